@@ -1,0 +1,30 @@
+/**
+ * Two projects: `unit` runs in memory; `server` runs on real servers, which its global setup starts
+ * (test/support/global-setup.ts) and its teardown stops. Jest runs what tsc has built.
+ */
+const common = {
+  testEnvironment: 'node',
+  transform: {},
+  rootDir: '.',
+};
+export default {
+  reporters: ['default', '<rootDir>/scripts/summary-reporter.cjs'],
+  projects: [
+    {
+      ...common,
+      displayName: 'unit',
+      testMatch: ['<rootDir>/build/test/**/*.test.js'],
+      testPathIgnorePatterns: ['/build/test/server/', '/build/test/faults/'],
+    },
+    {
+      ...common,
+      displayName: 'server',
+      testMatch: [
+        '<rootDir>/build/test/server/**/*.test.js',
+        '<rootDir>/build/test/faults/**/*.test.js',
+      ],
+      globalSetup: '<rootDir>/build/test/support/global-setup.js',
+      globalTeardown: '<rootDir>/build/test/support/global-teardown.js',
+    },
+  ],
+};

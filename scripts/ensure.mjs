@@ -1,0 +1,52 @@
+/**
+ * Installs and builds what is missing, and says so while it does. Shared by `npm start`, `npm test`,
+ * `npm run check` and `npm run bench`, so that each of them works on a fresh clone.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** Runs a command in the project's folder; ends this process with its exit code if it fails. */
+export function run(command, args, options = {}) {
+  const result = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options });
+  if (result.error) {
+    process.stderr.write(`${command} could not be started: ${result.error.message}\n`);
+    process.exit(1);
+  }
+  if (result.status !== 0) process.exit(result.status ?? 1);
+}
+
+/** Installs the packages of package-lock.json where node_modules is missing or differs from it. */
+export function ensureInstalled() {
+  const major = Number(process.versions.node.split('.')[0]);
+  if (major < 20) {
+    process.stderr.write(`undrop needs Node.js 20 or later; this is ${process.version}.\n`);
+    process.exit(1);
+  }
+  if (isInstalled()) return;
+  process.stdout.write('undrop: installing packages (npm ci, about 20 s) …\n');
+  run('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error'], { stdio: 'inherit' });
+}
+
+/** Compiles src, test and bench into build/. The incremental compile of an unchanged tree is cheap. */
+export function ensureBuilt() {
+  rmSync(join(root, 'build'), { recursive: true, force: true });
+  run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json']);
+}
+
+function isInstalled() {
+  const installed = join(root, 'node_modules/.package-lock.json');
+  if (!existsSync(installed)) return false;
+  const wanted = packagesOf(join(root, 'package-lock.json'));
+  const have = packagesOf(installed);
+  return Object.entries(wanted).every(
+    ([path, entry]) => path === '' || entry.optional || have[path]?.version === entry.version,
+  );
+}
+
+function packagesOf(file) {
+  return JSON.parse(readFileSync(file, 'utf8')).packages;
+}

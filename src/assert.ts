@@ -1,0 +1,20 @@
+/**
+ * Invariants. An assertion guards against our own mistakes; what the world does wrong is an
+ * `UndropError` (errors.ts). Invariant: a failed assertion never leaves a statement half done
+ * silently; it ends the session it happened in.
+ */
+
+/** Thrown where our own code broke one of its invariants. */
+export class InvariantError extends Error {
+  override readonly name = 'InvariantError';
+}
+
+/** Throws an `InvariantError` where `condition` does not hold; `message` says what should have. */
+export function assert(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new InvariantError(`Invariant broken: ${message}`);
+}
+
+/** Ends every switch over a union: does not compile while a case is missing. */
+export function assertNever(value: never): never {
+  throw new InvariantError(`Unlisted case: ${JSON.stringify(value)}`);
+}

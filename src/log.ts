@@ -1,0 +1,58 @@
+/**
+ * The one door to pino. JSON lines on standard output, or readable ones on a terminal. Invariant:
+ * no password, no auth payload and no row of a user ever gets here; statement texts are bounded by
+ * whoever logs them.
+ */
+import { pino } from 'pino';
+import pretty from 'pino-pretty';
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+/** What the other modules see of the log: an event with its fields, then a sentence. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** A log that says nothing; for tests and for commands whose output is their answer. */
+export const silentLog: Log = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+/**
+ * Opens the log. `pretty` prints one readable line an event; otherwise JSON with ISO times. Errors
+ * are written by name, code and message alone: drivers put whole statements into theirs.
+ */
+export function openLog(options: { level: LogLevel; pretty: boolean; stderr?: boolean }): Log {
+  const destination = options.stderr ? 2 : 1;
+  const settings = {
+    level: options.level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: { err: describeError },
+  };
+  return options.pretty
+    ? pino(
+        settings,
+        pretty({
+          destination,
+          sync: true,
+          ignore: 'pid,hostname',
+          translateTime: 'SYS:HH:MM:ss',
+          singleLine: true,
+        }),
+      )
+    : pino(settings, pino.destination({ dest: destination, sync: true }));
+}
+
+function describeError(error: unknown): object {
+  if (!(error instanceof Error)) return { message: String(error) };
+  const { code, errno } = error as { code?: unknown; errno?: unknown };
+  const cause = error.cause === undefined ? {} : { cause: describeError(error.cause) };
+  return { name: error.name, code, errno, message: error.message, ...cause };
+}
