@@ -44,6 +44,55 @@ export const ERRORS = {
     text: 'The service account could not {step} on {server}: {cause}.',
     remedy: 'Check UNDROP_USER, its password and its grants, and that the server is reachable.',
   },
+  UNDROP_DEADLINE: {
+    fault: 'upstream',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'The server {server} gave the service connection no answer within {deadlineMs} ms.',
+    remedy: 'Look at the load of the server and at the network between it and undrop.',
+  },
+  UNDROP_BAD_NAME: {
+    fault: 'client',
+    errno: 1103,
+    sqlState: '42000',
+    text: 'Expected a name of 1 to 64 characters without NUL, found {name}.',
+    remedy: 'Use a name that the server takes.',
+  },
+  UNDROP_LEDGER_UNAVAILABLE: {
+    fault: 'operator',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'The ledger could not be written on {server} ({cause}), so nothing was dropped.',
+    remedy: 'Check the grants of the service account on _undrop and the free disk space.',
+  },
+  UNDROP_NAME_TAKEN: {
+    fault: 'client',
+    errno: 1050,
+    sqlState: '42S01',
+    text: 'Held table {id} was not restored: {table} exists.',
+    remedy: 'Restore under another name (--to), or move the live table out of the way first.',
+  },
+  UNDROP_NOT_HELD: {
+    fault: 'client',
+    errno: 1146,
+    sqlState: '42S02',
+    text: 'Expected held table {id} as {table}; it is not there.',
+    remedy: 'Look at `undrop list`: it was restored, collected or renamed meanwhile.',
+  },
+  UNDROP_NOT_RESTORABLE: {
+    fault: 'client',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'Held table {id} is in state {state}: rows of it may be gone.',
+    remedy: 'Bring it back from a backup, or rename it by hand to see what is left.',
+  },
+  UNDROP_BUSY: {
+    fault: 'client',
+    errno: 1205,
+    sqlState: 'HY000',
+    text: 'Table {table} is locked by another session, so nothing was changed ({cause}).',
+    remedy: 'Try again, or find the session in the processlist.',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;

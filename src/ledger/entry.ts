@@ -1,0 +1,59 @@
+/**
+ * One row of the ledger: a dropped table and its way back. The lifecycle needs none of it (the name
+ * says enough); people, restores and recovery do.
+ */
+import type { TableState } from '../names/hold-name.js';
+
+/**
+ * intent: the RENAME may or may not have happened. restored: under a name of its own again.
+ * removed: physically, by us. gone: by somebody else.
+ */
+export type LedgerState = 'intent' | TableState | 'restored' | 'removed' | 'gone';
+
+/** States in which there is, or may be, a held table. */
+export const LIVE_STATES: readonly LedgerState[] = ['intent', 'HOLD', 'PURGE', 'EVAC', 'DROP'];
+
+export type TableKind = 'base' | 'view' | 'sequence' | 'missing';
+
+export interface LedgerRow {
+  readonly id: string;
+  /** One for each statement. */
+  readonly groupId: string;
+  readonly proxyId: string;
+  /** The user session's id on the server. */
+  readonly threadId: number;
+  /** As stored by the server. */
+  readonly schema: string;
+  readonly table: string;
+  readonly kind: 'base' | 'sequence';
+  readonly engine: string | null;
+  /** All times in UTC by the server's clock. */
+  readonly droppedAt: Date;
+  readonly user: string;
+  readonly clientAddress: string;
+  /** At most 4,096 characters. */
+  readonly statementText: string;
+  readonly rowEstimate: number | null;
+  readonly byteEstimate: number | null;
+  readonly holdUntil: Date;
+  readonly pinned: boolean;
+  readonly state: LedgerState;
+  readonly stateSince: Date;
+  /** Where it was last known to be held; null while an intent. */
+  readonly holdSchema: string | null;
+  readonly holdName: string | null;
+  /** False: still in its own schema. */
+  readonly relocated: boolean;
+  /** Why something is still to be done, or null. */
+  readonly failure: string | null;
+  readonly definition: string | null;
+  /** SQL that brings the table back by hand, with a plain client. */
+  readonly restoreScript: string | null;
+  /** sql_log_bin of the user's session. */
+  readonly sqlLogBin: boolean;
+  /** Whether this very row is in the binary log; its updates must do the same. */
+  readonly rowLogged: boolean;
+  readonly endedAt: Date | null;
+  /** Under which name it came back, `schema.table`. */
+  readonly restoredAs: string | null;
+}

@@ -1,0 +1,75 @@
+/**
+ * The name of a held table, `_vt_<STATE>_<id>_<due>`: all that the lifecycle needs to know of it.
+ * https://vitess.io/docs/reference/vreplication/table-lifecycle/ has the words.
+ *
+ * Invariant: only a name that matches the strict pattern is ever collected; a user's table is never
+ * mistaken for one of ours, so a due time that is no calendar date does not match.
+ */
+import { assert } from '../assert.js';
+import { isHoldId } from './hold-id.js';
+
+/**
+ * HOLD: renamed away, untouched, restorable. PURGE: rows are being removed. EVAC: waits for its
+ * pages to leave the buffer pool. DROP: to be removed at the next look.
+ */
+export type TableState = 'HOLD' | 'PURGE' | 'EVAC' | 'DROP';
+
+/** What a hold name says. */
+export interface HoldName {
+  readonly state: TableState;
+  /** 32 lower-case hex digits. */
+  readonly id: string;
+  /** UTC, whole seconds, by the server's clock: the state does not end before. */
+  readonly due: Date;
+}
+
+/** Without regard to case: lower_case_table_names=1 stores lower case. */
+const LONG = /^_vt_(hold|purge|evac|drop)_([0-9a-f]{32})_([0-9]{14})$/i;
+/** The newer form of vitess. */
+const SHORT = /^_vt_(hld|prg|evc|drp)_([0-9a-f]{32})_([0-9]{14})_$/i;
+
+const STATES: Readonly<Record<string, TableState>> = {
+  hold: 'HOLD',
+  purge: 'PURGE',
+  evac: 'EVAC',
+  drop: 'DROP',
+  hld: 'HOLD',
+  prg: 'PURGE',
+  evc: 'EVAC',
+  drp: 'DROP',
+};
+
+/** The name for a table in that state. Fractions of a second in `due` are rounded up. */
+export function formatHoldName({ state, id, due }: HoldName): string {
+  assert(isHoldId(id), 'a hold id has 32 lower-case hex digits');
+  const name = `_vt_${state}_${id}_${formatDue(due)}`;
+  assert(parseHoldName(name) !== null, `a formatted hold name parses: ${name}`);
+  return name;
+}
+
+/** What `name` says, or null where it isn't the name of a held table. */
+export function parseHoldName(name: string): HoldName | null {
+  const match = LONG.exec(name) ?? SHORT.exec(name);
+  if (match === null) return null;
+  const [, word = '', id = '', digits = ''] = match;
+  const state = STATES[word.toLowerCase()];
+  const due = parseDue(digits);
+  if (state === undefined || due === null) return null;
+  return { state, id: id.toLowerCase(), due };
+}
+
+/** `YYYYMMDDhhmmss` in UTC, up to the whole second. */
+function formatDue(due: Date): string {
+  const seconds = new Date(Math.ceil(due.getTime() / 1000) * 1000);
+  return seconds.toISOString().replaceAll(/\D/g, '').slice(0, 14);
+}
+
+function parseDue(digits: string): Date | null {
+  const match = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/.exec(digits);
+  if (match === null) return null;
+  const [, year, month, day, hour, minute, second] = match;
+  const iso = `${year}-${month}-${day}T${hour}:${minute}:${second}.000Z`;
+  const due = new Date(iso);
+  // Date rolls 31 April over into May; what doesn't come back the same was no calendar date.
+  return Number.isNaN(due.getTime()) || due.toISOString() !== iso ? null : due;
+}

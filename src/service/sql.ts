@@ -1,0 +1,34 @@
+/**
+ * How our own SQL is written: the `sql` tag of @databases for texts and values, and our own
+ * identifiers, as the tag's `ident` refuses what is legal in MySQL (any name outside ASCII).
+ *
+ * Invariant: the only file with `__dangerous__rawValue`; a name gets into a text by
+ * `quoteIdentifier` alone.
+ */
+import { type SQLQuery, sql } from '@databases/mysql';
+import { assert } from '../assert.js';
+import { UndropError } from '../errors.js';
+
+export { type SQLQuery, sql };
+
+const NAME_CHARACTERS_MAX = 64;
+
+/** `name` in backticks. Throws UNDROP_BAD_NAME where no server takes it as a name. */
+export function quoteIdentifier(name: string): string {
+  const length = Array.from(name).length;
+  if (length === 0 || length > NAME_CHARACTERS_MAX || name.includes('\0')) {
+    throw new UndropError('UNDROP_BAD_NAME', { name: JSON.stringify(name.slice(0, 80)) });
+  }
+  return `\`${name.replaceAll('`', '``')}\``;
+}
+
+/** A name, or a qualified one: `ident('shop', 'orders')`. */
+export function ident(...names: readonly string[]): SQLQuery {
+  return sql.__dangerous__rawValue(names.map(quoteIdentifier).join('.'));
+}
+
+/** The comment that every statement of ours carries: step and ledger id. */
+export function note(step: string, id = ''): SQLQuery {
+  assert(/^[a-z][a-z-]*$/.test(step) && /^[0-9a-f]*$/.test(id), 'a note is a word and an id');
+  return sql.__dangerous__rawValue(`/* undrop ${step}${id === '' ? '' : ` ${id}`} */`);
+}
