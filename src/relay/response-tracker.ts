@@ -1,0 +1,339 @@
+/**
+ * Follows the server's bytes by their packet headers, so that we know whether a session is idle
+ * (drain) and in a transaction, and can count. It never decides where an answer of ours goes: that
+ * is the marker's business (session/marker.ts). So a wrong guess here costs a late drain, no more.
+ *
+ * Hot path: one call for a chunk, integers, no object per packet. At most 24 bytes of a packet are
+ * looked at. Grammar: protocol pages of the manual for each command.
+ * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_command_phase.html
+ */
+import {
+  type Capabilities,
+  CLIENT_DEPRECATE_EOF,
+  CLIENT_OPTIONAL_RESULTSET_METADATA,
+  hasFlag,
+  MARIADB_CLIENT_CACHE_METADATA,
+} from '../wire/capabilities.js';
+import {
+  COM_BINLOG_DUMP,
+  COM_BINLOG_DUMP_GTID,
+  COM_CHANGE_USER,
+  COM_FIELD_LIST,
+  COM_PROCESS_INFO,
+  COM_QUERY,
+  COM_QUIT,
+  COM_STMT_BULK_EXECUTE,
+  COM_STMT_CLOSE,
+  COM_STMT_EXECUTE,
+  COM_STMT_FETCH,
+  COM_STMT_PREPARE,
+  COM_STMT_SEND_LONG_DATA,
+} from '../wire/commands.js';
+import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from '../wire/framing.js';
+import {
+  SERVER_MORE_RESULTS_EXISTS,
+  SERVER_STATUS_CURSOR_EXISTS,
+  SERVER_STATUS_IN_TRANS,
+} from '../wire/status.js';
+
+/** Grammar of one response. */
+const ONE_PACKET = 1;
+const RESULT_SETS = 2;
+const FIELD_LIST = 3;
+const PREPARE = 4;
+const AUTHENTICATION = 5;
+const STREAM = 6;
+const FETCH = 7;
+
+/** Where in a response we are. */
+const AT_START = 0;
+const IN_COLUMNS = 1;
+const AT_METADATA_EOF = 2;
+const IN_ROWS = 3;
+const IN_DEFINITIONS = 4;
+
+/** header + two lenenc integers + status + warnings of an OK packet, rounded up. */
+const HEAD_BYTES_MAX = 24;
+/** Commands of one session that may be under way; a client that pipelines more isn't followed. */
+const PIPELINE_MAX = 100_000;
+
+export class ResponseTracker {
+  readonly #deprecateEof: boolean;
+  readonly #metadataFlag: boolean;
+  readonly #optionalMetadata: boolean;
+
+  /** Grammars of the responses that are owed, oldest first, from `#first` on. */
+  #expected: number[] = [];
+  #first = 0;
+
+  #header = 0;
+  #headerBytes = 0;
+  #remaining = 0;
+  #length = 0;
+  #continuation = false;
+  readonly #head = Buffer.alloc(HEAD_BYTES_MAX);
+  #headBytes = 0;
+
+  #place = AT_START;
+  #packetsLeft = 0;
+  #status = 0;
+  #untracked = false;
+  #responses = 0;
+
+  constructor(capabilities: Capabilities) {
+    this.#deprecateEof = hasFlag(capabilities, CLIENT_DEPRECATE_EOF);
+    this.#optionalMetadata = hasFlag(capabilities, CLIENT_OPTIONAL_RESULTSET_METADATA);
+    this.#metadataFlag =
+      this.#optionalMetadata || (capabilities.mariadb & MARIADB_CLIENT_CACHE_METADATA) !== 0;
+  }
+
+  /** A command was sent on: its response is owed from now on. */
+  expect(command: number): void {
+    const grammar = grammarOf(command);
+    if (grammar === 0) return;
+    if (this.#expected.length - this.#first >= PIPELINE_MAX) this.#untracked = true;
+    else this.#expected.push(grammar);
+  }
+
+  /** True where every response is complete and the stream stands at a packet's edge. */
+  get idle(): boolean {
+    return (
+      !this.#untracked && this.#first === this.#expected.length && this.atPacketEdge
+    );
+  }
+
+  /** True where no packet is cut: the next byte is a header's first. */
+  get atPacketEdge(): boolean {
+    return this.#remaining === 0 && this.#headerBytes === 0 && !this.#continuation;
+  }
+
+  /**
+   * Of `count` bytes that follow, those that surely belong to the packet under way; 0 at an edge.
+   * In the middle of a header it is one byte at a time.
+   */
+  bytesToPacketEnd(count: number): number {
+    if (this.atPacketEdge) return 0;
+    return this.#remaining > 0 ? Math.min(this.#remaining, count) : Math.min(1, count);
+  }
+
+  /** SERVER_STATUS_IN_TRANS as the server last said. */
+  get inTransaction(): boolean {
+    return (this.#status & SERVER_STATUS_IN_TRANS) !== 0;
+  }
+
+  /** True once a packet came that no grammar allows: idle is not known any more. */
+  get untracked(): boolean {
+    return this.#untracked;
+  }
+
+  /** Responses that were complete so far. */
+  get responses(): number {
+    return this.#responses;
+  }
+
+  /** Follows the bytes of `chunk` from `start` to `end`. */
+  feed(chunk: Buffer, start = 0, end = chunk.length): void {
+    let at = start;
+    while (at < end) {
+      if (this.#remaining > 0) {
+        const taken = Math.min(this.#remaining, end - at);
+        if (!this.#continuation && this.#headBytes < HEAD_BYTES_MAX) this.#keepHead(chunk, at, taken);
+        at += taken;
+        this.#remaining -= taken;
+        if (this.#remaining === 0) this.#packetEnds();
+        continue;
+      }
+      this.#header |= (chunk[at] ?? 0) << (8 * this.#headerBytes);
+      at++;
+      this.#headerBytes++;
+      if (this.#headerBytes < HEADER_BYTES) continue;
+      this.#length = this.#header & PAYLOAD_BYTES_MAX;
+      this.#remaining = this.#length;
+      this.#header = 0;
+      this.#headerBytes = 0;
+      if (!this.#continuation) this.#headBytes = 0;
+      if (this.#remaining === 0) this.#packetEnds();
+    }
+  }
+
+  #keepHead(chunk: Buffer, at: number, taken: number): void {
+    const count = Math.min(taken, HEAD_BYTES_MAX - this.#headBytes);
+    for (let index = 0; index < count; index++) {
+      this.#head[this.#headBytes + index] = chunk[at + index] ?? 0;
+    }
+    this.#headBytes += count;
+  }
+
+  /** A part of full length is continued; only the last part ends a logical packet. */
+  #packetEnds(): void {
+    const isPart = this.#length === PAYLOAD_BYTES_MAX;
+    const wasContinuation = this.#continuation;
+    this.#continuation = isPart;
+    if (isPart) return;
+    const isShort = !wasContinuation;
+    if (this.#first === this.#expected.length) {
+      // Unsolicited: a server that says goodbye (4031 at wait_timeout, shutdown) sends an ERR.
+      if (this.#head[0] !== 0xff) this.#untracked = true;
+      return;
+    }
+    this.#packet(this.#expected[this.#first] ?? 0, this.#head[0] ?? 0, isShort);
+  }
+
+  #packet(grammar: number, first: number, isShort: boolean): void {
+    switch (grammar) {
+      case ONE_PACKET:
+        this.#readStatus(first);
+        return this.#responseEnds();
+      case RESULT_SETS:
+        return this.#resultSetPacket(first, isShort);
+      case FETCH:
+        return this.#rowPacket(first, isShort);
+      case FIELD_LIST:
+        if (first === 0xff || (isShort && first === 0xfe)) this.#responseEnds();
+        return;
+      case PREPARE:
+        return this.#preparePacket(first);
+      case AUTHENTICATION:
+        if (first === 0x00) this.#readStatus(first);
+        if (first === 0x00 || first === 0xff) this.#responseEnds();
+        return;
+      default:
+        if ((isShort && first === 0xfe && this.#length <= 9) || first === 0xff) {
+          this.#responseEnds();
+        }
+    }
+  }
+
+  #resultSetPacket(first: number, isShort: boolean): void {
+    switch (this.#place) {
+      case AT_START:
+        return this.#resultStarts(first);
+      case IN_COLUMNS:
+        this.#packetsLeft--;
+        if (this.#packetsLeft === 0) this.#place = this.#deprecateEof ? IN_ROWS : AT_METADATA_EOF;
+        return;
+      case AT_METADATA_EOF:
+        this.#readStatus(first);
+        // Without CLIENT_DEPRECATE_EOF this packet is all that follows where a cursor was opened.
+        if ((this.#status & SERVER_STATUS_CURSOR_EXISTS) !== 0) return this.#responseEnds();
+        this.#place = IN_ROWS;
+        return;
+      default:
+        this.#rowPacket(first, isShort);
+    }
+  }
+
+  #resultStarts(first: number): void {
+    if (first === 0x00) {
+      this.#readStatus(first);
+      if ((this.#status & SERVER_MORE_RESULTS_EXISTS) === 0) this.#responseEnds();
+    } else if (first === 0xff) {
+      const isProgress = this.#head[1] === 0xff && this.#head[2] === 0xff;
+      if (!isProgress) this.#responseEnds();
+    } else if (first !== 0xfb) {
+      this.#columnsStart();
+    }
+    // 0xFB asks for a file: the client's packets follow, then an OK or ERR at this same place.
+  }
+
+  #columnsStart(): void {
+    const width = lenencBytes(this.#head[0] ?? 0);
+    const count = lenencValue(this.#head);
+    const described = !this.#metadataFlag || this.#head[width] === 1;
+    if (described) this.#place = IN_COLUMNS;
+    else this.#place = this.#deprecateEof ? IN_ROWS : AT_METADATA_EOF;
+    this.#packetsLeft = count;
+  }
+
+  #rowPacket(first: number, isShort: boolean): void {
+    if (first === 0xff) return this.#responseEnds();
+    if (first !== 0xfe || !isShort) return;
+    // A row whose first column is 16 MiB or longer starts with 0xFE too, but isn't short.
+    if (!this.#deprecateEof && this.#length > 5) return;
+    this.#readStatus(first);
+    if ((this.#status & SERVER_MORE_RESULTS_EXISTS) === 0) this.#responseEnds();
+    else this.#place = AT_START;
+  }
+
+  #preparePacket(first: number): void {
+    if (this.#place === AT_START) {
+      if (first === 0xff) return this.#responseEnds();
+      const columns = this.#head.readUInt16LE(5);
+      const params = this.#head.readUInt16LE(7);
+      const described = !this.#optionalMetadata || this.#head[12] === 1;
+      this.#packetsLeft = this.#groupPackets(columns, described) + this.#groupPackets(params, described);
+      this.#place = IN_DEFINITIONS;
+    } else {
+      this.#packetsLeft--;
+    }
+    if (this.#packetsLeft === 0) this.#responseEnds();
+  }
+
+  #groupPackets(count: number, described: boolean): number {
+    if (count === 0) return 0;
+    return (described ? count : 0) + (this.#deprecateEof ? 0 : 1);
+  }
+
+  #responseEnds(): void {
+    this.#place = AT_START;
+    this.#responses++;
+    this.#first++;
+    if (this.#first === this.#expected.length) {
+      this.#expected.length = 0;
+      this.#first = 0;
+    }
+  }
+
+  /** Status flags of an OK (0x00, or 0xFE where EOF is deprecated) or of an EOF packet. */
+  #readStatus(first: number): void {
+    if (first !== 0x00 && first !== 0xfe) return;
+    const isEof = first === 0xfe && this.#length <= 5;
+    let at = 3;
+    if (!isEof) {
+      at = 1 + lenencBytes(this.#head[1] ?? 0);
+      at += lenencBytes(this.#head[at] ?? 0);
+    }
+    if (this.#headBytes >= at + 2) this.#status = this.#head.readUInt16LE(at);
+  }
+}
+
+function grammarOf(command: number): number {
+  switch (command) {
+    case COM_QUERY:
+    case COM_STMT_EXECUTE:
+    case COM_STMT_BULK_EXECUTE:
+    case COM_PROCESS_INFO:
+      return RESULT_SETS;
+    case COM_QUIT:
+    case COM_STMT_CLOSE:
+    case COM_STMT_SEND_LONG_DATA:
+      return 0;
+    case COM_FIELD_LIST:
+      return FIELD_LIST;
+    case COM_STMT_PREPARE:
+      return PREPARE;
+    case COM_CHANGE_USER:
+      return AUTHENTICATION;
+    case COM_BINLOG_DUMP:
+    case COM_BINLOG_DUMP_GTID:
+      return STREAM;
+    case COM_STMT_FETCH:
+      return FETCH;
+    default:
+      return ONE_PACKET;
+  }
+}
+
+/** Bytes of an `int<lenenc>` that starts with `first`. */
+function lenencBytes(first: number): number {
+  if (first < 0xfb) return 1;
+  if (first === 0xfc) return 3;
+  return first === 0xfd ? 4 : 9;
+}
+
+/** Value of the `int<lenenc>` at the start of `head`; column counts need no more than 24 bits. */
+function lenencValue(head: Buffer): number {
+  const first = head[0] ?? 0;
+  if (first < 0xfb) return first;
+  return first === 0xfc ? head.readUInt16LE(1) : head.readUIntLE(1, 3);
+}

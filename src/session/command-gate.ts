@@ -1,0 +1,195 @@
+/**
+ * Stands in the client's stream of the command phase: what can't be ours goes on as the bytes that
+ * came, in the chunk they came in; what may be ours is shown whole to the session, which lets it
+ * through or takes it.
+ *
+ * Invariant: no byte of a packet that may be ours goes on before the session has seen all of it.
+ * A packet with a sequence id other than 0 is never a command (the data of LOCAL INFILE, replies of
+ * an authentication); the server enforces that with error 1156.
+ */
+import { UndropError } from '../errors.js';
+import { mayBeOurs } from '../sql/trigger-scan.js';
+import {
+  COM_INIT_DB,
+  COM_QUERY,
+  COM_SLEEP,
+  COM_STMT_PREPARE,
+  isRelayedCommand,
+} from '../wire/commands.js';
+import { HEADER_BYTES, type Packet, PAYLOAD_BYTES_MAX, PacketAssembler } from '../wire/framing.js';
+
+/** A statement that may be ours is held in memory until it is whole: at most so many bytes. */
+export const STATEMENT_BYTES_MAX = 64 * 1024 * 1024;
+
+export interface GateOwner {
+  /** Bytes for the server. */
+  forward(bytes: Buffer): void;
+  /** A command went on; its response is owed. */
+  onCommand(command: number): void;
+  /** The client asks for another default schema; a hint, the server may refuse it. */
+  onInitDb(schema: Buffer): void;
+  /** True: the packet goes on. False: it was taken, and the gate stops behind it. */
+  letThrough(packet: Packet): boolean;
+}
+
+export class CommandGate {
+  readonly #owner: GateOwner;
+  /** Bytes of the current packet that pass without a look. */
+  #passing = 0;
+  #isPartOfCommand = false;
+  #isPart = false;
+  #lastSequenceId = 0;
+  #lastWasData = false;
+  /** The start of a packet that has to be whole first, and how many bytes that takes. */
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #wantedBytes = 0;
+
+  constructor(owner: GateOwner) {
+    this.#owner = owner;
+  }
+
+  /** True where no command is half sent: a drain may end the session here. */
+  get atCommandEdge(): boolean {
+    return this.#passing === 0 && this.#heldBytes === 0 && !this.#isPart;
+  }
+
+  /**
+   * Takes the client's next bytes. Returns null when all of them went their way, or, where a packet
+   * was taken, what came behind it: feed that again when the answer is written.
+   */
+  feed(arrived: Buffer): Buffer | null {
+    let chunk = arrived;
+    if (this.#heldBytes > 0) {
+      this.#hold(arrived);
+      if (this.#heldBytes < this.#wantedBytes) return null;
+      chunk = Buffer.concat(this.#held);
+      this.#held = [];
+      this.#heldBytes = 0;
+    }
+    let from = 0;
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#passing > 0) {
+        const taken = Math.min(this.#passing, chunk.length - at);
+        this.#passing -= taken;
+        at += taken;
+        continue;
+      }
+      const size = this.#sizeOfNext(chunk, at);
+      if (size > chunk.length - at) {
+        this.#owner.forward(chunk.subarray(from, at));
+        this.#wantedBytes = size;
+        this.#hold(chunk.subarray(at));
+        return null;
+      }
+      if (size === 0) {
+        this.#pass(chunk, at);
+      } else if (this.#inspect(chunk.subarray(at, at + size))) {
+        at += size;
+      } else {
+        this.#owner.forward(chunk.subarray(from, at));
+        return chunk.subarray(at + size);
+      }
+    }
+    this.#owner.forward(from === 0 ? chunk : chunk.subarray(from));
+    return null;
+  }
+
+  #hold(bytes: Buffer): void {
+    this.#held.push(bytes);
+    this.#heldBytes += bytes.length;
+    if (this.#wantedBytes > STATEMENT_BYTES_MAX) {
+      throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
+        bytes: this.#wantedBytes,
+        bytesMax: STATEMENT_BYTES_MAX,
+      });
+    }
+  }
+
+  /**
+   * How many bytes of the packet at `at` have to be there before it can be judged: 0 where it goes
+   * through unseen, otherwise those of the whole logical packet (or of the next header, where the
+   * length isn't known yet).
+   */
+  #sizeOfNext(chunk: Buffer, at: number): number {
+    const left = chunk.length - at;
+    if (left < HEADER_BYTES) return HEADER_BYTES;
+    if (this.#isData(chunk[at + 3] ?? 0)) return 0;
+    const length = chunk.readUIntLE(at, 3);
+    if (length === 0) return HEADER_BYTES;
+    if (left < HEADER_BYTES + 1) return HEADER_BYTES + 1;
+    if (!isInspected(chunk[at + HEADER_BYTES] ?? 0)) return 0;
+    return sizeOfLogicalPacket(chunk, at);
+  }
+
+  /** A continuation, a reply or the data of a file: never a command. */
+  #isData(sequenceId: number): boolean {
+    if (this.#isPart || sequenceId !== 0) return true;
+    // An upload's sequence ids wrap from 255 to 0; it ends with an empty packet.
+    return this.#lastSequenceId === 255 && this.#lastWasData;
+  }
+
+  /** Lets the packet at `at` go through; its header is here, the rest may not be. */
+  #pass(chunk: Buffer, at: number): void {
+    const length = chunk.readUIntLE(at, 3);
+    const sequenceId = chunk[at + 3] ?? 0;
+    const isData = this.#isData(sequenceId);
+    if (!isData) {
+      const command = chunk[at + HEADER_BYTES] ?? COM_SLEEP;
+      this.#owner.onCommand(command);
+      if (command === COM_INIT_DB) {
+        this.#owner.onInitDb(chunk.subarray(at + HEADER_BYTES + 1, at + HEADER_BYTES + length));
+      }
+    }
+    this.#isPartOfCommand = isData ? this.#isPart && this.#isPartOfCommand : true;
+    this.#lastWasData = isData && !this.#isPartOfCommand && length > 0;
+    this.#lastSequenceId = sequenceId;
+    this.#isPart = length === PAYLOAD_BYTES_MAX;
+    this.#passing = HEADER_BYTES + length;
+  }
+
+  /** One whole logical packet: true where it goes through. */
+  #inspect(framed: Buffer): boolean {
+    this.#lastSequenceId = 0;
+    this.#lastWasData = false;
+    if (framed.length === HEADER_BYTES) {
+      this.#owner.onCommand(COM_SLEEP);
+      return true;
+    }
+    const command = framed[HEADER_BYTES] ?? COM_SLEEP;
+    const isText = command === COM_QUERY || command === COM_STMT_PREPARE;
+    const isLong = framed.length > HEADER_BYTES + PAYLOAD_BYTES_MAX;
+    // Behind the first part a header may cut a word in two, so a long packet is joined first.
+    if (isText && !isLong && !mayBeOurs(framed, HEADER_BYTES + 1, framed.length)) {
+      this.#owner.onCommand(command);
+      return true;
+    }
+    if (!this.#owner.letThrough(unframe(framed))) return false;
+    this.#owner.onCommand(command);
+    return true;
+  }
+}
+
+/** Commands that are looked at whole: texts, and whatever isn't relayed. */
+function isInspected(command: number): boolean {
+  return command === COM_QUERY || command === COM_STMT_PREPARE || !isRelayedCommand(command);
+}
+
+function sizeOfLogicalPacket(chunk: Buffer, at: number): number {
+  let size = 0;
+  for (;;) {
+    if (at + size + HEADER_BYTES > chunk.length) return size + HEADER_BYTES;
+    const length = chunk.readUIntLE(at + size, 3);
+    size += HEADER_BYTES + length;
+    if (length < PAYLOAD_BYTES_MAX) return size;
+  }
+}
+
+function unframe(framed: Buffer): Packet {
+  const assembler = new PacketAssembler(STATEMENT_BYTES_MAX);
+  assembler.push(framed);
+  const packet = assembler.next();
+  if (packet === null) throw new UndropError('UNDROP_MALFORMED_PACKET', { problem: 'cut short' });
+  return packet;
+}

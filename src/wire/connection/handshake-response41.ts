@@ -1,0 +1,92 @@
+/**
+ * Protocol::HandshakeResponse41, the client's answer to the greeting. Relayed as it came, with its
+ * capability words cut in place (clients do send bits that weren't offered). Of the fields only
+ * the user, the schema and the collation are read; the auth response is never looked at.
+ * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_response.html
+ */
+import {
+  type Capabilities,
+  CLIENT_CONNECT_WITH_DB,
+  CLIENT_LONG_PASSWORD,
+  CLIENT_PLUGIN_AUTH,
+  CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA,
+  CLIENT_PROTOCOL_41,
+  CLIENT_SECURE_CONNECTION,
+  CLIENT_SSL,
+  relayedCapabilities,
+} from '../capabilities.js';
+import { PacketReader } from '../packet-reader.js';
+
+/** Payload bytes of an SSLRequest: the response cut off before the user name. */
+const SSL_REQUEST_BYTES = 32;
+
+export interface HandshakeResponse41 {
+  readonly capabilities: Capabilities;
+  readonly collationId: number;
+  readonly user: string;
+  /** Default schema as bytes in the client's charset, or null. */
+  readonly schema: Buffer | null;
+}
+
+/** True for a client that goes on in TLS after this packet, whatever was offered. */
+export function isSslRequest(payload: Buffer): boolean {
+  return payload.length === SSL_REQUEST_BYTES && (payload.readUInt32LE(0) & CLIENT_SSL) !== 0;
+}
+
+/** True where the client speaks the protocol of 4.1 and later, the only one that is relayed. */
+export function isProtocol41(payload: Buffer): boolean {
+  return payload.length >= SSL_REQUEST_BYTES && (payload.readUInt32LE(0) & CLIENT_PROTOCOL_41) !== 0;
+}
+
+export function decodeHandshakeResponse41(payload: Buffer): HandshakeResponse41 {
+  const reader = new PacketReader(payload, 'HandshakeResponse41');
+  const flags = reader.uint32('client_flag'); //                       int<4>
+  reader.uint32('max_packet_size'); //                                 int<4>
+  const collationId = reader.uint8('character_set'); //                int<1>
+  reader.bytes(19, 'filler'); //                                       string[19]
+  const extended = reader.uint32('mariadb_capabilities'); //           int<4>
+  const user = reader.nulBytes('username').toString(); //              string<NUL>
+  skipAuthResponse(reader, flags);
+  // A driver that sets the flag and ends the packet here means no schema.
+  const named = (flags & CLIENT_CONNECT_WITH_DB) !== 0 && reader.left > 0;
+  const schema = named ? reader.nulBytes('database') : null; //        string<NUL>
+  const mariadb = (flags & CLIENT_LONG_PASSWORD) === 0 ? extended : 0;
+  return { capabilities: { flags, mariadb }, collationId, user, schema };
+}
+
+function skipAuthResponse(reader: PacketReader, flags: number): void {
+  if ((flags & CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA) !== 0) {
+    reader.lenencBytes('auth_response'); //                            string<lenenc>
+  } else if ((flags & CLIENT_SECURE_CONNECTION) !== 0) {
+    reader.bytes(reader.uint8('auth_response_length'), 'auth_response'); // string<length>
+  } else {
+    reader.nulBytes('auth_response'); //                               string<NUL>
+  }
+}
+
+/** The response for the server: the client's bytes with the capability words cut. A new buffer. */
+export function relayResponse(payload: Buffer, response: HandshakeResponse41): Buffer {
+  const relayed = relayedCapabilities(response.capabilities);
+  const copy = Buffer.from(payload);
+  copy.writeUInt32LE(relayed.flags, 0);
+  if ((response.capabilities.flags & CLIENT_LONG_PASSWORD) === 0) {
+    copy.writeUInt32LE(relayed.mariadb, 28);
+  }
+  return copy;
+}
+
+/**
+ * A response of nobody. Sent where a client leaves before its own (a load balancer's health check):
+ * the server then counts a refused login instead of a broken handshake, which after
+ * max_connect_errors would lock out the proxy's address (error 1129, MDEV-21456).
+ */
+export function anonymousResponse(): Buffer {
+  const payload = Buffer.alloc(SSL_REQUEST_BYTES + 2);
+  payload.writeUInt32LE(
+    CLIENT_LONG_PASSWORD | CLIENT_PROTOCOL_41 | CLIENT_SECURE_CONNECTION | CLIENT_PLUGIN_AUTH,
+    0,
+  );
+  payload.writeUInt32LE(0x1000000, 4);
+  payload[8] = 8; // latin1_swedish_ci, known to every server
+  return Buffer.concat([payload, Buffer.from('mysql_native_password\0')]);
+}

@@ -1,0 +1,67 @@
+/**
+ * Protocol::HandshakeV10, the server's greeting. It is relayed as it came (thread id, scramble,
+ * version), save for its capability bits, which are cut in place: the packet keeps its length.
+ * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_v10.html
+ * https://mariadb.com/kb/en/connection/#initial-handshake-packet
+ */
+import {
+  type Capabilities,
+  CLIENT_LONG_PASSWORD,
+  CLIENT_PROTOCOL_41,
+  relayedCapabilities,
+} from '../capabilities.js';
+import { MalformedPacketError, PacketReader } from '../packet-reader.js';
+
+export interface HandshakeV10 {
+  /** As the server prints it; MariaDB before 11 puts `5.5.5-` in front. */
+  readonly serverVersion: string;
+  readonly threadId: number;
+  readonly capabilities: Capabilities;
+  /** Offsets of the three capability words, for `relayGreeting`. */
+  readonly lowOffset: number;
+  readonly highOffset: number;
+  readonly mariadbOffset: number;
+}
+
+export function decodeHandshakeV10(payload: Buffer): HandshakeV10 {
+  const reader = new PacketReader(payload, 'HandshakeV10');
+  reader.expectByte(10, 'protocol_version'); //                         int<1>
+  const serverVersion = reader.nulBytes('server_version').toString(); // string<NUL>
+  const threadId = reader.uint32('thread_id'); //                       int<4>
+  reader.bytes(8, 'auth_plugin_data_part_1'); //                        string[8]
+  reader.uint8('filler'); //                                            int<1>
+  const lowOffset = reader.offset;
+  const low = reader.uint16('capability_flags_1'); //                   int<2>
+  reader.uint8('character_set'); //                                     int<1>
+  reader.uint16('status_flags'); //                                     int<2>
+  const highOffset = reader.offset;
+  const high = reader.uint16('capability_flags_2'); //                  int<2>
+  reader.uint8('auth_plugin_data_len'); //                              int<1>
+  reader.bytes(6, 'reserved'); //                                       string[6]
+  const mariadbOffset = reader.offset;
+  const extended = reader.uint32('mariadb_capabilities'); //            int<4>
+  const flags = ((high << 16) | low) >>> 0;
+  if ((flags & CLIENT_PROTOCOL_41) === 0) {
+    throw new MalformedPacketError('HandshakeV10: the server does not offer CLIENT_PROTOCOL_41.');
+  }
+  // The word belongs to MariaDB only where bit 0 is clear; MySQL sends zeros there.
+  const mariadb = (flags & CLIENT_LONG_PASSWORD) === 0 ? extended : 0;
+  return {
+    serverVersion,
+    threadId,
+    capabilities: { flags, mariadb },
+    lowOffset,
+    highOffset,
+    mariadbOffset,
+  };
+}
+
+/** The greeting for the client: the server's bytes with the capability words cut. A new buffer. */
+export function relayGreeting(payload: Buffer, greeting: HandshakeV10): Buffer {
+  const relayed = relayedCapabilities(greeting.capabilities);
+  const copy = Buffer.from(payload);
+  copy.writeUInt16LE(relayed.flags & 0xffff, greeting.lowOffset);
+  copy.writeUInt16LE(relayed.flags >>> 16, greeting.highOffset);
+  copy.writeUInt32LE(relayed.mariadb, greeting.mariadbOffset);
+  return copy;
+}

@@ -1,0 +1,134 @@
+/**
+ * Packet framing: `int<3> payload_length | int<1> sequence_id | payload`. A payload of exactly
+ * 0xFFFFFF bytes is continued by the next packet, which may be empty.
+ * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_packets.html
+ *
+ * Invariant: lengths that come from a peer meet a maximum before anything is allocated for them.
+ */
+import { UndropError } from '../errors.js';
+
+/** Bytes of a packet header. */
+export const HEADER_BYTES = 4;
+/** The longest payload of one packet; a packet of this length is continued by the next one. */
+export const PAYLOAD_BYTES_MAX = 0xffffff;
+
+/** One logical packet: the payloads of all its parts, and the sequence id of the last part. */
+export interface Packet {
+  readonly payload: Buffer;
+  readonly sequenceId: number;
+}
+
+/** Frames `payload`, in several packets where it is too long for one. */
+export function encodePacket(payload: Uint8Array, sequenceId: number): Buffer {
+  const parts = Math.floor(payload.length / PAYLOAD_BYTES_MAX) + 1;
+  const framed = Buffer.allocUnsafe(payload.length + parts * HEADER_BYTES);
+  let offset = 0;
+  for (let part = 0; part < parts; part++) {
+    const start = part * PAYLOAD_BYTES_MAX;
+    const end = Math.min(start + PAYLOAD_BYTES_MAX, payload.length);
+    framed.writeUIntLE(end - start, offset, 3);
+    framed[offset + 3] = (sequenceId + part) & 0xff;
+    framed.set(payload.subarray(start, end), offset + HEADER_BYTES);
+    offset += HEADER_BYTES + end - start;
+  }
+  return framed;
+}
+
+/**
+ * Assembles logical packets out of chunks, for the parts of a conversation that are ours to read:
+ * the connection phase, and the answers to our own statements. What is relayed never comes here.
+ */
+export class PacketAssembler {
+  readonly #payloadBytesMax: number;
+  #chunks: Buffer[] = [];
+  #buffered = 0;
+  /** Nothing can be returned before so many bytes are there: saves joining chunks in vain. */
+  #neededBytes = HEADER_BYTES;
+
+  /** `payloadBytesMax`: a longer packet ends in UNDROP_PACKET_TOO_LARGE before it is buffered. */
+  constructor(payloadBytesMax: number) {
+    this.#payloadBytesMax = payloadBytesMax;
+  }
+
+  /** Bytes that were pushed and not yet returned. */
+  get bufferedBytes(): number {
+    return this.#buffered;
+  }
+
+  push(chunk: Buffer): void {
+    if (chunk.length === 0) return;
+    this.#chunks.push(chunk);
+    this.#buffered += chunk.length;
+  }
+
+  /** The next whole packet, or null while it isn't there yet. */
+  next(): Packet | null {
+    if (this.#buffered < this.#neededBytes) return null;
+    let size = 0;
+    let payloadBytes = 0;
+    let parts = 0;
+    for (;;) {
+      this.#neededBytes = size + HEADER_BYTES;
+      if (this.#buffered < this.#neededBytes) return null;
+      const bytes = this.#flat();
+      const length = bytes.readUIntLE(size, 3);
+      payloadBytes += length;
+      if (payloadBytes > this.#payloadBytesMax) {
+        throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
+          bytes: payloadBytes,
+          bytesMax: this.#payloadBytesMax,
+        });
+      }
+      size += HEADER_BYTES + length;
+      parts++;
+      this.#neededBytes = size;
+      if (this.#buffered < size) return null;
+      if (length < PAYLOAD_BYTES_MAX) return this.#take(size, payloadBytes, parts);
+    }
+  }
+
+  /** Everything that was pushed and not returned as a packet; the assembler is empty afterwards. */
+  rest(): Buffer {
+    const bytes = this.#flat();
+    this.#chunks = [];
+    this.#buffered = 0;
+    this.#neededBytes = HEADER_BYTES;
+    return bytes;
+  }
+
+  #take(size: number, payloadBytes: number, parts: number): Packet {
+    const bytes = this.#flat();
+    this.#chunks = size < bytes.length ? [bytes.subarray(size)] : [];
+    this.#buffered -= size;
+    this.#neededBytes = HEADER_BYTES;
+    const firstLength = bytes.readUIntLE(0, 3);
+    if (parts === 1) {
+      return {
+        payload: bytes.subarray(HEADER_BYTES, size),
+        sequenceId: bytes[3] ?? 0,
+      };
+    }
+    const payload = Buffer.allocUnsafe(payloadBytes);
+    let from = 0;
+    let to = 0;
+    let length = firstLength;
+    let sequenceId = 0;
+    for (let part = 0; part < parts; part++) {
+      length = bytes.readUIntLE(from, 3);
+      sequenceId = bytes[from + 3] ?? 0;
+      bytes.copy(payload, to, from + HEADER_BYTES, from + HEADER_BYTES + length);
+      from += HEADER_BYTES + length;
+      to += length;
+    }
+    return { payload, sequenceId };
+  }
+
+  #flat(): Buffer {
+    const [first] = this.#chunks;
+    if (first === undefined) return Buffer.alloc(0);
+    if (this.#chunks.length === 1) return first;
+    const flat = Buffer.concat(this.#chunks);
+    this.#chunks = [flat];
+    return flat;
+  }
+}

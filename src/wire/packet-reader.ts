@@ -1,0 +1,109 @@
+/**
+ * The one way to read a payload: bounded, field by field, in the manual's basic types.
+ * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_data_types.html
+ *
+ * Invariant: no read goes past the payload; what is too short is a `MalformedPacketError` that
+ * names packet, field, offset, wanted and left.
+ */
+
+/** A payload that is not what the protocol says it should be. */
+export class MalformedPacketError extends Error {
+  override readonly name = 'MalformedPacketError';
+}
+
+export class PacketReader {
+  readonly #bytes: Buffer;
+  readonly #packet: string;
+  #offset = 0;
+
+  /** `packet`: its name in the manual, for the error text. */
+  constructor(bytes: Buffer, packet: string) {
+    this.#bytes = bytes;
+    this.#packet = packet;
+  }
+
+  get offset(): number {
+    return this.#offset;
+  }
+
+  get left(): number {
+    return this.#bytes.length - this.#offset;
+  }
+
+  uint8(field: string): number {
+    return this.bytes(1, field).readUInt8(0);
+  }
+
+  uint16(field: string): number {
+    return this.bytes(2, field).readUInt16LE(0);
+  }
+
+  uint32(field: string): number {
+    return this.bytes(4, field).readUInt32LE(0);
+  }
+
+  /** Expects one byte of a known value. */
+  expectByte(value: number, field: string): void {
+    const found = this.uint8(field);
+    if (found !== value) this.#fail(field, `expected 0x${hex(value)}, found 0x${hex(found)}`);
+  }
+
+  /**
+   * `int<lenenc>`, as a number: counts and lengths beyond 2^53 don't occur on a real wire, and are
+   * malformed here. 0xFB (NULL) and 0xFF are no lengths.
+   */
+  lenencInt(field: string): number {
+    const first = this.uint8(field);
+    if (first < 0xfb) return first;
+    if (first === 0xfc) return this.uint16(field);
+    if (first === 0xfd) return this.bytes(3, field).readUIntLE(0, 3);
+    if (first !== 0xfe) this.#fail(field, `0x${hex(first)} is no length`);
+    const value = this.bytes(8, field).readBigUInt64LE(0);
+    if (value > BigInt(Number.MAX_SAFE_INTEGER)) this.#fail(field, `${value} is out of range`);
+    return Number(value);
+  }
+
+  /** `string<lenenc>`. */
+  lenencBytes(field: string): Buffer {
+    return this.bytes(this.lenencInt(field), field);
+  }
+
+  /** `string<lenenc>` or NULL (0xFB), as in a text result row. */
+  lenencBytesOrNull(field: string): Buffer | null {
+    if (this.#bytes[this.#offset] !== 0xfb) return this.lenencBytes(field);
+    this.#offset++;
+    return null;
+  }
+
+  /** `string<NUL>`, without the NUL. */
+  nulBytes(field: string): Buffer {
+    const end = this.#bytes.indexOf(0, this.#offset);
+    if (end < 0) this.#fail(field, 'no terminating NUL');
+    const bytes = this.#bytes.subarray(this.#offset, end);
+    this.#offset = end + 1;
+    return bytes;
+  }
+
+  /** `string<fix>`: exactly `count` bytes, a view on the payload. */
+  bytes(count: number, field: string): Buffer {
+    if (count > this.left) this.#fail(field, `wanted ${count} bytes, ${this.left} left`);
+    const bytes = this.#bytes.subarray(this.#offset, this.#offset + count);
+    this.#offset += count;
+    return bytes;
+  }
+
+  /** `string<EOF>`: all that is left. */
+  rest(): Buffer {
+    return this.bytes(this.left, 'rest');
+  }
+
+  #fail(field: string, problem: string): never {
+    throw new MalformedPacketError(
+      `${this.#packet}: ${field} at offset ${this.#offset}: ${problem}.`,
+    );
+  }
+}
+
+function hex(value: number): string {
+  return value.toString(16).padStart(2, '0');
+}

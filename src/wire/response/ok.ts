@@ -1,0 +1,25 @@
+/**
+ * OK_Packet, of which only the fields that we need are read; what follows them (info, session
+ * state) is kept as it came.
+ * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_ok_packet.html
+ */
+import { PacketReader } from '../packet-reader.js';
+
+export interface OkPacket {
+  readonly kind: 'ok';
+  /** The whole payload, as the server sent it. */
+  readonly payload: Buffer;
+  readonly affectedRows: number;
+  readonly statusFlags: number;
+  readonly warnings: number;
+}
+
+export function decodeOk(payload: Buffer): OkPacket {
+  const reader = new PacketReader(payload, 'OK_Packet');
+  reader.uint8('header'); //                                  int<1> 0x00 or 0xFE
+  const affectedRows = reader.lenencInt('affected_rows'); //  int<lenenc>
+  reader.lenencInt('last_insert_id'); //                      int<lenenc>
+  const statusFlags = reader.uint16('status_flags'); //       int<2>
+  const warnings = reader.uint16('warnings'); //              int<2>
+  return { kind: 'ok', payload, affectedRows, statusFlags, warnings };
+}
