@@ -233,6 +233,21 @@ export const ERRORS = {
     text: 'Table {table} is locked by another session, so nothing was changed ({cause}).',
     remedy: 'Try again, or find the session in the processlist.',
   },
+  UNDROP_DEMO_NO_SERVER: {
+    fault: 'operator',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'No throwaway server could be started here: {problems}.',
+    remedy:
+      'Set UNDROP_UPSTREAM to a server you have, or install mysqld or mariadbd, or start docker or podman.',
+  },
+  UNDROP_DEMO_STEP: {
+    fault: 'operator',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'The throwaway server could not be made ready; `{step}` failed: {cause}.',
+    remedy: 'Try again, or set UNDROP_UPSTREAM to a server you have.',
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 export type ErrorCode = keyof typeof ERRORS;

@@ -1,0 +1,187 @@
+/**
+ * Debian packages of any suite, unpacked into a folder of their own without touching the system: a
+ * private apt state with an empty list of installed packages, so that the whole closure comes along,
+ * the C library too, and programs run under their own loader. Works as a plain user.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UndropError } from '../errors.js';
+import { findMainSource, readDistribution } from './apt-sources.js';
+import { ensureCached } from './cache.js';
+import { makeDataFolder } from './data-folder.js';
+import { askVersion, type Flavour, type Installation } from './installation.js';
+import { runCommand } from './run-command.js';
+
+/** Raised whenever what is in a cached folder changes its form. */
+const FORMAT = 1;
+
+/** What can be laid down. `suite` null: the suite of this machine's own distribution. */
+export interface AptSet {
+  readonly key: string;
+  readonly suite: string | null;
+  readonly packages: readonly string[];
+}
+
+export interface AptOptions {
+  readonly cache: string;
+  /** Told what takes its time. */
+  readonly say: (line: string) => void;
+}
+
+const TRIPLETS: Partial<Record<NodeJS.Architecture, readonly [string, string]>> = {
+  x64: ['x86_64-linux-gnu', 'ld-linux-x86-64.so.2'],
+  arm64: ['aarch64-linux-gnu', 'ld-linux-aarch64.so.1'],
+};
+
+/** Why this machine can't lay down packages of `suite`; null where it can. */
+export function whyNoApt(suite: string | null): string | null {
+  const distribution = readDistribution();
+  if (distribution === null || !['debian', 'ubuntu'].includes(distribution.id)) {
+    return 'not Debian or Ubuntu';
+  }
+  if (suite !== null && distribution.id !== 'debian') return 'not Debian';
+  if (TRIPLETS[process.arch] === undefined) return `no packages for ${process.arch}`;
+  if (!existsSync('/usr/bin/apt-get') || !existsSync('/usr/bin/dpkg')) return 'no apt-get';
+  if (findMainSource(distribution) === null) return 'apt has no source for the distribution';
+  return null;
+}
+
+/** Downloads and unpacks a set, or finds it in the cache; hands back its folder. */
+export function ensureAptRoot(set: AptSet, options: AptOptions): Promise<string> {
+  return ensureCached(options.cache, `${set.key}.v${FORMAT}`, (folder) =>
+    layDown(set, folder, options),
+  );
+}
+
+/** The same with a server in it: also makes the data folder which each start copies. */
+export function ensureAptServer(
+  set: AptSet & { readonly flavour: Flavour },
+  options: AptOptions,
+): Promise<{ readonly installation: Installation; readonly template: string }> {
+  const template = ensureCached(options.cache, `${set.key}.v${FORMAT}`, async (folder) => {
+    await layDown(set, folder, options);
+    options.say(`${set.key}: initialising a data folder …`);
+    await makeDataFolder(await aptInstallation(set.flavour, folder), folder);
+  });
+  return template.then(async (folder) => ({
+    installation: await aptInstallation(set.flavour, folder),
+    template: folder,
+  }));
+}
+
+/** How a program of the root is run: its own loader and libraries, whatever the machine has. */
+export function inRoot(folder: string, program: string): readonly string[] {
+  const [triplet, loader] = TRIPLETS[process.arch] ?? ['', ''];
+  const root = join(folder, 'root');
+  const libraries = [`usr/lib/${triplet}`, `lib/${triplet}`, `usr/lib/${triplet}/mysql/private`]
+    .map((path) => join(root, path))
+    .filter(existsSync);
+  const loaderPath = libraries.map((path) => join(path, loader)).find(existsSync) ?? loader;
+  return [loaderPath, '--library-path', libraries.join(':'), join(root, program)];
+}
+
+async function aptInstallation(flavour: Flavour, folder: string): Promise<Installation> {
+  const root = join(folder, 'root');
+  const [triplet] = TRIPLETS[process.arch] ?? [''];
+  const program = flavour === 'mysql' ? 'usr/sbin/mysqld' : 'usr/sbin/mariadbd';
+  const server = inRoot(folder, program);
+  const { version } = await askVersion(server);
+  const basedir = `--basedir=${join(root, 'usr')}`;
+  if (flavour === 'mysql') {
+    return {
+      flavour,
+      version,
+      server,
+      env: {},
+      options: [
+        basedir,
+        `--lc-messages-dir=${join(root, 'usr/share/mysql')}`,
+        `--plugin-dir=${join(root, `usr/lib/${triplet}/mysql/plugin`)}`,
+      ],
+      initialise: { by: 'initialize-insecure' },
+    };
+  }
+  // 11.8 has its files under mariadb, 10.11 under mysql.
+  const prefix = existsSync(join(root, 'usr/share/mariadb/charsets')) ? 'mariadb' : 'mysql';
+  const share = join(root, 'usr/share', prefix);
+  const files = [`${prefix}_system_tables.sql`, `${prefix}_system_tables_data.sql`];
+  return {
+    flavour,
+    version,
+    server,
+    env: {},
+    options: [
+      basedir,
+      `--lc-messages-dir=${share}`,
+      `--character-sets-dir=${join(share, 'charsets')}`,
+      `--plugin-dir=${join(root, 'usr/lib/mysql/plugin')}`,
+    ],
+    initialise: {
+      by: 'bootstrap',
+      files: [...files, 'fill_help_tables.sql'].map((file) => join(share, file)),
+    },
+  };
+}
+
+async function layDown(set: AptSet, folder: string, options: AptOptions): Promise<void> {
+  const state = join(folder, 'apt');
+  for (const name of ['lists/partial', 'cache/archives/partial']) {
+    await mkdir(join(state, name), { recursive: true });
+  }
+  await writeFile(join(state, 'status'), '');
+  await writeFile(join(state, 'sources.list'), sourceLine(set));
+  options.say(`${set.key}: asking the package mirror …`);
+  await runCommand(aptGet(state, ['update']));
+  options.say(`${set.key}: fetching packages …`);
+  await runCommand(aptGet(state, ['install', '--yes', '--download-only', ...set.packages]));
+  options.say(`${set.key}: unpacking …`);
+  await unpack(join(state, 'cache/archives'), join(folder, 'root'));
+  await rm(state, { recursive: true });
+}
+
+function sourceLine(set: AptSet): string {
+  const distribution = readDistribution();
+  const source = distribution && findMainSource(distribution);
+  if (distribution === null || source === null) {
+    const cause = whyNoApt(set.suite) ?? 'no source';
+    throw new UndropError('UNDROP_DEMO_STEP', { step: `apt-get install ${set.key}`, cause });
+  }
+  const signedBy = source.signedBy === null ? '' : `[signed-by=${source.signedBy}] `;
+  const universe = distribution.id === 'ubuntu' ? ' universe' : '';
+  return `deb ${signedBy}${source.uri} ${set.suite ?? distribution.codename} main${universe}\n`;
+}
+
+function aptGet(state: string, args: readonly string[]): readonly string[] {
+  const settings = [
+    `Dir::State=${state}`,
+    `Dir::State::status=${state}/status`,
+    `Dir::State::lists=${state}/lists`,
+    `Dir::Cache=${state}/cache`,
+    `Dir::Etc::sourcelist=${state}/sources.list`,
+    'Dir::Etc::sourceparts=/dev/null',
+    'Dir::Etc::preferences=/dev/null',
+    'Dir::Etc::preferencesparts=/dev/null',
+    'APT::Install-Recommends=false',
+    // As root apt would hand the download to an account that can't reach this folder.
+    'APT::Sandbox::User=root',
+    'Acquire::Retries=3',
+    'Debug::NoLocking=1',
+  ];
+  return ['apt-get', '--quiet', ...settings.flatMap((setting) => ['-o', setting]), ...args];
+}
+
+/** Two at a time; without manuals and translations, which are a third of it. */
+async function unpack(archives: string, root: string): Promise<void> {
+  await mkdir(root);
+  const names = (await readdir(archives)).filter((name) => name.endsWith('.deb'));
+  const next = async (): Promise<void> => {
+    for (let name = names.pop(); name !== undefined; name = names.pop()) {
+      await runCommand(['dpkg', '-x', join(archives, name), root]);
+    }
+  };
+  await Promise.all([next(), next()]);
+  for (const name of ['doc', 'man', 'locale', 'i18n', 'info', 'zoneinfo']) {
+    await rm(join(root, 'usr/share', name), { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * The cache of server programs and initialised data folders. Invariant: a folder under its final
+ * name is complete. It is built under another name, marked, and renamed into place, so that a build
+ * which was killed in the middle leaves only a leftover, which the next builder removes. A lock that
+ * the kernel gives back keeps two processes from building the same.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+
+const MARKER = 'complete.json';
+
+/** Where the cache is: UNDROP_SERVER_CACHE, or `.cache` in the project's folder. */
+export function cacheFolder(env: NodeJS.ProcessEnv, projectFolder: string): string {
+  return env['UNDROP_SERVER_CACHE'] || join(projectFolder, '.cache');
+}
+
+/**
+ * Hands back the folder `key` of the cache; calls `build` with an empty folder to fill if there is
+ * none. May be called by several processes at once.
+ */
+export async function ensureCached(
+  cache: string,
+  key: string,
+  build: (folder: string) => Promise<void>,
+): Promise<string> {
+  const final = join(cache, key);
+  if (isComplete(final)) return final;
+  await mkdir(cache, { recursive: true });
+  const unlock = await lockFile(join(cache, `${key}.lock`));
+  try {
+    if (isComplete(final)) return final;
+    await removeLeftovers(cache, key);
+    const folder = await mkdtemp(join(cache, `${key}.making-`));
+    await build(folder);
+    await writeFile(join(folder, MARKER), JSON.stringify({ key, madeAt: new Date() }));
+    await rename(folder, final);
+    return final;
+  } finally {
+    await removeLeftovers(cache, key);
+    unlock();
+  }
+}
+
+function isComplete(folder: string): boolean {
+  return existsSync(join(folder, MARKER));
+}
+
+async function removeLeftovers(cache: string, key: string): Promise<void> {
+  const names = await readdir(cache);
+  const leftovers = names.filter((name) => name.startsWith(`${key}.making-`));
+  if (!isComplete(join(cache, key))) leftovers.push(key);
+  for (const name of leftovers) await rm(join(cache, name), { recursive: true, force: true });
+}
+
+/**
+ * Waits for an exclusive lock on `path` and hands back what releases it. flock(1) holds it until its
+ * standard input ends, so a killed holder frees it at once. Without flock there is no lock: then two
+ * builders would disturb each other, which a person sees and starts again.
+ */
+async function lockFile(path: string): Promise<() => void> {
+  const child = spawn('flock', ['--exclusive', path, 'sh', '-c', 'echo locked; exec cat'], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const name = basename(path);
+  await new Promise<void>((resolve, reject) => {
+    child.on('error', () => resolve());
+    child.stdout.once('data', () => resolve());
+    child.on('exit', (code) => reject(new Error(`The lock ${name} ended with exit code ${code}.`)));
+  });
+  child.stdin.on('error', () => undefined);
+  return () => child.stdin.end();
+}

@@ -1,0 +1,48 @@
+/**
+ * The programs of one database server on this machine, wherever they came from. Invariant: nothing
+ * here depends on what is configured elsewhere on the machine: configuration files are never read
+ * (--no-defaults), and what a private copy needs is given by path.
+ */
+import { UndropError } from '../errors.js';
+import { runCommand } from './run-command.js';
+
+export type Flavour = 'mysql' | 'mariadb';
+
+/** How a server of this installation gets its system tables. */
+export type Initialise =
+  | { readonly by: 'initialize-insecure' }
+  /** SQL files piped into `--bootstrap`: the way of MySQL 5.6 and MariaDB. */
+  | { readonly by: 'bootstrap'; readonly files: readonly string[] };
+
+export interface Installation {
+  readonly flavour: Flavour;
+  /** As the program itself says: `9.7.4`, `10.11.11-MariaDB`. */
+  readonly version: string;
+  /** The server program behind its loader, without any option. */
+  readonly server: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Options which tell the program where its own files are. */
+  readonly options: readonly string[];
+  readonly initialise: Initialise;
+}
+
+/** The command line of the server up to its data folder; the same for every start. */
+export function serverCommand(installation: Installation): readonly string[] {
+  const user = process.getuid?.() === 0 ? ['--user=root'] : [];
+  return [...installation.server, '--no-defaults', ...user, ...installation.options];
+}
+
+/** Asks a server program for its version: the first line of `--version`. */
+export async function askVersion(
+  server: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ readonly flavour: Flavour; readonly version: string }> {
+  const argv = [...server, '--no-defaults', '--version'];
+  const { stdout } = await runCommand(argv, { env, deadlineMs: 10_000 });
+  const version = /Ver (\d+\.\d+\.\d+(?:-MariaDB)?)/.exec(stdout)?.[1];
+  if (version === undefined) {
+    const cause = `it does not name a version: ${stdout.slice(0, 200)}`;
+    throw new UndropError('UNDROP_DEMO_STEP', { step: argv.join(' '), cause });
+  }
+  return { flavour: version.endsWith('-MariaDB') ? 'mariadb' : 'mysql', version };
+}

@@ -1,0 +1,72 @@
+/**
+ * A throwaway server: one that nobody misses. Invariant: after `stop`, or after the death of the
+ * process that started it in whatever way, neither the server nor its folder is left.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { copyDataFolder } from './data-folder.js';
+import type { Flavour, Installation } from './installation.js';
+import { launch } from './launch.js';
+
+export interface ThrowawayServer {
+  /** `mysql-9.7`, `mariadb-10.11` …; for people and for test names. */
+  readonly name: string;
+  readonly flavour: Flavour;
+  /** As the server says: `9.7.4`, `10.11.11-MariaDB`. */
+  readonly version: string;
+  readonly host: string;
+  readonly port: number;
+  /** null where it can't be reached by one from here. */
+  readonly socketPath: string | null;
+  readonly user: string;
+  readonly password: string;
+  /** The server's data folder; null where it isn't on this machine. */
+  readonly dataDir: string | null;
+  /** One sentence: why this one was taken. */
+  readonly why: string;
+  /** May be called twice. */
+  stop(): Promise<void>;
+}
+
+export interface StartOptions {
+  readonly name: string;
+  readonly installation: Installation;
+  /** Folder with an initialised `data`, which is copied. */
+  readonly template: string;
+  readonly why: string;
+  /** Server options which go behind ours and so win. */
+  readonly extraOptions?: readonly string[];
+  readonly signal?: AbortSignal;
+}
+
+/** Starts a server of `installation` on a copy of a data folder; it answers when this resolves. */
+export async function startThrowaway(options: StartOptions): Promise<ThrowawayServer> {
+  const { name, installation, why } = options;
+  const folder = await mkdtemp(join(tmpdir(), 'undrop-server-'));
+  try {
+    await copyDataFolder(options.template, folder);
+    const server = await launch(installation, {
+      folder,
+      keepFolder: false,
+      ...(options.extraOptions ? { extraOptions: options.extraOptions } : {}),
+      ...(options.signal ? { signal: options.signal } : {}),
+    });
+    return {
+      name,
+      flavour: installation.flavour,
+      version: installation.version,
+      host: '127.0.0.1',
+      port: server.port,
+      socketPath: server.socketPath,
+      user: 'root',
+      password: '',
+      dataDir: join(folder, 'data'),
+      why,
+      stop: () => server.stop(),
+    };
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}

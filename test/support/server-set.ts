@@ -1,0 +1,57 @@
+/**
+ * The servers that every server-facing test runs on, and how each is laid down on a bare Debian
+ * machine. Invariant: the set is fixed; a server that can't be had is a failure, never a skip.
+ */
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ensureAptServer } from '../../src/demo/apt-root.js';
+import { cacheFolder } from '../../src/demo/cache.js';
+import type { Flavour, Installation } from '../../src/demo/installation.js';
+import { ensureNpm56 } from '../../src/demo/npm56.js';
+import { startThrowaway, type ThrowawayServer } from '../../src/demo/throwaway.js';
+
+export const SERVER_NAMES = ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'] as const;
+
+export type ServerName = (typeof SERVER_NAMES)[number];
+
+interface AptRow {
+  readonly flavour: Flavour;
+  readonly suite: string;
+}
+
+const PACKAGES = {
+  mysql: ['mysql-server-core', 'mysql-client'],
+  mariadb: ['mariadb-server-core', 'mariadb-client'],
+} as const;
+
+const APT: Readonly<Record<Exclude<ServerName, 'mysql-5.6'>, AptRow>> = {
+  'mysql-9.7': { flavour: 'mysql', suite: 'sid' },
+  'mariadb-10.11': { flavour: 'mariadb', suite: 'bookworm' },
+  'mariadb-11.8': { flavour: 'mariadb', suite: 'sid' },
+};
+
+/** The project's folder, seen from build/test/support. */
+export const projectFolder = join(fileURLToPath(import.meta.url), '../../../..');
+
+/** Lays the server down where that hasn't been done, and starts one with a fresh data folder. */
+export async function startFromSet(
+  name: ServerName,
+  extraOptions: readonly string[] = [],
+): Promise<ThrowawayServer> {
+  const { installation, template } = await ensureInstalled(name);
+  const why = 'one of the four servers that the tests run on';
+  return startThrowaway({ name, installation, template, why, extraOptions });
+}
+
+/** The programs of a server of the set, downloaded first where the cache hasn't got them. */
+export async function ensureInstalled(
+  name: ServerName,
+): Promise<{ readonly installation: Installation; readonly template: string }> {
+  const options = {
+    cache: cacheFolder(process.env, projectFolder),
+    say: (line: string) => process.stderr.write(`${line}\n`),
+  };
+  if (name === 'mysql-5.6') return ensureNpm56(options);
+  const { flavour, suite } = APT[name];
+  return ensureAptServer({ key: name, flavour, suite, packages: PACKAGES[flavour] }, options);
+}

@@ -1,0 +1,142 @@
+/**
+ * The real servers as a test sees them: the list for `describe.each`, connections, schemas of its own
+ * and the server's general log. Invariant: a test finds all servers of the set, or fails.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  type Connection,
+  type ConnectionOptions,
+  createConnection,
+  type RowDataPacket,
+} from 'mysql2/promise';
+import type { ThrowawayServer } from '../../src/demo/throwaway.js';
+import { type ServerName, startFromSet } from './server-set.js';
+
+/** A running server of the set; its jest worker has it alone. */
+export type TestServer = Omit<ThrowawayServer, 'stop' | 'why'>;
+
+/** Where a connection goes: a server, or the proxy in front of one. */
+export type Target = Pick<TestServer, 'host' | 'port' | 'user' | 'password'>;
+
+/** All servers; for `describe.each(testServers())('$name', (server) => …)`. */
+export function testServers(): readonly TestServer[] {
+  const sets = JSON.parse(process.env['UNDROP_TEST_SETS'] ?? '[]') as TestServer[][];
+  const worker = Number(process.env['JEST_WORKER_ID'] ?? '1');
+  const set = sets[worker - 1];
+  if (set === undefined || set.length === 0) {
+    throw new Error('No test servers: run this by jest project "server"; given ones, in band.');
+  }
+  return set;
+}
+
+/** The one of that name. */
+export function testServer(name: string): TestServer {
+  const found = testServers().find((server) => server.name === name);
+  if (found === undefined) throw new Error(`There is no test server named ${name}.`);
+  return found;
+}
+
+/** A server of the set for one test alone, with more options; the test stops it. */
+export function startServer(
+  name: string,
+  extraOptions: readonly string[] = [],
+): Promise<ThrowawayServer> {
+  return startFromSet(name as ServerName, extraOptions);
+}
+
+/** A mysql2 connection as root, or as `options` say. The caller ends it. */
+export function connect(server: Target, options: ConnectionOptions = {}): Promise<Connection> {
+  const { host, port, user, password } = server;
+  return createConnection({ host, port, user, password, connectTimeout: 10_000, ...options });
+}
+
+/** Runs statements on a connection of their own, one after another; hands back the last's rows. */
+export async function query<Row = Record<string, unknown>>(
+  server: Target,
+  ...statements: readonly string[]
+): Promise<Row[]> {
+  const connection = await connect(server);
+  try {
+    let rows: unknown = [];
+    for (const statement of statements) [rows] = await connection.query(statement);
+    return rows as Row[];
+  } finally {
+    await connection.end();
+  }
+}
+
+export interface FreshSchema {
+  readonly name: string;
+  drop(): Promise<void>;
+}
+
+/** A new empty schema with a name that no other test has. */
+export async function freshSchema(server: Target, prefix = 'test'): Promise<FreshSchema> {
+  const name = `${prefix}_${randomBytes(5).toString('hex')}`;
+  await query(server, `CREATE DATABASE ${name} CHARACTER SET utf8mb4`);
+  return {
+    name,
+    drop: async () => {
+      await query(server, `DROP DATABASE IF EXISTS ${name}`);
+    },
+  };
+}
+
+export interface LoggedCommand {
+  /** The server's thread id of the session. */
+  readonly threadId: number;
+  /** `Query`, `Prepare`, `Connect` … */
+  readonly command: string;
+  readonly text: string;
+}
+
+export interface GeneralLog {
+  /** Everything since it was switched on, in order, without what reads it. */
+  read(): Promise<readonly LoggedCommand[]>;
+  /** Switches it off again and closes its connection. */
+  stop(): Promise<void>;
+}
+
+/** Empties the general log and switches it on; everything that the server is sent gets there. */
+export async function generalLog(server: Target): Promise<GeneralLog> {
+  const connection = await connect(server);
+  const own = connection.threadId;
+  await connection.query("SET GLOBAL log_output = 'TABLE'");
+  await connection.query('TRUNCATE TABLE mysql.general_log');
+  await connection.query('SET GLOBAL general_log = ON');
+  return {
+    read: async () => {
+      const [rows] = await connection.query<RowDataPacket[]>(
+        `SELECT thread_id AS threadId, command_type AS command,
+                CONVERT(argument USING utf8mb4) AS text FROM mysql.general_log`,
+      );
+      const commands = rows as unknown as LoggedCommand[];
+      return commands.filter(({ threadId }) => threadId !== own);
+    },
+    stop: async () => {
+      await connection.query('SET GLOBAL general_log = OFF');
+      await connection.query("SET GLOBAL log_output = 'FILE'");
+      await connection.end();
+    },
+  };
+}
+
+/** Reads UNDROP_TEST_SERVERS and asks each server for its version. */
+export async function parseGivenServers(text: string): Promise<readonly TestServer[]> {
+  return Promise.all(
+    text.split(',').map(async (entry) => {
+      const [, name = '', address = ''] = /^\s*([^=\s]+)=(\S+)\s*$/.exec(entry) ?? [];
+      const url = new URL(address);
+      const target = {
+        host: url.hostname,
+        port: Number(url.port || '3306'),
+        user: decodeURIComponent(url.username),
+        password: decodeURIComponent(url.password),
+      };
+      const [row] = await query<{ version: string }>(target, 'SELECT version() AS version LIMIT 1');
+      const version = row?.version ?? '';
+      const flavour = version.includes('MariaDB') ? 'mariadb' : 'mysql';
+      return { name, flavour, version, ...target, socketPath: null, dataDir: null } as const;
+    }),
+  );
+}
