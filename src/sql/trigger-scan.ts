@@ -1,0 +1,76 @@
+/**
+ * The hot path's one look at a statement: could these bytes be ours at all? It exists so that nearly
+ * all traffic is never lexed; it allocates nothing and reads each byte once.
+ *
+ * Invariant: a superset. Keywords are unbroken ASCII on the wire (a comment or an escape ends a
+ * word), so where `classify` finds something, these bytes hold `drop` and one of `table`, `database`,
+ * `schema`; or `prepare` or `immediate`, whose text may be spelled in any way; or `create` and
+ * `replace`.
+ */
+
+const LOWER = 0x20;
+const P = 0x70;
+const I = 0x69;
+const COULD_START_AT = new Uint8Array(256);
+for (const letter of [...'pPmM']) COULD_START_AT[letter.charCodeAt(0)] = 1;
+
+const TABLE = wordOf('table');
+const SCHEMA = wordOf('schema');
+const DATABASE = wordOf('database');
+const CREATE = wordOf('create');
+const DROP = wordOf('drop');
+const PREPARE = wordOf('prepare');
+const REPLACE = wordOf('replace');
+const IMMEDIATE = wordOf('immediate');
+
+/** Whether `bytes[start, end)`, the text of one statement packet, has to be classified. */
+export function mayBeOurs(bytes: Uint8Array, start: number, end: number): boolean {
+  let drop = false;
+  let replace = false;
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    // Every trigger word but `immediate` has a `p`, and that has an `m`: both are rare enough.
+    if (COULD_START_AT[byte] === 0) continue;
+    if ((byte | LOWER) === P) {
+      if (isWordAt(bytes, at, start, end, PREPARE)) return true;
+      if (isWordAt(bytes, at - 3, start, end, DROP)) drop = true;
+      else if (isWordAt(bytes, at - 2, start, end, REPLACE)) replace = true;
+    } else if (at > start && ((bytes[at - 1] ?? 0) | LOWER) === I) {
+      if (isWordAt(bytes, at - 1, start, end, IMMEDIATE)) return true;
+    }
+  }
+  return (
+    (drop &&
+      (hasWord(bytes, start, end, TABLE) ||
+        hasWord(bytes, start, end, SCHEMA) ||
+        hasWord(bytes, start, end, DATABASE))) ||
+    (replace && hasWord(bytes, start, end, CREATE))
+  );
+}
+
+function hasWord(bytes: Uint8Array, start: number, end: number, word: Uint8Array): boolean {
+  const last = end - word.length;
+  for (let at = start; at <= last; at++) {
+    if (isWordAt(bytes, at, start, end, word)) return true;
+  }
+  return false;
+}
+
+/** Compares letters without regard to case; `word` is lower case. */
+function isWordAt(
+  bytes: Uint8Array,
+  at: number,
+  start: number,
+  end: number,
+  word: Uint8Array,
+): boolean {
+  if (at < start || at + word.length > end) return false;
+  for (let index = 0; index < word.length; index++) {
+    if (((bytes[at + index] ?? 0) | LOWER) !== word[index]) return false;
+  }
+  return true;
+}
+
+function wordOf(text: string): Uint8Array {
+  return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+}
