@@ -1,6 +1,11 @@
-/** Lists the tables that have a hold name, by schema. Names only: no table is opened for it. */
-import type { HoldName } from '../names/hold-name.js';
+/**
+ * Lists the tables that have a hold name, by schema. Names only: no table is opened for it, and one
+ * schema is a constant in each statement, as 5.6 and MariaDB read every folder otherwise.
+ */
+import { type HoldName, parseHoldName } from '../names/hold-name.js';
 import type { ServiceConnection } from './pools.js';
+import { textOf } from './row.js';
+import { note, sql } from './sql.js';
 
 export interface HoldTable extends HoldName {
   readonly schema: string;
@@ -8,10 +13,30 @@ export interface HoldTable extends HoldName {
   readonly name: string;
 }
 
-/** Every held table in `schemas`, ordered by schema and name; schemas that aren't there have none. */
-export function listHoldTables(
-  _connection: ServiceConnection,
-  _schemas: readonly string[],
+/** Names of 100,000 held tables are 6 MB. */
+const LIST_DEADLINE_MS = 60_000;
+
+/** Every held table in `schemas`, in their order, then by name; a missing schema has none. */
+export async function listHoldTables(
+  connection: ServiceConnection,
+  schemas: readonly string[],
 ): Promise<readonly HoldTable[]> {
-  throw new Error('not built yet');
+  if (schemas.length === 0) return [];
+  const answers = await connection.run(
+    schemas.map(
+      (schema) => sql`SELECT ${note('list')} TABLE_SCHEMA AS schemaName, TABLE_NAME AS name
+        FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME LIKE ${'\\_vt\\_%'}`,
+    ),
+    { deadlineMs: LIST_DEADLINE_MS },
+  );
+  return answers.flatMap((rows) =>
+    rows
+      .flatMap((row) => {
+        const name = textOf(row, 'name');
+        const parsed = parseHoldName(name);
+        return parsed === null ? [] : [{ ...parsed, schema: textOf(row, 'schemaName'), name }];
+      })
+      .sort((one, other) => (one.name < other.name ? -1 : 1)),
+  );
 }

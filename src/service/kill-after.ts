@@ -11,11 +11,26 @@ export const KILL_AFTER_MS = 200;
 
 /** Rejects with the server's 1317 or 1205 where the time was over (`isKilled`). */
 export function runOrKill(
-  _pool: ServicePool,
-  _text: SQLQuery | readonly SQLQuery[],
-  _options: { readonly killAfterMs?: number; readonly logged?: boolean } = {},
+  pool: ServicePool,
+  text: SQLQuery | readonly SQLQuery[],
+  options: { readonly killAfterMs?: number; readonly logged?: boolean } = {},
 ): Promise<readonly Rows[]> {
-  throw new Error('not built yet');
+  const { killAfterMs = KILL_AFTER_MS, logged = true } = options;
+  return pool.task(async (connection) => {
+    let kill: Promise<unknown> | null = null;
+    const timer = setTimeout(() => {
+      // The answer may already be on its way here; what the KILL hits then must not be the next
+      // text of somebody else. If the KILL itself fails, lock_wait_timeout ends the wait.
+      connection.discard();
+      kill = pool.killQuery(connection.threadId).catch(() => undefined);
+    }, killAfterMs);
+    try {
+      return await connection.run(text, { logged });
+    } finally {
+      clearTimeout(timer);
+      await kill;
+    }
+  });
 }
 
 /** Whether the statement gave up waiting for a lock: interrupted (1317) or timed out (1205). */

@@ -5,8 +5,17 @@
  * Invariant: every text runs under our own session settings (sql_mode '' above all, as values are
  * escaped on this side), in one round trip, and ends by its deadline: the driver has none.
  */
+import databases, { type ConnectionPool } from '@databases/mysql';
+import { assert } from '../assert.js';
+import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
-import type { SQLQuery } from './sql.js';
+import { Lease } from './lease.js';
+import { isServerError } from './server-error.js';
+import { type SQLQuery, sql } from './sql.js';
+
+export { isServerError, ServerError } from './server-error.js';
+
+const createPool = databases.default;
 
 /** Where the server listens. */
 export type ServerAddress =
@@ -41,6 +50,8 @@ export interface ServiceConnection {
 export interface TaskConnection extends ServiceConnection {
   /** The server's id of this connection, for KILL QUERY. */
   readonly threadId: number;
+  /** The connection is destroyed after the task. */
+  discard(): void;
 }
 
 export interface ServicePool extends ServiceConnection {
@@ -65,21 +76,185 @@ export interface ServicePoolOptions {
 }
 
 /** Opens the pool; connects when first used. */
-export function openServicePool(_options: ServicePoolOptions): ServicePool {
-  throw new Error('not built yet');
+export function openServicePool(options: ServicePoolOptions): ServicePool {
+  return new Pool(options);
 }
 
-/** An error that the server itself answered with. */
-export interface ServerError extends Error {
-  readonly errno: number;
-  readonly sqlState: string;
-  readonly sqlMessage: string;
+const CONNECT_TIMEOUT_MS = 5_000;
+const QUEUE_TIMEOUT_MS = 10_000;
+const KILL_DEADLINE_MS = 2_000;
+const DISPOSE_WITHIN_MS = 5_000;
+
+/** Thrown out of a task of the library, so that it destroys the connection. */
+const DISCARD = new Error('This service connection is not to be used again.');
+
+class Pool implements ServicePool {
+  readonly #options: ServicePoolOptions;
+  readonly #server: string;
+  #main: ConnectionPool;
+  readonly #side: ConnectionPool;
+  #disposed: Promise<void> | null = null;
+
+  constructor(options: ServicePoolOptions) {
+    assert(options.connectionsMax >= 2, 'a service pool has two connections or more');
+    this.#options = options;
+    const { address } = options;
+    this.#server = 'host' in address ? `${address.host}:${address.port}` : address.socketPath;
+    this.#main = this.#open(options.connectionsMax);
+    this.#side = this.#open(1);
+  }
+
+  run(text: SQLQuery | readonly SQLQuery[], options: RunOptions = {}): Promise<readonly Rows[]> {
+    return this.#run(this.#main, text, options);
+  }
+
+  task<T>(fn: (connection: TaskConnection) => Promise<T>): Promise<T> {
+    return this.#lease(this.#main, fn);
+  }
+
+  async killQuery(threadId: number): Promise<void> {
+    await this.#kill(sql`KILL QUERY ${threadId}`);
+  }
+
+  dispose(): Promise<void> {
+    this.#disposed ??= this.#dispose();
+    return this.#disposed;
+  }
+
+  async #run(
+    pool: ConnectionPool,
+    text: SQLQuery | readonly SQLQuery[],
+    options: RunOptions,
+  ): Promise<readonly Rows[]> {
+    const { deadlineMs = QUEUE_TIMEOUT_MS } = options;
+    const startMs = performance.now();
+    const fn = (lease: TaskConnection) => {
+      const leftMs = Math.ceil(deadlineMs - (performance.now() - startMs));
+      return lease.run(text, { ...options, deadlineMs: leftMs });
+    };
+    return this.#lease(pool, fn, deadlineMs);
+  }
+
+  /**
+   * Rejects as soon as `fn` does, while the library is still busy with getting rid of the
+   * connection; resolves only when the connection is back.
+   */
+  #lease<T>(
+    pool: ConnectionPool,
+    fn: (lease: Lease) => Promise<T>,
+    acquireWithinMs = CONNECT_TIMEOUT_MS + QUEUE_TIMEOUT_MS,
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      let state: 'waiting' | 'begun' | 'given-up' = 'waiting';
+      const timer = setTimeout(() => {
+        state = 'given-up';
+        reject(this.#deadline(acquireWithinMs));
+      }, acquireWithinMs);
+      const pooled = pool.task(async (connection) => {
+        if (state === 'given-up') throw DISCARD;
+        clearTimeout(timer);
+        state = 'begun';
+        const lease = new Lease(connection, {
+          server: this.#server,
+          onDeadline: (threadId) => this.#abandon(pool, threadId),
+        });
+        try {
+          const value = await fn(lease);
+          if (!lease.spoilt) return value;
+          resolve(value);
+        } catch (error) {
+          lease.discard();
+          reject(error);
+        } finally {
+          lease.close();
+        }
+        throw DISCARD;
+      });
+      pooled.then(resolve, (error: unknown) => {
+        clearTimeout(timer);
+        reject(this.#unreachable(error));
+      });
+    });
+  }
+
+  /** No answer by the deadline: the way to the server may be dead, and the statement may still run. */
+  #abandon(pool: ConnectionPool, threadId: number): void {
+    if (pool === this.#side) return;
+    this.#retire();
+    this.#kill(sql`KILL ${threadId}`).catch((error: unknown) => {
+      this.#options.log.debug({ err: error, threadId }, 'could not kill an abandoned statement');
+    });
+  }
+
+  /** Idle connections over a dead way would cost a deadline each: all are replaced. */
+  #retire(): void {
+    if (this.#disposed !== null) return;
+    const old = this.#main;
+    this.#main = this.#open(this.#options.connectionsMax);
+    old.dispose().catch((error: unknown) => {
+      this.#options.log.debug({ err: error }, 'could not close retired service connections');
+    });
+  }
+
+  async #kill(text: SQLQuery): Promise<void> {
+    try {
+      await this.#run(this.#side, text, { deadlineMs: KILL_DEADLINE_MS });
+    } catch (error) {
+      // 1094: it is gone already.
+      if (!isServerError(error, 1094)) throw error;
+    }
+  }
+
+  async #dispose(): Promise<void> {
+    const closed = Promise.all([this.#main.dispose(), this.#side.dispose()]);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, DISPOSE_WITHIN_MS);
+    });
+    await Promise.race([closed, late]);
+    clearTimeout(timer);
+  }
+
+  #deadline(deadlineMs: number): UndropError {
+    return new UndropError('UNDROP_DEADLINE', { server: this.#server, deadlineMs });
+  }
+
+  #unreachable(error: unknown): Error {
+    const cause = error instanceof Error ? error.message : String(error);
+    const params = { step: 'connect', server: this.#server, cause };
+    return new UndropError('UNDROP_SERVICE_FAILED', params, error);
+  }
+
+  #open(poolSize: number): ConnectionPool {
+    const { address, user, password, log } = this.#options;
+    return createPool({
+      connectionString: connectionString({ address, user, password }),
+      poolSize,
+      bigIntMode: 'bigint',
+      timeZone: { client: 'utc' },
+      queueTimeoutMilliseconds: QUEUE_TIMEOUT_MS,
+      // Only ever waited for by the library's own closing of a connection that has no answer.
+      acquireLockTimeoutMilliseconds: 100,
+      onError: (error) => {
+        log.debug({ err: error }, 'an idle service connection was closed');
+      },
+    });
+  }
 }
 
-/** Whether the server answered with an error (one of `errnos`, where given). */
-export function isServerError(error: unknown, ...errnos: readonly number[]): error is ServerError {
-  if (!(error instanceof Error)) return false;
-  const { errno, sqlState } = error as Partial<ServerError>;
-  if (typeof errno !== 'number' || typeof sqlState !== 'string') return false;
-  return errnos.length === 0 || errnos.includes(errno);
+function connectionString(to: {
+  readonly address: ServerAddress;
+  readonly user: string;
+  readonly password: string;
+}): string {
+  const { address } = to;
+  const host = 'host' in address ? address.host : 'localhost';
+  const url = new URL(`mysql://${host.includes(':') ? `[${host}]` : host}/`);
+  url.username = encodeURIComponent(to.user);
+  url.password = encodeURIComponent(to.password);
+  if ('host' in address) url.port = String(address.port);
+  else url.searchParams.set('socketPath', address.socketPath);
+  url.searchParams.set('connectTimeout', String(CONNECT_TIMEOUT_MS));
+  url.searchParams.set('keepAliveInitialDelay', '30000');
+  return url.href;
 }

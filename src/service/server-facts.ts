@@ -1,5 +1,11 @@
-/** What kind of server this is and in what state. Read anew by whoever decides by it. */
-import type { ServiceConnection } from './pools.js';
+/**
+ * What kind of server this is and in what state. SHOW VARIABLES, as it answers on every server
+ * without an error for the variables that it hasn't got. Read anew by whoever decides by it.
+ */
+import { UndropError } from '../errors.js';
+import type { Rows, ServiceConnection } from './pools.js';
+import { dateOf, numberOf, textOf } from './row.js';
+import { note, sql } from './sql.js';
 
 export interface ServerFacts {
   readonly flavour: 'mysql' | 'mariadb';
@@ -18,6 +24,67 @@ export interface ServerFacts {
   readonly startedAt: Date;
 }
 
-export function readServerFacts(_connection: ServiceConnection): Promise<ServerFacts> {
-  throw new Error('not built yet');
+const FACTS = [
+  sql`SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version', 'read_only', 'super_read_only',
+    'innodb_read_only', 'innodb_adaptive_hash_index', 'lower_case_table_names', 'server_uuid',
+    'server_uid', 'server_id', 'hostname', 'datadir', 'port', 'performance_schema')`,
+  sql`SHOW GLOBAL STATUS LIKE 'Uptime'`,
+  sql`SELECT ${note('facts')} UTC_TIMESTAMP() AS utcNow`,
+];
+
+export async function readServerFacts(connection: ServiceConnection): Promise<ServerFacts> {
+  const [variableRows = [], statusRows = [], timeRows = []] = await connection.run(FACTS);
+  const variables = new Map(variableRows.map(nameAndValue));
+  const variable = (name: string): string => variables.get(name) ?? '';
+  const utcNow = dateOf(first(timeRows), 'utcNow');
+  const uptimeS = numberOf(first(statusRows), 'Value');
+  const version = variable('version');
+  return {
+    flavour: /mariadb/i.test(version) ? 'mariadb' : 'mysql',
+    version,
+    versionId: versionIdOf(version),
+    readOnly: ['read_only', 'super_read_only', 'innodb_read_only'].some((name) =>
+      isOn(variable(name)),
+    ),
+    adaptiveHashIndex: isOn(variable('innodb_adaptive_hash_index')),
+    lowerCaseTableNames: lowerCaseOf(variable('lower_case_table_names')),
+    serverIdentity: identityOf(variable),
+    performanceSchema: isOn(variable('performance_schema')),
+    utcNow,
+    startedAt: new Date(utcNow.getTime() - uptimeS * 1000),
+  };
+}
+
+/** 90704 for `9.7.4-2`, 101119 for `10.11.19-MariaDB`; also of the old `5.5.5-10.11.19-MariaDB`. */
+export function versionIdOf(version: string): number {
+  const match = /^(\d+)\.(\d+)\.(\d+)/.exec(version.replace(/^5\.5\.5-(?=\d)/, ''));
+  if (match === null) {
+    const cause = `its version is ${JSON.stringify(version)}`;
+    const params = { step: 'read the version', server: 'the server', cause };
+    throw new UndropError('UNDROP_SERVICE_FAILED', params);
+  }
+  const [, major, minor, patch] = match;
+  return Number(major) * 10_000 + Number(minor) * 100 + Number(patch);
+}
+
+function identityOf(variable: (name: string) => string): string {
+  const own = variable('server_uuid') || variable('server_uid');
+  return own || ['hostname', 'port', 'datadir', 'server_id'].map(variable).join('|');
+}
+
+/** MariaDB 12 has more values for read_only than ON and OFF; all of them refuse writes. */
+function isOn(value: string): boolean {
+  return !['', 'OFF', '0'].includes(value.toUpperCase());
+}
+
+function lowerCaseOf(value: string): 0 | 1 | 2 {
+  return value === '1' ? 1 : value === '2' ? 2 : 0;
+}
+
+function nameAndValue(row: Rows[number]): [string, string] {
+  return [textOf(row, 'Variable_name'), textOf(row, 'Value')];
+}
+
+function first(rows: readonly Rows[number][]): Rows[number] {
+  return rows[0] ?? {};
 }

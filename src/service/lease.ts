@@ -1,0 +1,152 @@
+/**
+ * One connection of the pool for as long as a task has it: runs texts one after another, each with
+ * a deadline, and knows afterwards whether the connection may be used again.
+ */
+import type { Connection } from '@databases/mysql';
+import { assert } from '../assert.js';
+import { UndropError } from '../errors.js';
+import { driverClientOf } from './driver-door.js';
+import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
+import { renderText } from './render.js';
+import { ServerError } from './server-error.js';
+import { type SQLQuery, sql } from './sql.js';
+
+const DEADLINE_MS = 10_000;
+
+export interface LeaseOptions {
+  /** For error texts: where the server is. */
+  readonly server: string;
+  /** Told when a text had no answer by its deadline. */
+  readonly onDeadline: (threadId: number) => void;
+}
+
+export class Lease implements TaskConnection {
+  readonly #connection: Connection;
+  readonly #options: LeaseOptions;
+  readonly #stopListening: () => void;
+  readonly threadId: number;
+  /** Why nothing more can be run here. */
+  #broken: Error | null = null;
+  #spoilt = false;
+  #tail: Promise<unknown> = Promise.resolve();
+
+  constructor(connection: Connection, options: LeaseOptions) {
+    this.#connection = connection;
+    this.#options = options;
+    const client = driverClientOf(connection);
+    this.threadId = client.threadId;
+    const onError = (error: Error) => this.#break(error);
+    client.on('error', onError);
+    this.#stopListening = () => client.removeListener('error', onError);
+  }
+
+  /** Whether the connection must not be used by anybody else. */
+  get spoilt(): boolean {
+    return this.#spoilt;
+  }
+
+  /** The connection is destroyed after the task. */
+  discard(): void {
+    this.#spoilt = true;
+  }
+
+  /** Ends the lease. A connection that isn't to be used again keeps its listener to its end. */
+  close(): void {
+    if (!this.#spoilt) this.#stopListening();
+    this.#broken ??= new UndropError('UNDROP_SERVICE_FAILED', {
+      step: 'run a statement',
+      server: this.#options.server,
+      cause: 'its task is over',
+    });
+  }
+
+  run(text: SQLQuery | readonly SQLQuery[], options: RunOptions = {}): Promise<readonly Rows[]> {
+    const turn = this.#tail.then(() => this.#run(asList(text), options));
+    this.#tail = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #run(queries: readonly SQLQuery[], options: RunOptions): Promise<readonly Rows[]> {
+    if (this.#broken !== null) throw this.#broken;
+    const { deadlineMs = DEADLINE_MS, logged = true } = options;
+    const { text, answersBefore, answersAfter } = renderText(queries, { logged });
+    try {
+      const answers = await this.#send(text, deadlineMs);
+      return answers.slice(answersBefore, answers.length - answersAfter).map(asRows);
+    } catch (error) {
+      if (!logged) await this.#logAgain();
+      throw error;
+    }
+  }
+
+  async #send(text: string, deadlineMs: number): Promise<readonly unknown[]> {
+    let timer: NodeJS.Timeout | undefined;
+    const expired = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(this.#expire(deadlineMs)), Math.max(0, deadlineMs));
+    });
+    const answered = this.#connection.query([sql.__dangerous__rawValue(text)]);
+    try {
+      const [answers] = await Promise.race([answered, expired]);
+      assert(Array.isArray(answers), 'a text of several statements has several answers');
+      return answers;
+    } catch (error) {
+      // What arrives after the deadline has nobody waiting for it.
+      answered.catch(() => undefined);
+      if (error instanceof UndropError) throw error;
+      throw this.#serverErrorOf(error) ?? this.#break(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** An error amid an unlogged text leaves sql_log_bin off; the next text must not inherit it. */
+  async #logAgain(): Promise<void> {
+    if (this.#broken !== null) return;
+    const { text } = renderText([sql`SELECT @@SESSION.sql_log_bin AS logged`], { logged: true });
+    const answers = await this.#send(text, DEADLINE_MS);
+    const [row] = asRows(answers[1]);
+    if (Number(row?.['logged']) === 1) return;
+    await this.#send('DO 0;\nSET sql_log_bin=1', DEADLINE_MS);
+  }
+
+  #serverErrorOf(error: unknown): ServerError | null {
+    if (!(error instanceof Error)) return null;
+    const { errno, sqlState, sqlMessage } = error as Partial<ServerError>;
+    if (typeof errno !== 'number' || typeof sqlState !== 'string') return null;
+    return new ServerError({ errno, sqlState, sqlMessage: sqlMessage ?? error.message });
+  }
+
+  #expire(deadlineMs: number): Error {
+    const { server, onDeadline } = this.#options;
+    const error = new UndropError('UNDROP_DEADLINE', { server, deadlineMs });
+    this.#spoilt = true;
+    this.#broken = error;
+    onDeadline(this.threadId);
+    return error;
+  }
+
+  #break(cause: unknown): Error {
+    this.#spoilt = true;
+    this.#broken ??= new UndropError(
+      'UNDROP_SERVICE_FAILED',
+      {
+        step: 'run a statement',
+        server: this.#options.server,
+        cause: cause instanceof Error ? cause.message : String(cause),
+      },
+      cause,
+    );
+    return this.#broken;
+  }
+}
+
+function asList(text: SQLQuery | readonly SQLQuery[]): readonly SQLQuery[] {
+  return Array.isArray(text) ? (text as readonly SQLQuery[]) : [text as SQLQuery];
+}
+
+/** An OK comes as a record with its counts, a result set as an array of rows. */
+function asRows(answer: unknown): Rows {
+  if (Array.isArray(answer)) return Object.assign(answer as Row[], { affectedRows: 0 });
+  const { affectedRows } = answer as { readonly affectedRows: number };
+  return Object.assign([] as Row[], { affectedRows });
+}

@@ -1,0 +1,82 @@
+/**
+ * From `sql` queries to the text that goes over the wire. The values are put in here, not by the
+ * driver: it would look for `?` in the whole text, names and comments included.
+ *
+ * Invariant: what is rendered is right for a session with sql_mode '' and utf8mb4, which the prefix
+ * of each text sets in the same round trip, before the server reads the rest of it.
+ */
+import { assert } from '../assert.js';
+import type { SQLQuery } from './sql.js';
+
+/**
+ * The settings that every text of ours starts from, whatever ran before on its connection. Each
+ * lock is waited for one second at most; kill-after.ts has what is shorter.
+ */
+const SETTINGS = [
+  'NAMES utf8mb4',
+  "sql_mode=''",
+  "time_zone='+00:00'",
+  'autocommit=1',
+  'lock_wait_timeout=1',
+  'innodb_lock_wait_timeout=3',
+  'sql_safe_updates=0',
+  'sql_select_limit=DEFAULT',
+  'sql_quote_show_create=1',
+  'group_concat_max_len=1048576',
+  'foreign_key_checks=1',
+  'unique_checks=1',
+];
+
+/** Row estimates as they are now, and none written to the dictionary by our reading them. */
+const SETTINGS_MYSQL_8 = ' /*!80000 , information_schema_stats_expiry=0 */';
+
+/** How many answers to leave out before and after those of the statements asked for. */
+export interface RenderedText {
+  readonly text: string;
+  readonly answersBefore: number;
+  readonly answersAfter: number;
+}
+
+/** One text for one round trip. */
+export function renderText(
+  queries: readonly SQLQuery[],
+  { logged }: { readonly logged: boolean },
+): RenderedText {
+  assert(queries.length > 0, 'a text has a statement');
+  const unlogged = logged ? '' : ', sql_log_bin=0';
+  const prefix = `SET ${SETTINGS.join(', ')}${unlogged}${SETTINGS_MYSQL_8}`;
+  const statements = [prefix, ...queries.map(renderQuery)];
+  if (!logged) statements.push('SET sql_log_bin=1');
+  return { text: statements.join(';\n'), answersBefore: 1, answersAfter: logged ? 0 : 1 };
+}
+
+/** One statement with its values in place. */
+export function renderQuery(query: SQLQuery): string {
+  const { text } = query.format({
+    escapeIdentifier: (name) => {
+      throw new Error(`Names go through ident() of service/sql.ts, not sql.ident: ${name}`);
+    },
+    formatValue: (value) => ({ placeholder: renderValue(value), value: undefined }),
+  });
+  return text;
+}
+
+/** A literal. Dates in UTC, to the second. */
+export function renderValue(value: unknown): string {
+  switch (typeof value) {
+    case 'number':
+      assert(Number.isFinite(value), 'a number in SQL is finite');
+      return String(value);
+    case 'bigint':
+      return String(value);
+    case 'boolean':
+      return value ? '1' : '0';
+    case 'string':
+      return `'${value.replaceAll(/['\\\0]/g, (char) => (char === '\0' ? '\\0' : char + char))}'`;
+    default:
+      if (value === null) return 'NULL';
+      if (value instanceof Date) return `'${value.toISOString().slice(0, 19).replace('T', ' ')}'`;
+      if (Buffer.isBuffer(value)) return `X'${value.toString('hex')}'`;
+      throw new TypeError(`A value of SQL is a scalar, found ${typeof value}`);
+  }
+}
