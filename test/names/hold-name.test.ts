@@ -1,0 +1,104 @@
+/** Names of held tables: the round trip, and what is never mistaken for one. */
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { InvariantError } from '../../src/assert.js';
+import { formatHoldName, parseHoldName } from '../../src/names/hold-name.js';
+
+const ID = '0192f0a1b2c37d4e8f5061728394a5b6';
+const DUE = new Date('2026-11-20T08:09:10Z');
+const NAME = `_vt_HOLD_${ID}_20261120080910`;
+
+const states = fc.constantFrom('HOLD', 'PURGE', 'EVAC', 'DROP');
+const ids = fc
+  .array(fc.constantFrom(...'0123456789abcdef'), { minLength: 32, maxLength: 32 })
+  .map((digits) => digits.join(''));
+const dues = fc
+  .integer({ min: 0, max: Date.UTC(9999, 11, 31, 23, 59, 59) / 1000 })
+  .map((seconds) => new Date(seconds * 1000));
+
+describe('the name of a held table', () => {
+  test('says state, id and due time in UTC', () => {
+    expect(formatHoldName({ state: 'HOLD', id: ID, due: DUE })).toBe(NAME);
+    expect(parseHoldName(NAME)).toEqual({ state: 'HOLD', id: ID, due: DUE });
+  });
+
+  test('comes back the same from every state, id and due time', () => {
+    fc.assert(
+      fc.property(states, ids, dues, (state, id, due) => {
+        const name = formatHoldName({ state, id, due });
+        expect(parseHoldName(name)).toEqual({ state, id, due });
+        expect(name.length).toBeLessThanOrEqual(57);
+      }),
+    );
+  });
+
+  test('matches in lower case, as lower_case_table_names=1 stores it', () => {
+    fc.assert(
+      fc.property(states, ids, dues, (state, id, due) => {
+        const name = formatHoldName({ state, id, due });
+        expect(parseHoldName(name.toLowerCase())).toEqual({ state, id, due });
+        expect(parseHoldName(name.toUpperCase())).toEqual({ state, id, due });
+      }),
+    );
+  });
+
+  test.each([
+    ['hld', 'HOLD'],
+    ['prg', 'PURGE'],
+    ['evc', 'EVAC'],
+    ['drp', 'DROP'],
+  ])('matches the newer form of vitess, %s', (word, state) => {
+    expect(parseHoldName(`_vt_${word}_${ID}_20261120080910_`)).toEqual({ state, id: ID, due: DUE });
+  });
+
+  test('never ends a state early: fractions of a second are rounded up', () => {
+    const due = new Date(DUE.getTime() + 1);
+    expect(formatHoldName({ state: 'EVAC', id: ID, due })).toBe(`_vt_EVAC_${ID}_20261120080911`);
+  });
+
+  test.each([
+    ['a due time on 31 April', `_vt_HOLD_${ID}_20260431080910`],
+    ['a due time on 29 February of a common year', `_vt_HOLD_${ID}_20260229080910`],
+    ['a month 13', `_vt_HOLD_${ID}_20261320080910`],
+    ['a month 0', `_vt_HOLD_${ID}_20260020080910`],
+    ['a day 0', `_vt_HOLD_${ID}_20261100080910`],
+    ['an hour 24', `_vt_HOLD_${ID}_20261120240000`],
+    ['a minute 60', `_vt_HOLD_${ID}_20261120086010`],
+    ['a second 60', `_vt_HOLD_${ID}_20261120080960`],
+    ['a due time of 13 digits', `_vt_HOLD_${ID}_2026112008091`],
+    ['a due time of 15 digits', `_vt_HOLD_${ID}_202611200809100`],
+    ['an id of 31 digits', `_vt_HOLD_${ID.slice(1)}_20261120080910`],
+    ['an id of 33 digits', `_vt_HOLD_${ID}0_20261120080910`],
+    ['an id with a g', `_vt_HOLD_g${ID.slice(1)}_20261120080910`],
+    ['another state', `_vt_KEEP_${ID}_20261120080910`],
+    ['a prefix', `x${NAME}`],
+    ['a suffix', `${NAME}x`],
+    ['a line feed at the end', `${NAME}\n`],
+    ['an underscore at the end of the long form', `${NAME}_`],
+    ['no underscore at the end of the short form', `_vt_hld_${ID}_20261120080910`],
+    ['digits of another script', `_vt_HOLD_${ID}_２０２６１１２００８０９１０`],
+    ['a dotless i or a long s, which fold in some alphabets', `_vt_PURGE_${ID}_2026112008091ſ`],
+    ['the empty name', ''],
+    ['a table that a user may well have', '_vt_hold_orders'],
+    ['an online schema change of vitess', `_vt_vrp_${ID}_20261120080910_`],
+  ])('does not match %s', (_what, name) => {
+    expect(parseHoldName(name)).toBeNull();
+  });
+
+  test('matches nothing that differs from a name in one character, but in its meaning', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: NAME.length - 1 }), fc.string(), (index, text) => {
+        const name = NAME.slice(0, index) + text + NAME.slice(index + 1);
+        const parsed = parseHoldName(name);
+        if (parsed !== null) expect(formatHoldName(parsed).toLowerCase()).toBe(name.toLowerCase());
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test('is never made of an id or a due time that would not parse', () => {
+    expect(() => formatHoldName({ state: 'HOLD', id: 'x', due: DUE })).toThrow(InvariantError);
+    const due = new Date(Date.UTC(10_000, 0, 1));
+    expect(() => formatHoldName({ state: 'HOLD', id: ID, due })).toThrow(InvariantError);
+  });
+});

@@ -1,0 +1,122 @@
+/** Our own SQL: names, literals, the text of one round trip. */
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { UndropError } from '../../src/errors.js';
+import { renderQuery, renderText, renderValue } from '../../src/service/render.js';
+import { versionIdOf } from '../../src/service/server-facts.js';
+import { ident, note, quoteIdentifier, sql } from '../../src/service/sql.js';
+
+describe('a name', () => {
+  test.each([
+    ['orders', '`orders`'],
+    ['a`b', '`a``b`'],
+    ['a.b', '`a.b`'],
+    ['日本 ünï', '`日本 ünï`'],
+    ['what?', '`what?`'],
+    ["'\\", "`'\\`"],
+    ['😀'.repeat(64), `\`${'😀'.repeat(64)}\``],
+  ])('%s is quoted', (name, quoted) => {
+    expect(quoteIdentifier(name)).toBe(quoted);
+  });
+
+  test.each(['', 'a\0b', 'x'.repeat(65)])('%j is refused', (name) => {
+    expect(() => quoteIdentifier(name)).toThrow(UndropError);
+  });
+
+  test('is qualified part by part', () => {
+    expect(renderQuery(sql`SELECT * FROM ${ident('a.b', 'c`d')}`)).toBe(
+      'SELECT * FROM `a.b`.`c``d`',
+    );
+  });
+
+  test('goes through our own quoting only', () => {
+    expect(() => renderQuery(sql`SELECT * FROM ${sql.ident('t')}`)).toThrow('ident()');
+  });
+});
+
+describe('a literal', () => {
+  test.each([
+    [null, 'NULL'],
+    [12, '12'],
+    [-1.5, '-1.5'],
+    [12n, '12'],
+    [true, '1'],
+    [false, '0'],
+    ["it's", "'it''s'"],
+    ['a\\', "'a\\\\'"],
+    ['a\0b', "'a\\0b'"],
+    ['?', "'?'"],
+    [new Date('2026-11-20T08:09:10.999Z'), "'2026-11-20 08:09:10'"],
+    [Buffer.from([0, 255]), "X'00ff'"],
+  ])('of %p', (value, literal) => {
+    expect(renderValue(value)).toBe(literal);
+  });
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, undefined, {}, [1], Symbol('x')])(
+    '%p is refused',
+    (value) => {
+      expect(() => renderValue(value)).toThrow();
+    },
+  );
+
+  test('of any string ends where it should, and not before', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        const inner = renderValue(text).slice(1, -1);
+        const unescaped = inner.replaceAll(/''|\\\\|\\0/g, (two) =>
+          two === "''" ? "'" : two === '\\0' ? '\0' : '\\',
+        );
+        expect(unescaped).toBe(text);
+        expect(inner.replaceAll(/''|\\\\|\\0/g, '')).not.toMatch(/['\\]/);
+      }),
+    );
+  });
+});
+
+describe('the text of one round trip', () => {
+  test('begins with the settings that values are escaped for', () => {
+    const { text, answersBefore, answersAfter } = renderText(
+      [sql`SELECT ${'?'}`, sql`SELECT ${1} /* ? */`],
+      { logged: true },
+    );
+    const [prefix, ...statements] = text.split(';\n');
+    expect(prefix).toMatch(/^SET NAMES utf8mb4, sql_mode='', time_zone='\+00:00'/);
+    expect(prefix).not.toContain('sql_log_bin');
+    expect(statements).toEqual(["SELECT '?'", 'SELECT 1 /* ? */']);
+    expect([answersBefore, answersAfter]).toEqual([1, 0]);
+  });
+
+  test('turns the binary log off for itself alone', () => {
+    const { text, answersAfter } = renderText([sql`DO 1`], { logged: false });
+    expect(text).toMatch(/^SET [^;]*, sql_log_bin=0 /);
+    expect(text.endsWith(';\nDO 1;\nSET sql_log_bin=1')).toBe(true);
+    expect(answersAfter).toBe(1);
+  });
+});
+
+describe('the note in each statement', () => {
+  test('names step and id', () => {
+    const id = '0192f0a1b2c37d4e8f5061728394a5b6';
+    expect(renderQuery(sql`DO ${note('relocate', id)} 1`)).toBe(`DO /* undrop relocate ${id} */ 1`);
+    expect(renderQuery(sql`DO ${note('list')} 1`)).toBe('DO /* undrop list */ 1');
+  });
+
+  test('can hold nothing that would end it', () => {
+    expect(() => note('x */ DROP TABLE t')).toThrow();
+    expect(() => note('x', '*/')).toThrow();
+  });
+});
+
+test.each([
+  ['9.7.4-2', 90704],
+  ['5.6.24-log', 50624],
+  ['10.11.19-MariaDB-0+deb12u1-log', 101119],
+  ['5.5.5-10.11.19-MariaDB', 101119],
+  ['8.0.23', 80023],
+])('the version %s is %d', (version, id) => {
+  expect(versionIdOf(version)).toBe(id);
+});
+
+test('a version that is none is refused', () => {
+  expect(() => versionIdOf('latest')).toThrow(UndropError);
+});
