@@ -112,7 +112,8 @@ export const ERRORS = {
     errno: 1235,
     sqlState: '42000',
     text: 'Table {table} was not dropped, it is still there: it has or is the target of foreign keys ({names}), which this version of undrop cannot hold.',
-    remedy: 'Drop the foreign keys first (ALTER TABLE … DROP FOREIGN KEY), or use a direct connection.',
+    remedy:
+      'Drop the foreign keys first (ALTER TABLE … DROP FOREIGN KEY), or use a direct connection.',
   },
   UNDROP_TRIGGERS: {
     fault: 'operator',
@@ -175,7 +176,8 @@ export const ERRORS = {
     errno: 1105,
     sqlState: 'HY000',
     text: '{tables} not dropped, still there: the service account does not see your session {threadId} on its server.',
-    remedy: 'Check that UNDROP_UPSTREAM leads to one server, and grant PROCESS to the service account.',
+    remedy:
+      'Check that UNDROP_UPSTREAM leads to one server, and grant PROCESS to the service account.',
   },
   UNDROP_SERVICE_FAILED: {
     fault: 'upstream',
@@ -232,6 +234,49 @@ export const ERRORS = {
     sqlState: 'HY000',
     text: 'Table {table} is locked by another session, so nothing was changed ({cause}).',
     remedy: 'Try again, or find the session in the processlist.',
+  },
+  UNDROP_NOT_COLLECTOR: {
+    fault: 'upstream',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'This proxy does not have the collector lock of the server any more.',
+    remedy: 'Nothing: another proxy collects, or this one as soon as it gets the lock again.',
+  },
+  UNDROP_NO_SUCH_HELD: {
+    fault: 'client',
+    errno: 1146,
+    sqlState: '42S02',
+    text: 'No table is held under the name or id {target}.{similar}',
+    remedy: 'Look at `undrop list` for everything that can be brought back.',
+  },
+  UNDROP_AMBIGUOUS: {
+    fault: 'client',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'Expected one held table for {target}, found {found}.',
+    remedy: 'Name it as schema.table, or by more digits of its id.',
+  },
+  UNDROP_NO_ORIGIN: {
+    fault: 'client',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'Held table {id} has no row in the ledger, so its own name is not known.',
+    remedy: 'Say where it is to go: --to schema.name.',
+  },
+  UNDROP_BAD_TARGET: {
+    fault: 'client',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'Expected [schema.]name outside the schemas of undrop, found {target}.',
+    remedy:
+      'Give --to a name like orders_old or shop.orders_old; quote with backticks where needed.',
+  },
+  UNDROP_SCHEMA_MISSING: {
+    fault: 'client',
+    errno: 1049,
+    sqlState: '42000',
+    text: 'Held table {id} was not restored: there is no schema {schema}.',
+    remedy: 'Create the schema first, or restore into another one (--to schema.name).',
   },
   UNDROP_DEMO_NO_SERVER: {
     fault: 'operator',

@@ -1,0 +1,135 @@
+/**
+ * Does what `nextStep` says for one table, on the lock's connection.
+ *
+ * Invariant: every action follows a fresh read of the table it is for. What the server refuses for
+ * one table is said and tried again later; it never stops the others.
+ */
+import { assertNever } from '../assert.js';
+import type { Clock } from '../clock.js';
+import type { Log } from '../log.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import type { ServerFacts } from '../service/server-facts.js';
+import type { Collectable } from './collectable.js';
+import { type CachedPages, cachedPagesOf, readCachedPages } from './evac.js';
+import { nextStep, type TableFacts } from './next-step.js';
+import { isEmpty } from './purge.js';
+import { Purger } from './purger.js';
+import { removeTable } from './remove.js';
+import type { LifecycleSettings } from './settings.js';
+import { readTableFacts } from './table-facts.js';
+import { moveTable } from './transition.js';
+
+export type Outcome =
+  /** Moved on, removed, or found gone. */
+  | { readonly kind: 'progress' }
+  /** Its rows are to be removed. */
+  | { readonly kind: 'purge'; readonly table: Collectable }
+  | { readonly kind: 'wait'; readonly until: Date }
+  /** Not before a human did something, or the server is in another mood. */
+  | { readonly kind: 'left'; readonly because: string };
+
+export interface ActionsOptions {
+  readonly connection: ServicePool;
+  readonly settings: LifecycleSettings;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly monotonicMs: () => number;
+  readonly signal: AbortSignal;
+}
+
+const PROGRESS: Outcome = { kind: 'progress' };
+
+export class Actions {
+  readonly #options: ActionsOptions;
+  readonly #purger: Purger;
+  #cachedPages: CachedPages | null = null;
+
+  constructor(options: ActionsOptions) {
+    this.#options = options;
+    this.#purger = new Purger(options);
+  }
+
+  /** What is read once for all tables of a look is read anew. */
+  beginLook(): void {
+    this.#cachedPages = null;
+  }
+
+  /** Takes one table as far as it goes at once. `now`: the server's UTC clock. */
+  async advance(table: Collectable, server: ServerFacts, now: () => Date): Promise<Outcome> {
+    return this.#tolerant(table, () => this.#advance(table, server, now));
+  }
+
+  /** Removes rows of a table in PURGE until `untilMs` of the monotonic clock. */
+  async purge(table: Collectable, untilMs: number): Promise<Outcome> {
+    return this.#tolerant(table, async () => {
+      const because = await this.#purger.work(table, untilMs);
+      return because === null ? PROGRESS : { kind: 'left', because };
+    });
+  }
+
+  async #advance(first: Collectable, server: ServerFacts, now: () => Date): Promise<Outcome> {
+    const { settings, log } = this.#options;
+    let table = first;
+    // At most HOLD → PURGE → EVAC → DROP → gone.
+    for (let steps = 0; steps < 5; steps += 1) {
+      const facts = await this.#readFacts(table, server);
+      if (facts === null) return PROGRESS;
+      const step = nextStep({ ...table, facts }, server, settings, now());
+      switch (step.kind) {
+        case 'wait':
+          return { kind: 'wait', until: step.until };
+        case 'blocked':
+          return { kind: 'left', because: step.because };
+        case 'purge':
+          return { kind: 'purge', table };
+        case 'look':
+          return PROGRESS;
+        case 'drop': {
+          const removal = await removeTable(this.#options, table, server);
+          if (removal === 'blocked') return { kind: 'left', because: 'something hangs on it now' };
+          if (removal === 'removed') {
+            log.info({ event: 'removal', ...nameOf(table) }, 'table removed for good');
+          }
+          return PROGRESS;
+        }
+        case 'move': {
+          const moved = await moveTable(this.#options, table, step);
+          if (moved === null) return PROGRESS;
+          const change = { from: table.state, to: step.to, because: step.because };
+          log.info({ event: 'transition', ...nameOf(moved), ...change }, 'table moved on');
+          table = moved;
+          break;
+        }
+        default:
+          return assertNever(step);
+      }
+    }
+    return PROGRESS;
+  }
+
+  /** Rows and pages are asked for only where the step depends on them; both have a price. */
+  async #readFacts(table: Collectable, server: ServerFacts): Promise<TableFacts | null> {
+    const { connection } = this.#options;
+    const facts = await readTableFacts(connection, table, server);
+    if (facts === null) return null;
+    const mayPurge = table.state === 'PURGE' && facts.purgeable && facts.obstacles.length === 0;
+    const empty = mayPurge && !this.#purger.isWalking(table) && (await isEmpty(connection, table));
+    if (table.state !== 'EVAC') return { ...facts, empty, cachedPages: null };
+    this.#cachedPages ??= await readCachedPages(connection, server);
+    return { ...facts, empty, cachedPages: cachedPagesOf(this.#cachedPages, table) };
+  }
+
+  async #tolerant(table: Collectable, action: () => Promise<Outcome>): Promise<Outcome> {
+    try {
+      return await action();
+    } catch (error) {
+      if (!isServerError(error)) throw error;
+      this.#purger.forget(table);
+      return { kind: 'left', because: `${error.errno} ${error.sqlMessage}` };
+    }
+  }
+}
+
+function nameOf({ id, schema, name }: Collectable): object {
+  return { id, schema, name };
+}

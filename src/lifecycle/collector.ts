@@ -1,0 +1,59 @@
+/**
+ * The collector of one proxy: takes held tables through their lifecycle while this proxy has the
+ * server's lock, and waits for the lock otherwise (leader.ts). A timer or a wake only says "look
+ * again"; each look (rounds.ts) reads names and clock from the server.
+ */
+import { performance } from 'node:perf_hooks';
+import type { Clock } from '../clock.js';
+import type { Log } from '../log.js';
+import type { ReconcileOptions } from '../recovery/reconcile.js';
+import type { ServicePool } from '../service/pools.js';
+import { leadWhenever } from './leader.js';
+import { Rounds } from './rounds.js';
+import type { LifecycleSettings } from './settings.js';
+import { Wakeup } from './wakeup.js';
+
+export interface CollectorOptions {
+  /** Of the server that is collected; one connection of it is kept while this proxy collects. */
+  readonly pool: ServicePool;
+  readonly proxyId: string;
+  readonly settings: LifecycleSettings;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Recovery, run before each full look; on the lock's connection. */
+  readonly reconcile: (pool: ServicePool, options: ReconcileOptions) => Promise<unknown>;
+  /** Drops that this proxy is in the middle of. */
+  readonly activeIds: ReadonlySet<string>;
+  /** Milliseconds of a clock that nobody sets; default: the process's. */
+  readonly monotonicMs?: () => number;
+}
+
+export interface Collector {
+  /** Something was dropped: look again soon. Cheap; may be called for every drop. */
+  wake(because: string): void;
+  /** Ends at the next pause (a statement under way is finished), and frees the lock. Twice is fine. */
+  stop(): Promise<void>;
+}
+
+/** Starts collecting in the background. */
+export function startCollector(options: CollectorOptions): Collector {
+  const { settings, log, pool, clock } = options;
+  if (settings.collect === 'off') {
+    log.info({ event: 'collector' }, 'this proxy does not collect (UNDROP_COLLECT=off)');
+    return { wake: () => undefined, stop: async () => undefined };
+  }
+  const stopping = new AbortController();
+  const wakeup = new Wakeup();
+  const monotonicMs = options.monotonicMs ?? (() => performance.now());
+  const running = leadWhenever({ pool, clock, log, signal: stopping.signal }, (lease) =>
+    new Rounds({ ...options, monotonicMs, lease, wakeup, signal: stopping.signal }).run(),
+  );
+  return {
+    wake: (because) => wakeup.wake(because),
+    stop: async () => {
+      stopping.abort();
+      wakeup.wake('stop');
+      await running;
+    },
+  };
+}

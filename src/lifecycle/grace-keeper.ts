@@ -1,0 +1,72 @@
+/**
+ * Keeps watch over the server's identity and clock for one leadership, writes down that it looked,
+ * and says how long to wait (grace.ts has the rule).
+ */
+import type { Log } from '../log.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import type { ServerFacts } from '../service/server-facts.js';
+import { decideGrace, type LastLook } from './grace.js';
+import { readLastLook, writeLastLook } from './look-record.js';
+import type { LifecycleSettings } from './settings.js';
+
+const WRITE_EVERY_MS = 60_000;
+
+export interface GraceKeeperOptions {
+  readonly connection: ServicePool;
+  readonly settings: Pick<LifecycleSettings, 'holdMs' | 'graceMs'>;
+  readonly log: Log;
+  readonly monotonicMs: () => number;
+}
+
+/** What this leadership saw at its last look. */
+interface Seen {
+  readonly utcMs: number;
+  readonly monotonicMs: number;
+  readonly last: LastLook;
+}
+
+export class GraceKeeper {
+  readonly #options: GraceKeeperOptions;
+  #seen: Seen | null = null;
+  #writtenAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: GraceKeeperOptions) {
+    this.#options = options;
+  }
+
+  /** Milliseconds that the collector must leave everything alone; 0: none. */
+  async check(server: ServerFacts, heldCount: number): Promise<number> {
+    const { connection, settings, log, monotonicMs } = this.#options;
+    const before = this.#seen;
+    const nowMs = monotonicMs();
+    const utcMs = server.utcNow.getTime();
+    const last = before?.last ?? (await readLastLook(connection, server.serverIdentity));
+    const clockDriftMs = before === null ? 0 : utcMs - before.utcMs - (nowMs - before.monotonicMs);
+    const continuing = before !== null;
+    const facts = { ...last, heldCount, now: server.utcNow, clockDriftMs, continuing };
+    const grace = decideGrace(facts, settings);
+    const news = grace.until !== null && (grace.isNew || !continuing);
+    if (news) {
+      const { until, because } = grace;
+      log.warn({ event: 'grace', until, because, heldCount }, 'nothing is collected until then');
+    }
+    const graceUntil = grace.until;
+    this.#seen = { utcMs, monotonicMs: nowMs, last: { ...last, graceUntil } };
+    const everyMs = Math.min(WRITE_EVERY_MS, settings.holdMs / 4);
+    if (!continuing || news || nowMs - this.#writtenAtMs >= everyMs) {
+      await this.#write(server.serverIdentity, graceUntil);
+      this.#writtenAtMs = nowMs;
+    }
+    return graceUntil === null ? 0 : graceUntil.getTime() - utcMs;
+  }
+
+  async #write(identity: string, graceUntil: Date | null): Promise<void> {
+    const { connection, log } = this.#options;
+    try {
+      await writeLastLook(connection, identity, graceUntil);
+    } catch (error) {
+      if (!isServerError(error)) throw error;
+      log.warn({ event: 'grace', err: error }, 'the look could not be written down');
+    }
+  }
+}

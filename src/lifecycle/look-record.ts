@@ -1,0 +1,66 @@
+/**
+ * What collectors leave for those that come after them: when one looked last, on which server, and
+ * until when a wait lasts (grace.ts). One row for each server that ever had these tables.
+ */
+import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
+import { isServerError, type ServiceConnection } from '../service/pools.js';
+import { dateOrNullOf, numberOf } from '../service/row.js';
+import { ident, note, sql } from '../service/sql.js';
+import type { LastLook } from './grace.js';
+
+const TABLE = ident(RECYCLE_SCHEMA, 'collector');
+const IDENTITY_CHARACTERS_MAX = 190;
+const NEVER: LastLook = { known: false, at: null, graceUntil: null };
+
+/** What was written before; nothing where the table or its schema is lost. */
+export async function readLastLook(
+  connection: ServiceConnection,
+  serverIdentity: string,
+): Promise<LastLook> {
+  const identity = bounded(serverIdentity);
+  try {
+    const [rows] = await connection.run(
+      sql`${note('look')} SELECT MAX(last_look) AS at,
+        COUNT(server_identity = ${identity} OR NULL) AS known,
+        MAX(IF(server_identity = ${identity}, grace_until, NULL)) AS grace_until FROM ${TABLE}`,
+    );
+    const row = rows?.[0];
+    if (row === undefined) return NEVER;
+    return {
+      known: numberOf(row, 'known') > 0,
+      at: dateOrNullOf(row, 'at'),
+      graceUntil: dateOrNullOf(row, 'grace_until'),
+    };
+  } catch (error) {
+    if (isServerError(error, 1146, 1049)) return NEVER;
+    throw error;
+  }
+}
+
+/** Writes that this server was looked at just now. Makes the table where it is missing. */
+export async function writeLastLook(
+  connection: ServiceConnection,
+  serverIdentity: string,
+  graceUntil: Date | null,
+): Promise<void> {
+  const until = graceUntil?.toISOString().slice(0, 23).replace('T', ' ') ?? null;
+  const write = sql`${note('look')} REPLACE INTO ${TABLE} (server_identity, last_look, grace_until)
+    VALUES (${bounded(serverIdentity)}, UTC_TIMESTAMP(3), ${until})`;
+  try {
+    await connection.run(write);
+  } catch (error) {
+    if (!isServerError(error, 1146)) throw error;
+    await connection.run([
+      sql`${note('look')} CREATE TABLE IF NOT EXISTS ${TABLE} (
+        server_identity VARCHAR(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY,
+        last_look DATETIME(3) NOT NULL,
+        grace_until DATETIME(3) NULL
+      ) ENGINE=InnoDB`,
+      write,
+    ]);
+  }
+}
+
+function bounded(identity: string): string {
+  return identity.slice(0, IDENTITY_CHARACTERS_MAX);
+}

@@ -1,0 +1,120 @@
+/**
+ * The lifecycle as one pure function: what happens next to a held table, from its name, the server
+ * and the settings. HOLD → PURGE → EVAC → DROP → gone; a state that is not in the lifecycle, or that
+ * this server does not need, ignores its due time and is left at once.
+ *
+ * Invariant: no table leaves HOLD before its due time, save by a lifecycle without HOLD. Nothing that
+ * would reach into live rows (a trigger, a foreign key from outside) is ever purged or dropped.
+ */
+import { assertNever } from '../assert.js';
+import type { TableState } from '../names/hold-name.js';
+import { type RemovalFacts, removalWay } from './removal-way.js';
+import type { LifecycleSettings } from './settings.js';
+
+/** What the name says, and, once somebody looked, the table itself. */
+export interface StepTable {
+  readonly state: TableState;
+  /** The time before which the state does not end, by the server's clock. */
+  readonly due: Date;
+  /** `null`: only the name has been read. */
+  readonly facts: TableFacts | null;
+}
+
+/** What has to be read from the server before a table is touched. */
+export interface TableFacts {
+  /** Rows can be deleted one by one without touching anything else: a plain InnoDB table. */
+  readonly purgeable: boolean;
+  readonly empty: boolean;
+  /** Pages of the table in the buffer pool; `null` where the server does not tell. */
+  readonly cachedPages: number | null;
+  /** Why the table must not be touched: triggers on it, foreign keys to it, not a table at all. */
+  readonly obstacles: readonly string[];
+}
+
+export type Step =
+  /** Nothing before `until`. */
+  | { readonly kind: 'wait'; readonly until: Date; readonly because: string }
+  /** Read the table's facts and ask again. */
+  | { readonly kind: 'look' }
+  /** Rename to the same id in another state. */
+  | {
+      readonly kind: 'move';
+      readonly to: TableState;
+      readonly due: Date;
+      readonly because: string;
+    }
+  /** Remove rows. */
+  | { readonly kind: 'purge' }
+  /** Remove the table. */
+  | { readonly kind: 'drop' }
+  /** Leave it to a human. */
+  | { readonly kind: 'blocked'; readonly because: string };
+
+export type StepSettings = Pick<LifecycleSettings, 'lifecycle' | 'evacMs' | 'fastDrop'>;
+
+/** What to do with `table` at `now`, which is the server's own UTC time. */
+export function nextStep(
+  table: StepTable,
+  server: RemovalFacts,
+  settings: StepSettings,
+  now: Date,
+): Step {
+  const configured = wayOf(server, settings);
+  if (table.state === 'HOLD' && configured.hold && now < table.due) {
+    return { kind: 'wait', until: table.due, because: 'held until then' };
+  }
+  if (table.facts === null) return { kind: 'look' };
+  if (table.facts.obstacles.length > 0) {
+    return { kind: 'blocked', because: table.facts.obstacles.join('; ') };
+  }
+  const from = table.state;
+  const way = { ...configured, purge: configured.purge && table.facts.purgeable };
+  switch (from) {
+    case 'HOLD':
+      return moveOn(from, way, settings, now, way.hold ? 'due' : 'HOLD is not in the lifecycle');
+    case 'PURGE':
+      if (!way.purge) return moveOn(from, way, settings, now, 'no PURGE for this table here');
+      if (table.facts.empty) return moveOn(from, way, settings, now, 'empty');
+      return { kind: 'purge' };
+    case 'EVAC':
+      if (!way.evac) return moveOn(from, way, settings, now, 'no EVAC here');
+      if (now >= table.due) return moveOn(from, way, settings, now, 'due');
+      if (table.facts.cachedPages === 0) return moveOn(from, way, settings, now, 'no page cached');
+      return { kind: 'wait', until: table.due, because: 'its pages leave the buffer pool' };
+    case 'DROP':
+      return { kind: 'drop' };
+    default:
+      return assertNever(from);
+  }
+}
+
+interface Way {
+  readonly hold: boolean;
+  readonly purge: boolean;
+  readonly evac: boolean;
+}
+
+/** The configured lifecycle, less what this server does not need. */
+function wayOf(server: RemovalFacts, settings: StepSettings): Way {
+  const needed = removalWay(server, settings.fastDrop);
+  return {
+    hold: settings.lifecycle.includes('HOLD'),
+    purge: needed.purge && settings.lifecycle.includes('PURGE'),
+    evac: needed.evac && settings.lifecycle.includes('EVAC'),
+  };
+}
+
+/** PURGE and DROP wait for nothing: their due time is the time of the transition. */
+function moveOn(
+  from: 'HOLD' | 'PURGE' | 'EVAC',
+  way: Way,
+  settings: StepSettings,
+  now: Date,
+  because: string,
+): Step {
+  if (from === 'HOLD' && way.purge) return { kind: 'move', to: 'PURGE', due: now, because };
+  if (from !== 'EVAC' && way.evac) {
+    return { kind: 'move', to: 'EVAC', due: new Date(now.getTime() + settings.evacMs), because };
+  }
+  return { kind: 'move', to: 'DROP', due: now, because };
+}

@@ -1,0 +1,58 @@
+/**
+ * The one physical DROP of the whole product.
+ *
+ * Invariant: what is dropped has a strict hold name in state DROP, in a schema that is ours (or one
+ * where the ledger's live row of that id says it is), and by a fresh read nothing hangs on it and
+ * nothing refers to it. The server keeps watch too: foreign_key_checks is on.
+ */
+import { assert } from '../assert.js';
+import { findRows } from '../ledger/read.js';
+import { parseHoldName } from '../names/hold-name.js';
+import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
+import { ident, note, sql } from '../service/sql.js';
+import { type Collectable, knows } from './collectable.js';
+import type { RemovalFacts } from './removal-way.js';
+import { readTableFacts } from './table-facts.js';
+import { type ActionContext, followInLedger } from './transition.js';
+
+/** A table of terabytes on an old server takes its time; then other proxies wait for the lock. */
+const DROP_DEADLINE_MS = 600_000;
+
+/** `gone`: somebody was faster. `blocked`: something appeared since the look. */
+export type Removal = 'removed' | 'gone' | 'blocked';
+
+/** Drops the table for good. May run twice. */
+export async function removeTable(
+  context: ActionContext,
+  table: Collectable,
+  server: RemovalFacts,
+): Promise<Removal> {
+  const { connection } = context;
+  assertRemovable(table);
+  if (!RECYCLE_SCHEMAS.includes(table.schema)) {
+    const rows = await findRows(connection, { by: 'id', prefix: table.id });
+    assert(
+      rows.some((row) => knows(row, table)),
+      'a table outside our schemas is removed only on the word of the ledger',
+    );
+  }
+  const facts = await readTableFacts(connection, table, server);
+  if (facts === null) return 'gone';
+  if (facts.obstacles.length > 0) return 'blocked';
+  assertRemovable(table);
+  await connection.run(
+    [
+      sql`SET SESSION foreign_key_checks = 1`,
+      sql`DROP ${note('remove', table.id)} TABLE IF EXISTS ${ident(table.schema, table.name)}`,
+    ],
+    { deadlineMs: DROP_DEADLINE_MS, logged: table.logged },
+  );
+  await followInLedger(context, table, { state: 'removed', holdName: table.name });
+  return 'removed';
+}
+
+function assertRemovable({ name, id }: Collectable): void {
+  const parsed = parseHoldName(name);
+  assert(parsed !== null, `only a hold name is ever dropped, not ${name}`);
+  assert(parsed.state === 'DROP' && parsed.id === id, 'only a table in DROP is dropped');
+}

@@ -1,0 +1,175 @@
+/**
+ * What a collector does while it has the lock: look, act, wait, look again. Each look reads the
+ * server's facts and the names afresh; what is kept between looks (the walk of a purge, when to try
+ * a failed table again) may be lost at any time.
+ *
+ * Invariant: nothing on a read-only server, nothing within a wait of UNDROP_GRACE. A long purge is
+ * cut into slices, and between them everything else that is due has its turn.
+ */
+import type { Clock } from '../clock.js';
+import type { Log } from '../log.js';
+import type { ReconcileOptions } from '../recovery/reconcile.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
+import { Actions, type Outcome } from './actions.js';
+import { type Collectable, listCollectable } from './collectable.js';
+import { GraceKeeper } from './grace-keeper.js';
+import type { Lease } from './leader.js';
+import { nextStep } from './next-step.js';
+import { pruneLedger } from './prune.js';
+import { Retries } from './retries.js';
+import type { LifecycleSettings } from './settings.js';
+import type { Wakeup } from './wakeup.js';
+
+/** What one look may take before facts and names are read again. */
+const SLICE_MS = 5_000;
+/** Wakes are served so far apart at least. */
+const WAKE_GAP_MS = 1_000;
+const IDLE_MS_MIN = 20;
+/** However short UNDROP_HOLD is, there is no need to look more often because of it. */
+const LOOK_MS_MIN = 1_000;
+const READ_ONLY_CHECK_MS = 60_000;
+
+export interface RoundsOptions {
+  readonly proxyId: string;
+  readonly settings: LifecycleSettings;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly reconcile: (pool: ServicePool, options: ReconcileOptions) => Promise<unknown>;
+  readonly activeIds: ReadonlySet<string>;
+  readonly monotonicMs: () => number;
+  readonly lease: Lease;
+  readonly wakeup: Wakeup;
+  /** Aborted: the work ends at the next pause. */
+  readonly signal: AbortSignal;
+}
+
+/** One leadership. */
+export class Rounds {
+  readonly #options: RoundsOptions;
+  readonly #connection: ServicePool;
+  readonly #actions: Actions;
+  readonly #grace: GraceKeeper;
+  readonly #retries = new Retries();
+  #fullAtMs = Number.NEGATIVE_INFINITY;
+  #said = '';
+
+  constructor(options: RoundsOptions) {
+    this.#options = options;
+    this.#connection = options.lease.connection;
+    this.#actions = new Actions({ ...options, connection: options.lease.connection });
+    this.#grace = new GraceKeeper({ ...options, connection: options.lease.connection });
+  }
+
+  /** Looks again and again; returns when the signal is aborted, rejects when the lock is lost. */
+  async run(): Promise<void> {
+    const { lease, wakeup, signal, monotonicMs } = this.#options;
+    while (!signal.aborted) {
+      const beganMs = monotonicMs();
+      const delayMs = await this.#look();
+      if (delayMs > 0) await lease.idle(delayMs, wakeup.signal);
+      if (wakeup.signal.aborted && !signal.aborted) {
+        await lease.idle(WAKE_GAP_MS - (monotonicMs() - beganMs), signal);
+      }
+    }
+  }
+
+  /** One look; how many milliseconds until the next. */
+  async #look(): Promise<number> {
+    const { settings, monotonicMs, wakeup } = this.#options;
+    const beganMs = monotonicMs();
+    if (wakeup.take() !== null) this.#fullAtMs = beganMs;
+    const server = await readServerFacts(this.#connection);
+    if (server.readOnly) {
+      this.#say('the server is read-only: nothing is collected');
+      return Math.min(settings.checkIntervalMs, READ_ONLY_CHECK_MS);
+    }
+    if (beganMs >= this.#fullAtMs) await this.#recover(beganMs);
+    const tables = await listCollectable(this.#connection);
+    const waitMs = await this.#grace.check(server, tables.length);
+    if (waitMs > 0) return Math.min(waitMs, settings.checkIntervalMs);
+    this.#say('');
+    this.#retries.keepOnly(tables);
+    return this.#act(tables, server, beganMs);
+  }
+
+  /** Recovery and housekeeping. The lifecycle goes on without them. */
+  async #recover(nowMs: number): Promise<void> {
+    const { reconcile, proxyId, activeIds, log, settings } = this.#options;
+    this.#fullAtMs = nowMs + settings.checkIntervalMs;
+    try {
+      await reconcile(this.#connection, { proxyId, activeIds, log });
+      await pruneLedger(this.#connection, settings.ledgerKeepMs);
+    } catch (error) {
+      if (!isServerError(error)) throw error;
+      log.warn({ event: 'collector', err: error }, 'the ledger could not be looked after');
+    }
+  }
+
+  /** Everything that is due, oldest first, then one slice of purging. */
+  async #act(
+    tables: readonly Collectable[],
+    server: ServerFacts,
+    beganMs: number,
+  ): Promise<number> {
+    const { settings, monotonicMs, signal } = this.#options;
+    const toMonotonic = (at: Date) => beganMs + (at.getTime() - server.utcNow.getTime());
+    const now = () => new Date(server.utcNow.getTime() + (monotonicMs() - beganMs));
+    const endMs = monotonicMs() + Math.max(SLICE_MS, 10 * (monotonicMs() - beganMs));
+    let nextMs = Math.min(this.#fullAtMs, beganMs + Math.max(settings.holdMs / 2, LOOK_MS_MIN));
+    let purging: Collectable | null = null;
+    let moved = false;
+    this.#actions.beginLook();
+    for (const table of tables) {
+      if (signal.aborted || monotonicMs() > endMs) return 0;
+      const step = nextStep({ ...table, facts: null }, server, settings, now());
+      const waitMs =
+        step.kind === 'wait' ? toMonotonic(step.until) : this.#retries.atMs(table, monotonicMs());
+      if (waitMs !== null) {
+        nextMs = Math.min(nextMs, waitMs);
+        continue;
+      }
+      if (table.state === 'PURGE' && purging !== null) continue;
+      const outcome = await this.#actions.advance(table, server, now);
+      if (outcome.kind === 'purge') purging ??= outcome.table;
+      if (outcome.kind === 'progress') moved = true;
+      const againMs = this.#leave(table, outcome, toMonotonic);
+      if (outcome.kind === 'wait' || outcome.kind === 'left') nextMs = Math.min(nextMs, againMs);
+    }
+    if (purging !== null) {
+      const outcome = await this.#actions.purge(purging, Math.min(endMs, nextMs));
+      if (outcome.kind === 'left') this.#leave(purging, outcome, toMonotonic);
+      return 0;
+    }
+    return moved ? 0 : Math.max(nextMs - monotonicMs(), IDLE_MS_MIN);
+  }
+
+  /**
+   * Leaves a table of that name alone for a while, also one that should be gone by now; when to look
+   * at it again, by the monotonic clock.
+   */
+  #leave(table: Collectable, outcome: Outcome, toMonotonic: (at: Date) => number): number {
+    const { settings, monotonicMs, log } = this.#options;
+    const againMs = monotonicMs() + settings.purgeCheckIntervalMs;
+    if (outcome.kind === 'purge') return againMs;
+    if (outcome.kind !== 'left') {
+      const due = outcome.kind === 'wait' ? toMonotonic(outcome.until) : againMs;
+      this.#retries.leave(table, Math.min(againMs, due), outcome.kind);
+      return Math.min(againMs, due);
+    }
+    const { id, schema, name } = table;
+    if (this.#retries.leave(table, againMs, outcome.because)) {
+      log.warn(
+        { event: 'left', id, schema, name, because: outcome.because },
+        'table left as it is',
+      );
+    }
+    return againMs;
+  }
+
+  #say(what: string): void {
+    if (what === this.#said) return;
+    this.#said = what;
+    if (what !== '') this.#options.log.info({ event: 'collector' }, what);
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * One transition of the lifecycle: the same id under the name of another state, in the same schema,
+ * by one atomic RENAME. The ledger follows; it is never needed.
+ *
+ * Invariant: a table that is not under the expected name any more was restored or moved on by
+ * somebody else; then nothing happens.
+ */
+import type { LedgerState } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
+import { recordState } from '../ledger/write.js';
+import type { Log } from '../log.js';
+import { formatHoldName, type TableState } from '../names/hold-name.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import { ident, note, sql } from '../service/sql.js';
+import type { Collectable } from './collectable.js';
+
+/** What an action of the collector works with. */
+export interface ActionContext {
+  /** The lock's own connection. */
+  readonly connection: ServicePool;
+  readonly log: Log;
+}
+
+/** A statement names a table that isn't there; 1017 on MySQL 5.6. */
+const NOT_THERE = [1146, 1017] as const;
+const RENAME_DEADLINE_MS = 30_000;
+
+/** The table under its new name, or `null` where it wasn't there any more. */
+export async function moveTable(
+  { connection, log }: ActionContext,
+  table: Collectable,
+  { to, due }: { readonly to: TableState; readonly due: Date },
+): Promise<Collectable | null> {
+  const name = formatHoldName({ state: to, id: table.id, due });
+  const from = ident(table.schema, table.name);
+  try {
+    await connection.run(
+      sql`RENAME ${note('move', table.id)} TABLE ${from} TO ${ident(table.schema, name)}`,
+      { deadlineMs: RENAME_DEADLINE_MS, logged: table.logged },
+    );
+  } catch (error) {
+    if (isServerError(error, ...NOT_THERE)) return null;
+    throw error;
+  }
+  await followInLedger({ connection, log }, table, { state: to, holdName: name });
+  return { ...table, state: to, due, name };
+}
+
+/** Tells the ledger, where there is one. A ledger that fails does not stop the lifecycle. */
+export async function followInLedger(
+  { connection, log }: ActionContext,
+  { id, schema }: Collectable,
+  change: { readonly state: LedgerState; readonly holdName?: string },
+): Promise<void> {
+  try {
+    const [row] = await findRows(connection, { by: 'id', prefix: id }, { rowsMax: 1 });
+    if (row === undefined) return;
+    await recordState(connection, { id, holdSchema: schema, rowLogged: row.rowLogged, ...change });
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+    log.warn({ event: 'collector', id, err: error }, 'the ledger could not follow the lifecycle');
+  }
+}
