@@ -1,0 +1,167 @@
+/** Held tables and restores as people read them, and as programs do. Pure. */
+import type { HeldTable, TableName } from './list.js';
+import type { RestoreReport } from './run-restore.js';
+import { cut, displayWidth, printable } from './text-width.js';
+
+const ID_DIGITS_MIN = 13;
+const GAP = '  ';
+/** What may be cut on a narrow terminal, and how far. */
+const CUT_TO = { TABLE: 16, BY: 10 } as const;
+
+interface Column {
+  readonly title: string;
+  readonly right?: boolean;
+  readonly cells: readonly string[];
+}
+
+/** An aligned table that fits into `width` columns where it can; `null`: as wide as it is. */
+export function formatHeldList(rows: readonly HeldTable[], width: number | null): string {
+  if (rows.length === 0) return 'No table is held.\n';
+  const digits = uniqueDigits(rows.map(({ id }) => id));
+  const columns: readonly Column[] = [
+    { title: 'ID', cells: rows.map(({ id }) => id.slice(0, digits)) },
+    { title: 'TABLE', cells: rows.map(({ origin }) => formatName(origin)) },
+    { title: 'DROPPED (UTC)', cells: rows.map(({ droppedAt }) => formatTime(droppedAt)) },
+    { title: 'BY', cells: rows.map(({ user }) => printable(user ?? '-')) },
+    { title: 'STATE', cells: rows.map(({ state }) => state) },
+    { title: 'UNTIL (UTC)', cells: rows.map(formatUntil) },
+    { title: 'ROWS', right: true, cells: rows.map(({ rowEstimate }) => formatCount(rowEstimate)) },
+    {
+      title: 'SIZE',
+      right: true,
+      cells: rows.map(({ byteEstimate }) => formatBytes(byteEstimate)),
+    },
+  ];
+  return layOut(columns, width);
+}
+
+/** What was done, in one or a few lines. */
+export function formatRestoreReport(report: RestoreReport): string {
+  const { origin, restoredAs, droppedAt, user, rowEstimate, others } = report;
+  const dropped = [
+    ...(droppedAt === null ? [] : [formatTime(droppedAt)]),
+    ...(user === null ? [] : [`by ${printable(user)}`]),
+  ];
+  const details = [
+    ...(dropped.length === 0 ? [] : [`dropped ${dropped.join(' ')}`]),
+    ...(rowEstimate === null ? [] : [`about ${formatCount(rowEstimate)} rows`]),
+  ];
+  const what = origin === null ? report.id : formatName(origin);
+  const as = isSameName(origin, restoredAs) ? '' : ` as ${formatName(restoredAs)}`;
+  const lines = [
+    `Restored ${what}${as}${details.length === 0 ? '' : ` (${details.join(', ')})`}.`,
+    ...(report.recorded !== false ? [] : ['The ledger could not be told; recovery will notice.']),
+    ...(others.length === 0 ? [] : ['Also held under that name; restore them by id:']),
+    ...others.map(
+      (other) => `  ${other.id}  ${other.state}  dropped ${formatTime(other.droppedAt)}`,
+    ),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** For `--json`: times in ISO 8601, UTC. */
+export function heldListJson(rows: readonly HeldTable[]): readonly object[] {
+  return rows.map((row) => ({
+    id: row.id,
+    state: row.state,
+    schema: row.origin?.schema ?? null,
+    table: row.origin?.table ?? null,
+    droppedAt: row.droppedAt?.toISOString() ?? null,
+    user: row.user,
+    clientAddress: row.clientAddress,
+    groupId: row.groupId,
+    until: row.due.toISOString(),
+    rowEstimate: row.rowEstimate,
+    byteEstimate: row.byteEstimate,
+    holdSchema: row.holdSchema,
+    holdName: row.holdName,
+  }));
+}
+
+/** For `--json`. */
+export function restoreReportJson(report: RestoreReport): object {
+  const { id, origin, restoredAs, droppedAt, user, rowEstimate, recorded } = report;
+  return {
+    id,
+    schema: origin?.schema ?? null,
+    table: origin?.table ?? null,
+    restoredSchema: restoredAs.schema,
+    restoredTable: restoredAs.table,
+    droppedAt: droppedAt?.toISOString() ?? null,
+    user,
+    rowEstimate,
+    recorded,
+    others: heldListJson(report.others),
+  };
+}
+
+function layOut(columns: readonly Column[], width: number | null): string {
+  const widths = columns.map(({ title, cells }) =>
+    Math.max(displayWidth(title), ...cells.map(displayWidth)),
+  );
+  const total = widths.reduce((sum, one) => sum + one + GAP.length, -GAP.length);
+  let over = width === null ? 0 : Math.max(0, total - width);
+  columns.forEach(({ title }, index) => {
+    const least = title === 'TABLE' || title === 'BY' ? CUT_TO[title] : Number.POSITIVE_INFINITY;
+    const saved = Math.min(over, Math.max(0, (widths[index] ?? 0) - least));
+    widths[index] = (widths[index] ?? 0) - saved;
+    over -= saved;
+  });
+  const line = (texts: readonly string[]) =>
+    texts
+      .map((text, index) => align(text, widths[index] ?? 0, columns[index]?.right === true))
+      .join(GAP)
+      .trimEnd();
+  const lines = (columns[0]?.cells ?? []).map((_, row) =>
+    line(columns.map(({ cells }) => cells[row] ?? '')),
+  );
+  return `${[line(columns.map(({ title }) => title)), ...lines].join('\n')}\n`;
+}
+
+function align(text: string, width: number, right: boolean): string {
+  const shown = cut(text, width);
+  const blanks = ' '.repeat(width - displayWidth(shown));
+  return right ? blanks + shown : shown + blanks;
+}
+
+/** As many digits as tell all ids apart, so that what is shown can be typed. */
+function uniqueDigits(ids: readonly string[]): number {
+  for (let digits = ID_DIGITS_MIN; digits < 32; digits += 1) {
+    if (new Set(ids.map((id) => id.slice(0, digits))).size === ids.length) return digits;
+  }
+  return 32;
+}
+
+function formatName(name: TableName | null): string {
+  return name === null ? '(not in the ledger)' : printable(`${name.schema}.${name.table}`);
+}
+
+function isSameName(one: TableName | null, other: TableName): boolean {
+  return one !== null && one.schema === other.schema && one.table === other.table;
+}
+
+/** To the second. */
+function formatTime(time: Date | null): string {
+  return time === null ? '-' : time.toISOString().slice(0, 19).replace('T', ' ');
+}
+
+/** PURGE and DROP wait for nothing. */
+function formatUntil({ state, due }: HeldTable): string {
+  return state === 'HOLD' || state === 'EVAC' ? formatTime(due) : '-';
+}
+
+function formatCount(count: number | null): string {
+  return count === null ? '-' : count.toLocaleString('en-US');
+}
+
+function formatBytes(bytes: number | null): string {
+  if (bytes === null) return '-';
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${value >= 10 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}

@@ -1,0 +1,119 @@
+/**
+ * Which held table somebody means, and where it goes. Pure; the refusals are UndropErrors.
+ *
+ * Invariant: of several tables of one name the newest that is whole is taken; of tables of that name
+ * in several schemas none is, as nobody could know which was meant.
+ */
+import { UndropError } from '../errors.js';
+import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
+import type { HeldTable, TableName } from './list.js';
+import { similarNames } from './similar.js';
+import { parseTableName } from './table-name.js';
+
+export interface RestoreRequest {
+  /** A table, a qualified table, an id or a unique beginning of one (4 digits or more). */
+  readonly target: string;
+  /** `[schema.]name` to restore as; default: where it came from. */
+  readonly to?: string | undefined;
+}
+
+export interface RestorePlan {
+  readonly table: HeldTable;
+  readonly to: TableName;
+  /** Further tables that are held under the same name, newest first. */
+  readonly others: readonly HeldTable[];
+}
+
+const ID_DIGITS_MIN = 4;
+const SHOWN_MAX = 5;
+
+/** What to rename to what. `held`: newest first. */
+export function planRestore(held: readonly HeldTable[], request: RestoreRequest): RestorePlan {
+  const found = findTarget(held, request.target);
+  const table = found.find(({ state }) => state === 'HOLD') ?? found[0];
+  if (table === undefined) throw notFound(held, request.target);
+  if (table.state !== 'HOLD') {
+    throw new UndropError('UNDROP_NOT_RESTORABLE', { id: table.id, state: table.state });
+  }
+  const to = chooseName(table, request.to);
+  return { table, to, others: found.filter((other) => other !== table) };
+}
+
+/** All that are meant; of one name only. A whole id wins, then a name, then the beginning of an id. */
+function findTarget(held: readonly HeldTable[], target: string): readonly HeldTable[] {
+  const digits = target.replaceAll('-', '').toLowerCase();
+  const whole = held.filter(({ id }) => id === digits);
+  if (whole.length > 0) return whole;
+  const named = findByName(held, target);
+  if (named.length > 0) return named;
+  if (!/^[0-9a-f]+$/.test(digits) || digits.length < ID_DIGITS_MIN) return [];
+  const begun = held.filter(({ id }) => id.startsWith(digits));
+  if (begun.length > 1) throw ambiguous(target, begun);
+  return begun;
+}
+
+/** Names as they are written, else without regard to case. */
+function findByName(held: readonly HeldTable[], target: string): readonly HeldTable[] {
+  const same = held.filter((table) => namesOf(table).includes(target));
+  const found =
+    same.length > 0
+      ? same
+      : held.filter((table) => namesOf(table).some((name) => isSame(name, target)));
+  const [first] = found;
+  const origins = new Set(found.map((table) => qualified(table)));
+  if (first !== undefined && origins.size > 1) throw ambiguous(target, found);
+  return found;
+}
+
+/** All ways to write the name of where it came from. */
+function namesOf({ origin }: HeldTable): readonly string[] {
+  if (origin === null) return [];
+  const { schema, table } = origin;
+  const quote = (name: string) => `\`${name.replaceAll('`', '``')}\``;
+  return [
+    table,
+    `${schema}.${table}`,
+    quote(table),
+    `${quote(schema)}.${quote(table)}`,
+    `${schema}.${quote(table)}`,
+    `${quote(schema)}.${table}`,
+  ];
+}
+
+function isSame(one: string, other: string): boolean {
+  return one.toLowerCase() === other.toLowerCase();
+}
+
+function chooseName(table: HeldTable, to: string | undefined): TableName {
+  if (to === undefined) {
+    if (table.origin === null) throw new UndropError('UNDROP_NO_ORIGIN', { id: table.id });
+    return table.origin;
+  }
+  const parsed = parseTableName(to);
+  if (parsed === null) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
+  const schema = parsed.schema ?? table.origin?.schema;
+  if (schema === undefined) throw new UndropError('UNDROP_NO_ORIGIN', { id: table.id });
+  if (RECYCLE_SCHEMAS.some((ours) => isSame(ours, schema))) {
+    throw new UndropError('UNDROP_BAD_TARGET', { target: to });
+  }
+  return { schema, table: parsed.table };
+}
+
+function notFound(held: readonly HeldTable[], target: string): UndropError {
+  const names = new Set(held.map(qualified).filter((name) => name !== null));
+  const similar = similarNames(target, [...names]);
+  const hint = similar.length === 0 ? '' : ` Similar: ${similar.join(', ')}.`;
+  return new UndropError('UNDROP_NO_SUCH_HELD', { target, similar: hint });
+}
+
+function ambiguous(target: string, found: readonly HeldTable[]): UndropError {
+  const shown = found
+    .slice(0, SHOWN_MAX)
+    .map((table) => `${table.id} (${qualified(table) ?? 'origin not known'})`);
+  const more = found.length > SHOWN_MAX ? ` and ${found.length - SHOWN_MAX} more` : '';
+  return new UndropError('UNDROP_AMBIGUOUS', { target, found: shown.join(', ') + more });
+}
+
+function qualified({ origin }: HeldTable): string | null {
+  return origin === null ? null : `${origin.schema}.${origin.table}`;
+}

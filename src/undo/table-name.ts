@@ -1,0 +1,32 @@
+/** Reads `[schema.]name` as people type it, with or without backticks. Pure. */
+
+export interface WrittenName {
+  readonly schema: string | null;
+  readonly table: string;
+}
+
+const PART = /(?:`((?:[^`]|``)+)`|([^`.]+))/y;
+
+/** `null` where it isn't a name: empty parts, a quote left open, more than two parts. */
+export function parseTableName(text: string): WrittenName | null {
+  const first = readPart(text, 0);
+  if (first === null) return null;
+  if (first.end === text.length) return { schema: null, table: first.name };
+  if (text.charAt(first.end) !== '.') return null;
+  const second = readPart(text, first.end + 1);
+  if (second === null || second.end !== text.length) return null;
+  return { schema: first.name, table: second.name };
+}
+
+function readPart(
+  text: string,
+  at: number,
+): { readonly name: string; readonly end: number } | null {
+  PART.lastIndex = at;
+  const match = PART.exec(text);
+  if (match === null) return null;
+  const [whole, quoted, plain] = match;
+  const name = quoted?.replaceAll('``', '`') ?? plain ?? '';
+  if (Array.from(name).length > 64 || name.includes('\0')) return null;
+  return { name, end: at + whole.length };
+}

@@ -1,0 +1,123 @@
+import { describe, expect, test } from '@jest/globals';
+import {
+  formatHeldList,
+  formatRestoreReport,
+  heldListJson,
+  restoreReportJson,
+} from '../../src/undo/format.js';
+import type { RestoreReport } from '../../src/undo/run-restore.js';
+import { held } from './held.js';
+
+describe('the list of held tables', () => {
+  const rows = [
+    held(2, 'shop.表', { rowEstimate: 100_000, byteEstimate: 999_999_999, user: 'deploy' }),
+    held(1, 'shop.orders', { state: 'PURGE', byteEstimate: 16_384 }),
+    held(3, null, { user: null, rowEstimate: null, byteEstimate: null, droppedAt: null }),
+  ];
+
+  test('is aligned, also with wide characters, and its ids can be typed', () => {
+    expect(formatHeldList(rows, null)).toBe(
+      [
+        'ID             TABLE                DROPPED (UTC)        BY      STATE  UNTIL (UTC)             ROWS    SIZE',
+        '0195a1b2c3d27  shop.表              2026-03-01 12:00:02  deploy  HOLD   2026-03-08 12:00:00  100,000  1.0 GB',
+        '0195a1b2c3d17  shop.orders          2026-03-01 12:00:01  app     PURGE  -                      1,000   16 kB',
+        '0195a1b2c3d37  (not in the ledger)  -                    -       HOLD   2026-03-08 12:00:00        -       -',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  test('cuts long names first where the terminal is narrow', () => {
+    const long = held(1, 'shop.a_table_with_a_name_that_does_not_end');
+    const [head = '', line = ''] = formatHeldList([long], 100).split('\n');
+    expect(head.length).toBeLessThanOrEqual(100);
+    expect(line.length).toBeLessThanOrEqual(100);
+    expect(line).toContain('shop.a_table_w');
+    expect(line).toContain('…');
+  });
+
+  test('shows as many digits of the ids as tell them apart', () => {
+    const one = held(1, 'shop.a', { id: '0195a1b2c3d170008000000000000001' });
+    const two = held(1, 'shop.b', { id: '0195a1b2c3d170008000000000000002' });
+    expect(formatHeldList([one, two], 80)).toContain('0195a1b2c3d170008000000000000002  ');
+  });
+
+  test('prints no name as a command to the terminal', () => {
+    expect(formatHeldList([held(1, 'shop.\u001b[2J\u202e')], 80)).toContain('shop.?[2J?');
+  });
+
+  test('says so when nothing is held', () => {
+    expect(formatHeldList([], 80)).toBe('No table is held.\n');
+  });
+
+  test('is plain records as JSON', () => {
+    expect(heldListJson(rows)[1]).toEqual({
+      id: held(1, 'x.y').id,
+      state: 'PURGE',
+      schema: 'shop',
+      table: 'orders',
+      droppedAt: '2026-03-01T12:00:01.000Z',
+      user: 'app',
+      clientAddress: '10.0.0.1:50000',
+      groupId: null,
+      until: '2026-03-08T12:00:00.000Z',
+      rowEstimate: 1000,
+      byteEstimate: 16_384,
+      holdSchema: '_undrop',
+      holdName: held(1, 'x.y').holdName,
+    });
+  });
+});
+
+describe('the report of a restore', () => {
+  const report: RestoreReport = {
+    id: held(1, 'shop.orders').id,
+    origin: { schema: 'shop', table: 'orders' },
+    restoredAs: { schema: 'shop', table: 'orders' },
+    droppedAt: new Date('2026-03-01T12:00:01Z'),
+    user: 'app',
+    rowEstimate: 100_000,
+    others: [],
+    recorded: true,
+  };
+
+  test('is one line', () => {
+    expect(formatRestoreReport(report)).toBe(
+      'Restored shop.orders (dropped 2026-03-01 12:00:01 by app, about 100,000 rows).\n',
+    );
+  });
+
+  test('says the new name, the others of that name, and a silent ledger', () => {
+    const restoredAs = { schema: 'crm', table: 'old' };
+    const others = [held(2, 'shop.orders')];
+    const text = formatRestoreReport({ ...report, restoredAs, others, recorded: false });
+    expect(text.split('\n')).toEqual([
+      'Restored shop.orders as crm.old (dropped 2026-03-01 12:00:01 by app, about 100,000 rows).',
+      'The ledger could not be told; recovery will notice.',
+      'Also held under that name; restore them by id:',
+      `  ${held(2, 'x.y').id}  HOLD  dropped 2026-03-01 12:00:02`,
+      '',
+    ]);
+  });
+
+  test('does without what the ledger does not know', () => {
+    const nothing = { origin: null, droppedAt: null, user: null, rowEstimate: null };
+    const text = formatRestoreReport({ ...report, ...nothing, recorded: null });
+    expect(text).toBe(`Restored ${report.id} as shop.orders.\n`);
+  });
+
+  test('is a plain record as JSON', () => {
+    expect(restoreReportJson(report)).toEqual({
+      id: report.id,
+      schema: 'shop',
+      table: 'orders',
+      restoredSchema: 'shop',
+      restoredTable: 'orders',
+      droppedAt: '2026-03-01T12:00:01.000Z',
+      user: 'app',
+      rowEstimate: 100_000,
+      recorded: true,
+      others: [],
+    });
+  });
+});
