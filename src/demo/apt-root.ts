@@ -27,6 +27,7 @@ export interface AptOptions {
   readonly cache: string;
   /** Told what takes its time. */
   readonly say: (line: string) => void;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const TRIPLETS: Partial<Record<NodeJS.Architecture, readonly [string, string]>> = {
@@ -62,7 +63,7 @@ export function ensureAptServer(
   const template = ensureCached(options.cache, `${set.key}.v${FORMAT}`, async (folder) => {
     await layDown(set, folder, options);
     options.say(`${set.key}: initialising a data folder …`);
-    await makeDataFolder(await aptInstallation(set.flavour, folder), folder);
+    await makeDataFolder(await aptInstallation(set.flavour, folder), folder, options.signal);
   });
   return template.then(async (folder) => ({
     installation: await aptInstallation(set.flavour, folder),
@@ -132,11 +133,14 @@ async function layDown(set: AptSet, folder: string, options: AptOptions): Promis
   await writeFile(join(state, 'status'), '');
   await writeFile(join(state, 'sources.list'), sourceLine(set));
   options.say(`${set.key}: asking the package mirror …`);
-  await runCommand(aptGet(state, ['update']));
+  const { signal } = options;
+  await runCommand(aptGet(state, ['update']), { signal });
   options.say(`${set.key}: fetching packages …`);
-  await runCommand(aptGet(state, ['install', '--yes', '--download-only', ...set.packages]));
+  await runCommand(aptGet(state, ['install', '--yes', '--download-only', ...set.packages]), {
+    signal,
+  });
   options.say(`${set.key}: unpacking …`);
-  await unpack(join(state, 'cache/archives'), join(folder, 'root'));
+  await unpack(join(state, 'cache/archives'), join(folder, 'root'), signal);
   await rm(state, { recursive: true });
 }
 
@@ -172,12 +176,16 @@ function aptGet(state: string, args: readonly string[]): readonly string[] {
 }
 
 /** Two at a time; without manuals and translations, which are a third of it. */
-async function unpack(archives: string, root: string): Promise<void> {
+async function unpack(
+  archives: string,
+  root: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   await mkdir(root);
   const names = (await readdir(archives)).filter((name) => name.endsWith('.deb'));
   const next = async (): Promise<void> => {
     for (let name = names.pop(); name !== undefined; name = names.pop()) {
-      await runCommand(['dpkg', '-x', join(archives, name), root]);
+      await runCommand(['dpkg', '-x', join(archives, name), root], { signal });
     }
   };
   await Promise.all([next(), next()]);

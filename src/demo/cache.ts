@@ -5,15 +5,33 @@
  * the kernel gives back keeps two processes from building the same.
  */
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
 
 const MARKER = 'complete.json';
 
-/** Where the cache is: UNDROP_SERVER_CACHE, or `.cache` in the project's folder. */
+/**
+ * Where the cache is: UNDROP_SERVER_CACHE; else `.cache` in a clone of the project that we may write
+ * to; else the account's own cache folder.
+ */
 export function cacheFolder(env: NodeJS.ProcessEnv, projectFolder: string): string {
-  return env['UNDROP_SERVER_CACHE'] || join(projectFolder, '.cache');
+  const given = env['UNDROP_SERVER_CACHE'];
+  if (given) return given;
+  const isClone = existsSync(join(projectFolder, 'src'));
+  if (isClone && mayWrite(projectFolder)) return join(projectFolder, '.cache');
+  return join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'undrop');
+}
+
+function mayWrite(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch (error) {
+    if (['EACCES', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw error;
+  }
 }
 
 /**

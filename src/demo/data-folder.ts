@@ -12,13 +12,18 @@ import { launch } from './launch.js';
 import { runCommand } from './run-command.js';
 
 /** Fills `folder`/data: system tables, and root with an empty password from anywhere. */
-export async function makeDataFolder(installation: Installation, folder: string): Promise<void> {
+export async function makeDataFolder(
+  installation: Installation,
+  folder: string,
+  signal?: AbortSignal,
+): Promise<void> {
   await mkdir(join(folder, 'data'));
-  await initialise(installation, folder);
+  await initialise(installation, folder, signal);
   const server = await launch(installation, {
     folder,
     keepFolder: true,
     connectOver: 'socket',
+    signal,
     extraOptions: ['--skip-log-bin'],
   });
   try {
@@ -42,12 +47,16 @@ export async function copyDataFolder(template: string, folder: string): Promise<
   });
 }
 
-async function initialise(installation: Installation, folder: string): Promise<void> {
+async function initialise(
+  installation: Installation,
+  folder: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const data = join(folder, 'data');
   const common = [...serverCommand(installation), `--datadir=${data}`];
   const { env } = installation;
   if (installation.initialise.by === 'initialize-insecure') {
-    await runCommand([...common, '--initialize-insecure'], { env });
+    await runCommand([...common, '--initialize-insecure'], { env, signal });
     return;
   }
   await mkdir(join(data, 'mysql'));
@@ -56,7 +65,7 @@ async function initialise(installation: Installation, folder: string): Promise<v
   // The second line is for MariaDB, whose root would otherwise only come in by the socket.
   const head = 'use mysql;\nSET @auth_root_socket=NULL;\n';
   const input = head + (await Promise.all(files)).join('\n');
-  await runCommand([...common, '--bootstrap', `--tmpdir=${folder}`], { env, input });
+  await runCommand([...common, '--bootstrap', `--tmpdir=${folder}`], { env, input, signal });
 }
 
 async function openToEverybody(connection: Connection): Promise<void> {

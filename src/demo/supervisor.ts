@@ -4,28 +4,32 @@
  * the other end of that pipe, so this happens however the parent dies, by SIGKILL too. Invariant: when
  * this process is gone, so are its server and, unless it is to be kept, the folder.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Passed as JSON in the first argument. */
+/** Passed as JSON by the environment, so that no list of processes shows it. */
 export interface SupervisorOrder {
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly folder: string;
   /** The folder stays, and the server is asked to end in order. */
   readonly keepFolder: boolean;
+  /** Run at the end: where the command's own death does not end the server (a container). */
+  readonly cleanUp: readonly string[] | null;
   /** How long a server that was asked to end may take. */
   readonly graceMs: number;
 }
 
-const LOG_CHARS_MAX = 3_000;
+const LOG_LINES_MAX = 5;
 
 // A closed terminal or a Ctrl-C is the parent's business: its end of the pipe says what to do.
 for (const signal of ['SIGINT', 'SIGHUP', 'SIGTERM', 'SIGPIPE'] as const) {
   process.on(signal, () => undefined);
 }
-supervise(JSON.parse(process.argv[2] ?? '') as SupervisorOrder);
+const text = process.env['UNDROP_SUPERVISOR_ORDER'] ?? '';
+delete process.env['UNDROP_SUPERVISOR_ORDER'];
+supervise(JSON.parse(text) as SupervisorOrder);
 
 function supervise(order: SupervisorOrder): void {
   const [program = '', ...args] = order.command;
@@ -37,7 +41,9 @@ function supervise(order: SupervisorOrder): void {
   });
   let asked = false;
   const end = (cause?: string): never => {
-    if (!asked) process.stdout.write(cause ?? readFileSync(logFile, 'utf8').slice(-LOG_CHARS_MAX));
+    if (!asked) process.stdout.write(cause ?? lastWords(logFile));
+    const [cleaner, ...cleanerArgs] = order.cleanUp ?? [];
+    if (cleaner !== undefined) spawnSync(cleaner, cleanerArgs, { stdio: 'ignore' });
     if (!order.keepFolder) rmSync(order.folder, { recursive: true, force: true });
     process.exit(asked ? 0 : 1);
   };
@@ -51,4 +57,11 @@ function supervise(order: SupervisorOrder): void {
     server.kill(order.keepFolder ? 'SIGTERM' : 'SIGKILL');
     setTimeout(() => server.kill('SIGKILL'), order.graceMs);
   });
+}
+
+/** The errors in the server's log; its last lines where it calls nothing an error. */
+function lastWords(logFile: string): string {
+  const lines = readFileSync(logFile, 'utf8').trim().split('\n');
+  const errors = lines.filter((line) => /error/i.test(line));
+  return (errors.length > 0 ? errors : lines).slice(-LOG_LINES_MAX).join('\n');
 }

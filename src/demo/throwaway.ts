@@ -5,7 +5,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { copyDataFolder } from './data-folder.js';
+import { copyDataFolder, makeDataFolder } from './data-folder.js';
 import type { Flavour, Installation } from './installation.js';
 import { launch } from './launch.js';
 
@@ -23,6 +23,10 @@ export interface ThrowawayServer {
   readonly password: string;
   /** The server's data folder; null where it isn't on this machine. */
   readonly dataDir: string | null;
+  /** A folder of this server alone which vanishes with it; null for a server that was given. */
+  readonly folder: string | null;
+  /** Resolves when the server is gone, for whatever reason. */
+  readonly ended: Promise<void>;
   /** One sentence: why this one was taken. */
   readonly why: string;
   /** May be called twice. */
@@ -32,12 +36,12 @@ export interface ThrowawayServer {
 export interface StartOptions {
   readonly name: string;
   readonly installation: Installation;
-  /** Folder with an initialised `data`, which is copied. */
-  readonly template: string;
+  /** Folder with an initialised `data`, which is copied; null: it is initialised now. */
+  readonly template: string | null;
   readonly why: string;
   /** Server options which go behind ours and so win. */
   readonly extraOptions?: readonly string[];
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Starts a server of `installation` on a copy of a data folder; it answers when this resolves. */
@@ -45,12 +49,13 @@ export async function startThrowaway(options: StartOptions): Promise<ThrowawaySe
   const { name, installation, why } = options;
   const folder = await mkdtemp(join(tmpdir(), 'undrop-server-'));
   try {
-    await copyDataFolder(options.template, folder);
+    if (options.template === null) await makeDataFolder(installation, folder, options.signal);
+    else await copyDataFolder(options.template, folder);
     const server = await launch(installation, {
       folder,
       keepFolder: false,
       ...(options.extraOptions ? { extraOptions: options.extraOptions } : {}),
-      ...(options.signal ? { signal: options.signal } : {}),
+      signal: options.signal,
     });
     return {
       name,
@@ -62,6 +67,8 @@ export async function startThrowaway(options: StartOptions): Promise<ThrowawaySe
       user: 'root',
       password: '',
       dataDir: join(folder, 'data'),
+      folder,
+      ended: server.ended,
       why,
       stop: () => server.stop(),
     };

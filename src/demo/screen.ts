@@ -1,0 +1,60 @@
+/** What to try next: the screen that `npm start` ends with. Pure: facts in, text out. */
+import { SHOP_ROWS, SHOP_SCHEMA } from './shop.js';
+
+export interface ScreenFacts {
+  /** `MySQL 9.7.4` … */
+  readonly server: string;
+  readonly host: string;
+  readonly port: number;
+  /** What was wanted and taken by somebody else; null where that didn't happen. */
+  readonly takenPort: number | null;
+  readonly user: string;
+  /** Command-line clients on the PATH which can log in to the server. */
+  readonly clients: readonly string[];
+  /** How a person types a command of undrop: `node build/src/cli/main.js`. */
+  readonly command: string;
+  /** As configured: `10m`. */
+  readonly hold: string;
+}
+
+/** The screen, with a newline at its end. */
+export function screen(facts: ScreenFacts): string {
+  const { host, port, takenPort, user, command } = facts;
+  const rows = Object.entries(SHOP_ROWS).map(
+    ([table, count]) => `${table} ${count.toLocaleString('en-US')}`,
+  );
+  const lines = [
+    '',
+    `undrop is ready on ${host}:${port}, in front of ${facts.server}.`,
+    ...(takenPort === null ? [] : [`(Port ${takenPort} is taken by another program.)`]),
+    `The schema ${SHOP_SCHEMA} is for you to drop: ${rows.join(', ')} rows.`,
+    '',
+    'Try in a second terminal, in this folder:',
+    '',
+    ...facts.clients.map((client) => `  ${client} -h ${host} -P ${port} -u ${user} ${SHOP_SCHEMA}`),
+    ...(facts.clients.length === 0 ? [] : statements()),
+    `  ${command} list`,
+    `  ${command} restore ${SHOP_SCHEMA}.order_items`,
+    '',
+    facts.clients.length === 0
+      ? 'No MySQL client is installed here; this one needs none and shows all of it:'
+      : 'Or all of it by itself, without a client:',
+    '',
+    `  ${command} demo --tour`,
+    '',
+    `A dropped table is held for ${facts.hold}, then removed. Ctrl-C ends the proxy and the server,`,
+    'and takes their data away.',
+    '',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function statements(): readonly string[] {
+  return [
+    '    SHOW TABLES;',
+    '    DROP TABLE orders, order_items;',
+    '    SHOW TABLES;',
+    '    exit',
+    '',
+  ];
+}

@@ -1,0 +1,212 @@
+/**
+ * The tour: what a newcomer would type, typed for them. It drops two tables in one statement through
+ * the running proxy, shows both held, brings one back with every row counted before and after, and
+ * follows the other one on its way. Needs no client; prints each statement and each answer.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
+import { formatRows } from './format-rows.js';
+
+/** A due time further away than this is told, not waited for. */
+const WATCH_MS = 180_000;
+const POLL_MS = 250;
+
+export interface TourParts {
+  /** Through the proxy. */
+  readonly connection: Connection;
+  readonly schema: string;
+  readonly write: (text: string) => void;
+  /** Runs a command of undrop as in a terminal. */
+  readonly command: (args: readonly string[]) => Promise<CommandAnswer>;
+  /** How a person types it. */
+  readonly commandName: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CommandAnswer {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Resolves to the exit code: 0 where everything went as promised. */
+export async function runTour(parts: TourParts): Promise<number> {
+  const tour = new Tour(parts);
+  const tables = await tour.chooseTables();
+  if (tables === null) return 1;
+  return tour.run(tables);
+}
+
+class Tour {
+  readonly #parts: TourParts;
+
+  constructor(parts: TourParts) {
+    this.#parts = parts;
+  }
+
+  /** The two tables with the most rows: one to bring back, one to let go. */
+  async chooseTables(): Promise<readonly [string, string] | null> {
+    const { connection, schema } = this.#parts;
+    const [rows] = await connection.query<RowDataPacket[]>(
+      `SELECT table_name AS name FROM information_schema.tables
+        WHERE table_schema = ? AND table_type = 'BASE TABLE' ORDER BY data_length DESC, table_name`,
+      [schema],
+    );
+    const names = rows.map((row) => String(row['name']));
+    const [kept, gone] = names.filter((name) => /^\w+$/.test(name));
+    if (kept !== undefined && gone !== undefined) return [kept, gone];
+    this.#say(`The tour needs two tables in the schema ${schema}. Earlier tours took the others:`);
+    this.#say(`bring them back (${this.#parts.commandName} list), or start the demo again.`);
+    return null;
+  }
+
+  async run([kept, gone]: readonly [string, string]): Promise<number> {
+    const { schema } = this.#parts;
+    this.#title('The shop, with its rows counted');
+    await this.#statement(`USE ${schema}`);
+    await this.#statement('SHOW TABLES');
+    const before = await this.#count(kept);
+    await this.#count(gone);
+
+    const heldBefore = new Set((await this.#readHeld()).map(({ id }) => id));
+    this.#title('Two tables dropped in one statement: the answer is the one of a MySQL server');
+    if (!(await this.#statement(`DROP TABLE ${kept}, ${gone}`))) return 1;
+    await this.#statement('SHOW TABLES');
+    await this.#count(kept);
+
+    this.#title('Both are held, not gone');
+    if (!(await this.#undrop('list'))) return 1;
+
+    this.#title(`${kept} comes back, with all its rows`);
+    if (!(await this.#undrop('restore', `${schema}.${kept}`))) return 1;
+    const after = await this.#count(kept);
+    if (before === null || before !== after) {
+      this.#say(`Expected ${before} rows as before the drop, found ${after}.`);
+      return 1;
+    }
+    this.#say(`${before} rows before the drop, ${after} after it came back.`);
+
+    this.#title(`${gone} goes on its way`);
+    return this.#follow(gone, heldBefore);
+  }
+
+  /** Runs a statement, prints it with its answer; false where the server refused it. */
+  async #statement(sql: string): Promise<boolean> {
+    return (await this.#answer(sql)) !== null;
+  }
+
+  async #count(table: string): Promise<number | null> {
+    const rows = await this.#answer(`SELECT COUNT(*) AS rows_now FROM ${table}`);
+    return rows === null ? null : Number(rows[0]?.['rows_now']);
+  }
+
+  async #answer(sql: string): Promise<readonly RowDataPacket[] | null> {
+    this.#say(`sql> ${sql};`);
+    const began = performance.now();
+    try {
+      const [result] = await this.#parts.connection.query<RowDataPacket[] | ResultSetHeader>(sql);
+      const took = `(${(performance.now() - began).toFixed(1)} ms)`;
+      if (Array.isArray(result)) {
+        this.#say(formatRows(result));
+        this.#say(`${result.length} ${result.length === 1 ? 'row' : 'rows'} in set ${took}\n`);
+        return result;
+      }
+      this.#say(`Query OK, ${result.affectedRows} rows affected ${took}\n`);
+      return [];
+    } catch (error) {
+      const { errno, sqlState, sqlMessage } = error as Partial<ServerError>;
+      if (errno === undefined || sqlMessage === undefined) throw error;
+      this.#say(`ERROR ${errno} (${sqlState}): ${sqlMessage}\n`);
+      return null;
+    }
+  }
+
+  async #undrop(...args: readonly string[]): Promise<boolean> {
+    this.#say(`$ ${this.#parts.commandName} ${args.join(' ')}`);
+    const { code, stdout, stderr } = await this.#parts.command(args);
+    this.#say(`${stdout}${stderr}`);
+    if (code !== 0) this.#say(`It ended with exit code ${code}.`);
+    return code === 0;
+  }
+
+  /** Prints each name that the table takes until it is gone, if that is soon. */
+  async #follow(table: string, heldBefore: ReadonlySet<string>): Promise<number> {
+    const { signal } = this.#parts;
+    let last = '';
+    for (;;) {
+      const held = (await this.#readHeld()).find(({ id }) => !heldBefore.has(id));
+      if (held === undefined) {
+        this.#say(last === '' ? `${table} is gone already.` : `${table} is gone.`);
+        return 0;
+      }
+      if (held.name !== last) this.#say(`${held.state.padEnd(5)}  ${held.schema}.${held.name}`);
+      last = held.name;
+      const inMs = held.dueMs - held.nowMs;
+      if (held.state === 'HOLD' && inMs > WATCH_MS) {
+        this.#sayWhen(table, held);
+        return 0;
+      }
+      if (signal?.aborted) return 0;
+      await sleep(POLL_MS);
+    }
+  }
+
+  #sayWhen(table: string, held: Held): void {
+    const until = `${new Date(held.dueMs).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+    const minutes = Math.round((held.dueMs - held.nowMs) / 60_000);
+    this.#say(`${table} can be brought back until ${until}, for ${minutes} minutes more.`);
+    this.#say('Then it is removed, in small steps where one big one would hurt the server.');
+    this.#say('To see that happen: UNDROP_HOLD=20s npm start, and this tour once more.\n');
+  }
+
+  async #readHeld(): Promise<readonly Held[]> {
+    const [rows] = await this.#parts.connection.query<RowDataPacket[]>(
+      `SELECT table_schema AS held_in, table_name AS name, UTC_TIMESTAMP() + 0 AS utc_now
+         FROM information_schema.tables WHERE table_name LIKE '\\_vt\\_%'`,
+    );
+    return rows
+      .map((row) => parseHeld(String(row['held_in']), String(row['name']), String(row['utc_now'])))
+      .filter((one) => one !== null);
+  }
+
+  #title(text: string): void {
+    this.#parts.write(`\n--- ${text} ---\n\n`);
+  }
+
+  #say(text: string): void {
+    this.#parts.write(`${text}\n`);
+  }
+}
+
+interface ServerError {
+  readonly errno: number;
+  readonly sqlState: string;
+  readonly sqlMessage: string;
+}
+
+interface Held {
+  readonly schema: string;
+  readonly name: string;
+  readonly state: string;
+  readonly id: string;
+  readonly dueMs: number;
+  /** The server's clock, as is the due time. */
+  readonly nowMs: number;
+}
+
+function parseHeld(schema: string, name: string, utcNow: string): Held | null {
+  const [, state, id, due] = /^_vt_([A-Z]+)_([0-9a-f]{32})_(\d{14})$/i.exec(name) ?? [];
+  if (state === undefined || id === undefined || due === undefined) return null;
+  const dueMs = timeOf(due);
+  return { schema, name, state: state.toUpperCase(), id, dueMs, nowMs: timeOf(utcNow) };
+}
+
+/** `YYYYMMDDhhmmss` in UTC. */
+function timeOf(digits: string): number {
+  const [year = 0, ...rest] = [
+    digits.slice(0, 4),
+    ...(digits.slice(4, 14).match(/\d\d/g) ?? []),
+  ].map(Number);
+  const [month = 1, day = 1, hour = 0, minute = 0, second = 0] = rest;
+  return Date.UTC(year, month - 1, day, hour, minute, second);
+}
