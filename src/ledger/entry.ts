@@ -22,6 +22,8 @@ export interface LedgerRow {
   readonly proxyId: string;
   /** The user session's id on the server. */
   readonly threadId: number;
+  /** The local port it was dialled from; null over a socket. */
+  readonly upstreamLocalPort: number | null;
   /** As stored by the server. */
   readonly schema: string;
   readonly table: string;

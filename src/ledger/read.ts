@@ -1,23 +1,113 @@
 /** Reads the ledger. */
-import type { ServiceConnection } from '../service/pools.js';
-import type { LedgerRow } from './entry.js';
+import { assert } from '../assert.js';
+import type { Row, ServiceConnection } from '../service/pools.js';
+import {
+  dateOf,
+  dateOrNullOf,
+  numberOf,
+  numberOrNullOf,
+  textOf,
+  textOrNullOf,
+} from '../service/row.js';
+import { note, type SQLQuery, sql } from '../service/sql.js';
+import type { LedgerRow, LedgerState } from './entry.js';
+import { LEDGER } from './tables.js';
 
 export type RowFilter =
   /** Every row whose table is, or may be, held. */
   | { readonly by: 'live' }
   /** Those of that id, or whose id begins so (hex digits); also ended ones. */
   | { readonly by: 'id'; readonly prefix: string }
-  /** Live ones that were dropped under that name, newest first. */
+  /** Live ones that were dropped under that name. */
   | { readonly by: 'name'; readonly schema?: string; readonly table: string }
   | { readonly by: 'intent' }
-  /** Held, but something is still to be done. */
+  /** Held in its own schema: its relocation is still to be done. */
   | { readonly by: 'debt' };
 
-/** Newest first; at most `rowsMax` (default 100,000). */
-export function findRows(
-  _connection: ServiceConnection,
-  _filter: RowFilter,
-  _options: { readonly rowsMax?: number } = {},
+const ROWS_MAX = 100_000;
+const READ_DEADLINE_MS = 60_000;
+
+/**
+ * Newest first; at most `rowsMax` (default 100,000). Without `texts` the long columns (statement,
+ * definition, restore script) are left empty; default with them.
+ */
+export async function findRows(
+  connection: ServiceConnection,
+  filter: RowFilter,
+  options: { readonly rowsMax?: number; readonly texts?: boolean } = {},
 ): Promise<readonly LedgerRow[]> {
-  throw new Error('not built yet');
+  const { rowsMax = ROWS_MAX, texts = true } = options;
+  const long = texts
+    ? sql`statement_text, definition, restore_script`
+    : sql`'' AS statement_text, NULL AS definition, NULL AS restore_script`;
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
+          table_name, kind, engine, dropped_at, user_name, client_address, row_estimate,
+          byte_estimate, hold_until, pinned, state, state_since, hold_schema, hold_name, relocated,
+          failure, sql_log_bin, row_logged, ended_at, restored_as, ${long}
+        FROM ${LEDGER} WHERE ${condition(filter)} ORDER BY id DESC LIMIT ${rowsMax}`,
+    { deadlineMs: READ_DEADLINE_MS },
+  );
+  return rows.map(asLedgerRow);
+}
+
+function condition(filter: RowFilter): SQLQuery {
+  switch (filter.by) {
+    case 'live':
+      return LIVE;
+    case 'intent':
+      return sql`state = 'intent'`;
+    case 'debt':
+      return sql`state = 'HOLD' AND relocated = 0`;
+    case 'name': {
+      const { schema, table } = filter;
+      const inSchema =
+        schema === undefined ? sql`` : sql` AND ${sameName(sql`schema_name`, schema)}`;
+      return sql`${LIVE} AND ${sameName(sql`table_name`, table)}${inSchema}`;
+    }
+    case 'id':
+      assert(/^[0-9a-f]{1,32}$/.test(filter.prefix), 'an id begins with hex digits');
+      return sql`id LIKE ${`${filter.prefix}%`}`;
+  }
+}
+
+const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
+
+/** What is one table for the server is one here. */
+function sameName(column: SQLQuery, name: string): SQLQuery {
+  return sql`(${column} = ${name} OR @@lower_case_table_names <> 0 AND LOWER(${column}) = LOWER(${name}))`;
+}
+
+function asLedgerRow(row: Row): LedgerRow {
+  return {
+    id: textOf(row, 'id'),
+    groupId: textOf(row, 'group_id'),
+    proxyId: textOf(row, 'proxy_id'),
+    threadId: numberOf(row, 'thread_id'),
+    upstreamLocalPort: numberOrNullOf(row, 'upstream_port'),
+    schema: textOf(row, 'schema_name'),
+    table: textOf(row, 'table_name'),
+    kind: textOf(row, 'kind') === 'sequence' ? 'sequence' : 'base',
+    engine: textOrNullOf(row, 'engine'),
+    droppedAt: dateOf(row, 'dropped_at'),
+    user: textOf(row, 'user_name'),
+    clientAddress: textOf(row, 'client_address'),
+    statementText: textOf(row, 'statement_text'),
+    rowEstimate: numberOrNullOf(row, 'row_estimate'),
+    byteEstimate: numberOrNullOf(row, 'byte_estimate'),
+    holdUntil: dateOf(row, 'hold_until'),
+    pinned: numberOf(row, 'pinned') !== 0,
+    state: textOf(row, 'state') as LedgerState,
+    stateSince: dateOf(row, 'state_since'),
+    holdSchema: textOrNullOf(row, 'hold_schema'),
+    holdName: textOrNullOf(row, 'hold_name'),
+    relocated: numberOf(row, 'relocated') !== 0,
+    failure: textOrNullOf(row, 'failure'),
+    definition: textOrNullOf(row, 'definition'),
+    restoreScript: textOrNullOf(row, 'restore_script'),
+    sqlLogBin: numberOf(row, 'sql_log_bin') !== 0,
+    rowLogged: numberOf(row, 'row_logged') !== 0,
+    endedAt: dateOrNullOf(row, 'ended_at'),
+    restoredAs: textOrNullOf(row, 'restored_as'),
+  };
 }

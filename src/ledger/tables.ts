@@ -1,10 +1,147 @@
-/** Creates what undrop keeps on the server: its schemas, the ledger. May run twice, and at once. */
-import type { ServicePool } from '../service/pools.js';
+/**
+ * Creates what undrop keeps on the server: its schemas and the ledger. Looks first and creates only
+ * what is missing, as even `CREATE … IF NOT EXISTS` of what exists is written to the binary log.
+ * May run twice, and from two proxies at once.
+ *
+ * Invariant: no name here matches the pattern of held tables; the collector never sees them.
+ */
+import { UndropError } from '../errors.js';
+import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/recycle-schema.js';
+import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
+import { numberOf, numberOrNullOf } from '../service/row.js';
+import { ident, note, sql } from '../service/sql.js';
 
 /** Version of the ledger's tables; two neighbouring versions can run side by side. */
 export const LEDGER_VERSION = 1;
 
-/** Rejects with UNDROP_LEDGER_UNAVAILABLE where the account may not, or a newer version made it. */
-export function ensureLedger(_pool: ServicePool): Promise<void> {
-  throw new Error('not built yet');
+export const LEDGER = ident(RECYCLE_SCHEMA, 'ledger');
+const VERSION_TABLE = ident(RECYCLE_SCHEMA, 'ledger_version');
+
+/** The account may not: on the schema, the table, SUPER or the like; the server is read-only. */
+const NOT_ALLOWED = [1044, 1142, 1227, 1290, 1836];
+
+/**
+ * Rejects with UNDROP_LEDGER_UNAVAILABLE where the account may not, the server is read-only and has
+ * no ledger yet, or a proxy that is too new made it.
+ */
+export async function ensureLedger(pool: ServicePool): Promise<void> {
+  try {
+    const found = await look(pool);
+    if (found.schemas === 0) await create(pool);
+    else if (found.tables < 2 || (await readVersion(pool)) === null) await create(pool);
+    if (!found.local) await createLocal(pool);
+  } catch (error) {
+    throw ledgerUnavailable(error);
+  }
+  const version = (await readVersion(pool)) ?? LEDGER_VERSION;
+  if (version > LEDGER_VERSION + 1) {
+    throw ledgerUnavailable(new Error(`its version is ${version}, this proxy's ${LEDGER_VERSION}`));
+  }
+}
+
+/** For whatever kept a write from the ledger. */
+export function ledgerUnavailable(cause: unknown): UndropError {
+  if (cause instanceof UndropError && cause.code === 'UNDROP_LEDGER_UNAVAILABLE') return cause;
+  const text = cause instanceof Error ? cause.message : String(cause);
+  return new UndropError('UNDROP_LEDGER_UNAVAILABLE', { server: 'the server', cause: text }, cause);
+}
+
+interface Found {
+  readonly schemas: number;
+  readonly local: boolean;
+  readonly tables: number;
+}
+
+async function look(connection: ServiceConnection): Promise<Found> {
+  const [schemas = [], locals = [], tables = []] = await connection.run([
+    countSchema(RECYCLE_SCHEMA),
+    countSchema(RECYCLE_SCHEMA_LOCAL),
+    sql`SELECT COUNT(*) AS n FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME IN ('ledger', 'ledger_version')`,
+  ]);
+  return {
+    schemas: numberOf(schemas[0] ?? {}, 'n'),
+    local: numberOf(locals[0] ?? {}, 'n') > 0,
+    tables: numberOf(tables[0] ?? {}, 'n'),
+  };
+}
+
+function countSchema(name: string) {
+  return sql`SELECT ${note('look')} COUNT(*) AS n FROM information_schema.SCHEMATA
+    WHERE SCHEMA_NAME = ${name}`;
+}
+
+async function readVersion(connection: ServiceConnection): Promise<number | null> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('look')} MAX(version) AS version FROM ${VERSION_TABLE}`,
+  );
+  return numberOrNullOf(rows[0] ?? {}, 'version');
+}
+
+/**
+ * An index of 5.6 takes 767 bytes, so 64 + 64 characters of utf8mb4 and no more. Names compare
+ * binary: what the server says are two tables are two tables.
+ */
+async function create(connection: ServiceConnection): Promise<void> {
+  await connection.run(
+    sql`CREATE DATABASE IF NOT EXISTS ${ident(RECYCLE_SCHEMA)}
+        DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`,
+  );
+  await connection.run([
+    sql`CREATE TABLE IF NOT EXISTS ${LEDGER} (
+      id              CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+      group_id        CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+      proxy_id        VARCHAR(64) NOT NULL,
+      thread_id       BIGINT UNSIGNED NOT NULL,
+      upstream_port   INT UNSIGNED NULL,
+      schema_name     VARCHAR(64) NOT NULL,
+      table_name      VARCHAR(64) NOT NULL,
+      kind            VARCHAR(16) NOT NULL,
+      engine          VARCHAR(64) NULL,
+      dropped_at      DATETIME NOT NULL,
+      user_name       VARCHAR(128) NOT NULL,
+      client_address  VARCHAR(255) NOT NULL,
+      statement_text  MEDIUMTEXT NOT NULL,
+      row_estimate    BIGINT UNSIGNED NULL,
+      byte_estimate   BIGINT UNSIGNED NULL,
+      hold_until      DATETIME NOT NULL,
+      pinned          TINYINT NOT NULL DEFAULT 0,
+      state           VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+      state_since     DATETIME NOT NULL,
+      hold_schema     VARCHAR(64) NULL,
+      hold_name       VARCHAR(64) NULL,
+      relocated       TINYINT NOT NULL DEFAULT 0,
+      failure         VARCHAR(1024) NULL,
+      definition      LONGTEXT NULL,
+      restore_script  LONGTEXT NULL,
+      sql_log_bin     TINYINT NOT NULL DEFAULT 1,
+      row_logged      TINYINT NOT NULL DEFAULT 1,
+      ended_at        DATETIME NULL,
+      restored_as     VARCHAR(255) NULL,
+      PRIMARY KEY (id),
+      KEY by_state (state, relocated),
+      KEY by_name (schema_name, table_name),
+      KEY by_group (group_id)
+    ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
+    sql`CREATE TABLE IF NOT EXISTS ${VERSION_TABLE} (
+      version    INT NOT NULL,
+      made_at    DATETIME NOT NULL,
+      PRIMARY KEY (version)
+    ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin`,
+    sql`INSERT IGNORE INTO ${VERSION_TABLE} (version, made_at)
+        VALUES (${LEDGER_VERSION}, UTC_TIMESTAMP())`,
+  ]);
+}
+
+/** Unlogged, as replicas must not have it. Where the account may not, such drops stay in place. */
+async function createLocal(connection: ServiceConnection): Promise<void> {
+  try {
+    await connection.run(
+      sql`CREATE DATABASE IF NOT EXISTS ${ident(RECYCLE_SCHEMA_LOCAL)}
+          DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`,
+      { logged: false },
+    );
+  } catch (error) {
+    if (!isServerError(error, ...NOT_ALLOWED)) throw error;
+  }
 }

@@ -1,9 +1,19 @@
 /**
  * Writes to the ledger. The intent is written while the client waits: one text, one INSERT, so the
  * rows of one statement are one transaction, and a missing table costs no row.
+ *
+ * Invariant: a row is in the binary log with all its changes, or with none (`rowLogged`).
  */
-import type { Rows, ServicePool } from '../service/pools.js';
+import { UndropError } from '../errors.js';
+import { isServerError, type Rows, type ServicePool } from '../service/pools.js';
+import { dateOf, numberOf, textOf } from '../service/row.js';
+import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
+import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 import type { LedgerState, TableKind } from './entry.js';
+import { intentText } from './intent-text.js';
+import { ownDefinition, restoreScript } from './restore-script.js';
+import { LEDGER, ledgerUnavailable } from './tables.js';
+import { mayUnlog } from './unlogged.js';
 
 export interface DropIntent {
   readonly groupId: string;
@@ -37,9 +47,11 @@ export interface IntentTable {
   readonly byteEstimate: number | null;
   /** What the ledger has and the hold name must say; null where there is no ledger row. */
   readonly holdUntil: Date | null;
+  /** Of other tables, as are those in. */
   readonly foreignKeysOut: number;
-  /** `schema.child.constraint`, without references to itself. */
+  /** `schema.child.constraint` */
   readonly foreignKeysIn: readonly string[];
+  readonly foreignKeysToItself: readonly string[];
   readonly triggers: readonly string[];
 }
 
@@ -54,9 +66,56 @@ export interface IntentFacts {
   readonly tables: readonly IntentTable[];
 }
 
-/** Rejects with UNDROP_LEDGER_UNAVAILABLE; then nothing was recorded. */
-export function recordIntent(_pool: ServicePool, _intent: DropIntent): Promise<IntentFacts> {
-  throw new Error('not built yet');
+/** The client is waiting. */
+const INTENT_DEADLINE_MS = 5_000;
+/** Deadlock, or a lock on the ledger: worth one more try. */
+const TRANSIENT = [1205, 1213];
+
+/** What the text of an intent depends on; asked once for each pool, and again when it is wrong. */
+const shapes = new WeakMap<ServicePool, ServerFacts>();
+
+/**
+ * Rejects with UNDROP_LEDGER_UNAVAILABLE; then no RENAME may follow. Rows that were written all the
+ * same, as the answer was lost, are intents whose RENAME didn't happen: recovery forgets them.
+ */
+export async function recordIntent(pool: ServicePool, intent: DropIntent): Promise<IntentFacts> {
+  try {
+    return (
+      (await tryIntent(pool, intent, { again: false })) ??
+      (await tryIntent(pool, intent, { again: true })) ??
+      unavailable('the server keeps changing its version')
+    );
+  } catch (error) {
+    throw ledgerUnavailable(error);
+  }
+}
+
+/** Null: try again. */
+async function tryIntent(
+  pool: ServicePool,
+  intent: DropIntent,
+  { again }: { readonly again: boolean },
+): Promise<IntentFacts | null> {
+  const rowLogged = intent.sqlLogBin !== false || !(await mayUnlog(pool));
+  const shape = shapes.get(pool) ?? (await readServerFacts(pool));
+  shapes.set(pool, shape);
+  const { statements, read } = intentText(intent, shape, { rowLogged, again });
+  try {
+    const facts = read(
+      await pool.run(statements, { deadlineMs: INTENT_DEADLINE_MS, logged: rowLogged }),
+    );
+    if (facts === null) shapes.delete(pool);
+    return facts;
+  } catch (error) {
+    shapes.delete(pool);
+    const broke = error instanceof UndropError && error.code === 'UNDROP_SERVICE_FAILED';
+    if (again || !(broke || isServerError(error, ...TRANSIENT))) throw error;
+    return null;
+  }
+}
+
+function unavailable(cause: string): never {
+  throw new UndropError('UNDROP_LEDGER_UNAVAILABLE', { server: 'the server', cause });
 }
 
 export interface DropOutcome {
@@ -74,17 +133,94 @@ export interface DropOutcome {
 }
 
 /** After the answer: state HOLD, the definition, the restore script. May run twice. */
-export function recordOutcome(_pool: ServicePool, _outcome: DropOutcome): Promise<void> {
-  throw new Error('not built yet');
+export async function recordOutcome(pool: ServicePool, outcome: DropOutcome): Promise<void> {
+  const { tables, forgotten } = outcome;
+  const ids = tables.map(({ id }) => id);
+  const rows = new Map<string, Rows[number]>();
+  if (ids.length > 0) {
+    const [found = []] = await pool.run(
+      sql`SELECT ${note('outcome')} id, schema_name, table_name, dropped_at, sql_log_bin, row_logged
+          FROM ${LEDGER} WHERE id IN (${list(ids)})`,
+    );
+    for (const row of found) rows.set(textOf(row, 'id'), row);
+  }
+  for (const table of tables) {
+    const row = rows.get(table.id);
+    if (row === undefined) continue;
+    const definition = await readDefinition(pool, table, textOf(row, 'table_name'));
+    await pool.run(outcomeUpdate(table, row, definition), {
+      logged: numberOf(row, 'row_logged') === 1,
+    });
+  }
+  const { sqlLogBin = true } = outcome;
+  await forgetIntents(pool, forgotten, { sqlLogBin });
+}
+
+/** A held table that has moved on meanwhile keeps what the ledger says of it. */
+function outcomeUpdate(
+  table: DropOutcome['tables'][number],
+  row: Rows[number],
+  definition: string | null,
+): SQLQuery {
+  const { id, holdSchema, holdName, relocated, failure = null } = table;
+  const script = restoreScript({
+    id,
+    holdSchema,
+    holdName,
+    schema: textOf(row, 'schema_name'),
+    table: textOf(row, 'table_name'),
+    droppedAt: dateOf(row, 'dropped_at'),
+    sqlLogBin: numberOf(row, 'sql_log_bin') === 1,
+  });
+  return sql`UPDATE ${note('outcome', id)} ${LEDGER}
+    SET state_since = IF(state = 'intent', UTC_TIMESTAMP(), state_since), state = 'HOLD',
+      hold_schema = ${holdSchema}, hold_name = ${holdName}, relocated = ${relocated},
+      failure = ${bounded(failure)}, definition = COALESCE(${definition}, definition),
+      restore_script = ${script}
+    WHERE id = ${id} AND state IN ('intent', 'HOLD')`;
+}
+
+/** Null where the table can't be shown: it has moved on, or its files are broken. */
+async function readDefinition(
+  pool: ServicePool,
+  held: { readonly id: string; readonly holdSchema: string; readonly holdName: string },
+  table: string,
+): Promise<string | null> {
+  try {
+    const [rows = []] = await pool.run(
+      sql`SHOW CREATE TABLE ${note('define', held.id)} ${ident(held.holdSchema, held.holdName)}`,
+    );
+    const [row] = rows;
+    return row === undefined
+      ? null
+      : ownDefinition(textOf(row, 'Create Table'), held.holdName, table);
+  } catch (error) {
+    if (isServerError(error)) return null;
+    throw error;
+  }
 }
 
 /** Deletes intents (and only intents). May run twice. */
-export function forgetIntents(
-  _pool: ServicePool,
-  _ids: readonly string[],
-  _options: { readonly sqlLogBin?: boolean } = {},
+export async function forgetIntents(
+  pool: ServicePool,
+  ids: readonly string[],
+  { sqlLogBin = true }: { readonly sqlLogBin?: boolean } = {},
 ): Promise<void> {
-  throw new Error('not built yet');
+  if (ids.length === 0) return;
+  await deleteIntents(pool, ids, { rowLogged: true });
+  if (!sqlLogBin && (await mayUnlog(pool))) await deleteIntents(pool, ids, { rowLogged: false });
+}
+
+async function deleteIntents(
+  pool: ServicePool,
+  ids: readonly string[],
+  { rowLogged }: { readonly rowLogged: boolean },
+): Promise<void> {
+  await pool.run(
+    sql`DELETE ${note('forget')} FROM ${LEDGER}
+        WHERE state = 'intent' AND row_logged = ${rowLogged} AND id IN (${list(ids)})`,
+    { logged: rowLogged },
+  );
 }
 
 export interface StateChange {
@@ -99,9 +235,39 @@ export interface StateChange {
   readonly restoredAs?: string;
   /** Of the row. */
   readonly rowLogged: boolean;
+  /** Changes nothing where the row is in another state by now. */
+  readonly onlyFrom?: LedgerState;
 }
 
+const ENDED: readonly LedgerState[] = ['restored', 'removed', 'gone'];
+
 /** A transition of the lifecycle, a restore, an end. Of an id without a row: nothing. */
-export function recordState(_pool: ServicePool, _change: StateChange): Promise<Rows | null> {
-  throw new Error('not built yet');
+export async function recordState(pool: ServicePool, change: StateChange): Promise<void> {
+  const { id, state, holdSchema, holdName, relocated, failure, restoredAs, onlyFrom } = change;
+  const sets = [
+    sql`state_since = IF(state = ${state}, state_since, UTC_TIMESTAMP())`,
+    sql`state = ${state}`,
+    ...(holdSchema === undefined ? [] : [sql`hold_schema = ${holdSchema}`]),
+    ...(holdName === undefined ? [] : [sql`hold_name = ${holdName}`]),
+    ...(relocated === undefined ? [] : [sql`relocated = ${relocated}`]),
+    ...(failure === undefined ? [] : [sql`failure = ${bounded(failure)}`]),
+    ...(restoredAs === undefined ? [] : [sql`restored_as = ${restoredAs.slice(0, 255)}`]),
+    ...(ENDED.includes(state) ? [sql`ended_at = COALESCE(ended_at, UTC_TIMESTAMP())`] : []),
+  ];
+  const from = onlyFrom === undefined ? sql`` : sql` AND state = ${onlyFrom}`;
+  await pool.run(
+    sql`UPDATE ${note('state', id)} ${LEDGER} SET ${sql.join(sets, ', ')} WHERE id = ${id}${from}`,
+    { logged: change.rowLogged },
+  );
+}
+
+function bounded(failure: string | null): string | null {
+  return failure === null ? null : failure.slice(0, 1_024);
+}
+
+function list(values: readonly string[]): SQLQuery {
+  return sql.join(
+    values.map((value) => sql`${value}`),
+    ', ',
+  );
 }

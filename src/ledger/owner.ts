@@ -1,0 +1,24 @@
+/**
+ * Who owns an intent: a user session, by its id in the processlist and the port from which this
+ * proxy dialled it. Ids start again from 1 when the server does; id and port together don't come
+ * back, so an owner is never taken for gone because of a clock.
+ */
+import type { ServerFacts } from '../service/server-facts.js';
+import { type SQLQuery, sql } from '../service/sql.js';
+
+/** The processlist that costs the server least. Others' rows need PROCESS. */
+export function processlistOf(
+  server: Pick<ServerFacts, 'flavour' | 'versionId' | 'performanceSchema'>,
+): SQLQuery {
+  const { flavour, versionId, performanceSchema } = server;
+  return flavour === 'mysql' && versionId >= 80_022 && performanceSchema
+    ? sql`performance_schema.processlist`
+    : sql`information_schema.PROCESSLIST`;
+}
+
+/** HOST is `address:port`, and without a port over a socket. */
+export function sessionCondition(threadId: number, localPort: number | null): SQLQuery {
+  return localPort === null
+    ? sql`ID = ${threadId} AND HOST NOT LIKE ${'%:%'}`
+    : sql`ID = ${threadId} AND SUBSTRING_INDEX(HOST, ':', -1) = ${String(localPort)}`;
+}

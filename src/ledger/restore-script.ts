@@ -1,0 +1,38 @@
+/**
+ * The restore script in a ledger row: what brings the table back by hand, with a plain client and
+ * without undrop. Pure. Names stand in quotes only, never in a comment that they could end.
+ */
+import { quoteIdentifier } from '../service/sql.js';
+
+export interface ScriptFacts {
+  readonly id: string;
+  readonly schema: string;
+  readonly table: string;
+  readonly droppedAt: Date;
+  readonly holdSchema: string;
+  readonly holdName: string;
+  /** sql_log_bin of the drop. */
+  readonly sqlLogBin: boolean;
+}
+
+export function restoreScript(facts: ScriptFacts): string {
+  const dropped = facts.droppedAt.toISOString().slice(0, 19).replace('T', ' ');
+  const held = `${quoteIdentifier(facts.holdSchema)}.${quoteIdentifier(facts.holdName)}`;
+  const own = `${quoteIdentifier(facts.schema)}.${quoteIdentifier(facts.table)}`;
+  return [
+    `-- undrop ${facts.id}: dropped ${dropped} UTC.`,
+    '-- If the name is taken, move the table that has it out of the way first.',
+    ...(facts.sqlLogBin ? [] : ['SET SESSION sql_log_bin = 0;']),
+    `RENAME TABLE ${held} TO ${own};`,
+    '',
+  ].join('\n');
+}
+
+/** A definition as SHOW CREATE TABLE prints it for the held table, under the table's own name. */
+export function ownDefinition(printed: string, holdName: string, table: string): string {
+  const held = quoteIdentifier(holdName);
+  const index = printed.toLowerCase().indexOf(held.toLowerCase());
+  // Only the first name is the table's; further ones are constraints', which follow its name.
+  if (index === -1) return printed;
+  return printed.slice(0, index) + quoteIdentifier(table) + printed.slice(index + held.length);
+}

@@ -1,0 +1,30 @@
+/**
+ * Whether this account may switch sql_log_bin off. Where it may, the ledger rows of drops that
+ * replicas don't see are not seen by them either: a logged one would be an errant transaction there.
+ * Each row says what was done with it, as a logged UPDATE of a row that a replica hasn't got would
+ * stop its replication.
+ */
+import { isServerError, type ServicePool } from '../service/pools.js';
+import { note, sql } from '../service/sql.js';
+
+const known = new WeakMap<ServicePool, Promise<boolean>>();
+
+/** Asked of the server once for each pool. */
+export function mayUnlog(pool: ServicePool): Promise<boolean> {
+  const before = known.get(pool);
+  if (before !== undefined) return before;
+  const asked = ask(pool);
+  known.set(pool, asked);
+  asked.catch(() => known.delete(pool));
+  return asked;
+}
+
+async function ask(pool: ServicePool): Promise<boolean> {
+  try {
+    await pool.run(sql`DO ${note('look')} 0`, { logged: false });
+    return true;
+  } catch (error) {
+    if (isServerError(error, 1227)) return false;
+    throw error;
+  }
+}
