@@ -1,15 +1,66 @@
-/** What could not be relocated at once: tried again, a moment each. May run twice. */
+/**
+ * What could not be relocated at once: held tables that are still in their own schema. Each is tried
+ * again for a moment; what still can't be moved stays a debt. May run twice, and at once with
+ * another proxy.
+ */
+import type { LedgerRow } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
+import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import type { ServicePool } from '../service/pools.js';
+import { relocate } from './relocate.js';
 
 export interface DebtReport {
   readonly paid: readonly string[];
   readonly left: readonly { readonly id: string; readonly failure: string }[];
 }
 
-export function payDebts(
-  _pool: ServicePool,
-  _options: { readonly activeIds: ReadonlySet<string>; readonly log: Log },
+/** Debts tried in one go; the others wait for the next. */
+const DEBTS_MAX = 1_000;
+
+export async function payDebts(
+  pool: ServicePool,
+  options: { readonly activeIds: ReadonlySet<string>; readonly log: Log },
 ): Promise<DebtReport> {
-  throw new Error('not built yet');
+  const { activeIds, log } = options;
+  const paid: string[] = [];
+  const left: { readonly id: string; readonly failure: string }[] = [];
+  const rows = await findRows(pool, { by: 'debt' }, { rowsMax: DEBTS_MAX, texts: false });
+  for (const row of rows) {
+    if (activeIds.has(row.id)) continue;
+    const failure = await pay(pool, row);
+    if (failure === null) paid.push(row.id);
+    else left.push({ id: row.id, failure });
+  }
+  if (left.length > 0) log.warn({ left }, 'held tables that are still in their own schema');
+  return { paid, left };
+}
+
+/** Null when paid, else what stands in the way. */
+async function pay(pool: ServicePool, row: LedgerRow): Promise<string | null> {
+  const { id, holdSchema, holdName, table, rowLogged } = row;
+  if (holdSchema === null || holdName === null) return 'the ledger has no hold name';
+  const [relocation] = await relocate(pool, [{ id, fromSchema: holdSchema, holdName, table }], {
+    logged: row.sqlLogBin,
+  });
+  switch (relocation?.outcome) {
+    case 'moved':
+      await recordOutcome(pool, {
+        tables: [{ id, holdSchema: relocation.holdSchema, holdName, relocated: true }],
+        forgotten: [],
+      });
+      return null;
+    case 'put-back': {
+      const restoredAs = `${holdSchema}.${table}`;
+      await recordState(pool, { id, state: 'restored', restoredAs, rowLogged });
+      return null;
+    }
+    default: {
+      const failure = relocation?.failure ?? 'it was not tried';
+      if (failure !== row.failure) {
+        await recordState(pool, { id, state: 'HOLD', onlyFrom: 'HOLD', failure, rowLogged });
+      }
+      return failure;
+    }
+  }
 }

@@ -1,5 +1,15 @@
-/** Gives a held table a name of its own again: one atomic RENAME. */
-import type { ServicePool } from '../service/pools.js';
+/**
+ * Gives a held table a name of its own again: one atomic RENAME. A collection at the same time is a
+ * RENAME as well: one wins, the other finds nothing.
+ *
+ * Invariant: whatever it rejects with, the table is where it was before.
+ */
+import { UndropError } from '../errors.js';
+import { parseHoldName, type TableState } from '../names/hold-name.js';
+import { isKilled, runOrKill } from '../service/kill-after.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import { numberOf } from '../service/row.js';
+import { ident, note, sql } from '../service/sql.js';
 
 export interface PutBack {
   readonly id: string;
@@ -9,12 +19,59 @@ export interface PutBack {
   readonly toTable: string;
   /** sql_log_bin of the drop. */
   readonly logged: boolean;
+  /** States in which the rows are still all there; default HOLD alone. */
+  readonly states?: readonly TableState[];
 }
 
 /**
- * Rejects with UNDROP_NAME_TAKEN, UNDROP_NOT_HELD (somebody was faster), UNDROP_NOT_RESTORABLE (its
- * rows may be gone) or UNDROP_BUSY (locked by others); then nothing was changed.
+ * Rejects with UNDROP_NAME_TAKEN, UNDROP_SCHEMA_MISSING, UNDROP_NOT_HELD (somebody was faster),
+ * UNDROP_NOT_RESTORABLE (its rows may be gone), UNDROP_BUSY (locked by others), or
+ * UNDROP_SERVICE_FAILED.
  */
-export function putBack(_pool: ServicePool, _what: PutBack): Promise<void> {
-  throw new Error('not built yet');
+export async function putBack(pool: ServicePool, what: PutBack): Promise<void> {
+  const { id, holdSchema, holdName, toSchema, toTable, logged, states = ['HOLD'] } = what;
+  const held = parseHoldName(holdName);
+  if (held?.id !== id) throw notHeld(what);
+  if (!states.includes(held.state)) {
+    throw new UndropError('UNDROP_NOT_RESTORABLE', { id, state: held.state });
+  }
+  const from = ident(holdSchema, holdName);
+  const to = ident(toSchema, toTable);
+  try {
+    await runOrKill(pool, sql`RENAME ${note('put-back', id)} TABLE ${from} TO ${to}`, { logged });
+  } catch (error) {
+    throw await explain(pool, what, error);
+  }
+}
+
+async function explain(pool: ServicePool, what: PutBack, error: unknown): Promise<unknown> {
+  if (!isServerError(error)) return error;
+  const { id, toSchema, toTable } = what;
+  const cause = error.sqlMessage;
+  if (isKilled(error)) {
+    return new UndropError('UNDROP_BUSY', { table: `${what.holdSchema}.${what.holdName}`, cause });
+  }
+  if (isServerError(error, 1050)) {
+    return new UndropError('UNDROP_NAME_TAKEN', { id, table: `${toSchema}.${toTable}` }, error);
+  }
+  // A missing schema is 1049 on MySQL 8 and later, and 1025 or even 1146 elsewhere.
+  if (!(await schemaExists(pool, toSchema))) {
+    return new UndropError('UNDROP_SCHEMA_MISSING', { id, schema: toSchema }, error);
+  }
+  // 1017 on 5.6.
+  if (isServerError(error, 1146, 1017)) return notHeld(what, error);
+  const step = `restore held table ${id}`;
+  return new UndropError('UNDROP_SERVICE_FAILED', { step, server: 'the server', cause }, error);
+}
+
+async function schemaExists(pool: ServicePool, schema: string): Promise<boolean> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look')} COUNT(*) AS n FROM information_schema.SCHEMATA
+        WHERE SCHEMA_NAME = ${schema}`,
+  );
+  return numberOf(rows[0] ?? {}, 'n') > 0;
+}
+
+function notHeld({ id, holdSchema, holdName }: PutBack, cause?: unknown): UndropError {
+  return new UndropError('UNDROP_NOT_HELD', { id, table: `${holdSchema}.${holdName}` }, cause);
 }

@@ -1,8 +1,18 @@
 /**
  * Moves held tables from their own schema into the recycle schema: one RENAME, tried for a moment
- * only. What can't be moved stays where it is, held, and becomes a debt. May run twice.
+ * only. What can't be moved stays where it is, held, and becomes a debt. May run twice, and at once
+ * with another proxy's recovery: what somebody else has moved is moved.
+ *
+ * Invariant: renames hold names only. A view that was renamed by mistake, which the server refuses
+ * to move, gets its own name back.
  */
-import type { ServicePool } from '../service/pools.js';
+import { assert } from '../assert.js';
+import { parseHoldName } from '../names/hold-name.js';
+import { recycleSchemaFor } from '../names/recycle-schema.js';
+import { isKilled, runOrKill } from '../service/kill-after.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import { findName } from './whereabouts.js';
 
 export interface RelocateTable {
   readonly id: string;
@@ -16,7 +26,7 @@ export type Relocation =
   | { readonly id: string; readonly outcome: 'moved'; readonly holdSchema: string }
   /** It is a view: it has its own name again, and nothing is held. */
   | { readonly id: string; readonly outcome: 'put-back'; readonly failure: string }
-  /** Held under its hold name in its own schema. */
+  /** Held under its hold name in its own schema, as far as is known. */
   | {
       readonly id: string;
       readonly outcome: 'failed';
@@ -24,11 +34,102 @@ export type Relocation =
       readonly failure: string;
     };
 
-/** One `Relocation` for each table, in order. Never rejects for what the server answers. */
-export function relocate(
-  _pool: ServicePool,
-  _tables: readonly RelocateTable[],
-  _options: { readonly logged: boolean },
+/** A client may be waiting: where one table can't be moved, the others get so long in all. */
+const ONE_BY_ONE_WITHIN_MS = 600;
+
+/**
+ * One `Relocation` for each table, in order. Does not reject: what can't be reached or moved is
+ * reported as failed, and is found by recovery.
+ */
+export async function relocate(
+  pool: ServicePool,
+  tables: readonly RelocateTable[],
+  { logged }: { readonly logged: boolean },
 ): Promise<readonly Relocation[]> {
-  throw new Error('not built yet');
+  const holdSchema = recycleSchemaFor(logged);
+  for (const { id, holdName } of tables) {
+    assert(parseHoldName(holdName)?.id === id, 'only a table under its hold name is relocated');
+  }
+  if (tables.length === 0) return [];
+  try {
+    await rename(pool, tables, { holdSchema, logged });
+    return tables.map(({ id }) => ({ id, outcome: 'moved', holdSchema }));
+  } catch (error) {
+    const [only] = tables;
+    if (tables.length === 1 && only !== undefined) {
+      return [await explain(pool, only, { holdSchema, logged, error })];
+    }
+    // The connection is broken, or all of them together can't be moved: each for itself.
+    return oneByOne(pool, tables, { holdSchema, logged, error });
+  }
+}
+
+async function oneByOne(
+  pool: ServicePool,
+  tables: readonly RelocateTable[],
+  how: { readonly holdSchema: string; readonly logged: boolean; readonly error: unknown },
+): Promise<readonly Relocation[]> {
+  const { holdSchema, logged } = how;
+  const startMs = performance.now();
+  const relocations: Relocation[] = [];
+  for (const table of tables) {
+    const late = performance.now() - startMs > ONE_BY_ONE_WITHIN_MS;
+    if (late || !isServerError(how.error)) relocations.push(failed(table, how.error));
+    else relocations.push(...(await relocate(pool, [table], { logged })));
+  }
+  assert(relocations.length === tables.length, `${holdSchema}: one report for each table`);
+  return relocations;
+}
+
+async function rename(
+  pool: ServicePool,
+  tables: readonly RelocateTable[],
+  { holdSchema, logged }: { readonly holdSchema: string; readonly logged: boolean },
+): Promise<void> {
+  const pairs = tables.map(
+    ({ fromSchema, holdName }) =>
+      sql`${ident(fromSchema, holdName)} TO ${ident(holdSchema, holdName)}`,
+  );
+  const step = note('relocate', tables[0]?.id);
+  await runOrKill(pool, sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`, { logged });
+}
+
+/** What became of one table that the RENAME did not move. */
+async function explain(
+  pool: ServicePool,
+  table: RelocateTable,
+  how: { readonly holdSchema: string; readonly logged: boolean; readonly error: unknown },
+): Promise<Relocation> {
+  const { holdSchema, logged, error } = how;
+  const { id, fromSchema, holdName } = table;
+  if (isKilled(error) || !isServerError(error)) return failed(table, error);
+  try {
+    const found = await findName(pool, [fromSchema, holdSchema], holdName);
+    if (found.some(({ schema }) => sameSchema(schema, holdSchema))) {
+      return { id, outcome: 'moved', holdSchema };
+    }
+    if (!found.some(({ isView }) => isView)) return failed(table, error);
+    await runOrKill(pool, putBackView(table), { logged });
+    return { id, outcome: 'put-back', failure: 'it is a view, and has its own name again' };
+  } catch (lookError) {
+    return failed(table, lookError);
+  }
+}
+
+function putBackView({ id, fromSchema, holdName, table }: RelocateTable): SQLQuery {
+  const step = note('put-back-view', id);
+  return sql`RENAME ${step} TABLE ${ident(fromSchema, holdName)} TO ${ident(fromSchema, table)}`;
+}
+
+function failed({ id }: RelocateTable, error: unknown): Relocation {
+  if (isKilled(error)) {
+    return { id, outcome: 'failed', errno: 1205, failure: 'another session has it locked' };
+  }
+  const errno = isServerError(error) ? error.errno : null;
+  const failure = error instanceof Error ? error.message : String(error);
+  return { id, outcome: 'failed', errno, failure };
+}
+
+function sameSchema(one: string, other: string): boolean {
+  return one.toLowerCase() === other.toLowerCase();
 }
