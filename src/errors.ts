@@ -179,6 +179,20 @@ export const ERRORS = {
     remedy:
       'Check that UNDROP_UPSTREAM leads to one server, and grant PROCESS to the service account.',
   },
+  UNDROP_ACCOUNT: {
+    fault: 'operator',
+    errno: 1045,
+    sqlState: '28000',
+    text: 'The server at {server} refuses the service account: {cause}.',
+    remedy: 'Check UNDROP_USER and UNDROP_PASSWORD, and from where the account may connect.',
+  },
+  UNDROP_LISTEN: {
+    fault: 'operator',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'Could not listen on {address}: {cause}.',
+    remedy: 'Choose a free address with UNDROP_LISTEN.',
+  },
   UNDROP_SERVICE_FAILED: {
     fault: 'upstream',
     errno: 1105,

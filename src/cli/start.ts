@@ -80,7 +80,9 @@ interface TourTarget {
 async function tour(env: NodeJS.ProcessEnv, given: TourTarget, out: Out): Promise<number> {
   const demo = given.port === undefined ? await findDemo() : null;
   if (demo === null && given.port === undefined) {
-    out.write('No demo of your account runs on this machine: type `npm start` in another terminal\n');
+    out.write(
+      'No demo of your account runs on this machine: type `npm start` in another terminal\n',
+    );
     out.write('first, or say which proxy by --port (and --host, --user, --password).\n');
     return 1;
   }

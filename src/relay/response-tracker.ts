@@ -97,9 +97,7 @@ export class ResponseTracker {
 
   /** True where every response is complete and the stream stands at a packet's edge. */
   get idle(): boolean {
-    return (
-      !this.#untracked && this.#first === this.#expected.length && this.atPacketEdge
-    );
+    return !this.#untracked && this.#first === this.#expected.length && this.atPacketEdge;
   }
 
   /** True where no packet is cut: the next byte is a header's first. */
@@ -137,7 +135,8 @@ export class ResponseTracker {
     while (at < end) {
       if (this.#remaining > 0) {
         const taken = Math.min(this.#remaining, end - at);
-        if (!this.#continuation && this.#headBytes < HEAD_BYTES_MAX) this.#keepHead(chunk, at, taken);
+        if (!this.#continuation && this.#headBytes < HEAD_BYTES_MAX)
+          this.#keepHead(chunk, at, taken);
         at += taken;
         this.#remaining -= taken;
         if (this.#remaining === 0) this.#packetEnds();
@@ -261,7 +260,8 @@ export class ResponseTracker {
       const columns = this.#head.readUInt16LE(5);
       const params = this.#head.readUInt16LE(7);
       const described = !this.#optionalMetadata || this.#head[12] === 1;
-      this.#packetsLeft = this.#groupPackets(columns, described) + this.#groupPackets(params, described);
+      this.#packetsLeft =
+        this.#groupPackets(columns, described) + this.#groupPackets(params, described);
       this.#place = IN_DEFINITIONS;
     } else {
       this.#packetsLeft--;

@@ -16,7 +16,7 @@ import {
   COM_STMT_PREPARE,
   isRelayedCommand,
 } from '../wire/commands.js';
-import { HEADER_BYTES, type Packet, PAYLOAD_BYTES_MAX, PacketAssembler } from '../wire/framing.js';
+import { HEADER_BYTES, PAYLOAD_BYTES_MAX, type Packet, PacketAssembler } from '../wire/framing.js';
 
 /** A statement that may be ours is held in memory until it is whole: at most so many bytes. */
 export const STATEMENT_BYTES_MAX = 64 * 1024 * 1024;
@@ -67,7 +67,7 @@ export class CommandGate {
       this.#held = [];
       this.#heldBytes = 0;
     }
-    let from = 0;
+    const from = 0;
     let at = 0;
     while (at < chunk.length) {
       if (this.#passing > 0) {

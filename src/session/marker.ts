@@ -45,7 +45,8 @@ export class MarkerSeeker {
         at += size;
         continue;
       }
-      const end = at + HEADER_BYTES + (bytes.length - at < HEADER_BYTES ? 0 : bytes.readUIntLE(at, 3));
+      const end =
+        at + HEADER_BYTES + (bytes.length - at < HEADER_BYTES ? 0 : bytes.readUIntLE(at, 3));
       if (bytes.length - at <= HEADER_BYTES || end > bytes.length) {
         this.#withheld = Buffer.from(bytes.subarray(at));
         return { foreign: bytes.subarray(0, at), own: null };

@@ -35,7 +35,9 @@ export function isSslRequest(payload: Buffer): boolean {
 
 /** True where the client speaks the protocol of 4.1 and later, the only one that is relayed. */
 export function isProtocol41(payload: Buffer): boolean {
-  return payload.length >= SSL_REQUEST_BYTES && (payload.readUInt32LE(0) & CLIENT_PROTOCOL_41) !== 0;
+  return (
+    payload.length >= SSL_REQUEST_BYTES && (payload.readUInt32LE(0) & CLIENT_PROTOCOL_41) !== 0
+  );
 }
 
 export function decodeHandshakeResponse41(payload: Buffer): HandshakeResponse41 {

@@ -1,0 +1,194 @@
+#!/usr/bin/env node
+/**
+ * The command line: commands, flags made of the settings, exit codes.
+ *   0 done · 1 refused or failed, with the reason on standard error · 2 wrong usage or settings
+ */
+import { readFileSync } from 'node:fs';
+import yargs, { type Argv } from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { loadSettings } from '../config/load.js';
+import { flagOf, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
+import { UndropError } from '../errors.js';
+import { type Log, openLog } from '../log.js';
+import { runList } from './list.js';
+import { runRestore } from './restore.js';
+import { PROXY_KEYS, serve, startProxy } from './serve.js';
+import { demoVariables, runDemoCommand, runStart, type StartDoors } from './start.js';
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+/** What commands that only talk to the server need. */
+const ACCOUNT_KEYS = ['upstream', 'user', 'password', 'passwordFile'] as const;
+
+type Flags = Readonly<Record<string, unknown>>;
+
+function settingsOf<K extends SettingKey>(
+  keys: readonly K[],
+  flags: Flags,
+  env: NodeJS.ProcessEnv = process.env,
+): Pick<Settings, K> {
+  const path = flags['config'] ?? env['UNDROP_CONFIG'];
+  const file = typeof path === 'string' ? { path, values: readConfigFile(path) } : null;
+  const loaded = loadSettings(keys, { flags, env, file });
+  for (const name of loaded.unknownVariables) {
+    process.stderr.write(`undrop: warning: ${name} is no setting of undrop\n`);
+  }
+  return loaded.settings;
+}
+
+function readConfigFile(path: string): Readonly<Record<string, unknown>> {
+  try {
+    const values: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    if (typeof values === 'object' && values !== null && !Array.isArray(values)) {
+      return values as Readonly<Record<string, unknown>>;
+    }
+    throw new Error('expected one object of settings');
+  } catch (error) {
+    const cause = error instanceof Error ? error.message : String(error);
+    throw new UndropError('UNDROP_CONFIG', { problems: `${path}: ${cause}` }, error);
+  }
+}
+
+function logOf(level: Settings['logLevel']): Log {
+  return openLog({ level, pretty: process.stdout.isTTY });
+}
+
+/** With no upstream set anywhere, the commands beside a running demo speak of its server. */
+async function accountOf(flags: Flags): Promise<Pick<Settings, (typeof ACCOUNT_KEYS)[number]>> {
+  const isConfigured =
+    flags['upstream'] !== undefined ||
+    flags['config'] !== undefined ||
+    process.env['UNDROP_UPSTREAM'] !== undefined ||
+    process.env['UNDROP_CONFIG'] !== undefined;
+  const env = isConfigured ? process.env : { ...process.env, ...(await demoVariables()) };
+  return settingsOf(ACCOUNT_KEYS, flags, env);
+}
+
+/** What `start` and `demo` borrow: the proxy itself, by UNDROP_* variables alone. */
+const doors: StartDoors = {
+  serve: async (env) => {
+    const settings = settingsOf(PROXY_KEYS, {}, env);
+    return serve(settings, logOf(settings.logLevel));
+  },
+  startProxy: async (variables) => {
+    const env = { ...process.env, ...variables };
+    const settings = settingsOf(PROXY_KEYS, {}, env);
+    return startProxy(settings, logOf(settings.logLevel));
+  },
+};
+
+/** A flag for each setting; texts, as config/load.ts judges them. */
+function withSettings<T>(command: Argv<T>, keys: readonly SettingKey[]): Argv<T> {
+  let built = command.option('config', { type: 'string', describe: 'a JSON file of settings' });
+  for (const key of keys) {
+    const { variable, meaning, expected, default: fallback } = SETTINGS[key];
+    const shown = fallback === null ? 'needed' : fallback === '' ? 'none' : fallback;
+    built = built.option(flagOf(key), {
+      type: 'string',
+      describe: `${meaning}; ${expected} [${variable}, default ${shown}]`,
+    });
+  }
+  return built as unknown as Argv<T>;
+}
+
+async function main(): Promise<number> {
+  let exitCode = 0;
+  const run = (command: (flags: Flags) => Promise<number>) => async (flags: Flags) => {
+    exitCode = await command(flags);
+  };
+  await yargs(hideBin(process.argv))
+    .scriptName('undrop')
+    .usage('$0 <command>\n\nDROP TABLE that can be taken back, for MySQL and MariaDB.')
+    .command(
+      ['serve', '$0'],
+      'run the proxy (the default)',
+      (command) =>
+        withSettings(command, PROXY_KEYS).example(
+          'UNDROP_UPSTREAM=db:3306 UNDROP_USER=undrop UNDROP_PASSWORD_FILE=/run/secrets/pw $0 serve',
+          'in front of db, on 127.0.0.1:3307',
+        ),
+      run(async (flags) => {
+        const settings = settingsOf(PROXY_KEYS, flags);
+        return serve(settings, logOf(settings.logLevel));
+      }),
+    )
+    .command(
+      'list',
+      'list the tables that are held',
+      (command) =>
+        withSettings(command, ACCOUNT_KEYS)
+          .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
+          .example('$0 list', 'what can be brought back, and until when'),
+      run(async (flags) => runList(await accountOf(flags), { json: flags['json'] === true })),
+    )
+    .command(
+      'restore <target>',
+      'bring a held table back',
+      (command) =>
+        withSettings(command, ACCOUNT_KEYS)
+          .positional('target', {
+            type: 'string',
+            demandOption: true,
+            describe: 'a table, schema.table, an id or its beginning; of a table the newest drop',
+          })
+          .option('to', { type: 'string', describe: 'another name, or schema.name, to give it' })
+          .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
+          .example('$0 restore shop.orders', 'back under its own name')
+          .example('$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'),
+      run(async (flags) =>
+        runRestore(await accountOf(flags), {
+          target: String(flags['target']),
+          to: typeof flags['to'] === 'string' ? flags['to'] : null,
+          json: flags['json'] === true,
+        }),
+      ),
+    )
+    .command(
+      'start',
+      'what `npm start` runs: the proxy, on a throwaway server where none is configured',
+      (command) => command,
+      run(() => runStart(process.env, [], process.stdout, doors)),
+    )
+    .command(
+      'demo',
+      'a throwaway server with the proxy in front; with --tour, in a second terminal: show it off',
+      (command) =>
+        command
+          .option('tour', { type: 'boolean', describe: 'show what it does, without any client' })
+          .option('host', { type: 'string', describe: 'of the proxy to tour' })
+          .option('port', { type: 'string', describe: 'of the proxy to tour' })
+          .option('user', { type: 'string', describe: 'of the account to tour with' })
+          .option('password', { type: 'string', describe: 'of that account' }),
+      run(() => runDemoCommand(process.env, hideBin(process.argv).slice(1), process.stdout, doors)),
+    )
+    .strict()
+    .version(versionOfPackage())
+    .help()
+    .wrap(100)
+    .fail((message, error, parser) => {
+      if (error !== undefined && error !== null) throw error;
+      process.stderr.write(`${parser.help()}\n\nundrop: ${message}\n`);
+      process.exit(EXIT_USAGE);
+    })
+    .parseAsync();
+  return exitCode;
+}
+
+function versionOfPackage(): string {
+  const path = new URL('../../../package.json', import.meta.url);
+  const { version } = JSON.parse(readFileSync(path, 'utf8')) as { version: string };
+  return version;
+}
+
+main()
+  .then((code) => {
+    process.exitCode = code;
+  })
+  .catch((error: unknown) => {
+    const isKnown = error instanceof UndropError;
+    const text = isKnown ? `${error.code}: ${error.message}` : (error as Error).stack;
+    process.stderr.write(`undrop: ${text}\n`);
+    process.exitCode = isKnown && error.code === 'UNDROP_CONFIG' ? EXIT_USAGE : EXIT_FAILED;
+    process.exit();
+  });

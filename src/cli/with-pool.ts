@@ -1,0 +1,36 @@
+/** For commands that only talk to the server: a pool of two for as long as the command runs. */
+import type { Settings } from '../config/schema.js';
+import { UndropError } from '../errors.js';
+import { silentLog } from '../log.js';
+import { isServerError, openServicePool, type ServicePool } from '../service/pools.js';
+import { note, sql } from '../service/sql.js';
+import { describeAddress } from '../session/connect.js';
+
+export type AccountSettings = Pick<Settings, 'upstream' | 'user' | 'password'>;
+
+/** Gives `work` a pool on the first upstream that answers; UNDROP_SERVICE_FAILED where none does. */
+export async function withPool<T>(
+  settings: AccountSettings,
+  work: (pool: ServicePool) => Promise<T>,
+): Promise<T> {
+  let failure: unknown = null;
+  for (const address of settings.upstream) {
+    const { user, password } = settings;
+    const pool = openServicePool({ address, user, password, connectionsMax: 2, log: silentLog });
+    try {
+      await pool.run(sql`SELECT ${note('hello')} 1 AS one`);
+    } catch (error) {
+      await pool.dispose();
+      failure = error;
+      if (!isServerError(error)) continue;
+      const server = describeAddress(address);
+      throw new UndropError('UNDROP_ACCOUNT', { server, cause: error.message }, error);
+    }
+    try {
+      return await work(pool);
+    } finally {
+      await pool.dispose();
+    }
+  }
+  throw failure;
+}

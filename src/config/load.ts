@@ -1,0 +1,95 @@
+/**
+ * Settings out of flags, environment and file: flag over environment over file over default. Every
+ * mistake is listed at once, with what was expected and what came.
+ */
+import { readFileSync } from 'node:fs';
+import { UndropError } from '../errors.js';
+import { SETTINGS, type SettingKey, type Settings } from './schema.js';
+
+/** Where a value came from, for the message. */
+export interface Sources {
+  /** By key of the schema. */
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly file: {
+    readonly path: string;
+    readonly values: Readonly<Record<string, unknown>>;
+  } | null;
+}
+
+export interface Loaded<K extends SettingKey> {
+  readonly settings: Pick<Settings, K>;
+  /** Unknown UNDROP_* variables: a warning, as Kubernetes injects UNDROP_SERVICE_HOST and more. */
+  readonly unknownVariables: readonly string[];
+}
+
+/** Loads the settings `keys`; UNDROP_CONFIG lists everything that is wrong. */
+export function loadSettings<K extends SettingKey>(
+  keys: readonly K[],
+  sources: Sources,
+): Loaded<K> {
+  const problems: string[] = unknownFileKeys(sources);
+  const values: Record<string, unknown> = {};
+  for (const key of keys) {
+    const { variable, expected, parse, default: fallback } = SETTINGS[key];
+    const given = findValue(key, variable, sources);
+    const text = given?.text ?? fallback;
+    if (text === null) {
+      problems.push(`${variable} is not set: expected ${expected}.`);
+      continue;
+    }
+    const value = parse(text);
+    if (value === null) {
+      const found = key === 'password' ? 'something else' : JSON.stringify(text);
+      problems.push(`${given?.from ?? variable}: expected ${expected}, found ${found}.`);
+    } else values[key] = value;
+  }
+  readPasswordFile(values, problems);
+  if (problems.length > 0) {
+    throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
+  }
+  const known = new Set<string>(Object.values(SETTINGS).map(({ variable }) => variable));
+  const unknownVariables = Object.keys(sources.env).filter(
+    (name) => name.startsWith('UNDROP_') && !known.has(name) && name !== 'UNDROP_CONFIG',
+  );
+  // Every key has a value or a problem by now.
+  return { settings: values as unknown as Pick<Settings, K>, unknownVariables };
+}
+
+function findValue(
+  key: SettingKey,
+  variable: string,
+  { flags, env, file }: Sources,
+): { readonly text: string; readonly from: string } | null {
+  const flag = flags[key];
+  if (flag !== undefined) return { text: asText(flag), from: `--${key}` };
+  const fromEnv = env[variable];
+  if (fromEnv !== undefined) return { text: fromEnv, from: variable };
+  const fromFile = file?.values[key];
+  if (fromFile !== undefined) return { text: asText(fromFile), from: `${key} in ${file?.path}` };
+  return null;
+}
+
+function asText(value: unknown): string {
+  if (Array.isArray(value)) return value.map(String).join(',');
+  if (typeof value === 'boolean') return value ? 'on' : 'off';
+  return String(value);
+}
+
+function unknownFileKeys({ file }: Sources): string[] {
+  if (file === null) return [];
+  return Object.keys(file.values)
+    .filter((key) => !(key in SETTINGS))
+    .map((key) => `${key} in ${file.path} is no setting.`);
+}
+
+function readPasswordFile(values: Record<string, unknown>, problems: string[]): void {
+  const path = values['passwordFile'];
+  if (typeof path !== 'string' || path === '') return;
+  try {
+    values['password'] = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+  } catch (error) {
+    const cause = error instanceof Error ? error.message : String(error);
+    problems.push(`UNDROP_PASSWORD_FILE: expected a readable file, found ${cause}.`);
+  }
+}

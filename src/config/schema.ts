@@ -1,0 +1,201 @@
+/**
+ * Every setting, once: its variable, unit, range, default and meaning. The command line, the
+ * checks and the page docs/settings.md are made of this table.
+ */
+import { type Address, parseAddress } from './address.js';
+import { parseDuration } from './duration.js';
+
+export interface Setting<T> {
+  /** Environment variable; the flag is the same in kebab case without the prefix. */
+  readonly variable: string;
+  /** As a person would write it; null where it must be given (by commands that need it). */
+  readonly default: string | null;
+  /** What values look like, for messages and docs. */
+  readonly expected: string;
+  readonly meaning: string;
+  /** The value, or null where `text` is none. */
+  parse(text: string): T | null;
+}
+
+const STATES = ['hold', 'purge', 'evac', 'drop'] as const;
+export type LifecycleState = (typeof STATES)[number];
+const PROTECTIONS = ['drop-table', 'drop-database', 'create-or-replace'] as const;
+const LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
+
+function oneOf<T extends string>(values: readonly T[]): (text: string) => T | null {
+  return (text) => values.find((value) => value === text.toLowerCase()) ?? null;
+}
+
+function listOf<T>(parse: (text: string) => T | null): (text: string) => readonly T[] | null {
+  return (text) => {
+    const items = text.split(',').map((item) => parse(item.trim()));
+    return items.every((item): item is Exclude<typeof item, null> => item !== null) ? items : null;
+  };
+}
+
+function subsetOf<T extends string>(values: readonly T[]): (text: string) => readonly T[] | null {
+  const items = listOf(oneOf(values));
+  return (text) => (text.trim() === '' ? [] : items(text));
+}
+
+function integer(min: number, max: number): (text: string) => number | null {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    return value >= min && value <= max ? value : null;
+  };
+}
+
+function duration(minMs: number, maxMs = 10 * 365 * 86_400_000): (text: string) => number | null {
+  return (text) => {
+    const ms = parseDuration(text);
+    return ms !== null && ms >= minMs && ms <= maxMs ? ms : null;
+  };
+}
+
+function setting<T>(entry: Setting<T>): Setting<T> {
+  return entry;
+}
+
+const DURATION = 'a duration like 500ms, 20s, 1h30m or 7d';
+
+export const SETTINGS = {
+  listen: setting<readonly Address[]>({
+    variable: 'UNDROP_LISTEN',
+    default: '127.0.0.1:3307',
+    expected: 'host:port or the path of a unix socket; several with commas',
+    meaning: 'where clients connect',
+    parse: listOf((text) => parseAddress(text, { host: '127.0.0.1', port: 3307 })),
+  }),
+  upstream: setting<readonly Address[]>({
+    variable: 'UNDROP_UPSTREAM',
+    default: null,
+    expected: 'host:port or the path of a unix socket; several with commas, tried in order',
+    meaning: 'the MySQL or MariaDB server',
+    parse: listOf((text) => parseAddress(text, { host: '127.0.0.1', port: 3306 })),
+  }),
+  user: setting<string>({
+    variable: 'UNDROP_USER',
+    default: null,
+    expected: 'a user name',
+    meaning: 'the service account: its own connections record, relocate, collect and restore',
+    parse: (text) => (text === '' ? null : text),
+  }),
+  password: setting<string>({
+    variable: 'UNDROP_PASSWORD',
+    default: '',
+    expected: 'a password',
+    meaning: 'its password',
+    parse: (text) => text,
+  }),
+  passwordFile: setting<string>({
+    variable: 'UNDROP_PASSWORD_FILE',
+    default: '',
+    expected: 'the path of a file',
+    meaning: 'a file with its password (a newline at the end is cut); wins over UNDROP_PASSWORD',
+    parse: (text) => text,
+  }),
+  protect: setting<readonly (typeof PROTECTIONS)[number][]>({
+    variable: 'UNDROP_PROTECT',
+    default: PROTECTIONS.join(','),
+    expected: `a list of ${PROTECTIONS.join(', ')}`,
+    meaning: 'which statements never destroy a table; what is left out goes to the server as it is',
+    parse: subsetOf(PROTECTIONS),
+  }),
+  lifecycle: setting<readonly LifecycleState[]>({
+    variable: 'UNDROP_LIFECYCLE',
+    default: STATES.join(','),
+    expected: `a subset of ${STATES.join(', ')}`,
+    meaning: 'the states that a dropped table goes through; drop is implied',
+    parse: subsetOf(STATES),
+  }),
+  hold: setting<number>({
+    variable: 'UNDROP_HOLD',
+    default: '7d',
+    expected: DURATION,
+    meaning: 'how long a table can be brought back whole',
+    parse: duration(0),
+  }),
+  evac: setting<number>({
+    variable: 'UNDROP_EVAC',
+    default: '72h',
+    expected: DURATION,
+    meaning: 'how long an emptied table waits for its pages to leave the buffer pool, at most',
+    parse: duration(0),
+  }),
+  checkInterval: setting<number>({
+    variable: 'UNDROP_CHECK_INTERVAL',
+    default: '1h',
+    expected: `${DURATION}, from 1s to 24d`,
+    meaning: 'how often the collector looks at the held tables (a drop wakes it too)',
+    parse: duration(1_000, 24 * 86_400_000),
+  }),
+  purgeCheckInterval: setting<number>({
+    variable: 'UNDROP_PURGE_CHECK_INTERVAL',
+    default: '1m',
+    expected: `${DURATION}, from 1s to 24d`,
+    meaning: 'how often it looks for rows to purge',
+    parse: duration(1_000, 24 * 86_400_000),
+  }),
+  purgeChunkRows: setting<number>({
+    variable: 'UNDROP_PURGE_CHUNK_ROWS',
+    default: '50',
+    expected: 'a number of rows from 1 to 100000',
+    meaning: 'rows that are deleted at a time',
+    parse: integer(1, 100_000),
+  }),
+  purgeBinlog: setting<boolean>({
+    variable: 'UNDROP_PURGE_BINLOG',
+    default: 'off',
+    expected: 'on or off',
+    meaning: 'whether the deleting of rows is written to the binary log',
+    parse: (text) => {
+      const value = oneOf(['on', 'off', 'true', 'false', '1', '0'])(text);
+      return value === null ? null : ['on', 'true', '1'].includes(value);
+    },
+  }),
+  fastDrop: setting<'auto' | 'always' | 'never'>({
+    variable: 'UNDROP_FAST_DROP',
+    default: 'auto',
+    expected: 'auto, always or never',
+    meaning: 'whether purge and evac are skipped: auto decides by the version of the server',
+    parse: oneOf(['auto', 'always', 'never']),
+  }),
+  collect: setting<'auto' | 'on' | 'off'>({
+    variable: 'UNDROP_COLLECT',
+    default: 'auto',
+    expected: 'auto, on or off',
+    meaning: 'whether this proxy collects: auto on a writable server, one proxy by lock',
+    parse: oneOf(['auto', 'on', 'off']),
+  }),
+  grace: setting<number>({
+    variable: 'UNDROP_GRACE',
+    default: '1h',
+    expected: DURATION,
+    meaning: 'how long the collector waits on a server that it does not know (a restored backup)',
+    parse: duration(0),
+  }),
+  ledgerKeep: setting<number>({
+    variable: 'UNDROP_LEDGER_KEEP',
+    default: '90d',
+    expected: DURATION,
+    meaning: 'how long the ledger remembers a table that was restored or removed',
+    parse: duration(0),
+  }),
+  logLevel: setting<(typeof LEVELS)[number]>({
+    variable: 'UNDROP_LOG_LEVEL',
+    default: 'info',
+    expected: LEVELS.join(', '),
+    meaning: 'what is logged: JSON lines, readable ones on a terminal',
+    parse: oneOf(LEVELS),
+  }),
+} as const;
+
+export type SettingKey = keyof typeof SETTINGS;
+
+type ValueOf<S> = S extends Setting<infer T> ? T : never;
+export type Settings = { readonly [K in SettingKey]: ValueOf<(typeof SETTINGS)[K]> };
+
+/** `checkInterval` → `check-interval` */
+export function flagOf(key: string): string {
+  return key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}

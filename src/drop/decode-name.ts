@@ -1,0 +1,48 @@
+/**
+ * Names of the client in UTF-8, for the service connection. On the user session a name goes back as
+ * the client's own bytes, so this is needed for nothing else.
+ */
+import { UndropError } from '../errors.js';
+
+/** MySQL's character_set_client → a label of the WHATWG encoding standard. */
+const LABELS: Readonly<Record<string, string>> = {
+  utf8: 'utf-8',
+  utf8mb3: 'utf-8',
+  utf8mb4: 'utf-8',
+  // MySQL's latin1 is Windows' code page 1252.
+  latin1: 'windows-1252',
+  latin2: 'iso-8859-2',
+  latin5: 'iso-8859-9',
+  latin7: 'iso-8859-13',
+  greek: 'iso-8859-7',
+  hebrew: 'iso-8859-8',
+  cp1250: 'windows-1250',
+  cp1251: 'windows-1251',
+  cp1256: 'windows-1256',
+  cp1257: 'windows-1257',
+  cp866: 'ibm866',
+  koi8r: 'koi8-r',
+  koi8u: 'koi8-u',
+  tis620: 'windows-874',
+  gbk: 'gbk',
+  gb2312: 'gbk',
+  gb18030: 'gb18030',
+  big5: 'big5',
+  sjis: 'shift_jis',
+  cp932: 'shift_jis',
+  ujis: 'euc-jp',
+  eucjpms: 'euc-jp',
+  euckr: 'euc-kr',
+};
+
+/** Decodes a name; UNDROP_NAME_CHARSET where its bytes are none of that character set. */
+export function decodeName(name: Uint8Array, charset: string): string {
+  if (name.every((byte) => byte < 0x80)) return Buffer.from(name).toString('latin1');
+  const label = LABELS[charset];
+  if (label === undefined) throw new UndropError('UNDROP_NAME_CHARSET', { charset });
+  try {
+    return new TextDecoder(label, { fatal: true }).decode(name);
+  } catch (cause) {
+    throw new UndropError('UNDROP_NAME_CHARSET', { charset }, cause);
+  }
+}

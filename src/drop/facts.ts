@@ -1,0 +1,78 @@
+/**
+ * Facts that are read in the user's session, and how their answers are to be understood. Everything
+ * is cast to BINARY, as character_set_results may be anything; LIMIT 1, as sql_select_limit may be 0.
+ */
+
+import { MalformedPacketError } from '../wire/packet-reader.js';
+import type { ErrPacket } from '../wire/response/err.js';
+import type { Result } from '../wire/result-reader.js';
+import type { ServerVersion } from '../wire/server-version.js';
+import type { UserFacts } from './request.js';
+
+/** The statement that reads `UserFacts`. */
+export function factsSql(server: ServerVersion): Buffer {
+  // MariaDB has no GTID_NEXT; its gtid_seq_no survives everything that we send.
+  const gtidNext = server.flavour === 'mysql' && server.versionId >= 50605 ? '@@gtid_next' : "''";
+  const values = ['DATABASE()', '@@sql_mode', '@@character_set_client', '@@sql_log_bin', gtidNext];
+  const columns = values.map((value) => `CAST(${value} AS BINARY)`);
+  return Buffer.from(`SELECT /* undrop facts */ ${columns.join(', ')} LIMIT 1`);
+}
+
+/** Reads the answer to `factsSql`; an error of the server is passed on. */
+export function readFacts(result: Result): UserFacts | ErrPacket {
+  if (result.kind === 'err') return result;
+  const row = result.kind === 'rows' ? result.rows[0] : undefined;
+  if (row === undefined) throw new MalformedPacketError('The facts of the session: no row.');
+  const text = (index: number) => row[index]?.toString('utf8') ?? null;
+  const gtidNext = text(4) ?? '';
+  return {
+    schema: text(0),
+    sqlMode: text(1) ?? '',
+    charset: text(2) ?? '',
+    logged: text(3) !== '0',
+    gtidAutomatic: gtidNext === '' || gtidNext === 'AUTOMATIC',
+  };
+}
+
+/** What answers to a name in the user's session. */
+export type NameKind = 'temporary' | 'view' | 'base' | 'missing' | 'unlocked' | 'denied';
+
+/**
+ * Reads the answer to SHOW CREATE TABLE. Under character_set_results=utf16 and the like NULs stand
+ * between the letters. An error that says nothing on the kind (a lock wait, a kill) is passed on.
+ */
+export function readKind(result: Result): NameKind | ErrPacket {
+  if (result.kind === 'err') return kindOfError(result);
+  if (result.kind !== 'rows') throw new MalformedPacketError('SHOW CREATE TABLE: no rows.');
+  if (ascii(result.columns[0]) === 'View') return 'view';
+  const definition = ascii(result.rows[0]?.[1]);
+  return /^CREATE\s+TEMPORARY\s/i.test(definition) ? 'temporary' : 'base';
+}
+
+function kindOfError(error: ErrPacket): NameKind | ErrPacket {
+  switch (error.errno) {
+    case 1049: // unknown database
+    case 1146: // no such table
+      return 'missing';
+    case 1100: // not locked with LOCK TABLES: the session is in that mode
+      return 'unlocked';
+    case 1044: // access to the database denied
+    case 1142: // no right on the table
+    case 1227:
+      return 'denied';
+    default:
+      return BROKEN_TABLE.has(error.errno) ? 'base' : error;
+  }
+}
+
+/**
+ * A table that is there but can't be opened: RENAME will say what it thinks of it. 1017 file not
+ * found, 1033 bad definition, 1105/1286 engine, 1194/1195 crashed, 1356 view of nothing is a view.
+ */
+const BROKEN_TABLE: ReadonlySet<number> = new Set([
+  1016, 1017, 1033, 1168, 1194, 1195, 1286, 1812, 1932,
+]);
+
+function ascii(bytes: Buffer | null | undefined): string {
+  return Buffer.from((bytes ?? Buffer.alloc(0)).filter((byte) => byte !== 0)).toString('latin1');
+}

@@ -1,0 +1,490 @@
+/**
+ * What to do next with a DROP TABLE, given every answer so far. Pure: run-drop.ts performs the
+ * steps, a test drives it with any answers.
+ *
+ *   inspect   user session: prepare the client's text (the server judges its syntax), SHOW CREATE
+ *             each name, facts │ service: intents, foreign keys, triggers, locks
+ *   decide    refuse │ the server's own error │ words only │ move
+ *   rename    user session: one atomic RENAME of all base tables, each to its own hold name
+ *   relocate  service: into the recycle schema │ words │ answer
+ *
+ * Invariants: no step destroys a base table. A table is renamed only where both the user session
+ * and the service saw it as a base table and its intent is in the ledger. An answer that says
+ * "dropped" is given only after the RENAME was.
+ */
+import { assert } from '../assert.js';
+import { UndropError } from '../errors.js';
+import type { IntentFacts, IntentTable } from '../ledger/write.js';
+import type { RelocateTable, Relocation } from '../moves/relocate.js';
+import { formatHoldName } from '../names/hold-name.js';
+import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
+import { type ErrPacket, encodeErr } from '../wire/response/err.js';
+import type { Result } from '../wire/result-reader.js';
+import type { NameKind } from './facts.js';
+import type { DropRequest, UserFacts } from './request.js';
+import type { UserCommand } from './user-session.js';
+import {
+  dropTemporarySql,
+  probeSql,
+  type QualifiedName,
+  renameSql,
+  viewErrorSql,
+} from './words.js';
+
+/** What the first round trips brought. */
+export interface Inspection {
+  /** The answer to preparing the client's own text. */
+  readonly judge: Result;
+  /** For each name, in order; an error that says nothing on the kind ends the drop. */
+  readonly kinds: readonly (NameKind | ErrPacket)[];
+  readonly facts: UserFacts | ErrPacket;
+  /** Null where the service could not record it: `intentError` says why. */
+  readonly intent: IntentFacts | null;
+  readonly intentError: UndropError | null;
+  /** The names as they go into statements of ours, in order. */
+  readonly names: readonly QualifiedName[];
+}
+
+export interface Answers {
+  readonly inspection: Inspection | null;
+  readonly judged: Result | null;
+  readonly probe: Result | null;
+  readonly rename: Result | null;
+  readonly relocations: readonly Relocation[] | null;
+  readonly words: Result | null;
+}
+
+export const NO_ANSWERS: Answers = {
+  inspection: null,
+  judged: null,
+  probe: null,
+  rename: null,
+  relocations: null,
+  words: null,
+};
+
+/** The answers that a statement of ours on the user session brings. */
+export type UserAnswer = 'judged' | 'probe' | 'rename' | 'words';
+
+export interface HeldTable {
+  readonly id: string;
+  readonly holdSchema: string;
+  readonly holdName: string;
+  readonly relocated: boolean;
+  readonly failure: string | null;
+}
+
+export type Step =
+  | { readonly do: 'inspect' }
+  /** The last of `commands` brings the answer `brings`. */
+  | {
+      readonly do: 'user';
+      readonly brings: UserAnswer;
+      readonly commands: readonly UserCommand[];
+    }
+  | { readonly do: 'relocate'; readonly tables: readonly RelocateTable[]; readonly logged: boolean }
+  /** The tables changed between two looks: forget the intents and look again. */
+  | { readonly do: 'again'; readonly because: string }
+  | {
+      readonly do: 'answer';
+      /** Payload of an OK or ERR packet. */
+      readonly payload: Buffer;
+      readonly held: readonly HeldTable[];
+      /** What our refusal was, for the log. */
+      readonly refusal: UndropError | null;
+    };
+
+/** The next step; after 'answer' there is none. */
+export function nextStep(request: DropRequest, answers: Answers): Step {
+  const { inspection } = answers;
+  if (inspection === null) return { do: 'inspect' };
+  const decision = decide(request, inspection);
+  switch (decision.kind) {
+    case 'refuse':
+      return refuse(decision.error);
+    case 'again':
+      return { do: 'again', because: decision.because };
+    case 'error':
+      return answerWith(decision.error);
+    case 'judged':
+      return judged(request, answers);
+    case 'native':
+      return native(request, answers);
+    case 'words':
+      return wordsOnly(request, inspection, decision, answers);
+    case 'move':
+      return move(request, inspection, decision, answers);
+  }
+}
+
+/** One name of the statement and all that is known of it. */
+interface Name {
+  readonly index: number;
+  readonly kind: 'temporary' | 'view' | 'base' | 'missing';
+  readonly name: QualifiedName;
+  readonly seen: IntentTable;
+}
+
+interface Move extends Name {
+  readonly holdName: string;
+}
+
+type Decision =
+  | { readonly kind: 'refuse'; readonly error: UndropError }
+  | { readonly kind: 'again'; readonly because: string }
+  | { readonly kind: 'error'; readonly error: ErrPacket }
+  | { readonly kind: 'judged' }
+  | { readonly kind: 'native' }
+  | { readonly kind: 'words'; readonly named: readonly Name[] }
+  | { readonly kind: 'move'; readonly moves: readonly Move[]; readonly named: readonly Name[] };
+
+/** Not preparable, or no statement handle left: the server gives no verdict on the syntax. */
+const NO_VERDICT: ReadonlySet<number> = new Set([1295, 1461]);
+
+function decide(request: DropRequest, inspection: Inspection): Decision {
+  const { judge, facts } = inspection;
+  if (judge.kind === 'err' && !NO_VERDICT.has(judge.errno)) return { kind: 'judged' };
+  if ('errno' in facts) return { kind: 'error', error: facts };
+  const failed = inspection.kinds.find((kind) => typeof kind !== 'string');
+  if (typeof failed === 'object') return { kind: 'error', error: failed };
+  const refusal = refusalBeforeLooking(request, inspection, facts);
+  if (refusal !== null) return { kind: 'refuse', error: refusal };
+  const intent = inspection.intent;
+  assert(intent !== null, 'an intent that could not be written is a refusal');
+  const names = namesOf(inspection, intent);
+  if (names === null) return { kind: 'refuse', error: unseenBase(request, inspection, intent) };
+  return decideNames(request, intent, names);
+}
+
+function refusalBeforeLooking(
+  request: DropRequest,
+  inspection: Inspection,
+  facts: UserFacts,
+): UndropError | null {
+  const tables = sentenceStart(request);
+  if (inspection.judge.kind === 'err' && request.statement.isDoubtful) {
+    const why = 'only the server can say whether it takes the names, and it did not';
+    return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
+  }
+  if (inspection.intentError !== null) return inspection.intentError;
+  const intent = inspection.intent;
+  assert(intent !== null, 'no intent without an error');
+  const isRecycled = (schema: string) => RECYCLE_SCHEMAS.includes(schema.toLowerCase());
+  const recycled = intent.tables.find(({ schema }) => isRecycled(schema));
+  if (recycled !== undefined) {
+    return new UndropError('UNDROP_RECYCLE_SCHEMA', { table: fullName(recycled) });
+  }
+  if (!intent.sessionFound) {
+    return new UndropError('UNDROP_SESSION_NOT_FOUND', {
+      tables,
+      threadId: request.session.threadId,
+    });
+  }
+  if (inspection.kinds.includes('unlocked') || intent.lockedTables === true) {
+    return new UndropError('UNDROP_LOCKED_TABLES', { tables });
+  }
+  if (!facts.gtidAutomatic) return new UndropError('UNDROP_GTID_NEXT', { tables });
+  return null;
+}
+
+/**
+ * Joins what the user session and the service saw. Null where the user session sees a base table
+ * that the service doesn't: then nobody recorded it, and nobody may rename it.
+ */
+function namesOf(inspection: Inspection, intent: IntentFacts): Name[] | null {
+  const names: Name[] = [];
+  for (const [index, seen] of intent.tables.entries()) {
+    const kind = inspection.kinds[index];
+    const name = inspection.names[index];
+    assert(typeof kind === 'string' && name !== undefined, 'each name was looked at');
+    const known = kind === 'denied' ? deniedKind(seen) : kind;
+    assert(known !== 'unlocked', 'LOCK TABLES was refused');
+    if (known === 'base' && seen.holdUntil === null) return null;
+    names.push({ index, kind: known, name, seen });
+  }
+  return names;
+}
+
+/** Without any right on the name the session can't tell; the RENAME will say who may what. */
+function deniedKind(seen: IntentTable): 'view' | 'base' | 'missing' {
+  return seen.kind === 'sequence' ? 'base' : seen.kind;
+}
+
+function unseenBase(
+  request: DropRequest,
+  inspection: Inspection,
+  intent: IntentFacts,
+): UndropError {
+  const index = inspection.kinds.indexOf('base');
+  const table = intent.tables[index];
+  return new UndropError('UNDROP_NOT_RECORDED', {
+    tables: sentenceStart(request),
+    cause: `the service account does not see ${table === undefined ? 'it' : fullName(table)}`,
+  });
+}
+
+function decideNames(request: DropRequest, intent: IntentFacts, names: readonly Name[]): Decision {
+  if (names.every(({ kind }) => kind === 'temporary')) return { kind: 'native' };
+  const bases = names.filter(({ kind }) => kind === 'base');
+  const others = names.filter(({ kind }) => kind !== 'base');
+  const absent = names.filter(({ kind }) => kind === 'missing' || kind === 'view');
+  // MySQL 8 and later: one name that can't be dropped, and nothing is.
+  const isAtomic = request.server.flavour === 'mysql' && request.server.versionId >= 80000;
+  if (isAtomic && !request.statement.ifExists && absent.length > 0) {
+    return { kind: 'words', named: absent };
+  }
+  if (bases.length === 0) return { kind: 'words', named: others };
+  const moves: Move[] = [];
+  for (const base of bases) {
+    const refusal = refusalOfTable(base.seen);
+    if (refusal !== null) return { kind: 'refuse', error: refusal };
+    const due = base.seen.holdUntil;
+    assert(due !== null, 'a table that is moved has an intent');
+    const holdName = formatHoldName({ state: 'HOLD', id: base.seen.id, due });
+    moves.push({ ...base, holdName });
+  }
+  return { kind: 'move', moves, named: others };
+}
+
+function refusalOfTable(seen: IntentTable): UndropError | null {
+  const table = fullName(seen);
+  if (seen.foreignKeysIn.length > 0 || seen.foreignKeysOut > 0) {
+    const names = seen.foreignKeysIn.join(', ') || `${seen.foreignKeysOut} of its own`;
+    return new UndropError('UNDROP_FOREIGN_KEYS', { table, names });
+  }
+  if (seen.triggers.length > 0) {
+    return new UndropError('UNDROP_TRIGGERS', { table, names: seen.triggers.join(', ') });
+  }
+  return null;
+}
+
+/** The server refuses the text: prepared once more, so that its words are the session's last. */
+function judged(request: DropRequest, answers: Answers): Step {
+  const { judged: verdict } = answers;
+  if (verdict === null) {
+    return {
+      do: 'user',
+      brings: 'judged',
+      commands: [{ kind: 'prepare', text: request.text }],
+    };
+  }
+  // It takes now what it refused a moment ago.
+  if (verdict.kind !== 'err') return { do: 'again', because: 'the syntax is valid now' };
+  return answerWith(verdict);
+}
+
+/** Every name is a temporary table of this session: its own text, its own answer. */
+function native(request: DropRequest, { words, inspection }: Answers): Step {
+  if (words !== null) return answerWith(words);
+  assert(
+    inspection?.kinds.every((kind) => kind === 'temporary') === true,
+    'only temporary tables are dropped natively',
+  );
+  return {
+    do: 'user',
+    brings: 'words',
+    commands: [...closing(inspection), { kind: 'query', text: request.text }],
+  };
+}
+
+/** Errors of a RENAME that the DROP would have given too, word for word. */
+const SAME_AS_DROP: ReadonlySet<number> = new Set([
+  1205, // lock wait timeout
+  1213, // deadlock
+  1223, // own FLUSH TABLES WITH READ LOCK
+  1290, // read_only
+  1317, // KILL QUERY
+  1399, // XA
+  1568, // transaction characteristics
+  1580, // a log table in use
+  1792, // read-only transaction
+  1820, // password expired
+  1836, // read-only mode
+  1969, // max_statement_time
+  3024, // max_execution_time
+]);
+
+/** Nothing to move: end the transaction by a RENAME that can't succeed, then the words. */
+function wordsOnly(
+  request: DropRequest,
+  inspection: Inspection,
+  decision: Extract<Decision, { kind: 'words' }>,
+  answers: Answers,
+): Step {
+  const { probe, words } = answers;
+  if (probe === null) {
+    const target = decision.named.find(({ kind }) => kind !== 'temporary');
+    assert(target !== undefined, 'words are needed for a name that is no temporary table');
+    const text = probeSql(target.name, request);
+    return {
+      do: 'user',
+      brings: 'probe',
+      commands: [...closing(inspection), { kind: 'query', text }],
+    };
+  }
+  assert(probe.kind === 'err', 'a RENAME into a schema that does not exist fails');
+  if (SAME_AS_DROP.has(probe.errno)) return answerWith(probe);
+  if (probe.errno === 1142) {
+    const { denied } = deniedRights(probe);
+    if (denied.includes('DROP')) return answerWith(inWordsOfDrop(probe));
+  }
+  if (words === null) return wordsStep(request, decision.named);
+  return answerWith(words);
+}
+
+function move(
+  request: DropRequest,
+  inspection: Inspection,
+  decision: Extract<Decision, { kind: 'move' }>,
+  answers: Answers,
+): Step {
+  const { rename, relocations, words } = answers;
+  const { moves, named } = decision;
+  if (rename === null) {
+    const { wait } = request.statement;
+    const text = renameSql({ ...request, moves, wait: wait === null ? null : waitText(wait) });
+    return {
+      do: 'user',
+      brings: 'rename',
+      commands: [...closing(inspection), { kind: 'query', text }],
+    };
+  }
+  if (rename.kind === 'err') return renameFailed(request, rename);
+  assert(rename.kind === 'ok', 'RENAME answers OK or ERR');
+  if (relocations === null) {
+    const { facts } = inspection;
+    assert('logged' in facts, 'facts were read');
+    const tables = moves.map(({ seen, holdName }) => ({
+      id: seen.id,
+      fromSchema: seen.schema,
+      holdName,
+      table: seen.table,
+    }));
+    return { do: 'relocate', tables, logged: facts.logged };
+  }
+  if (named.length > 0 && words === null) return wordsStep(request, named);
+  const held = moves.flatMap((moved) => heldTable(moved, relocations));
+  if (held.length < moves.length) {
+    const error = new UndropError('UNDROP_CHANGED_MEANWHILE', {
+      tables: sentenceStart(request),
+      times: 1,
+    });
+    return { ...refuse(error), held };
+  }
+  return { ...answerWith(words ?? rename), held };
+}
+
+function heldTable(moved: Move, relocations: readonly Relocation[]): HeldTable[] {
+  const { holdName } = moved;
+  const { id, schema } = moved.seen;
+  const relocation = relocations.find((candidate) => candidate.id === id);
+  if (relocation === undefined) {
+    return [{ id, holdSchema: schema, holdName, relocated: false, failure: 'not tried' }];
+  }
+  switch (relocation.outcome) {
+    case 'moved':
+      return [{ id, holdSchema: relocation.holdSchema, holdName, relocated: true, failure: null }];
+    case 'failed':
+      return [{ id, holdSchema: schema, holdName, relocated: false, failure: relocation.failure }];
+    case 'put-back':
+      return [];
+  }
+}
+
+function renameFailed(request: DropRequest, error: ErrPacket): Step {
+  const tables = sentenceStart(request);
+  if (SAME_AS_DROP.has(error.errno)) return answerWith(error);
+  switch (error.errno) {
+    case 1017: // MySQL 5.6 for a table that is missing
+    case 1146:
+      return { do: 'again', because: 'a table was gone when it was to be renamed' };
+    case 1099:
+    case 1100:
+    case 1192:
+      return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables }));
+    case 1142: {
+      const { denied } = deniedRights(error);
+      if (denied.includes('DROP')) return answerWith(inWordsOfDrop(error));
+      return refuse(new UndropError('UNDROP_PRIVILEGES', { tables, missing: denied }));
+    }
+    default: {
+      const cause = `${error.errno} ${error.message.toString()}`;
+      return refuse(new UndropError('UNDROP_HOLD_FAILED', { tables, cause }));
+    }
+  }
+}
+
+/** The words for every name that is no base table, by statements that can't destroy one. */
+function wordsStep(request: DropRequest, named: readonly Name[]): Step {
+  const { ifExists } = request.statement;
+  const view = named.find(({ kind }) => kind === 'view');
+  const signals = view !== undefined && request.server.flavour === 'mariadb' && !ifExists;
+  const dropped = signals ? named.filter(({ kind }) => kind === 'temporary') : named;
+  const commands: UserCommand[] = [];
+  if (dropped.length > 0) {
+    const names = dropped.map(({ name }) => name);
+    commands.push({ kind: 'query', text: dropTemporarySql(names, { ...request, ifExists }) });
+  }
+  if (signals) {
+    const text = viewErrorSql(view.seen.schema, view.seen.table);
+    commands.push({ kind: 'query', text });
+  }
+  return { do: 'user', brings: 'words', commands };
+}
+
+/** "DROP, ALTER command denied to …": the list is never translated, the sentence may be. */
+function deniedRights(error: ErrPacket): { readonly denied: string; readonly at: number } {
+  const match = /\b(DROP|ALTER|CREATE|INSERT)(, ?(DROP|ALTER|CREATE|INSERT))*\b/.exec(
+    error.message.toString('latin1'),
+  );
+  return { denied: match?.[0] ?? 'a right', at: match?.index ?? 0 };
+}
+
+/** The same error as DROP gives it: it names only the right that DROP needs. */
+function inWordsOfDrop(error: ErrPacket): ErrPacket {
+  const { denied, at } = deniedRights(error);
+  const message = Buffer.concat([
+    error.message.subarray(0, at),
+    Buffer.from('DROP'),
+    error.message.subarray(at + denied.length),
+  ]);
+  const { errno, sqlState } = error;
+  return { ...error, message, payload: encodeErr({ errno, sqlState, message }) };
+}
+
+/** The client's text was prepared to be judged; give the handle back with the next write. */
+function closing({ judge }: Inspection): UserCommand[] {
+  return judge.kind === 'prepared' ? [{ kind: 'close', statementId: judge.statementId }] : [];
+}
+
+function answerWith(result: Result): Extract<Step, { do: 'answer' }> {
+  assert(result.kind === 'ok' || result.kind === 'err', 'a DROP answers OK or ERR');
+  return { do: 'answer', payload: result.payload, held: [], refusal: null };
+}
+
+/** A refusal of our own: an ERR with the error's code in front, nothing held. */
+export function refuse(error: UndropError): Extract<Step, { do: 'answer' }> {
+  const { errno, sqlState } = error.entry;
+  const message = Buffer.from(`${error.code}: ${error.message}`);
+  const payload = encodeErr({ errno, sqlState, message });
+  return { do: 'answer', payload, held: [], refusal: error };
+}
+
+function waitText(wait: NonNullable<DropRequest['statement']['wait']>): string {
+  return wait.kind === 'nowait' ? 'NOWAIT' : `WAIT ${wait.text}`;
+}
+
+function fullName({ schema, table }: { readonly schema: string; readonly table: string }): string {
+  return `${schema}.${table}`;
+}
+
+/** "Table a was" or "Tables a, b were", the start of a sentence that goes on with "not dropped". */
+export function sentenceStart(request: Pick<DropRequest, 'statement'>): string {
+  const names = request.statement.names.map(({ schema, table }) => {
+    const parts = schema === null ? [table] : [schema, table];
+    return parts.map((part) => Buffer.from(part).toString()).join('.');
+  });
+  const [shown, more] = [names.slice(0, 5).join(', '), names.length - 5];
+  const list = more > 0 ? `${shown} and ${more} more` : shown;
+  return names.length === 1 ? `Table ${list} was` : `Tables ${list} were`;
+}

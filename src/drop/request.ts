@@ -1,0 +1,32 @@
+/** What a drop starts from: the client's statement, recognised, and what we know of its session. */
+
+import type { DropTableStatement } from '../sql/grammar/drop-table.js';
+import type { ClientCharset } from '../sql/lex-mode.js';
+import type { ServerVersion } from '../wire/server-version.js';
+import type { SessionFacts } from './user-session.js';
+
+export interface DropRequest {
+  /** The statement as the client sent it, without query attributes. */
+  readonly text: Uint8Array;
+  readonly statement: DropTableStatement;
+  readonly server: ServerVersion;
+  /** How to quote in the client's charset, as recognition has seen it. */
+  readonly charset: ClientCharset;
+  readonly session: SessionFacts;
+  readonly groupId: string;
+  /** One for each name of the statement, in order. */
+  readonly ids: readonly string[];
+}
+
+/** What only the user's session knows, read in it. */
+export interface UserFacts {
+  /** Default schema in UTF-8, or null. */
+  readonly schema: string | null;
+  readonly sqlMode: string;
+  /** character_set_client. */
+  readonly charset: string;
+  /** sql_log_bin. */
+  readonly logged: boolean;
+  /** GTID_NEXT is AUTOMATIC, or there is no such thing. */
+  readonly gtidAutomatic: boolean;
+}

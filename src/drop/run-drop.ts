@@ -1,0 +1,309 @@
+/**
+ * Performs the steps of next-step.ts: on the user session and, at the same time where it can be, on
+ * the service pool. Three round trips one after another where the guesses hold (default schema,
+ * charset, binary log), one more where they don't.
+ *
+ * Invariants: the intent is in the ledger before the RENAME is sent. Once the RENAME was sent, an
+ * intent is forgotten only if the server said that it failed; what was sent into a connection that
+ * broke is left to recovery.
+ */
+import { assert, assertNever } from '../assert.js';
+import { UndropError } from '../errors.js';
+import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '../ledger/write.js';
+import { relocate } from '../moves/relocate.js';
+import type { ServicePool } from '../service/pools.js';
+import type { Result } from '../wire/result-reader.js';
+import { decodeName } from './decode-name.js';
+import { factsSql, readFacts, readKind } from './facts.js';
+import {
+  type Answers,
+  type HeldTable,
+  type Inspection,
+  NO_ANSWERS,
+  nextStep,
+  refuse,
+  type Step,
+  sentenceStart,
+} from './next-step.js';
+import type { DropRequest, UserFacts } from './request.js';
+import type { UserCommand, UserSession } from './user-session.js';
+import { type QualifiedName, showCreateSql } from './words.js';
+
+/** Looks at tables that keep changing are given up after so many. */
+const TRIES_MAX = 3;
+/** Statement texts in the ledger are bounded: the bytes that are decoded for it. */
+const STATEMENT_TEXT_BYTES_MAX = 16_384;
+
+export interface DropOptions {
+  readonly userSession: UserSession;
+  readonly pool: ServicePool;
+  readonly proxyId: string;
+  /** How long the tables can be brought back, in milliseconds. */
+  readonly holdMs: number;
+  /** Ids that this process is in the middle of: recovery leaves them alone. */
+  readonly activeIds: Set<string>;
+  /** What the session is believed to be in; checked against the session's own facts. */
+  readonly guess: { readonly schema: string | null; readonly charset: string };
+  /** Ids of drops: `newHoldId` with the process's clock and randomness. */
+  readonly newId: () => string;
+}
+
+export interface DropResult {
+  /** Payload of the OK or ERR packet for the client. */
+  readonly payload: Buffer;
+  readonly held: readonly HeldTable[];
+  /** The names of the statement as stored, for the log. */
+  readonly tables: readonly string[];
+  readonly refusal: UndropError | null;
+  /** As the session's facts say; null where they were never read. */
+  readonly facts: UserFacts | null;
+  /** Writes the outcome into the ledger; call it once the client has its answer. */
+  finish(): Promise<void>;
+}
+
+export type DropStatement = Omit<DropRequest, 'groupId' | 'ids'>;
+
+/** Runs one DROP TABLE to its answer. Rejects only where the user session broke. */
+export async function runDrop(drop: DropStatement, options: DropOptions): Promise<DropResult> {
+  for (let tries = 1; ; tries++) {
+    const request: DropRequest = {
+      ...drop,
+      groupId: options.newId(),
+      ids: drop.statement.names.map(() => options.newId()),
+    };
+    const attempt = new Attempt(request, options);
+    const result = await attempt.run();
+    if (result !== null) return result;
+    if (tries === TRIES_MAX) return attempt.giveUp(tries);
+  }
+}
+
+/** One look at the tables and, if they hold still, one drop of them. */
+class Attempt {
+  readonly #request: DropRequest;
+  readonly #options: DropOptions;
+  #answers: Answers = NO_ANSWERS;
+  #renameSent = false;
+  #logged = true;
+
+  constructor(request: DropRequest, options: DropOptions) {
+    this.#request = request;
+    this.#options = options;
+  }
+
+  /** The result, or null where the tables changed meanwhile. */
+  async run(): Promise<DropResult | null> {
+    for (const id of this.#request.ids) this.#options.activeIds.add(id);
+    try {
+      for (;;) {
+        const step = nextStep(this.#request, this.#answers);
+        if (step.do === 'answer') return this.#result(step);
+        if (step.do === 'again') {
+          await this.#forget(this.#request.ids);
+          this.#release();
+          return null;
+        }
+        await this.#perform(step);
+      }
+    } catch (error) {
+      if (!this.#renameSent) await this.#forget(this.#request.ids).catch(() => undefined);
+      this.#release();
+      throw error;
+    }
+  }
+
+  giveUp(times: number): DropResult {
+    const tables = sentenceStart(this.#request);
+    const error = new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times });
+    return this.#result(refuse(error));
+  }
+
+  async #perform(step: Exclude<Step, { do: 'answer' } | { do: 'again' }>): Promise<void> {
+    switch (step.do) {
+      case 'inspect':
+        this.#answers = { ...this.#answers, inspection: await this.#inspect() };
+        return;
+      case 'user': {
+        if (step.brings === 'rename') this.#renameSent = true;
+        const results = await this.#options.userSession.run(step.commands);
+        const last = results.at(-1);
+        assert(last !== undefined, 'the last command of a step has an answer');
+        if (step.brings === 'rename' && last.kind === 'err') this.#renameSent = false;
+        this.#answers = { ...this.#answers, [step.brings]: last };
+        return;
+      }
+      case 'relocate': {
+        const { pool } = this.#options;
+        const relocations = await relocate(pool, step.tables, { logged: step.logged });
+        this.#answers = { ...this.#answers, relocations };
+        return;
+      }
+      default:
+        assertNever(step);
+    }
+  }
+
+  /** The first round trip: the user session and the service at once. */
+  async #inspect(): Promise<Inspection> {
+    const { guess, userSession } = this.#options;
+    const { statement, server, charset, text } = this.#request;
+    const commands: UserCommand[] = [
+      { kind: 'prepare', text },
+      ...statement.names.map((name) => ({
+        kind: 'query' as const,
+        text: showCreateSql(name, charset),
+      })),
+      { kind: 'query', text: factsSql(server) },
+    ];
+    const guessed = this.#serviceNames(guess.schema, guess.charset);
+    const recording = this.#recordIntent(guessed, true);
+    // Waited for in any case: an intent that is still on its way could not be forgotten.
+    const results = await userSession.run(commands).finally(() => recording);
+    const firstIntent = await recording;
+    const [judge, ...answers] = results;
+    const facts = readFacts(last(answers));
+    assert(judge !== undefined, 'the PREPARE has an answer');
+    const intent =
+      'errno' in facts ? firstIntent : await this.#correctIntent(firstIntent, guessed, facts);
+    return {
+      judge,
+      kinds: answers.slice(0, -1).map(readKind),
+      facts,
+      ...intent,
+      names: statement.names.map((name) => this.#qualify(name, facts)),
+    };
+  }
+
+  /** Records again what was recorded under a wrong guess. */
+  async #correctIntent(
+    first: RecordedIntent,
+    guessed: ServiceNames,
+    facts: UserFacts,
+  ): Promise<RecordedIntent> {
+    this.#logged = facts.logged;
+    const names = this.#serviceNames(facts.schema, facts.charset);
+    if (facts.logged && JSON.stringify(names) === JSON.stringify(guessed)) return first;
+    if (first.intent !== null) await this.#forget(this.#request.ids);
+    return this.#recordIntent(names, facts.logged);
+  }
+
+  async #recordIntent(names: ServiceNames, logged: boolean): Promise<RecordedIntent> {
+    if ('error' in names) return { intent: null, intentError: names.error };
+    const { request, options } = { request: this.#request, options: this.#options };
+    const tables = names.tables.map((name, index) => ({ id: request.ids[index] ?? '', ...name }));
+    try {
+      const intent = await recordIntent(options.pool, {
+        ...request.session,
+        groupId: request.groupId,
+        proxyId: options.proxyId,
+        statementText: Buffer.from(request.text.subarray(0, STATEMENT_TEXT_BYTES_MAX)).toString(),
+        holdMs: options.holdMs,
+        sqlLogBin: logged,
+        tables,
+      });
+      return { intent, intentError: null };
+    } catch (error) {
+      const cause = error instanceof Error ? error.message : String(error);
+      const tablesNamed = sentenceStart(request);
+      return {
+        intent: null,
+        intentError: new UndropError('UNDROP_NOT_RECORDED', { tables: tablesNamed, cause }, error),
+      };
+    }
+  }
+
+  #serviceNames(defaultSchema: string | null, charset: string): ServiceNames {
+    try {
+      const tables = this.#request.statement.names.map(({ schema, table }) => {
+        const inSchema = schema === null ? defaultSchema : decodeName(schema, charset);
+        if (inSchema === null) {
+          const cause = 'no schema is selected';
+          const tables = sentenceStart(this.#request);
+          throw new UndropError('UNDROP_NOT_RECORDED', { tables, cause });
+        }
+        return { schema: inSchema, table: decodeName(table, charset) };
+      });
+      return { tables };
+    } catch (error) {
+      if (error instanceof UndropError) return { error };
+      throw error;
+    }
+  }
+
+  /**
+   * Every name of a RENAME is qualified, so that the binary log says where the table was; except
+   * where the default schema can't be written in the client's charset by us: then it is the
+   * session's own default schema, which the binary log names beside.
+   */
+  #qualify(
+    name: { readonly schema: Uint8Array | null; readonly table: Uint8Array },
+    facts: Inspection['facts'],
+  ): QualifiedName {
+    if (name.schema !== null || 'errno' in facts || facts.schema === null) return name;
+    const bytes = Buffer.from(facts.schema);
+    const isWritable = facts.charset.startsWith('utf8') || bytes.every((byte) => byte < 0x80);
+    return isWritable ? { schema: bytes, table: name.table } : name;
+  }
+
+  #result(step: Extract<Step, { do: 'answer' }>): DropResult {
+    const { inspection } = this.#answers;
+    const facts = inspection?.facts;
+    const heldIds = new Set(step.held.map(({ id }) => id));
+    const forgotten = this.#request.ids.filter((id) => !heldIds.has(id));
+    return {
+      payload: step.payload,
+      held: step.held,
+      tables: (inspection?.intent?.tables ?? []).map(({ schema, table }) => `${schema}.${table}`),
+      refusal: step.refusal,
+      facts: facts === undefined || 'errno' in facts ? null : facts,
+      finish: async () => {
+        try {
+          await this.#record(step.held, forgotten);
+        } finally {
+          this.#release();
+        }
+      },
+    };
+  }
+
+  async #record(held: readonly HeldTable[], forgotten: readonly string[]): Promise<void> {
+    if (held.length === 0) return this.#forget(forgotten);
+    await recordOutcome(this.#options.pool, {
+      tables: held.map(({ failure, ...table }) =>
+        failure === null ? table : { ...table, failure },
+      ),
+      forgotten,
+      sqlLogBin: this.#logged,
+    });
+  }
+
+  /** Nothing was recorded for a name that doesn't exist, so mostly there is nothing to forget. */
+  async #forget(ids: readonly string[]): Promise<void> {
+    const { inspection } = this.#answers;
+    const tables = inspection?.intent?.tables;
+    const recorded =
+      tables === undefined
+        ? ids
+        : ids.filter((id) => tables.some((table) => table.id === id && table.holdUntil !== null));
+    if (recorded.length === 0) return;
+    await forgetIntents(this.#options.pool, recorded, { sqlLogBin: this.#logged });
+  }
+
+  #release(): void {
+    for (const id of this.#request.ids) this.#options.activeIds.delete(id);
+  }
+}
+
+type ServiceNames =
+  | { readonly tables: readonly { readonly schema: string; readonly table: string }[] }
+  | { readonly error: UndropError };
+
+type RecordedIntent = Pick<Inspection, 'intent' | 'intentError'> & {
+  readonly intent: IntentFacts | null;
+};
+
+function last(results: readonly Result[]): Result {
+  const result = results.at(-1);
+  assert(result !== undefined, 'the facts have an answer');
+  return result;
+}

@@ -1,0 +1,92 @@
+/**
+ * Statements of ours on the user's session, built of names as the client's own bytes.
+ *
+ * Invariant: no statement built here can destroy a base table. The words for names that are no base
+ * tables come from DROP TEMPORARY TABLE, which touches nothing but temporary tables of this very
+ * session and answers with the texts, counts and language of DROP TABLE.
+ */
+import type { ClientCharset } from '../sql/lex-mode.js';
+import { quoteClientName } from '../sql/quote-client-name.js';
+
+/** A name of the statement, ready to be used in a statement of ours. */
+export interface QualifiedName {
+  /** Null: the session's default schema, where it can't be written in the client's charset. */
+  readonly schema: Uint8Array | null;
+  readonly table: Uint8Array;
+}
+
+/** `schema`.`table` in the client's own bytes. */
+export function qualified(name: QualifiedName, charset: ClientCharset): Buffer {
+  const table = quoteClientName(name.table, charset);
+  if (name.schema === null) return Buffer.from(table);
+  return Buffer.concat([quoteClientName(name.schema, charset), Buffer.from('.'), table]);
+}
+
+export function showCreateSql(name: QualifiedName, charset: ClientCharset): Buffer {
+  return Buffer.concat([
+    Buffer.from('SHOW /* undrop kind */ CREATE TABLE '),
+    qualified(name, charset),
+  ]);
+}
+
+/** One atomic RENAME of all moves; `wait` is MariaDB's WAIT n or NOWAIT, in RENAME's own place. */
+export function renameSql(options: {
+  readonly groupId: string;
+  readonly moves: readonly { readonly name: QualifiedName; readonly holdName: string }[];
+  readonly wait: string | null;
+  readonly charset: ClientCharset;
+}): Buffer {
+  const parts: Buffer[] = [Buffer.from(`RENAME /* undrop hold ${options.groupId} */ TABLE `)];
+  for (const [index, { name, holdName }] of options.moves.entries()) {
+    const wait = index === 0 && options.wait !== null ? ` ${options.wait}` : '';
+    const hold = { schema: name.schema, table: Buffer.from(holdName) };
+    parts.push(
+      Buffer.from(index === 0 ? '' : ', '),
+      qualified(name, options.charset),
+      Buffer.from(`${wait} TO `),
+      qualified(hold, options.charset),
+    );
+  }
+  return Buffer.concat(parts);
+}
+
+/**
+ * A RENAME that can never succeed, as its target schema doesn't exist: it ends the transaction as
+ * the DROP would, and says what read-only, XA and missing rights would say.
+ */
+export function probeSql(
+  name: QualifiedName,
+  options: { readonly groupId: string; readonly charset: ClientCharset },
+): Buffer {
+  return Buffer.concat([
+    Buffer.from(`RENAME /* undrop probe ${options.groupId} */ TABLE `),
+    qualified(name, options.charset),
+    Buffer.from(` TO \`_undrop_none_${options.groupId}\`.\`t\``),
+  ]);
+}
+
+export function dropTemporarySql(
+  names: readonly QualifiedName[],
+  options: {
+    readonly groupId: string;
+    readonly ifExists: boolean;
+    readonly charset: ClientCharset;
+  },
+): Buffer {
+  const ifExists = options.ifExists ? 'IF EXISTS ' : '';
+  const parts = names.map((name, index) =>
+    Buffer.concat([Buffer.from(index === 0 ? '' : ', '), qualified(name, options.charset)]),
+  );
+  return Buffer.concat([
+    Buffer.from(`DROP /* undrop words ${options.groupId} */ TEMPORARY TABLE ${ifExists}`),
+    ...parts,
+  ]);
+}
+
+/** MariaDB's error for a view in DROP TABLE, which no harmless statement of its own gives. */
+export function viewErrorSql(schema: string, table: string): Buffer {
+  const text = Buffer.from(`'${schema}.${table}' is a view`).toString('hex');
+  return Buffer.from(
+    `SIGNAL SQLSTATE '42S02' SET MYSQL_ERRNO = 1965, MESSAGE_TEXT = _utf8mb4 X'${text}'`,
+  );
+}

@@ -1,0 +1,25 @@
+/**
+ * Counters of the process: plain integers, added to on the hot path and read by whoever reports
+ * them. No labels for each query, no objects.
+ */
+export interface Counters {
+  sessionsTotal: number;
+  sessionsOpen: number;
+  bytesFromClients: number;
+  bytesFromServers: number;
+  dropsHeld: number;
+  statementsRefused: number;
+  sessionsUntracked: number;
+}
+
+export function newCounters(): Counters {
+  return {
+    sessionsTotal: 0,
+    sessionsOpen: 0,
+    bytesFromClients: 0,
+    bytesFromServers: 0,
+    dropsHeld: 0,
+    statementsRefused: 0,
+    sessionsUntracked: 0,
+  };
+}

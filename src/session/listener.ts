@@ -1,0 +1,160 @@
+/**
+ * Listens for clients on TCP and unix sockets and keeps the open sessions.
+ *
+ * Invariant: one session's trouble is its own; a listener goes on until it is closed. A stale socket
+ * file is removed only where nothing listens on it.
+ */
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import net from 'node:net';
+import { UndropError } from '../errors.js';
+import type { Log } from '../log.js';
+import type { Counters } from '../metrics.js';
+import type { ServerAddress } from '../service/pools.js';
+import { type Dialled, describeAddress, dialUpstream } from './connect.js';
+import type { DropService } from './intercept.js';
+import { Session } from './session.js';
+
+export interface ListenerOptions {
+  readonly listen: readonly ServerAddress[];
+  readonly upstreams: readonly ServerAddress[];
+  /** Milliseconds for connecting to one upstream, and for its greeting. */
+  readonly connectTimeoutMs: number;
+  readonly greetingTimeoutMs: number;
+  readonly log: Log;
+  readonly counters: Counters;
+  serviceFor(dialled: Dialled): DropService;
+  background(work: Promise<void>): void;
+  onHeld(): void;
+}
+
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #servers: net.Server[] = [];
+  readonly #sessions = new Set<Session>();
+  #onEmpty: (() => void) | null = null;
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+  }
+
+  get openSessions(): number {
+    return this.#sessions.size;
+  }
+
+  /** Opens every address; where one fails, none stays open. Returns them as they are bound. */
+  async open(): Promise<readonly ServerAddress[]> {
+    const bound: ServerAddress[] = [];
+    try {
+      for (const address of this.#options.listen) bound.push(await this.#listen(address));
+      return bound;
+    } catch (error) {
+      for (const server of this.#servers) server.close();
+      throw error;
+    }
+  }
+
+  /** Stops accepting; open sessions go on. */
+  stopAccepting(): void {
+    for (const server of this.#servers) server.close();
+    this.#servers.length = 0;
+  }
+
+  /**
+   * Ends every session: idle ones outside of transactions at once, the others when they are, all of
+   * them after `deadlineMs` milliseconds or when `signal` is aborted.
+   */
+  async drain(deadlineMs: number, signal: AbortSignal): Promise<void> {
+    this.stopAccepting();
+    for (const session of [...this.#sessions]) session.drain();
+    if (this.#sessions.size > 0 && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, deadlineMs);
+        const done = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+        this.#onEmpty = done;
+        signal.addEventListener('abort', done, { once: true });
+      });
+    }
+    for (const session of [...this.#sessions]) session.destroy();
+  }
+
+  async #listen(address: ServerAddress): Promise<ServerAddress> {
+    if ('socketPath' in address) await removeStaleSocket(address.socketPath);
+    const server = net.createServer(
+      { pauseOnConnect: true, allowHalfOpen: true, noDelay: true, keepAlive: true },
+      (client) => this.#accept(client),
+    );
+    await new Promise<void>((resolve, reject) => {
+      const onError = (cause: NodeJS.ErrnoException) => {
+        const name = describeAddress(address);
+        reject(new UndropError('UNDROP_LISTEN', { address: name, cause: cause.message }, cause));
+      };
+      server.once('error', onError);
+      const onListening = () => {
+        server.off('error', onError);
+        resolve();
+      };
+      if ('socketPath' in address) server.listen(address.socketPath, onListening);
+      else server.listen(address.port, address.host, onListening);
+    });
+    server.on('error', (error) => {
+      this.#options.log.error({ err: error }, 'a client could not be accepted');
+    });
+    this.#servers.push(server);
+    if ('socketPath' in address) {
+      // Who may reach the server's own socket may reach ours: the accounts decide.
+      chmodSync(address.socketPath, 0o777);
+      return address;
+    }
+    const bound = server.address();
+    if (bound === null || typeof bound === 'string') return address;
+    return { host: bound.address, port: bound.port };
+  }
+
+  #accept(client: net.Socket): void {
+    const { counters } = this.#options;
+    counters.sessionsTotal++;
+    counters.sessionsOpen++;
+    const session = new Session({
+      ...this.#options,
+      client,
+      clientAddress: describeClient(client),
+      dial: () => dialUpstream(this.#options.upstreams, this.#options),
+      onClose: () => {
+        counters.sessionsOpen--;
+        this.#sessions.delete(session);
+        if (this.#sessions.size === 0) this.#onEmpty?.();
+      },
+    });
+    this.#sessions.add(session);
+    session.start().catch((error: unknown) => {
+      this.#options.log.error({ err: error }, 'a session could not start');
+    });
+  }
+}
+
+function describeClient(client: net.Socket): string {
+  if (client.remoteAddress === undefined) return 'unix socket';
+  return describeAddress({ host: client.remoteAddress, port: client.remotePort ?? 0 });
+}
+
+/** A socket file that nothing listens on is what a killed process left. */
+async function removeStaleSocket(path: string): Promise<void> {
+  try {
+    if (!lstatSync(path).isSocket()) return;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  const isAlive = await new Promise<boolean>((resolve) => {
+    const probe = net.connect({ path });
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
+  if (!isAlive) unlinkSync(path);
+}

@@ -1,0 +1,337 @@
+/**
+ * One client and its one connection to the server, from accept to close. Owns both sockets; the
+ * connection phase is in login.ts, the command phase in command-phase.ts.
+ *
+ * Invariants: one client session has one server session of its own. Where either side ends, the
+ * other gets what was sent to it and then its end, in bounded time. What one session throws ends
+ * that session and no other.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { toClientError, UndropError } from '../errors.js';
+import type { Log } from '../log.js';
+import type { Counters } from '../metrics.js';
+import { Pump } from '../relay/pump.js';
+import { anonymousResponse } from '../wire/connection/handshake-response41.js';
+import { encodePacket } from '../wire/framing.js';
+import { MalformedPacketError } from '../wire/packet-reader.js';
+import { encodeErr } from '../wire/response/err.js';
+import { CommandPhase } from './command-phase.js';
+import { type Dialled, describeAddress } from './connect.js';
+import type { DropService, Interception, Taken } from './intercept.js';
+import { type Login, LoginRelay } from './login.js';
+
+/** How long a socket may take to send what is left after its other side has gone. */
+const LAME_DUCK_MS = 5_000;
+/** Statement texts in the log are cut here. */
+const LOGGED_TEXT_BYTES_MAX = 200;
+
+export interface SessionOptions {
+  readonly client: Socket;
+  readonly clientAddress: string;
+  /** Milliseconds that the server may take for its greeting. */
+  readonly greetingTimeoutMs: number;
+  readonly log: Log;
+  readonly counters: Counters;
+  dial(): Promise<Dialled>;
+  /** The service for the address that was dialled. */
+  serviceFor(dialled: Dialled): DropService;
+  /** Work that goes on after the answer; a shutdown waits for it. */
+  background(work: Promise<void>): void;
+  /** Tables were held, and the ledger has it. */
+  onHeld(): void;
+  /** The session is over. */
+  onClose(): void;
+}
+
+type Phase =
+  | { readonly name: 'dialling' }
+  | { readonly name: 'login'; readonly relay: LoginRelay; readonly dialled: Dialled }
+  | {
+      readonly name: 'commands';
+      readonly commands: CommandPhase;
+      readonly login: Login;
+      readonly dialled: Dialled;
+    }
+  | { readonly name: 'closed' };
+
+export class Session {
+  readonly #options: SessionOptions;
+  readonly #client: Socket;
+  #upstream: Socket | null = null;
+  #toServer: Pump | null = null;
+  #toClient: Pump | null = null;
+  #phase: Phase = { name: 'dialling' };
+  #clientEnded = false;
+  #draining = false;
+  #greetingTimer: NodeJS.Timeout | null = null;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#client = options.client;
+    this.#client.on('error', (error) => {
+      options.log.debug({ ...this.#who(), err: error }, 'the client broke off');
+    });
+    this.#client.on('close', () => this.#onClientGone());
+  }
+
+  /** Dials the server and relays until either side ends. Never rejects. */
+  async start(): Promise<void> {
+    try {
+      const dialled = await this.#options.dial();
+      if (this.#phase.name === 'closed') dialled.socket.destroy();
+      else this.#relay(dialled);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Ends the session as soon as nothing is under way; at once where it is idle. */
+  drain(): void {
+    this.#draining = true;
+    this.#drainIfIdle();
+  }
+
+  /** Ends the session now. */
+  destroy(): void {
+    this.#close(new UndropError('UNDROP_SHUTTING_DOWN'));
+    this.#client.destroy();
+    this.#upstream?.destroy();
+  }
+
+  #relay(dialled: Dialled): void {
+    const upstream = dialled.socket;
+    this.#upstream = upstream;
+    const relay = new LoginRelay({
+      toClient: (bytes) => this.#toClient?.write(bytes),
+      toServer: (bytes) => this.#toServer?.write(bytes),
+      onGreeting: () => this.#clearGreetingTimer(),
+      onDone: (login, rest) => this.#enterCommands(dialled, login, rest),
+    });
+    this.#phase = { name: 'login', relay, dialled };
+    this.#toServer = new Pump(this.#client, upstream, (chunk) => this.#onClientBytes(chunk));
+    this.#toClient = new Pump(upstream, this.#client, (chunk) => this.#onServerBytes(chunk));
+    this.#client.on('end', () => this.#onClientEnd());
+    upstream.on('end', () => this.#onServerEnd(null));
+    upstream.on('error', (error) => this.#onServerEnd(error));
+    upstream.on('close', () => this.#onServerEnd(null));
+    const { greetingTimeoutMs } = this.#options;
+    this.#greetingTimer = setTimeout(() => {
+      const upstreamName = describeAddress(dialled.address);
+      const cause = `no greeting within ${greetingTimeoutMs} ms`;
+      this.#fail(new UndropError('UNDROP_UPSTREAM_UNREACHABLE', { upstream: upstreamName, cause }));
+    }, greetingTimeoutMs);
+    this.#client.resume();
+    upstream.resume();
+  }
+
+  #enterCommands(
+    dialled: Dialled,
+    login: Login,
+    rest: { readonly fromServer: Buffer; readonly fromClient: Buffer },
+  ): void {
+    const commands = new CommandPhase(login, {
+      service: this.#options.serviceFor(dialled),
+      session: {
+        threadId: login.threadId,
+        upstreamLocalPort: dialled.localPort,
+        user: login.user,
+        clientAddress: this.#options.clientAddress,
+      },
+      toClient: (bytes) => this.#toClient?.write(bytes),
+      toServer: (bytes) => this.#toServer?.write(bytes),
+      holdClient: () => this.#toServer?.hold(),
+      releaseClient: () => this.#toServer?.release(),
+      onAnswer: (taken, answer) => this.#report(taken, answer),
+      onSettled: () => this.#onSettled(),
+      onFailure: (error) => this.#fail(error),
+    });
+    this.#phase = { name: 'commands', commands, login, dialled };
+    if (rest.fromServer.length > 0) commands.feedServer(rest.fromServer);
+    if (rest.fromClient.length > 0) commands.feedClient(rest.fromClient);
+  }
+
+  #onServerBytes(chunk: Buffer): void {
+    this.#options.counters.bytesFromServers += chunk.length;
+    const phase = this.#phase;
+    try {
+      if (phase.name === 'commands') phase.commands.feedServer(chunk);
+      else if (phase.name === 'login') this.#onLoginBytes(phase.relay, chunk);
+      if (this.#draining) this.#drainIfIdle();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** A client that left before the greeting (a health check) is excused when it comes. */
+  #onLoginBytes(relay: LoginRelay, chunk: Buffer): void {
+    relay.feedServer(chunk);
+    if (this.#clientEnded && relay.state === 'response') this.#leavePolitely();
+  }
+
+  #onClientBytes(chunk: Buffer): void {
+    this.#options.counters.bytesFromClients += chunk.length;
+    const phase = this.#phase;
+    try {
+      if (phase.name === 'commands') phase.commands.feedClient(chunk);
+      else if (phase.name === 'login') phase.relay.feedClient(chunk);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #onSettled(): void {
+    if (this.#clientEnded) this.#endBoth();
+    else if (this.#draining) this.#drainIfIdle();
+  }
+
+  #report(taken: Taken, answer: Extract<Interception, { kind: 'answer' }>): void {
+    const { log, counters, background, onHeld } = this.#options;
+    const { refusal, dropped } = answer;
+    if (refusal !== null) {
+      counters.statementsRefused++;
+      const statement = taken.text.subarray(0, LOGGED_TEXT_BYTES_MAX).toString();
+      log.warn({ ...this.#who(), code: refusal.code, statement }, refusal.message);
+    }
+    if (dropped === null) return;
+    const isHeld = dropped.held.length > 0;
+    if (isHeld) {
+      counters.dropsHeld += dropped.held.length;
+      const held = dropped.held.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`);
+      log.info({ ...this.#who(), event: 'held', tables: dropped.tables, held }, 'tables are held');
+    }
+    const finished = dropped.finish().catch((error: unknown) => {
+      log.warn({ ...this.#who(), err: error }, 'the outcome of a drop is not in the ledger yet');
+    });
+    background(finished.then(() => (isHeld ? onHeld() : undefined)));
+  }
+
+  // ── ends ───────────────────────────────────────────────────────────────────────────────────
+
+  /** The client will send no more; what it has asked for is still answered, as the server would. */
+  #onClientEnd(): void {
+    this.#clientEnded = true;
+    const phase = this.#phase;
+    if (phase.name === 'login' && phase.relay.state === 'greeting') return;
+    if (phase.name === 'login' && phase.relay.state === 'response') return this.#leavePolitely();
+    // A drop under way is brought to its end; natively the server would do the same.
+    if (phase.name === 'commands' && phase.commands.isIntercepting) return;
+    this.#upstream?.end();
+  }
+
+  /** The client's socket is gone. */
+  #onClientGone(): void {
+    this.#clientEnded = true;
+    const phase = this.#phase;
+    if (phase.name === 'login' && phase.relay.state === 'greeting') return;
+    if (phase.name === 'login' && phase.relay.state === 'response') return this.#leavePolitely();
+    if (phase.name === 'commands' && phase.commands.isIntercepting) return;
+    this.#endBoth();
+  }
+
+  /** A health check that leaves at the greeting must not get this address blocked (error 1129). */
+  #leavePolitely(): void {
+    this.#upstream?.write(encodePacket(anonymousResponse(), 1));
+    this.#endBoth();
+  }
+
+  #endBoth(): void {
+    this.#close(null);
+    if (this.#upstream !== null) endSoon(this.#upstream);
+    endSoon(this.#client);
+  }
+
+  #onServerEnd(error: Error | null): void {
+    const phase = this.#phase;
+    if (phase.name === 'closed') return;
+    if (error !== null) this.#options.log.info({ ...this.#who(), err: error }, 'server broke off');
+    if (phase.name === 'login' && phase.relay.state === 'greeting') {
+      // Its own ERR ("Too many connections") has been passed on; silence gets words of ours.
+      if (this.#client.bytesWritten === 0) return this.#fail(closedBeforeGreeting(phase.dialled));
+    }
+    this.#close(error ?? new Error('The server closed the connection.'));
+    endSoon(this.#client);
+    this.#upstream?.destroy();
+  }
+
+  /** Something went wrong: the client gets an error where one can be said, and both sides end. */
+  #fail(thrown: unknown): void {
+    const phase = this.#phase;
+    if (phase.name === 'closed') return;
+    const error =
+      thrown instanceof MalformedPacketError
+        ? new UndropError('UNDROP_MALFORMED_PACKET', { problem: thrown.message }, thrown)
+        : thrown;
+    const reference = randomBytes(6).toString('hex');
+    const fields = { ...this.#who(), phase: phase.name, reference, err: error };
+    if (error instanceof UndropError) this.#options.log.warn(fields, error.message);
+    else this.#options.log.error(fields, 'a session ends on an error of undrop');
+    const answer = encodeFailure(phase, toClientError(error, reference));
+    this.#close(error instanceof Error ? error : new Error(String(error)));
+    if (answer !== null && this.#client.writable) this.#client.write(answer);
+    endSoon(this.#client);
+    this.#upstream?.destroy();
+  }
+
+  /** Leaves every phase; whoever waits on the user session gets `error`. May run twice. */
+  #close(error: Error | null): void {
+    const phase = this.#phase;
+    if (phase.name === 'closed') return;
+    this.#clearGreetingTimer();
+    this.#phase = { name: 'closed' };
+    if (phase.name === 'commands') {
+      if (phase.commands.untracked) this.#options.counters.sessionsUntracked++;
+      phase.commands.fail(error ?? new Error('The session ended.'));
+    }
+    this.#options.onClose();
+  }
+
+  #drainIfIdle(): void {
+    const phase = this.#phase;
+    if (phase.name === 'closed') return;
+    if (phase.name !== 'commands') return this.#fail(new UndropError('UNDROP_SHUTTING_DOWN'));
+    if (phase.commands.isIdle && !phase.commands.inTransaction) this.#endBoth();
+  }
+
+  #clearGreetingTimer(): void {
+    if (this.#greetingTimer !== null) clearTimeout(this.#greetingTimer);
+    this.#greetingTimer = null;
+  }
+
+  #who(): { readonly client: string; readonly user: string; readonly threadId: number | null } {
+    const phase = this.#phase;
+    const client = this.#options.clientAddress;
+    if (phase.name !== 'commands') return { client, user: '', threadId: null };
+    return { client, user: phase.login.user, threadId: phase.login.threadId };
+  }
+}
+
+/**
+ * The ERR that ends a session, or null in the middle of a response, where nothing can be said.
+ * Before the greeting it carries no SQLSTATE, as the capabilities aren't known.
+ */
+function encodeFailure(phase: Phase, error: ReturnType<typeof toClientError>): Buffer | null {
+  const message = Buffer.from(error.message);
+  const isGreeted =
+    phase.name === 'commands' || (phase.name === 'login' && phase.relay.state !== 'greeting');
+  if (!isGreeted) return encodePacket(encodeErr({ ...error, sqlState: null, message }), 0);
+  const payload = encodeErr({ ...error, message });
+  if (phase.name === 'login') return encodePacket(payload, 2);
+  return phase.commands.isIdle || phase.commands.isIntercepting ? encodePacket(payload, 1) : null;
+}
+
+function closedBeforeGreeting(dialled: Dialled): UndropError {
+  const upstream = describeAddress(dialled.address);
+  const cause = 'it closed the connection before its greeting';
+  return new UndropError('UNDROP_UPSTREAM_UNREACHABLE', { upstream, cause });
+}
+
+/** Sends what is left and the end; after a moment the socket is gone, whatever the peer does. */
+function endSoon(socket: Socket): void {
+  if (socket.destroyed) return;
+  socket.end();
+  socket.resume();
+  const timer = setTimeout(() => socket.destroy(), LAME_DUCK_MS);
+  timer.unref();
+  socket.once('close', () => clearTimeout(timer));
+}

@@ -1,0 +1,149 @@
+/**
+ * Statements of ours on the user's own session, on the wire: the marker and the first statements go
+ * out in one write behind whatever is under way; from the marker's answer on the stream is ours.
+ *
+ * Invariant: what belongs to the client reaches it untouched, before the marker's answer and after
+ * `end`; nothing of our own answers does.
+ */
+import { assert } from '../assert.js';
+import type { UserCommand, UserSession } from '../drop/user-session.js';
+import type { ResponseTracker } from '../relay/response-tracker.js';
+import type { Capabilities } from '../wire/capabilities.js';
+import {
+  encodeComQuery,
+  encodeComStmtClose,
+  encodeComStmtPrepare,
+} from '../wire/command/com-query.js';
+import { encodePacket, PacketAssembler } from '../wire/framing.js';
+import {
+  prepareResultReader,
+  queryResultReader,
+  type Result,
+  type ResultReader,
+} from '../wire/result-reader.js';
+import { MarkerSeeker, newMarkerText } from './marker.js';
+
+/** An answer to a statement of ours (a SHOW CREATE TABLE, mostly) may have so many bytes. */
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+
+export interface WireUserSessionOptions {
+  readonly capabilities: Capabilities;
+  readonly tracker: ResponseTracker;
+  /**
+   * How the marker is sent. As a PREPARE where a PREPARE of the client is refused: it fails, so a
+   * pipelined EXECUTE of "the last prepared" (MariaDB) finds none and gets its 1243.
+   */
+  readonly markerBy: 'query' | 'prepare';
+  readonly toServer: (bytes: Buffer) => void;
+  readonly toClient: (bytes: Buffer) => void;
+}
+
+interface Run {
+  readonly readers: ResultReader[];
+  readonly results: Result[];
+  readonly resolve: (results: readonly Result[]) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class WireUserSession implements UserSession {
+  readonly #options: WireUserSessionOptions;
+  readonly #assembler = new PacketAssembler(ANSWER_BYTES_MAX);
+  #seeker: MarkerSeeker | null = null;
+  #markerSent = false;
+  #run: Run | null = null;
+  #failure: Error | null = null;
+
+  constructor(options: WireUserSessionOptions) {
+    this.#options = options;
+  }
+
+  run(commands: readonly UserCommand[]): Promise<readonly Result[]> {
+    assert(this.#run === null, 'one run at a time on a user session');
+    if (this.#failure !== null) return Promise.reject(this.#failure);
+    const { capabilities } = this.#options;
+    return new Promise((resolve, reject) => {
+      const readers = commands.flatMap((command) => readerOf(command, capabilities) ?? []);
+      this.#run = { readers, results: [], resolve, reject };
+      const frames = commands.map((command) => encodePacket(encode(command, capabilities), 0));
+      this.#options.toServer(Buffer.concat([...this.#marker(), ...frames]));
+      this.#settle();
+    });
+  }
+
+  /** The server's next bytes. Throws where they are no answers to our statements. */
+  feed(chunk: Buffer): void {
+    let own: Buffer | null = chunk;
+    if (this.#seeker !== null) {
+      const found = this.#seeker.feed(chunk);
+      this.#options.toClient(found.foreign);
+      own = found.own;
+      if (own === null) return;
+      this.#seeker = null;
+    }
+    this.#assembler.push(own);
+    this.#settle();
+  }
+
+  /** The connection ended: whoever waits for an answer gets `error`. */
+  fail(error: Error): void {
+    this.#failure = error;
+    this.#run?.reject(error);
+    this.#run = null;
+  }
+
+  /** Gives the stream back; returns what came behind our last answer, which is the client's. */
+  end(): Buffer {
+    assert(this.#run === null, 'the stream goes back when our statements are answered');
+    return this.#assembler.rest();
+  }
+
+  #marker(): Buffer[] {
+    if (this.#markerSent) return [];
+    this.#markerSent = true;
+    const text = newMarkerText();
+    this.#seeker = new MarkerSeeker(text, this.#options.tracker);
+    const bytes = Buffer.from(text);
+    const payload =
+      this.#options.markerBy === 'prepare'
+        ? encodeComStmtPrepare(bytes)
+        : encodeComQuery(bytes, this.#options.capabilities);
+    return [encodePacket(payload, 0)];
+  }
+
+  #settle(): void {
+    const run = this.#run;
+    if (run === null || this.#seeker !== null) return;
+    for (;;) {
+      const reader = run.readers[run.results.length];
+      if (reader === undefined) break;
+      const packet = this.#assembler.next();
+      if (packet === null) return;
+      const result = reader.push(packet.payload);
+      if (result !== null) run.results.push(result);
+    }
+    this.#run = null;
+    run.resolve(run.results);
+  }
+}
+
+function encode(command: UserCommand, capabilities: Capabilities): Buffer {
+  switch (command.kind) {
+    case 'query':
+      return encodeComQuery(command.text, capabilities);
+    case 'prepare':
+      return encodeComStmtPrepare(command.text);
+    case 'close':
+      return encodeComStmtClose(command.statementId);
+  }
+}
+
+function readerOf(command: UserCommand, capabilities: Capabilities): ResultReader | null {
+  switch (command.kind) {
+    case 'query':
+      return queryResultReader(capabilities);
+    case 'prepare':
+      return prepareResultReader(capabilities);
+    case 'close':
+      return null;
+  }
+}
