@@ -3,7 +3,7 @@
  * `npm run check` and `npm run bench`, so that each of them works on a fresh clone.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -28,13 +28,25 @@ export function ensureInstalled() {
   }
   if (isInstalled()) return;
   process.stdout.write('undrop: installing packages (npm ci, about 20 s) …\n');
-  run('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error'], { stdio: 'inherit' });
+  // Its standard output would only push what we say out of sight; errors go to the other one.
+  run('npm', ['ci', '--no-fund', '--no-audit', '--loglevel=error'], {
+    stdio: ['inherit', 'ignore', 'inherit'],
+  });
 }
 
-/** Compiles src, test and bench into build/. The incremental compile of an unchanged tree is cheap. */
+/**
+ * Compiles src, test and bench into build/, and removes what has no source any more. Not from an
+ * empty folder: a demo that runs out of it goes on while `npm test` builds beside it.
+ */
 export function ensureBuilt() {
-  rmSync(join(root, 'build'), { recursive: true, force: true });
+  if (!existsSync(join(root, 'build'))) process.stdout.write('undrop: compiling …\n');
   run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json']);
+  const files = readdirSync(join(root, 'build'), { recursive: true });
+  for (const file of files.filter((name) => /\.js(\.map)?$/.test(name))) {
+    const source = join(root, file.replace(/\.js(\.map)?$/, ''));
+    const hasSource = ['.ts', '.tsx'].some((extension) => existsSync(source + extension));
+    if (!hasSource) rmSync(join(root, 'build', file));
+  }
 }
 
 function isInstalled() {

@@ -1,19 +1,18 @@
-/** `npm start`: installs and builds what is missing, then hands over to `undrop start`. */
-import { spawn } from 'node:child_process';
+/** `npm start`: installs and builds what is missing, then becomes `undrop start`. */
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { ensureBuilt, ensureInstalled, root } from './ensure.mjs';
 
 ensureInstalled();
 ensureBuilt();
-const child = spawn(
-  process.execPath,
-  [join(root, 'build/src/cli/main.js'), 'start', ...process.argv.slice(2)],
-  { stdio: 'inherit' },
-);
-// The terminal sends Ctrl-C to the whole group; a supervisor signals only us, so pass it on.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-  process.on(signal, () => {
-    if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
-  });
-}
-child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 1)));
+
+// npm passes signals on, but not its own sudden death: then nobody is left who could stop us.
+const parent = process.ppid;
+setInterval(() => {
+  if (process.ppid !== parent) process.kill(process.pid, 'SIGTERM');
+}, 1_000).unref();
+
+// In this process, not in a child: a signal reaches the one that has to clean up.
+const main = join(root, 'build/src/cli/main.js');
+process.argv.splice(1, 1, main, 'start');
+await import(pathToFileURL(main).href);
