@@ -1,12 +1,15 @@
 /**
  * Ledger against server. Completes what follows a RENAME that has happened, forgets the intent
- * whose RENAME did not, notices what others did with held tables, pays debts. May run twice, in two
- * proxies at once, and may be killed at any statement.
+ * whose RENAME did not, pays debts, notices what others did with held tables. May run twice, in two
+ * proxies at once, and may be killed at any statement: every step looks again and is safe to repeat.
  *
- * Invariant: never renames a live table away; touches an intent only when its owner is gone.
+ * Invariant: never renames a live table; touches an intent only when its owner is gone.
  */
 import type { Log } from '../log.js';
+import { payDebts } from '../moves/debts.js';
 import type { ServicePool } from '../service/pools.js';
+import { noticeChanges } from './notice-changes.js';
+import { settleIntents } from './settle-intents.js';
 
 export interface ReconcileOptions {
   readonly proxyId: string;
@@ -28,9 +31,24 @@ export interface ReconcileReport {
   readonly debtsLeft: readonly string[];
 }
 
-export function reconcile(
-  _pool: ServicePool,
-  _options: ReconcileOptions,
+/** Rejects where the server can't be asked; then the next run goes on. */
+export async function reconcile(
+  pool: ServicePool,
+  options: ReconcileOptions,
 ): Promise<ReconcileReport> {
-  throw new Error('not built yet');
+  const { activeIds, log, proxyId } = options;
+  const intents = await settleIntents(pool, { activeIds, log });
+  const debts = await payDebts(pool, { activeIds, log });
+  const changes = await noticeChanges(pool, { activeIds, log });
+  const report = {
+    ...intents,
+    ...changes,
+    debtsPaid: debts.paid,
+    debtsLeft: debts.left.map(({ id }) => id),
+  };
+  const { untouched: _untouched, debtsLeft: _left, ...done } = report;
+  if (Object.values(done).some((ids) => ids.length > 0)) {
+    log.info({ proxyId, ...report }, 'reconciled the ledger with the server');
+  }
+  return report;
 }

@@ -17,16 +17,34 @@ export interface HoldTable extends HoldName {
 const LIST_DEADLINE_MS = 60_000;
 
 /** Every held table in `schemas`, in their order, then by name; a missing schema has none. */
-export async function listHoldTables(
+export function listHoldTables(
   connection: ServiceConnection,
   schemas: readonly string[],
+): Promise<readonly HoldTable[]> {
+  return list(connection, schemas, '\\_vt\\_%');
+}
+
+/** The same, but only what has that id, in whatever state. */
+export async function findHoldTables(
+  connection: ServiceConnection,
+  schemas: readonly string[],
+  id: string,
+): Promise<readonly HoldTable[]> {
+  const tables = await list(connection, schemas, `\\_vt\\_%\\_${id}\\_%`);
+  return tables.filter((table) => table.id === id);
+}
+
+async function list(
+  connection: ServiceConnection,
+  schemas: readonly string[],
+  pattern: string,
 ): Promise<readonly HoldTable[]> {
   if (schemas.length === 0) return [];
   const answers = await connection.run(
     schemas.map(
       (schema) => sql`SELECT ${note('list')} TABLE_SCHEMA AS schemaName, TABLE_NAME AS name
         FROM information_schema.TABLES
-        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME LIKE ${'\\_vt\\_%'}`,
+        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME LIKE ${pattern}`,
     ),
     { deadlineMs: LIST_DEADLINE_MS },
   );

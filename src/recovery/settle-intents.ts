@@ -1,0 +1,141 @@
+/**
+ * What an interrupted drop left: an intent in the ledger, and a table that is either still under its
+ * own name or under a hold name with the intent's id.
+ *
+ * Invariant: the order of the looks. First the intents, then which of their owners are gone (from
+ * then on no RENAME of theirs can happen), then the names; so what is not found as held never will be.
+ */
+import type { LedgerRow } from '../ledger/entry.js';
+import { processlistOf } from '../ledger/owner.js';
+import { findRows } from '../ledger/read.js';
+import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
+import type { Log } from '../log.js';
+import { relocate } from '../moves/relocate.js';
+import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
+import { type HoldTable, listHoldTables } from '../service/hold-tables.js';
+import type { ServicePool } from '../service/pools.js';
+import { numberOf, textOf } from '../service/row.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { note, sql } from '../service/sql.js';
+
+export interface SettledIntents {
+  readonly completed: readonly string[];
+  readonly forgotten: readonly string[];
+  readonly untouched: readonly string[];
+}
+
+/** Intents looked at in one go; the others wait for the next. */
+const INTENTS_MAX = 1_000;
+
+export async function settleIntents(
+  pool: ServicePool,
+  options: { readonly activeIds: ReadonlySet<string>; readonly log: Log },
+): Promise<SettledIntents> {
+  const { activeIds, log } = options;
+  const intents = await findRows(pool, { by: 'intent' }, { rowsMax: INTENTS_MAX, texts: false });
+  if (intents.length === 0) return { completed: [], forgotten: [], untouched: [] };
+  const alive = await livingOwners(pool, intents);
+  const isOurs = (row: LedgerRow) => !activeIds.has(row.id) && !alive.has(row.id);
+  const orphans = intents.filter(isOurs);
+  const held = await findHeld(pool, orphans);
+  const completed: string[] = [];
+  const forgotten: string[] = [];
+  for (const row of orphans) {
+    const table = held.get(row.id);
+    const isHeld = table !== undefined && (await complete(pool, row, table));
+    if (isHeld) completed.push(row.id);
+    else {
+      await forgetIntents(pool, [row.id], { sqlLogBin: row.rowLogged });
+      forgotten.push(row.id);
+    }
+    const { id, schema, table: name } = row;
+    log.info(
+      { id, table: `${schema}.${name}`, holdName: table?.name },
+      isHeld ? 'completed an interrupted drop' : 'an interrupted drop had not happened',
+    );
+  }
+  const untouched = intents.filter((row) => !isOurs(row)).map(({ id }) => id);
+  return { completed, forgotten, untouched };
+}
+
+/** Ids of the intents whose session is in the processlist: that thread id, from that port. */
+async function livingOwners(
+  pool: ServicePool,
+  intents: readonly LedgerRow[],
+): Promise<ReadonlySet<string>> {
+  const server = await readServerFacts(pool);
+  const threadIds = [...new Set(intents.map(({ threadId }) => threadId))];
+  const list = sql.join(
+    threadIds.map((threadId) => sql`${threadId}`),
+    ', ',
+  );
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('owners')} ID AS id, HOST AS host FROM ${processlistOf(server)}
+        WHERE ID IN (${list})`,
+  );
+  const hosts = new Map(rows.map((row) => [numberOf(row, 'id'), textOf(row, 'host')]));
+  const alive = intents.filter(({ threadId, upstreamLocalPort, droppedAt }) => {
+    const host = hosts.get(threadId);
+    if (host === undefined) return false;
+    if (upstreamLocalPort !== null) return host.endsWith(`:${upstreamLocalPort}`);
+    // Over a socket there is no port. An intent from well before the server's start has no owner.
+    return droppedAt.getTime() > server.startedAt.getTime() - RESTART_MARGIN_MS;
+  });
+  return new Set(alive.map(({ id }) => id));
+}
+
+/** How far the server's clock may have been set back and a live owner still be taken for alive. */
+const RESTART_MARGIN_MS = 60_000;
+
+/**
+ * The held table of each intent. The intents' own schemas first: what another proxy moves meanwhile
+ * is then seen in one place or the other.
+ */
+async function findHeld(
+  pool: ServicePool,
+  intents: readonly LedgerRow[],
+): Promise<ReadonlyMap<string, HoldTable>> {
+  if (intents.length === 0) return new Map();
+  const own = new Set(intents.map(({ schema }) => schema));
+  const tables = await listHoldTables(pool, [...own, ...RECYCLE_SCHEMAS]);
+  return new Map(tables.map((table) => [table.id, table]));
+}
+
+/** False: what is under the hold name was a view, and has its own name again. */
+async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Promise<boolean> {
+  const { id, sqlLogBin, rowLogged } = row;
+  const isHome = RECYCLE_SCHEMAS.includes(held.schema.toLowerCase());
+  if (held.state !== 'HOLD') {
+    const { schema: holdSchema, name: holdName, state } = held;
+    await recordState(pool, {
+      id,
+      state,
+      holdSchema,
+      holdName,
+      relocated: isHome,
+      rowLogged,
+      onlyFrom: 'intent',
+    });
+    return true;
+  }
+  const outcome = { id, holdName: held.name };
+  if (isHome) {
+    const table = { ...outcome, holdSchema: held.schema, relocated: true };
+    await recordOutcome(pool, { tables: [table], forgotten: [] });
+    return true;
+  }
+  const from = { id, fromSchema: held.schema, holdName: held.name, table: row.table };
+  const [relocation] = await relocate(pool, [from], { logged: sqlLogBin });
+  if (relocation?.outcome === 'put-back') return false;
+  const table =
+    relocation?.outcome === 'moved'
+      ? { ...outcome, holdSchema: relocation.holdSchema, relocated: true }
+      : {
+          ...outcome,
+          holdSchema: held.schema,
+          relocated: false,
+          failure: relocation?.failure ?? 'it was not tried',
+        };
+  await recordOutcome(pool, { tables: [table], forgotten: [] });
+  return true;
+}
