@@ -147,7 +147,7 @@ async function dropTable(
   if (secondOpinion !== 'agree') {
     return refused(notUnderstood(`the second parser: ${secondOpinion.disagree}`), options);
   }
-  const charset = clientCharsetOf(guess.charset) ?? 'utf8mb4';
+  const charset = clientCharsetOf(guess.charset) ?? 'plain';
   const result = await runDrop(
     { text: taken.text, statement, server, charset, session },
     {

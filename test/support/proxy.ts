@@ -1,0 +1,154 @@
+/** Proxies for tests: in this process, or as a process of its own that can be killed. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { PROXY_KEYS, type RunningProxy, startProxy } from '../../src/cli/serve.js';
+import { loadSettings } from '../../src/config/load.js';
+import { type Log, silentLog } from '../../src/log.js';
+import type { Target } from './servers.js';
+
+/** UNDROP_* variables without their prefix: `{ HOLD: '2s' }`. */
+export type Variables = Readonly<Record<string, string>>;
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+const READY_MS = 20_000;
+/** Tests that don't say otherwise have a proxy that leaves held tables alone. */
+const DEFAULTS: Variables = { LISTEN: '127.0.0.1:0', COLLECT: 'off', GRACE: '0s' };
+
+function environment(upstream: Target, variables: Variables): Record<string, string> {
+  const all = {
+    UPSTREAM: `${upstream.host}:${upstream.port}`,
+    USER: upstream.user,
+    PASSWORD: upstream.password,
+    ...DEFAULTS,
+    ...variables,
+  };
+  return Object.fromEntries(Object.entries(all).map(([key, value]) => [`UNDROP_${key}`, value]));
+}
+
+/** Where clients of a proxy connect, with the accounts of the server behind it. */
+export interface ProxyTarget extends Target {
+  stop(): Promise<void>;
+}
+
+/** A proxy in this process. */
+export async function proxyInFront(
+  upstream: Target,
+  variables: Variables = {},
+  log: Log = silentLog,
+): Promise<ProxyTarget & { readonly running: RunningProxy }> {
+  const env = environment(upstream, variables);
+  const { settings } = loadSettings(PROXY_KEYS, { flags: {}, env, file: null });
+  const running = await startProxy(settings, log);
+  const { user, password } = upstream;
+  return {
+    ...addressOf(running.addresses[0]),
+    user,
+    password,
+    running,
+    stop: () => running.stop({ drainMs: 1_000 }),
+  };
+}
+
+export interface ProxyProcess extends ProxyTarget {
+  readonly child: ChildProcess;
+  /** What it logged so far, a record a line. */
+  readonly lines: readonly Readonly<Record<string, unknown>>[];
+  kill(signal: NodeJS.Signals): void;
+  /** Resolves when the process has ended. */
+  readonly ended: Promise<unknown>;
+}
+
+/** `undrop serve` as a process; resolves when it is ready. */
+export async function spawnProxy(
+  upstream: Target,
+  variables: Variables = {},
+): Promise<ProxyProcess> {
+  const child = spawn(process.execPath, [MAIN, 'serve'], {
+    env: { ...process.env, ...environment(upstream, variables) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const ended = once(child, 'exit');
+  const lines: Record<string, unknown>[] = [];
+  let errors = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    errors += chunk.toString();
+  });
+  const ready = new Promise<Record<string, unknown>>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`not ready: ${errors}`)), READY_MS);
+    let pending = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      pending += chunk.toString();
+      const complete = pending.split('\n');
+      pending = complete.pop() ?? '';
+      for (const line of complete) {
+        const record = JSON.parse(line) as Record<string, unknown>;
+        lines.push(record);
+        if (record['event'] !== 'ready') continue;
+        clearTimeout(timer);
+        resolve(record);
+      }
+    });
+    ended.then(() => {
+      clearTimeout(timer);
+      reject(new Error(`the proxy ended before it was ready: ${errors}`));
+    }, reject);
+  });
+  try {
+    const { listen } = await ready;
+    const [first = ''] = listen as string[];
+    const [host = '', port = ''] = first.split(':');
+    const { user, password } = upstream;
+    return {
+      host,
+      port: Number(port),
+      user,
+      password,
+      child,
+      lines,
+      ended,
+      kill: (signal) => child.kill(signal),
+      stop: async () => {
+        if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+        await ended;
+      },
+    };
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
+}
+
+export interface CommandResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command of undrop (`['restore', 'd.t']`) with the account of `upstream`. */
+export async function runUndrop(
+  upstream: Target,
+  args: readonly string[],
+): Promise<CommandResult> {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { ...process.env, ...environment(upstream, {}) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk.toString();
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { code, stdout, stderr };
+}
+
+function addressOf(address: RunningProxy['addresses'][number] | undefined): {
+  readonly host: string;
+  readonly port: number;
+} {
+  if (address === undefined || 'socketPath' in address) throw new Error('expected a TCP address');
+  return address;
+}

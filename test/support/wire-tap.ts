@@ -1,0 +1,140 @@
+/**
+ * A tap on the wire between a proxy and its server, on all its connections: it sees each statement
+ * and each answer, counts them, and calls `onEvent` before and after each is passed on. Placed by
+ * the test, unknown to the product.
+ *
+ * An answer is kept back until all of it is there, so that "before the answer" means that the
+ * server has executed the statement and the proxy doesn't know.
+ */
+import { once } from 'node:events';
+import net from 'node:net';
+import { ResponseTracker } from '../../src/relay/response-tracker.js';
+import { agreedCapabilities, type Capabilities } from '../../src/wire/capabilities.js';
+import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';
+import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
+import { encodePacket, type Packet, PacketAssembler } from '../../src/wire/framing.js';
+import type { Target } from './servers.js';
+
+export type TapMoment = 'before statement' | 'after statement' | 'before answer' | 'after answer';
+
+export interface TapEvent {
+  readonly moment: TapMoment;
+  /** From 1, over all connections. */
+  readonly count: number;
+  /** The statement's beginning, for messages. */
+  readonly text: string;
+}
+
+export interface WireTap extends Target {
+  /** Events so far. */
+  readonly count: number;
+  /** From now on nothing is passed on and everything is cut. */
+  cut(): void;
+  close(): Promise<void>;
+}
+
+const PACKET_BYTES_MAX = 64 * 1024 * 1024;
+
+/** `onEvent` returns false to stop: from then on nothing is passed on. */
+export async function wireTap(
+  server: Target,
+  onEvent: (event: TapEvent) => boolean,
+): Promise<WireTap> {
+  const sockets = new Set<net.Socket>();
+  let count = 0;
+  let isCut = false;
+  const event = (moment: TapMoment, text: string): boolean => {
+    if (isCut) return false;
+    count++;
+    if (onEvent({ moment, count, text })) return true;
+    isCut = true;
+    return false;
+  };
+  const listener = net.createServer((proxy) => {
+    const upstream = net.connect(server.port, server.host);
+    for (const socket of [proxy, upstream]) {
+      sockets.add(socket);
+      socket.setNoDelay(true);
+      socket.on('error', () => undefined);
+      socket.on('close', () => sockets.delete(socket));
+    }
+    proxy.on('close', () => upstream.destroy());
+    upstream.on('close', () => proxy.destroy());
+    tapConnection(proxy, upstream, event, () => isCut);
+  });
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const { port } = listener.address() as net.AddressInfo;
+  return {
+    host: '127.0.0.1',
+    port,
+    user: server.user,
+    password: server.password,
+    get count() {
+      return count;
+    },
+    cut: () => {
+      isCut = true;
+      for (const socket of sockets) socket.destroy();
+    },
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      listener.close();
+      await once(listener, 'close');
+    },
+  };
+}
+
+function tapConnection(
+  proxy: net.Socket,
+  upstream: net.Socket,
+  event: (moment: TapMoment, text: string) => boolean,
+  isCut: () => boolean,
+): void {
+  const fromProxy = new PacketAssembler(PACKET_BYTES_MAX);
+  const fromServer = new PacketAssembler(PACKET_BYTES_MAX);
+  let greeted: Capabilities | null = null;
+  let agreed: Capabilities | null = null;
+  let tracker: ResponseTracker | null = null;
+  let answer: Buffer[] = [];
+  let text = 'login';
+
+  const onProxyPacket = (packet: Packet): void => {
+    const framed = encodePacket(packet.payload, packet.sequenceId);
+    if (agreed === null && greeted !== null) {
+      agreed = agreedCapabilities(greeted, decodeHandshakeResponse41(packet.payload).capabilities);
+    }
+    if (packet.sequenceId === 0) {
+      text = packet.payload.subarray(0, 60).toString('latin1');
+      tracker?.expect(packet.payload[0] ?? 0);
+    }
+    if (!event('before statement', text)) return;
+    upstream.write(framed);
+    event('after statement', text);
+  };
+
+  const onServerPacket = (packet: Packet): void => {
+    const framed = encodePacket(packet.payload, packet.sequenceId);
+    answer.push(framed);
+    if (tracker !== null) {
+      const before = tracker.responses;
+      tracker.feed(framed);
+      if (tracker.responses === before && !tracker.untracked) return;
+    } else if (greeted === null && packet.payload[0] !== 0xff) {
+      greeted = decodeHandshakeV10(packet.payload).capabilities;
+    } else if (packet.payload[0] === 0x00 && agreed !== null) {
+      tracker = new ResponseTracker(agreed);
+    }
+    if (!event('before answer', text)) return;
+    proxy.write(Buffer.concat(answer));
+    answer = [];
+    event('after answer', text);
+  };
+
+  const pump = (assembler: PacketAssembler, take: (packet: Packet) => void) => (chunk: Buffer) => {
+    assembler.push(chunk);
+    for (let next = assembler.next(); next !== null && !isCut(); next = assembler.next()) take(next);
+  };
+  proxy.on('data', pump(fromProxy, onProxyPacket));
+  upstream.on('data', pump(fromServer, onServerPacket));
+}
