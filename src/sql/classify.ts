@@ -1,0 +1,270 @@
+/**
+ * Recognition: bytes in, verdict out; pure. It reads a text statement by statement (next-statement)
+ * and puts the small grammars to those that begin like one of ours.
+ *
+ * Invariant: a statement that could destroy a base table is never `not-ours`. The word DROP directly
+ * before TABLE or DATABASE has to be explained, as the body of a stored program or the like; what
+ * isn't explained is `unclear`.
+ */
+import { parseCreateOrReplace } from './grammar/create-or-replace.js';
+import { parseDropTable } from './grammar/drop-table.js';
+import { type DynamicText, parseExecuteImmediate, parsePrepare } from './grammar/dynamic-sql.js';
+import { takeIdentifier } from './grammar/table-name.js';
+import { type Source, TokenCursor } from './grammar/token-cursor.js';
+import { hypotheses, type KnownMode, type LexMode, variantsOfVersion } from './lex-mode.js';
+import { endOfText, nextStatement, type ReadOptions, type Statement } from './next-statement.js';
+import { sameVerdict } from './same-verdict.js';
+import { unescapeLiteral } from './unescape-literal.js';
+import { NOT_OURS, type Piece, refused, unclear, type Verdict } from './verdict.js';
+
+export type { ReadOptions } from './next-statement.js';
+export type {
+  Carrier,
+  DropTable,
+  Dynamic,
+  NotOurs,
+  Piece,
+  Refused,
+  Unclear,
+  Verdict,
+} from './verdict.js';
+
+/** What may stand behind DROP, other than what is ours. */
+const DROPPED_ELSE = new Set(
+  [
+    'TEMPORARY VIEW INDEX TRIGGER PROCEDURE FUNCTION EVENT USER ROLE SERVER TABLESPACE UNDO',
+    'LOGFILE RESOURCE SPATIAL PREPARE SEQUENCE PACKAGE LIBRARY CATALOG',
+  ].flatMap((words) => words.split(' ')),
+);
+/** Statements that run none of the others, whatever words they hold. */
+const NEVER_OURS = new Set(['ALTER', 'EXPLAIN', 'DESCRIBE', 'DESC']);
+const NESTED_MAX = 5;
+/** A text above this is read once, in the mode that the server names, and not guessed at. */
+const GUESSED_BYTES_MAX = 65536;
+
+/** Classifies a text whose mode is known. What a version does that is in doubt makes it unclear. */
+export function classify(bytes: Uint8Array, mode: LexMode, options: ReadOptions): Verdict {
+  const verdict = classifyAlike(bytes, variantsOfVersion(mode, bytes), options);
+  return verdict.kind === 'disagree' ? unclear('versions of the server differ in it') : verdict;
+}
+
+/**
+ * Classifies under all modes that `known` leaves open. `disagree`: it depends on the mode; ask the
+ * server for it, and classify again with what it says. With everything known, `disagree` is what a
+ * version does that is in doubt, and the text must be refused.
+ */
+export function classifyUnderAll(
+  bytes: Uint8Array,
+  known: KnownMode,
+  options: ReadOptions,
+): Verdict | { readonly kind: 'disagree' } {
+  return classifyAlike(bytes, hypotheses(known, bytes), options);
+}
+
+function classifyAlike(
+  bytes: Uint8Array,
+  modes: readonly LexMode[],
+  options: ReadOptions,
+): Verdict | { readonly kind: 'disagree' } {
+  const [first, ...others] = modes;
+  if (first === undefined || (others.length > 1 && bytes.length > GUESSED_BYTES_MAX)) {
+    return { kind: 'disagree' };
+  }
+  const verdict = classifyNested(bytes, first, options, 0);
+  for (const mode of others) {
+    const other = classifyNested(bytes, mode, options, 0);
+    if (!sameVerdict(other, verdict)) return { kind: 'disagree' };
+  }
+  return verdict;
+}
+
+/**
+ * The statements of a text, each with its verdict, up to the one at which the server stops with a
+ * syntax error. Read in one mode: a statement that changes sql_mode changes how the rest is read.
+ */
+export function classifyStatements(
+  bytes: Uint8Array,
+  mode: LexMode,
+  options: ReadOptions,
+): readonly Piece[] {
+  return pieces(bytes, mode, options, 0);
+}
+
+function classifyNested(
+  bytes: Uint8Array,
+  mode: LexMode,
+  options: ReadOptions,
+  nested: number,
+): Verdict {
+  const all = pieces(bytes, mode, options, nested);
+  const [first] = all;
+  if (first === undefined || all.every(({ verdict }) => verdict.kind === 'not-ours')) {
+    return NOT_OURS;
+  }
+  if (all.length === 1) return first.verdict;
+  if (options.multiStatements) return refused('multi-statement', all);
+  return unclear('there are several statements in a text that may hold one');
+}
+
+function pieces(
+  bytes: Uint8Array,
+  mode: LexMode,
+  options: ReadOptions,
+  nested: number,
+): readonly Piece[] {
+  const source: Source = { bytes, mode };
+  const end = endOfText(bytes, mode);
+  const found: Piece[] = [];
+  let stopAt: number | null = null;
+  for (let offset: number | null = 0; offset !== null; ) {
+    const statement = nextStatement(bytes, offset, end, mode, options);
+    const verdict = statementVerdict(statement, source, nested);
+    found.push({ start: statement.start, end: statement.end, verdict });
+    offset = statement.next;
+    if (offset !== null && !statement.isWhole) stopAt ??= found.length - 1;
+  }
+  return stopAt === null ? found : cutShort(found, stopAt, end);
+}
+
+/**
+ * The server stops at the piece `stopAt` with a syntax error, as far as can be seen: what follows it
+ * isn't run. But that is for the server to say where what follows, or the piece, might be ours.
+ */
+function cutShort(found: readonly Piece[], stopAt: number, end: number): readonly Piece[] {
+  const behind = found.slice(stopAt);
+  const start = behind[0]?.start ?? end;
+  if (behind.every(({ verdict }) => verdict.kind === 'not-ours')) return found;
+  return [...found.slice(0, stopAt), { start, end, verdict: unclear('it ends in the middle') }];
+}
+
+function statementVerdict(statement: Statement, source: Source, nested: number): Verdict {
+  switch (statement.shape) {
+    case 'program':
+      return statement.isWhole || !statement.hasDrop
+        ? NOT_OURS
+        : unclear('the end of the stored program was not found');
+    case 'block':
+      return bodyVerdict('compound', statement, source, nested);
+    case 'wrapped':
+      return bodyVerdict('set-statement', statement, source, nested);
+    case 'plain':
+      return plainVerdict(statement, source, nested);
+  }
+}
+
+/** Of a block, and of SET STATEMENT … FOR. */
+function bodyVerdict(
+  carrier: 'compound' | 'set-statement',
+  statement: Statement,
+  source: Source,
+  nested: number,
+): Verdict {
+  const inside = statement.body.map((inner) => ({
+    start: inner.start,
+    end: inner.end,
+    verdict: statementVerdict(inner, source, nested),
+  }));
+  const isOurs = inside.some(({ verdict }) => verdict.kind !== 'not-ours');
+  if (isOurs) return refused(carrier, inside);
+  if (!statement.isWhole) return unclear('its end was not found');
+  const isExplained = carrier === 'set-statement';
+  return statement.hasDrop && !isExplained ? unclear('there is a DROP in the block') : NOT_OURS;
+}
+
+function plainVerdict(statement: Statement, source: Source, nested: number): Verdict {
+  const cursor = new TokenCursor(statement.tokens);
+  const head = cursor.take();
+  if (head.kind !== 'word') return unexplained(statement);
+  switch (head.text) {
+    case 'DROP':
+      return dropVerdict(cursor, statement, source);
+    case 'CREATE':
+      return createVerdict(cursor, statement, source);
+    case 'PREPARE': {
+      const text = parsePrepare(cursor, source);
+      return text === null
+        ? unclear('this PREPARE is not understood')
+        : dynamicVerdict('prepare', text, source, nested);
+    }
+    case 'EXECUTE':
+      return executeVerdict(cursor, source, nested);
+    default:
+      return NEVER_OURS.has(head.text) ? NOT_OURS : unexplained(statement);
+  }
+}
+
+function unexplained(statement: Statement): Verdict {
+  return statement.hasDrop ? unclear('there is a DROP where none is expected') : NOT_OURS;
+}
+
+function dropVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {
+  if (cursor.takeWords('TABLE') || cursor.takeWords('TABLES')) {
+    const parsed = parseDropTable(cursor, source);
+    return parsed !== null && statement.isWhole
+      ? { kind: 'drop-table', statement: parsed }
+      : unclear('this DROP TABLE is not understood');
+  }
+  if (cursor.takeWords('DATABASE') || cursor.takeWords('SCHEMA')) {
+    cursor.takeWords('IF', 'EXISTS');
+    const schema = takeIdentifier(cursor, source);
+    return schema !== null && cursor.isAtEnd && statement.isWhole
+      ? { ...refused('drop-database', []), schema: schema.value }
+      : unclear('this DROP DATABASE is not understood');
+  }
+  const object = cursor.peek();
+  if (object.kind === 'word' && DROPPED_ELSE.has(object.text)) return NOT_OURS;
+  const mayBeTable = cursor
+    .rest()
+    .some(({ kind, text }) => kind === 'word' && /^(TABLES?|DATABASE|SCHEMA)$/.test(text));
+  return mayBeTable ? unclear('this DROP is not understood') : NOT_OURS;
+}
+
+function createVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {
+  if (!cursor.takeWords('OR', 'REPLACE')) return unexplained(statement);
+  const replaced = parseCreateOrReplace(cursor, source);
+  if (replaced === null) return unexplained(statement);
+  if (replaced === 'unclear' || source.mode.flavour === 'mysql') {
+    return unclear('this CREATE OR REPLACE is not understood');
+  }
+  return { ...refused('create-or-replace', []), ...replaced };
+}
+
+function executeVerdict(cursor: TokenCursor, source: Source, nested: number): Verdict {
+  if (!cursor.takeWords('IMMEDIATE')) return NOT_OURS;
+  // MySQL runs what was prepared under the name `immediate`, and knows no text behind it.
+  if (source.mode.flavour === 'mysql') {
+    return cursor.isAtEnd || cursor.isWord('USING')
+      ? NOT_OURS
+      : unclear('this EXECUTE IMMEDIATE is not understood');
+  }
+  const text = parseExecuteImmediate(cursor, source);
+  return text === null
+    ? unclear('this EXECUTE IMMEDIATE is not understood')
+    : dynamicVerdict('execute-immediate', text, source, nested);
+}
+
+function dynamicVerdict(
+  carrier: 'prepare' | 'execute-immediate',
+  text: DynamicText,
+  source: Source,
+  nested: number,
+): Verdict {
+  if (text.kind === 'expression') {
+    return { kind: 'dynamic', carrier, expression: text.sql, variable: text.variable };
+  }
+  if (nested >= NESTED_MAX) return unclear('it prepares a statement that prepares a statement …');
+  const { bytes, mode } = source;
+  const inner = unescapeLiteral(bytes, text, mode);
+  // The server converts the literal between charsets before it reads it: where that could matter,
+  // every way of reading it must be innocent.
+  const isAscii = inner.every((byte) => byte < 0x7f);
+  const { charset: _, ...known } = mode;
+  const modes = isAscii ? [mode] : [mode, ...hypotheses(known, inner)];
+  for (const one of modes) {
+    const verdict = classifyNested(inner, one, { multiStatements: false }, nested + 1);
+    if (verdict.kind !== 'not-ours') {
+      return refused(carrier, [{ start: 0, end: inner.length, verdict }]);
+    }
+  }
+  return NOT_OURS;
+}

@@ -1,0 +1,59 @@
+/**
+ * `DROP TABLE[S] [IF EXISTS] name, … [WAIT n | NOWAIT] [RESTRICT | CASCADE]`.
+ * Invariant: what isn't exactly this, to the last token, is null.
+ */
+import { type TableName, takeTableName } from './table-name.js';
+import type { Source, TokenCursor } from './token-cursor.js';
+
+/** MariaDB's lock wait clause; `text` is the number as the client wrote it. */
+export type LockWait =
+  | { readonly kind: 'wait'; readonly text: string }
+  | { readonly kind: 'nowait' };
+
+export interface DropTableStatement {
+  readonly kind: 'drop-table';
+  readonly temporary: false;
+  readonly ifExists: boolean;
+  /** At least one, in the client's order; the same name may come twice. */
+  readonly names: readonly TableName[];
+  readonly wait: LockWait | null;
+  /** Both are without meaning to all servers. */
+  readonly restrict: boolean;
+  readonly cascade: boolean;
+  /** Only the server can say whether it takes this text; without its word, refuse. */
+  readonly isDoubtful: boolean;
+}
+
+/** Reads what follows the words DROP TABLE. */
+export function parseDropTable(cursor: TokenCursor, source: Source): DropTableStatement | null {
+  const ifExists = cursor.takeWords('IF', 'EXISTS');
+  const names: TableName[] = [];
+  do {
+    const name = takeTableName(cursor, source);
+    if (name === null) return null;
+    names.push(name);
+  } while (cursor.takeSymbol(','));
+  const wait = source.mode.flavour === 'mariadb' ? takeWait(cursor, source) : null;
+  const restrict = cursor.takeWords('RESTRICT');
+  const cascade = !restrict && cursor.takeWords('CASCADE');
+  if (!cursor.isAtEnd) return null;
+  const isDoubtful = names.some((name) => name.isDoubtful);
+  return {
+    kind: 'drop-table',
+    temporary: false,
+    ifExists,
+    names,
+    wait,
+    restrict,
+    cascade,
+    isDoubtful,
+  };
+}
+
+function takeWait(cursor: TokenCursor, source: Source): LockWait | null {
+  if (cursor.takeWords('NOWAIT')) return { kind: 'nowait' };
+  if (!cursor.isWord('WAIT') || cursor.peek(1).kind !== 'number') return null;
+  cursor.take();
+  const { start, end } = cursor.take();
+  return { kind: 'wait', text: Buffer.from(source.bytes.subarray(start, end)).toString('latin1') };
+}

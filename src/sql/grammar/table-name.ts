@@ -1,0 +1,94 @@
+/**
+ * Names as the grammar takes them: `t`, `d.t`, quoted or not; MariaDB and old MySQL also `.t`.
+ * Invariant: a name that comes out of here means the same when it is quoted in the client's charset
+ * (quote-client-name.ts); one that doesn't is no name here, and the statement becomes unclear.
+ */
+import { charsetTable } from '../client-charset.js';
+import type { Token } from '../lexer.js';
+import { isReserved, mayBeReserved } from '../reserved-words.js';
+import type { Source, TokenCursor } from './token-cursor.js';
+
+/** A table as the client names it. */
+export interface TableName {
+  /** Unescaped bytes in the client's charset; null: the default schema. */
+  readonly schema: Uint8Array | null;
+  readonly table: Uint8Array;
+  /** Where it stands in the text, quotes and schema included. */
+  readonly start: number;
+  readonly end: number;
+  /** Only the server can say whether it takes this name: a word that may be reserved, or odd. */
+  readonly isDoubtful: boolean;
+}
+
+interface Identifier {
+  readonly value: Uint8Array;
+  readonly token: Token;
+  readonly isDoubtful: boolean;
+}
+
+const SPACE = 0x20;
+const DOTLESS_SINCE = 80000;
+
+/** Takes one table name; null where there is none. */
+export function takeTableName(cursor: TokenCursor, source: Source): TableName | null {
+  const { flavour, versionId } = source.mode;
+  const start = cursor.peek().start;
+  if (cursor.isSymbol('.') && (flavour === 'mariadb' || versionId < DOTLESS_SINCE)) {
+    cursor.take();
+    const name = takeIdentifier(cursor, source);
+    if (name === null) return null;
+    return { schema: null, table: name.value, start, end: name.token.end, isDoubtful: true };
+  }
+  const first = takeIdentifier(cursor, source);
+  if (first === null) return null;
+  if (!cursor.takeSymbol('.')) {
+    const { value: table, token, isDoubtful } = first;
+    return { schema: null, table, start, end: token.end, isDoubtful };
+  }
+  const second = takeIdentifier(cursor, source);
+  if (second === null || cursor.isSymbol('.')) return null;
+  const isDoubtful = first.isDoubtful || second.isDoubtful;
+  return { schema: first.value, table: second.value, start, end: second.token.end, isDoubtful };
+}
+
+/** Takes one identifier; null where there is none. */
+export function takeIdentifier(cursor: TokenCursor, source: Source): Identifier | null {
+  const token = cursor.peek();
+  if (token.kind === 'word') {
+    if (isReserved(token.text)) return null;
+  } else if (token.kind !== 'name') return null;
+  const value = identifierValue(token, source);
+  if (!isWellFormed(value, source)) return null;
+  cursor.take();
+  const isOdd = value.length === 0 || value.at(-1) === SPACE || value.includes(0);
+  const isDoubtful = isOdd || (token.kind === 'word' && mayBeReserved(token.text));
+  return { value, token, isDoubtful };
+}
+
+/** The bytes that a name stands for: without its quotes, doubled ones taken once. */
+function identifierValue(token: Token, source: Source): Uint8Array {
+  if (token.quote === 0) return source.bytes.slice(token.start, token.end);
+  const table = charsetTable(source.mode.charset);
+  const close = source.bytes[token.end - 1] ?? 0;
+  const value: number[] = [];
+  for (let at = token.start + 1; at < token.end - 1; at++) {
+    const length = table.charLength(source.bytes, at, token.end - 1);
+    for (let index = 0; index < Math.max(length, 1); index++) {
+      value.push(source.bytes[at + index] ?? 0);
+    }
+    if (length > 1) at += length - 1;
+    else if (source.bytes[at] === close) at++;
+  }
+  return Uint8Array.from(value);
+}
+
+/** No broken character: such a name could run into the quote that we put behind it. */
+function isWellFormed(value: Uint8Array, source: Source): boolean {
+  const table = charsetTable(source.mode.charset);
+  for (let at = 0; at < value.length; ) {
+    const length = table.charLength(value, at, value.length);
+    if (length === 0) return false;
+    at += length;
+  }
+  return true;
+}

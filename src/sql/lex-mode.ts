@@ -1,0 +1,171 @@
+/**
+ * How a server reads the bytes of a statement: flavour, version, sql_mode and the client's charset.
+ * Either all of that is known, or there is a set of hypotheses, each of them one fully known mode.
+ *
+ * Invariant: the true mode is among the hypotheses. A question that the bytes don't raise (no
+ * backslash, no double quote, no byte that a charset reads in its own way) is not asked.
+ */
+import {
+  CLIENT_CHARSETS,
+  type ClientCharset,
+  charsetTable,
+  clientCharsetOf,
+} from './client-charset.js';
+
+export type { ClientCharset } from './client-charset.js';
+export { clientCharsetOf } from './client-charset.js';
+
+export type Flavour = 'mysql' | 'mariadb';
+
+/** One fully known way of reading. */
+export interface LexMode {
+  readonly flavour: Flavour;
+  /** As the server counts: 90704, 50624, 101119. */
+  readonly versionId: number;
+  /** sql_mode ANSI_QUOTES: `"` quotes a name, not a string. */
+  readonly ansiQuotes: boolean;
+  /** sql_mode NO_BACKSLASH_ESCAPES. */
+  readonly noBackslashEscapes: boolean;
+  /** sql_mode MSSQL of MariaDB: `[` quotes a name. */
+  readonly squareBrackets: boolean;
+  readonly charset: ClientCharset;
+  /** Where versions of MySQL between 5.7 and 8.0 differ; by default what the version suggests. */
+  readonly sixDigitVersions?: boolean;
+  readonly dollarQuotes?: boolean;
+  /** A MariaDB that is part of a Galera cluster runs what it finds in a 99997 comment. */
+  readonly isGalera?: boolean;
+}
+
+/** What is known of a session. Absent = not known. */
+export interface KnownMode {
+  readonly flavour: Flavour;
+  readonly versionId: number;
+  readonly ansiQuotes?: boolean;
+  readonly noBackslashEscapes?: boolean;
+  readonly squareBrackets?: boolean;
+  readonly charset?: ClientCharset;
+}
+
+/**
+ * The mode of a session whose `@@sql_mode` and `@@character_set_client` were asked for. All is known
+ * then, save the charset where its name is one that no server is known to have.
+ */
+export function modeFromSqlMode(
+  base: { readonly flavour: Flavour; readonly versionId: number },
+  sqlMode: string,
+  charsetName: string,
+): KnownMode {
+  const modes = new Set(sqlMode.toUpperCase().split(','));
+  const charset = clientCharsetOf(charsetName);
+  return {
+    flavour: base.flavour,
+    versionId: base.versionId,
+    ansiQuotes: modes.has('ANSI_QUOTES'),
+    noBackslashEscapes: modes.has('NO_BACKSLASH_ESCAPES'),
+    squareBrackets: base.flavour === 'mariadb' && modes.has('MSSQL'),
+    ...(charset === null ? {} : { charset }),
+  };
+}
+
+/** All modes that `known` leaves open, as far as it matters to how these bytes are read. */
+export function hypotheses(known: KnownMode, bytes: Uint8Array): readonly LexMode[] {
+  const { flavour, versionId } = known;
+  const squareBrackets = flavour === 'mariadb' ? known.squareBrackets : false;
+  let modes: readonly LexMode[] = charsetsFor(known.charset, bytes).map((charset) => ({
+    flavour,
+    versionId,
+    charset,
+    ansiQuotes: known.ansiQuotes ?? false,
+    noBackslashEscapes: known.noBackslashEscapes ?? false,
+    squareBrackets: squareBrackets ?? false,
+  }));
+  const ask = (isOpen: boolean, other: (mode: LexMode) => LexMode) => {
+    if (isOpen) modes = modes.flatMap((mode) => [mode, other(mode)]);
+  };
+  ask(known.ansiQuotes === undefined && bytes.includes(0x22), (mode) => ({
+    ...mode,
+    ansiQuotes: true,
+  }));
+  ask(known.noBackslashEscapes === undefined && bytes.includes(0x5c), (mode) => ({
+    ...mode,
+    noBackslashEscapes: true,
+  }));
+  ask(squareBrackets === undefined && bytes.includes(0x5b), (mode) => ({
+    ...mode,
+    squareBrackets: true,
+  }));
+  return modes.flatMap((mode) => variantsOfVersion(mode, bytes));
+}
+
+/**
+ * The ways in which a mode may still be meant: where the version alone doesn't say what its lexer
+ * does, and these bytes ask.
+ */
+export function variantsOfVersion(mode: LexMode, bytes: Uint8Array): readonly LexMode[] {
+  const isBetween = mode.flavour === 'mysql' && mode.versionId >= 50700 && mode.versionId < 80100;
+  let modes: readonly LexMode[] = [mode];
+  if (isBetween && mode.sixDigitVersions === undefined && hasSixDigitComment(bytes)) {
+    modes = modes.flatMap((one) => [
+      { ...one, sixDigitVersions: true },
+      { ...one, sixDigitVersions: false },
+    ]);
+  }
+  if (isBetween && mode.dollarQuotes === undefined && bytes.includes(0x24)) {
+    modes = modes.flatMap((one) => [
+      { ...one, dollarQuotes: true },
+      { ...one, dollarQuotes: false },
+    ]);
+  }
+  if (mode.flavour === 'mariadb' && mode.isGalera === undefined && has99997(bytes)) {
+    modes = modes.flatMap((one) => [
+      { ...one, isGalera: true },
+      { ...one, isGalera: false },
+    ]);
+  }
+  return modes;
+}
+
+/** Whether `/*!080034 …` counts as version 8.0.34 and not as 0.80.03 followed by a 4. */
+export function readsSixDigits(mode: LexMode): boolean {
+  return mode.flavour === 'mariadb' || (mode.sixDigitVersions ?? mode.versionId >= 80000);
+}
+
+/** Whether `$$ … $$` is a literal. */
+export function readsDollarQuotes(mode: LexMode): boolean {
+  return mode.flavour === 'mysql' && (mode.dollarQuotes ?? mode.versionId >= 80100);
+}
+
+/** The charsets to try: those that read these bytes in another way than utf8 does, and utf8. */
+function charsetsFor(
+  known: ClientCharset | undefined,
+  bytes: Uint8Array,
+): readonly ClientCharset[] {
+  if (known !== undefined) return [known];
+  if (!bytes.some((byte) => byte >= 0x7f)) return ['plain'];
+  // swe7 is told from ASCII by its brackets alone, and only where somebody asked for it.
+  return CLIENT_CHARSETS.filter(
+    (charset) => charset === 'plain' || (charset !== 'swe7' && isReadIn(charset, bytes)),
+  );
+}
+
+function isReadIn(charset: ClientCharset, bytes: Uint8Array): boolean {
+  const table = charsetTable(charset);
+  const plain = charsetTable('plain');
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte < 0x7f) continue;
+    if (table.isBlank(byte)) return true;
+    const isAfterDashes = at >= 2 && bytes[at - 1] === 0x2d && bytes[at - 2] === 0x2d;
+    if (isAfterDashes && table.isAfterDashes(byte) !== plain.isAfterDashes(byte)) return true;
+    if (table.charLength(bytes, at, bytes.length) !== 1) return true;
+  }
+  return false;
+}
+
+function hasSixDigitComment(bytes: Uint8Array): boolean {
+  return /\/\*!\d{6}/.test(Buffer.from(bytes).toString('latin1'));
+}
+
+function has99997(bytes: Uint8Array): boolean {
+  return Buffer.from(bytes).includes('99997');
+}

@@ -1,0 +1,127 @@
+/**
+ * One statement at a time: where it begins and ends in a text that may hold several, and as many of
+ * its tokens as its kind needs. A `;` in the body of a stored program or of a MariaDB block doesn't
+ * end it, so blocks are read by their structure (block-reader.ts).
+ *
+ * Invariant: a text can't be split up front. What a statement does to sql_mode changes how the rest
+ * is read; so this takes an offset and a mode, and keeps nothing between two calls.
+ */
+import { keptMax, OPENERS, readBodyStatement, readStructure } from './block-reader.js';
+import { charsetTable } from './client-charset.js';
+import type { Flavour, LexMode } from './lex-mode.js';
+import { Lexer, type Token } from './lexer.js';
+import { readDeclarations, readProgramHead } from './program-head.js';
+import { TokenStream } from './token-stream.js';
+
+/**
+ * `program`: creates or alters a stored program; what is in its body doesn't run now. `block`: runs
+ * the statements in `body`. `wrapped`: SET STATEMENT … FOR the one in `body`.
+ */
+export type StatementShape = 'plain' | 'program' | 'block' | 'wrapped';
+
+export interface Statement {
+  readonly shape: StatementShape;
+  readonly start: number;
+  /** Behind the last token; the `;` is not part of it. */
+  readonly end: number;
+  /** As many as a grammar may want to see: one is kept of a statement that can't be ours. */
+  readonly tokens: readonly Token[];
+  readonly body: readonly Statement[];
+  /** DROP stands directly before TABLE, TABLES, DATABASE or SCHEMA, somewhere. */
+  readonly hasDrop: boolean;
+  /** Read to its end without surprise: no broken literal, no block that doesn't close. */
+  readonly isWhole: boolean;
+}
+
+export interface NextStatement extends Statement {
+  /** Where the following one begins; null: nothing but blanks and comments is left. */
+  readonly next: number | null;
+}
+
+export interface ReadOptions {
+  /** CLIENT_MULTI_STATEMENTS is on: behind a `;` another statement may come. */
+  readonly multiStatements: boolean;
+}
+
+const NESTED_MAX = 20;
+
+/** Where the text ends for the server, which cuts off `;` and blanks before it reads. */
+export function endOfText(bytes: Uint8Array, mode: LexMode): number {
+  const table = charsetTable(mode.charset);
+  let end = bytes.length;
+  while (end > 0 && (bytes[end - 1] === 0x3b || table.isBlank(bytes[end - 1] ?? 0))) end--;
+  return end;
+}
+
+/** Reads the statement that begins at `offset`; `end` is `endOfText` of the same bytes and mode. */
+export function nextStatement(
+  bytes: Uint8Array,
+  offset: number,
+  end: number,
+  mode: LexMode,
+  options: ReadOptions,
+): NextStatement {
+  const lexer = new Lexer(bytes, offset, end, mode);
+  lexer.next();
+  const statement = readStatement(new TokenStream(lexer), mode.flavour, 0);
+  if (!lexer.isSymbol(';')) return { ...statement, next: null };
+  // A `;` without a statement before it is an error; so is, for all but old MySQL, one within a
+  // version comment before which the client said that several statements may come.
+  const isOld = mode.flavour === 'mysql' && mode.versionId < 50700;
+  const isError =
+    statement.tokens.length === 0 || (options.multiStatements && lexer.isInComment && !isOld);
+  const next = lexer.end;
+  const isWhole = statement.isWhole && !isError;
+  if (options.multiStatements) return { ...statement, next, isWhole };
+  if (lexer.next() === 'end') return { ...statement, next: null, isWhole };
+  return { ...statement, next, isWhole: false };
+}
+
+/** Reads up to the `;` behind the statement, or to the end of the text. */
+function readStatement(stream: TokenStream, flavour: Flavour, nested: number): Statement {
+  const { start } = stream.lexer;
+  if (stream.isAtStop) return result(stream, { shape: 'plain', start, tokens: [], body: [] });
+  const isMariaDb = flavour === 'mariadb';
+  if (stream.isWord('CREATE', 'ALTER')) {
+    const tokens = stream.keep(keptMax(stream));
+    stream.advance();
+    if (readProgramHead(stream, flavour)) {
+      if (!stream.isAtStop) readBodyStatement(stream, { collected: null, depth: 0 });
+      return result(stream, { shape: 'program', start, tokens, body: [] });
+    }
+    stream.skipToStop();
+    return result(stream, { shape: 'plain', start, tokens, body: [] });
+  }
+  const tokens = stream.keep(keptMax(stream));
+  const opener = OPENERS.find((word) => stream.isWord(word));
+  const isDeclare = stream.isWord('DECLARE');
+  const isSet = stream.isWord('SET');
+  stream.advance();
+  // BEGIN alone or BEGIN WORK begins a transaction. ORACLE mode has blocks that begin with DECLARE.
+  const isTransaction = opener === 'BEGIN' && (stream.isAtStop || stream.isWord('WORK'));
+  if (isMariaDb && (isDeclare || (opener !== undefined && !isTransaction))) {
+    const body: Statement[] = [];
+    if (isDeclare) readDeclarations(stream);
+    if (isDeclare) stream.advance();
+    readStructure(stream, opener ?? 'BEGIN', { collected: body, depth: 0 });
+    return result(stream, { shape: 'block', start, tokens, body });
+  }
+  if (isMariaDb && isSet && stream.isWord('STATEMENT') && nested < NESTED_MAX) {
+    stream.skipToWord('FOR');
+    stream.advance();
+    const inner = readStatement(stream, flavour, nested + 1);
+    return result(stream, { shape: 'wrapped', start, tokens, body: [inner] });
+  }
+  stream.skipToStop();
+  return result(stream, { shape: 'plain', start, tokens, body: [] });
+}
+
+function result(
+  stream: TokenStream,
+  read: Pick<Statement, 'shape' | 'start' | 'tokens' | 'body'>,
+): Statement {
+  stream.keepNothing();
+  if (!stream.isAtStop) stream.giveUp();
+  const isWhole = !stream.isBroken && stream.lexer.kind !== 'error';
+  return { ...read, end: stream.end, hasDrop: stream.drops > 0, isWhole };
+}

@@ -1,0 +1,106 @@
+/**
+ * The tokens of one statement as the readers of structure walk over them: one token ahead, and a
+ * copy of those that a grammar wants to see. Invariant: it stops at a `;`, at the end, and at a
+ * literal that doesn't end; only who knows what the `;` means goes on.
+ */
+import type { Lexer, Token } from './lexer.js';
+
+const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA'];
+
+export class TokenStream {
+  readonly lexer: Lexer;
+  /** Behind the last token that was taken. */
+  end: number;
+  /** How often DROP stood directly before TABLE, TABLES, DATABASE or SCHEMA. */
+  drops = 0;
+  /** A structure wasn't what was expected. */
+  isBroken = false;
+  #kept: Token[] | null = null;
+  #keptMax = 0;
+
+  /** `lexer` stands on the first token. */
+  constructor(lexer: Lexer) {
+    this.lexer = lexer;
+    this.end = lexer.start;
+  }
+
+  /** `;`, the end, or a broken literal. */
+  get isAtStop(): boolean {
+    const { kind } = this.lexer;
+    return kind === 'end' || kind === 'error' || this.lexer.isSymbol(';');
+  }
+
+  /** Whether the current token is one of these words. */
+  isWord(...words: readonly string[]): boolean {
+    return words.some((word) => this.lexer.isWord(word));
+  }
+
+  isSymbol(symbol: string): boolean {
+    return this.lexer.isSymbol(symbol);
+  }
+
+  /** Keeps the current token and what follows, at most `max` tokens, until `keepNothing`. */
+  keep(max: number): Token[] {
+    this.#kept = [this.lexer.token()];
+    this.#keptMax = max;
+    return this.#kept;
+  }
+
+  keepNothing(): void {
+    this.#kept = null;
+  }
+
+  /** Goes on by one token, not beyond a stop. */
+  advance(): void {
+    if (!this.isAtStop) this.step();
+  }
+
+  /** Goes on by one token, also over a `;`. */
+  step(): void {
+    const wasDrop = this.lexer.isWord('DROP');
+    this.end = this.lexer.end;
+    this.lexer.next();
+    if (wasDrop && this.isWord(...DROPPABLE)) this.drops++;
+    if (this.#kept === null || this.#kept.length >= this.#keptMax) return;
+    // A broken literal is kept, so that no grammar takes what stands before it for the whole.
+    if (!this.isAtStop || this.lexer.kind === 'error') this.#kept.push(this.lexer.token());
+  }
+
+  skipToStop(): void {
+    while (!this.isAtStop) this.step();
+    if (this.lexer.kind === 'error') this.end = this.lexer.end;
+  }
+
+  /** The rest up to the next stop is no structure any more. */
+  giveUp(): void {
+    this.isBroken = true;
+    this.skipToStop();
+  }
+
+  /** Over an expression, up to one of `words`; those in CASE … END or parentheses don't count. */
+  skipToWord(...words: readonly string[]): void {
+    let cases = 0;
+    while (!this.isAtStop) {
+      if (cases === 0 && this.isWord(...words)) return;
+      if (this.isSymbol('(')) {
+        this.skipParentheses();
+        continue;
+      }
+      if (this.isWord('CASE')) cases++;
+      else if (cases > 0 && this.isWord('END')) cases--;
+      this.step();
+    }
+    this.isBroken = true;
+  }
+
+  /** From `(` to behind its `)`. */
+  skipParentheses(): void {
+    let depth = 0;
+    while (!this.isAtStop) {
+      if (this.isSymbol('(')) depth++;
+      else if (this.isSymbol(')')) depth--;
+      this.step();
+      if (depth === 0) return;
+    }
+  }
+}

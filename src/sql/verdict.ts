@@ -1,0 +1,85 @@
+/**
+ * What a statement is to us. Invariant: nothing that could destroy a base table is `not-ours`; what
+ * isn't understood and might do so is `unclear`.
+ */
+import type { DropTableStatement } from './grammar/drop-table.js';
+import type { TableName } from './grammar/table-name.js';
+
+/** By what a drop that this version doesn't execute came. */
+export type Carrier =
+  | 'multi-statement'
+  | 'drop-database'
+  | 'create-or-replace'
+  | 'prepare'
+  | 'execute-immediate'
+  | 'compound'
+  | 'set-statement';
+
+/** Goes through untouched. */
+export interface NotOurs {
+  readonly kind: 'not-ours';
+}
+
+/** One DROP TABLE, and nothing else in the text but blanks, comments and a last `;`. */
+export interface DropTable {
+  readonly kind: 'drop-table';
+  readonly statement: DropTableStatement;
+}
+
+/** Recognised, and not done by this version. */
+export interface Refused {
+  readonly kind: 'refused';
+  readonly carrier: Carrier;
+  /** Of all statements inside, as far as they are known. */
+  readonly tables: readonly TableName[];
+  /** Unescaped bytes of the schema's name, of DROP DATABASE and CREATE OR REPLACE DATABASE. */
+  readonly schema: Uint8Array | null;
+  /** The statements of a multi-statement text or of a block, or the one that is wrapped. */
+  readonly statements: readonly Piece[];
+}
+
+/** The text is known to the server only: ask it for the value of `expression`, classify that. */
+export interface Dynamic {
+  readonly kind: 'dynamic';
+  readonly carrier: 'prepare' | 'execute-immediate';
+  /** SQL in the client's charset. */
+  readonly expression: Uint8Array;
+  /** It is one user variable and nothing else. */
+  readonly variable: boolean;
+}
+
+/** Might be ours, and the grammar doesn't take it: the server's PREPARE judges its syntax. */
+export interface Unclear {
+  readonly kind: 'unclear';
+  /** For the log and for the text of the refusal. */
+  readonly why: string;
+}
+
+export type Verdict = NotOurs | DropTable | Refused | Dynamic | Unclear;
+
+/** One statement of several. */
+export interface Piece {
+  /** Offsets into the text that was classified; of a literal's statements, into the literal. */
+  readonly start: number;
+  readonly end: number;
+  readonly verdict: Verdict;
+}
+
+export const NOT_OURS: NotOurs = { kind: 'not-ours' };
+
+export function unclear(why: string): Unclear {
+  return { kind: 'unclear', why };
+}
+
+/** A refusal of what wraps `statements`; their tables are its own. */
+export function refused(carrier: Carrier, statements: readonly Piece[]): Refused {
+  const verdicts = statements.map((piece) => piece.verdict);
+  const schema = verdicts.find((verdict) => verdict.kind === 'refused')?.schema ?? null;
+  return { kind: 'refused', carrier, tables: verdicts.flatMap(tablesOf), schema, statements };
+}
+
+/** The tables that a verdict names. */
+export function tablesOf(verdict: Verdict): readonly TableName[] {
+  if (verdict.kind === 'drop-table') return verdict.statement.names;
+  return verdict.kind === 'refused' ? verdict.tables : [];
+}
