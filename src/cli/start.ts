@@ -52,13 +52,20 @@ export function runDemoCommand(
     options: { tour: { type: 'boolean' }, host: text, port: text, user: text, password: text },
   });
   if (values.tour) return tour(env, values, out);
-  return runDemo({
+  return demo(env, out, doors);
+}
+
+async function demo(env: NodeJS.ProcessEnv, out: Out, doors: StartDoors): Promise<number> {
+  const code = await runDemo({
     env,
     cache: cacheFolder(env, PROJECT),
     command: commandName(),
     write: (line) => out.write(line),
     startProxy: doors.startProxy,
   });
+  // Everything has been ended; what still hangs must not keep a terminal that was told to end.
+  setTimeout(() => process.exit(code), 1_000).unref();
+  return code;
 }
 
 /**

@@ -19,8 +19,9 @@ const MARKER = 'complete.json';
 export function cacheFolder(env: NodeJS.ProcessEnv, projectFolder: string): string {
   const given = env['UNDROP_SERVER_CACHE'];
   if (given) return given;
+  const inClone = join(projectFolder, '.cache');
   const isClone = existsSync(join(projectFolder, 'src'));
-  if (isClone && mayWrite(projectFolder)) return join(projectFolder, '.cache');
+  if (isClone && mayWrite(existsSync(inClone) ? inClone : projectFolder)) return inClone;
   return join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'undrop');
 }
 

@@ -2,11 +2,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { createConnection as openSocket } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { fillShop, SHOP_ROWS } from '../../src/demo/shop.js';
+import { listens, until } from '../support/poll.js';
 import { projectFolder, SERVER_NAMES, startFromSet } from '../support/server-set.js';
 import { connect, freshSchema, query, startServer, testServers } from '../support/servers.js';
 
@@ -21,7 +20,7 @@ describe.each(SERVER_NAMES)('%s', (name) => {
     await server.stop();
     await server.stop();
     expect(existsSync(folder ?? '')).toBe(false);
-    expect(await answers(port)).toBe(false);
+    expect(await listens(port)).toBe(false);
   });
 
   test('says what the server said where it does not start', async () => {
@@ -36,9 +35,10 @@ describe.each(SERVER_NAMES)('%s', (name) => {
       });
       const [line] = (await once(parent.stdout, 'data')) as [Buffer];
       const { folder, port } = JSON.parse(line.toString()) as { folder: string; port: number };
-      expect(await answers(port)).toBe(true);
+      expect(await listens(port)).toBe(true);
       parent.kill(signal);
-      await until(async () => !existsSync(folder) && !(await answers(port)));
+      const isGone = async () => !existsSync(folder) && !(await listens(port));
+      await until(isGone, 'the server is gone');
     },
   );
 });
@@ -62,22 +62,3 @@ describe.each(testServers())('$name', (server) => {
     await schema.drop();
   });
 });
-
-/** Whether somebody listens on a port of this machine. */
-async function answers(port: number): Promise<boolean> {
-  const socket = openSocket({ host: '127.0.0.1', port });
-  const heard = await Promise.race([
-    once(socket, 'connect').then(() => true),
-    once(socket, 'error').then(() => false),
-  ]).catch(() => false);
-  socket.destroy();
-  return heard;
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error('Not within 20 s.');
-    await sleep(50);
-  }
-}

@@ -1,0 +1,27 @@
+/** Waiting in tests: never for a time, always for something to become true. */
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Resolves as soon as `condition` holds; rejects after `withinMs` milliseconds. */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  withinMs = 20_000,
+): Promise<void> {
+  const deadline = Date.now() + withinMs;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`Not within ${withinMs / 1000} s: ${what}.`);
+    await sleep(50);
+  }
+}
+
+/** Whether somebody listens on a TCP port of this machine. */
+export async function listens(port: number): Promise<boolean> {
+  const socket = createConnection({ host: '127.0.0.1', port });
+  const connected = once(socket, 'connect').then(() => true);
+  // `once` rejects on the error event, which is the answer no.
+  const answer = await connected.catch(() => false);
+  socket.destroy();
+  return answer;
+}
