@@ -5,6 +5,8 @@
 import { type TableName, takeTableName } from './table-name.js';
 import type { Source, TokenCursor } from './token-cursor.js';
 
+export type { TableName } from './table-name.js';
+
 /** MariaDB's lock wait clause; `text` is the number as the client wrote it. */
 export type LockWait =
   | { readonly kind: 'wait'; readonly text: string }
