@@ -13,7 +13,7 @@ export function runList(
     const text = options.json
       ? JSON.stringify(heldListJson(held), null, 2)
       : formatHeldList(held, width);
-    process.stdout.write(`${text}\n`);
+    process.stdout.write(`${text.trimEnd()}\n`);
     return 0;
   });
 }

@@ -13,7 +13,7 @@ export function runRestore(
     const text = options.json
       ? JSON.stringify(restoreReportJson(report), null, 2)
       : formatRestoreReport(report);
-    process.stdout.write(`${text}\n`);
+    process.stdout.write(`${text.trimEnd()}\n`);
     return 0;
   });
 }

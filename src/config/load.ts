@@ -23,6 +23,14 @@ export interface Loaded<K extends SettingKey> {
   readonly unknownVariables: readonly string[];
 }
 
+/** Variables that are no settings of a proxy: the file, and those of the demo and the tests. */
+const OTHER_VARIABLES: ReadonlySet<string> = new Set([
+  'UNDROP_CONFIG',
+  'UNDROP_SERVER_CACHE',
+  'UNDROP_TEST_SERVERS',
+  'UNDROP_TEST_SETS',
+]);
+
 /** Loads the settings `keys`; UNDROP_CONFIG lists everything that is wrong. */
 export function loadSettings<K extends SettingKey>(
   keys: readonly K[],
@@ -50,7 +58,7 @@ export function loadSettings<K extends SettingKey>(
   }
   const known = new Set<string>(Object.values(SETTINGS).map(({ variable }) => variable));
   const unknownVariables = Object.keys(sources.env).filter(
-    (name) => name.startsWith('UNDROP_') && !known.has(name) && name !== 'UNDROP_CONFIG',
+    (name) => name.startsWith('UNDROP_') && !known.has(name) && !OTHER_VARIABLES.has(name),
   );
   // Every key has a value or a problem by now.
   return { settings: values as unknown as Pick<Settings, K>, unknownVariables };

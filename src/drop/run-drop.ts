@@ -52,7 +52,7 @@ export interface DropResult {
   /** Payload of the OK or ERR packet for the client. */
   readonly payload: Buffer;
   readonly held: readonly HeldTable[];
-  /** The names of the statement as stored, for the log. */
+  /** Names of the held tables as stored, in the same order; for the log. */
   readonly tables: readonly string[];
   readonly refusal: UndropError | null;
   /** As the session's facts say; null where they were never read. */
@@ -253,7 +253,9 @@ class Attempt {
     return {
       payload: step.payload,
       held: step.held,
-      tables: (inspection?.intent?.tables ?? []).map(({ schema, table }) => `${schema}.${table}`),
+      tables: (inspection?.intent?.tables ?? [])
+        .filter(({ id }) => heldIds.has(id))
+        .map(({ schema, table }) => `${schema}.${table}`),
       refusal: step.refusal,
       facts: facts === undefined || 'errno' in facts ? null : facts,
       finish: async () => {
