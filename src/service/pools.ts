@@ -83,7 +83,7 @@ export function openServicePool(options: ServicePoolOptions): ServicePool {
 const CONNECT_TIMEOUT_MS = 5_000;
 const QUEUE_TIMEOUT_MS = 10_000;
 const KILL_DEADLINE_MS = 2_000;
-const DISPOSE_WITHIN_MS = 5_000;
+const DISPOSE_WITHIN_MS = 2_000;
 
 /** Thrown out of a task of the library, so that it destroys the connection. */
 const DISCARD = new Error('This service connection is not to be used again.');

@@ -1,0 +1,188 @@
+/**
+ * What the tests of the service folders share: a pool on a server of the set, a fresh ledger, a user
+ * session that drops the way a proxy does, and a relay that goes silent without a FIN.
+ */
+import { randomBytes } from 'node:crypto';
+import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
+import type { Connection } from 'mysql2/promise';
+import { ensureLedger } from '../../src/ledger/tables.js';
+import { type DropIntent, type IntentFacts, recordIntent } from '../../src/ledger/write.js';
+import { silentLog } from '../../src/log.js';
+import { newHoldId } from '../../src/names/hold-id.js';
+import { formatHoldName } from '../../src/names/hold-name.js';
+import { openServicePool, type ServicePool } from '../../src/service/pools.js';
+import { quoteIdentifier } from '../../src/service/sql.js';
+import { connect, query, type Target } from '../support/servers.js';
+
+export const PROXY_ID = 'proxy-of-the-test';
+
+export function poolOn(target: Target, connectionsMax = 4): ServicePool {
+  const { host, port, user, password } = target;
+  return openServicePool({
+    address: { host, port },
+    user,
+    password,
+    connectionsMax,
+    log: silentLog,
+  });
+}
+
+/** Removes everything of ours from the server and makes an empty ledger. */
+export async function freshLedger(target: Target, pool: ServicePool): Promise<void> {
+  await query(target, 'DROP DATABASE IF EXISTS _undrop', 'DROP DATABASE IF EXISTS _undrop_local');
+  await ensureLedger(pool);
+}
+
+export function newId(): string {
+  return newHoldId(Date.now(), randomBytes);
+}
+
+/** The port from which a connection was dialled. */
+export function localPortOf(session: Connection): number {
+  const inner: unknown = Reflect.get(session, 'connection');
+  const stream: unknown = Reflect.get(inner as object, 'stream');
+  if (!(stream instanceof Socket)) throw new Error('mysql2 has no connection.stream any more.');
+  return stream.localPort ?? 0;
+}
+
+export interface UserDrop {
+  readonly intent: DropIntent;
+  readonly facts: IntentFacts;
+  /** `schema.hold name` of each table, quoted, in order. */
+  readonly holdNames: readonly string[];
+}
+
+export interface DropOptions {
+  readonly schema: string;
+  readonly tables: readonly string[];
+  readonly holdMs?: number;
+  readonly sqlLogBin?: boolean;
+}
+
+/** Only records the intent of a drop by that session. */
+export async function intend(
+  pool: ServicePool,
+  session: Connection,
+  options: DropOptions,
+): Promise<UserDrop> {
+  const { schema, tables, holdMs = 600_000, sqlLogBin = true } = options;
+  const intent: DropIntent = {
+    groupId: newId(),
+    proxyId: PROXY_ID,
+    threadId: session.threadId,
+    upstreamLocalPort: localPortOf(session),
+    user: 'root',
+    clientAddress: '192.0.2.1:4711',
+    statementText: `DROP TABLE ${tables.join(', ')}`,
+    holdMs,
+    sqlLogBin,
+    tables: tables.map((table) => ({ id: newId(), schema, table })),
+  };
+  const facts = await recordIntent(pool, intent);
+  const holdNames = facts.tables.map(({ id, holdUntil }) =>
+    formatHoldName({ state: 'HOLD', id, due: holdUntil ?? new Date(0) }),
+  );
+  return { intent, facts, holdNames };
+}
+
+/** The user's own RENAME of everything that was intended, into hold names in the same schema. */
+export async function renameAway(session: Connection, drop: UserDrop): Promise<void> {
+  const pairs = drop.facts.tables.map(({ schema, table }, index) => {
+    const own = `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
+    return `${own} TO ${quoteIdentifier(schema)}.${quoteIdentifier(drop.holdNames[index] ?? '')}`;
+  });
+  await session.query(`RENAME TABLE ${pairs.join(', ')}`);
+}
+
+/** Ends a session and waits until the server has forgotten it. */
+export async function endSession(target: Target, session: Connection): Promise<void> {
+  const { threadId } = session;
+  await session.end();
+  await until(async () => {
+    const rows = await query(
+      target,
+      `SELECT ID FROM information_schema.PROCESSLIST WHERE ID = ${threadId}`,
+    );
+    return rows.length === 0;
+  });
+}
+
+/** Polls until it is so; fails after ten seconds. */
+export async function until(isSo: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!(await isSo())) {
+    if (Date.now() > deadline) throw new Error('It has not become so within ten seconds.');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Every base table of the schema with its number of rows. */
+export async function rowCounts(
+  target: Target,
+  schema: string,
+): Promise<Readonly<Record<string, number>>> {
+  const session = await connect(target);
+  try {
+    const [rows] = await session.query(
+      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+       WHERE TABLE_SCHEMA = ? AND TABLE_TYPE = 'BASE TABLE' ORDER BY TABLE_NAME`,
+      [schema],
+    );
+    const counts: Record<string, number> = {};
+    for (const { name } of rows as { readonly name: string }[]) {
+      const [[row]] = (await session.query(
+        `SELECT COUNT(*) AS n FROM ${quoteIdentifier(schema)}.${quoteIdentifier(name)}`,
+      )) as unknown as [[{ readonly n: number }]];
+      counts[name] = row.n;
+    }
+    return counts;
+  } finally {
+    await session.end();
+  }
+}
+
+/** A TCP relay in front of a server. */
+export interface Relay {
+  readonly target: Target;
+  /** From now on every byte is swallowed, in both directions; nothing is closed. */
+  silence(): void;
+  /** New connections go through again; those that were silenced stay so. */
+  speak(): void;
+  close(): Promise<void>;
+}
+
+export async function relayTo(target: Target): Promise<Relay> {
+  let isSilent = false;
+  const pairs = new Set<{ isDeaf: boolean; readonly sockets: readonly Socket[] }>();
+  const server: Server = createServer((client) => {
+    const upstream = new Socket();
+    upstream.connect(target.port, target.host);
+    const pair = { isDeaf: isSilent, sockets: [client, upstream] };
+    pairs.add(pair);
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      from.on('data', (bytes) => pair.isDeaf || to.write(bytes));
+      from.on('close', () => pair.isDeaf || to.destroy());
+      from.on('error', () => undefined);
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    target: { ...target, host: '127.0.0.1', port },
+    silence: () => {
+      isSilent = true;
+      for (const pair of pairs) pair.isDeaf = true;
+    },
+    speak: () => {
+      isSilent = false;
+    },
+    close: () =>
+      new Promise((resolve) => {
+        for (const { sockets } of pairs) for (const socket of sockets) socket.destroy();
+        server.close(() => resolve());
+      }),
+  };
+}

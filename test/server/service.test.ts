@@ -1,0 +1,242 @@
+/** The service pool on real servers: settings, values, errors, deadlines. */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import { UndropError } from '../../src/errors.js';
+import { silentLog } from '../../src/log.js';
+import { findHoldTables, listHoldTables } from '../../src/service/hold-tables.js';
+import { isKilled, runOrKill } from '../../src/service/kill-after.js';
+import { isServerError, openServicePool, type ServicePool } from '../../src/service/pools.js';
+import { numberOf, textOf } from '../../src/service/row.js';
+import { readServerFacts } from '../../src/service/server-facts.js';
+import { ident, sql } from '../../src/service/sql.js';
+import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { poolOn, relayTo, until } from './service-fixture.js';
+
+const DEADLINE = expect.objectContaining({ code: 'UNDROP_DEADLINE' });
+
+describe.each(testServers())('the service pool on $name', (server) => {
+  let pool: ServicePool;
+  let schema: FreshSchema;
+
+  beforeAll(async () => {
+    pool = poolOn(server);
+    schema = await freshSchema(server);
+  });
+
+  afterAll(async () => {
+    await pool.dispose();
+    await schema.drop();
+  });
+
+  async function settings(on: ServicePool): Promise<string> {
+    const [[row] = []] = await on.run(
+      sql`SELECT CONCAT_WS('|', @@sql_mode, @@time_zone, @@autocommit + 0,
+        @@lock_wait_timeout, @@foreign_key_checks + 0, @@character_set_client, @@character_set_results) AS settings`,
+    );
+    return textOf(row ?? {}, 'settings');
+  }
+
+  test('starts every text from its own settings, whatever ran before', async () => {
+    const own = '|+00:00|1|1|1|utf8mb4|utf8mb4';
+    expect(await settings(pool)).toBe(own);
+    await pool.run(
+      sql`SET sql_mode = 'ANSI_QUOTES', time_zone = '+05:00', foreign_key_checks = 0,
+          lock_wait_timeout = 77`,
+    );
+    expect(await settings(pool)).toBe(own);
+  });
+
+  test('escapes values right where the server starts sessions with NO_BACKSLASH_ESCAPES', async () => {
+    const [before] = await query<{ mode: string }>(server, 'SELECT @@GLOBAL.sql_mode AS mode');
+    await query(server, "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES'");
+    const fresh = poolOn(server);
+    try {
+      const evil = `a\\' OR 1=1 -- `;
+      const [[row] = []] = await fresh.run(sql`SELECT ${evil} AS a, LENGTH(${'\\'}) AS n`);
+      expect(textOf(row ?? {}, 'a')).toBe(evil);
+      expect(numberOf(row ?? {}, 'n')).toBe(1);
+    } finally {
+      await fresh.dispose();
+      await query(server, `SET GLOBAL sql_mode = '${before?.mode ?? ''}'`);
+    }
+  });
+
+  test('gives each statement of a text its answer', async () => {
+    const table = ident(schema.name, 'what? ünï');
+    const answers = await pool.run([
+      sql`CREATE TABLE ${table} (id BIGINT PRIMARY KEY, at DATETIME, note VARCHAR(20))`,
+      sql`INSERT INTO ${table} VALUES (${9007199254740993n}, ${new Date('2026-01-02T03:04:05Z')},
+          ${'?'}), (2, NULL, NULL)`,
+      sql`SELECT * FROM ${table} ORDER BY id DESC`,
+      sql`SELECT 1 AS one FROM ${table} WHERE id < 0`,
+    ]);
+    expect(answers.map(({ affectedRows }) => affectedRows)).toEqual([0, 2, 0, 0]);
+    expect([...(answers[2] ?? [])].map((row) => ({ ...row }))).toEqual([
+      { id: 9007199254740993n, at: new Date('2026-01-02T03:04:05Z'), note: '?' },
+      { id: 2n, at: null, note: null },
+    ]);
+    expect(answers[3]).toHaveLength(0);
+  });
+
+  test('rejects with the error of the server, and works on', async () => {
+    const missing = pool.run(sql`SELECT * FROM ${ident(schema.name, 'missing?')}`);
+    await expect(missing).rejects.toMatchObject({ errno: 1146, sqlState: '42S02' });
+    await expect(pool.run(sql`SELEC 1`)).rejects.toMatchObject({ errno: 1064 });
+    expect(await settings(pool)).toContain('utf8mb4');
+  });
+
+  test('keeps connection and named lock through an error inside a task', async () => {
+    const name = `undrop-${schema.name}`;
+    await pool.task(async (connection) => {
+      await connection.run(sql`SELECT GET_LOCK(${name}, 0) AS got`);
+      await expect(connection.run(sql`SELECT nonsense`)).rejects.toMatchObject({ errno: 1054 });
+      const [[row] = []] = await connection.run(
+        sql`SELECT IS_USED_LOCK(${name}) = CONNECTION_ID() AS mine, CONNECTION_ID() AS id`,
+      );
+      expect(numberOf(row ?? {}, 'mine')).toBe(1);
+      expect(numberOf(row ?? {}, 'id')).toBe(connection.threadId);
+    });
+  });
+
+  test('never gives a connection on whose task has thrown', async () => {
+    let used = 0;
+    const broken = pool.task(async (connection) => {
+      used = connection.threadId;
+      await connection.run(sql`BEGIN`);
+      throw new Error('the task is broken');
+    });
+    await expect(broken).rejects.toThrow('the task is broken');
+    await until(async () => !(await isConnected(used)));
+  });
+
+  test('survives the killing of a connection that a task has and does not use', async () => {
+    await pool.task(async (connection) => {
+      await query(server, `KILL ${connection.threadId}`);
+      await until(async () => !(await isConnected(connection.threadId)));
+      await expect(connection.run(sql`SELECT 1`)).rejects.toMatchObject({
+        code: 'UNDROP_SERVICE_FAILED',
+      });
+    });
+    expect(await settings(pool)).toContain('utf8mb4');
+  });
+
+  test('writes nothing to the binary log where it is told so, and does again afterwards', async () => {
+    const logged = sql`SELECT @@SESSION.sql_log_bin AS logged`;
+    await pool.task(async (connection) => {
+      const [[off] = []] = await connection.run(logged, { logged: false });
+      expect(numberOf(off ?? {}, 'logged')).toBe(0);
+      const failing = connection.run(sql`SELECT nonsense`, { logged: false });
+      await expect(failing).rejects.toMatchObject({ errno: 1054 });
+      const [[on] = []] = await connection.run(logged);
+      expect(numberOf(on ?? {}, 'logged')).toBe(1);
+    });
+  });
+
+  test('gives up a statement at its deadline and ends it on the server', async () => {
+    const slow = pool.run(sql`SELECT ${schema.name}, SLEEP(60)`, { deadlineMs: 150 });
+    await expect(slow).rejects.toEqual(DEADLINE);
+    await until(async () => !(await isRunning(`SELECT '${schema.name}', SLEEP(60)`)));
+    expect(await settings(pool)).toContain('utf8mb4');
+  });
+
+  test('never hangs on a way that swallows bytes, and works again when there is one', async () => {
+    const relay = await relayTo(server);
+    const far = poolOn(relay.target);
+    try {
+      await Promise.all([far.run(sql`SELECT SLEEP(0.05)`), far.run(sql`SELECT SLEEP(0.05)`)]);
+      const task = far.task(async (connection) => {
+        await connection.run(sql`SELECT 1`);
+        relay.silence();
+        await connection.run(sql`SELECT 2`, { deadlineMs: 150 });
+      });
+      await expect(task).rejects.toEqual(DEADLINE);
+      await expect(far.run(sql`SELECT 3`, { deadlineMs: 150 })).rejects.toEqual(DEADLINE);
+      relay.speak();
+      expect(await settings(far)).toContain('utf8mb4');
+    } finally {
+      await far.dispose();
+      await relay.close();
+    }
+  }, 20_000);
+
+  test('waits for a metadata lock for a moment only', async () => {
+    const table = ident(schema.name, 'locked');
+    await pool.run(sql`CREATE TABLE ${table} (id INT) ENGINE=InnoDB`);
+    const other: Connection = await connect(server);
+    try {
+      await other.query(`LOCK TABLES ${schema.name}.locked WRITE`);
+      const rename = sql`RENAME TABLE ${table} TO ${ident(schema.name, 'moved')}`;
+      const error = await runOrKill(pool, rename).catch((reason: unknown) => reason);
+      expect(isKilled(error)).toBe(true);
+      await other.query('UNLOCK TABLES');
+      await runOrKill(pool, rename);
+    } finally {
+      await other.end();
+    }
+    const [rows = []] = await pool.run(sql`SELECT * FROM ${ident(schema.name, 'moved')}`);
+    expect(rows).toHaveLength(0);
+  });
+
+  test('tells what kind of server it is', async () => {
+    const facts = await readServerFacts(pool);
+    expect(facts.flavour).toBe(server.name.startsWith('mariadb') ? 'mariadb' : 'mysql');
+    const [, major, minor] = /-(\d+)\.(\d+)$/.exec(server.name) ?? [];
+    expect(Math.floor(facts.versionId / 100)).toBe(Number(major) * 100 + Number(minor));
+    expect(facts.readOnly).toBe(false);
+    expect(facts.serverIdentity.length).toBeGreaterThan(8);
+    expect(facts.startedAt.getTime()).toBeLessThanOrEqual(facts.utcNow.getTime());
+    expect((await readServerFacts(pool)).serverIdentity).toBe(facts.serverIdentity);
+  });
+
+  test('lists held tables and nothing that merely looks like one', async () => {
+    const id = '0192f0a1b2c37d4e8f5061728394a5b6';
+    const other = 'ffffffffffffffffffffffffffffffff';
+    const names = [
+      `_vt_HOLD_${id}_20261120080910`,
+      `_vt_PURGE_${other}_20261120080910`,
+      `_vt_HOLD_${id}_20261320080910`,
+      `_vt_hold_orders`,
+      `xvt_HOLD_${id}_20261120080910`,
+    ];
+    await pool.run(names.map((name) => sql`CREATE TABLE ${ident(schema.name, name)} (a INT)`));
+    const listed = await listHoldTables(pool, ['no_such_schema', schema.name]);
+    expect(listed.map(({ name }) => name)).toEqual(names.slice(0, 2));
+    expect(listed[0]).toEqual({
+      schema: schema.name,
+      name: names[0],
+      state: 'HOLD',
+      id,
+      due: new Date('2026-11-20T08:09:10Z'),
+    });
+    const found = await findHoldTables(pool, [schema.name], other);
+    expect(found.map(({ name }) => name)).toEqual(names.slice(1, 2));
+  });
+
+  async function isConnected(threadId: number): Promise<boolean> {
+    const list = 'SELECT ID FROM information_schema.PROCESSLIST WHERE ID = ';
+    return (await query(server, `${list}${threadId}`)).length > 0;
+  }
+
+  async function isRunning(text: string): Promise<boolean> {
+    const rows = await query<{ INFO: string | null; ID: number; own: number }>(
+      server,
+      'SELECT INFO, ID, CONNECTION_ID() AS own FROM information_schema.PROCESSLIST',
+    );
+    return rows.some(({ INFO, ID, own }) => ID !== own && INFO?.includes(text) === true);
+  }
+});
+
+test('a server that is not there is an error of the service account', async () => {
+  const pool = openServicePool({
+    address: { host: '127.0.0.1', port: 1 },
+    user: 'nobody',
+    password: '',
+    connectionsMax: 2,
+    log: silentLog,
+  });
+  const error = await pool.run(sql`SELECT 1`).catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(UndropError);
+  expect(isServerError(error)).toBe(false);
+  expect(error).toMatchObject({ code: 'UNDROP_SERVICE_FAILED' });
+  await pool.dispose();
+});
