@@ -6,10 +6,12 @@
  * table is never mistaken for one of ours.
  */
 import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
-import { findRows } from '../ledger/read.js';
+import { LEDGER } from '../ledger/tables.js';
 import { RECYCLE_SCHEMA_LOCAL, RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
 import { type HoldTable, listHoldTables } from '../service/hold-tables.js';
 import { isServerError, type ServiceConnection } from '../service/pools.js';
+import { numberOf, textOf } from '../service/row.js';
+import { note, sql } from '../service/sql.js';
 
 /** A table that the lifecycle has in its hands. */
 export interface Collectable extends HoldTable {
@@ -19,6 +21,7 @@ export interface Collectable extends HoldTable {
 
 /** The ledger, or its schema, is not there. The lifecycle goes on by names. */
 export const NO_LEDGER = [1146, 1049, 1017] as const;
+const ELSEWHERE_MAX = 10_000;
 
 /** Everything collectable, oldest first: by due time, then by id, which has the time of the drop. */
 export async function listCollectable(
@@ -33,31 +36,44 @@ export async function listCollectable(
 
 /** Tables that could not be moved into the recycle schema and are held in their own. */
 async function listElsewhere(connection: ServiceConnection): Promise<readonly Collectable[]> {
-  const rows = (await debts(connection)).filter(({ holdSchema }) => isForeign(holdSchema));
+  const rows = await readElsewhere(connection);
   if (rows.length === 0) return [];
   const byId = new Map(rows.map((row) => [row.id, row]));
-  const schemas = new Set(rows.map(({ holdSchema }) => holdSchema ?? ''));
-  const found = await listHoldTables(connection, [...schemas]);
+  const found = await listHoldTables(connection, [...new Set(rows.map(({ schema }) => schema))]);
   return found.flatMap((table) => {
     const row = byId.get(table.id);
-    return row === undefined || !knows(row, table) ? [] : [{ ...table, logged: row.sqlLogBin }];
+    return row?.schema === table.schema ? [{ ...table, logged: row.logged }] : [];
   });
+}
+
+interface ElsewhereRow {
+  readonly id: string;
+  readonly schema: string;
+  readonly logged: boolean;
+}
+
+/** In every state, not in HOLD only: what is collected in its own schema stays there to the end. */
+async function readElsewhere(connection: ServiceConnection): Promise<readonly ElsewhereRow[]> {
+  try {
+    const [rows] = await connection.run(
+      sql`SELECT ${note('look')} id, hold_schema, sql_log_bin FROM ${LEDGER}
+        WHERE state IN ('HOLD', 'PURGE', 'EVAC', 'DROP') AND relocated = 0
+        AND hold_schema IS NOT NULL LIMIT ${ELSEWHERE_MAX}`,
+    );
+    return (rows ?? [])
+      .map((row) => ({
+        id: textOf(row, 'id'),
+        schema: textOf(row, 'hold_schema'),
+        logged: numberOf(row, 'sql_log_bin') === 1,
+      }))
+      .filter(({ schema }) => !RECYCLE_SCHEMAS.includes(schema));
+  } catch (error) {
+    if (isServerError(error, ...NO_LEDGER)) return [];
+    throw error;
+  }
 }
 
 /** Whether this live row is the ledger's word that `table` is held in that schema. */
 export function knows(row: LedgerRow, table: HoldTable): boolean {
   return row.id === table.id && row.holdSchema === table.schema && LIVE_STATES.includes(row.state);
-}
-
-function isForeign(schema: string | null): boolean {
-  return schema !== null && !RECYCLE_SCHEMAS.includes(schema);
-}
-
-async function debts(connection: ServiceConnection): Promise<readonly LedgerRow[]> {
-  try {
-    return await findRows(connection, { by: 'debt' });
-  } catch (error) {
-    if (isServerError(error, ...NO_LEDGER)) return [];
-    throw error;
-  }
 }

@@ -58,11 +58,8 @@ export async function leadWhenever(
     try {
       await leadOnce(options, attempt, work);
     } catch (error) {
-      say(attempt, `failed: ${String(error)}`, (message) => {
-        log.warn(
-          { event: 'collector', err: error },
-          `collector stopped, will try again: ${message}`,
-        );
+      say(attempt, String(error), (why) => {
+        log.warn({ event: 'collector', err: error }, `collecting ended, will try again: ${why}`);
       });
     }
     await clock.sleep(TRY_EVERY_MS, signal);

@@ -4,7 +4,7 @@
  */
 import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
 import { isServerError, type ServiceConnection } from '../service/pools.js';
-import { dateOrNullOf, numberOf } from '../service/row.js';
+import { dateOrNullOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
 import type { LastLook } from './grace.js';
 
@@ -17,19 +17,17 @@ export async function readLastLook(
   connection: ServiceConnection,
   serverIdentity: string,
 ): Promise<LastLook> {
-  const identity = bounded(serverIdentity);
   try {
-    const [rows] = await connection.run(
-      sql`${note('look')} SELECT MAX(last_look) AS at,
-        COUNT(server_identity = ${identity} OR NULL) AS known,
-        MAX(IF(server_identity = ${identity}, grace_until, NULL)) AS grace_until FROM ${TABLE}`,
-    );
-    const row = rows?.[0];
-    if (row === undefined) return NEVER;
+    const [any, own] = await connection.run([
+      sql`SELECT ${note('look')} MAX(last_look) AS at FROM ${TABLE}`,
+      sql`SELECT grace_until FROM ${TABLE} WHERE server_identity = ${bounded(serverIdentity)}`,
+    ]);
+    const at = any?.[0];
+    const row = own?.[0];
     return {
-      known: numberOf(row, 'known') > 0,
-      at: dateOrNullOf(row, 'at'),
-      graceUntil: dateOrNullOf(row, 'grace_until'),
+      known: row !== undefined,
+      at: at === undefined ? null : dateOrNullOf(at, 'at'),
+      graceUntil: row === undefined ? null : dateOrNullOf(row, 'grace_until'),
     };
   } catch (error) {
     if (isServerError(error, 1146, 1049)) return NEVER;

@@ -1,4 +1,32 @@
-import type { ServiceConnection } from '../service/pools.js';
+/**
+ * Removes ledger rows long after the end of their table. Invariant: only ended ones; a row that is
+ * in the binary log is removed in it, any other outside of it.
+ */
+import { LEDGER } from '../ledger/tables.js';
+import { isServerError, type ServiceConnection } from '../service/pools.js';
+import { note, sql } from '../service/sql.js';
 
-/** later */
-export async function pruneLedger(_c: ServiceConnection, _keepMs: number): Promise<void> {}
+/** What one look removes at most, of either kind; the next goes on. */
+const ROWS_MAX = 1_000;
+
+/** Removes rows that ended more than `keepMs` ago, by the server's clock. */
+export async function pruneLedger(connection: ServiceConnection, keepMs: number): Promise<void> {
+  const keepSeconds = Math.ceil(keepMs / 1000);
+  for (const logged of [true, false]) {
+    const ended = sql`state IN ('restored', 'removed', 'gone') AND row_logged = ${logged}
+      AND ended_at < UTC_TIMESTAMP() - INTERVAL ${keepSeconds} SECOND`;
+    const [found] = await connection.run(
+      sql`SELECT ${note('prune')} 1 AS one FROM ${LEDGER} WHERE ${ended} LIMIT 1`,
+    );
+    if (found?.length === 0) continue;
+    try {
+      await connection.run(
+        sql`DELETE ${note('prune')} FROM ${LEDGER} WHERE ${ended} ORDER BY id LIMIT ${ROWS_MAX}`,
+        { logged },
+      );
+    } catch (error) {
+      // The account was allowed once, when the row was written, and is not any more.
+      if (logged || !isServerError(error, 1227)) throw error;
+    }
+  }
+}

@@ -30,7 +30,7 @@ export async function removeTable(
   const { connection } = context;
   assertRemovable(table);
   if (!RECYCLE_SCHEMAS.includes(table.schema)) {
-    const rows = await findRows(connection, { by: 'id', prefix: table.id });
+    const rows = await findRows(connection, { by: 'id', prefix: table.id }, { texts: false });
     assert(
       rows.some((row) => knows(row, table)),
       'a table outside our schemas is removed only on the word of the ledger',

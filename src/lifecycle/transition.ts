@@ -53,7 +53,7 @@ export async function followInLedger(
   change: { readonly state: LedgerState; readonly holdName?: string },
 ): Promise<void> {
   try {
-    const [row] = await findRows(connection, { by: 'id', prefix: id }, { rowsMax: 1 });
+    const [row] = await findRows(connection, { by: 'id', prefix: id }, { texts: false });
     if (row === undefined) return;
     await recordState(connection, { id, holdSchema: schema, rowLogged: row.rowLogged, ...change });
   } catch (error) {

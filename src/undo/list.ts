@@ -57,7 +57,7 @@ export async function listHeld(connection: ServiceConnection): Promise<readonly 
 
 async function liveRows(connection: ServiceConnection): Promise<readonly LedgerRow[]> {
   try {
-    return await findRows(connection, { by: 'live' });
+    return await findRows(connection, { by: 'live' }, { texts: false });
   } catch (error) {
     if (isServerError(error, ...NO_LEDGER)) return [];
     throw error;

@@ -1,0 +1,184 @@
+/**
+ * A collector on a real server for a test: with fast settings, a log that can be looked into, and
+ * held tables made by hand, as the lifecycle needs nothing but a name.
+ */
+import { randomBytes } from 'node:crypto';
+import { systemClock } from '../../src/clock.js';
+import { ensureLedger } from '../../src/ledger/tables.js';
+import { type Collector, startCollector } from '../../src/lifecycle/collector.js';
+import type { LifecycleSettings } from '../../src/lifecycle/settings.js';
+import { type Log, silentLog } from '../../src/log.js';
+import { newHoldId } from '../../src/names/hold-id.js';
+import { formatHoldName, type TableState } from '../../src/names/hold-name.js';
+import { RECYCLE_SCHEMA } from '../../src/names/recycle-schema.js';
+import { openServicePool, type ServicePool } from '../../src/service/pools.js';
+import { query, type Target } from '../support/servers.js';
+
+export const fastSettings: LifecycleSettings = {
+  lifecycle: ['HOLD', 'PURGE', 'EVAC', 'DROP'],
+  holdMs: 2_000,
+  evacMs: 0,
+  checkIntervalMs: 1_000,
+  purgeCheckIntervalMs: 1_000,
+  purgeChunkRows: 50,
+  purgeBinlog: false,
+  collect: 'auto',
+  graceMs: 0,
+  fastDrop: 'auto',
+  ledgerKeepMs: 86_400_000,
+};
+
+export interface Said {
+  readonly message: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+export interface Collecting {
+  readonly collector: Collector;
+  /** What it logged so far, debug left out. */
+  readonly said: readonly Said[];
+  /** Resolves when a look that began after this call is over. */
+  looked(): Promise<void>;
+  /** Stops it and closes its pool. */
+  stop(): Promise<void>;
+}
+
+/** Opens a pool as a proxy does; the caller disposes of it. */
+export function poolFor(server: Target): ServicePool {
+  const { host, port, user, password } = server;
+  const address = { host, port };
+  return openServicePool({ address, user, password, connectionsMax: 4, log: silentLog });
+}
+
+/** `tap` sees and may delay what the collector does, by wrapping its pool. */
+export function startCollecting(
+  server: Target,
+  settings: Partial<LifecycleSettings> = {},
+  tap: (pool: ServicePool) => ServicePool = (pool) => pool,
+): Collecting {
+  const pool = poolFor(server);
+  const said: Said[] = [];
+  const say = (fields: object, message: string) => {
+    said.push({ message, fields: fields as Said['fields'] });
+  };
+  // Recovery is the first thing of a full look: when it runs again, the look before is over.
+  let looks = 0;
+  const log: Log = { debug: () => undefined, info: say, warn: say, error: say };
+  const collector = startCollector({
+    pool: tap(pool),
+    proxyId: 'test',
+    settings: { ...fastSettings, ...settings },
+    clock: systemClock,
+    log,
+    reconcile: async () => {
+      looks += 1;
+    },
+    activeIds: new Set(),
+  });
+  return {
+    collector,
+    said,
+    looked: async () => {
+      const enough = looks + 2;
+      await until('the collector looks twice', () => {
+        if (looks < enough) collector.wake('test');
+        return looks >= enough;
+      });
+    },
+    stop: async () => {
+      await collector.stop();
+      await pool.dispose();
+    },
+  };
+}
+
+/** The schemas and the ledger, as a proxy makes them at its start; empty. */
+export async function freshRecycleSchemas(server: Target): Promise<void> {
+  await dropRecycleSchemas(server);
+  const pool = poolFor(server);
+  await ensureLedger(pool);
+  await pool.dispose();
+}
+
+export async function dropRecycleSchemas(server: Target): Promise<void> {
+  await query(
+    server,
+    'SET foreign_key_checks = 0',
+    'DROP DATABASE IF EXISTS _undrop',
+    'DROP DATABASE IF EXISTS _undrop_local',
+  );
+}
+
+export interface Held {
+  readonly id: string;
+  readonly schema: string;
+  readonly name: string;
+  /** `schema`.`name`, quoted. */
+  readonly quoted: string;
+}
+
+export interface HoldOptions {
+  readonly schema?: string;
+  readonly state?: TableState;
+  /** From now by the server's clock; default 5 seconds ago. */
+  readonly dueInSeconds?: number;
+  /** Behind the name: columns and options. */
+  readonly definition?: string;
+  /** Default 10. */
+  readonly rows?: number;
+}
+
+/** Makes a held table with rows, out of nothing. */
+export async function holdTable(server: Target, options: HoldOptions = {}): Promise<Held> {
+  const { schema = RECYCLE_SCHEMA, state = 'HOLD', dueInSeconds = -5, rows = 10 } = options;
+  const { definition = '(id INT PRIMARY KEY, note VARCHAR(40)) ENGINE=InnoDB' } = options;
+  const due = await serverTime(server, dueInSeconds);
+  const id = newHoldId(Date.now(), randomBytes);
+  const name = formatHoldName({ state, id, due });
+  const quoted = `\`${schema}\`.\`${name}\``;
+  const values = Array.from({ length: rows }, (_, index) => `(${index}, 'row ${index}')`);
+  await query(
+    server,
+    `CREATE TABLE ${quoted} ${definition}`,
+    ...(rows === 0 ? [] : [`INSERT INTO ${quoted} (id, note) VALUES ${values.join(',')}`]),
+  );
+  return { id, schema, name, quoted };
+}
+
+/** The server's UTC clock, so many seconds from now. */
+export async function serverTime(server: Target, inSeconds: number): Promise<Date> {
+  const [row] = await query<{ now: string }>(
+    server,
+    "SELECT DATE_FORMAT(UTC_TIMESTAMP(), '%Y-%m-%dT%H:%i:%sZ') AS now LIMIT 1",
+  );
+  return new Date(new Date(row?.now ?? '').getTime() + inSeconds * 1000);
+}
+
+/** Names of tables with that id, in all schemas, `schema.name`. */
+export async function whereIs(server: Target, id: string): Promise<readonly string[]> {
+  const rows = await query<{ name: string }>(
+    server,
+    `SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) AS name FROM information_schema.TABLES
+     WHERE TABLE_SCHEMA LIKE '\\_undrop%' AND TABLE_NAME LIKE '%${id}%' ORDER BY 1`,
+  );
+  return rows.map(({ name }) => name);
+}
+
+export async function countRows(server: Target, quoted: string): Promise<number> {
+  const [row] = await query<{ n: number }>(server, `SELECT COUNT(*) AS n FROM ${quoted}`);
+  return Number(row?.n);
+}
+
+/** Asks again and again until the answer is true; says `what` it waited for when it isn't. */
+export async function until(
+  what: string,
+  check: () => boolean | Promise<boolean>,
+  withinMs = 30_000,
+): Promise<void> {
+  const endMs = Date.now() + withinMs;
+  while (Date.now() < endMs) {
+    if (await check()) return;
+    await systemClock.sleep(50);
+  }
+  throw new Error(`Waited ${withinMs} ms in vain: ${what}`);
+}

@@ -1,0 +1,168 @@
+/** The lifecycle on real servers, seen in the servers' own general log. */
+import { afterAll, afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import type { LifecycleSettings } from '../../src/lifecycle/settings.js';
+import type { TableState } from '../../src/names/hold-name.js';
+import type { RunOptions, ServicePool, TaskConnection } from '../../src/service/pools.js';
+import { renderQuery } from '../../src/service/render.js';
+import type { SQLQuery } from '../../src/service/sql.js';
+import {
+  type Collecting,
+  countRows,
+  dropRecycleSchemas,
+  freshRecycleSchemas,
+  type Held,
+  holdTable,
+  startCollecting,
+  until,
+  whereIs,
+} from '../lifecycle/collecting.js';
+import { generalLog, type LoggedCommand, query, testServers } from '../support/servers.js';
+
+jest.setTimeout(120_000);
+
+const WHOLE_WAY = ['HOLD → PURGE', 'PURGE → EVAC', 'EVAC → DROP', 'DROP → gone'];
+
+describe.each(testServers())('the lifecycle on $name', (server) => {
+  const isOld = server.name === 'mysql-5.6';
+  let collecting: Collecting | null = null;
+
+  beforeEach(() => freshRecycleSchemas(server));
+  afterEach(async () => {
+    await collecting?.stop();
+    collecting = null;
+  });
+  afterAll(() => dropRecycleSchemas(server));
+
+  /** Every transition of `held` that the server was sent, by its own log. */
+  async function wayOf(held: Held, settings: Partial<LifecycleSettings>): Promise<string[]> {
+    const log = await generalLog(server);
+    collecting = startCollecting(server, settings);
+    await until('the table is gone', async () => (await whereIs(server, held.id)).length === 0);
+    await collecting.stop();
+    const commands = await log.read();
+    await log.stop();
+    return transitions(commands, held.id);
+  }
+
+  test('goes the way that this server needs, with one id', async () => {
+    const held = await holdTable(server);
+    expect(await wayOf(held, {})).toEqual(isOld ? WHOLE_WAY : ['HOLD → DROP', 'DROP → gone']);
+  });
+
+  test('a HOLD that is not due waits, and goes when it is, without anybody waking it', async () => {
+    const held = await holdTable(server, { dueInSeconds: 3 });
+    const later = await holdTable(server, { dueInSeconds: 3_600 });
+    const settings = { checkIntervalMs: 3_600_000, holdMs: 3_600_000, purgeCheckIntervalMs: 200 };
+    collecting = startCollecting(server, settings);
+    const due = held.name.slice(-14);
+    await until(
+      'the first table moves on',
+      async () => !(await whereIs(server, held.id)).includes(`_undrop.${held.name}`),
+    );
+    const [row] = await query<{ late: number }>(
+      server,
+      `SELECT UTC_TIMESTAMP() >= STR_TO_DATE('${due}', '%Y%m%d%H%i%s') AS late LIMIT 1`,
+    );
+    expect(Number(row?.late)).toBe(1);
+    expect(await whereIs(server, later.id)).toEqual([`_undrop.${later.name}`]);
+    expect(await countRows(server, later.quoted)).toBe(10);
+  });
+
+  const subsets: readonly (readonly [string, readonly TableState[], readonly string[]])[] = [
+    ['hold,purge,evac,drop', ['HOLD', 'PURGE', 'EVAC', 'DROP'], WHOLE_WAY],
+    ['hold,purge', ['HOLD', 'PURGE'], ['HOLD → PURGE', 'PURGE → DROP', 'DROP → gone']],
+    ['hold,evac', ['HOLD', 'EVAC'], ['HOLD → EVAC', 'EVAC → DROP', 'DROP → gone']],
+    ['hold', ['HOLD'], ['HOLD → DROP', 'DROP → gone']],
+  ];
+  test.each(subsets)('UNDROP_LIFECYCLE=%s goes its way', async (_name, lifecycle, way) => {
+    const held = await holdTable(server);
+    expect(await wayOf(held, { lifecycle, fastDrop: 'never' })).toEqual(way);
+  });
+  test.each(subsets)('%s without hold does not wait for HOLD', async (_name, lifecycle, way) => {
+    const held = await holdTable(server, { dueInSeconds: 3_600 });
+    const without = lifecycle.filter((state) => state !== 'HOLD');
+    expect(await wayOf(held, { lifecycle: without, fastDrop: 'never' })).toEqual(way);
+  });
+
+  test('EVAC lasts its time, where nothing says earlier that no page is cached', async () => {
+    const held = await holdTable(server, { rows: 500 });
+    const settings = { lifecycle: ['HOLD', 'EVAC'] as const, fastDrop: 'never' as const };
+    collecting = startCollecting(server, { ...settings, evacMs: 3_600_000 });
+    await until('it is in EVAC', async () => (await whereIs(server, held.id)).some(isEvac));
+    await collecting.looked();
+    expect((await whereIs(server, held.id)).filter(isEvac)).toHaveLength(1);
+  });
+
+  test('100,000 rows: all there at the first step, none at the others', async () => {
+    const held = await holdTable(server, { rows: 0 });
+    await fill(held, 100_000);
+    const counts: number[] = [];
+    const log = await generalLog(server);
+    const settings = { fastDrop: 'never', purgeChunkRows: 1_000, evacMs: 1_000 } as const;
+    collecting = startCollecting(server, settings, (pool) =>
+      beforeEachStep(pool, async (quoted) => {
+        counts.push(await countRows(server, quoted));
+      }),
+    );
+    await until(
+      'the table is gone',
+      async () => (await whereIs(server, held.id)).length === 0,
+      90_000,
+    );
+    await collecting.stop();
+    const commands = await log.read();
+    await log.stop();
+    expect(transitions(commands, held.id)).toEqual(WHOLE_WAY);
+    expect(counts).toEqual([100_000, 0, 0, 0]);
+  });
+
+  async function fill({ quoted }: Held, rows: number): Promise<void> {
+    const digits =
+      '(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)';
+    await query(
+      server,
+      `INSERT INTO ${quoted} (id, note)
+       SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d AS n, REPEAT('x', 40)
+       FROM ${digits} a, ${digits} b, ${digits} c, ${digits} e, ${digits} f LIMIT ${rows}`,
+    );
+  }
+});
+
+const isEvac = (name: string): boolean => name.includes('._vt_EVAC_');
+
+/**
+ * `HOLD → PURGE` … `DROP → gone` for each RENAME and DROP of that id. MariaDB logs a text of several
+ * statements as one.
+ */
+function transitions(commands: readonly LoggedCommand[], id: string): string[] {
+  const statements = commands
+    .filter(({ command }) => command === 'Query')
+    .flatMap(({ text }) => text.split(';\n'));
+  return statements.flatMap((statement) => {
+    if (!/^(RENAME|DROP)/.test(statement)) return [];
+    const names = statement.matchAll(new RegExp(`_vt_([A-Z]+)_${id}_`, 'g'));
+    const [from, to = 'gone'] = [...names].map(([, state]) => state);
+    return from === undefined ? [] : [`${from} → ${to}`];
+  });
+}
+
+/** Calls `before` with the table that a RENAME or DROP of the collector is for. */
+function beforeEachStep(pool: ServicePool, before: (quoted: string) => Promise<void>): ServicePool {
+  const tapped = (connection: TaskConnection): TaskConnection => ({
+    threadId: connection.threadId,
+    discard: () => connection.discard(),
+    run: async (text: SQLQuery | readonly SQLQuery[], options?: RunOptions) => {
+      const all = (Array.isArray(text) ? text : [text]) as readonly SQLQuery[];
+      const step = all.map(renderQuery).find((one) => /^(RENAME|DROP)/.test(one));
+      const [quoted] = step?.match(/`_undrop`\.`[^`]+`/) ?? [];
+      if (quoted !== undefined) await before(quoted);
+      return connection.run(text, options);
+    },
+  });
+  return {
+    run: (text, options) => pool.run(text, options),
+    task: (fn) => pool.task((connection) => fn(tapped(connection))),
+    killQuery: (threadId) => pool.killQuery(threadId),
+    dispose: () => pool.dispose(),
+  };
+}
