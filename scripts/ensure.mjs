@@ -1,5 +1,6 @@
 /**
- * Installs and builds what is missing, and says so while it does. Shared by `npm start`, `npm test`,
+ * Installs and builds what is missing, and says so while it does. Shared by `npm start`, `npm
+ * test`,
  * `npm run check` and `npm run bench`, so that each of them works on a fresh clone.
  */
 import { spawnSync } from 'node:child_process';

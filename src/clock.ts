@@ -1,6 +1,6 @@
 /**
- * Time as an argument: what waits or measures takes a `Clock`, so that a test can move it. Due times
- * are never taken from here but from the server's own UTC clock.
+ * Time as an argument: what waits or measures takes a `Clock`, so that a test can move it. Due
+ * times are never taken from here but from the server's own UTC clock.
  */
 
 /** The process's clock. */

@@ -92,6 +92,7 @@ function withSettings<T>(command: Argv<T>, keys: readonly SettingKey[]): Argv<T>
   return built as unknown as Argv<T>;
 }
 
+/** Long: one chain with a link for each command. */
 async function main(): Promise<number> {
   let exitCode = 0;
   const run = (command: (flags: Flags) => Promise<number>) => async (flags: Flags) => {

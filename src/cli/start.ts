@@ -1,6 +1,7 @@
 /**
- * `undrop start` (behind `npm start`) and `undrop demo`: with UNDROP_UPSTREAM set, `start` is `serve`;
- * with nothing set it is the demo on a throwaway server. `demo --tour` shows a running one off.
+ * `undrop start` (behind `npm start`) and `undrop demo`: with UNDROP_UPSTREAM set, `start` is
+ * `serve`; with nothing set it is the demo on a throwaway server. `demo --tour` shows a running one
+ * off.
  */
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';

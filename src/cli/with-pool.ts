@@ -8,7 +8,9 @@ import { describeAddress } from '../session/connect.js';
 
 export type AccountSettings = Pick<Settings, 'upstream' | 'user' | 'password'>;
 
-/** Gives `work` a pool on the first upstream that answers; UNDROP_SERVICE_FAILED where none does. */
+/**
+ * Gives `work` a pool on the first upstream that answers; UNDROP_SERVICE_FAILED where none does.
+ */
 export async function withPool<T>(
   settings: AccountSettings,
   work: (pool: ServicePool) => Promise<T>,

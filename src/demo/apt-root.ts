@@ -1,7 +1,7 @@
 /**
  * Debian packages of any suite, unpacked into a folder of their own without touching the system: a
- * private apt state with an empty list of installed packages, so that the whole closure comes along,
- * the C library too, and programs run under their own loader. Works as a plain user.
+ * private apt state with an empty list of installed packages, so that the whole closure comes
+ * along, the C library too, and programs run under their own loader. Works as a plain user.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';

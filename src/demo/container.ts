@@ -1,6 +1,7 @@
 /**
- * A throwaway server in a container of docker or podman, where such an engine answers. Invariant: the
- * supervisor removes the container by its name, as the death of `docker run` alone would not end it.
+ * A throwaway server in a container of docker or podman, where such an engine answers. Invariant:
+ * the supervisor removes the container by its name, as the death of `docker run` alone would not
+ * end it.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';

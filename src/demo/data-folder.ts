@@ -1,7 +1,7 @@
 /**
  * Initialised data folders: made once for an installation, copied for each start. Invariant: a
- * template was filled by a server that started, answered and was shut down in order, so a copy of it
- * starts without recovery.
+ * template was filled by a server that started, answered and was shut down in order, so a copy of
+ * it starts without recovery.
  */
 import { constants } from 'node:fs';
 import { cp, mkdir, readFile, rm } from 'node:fs/promises';

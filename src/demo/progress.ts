@@ -1,6 +1,6 @@
 /**
- * Progress for a person: each step says that it began, and one that takes more than two seconds says
- * again and again that it is still at it, so that silence always means the end.
+ * Progress for a person: each step says that it began, and one that takes more than two seconds
+ * says again and again that it is still at it, so that silence always means the end.
  */
 
 const FIRST_MS = 2_000;

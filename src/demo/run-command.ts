@@ -1,7 +1,7 @@
 /**
- * Runs one helper program (apt-get, dpkg, npm, tar, a bootstrapping server) to its end. Invariant: it
- * ends by itself, by its deadline or by the abort signal; nothing is left running when the promise
- * settles.
+ * Runs one helper program (apt-get, dpkg, npm, tar, a bootstrapping server) to its end. Invariant:
+ * it ends by itself, by its deadline or by the abort signal; nothing is left running when the
+ * promise settles.
  */
 import { spawn } from 'node:child_process';
 import { UndropError } from '../errors.js';

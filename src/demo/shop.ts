@@ -1,6 +1,7 @@
 /**
- * The shop: a small schema to drop tables of. Filled by the server itself from a table of numbers, so
- * a hundred thousand rows take a second or two; the same rows every time, names in several scripts.
+ * The shop: a small schema to drop tables of. Filled by the server itself from a table of numbers,
+ * so a hundred thousand rows take a second or two; the same rows every time, names in several
+ * scripts.
  */
 import type { Connection } from 'mysql2/promise';
 
@@ -22,8 +23,8 @@ const CITIES = ['München', 'Kraków', 'Αθήνα', '東京', 'Reykjavík', 'S�
 const THINGS = ['čaj 🍵', 'café', 'sūp', '面包 🍞', 'smörgås', 'jalapeño', 'crème brûlée'];
 
 /**
- * Creates the schema `name` with the tables of the shop and fills them; `connection` stays without a
- * default schema. Takes what is there away first.
+ * Creates the schema `name` with the tables of the shop and fills them; `connection` stays without
+ * a default schema. Takes what is there away first.
  */
 export async function fillShop(connection: Connection, name: string = SHOP_SCHEMA): Promise<void> {
   const schema = `\`${name.replaceAll('`', '``')}\``;

@@ -1,8 +1,8 @@
 /**
  * A small process of its own between a throwaway server and whoever started it: it runs the server,
- * waits for its standard input to end, then stops the server and removes the folder. The parent holds
- * the other end of that pipe, so this happens however the parent dies, by SIGKILL too. Invariant: when
- * this process is gone, so are its server and, unless it is to be kept, the folder.
+ * waits for its standard input to end, then stops the server and removes the folder. The parent
+ * holds the other end of that pipe, so this happens however the parent dies, by SIGKILL too.
+ * Invariant: when this process is gone, so are its server and, unless it is to be kept, the folder.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { openSync, readFileSync, rmSync } from 'node:fs';

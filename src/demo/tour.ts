@@ -1,7 +1,8 @@
 /**
- * The tour: what a newcomer would type, typed for them. It drops two tables in one statement through
- * the running proxy, shows both held, brings one back with every row counted before and after, and
- * follows the other one on its way. Needs no client; prints each statement and each answer.
+ * The tour: what a newcomer would type, typed for them. It drops two tables in one statement
+ * through the running proxy, shows both held, brings one back with every row counted before and
+ * after, and follows the other one on its way. Needs no client; prints each statement and each
+ * answer.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise';

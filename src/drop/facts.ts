@@ -1,6 +1,7 @@
 /**
  * Facts that are read in the user's session, and how their answers are to be understood. Everything
- * is cast to BINARY, as character_set_results may be anything; LIMIT 1, as sql_select_limit may be 0.
+ * is cast to BINARY, as character_set_results may be anything; LIMIT 1, as sql_select_limit may be
+ * 0.
  */
 
 import { MalformedPacketError } from '../wire/packet-reader.js';

@@ -153,7 +153,7 @@ function decide(request: DropRequest, inspection: Inspection): Decision {
   assert(intent !== null, 'an intent that could not be written is a refusal');
   const names = namesOf(inspection, intent);
   if (names === null) return { kind: 'refuse', error: unseenBase(request, inspection, intent) };
-  return decideNames(request, intent, names);
+  return decideNames(request, names);
 }
 
 function refusalBeforeLooking(
@@ -223,7 +223,7 @@ function unseenBase(
   });
 }
 
-function decideNames(request: DropRequest, intent: IntentFacts, names: readonly Name[]): Decision {
+function decideNames(request: DropRequest, names: readonly Name[]): Decision {
   if (names.every(({ kind }) => kind === 'temporary')) return { kind: 'native' };
   const bases = names.filter(({ kind }) => kind === 'base');
   const others = names.filter(({ kind }) => kind !== 'base');

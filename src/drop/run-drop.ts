@@ -157,8 +157,13 @@ class Attempt {
     ];
     const guessed = this.#serviceNames(guess.schema, guess.charset);
     const recording = this.#recordIntent(guessed, true);
-    // Waited for in any case: an intent that is still on its way could not be forgotten.
-    const results = await userSession.run(commands).finally(() => recording);
+    let results: readonly Result[] = [];
+    try {
+      results = await userSession.run(commands);
+    } finally {
+      // In any case: an intent that is still on its way could not be forgotten.
+      await recording;
+    }
     const firstIntent = await recording;
     const [judge, ...answers] = results;
     const facts = readFacts(last(answers));

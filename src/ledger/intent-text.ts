@@ -1,6 +1,6 @@
 /**
- * The one text that runs while the client waits: records the intent and asks for everything that the
- * plan of the drop needs. Pure: intent and server in, statements out; answers in, facts out.
+ * The one text that runs while the client waits: records the intent and asks for everything that
+ * the plan of the drop needs. Pure: intent and server in, statements out; answers in, facts out.
  *
  * Invariant: every look into information_schema has schema and table as constants; 5.6 and MariaDB
  * would open every table of the server otherwise.
@@ -101,8 +101,8 @@ function named(schema: string, table: string): SQLQuery {
 }
 
 /**
- * By what is fast where: INNODB_SYS_FOREIGN takes 1–3 ms on 5.6 and MariaDB, where the standard view
- * takes hundreds; on MySQL 8 and later it is the other way round. The former has its names as
+ * By what is fast where: INNODB_SYS_FOREIGN takes 1–3 ms on 5.6 and MariaDB, where the standard
+ * view takes hundreds; on MySQL 8 and later it is the other way round. The former has its names as
  * files are named; the servers that have it also have that encoding as a character set.
  */
 function foreignKeys(intent: DropIntent, server: ServerShape): SQLQuery {

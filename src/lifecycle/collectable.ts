@@ -23,7 +23,9 @@ export interface Collectable extends HoldTable {
 export const NO_LEDGER = [1146, 1049, 1017] as const;
 const ELSEWHERE_MAX = 10_000;
 
-/** Everything collectable, oldest first: by due time, then by id, which has the time of the drop. */
+/**
+ * Everything collectable, oldest first: by due time, then by id, which has the time of the drop.
+ */
 export async function listCollectable(
   connection: ServiceConnection,
 ): Promise<readonly Collectable[]> {

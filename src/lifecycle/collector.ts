@@ -31,7 +31,9 @@ export interface CollectorOptions {
 export interface Collector {
   /** Something was dropped: look again soon. Cheap; may be called for every drop. */
   wake(because: string): void;
-  /** Ends at the next pause (a statement under way is finished), and frees the lock. Twice is fine. */
+  /**
+   * Ends at the next pause (a statement under way is finished), and frees the lock. Twice is fine.
+   */
   stop(): Promise<void>;
 }
 

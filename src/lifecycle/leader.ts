@@ -105,8 +105,8 @@ async function leadOnce(
 }
 
 /**
- * One text, so that there is no moment with the lock but without the timeouts, wherever this process
- * may be stopped. Without the lock the settings stay what they were.
+ * One text, so that there is no moment with the lock but without the timeouts, wherever this
+ * process may be stopped. Without the lock the settings stay what they were.
  */
 async function tryLock(connection: TaskConnection): Promise<'us' | number | null> {
   const ifOurs = (seconds: number, otherwise: SQLQuery) =>

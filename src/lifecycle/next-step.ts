@@ -1,10 +1,11 @@
 /**
  * The lifecycle as one pure function: what happens next to a held table, from its name, the server
- * and the settings. HOLD → PURGE → EVAC → DROP → gone; a state that is not in the lifecycle, or that
- * this server does not need, ignores its due time and is left at once.
+ * and the settings. HOLD → PURGE → EVAC → DROP → gone; a state that is not in the lifecycle, or
+ * that this server does not need, ignores its due time and is left at once.
  *
- * Invariant: no table leaves HOLD before its due time, save by a lifecycle without HOLD. Nothing that
- * would reach into live rows (a trigger, a foreign key from outside) is ever purged or dropped.
+ * Invariant: no table leaves HOLD before its due time, save by a lifecycle without HOLD. Nothing
+ * that would reach into live rows (a trigger, a foreign key from outside) is ever purged or
+ * dropped.
  */
 import { assertNever } from '../assert.js';
 import type { TableState } from '../names/hold-name.js';

@@ -19,9 +19,13 @@ import { ident, note, sql } from '../service/sql.js';
 import { choosePurgeKey, type IndexColumn, type PurgeKey } from './purge-key.js';
 import { deleteBetween, nextBounds } from './purge-sql.js';
 
-/** Finding the next row may have to pass all that are marked as deleted while a snapshot is open. */
+/**
+ * Finding the next row may have to pass all that are marked as deleted while a snapshot is open.
+ */
 const CHUNK_DEADLINE_MS = 120_000;
-/** A table that is in use: try again later rather than wait. The gone, the locked, the interrupted. */
+/**
+ * A table that is in use: try again later rather than wait. The gone, the locked, the interrupted.
+ */
 const LEAVE_IT = [1146, 1017, 1205, 1213, 1317] as const;
 
 /** One piece. `end`: the walk has come to the end of the table. */

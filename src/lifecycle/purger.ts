@@ -1,6 +1,6 @@
 /**
- * Removes rows for as long as it is told, one table at a time, with pauses: after each piece as long
- * as the piece took, so that the server has at least half of the time for others.
+ * Removes rows for as long as it is told, one table at a time, with pauses: after each piece as
+ * long as the piece took, so that the server has at least half of the time for others.
  */
 import type { Clock } from '../clock.js';
 import type { Log } from '../log.js';
@@ -42,8 +42,8 @@ export class Purger {
   }
 
   /**
-   * Goes on with `table` until `untilMs`, by the monotonic clock, but for at least one piece. `null`,
-   * or why its rows can't be removed.
+   * Goes on with `table` until `untilMs`, by the monotonic clock, but for at least one piece.
+   * `null`, or why its rows can't be removed.
    */
   async work(table: Collectable, untilMs: number): Promise<string | null> {
     const { connection, clock, log, monotonicMs, signal, settings } = this.#options;

@@ -1,8 +1,8 @@
 /**
- * The version rule: which states between HOLD and DROP a server needs. Pure. A DROP scans the buffer
- * pool before MySQL 8.0.23 and MariaDB 10.6, so there a table is emptied and its pages are waited
- * for. Later servers drop at once, but where the adaptive hash index is on they still stall while
- * they clear it (MySQL bug 113312), so there EVAC stays, without a purge.
+ * The version rule: which states between HOLD and DROP a server needs. Pure. A DROP scans the
+ * buffer pool before MySQL 8.0.23 and MariaDB 10.6, so there a table is emptied and its pages are
+ * waited for. Later servers drop at once, but where the adaptive hash index is on they still stall
+ * while they clear it (MySQL bug 113312), so there EVAC stays, without a purge.
  */
 import { assertNever } from '../assert.js';
 import type { FastDrop } from './settings.js';

@@ -145,8 +145,8 @@ export class Rounds {
   }
 
   /**
-   * Leaves a table of that name alone for a while, also one that should be gone by now; when to look
-   * at it again, by the monotonic clock.
+   * Leaves a table of that name alone for a while, also one that should be gone by now; when to
+   * look at it again, by the monotonic clock.
    */
   #leave(table: Collectable, outcome: Outcome, toMonotonic: (at: Date) => number): number {
     const { settings, monotonicMs, log } = this.#options;

@@ -1,6 +1,6 @@
 /**
- * What could not be relocated at once: held tables that are still in their own schema. Each is tried
- * again for a moment; what still can't be moved stays a debt. May run twice, and at once with
+ * What could not be relocated at once: held tables that are still in their own schema. Each is
+ * tried again for a moment; what still can't be moved stays a debt. May run twice, and at once with
  * another proxy.
  */
 import type { LedgerRow } from '../ledger/entry.js';

@@ -1,6 +1,6 @@
 /**
- * What others did with held tables: a DBA renamed one back on a direct connection, or removed it; or
- * a proxy died between a RENAME and its ledger row. Changes the ledger only, never a table.
+ * What others did with held tables: a DBA renamed one back on a direct connection, or removed it;
+ * or a proxy died between a RENAME and its ledger row. Changes the ledger only, never a table.
  *
  * Invariant: a row is changed only from the state in which it was read, and ended only after a
  * second look at that one table.

@@ -1,7 +1,8 @@
 /**
  * Ledger against server. Completes what follows a RENAME that has happened, forgets the intent
  * whose RENAME did not, pays debts, notices what others did with held tables. May run twice, in two
- * proxies at once, and may be killed at any statement: every step looks again and is safe to repeat.
+ * proxies at once, and may be killed at any statement: every step looks again and is safe to
+ * repeat.
  *
  * Invariant: never renames a live table; touches an intent only when its owner is gone.
  */

@@ -1,9 +1,10 @@
 /**
- * What an interrupted drop left: an intent in the ledger, and a table that is either still under its
- * own name or under a hold name with the intent's id.
+ * What an interrupted drop left: an intent in the ledger, and a table that is either still under
+ * its own name or under a hold name with the intent's id.
  *
  * Invariant: the order of the looks. First the intents, then which of their owners are gone (from
- * then on no RENAME of theirs can happen), then the names; so what is not found as held never will be.
+ * then on no RENAME of theirs can happen), then the names; so what is not found as held never will
+ * be.
  */
 import type { LedgerRow } from '../ledger/entry.js';
 import { processlistOf } from '../ledger/owner.js';

@@ -1,6 +1,6 @@
 /**
- * Runs a text that may wait for a metadata lock, and ends the wait after a moment by KILL QUERY from
- * a second connection: no server of the set has a lock timeout below one second.
+ * Runs a text that may wait for a metadata lock, and ends the wait after a moment by KILL QUERY
+ * from a second connection: no server of the set has a lock timeout below one second.
  *
  * Invariant: nobody waits behind us for longer than `killAfterMs`; a KILL never hits another text.
  */

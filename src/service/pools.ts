@@ -177,7 +177,9 @@ class Pool implements ServicePool {
     });
   }
 
-  /** No answer by the deadline: the way to the server may be dead, and the statement may still run. */
+  /**
+   * No answer by the deadline: the way to the server may be dead, and the statement may still run.
+   */
   #abandon(pool: ConnectionPool, threadId: number): void {
     if (pool === this.#side) return;
     this.#retire();

@@ -165,7 +165,9 @@ export class CommandPhase {
     this.#settle(taken, interception, userSession.end(), behind);
   }
 
-  /** The statement is settled: its answer, or the statement itself, goes out; the stream goes on. */
+  /**
+   * The statement is settled: its answer, or the statement itself, goes out; the stream goes on.
+   */
   #settle(taken: Taken, interception: Interception, fromServer: Buffer, behind: Buffer): void {
     const { packet } = taken;
     if (interception.facts !== null) {

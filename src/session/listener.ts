@@ -1,8 +1,8 @@
 /**
  * Listens for clients on TCP and unix sockets and keeps the open sessions.
  *
- * Invariant: one session's trouble is its own; a listener goes on until it is closed. A stale socket
- * file is removed only where nothing listens on it.
+ * Invariant: one session's trouble is its own; a listener goes on until it is closed. A stale
+ * socket file is removed only where nothing listens on it.
  */
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import net from 'node:net';

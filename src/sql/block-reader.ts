@@ -1,6 +1,6 @@
 /**
- * Finds the end of a block by its structure: BEGIN … END, IF … END IF and their like hold statements
- * with a `;` each, in the body of a stored program and, on MariaDB, also by themselves.
+ * Finds the end of a block by its structure: BEGIN … END, IF … END IF and their like hold
+ * statements with a `;` each, in the body of a stored program and, on MariaDB, also by themselves.
  *
  * Invariant: where the structure isn't what was expected, the stream is marked broken and stands at
  * the next `;`: nothing behind it is taken for a part of the block.

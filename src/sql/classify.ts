@@ -2,9 +2,9 @@
  * Recognition: bytes in, verdict out; pure. It reads a text statement by statement (next-statement)
  * and puts the small grammars to those that begin like one of ours.
  *
- * Invariant: a statement that could destroy a base table is never `not-ours`. The word DROP directly
- * before TABLE or DATABASE has to be explained, as the body of a stored program or the like; what
- * isn't explained is `unclear`.
+ * Invariant: a statement that could destroy a base table is never `not-ours`. The word DROP
+ * directly before TABLE or DATABASE has to be explained, as the body of a stored program or the
+ * like; what isn't explained is `unclear`.
  */
 import { parseCreateOrReplace } from './grammar/create-or-replace.js';
 import { parseDropTable } from './grammar/drop-table.js';
@@ -127,8 +127,8 @@ function pieces(
 }
 
 /**
- * The server stops at the piece `stopAt` with a syntax error, as far as can be seen: what follows it
- * isn't run. But that is for the server to say where what follows, or the piece, might be ours.
+ * The server stops at the piece `stopAt` with a syntax error, as far as can be seen: what follows
+ * it isn't run. But that is for the server to say where what follows, or the piece, might be ours.
  */
 function cutShort(found: readonly Piece[], stopAt: number, end: number): readonly Piece[] {
   const behind = found.slice(stopAt);

@@ -47,8 +47,8 @@ export interface KnownMode {
 }
 
 /**
- * The mode of a session whose `@@sql_mode` and `@@character_set_client` were asked for. All is known
- * then, save the charset where its name is one that no server is known to have.
+ * The mode of a session whose `@@sql_mode` and `@@character_set_client` were asked for. All is
+ * known then, save the charset where its name is one that no server is known to have.
  */
 export function modeFromSqlMode(
   base: { readonly flavour: Flavour; readonly versionId: number },

@@ -1,11 +1,11 @@
 /**
- * The server's lexer over bytes: MySQL's and MariaDB's `lex_one_token`, state by state, as far as it
- * decides where a token begins and ends and whether a word may be a keyword.
+ * The server's lexer over bytes: MySQL's and MariaDB's `lex_one_token`, state by state, as far as
+ * it decides where a token begins and ends and whether a word may be a keyword.
  *
- * Invariant: what the server would read as a word, a quoted name or a `;` is read as such here, under
- * the same mode. Comments are skipped as that server skips them and version comments are read as
- * code where it does. Never throws; what ends in the middle of a literal is one `error` token that
- * reaches to the end, as there the server stops, too.
+ * Invariant: what the server would read as a word, a quoted name or a `;` is read as such here,
+ * under the same mode. Comments are skipped as that server skips them and version comments are read
+ * as code where it does. Never throws; what ends in the middle of a literal is one `error` token
+ * that reaches to the end, as there the server stops, too.
  */
 import { type CharsetTable, charsetTable } from './client-charset.js';
 import { type LexMode, readsDollarQuotes, readsSixDigits } from './lex-mode.js';

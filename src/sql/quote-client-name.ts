@@ -1,7 +1,8 @@
 /**
  * Names in our own statements on the user's session: the client's own bytes in backticks, read by
  * the server under the client's charset. Invariant: what comes out is one quoted name that stands
- * for exactly `value`; a name for which that can't be done is one that recognition doesn't let pass.
+ * for exactly `value`; a name for which that can't be done is one that recognition doesn't let
+ * pass.
  */
 import { assert } from '../assert.js';
 import { type ClientCharset, charsetTable } from './client-charset.js';

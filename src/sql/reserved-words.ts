@@ -1,7 +1,7 @@
 /**
- * Words that are no table name unless quoted, as the four servers of the test set see it. Invariant:
- * a word of the first list is refused by every server; one of the second by at least one, so that
- * only the server at hand can say.
+ * Words that are no table name unless quoted, as the four servers of the test set see it.
+ * Invariant: a word of the first list is refused by every server; one of the second by at least
+ * one, so that only the server at hand can say.
  */
 
 const EVERYWHERE = `
@@ -48,7 +48,9 @@ export function isReserved(upper: string): boolean {
   return RESERVED.has(upper);
 }
 
-/** Whether some server may refuse `upper` as an unquoted name, as a word or a charset introducer. */
+/**
+ * Whether some server may refuse `upper` as an unquoted name, as a word or a charset introducer.
+ */
 export function mayBeReserved(upper: string): boolean {
   return RESERVED.has(upper) || MAYBE_RESERVED.has(upper) || INTRODUCER.test(upper);
 }

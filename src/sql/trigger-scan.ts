@@ -1,9 +1,10 @@
 /**
- * The hot path's one look at a statement: could these bytes be ours at all? It exists so that nearly
- * all traffic is never lexed; it allocates nothing and reads each byte once.
+ * The hot path's one look at a statement: could these bytes be ours at all? It exists so that
+ * nearly all traffic is never lexed; it allocates nothing and reads each byte once.
  *
  * Invariant: a superset. Keywords are unbroken ASCII on the wire (a comment or an escape ends a
- * word), so where `classify` finds something, these bytes hold `drop` and one of `table`, `database`,
+ * word), so where `classify` finds something, these bytes hold `drop` and one of `table`,
+ * `database`,
  * `schema`; or `prepare` or `immediate`, whose text may be spelled in any way; or `create` and
  * `replace`.
  */

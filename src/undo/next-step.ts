@@ -1,8 +1,8 @@
 /**
  * Which held table somebody means, and where it goes. Pure; the refusals are UndropErrors.
  *
- * Invariant: of several tables of one name the newest that is whole is taken; of tables of that name
- * in several schemas none is, as nobody could know which was meant.
+ * Invariant: of several tables of one name the newest that is whole is taken; of tables of that
+ * name in several schemas none is, as nobody could know which was meant.
  */
 import { UndropError } from '../errors.js';
 import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
@@ -39,7 +39,9 @@ export function planRestore(held: readonly HeldTable[], request: RestoreRequest)
   return { table, to, others: found.filter((other) => other !== table) };
 }
 
-/** All that are meant; of one name only. A whole id wins, then a name, then the beginning of an id. */
+/**
+ * All that are meant; of one name only. A whole id wins, then a name, then the beginning of an id.
+ */
 function findTarget(held: readonly HeldTable[], target: string): readonly HeldTable[] {
   const digits = target.replaceAll('-', '').toLowerCase();
   const whole = held.filter(({ id }) => id === digits);

@@ -1,7 +1,8 @@
 /**
  * Brings one held table back: finds it, gives it its name by one atomic RENAME, tells the ledger.
  *
- * Invariant: whoever loses the race (against the collector, another restore, a DBA) changes nothing.
+ * Invariant: whoever loses the race (against the collector, another restore, a DBA) changes
+ * nothing.
  */
 
 import { UndropError } from '../errors.js';

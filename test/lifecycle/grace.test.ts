@@ -1,3 +1,4 @@
+/** When the collector waits before its first look, and until when. */
 import { describe, expect, test } from '@jest/globals';
 import { decideGrace, type GraceFacts } from '../../src/lifecycle/grace.js';
 

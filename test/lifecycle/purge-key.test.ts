@@ -1,3 +1,4 @@
+/** Which index the purge walks along. */
 import { describe, expect, test } from '@jest/globals';
 import { choosePurgeKey, type IndexColumn } from '../../src/lifecycle/purge-key.js';
 

@@ -1,3 +1,4 @@
+/** The exact statements of the purge. */
 import { describe, expect, test } from '@jest/globals';
 import { deleteBetween, nextBounds } from '../../src/lifecycle/purge-sql.js';
 import { renderQuery } from '../../src/service/render.js';

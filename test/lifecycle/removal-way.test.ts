@@ -1,3 +1,4 @@
+/** The version rule, as a table. */
 import { describe, expect, test } from '@jest/globals';
 import { removalWay } from '../../src/lifecycle/removal-way.js';
 

@@ -1,6 +1,7 @@
 /**
- * A server laid down and started by an account without any rights. As root this borrows `nobody`; as
- * a plain user it is just another start. The programs are copied to where such an account may read.
+ * A server laid down and started by an account without any rights. As root this borrows `nobody`;
+ * as a plain user it is just another start. The programs are copied to where such an account may
+ * read.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -131,8 +131,8 @@ describe.each(testServers())('the lifecycle on $name', (server) => {
 const isEvac = (name: string): boolean => name.includes('._vt_EVAC_');
 
 /**
- * `HOLD → PURGE` … `DROP → gone` for each RENAME and DROP of that id. MariaDB logs a text of several
- * statements as one.
+ * `HOLD → PURGE` … `DROP → gone` for each RENAME and DROP of that id. MariaDB logs a text of
+ * several statements as one.
  */
 function transitions(commands: readonly LoggedCommand[], id: string): string[] {
   const statements = commands

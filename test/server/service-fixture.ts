@@ -1,6 +1,6 @@
 /**
- * What the tests of the service folders share: a pool on a server of the set, a fresh ledger, a user
- * session that drops the way a proxy does, and a relay that goes silent without a FIN.
+ * What the tests of the service folders share: a pool on a server of the set, a fresh ledger, a
+ * user session that drops the way a proxy does, and a relay that goes silent without a FIN.
  */
 import { randomBytes } from 'node:crypto';
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net';

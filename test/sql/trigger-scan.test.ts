@@ -1,3 +1,4 @@
+/** The hot path’s scan against the same question asked naively. */
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { mayBeOurs } from '../../src/sql/trigger-scan.js';

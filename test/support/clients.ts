@@ -1,6 +1,6 @@
 /**
- * Command-line clients from the private package roots, for tests and benches: a newcomer's tools run
- * against the proxy as they are. Invariant: no configuration file of the machine is read, no
+ * Command-line clients from the private package roots, for tests and benches: a newcomer's tools
+ * run against the proxy as they are. Invariant: no configuration file of the machine is read, no
  * password is asked for, and every run has a deadline.
  */
 import { join } from 'node:path';

@@ -126,10 +126,7 @@ export interface CommandResult {
 }
 
 /** Runs a command of undrop (`['restore', 'd.t']`) with the account of `upstream`. */
-export async function runUndrop(
-  upstream: Target,
-  args: readonly string[],
-): Promise<CommandResult> {
+export async function runUndrop(upstream: Target, args: readonly string[]): Promise<CommandResult> {
   const child = spawn(process.execPath, [MAIN, ...args], {
     env: { ...process.env, ...environment(upstream, {}) },
     stdio: ['ignore', 'pipe', 'pipe'],

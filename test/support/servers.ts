@@ -1,6 +1,6 @@
 /**
- * The real servers as a test sees them: the list for `describe.each`, connections, schemas of its own
- * and the server's general log. Invariant: a test finds all servers of the set, or fails.
+ * The real servers as a test sees them: the list for `describe.each`, connections, schemas of its
+ * own and the server's general log. Invariant: a test finds all servers of the set, or fails.
  */
 import { randomBytes } from 'node:crypto';
 import {

@@ -10,8 +10,8 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { ResponseTracker } from '../../src/relay/response-tracker.js';
 import { agreedCapabilities, type Capabilities } from '../../src/wire/capabilities.js';
-import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';
 import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
+import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';
 import { encodePacket, type Packet, PacketAssembler } from '../../src/wire/framing.js';
 import type { Target } from './servers.js';
 
@@ -133,7 +133,9 @@ function tapConnection(
 
   const pump = (assembler: PacketAssembler, take: (packet: Packet) => void) => (chunk: Buffer) => {
     assembler.push(chunk);
-    for (let next = assembler.next(); next !== null && !isCut(); next = assembler.next()) take(next);
+    for (let next = assembler.next(); next !== null && !isCut(); next = assembler.next()) {
+      take(next);
+    }
   };
   proxy.on('data', pump(fromProxy, onProxyPacket));
   upstream.on('data', pump(fromServer, onServerPacket));

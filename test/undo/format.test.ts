@@ -1,3 +1,4 @@
+/** What `undrop list` and `undrop restore` print. */
 import { describe, expect, test } from '@jest/globals';
 import {
   formatHeldList,

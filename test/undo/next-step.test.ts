@@ -1,3 +1,4 @@
+/** Which held table is meant, and where it goes. */
 import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import type { HeldTable } from '../../src/undo/list.js';

@@ -58,7 +58,9 @@ const FIXED_BYTES: ReadonlyMap<number, number> = new Map([
 ]);
 /** TIMESTAMP, DATE, TIME, DATETIME. */
 const DATE_TYPES: ReadonlySet<number> = new Set([7, 10, 11, 12]);
-/** DECIMAL, VARCHAR, BIT, VECTOR, JSON, NEWDECIMAL, ENUM, SET, BLOBs, VAR_STRING, STRING, GEOMETRY. */
+/**
+ * DECIMAL, VARCHAR, BIT, VECTOR, JSON, NEWDECIMAL, ENUM, SET, BLOBs, VAR_STRING, STRING, GEOMETRY.
+ */
 const LENENC_TYPES: ReadonlySet<number> = new Set([
   0, 15, 16, 242, 245, 246, 247, 248, 249, 250, 251, 252, 253, 254, 255,
 ]);

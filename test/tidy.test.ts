@@ -1,0 +1,493 @@
+/**
+ * The rules of the house that a machine can check, over all sources: import directions, doors of
+ * libraries, purity, shape of files, words. A rule that fails says where, and what to write
+ * instead.
+ */
+import { describe, expect, test } from '@jest/globals';
+import { ERRORS, type ErrorEntry } from '../src/errors.js';
+import {
+  listFiles,
+  readSource,
+  readText,
+  type SourceFile,
+  scanSource,
+} from './support/source-file.js';
+
+// ── the rules ──────────────────────────────────────────────────────────────────────────────────
+
+const ROOT_FILES = 'root';
+const LEFT_OF_RELAY = [ROOT_FILES, 'wire', 'sql', 'names'];
+const LEFT_OF_LEDGER = [...LEFT_OF_RELAY, 'relay', 'service'];
+const LEFT_OF_DROP = [...LEFT_OF_LEDGER, 'ledger', 'moves', 'recovery'];
+const LEFT_OF_SESSION = [...LEFT_OF_DROP, 'drop', 'undo', 'lifecycle'];
+
+/** Beside itself. Neighbours don't import each other; `config` and `demo` stand apart. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  [ROOT_FILES]: [],
+  wire: [ROOT_FILES],
+  sql: [ROOT_FILES],
+  names: [ROOT_FILES],
+  relay: [ROOT_FILES, 'wire'],
+  service: LEFT_OF_RELAY,
+  ledger: LEFT_OF_LEDGER,
+  moves: [...LEFT_OF_LEDGER, 'ledger'],
+  recovery: [...LEFT_OF_LEDGER, 'ledger', 'moves'],
+  drop: LEFT_OF_DROP,
+  undo: LEFT_OF_DROP,
+  lifecycle: LEFT_OF_DROP,
+  session: LEFT_OF_SESSION,
+  admin: LEFT_OF_SESSION,
+  config: [ROOT_FILES],
+  demo: [ROOT_FILES],
+  cli: [...LEFT_OF_SESSION, 'session', 'admin', 'config', 'demo'],
+};
+
+/** Paths (or their beginnings) that may import a package. */
+const DOORS: Readonly<Record<string, readonly string[]>> = {
+  '@databases/mysql': ['src/service/'],
+  // The demo and its tour talk to the throwaway server as any client does.
+  mysql2: ['src/service/', 'src/demo/', 'src/cli/start.ts'],
+  'node-sql-parser': ['src/sql/'],
+  pino: ['src/log.ts'],
+  'pino-pretty': ['src/log.ts'],
+  yargs: ['src/cli/'],
+};
+
+/** Files above 400 lines, and why they are one thing. */
+const LONG_FILES: Readonly<Record<string, string>> = {
+  'src/drop/next-step.ts': 'one table of decisions; cut in two, neither half could be judged alone',
+  'src/sql/lexer.ts': 'one state machine over bytes',
+};
+
+/**
+ * Variables that are no settings of the proxy: of the demo, the tests, the file of settings.
+ */
+const VARIABLES_OF_DEMO_AND_CLI = [
+  'UNDROP_CONFIG',
+  'UNDROP_SERVER_CACHE',
+  'UNDROP_SUPERVISOR_ORDER',
+  'UNDROP_TEST_SERVERS',
+  'UNDROP_TEST_SETS',
+];
+
+/** Parts of Node that give the same for the same; node:module loads the second parser. */
+const PURE_PARTS_OF_NODE = ['node:buffer', 'node:util', 'node:module'];
+
+/** What a pure file doesn't touch: the clock, randomness, the process, timers, the network. */
+const WORLD =
+  /\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\bprocess\.|\bset(Timeout|Interval|Immediate)\(|\bfetch\(|\bperformance\./g;
+
+const MACHINE_PATH = /(?<![\w.{}])\/(work|root|Users|home)\/(?!me\b)[a-z]+/g;
+
+const BANNED: readonly {
+  readonly word: string;
+  readonly instead: string;
+  readonly pattern: RegExp;
+}[] = [
+  { word: 'soft drop', instead: 'held', pattern: /\bsoft[- ]?(drop|delet)/gi },
+  {
+    word: 'deleted, of a table',
+    instead: 'dropped by the user, held, or removed for good; rows are deleted',
+    pattern:
+      /\btables?\b( \w+){0,2} deleted\b|\bdeleted tables?\b|\bdelet(e|ing) (the |a )?tables?\b/gi,
+  },
+  { word: 'trash', instead: 'recycle schema', pattern: /\btrash|\brecycle[- ]?bin/gi },
+  { word: 'backend', instead: 'upstream, or server', pattern: /\bback-?ends?\b/gi },
+  { word: 'frontend', instead: 'client', pattern: /\bfront-?ends?\b/gi },
+  { word: 'slave', instead: 'replica', pattern: /\bslaves?\b(?! STATUS)/gi },
+  { word: 'TODO', instead: 'an issue', pattern: /\b(TODO|FIXME|XXX|HACK)\b/g },
+  { word: 'a path of some machine', instead: 'a relative one', pattern: MACHINE_PATH },
+  { word: 'a folder outside', instead: 'what it says, in words', pattern: /\.\.\/shared\b/g },
+];
+
+// ── what they are checked on ────────────────────────────────────────────────────────────────
+
+const sources = listFiles('src', ['.ts']).map(readSource);
+const tests = listFiles('test', ['.ts']).map(readSource);
+const benches = listFiles('bench', ['.ts']).map(readSource);
+const scripts = listFiles('scripts', ['.mjs', '.cjs']).map(readSource);
+const typescript = [...sources, ...tests, ...benches];
+const everything = [...typescript, ...scripts];
+/** This file names what it forbids. */
+const worded = everything.filter(({ path }) => path !== 'test/tidy.test.ts');
+
+describe('modules', () => {
+  test('a folder of src imports only from those left of it', () => {
+    const wrong = sources.flatMap((file) =>
+      targetsOf(file)
+        .filter((target) => !mayImport(file.path, target))
+        .map((target) => `${file.path} imports ${target}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test('every folder of src has its place in the order', () => {
+    const folders = new Set(sources.map(({ path }) => folderOf(path)));
+    expect([...folders].filter((folder) => !(folder in MAY_IMPORT))).toEqual([]);
+  });
+
+  test('every import leads to a file', () => {
+    const known = new Set(typescript.map(({ path }) => path));
+    const wrong = typescript.flatMap((file) =>
+      targetsOf(file)
+        .filter((target) => !known.has(target))
+        .map((target) => `${file.path} imports ${target}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test('each library is behind its door', () => {
+    const wrong = sources.flatMap((file) =>
+      packagesOf(file)
+        .filter((name) => !(DOORS[name] ?? []).some((door) => file.path.startsWith(door)))
+        .map((name) => `${file.path} imports ${name}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test('the doors are those of the dependencies in package.json', () => {
+    const { dependencies } = JSON.parse(readText('package.json')) as { dependencies: object };
+    expect(Object.keys(DOORS).sort()).toEqual(Object.keys(dependencies).sort());
+  });
+
+  test('wire, sql, names and next steps are pure, with all that they import', () => {
+    const wrong = sources.filter(isPure).flatMap((file) => impurities(file));
+    expect(wrong).toEqual([]);
+  });
+
+  test('only cli and demo read the environment and end the process', () => {
+    const wrong = sources
+      .filter(({ path }) => !/^src\/(cli|demo)\//.test(path))
+      .flatMap((file) => finds(file, file.code, /\bprocess\s*\.\s*(env|exit|argv|on|kill)\b/g));
+    expect(wrong).toEqual([]);
+  });
+
+  test('nothing is an orphan: main reaches it by imports, or another file starts it', () => {
+    const byPath = new Map(sources.map((file) => [file.path, file]));
+    const reached = new Set<string>();
+    const open = ['src/cli/main.ts'];
+    for (let path = open.pop(); path !== undefined; path = open.pop()) {
+      const file = byPath.get(path);
+      if (file === undefined || reached.has(path)) continue;
+      reached.add(path);
+      open.push(...targetsOf(file), ...startedBy(file));
+    }
+    expect(sources.map(({ path }) => path).filter((path) => !reached.has(path))).toEqual([]);
+  });
+});
+
+describe('the shape of files', () => {
+  test('every file opens with a comment that says what it is', () => {
+    const wrong = everything.filter(({ comments }) => {
+      const opening = comments.replace(/^#!.*\n/, '').trimStart();
+      const isFirst = comments.replace(/^#!.*\n/, '').startsWith(opening);
+      return !isFirst || !/^\/[/*]+\s*\S/.test(opening);
+    });
+    expect(wrong.map(({ path }) => path)).toEqual([]);
+  });
+
+  test('file names are in kebab case', () => {
+    const wrong = everything.filter(({ path }) => {
+      const name = path.slice(path.lastIndexOf('/') + 1);
+      return !/^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.(ts|mjs|cjs)$/.test(name);
+    });
+    expect(wrong.map(({ path }) => path)).toEqual([]);
+  });
+
+  test('src has named exports only and no barrels', () => {
+    const barrels = sources
+      .filter(({ path }) => path.endsWith('/index.ts'))
+      .map(({ path }) => path);
+    const defaults = sources.flatMap((file) => finds(file, file.code, /\bexport\s+default\b/g));
+    const stars = sources.flatMap((file) => finds(file, file.code, /\bexport\s+\*/g));
+    expect([...barrels, ...defaults, ...stars]).toEqual([]);
+  });
+
+  test('a file has at most 400 lines, or a reason', () => {
+    const long = sources.filter(({ text }) => lineCount(text) > 400).map(({ path }) => path);
+    expect(long.filter((path) => !(path in LONG_FILES))).toEqual([]);
+    expect(Object.keys(LONG_FILES).filter((path) => !long.includes(path))).toEqual([]);
+  });
+
+  test('a function has at most 70 lines, or a comment "Long: why"', () => {
+    expect(sources.flatMap(longFunctions)).toEqual([]);
+  });
+
+  test('a line has at most 100 columns, literals and links aside', () => {
+    const wrong = everything.flatMap((file) => {
+      const [lines, bare] = [file.text.split('\n'), file.bare.split('\n')];
+      return lines.flatMap((line, index) =>
+        [...line].length > 100 && [...(bare[index] ?? '')].length > 100
+          ? [`${file.path}:${index + 1}`]
+          : [],
+      );
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  test('no enum, no any, no assertion with !', () => {
+    const wrong = typescript.flatMap((file) => [
+      ...finds(file, file.code, /\benum\s+\w/g),
+      ...finds(file, file.code, /(:|<|\bas|\||&|,)\s*any\b(?=\s*[[\]>,;|&)={])/g),
+      ...finds(file, file.code, /[\w$)\]'"`]!(?=[.,;:)\]}\s[(])(?!=)/g),
+    ]);
+    expect(wrong).toEqual([]);
+  });
+
+  test('nothing is printed by console, no linter or type check is switched off', () => {
+    const wrong = everything.flatMap((file) => [
+      ...finds(file, file.code, /\bconsole\s*\./g),
+      ...finds(file, file.comments, /@ts-(ignore|nocheck|expect-error)|biome-ignore|eslint-/g),
+    ]);
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe('tests', () => {
+  test('none is skipped, alone or to be written', () => {
+    const wrong = tests.flatMap((file) =>
+      finds(
+        file,
+        file.code,
+        /\.(skip|only|todo|failing)\b|\b(xit|xtest|xdescribe|fit|fdescribe)\(/g,
+      ),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test('none sleeps for a fixed time; a pause of polling is below 100 ms', () => {
+    const wrong = tests
+      .filter(({ path }) => path.endsWith('.test.ts'))
+      .flatMap((file) =>
+        finds(file, file.code, /setTimeout\(\s*\w+,\s*\d[\d_]{2,}|\bsleep\(\d[\d_]{2,}/g),
+      );
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe('errors', () => {
+  const codes = Object.keys(ERRORS);
+  const entries: readonly (readonly [string, ErrorEntry])[] = Object.entries(ERRORS);
+  const used = sources
+    .filter(({ path }) => path !== 'src/errors.ts')
+    .flatMap((file) => file.strings);
+
+  test('each code has a plain form and stands in the registry once', () => {
+    const written = scanSource('src/errors.ts', readText('src/errors.ts'));
+    const keys = [...written.code.matchAll(/^ {2}(\w+): \{$/gm)].map(([, key]) => key);
+    expect(keys).toEqual(codes);
+    expect(new Set(keys).size).toBe(keys.length);
+    expect(codes.filter((code) => !/^UNDROP(_[A-Z]+)+$/.test(code))).toEqual([]);
+  });
+
+  test('each code is used', () => {
+    // toClientError itself answers with UNDROP_INTERNAL.
+    const unused = codes.filter((code) => !used.includes(code) && code !== 'UNDROP_INTERNAL');
+    expect(unused).toEqual([]);
+  });
+
+  test('what looks like a code is one, or a setting', () => {
+    const mentioned = used.flatMap((text) => [...text.matchAll(/\bUNDROP(_[A-Z0-9]+)+\b/g)]);
+    const settings = readText('src/config/schema.ts');
+    const unknown = mentioned
+      .map(([word]) => word)
+      .filter((word) => !codes.includes(word) && !settings.includes(`'${word}'`))
+      .filter((word) => !VARIABLES_OF_DEMO_AND_CLI.includes(word));
+    expect([...new Set(unknown)]).toEqual([]);
+  });
+
+  test('errno and SQLSTATE are of the kind that clients know as the server’s', () => {
+    const wrong = entries.filter(
+      ([, { errno, sqlState }]) => errno < 1000 || errno > 1999 || !/^[0-9A-Z]{5}$/.test(sqlState),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test('every text and remedy is whole sentences', () => {
+    const isSentence = (text: string) => /[.}]$/.test(text) && !/^(?!undrop )[a-z]/.test(text);
+    const wrong = entries.filter(
+      ([, { text, remedy }]) => !isSentence(text) || !isSentence(remedy),
+    );
+    expect(wrong.map(([code]) => code)).toEqual([]);
+  });
+
+  test('where an error is made every placeholder gets its value, and nothing else is given', () => {
+    const made = sources.flatMap((file) => errorsMadeIn(file));
+    expect(made.length).toBeGreaterThan(20);
+    const wrong = made.flatMap(({ path, code, params }) => {
+      const entry = entries.find(([key]) => key === code)?.[1];
+      if (entry === undefined) return [`${path}: ${code} is not in the registry`];
+      const wanted = placeholdersOf(entry);
+      const missing = wanted.filter((name) => !params.includes(name));
+      const surplus = params.filter((name) => !wanted.includes(name));
+      return missing.length + surplus.length === 0
+        ? []
+        : [`${path}: ${code} lacks ${missing.join(' ')}; has no use for ${surplus.join(' ')}`];
+    });
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe('words', () => {
+  test.each(BANNED)('$word is not written: $instead', ({ pattern }) => {
+    expect(worded.flatMap((file) => finds(file, file.text, pattern))).toEqual([]);
+    const pages = listFiles('docs', ['.md']).concat(listFiles('.', ['.md'], { deep: false }));
+    const wrong = pages.flatMap((path) => {
+      const text = readText(path);
+      return finds({ path, text }, text, pattern);
+    });
+    expect(wrong).toEqual([]);
+  });
+});
+
+// ── how they are checked ───────────────────────────────────────────────────────────────────────
+
+function folderOf(path: string): string {
+  const [, folder = '', inside] = path.split('/');
+  return inside === undefined ? ROOT_FILES : folder;
+}
+
+function mayImport(path: string, target: string): boolean {
+  const [from, to] = [folderOf(path), folderOf(target)];
+  return from === to || (MAY_IMPORT[from] ?? []).includes(to);
+}
+
+function targetsOf({ imports }: SourceFile): readonly string[] {
+  return imports.flatMap(({ target }) => target ?? []);
+}
+
+/** Packages from the registry that a file imports. */
+function packagesOf({ imports }: SourceFile): readonly string[] {
+  return imports
+    .filter(({ specifier }) => !/^(\.|node:)/.test(specifier))
+    .map(({ specifier }) => /^(@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? specifier);
+}
+
+/** Files of src that a file runs as programs of their own: it names what they are built to. */
+function startedBy({ path, strings }: SourceFile): readonly string[] {
+  const names = strings.flatMap((text) => /^(?:\.\/|.*\/)?([a-z0-9-]+)\.js$/.exec(text)?.[1] ?? []);
+  return names.map((name) => `${path.slice(0, path.lastIndexOf('/'))}/${name}.ts`);
+}
+
+function isPure({ path }: SourceFile): boolean {
+  return /^src\/(wire|sql|names)\//.test(path) || /\/next-[a-z-]+\.ts$/.test(path);
+}
+
+/** What touches the world, in the file or in anything that it needs at run time. */
+function impurities(file: SourceFile): readonly string[] {
+  const wrong = new Set<string>();
+  const seen = new Set<string>();
+  const open = [file];
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    if (seen.has(next.path)) continue;
+    seen.add(next.path);
+    const needed = next.imports.filter(({ isTypeOnly }) => !isTypeOnly);
+    for (const { specifier } of needed) {
+      const isWorld = specifier.startsWith('node:') && !PURE_PARTS_OF_NODE.includes(specifier);
+      if (isWorld) wrong.add(`${file.path} needs ${next.path}, which imports ${specifier}`);
+    }
+    for (const found of finds(next, next.code, WORLD)) wrong.add(`${file.path} needs ${found}`);
+    const targets = needed.map(({ target }) => target);
+    open.push(...sources.filter(({ path }) => targets.includes(path)));
+  }
+  return [...wrong];
+}
+
+interface Block {
+  readonly path: string;
+  readonly line: number;
+  readonly lines: number;
+}
+
+/** By indentation, as the formatter lays it out: a block ends at the next `}` in its column. */
+function longFunctions(file: SourceFile): readonly string[] {
+  const lines = file.code.split('\n');
+  const blocks = lines.flatMap((line, index): Block[] => {
+    if (!opensFunction(lines, index)) return [];
+    const column = line.search(/\S/);
+    const length = lines.slice(index + 1).findIndex((later) => later.search(/\S/) === column) + 1;
+    return [{ path: file.path, line: index + 1, lines: length + 1 }];
+  });
+  const long = blocks.filter((block) => block.lines > 70 && !saysWhyLong(file, block));
+  return long.map(({ path, line, lines }) => `${path}:${line} has ${lines} lines`);
+}
+
+function opensFunction(lines: readonly string[], index: number): boolean {
+  const line = lines[index] ?? '';
+  if (!line.endsWith('{')) return false;
+  if (/=> \{$/.test(line) || /\bfunction\b/.test(line)) return true;
+  const isHeader = /^\s*[\w#$ ]+(<.*>)?\(.*\).* \{$/.test(line) || /^\s*\)(: .*)? \{$/.test(line);
+  if (!isHeader) return false;
+  const column = line.search(/\S/);
+  const opening = /^\s*\)/.test(line)
+    ? lines.slice(0, index).findLast((earlier) => earlier.search(/\S/) === column)
+    : line;
+  return !/^\s*(\} else )?(if|for|while|switch|catch|return)\b/.test(opening ?? '');
+}
+
+function saysWhyLong(file: SourceFile, { line }: Block): boolean {
+  const above = file.comments.split('\n').slice(Math.max(0, line - 8), line + 1);
+  return above.some((text) => /\bLong: \w+/.test(text));
+}
+
+function lineCount(text: string): number {
+  return text.split('\n').length - 1;
+}
+
+/** Where `pattern` is found in `within`, which has the lines of the file. */
+function finds(
+  { path, text }: Pick<SourceFile, 'path' | 'text'>,
+  within: string,
+  pattern: RegExp,
+): readonly string[] {
+  return [...within.matchAll(pattern)].map(({ index }) => {
+    const line = text.slice(0, index).split('\n').length;
+    return `${path}:${line}: ${(text.split('\n')[line - 1] ?? '').trim().slice(0, 80)}`;
+  });
+}
+
+function placeholdersOf({ text, remedy }: ErrorEntry): readonly string[] {
+  const found = `${text} ${remedy}`.matchAll(/\{(\w+)\}/g);
+  return [...new Set([...found].map(([, name = '']) => name))];
+}
+
+interface MadeError {
+  readonly path: string;
+  readonly code: string;
+  readonly params: readonly string[];
+}
+
+/** `new UndropError('CODE', { a, b: … })`, where code and parameters stand there as literals. */
+function errorsMadeIn(file: SourceFile): readonly MadeError[] {
+  const made: MadeError[] = [];
+  for (const { index, 0: head } of file.code.matchAll(/new UndropError\(\s*'/g)) {
+    const start = index + head.length;
+    const code = /^\w+/.exec(file.text.slice(start))?.[0];
+    const args = argumentsFrom(file.code, start);
+    const params = paramsOf(args);
+    if (code !== undefined && params !== null) made.push({ path: file.path, code, params });
+  }
+  return made;
+}
+
+/** The code up to the bracket that closes the call. */
+function argumentsFrom(code: string, start: number): string {
+  let depth = 1;
+  let at = start;
+  while (depth > 0 && at < code.length) {
+    if (/[([{]/.test(code.charAt(at))) depth++;
+    if (/[)\]}]/.test(code.charAt(at))) depth--;
+    at++;
+  }
+  return code.slice(start, at - 1);
+}
+
+/** Keys of the second argument; none where there is no second; null where it is no literal. */
+function paramsOf(args: string): readonly string[] | null {
+  const second = /^[^,]*,?\s*([\s\S]*)$/.exec(args)?.[1] ?? '';
+  if (second === '') return [];
+  if (!second.startsWith('{') || second.includes('...')) return null;
+  const literal = argumentsFrom(second, 1);
+  const flat = literal.replaceAll(/\([^()]*(\([^()]*\)[^()]*)*\)/g, '');
+  return [...flat.matchAll(/(?:^|,)\s*(\w+)\s*(?=[:,]|$)/g)].map(([, key = '']) => key);
+}
