@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process';
 import { UndropError } from '../errors.js';
 
+/** Of each output; what is more loses its beginning. */
 const OUTPUT_CHARS_MAX = 1_000_000;
 
 export interface CommandOptions {
@@ -14,6 +15,8 @@ export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Standard input; none if missing. */
   readonly input?: string;
+  /** Default a million for each output; the end is kept. */
+  readonly outputCharsMax?: number;
   /** Default 5 minutes. */
   readonly deadlineMs?: number;
   /** Ends the program by SIGKILL. */
@@ -54,13 +57,14 @@ export function tryCommand(
       killSignal: 'SIGKILL',
       ...(options.signal ? { signal: options.signal } : {}),
     });
+    const { outputCharsMax = OUTPUT_CHARS_MAX } = options;
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      stdout = (stdout + text).slice(-OUTPUT_CHARS_MAX);
+      stdout = (stdout + text).slice(-outputCharsMax);
     });
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      stderr = (stderr + text).slice(-OUTPUT_CHARS_MAX);
+      stderr = (stderr + text).slice(-outputCharsMax);
     });
     // A program that ends without reading its input breaks the pipe; its exit code tells enough.
     child.stdin.on('error', () => undefined);

@@ -42,11 +42,19 @@ export function screen(facts: ScreenFacts): string {
     '',
     `  ${command} demo --tour`,
     '',
-    `A dropped table is held for ${facts.hold}, then removed. Ctrl-C ends the proxy and the server,`,
+    `A dropped table is held for ${spell(facts.hold)}, then removed. Ctrl-C ends the proxy and the server,`,
     'and takes their data away.',
     '',
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** `10m` as a person says it; what is no plain duration stays as it is. */
+function spell(duration: string): string {
+  const [, count, unit = ''] = /^(\d+)([smhd])$/.exec(duration) ?? [];
+  if (count === undefined) return duration;
+  const word = { s: 'second', m: 'minute', h: 'hour', d: 'day' }[unit] ?? unit;
+  return count === '1' ? `1 ${word}` : `${count} ${word}s`;
 }
 
 function statements(): readonly string[] {

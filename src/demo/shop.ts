@@ -71,6 +71,10 @@ function shopStatements(schema: string): readonly string[] {
       ...[`1 + MOD(n * 104729, ${SHOP_ROWS.products})`, '1 + MOD(n, 5)'],
       ...['1 + MOD(n * 31, 9000) / 100', `CONCAT('für ', ${pick('n', FIRST_NAMES)})`],
     ]),
+    // So that sizes in lists are those of now.
+    `ANALYZE TABLE ${Object.keys(SHOP_ROWS)
+      .map((table) => `${schema}.${table}`)
+      .join(', ')}`,
   ];
 }
 

@@ -50,7 +50,7 @@ class Tour {
     const { connection, schema } = this.#parts;
     const [rows] = await connection.query<RowDataPacket[]>(
       `SELECT table_name AS name FROM information_schema.tables
-        WHERE table_schema = ? AND table_type = 'BASE TABLE' ORDER BY data_length DESC, table_name`,
+        WHERE table_schema = ? AND table_type = 'BASE TABLE' ORDER BY table_rows DESC, table_name`,
       [schema],
     );
     const names = rows.map((row) => String(row['name']));

@@ -1,8 +1,11 @@
 /** The command-line clients of the tests: which of them gets into which server. */
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { tryCommand } from '../../src/demo/run-command.js';
 import { type ClientName, dumpTools, runClient, sysbenchCommand } from '../support/clients.js';
 import { freshSchema, testServers } from '../support/servers.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(120_000);
 
 /** MySQL 9's own clients lack the only login plugin that the others offer. */
 const EVERYWHERE = ['mariadb-10.11', 'mariadb-11.8'] as const satisfies readonly ClientName[];

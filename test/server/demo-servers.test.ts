@@ -1,7 +1,10 @@
 /** The test servers themselves: what the other tests take for granted about them. */
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { SERVER_NAMES } from '../support/server-set.js';
 import { connect, freshSchema, generalLog, query, testServers } from '../support/servers.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(120_000);
 
 test('all four servers are there', () => {
   expect(testServers().map((server) => server.name)).toEqual(SERVER_NAMES);

@@ -3,11 +3,14 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { fillShop, SHOP_ROWS } from '../../src/demo/shop.js';
 import { listens, until } from '../support/poll.js';
 import { projectFolder, SERVER_NAMES, startFromSet } from '../support/server-set.js';
 import { connect, freshSchema, query, startServer, testServers } from '../support/servers.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(120_000);
 
 const START_ONE = join(projectFolder, 'build/test/support/start-one.js');
 

@@ -18,6 +18,9 @@ interface ClientRow {
   readonly options: (root: string) => readonly string[];
 }
 
+/** A dump of the shop has ten million. */
+const DUMP_CHARS_MAX = 100_000_000;
+
 const CLIENTS = {
   'mysql-9.7': {
     from: 'mysql-9.7',
@@ -62,6 +65,7 @@ export async function runClient(
   const argv = await clientCommand(name);
   return tryCommand([...argv, ...loginOptions(target), ...args], {
     deadlineMs: 120_000,
+    outputCharsMax: DUMP_CHARS_MAX,
     ...options,
   });
 }

@@ -31,5 +31,5 @@ async function startSet(): Promise<readonly ThrowawayServer[]> {
 }
 
 function passOn(sets: readonly (readonly TestServer[])[]): void {
-  process.env['UNDROP_TEST_SETS'] = JSON.stringify(sets);
+  process.env['TEST_SERVER_SETS'] = JSON.stringify(sets);
 }

@@ -20,7 +20,7 @@ export type Target = Pick<TestServer, 'host' | 'port' | 'user' | 'password'>;
 
 /** All servers; for `describe.each(testServers())('$name', (server) => …)`. */
 export function testServers(): readonly TestServer[] {
-  const sets = JSON.parse(process.env['UNDROP_TEST_SETS'] ?? '[]') as TestServer[][];
+  const sets = JSON.parse(process.env['TEST_SERVER_SETS'] ?? '[]') as TestServer[][];
   const worker = Number(process.env['JEST_WORKER_ID'] ?? '1');
   const set = sets[worker - 1];
   if (set === undefined || set.length === 0) {

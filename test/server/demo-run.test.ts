@@ -1,0 +1,155 @@
+/**
+ * `undrop start` with nothing configured, as a person runs it: what it says, the tour in a second
+ * terminal, and that each way to end it leaves nothing behind.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
+import { type CommandResult, tryCommand } from '../../src/demo/run-command.js';
+import { type DemoState, findDemo } from '../../src/demo/state.js';
+import { listens, until } from '../support/poll.js';
+import { projectFolder } from '../support/server-set.js';
+import { query } from '../support/servers.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(180_000);
+
+const MAIN = join(projectFolder, 'build/src/cli/main.js');
+
+/** A place for temporary files of its own, so that what is left behind shows. */
+let temporary = '';
+
+beforeEach(() => {
+  temporary = mkdtempSync(join(tmpdir(), 'undrop-run-test-'));
+});
+afterEach(() => rmSync(temporary, { recursive: true, force: true }));
+
+test('says which server and why, gives the tour, and ends without a trace', async () => {
+  const demo = await startDemo();
+  const firstLines = demo.text().split('\n').slice(0, 4).join('\n');
+  expect(firstLines).toMatch(/^undrop: server: .*, .+\n/);
+  expect(demo.text()).toMatch(/undrop is ready on 127\.0\.0\.1:\d+, in front of \w+ [\d.]+\./);
+  expect(demo.text()).toContain('demo --tour');
+
+  const tour = await undrop(['demo', '--tour']);
+  expect(tour.stdout).toContain('100000 rows before the drop, 100000 after it came back.');
+  expect(tour.stdout).toMatch(/orders can be brought back until .* UTC, for 10 minutes more\./);
+  expect(tour.code).toBe(0);
+  const list = await undrop(['list']);
+  expect(list.stdout).toContain('shop.orders');
+
+  demo.child.kill('SIGINT');
+  expect(await demo.exitCode).toBe(0);
+  expect(demo.text()).toMatch(/gone, with all its data\n$/);
+  await expectNoTrace(demo);
+});
+
+test.each(['SIGTERM', 'SIGHUP'] as const)('%s ends it in order', async (signal) => {
+  const demo = await startDemo();
+  demo.child.kill(signal);
+  expect(await demo.exitCode).toBe(0);
+  await expectNoTrace(demo);
+});
+
+test('its sudden death takes the server along', async () => {
+  const demo = await startDemo();
+  demo.child.kill('SIGKILL');
+  await expectNoTrace(demo);
+});
+
+test('a signal while it is still preparing ends it without a trace', async () => {
+  const { child, exitCode } = spawnDemo();
+  await once(child.stdout ?? child, 'data');
+  child.kill('SIGINT');
+  expect(await exitCode).toBe(0);
+  expect(readdirSync(temporary)).toEqual([]);
+});
+
+test('the death of the server ends it, with a word and a failure', async () => {
+  const demo = await startDemo();
+  const [host = '', port = ''] = (demo.state.variables['UNDROP_UPSTREAM'] ?? '').split(':');
+  const root = { host, port: Number(port), user: 'root', password: '' };
+  const [row] = await query<{ file: string }>(root, 'SELECT @@pid_file AS file');
+  const pid = await tryCommand(['cat', row?.file ?? '']);
+  process.kill(Number(pid.stdout), 'SIGKILL');
+  expect(await demo.exitCode).toBe(1);
+  expect(demo.text()).toContain('the throwaway server ended by itself');
+  await expectNoTrace(demo);
+});
+
+test('a taken port is no obstacle, but is told', async () => {
+  const occupant = createServer().listen({ host: '127.0.0.1', port: 3307 });
+  // Whoever has the port, it is taken now.
+  await Promise.race([once(occupant, 'listening'), once(occupant, 'error')]).catch(() => undefined);
+  const demo = await startDemo({ UNDROP_HOLD: '1h' });
+  expect(demo.state.proxy.port).not.toBe(3307);
+  expect(demo.text()).toContain('(Port 3307 is taken by another program.)');
+  expect(demo.text()).toContain('held for 1 hour');
+  demo.child.kill('SIGINT');
+  expect(await demo.exitCode).toBe(0);
+  occupant.close();
+});
+
+test('the tour without a demo says what to do', async () => {
+  const tour = await undrop(['demo', '--tour']);
+  expect(tour.code).toBe(1);
+  expect(tour.stdout).toContain('npm start');
+});
+
+interface Spawned {
+  readonly child: ChildProcess;
+  readonly exitCode: Promise<number | null>;
+  text(): string;
+}
+
+interface Demo extends Spawned {
+  readonly state: DemoState;
+}
+
+async function startDemo(env: Record<string, string> = {}): Promise<Demo> {
+  const spawned = spawnDemo(env);
+  const isReady = async () => {
+    expect(spawned.child.exitCode).toBeNull();
+    return spawned.text().includes('Ctrl-C ends') && (await findDemo(temporary)) !== null;
+  };
+  await until(isReady, 'the demo is ready', 120_000);
+  const state = await findDemo(temporary);
+  if (state === null) throw new Error('The demo went away.');
+  return { ...spawned, state };
+}
+
+function spawnDemo(env: Record<string, string> = {}): Spawned {
+  const child = spawn(process.execPath, [MAIN, 'start'], {
+    cwd: projectFolder,
+    env: { ...process.env, TMPDIR: temporary, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (more: string) => {
+    text += more;
+  });
+  const exitCode = once(child, 'close').then(([code]) => code as number | null);
+  return { child, exitCode, text: () => text };
+}
+
+function undrop(args: readonly string[]): Promise<CommandResult> {
+  return tryCommand([process.execPath, MAIN, ...args], {
+    cwd: projectFolder,
+    env: { TMPDIR: temporary },
+  });
+}
+
+/** Neither ports nor folders; the server's process would hold both. */
+async function expectNoTrace(demo: Demo): Promise<void> {
+  const upstream = Number(demo.state.variables['UNDROP_UPSTREAM']?.split(':')[1]);
+  const isGone = async () =>
+    readdirSync(temporary).length === 0 &&
+    !(await listens(upstream)) &&
+    !(await listens(demo.state.proxy.port));
+  await until(isGone, 'nothing is left of the demo');
+  expect(existsSync(temporary)).toBe(true);
+}
