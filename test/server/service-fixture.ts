@@ -10,7 +10,7 @@ import { type DropIntent, type IntentFacts, recordIntent } from '../../src/ledge
 import { silentLog } from '../../src/log.js';
 import { newHoldId } from '../../src/names/hold-id.js';
 import { formatHoldName } from '../../src/names/hold-name.js';
-import { openServicePool, type ServicePool } from '../../src/service/pools.js';
+import { openServicePool, type ServicePool, type TaskConnection } from '../../src/service/pools.js';
 import { quoteIdentifier } from '../../src/service/sql.js';
 import { connect, query, type Target } from '../support/servers.js';
 
@@ -185,4 +185,57 @@ export async function relayTo(target: Target): Promise<Relay> {
         server.close(() => resolve());
       }),
   };
+}
+
+/**
+ * A pool whose process dies at the given call to the server, counted from 1: before the text is sent,
+ * or before its answer is seen. From then on nothing works.
+ */
+export class FaultyPool implements ServicePool {
+  readonly #pool: ServicePool;
+  readonly #dies: { readonly call: number; readonly moment: 'before' | 'after' };
+  #calls = 0;
+
+  constructor(
+    pool: ServicePool,
+    dies: { readonly call: number; readonly moment: 'before' | 'after' },
+  ) {
+    this.#pool = pool;
+    this.#dies = dies;
+  }
+
+  run(...args: Parameters<ServicePool['run']>): ReturnType<ServicePool['run']> {
+    return this.#call(() => this.#pool.run(...args));
+  }
+
+  task<T>(fn: (connection: TaskConnection) => Promise<T>): Promise<T> {
+    return this.#pool.task((connection) =>
+      fn({
+        threadId: connection.threadId,
+        discard: () => connection.discard(),
+        run: (...args) => this.#call(() => connection.run(...args)),
+      }),
+    );
+  }
+
+  killQuery(threadId: number): Promise<void> {
+    return this.#pool.killQuery(threadId);
+  }
+
+  dispose(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async #call<T>(send: () => Promise<T>): Promise<T> {
+    this.#calls += 1;
+    const { call, moment } = this.#dies;
+    if (this.#calls > call || (this.#calls === call && moment === 'before')) throw died();
+    const answer = await send();
+    if (this.#calls >= call) throw died();
+    return answer;
+  }
+}
+
+function died(): Error {
+  return new Error('The process has died here.');
 }

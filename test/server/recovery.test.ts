@@ -1,0 +1,325 @@
+/**
+ * Recovery on real servers: whatever an interrupted drop left, after the next run every table is
+ * either live under its own name or held with a ledger row, with all its rows.
+ */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import { findRows } from '../../src/ledger/read.js';
+import { recordOutcome } from '../../src/ledger/write.js';
+import { silentLog } from '../../src/log.js';
+import type { ReconcileReport } from '../../src/recovery/reconcile.js';
+import { reconcile } from '../../src/recovery/reconcile.js';
+import type { ServicePool } from '../../src/service/pools.js';
+import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import {
+  endSession,
+  FaultyPool,
+  freshLedger,
+  intend,
+  PROXY_ID,
+  poolOn,
+  renameAway,
+  rowCounts,
+  type UserDrop,
+} from './service-fixture.js';
+
+describe.each(testServers())('recovery on $name', (server) => {
+  let pool: ServicePool;
+  let schema: FreshSchema;
+  /** Of whoever looks on; the sessions that drop come and go. */
+  let root: Connection;
+  let session: Connection;
+
+  beforeAll(() => {
+    pool = poolOn(server);
+  });
+
+  beforeEach(async () => {
+    await freshLedger(server, pool);
+    schema = await freshSchema(server);
+    root = await connect(server, { database: schema.name });
+    session = await connect(server, { database: schema.name });
+  });
+
+  afterEach(async () => {
+    await session.end();
+    await root.end();
+    await schema.drop();
+  });
+
+  afterAll(() => pool.dispose());
+
+  async function create(...tables: readonly string[]): Promise<void> {
+    for (const table of tables) {
+      await root.query(`CREATE TABLE \`${table}\` (a INT PRIMARY KEY) ENGINE=InnoDB`);
+      await root.query(`INSERT INTO \`${table}\` VALUES (1), (2), (3)`);
+    }
+  }
+
+  async function intended(...tables: readonly string[]): Promise<UserDrop> {
+    await create(...tables);
+    return intend(pool, session, { schema: schema.name, tables });
+  }
+
+  async function renamed(...tables: readonly string[]): Promise<UserDrop> {
+    const drop = await intended(...tables);
+    await renameAway(session, drop);
+    return drop;
+  }
+
+  /** A drop that went well: held in the recycle schema, with its outcome. */
+  async function held(...tables: readonly string[]): Promise<UserDrop> {
+    const drop = await renamed(...tables);
+    for (const name of drop.holdNames) {
+      await root.query(`RENAME TABLE ${schema.name}.${name} TO _undrop.${name}`);
+    }
+    await recordOutcome(pool, {
+      tables: idsOf(drop).map((id, index) => ({
+        id,
+        holdSchema: '_undrop',
+        holdName: drop.holdNames[index] ?? '',
+        relocated: true,
+      })),
+      forgotten: [],
+    });
+    return drop;
+  }
+
+  /** A drop whose table could not be relocated. */
+  async function owed(table: string): Promise<UserDrop> {
+    const drop = await renamed(table);
+    const [id = ''] = idsOf(drop);
+    const [holdName = ''] = drop.holdNames;
+    const outcome = { id, holdSchema: schema.name, holdName, relocated: false, failure: 'locked' };
+    await recordOutcome(pool, { tables: [outcome], forgotten: [] });
+    return drop;
+  }
+
+  function idsOf(drop: UserDrop): readonly string[] {
+    return drop.facts.tables.map(({ id }) => id);
+  }
+
+  /** The proxy is gone: so are its sessions. */
+  async function die(): Promise<void> {
+    await endSession(server, session);
+    session = await connect(server, { database: schema.name });
+  }
+
+  function recover(on = pool, activeIds: readonly string[] = []): Promise<ReconcileReport> {
+    return reconcile(on, { proxyId: PROXY_ID, activeIds: new Set(activeIds), log: silentLog });
+  }
+
+  async function live(): Promise<Readonly<Record<string, number>>> {
+    return rowCounts(server, schema.name);
+  }
+
+  async function recycled(): Promise<Readonly<Record<string, number>>> {
+    const counts = Object.entries(await rowCounts(server, '_undrop'));
+    return Object.fromEntries(counts.filter(([name]) => !name.startsWith('ledger')));
+  }
+
+  async function stateOf(id: string): Promise<string | undefined> {
+    return (await findRows(pool, { by: 'id', prefix: id }))[0]?.state;
+  }
+
+  test('does nothing where there is nothing to do', async () => {
+    await create('a');
+    expect(Object.values(await recover()).flat()).toEqual([]);
+    expect(await live()).toEqual({ a: 3 });
+  });
+
+  test('completes a drop whose RENAME had happened', async () => {
+    const drop = await renamed('a', 'b');
+    await die();
+    const report = await recover();
+    expect([...report.completed].sort()).toEqual([...idsOf(drop)].sort());
+    const [a = '', b = ''] = drop.holdNames;
+    expect(await recycled()).toEqual({ [a]: 3, [b]: 3 });
+    expect(await live()).toEqual({});
+    for (const row of await findRows(pool, { by: 'live' })) {
+      expect(row).toMatchObject({ state: 'HOLD', holdSchema: '_undrop', relocated: true });
+      expect(row.definition).toContain('CREATE TABLE');
+    }
+    expect(Object.values(await recover()).flat()).toEqual([]);
+  });
+
+  test('completes a drop that had already been relocated', async () => {
+    const drop = await renamed('a');
+    const [name = ''] = drop.holdNames;
+    await root.query(`RENAME TABLE ${schema.name}.${name} TO _undrop.${name}`);
+    await die();
+    expect((await recover()).completed).toEqual(idsOf(drop));
+    expect(await recycled()).toEqual({ [name]: 3 });
+    expect(await stateOf(idsOf(drop)[0] ?? '')).toBe('HOLD');
+  });
+
+  test('forgets a drop whose RENAME had not happened, and leaves the live table alone', async () => {
+    const drop = await intended('a', 'b');
+    await die();
+    expect([...(await recover()).forgotten].sort()).toEqual([...idsOf(drop)].sort());
+    expect(await live()).toEqual({ a: 3, b: 3 });
+    expect(await findRows(pool, { by: 'live' })).toEqual([]);
+  });
+
+  test('leaves a drop alone whose session is still there', async () => {
+    const before = await renamed('a');
+    const after = await intended('b');
+    const [name = ''] = before.holdNames;
+    const report = await recover();
+    expect([...report.untouched].sort()).toEqual([...idsOf(before), ...idsOf(after)].sort());
+    expect(await live()).toEqual({ [name]: 3, b: 3 });
+    await die();
+    const later = await recover();
+    expect(later).toMatchObject({ completed: idsOf(before), forgotten: idsOf(after) });
+  });
+
+  test('leaves a drop alone that this proxy is in the middle of', async () => {
+    const drop = await renamed('a');
+    await die();
+    expect((await recover(pool, idsOf(drop))).untouched).toEqual(idsOf(drop));
+    expect(await stateOf(idsOf(drop)[0] ?? '')).toBe('intent');
+  });
+
+  test('takes a session with the same id from another port for another one', async () => {
+    const drop = await renamed('a');
+    await query(server, 'UPDATE _undrop.ledger SET upstream_port = upstream_port - 1');
+    expect((await recover()).completed).toEqual(idsOf(drop));
+  });
+
+  test('over a socket, takes an id from before the start of the server for another one', async () => {
+    const drop = await renamed('a');
+    await query(server, "UPDATE _undrop.ledger SET upstream_port = NULL, proxy_id = 'other'");
+    expect((await recover()).untouched).toEqual(idsOf(drop));
+    await query(server, "UPDATE _undrop.ledger SET dropped_at = '2020-01-01'");
+    expect((await recover()).completed).toEqual(idsOf(drop));
+  });
+
+  test('leaves a new table of the same name alone', async () => {
+    const drop = await renamed('a');
+    await root.query('CREATE TABLE a (b INT)');
+    await root.query('INSERT INTO a VALUES (1)');
+    await die();
+    expect((await recover()).completed).toEqual(idsOf(drop));
+    expect(await live()).toEqual({ a: 1 });
+    expect(Object.values(await recycled())).toEqual([3]);
+  });
+
+  test('gives a view that was renamed by mistake its own name again', async () => {
+    const drop = await renamed('a');
+    const [name = ''] = drop.holdNames;
+    await root.query(`DROP TABLE ${name}`);
+    await root.query(`CREATE VIEW ${name} AS SELECT 7 AS seven`);
+    await die();
+    expect((await recover()).forgotten).toEqual(idsOf(drop));
+    const [rows] = await root.query('SELECT seven FROM a');
+    expect(rows).toEqual([{ seven: 7 }]);
+  });
+
+  test('what is locked stays held in its schema, and is moved by a later run', async () => {
+    const drop = await renamed('a');
+    const [name = ''] = drop.holdNames;
+    await die();
+    await session.query('BEGIN');
+    await session.query(`SELECT * FROM ${name}`);
+    const report = await recover();
+    expect(report).toMatchObject({ completed: idsOf(drop), debtsLeft: idsOf(drop) });
+    expect(await live()).toEqual({ [name]: 3 });
+    expect(await stateOf(idsOf(drop)[0] ?? '')).toBe('HOLD');
+    await session.query('COMMIT');
+    expect((await recover()).debtsPaid).toEqual(idsOf(drop));
+    expect(await recycled()).toEqual({ [name]: 3 });
+  });
+
+  test('notices a table that a DBA has renamed back', async () => {
+    const drop = await held('a', 'b');
+    const [name = ''] = drop.holdNames;
+    await root.query(`RENAME TABLE _undrop.${name} TO ${schema.name}.a`);
+    const report = await recover();
+    expect(report.restoredByHand).toEqual(idsOf(drop).slice(0, 1));
+    const [row] = await findRows(pool, { by: 'id', prefix: idsOf(drop)[0] ?? '' });
+    expect(row).toMatchObject({ state: 'restored', restoredAs: `${schema.name}.a` });
+    expect(await live()).toEqual({ a: 3 });
+  });
+
+  test('notices a held table that somebody has removed, also behind a new one of its name', async () => {
+    const drop = await held('a', 'b');
+    for (const name of drop.holdNames) await root.query(`DROP TABLE _undrop.${name}`);
+    await root.query('CREATE TABLE b (other INT)');
+    const report = await recover();
+    expect([...report.gone].sort()).toEqual([...idsOf(drop)].sort());
+    expect(report.restoredByHand).toEqual([]);
+    expect(await live()).toEqual({ b: 0 });
+  });
+
+  test('follows a transition that the ledger has missed, and the last one', async () => {
+    const drop = await held('a', 'b');
+    const [a = '', b = ''] = drop.holdNames;
+    await root.query(`RENAME TABLE _undrop.${a} TO _undrop.${a.replace('HOLD', 'PURGE')}`);
+    await root.query(`RENAME TABLE _undrop.${b} TO _undrop.${b.replace('HOLD', 'DROP')}`);
+    await recover();
+    const states = await Promise.all(idsOf(drop).map(stateOf));
+    expect(states).toEqual(['PURGE', 'DROP']);
+    await root.query(`DROP TABLE _undrop.${b.replace('HOLD', 'DROP')}`);
+    const report = await recover();
+    expect(report).toMatchObject({ gone: [], restoredByHand: [] });
+    expect(await stateOf(idsOf(drop)[1] ?? '')).toBe('removed');
+  });
+
+  test('runs in two proxies at once', async () => {
+    const drop = await renamed('a', 'b', 'c');
+    const after = await intended('d');
+    await die();
+    const other = poolOn(server);
+    try {
+      const reports = await Promise.all([recover(), recover(other)]);
+      const settled = reports.flatMap(({ completed, forgotten }) => [...completed, ...forgotten]);
+      expect(new Set(settled)).toEqual(new Set([...idsOf(drop), ...idsOf(after)]));
+    } finally {
+      await other.dispose();
+    }
+    expect(await live()).toEqual({ d: 3 });
+    expect(Object.values(await recycled())).toEqual([3, 3, 3]);
+    const rows = await findRows(pool, { by: 'live' });
+    expect(rows.map(({ state, relocated }) => [state, relocated])).toEqual(
+      Array.from({ length: 3 }, () => ['HOLD', true]),
+    );
+  });
+
+  test.each(['before', 'after'] as const)(
+    'ends well wherever it was killed, %s a call to the server',
+    async (moment) => {
+      let calls = 0;
+      for (let call = 1; ; call += 1) {
+        await freshLedger(server, pool);
+        const interrupted = await renamed('a', 'b');
+        const unborn = await intended('c');
+        const debt = await owed('e');
+        const back = await held('d');
+        await root.query(`RENAME TABLE _undrop.${back.holdNames[0]} TO ${schema.name}.d`);
+        await die();
+        const faulty = new FaultyPool(pool, { call, moment });
+        const wasKilled = await recover(faulty).then(
+          () => false,
+          () => true,
+        );
+        const [a = '', b = ''] = interrupted.holdNames;
+        const [e = ''] = debt.holdNames;
+        const counts = { ...(await live()), ...(await recycled()) };
+        expect(counts).toEqual({ [a]: 3, [b]: 3, c: 3, d: 3, [e]: 3 });
+        await recover();
+        expect(await live()).toEqual({ c: 3, d: 3 });
+        expect(await recycled()).toEqual({ [a]: 3, [b]: 3, [e]: 3 });
+        const ids = [...idsOf(interrupted), ...idsOf(debt), ...idsOf(back)];
+        const states = await Promise.all(ids.map(stateOf));
+        expect(states).toEqual(['HOLD', 'HOLD', 'HOLD', 'restored']);
+        expect(await findRows(pool, { by: 'debt' })).toEqual([]);
+        expect(await stateOf(idsOf(unborn)[0] ?? '')).toBeUndefined();
+        await root.query(`DROP TABLE c, d, _undrop.${a}, _undrop.${b}, _undrop.${e}`);
+        if (!wasKilled) break;
+        calls = call;
+      }
+      expect(calls).toBeGreaterThan(10);
+    },
+    180_000,
+  );
+});
