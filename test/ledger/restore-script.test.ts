@@ -1,0 +1,58 @@
+/** The script that brings a table back by hand. */
+import { describe, expect, test } from '@jest/globals';
+import { ownDefinition, restoreScript } from '../../src/ledger/restore-script.js';
+
+const ID = '0192f0a1b2c37d4e8f5061728394a5b6';
+const HOLD = `_vt_HOLD_${ID}_20261120080910`;
+const FACTS = {
+  id: ID,
+  schema: 'shop',
+  table: 'orders',
+  droppedAt: new Date('2026-11-20T08:09:10Z'),
+  holdSchema: '_undrop',
+  holdName: HOLD,
+  sqlLogBin: true,
+};
+
+describe('the restore script', () => {
+  test('is one RENAME, and says what it is', () => {
+    expect(restoreScript(FACTS)).toBe(
+      [
+        `-- undrop ${ID}: dropped 2026-11-20 08:09:10 UTC.`,
+        '-- If the name is taken, move the table that has it out of the way first.',
+        `RENAME TABLE \`_undrop\`.\`${HOLD}\` TO \`shop\`.\`orders\`;`,
+        '',
+      ].join('\n'),
+    );
+  });
+
+  test('keeps out of the binary log what the drop kept out of it', () => {
+    expect(restoreScript({ ...FACTS, sqlLogBin: false })).toContain('SET SESSION sql_log_bin = 0;');
+  });
+
+  test('has names in quotes only, whatever is in them', () => {
+    const table = '`;\n-- x\nDROP TABLE y; /*';
+    const lines = restoreScript({ ...FACTS, table }).split('\n');
+    expect(lines.slice(2).join('\n')).toBe(
+      `RENAME TABLE \`_undrop\`.\`${HOLD}\` TO \`shop\`.\`\`\`;\n-- x\nDROP TABLE y; /*\`;\n`,
+    );
+  });
+});
+
+describe('the definition in the ledger', () => {
+  test('has the own name of the table, and else what the server printed', () => {
+    const printed = `CREATE TABLE \`${HOLD}\` (\n  CONSTRAINT \`${HOLD}_ibfk_1\` …`;
+    expect(ownDefinition(printed, HOLD, 'a`$&b')).toBe(
+      `CREATE TABLE \`a\`\`$&b\` (\n  CONSTRAINT \`${HOLD}_ibfk_1\` …`,
+    );
+  });
+
+  test('finds the name in lower case, as lower_case_table_names=1 prints it', () => {
+    const printed = `CREATE TABLE \`${HOLD.toLowerCase()}\` (…)`;
+    expect(ownDefinition(printed, HOLD, 't')).toBe('CREATE TABLE `t` (…)');
+  });
+
+  test('stays as it is where the name is not in it', () => {
+    expect(ownDefinition('CREATE TABLE `t` (…)', HOLD, 't')).toBe('CREATE TABLE `t` (…)');
+  });
+});
