@@ -60,24 +60,24 @@ export async function relocate(
       return [await explain(pool, only, { holdSchema, logged, error })];
     }
     // The connection is broken, or all of them together can't be moved: each for itself.
-    return oneByOne(pool, tables, { holdSchema, logged, error });
+    return oneByOne(pool, tables, { logged, error });
   }
 }
 
 async function oneByOne(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  how: { readonly holdSchema: string; readonly logged: boolean; readonly error: unknown },
+  how: { readonly logged: boolean; readonly error: unknown },
 ): Promise<readonly Relocation[]> {
-  const { holdSchema, logged } = how;
+  const { logged, error } = how;
   const startMs = performance.now();
   const relocations: Relocation[] = [];
   for (const table of tables) {
     const late = performance.now() - startMs > ONE_BY_ONE_WITHIN_MS;
-    if (late || !isServerError(how.error)) relocations.push(failed(table, how.error));
+    if (late || !isServerError(error)) relocations.push(failed(table, error));
     else relocations.push(...(await relocate(pool, [table], { logged })));
   }
-  assert(relocations.length === tables.length, `${holdSchema}: one report for each table`);
+  assert(relocations.length === tables.length, 'one report for each table');
   return relocations;
 }
 

@@ -132,12 +132,18 @@ export class Lease implements TaskConnection {
       {
         step: 'run a statement',
         server: this.#options.server,
-        cause: cause instanceof Error ? cause.message : String(cause),
+        cause: withoutStop(cause),
       },
       cause,
     );
     return this.#broken;
   }
+}
+
+/** The words of an error, to stand within a sentence. */
+export function withoutStop(error: unknown): string {
+  const words = error instanceof Error ? error.message : String(error);
+  return words.replace(/\.$/, '');
 }
 
 function asList(text: SQLQuery | readonly SQLQuery[]): readonly SQLQuery[] {

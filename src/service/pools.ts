@@ -9,7 +9,7 @@ import databases, { type ConnectionPool } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
-import { Lease } from './lease.js';
+import { Lease, withoutStop } from './lease.js';
 import { isServerError } from './server-error.js';
 import { type SQLQuery, sql } from './sql.js';
 
@@ -222,8 +222,7 @@ class Pool implements ServicePool {
   }
 
   #unreachable(error: unknown): Error {
-    const cause = error instanceof Error ? error.message : String(error);
-    const params = { step: 'connect', server: this.#server, cause };
+    const params = { step: 'connect', server: this.#server, cause: withoutStop(error) };
     return new UndropError('UNDROP_SERVICE_FAILED', params, error);
   }
 
