@@ -1,4 +1,4 @@
-/** The text that runs while the client waits: what it asks which server, and what it makes of it. */
+/** The text that runs while the client waits: what it asks of which server, and what it learns. */
 import { describe, expect, test } from '@jest/globals';
 import { intentText, type ServerShape } from '../../src/ledger/intent-text.js';
 import type { DropIntent } from '../../src/ledger/write.js';

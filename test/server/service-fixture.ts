@@ -188,8 +188,8 @@ export async function relayTo(target: Target): Promise<Relay> {
 }
 
 /**
- * A pool whose process dies at the given call to the server, counted from 1: before the text is sent,
- * or before its answer is seen. From then on nothing works.
+ * A pool whose process dies at the given call to the server, counted from 1: before the text is
+ * sent, or before its answer is seen. From then on nothing works.
  */
 export class FaultyPool implements ServicePool {
   readonly #pool: ServicePool;
