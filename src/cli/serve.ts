@@ -220,6 +220,7 @@ async function prepareLedger(
     try {
       await ensureLedger(pool);
       await reconcile(pool, options);
+      log.info({ event: 'ledger' }, 'the ledger is ready: dropped tables will be held');
       return;
     } catch (error) {
       log.warn({ err: error }, 'the ledger is not ready; drops are refused until it is');

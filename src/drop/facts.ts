@@ -4,6 +4,7 @@
  * 0.
  */
 
+import { serverIdentitySql } from '../service/server-identity.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
@@ -14,7 +15,15 @@ import type { UserFacts } from './request.js';
 export function factsSql(server: ServerVersion): Buffer {
   // MariaDB has no GTID_NEXT; its gtid_seq_no survives everything that we send.
   const gtidNext = server.flavour === 'mysql' && server.versionId >= 50605 ? '@@gtid_next' : "''";
-  const values = ['DATABASE()', '@@sql_mode', '@@character_set_client', '@@sql_log_bin', gtidNext];
+  const identity = serverIdentitySql(server);
+  const values = [
+    'DATABASE()',
+    '@@sql_mode',
+    '@@character_set_client',
+    '@@sql_log_bin',
+    gtidNext,
+    identity,
+  ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(`SELECT /* undrop facts */ ${columns.join(', ')} LIMIT 1`);
 }
@@ -30,6 +39,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     schema: text(0),
     sqlMode: text(1) ?? '',
     charset: text(2) ?? '',
+    serverIdentity: text(5) ?? '',
     logged: text(3) !== '0',
     gtidAutomatic: gtidNext === '' || gtidNext === 'AUTOMATIC',
   };

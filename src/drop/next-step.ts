@@ -174,7 +174,7 @@ function refusalBeforeLooking(
   if (recycled !== undefined) {
     return new UndropError('UNDROP_RECYCLE_SCHEMA', { table: fullName(recycled) });
   }
-  if (!intent.sessionFound) {
+  if (!isSameServer(request, intent, facts)) {
     return new UndropError('UNDROP_SESSION_NOT_FOUND', {
       tables,
       threadId: request.session.threadId,
@@ -185,6 +185,18 @@ function refusalBeforeLooking(
   }
   if (!facts.gtidAutomatic) return new UndropError('UNDROP_GTID_NEXT', { tables });
   return null;
+}
+
+/**
+ * The service is on the server of the user's session: it sees the session's thread id come from the
+ * port that we dialled from; or, where something between us and the server changes ports, a session
+ * of that id on a server that calls itself the same.
+ */
+function isSameServer(request: DropRequest, intent: IntentFacts, facts: UserFacts): boolean {
+  const { upstreamLocalPort } = request.session;
+  if (intent.sessionHost === null) return false;
+  if (intent.sessionHost.endsWith(`:${upstreamLocalPort}`)) return true;
+  return intent.serverIdentity === facts.serverIdentity;
 }
 
 /**
@@ -248,8 +260,10 @@ function decideNames(request: DropRequest, names: readonly Name[]): Decision {
 
 function refusalOfTable(seen: IntentTable): UndropError | null {
   const table = fullName(seen);
-  if (seen.foreignKeysIn.length > 0 || seen.foreignKeysOut > 0) {
-    const names = seen.foreignKeysIn.join(', ') || `${seen.foreignKeysOut} of its own`;
+  const isOwnParent = seen.foreignKeysToItself.length > 0;
+  if (seen.foreignKeysIn.length > 0 || seen.foreignKeysOut > 0 || isOwnParent) {
+    const named = [...seen.foreignKeysIn, ...seen.foreignKeysToItself];
+    const names = named.join(', ') || `${seen.foreignKeysOut} of its own`;
     return new UndropError('UNDROP_FOREIGN_KEYS', { table, names });
   }
   if (seen.triggers.length > 0) {

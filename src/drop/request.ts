@@ -25,6 +25,8 @@ export interface UserFacts {
   readonly sqlMode: string;
   /** character_set_client. */
   readonly charset: string;
+  /** `serverIdentitySql`, asked in the user's session. */
+  readonly serverIdentity: string;
   /** sql_log_bin. */
   readonly logged: boolean;
   /** GTID_NEXT is AUTOMATIC, or there is no such thing. */

@@ -198,7 +198,9 @@ class Attempt {
     const tables = names.tables.map((name, index) => ({ id: request.ids[index] ?? '', ...name }));
     try {
       const intent = await recordIntent(options.pool, {
-        ...request.session,
+        threadId: request.session.threadId,
+        user: request.session.user,
+        clientAddress: request.session.clientAddress,
         groupId: request.groupId,
         proxyId: options.proxyId,
         statementText: Buffer.from(request.text.subarray(0, STATEMENT_TEXT_BYTES_MAX)).toString(),

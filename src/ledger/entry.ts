@@ -22,8 +22,8 @@ export interface LedgerRow {
   readonly proxyId: string;
   /** The user session's id on the server. */
   readonly threadId: number;
-  /** The local port it was dialled from; null over a socket. */
-  readonly upstreamLocalPort: number | null;
+  /** The port from which the server sees the session come; null over a socket. */
+  readonly upstreamPort: number | null;
   /** As stored by the server. */
   readonly schema: string;
   readonly table: string;

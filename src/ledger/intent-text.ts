@@ -9,9 +9,9 @@ import { assert } from '../assert.js';
 import type { Rows } from '../service/pools.js';
 import { dateOf, numberOf, numberOrNullOf, textOf, textOrNullOf } from '../service/row.js';
 import type { ServerFacts } from '../service/server-facts.js';
-import { note, type SQLQuery, sql } from '../service/sql.js';
+import { note, type SQLQuery, serverIdentity, sql } from '../service/sql.js';
 import type { TableKind } from './entry.js';
-import { processlistOf, sessionCondition } from './owner.js';
+import { processlistOf } from './owner.js';
 import { LEDGER } from './tables.js';
 import type { DropIntent, IntentFacts, IntentTable } from './write.js';
 
@@ -38,11 +38,11 @@ export function intentText(
   assert(intent.tables.length > 0, 'an intent has a table');
   const note0 = note('intent', intent.tables[0]?.id);
   const statements = [
-    sql`SET @undrop_text = ${intent.statementText.slice(0, STATEMENT_CHARACTERS_MAX)}`,
+    sql`SET @undrop_text = ${intent.statementText.slice(0, STATEMENT_CHARACTERS_MAX)},
+        @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${intent.threadId})`,
     insertion(intent, options, note0),
-    sql`SELECT ${note0} UTC_TIMESTAMP() AS utcNow, @@version AS version,
-        (SELECT COUNT(*) FROM ${processlistOf(server)}
-         WHERE ${sessionCondition(intent.threadId, intent.upstreamLocalPort)}) AS sessions`,
+    sql`SELECT ${note0} UTC_TIMESTAMP() AS utcNow, @@version AS version, @undrop_host AS host,
+        ${serverIdentity(server)} AS identity`,
     union(intent.tables.map((table) => kindOf(table))),
     sql`SELECT id, hold_until AS holdUntil FROM ${LEDGER}
         WHERE state = 'intent' AND id IN (${list(intent.tables.map(({ id }) => id))})`,
@@ -65,12 +65,12 @@ function insertion(
   options: { readonly rowLogged: boolean; readonly again: boolean },
   comment: SQLQuery,
 ): SQLQuery {
-  const { groupId, proxyId, threadId, upstreamLocalPort, user, clientAddress } = intent;
+  const { groupId, proxyId, threadId, user, clientAddress } = intent;
   const holdS = Math.ceil(intent.holdMs / 1000);
   const sqlLogBin = intent.sqlLogBin !== false;
   const rows = intent.tables.map(
     ({ id, schema, table }) => sql`SELECT ${id}, ${groupId}, ${proxyId}, ${threadId},
-        ${upstreamLocalPort}, TABLE_SCHEMA, TABLE_NAME,
+        IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL), TABLE_SCHEMA, TABLE_NAME,
         IF(TABLE_TYPE = 'SEQUENCE', 'sequence', 'base'), ENGINE, UTC_TIMESTAMP(), ${user},
         ${clientAddress}, @undrop_text, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH,
         UTC_TIMESTAMP() + INTERVAL ${holdS} SECOND, 'intent', UTC_TIMESTAMP(),
@@ -178,7 +178,8 @@ function readFacts(
   );
   return {
     utcNow: dateOf(facts, 'utcNow'),
-    sessionFound: numberOf(facts, 'sessions') === 1,
+    sessionHost: textOrNullOf(facts, 'host'),
+    serverIdentity: textOf(facts, 'identity'),
     lowerCaseTableNames: server.lowerCaseTableNames,
     lockedTables: readLocks(lockRows),
     tables,

@@ -1,6 +1,7 @@
 /**
- * Who owns an intent: a user session, by its id in the processlist and the port from which this
- * proxy dialled it. Ids start again from 1 when the server does; id and port together don't come
+ * Who owns an intent: a user session, by its id in the processlist and the port from which the
+ * server sees it come (not the one that we dialled from: there may be an address translation or a
+ * relay between). Ids start again from 1 when the server does; id and port together don't come
  * back, so an owner is never taken for gone because of a clock.
  */
 import type { ServerFacts } from '../service/server-facts.js';
@@ -14,11 +15,4 @@ export function processlistOf(
   return flavour === 'mysql' && versionId >= 80_022 && performanceSchema
     ? sql`performance_schema.processlist`
     : sql`information_schema.PROCESSLIST`;
-}
-
-/** HOST is `address:port`, and without a port over a socket. */
-export function sessionCondition(threadId: number, localPort: number | null): SQLQuery {
-  return localPort === null
-    ? sql`ID = ${threadId} AND HOST NOT LIKE ${'%:%'}`
-    : sql`ID = ${threadId} AND SUBSTRING_INDEX(HOST, ':', -1) = ${String(localPort)}`;
 }

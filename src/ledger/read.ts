@@ -84,7 +84,7 @@ function asLedgerRow(row: Row): LedgerRow {
     groupId: textOf(row, 'group_id'),
     proxyId: textOf(row, 'proxy_id'),
     threadId: numberOf(row, 'thread_id'),
-    upstreamLocalPort: numberOrNullOf(row, 'upstream_port'),
+    upstreamPort: numberOrNullOf(row, 'upstream_port'),
     schema: textOf(row, 'schema_name'),
     table: textOf(row, 'table_name'),
     kind: textOf(row, 'kind') === 'sequence' ? 'sequence' : 'base',

@@ -20,8 +20,6 @@ export interface DropIntent {
   readonly proxyId: string;
   /** Of the user's session with the server. */
   readonly threadId: number;
-  /** The local port from which the user's session was dialled; null over a socket. */
-  readonly upstreamLocalPort: number | null;
   readonly user: string;
   readonly clientAddress: string;
   /** Cut at 4,096 characters. */
@@ -57,8 +55,10 @@ export interface IntentTable {
 
 export interface IntentFacts {
   readonly utcNow: Date;
-  /** The user's session is on this very server: same thread id, same port. */
-  readonly sessionFound: boolean;
+  /** HOST of the user's session as this server sees it; null where it has no such session. */
+  readonly sessionHost: string | null;
+  /** `serverIdentitySql`, asked on the service connection. */
+  readonly serverIdentity: string;
   readonly lowerCaseTableNames: 0 | 1 | 2;
   /** The user's session holds LOCK TABLES; null where the server can't tell. */
   readonly lockedTables: boolean | null;

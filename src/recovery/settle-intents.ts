@@ -75,10 +75,10 @@ async function livingOwners(
         WHERE ID IN (${list})`,
   );
   const hosts = new Map(rows.map((row) => [numberOf(row, 'id'), textOf(row, 'host')]));
-  const alive = intents.filter(({ threadId, upstreamLocalPort, droppedAt }) => {
+  const alive = intents.filter(({ threadId, upstreamPort, droppedAt }) => {
     const host = hosts.get(threadId);
     if (host === undefined) return false;
-    if (upstreamLocalPort !== null) return host.endsWith(`:${upstreamLocalPort}`);
+    if (upstreamPort !== null) return host.endsWith(`:${upstreamPort}`);
     // Over a socket there is no port. An intent from well before the server's start has no owner.
     return droppedAt.getTime() > server.startedAt.getTime() - RESTART_MARGIN_MS;
   });

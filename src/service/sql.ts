@@ -8,6 +8,7 @@
 import { type SQLQuery, sql } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
+import { serverIdentitySql } from './server-identity.js';
 
 export { type SQLQuery, sql };
 
@@ -25,6 +26,11 @@ export function quoteIdentifier(name: string): string {
 /** A name, or a qualified one: `ident('shop', 'orders')`. */
 export function ident(...names: readonly string[]): SQLQuery {
   return sql.__dangerous__rawValue(names.map(quoteIdentifier).join('.'));
+}
+
+/** What the server calls itself, see server-identity.ts. */
+export function serverIdentity(server: Parameters<typeof serverIdentitySql>[0]): SQLQuery {
+  return sql.__dangerous__rawValue(serverIdentitySql(server));
 }
 
 /** The comment that every statement of ours carries: step and ledger id. */

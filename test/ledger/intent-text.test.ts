@@ -26,7 +26,6 @@ const INTENT: DropIntent = {
   groupId: ID,
   proxyId: 'p',
   threadId: 7,
-  upstreamLocalPort: 4711,
   user: 'u',
   clientAddress: '',
   statementText: 'DROP TABLE t',
@@ -47,7 +46,7 @@ function answers(version: string, ...keys: readonly Row[]): readonly Rows[] {
   return [
     rows(),
     rows(),
-    rows({ utcNow: NOW, version, sessions: 1n }),
+    rows({ utcNow: NOW, version, host: 'h:4711', identity: 'h|3306' }),
     rows({
       id: ID,
       schemaName: 'shop',
@@ -125,7 +124,12 @@ describe('the facts from its answers', () => {
       foreignKeysToItself: ['shop.T.fk'],
       triggers: [],
     });
-    expect(facts).toMatchObject({ utcNow: NOW, sessionFound: true, lockedTables: null });
+    expect(facts).toMatchObject({
+      utcNow: NOW,
+      sessionHost: 'h:4711',
+      serverIdentity: 'h|3306',
+      lockedTables: null,
+    });
   });
 
   test('are none where the server is another one by now', () => {

@@ -84,7 +84,6 @@ describe.each(testServers())('the ledger on $name', (server) => {
       groupId: intent.groupId,
       proxyId: PROXY_ID,
       threadId: session.threadId,
-      upstreamLocalPort: localPortOf(session),
       schema: schema.name,
       table: 'Ünï "1"',
       kind: 'base',
@@ -163,21 +162,20 @@ describe.each(testServers())('the ledger on $name', (server) => {
   test('finds the session by its id and port, and no other one', async () => {
     await session.query('CREATE TABLE t (a INT)');
     const { intent, facts } = await intend(pool, session, { schema: schema.name, tables: ['t'] });
-    expect(facts.sessionFound).toBe(true);
+    expect(facts.sessionHost).toMatch(new RegExp(`:${localPortOf(session)}$`));
+    const [row] = await query<{ readonly upstream_port: number }>(
+      server,
+      `SELECT upstream_port FROM _undrop.ledger WHERE id = '${intent.tables[0]?.id}'`,
+    );
+    expect(row?.upstream_port).toBe(localPortOf(session));
     const tables = [{ id: newId(), schema: schema.name, table: 't' }];
-    const wrong = [
-      { upstreamLocalPort: localPortOf(session) - 1 },
-      { threadId: session.threadId + 100_000 },
-      { upstreamLocalPort: null },
-    ];
-    for (const one of wrong) {
-      const found = await recordIntent(pool, { ...intent, ...one, tables: [...tables] });
-      expect(found.sessionFound).toBe(false);
-      await forgetIntents(
-        pool,
-        tables.map(({ id }) => id),
-      );
-    }
+    const threadId = session.threadId + 100_000;
+    const found = await recordIntent(pool, { ...intent, threadId, tables });
+    expect(found.sessionHost).toBeNull();
+    await forgetIntents(
+      pool,
+      tables.map(({ id }) => id),
+    );
   });
 
   test('knows whether the session holds LOCK TABLES, where the server can tell', async () => {
@@ -206,7 +204,6 @@ describe.each(testServers())('the ledger on $name', (server) => {
       groupId: newId(),
       proxyId: PROXY_ID,
       threadId: session.threadId,
-      upstreamLocalPort: localPortOf(session),
       user: 'root',
       clientAddress: '',
       statementText: '',

@@ -70,7 +70,6 @@ export async function intend(
     groupId: newId(),
     proxyId: PROXY_ID,
     threadId: session.threadId,
-    upstreamLocalPort: localPortOf(session),
     user: 'root',
     clientAddress: '192.0.2.1:4711',
     statementText: `DROP TABLE ${tables.join(', ')}`,

@@ -1,0 +1,253 @@
+/**
+ * kill -9 of the proxy at every statement and every answer of a two-table drop, seen by a tap on the
+ * wire between proxy and server: before and after each statement, before and after each answer, on
+ * all its connections. After a restart both tables are under their own names or held with a ledger
+ * row, no live table was renamed by recovery, and `restore` brings held ones back with all rows.
+ */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { ensureLedger } from '../../src/ledger/tables.js';
+import { silentLog } from '../../src/log.js';
+import { openServicePool, type ServicePool } from '../../src/service/pools.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { type ProxyProcess, runUndrop, spawnProxy } from '../support/proxy.js';
+import { connect, freshSchema, type TestServer, testServers } from '../support/servers.js';
+import { type TapEvent, wireTap } from '../support/wire-tap.js';
+
+/** More events than a drop has: reaching it means that the run never came to its end. */
+const EVENTS_MAX = 400;
+const SETTLED_MS = 20_000;
+const TABLES = [
+  { table: 'a', rows: 3 },
+  { table: 'b', rows: 2 },
+] as const;
+
+describe.each(testServers())('a proxy killed in the middle of a drop on $name', (server) => {
+  let pool: ServicePool;
+  let direct: Connection;
+
+  beforeAll(async () => {
+    pool = openServicePool({
+      address: { host: server.host, port: server.port },
+      user: server.user,
+      password: server.password,
+      connectionsMax: 2,
+      log: silentLog,
+    });
+    await ensureLedger(pool);
+    direct = await connect(server);
+  });
+
+  afterAll(async () => {
+    await direct.end();
+    await pool.dispose();
+  });
+
+  test('leaves each table live or held, and restorable, wherever it is killed', async () => {
+    const schema = await freshSchema(server, 'kill');
+    const places: string[] = [];
+    for (let at = 1; ; at++) {
+      expect(at).toBeLessThan(EVENTS_MAX);
+      await makeTables(direct, schema.name);
+      const killedAt = await dropAndKill(server, schema.name, at);
+      const before = await locate(direct, schema.name);
+      const recovering = await recover(server, direct, schema.name);
+      const after = await locate(direct, schema.name);
+      try {
+        assertSound(before, after);
+        if (killedAt === null) expect(after.held).toHaveLength(2);
+        await restoreAll(server, pool, schema.name, after, at);
+        expect(await countRows(direct, schema.name)).toEqual({ a: 3, b: 2 });
+      } catch (error) {
+        throw new Error(`killed at ${at}: ${killedAt?.moment} of ${killedAt?.text}`, {
+          cause: error,
+        });
+      } finally {
+        await recovering.stop();
+      }
+      if (killedAt === null) break;
+      places.push(killedAt.moment);
+    }
+    // A login, the inspection on two connections, the move, the relocation, the outcome.
+    expect(places.length).toBeGreaterThan(40);
+    expect(new Set(places).size).toBe(4);
+    await schema.drop();
+  }, 600_000);
+
+  /** The drop through a proxy of its own that is killed at event `at`; null: it came to its end. */
+  async function dropAndKill(
+    upstream: TestServer,
+    schema: string,
+    at: number,
+  ): Promise<TapEvent | null> {
+    let armed = false;
+    let offset = 0;
+    let killedAt: TapEvent | null = null;
+    let proxy: ProxyProcess | null = null;
+    const tap = await wireTap(upstream, (event) => {
+      if (!armed) {
+        offset = event.count;
+        return true;
+      }
+      if (event.count - offset < at) return true;
+      killedAt = event;
+      proxy?.kill('SIGKILL');
+      return false;
+    });
+    try {
+      proxy = await spawnProxy(tap);
+      await ledgerReady(proxy);
+      armed = true;
+      await dropThrough(proxy, schema);
+      // The outcome is written behind the answer; its last answer is an event too.
+      if (killedAt === null) await proxy.stop();
+      await proxy.ended;
+      return killedAt;
+    } finally {
+      await tap.close();
+      await sessionsGone(direct, schema);
+    }
+  }
+
+  /** A proxy started after the crash, once it has settled every intent. */
+  async function recover(
+    upstream: TestServer,
+    connection: Connection,
+    schema: string,
+  ): Promise<ProxyProcess> {
+    const proxy = await spawnProxy(upstream);
+    await poll(async () => {
+      const [rows] = await connection.query<RowDataPacket[]>(
+        "SELECT id FROM _undrop.ledger WHERE schema_name = ? AND state = 'intent'",
+        [schema],
+      );
+      return rows.length === 0;
+    }, 'intents are settled');
+    return proxy;
+  }
+});
+
+async function makeTables(connection: Connection, schema: string): Promise<void> {
+  for (const { table, rows } of TABLES) {
+    await connection.query(`DROP TABLE IF EXISTS ${schema}.${table}`);
+    await connection.query(`CREATE TABLE ${schema}.${table} (id INT PRIMARY KEY)`);
+    const values = Array.from({ length: rows }, (_, index) => `(${index})`);
+    await connection.query(`INSERT INTO ${schema}.${table} VALUES ${values.join(',')}`);
+  }
+}
+
+/** The client sees an answer or the end of its connection; both are fine where a kill is meant. */
+async function dropThrough(proxy: ProxyProcess, schema: string): Promise<void> {
+  try {
+    const client = await connect(proxy, { database: schema });
+    client.on('error', () => undefined);
+    try {
+      await client.query('DROP TABLE a, b');
+    } finally {
+      client.destroy();
+    }
+  } catch (error) {
+    const { code, errno } = error as { readonly code?: string; readonly errno?: number };
+    const isEnd = code === 'PROTOCOL_CONNECTION_LOST' || code === 'ECONNRESET';
+    if (!isEnd)
+      throw new Error(`expected the connection to end, found ${code} ${errno}`, { cause: error });
+  }
+}
+
+interface Locations {
+  readonly live: readonly string[];
+  readonly held: readonly {
+    readonly id: string;
+    readonly table: string;
+    readonly schema: string;
+  }[];
+}
+
+/** Every table of the test: under its own name, or under a hold name with its id. */
+async function locate(connection: Connection, schema: string): Promise<Locations> {
+  const [tables] = await connection.query<RowDataPacket[]>(
+    `SELECT TABLE_SCHEMA AS s, TABLE_NAME AS t FROM information_schema.TABLES
+     WHERE TABLE_SCHEMA IN (?, '_undrop') AND TABLE_TYPE = 'BASE TABLE'`,
+    [schema],
+  );
+  const [rows] = await connection.query<RowDataPacket[]>(
+    "SELECT id, table_name AS t FROM _undrop.ledger WHERE schema_name = ? AND state IN ('intent', 'HOLD')",
+    [schema],
+  );
+  const ids = new Map(rows.map((row) => [String(row['id']), String(row['t'])]));
+  const held = tables.flatMap((row) => {
+    const id = /^_vt_HOLD_([0-9a-f]{32})_/.exec(String(row['t']))?.[1];
+    const table = id === undefined ? undefined : ids.get(id);
+    return id === undefined || table === undefined ? [] : [{ id, table, schema: String(row['s']) }];
+  });
+  const live = tables
+    .filter((row) => row['s'] === schema && !String(row['t']).startsWith('_vt_'))
+    .map((row) => String(row['t']));
+  return { live, held };
+}
+
+function assertSound(before: Locations, after: Locations): void {
+  const places = [...after.live, ...after.held.map(({ table }) => table)].sort();
+  expect(places).toEqual(['a', 'b']);
+  // Recovery never renames a live table away, and never brings one back by itself.
+  expect([...after.live].sort()).toEqual([...before.live].sort());
+  // The RENAME is atomic: both, or none.
+  expect([0, 2]).toContain(after.live.length);
+  for (const { schema } of after.held) expect(schema).toBe('_undrop');
+}
+
+/** By the command line now and then, as it costs a process; by the same function otherwise. */
+async function restoreAll(
+  server: TestServer,
+  pool: ServicePool,
+  schema: string,
+  { held }: Locations,
+  at: number,
+): Promise<void> {
+  for (const { id, table } of held) {
+    if (at % 10 === 0) {
+      const { code, stderr } = await runUndrop(server, ['restore', `${schema}.${table}`]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    } else {
+      await restore(pool, { target: id });
+    }
+  }
+}
+
+async function countRows(connection: Connection, schema: string): Promise<object> {
+  const counts: Record<string, number> = {};
+  for (const { table } of TABLES) {
+    const [rows] = await connection.query<RowDataPacket[]>(
+      `SELECT COUNT(*) AS n FROM ${schema}.${table}`,
+    );
+    counts[table] = Number(rows[0]?.['n']);
+  }
+  return counts;
+}
+
+/** The service is connected and the ledger made: what is counted from here on is the drop. */
+async function ledgerReady(proxy: ProxyProcess): Promise<void> {
+  await poll(
+    async () => proxy.lines.some((line) => line['event'] === 'ledger'),
+    'the ledger is ready',
+  );
+}
+
+/** What the killed proxy had sent may still run; the server has to be done with its sessions. */
+async function sessionsGone(connection: Connection, schema: string): Promise<void> {
+  await poll(async () => {
+    const [rows] = await connection.query<RowDataPacket[]>(
+      `SELECT ID FROM information_schema.PROCESSLIST WHERE DB = ? OR INFO LIKE '%undrop hold%' AND ID <> CONNECTION_ID()`,
+      [schema],
+    );
+    return rows.length === 0;
+  }, 'the sessions of the killed proxy are gone');
+}
+
+async function poll(isDone: () => Promise<boolean>, what: string): Promise<void> {
+  const deadline = Date.now() + SETTLED_MS;
+  while (!(await isDone())) {
+    if (Date.now() > deadline) throw new Error(`not within ${SETTLED_MS} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
