@@ -30,8 +30,8 @@ export function ensureInstalled() {
   if (isInstalled()) return;
   process.stdout.write('undrop: installing packages (npm install, about 20 s) …\n');
   // Its standard output would only push what we say out of sight; errors go to the other one.
-  // Not `npm ci`: it refuses a lock without the packages of other platforms, which not every registry
-  // has. This installs the locked versions by their hashes all the same, and leaves the lock alone.
+  // Not `npm ci`: it refuses a lock without the packages of other platforms, which not every
+  // registry has. This takes the locked versions by their hashes too, and leaves the lock alone.
   run('npm', ['install', '--no-save', '--no-fund', '--no-audit', '--loglevel=error'], {
     stdio: ['inherit', 'ignore', 'inherit'],
   });

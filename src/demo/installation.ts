@@ -26,6 +26,12 @@ export interface Installation {
   readonly initialise: Initialise;
 }
 
+/** `MySQL 9.7.4`, `MariaDB 10.11.11`: for people. */
+export function productOf(server: Pick<Installation, 'flavour' | 'version'>): string {
+  const product = server.flavour === 'mysql' ? 'MySQL' : 'MariaDB';
+  return `${product} ${server.version.replace('-MariaDB', '')}`;
+}
+
 /** The command line of the server up to its data folder; the same for every start. */
 export function serverCommand(installation: Installation): readonly string[] {
   const user = process.getuid?.() === 0 ? ['--user=root'] : [];

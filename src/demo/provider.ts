@@ -8,7 +8,7 @@ import { UndropError } from '../errors.js';
 import { ensureAptServer, whyNoApt } from './apt-root.js';
 import { readDistribution } from './apt-sources.js';
 import { findEngine, startContainer } from './container.js';
-import type { Flavour } from './installation.js';
+import { productOf } from './installation.js';
 import { ensureNpm56, whyNoNpm56 } from './npm56.js';
 import { findPathServers, firstLine } from './path.js';
 import type { Progress } from './progress.js';
@@ -76,7 +76,7 @@ function looks(options: ProviderOptions): readonly (() => Promise<Look>)[] {
 async function lookOnPath(options: ProviderOptions): Promise<Look> {
   const { found, rejected } = await findPathServers(options.env['PATH'] ?? '');
   const ways = found.map(({ program, installation }) => {
-    const what = `${productName(installation.flavour)} ${installation.version} (${program})`;
+    const what = `${productOf(installation)} (${program})`;
     const why = 'as it is installed here';
     return {
       what,
@@ -152,10 +152,6 @@ function startCopy(
   names: { readonly name: string; readonly why: string },
   options: ProviderOptions,
 ): Promise<ThrowawayServer> {
-  options.progress.step(`starting ${productName(made.installation.flavour)}`);
+  options.progress.step(`starting ${productOf(made.installation)}`);
   return startThrowaway({ ...made, ...names, signal: options.signal });
-}
-
-function productName(flavour: Flavour): string {
-  return flavour === 'mysql' ? 'MySQL' : 'MariaDB';
 }

@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Connection } from 'mysql2/promise';
 import { findClients } from './find-clients.js';
+import { productOf } from './installation.js';
 import { freePort } from './launch.js';
 import { openProgress, type Progress } from './progress.js';
 import { provideServer, type ThrowawayServer } from './provider.js';
@@ -152,9 +153,8 @@ async function announce(
   const { listen, variables, env, command } = parts;
   const { host, port, takenPort } = listen;
   const { user } = server;
-  const product = server.flavour === 'mysql' ? 'MySQL' : 'MariaDB';
   const facts: ScreenFacts = {
-    server: `${product} ${server.version.replace('-MariaDB', '')}`,
+    server: productOf(server),
     ...{ host, port, takenPort, user, command },
     clients: await findClients(env['PATH'] ?? '', server),
     hold: variables['UNDROP_HOLD'] ?? '',

@@ -1,7 +1,7 @@
 /**
  * The tour of the README, by the tools that people have, through the proxy, on every server: two
- * tables dropped in one statement, both held, one brought back, rows counted before and after. And a
- * dump reloaded over what is there, which drops every table.
+ * tables dropped in one statement, both held, one brought back, rows counted before and after. And
+ * a dump reloaded over what is there, which drops every table.
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { fillShop, SHOP_ROWS, type ShopTable } from '../../src/demo/shop.js';
