@@ -96,7 +96,11 @@ export async function sysbenchCommand(): Promise<{
   const scripts = join(folder, 'root/usr/share/sysbench');
   return {
     argv: inRoot(folder, 'usr/bin/sysbench'),
-    env: { LUA_PATH: `${scripts}/?.lua;${scripts}/?/init.lua;./?.lua` },
+    env: {
+      LUA_PATH: `${scripts}/?.lua;${scripts}/?/init.lua;./?.lua`,
+      // For caching_sha2_password; the library would look in the system's folder.
+      MARIADB_PLUGIN_DIR: join(folder, 'root/usr/lib/x86_64-linux-gnu/libmariadb3/plugin'),
+    },
   };
 }
 
