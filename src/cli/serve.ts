@@ -5,25 +5,19 @@
  * only a wrong configuration (an account that the server refuses) stops the start.
  */
 import { randomBytes } from 'node:crypto';
-import { assert } from '../assert.js';
 import { systemClock } from '../clock.js';
 import type { Settings } from '../config/schema.js';
-import { UndropError } from '../errors.js';
 import { ensureLedger } from '../ledger/tables.js';
 import { startCollector } from '../lifecycle/collector.js';
+import type { LifecycleSettings } from '../lifecycle/settings.js';
 import type { Log } from '../log.js';
 import { newCounters } from '../metrics.js';
 import { newHoldId } from '../names/hold-id.js';
 import type { TableState } from '../names/hold-name.js';
 import { reconcile } from '../recovery/reconcile.js';
-import {
-  isServerError,
-  openServicePool,
-  type ServerAddress,
-  type ServicePool,
-} from '../service/pools.js';
-import { note, sql } from '../service/sql.js';
-import { describeAddress } from '../session/connect.js';
+import { describeAddress } from '../service/address.js';
+import { PoolSet } from '../service/pool-set.js';
+import type { ServerAddress, ServicePool } from '../service/pools.js';
 import { Listener } from '../session/listener.js';
 import { warmCrossCheck } from '../sql/cross-check.js';
 
@@ -74,14 +68,17 @@ export async function startProxy(settings: ProxySettings, log: Log): Promise<Run
   const activeIds = new Set<string>();
   const counters = newCounters();
   const stopping = new AbortController();
-  const pools = new Pools(settings, log);
+  const pools = new PoolSet({ ...settings, connectionsMax: SERVICE_CONNECTIONS_MAX, log });
   const home = await pools.home();
   const work = new Set<Promise<void>>();
   const background = (promise: Promise<void>) => {
     const tracked = promise.finally(() => work.delete(tracked));
     work.add(tracked);
   };
-  background(prepareLedger(home, { proxyId, activeIds, log, signal: stopping.signal }));
+  const recovery = { proxyId, activeIds, log, signal: stopping.signal };
+  // So that the first drop finds a ledger; where it can't be made yet, clients are served all the same.
+  const isReady = await tryToMakeLedger(home, log);
+  background(recover(home, { ...recovery, isReady }));
   const collector = startCollector({
     pool: home,
     proxyId,
@@ -89,16 +86,7 @@ export async function startProxy(settings: ProxySettings, log: Log): Promise<Run
     clock: systemClock,
     log,
     reconcile,
-    settings: {
-      ...settings,
-      lifecycle: settings.lifecycle.map((state) => state.toUpperCase() as TableState),
-      holdMs: settings.hold,
-      evacMs: settings.evac,
-      checkIntervalMs: settings.checkInterval,
-      purgeCheckIntervalMs: settings.purgeCheckInterval,
-      graceMs: settings.grace,
-      ledgerKeepMs: settings.ledgerKeep,
-    },
+    settings: lifecycleSettings(settings),
   });
   const protect = new Set(settings.protect);
   const holdMs = settings.lifecycle.includes('hold') ? settings.hold : 0;
@@ -145,87 +133,54 @@ export async function startProxy(settings: ProxySettings, log: Log): Promise<Run
   }
 }
 
-/** One service pool for each address that sessions were dialled to. */
-class Pools {
-  readonly #settings: ProxySettings;
-  readonly #log: Log;
-  readonly #pools = new Map<string, ServicePool>();
+function lifecycleSettings(settings: ProxySettings): LifecycleSettings {
+  return {
+    ...settings,
+    lifecycle: settings.lifecycle.map((state) => state.toUpperCase() as TableState),
+    holdMs: settings.hold,
+    evacMs: settings.evac,
+    checkIntervalMs: settings.checkInterval,
+    purgeCheckIntervalMs: settings.purgeCheckInterval,
+    graceMs: settings.grace,
+    ledgerKeepMs: settings.ledgerKeep,
+  };
+}
 
-  constructor(settings: ProxySettings, log: Log) {
-    this.#settings = settings;
-    this.#log = log;
-  }
-
-  at(address: ServerAddress): ServicePool {
-    const key = describeAddress(address);
-    const open = this.#pools.get(key);
-    if (open !== undefined) return open;
-    const { user, password } = this.#settings;
-    const pool = openServicePool({
-      address,
-      user,
-      password,
-      connectionsMax: SERVICE_CONNECTIONS_MAX,
-      log: this.#log,
-    });
-    this.#pools.set(key, pool);
-    return pool;
-  }
-
-  /**
-   * The pool of the first upstream that takes the service account: there the collector works.
-   * Where none answers it is the first, which may come up later. UNDROP_ACCOUNT where the server
-   * answers and refuses the account.
-   */
-  async home(): Promise<ServicePool> {
-    for (const address of this.#settings.upstream) {
-      const pool = this.at(address);
-      try {
-        await pool.run(sql`SELECT ${note('hello')} 1 AS one`);
-        return pool;
-      } catch (error) {
-        const server = describeAddress(address);
-        if (isServerError(error, ...ACCOUNT_REFUSED)) {
-          const cause = error.message;
-          throw new UndropError('UNDROP_ACCOUNT', { server, cause }, error);
-        }
-        this.#log.warn({ server, err: error }, 'the server does not answer the service account');
-      }
-    }
-    const [first] = this.#settings.upstream;
-    assert(first !== undefined, 'at least one upstream is configured');
-    return this.at(first);
-  }
-
-  async dispose(): Promise<void> {
-    await Promise.all([...this.#pools.values()].map((pool) => pool.dispose()));
+async function tryToMakeLedger(pool: ServicePool, log: Log): Promise<boolean> {
+  try {
+    await ensureLedger(pool);
+    return true;
+  } catch (error) {
+    log.warn({ err: error }, 'the ledger is not ready; drops are refused until it is');
+    return false;
   }
 }
 
-/** Access denied, with or without a password; by host; an authentication that it can't do. */
-const ACCOUNT_REFUSED = [1044, 1045, 1130, 1251, 1698, 1862];
-
-/** Makes the ledger and completes what a killed proxy left; tries until the server is there. */
-async function prepareLedger(
+/** Completes what a killed proxy left; tries until the ledger is there. */
+async function recover(
   pool: ServicePool,
   options: {
     readonly proxyId: string;
     readonly activeIds: ReadonlySet<string>;
     readonly log: Log;
     readonly signal: AbortSignal;
+    readonly isReady: boolean;
   },
 ): Promise<void> {
   const { log, signal } = options;
+  let isReady = options.isReady;
   while (!signal.aborted) {
     try {
-      await ensureLedger(pool);
-      await reconcile(pool, options);
-      log.info({ event: 'ledger' }, 'the ledger is ready: dropped tables will be held');
-      return;
+      if (isReady) {
+        await reconcile(pool, options);
+        log.info({ event: 'ledger' }, 'the ledger is ready: dropped tables will be held');
+        return;
+      }
     } catch (error) {
-      log.warn({ err: error }, 'the ledger is not ready; drops are refused until it is');
-      await systemClock.sleep(LEDGER_RETRY_MS, signal);
+      log.warn({ err: error }, 'what an ended proxy left could not be settled yet');
     }
+    await systemClock.sleep(LEDGER_RETRY_MS, signal);
+    isReady ||= await tryToMakeLedger(pool, log);
   }
 }
 

@@ -2,9 +2,8 @@
 import type { Settings } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { silentLog } from '../log.js';
-import { isServerError, openServicePool, type ServicePool } from '../service/pools.js';
-import { note, sql } from '../service/sql.js';
-import { describeAddress } from '../session/connect.js';
+import { greet } from '../service/pool-set.js';
+import { openServicePool, type ServicePool } from '../service/pools.js';
 
 export type AccountSettings = Pick<Settings, 'upstream' | 'user' | 'password'>;
 
@@ -20,13 +19,12 @@ export async function withPool<T>(
     const { user, password } = settings;
     const pool = openServicePool({ address, user, password, connectionsMax: 2, log: silentLog });
     try {
-      await pool.run(sql`SELECT ${note('hello')} 1 AS one`);
+      await greet(pool, address);
     } catch (error) {
       await pool.dispose();
+      if (error instanceof UndropError && error.code === 'UNDROP_ACCOUNT') throw error;
       failure = error;
-      if (!isServerError(error)) continue;
-      const server = describeAddress(address);
-      throw new UndropError('UNDROP_ACCOUNT', { server, cause: error.message }, error);
+      continue;
     }
     try {
       return await work(pool);

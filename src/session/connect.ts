@@ -4,6 +4,7 @@
  */
 import net from 'node:net';
 import { UndropError } from '../errors.js';
+import { describeAddress } from '../service/address.js';
 import type { ServerAddress } from '../service/pools.js';
 
 export interface Dialled {
@@ -31,13 +32,6 @@ export async function dialUpstream(
     upstream: upstreams.map(describeAddress).join(', '),
     cause: failures.join('; '),
   });
-}
-
-/** `host:port`, or the path of a unix socket. */
-export function describeAddress(address: ServerAddress): string {
-  if ('socketPath' in address) return address.socketPath;
-  const { host, port } = address;
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 function dial(upstream: ServerAddress, connectTimeoutMs: number): Promise<Dialled> {

@@ -9,8 +9,9 @@ import net from 'node:net';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
+import { describeAddress } from '../service/address.js';
 import type { ServerAddress } from '../service/pools.js';
-import { type Dialled, describeAddress, dialUpstream } from './connect.js';
+import { type Dialled, dialUpstream } from './connect.js';
 import type { DropService } from './intercept.js';
 import { Session } from './session.js';
 

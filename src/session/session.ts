@@ -12,12 +12,13 @@ import { toClientError, UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
 import { Pump } from '../relay/pump.js';
+import { describeAddress } from '../service/address.js';
 import { anonymousResponse } from '../wire/connection/handshake-response41.js';
 import { encodePacket } from '../wire/framing.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { encodeErr } from '../wire/response/err.js';
 import { CommandPhase } from './command-phase.js';
-import { type Dialled, describeAddress } from './connect.js';
+import type { Dialled } from './connect.js';
 import type { DropService, Interception, Taken } from './intercept.js';
 import { type Login, LoginRelay } from './login.js';
 

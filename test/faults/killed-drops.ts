@@ -1,7 +1,7 @@
 /**
- * kill -9 of the proxy at every statement and every answer of a two-table drop, seen by a tap on the
- * wire between proxy and server: before and after each statement, before and after each answer, on
- * all its connections. After a restart both tables are under their own names or held with a ledger
+ * kill -9 of the proxy at every statement and every answer of a two-table drop, seen by a tap on
+ * the wire between proxy and server: before and after each statement, before and after each answer,
+ * on all its connections. After a restart both tables are under their own names or held with a ledger
  * row, no live table was renamed by recovery, and `restore` brings held ones back with all rows.
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -11,7 +11,7 @@ import { silentLog } from '../../src/log.js';
 import { openServicePool, type ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { type ProxyProcess, runUndrop, spawnProxy } from '../support/proxy.js';
-import { connect, freshSchema, type TestServer, testServers } from '../support/servers.js';
+import { connect, freshSchema, type TestServer, testServer } from '../support/servers.js';
 import { type TapEvent, wireTap } from '../support/wire-tap.js';
 
 /** More events than a drop has: reaching it means that the run never came to its end. */
@@ -22,110 +22,114 @@ const TABLES = [
   { table: 'b', rows: 2 },
 ] as const;
 
-describe.each(testServers())('a proxy killed in the middle of a drop on $name', (server) => {
-  let pool: ServicePool;
-  let direct: Connection;
+/** The test on one server of the set. */
+export function killedDrops(name: string): void {
+  describe(`a proxy killed in the middle of a drop on ${name}`, () => {
+    const server = testServer(name);
+    let pool: ServicePool;
+    let direct: Connection;
 
-  beforeAll(async () => {
-    pool = openServicePool({
-      address: { host: server.host, port: server.port },
-      user: server.user,
-      password: server.password,
-      connectionsMax: 2,
-      log: silentLog,
+    beforeAll(async () => {
+      pool = openServicePool({
+        address: { host: server.host, port: server.port },
+        user: server.user,
+        password: server.password,
+        connectionsMax: 2,
+        log: silentLog,
+      });
+      await ensureLedger(pool);
+      direct = await connect(server);
     });
-    await ensureLedger(pool);
-    direct = await connect(server);
-  });
 
-  afterAll(async () => {
-    await direct.end();
-    await pool.dispose();
-  });
+    afterAll(async () => {
+      await direct.end();
+      await pool.dispose();
+    });
 
-  test('leaves each table live or held, and restorable, wherever it is killed', async () => {
-    const schema = await freshSchema(server, 'kill');
-    const places: string[] = [];
-    for (let at = 1; ; at++) {
-      expect(at).toBeLessThan(EVENTS_MAX);
-      await makeTables(direct, schema.name);
-      const killedAt = await dropAndKill(server, schema.name, at);
-      const before = await locate(direct, schema.name);
-      const recovering = await recover(server, direct, schema.name);
-      const after = await locate(direct, schema.name);
+    test('leaves each table live or held, and restorable, wherever it is killed', async () => {
+      const schema = await freshSchema(server, 'kill');
+      const places: string[] = [];
+      for (let at = 1; ; at++) {
+        expect(at).toBeLessThan(EVENTS_MAX);
+        await makeTables(direct, schema.name);
+        const killedAt = await dropAndKill(server, schema.name, at);
+        const before = await locate(direct, schema.name);
+        const recovering = await recover(server, direct, schema.name);
+        const after = await locate(direct, schema.name);
+        try {
+          assertSound(before, after);
+          if (killedAt === null) expect(after.held).toHaveLength(2);
+          await restoreAll(server, pool, schema.name, after, at);
+          expect(await countRows(direct, schema.name)).toEqual({ a: 3, b: 2 });
+        } catch (error) {
+          throw new Error(`killed at ${at}: ${killedAt?.moment} of ${killedAt?.text}`, {
+            cause: error,
+          });
+        } finally {
+          await recovering.stop();
+        }
+        if (killedAt === null) break;
+        places.push(killedAt.moment);
+      }
+      // A login, the inspection on two connections, the move, the relocation, the outcome.
+      expect(places.length).toBeGreaterThan(40);
+      expect(new Set(places).size).toBe(4);
+      await schema.drop();
+    }, 600_000);
+
+    /** The drop through a proxy that is killed at event `at`; null: it came to its end. */
+    async function dropAndKill(
+      upstream: TestServer,
+      schema: string,
+      at: number,
+    ): Promise<TapEvent | null> {
+      let armed = false;
+      let offset = 0;
+      let killedAt: TapEvent | null = null;
+      let proxy: ProxyProcess | null = null;
+      const tap = await wireTap(upstream, (event) => {
+        if (!armed) {
+          offset = event.count;
+          return true;
+        }
+        if (event.count - offset < at) return true;
+        killedAt = event;
+        proxy?.kill('SIGKILL');
+        return false;
+      });
       try {
-        assertSound(before, after);
-        if (killedAt === null) expect(after.held).toHaveLength(2);
-        await restoreAll(server, pool, schema.name, after, at);
-        expect(await countRows(direct, schema.name)).toEqual({ a: 3, b: 2 });
-      } catch (error) {
-        throw new Error(`killed at ${at}: ${killedAt?.moment} of ${killedAt?.text}`, {
-          cause: error,
-        });
+        proxy = await spawnProxy(tap);
+        await ledgerReady(proxy);
+        armed = true;
+        await dropThrough(proxy, schema);
+        // The outcome is written behind the answer; its last answer is an event too.
+        if (killedAt === null) await proxy.stop();
+        await proxy.ended;
+        return killedAt;
       } finally {
-        await recovering.stop();
+        await tap.close();
+        await sessionsGone(direct, schema);
       }
-      if (killedAt === null) break;
-      places.push(killedAt.moment);
     }
-    // A login, the inspection on two connections, the move, the relocation, the outcome.
-    expect(places.length).toBeGreaterThan(40);
-    expect(new Set(places).size).toBe(4);
-    await schema.drop();
-  }, 600_000);
 
-  /** The drop through a proxy of its own that is killed at event `at`; null: it came to its end. */
-  async function dropAndKill(
-    upstream: TestServer,
-    schema: string,
-    at: number,
-  ): Promise<TapEvent | null> {
-    let armed = false;
-    let offset = 0;
-    let killedAt: TapEvent | null = null;
-    let proxy: ProxyProcess | null = null;
-    const tap = await wireTap(upstream, (event) => {
-      if (!armed) {
-        offset = event.count;
-        return true;
-      }
-      if (event.count - offset < at) return true;
-      killedAt = event;
-      proxy?.kill('SIGKILL');
-      return false;
-    });
-    try {
-      proxy = await spawnProxy(tap);
-      await ledgerReady(proxy);
-      armed = true;
-      await dropThrough(proxy, schema);
-      // The outcome is written behind the answer; its last answer is an event too.
-      if (killedAt === null) await proxy.stop();
-      await proxy.ended;
-      return killedAt;
-    } finally {
-      await tap.close();
-      await sessionsGone(direct, schema);
+    /** A proxy started after the crash, once it has settled every intent. */
+    async function recover(
+      upstream: TestServer,
+      connection: Connection,
+      schema: string,
+    ): Promise<ProxyProcess> {
+      const proxy = await spawnProxy(upstream);
+      await poll(async () => {
+        const [rows] = await connection.query<RowDataPacket[]>(
+          "SELECT id FROM _undrop.ledger WHERE schema_name = ? AND state = 'intent'",
+          [schema],
+        );
+        return rows.length === 0;
+      }, 'intents are settled');
+      return proxy;
     }
-  }
-
-  /** A proxy started after the crash, once it has settled every intent. */
-  async function recover(
-    upstream: TestServer,
-    connection: Connection,
-    schema: string,
-  ): Promise<ProxyProcess> {
-    const proxy = await spawnProxy(upstream);
-    await poll(async () => {
-      const [rows] = await connection.query<RowDataPacket[]>(
-        "SELECT id FROM _undrop.ledger WHERE schema_name = ? AND state = 'intent'",
-        [schema],
-      );
-      return rows.length === 0;
-    }, 'intents are settled');
-    return proxy;
-  }
-});
+  });
+}
 
 async function makeTables(connection: Connection, schema: string): Promise<void> {
   for (const { table, rows } of TABLES) {
@@ -171,7 +175,8 @@ async function locate(connection: Connection, schema: string): Promise<Locations
     [schema],
   );
   const [rows] = await connection.query<RowDataPacket[]>(
-    "SELECT id, table_name AS t FROM _undrop.ledger WHERE schema_name = ? AND state IN ('intent', 'HOLD')",
+    `SELECT id, table_name AS t FROM _undrop.ledger
+     WHERE schema_name = ? AND state IN ('intent', 'HOLD')`,
     [schema],
   );
   const ids = new Map(rows.map((row) => [String(row['id']), String(row['t'])]));
@@ -237,7 +242,8 @@ async function ledgerReady(proxy: ProxyProcess): Promise<void> {
 async function sessionsGone(connection: Connection, schema: string): Promise<void> {
   await poll(async () => {
     const [rows] = await connection.query<RowDataPacket[]>(
-      `SELECT ID FROM information_schema.PROCESSLIST WHERE DB = ? OR INFO LIKE '%undrop hold%' AND ID <> CONNECTION_ID()`,
+      `SELECT ID FROM information_schema.PROCESSLIST
+       WHERE DB = ? OR (INFO LIKE '%undrop hold%' AND ID <> CONNECTION_ID())`,
       [schema],
     );
     return rows.length === 0;

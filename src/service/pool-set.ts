@@ -1,0 +1,79 @@
+/**
+ * One service pool for each address that sessions were dialled to: what is done for a session is
+ * done on the very server that it is on.
+ */
+import { assert } from '../assert.js';
+import { UndropError } from '../errors.js';
+import type { Log } from '../log.js';
+import { describeAddress } from './address.js';
+import { isServerError, openServicePool, type ServerAddress, type ServicePool } from './pools.js';
+import { note, sql } from './sql.js';
+
+export interface PoolSetOptions {
+  /** At least one, in the order in which they are tried. */
+  readonly upstream: readonly ServerAddress[];
+  readonly user: string;
+  readonly password: string;
+  /** Of each pool. */
+  readonly connectionsMax: number;
+  readonly log: Log;
+}
+
+export class PoolSet {
+  readonly #options: PoolSetOptions;
+  readonly #pools = new Map<string, ServicePool>();
+
+  constructor(options: PoolSetOptions) {
+    this.#options = options;
+  }
+
+  /** The pool for that address, opened where it is the first call. */
+  at(address: ServerAddress): ServicePool {
+    const key = describeAddress(address);
+    const open = this.#pools.get(key);
+    if (open !== undefined) return open;
+    const pool = openServicePool({ ...this.#options, address });
+    this.#pools.set(key, pool);
+    return pool;
+  }
+
+  /**
+   * The pool of the first upstream that takes the service account: there the collector works.
+   * Where none answers it is the first, which may come up later. Rejects with UNDROP_ACCOUNT where
+   * a server answers and refuses the account.
+   */
+  async home(): Promise<ServicePool> {
+    const [first] = this.#options.upstream;
+    assert(first !== undefined, 'at least one upstream is configured');
+    for (const address of this.#options.upstream) {
+      const pool = this.at(address);
+      try {
+        await greet(pool, address);
+        return pool;
+      } catch (error) {
+        if (error instanceof UndropError && error.code === 'UNDROP_ACCOUNT') throw error;
+        const server = describeAddress(address);
+        this.#options.log.warn({ server, err: error }, 'the server does not answer');
+      }
+    }
+    return this.at(first);
+  }
+
+  async dispose(): Promise<void> {
+    await Promise.all([...this.#pools.values()].map((pool) => pool.dispose()));
+  }
+}
+
+/** Access denied, with or without a password; by host; an authentication that we can't do. */
+const ACCOUNT_REFUSED = [1044, 1045, 1130, 1251, 1698, 1862];
+
+/** Connects; UNDROP_ACCOUNT where the server refuses the account, the pool's own error otherwise. */
+export async function greet(pool: ServicePool, address: ServerAddress): Promise<void> {
+  try {
+    await pool.run(sql`SELECT ${note('hello')} 1 AS one`);
+  } catch (error) {
+    if (!isServerError(error, ...ACCOUNT_REFUSED)) throw error;
+    const server = describeAddress(address);
+    throw new UndropError('UNDROP_ACCOUNT', { server, cause: error.message }, error);
+  }
+}
