@@ -75,6 +75,11 @@ export class CommandPhase {
     return this.#intercepting === null && this.#tracker.idle && this.#gate.atCommandEdge;
   }
 
+  /** Every response that is owed went out whole: an error of ours would be read as what it is. */
+  get canBeTold(): boolean {
+    return this.#tracker.idle;
+  }
+
   get isIntercepting(): boolean {
     return this.#intercepting !== null;
   }

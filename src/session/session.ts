@@ -318,7 +318,7 @@ function encodeFailure(phase: Phase, error: ReturnType<typeof toClientError>): B
   if (!isGreeted) return encodePacket(encodeErr({ ...error, sqlState: null, message }), 0);
   const payload = encodeErr({ ...error, message });
   if (phase.name === 'login') return encodePacket(payload, 2);
-  return phase.commands.isIdle || phase.commands.isIntercepting ? encodePacket(payload, 1) : null;
+  return phase.commands.canBeTold ? encodePacket(payload, 1) : null;
 }
 
 function closedBeforeGreeting(dialled: Dialled): UndropError {

@@ -10,9 +10,10 @@ import { ensureLedger } from '../../src/ledger/tables.js';
 import { silentLog } from '../../src/log.js';
 import { openServicePool, type ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
+import { until } from '../support/poll.js';
 import { type ProxyProcess, runUndrop, spawnProxy } from '../support/proxy.js';
 import { connect, freshSchema, type TestServer, testServer } from '../support/servers.js';
-import { type TapEvent, wireTap } from '../support/wire-tap.js';
+import { type TapEvent, type WireTap, wireTap } from '../support/wire-tap.js';
 
 /** More events than a drop has: reaching it means that the run never came to its end. */
 const EVENTS_MAX = 400;
@@ -49,12 +50,15 @@ export function killedDrops(name: string): void {
     test('leaves each table live or held, and restorable, wherever it is killed', async () => {
       const schema = await freshSchema(server, 'kill');
       const places: string[] = [];
+      let victim = await tappedProxy(server);
       for (let at = 1; ; at++) {
         expect(at).toBeLessThan(EVENTS_MAX);
         await makeTables(direct, schema.name);
-        const killedAt = await dropAndKill(server, schema.name, at);
+        const killedAt = await dropAndKill(victim, schema.name, at);
         const before = await locate(direct, schema.name);
-        const recovering = await recover(server, direct, schema.name);
+        // The proxy that recovers is the next one to be killed.
+        victim = await tappedProxy(server);
+        await intentsSettled(direct, schema.name);
         const after = await locate(direct, schema.name);
         try {
           assertSound(before, after);
@@ -62,73 +66,86 @@ export function killedDrops(name: string): void {
           await restoreAll(server, pool, schema.name, after, at);
           expect(await countRows(direct, schema.name)).toEqual({ a: 3, b: 2 });
         } catch (error) {
-          throw new Error(`killed at ${at}: ${killedAt?.moment} of ${killedAt?.text}`, {
-            cause: error,
-          });
-        } finally {
-          await recovering.stop();
+          const where = `killed at ${at}: ${killedAt?.moment} of ${killedAt?.text}`;
+          throw new Error(where, { cause: error });
         }
         if (killedAt === null) break;
         places.push(killedAt.moment);
       }
+      await victim.proxy.stop();
+      await victim.tap.close();
       // A login, the inspection on two connections, the move, the relocation, the outcome.
       expect(places.length).toBeGreaterThan(40);
       expect(new Set(places).size).toBe(4);
       await schema.drop();
     }, 600_000);
 
-    /** The drop through a proxy that is killed at event `at`; null: it came to its end. */
+    /** The drop; the proxy is killed at event `at` of it. Null: it came to its end. */
     async function dropAndKill(
-      upstream: TestServer,
+      victim: TappedProxy,
       schema: string,
       at: number,
     ): Promise<TapEvent | null> {
-      let armed = false;
-      let offset = 0;
-      let killedAt: TapEvent | null = null;
-      let proxy: ProxyProcess | null = null;
-      const tap = await wireTap(upstream, (event) => {
-        if (!armed) {
-          offset = event.count;
-          return true;
-        }
-        if (event.count - offset < at) return true;
-        killedAt = event;
-        proxy?.kill('SIGKILL');
-        return false;
-      });
+      victim.killAt(at);
       try {
-        proxy = await spawnProxy(tap);
-        await ledgerReady(proxy);
-        armed = true;
-        await dropThrough(proxy, schema);
-        // The outcome is written behind the answer; its last answer is an event too.
-        if (killedAt === null) await proxy.stop();
-        await proxy.ended;
-        return killedAt;
+        await dropThrough(victim.proxy, schema);
+        // The outcome is written behind the answer, and is waited for when the proxy stops.
+        if (victim.killedAt() === null) await victim.proxy.stop();
+        await victim.proxy.ended;
+        return victim.killedAt();
       } finally {
-        await tap.close();
+        await victim.tap.close();
         await sessionsGone(direct, schema);
       }
     }
-
-    /** A proxy started after the crash, once it has settled every intent. */
-    async function recover(
-      upstream: TestServer,
-      connection: Connection,
-      schema: string,
-    ): Promise<ProxyProcess> {
-      const proxy = await spawnProxy(upstream);
-      await poll(async () => {
-        const [rows] = await connection.query<RowDataPacket[]>(
-          "SELECT id FROM _undrop.ledger WHERE schema_name = ? AND state = 'intent'",
-          [schema],
-        );
-        return rows.length === 0;
-      }, 'intents are settled');
-      return proxy;
-    }
   });
+}
+
+interface TappedProxy {
+  readonly proxy: ProxyProcess;
+  readonly tap: WireTap;
+  /** SIGKILL at the `count`th event from now on; from there on the tap passes nothing on. */
+  killAt(count: number): void;
+  killedAt(): TapEvent | null;
+}
+
+/** A proxy behind a tap, ready, and with its ledger: what is counted from here on is the drop. */
+async function tappedProxy(upstream: TestServer): Promise<TappedProxy> {
+  let deadline = Number.POSITIVE_INFINITY;
+  let killed: TapEvent | null = null;
+  let proxy: ProxyProcess | null = null;
+  const tap = await wireTap(upstream, (event) => {
+    if (event.count < deadline) return true;
+    killed = event;
+    proxy?.kill('SIGKILL');
+    return false;
+  });
+  const running = await spawnProxy(tap);
+  proxy = running;
+  const isReady = () => running.lines.some((line) => line['event'] === 'ledger');
+  await until(isReady, 'the ledger is ready', SETTLED_MS);
+  return {
+    proxy,
+    tap,
+    killAt: (count) => {
+      deadline = tap.count + count;
+    },
+    killedAt: () => killed,
+  };
+}
+
+async function intentsSettled(connection: Connection, schema: string): Promise<void> {
+  await until(
+    async () => {
+      const [rows] = await connection.query<RowDataPacket[]>(
+        "SELECT id FROM _undrop.ledger WHERE schema_name = ? AND state = 'intent'",
+        [schema],
+      );
+      return rows.length === 0;
+    },
+    'intents are settled',
+    SETTLED_MS,
+  );
 }
 
 async function makeTables(connection: Connection, schema: string): Promise<void> {
@@ -230,30 +247,18 @@ async function countRows(connection: Connection, schema: string): Promise<object
   return counts;
 }
 
-/** The service is connected and the ledger made: what is counted from here on is the drop. */
-async function ledgerReady(proxy: ProxyProcess): Promise<void> {
-  await poll(
-    async () => proxy.lines.some((line) => line['event'] === 'ledger'),
-    'the ledger is ready',
-  );
-}
-
 /** What the killed proxy had sent may still run; the server has to be done with its sessions. */
 async function sessionsGone(connection: Connection, schema: string): Promise<void> {
-  await poll(async () => {
-    const [rows] = await connection.query<RowDataPacket[]>(
-      `SELECT ID FROM information_schema.PROCESSLIST
+  await until(
+    async () => {
+      const [rows] = await connection.query<RowDataPacket[]>(
+        `SELECT ID FROM information_schema.PROCESSLIST
        WHERE DB = ? OR (INFO LIKE '%undrop hold%' AND ID <> CONNECTION_ID())`,
-      [schema],
-    );
-    return rows.length === 0;
-  }, 'the sessions of the killed proxy are gone');
-}
-
-async function poll(isDone: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline = Date.now() + SETTLED_MS;
-  while (!(await isDone())) {
-    if (Date.now() > deadline) throw new Error(`not within ${SETTLED_MS} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+        [schema],
+      );
+      return rows.length === 0;
+    },
+    'the sessions of the killed proxy are gone',
+    SETTLED_MS,
+  );
 }
