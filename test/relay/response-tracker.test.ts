@@ -1,0 +1,229 @@
+/** The tracker against every captured conversation, in every cut: idle exactly at the ends. */
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { ResponseTracker } from '../../src/relay/response-tracker.js';
+import { type Capabilities, CLIENT_DEPRECATE_EOF } from '../../src/wire/capabilities.js';
+import { COM_PING, COM_QUERY, COM_STATISTICS, COM_STMT_EXECUTE } from '../../src/wire/commands.js';
+import { encodePacket, PAYLOAD_BYTES_MAX } from '../../src/wire/framing.js';
+import { chunkSizes, cut, everySplit, singleBytes } from '../support/chunks.js';
+import { conversation, conversations, exchange } from '../support/conversation.js';
+
+const UNASKED = 'an ERR that nobody asked for';
+const EOF: Capabilities = { flags: 0, mariadb: 0 };
+const MODERN: Capabilities = { flags: CLIENT_DEPRECATE_EOF, mariadb: 0 };
+/** Above this, every split would take longer than it tells. */
+const SPLIT_BYTES_MAX = 1_200;
+
+function tracking(agreed: Capabilities, commands: readonly number[]): ResponseTracker {
+  const tracker = new ResponseTracker(agreed);
+  for (const command of commands) tracker.expect(command);
+  return tracker;
+}
+
+/** What has an answer that was asked for. */
+const ofSessions = conversations()
+  .filter(({ login }) => login !== null)
+  .map(({ name, agreed, exchanges }) => ({
+    name,
+    agreed,
+    answered: exchanges.filter(({ answer, title }) => answer.length > 0 && title !== UNASKED),
+  }))
+  .filter(({ answered }) => answered.length > 0);
+
+/** How often the tracker was idle before the last chunk, and how it is behind it. */
+function follow(agreed: Capabilities, commands: readonly number[], chunks: readonly Buffer[]) {
+  const tracker = tracking(agreed, commands);
+  let idleTooEarly = 0;
+  let fed = 0;
+  for (const chunk of chunks) {
+    if (tracker.idle) idleTooEarly++;
+    tracker.feed(chunk);
+    fed++;
+  }
+  const { idle, untracked, responses } = tracker;
+  return { fed, idleTooEarly, idle, untracked, responses };
+}
+
+test('there are conversations of all four servers', () => {
+  const servers = new Set(ofSessions.map(({ name }) => name.replace(/\/.*/, '')));
+  expect([...servers]).toEqual(['mariadb-10.11', 'mariadb-11.8', 'mysql-5.6', 'mysql-9.7']);
+  expect(ofSessions.flatMap(({ answered }) => answered).length).toBeGreaterThan(300);
+});
+
+describe.each(ofSessions)('$name', ({ agreed, answered }) => {
+  test('one session is idle between its exchanges and at no byte within them', () => {
+    const tracker = new ResponseTracker(agreed);
+    for (const { title, commands, answer } of answered) {
+      for (const command of commands) tracker.expect(command);
+      const idleAt: number[] = [];
+      for (const [at, byte] of singleBytes(answer).entries()) {
+        if (tracker.idle) idleAt.push(at);
+        tracker.feed(byte);
+      }
+      expect({ title, idleAt }).toEqual({ title, idleAt: [] });
+      expect({ title, idle: tracker.idle }).toEqual({ title, idle: true });
+    }
+    expect(tracker.untracked).toBe(false);
+  });
+
+  test.each(answered)('$title, at every split', ({ commands, answer }) => {
+    const whole = follow(agreed, commands, [answer]);
+    expect(whole).toMatchObject({ idleTooEarly: 0, idle: true, untracked: false });
+    expect(whole.responses).toBeGreaterThan(0);
+    const splits = answer.length > SPLIT_BYTES_MAX ? [] : everySplit(answer);
+    for (const chunks of splits) {
+      const { fed, idleTooEarly, idle, responses } = follow(agreed, commands, chunks);
+      if (fed === 2 && idleTooEarly === 0 && idle && responses === whole.responses) continue;
+      throw new Error(`cut at ${chunks[0].length}: ${JSON.stringify({ fed, idle, responses })}`);
+    }
+    const chunks = cut(answer, [1, 2, 700]);
+    expect(follow(agreed, commands, chunks)).toEqual({ ...whole, fed: chunks.length });
+  });
+});
+
+test('a whole conversation, pipelined into one write and cut anyhow, ends idle', () => {
+  const whole = ofSessions.map(({ agreed, answered }) => ({
+    agreed,
+    commands: answered.flatMap(({ commands }) => commands),
+    answer: Buffer.concat(answered.map(({ answer }) => answer)),
+  }));
+  fc.assert(
+    fc.property(fc.constantFrom(...whole), chunkSizes, ({ agreed, commands, answer }, sizes) => {
+      const tracker = tracking(agreed, commands);
+      for (const chunk of cut(answer, sizes)) tracker.feed(chunk);
+      expect(tracker.idle).toBe(true);
+      expect(tracker.untracked).toBe(false);
+    }),
+  );
+});
+
+describe('the transaction', () => {
+  test.each(['mysql-9.7/eof', 'mysql-5.6/eof', 'mariadb-10.11/eof', 'mariadb-11.8/deprecate-eof'])(
+    'of %s is known from the last status',
+    (name) => {
+      const { agreed } = conversation(name);
+      const tracker = new ResponseTracker(agreed);
+      const run = (title: string): boolean => {
+        const { commands, answer } = exchange(name, title);
+        for (const command of commands) tracker.expect(command);
+        tracker.feed(answer);
+        return tracker.inTransaction;
+      };
+      expect(run('an OK')).toBe(false);
+      expect(run('in a transaction')).toBe(true);
+      expect(run('one row of two columns, one of them NULL')).toBe(false);
+      expect(run('in a transaction')).toBe(true);
+      expect(run('out of it')).toBe(false);
+    },
+  );
+
+  test('is known behind a wide OK in any chunks', () => {
+    const { agreed } = conversation('mysql-9.7/track');
+    const { answer } = exchange('mysql-9.7/track', 'a result set in it');
+    for (const chunks of [...everySplit(answer), singleBytes(answer)]) {
+      const tracker = tracking(agreed, [COM_QUERY]);
+      for (const chunk of chunks) tracker.feed(chunk);
+      expect(tracker.inTransaction).toBe(true);
+    }
+  });
+});
+
+describe('an ERR that nobody asked for', () => {
+  const { answer } = exchange('mysql-9.7/goodbye', UNASKED);
+
+  test('is a goodbye, not a mistake', () => {
+    const tracker = new ResponseTracker(EOF);
+    tracker.feed(answer);
+    expect(tracker.untracked).toBe(false);
+    expect(tracker.idle).toBe(true);
+    expect(tracker.responses).toBe(0);
+  });
+
+  test('but another packet means that the tracker has lost its way', () => {
+    const tracker = new ResponseTracker(EOF);
+    tracker.feed(Buffer.from('0700000100000002000000', 'hex'));
+    expect(tracker.untracked).toBe(true);
+    expect(tracker.idle).toBe(false);
+  });
+});
+
+describe('packets of 16 MiB', () => {
+  const columns = Buffer.from('0100000101' + '0b000002' + '0364656600000001610001', 'hex');
+  const end = encodePacket(Buffer.from('fe000002000000', 'hex'), 9);
+
+  function row(size: number): Buffer {
+    const payload = Buffer.alloc(size, 0x61);
+    Buffer.from('fe0000000100000000', 'hex').copy(payload);
+    return payload;
+  }
+
+  test.each([
+    ['whose continuation is empty', PAYLOAD_BYTES_MAX, 0x61],
+    ['whose continuation starts like an EOF', PAYLOAD_BYTES_MAX + 5, 0xfe],
+    ['whose continuation starts like an ERR', PAYLOAD_BYTES_MAX + 5, 0xff],
+    ['whose continuation starts like an OK', PAYLOAD_BYTES_MAX + 5, 0x00],
+  ])('%s are rows', (_name, size, byte) => {
+    const payload = row(size);
+    if (size > PAYLOAD_BYTES_MAX) payload[PAYLOAD_BYTES_MAX] = byte;
+    const framed = encodePacket(payload, 3);
+    const tracker = tracking(MODERN, [COM_QUERY]);
+    for (const chunk of cut(Buffer.concat([columns, framed]), [65_536, 1])) tracker.feed(chunk);
+    expect(tracker.idle).toBe(false);
+    expect(tracker.responses).toBe(0);
+    tracker.feed(end);
+    expect(tracker.idle).toBe(true);
+  });
+
+  test('are not at an edge between their parts', () => {
+    const framed = encodePacket(row(PAYLOAD_BYTES_MAX), 3);
+    const tracker = tracking(MODERN, [COM_QUERY]);
+    tracker.feed(columns);
+    expect(tracker.atPacketEdge).toBe(true);
+    tracker.feed(framed.subarray(0, -4));
+    expect(tracker.atPacketEdge).toBe(false);
+    expect(tracker.bytesToPacketEnd(100)).toBe(1);
+    tracker.feed(framed.subarray(-4));
+    expect(tracker.atPacketEdge).toBe(true);
+  });
+});
+
+describe('the way to the end of the packet under way', () => {
+  test('never goes beyond it', () => {
+    const answer = Buffer.concat([
+      encodePacket(Buffer.alloc(300, 0x55), 1),
+      encodePacket(Buffer.from('x'), 1),
+    ]);
+    for (let fed = 1; fed < answer.length; fed++) {
+      const tracker = tracking(EOF, [COM_STATISTICS, COM_STATISTICS]);
+      tracker.feed(answer.subarray(0, fed));
+      const sure = tracker.bytesToPacketEnd(answer.length - fed);
+      const edge = fed < 304 ? 304 : answer.length;
+      expect(sure).toBeLessThanOrEqual(fed === 304 ? 0 : edge - fed);
+      expect(sure === 0).toBe(tracker.atPacketEdge);
+    }
+  });
+});
+
+test('commands without an answer owe nothing, an unknown one owes a packet', () => {
+  const tracker = tracking(EOF, [0x01, 0x18, 0x19]);
+  expect(tracker.idle).toBe(true);
+  tracker.expect(0x7f);
+  expect(tracker.idle).toBe(false);
+});
+
+test('a client that pipelines without end is followed no more', () => {
+  const tracker = tracking(EOF, Array<number>(100_001).fill(COM_PING));
+  expect(tracker.untracked).toBe(true);
+});
+
+test('whatever a server sends, the tracker stays at its packets and never throws', () => {
+  const bytes = fc.uint8Array({ maxLength: 400 });
+  const commands = fc.array(fc.constantFrom(COM_QUERY, COM_PING, COM_STMT_EXECUTE, 0x16, 0x11));
+  fc.assert(
+    fc.property(bytes, commands, chunkSizes, (any, asked, sizes) => {
+      const tracker = tracking(MODERN, asked);
+      for (const chunk of cut(Buffer.from(any), sizes)) tracker.feed(chunk);
+      expect(tracker.responses).toBeLessThanOrEqual(asked.length);
+    }),
+  );
+});

@@ -1,0 +1,162 @@
+/** Where the text of a COM_QUERY starts: with query attributes of every type, and malformed ones. */
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { CLIENT_QUERY_ATTRIBUTES } from '../../../src/wire/capabilities.js';
+import {
+  encodeComQuery,
+  encodeComStmtClose,
+  encodeComStmtPrepare,
+  queryTextOffset,
+} from '../../../src/wire/command/com-query.js';
+import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
+import { truncations } from '../../support/chunks.js';
+import { conversation, payload } from '../../support/conversation.js';
+
+const PLAIN = { flags: 0, mariadb: 0 };
+const ATTRIBUTES = { flags: CLIENT_QUERY_ATTRIBUTES, mariadb: 0 };
+
+function textOf(bytes: Buffer): string {
+  return bytes.subarray(queryTextOffset(bytes, ATTRIBUTES)).toString();
+}
+
+/** Types by their numbers in the manual, each with a value as it stands in a binary row. */
+const VALUES = [
+  { type: 0, name: 'DECIMAL', value: '03312e35' },
+  { type: 1, name: 'TINY', value: '07' },
+  { type: 2, name: 'SHORT', value: '0700' },
+  { type: 3, name: 'LONG', value: '07000000' },
+  { type: 4, name: 'FLOAT', value: '0000803f' },
+  { type: 5, name: 'DOUBLE', value: '000000000000f03f' },
+  { type: 6, name: 'NULL', value: '' },
+  { type: 7, name: 'TIMESTAMP', value: '04ea070301' },
+  { type: 8, name: 'LONGLONG', value: '0807060504030201' },
+  { type: 9, name: 'INT24', value: '07000000' },
+  { type: 10, name: 'DATE', value: '04ea070301' },
+  { type: 11, name: 'TIME', value: '0c000000000001020304050607' },
+  { type: 12, name: 'DATETIME', value: '0bea0703010c000001000000' },
+  { type: 13, name: 'YEAR', value: 'ea07' },
+  { type: 15, name: 'VARCHAR', value: '026162' },
+  { type: 16, name: 'BIT', value: '0101' },
+  { type: 245, name: 'JSON', value: '027b7d' },
+  { type: 246, name: 'NEWDECIMAL', value: '03312e35' },
+  { type: 252, name: 'BLOB', value: 'fc0200ffff' },
+  { type: 253, name: 'VAR_STRING', value: '00' },
+  { type: 254, name: 'STRING', value: '0131' },
+  { type: 255, name: 'GEOMETRY', value: '0100' },
+] as const;
+
+interface Attribute {
+  readonly type: number;
+  /** Hex, or null. */
+  readonly value: string | null;
+}
+
+function withAttributes(attributes: readonly Attribute[], text: string): Buffer {
+  const nulls = Buffer.alloc(Math.floor((attributes.length + 7) / 8));
+  for (const [index, { value }] of attributes.entries()) {
+    if (value === null) nulls[index >> 3] = (nulls[index >> 3] ?? 0) | (1 << (index & 7));
+  }
+  const types = attributes.flatMap(({ type }) => [type, 0x80, 1, 0x61]);
+  const values = attributes.map(({ value }) => value ?? '').join('');
+  return Buffer.concat([
+    Buffer.from([3, attributes.length, 1, ...nulls, 1, ...types]),
+    Buffer.from(values, 'hex'),
+    Buffer.from(text),
+  ]);
+}
+
+test('without the capability the text starts behind the command byte', () => {
+  expect(queryTextOffset(Buffer.from('\x03\x00\x01DROP'), PLAIN)).toBe(1);
+});
+
+test('without attributes it starts behind the two counts, as the mysql client sends it', () => {
+  expect(textOf(Buffer.from('\x03\x00\x01DROP TABLE t'))).toBe('DROP TABLE t');
+});
+
+describe('behind an attribute', () => {
+  test.each(VALUES)('of type $name', ({ type, value }) => {
+    expect(textOf(withAttributes([{ type, value }], 'DROP'))).toBe('DROP');
+  });
+
+  test.each(VALUES)('that is NULL, of type $name', ({ type }) => {
+    expect(textOf(withAttributes([{ type, value: null }], 'DROP'))).toBe('DROP');
+  });
+
+  test('or any number of them', () => {
+    const attribute = fc.constantFrom<Attribute>(
+      ...VALUES.map(({ type, value }) => ({ type, value })),
+      { type: 3, value: null },
+    );
+    fc.assert(
+      fc.property(fc.array(attribute, { minLength: 1, maxLength: 60 }), (attributes) => {
+        expect(textOf(withAttributes(attributes, 'DROP TABLE t'))).toBe('DROP TABLE t');
+      }),
+    );
+  });
+
+  test('the text starts where mysql-9.7 has found it', () => {
+    const { exchanges, agreed } = conversation('mysql-9.7/attributes');
+    expect(exchanges.length).toBeGreaterThan(6);
+    for (const { spoken } of exchanges) {
+      const bytes = payload(spoken[0]?.packet ?? Buffer.alloc(0));
+      expect(bytes.subarray(queryTextOffset(bytes, agreed)).toString()).toBe('SELECT 1');
+    }
+  });
+});
+
+describe('malformed', () => {
+  test.each([
+    ['no parameter set', '030000'],
+    ['two parameter sets', '030002'],
+    ['no types bound', '030101' + '00' + '00' + 'fe000161' + '0131'],
+    ['types bound twice', '030101' + '00' + '02' + 'fe000161' + '0131'],
+    ['an unknown type', '030101' + '00' + '01' + '63000161' + '0131'],
+    ['more parameters than a server takes', '03fd00000101' + '00'],
+    ['a count that is NULL', '03fb01'],
+    ['a value longer than the packet', '030101' + '00' + '01' + 'fe000161' + 'fcffff31'],
+    ['a name longer than the packet', '030101' + '00' + '01' + 'fe00fcffff61'],
+  ])('%s', (_name, hex) => {
+    expect(() => queryTextOffset(Buffer.from(hex, 'hex'), ATTRIBUTES)).toThrow(
+      MalformedPacketError,
+    );
+  });
+
+  test('is every packet that ends within its attributes', () => {
+    const bytes = withAttributes(
+      VALUES.map(({ type, value }) => ({ type, value })),
+      '',
+    );
+    expect(queryTextOffset(bytes, ATTRIBUTES)).toBe(bytes.length);
+    for (const cut of truncations(bytes)) {
+      expect(() => queryTextOffset(cut, ATTRIBUTES)).toThrow(MalformedPacketError);
+    }
+  });
+
+  test('nothing is read past the end, whatever comes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => {
+        const packet = Buffer.from([3, ...bytes]);
+        try {
+          expect(queryTextOffset(packet, ATTRIBUTES)).toBeLessThanOrEqual(packet.length);
+        } catch (error) {
+          expect(error).toBeInstanceOf(MalformedPacketError);
+        }
+      }),
+    );
+  });
+});
+
+describe('of ours', () => {
+  test('is found again by the same rule', () => {
+    for (const capabilities of [PLAIN, ATTRIBUTES]) {
+      const bytes = encodeComQuery(Buffer.from('SELECT 1'), capabilities);
+      expect(bytes[0]).toBe(3);
+      expect(bytes.subarray(queryTextOffset(bytes, capabilities)).toString()).toBe('SELECT 1');
+    }
+  });
+
+  test('a PREPARE has no attributes, a CLOSE has its id', () => {
+    expect(encodeComStmtPrepare(Buffer.from('DO 1')).toString('hex')).toBe('16444f2031');
+    expect(encodeComStmtClose(0x01020304).toString('hex')).toBe('1904030201');
+  });
+});

@@ -1,0 +1,64 @@
+/** OK packets of real servers. */
+import { describe, expect, test } from '@jest/globals';
+import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
+import { decodeOk } from '../../../src/wire/response/ok.js';
+import { SERVER_STATUS_IN_TRANS } from '../../../src/wire/status.js';
+import { truncations } from '../../support/chunks.js';
+import { exchange, payloads } from '../../support/conversation.js';
+
+const SERVERS = ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'];
+
+function onlyPacket(conversation: string, title: string): Buffer {
+  const [first, ...more] = payloads(exchange(conversation, title));
+  expect(more).toEqual([]);
+  return first ?? Buffer.alloc(0);
+}
+
+describe.each(SERVERS)('of %s', (server) => {
+  test('for two rows', () => {
+    const ok = decodeOk(onlyPacket(`${server}/eof`, 'an OK with counts'));
+    expect(ok).toMatchObject({ affectedRows: 2, warnings: 0 });
+  });
+
+  test('with a warning', () => {
+    const ok = decodeOk(onlyPacket(`${server}/eof`, 'an OK with a warning'));
+    expect(ok).toMatchObject({ affectedRows: 0, warnings: 1 });
+  });
+
+  test('in a transaction and behind it', () => {
+    const inside = decodeOk(onlyPacket(`${server}/eof`, 'in a transaction'));
+    const behind = decodeOk(onlyPacket(`${server}/eof`, 'out of it'));
+    expect(inside.statusFlags & SERVER_STATUS_IN_TRANS).toBe(SERVER_STATUS_IN_TRANS);
+    expect(behind.statusFlags & SERVER_STATUS_IN_TRANS).toBe(0);
+  });
+
+  test('cut short before the warnings is malformed', () => {
+    for (const cut of truncations(onlyPacket(`${server}/eof`, 'an OK'))) {
+      if (cut.length < 7) expect(() => decodeOk(cut)).toThrow(MalformedPacketError);
+      else expect(decodeOk(cut).affectedRows).toBe(0);
+    }
+  });
+});
+
+test('an OK in the shape of an EOF ends a result set of mysql-9.7', () => {
+  const last = payloads(exchange('mysql-9.7/deprecate-eof', 'no rows')).at(-1) ?? Buffer.alloc(0);
+  expect(last[0]).toBe(0xfe);
+  expect(decodeOk(last)).toMatchObject({ affectedRows: 0, statusFlags: 2, warnings: 0 });
+});
+
+test('wide session tracking of mysql-9.7 stays with the payload', () => {
+  const payload = onlyPacket('mysql-9.7/track', 'a wide OK');
+  const ok = decodeOk(payload);
+  expect(payload.length).toBeGreaterThan(100);
+  expect(ok.payload).toBe(payload);
+  expect(ok.statusFlags & 0x4000).toBe(0x4000);
+});
+
+test('a count of nine bytes moves the status along', () => {
+  const payload = Buffer.from('00' + 'fe0000000001000000' + 'fd000001' + '2200' + '0300', 'hex');
+  expect(decodeOk(payload)).toMatchObject({
+    affectedRows: 2 ** 32,
+    statusFlags: 0x22,
+    warnings: 3,
+  });
+});

@@ -1,0 +1,178 @@
+/** Whole responses of real servers, read by the capabilities of their sessions. */
+import { describe, expect, test } from '@jest/globals';
+import type { Capabilities } from '../../src/wire/capabilities.js';
+import { MalformedPacketError } from '../../src/wire/packet-reader.js';
+import {
+  prepareResultReader,
+  queryResultReader,
+  type Result,
+  type ResultReader,
+} from '../../src/wire/result-reader.js';
+import { conversation, conversations, exchange, payloads } from '../support/conversation.js';
+
+/** Reads all packets; the reader has to be done with the last and no earlier. */
+function read(reader: ResultReader, packets: readonly Buffer[]): Result {
+  for (const packet of packets.slice(0, -1)) expect(reader.push(packet)).toBeNull();
+  const result = reader.push(packets.at(-1) ?? Buffer.alloc(0));
+  if (result === null) throw new Error('the reader wants more than the server sent');
+  return result;
+}
+
+function query(name: string, title: string): Result {
+  const { agreed } = conversation(name);
+  return read(queryResultReader(agreed), payloads(exchange(name, title)));
+}
+
+function prepare(name: string, title: string): Result {
+  const { agreed } = conversation(name);
+  return read(prepareResultReader(agreed), payloads(exchange(name, title)));
+}
+
+const EOF_AND_NOT = conversations()
+  .map(({ name }) => name)
+  .filter((name) => /\/(eof|deprecate-eof)$/.test(name));
+
+describe.each(EOF_AND_NOT)('%s', (name) => {
+  test('a row with a NULL', () => {
+    expect(query(name, 'one row of two columns, one of them NULL')).toEqual({
+      kind: 'rows',
+      columns: [Buffer.from('x'), Buffer.from('y')],
+      rows: [[Buffer.from('a'), null]],
+    });
+  });
+
+  test('no rows', () => {
+    expect(query(name, 'no rows')).toMatchObject({ kind: 'rows', rows: [] });
+  });
+
+  test('more rows than sequence ids', () => {
+    const result = query(name, 'more rows than sequence ids');
+    const ids = result.kind === 'rows' ? result.rows.map(([id]) => id?.toString()) : [];
+    expect(ids).toEqual(Array.from({ length: 300 }, (_, index) => `${index + 1}`));
+  });
+
+  test('more columns than one byte counts', () => {
+    const result = query(name, 'more columns than one byte counts');
+    expect(result.kind === 'rows' && [result.columns.length, result.rows[0]?.length]).toEqual([
+      252, 252,
+    ]);
+  });
+
+  test('OK and ERR', () => {
+    expect(query(name, 'an OK')).toMatchObject({ kind: 'ok', affectedRows: 0 });
+    expect(query(name, 'an OK with a warning')).toMatchObject({ kind: 'ok', warnings: 1 });
+    expect(query(name, 'an ERR')).toMatchObject({ kind: 'err', errno: 1146 });
+  });
+
+  test('an ERR behind a row is the result', () => {
+    expect(query(name, 'an ERR behind a row')).toMatchObject({ kind: 'err', errno: 1242 });
+  });
+
+  test.each([
+    ['PREPARE without columns and parameters'],
+    ['PREPARE of two parameters'],
+    ['PREPARE of columns and a parameter'],
+    ['PREPARE of columns'],
+    ['PREPARE of a CALL'],
+  ])('%s', (title) => {
+    const result = prepare(name, title);
+    expect(result.kind).toBe('prepared');
+    expect(result.kind === 'prepared' && result.statementId).toBeGreaterThan(0);
+  });
+
+  test('PREPARE that fails', () => {
+    expect(prepare(name, 'PREPARE that fails')).toMatchObject({ kind: 'err', errno: 1064 });
+  });
+});
+
+describe.each(['mysql-9.7/optional-eof', 'mysql-9.7/optional'])('%s', (name) => {
+  test('a result set with its metadata', () => {
+    expect(query(name, 'a result set with its metadata')).toMatchObject({
+      columns: [Buffer.from('1'), Buffer.from('2')],
+      rows: [[Buffer.from('1'), Buffer.from('2')]],
+    });
+  });
+
+  test('a result set without metadata has its rows', () => {
+    expect(query(name, 'a result set without metadata')).toMatchObject({
+      columns: [],
+      rows: [1, 2].map((id) => [Buffer.from(`${id}`), Buffer.from(`${id}`)]),
+    });
+    expect(query(name, 'no rows without metadata')).toMatchObject({ columns: [], rows: [] });
+  });
+
+  test('PREPARE of columns and a parameter, neither of them described', () => {
+    expect(prepare(name, 'PREPARE of columns and a parameter').kind).toBe('prepared');
+  });
+});
+
+describe.each([
+  'mariadb-10.11/cached-eof',
+  'mariadb-10.11/cached',
+  'mariadb-11.8/cached-eof',
+  'mariadb-11.8/cached',
+])('%s', (name) => {
+  test('a text result set says that its metadata follows', () => {
+    expect(query(name, 'a text result set')).toMatchObject({ rows: [[{}, {}]] });
+  });
+});
+
+test.each(['mariadb-10.11', 'mariadb-11.8'])('progress reports of %s are no answer', (server) => {
+  const name = `${server}/progress`;
+  const title = 'an ALTER that takes its time';
+  const packets = payloads(exchange(name, title));
+  expect(packets.filter((packet) => packet.readUIntLE(0, 3) === 0xffffff).length).toBeGreaterThan(
+    0,
+  );
+  expect(query(name, title)).toMatchObject({ kind: 'ok', affectedRows: 2_500_000 });
+});
+
+describe('malformed', () => {
+  const PLAIN: Capabilities = { flags: 0, mariadb: 0 };
+  const push = (reader: ResultReader, ...packets: readonly string[]) => {
+    for (const packet of packets) reader.push(Buffer.from(packet, 'hex'));
+  };
+
+  test('an empty packet, or a wish for a file, is no answer to a statement of ours', () => {
+    expect(() => push(queryResultReader(PLAIN), '')).toThrow(MalformedPacketError);
+    expect(() => push(queryResultReader(PLAIN), 'fb78')).toThrow(MalformedPacketError);
+  });
+
+  test('what is no EOF behind the columns', () => {
+    const column = '0364656600000001610001';
+    expect(() => push(queryResultReader(PLAIN), '01', column, '0131')).toThrow(
+      MalformedPacketError,
+    );
+  });
+
+  test('a column definition or a row that is cut short', () => {
+    expect(() => push(queryResultReader(PLAIN), '01', '03646566')).toThrow(MalformedPacketError);
+    const column = '0364656600000001610001';
+    expect(() => push(queryResultReader(PLAIN), '01', column, 'fe00000200', '0231')).toThrow(
+      MalformedPacketError,
+    );
+  });
+
+  test('more rows than a statement of ours can have', () => {
+    const reader = queryResultReader(PLAIN);
+    push(reader, '01', '0364656600000001610001', 'fe00000200');
+    const row = Buffer.from('0131', 'hex');
+    for (let count = 0; count < 10_000; count++) reader.push(row);
+    expect(() => reader.push(row)).toThrow(MalformedPacketError);
+  });
+
+  test('an answer to PREPARE that is neither its OK nor an ERR', () => {
+    expect(() => push(prepareResultReader(PLAIN), '0100')).toThrow(MalformedPacketError);
+    expect(() => push(prepareResultReader(PLAIN), '0001000000')).toThrow(MalformedPacketError);
+  });
+});
+
+test('a row whose first value is 16 MiB long is no terminator', () => {
+  const reader = queryResultReader({ flags: 1 << 24, mariadb: 0 });
+  reader.push(Buffer.from('01', 'hex'));
+  reader.push(Buffer.from('0364656600000001610001', 'hex'));
+  const row = Buffer.alloc(0x1000009, 0x61);
+  Buffer.from('fe0000000100000000', 'hex').copy(row);
+  expect(reader.push(row)).toBeNull();
+  expect(reader.push(Buffer.from('fe000002000000', 'hex'))?.kind).toBe('rows');
+});
