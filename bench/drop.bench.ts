@@ -70,7 +70,9 @@ async function underLoad(
   }
 }
 
-/** The tables are made beforehand on a direct connection, so that only the drop is through `target`. */
+/**
+ * The tables are made beforehand on a direct connection, so that only the drop is through `target`.
+ */
 async function dropEverySecond(target: Target, signal: AbortSignal): Promise<Drops> {
   const direct = await connect(server, { database: 'dropped' });
   const client = await connect(target, { database: 'dropped' });

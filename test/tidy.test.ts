@@ -189,7 +189,7 @@ describe('the shape of files', () => {
   test('file names are in kebab case', () => {
     const wrong = everything.filter(({ path }) => {
       const name = path.slice(path.lastIndexOf('/') + 1);
-      return !/^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.(ts|mjs|cjs)$/.test(name);
+      return !/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|bench))?\.(ts|mjs|cjs)$/.test(name);
     });
     expect(wrong.map(({ path }) => path)).toEqual([]);
   });

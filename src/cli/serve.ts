@@ -76,7 +76,8 @@ export async function startProxy(settings: ProxySettings, log: Log): Promise<Run
     work.add(tracked);
   };
   const recovery = { proxyId, activeIds, log, signal: stopping.signal };
-  // So that the first drop finds a ledger; where it can't be made yet, clients are served all the same.
+  // So that the first drop finds a ledger; where it can't be made yet, clients are served all the
+  // same.
   const isReady = await tryToMakeLedger(home, log);
   background(recover(home, { ...recovery, isReady }));
   const collector = startCollector({

@@ -67,7 +67,9 @@ export class PoolSet {
 /** Access denied, with or without a password; by host; an authentication that we can't do. */
 const ACCOUNT_REFUSED = [1044, 1045, 1130, 1251, 1698, 1862];
 
-/** Connects; UNDROP_ACCOUNT where the server refuses the account, the pool's own error otherwise. */
+/**
+ * Connects; UNDROP_ACCOUNT where the server refuses the account, the pool's own error otherwise.
+ */
 export async function greet(pool: ServicePool, address: ServerAddress): Promise<void> {
   try {
     await pool.run(sql`SELECT ${note('hello')} 1 AS one`);

@@ -1,8 +1,9 @@
 /**
  * kill -9 of the proxy at every statement and every answer of a two-table drop, seen by a tap on
  * the wire between proxy and server: before and after each statement, before and after each answer,
- * on all its connections. After a restart both tables are under their own names or held with a ledger
- * row, no live table was renamed by recovery, and `restore` brings held ones back with all rows.
+ * on all its connections. After a restart both tables are under their own names or held with a
+ * ledger row, no live table was renamed by recovery, and `restore` brings held ones back with all
+ * rows.
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';

@@ -1,4 +1,6 @@
-/** Where the text of a COM_QUERY starts: with query attributes of every type, and malformed ones. */
+/**
+ * Where the text of a COM_QUERY starts: with query attributes of every type, and malformed ones.
+ */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { CLIENT_QUERY_ATTRIBUTES } from '../../../src/wire/capabilities.js';
