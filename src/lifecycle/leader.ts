@@ -19,8 +19,8 @@ import { note, type SQLQuery, sql } from '../service/sql.js';
 export const COLLECTOR_LOCK = 'undrop:collector';
 
 /** The server ends a session of ours that has said nothing for so long, and so frees the lock. */
-const SILENCE_SECONDS = 30;
-const HEARTBEAT_MS = 8_000;
+const SILENCE_SECONDS = 20;
+const HEARTBEAT_MS = 5_000;
 /** How often those without the lock try to get it. */
 const TRY_EVERY_MS = 5_000;
 const DEADLINE_MS = 10_000;

@@ -23,7 +23,7 @@ import type { Wakeup } from './wakeup.js';
 
 /** What one look may take before facts and names are read again. */
 const SLICE_MS = 5_000;
-/** Wakes are served so far apart at least. */
+/** Wakes are served so far apart at least, and so that reading takes a tenth of the time at most. */
 const WAKE_GAP_MS = 1_000;
 const IDLE_MS_MIN = 20;
 /** However short UNDROP_HOLD is, there is no need to look more often because of it. */
@@ -52,6 +52,8 @@ export class Rounds {
   readonly #grace: GraceKeeper;
   readonly #retries = new Retries();
   #fullAtMs = Number.NEGATIVE_INFINITY;
+  /** What the last look cost before anything was done. */
+  #readingMs = 0;
   #said = '';
 
   constructor(options: RoundsOptions) {
@@ -69,7 +71,8 @@ export class Rounds {
       const delayMs = await this.#look();
       if (delayMs > 0) await lease.idle(delayMs, wakeup.signal);
       if (wakeup.signal.aborted && !signal.aborted) {
-        await lease.idle(WAKE_GAP_MS - (monotonicMs() - beganMs), signal);
+        const gapMs = Math.max(WAKE_GAP_MS, 10 * this.#readingMs);
+        await lease.idle(gapMs - (monotonicMs() - beganMs), signal);
       }
     }
   }
@@ -86,6 +89,7 @@ export class Rounds {
     }
     if (beganMs >= this.#fullAtMs) await this.#recover(beganMs);
     const tables = await listCollectable(this.#connection);
+    this.#readingMs = monotonicMs() - beganMs;
     const waitMs = await this.#grace.check(server, tables.length);
     if (waitMs > 0) return Math.min(waitMs, settings.checkIntervalMs);
     this.#say('');
@@ -115,7 +119,7 @@ export class Rounds {
     const { settings, monotonicMs, signal } = this.#options;
     const toMonotonic = (at: Date) => beganMs + (at.getTime() - server.utcNow.getTime());
     const now = () => new Date(server.utcNow.getTime() + (monotonicMs() - beganMs));
-    const endMs = monotonicMs() + Math.max(SLICE_MS, 10 * (monotonicMs() - beganMs));
+    const endMs = monotonicMs() + Math.max(SLICE_MS, 10 * this.#readingMs);
     let nextMs = Math.min(this.#fullAtMs, beganMs + Math.max(settings.holdMs / 2, LOOK_MS_MIN));
     let purging: Collectable | null = null;
     let moved = false;

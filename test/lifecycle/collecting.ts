@@ -11,7 +11,15 @@ import { type Log, silentLog } from '../../src/log.js';
 import { newHoldId } from '../../src/names/hold-id.js';
 import { formatHoldName, type TableState } from '../../src/names/hold-name.js';
 import { RECYCLE_SCHEMA } from '../../src/names/recycle-schema.js';
-import { openServicePool, type ServicePool } from '../../src/service/pools.js';
+import {
+  openServicePool,
+  type RunOptions,
+  type ServicePool,
+  type TaskConnection,
+} from '../../src/service/pools.js';
+import { renderQuery } from '../../src/service/render.js';
+import type { SQLQuery } from '../../src/service/sql.js';
+import { until as poll } from '../support/poll.js';
 import { query, type Target } from '../support/servers.js';
 
 export const fastSettings: LifecycleSettings = {
@@ -92,6 +100,30 @@ export function startCollecting(
   };
 }
 
+/** A tap for `startCollecting`: calls `before` with the table that a RENAME or DROP is for. */
+export function beforeEachStep(
+  pool: ServicePool,
+  before: (quoted: string) => Promise<unknown>,
+): ServicePool {
+  const tapped = (connection: TaskConnection): TaskConnection => ({
+    threadId: connection.threadId,
+    discard: () => connection.discard(),
+    run: async (text: SQLQuery | readonly SQLQuery[], options?: RunOptions) => {
+      const all = (Array.isArray(text) ? text : [text]) as readonly SQLQuery[];
+      const step = all.map(renderQuery).find((one) => /^(RENAME|DROP)/.test(one));
+      const [quoted] = step?.match(/`_undrop`\.`[^`]+`/) ?? [];
+      if (quoted !== undefined) await before(quoted);
+      return connection.run(text, options);
+    },
+  });
+  return {
+    run: (text, options) => pool.run(text, options),
+    task: (fn) => pool.task((connection) => fn(tapped(connection))),
+    killQuery: (threadId) => pool.killQuery(threadId),
+    dispose: () => pool.dispose(),
+  };
+}
+
 /** The schemas and the ledger, as a proxy makes them at its start; empty. */
 export async function freshRecycleSchemas(server: Target): Promise<void> {
   await dropRecycleSchemas(server);
@@ -137,10 +169,13 @@ export async function holdTable(server: Target, options: HoldOptions = {}): Prom
   const name = formatHoldName({ state, id, due });
   const quoted = `\`${schema}\`.\`${name}\``;
   const values = Array.from({ length: rows }, (_, index) => `(${index}, 'row ${index}')`);
+  // Under its name only when it is complete: a collector may be at work.
+  const making = `\`${schema}\`.\`making_${id}\``;
   await query(
     server,
-    `CREATE TABLE ${quoted} ${definition}`,
-    ...(rows === 0 ? [] : [`INSERT INTO ${quoted} (id, note) VALUES ${values.join(',')}`]),
+    `CREATE TABLE ${making} ${definition}`,
+    ...(rows === 0 ? [] : [`INSERT INTO ${making} (id, note) VALUES ${values.join(',')}`]),
+    `RENAME TABLE ${making} TO ${quoted}`,
   );
   return { id, schema, name, quoted };
 }
@@ -170,15 +205,10 @@ export async function countRows(server: Target, quoted: string): Promise<number>
 }
 
 /** Asks again and again until the answer is true; says `what` it waited for when it isn't. */
-export async function until(
+export function until(
   what: string,
   check: () => boolean | Promise<boolean>,
   withinMs = 30_000,
 ): Promise<void> {
-  const endMs = Date.now() + withinMs;
-  while (Date.now() < endMs) {
-    if (await check()) return;
-    await systemClock.sleep(50);
-  }
-  throw new Error(`Waited ${withinMs} ms in vain: ${what}`);
+  return poll(check, what, withinMs);
 }

@@ -2,10 +2,8 @@
 import { afterAll, afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { LifecycleSettings } from '../../src/lifecycle/settings.js';
 import type { TableState } from '../../src/names/hold-name.js';
-import type { RunOptions, ServicePool, TaskConnection } from '../../src/service/pools.js';
-import { renderQuery } from '../../src/service/render.js';
-import type { SQLQuery } from '../../src/service/sql.js';
 import {
+  beforeEachStep,
   type Collecting,
   countRows,
   dropRecycleSchemas,
@@ -144,25 +142,4 @@ function transitions(commands: readonly LoggedCommand[], id: string): string[] {
     const [from, to = 'gone'] = [...names].map(([, state]) => state);
     return from === undefined ? [] : [`${from} → ${to}`];
   });
-}
-
-/** Calls `before` with the table that a RENAME or DROP of the collector is for. */
-function beforeEachStep(pool: ServicePool, before: (quoted: string) => Promise<void>): ServicePool {
-  const tapped = (connection: TaskConnection): TaskConnection => ({
-    threadId: connection.threadId,
-    discard: () => connection.discard(),
-    run: async (text: SQLQuery | readonly SQLQuery[], options?: RunOptions) => {
-      const all = (Array.isArray(text) ? text : [text]) as readonly SQLQuery[];
-      const step = all.map(renderQuery).find((one) => /^(RENAME|DROP)/.test(one));
-      const [quoted] = step?.match(/`_undrop`\.`[^`]+`/) ?? [];
-      if (quoted !== undefined) await before(quoted);
-      return connection.run(text, options);
-    },
-  });
-  return {
-    run: (text, options) => pool.run(text, options),
-    task: (fn) => pool.task((connection) => fn(tapped(connection))),
-    killQuery: (threadId) => pool.killQuery(threadId),
-    dispose: () => pool.dispose(),
-  };
 }

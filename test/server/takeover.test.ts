@@ -1,0 +1,154 @@
+/**
+ * Two proxies on one server, and the one that collects is lost: killed, stopped, or cut off without
+ * a word. The other takes over, and the first does nothing stale when it wakes, by the server's own
+ * log of what each connection said.
+ */
+import { afterAll, describe, expect, jest, test } from '@jest/globals';
+import {
+  dropRecycleSchemas,
+  freshRecycleSchemas,
+  holdTable,
+  until,
+  whereIs,
+} from '../lifecycle/collecting.js';
+import { silentRelay } from '../lifecycle/silent-relay.js';
+import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import {
+  generalLog,
+  type LoggedCommand,
+  type TestServer,
+  testServers,
+} from '../support/servers.js';
+
+jest.setTimeout(240_000);
+
+/** What was promised. */
+const TAKEOVER_MS = 90_000;
+const SETTINGS = {
+  COLLECT: 'auto',
+  GRACE: '0s',
+  FAST_DROP: 'never',
+  EVAC: '0s',
+  CHECK_INTERVAL: '1s',
+  PURGE_CHECK_INTERVAL: '1s',
+  PURGE_CHUNK_ROWS: '10',
+};
+const COLLECTS = 'this proxy collects';
+const IDLE = 'another proxy collects on this server';
+
+/** Takes the collecting proxy away; `wake` brings it back, where that can be done. */
+interface Loss {
+  lose(first: ProxyProcess): void;
+  wake?(first: ProxyProcess): void;
+}
+
+describe('a collector that is lost', () => {
+  afterAll(async () => {
+    await Promise.all(testServers().map(dropRecycleSchemas));
+  });
+
+  test('by SIGKILL is taken over from, on all servers', async () => {
+    const loss: Loss = { lose: (first) => first.kill('SIGKILL') };
+    await onAllServers((server) => takeOver(server, server, loss));
+  });
+
+  test('by SIGSTOP is taken over from, and does nothing stale after SIGCONT', async () => {
+    const loss: Loss = {
+      lose: (first) => first.kill('SIGSTOP'),
+      wake: (first) => first.kill('SIGCONT'),
+    };
+    await onAllServers((server) => takeOver(server, server, loss));
+  });
+
+  test('by a network that swallows its bytes is taken over from, and does nothing stale', async () => {
+    await onAllServers(async (server) => {
+      const relay = await silentRelay(server);
+      try {
+        await takeOver(server, relay, {
+          lose: () => relay.swallow(),
+          wake: () => relay.resume(),
+        });
+      } finally {
+        await relay.close();
+      }
+    });
+  });
+});
+
+async function onAllServers(run: (server: TestServer) => Promise<void>): Promise<void> {
+  const ends = await Promise.allSettled(testServers().map(run));
+  const failed = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as Error] : []));
+  if (failed.length > 0) throw new AggregateError(failed, failed.map(String).join('\n'));
+}
+
+/** `way` is how the first proxy reaches the server. */
+async function takeOver(
+  server: TestServer,
+  way: Parameters<typeof spawnProxy>[0],
+  loss: Loss,
+): Promise<void> {
+  await freshRecycleSchemas(server);
+  const log = await generalLog(server);
+  const proxies: ProxyProcess[] = [];
+  try {
+    const first = await spawnProxy(way, SETTINGS);
+    proxies.push(first);
+    await until(`${server.name}: the first collects`, () => says(first, COLLECTS));
+    const second = await spawnProxy(server, SETTINGS);
+    proxies.push(second);
+    await until(`${server.name}: the second keeps still`, () => says(second, IDLE));
+
+    // In the middle of a purge, so that the first has much left to do.
+    const big = await holdTable(server, { state: 'PURGE', rows: 5_000 });
+    const small = await holdTable(server);
+    await until(`${server.name}: rows are removed`, () => says(first, 'rows are being removed'));
+    loss.lose(first);
+    await until(`${server.name}: takeover`, () => says(second, COLLECTS), TAKEOVER_MS);
+    if (loss.wake !== undefined) {
+      loss.wake(first);
+      await until(`${server.name}: the first is awake`, () => says(first, IDLE), TAKEOVER_MS);
+    }
+    const late = await holdTable(server);
+    await until(
+      `${server.name}: all tables are gone`,
+      async () => {
+        const places = [big, small, late].map(({ id }) => whereIs(server, id));
+        return (await Promise.all(places)).flat().length === 0;
+      },
+      TAKEOVER_MS,
+    );
+    expectOneAtATime(await log.read(), threadsOf(first), threadsOf(second));
+  } finally {
+    for (const proxy of proxies) proxy.kill('SIGKILL');
+    await Promise.all(proxies.map(({ ended }) => ended));
+    await log.stop();
+  }
+}
+
+/** Once a connection of the second has done a collector's work, none of the first's ever does. */
+function expectOneAtATime(
+  commands: readonly LoggedCommand[],
+  first: ReadonlySet<number>,
+  second: ReadonlySet<number>,
+): void {
+  const work = commands.filter(
+    ({ command, text }) =>
+      command === 'Query' && /(RENAME|DROP|DELETE) \/\* undrop (move|remove|purge)/.test(text),
+  );
+  const owners = work.map(({ threadId }) =>
+    first.has(threadId) ? 'first' : second.has(threadId) ? 'second' : `somebody: ${threadId}`,
+  );
+  expect([...new Set(owners)]).toEqual(['first', 'second']);
+  expect(owners.lastIndexOf('first')).toBeLessThan(owners.indexOf('second'));
+}
+
+/** The connections on which a proxy had the lock. */
+function threadsOf({ lines }: ProxyProcess): ReadonlySet<number> {
+  return new Set(
+    lines.filter(({ msg }) => msg === COLLECTS).map((line) => Number(line['threadId'])),
+  );
+}
+
+function says({ lines }: ProxyProcess, message: string): boolean {
+  return lines.some(({ msg }) => msg === message);
+}

@@ -1,0 +1,284 @@
+/** Listing and restoring on real servers, also against a collector that wants the same table. */
+import { randomBytes } from 'node:crypto';
+import { afterAll, afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { UndropError } from '../../src/errors.js';
+import { findRows } from '../../src/ledger/read.js';
+import { recordIntent, recordOutcome } from '../../src/ledger/write.js';
+import { newHoldId } from '../../src/names/hold-id.js';
+import { formatHoldName } from '../../src/names/hold-name.js';
+import type { ServicePool } from '../../src/service/pools.js';
+import { listHeld } from '../../src/undo/list.js';
+import { restore } from '../../src/undo/run-restore.js';
+import {
+  beforeEachStep,
+  type Collecting,
+  countRows,
+  dropRecycleSchemas,
+  freshRecycleSchemas,
+  type Held,
+  holdTable,
+  poolFor,
+  startCollecting,
+  until,
+  whereIs,
+} from '../lifecycle/collecting.js';
+import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+
+jest.setTimeout(120_000);
+
+describe.each(testServers())('undo on $name', (server) => {
+  let pool: ServicePool;
+  let schema: FreshSchema;
+  let collecting: Collecting | null = null;
+
+  beforeEach(async () => {
+    await freshRecycleSchemas(server);
+    schema = await freshSchema(server);
+    pool = poolFor(server);
+  });
+  afterEach(async () => {
+    await collecting?.stop();
+    collecting = null;
+    await pool.dispose();
+    await schema.drop();
+  });
+  afterAll(() => dropRecycleSchemas(server));
+
+  /** What a drop through the proxy leaves: a ledger row, and the table under its hold name. */
+  async function drop(
+    table: string,
+    options: { holdMs?: number; stay?: boolean } = {},
+  ): Promise<Held> {
+    const { holdMs = 3_600_000, stay = false } = options;
+    const own = `\`${schema.name}\`.${quote(table)}`;
+    await query(
+      server,
+      `CREATE TABLE ${own} (id INT PRIMARY KEY, note VARCHAR(40))`,
+      `INSERT INTO ${own} VALUES (1, 'a'), (2, 'b'), (3, 'c')`,
+    );
+    const id = newHoldId(Date.now(), randomBytes);
+    const facts = await recordIntent(pool, {
+      groupId: id,
+      proxyId: 'test',
+      threadId: 1,
+      upstreamLocalPort: null,
+      user: 'app',
+      clientAddress: '10.0.0.1:50000',
+      statementText: `DROP TABLE ${table}`,
+      holdMs,
+      tables: [{ id, schema: schema.name, table }],
+    });
+    const due = facts.tables[0]?.holdUntil;
+    if (!due) throw new Error('the intent was not recorded');
+    const name = formatHoldName({ state: 'HOLD', id, due });
+    const home = stay ? schema.name : '_undrop';
+    const quoted = `\`${home}\`.\`${name}\``;
+    await query(server, `RENAME TABLE ${own} TO ${quoted}`);
+    await recordOutcome(pool, {
+      tables: [{ id, holdSchema: home, holdName: name, relocated: !stay }],
+      forgotten: [],
+    });
+    return { id, schema: home, name, quoted };
+  }
+
+  const rowsOf = (table: string) => countRows(server, `\`${schema.name}\`.${quote(table)}`);
+  const codeOf = (work: Promise<unknown>) =>
+    work.then(
+      () => 'done',
+      (error: unknown) => (error instanceof UndropError ? error.code : Promise.reject(error)),
+    );
+
+  test('lists what is held, with where it came from, and what the ledger does not know', async () => {
+    const held = await drop('orders');
+    const stayed = await drop('items', { stay: true });
+    const lost = await holdTable(server);
+    const list = await listHeld(pool);
+    const byId = new Map(list.map((table) => [table.id, table]));
+    expect(list).toHaveLength(3);
+    expect(byId.get(held.id)).toMatchObject({
+      state: 'HOLD',
+      holdSchema: '_undrop',
+      holdName: held.name,
+      origin: { schema: schema.name, table: 'orders' },
+      user: 'app',
+      rowLogged: true,
+    });
+    expect(byId.get(stayed.id)).toMatchObject({
+      holdSchema: schema.name,
+      origin: { schema: schema.name, table: 'items' },
+    });
+    expect(byId.get(lost.id)).toMatchObject({ origin: null, user: null });
+  });
+
+  test('lists without a ledger', async () => {
+    const held = await drop('orders');
+    await query(server, 'DROP TABLE _undrop.ledger');
+    expect(await listHeld(pool)).toMatchObject([{ id: held.id, origin: null }]);
+  });
+
+  test('lists nothing where undrop never was', async () => {
+    await dropRecycleSchemas(server);
+    expect(await listHeld(pool)).toEqual([]);
+  });
+
+  test.each([
+    ['its name', (_held: Held) => 'orders'],
+    ['its id', (held: Held) => held.id],
+  ])('restores by %s, with all rows, and the ledger knows', async (_how, target) => {
+    const held = await drop('orders');
+    const report = await restore(pool, { target: target(held) });
+    expect(report).toMatchObject({
+      id: held.id,
+      restoredAs: { schema: schema.name, table: 'orders' },
+      recorded: true,
+      others: [],
+    });
+    expect(await rowsOf('orders')).toBe(3);
+    expect(await listHeld(pool)).toEqual([]);
+    const [row] = await findRows(pool, { by: 'id', prefix: held.id });
+    expect(row).toMatchObject({ state: 'restored', restoredAs: `${schema.name}.orders` });
+  });
+
+  test('restores the newest of a name, and names the others', async () => {
+    const older = await drop('orders');
+    const newer = await drop('orders');
+    const report = await restore(pool, { target: `${schema.name}.orders` });
+    expect(report.id).toBe(newer.id);
+    expect(report.others.map(({ id }) => id)).toEqual([older.id]);
+    const second = await restore(pool, { target: 'orders', to: 'orders_old' });
+    expect(second.id).toBe(older.id);
+    expect([await rowsOf('orders'), await rowsOf('orders_old')]).toEqual([3, 3]);
+  });
+
+  test('restores names that need care', async () => {
+    const table = 'O`r.d 表 é';
+    await drop(table);
+    const report = await restore(pool, { target: table });
+    expect(report.restoredAs.table).toBe(table);
+    expect(await rowsOf(table)).toBe(3);
+  });
+
+  test('restores what is still held in its own schema', async () => {
+    await drop('orders', { stay: true });
+    await restore(pool, { target: 'orders' });
+    expect(await rowsOf('orders')).toBe(3);
+  });
+
+  test('refuses where the name is taken, and changes nothing', async () => {
+    const held = await drop('orders');
+    await query(server, `CREATE TABLE ${schema.name}.orders (id INT)`);
+    expect(await codeOf(restore(pool, { target: 'orders' }))).toBe('UNDROP_NAME_TAKEN');
+    expect(await countRows(server, held.quoted)).toBe(3);
+    expect(await rowsOf('orders')).toBe(0);
+  });
+
+  test('refuses where the schema is gone, and restores into another', async () => {
+    const held = await drop('orders');
+    await schema.drop();
+    expect(await codeOf(restore(pool, { target: 'orders' }))).toBe('UNDROP_SCHEMA_MISSING');
+    schema = await freshSchema(server);
+    await restore(pool, { target: held.id, to: `${schema.name}.orders` });
+    expect(await rowsOf('orders')).toBe(3);
+  });
+
+  test('refuses what is being emptied', async () => {
+    const held = await holdTable(server, { state: 'PURGE' });
+    const to = `${schema.name}.x`;
+    expect(await codeOf(restore(pool, { target: held.id, to }))).toBe('UNDROP_NOT_RESTORABLE');
+    expect(await whereIs(server, held.id)).toHaveLength(1);
+  });
+
+  test('refuses while somebody reads the held table, without waiting for long', async () => {
+    const held = await drop('orders');
+    const reader = await connect(server);
+    await reader.query('BEGIN');
+    await reader.query(`SELECT * FROM ${held.quoted}`);
+    expect(await codeOf(restore(pool, { target: 'orders' }))).toBe('UNDROP_BUSY');
+    await reader.end();
+    await restore(pool, { target: 'orders' });
+    expect(await rowsOf('orders')).toBe(3);
+  });
+
+  test('collects a table in its own schema on the word of the ledger, in every state', async () => {
+    const held = await drop('orders', { stay: true, holdMs: 0 });
+    const stranger = `_vt_DROP_${newHoldId(Date.now(), randomBytes)}_20200101000000`;
+    await query(server, `CREATE TABLE ${schema.name}.${stranger} (id INT)`);
+    collecting = startCollecting(server, { fastDrop: 'never' });
+    await until('its row says so', async () => {
+      const [row] = await findRows(pool, { by: 'id', prefix: held.id });
+      return row?.state === 'removed';
+    });
+    const tables = await query<{ name: string }>(
+      server,
+      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+       WHERE TABLE_SCHEMA = '${schema.name}'`,
+    );
+    expect(tables.map(({ name }) => name)).toEqual([stranger]);
+  });
+
+  test('the ledger follows the lifecycle, and forgets ended rows when their time is over', async () => {
+    const held = await drop('orders', { holdMs: 0 });
+    const kept = await drop('items');
+    collecting = startCollecting(server, { ledgerKeepMs: 3_600_000 });
+    await until('its row says so', async () => {
+      const [row] = await findRows(pool, { by: 'id', prefix: held.id });
+      return row?.state === 'removed' && row.endedAt !== null;
+    });
+    await query(
+      server,
+      "UPDATE _undrop.ledger SET ended_at = '2020-01-01' WHERE state = 'removed'",
+    );
+    await collecting.looked();
+    const ids = (await findRows(pool, { by: 'id', prefix: '0' })).map(({ id }) => id);
+    expect(ids).toEqual([kept.id]);
+  });
+
+  test('a restore and a collection of the same table: one wins, the other finds nothing', async () => {
+    const tables = Array.from({ length: 12 }, (_, index) => `t${index}`);
+    const held = new Map<string, string>();
+    for (const table of tables) held.set((await drop(table, { holdMs: 0 })).id, table);
+    const restores = new Map<string, Promise<string>>();
+    // Just before the collector's first step: half of them are restored first, half race with it.
+    const tap = (quoted: string): Promise<unknown> => {
+      const [, id = ''] = /_vt_HOLD_([0-9a-f]{32})_/.exec(quoted) ?? [];
+      const table = held.get(id);
+      if (table === undefined) return Promise.resolve();
+      const work = codeOf(restore(pool, { target: id }));
+      restores.set(table, work);
+      return tables.indexOf(table) % 2 === 0 ? work : Promise.resolve();
+    };
+    collecting = startCollecting(server, { fastDrop: 'never' }, (its) => beforeEachStep(its, tap));
+    await until('all were tried', () => restores.size === tables.length);
+    await until('nothing is held any more', async () => (await listHeld(pool)).length === 0);
+    const restored: string[] = [];
+    for (const [table, work] of restores) {
+      const outcome = await work;
+      if (outcome === 'done') restored.push(table);
+      else expect(LOST_THE_RACE).toContain(outcome);
+    }
+    const first = tables.filter((_, index) => index % 2 === 0);
+    expect(restored).toEqual(expect.arrayContaining(first));
+    const back = await query<{ name: string }>(
+      server,
+      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+       WHERE TABLE_SCHEMA = '${schema.name}'`,
+    );
+    expect(back.map(({ name }) => name).sort()).toEqual([...restored].sort());
+    for (const table of restored) expect([table, await rowsOf(table)]).toEqual([table, 3]);
+    const rows = await findRows(pool, { by: 'id', prefix: '0' });
+    const states = rows.map(({ table, state }) => `${table} ${state}`).sort();
+    const expected = tables.map(
+      (table) => `${table} ${restored.includes(table) ? 'restored' : 'removed'}`,
+    );
+    expect(states).toEqual(expected.sort());
+  });
+});
+
+const LOST_THE_RACE = [
+  'UNDROP_NOT_HELD',
+  'UNDROP_NOT_RESTORABLE',
+  'UNDROP_NO_SUCH_HELD',
+  'UNDROP_BUSY',
+];
+
+const quote = (name: string): string => `\`${name.replaceAll('`', '``')}\``;
