@@ -5,6 +5,7 @@
  */
 import { afterAll, describe, expect, jest, test } from '@jest/globals';
 import {
+  countRows,
   dropRecycleSchemas,
   freshRecycleSchemas,
   holdTable,
@@ -33,6 +34,7 @@ const SETTINGS = {
   PURGE_CHECK_INTERVAL: '1s',
   PURGE_CHUNK_ROWS: '10',
 };
+const BIG_ROWS = 5_000;
 const COLLECTS = 'this proxy collects';
 const IDLE = 'another proxy collects on this server';
 
@@ -99,9 +101,12 @@ async function takeOver(
     await until(`${server.name}: the second keeps still`, () => says(second, IDLE));
 
     // In the middle of a purge, so that the first has much left to do.
-    const big = await holdTable(server, { state: 'PURGE', rows: 5_000 });
+    const big = await holdTable(server, { state: 'PURGE', rows: BIG_ROWS });
     const small = await holdTable(server);
-    await until(`${server.name}: rows are removed`, () => says(first, 'rows are being removed'));
+    await until(
+      `${server.name}: rows are being removed`,
+      async () => (await countRows(server, big.quoted)) < BIG_ROWS,
+    );
     loss.lose(first);
     await until(`${server.name}: takeover`, () => says(second, COLLECTS), TAKEOVER_MS);
     if (loss.wake !== undefined) {

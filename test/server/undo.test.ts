@@ -61,7 +61,6 @@ describe.each(testServers())('undo on $name', (server) => {
       groupId: id,
       proxyId: 'test',
       threadId: 1,
-      upstreamLocalPort: null,
       user: 'app',
       clientAddress: '10.0.0.1:50000',
       statementText: `DROP TABLE ${table}`,
