@@ -37,7 +37,7 @@ export function readBodyStatement(stream: TokenStream, place: Place): boolean {
   if (stream.isAtStop) return true;
   if (stream.isWord('EXCEPTION', 'WHEN')) {
     // An exception handler of ORACLE mode.
-    stream.skipToWord('THEN');
+    stream.expectWord('THEN');
     stream.advance();
     return false;
   }
@@ -92,7 +92,7 @@ function skipOracleLabel(stream: TokenStream): void {
 
 /** `DECLARE … HANDLER FOR condition, … statement`. */
 function readHandler(stream: TokenStream, place: Place): void {
-  stream.skipToWord('FOR');
+  stream.expectWord('FOR');
   do {
     // FOR or a comma, then one condition: SQLSTATE [VALUE] 'x', NOT FOUND, a name or a number.
     stream.advance();
@@ -116,7 +116,7 @@ export function readStructure(stream: TokenStream, opener: Opener, place: Place)
     case 'LOOP':
       break;
     case 'CASE':
-      stream.skipToWord('WHEN');
+      stream.expectWord('WHEN');
       stream.advance();
       readBranches(stream, place);
       return;
@@ -125,13 +125,13 @@ export function readStructure(stream: TokenStream, opener: Opener, place: Place)
       return;
     case 'REPEAT':
       if (!readList(stream, ['UNTIL'], place)) break;
-      stream.skipToWord('END');
+      stream.expectWord('END');
       readCloser(stream);
       return;
     case 'WHILE':
     case 'FOR':
       // ORACLE mode says LOOP for DO.
-      stream.skipToWord('DO', 'LOOP');
+      stream.expectWord('DO', 'LOOP');
       stream.advance();
       break;
   }
@@ -142,7 +142,7 @@ export function readStructure(stream: TokenStream, opener: Opener, place: Place)
 /** `… THEN list [ELSEIF … THEN list] [ELSE list] END …`; CASE has WHEN for ELSEIF. */
 function readBranches(stream: TokenStream, place: Place): void {
   for (;;) {
-    stream.skipToWord('THEN');
+    stream.expectWord('THEN');
     stream.advance();
     if (!readList(stream, ['ELSEIF', 'ELSIF', 'WHEN', 'ELSE', 'END'], place)) break;
     if (stream.isWord('END')) {

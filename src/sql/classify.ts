@@ -11,9 +11,17 @@ import { parseDropTable } from './grammar/drop-table.js';
 import { type DynamicText, parseExecuteImmediate, parsePrepare } from './grammar/dynamic-sql.js';
 import { takeIdentifier } from './grammar/table-name.js';
 import { type Source, TokenCursor } from './grammar/token-cursor.js';
-import { hypotheses, type KnownMode, type LexMode, variantsOfVersion } from './lex-mode.js';
+import {
+  hypotheses,
+  isFullyKnown,
+  type KnownMode,
+  type LexMode,
+  variantsOfVersion,
+} from './lex-mode.js';
+import { modeAfter } from './mode-changes.js';
 import { endOfText, nextStatement, type ReadOptions, type Statement } from './next-statement.js';
 import { sameVerdict } from './same-verdict.js';
+import { mayBeOurs } from './trigger-scan.js';
 import { unescapeLiteral } from './unescape-literal.js';
 import { NOT_OURS, type Piece, refused, unclear, type Verdict } from './verdict.js';
 
@@ -33,12 +41,12 @@ export type {
 const DROPPED_ELSE = new Set(
   [
     'TEMPORARY VIEW INDEX TRIGGER PROCEDURE FUNCTION EVENT USER ROLE SERVER TABLESPACE UNDO',
-    'LOGFILE RESOURCE SPATIAL PREPARE SEQUENCE PACKAGE LIBRARY CATALOG',
+    'LOGFILE RESOURCE SPATIAL PREPARE SEQUENCE PACKAGE LIBRARY',
   ].flatMap((words) => words.split(' ')),
 );
 /** Statements that run none of the others, whatever words they hold. */
 const NEVER_OURS = new Set(['ALTER', 'EXPLAIN', 'DESCRIBE', 'DESC']);
-const NESTED_MAX = 5;
+const BRANCHES_MAX = 2;
 /** A text above this is read once, in the mode that the server names, and not guessed at. */
 const GUESSED_BYTES_MAX = 65536;
 
@@ -58,6 +66,7 @@ export function classifyUnderAll(
   known: KnownMode,
   options: ReadOptions,
 ): Verdict | { readonly kind: 'disagree' } {
+  if (!isFullyKnown(known) && bytes.length > GUESSED_BYTES_MAX) return { kind: 'disagree' };
   return classifyAlike(bytes, hypotheses(known, bytes), options);
 }
 
@@ -67,9 +76,7 @@ function classifyAlike(
   options: ReadOptions,
 ): Verdict | { readonly kind: 'disagree' } {
   const [first, ...others] = modes;
-  if (first === undefined || (others.length > 1 && bytes.length > GUESSED_BYTES_MAX)) {
-    return { kind: 'disagree' };
-  }
+  if (first === undefined) return { kind: 'disagree' };
   const verdict = classifyNested(bytes, first, options, 0);
   for (const mode of others) {
     const other = classifyNested(bytes, mode, options, 0);
@@ -80,14 +87,14 @@ function classifyAlike(
 
 /**
  * The statements of a text, each with its verdict, up to the one at which the server stops with a
- * syntax error. Read in one mode: a statement that changes sql_mode changes how the rest is read.
+ * syntax error, or behind which only the server knows how the rest is read.
  */
 export function classifyStatements(
   bytes: Uint8Array,
   mode: LexMode,
   options: ReadOptions,
 ): readonly Piece[] {
-  return pieces(bytes, mode, options, 0);
+  return pieces({ bytes, mode }, options, { offset: 0, nested: 0, branches: 0 });
 }
 
 function classifyNested(
@@ -96,7 +103,8 @@ function classifyNested(
   options: ReadOptions,
   nested: number,
 ): Verdict {
-  const all = pieces(bytes, mode, options, nested);
+  if (!mayBeOurs(bytes, 0, bytes.length)) return NOT_OURS;
+  const all = pieces({ bytes, mode }, options, { offset: 0, nested, branches: 0 });
   const [first] = all;
   if (first === undefined || all.every(({ verdict }) => verdict.kind === 'not-ours')) {
     return NOT_OURS;
@@ -106,24 +114,65 @@ function classifyNested(
   return unclear('there are several statements in a text that may hold one');
 }
 
-function pieces(
-  bytes: Uint8Array,
-  mode: LexMode,
-  options: ReadOptions,
-  nested: number,
-): readonly Piece[] {
-  const source: Source = { bytes, mode };
-  const end = endOfText(bytes, mode);
+interface Place {
+  readonly offset: number;
+  readonly nested: number;
+  /** How often the mode has already become uncertain on the way here. */
+  readonly branches: number;
+}
+
+/** The statements from `place.offset` on. */
+function pieces(source: Source, options: ReadOptions, place: Place): readonly Piece[] {
+  const { bytes } = source;
+  let { mode } = source;
   const found: Piece[] = [];
   let stopAt: number | null = null;
-  for (let offset: number | null = 0; offset !== null; ) {
-    const statement = nextStatement(bytes, offset, end, mode, options);
-    const verdict = statementVerdict(statement, source, nested);
+  for (let offset: number | null = place.offset; offset !== null; ) {
+    const statement = nextStatement(bytes, offset, endOfText(bytes, mode), mode, options);
+    const verdict = statementVerdict(statement, { bytes, mode }, place.nested);
     found.push({ start: statement.start, end: statement.end, verdict });
     offset = statement.next;
-    if (offset !== null && !statement.isWhole) stopAt ??= found.length - 1;
+    if (offset === null) break;
+    if (!statement.isWhole) stopAt ??= found.length - 1;
+    const known = options.multiStatements ? modeAfter(statement, bytes, mode) : mode;
+    if (isFullyKnown(known)) {
+      mode = known;
+    } else {
+      found.push(...piecesUnderAll(known, source, options, { ...place, offset }));
+      break;
+    }
   }
-  return stopAt === null ? found : cutShort(found, stopAt, end);
+  return stopAt === null ? found : cutShort(found, stopAt, bytes.length);
+}
+
+/** The statements from `place.offset` on, where a statement before it may have changed the mode. */
+function piecesUnderAll(
+  known: KnownMode,
+  { bytes }: Source,
+  options: ReadOptions,
+  place: Place,
+): readonly Piece[] {
+  const whole = { start: place.offset, end: bytes.length };
+  if (!mayBeOurs(bytes, whole.start, whole.end)) return [{ ...whole, verdict: NOT_OURS }];
+  const rest = bytes.subarray(place.offset);
+  const branches = place.branches + 1;
+  const isTooMuch = branches > BRANCHES_MAX || rest.length > GUESSED_BYTES_MAX;
+  const modes = isTooMuch ? [] : hypotheses(known, rest);
+  const [first, ...others] = modes.map((mode) =>
+    pieces({ bytes, mode }, options, { ...place, branches }),
+  );
+  if (first !== undefined && others.every((other) => areSame(other, first))) return first;
+  return [{ ...whole, verdict: unclear('a statement before it may change how it is read') }];
+}
+
+function areSame(one: readonly Piece[], other: readonly Piece[]): boolean {
+  return (
+    one.length === other.length &&
+    one.every(({ verdict }, index) => {
+      const expected = other[index]?.verdict;
+      return expected !== undefined && sameVerdict(verdict, expected);
+    })
+  );
 }
 
 /**
@@ -249,17 +298,17 @@ function dynamicVerdict(
   source: Source,
   nested: number,
 ): Verdict {
-  if (text.kind === 'expression') {
+  if (text.kind === 'expression' && nested === 0) {
     return { kind: 'dynamic', carrier, expression: text.sql, variable: text.variable };
   }
-  if (nested >= NESTED_MAX) return unclear('it prepares a statement that prepares a statement …');
+  if (nested > 0 || text.kind === 'expression')
+    return unclear('it prepares a statement that prepares a statement');
   const { bytes, mode } = source;
   const inner = unescapeLiteral(bytes, text, mode);
-  // The server converts the literal between charsets before it reads it: where that could matter,
-  // every way of reading it must be innocent.
-  const isAscii = inner.every((byte) => byte < 0x7f);
-  const { charset: _, ...known } = mode;
-  const modes = isAscii ? [mode] : [mode, ...hypotheses(known, inner)];
+  // The server converts the literal between charsets before it reads it, and what runs before may
+  // change the mode: however it is read, it must be innocent.
+  const { flavour, versionId } = mode;
+  const modes = [mode, ...hypotheses({ flavour, versionId }, inner)];
   for (const one of modes) {
     const verdict = classifyNested(inner, one, { multiStatements: false }, nested + 1);
     if (verdict.kind !== 'not-ours') {

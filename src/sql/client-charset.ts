@@ -7,8 +7,11 @@
  * compares them again); they agree. ucs2 and utf16 to utf32 are never a client's charset.
  */
 
+import { isUtf8 } from 'node:buffer';
+
 const PROFILES = {
   plain: { blanks: [], dashes: [0x7f] },
+  utf8: { blanks: [], dashes: [0x7f] },
   latin1: { blanks: [0xa0], dashes: [0x7f, 0xa0] },
   latin2: { blanks: [0xa0], dashes: [0xa0] },
   latin7: {
@@ -43,7 +46,7 @@ interface Profile {
   readonly dashes: readonly number[];
 }
 
-/** A kind of client charset, named after one of its members; `plain` is utf8 and most others. */
+/** A kind of client charset, named after one of its members; `plain`: without surprises. */
 export type ClientCharset = keyof typeof PROFILES;
 
 /** All kinds, `plain` first. */
@@ -55,14 +58,12 @@ const KINDS: Readonly<Record<string, ClientCharset>> = {
   ...{ latin5: 'latin1', latin2: 'latin2', latin7: 'latin7', cp1250: 'cp1250', cp850: 'cp850' },
   ...{ cp1251: 'cp1251', cp1257: 'cp1251', macce: 'cp1251', cp852: 'cp852', cp866: 'cp852' },
   ...{ keybcs2: 'cp852', hebrew: 'hebrew', hp8: 'hp8', macroman: 'macroman', swe7: 'swe7' },
+  ...{ utf8: 'utf8', utf8mb3: 'utf8', utf8mb4: 'utf8' },
   ...{ sjis: 'sjis', cp932: 'sjis', gbk: 'gbk', big5: 'big5', gb18030: 'gb18030' },
 };
 
 const PLAIN = new Set(
-  [
-    'ascii binary cp1256 eucjpms euckr gb2312 koi8r koi8u tis620 ujis',
-    'utf8 utf8mb3 utf8mb4',
-  ].flatMap((names) => names.split(' ')),
+  'ascii binary cp1256 eucjpms euckr gb2312 koi8r koi8u tis620 ujis'.split(' '),
 );
 
 /**
@@ -91,6 +92,25 @@ export interface CharsetTable {
    * taken for ASCII; 1 for anything else, 0 for a first byte whose character is broken.
    */
   charLength(bytes: Uint8Array, at: number, end: number): number;
+}
+
+/**
+ * Whether a name in `charset` reaches the server's dictionary as it is, as far as bytes can tell.
+ * MySQL cuts a name at a broken character and turns one beyond the BMP into `?`: what it would drop
+ * then is another table than the one that is written there.
+ */
+export function isStorable(name: Uint8Array, charset: ClientCharset): boolean {
+  if (name.every((byte) => byte < 0x80)) return true;
+  if (charset === 'utf8') {
+    return isUtf8(name) && !/[\u{10000}-\u{10ffff}]/u.test(Buffer.from(name).toString());
+  }
+  const table = charsetTable(charset);
+  for (let at = 0; at < name.length; ) {
+    const length = table.charLength(name, at, name.length);
+    if (length === 0 || (length === 4 && (name[at] ?? 0) >= 0x90)) return false;
+    at += length;
+  }
+  return true;
 }
 
 const TABLES = new Map<ClientCharset, CharsetTable>();

@@ -37,14 +37,7 @@ export interface LexMode {
 }
 
 /** What is known of a session. Absent = not known. */
-export interface KnownMode {
-  readonly flavour: Flavour;
-  readonly versionId: number;
-  readonly ansiQuotes?: boolean;
-  readonly noBackslashEscapes?: boolean;
-  readonly squareBrackets?: boolean;
-  readonly charset?: ClientCharset;
-}
+export type KnownMode = Pick<LexMode, 'flavour' | 'versionId'> & Partial<LexMode>;
 
 /**
  * The mode of a session whose `@@sql_mode` and `@@character_set_client` were asked for. All is
@@ -67,13 +60,21 @@ export function modeFromSqlMode(
   };
 }
 
+/** Whether nothing is open but what versions do. */
+export function isFullyKnown(known: KnownMode): known is LexMode {
+  return (
+    known.ansiQuotes !== undefined &&
+    known.noBackslashEscapes !== undefined &&
+    known.squareBrackets !== undefined &&
+    known.charset !== undefined
+  );
+}
+
 /** All modes that `known` leaves open, as far as it matters to how these bytes are read. */
 export function hypotheses(known: KnownMode, bytes: Uint8Array): readonly LexMode[] {
-  const { flavour, versionId } = known;
-  const squareBrackets = flavour === 'mariadb' ? known.squareBrackets : false;
+  const squareBrackets = known.flavour === 'mariadb' ? known.squareBrackets : false;
   let modes: readonly LexMode[] = charsetsFor(known.charset, bytes).map((charset) => ({
-    flavour,
-    versionId,
+    ...known,
     charset,
     ansiQuotes: known.ansiQuotes ?? false,
     noBackslashEscapes: known.noBackslashEscapes ?? false,
@@ -135,7 +136,7 @@ export function readsDollarQuotes(mode: LexMode): boolean {
   return mode.flavour === 'mysql' && (mode.dollarQuotes ?? mode.versionId >= 80100);
 }
 
-/** The charsets to try: those that read these bytes in another way than utf8 does, and utf8. */
+/** The charsets to try: utf8, a plain one, and those that read these bytes in another way. */
 function charsetsFor(
   known: ClientCharset | undefined,
   bytes: Uint8Array,
@@ -144,7 +145,8 @@ function charsetsFor(
   if (!bytes.some((byte) => byte >= 0x7f)) return ['plain'];
   // swe7 is told from ASCII by its brackets alone, and only where somebody asked for it.
   return CLIENT_CHARSETS.filter(
-    (charset) => charset === 'plain' || (charset !== 'swe7' && isReadIn(charset, bytes)),
+    (charset) =>
+      charset === 'plain' || charset === 'utf8' || (charset !== 'swe7' && isReadIn(charset, bytes)),
   );
 }
 
@@ -163,9 +165,14 @@ function isReadIn(charset: ClientCharset, bytes: Uint8Array): boolean {
 }
 
 function hasSixDigitComment(bytes: Uint8Array): boolean {
-  return /\/\*!\d{6}/.test(Buffer.from(bytes).toString('latin1'));
+  return /\/\*!\d{6}/.test(asBuffer(bytes).toString('latin1'));
 }
 
 function has99997(bytes: Uint8Array): boolean {
-  return Buffer.from(bytes).includes('99997');
+  return asBuffer(bytes).includes('99997');
+}
+
+/** The same memory. */
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

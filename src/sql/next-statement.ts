@@ -106,8 +106,11 @@ function readStatement(stream: TokenStream, flavour: Flavour, nested: number): S
     readStructure(stream, opener ?? 'BEGIN', { collected: body, depth: 0 });
     return result(stream, { shape: 'block', start, tokens, body });
   }
-  if (isMariaDb && isSet && stream.isWord('STATEMENT') && nested < NESTED_MAX) {
-    stream.skipToWord('FOR');
+  if (isMariaDb && isSet && stream.isWord('STATEMENT')) {
+    if (nested >= NESTED_MAX || !stream.skipToWord('FOR')) {
+      stream.giveUp();
+      return result(stream, { shape: 'wrapped', start, tokens, body: [] });
+    }
     stream.advance();
     const inner = readStatement(stream, flavour, nested + 1);
     return result(stream, { shape: 'wrapped', start, tokens, body: [inner] });

@@ -37,8 +37,8 @@ VECTOR VIRTUAL WINDOW`;
 const RESERVED = new Set(EVERYWHERE.trim().split(/\s+/));
 const MAYBE_RESERVED = new Set(SOMEWHERE.trim().split(/\s+/));
 const INTRODUCER = new RegExp(
-  '^_(armscii8|ascii|big5|binary|cp(1250|1251|1256|1257|850|852|866|932)|dec8|eucjpms|euckr|gb18030|' +
-    'gb2312|gbk|geostd8|greek|hebrew|hp8|keybcs2|koi8[ru]|latin[1257]|macce|macroman|sjis|swe7|' +
+  '^_(armscii8|ascii|big5|binary|cp(1250|1251|1256|1257|850|852|866|932)|dec8|eucjpms|euckr|' +
+    'gb18030|gb2312|gbk|geostd8|greek|hebrew|hp8|keybcs2|koi8[ru]|latin[1257]|macce|macroman|sjis|swe7|' +
     'tis620|ucs2|ujis|utf(8|8mb3|8mb4|16|16le|32))$',
   'i',
 );

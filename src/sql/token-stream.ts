@@ -77,11 +77,14 @@ export class TokenStream {
     this.skipToStop();
   }
 
-  /** Over an expression, up to one of `words`; those in CASE … END or parentheses don't count. */
-  skipToWord(...words: readonly string[]): void {
+  /**
+   * Over an expression, up to one of `words`; those in CASE … END or parentheses don't count.
+   * False: it isn't there.
+   */
+  skipToWord(...words: readonly string[]): boolean {
     let cases = 0;
     while (!this.isAtStop) {
-      if (cases === 0 && this.isWord(...words)) return;
+      if (cases === 0 && this.isWord(...words)) return true;
       if (this.isSymbol('(')) {
         this.skipParentheses();
         continue;
@@ -90,7 +93,12 @@ export class TokenStream {
       else if (cases > 0 && this.isWord('END')) cases--;
       this.step();
     }
-    this.isBroken = true;
+    return false;
+  }
+
+  /** The same within a structure, which is broken without the word. */
+  expectWord(...words: readonly string[]): void {
+    if (!this.skipToWord(...words)) this.isBroken = true;
   }
 
   /** From `(` to behind its `)`. */

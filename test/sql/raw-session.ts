@@ -121,7 +121,7 @@ function isEof(packet: Buffer): boolean {
 
 function lenencLength(packet: Buffer, at: number): number {
   const first = packet[at] ?? 0;
-  return first < 0xfb ? 1 : first === 0xfc ? 3 : first === 0xfd ? 4 : 9;
+  return first <= 0xfb ? 1 : first === 0xfc ? 3 : first === 0xfd ? 4 : 9;
 }
 
 function cells(row: Buffer): (string | null)[] {

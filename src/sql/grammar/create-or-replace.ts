@@ -1,7 +1,7 @@
 /**
- * MariaDB's `CREATE OR REPLACE …`, which drops what is there under the name: a table (also when the
- * new one is a sequence), or all tables of a database. Invariant: what replaces neither is null
- * only where that is certain.
+ * MariaDB's `CREATE OR REPLACE …`, which drops what is there under the name: a table (also when
+ * the new one is a sequence), or all tables of a database. Invariant: null, where neither goes, is
+ * only said where that is certain.
  */
 import { type TableName, takeIdentifier, takeTableName } from './table-name.js';
 import type { Source, TokenCursor } from './token-cursor.js';

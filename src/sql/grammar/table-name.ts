@@ -1,9 +1,10 @@
 /**
  * Names as the grammar takes them: `t`, `d.t`, quoted or not; MariaDB and old MySQL also `.t`.
  * Invariant: a name that comes out of here means the same when it is quoted in the client's charset
- * (quote-client-name.ts); one that doesn't is no name here, and the statement becomes unclear.
+ * (quote-client-name.ts), and is that of the table that the server would drop; any other is no name
+ * here, and the statement becomes unclear.
  */
-import { charsetTable } from '../client-charset.js';
+import { charsetTable, isStorable } from '../client-charset.js';
 import type { Token } from '../lexer.js';
 import { isReserved, mayBeReserved } from '../reserved-words.js';
 import type { Source, TokenCursor } from './token-cursor.js';
@@ -58,7 +59,7 @@ export function takeIdentifier(cursor: TokenCursor, source: Source): Identifier 
     if (isReserved(token.text)) return null;
   } else if (token.kind !== 'name') return null;
   const value = identifierValue(token, source);
-  if (!isWellFormed(value, source)) return null;
+  if (!isStorable(value, source.mode.charset)) return null;
   cursor.take();
   const isOdd = value.length === 0 || value.at(-1) === SPACE || value.includes(0);
   const isDoubtful = isOdd || (token.kind === 'word' && mayBeReserved(token.text));
@@ -80,15 +81,4 @@ function identifierValue(token: Token, source: Source): Uint8Array {
     else if (source.bytes[at] === close) at++;
   }
   return Uint8Array.from(value);
-}
-
-/** No broken character: such a name could run into the quote that we put behind it. */
-function isWellFormed(value: Uint8Array, source: Source): boolean {
-  const table = charsetTable(source.mode.charset);
-  for (let at = 0; at < value.length; ) {
-    const length = table.charLength(value, at, value.length);
-    if (length === 0) return false;
-    at += length;
-  }
-  return true;
 }

@@ -1,0 +1,67 @@
+/**
+ * What a statement does to how the statements behind it in the same text are read: SET sql_mode
+ * and SET NAMES take effect at once. Invariant: where a change can't be read off the statement,
+ * that part of the mode is unknown from there on.
+ */
+import { clientCharsetOf, type KnownMode, type LexMode, modeFromSqlMode } from './lex-mode.js';
+import type { Statement } from './next-statement.js';
+
+const SET_NAMES = /^set\s+names\s+['"]?(\w+)['"]?(?:\s+collate\s+['"]?\w+['"]?)?$/i;
+const SET_SQL_MODE =
+  /^set\s+(?:(?:session|local)\s+|@@(?:(?:session|local)\s*\.\s*)?)?sql_mode\s*:?=\s*'([\w,]*)'$/i;
+/** Modes that stand for several. */
+const COMBINED = new Set([
+  ...[
+    'ANSI',
+    'DB2',
+    'MAXDB',
+    'MSSQL',
+    'MYSQL323',
+    'MYSQL40',
+    'ORACLE',
+    'POSTGRESQL',
+    'TRADITIONAL',
+  ],
+]);
+
+/**
+ * What is known of the mode behind `statement`, which is read under `mode`; the same object where
+ * it can't have changed.
+ */
+export function modeAfter(statement: Statement, bytes: Uint8Array, mode: LexMode): KnownMode {
+  const head = statement.tokens[0]?.text ?? '';
+  const { flavour, versionId } = mode;
+  // A stored program puts sql_mode back when it ends, but not what SET NAMES did.
+  if (head === 'CALL' || head === 'EXECUTE') return { flavour, versionId };
+  if (statement.shape === 'block' || statement.shape === 'wrapped') {
+    const isSame = statement.body.every((inner) => modeAfter(inner, bytes, mode) === mode);
+    return isSame && statement.isWhole ? mode : { flavour, versionId };
+  }
+  if (head !== 'SET') return mode;
+  const text = textOf(statement, bytes);
+  const names = SET_NAMES.exec(text)?.[1];
+  if (names !== undefined) return withCharset(mode, names);
+  const sqlMode = SET_SQL_MODE.exec(text)?.[1]?.toUpperCase();
+  if (sqlMode !== undefined && !sqlMode.split(',').some((name) => COMBINED.has(name))) {
+    return { ...mode, ...modeFromSqlMode(mode, sqlMode, ''), charset: mode.charset };
+  }
+  const mayBeCharset = /names|char/i.test(text);
+  if (/sql_mode/i.test(text)) {
+    return mayBeCharset ? { flavour, versionId } : { flavour, versionId, charset: mode.charset };
+  }
+  if (!mayBeCharset) return mode;
+  const { charset: _, ...known } = mode;
+  return known;
+}
+
+function withCharset(mode: LexMode, name: string): KnownMode {
+  const { charset: _, ...known } = mode;
+  const charset = clientCharsetOf(name);
+  return charset === null ? known : { ...known, charset };
+}
+
+function textOf({ start, end }: Statement, bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    .subarray(start, end)
+    .toString('latin1');
+}

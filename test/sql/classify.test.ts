@@ -1,0 +1,330 @@
+/**
+ * Verdicts on statements that are hard to tell apart, and what holds for any bytes at all. What the
+ * servers really do with such texts is tested in test/server/recognition.test.ts.
+ */
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { classify, classifyStatements, classifyUnderAll } from '../../src/sql/classify.js';
+import { CLIENT_CHARSETS } from '../../src/sql/client-charset.js';
+import type { LexMode } from '../../src/sql/lex-mode.js';
+import { describeVerdict, lexMode, type ServerKey } from './describe-verdict.js';
+
+type Row = readonly [sql: string, expected: string];
+
+const MULTI = { multiStatements: true };
+const SINGLE = { multiStatements: false };
+
+function says(sql: string, mode: LexMode, options = MULTI): string {
+  return describeVerdict(classify(Buffer.from(sql, 'latin1'), mode, options));
+}
+
+function rows(server: ServerKey, table: readonly Row[], options = MULTI): void {
+  test.each(table)('%s', (sql, expected) => {
+    expect(says(sql, lexMode(server), options)).toBe(expected);
+  });
+}
+
+describe('several statements in a text', () => {
+  rows('mysql-9.7', [
+    [
+      'DROP TABLE a; DROP TABLE d.b',
+      'refused/multi-statement a d.b [drop-table a; drop-table d.b]',
+    ],
+    ['DROP TABLE a; -- done', 'refused/multi-statement a [drop-table a; not-ours]'],
+    ['DROP TABLE a ; ; ', 'drop-table a'],
+    ['DROP TABLE a;\0', 'refused/multi-statement a [drop-table a; not-ours]'],
+    ['DROP TABLE a\0', 'drop-table a'],
+    ['; DROP TABLE a', 'unclear'],
+    ['DROP TABLE a;;DROP TABLE b', 'refused/multi-statement a [drop-table a; unclear]'],
+    ["SELECT 'drop table'; SELECT 1", 'not-ours'],
+    [';;SELECT "drop table"', 'not-ours'],
+    ['SELECT 1; SELECT "x; DROP TABLE a', 'not-ours'],
+    ['BEGIN; DROP TABLE a', 'refused/multi-statement a [not-ours; drop-table a]'],
+  ]);
+});
+
+describe('a text that may hold one statement only', () => {
+  rows(
+    'mysql-9.7',
+    [
+      ['DROP TABLE a; -- done', 'drop-table a'],
+      ['/*! DROP TABLE a; */', 'drop-table a'],
+      ['DROP TABLE a; DROP TABLE b', 'unclear'],
+      ['DROP TABLE a; \0 junk', 'unclear'],
+      ['SELECT 1; DROP TABLE a', 'unclear'],
+    ],
+    SINGLE,
+  );
+});
+
+describe('stored programs', () => {
+  rows('mysql-9.7', [
+    ['CREATE PROCEDURE p() DROP TABLE a', 'not-ours'],
+    [
+      'CREATE PROCEDURE p() DROP TABLE a; DROP TABLE b',
+      'refused/multi-statement b [not-ours; drop-table b]',
+    ],
+    ['CREATE PROCEDURE p() BEGIN DROP TABLE a; END; SELECT 1', 'not-ours'],
+    [
+      'CREATE PROCEDURE p() BEGIN IF 1 THEN DROP TABLE a; ELSE DROP TABLE b; END IF; END; DROP TABLE c',
+      'refused/multi-statement c [not-ours; drop-table c]',
+    ],
+    ['CREATE PROCEDURE p() BEGIN DROP TABLE a;', 'unclear'],
+    [
+      "CREATE DEFINER=`r`@`%` PROCEDURE p(a SET('x;y')) COMMENT ';' BEGIN DROP TABLE a; END",
+      'not-ours',
+    ],
+    [
+      'CREATE FUNCTION f() RETURNS CHAR(9) CHARACTER SET utf8 RETURN 1; DROP TABLE a',
+      'refused/multi-statement a [not-ours; drop-table a]',
+    ],
+    [
+      'CREATE FUNCTION f RETURNS STRING SONAME "f.so"; DROP TABLE a',
+      'refused/multi-statement a [not-ours; drop-table a]',
+    ],
+    [
+      'CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW FOLLOWS u BEGIN SET @x = 1; DROP TABLE a; END',
+      'not-ours',
+    ],
+    ['CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO DROP TABLE a', 'not-ours'],
+    ['ALTER EVENT e DISABLE; DROP TABLE a', 'refused/multi-statement a [not-ours; drop-table a]'],
+    ['ALTER EVENT e DO BEGIN DROP TABLE a; DROP TABLE b; END', 'not-ours'],
+    ['CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $$ ";DROP TABLE a;\' $$', 'not-ours'],
+    [
+      "CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $$ ' $$; DROP TABLE a",
+      'refused/multi-statement a [not-ours; drop-table a]',
+    ],
+  ]);
+});
+
+describe('what looks like one of ours and is not', () => {
+  rows('mysql-9.7', [
+    ['ALTER TABLE a DROP tables', 'not-ours'],
+    ['EXPLAIN DROP TABLE a', 'not-ours'],
+    ['EXECUTE immediate', 'not-ours'],
+    ['EXECUTE immediate USING @table', 'not-ours'],
+    ['SELECT prepare x FROM a', 'not-ours'],
+    ['DEALLOCATE PREPARE s', 'not-ours'],
+    ['DROP PREPARE `drop table`', 'not-ours'],
+    ['XA PREPARE "drop table"', 'not-ours'],
+    ['PREPARE s FROM \'SELECT "drop table"\'', 'not-ours'],
+    ['CREATE OR REPLACE VIEW v AS SELECT "table"', 'not-ours'],
+    ['GRANT DROP ON d.* TO `table`', 'not-ours'],
+    ['SELECT @drop.table', 'not-ours'],
+  ]);
+});
+
+describe('what no grammar here takes', () => {
+  rows('mysql-9.7', [
+    ['(DROP TABLE a)', 'unclear'],
+    ['ANALYZE DROP TABLE a', 'unclear'],
+    ['DROP GLOBAL TEMPORARY TABLE a', 'unclear'],
+    ['DROP TABLE a.b.c', 'unclear'],
+    ['DROP TABLE a /* open', 'unclear'],
+    ['CREATE OR REPLACE TABLE a (b INT)', 'unclear'],
+    ["EXECUTE IMMEDIATE 'DROP TABLE a'", 'unclear'],
+    ["PREPARE s FROM 'DROP ' 'TABLE a'", 'unclear'],
+    ['BEGIN NOT ATOMIC DROP TABLE a; END', 'refused/multi-statement [unclear; not-ours]'],
+    ['DROP DATABASE a.b', 'unclear'],
+  ]);
+});
+
+describe('MariaDB runs', () => {
+  rows('mariadb-11.8', [
+    ['BEGIN NOT ATOMIC DROP TABLE a; END', 'refused/compound a [drop-table a]'],
+    ['BEGIN NOT ATOMIC SELECT prepare x FROM a; END', 'not-ours'],
+    [
+      'BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN DROP TABLE a; END; DO 1; END',
+      'refused/compound a [drop-table a; not-ours]',
+    ],
+    ['IF CASE WHEN 1 THEN 2 END THEN DROP TABLE a; END IF', 'refused/compound a [drop-table a]'],
+    ['FOR i IN 1..2 DO DROP TABLE a; END FOR', 'refused/compound a [drop-table a]'],
+    [
+      'WHILE 1 DO EXECUTE IMMEDIATE @x; END WHILE',
+      'refused/compound [dynamic/execute-immediate @x variable]',
+    ],
+    ['DECLARE x INT; BEGIN DROP TABLE a; END', 'refused/compound a [drop-table a]'],
+    [
+      'BEGIN NOT ATOMIC CREATE OR REPLACE TABLE a (b INT); END',
+      'refused/compound a [refused/create-or-replace a]',
+    ],
+    ['BEGIN NOT ATOMIC DROP TABLE a', 'refused/compound a [drop-table a]'],
+    [
+      'SET STATEMENT a=1 FOR SET STATEMENT b=(SELECT 1) FOR DROP TABLE c',
+      'refused/set-statement c [refused/set-statement c [drop-table c]]',
+    ],
+    ['SET STATEMENT a=1 FOR SELECT "drop table"', 'not-ours'],
+    ['CREATE OR REPLACE TABLE IF NOT EXISTS d.a (b INT)', 'refused/create-or-replace d.a'],
+    ['CREATE OR REPLACE TEMPORARY TABLE a (b INT)', 'not-ours'],
+    ['CREATE OR REPLACE SEQUENCE a', 'refused/create-or-replace a'],
+    ['CREATE OR REPLACE SCHEMA a', 'refused/create-or-replace schema a'],
+    ['CREATE OR REPLACE PROCEDURE p() DROP TABLE a', 'not-ours'],
+    ['DROP SEQUENCE `table`', 'not-ours'],
+    ['DROP TABLE a WAIT 0x1 RESTRICT', 'drop-table a wait 0x1 restrict'],
+    ['DROP TABLE /*M!100100 a, */ b /*!50700 , c */', 'drop-table a b'],
+    ["EXECUTE IMMEDIATE 'DR\\OP TABLE a'", 'refused/execute-immediate a [drop-table a]'],
+    [
+      "EXECUTE IMMEDIATE 'BEGIN NOT ATOMIC DROP TABLE a; END'",
+      'refused/execute-immediate a [refused/compound a [drop-table a]]',
+    ],
+    [
+      "EXECUTE IMMEDIATE 'DROP ' /* x */ 'TABLE a' USING 1",
+      "dynamic/execute-immediate 'DROP ' 'TABLE a'",
+    ],
+    [
+      "EXECUTE IMMEDIATE x'44524F50205441424C452061'",
+      "dynamic/execute-immediate x'44524F50205441424C452061'",
+    ],
+    [
+      'EXECUTE IMMEDIATE CONVERT(@a USING utf8)',
+      'dynamic/execute-immediate CONVERT(@a USING utf8)',
+    ],
+    ['PREPARE s FROM @`a b`', 'dynamic/prepare @`a b` variable'],
+    ['DROP TABLE a /*!99997 , b */', 'unclear'],
+  ]);
+});
+
+describe('a statement that changes how the rest of its text is read', () => {
+  const hidden = "SELECT 'a\\'; DROP TABLE t1; -- '";
+
+  test('the drop behind it is found', () => {
+    const found = says(`SET sql_mode='NO_BACKSLASH_ESCAPES'; ${hidden}`, lexMode('mysql-9.7'));
+    expect(found).toBe('refused/multi-statement t1 [not-ours; not-ours; drop-table t1; not-ours]');
+  });
+
+  test('what it hides is none', () => {
+    const off = lexMode('mysql-9.7', { noBackslashEscapes: true });
+    expect(says(`SET SESSION sql_mode = ''; ${hidden}`, off)).toBe('not-ours');
+  });
+
+  test.each([
+    "SET sql_mode = CONCAT(@@sql_mode, ',NO_BACKSLASH_ESCAPES')",
+    'SET @a = 1, @@sql_mode = @b',
+    'CALL change_it()',
+    'EXECUTE s',
+  ])('%s leaves it open, so nothing goes on that may be ours', (first) => {
+    const text = `${first}; ${hidden}`;
+    expect(says(text, lexMode('mysql-9.7'))).toBe('refused/multi-statement [not-ours; unclear]');
+    expect(says(`${first}; SELECT 'a\\'; drop tabel`, lexMode('mysql-9.7'))).toBe('not-ours');
+  });
+
+  test('a charset whose second bytes look like backslashes', () => {
+    const text = "SET NAMES gbk; SELECT '\x81\\'; DROP TABLE t1; -- '";
+    expect(says(text, lexMode('mysql-9.7'))).toContain('drop-table t1');
+    expect(says(text.replace('gbk', 'utf8'), lexMode('mysql-9.7'))).toBe('not-ours');
+  });
+
+  test('ten thousand of them are read one after another', () => {
+    const text = `${'SET NAMES utf8;'.repeat(10_000)}DROP TABLE a`;
+    const pieces = classifyStatements(Buffer.from(text), lexMode('mariadb-11.8'), MULTI);
+    expect(pieces).toHaveLength(10_001);
+  });
+});
+
+describe('names', () => {
+  test.each([
+    ['beyond the BMP, which MySQL stores as a question mark', '\xf0\x9f\x98\x80'],
+    ['cut in the middle of a character', 't\xe8'],
+    ['with a byte that is no UTF-8', 't\xff'],
+  ])('%s is not taken for a name', (_, name) => {
+    const mode = lexMode('mysql-9.7', { charset: 'utf8' });
+    expect(says(`DROP TABLE \`${name}\``, mode)).toBe('unclear');
+    const unknown = { flavour: 'mysql', versionId: 90704 } as const;
+    const bytes = Buffer.from(`DROP TABLE \`${name}\``, 'latin1');
+    expect(classifyUnderAll(bytes, unknown, SINGLE).kind).toBe('disagree');
+  });
+
+  test('a byte order mark is a part of the name', () => {
+    const mode = lexMode('mysql-9.7', { charset: 'utf8' });
+    expect(says('DROP TABLE \xef\xbb\xbft', mode)).toBe('drop-table \xef\xbb\xbft');
+  });
+
+  test.each(['rank', 'system', 'offset', '_utf8mb4', '_latin1'])('%s is doubtful', (name) => {
+    expect(says(`DROP TABLE ${name}`, lexMode('mysql-5.6'))).toBe(`drop-table ${name} doubtful`);
+    expect(says(`DROP TABLE \`${name}\``, lexMode('mysql-5.6'))).toBe(`drop-table ${name}`);
+  });
+
+  test('a blank of the client charset ends a word', () => {
+    const text = 'DROP\xa0TABLE\xa0t';
+    expect(says(text, lexMode('mysql-9.7', { charset: 'latin1' }))).toBe('drop-table t');
+    expect(says(text, lexMode('mysql-9.7'))).toBe('not-ours');
+    const unknown = { flavour: 'mysql', versionId: 90704 } as const;
+    expect(classifyUnderAll(Buffer.from(text, 'latin1'), unknown, SINGLE).kind).toBe('disagree');
+  });
+});
+
+describe('versions between those that are at hand', () => {
+  test('what they may read in two ways is unclear', () => {
+    const mode = { ...lexMode('mysql-9.7'), versionId: 80020 };
+    expect(says('DROP TABLE a /*!080010 , b */', mode)).toBe('unclear');
+    expect(says('DROP TABLE a /*!80010 , b */', mode)).toBe('drop-table a b');
+    expect(says("SELECT $$'$$; DROP TABLE a; -- '", mode)).toBe('unclear');
+  });
+});
+
+describe('any bytes', () => {
+  const modes = (['mysql-9.7', 'mysql-5.6', 'mariadb-11.8'] as const).flatMap((server) =>
+    CLIENT_CHARSETS.map((charset) => lexMode(server, { charset })),
+  );
+  const part = fc.oneof(
+    fc.constantFrom(
+      ...['DROP ', 'TABLE ', 'CREATE OR REPLACE TABLE ', 'PREPARE s FROM ', 'EXECUTE IMMEDIATE '],
+      ...[
+        'BEGIN NOT ATOMIC ',
+        'END',
+        'IF ',
+        'THEN ',
+        'CASE ',
+        ';',
+        "'",
+        '"',
+        '`',
+        '/*',
+        '*/',
+        '/*!',
+      ],
+      ...['--', '\n', '#', '\\', '(', ')', '.', '$', '@', '[', 'a', '\0', '\x81', '\xa0', '99999'],
+      ...['SET STATEMENT a=1 FOR ', 'CREATE PROCEDURE p() ', 'REPEAT ', 'UNTIL ', 'SET NAMES gbk'],
+    ),
+    fc.string({ unit: 'binary', maxLength: 4 }),
+  );
+  const text = fc.array(part, { maxLength: 24 }).map((parts) => parts.join(''));
+
+  test('have a verdict, and statements that follow one another', () => {
+    fc.assert(
+      fc.property(text, fc.constantFrom(...modes), fc.boolean(), (sql, mode, multiStatements) => {
+        const bytes = Buffer.from(sql, 'latin1');
+        classify(bytes, mode, { multiStatements });
+        let last = 0;
+        for (const piece of classifyStatements(bytes, mode, { multiStatements })) {
+          expect(piece.start).toBeGreaterThanOrEqual(last);
+          expect(piece.end).toBeGreaterThanOrEqual(piece.start);
+          last = piece.end;
+        }
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  test('before and behind a drop of their own leave its tables in sight', () => {
+    fc.assert(
+      fc.property(text, text, fc.constantFrom(...modes), (before, behind, mode) => {
+        // A comment that is closed and a string that ends can't swallow what follows them.
+        const safe = before.replaceAll(/[^A-Za-z ]/g, '');
+        const sql = `SELECT '${safe}' /* ${safe} */; DROP TABLE here.t1; SELECT ${behind}`;
+        const verdict = classify(Buffer.from(sql, 'latin1'), mode, MULTI);
+        expect(describeVerdict(verdict)).toContain('here.t1');
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test('deep nesting has a bound', () => {
+    const deep = 5000;
+    const blocks = `${'BEGIN NOT ATOMIC '.repeat(deep)}DROP TABLE a; ${'END; '.repeat(deep)}`;
+    expect(says(blocks, lexMode('mariadb-11.8'))).toContain('unclear');
+    const wraps = `${'SET STATEMENT a=1 FOR '.repeat(deep)}EXECUTE IMMEDIATE @x`;
+    expect(says(wraps, lexMode('mariadb-11.8'))).not.toBe('not-ours');
+    expect(says(`DROP TABLE ${'('.repeat(deep)}`, lexMode('mariadb-11.8'))).toBe('unclear');
+  });
+});

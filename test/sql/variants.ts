@@ -1,0 +1,534 @@
+/**
+ * Statements as people and adversaries may write them: every kind of gap, comment, version comment,
+ * quoting, charset and stray byte around drops and around what only looks like one. All from one
+ * seed. Bytes are written as latin1 text.
+ */
+
+/** A statement text with the settings it is sent under. */
+export interface Variant {
+  /** Bytes as latin1 text. */
+  readonly text: string;
+  readonly charset: string;
+  readonly sqlMode: string;
+  readonly multiStatements: boolean;
+}
+
+export type Random = () => number;
+
+/** Mulberry32: small, and the same on every machine. */
+export function seededRandom(seed: number): Random {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** Tables that exist before each variant is run, in the default schema, by charset class. */
+const TABLES = ['t1', 't2', 't3', 'a;b', "x'y", 'a"b', 'a`b', 'a\\', 'drop', '1t', 't$1'];
+/** Of these the name is a character whose second byte looks like a backtick or a backslash. */
+const TRAIL_TABLES: Readonly<Record<string, readonly string[]>> = {
+  gbk: ['\x81\x60', '\x81\x5c', 'q\x81\x60'],
+  sjis: ['\x83\x60', '\x83\x5c'],
+  cp932: ['\x83\x60', '\x83\x5c'],
+  big5: ['\xa4\x60', '\xa4\x5c'],
+  gb18030: ['\x81\x60', '\x81\x5c'],
+  latin1: ['\xe9t\xe9'],
+  utf8: ['\xc3\xa9t'],
+};
+
+/** The tables that exist for a text in this charset. */
+export function tablesFor(charset: string): readonly string[] {
+  // Japanese and Swedish have other characters where ASCII has a backslash.
+  const isOwn = /sjis|cp932|swe7/.test(charset);
+  const plain = isOwn ? TABLES.filter((name) => !/[\\`]/.test(name)) : TABLES;
+  return [...plain, ...(TRAIL_TABLES[charset] ?? [])];
+}
+
+const CHARSETS = ['utf8', 'utf8', 'utf8', 'latin1', 'gbk', 'sjis', 'cp932', 'big5', 'gb18030'];
+const OTHER_CHARSETS = ['cp1251', 'cp850', 'swe7', 'koi8r', 'hebrew', 'latin2', 'macroman', 'ujis'];
+const MODES = ['', '', '', 'ANSI_QUOTES', 'NO_BACKSLASH_ESCAPES', 'IGNORE_SPACE'];
+const RARE_MODES = ['ANSI_QUOTES,NO_BACKSLASH_ESCAPES', 'ORACLE', 'MSSQL'];
+const VERSIONS = [
+  ...['', '', '32302', '40000', '50000', '50624', '50625', '50699', '50700', '80000', '90704'],
+  ...['90705', '99999', '050000', '080034', '090704', '090705', '100000', '101118', '101119'],
+  ...['110800', '110809', '120000', '999999', '5000', '99997'],
+];
+
+export class VariantMaker {
+  readonly #random: Random;
+  #charset = 'utf8';
+  #sqlMode = '';
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  next(): Variant {
+    this.#charset = this.#of(this.#chance(0.8) ? CHARSETS : OTHER_CHARSETS);
+    this.#sqlMode = this.#of(this.#chance(0.85) ? MODES : RARE_MODES);
+    const multiStatements = this.#chance(0.4);
+    const count = this.#chance(multiStatements ? 0.6 : 0.1) ? 2 + this.#below(2) : 1;
+    const statements = Array.from({ length: count }, () => this.#gapped(this.#statement()));
+    let text = statements.join(this.#chance(0.9) ? ';' : this.#of(['; ;', ';/*x*/;', '\0', ';\0']));
+    if (this.#chance(0.15)) text += this.#of([';', ' ;', ';\n', '; -- x', '\0', ';/*x*/', '\xa0']);
+    if (this.#chance(0.12)) text = this.#mutated(text);
+    return { text, charset: this.#charset, sqlMode: this.#sqlMode, multiStatements };
+  }
+
+  /** The tokens of a statement; gaps come between them, `\u0001` marks where none may. */
+  #statement(): string[] {
+    const dice = this.#random();
+    if (dice < 0.04) return this.#modeChange();
+    if (dice < 0.5) return this.#dropTable();
+    if (dice < 0.6) return this.#innocentString();
+    if (dice < 0.68) return this.#neighbour();
+    if (dice < 0.78) return this.#program();
+    if (dice < 0.86) return this.#block();
+    if (dice < 0.94) return this.#dynamic();
+    return this.#of([
+      ['CREATE', 'OR', 'REPLACE', 'TABLE', this.#name(), '(', 'a', 'INT', ')'],
+      ['CREATE', 'OR', 'REPLACE', 'TEMPORARY', 'TABLE', this.#name(), '(', 'a', 'INT', ')'],
+      ['SET', 'STATEMENT', 'max_statement_time', '=', '9', 'FOR', ...this.#dropTable()],
+      ['DROP', 'DATABASE', 'IF', 'EXISTS', 'no_such_schema'],
+      ['EXPLAIN', ...this.#dropTable()],
+    ]);
+  }
+
+  #modeChange(): string[] {
+    return this.#of([
+      ['SET', 'sql_mode', '=', "'NO_BACKSLASH_ESCAPES'"],
+      ['SET', 'SESSION', 'sql_mode', '=', "''"],
+      ['SET', 'sql_mode', '=', 'CONCAT(@@sql_mode,', "'ANSI_QUOTES'", ')'],
+      ['SET', '@a', '=', '1', ',', 'sql_mode', '=', "'ANSI'"],
+      ['SET', 'NAMES', this.#of(['gbk', "'sjis'", 'utf8', 'latin1 COLLATE latin1_bin'])],
+      ['SET', 'character_set_client', '=', this.#of(['gbk', 'big5', 'utf8'])],
+      ['EXECUTE', 'IMMEDIATE', `'SET sql_mode="NO_BACKSLASH_ESCAPES"'`],
+      ['IF', '1', 'THEN', 'SET', 'NAMES', 'gbk', ';', 'END', 'IF'],
+    ]);
+  }
+
+  #dropTable(): string[] {
+    const names = Array.from({ length: 1 + this.#below(3) }, () => this.#name());
+    const list = names.flatMap((name, index) => (index === 0 ? [name] : [',', name]));
+    return [
+      'DROP',
+      ...(this.#chance(0.06) ? ['TEMPORARY'] : []),
+      this.#of(['TABLE', 'TABLE', 'TABLE', 'TABLES']),
+      ...(this.#chance(0.4) ? ['IF', 'EXISTS'] : []),
+      ...list,
+      ...(this.#chance(0.06) ? this.#of([['WAIT', '1'], ['NOWAIT'], ['WAIT', '0x1']]) : []),
+      ...(this.#chance(0.1) ? [this.#of(['CASCADE', 'RESTRICT'])] : []),
+    ];
+  }
+
+  #innocentString(): string[] {
+    const body = this.#of([
+      'DROP TABLE t1',
+      '; DROP TABLE t1; -- ',
+      "''; DROP TABLE t1",
+      '\\',
+      'a\\',
+      "\\'; DROP TABLE t1; -- ",
+      "\x81\\'; DROP TABLE t1; -- ",
+      '"; DROP TABLE t1; -- "',
+      '\\\\',
+      '""; DROP TABLE t2; ""',
+      'x`; DROP TABLE t1; `',
+      '*/ DROP TABLE t1 /*',
+      '\x81\\',
+      '\x83\x5c',
+      "\\'",
+    ]);
+    const quote = this.#of(["'", "'", '"', '`']);
+    const literal = `${quote}${body}${quote}`;
+    return this.#of([
+      ['SELECT', literal],
+      ['DO', literal],
+      ['SET', '@s', '=', literal],
+      ['SELECT', '1', this.#chance(0.5) ? 'AS' : '', literal],
+      ['SELECT', `${this.#of(['_utf8', 'n', 'x', '_latin1'])}${literal}`],
+    ]);
+  }
+
+  #neighbour(): string[] {
+    return this.#of([
+      ['DROP', 'VIEW', 'IF', 'EXISTS', 'v1'],
+      ['ALTER', 'TABLE', 'keep', 'ADD', 'tables', 'INT', ',', 'DROP', 'tables'],
+      ['DROP', 'INDEX', '`table`', 'ON', 'keep'],
+      ['INSERT', 'INTO', 'keep', 'VALUES', '(', '1', ')'],
+      ['SELECT', '`drop`', 'FROM', 'keep'],
+      ['SELECT', '@drop.table', ',', '@`drop`', ',', '@@version'],
+      ['SELECT', 'keep.a', 'FROM', 'keep', 'WHERE', 'keep.a', '-', '-', '1'],
+      ['SELECT', '/*+', 'QB_NAME(`x`)', '*/', '1'],
+      ['SELECT', '$$', ',', '1'],
+      ['SELECT', "$$;DROP TABLE t1;'$$"],
+      ['PREPARE', 's', 'FROM', "'DO 1'"],
+      ['BEGIN'],
+      ['COMMIT'],
+    ]);
+  }
+
+  /** Several statements in the body; one of them may drop, when somebody calls it. */
+  #program(): string[] {
+    const inner = this.#body();
+    return this.#of([
+      ['CREATE', 'PROCEDURE', 'pp', '(', ')', ...inner],
+      ['CREATE', 'PROCEDURE', 'pp', '(', 'x', 'INT', ')', 'COMMENT', "'a;b'", ...inner],
+      [
+        'CREATE',
+        'DEFINER',
+        '=',
+        'root',
+        '\u0001',
+        '@',
+        '\u0001',
+        'localhost',
+        'PROCEDURE',
+        'pp',
+        '(',
+        ')',
+        ...inner,
+      ],
+      [
+        ...['CREATE', 'EVENT', 'ee', 'ON', 'SCHEDULE', 'EVERY', '1', 'DAY', 'STARTS'],
+        ...["'2037-01-01'", 'DISABLE', 'DO', ...inner],
+      ],
+      [
+        'CREATE',
+        'FUNCTION',
+        'ff',
+        '(',
+        ')',
+        'RETURNS',
+        'CHAR',
+        '(',
+        '9',
+        ')',
+        'CHARACTER',
+        'SET',
+        'utf8',
+        'NO',
+        'SQL',
+        'BEGIN',
+        'IF',
+        '1',
+        'THEN',
+        'RETURN',
+        '1',
+        ';',
+        'END',
+        'IF',
+        ';',
+        'RETURN',
+        'CASE',
+        '1',
+        'WHEN',
+        '1',
+        'THEN',
+        '2',
+        'END',
+        ';',
+        'END',
+      ],
+    ]);
+  }
+
+  #body(): string[] {
+    const drop = this.#chance(0.7) ? this.#dropTable() : ['DO', '1'];
+    return this.#of([
+      drop,
+      ['BEGIN', ...drop, ';', 'END'],
+      ['l1', ':', 'BEGIN', ...drop, ';', 'DO', '2', ';', 'END', 'l1'],
+      [
+        'IF',
+        '1',
+        'THEN',
+        ...drop,
+        ';',
+        'ELSEIF',
+        '2',
+        'THEN',
+        'DO',
+        '1',
+        ';',
+        'ELSE',
+        ...drop,
+        ';',
+        'END',
+        'IF',
+      ],
+      [
+        'BEGIN',
+        'DECLARE',
+        'CONTINUE',
+        'HANDLER',
+        'FOR',
+        'SQLEXCEPTION',
+        'BEGIN',
+        'END',
+        ';',
+        ...drop,
+        ';',
+        'END',
+      ],
+      [
+        'BEGIN',
+        'DECLARE',
+        'EXIT',
+        'HANDLER',
+        'FOR',
+        'NOT',
+        'FOUND',
+        ',',
+        'SQLSTATE',
+        "'42S02'",
+        ...drop,
+        ';',
+        'DO',
+        '1',
+        ';',
+        'END',
+      ],
+      ['CASE', '1', 'WHEN', '1', 'THEN', ...drop, ';', 'ELSE', 'DO', '1', ';', 'END', 'CASE'],
+      [
+        'CASE',
+        'WHEN',
+        'CASE',
+        '1',
+        'WHEN',
+        '1',
+        'THEN',
+        '1',
+        'END',
+        'THEN',
+        ...drop,
+        ';',
+        'END',
+        'CASE',
+      ],
+      ['BEGIN', 'l2', ':', 'REPEAT', ...drop, ';', 'UNTIL', '1', 'END', 'REPEAT', 'l2', ';', 'END'],
+      [
+        'BEGIN',
+        'DECLARE',
+        'c',
+        'CURSOR',
+        'FOR',
+        'SELECT',
+        'CASE',
+        'WHEN',
+        '1',
+        'THEN',
+        '2',
+        'END',
+        ';',
+        ...drop,
+        ';',
+        'END',
+      ],
+    ]);
+  }
+
+  /** MariaDB runs these as they are. */
+  #block(): string[] {
+    const drop = this.#dropTable();
+    return this.#of([
+      ['BEGIN', 'NOT', 'ATOMIC', ...drop, ';', 'END'],
+      [
+        'BEGIN',
+        'NOT',
+        'ATOMIC',
+        'DECLARE',
+        'CONTINUE',
+        'HANDLER',
+        'FOR',
+        '1051',
+        'DO',
+        '1',
+        ';',
+        ...drop,
+        ';',
+        'END',
+      ],
+      ['IF', '1', 'THEN', ...drop, ';', 'END', 'IF'],
+      [
+        'IF',
+        'CASE',
+        'WHEN',
+        '0',
+        'THEN',
+        '1',
+        'END',
+        'THEN',
+        'DO',
+        '1',
+        ';',
+        'ELSE',
+        ...drop,
+        ';',
+        'END',
+        'IF',
+      ],
+      ['CASE', '1', 'WHEN', '1', 'THEN', ...drop, ';', 'END', 'CASE'],
+      ['REPEAT', ...drop, ';', 'UNTIL', '1', 'END', 'REPEAT'],
+      ['FOR', 'i', 'IN', '1..1', 'DO', ...drop, ';', 'END', 'FOR'],
+      ['BEGIN', ...drop, ';', 'END'],
+      ['DECLARE', 'x', 'INT', ';', 'BEGIN', ...drop, ';', 'END'],
+      ['BEGIN', 'NOT', 'ATOMIC', 'SELECT', 'prepare', 'x', 'FROM', 'keep2', ';', 'END'],
+    ]);
+  }
+
+  #dynamic(): string[] {
+    const inner = this.#dropTable().join(' ').replaceAll('\\', '\\\\').replaceAll("'", "''");
+    return this.#of([
+      ['EXECUTE', 'IMMEDIATE', `'${inner}'`],
+      ['EXECUTE', 'IMMEDIATE', "'DO 1'"],
+      ['EXECUTE', 'IMMEDIATE', 'CONCAT', '\u0001', '(', "'DROP TABLE '", ',', "'t1'", ')'],
+      ['EXECUTE', 'IMMEDIATE', "'DROP '", "'TABLE t1'"],
+      ['EXECUTE', 'IMMEDIATE', "'DR\\OP TABLE t1'"],
+      ['EXECUTE', 'IMMEDIATE', "'BEGIN NOT ATOMIC DROP TABLE t2; END'"],
+      ['PREPARE', 's', 'FROM', `'${inner}'`],
+    ]);
+  }
+
+  #name(): string {
+    const own = TRAIL_TABLES[this.#charset] ?? [];
+    const plain = ['t1', 't2', 't3', 't1', 't2', 'no_such'];
+    const name = this.#of([...tablesFor(this.#charset), ...plain, ...own]);
+    const isBare = /^[\w$]+$/.test(name) && !/^(drop|table)$/.test(name);
+    const quoted = isBare && this.#chance(0.5) ? name : this.#quoted(name);
+    if (!this.#chance(0.15)) return quoted;
+    return this.#of([
+      `here\u0001.\u0001${quoted}`,
+      `\`here\`.${quoted}`,
+      `here.${quoted}`,
+      `.${quoted}`,
+      `here.${quoted}.x`,
+      `table.${quoted}`,
+    ]);
+  }
+
+  #quoted(name: string): string {
+    const isAnsi = /ANSI|ORACLE|MSSQL/.test(this.#sqlMode);
+    const quotes = ['`', '`', '`', ...(isAnsi ? ['"', '"'] : ['"']), '['];
+    const quote = this.#of(this.#chance(0.9) ? quotes.slice(0, isAnsi ? 5 : 3) : quotes);
+    if (quote === '[') return `[${name.replaceAll(']', ']]')}]`;
+    // Backticks that are half of a character aren't doubled.
+    const isHalf = /[\x80-\xff][`\\]/.test(name);
+    return `${quote}${isHalf ? name : name.replaceAll(quote, quote + quote)}${quote}`;
+  }
+
+  /** Joins tokens by gaps, with version comments around some of them. */
+  #gapped(tokens: readonly string[]): string {
+    const isWild = this.#chance(0.5);
+    const parts = tokens.flatMap((token, index) => {
+      const text = token.replaceAll('\u0001', () => (isWild && this.#chance(0.2) ? ' ' : ''));
+      const cased = /^[A-Z]+$/.test(text) && isWild ? this.#cased(text) : text;
+      const isGlued = index === 0 || token === '\u0001' || tokens[index - 1] === '\u0001';
+      return [isGlued ? '' : this.#gap(isWild), cased];
+    });
+    if (this.#chance(0.25)) this.#wrap(parts);
+    if (this.#chance(0.05)) this.#wrap(parts);
+    const lead = isWild && this.#chance(0.2) ? this.#gap(true) : '';
+    return `${lead}${parts.join('')}${isWild && this.#chance(0.2) ? this.#gap(true) : ''}`;
+  }
+
+  /** Puts a version comment around a run of parts, closed most of the time. */
+  #wrap(parts: string[]): void {
+    const from = this.#below(parts.length);
+    const to = Math.min(parts.length - 1, from + this.#below(6));
+    const mark = this.#of(['!', '!', '!', 'M!', 'm!', ' !']);
+    const open = `/*${mark}${this.#of(VERSIONS)}${this.#of([' ', ' ', ' ', '', '\n'])}`;
+    parts[from] = open + (parts[from] ?? '');
+    if (this.#chance(0.95)) parts[to] = `${parts[to] ?? ''}${this.#of([' ', ''])}*/`;
+  }
+
+  #gap(isWild: boolean): string {
+    if (!isWild) return ' ';
+    const filler = this.#of([
+      '',
+      ' x ',
+      ' ; ',
+      " ' ",
+      ' " ',
+      ' ` ',
+      ' DROP TABLE t3 ',
+      ' /',
+      '*',
+      '--',
+    ]);
+    const line = this.#of(['', ' x', " it's", ' ; DROP TABLE t3', ' */', ' /*']);
+    return this.#of([
+      ...[' ', ' ', '  ', '\t', '\n', '\v', '\f', '\r', '\r\n'],
+      ...[
+        `/*${filler}*/`,
+        ` /*${filler}*/ `,
+        '/**/',
+        '/*/ x */',
+        '/*!*/',
+        '/*!99999 x */',
+        '/*M!*/',
+      ],
+      ...[` --${line === '' ? '\n' : line}\n`, ` -- ${line}\n`, `#${line}\n`, ` --\t${line}\n`],
+      ...[
+        `/*!99999${filler}*/`,
+        '/*!99999 /* x */ */',
+        '/*!50000 /* x */ */',
+        '/*! /*!99999 */ */',
+      ],
+      this.#chance(0.05) ? this.#of(['\xa0', '\x9a', '\xff', '\x0b\xa0', '\x1c', '\0', '']) : ' ',
+    ]);
+  }
+
+  #cased(word: string): string {
+    return Array.from(word, (letter) => (this.#chance(0.5) ? letter : letter.toLowerCase())).join(
+      '',
+    );
+  }
+
+  /** One or two stray bytes put in, taken out or doubled. */
+  #mutated(text: string): string {
+    let mutated = text;
+    for (let count = 1 + this.#below(2); count > 0; count--) {
+      const at = this.#below(mutated.length + 1);
+      const stray = this.#of([
+        ...['\0', '\xa0', '\\', "'", '"', '`', ';', '.', '@', '$', '/*', '*/', '/*!', '--', '-- '],
+        ...[
+          '#',
+          '\n',
+          '(',
+          ')',
+          ',',
+          '0',
+          '\x81',
+          '\xe8',
+          '\xff',
+          '\x7f',
+          '1.',
+          'e1',
+          ':',
+          '[',
+          ']',
+        ],
+        '',
+      ]);
+      const cut = stray === '' ? 1 : 0;
+      mutated = mutated.slice(0, at) + stray + mutated.slice(at + cut);
+    }
+    return mutated;
+  }
+
+  #below(limit: number): number {
+    return Math.floor(this.#random() * limit);
+  }
+
+  #chance(probability: number): boolean {
+    return this.#random() < probability;
+  }
+
+  #of<Value>(values: readonly Value[]): Value {
+    return values[this.#below(values.length)] as Value;
+  }
+}
