@@ -15,6 +15,7 @@ import { newCounters } from '../metrics.js';
 import { newHoldId } from '../names/hold-id.js';
 import type { TableState } from '../names/hold-name.js';
 import { reconcile } from '../recovery/reconcile.js';
+import { isRawRelayPossible } from '../relay/raw-handle.js';
 import { describeAddress } from '../service/address.js';
 import { PoolSet } from '../service/pool-set.js';
 import type { ServerAddress, ServicePool } from '../service/pools.js';
@@ -111,12 +112,14 @@ export async function startProxy(settings: ProxySettings, log: Log): Promise<Run
   try {
     const addresses = await listener.open();
     await warmCrossCheck();
+    const isRaw = await isRawRelayPossible();
     log.info(
       {
         event: 'ready',
         listen: addresses.map(describeAddress),
         upstream: settings.upstream.map(describeAddress),
         proxyId,
+        relay: isRaw ? 'raw' : 'stream',
       },
       'ready: clients are served',
     );

@@ -1,34 +1,43 @@
 /**
- * One direction of one session: reads chunks from a source, hands each to its owner, and writes
- * what the owner gives back to a sink, with back-pressure: while the sink is full, the source is
- * not read. The hot path, nothing else.
+ * One direction of one session: each chunk that the source reads is handed to its owner, and what
+ * the owner gives back is written to the sink, with back-pressure: while the sink is full, the
+ * source is not read. The hot path, nothing else.
  *
- * Invariant: no bytes are kept here; what the sink has not taken is in its own bounded buffer.
+ * Invariant: no bytes are kept here.
  */
-import type { Socket } from 'node:net';
+import type { ByteStream } from './byte-stream.js';
 
 export class Pump {
-  readonly #source: Socket;
-  readonly #sink: Socket;
+  readonly #source: ByteStream;
+  readonly #sink: ByteStream;
   #held = false;
   #sinkFull = false;
 
-  /** `onChunk` gets each chunk as it was read; it writes by `write`, or keeps what is its own. */
-  constructor(source: Socket, sink: Socket, onChunk: (chunk: Buffer) => void) {
+  constructor(source: ByteStream, sink: ByteStream) {
     this.#source = source;
     this.#sink = sink;
-    source.on('data', onChunk);
-    sink.on('drain', () => {
+    sink.onDrain = () => {
       this.#sinkFull = false;
       if (!this.#held) this.#source.resume();
-    });
+    };
+  }
+
+  /** `onChunk` gets each chunk as it was read, valid during the call. */
+  start(onChunk: (chunk: Buffer) => void): void {
+    this.#source.start(onChunk);
   }
 
   write(bytes: Buffer): void {
-    if (bytes.length === 0 || !this.#sink.writable) return;
-    if (this.#sink.write(bytes)) return;
+    if (bytes.length === 0 || this.#sink.write(bytes)) return;
     this.#sinkFull = true;
     this.#source.pause();
+  }
+
+  /** The session is over: the source is read to its end, which its owner then sees. */
+  letGo(): void {
+    this.#held = false;
+    this.#sinkFull = false;
+    this.#source.resume();
   }
 
   /** Stops reading the source until `release`. */

@@ -89,7 +89,7 @@ export class CommandGate {
         at += size;
       } else {
         this.#owner.forward(chunk.subarray(from, at));
-        return chunk.subarray(at + size);
+        return Buffer.from(chunk.subarray(at + size));
       }
     }
     this.#owner.forward(from === 0 ? chunk : chunk.subarray(from));
@@ -97,7 +97,8 @@ export class CommandGate {
   }
 
   #hold(bytes: Buffer): void {
-    this.#held.push(bytes);
+    // A chunk is valid during the call only.
+    this.#held.push(Buffer.from(bytes));
     this.#heldBytes += bytes.length;
     if (this.#wantedBytes > STATEMENT_BYTES_MAX) {
       throw new UndropError('UNDROP_PACKET_TOO_LARGE', {

@@ -11,6 +11,7 @@ import type { Socket } from 'node:net';
 import { toClientError, UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
+import { openByteStream } from '../relay/open-byte-stream.js';
 import { Pump } from '../relay/pump.js';
 import { describeAddress } from '../service/address.js';
 import { anonymousResponse } from '../wire/connection/handshake-response41.js';
@@ -24,6 +25,9 @@ import { type Login, LoginRelay } from './login.js';
 
 /** How long a socket may take to send what is left after its other side has gone. */
 const LAME_DUCK_MS = 5_000;
+/** What a stream reads into while little comes; more is borrowed while much does. */
+const CLIENT_BUFFER_BYTES = 4 * 1024;
+const SERVER_BUFFER_BYTES = 16 * 1024;
 /** Statement texts in the log are cut here. */
 const LOGGED_TEXT_BYTES_MAX = 200;
 
@@ -110,8 +114,10 @@ export class Session {
       onDone: (login, rest) => this.#enterCommands(dialled, login, rest),
     });
     this.#phase = { name: 'login', relay, dialled };
-    this.#toServer = new Pump(this.#client, upstream, (chunk) => this.#onClientBytes(chunk));
-    this.#toClient = new Pump(upstream, this.#client, (chunk) => this.#onServerBytes(chunk));
+    const clientStream = openByteStream(this.#client, { ownBytes: CLIENT_BUFFER_BYTES });
+    const serverStream = openByteStream(upstream, { ownBytes: SERVER_BUFFER_BYTES });
+    this.#toServer = new Pump(clientStream, serverStream);
+    this.#toClient = new Pump(serverStream, clientStream);
     this.#client.on('end', () => this.#onClientEnd());
     upstream.on('end', () => this.#onServerEnd(null));
     upstream.on('error', (error) => this.#onServerEnd(error));
@@ -122,8 +128,8 @@ export class Session {
       const cause = `no greeting within ${greetingTimeoutMs} ms`;
       this.#fail(new UndropError('UNDROP_UPSTREAM_UNREACHABLE', { upstream: upstreamName, cause }));
     }, greetingTimeoutMs);
-    this.#client.resume();
-    upstream.resume();
+    this.#toServer.start((chunk) => this.#onClientBytes(chunk));
+    this.#toClient.start((chunk) => this.#onServerBytes(chunk));
   }
 
   #enterCommands(
@@ -280,6 +286,8 @@ export class Session {
     if (phase.name === 'closed') return;
     this.#clearGreetingTimer();
     this.#phase = { name: 'closed' };
+    this.#toServer?.letGo();
+    this.#toClient?.letGo();
     if (phase.name === 'commands') {
       if (phase.commands.untracked) this.#options.counters.sessionsUntracked++;
       phase.commands.fail(error ?? new Error('The session ended.'));
@@ -331,7 +339,6 @@ function closedBeforeGreeting(dialled: Dialled): UndropError {
 function endSoon(socket: Socket): void {
   if (socket.destroyed) return;
   socket.end();
-  socket.resume();
   const timer = setTimeout(() => socket.destroy(), LAME_DUCK_MS);
   timer.unref();
   socket.once('close', () => clearTimeout(timer));

@@ -55,9 +55,10 @@ export class PacketAssembler {
     return this.#buffered;
   }
 
+  /** Copies the bytes: a chunk of the relay is valid during the call only. */
   push(chunk: Buffer): void {
     if (chunk.length === 0) return;
-    this.#chunks.push(chunk);
+    this.#chunks.push(Buffer.from(chunk));
     this.#buffered += chunk.length;
   }
 

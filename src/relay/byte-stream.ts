@@ -1,0 +1,47 @@
+/**
+ * One side of a session as the pump sees it: chunks come, chunks go, with back-pressure. Two ways
+ * behind it: the raw handle (relay/raw-handle.ts), and the socket's own stream, for what has none.
+ */
+import type { Socket } from 'node:net';
+
+export interface ByteStream {
+  /** Called when what could not be written at once has been. */
+  onDrain: () => void;
+  /**
+   * Begins to read. A chunk is the stream's own memory: it is valid during the call, and for bytes
+   * given to another stream's `write` until that stream drained. Who keeps bytes copies them.
+   */
+  start(onChunk: (chunk: Buffer) => void): void;
+  /** False: the bytes are on their way; pause their source until `onDrain`. */
+  write(bytes: Buffer): boolean;
+  pause(): void;
+  resume(): void;
+}
+
+/** By the socket's documented events. */
+export class SocketStream implements ByteStream {
+  onDrain: () => void = () => undefined;
+  readonly #socket: Socket;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.on('drain', () => this.onDrain());
+  }
+
+  start(onChunk: (chunk: Buffer) => void): void {
+    this.#socket.on('data', onChunk);
+    this.#socket.resume();
+  }
+
+  write(bytes: Buffer): boolean {
+    return !this.#socket.writable || this.#socket.write(bytes);
+  }
+
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+}

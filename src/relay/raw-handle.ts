@@ -1,0 +1,241 @@
+/**
+ * A socket's handle without the stream in front of it: reads into one buffer of its own, writes
+ * with one request object, no allocation for a chunk. The only file that touches undocumented Node
+ * (`_handle`, and what `process.binding('stream_wrap')` has); `isRawRelayPossible` tries all of it
+ * once, and where it fails sockets are used as streams (relay/byte-stream.ts).
+ *
+ * Invariants: the socket stays the owner: its end, error and close events, `end()` and `destroy()`
+ * work as ever. A buffer that the kernel has not taken whole belongs to libuv until `onDrain`; its
+ * source is not read meanwhile.
+ */
+import net, { type Socket } from 'node:net';
+import type { ByteStream } from './byte-stream.js';
+
+interface WriteRequest {
+  handle: Handle;
+  oncomplete: (status: number) => void;
+  /** Keeps the bytes alive while libuv has them. */
+  buffer: Buffer | null;
+}
+
+interface Handle {
+  onread: (this: Handle, arrayBuffer: ArrayBuffer | undefined) => void;
+  readStart(): number;
+  readStop(): number;
+  useUserBuffer(buffer: Uint8Array): void;
+  writeBuffer(request: WriteRequest, buffer: Uint8Array): number;
+}
+
+interface StreamWrap {
+  readonly WriteWrap: new () => WriteRequest;
+  readonly kReadBytesOrError: number;
+  readonly kLastWriteWasAsync: number;
+  readonly streamBaseState: Int32Array;
+}
+
+/** Bytes of the buffer that a stream borrows while it reads a lot. */
+const BIG_BYTES = 256 * 1024;
+/** Big buffers that are kept for the next who needs one. */
+const FREE_MAX = 16;
+/**
+ * A stream changes its buffer at most so often: Node keeps a small record (some 50 bytes) of each
+ * change until the socket closes.
+ */
+const CHANGES_MAX = 1_000;
+
+const free: Buffer[] = [];
+let wrap: StreamWrap | null = null;
+
+/** Reads into `ownBytes` of its own; a bigger buffer is borrowed while reads fill it. */
+export class RawStream implements ByteStream {
+  onDrain: () => void = () => undefined;
+  readonly #socket: Socket;
+  readonly #handle: Handle;
+  readonly #wrap: StreamWrap;
+  readonly #own: Buffer;
+  #buffer: Buffer;
+  #changes = 0;
+  #reading = false;
+  /** Writes that libuv still has. */
+  #pending = 0;
+  #request: WriteRequest;
+
+  constructor(socket: Socket, options: { readonly ownBytes: number }) {
+    const handle = handleOf(socket);
+    if (handle === null || wrap === null) throw new Error('No raw handle; ask isRawRelayPossible.');
+    this.#socket = socket;
+    this.#handle = handle;
+    this.#wrap = wrap;
+    this.#own = Buffer.allocUnsafeSlow(options.ownBytes);
+    this.#buffer = this.#own;
+    this.#request = this.#newRequest();
+  }
+
+  start(onChunk: (chunk: Buffer) => void): void {
+    const { kReadBytesOrError, streamBaseState } = this.#wrap;
+    const handle = this.#handle;
+    const onEnd = handle.onread;
+    handle.useUserBuffer(this.#buffer);
+    handle.onread = (arrayBuffer) => {
+      const count = streamBaseState[kReadBytesOrError] ?? 0;
+      // 0 is EAGAIN; below are the end and errors, which are the socket's own to handle.
+      if (count > 0) this.#onRead(count, onChunk);
+      else if (count < 0) onEnd.call(handle, arrayBuffer);
+    };
+    this.resume();
+  }
+
+  pause(): void {
+    if (!this.#reading) return;
+    this.#reading = false;
+    if (!this.#socket.destroyed) this.#handle.readStop();
+  }
+
+  resume(): void {
+    if (this.#reading || this.#socket.destroyed) return;
+    this.#reading = true;
+    this.#handle.readStart();
+  }
+
+  write(bytes: Buffer): boolean {
+    if (!this.#socket.writable) return true;
+    const request = this.#request;
+    const error = this.#handle.writeBuffer(request, bytes);
+    if (error !== 0) {
+      this.#socket.destroy(new Error(`write: errno ${error}`));
+      return true;
+    }
+    if (this.#wrap.streamBaseState[this.#wrap.kLastWriteWasAsync] === 0) {
+      return this.#pending === 0;
+    }
+    request.buffer = bytes;
+    this.#pending++;
+    this.#request = this.#newRequest();
+    return false;
+  }
+
+  #onRead(count: number, onChunk: (chunk: Buffer) => void): void {
+    const buffer = this.#buffer;
+    onChunk(count === buffer.length ? buffer : buffer.subarray(0, count));
+    if (count === buffer.length) this.#borrow();
+    else if (buffer !== this.#own && count < this.#own.length) this.#giveBack();
+  }
+
+  /** Not while it is paused: what was just read may still be on its way to the kernel. */
+  #borrow(): void {
+    if (this.#buffer !== this.#own || !this.#reading || this.#changes >= CHANGES_MAX) return;
+    this.#use(free.pop() ?? Buffer.allocUnsafeSlow(BIG_BYTES));
+  }
+
+  #giveBack(): void {
+    if (!this.#reading || this.#changes >= CHANGES_MAX) return;
+    if (free.length < FREE_MAX) free.push(this.#buffer);
+    this.#use(this.#own);
+  }
+
+  #use(buffer: Buffer): void {
+    this.#changes++;
+    this.#buffer = buffer;
+    this.#handle.useUserBuffer(buffer);
+  }
+
+  #newRequest(): WriteRequest {
+    const request = new this.#wrap.WriteWrap();
+    request.handle = this.#handle;
+    request.buffer = null;
+    request.oncomplete = (status) => {
+      request.buffer = null;
+      this.#pending--;
+      if (status < 0 && !this.#socket.destroyed) {
+        this.#socket.destroy(new Error(`write: errno ${status}`));
+      }
+      if (this.#pending === 0) this.onDrain();
+    };
+    return request;
+  }
+}
+
+/** True for a plain TCP or unix socket, after `isRawRelayPossible` said yes. */
+export function hasRawHandle(socket: Socket): boolean {
+  return wrap !== null && handleOf(socket) !== null;
+}
+
+/**
+ * Tries everything that this file relies on, once, on a connection of its own over loopback: a
+ * chunk there and back through two raw streams, and the end. Where anything is missing or answers
+ * otherwise, the answer is false, and no raw handle is ever used.
+ */
+export async function isRawRelayPossible(): Promise<boolean> {
+  try {
+    wrap = loadStreamWrap();
+    if (await tryEcho()) return true;
+  } catch {
+    // Whatever is missing: the documented way works everywhere.
+  }
+  wrap = null;
+  return false;
+}
+
+function loadStreamWrap(): StreamWrap | null {
+  const { binding } = process as unknown as { binding?: (name: string) => Partial<StreamWrap> };
+  const found = binding?.call(process, 'stream_wrap');
+  const isWhole =
+    typeof found?.WriteWrap === 'function' &&
+    typeof found.kReadBytesOrError === 'number' &&
+    typeof found.kLastWriteWasAsync === 'number' &&
+    found.streamBaseState instanceof Int32Array;
+  return isWhole ? (found as StreamWrap) : null;
+}
+
+function handleOf(socket: Socket): Handle | null {
+  const handle = (socket as unknown as { _handle?: Partial<Handle> | null })._handle;
+  const isWhole =
+    typeof handle?.readStart === 'function' &&
+    typeof handle.readStop === 'function' &&
+    typeof handle.useUserBuffer === 'function' &&
+    typeof handle.writeBuffer === 'function' &&
+    typeof handle.onread === 'function';
+  // A TLS socket has a handle too, but its own ideas of what a write is.
+  return isWhole && !('encrypted' in socket) ? (handle as Handle) : null;
+}
+
+const TRY_MS = 2_000;
+
+async function tryEcho(): Promise<boolean> {
+  if (wrap === null) return false;
+  const sent = Buffer.from('undrop');
+  return new Promise<boolean>((resolve) => {
+    const server = net.createServer({ pauseOnConnect: true }, (accepted) => {
+      const echo = new RawStream(accepted, { ownBytes: 64 });
+      echo.start((chunk) => {
+        echo.write(Buffer.from(chunk));
+        accepted.end();
+      });
+    });
+    const done = (answer: boolean) => {
+      clearTimeout(timer);
+      server.close();
+      resolve(answer);
+    };
+    const timer = setTimeout(() => done(false), TRY_MS);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as net.AddressInfo;
+      const socket = net.connect({ port, host: '127.0.0.1' });
+      let received = Buffer.alloc(0);
+      socket.on('error', () => done(false));
+      socket.once('connect', () => {
+        if (handleOf(socket) === null) return done(false);
+        socket.pause();
+        const raw = new RawStream(socket, { ownBytes: 4 });
+        raw.start((chunk) => {
+          received = Buffer.concat([received, chunk]);
+        });
+        raw.write(sent);
+      });
+      socket.once('end', () => {
+        socket.destroy();
+        done(received.equals(sent));
+      });
+    });
+  });
+}
