@@ -1,0 +1,151 @@
+/** The relays that are measured side by side, each a process whose CPU can be read. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ensureAptRoot, inRoot } from '../src/demo/apt-root.js';
+import { cacheFolder } from '../src/demo/cache.js';
+import { freePort } from '../src/demo/launch.js';
+import { listens, until } from '../test/support/poll.js';
+import { spawnProxy } from '../test/support/proxy.js';
+import { projectFolder } from '../test/support/server-set.js';
+import type { Target } from '../test/support/servers.js';
+
+export interface Peer extends Target {
+  readonly name: string;
+  /** Null: direct, no process between. */
+  readonly pid: number | null;
+  stop(): Promise<void>;
+}
+
+/** CPU seconds that a process has used, user and system, from /proc (100 ticks a second). */
+export function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** Resident memory in kilobytes. */
+export function residentKb(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0);
+}
+
+export function direct(server: Target): Peer {
+  return { ...account(server), name: 'direct', pid: null, stop: async () => undefined };
+}
+
+export async function undrop(server: Target): Promise<Peer> {
+  const proxy = await spawnProxy(server);
+  const { host, port } = proxy;
+  const pid = proxy.child.pid ?? null;
+  return { ...account(server), host, port, name: 'undrop', pid, stop: () => proxy.stop() };
+}
+
+export async function plainNode(server: Target): Promise<Peer> {
+  const port = await freePort();
+  const script = fileURLToPath(new URL('../../bench/plain-relay.mjs', import.meta.url));
+  const args = [script, String(port), server.host, String(server.port)];
+  return started('plain Node', server, port, spawn(process.execPath, args, { stdio: 'ignore' }));
+}
+
+/** One thread, TCP mode, nothing looked at. */
+export async function haproxy(server: Target): Promise<Peer> {
+  const folder = await aptRoot('haproxy', 'bookworm', 'haproxy');
+  const port = await freePort();
+  const scratch = await mkdtemp(join(tmpdir(), 'undrop-bench-'));
+  const config = join(scratch, 'haproxy.cfg');
+  await writeFile(
+    config,
+    `global
+  nbthread 1
+  maxconn 9000
+defaults
+  mode tcp
+  timeout connect 10s
+  timeout client 1h
+  timeout server 1h
+listen mysql
+  bind 127.0.0.1:${port}
+  server s ${server.host}:${server.port}
+`,
+  );
+  const [program = '', ...args] = inRoot(folder, 'usr/sbin/haproxy');
+  const child = spawn(program, [...args, '-db', '-f', config], { stdio: 'ignore' });
+  return started('HAProxy', server, port, child, scratch);
+}
+
+/** Its defaults for a static destination, without TLS on either side. */
+export async function mysqlRouter(server: Target): Promise<Peer> {
+  const folder = await aptRoot('mysql-router', 'sid', 'mysql-router');
+  const root = join(folder, 'root');
+  const port = await freePort();
+  const scratch = await mkdtemp(join(tmpdir(), 'undrop-bench-'));
+  const config = join(scratch, 'router.conf');
+  await writeFile(
+    config,
+    `[DEFAULT]
+logging_folder=
+plugin_folder=${root}/usr/lib/mysqlrouter/plugin
+runtime_folder=${scratch}
+data_folder=${scratch}
+client_ssl_mode=DISABLED
+server_ssl_mode=DISABLED
+max_total_connections=20000
+[logger]
+level=ERROR
+[routing:bench]
+bind_address=127.0.0.1
+bind_port=${port}
+destinations=${server.host}:${server.port}
+routing_strategy=first-available
+protocol=classic
+max_connections=20000
+`,
+  );
+  const [loader = '', option = '', path = '', ...rest] = inRoot(folder, 'usr/bin/mysqlrouter');
+  const paths = `${path}:${root}/usr/lib/mysql-router:${root}/usr/lib/mysqlrouter/private`;
+  const args = [option, paths, ...rest, '--config', config, '--user=root'];
+  const child = spawn(loader, args, { stdio: 'ignore' });
+  return started('MySQL Router', server, port, child, scratch);
+}
+
+function aptRoot(key: string, suite: string, name: string): Promise<string> {
+  return ensureAptRoot(
+    { key, suite, packages: [name] },
+    {
+      cache: cacheFolder(process.env, projectFolder),
+      say: (line) => process.stderr.write(`${line}\n`),
+    },
+  );
+}
+
+async function started(
+  name: string,
+  server: Target,
+  port: number,
+  child: ChildProcess,
+  scratch: string | null = null,
+): Promise<Peer> {
+  const ended = once(child, 'exit');
+  await until(() => listens(port), `${name} listens`);
+  return {
+    ...account(server),
+    host: '127.0.0.1',
+    port,
+    name,
+    pid: child.pid ?? null,
+    stop: async () => {
+      child.kill('SIGKILL');
+      await ended;
+      if (scratch !== null) await rm(scratch, { recursive: true, force: true });
+    },
+  };
+}
+
+function account({ host, port, user, password }: Target): Target {
+  return { host, port, user, password };
+}
