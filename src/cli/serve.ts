@@ -110,19 +110,10 @@ export async function startProxy(settings: ProxySettings, log: Log): Promise<Run
     await pools.dispose();
   };
   try {
-    const addresses = await listener.open();
-    await warmCrossCheck();
     const isRaw = await isRawRelayPossible();
-    log.info(
-      {
-        event: 'ready',
-        listen: addresses.map(describeAddress),
-        upstream: settings.upstream.map(describeAddress),
-        proxyId,
-        relay: isRaw ? 'raw' : 'stream',
-      },
-      'ready: clients are served',
-    );
+    await warmCrossCheck();
+    const addresses = await listener.open();
+    sayReady(log, { settings, addresses, proxyId, relay: isRaw ? 'raw' : 'stream' });
     return {
       addresses,
       stop: async ({ drainMs = DRAIN_MS, signal = new AbortController().signal } = {}) => {
@@ -135,6 +126,21 @@ export async function startProxy(settings: ProxySettings, log: Log): Promise<Run
     await shutDown();
     throw error;
   }
+}
+
+function sayReady(
+  log: Log,
+  facts: {
+    readonly settings: ProxySettings;
+    readonly addresses: readonly ServerAddress[];
+    readonly proxyId: string;
+    readonly relay: string;
+  },
+): void {
+  const { settings, addresses, proxyId, relay } = facts;
+  const listen = addresses.map(describeAddress);
+  const upstream = settings.upstream.map(describeAddress);
+  log.info({ event: 'ready', listen, upstream, proxyId, relay }, 'ready: clients are served');
 }
 
 function lifecycleSettings(settings: ProxySettings): LifecycleSettings {
