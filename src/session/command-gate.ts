@@ -144,7 +144,8 @@ export class CommandGate {
       }
     }
     this.#isPartOfCommand = isData ? this.#isPart && this.#isPartOfCommand : true;
-    this.#lastWasData = isData && !this.#isPartOfCommand && length > 0;
+    // An empty continuation ends a packet of 16 MiB, not the upload.
+    this.#lastWasData = isData && !this.#isPartOfCommand && (length > 0 || this.#isPart);
     this.#lastSequenceId = sequenceId;
     this.#isPart = length === PAYLOAD_BYTES_MAX;
     this.#passing = HEADER_BYTES + length;

@@ -4,9 +4,8 @@
  *
  * Invariant: a superset. Keywords are unbroken ASCII on the wire (a comment or an escape ends a
  * word), so where `classify` finds something, these bytes hold `drop` and one of `table`,
- * `database`,
- * `schema`; or `prepare` or `immediate`, whose text may be spelled in any way; or `create` and
- * `replace`.
+ * `database`, `schema`; or `prepare` or `immediate`, whose text may be spelled in any way; or
+ * `create` and `replace`.
  */
 
 const LOWER = 0x20;

@@ -61,7 +61,15 @@ export function payload(packet: Buffer): Buffer {
   return packet.subarray(HEADER_BYTES);
 }
 
+const known = new Map<string, Conversation>();
+
 function readConversation(path: string): Conversation {
+  const found = known.get(path) ?? parseConversation(path);
+  known.set(path, found);
+  return found;
+}
+
+function parseConversation(path: string): Conversation {
   const name = path.replace(/^test\/packets\//, '').replace(/\.hex$/, '');
   const [, ...sections] = readText(path).split(/^## /m);
   const exchanges = sections.map(readExchange);
