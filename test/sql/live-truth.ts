@@ -50,7 +50,9 @@ export class LiveTruth {
     return { gone, answers, sqlMode } satisfies Truth;
   }
 
-  close(): void {
+  /** Drops the schema, too. */
+  async close(): Promise<void> {
+    await must(this.#admin, 'DROP DATABASE IF EXISTS here');
     this.#admin.close();
     this.#session?.close();
   }
