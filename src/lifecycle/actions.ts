@@ -115,8 +115,20 @@ export class Actions {
     const mayPurge = table.state === 'PURGE' && facts.purgeable && facts.obstacles.length === 0;
     const empty = mayPurge && !this.#purger.isWalking(table) && (await isEmpty(connection, table));
     if (table.state !== 'EVAC') return { ...facts, empty, cachedPages: null };
-    this.#cachedPages ??= await readCachedPages(connection, server);
+    this.#cachedPages ??= await this.#readCachedPages(server);
     return { ...facts, empty, cachedPages: cachedPagesOf(this.#cachedPages, table) };
+  }
+
+  /** Where the account may not ask, an EVAC lasts its time. */
+  async #readCachedPages(server: ServerFacts): Promise<CachedPages> {
+    const { connection, log } = this.#options;
+    try {
+      return await readCachedPages(connection, server);
+    } catch (error) {
+      if (!isServerError(error)) throw error;
+      log.debug({ event: 'collector', err: error }, 'cached pages could not be read');
+      return new Map();
+    }
   }
 
   async #tolerant(table: Collectable, action: () => Promise<Outcome>): Promise<Outcome> {

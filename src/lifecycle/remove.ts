@@ -9,9 +9,9 @@ import { assert } from '../assert.js';
 import { findRows } from '../ledger/read.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
+import type { ServerFacts } from '../service/server-facts.js';
 import { ident, note, sql } from '../service/sql.js';
 import { type Collectable, knows } from './collectable.js';
-import type { RemovalFacts } from './removal-way.js';
 import { readTableFacts } from './table-facts.js';
 import { type ActionContext, followInLedger } from './transition.js';
 
@@ -25,7 +25,7 @@ export type Removal = 'removed' | 'gone' | 'blocked';
 export async function removeTable(
   context: ActionContext,
   table: Collectable,
-  server: RemovalFacts,
+  server: ServerFacts,
 ): Promise<Removal> {
   const { connection } = context;
   assertRemovable(table);

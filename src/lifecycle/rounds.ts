@@ -7,12 +7,14 @@
  * cut into slices, and between them everything else that is due has its turn.
  */
 import type { Clock } from '../clock.js';
+import { UndropError } from '../errors.js';
+import { ensureLedger } from '../ledger/tables.js';
 import type { Log } from '../log.js';
 import type { ReconcileOptions } from '../recovery/reconcile.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { Actions, type Outcome } from './actions.js';
-import { type Collectable, listCollectable } from './collectable.js';
+import { type Collectable, listCollectable, NO_LEDGER } from './collectable.js';
 import { GraceKeeper } from './grace-keeper.js';
 import type { Lease } from './leader.js';
 import { nextStep } from './next-step.js';
@@ -107,6 +109,21 @@ export class Rounds {
     } catch (error) {
       if (!isServerError(error)) throw error;
       log.warn({ event: 'collector', err: error }, 'the ledger could not be looked after');
+      if (isServerError(error, ...NO_LEDGER)) await this.#makeLedger();
+    }
+  }
+
+  /** Without one every drop is refused. What was in it is lost; the lifecycle needs none of it. */
+  async #makeLedger(): Promise<void> {
+    const { log } = this.#options;
+    try {
+      await ensureLedger(this.#connection);
+      log.warn({ event: 'collector' }, 'the ledger was missing and was made anew, empty');
+    } catch (error) {
+      if (!(error instanceof UndropError) || error.code !== 'UNDROP_LEDGER_UNAVAILABLE') {
+        throw error;
+      }
+      log.error({ event: 'collector', err: error }, 'the ledger is missing');
     }
   }
 

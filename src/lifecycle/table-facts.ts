@@ -6,9 +6,9 @@
 import type { HoldTable } from '../service/hold-tables.js';
 import type { Row, ServiceConnection } from '../service/pools.js';
 import { textOf, textOrNullOf } from '../service/row.js';
+import type { ServerFacts } from '../service/server-facts.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
 import type { TableFacts } from './next-step.js';
-import type { RemovalFacts } from './removal-way.js';
 
 const TABLE_TYPES: ReadonlySet<string> = new Set(['BASE TABLE', 'SEQUENCE', 'SYSTEM VERSIONED']);
 const OBSTACLES_MAX = 5;
@@ -17,7 +17,7 @@ const OBSTACLES_MAX = 5;
 export async function readTableFacts(
   connection: ServiceConnection,
   table: HoldTable,
-  server: RemovalFacts,
+  server: ServerFacts,
 ): Promise<Omit<TableFacts, 'empty' | 'cachedPages'> | null> {
   const { schema, name } = table;
   const [tables, triggers, foreignKeys] = await connection.run([
@@ -47,14 +47,16 @@ function list(rows: readonly Row[] | undefined): readonly Row[] {
  * Foreign keys of other tables to this one. Each kind of server has one place where this is not
  * slow; the older one names tables as their files are named.
  */
-function foreignKeysTo({ schema, name }: HoldTable, server: RemovalFacts): SQLQuery {
+function foreignKeysTo({ schema, name }: HoldTable, server: ServerFacts): SQLQuery {
   if (server.flavour === 'mysql' && server.versionId >= 80000) {
     return sql`SELECT CONCAT(CONSTRAINT_SCHEMA, '.', TABLE_NAME, '.', CONSTRAINT_NAME) AS name
       FROM information_schema.REFERENTIAL_CONSTRAINTS
       WHERE UNIQUE_CONSTRAINT_SCHEMA = ${schema} AND REFERENCED_TABLE_NAME = ${name}
       AND NOT (CONSTRAINT_SCHEMA = ${schema} AND TABLE_NAME = ${name}) LIMIT ${OBSTACLES_MAX}`;
   }
-  const file = sql`CONCAT(${fileName(schema)}, '/', ${fileName(name)})`;
+  // InnoDB has its names in lower case wherever the server compares them without regard to it.
+  const stored = (part: string) => (server.lowerCaseTableNames === 0 ? part : part.toLowerCase());
+  const file = sql`CONCAT(${fileName(stored(schema))}, '/', ${fileName(stored(name))})`;
   return sql`SELECT CONCAT(FOR_NAME, '.', ID) AS name FROM information_schema.INNODB_SYS_FOREIGN
     WHERE REF_NAME = ${file} AND FOR_NAME <> ${file} LIMIT ${OBSTACLES_MAX}`;
 }

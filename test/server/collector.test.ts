@@ -216,6 +216,25 @@ describe.each(testServers())('the collector on $name', (server) => {
     expect(removed?.fields).toMatchObject({ id: held.id, rowsRemoved: 237 });
   });
 
+  const kinds: readonly (readonly [string, string])[] = [
+    ['MyISAM', 'CREATE TABLE x (id INT) ENGINE=MyISAM'],
+    ['MEMORY', 'CREATE TABLE x (id INT) ENGINE=MEMORY'],
+    ['CSV', 'CREATE TABLE x (id INT NOT NULL) ENGINE=CSV'],
+    ...(server.flavour === 'mariadb'
+      ? ([
+          ['a sequence', 'CREATE SEQUENCE x'],
+          ['system versioned', 'CREATE TABLE x (id INT PRIMARY KEY) WITH SYSTEM VERSIONING'],
+        ] as const)
+      : []),
+  ];
+  test.each(kinds)('removes what is not purged: %s', async (_name, creation) => {
+    const name = `_vt_HOLD_${ID}_20200101000000`;
+    await query(server, creation.replace(' x', ` _undrop.${name}`));
+    collecting = startCollecting(server, slow);
+    await until('the table is gone', async () => (await whereIs(server, ID)).length === 0);
+    expect(collecting.said.some(({ fields }) => fields['event'] === 'purge')).toBe(false);
+  });
+
   test('removes rows of one table at a time, the oldest first, and lets others pass', async () => {
     const young = await holdTable(server, { state: 'PURGE', dueInSeconds: -10 });
     const old = await holdTable(server, { state: 'PURGE', dueInSeconds: -20, rows: 1_500 });
@@ -284,11 +303,13 @@ describe.each(testServers())('the collector on $name', (server) => {
     await until('the table is gone', gone(held));
   });
 
-  test('goes on with the ledger lost', async () => {
+  test('goes on with the ledger lost, and makes it anew', async () => {
     const held = await holdTable(server);
     await query(server, 'DROP TABLE _undrop.ledger');
     collecting = startCollecting(server, slow);
     await until('the table is gone', gone(held));
+    await until('there is a ledger', async () => (await whereIs(server, 'ledger')).length === 2);
+    expect(await countRows(server, '_undrop.ledger')).toBe(0);
   });
 
   test('is one for each server: the second keeps still, and takes over from the first', async () => {

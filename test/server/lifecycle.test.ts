@@ -14,7 +14,13 @@ import {
   until,
   whereIs,
 } from '../lifecycle/collecting.js';
-import { generalLog, type LoggedCommand, query, testServers } from '../support/servers.js';
+import {
+  generalLog,
+  type LoggedCommand,
+  query,
+  startServer,
+  testServers,
+} from '../support/servers.js';
 
 jest.setTimeout(120_000);
 
@@ -83,12 +89,25 @@ describe.each(testServers())('the lifecycle on $name', (server) => {
   });
 
   test('EVAC lasts its time, where nothing says earlier that no page is cached', async () => {
-    const held = await holdTable(server, { rows: 500 });
+    const held = await holdTable(server, { rows: 5_000 });
     const settings = { lifecycle: ['HOLD', 'EVAC'] as const, fastDrop: 'never' as const };
     collecting = startCollecting(server, { ...settings, evacMs: 3_600_000 });
     await until('it is in EVAC', async () => (await whereIs(server, held.id)).some(isEvac));
     await collecting.looked();
     expect((await whereIs(server, held.id)).filter(isEvac)).toHaveLength(1);
+  });
+
+  test('the adaptive hash index brings EVAC back, without a purge', async () => {
+    const variable = 'innodb_adaptive_hash_index';
+    const [before] = await query<{ value: number }>(server, `SELECT @@${variable} AS value`);
+    await query(server, `SET GLOBAL ${variable} = ON`);
+    try {
+      const held = await holdTable(server);
+      const expected = ['HOLD → EVAC', 'EVAC → DROP', 'DROP → gone'];
+      expect(await wayOf(held, {})).toEqual(isOld ? WHOLE_WAY : expected);
+    } finally {
+      await query(server, `SET GLOBAL ${variable} = ${Number(before?.value)}`);
+    }
   });
 
   test('100,000 rows: all there at the first step, none at the others', async () => {
@@ -143,3 +162,62 @@ function transitions(commands: readonly LoggedCommand[], id: string): string[] {
     return from === undefined ? [] : [`${from} → ${to}`];
   });
 }
+
+/** MySQL 8 and later take the option only where a data folder is made. */
+test.each(['mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'])(
+  'a server that stores names in lower case is collected, save for foreign keys: %s',
+  async (name) => {
+    const server = await startServer(name, ['--lower-case-table-names=1']);
+    let collecting: Collecting | null = null;
+    try {
+      await freshRecycleSchemas(server);
+      const held = await holdTable(server, { rows: 100 });
+      const parent = await holdTable(server);
+      await query(
+        server,
+        'CREATE DATABASE live',
+        `CREATE TABLE live.child (id INT, FOREIGN KEY (id) REFERENCES ${parent.quoted} (id)
+         ON DELETE CASCADE)`,
+        'INSERT INTO live.child VALUES (1)',
+      );
+      expect(await whereIs(server, held.id)).toEqual([`_undrop.${held.name.toLowerCase()}`]);
+      collecting = startCollecting(server, { fastDrop: 'never' });
+      await until('the table is gone', async () => (await whereIs(server, held.id)).length === 0);
+      await collecting.looked();
+      expect(await countRows(server, parent.quoted)).toBe(10);
+      expect(await countRows(server, 'live.child')).toBe(1);
+    } finally {
+      await collecting?.stop();
+      await server.stop();
+    }
+  },
+);
+
+/** The others of the set don't tell which pages are cached; there an EVAC lasts its time. */
+test('an EVAC ends as soon as the pages have left the buffer pool, on mysql-9.7', async () => {
+  const server = await startServer('mysql-9.7', ['--innodb-buffer-pool-size=5M']);
+  let collecting: Collecting | null = null;
+  try {
+    await freshRecycleSchemas(server);
+    const held = await holdTable(server, { rows: 5_000 });
+    await query(
+      server,
+      'CREATE DATABASE live',
+      'CREATE TABLE live.big (id INT AUTO_INCREMENT PRIMARY KEY, pad CHAR(255))',
+      "INSERT INTO live.big (pad) VALUES ('x')",
+    );
+    const settings = { lifecycle: ['HOLD', 'EVAC'] as const, fastDrop: 'never' as const };
+    collecting = startCollecting(server, { ...settings, evacMs: 3_600_000 });
+    await until('it is in EVAC', async () => (await whereIs(server, held.id)).some(isEvac));
+    // Rows of others push it out: 2^16 of them are more than the pool can take.
+    for (let doubled = 0; doubled < 16; doubled += 1) {
+      await query(server, 'INSERT INTO live.big (pad) SELECT pad FROM live.big');
+    }
+    await until('the table is gone', async () => (await whereIs(server, held.id)).length === 0);
+    const [way] = collecting.said.filter(({ fields }) => fields['from'] === 'EVAC');
+    expect(way?.fields['because']).toBe('no page cached');
+  } finally {
+    await collecting?.stop();
+    await server.stop();
+  }
+});
