@@ -25,7 +25,9 @@ import type { Wakeup } from './wakeup.js';
 
 /** What one look may take before facts and names are read again. */
 const SLICE_MS = 5_000;
-/** Wakes are served so far apart at least, and so that reading takes a tenth of the time at most. */
+/**
+ * Wakes are served so far apart at least, and so that reading takes a tenth of the time at most.
+ */
 const WAKE_GAP_MS = 1_000;
 const IDLE_MS_MIN = 20;
 /** However short UNDROP_HOLD is, there is no need to look more often because of it. */

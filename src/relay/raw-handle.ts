@@ -183,7 +183,7 @@ function loadStreamWrap(): StreamWrap | null {
     typeof found?.WriteWrap === 'function' &&
     typeof found.kReadBytesOrError === 'number' &&
     typeof found.kLastWriteWasAsync === 'number' &&
-    found.streamBaseState instanceof Int32Array;
+    ArrayBuffer.isView(found.streamBaseState);
   return isWhole ? (found as StreamWrap) : null;
 }
 

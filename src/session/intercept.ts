@@ -75,7 +75,7 @@ export async function intercept(taken: Taken, options: InterceptOptions): Promis
   if (taken.refusal !== null) return refused(taken.refusal, options);
   switch (taken.carrier) {
     case 'drop-database':
-      return refused(notDone('as a schema (COM_DROP_DB)', taken.text.toString()), options);
+      return refused(notDone('as a schema (COM_DROP_DB)', schemaAndTables(taken.text)), options);
     case 'unknown': {
       const command = (taken.packet.payload[0] ?? 0).toString(16).padStart(2, '0');
       return refused(new UndropError('UNDROP_UNKNOWN_COMMAND', { command }), options);
@@ -266,7 +266,11 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
 /** The tables of a refused statement, or the schema that would have gone with all of them. */
 function namesIn(verdict: Refused): string {
   if (verdict.schema === null || verdict.tables.length > 0) return listTables(verdict.tables);
-  return `Schema ${Buffer.from(verdict.schema)} and its tables were`;
+  return schemaAndTables(verdict.schema);
+}
+
+function schemaAndTables(schema: Uint8Array): string {
+  return `Schema ${Buffer.from(schema)} and its tables were`;
 }
 
 function notDone(how: string, tables: string): UndropError {

@@ -1,7 +1,8 @@
 /**
  * A way to a server that can go dead without a word: from `swallow` on, bytes and ends are taken in
  * on both sides and passed on to nobody, as behind a firewall that forgot the connection. `resume`
- * passes on what comes from then on, also on connections that the other side has given up meanwhile.
+ * passes on what comes from then on, also on connections that the other side has given up
+ * meanwhile.
  */
 import { once } from 'node:events';
 import net from 'node:net';

@@ -8,7 +8,7 @@ import { UndropError } from '../../src/errors.js';
 import { CommandGate, STATEMENT_BYTES_MAX } from '../../src/session/command-gate.js';
 import * as com from '../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX, type Packet } from '../../src/wire/framing.js';
-import { chunkSizes, cut, everySplit, singleBytes } from '../support/chunks.js';
+import { chunkSizes, cut, everySplit, lend, singleBytes } from '../support/chunks.js';
 
 const OURS = 'DROP TABLE ours';
 
@@ -42,8 +42,10 @@ function gated(chunks: readonly Buffer[]): Outcome {
     },
   });
   for (const chunk of chunks) {
-    for (let behind = gate.feed(chunk); behind !== null; behind = gate.feed(behind)) {
+    let behind = lend(chunk, (memory) => gate.feed(memory));
+    while (behind !== null) {
       forwarded.push(Buffer.from('|'));
+      behind = lend(behind, (memory) => gate.feed(memory));
     }
   }
   return { forwarded: Buffer.concat(forwarded), taken, commands, schemas, shown, gate };

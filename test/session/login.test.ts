@@ -6,7 +6,7 @@ import { CLIENT_COMPRESS, CLIENT_SSL, relayedCapabilities } from '../../src/wire
 import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
 import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';
 import { encodePacket } from '../../src/wire/framing.js';
-import { everySplit, singleBytes } from '../support/chunks.js';
+import { everySplit, lend, singleBytes } from '../support/chunks.js';
 import {
   conversation,
   conversations,
@@ -25,8 +25,8 @@ class Played {
   };
   greetings = 0;
   readonly relay = new LoginRelay({
-    toClient: (bytes) => this.toClient.push(bytes),
-    toServer: (bytes) => this.toServer.push(bytes),
+    toClient: (bytes) => this.toClient.push(Buffer.from(bytes)),
+    toServer: (bytes) => this.toServer.push(Buffer.from(bytes)),
     onGreeting: () => {
       this.greetings++;
     },
@@ -39,8 +39,10 @@ class Played {
   play(spoken: Exchange['spoken'], chunksOf: (packet: Buffer) => readonly Buffer[]): this {
     for (const { by, packet } of spoken) {
       for (const chunk of chunksOf(packet)) {
-        if (by === 'server') this.relay.feedServer(chunk);
-        else this.relay.feedClient(chunk);
+        lend(chunk, (memory) => {
+          if (by === 'server') this.relay.feedServer(memory);
+          else this.relay.feedClient(memory);
+        });
       }
     }
     return this;
@@ -151,7 +153,7 @@ describe('what comes ahead of the OK', () => {
     for (const chunks of [...everySplit(ahead), singleBytes(ahead)]) {
       const played = new Played();
       played.relay.feedServer(packetOf(greeting));
-      for (const chunk of chunks) played.relay.feedClient(chunk);
+      for (const chunk of chunks) lend(chunk, (memory) => played.relay.feedClient(memory));
       expect(played.serverGot).toHaveLength(packetOf(response).length);
       played.play(rounds, whole);
       expect(played.login?.user).toBe('pass');

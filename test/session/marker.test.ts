@@ -6,7 +6,7 @@ import { MarkerSeeker, newMarkerText } from '../../src/session/marker.js';
 import { COM_QUERY } from '../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response/err.js';
-import { chunkSizes, cut, singleBytes } from '../support/chunks.js';
+import { chunkSizes, cut, lend, singleBytes } from '../support/chunks.js';
 import { conversation, conversations, exchange } from '../support/conversation.js';
 
 /** What capture-packets.ts has sent as a syntax error. */
@@ -48,9 +48,11 @@ function seek(
       own.push(chunk);
       continue;
     }
-    const found = seeker.feed(chunk);
-    foreign.push(Buffer.from(found.foreign));
-    if (found.own !== null) own = [Buffer.from(found.own)];
+    own = lend(chunk, (memory) => {
+      const found = seeker.feed(memory);
+      foreign.push(Buffer.from(found.foreign));
+      return found.own === null ? null : [Buffer.from(found.own)];
+    });
   }
   if (own === null) throw new Error('the marker was not found');
   if (!tracker.idle) throw new Error('the tracker has lost its way');

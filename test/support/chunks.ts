@@ -37,3 +37,14 @@ export const chunkSizes: fc.Arbitrary<readonly number[]> = fc.array(
 export function truncations(bytes: Buffer): readonly Buffer[] {
   return Array.from({ length: bytes.length }, (_, length) => bytes.subarray(0, length));
 }
+
+/**
+ * Hands `chunk` over as the relay does: in memory that is valid during the call only, and is
+ * something else afterwards. Who kept a view on it is found out.
+ */
+export function lend<Result>(chunk: Buffer, use: (memory: Buffer) => Result): Result {
+  const memory = Buffer.from(chunk);
+  const result = use(memory);
+  memory.fill(0xee);
+  return result;
+}

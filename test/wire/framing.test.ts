@@ -9,7 +9,7 @@ import {
   type Packet,
   PacketAssembler,
 } from '../../src/wire/framing.js';
-import { chunkSizes, cut, everySplit, singleBytes } from '../support/chunks.js';
+import { chunkSizes, cut, everySplit, lend, singleBytes } from '../support/chunks.js';
 import { conversations } from '../support/conversation.js';
 
 const PLENTY = 64 * 1024 * 1024;
@@ -18,7 +18,7 @@ function assemble(chunks: readonly Buffer[], payloadBytesMax = PLENTY): Packet[]
   const assembler = new PacketAssembler(payloadBytesMax);
   const packets: Packet[] = [];
   for (const chunk of chunks) {
-    assembler.push(chunk);
+    lend(chunk, (memory) => assembler.push(memory));
     for (let next = assembler.next(); next !== null; next = assembler.next()) packets.push(next);
   }
   expect(assembler.bufferedBytes).toBe(0);

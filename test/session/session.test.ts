@@ -1,0 +1,589 @@
+/** Sessions between a fake client and a fake server on real sockets: relaying, refusing, ending. */
+import { once } from 'node:events';
+import net from 'node:net';
+import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { isRawRelayPossible } from '../../src/relay/raw-handle.js';
+import * as caps from '../../src/wire/capabilities.js';
+import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
+import { encodePacket } from '../../src/wire/framing.js';
+import { decodeErr } from '../../src/wire/response/err.js';
+import { conversation, exchange, payload } from '../support/conversation.js';
+import {
+  answerMarker,
+  type Bench,
+  type BenchOptions,
+  type Connected,
+  logIn,
+  openBench,
+  type Peer,
+} from '../support/session-bench.js';
+
+/** By streams first: raw handles are tried for once, and used from then on. */
+const WAYS = ['streams', 'raw handles'];
+
+let bench: Bench | null = null;
+
+async function open(options: BenchOptions = {}): Promise<Bench> {
+  bench = await openBench(options);
+  return bench;
+}
+
+afterEach(async () => {
+  await bench?.close();
+  bench = null;
+});
+
+const NAME = 'mysql-9.7/deprecate-eof';
+const PING = encodePacket(Buffer.from([0x0e]), 0);
+const OK = exchange(NAME, 'COM_PING').answer;
+const [greeting, response] = exchange(NAME, 'login').spoken.map(({ packet }) => packet);
+const GREETING = greeting ?? Buffer.alloc(0);
+const RESPONSE = response ?? Buffer.alloc(0);
+
+const query = (text: string) => encodePacket(Buffer.from(`\x03${text}`), 0);
+
+/** Client and server, with the greeting passed on. */
+async function greeted(options: BenchOptions = {}): Promise<Connected> {
+  const opened = await open(options);
+  const client = await opened.client();
+  const server = await opened.accepted();
+  server.send(GREETING);
+  await client.take(GREETING.length);
+  return { client, server };
+}
+
+async function errorTo(client: Peer): Promise<{
+  readonly errno: number;
+  readonly sqlState: string;
+  readonly text: string;
+  readonly sequenceId: number | undefined;
+}> {
+  const packet = await client.packet();
+  const { errno, sqlState, message } = decodeErr(payload(packet));
+  return { errno, sqlState, text: message.toString(), sequenceId: packet[3] };
+}
+
+/** Both sides are over, and the listener has forgotten the session. */
+async function bothEnd({ client, server }: Connected): Promise<void> {
+  await Promise.all([client.ended(), server.ended()]);
+  await client.until('forgotten', () => bench?.listener.openSessions === 0);
+  expect(bench?.counters).toMatchObject({ sessionsTotal: 1, sessionsOpen: 0 });
+}
+
+describe.each(WAYS)('sessions by %s', (way) => {
+  beforeAll(async () => {
+    if (way === 'raw handles') expect(await isRawRelayPossible()).toBe(true);
+  });
+
+  describe('relaying', () => {
+    test.each([
+      'mysql-9.7/deprecate-eof',
+      'mysql-9.7/eof',
+      'mysql-5.6/eof',
+      'mariadb-10.11/deprecate-eof',
+      'mariadb-11.8/eof',
+    ])('a whole conversation of %s goes through byte for byte, both ways', async (name) => {
+      const { client, server } = await logIn(await open(), name);
+      // A command that no server knows, and a DROP, are the proxy's own to answer.
+      const ours = ['an unknown command', 'an OK with a warning'];
+      const relayed = conversation(name).exchanges.filter(({ title }) => !ours.includes(title));
+      for (const { spoken } of relayed) {
+        for (const { by, packet } of spoken) {
+          const [from, to] = by === 'server' ? [server, client] : [client, server];
+          from.send(packet);
+          const arrived = await to.take(packet.length);
+          if (!arrived.equals(packet)) expect(arrived.toString('hex')).toBe(packet.toString('hex'));
+        }
+      }
+      expect(client.received).toHaveLength(0);
+      expect(server.received).toHaveLength(0);
+    });
+
+    test('what is pipelined goes through in one, and so do the answers', async () => {
+      const { client, server } = await logIn(await open());
+      const { spoken, answer } = exchange(
+        NAME,
+        'CLOSE, which has no answer, and commands behind it in one write',
+      );
+      const asked = Buffer.concat(
+        spoken.filter(({ by }) => by === 'client').map(({ packet }) => packet),
+      );
+      client.send(asked);
+      expect((await server.take(asked.length)).equals(asked)).toBe(true);
+      server.send(answer);
+      expect((await client.take(answer.length)).equals(answer)).toBe(true);
+    });
+
+    test('commands sent with the login are executed behind it', async () => {
+      const { client, server } = await greeted();
+      client.send(RESPONSE, PING, query('SELECT 1'));
+      await server.take(RESPONSE.length);
+      server.send(encodePacket(Buffer.from('00000002000000', 'hex'), 2));
+      const expected = Buffer.concat([PING, query('SELECT 1')]);
+      expect((await server.take(expected.length)).equals(expected)).toBe(true);
+    });
+
+    test('a result of many megabytes arrives whole at a client that is slow to read', async () => {
+      const { client, server } = await logIn(await open());
+      client.send(query('SELECT big'));
+      await server.take(query('SELECT big').length);
+      const columns = Buffer.from('0100000101' + '0b000002' + '0364656600000001610001', 'hex');
+      const rows = Array.from({ length: 300 }, (_, index) =>
+        encodePacket(
+          Buffer.concat([Buffer.from('fd000001', 'hex'), Buffer.alloc(65_536, index)]),
+          index,
+        ),
+      );
+      server.send(columns, ...rows, Buffer.from('07000001fe000002000000', 'hex'));
+      const size = columns.length + rows.length * (65_536 + 8) + 11;
+      const arrived = await client.take(size);
+      expect(arrived.subarray(columns.length, -11).equals(Buffer.concat(rows))).toBe(true);
+    });
+  });
+
+  describe('a command that is refused', () => {
+    test('is answered behind what is under way, and before what follows', async () => {
+      const { client, server } = await logIn(await open());
+      const unknown = encodePacket(Buffer.from('7f', 'hex'), 0);
+      client.send(PING, unknown, PING, query('SELECT 1'));
+      await server.take(PING.length);
+      server.send(OK);
+      await answerMarker(server);
+      expect((await client.take(OK.length)).equals(OK)).toBe(true);
+      expect(await errorTo(client)).toEqual({
+        errno: 1047,
+        sqlState: '08S01',
+        sequenceId: 1,
+        text: expect.stringMatching(/^UNDROP_UNKNOWN_COMMAND: Unknown command 0x7f/),
+      });
+      const rest = Buffer.concat([PING, query('SELECT 1')]);
+      expect((await server.take(rest.length)).equals(rest)).toBe(true);
+      server.send(OK);
+      expect((await client.take(OK.length)).equals(OK)).toBe(true);
+      expect(bench?.counters.statementsRefused).toBe(1);
+    });
+
+    test('COM_DROP_DB names the schema that is still there', async () => {
+      const { client, server } = await logIn(await open());
+      client.send(encodePacket(Buffer.from('\x06shop'), 0));
+      await answerMarker(server);
+      expect((await errorTo(client)).text).toMatch(
+        /^UNDROP_NOT_DONE_YET: Schema shop and its tables were not dropped, still there: /,
+      );
+    });
+
+    test.each([
+      [
+        'a prepared DROP',
+        '\x16DROP TABLE shop.orders',
+        /Table shop\.orders was not dropped, still there: .* by a prepared statement/,
+      ],
+      [
+        'several statements',
+        '\x03DO 1; DROP TABLE a, b',
+        /Tables a, b were not dropped, still there: .* in a text of several statements/,
+      ],
+      [
+        'DROP DATABASE',
+        '\x03drop database shop',
+        /Schema shop and its tables were not dropped, still there: .* with its schema/,
+      ],
+      [
+        'a text PREPARE',
+        "\x03PREPARE s FROM 'DROP TABLE t'",
+        /Table t was not dropped, still there: .* by a text PREPARE/,
+      ],
+    ])('%s: nothing of it reaches the server', async (_name, text, expected) => {
+      const { client, server } = await logIn(await open());
+      client.send(encodePacket(Buffer.from(text), 0), PING);
+      await answerMarker(server);
+      const { text: said, errno, sequenceId } = await errorTo(client);
+      expect(said).toMatch(expected);
+      expect([errno, sequenceId]).toEqual([1235, 1]);
+      expect((await server.take(PING.length)).equals(PING)).toBe(true);
+      expect(server.received).toHaveLength(0);
+    });
+
+    test('malformed query attributes are refused as the server would', async () => {
+      const { client, server } = await logIn(await open(), 'mysql-9.7/attributes');
+      client.send(encodePacket(Buffer.from('\x03\x01\x02DROP TABLE t'), 0));
+      await answerMarker(server);
+      expect(await errorTo(client)).toMatchObject({ errno: 1835 });
+      client.send(PING);
+      expect((await server.take(PING.length)).equals(PING)).toBe(true);
+    });
+
+    test('a server that goes while it is refused takes the client along', async () => {
+      const connected = await logIn(await open());
+      connected.client.send(encodePacket(Buffer.from('7f', 'hex'), 0));
+      await connected.server.packet();
+      connected.server.end();
+      await bothEnd(connected);
+    });
+
+    test('a client that goes while it is refused takes the server along', async () => {
+      const connected = await logIn(await open());
+      connected.client.send(encodePacket(Buffer.from('7f', 'hex'), 0));
+      await connected.server.until('a marker', () => connected.server.received.length > 0);
+      connected.client.end();
+      await answerMarker(connected.server);
+      await connected.server.ended();
+      connected.server.end();
+      await bothEnd(connected);
+      expect(connected.client.received.includes('UNDROP_UNKNOWN_COMMAND')).toBe(true);
+    });
+
+    test('a statement that is too large gets its error, and nothing of it reaches the server', async () => {
+      const connected = await logIn(await open());
+      const { client, server } = connected;
+      const part = Buffer.alloc(4 + 0xffffff, 0x20);
+      for (let id = 0; id < 5; id++) {
+        part.writeUIntLE(0xffffff, 0, 3);
+        part[3] = id;
+        if (id === 0) part[4] = 3;
+        client.send(Buffer.from(part));
+      }
+      expect(await errorTo(client)).toMatchObject({
+        errno: 1153,
+        text: expect.stringMatching(/^UNDROP_PACKET_TOO_LARGE: Got a packet of \d+ bytes/),
+      });
+      expect(server.received).toHaveLength(0);
+      client.end();
+      await bothEnd(connected);
+    });
+  });
+
+  describe('a login that is refused', () => {
+    test.each([
+      ['a wish for TLS', sslRequest(), 'UNDROP_TLS_NOT_OFFERED', 1105],
+      [
+        'a client before 4.1',
+        Buffer.from('85a60300000001root\0', 'latin1'),
+        'UNDROP_OLD_CLIENT',
+        1043,
+      ],
+      [
+        'a response without its end',
+        Buffer.from(RESPONSE.subarray(4, 40)),
+        'UNDROP_MALFORMED_PACKET',
+        1835,
+      ],
+    ])('%s', async (_name, bytes, code, errno) => {
+      const connected = await greeted();
+      const { client, server } = connected;
+      client.send(encodePacket(bytes, 1));
+      const error = await errorTo(client);
+      expect(error).toMatchObject({ errno, sequenceId: 2 });
+      expect(error.text.startsWith(`${code}: `)).toBe(true);
+      client.end();
+      await bothEnd(connected);
+      expect(server.received).toHaveLength(0);
+    });
+
+    test('a response of gigabytes, by its header alone', async () => {
+      const connected = await greeted();
+      connected.client.send(Buffer.from('ffffff01', 'hex'));
+      expect(await errorTo(connected.client)).toMatchObject({ errno: 1153 });
+      connected.client.end();
+      await bothEnd(connected);
+    });
+
+    function sslRequest(): Buffer {
+      const request = Buffer.from(RESPONSE.subarray(4, 36));
+      request.writeUInt32LE((request.readUInt32LE(0) | caps.CLIENT_SSL) >>> 0, 0);
+      return request;
+    }
+  });
+
+  describe('a server that', () => {
+    test('refuses before its greeting has its words passed on', async () => {
+      const opened = await open();
+      const client = await opened.client();
+      const server = await opened.accepted();
+      const { answer } = exchange('mysql-9.7/too-many', 'a connection too many');
+      server.send(answer);
+      server.end();
+      expect((await client.take(answer.length)).equals(answer)).toBe(true);
+      client.end();
+      await bothEnd({ client, server });
+      expect(client.received).toHaveLength(0);
+    });
+
+    test('goes before its greeting is told of, in the shape that fits there', async () => {
+      const opened = await open();
+      const client = await opened.client();
+      const server = await opened.accepted();
+      server.end();
+      const error = await errorTo(client);
+      expect(error).toMatchObject({ errno: 1105, sqlState: '', sequenceId: 0 });
+      expect(error.text).toMatch(
+        /^UNDROP_UPSTREAM_UNREACHABLE: The server at 127\.0\.0\.1:\d+ could not be reached: it closed/,
+      );
+      client.end();
+      await bothEnd({ client, server });
+    });
+
+    test('says nothing is given up', async () => {
+      const opened = await open({ greetingTimeoutMs: 50 });
+      const client = await opened.client();
+      const server = await opened.accepted();
+      const error = await errorTo(client);
+      expect(error).toMatchObject({ errno: 1105, sqlState: '', sequenceId: 0 });
+      expect(error.text).toMatch(/no greeting within 50 ms/);
+      client.end();
+      await bothEnd({ client, server });
+    });
+
+    test('is no MySQL server is told of', async () => {
+      const opened = await open();
+      const client = await opened.client();
+      const server = await opened.accepted();
+      server.send(Buffer.from('SSH-2.0-OpenSSH_9.2\r\n'));
+      const error = await errorTo(client);
+      expect(error.sqlState).toBe('');
+      expect(error.text).toMatch(/^UNDROP_(PACKET_TOO_LARGE|MALFORMED_PACKET): /);
+      client.end();
+      await bothEnd({ client, server });
+    });
+
+    test('goes during the login ends the client', async () => {
+      const connected = await greeted();
+      connected.client.send(RESPONSE);
+      await connected.server.take(RESPONSE.length);
+      connected.server.end();
+      connected.client.end();
+      await bothEnd(connected);
+    });
+
+    test('says goodbye to an idle session has its words passed on', async () => {
+      const connected = await logIn(await open());
+      const { answer } = exchange('mysql-9.7/goodbye', 'an ERR that nobody asked for');
+      connected.server.send(answer);
+      connected.server.end();
+      expect((await connected.client.take(answer.length)).equals(answer)).toBe(true);
+      connected.client.end();
+      await bothEnd(connected);
+    });
+
+    test('ends in the middle of a result has all that it sent passed on', async () => {
+      const connected = await logIn(await open());
+      const { client, server } = connected;
+      client.send(query('SELECT id'));
+      await server.take(query('SELECT id').length);
+      const { answer } = exchange(NAME, 'more rows than sequence ids');
+      const half = answer.subarray(0, answer.length >> 1);
+      server.send(half);
+      server.end();
+      expect((await client.take(half.length)).equals(half)).toBe(true);
+      client.end();
+      await bothEnd(connected);
+    });
+
+    test('breaks off ends the client', async () => {
+      const connected = await logIn(await open());
+      connected.server.destroy();
+      await connected.client.ended();
+      connected.client.end();
+      await bothEnd(connected);
+    });
+  });
+
+  describe('a client that', () => {
+    test('goes at the greeting leaves as a refused login, not as a broken handshake', async () => {
+      const connected = await greeted();
+      connected.client.end();
+      const polite = payload(await connected.server.packet());
+      expect(decodeHandshakeResponse41(polite).user).toBe('');
+      await connected.server.ended();
+      connected.server.end();
+      await bothEnd(connected);
+    });
+
+    test('goes before the greeting is excused when it comes', async () => {
+      const opened = await open();
+      const client = await opened.client();
+      const server = await opened.accepted();
+      client.end();
+      server.send(GREETING);
+      const polite = payload(await server.packet());
+      expect(decodeHandshakeResponse41(polite).user).toBe('');
+      server.end();
+      await bothEnd({ client, server });
+    });
+
+    test('breaks off at the greeting is excused too', async () => {
+      const connected = await greeted();
+      connected.client.destroy();
+      expect(decodeHandshakeResponse41(payload(await connected.server.packet())).user).toBe('');
+      connected.server.end();
+      await bothEnd(connected);
+    });
+
+    test('goes during the login ends the server session', async () => {
+      const connected = await greeted();
+      connected.client.send(RESPONSE);
+      await connected.server.take(RESPONSE.length);
+      connected.client.end();
+      await connected.server.ended();
+      connected.server.end();
+      await bothEnd(connected);
+    });
+
+    test('has asked and sends no more still gets its answer', async () => {
+      const connected = await logIn(await open());
+      const { client, server } = connected;
+      client.send(query('SELECT id'));
+      client.end();
+      await server.take(query('SELECT id').length);
+      await server.ended();
+      const { answer } = exchange(NAME, 'more rows than sequence ids');
+      server.send(answer);
+      server.end();
+      expect((await client.take(answer.length)).equals(answer)).toBe(true);
+      await bothEnd(connected);
+    });
+
+    test('breaks off in the middle of a result ends the server session', async () => {
+      const connected = await logIn(await open());
+      connected.client.send(query('SELECT id'));
+      await connected.server.take(query('SELECT id').length);
+      connected.server.send(exchange(NAME, 'more rows than sequence ids').answer.subarray(0, 500));
+      connected.client.destroy();
+      await connected.server.ended();
+      connected.server.end();
+      await bothEnd(connected);
+    });
+
+    test('says COM_QUIT leaves it to the server', async () => {
+      const connected = await logIn(await open());
+      const quit = encodePacket(Buffer.from([1]), 0);
+      connected.client.send(quit);
+      connected.client.end();
+      expect((await connected.server.take(quit.length)).equals(quit)).toBe(true);
+      await connected.server.ended();
+      connected.server.end();
+      await bothEnd(connected);
+    });
+
+    test('is in trouble is alone in it', async () => {
+      const opened = await open();
+      const broken = await logIn(opened);
+      const sound = await logIn(opened);
+      broken.server.send(Buffer.from('ffffff00', 'hex'));
+      broken.client.destroy();
+      await broken.server.ended();
+      sound.client.send(PING);
+      await sound.server.take(PING.length);
+      sound.server.send(OK);
+      expect((await sound.client.take(OK.length)).equals(OK)).toBe(true);
+      expect(opened.counters.sessionsOpen).toBe(1);
+    });
+  });
+
+  describe('an upstream that can’t be reached', () => {
+    test('is told of with every address and its cause', async () => {
+      const nobody = await freePorts(2);
+      const opened = await open({
+        upstreams: nobody.map((port) => ({ host: '127.0.0.1', port })),
+      });
+      const client = await opened.client();
+      const error = await errorTo(client);
+      expect(error).toMatchObject({ errno: 1105, sqlState: '', sequenceId: 0 });
+      for (const port of nobody) {
+        expect(error.text).toMatch(new RegExp(`127\\.0\\.0\\.1:${port} [^;]*ECONNREFUSED`));
+      }
+      client.end();
+      await client.ended();
+    });
+
+    test('is passed over for the next one', async () => {
+      const [nobody = 0] = await freePorts(1);
+      const opened = await open({ upstreamsBefore: [{ host: '127.0.0.1', port: nobody }] });
+      const client = await opened.client();
+      const server = await opened.accepted();
+      server.send(GREETING);
+      expect(await client.take(GREETING.length)).toHaveLength(GREETING.length);
+    });
+  });
+
+  /** Ports that nobody listens on. */
+  async function freePorts(count: number): Promise<readonly number[]> {
+    const servers = Array.from({ length: count }, () => net.createServer().listen(0, '127.0.0.1'));
+    await Promise.all(servers.map((server) => once(server, 'listening')));
+    const ports = servers.map((server) => (server.address() as net.AddressInfo).port);
+    await Promise.all(servers.map((server) => once(server.close(), 'close')));
+    return ports;
+  }
+
+  describe('a drain', () => {
+    test('ends an idle session at once', async () => {
+      const connected = await logIn(await open());
+      const draining = bench?.listener.drain(10_000, new AbortController().signal);
+      await connected.client.ended();
+      await connected.server.ended();
+      connected.client.end();
+      connected.server.end();
+      await draining;
+      expect(bench?.listener.openSessions).toBe(0);
+    });
+
+    test('lets an answer under way arrive', async () => {
+      const connected = await logIn(await open());
+      const { client, server } = connected;
+      client.send(PING);
+      await server.take(PING.length);
+      const draining = bench?.listener.drain(10_000, new AbortController().signal);
+      expect(client.isEnded).toBe(false);
+      server.send(OK);
+      expect((await client.take(OK.length)).equals(OK)).toBe(true);
+      await client.ended();
+      await draining;
+    });
+
+    test('lets a transaction end', async () => {
+      const connected = await logIn(await open());
+      const { client, server } = connected;
+      const say = async (text: string, title: string): Promise<void> => {
+        client.send(query(text));
+        await server.take(query(text).length);
+        const { answer } = exchange(NAME, title);
+        server.send(answer);
+        await client.take(answer.length);
+      };
+      await say('BEGIN', 'in a transaction');
+      const draining = bench?.listener.drain(10_000, new AbortController().signal);
+      await say('SELECT 1', 'in a transaction');
+      expect(client.isEnded).toBe(false);
+      await say('ROLLBACK', 'out of it');
+      await client.ended();
+      await draining;
+    });
+
+    test('waits no longer than it is told to', async () => {
+      const connected = await logIn(await open());
+      connected.client.send(PING);
+      await connected.server.take(PING.length);
+      await bench?.listener.drain(1, new AbortController().signal);
+      await connected.client.ended();
+      await connected.server.ended();
+    });
+
+    test('is cut short by a second signal', async () => {
+      const connected = await logIn(await open());
+      connected.client.send(PING);
+      await connected.server.take(PING.length);
+      const hurry = new AbortController();
+      const draining = bench?.listener.drain(60_000, hurry.signal);
+      hurry.abort();
+      await draining;
+      await connected.client.ended();
+    });
+
+    test('tells a client that is still logging in', async () => {
+      const connected = await greeted();
+      const draining = bench?.listener.drain(10_000, new AbortController().signal);
+      expect(await errorTo(connected.client)).toMatchObject({ errno: 1053, sqlState: '08S01' });
+      await draining;
+    });
+  });
+});

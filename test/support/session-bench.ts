@@ -1,0 +1,220 @@
+/**
+ * Sessions on real sockets: a fake client, the real listener and sessions, a fake server.
+ * Everything that either fake does is the test's; waiting has a deadline and no pauses.
+ */
+import { once } from 'node:events';
+import net from 'node:net';
+import { silentLog } from '../../src/log.js';
+import { type Counters, newCounters } from '../../src/metrics.js';
+import type { ServerAddress, ServicePool } from '../../src/service/pools.js';
+import { Listener } from '../../src/session/listener.js';
+import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
+import { encodeErr } from '../../src/wire/response/err.js';
+import { exchange, payload } from './conversation.js';
+
+const DEADLINE_MS = 10_000;
+
+/** One end of a connection, as a test holds it. */
+export class Peer {
+  readonly #socket: net.Socket;
+  #chunks: Buffer[] = [];
+  #count = 0;
+  #isEnded = false;
+  #wake: (() => void) | null = null;
+
+  constructor(socket: net.Socket) {
+    this.#socket = socket;
+    const changed = () => {
+      this.#wake?.();
+    };
+    socket.on('data', (chunk: Buffer) => {
+      this.#chunks.push(chunk);
+      this.#count += chunk.length;
+      changed();
+    });
+    const over = () => {
+      this.#isEnded = true;
+      changed();
+    };
+    socket.on('error', () => undefined);
+    socket.on('end', over);
+    socket.on('close', over);
+  }
+
+  /** What came and was not taken yet. */
+  get received(): Buffer {
+    const [first, ...more] = this.#chunks;
+    if (first === undefined) return Buffer.alloc(0);
+    if (more.length > 0) this.#chunks = [Buffer.concat(this.#chunks)];
+    return this.#chunks[0] ?? first;
+  }
+
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  send(...bytes: readonly Buffer[]): void {
+    this.#socket.write(Buffer.concat(bytes));
+  }
+
+  /** Resolves as soon as `condition` holds; `what` is for the message where it never does. */
+  async until(what: string, condition: () => boolean): Promise<void> {
+    const deadline = Date.now() + DEADLINE_MS;
+    while (!condition()) {
+      const left = deadline - Date.now();
+      if (left <= 0) {
+        throw new Error(`never ${what}; received ${this.received.toString('latin1')}`);
+      }
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, Math.min(left, 20));
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  }
+
+  /** The next `count` bytes. */
+  async take(count: number): Promise<Buffer> {
+    await this.until(`${count} bytes`, () => this.#count >= count);
+    const all = this.received;
+    this.#chunks = all.length > count ? [all.subarray(count)] : [];
+    this.#count -= count;
+    return all.subarray(0, count);
+  }
+
+  /** The next packet, framed. */
+  async packet(): Promise<Buffer> {
+    await this.until('a packet', () => this.#count >= HEADER_BYTES);
+    return this.take(HEADER_BYTES + this.received.readUIntLE(0, 3));
+  }
+
+  /** Resolves when the other side has said that it is over. */
+  ended(): Promise<void> {
+    return this.until('the end', () => this.#isEnded);
+  }
+
+  /** Says that no more will come. */
+  end(): void {
+    this.#socket.end();
+  }
+
+  /** Is gone without a word. */
+  destroy(): void {
+    this.#socket.resetAndDestroy();
+  }
+}
+
+export interface Bench {
+  readonly counters: Counters;
+  readonly listener: Listener;
+  /** A client; the server's side of it comes by `accepted`. */
+  client(): Promise<Peer>;
+  /** The next connection that arrives at the fake server. */
+  accepted(): Promise<Peer>;
+  close(): Promise<void>;
+}
+
+export interface BenchOptions {
+  readonly greetingTimeoutMs?: number;
+  /** Instead of the fake server. */
+  readonly upstreams?: readonly ServerAddress[];
+  /** Tried before the fake server. */
+  readonly upstreamsBefore?: readonly ServerAddress[];
+}
+
+/** Opens a listener before a fake server. */
+export async function openBench(options: BenchOptions = {}): Promise<Bench> {
+  const arrived: Peer[] = [];
+  const waiting: ((peer: Peer) => void)[] = [];
+  const sockets = new Set<net.Socket>();
+  const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    sockets.add(socket);
+    const peer = new Peer(socket);
+    const next = waiting.shift();
+    if (next === undefined) arrived.push(peer);
+    else next(peer);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  const counters = newCounters();
+  const listener = new Listener({
+    listen: [{ host: '127.0.0.1', port: 0 }],
+    upstreams: options.upstreams ?? [
+      ...(options.upstreamsBefore ?? []),
+      { host: '127.0.0.1', port },
+    ],
+    connectTimeoutMs: DEADLINE_MS,
+    greetingTimeoutMs: options.greetingTimeoutMs ?? DEADLINE_MS,
+    log: silentLog,
+    counters,
+    serviceFor: () => ({
+      pool: noPool,
+      proxyId: 'a proxy',
+      holdMs: 1,
+      protect: new Set(['drop-table', 'drop-database', 'create-or-replace']),
+      activeIds: new Set(),
+    }),
+    background: () => undefined,
+    onHeld: () => undefined,
+  });
+  const [bound] = await listener.open();
+  if (bound === undefined || 'socketPath' in bound) throw new Error('expected a TCP address');
+  return {
+    counters,
+    listener,
+    client: async () => {
+      const socket = net.connect({ ...bound, noDelay: true, allowHalfOpen: true });
+      sockets.add(socket);
+      await once(socket, 'connect');
+      return new Peer(socket);
+    },
+    accepted: () => {
+      const peer = arrived.shift();
+      if (peer !== undefined) return Promise.resolve(peer);
+      return new Promise((resolve) => waiting.push(resolve));
+    },
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      await listener.drain(0, new AbortController().signal);
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+/** Where no statement of ours gets as far as the service. */
+const noPool: ServicePool = new Proxy({} as ServicePool, {
+  get: () => {
+    throw new Error('this session has no service');
+  },
+});
+
+export interface Connected {
+  readonly client: Peer;
+  readonly server: Peer;
+}
+
+/** Plays the login of a captured conversation to its OK. */
+export async function logIn(bench: Bench, name = 'mysql-9.7/deprecate-eof'): Promise<Connected> {
+  const { spoken } = exchange(name, 'login');
+  const client = await bench.client();
+  const server = await bench.accepted();
+  for (const { by, packet } of spoken) {
+    const [from, to] = by === 'server' ? [server, client] : [client, server];
+    from.send(packet);
+    await to.take(packet.length);
+  }
+  return { client, server };
+}
+
+/** Answers the marker that the proxy sends next, as a server does. */
+export async function answerMarker(server: Peer): Promise<void> {
+  const marker = await server.packet();
+  const text = /undrop_[0-9a-f]{24}/.exec(payload(marker).toString('latin1'))?.[0];
+  if (text === undefined) throw new Error(`no marker: ${marker.toString('latin1')}`);
+  const message = Buffer.from(`You have an error in your SQL syntax; near '${text}' at line 1`);
+  server.send(encodePacket(encodeErr({ errno: 1064, sqlState: '42000', message }), 1));
+}
