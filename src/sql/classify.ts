@@ -125,10 +125,11 @@ interface Place {
 function pieces(source: Source, options: ReadOptions, place: Place): readonly Piece[] {
   const { bytes } = source;
   let { mode } = source;
+  let end = endOfText(bytes, mode);
   const found: Piece[] = [];
   let stopAt: number | null = null;
   for (let offset: number | null = place.offset; offset !== null; ) {
-    const statement = nextStatement(bytes, offset, endOfText(bytes, mode), mode, options);
+    const statement = nextStatement(bytes, offset, end, mode, options);
     const verdict = statementVerdict(statement, { bytes, mode }, place.nested);
     found.push({ start: statement.start, end: statement.end, verdict });
     offset = statement.next;
@@ -136,6 +137,7 @@ function pieces(source: Source, options: ReadOptions, place: Place): readonly Pi
     if (!statement.isWhole) stopAt ??= found.length - 1;
     const known = options.multiStatements ? modeAfter(statement, bytes, mode) : mode;
     if (isFullyKnown(known)) {
+      if (known.charset !== mode.charset) end = endOfText(bytes, known);
       mode = known;
     } else {
       found.push(...piecesUnderAll(known, source, options, { ...place, offset }));

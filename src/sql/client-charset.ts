@@ -75,6 +75,10 @@ export function clientCharsetOf(mysqlName: string): ClientCharset | null {
   return KINDS[name] ?? (PLAIN.has(name) ? 'plain' : null);
 }
 
+function isTwoByte(charset: ClientCharset): boolean {
+  return ['sjis', 'gbk', 'big5', 'gb18030'].includes(charset);
+}
+
 const BLANK = 1;
 const DASH = 2;
 const NAME = 4;
@@ -100,14 +104,22 @@ export interface CharsetTable {
  * then is another table than the one that is written there.
  */
 export function isStorable(name: Uint8Array, charset: ClientCharset): boolean {
-  if (name.every((byte) => byte < 0x80)) return true;
+  // Seven-bit Swedish has letters for these, Japanese a Yen sign and an overline for two of them.
+  const notAscii = charset === 'swe7' ? '@[\\]^`{|}~' : charset === 'sjis' ? '\\~' : '';
+  if (name.every((byte) => byte < 0x80)) {
+    return !name.some((byte) => notAscii.includes(String.fromCharCode(byte)));
+  }
   if (charset === 'utf8') {
     return isUtf8(name) && !/[\u{10000}-\u{10ffff}]/u.test(Buffer.from(name).toString());
   }
   const table = charsetTable(charset);
   for (let at = 0; at < name.length; ) {
     const length = table.charLength(name, at, name.length);
-    if (length === 0 || (length === 4 && (name[at] ?? 0) >= 0x90)) return false;
+    const first = name[at] ?? 0;
+    if (length === 1 && notAscii.includes(String.fromCharCode(first))) return false;
+    const isStray = length === 1 && first >= 0x80 && isTwoByte(charset);
+    const isKana = charset === 'sjis' && first >= 0xa1 && first <= 0xdf;
+    if (length === 0 || (isStray && !isKana) || (length === 4 && first >= 0x90)) return false;
     at += length;
   }
   return true;

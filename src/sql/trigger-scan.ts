@@ -28,7 +28,7 @@ export function mayBeOurs(bytes: Uint8Array, start: number, end: number): boolea
   let drop = false;
   let replace = false;
   for (let at = start; at < end; at++) {
-    const byte = bytes[at] ?? 0;
+    const byte = bytes[at] as number;
     // Every trigger word but `immediate` has a `p`, and that has an `m`: both are rare enough.
     if (COULD_START_AT[byte] === 0) continue;
     if ((byte | LOWER) === P) {

@@ -234,6 +234,24 @@ describe('names', () => {
     expect(classifyUnderAll(bytes, unknown, SINGLE).kind).toBe('disagree');
   });
 
+  test.each(['gbk', 'big5', 'sjis', 'gb18030'] as const)(
+    'in %s a byte that is no character, at which MySQL cuts the name, is not taken',
+    (charset) => {
+      const mode = lexMode('mysql-9.7', { charset });
+      expect(says('DROP TABLE `t1\x80`', mode)).toBe('unclear');
+      expect(says('DROP TABLE `t1\xff`', mode)).toBe('unclear');
+      expect(says('DROP TABLE `\xa4\xb1`', mode)).toBe('drop-table \xa4\xb1');
+    },
+  );
+
+  test('what is ASCII elsewhere is another letter in swe7 and sjis', () => {
+    expect(says('DROP TABLE `a[`', lexMode('mysql-9.7', { charset: 'swe7' }))).toBe('unclear');
+    expect(says('DROP TABLE `a\\`', lexMode('mysql-9.7', { charset: 'sjis' }))).toBe('unclear');
+    expect(says('DROP TABLE `\x83\\`', lexMode('mysql-9.7', { charset: 'sjis' }))).toBe(
+      'drop-table \x83\\',
+    );
+  });
+
   test('a byte order mark is a part of the name', () => {
     const mode = lexMode('mysql-9.7', { charset: 'utf8' });
     expect(says('DROP TABLE \xef\xbb\xbft', mode)).toBe('drop-table \xef\xbb\xbft');
