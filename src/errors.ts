@@ -154,7 +154,7 @@ export const ERRORS = {
     fault: 'client',
     errno: 1205,
     sqlState: 'HY000',
-    text: '{tables} not dropped: other sessions changed the tables meanwhile ({times} tries).',
+    text: '{tables} not dropped: other sessions changed the tables meanwhile (tries: {times}).',
     remedy: 'Run the statement again.',
   },
   UNDROP_NAME_CHARSET: {

@@ -9,8 +9,6 @@ const LABELS: Readonly<Record<string, string>> = {
   utf8: 'utf-8',
   utf8mb3: 'utf-8',
   utf8mb4: 'utf-8',
-  // MySQL's latin1 is Windows' code page 1252.
-  latin1: 'windows-1252',
   latin2: 'iso-8859-2',
   latin5: 'iso-8859-9',
   latin7: 'iso-8859-13',
@@ -38,6 +36,7 @@ const LABELS: Readonly<Record<string, string>> = {
 /** Decodes a name; UNDROP_NAME_CHARSET where its bytes are none of that character set. */
 export function decodeName(name: Uint8Array, charset: string): string {
   if (name.every((byte) => byte < 0x80)) return Buffer.from(name).toString('latin1');
+  if (charset === 'latin1') return Array.from(name, decodeLatin1).join('');
   const label = LABELS[charset];
   if (label === undefined) throw new UndropError('UNDROP_NAME_CHARSET', { charset });
   try {
@@ -45,4 +44,12 @@ export function decodeName(name: Uint8Array, charset: string): string {
   } catch (cause) {
     throw new UndropError('UNDROP_NAME_CHARSET', { charset }, cause);
   }
+}
+
+/** 0x80 to 0x9F of Windows' code page 1252, which MySQL's latin1 is. */
+const CP1252 = '€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ';
+
+/** Not by TextDecoder: that of Node 20 takes windows-1252 for ISO 8859-1. */
+function decodeLatin1(byte: number): string {
+  return CP1252[byte - 0x80] ?? String.fromCharCode(byte);
 }

@@ -379,11 +379,12 @@ function move(
   if (named.length > 0 && words === null) return wordsStep(request, named);
   const held = moves.flatMap((moved) => heldTable(moved, relocations));
   if (held.length < moves.length) {
-    const error = new UndropError('UNDROP_CHANGED_MEANWHILE', {
-      tables: sentenceStart(request),
-      times: 1,
-    });
-    return { ...refuse(error), held };
+    // What was put back is named; the others are dropped.
+    const isHeld = (id: string) => held.some((table) => table.id === id);
+    const back = moves.filter(({ seen }) => !isHeld(seen.id)).map(({ index }) => index);
+    const names = request.statement.names.filter((_name, index) => back.includes(index));
+    const tables = sentenceStart({ statement: { ...request.statement, names } });
+    return { ...refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times: 1 })), held };
   }
   return { ...answerWith(words ?? rename), held };
 }

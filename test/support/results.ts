@@ -1,0 +1,41 @@
+/**
+ * Answers of a server, made up: for what decides on answers and must not care where they came from.
+ */
+import { decodeErr, encodeErr } from '../../src/wire/response/err.js';
+import { decodeOk } from '../../src/wire/response/ok.js';
+import type { Result, RowsResult } from '../../src/wire/result-reader.js';
+
+/** An OK packet with so many warnings. */
+export function okResult(warnings = 0): Extract<Result, { kind: 'ok' }> {
+  return decodeOk(Buffer.from([0, 0, 0, 2, 0, warnings, 0]));
+}
+
+export function errResult(
+  errno: number,
+  sqlState: string,
+  message: string,
+): Extract<Result, { kind: 'err' }> {
+  return decodeErr(encodeErr({ errno, sqlState, message: Buffer.from(message) }));
+}
+
+export function rowsResult(
+  columns: readonly string[],
+  ...rows: readonly (readonly (string | null)[])[]
+): RowsResult {
+  const bytes = (text: string | null) => (text === null ? null : Buffer.from(text));
+  return {
+    kind: 'rows',
+    columns: columns.map((name) => Buffer.from(name)),
+    rows: rows.map((row) => row.map(bytes)),
+  };
+}
+
+/** A payload that goes to a client, in words. */
+export function describePayload(payload: Buffer): string {
+  if (payload[0] !== 0xff) {
+    const { affectedRows, warnings } = decodeOk(payload);
+    return `OK, ${affectedRows} rows, ${warnings} warnings`;
+  }
+  const { errno, sqlState, message } = decodeErr(payload);
+  return `ERROR ${errno} (${sqlState}): ${message.toString()}`;
+}
