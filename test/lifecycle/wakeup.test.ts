@@ -1,3 +1,4 @@
+/** The bell: many rings are one, and none is lost. */
 import { describe, expect, test } from '@jest/globals';
 import { Wakeup } from '../../src/lifecycle/wakeup.js';
 

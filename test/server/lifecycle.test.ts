@@ -14,11 +14,14 @@ import {
   until,
   whereIs,
 } from '../lifecycle/collecting.js';
+import { proxyInFront } from '../support/proxy.js';
 import {
+  freshSchema,
   generalLog,
   type LoggedCommand,
   query,
   startServer,
+  type Target,
   testServers,
 } from '../support/servers.js';
 
@@ -133,7 +136,47 @@ describe.each(testServers())('the lifecycle on $name', (server) => {
     expect(counts).toEqual([100_000, 0, 0, 0]);
   });
 
-  async function fill({ quoted }: Held, rows: number): Promise<void> {
+  test('a drop of 100,000 rows through the proxy: one id, and every row until its PURGE', async () => {
+    const schema = await freshSchema(server);
+    const own = `${schema.name}.big`;
+    await query(server, `CREATE TABLE ${own} (id INT PRIMARY KEY, note VARCHAR(40))`);
+    await fill({ quoted: own }, 100_000);
+    const log = await generalLog(server);
+    const proxy = await proxyInFront(server, { HOLD: '2s' });
+    const counts: number[] = [];
+    try {
+      await query(proxy, `DROP TABLE ${own}`);
+      const [table] = await listHeldNames(server);
+      counts.push(await countRows(server, `_undrop.${table ?? ''}`));
+      const settings = { purgeChunkRows: 50, evacMs: 2_000 };
+      collecting = startCollecting(server, settings, (pool) =>
+        beforeEachStep(pool, async (quoted) => {
+          counts.push(await countRows(server, quoted));
+        }),
+      );
+      await until(
+        'the table is gone',
+        async () => (await listHeldNames(server)).length === 0,
+        90_000,
+      );
+      await collecting.stop();
+      const commands = await log.read();
+      const [id = ''] = commands.flatMap(
+        ({ text }) => /_vt_HOLD_([0-9a-f]{32})_/.exec(text)?.[1] ?? [],
+      );
+      const steps = isOld ? WHOLE_WAY : ['HOLD → DROP', 'DROP → gone'];
+      // Into the hold name on the user's session, into the recycle schema, and on from there.
+      expect(transitions(commands, id)).toEqual(['HOLD → gone', 'HOLD → HOLD', ...steps]);
+      const all = 100_000;
+      expect(counts).toEqual(isOld ? [all, all, 0, 0, 0] : [all, all, all]);
+    } finally {
+      await proxy.stop();
+      await log.stop();
+      await schema.drop();
+    }
+  });
+
+  async function fill({ quoted }: Pick<Held, 'quoted'>, rows: number): Promise<void> {
     const digits =
       '(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)';
     await query(
@@ -144,6 +187,15 @@ describe.each(testServers())('the lifecycle on $name', (server) => {
     );
   }
 });
+
+async function listHeldNames(server: Target): Promise<readonly string[]> {
+  const rows = await query<{ name: string }>(
+    server,
+    `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+     WHERE TABLE_SCHEMA = '_undrop' AND TABLE_NAME LIKE '\\_vt\\_%'`,
+  );
+  return rows.map(({ name }) => name);
+}
 
 const isEvac = (name: string): boolean => name.includes('._vt_EVAC_');
 
