@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { UndropError } from '../errors.js';
-import { SETTINGS, type SettingKey, type Settings } from './schema.js';
+import { flagOf, SETTINGS, type SettingKey, type Settings } from './schema.js';
 
 /** Where a value came from, for the message. */
 export interface Sources {
@@ -70,7 +70,7 @@ function findValue(
   { flags, env, file }: Sources,
 ): { readonly text: string; readonly from: string } | null {
   const flag = flags[key];
-  if (flag !== undefined) return { text: asText(flag), from: `--${key}` };
+  if (flag !== undefined) return { text: asText(flag), from: `--${flagOf(key)}` };
   const fromEnv = env[variable];
   if (fromEnv !== undefined) return { text: fromEnv, from: variable };
   const fromFile = file?.values[key];

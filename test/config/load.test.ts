@@ -1,0 +1,263 @@
+/** Settings out of flags, environment, file and defaults; every mistake named at once. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { loadSettings, type Sources } from '../../src/config/load.js';
+import { SETTINGS, type SettingKey, type Settings } from '../../src/config/schema.js';
+import { UndropError } from '../../src/errors.js';
+
+const KEYS = Object.keys(SETTINGS) as SettingKey[];
+const NEEDED = { UNDROP_UPSTREAM: 'db', UNDROP_USER: 'undrop' };
+
+function sources(given: Partial<Sources>): Sources {
+  return { flags: {}, env: {}, file: null, ...given };
+}
+
+/** All settings, the needed ones given. */
+function load(given: Partial<Sources>): Settings {
+  const env = { ...NEEDED, ...given.env };
+  return loadSettings(KEYS, sources({ ...given, env })).settings;
+}
+
+function problemsOf(run: () => unknown): readonly string[] {
+  try {
+    run();
+  } catch (error) {
+    if (!(error instanceof UndropError)) throw error;
+    expect(error.code).toBe('UNDROP_CONFIG');
+    const [problems = ''] = error.message.split(' See `undrop serve --help`');
+    return problems.split('\n');
+  }
+  throw new Error('expected a mistake to be found');
+}
+
+describe('the defaults', () => {
+  test('are values of their own settings', () => {
+    for (const key of KEYS) {
+      const { default: fallback, parse } = SETTINGS[key];
+      if (fallback !== null)
+        expect({ key, value: parse(fallback) }).not.toEqual({ key, value: null });
+    }
+  });
+
+  test('make a working proxy with the account alone', () => {
+    expect(load({})).toMatchObject({
+      listen: [{ host: '127.0.0.1', port: 3307 }],
+      upstream: [{ host: 'db', port: 3306 }],
+      user: 'undrop',
+      password: '',
+      lifecycle: ['hold', 'purge', 'evac', 'drop'],
+      protect: ['drop-table', 'drop-database', 'create-or-replace'],
+      hold: 604_800_000,
+      checkInterval: 3_600_000,
+      purgeChunkRows: 50,
+      purgeBinlog: false,
+      fastDrop: 'auto',
+      collect: 'auto',
+      logLevel: 'info',
+    });
+  });
+
+  test('leave out what must be given', () => {
+    expect(problemsOf(() => loadSettings(KEYS, sources({})))).toEqual([
+      'UNDROP_UPSTREAM is not set: expected host:port or the path of a unix socket; several with ' +
+        'commas, tried in order.',
+      'UNDROP_USER is not set: expected a user name.',
+    ]);
+  });
+});
+
+describe('a flag wins over the environment, that over the file, that over the default', () => {
+  const file = { path: 'undrop.json', values: { hold: '3d' } };
+
+  test.each([
+    ['all three', { flags: { hold: '1d' }, env: { UNDROP_HOLD: '2d' }, file }, 1],
+    ['environment and file', { env: { UNDROP_HOLD: '2d' }, file }, 2],
+    ['the file', { file }, 3],
+    ['none', {}, 7],
+  ])('%s', (_which, given, days) => {
+    expect(load(given).hold).toBe(days * 86_400_000);
+  });
+
+  test('also where the winner is wrong: nothing else is taken instead', () => {
+    const given = { flags: { hold: 'x' }, env: { UNDROP_HOLD: '2d' } };
+    expect(problemsOf(() => load(given))).toEqual([expect.stringMatching(/^--hold: expected/)]);
+  });
+});
+
+describe('a value in the file', () => {
+  const withFile = (values: Readonly<Record<string, unknown>>) =>
+    load({ file: { path: 'undrop.json', values } });
+
+  test('may be a list, a number or a yes', () => {
+    expect(withFile({ lifecycle: ['hold', 'drop'] }).lifecycle).toEqual(['hold', 'drop']);
+    expect(withFile({ purgeChunkRows: 200 }).purgeChunkRows).toBe(200);
+    expect(withFile({ purgeBinlog: true }).purgeBinlog).toBe(true);
+    expect(withFile({ listen: [':1', '/run/u.sock'] }).listen).toEqual([
+      { host: '127.0.0.1', port: 1 },
+      { socketPath: '/run/u.sock' },
+    ]);
+  });
+
+  test('that is wrong is named with the file', () => {
+    expect(problemsOf(() => withFile({ purgeChunkRows: 0 }))).toEqual([
+      'purgeChunkRows in undrop.json: expected a number of rows from 1 to 100000, found "0".',
+    ]);
+  });
+
+  test('under a name that is no setting stops the start', () => {
+    expect(problemsOf(() => withFile({ hodl: '7d', UNDROP_HOLD: '7d' }))).toEqual([
+      'hodl in undrop.json is no setting.',
+      'UNDROP_HOLD in undrop.json is no setting.',
+    ]);
+  });
+});
+
+/** For each setting what it doesn't take; null where it takes any text. */
+const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
+  listen: ['', 'a b', ':99999', 'db:1,', 'db:1,,db:2'],
+  upstream: ['', 'mysql://db', 'db:x'],
+  user: [''],
+  password: null,
+  passwordFile: null,
+  protect: ['drop', 'drop-table;drop-database', 'all'],
+  lifecycle: ['keep', 'hold,,drop', 'hold drop'],
+  hold: ['', '7', '7 d', '-1d', 'never', '11000d'],
+  evac: ['', '3', '1y'],
+  checkInterval: ['0', '999ms', '25d', '1'],
+  purgeCheckInterval: ['0', '500ms', '25d', 'often'],
+  purgeChunkRows: ['', '0', '-5', '1.5', '100001', '1e3', 'many'],
+  purgeBinlog: ['', 'yes', '2', 'log'],
+  fastDrop: ['', 'on', 'maybe'],
+  collect: ['', 'always', 'true'],
+  grace: ['', '1', '-1h'],
+  ledgerKeep: ['', '90', 'ever'],
+  logLevel: ['', 'trace', 'loud'],
+};
+
+describe('a wrong value', () => {
+  const wrong = KEYS.flatMap((key) => (WRONG[key] ?? []).map((text) => ({ key, text })));
+
+  test.each(wrong)('of $key: "$text"', ({ key, text }) => {
+    const { variable, expected } = SETTINGS[key];
+    expect(problemsOf(() => load({ env: { [variable]: text } }))).toEqual([
+      `${variable}: expected ${expected}, found ${JSON.stringify(text)}.`,
+    ]);
+  });
+
+  test('is named as it was given', () => {
+    expect(problemsOf(() => load({ flags: { checkInterval: 'x' } }))).toEqual([
+      expect.stringMatching(/^--check-interval: expected /),
+    ]);
+  });
+
+  test('is named together with all others', () => {
+    const problems = problemsOf(() =>
+      loadSettings(
+        KEYS,
+        sources({
+          flags: { collect: 'x' },
+          env: { UNDROP_HOLD: '7', UNDROP_LOG_LEVEL: 'loud' },
+          file: { path: 'undrop.json', values: { grace: 'x', unknown: 1 } },
+        }),
+      ),
+    );
+    expect(problems.map((problem) => problem.split(/[: ]/)[0])).toEqual([
+      'unknown',
+      'UNDROP_UPSTREAM',
+      'UNDROP_USER',
+      'UNDROP_HOLD',
+      '--collect',
+      'grace',
+      'UNDROP_LOG_LEVEL',
+    ]);
+  });
+
+  test('of a setting that the command doesn’t need is no matter', () => {
+    const given = sources({ env: { UNDROP_HOLD: 'x', UNDROP_USER: 'me' } });
+    expect(loadSettings(['user'], given).settings).toEqual({ user: 'me' });
+  });
+});
+
+describe('words', () => {
+  test.each([
+    ['ON', true],
+    ['true', true],
+    ['1', true],
+    ['off', false],
+    ['False', false],
+    ['0', false],
+  ])('%s says whether', (text, value) => {
+    expect(load({ env: { UNDROP_PURGE_BINLOG: text } }).purgeBinlog).toBe(value);
+  });
+
+  test('in lists may have blanks around them, and any case', () => {
+    expect(load({ env: { UNDROP_LIFECYCLE: 'HOLD , evac' } }).lifecycle).toEqual(['hold', 'evac']);
+  });
+
+  test('an empty list is one', () => {
+    expect(load({ env: { UNDROP_LIFECYCLE: '', UNDROP_PROTECT: '' } })).toMatchObject({
+      lifecycle: [],
+      protect: [],
+    });
+  });
+
+  test('several upstreams keep their order', () => {
+    expect(load({ env: { UNDROP_UPSTREAM: 'a, b:3310, /run/c.sock' } }).upstream).toEqual([
+      { host: 'a', port: 3306 },
+      { host: 'b', port: 3310 },
+      { socketPath: '/run/c.sock' },
+    ]);
+  });
+});
+
+describe('a variable that is no setting', () => {
+  test('is a warning, not a mistake', () => {
+    const env = { ...NEEDED, UNDROP_SERVICE_HOST: '10.0.0.1', UNDROP_HODL: '7d', PATH: '/bin' };
+    const { unknownVariables, settings } = loadSettings(KEYS, sources({ env }));
+    expect(unknownVariables).toEqual(['UNDROP_SERVICE_HOST', 'UNDROP_HODL']);
+    expect(settings.hold).toBe(604_800_000);
+  });
+
+  test('that names the file of settings is known', () => {
+    const env = { ...NEEDED, UNDROP_CONFIG: 'undrop.json' };
+    expect(loadSettings(KEYS, sources({ env })).unknownVariables).toEqual([]);
+  });
+});
+
+describe('the password', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'undrop-config-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  function fileWith(text: string): string {
+    const path = join(folder, `password-${text.length}`);
+    writeFileSync(path, text);
+    return path;
+  }
+
+  test.each([
+    ['secret\n', 'secret'],
+    ['secret\r\n', 'secret'],
+    ['two\nlines\n\n', 'two\nlines\n'],
+    [' blank ', ' blank '],
+    ['', ''],
+  ])('in a file, %j, is %j', (text, password) => {
+    const env = { UNDROP_PASSWORD_FILE: fileWith(text), UNDROP_PASSWORD: 'other' };
+    expect(load({ env }).password).toBe(password);
+  });
+
+  test('in a file that isn’t there is a mistake', () => {
+    const path = join(folder, 'missing');
+    expect(problemsOf(() => load({ env: { UNDROP_PASSWORD_FILE: path } }))).toEqual([
+      expect.stringMatching(
+        /^UNDROP_PASSWORD_FILE: expected a readable file, found (Error: )?ENOENT/,
+      ),
+    ]);
+  });
+
+  test('is not in the message of another mistake', () => {
+    const env = { UNDROP_PASSWORD: 'secret', UNDROP_HOLD: 'x' };
+    expect(problemsOf(() => load({ env })).join()).not.toContain('secret');
+  });
+});
