@@ -11,7 +11,7 @@ export function parseAddress(
   defaults: { readonly host: string; readonly port: number },
 ): Address | null {
   if (text.startsWith('/') || text.startsWith('./')) return { socketPath: text };
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s/]*))(?::(\d{1,5}))?$/.exec(text);
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s/[\]]*))(?::(\d{1,5}))?$/.exec(text);
   if (match === null || text === '') return null;
   const [, v6, name = '', digits] = match;
   const port = digits === undefined ? defaults.port : Number(digits);
