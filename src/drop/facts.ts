@@ -20,7 +20,8 @@ export function factsSql(server: ServerVersion): Buffer {
     'DATABASE()',
     '@@sql_mode',
     '@@character_set_client',
-    '@@sql_log_bin',
+    // MariaDB's would be ON or OFF as text.
+    '@@sql_log_bin + 0',
     gtidNext,
     identity,
   ];
