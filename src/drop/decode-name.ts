@@ -40,10 +40,13 @@ export function decodeName(name: Uint8Array, charset: string): string {
   const label = LABELS[charset];
   if (label === undefined) throw new UndropError('UNDROP_NAME_CHARSET', { charset });
   try {
-    return new TextDecoder(label, { fatal: true }).decode(name);
+    // A byte order mark is a character of the name like any other.
+    const decoded = new TextDecoder(label, { fatal: true, ignoreBOM: true }).decode(name);
+    if (charset === 'latin1' || !UNASSIGNED.test(decoded)) return decoded;
   } catch (cause) {
     throw new UndropError('UNDROP_NAME_CHARSET', { charset }, cause);
   }
+  throw new UndropError('UNDROP_NAME_CHARSET', { charset });
 }
 
 /** 0x80 to 0x9F of Windows' code page 1252, which MySQL's latin1 is. */
@@ -53,3 +56,6 @@ const CP1252 = '€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”�
 function decodeLatin1(byte: number): string {
   return CP1252[byte - 0x80] ?? String.fromCharCode(byte);
 }
+
+/** What the standard makes of bytes that a character set has no character for; the server: `?`. */
+const UNASSIGNED = /[\u0080-\u009f]/;

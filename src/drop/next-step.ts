@@ -108,6 +108,8 @@ export function nextStep(request: DropRequest, answers: Answers): Step {
       return answerWith(decision.error);
     case 'judged':
       return judged(request, answers);
+    case 'unrecorded':
+      return unrecorded(request, inspection, decision.error, answers);
     case 'native':
       return native(request, answers);
     case 'words':
@@ -134,6 +136,8 @@ type Decision =
   | { readonly kind: 'again'; readonly because: string }
   | { readonly kind: 'error'; readonly error: ErrPacket }
   | { readonly kind: 'judged' }
+  /** Nothing could be recorded, so nothing is moved; the server may have its own reason to refuse. */
+  | { readonly kind: 'unrecorded'; readonly error: UndropError }
   | { readonly kind: 'native' }
   | { readonly kind: 'words'; readonly named: readonly Name[] }
   | { readonly kind: 'move'; readonly moves: readonly Move[]; readonly named: readonly Name[] };
@@ -147,10 +151,13 @@ function decide(request: DropRequest, inspection: Inspection): Decision {
   if ('errno' in facts) return { kind: 'error', error: facts };
   const failed = inspection.kinds.find((kind) => typeof kind !== 'string');
   if (typeof failed === 'object') return { kind: 'error', error: failed };
-  const refusal = refusalBeforeLooking(request, inspection, facts);
+  const { intent, intentError } = inspection;
+  if (intent === null) {
+    assert(intentError !== null, 'no intent without an error');
+    return { kind: 'unrecorded', error: intentError };
+  }
+  const refusal = refusalBeforeLooking(request, inspection, intent, facts);
   if (refusal !== null) return { kind: 'refuse', error: refusal };
-  const intent = inspection.intent;
-  assert(intent !== null, 'an intent that could not be written is a refusal');
   const names = namesOf(inspection, intent);
   if (names === null) return { kind: 'refuse', error: unseenBase(request, inspection, intent) };
   return decideNames(request, names);
@@ -159,6 +166,7 @@ function decide(request: DropRequest, inspection: Inspection): Decision {
 function refusalBeforeLooking(
   request: DropRequest,
   inspection: Inspection,
+  intent: IntentFacts,
   facts: UserFacts,
 ): UndropError | null {
   const tables = sentenceStart(request);
@@ -166,9 +174,6 @@ function refusalBeforeLooking(
     const why = 'only the server can say whether it takes the names, and it did not';
     return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
   }
-  if (inspection.intentError !== null) return inspection.intentError;
-  const intent = inspection.intent;
-  assert(intent !== null, 'no intent without an error');
   const isRecycled = (schema: string) => RECYCLE_SCHEMAS.includes(schema.toLowerCase());
   const recycled = intent.tables.find(({ schema }) => isRecycled(schema));
   if (recycled !== undefined) {
@@ -285,6 +290,30 @@ function judged(request: DropRequest, answers: Answers): Step {
   // It takes now what it refused a moment ago.
   if (verdict.kind !== 'err') return { do: 'again', because: 'the syntax is valid now' };
   return answerWith(verdict);
+}
+
+/**
+ * The way back can't be recorded, so the table stays. On a read-only server that is also why: then
+ * the server's own words are the answer, asked for by a RENAME that can't succeed.
+ */
+function unrecorded(
+  request: DropRequest,
+  inspection: Inspection,
+  error: UndropError,
+  { probe }: Answers,
+): Step {
+  const index = inspection.kinds.findIndex((kind) => kind !== 'temporary');
+  const name = inspection.names[index];
+  if (name === undefined) return refuse(error);
+  if (probe === null) {
+    const commands: UserCommand[] = [
+      ...closing(inspection),
+      { kind: 'query', text: probeSql(name, request) },
+    ];
+    return { do: 'user', brings: 'probe', commands };
+  }
+  assert(probe.kind === 'err', 'a RENAME into a schema that does not exist fails');
+  return SAME_AS_DROP.has(probe.errno) ? answerWith(probe) : refuse(error);
 }
 
 /** Every name is a temporary table of this session: its own text, its own answer. */

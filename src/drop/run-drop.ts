@@ -188,6 +188,8 @@ class Attempt {
     this.#logged = facts.logged;
     const names = this.#serviceNames(facts.schema, facts.charset);
     if (facts.logged && JSON.stringify(names) === JSON.stringify(guessed)) return first;
+    // What the server refused once it would refuse again, with words about the second try.
+    if (first.intent === null && !('error' in guessed)) return first;
     if (first.intent !== null) await this.#forget(this.#request.ids);
     return this.#recordIntent(names, facts.logged);
   }
@@ -210,7 +212,7 @@ class Attempt {
       });
       return { intent, intentError: null };
     } catch (error) {
-      const cause = error instanceof Error ? error.message : String(error);
+      const cause = innermost(error);
       const tablesNamed = sentenceStart(request);
       return {
         intent: null,
@@ -310,6 +312,13 @@ type ServiceNames =
 type RecordedIntent = Pick<Inspection, 'intent' | 'intentError'> & {
   readonly intent: IntentFacts | null;
 };
+
+/** The first cause, which is what the server said; what is around it says the same again. */
+function innermost(error: unknown): string {
+  let found = error;
+  while (found instanceof Error && found.cause !== undefined) found = found.cause;
+  return (found instanceof Error ? found.message : String(found)).replace(/\.$/, '');
+}
 
 function last(results: readonly Result[]): Result {
   const result = results.at(-1);

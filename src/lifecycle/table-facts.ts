@@ -3,6 +3,7 @@
  * hang on it, do foreign keys of other tables lead to it. A DELETE in it would fire the ones and
  * follow the others into live rows.
  */
+import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
 import type { HoldTable } from '../service/hold-tables.js';
 import type { Row, ServiceConnection } from '../service/pools.js';
 import { textOf, textOrNullOf } from '../service/row.js';
@@ -36,7 +37,11 @@ export async function readTableFacts(
     ...list(foreignKeys).map((row) => `foreign key ${textOf(row, 'name')} refers to it`),
   ];
   const engine = textOrNullOf(found, 'engine');
-  return { purgeable: kind === 'BASE TABLE' && engine === 'InnoDB', obstacles };
+  // Moving into our schema proved that no trigger hangs on it: the server refuses to move one with
+  // triggers (1435), also one that this account may not see.
+  const isProven = RECYCLE_SCHEMAS.includes(schema);
+  const purgeable = isProven && kind === 'BASE TABLE' && engine === 'InnoDB';
+  return { purgeable, obstacles };
 }
 
 function list(rows: readonly Row[] | undefined): readonly Row[] {

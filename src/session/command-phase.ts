@@ -8,8 +8,15 @@ import { assert } from '../assert.js';
 import type { SessionFacts } from '../drop/user-session.js';
 import { UndropError } from '../errors.js';
 import { ResponseTracker } from '../relay/response-tracker.js';
+import { CLIENT_MULTI_STATEMENTS, hasFlag } from '../wire/capabilities.js';
 import { queryTextOffset } from '../wire/command/com-query.js';
-import { COM_DROP_DB, COM_QUERY, COM_STMT_PREPARE } from '../wire/commands.js';
+import {
+  COM_CHANGE_USER,
+  COM_DROP_DB,
+  COM_QUERY,
+  COM_SET_OPTION,
+  COM_STMT_PREPARE,
+} from '../wire/commands.js';
 import { encodePacket, type Packet } from '../wire/framing.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { CommandGate } from './command-gate.js';
@@ -47,6 +54,8 @@ export class CommandPhase {
   #taken: Taken | null = null;
   #intercepting: WireUserSession | null = null;
   #ended = false;
+  /** Once on, on for good: what might be several statements is several. */
+  #multiStatements: boolean;
   /** Default schema and charset as last seen: guesses, checked where it matters. */
   #schema: string | null;
   #charset = 'utf8mb4';
@@ -55,11 +64,15 @@ export class CommandPhase {
     this.#login = login;
     this.#owner = owner;
     this.#schema = login.schema?.toString() ?? null;
+    this.#multiStatements = hasFlag(login.capabilities, CLIENT_MULTI_STATEMENTS);
     const tracker = new ResponseTracker(login.capabilities);
     this.#tracker = tracker;
     this.#gate = new CommandGate({
       forward: (bytes) => owner.toServer(bytes),
-      onCommand: (command) => tracker.expect(command),
+      onCommand: (command) => {
+        if (command === COM_SET_OPTION || command === COM_CHANGE_USER) this.#multiStatements = true;
+        tracker.expect(command);
+      },
       onInitDb: (schema) => {
         this.#schema = schema.toString();
       },
@@ -144,7 +157,7 @@ export class CommandPhase {
 
   #lookAtText(packet: Packet, carrier: 'query' | 'prepare', text: Buffer): Taken | null {
     const { protect } = this.#owner.service;
-    const verdict = recognise(text, this.#login.server);
+    const verdict = recognise(text, this.#login.server, { multiStatements: this.#multiStatements });
     if (verdict.kind !== 'disagree' && !isProtected(verdict, protect)) return null;
     return { packet, carrier, text, verdict, refusal: null };
   }
@@ -164,6 +177,7 @@ export class CommandPhase {
       server,
       session: this.#owner.session,
       service: this.#owner.service,
+      multiStatements: this.#multiStatements,
       guess: { schema: this.#schema, charset: this.#charset },
     });
     this.#intercepting = null;

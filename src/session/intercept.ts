@@ -55,6 +55,8 @@ export interface InterceptOptions {
   readonly server: ServerVersion;
   readonly session: SessionFacts;
   readonly service: DropService;
+  /** Whether the server takes several statements in one text of this session. */
+  readonly multiStatements: boolean;
   /** What the session was last seen in. */
   readonly guess: { readonly schema: string | null; readonly charset: string };
 }
@@ -94,7 +96,7 @@ async function interceptText(taken: Taken, options: InterceptOptions): Promise<I
   const facts = await readUserFacts(options);
   if ('errno' in facts) return answerWith(facts);
   const mode = modeFromSqlMode(options.server, facts.sqlMode, facts.charset);
-  const known = classifyUnderAll(taken.text, mode, { multiStatements: true });
+  const known = classifyUnderAll(taken.text, mode, options);
   if (known.kind === 'disagree') {
     return refused(notUnderstood(`the character set ${facts.charset}`), options);
   }
@@ -284,7 +286,7 @@ function notUnderstood(why: string): UndropError {
 }
 
 function listTables(names: readonly TableName[]): string {
-  if (names.length === 0) return 'Nothing was';
+  if (names.length === 0) return 'A table that it may name was';
   const listed = names.map(({ schema, table }) =>
     (schema === null ? [table] : [schema, table]).map((part) => Buffer.from(part)).join('.'),
   );
@@ -295,7 +297,7 @@ function listTables(names: readonly TableName[]): string {
 export function recognise(
   text: Buffer,
   server: ServerVersion,
+  options: { readonly multiStatements: boolean },
 ): Verdict | { readonly kind: 'disagree' } {
-  // COM_SET_OPTION may have switched it on: a text that might be several statements is several.
-  return classifyUnderAll(text, server, { multiStatements: true });
+  return classifyUnderAll(text, server, options);
 }
