@@ -42,7 +42,7 @@ export function decodeName(name: Uint8Array, charset: string): string {
   try {
     // A byte order mark is a character of the name like any other.
     const decoded = new TextDecoder(label, { fatal: true, ignoreBOM: true }).decode(name);
-    if (charset === 'latin1' || !UNASSIGNED.test(decoded)) return decoded;
+    if (!UNASSIGNED.test(decoded)) return decoded;
   } catch (cause) {
     throw new UndropError('UNDROP_NAME_CHARSET', { charset }, cause);
   }
