@@ -24,6 +24,7 @@ import type { NameKind } from './facts.js';
 import type { DropRequest, UserFacts } from './request.js';
 import type { UserCommand } from './user-session.js';
 import {
+  dropOwnTemporarySql,
   dropTemporarySql,
   probeSql,
   type QualifiedName,
@@ -136,7 +137,7 @@ type Decision =
   | { readonly kind: 'again'; readonly because: string }
   | { readonly kind: 'error'; readonly error: ErrPacket }
   | { readonly kind: 'judged' }
-  /** Nothing could be recorded, so nothing is moved; the server may have its own reason to refuse. */
+  /** Nothing could be recorded, so nothing is moved; the server may have a reason of its own. */
   | { readonly kind: 'unrecorded'; readonly error: UndropError }
   | { readonly kind: 'native' }
   | { readonly kind: 'words'; readonly named: readonly Name[] }
@@ -151,6 +152,7 @@ function decide(request: DropRequest, inspection: Inspection): Decision {
   if ('errno' in facts) return { kind: 'error', error: facts };
   const failed = inspection.kinds.find((kind) => typeof kind !== 'string');
   if (typeof failed === 'object') return { kind: 'error', error: failed };
+  if (inspection.kinds.every((kind) => kind === 'temporary')) return { kind: 'native' };
   const { intent, intentError } = inspection;
   if (intent === null) {
     assert(intentError !== null, 'no intent without an error');
@@ -241,7 +243,6 @@ function unseenBase(
 }
 
 function decideNames(request: DropRequest, names: readonly Name[]): Decision {
-  if (names.every(({ kind }) => kind === 'temporary')) return { kind: 'native' };
   const bases = names.filter(({ kind }) => kind === 'base');
   const others = names.filter(({ kind }) => kind !== 'base');
   const absent = names.filter(({ kind }) => kind === 'missing' || kind === 'view');
@@ -316,7 +317,7 @@ function unrecorded(
   return SAME_AS_DROP.has(probe.errno) ? answerWith(probe) : refuse(error);
 }
 
-/** Every name is a temporary table of this session: its own text, its own answer. */
+/** Every name is a temporary table of this session: what it asked for, of exactly those names. */
 function native(request: DropRequest, { words, inspection }: Answers): Step {
   if (words !== null) return answerWith(words);
   assert(
@@ -326,7 +327,13 @@ function native(request: DropRequest, { words, inspection }: Answers): Step {
   return {
     do: 'user',
     brings: 'words',
-    commands: [...closing(inspection), { kind: 'query', text: request.text }],
+    commands: [
+      ...closing(inspection),
+      {
+        kind: 'query',
+        text: dropOwnTemporarySql(inspection.names, { ...request, ...request.statement }),
+      },
+    ],
   };
 }
 

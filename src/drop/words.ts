@@ -65,22 +65,30 @@ export function probeSql(
   ]);
 }
 
-export function dropTemporarySql(
-  names: readonly QualifiedName[],
-  options: {
-    readonly groupId: string;
-    readonly ifExists: boolean;
-    readonly charset: ClientCharset;
-  },
-): Buffer {
-  const ifExists = options.ifExists ? 'IF EXISTS ' : '';
+interface DropWords {
+  readonly groupId: string;
+  readonly ifExists: boolean;
+  readonly charset: ClientCharset;
+}
+
+export function dropTemporarySql(names: readonly QualifiedName[], options: DropWords): Buffer {
+  return dropNames(`DROP /* undrop words ${options.groupId} */ TEMPORARY TABLE `, names, options);
+}
+
+/**
+ * Without the word TEMPORARY, as the client said it: that commits, and works in a read-only
+ * transaction. Only for names that are temporary tables of this very session, each of them seen as
+ * such there; nobody else can change that.
+ */
+export function dropOwnTemporarySql(names: readonly QualifiedName[], options: DropWords): Buffer {
+  return dropNames(`DROP /* undrop temporary ${options.groupId} */ TABLE `, names, options);
+}
+
+function dropNames(verb: string, names: readonly QualifiedName[], options: DropWords): Buffer {
   const parts = names.map((name, index) =>
     Buffer.concat([Buffer.from(index === 0 ? '' : ', '), qualified(name, options.charset)]),
   );
-  return Buffer.concat([
-    Buffer.from(`DROP /* undrop words ${options.groupId} */ TEMPORARY TABLE ${ifExists}`),
-    ...parts,
-  ]);
+  return Buffer.concat([Buffer.from(`${verb}${options.ifExists ? 'IF EXISTS ' : ''}`), ...parts]);
 }
 
 /** MariaDB's error for a view in DROP TABLE, which no harmless statement of its own gives. */
