@@ -13,20 +13,28 @@ import { HEADER_BYTES } from '../wire/framing.js';
 /** Payload bytes of an ERR that may be the marker's; the server bounds its texts at 512 bytes. */
 const ERR_BYTES_MAX = 4096;
 
-/** The marker's statement text: `undrop_` and 24 hex digits, never used twice. */
-export function newMarkerText(): string {
+/** What the marker's answer is known by: `undrop_` and 24 hex digits, never used twice. */
+export function newMarkerNonce(): string {
   return `undrop_${randomBytes(12).toString('hex')}`;
 }
 
+/**
+ * The statement whose error quotes the nonce. Nothing starts with a parenthesis that closes, in no
+ * sql_mode; the bare word is a call in MariaDB's ORACLE mode, and its error doesn't quote it.
+ */
+export function markerText(nonce: string): string {
+  return `)${nonce}`;
+}
+
 export class MarkerSeeker {
-  readonly #text: Buffer;
+  readonly #nonce: Buffer;
   readonly #tracker: ResponseTracker;
   /** Bytes from a packet's edge on that can't be told yet. */
   #withheld: Buffer = Buffer.alloc(0);
 
   /** `tracker`: has followed the stream up to here, so it knows where a packet starts. */
-  constructor(text: string, tracker: ResponseTracker) {
-    this.#text = Buffer.from(text, 'latin1');
+  constructor(nonce: string, tracker: ResponseTracker) {
+    this.#nonce = Buffer.from(nonce, 'latin1');
     this.#tracker = tracker;
   }
 
@@ -72,9 +80,9 @@ export class MarkerSeeker {
     return mayBeMarker ? 0 : Math.min(HEADER_BYTES + length, left);
   }
 
-  /** The text comes in character_set_results, which may have put NULs between the letters. */
+  /** The nonce comes in character_set_results, which may have put NULs between the letters. */
   #isMarker(payload: Buffer): boolean {
     const letters = Buffer.from(payload.filter((byte) => byte !== 0));
-    return payload.includes(this.#text) || letters.includes(this.#text);
+    return payload.includes(this.#nonce) || letters.includes(this.#nonce);
   }
 }

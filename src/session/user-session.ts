@@ -21,7 +21,7 @@ import {
   type Result,
   type ResultReader,
 } from '../wire/result-reader.js';
-import { MarkerSeeker, newMarkerText } from './marker.js';
+import { MarkerSeeker, markerText, newMarkerNonce } from './marker.js';
 
 /** An answer to a statement of ours (a SHOW CREATE TABLE, mostly) may have so many bytes. */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
@@ -100,9 +100,9 @@ export class WireUserSession implements UserSession {
   #marker(): Buffer[] {
     if (this.#markerSent) return [];
     this.#markerSent = true;
-    const text = newMarkerText();
-    this.#seeker = new MarkerSeeker(text, this.#options.tracker);
-    const bytes = Buffer.from(text);
+    const nonce = newMarkerNonce();
+    this.#seeker = new MarkerSeeker(nonce, this.#options.tracker);
+    const bytes = Buffer.from(markerText(nonce));
     const payload =
       this.#options.markerBy === 'prepare'
         ? encodeComStmtPrepare(bytes)

@@ -2,7 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { ResponseTracker } from '../../src/relay/response-tracker.js';
-import { MarkerSeeker, newMarkerText } from '../../src/session/marker.js';
+import { MarkerSeeker, newMarkerNonce } from '../../src/session/marker.js';
 import { COM_QUERY } from '../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response/err.js';
@@ -186,7 +186,7 @@ test('armed between the parts of a packet of 16 MiB, and in its continuation’s
 });
 
 test('each marker is another one, and no word of a statement', () => {
-  const texts = new Set(Array.from({ length: 1_000 }, () => newMarkerText()));
+  const texts = new Set(Array.from({ length: 1_000 }, () => newMarkerNonce()));
   expect(texts.size).toBe(1_000);
   for (const text of texts) expect(text).toMatch(/^undrop_[0-9a-f]{24}$/);
 });

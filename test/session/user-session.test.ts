@@ -117,7 +117,7 @@ describe('on the wire', () => {
     const running = opened.session.run([query('SELECT 1'), { kind: 'close', statementId: 5 }]);
     const [marker, first, close] = opened.sent(0);
     expect(marker?.subarray(0, 3).toString('hex')).toBe('030001');
-    expect(marker?.subarray(3).toString('latin1')).toMatch(/^undrop_[0-9a-f]{24}$/);
+    expect(marker?.subarray(3).toString('latin1')).toMatch(/^\)undrop_[0-9a-f]{24}$/);
     expect(first?.toString('latin1')).toBe('\x03\x00\x01SELECT 1');
     expect(close?.[0]).toBe(COM_STMT_CLOSE);
     opened.feed(opened.markerAnswer());
