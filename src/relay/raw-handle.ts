@@ -54,6 +54,8 @@ export class RawStream implements ByteStream {
   readonly #wrap: StreamWrap;
   readonly #own: Buffer;
   #buffer: Buffer;
+  #lastView: Buffer;
+  #lastViewOf: Buffer;
   #changes = 0;
   #reading = false;
   /** Writes that libuv still has. */
@@ -68,6 +70,8 @@ export class RawStream implements ByteStream {
     this.#wrap = wrap;
     this.#own = Buffer.allocUnsafeSlow(options.ownBytes);
     this.#buffer = this.#own;
+    this.#lastView = this.#own;
+    this.#lastViewOf = this.#own;
     this.#request = this.#newRequest();
   }
 
@@ -116,9 +120,18 @@ export class RawStream implements ByteStream {
 
   #onRead(count: number, onChunk: (chunk: Buffer) => void): void {
     const buffer = this.#buffer;
-    onChunk(count === buffer.length ? buffer : buffer.subarray(0, count));
+    onChunk(this.#view(buffer, count));
     if (count === buffer.length) this.#borrow();
     else if (buffer !== this.#own && count < this.#own.length) this.#giveBack();
+  }
+
+  /** The same bytes of the same buffer as last time, mostly: then no new object is needed. */
+  #view(buffer: Buffer, count: number): Buffer {
+    if (this.#lastView.length !== count || this.#lastViewOf !== buffer) {
+      this.#lastView = buffer.subarray(0, count);
+      this.#lastViewOf = buffer;
+    }
+    return this.#lastView;
   }
 
   /** Not while it is paused: what was just read may still be on its way to the kernel. */

@@ -135,27 +135,43 @@ export class ResponseTracker {
     while (at < end) {
       if (this.#remaining > 0) {
         const taken = Math.min(this.#remaining, end - at);
-        if (!this.#continuation && this.#headBytes < HEAD_BYTES_MAX)
+        if (!this.#continuation && this.#headBytes < HEAD_BYTES_MAX) {
           this.#keepHead(chunk, at, taken);
+        }
         at += taken;
         this.#remaining -= taken;
         if (this.#remaining === 0) this.#packetEnds();
         continue;
       }
-      this.#header |= (chunk[at] ?? 0) << (8 * this.#headerBytes);
-      at++;
-      this.#headerBytes++;
-      if (this.#headerBytes < HEADER_BYTES) continue;
-      this.#length = this.#header & PAYLOAD_BYTES_MAX;
+      if (this.#headerBytes === 0 && end - at >= HEADER_BYTES) {
+        this.#length =
+          (chunk[at] ?? 0) | ((chunk[at + 1] ?? 0) << 8) | ((chunk[at + 2] ?? 0) << 16);
+        at += HEADER_BYTES;
+      } else {
+        this.#header |= (chunk[at] ?? 0) << (8 * this.#headerBytes);
+        at++;
+        this.#headerBytes++;
+        if (this.#headerBytes < HEADER_BYTES) continue;
+        this.#length = this.#header & PAYLOAD_BYTES_MAX;
+        this.#header = 0;
+        this.#headerBytes = 0;
+      }
       this.#remaining = this.#length;
-      this.#header = 0;
-      this.#headerBytes = 0;
       if (!this.#continuation) this.#headBytes = 0;
       if (this.#remaining === 0) this.#packetEnds();
     }
   }
 
+  /** Of a row or a column definition the first byte says all. */
   #keepHead(chunk: Buffer, at: number, taken: number): void {
+    const first = chunk[at] ?? 0;
+    if (this.#headBytes === 0 && first !== 0xfe && this.#place !== AT_START) {
+      if (this.#place !== AT_METADATA_EOF) {
+        this.#head[0] = first;
+        this.#headBytes = HEAD_BYTES_MAX;
+        return;
+      }
+    }
     const count = Math.min(taken, HEAD_BYTES_MAX - this.#headBytes);
     for (let index = 0; index < count; index++) {
       this.#head[this.#headBytes + index] = chunk[at + index] ?? 0;

@@ -13,6 +13,7 @@ import {
   COM_INIT_DB,
   COM_QUERY,
   COM_SLEEP,
+  COM_STMT_EXECUTE,
   COM_STMT_PREPARE,
   isRelayedCommand,
 } from '../wire/commands.js';
@@ -20,6 +21,9 @@ import { HEADER_BYTES, PAYLOAD_BYTES_MAX, type Packet, PacketAssembler } from '.
 
 /** A statement that may be ours is held in memory until it is whole: at most so many bytes. */
 export const STATEMENT_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Commands up to so many payload bytes are the common case; above, a chunk is cut anyway. */
+const COMMON_BYTES_MAX = 0xffff;
 
 export interface GateOwner {
   /** Bytes for the server. */
@@ -59,6 +63,10 @@ export class CommandGate {
    * was taken, what came behind it: feed that again when the answer is written.
    */
   feed(arrived: Buffer): Buffer | null {
+    if (this.#isOneInnocent(arrived)) {
+      this.#owner.forward(arrived);
+      return null;
+    }
     let chunk = arrived;
     if (this.#heldBytes > 0) {
       this.#hold(arrived);
@@ -94,6 +102,24 @@ export class CommandGate {
     }
     this.#owner.forward(from === 0 ? chunk : chunk.subarray(from));
     return null;
+  }
+
+  /** The common case: one whole command in the chunk that can't be ours. One scan, no object. */
+  #isOneInnocent(chunk: Buffer): boolean {
+    const { length } = chunk;
+    if (length <= HEADER_BYTES || length > HEADER_BYTES + COMMON_BYTES_MAX) return false;
+    if (((chunk[0] ?? 0) | ((chunk[1] ?? 0) << 8)) !== length - HEADER_BYTES) return false;
+    // A third length byte, a sequence id, or something under way: not the common case.
+    if (chunk[2] !== 0 || chunk[3] !== 0 || !this.atCommandEdge) return false;
+    if (this.#lastSequenceId === 255) return false;
+    const command = chunk[HEADER_BYTES] ?? 0;
+    const isText = command === COM_QUERY || command === COM_STMT_PREPARE;
+    if (!isText && command !== COM_STMT_EXECUTE) return false;
+    if (isText && mayBeOurs(chunk, HEADER_BYTES + 1, length)) return false;
+    this.#lastSequenceId = 0;
+    this.#lastWasData = false;
+    this.#owner.onCommand(command);
+    return true;
   }
 
   #hold(bytes: Buffer): void {
