@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { ensureBuilt, ensureInstalled, root } from './ensure.mjs';
 
 ensureInstalled();
-ensureBuilt();
+ensureBuilt('tsconfig.src.json');
 
 // npm passes signals on, but not its own sudden death: then nobody is left who could stop us.
 const parent = process.ppid;

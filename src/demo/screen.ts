@@ -19,7 +19,7 @@ export interface ScreenFacts {
 
 /** The screen, with a newline at its end. */
 export function screen(facts: ScreenFacts): string {
-  const { host, port, takenPort, user, command } = facts;
+  const { host, port, takenPort, command } = facts;
   const rows = Object.entries(SHOP_ROWS).map(
     ([table, count]) => `${table} ${count.toLocaleString('en-US')}`,
   );
@@ -31,16 +31,7 @@ export function screen(facts: ScreenFacts): string {
     '',
     'Try in a second terminal, in this folder:',
     '',
-    ...facts.clients.map((client) => `  ${client} -h ${host} -P ${port} -u ${user} ${SHOP_SCHEMA}`),
-    ...(facts.clients.length === 0 ? [] : statements()),
-    `  ${command} list`,
-    `  ${command} restore ${SHOP_SCHEMA}.order_items`,
-    '',
-    facts.clients.length === 0
-      ? 'No MySQL client is installed here; this one needs none and shows all of it:'
-      : 'Or all of it by itself, without a client:',
-    '',
-    `  ${command} demo --tour`,
+    ...(facts.clients.length === 0 ? withoutClient(command) : withClient(facts)),
     '',
     `A dropped table is held for ${spell(facts.hold)}, then removed. Ctrl-C ends the proxy and the server,`,
     'and takes their data away.',
@@ -57,12 +48,31 @@ function spell(duration: string): string {
   return count === '1' ? `1 ${word}` : `${count} ${word}s`;
 }
 
-function statements(): readonly string[] {
+function withClient({ clients, host, port, user, command }: ScreenFacts): readonly string[] {
   return [
+    ...clients.map((client) => `  ${client} -h ${host} -P ${port} -u ${user} ${SHOP_SCHEMA}`),
     '    SHOW TABLES;',
     '    DROP TABLE orders, order_items;',
     '    SHOW TABLES;',
     '    exit',
     '',
+    `  ${command} list`,
+    `  ${command} restore ${SHOP_SCHEMA}.order_items`,
+    '',
+    'Or all of it by itself, without a client:',
+    '',
+    `  ${command} demo --tour`,
+  ];
+}
+
+function withoutClient(command: string): readonly string[] {
+  return [
+    `  ${command} demo --tour`,
+    '',
+    'No MySQL client is installed here; this needs none: it drops tables, lists what is held and',
+    'brings a table back. The same by hand, for what you drop with a client or a program of yours:',
+    '',
+    `  ${command} list`,
+    `  ${command} restore ${SHOP_SCHEMA}.order_items`,
   ];
 }
