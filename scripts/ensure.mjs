@@ -39,12 +39,13 @@ export function ensureInstalled() {
 
 /**
  * Compiles into build/ (`tsconfig.json`: src, test and bench; `tsconfig.src.json`: the product
- * alone, so that nothing else can keep it from starting), and removes what has no source any more. Not from an
- * empty folder: a demo that runs out of it goes on while `npm test` builds beside it.
+ * alone, so that nothing else can keep it from starting), and removes what has no source any more.
+ * Not from an empty folder: a demo that runs out of it goes on while `npm test` builds beside it.
  */
 export function ensureBuilt(project = 'tsconfig.json') {
   if (!existsSync(join(root, 'build'))) process.stdout.write('undrop: compiling …\n');
-  run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', project]);
+  const compiler = join(root, 'node_modules/typescript/bin/tsc');
+  run(process.execPath, [compiler, '-p', project]);
   const files = readdirSync(join(root, 'build'), { recursive: true });
   for (const file of files.filter((name) => /\.js(\.map)?$/.test(name))) {
     const source = join(root, file.replace(/\.js(\.map)?$/, ''));
