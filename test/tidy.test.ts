@@ -150,6 +150,17 @@ describe('modules', () => {
     expect(Object.keys(DOORS).sort()).toEqual(Object.keys(dependencies).sort());
   });
 
+  test('each dependency has entered by a written decision', () => {
+    const { dependencies, devDependencies } = JSON.parse(readText('package.json')) as Readonly<
+      Record<'dependencies' | 'devDependencies', object>
+    >;
+    const decisions = listFiles('docs/decisions', ['.md']).map(readText).join('\n');
+    const names = [...Object.keys(dependencies), ...Object.keys(devDependencies)];
+    // The types of a package come with it.
+    const own = names.filter((name) => !name.startsWith('@types/'));
+    expect(own.filter((name) => !decisions.includes(`\`${name}\``))).toEqual([]);
+  });
+
   test('wire, sql, names and next steps are pure, with all that they import', () => {
     const wrong = sources.filter(isPure).flatMap((file) => impurities(file));
     expect(wrong).toEqual([]);

@@ -128,6 +128,36 @@ describe('the transaction', () => {
   });
 });
 
+describe('an OK with wide counts', () => {
+  test.each([
+    ['affected rows of nine bytes', 'fe0000000001000000' + '00'],
+    ['a last insert id of nine bytes', '00' + 'feffffffffffffff7f'],
+    ['both of nine bytes', 'fe0000000001000000' + 'feffffffffffffff7f'],
+    ['counts of three and four bytes', 'fcffff' + 'fdffffff'],
+  ])('%s: the status is found behind them', (_counts, hex) => {
+    // SERVER_STATUS_IN_TRANS and SERVER_MORE_RESULTS_EXISTS.
+    const first = encodePacket(Buffer.from(`00${hex}09000000`, 'hex'), 1);
+    const last = encodePacket(Buffer.from(`00${hex}00000000`, 'hex'), 2);
+    for (const chunks of everySplit(first)) {
+      const tracker = tracking(EOF, [COM_QUERY]);
+      for (const chunk of chunks) tracker.feed(chunk);
+      expect([tracker.idle, tracker.inTransaction]).toEqual([false, true]);
+      tracker.feed(last);
+      expect([tracker.idle, tracker.inTransaction]).toEqual([true, false]);
+    }
+  });
+});
+
+test('without CLIENT_DEPRECATE_EOF only a short packet is an EOF', () => {
+  const tracker = tracking(EOF, [COM_QUERY]);
+  tracker.feed(Buffer.from('0100000101' + '0b000002' + '0364656600000001610001', 'hex'));
+  tracker.feed(Buffer.from('05000003fe00000200', 'hex'));
+  tracker.feed(encodePacket(Buffer.from('fe000000000000000061', 'hex'), 4));
+  expect(tracker.idle).toBe(false);
+  tracker.feed(Buffer.from('05000005fe00000200', 'hex'));
+  expect(tracker.idle).toBe(true);
+});
+
 describe('an ERR that nobody asked for', () => {
   const { answer } = exchange('mysql-9.7/goodbye', UNASKED);
 

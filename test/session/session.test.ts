@@ -64,10 +64,10 @@ async function errorTo(client: Peer): Promise<{
 }
 
 /** Both sides are over, and the listener has forgotten the session. */
-async function bothEnd({ client, server }: Connected): Promise<void> {
+async function bothEnd({ client, server }: Connected, sessionsTotal = 1): Promise<void> {
   await Promise.all([client.ended(), server.ended()]);
   await client.until('forgotten', () => bench?.listener.openSessions === 0);
-  expect(bench?.counters).toMatchObject({ sessionsTotal: 1, sessionsOpen: 0 });
+  expect(bench?.counters).toMatchObject({ sessionsTotal, sessionsOpen: 0 });
 }
 
 describe.each(WAYS)('sessions by %s', (way) => {
@@ -404,11 +404,19 @@ describe.each(WAYS)('sessions by %s', (way) => {
       const client = await opened.client();
       const server = await opened.accepted();
       client.end();
+      // Another client's turn of events: by then the proxy has seen that this one is gone.
+      const other = await opened.client();
+      const otherServer = await opened.accepted();
+      otherServer.send(GREETING);
+      await other.take(GREETING.length);
       server.send(GREETING);
       const polite = payload(await server.packet());
       expect(decodeHandshakeResponse41(polite).user).toBe('');
       server.end();
-      await bothEnd({ client, server });
+      other.end();
+      await otherServer.packet();
+      otherServer.end();
+      await bothEnd({ client, server }, 2);
     });
 
     test('breaks off at the greeting is excused too', async () => {

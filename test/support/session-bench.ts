@@ -109,8 +109,10 @@ export class Peer {
 export interface Bench {
   readonly counters: Counters;
   readonly listener: Listener;
-  /** A client; the server's side of it comes by `accepted`. */
-  client(): Promise<Peer>;
+  /** As they are bound. */
+  readonly addresses: readonly ServerAddress[];
+  /** A client, of the first address by default; the server's side of it comes by `accepted`. */
+  client(address?: ServerAddress): Promise<Peer>;
   /** The next connection that arrives at the fake server. */
   accepted(): Promise<Peer>;
   close(): Promise<void>;
@@ -118,6 +120,8 @@ export interface Bench {
 
 export interface BenchOptions {
   readonly greetingTimeoutMs?: number;
+  /** By default one free port. */
+  readonly listen?: readonly ServerAddress[];
   /** Instead of the fake server. */
   readonly upstreams?: readonly ServerAddress[];
   /** Tried before the fake server. */
@@ -141,7 +145,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   const { port } = server.address() as net.AddressInfo;
   const counters = newCounters();
   const listener = new Listener({
-    listen: [{ host: '127.0.0.1', port: 0 }],
+    listen: options.listen ?? [{ host: '127.0.0.1', port: 0 }],
     upstreams: options.upstreams ?? [
       ...(options.upstreamsBefore ?? []),
       { host: '127.0.0.1', port },
@@ -160,13 +164,21 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     background: () => undefined,
     onHeld: () => undefined,
   });
-  const [bound] = await listener.open();
-  if (bound === undefined || 'socketPath' in bound) throw new Error('expected a TCP address');
+  let addresses: readonly ServerAddress[] = [];
+  try {
+    addresses = await listener.open();
+  } catch (error) {
+    server.close();
+    throw error;
+  }
   return {
     counters,
     listener,
-    client: async () => {
-      const socket = net.connect({ ...bound, noDelay: true, allowHalfOpen: true });
+    addresses,
+    client: async (address = addresses[0]) => {
+      if (address === undefined) throw new Error('nothing listens');
+      const target = 'socketPath' in address ? { path: address.socketPath } : address;
+      const socket = net.connect({ ...target, noDelay: true, allowHalfOpen: true });
       sockets.add(socket);
       await once(socket, 'connect');
       return new Peer(socket);

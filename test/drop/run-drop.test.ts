@@ -1,0 +1,286 @@
+/**
+ * The runner: what reaches the user session and the ledger, and in which order, with both of them
+ * in memory. The real ones are in test/server.
+ */
+import { beforeEach, describe, expect, jest, test } from '@jest/globals';
+import type { HeldTable } from '../../src/drop/next-step.js';
+import type { UserCommand, UserSession } from '../../src/drop/user-session.js';
+import { UndropError } from '../../src/errors.js';
+import type { DropIntent, IntentFacts } from '../../src/ledger/write.js';
+import type { RelocateTable, Relocation } from '../../src/moves/relocate.js';
+import type { ServicePool } from '../../src/service/pools.js';
+import type { Result } from '../../src/wire/result-reader.js';
+import { inspectionOf, requestOf } from '../support/drop-situation.js';
+import { describePayload, errResult, okResult, rowsResult } from '../support/results.js';
+
+/** Everything that happens, in its order. */
+let told: string[] = [];
+let ledgerFails: Error | null = null;
+
+jest.unstable_mockModule('../../src/ledger/write.js', () => ({
+  recordIntent: async (_pool: unknown, intent: DropIntent): Promise<IntentFacts> => {
+    const names = intent.tables.map(({ schema, table }) => `${schema}.${table}`).join(', ');
+    told.push(`intent${intent.sqlLogBin === false ? ' unlogged' : ''}: ${names}`);
+    // A moment later than the session: what follows has to wait for it.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (ledgerFails !== null) throw ledgerFails;
+    told.push('intent is written');
+    const sql = `DROP TABLE ${intent.tables.map(() => 't').join(', ')}`;
+    const names_ = intent.tables.map(() => ({ kind: 'base' as const }));
+    const { intent: facts } = inspectionOf({ server: 'mysql-9.7', sql, names: names_ });
+    if (facts === null) throw new Error('an intent');
+    const tables = facts.tables.map((table, index) => ({ ...table, ...intent.tables[index] }));
+    return { ...facts, tables };
+  },
+  forgetIntents: async (
+    _pool: unknown,
+    ids: readonly string[],
+    { sqlLogBin }: { sqlLogBin: boolean },
+  ) => {
+    told.push(`forget${sqlLogBin ? '' : ' unlogged'}: ${ids.length}`);
+  },
+  recordOutcome: async (
+    _pool: unknown,
+    outcome: { tables: readonly HeldTable[]; forgotten: readonly string[]; sqlLogBin: boolean },
+  ) => {
+    const { tables, forgotten, sqlLogBin } = outcome;
+    const held = tables.map(({ holdSchema }) => holdSchema).join(', ');
+    told.push(`outcome${sqlLogBin ? '' : ' unlogged'}: ${held}; ${forgotten.length} forgotten`);
+  },
+}));
+
+jest.unstable_mockModule('../../src/moves/relocate.js', () => ({
+  relocate: async (
+    _pool: unknown,
+    tables: readonly RelocateTable[],
+    { logged }: { logged: boolean },
+  ): Promise<readonly Relocation[]> => {
+    told.push(`relocate${logged ? '' : ' unlogged'}: ${tables.length}`);
+    const holdSchema = logged ? '_undrop' : '_undrop_local';
+    return tables.map(({ id }) => ({ id, outcome: 'moved', holdSchema }));
+  },
+}));
+
+const { runDrop } = await import('../../src/drop/run-drop.js');
+
+/** A session that answers by the beginning of a statement; what it has no answer for breaks it. */
+class FakeSession implements UserSession {
+  readonly #answers: Readonly<Record<string, Result | (() => Result)>>;
+
+  constructor(answers: Readonly<Record<string, Result | (() => Result)>> = {}) {
+    this.#answers = { ...PLAIN, ...answers };
+  }
+
+  async run(commands: readonly UserCommand[]): Promise<readonly Result[]> {
+    told.push(`user: ${commands.map(nameOf).join(' | ')}`);
+    return commands.flatMap((command) => {
+      if (command.kind === 'close') return [];
+      const answer = this.#answers[nameOf(command)];
+      if (answer === undefined) throw new Error(`the connection broke at ${nameOf(command)}`);
+      return [typeof answer === 'function' ? answer() : answer];
+    });
+  }
+}
+
+/** PREPARE, CLOSE, or the word of a statement of ours: kind, facts, hold, probe, words. */
+function nameOf(command: UserCommand): string {
+  if (command.kind !== 'query') return command.kind;
+  const text = Buffer.from(command.text).toString();
+  return /\/\* undrop (\w+)/.exec(text)?.[1] ?? text;
+}
+
+const FACTS = ['schema', 'mode', 'charset', 'log', 'gtid', 'identity'];
+const facts = (schema: string | null, charset: string, log: string): Result =>
+  rowsResult(FACTS, [schema, '', charset, log, 'AUTOMATIC', 'the server']);
+const PLAIN: Readonly<Record<string, Result>> = {
+  prepare: { kind: 'prepared', statementId: 7 },
+  kind: rowsResult(['Table', 'Create Table'], ['t', 'CREATE TABLE `t` (']),
+  facts: facts('shop', 'utf8mb4', '1'),
+  hold: okResult(),
+  words: okResult(),
+};
+
+const activeIds = new Set<string>();
+let ids = 0;
+
+function drop(sql: string, session: UserSession, guess = { schema: 'shop', charset: 'utf8mb4' }) {
+  const {
+    text,
+    statement,
+    server,
+    charset,
+    session: facts_,
+  } = requestOf({ server: 'mysql-9.7', sql });
+  return runDrop(
+    { text, statement, server, charset, session: facts_ },
+    {
+      userSession: session,
+      pool: {} as ServicePool,
+      proxyId: 'a proxy',
+      holdMs: 1_000,
+      activeIds,
+      guess,
+      newId: () => (ids++).toString(16).padStart(32, '0'),
+    },
+  );
+}
+
+beforeEach(() => {
+  told = [];
+  ledgerFails = null;
+  activeIds.clear();
+});
+
+describe('a drop', () => {
+  test('where every guess holds takes three round trips, the intent before the RENAME', async () => {
+    const result = await drop('DROP TABLE t', new FakeSession());
+    expect(told).toEqual([
+      'intent: shop.t',
+      'user: prepare | kind | facts',
+      'intent is written',
+      'user: close | hold',
+      'relocate: 1',
+    ]);
+    expect(describePayload(result.payload)).toBe('OK, 0 rows, 0 warnings');
+    expect(result).toMatchObject({ tables: ['shop.t'], refusal: null });
+    expect(activeIds.size).toBe(1);
+  });
+
+  test('is written into the ledger when the client has its answer', async () => {
+    const result = await drop('DROP TABLE a, b', new FakeSession());
+    told = [];
+    await result.finish();
+    expect(told).toEqual(['outcome: _undrop, _undrop; 0 forgotten']);
+    expect(activeIds.size).toBe(0);
+  });
+
+  test('in another schema than guessed is recorded again', async () => {
+    const session = new FakeSession({ facts: facts('other', 'utf8mb4', '1') });
+    const result = await drop('DROP TABLE t', session);
+    expect(told).toEqual([
+      'intent: shop.t',
+      'user: prepare | kind | facts',
+      'intent is written',
+      'forget: 1',
+      'intent: other.t',
+      'intent is written',
+      'user: close | hold',
+      'relocate: 1',
+    ]);
+    expect(result.facts).toMatchObject({ schema: 'other' });
+  });
+
+  test('of a qualified name doesn’t depend on the guess', async () => {
+    const session = new FakeSession({ facts: facts(null, 'utf8mb4', '1') });
+    await drop('DROP TABLE other.t', session);
+    expect(told.filter((line) => line.startsWith('intent:'))).toEqual(['intent: other.t']);
+  });
+
+  test('outside the binary log stays out of it, and what was logged is taken back there', async () => {
+    const session = new FakeSession({ facts: facts('shop', 'utf8mb4', '0') });
+    const result = await drop('DROP TABLE t', session);
+    await result.finish();
+    expect(told.slice(3)).toEqual([
+      'forget: 1',
+      'intent unlogged: shop.t',
+      'intent is written',
+      'user: close | hold',
+      'relocate unlogged: 1',
+      'outcome unlogged: _undrop_local; 0 forgotten',
+    ]);
+  });
+});
+
+describe('nothing is renamed', () => {
+  test('where the intent could not be written', async () => {
+    ledgerFails = new UndropError('UNDROP_LEDGER_UNAVAILABLE', { server: 's', cause: 'full disk' });
+    const result = await drop('DROP TABLE t', new FakeSession());
+    expect(told.some((line) => line.includes('hold'))).toBe(false);
+    expect(result.refusal?.code).toBe('UNDROP_NOT_RECORDED');
+    expect(describePayload(result.payload)).toContain('full disk');
+    await result.finish();
+    expect(activeIds.size).toBe(0);
+  });
+
+  test('where a name can’t be read', async () => {
+    const session = new FakeSession({ facts: facts('shop', 'utf32x', '1') });
+    const result = await drop('DROP TABLE täble', session, { schema: 'shop', charset: 'utf32x' });
+    expect(told).toEqual(['user: prepare | kind | facts']);
+    expect(result.refusal?.code).toBe('UNDROP_NAME_CHARSET');
+  });
+
+  test('and the intent is forgotten, where the session broke before', async () => {
+    const session = new FakeSession({
+      kind: () => {
+        throw new Error('gone');
+      },
+    });
+    await expect(drop('DROP TABLE t', session)).rejects.toThrow('gone');
+    expect(told).toEqual([
+      'intent: shop.t',
+      'user: prepare | kind | facts',
+      'intent is written',
+      'forget: 1',
+    ]);
+    expect(activeIds.size).toBe(0);
+  });
+
+  test('and the intent is forgotten with the answer, where the server would not', async () => {
+    const session = new FakeSession({
+      hold: errResult(1205, 'HY000', 'Lock wait timeout exceeded'),
+    });
+    const result = await drop('DROP TABLE t', session);
+    expect(describePayload(result.payload)).toBe('ERROR 1205 (HY000): Lock wait timeout exceeded');
+    told = [];
+    await result.finish();
+    expect(told).toEqual(['forget: 1']);
+  });
+});
+
+describe('what was sent and not answered', () => {
+  test('is left to recovery: the intent stays, and the id is free for it', async () => {
+    const session = new FakeSession({
+      hold: () => {
+        throw new Error('gone');
+      },
+    });
+    await expect(drop('DROP TABLE t', session)).rejects.toThrow('gone');
+    expect(told.filter((line) => line.startsWith('forget'))).toEqual([]);
+    expect(activeIds.size).toBe(0);
+  });
+
+  test('also where the RENAME happened and the words did not come', async () => {
+    const kinds = [PLAIN['kind'], errResult(1146, '42S02', 'missing')];
+    const session = new FakeSession({
+      kind: () => kinds.shift() ?? okResult(),
+      words: () => {
+        throw new Error('gone');
+      },
+    });
+    await expect(drop('DROP TABLE IF EXISTS t, m', session)).rejects.toThrow('gone');
+    expect(told.at(-1)).toBe('user: words');
+    expect(told.filter((line) => line.startsWith('forget'))).toEqual([]);
+  });
+});
+
+describe('tables that change meanwhile', () => {
+  const gone = errResult(1146, '42S02', 'no such table');
+
+  test('are looked at again, under a new id', async () => {
+    const answers = [gone, okResult()];
+    const session = new FakeSession({ hold: () => answers.shift() ?? okResult() });
+    const result = await drop('DROP TABLE t', session);
+    expect(describePayload(result.payload)).toBe('OK, 0 rows, 0 warnings');
+    expect(told.filter((line) => line.startsWith('forget'))).toEqual(['forget: 1']);
+    expect(activeIds.size).toBe(1);
+  });
+
+  test('are given up after three looks, and nothing is held', async () => {
+    const result = await drop('DROP TABLE t', new FakeSession({ hold: gone }));
+    expect(told.filter((line) => line.includes('hold'))).toHaveLength(3);
+    expect(result.refusal?.code).toBe('UNDROP_CHANGED_MEANWHILE');
+    expect(result.held).toEqual([]);
+    await result.finish();
+    expect(activeIds.size).toBe(0);
+  });
+});

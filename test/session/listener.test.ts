@@ -1,0 +1,103 @@
+/** Where clients connect: TCP and unix sockets, what a killed process left, what is taken. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { exchange } from '../support/conversation.js';
+import { type Bench, openBench } from '../support/session-bench.js';
+
+let folder = '';
+let bench: Bench | null = null;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'undrop-listen-'));
+});
+
+afterEach(async () => {
+  await bench?.close();
+  bench = null;
+  rmSync(folder, { recursive: true });
+});
+
+const GREETING = exchange('mysql-9.7/eof', 'login').spoken[0]?.packet ?? Buffer.alloc(0);
+
+async function isServed(opened: Bench, index: number): Promise<void> {
+  const client = await opened.client(opened.addresses[index]);
+  const server = await opened.accepted();
+  server.send(GREETING);
+  expect(await client.take(GREETING.length)).toHaveLength(GREETING.length);
+}
+
+/** A socket file whose listener was killed. */
+function leaveStale(path: string): void {
+  const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
+  spawnSync(process.execPath, ['-e', script]);
+  expect(statSync(path).isSocket()).toBe(true);
+}
+
+describe('a listener', () => {
+  test('takes clients on every address, TCP and unix', async () => {
+    const socketPath = join(folder, 'undrop.sock');
+    bench = await openBench({ listen: [{ host: '127.0.0.1', port: 0 }, { socketPath }] });
+    await isServed(bench, 0);
+    await isServed(bench, 1);
+    expect(bench.addresses).toEqual([
+      { host: '127.0.0.1', port: expect.any(Number) },
+      { socketPath },
+    ]);
+    expect(bench.listener.openSessions).toBe(2);
+  });
+
+  test('lets everybody at its unix socket: the accounts decide', async () => {
+    const socketPath = join(folder, 'undrop.sock');
+    bench = await openBench({ listen: [{ socketPath }] });
+    expect(statSync(socketPath).mode & 0o777).toBe(0o777);
+  });
+
+  test('replaces the socket file of a killed process', async () => {
+    const socketPath = join(folder, 'undrop.sock');
+    leaveStale(socketPath);
+    bench = await openBench({ listen: [{ socketPath }] });
+    await isServed(bench, 0);
+  });
+
+  test('removes its socket file when it is closed', async () => {
+    const socketPath = join(folder, 'undrop.sock');
+    const opened = await openBench({ listen: [{ socketPath }] });
+    await opened.close();
+    expect(existsSync(socketPath)).toBe(false);
+  });
+});
+
+describe('a start fails', () => {
+  test('where somebody listens on the socket, who goes on', async () => {
+    const socketPath = join(folder, 'undrop.sock');
+    bench = await openBench({ listen: [{ socketPath }] });
+    await expect(openBench({ listen: [{ socketPath }] })).rejects.toThrow(
+      /^Could not listen on .*undrop\.sock: .*EADDRINUSE.* Choose a free address/,
+    );
+    // That one has knocked to find out.
+    await bench.accepted();
+    await isServed(bench, 0);
+  });
+
+  test('where a file that is no socket is in the way, which stays', async () => {
+    const socketPath = join(folder, 'undrop.sock');
+    writeFileSync(socketPath, 'precious');
+    await expect(openBench({ listen: [{ socketPath }] })).rejects.toThrow(/EADDRINUSE/);
+    expect(statSync(socketPath).isFile()).toBe(true);
+  });
+
+  test('where one of two addresses is taken, and the other is free again', async () => {
+    const taken = net.createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => taken.once('listening', resolve));
+    const { port } = taken.address() as net.AddressInfo;
+    const socketPath = join(folder, 'undrop.sock');
+    const listen = [{ socketPath }, { host: '127.0.0.1', port }];
+    await expect(openBench({ listen })).rejects.toThrow(`127.0.0.1:${port}`);
+    expect(existsSync(socketPath)).toBe(false);
+    await new Promise((resolve) => taken.close(resolve));
+  });
+});
