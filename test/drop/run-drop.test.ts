@@ -97,6 +97,7 @@ const PLAIN: Readonly<Record<string, Result>> = {
   kind: rowsResult(['Table', 'Create Table'], ['t', 'CREATE TABLE `t` (']),
   facts: facts('shop', 'utf8mb4', '1'),
   hold: okResult(),
+  probe: errResult(1049, '42000', 'Unknown database'),
   words: okResult(),
 };
 
@@ -176,12 +177,12 @@ describe('a drop', () => {
     expect(told.filter((line) => line.startsWith('intent:'))).toEqual(['intent: other.t']);
   });
 
-  test('outside the binary log stays out of it, and what was logged is taken back there', async () => {
+  test('outside the binary log stays out of it, and what was recorded before is forgotten', async () => {
     const session = new FakeSession({ facts: facts('shop', 'utf8mb4', '0') });
     const result = await drop('DROP TABLE t', session);
     await result.finish();
     expect(told.slice(3)).toEqual([
-      'forget: 1',
+      'forget unlogged: 1',
       'intent unlogged: shop.t',
       'intent is written',
       'user: close | hold',
@@ -205,7 +206,7 @@ describe('nothing is renamed', () => {
   test('where a name can’t be read', async () => {
     const session = new FakeSession({ facts: facts('shop', 'utf32x', '1') });
     const result = await drop('DROP TABLE täble', session, { schema: 'shop', charset: 'utf32x' });
-    expect(told).toEqual(['user: prepare | kind | facts']);
+    expect(told).toEqual(['user: prepare | kind | facts', 'user: close | probe']);
     expect(result.refusal?.code).toBe('UNDROP_NAME_CHARSET');
   });
 
