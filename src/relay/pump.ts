@@ -33,19 +33,13 @@ export class Pump {
     this.#source.pause();
   }
 
-  /** The session is over: the source is read to its end, which its owner then sees. */
-  letGo(): void {
-    this.#held = false;
-    this.#sinkFull = false;
-    this.#source.resume();
-  }
-
   /** Stops reading the source until `release`. */
   hold(): void {
     this.#held = true;
     this.#source.pause();
   }
 
+  /** Reads on as soon as the sink has room: what it still has to send is the source's memory. */
   release(): void {
     this.#held = false;
     if (!this.#sinkFull) this.#source.resume();

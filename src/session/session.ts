@@ -286,8 +286,8 @@ export class Session {
     if (phase.name === 'closed') return;
     this.#clearGreetingTimer();
     this.#phase = { name: 'closed' };
-    this.#toServer?.letGo();
-    this.#toClient?.letGo();
+    this.#toServer?.release();
+    this.#toClient?.release();
     if (phase.name === 'commands') {
       if (phase.commands.untracked) this.#options.counters.sessionsUntracked++;
       phase.commands.fail(error ?? new Error('The session ended.'));

@@ -103,13 +103,4 @@ describe('a hold', () => {
     sink.drain();
     expect(source.isReading).toBe(true);
   });
-
-  test('ends with the session, that the end of the source is seen', () => {
-    const { source, sink, pump } = pumped();
-    sink.hasRoom = false;
-    source.arrive('ab');
-    pump.hold();
-    pump.letGo();
-    expect(source.isReading).toBe(true);
-  });
 });
