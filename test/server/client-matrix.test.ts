@@ -1,0 +1,134 @@
+/**
+ * The matrix of clients: each of them runs a script of its own on each server, directly and through
+ * the proxy, and sees the same. What it dropped through the proxy is held, with its rows. Cells
+ * where a client can't log in are a closed list, with the words of the client.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { runCli } from '../support/client-cli.js';
+import { runDatabases, runMariadb, runMysql2 } from '../support/client-node.js';
+import { ensurePrograms, runPhp, runPymysql } from '../support/client-programs.js';
+import {
+  DROPPED_ROWS,
+  INFILE_TEXT,
+  masked,
+  preparationOf,
+  type ScriptJob,
+  THE_END,
+  type Transcript,
+} from '../support/client-script.js';
+import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
+import { query, type Target, type TestServer, testServers } from '../support/servers.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(300_000);
+
+interface Client {
+  readonly client: string;
+  readonly run: (job: ScriptJob) => Promise<Transcript>;
+}
+
+const CLIENTS: readonly Client[] = [
+  { client: 'mysql 9.7', run: (job) => runCli('mysql-9.7', job) },
+  { client: 'mariadb 10.11', run: (job) => runCli('mariadb-10.11', job) },
+  { client: 'mariadb 11.8', run: (job) => runCli('mariadb-11.8', job) },
+  { client: 'mysql2', run: runMysql2 },
+  { client: 'mariadb of npm', run: runMariadb },
+  { client: '@databases/mysql', run: runDatabases },
+  { client: 'PyMySQL', run: runPymysql },
+  { client: 'mysqli of PHP', run: (job) => runPhp('mysqli', job) },
+  { client: 'PDO of PHP', run: (job) => runPhp('pdo', job) },
+];
+
+/** MySQL 9 has left behind what these servers ask for. */
+const NO_NATIVE_PASSWORD =
+  "ERROR 2059 (HY000): Authentication plugin 'mysql_native_password' cannot be loaded";
+
+/** The cells that fail, and how; every other one succeeds. */
+function failureOf(server: TestServer, { client }: Client): string | null {
+  return client === 'mysql 9.7' && server.name !== 'mysql-9.7' ? NO_NATIVE_PASSWORD : null;
+}
+
+interface Cell {
+  readonly job: ScriptJob;
+  readonly transcript: Transcript;
+}
+
+describe.each(testServers())('[64] $name', (server) => {
+  const user = `matrix_${randomBytes(4).toString('hex')}`;
+  const password = 'pa$$ word;';
+  let proxy: ProxyTarget;
+  let folder = '';
+  let infile = '';
+
+  beforeAll(async () => {
+    await ensurePrograms();
+    folder = await mkdtemp(join(tmpdir(), 'undrop-matrix-'));
+    infile = join(folder, 'rows.csv');
+    await writeFile(infile, INFILE_TEXT);
+    await query(
+      server,
+      `CREATE USER ${user}@'%' IDENTIFIED BY '${password}'`,
+      `GRANT ALL ON \`matrix\\_%\`.* TO ${user}@'%'`,
+    );
+    proxy = await proxyInFront(server);
+  });
+
+  afterAll(async () => {
+    await proxy.stop();
+    await query(server, `DROP USER ${user}@'%'`);
+    await rm(folder, { recursive: true });
+  });
+
+  async function runOn(target: Target, client: Client): Promise<Cell> {
+    const schema = `matrix_${randomBytes(6).toString('hex')}`;
+    await query(
+      server,
+      `CREATE DATABASE ${schema} CHARACTER SET utf8mb4`,
+      `USE ${schema}`,
+      ...preparationOf(schema),
+    );
+    const { host, port } = target;
+    const job = { target: { host, port, user, password }, schema, infile };
+    return { job, transcript: await client.run(job) };
+  }
+
+  test.each(CLIENTS)('$client sees the same directly and through the proxy', async (client) => {
+    const [direct, through] = await Promise.all([runOn(server, client), runOn(proxy, client)]);
+    const [wanted, seen] = [direct, through].map(({ job, transcript }) => ({
+      code: transcript.code,
+      lines: masked(transcript.text, job).split('\n'),
+    }));
+    expect(seen).toEqual(wanted);
+    const failure = failureOf(server, client);
+    if (failure === null) expect(through.transcript.text).toContain(THE_END);
+    else expect(through.transcript.text).toContain(failure);
+    const dropped = failure === null ? DROPPED_ROWS : {};
+    expect(await heldRows(server, through.job.schema)).toEqual(dropped);
+    await query(
+      server,
+      ...[direct, through].map(({ job }) => `DROP DATABASE IF EXISTS ${job.schema}`),
+    );
+  });
+});
+
+/** Tables of a schema that are held now, with the rows that each has. */
+async function heldRows(server: TestServer, schema: string): Promise<Record<string, number>> {
+  const { code, stdout } = await runUndrop(server, ['list', '--json']);
+  expect(code).toBe(0);
+  const listed = JSON.parse(stdout) as Record<string, string | null>[];
+  const held = listed.filter((one) => one['schema'] === schema);
+  const counts = await Promise.all(
+    held.map(async ({ table, holdSchema, holdName }) => {
+      const [row] = await query<{ n: number }>(
+        server,
+        `SELECT COUNT(*) AS n FROM \`${holdSchema}\`.\`${holdName}\``,
+      );
+      return [table, row?.n] as const;
+    }),
+  );
+  return Object.fromEntries(counts);
+}

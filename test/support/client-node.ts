@@ -1,0 +1,256 @@
+/** The scripts of the Node drivers of the matrix: mysql2, mariadb and @databases/mysql. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import databases, { sql } from '@databases/mysql';
+import { createConnection as createMariadb } from 'mariadb';
+import { createConnection as createMysql2 } from 'mysql2/promise';
+import {
+  BIG_RESULT,
+  BIG_ROW,
+  type ScriptJob,
+  THE_END,
+  type Transcript,
+  UNICODE,
+} from './client-script.js';
+
+type Step = readonly [title: string, run: () => Promise<unknown>];
+
+export async function runMysql2({ target, schema, infile }: ScriptJob): Promise<Transcript> {
+  const { host, port, user, password } = target;
+  const login = { host, port, user, password, database: schema, charset: 'utf8mb4_general_ci' };
+  const options = { ...login, multipleStatements: true, dateStrings: true };
+  const connection = await createMysql2(options);
+  const rows = async (text: string, values: readonly unknown[] = []): Promise<unknown> =>
+    (await connection.query(text, [...values]))[0];
+  const execute = async (text: string, values: readonly unknown[]): Promise<unknown> =>
+    (await connection.execute(text, values as (string | number | Buffer | null)[]))[0];
+  const lines = await runSteps([
+    ['who', () => rows('SELECT CURRENT_USER() AS who, DATABASE() AS here')],
+    [
+      'prepared insert',
+      () => execute('INSERT INTO kept VALUES (?, ?, ?, ?, ?)', keptRow(1, Buffer.from([0, 255]))),
+    ],
+    ['prepared select', () => execute('SELECT * FROM kept WHERE id = ? AND txt = ?', [1, UNICODE])],
+    ['prepared again', () => execute('SELECT * FROM kept WHERE id = ? AND txt = ?', [2, 'none'])],
+    ['prepared with an error', () => execute('SELECT * FROM missing WHERE id = ?', [1])],
+    ['begin', () => connection.beginTransaction()],
+    ['insert', () => rows('INSERT INTO kept (id) VALUES (7), (8)')],
+    ['rollback', () => connection.rollback()],
+    ['rows', () => rows('SELECT COUNT(*) AS n FROM kept')],
+    ['several', () => rows("SELECT 1 AS a; SELECT 2 AS b, 'x' AS c; DO 1; SELECT 3 AS d")],
+    ['error in the second', () => rows('SELECT 1 AS a; SELECT * FROM missing; SELECT 2')],
+    ['call', () => rows('CALL two()')],
+    ['unicode', () => rows('SELECT ? AS txt, HEX(?) AS code', [UNICODE, UNICODE])],
+    ['big result', async () => digest(await rows(BIG_RESULT))],
+    ['big row', async () => digest(await rows(BIG_ROW))],
+    ['missing table', () => rows('SELECT * FROM missing')],
+    ['syntax error', () => rows('SELECT FROM WHERE')],
+    ['duplicate', () => rows('INSERT INTO n VALUES (1)')],
+    ['ping', () => connection.ping()],
+    [
+      'infile',
+      () =>
+        connection.query({
+          sql: "LOAD DATA LOCAL INFILE 'x' INTO TABLE loaded FIELDS TERMINATED BY ','",
+          infileStreamFactory: () => createReadStream(infile),
+        }),
+    ],
+    ['loaded', () => rows('SELECT * FROM loaded')],
+    ...dropSteps(rows),
+    [
+      // As one: mysql2 fails with it on 5.6, and the server then closes the connection.
+      'change user',
+      async () => {
+        await connection.changeUser({ user, password, database: schema });
+        return rows('SHOW TABLES');
+      },
+    ],
+  ]);
+  await connection.end();
+  return { code: 0, text: lines };
+}
+
+export async function runMariadb({ target, schema, infile }: ScriptJob): Promise<Transcript> {
+  const { host, port, user, password } = target;
+  const options = {
+    ...{ host, port, user, password, database: schema, charset: 'utf8mb4' },
+    ...{ dateStrings: true, multipleStatements: true, allowPublicKeyRetrieval: true },
+  };
+  const connection = await createMariadb({ ...options, pipelining: true });
+  // The one needs what the other can't have.
+  const loading = await createMariadb({ ...options, permitLocalInfile: true });
+  const rows = (text: string, values?: readonly unknown[]): Promise<unknown> =>
+    connection.query({ sql: text }, values);
+  const lines = await runSteps([
+    ['who', () => rows('SELECT CURRENT_USER() AS who, DATABASE() AS here')],
+    [
+      'prepared insert',
+      () =>
+        connection.execute(
+          'INSERT INTO kept VALUES (?, ?, ?, ?, ?)',
+          keptRow(1, Buffer.from([0, 255])),
+        ),
+    ],
+    ['prepared select', () => connection.execute('SELECT * FROM kept WHERE id = ?', [1])],
+    ['prepared with an error', () => connection.execute('SELECT * FROM missing WHERE id = ?', [1])],
+    [
+      'bulk',
+      () =>
+        connection.batch('INSERT INTO kept VALUES (?, ?, ?, ?, ?)', [
+          keptRow(11, null),
+          keptRow(12, Buffer.from('two')),
+          keptRow(13, null),
+        ]),
+    ],
+    ['begin', () => connection.beginTransaction()],
+    ['insert', () => rows('INSERT INTO kept (id) VALUES (7), (8)')],
+    ['rollback', () => connection.rollback()],
+    ['rows', () => rows('SELECT COUNT(*) AS n FROM kept')],
+    [
+      'pipelined',
+      () =>
+        Promise.allSettled([
+          rows('SELECT 1 AS a'),
+          rows('SELECT * FROM missing'),
+          rows("SELECT 2 AS b; SELECT 'x' AS c"),
+          connection.execute('SELECT id FROM n WHERE id < ?', [3]),
+          connection.ping(),
+          rows('SELECT 3 AS d'),
+        ]).then((settled) => settled.map(describeSettled)),
+    ],
+    ['several', () => rows("SELECT 1 AS a; SELECT 2 AS b, 'x' AS c; DO 1; SELECT 3 AS d")],
+    ['error in the second', () => rows('SELECT 1 AS a; SELECT * FROM missing; SELECT 2')],
+    ['call', () => rows('CALL two()')],
+    ['unicode', () => rows('SELECT ? AS txt, HEX(?) AS code', [UNICODE, UNICODE])],
+    ['big result', async () => digest(await rows(BIG_RESULT))],
+    ['big row', async () => digest(await rows(BIG_ROW))],
+    ['missing table', () => rows('SELECT * FROM missing')],
+    ['syntax error', () => rows('SELECT FROM WHERE')],
+    ['duplicate', () => rows('INSERT INTO n VALUES (1)')],
+    [
+      'infile',
+      () =>
+        loading.query(
+          `LOAD DATA LOCAL INFILE '${infile}' INTO TABLE loaded FIELDS TERMINATED BY ','`,
+        ),
+    ],
+    ['loaded', () => rows('SELECT * FROM loaded')],
+    ...dropSteps(rows),
+    [
+      'pipelined behind a drop',
+      () =>
+        Promise.allSettled([
+          rows('SELECT 1 AS a'),
+          rows('DROP TABLE IF EXISTS missing'),
+          rows('SHOW WARNINGS'),
+          rows('DROP TABLE missing'),
+          rows('SELECT 2 AS b'),
+        ]).then((settled) => settled.map(describeSettled)),
+    ],
+    ['reset', () => connection.reset()],
+    ['tables', () => rows('SHOW TABLES')],
+  ]);
+  await Promise.all([connection.end(), loading.end()]);
+  return { code: 0, text: lines };
+}
+
+export async function runDatabases({ target, schema }: ScriptJob): Promise<Transcript> {
+  const { host, port, user, password } = target;
+  const pool = databases.default({
+    connectionString: `mysql://${encodeURIComponent(user)}:${encodeURIComponent(password)}@${host}:${port}/${schema}`,
+    poolSize: 1,
+    bigIntMode: 'string',
+    dateTimeMode: 'string',
+    onError: () => undefined,
+  });
+  const raw = (text: string): Promise<unknown> => pool.query(sql.__dangerous__rawValue(text));
+  const [id, txt, amount, at, data] = keptRow(1, Buffer.from([0, 255]));
+  const lines = await runSteps([
+    ['who', () => pool.query(sql`SELECT CURRENT_USER() AS who, DATABASE() AS here`)],
+    [
+      'insert',
+      () => pool.query(sql`INSERT INTO kept VALUES (${id}, ${txt}, ${amount}, ${at}, ${data})`),
+    ],
+    ['select', () => pool.query(sql`SELECT * FROM kept WHERE id = ${1} AND txt = ${UNICODE}`)],
+    [
+      'rollback',
+      () =>
+        pool.tx(async (transaction) => {
+          await transaction.query(sql`INSERT INTO kept (id) VALUES (7)`);
+          throw new Error('no');
+        }),
+    ],
+    ['commit', () => pool.tx((one) => one.query(sql`INSERT INTO kept (id) VALUES (9)`))],
+    ['rows', () => pool.query(sql`SELECT COUNT(*) AS n FROM kept`)],
+    ['several', () => pool.query([sql`SELECT 1 AS a`, sql`SELECT ${'x'} AS b`, sql`DO 1`])],
+    ['error in the second', () => pool.query([sql`SELECT 1 AS a`, sql`SELECT * FROM missing`])],
+    [
+      'stream',
+      async () => {
+        let count = 0;
+        for await (const row of pool.queryStream(sql.__dangerous__rawValue(BIG_RESULT))) {
+          count += Object.keys(row).length;
+        }
+        return count;
+      },
+    ],
+    ['unicode', () => pool.query(sql`SELECT ${UNICODE} AS txt, HEX(${UNICODE}) AS code`)],
+    ['big result', async () => digest(await raw(BIG_RESULT))],
+    ['big row', async () => digest(await raw(BIG_ROW))],
+    ['syntax error', () => raw('SELECT FROM WHERE')],
+    ['duplicate', () => raw('INSERT INTO n VALUES (1)')],
+    ['infile', () => raw("LOAD DATA LOCAL INFILE 'x' INTO TABLE loaded")],
+    ['still there', () => raw('SELECT 1 AS a')],
+    ...dropSteps(raw),
+  ]);
+  await pool.dispose();
+  return { code: 0, text: lines };
+}
+
+/** The drops of every script; the first to be held is a table of three rows. */
+function dropSteps(rows: (text: string) => Promise<unknown>): readonly Step[] {
+  return [
+    ['drop a', () => rows('DROP TABLE a')],
+    ['a is gone', () => rows('SELECT * FROM a')],
+    ['drop b, if it exists', () => rows('DROP TABLE IF EXISTS b')],
+    ['no warning', () => rows('SHOW WARNINGS')],
+    ['drop what is missing', () => rows('DROP TABLE IF EXISTS missing')],
+    ['a note', () => rows('SHOW WARNINGS')],
+    ['drop what is missing, without asking', () => rows('DROP TABLE missing')],
+    ['an error', () => rows('SHOW WARNINGS')],
+    ['drop two, if they exist', () => rows('DROP TABLE IF EXISTS c, `d`')],
+    ['left', () => rows('SHOW TABLES')],
+  ];
+}
+
+function keptRow(id: number, data: Buffer | null): readonly (string | number | Buffer | null)[] {
+  return [id, UNICODE, '12345.67', '2026-02-28 23:59:59', data];
+}
+
+/** Each step with what came of it, an error with everything that a program can see of it. */
+async function runSteps(steps: readonly Step[]): Promise<string> {
+  const lines: string[] = [];
+  for (const [title, run] of steps) {
+    const [settled] = await Promise.allSettled([run()]);
+    lines.push(`${title}: ${JSON.stringify(describeSettled(settled))}`);
+  }
+  return [...lines, THE_END].join('\n');
+}
+
+function describeSettled(settled: PromiseSettledResult<unknown>): unknown {
+  if (settled.status === 'fulfilled') return plain(settled.value);
+  const { message, errno, sqlState, code } = settled.reason as Record<string, unknown>;
+  return { message, errno, sqlState, code };
+}
+
+function plain(value: unknown): unknown {
+  const text = JSON.stringify(value, (_key, one: unknown) =>
+    typeof one === 'bigint' ? `${one}n` : one,
+  );
+  return text === undefined ? null : (JSON.parse(text) as unknown);
+}
+
+function digest(value: unknown): string {
+  const text = JSON.stringify(plain(value));
+  return `${text.length} characters, ${createHash('sha256').update(text).digest('hex')}`;
+}
