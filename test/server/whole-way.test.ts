@@ -1,0 +1,77 @@
+/**
+ * The whole way of a dropped table through `undrop serve` as it is run in production, by variables
+ * alone, read from the server's own general log: which names it had, with which id, and its end.
+ */
+import { describe, expect, jest, test } from '@jest/globals';
+import { parseHoldName } from '../../src/names/hold-name.js';
+import { until } from '../support/poll.js';
+import { spawnProxy } from '../support/proxy.js';
+import { connect, freshSchema, generalLog, query, testServers } from '../support/servers.js';
+
+jest.setTimeout(120_000);
+
+const QUICK = {
+  HOLD: '2s',
+  EVAC: '2s',
+  CHECK_INTERVAL: '1s',
+  PURGE_CHECK_INTERVAL: '1s',
+  GRACE: '0s',
+  COLLECT: 'auto',
+  PURGE_CHUNK_ROWS: '5000',
+};
+
+describe.each(testServers())('the whole way on $name', (server) => {
+  const isSlow = server.name === 'mysql-5.6';
+  const states = isSlow ? ['HOLD', 'PURGE', 'EVAC', 'DROP'] : ['HOLD', 'DROP'];
+
+  test(`is ${states.join(', ')} and gone, with one id`, async () => {
+    const schema = await freshSchema(server, 'way');
+    await query(
+      server,
+      `CREATE TABLE ${schema.name}.big (id INT AUTO_INCREMENT PRIMARY KEY, note CHAR(20))`,
+      `INSERT INTO ${schema.name}.big (note) VALUES ('x')`,
+      // Doubled until there are more than 100,000 rows.
+      ...Array.from(
+        { length: 17 },
+        () => `INSERT INTO ${schema.name}.big (note) SELECT note FROM ${schema.name}.big`,
+      ),
+    );
+    const log = await generalLog(server);
+    const proxy = await spawnProxy(server, QUICK);
+    try {
+      const client = await connect(proxy, { database: schema.name });
+      await client.query('DROP TABLE big');
+      await client.end();
+      const isRemoved = async () => {
+        const [row] = await query<{ readonly state: string }>(
+          server,
+          `SELECT state FROM _undrop.ledger WHERE schema_name = '${schema.name}'`,
+        );
+        return row?.state === 'removed';
+      };
+      await until(isRemoved, 'the table is gone', 90_000);
+      const texts = (await log.read()).map(({ text }) => text);
+      // MariaDB logs a text of several statements whole and again in parts: each name once.
+      const names = new Set(
+        texts.flatMap((text) =>
+          Array.from(
+            text.matchAll(/RENAME [^;]*? TO (`\w+`\.`_vt_\w+`)/g),
+            ([, name = '']) => name,
+          ),
+        ),
+      );
+      const held = [...names].flatMap((name) => parseHoldName(name.split('`')[3] ?? '') ?? []);
+      const seen = held.map(({ state }) => state);
+      const ids = new Set(held.map(({ id }) => id));
+      const end = texts.find((text) => text.includes('DROP /* undrop remove')) ?? '';
+      // HOLD twice: under its own schema, and moved into ours.
+      expect(seen).toEqual(['HOLD', ...states]);
+      expect(ids.size).toBe(1);
+      expect(end).toContain([...ids][0]);
+    } finally {
+      await proxy.stop();
+      await log.stop();
+      await schema.drop();
+    }
+  });
+});
