@@ -72,6 +72,20 @@ export const ERRORS = {
     text: 'Bad handshake: expected a HandshakeResponse41 (CLIENT_PROTOCOL_41), got something older.',
     remedy: 'Use a client library of MySQL 4.1 or later.',
   },
+  UNDROP_LOGIN_TIMEOUT: {
+    fault: 'client',
+    errno: 1159,
+    sqlState: '08S01',
+    text: 'Got timeout reading communication packets: the login waited {loginTimeoutMs} ms for the client.',
+    remedy: 'Answer sooner, or raise UNDROP_LOGIN_TIMEOUT and connect_timeout of the server.',
+  },
+  UNDROP_TOO_MANY_CONNECTIONS: {
+    fault: 'operator',
+    errno: 1040,
+    sqlState: '08004',
+    text: 'Too many connections: undrop takes {connectionsMax} at a time.',
+    remedy: 'Close some, or raise UNDROP_MAX_CONNECTIONS.',
+  },
   UNDROP_UPSTREAM_UNREACHABLE: {
     fault: 'upstream',
     errno: 1105,

@@ -5,6 +5,8 @@
 export interface Counters {
   sessionsTotal: number;
   sessionsOpen: number;
+  /** Turned away, as too many were open. */
+  sessionsRefused: number;
   bytesFromClients: number;
   bytesFromServers: number;
   dropsHeld: number;
@@ -16,6 +18,7 @@ export function newCounters(): Counters {
   return {
     sessionsTotal: 0,
     sessionsOpen: 0,
+    sessionsRefused: 0,
     bytesFromClients: 0,
     bytesFromServers: 0,
     dropsHeld: 0,

@@ -20,6 +20,7 @@ import { describeAddress } from '../service/address.js';
 import { PoolSet } from '../service/pool-set.js';
 import type { ServerAddress, ServicePool } from '../service/pools.js';
 import { Listener } from '../session/listener.js';
+import { LocalPermits } from '../session/permits.js';
 import { warmCrossCheck } from '../sql/cross-check.js';
 
 /** Settings that a proxy needs, by their keys in config/schema.ts. */
@@ -41,6 +42,10 @@ export const PROXY_KEYS = [
   'collect',
   'grace',
   'ledgerKeep',
+  'maxConnections',
+  'connectTimeout',
+  'greetingTimeout',
+  'loginTimeout',
   'logLevel',
 ] as const;
 
@@ -56,8 +61,6 @@ export interface RunningProxy {
   stop(options?: { readonly drainMs?: number; readonly signal?: AbortSignal }): Promise<void>;
 }
 
-const CONNECT_TIMEOUT_MS = 10_000;
-const GREETING_TIMEOUT_MS = 10_000;
 const DRAIN_MS = 15_000;
 /** Service connections for one server; the collector keeps one of them. */
 const SERVICE_CONNECTIONS_MAX = 8;
@@ -95,8 +98,12 @@ export async function startProxy(settings: ProxySettings, log: Log): Promise<Run
   const listener = new Listener({
     listen: settings.listen,
     upstreams: settings.upstream,
-    connectTimeoutMs: CONNECT_TIMEOUT_MS,
-    greetingTimeoutMs: GREETING_TIMEOUT_MS,
+    permits: new LocalPermits(settings.maxConnections),
+    settings: () => ({
+      connectTimeoutMs: settings.connectTimeout,
+      greetingTimeoutMs: settings.greetingTimeout,
+      loginTimeoutMs: settings.loginTimeout,
+    }),
     log,
     counters,
     serviceFor: ({ address }) => ({ pool: pools.at(address), proxyId, holdMs, protect, activeIds }),

@@ -181,6 +181,36 @@ export const SETTINGS = {
     meaning: 'how long the ledger remembers a table that was restored or removed',
     parse: duration(0),
   }),
+  maxConnections: setting<number>({
+    variable: 'UNDROP_MAX_CONNECTIONS',
+    default: '10000',
+    expected: 'a number from 1 to 1000000',
+    meaning: 'how many clients may be connected at a time; each takes two open files',
+    parse: integer(1, 1_000_000),
+  }),
+  connectTimeout: setting<number>({
+    variable: 'UNDROP_CONNECT_TIMEOUT',
+    default: '10s',
+    expected: `${DURATION}, from 1ms to 1h`,
+    meaning: 'how long connecting to one upstream may take, all addresses of its name together',
+    parse: duration(1, 3_600_000),
+  }),
+  greetingTimeout: setting<number>({
+    variable: 'UNDROP_GREETING_TIMEOUT',
+    default: '10s',
+    expected: `${DURATION}, from 1ms to 1h`,
+    meaning: 'how long the server may take for its greeting, before the next upstream is tried',
+    parse: duration(1, 3_600_000),
+  }),
+  loginTimeout: setting<number>({
+    variable: 'UNDROP_LOGIN_TIMEOUT',
+    default: '9s',
+    expected: `${DURATION}, from 1ms to 1h`,
+    meaning:
+      'how long a client may take for each answer of its login; shorter than connect_timeout of ' +
+      'the server, which would count a silent client against the address of undrop',
+    parse: duration(1, 3_600_000),
+  }),
   logLevel: setting<(typeof LEVELS)[number]>({
     variable: 'UNDROP_LOG_LEVEL',
     default: 'info',

@@ -45,8 +45,7 @@ export async function launch(
   await mkdir(join(folder, 'tmp'), { recursive: true });
   const command = [
     ...serverCommand(installation),
-    ...serverOptions({ folder, port, socketPath }),
-    ...(options.extraOptions ?? []),
+    ...mergeOptions(serverOptions({ folder, port, socketPath }), options.extraOptions ?? []),
   ];
   const supervised = new Supervised({
     command,
@@ -78,6 +77,12 @@ export function freePort(wanted = 0): Promise<number> {
       listener.close(() => resolve(port));
     });
   });
+}
+
+/** A later option wins, but for one that has no value: `--no-<option>` takes it out of ours. */
+function mergeOptions(ours: readonly string[], extra: readonly string[]): readonly string[] {
+  const kept = ours.filter((option) => !extra.includes(option.replace(/^--/, '--no-')));
+  return [...kept, ...extra.filter((option) => !option.startsWith('--no-'))];
 }
 
 /**

@@ -8,8 +8,9 @@ export interface ByteStream {
   /** Called when what could not be written at once has been. */
   onDrain: () => void;
   /**
-   * Begins to read. A chunk is the stream's own memory: it is valid during the call, and for bytes
-   * given to another stream's `write` until that stream drained. Who keeps bytes copies them.
+   * Begins to read; called again, the chunks go to another reader from then on. A chunk is the
+   * stream's own memory: it is valid during the call, and for bytes given to another stream's
+   * `write` until that stream drained. Who keeps bytes copies them.
    */
   start(onChunk: (chunk: Buffer) => void): void;
   /** False: the bytes are on their way; pause their source until `onDrain`. */
@@ -22,6 +23,7 @@ export interface ByteStream {
 export class SocketStream implements ByteStream {
   onDrain: () => void = () => undefined;
   readonly #socket: Socket;
+  #onChunk: ((chunk: Buffer) => void) | null = null;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -29,6 +31,8 @@ export class SocketStream implements ByteStream {
   }
 
   start(onChunk: (chunk: Buffer) => void): void {
+    if (this.#onChunk !== null) this.#socket.off('data', this.#onChunk);
+    this.#onChunk = onChunk;
     this.#socket.on('data', onChunk);
     this.#socket.resume();
   }

@@ -57,6 +57,7 @@ export class RawStream implements ByteStream {
   #lastView: Buffer;
   #lastViewOf: Buffer;
   #changes = 0;
+  #onChunk: ((chunk: Buffer) => void) | null = null;
   #reading = false;
   /** Writes that libuv still has. */
   #pending = 0;
@@ -76,16 +77,9 @@ export class RawStream implements ByteStream {
   }
 
   start(onChunk: (chunk: Buffer) => void): void {
-    const { kReadBytesOrError, streamBaseState } = this.#wrap;
-    const handle = this.#handle;
-    const onEnd = handle.onread;
-    handle.useUserBuffer(this.#buffer);
-    handle.onread = (arrayBuffer) => {
-      const count = streamBaseState[kReadBytesOrError] ?? 0;
-      // 0 is EAGAIN; below are the end and errors, which are the socket's own to handle.
-      if (count > 0) this.#onRead(count, onChunk);
-      else if (count < 0) onEnd.call(handle, arrayBuffer);
-    };
+    const isFirst = this.#onChunk === null;
+    this.#onChunk = onChunk;
+    if (isFirst) this.#takeOver();
     this.resume();
   }
 
@@ -118,9 +112,22 @@ export class RawStream implements ByteStream {
     return false;
   }
 
-  #onRead(count: number, onChunk: (chunk: Buffer) => void): void {
+  #takeOver(): void {
+    const { kReadBytesOrError, streamBaseState } = this.#wrap;
+    const handle = this.#handle;
+    const onEnd = handle.onread;
+    handle.useUserBuffer(this.#buffer);
+    handle.onread = (arrayBuffer) => {
+      const count = streamBaseState[kReadBytesOrError] ?? 0;
+      // 0 is EAGAIN; below are the end and errors, which are the socket's own to handle.
+      if (count > 0) this.#onRead(count);
+      else if (count < 0) onEnd.call(handle, arrayBuffer);
+    };
+  }
+
+  #onRead(count: number): void {
     const buffer = this.#buffer;
-    onChunk(this.#view(buffer, count));
+    this.#onChunk?.(this.#view(buffer, count));
     if (count === buffer.length) this.#borrow();
     else if (buffer !== this.#own && count < this.#own.length) this.#giveBack();
   }

@@ -1,49 +1,129 @@
 /**
- * Dials the server for one client: each configured upstream in its order, names resolved anew at
- * every dial (a failover behind a name is followed), the next one only where connecting failed.
+ * Dials the server for one client: each configured upstream in its order, a name resolved anew at
+ * every dial (a failover behind it is followed) and each of its addresses tried. A server is
+ * reached when it has greeted; until then the client has seen no byte, and the next may be tried.
+ *
+ * Invariant: every wait is bounded. A server that did accept us is never just left, not even a slow
+ * one: it would count that against our address (farewell.ts).
  */
+import { lookup } from 'node:dns/promises';
 import net from 'node:net';
 import { UndropError } from '../errors.js';
+import type { ByteStream } from '../relay/byte-stream.js';
+import { openByteStream } from '../relay/open-byte-stream.js';
 import { describeAddress } from '../service/address.js';
 import type { ServerAddress } from '../service/pools.js';
+import { leaveUnanswered } from './farewell.js';
+import { KEEP_ALIVE } from './sockets.js';
+
+/** What a stream reads into while little comes; more is borrowed while much does. */
+const SERVER_BUFFER_BYTES = 16 * 1024;
 
 export interface Dialled {
   readonly socket: net.Socket;
+  /** Its bytes; paused, and behind those of `greeting`. */
+  readonly stream: ByteStream;
+  /** The first bytes of the server: of its greeting, or of an error in its place. */
+  readonly greeting: Buffer;
   /** The very address that was reached: the service connections of this session go there. */
   readonly address: ServerAddress;
-  /** Local port of the connection; null over a unix socket. */
+  /** The port from which the server sees us come; null over a unix socket. */
   readonly localPort: number | null;
 }
 
-/** Dials in order; UNDROP_UPSTREAM_UNREACHABLE names every address that failed, and why. */
-export async function dialUpstream(
-  upstreams: readonly ServerAddress[],
-  options: { readonly connectTimeoutMs: number },
-): Promise<Dialled> {
-  const failures: string[] = [];
-  for (const upstream of upstreams) {
-    try {
-      return await dial(upstream, options.connectTimeoutMs);
-    } catch (error) {
-      failures.push(`${describeAddress(upstream)} ${describeFailure(error)}`);
-    }
-  }
-  throw new UndropError('UNDROP_UPSTREAM_UNREACHABLE', {
-    upstream: upstreams.map(describeAddress).join(', '),
-    cause: failures.join('; '),
-  });
+export interface DialOptions {
+  /** Milliseconds for connecting to one upstream, however many addresses its name has. */
+  readonly connectTimeoutMs: number;
+  /** Milliseconds that a server may take for its greeting. */
+  readonly greetingTimeoutMs: number;
+  /** All addresses of a name; the system's resolver by default. */
+  readonly resolve?: (host: string) => Promise<readonly string[]>;
 }
 
-function dial(upstream: ServerAddress, connectTimeoutMs: number): Promise<Dialled> {
+/**
+ * Dials in order until one greets, or `signal` is aborted; UNDROP_UPSTREAM_UNREACHABLE names every
+ * address that failed, and why.
+ */
+export async function dialUpstream(
+  upstreams: readonly ServerAddress[],
+  options: DialOptions,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Dialled> {
+  const failures: Failure[] = [];
+  for (const upstream of upstreams) {
+    const deadlineMs = performance.now() + options.connectTimeoutMs;
+    const targets = await addressesOf(upstream, options, failures);
+    for (const [index, target] of targets.entries()) {
+      if (signal.aborted) break;
+      const leftMs = Math.max(1, deadlineMs - performance.now()) / (targets.length - index);
+      try {
+        return await dial(target, { ...options, connectTimeoutMs: Math.ceil(leftMs) });
+      } catch (error) {
+        failures.push({ where: describeAddress(target), cause: causeOf(error) });
+      }
+    }
+  }
+  throw unreachable(upstreams, failures);
+}
+
+interface Failure {
+  readonly where: string;
+  readonly cause: string;
+}
+
+/** Where there was but one address, it is not said twice. */
+function unreachable(
+  upstreams: readonly ServerAddress[],
+  failures: readonly Failure[],
+): UndropError {
+  const upstream = upstreams.map(describeAddress).join(', ');
+  const causes = failures.map(({ where, cause }) =>
+    where === upstream ? cause : `${where} ${cause}`,
+  );
+  const cause = causes.length === 0 ? 'the client has gone' : causes.join('; ');
+  return new UndropError('UNDROP_UPSTREAM_UNREACHABLE', { upstream, cause });
+}
+
+/** Where `upstream` may be reached; none where its name can't be resolved in time. */
+async function addressesOf(
+  upstream: ServerAddress,
+  options: DialOptions,
+  failures: Failure[],
+): Promise<readonly ServerAddress[]> {
+  if ('socketPath' in upstream || net.isIP(upstream.host) !== 0) return [upstream];
+  const { host, port } = upstream;
+  try {
+    const hosts = await within(options.connectTimeoutMs, (options.resolve ?? resolveAll)(host));
+    if (hosts.length === 0) failures.push({ where: host, cause: 'it has no address' });
+    return hosts.map((address) => ({ host: address, port }));
+  } catch (error) {
+    failures.push({ where: host, cause: causeOf(error) });
+    return [];
+  }
+}
+
+async function resolveAll(host: string): Promise<readonly string[]> {
+  const found = await lookup(host, { all: true, verbatim: true });
+  return found.map(({ address }) => address);
+}
+
+async function dial(target: ServerAddress, options: DialOptions): Promise<Dialled> {
+  const socket = await connect(target, options.connectTimeoutMs);
+  const stream = openByteStream(socket, { ownBytes: SERVER_BUFFER_BYTES });
+  const greeting = await firstBytes(socket, stream, options.greetingTimeoutMs);
+  return { socket, stream, greeting, address: target, localPort: socket.localPort ?? null };
+}
+
+function connect(target: ServerAddress, timeoutMs: number): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
-    const target =
-      'socketPath' in upstream
-        ? { path: upstream.socketPath }
-        : { host: upstream.host, port: upstream.port, noDelay: true, keepAlive: true };
-    const socket = net.connect({ ...target, allowHalfOpen: true });
+    const where =
+      'socketPath' in target
+        ? { path: target.socketPath }
+        : { host: target.host, port: target.port, ...KEEP_ALIVE };
+    const socket = net.connect({ ...where, allowHalfOpen: true });
     const timer = setTimeout(() => {
-      socket.destroy(new Error(`no connection within ${connectTimeoutMs} ms`));
-    }, connectTimeoutMs);
+      socket.destroy(new Error(`no connection within ${timeoutMs} ms`));
+    }, timeoutMs);
     socket.once('error', (error) => {
       clearTimeout(timer);
       reject(error);
@@ -52,19 +132,49 @@ function dial(upstream: ServerAddress, connectTimeoutMs: number): Promise<Dialle
       clearTimeout(timer);
       socket.removeAllListeners('error');
       socket.pause();
-      resolve({ socket, address: reached(socket, upstream), localPort: socket.localPort ?? null });
+      resolve(socket);
     });
   });
 }
 
-function reached(socket: net.Socket, upstream: ServerAddress): ServerAddress {
-  if ('socketPath' in upstream) return upstream;
-  return { host: socket.remoteAddress ?? upstream.host, port: socket.remotePort ?? upstream.port };
+/** Resolves with what the server says first; the stream is paused behind it. */
+function firstBytes(socket: net.Socket, stream: ByteStream, timeoutMs: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const settle = () => {
+      clearTimeout(timer);
+      socket.off('end', onEnd).off('close', onEnd).off('error', onError);
+    };
+    const fail = (error: Error) => {
+      settle();
+      reject(error);
+    };
+    const onError = (error: Error) => fail(error);
+    const onEnd = () => {
+      fail(new Error('it closed the connection before its greeting'));
+      socket.destroy();
+    };
+    const timer = setTimeout(() => {
+      fail(new Error(`no greeting within ${timeoutMs} ms`));
+      leaveUnanswered({ socket, stream });
+    }, timeoutMs);
+    socket.on('end', onEnd).on('close', onEnd).on('error', onError);
+    stream.start((chunk) => {
+      settle();
+      stream.pause();
+      resolve(Buffer.from(chunk));
+    });
+  });
 }
 
-function describeFailure(error: unknown): string {
-  if (error instanceof AggregateError) return error.errors.map(describeFailure).join(', ');
-  if (!(error instanceof Error)) return String(error);
-  const { code } = error as NodeJS.ErrnoException;
-  return code ?? error.message;
+function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+function causeOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code ?? message;
 }

@@ -6,21 +6,33 @@
  */
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import net from 'node:net';
-import { UndropError } from '../errors.js';
+import { toClientError, UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
 import { describeAddress } from '../service/address.js';
 import type { ServerAddress } from '../service/pools.js';
+import { encodePacket } from '../wire/framing.js';
+import { encodeErr } from '../wire/response/err.js';
 import { type Dialled, dialUpstream } from './connect.js';
 import type { DropService } from './intercept.js';
+import type { Permits } from './permits.js';
 import { Session } from './session.js';
+import { endSoon, KEEP_ALIVE } from './sockets.js';
+
+/** What may change while sessions are open; each new one takes what holds then. */
+export interface SessionSettings {
+  /** Milliseconds for connecting to one upstream, and for its greeting. */
+  readonly connectTimeoutMs: number;
+  readonly greetingTimeoutMs: number;
+  /** Milliseconds that a client may take for each answer of its login. */
+  readonly loginTimeoutMs: number;
+}
 
 export interface ListenerOptions {
   readonly listen: readonly ServerAddress[];
   readonly upstreams: readonly ServerAddress[];
-  /** Milliseconds for connecting to one upstream, and for its greeting. */
-  readonly connectTimeoutMs: number;
-  readonly greetingTimeoutMs: number;
+  readonly permits: Permits;
+  settings(): SessionSettings;
   readonly log: Log;
   readonly counters: Counters;
   serviceFor(dialled: Dialled): DropService;
@@ -28,11 +40,15 @@ export interface ListenerOptions {
   onHeld(): void;
 }
 
+/** A flood of clients is no flood of lines. */
+const REFUSALS_LOGGED_EVERY_MS = 10_000;
+
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #servers: net.Server[] = [];
   readonly #sessions = new Set<Session>();
   #onEmpty: (() => void) | null = null;
+  #refusalLoggedMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -84,7 +100,7 @@ export class Listener {
   async #listen(address: ServerAddress): Promise<ServerAddress> {
     if ('socketPath' in address) await removeStaleSocket(address.socketPath);
     const server = net.createServer(
-      { pauseOnConnect: true, allowHalfOpen: true, noDelay: true, keepAlive: true },
+      { pauseOnConnect: true, allowHalfOpen: true, ...KEEP_ALIVE },
       (client) => this.#accept(client),
     );
     await new Promise<void>((resolve, reject) => {
@@ -115,16 +131,35 @@ export class Listener {
   }
 
   #accept(client: net.Socket): void {
-    const { counters } = this.#options;
+    const answer = this.#options.permits.take();
+    if (typeof answer === 'boolean') return this.#admit(client, answer);
+    answer
+      .then((isAllowed) => this.#admit(client, isAllowed))
+      .catch((error: unknown) => {
+        this.#options.log.error({ err: error }, 'a client could not be let in');
+        client.destroy();
+      });
+  }
+
+  #admit(client: net.Socket, isAllowed: boolean): void {
+    if (isAllowed) this.#begin(client);
+    else this.#refuse(client);
+  }
+
+  #begin(client: net.Socket): void {
+    const { counters, permits, upstreams } = this.#options;
+    const settings = this.#options.settings();
     counters.sessionsTotal++;
     counters.sessionsOpen++;
     const session = new Session({
       ...this.#options,
+      ...settings,
       client,
       clientAddress: describeClient(client),
-      dial: () => dialUpstream(this.#options.upstreams, this.#options),
+      dial: (signal) => dialUpstream(upstreams, settings, signal),
       onClose: () => {
         counters.sessionsOpen--;
+        permits.give();
         this.#sessions.delete(session);
         if (this.#sessions.size === 0) this.#onEmpty?.();
       },
@@ -133,6 +168,26 @@ export class Listener {
     session.start().catch((error: unknown) => {
       this.#options.log.error({ err: error }, 'a session could not start');
     });
+  }
+
+  /** In the shape of an error before the greeting: without SQLSTATE. */
+  #refuse(client: net.Socket): void {
+    const { counters, permits, log } = this.#options;
+    counters.sessionsRefused++;
+    const error = new UndropError('UNDROP_TOO_MANY_CONNECTIONS', { connectionsMax: permits.max });
+    const nowMs = performance.now();
+    if (nowMs - this.#refusalLoggedMs > REFUSALS_LOGGED_EVERY_MS) {
+      this.#refusalLoggedMs = nowMs;
+      const fields = { client: describeClient(client), refused: counters.sessionsRefused };
+      log.warn({ ...fields, code: error.code }, error.message);
+    }
+    const { errno, message } = toClientError(error, '');
+    client.on('error', () => client.destroy());
+    client.write(
+      encodePacket(encodeErr({ errno, sqlState: null, message: Buffer.from(message) }), 0),
+    );
+    endSoon(client);
+    client.resume();
   }
 }
 

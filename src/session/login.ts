@@ -13,7 +13,9 @@ import {
   type Capabilities,
   relayedCapabilities,
 } from '../wire/capabilities.js';
+import { COM_QUIT } from '../wire/commands.js';
 import {
+  anonymousResponse,
   decodeHandshakeResponse41,
   isProtocol41,
   isSslRequest,
@@ -53,6 +55,7 @@ type State =
   | { readonly name: 'greeting' }
   | { readonly name: 'response'; readonly greeting: HandshakeV10 }
   | { readonly name: 'authentication'; readonly login: Login; readonly parked: Buffer[] }
+  | { readonly name: 'leaving'; readonly onLeft: () => void }
   | { readonly name: 'done' };
 
 export class LoginRelay {
@@ -61,6 +64,11 @@ export class LoginRelay {
   readonly #fromClient = new PacketAssembler(LOGIN_BYTES_MAX);
   #state: State = { name: 'greeting' };
   #parkedBytes = 0;
+  /** Sequence id of the packet that the server waits for; null where it is the server's turn. */
+  #awaited: number | null = null;
+  #isGreeted = false;
+  /** Sequence id of the next packet for the client. */
+  #nextToClient = 0;
 
   constructor(owner: LoginOwner) {
     this.#owner = owner;
@@ -69,6 +77,27 @@ export class LoginRelay {
   /** greeting: waits for the server; response: for the client; authentication: for an OK. */
   get state(): State['name'] {
     return this.#state.name;
+  }
+
+  /** The server has asked, and the client not yet answered. */
+  get waitsForClient(): boolean {
+    return this.#awaited !== null;
+  }
+
+  /** Sequence id of an error of ours in the place of what would come next. */
+  get nextToClient(): number {
+    return this.#nextToClient;
+  }
+
+  /**
+   * The client has gone: the server is answered with nothing until it refuses, and then `onLeft` is
+   * called. Nothing is for the client any more.
+   */
+  leave(onLeft: () => void): void {
+    const state = this.#state;
+    this.#state = { name: 'leaving', onLeft };
+    if (this.#awaited === null) return;
+    this.#answerWithNothing(this.#awaited, state.name === 'response');
   }
 
   /** Known from the response on; for the log. */
@@ -99,7 +128,10 @@ export class LoginRelay {
   }
 
   #onServerPacket(packet: Packet): void {
+    this.#nextToClient = (packet.sequenceId + 1) & 0xff;
     const isErr = packet.payload[0] === 0xff;
+    this.#awaited = isErr || isFastAuthOk(packet) ? null : this.#nextToClient;
+    if (this.#state.name === 'leaving') return this.#excuse(packet, this.#state.onLeft);
     if (this.#state.name === 'greeting' && !isErr) return this.#onGreeting(packet);
     // An ERR at any point ("Too many connections", 1130, 1045): its own words, and then its end.
     this.#owner.toClient(encodePacket(packet.payload, packet.sequenceId));
@@ -112,7 +144,23 @@ export class LoginRelay {
     });
   }
 
+  /** One more step towards the server's refusal. */
+  #excuse(packet: Packet, onLeft: () => void): void {
+    const isFirst = !this.#isGreeted;
+    this.#isGreeted = true;
+    if (packet.payload[0] === 0x00) this.#owner.toServer(encodePacket(Buffer.of(COM_QUIT), 0));
+    if (packet.payload[0] === 0x00 || packet.payload[0] === 0xff) return onLeft();
+    if (this.#awaited !== null) this.#answerWithNothing(this.#awaited, isFirst);
+  }
+
+  #answerWithNothing(sequenceId: number, isResponse: boolean): void {
+    const payload = isResponse ? anonymousResponse() : Buffer.alloc(0);
+    this.#owner.toServer(encodePacket(payload, sequenceId));
+    this.#awaited = null;
+  }
+
   #onGreeting(packet: Packet): void {
+    this.#isGreeted = true;
     const greeting = decodeHandshakeV10(packet.payload);
     this.#state = { name: 'response', greeting };
     this.#owner.onGreeting(greeting);
@@ -121,9 +169,12 @@ export class LoginRelay {
 
   #onClientPacket(packet: Packet): void {
     const state = this.#state;
+    if (state.name === 'leaving') return;
+    if (packet.sequenceId !== 0 || state.name === 'response') this.#checkOrder(packet);
     if (state.name === 'response') return this.#onResponse(packet, state.greeting);
     const framed = encodePacket(packet.payload, packet.sequenceId);
     if (state.name !== 'authentication' || packet.sequenceId !== 0) {
+      this.#awaited = null;
       return this.#owner.toServer(framed);
     }
     this.#parkedBytes += framed.length;
@@ -134,6 +185,16 @@ export class LoginRelay {
       });
     }
     state.parked.push(framed);
+  }
+
+  /** What the server would refuse as a broken handshake (farewell.ts) doesn't get to it. */
+  #checkOrder({ sequenceId }: Packet): void {
+    const expected = this.#nextToClient;
+    this.#nextToClient = (sequenceId + 1) & 0xff;
+    if (this.#awaited !== null && sequenceId !== expected) {
+      const problem = `expected sequence id ${expected} in the login, got ${sequenceId}`;
+      throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
+    }
   }
 
   #onResponse(packet: Packet, greeting: HandshakeV10): void {
@@ -151,6 +212,12 @@ export class LoginRelay {
       ),
     };
     this.#state = { name: 'authentication', login, parked: [] };
+    this.#awaited = null;
     this.#owner.toServer(encodePacket(relayResponse(packet.payload, response), packet.sequenceId));
   }
+}
+
+/** caching_sha2_password: the hash was right, and the OK follows without an answer. */
+function isFastAuthOk({ payload }: Packet): boolean {
+  return payload.length === 2 && payload[0] === 0x01 && payload[1] === 0x03;
 }

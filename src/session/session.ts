@@ -11,34 +11,33 @@ import type { Socket } from 'node:net';
 import { toClientError, UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
+import type { ByteStream } from '../relay/byte-stream.js';
 import { openByteStream } from '../relay/open-byte-stream.js';
 import { Pump } from '../relay/pump.js';
-import { describeAddress } from '../service/address.js';
-import { anonymousResponse } from '../wire/connection/handshake-response41.js';
 import { encodePacket } from '../wire/framing.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { encodeErr } from '../wire/response/err.js';
 import { CommandPhase } from './command-phase.js';
 import type { Dialled } from './connect.js';
+import { leaveLogin, leaveUnanswered } from './farewell.js';
 import type { DropService, Interception, Taken } from './intercept.js';
 import { type Login, LoginRelay } from './login.js';
+import { endSoon } from './sockets.js';
 
-/** How long a socket may take to send what is left after its other side has gone. */
-const LAME_DUCK_MS = 5_000;
 /** What a stream reads into while little comes; more is borrowed while much does. */
 const CLIENT_BUFFER_BYTES = 4 * 1024;
-const SERVER_BUFFER_BYTES = 16 * 1024;
 /** Statement texts in the log are cut here. */
 const LOGGED_TEXT_BYTES_MAX = 200;
 
 export interface SessionOptions {
   readonly client: Socket;
   readonly clientAddress: string;
-  /** Milliseconds that the server may take for its greeting. */
-  readonly greetingTimeoutMs: number;
+  /** Milliseconds that the client may take for each answer of its login. */
+  readonly loginTimeoutMs: number;
   readonly log: Log;
   readonly counters: Counters;
-  dial(): Promise<Dialled>;
+  /** Stops trying further addresses when `signal` is aborted. */
+  dial(signal: AbortSignal): Promise<Dialled>;
   /** The service for the address that was dialled. */
   serviceFor(dialled: Dialled): DropService;
   /** Work that goes on after the answer; a shutdown waits for it. */
@@ -50,7 +49,7 @@ export interface SessionOptions {
 }
 
 type Phase =
-  | { readonly name: 'dialling' }
+  | { readonly name: 'dialling'; readonly stopTrying: AbortController }
   | { readonly name: 'login'; readonly relay: LoginRelay; readonly dialled: Dialled }
   | {
       readonly name: 'commands';
@@ -66,26 +65,30 @@ export class Session {
   #upstream: Socket | null = null;
   #toServer: Pump | null = null;
   #toClient: Pump | null = null;
-  #phase: Phase = { name: 'dialling' };
+  #phase: Phase = { name: 'dialling', stopTrying: new AbortController() };
   #clientEnded = false;
   #draining = false;
-  #greetingTimer: NodeJS.Timeout | null = null;
+  #loginTimer: NodeJS.Timeout | null = null;
+  readonly #clientStream: ByteStream;
 
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#client = options.client;
+    this.#clientStream = openByteStream(this.#client, { ownBytes: CLIENT_BUFFER_BYTES });
     this.#client.on('error', (error) => {
       options.log.debug({ ...this.#who(), err: error }, 'the client broke off');
     });
+    this.#client.on('end', () => this.#onClientEnd());
     this.#client.on('close', () => this.#onClientGone());
   }
 
   /** Dials the server and relays until either side ends. Never rejects. */
   async start(): Promise<void> {
+    const phase = this.#phase;
+    if (phase.name !== 'dialling') return;
+    this.#clientStream.start((chunk) => this.#onClientBytes(chunk));
     try {
-      const dialled = await this.#options.dial();
-      if (this.#phase.name === 'closed') dialled.socket.destroy();
-      else this.#relay(dialled);
+      this.#relay(await this.#options.dial(phase.stopTrying.signal));
     } catch (error) {
       this.#fail(error);
     }
@@ -105,31 +108,26 @@ export class Session {
   }
 
   #relay(dialled: Dialled): void {
-    const upstream = dialled.socket;
+    const { socket: upstream, stream: serverStream, greeting } = dialled;
+    if (this.#clientEnded || this.#phase.name === 'closed') {
+      this.#endBoth();
+      return leaveUnanswered({ ...dialled, heard: greeting });
+    }
     this.#upstream = upstream;
     const relay = new LoginRelay({
       toClient: (bytes) => this.#toClient?.write(bytes),
       toServer: (bytes) => this.#toServer?.write(bytes),
-      onGreeting: () => this.#clearGreetingTimer(),
+      onGreeting: () => undefined,
       onDone: (login, rest) => this.#enterCommands(dialled, login, rest),
     });
     this.#phase = { name: 'login', relay, dialled };
-    const clientStream = openByteStream(this.#client, { ownBytes: CLIENT_BUFFER_BYTES });
-    const serverStream = openByteStream(upstream, { ownBytes: SERVER_BUFFER_BYTES });
-    this.#toServer = new Pump(clientStream, serverStream);
-    this.#toClient = new Pump(serverStream, clientStream);
-    this.#client.on('end', () => this.#onClientEnd());
+    this.#toServer = new Pump(this.#clientStream, serverStream);
+    this.#toClient = new Pump(serverStream, this.#clientStream);
     upstream.on('end', () => this.#onServerEnd(null));
     upstream.on('error', (error) => this.#onServerEnd(error));
     upstream.on('close', () => this.#onServerEnd(null));
-    const { greetingTimeoutMs } = this.#options;
-    this.#greetingTimer = setTimeout(() => {
-      const upstreamName = describeAddress(dialled.address);
-      const cause = `no greeting within ${greetingTimeoutMs} ms`;
-      this.#fail(new UndropError('UNDROP_UPSTREAM_UNREACHABLE', { upstream: upstreamName, cause }));
-    }, greetingTimeoutMs);
-    this.#toServer.start((chunk) => this.#onClientBytes(chunk));
     this.#toClient.start((chunk) => this.#onServerBytes(chunk));
+    this.#onServerBytes(greeting);
   }
 
   #enterCommands(
@@ -154,6 +152,7 @@ export class Session {
       onFailure: (error) => this.#fail(error),
     });
     this.#phase = { name: 'commands', commands, login, dialled };
+    this.#clearLoginTimer();
     if (rest.fromServer.length > 0) commands.feedServer(rest.fromServer);
     if (rest.fromClient.length > 0) commands.feedClient(rest.fromClient);
   }
@@ -163,17 +162,14 @@ export class Session {
     const phase = this.#phase;
     try {
       if (phase.name === 'commands') phase.commands.feedServer(chunk);
-      else if (phase.name === 'login') this.#onLoginBytes(phase.relay, chunk);
+      else if (phase.name === 'login') {
+        phase.relay.feedServer(chunk);
+        this.#watchLogin();
+      }
       if (this.#draining) this.#drainIfIdle();
     } catch (error) {
       this.#fail(error);
     }
-  }
-
-  /** A client that left before the greeting (a health check) is excused when it comes. */
-  #onLoginBytes(relay: LoginRelay, chunk: Buffer): void {
-    relay.feedServer(chunk);
-    if (this.#clientEnded && relay.state === 'response') this.#leavePolitely();
   }
 
   #onClientBytes(chunk: Buffer): void {
@@ -181,7 +177,13 @@ export class Session {
     const phase = this.#phase;
     try {
       if (phase.name === 'commands') phase.commands.feedClient(chunk);
-      else if (phase.name === 'login') phase.relay.feedClient(chunk);
+      else if (phase.name === 'login') {
+        phase.relay.feedClient(chunk);
+        this.#watchLogin();
+      } else if (phase.name === 'dialling') {
+        const problem = 'the client sent bytes before the greeting of the server';
+        throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
+      }
     } catch (error) {
       this.#fail(error);
     }
@@ -219,8 +221,9 @@ export class Session {
   #onClientEnd(): void {
     this.#clientEnded = true;
     const phase = this.#phase;
-    if (phase.name === 'login' && phase.relay.state === 'greeting') return;
-    if (phase.name === 'login' && phase.relay.state === 'response') return this.#leavePolitely();
+    if (phase.name === 'closed') return;
+    if (phase.name === 'dialling') return phase.stopTrying.abort();
+    if (phase.name === 'login') return this.#endBoth();
     // A drop under way is brought to its end; natively the server would do the same.
     if (phase.name === 'commands' && phase.commands.isIntercepting) return;
     this.#upstream?.end();
@@ -230,32 +233,41 @@ export class Session {
   #onClientGone(): void {
     this.#clientEnded = true;
     const phase = this.#phase;
-    if (phase.name === 'login' && phase.relay.state === 'greeting') return;
-    if (phase.name === 'login' && phase.relay.state === 'response') return this.#leavePolitely();
+    if (phase.name === 'closed') return;
+    if (phase.name === 'dialling') return phase.stopTrying.abort();
     if (phase.name === 'commands' && phase.commands.isIntercepting) return;
     this.#endBoth();
   }
 
-  /** A health check that leaves at the greeting must not get this address blocked (error 1129). */
-  #leavePolitely(): void {
-    this.#upstream?.write(encodePacket(anonymousResponse(), 1));
-    this.#endBoth();
+  /** The client has its time for each answer of its login; the server takes what it needs. */
+  #watchLogin(): void {
+    const phase = this.#phase;
+    if (phase.name !== 'login' || !phase.relay.waitsForClient) return this.#clearLoginTimer();
+    this.#loginTimer ??= setTimeout(() => {
+      const { loginTimeoutMs } = this.#options;
+      this.#fail(new UndropError('UNDROP_LOGIN_TIMEOUT', { loginTimeoutMs }));
+    }, this.#options.loginTimeoutMs);
   }
 
   #endBoth(): void {
+    const phase = this.#phase;
     this.#close(null);
-    if (this.#upstream !== null) endSoon(this.#upstream);
+    this.#endUpstream(phase);
     endSoon(this.#client);
+  }
+
+  /** `phase` is the one in which the session was ended. */
+  #endUpstream(phase: Phase): void {
+    if (phase.name === 'login') {
+      const { socket, stream } = phase.dialled;
+      leaveLogin({ socket, stream, relay: phase.relay });
+    } else if (this.#upstream !== null) endSoon(this.#upstream);
   }
 
   #onServerEnd(error: Error | null): void {
     const phase = this.#phase;
     if (phase.name === 'closed') return;
     if (error !== null) this.#options.log.info({ ...this.#who(), err: error }, 'server broke off');
-    if (phase.name === 'login' && phase.relay.state === 'greeting') {
-      // Its own ERR ("Too many connections") has been passed on; silence gets words of ours.
-      if (this.#client.bytesWritten === 0) return this.#fail(closedBeforeGreeting(phase.dialled));
-    }
     this.#close(error ?? new Error('The server closed the connection.'));
     endSoon(this.#client);
     this.#upstream?.destroy();
@@ -277,14 +289,16 @@ export class Session {
     this.#close(error instanceof Error ? error : new Error(String(error)));
     if (answer !== null && this.#client.writable) this.#client.write(answer);
     endSoon(this.#client);
-    this.#upstream?.destroy();
+    if (phase.name === 'login') this.#endUpstream(phase);
+    else this.#upstream?.destroy();
   }
 
   /** Leaves every phase; whoever waits on the user session gets `error`. May run twice. */
   #close(error: Error | null): void {
     const phase = this.#phase;
     if (phase.name === 'closed') return;
-    this.#clearGreetingTimer();
+    this.#clearLoginTimer();
+    if (phase.name === 'dialling') phase.stopTrying.abort();
     this.#phase = { name: 'closed' };
     this.#toServer?.release();
     this.#toClient?.release();
@@ -302,9 +316,9 @@ export class Session {
     if (phase.commands.isIdle && !phase.commands.inTransaction) this.#endBoth();
   }
 
-  #clearGreetingTimer(): void {
-    if (this.#greetingTimer !== null) clearTimeout(this.#greetingTimer);
-    this.#greetingTimer = null;
+  #clearLoginTimer(): void {
+    if (this.#loginTimer !== null) clearTimeout(this.#loginTimer);
+    this.#loginTimer = null;
   }
 
   #who(): { readonly client: string; readonly user: string; readonly threadId: number | null } {
@@ -325,21 +339,6 @@ function encodeFailure(phase: Phase, error: ReturnType<typeof toClientError>): B
     phase.name === 'commands' || (phase.name === 'login' && phase.relay.state !== 'greeting');
   if (!isGreeted) return encodePacket(encodeErr({ ...error, sqlState: null, message }), 0);
   const payload = encodeErr({ ...error, message });
-  if (phase.name === 'login') return encodePacket(payload, 2);
+  if (phase.name === 'login') return encodePacket(payload, phase.relay.nextToClient);
   return phase.commands.canBeTold ? encodePacket(payload, 1) : null;
-}
-
-function closedBeforeGreeting(dialled: Dialled): UndropError {
-  const upstream = describeAddress(dialled.address);
-  const cause = 'it closed the connection before its greeting';
-  return new UndropError('UNDROP_UPSTREAM_UNREACHABLE', { upstream, cause });
-}
-
-/** Sends what is left and the end; after a moment the socket is gone, whatever the peer does. */
-function endSoon(socket: Socket): void {
-  if (socket.destroyed) return;
-  socket.end();
-  const timer = setTimeout(() => socket.destroy(), LAME_DUCK_MS);
-  timer.unref();
-  socket.once('close', () => clearTimeout(timer));
 }

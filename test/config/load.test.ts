@@ -133,6 +133,10 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   collect: ['', 'always', 'true'],
   grace: ['', '1', '-1h'],
   ledgerKeep: ['', '90', 'ever'],
+  maxConnections: ['', '0', '-1', '1000001', 'many'],
+  connectTimeout: ['', '0', '10', '2h'],
+  greetingTimeout: ['', '0', '10', '2h'],
+  loginTimeout: ['', '0', '9', '2h'],
   logLevel: ['', 'trace', 'loud'],
 };
 

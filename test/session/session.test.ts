@@ -6,7 +6,7 @@ import { isRawRelayPossible } from '../../src/relay/raw-handle.js';
 import * as caps from '../../src/wire/capabilities.js';
 import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
 import { encodePacket } from '../../src/wire/framing.js';
-import { decodeErr } from '../../src/wire/response/err.js';
+import { decodeErr, encodeErr } from '../../src/wire/response/err.js';
 import { conversation, exchange, payload } from '../support/conversation.js';
 import {
   answerMarker,
@@ -50,6 +50,23 @@ async function greeted(options: BenchOptions = {}): Promise<Connected> {
   server.send(GREETING);
   await client.take(GREETING.length);
   return { client, server };
+}
+
+const AUTH_SWITCH = encodePacket(Buffer.from('\xfecaching_sha2_password\0nonce\0', 'latin1'), 2);
+
+/** The server gets a login of nobody, which it refuses, instead of a broken handshake. */
+async function serverIsExcused(server: Peer): Promise<void> {
+  const polite = await server.packet();
+  expect(polite[3]).toBe(1);
+  expect(decodeHandshakeResponse41(payload(polite)).user).toBe('');
+  await serverRefuses(server, 2);
+}
+
+async function serverRefuses(server: Peer, sequenceId: number): Promise<void> {
+  const message = Buffer.from('Access denied');
+  server.send(encodePacket(encodeErr({ errno: 1045, sqlState: '28000', message }), sequenceId));
+  await server.ended();
+  server.end();
 }
 
 async function errorTo(client: Peer): Promise<{
@@ -253,6 +270,42 @@ describe.each(WAYS)('sessions by %s', (way) => {
     });
   });
 
+  describe('a client too many', () => {
+    test('is told so in the shape that fits there, and the server hears nothing of it', async () => {
+      const opened = await open({ connectionsMax: 1 });
+      const first = await logIn(opened);
+      const client = await opened.client();
+      const error = await errorTo(client);
+      expect(error).toMatchObject({ errno: 1040, sqlState: '', sequenceId: 0 });
+      expect(error.text).toMatch(
+        /^UNDROP_TOO_MANY_CONNECTIONS: Too many connections: undrop takes 1 at a time\./,
+      );
+      await client.ended();
+      client.end();
+      expect(opened.counters).toMatchObject({
+        sessionsOpen: 1,
+        sessionsTotal: 1,
+        sessionsRefused: 1,
+      });
+      first.client.end();
+      await first.server.ended();
+      first.server.end();
+      await bothEnd(first);
+    });
+
+    test('comes in as soon as another has gone', async () => {
+      const opened = await open({ connectionsMax: 1 });
+      for (let round = 0; round < 3; round++) {
+        const { client, server } = await logIn(opened);
+        client.end();
+        await server.ended();
+        server.end();
+        await client.until('forgotten', () => opened.listener.openSessions === 0);
+      }
+      expect(opened.counters).toMatchObject({ sessionsTotal: 3, sessionsRefused: 0 });
+    });
+  });
+
   describe('a login that is refused', () => {
     test.each([
       ['a wish for TLS', sslRequest(), 'UNDROP_TLS_NOT_OFFERED', 1105],
@@ -276,8 +329,8 @@ describe.each(WAYS)('sessions by %s', (way) => {
       expect(error).toMatchObject({ errno, sequenceId: 2 });
       expect(error.text.startsWith(`${code}: `)).toBe(true);
       client.end();
+      await serverIsExcused(server);
       await bothEnd(connected);
-      expect(server.received).toHaveLength(0);
     });
 
     test('a response of gigabytes, by its header alone', async () => {
@@ -285,6 +338,56 @@ describe.each(WAYS)('sessions by %s', (way) => {
       connected.client.send(Buffer.from('ffffff01', 'hex'));
       expect(await errorTo(connected.client)).toMatchObject({ errno: 1153 });
       connected.client.end();
+      await serverIsExcused(connected.server);
+      await bothEnd(connected);
+    });
+
+    test('a response out of order', async () => {
+      const connected = await greeted();
+      const response = Buffer.from(RESPONSE);
+      response[3] = 7;
+      connected.client.send(response);
+      const error = await errorTo(connected.client);
+      expect(error).toMatchObject({ errno: 1835, sequenceId: 8 });
+      expect(error.text).toMatch(/expected sequence id 1 in the login, got 7/);
+      connected.client.end();
+      await serverIsExcused(connected.server);
+      await bothEnd(connected);
+    });
+
+    test('a client that is silent after the greeting', async () => {
+      const connected = await greeted({ loginTimeoutMs: 50 });
+      const error = await errorTo(connected.client);
+      expect(error).toMatchObject({ errno: 1159, sqlState: '08S01', sequenceId: 1 });
+      expect(error.text).toMatch(/^UNDROP_LOGIN_TIMEOUT: .* waited 50 ms for the client/);
+      connected.client.end();
+      await serverIsExcused(connected.server);
+      await bothEnd(connected);
+    });
+
+    test('a client that trickles its response', async () => {
+      const connected = await greeted({ loginTimeoutMs: 50 });
+      for (let at = 0; at < RESPONSE.length - 1 && !connected.client.isEnded; at++) {
+        connected.client.send(RESPONSE.subarray(at, at + 1));
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      expect(await errorTo(connected.client)).toMatchObject({ errno: 1159 });
+      connected.client.end();
+      await serverIsExcused(connected.server);
+      await bothEnd(connected);
+    });
+
+    test('a client that is silent when the server asks back', async () => {
+      const connected = await greeted({ loginTimeoutMs: 50 });
+      const { client, server } = connected;
+      client.send(RESPONSE);
+      await server.take(RESPONSE.length);
+      server.send(AUTH_SWITCH);
+      await client.take(AUTH_SWITCH.length);
+      expect(await errorTo(client)).toMatchObject({ errno: 1159, sequenceId: 3 });
+      client.end();
+      expect((await server.packet()).toString('hex')).toBe('00000003');
+      await serverRefuses(server, 4);
       await bothEnd(connected);
     });
 
@@ -331,6 +434,9 @@ describe.each(WAYS)('sessions by %s', (way) => {
       expect(error).toMatchObject({ errno: 1105, sqlState: '', sequenceId: 0 });
       expect(error.text).toMatch(/no greeting within 50 ms/);
       client.end();
+      // It was only slow, and finds nobody: that is no reason to block our address.
+      server.send(GREETING);
+      await serverIsExcused(server);
       await bothEnd({ client, server });
     });
 
@@ -392,10 +498,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
     test('goes at the greeting leaves as a refused login, not as a broken handshake', async () => {
       const connected = await greeted();
       connected.client.end();
-      const polite = payload(await connected.server.packet());
-      expect(decodeHandshakeResponse41(polite).user).toBe('');
-      await connected.server.ended();
-      connected.server.end();
+      await serverIsExcused(connected.server);
       await bothEnd(connected);
     });
 
@@ -410,30 +513,71 @@ describe.each(WAYS)('sessions by %s', (way) => {
       otherServer.send(GREETING);
       await other.take(GREETING.length);
       server.send(GREETING);
-      const polite = payload(await server.packet());
-      expect(decodeHandshakeResponse41(polite).user).toBe('');
-      server.end();
+      await serverIsExcused(server);
       other.end();
-      await otherServer.packet();
-      otherServer.end();
+      await serverIsExcused(otherServer);
       await bothEnd({ client, server }, 2);
     });
 
     test('breaks off at the greeting is excused too', async () => {
       const connected = await greeted();
       connected.client.destroy();
-      expect(decodeHandshakeResponse41(payload(await connected.server.packet())).user).toBe('');
-      connected.server.end();
+      await serverIsExcused(connected.server);
       await bothEnd(connected);
     });
 
-    test('goes during the login ends the server session', async () => {
+    test('speaks before the greeting is told so, and excused', async () => {
+      const opened = await open();
+      const client = await opened.client();
+      const server = await opened.accepted();
+      client.send(PING);
+      expect(await errorTo(client)).toMatchObject({ errno: 1835, sqlState: '', sequenceId: 0 });
+      client.end();
+      server.send(GREETING);
+      await serverIsExcused(server);
+      await bothEnd({ client, server });
+    });
+
+    test('goes during the login is excused, whatever the server goes on to ask', async () => {
       const connected = await greeted();
-      connected.client.send(RESPONSE);
-      await connected.server.take(RESPONSE.length);
-      connected.client.end();
-      await connected.server.ended();
-      connected.server.end();
+      const { client, server } = connected;
+      client.send(RESPONSE);
+      await server.take(RESPONSE.length);
+      client.end();
+      await client.ended();
+      server.send(AUTH_SWITCH);
+      expect((await server.packet()).toString('hex')).toBe('00000003');
+      server.send(encodePacket(Buffer.from('0104', 'hex'), 4));
+      expect((await server.packet()).toString('hex')).toBe('00000005');
+      await serverRefuses(server, 6);
+      await bothEnd(connected);
+    });
+
+    test('goes when it is asked back is excused', async () => {
+      const connected = await greeted();
+      const { client, server } = connected;
+      client.send(RESPONSE);
+      await server.take(RESPONSE.length);
+      server.send(AUTH_SWITCH);
+      await client.take(AUTH_SWITCH.length);
+      client.destroy();
+      expect((await server.packet()).toString('hex')).toBe('00000003');
+      await serverRefuses(server, 4);
+      await bothEnd(connected);
+    });
+
+    test('goes when the server has let it in says goodbye', async () => {
+      const connected = await greeted();
+      const { client, server } = connected;
+      client.send(RESPONSE);
+      await server.take(RESPONSE.length);
+      client.end();
+      await client.ended();
+      server.send(encodePacket(Buffer.from('0103', 'hex'), 2));
+      server.send(encodePacket(Buffer.from('00000002000000', 'hex'), 3));
+      expect((await server.packet()).toString('hex')).toBe('0100000001');
+      await server.ended();
+      server.end();
       await bothEnd(connected);
     });
 

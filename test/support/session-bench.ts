@@ -8,6 +8,7 @@ import { silentLog } from '../../src/log.js';
 import { type Counters, newCounters } from '../../src/metrics.js';
 import type { ServerAddress, ServicePool } from '../../src/service/pools.js';
 import { Listener } from '../../src/session/listener.js';
+import { LocalPermits } from '../../src/session/permits.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response/err.js';
 import { exchange, payload } from './conversation.js';
@@ -119,7 +120,10 @@ export interface Bench {
 }
 
 export interface BenchOptions {
+  readonly connectTimeoutMs?: number;
   readonly greetingTimeoutMs?: number;
+  readonly loginTimeoutMs?: number;
+  readonly connectionsMax?: number;
   /** By default one free port. */
   readonly listen?: readonly ServerAddress[];
   /** Instead of the fake server. */
@@ -150,8 +154,12 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
       ...(options.upstreamsBefore ?? []),
       { host: '127.0.0.1', port },
     ],
-    connectTimeoutMs: DEADLINE_MS,
-    greetingTimeoutMs: options.greetingTimeoutMs ?? DEADLINE_MS,
+    permits: new LocalPermits(options.connectionsMax ?? 100),
+    settings: () => ({
+      connectTimeoutMs: options.connectTimeoutMs ?? DEADLINE_MS,
+      greetingTimeoutMs: options.greetingTimeoutMs ?? DEADLINE_MS,
+      loginTimeoutMs: options.loginTimeoutMs ?? DEADLINE_MS,
+    }),
     log: silentLog,
     counters,
     serviceFor: () => ({

@@ -1,0 +1,60 @@
+/**
+ * Leaves a login whose client has gone (a load balancer's health check, a client that can't do the
+ * plugin that the server asks for, one that is too slow). To a server, a connection that breaks off
+ * in its login is a broken handshake, and max_connect_errors of them lock out the address they came
+ * from (error 1129): here that of all clients. A refused login is none. So the server is answered,
+ * with nothing, until it refuses; MySQL 8 and later asks back even a user that it doesn't know.
+ *
+ * Invariant: it takes a bounded time, and no client waits for it.
+ */
+import type { Socket } from 'node:net';
+import type { ByteStream } from '../relay/byte-stream.js';
+import { LoginRelay } from './login.js';
+import { endSoon, LAME_DUCK_MS } from './sockets.js';
+
+/**
+ * Brings `relay` to its end without its client. The stream is read here from now on; `heard` is
+ * what came before.
+ */
+export function leaveLogin(login: {
+  readonly socket: Socket;
+  readonly stream: ByteStream;
+  readonly relay: LoginRelay;
+  readonly heard?: Buffer;
+}): void {
+  const { socket, stream, relay, heard = Buffer.alloc(0) } = login;
+  if (socket.destroyed) return;
+  const timer = setTimeout(() => socket.destroy(), LAME_DUCK_MS);
+  timer.unref();
+  // Whatever it ends by: nobody waits for an answer any more.
+  socket.on('error', () => socket.destroy());
+  socket.on('end', () => socket.destroy());
+  socket.once('close', () => clearTimeout(timer));
+  const feed = (step: () => void) => {
+    try {
+      step();
+    } catch (error) {
+      // It is no server that we know how to leave.
+      socket.destroy(error instanceof Error ? error : new Error(String(error)));
+    }
+  };
+  feed(() => relay.leave(() => endSoon(socket)));
+  feed(() => relay.feedServer(heard));
+  stream.start((chunk) => feed(() => relay.feedServer(chunk)));
+}
+
+/** The same for a connection on which we have said nothing yet. */
+export function leaveUnanswered(login: {
+  readonly socket: Socket;
+  readonly stream: ByteStream;
+  readonly heard?: Buffer;
+}): void {
+  const { stream } = login;
+  const relay = new LoginRelay({
+    toClient: () => undefined,
+    toServer: (bytes) => stream.write(bytes),
+    onGreeting: () => undefined,
+    onDone: () => undefined,
+  });
+  leaveLogin({ ...login, relay });
+}
