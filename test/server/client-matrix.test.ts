@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { runCli } from '../support/client-cli.js';
+import { heldRows } from '../support/client-held.js';
 import { runDatabases, runMariadb, runMysql2 } from '../support/client-node.js';
 import { ensurePrograms, runPhp, runPymysql } from '../support/client-programs.js';
 import {
@@ -20,7 +21,7 @@ import {
   THE_END,
   type Transcript,
 } from '../support/client-script.js';
-import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { query, type Target, type TestServer, testServers } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
@@ -114,21 +115,3 @@ describe.each(testServers())('[64] $name', (server) => {
     );
   });
 });
-
-/** Tables of a schema that are held now, with the rows that each has. */
-async function heldRows(server: TestServer, schema: string): Promise<Record<string, number>> {
-  const { code, stdout } = await runUndrop(server, ['list', '--json']);
-  expect(code).toBe(0);
-  const listed = JSON.parse(stdout) as Record<string, string | null>[];
-  const held = listed.filter((one) => one['schema'] === schema);
-  const counts = await Promise.all(
-    held.map(async ({ table, holdSchema, holdName }) => {
-      const [row] = await query<{ n: number }>(
-        server,
-        `SELECT COUNT(*) AS n FROM \`${holdSchema}\`.\`${holdName}\``,
-      );
-      return [table, row?.n] as const;
-    }),
-  );
-  return Object.fromEntries(counts);
-}

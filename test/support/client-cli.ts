@@ -9,8 +9,10 @@ import { type ClientName, runClient } from './clients.js';
 export type CliName = Extract<ClientName, 'mysql-9.7' | 'mariadb-10.11' | 'mariadb-11.8'>;
 
 /** Options of the connection itself: no TLS, and the password may go by RSA. */
-export function connectionOptions(name: CliName): readonly string[] {
-  return name === 'mysql-9.7' ? ['--ssl-mode=DISABLED', '--get-server-public-key'] : ['--skip-ssl'];
+export function connectionOptions(name: ClientName): readonly string[] {
+  return name.startsWith('mysql')
+    ? ['--ssl-mode=DISABLED', '--get-server-public-key']
+    : ['--skip-ssl'];
 }
 
 export async function runCli(

@@ -28,6 +28,7 @@ const CLIENTS = {
     options: (root) => [...mysqlOptions(root), '--default-character-set=utf8mb4'],
   },
   'mysqldump-9.7': { from: 'mysql-9.7', program: 'usr/bin/mysqldump', options: mysqlOptions },
+  'mysqlslap-9.7': { from: 'mysql-9.7', program: 'usr/bin/mysqlslap', options: () => [] },
   'mariadb-10.11': {
     from: 'mariadb-10.11',
     program: 'usr/bin/mariadb',
@@ -38,6 +39,11 @@ const CLIENTS = {
     program: 'usr/bin/mariadb-dump',
     options: mariadbOptions,
   },
+  'mariadb-slap-10.11': {
+    from: 'mariadb-10.11',
+    program: 'usr/bin/mariadb-slap',
+    options: mariadbOptions,
+  },
   'mariadb-11.8': {
     from: 'mariadb-11.8',
     program: 'usr/bin/mariadb',
@@ -46,6 +52,11 @@ const CLIENTS = {
   'mariadb-dump-11.8': {
     from: 'mariadb-11.8',
     program: 'usr/bin/mariadb-dump',
+    options: mariadbOptions,
+  },
+  'mariadb-slap-11.8': {
+    from: 'mariadb-11.8',
+    program: 'usr/bin/mariadb-slap',
     options: mariadbOptions,
   },
 } as const satisfies Record<string, ClientRow>;
