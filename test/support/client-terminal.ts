@@ -1,0 +1,104 @@
+/**
+ * A command-line client at a terminal of its own (made by `script`, of every Debian): what is typed
+ * goes through the terminal's line discipline, so a Ctrl-C is one.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type CliName, connectionOptions } from './client-cli.js';
+import { clientCommand, loginOptions } from './clients.js';
+import { until } from './poll.js';
+import type { Target } from './servers.js';
+
+const PROMPT = 'ready> ';
+
+export interface Terminal {
+  /** Everything on the screen so far, without what moves the cursor. */
+  readonly screen: string;
+  /** Types a line; resolves when the client asks for the next one. */
+  line(text: string): Promise<void>;
+  /** Types a line that is going to take its time. */
+  start(text: string): void;
+  /** Resolves when the prompt is there that belongs to the last line. */
+  prompt(): Promise<void>;
+  /** Presses Ctrl-C. */
+  interrupt(): void;
+  /** Leaves the client; resolves with its exit code. */
+  quit(): Promise<number | null>;
+  /** Ends it, whatever it does. */
+  kill(): void;
+}
+
+/** Starts a client; resolves at its first prompt. */
+export async function openTerminal(name: CliName, target: Target): Promise<Terminal> {
+  const command = [
+    ...(await clientCommand(name)),
+    ...loginOptions(target),
+    ...connectionOptions(name),
+    ...['--no-auto-rehash', `--prompt=${PROMPT}`],
+  ];
+  // Without a shell that would be interrupted as well.
+  const line = `exec ${command.map(quoteForShell).join(' ')}`;
+  const child = spawn('script', ['-qec', line, '/dev/null'], {
+    env: { ...process.env, TERM: 'dumb', SHELL: '/bin/sh' },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  const ended = once(child, 'close') as Promise<[number | null]>;
+  let raw = '';
+  let typed = 0;
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      raw += text;
+    });
+  }
+  const screen = (): string => asSeen(raw);
+  const prompt = (): Promise<void> =>
+    until(
+      () => screen().split(PROMPT).length - 1 > typed,
+      `prompt ${typed + 1} of ${name}`,
+      60_000,
+    );
+  const start = (text: string): void => {
+    typed++;
+    child.stdin.write(`${text}\n`);
+  };
+  const terminal: Terminal = {
+    get screen() {
+      return screen();
+    },
+    start,
+    prompt,
+    line: async (text) => {
+      start(text);
+      await prompt();
+    },
+    interrupt: () => {
+      child.stdin.write('\x03');
+    },
+    quit: async () => {
+      child.stdin.write('exit\n');
+      const [code] = await ended;
+      return code;
+    },
+    kill: () => {
+      child.kill('SIGKILL');
+    },
+  };
+  try {
+    await prompt();
+  } catch (error) {
+    terminal.kill();
+    throw new Error(`${name} never came to its prompt: ${raw}`, { cause: error });
+  }
+  return terminal;
+}
+
+/** Without escape sequences, and with one way of ending a line. */
+function asSeen(raw: string): string {
+  // The escape character itself would be refused in a literal.
+  const sequences = new RegExp(`${String.fromCharCode(27)}(\\[[0-9;?]*[a-zA-Z]|[=>])`, 'g');
+  return raw.replaceAll(sequences, '').replaceAll('\r', '');
+}
+
+function quoteForShell(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}
