@@ -7,10 +7,18 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import { createConnection as createMariadb } from 'mariadb';
 import type { RowDataPacket } from 'mysql2/promise';
 import type { CliName } from '../support/client-cli.js';
+import { heldRows } from '../support/client-held.js';
 import { openTerminal } from '../support/client-terminal.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { connect, query, type Target, type TestServer, testServers } from '../support/servers.js';
+import {
+  connect,
+  freshSchema,
+  query,
+  type Target,
+  type TestServer,
+  testServers,
+} from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(300_000);
@@ -57,6 +65,41 @@ describe.each(testServers())('[57] $name', (server) => {
     expect(through).toBe(direct);
     expect(through).toContain('| alive |');
     expect(through).toContain('^C');
+  });
+
+  test.each(clisOf(server))('Ctrl-C in %s of a DROP that waits leaves the table', async (cli) => {
+    const screens: string[] = [];
+    const schema = await freshSchema(server, 'kill');
+    await query(
+      server,
+      `CREATE TABLE ${schema.name}.t (id INT PRIMARY KEY)`,
+      `INSERT INTO ${schema.name}.t VALUES (1), (2)`,
+    );
+    const reader = await connect(server);
+    await reader.query('START TRANSACTION');
+    await reader.query(`SELECT * FROM ${schema.name}.t`);
+    for (const { host, port } of [server, proxy]) {
+      const terminal = await openTerminal(cli, { host, port, ...account });
+      try {
+        await terminal.line(`USE ${schema.name}`);
+        terminal.start('DROP TABLE t;');
+        await until(() => isWaiting(server, user), 'the DROP waits');
+        terminal.interrupt();
+        await terminal.prompt();
+        await terminal.line('SELECT COUNT(*) FROM t;');
+        await terminal.line('SHOW TABLES;');
+        screens.push(maskedScreen(terminal.screen));
+        expect(await terminal.quit()).toBe(0);
+      } finally {
+        terminal.kill();
+      }
+    }
+    await reader.end();
+    const [direct, through] = screens;
+    expect(through).toBe(direct);
+    expect(through).toContain('ERROR 1317 (70100): Query execution was interrupted');
+    expect(await heldRows(server, schema.name)).toEqual({});
+    await schema.drop();
   });
 
   test.each(clisOf(server))('KILL typed in %s ends a query, and then a session', async (cli) => {
@@ -133,6 +176,15 @@ async function isSleeping(server: TestServer, user: string): Promise<boolean> {
     server,
     `SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '${user}'
        AND COMMAND = 'Query' AND INFO LIKE '%SLEEP(%'`,
+  );
+  return rows.length > 0;
+}
+
+async function isWaiting(server: TestServer, user: string): Promise<boolean> {
+  const rows = await query(
+    server,
+    `SELECT ID FROM information_schema.PROCESSLIST WHERE USER = '${user}'
+       AND STATE = 'Waiting for table metadata lock'`,
   );
   return rows.length > 0;
 }
