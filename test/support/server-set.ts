@@ -21,7 +21,8 @@ interface AptRow {
 
 const PACKAGES = {
   mysql: ['mysql-server-core', 'mysql-client'],
-  mariadb: ['mariadb-server-core', 'mariadb-client'],
+  // Not the core alone: the login plugins of the server are in the other package.
+  mariadb: ['mariadb-server', 'mariadb-client'],
 } as const;
 
 const APT: Readonly<Record<Exclude<ServerName, 'mysql-5.6'>, AptRow>> = {
@@ -53,5 +54,6 @@ export async function ensureInstalled(
   };
   if (name === 'mysql-5.6') return ensureNpm56(options);
   const { flavour, suite } = APT[name];
-  return ensureAptServer({ key: name, flavour, suite, packages: PACKAGES[flavour] }, options);
+  const key = flavour === 'mariadb' ? `${name}-full` : name;
+  return ensureAptServer({ key, flavour, suite, packages: PACKAGES[flavour] }, options);
 }
