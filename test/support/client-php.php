@@ -1,6 +1,7 @@
 <?php
 // The script of php-mysql for the matrix of clients: mysqli and PDO, both on mysqlnd.
 // Arguments: mysqli|pdo host port user password schema file
+// Without a file it logs in, and says who it is.
 [, $driver, $host, $port, $user, $password, $schema, $infile] = $argv;
 const UNICODE = 'Grüße, 漢字, Ωμέγα, 😀';
 const BIG_RESULT = "SELECT a.id + 10 * b.id + 100 * c.id + 1000 * d.id AS i, REPEAT('x', 100)
@@ -56,6 +57,7 @@ function byMysqli($host, $port, $user, $password, $schema, $infile, $kept): void
     return $result ? $result->fetch_all() : $statement->affected_rows;
   };
   step('who', fn() => $rows('SELECT CURRENT_USER(), DATABASE()'));
+  if ($infile === '') return;
   step('prepared insert', fn() => $prepared('INSERT INTO kept VALUES (?, ?, ?, ?, ?)', $kept));
   step('prepared select', fn() => $prepared('SELECT * FROM kept WHERE id = ? AND txt = ?', [1, UNICODE]));
   step('prepared with an error', fn() => $prepared('SELECT * FROM missing WHERE id = ?', [1]));
@@ -116,6 +118,7 @@ function byPdo($host, $port, $user, $password, $schema, $infile, $kept): void {
     return $statement->columnCount() > 0 ? $statement->fetchAll(PDO::FETCH_NUM) : $statement->rowCount();
   };
   step('who', fn() => $prepared('SELECT CURRENT_USER(), DATABASE()', []));
+  if ($infile === '') return;
   step('prepared insert', fn() => $prepared('INSERT INTO kept VALUES (?, ?, ?, ?, ?)', $kept));
   step('prepared select', fn() => $prepared('SELECT * FROM kept WHERE id = ? AND txt = ?', [1, UNICODE]));
   step('prepared with an error', fn() => $prepared('SELECT * FROM missing WHERE id = ?', [1]));
@@ -152,5 +155,11 @@ function byPdo($host, $port, $user, $password, $schema, $infile, $kept): void {
 }
 
 $run = $driver === 'pdo' ? 'byPdo' : 'byMysqli';
-$run($host, $port, $user, $password, $schema, $infile, $kept);
+try {
+  $run($host, $port, $user, $password, $schema, $infile, $kept);
+} catch (mysqli_sql_exception | PDOException $error) {
+  // Without the trace, which has the password in it.
+  echo "{$error->getCode()} {$error->getMessage()}\n";
+  exit(1);
+}
 echo "the end\n";

@@ -9,6 +9,9 @@ import { tryCommand } from '../../src/demo/run-command.js';
 import type { ScriptJob, Transcript } from './client-script.js';
 import { projectFolder } from './server-set.js';
 
+/** With what it needs for caching_sha2_password and for ed25519. */
+const PYTHON = ['python3-pymysql', 'python3-cryptography', 'python3-nacl'];
+
 interface Program {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -29,7 +32,7 @@ export async function ensurePrograms(): Promise<void> {
 }
 
 async function pythonCommand(): Promise<Program> {
-  const folder = await aptRoot('pymysql', ['python3-pymysql', 'python3-cryptography']);
+  const folder = await aptRoot('pymysql-auth', PYTHON);
   const lib = join(folder, 'root/usr/lib');
   return {
     argv: [...inRoot(folder, 'usr/bin/python3'), '-B', '-s', script('client-pymysql.py')],

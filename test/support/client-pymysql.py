@@ -1,4 +1,7 @@
-"""The script of PyMySQL for the matrix of clients. Arguments: host port user password schema file"""
+"""The script of PyMySQL for the matrix of clients. Arguments: host port user password schema file
+
+Without a file it logs in, and says who it is.
+"""
 import hashlib
 import sys
 
@@ -7,10 +10,13 @@ from pymysql.constants import CLIENT
 
 host, port, user, password, schema, infile = sys.argv[1:]
 UNICODE = "Grüße, 漢字, Ωμέγα, 😀"
-connection = pymysql.connect(
-    host=host, port=int(port), user=user, password=password, database=schema, charset="utf8mb4",
-    local_infile=True, client_flag=CLIENT.MULTI_STATEMENTS, autocommit=True, ssl_disabled=True,
-)
+try:
+    connection = pymysql.connect(
+        host=host, port=int(port), user=user, password=password, database=schema, charset="utf8mb4",
+        local_infile=True, client_flag=CLIENT.MULTI_STATEMENTS, autocommit=True, ssl_disabled=True,
+    )
+except pymysql.MySQLError as error:
+    sys.exit(f"{type(error).__name__} {error.args}")
 
 
 def step(title, sql, args=None, digest=False):
@@ -29,6 +35,9 @@ def step(title, sql, args=None, digest=False):
         print(f"{title}: {type(error).__name__} {error.args}")
 
 
+if infile == "":
+    step("who", "SELECT CURRENT_USER()")
+    sys.exit()
 print(connection.get_server_info().split("-")[0], connection.autocommit_mode, connection.get_autocommit())
 step("who", "SELECT CURRENT_USER(), DATABASE()")
 step("insert", "INSERT INTO kept VALUES (%s, %s, %s, %s, %s)",
