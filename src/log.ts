@@ -16,6 +16,11 @@ export interface Log {
   error(fields: object, message: string): void;
 }
 
+/** One whose level can be set while it is open. */
+export interface LeveledLog extends Log {
+  setLevel(level: LogLevel): void;
+}
+
 /** A log that says nothing; for tests and for commands whose output is their answer. */
 export const silentLog: Log = {
   debug: () => undefined,
@@ -28,7 +33,11 @@ export const silentLog: Log = {
  * Opens the log. `pretty` prints one readable line an event; otherwise JSON with ISO times. Errors
  * are written by name, code and message alone: drivers put whole statements into theirs.
  */
-export function openLog(options: { level: LogLevel; pretty: boolean; stderr?: boolean }): Log {
+export function openLog(options: {
+  level: LogLevel;
+  pretty: boolean;
+  stderr?: boolean;
+}): LeveledLog {
   const destination = options.stderr ? 2 : 1;
   const settings = {
     level: options.level,
@@ -36,7 +45,7 @@ export function openLog(options: { level: LogLevel; pretty: boolean; stderr?: bo
     timestamp: pino.stdTimeFunctions.isoTime,
     serializers: { err: describeError },
   };
-  return options.pretty
+  const log = options.pretty
     ? pino(
         settings,
         pretty({
@@ -48,6 +57,11 @@ export function openLog(options: { level: LogLevel; pretty: boolean; stderr?: bo
         }),
       )
     : pino(settings, pino.destination({ dest: destination, sync: true }));
+  return Object.assign(log, {
+    setLevel: (level: LogLevel) => {
+      log.level = level;
+    },
+  });
 }
 
 function describeError(error: unknown): object {

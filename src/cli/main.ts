@@ -9,10 +9,11 @@ import { hideBin } from 'yargs/helpers';
 import { loadSettings } from '../config/load.js';
 import { flagOf, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
 import { UndropError } from '../errors.js';
-import { type Log, openLog } from '../log.js';
+import { type LeveledLog, openLog } from '../log.js';
 import { runList } from './list.js';
+import { PROXY_KEYS } from './proxy-settings.js';
 import { runRestore } from './restore.js';
-import { PROXY_KEYS, serve, startProxy } from './serve.js';
+import { serve, startProxy } from './serve.js';
 import { demoVariables, runDemoCommand, runStart, type StartDoors } from './start.js';
 
 const EXIT_FAILED = 1;
@@ -50,7 +51,7 @@ function readConfigFile(path: string): Readonly<Record<string, unknown>> {
   }
 }
 
-function logOf(level: Settings['logLevel']): Log {
+function logOf(level: Settings['logLevel']): LeveledLog {
   return openLog({ level, pretty: process.stdout.isTTY });
 }
 
@@ -67,10 +68,7 @@ async function accountOf(flags: Flags): Promise<Pick<Settings, (typeof ACCOUNT_K
 
 /** What `start` and `demo` borrow: the proxy itself, by UNDROP_* variables alone. */
 const doors: StartDoors = {
-  serve: async (env) => {
-    const settings = settingsOf(PROXY_KEYS, {}, env);
-    return serve(settings, logOf(settings.logLevel));
-  },
+  serve: (env) => serve({ load: () => settingsOf(PROXY_KEYS, {}, env), openLog: logOf }),
   startProxy: async (variables) => {
     const env = { ...process.env, ...variables };
     const settings = settingsOf(PROXY_KEYS, {}, env);
@@ -109,10 +107,7 @@ async function main(): Promise<number> {
           'UNDROP_UPSTREAM=db:3306 UNDROP_USER=undrop UNDROP_PASSWORD_FILE=/run/secrets/pw $0 serve',
           'in front of db, on 127.0.0.1:3307',
         ),
-      run(async (flags) => {
-        const settings = settingsOf(PROXY_KEYS, flags);
-        return serve(settings, logOf(settings.logLevel));
-      }),
+      run((flags) => serve({ load: () => settingsOf(PROXY_KEYS, flags), openLog: logOf })),
     )
     .command(
       'list',

@@ -1,138 +1,97 @@
 /**
- * `undrop serve`, and the composition root: everything of a running proxy is made here.
+ * `undrop serve`: everything of a running proxy is put together here, and it is told to end or to
+ * read its settings anew by signals.
  *
  * Invariant: where the service can't reach the ledger, sessions are relayed and drops are refused;
- * only a wrong configuration (an account that the server refuses) stops the start.
+ * only a wrong configuration (an account that the server refuses) stops the start. Wrong settings
+ * that come later change nothing.
  */
 import { randomBytes } from 'node:crypto';
-import { systemClock } from '../clock.js';
-import type { Settings } from '../config/schema.js';
-import { ensureLedger } from '../ledger/tables.js';
-import { startCollector } from '../lifecycle/collector.js';
-import type { LifecycleSettings } from '../lifecycle/settings.js';
-import type { Log } from '../log.js';
+import type { LeveledLog, Log } from '../log.js';
 import { newCounters } from '../metrics.js';
 import { newHoldId } from '../names/hold-id.js';
-import type { TableState } from '../names/hold-name.js';
-import { reconcile } from '../recovery/reconcile.js';
-import { isRawRelayPossible } from '../relay/raw-handle.js';
 import { describeAddress } from '../service/address.js';
 import { PoolSet } from '../service/pool-set.js';
-import type { ServerAddress, ServicePool } from '../service/pools.js';
-import { Listener } from '../session/listener.js';
+import type { ServerAddress } from '../service/pools.js';
+import type { DrainOptions } from '../session/drain.js';
 import { LocalPermits } from '../session/permits.js';
-import { warmCrossCheck } from '../sql/cross-check.js';
+import { Front } from './front.js';
+import { Home } from './home.js';
+import { compareSettings, type ProxySettings, type SettingsChange } from './proxy-settings.js';
 
-/** Settings that a proxy needs, by their keys in config/schema.ts. */
-export const PROXY_KEYS = [
-  'listen',
-  'upstream',
-  'user',
-  'password',
-  'passwordFile',
-  'protect',
-  'lifecycle',
-  'hold',
-  'evac',
-  'checkInterval',
-  'purgeCheckInterval',
-  'purgeChunkRows',
-  'purgeBinlog',
-  'fastDrop',
-  'collect',
-  'grace',
-  'ledgerKeep',
-  'maxConnections',
-  'connectTimeout',
-  'greetingTimeout',
-  'loginTimeout',
-  'logLevel',
-] as const;
-
-export type ProxySettings = Pick<Settings, (typeof PROXY_KEYS)[number]>;
+export interface StopOptions {
+  /** Instead of UNDROP_DRAIN_WAIT and UNDROP_DRAIN_TIMEOUT. */
+  readonly waitMs?: number;
+  readonly timeoutMs?: number;
+  /** Aborted: everything ends at once. */
+  readonly signal?: AbortSignal;
+}
 
 export interface RunningProxy {
   /** As bound: port 0 is the port that was given. */
   readonly addresses: readonly ServerAddress[];
   /**
-   * Drains (idle sessions at once, busy ones up to `drainMs` milliseconds, or until `signal`), ends
-   * the collector at its next pause and closes the service pools.
+   * Goes on by other settings: the next statement, the next session, the collector. Where it
+   * rejects, nothing has changed.
    */
-  stop(options?: { readonly drainMs?: number; readonly signal?: AbortSignal }): Promise<void>;
+  change(settings: ProxySettings): Promise<SettingsChange>;
+  /** Drains, ends the collector at its next pause and closes the service pools. */
+  stop(options?: StopOptions): Promise<void>;
 }
 
-const DRAIN_MS = 15_000;
 /** Service connections for one server; the collector keeps one of them. */
 const SERVICE_CONNECTIONS_MAX = 8;
-const LEDGER_RETRY_MS = 5_000;
+/** What a proxy that was told to end at once may still take for its own connections. */
+const HURRY_MS = 1_000;
 
-/** Starts a proxy; it takes clients when this resolves. */
-export async function startProxy(settings: ProxySettings, log: Log): Promise<RunningProxy> {
+/** Starts a proxy in this process; it takes clients when this resolves. */
+export async function startProxy(initial: ProxySettings, log: Log): Promise<RunningProxy> {
+  let settings = initial;
   const proxyId = newHoldId(Date.now(), randomBytes);
   const activeIds = new Set<string>();
   const counters = newCounters();
-  const stopping = new AbortController();
+  const permits = new LocalPermits(settings.maxConnections);
   const pools = new PoolSet({ ...settings, connectionsMax: SERVICE_CONNECTIONS_MAX, log });
-  const home = await pools.home();
-  const work = new Set<Promise<void>>();
-  const background = (promise: Promise<void>) => {
-    const tracked = promise.finally(() => work.delete(tracked));
-    work.add(tracked);
-  };
-  const recovery = { proxyId, activeIds, log, signal: stopping.signal };
-  // So that the first drop finds a ledger; where it can't be made yet, clients are served all the
-  // same.
-  const isReady = await tryToMakeLedger(home, log);
-  background(recover(home, { ...recovery, isReady }));
-  const collector = startCollector({
-    pool: home,
-    proxyId,
-    activeIds,
-    clock: systemClock,
-    log,
-    reconcile,
-    settings: lifecycleSettings(settings),
-  });
-  const protect = new Set(settings.protect);
-  const holdMs = settings.lifecycle.includes('hold') ? settings.hold : 0;
-  const listener = new Listener({
-    listen: settings.listen,
-    upstreams: settings.upstream,
-    permits: new LocalPermits(settings.maxConnections),
-    settings: () => ({
-      connectTimeoutMs: settings.connectTimeout,
-      greetingTimeoutMs: settings.greetingTimeout,
-      loginTimeoutMs: settings.loginTimeout,
-    }),
-    log,
-    counters,
-    serviceFor: ({ address }) => ({ pool: pools.at(address), proxyId, holdMs, protect, activeIds }),
-    background,
-    onHeld: () => collector.wake('drop'),
-  });
-  const shutDown = async () => {
-    stopping.abort();
-    await collector.stop();
-    await Promise.allSettled(work);
+  const pool = await pools.home();
+  const home = await Home.open({ pool, proxyId, activeIds, log }, settings);
+  const onHeld = () => home.wake('drop');
+  const front = new Front({ proxyId, activeIds, pools, permits, counters, log, onHeld }, settings);
+  const closeHome = async () => {
+    await home.stop();
     await pools.dispose();
   };
   try {
-    const isRaw = await isRawRelayPossible();
-    await warmCrossCheck();
-    const addresses = await listener.open();
-    sayReady(log, { settings, addresses, proxyId, relay: isRaw ? 'raw' : 'stream' });
+    const { addresses, relay } = await front.open();
+    sayReady(log, { settings, addresses, proxyId, relay });
     return {
       addresses,
-      stop: async ({ drainMs = DRAIN_MS, signal = new AbortController().signal } = {}) => {
-        await listener.drain(drainMs, signal);
-        await shutDown();
+      change: async (next) => {
+        const change = compareSettings(settings, next);
+        front.change(change.settings);
+        settings = change.settings;
+        permits.max = settings.maxConnections;
+        if (change.collectorChanged) await home.change(settings);
+        return change;
+      },
+      stop: async (options = {}) => {
+        await front.close(drainOptions(settings, options));
+        await closeHome();
         log.info({ event: 'stopped', ...counters }, 'stopped');
       },
     };
   } catch (error) {
-    await shutDown();
+    await closeHome();
     throw error;
   }
+}
+
+function drainOptions(settings: ProxySettings, options: StopOptions): DrainOptions {
+  const {
+    waitMs = settings.drainWait,
+    timeoutMs = settings.drainTimeout,
+    signal = new AbortController().signal,
+  } = options;
+  return { waitMs, timeoutMs, signal };
 }
 
 function sayReady(
@@ -150,73 +109,70 @@ function sayReady(
   log.info({ event: 'ready', listen, upstream, proxyId, relay }, 'ready: clients are served');
 }
 
-function lifecycleSettings(settings: ProxySettings): LifecycleSettings {
-  return {
-    ...settings,
-    lifecycle: settings.lifecycle.map((state) => state.toUpperCase() as TableState),
-    holdMs: settings.hold,
-    evacMs: settings.evac,
-    checkIntervalMs: settings.checkInterval,
-    purgeCheckIntervalMs: settings.purgeCheckInterval,
-    graceMs: settings.grace,
-    ledgerKeepMs: settings.ledgerKeep,
-  };
+/** Where the settings come from, and the log that follows them. */
+export interface ServeDoors {
+  /** Reads all settings anew; throws UNDROP_CONFIG. */
+  load(): ProxySettings;
+  openLog(level: ProxySettings['logLevel']): LeveledLog;
 }
 
-async function tryToMakeLedger(pool: ServicePool, log: Log): Promise<boolean> {
-  try {
-    await ensureLedger(pool);
-    return true;
-  } catch (error) {
-    log.warn({ err: error }, 'the ledger is not ready; drops are refused until it is');
-    return false;
-  }
-}
-
-/** Completes what a killed proxy left; tries until the ledger is there. */
-async function recover(
-  pool: ServicePool,
-  options: {
-    readonly proxyId: string;
-    readonly activeIds: ReadonlySet<string>;
-    readonly log: Log;
-    readonly signal: AbortSignal;
-    readonly isReady: boolean;
-  },
-): Promise<void> {
-  const { log, signal } = options;
-  let isReady = options.isReady;
-  while (!signal.aborted) {
-    try {
-      if (isReady) {
-        await reconcile(pool, options);
-        log.info({ event: 'ledger' }, 'the ledger is ready: dropped tables will be held');
-        return;
-      }
-    } catch (error) {
-      log.warn({ err: error }, 'what an ended proxy left could not be settled yet');
-    }
-    await systemClock.sleep(LEDGER_RETRY_MS, signal);
-    isReady ||= await tryToMakeLedger(pool, log);
-  }
-}
-
-/** Runs until SIGTERM or SIGINT; a second signal ends it at once. Resolves to the exit code. */
-export async function serve(settings: ProxySettings, log: Log): Promise<number> {
+/**
+ * Runs until SIGTERM or SIGINT, and drains; a second signal ends it at once. SIGHUP reads the
+ * settings anew. Resolves to the exit code.
+ */
+export async function serve({ load, openLog }: ServeDoors): Promise<number> {
+  const settings = load();
+  const log = openLog(settings.logLevel);
   const proxy = await startProxy(settings, log);
+  let reloading = Promise.resolve();
+  process.on('SIGHUP', () => {
+    reloading = reloading.then(() => reload(proxy, load, log));
+  });
+  const hurry = await firstEndingSignal(log);
+  const stopped = proxy.stop({ signal: hurry });
+  await Promise.race([stopped, shortlyAfter(hurry)]);
+  // What has not closed by then, a killed proxy would leave as well.
+  if (hurry.aborted) process.exit(0);
+  return 0;
+}
+
+/** Never rejects: with wrong settings everything stays as it is. */
+async function reload(proxy: RunningProxy, load: () => ProxySettings, log: LeveledLog) {
+  try {
+    const next = load();
+    const { changed, fixed } = await proxy.change(next);
+    log.setLevel(next.logLevel);
+    log.info({ event: 'reload', changed }, 'the settings were read anew');
+    if (fixed.length > 0) {
+      log.warn({ event: 'reload', settings: fixed }, 'changed settings that take a restart');
+    }
+  } catch (error) {
+    log.error({ event: 'reload', err: error }, 'the settings stay as they were');
+  }
+}
+
+/** Resolves at the first signal; what it resolves to is aborted by the second. */
+function firstEndingSignal(log: Log): Promise<AbortSignal> {
   const hurry = new AbortController();
-  await new Promise<void>((resolve) => {
+  return new Promise((resolve) => {
     let signals = 0;
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
         signals++;
         log.info({ event: 'signal', signal }, signals === 1 ? 'draining' : 'ending at once');
-        if (signals === 1) resolve();
+        if (signals === 1) resolve(hurry.signal);
         else if (signals === 2) hurry.abort();
         else process.exit(1);
       });
     }
   });
-  await proxy.stop({ signal: hurry.signal });
-  return 0;
+}
+
+function shortlyAfter(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const wait = () => {
+      setTimeout(resolve, HURRY_MS).unref();
+    };
+    signal.addEventListener('abort', wait, { once: true });
+  });
 }

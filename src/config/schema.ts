@@ -211,6 +211,20 @@ export const SETTINGS = {
       'the server, which would count a silent client against the address of undrop',
     parse: duration(1, 3_600_000),
   }),
+  drainWait: setting<number>({
+    variable: 'UNDROP_DRAIN_WAIT',
+    default: '0s',
+    expected: `${DURATION}, up to 1h`,
+    meaning: 'how long clients are still let in after SIGTERM, while load balancers hear of it',
+    parse: duration(0, 3_600_000),
+  }),
+  drainTimeout: setting<number>({
+    variable: 'UNDROP_DRAIN_TIMEOUT',
+    default: '15s',
+    expected: `${DURATION}, up to 1h`,
+    meaning: 'how long busy sessions and open transactions may then take, before they are cut off',
+    parse: duration(0, 3_600_000),
+  }),
   logLevel: setting<(typeof LEVELS)[number]>({
     variable: 'UNDROP_LOG_LEVEL',
     default: 'info',

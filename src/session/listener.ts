@@ -14,6 +14,7 @@ import type { ServerAddress } from '../service/pools.js';
 import { encodePacket } from '../wire/framing.js';
 import { encodeErr } from '../wire/response/err.js';
 import { type Dialled, dialUpstream } from './connect.js';
+import type { Drainable } from './drain.js';
 import type { DropService } from './intercept.js';
 import type { Permits } from './permits.js';
 import { Session } from './session.js';
@@ -43,10 +44,11 @@ export interface ListenerOptions {
 /** A flood of clients is no flood of lines. */
 const REFUSALS_LOGGED_EVERY_MS = 10_000;
 
-export class Listener {
+export class Listener implements Drainable {
   readonly #options: ListenerOptions;
   readonly #servers: net.Server[] = [];
   readonly #sessions = new Set<Session>();
+  #isEnding = false;
   #onEmpty: (() => void) | null = null;
   #refusalLoggedMs = Number.NEGATIVE_INFINITY;
 
@@ -76,24 +78,14 @@ export class Listener {
     this.#servers.length = 0;
   }
 
-  /**
-   * Ends every session: idle ones outside of transactions at once, the others when they are, all of
-   * them after `deadlineMs` milliseconds or when `signal` is aborted.
-   */
-  async drain(deadlineMs: number, signal: AbortSignal): Promise<void> {
-    this.stopAccepting();
+  endWhenIdle(onEmpty: () => void): void {
+    this.#isEnding = true;
+    this.#onEmpty = onEmpty;
     for (const session of [...this.#sessions]) session.drain();
-    if (this.#sessions.size > 0 && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, deadlineMs);
-        const done = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-        this.#onEmpty = done;
-        signal.addEventListener('abort', done, { once: true });
-      });
-    }
+    if (this.#sessions.size === 0) onEmpty();
+  }
+
+  cut(): void {
     for (const session of [...this.#sessions]) session.destroy();
   }
 
@@ -168,6 +160,8 @@ export class Listener {
     session.start().catch((error: unknown) => {
       this.#options.log.error({ err: error }, 'a session could not start');
     });
+    // It was on its way in.
+    if (this.#isEnding) session.drain();
   }
 
   /** In the shape of an error before the greeting: without SQLSTATE. */

@@ -137,6 +137,8 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   connectTimeout: ['', '0', '10', '2h'],
   greetingTimeout: ['', '0', '10', '2h'],
   loginTimeout: ['', '0', '9', '2h'],
+  drainWait: ['', '10', '-1s', '2h'],
+  drainTimeout: ['', '15', '2h'],
   logLevel: ['', 'trace', 'loud'],
 };
 

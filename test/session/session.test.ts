@@ -13,6 +13,7 @@ import {
   type Bench,
   type BenchOptions,
   type Connected,
+  endListener,
   logIn,
   openBench,
   type Peer,
@@ -26,6 +27,11 @@ let bench: Bench | null = null;
 async function open(options: BenchOptions = {}): Promise<Bench> {
   bench = await openBench(options);
   return bench;
+}
+
+async function drainFor(timeoutMs: number, signal?: AbortSignal): Promise<void> {
+  if (bench === null) throw new Error('nothing is open');
+  await endListener(bench.listener, { timeoutMs, ...(signal && { signal }) });
 }
 
 afterEach(async () => {
@@ -670,7 +676,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
   describe('a drain', () => {
     test('ends an idle session at once', async () => {
       const connected = await logIn(await open());
-      const draining = bench?.listener.drain(10_000, new AbortController().signal);
+      const draining = drainFor(10_000);
       await connected.client.ended();
       await connected.server.ended();
       connected.client.end();
@@ -684,7 +690,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       const { client, server } = connected;
       client.send(PING);
       await server.take(PING.length);
-      const draining = bench?.listener.drain(10_000, new AbortController().signal);
+      const draining = drainFor(10_000);
       expect(client.isEnded).toBe(false);
       server.send(OK);
       expect((await client.take(OK.length)).equals(OK)).toBe(true);
@@ -703,7 +709,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
         await client.take(answer.length);
       };
       await say('BEGIN', 'in a transaction');
-      const draining = bench?.listener.drain(10_000, new AbortController().signal);
+      const draining = drainFor(10_000);
       await say('SELECT 1', 'in a transaction');
       expect(client.isEnded).toBe(false);
       await say('ROLLBACK', 'out of it');
@@ -715,7 +721,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       const connected = await logIn(await open());
       connected.client.send(PING);
       await connected.server.take(PING.length);
-      await bench?.listener.drain(1, new AbortController().signal);
+      await drainFor(1);
       await connected.client.ended();
       await connected.server.ended();
     });
@@ -725,7 +731,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       connected.client.send(PING);
       await connected.server.take(PING.length);
       const hurry = new AbortController();
-      const draining = bench?.listener.drain(60_000, hurry.signal);
+      const draining = drainFor(60_000, hurry.signal);
       hurry.abort();
       await draining;
       await connected.client.ended();
@@ -733,7 +739,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
 
     test('tells a client that is still logging in', async () => {
       const connected = await greeted();
-      const draining = bench?.listener.drain(10_000, new AbortController().signal);
+      const draining = drainFor(10_000);
       expect(await errorTo(connected.client)).toMatchObject({ errno: 1053, sqlState: '08S01' });
       await draining;
     });

@@ -2,7 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { PROXY_KEYS, type RunningProxy, startProxy } from '../../src/cli/serve.js';
+import { PROXY_KEYS } from '../../src/cli/proxy-settings.js';
+import { type RunningProxy, startProxy } from '../../src/cli/serve.js';
 import { loadSettings } from '../../src/config/load.js';
 import { type Log, silentLog } from '../../src/log.js';
 import type { Target } from './servers.js';
@@ -46,7 +47,7 @@ export async function proxyInFront(
     user,
     password,
     running,
-    stop: () => running.stop({ drainMs: 1_000 }),
+    stop: () => running.stop({ timeoutMs: 1_000 }),
   };
 }
 

@@ -4,9 +4,11 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
+import { systemClock } from '../../src/clock.js';
 import { silentLog } from '../../src/log.js';
 import { type Counters, newCounters } from '../../src/metrics.js';
 import type { ServerAddress, ServicePool } from '../../src/service/pools.js';
+import { drain } from '../../src/session/drain.js';
 import { Listener } from '../../src/session/listener.js';
 import { LocalPermits } from '../../src/session/permits.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
@@ -198,11 +200,20 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     },
     close: async () => {
       for (const socket of sockets) socket.destroy();
-      await listener.drain(0, new AbortController().signal);
+      await endListener(listener, { timeoutMs: 0 });
       server.close();
       await once(server, 'close');
     },
   };
+}
+
+/** Drains it; at once where nothing else is said. */
+export function endListener(
+  listener: Listener,
+  options: { readonly waitMs?: number; readonly timeoutMs: number; readonly signal?: AbortSignal },
+): Promise<void> {
+  const { waitMs = 0, timeoutMs, signal = new AbortController().signal } = options;
+  return drain(listener, { waitMs, timeoutMs, signal }, { clock: systemClock, log: silentLog });
 }
 
 /** Where no statement of ours gets as far as the service. */

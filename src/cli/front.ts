@@ -1,0 +1,111 @@
+/**
+ * What each process has that serves clients: the listener with its sessions, and the pools that
+ * drops are done with.
+ */
+import { systemClock } from '../clock.js';
+import type { Log } from '../log.js';
+import type { Counters } from '../metrics.js';
+import { isRawRelayPossible } from '../relay/raw-handle.js';
+import type { PoolSet } from '../service/pool-set.js';
+import type { ServerAddress } from '../service/pools.js';
+import type { DrainOptions } from '../session/drain.js';
+import { drain } from '../session/drain.js';
+import type { Protection } from '../session/intercept.js';
+import { Listener, type SessionSettings } from '../session/listener.js';
+import type { Permits } from '../session/permits.js';
+import { warmCrossCheck } from '../sql/cross-check.js';
+import type { ProxySettings } from './proxy-settings.js';
+
+export interface FrontOptions {
+  readonly proxyId: string;
+  /** Drops that this process is in the middle of. */
+  readonly activeIds: Set<string>;
+  readonly pools: PoolSet;
+  readonly permits: Permits;
+  readonly counters: Counters;
+  readonly log: Log;
+  /** Tables were held, and the ledger has it. */
+  onHeld(): void;
+}
+
+/** Settings as the next statement and the next session find them. */
+interface Current {
+  readonly protect: ReadonlySet<Protection>;
+  readonly holdMs: number;
+  readonly session: SessionSettings;
+}
+
+export class Front {
+  readonly #options: FrontOptions;
+  readonly #listener: Listener;
+  /** What goes on after answers: the outcome in the ledger. */
+  readonly #work = new Set<Promise<void>>();
+  #current: Current;
+
+  constructor(options: FrontOptions, settings: ProxySettings) {
+    this.#options = options;
+    this.#current = currentOf(settings);
+    this.#listener = new Listener({
+      ...options,
+      listen: settings.listen,
+      upstreams: settings.upstream,
+      settings: () => this.#current.session,
+      serviceFor: ({ address }) => this.#serviceFor(address),
+      background: (promise) => this.#background(promise),
+    });
+  }
+
+  /** Takes clients from here on; the addresses as they are bound, and the way of relaying. */
+  async open(): Promise<{
+    readonly addresses: readonly ServerAddress[];
+    readonly relay: 'raw' | 'stream';
+  }> {
+    const isRaw = await isRawRelayPossible();
+    await warmCrossCheck();
+    return { addresses: await this.#listener.open(), relay: isRaw ? 'raw' : 'stream' };
+  }
+
+  /** For the next statement of every session, and for new sessions. */
+  change(settings: ProxySettings): void {
+    this.#current = currentOf(settings);
+  }
+
+  /** Ends the sessions (session/drain.ts), and what goes on behind their answers. */
+  async close(options: DrainOptions): Promise<void> {
+    await drain(this.#listener, options, { clock: systemClock, log: this.#options.log });
+    await Promise.allSettled(this.#work);
+  }
+
+  #serviceFor(address: ServerAddress) {
+    const { pools, proxyId, activeIds } = this.#options;
+    const current = () => this.#current;
+    return {
+      pool: pools.at(address),
+      proxyId,
+      activeIds,
+      get holdMs() {
+        return current().holdMs;
+      },
+      get protect() {
+        return current().protect;
+      },
+    };
+  }
+
+  #background(promise: Promise<void>): void {
+    const tracked = promise.finally(() => this.#work.delete(tracked));
+    this.#work.add(tracked);
+  }
+}
+
+function currentOf(settings: ProxySettings): Current {
+  return {
+    protect: new Set(settings.protect),
+    holdMs: settings.lifecycle.includes('hold') ? settings.hold : 0,
+    session: {
+      connectTimeoutMs: settings.connectTimeout,
+      greetingTimeoutMs: settings.greetingTimeout,
+      loginTimeoutMs: settings.loginTimeout,
+    },
+  };
+}

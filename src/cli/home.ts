@@ -1,0 +1,124 @@
+/**
+ * What a proxy has once, however many processes serve its clients: the ledger, the recovery of what
+ * a killed proxy left, and the collector.
+ *
+ * Invariant: where the ledger can't be reached, nothing of this stops the proxy: sessions are
+ * relayed, drops are refused, and it is tried again.
+ */
+import { systemClock } from '../clock.js';
+import { ensureLedger } from '../ledger/tables.js';
+import { type Collector, startCollector } from '../lifecycle/collector.js';
+import type { LifecycleSettings } from '../lifecycle/settings.js';
+import type { Log } from '../log.js';
+import type { TableState } from '../names/hold-name.js';
+import { reconcile } from '../recovery/reconcile.js';
+import type { ServicePool } from '../service/pools.js';
+import type { ProxySettings } from './proxy-settings.js';
+
+const LEDGER_RETRY_MS = 5_000;
+
+export interface HomeOptions {
+  /** Of the server that is collected. */
+  readonly pool: ServicePool;
+  readonly proxyId: string;
+  /** Drops that this process is in the middle of. */
+  readonly activeIds: ReadonlySet<string>;
+  readonly log: Log;
+}
+
+export class Home {
+  readonly #options: HomeOptions;
+  readonly #stopping = new AbortController();
+  #recovering: Promise<void> = Promise.resolve();
+  #collector: Collector;
+  /** Collectors one after another: the old one is done before the next begins. */
+  #changing: Promise<void> = Promise.resolve();
+
+  /** Makes the ledger, so that the first drop finds it, and goes on in the background. */
+  static async open(options: HomeOptions, settings: ProxySettings): Promise<Home> {
+    const isReady = await tryToMakeLedger(options);
+    const home = new Home(options, settings);
+    home.#recovering = recover({ ...options, isReady, signal: home.#stopping.signal });
+    return home;
+  }
+
+  private constructor(options: HomeOptions, settings: ProxySettings) {
+    this.#options = options;
+    this.#collector = this.#collect(settings);
+  }
+
+  /** Something was dropped, in whatever process: the collector looks again soon. */
+  wake(because: string): void {
+    this.#collector.wake(because);
+  }
+
+  /** The collector goes on by other settings; it finishes the statement that it is in. */
+  change(settings: ProxySettings): Promise<void> {
+    this.#changing = this.#changing.then(async () => {
+      await this.#collector.stop();
+      if (!this.#stopping.signal.aborted) this.#collector = this.#collect(settings);
+    });
+    return this.#changing;
+  }
+
+  /** Ends the collector at its next pause. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#collector.stop();
+    await this.#changing;
+    await this.#recovering;
+  }
+
+  #collect(settings: ProxySettings): Collector {
+    return startCollector({
+      ...this.#options,
+      clock: systemClock,
+      reconcile,
+      settings: lifecycleSettings(settings),
+    });
+  }
+}
+
+function lifecycleSettings(settings: ProxySettings): LifecycleSettings {
+  return {
+    ...settings,
+    lifecycle: settings.lifecycle.map((state) => state.toUpperCase() as TableState),
+    holdMs: settings.hold,
+    evacMs: settings.evac,
+    checkIntervalMs: settings.checkInterval,
+    purgeCheckIntervalMs: settings.purgeCheckInterval,
+    graceMs: settings.grace,
+    ledgerKeepMs: settings.ledgerKeep,
+  };
+}
+
+async function tryToMakeLedger({ pool, log }: HomeOptions): Promise<boolean> {
+  try {
+    await ensureLedger(pool);
+    return true;
+  } catch (error) {
+    log.warn({ err: error }, 'the ledger is not ready; drops are refused until it is');
+    return false;
+  }
+}
+
+/** Completes what a killed proxy left; tries until the ledger is there. */
+async function recover(
+  options: HomeOptions & { readonly signal: AbortSignal; readonly isReady: boolean },
+): Promise<void> {
+  const { pool, log, signal } = options;
+  let isReady = options.isReady;
+  while (!signal.aborted) {
+    try {
+      if (isReady) {
+        await reconcile(pool, options);
+        log.info({ event: 'ledger' }, 'the ledger is ready: dropped tables will be held');
+        return;
+      }
+    } catch (error) {
+      log.warn({ err: error }, 'what an ended proxy left could not be settled yet');
+    }
+    await systemClock.sleep(LEDGER_RETRY_MS, signal);
+    isReady ||= await tryToMakeLedger(options);
+  }
+}

@@ -1,0 +1,80 @@
+/** Settings of a proxy, and which of them may change while it runs. */
+import type { Settings } from '../config/schema.js';
+
+/** Settings that a proxy needs, by their keys in config/schema.ts. */
+export const PROXY_KEYS = [
+  'listen',
+  'upstream',
+  'user',
+  'password',
+  'passwordFile',
+  'protect',
+  'lifecycle',
+  'hold',
+  'evac',
+  'checkInterval',
+  'purgeCheckInterval',
+  'purgeChunkRows',
+  'purgeBinlog',
+  'fastDrop',
+  'collect',
+  'grace',
+  'ledgerKeep',
+  'maxConnections',
+  'connectTimeout',
+  'greetingTimeout',
+  'loginTimeout',
+  'drainWait',
+  'drainTimeout',
+  'logLevel',
+] as const;
+
+export type ProxyKey = (typeof PROXY_KEYS)[number];
+export type ProxySettings = Pick<Settings, ProxyKey>;
+
+/** What is bound or opened with these stays until the process ends. */
+const FIXED_KEYS: readonly ProxyKey[] = ['listen', 'upstream', 'user', 'password', 'passwordFile'];
+
+/** The collector is made of these. */
+const COLLECTOR_KEYS: readonly ProxyKey[] = [
+  'lifecycle',
+  'hold',
+  'evac',
+  'checkInterval',
+  'purgeCheckInterval',
+  'purgeChunkRows',
+  'purgeBinlog',
+  'fastDrop',
+  'collect',
+  'grace',
+  'ledgerKeep',
+];
+
+/** What a change of settings asks for. */
+export interface SettingsChange {
+  /** The new settings, with the old value of what can't change. */
+  readonly settings: ProxySettings;
+  /** Keys that changed and take effect. */
+  readonly changed: readonly ProxyKey[];
+  /** Keys that changed and need a restart. */
+  readonly fixed: readonly ProxyKey[];
+  readonly collectorChanged: boolean;
+}
+
+export function compareSettings(old: ProxySettings, next: ProxySettings): SettingsChange {
+  const different = PROXY_KEYS.filter((key) => !isSame(old[key], next[key]));
+  const fixed = different.filter((key) => FIXED_KEYS.includes(key));
+  const changed = different.filter((key) => !fixed.includes(key));
+  const kept = Object.fromEntries(fixed.map((key) => [key, old[key]]));
+  return {
+    settings: { ...next, ...kept },
+    changed,
+    fixed,
+    collectorChanged: changed.some((key) => COLLECTOR_KEYS.includes(key)),
+  };
+}
+
+/** Settings are texts, numbers, and lists and records of them. */
+function isSame(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
