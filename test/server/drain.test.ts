@@ -1,0 +1,148 @@
+/**
+ * `undrop serve` is told to end: what happens to sessions that are idle, busy or in a transaction,
+ * on all servers at once.
+ */
+import { type EventEmitter, once } from 'node:events';
+import { describe, expect, jest, test } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import { until } from '../support/poll.js';
+import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
+import {
+  connect,
+  freshSchema,
+  query,
+  type Target,
+  type TestServer,
+  testServers,
+} from '../support/servers.js';
+
+jest.setTimeout(120_000);
+
+interface Session {
+  readonly connection: Connection;
+  readonly closed: Promise<unknown>;
+  isClosed: boolean;
+}
+
+interface MySql2Insides {
+  readonly connection: { readonly stream: EventEmitter };
+}
+
+async function open(target: Target, schema?: string): Promise<Session> {
+  const connection = await connect(target, schema === undefined ? {} : { database: schema });
+  connection.on('error', () => undefined);
+  const { stream } = (connection as unknown as MySql2Insides).connection;
+  const closed = once(stream, 'close');
+  const session: Session = { connection, closed, isClosed: false };
+  closed.then(
+    () => {
+      session.isClosed = true;
+    },
+    () => undefined,
+  );
+  return session;
+}
+
+async function exitCode(proxy: ProxyProcess): Promise<number | null> {
+  await proxy.ended;
+  return proxy.child.exitCode;
+}
+
+function steps(proxy: ProxyProcess): readonly unknown[] {
+  return proxy.lines.filter(({ event }) => event === 'draining').map(({ step }) => step);
+}
+
+function logged(proxy: ProxyProcess, event: string, count = 1): Promise<void> {
+  return until(
+    () => proxy.lines.filter((line) => line['event'] === event).length >= count,
+    `${event} in the log`,
+  );
+}
+
+/** A proxy of its own in front of each server, which is gone afterwards in any case. */
+async function onAllServers(
+  variables: Variables,
+  run: (proxy: ProxyProcess, server: TestServer) => Promise<void>,
+): Promise<void> {
+  const onOne = async (server: TestServer) => {
+    const proxy = await spawnProxy(server, variables);
+    try {
+      await run(proxy, server);
+    } finally {
+      proxy.kill('SIGKILL');
+    }
+  };
+  await Promise.all(testServers().map(onOne));
+}
+
+describe('SIGTERM', () => {
+  test('ends idle sessions at once, busy ones with their answer, transactions with their end', async () => {
+    await onAllServers({}, async (proxy, server) => {
+      const { name: schema, drop } = await freshSchema(server);
+      await query(server, `CREATE TABLE ${schema}.t (a INT) ENGINE=InnoDB`);
+      const idle = await open(proxy);
+      const busy = await open(proxy);
+      const inTransaction = await open(proxy, schema);
+      const { connection: writer } = inTransaction;
+      await writer.query('BEGIN');
+      await writer.query('INSERT INTO t VALUES (1)');
+      const lock = await connect(server);
+      await lock.query("SELECT GET_LOCK('drain', 0)");
+      const answer = busy.connection.query("SELECT GET_LOCK('drain', 60) AS got");
+      await isWaiting(server);
+
+      proxy.kill('SIGTERM');
+      await idle.closed;
+      await expect(connect(proxy)).rejects.toThrow(/ECONNREFUSED/);
+      expect([busy.isClosed, inTransaction.isClosed]).toEqual([false, false]);
+      await lock.end();
+      expect((await answer)[0]).toEqual([{ got: 1 }]);
+      await busy.closed;
+      await writer.query('INSERT INTO t VALUES (2)');
+      await writer.query('COMMIT');
+      await inTransaction.closed;
+      expect(await exitCode(proxy)).toBe(0);
+      expect(steps(proxy)).toEqual(['close']);
+      expect(await query(server, `SELECT a FROM ${schema}.t ORDER BY a`)).toEqual([
+        { a: 1 },
+        { a: 2 },
+      ]);
+      await drop();
+    });
+  });
+
+  test('cuts off what is not over in time', async () => {
+    await onAllServers({ DRAIN_TIMEOUT: '100ms' }, async (proxy) => {
+      const { connection, closed } = await open(proxy);
+      await connection.query('START TRANSACTION');
+      await connection.query('SELECT 1 FROM mysql.user');
+      proxy.kill('SIGTERM');
+      await closed;
+      expect(await exitCode(proxy)).toBe(0);
+      expect(steps(proxy)).toEqual(['close', 'cut']);
+    });
+  });
+
+  test('lets clients in for the time that load balancers need; a second one ends it all', async () => {
+    await onAllServers({ DRAIN_WAIT: '1h', DRAIN_TIMEOUT: '1h' }, async (proxy) => {
+      const early = await open(proxy);
+      proxy.kill('SIGTERM');
+      await logged(proxy, 'draining');
+      const late = await open(proxy);
+      for (const { connection } of [early, late]) {
+        expect((await connection.query('SELECT 1 AS one'))[0]).toEqual([{ one: 1 }]);
+      }
+      await late.connection.query('BEGIN');
+      proxy.kill('SIGTERM');
+      await Promise.all([early.closed, late.closed]);
+      expect(await exitCode(proxy)).toBe(0);
+    });
+  });
+});
+
+/** Somebody waits for the lock of this test. */
+function isWaiting(server: Target): Promise<void> {
+  const waiting = `SELECT 1 FROM information_schema.PROCESSLIST
+    WHERE STATE = 'User lock' AND INFO LIKE '%GET_LOCK(''drain'', 60)%' AND ID <> CONNECTION_ID()`;
+  return until(async () => (await query(server, waiting)).length > 0, 'a session that waits');
+}

@@ -1,0 +1,82 @@
+/**
+ * SIGHUP: the file of settings is read anew by a proxy that runs, with sessions open, on all
+ * servers at once.
+ */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, jest, test } from '@jest/globals';
+import { until } from '../support/poll.js';
+import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { connect, freshSchema, query, type TestServer, testServers } from '../support/servers.js';
+
+jest.setTimeout(120_000);
+
+describe.each(testServers())('on $name, SIGHUP', (server) => {
+  test('changes what live sessions and new ones meet; wrong settings change nothing', async () => {
+    const { name: schema, drop } = await freshSchema(server);
+    await query(server, ...['a', 'b', 'c'].map((name) => `CREATE TABLE ${schema}.${name} (x INT)`));
+    await withFile(server, { protect: ['drop-table'] }, async (proxy, reload) => {
+      const live = await connect(proxy, { database: schema });
+      await live.query('DROP TABLE a');
+      expect(await heldOf(server, schema)).toEqual(['a']);
+
+      await reload({ protect: [], maxConnections: 1, logLevel: 'debug' });
+      await live.query('DROP TABLE b');
+      expect(await heldOf(server, schema)).toEqual(['a']);
+      await expect(connect(proxy)).rejects.toMatchObject({ errno: 1040 });
+
+      await reload({ maxConnections: 0, hold: 'never' });
+      expect(proxy.lines.at(-1)).toMatchObject({
+        level: 50,
+        event: 'reload',
+        err: { code: 'UNDROP_CONFIG', message: expect.stringMatching(/hold.*\n.*maxConnections/) },
+      });
+      await expect(connect(proxy)).rejects.toMatchObject({ errno: 1040 });
+
+      await reload({ protect: ['drop-table'], passwordFile: '/dev/null', maxConnections: 2 });
+      await until(() => proxy.lines.at(-1)?.['settings'] !== undefined, 'what takes a restart');
+      expect(proxy.lines.at(-1)).toMatchObject({ event: 'reload', settings: ['passwordFile'] });
+      await live.query('DROP TABLE c');
+      expect(await heldOf(server, schema)).toEqual(['a', 'c']);
+      const second = await connect(proxy);
+      await second.end();
+      await live.end();
+    });
+    await drop();
+  });
+});
+
+async function withFile(
+  target: TestServer,
+  settings: object,
+  run: (proxy: ProxyProcess, reload: (settings: object) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'undrop-reload-'));
+  const path = join(folder, 'undrop.json');
+  const write = (values: object) => writeFile(path, JSON.stringify(values));
+  await write(settings);
+  const proxy = await spawnProxy(target, { CONFIG: path });
+  const said = () => proxy.lines.filter(({ event }) => event === 'reload').length;
+  try {
+    await run(proxy, async (values) => {
+      const before = said();
+      await write(values);
+      proxy.kill('SIGHUP');
+      await until(() => said() > before, 'a reload');
+    });
+  } finally {
+    await proxy.stop();
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** Tables of `schema` that were dropped and held. */
+async function heldOf(target: TestServer, schema: string): Promise<readonly string[]> {
+  const rows = await query<{ table_name: string }>(
+    target,
+    `SELECT table_name FROM _undrop.ledger WHERE schema_name = '${schema}'
+     ORDER BY table_name`,
+  );
+  return rows.map(({ table_name: name }) => name);
+}
