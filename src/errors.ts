@@ -63,7 +63,45 @@ export const ERRORS = {
     errno: 1105,
     sqlState: 'HY000',
     text: 'The client asked for TLS, which this proxy does not offer.',
-    remedy: 'Connect without TLS (--ssl-mode=PREFERRED or DISABLED; --skip-ssl for mariadb).',
+    remedy:
+      'Set UNDROP_TLS_CERT and UNDROP_TLS_KEY, or connect without TLS (--ssl-mode=PREFERRED or DISABLED; --skip-ssl for mariadb).',
+  },
+  UNDROP_NO_TLS_BEHIND_REQUEST: {
+    fault: 'client',
+    errno: 1043,
+    sqlState: '08S01',
+    text: 'The client asked for TLS and sent something else behind its request, which was not read.',
+    remedy: 'Look for what put bytes between the client and this proxy: an attack, or a bad relay.',
+  },
+  UNDROP_UPSTREAM_TLS: {
+    fault: 'upstream',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'No TLS with the server at {upstream}: {cause}.',
+    remedy: 'Check UNDROP_UPSTREAM_TLS, UNDROP_UPSTREAM_CA and the certificate of the server.',
+  },
+  UNDROP_CLEARTEXT_PASSWORD: {
+    fault: 'operator',
+    errno: 1045,
+    sqlState: '28000',
+    text: 'Access denied: {plugin} would send the password in clear over the connection to the server, which is not encrypted as yours is.',
+    remedy: 'Set UNDROP_UPSTREAM_TLS to required or more, or UNDROP_UPSTREAM to a unix socket.',
+  },
+  UNDROP_SERVER_KEY: {
+    fault: 'operator',
+    errno: 1045,
+    sqlState: '28000',
+    text: 'Access denied: the password cannot be encrypted for the server, whose connection has no TLS: {problem}.',
+    remedy:
+      'Set UNDROP_UPSTREAM_TLS, or UNDROP_UPSTREAM_PUBLIC_KEY to the public_key.pem of the server.',
+  },
+  UNDROP_PASSWORD_KEY: {
+    fault: 'client',
+    errno: 1045,
+    sqlState: '28000',
+    text: 'Access denied: the password was encrypted with another key than that of this proxy.',
+    remedy:
+      'Let the client ask for the key (--get-server-public-key) instead of reading the one of the server from a file, or connect with TLS.',
   },
   UNDROP_OLD_CLIENT: {
     fault: 'client',

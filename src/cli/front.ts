@@ -13,6 +13,7 @@ import { drain } from '../session/drain.js';
 import type { Protection } from '../session/intercept.js';
 import { Listener, type SessionSettings } from '../session/listener.js';
 import type { Permits } from '../session/permits.js';
+import type { ProxyTls } from '../session/tls.js';
 import { warmCrossCheck } from '../sql/cross-check.js';
 import type { ProxySettings } from './proxy-settings.js';
 
@@ -22,6 +23,7 @@ export interface FrontOptions {
   readonly activeIds: Set<string>;
   readonly pools: PoolSet;
   readonly permits: Permits;
+  readonly tls: ProxyTls;
   readonly counters: Counters;
   readonly log: Log;
   /** Tables were held, and the ledger has it. */

@@ -15,12 +15,10 @@ import { PROXY_KEYS } from './proxy-settings.js';
 import { runRestore } from './restore.js';
 import { serve, startProxy } from './serve.js';
 import { demoVariables, runDemoCommand, runStart, type StartDoors } from './start.js';
+import { ACCOUNT_KEYS } from './with-pool.js';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
-
-/** What commands that only talk to the server need. */
-const ACCOUNT_KEYS = ['upstream', 'user', 'password', 'passwordFile'] as const;
 
 type Flags = Readonly<Record<string, unknown>>;
 

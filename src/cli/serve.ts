@@ -15,6 +15,7 @@ import { PoolSet } from '../service/pool-set.js';
 import type { ServerAddress } from '../service/pools.js';
 import type { DrainOptions } from '../session/drain.js';
 import { LocalPermits } from '../session/permits.js';
+import { openProxyTls } from '../session/tls.js';
 import { Front } from './front.js';
 import { Home } from './home.js';
 import { compareSettings, type ProxySettings, type SettingsChange } from './proxy-settings.js';
@@ -51,11 +52,16 @@ export async function startProxy(initial: ProxySettings, log: Log): Promise<Runn
   const activeIds = new Set<string>();
   const counters = newCounters();
   const permits = new LocalPermits(settings.maxConnections);
-  const pools = new PoolSet({ ...settings, connectionsMax: SERVICE_CONNECTIONS_MAX, log });
+  const tls = await openProxyTls(settings);
+  const connectionsMax = SERVICE_CONNECTIONS_MAX;
+  const pools = new PoolSet({ ...settings, tls: tls.service, connectionsMax, log });
   const pool = await pools.home();
   const home = await Home.open({ pool, proxyId, activeIds, log }, settings);
   const onHeld = () => home.wake('drop');
-  const front = new Front({ proxyId, activeIds, pools, permits, counters, log, onHeld }, settings);
+  const front = new Front(
+    { proxyId, activeIds, pools, permits, tls, counters, log, onHeld },
+    settings,
+  );
   const closeHome = async () => {
     await home.stop();
     await pools.dispose();
@@ -67,6 +73,8 @@ export async function startProxy(initial: ProxySettings, log: Log): Promise<Runn
       addresses,
       change: async (next) => {
         const change = compareSettings(settings, next);
+        await tls.change(change.settings);
+        pools.useTls(tls.service);
         front.change(change.settings);
         settings = change.settings;
         permits.max = settings.maxConnections;

@@ -4,8 +4,20 @@ import { UndropError } from '../errors.js';
 import { silentLog } from '../log.js';
 import { greet } from '../service/pool-set.js';
 import { openServicePool, type ServicePool } from '../service/pools.js';
+import { readServiceTls } from '../session/tls.js';
 
-export type AccountSettings = Pick<Settings, 'upstream' | 'user' | 'password'>;
+/** Settings of commands that only talk to the server, by their keys in config/schema.ts. */
+export const ACCOUNT_KEYS = [
+  'upstream',
+  'user',
+  'password',
+  'passwordFile',
+  'tlsCert',
+  'upstreamTls',
+  'upstreamCa',
+] as const;
+
+export type AccountSettings = Pick<Settings, (typeof ACCOUNT_KEYS)[number]>;
 
 /**
  * Gives `work` a pool on the first upstream that answers; UNDROP_SERVICE_FAILED where none does.
@@ -14,10 +26,12 @@ export async function withPool<T>(
   settings: AccountSettings,
   work: (pool: ServicePool) => Promise<T>,
 ): Promise<T> {
+  const tls = readServiceTls(settings);
   let failure: unknown = null;
   for (const address of settings.upstream) {
     const { user, password } = settings;
-    const pool = openServicePool({ address, user, password, connectionsMax: 2, log: silentLog });
+    const log = silentLog;
+    const pool = openServicePool({ address, user, password, tls, connectionsMax: 2, log });
     try {
       await greet(pool, address);
     } catch (error) {

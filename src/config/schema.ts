@@ -20,6 +20,14 @@ export interface Setting<T> {
 const STATES = ['hold', 'purge', 'evac', 'drop'] as const;
 export type LifecycleState = (typeof STATES)[number];
 const PROTECTIONS = ['drop-table', 'drop-database', 'create-or-replace'] as const;
+const UPSTREAM_TLS = [
+  'disabled',
+  'as-client',
+  'preferred',
+  'required',
+  'verify-ca',
+  'verify-identity',
+] as const;
 const LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
 function oneOf<T extends string>(values: readonly T[]): (text: string) => T | null {
@@ -93,6 +101,44 @@ export const SETTINGS = {
     expected: 'the path of a file',
     meaning: 'a file with its password (a newline at the end is cut); wins over UNDROP_PASSWORD',
     parse: (text) => text,
+  }),
+  tlsCert: setting<string>({
+    variable: 'UNDROP_TLS_CERT',
+    default: '',
+    expected: 'the path of a PEM file, the certificate first, then its chain',
+    meaning: 'what clients are offered TLS with; read again on SIGHUP; without it there is none',
+    parse: (text) => text,
+  }),
+  tlsKey: setting<string>({
+    variable: 'UNDROP_TLS_KEY',
+    default: '',
+    expected: 'the path of a PEM file without a passphrase',
+    meaning: 'the private key of that certificate; read again on SIGHUP',
+    parse: (text) => text,
+  }),
+  upstreamTls: setting<(typeof UPSTREAM_TLS)[number]>({
+    variable: 'UNDROP_UPSTREAM_TLS',
+    default: 'as-client',
+    expected: UPSTREAM_TLS.join(', '),
+    meaning:
+      'TLS with the server, by the words of ssl-mode: as-client where the client has it and the server offers it, preferred where the server offers it, required always, verify-ca with a certificate of UNDROP_UPSTREAM_CA, verify-identity with the name in UNDROP_UPSTREAM in it; over a unix socket from required on',
+    parse: (text) => oneOf(UPSTREAM_TLS)(text.replaceAll('_', '-')),
+  }),
+  upstreamCa: setting<string>({
+    variable: 'UNDROP_UPSTREAM_CA',
+    default: '',
+    expected: 'the path of a PEM file',
+    meaning:
+      'the authorities for verify-ca and verify-identity; without it those that Node.js knows; read again on SIGHUP',
+    parse: (text) => text,
+  }),
+  upstreamPublicKey: setting<string>({
+    variable: 'UNDROP_UPSTREAM_PUBLIC_KEY',
+    default: 'auto',
+    expected: 'auto, ask, or the path of a PEM file',
+    meaning:
+      "the server's RSA key, with which the password of a client in TLS goes on without TLS (caching_sha2_password, sha256_password): auto asks for it on this machine only, ask always",
+    parse: (text) => (text === '' ? null : text),
   }),
   protect: setting<readonly (typeof PROTECTIONS)[number][]>({
     variable: 'UNDROP_PROTECT',

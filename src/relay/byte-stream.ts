@@ -17,17 +17,20 @@ export interface ByteStream {
   write(bytes: Buffer): boolean;
   pause(): void;
   resume(): void;
+  /** Leaves the socket to somebody else (TLS): nothing is read, written or heard of any more. */
+  detach(): void;
 }
 
 /** By the socket's documented events. */
 export class SocketStream implements ByteStream {
   onDrain: () => void = () => undefined;
   readonly #socket: Socket;
+  readonly #onDrain = (): void => this.onDrain();
   #onChunk: ((chunk: Buffer) => void) | null = null;
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    socket.on('drain', () => this.onDrain());
+    socket.on('drain', this.#onDrain);
   }
 
   start(onChunk: (chunk: Buffer) => void): void {
@@ -47,5 +50,11 @@ export class SocketStream implements ByteStream {
 
   resume(): void {
     this.#socket.resume();
+  }
+
+  detach(): void {
+    this.#socket.off('drain', this.#onDrain);
+    if (this.#onChunk !== null) this.#socket.off('data', this.#onChunk);
+    this.#socket.pause();
   }
 }

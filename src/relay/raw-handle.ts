@@ -112,6 +112,12 @@ export class RawStream implements ByteStream {
     return false;
   }
 
+  /** TLS lays its own reader over the handle's, and its writes queue up behind ours. */
+  detach(): void {
+    this.pause();
+    this.onDrain = () => undefined;
+  }
+
   #takeOver(): void {
     const { kReadBytesOrError, streamBaseState } = this.#wrap;
     const handle = this.#handle;

@@ -6,7 +6,14 @@ import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import { describeAddress } from './address.js';
-import { isServerError, openServicePool, type ServerAddress, type ServicePool } from './pools.js';
+import {
+  isServerError,
+  type OwnedPool,
+  openServicePool,
+  type ServerAddress,
+  type ServicePool,
+  type ServiceTls,
+} from './pools.js';
 import { note, sql } from './sql.js';
 
 export interface PoolSetOptions {
@@ -14,6 +21,7 @@ export interface PoolSetOptions {
   readonly upstream: readonly ServerAddress[];
   readonly user: string;
   readonly password: string;
+  readonly tls?: ServiceTls | null;
   /** Of each pool. */
   readonly connectionsMax: number;
   readonly log: Log;
@@ -21,10 +29,12 @@ export interface PoolSetOptions {
 
 export class PoolSet {
   readonly #options: PoolSetOptions;
-  readonly #pools = new Map<string, ServicePool>();
+  #tls: ServiceTls | null;
+  readonly #pools = new Map<string, OwnedPool>();
 
   constructor(options: PoolSetOptions) {
     this.#options = options;
+    this.#tls = options.tls ?? null;
   }
 
   /** The pool for that address, opened where it is the first call. */
@@ -32,7 +42,7 @@ export class PoolSet {
     const key = describeAddress(address);
     const open = this.#pools.get(key);
     if (open !== undefined) return open;
-    const pool = openServicePool({ ...this.#options, address });
+    const pool = openServicePool({ ...this.#options, tls: this.#tls, address });
     this.#pools.set(key, pool);
     return pool;
   }
@@ -57,6 +67,12 @@ export class PoolSet {
       }
     }
     return this.at(first);
+  }
+
+  /** TLS for connections that are opened from now on; the open ones are replaced. */
+  useTls(tls: ServiceTls | null): void {
+    this.#tls = tls;
+    for (const pool of this.#pools.values()) pool.useTls(tls);
   }
 
   async dispose(): Promise<void> {

@@ -19,8 +19,24 @@ const createPool = databases.default;
 
 /** Where the server listens. */
 export type ServerAddress =
-  | { readonly host: string; readonly port: number }
+  | {
+      readonly host: string;
+      readonly port: number;
+      /** As it was configured, where `host` is what that resolved to; certificates have it. */
+      readonly name?: string;
+    }
   | { readonly socketPath: string };
+
+/** TLS of service connections. */
+export interface ServiceTls {
+  /** Where the server offers none, go on without. */
+  readonly isOptional: boolean;
+  /** Whether its certificate is checked, and the name in it. */
+  readonly verifies: boolean;
+  readonly verifiesName: boolean;
+  /** Authorities in PEM; null for those that Node knows. */
+  readonly ca: string | null;
+}
 
 /** BIGINT comes as bigint, DECIMAL as string, DATETIME as a Date in UTC, BLOB as Buffer. */
 export type Value = string | number | bigint | Date | Buffer | null;
@@ -66,17 +82,25 @@ export interface ServicePool extends ServiceConnection {
   dispose(): Promise<void>;
 }
 
+/** A pool as its owner has it. */
+export interface OwnedPool extends ServicePool {
+  /** TLS for connections that are opened from now on; where it is another, all are replaced. */
+  useTls(tls: ServiceTls | null): void;
+}
+
 export interface ServicePoolOptions {
   readonly address: ServerAddress;
   readonly user: string;
   readonly password: string;
+  /** Default: none. */
+  readonly tls?: ServiceTls | null;
   /** At least 2. */
   readonly connectionsMax: number;
   readonly log: Log;
 }
 
 /** Opens the pool; connects when first used. */
-export function openServicePool(options: ServicePoolOptions): ServicePool {
+export function openServicePool(options: ServicePoolOptions): OwnedPool {
   return new Pool(options);
 }
 
@@ -88,11 +112,14 @@ const DISPOSE_WITHIN_MS = 2_000;
 /** Thrown out of a task of the library, so that it destroys the connection. */
 const DISCARD = new Error('This service connection is not to be used again.');
 
-class Pool implements ServicePool {
+class Pool implements OwnedPool {
   readonly #options: ServicePoolOptions;
   readonly #server: string;
+  /** As it was asked for, and as connections have it. */
+  #wantedTls: ServiceTls | null;
+  #tls: ServiceTls | null;
   #main: ConnectionPool;
-  readonly #side: ConnectionPool;
+  #side: ConnectionPool;
   #disposed: Promise<void> | null = null;
 
   constructor(options: ServicePoolOptions) {
@@ -100,20 +127,28 @@ class Pool implements ServicePool {
     this.#options = options;
     const { address } = options;
     this.#server = 'host' in address ? `${address.host}:${address.port}` : address.socketPath;
+    this.#wantedTls = options.tls ?? null;
+    this.#tls = usefulTls(this.#wantedTls, address);
     this.#main = this.#open(options.connectionsMax);
     this.#side = this.#open(1);
   }
 
   run(text: SQLQuery | readonly SQLQuery[], options: RunOptions = {}): Promise<readonly Rows[]> {
-    return this.#run(this.#main, text, options);
+    return this.#run('main', text, options);
   }
 
   task<T>(fn: (connection: TaskConnection) => Promise<T>): Promise<T> {
-    return this.#lease(this.#main, fn);
+    return this.#lease('main', fn);
   }
 
   async killQuery(threadId: number): Promise<void> {
     await this.#kill(sql`KILL QUERY ${threadId}`);
+  }
+
+  useTls(tls: ServiceTls | null): void {
+    if (JSON.stringify(tls) === JSON.stringify(this.#wantedTls)) return;
+    this.#wantedTls = tls;
+    this.#reopen(usefulTls(tls, this.#options.address));
   }
 
   dispose(): Promise<void> {
@@ -122,7 +157,7 @@ class Pool implements ServicePool {
   }
 
   async #run(
-    pool: ConnectionPool,
+    pool: 'main' | 'side',
     text: SQLQuery | readonly SQLQuery[],
     options: RunOptions,
   ): Promise<readonly Rows[]> {
@@ -140,7 +175,7 @@ class Pool implements ServicePool {
    * connection; resolves only when the connection is back.
    */
   #lease<T>(
-    pool: ConnectionPool,
+    pool: 'main' | 'side',
     fn: (lease: Lease) => Promise<T>,
     acquireWithinMs = CONNECT_TIMEOUT_MS + QUEUE_TIMEOUT_MS,
   ): Promise<T> {
@@ -150,7 +185,7 @@ class Pool implements ServicePool {
         state = 'given-up';
         reject(this.#deadline(acquireWithinMs));
       }, acquireWithinMs);
-      const pooled = pool.task(async (connection) => {
+      const pooled = (pool === 'main' ? this.#main : this.#side).task(async (connection) => {
         if (state === 'given-up') throw DISCARD;
         clearTimeout(timer);
         state = 'begun';
@@ -172,16 +207,36 @@ class Pool implements ServicePool {
       });
       pooled.then(resolve, (error: unknown) => {
         clearTimeout(timer);
-        reject(this.#unreachable(error));
+        if (state !== 'waiting' || !this.#goesOnWithoutTls(error)) {
+          return reject(this.#unreachable(error));
+        }
+        this.#lease(pool, fn, acquireWithinMs).then(resolve, reject);
       });
     });
+  }
+
+  /** True where the server has no TLS and none is needed: the pools are then without. */
+  #goesOnWithoutTls(error: unknown): boolean {
+    const { code } = error as { readonly code?: unknown };
+    if (code !== 'HANDSHAKE_NO_SSL_SUPPORT' || this.#wantedTls?.isOptional !== true) return false;
+    if (this.#tls !== null) this.#reopen(null);
+    return true;
+  }
+
+  #reopen(tls: ServiceTls | null): void {
+    if (this.#disposed !== null) return;
+    this.#tls = tls;
+    this.#retire();
+    const old = this.#side;
+    this.#side = this.#open(1);
+    this.#forget(old);
   }
 
   /**
    * No answer by the deadline: the way to the server may be dead, and the statement may still run.
    */
-  #abandon(pool: ConnectionPool, threadId: number): void {
-    if (pool === this.#side) return;
+  #abandon(pool: 'main' | 'side', threadId: number): void {
+    if (pool === 'side') return;
     this.#retire();
     this.#kill(sql`KILL ${threadId}`).catch((error: unknown) => {
       this.#options.log.debug({ err: error, threadId }, 'could not kill an abandoned statement');
@@ -193,6 +248,10 @@ class Pool implements ServicePool {
     if (this.#disposed !== null) return;
     const old = this.#main;
     this.#main = this.#open(this.#options.connectionsMax);
+    this.#forget(old);
+  }
+
+  #forget(old: ConnectionPool): void {
     old.dispose().catch((error: unknown) => {
       this.#options.log.debug({ err: error }, 'could not close retired service connections');
     });
@@ -200,7 +259,7 @@ class Pool implements ServicePool {
 
   async #kill(text: SQLQuery): Promise<void> {
     try {
-      await this.#run(this.#side, text, { deadlineMs: KILL_DEADLINE_MS });
+      await this.#run('side', text, { deadlineMs: KILL_DEADLINE_MS });
     } catch (error) {
       // 1094: it is gone already.
       if (!isServerError(error, 1094)) throw error;
@@ -229,7 +288,7 @@ class Pool implements ServicePool {
   #open(poolSize: number): ConnectionPool {
     const { address, user, password, log } = this.#options;
     return createPool({
-      connectionString: connectionString({ address, user, password }),
+      connectionString: connectionString({ address, user, password, tls: this.#tls }),
       poolSize,
       bigIntMode: 'bigint',
       timeZone: { client: 'utc' },
@@ -247,9 +306,10 @@ function connectionString(to: {
   readonly address: ServerAddress;
   readonly user: string;
   readonly password: string;
+  readonly tls: ServiceTls | null;
 }): string {
-  const { address } = to;
-  const host = 'host' in address ? address.host : 'localhost';
+  const { address, tls } = to;
+  const host = hostOf(address, tls);
   const url = new URL(`mysql://${host.includes(':') ? `[${host}]` : host}/`);
   url.username = encodeURIComponent(to.user);
   url.password = encodeURIComponent(to.password);
@@ -257,5 +317,22 @@ function connectionString(to: {
   else url.searchParams.set('socketPath', address.socketPath);
   url.searchParams.set('connectTimeout', String(CONNECT_TIMEOUT_MS));
   url.searchParams.set('keepAliveInitialDelay', '30000');
+  if (tls !== null) url.searchParams.set('ssl', JSON.stringify(driverTls(tls)));
   return url.href;
+}
+
+/** As with ssl-mode=PREFERRED: nobody listens on a unix socket. */
+function usefulTls(tls: ServiceTls | null, address: ServerAddress): ServiceTls | null {
+  return tls?.isOptional === true && 'socketPath' in address ? null : tls;
+}
+
+/** The driver looks for the name that it dials in the certificate. */
+function hostOf(address: ServerAddress, tls: ServiceTls | null): string {
+  if ('socketPath' in address) return 'localhost';
+  return tls?.verifiesName === true ? (address.name ?? address.host) : address.host;
+}
+
+function driverTls({ verifies, verifiesName, ca }: ServiceTls): object {
+  const checks = { rejectUnauthorized: verifies, verifyIdentity: verifiesName };
+  return ca === null ? checks : { ...checks, ca };
 }

@@ -95,7 +95,7 @@ async function addressesOf(
   try {
     const hosts = await within(options.connectTimeoutMs, (options.resolve ?? resolveAll)(host));
     if (hosts.length === 0) failures.push({ where: host, cause: 'it has no address' });
-    return hosts.map((address) => ({ host: address, port }));
+    return hosts.map((address) => ({ host: address, port, name: host }));
   } catch (error) {
     failures.push({ where: host, cause: causeOf(error) });
     return [];

@@ -9,6 +9,7 @@
  */
 import type { Socket } from 'node:net';
 import type { ByteStream } from '../relay/byte-stream.js';
+import { PLAIN } from './leg-security.js';
 import { LoginRelay } from './login.js';
 import { endSoon, LAME_DUCK_MS } from './sockets.js';
 
@@ -51,6 +52,9 @@ export function leaveUnanswered(login: {
 }): void {
   const { stream } = login;
   const relay = new LoginRelay({
+    security: PLAIN,
+    secureClient: () => undefined,
+    secureServer: () => undefined,
     toClient: () => undefined,
     toServer: (bytes) => stream.write(bytes),
     onGreeting: () => undefined,

@@ -19,6 +19,7 @@ import type { DropService } from './intercept.js';
 import type { Permits } from './permits.js';
 import { Session } from './session.js';
 import { endSoon, KEEP_ALIVE } from './sockets.js';
+import type { ProxyTls } from './tls.js';
 
 /** What may change while sessions are open; each new one takes what holds then. */
 export interface SessionSettings {
@@ -33,6 +34,7 @@ export interface ListenerOptions {
   readonly listen: readonly ServerAddress[];
   readonly upstreams: readonly ServerAddress[];
   readonly permits: Permits;
+  readonly tls: ProxyTls;
   settings(): SessionSettings;
   readonly log: Log;
   readonly counters: Counters;

@@ -1,6 +1,6 @@
 /**
- * One client and its one connection to the server, from accept to close. Owns both sockets; the
- * connection phase is in login.ts, the command phase in command-phase.ts.
+ * One client and its one connection to the server, from accept to close. The sockets are in
+ * legs.ts, the connection phase in login.ts, the command phase in command-phase.ts.
  *
  * Invariants: one client session has one server session of its own. Where either side ends, the
  * other gets what was sent to it and then its end, in bounded time. What one session throws ends
@@ -11,21 +11,17 @@ import type { Socket } from 'node:net';
 import { toClientError, UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
-import type { ByteStream } from '../relay/byte-stream.js';
-import { openByteStream } from '../relay/open-byte-stream.js';
-import { Pump } from '../relay/pump.js';
 import { encodePacket } from '../wire/framing.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { encodeErr } from '../wire/response/err.js';
 import { CommandPhase } from './command-phase.js';
 import type { Dialled } from './connect.js';
-import { leaveLogin, leaveUnanswered } from './farewell.js';
+import { leaveUnanswered } from './farewell.js';
 import type { DropService, Interception, Taken } from './intercept.js';
+import { Legs } from './legs.js';
 import { type Login, LoginRelay } from './login.js';
-import { endSoon } from './sockets.js';
+import type { ProxyTls } from './tls.js';
 
-/** What a stream reads into while little comes; more is borrowed while much does. */
-const CLIENT_BUFFER_BYTES = 4 * 1024;
 /** Statement texts in the log are cut here. */
 const LOGGED_TEXT_BYTES_MAX = 200;
 
@@ -34,6 +30,7 @@ export interface SessionOptions {
   readonly clientAddress: string;
   /** Milliseconds that the client may take for each answer of its login. */
   readonly loginTimeoutMs: number;
+  readonly tls: ProxyTls;
   readonly log: Log;
   readonly counters: Counters;
   /** Stops trying further addresses when `signal` is aborted. */
@@ -61,32 +58,32 @@ type Phase =
 
 export class Session {
   readonly #options: SessionOptions;
-  readonly #client: Socket;
-  #upstream: Socket | null = null;
-  #toServer: Pump | null = null;
-  #toClient: Pump | null = null;
+  readonly #legs: Legs;
   #phase: Phase = { name: 'dialling', stopTrying: new AbortController() };
   #clientEnded = false;
   #draining = false;
   #loginTimer: NodeJS.Timeout | null = null;
-  readonly #clientStream: ByteStream;
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#client = options.client;
-    this.#clientStream = openByteStream(this.#client, { ownBytes: CLIENT_BUFFER_BYTES });
-    this.#client.on('error', (error) => {
-      options.log.debug({ ...this.#who(), err: error }, 'the client broke off');
+    this.#legs = new Legs(options.client, {
+      tls: options.tls,
+      onClientBytes: (chunk) => this.#onClientBytes(chunk),
+      onServerBytes: (chunk) => this.#onServerBytes(chunk),
+      onClientEnd: () => this.#onClientEnd(),
+      onClientError: (error) => {
+        options.log.debug({ ...this.#who(), err: error }, 'the client broke off');
+      },
+      onClientGone: () => this.#onClientGone(),
+      onServerEnd: (error) => this.#onServerEnd(error),
     });
-    this.#client.on('end', () => this.#onClientEnd());
-    this.#client.on('close', () => this.#onClientGone());
   }
 
   /** Dials the server and relays until either side ends. Never rejects. */
   async start(): Promise<void> {
     const phase = this.#phase;
     if (phase.name !== 'dialling') return;
-    this.#clientStream.start((chunk) => this.#onClientBytes(chunk));
+    this.#legs.start();
     try {
       this.#relay(await this.#options.dial(phase.stopTrying.signal));
     } catch (error) {
@@ -103,31 +100,56 @@ export class Session {
   /** Ends the session now. */
   destroy(): void {
     this.#close(new UndropError('UNDROP_SHUTTING_DOWN'));
-    this.#client.destroy();
-    this.#upstream?.destroy();
+    this.#legs.destroy();
   }
 
   #relay(dialled: Dialled): void {
-    const { socket: upstream, stream: serverStream, greeting } = dialled;
+    const { greeting, address } = dialled;
     if (this.#clientEnded || this.#phase.name === 'closed') {
       this.#endBoth();
       return leaveUnanswered({ ...dialled, heard: greeting });
     }
-    this.#upstream = upstream;
-    const relay = new LoginRelay({
-      toClient: (bytes) => this.#toClient?.write(bytes),
-      toServer: (bytes) => this.#toServer?.write(bytes),
+    const legs = this.#legs;
+    const relay: LoginRelay = new LoginRelay({
+      security: this.#options.tls.securityFor(legs.clientIsLocal ? 'socket' : 'plain', address),
+      toClient: (bytes) => legs.toClient(bytes),
+      toServer: (bytes) => legs.toServer(bytes),
       onGreeting: () => undefined,
+      secureClient: (clientHello) => this.#secureClient(relay, clientHello),
+      secureServer: () => this.#secureServer(relay, dialled),
       onDone: (login, rest) => this.#enterCommands(dialled, login, rest),
     });
     this.#phase = { name: 'login', relay, dialled };
-    this.#toServer = new Pump(this.#clientStream, serverStream);
-    this.#toClient = new Pump(serverStream, this.#clientStream);
-    upstream.on('end', () => this.#onServerEnd(null));
-    upstream.on('error', (error) => this.#onServerEnd(error));
-    upstream.on('close', () => this.#onServerEnd(null));
-    this.#toClient.start((chunk) => this.#onServerBytes(chunk));
+    legs.connect(dialled);
     this.#onServerBytes(greeting);
+  }
+
+  #secureClient(relay: LoginRelay, clientHello: Buffer): void {
+    this.#legs.secureClient(clientHello).then(
+      () => this.#inLogin(() => relay.clientIsSecure()),
+      (error: unknown) => {
+        this.#options.log.info({ ...this.#who(), err: error }, 'no TLS with a client');
+        this.#clientEnded = true;
+        this.#endBoth();
+      },
+    );
+  }
+
+  #secureServer(relay: LoginRelay, dialled: Dialled): void {
+    this.#legs.secureServer(dialled).then(
+      () => this.#inLogin(() => relay.serverIsSecure()),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #inLogin(goOn: () => void): void {
+    if (this.#phase.name !== 'login') return;
+    try {
+      goOn();
+      this.#watchLogin();
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   #enterCommands(
@@ -135,6 +157,7 @@ export class Session {
     login: Login,
     rest: { readonly fromServer: Buffer; readonly fromClient: Buffer },
   ): void {
+    const legs = this.#legs;
     const commands = new CommandPhase(login, {
       service: this.#options.serviceFor(dialled),
       session: {
@@ -143,10 +166,10 @@ export class Session {
         user: login.user,
         clientAddress: this.#options.clientAddress,
       },
-      toClient: (bytes) => this.#toClient?.write(bytes),
-      toServer: (bytes) => this.#toServer?.write(bytes),
-      holdClient: () => this.#toServer?.hold(),
-      releaseClient: () => this.#toServer?.release(),
+      toClient: (bytes) => legs.toClient(bytes),
+      toServer: (bytes) => legs.toServer(bytes),
+      holdClient: () => legs.holdClient(),
+      releaseClient: () => legs.releaseClient(),
       onAnswer: (taken, answer) => this.#report(taken, answer),
       onSettled: () => this.#onSettled(),
       onFailure: (error) => this.#fail(error),
@@ -226,7 +249,7 @@ export class Session {
     if (phase.name === 'login') return this.#endBoth();
     // A drop under way is brought to its end; natively the server would do the same.
     if (phase.name === 'commands' && phase.commands.isIntercepting) return;
-    this.#upstream?.end();
+    this.#legs.endServer();
   }
 
   /** The client's socket is gone. */
@@ -252,16 +275,8 @@ export class Session {
   #endBoth(): void {
     const phase = this.#phase;
     this.#close(null);
-    this.#endUpstream(phase);
-    endSoon(this.#client);
-  }
-
-  /** `phase` is the one in which the session was ended. */
-  #endUpstream(phase: Phase): void {
-    if (phase.name === 'login') {
-      const { socket, stream } = phase.dialled;
-      leaveLogin({ socket, stream, relay: phase.relay });
-    } else if (this.#upstream !== null) endSoon(this.#upstream);
+    this.#legs.leaveServer(phase.name === 'login' ? phase.relay : null);
+    this.#legs.endClient();
   }
 
   #onServerEnd(error: Error | null): void {
@@ -269,8 +284,8 @@ export class Session {
     if (phase.name === 'closed') return;
     if (error !== null) this.#options.log.info({ ...this.#who(), err: error }, 'server broke off');
     this.#close(error ?? new Error('The server closed the connection.'));
-    endSoon(this.#client);
-    this.#upstream?.destroy();
+    this.#legs.endClient();
+    this.#legs.destroyServer();
   }
 
   /** Something went wrong: the client gets an error where one can be said, and both sides end. */
@@ -287,10 +302,9 @@ export class Session {
     else this.#options.log.error(fields, 'a session ends on an error of undrop');
     const answer = encodeFailure(phase, toClientError(error, reference));
     this.#close(error instanceof Error ? error : new Error(String(error)));
-    if (answer !== null && this.#client.writable) this.#client.write(answer);
-    endSoon(this.#client);
-    if (phase.name === 'login') this.#endUpstream(phase);
-    else this.#upstream?.destroy();
+    this.#legs.endClient(answer);
+    if (phase.name === 'login') this.#legs.leaveServer(phase.relay);
+    else this.#legs.destroyServer();
   }
 
   /** Leaves every phase; whoever waits on the user session gets `error`. May run twice. */
@@ -300,8 +314,7 @@ export class Session {
     this.#clearLoginTimer();
     if (phase.name === 'dialling') phase.stopTrying.abort();
     this.#phase = { name: 'closed' };
-    this.#toServer?.release();
-    this.#toClient?.release();
+    this.#legs.letGo();
     if (phase.name === 'commands') {
       if (phase.commands.untracked) this.#options.counters.sessionsUntracked++;
       phase.commands.fail(error ?? new Error('The session ended.'));
@@ -339,6 +352,9 @@ function encodeFailure(phase: Phase, error: ReturnType<typeof toClientError>): B
     phase.name === 'commands' || (phase.name === 'login' && phase.relay.state !== 'greeting');
   if (!isGreeted) return encodePacket(encodeErr({ ...error, sqlState: null, message }), 0);
   const payload = encodeErr({ ...error, message });
-  if (phase.name === 'login') return encodePacket(payload, phase.relay.nextToClient);
+  if (phase.name === 'login') {
+    const { nextToClient } = phase.relay;
+    return nextToClient === null ? null : encodePacket(payload, nextToClient);
+  }
   return phase.commands.canBeTold ? encodePacket(payload, 1) : null;
 }

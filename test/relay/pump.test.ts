@@ -28,6 +28,10 @@ class FakeStream implements ByteStream {
     this.isReading = true;
   }
 
+  detach(): void {
+    this.isReading = false;
+  }
+
   /** A chunk comes, where anybody reads. */
   arrive(text: string): void {
     if (!this.isReading) throw new Error('nobody reads');

@@ -1,6 +1,7 @@
 /** The connection phase, played with the logins of four real servers, in every cut. */
 import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
+import { PLAIN } from '../../src/session/leg-security.js';
 import { type Login, LoginRelay } from '../../src/session/login.js';
 import { CLIENT_COMPRESS, CLIENT_SSL, relayedCapabilities } from '../../src/wire/capabilities.js';
 import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
@@ -25,6 +26,9 @@ class Played {
   };
   greetings = 0;
   readonly relay = new LoginRelay({
+    security: PLAIN,
+    secureClient: () => undefined,
+    secureServer: () => undefined,
     toClient: (bytes) => this.toClient.push(Buffer.from(bytes)),
     toServer: (bytes) => this.toServer.push(Buffer.from(bytes)),
     onGreeting: () => {

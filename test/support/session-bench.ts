@@ -11,6 +11,7 @@ import type { ServerAddress, ServicePool } from '../../src/service/pools.js';
 import { drain } from '../../src/session/drain.js';
 import { Listener } from '../../src/session/listener.js';
 import { LocalPermits } from '../../src/session/permits.js';
+import { openProxyTls, type TlsSettings } from '../../src/session/tls.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response/err.js';
 import { exchange, payload } from './conversation.js';
@@ -122,6 +123,8 @@ export interface Bench {
 }
 
 export interface BenchOptions {
+  /** By default neither leg has any. */
+  readonly tls?: Partial<TlsSettings>;
   readonly connectTimeoutMs?: number;
   readonly greetingTimeoutMs?: number;
   readonly loginTimeoutMs?: number;
@@ -150,7 +153,17 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   await once(server, 'listening');
   const { port } = server.address() as net.AddressInfo;
   const counters = newCounters();
+  const tls = await openProxyTls({
+    upstream: [],
+    tlsCert: '',
+    tlsKey: '',
+    upstreamTls: 'disabled',
+    upstreamCa: '',
+    upstreamPublicKey: 'auto',
+    ...options.tls,
+  });
   const listener = new Listener({
+    tls,
     listen: options.listen ?? [{ host: '127.0.0.1', port: 0 }],
     upstreams: options.upstreams ?? [
       ...(options.upstreamsBefore ?? []),

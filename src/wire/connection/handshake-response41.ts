@@ -1,7 +1,7 @@
 /**
  * Protocol::HandshakeResponse41, the client's answer to the greeting. Relayed as it came, with its
- * capability words cut in place (clients do send bits that weren't offered). Of the fields only
- * the user, the schema and the collation are read; the auth response is never looked at.
+ * capability words cut in place (clients do send bits that weren't offered). The auth response is
+ * for session/auth-bridge.ts alone, where one leg is secure and the other isn't.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_response.html
  */
 import {
@@ -16,9 +16,7 @@ import {
   relayedCapabilities,
 } from '../capabilities.js';
 import { PacketReader } from '../packet-reader.js';
-
-/** Payload bytes of an SSLRequest: the response cut off before the user name. */
-const SSL_REQUEST_BYTES = 32;
+import { SSL_REQUEST_BYTES } from './ssl-request.js';
 
 export interface HandshakeResponse41 {
   readonly capabilities: Capabilities;
@@ -26,11 +24,12 @@ export interface HandshakeResponse41 {
   readonly user: string;
   /** Default schema as bytes in the client's charset, or null. */
   readonly schema: Buffer | null;
-}
-
-/** True for a client that goes on in TLS after this packet, whatever was offered. */
-export function isSslRequest(payload: Buffer): boolean {
-  return payload.length === SSL_REQUEST_BYTES && (payload.readUInt32LE(0) & CLIENT_SSL) !== 0;
+  /** The plugin that the client begins with; empty where it names none. */
+  readonly plugin: string;
+  /** The client's first answer, and where it stands, its length or NUL included. */
+  readonly authResponse: Buffer;
+  readonly authStart: number;
+  readonly authEnd: number;
 }
 
 /** True where the client speaks the protocol of 4.1 and later, the only one that is relayed. */
@@ -48,33 +47,83 @@ export function decodeHandshakeResponse41(payload: Buffer): HandshakeResponse41 
   reader.bytes(19, 'filler'); //                                       string[19]
   const extended = reader.uint32('mariadb_capabilities'); //           int<4>
   const user = reader.nulBytes('username').toString(); //              string<NUL>
-  skipAuthResponse(reader, flags);
+  const authStart = reader.offset;
+  const authResponse = readAuthResponse(reader, flags);
+  const authEnd = reader.offset;
   // A driver that sets the flag and ends the packet here means no schema.
   const named = (flags & CLIENT_CONNECT_WITH_DB) !== 0 && reader.left > 0;
   const schema = named ? reader.nulBytes('database') : null; //        string<NUL>
+  const isNamed = (flags & CLIENT_PLUGIN_AUTH) !== 0 && reader.left > 0;
+  const plugin = isNamed ? pluginName(reader.rest()) : ''; //          string<NUL>
   const mariadb = (flags & CLIENT_LONG_PASSWORD) === 0 ? extended : 0;
-  return { capabilities: { flags, mariadb }, collationId, user, schema };
+  return {
+    capabilities: { flags, mariadb },
+    collationId,
+    user,
+    schema,
+    plugin,
+    authResponse,
+    authStart,
+    authEnd,
+  };
 }
 
-function skipAuthResponse(reader: PacketReader, flags: number): void {
+function readAuthResponse(reader: PacketReader, flags: number): Buffer {
   if ((flags & CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA) !== 0) {
-    reader.lenencBytes('auth_response'); //                            string<lenenc>
-  } else if ((flags & CLIENT_SECURE_CONNECTION) !== 0) {
-    reader.bytes(reader.uint8('auth_response_length'), 'auth_response'); // string<length>
-  } else {
-    reader.nulBytes('auth_response'); //                               string<NUL>
+    return reader.lenencBytes('auth_response'); //                     string<lenenc>
   }
+  if ((flags & CLIENT_SECURE_CONNECTION) !== 0) {
+    return reader.bytes(reader.uint8('auth_response_length'), 'auth_response'); // string<length>
+  }
+  return reader.nulBytes('auth_response'); //                          string<NUL>
 }
 
-/** The response for the server: the client's bytes with the capability words cut. A new buffer. */
-export function relayResponse(payload: Buffer, response: HandshakeResponse41): Buffer {
+/** Behind it the attributes follow; a name without its NUL is the last field. */
+function pluginName(bytes: Buffer): string {
+  const end = bytes.indexOf(0);
+  return bytes.subarray(0, end < 0 ? bytes.length : end).toString();
+}
+
+/**
+ * The response for the server: the client's bytes with the capability words cut, and CLIENT_SSL as
+ * this leg has it. A new buffer.
+ */
+export function relayResponse(
+  payload: Buffer,
+  response: HandshakeResponse41,
+  leg: { readonly tls: boolean } = { tls: false },
+): Buffer {
   const relayed = relayedCapabilities(response.capabilities);
   const copy = Buffer.from(payload);
-  copy.writeUInt32LE(relayed.flags, 0);
+  copy.writeUInt32LE((relayed.flags | (leg.tls ? CLIENT_SSL : 0)) >>> 0, 0);
   if ((response.capabilities.flags & CLIENT_LONG_PASSWORD) === 0) {
     copy.writeUInt32LE(relayed.mariadb, 28);
   }
   return copy;
+}
+
+/** The response with another first answer of the client. A new buffer. */
+export function withAuthResponse(
+  payload: Buffer,
+  { authStart, authEnd, capabilities }: HandshakeResponse41,
+  authResponse: Buffer,
+): Buffer {
+  return Buffer.concat([
+    payload.subarray(0, authStart),
+    encodeAuthResponse(authResponse, capabilities.flags),
+    payload.subarray(authEnd),
+  ]);
+}
+
+function encodeAuthResponse(bytes: Buffer, flags: number): Buffer {
+  const count = bytes.length;
+  if ((flags & CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA) !== 0 && count > 250) {
+    return Buffer.concat([Buffer.from([0xfc, count & 0xff, count >>> 8]), bytes]);
+  }
+  if ((flags & (CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA | CLIENT_SECURE_CONNECTION)) !== 0) {
+    return Buffer.concat([Buffer.from([count]), bytes]);
+  }
+  return Buffer.concat([bytes, Buffer.from([0])]);
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   type Capabilities,
   CLIENT_LONG_PASSWORD,
   CLIENT_PROTOCOL_41,
+  CLIENT_SSL,
   relayedCapabilities,
 } from '../capabilities.js';
 import { MalformedPacketError, PacketReader } from '../packet-reader.js';
@@ -56,11 +57,19 @@ export function decodeHandshakeV10(payload: Buffer): HandshakeV10 {
   };
 }
 
-/** The greeting for the client: the server's bytes with the capability words cut. A new buffer. */
-export function relayGreeting(payload: Buffer, greeting: HandshakeV10): Buffer {
+/**
+ * The greeting for the client: the server's bytes with the capability words cut, and CLIENT_SSL
+ * where we offer TLS, whatever the server does. A new buffer.
+ */
+export function relayGreeting(
+  payload: Buffer,
+  greeting: HandshakeV10,
+  offer: { readonly tls: boolean } = { tls: false },
+): Buffer {
   const relayed = relayedCapabilities(greeting.capabilities);
   const copy = Buffer.from(payload);
-  copy.writeUInt16LE(relayed.flags & 0xffff, greeting.lowOffset);
+  const low = (relayed.flags & 0xffff) | (offer.tls ? CLIENT_SSL : 0);
+  copy.writeUInt16LE(low, greeting.lowOffset);
   copy.writeUInt16LE(relayed.flags >>> 16, greeting.highOffset);
   copy.writeUInt32LE(relayed.mariadb, greeting.mariadbOffset);
   return copy;

@@ -1,0 +1,133 @@
+/**
+ * One authentication, at login or by COM_CHANGE_USER: packets go to and fro until the server says
+ * OK or ERR. Any plugin with any number of rounds works, empty packets too. Only a bridge
+ * (session/auth-bridge.ts) ever changes one.
+ *
+ * Invariants: each leg counts its own sequence ids. A command that the client sends ahead of the OK
+ * waits for it.
+ */
+import { UndropError } from '../errors.js';
+import { encodePacket, type Packet } from '../wire/framing.js';
+import type { AuthBridge, BridgeStep } from './auth-bridge.js';
+
+/** Bytes of one packet, and of commands sent ahead, before an authentication is done. */
+export const AUTH_BYTES_MAX = 1024 * 1024;
+
+export interface AuthExchangeOptions {
+  /** Null where both legs are equally secure. */
+  readonly bridge: AuthBridge | null;
+  /** Sequence ids that come next on either leg; the server's turn is first. */
+  readonly nextToClient: number;
+  readonly nextToServer: number;
+  toClient(bytes: Buffer): void;
+  toServer(bytes: Buffer): void;
+}
+
+export class AuthExchange {
+  readonly #options: AuthExchangeOptions;
+  readonly #parked: Buffer[] = [];
+  #parkedBytes = 0;
+  /** The server has asked, and was not answered yet. */
+  #isAwaited = false;
+  #nextToClient: number;
+  #nextToServer: number;
+  /** Sequence id on the server's leg minus the one on the client's. */
+  #offset: number;
+
+  constructor(options: AuthExchangeOptions) {
+    this.#options = options;
+    this.#nextToClient = options.nextToClient;
+    this.#nextToServer = options.nextToServer;
+    this.#offset = options.nextToServer - options.nextToClient;
+  }
+
+  get waitsForClient(): boolean {
+    return this.#isAwaited;
+  }
+
+  /** Sequence id of an error of ours in the place of what would come next. */
+  get nextToClient(): number {
+    return this.#nextToClient & 0xff;
+  }
+
+  /** Commands that wait, as they came. */
+  get parked(): Buffer {
+    return Buffer.concat(this.#parked);
+  }
+
+  /** True where the server's packet was its OK or its ERR: the authentication is over. */
+  fromServer(packet: Packet): boolean {
+    const { bridge, toClient } = this.#options;
+    this.#isAwaited = true;
+    this.#nextToServer = packet.sequenceId + 1;
+    const step = bridge?.fromServer(packet.payload) ?? onward(packet);
+    if (step.to === 'sender') {
+      this.#send(step.payload, this.#nextToServer);
+      this.#offset += 2;
+      return false;
+    }
+    // 0 is that of an ERR for which the server counts anew (a shutdown).
+    const sequenceId = packet.sequenceId === 0 ? 0 : packet.sequenceId - this.#offset;
+    toClient(encodePacket(step.payload, sequenceId));
+    this.#nextToClient = sequenceId + 1;
+    const isOver = packet.payload[0] === 0x00 || packet.payload[0] === 0xff;
+    this.#isAwaited = !isOver && !isFastAuthOk(packet.payload);
+    return isOver;
+  }
+
+  fromClient(packet: Packet): void {
+    if (packet.sequenceId === 0) return this.#park(packet);
+    const { bridge, toClient } = this.#options;
+    const expected = this.nextToClient;
+    this.#nextToClient = packet.sequenceId + 1;
+    if (this.#isAwaited) checkOrder(packet, expected);
+    const step = bridge?.fromClient(packet.payload) ?? onward(packet);
+    if (step.to === 'peer') return this.#send(step.payload, packet.sequenceId + this.#offset);
+    toClient(encodePacket(step.payload, this.#nextToClient));
+    this.#nextToClient++;
+    this.#offset -= 2;
+  }
+
+  /** The client has gone: where the server waits for it, it is answered with nothing. */
+  leave(): void {
+    this.#options.bridge?.wipe();
+    if (this.#isAwaited) this.#send(Buffer.alloc(0), this.#nextToServer);
+  }
+
+  /** What goes to the server may be a password: it is wiped where it was read. */
+  #send(payload: Buffer, sequenceId: number): void {
+    const framed = encodePacket(payload, sequenceId);
+    payload.fill(0);
+    this.#isAwaited = false;
+    this.#nextToServer = sequenceId + 1;
+    this.#options.toServer(framed);
+  }
+
+  #park({ payload, sequenceId }: Packet): void {
+    const framed = encodePacket(payload, sequenceId);
+    this.#parkedBytes += framed.length;
+    if (this.#parkedBytes > AUTH_BYTES_MAX) {
+      throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
+        bytes: this.#parkedBytes,
+        bytesMax: AUTH_BYTES_MAX,
+      });
+    }
+    this.#parked.push(framed);
+  }
+}
+
+/** What the server would refuse as a broken handshake (farewell.ts) doesn't get to it. */
+export function checkOrder({ sequenceId }: Packet, expected: number): void {
+  if (sequenceId === expected) return;
+  const problem = `expected sequence id ${expected} in the login, got ${sequenceId}`;
+  throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
+}
+
+function onward({ payload }: Packet): BridgeStep {
+  return { to: 'peer', payload };
+}
+
+/** caching_sha2_password: the hash was right, and the OK follows without an answer. */
+export function isFastAuthOk(payload: Buffer): boolean {
+  return payload.length === 2 && payload[0] === 0x01 && payload[1] === 0x03;
+}

@@ -1,0 +1,187 @@
+/**
+ * The two legs of one session: the sockets to the client and to the server, the streams that read
+ * and write them, the pumps between, and TLS laid over either in the middle of a login.
+ *
+ * Invariant: while TLS is being set up on one leg, nothing is read from the other, and nothing that
+ * came outside of TLS is handed on.
+ */
+import type { Socket } from 'node:net';
+import type { ByteStream } from '../relay/byte-stream.js';
+import { openByteStream } from '../relay/open-byte-stream.js';
+import { Pump } from '../relay/pump.js';
+import type { Dialled } from './connect.js';
+import { leaveLogin } from './farewell.js';
+import type { LoginRelay } from './login.js';
+import { endSoon } from './sockets.js';
+import type { ProxyTls } from './tls.js';
+
+/** What a stream reads into while little comes; more is borrowed while much does. */
+const CLIENT_BUFFER_BYTES = 4 * 1024;
+const SERVER_BUFFER_BYTES = 16 * 1024;
+
+export interface LegsOwner {
+  readonly tls: ProxyTls;
+  onClientBytes(chunk: Buffer): void;
+  onServerBytes(chunk: Buffer): void;
+  /** The client will send no more. */
+  onClientEnd(): void;
+  onClientError(error: Error): void;
+  /** The client's socket is gone. */
+  onClientGone(): void;
+  /** The server ended the connection, or broke it off. May be told several times. */
+  onServerEnd(error: Error | null): void;
+}
+
+/** The leg to the server. */
+interface Upstream {
+  readonly socket: Socket;
+  readonly stream: ByteStream;
+  /** TLS is being set up: nothing can be said on it. */
+  readonly isBusy: boolean;
+}
+
+export class Legs {
+  readonly #owner: LegsOwner;
+  #client: Socket;
+  #clientStream: ByteStream;
+  #upstream: Upstream | null = null;
+  #toServer: Pump | null = null;
+  #toClient: Pump | null = null;
+  #isOver = false;
+  readonly #onClientEnd = (): void => this.#owner.onClientEnd();
+  readonly #onClientGone = (): void => this.#owner.onClientGone();
+  /** By 'end', 'error' and 'close', whose argument is no error. */
+  readonly #onServerEnd = (cause?: unknown): void =>
+    this.#owner.onServerEnd(cause instanceof Error ? cause : null);
+
+  constructor(client: Socket, owner: LegsOwner) {
+    this.#client = client;
+    this.#owner = owner;
+    this.#clientStream = openByteStream(client, { ownBytes: CLIENT_BUFFER_BYTES });
+    this.#watchClient();
+  }
+
+  /** Whether the client came by a unix socket. */
+  get clientIsLocal(): boolean {
+    return this.#client.remoteAddress === undefined;
+  }
+
+  /** Begins to read the client. */
+  start(): void {
+    this.#clientStream.start((chunk) => this.#owner.onClientBytes(chunk));
+  }
+
+  /** Begins to read the server. */
+  connect({ socket, stream }: Dialled): void {
+    this.#upstream = { socket, stream, isBusy: false };
+    this.#watchUpstream(socket);
+    this.#pump(stream);
+    this.#readServer(stream);
+  }
+
+  toClient(bytes: Buffer): void {
+    this.#toClient?.write(bytes);
+  }
+
+  toServer(bytes: Buffer): void {
+    this.#toServer?.write(bytes);
+  }
+
+  holdClient(): void {
+    this.#toServer?.hold();
+  }
+
+  releaseClient(): void {
+    this.#toServer?.release();
+  }
+
+  /**
+   * TLS with the client. Resolves when it is there, or the session is over; rejects where the
+   * client won't have it.
+   */
+  async secureClient(clientHello: Buffer): Promise<void> {
+    const plain = this.#client;
+    this.#clientStream.detach();
+    this.#upstream?.stream.pause();
+    plain.off('end', this.#onClientEnd);
+    plain.off('close', this.#onClientGone);
+    this.#client = await this.#owner.tls.accept(plain, clientHello);
+    this.#watchClient();
+    if (this.#isOver || this.#upstream === null) return endSoon(this.#client);
+    this.#clientStream = openByteStream(this.#client, { ownBytes: CLIENT_BUFFER_BYTES });
+    this.#pump(this.#upstream.stream);
+    this.start();
+    this.#upstream.stream.resume();
+  }
+
+  /** The same with the server that was dialled; rejects with UNDROP_UPSTREAM_TLS. */
+  async secureServer({ socket, stream, address }: Dialled): Promise<void> {
+    stream.detach();
+    this.#clientStream.pause();
+    this.#upstream = { socket, stream, isBusy: true };
+    for (const event of ['end', 'close', 'error']) socket.off(event, this.#onServerEnd);
+    socket.on('error', () => undefined);
+    const secured = await this.#owner.tls.connect(socket, address);
+    if (this.#isOver) return endSoon(secured);
+    const securedStream = openByteStream(secured, { ownBytes: SERVER_BUFFER_BYTES });
+    this.#upstream = { socket: secured, stream: securedStream, isBusy: false };
+    this.#watchUpstream(secured);
+    this.#pump(securedStream);
+    this.#readServer(securedStream);
+    this.#clientStream.resume();
+  }
+
+  /** The session is over: both sides are read to their end, and nothing is held any more. */
+  letGo(): void {
+    this.#isOver = true;
+    this.#toServer?.release();
+    this.#toClient?.release();
+  }
+
+  endServer(): void {
+    this.#upstream?.socket.end();
+  }
+
+  /** The client gets what was sent to it, then `lastWords`, then its end. */
+  endClient(lastWords: Buffer | null = null): void {
+    if (lastWords !== null && this.#client.writable) this.#client.write(lastWords);
+    endSoon(this.#client);
+  }
+
+  /** The server gets what was sent to it, then its end; in a login by its own refusal. */
+  leaveServer(relay: LoginRelay | null): void {
+    const upstream = this.#upstream;
+    if (upstream === null) return;
+    if (relay === null) return endSoon(upstream.socket);
+    if (upstream.isBusy) upstream.socket.destroy();
+    else leaveLogin({ ...upstream, relay });
+  }
+
+  destroyServer(): void {
+    this.#upstream?.socket.destroy();
+  }
+
+  destroy(): void {
+    this.#client.destroy();
+    this.destroyServer();
+  }
+
+  #pump(server: ByteStream): void {
+    this.#toServer = new Pump(this.#clientStream, server);
+    this.#toClient = new Pump(server, this.#clientStream);
+  }
+
+  #readServer(stream: ByteStream): void {
+    stream.start((chunk) => this.#owner.onServerBytes(chunk));
+  }
+
+  #watchClient(): void {
+    this.#client.on('error', (error) => this.#owner.onClientError(error));
+    this.#client.on('end', this.#onClientEnd);
+    this.#client.on('close', this.#onClientGone);
+  }
+
+  #watchUpstream(upstream: Socket): void {
+    for (const event of ['end', 'close', 'error']) upstream.on(event, this.#onServerEnd);
+  }
+}

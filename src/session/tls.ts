@@ -1,0 +1,349 @@
+/**
+ * TLS of a proxy: its certificate for clients, how it goes on to the server, and the keys with
+ * which passwords cross from one leg to the other (session/auth-bridge.ts). Files are read at the
+ * start and at a reload; a reload that fails leaves everything as it was.
+ *
+ * Invariant: the modes are those of MySQL's ssl-mode, and no mode ever falls back to less than what
+ * its name says.
+ */
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair,
+  type KeyObject,
+  X509Certificate,
+} from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import net, { type Socket } from 'node:net';
+import tls, { type SecureContext, TLSSocket } from 'node:tls';
+import { promisify } from 'node:util';
+import { UndropError } from '../errors.js';
+import { describeAddress } from '../service/address.js';
+import type { ServerAddress, ServiceTls } from '../service/pools.js';
+import { spkiOf } from './auth-bridge.js';
+import type { LegSecurity, LoginSecurity, ProxyKey, ServerKeyPolicy } from './leg-security.js';
+
+/**
+ * The upstream leg: never; for clients in TLS where the server offers it; wherever it offers it;
+ * always; and then with its certificate checked, its name too.
+ */
+export type UpstreamTlsMode =
+  | 'disabled'
+  | 'as-client'
+  | 'preferred'
+  | 'required'
+  | 'verify-ca'
+  | 'verify-identity';
+
+export interface TlsSettings {
+  readonly upstream: readonly ServerAddress[];
+  /** Paths of PEM files; empty where clients are offered no TLS. */
+  readonly tlsCert: string;
+  readonly tlsKey: string;
+  readonly upstreamTls: UpstreamTlsMode;
+  /** Path of a PEM file; empty for the authorities that Node knows. */
+  readonly upstreamCa: string;
+  /** `auto`: asked of a server on this machine; `ask`: of any; or the path of a PEM file. */
+  readonly upstreamPublicKey: string;
+}
+
+export type ServiceTlsSettings = Pick<TlsSettings, 'tlsCert' | 'upstreamTls' | 'upstreamCa'>;
+
+/** Milliseconds for a TLS handshake. */
+const HANDSHAKE_MS = 10_000;
+const OWN_KEY_BITS = 2048;
+
+/** What was read from the files. */
+interface Material {
+  /** Null where clients are offered no TLS. */
+  readonly forClients: SecureContext | null;
+  readonly forServers: SecureContext;
+  readonly ca: string | null;
+  /** Of the certificate, where it is an RSA key. */
+  readonly certificateKey: ProxyKey | null;
+  /** Made where one is needed and the certificate brings none; kept then. */
+  readonly generatedKey: ProxyKey | null;
+  readonly serverKey: 'auto' | 'ask' | { readonly pinned: Buffer };
+}
+
+export class ProxyTls {
+  #settings: TlsSettings;
+  #material: Material;
+
+  /** `openProxyTls` makes one. */
+  constructor(settings: TlsSettings, material: Material) {
+    this.#settings = settings;
+    this.#material = material;
+  }
+
+  /**
+   * Reads the files again, also where the settings are the same: handshakes from now on have the
+   * new certificate and trust the new authorities. UNDROP_CONFIG lists what is wrong, and nothing
+   * has changed.
+   */
+  async change(settings: TlsSettings): Promise<void> {
+    this.#material = await readMaterial(settings, this.#material.generatedKey);
+    this.#settings = settings;
+  }
+
+  /** For service connections; null where they go without. */
+  get service(): ServiceTls | null {
+    return serviceTlsOf(this.#settings, this.#material.ca);
+  }
+
+  /** What a session may do, by its two sockets. */
+  securityFor(client: LegSecurity, upstream: ServerAddress): LoginSecurity {
+    const { forClients, certificateKey, generatedKey, serverKey } = this.#material;
+    const isSocket = 'socketPath' in upstream;
+    return {
+      sockets: {
+        client: client === 'socket' ? 'socket' : 'plain',
+        upstream: isSocket ? 'socket' : 'plain',
+      },
+      offersTls: forClients !== null,
+      keys: {
+        own: certificateKey ?? generatedKey,
+        server: serverKey === 'auto' ? autoPolicy(upstream) : serverKey,
+      },
+      wantsTls: (about) => wantsTls(this.#settings.upstreamTls, { ...about, upstream }),
+    };
+  }
+
+  /**
+   * TLS with a client. `clientHello`: what of it was read already. Rejects where the client gives
+   * up or has no TLS to speak of.
+   */
+  accept(socket: Socket, clientHello: Buffer): Promise<TLSSocket> {
+    const { forClients } = this.#material;
+    if (forClients === null) throw new UndropError('UNDROP_TLS_NOT_OFFERED');
+    if (clientHello.length > 0) socket.unshift(clientHello);
+    const secured = new TLSSocket(socket, { isServer: true, secureContext: forClients });
+    secured.disableRenegotiation();
+    return handshake(secured, 'secure');
+  }
+
+  /** TLS with the server; UNDROP_UPSTREAM_TLS where that fails or its certificate isn't trusted. */
+  async connect(socket: Socket, upstream: ServerAddress): Promise<TLSSocket> {
+    const mode = this.#settings.upstreamTls;
+    const name = nameOf(upstream);
+    const secured = tls.connect({
+      socket,
+      secureContext: this.#material.forServers,
+      ...(net.isIP(name) === 0 ? { servername: name } : {}),
+      rejectUnauthorized: mode === 'verify-ca' || mode === 'verify-identity',
+      checkServerIdentity: (_host, certificate) =>
+        mode === 'verify-identity' ? tls.checkServerIdentity(name, certificate) : undefined,
+    });
+    secured.disableRenegotiation();
+    try {
+      return await handshake(secured, 'secureConnect');
+    } catch (error) {
+      throw upstreamTlsError(upstream, error instanceof Error ? error.message : String(error));
+    }
+  }
+}
+
+/** Reads the files of `settings`; UNDROP_CONFIG lists all that is wrong. */
+export async function openProxyTls(settings: TlsSettings): Promise<ProxyTls> {
+  return new ProxyTls(settings, await readMaterial(settings, null));
+}
+
+/** The upstream leg of a session may be secure where the client's isn't. */
+function needsKey({ upstream, upstreamTls }: TlsSettings): boolean {
+  const isAlwaysLess = upstreamTls === 'disabled' || upstreamTls === 'as-client';
+  return !isAlwaysLess || upstream.some((address) => 'socketPath' in address);
+}
+
+/** Of a command that has service connections alone. */
+export function readServiceTls(settings: ServiceTlsSettings): ServiceTls | null {
+  const problems: string[] = [];
+  const ca = readCa(settings, problems);
+  if (problems.length > 0)
+    throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
+  return serviceTlsOf(settings, ca);
+}
+
+/** Where there is no certificate for clients, `as-client` means that nobody has TLS. */
+function serviceTlsOf(
+  { upstreamTls: mode, tlsCert }: ServiceTlsSettings,
+  ca: string | null,
+): ServiceTls | null {
+  if (mode === 'disabled' || (mode === 'as-client' && tlsCert === '')) return null;
+  return {
+    isOptional: mode === 'as-client' || mode === 'preferred',
+    verifies: mode === 'verify-ca' || mode === 'verify-identity',
+    verifiesName: mode === 'verify-identity',
+    ca,
+  };
+}
+
+function wantsTls(
+  mode: UpstreamTlsMode,
+  about: {
+    readonly client: LegSecurity;
+    readonly isOffered: boolean;
+    readonly upstream: ServerAddress;
+  },
+): boolean {
+  switch (mode) {
+    case 'disabled':
+      return false;
+    case 'as-client':
+      return about.client === 'tls' && about.isOffered && !('socketPath' in about.upstream);
+    case 'preferred':
+      return about.isOffered && !('socketPath' in about.upstream);
+    default:
+      if (about.isOffered) return true;
+      throw upstreamTlsError(about.upstream, 'it offers none');
+  }
+}
+
+/** Nobody stands between two programs of one machine. */
+function autoPolicy(upstream: ServerAddress): ServerKeyPolicy {
+  if ('socketPath' in upstream) return 'ask';
+  const isLoopback = upstream.host === '::1' || /^(::ffff:)?127\./.test(upstream.host);
+  return isLoopback || upstream.host === 'localhost' ? 'ask' : 'refuse';
+}
+
+/** As it was configured, before it was resolved. */
+function nameOf(upstream: ServerAddress): string {
+  if ('socketPath' in upstream) return 'localhost';
+  return upstream.name ?? upstream.host;
+}
+
+function upstreamTlsError(upstream: ServerAddress, cause: string): UndropError {
+  const params = { upstream: describeAddress(upstream), cause: cause.replace(/\.$/, '') };
+  return new UndropError('UNDROP_UPSTREAM_TLS', params);
+}
+
+/** Resolves with the socket when it is secure; destroys it where that doesn't come about. */
+function handshake(socket: TLSSocket, event: 'secure' | 'secureConnect'): Promise<TLSSocket> {
+  return new Promise((resolve, reject) => {
+    const onFailure = (error?: Error) => {
+      clearTimeout(timer);
+      reject(error ?? new Error('the connection ended during the TLS handshake'));
+      socket.destroy();
+    };
+    const onEnd = () => onFailure();
+    const timer = setTimeout(() => {
+      onFailure(new Error(`no TLS handshake within ${HANDSHAKE_MS} ms`));
+    }, HANDSHAKE_MS);
+    socket.once('error', onFailure);
+    socket.once('end', onEnd);
+    socket.once('close', onEnd);
+    socket.once(event, () => {
+      clearTimeout(timer);
+      socket.off('end', onEnd);
+      socket.off('close', onEnd);
+      resolve(socket);
+    });
+  });
+}
+
+async function generateKey(): Promise<ProxyKey> {
+  const options = { modulusLength: OWN_KEY_BITS };
+  return proxyKeyOf((await promisify(generateKeyPair)('rsa', options)).privateKey);
+}
+
+function proxyKeyOf(privateKey: KeyObject): ProxyKey {
+  const publicPem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' });
+  const modulusBits = privateKey.asymmetricKeyDetails?.modulusLength ?? 0;
+  return { privateKey, publicPem: Buffer.from(publicPem), modulusBytes: modulusBits / 8 };
+}
+
+// ── files ──────────────────────────────────────────────────────────────────────────────────────
+
+async function readMaterial(settings: TlsSettings, oldKey: ProxyKey | null): Promise<Material> {
+  const problems: string[] = [];
+  const identity = readIdentity(settings, problems);
+  const ca = readCa(settings, problems);
+  const serverKey = readServerKey(settings, problems);
+  if (problems.length > 0)
+    throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
+  const isRsa = identity?.key.asymmetricKeyType === 'rsa';
+  const certificateKey = identity !== null && isRsa ? proxyKeyOf(identity.key) : null;
+  const isMissing = certificateKey === null && oldKey === null && needsKey(settings);
+  return {
+    forClients: identity?.context ?? null,
+    forServers: tls.createSecureContext(ca === null ? {} : { ca }),
+    ca,
+    certificateKey,
+    generatedKey: isMissing ? await generateKey() : oldKey,
+    serverKey,
+  };
+}
+
+function readIdentity(
+  { tlsCert, tlsKey }: TlsSettings,
+  problems: string[],
+): { readonly context: SecureContext; readonly key: KeyObject } | null {
+  if (tlsCert === '' && tlsKey === '') return null;
+  if (tlsCert === '' || tlsKey === '') {
+    const [missing, given] = ['UNDROP_TLS_CERT', 'UNDROP_TLS_KEY'].sort((one) =>
+      one === (tlsCert === '' ? 'UNDROP_TLS_CERT' : 'UNDROP_TLS_KEY') ? -1 : 1,
+    );
+    problems.push(`${missing} is not set: expected the path of a PEM file beside ${given}.`);
+    return null;
+  }
+  const certText = readText('UNDROP_TLS_CERT', tlsCert, problems);
+  const keyText = readText('UNDROP_TLS_KEY', tlsKey, problems);
+  if (certText === null || keyText === null) return null;
+  const expectedCert = `UNDROP_TLS_CERT: expected a certificate in PEM in ${tlsCert}`;
+  const expectedKey = `UNDROP_TLS_KEY: expected a private key in PEM, without a passphrase, in ${tlsKey}`;
+  const certificate = attempt(() => new X509Certificate(certText), expectedCert, problems);
+  const key = attempt(() => createPrivateKey(keyText), expectedKey, problems);
+  if (certificate === null || key === null) return null;
+  if (!certificate.checkPrivateKey(key)) {
+    problems.push(
+      `UNDROP_TLS_KEY: expected the key of the certificate in ${tlsCert}, found another.`,
+    );
+    return null;
+  }
+  const makeContext = () => tls.createSecureContext({ cert: certText, key: keyText });
+  const context = attempt(makeContext, expectedCert, problems);
+  return context === null ? null : { context, key };
+}
+
+function readCa(
+  { upstreamCa, upstreamTls }: ServiceTlsSettings,
+  problems: string[],
+): string | null {
+  if (upstreamCa === '') return null;
+  if (upstreamTls !== 'verify-ca' && upstreamTls !== 'verify-identity') {
+    problems.push(
+      `UNDROP_UPSTREAM_CA: expected UNDROP_UPSTREAM_TLS to be verify-ca or verify-identity with it, found ${upstreamTls}, which checks no certificate.`,
+    );
+    return null;
+  }
+  const text = readText('UNDROP_UPSTREAM_CA', upstreamCa, problems);
+  if (text === null) return null;
+  const expected = `UNDROP_UPSTREAM_CA: expected certificates in PEM in ${upstreamCa}`;
+  const certificate = attempt(() => new X509Certificate(text), expected, problems);
+  return certificate === null ? null : text;
+}
+
+function readServerKey(
+  { upstreamPublicKey: setting }: TlsSettings,
+  problems: string[],
+): Material['serverKey'] {
+  if (setting === 'auto' || setting === 'ask') return setting;
+  const text = readText('UNDROP_UPSTREAM_PUBLIC_KEY', setting, problems);
+  if (text === null) return 'auto';
+  const expected = `UNDROP_UPSTREAM_PUBLIC_KEY: expected an RSA public key in PEM in ${setting}`;
+  const key = attempt(() => createPublicKey(text), expected, problems);
+  return key === null ? 'auto' : { pinned: spkiOf(key) };
+}
+
+function readText(variable: string, path: string, problems: string[]): string | null {
+  const expected = `${variable}: expected a readable file`;
+  return attempt(() => readFileSync(path, 'utf8'), expected, problems);
+}
+
+function attempt<T>(read: () => T, expected: string, problems: string[]): T | null {
+  try {
+    return read();
+  } catch (error) {
+    problems.push(`${expected}, found ${error instanceof Error ? error.message : String(error)}.`);
+    return null;
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * The packets of an authentication, as far as a bridge between a secure and an insecure leg must
+ * read them: who asks (which plugin), with which nonce. Their other contents are nobody's business.
+ * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_auth_switch_request.html
+ */
+import { PacketReader } from '../packet-reader.js';
+import type { HandshakeV10 } from './handshake-v10.js';
+
+/** First bytes of the server's packets until its OK or ERR. */
+export const AUTH_MORE_DATA = 0x01;
+export const AUTH_NEXT_FACTOR = 0x02;
+export const AUTH_SWITCH_REQUEST = 0xfe;
+
+/** Bytes of the nonce that challenge-response plugins and RSA use; a NUL follows it. */
+export const NONCE_BYTES = 20;
+
+/** What a server asks of a client: to authenticate by a plugin, with a nonce. */
+export interface AuthChallenge {
+  /** Empty where the server named none. */
+  readonly plugin: string;
+  readonly nonce: Buffer;
+}
+
+/** The challenge in a greeting: its nonce lies in two parts. */
+export function challengeInGreeting(payload: Buffer, greeting: HandshakeV10): AuthChallenge {
+  const first = payload.subarray(greeting.lowOffset - 9, greeting.lowOffset - 1);
+  const dataBytes = payload[greeting.highOffset + 2] ?? 0;
+  const rest = payload.subarray(greeting.mariadbOffset + 4);
+  const secondBytes = Math.max(13, dataBytes - first.length);
+  const nonce = Buffer.concat([first, rest.subarray(0, secondBytes)]).subarray(0, NONCE_BYTES);
+  return { plugin: upToNul(rest.subarray(secondBytes)), nonce };
+}
+
+/**
+ * The challenge in an AuthSwitchRequest or an AuthNextFactor; null in any other packet, the old
+ * switch of one byte too.
+ */
+export function challengeIn(payload: Buffer): AuthChallenge | null {
+  const isOne = payload[0] === AUTH_SWITCH_REQUEST || payload[0] === AUTH_NEXT_FACTOR;
+  if (!isOne || payload.length === 1) return null;
+  const reader = new PacketReader(payload, 'AuthSwitchRequest');
+  reader.uint8('status'); //                                int<1>
+  const plugin = reader.nulBytes('plugin_name').toString(); // string<NUL>
+  const nonce = Buffer.from(reader.rest().subarray(0, NONCE_BYTES)); // string<EOF>
+  return { plugin, nonce };
+}
+
+/** COM_CHANGE_USER, as far as a bridge reads it. */
+export interface ComChangeUser {
+  /** Where the client's first answer stands, its length in front. */
+  readonly authStart: number;
+  readonly authEnd: number;
+  readonly authResponse: Buffer;
+  /** Empty where the client named none. */
+  readonly plugin: string;
+  readonly user: string;
+  /** Default schema, in the client's charset. */
+  readonly schema: Buffer;
+}
+
+/** https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_change_user.html */
+export function decodeComChangeUser(payload: Buffer): ComChangeUser {
+  const reader = new PacketReader(payload, 'COM_CHANGE_USER');
+  reader.uint8('command'); //                                        int<1>
+  const user = reader.nulBytes('user').toString(); //                string<NUL>
+  const authStart = reader.offset;
+  const authResponse = reader.bytes(reader.uint8('auth_length'), 'auth_response');
+  const authEnd = reader.offset;
+  const schema = reader.nulBytes('schema'); //                       string<NUL>
+  if (reader.left < 2) return { authStart, authEnd, authResponse, plugin: '', user, schema };
+  reader.uint16('character_set'); //                                 int<2>
+  return { authStart, authEnd, authResponse, plugin: upToNul(reader.rest()), user, schema };
+}
+
+/** COM_CHANGE_USER with another first answer of the client, of at most 255 bytes. */
+export function withChangeUserResponse(
+  payload: Buffer,
+  { authStart, authEnd }: ComChangeUser,
+  authResponse: Buffer,
+): Buffer {
+  return Buffer.concat([
+    payload.subarray(0, authStart),
+    Buffer.from([authResponse.length]),
+    authResponse,
+    payload.subarray(authEnd),
+  ]);
+}
+
+function upToNul(bytes: Buffer): string {
+  const end = bytes.indexOf(0);
+  return bytes.subarray(0, end < 0 ? bytes.length : end).toString();
+}
