@@ -10,6 +10,7 @@
 import { UndropError } from '../errors.js';
 import { mayBeOurs } from '../sql/trigger-scan.js';
 import {
+  COM_CHANGE_USER,
   COM_INIT_DB,
   COM_QUERY,
   COM_SLEEP,
@@ -38,6 +39,7 @@ export interface GateOwner {
 
 export class CommandGate {
   readonly #owner: GateOwner;
+  readonly #takesChangeUser: boolean;
   /** Bytes of the current packet that pass without a look. */
   #passing = 0;
   #isPartOfCommand = false;
@@ -49,8 +51,10 @@ export class CommandGate {
   #heldBytes = 0;
   #wantedBytes = 0;
 
-  constructor(owner: GateOwner) {
+  /** `takesChangeUser`: COM_CHANGE_USER is shown whole as well. */
+  constructor(owner: GateOwner, options = { takesChangeUser: false }) {
     this.#owner = owner;
+    this.#takesChangeUser = options.takesChangeUser;
   }
 
   /** True where no command is half sent: a drain may end the session here. */
@@ -146,7 +150,9 @@ export class CommandGate {
     const length = chunk.readUIntLE(at, 3);
     if (length === 0) return HEADER_BYTES;
     if (left < HEADER_BYTES + 1) return HEADER_BYTES + 1;
-    if (!isInspected(chunk[at + HEADER_BYTES] ?? 0)) return 0;
+    const command = chunk[at + HEADER_BYTES] ?? 0;
+    const isTaken = command === COM_CHANGE_USER && this.#takesChangeUser;
+    if (!isTaken && !isInspected(command)) return 0;
     return sizeOfLogicalPacket(chunk, at);
   }
 

@@ -19,6 +19,7 @@ import {
 } from '../wire/commands.js';
 import { encodePacket, type Packet } from '../wire/framing.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
+import { ChangeUser } from './change-user.js';
 import { CommandGate } from './command-gate.js';
 import {
   type DropService,
@@ -52,6 +53,9 @@ export class CommandPhase {
   readonly #gate: CommandGate;
   readonly #tracker: ResponseTracker;
   #taken: Taken | null = null;
+  /** A COM_CHANGE_USER that the gate has stopped at, and one that is under way. */
+  #takenChange: Packet | null = null;
+  #changing: ChangeUser | null = null;
   #intercepting: WireUserSession | null = null;
   #ended = false;
   /** Once on, on for good: what might be several statements is several. */
@@ -67,30 +71,32 @@ export class CommandPhase {
     this.#multiStatements = hasFlag(login.capabilities, CLIENT_MULTI_STATEMENTS);
     const tracker = new ResponseTracker(login.capabilities);
     this.#tracker = tracker;
-    this.#gate = new CommandGate({
-      forward: (bytes) => owner.toServer(bytes),
-      onCommand: (command) => {
-        if (command === COM_SET_OPTION || command === COM_CHANGE_USER) this.#multiStatements = true;
-        tracker.expect(command);
+    this.#gate = new CommandGate(
+      {
+        forward: (bytes) => owner.toServer(bytes),
+        onCommand: (command) => this.#onCommand(command),
+        onInitDb: (schema) => {
+          this.#schema = schema.toString();
+        },
+        letThrough: (packet) => this.#letThrough(packet),
       },
-      onInitDb: (schema) => {
-        this.#schema = schema.toString();
-      },
-      letThrough: (packet) => {
-        this.#taken = this.#look(packet);
-        return this.#taken === null;
-      },
-    });
+      { takesChangeUser: login.bridge !== null },
+    );
   }
 
   /** Nothing is under way: no response owed, no command half sent, no statement of ours. */
   get isIdle(): boolean {
-    return this.#intercepting === null && this.#tracker.idle && this.#gate.atCommandEdge;
+    if (this.#intercepting !== null || this.#changing !== null) return false;
+    return this.#tracker.idle && this.#gate.atCommandEdge;
   }
 
-  /** Every response that is owed went out whole: an error of ours would be read as what it is. */
-  get canBeTold(): boolean {
-    return this.#tracker.idle;
+  /**
+   * Sequence id of an error of ours; null where one would not be read as what it is, in the middle
+   * of a response.
+   */
+  get errorSequenceId(): number | null {
+    if (this.#changing !== null) return this.#changing.nextToClient;
+    return this.#tracker.idle ? 1 : null;
   }
 
   get isIntercepting(): boolean {
@@ -107,24 +113,47 @@ export class CommandPhase {
 
   feedServer(chunk: Buffer): void {
     if (this.#intercepting !== null) return this.#intercepting.feed(chunk);
+    if (this.#changing !== null) return this.#changing.feedServer(chunk);
     this.#tracker.feed(chunk);
     this.#owner.toClient(chunk);
   }
 
   feedClient(chunk: Buffer): void {
+    if (this.#changing !== null) return this.#changing.feedClient(chunk);
     const behind = this.#gate.feed(chunk);
     if (behind === null) return;
-    const taken = this.#taken;
-    this.#taken = null;
-    assert(taken !== null, 'the gate stops only at a statement that was taken');
     this.#owner.holdClient();
-    this.#intercept(taken, behind).catch((error: unknown) => this.#owner.onFailure(error));
+    this.#take(behind).catch((error: unknown) => this.#owner.onFailure(error));
+  }
+
+  #take(behind: Buffer): Promise<void> {
+    const [taken, change] = [this.#taken, this.#takenChange];
+    this.#taken = null;
+    this.#takenChange = null;
+    if (change !== null) return this.#changeUser(change, behind);
+    assert(taken !== null, 'the gate stops only at a statement that was taken');
+    return this.#intercept(taken, behind);
   }
 
   /** The session ended: whoever waits on the user session is told, and nothing new begins. */
   fail(error: Error): void {
     this.#ended = true;
     this.#intercepting?.fail(error);
+    this.#changing?.leave();
+  }
+
+  #onCommand(command: number): void {
+    if (command === COM_SET_OPTION || command === COM_CHANGE_USER) this.#multiStatements = true;
+    this.#tracker.expect(command);
+  }
+
+  #letThrough(packet: Packet): boolean {
+    if (packet.payload[0] === COM_CHANGE_USER) {
+      this.#takenChange = packet;
+      return false;
+    }
+    this.#taken = this.#look(packet);
+    return this.#taken === null;
   }
 
   /** Null where the packet may go through. */
@@ -162,16 +191,47 @@ export class CommandPhase {
     return { packet, carrier, text, verdict, refusal: null };
   }
 
-  async #intercept(taken: Taken, behind: Buffer): Promise<void> {
-    const { capabilities, server } = this.#login;
+  /** The session as ours, behind whatever is under way. */
+  #openUserSession(markerBy: 'query' | 'prepare'): WireUserSession {
     const userSession = new WireUserSession({
-      capabilities,
+      capabilities: this.#login.capabilities,
       tracker: this.#tracker,
-      markerBy: taken.carrier === 'prepare' ? 'prepare' : 'query',
+      markerBy,
       toServer: (bytes) => this.#owner.toServer(bytes),
       toClient: (bytes) => this.#owner.toClient(bytes),
     });
     this.#intercepting = userSession;
+    return userSession;
+  }
+
+  /** Where it stands in the stream is found by the marker; then it goes over the bridge. */
+  async #changeUser(packet: Packet, behind: Buffer): Promise<void> {
+    const { bridge } = this.#login;
+    assert(bridge !== null, 'without a bridge it goes through unread');
+    const userSession = this.#openUserSession('query');
+    await userSession.run([]);
+    this.#intercepting = null;
+    const changing = new ChangeUser({
+      packet,
+      bridge,
+      toClient: (bytes) => this.#owner.toClient(bytes),
+      toServer: (bytes) => this.#owner.toServer(bytes),
+      onDone: ({ last, fromServer, fromClient }) => {
+        this.#changing = null;
+        this.#schema = changing.schema.toString();
+        this.#onCommand(COM_CHANGE_USER);
+        this.#tracker.feed(last);
+        this.#goOn(fromServer, fromClient);
+      },
+    });
+    this.#changing = changing;
+    changing.begin();
+    this.#goOn(userSession.end(), behind);
+  }
+
+  async #intercept(taken: Taken, behind: Buffer): Promise<void> {
+    const { server } = this.#login;
+    const userSession = this.#openUserSession(taken.carrier === 'prepare' ? 'prepare' : 'query');
     const interception = await intercept(taken, {
       userSession,
       server,
@@ -201,6 +261,11 @@ export class CommandPhase {
       this.#owner.toClient(encodePacket(interception.payload, sequenceId));
       this.#owner.onAnswer(taken, interception);
     }
+    this.#goOn(fromServer, behind);
+  }
+
+  /** The stream goes on with what came meanwhile. */
+  #goOn(fromServer: Buffer, behind: Buffer): void {
     if (this.#ended) return;
     if (fromServer.length > 0) this.feedServer(fromServer);
     this.#owner.releaseClient();

@@ -356,5 +356,6 @@ function encodeFailure(phase: Phase, error: ReturnType<typeof toClientError>): B
     const { nextToClient } = phase.relay;
     return nextToClient === null ? null : encodePacket(payload, nextToClient);
   }
-  return phase.commands.canBeTold ? encodePacket(payload, 1) : null;
+  const sequenceId = phase.commands.errorSequenceId;
+  return sequenceId === null ? null : encodePacket(payload, sequenceId);
 }
