@@ -1,6 +1,6 @@
 /**
  * Interrupting, by the clients that people have: Ctrl-C at a terminal, KILL QUERY and KILL from a
- * second session. They work through the proxy because the thread id of the greeting is the server's.
+ * second session. Both work through the proxy as the thread id of the greeting is the server's.
  */
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';

@@ -1,24 +1,22 @@
-/** What of a schema is held, as `undrop list` says, and how many rows each table has. */
-import { runUndrop } from './proxy.js';
-import { query, type TestServer } from './servers.js';
+/** What of a schema is held, as `undrop list` has it, and how many rows each table has. */
+import { silentLog } from '../../src/log.js';
+import { openServicePool } from '../../src/service/pools.js';
+import { listHeld } from '../../src/undo/list.js';
+import { query, type Target } from './servers.js';
 
 /** Rows by the name under which a table was dropped; counted, not estimated. */
 export async function heldRows(
-  server: TestServer,
+  { host, port, user, password }: Target,
   schema: string,
 ): Promise<Readonly<Record<string, number>>> {
-  const { code, stdout, stderr } = await runUndrop(server, ['list', '--json']);
-  if (code !== 0) throw new Error(`undrop list ended with ${code}: ${stderr}`);
-  const listed = JSON.parse(stdout) as Record<string, string | null>[];
-  const held = listed.filter((one) => one['schema'] === schema);
-  const counts = await Promise.all(
-    held.map(async ({ table, holdSchema, holdName }) => {
-      const [row] = await query<{ n: number }>(
-        server,
-        `SELECT COUNT(*) AS n FROM \`${holdSchema}\`.\`${holdName}\``,
-      );
-      return [table, row?.n] as const;
-    }),
-  );
-  return Object.fromEntries(counts);
+  const address = { host, port };
+  const pool = openServicePool({ address, user, password, connectionsMax: 2, log: silentLog });
+  const held = (await listHeld(pool)).filter(({ origin }) => origin?.schema === schema);
+  await pool.dispose();
+  const counts = held.map(async ({ origin, holdSchema, holdName }) => {
+    const text = `SELECT COUNT(*) AS n FROM \`${holdSchema}\`.\`${holdName}\``;
+    const [row] = await query<{ n: number }>({ host, port, user, password }, text);
+    return [origin?.table ?? '', row?.n ?? -1] as const;
+  });
+  return Object.fromEntries(await Promise.all(counts));
 }

@@ -1,0 +1,267 @@
+/**
+ * Commands that don't wait for answers: with a drop among them, behind a PREPARE that is refused,
+ * and behind the login. What a client receives is, byte for byte, what the server would have sent.
+ */
+import net from 'node:net';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { createConnection as createMariadb } from 'mariadb';
+import { encodePacket } from '../../src/wire/framing.js';
+import { heldRows } from '../support/client-held.js';
+import { conversations, exchange } from '../support/conversation.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import {
+  connect,
+  freshSchema,
+  generalLog,
+  query,
+  type Target,
+  type TestServer,
+  testServers,
+} from '../support/servers.js';
+import { Peer } from '../support/session-bench.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(120_000);
+
+const COM_QUIT = 0x01;
+const COM_INIT_DB = 0x02;
+const COM_QUERY = 0x03;
+const COM_PING = 0x0e;
+const COM_STMT_PREPARE = 0x16;
+const COM_STMT_EXECUTE = 0x17;
+
+/** Capabilities of the captured logins that are tried, where a server has them. */
+const VARIANTS = ['eof', 'deprecate-eof', 'track', 'attributes', 'optional', 'cached'];
+
+describe.each(testServers())('$name', (server) => {
+  let proxy: ProxyTarget;
+  let schema = '';
+  let drop: (() => Promise<void>) | null = null;
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server);
+  });
+  afterAll(async () => {
+    await drop?.();
+    await proxy.stop();
+  });
+  beforeEach(async () => {
+    await drop?.();
+    const fresh = await freshSchema(server, 'pipe');
+    schema = fresh.name;
+    drop = fresh.drop;
+    await fill();
+  });
+
+  /** As it is before a run; the second run finds what the first one found. */
+  async function fill(): Promise<void> {
+    await query(
+      server,
+      `USE ${schema}`,
+      `DROP TABLE IF EXISTS a, b, c, n`,
+      ...['a', 'b', 'c', 'n'].map((table) => `CREATE TABLE ${table} (id INT PRIMARY KEY)`),
+      'INSERT INTO a VALUES (1), (2), (3)',
+      'INSERT INTO b VALUES (1)',
+      `INSERT INTO n VALUES ${Array.from({ length: 300 }, (_, row) => `(${row})`).join(', ')}`,
+    );
+  }
+
+  async function onBoth<T>(run: (target: Target) => Promise<T>): Promise<readonly [T, T]> {
+    const direct = await run(server);
+    await fill();
+    return [direct, await run(proxy)];
+  }
+
+  /**
+   * Logs in as a captured client did, with `pipelined` in the same write; sends `writes`; hands
+   * back what the server said behind its greeting, to its end.
+   */
+  async function talk(
+    target: Target,
+    variant: string,
+    writes: readonly Buffer[],
+    pipelined: Buffer = Buffer.alloc(0),
+    user = 'root',
+  ): Promise<Buffer> {
+    const peer = new Peer(net.connect({ host: target.host, port: target.port, noDelay: true }));
+    await peer.packet();
+    const [, response] = exchange(`${server.name}/${variant}`, 'login').spoken;
+    const login = response?.packet.toString('latin1').replace('root\0', `${user}\0`) ?? '';
+    peer.send(Buffer.from(login, 'latin1'), pipelined);
+    if (pipelined.length === 0) await peer.packet();
+    for (const bytes of writes) peer.send(bytes);
+    await peer.ended();
+    const { received } = peer;
+    peer.destroy();
+    return received;
+  }
+
+  test.each(variantsOf(server))(
+    '[11] a drop among pipelined commands is answered at its turn (%s)',
+    async (variant) => {
+      const text = queryOf(variant);
+      const commands = [
+        command(COM_INIT_DB, schema),
+        text('SELECT 1 AS one'),
+        command(COM_PING),
+        text('SELECT * FROM missing'),
+        text('SELECT id FROM n ORDER BY id'),
+        text('DROP TABLE a'),
+        text('SELECT * FROM a'),
+        text('DROP TABLE IF EXISTS missing'),
+        text('SHOW WARNINGS'),
+        text('BEGIN'),
+        text('INSERT INTO n VALUES (1000)'),
+        text('DROP TABLE missing'),
+        command(COM_PING),
+        text('DROP TABLE b, c'),
+        text('SHOW TABLES'),
+        text('SELECT 2 AS two'),
+        command(COM_QUIT),
+      ];
+      const [direct, through] = await onBoth((target) =>
+        talk(target, variant, [Buffer.concat(commands)]),
+      );
+      expect(packets(through)).toEqual(packets(direct));
+      const [, parted] = await onBoth((target) => talk(target, variant, inParts(commands)));
+      expect(packets(parted)).toEqual(packets(direct));
+      expect(direct.includes('two')).toBe(true);
+      expect(await heldRows(server, schema)).toEqual({ a: 3, b: 1, c: 0 });
+    },
+  );
+
+  test('[11] mysql2 and mariadb get each answer for its question', async () => {
+    const statements = [
+      'SELECT 1 AS one',
+      'SELECT * FROM missing',
+      'DROP TABLE a',
+      'SELECT 2 AS two',
+      'DROP TABLE IF EXISTS missing, b',
+      'SHOW WARNINGS',
+      'DROP TABLE missing',
+      'SHOW TABLES',
+    ];
+    const [direct, through] = await onBoth(async (target) => {
+      const options = { host: target.host, port: target.port, user: target.user, database: schema };
+      const mariadb = await createMariadb({ ...options, pipelining: true });
+      const first = await Promise.allSettled(
+        statements.map((one): Promise<unknown> => mariadb.query(one)),
+      );
+      await mariadb.end();
+      await fill();
+      const mysql2 = await connect(target, { database: schema });
+      const second = await Promise.allSettled(
+        statements.map(async (one): Promise<unknown> => (await mysql2.query(one))[0]),
+      );
+      await mysql2.end();
+      return [first, second].map((settled) => settled.map(described));
+    });
+    expect(through).toEqual(direct);
+    expect(through[0]?.[3]).toMatch(/^\[\{"two":"?2"?\}\]$/);
+  });
+
+  test('[12] an EXECUTE behind a PREPARE of a drop, which is refused, executes nothing', async () => {
+    const log = await generalLog(server);
+    const lastPrepared = Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 1, 0, 0, 0]);
+    const answer = await talk(proxy, 'eof', [
+      Buffer.concat([
+        command(COM_INIT_DB, schema),
+        command(COM_STMT_PREPARE, 'DROP TABLE a'),
+        command(COM_STMT_EXECUTE, lastPrepared),
+        queryOf('eof')('SELECT 2 AS two'),
+        command(COM_QUIT),
+      ]),
+    ]);
+    const logged = await log.read();
+    await log.stop();
+    const [initDb, prepare, execute, ...rest] = packets(answer);
+    expect(initDb?.slice(6, 10)).toBe('0100');
+    // Sequence id 1 and an ERR, each.
+    for (const one of [prepare, execute]) expect(one?.slice(6, 10)).toBe('01ff');
+    expect(Buffer.from(prepare ?? '', 'hex').toString()).toContain('UNDROP');
+    expect(Buffer.from(execute ?? '', 'hex').readUInt16LE(5)).toBe(1243);
+    expect(rest.join('')).toContain(Buffer.from('two').toString('hex'));
+    const dropping = logged.filter(
+      ({ command: kind, text }) => /Query|Execute/.test(kind) && /^\s*DROP\b/i.test(text),
+    );
+    expect(dropping).toEqual([]);
+    expect(await query(server, `SELECT COUNT(*) AS n FROM ${schema}.a`)).toEqual([{ n: 3 }]);
+  });
+
+  test.each(variantsOf(server).slice(0, 2))(
+    '[29] a query sent with the login is answered behind it (%s)',
+    async (variant) => {
+      const text = queryOf(variant);
+      const commands = [text('SELECT 1 AS one'), text(`DROP TABLE ${schema}.a`), text('DO 1')];
+      const [direct, through] = await onBoth((target) =>
+        talk(target, variant, [], Buffer.concat([...commands, command(COM_QUIT)])),
+      );
+      expect(packets(through)).toEqual(packets(direct));
+      expect(direct.includes('one')).toBe(true);
+      expect(await heldRows(server, schema)).toEqual({ a: 3 });
+    },
+  );
+
+  test('[29] a query sent with a login that is denied is dropped', async () => {
+    // Known, so that the server doesn't ask for another plugin before it says no.
+    const account = `'toor'@'%'`;
+    await query(server, `CREATE USER ${account} IDENTIFIED BY 'x'`);
+    const text = queryOf('eof');
+    const commands = [text(`DROP TABLE ${schema}.a`), text(`DROP DATABASE ${schema}`)];
+    const [direct, through] = await onBoth((target) =>
+      talk(target, 'eof', [], Buffer.concat(commands), 'toor'),
+    );
+    await query(server, `DROP USER ${account}`);
+    expect(packets(through)).toEqual(packets(direct));
+    expect(direct.toString('latin1')).toContain("Access denied for user 'toor'@");
+    expect(await query(server, `SELECT COUNT(*) AS n FROM ${schema}.a`)).toEqual([{ n: 3 }]);
+    expect(await heldRows(server, schema)).toEqual({});
+  });
+});
+
+function variantsOf(server: TestServer): readonly string[] {
+  const names = conversations().map(({ name }) => name);
+  return VARIANTS.filter((variant) => names.includes(`${server.name}/${variant}`));
+}
+
+/** How a client with the capabilities of `variant` sends a statement. */
+function queryOf(variant: string): (text: string) => Buffer {
+  const attributes = variant === 'attributes' ? Buffer.from([0, 1]) : Buffer.alloc(0);
+  return (text) => command(COM_QUERY, Buffer.concat([attributes, Buffer.from(text)]));
+}
+
+function command(byte: number, rest: string | Buffer = ''): Buffer {
+  return encodePacket(Buffer.concat([Buffer.from([byte]), Buffer.from(rest)]), 0);
+}
+
+/** In writes that end in the middle of packets, and of their headers. */
+function inParts(commands: readonly Buffer[]): readonly Buffer[] {
+  const all = Buffer.concat(commands);
+  const parts: Buffer[] = [];
+  for (let at = 0; at < all.length; at += 7) parts.push(all.subarray(at, at + 7));
+  return parts;
+}
+
+/** Each packet in hex. */
+function packets(bytes: Buffer): readonly string[] {
+  const found: string[] = [];
+  let at = 0;
+  while (at < bytes.length) {
+    const end = at + 4 + bytes.readUIntLE(at, 3);
+    found.push(bytes.toString('hex', at, end));
+    at = end;
+  }
+  return found;
+}
+
+function described(settled: PromiseSettledResult<unknown>): string {
+  const text = (value: unknown): string =>
+    JSON.stringify(value, (_key, one: unknown) => (typeof one === 'bigint' ? String(one) : one));
+  if (settled.status === 'fulfilled') return text(settled.value);
+  const { message, errno, sqlState } = settled.reason as Record<string, unknown>;
+  return text({
+    message: String(message).replaceAll(/\(conn:\d+/g, '(conn:<id>'),
+    errno,
+    sqlState,
+  });
+}
