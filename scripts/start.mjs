@@ -6,11 +6,21 @@ import { ensureBuilt, ensureInstalled, root } from './ensure.mjs';
 ensureInstalled();
 ensureBuilt('tsconfig.src.json');
 
-// npm passes signals on, but not its own sudden death: then nobody is left who could stop us.
+// npm passes signals on, but not its own sudden death: then nobody is left who could stop us. Where
+// a signal came first, npm is gone because of it, and the process is ending already.
 const parent = process.ppid;
-setInterval(() => {
-  if (process.ppid !== parent) process.kill(process.pid, 'SIGTERM');
-}, 1_000).unref();
+let isEnding = false;
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) {
+  process.on(signal, () => {
+    isEnding ||= signal !== 'SIGHUP';
+  });
+}
+const watch = setInterval(() => {
+  if (process.ppid === parent) return;
+  clearInterval(watch);
+  if (!isEnding) process.kill(process.pid, 'SIGTERM');
+}, 1_000);
+watch.unref();
 
 // In this process, not in a child: a signal reaches the one that has to clean up.
 const main = join(root, 'build/src/cli/main.js');

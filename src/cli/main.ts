@@ -60,7 +60,11 @@ async function accountOf(flags: Flags): Promise<Pick<Settings, (typeof ACCOUNT_K
     flags['config'] !== undefined ||
     process.env['UNDROP_UPSTREAM'] !== undefined ||
     process.env['UNDROP_CONFIG'] !== undefined;
-  const env = isConfigured ? process.env : { ...process.env, ...(await demoVariables()) };
+  const demo = isConfigured ? {} : await demoVariables();
+  const demoServer = demo['UNDROP_UPSTREAM'];
+  // There may be several; whoever reads an empty list should know of which one it is.
+  if (demoServer !== undefined) process.stderr.write(`(the demo's server at ${demoServer})\n`);
+  const env = { ...process.env, ...demo };
   return settingsOf(ACCOUNT_KEYS, flags, env);
 }
 
@@ -148,12 +152,10 @@ async function main(): Promise<number> {
       'demo',
       'a throwaway server with the proxy in front; with --tour, in a second terminal: show it off',
       (command) =>
-        command
-          .option('tour', { type: 'boolean', describe: 'show what it does, without any client' })
-          .option('host', { type: 'string', describe: 'of the proxy to tour' })
-          .option('port', { type: 'string', describe: 'of the proxy to tour' })
-          .option('user', { type: 'string', describe: 'of the account to tour with' })
-          .option('password', { type: 'string', describe: 'of that account' }),
+        command.option('tour', {
+          type: 'boolean',
+          describe: 'show what it does, without any client',
+        }),
       run(() => runDemoCommand(process.env, hideBin(process.argv).slice(1), process.stdout, doors)),
     )
     .strict()
@@ -175,13 +177,20 @@ function versionOfPackage(): string {
   return version;
 }
 
+/** A driver's error says enough by its message; what nobody foresaw needs its stack. */
+function describeFailure(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as NodeJS.ErrnoException;
+  return typeof code === 'string' ? error.message : (error.stack ?? error.message);
+}
+
 main()
   .then((code) => {
     process.exitCode = code;
   })
   .catch((error: unknown) => {
     const isKnown = error instanceof UndropError;
-    const text = isKnown ? `${error.code}: ${error.message}` : (error as Error).stack;
+    const text = isKnown ? `${error.code}: ${error.message}` : describeFailure(error);
     process.stderr.write(`undrop: ${text}\n`);
     process.exitCode = isKnown && error.code === 'UNDROP_CONFIG' ? EXIT_USAGE : EXIT_FAILED;
     process.exit();

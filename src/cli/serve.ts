@@ -160,12 +160,20 @@ async function reload(proxy: RunningProxy, load: () => ProxySettings, log: Level
 }
 
 /** Resolves at the first signal; what it resolves to is aborted by the second. */
+/** Signals so close together are one: nobody types or schedules two. */
+const ECHO_MS = 500;
+
 function firstEndingSignal(log: Log): Promise<AbortSignal> {
   const hurry = new AbortController();
   return new Promise((resolve) => {
     let signals = 0;
+    let lastAt = Number.NEGATIVE_INFINITY;
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.on(signal, () => {
+        // npm passes on what the process group got already: one signal, twice within a moment.
+        const isEcho = performance.now() - lastAt < ECHO_MS;
+        lastAt = performance.now();
+        if (isEcho) return;
         signals++;
         log.info({ event: 'signal', signal }, signals === 1 ? 'draining' : 'ending at once');
         if (signals === 1) resolve(hurry.signal);

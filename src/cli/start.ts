@@ -11,7 +11,7 @@ import { cacheFolder } from '../demo/cache.js';
 import { tryCommand } from '../demo/run-command.js';
 import { type DemoProxy, runDemo } from '../demo/run-demo.js';
 import { SHOP_SCHEMA } from '../demo/shop.js';
-import { type DemoState, findDemo } from '../demo/state.js';
+import { findDemo } from '../demo/state.js';
 import { runTour } from '../demo/tour.js';
 
 const PROJECT = join(fileURLToPath(import.meta.url), '../../../..');
@@ -40,19 +40,18 @@ export function runStart(
   return doors.serve(env, argv);
 }
 
-/** `undrop demo [--tour [--host h] [--port n] [--user u] [--password p]]`. */
+/** `undrop demo [--tour]`. */
 export function runDemoCommand(
   env: NodeJS.ProcessEnv,
   argv: readonly string[],
   out: Out,
   doors: StartDoors,
 ): Promise<number> {
-  const text = { type: 'string' } as const;
   const { values } = parseArgs({
     args: [...argv],
-    options: { tour: { type: 'boolean' }, host: text, port: text, user: text, password: text },
+    options: { tour: { type: 'boolean' } },
   });
-  if (values.tour) return tour(env, values, out);
+  if (values.tour) return tour(env, out);
   return demo(env, out, doors);
 }
 
@@ -78,34 +77,21 @@ export async function demoVariables(): Promise<Readonly<Record<string, string>>>
   return demo?.variables ?? {};
 }
 
-interface TourTarget {
-  readonly host?: string | undefined;
-  readonly port?: string | undefined;
-  readonly user?: string | undefined;
-  readonly password?: string | undefined;
-}
-
-async function tour(env: NodeJS.ProcessEnv, given: TourTarget, out: Out): Promise<number> {
-  const demo = given.port === undefined ? await findDemo() : null;
-  if (demo === null && given.port === undefined) {
-    out.write(
-      'No demo of your account runs on this machine: type `npm start` in another terminal\n',
-    );
-    out.write('first, or say which proxy by --port (and --host, --user, --password).\n');
+/** Only beside a demo of this very account: the tour drops tables. */
+async function tour(env: NodeJS.ProcessEnv, out: Out): Promise<number> {
+  const demo = await findDemo();
+  if (demo === null) {
+    out.write('No demo of your account runs on this machine:\n');
+    out.write('type `npm start` in another terminal first.\n');
     return 1;
   }
-  const target = {
-    host: given.host ?? demo?.proxy.host ?? '127.0.0.1',
-    port: Number(given.port ?? demo?.proxy.port),
-    user: given.user ?? demo?.user ?? 'root',
-    password: given.password ?? '',
-  };
+  const { host, port } = demo.proxy;
   const ending = new AbortController();
   process.once('SIGINT', () => ending.abort());
-  const connection = await createConnection(target);
+  const connection = await createConnection({ host, port, user: demo.user });
   try {
-    out.write(`Connected to ${target.host}:${target.port}${behind(demo)}.\n`);
-    const variables = { ...env, ...demo?.variables } as Record<string, string>;
+    out.write(`Connected to ${host}:${port}, with ${demo.server} behind it.\n`);
+    const variables = { ...env, ...demo.variables } as Record<string, string>;
     return await runTour({
       connection,
       schema: SHOP_SCHEMA,
@@ -117,10 +103,6 @@ async function tour(env: NodeJS.ProcessEnv, given: TourTarget, out: Out): Promis
   } finally {
     connection.destroy();
   }
-}
-
-function behind(demo: DemoState | null): string {
-  return demo === null ? '' : `, with ${demo.server} behind it`;
 }
 
 /** As it can be typed in the folder where we were started. */

@@ -1,4 +1,4 @@
-/** Addresses as people write them: `host:port`, `[::1]:3307`, `:3307`, `/path/to.sock`. */
+/** Addresses as people write them: `host:port`, `[::1]:3307`, `3307`, `/path/to.sock`. */
 
 /** Same shape as the service's own; config imports nothing of the rest. */
 export type Address =
@@ -11,6 +11,7 @@ export function parseAddress(
   defaults: { readonly host: string; readonly port: number },
 ): Address | null {
   if (text.startsWith('/') || text.startsWith('./')) return { socketPath: text };
+  if (/^\d{1,5}$/.test(text)) return parseAddress(`:${text}`, defaults);
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s/[\]]*))(?::(\d{1,5}))?$/.exec(text);
   if (match === null || text === '') return null;
   const [, v6, name = '', digits] = match;

@@ -7,6 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
 import { formatRows } from './format-rows.js';
+import { SHOP_ROWS } from './shop.js';
 
 /** A due time further away than this is told, not waited for. */
 const WATCH_MS = 180_000;
@@ -33,6 +34,7 @@ export interface CommandAnswer {
 /** Resolves to the exit code: 0 where everything went as promised. */
 export async function runTour(parts: TourParts): Promise<number> {
   const tour = new Tour(parts);
+  if (!(await tour.isUndropThere())) return 1;
   const tables = await tour.chooseTables();
   if (tables === null) return 1;
   return tour.run(tables);
@@ -45,7 +47,19 @@ class Tour {
     this.#parts = parts;
   }
 
-  /** The two tables with the most rows: one to bring back, one to let go. */
+  /** Asked by a drop that undrop refuses in words of its own, and that would find no table. */
+  async isUndropThere(): Promise<boolean> {
+    const { connection } = this.#parts;
+    const answer = await connection.query('DROP TABLE `_undrop`.`_no_such_table`').then(
+      () => '',
+      (error: Error) => error.message,
+    );
+    if (answer.startsWith('UNDROP_')) return true;
+    this.#say('No undrop answers at this address, so nothing is dropped here.');
+    return false;
+  }
+
+  /** Of the demo's own tables the two with the most rows: one to bring back, one to let go. */
   async chooseTables(): Promise<readonly [string, string] | null> {
     const { connection, schema } = this.#parts;
     const [rows] = await connection.query<RowDataPacket[]>(
@@ -54,7 +68,7 @@ class Tour {
       [schema],
     );
     const names = rows.map((row) => String(row['name']));
-    const [kept, gone] = names.filter((name) => /^\w+$/.test(name));
+    const [kept, gone] = names.filter((name) => name in SHOP_ROWS);
     if (kept !== undefined && gone !== undefined) return [kept, gone];
     this.#say(`The tour needs two tables in the schema ${schema}. Earlier tours took the others:`);
     this.#say(`bring them back (${this.#parts.commandName} list), or start the demo again.`);

@@ -24,6 +24,7 @@ export function factsSql(server: ServerVersion): Buffer {
     '@@sql_log_bin + 0',
     gtidNext,
     identity,
+    'USER()',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(`SELECT /* undrop facts */ ${columns.join(', ')} LIMIT 1`);
@@ -41,9 +42,16 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     sqlMode: text(1) ?? '',
     charset: text(2) ?? '',
     serverIdentity: text(5) ?? '',
+    user: userName(text(6) ?? ''),
     logged: text(3) !== '0',
     gtidAutomatic: gtidNext === '' || gtidNext === 'AUTOMATIC',
   };
+}
+
+/** The name in `name@host`; after COM_CHANGE_USER it isn't the one that logged in. */
+function userName(account: string): string {
+  const at = account.lastIndexOf('@');
+  return at < 0 ? account : account.slice(0, at);
 }
 
 /** What answers to a name in the user's session. */

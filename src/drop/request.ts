@@ -27,6 +27,8 @@ export interface UserFacts {
   readonly charset: string;
   /** `serverIdentitySql`, asked in the user's session. */
   readonly serverIdentity: string;
+  /** Who the session is now, without the host. */
+  readonly user: string;
   /** sql_log_bin. */
   readonly logged: boolean;
   /** GTID_NEXT is AUTOMATIC, or there is no such thing. */

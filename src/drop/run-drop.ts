@@ -43,9 +43,16 @@ export interface DropOptions {
   /** Ids that this process is in the middle of: recovery leaves them alone. */
   readonly activeIds: Set<string>;
   /** What the session is believed to be in; checked against the session's own facts. */
-  readonly guess: { readonly schema: string | null; readonly charset: string };
+  readonly guess: SessionGuess;
   /** Ids of drops: `newHoldId` with the process's clock and randomness. */
   readonly newId: () => string;
+}
+
+/** What a session was last seen in: default schema, charset, and who it is. */
+export interface SessionGuess {
+  readonly schema: string | null;
+  readonly charset: string;
+  readonly user: string;
 }
 
 export interface DropResult {
@@ -156,7 +163,7 @@ class Attempt {
       { kind: 'query', text: factsSql(server) },
     ];
     const guessed = this.#serviceNames(guess.schema, guess.charset);
-    const recording = this.#recordIntent(guessed, true);
+    const recording = this.#recordIntent(guessed, { logged: true, user: guess.user });
     let results: readonly Result[] = [];
     try {
       results = await userSession.run(commands);
@@ -187,21 +194,25 @@ class Attempt {
   ): Promise<RecordedIntent> {
     this.#logged = facts.logged;
     const names = this.#serviceNames(facts.schema, facts.charset);
-    if (facts.logged && JSON.stringify(names) === JSON.stringify(guessed)) return first;
+    const isRight = facts.logged && facts.user === this.#options.guess.user;
+    if (isRight && JSON.stringify(names) === JSON.stringify(guessed)) return first;
     // What the server refused once it would refuse again, with words about the second try.
     if (first.intent === null && !('error' in guessed)) return first;
     if (first.intent !== null) await this.#forget(this.#request.ids);
-    return this.#recordIntent(names, facts.logged);
+    return this.#recordIntent(names, facts);
   }
 
-  async #recordIntent(names: ServiceNames, logged: boolean): Promise<RecordedIntent> {
+  async #recordIntent(
+    names: ServiceNames,
+    { logged, user }: Pick<UserFacts, 'logged' | 'user'>,
+  ): Promise<RecordedIntent> {
     if ('error' in names) return { intent: null, intentError: names.error };
     const { request, options } = { request: this.#request, options: this.#options };
     const tables = names.tables.map((name, index) => ({ id: request.ids[index] ?? '', ...name }));
     try {
       const intent = await recordIntent(options.pool, {
         threadId: request.session.threadId,
-        user: request.session.user,
+        user,
         clientAddress: request.session.clientAddress,
         groupId: request.groupId,
         proxyId: options.proxyId,

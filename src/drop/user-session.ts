@@ -25,6 +25,5 @@ export interface SessionFacts {
   readonly threadId: number;
   /** The local port that the session was dialled from; null over a unix socket. */
   readonly upstreamLocalPort: number | null;
-  readonly user: string;
   readonly clientAddress: string;
 }

@@ -20,8 +20,9 @@ export function restoreScript(facts: ScriptFacts): string {
   const held = `${quoteIdentifier(facts.holdSchema)}.${quoteIdentifier(facts.holdName)}`;
   const own = `${quoteIdentifier(facts.schema)}.${quoteIdentifier(facts.table)}`;
   return [
-    `-- undrop ${facts.id}: dropped ${dropped} UTC.`,
-    '-- If the name is taken, move the table that has it out of the way first.',
+    // No `--` comments: a client that prints newlines as `\\n` would make one comment of it all.
+    `/* undrop ${facts.id}: dropped ${dropped} UTC. */`,
+    '/* If the name is taken, move the table that has it out of the way first. */',
     ...(facts.sqlLogBin ? [] : ['SET SESSION sql_log_bin = 0;']),
     `RENAME TABLE ${held} TO ${own};`,
     '',

@@ -90,8 +90,10 @@ export async function greet(pool: ServicePool, address: ServerAddress): Promise<
   try {
     await pool.run(sql`SELECT ${note('hello')} 1 AS one`);
   } catch (error) {
-    if (!isServerError(error, ...ACCOUNT_REFUSED)) throw error;
+    // A login that is refused comes as the cause of a connection that could not be had.
+    const cause = error instanceof UndropError ? error.cause : error;
+    if (!isServerError(cause, ...ACCOUNT_REFUSED)) throw error;
     const server = describeAddress(address);
-    throw new UndropError('UNDROP_ACCOUNT', { server, cause: error.message }, error);
+    throw new UndropError('UNDROP_ACCOUNT', { server, cause: cause.message }, error);
   }
 }

@@ -60,14 +60,16 @@ export class CommandPhase {
   #ended = false;
   /** Once on, on for good: what might be several statements is several. */
   #multiStatements: boolean;
-  /** Default schema and charset as last seen: guesses, checked where it matters. */
+  /** Default schema, charset and user as last seen: guesses, checked where it matters. */
   #schema: string | null;
   #charset = 'utf8mb4';
+  #user: string;
 
   constructor(login: Login, owner: CommandPhaseOwner) {
     this.#login = login;
     this.#owner = owner;
     this.#schema = login.schema?.toString() ?? null;
+    this.#user = login.user;
     this.#multiStatements = hasFlag(login.capabilities, CLIENT_MULTI_STATEMENTS);
     const tracker = new ResponseTracker(login.capabilities);
     this.#tracker = tracker;
@@ -238,7 +240,7 @@ export class CommandPhase {
       session: this.#owner.session,
       service: this.#owner.service,
       multiStatements: this.#multiStatements,
-      guess: { schema: this.#schema, charset: this.#charset },
+      guess: { schema: this.#schema, charset: this.#charset, user: this.#user },
     });
     this.#intercepting = null;
     this.#settle(taken, interception, userSession.end(), behind);
@@ -252,6 +254,7 @@ export class CommandPhase {
     if (interception.facts !== null) {
       this.#schema = interception.facts.schema;
       this.#charset = interception.facts.charset;
+      this.#user = interception.facts.user;
     }
     if (interception.kind === 'forward') {
       this.#tracker.expect(packet.payload[0] ?? 0);

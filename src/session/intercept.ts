@@ -10,7 +10,7 @@ import { assert, assertNever } from '../assert.js';
 import { factsSql, readFacts } from '../drop/facts.js';
 import { refuse } from '../drop/next-step.js';
 import type { UserFacts } from '../drop/request.js';
-import { type DropResult, runDrop } from '../drop/run-drop.js';
+import { type DropResult, runDrop, type SessionGuess } from '../drop/run-drop.js';
 import type { SessionFacts, UserSession } from '../drop/user-session.js';
 import { type ErrorCode, UndropError } from '../errors.js';
 import { newHoldId } from '../names/hold-id.js';
@@ -58,7 +58,7 @@ export interface InterceptOptions {
   /** Whether the server takes several statements in one text of this session. */
   readonly multiStatements: boolean;
   /** What the session was last seen in. */
-  readonly guess: { readonly schema: string | null; readonly charset: string };
+  readonly guess: SessionGuess;
 }
 
 export type Interception =

@@ -163,7 +163,6 @@ export class Session {
       session: {
         threadId: login.threadId,
         upstreamLocalPort: dialled.localPort,
-        user: login.user,
         clientAddress: this.#options.clientAddress,
       },
       toClient: (bytes) => legs.toClient(bytes),
@@ -233,7 +232,9 @@ export class Session {
       log.info({ ...this.#who(), event: 'held', tables: dropped.tables, held }, 'tables are held');
     }
     const finished = dropped.finish().catch((error: unknown) => {
-      log.warn({ ...this.#who(), err: error }, 'the outcome of a drop is not in the ledger yet');
+      const fields = { ...this.#who(), err: error };
+      if (isHeld) log.warn(fields, 'the outcome of a drop is not in the ledger yet');
+      else log.debug(fields, 'an intent could not be forgotten; recovery will');
     });
     background(finished.then(() => (isHeld ? onHeld() : undefined)));
   }

@@ -22,12 +22,13 @@ describe('the facts', () => {
   });
 
   test('are read', () => {
-    const row = ['shop', 'ANSI_QUOTES', 'gbk', '1', 'AUTOMATIC', 'me'];
+    const row = ['shop', 'ANSI_QUOTES', 'gbk', '1', 'AUTOMATIC', 'me', 'a@b@host'];
     expect(readFacts(rowsResult(SIX, row))).toEqual({
       schema: 'shop',
       sqlMode: 'ANSI_QUOTES',
       charset: 'gbk',
       serverIdentity: 'me',
+      user: 'a@b',
       logged: true,
       gtidAutomatic: true,
     });

@@ -89,9 +89,9 @@ function nameOf(command: UserCommand): string {
   return /\/\* undrop (\w+)/.exec(text)?.[1] ?? text;
 }
 
-const FACTS = ['schema', 'mode', 'charset', 'log', 'gtid', 'identity'];
+const FACTS = ['schema', 'mode', 'charset', 'log', 'gtid', 'identity', 'user'];
 const facts = (schema: string | null, charset: string, log: string): Result =>
-  rowsResult(FACTS, [schema, '', charset, log, 'AUTOMATIC', 'the server']);
+  rowsResult(FACTS, [schema, '', charset, log, 'AUTOMATIC', 'the server', 'app@host']);
 const PLAIN: Readonly<Record<string, Result>> = {
   prepare: { kind: 'prepared', statementId: 7 },
   kind: rowsResult(['Table', 'Create Table'], ['t', 'CREATE TABLE `t` (']),
@@ -104,7 +104,11 @@ const PLAIN: Readonly<Record<string, Result>> = {
 const activeIds = new Set<string>();
 let ids = 0;
 
-function drop(sql: string, session: UserSession, guess = { schema: 'shop', charset: 'utf8mb4' }) {
+function drop(
+  sql: string,
+  session: UserSession,
+  guess = { schema: 'shop', charset: 'utf8mb4', user: 'app' },
+) {
   const {
     text,
     statement,
@@ -205,7 +209,11 @@ describe('nothing is renamed', () => {
 
   test('where a name can’t be read', async () => {
     const session = new FakeSession({ facts: facts('shop', 'utf32x', '1') });
-    const result = await drop('DROP TABLE täble', session, { schema: 'shop', charset: 'utf32x' });
+    const result = await drop('DROP TABLE täble', session, {
+      schema: 'shop',
+      charset: 'utf32x',
+      user: 'app',
+    });
     expect(told).toEqual(['user: prepare | kind | facts', 'user: close | probe']);
     expect(result.refusal?.code).toBe('UNDROP_NAME_CHARSET');
   });

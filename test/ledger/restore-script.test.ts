@@ -18,8 +18,8 @@ describe('the restore script', () => {
   test('is one RENAME, and says what it is', () => {
     expect(restoreScript(FACTS)).toBe(
       [
-        `-- undrop ${ID}: dropped 2026-11-20 08:09:10 UTC.`,
-        '-- If the name is taken, move the table that has it out of the way first.',
+        `/* undrop ${ID}: dropped 2026-11-20 08:09:10 UTC. */`,
+        '/* If the name is taken, move the table that has it out of the way first. */',
         `RENAME TABLE \`_undrop\`.\`${HOLD}\` TO \`shop\`.\`orders\`;`,
         '',
       ].join('\n'),

@@ -97,7 +97,6 @@ export function requestOf({ server, sql }: Pick<Situation, 'server' | 'sql'>): D
     session: {
       threadId: 42,
       upstreamLocalPort: 50_001,
-      user: 'app',
       clientAddress: '10.0.0.1:40000',
     },
     groupId: GROUP_ID,
@@ -112,6 +111,7 @@ export function inspectionOf(situation: Situation): Inspection {
     sqlMode: '',
     charset: 'utf8mb4',
     serverIdentity: 'the server',
+    user: 'app',
     logged: true,
     gtidAutomatic: true,
     ...situation.facts,

@@ -1,0 +1,40 @@
+/** Who is who: the service account at the start, and the user that a drop is recorded for. */
+import { describe, expect, jest, test } from '@jest/globals';
+import { proxyInFront } from '../support/proxy.js';
+import { connect, freshSchema, query, testServers } from '../support/servers.js';
+
+jest.setTimeout(60_000);
+
+describe.each(testServers())('accounts on $name', (server) => {
+  test('a service account that the server refuses stops the start', async () => {
+    const starting = proxyInFront(server, { USER: 'nobody_here', PASSWORD: 'wrong' });
+    await expect(starting).rejects.toMatchObject({ code: 'UNDROP_ACCOUNT' });
+  });
+
+  test('a drop is recorded for the user that the session has changed to', async () => {
+    const schema = await freshSchema(server, 'who');
+    const user = `u_${schema.name.slice(-8)}`;
+    await query(
+      server,
+      `CREATE USER ${user}@'%' IDENTIFIED BY 'p'`,
+      `GRANT ALL ON ${schema.name}.* TO ${user}@'%'`,
+      `CREATE TABLE ${schema.name}.t (id INT)`,
+    );
+    const proxy = await proxyInFront(server);
+    const client = await connect(proxy);
+    try {
+      await client.changeUser({ user, password: 'p', database: schema.name });
+      await client.query('DROP TABLE t');
+      const rows = await query<{ readonly user_name: string; readonly table_name: string }>(
+        server,
+        `SELECT user_name, table_name FROM _undrop.ledger WHERE schema_name = '${schema.name}'`,
+      );
+      expect(rows).toEqual([{ user_name: user, table_name: 't' }]);
+    } finally {
+      await client.end();
+      await proxy.stop();
+      await query(server, `DROP USER ${user}@'%'`);
+      await schema.drop();
+    }
+  });
+});
