@@ -80,9 +80,22 @@ export class MarkerSeeker {
     return mayBeMarker ? 0 : Math.min(HEADER_BYTES + length, left);
   }
 
-  /** The nonce comes in character_set_results, which may have put NULs between the letters. */
+  /**
+   * Under character_set_results=utf16 and the like an error text ends at its first NUL, which is its
+   * first or second byte. Then, and only then, the tracker has to know that no response is owed.
+   */
   #isMarker(payload: Buffer): boolean {
+    if (payload.includes(this.#nonce)) return true;
     const letters = Buffer.from(payload.filter((byte) => byte !== 0));
-    return payload.includes(this.#nonce) || letters.includes(this.#nonce);
+    return letters.includes(this.#nonce) || (isWordless(payload) && this.#tracker.idle);
   }
 }
+
+/** A syntax error whose text is cut off before its second letter. */
+function isWordless(payload: Buffer): boolean {
+  return (
+    payload.length <= WORDLESS.length + 1 && payload.subarray(0, WORDLESS.length).equals(WORDLESS)
+  );
+}
+
+const WORDLESS = Buffer.from('\xff\x28\x04#42000', 'latin1');

@@ -133,6 +133,16 @@ describe('errors of others', () => {
     }
   });
 
+  test.each(['', 'Y'])('a text cut off to %j is ours where nothing is owed', (message) => {
+    const theirs = err(message);
+    const stream = Buffer.concat([theirs, theirs, err(message), OWN]);
+    const commands = [COM_QUERY, COM_QUERY];
+    for (const chunksOf of [singleBytes, whole]) {
+      const found = seek(name, { commands, stream, armedAt: 0, chunksOf });
+      expect(found).toEqual({ foreign: Buffer.concat([theirs, theirs]), own: OWN });
+    }
+  });
+
   test('a row that carries the nonce is theirs', () => {
     const foreign = Buffer.concat([
       Buffer.from('0100000101' + '0b000002' + '0364656600000001610001', 'hex'),
