@@ -146,6 +146,9 @@ async function dropTable(
   if (taken.carrier === 'prepare') {
     return refused(notDone('by a prepared statement', listTables(statement.names)), options);
   }
+  if (statement.names.some(({ schema, table }) => isFileName(schema) || isFileName(table))) {
+    return unclear(taken, `${FILE_NAME_PREFIX} names a table by its file`, options);
+  }
   const secondOpinion = crossCheck(statement);
   if (secondOpinion !== 'agree') {
     return refused(notUnderstood(`the second parser: ${secondOpinion.disagree}`), options);
@@ -170,6 +173,18 @@ async function dropTable(
     facts: result.facts,
     dropped: result,
   };
+}
+
+/**
+ * What follows is no name but that of a file: `#mysql50#a` is the table a without its locks. Not
+ * even SHOW CREATE may use such a name: on MySQL 5.6 the schema can't be dropped any more then.
+ */
+const FILE_NAME_PREFIX = '#mysql50#';
+
+function isFileName(name: Uint8Array | null): boolean {
+  return (
+    name !== null && Buffer.from(name).toString('latin1').toLowerCase().startsWith(FILE_NAME_PREFIX)
+  );
 }
 
 /** PREPARE … FROM @v: the server knows the text; what it says is looked at like any other. */
