@@ -19,12 +19,14 @@ import type { RelocateTable, Relocation } from '../moves/relocate.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
+import { type OkPacket, okWithWarnings } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
 import type { NameKind } from './facts.js';
 import type { DropRequest, UserFacts } from './request.js';
 import type { UserCommand } from './user-session.js';
 import {
   dropOwnTemporarySql,
+  dropRightsSql,
   dropTemporarySql,
   probeSql,
   type QualifiedName,
@@ -50,6 +52,8 @@ export interface Answers {
   readonly inspection: Inspection | null;
   readonly judged: Result | null;
   readonly probe: Result | null;
+  /** What the server says of the right to drop, where it denied the RENAME for want of it. */
+  readonly rights: Result | null;
   readonly rename: Result | null;
   readonly relocations: readonly Relocation[] | null;
   readonly words: Result | null;
@@ -59,13 +63,14 @@ export const NO_ANSWERS: Answers = {
   inspection: null,
   judged: null,
   probe: null,
+  rights: null,
   rename: null,
   relocations: null,
   words: null,
 };
 
 /** The answers that a statement of ours on the user session brings. */
-export type UserAnswer = 'judged' | 'probe' | 'rename' | 'words';
+export type UserAnswer = 'judged' | 'probe' | 'rights' | 'rename' | 'words';
 
 export interface HeldTable {
   readonly id: string;
@@ -106,7 +111,7 @@ export function nextStep(request: DropRequest, answers: Answers): Step {
     case 'again':
       return { do: 'again', because: decision.because };
     case 'error':
-      return answerWith(decision.error);
+      return serversError(request, inspection, decision.error, answers);
     case 'judged':
       return judged(request, answers);
     case 'unrecorded':
@@ -317,6 +322,28 @@ function unrecorded(
   return SAME_AS_DROP.has(probe.errno) ? answerWith(probe) : refuse(error);
 }
 
+/**
+ * An error that says nothing on the names. In XA every statement gets 1399, which MariaDB shows
+ * twice for what DROP TABLE is; so it is asked for by a RENAME that can't succeed.
+ */
+function serversError(
+  request: DropRequest,
+  inspection: Inspection,
+  error: ErrPacket,
+  { probe }: Answers,
+): Step {
+  const [name] = inspection.names;
+  if (error.errno !== 1399 || name === undefined) return answerWith(error);
+  if (probe === null) {
+    const commands: UserCommand[] = [
+      ...closing(inspection),
+      { kind: 'query', text: probeSql(name, request) },
+    ];
+    return { do: 'user', brings: 'probe', commands };
+  }
+  return answerWith(probe.kind === 'err' && probe.errno === 1399 ? probe : error);
+}
+
 /** Every name is a temporary table of this session: what it asked for, of exactly those names. */
 function native(request: DropRequest, { words, inspection }: Answers): Step {
   if (words !== null) return answerWith(words);
@@ -374,10 +401,7 @@ function wordsOnly(
   }
   assert(probe.kind === 'err', 'a RENAME into a schema that does not exist fails');
   if (SAME_AS_DROP.has(probe.errno)) return answerWith(probe);
-  if (probe.errno === 1142) {
-    const { denied } = deniedRights(probe);
-    if (denied.includes('DROP')) return answerWith(inWordsOfDrop(probe));
-  }
+  if (mayNotDrop(probe)) return deniedDrop(request, inspection, probe, answers);
   if (words === null) return wordsStep(request, decision.named);
   return answerWith(words);
 }
@@ -399,7 +423,10 @@ function move(
       commands: [...closing(inspection), { kind: 'query', text }],
     };
   }
-  if (rename.kind === 'err') return renameFailed(request, rename);
+  if (rename.kind === 'err') {
+    if (mayNotDrop(rename)) return deniedDrop(request, inspection, rename, answers);
+    return renameFailed(request, rename);
+  }
   assert(rename.kind === 'ok', 'RENAME answers OK or ERR');
   if (relocations === null) {
     const { facts } = inspection;
@@ -422,7 +449,14 @@ function move(
     const tables = sentenceStart({ statement: { ...request.statement, names } });
     return { ...refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times: 1 })), held };
   }
+  if (words?.kind === 'ok') return { ...answerWith(okOfBoth(rename, words)), held };
   return { ...answerWith(words ?? rename), held };
+}
+
+/** The RENAME ended the transaction and says so; the notes are those of the last statement. */
+function okOfBoth(rename: OkPacket, words: OkPacket): OkPacket {
+  const { warnings } = words;
+  return { ...rename, warnings, payload: okWithWarnings(rename, warnings) };
 }
 
 function heldTable(moved: Move, relocations: readonly Relocation[]): HeldTable[] {
@@ -455,7 +489,6 @@ function renameFailed(request: DropRequest, error: ErrPacket): Step {
       return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables }));
     case 1142: {
       const { denied } = deniedRights(error);
-      if (denied.includes('DROP')) return answerWith(inWordsOfDrop(error));
       return refuse(new UndropError('UNDROP_PRIVILEGES', { tables, missing: denied }));
     }
     default: {
@@ -481,6 +514,37 @@ function wordsStep(request: DropRequest, named: readonly Name[]): Step {
     commands.push({ kind: 'query', text });
   }
   return { do: 'user', brings: 'words', commands };
+}
+
+/** The RENAME was denied, and the right to drop may be among those that are missing. */
+function mayNotDrop(error: ErrPacket): boolean {
+  if (error.errno !== 1142) return false;
+  return isCutOff(error) || deniedRights(error).denied.includes('DROP');
+}
+
+/** Under character_set_results=utf16 and the like a text ends at its first NUL. */
+function isCutOff({ message }: ErrPacket): boolean {
+  return message.length <= 1;
+}
+
+/** The words of DROP itself; of views, which these words could drop, made of the RENAME's. */
+function deniedDrop(
+  request: DropRequest,
+  inspection: Inspection,
+  error: ErrPacket,
+  { rights }: Answers,
+): Step {
+  const isView = (index: number) =>
+    inspection.kinds[index] === 'view' || inspection.intent?.tables[index]?.kind === 'view';
+  const names = inspection.names.filter((_name, index) => !isView(index));
+  if (names.length === 0) return answerWith(inWordsOfDrop(error));
+  if (rights === null) {
+    const text = dropRightsSql(names, request);
+    return { do: 'user', brings: 'rights', commands: [{ kind: 'query', text }] };
+  }
+  if (rights.kind === 'err' && rights.errno === 1142) return answerWith(rights);
+  if (isCutOff(error)) return renameFailed(request, error);
+  return { do: 'again', because: 'the right to drop has come' };
 }
 
 /** "DROP, ALTER command denied to …": the list is never translated, the sentence may be. */

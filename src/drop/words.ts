@@ -84,6 +84,18 @@ export function dropOwnTemporarySql(names: readonly QualifiedName[], options: Dr
   return dropNames(`DROP /* undrop temporary ${options.groupId} */ TABLE `, names, options);
 }
 
+/**
+ * Asks for the right to drop: the server checks it for all names before it looks at any, in the
+ * words of DROP TABLE. Of what is no view it destroys nothing.
+ */
+export function dropRightsSql(
+  names: readonly QualifiedName[],
+  options: Omit<DropWords, 'ifExists'>,
+): Buffer {
+  const verb = `DROP /* undrop rights ${options.groupId} */ VIEW `;
+  return dropNames(verb, names, { ...options, ifExists: false });
+}
+
 function dropNames(verb: string, names: readonly QualifiedName[], options: DropWords): Buffer {
   const parts = names.map((name, index) =>
     Buffer.concat([Buffer.from(index === 0 ? '' : ', '), qualified(name, options.charset)]),

@@ -23,3 +23,15 @@ export function decodeOk(payload: Buffer): OkPacket {
   const warnings = reader.uint16('warnings'); //              int<2>
   return { kind: 'ok', payload, affectedRows, statusFlags, warnings };
 }
+
+/** The same packet with another count of warnings. */
+export function okWithWarnings({ payload }: OkPacket, warnings: number): Buffer {
+  const reader = new PacketReader(payload, 'OK_Packet');
+  reader.uint8('header');
+  reader.lenencInt('affected_rows');
+  reader.lenencInt('last_insert_id');
+  reader.uint16('status_flags');
+  const changed = Buffer.from(payload);
+  changed.writeUInt16LE(warnings, reader.offset);
+  return changed;
+}
