@@ -145,6 +145,13 @@ export const ERRORS = {
     text: '{tables} not dropped, still there: this version of undrop cannot hold a table that is dropped {how}.',
     remedy: '{instead}',
   },
+  UNDROP_LONG_TEXT: {
+    fault: 'client',
+    errno: 1235,
+    sqlState: '42000',
+    text: 'Nothing of this text was executed, and the connection ends here: it is too long to be held, something in it may drop a table, and {why}.',
+    remedy: 'Send its statements one by one, or on a direct connection to the server.',
+  },
   UNDROP_NOT_UNDERSTOOD: {
     fault: 'client',
     errno: 1235,

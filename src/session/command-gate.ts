@@ -3,7 +3,8 @@
  * came, in the chunk they came in; what may be ours is shown whole to the session, which lets it
  * through or takes it.
  *
- * Invariant: no byte of a packet that may be ours goes on before the session has seen all of it.
+ * Invariant: no byte of a packet that may be ours goes on before the session has seen all of it, or,
+ * where it is too long to be held, before `LongStatement` has.
  * A packet with a sequence id other than 0 is never a command (the data of LOCAL INFILE, replies of
  * an authentication); the server enforces that with error 1156.
  */
@@ -18,10 +19,11 @@ import {
   COM_STMT_PREPARE,
   isRelayedCommand,
 } from '../wire/commands.js';
-import { HEADER_BYTES, PAYLOAD_BYTES_MAX, type Packet, PacketAssembler } from '../wire/framing.js';
+import { HEADER_BYTES, PAYLOAD_BYTES_MAX, type Packet } from '../wire/framing.js';
+import type { LongStatement } from './long-statement.js';
 
-/** A statement that may be ours is held in memory until it is whole: at most so many bytes. */
-export const STATEMENT_BYTES_MAX = 64 * 1024 * 1024;
+/** A statement is held until it is whole up to so many bytes; a longer one is streamed. */
+export const HELD_BYTES_MAX = 1024 * 1024;
 
 /** Commands up to so many payload bytes are the common case; above, a chunk is cut anyway. */
 const COMMON_BYTES_MAX = 0xffff;
@@ -35,6 +37,18 @@ export interface GateOwner {
   onInitDb(schema: Buffer): void;
   /** True: the packet goes on. False: it was taken, and the gate stops behind it. */
   letThrough(packet: Packet): boolean;
+  /**
+   * A text is too long to be held; `head` is the beginning of its first part, framed. True: it goes
+   * on unseen. False: the gate stops before it, and goes on with `begin`.
+   */
+  letLongPass(head: Buffer): boolean;
+  /** A long text was refused: it was read to its end, and the gate stops behind it. */
+  onLongRefused(long: LongStatement): void;
+}
+
+export interface GateOptions {
+  readonly takesChangeUser?: boolean;
+  readonly heldBytesMax?: number;
 }
 
 export class CommandGate {
@@ -50,21 +64,32 @@ export class CommandGate {
   #held: Buffer[] = [];
   #heldBytes = 0;
   #wantedBytes = 0;
+  readonly #heldBytesMax: number;
+  #long: LongStatement | null = null;
 
-  /** `takesChangeUser`: COM_CHANGE_USER is shown whole as well. */
-  constructor(owner: GateOwner, options = { takesChangeUser: false }) {
+  /**
+   * `takesChangeUser`: COM_CHANGE_USER is shown whole as well. `heldBytesMax`: a longer text is
+   * streamed; below 16 MiB.
+   */
+  constructor(owner: GateOwner, options: GateOptions = {}) {
     this.#owner = owner;
-    this.#takesChangeUser = options.takesChangeUser;
+    this.#takesChangeUser = options.takesChangeUser ?? false;
+    this.#heldBytesMax = options.heldBytesMax ?? HELD_BYTES_MAX;
+  }
+
+  /** The packet before which the gate stopped comes next; `long` takes it. */
+  begin(long: LongStatement): void {
+    this.#long = long;
   }
 
   /** True where no command is half sent: a drain may end the session here. */
   get atCommandEdge(): boolean {
-    return this.#passing === 0 && this.#heldBytes === 0 && !this.#isPart;
+    return this.#passing === 0 && this.#heldBytes === 0 && !this.#isPart && this.#long === null;
   }
 
   /**
-   * Takes the client's next bytes. Returns null when all of them went their way, or, where a packet
-   * was taken, what came behind it: feed that again when the answer is written.
+   * Takes the client's next bytes. Returns null when all of them went their way, or, where the gate
+   * stopped before or behind a packet, what is to be fed again when it may go on.
    */
   feed(arrived: Buffer): Buffer | null {
     if (this.#isOneInnocent(arrived)) {
@@ -79,8 +104,22 @@ export class CommandGate {
       this.#held = [];
       this.#heldBytes = 0;
     }
-    const from = 0;
-    let at = 0;
+    let from = 0;
+    if (this.#long !== null) {
+      const long = this.#long;
+      from = long.feed(chunk, 0);
+      if (!long.isDone) return null;
+      this.#long = null;
+      this.#lastSequenceId = 0;
+      this.#lastWasData = false;
+      const { kind } = long.outcome;
+      if (kind === 'passed' || kind === 'cut') this.#owner.onCommand(long.command);
+      if (kind !== 'passed') {
+        this.#owner.onLongRefused(long);
+        return Buffer.from(chunk.subarray(from));
+      }
+    }
+    let at = from;
     while (at < chunk.length) {
       if (this.#passing > 0) {
         const taken = Math.min(this.#passing, chunk.length - at);
@@ -96,6 +135,12 @@ export class CommandGate {
         return null;
       }
       if (size === 0) {
+        this.#pass(chunk, at);
+      } else if (chunk.readUIntLE(at, 3) > this.#heldBytesMax) {
+        if (!this.#owner.letLongPass(chunk.subarray(at, at + size))) {
+          this.#owner.forward(chunk.subarray(from, at));
+          return Buffer.from(chunk.subarray(at));
+        }
         this.#pass(chunk, at);
       } else if (this.#inspect(chunk.subarray(at, at + size))) {
         at += size;
@@ -130,18 +175,12 @@ export class CommandGate {
     // A chunk is valid during the call only.
     this.#held.push(Buffer.from(bytes));
     this.#heldBytes += bytes.length;
-    if (this.#wantedBytes > STATEMENT_BYTES_MAX) {
-      throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
-        bytes: this.#wantedBytes,
-        bytesMax: STATEMENT_BYTES_MAX,
-      });
-    }
   }
 
   /**
    * How many bytes of the packet at `at` have to be there before it can be judged: 0 where it goes
-   * through unseen, otherwise those of the whole logical packet (or of the next header, where the
-   * length isn't known yet).
+   * through unseen, otherwise those of the whole packet, or of as much as is held of a long text (or
+   * of the header, where the length isn't known yet).
    */
   #sizeOfNext(chunk: Buffer, at: number): number {
     const left = chunk.length - at;
@@ -153,7 +192,12 @@ export class CommandGate {
     const command = chunk[at + HEADER_BYTES] ?? 0;
     const isTaken = command === COM_CHANGE_USER && this.#takesChangeUser;
     if (!isTaken && !isInspected(command)) return 0;
-    return sizeOfLogicalPacket(chunk, at);
+    if (length <= this.#heldBytesMax) return HEADER_BYTES + length;
+    if (isText(command)) return HEADER_BYTES + this.#heldBytesMax;
+    throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
+      bytes: length,
+      bytesMax: this.#heldBytesMax,
+    });
   }
 
   /** A continuation, a reply or the data of a file: never a command. */
@@ -183,7 +227,7 @@ export class CommandGate {
     this.#passing = HEADER_BYTES + length;
   }
 
-  /** One whole logical packet: true where it goes through. */
+  /** One whole packet: true where it goes through. */
   #inspect(framed: Buffer): boolean {
     this.#lastSequenceId = 0;
     this.#lastWasData = false;
@@ -192,14 +236,12 @@ export class CommandGate {
       return true;
     }
     const command = framed[HEADER_BYTES] ?? COM_SLEEP;
-    const isText = command === COM_QUERY || command === COM_STMT_PREPARE;
-    const isLong = framed.length > HEADER_BYTES + PAYLOAD_BYTES_MAX;
-    // Behind the first part a header may cut a word in two, so a long packet is joined first.
-    if (isText && !isLong && !mayBeOurs(framed, HEADER_BYTES + 1, framed.length)) {
+    if (isText(command) && !mayBeOurs(framed, HEADER_BYTES + 1, framed.length)) {
       this.#owner.onCommand(command);
       return true;
     }
-    if (!this.#owner.letThrough(unframe(framed))) return false;
+    const payload = Buffer.from(framed.subarray(HEADER_BYTES));
+    if (!this.#owner.letThrough({ payload, sequenceId: 0 })) return false;
     this.#owner.onCommand(command);
     return true;
   }
@@ -207,23 +249,9 @@ export class CommandGate {
 
 /** Commands that are looked at whole: texts, and whatever isn't relayed. */
 function isInspected(command: number): boolean {
-  return command === COM_QUERY || command === COM_STMT_PREPARE || !isRelayedCommand(command);
+  return isText(command) || !isRelayedCommand(command);
 }
 
-function sizeOfLogicalPacket(chunk: Buffer, at: number): number {
-  let size = 0;
-  for (;;) {
-    if (at + size + HEADER_BYTES > chunk.length) return size + HEADER_BYTES;
-    const length = chunk.readUIntLE(at + size, 3);
-    size += HEADER_BYTES + length;
-    if (length < PAYLOAD_BYTES_MAX) return size;
-  }
-}
-
-function unframe(framed: Buffer): Packet {
-  const assembler = new PacketAssembler(STATEMENT_BYTES_MAX);
-  assembler.push(framed);
-  const packet = assembler.next();
-  if (packet === null) throw new UndropError('UNDROP_MALFORMED_PACKET', { problem: 'cut short' });
-  return packet;
+function isText(command: number): boolean {
+  return command === COM_QUERY || command === COM_STMT_PREPARE;
 }

@@ -5,9 +5,12 @@
  */
 
 import { assert } from '../assert.js';
+import { factsSql, readFacts } from '../drop/facts.js';
+import { refuse } from '../drop/next-step.js';
 import type { SessionFacts } from '../drop/user-session.js';
 import { UndropError } from '../errors.js';
 import { ResponseTracker } from '../relay/response-tracker.js';
+import { isFullyKnown, type LexMode, modeFromSqlMode } from '../sql/lex-mode.js';
 import { CLIENT_MULTI_STATEMENTS, hasFlag } from '../wire/capabilities.js';
 import { queryTextOffset } from '../wire/command/com-query.js';
 import {
@@ -20,16 +23,20 @@ import {
 import { encodePacket, type Packet } from '../wire/framing.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { ChangeUser } from './change-user.js';
-import { CommandGate } from './command-gate.js';
+import { CommandGate, HELD_BYTES_MAX } from './command-gate.js';
 import {
   type DropService,
   type Interception,
   intercept,
   isProtected,
   recognise,
+  refusalOf,
   type Taken,
 } from './intercept.js';
 import type { Login } from './login.js';
+import { type LongHead, newStatementStream, readLongHead } from './long-head.js';
+import { LongStatement } from './long-statement.js';
+import type { Replacement } from './marker.js';
 import { WireUserSession } from './user-session.js';
 
 export interface CommandPhaseOwner {
@@ -56,6 +63,11 @@ export class CommandPhase {
   /** A COM_CHANGE_USER that the gate has stopped at, and one that is under way. */
   #takenChange: Packet | null = null;
   #changing: ChangeUser | null = null;
+  /** A text before which the gate has stopped, as it is too long to be held. */
+  #longHead: LongHead | null = null;
+  #longRefused: LongStatement | null = null;
+  /** Sequence id of an error behind the client's last packet. */
+  #answerId = 1;
   #intercepting: WireUserSession | null = null;
   #ended = false;
   /** Once on, on for good: what might be several statements is several. */
@@ -81,6 +93,10 @@ export class CommandPhase {
           this.#schema = schema.toString();
         },
         letThrough: (packet) => this.#letThrough(packet),
+        letLongPass: (head) => this.#letLongPass(head),
+        onLongRefused: (long) => {
+          this.#longRefused = long;
+        },
       },
       { takesChangeUser: login.bridge !== null },
     );
@@ -98,7 +114,7 @@ export class CommandPhase {
    */
   get errorSequenceId(): number | null {
     if (this.#changing !== null) return this.#changing.nextToClient;
-    return this.#tracker.idle ? 1 : null;
+    return this.#tracker.idle ? this.#answerId : null;
   }
 
   get isIntercepting(): boolean {
@@ -130,9 +146,14 @@ export class CommandPhase {
 
   #take(behind: Buffer): Promise<void> {
     const [taken, change] = [this.#taken, this.#takenChange];
+    const [head, refused] = [this.#longHead, this.#longRefused];
     this.#taken = null;
     this.#takenChange = null;
+    this.#longHead = null;
+    this.#longRefused = null;
     if (change !== null) return this.#changeUser(change, behind);
+    if (head !== null) return this.#openLong(head, behind);
+    if (refused !== null) return this.#refuseLong(refused, behind);
     assert(taken !== null, 'the gate stops only at a statement that was taken');
     return this.#intercept(taken, behind);
   }
@@ -194,11 +215,15 @@ export class CommandPhase {
   }
 
   /** The session as ours, behind whatever is under way. */
-  #openUserSession(markerBy: 'query' | 'prepare'): WireUserSession {
+  #openUserSession(
+    markerBy: 'query' | 'prepare',
+    replacement: Replacement | null = null,
+  ): WireUserSession {
     const userSession = new WireUserSession({
       capabilities: this.#login.capabilities,
       tracker: this.#tracker,
       markerBy,
+      replacement,
       toServer: (bytes) => this.#owner.toServer(bytes),
       toClient: (bytes) => this.#owner.toClient(bytes),
     });
@@ -228,6 +253,66 @@ export class CommandPhase {
     });
     this.#changing = changing;
     changing.begin();
+    this.#goOn(userSession.end(), behind);
+  }
+
+  #letLongPass(head: Buffer): boolean {
+    const { capabilities, server } = this.#login;
+    const { protect } = this.#owner.service;
+    const multiStatements = this.#multiStatements;
+    this.#longHead = readLongHead(head, { capabilities, server, protect, multiStatements });
+    return this.#longHead === null;
+  }
+
+  /** The server says how the text is read; then it goes on as it comes. */
+  async #openLong(long: LongHead, behind: Buffer): Promise<void> {
+    const { server } = this.#login;
+    const userSession = this.#openUserSession('query');
+    const [answer] = await userSession.run([{ kind: 'query', text: factsSql(server) }]);
+    this.#intercepting = null;
+    assert(answer !== undefined, 'the facts of the session have an answer');
+    const facts = readFacts(answer);
+    let mode: LexMode | null = null;
+    if (!('errno' in facts)) {
+      const known = modeFromSqlMode(server, facts.sqlMode, facts.charset);
+      if (isFullyKnown(known)) mode = known;
+      this.#schema = facts.schema;
+      this.#charset = facts.charset;
+    }
+    const { protect } = this.#owner.service;
+    this.#gate.begin(
+      new LongStatement({
+        ...long,
+        statements: newStatementStream(mode, long.isOneOfSeveral, protect),
+        heldBytesMax: HELD_BYTES_MAX,
+        forward: (bytes) => this.#owner.toServer(bytes),
+      }),
+    );
+    this.#goOn(userSession.end(), behind);
+  }
+
+  /** A long text was read to its end, and something of it didn't go on. */
+  async #refuseLong(long: LongStatement, behind: Buffer): Promise<void> {
+    const { outcome } = long;
+    assert(outcome.kind !== 'passed', 'what passed is not refused');
+    if (outcome.kind === 'stopped') {
+      this.#answerId = (long.sequenceId + 1) & 0xff;
+      throw new UndropError('UNDROP_LONG_TEXT', { why: outcome.finding.why });
+    }
+    const refusal = refusalOf(outcome.finding, long.isOneOfSeveral);
+    const carrier = long.command === COM_STMT_PREPARE ? 'prepare' : 'query';
+    const packet = { payload: Buffer.from([long.command]), sequenceId: long.sequenceId };
+    const taken: Taken = { packet, carrier, text: Buffer.alloc(0), verdict: null, refusal };
+    if (outcome.kind === 'withheld') return this.#intercept(taken, behind);
+    const { payload } = refuse(refusal);
+    const answer = { kind: 'answer', payload, refusal, facts: null, dropped: null } as const;
+    const userSession = this.#openUserSession('query', {
+      nonce: outcome.nonce,
+      payload,
+      onReplaced: () => this.#owner.onAnswer(taken, answer),
+    });
+    await userSession.run([]);
+    this.#intercepting = null;
     this.#goOn(userSession.end(), behind);
   }
 

@@ -20,6 +20,7 @@ import { crossCheck } from '../sql/cross-check.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import type { TableName } from '../sql/grammar/table-name.js';
 import { clientCharsetOf, modeFromSqlMode } from '../sql/lex-mode.js';
+import type { Finding } from '../sql/statement-stream.js';
 import { type Carrier, type Refused, tablesOf, type Verdict } from '../sql/verdict.js';
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response/err.js';
@@ -234,6 +235,18 @@ async function unclear(
     return answerWith(judge);
   }
   return refused(notUnderstood(why), options);
+}
+
+/** Why a long text is refused, or what is left of it from a statement of ours on. */
+export function refusalOf(finding: Finding, isOneOfSeveral: boolean): UndropError {
+  if (finding.kind === 'unclear') return notUnderstood(finding.why);
+  const { verdict } = finding;
+  if (verdict.kind === 'drop-table') {
+    const how = isOneOfSeveral ? HOW['multi-statement'] : 'in so long a text';
+    return notDone(how, listTables(verdict.statement.names));
+  }
+  if (verdict.kind === 'refused') return notDone(HOW[verdict.carrier], namesIn(verdict));
+  return notUnderstood(verdict.kind === 'unclear' ? verdict.why : 'it executes another text');
 }
 
 /** Not preparable; too many prepared statements. */

@@ -8,7 +8,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { ResponseTracker } from '../relay/response-tracker.js';
-import { HEADER_BYTES } from '../wire/framing.js';
+import { encodePacket, HEADER_BYTES } from '../wire/framing.js';
 
 /** Payload bytes of an ERR that may be the marker's; the server bounds its texts at 512 bytes. */
 const ERR_BYTES_MAX = 4096;
@@ -26,16 +26,28 @@ export function markerText(nonce: string): string {
   return `)${nonce}`;
 }
 
+/** An ERR of the server that reaches the client in words of ours. */
+export interface Replacement {
+  /** What the ERR is known by. */
+  readonly nonce: string;
+  /** What stands for it, under its sequence id. */
+  readonly payload: Buffer;
+  /** It came. */
+  readonly onReplaced: () => void;
+}
+
 export class MarkerSeeker {
   readonly #nonce: Buffer;
   readonly #tracker: ResponseTracker;
+  readonly #replacement: Replacement | null;
   /** Bytes from a packet's edge on that can't be told yet. */
   #withheld: Buffer = Buffer.alloc(0);
 
   /** `tracker`: has followed the stream up to here, so it knows where a packet starts. */
-  constructor(nonce: string, tracker: ResponseTracker) {
+  constructor(nonce: string, tracker: ResponseTracker, replacement: Replacement | null = null) {
     this.#nonce = Buffer.from(nonce, 'latin1');
     this.#tracker = tracker;
+    this.#replacement = replacement;
   }
 
   /**
@@ -45,6 +57,12 @@ export class MarkerSeeker {
   feed(chunk: Buffer): { readonly foreign: Buffer; readonly own: Buffer | null } {
     const bytes = this.#withheld.length === 0 ? chunk : Buffer.concat([this.#withheld, chunk]);
     this.#withheld = Buffer.alloc(0);
+    const replaced: Buffer[] = [];
+    let from = 0;
+    const foreign = (to: number): Buffer =>
+      replaced.length === 0
+        ? bytes.subarray(0, to)
+        : Buffer.concat([...replaced, bytes.subarray(from, to)]);
     let at = 0;
     while (at < bytes.length) {
       const size = this.#foreignBytes(bytes, at);
@@ -57,15 +75,21 @@ export class MarkerSeeker {
         at + HEADER_BYTES + (bytes.length - at < HEADER_BYTES ? 0 : bytes.readUIntLE(at, 3));
       if (bytes.length - at <= HEADER_BYTES || end > bytes.length) {
         this.#withheld = Buffer.from(bytes.subarray(at));
-        return { foreign: bytes.subarray(0, at), own: null };
+        return { foreign: foreign(at), own: null };
       }
-      if (this.#isMarker(bytes.subarray(at + HEADER_BYTES, end))) {
-        return { foreign: bytes.subarray(0, at), own: bytes.subarray(end) };
+      const payload = bytes.subarray(at + HEADER_BYTES, end);
+      if (this.#isMarker(payload)) return { foreign: foreign(at), own: bytes.subarray(end) };
+      const replacement = this.#replacement;
+      if (replacement !== null && holds(payload, Buffer.from(replacement.nonce, 'latin1'))) {
+        replaced.push(bytes.subarray(from, at));
+        replaced.push(encodePacket(replacement.payload, bytes[at + 3] ?? 0));
+        replacement.onReplaced();
+        from = end;
       }
       this.#tracker.feed(bytes, at, end);
       at = end;
     }
-    return { foreign: bytes, own: null };
+    return { foreign: foreign(bytes.length), own: null };
   }
 
   /** Bytes from `at` that are surely foreign; 0 where it has to be seen whole first. */
@@ -85,10 +109,14 @@ export class MarkerSeeker {
    * first or second byte. Then, and only then, the tracker has to know that no response is owed.
    */
   #isMarker(payload: Buffer): boolean {
-    if (payload.includes(this.#nonce)) return true;
-    const letters = Buffer.from(payload.filter((byte) => byte !== 0));
-    return letters.includes(this.#nonce) || (isWordless(payload) && this.#tracker.idle);
+    return holds(payload, this.#nonce) || (isWordless(payload) && this.#tracker.idle);
   }
+}
+
+/** The nonce comes in character_set_results, which may have put NULs between the letters. */
+function holds(payload: Buffer, nonce: Buffer): boolean {
+  const letters = Buffer.from(payload.filter((byte) => byte !== 0));
+  return payload.includes(nonce) || letters.includes(nonce);
 }
 
 /** A syntax error whose text is cut off before its second letter. */

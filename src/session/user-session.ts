@@ -21,7 +21,7 @@ import {
   type Result,
   type ResultReader,
 } from '../wire/result-reader.js';
-import { MarkerSeeker, markerText, newMarkerNonce } from './marker.js';
+import { MarkerSeeker, markerText, newMarkerNonce, type Replacement } from './marker.js';
 
 /** An answer to a statement of ours (a SHOW CREATE TABLE, mostly) may have so many bytes. */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
@@ -34,6 +34,8 @@ export interface WireUserSessionOptions {
    * pipelined EXECUTE of "the last prepared" (MariaDB) finds none and gets its 1243.
    */
   readonly markerBy: 'query' | 'prepare';
+  /** An answer to the client's own statement that comes in other words. */
+  readonly replacement?: Replacement | null;
   readonly toServer: (bytes: Buffer) => void;
   readonly toClient: (bytes: Buffer) => void;
 }
@@ -101,7 +103,11 @@ export class WireUserSession implements UserSession {
     if (this.#markerSent) return [];
     this.#markerSent = true;
     const nonce = newMarkerNonce();
-    this.#seeker = new MarkerSeeker(nonce, this.#options.tracker);
+    this.#seeker = new MarkerSeeker(
+      nonce,
+      this.#options.tracker,
+      this.#options.replacement ?? null,
+    );
     const bytes = Buffer.from(markerText(nonce));
     const payload =
       this.#options.markerBy === 'prepare'

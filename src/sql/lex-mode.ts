@@ -103,7 +103,7 @@ export function hypotheses(known: KnownMode, bytes: Uint8Array): readonly LexMod
  * does, and these bytes ask.
  */
 export function variantsOfVersion(mode: LexMode, bytes: Uint8Array): readonly LexMode[] {
-  const isBetween = mode.flavour === 'mysql' && mode.versionId >= 50700 && mode.versionId < 80100;
+  const isBetween = isBetweenVersions(mode);
   let modes: readonly LexMode[] = [mode];
   if (isBetween && mode.sixDigitVersions === undefined && hasSixDigitComment(bytes)) {
     modes = modes.flatMap((one) => [
@@ -124,6 +124,11 @@ export function variantsOfVersion(mode: LexMode, bytes: Uint8Array): readonly Le
     ]);
   }
   return modes;
+}
+
+/** A MySQL of which the version alone doesn't say what its lexer does. */
+export function isBetweenVersions({ flavour, versionId }: LexMode): boolean {
+  return flavour === 'mysql' && versionId >= 50700 && versionId < 80100;
 }
 
 /** Whether `/*!080034 …` counts as version 8.0.34 and not as 0.80.03 followed by a 4. */

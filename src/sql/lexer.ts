@@ -8,7 +8,7 @@
  * that reaches to the end, as there the server stops, too.
  */
 import { type CharsetTable, charsetTable } from './client-charset.js';
-import { type LexMode, readsDollarQuotes, readsSixDigits } from './lex-mode.js';
+import { isBetweenVersions, type LexMode, readsDollarQuotes, readsSixDigits } from './lex-mode.js';
 
 /**
  * `word`: unquoted, may be a keyword. `name`: quoted, or unquoted where no keyword can be (beside a
@@ -48,13 +48,20 @@ export class Lexer {
   quote = 0;
   /** Inside of a version comment that is read as code. */
   isInComment = false;
+  /** It came to a place that this mode leaves open (`variantsOfVersion`). */
+  isInDoubt = false;
 
-  readonly #bytes: Uint8Array;
-  readonly #textEnd: number;
+  #bytes: Uint8Array;
+  #textEnd: number;
   readonly #mode: LexMode;
   readonly #table: CharsetTable;
   #at: number;
   #nextState: NextState = 'start';
+  /** Where the blanks and comments before a token were left that end before `#limit`. */
+  #limit = 0;
+  #settledAt = 0;
+  #settledInComment = false;
+  #outsideAt = 0;
 
   /** Reads `bytes[start, end)`. */
   constructor(bytes: Uint8Array, start: number, end: number, mode: LexMode) {
@@ -85,6 +92,49 @@ export class Lexer {
       case 'start':
         return this.#start();
     }
+  }
+
+  /** Where the next token is looked for. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /** Whether a token may begin at `at` in any way: not behind a dot or an `@`. */
+  get isAtStart(): boolean {
+    return this.#nextState === 'start';
+  }
+
+  /**
+   * Behind the last blank or comment that was skipped by `tryNext`, or before the version comment
+   * that is read as code.
+   */
+  get outsideAt(): number {
+    return this.#outsideAt;
+  }
+
+  /**
+   * The same as `next` for a text of which more is to come. False: the token can't be told before
+   * that, as it or what has to be seen behind it reaches beyond `limit`; then only blanks and
+   * whole comments were skipped. `limit` is at least 16 bytes before the end of what is there.
+   */
+  tryNext(limit: number): boolean {
+    const state = this.#nextState;
+    this.#limit = limit;
+    this.#settle(this.#at);
+    this.next();
+    if (this.#at <= limit) return true;
+    this.#nextState = state;
+    this.#at = this.#settledAt;
+    this.isInComment = this.#settledInComment;
+    return false;
+  }
+
+  /** The same text in other memory, in which the next token is looked for at `at`. */
+  moveTo(bytes: Uint8Array, at: number, end: number): void {
+    this.#bytes = bytes;
+    this.#outsideAt += at - this.#at;
+    this.#at = at;
+    this.#textEnd = end;
   }
 
   /** Whether the current token is this word; `upper` is upper-case ASCII. */
@@ -135,8 +185,10 @@ export class Lexer {
 
   #start(): TokenKind {
     for (;;) {
+      const from = this.#at;
       while (this.#at < this.#textEnd && this.#table.isBlank(this.#byte(this.#at))) this.#at++;
       const at = this.#at;
+      if (from <= this.#limit) this.#settle(Math.min(at, this.#limit));
       const byte = this.#byte(at);
       if (byte === 0 && at >= this.#textEnd - 1) {
         // The end, or one NUL that stands for it.
@@ -155,6 +207,12 @@ export class Lexer {
     }
   }
 
+  #settle(at: number): void {
+    this.#settledAt = at;
+    this.#settledInComment = this.isInComment;
+    if (!this.isInComment) this.#outsideAt = at;
+  }
+
   #token(at: number, byte: number): TokenKind {
     const next = this.#byte(at + 1);
     if (byte === QUOTE) return this.#string(at, at);
@@ -171,7 +229,10 @@ export class Lexer {
       if (lower === LOWER_X) return this.#digitsInQuotes(at, isHexDigit);
       if (lower === LOWER_B) return this.#digitsInQuotes(at, isBinaryDigit);
     }
-    if (byte === DOLLAR && readsDollarQuotes(this.#mode)) return this.#dollar(at);
+    if (byte === DOLLAR) {
+      this.isInDoubt ||= isBetweenVersions(this.#mode) && this.#mode.dollarQuotes === undefined;
+      if (readsDollarQuotes(this.#mode)) return this.#dollar(at);
+    }
     if (byte === BRACKET && this.#mode.squareBrackets) return this.#quoted(at, BRACKET_END);
     return this.#table.isNamePart(byte) ? this.#word(at) : this.#set('symbol', at, at + 1);
   }
@@ -213,14 +274,19 @@ export class Lexer {
   /** 0, 5 or 6. MySQL takes a sixth digit only before a blank. */
   #versionDigits(at: number): number {
     for (let index = 0; index < 5; index++) if (!isDigit(this.#byte(at + index))) return 0;
-    if (!isDigit(this.#byte(at + 5)) || !readsSixDigits(this.#mode)) return 5;
+    if (!isDigit(this.#byte(at + 5))) return 5;
+    this.isInDoubt ||= isBetweenVersions(this.#mode) && this.#mode.sixDigitVersions === undefined;
+    if (!readsSixDigits(this.#mode)) return 5;
     return this.#mode.flavour === 'mariadb' || this.#table.isBlank(this.#byte(at + 6)) ? 6 : 5;
   }
 
   #runsVersion(version: number, isMariaDbOnly: boolean): boolean {
     const { flavour, versionId, isGalera } = this.#mode;
     if (flavour === 'mysql') return version <= versionId;
-    if (isGalera === true && version === GALERA_CHECK_VERSION) return true;
+    if (version === GALERA_CHECK_VERSION) {
+      if (isGalera === true) return true;
+      this.isInDoubt ||= isGalera === undefined;
+    }
     const isOfMySql = version >= LEGACY_VERSION_MIN && version <= LEGACY_VERSION_MAX;
     return version <= versionId && (isMariaDbOnly || !isOfMySql);
   }

@@ -8,6 +8,9 @@
  * `create` and `replace`.
  */
 
+/** One less than the longest word's letters: so much of a chunk may be the beginning of one. */
+const CARRIED_BYTES = 8;
+
 const LOWER = 0x20;
 const P = 0x70;
 const I = 0x69;
@@ -46,6 +49,27 @@ export function mayBeOurs(bytes: Uint8Array, start: number, end: number): boolea
         hasWord(bytes, start, end, DATABASE))) ||
     (replace && hasWord(bytes, start, end, CREATE))
   );
+}
+
+/** The same look at a text that comes in chunks. */
+export class TriggerWatch {
+  #carried = '';
+  #drop = false;
+  #object = false;
+  #create = false;
+  #replace = false;
+
+  /** Whether the text up to here has to be classified; true once, true for good. */
+  push(chunk: Buffer): boolean {
+    const text = this.#carried + chunk.toString('latin1');
+    this.#carried = text.slice(-CARRIED_BYTES);
+    this.#drop ||= /drop/i.test(text);
+    this.#object ||= /table|schema|database/i.test(text);
+    this.#create ||= /create/i.test(text);
+    this.#replace ||= /replace/i.test(text);
+    if (/prepare|immediate/i.test(text)) this.#drop = this.#object = true;
+    return (this.#drop && this.#object) || (this.#create && this.#replace);
+  }
 }
 
 function hasWord(bytes: Uint8Array, start: number, end: number, word: Uint8Array): boolean {

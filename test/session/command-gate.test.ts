@@ -5,9 +5,12 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { UndropError } from '../../src/errors.js';
-import { CommandGate, STATEMENT_BYTES_MAX } from '../../src/session/command-gate.js';
+import { CommandGate, type GateOwner, HELD_BYTES_MAX } from '../../src/session/command-gate.js';
+import { LongStatement } from '../../src/session/long-statement.js';
+import { StatementStream } from '../../src/sql/statement-stream.js';
 import * as com from '../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX, type Packet } from '../../src/wire/framing.js';
+import { lexMode } from '../sql/describe-verdict.js';
 import { chunkSizes, cut, everySplit, lend, singleBytes } from '../support/chunks.js';
 
 const OURS = 'DROP TABLE ours';
@@ -19,17 +22,39 @@ interface Outcome {
   readonly commands: readonly number[];
   readonly schemas: readonly string[];
   readonly shown: readonly Packet[];
+  readonly refusedLong: readonly LongStatement[];
   readonly gate: CommandGate;
 }
 
+/** Of a session with several statements in a text; a DROP TABLE is ours. */
+function longStatement(head: Buffer, heldBytesMax: number, owner: GateOwner): LongStatement {
+  return new LongStatement({
+    command: head[4] ?? 0,
+    textOffset: 1,
+    isOneOfSeveral: true,
+    heldBytesMax,
+    statements: new StatementStream({
+      mode: lexMode('mysql-9.7'),
+      multiStatements: true,
+      heldBytesMax,
+      tokenBytesMax: 40,
+      isOurs: (verdict) => verdict.kind !== 'not-ours',
+    }),
+    refusal: null,
+    forward: owner.forward,
+  });
+}
+
 /** Feeds `chunks` as a session would: what is behind a taken packet comes again. */
-function gated(chunks: readonly Buffer[]): Outcome {
+function gated(chunks: readonly Buffer[], heldBytesMax = HELD_BYTES_MAX): Outcome {
   const forwarded: Buffer[] = [];
   const taken: string[] = [];
   const commands: number[] = [];
   const schemas: string[] = [];
   const shown: Packet[] = [];
-  const gate = new CommandGate({
+  const refusedLong: LongStatement[] = [];
+  let longHead: Buffer | null = null;
+  const owner: GateOwner = {
     forward: (bytes) => forwarded.push(Buffer.from(bytes)),
     onCommand: (command) => commands.push(command),
     onInitDb: (schema) => schemas.push(schema.toString()),
@@ -40,15 +65,31 @@ function gated(chunks: readonly Buffer[]): Outcome {
       taken.push(text);
       return false;
     },
-  });
+    letLongPass: (head) => {
+      longHead = Buffer.from(head);
+      return false;
+    },
+    onLongRefused: (long) => refusedLong.push(long),
+  };
+  const gate = new CommandGate(owner, { heldBytesMax });
   for (const chunk of chunks) {
     let behind = lend(chunk, (memory) => gate.feed(memory));
     while (behind !== null) {
-      forwarded.push(Buffer.from('|'));
+      if (longHead === null) forwarded.push(Buffer.from('|'));
+      else gate.begin(longStatement(longHead, heldBytesMax, owner));
+      longHead = null;
       behind = lend(behind, (memory) => gate.feed(memory));
     }
   }
-  return { forwarded: Buffer.concat(forwarded), taken, commands, schemas, shown, gate };
+  return {
+    forwarded: Buffer.concat(forwarded),
+    taken,
+    commands,
+    schemas,
+    shown,
+    refusedLong,
+    gate,
+  };
 }
 
 function command(byte: number, text: string | Uint8Array = '', sequenceId = 0): Buffer {
@@ -109,6 +150,8 @@ describe('what is not ours', () => {
       onCommand: () => undefined,
       onInitDb: () => undefined,
       letThrough: () => true,
+      letLongPass: () => true,
+      onLongRefused: () => undefined,
     });
     expect(gate.feed(chunk)).toBeNull();
     expect(forwarded).toHaveLength(1);
@@ -231,29 +274,108 @@ describe('the data of LOCAL INFILE', () => {
   );
 });
 
-describe('a statement of 16 MiB', () => {
-  function long(size: number, at: number): Buffer {
-    const text = Buffer.alloc(size - 1, 0x20);
-    text.write(OURS, at - 1);
-    return command(com.COM_QUERY, text);
+describe('a text that is too long to be held', () => {
+  const HELD = 60;
+  const values = `(1, 'drop table t; \\'', 0x${'41'.repeat(40)}), `.repeat(4);
+  const insert = `INSERT INTO t VALUES ${values} (2)`;
+
+  test('goes on as it came, at every split, and the next command is looked at', () => {
+    const texts = [insert, `${insert}; SELECT 1`, `/* ${'x'.repeat(100)} */ ${insert};`];
+    for (const text of texts) {
+      const packets = [command(com.COM_PING), query(text), command(com.COM_PING)];
+      const stream = Buffer.concat([...packets, query(OURS)]);
+      const expected = Buffer.concat([...packets, Buffer.from('|')]).toString('latin1');
+      for (const chunks of [...everySplit(stream), singleBytes(stream), [stream]]) {
+        const { forwarded, taken, commands, gate } = gated(chunks, HELD);
+        expect(forwarded.toString('latin1')).toBe(expected);
+        expect(taken).toEqual([OURS]);
+        expect(commands).toEqual([com.COM_PING, com.COM_QUERY, com.COM_PING]);
+        expect(gate.atCommandEdge).toBe(true);
+      }
+    }
+  });
+
+  test('goes nowhere where a statement of ours begins in what is held', () => {
+    const stream = Buffer.concat([
+      query(`SELECT 1; DROP TABLE t; ${insert}`),
+      command(com.COM_PING),
+    ]);
+    for (const chunks of [...everySplit(stream), singleBytes(stream)]) {
+      const { forwarded, refusedLong, commands } = gated(chunks, HELD);
+      expect(forwarded.toString('latin1')).toBe('|\x01\0\0\0\x0e');
+      expect(refusedLong.map(({ outcome }) => outcome)).toMatchObject([
+        { kind: 'withheld', finding: { kind: 'ours', at: 10 } },
+      ]);
+      expect(commands).toEqual([com.COM_PING]);
+    }
+  });
+
+  test('is cut where one begins behind that, and filled up to its length', () => {
+    const before = `${insert}; SELECT 1; `;
+    const whole = query(`${before}DROP TABLE t; SELECT 2`);
+    const stream = Buffer.concat([whole, command(com.COM_PING)]);
+    for (const chunks of [...everySplit(stream), singleBytes(stream)]) {
+      const { forwarded, refusedLong, commands } = gated(chunks, HELD);
+      const [long] = refusedLong;
+      const outcome = long?.outcome;
+      if (outcome?.kind === 'withheld') {
+        // All of it came in one chunk.
+        expect(forwarded.toString('latin1')).toBe('|\x01\0\0\0\x0e');
+        continue;
+      }
+      if (outcome?.kind !== 'cut') throw new Error(`expected a cut, got ${outcome?.kind}`);
+      const expected = whole.toString('latin1').replace(/DROP.*$/, `\`${outcome.nonce}`);
+      expect(forwarded.toString('latin1')).toBe(
+        `${expected.padEnd(whole.length, ' ')}|\x01\0\0\0\x0e`,
+      );
+      expect(commands).toEqual([com.COM_QUERY, com.COM_PING]);
+    }
+  });
+
+  test('never goes on behind words of ours where it is not known how they are read', () => {
+    const before = `${insert}; CALL p(); ${'SELECT 1; '.repeat(9)}`;
+    const stream = Buffer.concat([query(`${before}SELECT 'drop table t'`), command(com.COM_PING)]);
+    const { forwarded, refusedLong } = gated(singleBytes(stream), HELD);
+    expect(refusedLong.map(({ outcome }) => outcome.kind)).toEqual(['stopped']);
+    const gone = forwarded.toString('latin1').split('|')[0] ?? '';
+    expect(gone).toContain('CALL p()');
+    expect(gone).not.toMatch(/drop table t'$/);
+  });
+});
+
+describe('a text of 16 MiB', () => {
+  /** Blanks with a statement at `at` of the payload. */
+  function long(size: number, at: number, text = 'SELECT 1; DROP TABLE t'): Buffer {
+    const bytes = Buffer.alloc(size - 1, 0x20);
+    bytes.write(text, at - 1);
+    return command(com.COM_QUERY, bytes);
   }
 
   test.each([
     ['at the limit of a packet', PAYLOAD_BYTES_MAX, 100, 1],
-    ['with the words cut by a header', PAYLOAD_BYTES_MAX + 50, PAYLOAD_BYTES_MAX - 2, 1],
+    ['with the words cut by a header', PAYLOAD_BYTES_MAX + 50, PAYLOAD_BYTES_MAX - 13, 1],
     ['with the words in the last part', 2 * PAYLOAD_BYTES_MAX + 50, 2 * PAYLOAD_BYTES_MAX + 3, 2],
-  ])('%s is taken whole', (_name, size, at, lastId) => {
-    const stream = Buffer.concat([command(com.COM_PING), long(size, at), command(com.COM_PING)]);
-    const { forwarded, taken, shown } = gated(cut(stream, [70_000]));
-    expect(taken).toHaveLength(1);
-    expect(shown[0]?.payload).toHaveLength(size);
-    expect(shown[0]?.sequenceId).toBe(lastId);
-    expect(forwarded.toString('latin1')).toBe('\x01\0\0\0\x0e|\x01\0\0\0\x0e');
+    ['with the poison cut by a header', PAYLOAD_BYTES_MAX + 50, PAYLOAD_BYTES_MAX - 12, 1],
+  ])('%s is stopped at the drop, with every header as it was', (_name, size, at, lastId) => {
+    const stream = long(size, at);
+    const { forwarded, refusedLong } = gated(cut(stream, [70_000]));
+    const [refused] = refusedLong;
+    expect(refused?.sequenceId).toBe(lastId);
+    if (refused?.outcome.kind === 'withheld') {
+      expect(forwarded.toString('latin1')).toBe('|');
+      return;
+    }
+    if (refused?.outcome.kind !== 'cut') throw new Error('expected a cut');
+    const text = Buffer.alloc(size - 1, 0x20);
+    text.write(`SELECT 1; \`${refused.outcome.nonce}`, at - 1);
+    const expected = Buffer.concat([command(com.COM_QUERY, text), Buffer.from('|')]);
+    expect(forwarded.equals(expected)).toBe(true);
   });
 
   test('that isn’t ours goes on with every header', () => {
     const stream = Buffer.concat([
-      command(com.COM_QUERY, Buffer.alloc(PAYLOAD_BYTES_MAX + 10, 0x20)),
+      long(PAYLOAD_BYTES_MAX + 10, PAYLOAD_BYTES_MAX - 5, 'SELECT 1'),
+      long(PAYLOAD_BYTES_MAX, 7, "SELECT 'drop table t'"),
       query(OURS),
     ]);
     const { forwarded, taken } = gated(cut(stream, [70_000]));
@@ -271,30 +393,40 @@ describe('a statement of 16 MiB', () => {
     expect(taken).toEqual([OURS]);
     expect(commands).toEqual([com.COM_STMT_EXECUTE]);
   });
-});
 
-describe('a statement above the bound', () => {
-  test('ends in UNDROP_PACKET_TOO_LARGE at the header that says so, and nothing of it went on', () => {
-    const forwarded: Buffer[] = [];
-    const gate = new CommandGate({
-      forward: (bytes) => forwarded.push(bytes),
+  test('keeps no more than what is held, a chunk and a token', () => {
+    const text = Buffer.alloc(PAYLOAD_BYTES_MAX, 0x61);
+    text.write("SELECT 1; SELECT '");
+    const stream = command(com.COM_QUERY, text);
+    let forwardedBytes = 0;
+    let keptBytesMax = 0;
+    const owner: GateOwner = {
+      forward: (bytes) => {
+        forwardedBytes += bytes.length;
+      },
       onCommand: () => undefined,
       onInitDb: () => undefined,
       letThrough: () => true,
-    });
-    const part = Buffer.alloc(4 + PAYLOAD_BYTES_MAX, 0x20);
-    let fed = 0;
-    const feedAll = () => {
-      for (let id = 0; id < 10; id++) {
-        part.writeUIntLE(PAYLOAD_BYTES_MAX, 0, 3);
-        part[3] = id;
-        if (id === 0) part[4] = com.COM_QUERY;
-        fed += part.length;
-        gate.feed(Buffer.from(part));
-      }
+      letLongPass: () => false,
+      onLongRefused: () => undefined,
     };
-    expect(feedAll).toThrow(UndropError);
-    expect(fed).toBeLessThanOrEqual(STATEMENT_BYTES_MAX + part.length);
-    expect(forwarded.every(({ length }) => length === 0)).toBe(true);
+    const gate = new CommandGate(owner);
+    let fed = 0;
+    for (const chunk of cut(stream, [65_536])) {
+      const behind = gate.feed(chunk);
+      if (behind !== null) {
+        gate.begin(longStatement(stream.subarray(0, 5), HELD_BYTES_MAX, owner));
+        gate.feed(behind);
+      }
+      fed += chunk.length;
+      keptBytesMax = Math.max(keptBytesMax, fed - forwardedBytes);
+    }
+    expect(keptBytesMax).toBeLessThan(HELD_BYTES_MAX + 2 * 65_536);
+    expect(forwardedBytes).toBe(stream.length);
   });
+});
+
+test('a command that nobody knows is refused above the bound at its header', () => {
+  const stream = command(0x7f, Buffer.alloc(HELD_BYTES_MAX + 1));
+  expect(() => gated([stream.subarray(0, 100)])).toThrow(UndropError);
 });

@@ -256,16 +256,11 @@ describe.each(WAYS)('sessions by %s', (way) => {
       expect(connected.client.received.includes('UNDROP_UNKNOWN_COMMAND')).toBe(true);
     });
 
-    test('a statement that is too large gets its error, and nothing of it reaches the server', async () => {
+    test('a command that nobody knows is too large, and nothing of it reaches the server', async () => {
       const connected = await logIn(await open());
       const { client, server } = connected;
-      const part = Buffer.alloc(4 + 0xffffff, 0x20);
-      for (let id = 0; id < 5; id++) {
-        part.writeUIntLE(0xffffff, 0, 3);
-        part[3] = id;
-        if (id === 0) part[4] = 3;
-        client.send(Buffer.from(part));
-      }
+      const start = Buffer.from([0xff, 0xff, 0xff, 0x00, 0x7f]);
+      client.send(start);
       expect(await errorTo(client)).toMatchObject({
         errno: 1153,
         text: expect.stringMatching(/^UNDROP_PACKET_TOO_LARGE: Got a packet of \d+ bytes/),

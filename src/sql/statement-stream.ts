@@ -1,0 +1,370 @@
+/**
+ * Looks for a statement of ours in a text that is too long to be held: it takes the text as it
+ * comes, says how much of it may go on, and stops where a statement begins that may not.
+ *
+ * Statements that can't be ours (an INSERT, nearly always) are lexed and let go token by token.
+ * Those that may be, or that change how the rest is read, are kept until they are whole and then
+ * classified like any other, as long as they fit into the window.
+ *
+ * Invariant: what `safe` lets go holds no statement that `classify` would call ours. What can't be
+ * judged so is watched for the words of ours instead; where they come, nothing more is let go.
+ */
+import { classify } from './classify.js';
+import { isFullyKnown, type KnownMode, type LexMode, variantsOfVersion } from './lex-mode.js';
+import { Lexer } from './lexer.js';
+import { modeAfter } from './mode-changes.js';
+import { endOfText, nextStatement } from './next-statement.js';
+import { LOOKAHEAD_BYTES, type Middle, middleOf } from './shorten.js';
+import { TriggerWatch } from './trigger-scan.js';
+import { unclear, type Verdict } from './verdict.js';
+
+/** Why the text can't go on as it is. */
+export type Finding =
+  /** A statement of ours; nothing behind `at`, where the one before it ends, was let go. */
+  | { readonly kind: 'ours'; readonly at: number; readonly verdict: Verdict }
+  /** Something may be, in the middle of what was let go. */
+  | { readonly kind: 'unclear'; readonly why: string };
+
+export interface StreamOptions {
+  /** How the text is read; null: nobody knows. */
+  readonly mode: LexMode | null;
+  /** Behind a `;` another statement may come. */
+  readonly multiStatements: boolean;
+  /** Statements up to so many bytes are held until they are whole. */
+  readonly heldBytesMax: number;
+  /** A token above this is shortened; default 4096. */
+  readonly tokenBytesMax?: number;
+  /** Whether a statement with this verdict has to be stopped. */
+  readonly isOurs: (verdict: Verdict) => boolean;
+}
+
+/**
+ * `head`: before the first token of a statement. `whole`: in one that has to be seen to its end.
+ * `plain`: in one that can't be ours. `watch`: how the rest is read isn't known. `free`: the rest
+ * doesn't matter.
+ */
+type State = 'head' | 'whole' | 'plain' | 'watch' | 'free';
+
+const MULTI = { multiStatements: true };
+/** A token above this is shortened. */
+const TOKEN_BYTES_MAX = 4096;
+const SLICE_BYTES_MAX = 65536;
+const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA'];
+/** Statements that have to be seen whole: they may be ours, or hold a `;` that doesn't end them. */
+const WHOLE = ['DROP', 'PREPARE', 'EXECUTE', 'SET', 'CREATE', 'ALTER'];
+const WHOLE_OF_MARIADB = ['BEGIN', 'IF', 'CASE', 'LOOP', 'WHILE', 'REPEAT', 'FOR', 'DECLARE'];
+/** The words behind CREATE and ALTER that begin neither a program nor OR REPLACE. */
+const PLAIN_OBJECTS = [
+  ...['TABLE', 'TEMPORARY', 'INDEX', 'UNIQUE', 'FULLTEXT', 'SPATIAL', 'VIEW', 'USER', 'ROLE'],
+  ...['DATABASE', 'SCHEMA', 'ONLINE', 'OFFLINE', 'IGNORE'],
+];
+/** Where nothing may follow them, these are all that is run. */
+const ALONE = ['INSERT', 'REPLACE', 'UPDATE', 'DELETE', 'SELECT', 'LOAD', 'WITH', 'VALUES', 'CALL'];
+/** In these a DROP stands for something else. */
+const NEVER_OURS = ['ALTER', 'EXPLAIN', 'DESCRIBE', 'DESC'];
+
+export class StatementStream {
+  readonly #options: StreamOptions;
+  readonly #tokenBytesMax: number;
+  #mode: LexMode | null;
+  #lexer: Lexer;
+  #state: State;
+  #finding: Finding | null = null;
+  readonly #watch = new TriggerWatch();
+
+  /** What isn't done yet: `#bytes[#from, #end)`; its first byte is the text's `#base + #from`. */
+  #bytes = Buffer.alloc(2 * SLICE_BYTES_MAX);
+  #end = 0;
+  #base = 0;
+  /** Of the statement under way, in the window. */
+  #start = 0;
+  #isLast = false;
+
+  #wasDrop = false;
+  #mayDrop = false;
+  /** Behind the statement under way the mode isn't known. */
+  #changesMode = false;
+  #wantedBytes = 0;
+
+  constructor(options: StreamOptions) {
+    this.#options = options;
+    this.#tokenBytesMax = options.tokenBytesMax ?? TOKEN_BYTES_MAX;
+    this.#mode = options.mode;
+    this.#state = options.mode === null ? 'watch' : 'head';
+    this.#lexer = new Lexer(this.#bytes, 0, 0, options.mode ?? UNKNOWN);
+  }
+
+  /** How many bytes of the text may go on. */
+  get safe(): number {
+    if (this.#state === 'head' || this.#state === 'whole') return this.#base + this.#start;
+    return this.#base + (this.#state === 'plain' ? this.#lexer.at : this.#end);
+  }
+
+  /** Nothing of what is to come has to be looked at any more. */
+  get isFree(): boolean {
+    return this.#state === 'free';
+  }
+
+  /** Takes the next bytes. After a finding nothing more may be pushed. */
+  push(bytes: Buffer): Finding | null {
+    for (let at = 0; at < bytes.length && this.#finding === null; at += SLICE_BYTES_MAX) {
+      this.#append(bytes.subarray(at, at + SLICE_BYTES_MAX));
+      this.#run();
+    }
+    return this.#finding;
+  }
+
+  /** The text is over. */
+  finish(): Finding | null {
+    this.#isLast = true;
+    if (this.#finding === null) this.#run();
+    if (this.#finding === null) this.#state = 'free';
+    return this.#finding;
+  }
+
+  #append(slice: Buffer): void {
+    if (this.#state === 'free') {
+      this.#base += slice.length;
+      return;
+    }
+    const from = this.#state === 'plain' ? this.#lexer.at : this.#start;
+    const kept = this.#end - from;
+    const into =
+      kept + slice.length > this.#bytes.length
+        ? Buffer.alloc(2 * (kept + slice.length))
+        : this.#bytes;
+    this.#bytes.copy(into, 0, from, this.#end);
+    slice.copy(into, kept);
+    this.#bytes = into;
+    this.#base += from;
+    this.#start -= from;
+    this.#end = kept + slice.length;
+    this.#lexer.moveTo(into, this.#lexer.at - from, this.#end);
+  }
+
+  #run(): void {
+    let goesOn = true;
+    while (goesOn && this.#finding === null) {
+      switch (this.#state) {
+        case 'head':
+          goesOn = this.#readHead();
+          break;
+        case 'whole':
+          goesOn = this.#readWhole();
+          break;
+        case 'plain':
+          goesOn = this.#readPlain();
+          break;
+        case 'watch':
+          this.#watchRest();
+          goesOn = false;
+          break;
+        case 'free':
+          this.#base += this.#end;
+          this.#end = 0;
+          goesOn = false;
+      }
+    }
+  }
+
+  /** Before the first token: from it on nothing is let go before it is known what it begins. */
+  #readHead(): boolean {
+    const hasToken = this.#next();
+    if (this.#state !== 'head') return true;
+    if (!hasToken) return false;
+    if (this.#lexer.kind === 'end') return this.#setFree();
+    if (this.#lexer.isSymbol(';')) {
+      this.#begin(this.#lexer.end);
+    } else if (this.#isWord(WHOLE) || (this.#isMariaDb && this.#isWord(WHOLE_OF_MARIADB))) {
+      this.#wantedBytes = Math.min(this.#tokenBytesMax, this.#options.heldBytesMax);
+      this.#state = 'whole';
+    } else if (!this.#options.multiStatements && this.#isWord(ALONE)) {
+      return this.#setFree();
+    } else {
+      this.#mayDrop = this.#isWord(NEVER_OURS);
+      // A stored program may run SET NAMES.
+      this.#changesMode = this.#lexer.isWord('CALL');
+      this.#wasDrop = false;
+      this.#state = 'plain';
+    }
+    return true;
+  }
+
+  /** A statement that is judged when it is there to its end. */
+  #readWhole(): boolean {
+    const mode = this.#mode;
+    const bytes = this.#bytes.subarray(this.#start, this.#end);
+    if (mode === null || (!this.#isLast && bytes.length < this.#wantedBytes)) return false;
+    const end = this.#isLast ? endOfText(bytes, mode) : bytes.length;
+    const statement = nextStatement(bytes, 0, end, mode, MULTI);
+    const isThere = statement.next !== null && statement.next <= bytes.length - LOOKAHEAD_BYTES;
+    if (!isThere && !this.#isLast) {
+      if (bytes.length >= this.#options.heldBytesMax) return this.#readTooLong(mode);
+      this.#wantedBytes = Math.min(2 * bytes.length, this.#options.heldBytesMax);
+      return true;
+    }
+    const text = bytes.subarray(0, statement.end);
+    const isInDoubt = variantsOfVersion(mode, text).some(
+      (one) => nextStatement(bytes, 0, end, one, MULTI).next !== statement.next,
+    );
+    if (isInDoubt) return this.#giveUp();
+    const verdict = classify(text, mode, { multiStatements: false });
+    if (this.#options.isOurs(verdict)) return this.#findOurs(verdict);
+    if (statement.next === null || !this.#options.multiStatements) return this.#setFree();
+    const known: KnownMode = modeAfter(statement, bytes, mode);
+    this.#begin(this.#start + statement.next);
+    if (!isFullyKnown(known)) return this.#giveUp();
+    this.#mode = known;
+    if (known !== mode) this.#lexer = new Lexer(this.#bytes, this.#start, this.#end, known);
+    return true;
+  }
+
+  /** It doesn't end within what can be held. */
+  #readTooLong(mode: LexMode): boolean {
+    const lexer = new Lexer(this.#bytes, this.#start, this.#end, mode);
+    lexer.next();
+    const first = WHOLE.find((word) => lexer.isWord(word));
+    lexer.next();
+    const isPlainObject = PLAIN_OBJECTS.some((word) => lexer.isWord(word));
+    switch (first) {
+      case 'DROP':
+      case 'PREPARE':
+      case 'EXECUTE':
+        return this.#findOurs(unclear('it is too long'));
+      case 'CREATE':
+      case 'ALTER':
+        if (lexer.isWord('OR')) return this.#findOurs(unclear('it is too long'));
+        if (!isPlainObject) return this.#giveUp();
+        break;
+      case 'SET':
+        if (this.#isMariaDb && lexer.isWord('STATEMENT')) return this.#giveUp();
+        break;
+      default:
+        return this.#giveUp();
+    }
+    this.#begin(this.#start);
+    this.#mayDrop = first === 'ALTER';
+    this.#changesMode = first === 'SET';
+    this.#wasDrop = false;
+    this.#state = 'plain';
+    return true;
+  }
+
+  /** Up to the `;`; nothing of it can be ours, as far as is known. */
+  #readPlain(): boolean {
+    while (this.#next()) {
+      const lexer = this.#lexer;
+      if (lexer.kind === 'end' || lexer.kind === 'error') return this.#setFree();
+      if (lexer.isSymbol(';')) {
+        if (!this.#options.multiStatements) return this.#setFree();
+        this.#begin(lexer.end);
+        return this.#changesMode ? this.#giveUp() : true;
+      }
+      if (this.#wasDrop && !this.#mayDrop && this.#isWord(DROPPABLE)) {
+        return this.#findUnclear('there is a DROP where none is expected');
+      }
+      this.#wasDrop = lexer.isWord('DROP');
+    }
+    return this.#state !== 'plain';
+  }
+
+  /** Where nobody knows how the rest is read, the words of ours must not come at all. */
+  #watchRest(): void {
+    const rest = this.#bytes.subarray(this.#start, this.#end);
+    if (this.#watch.push(rest)) this.#findUnclear('it is not known how the rest of it is read');
+    this.#start = this.#end;
+  }
+
+  /** A statement begins at `start`, in the window. */
+  #begin(start: number): void {
+    this.#start = start;
+    this.#state = 'head';
+    if (this.#mode !== null) {
+      this.#lexer = new Lexer(this.#bytes, start, this.#end, this.#mode);
+    }
+  }
+
+  /** From here on, or from `at` in a plain statement, the text is watched. */
+  #giveUp(at = this.#start): boolean {
+    const isBetween = this.#state !== 'plain';
+    if (!isBetween) this.#start = at;
+    const rest = Buffer.from(this.#bytes.subarray(this.#start, this.#end));
+    if (isBetween && new TriggerWatch().push(rest)) {
+      return this.#findOurs(unclear('it is not known how it is read'));
+    }
+    this.#mode = null;
+    this.#state = 'watch';
+    return true;
+  }
+
+  #findOurs(verdict: Verdict): boolean {
+    if (this.#options.isOurs(verdict)) {
+      this.#finding = { kind: 'ours', at: this.safe, verdict };
+    } else {
+      this.#setFree();
+    }
+    return true;
+  }
+
+  #findUnclear(why: string): boolean {
+    if (this.#options.isOurs(unclear(why))) this.#finding = { kind: 'unclear', why };
+    else this.#setFree();
+    return true;
+  }
+
+  #setFree(): boolean {
+    this.#state = 'free';
+    return true;
+  }
+
+  get #isMariaDb(): boolean {
+    return this.#mode?.flavour === 'mariadb';
+  }
+
+  #isWord(words: readonly string[]): boolean {
+    return words.some((word) => this.#lexer.isWord(word));
+  }
+
+  /**
+   * Goes on to the next token. False where it has to wait for more, or where the text isn't lexed
+   * any more.
+   */
+  #next(): boolean {
+    const before = this.#lexer.at;
+    for (;;) {
+      const limit = this.#isLast ? Number.POSITIVE_INFINITY : this.#end - LOOKAHEAD_BYTES;
+      const isThere = this.#lexer.tryNext(limit);
+      if (this.#lexer.isInDoubt) return this.#stopLexing(before);
+      if (this.#state === 'head') this.#start = Math.max(this.#start, this.#lexer.outsideAt);
+      if (isThere) return true;
+      const { at, outsideAt, isAtStart } = this.#lexer;
+      if (this.#end - at <= this.#tokenBytesMax || this.#mode === null) return false;
+      const isPlace = isAtStart && (this.#state === 'plain' || at === outsideAt);
+      const middle = isPlace ? middleOf(this.#bytes, at, this.#end, this.#mode) : null;
+      if (middle === null || middle.from >= middle.to) return this.#stopLexing(at);
+      this.#takeOut(middle);
+    }
+  }
+
+  #stopLexing(at: number): false {
+    this.#giveUp(at);
+    return false;
+  }
+
+  #takeOut({ from, to }: Middle): void {
+    this.#bytes.copyWithin(from, to, this.#end);
+    this.#base += to - from;
+    this.#end -= to - from;
+    this.#lexer.moveTo(this.#bytes, this.#lexer.at, this.#end);
+  }
+}
+
+/** A text that is watched isn't lexed; this only fills the place. */
+const UNKNOWN: LexMode = {
+  flavour: 'mysql',
+  versionId: 0,
+  ansiQuotes: false,
+  noBackslashEscapes: false,
+  squareBrackets: false,
+  charset: 'plain',
+};
