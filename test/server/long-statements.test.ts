@@ -1,0 +1,229 @@
+/**
+ * Texts above 1 MiB on real servers: what is innocent gets through as it is and with bounded
+ * memory, and a drop in it doesn't happen, wherever it stands.
+ */
+import { readFile } from 'node:fs/promises';
+import net from 'node:net';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { encodePacket } from '../../src/wire/framing.js';
+import { exchange } from '../support/conversation.js';
+import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { connect, freshSchema, query, testServers } from '../support/servers.js';
+import { Peer } from '../support/session-bench.js';
+
+jest.setTimeout(60_000);
+
+const MIB = 1024 * 1024;
+/** What a session may keep of a text, and what the collector of garbage needs for a while. */
+const GROWTH_BYTES_MAX = 40 * MIB;
+
+/** Rows of about 100 bytes with the words in their strings. */
+function insertOf(bytes: number): string {
+  const rows: string[] = [];
+  for (let size = 0, id = 1; size < bytes; id++) {
+    const row = `(${id}, 'it\\'s a; drop table live; "${id}" -- /* ${'x'.repeat(60)}')`;
+    rows.push(row);
+    size += row.length + 1;
+  }
+  return `INSERT INTO texts VALUES ${rows.join(',')}`;
+}
+
+describe.each(testServers())('$name', (server) => {
+  let proxy: ProxyProcess;
+  let schema = '';
+  let drop: () => Promise<void>;
+  let packetBytesMax = 0;
+
+  beforeAll(async () => {
+    const [row] = await query<{ bytes: number }>(
+      server,
+      'SELECT @@GLOBAL.max_allowed_packet AS bytes LIMIT 1',
+    );
+    packetBytesMax = row?.bytes ?? 0;
+    await query(server, `SET GLOBAL max_allowed_packet = ${64 * MIB}`);
+    const fresh = await freshSchema(server);
+    schema = fresh.name;
+    drop = fresh.drop;
+    await query(
+      server,
+      `CREATE TABLE ${schema}.texts (id INT PRIMARY KEY, text VARCHAR(200))`,
+      `CREATE TABLE ${schema}.live (id INT)`,
+      `CREATE PROCEDURE ${schema}.fill() INSERT INTO ${schema}.texts VALUES (1, 'called')`,
+    );
+    proxy = await spawnProxy(server);
+  });
+
+  afterAll(async () => {
+    await proxy.stop();
+    await drop();
+    await query(server, `SET GLOBAL max_allowed_packet = ${packetBytesMax}`);
+  });
+
+  beforeEach(() => query(server, `TRUNCATE TABLE ${schema}.texts`));
+
+  async function using<T>(
+    multipleStatements: boolean,
+    use: (connection: Connection) => Promise<T>,
+  ): Promise<T> {
+    const connection = await connect(proxy, { database: schema, multipleStatements });
+    connection.on('error', () => undefined);
+    try {
+      return await use(connection);
+    } finally {
+      connection.destroy();
+    }
+  }
+
+  async function countTexts(): Promise<number> {
+    const [row] = await query<{ count: number }>(
+      server,
+      `SELECT COUNT(*) AS count FROM ${schema}.texts`,
+    );
+    return row?.count ?? -1;
+  }
+
+  async function expectLive(): Promise<void> {
+    const rows = await query(server, `SHOW TABLES FROM ${schema} LIKE 'live'`);
+    expect(rows).toHaveLength(1);
+  }
+
+  async function memory(field: 'VmRSS' | 'VmHWM'): Promise<number> {
+    const status = await readFile(`/proc/${proxy.child.pid}/status`, 'utf8');
+    return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1]) * 1024;
+  }
+
+  describe.each([false, true])('with several statements in a text: %s', (isMulti) => {
+    test.each([5, 20])('an INSERT of %d MB passes untouched, in bounded memory', async (size) => {
+      const text = insertOf(size * MIB);
+      await using(isMulti, async (connection) => {
+        await connection.query(insertOf(2 * MIB));
+        await connection.query('TRUNCATE TABLE texts');
+        const before = await memory('VmRSS');
+        await connection.query(text);
+        expect((await memory('VmHWM')) - before).toBeLessThan(GROWTH_BYTES_MAX);
+        const [rows] = await connection.query<RowDataPacket[]>(
+          'SELECT COUNT(*) AS count, MIN(text) AS first, SUM(LENGTH(text)) AS bytes FROM texts',
+        );
+        const values = [...text.matchAll(/, '(.*?x)'\)/g)].map(([, value]) =>
+          (value ?? '').replace("\\'", "'"),
+        );
+        expect(rows[0]).toMatchObject({ count: values.length, first: values.sort()[0] });
+        expect(Number(rows[0]?.['bytes'])).toBe(values.join('').length);
+      });
+      await expectLive();
+    });
+
+    test('a DROP of 2 MB is refused, and the session goes on', async () => {
+      await using(isMulti, async (connection) => {
+        const text = `DROP TABLE /* ${'x'.repeat(2 * MIB)} */ live`;
+        await expect(connection.query(text)).rejects.toMatchObject({
+          errno: 1235,
+          message: expect.stringContaining('UNDROP_NOT_UNDERSTOOD'),
+        });
+        const [rows] = await connection.query('SELECT 1 AS one');
+        expect(rows).toEqual([{ one: 1 }]);
+      });
+      await expectLive();
+    });
+
+    test('a prepared text of 2 MB passes, a prepared DROP of that length does not', async () => {
+      await using(isMulti, async (connection) => {
+        const [rows] = await connection.execute<RowDataPacket[]>(
+          `SELECT LENGTH('drop table live; ${'x'.repeat(2 * MIB)}') AS bytes`,
+        );
+        expect(rows[0]?.['bytes']).toBe(2 * MIB + 17);
+        const text = `DROP TABLE /* ${'x'.repeat(2 * MIB)} */ live`;
+        await expect(connection.prepare(text)).rejects.toMatchObject({ errno: 1235 });
+        await connection.ping();
+      });
+      await expectLive();
+    });
+  });
+
+  test('behind 20 MB of INSERT a DROP doesn’t happen, and the INSERT does', async () => {
+    const insert = insertOf(20 * MIB);
+    await using(true, async (connection) => {
+      const text = `${insert}; SELECT 1; DROP TABLE live; SELECT 2`;
+      await expect(connection.query(text)).rejects.toMatchObject({
+        errno: 1235,
+        message: expect.stringMatching(/^UNDROP_NOT_DONE_YET: Table live was not dropped, still/),
+      });
+      const [rows] = await connection.query('SELECT 1 AS one');
+      expect(rows).toEqual([{ one: 1 }]);
+    });
+    await expectLive();
+    expect(await countTexts()).toBe(insert.split('),(').length);
+  });
+
+  test('at the very end of 2 MB a DROP doesn’t happen', async () => {
+    await using(true, async (connection) => {
+      await expect(connection.query(`${insertOf(2 * MIB)};DROP TABLE live`)).rejects.toMatchObject({
+        errno: 1235,
+      });
+      await connection.ping();
+    });
+    await expectLive();
+  });
+
+  test('within the first MiB a DROP is seen before anything runs', async () => {
+    await using(true, async (connection) => {
+      const text = `INSERT INTO texts VALUES (1, 'a'); DROP TABLE live; ${insertOf(2 * MIB)}`;
+      await expect(connection.query(text)).rejects.toMatchObject({ errno: 1235 });
+      await connection.ping();
+    });
+    await expectLive();
+    expect(await countTexts()).toBe(0);
+  });
+
+  test('an error of the server before the DROP is the answer', async () => {
+    await using(true, async (connection) => {
+      const text = `${insertOf(2 * MIB)}; SELECT * FROM missing; DROP TABLE live`;
+      await expect(connection.query(text)).rejects.toMatchObject({ errno: 1146 });
+      await connection.ping();
+    });
+    await expectLive();
+  });
+
+  test('where how the rest is read is not known, nothing of it runs, and the session ends', async () => {
+    await using(true, async (connection) => {
+      const text = `CALL fill(); SELECT '${'x'.repeat(2 * MIB)}'; SELECT 'drop table live'`;
+      await expect(connection.query(text)).rejects.toMatchObject({
+        message: expect.stringContaining('UNDROP_LONG_TEXT'),
+      });
+    });
+    await expectLive();
+    expect(await countTexts()).toBe(0);
+  });
+
+  test('in a pipeline the error comes at its place, in sequence', async () => {
+    const peer = new Peer(net.connect({ host: proxy.host, port: proxy.port, noDelay: true }));
+    await peer.packet();
+    const [, response] = exchange(`${server.name}/eof`, 'login').spoken;
+    peer.send(response?.packet ?? Buffer.alloc(0));
+    expect((await peer.packet())[4]).toBe(0x00);
+    const send = (...payload: readonly (string | number)[]) =>
+      encodePacket(
+        Buffer.concat(payload.map((part) => Buffer.from(typeof part === 'string' ? part : [part]))),
+        0,
+      );
+    const ping = send(0x0e);
+    // COM_SET_OPTION: several statements in a text.
+    peer.send(send(0x1b, 0, 0));
+    await peer.packet();
+    const padding = ' '.repeat(2 * MIB);
+    peer.send(ping, send(3, `DO 1; ${padding} DO 2; DROP TABLE ${schema}.live; DO 3`), ping);
+    const packets = [];
+    for (let count = 0; count < 5; count++) packets.push(await peer.packet());
+    expect(packets.map((packet) => [packet[3], packet[4]])).toEqual([
+      [1, 0x00],
+      [1, 0x00],
+      [2, 0x00],
+      [3, 0xff],
+      [1, 0x00],
+    ]);
+    expect(packets[3]?.toString()).toContain('UNDROP_NOT_DONE_YET');
+    peer.end();
+    await expectLive();
+  });
+});
