@@ -3,8 +3,8 @@
  * came, in the chunk they came in; what may be ours is shown whole to the session, which lets it
  * through or takes it.
  *
- * Invariant: no byte of a packet that may be ours goes on before the session has seen all of it, or,
- * where it is too long to be held, before `LongStatement` has.
+ * Invariant: no byte of a packet that may be ours goes on before the session has seen all of it; one
+ * that is too long to be held goes on as `LongStatement` lets it.
  * A packet with a sequence id other than 0 is never a command (the data of LOCAL INFILE, replies of
  * an authentication); the server enforces that with error 1156.
  */
@@ -179,8 +179,8 @@ export class CommandGate {
 
   /**
    * How many bytes of the packet at `at` have to be there before it can be judged: 0 where it goes
-   * through unseen, otherwise those of the whole packet, or of as much as is held of a long text (or
-   * of the header, where the length isn't known yet).
+   * through unseen, otherwise those of the whole packet, of what is held of a long text, or of the
+   * header, where the length isn't known yet.
    */
   #sizeOfNext(chunk: Buffer, at: number): number {
     const left = chunk.length - at;

@@ -134,7 +134,7 @@ const innocent = fc.constantFrom(
   "PREPARE s FROM 'SELECT 1'",
 );
 
-/** What ends in the middle of something is unclear by itself; here it has to hold the words, too. */
+/** What ends in the middle of something is unclear by itself; here the words have to be in it. */
 function isOurs({ verdict, start, end }: Piece, bytes: Buffer): boolean {
   if (verdict.kind === 'not-ours' || !mayBeOurs(bytes, start, end)) return false;
   return verdict.kind !== 'unclear' || verdict.why !== 'it ends in the middle';
