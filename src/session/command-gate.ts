@@ -3,8 +3,8 @@
  * came, in the chunk they came in; what may be ours is shown whole to the session, which lets it
  * through or takes it.
  *
- * Invariant: no byte of a packet that may be ours goes on before the session has seen all of it; one
- * that is too long to be held goes on as `LongStatement` lets it.
+ * Invariant: no byte of a packet that may be ours goes on before the session has seen all of it;
+ * one that is too long to be held goes on as `LongStatement` lets it.
  * A packet with a sequence id other than 0 is never a command (the data of LOCAL INFILE, replies of
  * an authentication); the server enforces that with error 1156.
  */
