@@ -8,7 +8,7 @@ import { UndropError } from '../errors.js';
 import { driverClientOf } from './driver-door.js';
 import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
 import { renderText } from './render.js';
-import { ServerError } from './server-error.js';
+import { serverErrorOf } from './server-error.js';
 import { type SQLQuery, sql } from './sql.js';
 
 const DEADLINE_MS = 10_000;
@@ -93,7 +93,7 @@ export class Lease implements TaskConnection {
       // What arrives after the deadline has nobody waiting for it.
       answered.catch(() => undefined);
       if (error instanceof UndropError) throw error;
-      throw this.#serverErrorOf(error) ?? this.#break(error);
+      throw serverErrorOf(error) ?? this.#break(error);
     } finally {
       clearTimeout(timer);
     }
@@ -107,13 +107,6 @@ export class Lease implements TaskConnection {
     const [row] = asRows(answers[1]);
     if (Number(row?.['logged']) === 1) return;
     await this.#send('DO 0;\nSET sql_log_bin=1', DEADLINE_MS);
-  }
-
-  #serverErrorOf(error: unknown): ServerError | null {
-    if (!(error instanceof Error)) return null;
-    const { errno, sqlState, sqlMessage } = error as Partial<ServerError>;
-    if (typeof errno !== 'number' || typeof sqlState !== 'string') return null;
-    return new ServerError({ errno, sqlState, sqlMessage: sqlMessage ?? error.message });
   }
 
   #expire(deadlineMs: number): Error {

@@ -10,7 +10,7 @@ import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import { Lease, withoutStop } from './lease.js';
-import { isServerError } from './server-error.js';
+import { isServerError, serverErrorOf } from './server-error.js';
 import { type SQLQuery, sql } from './sql.js';
 
 export { isServerError, ServerError } from './server-error.js';
@@ -282,7 +282,7 @@ class Pool implements OwnedPool {
 
   #unreachable(error: unknown): Error {
     const params = { step: 'connect', server: this.#server, cause: withoutStop(error) };
-    return new UndropError('UNDROP_SERVICE_FAILED', params, error);
+    return new UndropError('UNDROP_SERVICE_FAILED', params, serverErrorOf(error) ?? error);
   }
 
   #open(poolSize: number): ConnectionPool {

@@ -17,3 +17,11 @@ export class ServerError extends Error {
 export function isServerError(error: unknown, ...errnos: readonly number[]): error is ServerError {
   return error instanceof ServerError && (errnos.length === 0 || errnos.includes(error.errno));
 }
+
+/** The server's answer in an error of the driver; null where the server has not answered. */
+export function serverErrorOf(error: unknown): ServerError | null {
+  if (!(error instanceof Error)) return null;
+  const { errno, sqlState, sqlMessage } = error as Partial<ServerError>;
+  if (typeof errno !== 'number' || typeof sqlState !== 'string') return null;
+  return new ServerError({ errno, sqlState, sqlMessage: sqlMessage ?? error.message });
+}

@@ -16,14 +16,14 @@ describe.each(testServers())('accounts on $name', (server) => {
     const user = `u_${schema.name.slice(-8)}`;
     await query(
       server,
-      `CREATE USER ${user}@'%' IDENTIFIED BY 'p'`,
+      `CREATE USER ${user}@'%'`,
       `GRANT ALL ON ${schema.name}.* TO ${user}@'%'`,
       `CREATE TABLE ${schema.name}.t (id INT)`,
     );
     const proxy = await proxyInFront(server);
     const client = await connect(proxy);
     try {
-      await client.changeUser({ user, password: 'p', database: schema.name });
+      await client.changeUser({ user, password: '', database: schema.name });
       await client.query('DROP TABLE t');
       const rows = await query<{ readonly user_name: string; readonly table_name: string }>(
         server,
