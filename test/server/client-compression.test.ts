@@ -67,7 +67,7 @@ describe.each(testServers())('[48] $name', (server) => {
     const { user, password } = server;
     await query(server, `USE ${schema.name}`, ...preparationOf(schema.name));
     const target = { host, port, user, password };
-    const job = { target, schema: schema.name, infile: '/nowhere/y' };
+    const job = { target, schema: schema.name, infile: '/nowhere/y', tls: false };
     const { code, text } = await runCli(cli, job, options);
     const args = [...connectionOptions(cli), ...options, '--batch', '-N', '-e', STATUS];
     const { stdout } = await runClient(cli, target, args);
@@ -83,14 +83,14 @@ describe.each(testServers())('[48] $name', (server) => {
     for (const { host, port } of [server, proxy]) {
       const { user } = server;
       const options = { host, port, user, database: schema.name, compress: true };
+      const several = { ...options, multipleStatements: true };
       const mysql2 = await connect({ ...server, host, port }, options);
-      const mariadb = await createMariadb(options);
+      const mariadb = await createMariadb(several);
       seen.push({
         compression: [(await mysql2.query(STATUS))[0], await mariadb.query(STATUS)],
         big: [(await mysql2.query(BIG_RESULT))[0], await mariadb.query(BIG_RESULT)],
-        small: [(await mysql2.query('CALL two()'))[0], await mariadb.query('CALL two()')].map(
-          (one) => JSON.stringify(one, (_key, value) => (typeof value === 'bigint' ? 0 : value)),
-        ),
+        // mysql2 would complain about the order of packets that come compressed.
+        several: await mariadb.query('SELECT id FROM n; CALL two()'),
       });
       await Promise.all([mysql2.end(), mariadb.end()]);
     }

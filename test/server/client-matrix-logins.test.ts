@@ -10,6 +10,7 @@ import { createConnection as createMariadb } from 'mariadb';
 import type { ThrowawayServer } from '../../src/demo/throwaway.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { ensurePrograms, runPhp, runPymysql } from '../support/client-programs.js';
+import type { ScriptJob } from '../support/client-script.js';
 import { runClient } from '../support/clients.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { connect, query, startServer, type Target, testServers } from '../support/servers.js';
@@ -198,6 +199,6 @@ async function orError(run: () => Promise<unknown>): Promise<string> {
 }
 
 /** Everybody may be in there. */
-function jobOf(target: Target): { target: Target; schema: string; infile: string } {
-  return { target, schema: 'information_schema', infile: '' };
+function jobOf(target: Target): ScriptJob {
+  return { target, schema: 'information_schema', infile: '', tls: false };
 }

@@ -22,6 +22,7 @@ import {
   type Transcript,
 } from '../support/client-script.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { ensureInstalled } from '../support/server-set.js';
 import { query, type Target, type TestServer, testServers } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
@@ -29,19 +30,20 @@ jest.setTimeout(300_000);
 
 interface Client {
   readonly client: string;
+  readonly hasTls: boolean;
   readonly run: (job: ScriptJob) => Promise<Transcript>;
 }
 
 const CLIENTS: readonly Client[] = [
-  { client: 'mysql 9.7', run: (job) => runCli('mysql-9.7', job) },
-  { client: 'mariadb 10.11', run: (job) => runCli('mariadb-10.11', job) },
-  { client: 'mariadb 11.8', run: (job) => runCli('mariadb-11.8', job) },
-  { client: 'mysql2', run: runMysql2 },
-  { client: 'mariadb of npm', run: runMariadb },
-  { client: '@databases/mysql', run: runDatabases },
-  { client: 'PyMySQL', run: runPymysql },
-  { client: 'mysqli of PHP', run: (job) => runPhp('mysqli', job) },
-  { client: 'PDO of PHP', run: (job) => runPhp('pdo', job) },
+  { client: 'mysql 9.7', hasTls: true, run: (job) => runCli('mysql-9.7', job) },
+  { client: 'mariadb 10.11', hasTls: true, run: (job) => runCli('mariadb-10.11', job) },
+  { client: 'mariadb 11.8', hasTls: true, run: (job) => runCli('mariadb-11.8', job) },
+  { client: 'mysql2', hasTls: true, run: runMysql2 },
+  { client: 'mariadb of npm', hasTls: true, run: runMariadb },
+  { client: '@databases/mysql', hasTls: false, run: runDatabases },
+  { client: 'PyMySQL', hasTls: true, run: runPymysql },
+  { client: 'mysqli of PHP', hasTls: true, run: (job) => runPhp('mysqli', job) },
+  { client: 'PDO of PHP', hasTls: true, run: (job) => runPhp('pdo', job) },
 ];
 
 /** MySQL 9 has left behind what these servers ask for. */
@@ -75,7 +77,12 @@ describe.each(testServers())('[64] $name', (server) => {
       `CREATE USER ${user}@'%' IDENTIFIED BY '${password}'`,
       `GRANT ALL ON \`matrix\\_%\`.* TO ${user}@'%'`,
     );
-    proxy = await proxyInFront(server);
+    // Made by MySQL for itself; it does for a proxy.
+    const { template } = await ensureInstalled('mysql-9.7');
+    proxy = await proxyInFront(server, {
+      TLS_CERT: join(template, 'data/server-cert.pem'),
+      TLS_KEY: join(template, 'data/server-key.pem'),
+    });
   });
 
   afterAll(async () => {
@@ -84,7 +91,7 @@ describe.each(testServers())('[64] $name', (server) => {
     await rm(folder, { recursive: true });
   });
 
-  async function runOn(target: Target, client: Client): Promise<Cell> {
+  async function runOn(target: Target, client: Client, tls: boolean): Promise<Cell> {
     const schema = `matrix_${randomBytes(6).toString('hex')}`;
     await query(
       server,
@@ -93,12 +100,26 @@ describe.each(testServers())('[64] $name', (server) => {
       ...preparationOf(schema),
     );
     const { host, port } = target;
-    const job = { target: { host, port, user, password }, schema, infile };
+    const job = { target: { host, port, user, password }, schema, infile, tls };
     return { job, transcript: await client.run(job) };
   }
 
   test.each(CLIENTS)('$client sees the same directly and through the proxy', async (client) => {
-    const [direct, through] = await Promise.all([runOn(server, client), runOn(proxy, client)]);
+    await compare(client, { tls: false });
+  });
+
+  test.each(CLIENTS.filter(({ hasTls }) => hasTls))(
+    '$client sees the same in TLS through the proxy as directly without',
+    async (client) => {
+      await compare(client, { tls: true });
+    },
+  );
+
+  async function compare(client: Client, { tls }: { readonly tls: boolean }): Promise<void> {
+    const [direct, through] = await Promise.all([
+      runOn(server, client, false),
+      runOn(proxy, client, tls),
+    ]);
     const [wanted, seen] = [direct, through].map(({ job, transcript }) => ({
       code: transcript.code,
       lines: masked(transcript.text, job).split('\n'),
@@ -113,5 +134,5 @@ describe.each(testServers())('[64] $name', (server) => {
       server,
       ...[direct, through].map(({ job }) => `DROP DATABASE IF EXISTS ${job.schema}`),
     );
-  });
+  }
 });

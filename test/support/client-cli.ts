@@ -8,11 +8,12 @@ import { type ClientName, runClient } from './clients.js';
 
 export type CliName = Extract<ClientName, 'mysql-9.7' | 'mariadb-10.11' | 'mariadb-11.8'>;
 
-/** Options of the connection itself: no TLS, and the password may go by RSA. */
-export function connectionOptions(name: ClientName): readonly string[] {
-  return name.startsWith('mysql')
-    ? ['--ssl-mode=DISABLED', '--get-server-public-key']
-    : ['--skip-ssl'];
+/** Options of the connection itself: no TLS, and the password may go by RSA; or nothing but TLS. */
+export function connectionOptions(name: ClientName, { tls = false } = {}): readonly string[] {
+  if (name.startsWith('mysql')) {
+    return tls ? ['--ssl-mode=REQUIRED'] : ['--ssl-mode=DISABLED', '--get-server-public-key'];
+  }
+  return tls ? ['--ssl', '--skip-ssl-verify-server-cert'] : ['--skip-ssl'];
 }
 
 export async function runCli(
@@ -21,7 +22,7 @@ export async function runCli(
   extra: readonly string[] = [],
 ): Promise<Transcript> {
   const args = [
-    ...connectionOptions(name),
+    ...connectionOptions(name, job),
     ...['--force', '--table', '-vvv', '--show-warnings', '--column-type-info', '--local-infile=1'],
     ...extra,
     job.schema,

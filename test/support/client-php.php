@@ -1,8 +1,9 @@
 <?php
 // The script of php-mysql for the matrix of clients: mysqli and PDO, both on mysqlnd.
-// Arguments: mysqli|pdo host port user password schema file
+// Arguments: mysqli|pdo host port user password schema file tls|plain
 // Without a file it logs in, and says who it is.
-[, $driver, $host, $port, $user, $password, $schema, $infile] = $argv;
+[, $driver, $host, $port, $user, $password, $schema, $infile, $tls] = $argv;
+define('TLS', $tls === 'tls');
 const UNICODE = 'Grüße, 漢字, Ωμέγα, 😀';
 const BIG_RESULT = "SELECT a.id + 10 * b.id + 100 * c.id + 1000 * d.id AS i, REPEAT('x', 100)
   FROM n AS a, n AS b, n AS c, n AS d ORDER BY i";
@@ -33,7 +34,8 @@ function byMysqli($host, $port, $user, $password, $schema, $infile, $kept): void
   mysqli_report(MYSQLI_REPORT_ERROR | MYSQLI_REPORT_STRICT);
   $db = mysqli_init();
   $db->options(MYSQLI_OPT_LOCAL_INFILE, 1);
-  $db->real_connect($host, $user, $password, $schema, (int) $port);
+  $flags = TLS ? MYSQLI_CLIENT_SSL | MYSQLI_CLIENT_SSL_DONT_VERIFY_SERVER_CERT : 0;
+  $db->real_connect($host, $user, $password, $schema, (int) $port, null, $flags);
   $db->set_charset('utf8mb4');
   $rows = function (string $text) use ($db) {
     $result = $db->query($text);
@@ -106,6 +108,11 @@ function byPdo($host, $port, $user, $password, $schema, $infile, $kept): void {
     PDO::ATTR_EMULATE_PREPARES => false,
     PDO::MYSQL_ATTR_LOCAL_INFILE => true,
   ];
+  // A cipher is what makes it ask for TLS.
+  if (TLS) {
+    $options[PDO::MYSQL_ATTR_SSL_CIPHER] = 'DEFAULT';
+    $options[PDO::MYSQL_ATTR_SSL_VERIFY_SERVER_CERT] = false;
+  }
   $dsn = "mysql:host=$host;port=$port;dbname=$schema;charset=utf8mb4";
   $db = new PDO($dsn, $user, $password, $options);
   $rows = function (string $text) use ($db) {

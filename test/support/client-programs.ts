@@ -73,7 +73,8 @@ function script(name: string): string {
 
 async function runProgram({ argv, env }: Program, job: ScriptJob): Promise<Transcript> {
   const { host, port, user, password } = job.target;
-  const args = [host, String(port), user, password, job.schema, job.infile];
+  const tls = job.tls ? 'tls' : 'plain';
+  const args = [host, String(port), user, password, job.schema, job.infile, tls];
   const { code, stdout, stderr } = await tryCommand([...argv, ...args], {
     env,
     deadlineMs: 120_000,

@@ -1,4 +1,5 @@
-"""The script of PyMySQL for the matrix of clients. Arguments: host port user password schema file
+"""The script of PyMySQL for the matrix of clients. Arguments:
+host port user password schema file tls|plain
 
 Without a file it logs in, and says who it is.
 """
@@ -8,12 +9,13 @@ import sys
 import pymysql
 from pymysql.constants import CLIENT
 
-host, port, user, password, schema, infile = sys.argv[1:]
+host, port, user, password, schema, infile, tls = sys.argv[1:]
 UNICODE = "Grüße, 漢字, Ωμέγα, 😀"
 try:
     connection = pymysql.connect(
         host=host, port=int(port), user=user, password=password, database=schema, charset="utf8mb4",
-        local_infile=True, client_flag=CLIENT.MULTI_STATEMENTS, autocommit=True, ssl_disabled=True,
+        local_infile=True, client_flag=CLIENT.MULTI_STATEMENTS, autocommit=True,
+        **({"ssl": {"verify_mode": "none"}} if tls == "tls" else {"ssl_disabled": True}),
     )
 except pymysql.MySQLError as error:
     sys.exit(f"{type(error).__name__} {error.args}")

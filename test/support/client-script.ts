@@ -19,6 +19,8 @@ export interface ScriptJob {
   readonly schema: string;
   /** Path of a file of three lines, for LOCAL INFILE. */
   readonly infile: string;
+  /** The client insists on TLS, and takes any certificate; else it has none, and asks for none. */
+  readonly tls: boolean;
 }
 
 export interface Transcript {
