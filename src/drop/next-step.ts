@@ -72,6 +72,17 @@ export const NO_ANSWERS: Answers = {
 /** The answers that a statement of ours on the user session brings. */
 export type UserAnswer = 'judged' | 'probe' | 'rights' | 'rename' | 'words';
 
+/**
+ * Of the answers to the commands of a step the one that it brings: the last; of several probes the
+ * first that DROP would have ended with, too.
+ */
+export function broughtBy(brings: UserAnswer, results: readonly Result[]): Result {
+  const last = results.at(-1);
+  assert(last !== undefined, 'the last command of a step has an answer');
+  if (brings !== 'probe') return last;
+  return results.find((result) => result.kind === 'err' && endsTheDrop(result)) ?? last;
+}
+
 export interface HeldTable {
   readonly id: string;
   readonly holdSchema: string;
@@ -82,7 +93,7 @@ export interface HeldTable {
 
 export type Step =
   | { readonly do: 'inspect' }
-  /** The last of `commands` brings the answer `brings`. */
+  /** `commands` bring the answer `brings`: see `broughtBy`. */
   | {
       readonly do: 'user';
       readonly brings: UserAnswer;
@@ -181,6 +192,10 @@ function refusalBeforeLooking(
     const why = 'only the server can say whether it takes the names, and it did not';
     return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
   }
+  if (inspection.judge.kind === 'err' && isNamedTwice(inspection.names, intent)) {
+    const why = 'it names a table twice';
+    return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
+  }
   const isRecycled = (schema: string) => RECYCLE_SCHEMAS.includes(schema.toLowerCase());
   const recycled = intent.tables.find(({ schema }) => isRecycled(schema));
   if (recycled !== undefined) {
@@ -197,6 +212,15 @@ function refusalBeforeLooking(
   }
   if (!facts.gtidAutomatic) return new UndropError('UNDROP_GTID_NEXT', { tables });
   return null;
+}
+
+/** The server says so itself (1066) where it can be asked for its verdict. */
+function isNamedTwice(names: readonly QualifiedName[], intent: IntentFacts): boolean {
+  const keys = names.map(({ schema, table }) => {
+    const key = [schema ?? [], table].map((part) => Buffer.from(part).toString('latin1')).join('`');
+    return intent.lowerCaseTableNames === 0 ? key : key.toLowerCase();
+  });
+  return new Set(keys).size < keys.length;
 }
 
 /**
@@ -311,13 +335,7 @@ function unrecorded(
   const index = inspection.kinds.findIndex((kind) => kind !== 'temporary');
   const name = inspection.names[index];
   if (name === undefined) return refuse(error);
-  if (probe === null) {
-    const commands: UserCommand[] = [
-      ...closing(inspection),
-      { kind: 'query', text: probeSql(name, request) },
-    ];
-    return { do: 'user', brings: 'probe', commands };
-  }
+  if (probe === null) return probeStep(request, inspection, [name]);
   assert(probe.kind === 'err', 'a RENAME into a schema that does not exist fails');
   return SAME_AS_DROP.has(probe.errno) ? answerWith(probe) : refuse(error);
 }
@@ -334,13 +352,7 @@ function serversError(
 ): Step {
   const [name] = inspection.names;
   if (error.errno !== 1399 || name === undefined) return answerWith(error);
-  if (probe === null) {
-    const commands: UserCommand[] = [
-      ...closing(inspection),
-      { kind: 'query', text: probeSql(name, request) },
-    ];
-    return { do: 'user', brings: 'probe', commands };
-  }
+  if (probe === null) return probeStep(request, inspection, [name]);
   return answerWith(probe.kind === 'err' && probe.errno === 1399 ? probe : error);
 }
 
@@ -381,7 +393,14 @@ const SAME_AS_DROP: ReadonlySet<number> = new Set([
   3024, // max_execution_time
 ]);
 
-/** Nothing to move: end the transaction by a RENAME that can't succeed, then the words. */
+function endsTheDrop(error: ErrPacket): boolean {
+  return SAME_AS_DROP.has(error.errno) || mayNotDrop(error);
+}
+
+/**
+ * Nothing to move: end the transaction by RENAMEs that can't succeed, then the words. Each name is
+ * asked for, as the right to drop is needed for all of them.
+ */
 function wordsOnly(
   request: DropRequest,
   inspection: Inspection,
@@ -389,21 +408,37 @@ function wordsOnly(
   answers: Answers,
 ): Step {
   const { probe, words } = answers;
-  if (probe === null) {
-    const target = decision.named.find(({ kind }) => kind !== 'temporary');
-    assert(target !== undefined, 'words are needed for a name that is no temporary table');
-    const text = probeSql(target.name, request);
-    return {
-      do: 'user',
-      brings: 'probe',
-      commands: [...closing(inspection), { kind: 'query', text }],
-    };
-  }
-  assert(probe.kind === 'err', 'a RENAME into a schema that does not exist fails');
-  if (SAME_AS_DROP.has(probe.errno)) return answerWith(probe);
-  if (mayNotDrop(probe)) return deniedDrop(request, inspection, probe, answers);
+  const asked = inspection.names.filter((_name, index) => inspection.kinds[index] !== 'temporary');
+  if (probe === null) return probeStep(request, inspection, asked);
+  const ended = probeEnds(request, inspection, probe, answers);
+  if (ended !== null) return ended;
   if (words === null) return wordsStep(request, decision.named);
   return answerWith(words);
+}
+
+function probeStep(
+  request: DropRequest,
+  inspection: Inspection,
+  names: readonly QualifiedName[],
+): Step {
+  assert(names.length > 0, 'there is a name that is no temporary table');
+  const commands: UserCommand[] = [
+    ...closing(inspection),
+    ...names.map((name) => ({ kind: 'query' as const, text: probeSql(name, request) })),
+  ];
+  return { do: 'user', brings: 'probe', commands };
+}
+
+/** Null where the drop goes on. */
+function probeEnds(
+  request: DropRequest,
+  inspection: Inspection,
+  probe: Result,
+  answers: Answers,
+): Step | null {
+  assert(probe.kind === 'err', 'a RENAME into a schema that does not exist fails');
+  if (SAME_AS_DROP.has(probe.errno)) return answerWith(probe);
+  return mayNotDrop(probe) ? deniedDrop(request, inspection, probe, answers) : null;
 }
 
 function move(
@@ -412,16 +447,18 @@ function move(
   decision: Extract<Decision, { kind: 'move' }>,
   answers: Answers,
 ): Step {
-  const { rename, relocations, words } = answers;
+  const { probe, rename, relocations, words } = answers;
   const { moves, named } = decision;
+  // The RENAME asks for the rights on what it moves; on the other names they are needed as well.
+  const others = named.filter(({ kind }) => kind !== 'temporary').map(({ name }) => name);
+  if (others.length > 0 && probe === null) return probeStep(request, inspection, others);
+  const ended = probe === null ? null : probeEnds(request, inspection, probe, answers);
+  if (ended !== null) return ended;
   if (rename === null) {
     const { wait } = request.statement;
     const text = renameSql({ ...request, moves, wait: wait === null ? null : waitText(wait) });
-    return {
-      do: 'user',
-      brings: 'rename',
-      commands: [...closing(inspection), { kind: 'query', text }],
-    };
+    const closed = probe === null ? closing(inspection) : [];
+    return { do: 'user', brings: 'rename', commands: [...closed, { kind: 'query', text }] };
   }
   if (rename.kind === 'err') {
     if (mayNotDrop(rename)) return deniedDrop(request, inspection, rename, answers);
@@ -544,6 +581,7 @@ function deniedDrop(
   }
   if (rights.kind === 'err' && rights.errno === 1142) return answerWith(rights);
   if (isCutOff(error)) return renameFailed(request, error);
+  if (names.length < inspection.names.length) return answerWith(inWordsOfDrop(error));
   return { do: 'again', because: 'the right to drop has come' };
 }
 

@@ -17,6 +17,7 @@ import { decodeName } from './decode-name.js';
 import { factsSql, readFacts, readKind } from './facts.js';
 import {
   type Answers,
+  broughtBy,
   type HeldTable,
   type Inspection,
   NO_ANSWERS,
@@ -133,10 +134,9 @@ class Attempt {
       case 'user': {
         if (step.brings === 'rename') this.#renameSent = true;
         const results = await this.#options.userSession.run(step.commands);
-        const last = results.at(-1);
-        assert(last !== undefined, 'the last command of a step has an answer');
-        if (step.brings === 'rename' && last.kind === 'err') this.#renameSent = false;
-        this.#answers = { ...this.#answers, [step.brings]: last };
+        const answer = broughtBy(step.brings, results);
+        if (step.brings === 'rename' && answer.kind === 'err') this.#renameSent = false;
+        this.#answers = { ...this.#answers, [step.brings]: answer };
         return;
       }
       case 'relocate': {
