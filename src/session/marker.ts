@@ -105,8 +105,8 @@ export class MarkerSeeker {
   }
 
   /**
-   * Under character_set_results=utf16 and the like an error text ends at its first NUL, which is its
-   * first or second byte. Then, and only then, the tracker has to know that no response is owed.
+   * Under character_set_results=utf16 and the like an error text ends at its first NUL, which is
+   * its first or second byte. Then, and only then, the tracker has to know that none is owed.
    */
   #isMarker(payload: Buffer): boolean {
     return holds(payload, this.#nonce) || (isWordless(payload) && this.#tracker.idle);
