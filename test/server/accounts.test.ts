@@ -11,7 +11,10 @@ describe.each(testServers())('accounts on $name', (server) => {
     await expect(starting).rejects.toMatchObject({ code: 'UNDROP_ACCOUNT' });
   });
 
-  test('a drop is recorded for the user that the session has changed to', async () => {
+  // On 5.6 mysql2 can't change the user, directly neither.
+  const canChange = server.name !== 'mysql-5.6';
+  const who = canChange ? 'the session has changed to' : 'has logged in';
+  test(`a drop is recorded for the user that ${who}`, async () => {
     const schema = await freshSchema(server, 'who');
     const user = `u_${schema.name.slice(-8)}`;
     await query(
@@ -21,9 +24,10 @@ describe.each(testServers())('accounts on $name', (server) => {
       `CREATE TABLE ${schema.name}.t (id INT)`,
     );
     const proxy = await proxyInFront(server);
-    const client = await connect(proxy);
+    const login = canChange ? {} : { user, database: schema.name };
+    const client = await connect(proxy, login);
     try {
-      await client.changeUser({ user, password: '', database: schema.name });
+      if (canChange) await client.changeUser({ user, password: '', database: schema.name });
       await client.query('DROP TABLE t');
       const rows = await query<{ readonly user_name: string; readonly table_name: string }>(
         server,
