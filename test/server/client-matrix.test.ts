@@ -8,6 +8,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { watchBeginnings } from '../support/client-beginnings.js';
 import { runCli } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
 import { runDatabases, runMariadb, runMysql2 } from '../support/client-node.js';
@@ -116,10 +117,13 @@ describe.each(testServers())('[64] $name', (server) => {
   );
 
   async function compare(client: Client, { tls }: { readonly tls: boolean }): Promise<void> {
+    const beginnings = await watchBeginnings(proxy);
     const [direct, through] = await Promise.all([
       runOn(server, client, false),
-      runOn(proxy, client, tls),
+      runOn(beginnings, client, tls),
     ]);
+    expect([...new Set(beginnings.askedForTls)]).toEqual([tls]);
+    await beginnings.close();
     const [wanted, seen] = [direct, through].map(({ job, transcript }) => ({
       code: transcript.code,
       lines: masked(transcript.text, job).split('\n'),
