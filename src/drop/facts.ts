@@ -4,6 +4,7 @@
  * 0.
  */
 
+import { hasDataDirectory } from '../moves/data-directory.js';
 import { serverIdentitySql } from '../service/server-identity.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import type { ErrPacket } from '../wire/response/err.js';
@@ -67,6 +68,12 @@ export function readKind(result: Result): NameKind | ErrPacket {
   if (ascii(result.columns[0]) === 'View') return 'view';
   const definition = ascii(result.rows[0]?.[1]);
   return /^CREATE\s+TEMPORARY\s/i.test(definition) ? 'temporary' : 'base';
+}
+
+/** Whether a RENAME into another schema would lose the table's file: see data-directory.ts. */
+export function readStaysInSchema(result: Result, server: ServerVersion): boolean {
+  if (result.kind !== 'rows' || server.flavour !== 'mariadb') return false;
+  return hasDataDirectory(ascii(result.rows[0]?.[1]));
 }
 
 function kindOfError(error: ErrPacket): NameKind | ErrPacket {

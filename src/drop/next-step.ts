@@ -15,6 +15,7 @@
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { IntentFacts, IntentTable } from '../ledger/write.js';
+import { STAYS_FOR_ITS_FILE } from '../moves/data-directory.js';
 import type { RelocateTable, Relocation } from '../moves/relocate.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
@@ -40,6 +41,8 @@ export interface Inspection {
   readonly judge: Result;
   /** For each name, in order; an error that says nothing on the kind ends the drop. */
   readonly kinds: readonly (NameKind | ErrPacket)[];
+  /** For each name: whether it must be held in its own schema. */
+  readonly stay: readonly boolean[];
   readonly facts: UserFacts | ErrPacket;
   /** Null where the service could not record it: `intentError` says why. */
   readonly intent: IntentFacts | null;
@@ -468,11 +471,12 @@ function move(
   if (relocations === null) {
     const { facts } = inspection;
     assert('logged' in facts, 'facts were read');
-    const tables = moves.map(({ seen, holdName }) => ({
+    const tables = moves.map(({ index, seen, holdName }) => ({
       id: seen.id,
       fromSchema: seen.schema,
       holdName,
       table: seen.table,
+      stays: inspection.stay[index] === true ? STAYS_FOR_ITS_FILE : null,
     }));
     return { do: 'relocate', tables, logged: facts.logged };
   }

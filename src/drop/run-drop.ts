@@ -14,7 +14,7 @@ import { relocate } from '../moves/relocate.js';
 import type { ServicePool } from '../service/pools.js';
 import type { Result } from '../wire/result-reader.js';
 import { decodeName } from './decode-name.js';
-import { factsSql, readFacts, readKind } from './facts.js';
+import { factsSql, readFacts, readKind, readStaysInSchema } from './facts.js';
 import {
   type Answers,
   broughtBy,
@@ -180,6 +180,7 @@ class Attempt {
     return {
       judge,
       kinds: answers.slice(0, -1).map(readKind),
+      stay: answers.slice(0, -1).map((answer) => readStaysInSchema(answer, server)),
       facts,
       ...intent,
       names: statement.names.map((name) => this.#qualify(name, facts)),

@@ -8,6 +8,7 @@ import { findRows } from '../ledger/read.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import type { ServicePool } from '../service/pools.js';
+import { STAYS_FOR_ITS_FILE, whyItStays } from './data-directory.js';
 import { relocate } from './relocate.js';
 
 export interface DebtReport {
@@ -27,7 +28,7 @@ export async function payDebts(
   const left: { readonly id: string; readonly failure: string }[] = [];
   const rows = await findRows(pool, { by: 'debt' }, { rowsMax: DEBTS_MAX, texts: false });
   for (const row of rows) {
-    if (activeIds.has(row.id)) continue;
+    if (activeIds.has(row.id) || row.failure === STAYS_FOR_ITS_FILE) continue;
     const failure = await pay(pool, row);
     if (failure === null) paid.push(row.id);
     else left.push({ id: row.id, failure });
@@ -40,9 +41,9 @@ export async function payDebts(
 async function pay(pool: ServicePool, row: LedgerRow): Promise<string | null> {
   const { id, holdSchema, holdName, table, rowLogged } = row;
   if (holdSchema === null || holdName === null) return 'the ledger has no hold name';
-  const [relocation] = await relocate(pool, [{ id, fromSchema: holdSchema, holdName, table }], {
-    logged: row.sqlLogBin,
-  });
+  const stays = await whyItStays(pool, { id, schema: holdSchema, name: holdName });
+  const from = { id, fromSchema: holdSchema, holdName, table, stays };
+  const [relocation] = await relocate(pool, [from], { logged: row.sqlLogBin });
   switch (relocation?.outcome) {
     case 'moved':
       await recordOutcome(pool, {

@@ -20,6 +20,8 @@ export interface RelocateTable {
   readonly holdName: string;
   /** Its own name, under which a view that was renamed by mistake is put back. */
   readonly table: string;
+  /** Why it is to stay in its own schema; default null: it is to be moved. */
+  readonly stays?: string | null;
 }
 
 export type Relocation =
@@ -49,6 +51,14 @@ export async function relocate(
   const holdSchema = recycleSchemaFor(logged);
   for (const { id, holdName } of tables) {
     assert(parseHoldName(holdName)?.id === id, 'only a table under its hold name is relocated');
+  }
+  const moving = tables.filter(({ stays = null }) => stays === null);
+  if (moving.length < tables.length) {
+    const moved = await relocate(pool, moving, { logged });
+    return tables.map(({ id, stays }) => {
+      const found = moved.find((relocation) => relocation.id === id);
+      return found ?? { id, outcome: 'failed', errno: null, failure: stays ?? 'it was not tried' };
+    });
   }
   if (tables.length === 0) return [];
   try {

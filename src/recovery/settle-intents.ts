@@ -11,6 +11,7 @@ import { processlistOf } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
 import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
+import { whyItStays } from '../moves/data-directory.js';
 import { relocate } from '../moves/relocate.js';
 import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
 import { type HoldTable, listHoldTables } from '../service/hold-tables.js';
@@ -125,7 +126,8 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
     await recordOutcome(pool, { tables: [table], forgotten: [] });
     return true;
   }
-  const from = { id, fromSchema: held.schema, holdName: held.name, table: row.table };
+  const stays = await whyItStays(pool, held);
+  const from = { id, fromSchema: held.schema, holdName: held.name, table: row.table, stays };
   const [relocation] = await relocate(pool, [from], { logged: sqlLogBin });
   if (relocation?.outcome === 'put-back') return false;
   const table =

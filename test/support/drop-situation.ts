@@ -29,6 +29,8 @@ export type ErrorOf = readonly [number, string, string];
 export interface SeenName {
   /** Of the user session; an error that says nothing on the kind. */
   readonly kind: NameKind | ErrorOf;
+  /** It has a DATA DIRECTORY. */
+  readonly stays?: boolean;
   /** Of the service: the same kind unless it says otherwise. */
   readonly seen?: Partial<Omit<IntentTable, 'holdUntil'>> & { readonly recorded?: boolean };
 }
@@ -156,6 +158,7 @@ export function inspectionOf(situation: Situation): Inspection {
     kinds: situation.names.map(({ kind }) =>
       typeof kind === 'string' ? kind : errResult(...kind),
     ),
+    stay: situation.names.map(({ stays = false }) => stays),
     facts: factsError === undefined ? facts : errResult(...factsError),
     intent: intentError === undefined ? intent : null,
     intentError:
@@ -211,7 +214,9 @@ function tell(step: Step): readonly string[] {
     case 'user':
       return [`user, for the ${step.brings}: ${step.commands.map(tellCommand).join(' | ')}`];
     case 'relocate': {
-      const names = step.tables.map(({ fromSchema, holdName }) => `${fromSchema}.${holdName}`);
+      const names = step.tables.map(
+        ({ fromSchema, holdName, stays }) => `${fromSchema}.${holdName}${stays ? ' stays' : ''}`,
+      );
       return [`relocate${step.logged ? '' : ' unlogged'}: ${shorten(names.join(', '))}`];
     }
     case 'again':

@@ -1,0 +1,39 @@
+/**
+ * Tables with a DATA DIRECTORY on MariaDB: a RENAME into another schema leaves the link to the
+ * table's file behind under the old schema, which then can't be dropped (1010), and the server may
+ * not find the file when it starts again. So they are held in their own schema.
+ */
+import { isServerError, type ServicePool } from '../service/pools.js';
+import { textOf } from '../service/row.js';
+import { ident, note, sql } from '../service/sql.js';
+
+/** Why such a table isn't relocated, as the ledger has it. */
+export const STAYS_FOR_ITS_FILE = 'it has a DATA DIRECTORY, so it stays in its own schema';
+
+/** Of a table's definition; also where only a partition has one, or a comment says so. */
+export function hasDataDirectory(definition: string): boolean {
+  return definition.includes('DATA DIRECTORY');
+}
+
+/** For what was dropped earlier: why the held table isn't to be relocated, or null. */
+export async function whyItStays(
+  pool: ServicePool,
+  held: { readonly id: string; readonly schema: string; readonly name: string },
+): Promise<string | null> {
+  try {
+    const [versions = [], definitions = []] = await pool.run([
+      sql`SELECT ${note('whereabouts', held.id)} @@version AS version`,
+      sql`SHOW CREATE TABLE ${note('whereabouts', held.id)} ${ident(held.schema, held.name)}`,
+    ]);
+    const [version, definition] = [versions[0], definitions[0]];
+    if (version === undefined || definition === undefined) return null;
+    if (!textOf(version, 'version').includes('MariaDB')) return null;
+    // A view has no such column.
+    const text = definition['Create Table'];
+    return typeof text === 'string' && hasDataDirectory(text) ? STAYS_FOR_ITS_FILE : null;
+  } catch (error) {
+    // It is a view, or gone: relocating it will say so.
+    if (isServerError(error)) return null;
+    throw error;
+  }
+}
