@@ -1,6 +1,6 @@
 /**
- * A relay between clients and a proxy that remembers how each client began: whether its first packet
- * asks for TLS. For clients that would go on without, and say nothing about it.
+ * A relay between clients and a proxy that remembers how each client began: whether its first
+ * packet asks for TLS. For clients that would go on without, and say nothing about it.
  */
 import { once } from 'node:events';
 import net from 'node:net';
