@@ -124,6 +124,13 @@ export const ERRORS = {
     text: 'Too many connections: undrop takes {connectionsMax} at a time.',
     remedy: 'Close some, or raise UNDROP_MAX_CONNECTIONS.',
   },
+  UNDROP_PROXY_HEADER: {
+    fault: 'operator',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'Expected a header of the PROXY protocol: {problem}.',
+    remedy: 'Let the load balancer send one, or take its address out of UNDROP_PROXY_PROTOCOL.',
+  },
   UNDROP_UPSTREAM_UNREACHABLE: {
     fault: 'upstream',
     errno: 1105,

@@ -13,9 +13,13 @@ import { drain } from '../session/drain.js';
 import type { Protection } from '../session/intercept.js';
 import { Listener, type SessionSettings } from '../session/listener.js';
 import type { Permits } from '../session/permits.js';
+import { trustedBy } from '../session/proxy-protocol.js';
 import type { ProxyTls } from '../session/tls.js';
 import { warmCrossCheck } from '../sql/cross-check.js';
 import type { ProxySettings } from './proxy-settings.js';
+
+/** A MySQL client says nothing before it is greeted, so its load balancer needn't hesitate. */
+const HEADER_TIMEOUT_MS = 5_000;
 
 export interface FrontOptions {
   readonly proxyId: string;
@@ -108,6 +112,9 @@ function currentOf(settings: ProxySettings): Current {
       connectTimeoutMs: settings.connectTimeout,
       greetingTimeoutMs: settings.greetingTimeout,
       loginTimeoutMs: settings.loginTimeout,
+      headerTimeoutMs: HEADER_TIMEOUT_MS,
+      isAnnounced: trustedBy(settings.proxyProtocol),
+      announceUpstream: settings.upstreamProxyProtocol === 'v2',
     },
   };
 }

@@ -29,6 +29,8 @@ export const PROXY_KEYS = [
   'connectTimeout',
   'greetingTimeout',
   'loginTimeout',
+  'proxyProtocol',
+  'upstreamProxyProtocol',
   'drainWait',
   'drainTimeout',
   'logLevel',

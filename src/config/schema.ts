@@ -4,6 +4,7 @@
  */
 import { type Address, parseAddress } from './address.js';
 import { parseDuration } from './duration.js';
+import { type Network, parseNetwork } from './network.js';
 
 export interface Setting<T> {
   /** Environment variable; the flag is the same in kebab case without the prefix. */
@@ -256,6 +257,24 @@ export const SETTINGS = {
       'how long a client may take for each answer of its login; shorter than connect_timeout of ' +
       'the server, which would count a silent client against the address of undrop',
     parse: duration(1, 3_600_000),
+  }),
+  proxyProtocol: setting<readonly Network[]>({
+    variable: 'UNDROP_PROXY_PROTOCOL',
+    default: '',
+    expected: 'a list of networks like 10.0.0.0/8 or fd00::/8, or unix',
+    meaning:
+      'load balancers whose connections begin with a header of the PROXY protocol (version 1 or ' +
+      '2), which says where the client is',
+    parse: (text) => (text.trim() === '' ? [] : listOf(parseNetwork)(text)),
+  }),
+  upstreamProxyProtocol: setting<'off' | 'v2'>({
+    variable: 'UNDROP_UPSTREAM_PROXY_PROTOCOL',
+    default: 'off',
+    expected: 'off or v2',
+    meaning:
+      'whether the server is told where the client is; it must expect that (MariaDB: ' +
+      'proxy-protocol-networks), and the accounts are then those of the clients’ hosts',
+    parse: oneOf(['off', 'v2']),
   }),
   drainWait: setting<number>({
     variable: 'UNDROP_DRAIN_WAIT',

@@ -13,6 +13,7 @@ import type { ByteStream } from '../relay/byte-stream.js';
 import { openByteStream } from '../relay/open-byte-stream.js';
 import { describeAddress } from '../service/address.js';
 import type { ServerAddress } from '../service/pools.js';
+import type { Endpoint } from '../wire/connection/proxy-header.js';
 import { leaveUnanswered } from './farewell.js';
 import { KEEP_ALIVE } from './sockets.js';
 
@@ -36,6 +37,8 @@ export interface DialOptions {
   readonly connectTimeoutMs: number;
   /** Milliseconds that a server may take for its greeting. */
   readonly greetingTimeoutMs: number;
+  /** Said ahead of everything else, to tell the server for whom we connect. */
+  readonly announcement?: { readonly header: Buffer; readonly client: Endpoint | null };
   /** All addresses of a name; the system's resolver by default. */
   readonly resolve?: (host: string) => Promise<readonly string[]>;
 }
@@ -110,8 +113,11 @@ async function resolveAll(host: string): Promise<readonly string[]> {
 async function dial(target: ServerAddress, options: DialOptions): Promise<Dialled> {
   const socket = await connect(target, options.connectTimeoutMs);
   const stream = openByteStream(socket, { ownBytes: SERVER_BUFFER_BYTES });
+  const { announcement } = options;
+  if (announcement !== undefined) stream.write(announcement.header);
+  const localPort = announcement?.client?.port ?? socket.localPort ?? null;
   const greeting = await firstBytes(socket, stream, options.greetingTimeoutMs);
-  return { socket, stream, greeting, address: target, localPort: socket.localPort ?? null };
+  return { socket, stream, greeting, address: target, localPort };
 }
 
 function connect(target: ServerAddress, timeoutMs: number): Promise<net.Socket> {

@@ -16,7 +16,7 @@ import { endSoon } from './sockets.js';
 import type { ProxyTls } from './tls.js';
 
 /** What a stream reads into while little comes; more is borrowed while much does. */
-const CLIENT_BUFFER_BYTES = 4 * 1024;
+export const CLIENT_BUFFER_BYTES = 4 * 1024;
 const SERVER_BUFFER_BYTES = 16 * 1024;
 
 export interface LegsOwner {
@@ -54,10 +54,10 @@ export class Legs {
   readonly #onServerEnd = (cause?: unknown): void =>
     this.#owner.onServerEnd(cause instanceof Error ? cause : null);
 
-  constructor(client: Socket, owner: LegsOwner) {
+  constructor(client: Socket, stream: ByteStream, owner: LegsOwner) {
     this.#client = client;
     this.#owner = owner;
-    this.#clientStream = openByteStream(client, { ownBytes: CLIENT_BUFFER_BYTES });
+    this.#clientStream = stream;
     this.#watchClient();
   }
 

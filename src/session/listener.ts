@@ -4,19 +4,25 @@
  * Invariant: one session's trouble is its own; a listener goes on until it is closed. A stale
  * socket file is removed only where nothing listens on it.
  */
+import { randomBytes } from 'node:crypto';
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import net from 'node:net';
 import { toClientError, UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
+import type { ByteStream } from '../relay/byte-stream.js';
+import { openByteStream } from '../relay/open-byte-stream.js';
 import { describeAddress } from '../service/address.js';
 import type { ServerAddress } from '../service/pools.js';
+import { type Endpoint, encodeProxyHeader } from '../wire/connection/proxy-header.js';
 import { encodePacket } from '../wire/framing.js';
 import { encodeErr } from '../wire/response/err.js';
-import { type Dialled, dialUpstream } from './connect.js';
+import { type Dialled, type DialOptions, dialUpstream } from './connect.js';
 import type { Drainable } from './drain.js';
 import type { DropService } from './intercept.js';
+import { CLIENT_BUFFER_BYTES } from './legs.js';
 import type { Permits } from './permits.js';
+import { readProxyHeader } from './proxy-protocol.js';
 import { Session } from './session.js';
 import { endSoon, KEEP_ALIVE } from './sockets.js';
 import type { ProxyTls } from './tls.js';
@@ -28,6 +34,12 @@ export interface SessionSettings {
   readonly greetingTimeoutMs: number;
   /** Milliseconds that a client may take for each answer of its login. */
   readonly loginTimeoutMs: number;
+  /** Whether a connection begins with a header of the PROXY protocol. */
+  isAnnounced(client: net.Socket): boolean;
+  /** Milliseconds until that header is there. */
+  readonly headerTimeoutMs: number;
+  /** Whether the server is sent one. */
+  readonly announceUpstream: boolean;
 }
 
 export interface ListenerOptions {
@@ -43,7 +55,6 @@ export interface ListenerOptions {
   onHeld(): void;
 }
 
-/** A flood of clients is no flood of lines. */
 const REFUSALS_LOGGED_EVERY_MS = 10_000;
 
 export class Listener implements Drainable {
@@ -52,7 +63,10 @@ export class Listener implements Drainable {
   readonly #sessions = new Set<Session>();
   #isEnding = false;
   #onEmpty: (() => void) | null = null;
-  #refusalLoggedMs = Number.NEGATIVE_INFINITY;
+  /** Connections that have yet to say for whom they come. */
+  #asked = 0;
+  /** A flood of clients is no flood of lines. */
+  readonly #lines = new Seldom(REFUSALS_LOGGED_EVERY_MS);
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -124,23 +138,43 @@ export class Listener implements Drainable {
     return { host: bound.address, port: bound.port };
   }
 
-  #accept(client: net.Socket): void {
+  #accept(socket: net.Socket): void {
+    const arrived = () => ({
+      socket,
+      stream: openByteStream(socket, { ownBytes: CLIENT_BUFFER_BYTES }),
+      client: endpointOf(socket),
+    });
+    const { isAnnounced, headerTimeoutMs } = this.#options.settings();
+    if (isAnnounced(socket)) this.#askWho(arrived(), headerTimeoutMs);
+    else this.#letIn(arrived());
+  }
+
+  /** Until it has said for whom it comes, a connection has no permit. */
+  #askWho(arrived: Arrived, timeoutMs: number): void {
+    const { socket, stream } = arrived;
+    if (this.#asked >= this.#options.permits.max) return this.#refuse(arrived);
+    this.#asked++;
+    readProxyHeader(socket, stream, { timeoutMs })
+      .finally(() => {
+        this.#asked--;
+      })
+      .then((announced) => {
+        if (announced.kind === 'gone') endSoon(socket);
+        else this.#letIn({ ...arrived, client: announced.client ?? arrived.client });
+      })
+      .catch((error: unknown) => this.#turnAway(arrived, error));
+  }
+
+  #letIn(arrived: Arrived): void {
     const answer = this.#options.permits.take();
-    if (typeof answer === 'boolean') return this.#admit(client, answer);
+    if (answer === true) return this.#begin(arrived);
+    if (answer === false) return this.#refuse(arrived);
     answer
-      .then((isAllowed) => this.#admit(client, isAllowed))
-      .catch((error: unknown) => {
-        this.#options.log.error({ err: error }, 'a client could not be let in');
-        client.destroy();
-      });
+      .then((isAllowed) => (isAllowed ? this.#begin(arrived) : this.#refuse(arrived)))
+      .catch((error: unknown) => this.#turnAway(arrived, error));
   }
 
-  #admit(client: net.Socket, isAllowed: boolean): void {
-    if (isAllowed) this.#begin(client);
-    else this.#refuse(client);
-  }
-
-  #begin(client: net.Socket): void {
+  #begin({ socket, stream, client }: Arrived): void {
     const { counters, permits, upstreams } = this.#options;
     const settings = this.#options.settings();
     counters.sessionsTotal++;
@@ -148,9 +182,10 @@ export class Listener implements Drainable {
     const session = new Session({
       ...this.#options,
       ...settings,
-      client,
-      clientAddress: describeClient(client),
-      dial: (signal) => dialUpstream(upstreams, settings, signal),
+      client: socket,
+      clientStream: stream,
+      clientAddress: client === null ? 'unix socket' : describeAddress(client),
+      dial: (signal) => dialUpstream(upstreams, dialOptions(settings, socket, client), signal),
       onClose: () => {
         counters.sessionsOpen--;
         permits.give();
@@ -166,30 +201,69 @@ export class Listener implements Drainable {
     if (this.#isEnding) session.drain();
   }
 
-  /** In the shape of an error before the greeting: without SQLSTATE. */
-  #refuse(client: net.Socket): void {
-    const { counters, permits, log } = this.#options;
+  #refuse(arrived: Arrived): void {
+    const { counters, permits } = this.#options;
     counters.sessionsRefused++;
-    const error = new UndropError('UNDROP_TOO_MANY_CONNECTIONS', { connectionsMax: permits.max });
-    const nowMs = performance.now();
-    if (nowMs - this.#refusalLoggedMs > REFUSALS_LOGGED_EVERY_MS) {
-      this.#refusalLoggedMs = nowMs;
-      const fields = { client: describeClient(client), refused: counters.sessionsRefused };
-      log.warn({ ...fields, code: error.code }, error.message);
+    const connectionsMax = permits.max;
+    this.#turnAway(arrived, new UndropError('UNDROP_TOO_MANY_CONNECTIONS', { connectionsMax }));
+  }
+
+  /** The error has the shape of one before the greeting: it is without SQLSTATE. */
+  #turnAway({ socket, stream, client }: Arrived, error: unknown): void {
+    const { log, counters } = this.#options;
+    const reference = randomBytes(6).toString('hex');
+    const { errno, message } = toClientError(error, reference);
+    if (this.#lines.isDue()) {
+      const who = client === null ? 'unix socket' : describeAddress(client);
+      const fields = { client: who, refused: counters.sessionsRefused, reference, err: error };
+      log.warn(fields, 'a client was turned away');
     }
-    const { errno, message } = toClientError(error, '');
-    client.on('error', () => client.destroy());
-    client.write(
-      encodePacket(encodeErr({ errno, sqlState: null, message: Buffer.from(message) }), 0),
-    );
-    endSoon(client);
-    client.resume();
+    const payload = encodeErr({ errno, sqlState: null, message: Buffer.from(message) });
+    socket.on('error', () => socket.destroy());
+    if (socket.writable) socket.write(encodePacket(payload, 0));
+    endSoon(socket);
+    stream.start(() => undefined);
   }
 }
 
-function describeClient(client: net.Socket): string {
-  if (client.remoteAddress === undefined) return 'unix socket';
-  return describeAddress({ host: client.remoteAddress, port: client.remotePort ?? 0 });
+/** Says when it is time for one more. */
+class Seldom {
+  readonly #everyMs: number;
+  #lastMs = Number.NEGATIVE_INFINITY;
+
+  constructor(everyMs: number) {
+    this.#everyMs = everyMs;
+  }
+
+  isDue(): boolean {
+    const nowMs = performance.now();
+    if (nowMs - this.#lastMs < this.#everyMs) return false;
+    this.#lastMs = nowMs;
+    return true;
+  }
+}
+
+/** A connection that came in. */
+interface Arrived {
+  readonly socket: net.Socket;
+  readonly stream: ByteStream;
+  /** Where the client is, as far as is known; null at a unix socket. */
+  readonly client: Endpoint | null;
+}
+
+function endpointOf({ remoteAddress, remotePort = 0 }: net.Socket): Endpoint | null {
+  return remoteAddress === undefined ? null : { host: remoteAddress, port: remotePort };
+}
+
+function dialOptions(
+  settings: SessionSettings,
+  socket: net.Socket,
+  client: Endpoint | null,
+): DialOptions {
+  if (!settings.announceUpstream) return settings;
+  const { localAddress, localPort = 0 } = socket;
+  const to = localAddress === undefined ? null : { host: localAddress, port: localPort };
+  return { ...settings, announcement: { header: encodeProxyHeader(client, to), client } };
 }
 
 /** A socket file that nothing listens on is what a killed process left. */

@@ -11,6 +11,7 @@ import type { Socket } from 'node:net';
 import { toClientError, UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
+import type { ByteStream } from '../relay/byte-stream.js';
 import { encodePacket } from '../wire/framing.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { encodeErr } from '../wire/response/err.js';
@@ -27,6 +28,8 @@ const LOGGED_TEXT_BYTES_MAX = 200;
 
 export interface SessionOptions {
   readonly client: Socket;
+  /** Its bytes; not read yet. */
+  readonly clientStream: ByteStream;
   readonly clientAddress: string;
   /** Milliseconds that the client may take for each answer of its login. */
   readonly loginTimeoutMs: number;
@@ -66,7 +69,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#legs = new Legs(options.client, {
+    this.#legs = new Legs(options.client, options.clientStream, {
       tls: options.tls,
       onClientBytes: (chunk) => this.#onClientBytes(chunk),
       onServerBytes: (chunk) => this.#onServerBytes(chunk),

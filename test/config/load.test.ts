@@ -142,6 +142,8 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   connectTimeout: ['', '0', '10', '2h'],
   greetingTimeout: ['', '0', '10', '2h'],
   loginTimeout: ['', '0', '9', '2h'],
+  proxyProtocol: ['all', '10.0.0.0/33', '10.0.0/8', 'fd00::/129', '10.0.0.0/8;unix', '[::1]'],
+  upstreamProxyProtocol: ['', 'on', 'v1'],
   drainWait: ['', '10', '-1s', '2h'],
   drainTimeout: ['', '15', '2h'],
   logLevel: ['', 'trace', 'loud'],

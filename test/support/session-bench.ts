@@ -129,6 +129,11 @@ export interface BenchOptions {
   readonly greetingTimeoutMs?: number;
   readonly loginTimeoutMs?: number;
   readonly connectionsMax?: number;
+  /** Clients begin with a header of the PROXY protocol. */
+  readonly isAnnounced?: boolean;
+  readonly headerTimeoutMs?: number;
+  /** The server is sent one. */
+  readonly announceUpstream?: boolean;
   /** By default one free port. */
   readonly listen?: readonly ServerAddress[];
   /** Instead of the fake server. */
@@ -174,6 +179,9 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
       connectTimeoutMs: options.connectTimeoutMs ?? DEADLINE_MS,
       greetingTimeoutMs: options.greetingTimeoutMs ?? DEADLINE_MS,
       loginTimeoutMs: options.loginTimeoutMs ?? DEADLINE_MS,
+      headerTimeoutMs: options.headerTimeoutMs ?? DEADLINE_MS,
+      isAnnounced: () => options.isAnnounced ?? false,
+      announceUpstream: options.announceUpstream ?? false,
     }),
     log: silentLog,
     counters,

@@ -1,0 +1,117 @@
+/**
+ * The header of the PROXY protocol, which a proxy sends ahead of everything else to say for whom it
+ * connects: version 1 (a line of text) and version 2 (bytes) are read, version 2 is written.
+ * https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
+ */
+import { formatIpAddress, parseIpAddress, toIpv4, toIpv6 } from '../ip-address.js';
+import { MalformedPacketError, PacketReader } from '../packet-reader.js';
+
+/** One end of a connection. */
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** For whom the connection is; null: for the proxy itself (a health check), or it doesn't say. */
+export interface ProxyHeader {
+  readonly client: Endpoint | null;
+  /** What the header takes of the bytes. */
+  readonly bytes: number;
+}
+
+const SIGNATURE_V1 = Buffer.from('PROXY ');
+const SIGNATURE_V2 = Buffer.from('0d0a0d0a000d0a515549540a', 'hex');
+const V1_BYTES_MAX = 107;
+/** Addresses, and what others add behind them: no more than this is read. */
+const V2_REST_BYTES_MAX = 4096;
+
+const LOCAL = 0x20;
+const PROXY = 0x21;
+const TCP4 = 0x11;
+const TCP6 = 0x21;
+
+/**
+ * The header at the start of `bytes`; null where it isn't whole yet. Throws `MalformedPacketError`
+ * as soon as it can't become one.
+ */
+export function decodeProxyHeader(bytes: Buffer): ProxyHeader | null {
+  if (startsLike(bytes, SIGNATURE_V2)) return decodeV2(bytes);
+  if (startsLike(bytes, SIGNATURE_V1)) return decodeV1(bytes);
+  throw new MalformedPacketError('expected a header of the PROXY protocol, found something else');
+}
+
+/** True also where `bytes` ends within the signature. */
+function startsLike(bytes: Buffer, signature: Buffer): boolean {
+  const length = Math.min(bytes.length, signature.length);
+  return bytes.subarray(0, length).equals(signature.subarray(0, length));
+}
+
+/** `PROXY TCP4 <client> <proxy> <client's port> <proxy's port>\r\n`, or `PROXY UNKNOWN …\r\n` */
+function decodeV1(bytes: Buffer): ProxyHeader | null {
+  const end = bytes.subarray(0, V1_BYTES_MAX).indexOf('\r\n');
+  if (end === -1) {
+    if (bytes.length < V1_BYTES_MAX) return null;
+    throw new MalformedPacketError(`PROXY v1: expected its end within ${V1_BYTES_MAX} bytes`);
+  }
+  const line = bytes.toString('latin1', 0, end);
+  if (/^PROXY UNKNOWN( |$)/.test(line)) return { client: null, bytes: end + 2 };
+  const [, family, host = '', to = '', port = '', toPort = ''] =
+    /^PROXY (TCP[46]) (\S+) (\S+) (\d{1,5}) (\d{1,5})$/.exec(line) ?? [];
+  const size = family === 'TCP4' ? 4 : 16;
+  const [client, proxy] = [parseIpAddress(host), parseIpAddress(to)];
+  const areAddresses = client?.length === size && proxy?.length === size;
+  if (client === null || !areAddresses || Number(port) > 65_535 || Number(toPort) > 65_535) {
+    throw new MalformedPacketError('PROXY v1: expected TCP4 or TCP6, two addresses, two ports');
+  }
+  return { client: { host: formatIpAddress(client), port: Number(port) }, bytes: end + 2 };
+}
+
+function decodeV2(bytes: Buffer): ProxyHeader | null {
+  if (bytes.length < SIGNATURE_V2.length + 4) return null;
+  const reader = new PacketReader(bytes, 'PROXY v2');
+  reader.bytes(SIGNATURE_V2.length, 'signature'); //                         string[12]
+  const command = reader.uint8('version and command'); //                    int<1>
+  const family = reader.uint8('family and transport'); //                    int<1>
+  // In network order, other than everything that MySQL says.
+  const length = reader.bytes(2, 'length').readUInt16BE(); //                int<2>
+  if (command !== LOCAL && command !== PROXY) {
+    throw new MalformedPacketError(`PROXY v2: unknown command 0x${command.toString(16)}`);
+  }
+  if (length > V2_REST_BYTES_MAX) {
+    throw new MalformedPacketError(`PROXY v2: at most ${V2_REST_BYTES_MAX} bytes, found ${length}`);
+  }
+  if (reader.left < length) return null;
+  const rest = new PacketReader(reader.bytes(length, 'addresses'), 'PROXY v2 addresses');
+  const end = SIGNATURE_V2.length + 4 + length;
+  const size = family === TCP4 ? 4 : family === TCP6 ? 16 : 0;
+  // Of other families (unix sockets, datagrams) the connection's own address is taken.
+  if (command === LOCAL || size === 0) return { client: null, bytes: end };
+  const client = rest.bytes(size, 'source address'); //                      string[4 or 16]
+  rest.bytes(size, 'destination address'); //                                string[4 or 16]
+  const port = rest.bytes(2, 'source port').readUInt16BE(); //               int<2>
+  rest.bytes(2, 'destination port'); //                                      int<2>
+  return { client: { host: formatIpAddress(client), port }, bytes: end };
+}
+
+/**
+ * A header of version 2 for a client that came `from` there `to` us; without addresses (a unix
+ * socket), or with ones that are none, it says that the connection is our own.
+ */
+export function encodeProxyHeader(from: Endpoint | null, to: Endpoint | null): Buffer {
+  const client = from && parseIpAddress(from.host);
+  const proxy = to && parseIpAddress(to.host);
+  if (!from || !to || !client || !proxy) return headerV2(LOCAL, 0, Buffer.alloc(0));
+  const [client4, proxy4] = [toIpv4(client), toIpv4(proxy)];
+  const ports = Buffer.alloc(4);
+  ports.writeUInt16BE(from.port, 0);
+  ports.writeUInt16BE(to.port, 2);
+  return client4 !== null && proxy4 !== null
+    ? headerV2(PROXY, TCP4, Buffer.concat([client4, proxy4, ports]))
+    : headerV2(PROXY, TCP6, Buffer.concat([toIpv6(client), toIpv6(proxy), ports]));
+}
+
+function headerV2(command: number, family: number, addresses: Buffer): Buffer {
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(addresses.length);
+  return Buffer.concat([SIGNATURE_V2, Buffer.of(command, family), length, addresses]);
+}

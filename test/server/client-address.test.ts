@@ -1,0 +1,131 @@
+/**
+ * Where a client is, told by a load balancer in front and told to the server behind: MariaDB takes
+ * that (proxy_protocol_networks), and its accounts, its processlist and our ledger go by it.
+ */
+import { once } from 'node:events';
+import net from 'node:net';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import type { ThrowawayServer } from '../../src/demo/throwaway.js';
+import { type Endpoint, encodeProxyHeader } from '../../src/wire/connection/proxy-header.js';
+import { decodeErr } from '../../src/wire/response/err.js';
+import { payload } from '../support/conversation.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import {
+  connect,
+  freshSchema,
+  query,
+  startServer,
+  type Target,
+  testServers,
+} from '../support/servers.js';
+import { Peer } from '../support/session-bench.js';
+
+jest.setTimeout(120_000);
+
+/** What a header is to a server that doesn't know it, and to one that isn't told to take it. */
+const REFUSALS = { mysql: 1156, mariadb: 1130 };
+const CLIENTS: readonly Endpoint[] = [
+  { host: '10.11.12.13', port: 40_001 },
+  { host: '2001:db8::7', port: 40_002 },
+];
+
+describe.each(['mariadb-10.11', 'mariadb-11.8'])('%s that takes addresses', (name) => {
+  let server: ThrowawayServer;
+  let proxy: ProxyTarget;
+
+  beforeAll(async () => {
+    server = await startServer(name, ['--proxy-protocol-networks=*']);
+    await query(
+      server,
+      ...[...CLIENTS.map(({ host }) => host), '127.0.0.1'].flatMap((host) => [
+        `CREATE USER life@'${host}'`,
+        `GRANT ALL ON *.* TO life@'${host}'`,
+      ]),
+    );
+    proxy = await proxyInFront(server, {
+      PROXY_PROTOCOL: '127.0.0.0/8',
+      UPSTREAM_PROXY_PROTOCOL: 'v2',
+    });
+  });
+
+  afterAll(async () => {
+    await proxy.stop();
+    await server.stop();
+  });
+
+  test.each(CLIENTS)('sees a client come from $host, and the ledger has it', async (client) => {
+    const schema = await freshSchema(server);
+    const connection = await connectAs(client, { ...proxy, user: 'life' }, schema.name);
+    const [[row]] = (await connection.query(
+      `SELECT USER() AS user, CURRENT_USER() AS account, HOST AS host
+       FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID()`,
+    )) as unknown as [[object]];
+    const from = `life@${client.host}`;
+    expect(row).toEqual({ user: from, account: from, host: `${client.host}:${client.port}` });
+    await connection.query('CREATE TABLE t (a INT)');
+    await connection.query('DROP TABLE t');
+    await connection.end();
+    const [held] = await query(
+      server,
+      `SELECT client_address AS client, upstream_port AS port FROM _undrop.ledger
+       WHERE schema_name = '${schema.name}'`,
+    );
+    expect(held).toEqual({
+      client: expect.stringContaining(client.host),
+      port: client.port,
+    });
+  });
+
+  test('refuses a client from where no account is, in its own words', async () => {
+    const client = { host: '10.99.99.99', port: 1 };
+    await expect(connectAs(client, { ...proxy, user: 'life' })).rejects.toMatchObject({
+      errno: 1045,
+      message: expect.stringContaining("'life'@'10.99.99.99'"),
+    });
+  });
+
+  test('takes a health check of the load balancer as the proxy itself', async () => {
+    const connection = await connectAs(null, { ...proxy, user: 'life' });
+    const [rows] = await connection.query('SELECT CURRENT_USER() AS account');
+    expect(rows).toEqual([{ account: 'life@127.0.0.1' }]);
+    await connection.end();
+  });
+});
+
+describe.each(testServers())('$name that does not take addresses', (server) => {
+  test('is not told any where nobody asks for it', async () => {
+    const proxy = await proxyInFront(server, { PROXY_PROTOCOL: '127.0.0.1' });
+    const connection = await connectAs({ host: '10.11.12.13', port: 40_001 }, proxy);
+    const [rows] = await connection.query('SELECT USER() AS user');
+    expect(JSON.stringify(rows)).toMatch(/root@(localhost|127\.0\.0\.1)/);
+    await connection.end();
+    await proxy.stop();
+  });
+
+  test('refuses a client at once where it is told one', async () => {
+    const proxy = await proxyInFront(server, { UPSTREAM_PROXY_PROTOCOL: 'v2' });
+    const socket = net.connect({ host: proxy.host, port: proxy.port, allowHalfOpen: true });
+    const client = new Peer(socket);
+    const greeting = await client.packet();
+    expect(greeting[3]).toBe(0);
+    const refusal = await client.packet();
+    expect(refusal[3]).toBe(1);
+    expect(decodeErr(payload(refusal)).errno).toBe(REFUSALS[server.flavour]);
+    await client.ended();
+    client.end();
+    await proxy.stop();
+  });
+});
+
+/** Logs in behind a header that says so; null: as a load balancer for itself. */
+async function connectAs(
+  client: Endpoint | null,
+  target: Target,
+  database?: string,
+): Promise<Connection> {
+  const socket = net.connect({ host: target.host, port: target.port });
+  await once(socket, 'connect');
+  socket.write(encodeProxyHeader(client, { host: '10.0.0.1', port: 3307 }));
+  return connect(target, { stream: socket, ...(database !== undefined && { database }) });
+}

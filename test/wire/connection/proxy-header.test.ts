@@ -1,0 +1,114 @@
+/** The header of the PROXY protocol: what HAProxy and others send, cut, and bent. */
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { decodeProxyHeader, encodeProxyHeader } from '../../../src/wire/connection/proxy-header.js';
+import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
+import { truncations } from '../../support/chunks.js';
+
+const v2 = (hex: string, rest = '') => Buffer.from(`0d0a0d0a000d0a515549540a${hex}${rest}`, 'hex');
+const v1 = (line: string) => Buffer.from(`${line}\r\n`);
+/** 10.1.2.3:51234 to 10.0.0.1:3307 */
+const TCP4 = '0a0102030a000001c8220ceb';
+const TCP6 = `20010db8000000000000000000000007${'00'.repeat(15)}01c8220ceb`;
+
+const GOOD = [
+  ['TCP4', v1('PROXY TCP4 10.1.2.3 10.0.0.1 51234 3307'), { host: '10.1.2.3', port: 51234 }],
+  ['TCP6', v1('PROXY TCP6 2001:db8::7 ::1 51234 3307'), { host: '2001:db8::7', port: 51234 }],
+  ['UNKNOWN', v1('PROXY UNKNOWN'), null],
+  ['UNKNOWN, with addresses', v1('PROXY UNKNOWN ffff:f::1 ::1 65535 65535'), null],
+  ['v2 TCP4', v2('2111000c', TCP4), { host: '10.1.2.3', port: 51234 }],
+  ['v2 TCP6', v2('21210024', TCP6), { host: '2001:db8::7', port: 51234 }],
+  [
+    'v2 with more behind the addresses',
+    v2('21110012', `${TCP4}0300030000ff`),
+    { host: '10.1.2.3', port: 51234 },
+  ],
+  ['v2 LOCAL', v2('20000000'), null],
+  ['v2 LOCAL, with addresses', v2('2011000c', TCP4), null],
+  ['v2 of a unix socket', v2('213100d8', '00'.repeat(216)), null],
+  ['v2 of datagrams', v2('2112000c', TCP4), null],
+] as const;
+
+describe.each(GOOD)('%s', (_name, bytes, client) => {
+  test('says whose connection it is', () => {
+    expect(decodeProxyHeader(bytes)).toEqual({ client, bytes: bytes.length });
+  });
+
+  test('ends where it ends', () => {
+    const behind = Buffer.concat([bytes, Buffer.from('PROXY')]);
+    expect(decodeProxyHeader(behind)).toEqual({ client, bytes: bytes.length });
+  });
+
+  test('cut off anywhere waits for more', () => {
+    for (const beginning of truncations(bytes)) expect(decodeProxyHeader(beginning)).toBe(null);
+  });
+});
+
+describe('refused, as soon as it can be known, is', () => {
+  test.each([
+    ['no header', Buffer.from('GET / HTTP/1.1')],
+    ['a MySQL packet', Buffer.from('2000000185a61f00', 'hex')],
+    ['another word', Buffer.from('PROXI')],
+    ['lower case', Buffer.from('proxy TCP4')],
+    ['no family', v1('PROXY TCP5 10.1.2.3 10.0.0.1 1 2')],
+    ['an address too few', v1('PROXY TCP4 10.1.2.3 1 2')],
+    ['addresses of the other family', v1('PROXY TCP4 ::1 ::1 1 2')],
+    ['mixed families', v1('PROXY TCP6 ::1 10.0.0.1 1 2')],
+    ['a name', v1('PROXY TCP4 localhost 10.0.0.1 1 2')],
+    ['a port too high', v1('PROXY TCP4 10.1.2.3 10.0.0.1 65536 2')],
+    ['two blanks', v1('PROXY  TCP4 10.1.2.3 10.0.0.1 1 2')],
+    ['a line without its end', Buffer.from(`PROXY UNKNOWN ${'x'.repeat(200)}`)],
+    ['a line too long', v1(`PROXY UNKNOWN ${'x'.repeat(200)}`)],
+    ['version 1 in bytes', v2('1111000c', TCP4)],
+    ['an unknown command', v2('2211000c', TCP4)],
+    ['addresses cut short', v2('2111000b', TCP4)],
+    ['kilobytes', v2('21111001')],
+  ])('%s', (_name, bytes) => {
+    expect(() => decodeProxyHeader(bytes)).toThrow(MalformedPacketError);
+  });
+});
+
+test('garbage is refused, or waited behind, and never more is taken than there is', () => {
+  const begun = fc
+    .tuple(fc.constantFrom('', '50524f585920', '0d0a0d0a000d0a515549540a'), fc.uint8Array())
+    .map(([head, rest]) => Buffer.concat([Buffer.from(head, 'hex'), rest]));
+  fc.assert(
+    fc.property(begun, (bytes) => {
+      try {
+        const header = decodeProxyHeader(bytes);
+        if (header !== null) expect(header.bytes).toBeLessThanOrEqual(bytes.length);
+      } catch (error) {
+        expect(error).toBeInstanceOf(MalformedPacketError);
+      }
+    }),
+  );
+});
+
+describe('a header of ours', () => {
+  test.each([
+    ['IPv4', '10.1.2.3', '10.0.0.1', '2111000c', '10.1.2.3'],
+    ['IPv6', '2001:db8::7', '::1', '21210024', '2001:db8::7'],
+    [
+      'IPv4 at a socket that takes both',
+      '::ffff:10.1.2.3',
+      '::ffff:10.0.0.1',
+      '2111000c',
+      '10.1.2.3',
+    ],
+    ['IPv4 told by a load balancer that comes by IPv6', '10.1.2.3', '::1', '21210024', '10.1.2.3'],
+  ])('says the address of a client by %s', (_name, from, to, head, seen) => {
+    const header = encodeProxyHeader({ host: from, port: 51234 }, { host: to, port: 3307 });
+    expect(header.subarray(12, 16).toString('hex')).toBe(head);
+    expect(decodeProxyHeader(header)).toEqual({
+      client: { host: seen, port: 51234 },
+      bytes: header.length,
+    });
+  });
+
+  test.each([
+    ['a unix socket', null, null],
+    ['an address that is none', { host: 'fe80::1%eth0', port: 1 }, { host: '::1', port: 2 }],
+  ])('is LOCAL for %s', (_name, from, to) => {
+    expect(encodeProxyHeader(from, to)).toEqual(v2('20000000'));
+  });
+});
