@@ -43,7 +43,13 @@ const FREE_MAX = 16;
  */
 const CHANGES_MAX = 1_000;
 
+/** A stream that has read nothing for so long gives its big buffer back. */
+const REST_MS = 1_000;
+
 const free: Buffer[] = [];
+/** Streams with a big buffer. Looked through while there are any. */
+const borrowers = new Set<RawStream>();
+let sweeper: NodeJS.Timeout | null = null;
 let wrap: StreamWrap | null = null;
 
 /** Reads into `ownBytes` of its own; a bigger buffer is borrowed while reads fill it. */
@@ -57,6 +63,8 @@ export class RawStream implements ByteStream {
   #lastView: Buffer;
   #lastViewOf: Buffer;
   #changes = 0;
+  /** Something was read into the big buffer since the last look. */
+  #isBusy = false;
   #onChunk: ((chunk: Buffer) => void) | null = null;
   #reading = false;
   /** Writes that libuv still has. */
@@ -133,6 +141,7 @@ export class RawStream implements ByteStream {
 
   #onRead(count: number): void {
     const buffer = this.#buffer;
+    this.#isBusy = true;
     this.#onChunk?.(this.#view(buffer, count));
     if (count === buffer.length) this.#borrow();
     else if (buffer !== this.#own && count < this.#own.length) this.#giveBack();
@@ -151,17 +160,29 @@ export class RawStream implements ByteStream {
   #borrow(): void {
     if (this.#buffer !== this.#own || !this.#reading || this.#changes >= CHANGES_MAX) return;
     this.#use(free.pop() ?? Buffer.allocUnsafeSlow(BIG_BYTES));
+    borrowers.add(this);
+    sweeper ??= setInterval(sweep, REST_MS).unref();
   }
 
   #giveBack(): void {
     if (!this.#reading || this.#changes >= CHANGES_MAX) return;
     if (free.length < FREE_MAX) free.push(this.#buffer);
     this.#use(this.#own);
+    borrowers.delete(this);
+  }
+
+  /** The end of a big answer is seldom a short read; after it there is none. */
+  rest(): void {
+    if (this.#socket.destroyed) borrowers.delete(this);
+    else if (!this.#isBusy && this.#buffer !== this.#own) this.#giveBack();
+    this.#isBusy = false;
   }
 
   #use(buffer: Buffer): void {
     this.#changes++;
     this.#buffer = buffer;
+    this.#lastView = buffer;
+    this.#lastViewOf = buffer;
     this.#handle.useUserBuffer(buffer);
   }
 
@@ -179,6 +200,13 @@ export class RawStream implements ByteStream {
     };
     return request;
   }
+}
+
+function sweep(): void {
+  for (const stream of borrowers) stream.rest();
+  if (borrowers.size > 0 || sweeper === null) return;
+  clearInterval(sweeper);
+  sweeper = null;
 }
 
 /** True for a plain TCP or unix socket, after `isRawRelayPossible` said yes. */

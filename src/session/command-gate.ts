@@ -23,7 +23,7 @@ import { HEADER_BYTES, PAYLOAD_BYTES_MAX, type Packet } from '../wire/framing.js
 import type { LongStatement } from './long-statement.js';
 
 /** A statement is held until it is whole up to so many bytes; a longer one is streamed. */
-export const HELD_BYTES_MAX = 1024 * 1024;
+export const HELD_BYTES_MAX = 256 * 1024;
 
 /** Commands up to so many payload bytes are the common case; above, a chunk is cut anyway. */
 const COMMON_BYTES_MAX = 0xffff;
