@@ -4,7 +4,7 @@
  * 0.
  */
 
-import { hasDataDirectory } from '../moves/data-directory.js';
+import { hasDataDirectory } from '../moves/stays.js';
 import { serverIdentitySql } from '../service/server-identity.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import type { ErrPacket } from '../wire/response/err.js';

@@ -15,8 +15,8 @@
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { IntentFacts, IntentTable } from '../ledger/write.js';
-import { STAYS_FOR_ITS_FILE } from '../moves/data-directory.js';
 import type { RelocateTable, Relocation } from '../moves/relocate.js';
+import { STAYS_FOR_ITS_FILE } from '../moves/stays.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';

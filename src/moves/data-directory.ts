@@ -1,19 +1,8 @@
-/**
- * Tables with a DATA DIRECTORY on MariaDB: a RENAME into another schema leaves the link to the
- * table's file behind under the old schema, which then can't be dropped (1010), and the server may
- * not find the file when it starts again. So they are held in their own schema.
- */
+/** Asks whether a held table has a DATA DIRECTORY, with which it stays in its own schema. */
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
-
-/** Why such a table isn't relocated, as the ledger has it. */
-export const STAYS_FOR_ITS_FILE = 'it has a DATA DIRECTORY, so it stays in its own schema';
-
-/** Of a table's definition; also where only a partition has one, or a comment says so. */
-export function hasDataDirectory(definition: string): boolean {
-  return definition.includes('DATA DIRECTORY');
-}
+import { hasDataDirectory, STAYS_FOR_ITS_FILE } from './stays.js';
 
 /** For what was dropped earlier: why the held table isn't to be relocated, or null. */
 export async function whyItStays(

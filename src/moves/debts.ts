@@ -8,8 +8,9 @@ import { findRows } from '../ledger/read.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import type { ServicePool } from '../service/pools.js';
-import { STAYS_FOR_ITS_FILE, whyItStays } from './data-directory.js';
+import { whyItStays } from './data-directory.js';
 import { relocate } from './relocate.js';
+import { STAYS_FOR_ITS_FILE } from './stays.js';
 
 export interface DebtReport {
   readonly paid: readonly string[];

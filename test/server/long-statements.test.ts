@@ -1,5 +1,5 @@
 /**
- * Texts above 1 MiB on real servers: what is innocent gets through as it is and with bounded
+ * Texts above 256 KiB on real servers: what is innocent gets through as it is and with bounded
  * memory, and a drop in it doesn't happen, wherever it stands.
  */
 import { readFile } from 'node:fs/promises';
