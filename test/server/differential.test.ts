@@ -1,0 +1,203 @@
+/**
+ * Random sequences of commands, said to the server directly and through the proxy: what the client
+ * receives is the same to the byte, thread ids, times and the text of COM_STATISTICS aside.
+ *
+ * FUZZ_SEQUENCES is how many for each server, FUZZ_SEED the seed, FUZZ_BATCH the one connection to
+ * say again, as a failure names it.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { type Random, seededRandom } from '../sql/variants.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { CommandMaker, FUZZ_SETUP, randomLogin, type Step } from '../support/random-commands.js';
+import { query, testServers } from '../support/servers.js';
+import { type Heard, WireTalk } from '../support/wire-talk.js';
+
+const SEQUENCES = Number(process.env['FUZZ_SEQUENCES'] ?? '1000');
+const SEED = Number(process.env['FUZZ_SEED'] ?? `${Math.floor(Math.random() * 2 ** 31)}`);
+const ONLY_BATCH = process.env['FUZZ_BATCH'];
+/** Sequences that one connection says, one behind the other, where it lives so long. */
+const BATCH = 25;
+const STEPS_MAX = 6;
+/** Connections at the same time, of each kind. */
+const AT_ONCE = 4;
+
+jest.setTimeout(120_000 + SEQUENCES * 250);
+
+describe.each(testServers())('[fuzz] $name', (server) => {
+  let proxy: ProxyTarget;
+
+  beforeAll(async () => {
+    await query(server, ...FUZZ_SETUP);
+    proxy = await proxyInFront(server);
+  });
+
+  afterAll(async () => {
+    await proxy.stop();
+    await query(server, "DROP USER fuzz@'%'", 'DROP DATABASE fuzz');
+  });
+
+  test(`${SEQUENCES} sequences of commands have the same answers (seed ${SEED})`, async () => {
+    const batches = Math.ceil(SEQUENCES / BATCH);
+    const left = ONLY_BATCH === undefined ? [...Array(batches).keys()] : [Number(ONLY_BATCH)];
+    let [said, steps] = [0, 0];
+    const worker = async (): Promise<void> => {
+      for (let batch = left.shift(); batch !== undefined; batch = left.shift()) {
+        const done = await sayBatch([server, proxy], batch).catch((error: unknown) => {
+          left.length = 0;
+          throw error;
+        });
+        said += done.sequences;
+        steps += done.steps;
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    process.stdout.write(`${server.name}: ${said} sequences, ${steps} steps, seed ${SEED}\n`);
+    if (ONLY_BATCH === undefined) expect(said).toBeGreaterThanOrEqual(SEQUENCES);
+  });
+});
+
+type Twins = readonly [WireTalk, WireTalk];
+type Targets = readonly { readonly host: string; readonly port: number }[];
+
+/** A batch's commands depend on the seed and its number alone, so it can be said again alone. */
+async function sayBatch(
+  targets: Targets,
+  batch: number,
+): Promise<{ readonly sequences: number; readonly steps: number }> {
+  const random = seededRandom((SEED ^ Math.imul(batch + 1, 0x9e3779b1)) >>> 0);
+  let [sequences, steps] = [0, 0];
+  while (sequences < BATCH) {
+    const pair = await openPair(targets, random);
+    try {
+      const conversation = new Conversation(pair, random, `batch ${batch}`);
+      for (; sequences < BATCH && !conversation.isOver; sequences++) {
+        await conversation.sequence(1 + Math.floor(random() * STEPS_MAX));
+      }
+      steps += conversation.steps;
+      await conversation.end();
+    } finally {
+      for (const talk of pair) talk.destroy();
+    }
+  }
+  return { sequences, steps };
+}
+
+async function openPair([direct, through]: Targets, random: Random): Promise<Twins> {
+  if (direct === undefined || through === undefined) throw new Error('two targets are needed');
+  const login = randomLogin(random);
+  return Promise.all([WireTalk.open(direct, login), WireTalk.open(through, login)]);
+}
+
+/** One connection to each, which say the same and compare what they hear. */
+class Conversation {
+  readonly #pair: Twins;
+  readonly #random: Random;
+  readonly #maker: CommandMaker;
+  readonly #name: string;
+  readonly #opening: Step[];
+  readonly #said: string[] = [];
+  isOver = false;
+
+  constructor(pair: Twins, random: Random, name: string) {
+    this.#pair = pair;
+    this.#random = random;
+    this.#name = name;
+    this.#maker = new CommandMaker(random, pair[0]);
+    this.#opening = [...this.#maker.opening()];
+    expect([pair[1].flags, pair[1].mariadb]).toEqual([pair[0].flags, pair[0].mariadb]);
+  }
+
+  get steps(): number {
+    return this.#said.length;
+  }
+
+  async sequence(length: number): Promise<void> {
+    for (let index = 0; index < length && !this.isOver; index++) await this.#next();
+  }
+
+  async #next(): Promise<void> {
+    const step = this.#opening.shift() ?? this.#maker.next();
+    this.#said.push(step.title.slice(0, 300));
+    const nonce = `fuzz_${this.#random().toString(36).slice(2).padEnd(12, '0')}`;
+    const cuts = this.#maker.cuts(step.bytes.length);
+    const heard = await this.#both((talk) => talk.say(step, nonce, cuts));
+    this.#compare(step, heard);
+    const [direct] = heard;
+    step.onHeard?.(direct.packets);
+    this.isOver = direct.ending === 'closed';
+  }
+
+  /** COM_QUIT; nothing comes behind it but the end. */
+  async end(): Promise<void> {
+    if (this.isOver) return;
+    const quit: Step = { title: 'QUIT', bytes: Buffer.from([1, 0, 0, 0, 1]), isLast: true };
+    this.#said.push(quit.title);
+    this.#compare(quit, await this.#both((talk) => talk.say(quit, '')));
+  }
+
+  async #both(say: (talk: WireTalk) => Promise<Heard>): Promise<readonly [Heard, Heard]> {
+    const [direct, through] = this.#pair;
+    return Promise.all([say(direct), say(through)]);
+  }
+
+  #compare(step: Step, [direct, through]: readonly [Heard, Heard]): void {
+    const wanted = masked(direct.packets, step);
+    const got = masked(through.packets, step);
+    const isSame =
+      wanted.length === got.length &&
+      wanted.every((packet, index) => got[index]?.equals(packet)) &&
+      direct.ending === through.ending;
+    if (isSame && direct.ending !== 'silence') return;
+    const list = (packets: readonly Buffer[], { ending }: Heard) =>
+      [...packets.map(shown), ending].join('\n  ');
+    throw new Error(
+      this.#report(
+        `directly:\n  ${list(wanted, direct)}\nthrough the proxy:\n  ${list(got, through)}`,
+      ),
+    );
+  }
+
+  #report(problem: string): string {
+    const flags = this.#pair.map(({ flags, mariadb }) => [
+      flags.toString(16),
+      mariadb.toString(16),
+    ]);
+    return [
+      `seed ${SEED}, ${this.#name}, capabilities ${flags.join(' ')}:`,
+      ...this.#said.map((title, index) => `${index + 1}. ${title}`),
+      problem,
+    ].join('\n');
+  }
+}
+
+/** Packets without what differs from session to session. */
+function masked(packets: readonly Buffer[], { varies, prepares }: Step): readonly Buffer[] {
+  if (varies === 'rows') return [...packets.slice(0, 9), ...packets.slice(-1)];
+  const isPipelined = varies === 'pipelined';
+  return packets.map((packet) => {
+    if (isPipelined && packet.indexOf('Uptime: ') === 4) return Buffer.from('STATISTICS');
+    if (packet.length < 512 && packet.includes('statement')) {
+      const text = packet.toString('latin1');
+      // Header and length of the text depend on the id too.
+      if (NAMES_AN_ID.test(text)) return Buffer.from(text.slice(8).replace(NAMES_AN_ID, '(id)'));
+    }
+    if (isPipelined || prepares !== undefined) return withoutStatementId(packet);
+    const isSwitch = varies === 'nonce' && packet[4] === 0xfe;
+    return isSwitch ? packet.subarray(0, packet.indexOf(0, 5) + 1) : packet;
+  });
+}
+
+/** 1243 and 1421 name a prepared statement by its id; a row of SHOW WARNINGS has a length. */
+const NAMES_AN_ID =
+  /.?(?:Unknown prepared statement handler|The statement) \(\d+\)(?= given to| has no open cursor)/;
+
+/** MariaDB counts them for all sessions together. */
+function withoutStatementId(packet: Buffer): Buffer {
+  const isPrepareOk = packet[3] === 1 && packet[4] === 0 && /^1[67]$/.test(`${packet.length}`);
+  return isPrepareOk ? Buffer.from(packet).fill(0, 5, 9) : packet;
+}
+
+function shown(packet: Buffer): string {
+  const start = packet.subarray(0, 120);
+  return `${packet.length} ${start.toString('hex')} ${JSON.stringify(start.toString('latin1', 4))}`;
+}
