@@ -21,7 +21,10 @@ function textOf(bytes: Buffer): string {
   return bytes.subarray(queryTextOffset(bytes, ATTRIBUTES)).toString();
 }
 
-/** Types by their numbers in the manual, each with a value as it stands in a binary row. */
+/**
+ * Types by their numbers in the manual, each with a value as the server skips it; for NULL, INT24
+ * and YEAR that isn't as they stand in a binary row (test/server/hidden-drops.test.ts).
+ */
 const VALUES = [
   { type: 0, name: 'DECIMAL', value: '03312e35' },
   { type: 1, name: 'TINY', value: '07' },
@@ -29,14 +32,14 @@ const VALUES = [
   { type: 3, name: 'LONG', value: '07000000' },
   { type: 4, name: 'FLOAT', value: '0000803f' },
   { type: 5, name: 'DOUBLE', value: '000000000000f03f' },
-  { type: 6, name: 'NULL', value: '' },
+  { type: 6, name: 'NULL', value: '0131' },
   { type: 7, name: 'TIMESTAMP', value: '04ea070301' },
   { type: 8, name: 'LONGLONG', value: '0807060504030201' },
-  { type: 9, name: 'INT24', value: '07000000' },
+  { type: 9, name: 'INT24', value: '0407000000' },
   { type: 10, name: 'DATE', value: '04ea070301' },
   { type: 11, name: 'TIME', value: '0c000000000001020304050607' },
   { type: 12, name: 'DATETIME', value: '0bea0703010c000001000000' },
-  { type: 13, name: 'YEAR', value: 'ea07' },
+  { type: 13, name: 'YEAR', value: '02ea07' },
   { type: 15, name: 'VARCHAR', value: '026162' },
   { type: 16, name: 'BIT', value: '0101' },
   { type: 245, name: 'JSON', value: '027b7d' },
@@ -112,6 +115,7 @@ describe('malformed', () => {
     ['two parameter sets', '030002'],
     ['no types bound', '030101' + '00' + '00' + 'fe000161' + '0131'],
     ['types bound twice', '030101' + '00' + '02' + 'fe000161' + '0131'],
+    ['a type of more than a byte', '030101' + '00' + '01' + '08010161' + '0807060504030201'],
     ['an unknown type', '030101' + '00' + '01' + '63000161' + '0131'],
     ['more parameters than a server takes', '03fd00000101' + '00'],
     ['a count that is NULL', '03fb01'],
