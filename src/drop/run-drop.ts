@@ -93,6 +93,11 @@ class Attempt {
   #answers: Answers = NO_ANSWERS;
   #renameSent = false;
   #logged = true;
+  /**
+   * Handles of the client's text, which was prepared to be judged: a DROP that is ready to be
+   * executed by whoever knows its number. None outlives the attempt.
+   */
+  readonly #handles = new Set<number>();
 
   constructor(request: DropRequest, options: DropOptions) {
     this.#request = request;
@@ -105,6 +110,7 @@ class Attempt {
     try {
       for (;;) {
         const step = nextStep(this.#request, this.#answers);
+        if (step.do === 'answer' || step.do === 'again') await this.#closeHandles();
         if (step.do === 'answer') return this.#result(step);
         if (step.do === 'again') {
           await this.#forget(this.#request.ids);
@@ -133,7 +139,7 @@ class Attempt {
         return;
       case 'user': {
         if (step.brings === 'rename') this.#renameSent = true;
-        const results = await this.#options.userSession.run(step.commands);
+        const results = await this.#runOnSession(step.commands);
         const answer = broughtBy(step.brings, results);
         if (step.brings === 'rename' && answer.kind === 'err') this.#renameSent = false;
         this.#answers = { ...this.#answers, [step.brings]: answer };
@@ -150,9 +156,26 @@ class Attempt {
     }
   }
 
+  async #runOnSession(commands: readonly UserCommand[]): Promise<readonly Result[]> {
+    const results = await this.#options.userSession.run(commands);
+    for (const command of commands) {
+      if (command.kind === 'close') this.#handles.delete(command.statementId);
+    }
+    for (const result of results) {
+      if (result.kind === 'prepared') this.#handles.add(result.statementId);
+    }
+    return results;
+  }
+
+  async #closeHandles(): Promise<void> {
+    if (this.#handles.size === 0) return;
+    const handles = [...this.#handles];
+    await this.#runOnSession(handles.map((statementId) => ({ kind: 'close', statementId })));
+  }
+
   /** The first round trip: the user session and the service at once. */
   async #inspect(): Promise<Inspection> {
-    const { guess, userSession } = this.#options;
+    const { guess } = this.#options;
     const { statement, server, charset, text } = this.#request;
     const commands: UserCommand[] = [
       { kind: 'prepare', text },
@@ -166,7 +189,7 @@ class Attempt {
     const recording = this.#recordIntent(guessed, { logged: true, user: guess.user });
     let results: readonly Result[] = [];
     try {
-      results = await userSession.run(commands);
+      results = await this.#runOnSession(commands);
     } finally {
       // In any case: an intent that is still on its way could not be forgotten.
       await recording;

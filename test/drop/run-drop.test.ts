@@ -218,6 +218,17 @@ describe('nothing is renamed', () => {
     expect(result.refusal?.code).toBe('UNDROP_NAME_CHARSET');
   });
 
+  test('and no handle of the text is left with which it could be', async () => {
+    const locked = new FakeSession({ kind: errResult(1100, 'HY000', 'not locked') });
+    const refused = await drop('DROP TABLE t', locked);
+    expect(refused.refusal?.code).toBe('UNDROP_LOCKED_TABLES');
+    expect(told.at(-1)).toBe('user: close');
+    told = [];
+    const failing = new FakeSession({ facts: errResult(1317, '70100', 'interrupted') });
+    await drop('DROP TABLE t', failing);
+    expect(told.at(-1)).toBe('user: close');
+  });
+
   test('and the intent is forgotten, where the session broke before', async () => {
     const session = new FakeSession({
       kind: () => {
