@@ -1,0 +1,115 @@
+/**
+ * Counts what became of tables: every base table of the user's schemas that is gone from under its
+ * name has to be held, with all the rows that it had.
+ *
+ * Invariant: it believes no answer, only what it counts itself on a direct connection.
+ */
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+
+interface Table {
+  readonly schema: string;
+  readonly table: string;
+  /** Null where it can't be read (a MERGE table without its parts). */
+  readonly rows: number | null;
+}
+
+export class Survival {
+  readonly #root: Connection;
+  readonly #schemas: readonly string[];
+  #before: readonly Table[] = [];
+  /** Ids of the ledger that were there before. */
+  #known: ReadonlySet<string> = new Set();
+
+  constructor(root: Connection, schemas: readonly string[]) {
+    this.#root = root;
+    this.#schemas = schemas;
+  }
+
+  /** Counts the rows of every table as it is now. */
+  async remember(): Promise<void> {
+    const tables: Table[] = [];
+    for (const { schema, table } of await this.#list()) {
+      tables.push({ schema, table, rows: await this.#count(schema, table) });
+    }
+    this.#before = tables;
+    this.#known = new Set((await this.#held()).map(({ id }) => id));
+  }
+
+  /**
+   * What is neither there nor held whole, in words; `unprotected` are names that somebody took
+   * away in a way that is not protected.
+   */
+  async findLost(unprotected: readonly string[] = []): Promise<readonly string[]> {
+    const live = new Set((await this.#list()).map(({ schema, table }) => `${schema}.${table}`));
+    const gone = this.#before.filter(({ schema, table }) => {
+      const name = `${schema}.${table}`;
+      return !live.has(name) && !unprotected.includes(name);
+    });
+    if (gone.length === 0) return [];
+    const held = (await this.#held()).filter(({ id }) => !this.#known.has(id));
+    const lost: string[] = [];
+    for (const { schema, table, rows } of gone) {
+      const own = held.filter((row) => row.schema === schema && row.table === table);
+      const counts = await Promise.all(own.map(({ at, name }) => this.#count(at, name)));
+      // An open transaction may have added rows before its DROP committed them.
+      // A MERGE table reads again only when it is back in the schema of its parts.
+      if (counts.some((count) => count === null || rows === null || count >= rows)) continue;
+      lost.push(`${schema}.${table}: had ${rows} rows, held: ${JSON.stringify(counts)}`);
+    }
+    return lost;
+  }
+
+  async #list(): Promise<readonly { readonly schema: string; readonly table: string }[]> {
+    const [rows] = await this.#root.query<RowDataPacket[]>(
+      `SELECT table_schema AS 'schema', table_name AS 'table' FROM information_schema.tables
+       WHERE table_schema IN (?)
+         AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE')`,
+      [this.#schemas],
+    );
+    return rows as { schema: string; table: string }[] & RowDataPacket[];
+  }
+
+  /** Held tables that are really there: the ledger says whose, the server that they are. */
+  async #held(): Promise<readonly HeldRow[]> {
+    const [names] = await this.#root.query<RowDataPacket[]>(
+      `SELECT table_schema AS at, table_name AS name FROM information_schema.tables
+       WHERE table_schema IN (?) AND table_name LIKE '\\_vt\\_HOLD\\_%'`,
+      [['_undrop', '_undrop_local', ...this.#schemas]],
+    );
+    const [rows] = await this.#root.query<RowDataPacket[]>(
+      "SELECT id, schema_name AS 'schema', table_name AS 'table' FROM _undrop.ledger",
+    );
+    const owners = new Map(rows.map((row) => [String(row['id']), row]));
+    return names.flatMap(({ at, name }) => {
+      const owner = owners.get(HELD.exec(String(name))?.[1] ?? '');
+      return owner === undefined ? [] : [{ ...(owner as Owner), at, name }];
+    });
+  }
+
+  async #count(schema: string, table: string): Promise<number | null> {
+    const quoted = [schema, table].map((name) => `\`${name.replaceAll('`', '``')}\``).join('.');
+    try {
+      const [rows] = await this.#root.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${quoted}`);
+      return Number(rows[0]?.['n']);
+    } catch (error) {
+      if (UNREADABLE.has((error as { readonly errno: number }).errno)) return null;
+      throw error;
+    }
+  }
+}
+
+const HELD = /^_vt_HOLD_([0-9a-f]{32})_/;
+
+interface Owner {
+  readonly id: string;
+  readonly schema: string;
+  readonly table: string;
+}
+
+interface HeldRow extends Owner {
+  readonly at: string;
+  readonly name: string;
+}
+
+/** 1168: the parts of a MERGE table are in another schema or gone. */
+const UNREADABLE: ReadonlySet<number> = new Set([1168]);
