@@ -289,8 +289,8 @@ export class LoginRelay {
       this.#state = { name: 'client-tls', greeted: { ...greeted, request: sslRequest } };
       return;
     }
-    if (!isProtocol41(packet.payload)) throw new UndropError('UNDROP_OLD_CLIENT');
     const payload = request === null ? packet.payload : withHeadOf(request, packet.payload);
+    if (!isProtocol41(payload)) throw new UndropError('UNDROP_OLD_CLIENT');
     const response = decodeHandshakeResponse41(payload);
     const legs = this.#decideLegs(greeted);
     const { keys } = this.#owner.security;

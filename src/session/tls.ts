@@ -138,7 +138,7 @@ export class ProxyTls {
     try {
       return await handshake(secured, 'secureConnect');
     } catch (error) {
-      throw upstreamTlsError(upstream, error instanceof Error ? error.message : String(error));
+      throw upstreamTlsError(upstream, (error as Error).message);
     }
   }
 }
@@ -279,9 +279,10 @@ function readIdentity(
 ): { readonly context: SecureContext; readonly key: KeyObject } | null {
   if (tlsCert === '' && tlsKey === '') return null;
   if (tlsCert === '' || tlsKey === '') {
-    const [missing, given] = ['UNDROP_TLS_CERT', 'UNDROP_TLS_KEY'].sort((one) =>
-      one === (tlsCert === '' ? 'UNDROP_TLS_CERT' : 'UNDROP_TLS_KEY') ? -1 : 1,
-    );
+    const [missing, given] =
+      tlsCert === ''
+        ? ['UNDROP_TLS_CERT', 'UNDROP_TLS_KEY']
+        : ['UNDROP_TLS_KEY', 'UNDROP_TLS_CERT'];
     problems.push(`${missing} is not set: expected the path of a PEM file beside ${given}.`);
     return null;
   }
@@ -330,8 +331,14 @@ function readServerKey(
   const text = readText('UNDROP_UPSTREAM_PUBLIC_KEY', setting, problems);
   if (text === null) return 'auto';
   const expected = `UNDROP_UPSTREAM_PUBLIC_KEY: expected an RSA public key in PEM in ${setting}`;
-  const key = attempt(() => createPublicKey(text), expected, problems);
+  const key = attempt(() => rsaKeyOf(text), expected, problems);
   return key === null ? 'auto' : { pinned: spkiOf(key) };
+}
+
+function rsaKeyOf(pem: string): KeyObject {
+  const key = createPublicKey(pem);
+  if (key.asymmetricKeyType !== 'rsa') throw new Error(`a key of ${key.asymmetricKeyType}`);
+  return key;
 }
 
 function readText(variable: string, path: string, problems: string[]): string | null {
@@ -343,7 +350,7 @@ function attempt<T>(read: () => T, expected: string, problems: string[]): T | nu
   try {
     return read();
   } catch (error) {
-    problems.push(`${expected}, found ${error instanceof Error ? error.message : String(error)}.`);
+    problems.push(`${expected}, found ${(error as Error).message}.`);
     return null;
   }
 }

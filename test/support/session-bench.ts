@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { systemClock } from '../../src/clock.js';
 import { silentLog } from '../../src/log.js';
 import { type Counters, newCounters } from '../../src/metrics.js';
@@ -11,7 +12,7 @@ import type { ServerAddress, ServicePool } from '../../src/service/pools.js';
 import { drain } from '../../src/session/drain.js';
 import { Listener } from '../../src/session/listener.js';
 import { LocalPermits } from '../../src/session/permits.js';
-import { openProxyTls, type TlsSettings } from '../../src/session/tls.js';
+import { openProxyTls, type ProxyTls, type TlsSettings } from '../../src/session/tls.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response/err.js';
 import { exchange, payload } from './conversation.js';
@@ -21,6 +22,7 @@ const DEADLINE_MS = 10_000;
 /** One end of a connection, as a test holds it. */
 export class Peer {
   readonly #socket: net.Socket;
+  readonly #onData: (chunk: Buffer) => void;
   #chunks: Buffer[] = [];
   #count = 0;
   #isEnded = false;
@@ -31,11 +33,12 @@ export class Peer {
     const changed = () => {
       this.#wake?.();
     };
-    socket.on('data', (chunk: Buffer) => {
+    this.#onData = (chunk: Buffer) => {
       this.#chunks.push(chunk);
       this.#count += chunk.length;
       changed();
-    });
+    };
+    socket.on('data', this.#onData);
     const over = () => {
       this.#isEnded = true;
       changed();
@@ -99,6 +102,20 @@ export class Peer {
     return this.until('the end', () => this.#isEnded);
   }
 
+  /** Of the certificate that the other side has shown. */
+  get peerFingerprint(): string {
+    if (!(this.#socket instanceof TLSSocket)) throw new Error('no TLS');
+    return this.#socket.getPeerCertificate().fingerprint256;
+  }
+
+  /** Leaves the socket to somebody else (TLS), with what came and was not taken. */
+  handOver(): net.Socket {
+    this.#socket.off('data', this.#onData);
+    this.#socket.pause();
+    if (this.#count > 0) this.#socket.unshift(this.received);
+    return this.#socket;
+  }
+
   /** Says that no more will come. */
   end(): void {
     this.#socket.end();
@@ -113,6 +130,7 @@ export class Peer {
 export interface Bench {
   readonly counters: Counters;
   readonly listener: Listener;
+  readonly tls: ProxyTls;
   /** As they are bound. */
   readonly addresses: readonly ServerAddress[];
   /** A client, of the first address by default; the server's side of it comes by `accepted`. */
@@ -205,6 +223,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   return {
     counters,
     listener,
+    tls,
     addresses,
     client: async (address = addresses[0]) => {
       if (address === undefined) throw new Error('nothing listens');
