@@ -32,6 +32,7 @@ import {
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from '../wire/framing.js';
 import {
   SERVER_MORE_RESULTS_EXISTS,
+  SERVER_PS_OUT_PARAMS,
   SERVER_STATUS_CURSOR_EXISTS,
   SERVER_STATUS_IN_TRANS,
 } from '../wire/status.js';
@@ -54,6 +55,7 @@ const IN_DEFINITIONS = 4;
 
 /** header + two lenenc integers + status + warnings of an OK packet, rounded up. */
 const HEAD_BYTES_MAX = 24;
+const OUT_PARAMETERS_AND_MORE = SERVER_PS_OUT_PARAMS | SERVER_MORE_RESULTS_EXISTS;
 /** Commands of one session that may be under way; a client that pipelines more isn't followed. */
 const PIPELINE_MAX = 100_000;
 
@@ -76,6 +78,7 @@ export class ResponseTracker {
 
   #place = AT_START;
   #packetsLeft = 0;
+  #hasMoreAnyway = false;
   #status = 0;
   #untracked = false;
   #responses = 0;
@@ -224,11 +227,16 @@ export class ResponseTracker {
       case AT_START:
         return this.#resultStarts(first);
       case IN_COLUMNS:
+        if (first === 0xff) return this.#responseEnds();
         this.#packetsLeft--;
         if (this.#packetsLeft === 0) this.#place = this.#deprecateEof ? IN_ROWS : AT_METADATA_EOF;
         return;
       case AT_METADATA_EOF:
+        // Opening a cursor may fail when the columns are already out.
+        if (first === 0xff) return this.#responseEnds();
         this.#readStatus(first);
+        // OUT parameters: MySQL says that more follows in this packet, and not in the rows' own EOF.
+        this.#hasMoreAnyway = (this.#status & OUT_PARAMETERS_AND_MORE) === OUT_PARAMETERS_AND_MORE;
         // Without CLIENT_DEPRECATE_EOF this packet is all that follows where a cursor was opened.
         if ((this.#status & SERVER_STATUS_CURSOR_EXISTS) !== 0) return this.#responseEnds();
         this.#place = IN_ROWS;
@@ -266,8 +274,10 @@ export class ResponseTracker {
     // A row whose first column is 16 MiB or longer starts with 0xFE too, but isn't short.
     if (!this.#deprecateEof && this.#length > 5) return;
     this.#readStatus(first);
-    if ((this.#status & SERVER_MORE_RESULTS_EXISTS) === 0) this.#responseEnds();
-    else this.#place = AT_START;
+    const hasMore = this.#hasMoreAnyway || (this.#status & SERVER_MORE_RESULTS_EXISTS) !== 0;
+    this.#hasMoreAnyway = false;
+    if (hasMore) this.#place = AT_START;
+    else this.#responseEnds();
   }
 
   #preparePacket(first: number): void {
@@ -292,6 +302,7 @@ export class ResponseTracker {
 
   #responseEnds(): void {
     this.#place = AT_START;
+    this.#hasMoreAnyway = false;
     this.#responses++;
     this.#first++;
     if (this.#first === this.#expected.length) {
