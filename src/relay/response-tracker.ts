@@ -235,7 +235,7 @@ export class ResponseTracker {
         // Opening a cursor may fail when the columns are already out.
         if (first === 0xff) return this.#responseEnds();
         this.#readStatus(first);
-        // OUT parameters: MySQL says that more follows in this packet, and not in the rows' own EOF.
+        // OUT parameters: MySQL says that more follows here, and not in the EOF behind the rows.
         this.#hasMoreAnyway = (this.#status & OUT_PARAMETERS_AND_MORE) === OUT_PARAMETERS_AND_MORE;
         // Without CLIENT_DEPRECATE_EOF this packet is all that follows where a cursor was opened.
         if ((this.#status & SERVER_STATUS_CURSOR_EXISTS) !== 0) return this.#responseEnds();

@@ -257,3 +257,44 @@ test('whatever a server sends, the tracker stays at its packets and never throws
     }),
   );
 });
+
+describe('found by random conversations', () => {
+  const packet = (sequenceId: number, ...bytes: readonly number[]) =>
+    encodePacket(Buffer.from(bytes), sequenceId);
+  const column = (sequenceId: number) => packet(sequenceId, 3, 0x64, 0x65, 0x66, 0);
+  const error = (sequenceId: number) => packet(sequenceId, 0xff, 0xda, 0x04, 0x23);
+
+  /** At how many packets the tracker was idle before, and whether it is behind the last. */
+  function idleBefore(agreed: Capabilities, packets: readonly Buffer[]) {
+    const tracker = tracking(agreed, [COM_STMT_EXECUTE]);
+    let tooEarly = 0;
+    for (const one of packets) {
+      if (tracker.idle) tooEarly++;
+      tracker.feed(one);
+    }
+    return { tooEarly, idle: tracker.idle };
+  }
+
+  test.each([
+    ['with EOF packets', EOF],
+    ['without', MODERN],
+  ])(
+    'an ERR behind the columns of a cursor that can’t be opened ends the answer: %s',
+    (_, agreed) => {
+      const packets = [packet(1, 1), column(2), error(3)];
+      expect(idleBefore(agreed, packets)).toEqual({ tooEarly: 0, idle: true });
+    },
+  );
+
+  test('an OK follows the OUT parameters, as the EOF behind their columns says (mysql 9.7)', () => {
+    const packets = [
+      packet(1, 1),
+      column(2),
+      packet(3, 0xfe, 0, 0, 0x2a, 0x10),
+      packet(4, 0, 0, 1, 0, 0, 0),
+      packet(5, 0xfe, 0, 0, 0x22, 0),
+      packet(6, 0, 0, 0, 0x22, 0, 0, 0),
+    ];
+    expect(idleBefore(EOF, packets)).toEqual({ tooEarly: 0, idle: true });
+  });
+});
