@@ -169,8 +169,8 @@ async function rested(start: Figures | null): Promise<Figures> {
   return last;
 }
 
-/** The killer's, the one that asks, and one to spare for the service account. */
-const IDLE_THREADS = 3;
+/** The killer's and the one that asks; idle ones of the service account are closed by then. */
+const IDLE_THREADS = 2;
 
 async function figures(target: Target, { child }: ProxyProcess): Promise<Figures> {
   const pid = child.pid ?? 0;
