@@ -104,7 +104,12 @@ export type Step =
     }
   | { readonly do: 'relocate'; readonly tables: readonly RelocateTable[]; readonly logged: boolean }
   /** The tables changed between two looks: forget the intents and look again. */
-  | { readonly do: 'again'; readonly because: string }
+  | {
+      readonly do: 'again';
+      readonly because: string;
+      /** The answer where there have been looks enough; null: that they keep changing. */
+      readonly otherwise: UndropError | null;
+    }
   | {
       readonly do: 'answer';
       /** Payload of an OK or ERR packet. */
@@ -123,7 +128,7 @@ export function nextStep(request: DropRequest, answers: Answers): Step {
     case 'refuse':
       return refuse(decision.error);
     case 'again':
-      return { do: 'again', because: decision.because };
+      return again(decision.because, decision.otherwise);
     case 'error':
       return serversError(request, inspection, decision.error, answers);
     case 'judged':
@@ -153,7 +158,7 @@ interface Move extends Name {
 
 type Decision =
   | { readonly kind: 'refuse'; readonly error: UndropError }
-  | { readonly kind: 'again'; readonly because: string }
+  | { readonly kind: 'again'; readonly because: string; readonly otherwise: UndropError }
   | { readonly kind: 'error'; readonly error: ErrPacket }
   | { readonly kind: 'judged' }
   /** Nothing could be recorded, so nothing is moved; the server may have a reason of its own. */
@@ -180,7 +185,11 @@ function decide(request: DropRequest, inspection: Inspection): Decision {
   const refusal = refusalBeforeLooking(request, inspection, intent, facts);
   if (refusal !== null) return { kind: 'refuse', error: refusal };
   const names = namesOf(inspection, intent);
-  if (names === null) return { kind: 'refuse', error: unseenBase(request, inspection, intent) };
+  if (names === null) {
+    // Another session drops it between the two looks; or the service account may not see it.
+    const otherwise = unseenBase(request, inspection, intent);
+    return { kind: 'again', because: 'only the session sees a table', otherwise };
+  }
   return decideNames(request, names);
 }
 
@@ -321,7 +330,7 @@ function judged(request: DropRequest, answers: Answers): Step {
     };
   }
   // It takes now what it refused a moment ago.
-  if (verdict.kind !== 'err') return { do: 'again', because: 'the syntax is valid now' };
+  if (verdict.kind !== 'err') return again('the syntax is valid now');
   return answerWith(verdict);
 }
 
@@ -523,7 +532,7 @@ function renameFailed(request: DropRequest, error: ErrPacket): Step {
   switch (error.errno) {
     case 1017: // MySQL 5.6 for a table that is missing
     case 1146:
-      return { do: 'again', because: 'a table was gone when it was to be renamed' };
+      return again('a table was gone when it was to be renamed');
     case 1099:
     case 1100:
     case 1192:
@@ -586,7 +595,7 @@ function deniedDrop(
   if (rights.kind === 'err' && rights.errno === 1142) return answerWith(rights);
   if (isCutOff(error)) return renameFailed(request, error);
   if (names.length < inspection.names.length) return answerWith(inWordsOfDrop(error));
-  return { do: 'again', because: 'the right to drop has come' };
+  return again('the right to drop has come');
 }
 
 /** "DROP, ALTER command denied to …": the list is never translated, the sentence may be. */
@@ -612,6 +621,13 @@ function inWordsOfDrop(error: ErrPacket): ErrPacket {
 /** The client's text was prepared to be judged; give the handle back with the next write. */
 function closing({ judge }: Inspection): UserCommand[] {
   return judge.kind === 'prepared' ? [{ kind: 'close', statementId: judge.statementId }] : [];
+}
+
+function again(
+  because: string,
+  otherwise: UndropError | null = null,
+): Extract<Step, { do: 'again' }> {
+  return { do: 'again', because, otherwise };
 }
 
 function answerWith(result: Result): Extract<Step, { do: 'answer' }> {

@@ -93,6 +93,8 @@ class Attempt {
   #answers: Answers = NO_ANSWERS;
   #renameSent = false;
   #logged = true;
+  /** The refusal, should this have been the last look. */
+  #otherwise: UndropError | null = null;
   /**
    * Handles of the client's text, which was prepared to be judged: a DROP that is ready to be
    * executed by whoever knows its number. None outlives the attempt.
@@ -113,6 +115,7 @@ class Attempt {
         if (step.do === 'answer' || step.do === 'again') await this.#closeHandles();
         if (step.do === 'answer') return this.#result(step);
         if (step.do === 'again') {
+          this.#otherwise = step.otherwise;
           await this.#forget(this.#request.ids);
           this.#release();
           return null;
@@ -128,8 +131,8 @@ class Attempt {
 
   giveUp(times: number): DropResult {
     const tables = sentenceStart(this.#request);
-    const error = new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times });
-    return this.#result(refuse(error));
+    const changed = new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times });
+    return this.#result(refuse(this.#otherwise ?? changed));
   }
 
   async #perform(step: Exclude<Step, { do: 'answer' } | { do: 'again' }>): Promise<void> {

@@ -220,7 +220,10 @@ function tell(step: Step): readonly string[] {
       return [`relocate${step.logged ? '' : ' unlogged'}: ${shorten(names.join(', '))}`];
     }
     case 'again':
-      return [`again: ${step.because}`];
+      return [
+        `again: ${step.because}`,
+        ...(step.otherwise ? [`or: ${step.otherwise.message}`] : []),
+      ];
     case 'answer':
       return [`answer: ${describePayload(step.payload)}`, ...step.held.map(tellHeld)];
   }

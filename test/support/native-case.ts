@@ -219,8 +219,8 @@ async function withDirectory(root: Connection, text: string): Promise<string> {
   return text.replace('$DIRECTORY', directory);
 }
 
-/** Empties d1 and d2, which is cheaper than to make them anew; d3 is of those cases that make it. */
-async function clear(root: Connection): Promise<void> {
+/** Empties d1 and d2, which is cheaper than to make them anew; d3 is of the cases that make it. */
+export async function clear(root: Connection): Promise<void> {
   const [schemas] = await root.query(
     `SELECT schema_name AS name FROM information_schema.schemata
      WHERE schema_name IN ${USER_SCHEMAS}`,

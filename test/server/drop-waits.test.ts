@@ -1,0 +1,241 @@
+/**
+ * Drops that wait for a lock, that are killed, that lose their client, and that meet each other:
+ * the answer is the server's own, and afterwards each table is live, or held with its row in the
+ * ledger; no intent is left over.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { describeAnswer } from '../support/native-case.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { type RawAnswer, RawClient } from '../support/raw-client.js';
+import { connect, freshSchema, type Target, testServers } from '../support/servers.js';
+import { Survival } from '../support/survival.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(120_000);
+
+describe.each(testServers())('on $name', (server) => {
+  let proxy: ProxyTarget;
+  let root: Connection;
+  let schema = '';
+  let survival: Survival;
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server);
+    root = await connect(server);
+    schema = (await freshSchema(server, 'waits')).name;
+    await root.query(`USE ${schema}`);
+    survival = new Survival(root, [schema]);
+  });
+
+  afterAll(async () => {
+    await root.query(`DROP DATABASE ${schema}`);
+    await root.end();
+    await proxy.stop();
+  });
+
+  async function make(...tables: readonly string[]): Promise<void> {
+    for (const table of tables) {
+      await root.query(`CREATE TABLE IF NOT EXISTS ${table} (id INT PRIMARY KEY)`);
+      await root.query(`REPLACE INTO ${table} VALUES (1), (2)`);
+    }
+    await survival.remember();
+  }
+
+  async function open(target: Target = proxy): Promise<RawClient> {
+    return RawClient.open(target, { schema });
+  }
+
+  /** A session that keeps `table` from being dropped until it is closed. */
+  async function reader(table: string): Promise<RawClient> {
+    const client = await open(server);
+    await client.run(['BEGIN', `SELECT * FROM ${table}`]);
+    return client;
+  }
+
+  async function live(): Promise<readonly string[]> {
+    const [rows] = await root.query<RowDataPacket[]>({ sql: 'SHOW TABLES', rowsAsArray: true });
+    return rows.map((row) => String(row[0]));
+  }
+
+  /** Rows of the ledger that are no more than an intention. */
+  async function intents(): Promise<number> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      "SELECT COUNT(*) AS n FROM _undrop.ledger WHERE state = 'intent' AND schema_name = ?",
+      [schema],
+    );
+    return Number(rows[0]?.['n']);
+  }
+
+  async function settled(): Promise<void> {
+    await until(async () => (await intents()) === 0, 'no intent is left');
+    expect(await survival.findLost()).toEqual([]);
+  }
+
+  async function isWaiting(threadId: number): Promise<boolean> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT state AS state FROM information_schema.processlist
+       WHERE id = ? AND command = 'Query'`,
+      [threadId],
+    );
+    return /lock/i.test(String(rows[0]?.['state']));
+  }
+
+  /** The drop while somebody reads the table, and what `meanwhile` does once it waits. */
+  async function dropWhileRead(
+    target: Target,
+    meanwhile: (client: RawClient) => Promise<void>,
+    before: readonly string[] = [],
+  ): Promise<readonly string[]> {
+    await make('a', 'b');
+    const other = await reader('a');
+    const client = await open(target);
+    await client.run(before);
+    const answering = client.query('DROP TABLE b, a');
+    await until(() => isWaiting(client.threadId), 'the drop waits for the lock');
+    await meanwhile(client);
+    const answer = describeAnswer(await answering);
+    const warnings = describeAnswer(await client.query('SHOW WARNINGS'));
+    expect(await live()).toEqual(['a', 'b']);
+    await client.quit();
+    await other.quit();
+    return [...answer, ...warnings];
+  }
+
+  test('KILL QUERY ends a drop that waits, in the words of the server', async () => {
+    const kill = async ({ threadId }: RawClient) => {
+      await root.query(`KILL QUERY ${threadId}`);
+    };
+    const direct = await dropWhileRead(server, kill);
+    expect(direct[0]).toContain('ERR 1317');
+    expect(await dropWhileRead(proxy, kill)).toEqual(direct);
+    await settled();
+  });
+
+  test('a drop waits as long as the session says, and not longer', async () => {
+    const wait = async () => undefined;
+    const session = ['SET lock_wait_timeout = 1'];
+    const direct = await dropWhileRead(server, wait, session);
+    expect(direct[0]).toContain('ERR 1205');
+    expect(await dropWhileRead(proxy, wait, session)).toEqual(direct);
+    await settled();
+  });
+
+  test('a drop that waited goes on when the lock is free', async () => {
+    await make('a');
+    const other = await reader('a');
+    const client = await open();
+    const answering = client.query('DROP TABLE a');
+    await until(() => isWaiting(client.threadId), 'the drop waits for the lock');
+    await other.quit();
+    expect((await answering).results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
+    expect(await live()).not.toContain('a');
+    await client.quit();
+    await settled();
+  });
+
+  test('a client that leaves while its drop waits leaves no half of it', async () => {
+    await make('a', 'b');
+    const other = await reader('a');
+    const client = await open();
+    client.write([client.queryPayload('DROP TABLE b, a')]);
+    await until(() => isWaiting(client.threadId), 'the drop waits for the lock');
+    client.close();
+    await other.quit();
+    await settled();
+    const left = await live();
+    expect(left.includes('a')).toBe(left.includes('b'));
+  });
+
+  test('a client that leaves at any moment leaves no half of it', async () => {
+    for (let turn = 0; turn < 8; turn++) {
+      await make('a', 'b');
+      const client = await open();
+      client.write([client.queryPayload('DROP TABLE a, b')]);
+      // Each turn a little later: reads that take the server a moment each.
+      for (let moment = 0; moment < turn; moment++) await root.query('SELECT 1');
+      client.close();
+      await until(async () => {
+        const [rows] = await root.query<RowDataPacket[]>(
+          'SELECT 1 FROM information_schema.processlist WHERE id = ?',
+          [client.threadId],
+        );
+        return rows.length === 0;
+      }, 'its session has ended');
+      await settled();
+      const left = await live();
+      expect(left.includes('a')).toBe(left.includes('b'));
+    }
+  });
+
+  test('COM_QUIT behind a drop waits for it', async () => {
+    await make('a');
+    const client = await open();
+    client.write([client.queryPayload('DROP TABLE a'), Buffer.from([0x01])]);
+    expect((await client.answer()).results).toMatchObject([{ kind: 'ok' }]);
+    await settled();
+    expect(await live()).not.toContain('a');
+  });
+
+  test('half a drop is none', async () => {
+    await make('a');
+    const client = await open();
+    const payload = client.queryPayload('DROP TABLE a');
+    const header = Buffer.from([payload.length, 0, 0, 0]);
+    client.writeRaw(Buffer.concat([header, payload.subarray(0, -1)]));
+    client.close();
+    await settled();
+    expect(await live()).toContain('a');
+  });
+
+  test('of two sessions that drop the same table one does, the other is told', async () => {
+    for (let turn = 0; turn < 5; turn++) {
+      await make('a');
+      const [one, other] = [await open(), await open()];
+      const both = await Promise.all([one.query('DROP TABLE a'), other.query('DROP TABLE a')]);
+      expect(both.map(outcomeOf).sort()).toEqual([`1051 Unknown table '${schema}.a'`, 'OK 0']);
+      await Promise.all([one.quit(), other.quit()]);
+      await settled();
+    }
+  });
+
+  test('of two sessions that drop it IF EXISTS one gets a note', async () => {
+    for (let turn = 0; turn < 5; turn++) {
+      await make('a');
+      const [one, other] = [await open(), await open()];
+      const sql = 'DROP TABLE IF EXISTS a';
+      const both = await Promise.all([one.query(sql), other.query(sql)]);
+      expect(both.map(outcomeOf).sort()).toEqual(['OK 0', 'OK 1']);
+      await Promise.all([one.quit(), other.quit()]);
+      await settled();
+    }
+  });
+
+  test('the default schema is the one of the moment, however it was chosen', async () => {
+    const second = await freshSchema(server, 'waits');
+    await root.query(`CREATE TABLE ${second.name}.a (id INT PRIMARY KEY)`);
+    await make('a', 'b');
+    const client = await open();
+    const use = client.queryPayload(`USE ${second.name}`);
+    const initDb = Buffer.from(`\x02${schema}`);
+    const drop = (name: string) => client.queryPayload(`DROP TABLE ${name}`);
+    client.write([use, drop('a'), initDb, drop('b'), client.queryPayload('SELECT DATABASE()')]);
+    const answers: RawAnswer[] = [];
+    for (let count = 0; count < 5; count++) answers.push(await client.answer());
+    expect(answers.map(outcomeOf)).toEqual(['OK 0', 'OK 0', 'OK 0', 'OK 0', schema]);
+    expect(await live()).toEqual(['a']);
+    const [left] = await root.query<RowDataPacket[]>(`SHOW TABLES FROM ${second.name}`);
+    expect(left).toEqual([]);
+    await client.quit();
+    await settled();
+    await second.drop();
+  });
+});
+
+function outcomeOf({ results }: RawAnswer): string {
+  const [result] = results;
+  if (result === undefined) return 'nothing';
+  if (result.kind === 'err') return `${result.errno} ${result.message}`;
+  return result.kind === 'ok' ? `OK ${result.warnings}` : String(result.rows[0]?.[0]);
+}
