@@ -69,8 +69,10 @@ const WAYS: Readonly<Record<string, (client: Peer) => Promise<void>>> = {
 };
 
 describe.each(SERVER_NAMES)('%s with max_connect_errors', (name) => {
+  /** The legs to the server: plain, and in TLS where the server has that. */
+  const LEGS = ['disabled', 'preferred'] as const;
   let server: ThrowawayServer;
-  let proxy: ProxyTarget;
+  let proxies: readonly ProxyTarget[] = [];
 
   beforeAll(async () => {
     server = await startServer(name, [
@@ -85,14 +87,14 @@ describe.each(SERVER_NAMES)('%s with max_connect_errors', (name) => {
       "GRANT ALL ON *.* TO life@'%'",
       'FLUSH PRIVILEGES',
     );
-    proxy = await proxyInFront(
-      { host: ownAddress(), port: server.port, user: 'life', password: 'pw' },
-      { LOGIN_TIMEOUT: '50ms' },
+    const upstream = { host: ownAddress(), port: server.port, user: 'life', password: 'pw' };
+    proxies = await Promise.all(
+      LEGS.map((mode) => proxyInFront(upstream, { LOGIN_TIMEOUT: '50ms', UPSTREAM_TLS: mode })),
     );
   });
 
   afterAll(async () => {
-    await proxy.stop();
+    await Promise.all(proxies.map((proxy) => proxy.stop()));
     await server.stop();
   });
 
@@ -110,14 +112,16 @@ describe.each(SERVER_NAMES)('%s with max_connect_errors', (name) => {
   });
 
   test.each(Object.entries(WAYS))('does not block the proxy whose client %s', async (_way, go) => {
-    for (let time = 0; time < TIMES; time++) {
-      const client = await dial(proxy);
-      await go(client);
-      await client.ended();
+    for (const proxy of proxies) {
+      for (let time = 0; time < TIMES; time++) {
+        const client = await dial(proxy);
+        await go(client);
+        await client.ended();
+      }
+      await until(async () => (await sessions(server)) === 0, 'the end of these sessions');
+      const connection = await connect(proxy);
+      await connection.end();
     }
-    await until(async () => (await sessions(server)) === 0, 'the end of these sessions');
-    const connection = await connect(proxy);
-    await connection.end();
     const [errors] = await query<{ count: number }>(
       server,
       `SELECT COUNT_HANDSHAKE_ERRORS AS count FROM performance_schema.host_cache
