@@ -124,6 +124,13 @@ export const ERRORS = {
     text: 'Too many connections: undrop takes {connectionsMax} at a time.',
     remedy: 'Close some, or raise UNDROP_MAX_CONNECTIONS.',
   },
+  UNDROP_OPEN_FILES: {
+    fault: 'operator',
+    errno: 1040,
+    sqlState: '08004',
+    text: 'Too many connections: undrop may open no more files ({cause}).',
+    remedy: 'Raise its limit of open files (ulimit -n), or lower UNDROP_MAX_CONNECTIONS.',
+  },
   UNDROP_PROXY_HEADER: {
     fault: 'operator',
     errno: 1105,
@@ -258,6 +265,13 @@ export const ERRORS = {
     sqlState: 'HY000',
     text: 'Could not listen on {address}: {cause}.',
     remedy: 'Choose a free address with UNDROP_LISTEN.',
+  },
+  UNDROP_WORKER: {
+    fault: 'operator',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'A worker process could not serve: {cause}',
+    remedy: 'Try UNDROP_WORKERS=1, which serves in one process.',
   },
   UNDROP_SERVICE_FAILED: {
     fault: 'upstream',

@@ -37,11 +37,13 @@ export function openLog(options: {
   level: LogLevel;
   pretty: boolean;
   stderr?: boolean;
+  /** Fields of every line. */
+  base?: object;
 }): LeveledLog {
   const destination = options.stderr ? 2 : 1;
   const settings = {
     level: options.level,
-    base: null,
+    base: options.base ?? null,
     timestamp: pino.stdTimeFunctions.isoTime,
     serializers: { err: describeError },
   };

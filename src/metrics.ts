@@ -26,3 +26,12 @@ export function newCounters(): Counters {
     sessionsUntracked: 0,
   };
 }
+
+/** Counters of several processes as those of one. */
+export function addCounters(all: readonly Counters[]): Counters {
+  const sum = newCounters();
+  for (const counters of all) {
+    for (const key of Object.keys(sum) as (keyof Counters)[]) sum[key] += counters[key];
+  }
+  return sum;
+}

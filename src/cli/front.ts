@@ -27,6 +27,8 @@ export interface FrontOptions {
   readonly activeIds: Set<string>;
   readonly pools: PoolSet;
   readonly permits: Permits;
+  /** The addresses are shared with other processes. */
+  readonly isWorker: boolean;
   readonly tls: ProxyTls;
   readonly counters: Counters;
   readonly log: Log;

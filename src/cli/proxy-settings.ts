@@ -26,6 +26,7 @@ export const PROXY_KEYS = [
   'grace',
   'ledgerKeep',
   'maxConnections',
+  'workers',
   'connectTimeout',
   'greetingTimeout',
   'loginTimeout',
@@ -40,7 +41,14 @@ export type ProxyKey = (typeof PROXY_KEYS)[number];
 export type ProxySettings = Pick<Settings, ProxyKey>;
 
 /** What is bound or opened with these stays until the process ends. */
-const FIXED_KEYS: readonly ProxyKey[] = ['listen', 'upstream', 'user', 'password', 'passwordFile'];
+const FIXED_KEYS: readonly ProxyKey[] = [
+  'listen',
+  'upstream',
+  'user',
+  'password',
+  'passwordFile',
+  'workers',
+];
 
 /** The collector is made of these. */
 const COLLECTOR_KEYS: readonly ProxyKey[] = [

@@ -7,38 +7,19 @@
  * that come later change nothing.
  */
 import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import type { LeveledLog, Log } from '../log.js';
 import { newCounters } from '../metrics.js';
 import { newHoldId } from '../names/hold-id.js';
-import { describeAddress } from '../service/address.js';
 import { PoolSet } from '../service/pool-set.js';
-import type { ServerAddress } from '../service/pools.js';
-import type { DrainOptions } from '../session/drain.js';
 import { LocalPermits } from '../session/permits.js';
 import { openProxyTls } from '../session/tls.js';
 import { Front } from './front.js';
 import { Home } from './home.js';
-import { compareSettings, type ProxySettings, type SettingsChange } from './proxy-settings.js';
-
-export interface StopOptions {
-  /** Instead of UNDROP_DRAIN_WAIT and UNDROP_DRAIN_TIMEOUT. */
-  readonly waitMs?: number;
-  readonly timeoutMs?: number;
-  /** Aborted: everything ends at once. */
-  readonly signal?: AbortSignal;
-}
-
-export interface RunningProxy {
-  /** As bound: port 0 is the port that was given. */
-  readonly addresses: readonly ServerAddress[];
-  /**
-   * Goes on by other settings: the next statement, the next session, the collector. Where it
-   * rejects, nothing has changed.
-   */
-  change(settings: ProxySettings): Promise<SettingsChange>;
-  /** Drains, ends the collector at its next pause and closes the service pools. */
-  stop(options?: StopOptions): Promise<void>;
-}
+import { openFilesFor, openFilesMax, sessionsByOpenFiles } from './open-files.js';
+import { startWorkers } from './primary.js';
+import { compareSettings, type ProxySettings } from './proxy-settings.js';
+import { drainOptions, type RunningProxy, sayReady } from './running-proxy.js';
 
 /** Service connections for one server; the collector keeps one of them. */
 const SERVICE_CONNECTIONS_MAX = 8;
@@ -51,7 +32,7 @@ export async function startProxy(initial: ProxySettings, log: Log): Promise<Runn
   const proxyId = newHoldId(Date.now(), randomBytes);
   const activeIds = new Set<string>();
   const counters = newCounters();
-  const permits = new LocalPermits(settings.maxConnections);
+  const permits = new LocalPermits(permitsOf(settings));
   const tls = await openProxyTls(settings);
   const connectionsMax = SERVICE_CONNECTIONS_MAX;
   const pools = new PoolSet({ ...settings, tls: tls.service, connectionsMax, log });
@@ -59,7 +40,7 @@ export async function startProxy(initial: ProxySettings, log: Log): Promise<Runn
   const home = await Home.open({ pool, proxyId, activeIds, log }, settings);
   const onHeld = () => home.wake('drop');
   const front = new Front(
-    { proxyId, activeIds, pools, permits, tls, counters, log, onHeld },
+    { proxyId, activeIds, pools, permits, tls, counters, log, isWorker: false, onHeld },
     settings,
   );
   const closeHome = async () => {
@@ -68,16 +49,17 @@ export async function startProxy(initial: ProxySettings, log: Log): Promise<Runn
   };
   try {
     const { addresses, relay } = await front.open();
-    sayReady(log, { settings, addresses, proxyId, relay });
+    sayReady(log, { settings, addresses, proxyId, relay, workers: 1 });
     return {
       addresses,
+      counters: () => counters,
       change: async (next) => {
         const change = compareSettings(settings, next);
         await tls.change(change.settings);
         pools.useTls(tls.service);
         front.change(change.settings);
         settings = change.settings;
-        permits.max = settings.maxConnections;
+        permits.max = permitsOf(settings);
         if (change.collectorChanged) await home.change(settings);
         return change;
       },
@@ -91,30 +73,6 @@ export async function startProxy(initial: ProxySettings, log: Log): Promise<Runn
     await closeHome();
     throw error;
   }
-}
-
-function drainOptions(settings: ProxySettings, options: StopOptions): DrainOptions {
-  const {
-    waitMs = settings.drainWait,
-    timeoutMs = settings.drainTimeout,
-    signal = new AbortController().signal,
-  } = options;
-  return { waitMs, timeoutMs, signal };
-}
-
-function sayReady(
-  log: Log,
-  facts: {
-    readonly settings: ProxySettings;
-    readonly addresses: readonly ServerAddress[];
-    readonly proxyId: string;
-    readonly relay: string;
-  },
-): void {
-  const { settings, addresses, proxyId, relay } = facts;
-  const listen = addresses.map(describeAddress);
-  const upstream = settings.upstream.map(describeAddress);
-  log.info({ event: 'ready', listen, upstream, proxyId, relay }, 'ready: clients are served');
 }
 
 /** Where the settings come from, and the log that follows them. */
@@ -131,7 +89,11 @@ export interface ServeDoors {
 export async function serve({ load, openLog }: ServeDoors): Promise<number> {
   const settings = load();
   const log = openLog(settings.logLevel);
-  const proxy = await startProxy(settings, log);
+  const count = settings.workers === 'auto' ? availableParallelism() : settings.workers;
+  checkOpenFiles(settings, count, log);
+  const proxy = await (count === 1
+    ? startProxy(settings, log)
+    : startWorkers(settings, count, log));
   let reloading = Promise.resolve();
   process.on('SIGHUP', () => {
     reloading = reloading.then(() => reload(proxy, load, log));
@@ -142,6 +104,23 @@ export async function serve({ load, openLog }: ServeDoors): Promise<number> {
   // What has not closed by then, a killed proxy would leave as well.
   if (hurry.aborted) process.exit(0);
   return 0;
+}
+
+function permitsOf(settings: ProxySettings): number {
+  return Math.min(settings.maxConnections, sessionsByOpenFiles());
+}
+
+/** So that a limit of the system is met by words, and not by the last client. */
+function checkOpenFiles({ maxConnections }: ProxySettings, processes: number, log: Log): void {
+  const fitting = sessionsByOpenFiles() * processes;
+  if (fitting >= maxConnections) return;
+  const fields = {
+    event: 'open-files',
+    openFilesMax: openFilesMax(),
+    openFilesNeeded: openFilesFor(Math.ceil(maxConnections / processes)),
+    connectionsMax: fitting,
+  };
+  log.warn(fields, 'fewer clients than UNDROP_MAX_CONNECTIONS: raise the limit of open files');
 }
 
 /** Never rejects: with wrong settings everything stays as it is. */
@@ -159,10 +138,10 @@ async function reload(proxy: RunningProxy, load: () => ProxySettings, log: Level
   }
 }
 
-/** Resolves at the first signal; what it resolves to is aborted by the second. */
 /** Signals so close together are one: nobody types or schedules two. */
 const ECHO_MS = 500;
 
+/** Resolves at the first signal; what it resolves to is aborted by the second. */
 function firstEndingSignal(log: Log): Promise<AbortSignal> {
   const hurry = new AbortController();
   return new Promise((resolve) => {

@@ -235,6 +235,13 @@ export const SETTINGS = {
     meaning: 'how many clients may be connected at a time; each takes two open files',
     parse: integer(1, 1_000_000),
   }),
+  workers: setting<number | 'auto'>({
+    variable: 'UNDROP_WORKERS',
+    default: '1',
+    expected: 'a number from 1 to 256, or auto',
+    meaning: 'how many processes serve clients; auto: one for each core',
+    parse: (text) => (text.toLowerCase() === 'auto' ? 'auto' : integer(1, 256)(text)),
+  }),
   connectTimeout: setting<number>({
     variable: 'UNDROP_CONNECT_TIMEOUT',
     default: '10s',

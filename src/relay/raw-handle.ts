@@ -272,7 +272,8 @@ async function tryEcho(): Promise<boolean> {
       resolve(answer);
     };
     const timer = setTimeout(() => done(false), TRY_MS);
-    server.listen(0, '127.0.0.1', () => {
+    // Of this process alone, also where it is one of several that share their ports.
+    server.listen({ port: 0, host: '127.0.0.1', exclusive: true }, () => {
       const { port } = server.address() as net.AddressInfo;
       const socket = net.connect({ port, host: '127.0.0.1' });
       let received = Buffer.alloc(0);

@@ -20,6 +20,9 @@ import { KEEP_ALIVE } from './sockets.js';
 /** What a stream reads into while little comes; more is borrowed while much does. */
 const SERVER_BUFFER_BYTES = 16 * 1024;
 
+/** Of this process, of the whole system. */
+const OUT_OF_FILES = ['EMFILE', 'ENFILE'];
+
 export interface Dialled {
   readonly socket: net.Socket;
   /** Its bytes; paused, and behind those of `greeting`. */
@@ -62,7 +65,11 @@ export async function dialUpstream(
       try {
         return await dial(target, { ...options, connectTimeoutMs: Math.ceil(leftMs) });
       } catch (error) {
-        failures.push({ where: describeAddress(target), cause: causeOf(error) });
+        const cause = causeOf(error);
+        // No other address would do better.
+        if (OUT_OF_FILES.includes(cause))
+          throw new UndropError('UNDROP_OPEN_FILES', { cause }, error);
+        failures.push({ where: describeAddress(target), cause });
       }
     }
   }

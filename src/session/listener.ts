@@ -46,6 +46,8 @@ export interface ListenerOptions {
   readonly listen: readonly ServerAddress[];
   readonly upstreams: readonly ServerAddress[];
   readonly permits: Permits;
+  /** The addresses are shared with other processes. */
+  readonly isWorker: boolean;
   readonly tls: ProxyTls;
   settings(): SessionSettings;
   readonly log: Log;
@@ -79,6 +81,7 @@ export class Listener implements Drainable {
   /** Opens every address; where one fails, none stays open. Returns them as they are bound. */
   async open(): Promise<readonly ServerAddress[]> {
     const bound: ServerAddress[] = [];
+    if (!this.#options.isWorker) await removeStaleSockets(this.#options.listen);
     try {
       for (const address of this.#options.listen) bound.push(await this.#listen(address));
       return bound;
@@ -106,7 +109,6 @@ export class Listener implements Drainable {
   }
 
   async #listen(address: ServerAddress): Promise<ServerAddress> {
-    if ('socketPath' in address) await removeStaleSocket(address.socketPath);
     const server = net.createServer(
       { pauseOnConnect: true, allowHalfOpen: true, ...KEEP_ALIVE },
       (client) => this.#accept(client),
@@ -266,7 +268,13 @@ function dialOptions(
   return { ...settings, announcement: { header: encodeProxyHeader(client, to), client } };
 }
 
-/** A socket file that nothing listens on is what a killed process left. */
+/** Socket files of `listen` on which nothing listens: what a killed process left. */
+export async function removeStaleSockets(listen: readonly ServerAddress[]): Promise<void> {
+  for (const address of listen) {
+    if ('socketPath' in address) await removeStaleSocket(address.socketPath);
+  }
+}
+
 async function removeStaleSocket(path: string): Promise<void> {
   try {
     if (!lstatSync(path).isSocket()) return;

@@ -18,6 +18,9 @@ import {
 
 jest.setTimeout(120_000);
 
+/** Signals that are no further apart are taken for one. */
+const ECHO_MS = 600;
+
 interface Session {
   readonly connection: Connection;
   readonly closed: Promise<unknown>;
@@ -127,12 +130,14 @@ describe('SIGTERM', () => {
     await onAllServers({ DRAIN_WAIT: '1h', DRAIN_TIMEOUT: '1h' }, async (proxy) => {
       const early = await open(proxy);
       proxy.kill('SIGTERM');
+      const firstMs = performance.now();
       await logged(proxy, 'draining');
       const late = await open(proxy);
       for (const { connection } of [early, late]) {
         expect((await connection.query('SELECT 1 AS one'))[0]).toEqual([{ one: 1 }]);
       }
       await late.connection.query('BEGIN');
+      await until(() => performance.now() - firstMs > ECHO_MS, 'the end of the echo of the first');
       proxy.kill('SIGTERM');
       await Promise.all([early.closed, late.closed]);
       expect(await exitCode(proxy)).toBe(0);

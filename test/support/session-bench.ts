@@ -192,6 +192,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
       ...(options.upstreamsBefore ?? []),
       { host: '127.0.0.1', port },
     ],
+    isWorker: false,
     permits: new LocalPermits(options.connectionsMax ?? 100),
     settings: () => ({
       connectTimeoutMs: options.connectTimeoutMs ?? DEADLINE_MS,

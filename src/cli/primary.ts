@@ -1,0 +1,290 @@
+/**
+ * A proxy in several processes, for several cores. This one, the first, has what a proxy has once
+ * (ledger, recovery, collector), counts permits and adds up counters; its workers take the clients
+ * of one set of addresses, in turn.
+ *
+ * Invariant: a worker that dies costs its own sessions and no others; their permits come back, and
+ * another takes its place. No client is served in this process.
+ */
+import cluster, { type Worker as Process } from 'node:cluster';
+import { randomBytes } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { assert } from '../assert.js';
+import { UndropError } from '../errors.js';
+import type { Log } from '../log.js';
+import { addCounters, type Counters, newCounters } from '../metrics.js';
+import { newHoldId } from '../names/hold-id.js';
+import { PoolSet } from '../service/pool-set.js';
+import { removeStaleSockets } from '../session/listener.js';
+import { LocalPermits } from '../session/permits.js';
+import { openProxyTls } from '../session/tls.js';
+import { Home } from './home.js';
+import type { FromWorker, ToWorker } from './messages.js';
+import { compareSettings, type ProxySettings } from './proxy-settings.js';
+import { drainOptions, type RunningProxy, type StopOptions, sayReady } from './running-proxy.js';
+
+/** Service connections of all workers together, for one server; each has at least a few. */
+const SERVICE_CONNECTIONS = 8;
+const SERVICE_CONNECTIONS_MIN = 3;
+/** A worker that dies sooner than this is not replaced at once. */
+const STEADY_MS = 10_000;
+const RESTART_DELAY_MS = 1_000;
+/** What a worker may take to go on by other settings, and to end when there is a hurry. */
+const CHANGE_MS = 10_000;
+const HURRY_MS = 1_000;
+
+/** Starts a proxy with `count` workers; it takes clients when this resolves. */
+export async function startWorkers(
+  initial: ProxySettings,
+  count: number,
+  log: Log,
+): Promise<RunningProxy> {
+  let settings = initial;
+  const proxyId = newHoldId(Date.now(), randomBytes);
+  const tls = await openProxyTls(settings);
+  const connectionsMax = SERVICE_CONNECTIONS_MIN;
+  const pools = new PoolSet({ ...settings, tls: tls.service, connectionsMax, log });
+  const pool = await pools.home();
+  const home = await Home.open({ pool, proxyId, activeIds: new Set(), log }, settings);
+  const closeHome = async () => {
+    await home.stop();
+    await pools.dispose();
+  };
+  const workers = new Workers({ count, log, onHeld: () => home.wake('drop') });
+  try {
+    await removeStaleSockets(settings.listen);
+    const { addresses, relay } = await workers.start(settings);
+    sayReady(log, { settings, addresses, proxyId, relay, workers: count });
+    return {
+      addresses,
+      counters: () => workers.counters(),
+      change: async (next) => {
+        const change = compareSettings(settings, next);
+        await tls.change(change.settings);
+        settings = change.settings;
+        pools.useTls(tls.service);
+        await workers.change(settings);
+        if (change.collectorChanged) await home.change(settings);
+        return change;
+      },
+      stop: async (options: StopOptions = {}) => {
+        await workers.stop(drainOptions(settings, options));
+        await closeHome();
+        log.info({ event: 'stopped', ...workers.counters() }, 'stopped');
+      },
+    };
+  } catch (error) {
+    workers.kill();
+    await closeHome();
+    throw error;
+  }
+}
+
+interface WorkersOptions {
+  readonly count: number;
+  readonly log: Log;
+  onHeld(): void;
+}
+
+type Ready = Extract<FromWorker, { kind: 'ready' }>;
+
+/** One worker, from its start to its end. */
+interface Member {
+  readonly number: number;
+  readonly process: Process;
+  readonly startedMs: number;
+  /** It has heard its settings. */
+  hasBegun: boolean;
+  permits: number;
+  counters: Counters;
+  onReady: (answer: Ready) => void;
+  onFailed: (error: Error) => void;
+  onChanged: (cause: string | null) => void;
+}
+
+class Workers {
+  readonly #options: WorkersOptions;
+  readonly #members = new Set<Member>();
+  readonly #permits = new LocalPermits(0);
+  /** What ended workers have counted. */
+  #past = newCounters();
+  #settings: ProxySettings | null = null;
+  #isEnding = false;
+  #onAllGone: (() => void) | null = null;
+
+  constructor(options: WorkersOptions) {
+    this.#options = options;
+    cluster.schedulingPolicy = cluster.SCHED_RR;
+    cluster.setupPrimary({
+      exec: fileURLToPath(new URL('./worker.js', import.meta.url)),
+      args: [],
+    });
+  }
+
+  /** Resolves when all of them serve; rejects when one can't. */
+  async start(settings: ProxySettings): Promise<Ready> {
+    this.#adopt(settings);
+    const numbers = Array.from({ length: this.#options.count }, (_, index) => index + 1);
+    const [first] = await Promise.all(numbers.map((number) => this.#add(number)));
+    assert(first !== undefined, 'there is at least one worker');
+    return first;
+  }
+
+  counters(): Counters {
+    return addCounters([this.#past, ...[...this.#members].map(({ counters }) => counters)]);
+  }
+
+  /** Resolves when all have the new settings, or have said why not. */
+  async change(settings: ProxySettings): Promise<void> {
+    this.#adopt(settings);
+    // Those that have yet to begin begin with them.
+    const members = [...this.#members].filter(({ hasBegun }) => hasBegun);
+    await Promise.all(members.map((member) => this.#changeOne(member, settings)));
+  }
+
+  /** Drains all of them; resolves when none is left. */
+  async stop({ waitMs, timeoutMs, signal }: ReturnType<typeof drainOptions>): Promise<void> {
+    this.#isEnding = true;
+    const gone = new Promise<void>((resolve) => {
+      this.#onAllGone = resolve;
+    });
+    const hurry = () => {
+      for (const member of this.#members) tell(member, { kind: 'hurry' });
+      setTimeout(() => this.kill(), HURRY_MS).unref();
+    };
+    signal.addEventListener('abort', hurry, { once: true });
+    for (const member of this.#members) {
+      if (member.hasBegun) tell(member, { kind: 'drain', waitMs, timeoutMs });
+      else kill(member);
+    }
+    if (signal.aborted) hurry();
+    if (this.#members.size > 0) await gone;
+  }
+
+  kill(): void {
+    this.#isEnding = true;
+    for (const member of this.#members) kill(member);
+  }
+
+  #adopt(settings: ProxySettings): void {
+    this.#settings = settings;
+    this.#permits.max = settings.maxConnections;
+  }
+
+  #fork(number: number): { readonly pid: number | undefined; readonly ready: Promise<Ready> } {
+    const process = cluster.fork();
+    const ready = new Promise<Ready>((resolve, reject) => {
+      const member: Member = {
+        number,
+        process,
+        startedMs: performance.now(),
+        hasBegun: false,
+        permits: 0,
+        counters: newCounters(),
+        onReady: resolve,
+        onFailed: reject,
+        onChanged: () => undefined,
+      };
+      this.#members.add(member);
+      process.on('message', (message: FromWorker) => this.#onMessage(member, message));
+      process.on('error', (error) => {
+        this.#options.log.error({ worker: number, err: error }, 'a worker could not be told');
+      });
+      process.on('exit', (code, signal) => this.#onExit(member, { code, signal }));
+    });
+    return { pid: process.process.pid, ready };
+  }
+
+  #begin(member: Member): void {
+    member.hasBegun = true;
+    const settings = this.#settings;
+    assert(settings !== null, 'workers are forked for settings');
+    const share = Math.ceil(SERVICE_CONNECTIONS / this.#options.count);
+    const serviceConnectionsMax = Math.max(SERVICE_CONNECTIONS_MIN, share);
+    tell(member, { kind: 'start', settings, serviceConnectionsMax, worker: member.number });
+  }
+
+  #onMessage(member: Member, message: FromWorker): void {
+    switch (message.kind) {
+      case 'hello':
+        return this.#isEnding ? kill(member) : this.#begin(member);
+      case 'ready':
+        return member.onReady(message);
+      case 'failed':
+        return member.onFailed(new UndropError('UNDROP_WORKER', { cause: message.cause }));
+      case 'changed':
+        return member.onChanged(message.cause);
+      case 'take':
+        return this.#onTake(member);
+      case 'give':
+        member.permits--;
+        return this.#permits.give();
+      case 'held':
+        return this.#options.onHeld();
+      case 'counters':
+        member.counters = message.counters;
+    }
+  }
+
+  #onTake(member: Member): void {
+    const isAllowed = this.#permits.take();
+    if (isAllowed) member.permits++;
+    tell(member, { kind: 'permit', isAllowed });
+  }
+
+  #onExit(member: Member, how: { readonly code: number | null; readonly signal: string | null }) {
+    this.#members.delete(member);
+    for (; member.permits > 0; member.permits--) this.#permits.give();
+    this.#past = addCounters([this.#past, { ...member.counters, sessionsOpen: 0 }]);
+    member.onFailed(new UndropError('UNDROP_WORKER', { cause: 'it ended before it served' }));
+    member.onChanged(null);
+    if (this.#isEnding) {
+      if (this.#members.size === 0) this.#onAllGone?.();
+      return;
+    }
+    const { number, startedMs } = member;
+    const fields = { event: 'worker', worker: number, ...how };
+    this.#options.log.error(fields, 'a worker died, with its sessions; another takes its place');
+    const isSteady = performance.now() - startedMs > STEADY_MS;
+    setTimeout(() => this.#replace(number), isSteady ? 0 : RESTART_DELAY_MS);
+  }
+
+  /** A worker that can't start ends, and is replaced in its turn. */
+  #replace(number: number): void {
+    if (this.#isEnding) return;
+    this.#add(number).catch((error: unknown) => {
+      const fields = { event: 'worker', worker: number, err: error };
+      this.#options.log.error(fields, 'a worker can not serve');
+    });
+  }
+
+  async #add(number: number): Promise<Ready> {
+    const { pid, ready } = this.#fork(number);
+    const answer = await ready;
+    this.#options.log.info({ event: 'worker', worker: number, pid }, 'a worker serves');
+    return answer;
+  }
+
+  async #changeOne(member: Member, settings: ProxySettings): Promise<void> {
+    const cause = await new Promise<string | null>((resolve) => {
+      const timer = setTimeout(() => resolve(`no answer in ${CHANGE_MS} ms`), CHANGE_MS);
+      member.onChanged = (answer) => {
+        clearTimeout(timer);
+        resolve(answer);
+      };
+      tell(member, { kind: 'change', settings });
+    });
+    if (cause === null) return;
+    const fields = { event: 'reload', worker: member.number, cause };
+    this.#options.log.error(fields, 'a worker goes on by its old settings');
+  }
+}
+
+function kill({ process }: Member): void {
+  process.process.kill('SIGKILL');
+}
+
+/** A worker that has just died gets no mail; its end is noticed by itself. */
+function tell({ process }: Member, message: ToWorker): void {
+  if (process.isConnected()) process.send(message);
+}

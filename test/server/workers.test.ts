@@ -1,0 +1,159 @@
+/** A proxy of several processes in front of each server: one port, one limit, one collector. */
+import { describe, expect, jest, test } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import { listens, until } from '../support/poll.js';
+import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
+import {
+  connect,
+  freshSchema,
+  query,
+  type Target,
+  type TestServer,
+  testServers,
+} from '../support/servers.js';
+
+jest.setTimeout(120_000);
+
+const WORKERS = 2;
+
+/** A proxy of its own in front of each server, which is gone afterwards in any case. */
+async function onAllServers(
+  variables: Variables,
+  run: (proxy: ProxyProcess, server: TestServer) => Promise<void>,
+): Promise<void> {
+  const onOne = async (server: TestServer) => {
+    const proxy = await spawnProxy(server, { WORKERS: String(WORKERS), ...variables });
+    try {
+      await run(proxy, server);
+    } finally {
+      proxy.kill('SIGKILL');
+    }
+  };
+  await Promise.all(testServers().map(onOne));
+}
+
+async function open(target: Target, count: number, database?: string): Promise<Connection[]> {
+  const options = database === undefined ? {} : { database };
+  const connections: Connection[] = [];
+  for (let index = 0; index < count; index++) connections.push(await connect(target, options));
+  for (const connection of connections) connection.on('error', () => undefined);
+  return connections;
+}
+
+/** Those that still answer. */
+async function alive(connections: readonly Connection[]): Promise<readonly Connection[]> {
+  const asked = await Promise.allSettled(connections.map((connection) => connection.query('DO 1')));
+  return connections.filter((_, index) => asked[index]?.status === 'fulfilled');
+}
+
+function workerPids(proxy: ProxyProcess): readonly number[] {
+  const serving = proxy.lines.filter(({ msg }) => msg === 'a worker serves');
+  return serving.map(({ pid }) => Number(pid));
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    return false;
+  }
+}
+
+describe('workers', () => {
+  test('are one proxy to clients and server, from the first session to the last', async () => {
+    const variables = { COLLECT: 'auto', LIFECYCLE: 'drop', CHECK_INTERVAL: '1d' };
+    await onAllServers(variables, async (proxy, server) => {
+      const schema = await freshSchema(server);
+      const connections = await open(proxy, 2 * WORKERS, schema.name);
+      const [busy, victim, killer] = connections;
+      for (const connection of connections) {
+        const [rows] = await connection.query('SELECT CONNECTION_ID() AS id');
+        expect(rows).toEqual([{ id: connection.threadId }]);
+      }
+      await interrupts(killer, victim);
+
+      // The one collector hears of drops in every worker: it would look again tomorrow.
+      await until(() => count(proxy, { msg: 'this proxy collects' }) === 1, 'a collector');
+      for (const [index, connection] of connections.entries()) {
+        await connection.query(`CREATE TABLE t${index} (a INT)`);
+        await connection.query(`DROP TABLE t${index}`);
+      }
+      const removed = `SELECT 1 FROM _undrop.ledger
+        WHERE schema_name = '${schema.name}' AND state = 'removed'`;
+      const areRemoved = async () => (await query(server, removed)).length === connections.length;
+      await until(areRemoved, 'the end of all tables', 60_000);
+      const held = proxy.lines.filter(({ event }) => event === 'held');
+      expect(new Set(held.map(({ worker }) => worker)).size).toBe(WORKERS);
+
+      await busy?.query('BEGIN');
+      proxy.kill('SIGTERM');
+      await until(() => count(proxy, { step: 'close' }) === WORKERS, 'all to drain');
+      expect(await alive(connections)).toEqual([busy]);
+      await busy?.query('ROLLBACK');
+      await proxy.ended;
+      expect(proxy.child.exitCode).toBe(0);
+      expect(proxy.lines.at(-1)).toMatchObject({
+        event: 'stopped',
+        sessionsTotal: connections.length,
+        sessionsOpen: 0,
+        dropsHeld: connections.length,
+      });
+      await schema.drop();
+    });
+  });
+
+  test('share a limit; one that is killed is replaced; none outlives the first process', async () => {
+    await onAllServers({ MAX_CONNECTIONS: '4' }, async (proxy) => {
+      const connections = await open(proxy, 4);
+      await expect(connect(proxy)).rejects.toMatchObject({ errno: 1040 });
+      await until(() => workerPids(proxy).length === WORKERS, 'all workers');
+      const [first = 0] = workerPids(proxy);
+      process.kill(first, 'SIGKILL');
+      await until(() => workerPids(proxy).length === WORKERS + 1, 'another worker');
+      const left = await alive(connections);
+      expect(left).toHaveLength(2);
+      const more = await open(proxy, 2);
+      await expect(connect(proxy)).rejects.toMatchObject({ errno: 1040 });
+      const all = [...left, ...more];
+      expect(await alive(all)).toHaveLength(4);
+      await all.shift()?.end();
+      await until(async () => {
+        const [last] = await open(proxy, 1).catch(() => []);
+        if (last !== undefined) all.push(last);
+        return last !== undefined;
+      }, 'room for one more');
+
+      proxy.kill('SIGKILL');
+      await proxy.ended;
+      await until(() => !workerPids(proxy).some(isAlive), 'the end of all workers');
+      expect(await alive(all)).toEqual([]);
+      expect(await listens(proxy.port)).toBe(false);
+    });
+  });
+});
+
+/** KILL QUERY and KILL reach a session by its id, whichever worker has it. */
+async function interrupts(killer: Connection | undefined, victim: Connection | undefined) {
+  const id = victim?.threadId;
+  // MariaDB answers with error 1317, MySQL with 1.
+  const slept = victim?.query("SELECT SLEEP(60), 'victim'").then(
+    () => 'answered',
+    (error: NodeJS.ErrnoException) => error.errno,
+  );
+  const isAsleep = async () => {
+    const [rows] = (await killer?.query(
+      `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ${id} AND INFO LIKE '%victim%'`,
+    )) ?? [[]];
+    return JSON.stringify(rows) !== '[]';
+  };
+  await until(isAsleep, 'a query to interrupt');
+  await killer?.query(`KILL QUERY ${id}`);
+  expect(['answered', 1317]).toContain(await slept);
+}
+
+function count(proxy: ProxyProcess, fields: Readonly<Record<string, unknown>>): number {
+  const isLike = (line: Readonly<Record<string, unknown>>) =>
+    Object.entries(fields).every(([key, value]) => line[key] === value);
+  return proxy.lines.filter(isLike).length;
+}
