@@ -12,7 +12,7 @@ import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 import type { LedgerState, TableKind } from './entry.js';
 import { intentText } from './intent-text.js';
 import { ownDefinition, restoreScript } from './restore-script.js';
-import { LEDGER, ledgerUnavailable } from './tables.js';
+import { ensureLedger, LEDGER, ledgerUnavailable } from './tables.js';
 import { mayUnlog } from './unlogged.js';
 
 export interface DropIntent {
@@ -71,6 +71,9 @@ const INTENT_DEADLINE_MS = 5_000;
 /** Deadlock, or a lock on the ledger: worth one more try. */
 const TRANSIENT = [1205, 1213];
 
+/** The schema or the table is missing. */
+const LEDGER_GONE = [1049, 1146];
+
 /** What the text of an intent depends on; asked once for each pool, and again when it is wrong. */
 const shapes = new WeakMap<ServicePool, ServerFacts>();
 
@@ -109,7 +112,10 @@ async function tryIntent(
   } catch (error) {
     shapes.delete(pool);
     const broke = error instanceof UndropError && error.code === 'UNDROP_SERVICE_FAILED';
-    if (again || !(broke || isServerError(error, ...TRANSIENT))) throw error;
+    if (again) throw error;
+    // Somebody dropped the ledger: it is made again, empty, as at the start of a proxy.
+    if (isServerError(error, ...LEDGER_GONE)) await ensureLedger(pool);
+    else if (!(broke || isServerError(error, ...TRANSIENT))) throw error;
     return null;
   }
 }
