@@ -61,12 +61,17 @@ export interface ProxyProcess extends ProxyTarget {
   readonly ended: Promise<unknown>;
 }
 
-/** `undrop serve` as a process; resolves when it is ready. */
+/**
+ * `undrop serve` as a process; resolves when it is ready. `under`: a program that runs it, with its
+ * arguments (`prlimit`).
+ */
 export async function spawnProxy(
   upstream: Target,
   variables: Variables = {},
+  under: readonly string[] = [],
 ): Promise<ProxyProcess> {
-  const child = spawn(process.execPath, [MAIN, 'serve'], {
+  const [program = process.execPath, ...args] = [...under, process.execPath, MAIN, 'serve'];
+  const child = spawn(program, args, {
     env: { ...process.env, ...environment(upstream, variables) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

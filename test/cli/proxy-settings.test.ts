@@ -1,0 +1,48 @@
+/** What a change of settings asks for. */
+import { describe, expect, test } from '@jest/globals';
+import { compareSettings, PROXY_KEYS, type ProxySettings } from '../../src/cli/proxy-settings.js';
+import { loadSettings } from '../../src/config/load.js';
+
+function settings(env: Readonly<Record<string, string>> = {}): ProxySettings {
+  const given = { UNDROP_UPSTREAM: 'db', UNDROP_USER: 'undrop', ...env };
+  return loadSettings(PROXY_KEYS, { flags: {}, env: given, file: null }).settings;
+}
+
+describe('of settings that change', () => {
+  test('none does where they are loaded again as they were', () => {
+    expect(compareSettings(settings(), settings())).toEqual({
+      settings: settings(),
+      changed: [],
+      fixed: [],
+      collectorChanged: false,
+    });
+  });
+
+  test('those of sessions and of the log take effect, and leave the collector alone', () => {
+    const next = settings({ UNDROP_MAX_CONNECTIONS: '5', UNDROP_LOG_LEVEL: 'debug' });
+    expect(compareSettings(settings(), next)).toEqual({
+      settings: next,
+      changed: ['maxConnections', 'logLevel'],
+      fixed: [],
+      collectorChanged: false,
+    });
+  });
+
+  test('those of the collector begin it anew', () => {
+    const next = settings({ UNDROP_LIFECYCLE: 'hold,drop', UNDROP_EVAC: '1h' });
+    expect(compareSettings(settings(), next)).toMatchObject({
+      changed: ['lifecycle', 'evac'],
+      collectorChanged: true,
+    });
+  });
+
+  test('those that are bound at the start stay, and are named', () => {
+    const next = settings({ UNDROP_LISTEN: ':1', UNDROP_WORKERS: 'auto', UNDROP_PROTECT: '' });
+    expect(compareSettings(settings(), next)).toEqual({
+      settings: { ...settings(), protect: [] },
+      changed: ['protect'],
+      fixed: ['listen', 'workers'],
+      collectorChanged: false,
+    });
+  });
+});

@@ -1,0 +1,98 @@
+/** As many clients as may come, and not one more: by our own limit, and by that of open files. */
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { describe, expect, jest, test } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import { until } from '../support/poll.js';
+import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { connect, query, type Target, testServers } from '../support/servers.js';
+
+jest.setTimeout(120_000);
+
+/** Enough for (100 - 64) / 2 sessions. */
+const OPEN_FILES = 100;
+const FITTING = 18;
+
+async function open(target: Target, count: number): Promise<Connection[]> {
+  const connections: Connection[] = [];
+  for (let index = 0; index < count; index++) connections.push(await connect(target));
+  return connections;
+}
+
+async function end(connections: readonly Connection[]): Promise<void> {
+  await Promise.all(connections.map((connection) => connection.end()));
+}
+
+/** The soft limit of open files, of a process that runs. */
+function setOpenFiles(proxy: ProxyProcess, soft: number): void {
+  execFileSync('prlimit', ['--pid', String(proxy.child.pid), `--nofile=${soft}:`]);
+}
+
+/** A limit at which the process can open `count` more files. */
+function limitFor(proxy: ProxyProcess, count: number): number {
+  const taken = new Set(readdirSync(`/proc/${proxy.child.pid}/fd`).map(Number));
+  let free = 0;
+  let next = 0;
+  for (; free < count || taken.has(next); next++) if (!taken.has(next)) free++;
+  return next;
+}
+
+describe.each(testServers())('in front of $name', (server) => {
+  test('a client too many is told so, and the server hears nothing of it', async () => {
+    const proxy = await spawnProxy(server, { MAX_CONNECTIONS: '2' });
+    const connections = await open(proxy, 2);
+    const before = await attempts(server);
+    await expect(connect(proxy)).rejects.toMatchObject({
+      errno: 1040,
+      message: expect.stringMatching(/Too many connections: undrop takes 2 at a time/),
+    });
+    // Its own connection is one; nobody else came.
+    expect(await attempts(server)).toBe(before + 1);
+    await end(connections);
+    await until(async () => (await open(proxy, 2).then(end, () => 'full')) !== 'full', 'room');
+    await proxy.stop();
+  });
+
+  test('open files that are too few are told of at the start, and are a limit like ours', async () => {
+    const limit = [`--nofile=${OPEN_FILES}:${OPEN_FILES}`];
+    const proxy = await spawnProxy(server, {}, ['prlimit', ...limit]);
+    expect(proxy.lines).toContainEqual(
+      expect.objectContaining({
+        level: 40,
+        event: 'open-files',
+        openFilesMax: OPEN_FILES,
+        openFilesNeeded: 20_064,
+        connectionsMax: FITTING,
+      }),
+    );
+    const connections = await open(proxy, FITTING);
+    await expect(connect(proxy)).rejects.toMatchObject({ errno: 1040 });
+    await end(connections);
+    await proxy.stop();
+  });
+
+  test('a proxy that has run out of open files says so, and goes on when it has some', async () => {
+    const proxy = await spawnProxy(server);
+    const [early] = await open(proxy, 1);
+    const files = limitFor(proxy, 1);
+    setOpenFiles(proxy, files);
+    // One is enough for the client's side, not for the server's.
+    await expect(connect(proxy)).rejects.toMatchObject({
+      errno: 1040,
+      message: expect.stringMatching(/^UNDROP_OPEN_FILES: .* open no more files \(EMFILE\)/),
+    });
+    setOpenFiles(proxy, files - 1);
+    await expect(connect(proxy)).rejects.toThrow();
+    expect(await early?.query('SELECT 1 AS one')).toMatchObject([[{ one: 1 }], {}]);
+    setOpenFiles(proxy, 1_000);
+    await end(await open(proxy, 3));
+    await early?.end();
+    await proxy.stop();
+  });
+});
+
+/** How often somebody connected to the server so far, this time included. */
+async function attempts(server: Target): Promise<number> {
+  const [row] = await query<{ Value: string }>(server, "SHOW GLOBAL STATUS LIKE 'Connections'");
+  return Number(row?.Value);
+}

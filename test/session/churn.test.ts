@@ -1,0 +1,130 @@
+/**
+ * Ten thousand sessions that end in every way, some of them at once: afterwards no socket is left,
+ * and the counters are where they were.
+ */
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import net from 'node:net';
+import { afterEach, expect, jest, test } from '@jest/globals';
+import { isRawRelayPossible } from '../../src/relay/raw-handle.js';
+import { encodePacket } from '../../src/wire/framing.js';
+import { exchange } from '../support/conversation.js';
+import { until } from '../support/poll.js';
+import { type Bench, openBench, Peer } from '../support/session-bench.js';
+
+jest.setTimeout(120_000);
+
+const SESSIONS = 10_000;
+const AT_A_TIME = 100;
+const NAME = 'mysql-9.7/deprecate-eof';
+const [GREETING, RESPONSE, ...REST] = exchange(NAME, 'login').spoken;
+const ANSWERS = REST.filter(({ by }) => by === 'server').map(({ packet }) => packet);
+const PING = encodePacket(Buffer.of(0x0e), 0);
+const QUIT = encodePacket(Buffer.of(0x01), 0);
+const OK = exchange(NAME, 'COM_PING').answer;
+
+let bench: Bench | null = null;
+
+afterEach(async () => {
+  await bench?.close();
+  bench = null;
+});
+
+/** It lets everybody in, answers each packet, and hangs up on whoever says COM_DEBUG. */
+function serverSide(socket: net.Socket): void {
+  let packets = 0;
+  socket.on('error', () => undefined);
+  socket.write(greeting());
+  socket.on('data', (chunk: Buffer) => {
+    packets++;
+    const command = chunk[4];
+    if (packets === 1 || chunk[3] !== 0) socket.write(Buffer.concat(ANSWERS));
+    else if (command === 0x01) socket.end();
+    else if (command === 0x0d) socket.resetAndDestroy();
+    else socket.write(OK);
+  });
+}
+
+const greeting = () => GREETING?.packet ?? Buffer.alloc(0);
+const response = () => RESPONSE?.packet ?? Buffer.alloc(0);
+
+async function logIn(client: Peer): Promise<void> {
+  await client.packet();
+  client.send(response());
+  await client.packet();
+}
+
+const ENDS: readonly ((client: Peer) => Promise<void>)[] = [
+  async (client) => client.end(),
+  async (client) => client.destroy(),
+  async (client) => {
+    await client.packet();
+    client.end();
+  },
+  async (client) => {
+    await client.packet();
+    client.destroy();
+  },
+  async (client) => {
+    await client.packet();
+    client.send(response().subarray(0, 10));
+    client.destroy();
+  },
+  async (client) => {
+    await client.packet();
+    client.send(response());
+    client.destroy();
+  },
+  async (client) => {
+    await logIn(client);
+    client.end();
+  },
+  async (client) => {
+    await logIn(client);
+    client.send(PING);
+    client.destroy();
+  },
+  async (client) => {
+    await logIn(client);
+    client.send(QUIT);
+    await client.ended();
+    client.end();
+  },
+  async (client) => {
+    await logIn(client);
+    client.send(encodePacket(Buffer.of(0x0d), 0));
+    await client.ended();
+    client.end();
+  },
+];
+
+test('after 10,000 sessions files and counters are where they were', async () => {
+  expect(await isRawRelayPossible()).toBe(true);
+  const server = net.createServer(serverSide);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  const opened = await openBench({ upstreams: [{ host: '127.0.0.1', port }] });
+  bench = opened;
+  const [address] = opened.addresses;
+  if (address === undefined || 'socketPath' in address) throw new Error('expected a TCP address');
+  const openFiles = () => readdirSync('/proc/self/fd').length;
+  const before = openFiles();
+  let begun = 0;
+  const visit = async () => {
+    while (begun < SESSIONS) {
+      const end = ENDS[begun++ % ENDS.length];
+      const socket = net.connect({ ...address, allowHalfOpen: true });
+      socket.on('error', () => undefined);
+      await once(socket, 'connect');
+      await end?.(new Peer(socket));
+    }
+  };
+  await Promise.all(Array.from({ length: AT_A_TIME }, visit));
+  await until(() => opened.listener.openSessions === 0, 'the end of all sessions', 30_000);
+  // One that was reset before it was accepted is none.
+  expect(opened.counters.sessionsTotal).toBeGreaterThan(SESSIONS * 0.85);
+  expect(opened.counters).toMatchObject({ sessionsOpen: 0, sessionsRefused: 0 });
+  await until(() => openFiles() <= before, 'the end of all sockets', 30_000);
+  server.close();
+});
