@@ -21,7 +21,7 @@ import { freshSchema, query, type TestServer, testServers } from '../support/ser
 jest.setTimeout(6 * 3_600_000);
 
 const CONVERSATIONS = Number(process.env['UNDROP_TEST_CONVERSATIONS'] ?? 100);
-const SEED = Number(process.env['UNDROP_TEST_SEED'] ?? Date.now() % 1_000_000_000);
+const SEED = Number(process.env['UNDROP_TEST_SEED'] ?? '20261120');
 const STEPS = 12;
 const BURST_MAX = 6;
 
