@@ -7,6 +7,7 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
+import { parseHoldName } from '../names/hold-name.js';
 import type { ServicePool } from '../service/pools.js';
 import { whyItStays } from './data-directory.js';
 import { relocate } from './relocate.js';
@@ -41,7 +42,9 @@ export async function payDebts(
 /** Null when paid, else what stands in the way. */
 async function pay(pool: ServicePool, row: LedgerRow): Promise<string | null> {
   const { id, holdSchema, holdName, table, rowLogged } = row;
-  if (holdSchema === null || holdName === null) return 'the ledger has no hold name';
+  if (holdSchema === null || holdName === null || parseHoldName(holdName)?.id !== id) {
+    return 'the ledger has no hold name of it';
+  }
   const stays = await whyItStays(pool, { id, schema: holdSchema, name: holdName });
   const from = { id, fromSchema: holdSchema, holdName, table, stays };
   const [relocation] = await relocate(pool, [from], { logged: row.sqlLogBin });

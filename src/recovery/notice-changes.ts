@@ -3,7 +3,7 @@
  * or a proxy died between a RENAME and its ledger row. Changes the ledger only, never a table.
  *
  * Invariant: a row is changed only from the state in which it was read, and ended only after a
- * second look at that one table.
+ * second look at that one table, which has to say that there is none.
  */
 import type { LedgerRow, LedgerState } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
@@ -16,6 +16,7 @@ import { isServerError, type ServicePool } from '../service/pools.js';
 import { dateOrNullOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { ident, note, sql } from '../service/sql.js';
+import { isSurelyAbsent } from './absence.js';
 
 export interface NoticedChanges {
   readonly restoredByHand: readonly string[];
@@ -98,7 +99,7 @@ async function lookAgain(pool: ServicePool, row: LedgerRow): Promise<LedgerState
   if (now === undefined || now.state !== row.state || now.holdName !== row.holdName) return null;
   const schemas = [now.schema, now.holdSchema ?? now.schema, ...RECYCLE_SCHEMAS];
   const tables = await findHoldTables(pool, [...new Set(schemas)], row.id);
-  if (tables.length > 0) return null;
+  if (tables.length > 0 || !(await hasLeft(pool, now))) return null;
   const { id, schema, table, rowLogged } = now;
   const state = await endOf(pool, now);
   await recordState(pool, {
@@ -109,6 +110,11 @@ async function lookAgain(pool: ServicePool, row: LedgerRow): Promise<LedgerState
     onlyFrom: now.state,
   });
   return state;
+}
+
+async function hasLeft(pool: ServicePool, row: LedgerRow): Promise<boolean> {
+  const { holdSchema, holdName } = row;
+  return holdSchema === null || holdName === null || isSurelyAbsent(pool, holdSchema, holdName);
 }
 
 /** A table that was to be dropped next was removed by us, before the ledger could say so. */

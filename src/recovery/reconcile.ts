@@ -32,6 +32,12 @@ export interface ReconcileReport {
   readonly debtsLeft: readonly string[];
 }
 
+/** `reconcile`, as those see it who only need to know whether something is left to be done. */
+export type Reconcile = (
+  pool: ServicePool,
+  options: ReconcileOptions,
+) => Promise<Pick<ReconcileReport, 'debtsLeft' | 'untouched'>>;
+
 /** Rejects where the server can't be asked; then the next run goes on. */
 export async function reconcile(
   pool: ServicePool,

@@ -4,7 +4,7 @@
  *
  * Invariant: the order of the looks. First the intents, then which of their owners are gone (from
  * then on no RENAME of theirs can happen), then the names; so what is not found as held never will
- * be.
+ * be. An intent is forgotten only where the server says that there is no such held table.
  */
 import type { LedgerRow } from '../ledger/entry.js';
 import { processlistOf } from '../ledger/owner.js';
@@ -13,12 +13,14 @@ import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { whyItStays } from '../moves/data-directory.js';
 import { relocate } from '../moves/relocate.js';
-import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
+import { formatHoldName } from '../names/hold-name.js';
+import { RECYCLE_SCHEMAS, recycleSchemaFor } from '../names/recycle-schema.js';
 import { type HoldTable, listHoldTables } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pools.js';
 import { numberOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
+import { isSurelyAbsent } from './absence.js';
 
 export interface SettledIntents {
   readonly completed: readonly string[];
@@ -42,22 +44,37 @@ export async function settleIntents(
   const held = await findHeld(pool, orphans);
   const completed: string[] = [];
   const forgotten: string[] = [];
+  const hidden: string[] = [];
   for (const row of orphans) {
     const table = held.get(row.id);
+    const { id, schema, table: name } = row;
+    if (table === undefined && !(await hasNotHappened(pool, row))) {
+      hidden.push(id);
+      log.warn({ id, table: `${schema}.${name}` }, 'this account cannot see what became of a drop');
+      continue;
+    }
     const isHeld = table !== undefined && (await complete(pool, row, table));
     if (isHeld) completed.push(row.id);
     else {
       await forgetIntents(pool, [row.id], { sqlLogBin: row.rowLogged });
       forgotten.push(row.id);
     }
-    const { id, schema, table: name } = row;
     log.info(
       { id, table: `${schema}.${name}`, holdName: table?.name },
       isHeld ? 'completed an interrupted drop' : 'an interrupted drop had not happened',
     );
   }
   const untouched = intents.filter((row) => !isOurs(row)).map(({ id }) => id);
-  return { completed, forgotten, untouched };
+  return { completed, forgotten, untouched: [...untouched, ...hidden] };
+}
+
+/** Nothing is under the hold name of the intent, neither where it would be nor where it would go. */
+async function hasNotHappened(pool: ServicePool, row: LedgerRow): Promise<boolean> {
+  const name = formatHoldName({ state: 'HOLD', id: row.id, due: row.holdUntil });
+  return (
+    (await isSurelyAbsent(pool, row.schema, name)) &&
+    (await isSurelyAbsent(pool, recycleSchemaFor(row.sqlLogBin), name))
+  );
 }
 
 /** Ids of the intents whose session is in the processlist: that thread id, from that port. */

@@ -194,6 +194,49 @@ describe.each(testServers())('recovery on $name', (server) => {
     expect((await recover()).completed).toEqual(idsOf(drop));
   });
 
+  /** Recovery by an account that has lost its rights on the schema, and sees none of its tables. */
+  async function recoverBlind(): Promise<ReconcileReport> {
+    const user = `blind_${schema.name.slice(-10)}`;
+    await query(
+      server,
+      `CREATE USER '${user}'@'%' IDENTIFIED BY ''`,
+      `GRANT PROCESS ON *.* TO '${user}'@'%'`,
+      `GRANT ALL ON _undrop.* TO '${user}'@'%'`,
+    );
+    const blind = poolOn({ ...server, user });
+    try {
+      return await recover(blind);
+    } finally {
+      await blind.dispose();
+      await query(server, `DROP USER '${user}'@'%'`);
+    }
+  }
+
+  test('forgets no drop whose table it only has no right to see', async () => {
+    const drop = await renamed('a');
+    await die();
+    expect(await recoverBlind()).toMatchObject({ forgotten: [], untouched: idsOf(drop) });
+    expect(await stateOf(idsOf(drop)[0] ?? '')).toBe('intent');
+    expect((await recover()).completed).toEqual(idsOf(drop));
+    expect(Object.values(await recycled())).toEqual([3]);
+  });
+
+  test('takes no held table for gone that it only has no right to see', async () => {
+    const drop = await owed('a');
+    expect(await recoverBlind()).toMatchObject({ gone: [], restoredByHand: [] });
+    expect(await stateOf(idsOf(drop)[0] ?? '')).toBe('HOLD');
+    expect((await recover()).debtsPaid).toEqual(idsOf(drop));
+  });
+
+  test('goes on behind a row that makes no sense', async () => {
+    const [odd, fine] = [await owed('a'), await owed('b')];
+    const [id = ''] = idsOf(odd);
+    await query(server, `UPDATE _undrop.ledger SET hold_name = 'nonsense' WHERE id = '${id}'`);
+    expect((await recover()).debtsPaid).toEqual(idsOf(fine));
+    expect((await recover()).debtsPaid).toEqual(idsOf(odd));
+    expect(Object.values(await recycled())).toEqual([3, 3]);
+  });
+
   test('leaves a new table of the same name alone', async () => {
     const drop = await renamed('a');
     await root.query('CREATE TABLE a (b INT)');
