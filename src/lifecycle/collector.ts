@@ -6,7 +6,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Clock } from '../clock.js';
 import type { Log } from '../log.js';
-import type { ReconcileOptions } from '../recovery/reconcile.js';
+import type { Reconcile } from '../recovery/reconcile.js';
 import type { ServicePool } from '../service/pools.js';
 import { leadWhenever } from './leader.js';
 import { Rounds } from './rounds.js';
@@ -21,7 +21,7 @@ export interface CollectorOptions {
   readonly clock: Clock;
   readonly log: Log;
   /** Recovery, run before each full look; on the lock's connection. */
-  readonly reconcile: (pool: ServicePool, options: ReconcileOptions) => Promise<unknown>;
+  readonly reconcile: Reconcile;
   /** Drops that this proxy is in the middle of. */
   readonly activeIds: ReadonlySet<string>;
   /** Milliseconds of a clock that nobody sets; default: the process's. */

@@ -15,7 +15,6 @@ export interface GraceKeeperOptions {
   readonly connection: ServicePool;
   readonly settings: Pick<LifecycleSettings, 'holdMs' | 'graceMs'>;
   readonly log: Log;
-  readonly monotonicMs: () => number;
 }
 
 /** What this leadership saw at its last look. */
@@ -34,11 +33,16 @@ export class GraceKeeper {
     this.#options = options;
   }
 
-  /** Milliseconds that the collector must leave everything alone; 0: none. */
-  async check(server: ServerFacts, heldCount: number): Promise<number> {
-    const { connection, settings, log, monotonicMs } = this.#options;
+  /**
+   * Milliseconds that the collector must leave everything alone; 0: none. `readAtMs`: when the
+   * server's clock was read, by the monotonic one.
+   */
+  async check(
+    server: ServerFacts,
+    { heldCount, readAtMs: nowMs }: { readonly heldCount: number; readonly readAtMs: number },
+  ): Promise<number> {
+    const { connection, settings, log } = this.#options;
     const before = this.#seen;
-    const nowMs = monotonicMs();
     const utcMs = server.utcNow.getTime();
     const last = before?.last ?? (await readLastLook(connection, server.serverIdentity));
     const clockDriftMs = before === null ? 0 : utcMs - before.utcMs - (nowMs - before.monotonicMs);

@@ -10,7 +10,7 @@ import type { Clock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { ensureLedger } from '../ledger/tables.js';
 import type { Log } from '../log.js';
-import type { ReconcileOptions } from '../recovery/reconcile.js';
+import type { Reconcile } from '../recovery/reconcile.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { Actions, type Outcome } from './actions.js';
@@ -33,13 +33,15 @@ const IDLE_MS_MIN = 20;
 /** However short UNDROP_HOLD is, there is no need to look more often because of it. */
 const LOOK_MS_MIN = 1_000;
 const READ_ONLY_CHECK_MS = 60_000;
+/** What recovery had to leave is tried again after so long, then after twice as long, and so on. */
+const OPEN_RETRY_MS = 5_000;
 
 export interface RoundsOptions {
   readonly proxyId: string;
   readonly settings: LifecycleSettings;
   readonly clock: Clock;
   readonly log: Log;
-  readonly reconcile: (pool: ServicePool, options: ReconcileOptions) => Promise<unknown>;
+  readonly reconcile: Reconcile;
   readonly activeIds: ReadonlySet<string>;
   readonly monotonicMs: () => number;
   readonly lease: Lease;
@@ -58,6 +60,7 @@ export class Rounds {
   #fullAtMs = Number.NEGATIVE_INFINITY;
   /** What the last look cost before anything was done. */
   #readingMs = 0;
+  #openRetryMs = OPEN_RETRY_MS;
   #said = '';
 
   constructor(options: RoundsOptions) {
@@ -85,8 +88,14 @@ export class Rounds {
   async #look(): Promise<number> {
     const { settings, monotonicMs, wakeup } = this.#options;
     const beganMs = monotonicMs();
-    if (wakeup.take() !== null) this.#fullAtMs = beganMs;
+    if (wakeup.take() !== null) {
+      this.#fullAtMs = beganMs;
+      this.#openRetryMs = OPEN_RETRY_MS;
+    }
     const server = await readServerFacts(this.#connection);
+    // Not the time of the question: on a slow way the server's clock would seem to be ahead, and
+    // tables would leave HOLD before their time.
+    const readAtMs = monotonicMs();
     if (server.readOnly) {
       this.#say('the server is read-only: nothing is collected');
       return Math.min(settings.checkIntervalMs, READ_ONLY_CHECK_MS);
@@ -94,25 +103,40 @@ export class Rounds {
     if (beganMs >= this.#fullAtMs) await this.#recover(beganMs);
     const tables = await listCollectable(this.#connection);
     this.#readingMs = monotonicMs() - beganMs;
-    const waitMs = await this.#grace.check(server, tables.length);
-    if (waitMs > 0) return Math.min(waitMs, settings.checkIntervalMs);
+    const waitMs = await this.#grace.check(server, { heldCount: tables.length, readAtMs });
+    if (waitMs > 0) {
+      return Math.max(Math.min(waitMs, this.#fullAtMs - monotonicMs()), IDLE_MS_MIN);
+    }
     this.#say('');
     this.#retries.keepOnly(tables);
-    return this.#act(tables, server, beganMs);
+    return this.#act(tables, server, readAtMs);
   }
 
-  /** Recovery and housekeeping. The lifecycle goes on without them. */
+  /**
+   * Recovery and housekeeping. The lifecycle needs neither, so it goes on whatever they reject
+   * with: where the connection broke, the next statement says so.
+   */
   async #recover(nowMs: number): Promise<void> {
     const { reconcile, proxyId, activeIds, log, settings } = this.#options;
     this.#fullAtMs = nowMs + settings.checkIntervalMs;
     try {
-      await reconcile(this.#connection, { proxyId, activeIds, log });
+      const { debtsLeft, untouched } = await reconcile(this.#connection, {
+        proxyId,
+        activeIds,
+        log,
+      });
+      this.#retrySoon(nowMs, debtsLeft.length > 0 || untouched.length > 0);
       await pruneLedger(this.#connection, settings.ledgerKeepMs);
     } catch (error) {
-      if (!isServerError(error)) throw error;
       log.warn({ event: 'collector', err: error }, 'the ledger could not be looked after');
       if (isServerError(error, ...NO_LEDGER)) await this.#makeLedger();
     }
+  }
+
+  /** A debt, or an intent whose owner is still there: both are mostly over in a moment. */
+  #retrySoon(nowMs: number, isOpen: boolean): void {
+    if (isOpen) this.#fullAtMs = Math.min(this.#fullAtMs, nowMs + this.#openRetryMs);
+    this.#openRetryMs = isOpen ? 2 * this.#openRetryMs : OPEN_RETRY_MS;
   }
 
   /** Without one every drop is refused. What was in it is lost; the lifecycle needs none of it. */
@@ -133,13 +157,13 @@ export class Rounds {
   async #act(
     tables: readonly Collectable[],
     server: ServerFacts,
-    beganMs: number,
+    readAtMs: number,
   ): Promise<number> {
     const { settings, monotonicMs, signal } = this.#options;
-    const toMonotonic = (at: Date) => beganMs + (at.getTime() - server.utcNow.getTime());
-    const now = () => new Date(server.utcNow.getTime() + (monotonicMs() - beganMs));
+    const toMonotonic = (at: Date) => readAtMs + (at.getTime() - server.utcNow.getTime());
+    const now = () => new Date(server.utcNow.getTime() + (monotonicMs() - readAtMs));
     const endMs = monotonicMs() + Math.max(SLICE_MS, 10 * this.#readingMs);
-    let nextMs = Math.min(this.#fullAtMs, beganMs + Math.max(settings.holdMs / 2, LOOK_MS_MIN));
+    let nextMs = Math.min(this.#fullAtMs, readAtMs + Math.max(settings.holdMs / 2, LOOK_MS_MIN));
     let purging: Collectable | null = null;
     let moved = false;
     this.#actions.beginLook();

@@ -80,6 +80,7 @@ export function startCollecting(
     log,
     reconcile: async () => {
       looks += 1;
+      return { debtsLeft: [], untouched: [] };
     },
     activeIds: new Set(),
   });
