@@ -32,7 +32,7 @@ export interface FrontOptions {
   readonly tls: ProxyTls;
   readonly counters: Counters;
   readonly log: Log;
-  /** Tables were held, and the ledger has it. */
+  /** Tables were held, and the ledger has it; or a drop broke off. */
   onHeld(): void;
 }
 
@@ -85,12 +85,13 @@ export class Front {
   }
 
   #serviceFor(address: ServerAddress) {
-    const { pools, proxyId, activeIds } = this.#options;
+    const { pools, proxyId, activeIds, onHeld } = this.#options;
     const current = () => this.#current;
     return {
       pool: pools.at(address),
       proxyId,
       activeIds,
+      onUnsettled: onHeld,
       get holdMs() {
         return current().holdMs;
       },

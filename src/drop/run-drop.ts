@@ -8,6 +8,7 @@
  * broke is left to recovery.
  */
 import { assert, assertNever } from '../assert.js';
+import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '../ledger/write.js';
 import { relocate } from '../moves/relocate.js';
@@ -32,6 +33,8 @@ import { type QualifiedName, showCreateSql } from './words.js';
 
 /** Looks at tables that keep changing are given up after so many. */
 const TRIES_MAX = 3;
+/** How long to wait before an outcome is written once more. */
+const OUTCOME_RETRIES_MS = [0, 1_000, 5_000];
 /** Statement texts in the ledger are bounded: the bytes that are decoded for it. */
 const STATEMENT_TEXT_BYTES_MAX = 16_384;
 
@@ -43,6 +46,8 @@ export interface DropOptions {
   readonly holdMs: number;
   /** Ids that this process is in the middle of: recovery leaves them alone. */
   readonly activeIds: Set<string>;
+  /** A drop broke off, or its outcome could not be written: recovery has something to look at. */
+  onUnsettled(): void;
   /** What the session is believed to be in; checked against the session's own facts. */
   readonly guess: SessionGuess;
   /** Ids of drops: `newHoldId` with the process's clock and randomness. */
@@ -116,15 +121,16 @@ class Attempt {
         if (step.do === 'answer') return this.#result(step);
         if (step.do === 'again') {
           this.#otherwise = step.otherwise;
-          await this.#forget(this.#request.ids);
+          await this.#tryToForget();
           this.#release();
           return null;
         }
         await this.#perform(step);
       }
     } catch (error) {
-      if (!this.#renameSent) await this.#forget(this.#request.ids).catch(() => undefined);
+      const isForgotten = !this.#renameSent && (await this.#tryToForget());
       this.#release();
+      if (!isForgotten) this.#options.onUnsettled();
       throw error;
     }
   }
@@ -225,7 +231,8 @@ class Attempt {
     if (isRight && JSON.stringify(names) === JSON.stringify(guessed)) return first;
     // What the server refused once it would refuse again, with words about the second try.
     if (first.intent === null && !('error' in guessed)) return first;
-    if (first.intent !== null) await this.#forget(this.#request.ids);
+    // A row that stays is in the way of the new one, and then nothing is dropped.
+    if (first.intent !== null) await this.#tryToForget();
     return this.#recordIntent(names, facts);
   }
 
@@ -307,12 +314,31 @@ class Attempt {
       facts: facts === undefined || 'errno' in facts ? null : facts,
       finish: async () => {
         try {
-          await this.#record(step.held, forgotten);
+          await this.#recordAtLast(step.held, forgotten);
+        } catch (error) {
+          this.#options.onUnsettled();
+          throw error;
         } finally {
           this.#release();
         }
       },
     };
+  }
+
+  /**
+   * Where tables are held it is tried again: nobody else settles an intent while the user's session
+   * is there, which may be for days.
+   */
+  async #recordAtLast(held: readonly HeldTable[], forgotten: readonly string[]): Promise<void> {
+    for (const delayMs of held.length === 0 ? [] : OUTCOME_RETRIES_MS) {
+      try {
+        return await this.#record(held, forgotten);
+      } catch (error) {
+        if (!(error instanceof Error)) throw error;
+        await systemClock.sleep(delayMs);
+      }
+    }
+    await this.#record(held, forgotten);
   }
 
   async #record(held: readonly HeldTable[], forgotten: readonly string[]): Promise<void> {
@@ -336,6 +362,17 @@ class Attempt {
         : ids.filter((id) => tables.some((table) => table.id === id && table.holdUntil !== null));
     if (recorded.length === 0) return;
     await forgetIntents(this.#options.pool, recorded, { sqlLogBin: this.#logged });
+  }
+
+  /** An intent that stays, whose RENAME did not happen, is forgotten by recovery. */
+  async #tryToForget(): Promise<boolean> {
+    try {
+      await this.#forget(this.#request.ids);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      return false;
+    }
   }
 
   #release(): void {

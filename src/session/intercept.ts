@@ -49,6 +49,8 @@ export interface DropService {
   readonly holdMs: number;
   readonly protect: ReadonlySet<Protection>;
   readonly activeIds: Set<string>;
+  /** A drop left something for recovery. */
+  onUnsettled(): void;
 }
 
 export interface InterceptOptions {
@@ -163,6 +165,7 @@ async function dropTable(
       proxyId: service.proxyId,
       holdMs: service.holdMs,
       activeIds: service.activeIds,
+      onUnsettled: () => service.onUnsettled(),
       guess,
       newId: () => newHoldId(Date.now(), randomBytes),
     },

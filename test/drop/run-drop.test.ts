@@ -16,6 +16,14 @@ import { describePayload, errResult, okResult, rowsResult } from '../support/res
 /** Everything that happens, in its order. */
 let told: string[] = [];
 let ledgerFails: Error | null = null;
+/** So many writes of outcomes, or of what is forgotten, fail from now on. */
+let outcomesFail = 0;
+let forgetsFail = 0;
+
+function failing(what: string): never {
+  told.push(what);
+  throw new Error(what);
+}
 
 jest.unstable_mockModule('../../src/ledger/write.js', () => ({
   recordIntent: async (_pool: unknown, intent: DropIntent): Promise<IntentFacts> => {
@@ -37,12 +45,14 @@ jest.unstable_mockModule('../../src/ledger/write.js', () => ({
     ids: readonly string[],
     { sqlLogBin }: { sqlLogBin: boolean },
   ) => {
+    if (forgetsFail-- > 0) failing('forgetting fails');
     told.push(`forget${sqlLogBin ? '' : ' unlogged'}: ${ids.length}`);
   },
   recordOutcome: async (
     _pool: unknown,
     outcome: { tables: readonly HeldTable[]; forgotten: readonly string[]; sqlLogBin: boolean },
   ) => {
+    if (outcomesFail-- > 0) failing('the outcome fails');
     const { tables, forgotten, sqlLogBin } = outcome;
     const held = tables.map(({ holdSchema }) => holdSchema).join(', ');
     told.push(`outcome${sqlLogBin ? '' : ' unlogged'}: ${held}; ${forgotten.length} forgotten`);
@@ -124,6 +134,7 @@ function drop(
       proxyId: 'a proxy',
       holdMs: 1_000,
       activeIds,
+      onUnsettled: () => told.push('unsettled'),
       guess,
       newId: () => (ids++).toString(16).padStart(32, '0'),
     },
@@ -133,6 +144,8 @@ function drop(
 beforeEach(() => {
   told = [];
   ledgerFails = null;
+  outcomesFail = 0;
+  forgetsFail = 0;
   activeIds.clear();
 });
 
@@ -278,7 +291,7 @@ describe('what was sent and not answered', () => {
       },
     });
     await expect(drop('DROP TABLE IF EXISTS t, m', session)).rejects.toThrow('gone');
-    expect(told.at(-1)).toBe('user: words');
+    expect(told.slice(-2)).toEqual(['user: words', 'unsettled']);
     expect(told.filter((line) => line.startsWith('forget'))).toEqual([]);
   });
 });
@@ -295,12 +308,31 @@ describe('tables that change meanwhile', () => {
     expect(activeIds.size).toBe(1);
   });
 
+  test('are looked at again also where the intent could not be forgotten', async () => {
+    const answers = [gone, okResult()];
+    forgetsFail = 1;
+    const session = new FakeSession({ hold: () => answers.shift() ?? okResult() });
+    const result = await drop('DROP TABLE t', session);
+    expect(told).toContain('forgetting fails');
+    expect(describePayload(result.payload)).toBe('OK, 0 rows, 0 warnings');
+  });
+
   test('are given up after three looks, and nothing is held', async () => {
     const result = await drop('DROP TABLE t', new FakeSession({ hold: gone }));
     expect(told.filter((line) => line.includes('hold'))).toHaveLength(3);
     expect(result.refusal?.code).toBe('UNDROP_CHANGED_MEANWHILE');
     expect(result.held).toEqual([]);
     await result.finish();
+    expect(activeIds.size).toBe(0);
+  });
+});
+
+describe('the outcome', () => {
+  test('is written once more where it could not be: its owner may be there for days', async () => {
+    const result = await drop('DROP TABLE t', new FakeSession());
+    outcomesFail = 1;
+    await result.finish();
+    expect(told.slice(-2)).toEqual(['the outcome fails', 'outcome: _undrop; 0 forgotten']);
     expect(activeIds.size).toBe(0);
   });
 });

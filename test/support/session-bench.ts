@@ -210,6 +210,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
       holdMs: 1,
       protect: new Set(['drop-table', 'drop-database', 'create-or-replace']),
       activeIds: new Set(),
+      onUnsettled: () => undefined,
     }),
     background: () => undefined,
     onHeld: () => undefined,
