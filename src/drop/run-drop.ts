@@ -14,7 +14,6 @@ import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '..
 import { relocate } from '../moves/relocate.js';
 import type { ServicePool } from '../service/pools.js';
 import type { Result } from '../wire/result-reader.js';
-import { decodeName } from './decode-name.js';
 import { factsSql, readFacts, readKind, readStaysInSchema } from './facts.js';
 import {
   type Answers,
@@ -28,6 +27,7 @@ import {
   sentenceStart,
 } from './next-step.js';
 import type { DropRequest, UserFacts } from './request.js';
+import { type ServiceNames, serviceNames } from './service-names.js';
 import type { UserCommand, UserSession } from './user-session.js';
 import { type QualifiedName, showCreateSql } from './words.js';
 
@@ -194,7 +194,7 @@ class Attempt {
       })),
       { kind: 'query', text: factsSql(server) },
     ];
-    const guessed = this.#serviceNames(guess.schema, guess.charset);
+    const guessed = serviceNames(this.#request, guess);
     const recording = this.#recordIntent(guessed, { logged: true, user: guess.user });
     let results: readonly Result[] = [];
     try {
@@ -226,7 +226,7 @@ class Attempt {
     facts: UserFacts,
   ): Promise<RecordedIntent> {
     this.#logged = facts.logged;
-    const names = this.#serviceNames(facts.schema, facts.charset);
+    const names = serviceNames(this.#request, facts);
     const isRight = facts.logged && facts.user === this.#options.guess.user;
     if (isRight && JSON.stringify(names) === JSON.stringify(guessed)) return first;
     // What the server refused once it would refuse again, with words about the second try.
@@ -263,24 +263,6 @@ class Attempt {
         intent: null,
         intentError: new UndropError('UNDROP_NOT_RECORDED', { tables: tablesNamed, cause }, error),
       };
-    }
-  }
-
-  #serviceNames(defaultSchema: string | null, charset: string): ServiceNames {
-    try {
-      const tables = this.#request.statement.names.map(({ schema, table }) => {
-        const inSchema = schema === null ? defaultSchema : decodeName(schema, charset);
-        if (inSchema === null) {
-          const cause = 'no schema is selected';
-          const tables = sentenceStart(this.#request);
-          throw new UndropError('UNDROP_NOT_RECORDED', { tables, cause });
-        }
-        return { schema: inSchema, table: decodeName(table, charset) };
-      });
-      return { tables };
-    } catch (error) {
-      if (error instanceof UndropError) return { error };
-      throw error;
     }
   }
 
@@ -379,10 +361,6 @@ class Attempt {
     for (const id of this.#request.ids) this.#options.activeIds.delete(id);
   }
 }
-
-type ServiceNames =
-  | { readonly tables: readonly { readonly schema: string; readonly table: string }[] }
-  | { readonly error: UndropError };
 
 type RecordedIntent = Pick<Inspection, 'intent' | 'intentError'> & {
   readonly intent: IntentFacts | null;

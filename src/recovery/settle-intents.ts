@@ -68,7 +68,7 @@ export async function settleIntents(
   return { completed, forgotten, untouched: [...untouched, ...hidden] };
 }
 
-/** Nothing is under the hold name of the intent, neither where it would be nor where it would go. */
+/** Nothing is under the intent's hold name, neither where it would be nor where it would go. */
 async function hasNotHappened(pool: ServicePool, row: LedgerRow): Promise<boolean> {
   const name = formatHoldName({ state: 'HOLD', id: row.id, due: row.holdUntil });
   return (
