@@ -16,7 +16,7 @@ const LOAD = {
   schema: 'bench',
   threads: 8,
   seconds: SECONDS,
-  options: ['--tables=4', '--table-size=10000'],
+  options: ['--tables=4', '--table-size=100000'],
 } as const;
 
 interface Drops {
