@@ -31,8 +31,8 @@ import { type ServiceNames, serviceNames } from './service-names.js';
 import type { UserCommand, UserSession } from './user-session.js';
 import { type QualifiedName, showCreateSql } from './words.js';
 
-/** Looks at tables that keep changing are given up after so many. */
-const TRIES_MAX = 3;
+/** Looks at tables that keep changing are given up after so many; 3 were too few for a crowd. */
+const TRIES_MAX = 8;
 /** How long to wait before an outcome is written once more. */
 const OUTCOME_RETRIES_MS = [0, 1_000, 5_000];
 /** Statement texts in the ledger are bounded: the bytes that are decoded for it. */

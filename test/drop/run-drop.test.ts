@@ -317,9 +317,9 @@ describe('tables that change meanwhile', () => {
     expect(describePayload(result.payload)).toBe('OK, 0 rows, 0 warnings');
   });
 
-  test('are given up after three looks, and nothing is held', async () => {
+  test('are given up after eight looks, and nothing is held', async () => {
     const result = await drop('DROP TABLE t', new FakeSession({ hold: gone }));
-    expect(told.filter((line) => line.includes('hold'))).toHaveLength(3);
+    expect(told.filter((line) => line.includes('hold'))).toHaveLength(8);
     expect(result.refusal?.code).toBe('UNDROP_CHANGED_MEANWHILE');
     expect(result.held).toEqual([]);
     await result.finish();

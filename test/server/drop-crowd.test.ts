@@ -1,0 +1,100 @@
+/**
+ * Fifty sessions create, fill and drop the same few tables at once. Every row whose INSERT was
+ * answered OK is afterwards in a live table or in a held one: none is lost, none is there twice.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { RawClient } from '../support/raw-client.js';
+import { connect, freshSchema, testServers } from '../support/servers.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(180_000);
+
+const SESSIONS = 50;
+const TABLES = 4;
+const ROUNDS = 6;
+const ROWS_A_ROUND = 3;
+
+/** What natively happens to those who meet: exists, unknown, no such table, deadlock. */
+const EXPECTED = new Set([1050, 1051, 1146, 1213]);
+/** Tables that never hold still are refused, whichever of the two looks missed them last. */
+const REFUSED = /^UNDROP_(CHANGED_MEANWHILE|NOT_RECORDED: .* does not see) ?/;
+
+describe.each(testServers())('on $name', (server) => {
+  let proxy: ProxyTarget;
+  let root: Connection;
+  let schema = '';
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server);
+    root = await connect(server);
+    schema = (await freshSchema(server, 'crowd')).name;
+  });
+
+  afterAll(async () => {
+    await proxy.stop();
+    await root.query(`DROP DATABASE ${schema}`);
+    await root.end();
+  });
+
+  test('no row is lost in a crowd', async () => {
+    const surprises: string[] = [];
+    let inserted = 0;
+    let dropped = 0;
+
+    async function send(client: RawClient, sql: string): Promise<boolean> {
+      const { results } = await client.query(sql);
+      const [result] = results;
+      if (result?.kind !== 'err') return true;
+      const isRefusal = REFUSED.test(result.message.toString());
+      if (!EXPECTED.has(result.errno) && !isRefusal) surprises.push(`${sql}: ${result.message}`);
+      return false;
+    }
+
+    async function live(session: number): Promise<void> {
+      const client = await RawClient.open(proxy, { schema });
+      for (let round = 0; round < ROUNDS; round++) {
+        const table = `t${(session + round) % TABLES}`;
+        await send(client, `CREATE TABLE IF NOT EXISTS ${table} (session INT, round INT)`);
+        for (let row = 0; row < ROWS_A_ROUND; row++) {
+          const values = `(${session}, ${round})`;
+          if (await send(client, `INSERT INTO ${table} VALUES ${values}`)) inserted++;
+        }
+        const ifExists = round % 2 === 0 ? 'IF EXISTS ' : '';
+        if (await send(client, `DROP TABLE ${ifExists}${table}`)) dropped++;
+      }
+      await client.quit();
+    }
+
+    await Promise.all(Array.from({ length: SESSIONS }, (_session, index) => live(index)));
+    expect(surprises).toEqual([]);
+    expect(dropped).toBeGreaterThan(SESSIONS);
+    await until(async () => {
+      const [rows] = await root.query<RowDataPacket[]>(
+        "SELECT COUNT(*) AS n FROM _undrop.ledger WHERE state = 'intent' AND schema_name = ?",
+        [schema],
+      );
+      return Number(rows[0]?.['n']) === 0;
+    }, 'no intent is left');
+    const [held] = await root.query<RowDataPacket[]>(
+      'SELECT hold_schema AS place, hold_name AS name FROM _undrop.ledger WHERE schema_name = ?',
+      [schema],
+    );
+    const [there] = await root.query<RowDataPacket[]>(
+      `SELECT table_schema AS place, table_name AS name FROM information_schema.tables
+     WHERE table_schema = ? AND table_name NOT LIKE '\\_vt\\_%'`,
+      [schema],
+    );
+    expect(held.length).toBeGreaterThan(TABLES);
+    let counted = 0;
+    for (const { place, name } of [...held, ...there]) {
+      const [rows] = await root.query<RowDataPacket[]>(
+        `SELECT COUNT(*) AS n FROM ${place}.${name}`,
+      );
+      counted += Number(rows[0]?.['n']);
+    }
+    expect(counted).toBe(inserted);
+  });
+});
