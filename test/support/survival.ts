@@ -73,7 +73,7 @@ export class Survival {
   async #held(): Promise<readonly HeldRow[]> {
     const [names] = await this.#root.query<RowDataPacket[]>(
       `SELECT table_schema AS at, table_name AS name FROM information_schema.tables
-       WHERE table_schema IN (?) AND table_name LIKE '\\_vt\\_HOLD\\_%'`,
+       WHERE table_schema IN (?) AND LOWER(table_name) LIKE '\\_vt\\_hold\\_%'`,
       [['_undrop', '_undrop_local', ...this.#schemas]],
     );
     const [rows] = await this.#root.query<RowDataPacket[]>(
@@ -98,7 +98,8 @@ export class Survival {
   }
 }
 
-const HELD = /^_vt_HOLD_([0-9a-f]{32})_/;
+/** Without regard to case: lower_case_table_names=1 stores lower case. */
+const HELD = /^_vt_HOLD_([0-9a-f]{32})_/i;
 
 interface Owner {
   readonly id: string;
