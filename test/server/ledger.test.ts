@@ -227,11 +227,13 @@ describe.each(testServers())('the ledger on $name', (server) => {
     expect(row?.statementText).toBe(statementText.slice(0, 4_096));
   });
 
-  test('is unavailable, not silent, where it cannot be written', async () => {
+  test('is made again by the next drop where somebody dropped it', async () => {
     await session.query('CREATE TABLE t (a INT)');
     await query(server, 'DROP TABLE _undrop.ledger');
-    const intent = intend(pool, session, { schema: schema.name, tables: ['t'] });
-    await expect(intent).rejects.toMatchObject({ code: 'UNDROP_LEDGER_UNAVAILABLE' });
+    const { facts } = await intend(pool, session, { schema: schema.name, tables: ['t'] });
+    expect(facts.tables).toMatchObject([{ table: 't', kind: 'base' }]);
+    const rows = await query(server, 'SELECT state FROM _undrop.ledger');
+    expect(rows).toEqual([{ state: 'intent' }]);
   });
 
   test('records the outcome with a script that brings the table back by hand', async () => {
