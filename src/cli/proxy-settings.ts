@@ -1,6 +1,21 @@
 /** Settings of a proxy, and which of them may change while it runs. */
 import type { Settings } from '../config/schema.js';
 
+/** The collector is made of these. */
+const COLLECTOR_KEYS = [
+  'lifecycle',
+  'hold',
+  'evac',
+  'checkInterval',
+  'purgeCheckInterval',
+  'purgeChunkRows',
+  'purgeBinlog',
+  'fastDrop',
+  'collect',
+  'grace',
+  'ledgerKeep',
+] as const;
+
 /** Settings that a proxy needs, by their keys in config/schema.ts. */
 export const PROXY_KEYS = [
   'listen',
@@ -14,17 +29,7 @@ export const PROXY_KEYS = [
   'upstreamCa',
   'upstreamPublicKey',
   'protect',
-  'lifecycle',
-  'hold',
-  'evac',
-  'checkInterval',
-  'purgeCheckInterval',
-  'purgeChunkRows',
-  'purgeBinlog',
-  'fastDrop',
-  'collect',
-  'grace',
-  'ledgerKeep',
+  ...COLLECTOR_KEYS,
   'maxConnections',
   'workers',
   'connectTimeout',
@@ -50,21 +55,6 @@ const FIXED_KEYS: readonly ProxyKey[] = [
   'workers',
 ];
 
-/** The collector is made of these. */
-const COLLECTOR_KEYS: readonly ProxyKey[] = [
-  'lifecycle',
-  'hold',
-  'evac',
-  'checkInterval',
-  'purgeCheckInterval',
-  'purgeChunkRows',
-  'purgeBinlog',
-  'fastDrop',
-  'collect',
-  'grace',
-  'ledgerKeep',
-];
-
 /** What a change of settings asks for. */
 export interface SettingsChange {
   /** The new settings, with the old value of what can't change. */
@@ -81,11 +71,12 @@ export function compareSettings(old: ProxySettings, next: ProxySettings): Settin
   const fixed = different.filter((key) => FIXED_KEYS.includes(key));
   const changed = different.filter((key) => !fixed.includes(key));
   const kept = Object.fromEntries(fixed.map((key) => [key, old[key]]));
+  const ofCollector: readonly ProxyKey[] = COLLECTOR_KEYS;
   return {
     settings: { ...next, ...kept },
     changed,
     fixed,
-    collectorChanged: changed.some((key) => COLLECTOR_KEYS.includes(key)),
+    collectorChanged: changed.some((key) => ofCollector.includes(key)),
   };
 }
 

@@ -168,7 +168,7 @@ type Decision =
   | { readonly kind: 'move'; readonly moves: readonly Move[]; readonly named: readonly Name[] };
 
 /** Not preparable, or no statement handle left: the server gives no verdict on the syntax. */
-const NO_VERDICT: ReadonlySet<number> = new Set([1295, 1461]);
+export const NO_VERDICT: ReadonlySet<number> = new Set([1295, 1461]);
 
 function decide(request: DropRequest, inspection: Inspection): Decision {
   const { judge, facts } = inspection;

@@ -7,6 +7,7 @@
 import { assert } from '../assert.js';
 import { factsSql, readFacts } from '../drop/facts.js';
 import { refuse } from '../drop/next-step.js';
+import type { UserFacts } from '../drop/request.js';
 import type { SessionFacts } from '../drop/user-session.js';
 import { UndropError } from '../errors.js';
 import { ResponseTracker } from '../relay/response-tracker.js';
@@ -276,8 +277,7 @@ export class CommandPhase {
     if (!('errno' in facts)) {
       const known = modeFromSqlMode(server, facts.sqlMode, facts.charset);
       if (isFullyKnown(known)) mode = known;
-      this.#schema = facts.schema;
-      this.#charset = facts.charset;
+      this.#remember(facts);
     }
     const { protect } = this.#owner.service;
     this.#gate.begin(
@@ -336,11 +336,7 @@ export class CommandPhase {
    */
   #settle(taken: Taken, interception: Interception, fromServer: Buffer, behind: Buffer): void {
     const { packet } = taken;
-    if (interception.facts !== null) {
-      this.#schema = interception.facts.schema;
-      this.#charset = interception.facts.charset;
-      this.#user = interception.facts.user;
-    }
+    if (interception.facts !== null) this.#remember(interception.facts);
     if (interception.kind === 'forward') {
       this.#tracker.expect(packet.payload[0] ?? 0);
       this.#owner.toServer(encodePacket(packet.payload, 0));
@@ -350,6 +346,13 @@ export class CommandPhase {
       this.#owner.onAnswer(taken, interception);
     }
     this.#goOn(fromServer, behind);
+  }
+
+  /** What the session said of itself is the next guess. */
+  #remember({ schema, charset, user }: UserFacts): void {
+    this.#schema = schema;
+    this.#charset = charset;
+    this.#user = user;
   }
 
   /** The stream goes on with what came meanwhile. */

@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import { assert, assertNever } from '../assert.js';
 import { factsSql, readFacts } from '../drop/facts.js';
-import { refuse } from '../drop/next-step.js';
+import { NO_VERDICT, refuse } from '../drop/next-step.js';
 import type { UserFacts } from '../drop/request.js';
 import { type DropResult, runDrop, type SessionGuess } from '../drop/run-drop.js';
 import type { SessionFacts, UserSession } from '../drop/user-session.js';
@@ -251,9 +251,6 @@ export function refusalOf(finding: Finding, isOneOfSeveral: boolean): UndropErro
   if (verdict.kind === 'refused') return notDone(HOW[verdict.carrier], namesIn(verdict));
   return notUnderstood(verdict.kind === 'unclear' ? verdict.why : 'it executes another text');
 }
-
-/** Not preparable; too many prepared statements. */
-const NO_VERDICT: ReadonlySet<number> = new Set([1295, 1461]);
 
 /** The place of the refusal is found by the marker, which is all that is run. */
 async function refused(error: UndropError, options: InterceptOptions): Promise<Interception> {

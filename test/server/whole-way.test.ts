@@ -17,7 +17,6 @@ const QUICK = {
   PURGE_CHECK_INTERVAL: '1s',
   GRACE: '0s',
   COLLECT: 'auto',
-  PURGE_CHUNK_ROWS: '5000',
 };
 
 describe.each(testServers())('the whole way on $name', (server) => {
