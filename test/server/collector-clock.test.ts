@@ -1,0 +1,66 @@
+/**
+ * The collector's idea of the server's clock. The question for it may take long to get there; then
+ * the answer is younger than the question, and a table must not leave HOLD because of it.
+ */
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import {
+  type Collecting,
+  dropRecycleSchemas,
+  freshRecycleSchemas,
+  holdTable,
+  serverTime,
+  startCollecting,
+  until,
+  whereIs,
+} from '../lifecycle/collecting.js';
+import { type HeldBackRelay, heldBackRelay } from '../lifecycle/held-back-relay.js';
+import { type GeneralLog, generalLog, query, testServers } from '../support/servers.js';
+
+jest.setTimeout(120_000);
+
+describe.each(testServers())('the collector on a slow way to $name', (server) => {
+  let collecting: Collecting | null = null;
+  let relay: HeldBackRelay | null = null;
+  let log: GeneralLog | null = null;
+
+  beforeEach(() => freshRecycleSchemas(server));
+  afterEach(async () => {
+    await collecting?.stop();
+    await relay?.close();
+    await log?.stop();
+    collecting = relay = log = null;
+    await dropRecycleSchemas(server);
+  });
+
+  /** When the server was told to rename that table, by the server's own clock, in whole seconds. */
+  async function movedAt(id: string): Promise<readonly string[]> {
+    const rows = await query<{ at: string }>(
+      server,
+      "SET time_zone = '+00:00'",
+      `SELECT DATE_FORMAT(event_time, '%Y%m%d%H%i%s') AS at FROM mysql.general_log
+       WHERE argument LIKE '%RENAME /* undrop move ${id}%'
+       AND argument NOT LIKE '%general_log%' ORDER BY event_time`,
+    );
+    return rows.map(({ at }) => at);
+  }
+
+  test('no table leaves HOLD before its due time by the clock of the server', async () => {
+    log = await generalLog(server);
+    const held = await holdTable(server, { dueInSeconds: 6 });
+    // The question for the clock arrives two seconds before the due time; it was asked four before.
+    const arrival = await serverTime(server, 4);
+    let heldBack = 0;
+    relay = await heldBackRelay(server, (chunk) => {
+      if (heldBack > 0 || !chunk.includes('UTC_TIMESTAMP() AS utcNow')) return null;
+      heldBack += 1;
+      return until('the clock is there', async () => (await serverTime(server, 0)) >= arrival);
+    });
+    collecting = startCollecting(relay, { lifecycle: ['HOLD'], holdMs: 3_600_000 });
+    await until('the table is gone', async () => (await whereIs(server, held.id)).length === 0);
+    expect(heldBack).toBe(1);
+    const [due] = /\d{14}$/.exec(held.name) ?? [];
+    const [first, ...more] = await movedAt(held.id);
+    expect(more).toEqual([]);
+    expect(Number(first)).toBeGreaterThanOrEqual(Number(due));
+  });
+});
