@@ -12,6 +12,7 @@ import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { ensurePrograms, runPhp, runPymysql } from '../support/client-programs.js';
 import type { ScriptJob } from '../support/client-script.js';
 import { runClient } from '../support/clients.js';
+import { LOGIN_PLUGINS, type LoginPlugin, pluginOptions } from '../support/login-plugins.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { connect, query, startServer, type Target, testServers } from '../support/servers.js';
 
@@ -19,42 +20,6 @@ import { connect, query, startServer, type Target, testServers } from '../suppor
 jest.setTimeout(300_000);
 
 const PASSWORD = 'pa$$ word;';
-
-interface Plugin {
-  readonly plugin: string;
-  /** The library that it is in; null where it is built in. */
-  readonly library: string | null;
-  /** How an account says so. */
-  readonly identified: string;
-}
-
-const NATIVE: Plugin = {
-  plugin: 'mysql_native_password',
-  library: null,
-  identified: `IDENTIFIED BY '${PASSWORD}'`,
-};
-const byMysql = (plugin: string): Plugin => ({
-  plugin,
-  library: null,
-  identified: `IDENTIFIED WITH ${plugin} BY '${PASSWORD}'`,
-});
-const byMariadb = (plugin: string, library: string): Plugin => ({
-  plugin,
-  library,
-  identified: `IDENTIFIED VIA ${plugin} USING PASSWORD('${PASSWORD}')`,
-});
-
-const PLUGINS: Readonly<Record<string, readonly Plugin[]>> = {
-  'mysql-9.7': [byMysql('caching_sha2_password'), byMysql('sha256_password')],
-  'mysql-5.6': [NATIVE],
-  'mariadb-10.11': [NATIVE, byMariadb('ed25519', 'auth_ed25519')],
-  'mariadb-11.8': [
-    NATIVE,
-    byMariadb('ed25519', 'auth_ed25519'),
-    byMariadb('parsec', 'auth_parsec'),
-    byMariadb('caching_sha2_password', 'auth_mysql_sha2'),
-  ],
-};
 
 interface Client {
   readonly client: string;
@@ -95,24 +60,19 @@ const FAILURES: readonly (readonly [client: string, plugin: string, words: strin
   ['PDO of PHP', 'parsec', UNKNOWN_TO_PHP],
 ];
 
-function failureOf({ client }: Client, { plugin }: Plugin): string | null {
+function failureOf({ client }: Client, { plugin }: LoginPlugin): string | null {
   const found = FAILURES.find(([one, other]) => one === client && other === plugin);
   return found?.[2] ?? null;
 }
 
 describe.each(testServers())('[24] $name', ({ name }) => {
-  const plugins = PLUGINS[name] ?? [];
+  const plugins = LOGIN_PLUGINS[name] ?? [];
   let server: ThrowawayServer;
   let proxy: ProxyTarget;
 
   beforeAll(async () => {
     await ensurePrograms();
-    const libraries = plugins.flatMap(({ library }) => library ?? []);
-    // Loaded at the start only, as one of them makes its key then.
-    server = await startServer(name, [
-      ...libraries.map((library) => `--plugin-load-add=${library}`),
-      '--loose-caching-sha2-password-auto-generate-rsa-keys=ON',
-    ]);
+    server = await startServer(name, pluginOptions(name));
     proxy = await proxyInFront(server);
   });
 
@@ -141,10 +101,10 @@ async function logInTwice(
   server: Target,
   { host, port }: Target,
   { who }: Client,
-  { identified }: Plugin,
+  { identified }: LoginPlugin,
 ): Promise<readonly string[]> {
   const user = `login_${randomBytes(4).toString('hex')}`;
-  await query(server, `CREATE USER ${user}@'%' ${identified}`);
+  await query(server, `CREATE USER ${user}@'%' ${identified(PASSWORD)}`);
   const target = { host, port, user, password: PASSWORD };
   const said = [await who(target), await who(target)];
   await query(server, `DROP USER ${user}@'%'`);
