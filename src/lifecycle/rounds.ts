@@ -129,11 +129,15 @@ export class Rounds {
       await pruneLedger(this.#connection, settings.ledgerKeepMs);
     } catch (error) {
       log.warn({ event: 'collector', err: error }, 'the ledger could not be looked after');
+      this.#retrySoon(nowMs, true);
       if (isServerError(error, ...NO_LEDGER)) await this.#makeLedger();
     }
   }
 
-  /** A debt, or an intent whose owner is still there: both are mostly over in a moment. */
+  /**
+   * A debt, an intent whose owner is still there, an outcome that could not be written: all are
+   * mostly over in a moment.
+   */
   #retrySoon(nowMs: number, isOpen: boolean): void {
     if (isOpen) this.#fullAtMs = Math.min(this.#fullAtMs, nowMs + this.#openRetryMs);
     this.#openRetryMs = isOpen ? 2 * this.#openRetryMs : OPEN_RETRY_MS;

@@ -11,6 +11,7 @@ import { type Log, silentLog } from '../../src/log.js';
 import { newHoldId } from '../../src/names/hold-id.js';
 import { formatHoldName, type TableState } from '../../src/names/hold-name.js';
 import { RECYCLE_SCHEMA } from '../../src/names/recycle-schema.js';
+import type { Reconcile } from '../../src/recovery/reconcile.js';
 import {
   openServicePool,
   type RunOptions,
@@ -58,11 +59,15 @@ export function poolFor(server: Target): ServicePool {
   return openServicePool({ address, user, password, connectionsMax: 4, log: silentLog });
 }
 
-/** `tap` sees and may delay what the collector does, by wrapping its pool. */
+/**
+ * `tap` sees and may delay what the collector does, by wrapping its pool; `recover` is its
+ * recovery, by default none.
+ */
 export function startCollecting(
   server: Target,
   settings: Partial<LifecycleSettings> = {},
   tap: (pool: ServicePool) => ServicePool = (pool) => pool,
+  recover: Reconcile = async () => ({ debtsLeft: [], untouched: [] }),
 ): Collecting {
   const pool = poolFor(server);
   const said: Said[] = [];
@@ -78,9 +83,9 @@ export function startCollecting(
     settings: { ...fastSettings, ...settings },
     clock: systemClock,
     log,
-    reconcile: async () => {
+    reconcile: (connection, options) => {
       looks += 1;
-      return { debtsLeft: [], untouched: [] };
+      return recover(connection, options);
     },
     activeIds: new Set(),
   });

@@ -1,0 +1,194 @@
+/**
+ * What could not be done at once is done soon after what was in the way has gone: a held table is
+ * moved into the recycle schema, an outcome is written into the ledger. The long round of the
+ * collector is an hour here, so nothing of this is its doing.
+ */
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  jest,
+  test,
+} from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import type { LedgerRow } from '../../src/ledger/entry.js';
+import { findRows } from '../../src/ledger/read.js';
+import { recordOutcome } from '../../src/ledger/write.js';
+import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
+import type { ServicePool } from '../../src/service/pools.js';
+import { type Collecting, countRows, startCollecting } from '../lifecycle/collecting.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { RawClient } from '../support/raw-client.js';
+import {
+  connect,
+  type FreshSchema,
+  freshSchema,
+  type GeneralLog,
+  generalLog,
+  query,
+  testServers,
+} from '../support/servers.js';
+import {
+  endSession,
+  freshLedger,
+  intend,
+  poolOn,
+  renameAway,
+  type UserDrop,
+} from './service-fixture.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(120_000);
+
+const HOUR_MS = 3_600_000;
+const SOON_MS = 60_000;
+
+describe.each(testServers())('on $name', (server) => {
+  let pool: ServicePool;
+  let schema: FreshSchema;
+  let session: Connection;
+  let collecting: Collecting | null = null;
+  let proxy: ProxyTarget | null = null;
+  let log: GeneralLog | null = null;
+  let reports: ReconcileReport[] = [];
+
+  beforeAll(() => {
+    pool = poolOn(server);
+  });
+
+  beforeEach(async () => {
+    reports = [];
+    await freshLedger(server, pool);
+    schema = await freshSchema(server, 'retries');
+    session = await connect(server, { database: schema.name });
+    await session.query('CREATE TABLE a (id INT PRIMARY KEY) ENGINE=InnoDB');
+    await session.query('INSERT INTO a VALUES (1), (2), (3)');
+  });
+
+  afterEach(async () => {
+    await collecting?.stop();
+    await proxy?.stop();
+    await log?.stop();
+    collecting = null;
+    proxy = null;
+    log = null;
+    await session.end();
+    await query(server, 'DROP TRIGGER IF EXISTS _undrop.obstacle');
+    await schema.drop();
+  });
+
+  afterAll(() => pool.dispose());
+
+  /** Held under its hold name in its own schema; the ledger has no more than the intent. */
+  async function renamed(): Promise<UserDrop> {
+    const drop = await intend(pool, session, { schema: schema.name, tables: ['a'] });
+    await renameAway(session, drop);
+    return drop;
+  }
+
+  function collect(): Collecting {
+    const settings = { holdMs: HOUR_MS, checkIntervalMs: HOUR_MS };
+    const recover: typeof reconcile = async (connection, options) => {
+      const report = await reconcile(connection, options);
+      reports.push(report);
+      return report;
+    };
+    return startCollecting(server, settings, (own) => own, recover);
+  }
+
+  async function rowOf(): Promise<LedgerRow | undefined> {
+    const [row] = await findRows(pool, { by: 'name', schema: schema.name, table: 'a' });
+    return row;
+  }
+
+  function said(message: string): Promise<void> {
+    const isSaid = () => (collecting?.said ?? []).some((one) => one.message === message);
+    return until(isSaid, `it says: ${message}`);
+  }
+
+  async function isHome(): Promise<void> {
+    const paid = async () => {
+      const row = await rowOf();
+      return row?.state === 'HOLD' && row.relocated;
+    };
+    await until(paid, 'the table is in the recycle schema, and the ledger has it', SOON_MS);
+    const row = await rowOf();
+    expect(row).toMatchObject({ holdSchema: '_undrop', failure: null });
+    expect(await countRows(server, `_undrop.${row?.holdName}`)).toBe(3);
+  }
+
+  /** From now on no row of the ledger can be changed; the log says who tries. */
+  async function refuseOutcomes(): Promise<void> {
+    log = await generalLog(server);
+    await query(
+      server,
+      `CREATE TRIGGER _undrop.obstacle BEFORE UPDATE ON _undrop.ledger FOR EACH ROW
+       SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not now'`,
+    );
+  }
+
+  async function outcomeWasRefused(): Promise<void> {
+    const isTried = async () =>
+      ((await log?.read()) ?? []).some(({ text }) => text.includes('UPDATE /* undrop outcome'));
+    await until(isTried, 'an outcome was refused');
+    expect((await rowOf())?.state).toBe('intent');
+  }
+
+  test('a debt that could not be paid is paid soon after the table is free', async () => {
+    const drop = await renamed();
+    const [[id = ''], [holdName = '']] = [
+      drop.facts.tables.map((table) => table.id),
+      drop.holdNames,
+    ];
+    const outcome = { id, holdSchema: schema.name, holdName, relocated: false, failure: 'locked' };
+    await recordOutcome(pool, { tables: [outcome], forgotten: [] });
+    const reader = await connect(server, { database: schema.name });
+    await reader.query('BEGIN');
+    await reader.query(`SELECT * FROM ${holdName}`);
+    collecting = collect();
+    await said('held tables that are still in their own schema');
+    expect((await rowOf())?.relocated).toBe(false);
+    await reader.end();
+    await isHome();
+  });
+
+  test('a drop of a session that was still there is completed soon after it has ended', async () => {
+    await renamed();
+    collecting = collect();
+    const isSeen = () => reports.some(({ untouched }) => untouched.length > 0);
+    await until(isSeen, 'recovery has seen that the session is there');
+    expect((await rowOf())?.state).toBe('intent');
+    await endSession(server, session);
+    session = await connect(server, { database: schema.name });
+    await isHome();
+  });
+
+  test('an outcome that recovery could not write is written soon after it can be', async () => {
+    await renamed();
+    await endSession(server, session);
+    session = await connect(server, { database: schema.name });
+    await refuseOutcomes();
+    collecting = collect();
+    await said('the ledger could not be looked after');
+    await outcomeWasRefused();
+    await query(server, 'DROP TRIGGER _undrop.obstacle');
+    await isHome();
+  });
+
+  test('an outcome that a drop could not write is written by it, while its session goes on', async () => {
+    proxy = await proxyInFront(server);
+    const client = await RawClient.open(proxy, { schema: schema.name });
+    await refuseOutcomes();
+    const { results } = await client.query('DROP TABLE a');
+    expect(results.map(({ kind }) => kind)).toEqual(['ok']);
+    await outcomeWasRefused();
+    await query(server, 'DROP TRIGGER _undrop.obstacle');
+    await isHome();
+    expect(await client.rows('SELECT 1')).toEqual([['1']]);
+    await client.quit();
+  });
+});
