@@ -18,7 +18,7 @@ import type { IntentFacts, IntentTable } from '../ledger/write.js';
 import type { RelocateTable, Relocation } from '../moves/relocate.js';
 import { STAYS_FOR_ITS_FILE } from '../moves/stays.js';
 import { formatHoldName } from '../names/hold-name.js';
-import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
+import { isRecycleSchema } from '../names/recycle-schema.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import { type OkPacket, okWithWarnings } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
@@ -208,8 +208,7 @@ function refusalBeforeLooking(
     const why = 'it names a table twice';
     return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
   }
-  const isRecycled = (schema: string) => RECYCLE_SCHEMAS.includes(schema.toLowerCase());
-  const recycled = intent.tables.find(({ schema }) => isRecycled(schema));
+  const recycled = intent.tables.find(({ schema }) => isRecycleSchema(schema.toLowerCase()));
   if (recycled !== undefined) {
     return new UndropError('UNDROP_RECYCLE_SCHEMA', { table: fullName(recycled) });
   }

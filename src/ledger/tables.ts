@@ -6,7 +6,7 @@
  * Invariant: no name here matches the pattern of held tables; the collector never sees them.
  */
 import { UndropError } from '../errors.js';
-import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/recycle-schema.js';
+import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/recycle-schema.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { numberOf, numberOrNullOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
@@ -83,10 +83,7 @@ async function readVersion(connection: ServiceConnection): Promise<number | null
  * binary: what the server says are two tables are two tables.
  */
 async function create(connection: ServiceConnection): Promise<void> {
-  await connection.run(
-    sql`CREATE DATABASE IF NOT EXISTS ${ident(RECYCLE_SCHEMA)}
-        DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`,
-  );
+  await createSchema(connection, RECYCLE_SCHEMA);
   await connection.run([
     sql`CREATE TABLE IF NOT EXISTS ${LEDGER} (
       id              CHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
@@ -133,14 +130,19 @@ async function create(connection: ServiceConnection): Promise<void> {
   ]);
 }
 
+/** One of our own schemas; a local one is none of the binary log. May run twice. */
+export async function createSchema(connection: ServiceConnection, schema: string): Promise<void> {
+  await connection.run(
+    sql`CREATE DATABASE IF NOT EXISTS ${ident(schema)}
+        DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`,
+    { logged: !isLocalSchema(schema) },
+  );
+}
+
 /** Unlogged, as replicas must not have it. Where the account may not, such drops stay in place. */
 async function createLocal(connection: ServiceConnection): Promise<void> {
   try {
-    await connection.run(
-      sql`CREATE DATABASE IF NOT EXISTS ${ident(RECYCLE_SCHEMA_LOCAL)}
-          DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`,
-      { logged: false },
-    );
+    await createSchema(connection, RECYCLE_SCHEMA_LOCAL);
   } catch (error) {
     if (!isServerError(error, ...NOT_ALLOWED)) throw error;
   }

@@ -7,8 +7,8 @@
  */
 import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
 import { LEDGER } from '../ledger/tables.js';
-import { RECYCLE_SCHEMA_LOCAL, RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
-import { type HoldTable, listHoldTables } from '../service/hold-tables.js';
+import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
+import { type HoldTable, listHoldTables, listHoldTablesAtHome } from '../service/hold-tables.js';
 import { isServerError, type ServiceConnection } from '../service/pools.js';
 import { numberOf, textOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
@@ -29,8 +29,8 @@ const ELSEWHERE_MAX = 10_000;
 export async function listCollectable(
   connection: ServiceConnection,
 ): Promise<readonly Collectable[]> {
-  const home = await listHoldTables(connection, RECYCLE_SCHEMAS);
-  const tables = home.map((table) => ({ ...table, logged: table.schema !== RECYCLE_SCHEMA_LOCAL }));
+  const home = await listHoldTablesAtHome(connection);
+  const tables = home.map((table) => ({ ...table, logged: !isLocalSchema(table.schema) }));
   return [...tables, ...(await listElsewhere(connection))].sort(
     (a, b) => a.due.getTime() - b.due.getTime() || (a.id < b.id ? -1 : 1),
   );
@@ -68,7 +68,7 @@ async function readElsewhere(connection: ServiceConnection): Promise<readonly El
         schema: textOf(row, 'hold_schema'),
         logged: numberOf(row, 'sql_log_bin') === 1,
       }))
-      .filter(({ schema }) => !RECYCLE_SCHEMAS.includes(schema));
+      .filter(({ schema }) => !isRecycleSchema(schema));
   } catch (error) {
     if (isServerError(error, ...NO_LEDGER)) return [];
     throw error;

@@ -8,7 +8,7 @@
 import { assert } from '../assert.js';
 import { findRows } from '../ledger/read.js';
 import { parseHoldName } from '../names/hold-name.js';
-import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
+import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import { ident, note, sql } from '../service/sql.js';
 import { type Collectable, knows } from './collectable.js';
@@ -29,7 +29,7 @@ export async function removeTable(
 ): Promise<Removal> {
   const { connection } = context;
   assertRemovable(table);
-  if (!RECYCLE_SCHEMAS.includes(table.schema)) {
+  if (!isRecycleSchema(table.schema)) {
     const rows = await findRows(connection, { by: 'id', prefix: table.id }, { texts: false });
     assert(
       rows.some((row) => knows(row, table)),

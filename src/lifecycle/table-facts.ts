@@ -3,7 +3,7 @@
  * hang on it, do foreign keys of other tables lead to it. A DELETE in it would fire the ones and
  * follow the others into live rows.
  */
-import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
+import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { HoldTable } from '../service/hold-tables.js';
 import type { Row, ServiceConnection } from '../service/pools.js';
 import { textOf, textOrNullOf } from '../service/row.js';
@@ -39,7 +39,7 @@ export async function readTableFacts(
   const engine = textOrNullOf(found, 'engine');
   // Moving into our schema proved that no trigger hangs on it: the server refuses to move one with
   // triggers (1435), also one that this account may not see.
-  const isProven = RECYCLE_SCHEMAS.includes(schema);
+  const isProven = isRecycleSchema(schema);
   const purgeable = isProven && kind === 'BASE TABLE' && engine === 'InnoDB';
   return { purgeable, obstacles };
 }

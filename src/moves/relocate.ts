@@ -1,17 +1,21 @@
 /**
- * Moves held tables from their own schema into the recycle schema: one RENAME, tried for a moment
- * only. What can't be moved stays where it is, held, and becomes a debt. May run twice, and at once
- * with another proxy's recovery: what somebody else has moved is moved.
+ * Moves held tables from their own schema into the recycle schema, or where the name of a CHECK is
+ * taken there, into a spare one: a RENAME, tried for a moment only. What can't be moved stays where
+ * it is, held, and becomes a debt. May run twice, and at once with another proxy's recovery: what
+ * somebody else has moved is moved.
  *
  * Invariant: renames hold names only. A view that was renamed by mistake, which the server refuses
  * to move, gets its own name back.
  */
 import { assert } from '../assert.js';
+import { createSchema } from '../ledger/tables.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { recycleSchemaFor } from '../names/recycle-schema.js';
+import { readRecycleSchemas } from '../service/hold-tables.js';
 import { isKilled, runOrKill } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import { findSpareSchemas } from './spare-schema.js';
 import { findName } from './whereabouts.js';
 
 export interface RelocateTable {
@@ -36,6 +40,8 @@ export type Relocation =
       readonly failure: string;
     };
 
+/** MySQL 8.0.16 and later: the name of a CHECK is unique in its schema. */
+const CHECK_NAME_TAKEN = 3822;
 /** A client may be waiting: where one table can't be moved, the others get so long in all. */
 const ONE_BY_ONE_WITHIN_MS = 600;
 
@@ -67,7 +73,10 @@ export async function relocate(
   } catch (error) {
     const [only] = tables;
     if (tables.length === 1 && only !== undefined) {
-      return [await explain(pool, only, { holdSchema, logged, error })];
+      if (isServerError(error, CHECK_NAME_TAKEN)) {
+        return [await relocateBeside(pool, only, { logged, error })];
+      }
+      return [await explain(pool, only, { logged, error })];
     }
     // The connection is broken, or all of them together can't be moved: each for itself.
     return oneByOne(pool, tables, { logged, error });
@@ -91,6 +100,30 @@ async function oneByOne(
   return relocations;
 }
 
+/** Into the first of the spare schemas that takes it. */
+async function relocateBeside(
+  pool: ServicePool,
+  table: RelocateTable,
+  how: { readonly logged: boolean; readonly error: unknown },
+): Promise<Relocation> {
+  const { logged } = how;
+  let { error } = how;
+  try {
+    for (const { schema: holdSchema, exists } of await findSpareSchemas(pool, table, { logged })) {
+      if (!exists) await createSchema(pool, holdSchema);
+      try {
+        await rename(pool, [table], { holdSchema, logged });
+        return { id: table.id, outcome: 'moved', holdSchema };
+      } catch (renameError) {
+        if (!isServerError(renameError, CHECK_NAME_TAKEN)) throw renameError;
+      }
+    }
+  } catch (otherError) {
+    error = otherError;
+  }
+  return explain(pool, table, { logged, error });
+}
+
 async function rename(
   pool: ServicePool,
   tables: readonly RelocateTable[],
@@ -108,17 +141,16 @@ async function rename(
 async function explain(
   pool: ServicePool,
   table: RelocateTable,
-  how: { readonly holdSchema: string; readonly logged: boolean; readonly error: unknown },
+  how: { readonly logged: boolean; readonly error: unknown },
 ): Promise<Relocation> {
-  const { holdSchema, logged, error } = how;
+  const { logged, error } = how;
   const { id, fromSchema, holdName } = table;
   if (isKilled(error) || !isServerError(error)) return failed(table, error);
   try {
-    const found = await findName(pool, [fromSchema, holdSchema], holdName);
-    if (found.some(({ schema }) => sameSchema(schema, holdSchema))) {
-      return { id, outcome: 'moved', holdSchema };
-    }
-    if (!found.some(({ isView }) => isView)) return failed(table, error);
+    const [here] = await findName(pool, [fromSchema], holdName);
+    const [home] = await findName(pool, await readRecycleSchemas(pool), holdName);
+    if (home !== undefined) return { id, outcome: 'moved', holdSchema: home.schema };
+    if (here?.isView !== true) return failed(table, error);
     await runOrKill(pool, putBackView(table), { logged });
     return { id, outcome: 'put-back', failure: 'it is a view, and has its own name again' };
   } catch (lookError) {
@@ -138,8 +170,4 @@ function failed({ id }: RelocateTable, error: unknown): Relocation {
   const errno = isServerError(error) ? error.errno : null;
   const failure = error instanceof Error ? error.message : String(error);
   return { id, outcome: 'failed', errno, failure };
-}
-
-function sameSchema(one: string, other: string): boolean {
-  return one.toLowerCase() === other.toLowerCase();
 }

@@ -10,8 +10,14 @@ import { findRows } from '../ledger/read.js';
 import { ownDefinition } from '../ledger/restore-script.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
-import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
-import { findHoldTables, type HoldTable, listHoldTables } from '../service/hold-tables.js';
+import { isRecycleSchema } from '../names/recycle-schema.js';
+import {
+  findHoldTables,
+  type HoldTable,
+  listHoldTables,
+  listHoldTablesAtHome,
+  readRecycleSchemas,
+} from '../service/hold-tables.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { dateOrNullOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
@@ -62,11 +68,12 @@ async function findHeld(
   if (rows.length === 0) return new Map();
   const elsewhere = new Set(
     rows
-      .filter(({ holdSchema }) => holdSchema !== null && !RECYCLE_SCHEMAS.includes(holdSchema))
+      .filter(({ holdSchema }) => holdSchema !== null && !isRecycleSchema(holdSchema))
       .map(({ holdSchema }) => holdSchema ?? ''),
   );
-  const tables = await listHoldTables(pool, [...elsewhere, ...RECYCLE_SCHEMAS]);
-  return new Map(tables.map((table) => [table.id, table]));
+  const away = await listHoldTables(pool, [...elsewhere]);
+  const home = await listHoldTablesAtHome(pool);
+  return new Map([...away, ...home].map((table) => [table.id, table]));
 }
 
 /** The name is the truth; the ledger follows it. */
@@ -74,7 +81,7 @@ async function follow(pool: ServicePool, row: LedgerRow, table: HoldTable): Prom
   const isSame =
     row.state === table.state && row.holdSchema === table.schema && row.holdName === table.name;
   if (isSame) return;
-  const isHome = RECYCLE_SCHEMAS.includes(table.schema);
+  const isHome = isRecycleSchema(table.schema);
   if (row.state === 'HOLD' && table.state === 'HOLD') {
     const place = { holdSchema: table.schema, holdName: table.name };
     const why = row.failure === null || isHome ? {} : { failure: row.failure };
@@ -97,9 +104,10 @@ async function follow(pool: ServicePool, row: LedgerRow, table: HoldTable): Prom
 async function lookAgain(pool: ServicePool, row: LedgerRow): Promise<LedgerState | null> {
   const [now] = await findRows(pool, { by: 'id', prefix: row.id });
   if (now === undefined || now.state !== row.state || now.holdName !== row.holdName) return null;
-  const schemas = [now.schema, now.holdSchema ?? now.schema, ...RECYCLE_SCHEMAS];
-  const tables = await findHoldTables(pool, [...new Set(schemas)], row.id);
-  if (tables.length > 0 || !(await hasLeft(pool, now))) return null;
+  const schemas = new Set([now.schema, now.holdSchema ?? now.schema]);
+  const away = await findHoldTables(pool, [...schemas], row.id);
+  const home = await findHoldTables(pool, await readRecycleSchemas(pool), row.id);
+  if (away.length + home.length > 0 || !(await hasLeft(pool, now))) return null;
   const { id, schema, table, rowLogged } = now;
   const state = await endOf(pool, now);
   await recordState(pool, {

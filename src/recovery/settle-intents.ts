@@ -14,8 +14,13 @@ import type { Log } from '../log.js';
 import { whyItStays } from '../moves/data-directory.js';
 import { relocate } from '../moves/relocate.js';
 import { formatHoldName } from '../names/hold-name.js';
-import { RECYCLE_SCHEMAS, recycleSchemaFor } from '../names/recycle-schema.js';
-import { type HoldTable, listHoldTables } from '../service/hold-tables.js';
+import { isRecycleSchema, recycleSchemaFor } from '../names/recycle-schema.js';
+import {
+  type HoldTable,
+  listHoldTables,
+  listHoldTablesAtHome,
+  readRecycleSchemas,
+} from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pools.js';
 import { numberOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
@@ -71,10 +76,10 @@ export async function settleIntents(
 /** Nothing is under the intent's hold name, neither where it would be nor where it would go. */
 async function hasNotHappened(pool: ServicePool, row: LedgerRow): Promise<boolean> {
   const name = formatHoldName({ state: 'HOLD', id: row.id, due: row.holdUntil });
-  return (
-    (await isSurelyAbsent(pool, row.schema, name)) &&
-    (await isSurelyAbsent(pool, recycleSchemaFor(row.sqlLogBin), name))
-  );
+  if (!(await isSurelyAbsent(pool, row.schema, name))) return false;
+  const home = new Set([recycleSchemaFor(row.sqlLogBin), ...(await readRecycleSchemas(pool))]);
+  for (const schema of home) if (!(await isSurelyAbsent(pool, schema, name))) return false;
+  return true;
 }
 
 /** Ids of the intents whose session is in the processlist: that thread id, from that port. */
@@ -116,14 +121,15 @@ async function findHeld(
 ): Promise<ReadonlyMap<string, HoldTable>> {
   if (intents.length === 0) return new Map();
   const own = new Set(intents.map(({ schema }) => schema));
-  const tables = await listHoldTables(pool, [...own, ...RECYCLE_SCHEMAS]);
-  return new Map(tables.map((table) => [table.id, table]));
+  const away = await listHoldTables(pool, [...own]);
+  const home = await listHoldTablesAtHome(pool);
+  return new Map([...away, ...home].map((table) => [table.id, table]));
 }
 
 /** False: what is under the hold name was a view, and has its own name again. */
 async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Promise<boolean> {
   const { id, sqlLogBin, rowLogged } = row;
-  const isHome = RECYCLE_SCHEMAS.includes(held.schema.toLowerCase());
+  const isHome = isRecycleSchema(held.schema.toLowerCase());
   if (held.state !== 'HOLD') {
     const { schema: holdSchema, name: holdName, state } = held;
     await recordState(pool, {

@@ -3,6 +3,7 @@
  * schema is a constant in each statement, as 5.6 and MariaDB read every folder otherwise.
  */
 import { type HoldName, parseHoldName } from '../names/hold-name.js';
+import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { ServiceConnection } from './pools.js';
 import { textOf } from './row.js';
 import { note, sql } from './sql.js';
@@ -24,7 +25,28 @@ export function listHoldTables(
   return list(connection, schemas, '\\_vt\\_%');
 }
 
-/** The same, but only what has that id, in whatever state. */
+/**
+ * Those of our own schemas that are there and that this account may see. Where a table may be on
+ * its way into one of them, look where it comes from first: the schema may have been made for it.
+ */
+export async function readRecycleSchemas(
+  connection: ServiceConnection,
+): Promise<readonly string[]> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('list')} SCHEMA_NAME AS name FROM information_schema.SCHEMATA
+        WHERE SCHEMA_NAME LIKE '\\_undrop%'`,
+  );
+  return rows.map((row) => textOf(row, 'name')).filter(isRecycleSchema);
+}
+
+/** Every held table in our own schemas. */
+export async function listHoldTablesAtHome(
+  connection: ServiceConnection,
+): Promise<readonly HoldTable[]> {
+  return listHoldTables(connection, await readRecycleSchemas(connection));
+}
+
+/** The same as `listHoldTables`, but only what has that id, in whatever state. */
 export async function findHoldTables(
   connection: ServiceConnection,
   schemas: readonly string[],

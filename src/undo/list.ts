@@ -8,8 +8,8 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { idTimeMs } from '../names/hold-id.js';
 import type { TableState } from '../names/hold-name.js';
-import { RECYCLE_SCHEMA_LOCAL, RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
-import { type HoldTable, listHoldTables } from '../service/hold-tables.js';
+import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
+import { type HoldTable, listHoldTables, listHoldTablesAtHome } from '../service/hold-tables.js';
 import { isServerError, type ServiceConnection } from '../service/pools.js';
 
 /** A table's qualified name. */
@@ -49,7 +49,7 @@ const NO_LEDGER = [1146, 1049, 1017] as const;
 export async function listHeld(connection: ServiceConnection): Promise<readonly HeldTable[]> {
   const rows = new Map((await liveRows(connection)).map((row) => [row.id, row]));
   const elsewhere = new Set([...rows.values()].map(heldIn).filter(isElsewhere));
-  const home = await listHoldTables(connection, RECYCLE_SCHEMAS);
+  const home = await listHoldTablesAtHome(connection);
   const away = await listHoldTables(connection, [...elsewhere]);
   const known = away.filter((table) => heldIn(rows.get(table.id)) === table.schema);
   return [...home, ...known].map((table) => describe(table, rows.get(table.id))).sort(newestFirst);
@@ -70,7 +70,7 @@ function heldIn(row: LedgerRow | undefined): string | null {
 }
 
 function isElsewhere(schema: string | null): schema is string {
-  return schema !== null && !RECYCLE_SCHEMAS.includes(schema);
+  return schema !== null && !isRecycleSchema(schema);
 }
 
 function describe(table: HoldTable, row: LedgerRow | undefined): HeldTable {
@@ -87,7 +87,7 @@ function describe(table: HoldTable, row: LedgerRow | undefined): HeldTable {
     groupId: row?.groupId ?? null,
     rowEstimate: row?.rowEstimate ?? null,
     byteEstimate: row?.byteEstimate ?? null,
-    logged: row?.sqlLogBin ?? table.schema !== RECYCLE_SCHEMA_LOCAL,
+    logged: row?.sqlLogBin ?? !isLocalSchema(table.schema),
     rowLogged: row?.rowLogged ?? null,
   };
 }

@@ -5,7 +5,7 @@
  * name in several schemas none is, as nobody could know which was meant.
  */
 import { UndropError } from '../errors.js';
-import { RECYCLE_SCHEMAS } from '../names/recycle-schema.js';
+import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { HeldTable, TableName } from './list.js';
 import { similarNames } from './similar.js';
 import { parseTableName } from './table-name.js';
@@ -95,7 +95,7 @@ function chooseName(table: HeldTable, to: string | undefined): TableName {
   if (parsed === null) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   const schema = parsed.schema ?? table.origin?.schema;
   if (schema === undefined) throw new UndropError('UNDROP_NO_ORIGIN', { id: table.id });
-  if (RECYCLE_SCHEMAS.some((ours) => isSame(ours, schema))) {
+  if (isRecycleSchema(schema.toLowerCase())) {
     throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   }
   return { schema, table: parsed.table };
