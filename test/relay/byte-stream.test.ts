@@ -6,6 +6,7 @@ import { type ByteStream, SocketStream } from '../../src/relay/byte-stream.js';
 import { openByteStream } from '../../src/relay/open-byte-stream.js';
 import { Pump } from '../../src/relay/pump.js';
 import { isRawRelayPossible, RawStream } from '../../src/relay/raw-handle.js';
+import { breakOff } from '../support/break-off.js';
 
 const open = new Set<net.Socket | net.Server>();
 
@@ -133,7 +134,7 @@ describe.each(['raw handle', 'stream'])('by %s', (way) => {
     const [here, there] = await pair();
     streamOf(here).start(() => undefined);
     const closed = new Promise((resolve) => here.once('close', resolve));
-    there.resetAndDestroy();
+    breakOff(there);
     await closed;
     expect(here.destroyed).toBe(true);
   });

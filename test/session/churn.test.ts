@@ -8,6 +8,7 @@ import net from 'node:net';
 import { afterEach, expect, jest, test } from '@jest/globals';
 import { isRawRelayPossible } from '../../src/relay/raw-handle.js';
 import { encodePacket } from '../../src/wire/framing.js';
+import { breakOff } from '../support/break-off.js';
 import { exchange } from '../support/conversation.js';
 import { until } from '../support/poll.js';
 import { type Bench, openBench, Peer } from '../support/session-bench.js';
@@ -40,7 +41,7 @@ function serverSide(socket: net.Socket): void {
     const command = chunk[4];
     if (packets === 1 || chunk[3] !== 0) socket.write(Buffer.concat(ANSWERS));
     else if (command === 0x01) socket.end();
-    else if (command === 0x0d) socket.resetAndDestroy();
+    else if (command === 0x0d) breakOff(socket);
     else socket.write(OK);
   });
 }

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { type Dialled, type DialOptions, dialUpstream } from '../../src/session/connect.js';
+import { breakOff } from '../support/break-off.js';
 import { exchange } from '../support/conversation.js';
 
 const GREETING = exchange('mysql-9.7/eof', 'login').spoken[0]?.packet ?? Buffer.alloc(0);
@@ -87,7 +88,7 @@ describe('a name', () => {
 describe('the next upstream is tried', () => {
   test.each([
     ['goes before its greeting', (socket: net.Socket) => socket.end(), 5_000],
-    ['breaks off before its greeting', (socket: net.Socket) => socket.resetAndDestroy(), 5_000],
+    ['breaks off before its greeting', (socket: net.Socket) => breakOff(socket), 5_000],
     ['says nothing', () => undefined, 30],
   ])('where the first %s', async (_what, first, greetingTimeoutMs) => {
     const port = await serve('127.0.0.2', 0, first);

@@ -15,6 +15,7 @@ import { LocalPermits } from '../../src/session/permits.js';
 import { openProxyTls, type ProxyTls, type TlsSettings } from '../../src/session/tls.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response/err.js';
+import { breakOff } from './break-off.js';
 import { exchange, payload } from './conversation.js';
 
 const DEADLINE_MS = 10_000;
@@ -123,7 +124,7 @@ export class Peer {
 
   /** Is gone without a word. */
   destroy(): void {
-    this.#socket.resetAndDestroy();
+    breakOff(this.#socket);
   }
 }
 

@@ -10,6 +10,7 @@ import { connect, type Socket } from 'node:net';
 import * as caps from '../../src/wire/capabilities.js';
 import { COM_QUERY } from '../../src/wire/commands.js';
 import { encodePacket } from '../../src/wire/framing.js';
+import { breakOff } from './break-off.js';
 
 /** Far longer than any answer here takes. */
 const SILENCE_MS = 15_000;
@@ -197,7 +198,7 @@ export class WireTalk {
 
   /** Breaks off, with an RST. */
   reset(): void {
-    this.#socket.resetAndDestroy();
+    breakOff(this.#socket);
   }
 
   /** Puts the session's own ids where numbers of prepared statements stand. */
