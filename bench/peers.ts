@@ -10,7 +10,7 @@ import { ensureAptRoot, inRoot } from '../src/demo/apt-root.js';
 import { cacheFolder } from '../src/demo/cache.js';
 import { freePort } from '../src/demo/launch.js';
 import { listens, until } from '../test/support/poll.js';
-import { spawnProxy } from '../test/support/proxy.js';
+import { spawnProxy, type Variables } from '../test/support/proxy.js';
 import { projectFolder } from '../test/support/server-set.js';
 import type { Target } from '../test/support/servers.js';
 
@@ -38,8 +38,8 @@ export function direct(server: Target): Peer {
   return { ...account(server), name: 'direct', pid: null, stop: async () => undefined };
 }
 
-export async function undrop(server: Target): Promise<Peer> {
-  const proxy = await spawnProxy(server);
+export async function undrop(server: Target, variables: Variables = {}): Promise<Peer> {
+  const proxy = await spawnProxy(server, variables);
   const { host, port } = proxy;
   const pid = proxy.child.pid ?? null;
   return { ...account(server), host, port, name: 'undrop', pid, stop: () => proxy.stop() };
@@ -62,7 +62,7 @@ export async function haproxy(server: Target): Promise<Peer> {
     config,
     `global
   nbthread 1
-  maxconn 9000
+  maxconn 9950
 defaults
   mode tcp
   timeout connect 10s
@@ -78,7 +78,7 @@ listen mysql
   return started('HAProxy', server, port, child, scratch);
 }
 
-/** Its defaults for a static destination, without TLS on either side. */
+/** Its defaults for a static destination; TLS of the client goes on to the server unread. */
 export async function mysqlRouter(server: Target): Promise<Peer> {
   const folder = await aptRoot('mysql-router', 'sid', 'mysql-router');
   const root = join(folder, 'root');
@@ -92,8 +92,8 @@ logging_folder=
 plugin_folder=${root}/usr/lib/mysqlrouter/plugin
 runtime_folder=${scratch}
 data_folder=${scratch}
-client_ssl_mode=DISABLED
-server_ssl_mode=DISABLED
+client_ssl_mode=PASSTHROUGH
+server_ssl_mode=AS_CLIENT
 max_total_connections=20000
 [logger]
 level=ERROR

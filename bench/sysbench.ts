@@ -7,6 +7,8 @@ import type { Target } from '../test/support/servers.js';
 export interface SysbenchFigures {
   readonly transactionsPerSecond: number;
   readonly queriesPerSecond: number;
+  /** Rounds of the script. */
+  readonly eventsPerSecond: number;
   readonly p95Ms: number;
   /** Errors that sysbench ignored, and reconnects; both should be 0. */
   readonly errors: number;
@@ -18,6 +20,8 @@ export interface SysbenchRun {
   readonly threads: number;
   readonly seconds: number;
   readonly options?: readonly string[];
+  /** Connects with TLS, with the certificates of this folder. */
+  readonly tlsFolder?: string;
 }
 
 /** `prepare` or `run`. Rejects where sysbench fails, with its own words. */
@@ -38,13 +42,13 @@ export async function sysbench(
       `--mysql-user=${target.user}`,
       `--mysql-password=${target.password}`,
       `--mysql-db=${run.schema}`,
-      '--mysql-ssl=off',
+      `--mysql-ssl=${run.tlsFolder === undefined ? 'off' : 'on'}`,
       `--threads=${run.threads}`,
       `--time=${run.seconds}`,
       ...(run.options ?? []),
       command,
     ],
-    { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
+    { cwd: run.tlsFolder, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
@@ -57,6 +61,7 @@ export async function sysbench(
   return {
     transactionsPerSecond: figure(output, /transactions:\s+\d+\s+\(([\d.]+) per sec/),
     queriesPerSecond: figure(output, /queries:\s+\d+\s+\(([\d.]+) per sec/),
+    eventsPerSecond: figure(output, /total number of events:\s+(\d+)/) / run.seconds,
     p95Ms: figure(output, /95th percentile:\s+([\d.]+)/),
     errors: figure(output, /ignored errors:\s+(\d+)/) + figure(output, /reconnects:\s+(\d+)/),
   };
