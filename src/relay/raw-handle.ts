@@ -34,9 +34,9 @@ interface StreamWrap {
 }
 
 /** Bytes of the buffer that a stream borrows while it reads a lot. */
-const BIG_BYTES = 256 * 1024;
+const BIG_BYTES = 128 * 1024;
 /** Big buffers that are kept for the next who needs one. */
-const FREE_MAX = 16;
+const FREE_MAX = 64;
 /**
  * A stream changes its buffer at most so often: Node keeps a small record (some 50 bytes) of each
  * change until the socket closes.
@@ -44,7 +44,7 @@ const FREE_MAX = 16;
 const CHANGES_MAX = 1_000;
 
 /** A stream that has read nothing for so long gives its big buffer back. */
-const REST_MS = 1_000;
+const REST_MS = 250;
 
 const free: Buffer[] = [];
 /** Streams with a big buffer. Looked through while there are any. */
