@@ -5,6 +5,7 @@
 import type { Connection } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
+import { causeWords } from './cause-words.js';
 import { driverClientOf } from './driver-door.js';
 import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
 import { renderText } from './render.js';
@@ -125,18 +126,12 @@ export class Lease implements TaskConnection {
       {
         step: 'run a statement',
         server: this.#options.server,
-        cause: withoutStop(cause),
+        cause: causeWords(cause),
       },
       cause,
     );
     return this.#broken;
   }
-}
-
-/** The words of an error, to stand within a sentence. */
-export function withoutStop(error: unknown): string {
-  const words = error instanceof Error ? error.message : String(error);
-  return words.replace(/\.$/, '');
 }
 
 function asList(text: SQLQuery | readonly SQLQuery[]): readonly SQLQuery[] {

@@ -9,7 +9,8 @@ import databases, { type ConnectionPool } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
-import { Lease, withoutStop } from './lease.js';
+import { causeWords } from './cause-words.js';
+import { Lease } from './lease.js';
 import { isServerError, serverErrorOf } from './server-error.js';
 import { type SQLQuery, sql } from './sql.js';
 
@@ -281,7 +282,7 @@ class Pool implements OwnedPool {
   }
 
   #unreachable(error: unknown): Error {
-    const params = { step: 'connect', server: this.#server, cause: withoutStop(error) };
+    const params = { step: 'connect', server: this.#server, cause: causeWords(error) };
     return new UndropError('UNDROP_SERVICE_FAILED', params, serverErrorOf(error) ?? error);
   }
 

@@ -19,6 +19,7 @@ import tls, { type SecureContext, TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
 import { UndropError } from '../errors.js';
 import { describeAddress } from '../service/address.js';
+import { causeWords } from '../service/cause-words.js';
 import type { ServerAddress, ServiceTls } from '../service/pools.js';
 import { spkiOf } from './auth-bridge.js';
 import type { LegSecurity, LoginSecurity, ProxyKey, ServerKeyPolicy } from './leg-security.js';
@@ -138,7 +139,7 @@ export class ProxyTls {
     try {
       return await handshake(secured, 'secureConnect');
     } catch (error) {
-      throw upstreamTlsError(upstream, (error as Error).message);
+      throw upstreamTlsError(upstream, causeWords(error));
     }
   }
 }
@@ -212,7 +213,7 @@ function nameOf(upstream: ServerAddress): string {
 }
 
 function upstreamTlsError(upstream: ServerAddress, cause: string): UndropError {
-  const params = { upstream: describeAddress(upstream), cause: cause.replace(/\.$/, '') };
+  const params = { upstream: describeAddress(upstream), cause };
   return new UndropError('UNDROP_UPSTREAM_TLS', params);
 }
 

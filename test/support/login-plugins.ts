@@ -7,7 +7,6 @@ import { createPrivateKey } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Certificates } from './certificates.js';
-import { ensureInstalled } from './server-set.js';
 
 export interface LoginPlugin {
   readonly plugin: string;
@@ -57,25 +56,23 @@ export function pluginOptions(name: string): readonly string[] {
   ];
 }
 
-/** TLS of this build of MySQL 5.6 is broken for every client, before its first byte. */
+/**
+ * The TLS of this build of MySQL 5.6 can't be relied on: it is TLS 1.0, which clients of today
+ * don't do by themselves, and at times it breaks every handshake off before its own first byte.
+ */
 export const SERVERS_WITHOUT_TLS: ReadonlySet<string> = new Set(['mysql-5.6']);
 
 /**
- * Options for `startServer`. MySQL 9.7 makes its own certificates; 5.6 has those as well, as its
- * library knows neither keys in PKCS #8 nor authorities with an EC key.
+ * Options for `startServer`. MySQL 9.7 makes its own certificates; 5.6 takes no key in PKCS #8, and
+ * then is silently without TLS.
  */
-export async function tlsOptions(name: string, files: Certificates): Promise<readonly string[]> {
-  const options = (ca: string, cert: string, key: string) => [
-    `--ssl-ca=${ca}`,
-    `--ssl-cert=${cert}`,
-    `--ssl-key=${key}`,
-  ];
+export function tlsOptions(name: string, files: Certificates): readonly string[] {
   if (name === 'mysql-9.7') return [];
-  if (name !== 'mysql-5.6') return options(files.ca, files.cert, files.key);
-  const { template } = await ensureInstalled('mysql-9.7');
-  const at = (file: string) => join(template, 'data', file);
-  const key = createPrivateKey(readFileSync(at('server-key.pem')));
-  const oldKey = join(files.folder, 'old-key.pem');
-  writeFileSync(oldKey, key.export({ type: 'pkcs1', format: 'pem' }));
-  return options(at('ca.pem'), at('server-cert.pem'), oldKey);
+  let { key } = files;
+  if (SERVERS_WITHOUT_TLS.has(name)) {
+    const read = createPrivateKey(readFileSync(key));
+    key = join(files.folder, 'old-key.pem');
+    writeFileSync(key, read.export({ type: 'pkcs1', format: 'pem' }));
+  }
+  return [`--ssl-ca=${files.ca}`, `--ssl-cert=${files.cert}`, `--ssl-key=${key}`];
 }
