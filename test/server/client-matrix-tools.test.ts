@@ -3,8 +3,11 @@
  * and sysbench. What they make of the same data is the same, and what they drop is held.
  */
 import { randomBytes } from 'node:crypto';
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { tryCommand } from '../../src/demo/run-command.js';
+import { type Certificates, makeCertificates } from '../support/certificates.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
 import { UNICODE } from '../support/client-script.js';
@@ -22,6 +25,12 @@ const DUMPS = [
 ] as const;
 const SLAPS = ['mysqlslap-9.7', 'mariadb-slap-10.11', 'mariadb-slap-11.8'] as const;
 
+/** How a tool connects. */
+interface Way {
+  readonly isProxy: boolean;
+  readonly tls: boolean;
+}
+
 /** The cells that fail, with the words of the client or of the server; every other succeeds. */
 function failureOf(server: TestServer, tool: ClientName): string | null {
   const isOld = server.name === 'mysql-5.6';
@@ -33,37 +42,57 @@ function failureOf(server: TestServer, tool: ClientName): string | null {
   return isOld && tool.includes('dump') ? "Unknown column 'generation_expression'" : null;
 }
 
-describe.each(testServers())('[64] $name', (server) => {
+/** The servers that have TLS without being told to; through the proxy every one has. */
+const OFFER_TLS: ReadonlySet<string> = new Set(['mysql-9.7', 'mariadb-11.8']);
+const CELLS = testServers().flatMap((server) =>
+  [false, true].map((tls) => ({ server, tls, cell: `${server.name}${tls ? ', TLS' : ''}` })),
+);
+
+describe.each(CELLS)('[64] $cell', ({ server, tls }) => {
   const user = `tools_${randomBytes(4).toString('hex')}`;
   const password = 'pa$$ word;';
   const account = { user, password };
+  let certificates: Certificates;
   let proxy: ProxyTarget;
 
   beforeAll(async () => {
+    certificates = makeCertificates();
+    // The names that sysbench looks for in the folder where it runs.
+    for (const [from, to] of [
+      [certificates.ca, 'cacert.pem'],
+      [certificates.cert, 'client-cert.pem'],
+      [certificates.key, 'client-key.pem'],
+    ] as const) {
+      copyFileSync(from, join(certificates.folder, to));
+    }
     await query(
       server,
       `CREATE USER ${user}@'%' IDENTIFIED BY '${password}'`,
       `GRANT ALL ON *.* TO ${user}@'%'`,
     );
     // mysqlslap begins and ends with a DROP DATABASE.
-    proxy = await proxyInFront(server, { PROTECT: 'drop-table' });
+    const { cert, key } = certificates;
+    proxy = await proxyInFront(server, { PROTECT: 'drop-table', TLS_CERT: cert, TLS_KEY: key });
   });
 
   afterAll(async () => {
     await proxy.stop();
+    certificates.remove();
     await query(server, `DROP USER ${user}@'%'`);
   });
 
   /** Runs something on the server and through the proxy, with a schema of its own each. */
   async function both<T>(
     prefix: string,
-    run: (target: Target, schema: string) => Promise<T>,
+    run: (target: Target, schema: string, way: Way) => Promise<T>,
   ): Promise<readonly { readonly schema: string; readonly result: T }[]> {
     return Promise.all(
-      [server, proxy].map(async ({ host, port }) => {
+      [server, proxy].map(async ({ host, port }, index) => {
+        const isProxy = index === 1;
         const schema = `${prefix}_${randomBytes(6).toString('hex')}`;
         await query(server, `CREATE DATABASE ${schema} CHARACTER SET utf8mb4`);
-        return { schema, result: await run({ host, port, ...account }, schema) };
+        const way = { isProxy, tls: tls && (isProxy || OFFER_TLS.has(server.name)) };
+        return { schema, result: await run({ host, port, ...account }, schema, way) };
       }),
     );
   }
@@ -75,13 +104,13 @@ describe.each(testServers())('[64] $name', (server) => {
   test.each(DUMPS)('$dump says the same, and what it says is reloaded', async (tools) => {
     const { dump, client, options } = tools;
     const failure = failureOf(server, dump);
-    const runs = await both('dump', async (target, schema) => {
+    const runs = await both('dump', async (target, schema, way) => {
       await query(server, `USE ${schema}`, ...dumpedObjects());
-      const args = [...connectionOptions(dump), ...options, '--routines', schema];
+      const args = [...connectionOptions(dump, way), ...options, '--routines', schema];
       const dumped = await runClient(dump, target, args);
       if (failure !== null) return [dumped];
       const input = dumped.stdout;
-      const login = connectionOptions(client);
+      const login = connectionOptions(client, way);
       await query(server, `DELETE FROM ${schema}.items`);
       const reloaded = await runClient(client, target, [...login, schema], { input });
       return [dumped, reloaded, await runClient(dump, target, args)];
@@ -108,9 +137,9 @@ describe.each(testServers())('[64] $name', (server) => {
 
   test.each(SLAPS)('%s comes to its end', async (slap) => {
     const failure = failureOf(server, slap);
-    const runs = await both('slap', (target, schema) =>
+    const runs = await both('slap', (target, schema, way) =>
       runClient(slap, target, [
-        ...connectionOptions(slap),
+        ...connectionOptions(slap, way),
         `--create-schema=${schema}`,
         ...['--auto-generate-sql', '--concurrency=4', '--iterations=2'],
         ...['--number-of-queries=200', '--auto-generate-sql-load-type=mixed'],
@@ -130,13 +159,17 @@ describe.each(testServers())('[64] $name', (server) => {
   });
 
   test.each(['disable', 'auto'])('sysbench with --db-ps-mode=%s', async (psMode) => {
-    const runs = await both('bench', async (target, schema) => {
+    const runs = await both('bench', async (target, schema, { isProxy }) => {
       const said: string[] = [];
+      // sysbench wants the server's certificate to be of its authority; here only the proxy's is.
+      const tlsOptions = tls && isProxy ? ['--mysql-ssl=on'] : ['--mysql-ssl=off'];
       const bench = async (script: string, command: string, ...options: readonly string[]) => {
-        const args = [...sysbenchOptions(target, schema), `--db-ps-mode=${psMode}`, ...options];
+        const psOption = `--db-ps-mode=${psMode}`;
+        const args = [...sysbenchOptions(target, schema), ...tlsOptions, psOption, ...options];
         const { argv, env } = await sysbenchCommand();
         const { code, stdout, stderr } = await tryCommand([...argv, script, ...args, command], {
           env,
+          cwd: certificates.folder,
         });
         said.push(`${script} ${command} ${code}`, ...countsIn(stdout), stderr);
       };
@@ -187,7 +220,7 @@ function sysbenchOptions(target: Target, schema: string): readonly string[] {
     `--mysql-user=${target.user}`,
     `--mysql-password=${target.password}`,
     `--mysql-db=${schema}`,
-    ...['--mysql-ssl=off', '--tables=1', '--table-size=1000', '--time=0'],
+    ...['--tables=1', '--table-size=1000', '--time=0'],
   ];
 }
 
