@@ -516,8 +516,11 @@ function heldTable(moved: Move, relocations: readonly Relocation[]): HeldTable[]
     return [{ id, holdSchema: schema, holdName, relocated: false, failure: 'not tried' }];
   }
   switch (relocation.outcome) {
-    case 'moved':
-      return [{ id, holdSchema: relocation.holdSchema, holdName, relocated: true, failure: null }];
+    case 'moved': {
+      // Its name may say another due time by now.
+      const { holdSchema, holdName: name } = relocation;
+      return [{ id, holdSchema, holdName: name, relocated: true, failure: null }];
+    }
     case 'failed':
       return [{ id, holdSchema: schema, holdName, relocated: false, failure: relocation.failure }];
     case 'put-back':

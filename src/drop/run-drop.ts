@@ -12,6 +12,7 @@ import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '../ledger/write.js';
 import { relocate } from '../moves/relocate.js';
+import { renew } from '../moves/renew.js';
 import type { ServicePool } from '../service/pools.js';
 import type { Result } from '../wire/result-reader.js';
 import { factsSql, readFacts, readKind, readStaysInSchema } from './facts.js';
@@ -31,6 +32,8 @@ import { type ServiceNames, serviceNames } from './service-names.js';
 import type { UserCommand, UserSession } from './user-session.js';
 import { type QualifiedName, showCreateSql } from './words.js';
 
+/** A drop that took longer than this before its RENAME was done gets a due time from then on. */
+const LOST_MS_MAX = 1_000;
 /** Looks at tables that keep changing are given up after so many; 3 were too few for a crowd. */
 const TRIES_MAX = 8;
 /** How long to wait before an outcome is written once more. */
@@ -98,6 +101,8 @@ class Attempt {
   #answers: Answers = NO_ANSWERS;
   #renameSent = false;
   #logged = true;
+  /** When the due time was fixed, or a moment before. */
+  #intendedAtMs = 0;
   /** The refusal, should this have been the last look. */
   #otherwise: UndropError | null = null;
   /**
@@ -155,8 +160,10 @@ class Attempt {
         return;
       }
       case 'relocate': {
-        const { pool } = this.#options;
-        const relocations = await relocate(pool, step.tables, { logged: step.logged });
+        const { pool, holdMs } = this.#options;
+        const isLate = performance.now() - this.#intendedAtMs > LOST_MS_MAX;
+        const tables = isLate ? await renew(pool, step.tables, { holdMs }) : step.tables;
+        const relocations = await relocate(pool, tables, { logged: step.logged });
         this.#answers = { ...this.#answers, relocations };
         return;
       }
@@ -195,6 +202,7 @@ class Attempt {
       { kind: 'query', text: factsSql(server) },
     ];
     const guessed = serviceNames(this.#request, guess);
+    this.#intendedAtMs = performance.now();
     const recording = this.#recordIntent(guessed, { logged: true, user: guess.user });
     let results: readonly Result[] = [];
     try {

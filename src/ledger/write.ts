@@ -5,6 +5,7 @@
  * Invariant: a row is in the binary log with all its changes, or with none (`rowLogged`).
  */
 import { UndropError } from '../errors.js';
+import { parseHoldName } from '../names/hold-name.js';
 import { isServerError, type Rows, type ServicePool } from '../service/pools.js';
 import { dateOf, numberOf, textOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
@@ -169,6 +170,7 @@ function outcomeUpdate(
   definition: string | null,
 ): SQLQuery {
   const { id, holdSchema, holdName, relocated, failure = null } = table;
+  const due = parseHoldName(holdName)?.due.toISOString().slice(0, 19).replace('T', ' ') ?? null;
   const script = restoreScript({
     id,
     holdSchema,
@@ -181,6 +183,7 @@ function outcomeUpdate(
   return sql`UPDATE ${note('outcome', id)} ${LEDGER}
     SET state_since = IF(state = 'intent', UTC_TIMESTAMP(), state_since), state = 'HOLD',
       hold_schema = ${holdSchema}, hold_name = ${holdName}, relocated = ${relocated},
+      hold_until = COALESCE(${due}, hold_until),
       failure = ${bounded(failure)}, definition = COALESCE(${definition}, definition),
       restore_script = ${script}
     WHERE id = ${id} AND state IN ('intent', 'HOLD')`;

@@ -51,7 +51,9 @@ async function pay(pool: ServicePool, row: LedgerRow): Promise<string | null> {
   switch (relocation?.outcome) {
     case 'moved':
       await recordOutcome(pool, {
-        tables: [{ id, holdSchema: relocation.holdSchema, holdName, relocated: true }],
+        tables: [
+          { id, holdSchema: relocation.holdSchema, holdName: relocation.holdName, relocated: true },
+        ],
         forgotten: [],
       });
       return null;

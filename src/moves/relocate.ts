@@ -11,7 +11,7 @@ import { assert } from '../assert.js';
 import { createSchema } from '../ledger/tables.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { recycleSchemaFor } from '../names/recycle-schema.js';
-import { readRecycleSchemas } from '../service/hold-tables.js';
+import { findHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import { isKilled, runOrKill } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
@@ -22,6 +22,8 @@ export interface RelocateTable {
   readonly id: string;
   readonly fromSchema: string;
   readonly holdName: string;
+  /** Its hold name from then on (renew.ts); default: the same. */
+  readonly newName?: string;
   /** Its own name, under which a view that was renamed by mistake is put back. */
   readonly table: string;
   /** Why it is to stay in its own schema; default null: it is to be moved. */
@@ -29,7 +31,12 @@ export interface RelocateTable {
 }
 
 export type Relocation =
-  | { readonly id: string; readonly outcome: 'moved'; readonly holdSchema: string }
+  | {
+      readonly id: string;
+      readonly outcome: 'moved';
+      readonly holdSchema: string;
+      readonly holdName: string;
+    }
   /** It is a view: it has its own name again, and nothing is held. */
   | { readonly id: string; readonly outcome: 'put-back'; readonly failure: string }
   /** Held under its hold name in its own schema, as far as is known. */
@@ -55,21 +62,22 @@ export async function relocate(
   { logged }: { readonly logged: boolean },
 ): Promise<readonly Relocation[]> {
   const holdSchema = recycleSchemaFor(logged);
-  for (const { id, holdName } of tables) {
-    assert(parseHoldName(holdName)?.id === id, 'only a table under its hold name is relocated');
+  for (const { id, holdName, newName = holdName } of tables) {
+    const isHeld = [holdName, newName].every((name) => parseHoldName(name)?.id === id);
+    assert(isHeld, 'only a table under its hold name is relocated');
   }
   const moving = tables.filter(({ stays = null }) => stays === null);
   if (moving.length < tables.length) {
-    const moved = await relocate(pool, moving, { logged });
+    const relocations = await relocate(pool, moving, { logged });
     return tables.map(({ id, stays }) => {
-      const found = moved.find((relocation) => relocation.id === id);
+      const found = relocations.find((relocation) => relocation.id === id);
       return found ?? { id, outcome: 'failed', errno: null, failure: stays ?? 'it was not tried' };
     });
   }
   if (tables.length === 0) return [];
   try {
     await rename(pool, tables, { holdSchema, logged });
-    return tables.map(({ id }) => ({ id, outcome: 'moved', holdSchema }));
+    return tables.map((table) => moved(table, holdSchema));
   } catch (error) {
     const [only] = tables;
     if (tables.length === 1 && only !== undefined) {
@@ -113,7 +121,7 @@ async function relocateBeside(
       if (!exists) await createSchema(pool, holdSchema);
       try {
         await rename(pool, [table], { holdSchema, logged });
-        return { id: table.id, outcome: 'moved', holdSchema };
+        return moved(table, holdSchema);
       } catch (renameError) {
         if (!isServerError(renameError, CHECK_NAME_TAKEN)) throw renameError;
       }
@@ -130,8 +138,8 @@ async function rename(
   { holdSchema, logged }: { readonly holdSchema: string; readonly logged: boolean },
 ): Promise<void> {
   const pairs = tables.map(
-    ({ fromSchema, holdName }) =>
-      sql`${ident(fromSchema, holdName)} TO ${ident(holdSchema, holdName)}`,
+    ({ fromSchema, holdName, newName = holdName }) =>
+      sql`${ident(fromSchema, holdName)} TO ${ident(holdSchema, newName)}`,
   );
   const step = note('relocate', tables[0]?.id);
   await runOrKill(pool, sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`, { logged });
@@ -148,8 +156,12 @@ async function explain(
   if (isKilled(error) || !isServerError(error)) return failed(table, error);
   try {
     const [here] = await findName(pool, [fromSchema], holdName);
-    const [home] = await findName(pool, await readRecycleSchemas(pool), holdName);
-    if (home !== undefined) return { id, outcome: 'moved', holdSchema: home.schema };
+    // Another proxy may have moved it, under a due time of its own.
+    const home = await findHoldTables(pool, await readRecycleSchemas(pool), id);
+    const isThere = home.find(({ state }) => state === 'HOLD');
+    if (isThere !== undefined) {
+      return { id, outcome: 'moved', holdSchema: isThere.schema, holdName: isThere.name };
+    }
     if (here?.isView !== true) return failed(table, error);
     await runOrKill(pool, putBackView(table), { logged });
     return { id, outcome: 'put-back', failure: 'it is a view, and has its own name again' };
@@ -161,6 +173,13 @@ async function explain(
 function putBackView({ id, fromSchema, holdName, table }: RelocateTable): SQLQuery {
   const step = note('put-back-view', id);
   return sql`RENAME ${step} TABLE ${ident(fromSchema, holdName)} TO ${ident(fromSchema, table)}`;
+}
+
+function moved(
+  { id, holdName, newName = holdName }: RelocateTable,
+  holdSchema: string,
+): Relocation {
+  return { id, outcome: 'moved', holdSchema, holdName: newName };
 }
 
 function failed({ id }: RelocateTable, error: unknown): Relocation {

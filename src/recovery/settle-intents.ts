@@ -13,6 +13,7 @@ import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { whyItStays } from '../moves/data-directory.js';
 import { relocate } from '../moves/relocate.js';
+import { renew } from '../moves/renew.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { isRecycleSchema, recycleSchemaFor } from '../names/recycle-schema.js';
 import {
@@ -33,6 +34,11 @@ export interface SettledIntents {
   readonly untouched: readonly string[];
 }
 
+/**
+ * Nobody knows when the RENAME of an interrupted drop was done. Where recovery comes later than
+ * this after its intent, the table is held from then on.
+ */
+const LOST_MS_MIN = 60_000;
 /** Intents looked at in one go; the others wait for the next. */
 const INTENTS_MAX = 1_000;
 
@@ -151,11 +157,13 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
   }
   const stays = await whyItStays(pool, held);
   const from = { id, fromSchema: held.schema, holdName: held.name, table: row.table, stays };
-  const [relocation] = await relocate(pool, [from], { logged: sqlLogBin });
+  const holdMs = row.holdUntil.getTime() - row.droppedAt.getTime();
+  const renewed = await renew(pool, [from], { holdMs, lostMsMin: LOST_MS_MIN });
+  const [relocation] = await relocate(pool, renewed, { logged: sqlLogBin });
   if (relocation?.outcome === 'put-back') return false;
   const table =
     relocation?.outcome === 'moved'
-      ? { ...outcome, holdSchema: relocation.holdSchema, relocated: true }
+      ? { id, holdName: relocation.holdName, holdSchema: relocation.holdSchema, relocated: true }
       : {
           ...outcome,
           holdSchema: held.schema,

@@ -123,9 +123,9 @@ describe('in no situation', () => {
       if (step.do === 'answer' || step.do === 'again') return { steps, answers };
       if (step.do === 'inspect') answers = { ...answers, inspection: inspectionOf(one) };
       else if (step.do === 'relocate') {
-        const relocations = step.tables.map(({ id }, index): Relocation => {
+        const relocations = step.tables.map(({ id, holdName }, index): Relocation => {
           const way = outcomes[index] ?? 'moved';
-          if (way === 'moved') return { id, outcome: way, holdSchema: '_undrop' };
+          if (way === 'moved') return { id, outcome: way, holdSchema: '_undrop', holdName };
           if (way === 'put-back') return { id, outcome: way, failure: 'a view' };
           return { id, outcome: way, errno: null, failure: 'locked' };
         });

@@ -67,7 +67,7 @@ jest.unstable_mockModule('../../src/moves/relocate.js', () => ({
   ): Promise<readonly Relocation[]> => {
     told.push(`relocate${logged ? '' : ' unlogged'}: ${tables.length}`);
     const holdSchema = logged ? '_undrop' : '_undrop_local';
-    return tables.map(({ id }) => ({ id, outcome: 'moved', holdSchema }));
+    return tables.map(({ id, holdName }) => ({ id, outcome: 'moved', holdSchema, holdName }));
   },
 }));
 

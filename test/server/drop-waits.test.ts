@@ -5,15 +5,19 @@
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { parseHoldName } from '../../src/names/hold-name.js';
+import { serverTime } from '../lifecycle/collecting.js';
 import { describeAnswer } from '../support/native-case.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { type RawAnswer, RawClient } from '../support/raw-client.js';
-import { connect, freshSchema, type Target, testServers } from '../support/servers.js';
+import { connect, freshSchema, query, type Target, testServers } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(120_000);
+
+const HOLD_MS = 3_600_000;
 
 describe.each(testServers())('on $name', (server) => {
   let proxy: ProxyTarget;
@@ -22,7 +26,7 @@ describe.each(testServers())('on $name', (server) => {
   let survival: Survival;
 
   beforeAll(async () => {
-    proxy = await proxyInFront(server);
+    proxy = await proxyInFront(server, { HOLD: `${HOLD_MS}ms` });
     root = await connect(server);
     schema = (await freshSchema(server, 'waits')).name;
     await root.query(`USE ${schema}`);
@@ -133,6 +137,35 @@ describe.each(testServers())('on $name', (server) => {
     expect(await live()).not.toContain('a');
     await client.quit();
     await settled();
+  });
+
+  test('what a drop waited is not missing from the time that its table is held', async () => {
+    await make('a');
+    const other = await reader('a');
+    const client = await open();
+    const began = await serverTime(server, 0);
+    const answering = client.query('DROP TABLE a');
+    await until(() => isWaiting(client.threadId), 'the drop waits for the lock');
+    const isLater = async () => (await serverTime(server, -4)) >= began;
+    await until(isLater, 'four seconds have passed for the server');
+    const released = await serverTime(server, 0);
+    await other.quit();
+    expect((await answering).results).toMatchObject([{ kind: 'ok' }]);
+    await client.quit();
+    await settled();
+    const [[row]] = await root.query<RowDataPacket[]>(
+      `SELECT hold_name, UNIX_TIMESTAMP(CONVERT_TZ(hold_until, '+00:00', @@time_zone)) AS until
+       FROM _undrop.ledger WHERE schema_name = ? ORDER BY id DESC LIMIT 1`,
+      [schema],
+    );
+    const [held] = await query<{ name: string }>(
+      server,
+      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+       WHERE TABLE_SCHEMA = '_undrop' AND TABLE_NAME = '${row?.['hold_name']}'`,
+    );
+    const due = parseHoldName(held?.name ?? '')?.due.getTime() ?? 0;
+    expect(due).toBeGreaterThanOrEqual(released.getTime() + HOLD_MS);
+    expect(Number(row?.['until']) * 1000).toBe(due);
   });
 
   test('a client that leaves while its drop waits leaves no half of it', async () => {

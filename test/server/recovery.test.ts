@@ -7,9 +7,11 @@ import type { Connection } from 'mysql2/promise';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
+import { parseHoldName } from '../../src/names/hold-name.js';
 import type { ReconcileReport } from '../../src/recovery/reconcile.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pools.js';
+import { serverTime } from '../lifecycle/collecting.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 import {
   endSession,
@@ -22,6 +24,8 @@ import {
   rowCounts,
   type UserDrop,
 } from './service-fixture.js';
+
+const nothing = () => undefined;
 
 describe.each(testServers())('recovery on $name', (server) => {
   let pool: ServicePool;
@@ -141,6 +145,32 @@ describe.each(testServers())('recovery on $name', (server) => {
       expect(row.definition).toContain('CREATE TABLE');
     }
     expect(Object.values(await recover()).flat()).toEqual([]);
+  });
+
+  test('what is completed long after its intent is held from then on', async () => {
+    const drop = await renamed('a');
+    const [name = ''] = drop.holdNames;
+    await die();
+    // As of a drop an hour ago, with ten minutes to be held: due long since.
+    const old = name.replace(/\d{14}$/, '20200101001000');
+    const times = "dropped_at = '2020-01-01 00:00:00', hold_until = '2020-01-01 00:10:00'";
+    await query(
+      server,
+      `RENAME TABLE ${schema.name}.${name} TO ${schema.name}.${old}`,
+      `UPDATE _undrop.ledger SET ${times}, proxy_id = 'other'`,
+    );
+    const now = await serverTime(server, 0);
+    const [id = ''] = idsOf(drop);
+    // Killed at each call to the server, one call later each time: also between RENAME and ledger.
+    for (let call = 1; (await stateOf(id)) === 'intent'; call += 1) {
+      await recover(new FaultyPool(pool, { call, moment: 'after' })).then(nothing, nothing);
+    }
+    await recover();
+    const [row] = await findRows(pool, { by: 'id', prefix: id });
+    expect(await recycled()).toEqual({ [row?.holdName ?? '']: 3 });
+    const due = parseHoldName(row?.holdName ?? '')?.due ?? new Date(0);
+    expect(due.getTime()).toBeGreaterThanOrEqual(now.getTime() + 600_000);
+    expect(row?.holdUntil).toEqual(due);
   });
 
   test('completes a drop that had already been relocated', async () => {

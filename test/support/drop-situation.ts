@@ -180,8 +180,8 @@ function answerTo(step: Step, situation: Situation, open: Answer[]): Partial<Ans
   if (answer === undefined) throw new Error(`no answer to: ${tell(step).join('; ')}`);
   if (step.do === 'relocate') {
     if (!('relocated' in answer)) throw new Error('expected the outcome of a relocation');
-    const relocations = step.tables.map(({ id }, index) =>
-      relocation(id, answer.relocated[index] ?? 'moved', step.logged),
+    const relocations = step.tables.map((table, index) =>
+      relocation(table, answer.relocated[index] ?? 'moved', step.logged),
     );
     return { relocations };
   }
@@ -189,10 +189,14 @@ function answerTo(step: Step, situation: Situation, open: Answer[]): Partial<Ans
   return { [step.brings]: resultOf(answer) };
 }
 
-function relocation(id: string, outcome: Relocation['outcome'], logged: boolean): Relocation {
+function relocation(
+  { id, holdName }: { readonly id: string; readonly holdName: string },
+  outcome: Relocation['outcome'],
+  logged: boolean,
+): Relocation {
   switch (outcome) {
     case 'moved':
-      return { id, outcome, holdSchema: recycleSchemaFor(logged) };
+      return { id, outcome, holdSchema: recycleSchemaFor(logged), holdName };
     case 'put-back':
       return { id, outcome, failure: 'it is a view' };
     case 'failed':

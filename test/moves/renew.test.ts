@@ -1,0 +1,56 @@
+/** New due times for what is about to be relocated: later ones, or none. */
+import { expect, test } from '@jest/globals';
+import { UndropError } from '../../src/errors.js';
+import { renew } from '../../src/moves/renew.js';
+import { parseHoldName } from '../../src/names/hold-name.js';
+import type { ServicePool } from '../../src/service/pools.js';
+
+const ID = '0195a1b2c3d4700080000000000000ff';
+const HELD = {
+  id: ID,
+  fromSchema: 'shop',
+  holdName: `_vt_HOLD_${ID}_20260308120000`,
+  table: 'orders',
+};
+
+function serverAt(utcNow: string): ServicePool {
+  const never = () => Promise.reject(new Error('not asked'));
+  return {
+    run: async () => [Object.assign([{ utcNow: new Date(utcNow) }], { affectedRows: 0 })],
+    task: never,
+    killQuery: never,
+    dispose: never,
+  };
+}
+
+async function dueAt(utcNow: string, lostMsMin?: number): Promise<string | undefined> {
+  const options = lostMsMin === undefined ? {} : { lostMsMin };
+  const [table] = await renew(serverAt(utcNow), [HELD], { holdMs: 60_000, ...options });
+  return parseHoldName(table?.newName ?? '')?.due.toISOString();
+}
+
+test('a table is held from now on, under the same id', async () => {
+  expect(await dueAt('2026-03-08T12:30:00Z')).toBe('2026-03-08T12:31:00.000Z');
+});
+
+test('no due time moves into the past, as where the clock of the server was set back', async () => {
+  expect(await dueAt('2026-03-08T11:00:00Z')).toBeUndefined();
+});
+
+test('what is hardly lost is not worth another name', async () => {
+  expect(await dueAt('2026-03-08T11:59:59Z', 60_000)).toBeUndefined();
+  expect(await dueAt('2026-03-08T12:00:01Z', 60_000)).toBe('2026-03-08T12:01:01.000Z');
+});
+
+test('only what is in HOLD has another due time', async () => {
+  const purged = { ...HELD, holdName: HELD.holdName.replace('HOLD', 'PURGE') };
+  const [table] = await renew(serverAt('2026-03-08T12:30:00Z'), [purged], { holdMs: 60_000 });
+  expect(table).toEqual(purged);
+});
+
+test('where the server does not answer, tables keep their names', async () => {
+  const params = { step: 'ask', server: 'the server', cause: 'gone' };
+  const run = () => Promise.reject(new UndropError('UNDROP_SERVICE_FAILED', params));
+  const pool = { ...serverAt('2026-03-08T12:30:00Z'), run };
+  expect(await renew(pool, [HELD], { holdMs: 60_000 })).toEqual([HELD]);
+});
