@@ -179,6 +179,8 @@ export class CommandMaker {
   readonly #plugin: string;
   #statements: Statement[] = [];
   #prepared = 0;
+  /** From then on the facts that undrop asks a session for can be seen. */
+  #tracksTransactions = false;
 
   /** `talk` is one of the two that will say it; both agreed on the same. */
   constructor(random: Random, talk: WireTalk) {
@@ -213,7 +215,11 @@ export class CommandMaker {
 
   #sql(): string {
     const roll = this.#random();
-    if (roll < 0.15) return this.#one(OF_SOME);
+    if (roll < 0.15) {
+      const sql = this.#one(OF_SOME);
+      this.#tracksTransactions ||= sql.includes('session_track_transaction_info');
+      return sql;
+    }
     return roll < 0.25 ? this.#one(INNOCENT) : this.#one(QUERIES);
   }
 
@@ -402,7 +408,8 @@ export class CommandMaker {
       return { title: `QUERY ${sql}`, bytes: this.#query(sql) };
     }
     const head = this.#query("SELECT LENGTH('").subarray(4);
-    const filler = Buffer.alloc(size - head.length - 2, this.#one(['x', 'drop table ']));
+    const word = this.#one(this.#tracksTransactions ? ['x'] : ['x', 'drop table ']);
+    const filler = Buffer.alloc(size - head.length - 2, word);
     const bytes = encodePacket(Buffer.concat([head, filler, Buffer.from("')")]), 0);
     return { title: `QUERY of ${size} bytes`, bytes };
   }
