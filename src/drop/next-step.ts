@@ -37,8 +37,8 @@ import {
 
 /** What the first round trips brought. */
 export interface Inspection {
-  /** The answer to preparing the client's own text. */
-  readonly judge: Result;
+  /** The answer to preparing the client's own text; null: it was prepared before, and taken. */
+  readonly judge: Result | null;
   /** For each name, in order; an error that says nothing on the kind ends the drop. */
   readonly kinds: readonly (NameKind | ErrPacket)[];
   /** For each name: whether it must be held in its own schema. */
@@ -172,7 +172,7 @@ export const NO_VERDICT: ReadonlySet<number> = new Set([1295, 1461]);
 
 function decide(request: DropRequest, inspection: Inspection): Decision {
   const { judge, facts } = inspection;
-  if (judge.kind === 'err' && !NO_VERDICT.has(judge.errno)) return { kind: 'judged' };
+  if (judge?.kind === 'err' && !NO_VERDICT.has(judge.errno)) return { kind: 'judged' };
   if ('errno' in facts) return { kind: 'error', error: facts };
   const failed = inspection.kinds.find((kind) => typeof kind !== 'string');
   if (typeof failed === 'object') return { kind: 'error', error: failed };
@@ -200,11 +200,11 @@ function refusalBeforeLooking(
   facts: UserFacts,
 ): UndropError | null {
   const tables = sentenceStart(request);
-  if (inspection.judge.kind === 'err' && request.statement.isDoubtful) {
+  if (inspection.judge?.kind === 'err' && request.statement.isDoubtful) {
     const why = 'only the server can say whether it takes the names, and it did not';
     return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
   }
-  if (inspection.judge.kind === 'err' && isNamedTwice(inspection.names, intent)) {
+  if (inspection.judge?.kind === 'err' && isNamedTwice(inspection.names, intent)) {
     const why = 'it names a table twice';
     return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
   }
@@ -622,7 +622,7 @@ function inWordsOfDrop(error: ErrPacket): ErrPacket {
 
 /** The client's text was prepared to be judged; give the handle back with the next write. */
 function closing({ judge }: Inspection): UserCommand[] {
-  return judge.kind === 'prepared' ? [{ kind: 'close', statementId: judge.statementId }] : [];
+  return judge?.kind === 'prepared' ? [{ kind: 'close', statementId: judge.statementId }] : [];
 }
 
 function again(

@@ -8,6 +8,8 @@ import type { SessionFacts } from './user-session.js';
 export interface DropRequest {
   /** The statement as the client sent it, without query attributes. */
   readonly text: Uint8Array;
+  /** The server took the text before, when it was prepared; it isn't asked again. */
+  readonly wasJudged?: boolean;
   readonly statement: DropTableStatement;
   readonly server: ServerVersion;
   /** How to quote in the client's charset, as recognition has seen it. */

@@ -192,9 +192,9 @@ class Attempt {
   /** The first round trip: the user session and the service at once. */
   async #inspect(): Promise<Inspection> {
     const { guess } = this.#options;
-    const { statement, server, charset, text } = this.#request;
+    const { statement, server, charset, text, wasJudged = false } = this.#request;
     const commands: UserCommand[] = [
-      { kind: 'prepare', text },
+      ...(wasJudged ? [] : [{ kind: 'prepare' as const, text }]),
       ...statement.names.map((name) => ({
         kind: 'query' as const,
         text: showCreateSql(name, charset),
@@ -212,7 +212,8 @@ class Attempt {
       await recording;
     }
     const firstIntent = await recording;
-    const [judge, ...answers] = results;
+    const answers = wasJudged ? results : results.slice(1);
+    const judge = wasJudged ? null : results[0];
     const facts = readFacts(last(answers));
     assert(judge !== undefined, 'the PREPARE has an answer');
     const intent =

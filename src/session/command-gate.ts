@@ -15,8 +15,12 @@ import {
   COM_INIT_DB,
   COM_QUERY,
   COM_SLEEP,
+  COM_STMT_BULK_EXECUTE,
+  COM_STMT_CLOSE,
   COM_STMT_EXECUTE,
   COM_STMT_PREPARE,
+  COM_STMT_RESET,
+  COM_STMT_SEND_LONG_DATA,
   isRelayedCommand,
 } from '../wire/commands.js';
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX, type Packet } from '../wire/framing.js';
@@ -46,14 +50,24 @@ export interface GateOwner {
   onLongRefused(long: LongStatement): void;
 }
 
+/** Handles of prepared statements that are shown whole. */
+export interface WatchedHandles {
+  /** False: no command has to be looked at. */
+  readonly isWatching: boolean;
+  /** May be asked again for the same command. */
+  takes(command: number, id: number): boolean;
+}
+
 export interface GateOptions {
   readonly takesChangeUser?: boolean;
+  readonly handles?: WatchedHandles;
   readonly heldBytesMax?: number;
 }
 
 export class CommandGate {
   readonly #owner: GateOwner;
   readonly #takesChangeUser: boolean;
+  readonly #handles: WatchedHandles;
   /** Bytes of the current packet that pass without a look. */
   #passing = 0;
   #isPartOfCommand = false;
@@ -68,12 +82,14 @@ export class CommandGate {
   #long: LongStatement | null = null;
 
   /**
-   * `takesChangeUser`: COM_CHANGE_USER is shown whole as well. `heldBytesMax`: a longer text is
+   * `takesChangeUser`: COM_CHANGE_USER is shown whole as well; `handles`: what names one of these,
+   * too. `heldBytesMax`: a longer text is
    * streamed; below 16 MiB.
    */
   constructor(owner: GateOwner, options: GateOptions = {}) {
     this.#owner = owner;
     this.#takesChangeUser = options.takesChangeUser ?? false;
+    this.#handles = options.handles ?? NO_HANDLES;
     this.#heldBytesMax = options.heldBytesMax ?? HELD_BYTES_MAX;
   }
 
@@ -163,7 +179,7 @@ export class CommandGate {
     if (this.#lastSequenceId === 255) return false;
     const command = chunk[HEADER_BYTES] ?? 0;
     const isText = command === COM_QUERY || command === COM_STMT_PREPARE;
-    if (!isText && command !== COM_STMT_EXECUTE) return false;
+    if (!isText && (command !== COM_STMT_EXECUTE || this.#handles.isWatching)) return false;
     if (isText && mayBeOurs(chunk, HEADER_BYTES + 1, length)) return false;
     this.#lastSequenceId = 0;
     this.#lastWasData = false;
@@ -190,6 +206,11 @@ export class CommandGate {
     if (length === 0) return HEADER_BYTES;
     if (left < HEADER_BYTES + 1) return HEADER_BYTES + 1;
     const command = chunk[at + HEADER_BYTES] ?? 0;
+    if (this.#handles.isWatching && namesHandle(command) && length >= HANDLE_BYTES) {
+      if (left < HEADER_BYTES + HANDLE_BYTES) return HEADER_BYTES + HANDLE_BYTES;
+      const isTaken = this.#handles.takes(command, chunk.readUInt32LE(at + HEADER_BYTES + 1));
+      return isTaken && length <= this.#heldBytesMax ? HEADER_BYTES + length : 0;
+    }
     const isTaken = command === COM_CHANGE_USER && this.#takesChangeUser;
     if (!isTaken && !isInspected(command)) return 0;
     if (length <= this.#heldBytesMax) return HEADER_BYTES + length;
@@ -245,6 +266,21 @@ export class CommandGate {
     this.#owner.onCommand(command);
     return true;
   }
+}
+
+const NO_HANDLES: WatchedHandles = { isWatching: false, takes: () => false };
+
+/** The command and the id behind it. */
+const HANDLE_BYTES = 5;
+
+function namesHandle(command: number): boolean {
+  return (
+    command === COM_STMT_EXECUTE ||
+    command === COM_STMT_BULK_EXECUTE ||
+    command === COM_STMT_RESET ||
+    command === COM_STMT_CLOSE ||
+    command === COM_STMT_SEND_LONG_DATA
+  );
 }
 
 /** Commands that are looked at whole: texts, and whatever isn't relayed. */

@@ -19,7 +19,10 @@ import {
   COM_DROP_DB,
   COM_QUERY,
   COM_SET_OPTION,
+  COM_STMT_BULK_EXECUTE,
+  COM_STMT_EXECUTE,
   COM_STMT_PREPARE,
+  COM_STMT_RESET,
 } from '../wire/commands.js';
 import { encodePacket, type Packet } from '../wire/framing.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
@@ -28,16 +31,19 @@ import { CommandGate, HELD_BYTES_MAX } from './command-gate.js';
 import {
   type DropService,
   type Interception,
+  type InterceptOptions,
   intercept,
   isProtected,
   recognise,
   refusalOf,
   type Taken,
 } from './intercept.js';
+import { commandOnDrop, prepareDrop } from './intercept-prepared.js';
 import type { Login } from './login.js';
 import { type LongHead, newStatementStream, readLongHead } from './long-head.js';
 import { LongStatement } from './long-statement.js';
 import type { Replacement } from './marker.js';
+import { PreparedDrops } from './prepared-drops.js';
 import { WireUserSession } from './user-session.js';
 
 export interface CommandPhaseOwner {
@@ -60,6 +66,7 @@ export class CommandPhase {
   readonly #login: Login;
   readonly #gate: CommandGate;
   readonly #tracker: ResponseTracker;
+  readonly #prepared: PreparedDrops;
   #taken: Taken | null = null;
   /** A COM_CHANGE_USER that the gate has stopped at, and one that is under way. */
   #takenChange: Packet | null = null;
@@ -84,6 +91,7 @@ export class CommandPhase {
     this.#schema = login.schema?.toString() ?? null;
     this.#user = login.user;
     this.#multiStatements = hasFlag(login.capabilities, CLIENT_MULTI_STATEMENTS);
+    this.#prepared = new PreparedDrops(login.server.flavour);
     const tracker = new ResponseTracker(login.capabilities);
     this.#tracker = tracker;
     this.#gate = new CommandGate(
@@ -99,7 +107,7 @@ export class CommandPhase {
           this.#longRefused = long;
         },
       },
-      { takesChangeUser: login.bridge !== null },
+      { takesChangeUser: login.bridge !== null, handles: this.#prepared },
     );
   }
 
@@ -168,6 +176,7 @@ export class CommandPhase {
 
   #onCommand(command: number): void {
     if (command === COM_SET_OPTION || command === COM_CHANGE_USER) this.#multiStatements = true;
+    this.#prepared.onCommand(command);
     this.#tracker.expect(command);
   }
 
@@ -192,6 +201,10 @@ export class CommandPhase {
         return this.#lookAtText(packet, 'prepare', payload.subarray(1));
       case COM_DROP_DB:
         return protect.has('drop-database') ? { ...other, carrier: 'drop-database' } : null;
+      case COM_STMT_EXECUTE:
+      case COM_STMT_BULK_EXECUTE:
+      case COM_STMT_RESET:
+        return { ...other, carrier: 'handle', text: Buffer.alloc(0) };
       default:
         return { ...other, carrier: 'unknown' };
     }
@@ -319,7 +332,7 @@ export class CommandPhase {
   async #intercept(taken: Taken, behind: Buffer): Promise<void> {
     const { server } = this.#login;
     const userSession = this.#openUserSession(taken.carrier === 'prepare' ? 'prepare' : 'query');
-    const interception = await intercept(taken, {
+    const interception = await this.#answerTo(taken, {
       userSession,
       server,
       session: this.#owner.session,
@@ -329,6 +342,20 @@ export class CommandPhase {
     });
     this.#intercepting = null;
     this.#settle(taken, interception, userSession.end(), behind);
+  }
+
+  async #answerTo(taken: Taken, options: InterceptOptions): Promise<Interception> {
+    const prepared = this.#prepared;
+    if (taken.carrier === 'handle') {
+      const drop = prepared.find(taken.packet.payload.readUInt32LE(1));
+      assert(drop !== null, 'the gate takes no other handle');
+      return commandOnDrop(taken.packet, drop, options);
+    }
+    // Whatever becomes of this one, it is the last that was prepared.
+    if (taken.carrier === 'prepare') prepared.onCommand(COM_STMT_PREPARE);
+    const interception = await intercept(taken, options);
+    if (interception.kind !== 'prepare-drop') return interception;
+    return prepareDrop(taken.text, interception.statement, { ...options, prepared });
   }
 
   /**

@@ -10,8 +10,13 @@ import { assert, assertNever } from '../assert.js';
 import { factsSql, readFacts } from '../drop/facts.js';
 import { NO_VERDICT, refuse } from '../drop/next-step.js';
 import type { UserFacts } from '../drop/request.js';
-import { type DropResult, runDrop, type SessionGuess } from '../drop/run-drop.js';
-import type { SessionFacts, UserSession } from '../drop/user-session.js';
+import {
+  type DropResult,
+  type DropStatement,
+  runDrop,
+  type SessionGuess,
+} from '../drop/run-drop.js';
+import type { SessionFacts } from '../drop/user-session.js';
 import { type ErrorCode, UndropError } from '../errors.js';
 import { newHoldId } from '../names/hold-id.js';
 import type { ServicePool } from '../service/pools.js';
@@ -25,6 +30,7 @@ import { type Carrier, type Refused, tablesOf, type Verdict } from '../sql/verdi
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { ServerVersion } from '../wire/server-version.js';
+import type { CommandSession } from './user-session.js';
 
 /** What undrop protects; a statement of a kind that is left out goes to the server as it is. */
 export type Protection = 'drop-table' | 'drop-database' | 'create-or-replace';
@@ -32,8 +38,8 @@ export type Protection = 'drop-table' | 'drop-database' | 'create-or-replace';
 /** A statement, or another command, that was taken out of the client's stream. */
 export interface Taken {
   readonly packet: Packet;
-  readonly carrier: 'query' | 'prepare' | 'drop-database' | 'unknown';
-  /** The statement text; empty for the last two carriers. */
+  readonly carrier: 'query' | 'prepare' | 'drop-database' | 'unknown' | 'handle';
+  /** The statement text; empty where the carrier has none. */
   readonly text: Buffer;
   /** Null where there is no text to be understood. */
   readonly verdict: Verdict | { readonly kind: 'disagree' } | null;
@@ -54,7 +60,7 @@ export interface DropService {
 }
 
 export interface InterceptOptions {
-  readonly userSession: UserSession;
+  readonly userSession: CommandSession;
   readonly server: ServerVersion;
   readonly session: SessionFacts;
   readonly service: DropService;
@@ -75,8 +81,17 @@ export type Interception =
       readonly dropped: DropResult | null;
     };
 
+/** A PREPARE of a DROP TABLE that nothing speaks against: for intercept-prepared.ts. */
+export interface PrepareOfDrop {
+  readonly kind: 'prepare-drop';
+  readonly statement: DropTableStatement;
+}
+
 /** Handles one taken statement to its answer. Rejects where the user session broke. */
-export async function intercept(taken: Taken, options: InterceptOptions): Promise<Interception> {
+export async function intercept(
+  taken: Taken,
+  options: InterceptOptions,
+): Promise<Interception | PrepareOfDrop> {
   if (taken.refusal !== null) return refused(taken.refusal, options);
   switch (taken.carrier) {
     case 'drop-database':
@@ -88,10 +103,15 @@ export async function intercept(taken: Taken, options: InterceptOptions): Promis
     case 'query':
     case 'prepare':
       return interceptText(taken, options);
+    case 'handle':
+      throw new Error('handles have a way of their own');
   }
 }
 
-async function interceptText(taken: Taken, options: InterceptOptions): Promise<Interception> {
+async function interceptText(
+  taken: Taken,
+  options: InterceptOptions,
+): Promise<Interception | PrepareOfDrop> {
   const { verdict } = taken;
   if (verdict !== null && verdict.kind !== 'disagree') {
     return handle(taken, verdict, null, options);
@@ -107,7 +127,7 @@ async function interceptText(taken: Taken, options: InterceptOptions): Promise<I
 }
 
 /** sql_mode, charset and default schema, asked for at the moment of need. */
-async function readUserFacts(options: InterceptOptions): Promise<UserFacts | ErrPacket> {
+export async function readUserFacts(options: InterceptOptions): Promise<UserFacts | ErrPacket> {
   const [result] = await options.userSession.run([
     { kind: 'query', text: factsSql(options.server) },
   ]);
@@ -120,7 +140,7 @@ async function handle(
   verdict: Verdict,
   facts: UserFacts | null,
   options: InterceptOptions,
-): Promise<Interception> {
+): Promise<Interception | PrepareOfDrop> {
   if (!isProtected(verdict, options.service.protect)) return { kind: 'forward', facts };
   switch (verdict.kind) {
     case 'not-ours':
@@ -143,12 +163,7 @@ async function dropTable(
   statement: DropTableStatement,
   facts: UserFacts | null,
   options: InterceptOptions,
-): Promise<Interception> {
-  const { service, session, server, userSession } = options;
-  const guess = facts ?? options.guess;
-  if (taken.carrier === 'prepare') {
-    return refused(notDone('by a prepared statement', listTables(statement.names)), options);
-  }
+): Promise<Interception | PrepareOfDrop> {
   if (statement.names.some(({ schema, table }) => isFileName(schema) || isFileName(table))) {
     return unclear(taken, `${FILE_NAME_PREFIX} names a table by its file`, options);
   }
@@ -156,9 +171,20 @@ async function dropTable(
   if (secondOpinion !== 'agree') {
     return refused(notUnderstood(`the second parser: ${secondOpinion.disagree}`), options);
   }
+  if (taken.carrier === 'prepare') return { kind: 'prepare-drop', statement };
+  const guess = facts ?? options.guess;
   const charset = clientCharsetOf(guess.charset) ?? 'plain';
+  return dropAndHold({ text: taken.text, statement, charset }, guess, options);
+}
+
+/** Runs a drop that was understood. */
+export async function dropAndHold(
+  drop: Omit<DropStatement, 'server' | 'session'>,
+  guess: SessionGuess,
+  { service, session, server, userSession }: InterceptOptions,
+): Promise<Interception> {
   const result = await runDrop(
-    { text: taken.text, statement, server, charset, session },
+    { ...drop, server, session },
     {
       userSession,
       pool: service.pool,
@@ -253,14 +279,17 @@ export function refusalOf(finding: Finding, isOneOfSeveral: boolean): UndropErro
 }
 
 /** The place of the refusal is found by the marker, which is all that is run. */
-async function refused(error: UndropError, options: InterceptOptions): Promise<Interception> {
+export async function refused(
+  error: UndropError,
+  options: InterceptOptions,
+): Promise<Interception> {
   await options.userSession.run([]);
   const { payload } = refuse(error);
   return { kind: 'answer', payload, refusal: error, facts: null, dropped: null };
 }
 
-function answerWith(error: ErrPacket): Interception {
-  return { kind: 'answer', payload: error.payload, refusal: null, facts: null, dropped: null };
+export function answerWith({ payload }: { readonly payload: Buffer }): Interception {
+  return { kind: 'answer', payload, refusal: null, facts: null, dropped: null };
 }
 
 /** The sentence "cannot hold a table that is dropped …" ends so. */
@@ -303,7 +332,7 @@ function schemaAndTables(schema: Uint8Array): string {
   return `Schema ${Buffer.from(schema)} and its tables were`;
 }
 
-function notDone(how: string, tables: string): UndropError {
+export function notDone(how: string, tables: string): UndropError {
   const instead =
     'Send it as DROP TABLE, alone in a text statement of its own, or use a direct connection.';
   return new UndropError('UNDROP_NOT_DONE_YET' satisfies ErrorCode, { tables, how, instead });
@@ -313,7 +342,7 @@ function notUnderstood(why: string): UndropError {
   return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
 }
 
-function listTables(names: readonly TableName[]): string {
+export function listTables(names: readonly TableName[]): string {
   if (names.length === 0) return 'A table that it may name was';
   const listed = names.map(({ schema, table }) =>
     (schema === null ? [table] : [schema, table]).map((part) => Buffer.from(part)).join('.'),

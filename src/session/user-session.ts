@@ -40,6 +40,16 @@ export interface WireUserSessionOptions {
   readonly toClient: (bytes: Buffer) => void;
 }
 
+/** What the session sends beside the drop: another command of the protocol, as it is. */
+export type SessionCommand =
+  | UserCommand
+  | { readonly kind: 'packet'; readonly payload: Buffer; readonly isAnswered: boolean };
+
+/** A user session that takes any command. */
+export interface CommandSession extends UserSession {
+  run(commands: readonly SessionCommand[]): Promise<readonly Result[]>;
+}
+
 interface Run {
   readonly readers: ResultReader[];
   readonly results: Result[];
@@ -47,7 +57,7 @@ interface Run {
   readonly reject: (error: Error) => void;
 }
 
-export class WireUserSession implements UserSession {
+export class WireUserSession implements CommandSession {
   readonly #options: WireUserSessionOptions;
   readonly #assembler = new PacketAssembler(ANSWER_BYTES_MAX);
   #seeker: MarkerSeeker | null = null;
@@ -59,7 +69,7 @@ export class WireUserSession implements UserSession {
     this.#options = options;
   }
 
-  run(commands: readonly UserCommand[]): Promise<readonly Result[]> {
+  run(commands: readonly SessionCommand[]): Promise<readonly Result[]> {
     assert(this.#run === null, 'one run at a time on a user session');
     if (this.#failure !== null) return Promise.reject(this.#failure);
     const { capabilities } = this.#options;
@@ -132,7 +142,7 @@ export class WireUserSession implements UserSession {
   }
 }
 
-function encode(command: UserCommand, capabilities: Capabilities): Buffer {
+function encode(command: SessionCommand, capabilities: Capabilities): Buffer {
   switch (command.kind) {
     case 'query':
       return encodeComQuery(command.text, capabilities);
@@ -140,10 +150,12 @@ function encode(command: UserCommand, capabilities: Capabilities): Buffer {
       return encodeComStmtPrepare(command.text);
     case 'close':
       return encodeComStmtClose(command.statementId);
+    case 'packet':
+      return command.payload;
   }
 }
 
-function readerOf(command: UserCommand, capabilities: Capabilities): ResultReader | null {
+function readerOf(command: SessionCommand, capabilities: Capabilities): ResultReader | null {
   switch (command.kind) {
     case 'query':
       return queryResultReader(capabilities);
@@ -151,5 +163,7 @@ function readerOf(command: UserCommand, capabilities: Capabilities): ResultReade
       return prepareResultReader(capabilities);
     case 'close':
       return null;
+    case 'packet':
+      return command.isAnswered ? queryResultReader(capabilities) : null;
   }
 }

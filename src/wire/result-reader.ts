@@ -27,6 +27,10 @@ export interface RowsResult {
 export interface PreparedResult {
   readonly kind: 'prepared';
   readonly statementId: number;
+  /** COM_STMT_PREPARE_OK as the server sent it. */
+  readonly payload: Buffer;
+  /** Columns and parameters together. */
+  readonly definitions: number;
 }
 
 export type Result = OkPacket | ErrPacket | RowsResult | PreparedResult;
@@ -97,6 +101,8 @@ export function prepareResultReader(capabilities: Capabilities): ResultReader {
   const deprecateEof = hasFlag(capabilities, CLIENT_DEPRECATE_EOF);
   let packetsLeft = -1;
   let statementId = 0;
+  let first: Buffer = Buffer.alloc(0);
+  let definitions = 0;
   return {
     push(payload) {
       if (packetsLeft < 0) {
@@ -112,11 +118,14 @@ export function prepareResultReader(capabilities: Capabilities): ResultReader {
           !hasFlag(capabilities, CLIENT_OPTIONAL_RESULTSET_METADATA) ||
           reader.left === 0 ||
           reader.uint8('metadata_follows') === 1; //       int<1>
+        first = payload;
+        definitions = columns + params;
         packetsLeft = groupPackets(columns, described) + groupPackets(params, described);
       } else {
         packetsLeft--;
       }
-      return packetsLeft === 0 ? { kind: 'prepared', statementId } : null;
+      if (packetsLeft > 0) return null;
+      return { kind: 'prepared', statementId, payload: first, definitions };
     },
   };
 

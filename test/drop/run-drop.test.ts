@@ -11,7 +11,13 @@ import type { RelocateTable, Relocation } from '../../src/moves/relocate.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import type { Result } from '../../src/wire/result-reader.js';
 import { inspectionOf, requestOf } from '../support/drop-situation.js';
-import { describePayload, errResult, okResult, rowsResult } from '../support/results.js';
+import {
+  describePayload,
+  errResult,
+  okResult,
+  preparedResult,
+  rowsResult,
+} from '../support/results.js';
 
 /** Everything that happens, in its order. */
 let told: string[] = [];
@@ -103,7 +109,7 @@ const FACTS = ['schema', 'mode', 'charset', 'log', 'gtid', 'identity', 'user'];
 const facts = (schema: string | null, charset: string, log: string): Result =>
   rowsResult(FACTS, [schema, '', charset, log, 'AUTOMATIC', 'the server', 'app@host']);
 const PLAIN: Readonly<Record<string, Result>> = {
-  prepare: { kind: 'prepared', statementId: 7 },
+  prepare: preparedResult(7),
   kind: rowsResult(['Table', 'Create Table'], ['t', 'CREATE TABLE `t` (']),
   facts: facts('shop', 'utf8mb4', '1'),
   hold: okResult(),

@@ -430,3 +430,69 @@ test('a command that nobody knows is refused above the bound at its header', () 
   const stream = command(0x7f, Buffer.alloc(HELD_BYTES_MAX + 1));
   expect(() => gated([stream.subarray(0, 100)])).toThrow(UndropError);
 });
+
+describe('handles of drops', () => {
+  const WATCHED = 0x01020304;
+  const onHandle = (kind: number, id: number, rest: Uint8Array = Buffer.alloc(5)) => {
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32LE(id);
+    return command(kind, Buffer.concat([bytes, rest]));
+  };
+
+  /** What went on and what was taken, of a gate that watches one handle, or none. */
+  function watched(chunks: readonly Buffer[], isWatching = true) {
+    const forwarded: Buffer[] = [];
+    const taken: number[] = [];
+    const gate = new CommandGate(
+      {
+        forward: (bytes) => forwarded.push(Buffer.from(bytes)),
+        onCommand: () => undefined,
+        onInitDb: () => undefined,
+        letThrough: ({ payload }) => {
+          taken.push(payload[0] ?? 0);
+          return false;
+        },
+        letLongPass: () => true,
+        onLongRefused: () => undefined,
+      },
+      {
+        handles: { isWatching, takes: (kind, id) => id === WATCHED && kind !== com.COM_STMT_CLOSE },
+      },
+    );
+    for (const chunk of chunks) {
+      let behind = lend(chunk, (memory) => gate.feed(memory));
+      while (behind !== null) behind = gate.feed(behind);
+    }
+    return { forwarded: Buffer.concat(forwarded), taken };
+  }
+
+  const kept = [
+    onHandle(com.COM_STMT_EXECUTE, 5),
+    onHandle(com.COM_STMT_CLOSE, WATCHED, Buffer.alloc(0)),
+    command(com.COM_STMT_EXECUTE, Buffer.from([4, 3, 2])),
+    command(com.COM_STMT_FETCH, Buffer.from([4, 3, 2, 1, 1, 0, 0, 0])),
+  ];
+  const mine = [com.COM_STMT_EXECUTE, com.COM_STMT_BULK_EXECUTE, com.COM_STMT_RESET];
+  const stream = Buffer.concat(
+    kept.map((one, index) =>
+      Buffer.concat([one, onHandle(mine[index % mine.length] ?? 0, WATCHED)]),
+    ),
+  );
+
+  test('are taken whole, however the stream is cut, and nothing else is', () => {
+    const expected = { forwarded: Buffer.concat(kept), taken: [...mine, mine[0]] };
+    for (const chunks of [[stream], ...everySplit(stream), singleBytes(stream)]) {
+      expect(watched(chunks)).toEqual(expected);
+    }
+  });
+
+  test('are not looked at while there are none', () => {
+    expect(watched([stream], false)).toEqual({ forwarded: stream, taken: [] });
+  });
+
+  test('another EXECUTE goes on before all of it is there', () => {
+    const big = onHandle(com.COM_STMT_EXECUTE, 5, Buffer.alloc(HELD_BYTES_MAX + 1));
+    const { forwarded } = watched([big.subarray(0, 100)]);
+    expect(forwarded.equals(big.subarray(0, 100))).toBe(true);
+  });
+});

@@ -197,9 +197,9 @@ describe.each(WAYS)('sessions by %s', (way) => {
 
     test.each([
       [
-        'a prepared DROP',
-        '\x16DROP TABLE shop.orders',
-        /Table shop\.orders was not dropped, still there: .* by a prepared statement/,
+        'a prepared DROP DATABASE',
+        '\x16DROP DATABASE shop',
+        /Schema shop and its tables were not dropped, still there: .* with its schema/,
       ],
       [
         'several statements',

@@ -21,13 +21,15 @@ function step(string $title, callable $run): void {
   echo "$title: $said\n";
 }
 
-function dropSteps(callable $rows): void {
-  $texts = [
-    'DROP TABLE a', 'SELECT * FROM a', 'DROP TABLE IF EXISTS b', 'SHOW WARNINGS',
-    'DROP TABLE IF EXISTS missing', 'SHOW WARNINGS', 'DROP TABLE missing', 'SHOW WARNINGS',
-    'DROP TABLE IF EXISTS c, `d`', 'SHOW TABLES',
+function dropSteps(callable $rows, callable $prepared): void {
+  $steps = [
+    ['DROP TABLE a', $rows], ['SELECT * FROM a', $rows],
+    ['DROP TABLE IF EXISTS b', $prepared], ['SHOW WARNINGS', $rows],
+    ['DROP TABLE IF EXISTS missing', $prepared], ['SHOW WARNINGS', $rows],
+    ['DROP TABLE missing', $prepared], ['SHOW WARNINGS', $rows],
+    ['DROP TABLE IF EXISTS c, `d`', $rows], ['SHOW TABLES', $rows],
   ];
-  foreach ($texts as $text) step($text, fn() => $rows($text));
+  foreach ($steps as [$text, $run]) step($text, fn() => $run($text, []));
 }
 
 function byMysqli($host, $port, $user, $password, $schema, $infile, $kept): void {
@@ -96,7 +98,7 @@ function byMysqli($host, $port, $user, $password, $schema, $infile, $kept): void
   step('duplicate', fn() => $rows('INSERT INTO n VALUES (1)'));
   step('infile', fn() => $rows("LOAD DATA LOCAL INFILE '$infile' INTO TABLE loaded CHARACTER SET utf8mb4 FIELDS TERMINATED BY ','"));
   step('loaded', fn() => $rows('SELECT * FROM loaded'));
-  dropSteps($rows);
+  dropSteps($rows, $prepared);
   step('change user', fn() => $db->change_user($user, $password, $schema));
   step('tables', fn() => $rows('SHOW TABLES'));
   $db->close();
@@ -158,7 +160,8 @@ function byPdo($host, $port, $user, $password, $schema, $infile, $kept): void {
     } while ($statement->nextRowset());
     return $all;
   });
-  dropSteps($rows);
+  $db->setAttribute(PDO::ATTR_EMULATE_PREPARES, false);
+  dropSteps($rows, $prepared);
 }
 
 $run = $driver === 'pdo' ? 'byPdo' : 'byMysqli';

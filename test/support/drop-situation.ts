@@ -20,7 +20,7 @@ import { RECYCLE_SCHEMA, recycleSchemaFor } from '../../src/names/recycle-schema
 import { classifyUnderAll } from '../../src/sql/classify.js';
 import type { Result } from '../../src/wire/result-reader.js';
 import { parseServerVersion } from '../../src/wire/server-version.js';
-import { describePayload, errResult, okResult } from './results.js';
+import { describePayload, errResult, okResult, preparedResult } from './results.js';
 
 /** `[1146, '42S02', 'text']` */
 export type ErrorOf = readonly [number, string, string];
@@ -154,7 +154,7 @@ export function inspectionOf(situation: Situation): Inspection {
   };
   const { judge, factsError, intentError } = situation;
   return {
-    judge: judge === undefined ? { kind: 'prepared', statementId: 7 } : errResult(...judge),
+    judge: judge === undefined ? preparedResult(7) : errResult(...judge),
     kinds: situation.names.map(({ kind }) =>
       typeof kind === 'string' ? kind : errResult(...kind),
     ),
@@ -207,7 +207,7 @@ function relocation(
 function resultOf(answer: Answer): Result {
   if ('ok' in answer) return okResult(answer.ok);
   if ('err' in answer) return errResult(...answer.err);
-  if ('prepared' in answer) return { kind: 'prepared', statementId: answer.prepared };
+  if ('prepared' in answer) return preparedResult(answer.prepared);
   throw new Error('no answer of a user session');
 }
 

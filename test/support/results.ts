@@ -18,6 +18,11 @@ export function errResult(
   return decodeErr(encodeErr({ errno, sqlState, message: Buffer.from(message) }));
 }
 
+/** The answer to a PREPARE of a statement without columns and parameters. */
+export function preparedResult(statementId: number): Extract<Result, { kind: 'prepared' }> {
+  return { kind: 'prepared', statementId, payload: Buffer.alloc(12), definitions: 0 };
+}
+
 export function rowsResult(
   columns: readonly string[],
   ...rows: readonly (readonly (string | null)[])[]

@@ -1,0 +1,162 @@
+/**
+ * A DROP TABLE by the protocol's prepared statements. Its PREPARE is the server's own, so that the
+ * server judges the text and gives the id; then the server's handle is closed. An EXECUTE of that
+ * id runs the drop, with the names as they were bound at the PREPARE.
+ *
+ * Invariant: when the client gets the id, the server has no handle any more with which its text
+ * could be executed.
+ */
+import { assert } from '../assert.js';
+import { bindNames, bindPlainNames, type NameContext } from '../drop/bind-names.js';
+import { factsSql, readFacts } from '../drop/facts.js';
+import { UndropError } from '../errors.js';
+import type { DropTableStatement } from '../sql/grammar/drop-table.js';
+import {
+  COM_PING,
+  COM_STMT_BULK_EXECUTE,
+  COM_STMT_RESET,
+  COM_STMT_SEND_LONG_DATA,
+} from '../wire/commands.js';
+import type { Packet } from '../wire/framing.js';
+import { okWithWarnings } from '../wire/response/ok.js';
+import {
+  answerWith,
+  dropAndHold,
+  type Interception,
+  type InterceptOptions,
+  listTables,
+  notDone,
+  readUserFacts,
+  refused,
+} from './intercept.js';
+import { PREPARED_DROPS_MAX, type PreparedDrop, type PreparedDrops } from './prepared-drops.js';
+
+/** The server prepares the client's text; what it says is the answer. */
+export async function prepareDrop(
+  text: Buffer,
+  statement: DropTableStatement,
+  options: InterceptOptions & { readonly prepared: PreparedDrops },
+): Promise<Interception> {
+  const { prepared, server, userSession } = options;
+  if (!prepared.hasRoom) {
+    return refused(
+      new UndropError('UNDROP_NOT_DONE_YET', {
+        tables: listTables(statement.names),
+        how: `by one of more than ${PREPARED_DROPS_MAX} prepared statements, or of so long texts`,
+        instead: 'Close prepared drops that are not needed any more.',
+      }),
+      options,
+    );
+  }
+  const [said, answer] = await userSession.run([
+    { kind: 'query', text: factsSql(server) },
+    { kind: 'prepare', text },
+  ]);
+  assert(said !== undefined && answer !== undefined, 'both have an answer');
+  if (answer.kind === 'err') return answerWith(answer);
+  assert(answer.kind === 'prepared', 'a PREPARE is answered by an id or an error');
+  await userSession.run([{ kind: 'close', statementId: answer.statementId }]);
+  const facts = readFacts(said);
+  if ('errno' in facts) return answerWith(facts);
+  assert(answer.definitions === 0, 'a DROP TABLE has no columns and no parameters');
+  const { schema, charset } = facts;
+  prepared.remember(answer.statementId, { text, statement, context: { schema, charset } });
+  return {
+    kind: 'answer',
+    payload: answer.payload,
+    refusal: null,
+    facts,
+    dropped: null,
+  };
+}
+
+/** A command on the handle of a drop: EXECUTE, BULK_EXECUTE or RESET. */
+export async function commandOnDrop(
+  { payload }: Packet,
+  drop: PreparedDrop,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { userSession } = options;
+  const command = payload[0] ?? 0;
+  if (command === COM_STMT_RESET) {
+    drop.hasLongData = false;
+    // The same OK, from a command that needs no handle.
+    const ping = Buffer.from([COM_PING]);
+    const [ok] = await userSession.run([{ kind: 'packet', payload: ping, isAnswered: true }]);
+    assert(ok?.kind === 'ok', 'a PING is answered by an OK');
+    return answerWith({ payload: okWithWarnings(ok, 0) });
+  }
+  const isBulk = command === COM_STMT_BULK_EXECUTE;
+  const isOdd = payload.length < EXECUTE_BYTES || ((payload[5] ?? 0) & CURSOR_FLAGS) !== 0;
+  if (isBulk || isOdd || drop.hasLongData) {
+    const refusal = await refusalOfServer(payload, drop, options);
+    if (refusal !== null) return refusal;
+  }
+  if (isBulk) {
+    return refused(notDone('by a bulk execution', listTables(drop.statement.names)), options);
+  }
+  return runPreparedDrop(drop, options);
+}
+
+/** Runs a drop that was prepared earlier. */
+export async function runPreparedDrop(
+  { text, statement, context }: Omit<PreparedDrop, 'hasLongData'>,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const plain = bindPlainNames(statement, context);
+  if (plain !== null) {
+    return dropAndHold({ text, ...plain, wasJudged: true }, options.guess, options);
+  }
+  const facts = await readUserFacts(options);
+  if ('errno' in facts) return answerWith(facts);
+  const bound = boundNow(statement, context, facts);
+  if (bound instanceof UndropError) return refused(bound, options);
+  return dropAndHold({ text, ...bound, wasJudged: true }, facts, options);
+}
+
+function boundNow(
+  statement: DropTableStatement,
+  context: NameContext,
+  now: NameContext,
+): ReturnType<typeof bindNames> | UndropError {
+  try {
+    return bindNames(statement, context, now);
+  } catch (error) {
+    if (error instanceof UndropError) return error;
+    throw error;
+  }
+}
+
+const CURSOR_FLAGS = 0x07;
+/** Command, id, flags, iteration count. */
+const EXECUTE_BYTES = 10;
+/** A statement of the same kind, without parameters, that finds nothing to drop. */
+const STAND_IN = 'DROP /* undrop stand-in */ TEMPORARY TABLE IF EXISTS `_undrop`.`_undrop_none`';
+
+/**
+ * A command that servers refuse in words and versions of their own (a cursor, data for a parameter
+ * that isn't there): what this one says to it for a handle of ours. Null: it takes it.
+ */
+async function refusalOfServer(
+  payload: Buffer,
+  { hasLongData }: PreparedDrop,
+  { userSession }: InterceptOptions,
+): Promise<Interception | null> {
+  const [standIn] = await userSession.run([{ kind: 'prepare', text: Buffer.from(STAND_IN) }]);
+  if (standIn?.kind === 'err') return answerWith(standIn);
+  assert(standIn?.kind === 'prepared', 'a PREPARE is answered by an id or an error');
+  const { statementId } = standIn;
+  const longData = withId(Buffer.from([COM_STMT_SEND_LONG_DATA, 0, 0, 0, 0, 0, 0]), statementId);
+  const [said] = await userSession.run([
+    ...(hasLongData ? [{ kind: 'packet' as const, payload: longData, isAnswered: false }] : []),
+    { kind: 'packet', payload: withId(payload, statementId), isAnswered: true },
+  ]);
+  await userSession.run([{ kind: 'close', statementId }]);
+  return said?.kind === 'err' ? answerWith(said) : null;
+}
+
+function withId(payload: Buffer, statementId: number): Buffer {
+  const changed = Buffer.from(payload);
+  changed.writeUInt32LE(statementId, 1);
+  return changed;
+}

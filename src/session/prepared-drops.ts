@@ -1,0 +1,117 @@
+/**
+ * The drops that a session has prepared, by the ids that the server gave them. The server's own
+ * handle of each is closed at once, so that an EXECUTE that isn't intercepted finds none; what is
+ * remembered here is what an EXECUTE runs instead.
+ *
+ * Invariant: bounded; what is forgotten is refused by the server (1243), never executed.
+ */
+import type { NameContext } from '../drop/bind-names.js';
+import type { DropTableStatement } from '../sql/grammar/drop-table.js';
+import type { Flavour } from '../sql/lex-mode.js';
+import {
+  COM_CHANGE_USER,
+  COM_RESET_CONNECTION,
+  COM_STMT_CLOSE,
+  COM_STMT_PREPARE,
+  COM_STMT_SEND_LONG_DATA,
+} from '../wire/commands.js';
+
+/** So many drops of one session are remembered, with so many bytes. */
+export const PREPARED_DROPS_MAX = 16_384;
+const PREPARED_BYTES_MAX = 16 * 1024 * 1024;
+/** As much of a text as the ledger takes. */
+const TEXT_BYTES_MAX = 16_384;
+/** MariaDB: the statement that was prepared last. */
+const LAST_PREPARED = 0xffff_ffff;
+
+/** A DROP TABLE that the server took at its PREPARE. */
+export interface PreparedDrop {
+  /** The beginning of the client's text, for the ledger. */
+  readonly text: Buffer;
+  readonly statement: DropTableStatement;
+  /** What the session was in at the PREPARE. */
+  readonly context: NameContext;
+  /** The client sent data for a parameter, and there is none. */
+  hasLongData: boolean;
+}
+
+export class PreparedDrops {
+  readonly #flavour: Flavour;
+  readonly #byId = new Map<number, PreparedDrop>();
+  #bytes = 0;
+  #lastId: number | null = null;
+
+  constructor(flavour: Flavour) {
+    this.#flavour = flavour;
+  }
+
+  /** Whether commands that name a handle have to be looked at. */
+  get isWatching(): boolean {
+    return this.#byId.size > 0;
+  }
+
+  /** Whether one more drop can be remembered. */
+  get hasRoom(): boolean {
+    return this.#byId.size < PREPARED_DROPS_MAX && this.#bytes < PREPARED_BYTES_MAX;
+  }
+
+  /**
+   * Whether the command is for an answer of ours. What needs none goes on: the server knows none of
+   * these ids, and says nothing.
+   */
+  takes(command: number, id: number): boolean {
+    const drop = this.find(id);
+    if (drop === null) return false;
+    if (command === COM_STMT_SEND_LONG_DATA) drop.hasLongData = true;
+    else if (command === COM_STMT_CLOSE) this.#forget(id === LAST_PREPARED ? this.#lastId : id);
+    else return true;
+    return false;
+  }
+
+  find(id: number): PreparedDrop | null {
+    const known = id === LAST_PREPARED && this.#flavour === 'mariadb' ? this.#lastId : id;
+    return known === null ? null : (this.#byId.get(known) ?? null);
+  }
+
+  /** `id`: as the server gave it for exactly this text. */
+  remember(id: number, drop: Omit<PreparedDrop, 'hasLongData'>): void {
+    this.#forget(id);
+    // Their own memory: the packet that they came in may be much larger.
+    const text = Buffer.from(drop.text.subarray(0, TEXT_BYTES_MAX));
+    const names = drop.statement.names.map((name) => ({
+      ...name,
+      schema: name.schema === null ? null : Uint8Array.from(name.schema),
+      table: Uint8Array.from(name.table),
+    }));
+    const statement = { ...drop.statement, names };
+    const kept = { text, statement, context: drop.context, hasLongData: false };
+    this.#byId.set(id, kept);
+    this.#bytes += bytesOf(kept);
+    this.#lastId = id;
+  }
+
+  /** A command went on to the server. */
+  onCommand(command: number): void {
+    if (command === COM_STMT_PREPARE) this.#lastId = null;
+    if (command !== COM_RESET_CONNECTION && command !== COM_CHANGE_USER) return;
+    this.#byId.clear();
+    this.#bytes = 0;
+    this.#lastId = null;
+  }
+
+  #forget(id: number | null): void {
+    const drop = id === null ? undefined : this.#byId.get(id);
+    if (id === null || drop === undefined) return;
+    this.#byId.delete(id);
+    this.#bytes -= bytesOf(drop);
+    if (this.#lastId === id) this.#lastId = null;
+  }
+}
+
+function bytesOf({ text, statement }: PreparedDrop): number {
+  const names = statement.names.reduce(
+    (sum, { schema, table }) => sum + table.length + (schema?.length ?? 0),
+    0,
+  );
+  return text.length + names;
+}

@@ -1,0 +1,378 @@
+/**
+ * DROP TABLE by the protocol's prepared statements: conversations that are had directly and through
+ * the proxy, and compared to the byte, ids of statements aside. Whatever is said, every base table
+ * that is gone is held with all its rows, and no handle of a DROP reaches the server's EXECUTE.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import { describeAnswer } from '../support/native-case.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
+import {
+  connect,
+  type FreshSchema,
+  freshSchema,
+  generalLog,
+  query,
+  type Target,
+  testServers,
+} from '../support/servers.js';
+import { Survival } from '../support/survival.js';
+
+jest.setTimeout(120_000);
+
+const LAST_PREPARED = 0xffff_ffff;
+const [EXECUTE, LONG_DATA, CLOSE, RESET] = [0x17, 0x18, 0x19, 0x1a];
+const [RESET_CONNECTION, BULK_EXECUTE] = [0x1f, 0xfa];
+
+/** What a conversation is had with; everything that is answered is written down. */
+class Speaker {
+  readonly #client: RawClient;
+  readonly heard: string[] = [];
+
+  constructor(client: RawClient) {
+    this.#client = client;
+  }
+
+  async say(...texts: readonly (string | Buffer)[]): Promise<void> {
+    for (const text of texts) this.#note(await this.#client.query(text));
+  }
+
+  /** The id, or one that nobody has. */
+  async prepare(text: string | Buffer): Promise<number> {
+    const { id, answer } = await this.#client.prepare(text);
+    const [first] = answer.packets;
+    if (id !== null && first !== undefined) {
+      const payload = Buffer.from(first.payload).fill(0, 1, 5);
+      this.#note({ ...answer, packets: [{ ...first, payload }, ...answer.packets.slice(1)] });
+    } else this.#note(answer);
+    return id ?? 0x7fff_fff0;
+  }
+
+  /** Of a text without columns and parameters, among several commands that were told. */
+  async answerOfPrepare(): Promise<void> {
+    const { packets, results } = await this.#client.answer();
+    const masked = packets.map(({ sequenceId, payload }) => ({
+      sequenceId,
+      payload: Buffer.from(payload).fill(0, 1, 5),
+    }));
+    this.#note({ packets: masked, results });
+  }
+
+  async execute(id: number, flags = 0): Promise<void> {
+    await this.command(EXECUTE, id, [flags, 1, 0, 0, 0]);
+  }
+
+  async command(command: number, id: number, rest: readonly number[] = []): Promise<void> {
+    this.#note(await this.#client.command(commandOn(command, id, rest)));
+  }
+
+  /** Commands that have no answer. */
+  tell(...payloads: readonly Buffer[]): void {
+    this.#client.write(payloads);
+  }
+
+  async plain(command: number): Promise<void> {
+    this.#note(await this.#client.command(Buffer.from([command])));
+  }
+
+  /** The answer to one of several commands that were told. */
+  async answer(): Promise<void> {
+    this.#note(await this.#client.answer());
+  }
+
+  #note(answer: Parameters<typeof describeAnswer>[0]): void {
+    const lines = describeAnswer(answer);
+    this.heard.push(...lines.map((line) => line.replaceAll(/\(\d+\) given/g, '(id) given')));
+  }
+}
+
+function commandOn(command: number, id: number, rest: readonly number[] = []): Buffer {
+  const head = Buffer.alloc(5);
+  head[0] = command;
+  head.writeUInt32LE(id, 1);
+  return Buffer.concat([head, Buffer.from(rest)]);
+}
+
+interface Conversation {
+  readonly name: string;
+  readonly only?: RegExp;
+  /** Capabilities; default those of most drivers. */
+  readonly flags?: number;
+  readonly have: (speaker: Speaker, other: string) => Promise<void>;
+}
+
+const AGAIN = ['CREATE TABLE a (id INT)', 'INSERT INTO a VALUES (1), (2), (3)'];
+
+const CONVERSATIONS: readonly Conversation[] = [
+  {
+    name: 'executed again and again, while the table comes and goes',
+    have: async (speaker) => {
+      const id = await speaker.prepare('DROP TABLE a');
+      await speaker.say('SHOW WARNINGS');
+      for (let times = 0; times < 3; times++) {
+        await speaker.execute(id);
+        await speaker.say('SHOW WARNINGS');
+        await speaker.execute(id);
+        await speaker.say('SHOW WARNINGS', ...AGAIN);
+      }
+    },
+  },
+  {
+    name: 'the default schema is that of the PREPARE',
+    // With SESSION_TRACK: see the limitations.
+    flags: CLIENT.DEPRECATE_EOF,
+    have: async (speaker, other) => {
+      const id = await speaker.prepare('DROP TABLE a');
+      const qualified = await speaker.prepare(`DROP TABLE IF EXISTS ${other}.b, zz`);
+      await speaker.say(`USE ${other}`);
+      await speaker.execute(id);
+      await speaker.execute(id);
+      await speaker.execute(qualified);
+      await speaker.say('SHOW WARNINGS', 'SELECT DATABASE()', 'SHOW TABLES');
+    },
+  },
+  {
+    name: 'the table becomes a view, a temporary table, and one over the other',
+    have: async (speaker) => {
+      const id = await speaker.prepare('DROP TABLE a');
+      await speaker.say('RENAME TABLE a TO kept', 'CREATE VIEW a AS SELECT 1 AS x');
+      await speaker.execute(id);
+      await speaker.say('SHOW WARNINGS', 'DROP VIEW a', 'CREATE TEMPORARY TABLE a (x INT)');
+      await speaker.execute(id);
+      await speaker.say(...AGAIN, 'CREATE TEMPORARY TABLE a (x INT)');
+      await speaker.execute(id);
+      await speaker.say('SELECT COUNT(*) FROM a');
+      await speaker.execute(id);
+      await speaker.execute(id);
+    },
+  },
+  {
+    name: 'a handle that was closed, and one that outlives it',
+    have: async (speaker) => {
+      const first = await speaker.prepare('DROP TABLE a');
+      const second = await speaker.prepare('DROP TABLE b');
+      speaker.tell(commandOn(CLOSE, first));
+      await speaker.execute(first);
+      await speaker.execute(second);
+      speaker.tell(commandOn(CLOSE, second), commandOn(CLOSE, second));
+      await speaker.execute(second);
+    },
+  },
+  {
+    name: 'handles end with COM_RESET_CONNECTION',
+    only: /mariadb|mysql-9/,
+    have: async (speaker) => {
+      const id = await speaker.prepare('DROP TABLE zz');
+      await speaker.plain(RESET_CONNECTION);
+      await speaker.execute(id);
+    },
+  },
+  {
+    name: 'data for a parameter that is not there, and RESET',
+    have: async (speaker) => {
+      const id = await speaker.prepare('DROP TABLE a');
+      speaker.tell(commandOn(LONG_DATA, id, [0, 0, 65, 66]));
+      await speaker.execute(id);
+      await speaker.execute(id);
+      await speaker.command(RESET, id);
+      await speaker.execute(id);
+      await speaker.command(RESET, id);
+    },
+  },
+  {
+    name: 'cursors, and packets that are cut short',
+    have: async (speaker) => {
+      const id = await speaker.prepare('DROP TABLE a');
+      await speaker.command(EXECUTE, id, [0]);
+      await speaker.execute(id, 4);
+      await speaker.say(...AGAIN);
+      await speaker.execute(id, 1);
+    },
+  },
+  {
+    name: 'in a transaction, which it ends',
+    have: async (speaker) => {
+      const id = await speaker.prepare('DROP TABLE a');
+      await speaker.say('BEGIN', 'INSERT INTO b VALUES (9)');
+      await speaker.execute(id);
+      await speaker.say('ROLLBACK', 'SELECT COUNT(*) FROM b');
+    },
+  },
+  {
+    name: 'names in a charset that the session has left',
+    have: async (speaker) => {
+      await speaker.say(
+        'SET NAMES utf8',
+        'CREATE TABLE `tü` (id INT)',
+        'INSERT INTO `tü` VALUES (1)',
+      );
+      await speaker.say('SET NAMES latin1');
+      const id = await speaker.prepare(Buffer.from('DROP TABLE `tü`', 'latin1'));
+      await speaker.execute(id);
+      await speaker.say('SET NAMES utf8mb4', 'CREATE TABLE `tü` (id INT)');
+      await speaker.execute(id);
+      await speaker.execute(id);
+    },
+  },
+  {
+    name: 'an id that nobody prepared, and texts that are none',
+    have: async (speaker) => {
+      await speaker.execute(0x7fff_ff00);
+      await speaker.execute(LAST_PREPARED);
+      await speaker.execute(await speaker.prepare('DROP TABLE a b c'));
+      await speaker.execute(await speaker.prepare('DROP TABLE a, a'));
+      await speaker.execute(await speaker.prepare('DROP TABLE ?'));
+    },
+  },
+  {
+    name: 'the last that was prepared',
+    only: /mariadb/,
+    have: async (speaker) => {
+      await speaker.prepare('DROP TABLE a');
+      await speaker.execute(LAST_PREPARED);
+      await speaker.execute(LAST_PREPARED);
+      await speaker.prepare('DO 1');
+      await speaker.execute(LAST_PREPARED);
+      await speaker.prepare('DROP TABLE b');
+      await speaker.prepare('DROP TABLE IF EXISTS a b');
+      await speaker.execute(LAST_PREPARED);
+      await speaker.prepare('DROP TABLE b');
+      await speaker.command(RESET, LAST_PREPARED);
+      speaker.tell(commandOn(CLOSE, LAST_PREPARED));
+      await speaker.execute(LAST_PREPARED);
+    },
+  },
+  {
+    name: 'PREPARE, EXECUTE and CLOSE in one write',
+    only: /mariadb/,
+    have: async (speaker) => {
+      const id = await speaker.prepare('DROP TABLE zz');
+      const execute = (one: number) => commandOn(EXECUTE, one, [0, 1, 0, 0, 0]);
+      const last = execute(LAST_PREPARED);
+      speaker.tell(
+        Buffer.from('\x16DROP TABLE a, b'),
+        ...[last, commandOn(CLOSE, LAST_PREPARED), last, execute(id)],
+      );
+      await speaker.answerOfPrepare();
+      for (let times = 0; times < 3; times++) await speaker.answer();
+      await speaker.say('SHOW TABLES');
+    },
+  },
+  {
+    name: 'in bulk',
+    only: /mariadb/,
+    have: async (speaker) => {
+      const id = await speaker.prepare('DROP TABLE a');
+      await speaker.command(BULK_EXECUTE, id, [0x80, 0]);
+      await speaker.command(BULK_EXECUTE, id, [0x80, 0, 3, 0, 0, 1, 0, 0, 0]);
+      await speaker.say('SHOW WARNINGS');
+      await speaker.execute(id);
+    },
+  },
+];
+
+describe.each(testServers())('$name: a prepared DROP', (server) => {
+  let schema: FreshSchema;
+  let other: FreshSchema;
+  let proxy: ProxyTarget;
+  let root: Connection;
+
+  beforeAll(async () => {
+    schema = await freshSchema(server);
+    other = await freshSchema(server);
+    proxy = await proxyInFront(server);
+    root = await connect(server);
+  });
+
+  afterAll(async () => {
+    await root.end();
+    await proxy.stop();
+    await schema.drop();
+    await other.drop();
+  });
+
+  async function fill(): Promise<void> {
+    const texts = [schema.name, other.name].flatMap((name) => [
+      `DROP DATABASE IF EXISTS ${name}`,
+      `CREATE DATABASE ${name}`,
+      ...['a', 'b'].flatMap((table) => [
+        `CREATE TABLE ${name}.${table} (id INT)`,
+        `INSERT INTO ${name}.${table} VALUES (1), (2), (3)`,
+      ]),
+    ]);
+    await query(server, ...texts);
+  }
+
+  async function liveTables(): Promise<unknown> {
+    return query(
+      server,
+      `SELECT table_schema AS s, table_name AS t FROM information_schema.tables
+       WHERE table_schema IN ('${schema.name}', '${other.name}') ORDER BY 1, 2`,
+    );
+  }
+
+  async function talk(target: Target, { have, flags = MODERN }: Conversation) {
+    const client = await RawClient.open(
+      { ...target, user: server.user },
+      { schema: schema.name, flags },
+    );
+    const speaker = new Speaker(client);
+    await have(speaker, other.name);
+    await client.quit();
+    return { heard: speaker.heard, tables: await liveTables() };
+  }
+
+  const conversations = CONVERSATIONS.filter(
+    ({ only }) => only === undefined || only.test(server.name),
+  );
+
+  test.each(conversations)('$name', async (conversation) => {
+    await fill();
+    const direct = await talk(server, conversation);
+    await fill();
+    const survival = new Survival(root, [schema.name, other.name]);
+    await survival.remember();
+    const through = await talk(proxy, conversation);
+    expect(through).toEqual(direct);
+    expect(await survival.findLost()).toEqual([]);
+  });
+
+  test('leaves no handle on the server, and none is executed there', async () => {
+    await fill();
+    const log = await generalLog(server);
+    const client = await RawClient.open({ ...proxy, user: server.user }, { schema: schema.name });
+    const { id } = await client.prepare('DROP TABLE a');
+    const [count] = await query<{ n: number }>(
+      server,
+      `SELECT COUNT(*) AS n FROM ${schema.name}.a`,
+    );
+    expect(Number(count?.n)).toBe(3);
+    const { results } = await client.execute(id ?? 0);
+    expect(results[0]?.kind).toBe('ok');
+    await client.quit();
+    const logged = await log.read();
+    await log.stop();
+    const own = logged.filter(({ threadId }) => threadId === client.threadId);
+    expect(own.some(({ command }) => command === 'Prepare')).toBe(true);
+    expect(own.filter(({ command }) => command === 'Execute')).toEqual([]);
+    expect(own.filter(({ command }) => command === 'Close stmt')).toHaveLength(1);
+    expect(own.filter(({ command, text }) => command === 'Query' && /^DROP/i.test(text))).toEqual(
+      [],
+    );
+  });
+
+  test('says so where a name has no bytes in the charset of now', async () => {
+    await fill();
+    await query(server, `CREATE TABLE ${schema.name}.\`表\` (id INT)`);
+    const client = await RawClient.open({ ...proxy, user: server.user }, { schema: schema.name });
+    const { id } = await client.prepare('DROP TABLE `表`');
+    await client.query('SET NAMES latin1');
+    const { results } = await client.execute(id ?? 0);
+    expect(results[0]).toMatchObject({ kind: 'err', errno: 1235 });
+    expect(String((results[0] as { message: Buffer }).message)).toMatch(/^UNDROP_NAME_CHARSET: /);
+    await client.query('SET NAMES utf8mb4');
+    expect((await client.execute(id ?? 0)).results[0]?.kind).toBe('ok');
+    await client.quit();
+  });
+});

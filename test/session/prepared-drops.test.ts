@@ -1,0 +1,72 @@
+/**
+ * What a session remembers of the drops that it prepared: found by their ids, forgotten when the
+ * server forgets, and bounded.
+ */
+import { describe, expect, test } from '@jest/globals';
+import { PREPARED_DROPS_MAX, PreparedDrops } from '../../src/session/prepared-drops.js';
+import * as com from '../../src/wire/commands.js';
+import { requestOf } from '../support/drop-situation.js';
+
+const LAST_PREPARED = 0xffff_ffff;
+const CONTEXT = { schema: 'shop', charset: 'utf8mb4' };
+
+function remember(drops: PreparedDrops, id: number, sql = 'DROP TABLE t'): void {
+  const { statement } = requestOf({ server: 'mysql-9.7', sql });
+  drops.remember(id, { text: Buffer.from(sql), statement, context: CONTEXT });
+}
+
+describe('prepared drops', () => {
+  test('are looked for only while there are any', () => {
+    const drops = new PreparedDrops('mysql');
+    expect(drops.isWatching).toBe(false);
+    remember(drops, 7);
+    expect(drops.isWatching).toBe(true);
+    expect(drops.takes(com.COM_STMT_EXECUTE, 8)).toBe(false);
+    expect(drops.takes(com.COM_STMT_EXECUTE, 7)).toBe(true);
+    expect(drops.takes(com.COM_STMT_CLOSE, 7)).toBe(false);
+    expect(drops.isWatching).toBe(false);
+  });
+
+  test.each([com.COM_RESET_CONNECTION, com.COM_CHANGE_USER])(
+    'are forgotten with command %i',
+    (command) => {
+      const drops = new PreparedDrops('mariadb');
+      remember(drops, 7);
+      drops.onCommand(com.COM_QUERY);
+      expect(drops.find(7)).not.toBeNull();
+      drops.onCommand(command);
+      expect([drops.find(7), drops.find(LAST_PREPARED), drops.isWatching]).toEqual([
+        null,
+        null,
+        false,
+      ]);
+    },
+  );
+
+  test('the last one is known to MariaDB alone, until something else is prepared', () => {
+    const [mysql, mariadb] = [new PreparedDrops('mysql'), new PreparedDrops('mariadb')];
+    for (const drops of [mysql, mariadb]) remember(drops, 7);
+    expect(mysql.find(LAST_PREPARED)).toBeNull();
+    expect(mariadb.find(LAST_PREPARED)).toBe(mariadb.find(7));
+    mariadb.onCommand(com.COM_STMT_PREPARE);
+    expect(mariadb.find(LAST_PREPARED)).toBeNull();
+    expect(mariadb.find(7)).not.toBeNull();
+  });
+
+  test('there is room for so many, and for so many bytes', () => {
+    const drops = new PreparedDrops('mysql');
+    for (let id = 1; id <= PREPARED_DROPS_MAX; id++) {
+      expect(drops.hasRoom).toBe(true);
+      remember(drops, id);
+    }
+    expect(drops.hasRoom).toBe(false);
+    drops.takes(com.COM_STMT_CLOSE, 1);
+    expect(drops.hasRoom).toBe(true);
+    const long = new PreparedDrops('mysql');
+    for (let id = 1; long.hasRoom; id++) remember(long, id, `DROP TABLE t${' '.repeat(16_384)}`);
+    drops.onCommand(com.COM_RESET_CONNECTION);
+    for (let id = 1; id < 1_100; id++) long.takes(com.COM_STMT_CLOSE, id);
+    expect(long.isWatching).toBe(false);
+    expect(long.hasRoom).toBe(true);
+  });
+});
