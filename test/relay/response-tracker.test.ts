@@ -117,7 +117,7 @@ describe('the transaction', () => {
     },
   );
 
-  test('is known behind a wide OK in any chunks', () => {
+  test('is known behind a wide OK in any chunks (wire 45)', () => {
     const { agreed } = conversation('mysql-9.7/track');
     const { answer } = exchange('mysql-9.7/track', 'a result set in it');
     for (const chunks of [...everySplit(answer), singleBytes(answer)]) {
@@ -134,7 +134,7 @@ describe('an OK with wide counts', () => {
     ['a last insert id of nine bytes', '00' + 'feffffffffffffff7f'],
     ['both of nine bytes', 'fe0000000001000000' + 'feffffffffffffff7f'],
     ['counts of three and four bytes', 'fcffff' + 'fdffffff'],
-  ])('%s: the status is found behind them', (_counts, hex) => {
+  ])('%s: the status is found behind them (wire 45)', (_counts, hex) => {
     // SERVER_STATUS_IN_TRANS and SERVER_MORE_RESULTS_EXISTS.
     const first = encodePacket(Buffer.from(`00${hex}09000000`, 'hex'), 1);
     const last = encodePacket(Buffer.from(`00${hex}00000000`, 'hex'), 2);
@@ -161,7 +161,7 @@ test('without CLIENT_DEPRECATE_EOF only a short packet is an EOF', () => {
 describe('an ERR that nobody asked for', () => {
   const { answer } = exchange('mysql-9.7/goodbye', UNASKED);
 
-  test('is a goodbye, not a mistake', () => {
+  test('is a goodbye, not a mistake (wire 46)', () => {
     const tracker = new ResponseTracker(EOF);
     tracker.feed(answer);
     expect(tracker.untracked).toBe(false);
@@ -169,7 +169,7 @@ describe('an ERR that nobody asked for', () => {
     expect(tracker.responses).toBe(0);
   });
 
-  test('but another packet means that the tracker has lost its way', () => {
+  test('but another packet means that the tracker has lost its way (wire 18)', () => {
     const tracker = new ResponseTracker(EOF);
     tracker.feed(Buffer.from('0700000100000002000000', 'hex'));
     expect(tracker.untracked).toBe(true);
@@ -192,7 +192,7 @@ describe('packets of 16 MiB', () => {
     ['whose continuation starts like an EOF', PAYLOAD_BYTES_MAX + 5, 0xfe],
     ['whose continuation starts like an ERR', PAYLOAD_BYTES_MAX + 5, 0xff],
     ['whose continuation starts like an OK', PAYLOAD_BYTES_MAX + 5, 0x00],
-  ])('%s are rows', (_name, size, byte) => {
+  ])('%s are rows (wire 35, 44)', (_name, size, byte) => {
     const payload = row(size);
     if (size > PAYLOAD_BYTES_MAX) payload[PAYLOAD_BYTES_MAX] = byte;
     const framed = encodePacket(payload, 3);
@@ -234,7 +234,7 @@ describe('the way to the end of the packet under way', () => {
   });
 });
 
-test('commands without an answer owe nothing, an unknown one owes a packet', () => {
+test('commands without an answer owe nothing, an unknown one owes a packet (wire 42)', () => {
   const tracker = tracking(EOF, [0x01, 0x18, 0x19]);
   expect(tracker.idle).toBe(true);
   tracker.expect(0x7f);
@@ -246,7 +246,7 @@ test('a client that pipelines without end is followed no more', () => {
   expect(tracker.untracked).toBe(true);
 });
 
-test('whatever a server sends, the tracker stays at its packets and never throws', () => {
+test('whatever a server sends, the tracker stays at its packets and never throws (wire 18)', () => {
   const bytes = fc.uint8Array({ maxLength: 400 });
   const commands = fc.array(fc.constantFrom(COM_QUERY, COM_PING, COM_STMT_EXECUTE, 0x16, 0x11));
   fc.assert(
@@ -279,14 +279,14 @@ describe('found by random conversations', () => {
     ['with EOF packets', EOF],
     ['without', MODERN],
   ])(
-    'an ERR behind the columns of a cursor that can’t be opened ends the answer: %s',
+    'an ERR behind the columns of a cursor that can’t be opened ends the answer: %s (wire 39)',
     (_, agreed) => {
       const packets = [packet(1, 1), column(2), error(3)];
       expect(idleBefore(agreed, packets)).toEqual({ tooEarly: 0, idle: true });
     },
   );
 
-  test('an OK follows the OUT parameters, as the EOF behind their columns says (mysql 9.7)', () => {
+  test('an OK follows the OUT parameters, as the EOF behind their columns says (mysql 9.7) (wire 37)', () => {
     const packets = [
       packet(1, 1),
       column(2),

@@ -30,7 +30,7 @@ const CLIENTS: readonly Endpoint[] = [
   { host: '2001:db8::7', port: 40_002 },
 ];
 
-describe.each(['mariadb-10.11', 'mariadb-11.8'])('%s that takes addresses', (name) => {
+describe.each(['mariadb-10.11', 'mariadb-11.8'])('%s that takes addresses (wire 58)', (name) => {
   let server: ThrowawayServer;
   let proxy: ProxyTarget;
 
@@ -93,7 +93,7 @@ describe.each(['mariadb-10.11', 'mariadb-11.8'])('%s that takes addresses', (nam
   });
 });
 
-describe.each(testServers())('$name that does not take addresses', (server) => {
+describe.each(testServers())('$name that does not take addresses (wire 58)', (server) => {
   test('is not told any where nobody asks for it', async () => {
     const proxy = await proxyInFront(server, { PROXY_PROTOCOL: '127.0.0.1' });
     const connection = await connectAs({ host: '10.11.12.13', port: 40_001 }, proxy);

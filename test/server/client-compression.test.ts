@@ -36,7 +36,7 @@ const CLIS: readonly (readonly [cli: CliName, options: readonly string[]])[] = [
   ['mariadb-11.8', ['--compress']],
 ];
 
-describe.each(testServers())('[48] $name', (server) => {
+describe.each(testServers())('[48] $name (wire 48)', (server) => {
   let proxy: ProxyTarget;
 
   beforeAll(async () => {
@@ -102,7 +102,7 @@ describe.each(testServers())('[48] $name', (server) => {
   });
 });
 
-test('[48] a mysql 9.7 that insists on compression says that there is none', async () => {
+test('[48] a mysql 9.7 that insists on compression says that there is none (wire 48)', async () => {
   const server = testServers().find(({ name }) => name === 'mysql-9.7');
   if (server === undefined) throw new Error('There is no MySQL 9.7.');
   const proxy = await proxyInFront(server);

@@ -25,7 +25,7 @@ jest.setTimeout(300_000);
 
 const CLIS = ['mysql-9.7', 'mariadb-10.11', 'mariadb-11.8'] as const;
 
-describe.each(testServers())('[57] $name', (server) => {
+describe.each(testServers())('[57] $name (wire 57)', (server) => {
   const user = `kill_${randomBytes(4).toString('hex')}`;
   const account = { user, password: 'pa$$ word;' };
   let proxy: ProxyTarget;

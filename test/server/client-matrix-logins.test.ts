@@ -65,7 +65,7 @@ function failureOf({ client }: Client, { plugin }: LoginPlugin): string | null {
   return found?.[2] ?? null;
 }
 
-describe.each(testServers())('[24] $name', ({ name }) => {
+describe.each(testServers())('[24] $name (wire 24)', ({ name }) => {
   const plugins = LOGIN_PLUGINS[name] ?? [];
   let server: ThrowawayServer;
   let proxy: ProxyTarget;

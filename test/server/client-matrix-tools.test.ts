@@ -48,7 +48,7 @@ const CELLS = testServers().flatMap((server) =>
   [false, true].map((tls) => ({ server, tls, cell: `${server.name}${tls ? ', TLS' : ''}` })),
 );
 
-describe.each(CELLS)('[64] $cell', ({ server, tls }) => {
+describe.each(CELLS)('[64] $cell (wire 64)', ({ server, tls }) => {
   const user = `tools_${randomBytes(4).toString('hex')}`;
   const password = 'pa$$ word;';
   const account = { user, password };

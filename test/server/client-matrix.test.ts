@@ -61,7 +61,7 @@ interface Cell {
   readonly transcript: Transcript;
 }
 
-describe.each(testServers())('[64] $name', (server) => {
+describe.each(testServers())('[64] $name (wire 64)', (server) => {
   const user = `matrix_${randomBytes(4).toString('hex')}`;
   const password = 'pa$$ word;';
   let proxy: ProxyTarget;

@@ -97,7 +97,7 @@ describe.each(testServers())('$name', (server) => {
   }
 
   test.each(variantsOf(server))(
-    '[11] a drop among pipelined commands is answered at its turn (%s)',
+    '[11] a drop among pipelined commands is answered at its turn (%s) (wire 11)',
     async (variant) => {
       const text = queryOf(variant);
       const commands = [
@@ -130,7 +130,7 @@ describe.each(testServers())('$name', (server) => {
     },
   );
 
-  test('[11] mysql2 and mariadb get each answer for its question', async () => {
+  test('[11] mysql2 and mariadb get each answer for its question (wire 11)', async () => {
     const statements = [
       'SELECT 1 AS one',
       'SELECT * FROM missing',
@@ -160,7 +160,7 @@ describe.each(testServers())('$name', (server) => {
     expect(through[0]?.[3]).toMatch(/^\[\{"two":"?2"?\}\]$/);
   });
 
-  test('[12] an EXECUTE behind a PREPARE that is refused executes nothing', async () => {
+  test('[12] an EXECUTE behind a PREPARE that is refused executes nothing (wire 12)', async () => {
     const log = await generalLog(server);
     const lastPrepared = Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 1, 0, 0, 0]);
     const answer = await talk(proxy, 'eof', [
@@ -189,7 +189,7 @@ describe.each(testServers())('$name', (server) => {
   });
 
   test.each(variantsOf(server).slice(0, 2))(
-    '[29] a query sent with the login is answered behind it (%s)',
+    '[29] a query sent with the login is answered behind it (%s) (wire 29)',
     async (variant) => {
       const text = queryOf(variant);
       const commands = [text('SELECT 1 AS one'), text(`DROP TABLE ${schema}.a`), text('DO 1')];
@@ -202,7 +202,7 @@ describe.each(testServers())('$name', (server) => {
     },
   );
 
-  test('[29] a query sent with a login that is denied is dropped', async () => {
+  test('[29] a query sent with a login that is denied is dropped (wire 29)', async () => {
     // Known, so that the server doesn't ask for another plugin before it says no.
     const account = `'toor'@'%'`;
     await query(server, `CREATE USER ${account} IDENTIFIED BY 'x'`);

@@ -23,7 +23,7 @@ const AT_ONCE = 4;
 
 jest.setTimeout(120_000 + SEQUENCES * 250);
 
-describe.each(testServers())('[fuzz] $name', (server) => {
+describe.each(testServers())('[fuzz] $name (wire 1, 64)', (server) => {
   let proxy: ProxyTarget;
 
   beforeAll(async () => {

@@ -78,7 +78,7 @@ async function onAllServers(
   await Promise.all(testServers().map(onOne));
 }
 
-describe('SIGTERM', () => {
+describe('SIGTERM (wire 55)', () => {
   test('ends idle sessions at once, busy ones with their answer, transactions with their end', async () => {
     await onAllServers({}, async (proxy, server) => {
       const { name: schema, drop } = await freshSchema(server);

@@ -181,7 +181,7 @@ describe.each(testServers())('on $name', (server) => {
     expect(left.includes('a')).toBe(left.includes('b'));
   });
 
-  test('a client that leaves at any moment leaves no half of it', async () => {
+  test('a client that leaves at any moment leaves no half of it (wire 51)', async () => {
     for (let turn = 0; turn < 8; turn++) {
       await make('a', 'b');
       const client = await open();

@@ -172,7 +172,7 @@ describe('mysql-9.7: in the query attributes', () => {
     await schema.drop();
   });
 
-  test.each(HIDDEN)('%s hides no DROP', async (name, type, valueWith) => {
+  test.each(HIDDEN)('%s hides no DROP (wire 4)', async (name, type, valueWith) => {
     const hidden = `hidden_${HIDDEN.findIndex(([one]) => one === name)}`;
     const table = `${schema.name}.${hidden}`;
     await query(server, `CREATE TABLE ${table} (id INT)`);

@@ -38,7 +38,7 @@ function limitFor(proxy: ProxyProcess, count: number): number {
 }
 
 describe.each(testServers())('in front of $name', (server) => {
-  test('a client too many is told so, and the server hears nothing of it', async () => {
+  test('a client too many is told so, and the server hears nothing of it (wire 53)', async () => {
     const proxy = await spawnProxy(server, { MAX_CONNECTIONS: '2' });
     const connections = await open(proxy, 2);
     const before = await attempts(server);
@@ -53,7 +53,7 @@ describe.each(testServers())('in front of $name', (server) => {
     await proxy.stop();
   });
 
-  test('open files that are too few are told of at the start, and are a limit like ours', async () => {
+  test('open files that are too few are told of at the start, and are a limit like ours (wire 60)', async () => {
     const limit = [`--nofile=${OPEN_FILES}:${OPEN_FILES}`];
     const proxy = await spawnProxy(server, {}, ['prlimit', ...limit]);
     expect(proxy.lines).toContainEqual(
@@ -71,7 +71,7 @@ describe.each(testServers())('in front of $name', (server) => {
     await proxy.stop();
   });
 
-  test('a proxy that has run out of open files says so, and goes on when it has some', async () => {
+  test('a proxy that has run out of open files says so, and goes on when it has some (wire 60)', async () => {
     const proxy = await spawnProxy(server);
     const [early] = await open(proxy, 1);
     const files = limitFor(proxy, 1);

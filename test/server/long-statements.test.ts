@@ -94,27 +94,30 @@ describe.each(testServers())('$name', (server) => {
   }
 
   describe.each([false, true])('with several statements in a text: %s', (isMulti) => {
-    test.each([5, 20])('an INSERT of %d MB passes untouched, in bounded memory', async (size) => {
-      const text = insertOf(size * MIB);
-      await using(isMulti, async (connection) => {
-        await connection.query(insertOf(2 * MIB));
-        await connection.query('TRUNCATE TABLE texts');
-        const before = await memory('VmRSS');
-        await connection.query(text);
-        expect((await memory('VmHWM')) - before).toBeLessThan(GROWTH_BYTES_MAX);
-        const [rows] = await connection.query<RowDataPacket[]>(
-          'SELECT COUNT(*) AS count, MIN(text) AS first, SUM(LENGTH(text)) AS bytes FROM texts',
-        );
-        const values = [...text.matchAll(/, '(.*?x)'\)/g)].map(([, value]) =>
-          (value ?? '').replace("\\'", "'"),
-        );
-        expect(rows[0]).toMatchObject({ count: values.length, first: values.sort()[0] });
-        expect(Number(rows[0]?.['bytes'])).toBe(values.join('').length);
-      });
-      await expectLive();
-    });
+    test.each([5, 20])(
+      'an INSERT of %d MB passes untouched, in bounded memory (wire 17)',
+      async (size) => {
+        const text = insertOf(size * MIB);
+        await using(isMulti, async (connection) => {
+          await connection.query(insertOf(2 * MIB));
+          await connection.query('TRUNCATE TABLE texts');
+          const before = await memory('VmRSS');
+          await connection.query(text);
+          expect((await memory('VmHWM')) - before).toBeLessThan(GROWTH_BYTES_MAX);
+          const [rows] = await connection.query<RowDataPacket[]>(
+            'SELECT COUNT(*) AS count, MIN(text) AS first, SUM(LENGTH(text)) AS bytes FROM texts',
+          );
+          const values = [...text.matchAll(/, '(.*?x)'\)/g)].map(([, value]) =>
+            (value ?? '').replace("\\'", "'"),
+          );
+          expect(rows[0]).toMatchObject({ count: values.length, first: values.sort()[0] });
+          expect(Number(rows[0]?.['bytes'])).toBe(values.join('').length);
+        });
+        await expectLive();
+      },
+    );
 
-    test('a DROP of 2 MB is refused, and the session goes on', async () => {
+    test('a DROP of 2 MB is refused, and the session goes on (wire 17)', async () => {
       await using(isMulti, async (connection) => {
         const text = `DROP TABLE /* ${'x'.repeat(2 * MIB)} */ live`;
         await expect(connection.query(text)).rejects.toMatchObject({
@@ -141,7 +144,7 @@ describe.each(testServers())('$name', (server) => {
     });
   });
 
-  test('behind 20 MB of INSERT a DROP doesn’t happen, and the INSERT does', async () => {
+  test('behind 20 MB of INSERT a DROP doesn’t happen, and the INSERT does (wire 16)', async () => {
     const insert = insertOf(20 * MIB);
     await using(true, async (connection) => {
       const text = `${insert}; SELECT 1; DROP TABLE live; SELECT 2`;
@@ -196,7 +199,7 @@ describe.each(testServers())('$name', (server) => {
     expect(await countTexts()).toBe(0);
   });
 
-  test('in a pipeline the error comes at its place, in sequence', async () => {
+  test('in a pipeline the error comes at its place, in sequence (wire 16)', async () => {
     const peer = new Peer(net.connect({ host: proxy.host, port: proxy.port, noDelay: true }));
     await peer.packet();
     const [, response] = exchange(`${server.name}/eof`, 'login').spoken;

@@ -28,7 +28,7 @@ function baseOf(server: TestServer) {
 
 describe.each(testServers())('$name', (server) => {
   describe('the charsets of clients', () => {
-    test('have the blanks, and the bytes that make -- a comment, that are written down', async () => {
+    test('have the blanks, and the bytes that make -- a comment, that are written down (wire 10)', async () => {
       const session = await RawSession.open(server, false);
       const [charsets] = await session.query('SHOW CHARACTER SET');
       for (const [name = ''] of charsets?.rows ?? []) {
@@ -69,12 +69,12 @@ describe.each(testServers())('$name', (server) => {
       admin.close();
     });
 
-    test.each(cases)('$title destroys what recognition says', async ({ case_ }) => {
+    test.each(cases)('$title destroys what recognition says (wire 5, 6, 7)', async ({ case_ }) => {
       await checkCase(case_, server, { admin, made });
     });
   });
 
-  test(`${VARIANTS} variants of drops destroy what recognition says (seed ${SEED})`, async () => {
+  test(`${VARIANTS} variants of drops destroy what recognition says (seed ${SEED}) (wire 5, 6, 7, 8, 9, 10)`, async () => {
     const truth = await LiveTruth.open(server);
     const maker = new VariantMaker(seededRandom(SEED));
     const wrong: string[] = [];

@@ -13,7 +13,7 @@ import { connect, freshSchema, query, type TestServer, testServers } from '../su
 jest.setTimeout(120_000);
 
 describe.each(testServers())('on $name, SIGHUP', (server) => {
-  test('changes what live sessions and new ones meet; wrong settings change nothing', async () => {
+  test('changes what live sessions and new ones meet; wrong settings change nothing (wire 56)', async () => {
     const { name: schema, drop } = await freshSchema(server);
     await query(server, ...['a', 'b', 'c'].map((name) => `CREATE TABLE ${schema}.${name} (x INT)`));
     await withFile(server, { protect: ['drop-table'] }, async (proxy, reload) => {

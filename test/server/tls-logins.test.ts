@@ -104,7 +104,7 @@ test('the legal logins are 762, each with a cold cache and with a warm one', () 
   });
 });
 
-describe.each(testServers())('[21] [22] [23] [24] $name', ({ name }) => {
+describe.each(testServers())('[21] [22] [23] [24] $name (wire 21, 22, 23, 24)', ({ name }) => {
   let files: Certificates;
   let server: ThrowawayServer;
   let watch: Sha2Watch;
@@ -222,7 +222,7 @@ describe.each(testServers())('[21] [22] [23] [24] $name', ({ name }) => {
   const sha2 = cellsOf(name).filter(({ plugin }) => plugin.plugin === CACHING_SHA2);
   const ways = HAS_CACHE.has(name) ? ['full', 'fast'] : ['full', 'full'];
 
-  test('[21] a cold cache asks for the password itself, a warm one does not', async () => {
+  test('[21] a cold cache asks for the password itself, a warm one does not (wire 21)', async () => {
     const cells = sha2.filter(({ upstream }) => upstream === 'plain');
     for (const cell of cells) {
       const { user } = accountOf(cell, RIGHT);
@@ -261,7 +261,7 @@ describe.each(testServers())('[21] [22] [23] [24] $name', ({ name }) => {
     return said;
   }
 
-  test('[26] a change of user succeeds in each pair of legs, cold and warm', async () => {
+  test('[26] a change of user succeeds in each pair of legs, cold and warm (wire 26)', async () => {
     for (const cell of changing) {
       await coolDown(cell.plugin);
       const to = accountOf(cell, RIGHT);
@@ -277,7 +277,7 @@ describe.each(testServers())('[21] [22] [23] [24] $name', ({ name }) => {
   });
 
   // All at once: the server lets each of them wait for a second.
-  test('[26] and is refused with a wrong password as it is directly', async () => {
+  test('[26] and is refused with a wrong password as it is directly (wire 26)', async () => {
     const outcomes = await Promise.all(
       changing.map(async (cell) => {
         const to = { ...accountOf(cell, RIGHT), password: 'another' };

@@ -106,7 +106,7 @@ describe.each(testServers())('on $name', ({ name }) => {
     else expect(said).toMatch(/^SSL:\s+Not in use$/m);
   });
 
-  test('a client in TLS checks the certificate of the proxy by its authority and its name', async () => {
+  test('a client in TLS checks the certificate of the proxy by its authority and its name (wire 28)', async () => {
     const check = ['--ssl-verify-server-cert'];
     const cli = name === 'mysql-9.7' ? 'mysql-9.7' : 'mariadb-11.8';
     const optionsWith = (ca: string) =>

@@ -151,7 +151,7 @@ const CELLS = PLUGINS.flatMap((plugin) =>
 );
 
 describe.each(CELLS)('[21] [22] [23] [25] $plugin, $client to $upstream, begun $begins', (cell) => {
-  test('the right password logs in, and again by a change of user', () => {
+  test('the right password logs in, and again by a change of user (wire 21, 22, 23, 25, 26)', () => {
     const play = new Play(cell).logIn();
     expect([play.failure, ...play.outcomes]).toEqual([null, 'OK', 'OK']);
     if (cell.client === cell.upstream) return expect(play.login?.bridge).toBeNull();
@@ -159,7 +159,7 @@ describe.each(CELLS)('[21] [22] [23] [25] $plugin, $client to $upstream, begun $
     expect(play.changeUser().outcomes).toEqual(['OK', 'OK']);
   });
 
-  test('a wrong one is refused in the words of the server', () => {
+  test('a wrong one is refused in the words of the server (wire 21, 22)', () => {
     const play = new Play({ ...cell, says: 'another' }).logIn();
     expect([play.failure, ...play.outcomes]).toEqual([null, 'ERR', 'ERR']);
     expect(play.client.refusal).toBe('Access denied');
@@ -192,7 +192,7 @@ function isSecure(plugin: Sha2Plugin, leg: LegSecurity): boolean {
 describe.each(PLUGINS)('[21] %s of a client in TLS over an upstream leg without', (plugin) => {
   const cell = { plugin, client: 'tls', upstream: 'plain' } as const;
 
-  test('goes by a key that is pinned', () => {
+  test('goes by a key that is pinned (wire 21)', () => {
     const serverKey = { pinned: spkiOf(SERVER_KEYS.publicKey) };
     expect(new Play({ ...cell, serverKey }).logIn().outcomes).toEqual(['OK', 'OK']);
   });
@@ -218,12 +218,12 @@ describe.each(PLUGINS)('[21] %s of a client in TLS over an upstream leg without'
 describe.each(PLUGINS)('[22] %s of a client without TLS over an upstream leg with it', (plugin) => {
   const cell = { plugin, client: 'plain', upstream: 'tls' } as const;
 
-  test('may be encrypted by our key out of a file', () => {
+  test('may be encrypted by our key out of a file (wire 22)', () => {
     const knownKey = createPublicKey(OWN.publicPem);
     expect(new Play({ ...cell, knownKey }).logIn().outcomes).toEqual(['OK', 'OK']);
   });
 
-  test('is refused with a reason where it is encrypted by the server’s', () => {
+  test('is refused with a reason where it is encrypted by the server’s (wire 22)', () => {
     const play = new Play({ ...cell, knownKey: SERVER_KEYS.publicKey }).logIn();
     expect(play.failure?.code).toBe('UNDROP_PASSWORD_KEY');
   });

@@ -99,7 +99,7 @@ const ENDS: readonly ((client: Peer) => Promise<void>)[] = [
   },
 ];
 
-test('after 10,000 sessions files and counters are where they were', async () => {
+test('after 10,000 sessions files and counters are where they were (wire 51)', async () => {
   expect(await isRawRelayPossible()).toBe(true);
   const server = net.createServer(serverSide);
   server.listen(0, '127.0.0.1');

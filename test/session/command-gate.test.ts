@@ -129,7 +129,7 @@ describe('what is not ours', () => {
       .map((rows) => Buffer.concat([query('LOAD DATA LOCAL INFILE'), upload(rows)])),
   );
 
-  test('comes out as it went in, in any chunks', () => {
+  test('comes out as it went in, in any chunks (wire 1)', () => {
     fc.assert(
       fc.property(fc.array(anyCommand, { maxLength: 12 }), chunkSizes, (packets, sizes) => {
         const stream = Buffer.concat(packets);
@@ -172,7 +172,7 @@ describe('what is not ours', () => {
     expect(gate.atCommandEdge).toBe(false);
   });
 
-  test('names the commands whose answers are owed, in order', () => {
+  test('names the commands whose answers are owed, in order (wire 42, 43)', () => {
     const stream = Buffer.concat([
       command(com.COM_INIT_DB, 'shop'),
       encodePacket(Buffer.alloc(0), 0),
@@ -197,7 +197,7 @@ describe('a statement of ours', () => {
     ['as a PREPARE', [before, command(com.COM_STMT_PREPARE, OURS), behind]],
     ['twice', [query(OURS), before, query(OURS)]],
     ['twice at once', [before, query(OURS), query(OURS), behind]],
-  ])('%s in a pipeline is taken whole, at every split', (_place, packets) => {
+  ])('%s in a pipeline is taken whole, at every split (wire 11)', (_place, packets) => {
     const stream = Buffer.concat(packets);
     const expected = Buffer.concat(
       packets.map((packet) => (packet.includes('ours') ? Buffer.from('|') : packet)),
@@ -214,7 +214,7 @@ describe('a statement of ours', () => {
     expect(splits).toBe(stream.length + 1);
   });
 
-  test('is shown before a byte of it goes on', () => {
+  test('is shown before a byte of it goes on (wire 2)', () => {
     const framed = query(OURS);
     for (let size = 1; size < framed.length; size++) {
       const { forwarded, shown, gate } = gated([framed.subarray(0, size)]);
@@ -224,7 +224,7 @@ describe('a statement of ours', () => {
     }
   });
 
-  test('that is a command nobody knows is shown too', () => {
+  test('that is a command nobody knows is shown too (wire 15)', () => {
     const { shown, taken } = gated([command(0x7f, 'ours'), command(com.COM_DROP_DB, 'ours')]);
     expect(shown.map(({ payload }) => payload[0])).toEqual([0x7f, com.COM_DROP_DB]);
     expect(taken).toEqual(['ours', 'ours']);
@@ -234,7 +234,7 @@ describe('a statement of ours', () => {
 describe('the data of LOCAL INFILE', () => {
   const load = query('LOAD DATA LOCAL INFILE');
 
-  test('is never looked at, and the next command is', () => {
+  test('is never looked at, and the next command is (wire 13)', () => {
     const stream = Buffer.concat([load, upload([`\x03${OURS}`, `\x16${OURS}`]), query(OURS)]);
     for (const chunks of [...everySplit(stream), singleBytes(stream)]) {
       const { forwarded, taken } = gated(chunks);
@@ -248,7 +248,7 @@ describe('the data of LOCAL INFILE', () => {
   });
 
   test.each([252, 253, 254, 255, 256, 257, 600])(
-    'may wrap its sequence ids: %d packets that look like commands, then a command',
+    'may wrap its sequence ids: %d packets that look like commands, then a command (wire 13)',
     (count) => {
       const data = upload(Array<string>(count).fill(`\x03${OURS}`));
       const stream = Buffer.concat([load, data, query(OURS), command(com.COM_PING)]);
@@ -262,7 +262,7 @@ describe('the data of LOCAL INFILE', () => {
   );
 
   test.each([251, 252, 253, 254, 255])(
-    'may have a packet of 16 MiB, whose continuation has sequence id %d + 1',
+    'may have a packet of 16 MiB, whose continuation has sequence id %d + 1 (wire 13, 44)',
     (id) => {
       const big = Buffer.alloc(PAYLOAD_BYTES_MAX, 0x61);
       const data = upload([big, `\x03${OURS}`, `\x03${OURS}`], id);
@@ -356,23 +356,26 @@ describe('a text of 16 MiB', () => {
     ['with the words cut by a header', PAYLOAD_BYTES_MAX + 50, PAYLOAD_BYTES_MAX - 13, 1],
     ['with the words in the last part', 2 * PAYLOAD_BYTES_MAX + 50, 2 * PAYLOAD_BYTES_MAX + 3, 2],
     ['with the poison cut by a header', PAYLOAD_BYTES_MAX + 50, PAYLOAD_BYTES_MAX - 12, 1],
-  ])('%s is stopped at the drop, with every header as it was', (_name, size, at, lastId) => {
-    const stream = long(size, at);
-    const { forwarded, refusedLong } = gated(cut(stream, [70_000]));
-    const [refused] = refusedLong;
-    expect(refused?.sequenceId).toBe(lastId);
-    if (refused?.outcome.kind === 'withheld') {
-      expect(forwarded.toString('latin1')).toBe('|');
-      return;
-    }
-    if (refused?.outcome.kind !== 'cut') throw new Error('expected a cut');
-    const text = Buffer.alloc(size - 1, 0x20);
-    text.write(`SELECT 1; \`${refused.outcome.nonce}`, at - 1);
-    const expected = Buffer.concat([command(com.COM_QUERY, text), Buffer.from('|')]);
-    expect(forwarded.equals(expected)).toBe(true);
-  });
+  ])(
+    '%s is stopped at the drop, with every header as it was (wire 16)',
+    (_name, size, at, lastId) => {
+      const stream = long(size, at);
+      const { forwarded, refusedLong } = gated(cut(stream, [70_000]));
+      const [refused] = refusedLong;
+      expect(refused?.sequenceId).toBe(lastId);
+      if (refused?.outcome.kind === 'withheld') {
+        expect(forwarded.toString('latin1')).toBe('|');
+        return;
+      }
+      if (refused?.outcome.kind !== 'cut') throw new Error('expected a cut');
+      const text = Buffer.alloc(size - 1, 0x20);
+      text.write(`SELECT 1; \`${refused.outcome.nonce}`, at - 1);
+      const expected = Buffer.concat([command(com.COM_QUERY, text), Buffer.from('|')]);
+      expect(forwarded.equals(expected)).toBe(true);
+    },
+  );
 
-  test('that isn’t ours goes on with every header', () => {
+  test('that isn’t ours goes on with every header (wire 44)', () => {
     const stream = Buffer.concat([
       long(PAYLOAD_BYTES_MAX + 10, PAYLOAD_BYTES_MAX - 5, 'SELECT 1'),
       long(PAYLOAD_BYTES_MAX, 7, "SELECT 'drop table t'"),
@@ -385,7 +388,7 @@ describe('a text of 16 MiB', () => {
     ).toBe(true);
   });
 
-  test('of a command that isn’t looked at passes with its continuations', () => {
+  test('of a command that isn’t looked at passes with its continuations (wire 44)', () => {
     const body = Buffer.alloc(PAYLOAD_BYTES_MAX + 100, 0x61);
     body.write(`\x03${OURS}`, PAYLOAD_BYTES_MAX - 1);
     const stream = Buffer.concat([command(com.COM_STMT_EXECUTE, body), query(OURS)]);
@@ -394,7 +397,7 @@ describe('a text of 16 MiB', () => {
     expect(commands).toEqual([com.COM_STMT_EXECUTE]);
   });
 
-  test('keeps no more than what is held, a chunk and a token', () => {
+  test('keeps no more than what is held, a chunk and a token (wire 17)', () => {
     const text = Buffer.alloc(PAYLOAD_BYTES_MAX, 0x61);
     text.write("SELECT 1; SELECT '");
     const stream = command(com.COM_QUERY, text);
@@ -426,7 +429,7 @@ describe('a text of 16 MiB', () => {
   });
 });
 
-test('a command that nobody knows is refused above the bound at its header', () => {
+test('a command that nobody knows is refused above the bound at its header (wire 15, 17)', () => {
   const stream = command(0x7f, Buffer.alloc(HELD_BYTES_MAX + 1));
   expect(() => gated([stream.subarray(0, 100)])).toThrow(UndropError);
 });

@@ -60,14 +60,14 @@ describe('a name', () => {
     expect(second.greeting.equals(GREETING)).toBe(true);
   });
 
-  test('has each of its addresses tried, in their order', async () => {
+  test('has each of its addresses tried, in their order (wire 54)', async () => {
     const port = await serve('127.0.0.4', 0, greets);
     const resolve = async () => ['127.0.0.2', '127.0.0.3', '127.0.0.4'];
     const { address } = await dialled([{ host: 'db.example', port }], { ...QUICK, resolve });
     expect(address).toMatchObject({ host: '127.0.0.4' });
   });
 
-  test('that nobody knows is told of with its cause, and the next upstream is tried', async () => {
+  test('that nobody knows is told of with its cause, and the next upstream is tried (wire 54)', async () => {
     const port = await serve('127.0.0.2', 0, greets);
     const unknown = Object.assign(new Error('getaddrinfo'), { code: 'ENOTFOUND' });
     const options = { ...QUICK, resolve: () => Promise.reject(unknown) };
@@ -77,7 +77,7 @@ describe('a name', () => {
     expect(address).toEqual({ host: '127.0.0.2', port });
   });
 
-  test('whose resolver is silent is given up in time', async () => {
+  test('whose resolver is silent is given up in time (wire 54)', async () => {
     const options = { ...QUICK, connectTimeoutMs: 30, resolve: () => new Promise<never>(() => 0) };
     await expect(dialled([{ host: 'slow.example', port: 1 }], options)).rejects.toThrow(
       /slow\.example no answer within 30 ms/,
@@ -98,7 +98,7 @@ describe('the next upstream is tried', () => {
     expect(address).toMatchObject({ host: '127.0.0.3' });
   });
 
-  test('not where the first has answered, be it with an error', async () => {
+  test('not where the first has answered, be it with an error (wire 54)', async () => {
     const { answer } = exchange('mysql-9.7/too-many', 'a connection too many');
     const port = await serve('127.0.0.2', 0, (socket) => socket.end(answer));
     await serve('127.0.0.3', port, greets);
@@ -117,7 +117,7 @@ describe('the next upstream is tried', () => {
   });
 });
 
-test('a connection is kept alive from its first silent minute on', async () => {
+test('a connection is kept alive from its first silent minute on (wire 59)', async () => {
   const port = await serve('127.0.0.2', 0, greets);
   const { localPort } = await dialled([{ host: '127.0.0.2', port }], QUICK);
   // `tr:tm->when` of the socket: timer 2 is keepalive, in hundredths of a second.

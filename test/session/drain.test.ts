@@ -48,7 +48,7 @@ function opened(sessions: number) {
   return { steps, listener, clock, hurry, run };
 }
 
-test('clients are let in for the time of waiting, and no longer', async () => {
+test('clients are let in for the time of waiting, and no longer (wire 55)', async () => {
   const { steps, clock, run } = opened(0);
   const draining = run(90);
   expect([clock.slept, steps]).toEqual([[90], []]);
@@ -67,7 +67,7 @@ test('it is over as soon as the last session is', async () => {
   expect(steps.at(-1)).toBe('cut 0');
 });
 
-test('what is left after its time is cut', async () => {
+test('what is left after its time is cut (wire 55)', async () => {
   const { steps, clock, run } = opened(2);
   const draining = run(0);
   await clock.goOn();
@@ -75,7 +75,7 @@ test('what is left after its time is cut', async () => {
   expect(steps.at(-1)).toBe('cut 2');
 });
 
-test('a hurry ends both waits', async () => {
+test('a hurry ends both waits (wire 55)', async () => {
   const { steps, hurry, run } = opened(2);
   const draining = run(90);
   hurry.abort();

@@ -38,7 +38,7 @@ function leaveStale(path: string): void {
 }
 
 describe('a listener', () => {
-  test('takes clients on every address, TCP and unix', async () => {
+  test('takes clients on every address, TCP and unix (wire 59)', async () => {
     const socketPath = join(folder, 'undrop.sock');
     bench = await openBench({ listen: [{ host: '127.0.0.1', port: 0 }, { socketPath }] });
     await isServed(bench, 0);
@@ -50,13 +50,13 @@ describe('a listener', () => {
     expect(bench.listener.openSessions).toBe(2);
   });
 
-  test('lets everybody at its unix socket: the accounts decide', async () => {
+  test('lets everybody at its unix socket: the accounts decide (wire 59)', async () => {
     const socketPath = join(folder, 'undrop.sock');
     bench = await openBench({ listen: [{ socketPath }] });
     expect(statSync(socketPath).mode & 0o777).toBe(0o777);
   });
 
-  test('replaces the socket file of a killed process', async () => {
+  test('replaces the socket file of a killed process (wire 59)', async () => {
     const socketPath = join(folder, 'undrop.sock');
     leaveStale(socketPath);
     bench = await openBench({ listen: [{ socketPath }] });

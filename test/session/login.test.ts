@@ -125,7 +125,7 @@ test('there are logins with a switch of plugins and with a public key among them
 describe('capabilities that are not relayed', () => {
   const { spoken } = loginOf('mysql-9.7/eof');
 
-  test('are not offered to the client, nor asked of the server', () => {
+  test('are not offered to the client, nor asked of the server (wire 48)', () => {
     const asking = spoken.map(({ by, packet }) => {
       if (by === 'server') return { by, packet };
       const copy = Buffer.from(packet);
@@ -152,7 +152,7 @@ describe('what comes ahead of the OK', () => {
     return one?.packet ?? Buffer.alloc(0);
   }
 
-  test('of the client waits for it, and comes out behind it in order', () => {
+  test('of the client waits for it, and comes out behind it in order (wire 29)', () => {
     const ahead = Buffer.concat([packetOf(response), ping, query]);
     for (const chunks of [...everySplit(ahead), singleBytes(ahead)]) {
       const played = new Played();
@@ -183,7 +183,7 @@ describe('what comes ahead of the OK', () => {
     expect(played.rest.fromServer.equals(goodbye)).toBe(true);
   });
 
-  test('is not sent on where the login is denied', () => {
+  test('is not sent on where the login is denied (wire 29)', () => {
     const denied = loginOf('mysql-5.6/login-denied');
     const played = new Played().play(denied.spoken.slice(0, 2), whole);
     played.relay.feedClient(query);
@@ -241,7 +241,7 @@ describe('a client is refused', () => {
     expect(codeOf(early)).toBe('UNDROP_MALFORMED_PACKET');
   });
 
-  test('whose response says that it is enormous, before it comes', () => {
+  test('whose response says that it is enormous, before it comes (wire 31)', () => {
     const played = new Played().play(loginOf('mysql-9.7/eof').spoken.slice(0, 1), whole);
     const header = Buffer.from('01001001', 'hex');
     expect(codeOf(() => played.relay.feedClient(header))).toBe('UNDROP_PACKET_TOO_LARGE');
@@ -275,7 +275,7 @@ test('an ERR between the greeting and the response goes through as it is', () =>
   expect(played.toClient.at(-1)?.equals(refusal)).toBe(true);
 });
 
-test('an empty reply of the client is a packet like any other', () => {
+test('an empty reply of the client is a packet like any other (wire 24)', () => {
   const { spoken } = loginOf('mysql-9.7/login-switched');
   const played = new Played().play(spoken.slice(0, 3), whole);
   const empty = encodePacket(Buffer.alloc(0), 3);

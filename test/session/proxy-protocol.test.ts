@@ -31,7 +31,7 @@ async function errorTo(client: Peer): Promise<string> {
 }
 
 // By streams first: raw handles are tried for once, and used from then on.
-describe.each(['streams', 'raw handles'])('a client that is announced, by %s', (way) => {
+describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wire 58)', (way) => {
   beforeAll(async () => {
     if (way === 'raw handles') expect(await isRawRelayPossible()).toBe(true);
   });
@@ -108,7 +108,7 @@ describe.each(['streams', 'raw handles'])('a client that is announced, by %s', (
   });
 });
 
-describe('an address is trusted', () => {
+describe('an address is trusted (wire 58)', () => {
   const socket = (remoteAddress: string | undefined, remoteFamily = 'IPv4') =>
     ({ remoteAddress, remoteFamily }) as never;
   const trusts = trustedBy([

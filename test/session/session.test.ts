@@ -105,24 +105,28 @@ describe.each(WAYS)('sessions by %s', (way) => {
       'mysql-5.6/eof',
       'mariadb-10.11/deprecate-eof',
       'mariadb-11.8/eof',
-    ])('a whole conversation of %s goes through byte for byte, both ways', async (name) => {
-      const { client, server } = await logIn(await open(), name);
-      // A command that no server knows, and a DROP, are the proxy's own to answer.
-      const ours = ['an unknown command', 'an OK with a warning'];
-      const relayed = conversation(name).exchanges.filter(({ title }) => !ours.includes(title));
-      for (const { spoken } of relayed) {
-        for (const { by, packet } of spoken) {
-          const [from, to] = by === 'server' ? [server, client] : [client, server];
-          from.send(packet);
-          const arrived = await to.take(packet.length);
-          if (!arrived.equals(packet)) expect(arrived.toString('hex')).toBe(packet.toString('hex'));
+    ])(
+      'a whole conversation of %s goes through byte for byte, both ways (wire 1)',
+      async (name) => {
+        const { client, server } = await logIn(await open(), name);
+        // A command that no server knows, and a DROP, are the proxy's own to answer.
+        const ours = ['an unknown command', 'an OK with a warning'];
+        const relayed = conversation(name).exchanges.filter(({ title }) => !ours.includes(title));
+        for (const { spoken } of relayed) {
+          for (const { by, packet } of spoken) {
+            const [from, to] = by === 'server' ? [server, client] : [client, server];
+            from.send(packet);
+            const arrived = await to.take(packet.length);
+            if (!arrived.equals(packet))
+              expect(arrived.toString('hex')).toBe(packet.toString('hex'));
+          }
         }
-      }
-      expect(client.received).toHaveLength(0);
-      expect(server.received).toHaveLength(0);
-    });
+        expect(client.received).toHaveLength(0);
+        expect(server.received).toHaveLength(0);
+      },
+    );
 
-    test('what is pipelined goes through in one, and so do the answers', async () => {
+    test('what is pipelined goes through in one, and so do the answers (wire 42)', async () => {
       const { client, server } = await logIn(await open());
       const { spoken, answer } = exchange(
         NAME,
@@ -137,7 +141,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       expect((await client.take(answer.length)).equals(answer)).toBe(true);
     });
 
-    test('commands sent with the login are executed behind it', async () => {
+    test('commands sent with the login are executed behind it (wire 29)', async () => {
       const { client, server } = await greeted();
       client.send(RESPONSE, PING, query('SELECT 1'));
       await server.take(RESPONSE.length);
@@ -146,7 +150,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       expect((await server.take(expected.length)).equals(expected)).toBe(true);
     });
 
-    test('a result of many megabytes arrives whole at a client that is slow to read', async () => {
+    test('a result of many megabytes arrives whole at a client that is slow to read (wire 49)', async () => {
       const { client, server } = await logIn(await open());
       client.send(query('SELECT big'));
       await server.take(query('SELECT big').length);
@@ -165,7 +169,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
   });
 
   describe('a command that is refused', () => {
-    test('is answered behind what is under way, and before what follows', async () => {
+    test('is answered behind what is under way, and before what follows (wire 11)', async () => {
       const { client, server } = await logIn(await open());
       const unknown = encodePacket(Buffer.from('7f', 'hex'), 0);
       client.send(PING, unknown, PING, query('SELECT 1'));
@@ -186,7 +190,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       expect(bench?.counters.statementsRefused).toBe(1);
     });
 
-    test('COM_DROP_DB names the schema that is still there', async () => {
+    test('COM_DROP_DB names the schema that is still there (wire 15)', async () => {
       const { client, server } = await logIn(await open());
       client.send(encodePacket(Buffer.from('\x06shop'), 0));
       await answerMarker(server);
@@ -216,7 +220,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
         "\x03PREPARE s FROM 'DROP TABLE t'",
         /Table t was not dropped, still there: .* by a text PREPARE/,
       ],
-    ])('%s: nothing of it reaches the server', async (_name, text, expected) => {
+    ])('%s: nothing of it reaches the server (wire 3, 5)', async (_name, text, expected) => {
       const { client, server } = await logIn(await open());
       client.send(encodePacket(Buffer.from(text), 0), PING);
       await answerMarker(server);
@@ -227,7 +231,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       expect(server.received).toHaveLength(0);
     });
 
-    test('malformed query attributes are refused as the server would', async () => {
+    test('malformed query attributes are refused as the server would (wire 4)', async () => {
       const { client, server } = await logIn(await open(), 'mysql-9.7/attributes');
       client.send(encodePacket(Buffer.from('\x03\x01\x02DROP TABLE t'), 0));
       await answerMarker(server);
@@ -272,7 +276,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
   });
 
   describe('a client too many', () => {
-    test('is told so in the shape that fits there, and the server hears nothing of it', async () => {
+    test('is told so in the shape that fits there, and the server hears nothing of it (wire 53)', async () => {
       const opened = await open({ connectionsMax: 1 });
       const first = await logIn(opened);
       const client = await opened.client();
@@ -334,7 +338,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await bothEnd(connected);
     });
 
-    test('a response of gigabytes, by its header alone', async () => {
+    test('a response of gigabytes, by its header alone (wire 31)', async () => {
       const connected = await greeted();
       connected.client.send(Buffer.from('ffffff01', 'hex'));
       expect(await errorTo(connected.client)).toMatchObject({ errno: 1153 });
@@ -366,7 +370,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await bothEnd(connected);
     });
 
-    test('a client that trickles its response', async () => {
+    test('a client that trickles its response (wire 31)', async () => {
       const connected = await greeted({ loginTimeoutMs: 50 });
       for (let at = 0; at < RESPONSE.length - 1 && !connected.client.isEnded; at++) {
         connected.client.send(RESPONSE.subarray(at, at + 1));
@@ -400,7 +404,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
   });
 
   describe('a server that', () => {
-    test('refuses before its greeting has its words passed on', async () => {
+    test('refuses before its greeting has its words passed on (wire 32)', async () => {
       const opened = await open();
       const client = await opened.client();
       const server = await opened.accepted();
@@ -413,7 +417,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       expect(client.received).toHaveLength(0);
     });
 
-    test('goes before its greeting is told of, in the shape that fits there', async () => {
+    test('goes before its greeting is told of, in the shape that fits there (wire 54)', async () => {
       const opened = await open();
       const client = await opened.client();
       const server = await opened.accepted();
@@ -427,7 +431,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await bothEnd({ client, server });
     });
 
-    test('says nothing is given up', async () => {
+    test('says nothing is given up (wire 54)', async () => {
       const opened = await open({ greetingTimeoutMs: 50 });
       const client = await opened.client();
       const server = await opened.accepted();
@@ -453,7 +457,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await bothEnd({ client, server });
     });
 
-    test('goes during the login ends the client', async () => {
+    test('goes during the login ends the client (wire 52)', async () => {
       const connected = await greeted();
       connected.client.send(RESPONSE);
       await connected.server.take(RESPONSE.length);
@@ -462,7 +466,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await bothEnd(connected);
     });
 
-    test('says goodbye to an idle session has its words passed on', async () => {
+    test('says goodbye to an idle session has its words passed on (wire 46, 52)', async () => {
       const connected = await logIn(await open());
       const { answer } = exchange('mysql-9.7/goodbye', 'an ERR that nobody asked for');
       connected.server.send(answer);
@@ -472,7 +476,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await bothEnd(connected);
     });
 
-    test('ends in the middle of a result has all that it sent passed on', async () => {
+    test('ends in the middle of a result has all that it sent passed on (wire 52)', async () => {
       const connected = await logIn(await open());
       const { client, server } = connected;
       client.send(query('SELECT id'));
@@ -486,7 +490,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await bothEnd(connected);
     });
 
-    test('breaks off ends the client', async () => {
+    test('breaks off ends the client (wire 52)', async () => {
       const connected = await logIn(await open());
       connected.server.destroy();
       await connected.client.ended();
@@ -496,14 +500,14 @@ describe.each(WAYS)('sessions by %s', (way) => {
   });
 
   describe('a client that', () => {
-    test('goes at the greeting leaves as a refused login, not as a broken handshake', async () => {
+    test('goes at the greeting leaves as a refused login, not as a broken handshake (wire 33)', async () => {
       const connected = await greeted();
       connected.client.end();
       await serverIsExcused(connected.server);
       await bothEnd(connected);
     });
 
-    test('goes before the greeting is excused when it comes', async () => {
+    test('goes before the greeting is excused when it comes (wire 33)', async () => {
       const opened = await open();
       const client = await opened.client();
       const server = await opened.accepted();
@@ -520,7 +524,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await bothEnd({ client, server }, 2);
     });
 
-    test('breaks off at the greeting is excused too', async () => {
+    test('breaks off at the greeting is excused too (wire 33, 51)', async () => {
       const connected = await greeted();
       connected.client.destroy();
       await serverIsExcused(connected.server);
@@ -539,7 +543,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await bothEnd({ client, server });
     });
 
-    test('goes during the login is excused, whatever the server goes on to ask', async () => {
+    test('goes during the login is excused, whatever the server goes on to ask (wire 33)', async () => {
       const connected = await greeted();
       const { client, server } = connected;
       client.send(RESPONSE);
@@ -554,7 +558,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await bothEnd(connected);
     });
 
-    test('goes when it is asked back is excused', async () => {
+    test('goes when it is asked back is excused (wire 51)', async () => {
       const connected = await greeted();
       const { client, server } = connected;
       client.send(RESPONSE);
@@ -596,7 +600,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await bothEnd(connected);
     });
 
-    test('breaks off in the middle of a result ends the server session', async () => {
+    test('breaks off in the middle of a result ends the server session (wire 51)', async () => {
       const connected = await logIn(await open());
       connected.client.send(query('SELECT id'));
       await connected.server.take(query('SELECT id').length);
@@ -634,7 +638,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
   });
 
   describe('an upstream that can’t be reached', () => {
-    test('is told of with every address and its cause', async () => {
+    test('is told of with every address and its cause (wire 54)', async () => {
       const nobody = await freePorts(2);
       const opened = await open({
         upstreams: nobody.map((port) => ({ host: '127.0.0.1', port })),
@@ -649,7 +653,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await client.ended();
     });
 
-    test('is passed over for the next one', async () => {
+    test('is passed over for the next one (wire 54)', async () => {
       const [nobody = 0] = await freePorts(1);
       const opened = await open({ upstreamsBefore: [{ host: '127.0.0.1', port: nobody }] });
       const client = await opened.client();
@@ -669,7 +673,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
   }
 
   describe('a drain', () => {
-    test('ends an idle session at once', async () => {
+    test('ends an idle session at once (wire 55)', async () => {
       const connected = await logIn(await open());
       const draining = drainFor(10_000);
       await connected.client.ended();
@@ -680,7 +684,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       expect(bench?.listener.openSessions).toBe(0);
     });
 
-    test('lets an answer under way arrive', async () => {
+    test('lets an answer under way arrive (wire 55)', async () => {
       const connected = await logIn(await open());
       const { client, server } = connected;
       client.send(PING);
@@ -693,7 +697,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await draining;
     });
 
-    test('lets a transaction end', async () => {
+    test('lets a transaction end (wire 55)', async () => {
       const connected = await logIn(await open());
       const { client, server } = connected;
       const say = async (text: string, title: string): Promise<void> => {
@@ -721,7 +725,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await connected.server.ended();
     });
 
-    test('is cut short by a second signal', async () => {
+    test('is cut short by a second signal (wire 55)', async () => {
       const connected = await logIn(await open());
       connected.client.send(PING);
       await connected.server.take(PING.length);

@@ -133,7 +133,7 @@ describe.each(WAYS)('by %s', (way) => {
   });
 
   describe('a client', () => {
-    test('[20] is offered none without a certificate, and TLS never passes through', async () => {
+    test('[20] is offered none without a certificate, and TLS never passes through (wire 20)', async () => {
       const { client, server, offersTls } = await greeted({});
       expect(offersTls).toBe(false);
       client.send(inTls().request);
@@ -143,15 +143,18 @@ describe.each(WAYS)('by %s', (way) => {
       await serverIsExcused(server);
     });
 
-    test.each([true, false])('[20] is offered it with one; the server has it: %s', async (has) => {
-      const { client, server, offersTls } = await greeted(withCertificate(), {
-        serverHasTls: has,
-      });
-      expect(offersTls).toBe(true);
-      client.send(RESPONSE);
-      expectSameResponse(await server.packet(), 1, false);
-      await finishLogin({ client, server }, { client: 2, server: 2 });
-    });
+    test.each([true, false])(
+      '[20] is offered it with one; the server has it: %s (wire 20)',
+      async (has) => {
+        const { client, server, offersTls } = await greeted(withCertificate(), {
+          serverHasTls: has,
+        });
+        expect(offersTls).toBe(true);
+        client.send(RESPONSE);
+        expectSameResponse(await server.packet(), 1, false);
+        await finishLogin({ client, server }, { client: 2, server: 2 });
+      },
+    );
 
     test.each([
       ['its request and its ClientHello in one segment', {}],
@@ -169,7 +172,7 @@ describe.each(WAYS)('by %s', (way) => {
       await finishLogin({ client: secured, server }, { client: 3, server: 2 });
     });
 
-    test('[30] that sends a packet behind its request is cut off, and it is not read', async () => {
+    test('[30] that sends a packet behind its request is cut off, and it is not read (wire 30)', async () => {
       const { client, server } = await greeted(withCertificate());
       const { request, response } = inTls();
       client.send(request, response, encodePacket(Buffer.from('\x03DROP TABLE t'), 0));
@@ -247,7 +250,7 @@ describe.each(WAYS)('by %s', (way) => {
   });
 
   describe('a server', () => {
-    test('is asked for TLS where that is required, and by the ids of its own leg', async () => {
+    test('is asked for TLS where that is required, and by the ids of its own leg (wire 25)', async () => {
       const { client, server } = await greeted({ upstreamTls: 'required' });
       client.send(RESPONSE);
       const request = await server.packet();
@@ -384,7 +387,7 @@ describe.each(WAYS)('by %s', (way) => {
       expect(await server.packet()).toEqual(encodePacket(Buffer.alloc(0), 3));
     });
 
-    test('[24] that comes unasked does not go on over a lesser leg', async () => {
+    test('[24] that comes unasked does not go on over a lesser leg (wire 24)', async () => {
       const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
       const plain = payload(inTls().response);
       const named = Buffer.concat([
@@ -403,7 +406,7 @@ describe.each(WAYS)('by %s', (way) => {
       expect(server.received.includes(SECRET)).toBe(false);
     });
 
-    test('[24] goes through between equal legs', async () => {
+    test('[24] goes through between equal legs (wire 24)', async () => {
       const { client, server } = await greeted({});
       client.send(RESPONSE);
       await server.packet();
@@ -414,7 +417,7 @@ describe.each(WAYS)('by %s', (way) => {
     });
   });
 
-  test('other plugins go through unread between unequal legs, in any number of rounds', async () => {
+  test('other plugins go through unread between unequal legs, in any number of rounds (wire 24)', async () => {
     const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
     const { request, response } = inTls();
     const secured = await startTls(client, { first: request });
@@ -513,7 +516,7 @@ describe('[56] the files', () => {
     expect(await problemsOf({ upstreamPublicKey: files.publicKey })).toBe('');
   });
 
-  test('that are read anew count for the next handshake; wrong ones change nothing', async () => {
+  test('that are read anew count for the next handshake; wrong ones change nothing (wire 56)', async () => {
     const [cert, key] = [join(files.folder, 'live.pem'), join(files.folder, 'live-key.pem')];
     const install = (fromCert: string, fromKey: string) => {
       writeFileSync(cert, readFileSync(fromCert));

@@ -24,7 +24,7 @@ function rows(server: ServerKey, table: readonly Row[], options = MULTI): void {
   });
 }
 
-describe('several statements in a text', () => {
+describe('several statements in a text (wire 5)', () => {
   rows('mysql-9.7', [
     [
       'DROP TABLE a; DROP TABLE d.b',
@@ -208,7 +208,7 @@ describe('a statement that changes how the rest of its text is read', () => {
     expect(says(`${first}; SELECT 'a\\'; drop tabel`, lexMode('mysql-9.7'))).toBe('not-ours');
   });
 
-  test('a charset whose second bytes look like backslashes', () => {
+  test('a charset whose second bytes look like backslashes (wire 10)', () => {
     const text = "SET NAMES gbk; SELECT '\x81\\'; DROP TABLE t1; -- '";
     expect(says(text, lexMode('mysql-9.7'))).toContain('drop-table t1');
     expect(says(text.replace('gbk', 'utf8'), lexMode('mysql-9.7'))).toBe('not-ours');
@@ -262,7 +262,7 @@ describe('names', () => {
     expect(says(`DROP TABLE \`${name}\``, lexMode('mysql-5.6'))).toBe(`drop-table ${name}`);
   });
 
-  test('a blank of the client charset ends a word', () => {
+  test('a blank of the client charset ends a word (wire 10)', () => {
     const text = 'DROP\xa0TABLE\xa0t';
     expect(says(text, lexMode('mysql-9.7', { charset: 'latin1' }))).toBe('drop-table t');
     expect(says(text, lexMode('mysql-9.7'))).toBe('not-ours');
@@ -272,7 +272,7 @@ describe('names', () => {
 });
 
 describe('versions between those that are at hand', () => {
-  test('what they may read in two ways is unclear', () => {
+  test('what they may read in two ways is unclear (wire 6)', () => {
     const mode = { ...lexMode('mysql-9.7'), versionId: 80020 };
     expect(says('DROP TABLE a /*!080010 , b */', mode)).toBe('unclear');
     expect(says('DROP TABLE a /*!80010 , b */', mode)).toBe('drop-table a b');

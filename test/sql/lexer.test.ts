@@ -62,13 +62,13 @@ describe('tokens', () => {
     ['$$ b', 'word:$$ word:b'],
   ])('MariaDB 11.8 reads %j', (text, expected) => expect(tokens(text, mariadb)).toBe(expected));
 
-  test('sql_mode decides on double quotes, backslashes and brackets', () => {
+  test('sql_mode decides on double quotes, backslashes and brackets (wire 8, 9)', () => {
     expect(tokens('"a\\"', { ...mysql, ansiQuotes: true })).toBe('name:"a\\"');
     expect(tokens("'a\\'", { ...mysql, noBackslashEscapes: true })).toBe("string:'a\\'");
     expect(tokens('[a]]b]', { ...mariadb, squareBrackets: true })).toBe('name:[a]]b]');
   });
 
-  test('a second byte that looks like a quote is a part of its character', () => {
+  test('a second byte that looks like a quote is a part of its character (wire 10)', () => {
     const gbk = { ...mysql, charset: 'gbk' } as const;
     expect(tokens('`\x81``', gbk)).toBe('name:`\x81``');
     expect(tokens("'\x81\\'", gbk)).toBe("string:'\x81\\'");
@@ -115,7 +115,7 @@ describe('literals', () => {
     expect(latin1(unescapeLiteral(bytes, { start: 0, end: bytes.length }, mysql))).toBe(expected);
   });
 
-  test('without backslash escapes a backslash is a backslash', () => {
+  test('without backslash escapes a backslash is a backslash (wire 8)', () => {
     const mode = { ...mysql, noBackslashEscapes: true };
     expect(latin1(unescapeLiteral(Buffer.from("'a\\n'"), { start: 0, end: 5 }, mode))).toBe('a\\n');
   });

@@ -18,7 +18,7 @@ const ALL = { flags: 0xffffffff, mariadb: 0xffffffff };
 describe('of everything offered', () => {
   const { flags, mariadb } = relayedCapabilities(ALL);
 
-  test('compression, TLS and the reserved extension are held back', () => {
+  test('compression, TLS and the reserved extension are held back (wire 20, 48)', () => {
     const heldBack = Array.from({ length: 32 }, (_, bit) => bit).filter(
       (bit) => ((flags >>> bit) & 1) === 0,
     );
@@ -28,7 +28,7 @@ describe('of everything offered', () => {
     expect(CLIENT_ZSTD_COMPRESSION_ALGORITHM).toBe(1 << 26);
   });
 
-  test('of MariaDB’s own, COM_MULTI and whatever is unknown', () => {
+  test('of MariaDB’s own, COM_MULTI and whatever is unknown (wire 15)', () => {
     const through = Array.from({ length: 32 }, (_, bit) => bit).filter(
       (bit) => ((mariadb >>> bit) & 1) === 1,
     );

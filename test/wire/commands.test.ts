@@ -2,7 +2,7 @@
 import { expect, test } from '@jest/globals';
 import { isRelayedCommand } from '../../src/wire/commands.js';
 
-test('what drops, what changes the protocol and what is unknown is not relayed', () => {
+test('what drops, what changes the protocol and what is unknown is not relayed (wire 15)', () => {
   const refused = Array.from({ length: 256 }, (_, byte) => byte)
     .filter((byte) => !isRelayedCommand(byte))
     .map((byte) => byte.toString(16).padStart(2, '0'));

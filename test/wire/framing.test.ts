@@ -97,7 +97,7 @@ describe('a payload of 16 MiB', () => {
     expect(lengths).toEqual([PAYLOAD_BYTES_MAX, 3]);
   });
 
-  test('is complete with the header of its empty continuation, not before', () => {
+  test('is complete with the header of its empty continuation, not before (wire 44)', () => {
     const assembler = new PacketAssembler(PLENTY);
     const framed = encodePacket(last(PAYLOAD_BYTES_MAX), 0);
     for (const chunk of [framed.subarray(0, -4), ...singleBytes(framed.subarray(-4, -1))]) {

@@ -167,7 +167,7 @@ describe('malformed', () => {
   });
 });
 
-test('a row whose first value is 16 MiB long is no terminator', () => {
+test('a row whose first value is 16 MiB long is no terminator (wire 35)', () => {
   const reader = queryResultReader({ flags: 1 << 24, mariadb: 0 });
   reader.push(Buffer.from('01', 'hex'));
   reader.push(Buffer.from('0364656600000001610001', 'hex'));

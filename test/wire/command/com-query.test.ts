@@ -70,7 +70,7 @@ function withAttributes(attributes: readonly Attribute[], text: string): Buffer 
   ]);
 }
 
-test('without the capability the text starts behind the command byte', () => {
+test('without the capability the text starts behind the command byte (wire 4)', () => {
   expect(queryTextOffset(Buffer.from('\x03\x00\x01DROP'), PLAIN)).toBe(1);
 });
 
@@ -78,7 +78,7 @@ test('without attributes it starts behind the two counts, as the mysql client se
   expect(textOf(Buffer.from('\x03\x00\x01DROP TABLE t'))).toBe('DROP TABLE t');
 });
 
-describe('behind an attribute', () => {
+describe('behind an attribute (wire 4)', () => {
   test.each(VALUES)('of type $name', ({ type, value }) => {
     expect(textOf(withAttributes([{ type, value }], 'DROP'))).toBe('DROP');
   });
@@ -99,7 +99,7 @@ describe('behind an attribute', () => {
     );
   });
 
-  test('the text starts where mysql-9.7 has found it', () => {
+  test('the text starts where mysql-9.7 has found it (wire 4)', () => {
     const { exchanges, agreed } = conversation('mysql-9.7/attributes');
     expect(exchanges.length).toBeGreaterThan(6);
     for (const { spoken } of exchanges) {
@@ -127,7 +127,7 @@ describe('malformed', () => {
     );
   });
 
-  test('is every packet that ends within its attributes', () => {
+  test('is every packet that ends within its attributes (wire 4)', () => {
     const bytes = withAttributes(
       VALUES.map(({ type, value }) => ({ type, value })),
       '',

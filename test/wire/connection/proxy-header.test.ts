@@ -44,7 +44,7 @@ describe.each(GOOD)('%s', (_name, bytes, client) => {
   });
 });
 
-describe('refused, as soon as it can be known, is', () => {
+describe('refused, as soon as it can be known, is (wire 58)', () => {
   test.each([
     ['no header', Buffer.from('GET / HTTP/1.1')],
     ['a MySQL packet', Buffer.from('2000000185a61f00', 'hex')],

@@ -1,0 +1,230 @@
+/**
+ * What becomes of texts in which a DROP stands, or seems to: each is said to the server itself
+ * first, and what it did there decides. Where a table is gone then, it is held behind the proxy, or
+ * the text is refused and the table is there; where it isn't, the answer is the same byte for byte.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { heldRows } from '../support/client-held.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
+import { freshSchema, generalLog, query, type Target, testServers } from '../support/servers.js';
+
+jest.setTimeout(60_000);
+
+type Fate = 'live' | 'held' | 'destroyed';
+
+interface Said {
+  readonly text: string;
+  /** What the session is in. */
+  readonly settings?: readonly string[];
+  readonly isOneOfSeveral?: true;
+  /** Servers on which the table is gone; default all. */
+  readonly dropsOn?: RegExp;
+  /** A warning of MySQL about the text is one of the listed differences. */
+  readonly isWarnedOf?: true;
+}
+
+/** Nothing of a text of several statements is executed where one of them is a drop. */
+const FATE_OF_SEVERAL: Fate = 'live';
+const NOWHERE = /^$/;
+const EVERYWHERE = /^/;
+const MARIADB = /^mariadb/;
+
+const several = (...texts: readonly string[]): readonly Said[] =>
+  texts.map((text) => ({ text, isOneOfSeveral: true }));
+const innocent = (...texts: readonly string[]): readonly Said[] =>
+  texts.map((text) => ({ text, dropsOn: NOWHERE }));
+const under = (setting: string, said: Said): Said => ({ ...said, settings: [setting] });
+
+const SEPARATED = [
+  ...several('DO 1; DROP TABLE t', 'DO 1;/**/drop/**/table t', 'DO 1;\nDROP\tTABLE\r\nt;'),
+  ...several('DO 1;-- x\nDROP TABLE t', 'DO 1;#x\nDROP TABLE t', 'DO 1;DROP--\tx\nTABLE#y\nt'),
+  ...several('DROP TABLE t; DO 1'),
+  ...[
+    '/**/drop/**/table t',
+    'DROP#x\nTABLE-- y\n\tt',
+    '\f\vDROP\n/*;*/TABLE t ;',
+    'DROP TABLE t;;',
+  ].map((text) => ({
+    text,
+  })),
+  { text: ';;/**/drop/**/table t', isOneOfSeveral: true, dropsOn: NOWHERE },
+] satisfies readonly Said[];
+
+const IN_COMMENTS: readonly Said[] = [
+  { text: '/*!40000 DROP TABLE t */' },
+  { text: '/*!DROP TABLE t*/' },
+  { text: '/*M!100100 DROP TABLE t */', dropsOn: MARIADB },
+  { text: '/*M! DROP TABLE t */', dropsOn: MARIADB },
+  { text: 'DROP /*!99999 x */ TABLE t' },
+  { text: '/*!50000 DROP /* x */ TABLE t */', isWarnedOf: true },
+  { text: 'DROP /* /*! x */ TABLE t' },
+  { text: 'DROP /*!40000 TABLE */ t' },
+];
+
+const INNOCENT = innocent(
+  "INSERT INTO l VALUES ('DROP TABLE t')",
+  "SELECT 'x; DROP TABLE t'; SELECT '; drop table t -- '",
+  'SELECT 1 AS `drop`',
+  'SELECT 1 AS `; drop table t`',
+  'SELECT "drop table" AS a FROM l AS `drop table`',
+  '-- DROP TABLE t',
+  '/* DROP TABLE t */ SELECT 1',
+  'SELECT 1 # ; DROP TABLE t',
+);
+
+const BACKSLASHES = { text: "SELECT '\\'; DROP TABLE t; -- '", isOneOfSeveral: true } as const;
+const DOUBLE_QUOTES = {
+  text: 'SELECT 1 AS "a\\"; DROP TABLE t; -- "',
+  isOneOfSeveral: true,
+} as const;
+
+/** The second byte of a character is a backslash, by charset. */
+const WIDE: Readonly<Record<string, string>> = { gbk: '\xbf', sjis: '\x95', big5: '\xa5' };
+
+const IN_CHARSETS: readonly Said[] = [
+  ...Object.entries(WIDE).flatMap(([charset, first]): Said[] => {
+    const text = `SELECT '${first}\\'; DROP TABLE t; -- '`;
+    return [
+      under(`SET NAMES ${charset}`, { text, isOneOfSeveral: true }),
+      under('SET NAMES latin1', { text, isOneOfSeveral: true, dropsOn: NOWHERE }),
+    ];
+  }),
+  under('SET NAMES latin1', { text: 'DROP\xa0TABLE\xa0t' }),
+  under('SET NAMES utf8', { text: 'DROP\xa0TABLE\xa0t', dropsOn: NOWHERE }),
+  under('SET NAMES latin1', { text: 'DO 1;\xa0drop\xa0table t', isOneOfSeveral: true }),
+];
+
+describe.each(testServers())('on $name', (server) => {
+  let proxy: ProxyTarget;
+  let schema = '';
+  let drop: () => Promise<void>;
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server);
+  });
+  beforeEach(async () => {
+    await drop?.();
+    const fresh = await freshSchema(server, 'fate');
+    schema = fresh.name;
+    drop = fresh.drop;
+    await fill();
+  });
+  afterAll(async () => {
+    await drop?.();
+    await proxy.stop();
+  });
+
+  async function fill(): Promise<void> {
+    await query(
+      server,
+      `CREATE TABLE IF NOT EXISTS ${schema}.t (a INT) ENGINE=InnoDB`,
+      `CREATE TABLE IF NOT EXISTS ${schema}.l (a VARCHAR(40)) ENGINE=InnoDB`,
+    );
+  }
+
+  function open(target: Target): Promise<RawClient> {
+    return RawClient.open(target, { schema, flags: MODERN | CLIENT.MULTI_STATEMENTS });
+  }
+
+  async function fateOf(): Promise<Fate> {
+    const rows = await query(server, `SHOW TABLES FROM ${schema} LIKE 't'`);
+    if (rows.length > 0) return 'live';
+    return 't' in (await heldRows(server, schema)) ? 'held' : 'destroyed';
+  }
+
+  async function say(target: Target, { text, settings = [] }: Said) {
+    const client = await open(target);
+    await client.run(settings);
+    const answer = await client.query(Buffer.from(text, 'latin1'));
+    const next = await client.query('SELECT 1');
+    await client.quit();
+    expect(next.results).toMatchObject([{ kind: 'rows', rows: [[Buffer.from('1')]] }]);
+    return { answer, fate: await fateOf() };
+  }
+
+  async function compare(said: Said): Promise<void> {
+    const { dropsOn = EVERYWHERE, isOneOfSeveral = false, isWarnedOf = false } = said;
+    const direct = await say(server, said);
+    expect(direct.fate).toBe(dropsOn.test(server.name) ? 'destroyed' : 'live');
+    await fill();
+    const through = await say(proxy, said);
+    if (direct.fate === 'live') {
+      expect(through.fate).toBe('live');
+      expect(framed(through.answer)).toEqual(framed(direct.answer));
+      return;
+    }
+    const expected = isOneOfSeveral ? FATE_OF_SEVERAL : 'held';
+    expect(through.fate).toBe(expected);
+    if (expected === 'live') return expectRefusal(through.answer);
+    if (!isWarnedOf) expect(framed(through.answer)).toEqual(framed(direct.answer));
+  }
+
+  test('a DROP never reaches the server as such, and the session goes on (wire 2)', async () => {
+    const client = await open(proxy);
+    const log = await generalLog(server);
+    const { packets } = await client.query('DROP TABLE t');
+    const next = await client.rows('SELECT 1');
+    const logged = await log.read();
+    await log.stop();
+    await client.quit();
+    expect(packets.map(({ sequenceId, payload }) => [sequenceId, payload[0]])).toEqual([[1, 0]]);
+    expect(next).toEqual([['1']]);
+    const executed = logged.filter(({ command }) => /^(Query|Execute)$/.test(command));
+    expect(executed.filter(({ text }) => /^\s*DROP TABLE/i.test(text))).toEqual([]);
+    expect(await fateOf()).toBe('held');
+  });
+
+  test('a prepared DROP destroys nothing, whether it is executed or not (wire 3)', async () => {
+    const client = await open(proxy);
+    const { id } = await client.prepare('DROP TABLE t');
+    const other = await client.prepare('SELECT 1');
+    expect((await client.execute(other.id ?? 0)).results).toMatchObject([{ kind: 'rows' }]);
+    expect(await fateOf()).toBe('live');
+    expect((await client.execute(id ?? 0)).results).toMatchObject([{ kind: 'ok' }]);
+    expect(await fateOf()).toBe('held');
+    expect(await client.rows('SELECT 1')).toEqual([['1']]);
+    await client.quit();
+  });
+
+  test.each(SEPARATED)('between statements and words: $text (wire 5)', compare);
+
+  test.each(IN_COMMENTS)('in comments that are executed: $text (wire 6)', async (said) => {
+    // What a version number means is the server's to say.
+    const isForSome = said.text.includes('99999') || said.text.includes('/* x */');
+    await compare(isForSome ? { ...said, dropsOn: await whereItDrops(said) } : said);
+  });
+
+  async function whereItDrops(said: Said): Promise<RegExp> {
+    const { fate } = await say(server, said);
+    await fill();
+    return fate === 'destroyed' ? EVERYWHERE : NOWHERE;
+  }
+
+  test.each(INNOCENT)('$text is none (wire 7)', compare);
+
+  test.each([
+    under("SET sql_mode = 'NO_BACKSLASH_ESCAPES'", BACKSLASHES),
+    under("SET sql_mode = ''", { ...BACKSLASHES, dropsOn: NOWHERE }),
+  ])('a backslash before a quote, after $settings (wire 8)', compare);
+
+  test.each([
+    under("SET sql_mode = 'ANSI_QUOTES'", DOUBLE_QUOTES),
+    under("SET sql_mode = ''", { ...DOUBLE_QUOTES, dropsOn: NOWHERE }),
+  ])('double quotes, after $settings (wire 9)', compare);
+
+  test.each(IN_CHARSETS)('$text after $settings (wire 10)', compare);
+});
+
+function framed({ packets }: RawAnswer): readonly string[] {
+  return packets.map(({ sequenceId, payload }) => `${sequenceId} ${payload.toString('latin1')}`);
+}
+
+/** One ERR, which says that the table is there. */
+function expectRefusal({ packets, results }: RawAnswer): void {
+  expect(packets.map(({ sequenceId }) => sequenceId)).toEqual([1]);
+  const [result] = results;
+  if (result?.kind !== 'err') throw new Error(`expected an ERR, got ${result?.kind}`);
+  expect([result.errno, result.sqlState]).toEqual([1235, '42000']);
+  expect(result.message.toString()).toMatch(/^UNDROP_NOT_DONE_YET: Table t was not dropped, still/);
+}
