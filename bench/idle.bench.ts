@@ -2,6 +2,7 @@
  * Memory of idle sessions: so many log in, rest; then each reads 1 MB and sends 1 MB, all rest for
  * ten seconds, and what the proxy has above its start is divided by their number.
  */
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { COM_QUERY } from '../src/wire/commands.js';
 import { encodePacket } from '../src/wire/framing.js';
@@ -11,8 +12,9 @@ import { haproxy, type Peer, residentKb, undrop } from './peers.js';
 import { report } from './report.js';
 import { machineLoad } from './rounds.js';
 
-/** Two descriptors of the proxy each: where a process may have 20,000, 10,000 sessions need two. */
-const COUNTS = (process.env['BENCH_SESSIONS'] ?? '1000,9900').split(',').map(Number);
+const COUNTS = (process.env['BENCH_SESSIONS'] ?? '1000,10000').split(',').map(Number);
+/** A session takes two descriptors of its relay; beside them it has a few for itself. */
+const DESCRIPTORS_BESIDE = 200;
 const AT_ONCE = 50;
 const REST_MS = 10_000;
 const MEGABYTE = 1_000_000;
@@ -21,16 +23,29 @@ const SENDS = textOf(`SELECT LENGTH('${'x'.repeat(MEGABYTE)}')`);
 const NONCE = 'idle_end_of_the_answer';
 
 const loadBefore = machineLoad();
+const descriptorsMax = readDescriptorsMax();
 const rows: string[][] = [];
-for (const make of [undrop, haproxy])
-  for (const count of COUNTS) rows.push(await measure(make, count));
+for (const count of COUNTS) {
+  // One process may not have so many: undrop shares them out, HAProxy has as many as it may.
+  const workers = Math.ceil((2 * count + DESCRIPTORS_BESIDE) / descriptorsMax);
+  const most = workers === 1 ? count : Math.floor((descriptorsMax - DESCRIPTORS_BESIDE) / 2);
+  rows.push(await measure((server) => undrop(server, { WORKERS: String(workers) }), count));
+  rows.push(await measure(haproxy, most));
+}
 report({
   title: 'Memory of idle sessions',
   how:
-    'kB of the relay for each session, above what it had with none: after the login, and after ' +
+    'kB of the relay (all its processes) for each session, above what it had with none: after the login, and after ' +
     `each has read 1 MB and sent 1 MB; each time after ${REST_MS / 1000} s of rest. Load before: ` +
     `${loadBefore}.`,
-  columns: ['relay', 'sessions', 'relay with none, MB', 'kB fresh', 'kB after 1 MB each way'],
+  columns: [
+    'relay',
+    'processes',
+    'sessions',
+    'relay with none, MB',
+    'kB fresh',
+    'kB after 1 MB each way',
+  ],
   rows,
 });
 
@@ -47,7 +62,8 @@ async function measure(
   const peer = await make(server);
   const talks: WireTalk[] = [];
   try {
-    const memory = () => residentKb(peer.pid ?? 0);
+    const pids = () => withChildren(peer.pid ?? 0);
+    const memory = () => pids().reduce((sum, pid) => sum + residentKb(pid), 0);
     await sleep(REST_MS);
     const none = memory();
     await inBatches(count, async () => {
@@ -63,12 +79,35 @@ async function measure(
     });
     await sleep(REST_MS);
     const each = (kb: number) => ((kb - none) / count).toFixed(1);
-    return [peer.name, String(count), (none / 1024).toFixed(0), each(fresh), each(memory())];
+    const used = memory();
+    const mb = (none / 1024).toFixed(0);
+    return [peer.name, String(pids().length), String(count), mb, each(fresh), each(used)];
   } finally {
     for (const talk of talks) talk.destroy();
     await peer.stop();
     await server.stop();
   }
+}
+
+/** A process and those that it started. */
+function withChildren(pid: number): readonly number[] {
+  const all = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return [pid, ...all.map(Number).filter((other) => parentOf(other) === pid)];
+}
+
+/** Null for a process that is gone. */
+function parentOf(pid: number): number | null {
+  try {
+    return Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+  } catch {
+    return null;
+  }
+}
+
+/** How many descriptors a process may have here. */
+function readDescriptorsMax(): number {
+  const limits = readFileSync('/proc/self/limits', 'utf8');
+  return Number(/^Max open files\s+\d+\s+(\d+)/m.exec(limits)?.[1] ?? 1024);
 }
 
 /** `act` for 0 … count - 1, some at a time. */
