@@ -9,6 +9,9 @@ import type { Statement } from './next-statement.js';
 const SET_NAMES = /^set\s+names\s+['"]?(\w+)['"]?(?:\s+collate\s+['"]?\w+['"]?)?$/i;
 const SET_SQL_MODE =
   /^set\s+(?:(?:session|local)\s+|@@(?:(?:session|local)\s*\.\s*)?)?sql_mode\s*:?=\s*'([\w,]*)'$/i;
+/** Character sets of what the server says or makes, not of the texts that it reads. */
+const NOT_OF_TEXTS =
+  /\bcharacter_set_(results|connection|database|server|filesystem)\b(?=\s*:?=\s*'?\w+'?\s*(,|$))/gi;
 /** Modes that stand for several. */
 const COMBINED = new Set([
   ...[
@@ -45,7 +48,7 @@ export function modeAfter(statement: Statement, bytes: Uint8Array, mode: LexMode
   if (sqlMode !== undefined && !sqlMode.split(',').some((name) => COMBINED.has(name))) {
     return { ...mode, ...modeFromSqlMode(mode, sqlMode, ''), charset: mode.charset };
   }
-  const mayBeCharset = /names|char/i.test(text);
+  const mayBeCharset = /names|char/i.test(text.replaceAll(NOT_OF_TEXTS, ''));
   if (/sql_mode/i.test(text)) {
     return mayBeCharset ? { flavour, versionId } : { flavour, versionId, charset: mode.charset };
   }

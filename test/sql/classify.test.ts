@@ -214,6 +214,15 @@ describe('a statement that changes how the rest of its text is read', () => {
     expect(says(text.replace('gbk', 'utf8'), lexMode('mysql-9.7'))).toBe('not-ours');
   });
 
+  test('the charset of results is none of them', () => {
+    const sets = 'SET character_set_results = NULL; SET character_set_results = latin2';
+    const text = `${sets}; CALL p(); INSERT INTO tt VALUES ('drop table n; drop table w')`;
+    expect(says(text, lexMode('mysql-9.7'))).toBe('not-ours');
+    const both = "SET character_set_results = 'gbk', character_set_client = 'gbk'";
+    const hiddenByGbk = "SELECT '\x81\\'; DROP TABLE t1; -- '";
+    expect(says(`${both}; ${hiddenByGbk}`, lexMode('mysql-9.7'))).toContain('refused');
+  });
+
   test('ten thousand of them are read one after another', () => {
     const text = `${'SET NAMES utf8;'.repeat(10_000)}DROP TABLE a`;
     const pieces = classifyStatements(Buffer.from(text), lexMode('mariadb-11.8'), MULTI);
