@@ -20,11 +20,9 @@ import type { Dialled } from './connect.js';
 import { leaveUnanswered } from './farewell.js';
 import type { DropService, Interception, Taken } from './intercept.js';
 import { Legs } from './legs.js';
+import { loggedText } from './logged-text.js';
 import { type Login, LoginRelay } from './login.js';
 import type { ProxyTls } from './tls.js';
-
-/** Statement texts in the log are cut here. */
-const LOGGED_TEXT_BYTES_MAX = 200;
 
 export interface SessionOptions {
   readonly client: Socket;
@@ -224,7 +222,7 @@ export class Session {
     const { refusal, dropped } = answer;
     if (refusal !== null) {
       counters.statementsRefused++;
-      const statement = taken.text.subarray(0, LOGGED_TEXT_BYTES_MAX).toString();
+      const statement = loggedText(taken.text);
       log.warn({ ...this.#who(), code: refusal.code, statement }, refusal.message);
     }
     if (dropped === null) return;

@@ -1,0 +1,103 @@
+/**
+ * The log of a proxy that says all it can: a line for each statement that was refused or held, with
+ * who it was, and in none of them a password or another literal of a user.
+ */
+import net from 'node:net';
+import { describe, expect, jest, test } from '@jest/globals';
+import { encodePacket } from '../../src/wire/framing.js';
+import { until } from '../support/poll.js';
+import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { connect, freshSchema, query, type Target, testServers } from '../support/servers.js';
+import { Peer } from '../support/session-bench.js';
+
+jest.setTimeout(60_000);
+
+const RIGHT = 'Righ7.Word';
+const WRONG = 'Wr0ng.Word';
+const OF_SERVICE = 'Serv1ce.Word';
+const IN_TEXT = 'In4.Text';
+const SECRETS = [RIGHT, WRONG, OF_SERVICE, IN_TEXT];
+
+describe.each(testServers())('the log in front of $name', (server) => {
+  test('names who was refused or held, and no secret of anybody (wire 19, 63)', async () => {
+    const schema = await freshSchema(server, 'log');
+    const { name } = schema;
+    const [user, service] = [`user_${name.slice(-8)}`, `svc_${name.slice(-8)}`];
+    await query(
+      server,
+      `CREATE TABLE ${name}.t (a INT) ENGINE=InnoDB`,
+      ...[
+        [user, RIGHT],
+        [service, OF_SERVICE],
+      ].flatMap(([who, password]) => [
+        `CREATE USER ${who}@'%' IDENTIFIED BY '${password}'`,
+        `GRANT ALL ON *.* TO ${who}@'%'`,
+      ]),
+    );
+    const upstream = { ...server, user: service, password: OF_SERVICE };
+    const proxy = await spawnProxy(upstream, { LOG_LEVEL: 'debug' });
+    try {
+      const target = { ...proxy, user, password: RIGHT };
+      await expect(connect({ ...target, password: WRONG })).rejects.toMatchObject({ errno: 1045 });
+      await sayOutOfOrder(proxy, RIGHT);
+      const threadId = await useIt(target, name, server.name !== 'mysql-5.6');
+      await until(() => linesOf(proxy, 'event', 'held').length > 0, 'the drop in the log');
+
+      const who = { client: expect.stringMatching(/^127\.0\.0\.1:\d+$/), user, threadId };
+      const refused = linesOf(proxy, 'code', 'UNDROP_NOT_DONE_YET');
+      expect(refused).toEqual([
+        expect.objectContaining({ ...who, level: 40, statement: 'SET @p = …' }),
+      ]);
+      expect(refused[0]?.['msg']).toMatch(new RegExp(`^Schema ${name} and its tables were not`));
+      expect(linesOf(proxy, 'event', 'held')).toEqual([
+        expect.objectContaining({ ...who, level: 30, held: [expect.stringMatching(/_vt_HOLD_/)] }),
+      ]);
+    } finally {
+      await proxy.stop();
+      await query(server, `DROP USER ${user}@'%', ${service}@'%'`);
+      await schema.drop();
+    }
+    const log = JSON.stringify(proxy.lines);
+    for (const secret of SECRETS) {
+      for (const form of ['utf8', 'hex', 'base64'] as const) {
+        expect(log).not.toContain(Buffer.from(secret).toString(form));
+      }
+    }
+  });
+});
+
+/** A login, a statement that is refused, one that is held, a change of user; its thread id. */
+async function useIt(target: Target, schema: string, canChange: boolean): Promise<number> {
+  const client = await connect(target, { database: schema, multipleStatements: true });
+  const { threadId } = client;
+  await expect(
+    client.query(`SET @p = '${IN_TEXT}'; DROP DATABASE ${schema}`),
+  ).rejects.toMatchObject({ errno: 1235 });
+  await client.query('DROP TABLE t');
+  const { user, password } = target;
+  if (canChange) {
+    await client.changeUser({ user, password });
+    await expect(client.changeUser({ user, password: WRONG })).rejects.toMatchObject({
+      errno: 1045,
+    });
+  }
+  client.destroy();
+  return threadId;
+}
+
+/** A login that is malformed, with the password where it should never be. */
+async function sayOutOfOrder({ host, port }: Target, password: string): Promise<void> {
+  const peer = new Peer(net.connect(port, host));
+  await peer.packet();
+  peer.send(encodePacket(Buffer.from(`${password}\0`.repeat(10)), 7));
+  await peer.packet();
+  peer.destroy();
+}
+
+function linesOf(
+  { lines }: ProxyProcess,
+  field: string,
+  value: string,
+): readonly Readonly<Record<string, unknown>>[] {
+  return lines.filter((line) => line[field] === value);
+}

@@ -1,0 +1,193 @@
+/**
+ * Somebody doesn't read for a while, on real servers: the other side has to wait, the proxy keeps
+ * no more than its buffers, and afterwards everything arrives.
+ */
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import net from 'node:net';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { encodePacket } from '../../src/wire/framing.js';
+import { exchange } from '../support/conversation.js';
+import { until } from '../support/poll.js';
+import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import {
+  type FreshSchema,
+  freshSchema,
+  query,
+  type Target,
+  type TestServer,
+  testServers,
+} from '../support/servers.js';
+import { Peer } from '../support/session-bench.js';
+
+jest.setTimeout(120_000);
+
+const MIB = 1024 * 1024;
+const ROWS = 200;
+const ROW_BYTES = 1_000_000;
+const TEXTS = 30;
+const TEXT_BYTES = 3_000_000;
+/** Two directions, and what the collector of garbage needs for a while. */
+const GROWTH_BYTES_MAX = 40 * MIB;
+
+describe.each(testServers())('in front of $name', (server) => {
+  let way: StoppableWay;
+  let proxy: ProxyProcess;
+  let schema: FreshSchema;
+
+  beforeAll(async () => {
+    way = await stoppableWay(server);
+    proxy = await spawnProxy({ ...server, ...way.address });
+    schema = await freshSchema(server, 'slow');
+    const rows = Array.from({ length: ROWS }, (_, id) => `(${id})`);
+    await query(
+      server,
+      `CREATE TABLE ${schema.name}.n (id INT PRIMARY KEY)`,
+      `INSERT INTO ${schema.name}.n VALUES ${rows.join(', ')}`,
+    );
+  });
+  afterAll(async () => {
+    await proxy.stop();
+    await schema.drop();
+    way.close();
+  });
+
+  function memory(field: 'VmRSS' | 'VmHWM'): number {
+    const status = readFileSync(`/proc/${proxy.child.pid}/status`, 'utf8');
+    return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1]) * 1024;
+  }
+
+  async function growthWhile(run: () => Promise<void>): Promise<number> {
+    const before = memory('VmRSS');
+    await run();
+    return memory('VmHWM') - before;
+  }
+
+  test('a client that does not read makes the server wait, and gets it all (wire 49)', async () => {
+    const { socket, threadId } = await loggedIn(server, proxy);
+    socket.pause();
+    const growth = await growthWhile(async () => {
+      const text = `SELECT REPEAT('x', ${ROW_BYTES}) FROM ${schema.name}.n`;
+      socket.write(encodePacket(Buffer.from(`\x03${text}`), 0));
+      await waitsForItsClient(server, threadId);
+    });
+    expect(growth).toBeLessThan(GROWTH_BYTES_MAX);
+    let received = 0;
+    socket.on('data', (chunk: Buffer) => {
+      received += chunk.length;
+    });
+    socket.resume();
+    // A header and an int<lenenc> of four bytes before each value.
+    await until(() => received > ROWS * (ROW_BYTES + 8), 'all rows', 60_000);
+    expect(memory('VmHWM') - memory('VmRSS')).toBeLessThan(GROWTH_BYTES_MAX);
+    socket.end(encodePacket(Buffer.from([1]), 0));
+    await once(socket, 'close');
+  });
+
+  test('a server that does not read makes the client wait, and gets it all (wire 50)', async () => {
+    const { socket } = await loggedIn(server, proxy);
+    const text = encodePacket(Buffer.from(`\x03SELECT LENGTH('${'x'.repeat(TEXT_BYTES)}')`), 0);
+    const peer = new Peer(socket.resume());
+    const growth = await growthWhile(async () => {
+      way.stop();
+      for (let count = 0; count < TEXTS; count++) socket.write(text);
+      await standsStill(() => socket.writableLength);
+    });
+    expect(socket.writableLength).toBeGreaterThan((TEXTS * TEXT_BYTES) / 2);
+    expect(growth).toBeLessThan(GROWTH_BYTES_MAX);
+    way.goOn();
+    for (let count = 0; count < TEXTS; count++) {
+      const packets: Buffer[] = [];
+      while (packets.length < 5) packets.push(await peer.packet());
+      expect(packets[3]?.toString()).toContain(String(TEXT_BYTES));
+    }
+    expect(memory('VmHWM') - memory('VmRSS')).toBeLessThan(GROWTH_BYTES_MAX);
+    peer.send(encodePacket(Buffer.from([1]), 0));
+    await peer.ended();
+    peer.destroy();
+  });
+});
+
+/** As root, with EOF packets. */
+async function loggedIn(
+  { name }: TestServer,
+  { host, port }: Target,
+): Promise<{ readonly socket: net.Socket; readonly threadId: number }> {
+  const socket = net.connect({ host, port, noDelay: true });
+  const peer = new Peer(socket);
+  const greeting = await peer.packet();
+  const [, response] = exchange(`${name}/eof`, 'login').spoken;
+  peer.send(response?.packet ?? Buffer.alloc(0));
+  const answer = await peer.packet();
+  if (answer[4] !== 0x00) throw new Error(answer.toString('latin1'));
+  peer.handOver();
+  return { socket, threadId: greeting.readUInt32LE(greeting.indexOf(0, 5) + 1) };
+}
+
+/** It has sent what it could: its command is under way, and the same at every look. */
+async function waitsForItsClient(server: Target, threadId: number): Promise<void> {
+  let looks = 0;
+  await until(async () => {
+    const [row] = await query<{ state: string; command: string }>(
+      server,
+      `SELECT COMMAND AS command, STATE AS state FROM information_schema.PROCESSLIST
+       WHERE ID = ${threadId}`,
+    );
+    looks = row?.command === 'Query' && /net|client|data/i.test(row.state) ? looks + 1 : 0;
+    return looks >= 10;
+  }, 'a server that waits');
+}
+
+/** Resolves when the number is the same, and not 0, at ten looks. */
+async function standsStill(read: () => number): Promise<void> {
+  let [last, looks] = [0, 0];
+  await until(() => {
+    const now = read();
+    looks = now > 0 && now === last ? looks + 1 : 0;
+    last = now;
+    return looks >= 10;
+  }, 'a number that stands still');
+}
+
+interface StoppableWay {
+  readonly address: { readonly host: string; readonly port: number };
+  /** From now on nothing of what comes from the proxy is read. */
+  stop(): void;
+  goOn(): void;
+  close(): void;
+}
+
+async function stoppableWay(server: Target): Promise<StoppableWay> {
+  const fromProxy = new Set<net.Socket>();
+  const listener = net.createServer((near) => {
+    const far = net.connect(server.port, server.host);
+    fromProxy.add(near);
+    for (const socket of [near, far]) socket.on('error', () => undefined);
+    near.on('close', () => {
+      fromProxy.delete(near);
+      far.destroy();
+    });
+    far.on('close', () => near.destroy());
+    near.on('data', (chunk: Buffer) => {
+      if (!far.write(chunk)) near.pause();
+    });
+    far.on('drain', () => near.resume());
+    far.pipe(near);
+  });
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const { port } = listener.address() as net.AddressInfo;
+  return {
+    address: { host: '127.0.0.1', port },
+    stop: () => {
+      for (const socket of fromProxy) socket.pause();
+    },
+    goOn: () => {
+      for (const socket of fromProxy) socket.resume();
+    },
+    close: () => {
+      for (const socket of fromProxy) socket.destroy();
+      listener.close();
+    },
+  };
+}
