@@ -229,14 +229,17 @@ export class CommandPhase {
   }
 
   /** The session as ours, behind whatever is under way. */
-  #openUserSession(
-    markerBy: 'query' | 'prepare',
-    replacement: Replacement | null = null,
-  ): WireUserSession {
+  #openUserSession({
+    failsPrepare = false,
+    replacement = null,
+  }: {
+    readonly failsPrepare?: boolean;
+    readonly replacement?: Replacement | null;
+  } = {}): WireUserSession {
     const userSession = new WireUserSession({
       capabilities: this.#login.capabilities,
       tracker: this.#tracker,
-      markerBy,
+      failsPrepare,
       replacement,
       toServer: (bytes) => this.#owner.toServer(bytes),
       toClient: (bytes) => this.#owner.toClient(bytes),
@@ -249,7 +252,7 @@ export class CommandPhase {
   async #changeUser(packet: Packet, behind: Buffer): Promise<void> {
     const { bridge } = this.#login;
     assert(bridge !== null, 'without a bridge it goes through unread');
-    const userSession = this.#openUserSession('query');
+    const userSession = this.#openUserSession();
     await userSession.run([]);
     this.#intercepting = null;
     const changing = new ChangeUser({
@@ -281,7 +284,7 @@ export class CommandPhase {
   /** The server says how the text is read; then it goes on as it comes. */
   async #openLong(long: LongHead, behind: Buffer): Promise<void> {
     const { server } = this.#login;
-    const userSession = this.#openUserSession('query');
+    const userSession = this.#openUserSession();
     const [answer] = await userSession.run([{ kind: 'query', text: factsSql(server) }]);
     this.#intercepting = null;
     assert(answer !== undefined, 'the facts of the session have an answer');
@@ -319,10 +322,12 @@ export class CommandPhase {
     if (outcome.kind === 'withheld') return this.#intercept(taken, behind);
     const { payload } = refuse(refusal);
     const answer = { kind: 'answer', payload, refusal, facts: null, dropped: null } as const;
-    const userSession = this.#openUserSession('query', {
-      nonce: outcome.nonce,
-      payload,
-      onReplaced: () => this.#owner.onAnswer(taken, answer),
+    const userSession = this.#openUserSession({
+      replacement: {
+        nonce: outcome.nonce,
+        payload,
+        onReplaced: () => this.#owner.onAnswer(taken, answer),
+      },
     });
     await userSession.run([]);
     this.#intercepting = null;
@@ -331,7 +336,7 @@ export class CommandPhase {
 
   async #intercept(taken: Taken, behind: Buffer): Promise<void> {
     const { server } = this.#login;
-    const userSession = this.#openUserSession(taken.carrier === 'prepare' ? 'prepare' : 'query');
+    const userSession = this.#openUserSession({ failsPrepare: taken.carrier === 'prepare' });
     const interception = await this.#answerTo(taken, {
       userSession,
       server,

@@ -30,10 +30,12 @@ export interface WireUserSessionOptions {
   readonly capabilities: Capabilities;
   readonly tracker: ResponseTracker;
   /**
-   * How the marker is sent. As a PREPARE where a PREPARE of the client is refused: it fails, so a
-   * pipelined EXECUTE of "the last prepared" (MariaDB) finds none and gets its 1243.
+   * A PREPARE of the client may be refused: one of ours fails right behind the marker, so that a
+   * pipelined EXECUTE of "the last prepared" (MariaDB) finds none and gets its 1243. It can't be
+   * the marker: its error is not always the parser's (1461 where there are too many prepared
+   * statements, 1820 where the password has expired), and then quotes no nonce.
    */
-  readonly markerBy: 'query' | 'prepare';
+  readonly failsPrepare: boolean;
   /** An answer to the client's own statement that comes in other words. */
   readonly replacement?: Replacement | null;
   readonly toServer: (bytes: Buffer) => void;
@@ -62,6 +64,8 @@ export class WireUserSession implements CommandSession {
   readonly #assembler = new PacketAssembler(ANSWER_BYTES_MAX);
   #seeker: MarkerSeeker | null = null;
   #markerSent = false;
+  /** Of the PREPARE that fails; its answer is nobody's. */
+  #failing: ResultReader | null = null;
   #run: Run | null = null;
   #failure: Error | null = null;
 
@@ -118,24 +122,26 @@ export class WireUserSession implements CommandSession {
       this.#options.tracker,
       this.#options.replacement ?? null,
     );
+    const { capabilities, failsPrepare } = this.#options;
     const bytes = Buffer.from(markerText(nonce));
-    const payload =
-      this.#options.markerBy === 'prepare'
-        ? encodeComStmtPrepare(bytes)
-        : encodeComQuery(bytes, this.#options.capabilities);
-    return [encodePacket(payload, 0)];
+    const marker = encodePacket(encodeComQuery(bytes, capabilities), 0);
+    if (!failsPrepare) return [marker];
+    this.#failing = prepareResultReader(capabilities);
+    return [marker, encodePacket(encodeComStmtPrepare(bytes), 0)];
   }
 
   #settle(): void {
     const run = this.#run;
     if (run === null || this.#seeker !== null) return;
     for (;;) {
-      const reader = run.readers[run.results.length];
+      const reader = this.#failing ?? run.readers[run.results.length];
       if (reader === undefined) break;
       const packet = this.#assembler.next();
       if (packet === null) return;
       const result = reader.push(packet.payload);
-      if (result !== null) run.results.push(result);
+      if (result === null) continue;
+      if (this.#failing === null) run.results.push(result);
+      this.#failing = null;
     }
     this.#run = null;
     run.resolve(run.results);

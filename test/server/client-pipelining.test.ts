@@ -188,6 +188,28 @@ describe.each(testServers())('$name', (server) => {
     expect(await query(server, `SELECT COUNT(*) AS n FROM ${schema}.a`)).toEqual([{ n: 3 }]);
   });
 
+  test('a PREPARE of a drop is refused, and the session goes on, where the server prepares none', async () => {
+    const [setting] = await query<{ max: number }>(
+      server,
+      'SELECT @@max_prepared_stmt_count AS max',
+    );
+    await query(server, 'SET GLOBAL max_prepared_stmt_count = 0');
+    try {
+      const answer = await talk(proxy, 'eof', [
+        Buffer.concat([
+          command(COM_STMT_PREPARE, `DROP TABLE ${schema}.a`),
+          queryOf('eof')('SELECT 2 AS two'),
+          command(COM_QUIT),
+        ]),
+      ]);
+      const [refused, ...rest] = packets(answer);
+      expect(Buffer.from(refused ?? '', 'hex').toString()).toContain('UNDROP_NOT_DONE_YET');
+      expect(rest.join('')).toContain(Buffer.from('two').toString('hex'));
+    } finally {
+      await query(server, `SET GLOBAL max_prepared_stmt_count = ${setting?.max}`);
+    }
+  });
+
   test.each(variantsOf(server).slice(0, 2))(
     '[29] a query sent with the login is answered behind it (%s) (wire 29)',
     async (variant) => {

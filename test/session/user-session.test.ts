@@ -19,7 +19,7 @@ class Opened {
 
   constructor(
     name: string,
-    options: { commands?: readonly number[]; by?: 'query' | 'prepare' } = {},
+    options: { commands?: readonly number[]; failsPrepare?: boolean } = {},
   ) {
     const capabilities = conversation(name).agreed;
     const tracker = new ResponseTracker(capabilities);
@@ -27,7 +27,7 @@ class Opened {
     this.session = new WireUserSession({
       capabilities,
       tracker,
-      markerBy: options.by ?? 'query',
+      failsPrepare: options.failsPrepare ?? false,
       toServer: (bytes) => this.toServer.push(bytes),
       toClient: (bytes) => this.toClient.push(Buffer.from(bytes)),
     });
@@ -131,11 +131,23 @@ describe('on the wire', () => {
     expect(kinds(await again)).toEqual(['ok']);
   });
 
-  test('the marker is a PREPARE where it has to fail a PREPARE', () => {
-    const opened = new Opened(name, { by: 'prepare' });
-    opened.session.run([]).catch(() => undefined);
-    expect(opened.sent(0)[0]?.[0]).toBe(COM_STMT_PREPARE);
-    opened.session.fail(new Error('over'));
+  test('a PREPARE that fails follows the marker where a PREPARE is refused', async () => {
+    const opened = new Opened(name, { failsPrepare: true });
+    const running = opened.session.run([query('SELECT 1')]);
+    expect(opened.sent(0).map(([command]) => command)).toEqual([
+      COM_QUERY,
+      COM_STMT_PREPARE,
+      COM_QUERY,
+    ]);
+    // By whatever it fails: this is not the parser's error.
+    const message = Buffer.from("Can't create more than max_prepared_stmt_count statements");
+    const failure = encodePacket(encodeErr({ errno: 1461, sqlState: '42000', message }), 1);
+    const answer = exchange(name, 'no attributes').answer;
+    for (const byte of singleBytes(Buffer.concat([opened.markerAnswer(), failure, answer]))) {
+      opened.feed(byte);
+    }
+    expect(kinds(await running)).toEqual(['rows']);
+    expect(opened.clientGot).toHaveLength(0);
   });
 
   test('a run of nothing is done with the marker', async () => {
