@@ -1,0 +1,221 @@
+/**
+ * Sessions that were doing something else: uploading, reading the binary log, changing the user,
+ * sending packets of 16 MiB or commands that nobody knows. What comes behind it is looked at, and
+ * what was known of the session before it is forgotten where the server has forgotten it.
+ */
+import { createHash } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import * as caps from '../../src/wire/capabilities.js';
+import * as com from '../../src/wire/commands.js';
+import { encodePacket, PAYLOAD_BYTES_MAX } from '../../src/wire/framing.js';
+import { heldRows } from '../support/client-held.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { freshSchema, query, type Target, testServers } from '../support/servers.js';
+import { type Heard, type Utterance, WireTalk } from '../support/wire-talk.js';
+
+jest.setTimeout(60_000);
+
+const MIB = 1024 * 1024;
+const NONCE = 'the_end_of_an_answer';
+const FLAGS = caps.CLIENT_MULTI_STATEMENTS | caps.CLIENT_LOCAL_FILES;
+/** One statement where backslashes escape, else two. */
+const TWO_BY_MODE = "SELECT '\\'; DROP TABLE t; -- '";
+/** As well, and harmless: whoever looks at it has to know how the session reads it. */
+const ASKING = "SELECT '\\'; drop -- '";
+
+function command(byte: number, rest: string | Uint8Array = ''): Buffer {
+  return encodePacket(Buffer.concat([Buffer.from([byte]), Buffer.from(rest as string)]), 0);
+}
+
+const text = (sql: string): Utterance => ({ bytes: command(com.COM_QUERY, sql) });
+
+/** The first bytes of the packets' payloads, without the marker. */
+function kinds({ packets }: Heard): readonly (number | undefined)[] {
+  return packets.slice(0, -1).map((packet) => packet[4]);
+}
+
+/** Number of the error that the answer begins with; 0 for none. */
+function errnoOf({ packets: [first] }: Heard): number {
+  return first?.[4] === 0xff ? first.readUInt16LE(5) : 0;
+}
+
+describe.each(testServers())('on $name', (server) => {
+  let proxy: ProxyTarget;
+  let schema = '';
+  let packetBytesMax = 0;
+  let drop: (() => Promise<void>) | null = null;
+
+  beforeAll(async () => {
+    const [row] = await query<{ bytes: number }>(
+      server,
+      'SELECT @@GLOBAL.max_allowed_packet AS bytes LIMIT 1',
+    );
+    packetBytesMax = row?.bytes ?? 0;
+    const settings = `local_infile = 1, max_allowed_packet = ${64 * MIB}`;
+    await query(server, `SET GLOBAL ${settings}`);
+    proxy = await proxyInFront(server);
+  });
+  afterAll(async () => {
+    await drop?.();
+    await proxy.stop();
+    await query(server, `SET GLOBAL max_allowed_packet = ${packetBytesMax}`);
+  });
+  beforeEach(async () => {
+    await drop?.();
+    const fresh = await freshSchema(server, 'state');
+    schema = fresh.name;
+    drop = fresh.drop;
+    await query(
+      server,
+      `CREATE TABLE ${schema}.t (a INT) ENGINE=InnoDB`,
+      `CREATE TABLE ${schema}.l (a VARCHAR(40)) ENGINE=InnoDB`,
+    );
+  });
+
+  async function open(target: Target = proxy): Promise<WireTalk> {
+    const talk = await WireTalk.open(target, { user: 'root', flags: FLAGS });
+    await talk.say({ bytes: command(com.COM_INIT_DB, schema) }, NONCE);
+    return talk;
+  }
+
+  async function fateOf(): Promise<string> {
+    const rows = await query(server, `SHOW TABLES FROM ${schema} LIKE 't'`);
+    if (rows.length > 0) return 'live';
+    return 't' in (await heldRows(server, schema)) ? 'held' : 'destroyed';
+  }
+
+  async function holdsBehind(talk: WireTalk): Promise<void> {
+    expect(await fateOf()).toBe('live');
+    expect(kinds(await talk.say(text(`DROP TABLE ${schema}.t`), NONCE))).toEqual([0]);
+    expect(await fateOf()).toBe('held');
+    talk.destroy();
+  }
+
+  test('an upload of what looks like commands is a table of it (wire 13)', async () => {
+    const talk = await open();
+    const data = [`\x03DROP TABLE ${schema}.t\n`, '\x16DROP TABLE t\n', ''];
+    const framed = Buffer.concat(data.map((one, at) => encodePacket(Buffer.from(one), 2 + at)));
+    const answer = await talk.say(
+      {
+        ...text("LOAD DATA LOCAL INFILE 'x' INTO TABLE l"),
+        replier: () => (packet) => (packet[4] === 0xfb ? { bytes: framed } : null),
+      },
+      NONCE,
+    );
+    expect(kinds(answer)).toEqual([0xfb, 0x00]);
+    const rows = await query<{ a: string }>(server, `SELECT a FROM ${schema}.l`);
+    expect(rows.map(({ a }) => `${a}\n`)).toEqual(data.slice(0, 2));
+    await holdsBehind(talk);
+  });
+
+  test('a DROP behind the end of the binary log is taken out as ever (wire 14)', async () => {
+    const logs = await query<{ Log_name: string }>(server, 'SHOW BINARY LOGS');
+    const head = Buffer.alloc(10);
+    head.writeUInt32LE(4, 0);
+    // BINLOG_DUMP_NON_BLOCK: an EOF at the end, where others wait for more.
+    head.writeUInt16LE(1, 4);
+    head.writeUInt32LE(4711, 6);
+    const file = Buffer.from(logs.at(-1)?.Log_name ?? '');
+    const dump = command(com.COM_BINLOG_DUMP, Buffer.concat([head, file]));
+    const bytes = Buffer.concat([dump, command(com.COM_QUERY, `DROP TABLE ${schema}.t`)]);
+    const endings: unknown[] = [];
+    for (const target of [proxy, server]) {
+      const talk = await open(target);
+      await talk.say(text("SET @master_binlog_checksum = 'NONE'"), NONCE);
+      await talk.say(text("SET @source_binlog_checksum = 'NONE'"), NONCE);
+      const { packets, ending } = await talk.say({ bytes, isLast: true }, NONCE);
+      endings.push([ending, packets[0]?.[4], packets.at(-1)?.[4], await fateOf()]);
+    }
+    // The server hangs up by itself, and so the DROP is nobody's.
+    expect(endings).toEqual(Array(2).fill(['closed', 0x00, 0xfe, 'live']));
+  });
+
+  test('commands that nobody knows are refused, whatever is in them (wire 15)', async () => {
+    const talk = await open();
+    const unknown = [0x0b, 0x0f, 0x10, 0x13, 0x14, 0x1d, 0x20, 0x21, 0x22, 0x7f, 0xf9, 0xfe, 0xff];
+    const inside = Buffer.from(`\x03DROP TABLE ${schema}.t`);
+    for (const byte of unknown) {
+      // As COM_MULTI has it: a length before each command.
+      const rest = Buffer.concat([Buffer.from([inside.length]), inside]);
+      expect([byte, errnoOf(await talk.say({ bytes: command(byte, rest) }, NONCE))]).toEqual([
+        byte,
+        1047,
+      ]);
+    }
+    const asSchema = await talk.say({ bytes: command(com.COM_DROP_DB, schema) }, NONCE);
+    expect(errnoOf(asSchema)).toBe(1235);
+    await holdsBehind(talk);
+  });
+
+  test('a packet of exactly 16 MiB has an empty one behind it, both ways (wire 44)', async () => {
+    const before = "SELECT LENGTH('";
+    const middle = 'x'.repeat(PAYLOAD_BYTES_MAX - before.length - 3);
+    const asked = command(com.COM_QUERY, `${before}${middle}')`);
+    expect(asked.subarray(-4).toString('hex')).toBe('00000001');
+    const said = await Promise.all(
+      [server, proxy].map(async (target) => {
+        const talk = await open(target);
+        const there = await talk.say({ bytes: asked }, NONCE);
+        const back = await talk.say(text(`SELECT REPEAT('x', ${PAYLOAD_BYTES_MAX - 4})`), NONCE);
+        talk.destroy();
+        const sizes = back.packets.map(({ length }) => length - 4);
+        const hash = createHash('sha256');
+        for (const packet of [...there.packets, ...back.packets]) hash.update(packet);
+        return { sizes, hash: hash.digest('hex') };
+      }),
+    );
+    const [direct, through] = said;
+    expect(direct?.sizes).toContain(PAYLOAD_BYTES_MAX);
+    expect(through).toEqual(direct);
+  });
+
+  /** Whatever plugin the server asks for, no password is an empty packet. */
+  const changeUser: Utterance = {
+    bytes: Buffer.alloc(0),
+    replier: () => (packet) => {
+      if (packet[4] !== 0xfe) return { bytes: Buffer.alloc(0) };
+      return { bytes: encodePacket(Buffer.alloc(0), (packet[3] ?? 0) + 1), more: true };
+    },
+  };
+
+  async function remembers(talk: WireTalk): Promise<number> {
+    await talk.say(text("SET sql_mode = 'NO_BACKSLASH_ESCAPES'"), NONCE);
+    expect(kinds(await talk.say(text(ASKING), NONCE)).length).toBeGreaterThan(1);
+    const { packets } = await talk.say(
+      { bytes: command(com.COM_STMT_PREPARE, `DROP TABLE ${schema}.t`) },
+      NONCE,
+    );
+    return packets[0]?.readUInt32LE(5) ?? 0;
+  }
+
+  async function hasForgotten(talk: WireTalk, id: number): Promise<void> {
+    const two = await talk.say(text(TWO_BY_MODE), NONCE);
+    expect([errnoOf(two), kinds(two)[0]]).toEqual([0, 1]);
+    const execute = Buffer.alloc(9);
+    execute.writeUInt32LE(id, 0);
+    execute.writeUInt32LE(1, 5);
+    const executed = await talk.say({ bytes: command(com.COM_STMT_EXECUTE, execute) }, NONCE);
+    expect(errnoOf(executed)).toBe(1243);
+    await holdsBehind(talk);
+  }
+
+  test('behind a change of user nothing is known of the session before (wire 26)', async () => {
+    const talk = await open();
+    const id = await remembers(talk);
+    const rest = `root\0\0${schema}\0\x2d\0${talk.plugin}\0`;
+    const bytes = command(com.COM_CHANGE_USER, Buffer.from(rest, 'latin1'));
+    const changed = await talk.say({ ...changeUser, bytes }, NONCE);
+    expect(kinds(changed).at(-1)).toBe(0x00);
+    await hasForgotten(talk, id);
+  });
+
+  test('nor behind a reset of the connection, where the server has it (wire 27)', async () => {
+    const talk = await open();
+    const id = await remembers(talk);
+    const reset = await talk.say({ bytes: command(com.COM_RESET_CONNECTION) }, NONCE);
+    // Of MySQL 5.6 it is unknown.
+    if (server.name === 'mysql-5.6') return expect(errnoOf(reset)).toBe(1047);
+    expect(kinds(reset)).toEqual([0x00]);
+    await hasForgotten(talk, id);
+  });
+});
