@@ -338,7 +338,7 @@ describe.each(testServers())('$name: a prepared DROP', (server) => {
     expect(await survival.findLost()).toEqual([]);
   });
 
-  test('leaves no handle on the server, and none is executed there', async () => {
+  test('leaves no handle on the server, and none is executed there (wire 3)', async () => {
     await fill();
     const log = await generalLog(server);
     const client = await RawClient.open({ ...proxy, user: server.user }, { schema: schema.name });

@@ -1,0 +1,63 @@
+/**
+ * The numbered list of what the wire must do, in docs/testing.md, against the tests: each number is
+ * carried by a test, as ` (wire N)` at the end of its name, and in the file that the list names.
+ */
+import { describe, expect, test } from '@jest/globals';
+import { listFiles, readSource, readText } from './support/source-file.js';
+
+const LAST = 64;
+
+/** Numbers that no test carries, and why. */
+const WITHOUT_TEST: Readonly<Record<number, string>> = {
+  61: 'metrics have no way out yet',
+  62: 'the benchmarks measure it: a test on a busy machine could not',
+};
+
+interface Row {
+  readonly number: number;
+  readonly requirement: string;
+  /** `session/login`, or why there is none. */
+  readonly where: string;
+}
+
+const rows: readonly Row[] = readText('docs/testing.md')
+  .split('\n')
+  .flatMap((line) => {
+    const [, number, requirement = '', where = ''] =
+      /^\| (\d+) \| (.+) \| (.+) \|$/.exec(line) ?? [];
+    return number === undefined ? [] : [{ number: Number(number), requirement, where }];
+  });
+
+/** Files by the numbers that names in them carry. */
+const carriers = new Map<number, Set<string>>();
+for (const path of listFiles('test', ['.test.ts'])) {
+  for (const name of readSource(path).strings) {
+    const numbers = / \(wire (\d+(?:, \d+)*)\)$/.exec(name)?.[1] ?? '';
+    for (const number of numbers.split(', ').filter(Boolean).map(Number)) {
+      carriers.set(number, (carriers.get(number) ?? new Set()).add(path));
+    }
+  }
+}
+
+describe('what the wire must do', () => {
+  const all = Array.from({ length: LAST }, (_, index) => index + 1);
+
+  test('is a list without a gap', () => {
+    expect(rows.map(({ number }) => number)).toEqual(all);
+  });
+
+  test('has a test for each number, or a reason', () => {
+    const without = all.filter((number) => !carriers.has(number));
+    expect(without).toEqual(Object.keys(WITHOUT_TEST).map(Number));
+  });
+
+  test('has no test for a number that is not listed', () => {
+    expect([...carriers.keys()].filter((number) => !all.includes(number))).toEqual([]);
+  });
+
+  test.each(rows)('$number is tested where the list says: $requirement', ({ number, where }) => {
+    if (WITHOUT_TEST[number] !== undefined) return expect(where).toBe(WITHOUT_TEST[number]);
+    const files = where.split(', ').map((path) => `test/${path.replaceAll('`', '')}.test.ts`);
+    expect([...(carriers.get(number) ?? [])]).toEqual(expect.arrayContaining(files));
+  });
+});
