@@ -134,6 +134,11 @@ export class CommandPhase {
     return this.#tracker.inTransaction;
   }
 
+  /** Who the session is, as last seen: at the login, or by a drop. */
+  get user(): string {
+    return this.#user;
+  }
+
   get untracked(): boolean {
     return this.#tracker.untracked;
   }

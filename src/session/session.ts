@@ -340,7 +340,7 @@ export class Session {
     const phase = this.#phase;
     const client = this.#options.clientAddress;
     if (phase.name !== 'commands') return { client, user: '', threadId: null };
-    return { client, user: phase.login.user, threadId: phase.login.threadId };
+    return { client, user: phase.commands.user, threadId: phase.login.threadId };
   }
 }
 
