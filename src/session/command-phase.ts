@@ -8,6 +8,7 @@ import { assert } from '../assert.js';
 import { factsSql, readFacts } from '../drop/facts.js';
 import { refuse } from '../drop/next-step.js';
 import type { UserFacts } from '../drop/request.js';
+import type { SessionGuess } from '../drop/run-drop.js';
 import type { SessionFacts } from '../drop/user-session.js';
 import { UndropError } from '../errors.js';
 import { ResponseTracker } from '../relay/response-tracker.js';
@@ -81,15 +82,13 @@ export class CommandPhase {
   /** Once on, on for good: what might be several statements is several. */
   #multiStatements: boolean;
   /** Default schema, charset and user as last seen: guesses, checked where it matters. */
-  #schema: string | null;
-  #charset = 'utf8mb4';
-  #user: string;
+  #guess: SessionGuess;
 
   constructor(login: Login, owner: CommandPhaseOwner) {
     this.#login = login;
     this.#owner = owner;
-    this.#schema = login.schema?.toString() ?? null;
-    this.#user = login.user;
+    const schema = login.schema?.toString() ?? null;
+    this.#guess = { schema, charset: 'utf8mb4', user: login.user };
     this.#multiStatements = hasFlag(login.capabilities, CLIENT_MULTI_STATEMENTS);
     this.#prepared = new PreparedDrops(login.server.flavour);
     const tracker = new ResponseTracker(login.capabilities);
@@ -99,7 +98,7 @@ export class CommandPhase {
         forward: (bytes) => owner.toServer(bytes),
         onCommand: (command) => this.#onCommand(command),
         onInitDb: (schema) => {
-          this.#schema = schema.toString();
+          this.#guess = { ...this.#guess, schema: schema.toString() };
         },
         letThrough: (packet) => this.#letThrough(packet),
         letLongPass: (head) => this.#letLongPass(head),
@@ -136,7 +135,7 @@ export class CommandPhase {
 
   /** Who the session is, as last seen: at the login, or by a drop. */
   get user(): string {
-    return this.#user;
+    return this.#guess.user;
   }
 
   get untracked(): boolean {
@@ -267,7 +266,7 @@ export class CommandPhase {
       toServer: (bytes) => this.#owner.toServer(bytes),
       onDone: ({ last, fromServer, fromClient }) => {
         this.#changing = null;
-        this.#schema = changing.schema.toString();
+        this.#guess = { ...this.#guess, schema: changing.schema.toString() };
         this.#onCommand(COM_CHANGE_USER);
         this.#tracker.feed(last);
         this.#goOn(fromServer, fromClient);
@@ -348,7 +347,7 @@ export class CommandPhase {
       session: this.#owner.session,
       service: this.#owner.service,
       multiStatements: this.#multiStatements,
-      guess: { schema: this.#schema, charset: this.#charset, user: this.#user },
+      guess: this.#guess,
     });
     this.#intercepting = null;
     this.#settle(taken, interception, userSession.end(), behind);
@@ -387,9 +386,7 @@ export class CommandPhase {
 
   /** What the session said of itself is the next guess. */
   #remember({ schema, charset, user }: UserFacts): void {
-    this.#schema = schema;
-    this.#charset = charset;
-    this.#user = user;
+    this.#guess = { schema, charset, user };
   }
 
   /** The stream goes on with what came meanwhile. */
