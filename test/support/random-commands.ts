@@ -179,7 +179,7 @@ export class CommandMaker {
   readonly #plugin: string;
   #statements: Statement[] = [];
   #prepared = 0;
-  /** From then on the facts that undrop asks a session for can be seen. */
+  /** From then on the facts that undrop asks a session for, before a long text, can be seen. */
   #tracksTransactions = false;
 
   /** `talk` is one of the two that will say it; both agreed on the same. */
@@ -403,13 +403,12 @@ export class CommandMaker {
   /** At and around the size at which a packet is continued by the next. */
   #big(): Step {
     const size = PART_BYTES + this.#one([-1, 0, 1, 70_000]);
-    if (this.#random() < 0.5) {
+    if (this.#tracksTransactions || this.#random() < 0.5) {
       const sql = `SELECT REPEAT('x', ${size - this.#one([4, 0])})`;
       return { title: `QUERY ${sql}`, bytes: this.#query(sql) };
     }
     const head = this.#query("SELECT LENGTH('").subarray(4);
-    const word = this.#one(this.#tracksTransactions ? ['x'] : ['x', 'drop table ']);
-    const filler = Buffer.alloc(size - head.length - 2, word);
+    const filler = Buffer.alloc(size - head.length - 2, this.#one(['x', 'drop table ']));
     const bytes = encodePacket(Buffer.concat([head, filler, Buffer.from("')")]), 0);
     return { title: `QUERY of ${size} bytes`, bytes };
   }
