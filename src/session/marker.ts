@@ -106,10 +106,12 @@ export class MarkerSeeker {
 
   /**
    * Under character_set_results=utf16 and the like an error text ends at its first NUL, which is
-   * its first or second byte. Then, and only then, the tracker has to know that none is owed.
+   * its first or second byte; and on MariaDB the marker may be what a KILL QUERY hits. Then, and
+   * only then, the tracker has to know that none is owed.
    */
   #isMarker(payload: Buffer): boolean {
-    return holds(payload, this.#nonce) || (isWordless(payload) && this.#tracker.idle);
+    if (holds(payload, this.#nonce)) return true;
+    return (isWordless(payload) || isInterrupted(payload)) && this.#tracker.idle;
   }
 }
 
@@ -124,6 +126,13 @@ function isWordless(payload: Buffer): boolean {
   return (
     payload.length <= WORDLESS.length + 1 && payload.subarray(0, WORDLESS.length).equals(WORDLESS)
   );
+}
+
+/** By KILL QUERY (1317) or max_statement_time (1969). */
+function isInterrupted(payload: Buffer): boolean {
+  if (payload.length < 3) return false;
+  const errno = payload.readUInt16LE(1);
+  return errno === 1317 || errno === 1969;
 }
 
 const WORDLESS = Buffer.from('\xff\x28\x04#42000', 'latin1');

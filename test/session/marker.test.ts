@@ -113,9 +113,9 @@ describe('errors of others', () => {
   const name = 'mysql-9.7/eof';
   const marker = exchange(name, 'a syntax error').answer;
 
-  function err(message: string | Buffer): Buffer {
+  function err(message: string | Buffer, errno = 1064): Buffer {
     return encodePacket(
-      encodeErr({ errno: 1064, sqlState: '42000', message: Buffer.from(message as string) }),
+      encodeErr({ errno, sqlState: '42000', message: Buffer.from(message as string) }),
       1,
     );
   }
@@ -140,6 +140,18 @@ describe('errors of others', () => {
     for (const chunksOf of [singleBytes, whole]) {
       const found = seek(name, { commands, stream, armedAt: 0, chunksOf });
       expect(found).toEqual({ foreign: Buffer.concat([theirs, theirs]), own: OWN });
+    }
+  });
+
+  test.each([1317, 1969])('an interruption (%i) is ours where nothing is owed', (errno) => {
+    const theirs = err('Query execution was interrupted', errno);
+    const commands = [COM_QUERY, COM_QUERY];
+    for (const last of [theirs, marker]) {
+      const stream = Buffer.concat([theirs, theirs, last, OWN]);
+      for (const chunksOf of [singleBytes, whole]) {
+        const found = seek(name, { commands, stream, armedAt: 0, chunksOf });
+        expect(found).toEqual({ foreign: Buffer.concat([theirs, theirs]), own: OWN });
+      }
     }
   });
 
