@@ -58,6 +58,8 @@ const HEAD_BYTES_MAX = 24;
 const OUT_PARAMETERS_AND_MORE = SERVER_PS_OUT_PARAMS | SERVER_MORE_RESULTS_EXISTS;
 /** Commands of one session that may be under way; a client that pipelines more isn't followed. */
 const PIPELINE_MAX = 100_000;
+/** So many that are answered are forgotten at once. */
+const ANSWERED_MAX = 10_000;
 
 export class ResponseTracker {
   readonly #deprecateEof: boolean;
@@ -94,6 +96,11 @@ export class ResponseTracker {
   expect(command: number): void {
     const grammar = grammarOf(command);
     if (grammar === 0) return;
+    // A client that always has something under way never empties the list by itself.
+    if (this.#first >= ANSWERED_MAX) {
+      this.#expected = this.#expected.slice(this.#first);
+      this.#first = 0;
+    }
     if (this.#expected.length - this.#first >= PIPELINE_MAX) this.#untracked = true;
     else this.#expected.push(grammar);
   }

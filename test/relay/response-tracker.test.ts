@@ -1,4 +1,5 @@
 /** The tracker against every captured conversation, in every cut: idle exactly at the ends. */
+import { getHeapSpaceStatistics } from 'node:v8';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { ResponseTracker } from '../../src/relay/response-tracker.js';
@@ -245,6 +246,27 @@ test('a client that pipelines without end is followed no more', () => {
   const tracker = tracking(EOF, Array<number>(100_001).fill(COM_PING));
   expect(tracker.untracked).toBe(true);
 });
+
+test('a client that always has a command under way takes no more memory with each', () => {
+  const tracker = new ResponseTracker(MODERN);
+  const ok = encodePacket(Buffer.from([0, 0, 0, 2, 0, 0, 0]), 1);
+  const before = largeObjectBytes();
+  tracker.expect(COM_PING);
+  for (let count = 0; count < 5_000_000; count++) {
+    tracker.expect(COM_PING);
+    tracker.feed(ok);
+  }
+  expect(largeObjectBytes() - before).toBeLessThan(8 * 1024 * 1024);
+  expect([tracker.idle, tracker.untracked, tracker.responses]).toEqual([false, false, 5_000_000]);
+  tracker.feed(ok);
+  expect(tracker.idle).toBe(true);
+});
+
+/** Where an array of millions has its place. */
+function largeObjectBytes(): number {
+  const spaces = getHeapSpaceStatistics().filter(({ space_name: name }) => /large/.test(name));
+  return spaces.reduce((sum, { space_used_size: bytes }) => sum + bytes, 0);
+}
 
 test('whatever a server sends, the tracker stays at its packets and never throws (wire 18)', () => {
   const bytes = fc.uint8Array({ maxLength: 400 });
