@@ -75,6 +75,7 @@ export function killedDrops(name: string): void {
       }
       await victim.proxy.stop();
       await victim.tap.close();
+      process.stdout.write(`${server.name}: killed at each of ${places.length} events of a drop\n`);
       // A login, the inspection on two connections, the move, the relocation, the outcome.
       expect(places.length).toBeGreaterThan(40);
       expect(new Set(places).size).toBe(4);
