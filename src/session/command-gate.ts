@@ -54,6 +54,8 @@ export interface GateOwner {
 export interface WatchedHandles {
   /** False: no command has to be looked at. */
   readonly isWatching: boolean;
+  /** Every COM_QUERY is shown. */
+  readonly watchesNames: boolean;
   /** May be asked again for the same command. */
   takes(command: number, id: number): boolean;
 }
@@ -180,6 +182,7 @@ export class CommandGate {
     const command = chunk[HEADER_BYTES] ?? 0;
     const isText = command === COM_QUERY || command === COM_STMT_PREPARE;
     if (!isText && (command !== COM_STMT_EXECUTE || this.#handles.isWatching)) return false;
+    if (command === COM_QUERY && this.#handles.watchesNames) return false;
     if (isText && mayBeOurs(chunk, HEADER_BYTES + 1, length)) return false;
     this.#lastSequenceId = 0;
     this.#lastWasData = false;
@@ -257,7 +260,8 @@ export class CommandGate {
       return true;
     }
     const command = framed[HEADER_BYTES] ?? COM_SLEEP;
-    if (isText(command) && !mayBeOurs(framed, HEADER_BYTES + 1, framed.length)) {
+    const isShown = command === COM_QUERY && this.#handles.watchesNames;
+    if (isText(command) && !isShown && !mayBeOurs(framed, HEADER_BYTES + 1, framed.length)) {
       this.#owner.onCommand(command);
       return true;
     }
@@ -268,7 +272,7 @@ export class CommandGate {
   }
 }
 
-const NO_HANDLES: WatchedHandles = { isWatching: false, takes: () => false };
+const NO_HANDLES: WatchedHandles = { isWatching: false, watchesNames: false, takes: () => false };
 
 /** The command and the id behind it. */
 const HANDLE_BYTES = 5;

@@ -14,19 +14,8 @@ import { UndropError } from '../errors.js';
 import { ResponseTracker } from '../relay/response-tracker.js';
 import { isFullyKnown, type LexMode, modeFromSqlMode } from '../sql/lex-mode.js';
 import { CLIENT_MULTI_STATEMENTS, hasFlag } from '../wire/capabilities.js';
-import { queryTextOffset } from '../wire/command/com-query.js';
-import {
-  COM_CHANGE_USER,
-  COM_DROP_DB,
-  COM_QUERY,
-  COM_SET_OPTION,
-  COM_STMT_BULK_EXECUTE,
-  COM_STMT_EXECUTE,
-  COM_STMT_PREPARE,
-  COM_STMT_RESET,
-} from '../wire/commands.js';
+import { COM_CHANGE_USER, COM_SET_OPTION, COM_STMT_PREPARE } from '../wire/commands.js';
 import { encodePacket, type Packet } from '../wire/framing.js';
-import { MalformedPacketError } from '../wire/packet-reader.js';
 import { ChangeUser } from './change-user.js';
 import { CommandGate, HELD_BYTES_MAX } from './command-gate.js';
 import {
@@ -34,17 +23,17 @@ import {
   type Interception,
   type InterceptOptions,
   intercept,
-  isProtected,
-  recognise,
-  refusalOf,
   type Taken,
 } from './intercept.js';
-import { commandOnDrop, prepareDrop } from './intercept-prepared.js';
+import { carriersOf, commandOnName } from './intercept-dynamic.js';
+import { commandOnDrop } from './intercept-prepared.js';
 import type { Login } from './login.js';
 import { type LongHead, newStatementStream, readLongHead } from './long-head.js';
 import { LongStatement } from './long-statement.js';
+import { type LookOptions, lookAt } from './look-at.js';
 import type { Replacement } from './marker.js';
 import { PreparedDrops } from './prepared-drops.js';
+import { refusalOf } from './refusals.js';
 import { WireUserSession } from './user-session.js';
 
 export interface CommandPhaseOwner {
@@ -189,47 +178,8 @@ export class CommandPhase {
       this.#takenChange = packet;
       return false;
     }
-    this.#taken = this.#look(packet);
+    this.#taken = lookAt(packet, this.#lookOptions);
     return this.#taken === null;
-  }
-
-  /** Null where the packet may go through. */
-  #look(packet: Packet): Taken | null {
-    const { protect } = this.#owner.service;
-    const { payload } = packet;
-    const other = { packet, text: payload.subarray(1), verdict: null, refusal: null };
-    switch (payload[0]) {
-      case COM_QUERY:
-        return this.#lookAtQuery(packet);
-      case COM_STMT_PREPARE:
-        return this.#lookAtText(packet, 'prepare', payload.subarray(1));
-      case COM_DROP_DB:
-        return protect.has('drop-database') ? { ...other, carrier: 'drop-database' } : null;
-      case COM_STMT_EXECUTE:
-      case COM_STMT_BULK_EXECUTE:
-      case COM_STMT_RESET:
-        return { ...other, carrier: 'handle', text: Buffer.alloc(0) };
-      default:
-        return { ...other, carrier: 'unknown' };
-    }
-  }
-
-  #lookAtQuery(packet: Packet): Taken | null {
-    try {
-      const offset = queryTextOffset(packet.payload, this.#login.capabilities);
-      return this.#lookAtText(packet, 'query', packet.payload.subarray(offset));
-    } catch (error) {
-      if (!(error instanceof MalformedPacketError)) throw error;
-      const refusal = new UndropError('UNDROP_MALFORMED_PACKET', { problem: error.message });
-      return { packet, carrier: 'query', text: Buffer.alloc(0), verdict: null, refusal };
-    }
-  }
-
-  #lookAtText(packet: Packet, carrier: 'query' | 'prepare', text: Buffer): Taken | null {
-    const { protect } = this.#owner.service;
-    const verdict = recognise(text, this.#login.server, { multiStatements: this.#multiStatements });
-    if (verdict.kind !== 'disagree' && !isProtected(verdict, protect)) return null;
-    return { packet, carrier, text, verdict, refusal: null };
   }
 
   /** The session as ours, behind whatever is under way. */
@@ -277,11 +227,16 @@ export class CommandPhase {
     this.#goOn(userSession.end(), behind);
   }
 
-  #letLongPass(head: Buffer): boolean {
+  get #lookOptions(): LookOptions {
     const { capabilities, server } = this.#login;
     const { protect } = this.#owner.service;
     const multiStatements = this.#multiStatements;
-    this.#longHead = readLongHead(head, { capabilities, server, protect, multiStatements });
+    return { capabilities, server, protect, multiStatements, prepared: this.#prepared };
+  }
+
+  #letLongPass(head: Buffer): boolean {
+    this.#prepared.doubtNames();
+    this.#longHead = readLongHead(head, this.#lookOptions);
     return this.#longHead === null;
   }
 
@@ -343,6 +298,7 @@ export class CommandPhase {
     const userSession = this.#openUserSession({ failsPrepare: taken.carrier === 'prepare' });
     const interception = await this.#answerTo(taken, {
       userSession,
+      carriers: carriersOf(this.#prepared),
       server,
       session: this.#owner.session,
       service: this.#owner.service,
@@ -360,11 +316,10 @@ export class CommandPhase {
       assert(drop !== null, 'the gate takes no other handle');
       return commandOnDrop(taken.packet, drop, options);
     }
+    if (taken.carrier === 'named') return commandOnName(taken, prepared, options);
     // Whatever becomes of this one, it is the last that was prepared.
     if (taken.carrier === 'prepare') prepared.onCommand(COM_STMT_PREPARE);
-    const interception = await intercept(taken, options);
-    if (interception.kind !== 'prepare-drop') return interception;
-    return prepareDrop(taken.text, interception.statement, { ...options, prepared });
+    return intercept(taken, options);
   }
 
   /**

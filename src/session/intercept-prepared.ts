@@ -24,12 +24,11 @@ import {
   dropAndHold,
   type Interception,
   type InterceptOptions,
-  listTables,
-  notDone,
   readUserFacts,
   refused,
 } from './intercept.js';
 import { PREPARED_DROPS_MAX, type PreparedDrop, type PreparedDrops } from './prepared-drops.js';
+import { listTables, notDone } from './refusals.js';
 
 /** The server prepares the client's text; what it says is the answer. */
 export async function prepareDrop(
@@ -100,7 +99,7 @@ export async function commandOnDrop(
 
 /** Runs a drop that was prepared earlier. */
 export async function runPreparedDrop(
-  { text, statement, context }: Omit<PreparedDrop, 'hasLongData'>,
+  { text, statement, context }: PreparedDrop,
   options: InterceptOptions,
 ): Promise<Interception> {
   const plain = bindPlainNames(statement, context);

@@ -17,19 +17,18 @@ import {
   type SessionGuess,
 } from '../drop/run-drop.js';
 import type { SessionFacts } from '../drop/user-session.js';
-import { type ErrorCode, UndropError } from '../errors.js';
+import { UndropError } from '../errors.js';
 import { newHoldId } from '../names/hold-id.js';
 import type { ServicePool } from '../service/pools.js';
 import { classifyUnderAll } from '../sql/classify.js';
 import { crossCheck } from '../sql/cross-check.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
-import type { TableName } from '../sql/grammar/table-name.js';
 import { clientCharsetOf, modeFromSqlMode } from '../sql/lex-mode.js';
-import type { Finding } from '../sql/statement-stream.js';
-import { type Carrier, type Refused, tablesOf, type Verdict } from '../sql/verdict.js';
+import type { Dynamic, DynamicSource, Refused, Verdict } from '../sql/verdict.js';
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { ServerVersion } from '../wire/server-version.js';
+import { HOW, namesIn, notDone, notUnderstood, schemaAndTables } from './refusals.js';
 import type { CommandSession } from './user-session.js';
 
 /** What undrop protects; a statement of a kind that is left out goes to the server as it is. */
@@ -38,7 +37,7 @@ export type Protection = 'drop-table' | 'drop-database' | 'create-or-replace';
 /** A statement, or another command, that was taken out of the client's stream. */
 export interface Taken {
   readonly packet: Packet;
-  readonly carrier: 'query' | 'prepare' | 'drop-database' | 'unknown' | 'handle';
+  readonly carrier: 'query' | 'prepare' | 'drop-database' | 'unknown' | 'handle' | 'named';
   /** The statement text; empty where the carrier has none. */
   readonly text: Buffer;
   /** Null where there is no text to be understood. */
@@ -59,7 +58,31 @@ export interface DropService {
   onUnsettled(): void;
 }
 
+/** Drops that come in another way than as a text statement: intercept-dynamic.ts. */
+export interface Carriers {
+  /** COM_STMT_PREPARE of a drop that nothing speaks against. */
+  prepare(taken: Taken, statement: DropTableStatement, options: InterceptOptions): Answer;
+  /** PREPARE and EXECUTE IMMEDIATE, of a text that may be a drop. */
+  dynamic(taken: Taken, verdict: DynamicVerdict, options: InterceptOptions): Answer;
+  setStatement(taken: Taken, wrapped: Wrapped, options: InterceptOptions): Answer;
+}
+
+type Answer = Promise<Interception>;
+
+/** What stands behind SET STATEMENT … FOR. */
+export interface Wrapped {
+  readonly verdict: Verdict;
+  /** Where it begins in the text. */
+  readonly at: number;
+  /** What the session is in, or was last seen in. */
+  readonly guess: SessionGuess;
+}
+
+/** Of a text that the server makes of something else. */
+export type DynamicVerdict = (Refused | Dynamic) & { readonly source: DynamicSource };
+
 export interface InterceptOptions {
+  readonly carriers: Carriers;
   readonly userSession: CommandSession;
   readonly server: ServerVersion;
   readonly session: SessionFacts;
@@ -81,17 +104,8 @@ export type Interception =
       readonly dropped: DropResult | null;
     };
 
-/** A PREPARE of a DROP TABLE that nothing speaks against: for intercept-prepared.ts. */
-export interface PrepareOfDrop {
-  readonly kind: 'prepare-drop';
-  readonly statement: DropTableStatement;
-}
-
 /** Handles one taken statement to its answer. Rejects where the user session broke. */
-export async function intercept(
-  taken: Taken,
-  options: InterceptOptions,
-): Promise<Interception | PrepareOfDrop> {
+export async function intercept(taken: Taken, options: InterceptOptions): Promise<Interception> {
   if (taken.refusal !== null) return refused(taken.refusal, options);
   switch (taken.carrier) {
     case 'drop-database':
@@ -104,14 +118,12 @@ export async function intercept(
     case 'prepare':
       return interceptText(taken, options);
     case 'handle':
-      throw new Error('handles have a way of their own');
+    case 'named':
+      throw new Error('what was prepared has a way of its own');
   }
 }
 
-async function interceptText(
-  taken: Taken,
-  options: InterceptOptions,
-): Promise<Interception | PrepareOfDrop> {
+async function interceptText(taken: Taken, options: InterceptOptions): Promise<Interception> {
   const { verdict } = taken;
   if (verdict !== null && verdict.kind !== 'disagree') {
     return handle(taken, verdict, null, options);
@@ -140,7 +152,7 @@ async function handle(
   verdict: Verdict,
   facts: UserFacts | null,
   options: InterceptOptions,
-): Promise<Interception | PrepareOfDrop> {
+): Promise<Interception> {
   if (!isProtected(verdict, options.service.protect)) return { kind: 'forward', facts };
   switch (verdict.kind) {
     case 'not-ours':
@@ -148,9 +160,9 @@ async function handle(
     case 'drop-table':
       return dropTable(taken, verdict.statement, facts, options);
     case 'refused':
-      return refused(notDone(HOW[verdict.carrier], namesIn(verdict)), options);
+      return byOtherCarrier(taken, verdict, facts, options);
     case 'dynamic':
-      return dynamic(taken, verdict, options);
+      return options.carriers.dynamic(taken, verdict, options);
     case 'unclear':
       return unclear(taken, verdict.why, options);
     default:
@@ -158,20 +170,35 @@ async function handle(
   }
 }
 
+function byOtherCarrier(
+  taken: Taken,
+  verdict: Refused,
+  facts: UserFacts | null,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { carrier, source, statements } = verdict;
+  if (source !== undefined) return options.carriers.dynamic(taken, { ...verdict, source }, options);
+  const [only, second] = statements;
+  const isAlone = only !== undefined && second === undefined && taken.carrier === 'query';
+  if (carrier === 'set-statement' && isAlone) {
+    const wrapped = { verdict: only.verdict, at: only.start, guess: facts ?? options.guess };
+    return options.carriers.setStatement(taken, wrapped, options);
+  }
+  return refused(notDone(HOW[carrier], namesIn(verdict)), options);
+}
+
 async function dropTable(
   taken: Taken,
   statement: DropTableStatement,
   facts: UserFacts | null,
   options: InterceptOptions,
-): Promise<Interception | PrepareOfDrop> {
-  if (statement.names.some(({ schema, table }) => isFileName(schema) || isFileName(table))) {
-    return unclear(taken, `${FILE_NAME_PREFIX} names a table by its file`, options);
+): Promise<Interception> {
+  const objection = objectionTo(statement);
+  if (objection !== null) {
+    if (objection.isOfSyntax) return unclear(taken, objection.why, options);
+    return refused(notUnderstood(objection.why), options);
   }
-  const secondOpinion = crossCheck(statement);
-  if (secondOpinion !== 'agree') {
-    return refused(notUnderstood(`the second parser: ${secondOpinion.disagree}`), options);
-  }
-  if (taken.carrier === 'prepare') return { kind: 'prepare-drop', statement };
+  if (taken.carrier === 'prepare') return options.carriers.prepare(taken, statement, options);
   const guess = facts ?? options.guess;
   const charset = clientCharsetOf(guess.charset) ?? 'plain';
   return dropAndHold({ text: taken.text, statement, charset }, guess, options);
@@ -205,6 +232,18 @@ export async function dropAndHold(
   };
 }
 
+/** Why a DROP TABLE isn't run although its grammar is clear; null: nothing speaks against it. */
+export function objectionTo(
+  statement: DropTableStatement,
+): { readonly why: string; readonly isOfSyntax: boolean } | null {
+  if (statement.names.some(({ schema, table }) => isFileName(schema) || isFileName(table))) {
+    return { why: `${FILE_NAME_PREFIX} names a table by its file`, isOfSyntax: true };
+  }
+  const secondOpinion = crossCheck(statement);
+  if (secondOpinion === 'agree') return null;
+  return { why: `the second parser: ${secondOpinion.disagree}`, isOfSyntax: false };
+}
+
 /**
  * What follows is no name but that of a file: `#mysql50#a` is the table a without its locks. Not
  * even SHOW CREATE may use such a name: on MySQL 5.6 the schema can't be dropped any more then.
@@ -217,41 +256,8 @@ function isFileName(name: Uint8Array | null): boolean {
   );
 }
 
-/** PREPARE … FROM @v: the server knows the text; what it says is looked at like any other. */
-async function dynamic(
-  taken: Taken,
-  verdict: Extract<Verdict, { kind: 'dynamic' }>,
-  options: InterceptOptions,
-): Promise<Interception> {
-  if (!verdict.variable) {
-    return refused(notUnderstood('the text that it executes is an expression'), options);
-  }
-  const facts = await readUserFacts(options);
-  if ('errno' in facts) return answerWith(facts);
-  const [value] = await options.userSession.run([
-    {
-      kind: 'query',
-      text: Buffer.concat([
-        Buffer.from('SELECT /* undrop text */ CAST(CONVERT('),
-        verdict.expression,
-        Buffer.from(' USING utf8mb4) AS BINARY) LIMIT 1'),
-      ]),
-    },
-  ]);
-  if (value?.kind === 'err') return answerWith(value);
-  const text = value?.kind === 'rows' ? (value.rows[0]?.[0] ?? Buffer.alloc(0)) : Buffer.alloc(0);
-  const mode = modeFromSqlMode(options.server, facts.sqlMode, 'utf8mb4');
-  const inner = classifyUnderAll(text, mode, { multiStatements: false });
-  const isOpen = inner.kind === 'disagree' || inner.kind === 'dynamic' || inner.kind === 'unclear';
-  if (isOpen) return unclear(taken, 'the text in the variable', options);
-  if (inner.kind === 'not-ours' || !isProtected(inner, options.service.protect)) {
-    return { kind: 'forward', facts };
-  }
-  return refused(notDone(HOW[verdict.carrier], listTables(tablesOf(inner))), options);
-}
-
 /** The server judges the syntax, by a PREPARE that executes nothing. */
-async function unclear(
+export async function unclear(
   taken: Taken,
   why: string,
   options: InterceptOptions,
@@ -260,22 +266,11 @@ async function unclear(
   const [judge] = await userSession.run([{ kind: 'prepare', text: taken.text }]);
   if (judge?.kind === 'prepared') {
     await userSession.run([{ kind: 'close', statementId: judge.statementId }]);
-  } else if (judge?.kind === 'err' && !NO_VERDICT.has(judge.errno)) {
-    return answerWith(judge);
+  } else if (judge?.kind === 'err') {
+    // Of a PREPARE it is the whole answer: nothing was prepared.
+    if (taken.carrier === 'prepare' || !NO_VERDICT.has(judge.errno)) return answerWith(judge);
   }
   return refused(notUnderstood(why), options);
-}
-
-/** Why a long text is refused, or what is left of it from a statement of ours on. */
-export function refusalOf(finding: Finding, isOneOfSeveral: boolean): UndropError {
-  if (finding.kind === 'unclear') return notUnderstood(finding.why);
-  const { verdict } = finding;
-  if (verdict.kind === 'drop-table') {
-    const how = isOneOfSeveral ? HOW['multi-statement'] : 'in so long a text';
-    return notDone(how, listTables(verdict.statement.names));
-  }
-  if (verdict.kind === 'refused') return notDone(HOW[verdict.carrier], namesIn(verdict));
-  return notUnderstood(verdict.kind === 'unclear' ? verdict.why : 'it executes another text');
 }
 
 /** The place of the refusal is found by the marker, which is all that is run. */
@@ -291,17 +286,6 @@ export async function refused(
 export function answerWith({ payload }: { readonly payload: Buffer }): Interception {
   return { kind: 'answer', payload, refusal: null, facts: null, dropped: null };
 }
-
-/** The sentence "cannot hold a table that is dropped …" ends so. */
-const HOW: Readonly<Record<Carrier, string>> = {
-  'multi-statement': 'in a text of several statements',
-  'drop-database': 'with its schema (DROP DATABASE)',
-  'create-or-replace': 'by CREATE OR REPLACE',
-  prepare: 'by a text PREPARE',
-  'execute-immediate': 'by EXECUTE IMMEDIATE',
-  compound: 'in a compound statement',
-  'set-statement': 'under SET STATEMENT',
-};
 
 /** Whether `verdict` has a part of a kind that UNDROP_PROTECT names. */
 export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>): boolean {
@@ -320,34 +304,6 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
     default:
       return assertNever(verdict);
   }
-}
-
-/** The tables of a refused statement, or the schema that would have gone with all of them. */
-function namesIn(verdict: Refused): string {
-  if (verdict.schema === null || verdict.tables.length > 0) return listTables(verdict.tables);
-  return schemaAndTables(verdict.schema);
-}
-
-function schemaAndTables(schema: Uint8Array): string {
-  return `Schema ${Buffer.from(schema)} and its tables were`;
-}
-
-export function notDone(how: string, tables: string): UndropError {
-  const instead =
-    'Send it as DROP TABLE, alone in a text statement of its own, or use a direct connection.';
-  return new UndropError('UNDROP_NOT_DONE_YET' satisfies ErrorCode, { tables, how, instead });
-}
-
-function notUnderstood(why: string): UndropError {
-  return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
-}
-
-export function listTables(names: readonly TableName[]): string {
-  if (names.length === 0) return 'A table that it may name was';
-  const listed = names.map(({ schema, table }) =>
-    (schema === null ? [table] : [schema, table]).map((part) => Buffer.from(part)).join('.'),
-  );
-  return names.length === 1 ? `Table ${listed[0]} was` : `Tables ${listed.join(', ')} were`;
 }
 
 /** For the gate: what a text is, by everything that is known without asking. */

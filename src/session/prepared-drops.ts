@@ -1,7 +1,7 @@
 /**
- * The drops that a session has prepared, by the ids that the server gave them. The server's own
- * handle of each is closed at once, so that an EXECUTE that isn't intercepted finds none; what is
- * remembered here is what an EXECUTE runs instead.
+ * The drops that a session has prepared, by the ids that the server gave them, and by the names
+ * that the client gave them. The server's own handle of each is closed at once, so that an EXECUTE
+ * that isn't intercepted finds none; what is remembered here is what an EXECUTE runs instead.
  *
  * Invariant: bounded; what is forgotten is refused by the server (1243), never executed.
  */
@@ -33,11 +33,16 @@ export interface PreparedDrop {
   readonly context: NameContext;
   /** The client sent data for a parameter, and there is none. */
   hasLongData: boolean;
+  /** Something that can't be read may have prepared another under its name. */
+  isDoubtful: boolean;
 }
+
+type Prepared = Omit<PreparedDrop, 'hasLongData' | 'isDoubtful'>;
 
 export class PreparedDrops {
   readonly #flavour: Flavour;
   readonly #byId = new Map<number, PreparedDrop>();
+  readonly #byName = new Map<string, PreparedDrop>();
   #bytes = 0;
   #lastId: number | null = null;
 
@@ -50,9 +55,15 @@ export class PreparedDrops {
     return this.#byId.size > 0;
   }
 
+  /** Whether texts have to be looked at for names. */
+  get watchesNames(): boolean {
+    return this.#byName.size > 0;
+  }
+
   /** Whether one more drop can be remembered. */
   get hasRoom(): boolean {
-    return this.#byId.size < PREPARED_DROPS_MAX && this.#bytes < PREPARED_BYTES_MAX;
+    const count = this.#byId.size + this.#byName.size;
+    return count < PREPARED_DROPS_MAX && this.#bytes < PREPARED_BYTES_MAX;
   }
 
   /**
@@ -74,8 +85,34 @@ export class PreparedDrops {
   }
 
   /** `id`: as the server gave it for exactly this text. */
-  remember(id: number, drop: Omit<PreparedDrop, 'hasLongData'>): void {
+  remember(id: number, drop: Prepared): void {
     this.#forget(id);
+    this.#byId.set(id, this.#keep(drop));
+    this.#lastId = id;
+  }
+
+  /** By its plain name: `plainNameOf`. */
+  findName(name: string): PreparedDrop | null {
+    return this.#byName.get(name) ?? null;
+  }
+
+  rememberName(name: string, drop: Prepared): void {
+    this.forgetName(name);
+    this.#byName.set(name, this.#keep(drop));
+  }
+
+  forgetName(name: string): void {
+    const drop = this.#byName.get(name);
+    if (drop !== undefined) this.#bytes -= bytesOf(drop);
+    this.#byName.delete(name);
+  }
+
+  /** Something ran that may have prepared anything. */
+  doubtNames(): void {
+    for (const drop of this.#byName.values()) drop.isDoubtful = true;
+  }
+
+  #keep(drop: Prepared): PreparedDrop {
     // Their own memory: the packet that they came in may be much larger.
     const text = Buffer.from(drop.text.subarray(0, TEXT_BYTES_MAX));
     const names = drop.statement.names.map((name) => ({
@@ -84,10 +121,10 @@ export class PreparedDrops {
       table: Uint8Array.from(name.table),
     }));
     const statement = { ...drop.statement, names };
-    const kept = { text, statement, context: drop.context, hasLongData: false };
-    this.#byId.set(id, kept);
+    const { context } = drop;
+    const kept = { text, statement, context, hasLongData: false, isDoubtful: false };
     this.#bytes += bytesOf(kept);
-    this.#lastId = id;
+    return kept;
   }
 
   /** A command went on to the server. */
@@ -95,6 +132,7 @@ export class PreparedDrops {
     if (command === COM_STMT_PREPARE) this.#lastId = null;
     if (command !== COM_RESET_CONNECTION && command !== COM_CHANGE_USER) return;
     this.#byId.clear();
+    this.#byName.clear();
     this.#bytes = 0;
     this.#lastId = null;
   }

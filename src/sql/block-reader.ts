@@ -78,7 +78,7 @@ export function readBodyStatement(stream: TokenStream, place: Place): boolean {
 
 /** How many tokens a grammar may want to see of the statement that begins here. */
 export function keptMax(stream: TokenStream): number {
-  if (stream.isWord('DROP', 'PREPARE', 'EXECUTE')) return Number.POSITIVE_INFINITY;
+  if (stream.isWord('DROP', 'PREPARE', 'EXECUTE', 'DEALLOCATE')) return Number.POSITIVE_INFINITY;
   return stream.isWord('CREATE') ? HEAD_TOKENS_MAX : 1;
 }
 

@@ -301,7 +301,10 @@ function dynamicVerdict(
   nested: number,
 ): Verdict {
   if (text.kind === 'expression' && nested === 0) {
-    return { kind: 'dynamic', carrier, expression: text.sql, variable: text.variable };
+    const { sql: expression, variable, isPure, name, using } = text;
+    const kind = variable ? 'variable' : isPure ? 'pure' : 'expression';
+    const from = { kind, expression, name, using } as const;
+    return { kind: 'dynamic', carrier, expression, variable, source: from };
   }
   if (nested > 0 || text.kind === 'expression')
     return unclear('it prepares a statement that prepares a statement');
@@ -314,7 +317,10 @@ function dynamicVerdict(
   for (const one of modes) {
     const verdict = classifyNested(inner, one, { multiStatements: false }, nested + 1);
     if (verdict.kind !== 'not-ours') {
-      return refused(carrier, [{ start: 0, end: inner.length, verdict }]);
+      const { name, using } = text;
+      const expression = bytes.subarray(text.start, text.end);
+      const from = { kind: 'literal', expression, name, using } as const;
+      return { ...refused(carrier, [{ start: 0, end: inner.length, verdict }]), source: from };
     }
   }
   return NOT_OURS;

@@ -36,6 +36,8 @@ export interface Refused {
   readonly schema: Uint8Array | null;
   /** The statements of a multi-statement text or of a block, or the one that is wrapped. */
   readonly statements: readonly Piece[];
+  /** Of a text that is executed by PREPARE or EXECUTE IMMEDIATE: what the server makes it of. */
+  readonly source?: DynamicSource;
 }
 
 /** The text is known to the server only: ask it for the value of `expression`, classify that. */
@@ -46,6 +48,19 @@ export interface Dynamic {
   readonly expression: Uint8Array;
   /** It is one user variable and nothing else. */
   readonly variable: boolean;
+  readonly source: DynamicSource;
+}
+
+/** Where a text that is executed comes from. */
+export interface DynamicSource {
+  /** `pure`: an expression that can be evaluated more than once. */
+  readonly kind: 'literal' | 'variable' | 'pure' | 'expression';
+  /** SQL of the text, in the client's charset. */
+  readonly expression: Uint8Array;
+  /** The name that PREPARE gives to the statement. */
+  readonly name: Uint8Array | null;
+  /** USING and what follows, of EXECUTE IMMEDIATE. */
+  readonly using: Uint8Array | null;
 }
 
 /** Might be ours, and the grammar doesn't take it: the server's PREPARE judges its syntax. */

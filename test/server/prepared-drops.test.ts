@@ -226,6 +226,15 @@ const CONVERSATIONS: readonly Conversation[] = [
     },
   },
   {
+    name: 'what cannot be prepared so',
+    have: async (speaker) => {
+      await speaker.prepare("PREPARE p FROM 'DROP TABLE a'");
+      await speaker.prepare("EXECUTE IMMEDIATE 'DROP TABLE a'");
+      await speaker.prepare('EXECUTE p');
+      await speaker.say('SHOW TABLES');
+    },
+  },
+  {
     name: 'the last that was prepared',
     only: /mariadb/,
     have: async (speaker) => {

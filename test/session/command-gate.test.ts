@@ -459,7 +459,11 @@ describe('handles of drops', () => {
         onLongRefused: () => undefined,
       },
       {
-        handles: { isWatching, takes: (kind, id) => id === WATCHED && kind !== com.COM_STMT_CLOSE },
+        handles: {
+          isWatching,
+          watchesNames: false,
+          takes: (kind, id) => id === WATCHED && kind !== com.COM_STMT_CLOSE,
+        },
       },
     );
     for (const chunk of chunks) {

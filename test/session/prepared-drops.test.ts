@@ -53,6 +53,23 @@ describe('prepared drops', () => {
     expect(mariadb.find(7)).not.toBeNull();
   });
 
+  test('are found by their names, until these mean something else', () => {
+    const drops = new PreparedDrops('mysql');
+    const { statement } = requestOf({ server: 'mysql-9.7', sql: 'DROP TABLE t' });
+    const drop = { text: Buffer.from('DROP TABLE t'), statement, context: CONTEXT };
+    drops.rememberName('p', drop);
+    expect([drops.isWatching, drops.watchesNames]).toEqual([false, true]);
+    drops.doubtNames();
+    expect(drops.findName('p')?.isDoubtful).toBe(true);
+    drops.rememberName('p', drop);
+    expect(drops.findName('p')?.isDoubtful).toBe(false);
+    drops.forgetName('p');
+    expect([drops.findName('p'), drops.watchesNames]).toEqual([null, false]);
+    drops.rememberName('p', drop);
+    drops.onCommand(com.COM_CHANGE_USER);
+    expect(drops.watchesNames).toBe(false);
+  });
+
   test('there is room for so many, and for so many bytes', () => {
     const drops = new PreparedDrops('mysql');
     for (let id = 1; id <= PREPARED_DROPS_MAX; id++) {

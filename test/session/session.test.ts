@@ -215,11 +215,6 @@ describe.each(WAYS)('sessions by %s', (way) => {
         '\x03drop database shop',
         /Schema shop and its tables were not dropped, still there: .* with its schema/,
       ],
-      [
-        'a text PREPARE',
-        "\x03PREPARE s FROM 'DROP TABLE t'",
-        /Table t was not dropped, still there: .* by a text PREPARE/,
-      ],
     ])('%s: nothing of it reaches the server (wire 3, 5)', async (_name, text, expected) => {
       const { client, server } = await logIn(await open());
       client.send(encodePacket(Buffer.from(text), 0), PING);

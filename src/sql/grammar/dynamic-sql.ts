@@ -7,14 +7,38 @@ import type { Token } from '../lexer.js';
 import { takeIdentifier } from './table-name.js';
 import type { Source, TokenCursor } from './token-cursor.js';
 
-export type DynamicText =
+export type DynamicText = TextSource & {
+  /** Of PREPARE: the name that the statement gets; null of EXECUTE IMMEDIATE. */
+  readonly name: Uint8Array | null;
+  /** USING and what follows, of EXECUTE IMMEDIATE. */
+  readonly using: Uint8Array | null;
+};
+
+type TextSource =
   | { readonly kind: 'literal'; readonly start: number; readonly end: number }
-  | { readonly kind: 'expression'; readonly sql: Uint8Array; readonly variable: boolean };
+  | {
+      readonly kind: 'expression';
+      readonly sql: Uint8Array;
+      readonly variable: boolean;
+      /** However often it is evaluated, it is the same and does nothing. */
+      readonly isPure: boolean;
+    };
+
+/** Without those that are a stored function's name where a blank follows (IGNORE_SPACE). */
+const PURE_WORDS = new Set(
+  [
+    'NULL CONCAT CONCAT_WS REPLACE QUOTE LOWER UPPER LCASE UCASE DATABASE SCHEMA IF IFNULL',
+    'COALESCE CHAR HEX UNHEX REPEAT LPAD RPAD LEFT RIGHT',
+  ].flatMap((words) => words.split(' ')),
+);
+const PURE_SYMBOLS = '(),@|';
 
 /** Reads what follows the word PREPARE; null where it isn't this statement. */
 export function parsePrepare(cursor: TokenCursor, source: Source): DynamicText | null {
-  if (takeIdentifier(cursor, source) === null || !cursor.takeWords('FROM')) return null;
-  return dynamicText(cursor.rest(), source);
+  const name = takeIdentifier(cursor, source);
+  if (name === null || !cursor.takeWords('FROM')) return null;
+  const text = dynamicText(cursor.rest(), source);
+  return text === null ? null : { ...text, name: name.value, using: null };
 }
 
 /** Reads what follows the words EXECUTE IMMEDIATE. */
@@ -26,10 +50,12 @@ export function parseExecuteImmediate(cursor: TokenCursor, source: Source): Dyna
     if (token.kind === 'symbol' && token.text === ')') depth--;
     return depth === 0 && token.kind === 'word' && token.text === 'USING';
   });
-  return dynamicText(usingAt < 0 ? tokens : tokens.slice(0, usingAt), source);
+  const text = dynamicText(usingAt < 0 ? tokens : tokens.slice(0, usingAt), source);
+  const using = usingAt < 0 ? null : withoutComments(tokens.slice(usingAt), source.bytes);
+  return text === null ? null : { ...text, name: null, using };
 }
 
-function dynamicText(tokens: readonly Token[], source: Source): DynamicText | null {
+function dynamicText(tokens: readonly Token[], source: Source): TextSource | null {
   const [first, second] = tokens;
   if (first === undefined || tokens.some((token) => token.kind === 'error')) return null;
   const isString = first.kind === 'string' && source.bytes[first.start] === first.quote;
@@ -42,7 +68,25 @@ function dynamicText(tokens: readonly Token[], source: Source): DynamicText | nu
     tokens.length === 2 &&
     (second?.kind === 'name' || second?.kind === 'string');
   if (!variable && source.mode.flavour === 'mysql') return null;
-  return { kind: 'expression', sql: withoutComments(tokens, source.bytes), variable };
+  const sql = withoutComments(tokens, source.bytes);
+  return { kind: 'expression', sql, variable, isPure: variable || tokens.every(isPure) };
+}
+
+function isPure(token: Token, index: number, tokens: readonly Token[]): boolean {
+  switch (token.kind) {
+    case 'string':
+    case 'number':
+      return true;
+    case 'symbol':
+      return PURE_SYMBOLS.includes(token.text);
+    case 'word':
+    case 'name': {
+      const isVariable = tokens[index - 1]?.text === '@' && tokens[index - 2]?.text !== '@';
+      return isVariable || (token.kind === 'word' && PURE_WORDS.has(token.text));
+    }
+    default:
+      return false;
+  }
 }
 
 /** The text of the tokens; a space where anything stood between two of them. */

@@ -1,0 +1,101 @@
+/**
+ * The first look at a packet that may be ours: what it is, by all that is known without asking.
+ * Invariant: what goes through from here is none of ours in any mode that is possible.
+ */
+import { UndropError } from '../errors.js';
+import { readNamedStatement } from '../sql/named-statement.js';
+import type { Capabilities } from '../wire/capabilities.js';
+import { queryTextOffset } from '../wire/command/com-query.js';
+import {
+  COM_DROP_DB,
+  COM_QUERY,
+  COM_STMT_BULK_EXECUTE,
+  COM_STMT_EXECUTE,
+  COM_STMT_PREPARE,
+  COM_STMT_RESET,
+} from '../wire/commands.js';
+import type { Packet } from '../wire/framing.js';
+import { MalformedPacketError } from '../wire/packet-reader.js';
+import type { ServerVersion } from '../wire/server-version.js';
+import { isProtected, type Protection, recognise, type Taken } from './intercept.js';
+import type { PreparedDrops } from './prepared-drops.js';
+
+export interface LookOptions {
+  readonly capabilities: Capabilities;
+  readonly server: ServerVersion;
+  readonly protect: ReadonlySet<Protection>;
+  /** Whether the server may take several statements in one text. */
+  readonly multiStatements: boolean;
+  readonly prepared: PreparedDrops;
+}
+
+/** Null where the packet may go through. */
+export function lookAt(packet: Packet, options: LookOptions): Taken | null {
+  const { payload } = packet;
+  const other = { packet, text: payload.subarray(1), verdict: null, refusal: null };
+  switch (payload[0]) {
+    case COM_QUERY:
+      return lookAtQuery(packet, options);
+    case COM_STMT_PREPARE:
+      return lookAtText(packet, 'prepare', payload.subarray(1), options);
+    case COM_DROP_DB:
+      return options.protect.has('drop-database') ? { ...other, carrier: 'drop-database' } : null;
+    case COM_STMT_EXECUTE:
+    case COM_STMT_BULK_EXECUTE:
+    case COM_STMT_RESET:
+      return { ...other, carrier: 'handle', text: Buffer.alloc(0) };
+    default:
+      return { ...other, carrier: 'unknown' };
+  }
+}
+
+function lookAtQuery(packet: Packet, options: LookOptions): Taken | null {
+  try {
+    const offset = queryTextOffset(packet.payload, options.capabilities);
+    const text = packet.payload.subarray(offset);
+    const isNamed = options.prepared.watchesNames && concernsName(text, options);
+    const taken = lookAtText(packet, 'query', text, options);
+    if (taken !== null || !isNamed) return taken;
+    return { packet, carrier: 'named', text, verdict: null, refusal: null };
+  } catch (error) {
+    if (!(error instanceof MalformedPacketError)) throw error;
+    const refusal = new UndropError('UNDROP_MALFORMED_PACKET', { problem: error.message });
+    return { packet, carrier: 'query', text: Buffer.alloc(0), verdict: null, refusal };
+  }
+}
+
+/**
+ * Whether the text executes or deallocates a drop that was prepared by name. What it does to names
+ * otherwise is noticed.
+ */
+function concernsName(text: Buffer, options: LookOptions): boolean {
+  const { prepared } = options;
+  const named = readNamedStatement(text, options.server, options);
+  switch (named.kind) {
+    case 'other':
+      return false;
+    case 'unknown':
+      prepared.doubtNames();
+      return false;
+    case 'prepare':
+      if (named.name === null) prepared.doubtNames();
+      else prepared.forgetName(named.name);
+      return false;
+    case 'deallocate':
+      if (named.name === null) prepared.doubtNames();
+      return named.name !== null && prepared.findName(named.name) !== null;
+    case 'execute':
+      return named.name !== null && prepared.findName(named.name) !== null;
+  }
+}
+
+function lookAtText(
+  packet: Packet,
+  carrier: 'query' | 'prepare',
+  text: Buffer,
+  { server, protect, multiStatements }: LookOptions,
+): Taken | null {
+  const verdict = recognise(text, server, { multiStatements });
+  if (verdict.kind !== 'disagree' && !isProtected(verdict, protect)) return null;
+  return { packet, carrier, text, verdict, refusal: null };
+}

@@ -1,0 +1,59 @@
+/**
+ * Why a statement is refused, in words: how the drop came, and what is still there. Invariant: an
+ * error says which tables it is about, wherever they are known.
+ */
+import { type ErrorCode, UndropError } from '../errors.js';
+import type { TableName } from '../sql/grammar/table-name.js';
+import type { Finding } from '../sql/statement-stream.js';
+import type { Carrier, Refused } from '../sql/verdict.js';
+
+/** The sentence "cannot hold a table that is dropped …" ends so. */
+export const HOW: Readonly<Record<Carrier, string>> = {
+  'multi-statement': 'in a text of several statements',
+  'drop-database': 'with its schema (DROP DATABASE)',
+  'create-or-replace': 'by CREATE OR REPLACE',
+  prepare: 'by a text PREPARE',
+  'execute-immediate': 'by EXECUTE IMMEDIATE',
+  compound: 'in a compound statement',
+  'set-statement': 'under SET STATEMENT',
+};
+
+/** Why a long text is refused, or what is left of it from a statement of ours on. */
+export function refusalOf(finding: Finding, isOneOfSeveral: boolean): UndropError {
+  if (finding.kind === 'unclear') return notUnderstood(finding.why);
+  const { verdict } = finding;
+  if (verdict.kind === 'drop-table') {
+    const how = isOneOfSeveral ? HOW['multi-statement'] : 'in so long a text';
+    return notDone(how, listTables(verdict.statement.names));
+  }
+  if (verdict.kind === 'refused') return notDone(HOW[verdict.carrier], namesIn(verdict));
+  return notUnderstood(verdict.kind === 'unclear' ? verdict.why : 'it executes another text');
+}
+
+/** The tables of a refused statement, or the schema that would have gone with all of them. */
+export function namesIn(verdict: Refused): string {
+  if (verdict.schema === null || verdict.tables.length > 0) return listTables(verdict.tables);
+  return schemaAndTables(verdict.schema);
+}
+
+export function schemaAndTables(schema: Uint8Array): string {
+  return `Schema ${Buffer.from(schema)} and its tables were`;
+}
+
+export function notDone(how: string, tables: string): UndropError {
+  const instead =
+    'Send it as DROP TABLE, alone in a text statement of its own, or use a direct connection.';
+  return new UndropError('UNDROP_NOT_DONE_YET' satisfies ErrorCode, { tables, how, instead });
+}
+
+export function notUnderstood(why: string): UndropError {
+  return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
+}
+
+export function listTables(names: readonly TableName[]): string {
+  if (names.length === 0) return 'A table that it may name was';
+  const listed = names.map(({ schema, table }) =>
+    (schema === null ? [table] : [schema, table]).map((part) => Buffer.from(part)).join('.'),
+  );
+  return names.length === 1 ? `Table ${listed[0]} was` : `Tables ${listed.join(', ')} were`;
+}

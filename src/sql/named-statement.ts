@@ -1,0 +1,76 @@
+/**
+ * What a text does to the statements that are prepared under a name. Asked only while a session has
+ * a drop among them.
+ *
+ * Invariant: whatever might prepare, execute or deallocate one, and isn't exactly one of these
+ * statements, is `unknown`; `other` certainly does not.
+ */
+import { takeIdentifier } from './grammar/table-name.js';
+import { TokenCursor } from './grammar/token-cursor.js';
+import { hypotheses, type KnownMode, type LexMode } from './lex-mode.js';
+import { endOfText, nextStatement, type ReadOptions } from './next-statement.js';
+import { sameBytes } from './same-verdict.js';
+
+export type NamedStatement =
+  /** `name`: as the server compares it; null where that takes more than ASCII. */
+  | { readonly kind: 'prepare'; readonly name: string | null }
+  | { readonly kind: 'deallocate'; readonly name: string | null }
+  | { readonly kind: 'execute'; readonly name: string | null; readonly hasUsing: boolean }
+  | { readonly kind: 'other' }
+  | { readonly kind: 'unknown' };
+
+/** A text above this isn't guessed at. */
+const GUESSED_BYTES_MAX = 65_536;
+const WORDS = /prepare|execute|call/i;
+
+/** The quick look: false where the text can't concern a name. */
+export function mayConcernName(text: Uint8Array, start: number, end: number): boolean {
+  const bytes = Buffer.from(text.buffer, text.byteOffset, text.length);
+  return WORDS.test(bytes.toString('latin1', start, end));
+}
+
+export function readNamedStatement(
+  bytes: Uint8Array,
+  known: KnownMode,
+  options: ReadOptions,
+): NamedStatement {
+  if (!mayConcernName(bytes, 0, bytes.length)) return { kind: 'other' };
+  if (bytes.length > GUESSED_BYTES_MAX) return { kind: 'unknown' };
+  const [first, ...others] = hypotheses(known, bytes).map((mode) => read(bytes, mode, options));
+  if (first === undefined) return { kind: 'unknown' };
+  return others.every((other) => sameBytes(other, first)) ? first : { kind: 'unknown' };
+}
+
+function read(bytes: Uint8Array, mode: LexMode, options: ReadOptions): NamedStatement {
+  const statement = nextStatement(bytes, 0, endOfText(bytes, mode), mode, options);
+  if (statement.shape === 'program') return { kind: statement.isWhole ? 'other' : 'unknown' };
+  if (statement.next !== null || !statement.isWhole || statement.shape !== 'plain') {
+    return { kind: 'unknown' };
+  }
+  const source = { bytes, mode };
+  const cursor = new TokenCursor(statement.tokens);
+  const name = () => plainNameOf(takeIdentifier(cursor, source)?.value ?? null);
+  if (cursor.takeWords('PREPARE')) return { kind: 'prepare', name: name() };
+  if (cursor.takeWords('DEALLOCATE', 'PREPARE') || cursor.takeWords('DROP', 'PREPARE')) {
+    const named = name();
+    return cursor.isAtEnd ? { kind: 'deallocate', name: named } : { kind: 'unknown' };
+  }
+  if (cursor.takeWords('EXECUTE')) {
+    if (cursor.isWord('IMMEDIATE')) return { kind: 'unknown' };
+    const named = name();
+    const hasUsing = cursor.isWord('USING');
+    return cursor.isAtEnd || hasUsing
+      ? { kind: 'execute', name: named, hasUsing }
+      : { kind: 'unknown' };
+  }
+  return { kind: cursor.isWord('CALL') ? 'unknown' : 'other' };
+}
+
+/**
+ * A name as the server compares it; null where that takes more than ASCII: all servers compare
+ * without regard to case, some without regard to accents.
+ */
+export function plainNameOf(value: Uint8Array | null): string | null {
+  const name = Buffer.from(value ?? []).toString('latin1');
+  return /^[A-Za-z0-9_$]{1,64}$/.test(name) ? name.toLowerCase() : null;
+}

@@ -1,0 +1,339 @@
+/**
+ * DROP TABLE by PREPARE, EXECUTE and EXECUTE IMMEDIATE as text: conversations that are had directly
+ * and through the proxy, and compared to the byte. Whatever is said, every base table that is gone
+ * is held with all its rows, and the server never executes a drop that was prepared by a name.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import { describeAnswer } from '../support/native-case.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
+import {
+  connect,
+  type FreshSchema,
+  freshSchema,
+  generalLog,
+  query,
+  type Target,
+  testServers,
+} from '../support/servers.js';
+import { Survival } from '../support/survival.js';
+
+jest.setTimeout(120_000);
+
+interface Conversation {
+  readonly name: string;
+  readonly only?: RegExp;
+  readonly flags?: number;
+  /** `OTHER` is another schema with the same tables. */
+  readonly texts: readonly (string | Buffer)[];
+}
+
+const AGAIN = ['CREATE TABLE a (id INT)', 'INSERT INTO a VALUES (1), (2), (3)'];
+
+const CONVERSATIONS: readonly Conversation[] = [
+  {
+    name: 'a literal, executed again and again',
+    texts: [
+      "PREPARE p FROM 'DROP TABLE a'",
+      'SHOW WARNINGS',
+      'SELECT COUNT(*) FROM a',
+      ...['EXECUTE p', 'SHOW WARNINGS', 'EXECUTE p', 'SHOW WARNINGS', ...AGAIN],
+      ...['execute P', 'EXECUTE `p`', 'DEALLOCATE PREPARE p', 'EXECUTE p', 'DROP PREPARE p'],
+    ],
+  },
+  {
+    name: 'a variable, which changes afterwards',
+    texts: [
+      "SET @text = 'DROP TABLE IF EXISTS a, missing'",
+      'PREPARE p FROM @text',
+      "SET @text = 'DROP TABLE b'",
+      ...['EXECUTE p', 'SHOW WARNINGS', 'PREPARE p FROM @text', 'EXECUTE p', 'EXECUTE p'],
+      ...['SET @text = NULL', 'PREPARE p FROM @text', 'EXECUTE p', 'SHOW TABLES'],
+    ],
+  },
+  {
+    name: 'the default schema is that of the PREPARE',
+    flags: CLIENT.DEPRECATE_EOF,
+    texts: [
+      ...["PREPARE p FROM 'DROP TABLE a'", 'USE OTHER', 'EXECUTE p', 'SHOW WARNINGS', 'EXECUTE p'],
+      ...['SELECT DATABASE()', 'SHOW TABLES'],
+    ],
+  },
+  {
+    name: 'prepared again under the same name, as something else, or in vain',
+    texts: [
+      ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE P FROM 'SELECT 1'", 'EXECUTE p'],
+      ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE p FROM 'DROP TABLE a b'", 'EXECUTE p'],
+      ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE p FROM 'SELECT FROM'", 'EXECUTE p'],
+      ...["PREPARE p FROM 'SELECT 2'", "PREPARE p FROM 'DROP TABLE b'", 'EXECUTE p', 'EXECUTE p'],
+      ...["PREPARE q FROM 'DROP TABLE a, a'", 'EXECUTE q', "PREPARE q FROM 'DROP TABLE ?'"],
+      'SHOW TABLES',
+    ],
+  },
+  {
+    name: 'with parameters that it does not take',
+    texts: [
+      ...['SET @x = 1', "PREPARE p FROM 'DROP TABLE a'", 'EXECUTE p USING @x', 'SHOW WARNINGS'],
+      ...['EXECUTE p', "PREPARE s FROM 'SELECT ?'", 'EXECUTE s USING @x', 'DEALLOCATE PREPARE s'],
+    ],
+  },
+  {
+    name: 'two names, and statements that only look alike',
+    texts: [
+      ...["PREPARE p FROM 'DROP TABLE a'", "PREPARE q FROM 'DROP TABLE b'"],
+      "SELECT 'EXECUTE p' AS `DEALLOCATE PREPARE p`",
+      ...['/* EXECUTE p */ DO 1', 'DEALLOCATE PREPARE p', 'EXECUTE p', 'EXECUTE q', 'EXECUTE r'],
+    ],
+  },
+  {
+    name: 'the table becomes a view, and a temporary table',
+    texts: [
+      ...[
+        "PREPARE p FROM 'DROP TABLE a'",
+        'RENAME TABLE a TO kept',
+        'CREATE VIEW a AS SELECT 1 AS x',
+      ],
+      ...[
+        'EXECUTE p',
+        'SHOW WARNINGS',
+        'DROP VIEW a',
+        'CREATE TEMPORARY TABLE a (x INT)',
+        'EXECUTE p',
+      ],
+      ...[...AGAIN, 'EXECUTE p'],
+    ],
+  },
+  {
+    name: 'in a transaction, which the EXECUTE ends',
+    texts: [
+      ...['BEGIN', 'INSERT INTO b VALUES (9)', "PREPARE p FROM 'DROP TABLE a'", 'ROLLBACK'],
+      ...['BEGIN', 'INSERT INTO b VALUES (8)', 'EXECUTE p', 'ROLLBACK', 'SELECT COUNT(*) FROM b'],
+    ],
+  },
+  {
+    name: 'names beyond ASCII, in texts of UTF-8',
+    texts: [
+      ...['SET NAMES utf8', 'CREATE TABLE `tü` (id INT)', "PREPARE p FROM 'DROP TABLE `tü`'"],
+      ...['SET NAMES utf8mb4', 'EXECUTE p', 'EXECUTE p'],
+    ],
+  },
+  {
+    name: 'escapes, and another sql_mode than that of the PREPARE',
+    texts: [
+      ...["CREATE TABLE `it's` (id INT)", "SET sql_mode = 'ANSI_QUOTES'"],
+      'PREPARE p FROM \'DROP TABLE "a"\'',
+      ...["SET sql_mode = ''", 'EXECUTE p', "PREPARE q FROM 'DROP TABLE `it\\'s`'", 'EXECUTE q'],
+    ],
+  },
+  {
+    name: 'EXECUTE IMMEDIATE of a literal and of a variable',
+    only: /mariadb/,
+    texts: [
+      ...["EXECUTE IMMEDIATE 'DROP TABLE a'", 'SHOW WARNINGS', "EXECUTE IMMEDIATE 'DROP TABLE a'"],
+      ...["SET @text = 'DROP TABLE IF EXISTS b, missing'", 'EXECUTE IMMEDIATE @text'],
+      ...['SHOW WARNINGS', "EXECUTE IMMEDIATE 'DROP TABLE a b c'", 'EXECUTE IMMEDIATE NULL'],
+      ...["EXECUTE IMMEDIATE 'DROP TABLE a, a'", "EXECUTE IMMEDIATE 'SELECT ?' USING 5"],
+      'SHOW TABLES',
+    ],
+  },
+  {
+    name: 'an expression that makes the text',
+    only: /mariadb/,
+    texts: [
+      ...[
+        "SET @t = 'a'",
+        "EXECUTE IMMEDIATE CONCAT('DROP TABLE ', @t)",
+        "PREPARE p FROM CONCAT('DROP TABLE ', 'b')",
+      ],
+      ...[
+        'EXECUTE p',
+        "EXECUTE IMMEDIATE CONCAT('SELECT ', '2')",
+        "EXECUTE IMMEDIATE CONCAT('DROP TABLE ', NULL)",
+      ],
+      ...["EXECUTE IMMEDIATE CONCAT('DROP ', 'TABLE ', DATABASE(), '.', @t)", 'SHOW TABLES'],
+    ],
+  },
+  {
+    name: 'under SET STATEMENT',
+    only: /mariadb/,
+    texts: [
+      'SET STATEMENT lock_wait_timeout=1 FOR DROP TABLE a',
+      ...['SHOW WARNINGS', 'SELECT @@lock_wait_timeout', ...AGAIN],
+      'set statement max_statement_time = 1.5, innodb_lock_wait_timeout=3 for drop table a, b',
+      ...['SET STATEMENT lock_wait_timeout=1 FOR DROP TABLE IF EXISTS a', 'SHOW WARNINGS'],
+      ...['SET STATEMENT lock_wait_timeout=1 FOR DROP TABLE a', 'SHOW WARNINGS', ...AGAIN],
+      ...['CREATE VIEW v AS SELECT 1 AS x'],
+      ...['SET STATEMENT lock_wait_timeout=1 FOR DROP TABLE v', 'SHOW WARNINGS'],
+      'SET STATEMENT lock_wait_timeout=1 FOR DROP TABLE a b',
+      'SET STATEMENT foreign_key_checks=0 FOR DROP TABLE a',
+      ...['SHOW WARNINGS', ...AGAIN, 'SET STATEMENT sql_log_bin=0 FOR DROP TABLE a', 'SHOW TABLES'],
+    ],
+  },
+];
+
+describe.each(testServers())('$name: a DROP', (server) => {
+  let schema: FreshSchema;
+  let other: FreshSchema;
+  let proxy: ProxyTarget;
+  let root: Connection;
+
+  beforeAll(async () => {
+    schema = await freshSchema(server);
+    other = await freshSchema(server);
+    proxy = await proxyInFront(server);
+    root = await connect(server);
+  });
+
+  afterAll(async () => {
+    await root.end();
+    await proxy.stop();
+    await schema.drop();
+    await other.drop();
+  });
+
+  async function fill(): Promise<void> {
+    const texts = [schema.name, other.name].flatMap((name) => [
+      `DROP DATABASE IF EXISTS ${name}`,
+      `CREATE DATABASE ${name}`,
+      ...['a', 'b'].flatMap((table) => [
+        `CREATE TABLE ${name}.${table} (id INT)`,
+        `INSERT INTO ${name}.${table} VALUES (1), (2), (3)`,
+      ]),
+    ]);
+    await query(server, ...texts);
+  }
+
+  const open = (target: Target, flags = MODERN) =>
+    RawClient.open({ ...target, user: server.user }, { schema: schema.name, flags });
+
+  async function talk(target: Target, { texts, flags }: Conversation) {
+    const client = await open(target, flags);
+    const heard: string[] = [];
+    for (const text of texts) {
+      const said = typeof text === 'string' ? text.replace('OTHER', other.name) : text;
+      heard.push(`> ${said}`, ...describeAnswer(await client.query(said)));
+    }
+    await client.quit();
+    const tables = await query(
+      server,
+      `SELECT table_schema AS s, table_name AS t FROM information_schema.tables
+       WHERE table_schema IN ('${schema.name}', '${other.name}') ORDER BY 1, 2`,
+    );
+    return { heard, tables };
+  }
+
+  const conversations = CONVERSATIONS.filter(
+    ({ only }) => only === undefined || only.test(server.name),
+  );
+
+  test.each(conversations)('$name', async (conversation) => {
+    await fill();
+    const direct = await talk(server, conversation);
+    await fill();
+    const survival = new Survival(root, [schema.name, other.name]);
+    await survival.remember();
+    const through = await talk(proxy, conversation);
+    expect(through).toEqual(direct);
+    expect(await survival.findLost()).toEqual([]);
+  });
+
+  const isMariadb = server.name.startsWith('mariadb');
+  for (const setting of isMariadb ? ['lock_wait_timeout = 1', 'max_statement_time = 0.5'] : []) {
+    test(`that waits under SET STATEMENT ${setting} gives up as the server does`, async () => {
+      await fill();
+      await root.query(`LOCK TABLES ${schema.name}.a READ`);
+      const text = `SET STATEMENT ${setting} FOR DROP TABLE a`;
+      const answers = [];
+      for (const target of [server, proxy]) {
+        const client = await open(target);
+        answers.push(describeAnswer(await client.query(text)));
+        await client.quit();
+      }
+      await root.query('UNLOCK TABLES');
+      const [direct, through] = answers;
+      expect(through).toEqual(direct);
+      expect(direct?.[0]).toMatch(/ERR (1205|1969)/);
+      const rows = await query<{ n: number }>(server, `SELECT COUNT(*) AS n FROM ${schema.name}.a`);
+      expect(Number(rows[0]?.n)).toBe(3);
+    });
+  }
+
+  test('by a name is known to undrop alone, and hidden ways find nothing', async () => {
+    await fill();
+    const log = await generalLog(server);
+    const client = await open(proxy, MODERN | CLIENT.MULTI_STATEMENTS);
+    const errno = async (text: string) => {
+      const { results } = await client.query(text);
+      return results.map((result) => (result.kind === 'err' ? result.errno : 0));
+    };
+    expect(await errno("PREPARE p FROM 'DROP TABLE a'")).toEqual([0]);
+    expect(await errno('DO 1; EXECUTE p')).toEqual([0, 1243]);
+    expect(await errno('/*!50000 EXECUTE p */; DO 1')).toEqual([1243]);
+    // Who knows what these have prepared.
+    expect(await errno('EXECUTE p')).toEqual([1235]);
+    expect(await errno("PREPARE p FROM 'DROP TABLE a'")).toEqual([0]);
+    await client.query('CREATE PROCEDURE hidden() EXECUTE p');
+    expect(await errno('CALL hidden()')).toEqual([1243]);
+    expect(await errno('DEALLOCATE PREPARE p')).toEqual([1243]);
+    expect(await errno("PREPARE p FROM 'DROP TABLE a'")).toEqual([0]);
+    expect(await errno('EXECUTE p')).toEqual([0]);
+    await client.quit();
+    const logged = await log.read();
+    await log.stop();
+    const own = logged.filter(({ threadId }) => threadId === client.threadId);
+    const dropping = own.filter(
+      ({ command, text }) => /Execute|Query/.test(command) && /^\s*DROP\b/i.test(text),
+    );
+    expect(dropping).toEqual([]);
+  });
+
+  test('is found in bytes that are no characters, and between charsets', async () => {
+    await fill();
+    const survival = new Survival(root, [schema.name]);
+    const client = await open(proxy);
+    const hex = (text: string) => `X'${Buffer.from(text, 'latin1').toString('hex')}'`;
+    const drops = ['DROP TABLE a -- \xff', 'DROP /* \xff\xfe */ TABLE a', '\xa0DROP TABLE a'];
+    for (const charset of ['utf8mb4', 'latin1', 'gbk']) {
+      for (const connection of ['utf8mb4', 'latin1', 'sjis', 'ucs2']) {
+        await client.query(`SET NAMES ${charset}`);
+        await client.query(`SET character_set_connection = ${connection}`);
+        for (const drop of drops) {
+          await survival.remember();
+          const literal = Buffer.from(`PREPARE q FROM '${drop}'`, 'latin1');
+          for (const as of ['', '_latin1 ', '_gbk ']) {
+            await client.query(`SET @v = ${as}${hex(drop)}`);
+            for (const text of ['PREPARE p FROM @v', 'EXECUTE p']) await client.query(text);
+            if (isMariadb) await client.query('EXECUTE IMMEDIATE @v');
+          }
+          for (const text of [literal, 'EXECUTE q']) await client.query(text);
+          expect(await survival.findLost()).toEqual([]);
+          await query(server, `CREATE TABLE IF NOT EXISTS ${schema.name}.a (id INT)`);
+        }
+      }
+    }
+    await client.quit();
+  });
+
+  test('is refused where only the server could say what its text becomes', async () => {
+    await fill();
+    await query(server, `CREATE TABLE ${schema.name}.\`tü\` (id INT)`);
+    const client = await open(proxy);
+    await client.query('SET NAMES latin1');
+    const text = Buffer.from("PREPARE p FROM 'DROP TABLE `tü`'", 'latin1');
+    expect((await client.query(text)).results).toMatchObject([{ kind: 'err', errno: 1235 }]);
+    expect((await client.query('EXECUTE p')).results).toMatchObject([{ errno: 1243 }]);
+    await client.query('SET NAMES utf8mb4');
+    if (isMariadb) {
+      const nested = await client.query("EXECUTE IMMEDIATE (SELECT 'DROP TABLE a')");
+      expect(nested.results).toMatchObject([{ kind: 'err' }]);
+      for (const setting of ["sql_mode = 'ANSI'", 'lock_wait_timeout = (SELECT 1)', 'nix = 1']) {
+        const set = await client.query(`SET STATEMENT ${setting} FOR DROP TABLE a`);
+        expect(set.results).toMatchObject([{ kind: 'err', errno: 1235 }]);
+      }
+    }
+    const odd = await client.query("PREPARE `pé` FROM 'DROP TABLE a'");
+    expect(odd.results).toMatchObject([{ kind: 'err', errno: 1235 }]);
+    await client.quit();
+  });
+});
