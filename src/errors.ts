@@ -180,14 +180,6 @@ export const ERRORS = {
     text: 'Table {table} was not dropped: it is in the recycle schema of undrop, which removes it in its time.',
     remedy: 'See `undrop list`; use `undrop restore` to bring a table back.',
   },
-  UNDROP_FOREIGN_KEYS: {
-    fault: 'operator',
-    errno: 1235,
-    sqlState: '42000',
-    text: 'Table {table} was not dropped, it is still there: it has or is the target of foreign keys ({names}), which this version of undrop cannot hold.',
-    remedy:
-      'Drop the foreign keys first (ALTER TABLE … DROP FOREIGN KEY), or use a direct connection.',
-  },
   UNDROP_TRIGGERS: {
     fault: 'operator',
     errno: 1235,

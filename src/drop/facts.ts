@@ -26,6 +26,7 @@ export function factsSql(server: ServerVersion): Buffer {
     gtidNext,
     identity,
     'USER()',
+    '@@foreign_key_checks + 0',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(`SELECT /* undrop facts */ ${columns.join(', ')} LIMIT 1`);
@@ -45,6 +46,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     serverIdentity: text(5) ?? '',
     user: userName(text(6) ?? ''),
     logged: text(3) !== '0',
+    checksForeignKeys: text(7) !== '0',
     gtidAutomatic: gtidNext === '' || gtidNext === 'AUTOMATIC',
   };
 }

@@ -23,6 +23,13 @@ import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import { type OkPacket, okWithWarnings } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
 import type { NameKind } from './facts.js';
+import {
+  type BlockedParent,
+  blockedParents,
+  hasForeignKeys,
+  parentErrorInFull,
+  parentErrorSql,
+} from './parents.js';
 import type { DropRequest, UserFacts } from './request.js';
 import type { UserCommand } from './user-session.js';
 import {
@@ -102,7 +109,13 @@ export type Step =
       readonly brings: UserAnswer;
       readonly commands: readonly UserCommand[];
     }
-  | { readonly do: 'relocate'; readonly tables: readonly RelocateTable[]; readonly logged: boolean }
+  | {
+      readonly do: 'relocate';
+      readonly tables: readonly RelocateTable[];
+      readonly logged: boolean;
+      /** Foreign keys lead out of them or into them: they are taken off first. */
+      readonly detach: boolean;
+    }
   /** The tables changed between two looks: forget the intents and look again. */
   | {
       readonly do: 'again';
@@ -164,8 +177,18 @@ type Decision =
   /** Nothing could be recorded, so nothing is moved; the server may have a reason of its own. */
   | { readonly kind: 'unrecorded'; readonly error: UndropError }
   | { readonly kind: 'native' }
-  | { readonly kind: 'words'; readonly named: readonly Name[] }
-  | { readonly kind: 'move'; readonly moves: readonly Move[]; readonly named: readonly Name[] };
+  | {
+      readonly kind: 'words';
+      readonly named: readonly Name[];
+      readonly blocked: readonly BlockedParent[];
+    }
+  | {
+      readonly kind: 'move';
+      readonly moves: readonly Move[];
+      readonly named: readonly Name[];
+      /** Parents that stay, as the server would not drop them. */
+      readonly blocked: readonly BlockedParent[];
+    };
 
 /** Not preparable, or no statement handle left: the server gives no verdict on the syntax. */
 export const NO_VERDICT: ReadonlySet<number> = new Set([1295, 1461]);
@@ -190,7 +213,10 @@ function decide(request: DropRequest, inspection: Inspection): Decision {
     const otherwise = unseenBase(request, inspection, intent);
     return { kind: 'again', because: 'only the session sees a table', otherwise };
   }
-  return decideNames(request, names);
+  return decideNames(request, names, {
+    checksForeignKeys: facts.checksForeignKeys,
+    foldsCase: intent.lowerCaseTableNames !== 0,
+  });
 }
 
 function refusalBeforeLooking(
@@ -282,18 +308,31 @@ function unseenBase(
   });
 }
 
-function decideNames(request: DropRequest, names: readonly Name[]): Decision {
+function decideNames(
+  request: DropRequest,
+  names: readonly Name[],
+  { checksForeignKeys, foldsCase }: { checksForeignKeys: boolean; foldsCase: boolean },
+): Decision {
   const bases = names.filter(({ kind }) => kind === 'base');
   const others = names.filter(({ kind }) => kind !== 'base');
   const absent = names.filter(({ kind }) => kind === 'missing' || kind === 'view');
   // MySQL 8 and later: one name that can't be dropped, and nothing is.
   const isAtomic = request.server.flavour === 'mysql' && request.server.versionId >= 80000;
   if (isAtomic && !request.statement.ifExists && absent.length > 0) {
-    return { kind: 'words', named: absent };
+    return { kind: 'words', named: absent, blocked: [] };
   }
-  if (bases.length === 0) return { kind: 'words', named: others };
+  const rules = { isAtomic, foldsCase };
+  const blocked = checksForeignKeys
+    ? blockedParents(
+        bases.map(({ seen }) => seen),
+        rules,
+      )
+    : [];
+  // Nor is a temporary table beside it dropped there.
+  if (isAtomic && blocked.length > 0) return { kind: 'words', named: [], blocked };
+  if (blocked.length === bases.length) return { kind: 'words', named: others, blocked };
   const moves: Move[] = [];
-  for (const base of bases) {
+  for (const base of bases.filter(({ seen }) => !blocked.some(({ table }) => table === seen))) {
     const refusal = refusalOfTable(base.seen);
     if (refusal !== null) return { kind: 'refuse', error: refusal };
     const due = base.seen.holdUntil;
@@ -301,17 +340,11 @@ function decideNames(request: DropRequest, names: readonly Name[]): Decision {
     const holdName = formatHoldName({ state: 'HOLD', id: base.seen.id, due });
     moves.push({ ...base, holdName });
   }
-  return { kind: 'move', moves, named: others };
+  return { kind: 'move', moves, named: others, blocked };
 }
 
 function refusalOfTable(seen: IntentTable): UndropError | null {
   const table = fullName(seen);
-  const isOwnParent = seen.foreignKeysToItself.length > 0;
-  if (seen.foreignKeysIn.length > 0 || seen.foreignKeysOut > 0 || isOwnParent) {
-    const named = [...seen.foreignKeysIn, ...seen.foreignKeysToItself];
-    const names = named.join(', ') || `${seen.foreignKeysOut} of its own`;
-    return new UndropError('UNDROP_FOREIGN_KEYS', { table, names });
-  }
   if (seen.triggers.length > 0) {
     return new UndropError('UNDROP_TRIGGERS', { table, names: seen.triggers.join(', ') });
   }
@@ -419,12 +452,13 @@ function wordsOnly(
   answers: Answers,
 ): Step {
   const { probe, words } = answers;
+  const { named, blocked } = decision;
   const asked = inspection.names.filter((_name, index) => inspection.kinds[index] !== 'temporary');
   if (probe === null) return probeStep(request, inspection, asked);
   const ended = probeEnds(request, inspection, probe, answers);
   if (ended !== null) return ended;
-  if (words === null) return wordsStep(request, decision.named);
-  return answerWith(words);
+  if (words === null) return wordsStep(request, named, blocked);
+  return answerWith(inFull(words, request, blocked));
 }
 
 function probeStep(
@@ -459,9 +493,12 @@ function move(
   answers: Answers,
 ): Step {
   const { probe, rename, relocations, words } = answers;
-  const { moves, named } = decision;
+  const { moves, named, blocked } = decision;
   // The RENAME asks for the rights on what it moves; on the other names they are needed as well.
-  const others = named.filter(({ kind }) => kind !== 'temporary').map(({ name }) => name);
+  const others = [
+    ...named.filter(({ kind }) => kind !== 'temporary').map(({ name }) => name),
+    ...namesOfBlocked(inspection, blocked),
+  ];
   if (others.length > 0 && probe === null) return probeStep(request, inspection, others);
   const ended = probe === null ? null : probeEnds(request, inspection, probe, answers);
   if (ended !== null) return ended;
@@ -486,9 +523,11 @@ function move(
       table: seen.table,
       stays: inspection.stay[index] === true ? STAYS_FOR_ITS_FILE : null,
     }));
-    return { do: 'relocate', tables, logged: facts.logged };
+    const isBound = moves.some(({ seen }) => hasForeignKeys(seen));
+    return { do: 'relocate', tables, logged: facts.logged, detach: isBound };
   }
-  if (named.length > 0 && words === null) return wordsStep(request, named);
+  const hasWords = named.length + blocked.length > 0;
+  if (hasWords && words === null) return wordsStep(request, named, blocked);
   const held = moves.flatMap((moved) => heldTable(moved, relocations));
   if (held.length < moves.length) {
     // What was put back is named; the others are dropped.
@@ -499,7 +538,8 @@ function move(
     return { ...refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times: 1 })), held };
   }
   if (words?.kind === 'ok') return { ...answerWith(okOfBoth(rename, words)), held };
-  return { ...answerWith(words ?? rename), held };
+  const said = words === null ? rename : inFull(words, request, blocked);
+  return { ...answerWith(said), held };
 }
 
 /** The RENAME ended the transaction and says so; the notes are those of the last statement. */
@@ -550,20 +590,43 @@ function renameFailed(request: DropRequest, error: ErrPacket): Step {
   }
 }
 
+function inFull(said: Result, request: DropRequest, blocked: readonly BlockedParent[]): Result {
+  const [parent] = blocked;
+  return parent === undefined ? said : parentErrorInFull(said, request.server, parent);
+}
+
+function namesOfBlocked(
+  { names, intent }: Inspection,
+  blocked: readonly BlockedParent[],
+): readonly QualifiedName[] {
+  return names.filter((_name, index) =>
+    blocked.some(({ table }) => table === intent?.tables[index]),
+  );
+}
+
 /** The words for every name that is no base table, by statements that can't destroy one. */
-function wordsStep(request: DropRequest, named: readonly Name[]): Step {
+function wordsStep(
+  request: DropRequest,
+  named: readonly Name[],
+  blocked: readonly BlockedParent[],
+): Step {
   const { ifExists } = request.statement;
-  const view = named.find(({ kind }) => kind === 'view');
-  const signals = view !== undefined && request.server.flavour === 'mariadb' && !ifExists;
+  const [parent] = blocked;
+  const view = parent === undefined ? named.find(({ kind }) => kind === 'view') : undefined;
+  const isViewNamed = view !== undefined && request.server.flavour === 'mariadb' && !ifExists;
+  const signals = isViewNamed || parent !== undefined;
   const dropped = signals ? named.filter(({ kind }) => kind === 'temporary') : named;
   const commands: UserCommand[] = [];
   if (dropped.length > 0) {
     const names = dropped.map(({ name }) => name);
     commands.push({ kind: 'query', text: dropTemporarySql(names, { ...request, ifExists }) });
   }
-  if (signals) {
+  if (isViewNamed) {
     const text = viewErrorSql(view.seen.schema, view.seen.table);
     commands.push({ kind: 'query', text });
+  }
+  if (parent !== undefined) {
+    commands.push({ kind: 'query', text: parentErrorSql(request.server, parent) });
   }
   return { do: 'user', brings: 'words', commands };
 }

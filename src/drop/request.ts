@@ -31,6 +31,8 @@ export interface UserFacts {
   readonly serverIdentity: string;
   /** Who the session is now, without the host. */
   readonly user: string;
+  /** foreign_key_checks. */
+  readonly checksForeignKeys: boolean;
   /** sql_log_bin. */
   readonly logged: boolean;
   /** GTID_NEXT is AUTOMATIC, or there is no such thing. */

@@ -13,6 +13,7 @@ import { UndropError } from '../errors.js';
 import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '../ledger/write.js';
 import { relocate } from '../moves/relocate.js';
 import { renew } from '../moves/renew.js';
+import { takeHome } from '../moves/take-home.js';
 import type { ServicePool } from '../service/pools.js';
 import type { Result } from '../wire/result-reader.js';
 import { factsSql, readFacts, readKind, readStaysInSchema } from './facts.js';
@@ -163,7 +164,8 @@ class Attempt {
         const { pool, holdMs } = this.#options;
         const isLate = performance.now() - this.#intendedAtMs > LOST_MS_MAX;
         const tables = isLate ? await renew(pool, step.tables, { holdMs }) : step.tables;
-        const relocations = await relocate(pool, tables, { logged: step.logged });
+        const move = step.detach ? takeHome : relocate;
+        const relocations = await move(pool, tables, { logged: step.logged });
         this.#answers = { ...this.#answers, relocations };
         return;
       }

@@ -3,6 +3,7 @@
  * says enough); people, restores and recovery do.
  */
 import type { TableState } from '../names/hold-name.js';
+import type { Detached } from './detached.js';
 
 /**
  * intent: the RENAME may or may not have happened. restored: under a name of its own again.
@@ -49,6 +50,8 @@ export interface LedgerRow {
   /** Why something is still to be done, or null. */
   readonly failure: string | null;
   readonly definition: string | null;
+  /** What was taken off the table, and comes back with it. */
+  readonly detached: Detached;
   /** SQL that brings the table back by hand, with a plain client. */
   readonly restoreScript: string | null;
   /** sql_log_bin of the user's session. */

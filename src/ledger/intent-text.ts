@@ -11,9 +11,10 @@ import { dateOf, numberOf, numberOrNullOf, textOf, textOrNullOf } from '../servi
 import type { ServerFacts } from '../service/server-facts.js';
 import { note, type SQLQuery, serverIdentity, sql } from '../service/sql.js';
 import type { TableKind } from './entry.js';
+import { foreignKeysOf } from './foreign-keys.js';
 import { processlistOf } from './owner.js';
 import { LEDGER } from './tables.js';
-import type { DropIntent, IntentFacts, IntentTable } from './write.js';
+import type { DropIntent, ForeignKeyName, IntentFacts, IntentTable } from './write.js';
 
 /** What of the server the text depends on; all else is asked by the text itself. */
 export type ServerShape = Pick<
@@ -46,7 +47,7 @@ export function intentText(
     union(intent.tables.map((table) => kindOf(table))),
     sql`SELECT id, hold_until AS holdUntil FROM ${LEDGER}
         WHERE state = 'intent' AND id IN (${list(intent.tables.map(({ id }) => id))})`,
-    foreignKeys(intent, server),
+    foreignKeysOf(intent.tables, server),
     union(
       intent.tables.map(
         ({ id, schema, table }) => sql`SELECT ${id} AS id, TRIGGER_NAME AS name
@@ -98,48 +99,6 @@ function kindOf(wanted: DropIntent['tables'][number]): SQLQuery {
 function named(schema: string, table: string): SQLQuery {
   return sql`TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${table}
     AND (@@lower_case_table_names <> 0 OR CAST(TABLE_NAME AS BINARY) = CAST(${table} AS BINARY))`;
-}
-
-/**
- * By what is fast where: INNODB_SYS_FOREIGN takes 1–3 ms on 5.6 and MariaDB, where the standard
- * view takes hundreds; on MySQL 8 and later it is the other way round. The former has its names as
- * files are named; the servers that have it also have that encoding as a character set.
- */
-function foreignKeys(intent: DropIntent, server: ServerShape): SQLQuery {
-  if (server.flavour === 'mysql' && server.versionId >= 80_000) {
-    return sql.join(
-      intent.tables.flatMap(({ schema, table }) => [
-        standardForeignKeys(
-          sql`UNIQUE_CONSTRAINT_SCHEMA = ${schema} AND REFERENCED_TABLE_NAME = ${table}`,
-        ),
-        standardForeignKeys(sql`CONSTRAINT_SCHEMA = ${schema} AND TABLE_NAME = ${table}`),
-      ]),
-      sql` UNION `,
-    );
-  }
-  const fold = (name: string) => (server.lowerCaseTableNames === 0 ? name : name.toLowerCase());
-  const files = intent.tables.map(
-    ({ schema, table }) => sql`CONCAT(CAST(CONVERT(${fold(schema)} USING filename) AS BINARY), '/',
-      CAST(CONVERT(${fold(table)} USING filename) AS BINARY))`,
-  );
-  return sql`SELECT ${part(sql`FOR_NAME`, 1)} AS childSchema, ${part(sql`FOR_NAME`, -1)} AS child,
-      SUBSTRING(ID, LOCATE('/', ID) + 1) AS name,
-      ${part(sql`REF_NAME`, 1)} AS parentSchema, ${part(sql`REF_NAME`, -1)} AS parent
-    FROM information_schema.INNODB_SYS_FOREIGN
-    WHERE CAST(FOR_NAME AS BINARY) IN (${sql.join(files, ', ')})
-      OR CAST(REF_NAME AS BINARY) IN (${sql.join(files, ', ')})`;
-}
-
-function standardForeignKeys(condition: SQLQuery): SQLQuery {
-  return sql`SELECT CONSTRAINT_SCHEMA AS childSchema, TABLE_NAME AS child, CONSTRAINT_NAME AS name,
-      UNIQUE_CONSTRAINT_SCHEMA AS parentSchema, REFERENCED_TABLE_NAME AS parent
-    FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE ${condition}`;
-}
-
-/** Schema (1) or table (-1) of an InnoDB name. */
-function part(column: SQLQuery, index: 1 | -1): SQLQuery {
-  return sql`CONVERT(CONVERT(CAST(SUBSTRING_INDEX(${column}, '/', ${index}) AS BINARY)
-    USING filename) USING utf8mb4)`;
 }
 
 function knowsLocks(server: ServerShape): boolean {
@@ -212,8 +171,8 @@ function readTable(
     byteEstimate: kind === undefined ? null : numberOrNullOf(kind, 'byteEstimate'),
     holdUntil: hold === undefined ? null : dateOf(hold, 'holdUntil'),
     foreignKeysOut: out.filter((row) => !into.includes(row)).length,
-    foreignKeysIn: into.filter((row) => !out.includes(row)).map(describeKey),
-    foreignKeysToItself: into.filter((row) => out.includes(row)).map(describeKey),
+    foreignKeysIn: into.filter((row) => !out.includes(row)).map(readKeyName),
+    foreignKeysToItself: into.filter((row) => out.includes(row)).map(readKeyName),
     triggers: found.triggers.map((row) => textOf(row, 'name')),
   };
 }
@@ -228,8 +187,12 @@ function sameTable(
     fold(textOf(row, tableColumn)) === fold(table);
 }
 
-function describeKey(row: Rows[number]): string {
-  return ['childSchema', 'child', 'name'].map((column) => textOf(row, column)).join('.');
+function readKeyName(row: Rows[number]): ForeignKeyName {
+  return {
+    schema: textOf(row, 'childSchema'),
+    table: textOf(row, 'child'),
+    name: textOf(row, 'name'),
+  };
 }
 
 function readKind(type: string): TableKind {

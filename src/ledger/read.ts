@@ -10,6 +10,7 @@ import {
   textOrNullOf,
 } from '../service/row.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
+import { parseDetached } from './detached.js';
 import type { LedgerRow, LedgerState } from './entry.js';
 import { LEDGER } from './tables.js';
 
@@ -29,7 +30,7 @@ const READ_DEADLINE_MS = 60_000;
 
 /**
  * Newest first; at most `rowsMax` (default 100,000). Without `texts` the long columns (statement,
- * definition, restore script) are left empty; default with them.
+ * definition, restore script, what was taken off) are left empty; default with them.
  */
 export async function findRows(
   connection: ServiceConnection,
@@ -38,8 +39,9 @@ export async function findRows(
 ): Promise<readonly LedgerRow[]> {
   const { rowsMax = ROWS_MAX, texts = true } = options;
   const long = texts
-    ? sql`statement_text, definition, restore_script`
-    : sql`'' AS statement_text, NULL AS definition, NULL AS restore_script`;
+    ? sql`statement_text, definition, restore_script, detached`
+    : sql`'' AS statement_text, NULL AS definition, NULL AS restore_script,
+        NULL AS detached`;
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
           table_name, kind, engine, dropped_at, user_name, client_address, row_estimate,
@@ -104,6 +106,7 @@ function asLedgerRow(row: Row): LedgerRow {
     relocated: numberOf(row, 'relocated') !== 0,
     failure: textOrNullOf(row, 'failure'),
     definition: textOrNullOf(row, 'definition'),
+    detached: parseDetached(textOrNullOf(row, 'detached')),
     restoreScript: textOrNullOf(row, 'restore_script'),
     sqlLogBin: numberOf(row, 'sql_log_bin') !== 0,
     rowLogged: numberOf(row, 'row_logged') !== 0,

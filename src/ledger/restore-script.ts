@@ -3,6 +3,7 @@
  * without undrop. Pure. Names stand in quotes only, never in a comment that they could end.
  */
 import { quoteIdentifier } from '../service/sql.js';
+import { type Detached, qualifiedKey } from './detached.js';
 
 export interface ScriptFacts {
   readonly id: string;
@@ -13,6 +14,8 @@ export interface ScriptFacts {
   readonly holdName: string;
   /** sql_log_bin of the drop. */
   readonly sqlLogBin: boolean;
+  /** What was taken off it. */
+  readonly detached: Detached;
 }
 
 export function restoreScript(facts: ScriptFacts): string {
@@ -25,8 +28,19 @@ export function restoreScript(facts: ScriptFacts): string {
     '/* If the name is taken, move the table that has it out of the way first. */',
     ...(facts.sqlLogBin ? [] : ['SET SESSION sql_log_bin = 0;']),
     `RENAME TABLE ${held} TO ${own};`,
+    ...keyLines(own, facts.detached),
     '',
   ].join('\n');
+}
+
+/** Each for itself: where one can't come back, the others do. */
+function keyLines(own: string, { keysOut }: Detached): readonly string[] {
+  if (keysOut.length === 0) return [];
+  return [
+    'SET @undrop_checks = @@SESSION.foreign_key_checks, SESSION foreign_key_checks = 0;',
+    ...keysOut.map((key) => `ALTER TABLE ${own} ADD ${qualifiedKey(key)};`),
+    'SET SESSION foreign_key_checks = @undrop_checks;',
+  ];
 }
 
 /** A definition as SHOW CREATE TABLE prints it for the held table, under the table's own name. */

@@ -12,10 +12,13 @@ import { numberOf, numberOrNullOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
 
 /** Version of the ledger's tables; two neighbouring versions can run side by side. */
-export const LEDGER_VERSION = 1;
+export const LEDGER_VERSION = 2;
 
 export const LEDGER = ident(RECYCLE_SCHEMA, 'ledger');
 const VERSION_TABLE = ident(RECYCLE_SCHEMA, 'ledger_version');
+
+/** Of a ledger with many rows, on a server that copies it. */
+const UPGRADE_DEADLINE_MS = 60_000;
 
 /** The account may not: on the schema, the table, SUPER or the like; the server is read-only. */
 const NOT_ALLOWED = [1044, 1142, 1227, 1290, 1836];
@@ -30,6 +33,7 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
     if (found.schemas === 0) await create(pool);
     else if (found.tables < 2 || (await readVersion(pool)) === null) await create(pool);
     if (!found.local) await createLocal(pool);
+    if (((await readVersion(pool)) ?? LEDGER_VERSION) < 2) await upgradeToVersion2(pool);
   } catch (error) {
     throw ledgerUnavailable(error);
   }
@@ -111,6 +115,7 @@ async function create(connection: ServiceConnection): Promise<void> {
       failure         VARCHAR(1024) NULL,
       definition      LONGTEXT NULL,
       restore_script  LONGTEXT NULL,
+      detached        LONGTEXT NULL,
       sql_log_bin     TINYINT NOT NULL DEFAULT 1,
       row_logged      TINYINT NOT NULL DEFAULT 1,
       ended_at        DATETIME NULL,
@@ -128,6 +133,22 @@ async function create(connection: ServiceConnection): Promise<void> {
     sql`INSERT IGNORE INTO ${VERSION_TABLE} (version, made_at)
         VALUES (${LEDGER_VERSION}, UTC_TIMESTAMP())`,
   ]);
+}
+
+/** A proxy of version 1 goes on beside it: it names its columns. */
+async function upgradeToVersion2(connection: ServiceConnection): Promise<void> {
+  try {
+    await connection.run(
+      sql`ALTER TABLE ${LEDGER} ADD COLUMN detached LONGTEXT NULL AFTER restore_script`,
+      { deadlineMs: UPGRADE_DEADLINE_MS },
+    );
+  } catch (error) {
+    // Another proxy was faster.
+    if (!isServerError(error, 1060)) throw error;
+  }
+  await connection.run(
+    sql`INSERT IGNORE INTO ${VERSION_TABLE} (version, made_at) VALUES (2, UTC_TIMESTAMP())`,
+  );
 }
 
 /** One of our own schemas; a local one is none of the binary log. May run twice. */

@@ -7,9 +7,10 @@
 import { UndropError } from '../errors.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { isServerError, type Rows, type ServicePool } from '../service/pools.js';
-import { dateOf, numberOf, textOf } from '../service/row.js';
+import { dateOf, numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import { type Detached, formatDetached, parseDetached } from './detached.js';
 import type { LedgerState, TableKind } from './entry.js';
 import { intentText } from './intent-text.js';
 import { ownDefinition, restoreScript } from './restore-script.js';
@@ -35,6 +36,13 @@ export interface DropIntent {
   }[];
 }
 
+/** A foreign key by the table that has it. */
+export interface ForeignKeyName {
+  readonly schema: string;
+  readonly table: string;
+  readonly name: string;
+}
+
 export interface IntentTable {
   readonly id: string;
   /** As stored, or as asked for where it is missing. */
@@ -48,9 +56,9 @@ export interface IntentTable {
   readonly holdUntil: Date | null;
   /** Of other tables, as are those in. */
   readonly foreignKeysOut: number;
-  /** `schema.child.constraint` */
-  readonly foreignKeysIn: readonly string[];
-  readonly foreignKeysToItself: readonly string[];
+  /** On MySQL 8 and later in the order in which they were made. */
+  readonly foreignKeysIn: readonly ForeignKeyName[];
+  readonly foreignKeysToItself: readonly ForeignKeyName[];
   readonly triggers: readonly string[];
 }
 
@@ -146,7 +154,8 @@ export async function recordOutcome(pool: ServicePool, outcome: DropOutcome): Pr
   const rows = new Map<string, Rows[number]>();
   if (ids.length > 0) {
     const [found = []] = await pool.run(
-      sql`SELECT ${note('outcome')} id, schema_name, table_name, dropped_at, sql_log_bin, row_logged
+      sql`SELECT ${note('outcome')} id, schema_name, table_name, dropped_at, sql_log_bin, row_logged,
+            detached
           FROM ${LEDGER} WHERE id IN (${list(ids)})`,
     );
     for (const row of found) rows.set(textOf(row, 'id'), row);
@@ -179,12 +188,15 @@ function outcomeUpdate(
     table: textOf(row, 'table_name'),
     droppedAt: dateOf(row, 'dropped_at'),
     sqlLogBin: numberOf(row, 'sql_log_bin') === 1,
+    detached: parseDetached(textOrNullOf(row, 'detached')),
   });
   return sql`UPDATE ${note('outcome', id)} ${LEDGER}
     SET state_since = IF(state = 'intent', UTC_TIMESTAMP(), state_since), state = 'HOLD',
       hold_schema = ${holdSchema}, hold_name = ${holdName}, relocated = ${relocated},
       hold_until = COALESCE(${due}, hold_until),
-      failure = ${bounded(failure)}, definition = COALESCE(${definition}, definition),
+      failure = ${bounded(failure)},
+      definition = IF(detached IS NULL, COALESCE(${definition}, definition),
+        COALESCE(definition, ${definition})),
       restore_script = ${script}
     WHERE id = ${id} AND state IN ('intent', 'HOLD')`;
 }
@@ -207,6 +219,28 @@ async function readDefinition(
     if (isServerError(error)) return null;
     throw error;
   }
+}
+
+/**
+ * Before anything is taken off a held table, and when a child's key leads to the name again. The
+ * definition is the one with everything; null leaves what is there.
+ */
+export async function recordDetached(
+  pool: ServicePool,
+  what: {
+    readonly id: string;
+    readonly detached: Detached;
+    readonly definition: string | null;
+    readonly rowLogged: boolean;
+  },
+): Promise<void> {
+  const { id, detached, definition, rowLogged } = what;
+  await pool.run(
+    sql`UPDATE ${note('detach', id)} ${LEDGER}
+      SET detached = ${formatDetached(detached)}, definition = COALESCE(${definition}, definition)
+      WHERE id = ${id} AND state IN ('intent', 'HOLD')`,
+    { logged: rowLogged },
+  );
 }
 
 /** Deletes intents (and only intents). May run twice. */

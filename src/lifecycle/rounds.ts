@@ -33,8 +33,12 @@ const IDLE_MS_MIN = 20;
 /** However short UNDROP_HOLD is, there is no need to look more often because of it. */
 const LOOK_MS_MIN = 1_000;
 const READ_ONLY_CHECK_MS = 60_000;
-/** What recovery had to leave is tried again after so long, then after twice as long, and so on. */
+/**
+ * What recovery had to leave is tried again after so long, and from then on at this pace: a live
+ * table's foreign key may be waiting for it.
+ */
 const OPEN_RETRY_MS = 5_000;
+const OPEN_RETRY_MS_MAX = 10_000;
 
 export interface RoundsOptions {
   readonly proxyId: string;
@@ -140,7 +144,7 @@ export class Rounds {
    */
   #retrySoon(nowMs: number, isOpen: boolean): void {
     if (isOpen) this.#fullAtMs = Math.min(this.#fullAtMs, nowMs + this.#openRetryMs);
-    this.#openRetryMs = isOpen ? 2 * this.#openRetryMs : OPEN_RETRY_MS;
+    this.#openRetryMs = isOpen ? OPEN_RETRY_MS_MAX : OPEN_RETRY_MS;
   }
 
   /** Without one every drop is refused. What was in it is lost; the lifecycle needs none of it. */

@@ -10,8 +10,8 @@ import type { Log } from '../log.js';
 import { parseHoldName } from '../names/hold-name.js';
 import type { ServicePool } from '../service/pools.js';
 import { whyItStays } from './data-directory.js';
-import { relocate } from './relocate.js';
 import { STAYS_FOR_ITS_FILE } from './stays.js';
+import { takeHome } from './take-home.js';
 
 export interface DebtReport {
   readonly paid: readonly string[];
@@ -47,7 +47,7 @@ async function pay(pool: ServicePool, row: LedgerRow): Promise<string | null> {
   }
   const stays = await whyItStays(pool, { id, schema: holdSchema, name: holdName });
   const from = { id, fromSchema: holdSchema, holdName, table, stays };
-  const [relocation] = await relocate(pool, [from], { logged: row.sqlLogBin });
+  const [relocation] = await takeHome(pool, [from], { logged: row.sqlLogBin });
   switch (relocation?.outcome) {
     case 'moved':
       await recordOutcome(pool, {

@@ -12,8 +12,8 @@ import { findRows } from '../ledger/read.js';
 import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { whyItStays } from '../moves/data-directory.js';
-import { relocate } from '../moves/relocate.js';
 import { renew } from '../moves/renew.js';
+import { takeHome } from '../moves/take-home.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { isRecycleSchema, recycleSchemaFor } from '../names/recycle-schema.js';
 import {
@@ -159,7 +159,7 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
   const from = { id, fromSchema: held.schema, holdName: held.name, table: row.table, stays };
   const holdMs = row.holdUntil.getTime() - row.droppedAt.getTime();
   const renewed = await renew(pool, [from], { holdMs, lostMsMin: LOST_MS_MIN });
-  const [relocation] = await relocate(pool, renewed, { logged: sqlLogBin });
+  const [relocation] = await takeHome(pool, renewed, { logged: sqlLogBin });
   if (relocation?.outcome === 'put-back') return false;
   const table =
     relocation?.outcome === 'moved'

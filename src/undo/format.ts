@@ -51,12 +51,23 @@ export function formatRestoreReport(report: RestoreReport): string {
   const lines = [
     `Restored ${what}${as}${details.length === 0 ? '' : ` (${details.join(', ')})`}.`,
     ...(report.recorded !== false ? [] : ['The ledger could not be told; recovery will notice.']),
+    ...report.foreignKeys.flatMap(formatForeignKey),
+    ...(report.foreignKeysProblem === null
+      ? []
+      : [`Its foreign keys could not be looked after: ${printable(report.foreignKeysProblem)}`]),
     ...(others.length === 0 ? [] : ['Also held under that name; restore them by id:']),
     ...others.map(
       (other) => `  ${other.id}  ${other.state}  dropped ${formatTime(other.droppedAt)}`,
     ),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** Nothing where all is as it was. */
+function formatForeignKey(key: RestoreReport['foreignKeys'][number]): readonly string[] {
+  const what = printable(`Foreign key ${key.name} of ${key.table} to ${key.parent}`);
+  if (key.problem !== null) return [`${what} is not there: ${printable(key.problem)}`];
+  return key.isParentMissing ? [`${what} is there, but no table has that name.`] : [];
 }
 
 /** For `--json`: times in ISO 8601, UTC. */
@@ -91,6 +102,8 @@ export function restoreReportJson(report: RestoreReport): object {
     user,
     rowEstimate,
     recorded,
+    foreignKeys: report.foreignKeys,
+    foreignKeysProblem: report.foreignKeysProblem,
     others: heldListJson(report.others),
   };
 }

@@ -1,5 +1,6 @@
 /**
- * Brings one held table back: finds it, gives it its name by one atomic RENAME, tells the ledger.
+ * Brings one held table back: finds it, gives it its name by one atomic RENAME, tells the ledger,
+ * and gives it back its foreign keys.
  *
  * Invariant: whoever loses the race (against the collector, another restore, a DBA) changes
  * nothing.
@@ -7,8 +8,10 @@
 
 import { UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import { putBack } from '../moves/put-back.js';
+import { type Reattached, reattach } from '../moves/reattach.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { note, sql } from '../service/sql.js';
 import { type HeldTable, listHeld, type TableName } from './list.js';
@@ -22,6 +25,10 @@ export interface RestoreReport {
   readonly droppedAt: Date | null;
   readonly user: string | null;
   readonly rowEstimate: number | null;
+  /** The foreign keys that were its own, and what became of them. */
+  readonly foreignKeys: readonly Reattached[];
+  /** Why nobody knows which it had, or null. */
+  readonly foreignKeysProblem: string | null;
   /** Still held under the same name, newest first. */
   readonly others: readonly HeldTable[];
   /** False: the ledger could not be told, recovery will notice; null: it never knew the table. */
@@ -44,7 +51,9 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
     toTable: to.table,
     logged: table.logged,
   });
+  const recorded = await record(pool, table, to);
   return {
+    ...(await comeBack(pool, table, to)),
     id: table.id,
     origin: table.origin,
     restoredAs: to,
@@ -52,8 +61,28 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
     user: table.user,
     rowEstimate: table.rowEstimate,
     others,
-    recorded: await record(pool, table, to),
+    recorded,
   };
+}
+
+/** The table is back whatever comes of this. */
+async function comeBack(
+  pool: ServicePool,
+  table: HeldTable,
+  restoredAs: TableName,
+): Promise<Pick<RestoreReport, 'foreignKeys' | 'foreignKeysProblem'>> {
+  const { id, origin, logged } = table;
+  if (origin === null) return { foreignKeys: [], foreignKeysProblem: null };
+  try {
+    const [row] = await findRows(pool, { by: 'id', prefix: id });
+    if (row === undefined) return { foreignKeys: [], foreignKeysProblem: null };
+    const { detached } = row;
+    const foreignKeys = await reattach(pool, { id, origin, restoredAs, detached, logged });
+    return { foreignKeys, foreignKeysProblem: null };
+  } catch (error) {
+    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+    return { foreignKeys: [], foreignKeysProblem: error.message };
+  }
 }
 
 async function assertSchema(pool: ServicePool, table: HeldTable, schema: string): Promise<void> {

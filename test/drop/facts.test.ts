@@ -22,13 +22,14 @@ describe('the facts', () => {
   });
 
   test('are read', () => {
-    const row = ['shop', 'ANSI_QUOTES', 'gbk', '1', 'AUTOMATIC', 'me', 'a@b@host'];
+    const row = ['shop', 'ANSI_QUOTES', 'gbk', '1', 'AUTOMATIC', 'me', 'a@b@host', '0'];
     expect(readFacts(rowsResult(SIX, row))).toEqual({
       schema: 'shop',
       sqlMode: 'ANSI_QUOTES',
       charset: 'gbk',
       serverIdentity: 'me',
       user: 'a@b',
+      checksForeignKeys: false,
       logged: true,
       gtidAutomatic: true,
     });

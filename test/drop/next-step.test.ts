@@ -64,6 +64,7 @@ describe('in no situation', () => {
       kind: fc.constantFrom('base', 'base', 'view', 'missing', 'sequence'),
       recorded: fc.boolean(),
       foreignKeysOut: fc.constantFrom(0, 0, 1),
+      foreignKeysIn: fc.constantFrom([], [], [{ schema: 'shop', table: 'child', name: 'fk' }]),
       triggers: fc.constantFrom<readonly string[]>([], [], ['t']),
     },
     { requiredKeys: [] },
@@ -74,7 +75,7 @@ describe('in no situation', () => {
       server: fc.constantFrom('mysql-9.7', 'mysql-8.0', 'mysql-5.6', 'mariadb-10.11'),
       ifExists: fc.boolean(),
       names: fc.array(name, { minLength: 1, maxLength: 5 }),
-      facts: fc.record({ logged: fc.boolean() }),
+      facts: fc.record({ logged: fc.boolean(), checksForeignKeys: fc.boolean() }),
     })
     .map(({ ifExists, names, ...more }): Situation => {
       const listed = names.map((_name, index) => `t${index}`).join(', ');
@@ -123,6 +124,13 @@ describe('in no situation', () => {
       if (step.do === 'answer' || step.do === 'again') return { steps, answers };
       if (step.do === 'inspect') answers = { ...answers, inspection: inspectionOf(one) };
       else if (step.do === 'relocate') {
+        const moved = inspectionOf(one).intent?.tables.filter(({ id }) =>
+          step.tables.some((table) => table.id === id),
+        );
+        const isBound = moved?.some(
+          ({ foreignKeysIn, foreignKeysOut }) => foreignKeysIn.length + foreignKeysOut > 0,
+        );
+        expect(step.detach).toBe(isBound);
         const relocations = step.tables.map(({ id, holdName }, index): Relocation => {
           const way = outcomes[index] ?? 'moved';
           if (way === 'moved') return { id, outcome: way, holdSchema: '_undrop', holdName };
@@ -192,7 +200,9 @@ describe('in no situation', () => {
             expect(['base', 'sequence']).toContain(
               one.names[index]?.kind === 'denied' ? table?.kind : 'base',
             );
-            expect([table?.foreignKeysOut, table?.triggers]).toEqual([0, []]);
+            expect(table?.triggers).toEqual([]);
+            const isParent = table?.foreignKeysIn.length !== 0;
+            expect(isParent && one.facts?.checksForeignKeys).toBe(false);
           }
         }
       }),

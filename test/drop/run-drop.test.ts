@@ -65,6 +65,10 @@ jest.unstable_mockModule('../../src/ledger/write.js', () => ({
   },
 }));
 
+jest.unstable_mockModule('../../src/moves/take-home.js', () => ({
+  takeHome: () => failing('nothing here has foreign keys'),
+}));
+
 jest.unstable_mockModule('../../src/moves/relocate.js', () => ({
   relocate: async (
     _pool: unknown,

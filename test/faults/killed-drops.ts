@@ -14,7 +14,7 @@ import { restore } from '../../src/undo/run-restore.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, runUndrop, spawnProxy } from '../support/proxy.js';
 import { connect, freshSchema, type TestServer, testServer } from '../support/servers.js';
-import { type TapEvent, type WireTap, wireTap } from '../support/wire-tap.js';
+import { type TapEvent, type TapMoment, type WireTap, wireTap } from '../support/wire-tap.js';
 
 /** More events than a drop has: reaching it means that the run never came to its end. */
 const EVENTS_MAX = 400;
@@ -24,9 +24,32 @@ const TABLES = [
   { table: 'b', rows: 2 },
 ] as const;
 
+/** What is dropped: tables a and b, with 3 and 2 rows, and whatever hangs on them. */
+export interface Scene {
+  readonly title: string;
+  make(connection: Connection, schema: string): Promise<void>;
+  /** In the client's session, before the drop. */
+  readonly before: readonly string[];
+  /**
+   * It is killed from the RENAME on only, as what comes before is the same as in another scene; and
+   * before each statement and each answer, as the server knows no other states.
+   */
+  readonly fromRename: boolean;
+  /** Rejects where recovery, or a restore of all, left something otherwise than it was. */
+  check(connection: Connection, schema: string, when: 'held' | 'restored'): Promise<void>;
+}
+
+const PLAIN: Scene = {
+  title: 'a drop',
+  make: makeTables,
+  before: [],
+  fromRename: false,
+  check: async () => undefined,
+};
+
 /** The test on one server of the set. */
-export function killedDrops(name: string): void {
-  describe(`a proxy killed in the middle of a drop on ${name}`, () => {
+export function killedDrops(name: string, scene: Scene = PLAIN): void {
+  describe(`a proxy killed in the middle of ${scene.title} on ${name}`, () => {
     const server = testServer(name);
     let pool: ServicePool;
     let direct: Connection;
@@ -51,21 +74,24 @@ export function killedDrops(name: string): void {
     test('leaves each table live or held, and restorable, wherever it is killed', async () => {
       const schema = await freshSchema(server, 'kill');
       const places: string[] = [];
-      let victim = await tappedProxy(server);
-      for (let at = 1; ; at++) {
+      const first = scene.fromRename ? await findRename(schema.name) : 1;
+      let victim = await tappedProxy(server, scene);
+      for (let at = first; ; at++) {
         expect(at).toBeLessThan(EVENTS_MAX);
-        await makeTables(direct, schema.name);
+        await scene.make(direct, schema.name);
         const killedAt = await dropAndKill(victim, schema.name, at);
         const before = await locate(direct, schema.name);
         // The proxy that recovers is the next one to be killed.
-        victim = await tappedProxy(server);
+        victim = await tappedProxy(server, scene);
         await intentsSettled(direct, schema.name);
         const after = await locate(direct, schema.name);
         try {
           assertSound(before, after);
           if (killedAt === null) expect(after.held).toHaveLength(2);
+          if (after.held.length === 2) await scene.check(direct, schema.name, 'held');
           await restoreAll(server, pool, schema.name, after, at);
           expect(await countRows(direct, schema.name)).toEqual({ a: 3, b: 2 });
+          await scene.check(direct, schema.name, 'restored');
         } catch (error) {
           const where = `killed at ${at}: ${killedAt?.moment} of ${killedAt?.text}`;
           throw new Error(where, { cause: error });
@@ -78,9 +104,22 @@ export function killedDrops(name: string): void {
       process.stdout.write(`${server.name}: killed at each of ${places.length} events of a drop\n`);
       // A login, the inspection on two connections, the move, the relocation, the outcome.
       expect(places.length).toBeGreaterThan(40);
-      expect(new Set(places).size).toBe(4);
+      expect(new Set(places).size).toBe(scene.fromRename ? 2 : 4);
       await schema.drop();
     }, 600_000);
+
+    /** How many events a drop has before its RENAME, some of which may come in another order. */
+    async function findRename(schema: string): Promise<number> {
+      await scene.make(direct, schema);
+      const whole = await tappedProxy(server, scene);
+      whole.killAt(Number.POSITIVE_INFINITY);
+      await dropThrough(whole.proxy, schema, scene);
+      await whole.proxy.stop();
+      await whole.tap.close();
+      const { held } = await locate(direct, schema);
+      for (const { id } of held) await restore(pool, { target: id });
+      return Math.max(1, whole.renameAt() - 2);
+    }
 
     /** The drop; the proxy is killed at event `at` of it. Null: it came to its end. */
     async function dropAndKill(
@@ -90,7 +129,7 @@ export function killedDrops(name: string): void {
     ): Promise<TapEvent | null> {
       victim.killAt(at);
       try {
-        await dropThrough(victim.proxy, schema);
+        await dropThrough(victim.proxy, schema, scene);
         // The outcome is written behind the answer, and is waited for when the proxy stops.
         if (victim.killedAt() === null) await victim.proxy.stop();
         await victim.proxy.ended;
@@ -109,15 +148,24 @@ interface TappedProxy {
   /** SIGKILL at the `count`th event from now on; from there on the tap passes nothing on. */
   killAt(count: number): void;
   killedAt(): TapEvent | null;
+  /** The event, counted like those of `killAt`, at which the RENAME was first seen; 0: never. */
+  renameAt(): number;
 }
 
 /** A proxy behind a tap, ready, and with its ledger: what is counted from here on is the drop. */
-async function tappedProxy(upstream: TestServer): Promise<TappedProxy> {
+async function tappedProxy(upstream: TestServer, { fromRename }: Scene): Promise<TappedProxy> {
+  const moments: readonly TapMoment[] | null = fromRename
+    ? ['before statement', 'before answer']
+    : null;
   let deadline = Number.POSITIVE_INFINITY;
   let killed: TapEvent | null = null;
   let proxy: ProxyProcess | null = null;
+  let [count, renamed] = [0, 0];
   const tap = await wireTap(upstream, (event) => {
-    if (event.count < deadline) return true;
+    if (moments !== null && !moments.includes(event.moment)) return killed === null;
+    count++;
+    if (renamed === 0 && event.text.includes('undrop hold')) renamed = count;
+    if (count < deadline) return true;
     killed = event;
     proxy?.kill('SIGKILL');
     return false;
@@ -129,9 +177,11 @@ async function tappedProxy(upstream: TestServer): Promise<TappedProxy> {
   return {
     proxy,
     tap,
-    killAt: (count) => {
-      deadline = tap.count + count;
+    killAt: (nth) => {
+      [count, renamed] = [0, 0];
+      deadline = nth;
     },
+    renameAt: () => renamed,
     killedAt: () => killed,
   };
 }
@@ -160,12 +210,12 @@ async function makeTables(connection: Connection, schema: string): Promise<void>
 }
 
 /** The client sees an answer or the end of its connection; both are fine where a kill is meant. */
-async function dropThrough(proxy: ProxyProcess, schema: string): Promise<void> {
+async function dropThrough(proxy: ProxyProcess, schema: string, scene: Scene): Promise<void> {
   try {
     const client = await connect(proxy, { database: schema });
     client.on('error', () => undefined);
     try {
-      await client.query('DROP TABLE a, b');
+      for (const text of [...scene.before, 'DROP TABLE a, b']) await client.query(text);
     } finally {
       client.destroy();
     }
@@ -205,8 +255,9 @@ async function locate(connection: Connection, schema: string): Promise<Locations
     return id === undefined || table === undefined ? [] : [{ id, table, schema: String(row['s']) }];
   });
   const live = tables
-    .filter((row) => row['s'] === schema && !String(row['t']).startsWith('_vt_'))
-    .map((row) => String(row['t']));
+    .filter((row) => row['s'] === schema)
+    .map((row) => String(row['t']))
+    .filter((table) => TABLES.some((known) => known.table === table));
   return { live, held };
 }
 
@@ -255,7 +306,7 @@ async function sessionsGone(connection: Connection, schema: string): Promise<voi
     async () => {
       const [rows] = await connection.query<RowDataPacket[]>(
         `SELECT ID FROM information_schema.PROCESSLIST
-       WHERE DB = ? OR (INFO LIKE '%undrop hold%' AND ID <> CONNECTION_ID())`,
+       WHERE ID <> CONNECTION_ID() AND (DB = ? OR INFO LIKE '%/* undrop %')`,
         [schema],
       );
       return rows.length === 0;

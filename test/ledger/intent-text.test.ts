@@ -120,8 +120,8 @@ describe('the facts from its answers', () => {
       byteEstimate: 16384,
       holdUntil: NOW,
       foreignKeysOut: 1,
-      foreignKeysIn: ['shop.C.fk'],
-      foreignKeysToItself: ['shop.T.fk'],
+      foreignKeysIn: [{ schema: 'shop', table: 'C', name: 'fk' }],
+      foreignKeysToItself: [{ schema: 'shop', table: 'T', name: 'fk' }],
       triggers: [],
     });
     expect(facts).toMatchObject({

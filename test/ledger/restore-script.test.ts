@@ -1,5 +1,6 @@
 /** The script that brings a table back by hand. */
 import { describe, expect, test } from '@jest/globals';
+import { NOTHING_DETACHED } from '../../src/ledger/detached.js';
 import { ownDefinition, restoreScript } from '../../src/ledger/restore-script.js';
 
 const ID = '0192f0a1b2c37d4e8f5061728394a5b6';
@@ -12,6 +13,7 @@ const FACTS = {
   holdSchema: '_undrop',
   holdName: HOLD,
   sqlLogBin: true,
+  detached: NOTHING_DETACHED,
 };
 
 describe('the restore script', () => {

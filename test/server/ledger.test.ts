@@ -147,14 +147,14 @@ describe.each(testServers())('the ledger on $name', (server) => {
     const [parent, child, other] = await factsOf('p é-1', 'c 表', 'other');
     expect(parent).toMatchObject({
       foreignKeysOut: 0,
-      foreignKeysIn: [`${schema.name}.c 表.to p`],
+      foreignKeysIn: [{ schema: schema.name, table: 'c 表', name: 'to p' }],
       foreignKeysToItself: [],
       triggers: [],
     });
     expect(child).toMatchObject({
       foreignKeysOut: 1,
       foreignKeysIn: [],
-      foreignKeysToItself: [`${schema.name}.c 表.boss`],
+      foreignKeysToItself: [{ schema: schema.name, table: 'c 表', name: 'boss' }],
     });
     expect(other).toMatchObject({ foreignKeysOut: 0, foreignKeysIn: [], triggers: ['tr é'] });
   });

@@ -114,6 +114,7 @@ export function inspectionOf(situation: Situation): Inspection {
     charset: 'utf8mb4',
     serverIdentity: 'the server',
     user: 'app',
+    checksForeignKeys: true,
     logged: true,
     gtidAutomatic: true,
     ...situation.facts,
@@ -221,7 +222,8 @@ function tell(step: Step): readonly string[] {
       const names = step.tables.map(
         ({ fromSchema, holdName, stays }) => `${fromSchema}.${holdName}${stays ? ' stays' : ''}`,
       );
-      return [`relocate${step.logged ? '' : ' unlogged'}: ${shorten(names.join(', '))}`];
+      const how = `${step.logged ? '' : ' unlogged'}${step.detach ? ', keys off before' : ''}`;
+      return [`relocate${how}: ${shorten(names.join(', '))}`];
     }
     case 'again':
       return [

@@ -78,6 +78,8 @@ describe('the report of a restore', () => {
     droppedAt: new Date('2026-03-01T12:00:01Z'),
     user: 'app',
     rowEstimate: 100_000,
+    foreignKeys: [],
+    foreignKeysProblem: null,
     others: [],
     recorded: true,
   };
@@ -118,6 +120,8 @@ describe('the report of a restore', () => {
       user: 'app',
       rowEstimate: 100_000,
       recorded: true,
+      foreignKeys: [],
+      foreignKeysProblem: null,
       others: [],
     });
   });

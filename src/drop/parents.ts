@@ -1,0 +1,99 @@
+/**
+ * Parents that the server would not drop, as tables outside the statement refer to them, and its
+ * words for that. Pure. The words are raised by SIGNAL, never by a DROP that names the parent: by
+ * then its last child may be gone.
+ */
+import type { ForeignKeyName, IntentTable } from '../ledger/write.js';
+import { parseHoldName } from '../names/hold-name.js';
+import { type ErrPacket, encodeErr } from '../wire/response/err.js';
+import type { Result } from '../wire/result-reader.js';
+import type { ServerVersion } from '../wire/server-version.js';
+
+export interface BlockedParent {
+  readonly table: IntentTable;
+  /** The first that is in the way. */
+  readonly key: ForeignKeyName;
+}
+
+export interface DropRules {
+  /** MySQL 8 and later: all or nothing, wherever in the statement the children stand. */
+  readonly isAtomic: boolean;
+  /** Names that differ in case are one. */
+  readonly foldsCase: boolean;
+}
+
+/** Servers that aren't atomic drop one table after the other: children have to come first. */
+export function blockedParents(
+  tables: readonly IntentTable[],
+  { isAtomic, foldsCase }: DropRules,
+): readonly BlockedParent[] {
+  const keyOf = ({ schema, table }: { readonly schema: string; readonly table: string }) => {
+    const name = `${schema}\0${table}`;
+    return foldsCase ? name.toLowerCase() : name;
+  };
+  const gone = new Set(isAtomic ? tables.map(keyOf) : []);
+  const blocked: BlockedParent[] = [];
+  for (const table of tables) {
+    // A held child is one that was dropped before, and is about to lose its key.
+    const key = table.foreignKeysIn.find(
+      (child) => !gone.has(keyOf(child)) && parseHoldName(child.table) === null,
+    );
+    if (key === undefined) gone.add(keyOf(table));
+    else blocked.push({ table, key });
+  }
+  return blocked;
+}
+
+/** Whether something is to be taken off before it is moved away. */
+export function hasForeignKeys(table: IntentTable): boolean {
+  const { foreignKeysIn, foreignKeysOut, foreignKeysToItself } = table;
+  return foreignKeysIn.length + foreignKeysOut + foreignKeysToItself.length > 0;
+}
+
+const BEFORE_MYSQL_8 = 'Cannot delete or update a parent row: a foreign key constraint fails';
+/** MESSAGE_TEXT of MySQL. */
+const SIGNAL_CHARACTERS_MAX = 128;
+
+interface ParentError {
+  readonly errno: number;
+  readonly sqlState: string;
+  readonly message: string;
+}
+
+function parentError(server: ServerVersion, { table, key }: BlockedParent): ParentError {
+  if (server.flavour === 'mariadb') {
+    return { errno: 1451, sqlState: '23000', message: BEFORE_MYSQL_8 };
+  }
+  if (server.versionId < 80_000) return { errno: 1217, sqlState: '23000', message: BEFORE_MYSQL_8 };
+  const message =
+    `Cannot drop table '${table.table}' referenced by a foreign key constraint ` +
+    `'${key.name}' on table '${key.table}'.`;
+  return { errno: 3730, sqlState: 'HY000', message };
+}
+
+/** Raises the error in the session, so that SHOW WARNINGS has it, too; destroys nothing. */
+export function parentErrorSql(server: ServerVersion, parent: BlockedParent): Buffer {
+  const { errno, sqlState, message } = parentError(server, parent);
+  const text = Array.from(message).slice(0, SIGNAL_CHARACTERS_MAX).join('');
+  const hex = Buffer.from(text).toString('hex');
+  return Buffer.from(
+    `SIGNAL SQLSTATE '${sqlState}' SET MYSQL_ERRNO = ${errno}, MESSAGE_TEXT = _utf8mb4 X'${hex}'`,
+  );
+}
+
+/**
+ * What the session said, but with the whole text where SIGNAL takes only its beginning. In no case
+ * an OK: the parent is still there.
+ */
+export function parentErrorInFull(
+  said: Result,
+  server: ServerVersion,
+  parent: BlockedParent,
+): ErrPacket {
+  const { errno, sqlState, message } = parentError(server, parent);
+  const isCut = Array.from(message).length > SIGNAL_CHARACTERS_MAX;
+  if (said.kind === 'err' && (said.errno !== errno || !isCut)) return said;
+  const text = Buffer.from(message);
+  const payload = encodeErr({ errno, sqlState, message: text });
+  return { kind: 'err', errno, sqlState, message: text, payload };
+}

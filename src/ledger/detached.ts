@@ -1,0 +1,108 @@
+/**
+ * What was taken off a dropped table so that it keeps nothing and nobody waiting while it is held,
+ * as the ledger has it: its foreign keys, and those of live tables that led to it. Pure.
+ *
+ * Invariant: names of the user's own, never a hold name; so it is true wherever the table is.
+ */
+import { assert } from '../assert.js';
+import { quoteIdentifier } from '../service/sql.js';
+
+export const KEY_ACTIONS = ['RESTRICT', 'CASCADE', 'SET NULL', 'NO ACTION', 'SET DEFAULT'] as const;
+
+export type KeyAction = (typeof KEY_ACTIONS)[number];
+
+export interface ForeignKey {
+  readonly name: string;
+  readonly columns: readonly string[];
+  readonly parentSchema: string;
+  readonly parentTable: string;
+  readonly parentColumns: readonly string[];
+  /** Null: the definition says nothing. */
+  readonly onDelete: KeyAction | null;
+  readonly onUpdate: KeyAction | null;
+  /** The plain index of exactly these columns; the server would make one of its own name. */
+  readonly index: string | null;
+}
+
+/** A foreign key of a live table to the dropped one. */
+export interface ChildKey {
+  readonly childSchema: string;
+  readonly childTable: string;
+  readonly key: ForeignKey;
+  /** It leads to the name again, as behind a native drop. */
+  readonly isDone: boolean;
+}
+
+export interface Detached {
+  readonly keysOut: readonly ForeignKey[];
+  readonly keysIn: readonly ChildKey[];
+}
+
+export const NOTHING_DETACHED: Detached = { keysOut: [], keysIn: [] };
+
+export function hasDetached({ keysOut, keysIn }: Detached): boolean {
+  return keysOut.length + keysIn.length > 0;
+}
+
+/** What was recorded before wins, as a later look no longer finds what was taken off meanwhile. */
+export function mergeDetached(before: Detached, found: Detached): Detached {
+  const isKnown = (key: ForeignKey) => before.keysOut.some(({ name }) => name === key.name);
+  return {
+    keysOut: [...before.keysOut, ...found.keysOut.filter((key) => !isKnown(key))],
+    keysIn: [
+      ...before.keysIn,
+      ...found.keysIn.filter((key) => !before.keysIn.some((known) => isSameChildKey(known, key))),
+    ],
+  };
+}
+
+export function isSameChildKey(one: ChildKey, other: ChildKey): boolean {
+  return (
+    one.childSchema === other.childSchema &&
+    one.childTable === other.childTable &&
+    one.key.name === other.key.name
+  );
+}
+
+/** Null where nothing is. */
+export function formatDetached(detached: Detached): string | null {
+  return hasDetached(detached) ? JSON.stringify(detached) : null;
+}
+
+export function parseDetached(text: string | null): Detached {
+  if (text === null) return NOTHING_DETACHED;
+  const { keysOut = [], keysIn = [] } = JSON.parse(text) as Partial<Detached>;
+  for (const key of [...keysOut, ...keysIn.map((child) => child.key)]) assertKey(key);
+  return { keysOut, keysIn };
+}
+
+/** What goes into a statement without quotes must be one of ours. */
+function assertKey({ onDelete, onUpdate }: ForeignKey): void {
+  for (const action of [onDelete, onUpdate]) {
+    assert(action === null || KEY_ACTIONS.includes(action), 'an action of a foreign key');
+  }
+}
+
+/** As SHOW CREATE TABLE prints it in a table of `schema`. */
+export function printedKey(key: ForeignKey, schema: string): string {
+  const parent =
+    key.parentSchema === schema
+      ? quoteIdentifier(key.parentTable)
+      : `${quoteIdentifier(key.parentSchema)}.${quoteIdentifier(key.parentTable)}`;
+  return keyText(key, parent);
+}
+
+/** For a statement that anybody may run from anywhere. */
+export function qualifiedKey(key: ForeignKey): string {
+  return keyText(key, `${quoteIdentifier(key.parentSchema)}.${quoteIdentifier(key.parentTable)}`);
+}
+
+function keyText(key: ForeignKey, parent: string): string {
+  const list = (names: readonly string[]) => `(${names.map(quoteIdentifier).join(', ')})`;
+  const onDelete = key.onDelete === null ? '' : ` ON DELETE ${key.onDelete}`;
+  const onUpdate = key.onUpdate === null ? '' : ` ON UPDATE ${key.onUpdate}`;
+  return (
+    `CONSTRAINT ${quoteIdentifier(key.name)} FOREIGN KEY ${list(key.columns)} ` +
+    `REFERENCES ${parent} ${list(key.parentColumns)}${onDelete}${onUpdate}`
+  );
+}

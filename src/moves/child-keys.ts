@@ -1,0 +1,84 @@
+/**
+ * Leads a foreign key of a live table back to the name of its parent, which is held under another
+ * one: dropped, and added again by a second statement, as no server does both in one (1826). May
+ * run twice: a key that is neither here nor there was dropped by us before.
+ */
+
+import { assert } from '../assert.js';
+import type { ChildKey, ForeignKey } from '../ledger/detached.js';
+import { isKilled } from '../service/kill-after.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import type { ServerFacts } from '../service/server-facts.js';
+import {
+  addKeys,
+  alter,
+  checksReferences,
+  dropKey,
+  type KeyedTable,
+  plainKey,
+} from './add-keys.js';
+import { lookAtTable } from './look-at-table.js';
+
+export interface LeadBackOptions {
+  readonly id: string;
+  /** Where the key leads to now. */
+  readonly away: { readonly schema: string; readonly table: string };
+  readonly server: ServerFacts;
+  readonly logged: boolean;
+}
+
+/** Between the two statements the child has no key at all, so the second is tried more often. */
+const ADD_TRIES = 3;
+
+/** Rejects with the server's error where the child is locked or can't be altered. */
+export async function leadBack(
+  pool: ServicePool,
+  { childSchema, childTable, key }: ChildKey,
+  options: LeadBackOptions,
+): Promise<void> {
+  const { id, away, logged } = options;
+  const child = { id, schema: childSchema, table: childTable };
+  const look = await lookAtTable(pool, child);
+  if (typeof look === 'string') return;
+  const now = look.keys?.find(({ name }) => name === key.name);
+  if (now !== undefined) {
+    const isAway = isSame(now.parentSchema, away.schema) && isSame(now.parentTable, away.table);
+    if (!isAway) return;
+    await assertMayAdd(pool, child, key, options);
+    await alter(pool, child, [dropKey(key.name)], { logged });
+  }
+  for (let tries = 1; ; tries++) {
+    try {
+      return await addKeys(pool, child, [key], options);
+    } catch (error) {
+      if (tries === ADD_TRIES || !isKilled(error)) throw error;
+    }
+  }
+}
+
+/**
+ * Before the key is dropped: an account without REFERENCES could not add it again. Added while it
+ * is there, it is refused as a second one of its name; a missing right is said before that.
+ */
+async function assertMayAdd(
+  pool: ServicePool,
+  child: KeyedTable,
+  key: ForeignKey,
+  { server, logged }: LeadBackOptions,
+): Promise<void> {
+  if (!checksReferences(server)) return;
+  try {
+    await alter(pool, child, [plainKey(key)], { logged });
+  } catch (error) {
+    if (isServerError(error, SECOND_OF_ITS_NAME)) return;
+    throw error;
+  }
+  assert(false, 'a foreign key is not added twice under one name');
+}
+
+const SECOND_OF_ITS_NAME = 1826;
+
+/** Servers that fold names do so in these as well. */
+function isSame(one: string, other: string): boolean {
+  return one.toLowerCase() === other.toLowerCase();
+}

@@ -1,0 +1,241 @@
+/**
+ * Takes off a held table what would bind the live: its foreign keys, which would keep others from
+ * their rows or delete held ones with them, and those of live children, which followed the table to
+ * its hold name and are led back to its own, as a native drop leaves them.
+ *
+ * Invariants: whatever is taken off is in the ledger before, in names of the user's own. Everything
+ * is tried for a moment only; what can't be done at once is said, and done by whoever pays the
+ * debt. May run twice, and goes on from what is there.
+ */
+import { assert } from '../assert.js';
+import {
+  type ChildKey,
+  type Detached,
+  type ForeignKey,
+  hasDetached,
+  isSameChildKey,
+  mergeDetached,
+  printedKey,
+} from '../ledger/detached.js';
+import type { LedgerRow } from '../ledger/entry.js';
+import { foreignKeysOf } from '../ledger/foreign-keys.js';
+import { findRows } from '../ledger/read.js';
+import { ownDefinition } from '../ledger/restore-script.js';
+import { recordDetached } from '../ledger/write.js';
+import { parseHoldName } from '../names/hold-name.js';
+import { isKilled } from '../service/kill-after.js';
+import type { ServicePool } from '../service/pools.js';
+import { textOf } from '../service/row.js';
+import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
+import { alter, dropKey } from './add-keys.js';
+import { leadBack } from './child-keys.js';
+import { lookAtTable } from './look-at-table.js';
+import type { RelocateTable } from './relocate.js';
+
+/** A client may be waiting: where something is locked, the rest is left to the debts. */
+const WITHIN_MS = 600;
+
+export interface DetachOptions {
+  readonly logged: boolean;
+}
+
+/** For each table what is in the way, or null. Does not reject. */
+export async function detach(
+  pool: ServicePool,
+  tables: readonly RelocateTable[],
+  { logged }: DetachOptions,
+): Promise<readonly (string | null)[]> {
+  for (const { id, holdName } of tables) {
+    assert(parseHoldName(holdName)?.id === id, 'only from a table under its hold name');
+  }
+  const failures: (string | null)[] = [];
+  const startMs = performance.now();
+  let plans: readonly (Plan | string | null)[];
+  try {
+    const server = await readServerFacts(pool);
+    plans = await Promise.all(tables.map((table) => planFor(pool, table, { tables, server })));
+    for (const plan of plans) if (isPlan(plan)) await record(pool, plan);
+    // Those out of all tables first: the children of one may be others of them.
+    for (const plan of plans)
+      failures.push(isPlan(plan) ? await dropOwn(pool, plan, logged) : plan);
+    for (const [index, plan] of plans.entries()) {
+      if (!isPlan(plan) || failures[index] !== null) continue;
+      const endMs = startMs + WITHIN_MS;
+      failures[index] = await leadChildrenBack(pool, plan, { server, logged, endMs });
+    }
+    return failures;
+  } catch (error) {
+    const failure = error instanceof Error ? error.message : String(error);
+    return tables.map((_table, index) => failures[index] ?? failure);
+  }
+}
+
+interface Plan {
+  readonly table: RelocateTable;
+  readonly row: LedgerRow;
+  readonly detached: Detached;
+  /** Null: as it was recorded before. */
+  readonly definition: string | null;
+  /** As they are called now. */
+  readonly ownKeys: readonly string[];
+}
+
+function isPlan(plan: Plan | string | null): plan is Plan {
+  return plan !== null && typeof plan !== 'string';
+}
+
+/** Null where nothing is to be taken off; a text where it can't be. */
+async function planFor(
+  pool: ServicePool,
+  table: RelocateTable,
+  context: { readonly tables: readonly RelocateTable[]; readonly server: ServerFacts },
+): Promise<Plan | string | null> {
+  const { id, fromSchema: schema, holdName } = table;
+  const look = await lookAtTable(pool, { id, schema, table: holdName });
+  // A view is put back by whoever relocates it.
+  if (typeof look === 'string') return null;
+  if (look.keys === null) return 'its foreign keys are not understood';
+  const children = await findChildren(pool, table, context.server);
+  if (typeof children === 'string') return children;
+  const [row] = await findRows(pool, { by: 'id', prefix: id });
+  const before = row?.detached ?? { keysOut: [], keysIn: [] };
+  if (look.keys.length + children.length === 0 && !hasDetached(before)) return null;
+  if (row === undefined) return 'the ledger has no row of it';
+  const keysOut = await Promise.all(
+    look.keys.map((key) => inOwnNames(pool, key, { table, schema, tables: context.tables })),
+  );
+  const own = { parentSchema: schema, parentTable: table.table };
+  const keysIn = children.map((child) => ({ ...child, key: { ...child.key, ...own } }));
+  const detached = mergeDetached(before, { keysOut, keysIn });
+  const definition =
+    before.keysOut.length > 0 && row.definition !== null
+      ? null
+      : withKeys(look.definition, table, { now: look.keys, own: keysOut });
+  return { table, row, detached, definition, ownKeys: look.keys.map(({ name }) => name) };
+}
+
+/** Foreign keys of live tables to it. Other held ones lose theirs for themselves. */
+async function findChildren(
+  pool: ServicePool,
+  { id, fromSchema, holdName }: RelocateTable,
+  server: ServerFacts,
+): Promise<readonly ChildKey[] | string> {
+  const [rows = []] = await pool.run(
+    foreignKeysOf([{ schema: fromSchema, table: holdName }], server),
+  );
+  const found: ChildKey[] = [];
+  for (const row of rows) {
+    const [childSchema, childTable] = [textOf(row, 'childSchema'), textOf(row, 'child')];
+    const isItself = isSame(childSchema, fromSchema) && isSame(childTable, holdName);
+    if (isItself || !isSame(textOf(row, 'parent'), holdName)) continue;
+    if (parseHoldName(childTable) !== null) continue;
+    const look = await lookAtTable(pool, { id, schema: childSchema, table: childTable });
+    if (typeof look === 'string') continue;
+    const name = textOf(row, 'name');
+    const key = look.keys?.find((candidate) => candidate.name === name);
+    if (key === undefined) {
+      return `the foreign key ${name} of ${childSchema}.${childTable} is not understood`;
+    }
+    found.push({ childSchema, childTable, key, isDone: false });
+  }
+  return found;
+}
+
+function isSame(one: string, other: string): boolean {
+  return one.toLowerCase() === other.toLowerCase();
+}
+
+/** Names that the server made of the hold name, and parents that are held as well. */
+async function inOwnNames(
+  pool: ServicePool,
+  key: ForeignKey,
+  where: {
+    readonly table: RelocateTable;
+    readonly schema: string;
+    readonly tables: readonly RelocateTable[];
+  },
+): Promise<ForeignKey> {
+  const { table, schema, tables } = where;
+  const made = `${table.holdName}_ibfk_`;
+  const name = key.name.toLowerCase().startsWith(made.toLowerCase())
+    ? `${table.table}_ibfk_${key.name.slice(made.length)}`
+    : key.name;
+  const parent = parseHoldName(key.parentTable);
+  if (parent === null) return { ...key, name };
+  if (parent.id === table.id) {
+    return { ...key, name, parentSchema: schema, parentTable: table.table };
+  }
+  const beside = tables.find(({ id }) => id === parent.id);
+  if (beside !== undefined) {
+    return { ...key, name, parentSchema: beside.fromSchema, parentTable: beside.table };
+  }
+  const [row] = await findRows(pool, { by: 'id', prefix: parent.id }, { texts: false });
+  if (row === undefined) return { ...key, name };
+  return { ...key, name, parentSchema: row.schema, parentTable: row.table };
+}
+
+/** The definition as it was, for people and for whoever compares. */
+function withKeys(
+  printed: string,
+  { holdName, table, fromSchema }: RelocateTable,
+  keys: { readonly now: readonly ForeignKey[]; readonly own: readonly ForeignKey[] },
+): string {
+  return keys.now.reduce(
+    (text, key, index) => {
+      const own = keys.own[index];
+      return own === undefined
+        ? text
+        : text.replace(printedKey(key, fromSchema), () => printedKey(own, fromSchema));
+    },
+    ownDefinition(printed, holdName, table),
+  );
+}
+
+async function record(pool: ServicePool, plan: Plan): Promise<void> {
+  const { table, detached, definition, row } = plan;
+  await recordDetached(pool, { id: table.id, detached, definition, rowLogged: row.rowLogged });
+}
+
+async function dropOwn(pool: ServicePool, plan: Plan, logged: boolean): Promise<string | null> {
+  const { id, fromSchema: schema, holdName } = plan.table;
+  return tolerantly('its foreign keys', () =>
+    alter(pool, { id, schema, table: holdName }, plan.ownKeys.map(dropKey), { logged }),
+  );
+}
+
+async function leadChildrenBack(
+  pool: ServicePool,
+  plan: Plan,
+  how: { readonly server: ServerFacts; readonly logged: boolean; readonly endMs: number },
+): Promise<string | null> {
+  const { id, fromSchema, holdName } = plan.table;
+  let { detached } = plan;
+  let failure: string | null = null;
+  for (const child of detached.keysIn.filter(({ isDone }) => !isDone)) {
+    const what = `the foreign key of ${child.childSchema}.${child.childTable}`;
+    if (performance.now() > how.endMs) {
+      failure ??= `${what} was not tried`;
+      continue;
+    }
+    const away = { schema: fromSchema, table: holdName };
+    const problem = await tolerantly(what, () => leadBack(pool, child, { ...how, id, away }));
+    failure ??= problem;
+    if (problem !== null) continue;
+    const keysIn = detached.keysIn.map((key) =>
+      isSameChildKey(key, child) ? { ...key, isDone: true } : key,
+    );
+    detached = { ...detached, keysIn };
+  }
+  if (detached !== plan.detached) await record(pool, { ...plan, detached, definition: null });
+  return failure;
+}
+
+async function tolerantly(what: string, work: () => Promise<void>): Promise<string | null> {
+  try {
+    await work();
+    return null;
+  } catch (error) {
+    if (isKilled(error)) return `${what}: another session has a table locked`;
+    return `${what}: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}

@@ -1,0 +1,38 @@
+/** What a table is made of now: its definition and its foreign keys, in one round trip. */
+import type { ForeignKey } from '../ledger/detached.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import { textOf } from '../service/row.js';
+import { ident, note, sql } from '../service/sql.js';
+import { readForeignKeys } from './read-definition.js';
+
+export interface TableLook {
+  readonly definition: string;
+  /** Null: there are some that the definition doesn't say in words that are understood. */
+  readonly keys: readonly ForeignKey[] | null;
+}
+
+/** No such table, or no such schema; 1017 of MySQL 5.6 where the file is missing. */
+const NOT_THERE = [1146, 1049, 1017] as const;
+
+/** `missing` only where the server itself says so; `view` for whatever is no table. */
+export async function lookAtTable(
+  pool: ServicePool,
+  { id, schema, table }: { readonly id: string; readonly schema: string; readonly table: string },
+): Promise<TableLook | 'missing' | 'view'> {
+  try {
+    const [shown = [], named = []] = await pool.run([
+      sql`SHOW CREATE TABLE ${note('look', id)} ${ident(schema, table)}`,
+      sql`SELECT CONSTRAINT_NAME AS name FROM information_schema.TABLE_CONSTRAINTS
+        WHERE CONSTRAINT_SCHEMA = ${schema} AND TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${table}
+          AND CONSTRAINT_TYPE = 'FOREIGN KEY'`,
+    ]);
+    const [row] = shown;
+    if (row?.['Create Table'] === undefined) return 'view';
+    const definition = textOf(row, 'Create Table');
+    const names = named.map((found) => textOf(found, 'name'));
+    return { definition, keys: readForeignKeys(definition, schema, names) };
+  } catch (error) {
+    if (isServerError(error, ...NOT_THERE)) return 'missing';
+    throw error;
+  }
+}

@@ -1,0 +1,22 @@
+/**
+ * What follows the RENAME to a hold name: the table is freed of what would bind the live, then
+ * moved into the recycle schema. What can't be freed at once stays where it is, as a debt. May run
+ * twice, and at once with another proxy.
+ */
+import type { ServicePool } from '../service/pools.js';
+import { detach } from './detach.js';
+import { type RelocateTable, type Relocation, relocate } from './relocate.js';
+
+/** One `Relocation` for each table, in order. Does not reject. */
+export async function takeHome(
+  pool: ServicePool,
+  tables: readonly RelocateTable[],
+  { logged }: { readonly logged: boolean },
+): Promise<readonly Relocation[]> {
+  const failures = await detach(pool, tables, { logged });
+  const freed = tables.map((table, index) => {
+    const stays = failures[index] ?? table.stays ?? null;
+    return { ...table, stays };
+  });
+  return relocate(pool, freed, { logged });
+}

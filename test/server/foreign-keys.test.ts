@@ -1,0 +1,307 @@
+/**
+ * Tables with foreign keys, dropped through the proxy and brought back, on real servers: whoever is
+ * still there is bound no more than behind a native drop, no row is lost, and what comes back is as
+ * it was, by the server's own words.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { ServicePool } from '../../src/service/pools.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
+import { poolOn } from './service-fixture.js';
+
+jest.setTimeout(120_000);
+
+/** Keys of every kind: named, named by the server, of two columns, to itself, to another schema. */
+const CHILD = (far: string) => `CREATE TABLE c (
+  id INT PRIMARY KEY, pid INT, a INT, b INT, self INT, oid INT,
+  KEY note (b),
+  CONSTRAINT zz FOREIGN KEY (pid) REFERENCES p (id) ON DELETE CASCADE ON UPDATE SET NULL,
+  FOREIGN KEY (a, b) REFERENCES g (a, b),
+  FOREIGN KEY (self) REFERENCES c (id) ON DELETE SET NULL,
+  CONSTRAINT \`a key\` FOREIGN KEY (oid) REFERENCES ${far}.o (id),
+  KEY behind (a))`;
+
+describe.each(testServers())('foreign keys on $name', (server) => {
+  let proxy: ProxyTarget;
+  let pool: ServicePool;
+  let schema: FreshSchema;
+  let far: FreshSchema;
+  let direct: Connection;
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server);
+    pool = poolOn(server);
+    schema = await freshSchema(server, 'fk');
+    far = await freshSchema(server, 'far');
+    direct = await connect(server, { database: schema.name });
+  });
+  afterAll(async () => {
+    await direct.end();
+    await proxy.stop();
+    await pool.dispose();
+    await schema.drop();
+    await far.drop();
+  });
+
+  const run = async (...texts: readonly string[]) => {
+    for (const text of texts) await direct.query(text);
+  };
+  const errnoOf = async (text: string): Promise<number | null> =>
+    direct.query(text).then(
+      () => null,
+      (error: { readonly errno: number }) => error.errno,
+    );
+  const show = async (table: string): Promise<string> => {
+    const [rows] = await direct.query<RowDataPacket[]>(`SHOW CREATE TABLE ${table}`);
+    return String(rows[0]?.['Create Table']);
+  };
+  const count = async (table: string): Promise<number> => {
+    const [rows] = await direct.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${table}`);
+    return Number(rows[0]?.['n']);
+  };
+  const drop = async (text: string, before: readonly string[] = [], through = proxy) => {
+    const client = await connect(through, { database: schema.name });
+    try {
+      for (const one of [...before, text]) await client.query(one);
+    } finally {
+      await client.end();
+    }
+  };
+  const back = (table: string, to?: string) =>
+    restore(pool, { target: `${schema.name}.${table}`, ...(to === undefined ? {} : { to }) });
+  const row = async (table: string) => {
+    const [rows] = await direct.query<RowDataPacket[]>(
+      `SELECT * FROM _undrop.ledger WHERE schema_name = ? AND table_name = ?
+       ORDER BY id DESC LIMIT 1`,
+      [schema.name, table],
+    );
+    return rows[0];
+  };
+  const clear = async () => {
+    const [rows] = await direct.query<RowDataPacket[]>('SHOW TABLES');
+    await run('SET foreign_key_checks = 0');
+    for (const found of rows) await run(`DROP TABLE \`${Object.values(found)[0]}\``);
+    await run(`DROP TABLE IF EXISTS ${far.name}.o`, 'SET foreign_key_checks = 1');
+  };
+  const makeFamily = async () => {
+    await clear();
+    await run(
+      'CREATE TABLE p (id INT PRIMARY KEY)',
+      'CREATE TABLE g (a INT, b INT, PRIMARY KEY (a, b))',
+      `CREATE TABLE ${far.name}.o (id INT PRIMARY KEY)`,
+      CHILD(far.name),
+      'INSERT INTO p VALUES (1), (2)',
+      'INSERT INTO g VALUES (1, 1)',
+      `INSERT INTO ${far.name}.o VALUES (1)`,
+      'INSERT INTO c VALUES (1, 1, 1, 1, NULL, 1), (2, 2, 1, 1, 1, 1), (3, 2, NULL, NULL, 2, NULL)',
+    );
+  };
+
+  test('of a dropped child bind nobody, and come back as they were, with all rows', async () => {
+    await makeFamily();
+    const before = await show('c');
+    await drop('DROP TABLE c');
+    // The first would cascade into held rows; all would be refused.
+    await run('DELETE FROM p WHERE id = 1', 'DROP TABLE g', 'ALTER TABLE p MODIFY id BIGINT');
+    await run('CREATE TABLE other (id BIGINT, CONSTRAINT zz FOREIGN KEY (id) REFERENCES p (id))');
+    await run('DROP TABLE other', 'ALTER TABLE p MODIFY id INT', 'INSERT INTO p VALUES (1)');
+    await run('CREATE TABLE g (a INT, b INT, PRIMARY KEY (a, b))', 'INSERT INTO g VALUES (1, 1)');
+    const definition = String((await row('c'))?.['definition']);
+    const report = await back('c');
+    expect(
+      report.foreignKeys.map(({ problem, isParentMissing }) => problem ?? isParentMissing),
+    ).toEqual([false, false, false, false]);
+    expect(await show('c')).toBe(before);
+    expect(byLines(definition)).toEqual(byLines(before));
+    expect(await count('c')).toBe(3);
+    expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 9)')).toBe(1452);
+    await run('DELETE FROM p WHERE id = 2');
+    expect(await count('c')).toBe(1);
+  });
+
+  test('come back by hand, by the script in the ledger', async () => {
+    await makeFamily();
+    await drop('DROP TABLE c');
+    await until(async () => (await row('c'))?.['restore_script'] != null, 'the outcome', 10_000);
+    const script = String((await row('c'))?.['restore_script']);
+    const client = await connect(server, { multipleStatements: true });
+    await client.query(script);
+    const [[checks]] = await client.query<RowDataPacket[]>('SELECT @@foreign_key_checks AS n');
+    await client.end();
+    expect(checks?.['n']).toBe(1);
+    expect(await count('c')).toBe(3);
+    expect(await errnoOf('INSERT INTO c (id, self) VALUES (9, 8)')).toBe(1452);
+    expect(await errnoOf('INSERT INTO c (id, oid) VALUES (9, 8)')).toBe(1452);
+  });
+
+  test('of a child whose parent is gone come back as they are behind a native drop', async () => {
+    await makeFamily();
+    await drop('DROP TABLE c');
+    await drop('DROP TABLE p');
+    const report = await back('c');
+    const zz = report.foreignKeys.find(({ name }) => name === 'zz');
+    expect(zz).toMatchObject({ problem: null, isParentMissing: true });
+    expect(await count('c')).toBe(3);
+    expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 1)')).toBe(1452);
+    await back('p');
+    expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 1)')).toBe(null);
+    expect(await errnoOf('INSERT INTO c (id, pid) VALUES (10, 77)')).toBe(1452);
+  });
+
+  test('whose name is taken stay away, and the table with all others comes back', async () => {
+    await makeFamily();
+    await drop('DROP TABLE c');
+    await run('CREATE TABLE thief (id INT, CONSTRAINT zz FOREIGN KEY (id) REFERENCES p (id))');
+    const report = await back('c');
+    const problems = report.foreignKeys.filter(({ problem }) => problem !== null);
+    expect(problems.map(({ name }) => name)).toEqual(['zz']);
+    expect(await count('c')).toBe(3);
+    expect(await show('c')).toContain('FOREIGN KEY (`self`)');
+  });
+
+  test('of a table that comes back under another name are those that the server would give it', async () => {
+    await makeFamily();
+    await drop('DROP TABLE c');
+    await run(CHILD(far.name).replace('CONSTRAINT zz', '').replace('CONSTRAINT `a key`', ''));
+    await back('c', `${schema.name}.c2`);
+    const shown = await show('c2');
+    expect(shown).toContain('CONSTRAINT `c2_ibfk_1` FOREIGN KEY');
+    expect(shown).toContain('(`self`) REFERENCES `c2` (`id`)');
+    expect(await count('c2')).toBe(3);
+  });
+
+  test('between tables of one statement come back in whatever order they are restored', async () => {
+    for (const order of [
+      ['p', 'c'],
+      ['c', 'p'],
+    ] as const) {
+      await makeFamily();
+      const before = await show('c');
+      await drop('DROP TABLE c, p');
+      expect(await errnoOf('CREATE TABLE p (id INT PRIMARY KEY)')).toBe(null);
+      await run('DROP TABLE p');
+      for (const table of order) await back(table);
+      expect(await show('c')).toBe(before);
+      expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 9)')).toBe(1452);
+      expect(await errnoOf('DROP TABLE p')).not.toBe(null);
+      expect([await count('p'), await count('c')]).toEqual([2, 3]);
+    }
+  });
+
+  test('of live children lead to the name of a parent dropped without checks', async () => {
+    await makeFamily();
+    const whole = await show('c');
+    await run(
+      `CREATE TABLE ${far.name}.kid (id INT, FOREIGN KEY (id) REFERENCES ${schema.name}.p (id))`,
+      `INSERT INTO ${far.name}.kid VALUES (2)`,
+    );
+    const before = [await show('c'), await show(`${far.name}.kid`)].map(byLines);
+    await drop('DROP TABLE p', ['SET foreign_key_checks = 0']);
+    expect([await show('c'), await show(`${far.name}.kid`)].map(byLines)).toEqual(before);
+    expect(await show('c')).toBe(whole);
+    expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 1)')).toBe(1452);
+    await run('CREATE TABLE p (id INT PRIMARY KEY)', 'INSERT INTO p VALUES (7)');
+    expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 7)')).toBe(null);
+    expect(await errnoOf('INSERT INTO c (id, pid) VALUES (10, 1)')).toBe(1452);
+    // The new one away, the old one back: they are its children again.
+    await run('SET foreign_key_checks = 0', 'DROP TABLE p', 'SET foreign_key_checks = 1');
+    await back('p');
+    expect([await show('c'), await show(`${far.name}.kid`)].map(byLines)).toEqual(before);
+    expect(await errnoOf('INSERT INTO c (id, pid) VALUES (11, 1)')).toBe(null);
+    expect(await errnoOf(`DELETE FROM p WHERE id = 2`)).toBe(1451);
+    await run(`DROP TABLE ${far.name}.kid`);
+  });
+
+  test('of a child that somebody reads are led back when the reader is done', async () => {
+    await makeFamily();
+    const collecting = await proxyInFront(server, { COLLECT: 'on', HOLD: '1h' });
+    const reader = await connect(server, { database: schema.name });
+    try {
+      const before = byLines(await show('c'));
+      await reader.query('BEGIN');
+      await reader.query('SELECT * FROM c');
+      const checks = 'SET foreign_key_checks = 0';
+      const native = server.name === 'mysql-9.7' ? ['SET lock_wait_timeout = 1'] : [];
+      const dropped = drop('DROP TABLE p', [checks, ...native], collecting);
+      if (server.name === 'mysql-9.7') {
+        // There a drop of the parent waits for whoever reads a child, natively as well.
+        await expect(dropped).rejects.toMatchObject({ errno: 1205 });
+        await reader.query('COMMIT');
+        await drop('DROP TABLE p', [checks], collecting);
+      } else {
+        await dropped;
+        await reader.query('SELECT * FROM c');
+        expect((await row('p'))?.['relocated']).toBe(0);
+        await reader.query('COMMIT');
+      }
+      await until(async () => (await row('p'))?.['relocated'] === 1, 'the debt is paid', 30_000);
+      expect(byLines(await show('c'))).toEqual(before);
+      await back('p');
+      expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 9)')).toBe(1452);
+      expect([await count('p'), await count('c')]).toEqual([2, 3]);
+    } finally {
+      await reader.end();
+      await collecting.stop();
+    }
+  });
+
+  test('don’t keep a dump from being loaded again and again through the proxy', async () => {
+    await makeFamily();
+    const client = await connect(proxy, { database: schema.name });
+    for (let times = 0; times < 3; times++) {
+      for (const text of [
+        'SET foreign_key_checks = 0',
+        'DROP TABLE IF EXISTS c',
+        CHILD(far.name),
+        'INSERT INTO c VALUES (1, 1, 1, 1, NULL, 1)',
+        'DROP TABLE IF EXISTS p',
+        'CREATE TABLE p (id INT PRIMARY KEY)',
+        'INSERT INTO p VALUES (1)',
+        'SET foreign_key_checks = 1',
+      ]) {
+        await client.query(text);
+      }
+    }
+    await client.end();
+    expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 9)')).toBe(1452);
+    expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 1)')).toBe(null);
+    const [held] = await direct.query<RowDataPacket[]>(
+      `SELECT table_name AS name FROM _undrop.ledger
+       WHERE schema_name = ? AND state = 'HOLD' AND relocated = 0`,
+      [schema.name],
+    );
+    expect(held).toEqual([]);
+  });
+
+  test('are nothing that keeps held tables from being removed in their time', async () => {
+    await makeFamily();
+    const collecting = await proxyInFront(server, {
+      COLLECT: 'on',
+      HOLD: '1s',
+      EVAC: '1s',
+      CHECK_INTERVAL: '1s',
+      PURGE_CHECK_INTERVAL: '1s',
+    });
+    try {
+      await drop('DROP TABLE p', ['SET foreign_key_checks = 0'], collecting);
+      await drop('DROP TABLE c', [], collecting);
+      for (const table of ['p', 'c']) {
+        const isRemoved = async () => (await row(table))?.['state'] === 'removed';
+        await until(isRemoved, `${table} is removed`, 60_000);
+      }
+    } finally {
+      await collecting.stop();
+    }
+  });
+});
+
+/** Indexes that the server made for a key may stand behind the others afterwards. */
+function byLines(definition: string): readonly string[] {
+  return definition
+    .split('\n')
+    .map((line) => line.replace(/,$/, ''))
+    .sort();
+}
