@@ -64,6 +64,20 @@ describe.each(testServers())('the ledger on $name', (server) => {
     expect(await findRows(pool, { by: 'live' })).toEqual([]);
   });
 
+  test('of version 1 is made to one of version 2 by whoever comes first, and keeps its rows', async () => {
+    await session.query('CREATE TABLE t (a INT)');
+    await intend(pool, session, { schema: schema.name, tables: ['t'] });
+    await query(
+      server,
+      'ALTER TABLE _undrop.ledger DROP COLUMN detached',
+      'DELETE FROM _undrop.ledger_version',
+      'INSERT INTO _undrop.ledger_version VALUES (1, NOW())',
+    );
+    await Promise.all([ensureLedger(pool), ensureLedger(pool)]);
+    const [row] = await findRows(pool, { by: 'live' });
+    expect(row).toMatchObject({ table: 't', detached: { keysOut: [], keysIn: [] } });
+  });
+
   test('is refused where a proxy that is too new has made it', async () => {
     await query(server, 'INSERT INTO _undrop.ledger_version VALUES (99, NOW())');
     await expect(ensureLedger(pool)).rejects.toMatchObject({ code: 'UNDROP_LEDGER_UNAVAILABLE' });
