@@ -15,6 +15,7 @@ import { Listener, type SessionSettings } from '../session/listener.js';
 import type { Permits } from '../session/permits.js';
 import { trustedBy } from '../session/proxy-protocol.js';
 import type { ProxyTls } from '../session/tls.js';
+import { Unblocker } from '../session/unblock.js';
 import { warmCrossCheck } from '../sql/cross-check.js';
 import type { ProxySettings } from './proxy-settings.js';
 
@@ -48,11 +49,17 @@ export class Front {
   readonly #listener: Listener;
   /** What goes on after answers: the outcome in the ledger. */
   readonly #work = new Set<Promise<void>>();
+  readonly #unblocker: Unblocker;
   #current: Current;
 
   constructor(options: FrontOptions, settings: ProxySettings) {
     this.#options = options;
     this.#current = currentOf(settings);
+    this.#unblocker = new Unblocker({
+      visit: (address) => options.pools.visit(address),
+      background: (promise) => this.#background(promise),
+      log: options.log,
+    });
     this.#listener = new Listener({
       ...options,
       listen: settings.listen,
@@ -60,6 +67,7 @@ export class Front {
       settings: () => this.#current.session,
       serviceFor: ({ address }) => this.#serviceFor(address),
       background: (promise) => this.#background(promise),
+      onBrokenLogin: (address) => this.#unblocker.onBrokenLogin(address),
     });
   }
 
@@ -81,6 +89,7 @@ export class Front {
   /** Ends the sessions (session/drain.ts), and what goes on behind their answers. */
   async close(options: DrainOptions): Promise<void> {
     await drain(this.#listener, options, { clock: systemClock, log: this.#options.log });
+    this.#unblocker.stop();
     await Promise.allSettled(this.#work);
   }
 

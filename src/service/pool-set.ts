@@ -69,6 +69,17 @@ export class PoolSet {
     return this.at(first);
   }
 
+  /** Logs in at that address on a connection of its own, and leaves. */
+  async visit(address: ServerAddress): Promise<void> {
+    const options = { ...this.#options, tls: this.#tls, address, connectionsMax: 2 };
+    const pool = openServicePool(options);
+    try {
+      await pool.run(sql`DO ${note('hello')} 1`);
+    } finally {
+      await pool.dispose();
+    }
+  }
+
   /** TLS for connections that are opened from now on; the open ones are replaced. */
   useTls(tls: ServiceTls | null): void {
     this.#tls = tls;

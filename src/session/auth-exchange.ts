@@ -4,10 +4,11 @@
  * (session/auth-bridge.ts) ever changes one.
  *
  * Invariants: each leg counts its own sequence ids. A command that the client sends ahead of the OK
- * waits for it.
+ * waits for it; an answer ahead of its question waits for that.
  */
 import { UndropError } from '../errors.js';
 import { encodePacket, type Packet } from '../wire/framing.js';
+import { GrowingBuffer } from '../wire/growing-buffer.js';
 import type { AuthBridge, BridgeStep } from './auth-bridge.js';
 
 /** Bytes of one packet, and of commands sent ahead, before an authentication is done. */
@@ -25,8 +26,9 @@ export interface AuthExchangeOptions {
 
 export class AuthExchange {
   readonly #options: AuthExchangeOptions;
-  readonly #parked: Buffer[] = [];
-  #parkedBytes = 0;
+  readonly #parked = new GrowingBuffer();
+  /** An answer that came before the server has asked. */
+  #early: Packet | null = null;
   /** The server has asked, and was not answered yet. */
   #isAwaited = false;
   #nextToClient: number;
@@ -52,7 +54,7 @@ export class AuthExchange {
 
   /** Commands that wait, as they came. */
   get parked(): Buffer {
-    return Buffer.concat(this.#parked);
+    return this.#parked.bytes;
   }
 
   /** True where the server's packet was its OK or its ERR: the authentication is over. */
@@ -72,15 +74,33 @@ export class AuthExchange {
     this.#nextToClient = sequenceId + 1;
     const isOver = packet.payload[0] === 0x00 || packet.payload[0] === 0xff;
     this.#isAwaited = !isOver && !isFastAuthOk(packet.payload);
+    const early = this.#early;
+    if (early !== null && this.#isAwaited) {
+      this.#early = null;
+      this.#answer(early);
+    }
+    // What nobody has asked for is for the server to refuse, as a command.
+    if (early !== null && isOver) this.#park(early);
     return isOver;
   }
 
   fromClient(packet: Packet): void {
     if (packet.sequenceId === 0) return this.#park(packet);
+    if (this.#isAwaited) return this.#answer(packet);
+    // In every plugin the two sides take turns.
+    if (this.#early !== null) {
+      const problem = 'the client sent two answers ahead in the login';
+      throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
+    }
+    this.#early = { ...packet, payload: Buffer.from(packet.payload) };
+    packet.payload.fill(0);
+  }
+
+  #answer(packet: Packet): void {
     const { bridge, toClient } = this.#options;
     const expected = this.nextToClient;
     this.#nextToClient = packet.sequenceId + 1;
-    if (this.#isAwaited) checkOrder(packet, expected);
+    checkOrder(packet, expected);
     const step = bridge?.fromClient(packet.payload) ?? onward(packet);
     if (step.to === 'peer') return this.#send(step.payload, packet.sequenceId + this.#offset);
     toClient(encodePacket(step.payload, this.#nextToClient));
@@ -91,6 +111,7 @@ export class AuthExchange {
   /** The client has gone: where the server waits for it, it is answered with nothing. */
   leave(): void {
     this.#options.bridge?.wipe();
+    this.#early?.payload.fill(0);
     if (this.#isAwaited) this.#send(Buffer.alloc(0), this.#nextToServer);
   }
 
@@ -105,14 +126,11 @@ export class AuthExchange {
 
   #park({ payload, sequenceId }: Packet): void {
     const framed = encodePacket(payload, sequenceId);
-    this.#parkedBytes += framed.length;
-    if (this.#parkedBytes > AUTH_BYTES_MAX) {
-      throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
-        bytes: this.#parkedBytes,
-        bytesMax: AUTH_BYTES_MAX,
-      });
+    const bytes = this.#parked.length + framed.length;
+    if (bytes > AUTH_BYTES_MAX) {
+      throw new UndropError('UNDROP_PACKET_TOO_LARGE', { bytes, bytesMax: AUTH_BYTES_MAX });
     }
-    this.#parked.push(framed);
+    this.#parked.append(framed);
   }
 }
 

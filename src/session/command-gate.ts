@@ -24,6 +24,7 @@ import {
   isRelayedCommand,
 } from '../wire/commands.js';
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX, type Packet } from '../wire/framing.js';
+import { GrowingBuffer } from '../wire/growing-buffer.js';
 import type { LongStatement } from './long-statement.js';
 
 /** A statement is held until it is whole up to so many bytes; a longer one is streamed. */
@@ -77,8 +78,7 @@ export class CommandGate {
   #lastSequenceId = 0;
   #lastWasData = false;
   /** The start of a packet that has to be whole first, and how many bytes that takes. */
-  #held: Buffer[] = [];
-  #heldBytes = 0;
+  readonly #held = new GrowingBuffer();
   #wantedBytes = 0;
   readonly #heldBytesMax: number;
   #long: LongStatement | null = null;
@@ -102,7 +102,7 @@ export class CommandGate {
 
   /** True where no command is half sent: a drain may end the session here. */
   get atCommandEdge(): boolean {
-    return this.#passing === 0 && this.#heldBytes === 0 && !this.#isPart && this.#long === null;
+    return this.#passing === 0 && this.#held.length === 0 && !this.#isPart && this.#long === null;
   }
 
   /**
@@ -115,12 +115,10 @@ export class CommandGate {
       return null;
     }
     let chunk = arrived;
-    if (this.#heldBytes > 0) {
-      this.#hold(arrived);
-      if (this.#heldBytes < this.#wantedBytes) return null;
-      chunk = Buffer.concat(this.#held);
-      this.#held = [];
-      this.#heldBytes = 0;
+    if (this.#held.length > 0) {
+      this.#held.append(arrived);
+      if (this.#held.length < this.#wantedBytes) return null;
+      chunk = this.#held.takeAll();
     }
     let from = 0;
     if (this.#long !== null) {
@@ -149,7 +147,7 @@ export class CommandGate {
       if (size > chunk.length - at) {
         this.#owner.forward(chunk.subarray(from, at));
         this.#wantedBytes = size;
-        this.#hold(chunk.subarray(at));
+        this.#held.append(chunk.subarray(at));
         return null;
       }
       if (size === 0) {
@@ -188,12 +186,6 @@ export class CommandGate {
     this.#lastWasData = false;
     this.#owner.onCommand(command);
     return true;
-  }
-
-  #hold(bytes: Buffer): void {
-    // A chunk is valid during the call only.
-    this.#held.push(Buffer.from(bytes));
-    this.#heldBytes += bytes.length;
   }
 
   /**

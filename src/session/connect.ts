@@ -14,6 +14,9 @@ import { openByteStream } from '../relay/open-byte-stream.js';
 import { describeAddress } from '../service/address.js';
 import type { ServerAddress } from '../service/pools.js';
 import type { Endpoint } from '../wire/connection/proxy-header.js';
+import { HEADER_BYTES } from '../wire/framing.js';
+import { GrowingBuffer } from '../wire/growing-buffer.js';
+import { AUTH_BYTES_MAX } from './auth-exchange.js';
 import { leaveUnanswered } from './farewell.js';
 import { KEEP_ALIVE } from './sockets.js';
 
@@ -27,7 +30,7 @@ export interface Dialled {
   readonly socket: net.Socket;
   /** Its bytes; paused, and behind those of `greeting`. */
   readonly stream: ByteStream;
-  /** The first bytes of the server: of its greeting, or of an error in its place. */
+  /** The first packet of the server, its greeting or an error in its place, and what came along. */
   readonly greeting: Buffer;
   /** The very address that was reached: the service connections of this session go there. */
   readonly address: ServerAddress;
@@ -42,6 +45,8 @@ export interface DialOptions {
   readonly greetingTimeoutMs: number;
   /** Said ahead of everything else, to tell the server for whom we connect. */
   readonly announcement?: { readonly header: Buffer; readonly client: Endpoint | null };
+  /** Told where an accepted connection ended unanswered all the same (session/unblock.ts). */
+  readonly onBrokenLogin?: (address: ServerAddress) => void;
   /** All addresses of a name; the system's resolver by default. */
   readonly resolve?: (host: string) => Promise<readonly string[]>;
 }
@@ -123,7 +128,10 @@ async function dial(target: ServerAddress, options: DialOptions): Promise<Dialle
   const { announcement } = options;
   if (announcement !== undefined) stream.write(announcement.header);
   const localPort = announcement?.client?.port ?? socket.localPort ?? null;
-  const greeting = await firstBytes(socket, stream, options.greetingTimeoutMs);
+  const greeting = await wholeGreeting(socket, stream, {
+    timeoutMs: options.greetingTimeoutMs,
+    onBroken: () => options.onBrokenLogin?.(target),
+  });
   return { socket, stream, greeting, address: target, localPort };
 }
 
@@ -150,9 +158,17 @@ function connect(target: ServerAddress, timeoutMs: number): Promise<net.Socket> 
   });
 }
 
-/** Resolves with what the server says first; the stream is paused behind it. */
-function firstBytes(socket: net.Socket, stream: ByteStream, timeoutMs: number): Promise<Buffer> {
+/**
+ * Resolves with what the server says first, a whole packet and what came with it; the stream is
+ * paused behind it. What is too long for a greeting is left to the login to refuse.
+ */
+function wholeGreeting(
+  socket: net.Socket,
+  stream: ByteStream,
+  { timeoutMs, onBroken }: { readonly timeoutMs: number; readonly onBroken: () => void },
+): Promise<Buffer> {
   return new Promise((resolve, reject) => {
+    const heard = new GrowingBuffer();
     const settle = () => {
       clearTimeout(timer);
       socket.off('end', onEnd).off('close', onEnd).off('error', onError);
@@ -168,13 +184,18 @@ function firstBytes(socket: net.Socket, stream: ByteStream, timeoutMs: number): 
     };
     const timer = setTimeout(() => {
       fail(new Error(`no greeting within ${timeoutMs} ms`));
-      leaveUnanswered({ socket, stream });
+      leaveUnanswered({ socket, stream, heard: heard.takeAll(), onBroken });
     }, timeoutMs);
     socket.on('end', onEnd).on('close', onEnd).on('error', onError);
     stream.start((chunk) => {
+      heard.append(chunk);
+      if (heard.length < HEADER_BYTES) return;
+      const payloadBytes = heard.bytes.readUIntLE(0, 3);
+      const isWhole = heard.length >= HEADER_BYTES + payloadBytes;
+      if (!isWhole && payloadBytes <= AUTH_BYTES_MAX) return;
       settle();
       stream.pause();
-      resolve(Buffer.from(chunk));
+      resolve(heard.takeAll());
     });
   });
 }

@@ -49,8 +49,10 @@ export function leaveUnanswered(login: {
   readonly socket: Socket;
   readonly stream: ByteStream;
   readonly heard?: Buffer;
+  /** Told where it ends before the server has refused. */
+  readonly onBroken: () => void;
 }): void {
-  const { stream } = login;
+  const { socket, stream, onBroken } = login;
   const relay = new LoginRelay({
     security: PLAIN,
     secureClient: () => undefined,
@@ -60,5 +62,23 @@ export function leaveUnanswered(login: {
     onGreeting: () => undefined,
     onDone: () => undefined,
   });
+  tellBrokenLogin(socket, relay, onBroken);
   leaveLogin({ ...login, relay });
+}
+
+/**
+ * Calls `onBroken` where `socket` closes before the server has let in or refused whom it had.
+ * Returns how not to.
+ */
+export function tellBrokenLogin(
+  socket: Socket,
+  relay: LoginRelay,
+  onBroken: () => void,
+): () => void {
+  const onClose = () => {
+    if (!relay.isSettled) onBroken();
+  };
+  if (socket.destroyed) onClose();
+  else socket.once('close', onClose);
+  return () => socket.off('close', onClose);
 }

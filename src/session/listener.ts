@@ -55,6 +55,8 @@ export interface ListenerOptions {
   serviceFor(dialled: Dialled): DropService;
   background(work: Promise<void>): void;
   onHeld(): void;
+  /** A login at that address ended in a way that the server may count against ours. */
+  onBrokenLogin(address: ServerAddress): void;
 }
 
 const REFUSALS_LOGGED_EVERY_MS = 10_000;
@@ -177,7 +179,7 @@ export class Listener implements Drainable {
   }
 
   #begin({ socket, stream, client }: Arrived): void {
-    const { counters, permits, upstreams } = this.#options;
+    const { counters, permits } = this.#options;
     const settings = this.#options.settings();
     counters.sessionsTotal++;
     counters.sessionsOpen++;
@@ -187,7 +189,7 @@ export class Listener implements Drainable {
       client: socket,
       clientStream: stream,
       clientAddress: client === null ? 'unix socket' : describeAddress(client),
-      dial: (signal) => dialUpstream(upstreams, dialOptions(settings, socket, client), signal),
+      dial: (signal) => this.#dial(signal, dialOptions(settings, socket, client)),
       onClose: () => {
         counters.sessionsOpen--;
         permits.give();
@@ -201,6 +203,11 @@ export class Listener implements Drainable {
     });
     // It was on its way in.
     if (this.#isEnding) session.drain();
+  }
+
+  #dial(signal: AbortSignal, options: DialOptions): Promise<Dialled> {
+    const { upstreams, onBrokenLogin } = this.#options;
+    return dialUpstream(upstreams, { ...options, onBrokenLogin }, signal);
   }
 
   #refuse(arrived: Arrived): void {

@@ -43,6 +43,7 @@ import { parseServerVersion, type ServerVersion } from '../wire/server-version.j
 import { AuthBridge, needsBridge } from './auth-bridge.js';
 import { AUTH_BYTES_MAX, AuthExchange, checkOrder, isFastAuthOk } from './auth-exchange.js';
 import type { LegPair, LoginSecurity } from './leg-security.js';
+import { isUncounted } from './unblock.js';
 
 /** What the connection phase settled. */
 export interface Login {
@@ -112,6 +113,7 @@ export class LoginRelay {
   readonly #fromServer = new PacketAssembler(AUTH_BYTES_MAX);
   readonly #fromClient = new PacketAssembler(AUTH_BYTES_MAX);
   #state: State = { name: 'greeting' };
+  #isSettled = false;
 
   constructor(owner: LoginOwner) {
     this.#owner = owner;
@@ -120,6 +122,11 @@ export class LoginRelay {
   /** greeting: waits for the server; response: for the client; authentication: for an OK. */
   get state(): State['name'] {
     return this.#state.name;
+  }
+
+  /** The server let in whom it had, or refused in a way that it doesn't count (unblock.ts). */
+  get isSettled(): boolean {
+    return this.#isSettled;
   }
 
   /** The server has asked, and the client not yet answered. */
@@ -224,6 +231,7 @@ export class LoginRelay {
 
   #onServerPacket(packet: Packet): void {
     const state = this.#state;
+    this.#isSettled = isUncounted(packet.payload, { isGreeted: state.name !== 'greeting' });
     if (state.name === 'leaving') return this.#excuse(packet, state.onLeft);
     const isErr = packet.payload[0] === 0xff;
     if (state.name === 'greeting' && !isErr) return this.#onGreeting(packet);

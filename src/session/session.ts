@@ -12,12 +12,13 @@ import { toClientError, UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
 import type { ByteStream } from '../relay/byte-stream.js';
+import type { ServerAddress } from '../service/pools.js';
 import { encodePacket } from '../wire/framing.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { encodeErr } from '../wire/response/err.js';
 import { CommandPhase } from './command-phase.js';
 import type { Dialled } from './connect.js';
-import { leaveUnanswered } from './farewell.js';
+import { leaveUnanswered, tellBrokenLogin } from './farewell.js';
 import type { DropService, Interception, Taken } from './intercept.js';
 import { Legs } from './legs.js';
 import { loggedText } from './logged-text.js';
@@ -40,6 +41,8 @@ export interface SessionOptions {
   serviceFor(dialled: Dialled): DropService;
   /** Work that goes on after the answer; a shutdown waits for it. */
   background(work: Promise<void>): void;
+  /** The login there ended in a way that the server may count (session/unblock.ts). */
+  onBrokenLogin(address: ServerAddress): void;
   /** Tables were held, and the ledger has it. */
   onHeld(): void;
   /** The session is over. */
@@ -105,10 +108,11 @@ export class Session {
   }
 
   #relay(dialled: Dialled): void {
-    const { greeting, address } = dialled;
+    const { greeting, address, socket } = dialled;
+    const onBroken = () => this.#options.onBrokenLogin(address);
     if (this.#clientEnded || this.#phase.name === 'closed') {
       this.#endBoth();
-      return leaveUnanswered({ ...dialled, heard: greeting });
+      return leaveUnanswered({ ...dialled, heard: greeting, onBroken });
     }
     const legs = this.#legs;
     const relay: LoginRelay = new LoginRelay({
@@ -118,9 +122,13 @@ export class Session {
       onGreeting: () => undefined,
       secureClient: (clientHello) => this.#secureClient(relay, clientHello),
       secureServer: () => this.#secureServer(relay, dialled),
-      onDone: (login, rest) => this.#enterCommands(dialled, login, rest),
+      onDone: (login, rest) => {
+        stopWatching();
+        this.#enterCommands(dialled, login, rest);
+      },
     });
     this.#phase = { name: 'login', relay, dialled };
+    const stopWatching = tellBrokenLogin(socket, relay, onBroken);
     legs.connect(dialled);
     this.#onServerBytes(greeting);
   }

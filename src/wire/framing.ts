@@ -6,6 +6,7 @@
  * Invariant: lengths that come from a peer meet a maximum before anything is allocated for them.
  */
 import { UndropError } from '../errors.js';
+import { GrowingBuffer } from './growing-buffer.js';
 
 /** Bytes of a packet header. */
 export const HEADER_BYTES = 4;
@@ -40,8 +41,7 @@ export function encodePacket(payload: Uint8Array, sequenceId: number): Buffer {
  */
 export class PacketAssembler {
   readonly #payloadBytesMax: number;
-  #chunks: Buffer[] = [];
-  #buffered = 0;
+  readonly #pushed = new GrowingBuffer();
   /** Nothing can be returned before so many bytes are there: saves joining chunks in vain. */
   #neededBytes = HEADER_BYTES;
 
@@ -52,26 +52,24 @@ export class PacketAssembler {
 
   /** Bytes that were pushed and not yet returned. */
   get bufferedBytes(): number {
-    return this.#buffered;
+    return this.#pushed.length;
   }
 
   /** Copies the bytes: a chunk of the relay is valid during the call only. */
   push(chunk: Buffer): void {
-    if (chunk.length === 0) return;
-    this.#chunks.push(Buffer.from(chunk));
-    this.#buffered += chunk.length;
+    this.#pushed.append(chunk);
   }
 
   /** The next whole packet, or null while it isn't there yet. */
   next(): Packet | null {
-    if (this.#buffered < this.#neededBytes) return null;
+    if (this.bufferedBytes < this.#neededBytes) return null;
+    const { bytes } = this.#pushed;
     let size = 0;
     let payloadBytes = 0;
     let parts = 0;
     for (;;) {
       this.#neededBytes = size + HEADER_BYTES;
-      if (this.#buffered < this.#neededBytes) return null;
-      const bytes = this.#flat();
+      if (bytes.length < this.#neededBytes) return null;
       const length = bytes.readUIntLE(size, 3);
       payloadBytes += length;
       if (payloadBytes > this.#payloadBytesMax) {
@@ -83,24 +81,19 @@ export class PacketAssembler {
       size += HEADER_BYTES + length;
       parts++;
       this.#neededBytes = size;
-      if (this.#buffered < size) return null;
+      if (bytes.length < size) return null;
       if (length < PAYLOAD_BYTES_MAX) return this.#take(size, payloadBytes, parts);
     }
   }
 
   /** Everything that was pushed and not returned as a packet; the assembler is empty afterwards. */
   rest(): Buffer {
-    const bytes = this.#flat();
-    this.#chunks = [];
-    this.#buffered = 0;
     this.#neededBytes = HEADER_BYTES;
-    return bytes;
+    return this.#pushed.takeAll();
   }
 
   #take(size: number, payloadBytes: number, parts: number): Packet {
-    const bytes = this.#flat();
-    this.#chunks = size < bytes.length ? [bytes.subarray(size)] : [];
-    this.#buffered -= size;
+    const bytes = this.#pushed.take(size);
     this.#neededBytes = HEADER_BYTES;
     const firstLength = bytes.readUIntLE(0, 3);
     if (parts === 1) {
@@ -122,14 +115,5 @@ export class PacketAssembler {
       to += length;
     }
     return { payload, sequenceId };
-  }
-
-  #flat(): Buffer {
-    const [first] = this.#chunks;
-    if (first === undefined) return Buffer.alloc(0);
-    if (this.#chunks.length === 1) return first;
-    const flat = Buffer.concat(this.#chunks);
-    this.#chunks = [flat];
-    return flat;
   }
 }

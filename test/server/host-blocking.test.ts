@@ -20,6 +20,14 @@ jest.setTimeout(120_000);
 /** A server blocks after so many; each way of leaving is tried more often. */
 const ERRORS_MAX = 3;
 const TIMES = 6;
+/** Where it takes a login of ours to have the count set back. */
+const BROKEN_MAX = 20;
+const BROKEN_TIMES = 30;
+
+const SECURE = 0x1 | 0x200 | 0x8000;
+const PLUGIN = SECURE | 0x80000;
+const ATTRIBUTES = PLUGIN | 0x100000;
+const NATIVE = 'mysql_native_password';
 /** It answers a name and a wrong password by a plugin that no server has: it is asked back. */
 const RESPONSE = responseOf('somebody', 'no_such_plugin');
 
@@ -61,11 +69,50 @@ const WAYS: Readonly<Record<string, (client: Peer) => Promise<void>>> = {
     await client.ended();
     client.end();
   },
+  'answers before it is asked, out of order': async (client) => {
+    await client.packet();
+    client.send(encodePacket(RESPONSE, 1), encodePacket(Buffer.alloc(20, 7), 9));
+    await client.ended();
+    client.end();
+  },
+  'answers before it is asked, twice': async (client) => {
+    await client.packet();
+    const answer = Buffer.alloc(20, 7);
+    client.send(encodePacket(RESPONSE, 1), encodePacket(answer, 3), encodePacket(answer, 4));
+    await client.ended();
+    client.end();
+  },
   'says nothing': async (client) => {
     await client.packet();
     await client.packet();
     client.end();
   },
+};
+
+/** What servers, though not all of them, count as a broken handshake whatever is done about it. */
+const BROKEN_RESPONSES: Readonly<Record<string, Buffer>> = {
+  ...Object.fromEntries(
+    [35, 54, 56, 60, 90, 101, 145].map((charset) => [
+      `has the charset ${charset}`,
+      responseOf('somebody', 'mysql_native_password', { charset }),
+    ]),
+  ),
+  'has no SECURE_CONNECTION': responseOf('somebody', '', { flags: 0x1 | 0x200 }),
+  'names no plugin': responseOf('somebody', '', { flags: SECURE }),
+  'has no attributes where it says so': responseOf('somebody', NATIVE, { flags: ATTRIBUTES }),
+  'has fewer attributes than it says': responseOf('somebody', NATIVE, {
+    flags: ATTRIBUTES,
+    behind: Buffer.of(200, 1, 97),
+  }),
+  'has NULL for its attributes': responseOf('somebody', NATIVE, {
+    flags: ATTRIBUTES,
+    behind: Buffer.of(0xfb),
+  }),
+  'has too many attributes': responseOf('somebody', NATIVE, {
+    flags: ATTRIBUTES,
+    behind: Buffer.concat([Buffer.of(0xfd, 0x70, 0x11, 0x01), Buffer.alloc(70_000, 1)]),
+  }),
+  'has a scramble of another length': responseOf('life', NATIVE, { scrambleBytes: 7 }),
 };
 
 describe.each(SERVER_NAMES)('%s with max_connect_errors', (name) => {
@@ -124,20 +171,55 @@ describe.each(SERVER_NAMES)('%s with max_connect_errors', (name) => {
         const connection = await connect(proxy);
         await connection.end();
       }
-      const [errors] = await query<{ count: number }>(
-        server,
-        `SELECT COUNT_HANDSHAKE_ERRORS AS count FROM performance_schema.host_cache
-       WHERE IP = '${ownAddress()}'`,
-      );
-      expect(Number(errors?.count)).toBe(0);
+      expect(await broken(server, 'COUNT_HANDSHAKE_ERRORS')).toBe(0);
     },
   );
+
+  test('does not block the proxy whose clients send broken responses (wire 33)', async () => {
+    await query(
+      server,
+      `SET GLOBAL max_connect_errors = ${BROKEN_MAX}`,
+      'TRUNCATE TABLE performance_schema.host_cache',
+    );
+    const [plain] = proxies;
+    if (plain === undefined) throw new Error('no proxy');
+    const counted: string[] = [];
+    for (const [what, response] of Object.entries(BROKEN_RESPONSES)) {
+      for (let time = 0; time < BROKEN_TIMES; time++) await sendResponse(plain, response);
+      if ((await broken(server, 'COUNT_HANDSHAKE_ERRORS')) > 0) counted.push(what);
+      const isForgotten = async () => (await broken(server, 'SUM_CONNECT_ERRORS')) === 0;
+      await until(isForgotten, `a count of 0 where a response ${what}`);
+      await query(server, 'TRUNCATE TABLE performance_schema.host_cache');
+    }
+    expect(counted).not.toEqual([]);
+  });
 });
 
 async function dial({ host, port }: Pick<Target, 'host' | 'port'>): Promise<Peer> {
   const socket = net.connect({ host, port, allowHalfOpen: true });
   await once(socket, 'connect');
   return new Peer(socket);
+}
+
+async function sendResponse(proxy: ProxyTarget, response: Buffer): Promise<void> {
+  const client = await dial(proxy);
+  await client.packet();
+  client.send(encodePacket(response, 1));
+  await client.packet();
+  client.end();
+  await client.ended();
+}
+
+/** Of the machine of the proxy, by the server's own count. */
+async function broken(
+  server: Target,
+  column: 'COUNT_HANDSHAKE_ERRORS' | 'SUM_CONNECT_ERRORS',
+): Promise<number> {
+  const [row] = await query<{ count: number }>(
+    server,
+    `SELECT ${column} AS count FROM performance_schema.host_cache WHERE IP = '${ownAddress()}'`,
+  );
+  return Number(row?.count ?? 0);
 }
 
 /** Sessions that are not logged in, by the server's own list. */
@@ -157,18 +239,28 @@ function ownAddress(): string {
   return found.address;
 }
 
-function responseOf(user: string, plugin: string): Buffer {
+function responseOf(
+  user: string,
+  plugin: string,
+  options: {
+    readonly flags?: number;
+    readonly charset?: number;
+    readonly scrambleBytes?: number;
+    readonly behind?: Buffer;
+  } = {},
+): Buffer {
+  const { flags = PLUGIN, charset = 8, scrambleBytes = 20, behind = Buffer.alloc(0) } = options;
   const head = Buffer.alloc(32);
-  // LONG_PASSWORD, PROTOCOL_41, SECURE_CONNECTION, PLUGIN_AUTH
-  head.writeUInt32LE(0x1 | 0x200 | 0x8000 | 0x80000, 0);
+  head.writeUInt32LE(flags, 0);
   head.writeUInt32LE(1 << 24, 4);
-  head[8] = 8;
-  const scramble = Buffer.alloc(20, 7);
+  head[8] = charset;
+  const scramble = Buffer.alloc(scrambleBytes, 7);
   return Buffer.concat([
     head,
     Buffer.from(`${user}\0`),
     Buffer.of(scramble.length),
     scramble,
-    Buffer.from(`${plugin}\0`),
+    Buffer.from(plugin === '' ? '' : `${plugin}\0`),
+    behind,
   ]);
 }

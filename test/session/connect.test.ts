@@ -90,12 +90,24 @@ describe('the next upstream is tried', () => {
     ['goes before its greeting', (socket: net.Socket) => socket.end(), 5_000],
     ['breaks off before its greeting', (socket: net.Socket) => breakOff(socket), 5_000],
     ['says nothing', () => undefined, 30],
+    ['says one byte', (socket: net.Socket) => socket.write(GREETING.subarray(0, 1)), 30],
+    ['says all but one byte', (socket: net.Socket) => socket.write(GREETING.subarray(0, -1)), 30],
   ])('where the first %s', async (_what, first, greetingTimeoutMs) => {
     const port = await serve('127.0.0.2', 0, first);
     await serve('127.0.0.3', port, greets);
     const upstreams = ['127.0.0.2', '127.0.0.3'].map((host) => ({ host, port }));
     const { address } = await dialled(upstreams, { ...QUICK, greetingTimeoutMs });
     expect(address).toMatchObject({ host: '127.0.0.3' });
+  });
+
+  test('not where the greeting comes in pieces', async () => {
+    const port = await serve('127.0.0.2', 0, (socket) => {
+      socket.setNoDelay();
+      socket.write(GREETING.subarray(0, 2));
+      setImmediate(() => socket.write(GREETING.subarray(2)));
+    });
+    const { greeting } = await dialled([{ host: '127.0.0.2', port }], QUICK);
+    expect(greeting.equals(GREETING)).toBe(true);
   });
 
   test('not where the first has answered, be it with an error (wire 54)', async () => {

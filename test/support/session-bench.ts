@@ -146,6 +146,7 @@ export interface BenchOptions {
   readonly tls?: Partial<TlsSettings>;
   readonly connectTimeoutMs?: number;
   readonly greetingTimeoutMs?: number;
+  readonly onBrokenLogin?: () => void;
   readonly loginTimeoutMs?: number;
   readonly connectionsMax?: number;
   /** Clients begin with a header of the PROXY protocol. */
@@ -215,6 +216,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     }),
     background: () => undefined,
     onHeld: () => undefined,
+    onBrokenLogin: () => options.onBrokenLogin?.(),
   });
   let addresses: readonly ServerAddress[] = [];
   try {
