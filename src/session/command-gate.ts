@@ -11,6 +11,8 @@
 import { UndropError } from '../errors.js';
 import { mayBeOurs } from '../sql/trigger-scan.js';
 import {
+  COM_BINLOG_DUMP,
+  COM_BINLOG_DUMP_GTID,
   COM_CHANGE_USER,
   COM_INIT_DB,
   COM_QUERY,
@@ -77,6 +79,8 @@ export class CommandGate {
   #isPart = false;
   #lastSequenceId = 0;
   #lastWasData = false;
+  /** The last command was that of a replica: acknowledgements may follow. */
+  #isDumping = false;
   /** The start of a packet that has to be whole first, and how many bytes that takes. */
   readonly #held = new GrowingBuffer();
   #wantedBytes = 0;
@@ -128,6 +132,7 @@ export class CommandGate {
       this.#long = null;
       this.#lastSequenceId = 0;
       this.#lastWasData = false;
+      this.#isDumping = false;
       const { kind } = long.outcome;
       if (kind === 'passed' || kind === 'cut') this.#owner.onCommand(long.command);
       if (kind !== 'passed') {
@@ -184,6 +189,7 @@ export class CommandGate {
     if (isText && mayBeOurs(chunk, HEADER_BYTES + 1, length)) return false;
     this.#lastSequenceId = 0;
     this.#lastWasData = false;
+    this.#isDumping = false;
     this.#owner.onCommand(command);
     return true;
   }
@@ -201,6 +207,7 @@ export class CommandGate {
     if (length === 0) return HEADER_BYTES;
     if (left < HEADER_BYTES + 1) return HEADER_BYTES + 1;
     const command = chunk[at + HEADER_BYTES] ?? 0;
+    if (this.#isAck(command, length)) return 0;
     if (this.#handles.isWatching && namesHandle(command) && length >= HANDLE_BYTES) {
       if (left < HEADER_BYTES + HANDLE_BYTES) return HEADER_BYTES + HANDLE_BYTES;
       const isTaken = this.#handles.takes(command, chunk.readUInt32LE(at + HEADER_BYTES + 1));
@@ -223,13 +230,21 @@ export class CommandGate {
     return this.#lastSequenceId === 255 && this.#lastWasData;
   }
 
+  /** Of a semi-synchronous replica. It has no answer; as a command no server knows it. */
+  #isAck(command: number, length: number): boolean {
+    return this.#isDumping && command === SEMI_SYNC_ACK && length <= ACK_BYTES_MAX;
+  }
+
   /** Lets the packet at `at` go through; its header is here, the rest may not be. */
   #pass(chunk: Buffer, at: number): void {
     const length = chunk.readUIntLE(at, 3);
     const sequenceId = chunk[at + 3] ?? 0;
     const isData = this.#isData(sequenceId);
+    const command = chunk[at + HEADER_BYTES] ?? COM_SLEEP;
+    this.#passing = HEADER_BYTES + length;
+    if (!isData && this.#isAck(command, length)) return;
+    this.#isDumping = !isData && (command === COM_BINLOG_DUMP || command === COM_BINLOG_DUMP_GTID);
     if (!isData) {
-      const command = chunk[at + HEADER_BYTES] ?? COM_SLEEP;
       this.#owner.onCommand(command);
       if (command === COM_INIT_DB) {
         this.#owner.onInitDb(chunk.subarray(at + HEADER_BYTES + 1, at + HEADER_BYTES + length));
@@ -240,13 +255,13 @@ export class CommandGate {
     this.#lastWasData = isData && !this.#isPartOfCommand && (length > 0 || this.#isPart);
     this.#lastSequenceId = sequenceId;
     this.#isPart = length === PAYLOAD_BYTES_MAX;
-    this.#passing = HEADER_BYTES + length;
   }
 
   /** One whole packet: true where it goes through. */
   #inspect(framed: Buffer): boolean {
     this.#lastSequenceId = 0;
     this.#lastWasData = false;
+    this.#isDumping = false;
     if (framed.length === HEADER_BYTES) {
       this.#owner.onCommand(COM_SLEEP);
       return true;
@@ -265,6 +280,10 @@ export class CommandGate {
 }
 
 const NO_HANDLES: WatchedHandles = { isWatching: false, watchesNames: false, takes: () => false };
+
+/** The first byte of an acknowledgement; a position of 8 bytes and a file's name are behind it. */
+const SEMI_SYNC_ACK = 0xef;
+const ACK_BYTES_MAX = 1_024;
 
 /** The command and the id behind it. */
 const HANDLE_BYTES = 5;

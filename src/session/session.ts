@@ -64,7 +64,8 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #legs: Legs;
   #phase: Phase = { name: 'dialling', stopTrying: new AbortController() };
-  #clientEnded = false;
+  /** `ended`: it sends no more, and reads on. */
+  #clientIs: 'here' | 'ended' | 'gone' = 'here';
   #draining = false;
   #loginTimer: NodeJS.Timeout | null = null;
 
@@ -110,7 +111,7 @@ export class Session {
   #relay(dialled: Dialled): void {
     const { greeting, address, socket } = dialled;
     const onBroken = () => this.#options.onBrokenLogin(address);
-    if (this.#clientEnded || this.#phase.name === 'closed') {
+    if (this.#clientIs !== 'here' || this.#phase.name === 'closed') {
       this.#endBoth();
       return leaveUnanswered({ ...dialled, heard: greeting, onBroken });
     }
@@ -138,7 +139,7 @@ export class Session {
       () => this.#inLogin(() => relay.clientIsSecure()),
       (error: unknown) => {
         this.#options.log.info({ ...this.#who(), err: error }, 'no TLS with a client');
-        this.#clientEnded = true;
+        this.#clientIs = 'gone';
         this.#endBoth();
       },
     );
@@ -221,7 +222,11 @@ export class Session {
   }
 
   #onSettled(): void {
-    if (this.#clientEnded) this.#endBoth();
+    const phase = this.#phase;
+    // What came behind may be ours as well; then that comes first.
+    if (phase.name === 'commands' && phase.commands.isIntercepting) return;
+    if (this.#clientIs === 'gone') this.#endBoth();
+    else if (this.#clientIs === 'ended') this.#legs.endServer();
     else if (this.#draining) this.#drainIfIdle();
   }
 
@@ -252,7 +257,7 @@ export class Session {
 
   /** The client will send no more; what it has asked for is still answered, as the server would. */
   #onClientEnd(): void {
-    this.#clientEnded = true;
+    this.#clientIs = 'ended';
     const phase = this.#phase;
     if (phase.name === 'closed') return;
     if (phase.name === 'dialling') return phase.stopTrying.abort();
@@ -264,7 +269,7 @@ export class Session {
 
   /** The client's socket is gone. */
   #onClientGone(): void {
-    this.#clientEnded = true;
+    this.#clientIs = 'gone';
     const phase = this.#phase;
     if (phase.name === 'closed') return;
     if (phase.name === 'dialling') return phase.stopTrying.abort();

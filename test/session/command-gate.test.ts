@@ -99,6 +99,39 @@ function command(byte: number, text: string | Uint8Array = '', sequenceId = 0): 
 
 const query = (text: string) => command(com.COM_QUERY, text);
 
+/** An acknowledgement of a semi-synchronous replica: a position, and the file that it is in. */
+const ack = command(0xef, `\x04\0\0\0\0\0\0\0binlog.000001`);
+
+describe.each([
+  ['COM_BINLOG_DUMP', com.COM_BINLOG_DUMP],
+  ['COM_BINLOG_DUMP_GTID', com.COM_BINLOG_DUMP_GTID],
+])('behind %s', (_name, byte) => {
+  const dump = command(byte, '\x04\0\0\0\0\0\x01\0\0\0binlog.000001');
+
+  test('acknowledgements of a replica go through, and are no commands (wire 14)', () => {
+    const bytes = Buffer.concat([dump, ack, ack]);
+    for (const chunks of [[bytes], [dump, ack, ack], singleBytes(bytes), ...everySplit(bytes)]) {
+      const { forwarded, commands, shown, gate } = gated(chunks);
+      expect(forwarded.equals(bytes)).toBe(true);
+      expect(commands).toEqual([byte]);
+      expect(shown).toEqual([]);
+      expect(gate.atCommandEdge).toBe(true);
+    }
+  });
+
+  test('a statement is looked at as ever, and so is what follows it (wire 14)', () => {
+    for (const text of [OURS, 'SELECT 1']) {
+      const { taken, shown } = gated([dump, ack, query(text), ack]);
+      expect(taken).toEqual(text === OURS ? [OURS] : []);
+      expect(shown.at(-1)?.payload[0]).toBe(0xef);
+    }
+  });
+});
+
+test('an acknowledgement of nothing is shown like any command that nobody knows', () => {
+  expect(gated([ack]).shown).toHaveLength(1);
+});
+
 /** An upload: data packets from sequence id 2 on, then the empty one. */
 function upload(payloads: readonly (string | Buffer)[], firstId = 2): Buffer {
   const framed: Buffer[] = [];

@@ -58,6 +58,7 @@ async function greeted(options: BenchOptions = {}): Promise<Connected> {
   return { client, server };
 }
 
+const UNKNOWN = encodePacket(Buffer.from('7f', 'hex'), 0);
 const AUTH_SWITCH = encodePacket(Buffer.from('\xfecaching_sha2_password\0nonce\0', 'latin1'), 2);
 
 /** The server gets a login of nobody, which it refuses, instead of a broken handshake. */
@@ -519,6 +520,29 @@ describe.each(WAYS)('sessions by %s', (way) => {
       other.end();
       await serverIsExcused(otherServer);
       await bothEnd({ client, server }, 2);
+    });
+
+    test('sends no more has all that it asked for answered, what is ours too (wire 46)', async () => {
+      const opened = await open();
+      const connected = await logIn(opened);
+      const { client, server } = connected;
+      const select = query('SELECT 1');
+      client.send(UNKNOWN, UNKNOWN, select);
+      client.end();
+      // Another client's turn of events: by then the proxy has seen the end of this one.
+      const other = await logIn(opened);
+      for (let time = 0; time < 2; time++) {
+        await answerMarker(server);
+        expect((await errorTo(client)).errno).toBe(1047);
+      }
+      expect((await server.take(select.length)).equals(select)).toBe(true);
+      await server.ended();
+      server.send(OK);
+      expect((await client.take(OK.length)).equals(OK)).toBe(true);
+      server.end();
+      other.client.end();
+      other.server.end();
+      await bothEnd(connected, 2);
     });
 
     test('breaks off at the greeting is excused too (wire 33, 51)', async () => {
