@@ -32,6 +32,15 @@ export function factsSql(server: ServerVersion): Buffer {
   return Buffer.from(`SELECT /* undrop facts */ ${columns.join(', ')} LIMIT 1`);
 }
 
+/**
+ * The same for what the client's own statements follow: the server forgets the marker's error. Of a
+ * SELECT without a table MySQL 5.6 and MariaDB keep the diagnostics of the statement before.
+ */
+export function cleanFactsSql(server: ServerVersion): Buffer {
+  const text = factsSql(server).toString();
+  return Buffer.from(text.replace(/LIMIT 1$/, 'FROM (SELECT 1 AS one) AS one LIMIT 1'));
+}
+
 /** Reads the answer to `factsSql`; an error of the server is passed on. */
 export function readFacts(result: Result): UserFacts | ErrPacket {
   if (result.kind === 'err') return result;

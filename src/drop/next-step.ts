@@ -145,7 +145,7 @@ export function nextStep(request: DropRequest, answers: Answers): Step {
     case 'error':
       return serversError(request, inspection, decision.error, answers);
     case 'judged':
-      return judged(request, answers);
+      return judged(request, inspection, answers);
     case 'unrecorded':
       return unrecorded(request, inspection, decision.error, answers);
     case 'native':
@@ -352,14 +352,12 @@ function refusalOfTable(seen: IntentTable): UndropError | null {
 }
 
 /** The server refuses the text: prepared once more, so that its words are the session's last. */
-function judged(request: DropRequest, answers: Answers): Step {
+function judged(request: DropRequest, { judge }: Inspection, answers: Answers): Step {
   const { judged: verdict } = answers;
   if (verdict === null) {
-    return {
-      do: 'user',
-      brings: 'judged',
-      commands: [{ kind: 'prepare', text: request.text }],
-    };
+    const isSyntax = judge?.kind === 'err' && judge.errno === 1064;
+    const text = (isSyntax ? request.tail : null) ?? request.text;
+    return { do: 'user', brings: 'judged', commands: [{ kind: 'prepare', text }] };
   }
   // It takes now what it refused a moment ago.
   if (verdict.kind !== 'err') return again('the syntax is valid now');

@@ -10,6 +10,8 @@ export interface DropRequest {
   readonly text: Uint8Array;
   /** The server took the text before, when it was prepared; it isn't asked again. */
   readonly wasJudged?: boolean;
+  /** The same with what stands behind it in the client's text: a syntax error quotes that. */
+  readonly tail?: Uint8Array;
   readonly statement: DropTableStatement;
   readonly server: ServerVersion;
   /** How to quote in the client's charset, as recognition has seen it. */

@@ -1,7 +1,8 @@
 /**
  * Follows the server's bytes by their packet headers, so that we know whether a session is idle
  * (drain) and in a transaction, and can count. It never decides where an answer of ours goes: that
- * is the marker's business (session/marker.ts). So a wrong guess here costs a late drain, no more.
+ * is the marker's business (session/marker.ts). So a wrong guess here costs a late drain, or the
+ * bounds of the pieces of one answer (session/piece-relay.ts), no more.
  *
  * Hot path: one call for a chunk, integers, no object per packet. At most 24 bytes of a packet are
  * looked at. Grammar: protocol pages of the manual for each command.
@@ -122,6 +123,13 @@ export class ResponseTracker {
   bytesToPacketEnd(count: number): number {
     if (this.atPacketEdge) return 0;
     return this.#remaining > 0 ? Math.min(this.#remaining, count) : Math.min(1, count);
+  }
+
+  /** Where in the answer to a COM_QUERY the next packet stands. */
+  get place(): 'start' | 'columns' | 'metadata-eof' | 'rows' {
+    if (this.#place === AT_START) return 'start';
+    if (this.#place === IN_COLUMNS) return 'columns';
+    return this.#place === AT_METADATA_EOF ? 'metadata-eof' : 'rows';
   }
 
   /** SERVER_STATUS_IN_TRANS as the server last said. */
@@ -359,7 +367,7 @@ function grammarOf(command: number): number {
 }
 
 /** Bytes of an `int<lenenc>` that starts with `first`. */
-function lenencBytes(first: number): number {
+export function lenencBytes(first: number): number {
   if (first < 0xfb) return 1;
   if (first === 0xfc) return 3;
   return first === 0xfd ? 4 : 9;

@@ -23,6 +23,7 @@ import {
   type Interception,
   type InterceptOptions,
   intercept,
+  isOfPieces,
   type Taken,
 } from './intercept.js';
 import { carriersOf, commandOnName } from './intercept-dynamic.js';
@@ -32,6 +33,7 @@ import { type LongHead, newStatementStream, readLongHead } from './long-head.js'
 import { LongStatement } from './long-statement.js';
 import { type LookOptions, lookAt } from './look-at.js';
 import type { Replacement } from './marker.js';
+import { Piecewise } from './piecewise.js';
 import { PreparedDrops } from './prepared-drops.js';
 import { refusalOf } from './refusals.js';
 import { WireUserSession } from './user-session.js';
@@ -66,10 +68,12 @@ export class CommandPhase {
   #longRefused: LongStatement | null = null;
   /** Sequence id of an error behind the client's last packet. */
   #answerId = 1;
-  #intercepting: WireUserSession | null = null;
+  #intercepting: WireUserSession | Piecewise | null = null;
   #ended = false;
+  #clientIsGone = false;
   /** Once on, on for good: what might be several statements is several. */
   #multiStatements: boolean;
+  #isSureOfMulti = true;
   /** Default schema, charset and user as last seen: guesses, checked where it matters. */
   #guess: SessionGuess;
 
@@ -111,11 +115,20 @@ export class CommandPhase {
    */
   get errorSequenceId(): number | null {
     if (this.#changing !== null) return this.#changing.nextToClient;
+    if (this.#intercepting instanceof Piecewise) return this.#intercepting.errorSequenceId;
     return this.#tracker.idle ? this.#answerId : null;
   }
 
   get isIntercepting(): boolean {
-    return this.#intercepting !== null;
+    const it = this.#intercepting;
+    return it instanceof Piecewise ? !it.takesFile : it !== null;
+  }
+
+  /** The client's socket is gone. True: what is under way is brought to its end first. */
+  clientGone(): boolean {
+    this.#clientIsGone = true;
+    const it = this.#intercepting;
+    return it instanceof Piecewise ? !it.isRelaying : it !== null;
   }
 
   get inTransaction(): boolean {
@@ -140,6 +153,8 @@ export class CommandPhase {
 
   feedClient(chunk: Buffer): void {
     if (this.#changing !== null) return this.#changing.feedClient(chunk);
+    const it = this.#intercepting;
+    if (it instanceof Piecewise && it.takesFile) return it.feedClient(chunk);
     const behind = this.#gate.feed(chunk);
     if (behind === null) return;
     this.#owner.holdClient();
@@ -168,7 +183,9 @@ export class CommandPhase {
   }
 
   #onCommand(command: number): void {
-    if (command === COM_SET_OPTION || command === COM_CHANGE_USER) this.#multiStatements = true;
+    const mayChangeMulti = command === COM_SET_OPTION || command === COM_CHANGE_USER;
+    this.#multiStatements ||= mayChangeMulti;
+    this.#isSureOfMulti &&= !mayChangeMulti;
     this.#prepared.onCommand(command);
     this.#tracker.expect(command);
   }
@@ -293,17 +310,46 @@ export class CommandPhase {
     this.#goOn(userSession.end(), behind);
   }
 
-  async #intercept(taken: Taken, behind: Buffer): Promise<void> {
-    const { server } = this.#login;
-    const userSession = this.#openUserSession({ failsPrepare: taken.carrier === 'prepare' });
-    const interception = await this.#answerTo(taken, {
-      userSession,
+  #context(): Omit<InterceptOptions, 'userSession' | 'multiStatements'> {
+    return {
       carriers: carriersOf(this.#prepared),
-      server,
+      server: this.#login.server,
       session: this.#owner.session,
       service: this.#owner.service,
-      multiStatements: this.#multiStatements,
       guess: this.#guess,
+    };
+  }
+
+  async #runPieces(taken: Taken, behind: Buffer): Promise<void> {
+    const piecewise = new Piecewise(
+      {
+        taken,
+        login: this.#login,
+        tracker: this.#tracker,
+        isSure: this.#isSureOfMulti,
+        owner: this.#owner,
+        context: () => this.#context(),
+        isClientGone: () => this.#clientIsGone,
+        onFacts: (facts) => this.#remember(facts),
+        onPiece: () => this.#prepared.doubtNames(),
+      },
+      behind,
+    );
+    this.#intercepting = piecewise;
+    const interception = await piecewise.run();
+    this.#intercepting = null;
+    const { fromServer, fromClient } = piecewise.end();
+    if (interception === null) return this.#goOn(fromServer, fromClient);
+    this.#settle(taken, interception, fromServer, fromClient);
+  }
+
+  async #intercept(taken: Taken, behind: Buffer): Promise<void> {
+    if (this.#multiStatements && isOfPieces(taken)) return this.#runPieces(taken, behind);
+    const userSession = this.#openUserSession({ failsPrepare: taken.carrier === 'prepare' });
+    const interception = await this.#answerTo(taken, {
+      ...this.#context(),
+      userSession,
+      multiStatements: this.#multiStatements,
     });
     this.#intercepting = null;
     this.#settle(taken, interception, userSession.end(), behind);
@@ -339,7 +385,6 @@ export class CommandPhase {
     this.#goOn(fromServer, behind);
   }
 
-  /** What the session said of itself is the next guess. */
   #remember({ schema, charset, user }: UserFacts): void {
     this.#guess = { schema, charset, user };
   }

@@ -40,6 +40,8 @@ export interface Taken {
   readonly carrier: 'query' | 'prepare' | 'drop-database' | 'unknown' | 'handle' | 'named';
   /** The statement text; empty where the carrier has none. */
   readonly text: Buffer;
+  /** From the statement to the end of the client's text, where it is one of several. */
+  readonly tail?: Buffer;
   /** Null where there is no text to be understood. */
   readonly verdict: Verdict | { readonly kind: 'disagree' } | null;
   /** The packet was malformed: the refusal is already known. */
@@ -201,7 +203,8 @@ async function dropTable(
   if (taken.carrier === 'prepare') return options.carriers.prepare(taken, statement, options);
   const guess = facts ?? options.guess;
   const charset = clientCharsetOf(guess.charset) ?? 'plain';
-  return dropAndHold({ text: taken.text, statement, charset }, guess, options);
+  const { text, tail = text } = taken;
+  return dropAndHold({ text, tail, statement, charset }, guess, options);
 }
 
 /** Runs a drop that was understood. */
@@ -268,7 +271,13 @@ export async function unclear(
     await userSession.run([{ kind: 'close', statementId: judge.statementId }]);
   } else if (judge?.kind === 'err') {
     // Of a PREPARE it is the whole answer: nothing was prepared.
-    if (taken.carrier === 'prepare' || !NO_VERDICT.has(judge.errno)) return answerWith(judge);
+    if (taken.carrier === 'prepare') return answerWith(judge);
+    if (judge.errno === 1064 && taken.tail !== undefined) {
+      // Its words quote the text to the end.
+      const [whole] = await userSession.run([{ kind: 'prepare', text: taken.tail }]);
+      return answerWith(whole?.kind === 'err' ? whole : judge);
+    }
+    if (!NO_VERDICT.has(judge.errno)) return answerWith(judge);
   }
   return refused(notUnderstood(why), options);
 }
@@ -304,6 +313,13 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
     default:
       return assertNever(verdict);
   }
+}
+
+/** Whether it holds several statements, or may do so: it is executed piece by piece. */
+export function isOfPieces({ carrier, verdict, refusal }: Taken): boolean {
+  if (carrier !== 'query' || verdict === null || refusal !== null) return false;
+  if (verdict.kind === 'refused') return verdict.carrier === 'multi-statement';
+  return verdict.kind === 'disagree';
 }
 
 /** For the gate: what a text is, by everything that is known without asking. */

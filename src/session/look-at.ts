@@ -95,7 +95,9 @@ function lookAtText(
   text: Buffer,
   { server, protect, multiStatements }: LookOptions,
 ): Taken | null {
-  const verdict = recognise(text, server, { multiStatements });
+  // A PREPARE takes no second statement.
+  const isSeveral = multiStatements && carrier === 'query';
+  const verdict = recognise(text, server, { multiStatements: isSeveral });
   if (verdict.kind !== 'disagree' && !isProtected(verdict, protect)) return null;
   return { packet, carrier, text, verdict, refusal: null };
 }

@@ -273,7 +273,7 @@ export class Session {
     const phase = this.#phase;
     if (phase.name === 'closed') return;
     if (phase.name === 'dialling') return phase.stopTrying.abort();
-    if (phase.name === 'commands' && phase.commands.isIntercepting) return;
+    if (phase.name === 'commands' && phase.commands.clientGone()) return;
     this.#endBoth();
   }
 

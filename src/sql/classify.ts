@@ -48,7 +48,7 @@ const DROPPED_ELSE = new Set(
 const NEVER_OURS = new Set(['ALTER', 'EXPLAIN', 'DESCRIBE', 'DESC']);
 const BRANCHES_MAX = 2;
 /** A text above this is read once, in the mode that the server names, and not guessed at. */
-const GUESSED_BYTES_MAX = 65536;
+export const GUESSED_BYTES_MAX = 65536;
 
 /** Classifies a text whose mode is known. What a version does that is in doubt makes it unclear. */
 export function classify(bytes: Uint8Array, mode: LexMode, options: ReadOptions): Verdict {
@@ -87,14 +87,16 @@ function classifyAlike(
 
 /**
  * The statements of a text, each with its verdict, up to the one at which the server stops with a
- * syntax error, or behind which only the server knows how the rest is read.
+ * syntax error, or behind which only the server knows how the rest is read; or up to the first that
+ * `isWanted`.
  */
 export function classifyStatements(
   bytes: Uint8Array,
   mode: LexMode,
   options: ReadOptions,
+  isWanted: (verdict: Verdict) => boolean = () => false,
 ): readonly Piece[] {
-  return pieces({ bytes, mode }, options, { offset: 0, nested: 0, branches: 0 });
+  return pieces({ bytes, mode }, options, { offset: 0, nested: 0, branches: 0, isWanted });
 }
 
 function classifyNested(
@@ -104,7 +106,8 @@ function classifyNested(
   nested: number,
 ): Verdict {
   if (!mayBeOurs(bytes, 0, bytes.length)) return NOT_OURS;
-  const all = pieces({ bytes, mode }, options, { offset: 0, nested, branches: 0 });
+  const place = { offset: 0, nested, branches: 0, isWanted: () => false };
+  const all = pieces({ bytes, mode }, options, place);
   const [first] = all;
   if (first === undefined || all.every(({ verdict }) => verdict.kind === 'not-ours')) {
     return NOT_OURS;
@@ -119,6 +122,8 @@ interface Place {
   readonly nested: number;
   /** How often the mode has already become uncertain on the way here. */
   readonly branches: number;
+  /** Of what comes behind such a statement nothing is read. */
+  readonly isWanted: (verdict: Verdict) => boolean;
 }
 
 /** The statements from `place.offset` on. */
@@ -131,10 +136,12 @@ function pieces(source: Source, options: ReadOptions, place: Place): readonly Pi
   for (let offset: number | null = place.offset; offset !== null; ) {
     const statement = nextStatement(bytes, offset, end, mode, options);
     const verdict = statementVerdict(statement, { bytes, mode }, place.nested);
-    found.push({ start: statement.start, end: statement.end, verdict });
-    offset = statement.next;
+    const { start, next } = statement;
+    found.push({ start, end: statement.end, next, verdict });
+    offset = next;
     if (offset === null) break;
     if (!statement.isWhole) stopAt ??= found.length - 1;
+    if (stopAt === null && place.isWanted(verdict)) break;
     const known = options.multiStatements ? modeAfter(statement, bytes, mode) : mode;
     if (isFullyKnown(known)) {
       if (known.charset !== mode.charset) end = endOfText(bytes, known);
@@ -154,7 +161,7 @@ function piecesUnderAll(
   options: ReadOptions,
   place: Place,
 ): readonly Piece[] {
-  const whole = { start: place.offset, end: bytes.length };
+  const whole = { start: place.offset, end: bytes.length, next: null };
   if (!mayBeOurs(bytes, whole.start, whole.end)) return [{ ...whole, verdict: NOT_OURS }];
   const rest = bytes.subarray(place.offset);
   const branches = place.branches + 1;
@@ -170,9 +177,10 @@ function piecesUnderAll(
 function areSame(one: readonly Piece[], other: readonly Piece[]): boolean {
   return (
     one.length === other.length &&
-    one.every(({ verdict }, index) => {
-      const expected = other[index]?.verdict;
-      return expected !== undefined && sameVerdict(verdict, expected);
+    one.every(({ start, next, verdict }, index) => {
+      const expected = other[index];
+      const isHere = expected?.start === start && expected.next === next;
+      return isHere && sameVerdict(verdict, expected.verdict);
     })
   );
 }
@@ -185,7 +193,8 @@ function cutShort(found: readonly Piece[], stopAt: number, end: number): readonl
   const behind = found.slice(stopAt);
   const start = behind[0]?.start ?? end;
   if (behind.every(({ verdict }) => verdict.kind === 'not-ours')) return found;
-  return [...found.slice(0, stopAt), { start, end, verdict: unclear('it ends in the middle') }];
+  const whole = { start, end, next: null, verdict: unclear('it ends in the middle') };
+  return [...found.slice(0, stopAt), whole];
 }
 
 function statementVerdict(statement: Statement, source: Source, nested: number): Verdict {
@@ -213,6 +222,7 @@ function bodyVerdict(
   const inside = statement.body.map((inner) => ({
     start: inner.start,
     end: inner.end,
+    next: null,
     verdict: statementVerdict(inner, source, nested),
   }));
   const isOurs = inside.some(({ verdict }) => verdict.kind !== 'not-ours');
@@ -320,7 +330,8 @@ function dynamicVerdict(
       const { name, using } = text;
       const expression = bytes.subarray(text.start, text.end);
       const from = { kind: 'literal', expression, name, using } as const;
-      return { ...refused(carrier, [{ start: 0, end: inner.length, verdict }]), source: from };
+      const piece = { start: 0, end: inner.length, next: null, verdict };
+      return { ...refused(carrier, [piece]), source: from };
     }
   }
   return NOT_OURS;

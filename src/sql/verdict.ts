@@ -77,6 +77,8 @@ export interface Piece {
   /** Offsets into the text that was classified; of a literal's statements, into the literal. */
   readonly start: number;
   readonly end: number;
+  /** Of a text: where the following one begins, behind the `;`. Null: it is the last. */
+  readonly next: number | null;
   readonly verdict: Verdict;
 }
 

@@ -207,11 +207,6 @@ describe.each(WAYS)('sessions by %s', (way) => {
         /Schema shop and its tables were not dropped, still there: .* with its schema/,
       ],
       [
-        'several statements',
-        '\x03DO 1; DROP TABLE a, b',
-        /Tables a, b were not dropped, still there: .* in a text of several statements/,
-      ],
-      [
         'DROP DATABASE',
         '\x03drop database shop',
         /Schema shop and its tables were not dropped, still there: .* with its schema/,

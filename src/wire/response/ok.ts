@@ -4,6 +4,7 @@
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_ok_packet.html
  */
 import { PacketReader } from '../packet-reader.js';
+import { SERVER_MORE_RESULTS_EXISTS } from '../status.js';
 
 export interface OkPacket {
   readonly kind: 'ok';
@@ -26,12 +27,25 @@ export function decodeOk(payload: Buffer): OkPacket {
 
 /** The same packet with another count of warnings. */
 export function okWithWarnings({ payload }: OkPacket, warnings: number): Buffer {
+  const changed = Buffer.from(payload);
+  changed.writeUInt16LE(warnings, statusOffset(payload) + 2);
+  return changed;
+}
+
+/** The same packet, behind which another result follows. */
+export function okWithMoreResults(payload: Buffer): Buffer {
+  const at = statusOffset(payload);
+  const changed = Buffer.from(payload);
+  changed.writeUInt16LE(changed.readUInt16LE(at) | SERVER_MORE_RESULTS_EXISTS, at);
+  return changed;
+}
+
+function statusOffset(payload: Buffer): number {
   const reader = new PacketReader(payload, 'OK_Packet');
   reader.uint8('header');
   reader.lenencInt('affected_rows');
   reader.lenencInt('last_insert_id');
-  reader.uint16('status_flags');
-  const changed = Buffer.from(payload);
-  changed.writeUInt16LE(warnings, reader.offset);
-  return changed;
+  const { offset } = reader;
+  reader.uint32('status_flags and warnings');
+  return offset;
 }

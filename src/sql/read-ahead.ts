@@ -1,0 +1,49 @@
+/**
+ * The next statement of ours in a text of several, and where the text is cut before and behind it:
+ * for what is executed piece by piece, each piece looked at when its turn comes.
+ *
+ * Invariant: a cut is where all modes that are left open see the end of a statement.
+ */
+import { classifyStatements, GUESSED_BYTES_MAX } from './classify.js';
+import { hypotheses, isFullyKnown, type KnownMode } from './lex-mode.js';
+import { sameVerdict } from './same-verdict.js';
+import type { Verdict } from './verdict.js';
+
+export interface OwnPiece {
+  /** Where the server begins to read it: behind the `;` before it. */
+  readonly at: number;
+  /** Behind its `;`. Null: the text ends with it. */
+  readonly next: number | null;
+  readonly verdict: Verdict;
+}
+
+export interface Ahead {
+  /** Where the statements before it begin; of all statements, where none is ours. */
+  readonly before: readonly number[];
+  readonly ours: OwnPiece | null;
+}
+
+/** Null where it depends on what `known` leaves open. */
+export function readAhead(
+  bytes: Uint8Array,
+  known: KnownMode,
+  isOurs: (verdict: Verdict) => boolean,
+): Ahead | null {
+  if (!isFullyKnown(known) && bytes.length > GUESSED_BYTES_MAX) return null;
+  const [first, ...others] = hypotheses(known, bytes).map((mode) => {
+    const pieces = classifyStatements(bytes, mode, { multiStatements: true }, isOurs);
+    const starts = pieces.map((_piece, index) => pieces[index - 1]?.next ?? 0);
+    const found = pieces.findIndex(({ verdict }) => isOurs(verdict));
+    const piece = pieces[found];
+    if (piece === undefined) return { before: starts, ours: null };
+    const { next, verdict } = piece;
+    return { before: starts.slice(0, found), ours: { at: starts[found] ?? 0, next, verdict } };
+  });
+  if (first === undefined || !others.every(({ ours }) => isSame(ours, first.ours))) return null;
+  return first;
+}
+
+function isSame(one: OwnPiece | null, other: OwnPiece | null): boolean {
+  if (one === null || other === null) return one === other;
+  return one.at === other.at && one.next === other.next && sameVerdict(one.verdict, other.verdict);
+}

@@ -1,0 +1,261 @@
+/**
+ * Texts of several statements with a drop among them, in other ways than one behind the other: with
+ * a file of the client's, in a pipeline, switched on and off, with results of any size, killed,
+ * left by their client. The bytes are the server's own, and no table is lost.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import * as caps from '../../src/wire/capabilities.js';
+import { encodePacket } from '../../src/wire/framing.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { connect, freshSchema, type Target, testServers } from '../support/servers.js';
+import { Survival } from '../support/survival.js';
+import { type Heard, type Reply, type Utterance, WireTalk } from '../support/wire-talk.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(120_000);
+
+const SEVERAL = caps.CLIENT_MULTI_STATEMENTS | caps.CLIENT_LOCAL_FILES;
+const COM_PING = encodePacket(Buffer.from([0x0e]), 0);
+
+const text = (sql: string): Buffer => encodePacket(Buffer.from(`\x03${sql}`), 0);
+const option = (value: 0 | 1): Buffer => encodePacket(Buffer.from([0x1b, value, 0]), 0);
+
+describe.each(testServers())('on $name', (server) => {
+  let proxy: ProxyTarget;
+  let root: Connection;
+  let schema = '';
+  let survival: Survival;
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server);
+    root = await connect(server);
+    await root.query('SET GLOBAL local_infile = 1');
+    schema = (await freshSchema(server, 'ways')).name;
+    await root.query(`USE ${schema}`);
+    survival = new Survival(root, [schema]);
+  });
+
+  afterAll(async () => {
+    await root.query(`DROP DATABASE ${schema}`);
+    await root.end();
+    await proxy.stop();
+  });
+
+  beforeEach(fill);
+
+  async function fill(): Promise<void> {
+    for (const table of ['a', 'b', 'loaded']) {
+      await root.query(`DROP TABLE IF EXISTS ${table}`);
+      await root.query(`CREATE TABLE ${table} (id INT PRIMARY KEY)`);
+    }
+    await root.query('INSERT INTO a VALUES (1), (2)');
+    await root.query('INSERT INTO b VALUES (1), (2), (3)');
+    await survival.remember();
+  }
+
+  async function live(): Promise<readonly string[]> {
+    const [rows] = await root.query<RowDataPacket[]>({ sql: 'SHOW TABLES', rowsAsArray: true });
+    return rows.map((row) => String(row[0]));
+  }
+
+  async function open(target: Target, flags: number): Promise<WireTalk> {
+    const talk = await WireTalk.open(target, { user: 'root', flags });
+    await talk.say({ bytes: text(`USE ${schema}`) }, 'nonce_of_use');
+    return talk;
+  }
+
+  interface Outcome {
+    readonly heard: readonly Heard[];
+    readonly live: readonly string[];
+    readonly rows: readonly unknown[];
+  }
+
+  async function outcome(
+    target: Target,
+    utterances: readonly Utterance[],
+    flags: number,
+  ): Promise<Outcome> {
+    await fill();
+    const talk = await open(target, flags);
+    const heard: Heard[] = [];
+    for (const [index, utterance] of utterances.entries()) {
+      heard.push(await talk.say(utterance, `nonce_number_${index}`));
+    }
+    talk.destroy();
+    const [rows] = await root.query<RowDataPacket[]>('SELECT id FROM loaded ORDER BY id');
+    return { heard, live: await live(), rows };
+  }
+
+  /** The same bytes, the same tables under their names, and none lost. */
+  async function expectSame(
+    utterances: readonly Utterance[],
+    flags: number = SEVERAL,
+  ): Promise<Outcome> {
+    const direct = await outcome(server, utterances, flags);
+    const proxied = await outcome(proxy, utterances, flags);
+    expect(await survival.findLost()).toEqual([]);
+    expect(proxied.heard.map(shown)).toEqual(direct.heard.map(shown));
+    expect(proxied.live).toEqual(direct.live);
+    expect(proxied.rows).toEqual(direct.rows);
+    return proxied;
+  }
+
+  describe.each([SEVERAL, SEVERAL | caps.CLIENT_DEPRECATE_EOF])('with flags %i', (flags) => {
+    const load = "LOAD DATA LOCAL INFILE 'made up' IGNORE INTO TABLE loaded";
+
+    test.each([
+      ['before', `${load}; DROP TABLE a; SELECT 1`],
+      ['behind', `SELECT 1; DROP TABLE a; ${load}`],
+      ['between', `DROP TABLE a; SELECT 1; ${load}; SELECT 2; DROP TABLE b; DO 1`],
+      ['that is refused', `DROP TABLE a; LOAD DATA LOCAL INFILE 'x' INTO TABLE missing; DO 1`],
+    ])('a file of the client %s', async (_place, sql) => {
+      const replier = () => sendsFile(['1\n2\n', '3\n', '4\n5']);
+      const { rows } = await expectSame([{ bytes: text(sql), replier }], flags);
+      expect(rows).toHaveLength(sql.includes('missing') ? 0 : 5);
+    });
+
+    test('a long file, whose packets are more than there are sequence ids', async () => {
+      const lines = Array.from({ length: 700 }, (_, index) => `${index + 1}\n`);
+      const replier = () => sendsFile(lines);
+      const sql = `DROP TABLE a; ${load}; DROP TABLE b; SELECT 1`;
+      const { rows } = await expectSame([{ bytes: text(sql), replier }], flags);
+      expect(rows).toHaveLength(700);
+    });
+
+    test('commands in a pipeline around it', async () => {
+      const bytes = Buffer.concat([
+        ...[COM_PING, text('SELECT 1; SELECT 2'), text('DROP TABLE a; SELECT 3; DROP TABLE b')],
+        ...[COM_PING, text('SELECT 4'), text('SELECT 5; DROP TABLE loaded; SELEC 6'), COM_PING],
+        text('CREATE TABLE loaded (id INT)'),
+      ]);
+      await expectSame([{ bytes }], flags);
+    });
+
+    test('several statements switched off and on again', async () => {
+      const first = text('SELECT 1; DROP TABLE a');
+      const second = text('DROP TABLE b; SELECT 2');
+      const { live: left } = await expectSame(
+        [option(1), first, second, option(0), first, option(1), second].map((bytes) => ({ bytes })),
+        flags,
+      );
+      expect(left).toEqual(['b', 'loaded']);
+    });
+
+    test('several statements switched on by a client that had not asked for them', async () => {
+      const sql = text('SELECT 1; DROP TABLE a; SELECT 2');
+      const said = [sql, option(0), sql].map((bytes) => ({ bytes }));
+      await expectSame(said, flags & ~caps.CLIENT_MULTI_STATEMENTS);
+    });
+
+    test('rows around the size of a packet, before and behind', async () => {
+      const max = 0xffffff;
+      const big = (size: number) => `SELECT REPEAT('x', ${size}), 1`;
+      const sql = `${big(max - 6)}; DROP TABLE a; ${big(max - 5)}; DROP TABLE b; ${big(max + 9)}`;
+      const [row] = (await root.query<RowDataPacket[]>('SELECT @@max_allowed_packet AS n'))[0];
+      expect(row?.['n']).toBeGreaterThan(0);
+      await root.query('SET GLOBAL max_allowed_packet = 67108864');
+      await expectSame([{ bytes: text(sql) }], flags);
+    });
+
+    test('many results, many drops: the sequence ids go round', async () => {
+      const drops = Array.from({ length: 20 }, (_, index) => `DROP TABLE IF EXISTS zz${index}`);
+      const sql = drops.map((drop) => `${'DO 1; '.repeat(16)}${drop}; SELECT 1, 2`).join('; ');
+      const { heard } = await expectSame([{ bytes: text(`${sql}; DROP TABLE a`) }], flags);
+      expect(heard[0]?.packets.length).toBeGreaterThan(400);
+    });
+  });
+
+  test('a client that reads slowly holds the results back, and gets all of them', async () => {
+    const sql = `SELECT REPEAT('x', 100000) FROM b, b c, b d, b e, b f;
+      DROP TABLE a; SELECT REPEAT('y', 100000) FROM b, b c, b d, b e`;
+    const { heard } = await expectSame([{ bytes: text(sql) }]);
+    expect(heard[0]?.packets.length).toBeGreaterThan(320);
+  });
+
+  /** Says a text that waits in its `at`th statement for a lock, and does something meanwhile. */
+  async function whileWaiting(
+    target: Target,
+    sql: string,
+    meanwhile: (talk: WireTalk) => Promise<void>,
+  ): Promise<Heard> {
+    await fill();
+    const talk = await open(target, SEVERAL);
+    const lock = await connect(server);
+    await lock.query(`SELECT GET_LOCK('${schema}', 0)`);
+    const heard = talk.say({ bytes: text(sql.replaceAll('$LOCK', schema)) }, 'nonce_of_wait');
+    await until(async () => {
+      const [rows] = await root.query<RowDataPacket[]>(
+        "SELECT id FROM information_schema.processlist WHERE state = 'User lock'",
+      );
+      return rows.length > 0;
+    }, 'the statement waits');
+    await meanwhile(talk);
+    await lock.end();
+    const said = await heard;
+    talk.destroy();
+    return said;
+  }
+
+  test.each([
+    ['before', "DO 1; DO GET_LOCK('$LOCK', 60); DROP TABLE a; DO 2"],
+    ['behind', "DO 1; DROP TABLE a; DO GET_LOCK('$LOCK', 60); DROP TABLE b; DO 2"],
+  ])('KILL QUERY of a statement %s ends the text where it ends natively', async (_place, sql) => {
+    // What comes in the moment before it really waits, the server may not see.
+    const kill = async (talk: WireTalk) => {
+      await until(async () => {
+        const [rows] = await root.query<RowDataPacket[]>(
+          "SELECT id FROM information_schema.processlist WHERE state = 'User lock' AND id = ?",
+          [talk.threadId],
+        );
+        if (rows.length > 0) await root.query(`KILL QUERY ${talk.threadId}`);
+        return rows.length === 0;
+      }, 'it waits no more');
+    };
+    const direct = shown(await whileWaiting(server, sql, kill));
+    const left = await live();
+    const proxied = shown(await whileWaiting(proxy, sql, kill));
+    expect(proxied).toEqual(direct);
+    expect(await live()).toEqual(left);
+    expect(await survival.findLost()).toEqual([]);
+  });
+
+  test('KILL of the session ends it, and nothing behind is run', async () => {
+    const sql = "DROP TABLE a; DO GET_LOCK('$LOCK', 60); DROP TABLE b";
+    const heard = await whileWaiting(proxy, sql, async (talk) => {
+      await root.query(`KILL ${talk.threadId}`);
+    });
+    expect(heard.ending).toBe('closed');
+    expect(await live()).toEqual(['b', 'loaded']);
+    expect(await survival.findLost()).toEqual([]);
+  });
+
+  test('a client that breaks off: the text ends, and nothing is lost', async () => {
+    const sql = "DROP TABLE a; DO GET_LOCK('$LOCK', 60); DROP TABLE b";
+    await whileWaiting(proxy, sql, async (talk) => talk.reset());
+    expect(await live()).not.toContain('a');
+    expect(await survival.findLost()).toEqual([]);
+  });
+});
+
+/** What can be compared: without the nonce of the marker behind it. */
+function shown({ packets, ending }: Heard): readonly string[] {
+  const said = ending === 'marker' ? packets.slice(0, -1) : packets;
+  return [...said.map((packet) => packet.toString('latin1').slice(0, 300)), ending];
+}
+
+/** Sends the parts of a file, once, when the server asks for it; or goes on when it refuses. */
+function sendsFile(parts: readonly string[]): (packet: Buffer) => Reply | null {
+  let isOver = false;
+  return (packet) => {
+    const asks = packet[4] === 0xfb;
+    if (isOver || (!asks && packet[4] !== 0xff)) return null;
+    isOver = true;
+    if (!asks) return { bytes: Buffer.alloc(0) };
+    const first = (packet[3] ?? 0) + 1;
+    const data = [...parts.map((part) => Buffer.from(part)), Buffer.alloc(0)];
+    const framed = data.map((payload, index) => encodePacket(payload, (first + index) & 0xff));
+    return { bytes: Buffer.concat(framed) };
+  };
+}
