@@ -71,10 +71,10 @@ function readCounts() {
   }
 }
 
-/** Each worker has four servers of its own; given ones are there once. */
+/** Each has four servers of its own; given ones are there once. Tests wait more than they work. */
 function workers(args) {
   const isSaid = args.some((word) => /^(-w|-i|--maxWorkers|--runInBand)/.test(word));
   if (isSaid) return [];
-  const few = Math.max(1, Math.min(3, availableParallelism() - 1));
+  const few = Math.min(3, availableParallelism());
   return [`--maxWorkers=${process.env.UNDROP_TEST_SERVERS ? 1 : few}`];
 }
