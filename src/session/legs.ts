@@ -48,6 +48,8 @@ export class Legs {
   #toServer: Pump | null = null;
   #toClient: Pump | null = null;
   #isOver = false;
+  /** A login that is to be left when its TLS is there. */
+  #left: LoginRelay | null = null;
   readonly #onClientEnd = (): void => this.#owner.onClientEnd();
   readonly #onClientGone = (): void => this.#owner.onClientGone();
   /** By 'end', 'error' and 'close', whose argument is no error. */
@@ -114,20 +116,24 @@ export class Legs {
     this.#upstream.stream.resume();
   }
 
-  /** The same with the server that was dialled; rejects with UNDROP_UPSTREAM_TLS. */
+  /**
+   * The same with the server that was dialled; rejects with UNDROP_UPSTREAM_TLS. Where the session
+   * is over meanwhile, the login is left as soon as anything can be said on it.
+   */
   async secureServer({ socket, stream, address }: Dialled): Promise<void> {
     stream.detach();
     this.#clientStream.pause();
     this.#upstream = { socket, stream, isBusy: true };
     for (const event of ['end', 'close', 'error']) socket.off(event, this.#onServerEnd);
     socket.on('error', () => undefined);
-    const secured = await this.#owner.tls.connect(socket, address);
-    if (this.#isOver) return endSoon(secured);
+    const { socket: secured, distrust } = await this.#owner.tls.connect(socket, address);
     const securedStream = openByteStream(secured, { ownBytes: SERVER_BUFFER_BYTES });
     this.#upstream = { socket: secured, stream: securedStream, isBusy: false };
-    this.#watchUpstream(secured);
     this.#pump(securedStream);
+    if (this.#isOver) return this.leaveServer(this.#left);
+    this.#watchUpstream(secured);
     this.#readServer(securedStream);
+    if (distrust !== null) throw distrust;
     this.#clientStream.resume();
   }
 
@@ -153,7 +159,7 @@ export class Legs {
     const upstream = this.#upstream;
     if (upstream === null) return;
     if (relay === null) return endSoon(upstream.socket);
-    if (upstream.isBusy) upstream.socket.destroy();
+    if (upstream.isBusy) this.#left = relay;
     else leaveLogin({ ...upstream, relay });
   }
 

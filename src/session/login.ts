@@ -159,7 +159,7 @@ export class LoginRelay {
 
   /**
    * The client has gone: the server is answered with nothing until it refuses, and then `onLeft` is
-   * called. Nothing is for the client any more.
+   * called. Nothing is for the client any more. Where TLS with the server was begun, it is there.
    */
   leave(onLeft: () => void): void {
     const state = this.#state;
@@ -172,8 +172,7 @@ export class LoginRelay {
       case 'authentication':
         return state.exchange.leave();
       case 'server-tls':
-        // Nobody can be told anything but by TLS.
-        return onLeft();
+        return this.#answerWithNothing(FIRST_TO_SERVER + 1);
       default:
     }
   }
@@ -256,7 +255,8 @@ export class LoginRelay {
   }
 
   #answerWithNothing(sequenceId: number): void {
-    const payload = sequenceId === FIRST_TO_SERVER ? anonymousResponse() : Buffer.alloc(0);
+    const isResponse = sequenceId <= FIRST_TO_SERVER + 1;
+    const payload = isResponse ? anonymousResponse() : Buffer.alloc(0);
     this.#owner.toServer(encodePacket(payload, sequenceId));
   }
 

@@ -67,6 +67,12 @@ interface Material {
   readonly serverKey: 'auto' | 'ask' | { readonly pinned: Buffer };
 }
 
+/** TLS with the server, and why nobody may log in there; null where it is trusted. */
+export interface UpstreamTls {
+  readonly socket: TLSSocket;
+  readonly distrust: UndropError | null;
+}
+
 export class ProxyTls {
   #settings: TlsSettings;
   #material: Material;
@@ -123,25 +129,38 @@ export class ProxyTls {
     return handshake(secured, 'secure');
   }
 
-  /** TLS with the server; UNDROP_UPSTREAM_TLS where that fails or its certificate isn't trusted. */
-  async connect(socket: Socket, upstream: ServerAddress): Promise<TLSSocket> {
+  /**
+   * TLS with the server; UNDROP_UPSTREAM_TLS where that fails. A certificate that isn't trusted is
+   * `distrust`: a handshake that breaks off on it would count against us (session/farewell.ts).
+   */
+  async connect(socket: Socket, upstream: ServerAddress): Promise<UpstreamTls> {
     const mode = this.#settings.upstreamTls;
     const name = nameOf(upstream);
     const secured = tls.connect({
       socket,
       secureContext: this.#material.forServers,
       ...(net.isIP(name) === 0 ? { servername: name } : {}),
-      rejectUnauthorized: mode === 'verify-ca' || mode === 'verify-identity',
-      checkServerIdentity: (_host, certificate) =>
-        mode === 'verify-identity' ? tls.checkServerIdentity(name, certificate) : undefined,
+      rejectUnauthorized: false,
+      checkServerIdentity: () => undefined,
     });
     secured.disableRenegotiation();
     try {
-      return await handshake(secured, 'secureConnect');
+      await handshake(secured, 'secureConnect');
     } catch (error) {
       throw upstreamTlsError(upstream, causeWords(error));
     }
+    const cause = distrustOf(secured, mode, name);
+    return { socket: secured, distrust: cause === null ? null : upstreamTlsError(upstream, cause) };
   }
+}
+
+/** Why the server isn't trusted; null where it is, or needn't be. */
+function distrustOf(secured: TLSSocket, mode: UpstreamTlsMode, name: string): string | null {
+  if (mode !== 'verify-ca' && mode !== 'verify-identity') return null;
+  if (!secured.authorized) return `its certificate is not trusted: ${secured.authorizationError}`;
+  if (mode === 'verify-ca') return null;
+  const problem = tls.checkServerIdentity(name, secured.getPeerCertificate());
+  return problem === undefined ? null : causeWords(problem);
 }
 
 /** Reads the files of `settings`; UNDROP_CONFIG lists all that is wrong. */

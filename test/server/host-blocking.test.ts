@@ -9,6 +9,7 @@ import { networkInterfaces } from 'node:os';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { ThrowawayServer } from '../../src/demo/throwaway.js';
 import { encodePacket } from '../../src/wire/framing.js';
+import { makeCertificates } from '../support/certificates.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { SERVER_NAMES } from '../support/server-set.js';
@@ -174,6 +175,23 @@ describe.each(SERVER_NAMES)('%s with max_connect_errors', (name) => {
       expect(await broken(server, 'COUNT_HANDSHAKE_ERRORS')).toBe(0);
     },
   );
+
+  test('does not block the proxy that does not trust the server (wire 33)', async () => {
+    const files = makeCertificates();
+    const upstream = { host: ownAddress(), port: server.port, user: 'life', password: 'pw' };
+    const variables = { UPSTREAM_TLS: 'verify-ca', UPSTREAM_CA: files.otherCa };
+    const proxy = await proxyInFront(upstream, variables);
+    try {
+      // Its service connections have tried by now.
+      await query(server, 'TRUNCATE TABLE performance_schema.host_cache');
+      for (let time = 0; time < TIMES; time++) await sendResponse(proxy, RESPONSE);
+      await until(async () => (await sessions(server)) === 0, 'the end of these sessions');
+      expect(await broken(server, 'COUNT_HANDSHAKE_ERRORS')).toBe(0);
+    } finally {
+      await proxy.stop();
+      files.remove();
+    }
+  });
 
   test('does not block the proxy whose clients send broken responses (wire 33)', async () => {
     await query(
