@@ -359,7 +359,7 @@ export class CommandMaker {
   #harmless(): Step {
     const schema = this.#one(SCHEMAS);
     const option = this.#one([0, 1, 0, 7]);
-    // Always with the NUL behind the name: without it MariaDB reads on in what its buffer had before.
+    // Always with the NUL behind the name: without it MariaDB reads on in what was there before.
     const table = this.#one(['n\0%', 'w\0', 'tt\0', 'missing\0', 'n\0i%']);
     return this.#one<Step>([
       { title: 'PING', bytes: command(com.COM_PING) },
