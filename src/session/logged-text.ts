@@ -12,7 +12,7 @@ const NUMBER = /(?<![\w$@.])\.?\d[\w.]*/g;
 
 /** One line, with a ? for each number; ends with … where something is left out. */
 export function loggedText(text: Buffer): string {
-  const whole = text.subarray(0, TEXT_BYTES_MAX).toString();
+  const whole = text.subarray(0, TEXT_BYTES_MAX).toString().trimStart();
   const at = whole.search(BEGINNING);
   const shown = (at === -1 ? whole : whole.slice(0, at)).replaceAll(NUMBER, '?');
   return at === -1 && text.length <= TEXT_BYTES_MAX ? shown : `${shown}…`;

@@ -52,7 +52,7 @@ describe.each(testServers())('the log in front of $name', (server) => {
       const who = { client: expect.stringMatching(/^127\.0\.0\.1:\d+$/), user, threadId };
       const refused = linesOf(proxy, 'code', 'UNDROP_NOT_DONE_YET');
       expect(refused).toEqual([
-        expect.objectContaining({ ...who, level: 40, statement: 'SET @p = …' }),
+        expect.objectContaining({ ...who, level: 40, statement: `DROP DATABASE ${name}` }),
       ]);
       expect(refused[0]?.['msg']).toMatch(new RegExp(`^Schema ${name} and its tables were not`));
       expect(linesOf(proxy, 'event', 'held')).toEqual(
