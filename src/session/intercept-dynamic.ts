@@ -79,8 +79,8 @@ async function dynamic(
     case 'disagree':
     case 'dynamic':
     case 'unclear':
-      // The server's words are about the text within.
-      return unclear({ ...taken, text }, 'the text that it executes', options);
+      // The server's words are about the text within, and quote it to its own end.
+      return unclear({ ...taken, text, tail: text }, 'the text that it executes', options);
     case 'not-ours':
       return { kind: 'forward', facts };
     case 'refused': {

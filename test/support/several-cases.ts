@@ -57,6 +57,12 @@ const CASES: Readonly<Record<string, string | Case>> = {
   'a syntax error behind CALL': 'CALL two(); SELECT 5 5 5; DROP TABLE a',
   'a syntax error in the drop': 'SELECT 1; DROP TABLE a b; SELECT 2',
   'a syntax error at the end of the drop': 'SELECT 1; DROP TABLE a,; SELECT 2',
+  'a syntax error in a text that is prepared':
+    "SELECT 1; PREPARE s FROM 'DROP TABLE a b'; DROP TABLE a; SELECT 2",
+  'a syntax error in a text that is executed at once': {
+    sql: "SELECT 1; EXECUTE IMMEDIATE '; DROP TABLE a'; DROP TABLE b; SELECT 2",
+    servers: MARIADB,
+  },
   'a name that is given twice': 'SELECT 1; DROP TABLE a, a; SELECT 2',
   'a syntax error behind': 'DROP TABLE a; SELEC 2; DROP TABLE b',
   'a text that breaks off': "DROP TABLE a; SELECT 'x; DROP TABLE b",
