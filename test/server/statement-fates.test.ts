@@ -1,7 +1,7 @@
 /**
  * What becomes of texts in which a DROP stands, or seems to: each is said to the server itself
- * first, and what it did there decides. Where a table is gone then, it is held behind the proxy, and
- * either way the answer is the same byte for byte.
+ * first, and what it did there decides. Where a table is gone then, it is held behind the proxy,
+ * and either way the answer is the same byte for byte.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { heldRows } from '../support/client-held.js';
