@@ -199,13 +199,13 @@ export const ERRORS = {
     errno: 1235,
     sqlState: '42000',
     text: '{tables} not dropped, still there: the session has set GTID_NEXT, with which this version of undrop cannot hold a table.',
-    remedy: "SET GTID_NEXT='AUTOMATIC' first, or use a direct connection.",
+    remedy: "ROLLBACK, then SET GTID_NEXT='AUTOMATIC'; or use a direct connection.",
   },
   UNDROP_PRIVILEGES: {
     fault: 'operator',
     errno: 1142,
     sqlState: '42000',
-    text: '{tables} not dropped, still there: undrop renames it in your name, and {missing} denied to you.',
+    text: '{tables} not dropped, still there: undrop renames it in your name, and you lack {missing}.',
     remedy: 'Grant ALTER, CREATE and INSERT on the schema beside DROP.',
   },
   UNDROP_HOLD_FAILED: {

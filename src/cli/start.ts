@@ -25,6 +25,9 @@ export interface StartDoors {
   readonly startProxy: (variables: Readonly<Record<string, string>>) => Promise<DemoProxy>;
 }
 
+/** Who sets one of these doesn't mean the demo, whose server lets root in without a password. */
+const OF_PRODUCTION = ['UNDROP_USER', 'UNDROP_PASSWORD', 'UNDROP_PASSWORD_FILE'] as const;
+
 export type Out = { write(text: string): unknown };
 
 /** `undrop start`: resolves to the exit code when it was told to end. */
@@ -35,7 +38,15 @@ export function runStart(
   doors: StartDoors,
 ): Promise<number> {
   const hasUpstream = argv.some((word) => /^--upstream(=|$)/.test(word));
-  if (!env['UNDROP_UPSTREAM'] && !hasUpstream) return runDemoCommand(env, [], out, doors);
+  if (!env['UNDROP_UPSTREAM'] && !hasUpstream) {
+    const meant = OF_PRODUCTION.find((name) => env[name]);
+    if (meant === undefined) return runDemoCommand(env, [], out, doors);
+    out.write(`undrop: ${meant} is set, and UNDROP_UPSTREAM, the address of the server, is not.\n`);
+    out.write(
+      'Set it to be in front of that server, or unset both for a demo with its own server.\n',
+    );
+    return Promise.resolve(2);
+  }
   out.write(`undrop: in front of ${env['UNDROP_UPSTREAM'] ?? 'the upstream given'}\n`);
   return doors.serve(env, argv);
 }

@@ -12,7 +12,7 @@ export const HOW: Readonly<Record<Carrier, string>> = {
   'multi-statement': 'in a text of several statements',
   'drop-database': 'with its schema (DROP DATABASE)',
   'create-or-replace': 'by CREATE OR REPLACE',
-  prepare: 'by a text PREPARE',
+  prepare: 'by what a text PREPARE says',
   'execute-immediate': 'by EXECUTE IMMEDIATE',
   compound: 'in a compound statement',
   'set-statement': 'under SET STATEMENT',
@@ -23,7 +23,7 @@ export function refusalOf(finding: Finding, isOneOfSeveral: boolean): UndropErro
   if (finding.kind === 'unclear') return notUnderstood(finding.why);
   const { verdict } = finding;
   if (verdict.kind === 'drop-table') {
-    const how = isOneOfSeveral ? HOW['multi-statement'] : 'in so long a text';
+    const how = isOneOfSeveral ? `${HOW['multi-statement']} above 256 KiB` : 'in so long a text';
     return notDone(how, listTables(verdict.statement.names));
   }
   if (verdict.kind === 'refused') return notDone(HOW[verdict.carrier], namesIn(verdict));
@@ -41,8 +41,7 @@ export function schemaAndTables(schema: Uint8Array): string {
 }
 
 export function notDone(how: string, tables: string): UndropError {
-  const instead =
-    'Send it as DROP TABLE, alone in a text statement of its own, or use a direct connection.';
+  const instead = 'Send DROP TABLE as a statement of its own, or use a direct connection.';
   return new UndropError('UNDROP_NOT_DONE_YET' satisfies ErrorCode, { tables, how, instead });
 }
 

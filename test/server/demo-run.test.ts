@@ -94,6 +94,12 @@ test('a taken port is no obstacle, but is told', async () => {
   occupant.close();
 });
 
+test('an account without a server to log in to is no wish for a demo', async () => {
+  const { exitCode, text } = spawnDemo({ UNDROP_USER: 'undrop', UNDROP_UPSTREM: 'db:3306' });
+  expect(await exitCode).toBe(2);
+  expect(text()).toContain('UNDROP_USER is set, and UNDROP_UPSTREAM');
+});
+
 test('the tour without a demo says what to do', async () => {
   const tour = await undrop(['demo', '--tour']);
   expect(tour.code).toBe(1);
