@@ -64,7 +64,8 @@ export function masked(text: string, { schema, target, infile }: ScriptJob): str
   return text
     .replaceAll(schema, '<schema>')
     .replaceAll(infile, '<infile>')
-    .replaceAll(String(target.port), '<port>')
+    // As a number of its own: five digits may stand in the hash of a result too.
+    .replaceAll(new RegExp(`\\b${target.port}\\b`, 'g'), '<port>')
     .replaceAll(/[Cc]onnection id(?: is)?:? *\d+/g, 'connection id <id>')
     .replaceAll(/\(conn:\d+/g, '(conn:<id>')
     .replaceAll(/\b\d+[.,]\d+ sec\b/g, '<time> sec')
