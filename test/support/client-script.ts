@@ -59,12 +59,14 @@ export const BIG_ROW = "SELECT REPEAT('y', 2000000) AS txt";
 
 export const UNICODE = 'Grüße, 漢字, Ωμέγα, 😀';
 
-/** Thread ids, times and the names of schemas differ between any two runs. */
+/**
+ * Thread ids, times, ports and the names of schemas differ between any two runs. A port is a number
+ * of its own: its digits may stand in the hash of a result too.
+ */
 export function masked(text: string, { schema, target, infile }: ScriptJob): string {
   return text
     .replaceAll(schema, '<schema>')
     .replaceAll(infile, '<infile>')
-    // As a number of its own: five digits may stand in the hash of a result too.
     .replaceAll(new RegExp(`\\b${target.port}\\b`, 'g'), '<port>')
     .replaceAll(/[Cc]onnection id(?: is)?:? *\d+/g, 'connection id <id>')
     .replaceAll(/\(conn:\d+/g, '(conn:<id>')

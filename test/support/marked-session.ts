@@ -35,7 +35,7 @@ export interface Step {
   readonly isOver: boolean;
 }
 
-/** Knows where packets begin, and never that none is owed: the nonce alone makes the marker here. */
+/** Knows where packets begin, never that none is owed: the nonce alone makes the marker here. */
 class EdgeFinder extends ResponseTracker {
   override get idle(): boolean {
     return false;
