@@ -17,7 +17,7 @@ import { trustedBy } from '../session/proxy-protocol.js';
 import type { ProxyTls } from '../session/tls.js';
 import { Unblocker } from '../session/unblock.js';
 import { warmCrossCheck } from '../sql/cross-check.js';
-import type { ProxySettings } from './proxy-settings.js';
+import { holdMsOf, type ProxySettings } from './proxy-settings.js';
 
 /** A MySQL client says nothing before it is greeted, so its load balancer needn't hesitate. */
 const HEADER_TIMEOUT_MS = 5_000;
@@ -119,7 +119,7 @@ export class Front {
 function currentOf(settings: ProxySettings): Current {
   return {
     protect: new Set(settings.protect),
-    holdMs: settings.lifecycle.includes('hold') ? settings.hold : 0,
+    holdMs: holdMsOf(settings),
     session: {
       connectTimeoutMs: settings.connectTimeout,
       greetingTimeoutMs: settings.greetingTimeout,

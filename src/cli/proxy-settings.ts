@@ -45,6 +45,11 @@ export const PROXY_KEYS = [
 export type ProxyKey = (typeof PROXY_KEYS)[number];
 export type ProxySettings = Pick<Settings, ProxyKey>;
 
+/** How long a dropped table can be brought back, in milliseconds. */
+export function holdMsOf({ lifecycle, hold }: ProxySettings): number {
+  return lifecycle.includes('hold') ? hold : 0;
+}
+
 /** What is bound or opened with these stays until the process ends. */
 const FIXED_KEYS: readonly ProxyKey[] = [
   'listen',

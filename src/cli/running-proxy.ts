@@ -4,7 +4,7 @@ import type { Counters } from '../metrics.js';
 import { describeAddress } from '../service/address.js';
 import type { ServerAddress } from '../service/pools.js';
 import type { DrainOptions } from '../session/drain.js';
-import type { ProxySettings, SettingsChange } from './proxy-settings.js';
+import { holdMsOf, type ProxySettings, type SettingsChange } from './proxy-settings.js';
 
 export interface StopOptions {
   /** Instead of UNDROP_DRAIN_WAIT and UNDROP_DRAIN_TIMEOUT. */
@@ -53,7 +53,7 @@ export function sayReady(
   if (!settings.protect.includes('drop-table')) {
     const why = 'UNDROP_PROTECT leaves drop-table out';
     log.warn({ event: 'unprotected' }, `${why}: a DROP TABLE destroys its table at once`);
-  } else if (settings.hold === 0 || !settings.lifecycle.includes('hold')) {
+  } else if (holdMsOf(settings) === 0) {
     const why = 'UNDROP_HOLD or UNDROP_LIFECYCLE gives tables no time in HOLD';
     log.warn({ event: 'unprotected' }, `${why}: what is dropped is removed at once`);
   }

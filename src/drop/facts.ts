@@ -14,6 +14,18 @@ import type { UserFacts } from './request.js';
 
 /** The statement that reads `UserFacts`. */
 export function factsSql(server: ServerVersion): Buffer {
+  return selectFacts(server, '');
+}
+
+/**
+ * The same for what the client's own statements follow: the server forgets the marker's error. Of a
+ * SELECT without a table MySQL 5.6 and MariaDB keep the diagnostics of the statement before.
+ */
+export function cleanFactsSql(server: ServerVersion): Buffer {
+  return selectFacts(server, 'FROM (SELECT 1 AS one) AS one ');
+}
+
+function selectFacts(server: ServerVersion, from: string): Buffer {
   // MariaDB has no GTID_NEXT; its gtid_seq_no survives everything that we send.
   const gtidNext = server.flavour === 'mysql' && server.versionId >= 50605 ? '@@gtid_next' : "''";
   const identity = serverIdentitySql(server);
@@ -29,16 +41,7 @@ export function factsSql(server: ServerVersion): Buffer {
     '@@foreign_key_checks + 0',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
-  return Buffer.from(`SELECT /* undrop facts */ ${columns.join(', ')} LIMIT 1`);
-}
-
-/**
- * The same for what the client's own statements follow: the server forgets the marker's error. Of a
- * SELECT without a table MySQL 5.6 and MariaDB keep the diagnostics of the statement before.
- */
-export function cleanFactsSql(server: ServerVersion): Buffer {
-  const text = factsSql(server).toString();
-  return Buffer.from(text.replace(/LIMIT 1$/, 'FROM (SELECT 1 AS one) AS one LIMIT 1'));
+  return Buffer.from(`SELECT /* undrop facts */ ${columns.join(', ')} ${from}LIMIT 1`);
 }
 
 /** Reads the answer to `factsSql`; an error of the server is passed on. */

@@ -8,6 +8,7 @@ import { parseHoldName } from '../names/hold-name.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
 import type { ServerVersion } from '../wire/server-version.js';
+import { type Signal, signalSql } from './signal-sql.js';
 
 export interface BlockedParent {
   readonly table: IntentTable;
@@ -54,13 +55,7 @@ const BEFORE_MYSQL_8 = 'Cannot delete or update a parent row: a foreign key cons
 /** MESSAGE_TEXT of MySQL. */
 const SIGNAL_CHARACTERS_MAX = 128;
 
-interface ParentError {
-  readonly errno: number;
-  readonly sqlState: string;
-  readonly message: string;
-}
-
-function parentError(server: ServerVersion, { table, key }: BlockedParent): ParentError {
+function parentError(server: ServerVersion, { table, key }: BlockedParent): Signal {
   if (server.flavour === 'mariadb') {
     return { errno: 1451, sqlState: '23000', message: BEFORE_MYSQL_8 };
   }
@@ -73,12 +68,9 @@ function parentError(server: ServerVersion, { table, key }: BlockedParent): Pare
 
 /** Raises the error in the session, so that SHOW WARNINGS has it, too; destroys nothing. */
 export function parentErrorSql(server: ServerVersion, parent: BlockedParent): Buffer {
-  const { errno, sqlState, message } = parentError(server, parent);
-  const text = Array.from(message).slice(0, SIGNAL_CHARACTERS_MAX).join('');
-  const hex = Buffer.from(text).toString('hex');
-  return Buffer.from(
-    `SIGNAL SQLSTATE '${sqlState}' SET MYSQL_ERRNO = ${errno}, MESSAGE_TEXT = _utf8mb4 X'${hex}'`,
-  );
+  const error = parentError(server, parent);
+  const message = Array.from(error.message).slice(0, SIGNAL_CHARACTERS_MAX).join('');
+  return signalSql({ ...error, message });
 }
 
 /**

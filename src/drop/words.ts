@@ -7,6 +7,7 @@
  */
 import type { ClientCharset } from '../sql/lex-mode.js';
 import { quoteClientName } from '../sql/quote-client-name.js';
+import { signalSql } from './signal-sql.js';
 
 /** A name of the statement, ready to be used in a statement of ours. */
 export interface QualifiedName {
@@ -105,8 +106,5 @@ function dropNames(verb: string, names: readonly QualifiedName[], options: DropW
 
 /** MariaDB's error for a view in DROP TABLE, which no harmless statement of its own gives. */
 export function viewErrorSql(schema: string, table: string): Buffer {
-  const text = Buffer.from(`'${schema}.${table}' is a view`).toString('hex');
-  return Buffer.from(
-    `SIGNAL SQLSTATE '42S02' SET MYSQL_ERRNO = 1965, MESSAGE_TEXT = _utf8mb4 X'${text}'`,
-  );
+  return signalSql({ errno: 1965, sqlState: '42S02', message: `'${schema}.${table}' is a view` });
 }

@@ -26,8 +26,8 @@ export interface AddKeysOptions {
   readonly logged: boolean;
 }
 
-/** Whether the server asks for the right REFERENCES. */
-export function checksReferences({ flavour, versionId }: ServerFacts): boolean {
+/** Since then it renames indexes, and asks for the right REFERENCES where a key is added. */
+export function isMysqlFrom57({ flavour, versionId }: ServerFacts): boolean {
   return flavour === 'mysql' && versionId >= 50_700;
 }
 
@@ -47,17 +47,13 @@ export async function addKeys(
   const missing = keys.filter(({ name }) => !there.has(name));
   if (missing.length === 0) return;
   const how = { ...options, indexes: readIndexes(look.definition) };
-  if (canRenameIndex(options.server)) await addBehindRenames(pool, table, missing, how);
+  if (isMysqlFrom57(options.server)) await addBehindRenames(pool, table, missing, how);
   else await addUnderIndexName(pool, table, missing, how);
 }
 
 interface How extends AddKeysOptions {
   /** As they are now. */
   readonly indexes: readonly PlainIndex[];
-}
-
-function canRenameIndex({ flavour, versionId }: ServerFacts): boolean {
-  return flavour === 'mysql' && versionId >= 50_700;
 }
 
 /** An index that was renamed is none that the server made by itself, even to the name it had. */

@@ -6,17 +6,11 @@
 
 import { assert } from '../assert.js';
 import type { ChildKey, ForeignKey } from '../ledger/detached.js';
+import { isSameName } from '../names/same-name.js';
 import { isKilled } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';
-import {
-  addKeys,
-  alter,
-  checksReferences,
-  dropKey,
-  type KeyedTable,
-  plainKey,
-} from './add-keys.js';
+import { addKeys, alter, dropKey, isMysqlFrom57, type KeyedTable, plainKey } from './add-keys.js';
 import { lookAtTable } from './look-at-table.js';
 
 export interface LeadBackOptions {
@@ -42,7 +36,8 @@ export async function leadBack(
   if (typeof look === 'string') return;
   const now = look.keys?.find(({ name }) => name === key.name);
   if (now !== undefined) {
-    const isAway = isSame(now.parentSchema, away.schema) && isSame(now.parentTable, away.table);
+    const isAway =
+      isSameName(now.parentSchema, away.schema) && isSameName(now.parentTable, away.table);
     if (!isAway) return;
     await assertMayAdd(pool, child, key, options);
     await alter(pool, child, [dropKey(key.name)], { logged });
@@ -66,7 +61,7 @@ async function assertMayAdd(
   key: ForeignKey,
   { server, logged }: LeadBackOptions,
 ): Promise<void> {
-  if (!checksReferences(server)) return;
+  if (!isMysqlFrom57(server)) return;
   try {
     await alter(pool, child, [plainKey(key)], { logged });
   } catch (error) {
@@ -77,8 +72,3 @@ async function assertMayAdd(
 }
 
 const SECOND_OF_ITS_NAME = 1826;
-
-/** Servers that fold names do so in these as well. */
-function isSame(one: string, other: string): boolean {
-  return one.toLowerCase() === other.toLowerCase();
-}

@@ -15,6 +15,7 @@ import {
   hasDetached,
   isSameChildKey,
   mergeDetached,
+  NOTHING_DETACHED,
   printedKey,
 } from '../ledger/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
@@ -23,6 +24,7 @@ import { findRows } from '../ledger/read.js';
 import { ownDefinition } from '../ledger/restore-script.js';
 import { recordDetached } from '../ledger/write.js';
 import { parseHoldName } from '../names/hold-name.js';
+import { isSameName } from '../names/same-name.js';
 import { isKilled } from '../service/kill-after.js';
 import type { ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
@@ -98,7 +100,7 @@ async function planFor(
   const children = await findChildren(pool, table, context.server);
   if (typeof children === 'string') return children;
   const [row] = await findRows(pool, { by: 'id', prefix: id });
-  const before = row?.detached ?? { keysOut: [], keysIn: [] };
+  const before = row?.detached ?? NOTHING_DETACHED;
   if (look.keys.length + children.length === 0 && !hasDetached(before)) return null;
   if (row === undefined) return 'the ledger has no row of it';
   const keysOut = await Promise.all(
@@ -126,8 +128,8 @@ async function findChildren(
   const found: ChildKey[] = [];
   for (const row of rows) {
     const [childSchema, childTable] = [textOf(row, 'childSchema'), textOf(row, 'child')];
-    const isItself = isSame(childSchema, fromSchema) && isSame(childTable, holdName);
-    if (isItself || !isSame(textOf(row, 'parent'), holdName)) continue;
+    const isItself = isSameName(childSchema, fromSchema) && isSameName(childTable, holdName);
+    if (isItself || !isSameName(textOf(row, 'parent'), holdName)) continue;
     if (parseHoldName(childTable) !== null) continue;
     const look = await lookAtTable(pool, { id, schema: childSchema, table: childTable });
     if (typeof look === 'string') continue;
@@ -139,10 +141,6 @@ async function findChildren(
     found.push({ childSchema, childTable, key, isDone: false });
   }
   return found;
-}
-
-function isSame(one: string, other: string): boolean {
-  return one.toLowerCase() === other.toLowerCase();
 }
 
 /** Names that the server made of the hold name, and parents that are held as well. */

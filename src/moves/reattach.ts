@@ -3,7 +3,7 @@
  *
  * Invariant: the table stays where it is and as it is, whatever can't come back; that is said.
  */
-import type { Detached, ForeignKey } from '../ledger/detached.js';
+import { type Detached, type ForeignKey, hasDetached } from '../ledger/detached.js';
 import { isKilled } from '../service/kill-after.js';
 import type { ServicePool } from '../service/pools.js';
 import { numberOf } from '../service/row.js';
@@ -42,7 +42,7 @@ export async function reattach(
   options: ReattachOptions,
 ): Promise<readonly Reattached[]> {
   const { id, origin, restoredAs, detached, logged } = options;
-  if (detached.keysOut.length + detached.keysIn.length === 0) return [];
+  if (!hasDetached(detached)) return [];
   const server = await readServerFacts(pool);
   const how = { server, logged };
   const table: KeyedTable = { id, ...restoredAs };

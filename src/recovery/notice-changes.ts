@@ -14,8 +14,7 @@ import { isRecycleSchema } from '../names/recycle-schema.js';
 import {
   findHoldTables,
   type HoldTable,
-  listHoldTables,
-  listHoldTablesAtHome,
+  mapHoldTables,
   readRecycleSchemas,
 } from '../service/hold-tables.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
@@ -71,9 +70,7 @@ async function findHeld(
       .filter(({ holdSchema }) => holdSchema !== null && !isRecycleSchema(holdSchema))
       .map(({ holdSchema }) => holdSchema ?? ''),
   );
-  const away = await listHoldTables(pool, [...elsewhere]);
-  const home = await listHoldTablesAtHome(pool);
-  return new Map([...away, ...home].map((table) => [table.id, table]));
+  return mapHoldTables(pool, elsewhere);
 }
 
 /** The name is the truth; the ledger follows it. */

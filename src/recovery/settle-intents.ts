@@ -16,12 +16,7 @@ import { renew } from '../moves/renew.js';
 import { takeHome } from '../moves/take-home.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { isRecycleSchema, recycleSchemaFor } from '../names/recycle-schema.js';
-import {
-  type HoldTable,
-  listHoldTables,
-  listHoldTablesAtHome,
-  readRecycleSchemas,
-} from '../service/hold-tables.js';
+import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pools.js';
 import { numberOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
@@ -117,19 +112,13 @@ async function livingOwners(
 /** How far the server's clock may have been set back and a live owner still be taken for alive. */
 const RESTART_MARGIN_MS = 60_000;
 
-/**
- * The held table of each intent. The intents' own schemas first: what another proxy moves meanwhile
- * is then seen in one place or the other.
- */
+/** The held table of each intent. */
 async function findHeld(
   pool: ServicePool,
   intents: readonly LedgerRow[],
 ): Promise<ReadonlyMap<string, HoldTable>> {
   if (intents.length === 0) return new Map();
-  const own = new Set(intents.map(({ schema }) => schema));
-  const away = await listHoldTables(pool, [...own]);
-  const home = await listHoldTablesAtHome(pool);
-  return new Map([...away, ...home].map((table) => [table.id, table]));
+  return mapHoldTables(pool, new Set(intents.map(({ schema }) => schema)));
 }
 
 /** False: what is under the hold name was a view, and has its own name again. */

@@ -46,6 +46,19 @@ export async function listHoldTablesAtHome(
   return listHoldTables(connection, await readRecycleSchemas(connection));
 }
 
+/**
+ * Those in `schemas` and those at home, in this order: what is moved home meanwhile is seen in one
+ * place or the other. By id; of one that was seen in both, home is the later word.
+ */
+export async function mapHoldTables(
+  connection: ServiceConnection,
+  schemas: Iterable<string>,
+): Promise<ReadonlyMap<string, HoldTable>> {
+  const away = await listHoldTables(connection, [...schemas]);
+  const home = await listHoldTablesAtHome(connection);
+  return new Map([...away, ...home].map((table) => [table.id, table]));
+}
+
 /** The same as `listHoldTables`, but only what has that id, in whatever state. */
 export async function findHoldTables(
   connection: ServiceConnection,

@@ -278,8 +278,7 @@ export class Piecewise {
     const userSession = this.#session();
     const taken = { ...this.#options.taken, verdict: null };
     const context = { ...this.#options.context(), userSession, multiStatements: false };
-    const interception = await intercept(taken, context);
-    return interception;
+    return intercept(taken, context);
   }
 
   async #askFacts(): Promise<UserFacts | ErrPacket> {

@@ -6,6 +6,7 @@
  */
 import { UndropError } from '../errors.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
+import { isSameName } from '../names/same-name.js';
 import type { HeldTable, TableName } from './list.js';
 import { similarNames } from './similar.js';
 import { parseTableName } from './table-name.js';
@@ -60,7 +61,7 @@ function findByName(held: readonly HeldTable[], target: string): readonly HeldTa
   const found =
     same.length > 0
       ? same
-      : held.filter((table) => namesOf(table).some((name) => isSame(name, target)));
+      : held.filter((table) => namesOf(table).some((name) => isSameName(name, target)));
   const [first] = found;
   const origins = new Set(found.map((table) => qualified(table)));
   if (first !== undefined && origins.size > 1) throw ambiguous(target, found);
@@ -80,10 +81,6 @@ function namesOf({ origin }: HeldTable): readonly string[] {
     `${schema}.${quote(table)}`,
     `${quote(schema)}.${table}`,
   ];
-}
-
-function isSame(one: string, other: string): boolean {
-  return one.toLowerCase() === other.toLowerCase();
 }
 
 function chooseName(table: HeldTable, to: string | undefined): TableName {

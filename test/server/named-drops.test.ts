@@ -4,20 +4,11 @@
  * is held with all its rows, and the server never executes a drop that was prepared by a name.
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
 import { describeAnswer } from '../support/native-case.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
-import {
-  connect,
-  type FreshSchema,
-  freshSchema,
-  generalLog,
-  query,
-  type Target,
-  testServers,
-} from '../support/servers.js';
+import { generalLog, query, type Target, testServers } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
+import { TwoSchemas } from '../support/two-schemas.js';
 
 jest.setTimeout(120_000);
 
@@ -173,96 +164,62 @@ const CONVERSATIONS: readonly Conversation[] = [
 ];
 
 describe.each(testServers())('$name: a DROP', (server) => {
-  let schema: FreshSchema;
-  let other: FreshSchema;
-  let proxy: ProxyTarget;
-  let root: Connection;
+  let bench: TwoSchemas;
 
   beforeAll(async () => {
-    schema = await freshSchema(server);
-    other = await freshSchema(server);
-    proxy = await proxyInFront(server);
-    root = await connect(server);
+    bench = await TwoSchemas.open(server);
   });
 
-  afterAll(async () => {
-    await root.end();
-    await proxy.stop();
-    await schema.drop();
-    await other.drop();
-  });
-
-  async function fill(): Promise<void> {
-    const texts = [schema.name, other.name].flatMap((name) => [
-      `DROP DATABASE IF EXISTS ${name}`,
-      `CREATE DATABASE ${name}`,
-      ...['a', 'b'].flatMap((table) => [
-        `CREATE TABLE ${name}.${table} (id INT)`,
-        `INSERT INTO ${name}.${table} VALUES (1), (2), (3)`,
-      ]),
-    ]);
-    await query(server, ...texts);
-  }
+  afterAll(() => bench.close());
 
   const open = (target: Target, flags = MODERN) =>
-    RawClient.open({ ...target, user: server.user }, { schema: schema.name, flags });
-
-  async function talk(target: Target, { texts, flags }: Conversation) {
-    const client = await open(target, flags);
-    const heard: string[] = [];
-    for (const text of texts) {
-      const said = typeof text === 'string' ? text.replace('OTHER', other.name) : text;
-      heard.push(`> ${said}`, ...describeAnswer(await client.query(said)));
-    }
-    await client.quit();
-    const tables = await query(
-      server,
-      `SELECT table_schema AS s, table_name AS t FROM information_schema.tables
-       WHERE table_schema IN ('${schema.name}', '${other.name}') ORDER BY 1, 2`,
-    );
-    return { heard, tables };
-  }
+    RawClient.open({ ...target, user: server.user }, { schema: bench.schema.name, flags });
 
   const conversations = CONVERSATIONS.filter(
     ({ only }) => only === undefined || only.test(server.name),
   );
 
-  test.each(conversations)('$name', async (conversation) => {
-    await fill();
-    const direct = await talk(server, conversation);
-    await fill();
-    const survival = new Survival(root, [schema.name, other.name]);
-    await survival.remember();
-    const through = await talk(proxy, conversation);
-    expect(through).toEqual(direct);
-    expect(await survival.findLost()).toEqual([]);
-  });
+  test.each(conversations)('$name', ({ texts, flags }) =>
+    bench.compare(async (target) => {
+      const client = await open(target, flags);
+      const heard: string[] = [];
+      for (const text of texts) {
+        const said = typeof text === 'string' ? text.replace('OTHER', bench.other.name) : text;
+        heard.push(`> ${said}`, ...describeAnswer(await client.query(said)));
+      }
+      await client.quit();
+      return heard;
+    }),
+  );
 
   const isMariadb = server.name.startsWith('mariadb');
   for (const setting of isMariadb ? ['lock_wait_timeout = 1', 'max_statement_time = 0.5'] : []) {
     test(`that waits under SET STATEMENT ${setting} gives up as the server does`, async () => {
-      await fill();
-      await root.query(`LOCK TABLES ${schema.name}.a READ`);
+      await bench.fill();
+      await bench.root.query(`LOCK TABLES ${bench.schema.name}.a READ`);
       const text = `SET STATEMENT ${setting} FOR DROP TABLE a`;
       const answers = [];
-      for (const target of [server, proxy]) {
+      for (const target of [server, bench.proxy]) {
         const client = await open(target);
         answers.push(describeAnswer(await client.query(text)));
         await client.quit();
       }
-      await root.query('UNLOCK TABLES');
+      await bench.root.query('UNLOCK TABLES');
       const [direct, through] = answers;
       expect(through).toEqual(direct);
       expect(direct?.[0]).toMatch(/ERR (1205|1969)/);
-      const rows = await query<{ n: number }>(server, `SELECT COUNT(*) AS n FROM ${schema.name}.a`);
+      const rows = await query<{ n: number }>(
+        server,
+        `SELECT COUNT(*) AS n FROM ${bench.schema.name}.a`,
+      );
       expect(Number(rows[0]?.n)).toBe(3);
     });
   }
 
   test('by a name is known to undrop alone, and hidden ways find nothing', async () => {
-    await fill();
+    await bench.fill();
     const log = await generalLog(server);
-    const client = await open(proxy, MODERN | CLIENT.MULTI_STATEMENTS);
+    const client = await open(bench.proxy, MODERN | CLIENT.MULTI_STATEMENTS);
     const errno = async (text: string) => {
       const { results } = await client.query(text);
       return results.map((result) => (result.kind === 'err' ? result.errno : 0));
@@ -289,9 +246,9 @@ describe.each(testServers())('$name: a DROP', (server) => {
   });
 
   test('is found in bytes that are no characters, and between charsets', async () => {
-    await fill();
-    const survival = new Survival(root, [schema.name]);
-    const client = await open(proxy);
+    await bench.fill();
+    const survival = new Survival(bench.root, [bench.schema.name]);
+    const client = await open(bench.proxy);
     const hex = (text: string) => `X'${Buffer.from(text, 'latin1').toString('hex')}'`;
     const drops = ['DROP TABLE a -- \xff', 'DROP /* \xff\xfe */ TABLE a', '\xa0DROP TABLE a'];
     for (const charset of ['utf8mb4', 'latin1', 'gbk']) {
@@ -308,7 +265,7 @@ describe.each(testServers())('$name: a DROP', (server) => {
           }
           for (const text of [literal, 'EXECUTE q']) await client.query(text);
           expect(await survival.findLost()).toEqual([]);
-          await query(server, `CREATE TABLE IF NOT EXISTS ${schema.name}.a (id INT)`);
+          await query(server, `CREATE TABLE IF NOT EXISTS ${bench.schema.name}.a (id INT)`);
         }
       }
     }
@@ -316,9 +273,9 @@ describe.each(testServers())('$name: a DROP', (server) => {
   });
 
   test('is refused where only the server could say what its text becomes', async () => {
-    await fill();
-    await query(server, `CREATE TABLE ${schema.name}.\`tü\` (id INT)`);
-    const client = await open(proxy);
+    await bench.fill();
+    await query(server, `CREATE TABLE ${bench.schema.name}.\`tü\` (id INT)`);
+    const client = await open(bench.proxy);
     await client.query('SET NAMES latin1');
     const text = Buffer.from("PREPARE p FROM 'DROP TABLE `tü`'", 'latin1');
     expect((await client.query(text)).results).toMatchObject([{ kind: 'err', errno: 1235 }]);

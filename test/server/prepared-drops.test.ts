@@ -4,20 +4,10 @@
  * that is gone is held with all its rows, and no handle of a DROP reaches the server's EXECUTE.
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
 import { describeAnswer } from '../support/native-case.js';
-import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
-import {
-  connect,
-  type FreshSchema,
-  freshSchema,
-  generalLog,
-  query,
-  type Target,
-  testServers,
-} from '../support/servers.js';
-import { Survival } from '../support/survival.js';
+import { generalLog, query, type Target, testServers } from '../support/servers.js';
+import { TwoSchemas } from '../support/two-schemas.js';
 
 jest.setTimeout(120_000);
 
@@ -282,79 +272,39 @@ const CONVERSATIONS: readonly Conversation[] = [
 ];
 
 describe.each(testServers())('$name: a prepared DROP', (server) => {
-  let schema: FreshSchema;
-  let other: FreshSchema;
-  let proxy: ProxyTarget;
-  let root: Connection;
+  let bench: TwoSchemas;
 
   beforeAll(async () => {
-    schema = await freshSchema(server);
-    other = await freshSchema(server);
-    proxy = await proxyInFront(server);
-    root = await connect(server);
+    bench = await TwoSchemas.open(server);
   });
 
-  afterAll(async () => {
-    await root.end();
-    await proxy.stop();
-    await schema.drop();
-    await other.drop();
-  });
+  afterAll(() => bench.close());
 
-  async function fill(): Promise<void> {
-    const texts = [schema.name, other.name].flatMap((name) => [
-      `DROP DATABASE IF EXISTS ${name}`,
-      `CREATE DATABASE ${name}`,
-      ...['a', 'b'].flatMap((table) => [
-        `CREATE TABLE ${name}.${table} (id INT)`,
-        `INSERT INTO ${name}.${table} VALUES (1), (2), (3)`,
-      ]),
-    ]);
-    await query(server, ...texts);
-  }
-
-  async function liveTables(): Promise<unknown> {
-    return query(
-      server,
-      `SELECT table_schema AS s, table_name AS t FROM information_schema.tables
-       WHERE table_schema IN ('${schema.name}', '${other.name}') ORDER BY 1, 2`,
-    );
-  }
-
-  async function talk(target: Target, { have, flags = MODERN }: Conversation) {
-    const client = await RawClient.open(
-      { ...target, user: server.user },
-      { schema: schema.name, flags },
-    );
-    const speaker = new Speaker(client);
-    await have(speaker, other.name);
-    await client.quit();
-    return { heard: speaker.heard, tables: await liveTables() };
-  }
+  const open = (target: Target, flags = MODERN) =>
+    RawClient.open({ ...target, user: server.user }, { schema: bench.schema.name, flags });
 
   const conversations = CONVERSATIONS.filter(
     ({ only }) => only === undefined || only.test(server.name),
   );
 
-  test.each(conversations)('$name', async (conversation) => {
-    await fill();
-    const direct = await talk(server, conversation);
-    await fill();
-    const survival = new Survival(root, [schema.name, other.name]);
-    await survival.remember();
-    const through = await talk(proxy, conversation);
-    expect(through).toEqual(direct);
-    expect(await survival.findLost()).toEqual([]);
-  });
+  test.each(conversations)('$name', ({ have, flags }) =>
+    bench.compare(async (target) => {
+      const client = await open(target, flags);
+      const speaker = new Speaker(client);
+      await have(speaker, bench.other.name);
+      await client.quit();
+      return speaker.heard;
+    }),
+  );
 
   test('leaves no handle on the server, and none is executed there (wire 3)', async () => {
-    await fill();
+    await bench.fill();
     const log = await generalLog(server);
-    const client = await RawClient.open({ ...proxy, user: server.user }, { schema: schema.name });
+    const client = await open(bench.proxy);
     const { id } = await client.prepare('DROP TABLE a');
     const [count] = await query<{ n: number }>(
       server,
-      `SELECT COUNT(*) AS n FROM ${schema.name}.a`,
+      `SELECT COUNT(*) AS n FROM ${bench.schema.name}.a`,
     );
     expect(Number(count?.n)).toBe(3);
     const { results } = await client.execute(id ?? 0);
@@ -372,9 +322,9 @@ describe.each(testServers())('$name: a prepared DROP', (server) => {
   });
 
   test('says so where a name has no bytes in the charset of now', async () => {
-    await fill();
-    await query(server, `CREATE TABLE ${schema.name}.\`表\` (id INT)`);
-    const client = await RawClient.open({ ...proxy, user: server.user }, { schema: schema.name });
+    await bench.fill();
+    await query(server, `CREATE TABLE ${bench.schema.name}.\`表\` (id INT)`);
+    const client = await open(bench.proxy);
     const { id } = await client.prepare('DROP TABLE `表`');
     await client.query('SET NAMES latin1');
     const { results } = await client.execute(id ?? 0);

@@ -1,0 +1,15 @@
+/** SIGNAL: an error raised in the session itself, so that SHOW WARNINGS has it too. */
+export interface Signal {
+  readonly errno: number;
+  readonly sqlState: string;
+  /** MySQL takes 128 characters. */
+  readonly message: string;
+}
+
+/** The text in hex, as the session's charset and sql_mode may be anything. */
+export function signalSql({ errno, sqlState, message }: Signal): Buffer {
+  const hex = Buffer.from(message).toString('hex');
+  return Buffer.from(
+    `SIGNAL SQLSTATE '${sqlState}' SET MYSQL_ERRNO = ${errno}, MESSAGE_TEXT = _utf8mb4 X'${hex}'`,
+  );
+}

@@ -1,0 +1,7 @@
+/**
+ * Whether two names may be one: servers that fold the case of schemas and tables do so wherever
+ * they compare them.
+ */
+export function isSameName(one: string, other: string): boolean {
+  return one.toLowerCase() === other.toLowerCase();
+}
