@@ -49,9 +49,11 @@ const NO_LEDGER = [1146, 1049, 1017] as const;
 export async function listHeld(connection: ServiceConnection): Promise<readonly HeldTable[]> {
   const rows = new Map((await liveRows(connection)).map((row) => [row.id, row]));
   const elsewhere = new Set([...rows.values()].map(heldIn).filter(isElsewhere));
-  const home = await listHoldTablesAtHome(connection);
+  // In this order, as what is moved home meanwhile would be seen in neither otherwise.
   const away = await listHoldTables(connection, [...elsewhere]);
-  const known = away.filter((table) => heldIn(rows.get(table.id)) === table.schema);
+  const home = await listHoldTablesAtHome(connection);
+  const atHome = new Set(home.map(({ id }) => id));
+  const known = away.filter(({ id, schema }) => heldIn(rows.get(id)) === schema && !atHome.has(id));
   return [...home, ...known].map((table) => describe(table, rows.get(table.id))).sort(newestFirst);
 }
 
