@@ -205,8 +205,8 @@ export const ERRORS = {
     fault: 'operator',
     errno: 1142,
     sqlState: '42000',
-    text: '{tables} not dropped, still there: undrop renames it in your name, and you lack {missing}.',
-    remedy: 'Grant ALTER, CREATE and INSERT on the schema beside DROP.',
+    text: '{tables} not dropped, still there: you may not rename it, and the service account of undrop may not in your stead: {cause}.',
+    remedy: 'Grant ALTER, DROP, CREATE and INSERT on the schema to the service account.',
   },
   UNDROP_HOLD_FAILED: {
     fault: 'upstream',

@@ -5,7 +5,8 @@
  *   inspect   user session: prepare the client's text (the server judges its syntax), SHOW CREATE
  *             each name, facts │ service: intents, foreign keys, triggers, locks
  *   decide    refuse │ the server's own error │ words only │ move
- *   rename    user session: one atomic RENAME of all base tables, each to its own hold name
+ *   rename    user session: one atomic RENAME of all base tables, each to its own hold name; where
+ *             the user may drop but not rename, the service in the user's stead (next-in-stead.ts)
  *   relocate  service: into the recycle schema │ words │ answer
  *
  * Invariants: no step destroys a base table. A table is renamed only where both the user session
@@ -23,6 +24,7 @@ import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import { type OkPacket, okWithWarnings } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
 import type { NameKind } from './facts.js';
+import { isAllowed, isNoView, nextInStead, type SteadAnswers } from './next-in-stead.js';
 import {
   type BlockedParent,
   blockedParents,
@@ -30,15 +32,18 @@ import {
   parentErrorInFull,
   parentErrorSql,
 } from './parents.js';
+import type { SteadRename } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
 import type { UserCommand } from './user-session.js';
 import {
+  cleanSql,
   dropOwnTemporarySql,
   dropRightsSql,
   dropTemporarySql,
   probeSql,
   type QualifiedName,
   renameSql,
+  turnSql,
   viewErrorSql,
 } from './words.js';
 
@@ -58,7 +63,7 @@ export interface Inspection {
   readonly names: readonly QualifiedName[];
 }
 
-export interface Answers {
+export interface Answers extends SteadAnswers {
   readonly inspection: Inspection | null;
   readonly judged: Result | null;
   readonly probe: Result | null;
@@ -75,22 +80,35 @@ export const NO_ANSWERS: Answers = {
   probe: null,
   rights: null,
   rename: null,
+  mayDrop: null,
+  stead: [],
+  turn: null,
+  cleaned: null,
   relocations: null,
   words: null,
 };
 
 /** The answers that a statement of ours on the user session brings. */
-export type UserAnswer = 'judged' | 'probe' | 'rights' | 'rename' | 'words';
+export type UserAnswer =
+  | 'judged'
+  | 'probe'
+  | 'rights'
+  | 'rename'
+  | 'mayDrop'
+  | 'turn'
+  | 'cleaned'
+  | 'words';
 
 /**
  * Of the answers to the commands of a step the one that it brings: the last; of several probes the
- * first that DROP would have ended with, too.
+ * first that DROP would have ended with, too, or else the first that says nothing on the right.
  */
 export function broughtBy(brings: UserAnswer, results: readonly Result[]): Result {
   const last = results.at(-1);
   assert(last !== undefined, 'the last command of a step has an answer');
-  if (brings !== 'probe') return last;
-  return results.find((result) => result.kind === 'err' && endsTheDrop(result)) ?? last;
+  if (brings !== 'probe' && brings !== 'mayDrop') return last;
+  const ended = results.find((result) => result.kind === 'err' && endsTheDrop(result));
+  return ended ?? results.find((result) => !isAllowed(result)) ?? last;
 }
 
 export interface HeldTable {
@@ -109,6 +127,8 @@ export type Step =
       readonly brings: UserAnswer;
       readonly commands: readonly UserCommand[];
     }
+  /** The RENAME by the service; the outcome is the last of `stead`, and there is no turn yet. */
+  | ({ readonly do: 'stead' } & SteadRename)
   | {
       readonly do: 'relocate';
       readonly tables: readonly RelocateTable[];
@@ -481,7 +501,8 @@ function probeEnds(
 ): Step | null {
   assert(probe.kind === 'err', 'a RENAME into a schema that does not exist fails');
   if (SAME_AS_DROP.has(probe.errno)) return answerWith(probe);
-  return mayNotDrop(probe) ? deniedDrop(request, inspection, probe, answers) : null;
+  if (!mayNotDrop(probe) || isGranted(inspection, probe, answers)) return null;
+  return deniedDrop(request, inspection, probe, answers);
 }
 
 function move(
@@ -506,11 +527,10 @@ function move(
     const closed = probe === null ? closing(inspection) : [];
     return { do: 'user', brings: 'rename', commands: [...closed, { kind: 'query', text }] };
   }
-  if (rename.kind === 'err') {
-    if (mayNotDrop(rename)) return deniedDrop(request, inspection, rename, answers);
-    return renameFailed(request, rename);
-  }
-  assert(rename.kind === 'ok', 'RENAME answers OK or ERR');
+  const renamed =
+    rename.kind === 'err' ? notRenamed(request, inspection, moves, rename, answers) : rename;
+  if ('do' in renamed) return renamed;
+  assert(renamed.kind === 'ok', 'RENAME answers OK or ERR');
   if (relocations === null) {
     const { facts } = inspection;
     assert('logged' in facts, 'facts were read');
@@ -535,8 +555,8 @@ function move(
     const tables = sentenceStart({ statement: { ...request.statement, names } });
     return { ...refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times: 1 })), held };
   }
-  if (words?.kind === 'ok') return { ...answerWith(okOfBoth(rename, words)), held };
-  const said = words === null ? rename : inFull(words, request, blocked);
+  if (words?.kind === 'ok') return { ...answerWith(okOfBoth(renamed, words)), held };
+  const said = words === null ? renamed : inFull(words, request, blocked);
   return { ...answerWith(said), held };
 }
 
@@ -566,6 +586,82 @@ function heldTable(moved: Move, relocations: readonly Relocation[]): HeldTable[]
   }
 }
 
+/** The OK of the session where the service has renamed in the user's stead. */
+function notRenamed(
+  request: DropRequest,
+  inspection: Inspection,
+  moves: readonly Move[],
+  error: ErrPacket,
+  answers: Answers,
+): Step | OkPacket {
+  if (error.errno !== 1142) return renameFailed(request, error);
+  const wasAsked = isGranted(inspection, error, answers);
+  if (mayNotDrop(error) && !wasAsked) return deniedDrop(request, inspection, error, answers);
+  const { mayDrop } = answers;
+  const ended = mayDrop === null ? null : probeEnds(request, inspection, mayDrop, answers);
+  if (ended !== null) return ended;
+  // A RENAME names the first table alone whose rights are missing.
+  const next = nextInStead(answers, { isJudged: wasAsked || moves.length === 1 });
+  switch (next.kind) {
+    case 'ask':
+    case 'wait':
+    case 'clean': {
+      const texts = textsInStead(next.kind, request, moves);
+      const commands = texts.map((text) => ({ kind: 'query' as const, text }));
+      return { do: 'user', brings: BROUGHT_IN_STEAD[next.kind], commands };
+    }
+    case 'rename':
+      return steadStep(inspection, moves, next.killAfterMs);
+    case 'renamed':
+      return next.ok;
+    case 'gone':
+      return again('a table was gone when it was to be renamed');
+    case 'error':
+      return next.error.errno === 1142 ? answerWith(next.error) : renameFailed(request, next.error);
+    case 'crowded': {
+      const [tables, times] = [sentenceStart(request), answers.stead.length];
+      return refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times }));
+    }
+    case 'denied':
+    case 'failed': {
+      const code = next.kind === 'denied' ? 'UNDROP_PRIVILEGES' : 'UNDROP_HOLD_FAILED';
+      const { cause } = next;
+      return refuse(new UndropError(code, { tables: sentenceStart(request), cause }));
+    }
+  }
+}
+
+const BROUGHT_IN_STEAD = { ask: 'mayDrop', wait: 'turn', clean: 'cleaned' } as const;
+
+function textsInStead(
+  kind: keyof typeof BROUGHT_IN_STEAD,
+  request: DropRequest,
+  moves: readonly Move[],
+): readonly Buffer[] {
+  const names = moves.map(({ name }) => name);
+  switch (kind) {
+    case 'ask':
+      return names.map((name) => probeSql(name, request));
+    case 'wait': {
+      const { wait } = request.statement;
+      const seconds = wait?.kind === 'nowait' ? '0' : (wait?.text ?? null);
+      return [turnSql(names, { ...request, wait: seconds })];
+    }
+    case 'clean':
+      return [cleanSql(request.groupId)];
+  }
+}
+
+function steadStep(inspection: Inspection, moves: readonly Move[], killAfterMs: number): Step {
+  const { facts } = inspection;
+  assert('logged' in facts, 'facts were read');
+  const { logged, checksForeignKeys } = facts;
+  const tables = moves.map(({ seen: { id, schema, table }, holdName }) => {
+    return { id, schema, table, holdName };
+  });
+  return { do: 'stead', tables, logged, checksForeignKeys, killAfterMs };
+}
+
 function renameFailed(request: DropRequest, error: ErrPacket): Step {
   const tables = sentenceStart(request);
   if (SAME_AS_DROP.has(error.errno)) return answerWith(error);
@@ -577,10 +673,6 @@ function renameFailed(request: DropRequest, error: ErrPacket): Step {
     case 1100:
     case 1192:
       return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables }));
-    case 1142: {
-      const { denied } = deniedRights(error);
-      return refuse(new UndropError('UNDROP_PRIVILEGES', { tables, missing: denied }));
-    }
     default: {
       const cause = `${error.errno} ${error.message.toString()}`;
       return refuse(new UndropError('UNDROP_HOLD_FAILED', { tables, cause }));
@@ -632,12 +724,14 @@ function wordsStep(
 /** The RENAME was denied, and the right to drop may be among those that are missing. */
 function mayNotDrop(error: ErrPacket): boolean {
   if (error.errno !== 1142) return false;
-  return isCutOff(error) || deniedRights(error).denied.includes('DROP');
+  const rights = deniedRights(error);
+  return rights === null || rights.denied.includes('DROP');
 }
 
-/** Under character_set_results=utf16 and the like a text ends at its first NUL. */
-function isCutOff({ message }: ErrPacket): boolean {
-  return message.length <= 1;
+/** What can't be read may be anything; then it is the answer about the rights that counts. */
+function isGranted(inspection: Inspection, error: ErrPacket, { rights }: Answers): boolean {
+  const isAll = inspection.names.every((_name, index) => !isSeenAsView(inspection, index));
+  return deniedRights(error) === null && isAll && isNoView(rights);
 }
 
 /** The words of DROP itself; of views, which these words could drop, made of the RENAME's. */
@@ -647,35 +741,46 @@ function deniedDrop(
   error: ErrPacket,
   { rights }: Answers,
 ): Step {
-  const isView = (index: number) =>
-    inspection.kinds[index] === 'view' || inspection.intent?.tables[index]?.kind === 'view';
-  const names = inspection.names.filter((_name, index) => !isView(index));
+  const tables = inspection.names.filter((_name, index) => !isSeenAsView(inspection, index));
+  // A temporary table may be dropped by whoever has made it.
+  const names = inspection.names.filter(
+    (name, index) => tables.includes(name) && inspection.kinds[index] !== 'temporary',
+  );
   if (names.length === 0) return answerWith(inWordsOfDrop(error));
   if (rights === null) {
     const text = dropRightsSql(names, request);
     return { do: 'user', brings: 'rights', commands: [{ kind: 'query', text }] };
   }
   if (rights.kind === 'err' && rights.errno === 1142) return answerWith(rights);
-  if (isCutOff(error)) return renameFailed(request, error);
-  if (names.length < inspection.names.length) return answerWith(inWordsOfDrop(error));
+  if (deniedRights(error) === null)
+    return renameFailed(request, rights.kind === 'err' ? rights : error);
+  if (tables.length < inspection.names.length) return answerWith(inWordsOfDrop(error));
   return again('the right to drop has come');
 }
 
-/** "DROP, ALTER command denied to …": the list is never translated, the sentence may be. */
-function deniedRights(error: ErrPacket): { readonly denied: string; readonly at: number } {
+function isSeenAsView({ kinds, intent }: Inspection, index: number): boolean {
+  return kinds[index] === 'view' || intent?.tables[index]?.kind === 'view';
+}
+
+/**
+ * "DROP, ALTER command denied to …": the list is never translated, the sentence may be. Null where
+ * it can't be read: under character_set_results=utf16 and the like a text ends at its first NUL.
+ */
+function deniedRights(error: ErrPacket): { readonly denied: string; readonly at: number } | null {
   const match = /\b(DROP|ALTER|CREATE|INSERT)(, ?(DROP|ALTER|CREATE|INSERT))*\b/.exec(
     error.message.toString('latin1'),
   );
-  return { denied: match?.[0] ?? 'a right', at: match?.index ?? 0 };
+  return match === null ? null : { denied: match[0], at: match.index };
 }
 
 /** The same error as DROP gives it: it names only the right that DROP needs. */
 function inWordsOfDrop(error: ErrPacket): ErrPacket {
-  const { denied, at } = deniedRights(error);
+  const rights = deniedRights(error);
+  if (rights === null) return error;
   const message = Buffer.concat([
-    error.message.subarray(0, at),
+    error.message.subarray(0, rights.at),
     Buffer.from('DROP'),
-    error.message.subarray(at + denied.length),
+    error.message.subarray(rights.at + rights.denied.length),
   ]);
   const { errno, sqlState } = error;
   return { ...error, message, payload: encodeErr({ errno, sqlState, message }) };

@@ -28,6 +28,7 @@ import {
   type Step,
   sentenceStart,
 } from './next-step.js';
+import { renameInStead } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { type ServiceNames, serviceNames } from './service-names.js';
 import type { UserCommand, UserSession } from './user-session.js';
@@ -158,6 +159,14 @@ class Attempt {
         const answer = broughtBy(step.brings, results);
         if (step.brings === 'rename' && answer.kind === 'err') this.#renameSent = false;
         this.#answers = { ...this.#answers, [step.brings]: answer };
+        return;
+      }
+      case 'stead': {
+        this.#renameSent = true;
+        const outcome = await renameInStead(this.#options.pool, step);
+        this.#renameSent = outcome.kind === 'renamed';
+        const stead = [...this.#answers.stead, outcome];
+        this.#answers = { ...this.#answers, stead, turn: null };
         return;
       }
       case 'relocate': {

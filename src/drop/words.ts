@@ -97,6 +97,30 @@ export function dropRightsSql(
   return dropNames(verb, names, { ...options, ifExists: false });
 }
 
+/**
+ * Waits until nobody else has any of the tables locked, as DROP TABLE would, and fails then: they
+ * are no views. `wait` is MariaDB's WAIT n or NOWAIT, in seconds.
+ */
+export function turnSql(
+  names: readonly QualifiedName[],
+  options: Omit<DropWords, 'ifExists'> & { readonly wait: string | null },
+): Buffer {
+  const { groupId, wait } = options;
+  const within = wait === null ? '' : `SET STATEMENT lock_wait_timeout = ${wait} FOR `;
+  const verb = `${within}DROP /* undrop turn ${groupId} */ VIEW `;
+  return dropNames(verb, names, { ...options, ifExists: false });
+}
+
+/**
+ * Behind errors of ours: no warnings, no rows counted, and the OK of a statement that changed
+ * nothing. One statement, as session tracking says in the first OK what has changed; and it reads a
+ * table, as MySQL 5.6 and MariaDB keep the diagnostics of what was before otherwise.
+ */
+export function cleanSql(groupId: string): Buffer {
+  const read = 'SELECT 1 FROM (SELECT 1 AS one) AS one LIMIT 1';
+  return Buffer.from(`DO /* undrop clean ${groupId} */ (${read})`);
+}
+
 function dropNames(verb: string, names: readonly QualifiedName[], options: DropWords): Buffer {
   const parts = names.map((name, index) =>
     Buffer.concat([Buffer.from(index === 0 ? '' : ', '), qualified(name, options.charset)]),

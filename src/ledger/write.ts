@@ -243,27 +243,35 @@ export async function recordDetached(
   );
 }
 
-/** Deletes intents (and only intents). May run twice. */
+/**
+ * Deletes intents (and only intents), and says how many. May run twice. With `ownedBy` only what is
+ * still owned by that session.
+ */
 export async function forgetIntents(
   pool: ServicePool,
   ids: readonly string[],
-  { sqlLogBin = true }: { readonly sqlLogBin?: boolean } = {},
-): Promise<void> {
-  if (ids.length === 0) return;
-  await deleteIntents(pool, ids, { rowLogged: true });
-  if (!sqlLogBin && (await mayUnlog(pool))) await deleteIntents(pool, ids, { rowLogged: false });
+  options: { readonly sqlLogBin?: boolean; readonly ownedBy?: number } = {},
+): Promise<number> {
+  const { sqlLogBin = true, ownedBy } = options;
+  if (ids.length === 0) return 0;
+  const which = ownedBy === undefined ? sql`` : sql` AND thread_id = ${ownedBy}`;
+  const forgotten = await deleteIntents(pool, ids, which, { rowLogged: true });
+  if (sqlLogBin || !(await mayUnlog(pool))) return forgotten;
+  return forgotten + (await deleteIntents(pool, ids, which, { rowLogged: false }));
 }
 
 async function deleteIntents(
   pool: ServicePool,
   ids: readonly string[],
+  which: SQLQuery,
   { rowLogged }: { readonly rowLogged: boolean },
-): Promise<void> {
-  await pool.run(
+): Promise<number> {
+  const [rows] = await pool.run(
     sql`DELETE ${note('forget')} FROM ${LEDGER}
-        WHERE state = 'intent' AND row_logged = ${rowLogged} AND id IN (${list(ids)})`,
+        WHERE state = 'intent' AND row_logged = ${rowLogged} AND id IN (${list(ids)})${which}`,
     { logged: rowLogged },
   );
+  return rows?.affectedRows ?? 0;
 }
 
 export interface StateChange {

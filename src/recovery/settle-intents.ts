@@ -4,7 +4,8 @@
  *
  * Invariant: the order of the looks. First the intents, then which of their owners are gone (from
  * then on no RENAME of theirs can happen), then the names; so what is not found as held never will
- * be. An intent is forgotten only where the server says that there is no such held table.
+ * be. An intent is forgotten only where the server says that there is no such held table, and only
+ * if no service connection has taken it over since (take-over.ts).
  */
 import type { LedgerRow } from '../ledger/entry.js';
 import { processlistOf } from '../ledger/owner.js';
@@ -50,28 +51,35 @@ export async function settleIntents(
   const held = await findHeld(pool, orphans);
   const completed: string[] = [];
   const forgotten: string[] = [];
-  const hidden: string[] = [];
+  const left: string[] = [];
   for (const row of orphans) {
     const table = held.get(row.id);
     const { id, schema, table: name } = row;
     if (table === undefined && !(await hasNotHappened(pool, row))) {
-      hidden.push(id);
+      left.push(id);
       log.warn({ id, table: `${schema}.${name}` }, 'this account cannot see what became of a drop');
       continue;
     }
     const isHeld = table !== undefined && (await complete(pool, row, table));
-    if (isHeld) completed.push(row.id);
-    else {
-      await forgetIntents(pool, [row.id], { sqlLogBin: row.rowLogged });
-      forgotten.push(row.id);
+    if (!isHeld && !(await forget(pool, row))) {
+      // Its drop goes on by another connection, or somebody else has forgotten it.
+      left.push(id);
+      continue;
     }
+    (isHeld ? completed : forgotten).push(id);
     log.info(
       { id, table: `${schema}.${name}`, holdName: table?.name },
       isHeld ? 'completed an interrupted drop' : 'an interrupted drop had not happened',
     );
   }
   const untouched = intents.filter((row) => !isOurs(row)).map(({ id }) => id);
-  return { completed, forgotten, untouched: [...untouched, ...hidden] };
+  return { completed, forgotten, untouched: [...untouched, ...left] };
+}
+
+/** False where the row has another owner by now. */
+async function forget(pool: ServicePool, row: LedgerRow): Promise<boolean> {
+  const { id, rowLogged, threadId } = row;
+  return (await forgetIntents(pool, [id], { sqlLogBin: rowLogged, ownedBy: threadId })) > 0;
 }
 
 /** Nothing is under the intent's hold name, neither where it would be nor where it would go. */

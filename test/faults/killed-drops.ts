@@ -19,6 +19,7 @@ import { type TapEvent, type TapMoment, type WireTap, wireTap } from '../support
 /** More events than a drop has: reaching it means that the run never came to its end. */
 const EVENTS_MAX = 400;
 const SETTLED_MS = 20_000;
+const DROPPER = 'dropper';
 const TABLES = [
   { table: 'a', rows: 3 },
   { table: 'b', rows: 2 },
@@ -37,6 +38,8 @@ export interface Scene {
   readonly fromRename: boolean;
   /** How it is dropped; by default by one statement. */
   readonly drop?: KilledDrop;
+  /** By a user who has these on the schema; by default by root. */
+  readonly grants?: string;
   /** Rejects where recovery, or a restore of all, left something otherwise than it was. */
   check(connection: Connection, schema: string, when: 'held' | 'restored'): Promise<void>;
 }
@@ -47,6 +50,13 @@ const PLAIN: Scene = {
   before: [],
   fromRename: false,
   check: async () => undefined,
+};
+
+/** By a user who may not rename: the service does it in the user's stead. */
+export const IN_STEAD: Scene = {
+  ...PLAIN,
+  title: 'a drop by a user with DROP alone',
+  grants: 'DROP',
 };
 
 export interface KilledDrop {
@@ -89,15 +99,18 @@ export function killedDrops(name: string, scene: Scene = PLAIN): void {
       });
       await ensureLedger(pool);
       direct = await connect(server);
+      if (scene.grants !== undefined) await direct.query(`CREATE USER ${DROPPER}@'%'`);
     });
 
     afterAll(async () => {
+      if (scene.grants !== undefined) await direct.query(`DROP USER ${DROPPER}@'%'`);
       await direct.end();
       await pool.dispose();
     });
 
     test('leaves each table live or held, and restorable, wherever it is killed', async () => {
       const schema = await freshSchema(server, 'kill');
+      await grant(schema.name);
       const places: string[] = [];
       const first = scene.fromRename ? await findRename(schema.name) : 1;
       let victim = await tappedProxy(server, scene);
@@ -133,6 +146,11 @@ export function killedDrops(name: string, scene: Scene = PLAIN): void {
       expect(new Set(places).size).toBe(scene.fromRename ? 2 : 4);
       await schema.drop();
     }, 600_000);
+
+    async function grant(schema: string): Promise<void> {
+      if (scene.grants === undefined) return;
+      await direct.query(`GRANT ${scene.grants} ON ${schema}.* TO ${DROPPER}@'%'`);
+    }
 
     /** How many events a drop has before its RENAME, some of which may come in another order. */
     async function findRename(schema: string): Promise<number> {
@@ -238,7 +256,8 @@ async function makeTables(connection: Connection, schema: string): Promise<void>
 /** The client sees an answer or the end of its connection; both are fine where a kill is meant. */
 async function dropThrough(proxy: ProxyProcess, schema: string, scene: Scene): Promise<void> {
   try {
-    const client = await connect(proxy, { database: schema, multipleStatements: true });
+    const user = scene.grants === undefined ? {} : { user: DROPPER, password: '' };
+    const client = await connect(proxy, { database: schema, multipleStatements: true, ...user });
     client.on('error', () => undefined);
     try {
       const { text: last } = scene.drop ?? ONE_STATEMENT;

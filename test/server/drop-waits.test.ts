@@ -1,7 +1,7 @@
 /**
  * Drops that wait for a lock, that are killed, that lose their client, and that meet each other:
  * the answer is the server's own, and afterwards each table is live, or held with its row in the
- * ledger; no intent is left over.
+ * ledger; no intent is left over. By an account with every right, and by one that may drop alone.
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
@@ -19,10 +19,20 @@ jest.setTimeout(120_000);
 
 const HOLD_MS = 3_600_000;
 
-describe.each(testServers())('on $name', (server) => {
+/** `grants` on the schema; null: root. */
+const ACCOUNTS = [
+  { who: 'root', grants: null },
+  { who: 'a user with DROP alone', grants: 'DROP' },
+] as const;
+const runs = testServers().flatMap((server) =>
+  ACCOUNTS.map((account) => ({ ...account, server, name: server.name })),
+);
+
+describe.each(runs)('on $name, by $who', ({ server, grants }) => {
   let proxy: ProxyTarget;
   let root: Connection;
   let schema = '';
+  let user = 'root';
   let survival: Survival;
 
   beforeAll(async () => {
@@ -30,11 +40,17 @@ describe.each(testServers())('on $name', (server) => {
     root = await connect(server);
     schema = (await freshSchema(server, 'waits')).name;
     await root.query(`USE ${schema}`);
+    if (grants !== null) {
+      user = `u_${schema.slice(-8)}`;
+      await root.query(`CREATE USER ${user}@'%'`);
+      await root.query(`GRANT ${grants} ON ${schema}.* TO ${user}@'%'`);
+    }
     survival = new Survival(root, [schema]);
   });
 
   afterAll(async () => {
     await root.query(`DROP DATABASE ${schema}`);
+    if (grants !== null) await root.query(`DROP USER ${user}@'%'`);
     await root.end();
     await proxy.stop();
   });
@@ -48,12 +64,12 @@ describe.each(testServers())('on $name', (server) => {
   }
 
   async function open(target: Target = proxy): Promise<RawClient> {
-    return RawClient.open(target, { schema });
+    return RawClient.open(target, { schema, user });
   }
 
   /** A session that keeps `table` from being dropped until it is closed. */
   async function reader(table: string): Promise<RawClient> {
-    const client = await open(server);
+    const client = await RawClient.open(server, { schema });
     await client.run(['BEGIN', `SELECT * FROM ${table}`]);
     return client;
   }
@@ -247,6 +263,7 @@ describe.each(testServers())('on $name', (server) => {
 
   test('the default schema is the one of the moment, however it was chosen', async () => {
     const second = await freshSchema(server, 'waits');
+    if (grants !== null) await root.query(`GRANT ${grants} ON ${second.name}.* TO ${user}@'%'`);
     await root.query(`CREATE TABLE ${second.name}.a (id INT PRIMARY KEY)`);
     await make('a', 'b');
     const client = await open();

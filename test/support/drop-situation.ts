@@ -10,6 +10,7 @@ import {
   nextStep,
   type Step,
 } from '../../src/drop/next-step.js';
+import type { SteadOutcome } from '../../src/drop/rename-in-stead.js';
 import type { DropRequest, UserFacts } from '../../src/drop/request.js';
 import type { UserCommand } from '../../src/drop/user-session.js';
 import { type ErrorCode, UndropError } from '../../src/errors.js';
@@ -39,6 +40,8 @@ export type Answer =
   | { readonly ok: number }
   | { readonly err: ErrorOf }
   | { readonly prepared: number }
+  /** Of the RENAME by the service. */
+  | { readonly stead: SteadOutcome['kind'] }
   | { readonly relocated: readonly ('moved' | 'failed' | 'put-back')[] };
 
 export interface Situation {
@@ -80,7 +83,7 @@ export function stepsOf(situation: Situation): readonly string[] {
     const step = nextStep(request, answers);
     told.push(...tell(step));
     if (step.do === 'answer' || step.do === 'again') break;
-    answers = { ...answers, ...answerTo(step, situation, open) };
+    answers = { ...answers, ...answerTo(step, situation, open, answers) };
   }
   if (open.length > 0) told.push(`${open.length} answers that nobody asked for`);
   return told;
@@ -175,7 +178,12 @@ function kindSeen(kind: SeenName['kind']): TableKind {
   return kind === 'base' || kind === 'view' ? kind : 'missing';
 }
 
-function answerTo(step: Step, situation: Situation, open: Answer[]): Partial<Answers> {
+function answerTo(
+  step: Step,
+  situation: Situation,
+  open: Answer[],
+  { stead }: Answers,
+): Partial<Answers> {
   if (step.do === 'inspect') return { inspection: inspectionOf(situation) };
   const answer = open.shift();
   if (answer === undefined) throw new Error(`no answer to: ${tell(step).join('; ')}`);
@@ -186,8 +194,16 @@ function answerTo(step: Step, situation: Situation, open: Answer[]): Partial<Ans
     );
     return { relocations };
   }
+  if (step.do === 'stead') {
+    if (!('stead' in answer)) throw new Error('expected the outcome of a RENAME by the service');
+    return { stead: [...stead, steadOutcome(answer.stead)], turn: null };
+  }
   if (step.do !== 'user') throw new Error('nothing to answer');
   return { [step.brings]: resultOf(answer) };
+}
+
+export function steadOutcome(kind: SteadOutcome['kind']): SteadOutcome {
+  return kind === 'denied' || kind === 'failed' ? { kind, cause: 'why' } : { kind };
 }
 
 function relocation(
@@ -224,6 +240,14 @@ function tell(step: Step): readonly string[] {
       );
       const how = `${step.logged ? '' : ' unlogged'}${step.detach ? ', keys off before' : ''}`;
       return [`relocate${how}: ${shorten(names.join(', '))}`];
+    }
+    case 'stead': {
+      const { tables, logged, checksForeignKeys, killAfterMs } = step;
+      const how = `${logged ? '' : ' unlogged'}${checksForeignKeys ? '' : ' without checks'}`;
+      const names = tables.map(
+        ({ schema, table, holdName }) => `${schema}.${table} to ${shorten(holdName)}`,
+      );
+      return [`in the user's stead${how}, for ${killAfterMs} ms: ${names.join(', ')}`];
     }
     case 'again':
       return [

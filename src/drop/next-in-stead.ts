@@ -1,0 +1,91 @@
+/**
+ * What to do next where the server denied the RENAME for want of other rights than DROP: the
+ * service account renames in the user's stead, and everything else is still asked of the user's own
+ * session. Pure: next-step.ts makes steps of it.
+ *
+ *   ask      user session: a RENAME of each table that can't succeed; its 1142 says who may drop it
+ *   rename   service: one atomic RENAME to the hold names, given up after a moment
+ *   wait     user session: for the lock, as long as its own settings and KILL say; then `rename`
+ *   clean    user session: the diagnostics and the OK as behind a drop
+ */
+import { assert } from '../assert.js';
+import type { ErrPacket } from '../wire/response/err.js';
+import type { OkPacket } from '../wire/response/ok.js';
+import type { Result } from '../wire/result-reader.js';
+import type { SteadOutcome } from './rename-in-stead.js';
+
+export interface SteadAnswers {
+  /** Of the RENAMEs that ask for the right to drop each table. */
+  readonly mayDrop: Result | null;
+  /** Of the service, one for each try. */
+  readonly stead: readonly SteadOutcome[];
+  /** Of waiting for the lock in the user's session, since the last try. */
+  readonly turn: Result | null;
+  /** Of what clears the session's diagnostics. */
+  readonly cleaned: Result | null;
+}
+
+export type InStead =
+  | { readonly kind: 'ask' | 'wait' | 'clean' | 'gone' | 'crowded' }
+  | { readonly kind: 'rename'; readonly killAfterMs: number }
+  | { readonly kind: 'denied' | 'failed'; readonly cause: string }
+  /** The user's session answers what a RENAME of its own would have. */
+  | { readonly kind: 'error'; readonly error: ErrPacket }
+  | { readonly kind: 'renamed'; readonly ok: OkPacket };
+
+/** Nobody waits behind the first try for longer than behind anything else of ours. */
+const FIRST_TRY_MS = 200;
+/** The session had its turn, so the next is short of a chance only by those who came between. */
+const NEXT_TRY_MS = 900;
+const TRIES_MAX = 20;
+
+/** DROP VIEW of what may be dropped: it is a table (or missing, as MariaDB has one error). */
+const NO_VIEW: ReadonlySet<number> = new Set([1347, 4092]);
+const MISSING: ReadonlySet<number> = new Set([1051, 1146]);
+
+/** Whether a DROP VIEW failed only as there are no such views: the rights were there. */
+export function isNoView(result: Result | null): boolean {
+  return result?.kind === 'err' && (NO_VIEW.has(result.errno) || MISSING.has(result.errno));
+}
+
+/**
+ * The rights were looked at first, and then it failed: for want of others, or as there is no such
+ * schema to rename into, or no such table.
+ */
+const ALLOWED: ReadonlySet<number> = new Set([1142, 1049, 1146, 1017]);
+
+/** Whether a RENAME that can't succeed came past the right to drop; of 1142 its list says so. */
+export function isAllowed(result: Result): boolean {
+  return result.kind === 'err' && ALLOWED.has(result.errno);
+}
+
+/** `isJudged`: the server has said already that all of them may be dropped. */
+export function nextInStead(
+  { mayDrop, stead, turn, cleaned }: SteadAnswers,
+  { isJudged }: { readonly isJudged: boolean },
+): InStead {
+  if (!isJudged && mayDrop === null) return { kind: 'ask' };
+  if (mayDrop?.kind === 'err' && !isAllowed(mayDrop)) return { kind: 'error', error: mayDrop };
+  const outcome = stead.at(-1);
+  if (outcome === undefined) return { kind: 'rename', killAfterMs: FIRST_TRY_MS };
+  switch (outcome.kind) {
+    case 'renamed':
+      if (cleaned === null) return { kind: 'clean' };
+      assert(cleaned.kind === 'ok', 'DO answers OK');
+      return { kind: 'renamed', ok: cleaned };
+    case 'gone':
+      return { kind: 'gone' };
+    case 'denied':
+    case 'failed':
+      return outcome;
+    case 'busy':
+      break;
+  }
+  if (turn === null) return { kind: 'wait' };
+  // OK: it had become a view at this very moment; the next look says what there is.
+  if (turn.kind !== 'err') return { kind: 'gone' };
+  if (MISSING.has(turn.errno)) return { kind: 'gone' };
+  if (!NO_VIEW.has(turn.errno)) return { kind: 'error', error: turn };
+  if (stead.length === TRIES_MAX) return { kind: 'crowded' };
+  return { kind: 'rename', killAfterMs: NEXT_TRY_MS };
+}

@@ -1,0 +1,94 @@
+/**
+ * The RENAME to hold names by the service account, for a user who may drop a table and not rename
+ * it. Whether the user may drop it, the server has said in the user's own session before; that
+ * session holds no lock of a transaction any more.
+ *
+ * Invariant: while it may happen the intents are its own connection's, so that recovery doesn't
+ * give them up: neither the end of the user's session nor that of this process ends the statement.
+ */
+import { UndropError } from '../errors.js';
+import { giveBack, type Intents, type Owner, takeOver } from '../ledger/take-over.js';
+import { mayUnlog } from '../ledger/unlogged.js';
+import { runOrKillOn } from '../service/kill-after.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+
+export interface SteadTable {
+  readonly id: string;
+  readonly schema: string;
+  readonly table: string;
+  readonly holdName: string;
+}
+
+export interface SteadRename {
+  readonly tables: readonly SteadTable[];
+  /** sql_log_bin of the user's session. */
+  readonly logged: boolean;
+  /** foreign_key_checks of it. */
+  readonly checksForeignKeys: boolean;
+  /** How long others may be waited for, in milliseconds. */
+  readonly killAfterMs: number;
+}
+
+export type SteadOutcome =
+  | { readonly kind: 'renamed' }
+  /** Somebody has one of the tables locked. */
+  | { readonly kind: 'busy' }
+  /** A table, or its intent, isn't there any more. */
+  | { readonly kind: 'gone' }
+  /** The service account may not either. */
+  | { readonly kind: 'denied'; readonly cause: string }
+  | { readonly kind: 'failed'; readonly cause: string };
+
+/** Rejects where nobody knows whether it happened: the connection broke. */
+export async function renameInStead(pool: ServicePool, rename: SteadRename): Promise<SteadOutcome> {
+  const { tables, logged, killAfterMs } = rename;
+  if (!logged && !(await mayUnlog(pool))) {
+    return { kind: 'denied', cause: 'it may not switch sql_log_bin off' };
+  }
+  const intents = { ids: tables.map(({ id }) => id), rowLogged: logged };
+  let owner: Owner | null = null;
+  try {
+    return await pool.task(async (connection) => {
+      // As long as it lives, the intents are nobody else's.
+      connection.discard();
+      owner = await takeOver(connection, intents);
+      if (owner === null) return { kind: 'gone' };
+      await runOrKillOn(connection, pool, renameText(rename), { killAfterMs, logged });
+      return { kind: 'renamed' };
+    });
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+    if (owner !== null) await tryToGiveBack(pool, intents, owner);
+    return outcomeOf(error);
+  }
+}
+
+/** Where it fails recovery may forget the intents: then they are gone at the next try. */
+async function tryToGiveBack(pool: ServicePool, intents: Intents, owner: Owner): Promise<void> {
+  try {
+    await giveBack(pool, intents, owner);
+  } catch (error) {
+    if (!(isServerError(error) || error instanceof UndropError)) throw error;
+  }
+}
+
+function renameText({ tables, checksForeignKeys }: SteadRename): readonly SQLQuery[] {
+  const pairs = tables.map(
+    ({ schema, table, holdName }) => sql`${ident(schema, table)} TO ${ident(schema, holdName)}`,
+  );
+  const step = note('hold-in-stead', tables[0]?.id);
+  return [
+    sql`SET foreign_key_checks = ${checksForeignKeys ? 1 : 0}`,
+    sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`,
+  ];
+}
+
+function outcomeOf(error: Error): SteadOutcome {
+  // Interrupted, timed out, a deadlock.
+  if (isServerError(error, 1317, 1205, 1213)) return { kind: 'busy' };
+  // 1017 is MySQL 5.6 for a table that is missing.
+  if (isServerError(error, 1146, 1017)) return { kind: 'gone' };
+  const kind = isServerError(error, 1044, 1142, 1227) ? 'denied' : 'failed';
+  return { kind, cause: error.message };
+}
