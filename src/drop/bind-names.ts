@@ -6,6 +6,7 @@
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
+import { isStorable } from '../sql/client-charset.js';
 import type { DropTableStatement, TableName } from '../sql/grammar/drop-table.js';
 import { type ClientCharset, clientCharsetOf } from '../sql/lex-mode.js';
 import { decodeName } from './decode-name.js';
@@ -70,7 +71,7 @@ function judgedBefore(
 }
 
 function recode(name: Uint8Array, from: string, to: string): Uint8Array {
-  if (from === to || isSameEverywhere(name)) return name;
+  if (from === to || [from, to].every((charset) => isAsciiIn(name, charset))) return name;
   const decoded = decodeName(name, from);
   if (to.startsWith('utf8')) return Buffer.from(decoded);
   throw new UndropError('UNDROP_NAME_CHARSET', { charset: to });
@@ -79,7 +80,7 @@ function recode(name: Uint8Array, from: string, to: string): Uint8Array {
 /** Null stands for the default schema of now, where that is the same and can't be written. */
 function defaultSchema(schema: string | null, now: NameContext): Uint8Array | null {
   const bytes = bytesOf(schema);
-  if (now.charset.startsWith('utf8') || isSameEverywhere(bytes)) return bytes;
+  if (now.charset.startsWith('utf8') || isAsciiIn(bytes, now.charset)) return bytes;
   if (schema === now.schema) return null;
   throw new UndropError('UNDROP_NAME_CHARSET', { charset: now.charset });
 }
@@ -87,6 +88,12 @@ function defaultSchema(schema: string | null, now: NameContext): Uint8Array | nu
 function bytesOf(schema: string | null): Uint8Array {
   assert(schema !== null, 'the server prepares no DROP of a name without a schema');
   return Buffer.from(schema);
+}
+
+/** ASCII without the characters for which `charset` has others. */
+function isAsciiIn(bytes: Uint8Array, charset: string): boolean {
+  const kind = clientCharsetOf(charset);
+  return kind !== null && bytes.every((byte) => byte < 0x80) && isStorable(bytes, kind);
 }
 
 /** ASCII without the characters for which some charset has others (swe7, sjis). */

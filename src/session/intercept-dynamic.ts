@@ -10,6 +10,7 @@ import { factsSql, readFacts } from '../drop/facts.js';
 import type { UserFacts } from '../drop/request.js';
 import { UndropError } from '../errors.js';
 import { classifyUnderAll } from '../sql/classify.js';
+import { isStorable } from '../sql/client-charset.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import { clientCharsetOf, modeFromSqlMode } from '../sql/lex-mode.js';
 import { plainNameOf, readNamedStatement } from '../sql/named-statement.js';
@@ -165,15 +166,16 @@ async function dropIn(
 }
 
 /**
- * Whether `text` is the same bytes in `charset`, and is read in the same way. What isn't ASCII goes
- * through two charsets before the server reads it; only in UTF-8 nothing happens to it.
+ * Whether `text` is the same bytes in `charset`, and is read in the same way. What isn't ASCII (a
+ * backslash in Japanese, a backtick in Swedish) goes through two charsets before the server reads
+ * it; only in UTF-8 nothing happens to it.
  */
 function isReadAlike(text: Buffer, charset: string): boolean {
   if (charset.startsWith('utf8')) return true;
   const isAscii = text.every((byte) => byte < 0x80);
   const kind = clientCharsetOf(charset);
   const isWide = /^(ucs2|utf16|utf16le|utf32)$/.test(charset);
-  return isAscii && (isWide || (kind !== null && kind !== 'swe7' && kind !== 'sjis'));
+  return isAscii && (isWide || (kind !== null && isStorable(text, kind)));
 }
 
 /**

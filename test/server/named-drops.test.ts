@@ -272,6 +272,23 @@ describe.each(testServers())('$name: a DROP', (server) => {
     await client.quit();
   });
 
+  test('in ASCII is one in whatever the client speaks', async () => {
+    const client = await open(bench.proxy);
+    await query(server, `CREATE TABLE IF NOT EXISTS ${bench.schema.name}.a (id INT)`);
+    for (const charset of ['latin1', 'gbk', 'sjis', 'cp932', 'swe7']) {
+      await client.query(`SET NAMES ${charset}`);
+      const names = charset === 'swe7' ? ['a'] : ['a', '`q``r`', '`@|{`'];
+      for (const name of names) {
+        await query(server, `CREATE TABLE IF NOT EXISTS ${bench.schema.name}.${name} (id INT)`);
+        for (const text of [`PREPARE p FROM 'DROP TABLE ${name}'`, 'EXECUTE p']) {
+          const { results } = await client.query(text);
+          expect([charset, text, results]).toMatchObject([charset, text, [{ kind: 'ok' }]]);
+        }
+      }
+    }
+    await client.quit();
+  });
+
   test('is refused where only the server could say what its text becomes', async () => {
     await bench.fill();
     await query(server, `CREATE TABLE ${bench.schema.name}.\`tü\` (id INT)`);
