@@ -1,0 +1,175 @@
+/**
+ * Random drops on live servers, each said directly and through the proxy to the same tables: the
+ * same answers, the same names gone, and what is gone through the proxy is held with all rows.
+ * Then the same with their texts mutated: nothing is destroyed, and hardly anything is refused that
+ * the server would have done.
+ *
+ * DROPS is how many of each kind for each server, DROPS_SEED the seed, DROPS_ONLY the number of the
+ * one to say again, as a failure names it.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { corpusCases } from '../sql/corpus.js';
+import type { ServerKey } from '../sql/describe-verdict.js';
+import { mutate } from '../support/mutations.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { randomDrop, randomOf, type Script } from '../support/random-drops.js';
+import { type TestServer, testServers } from '../support/servers.js';
+import { type Outcome, type TwinOutcome, TwinRuns } from '../support/twin-runs.js';
+
+const COUNT = Number(process.env['DROPS'] ?? '500');
+const SEED = Number(process.env['DROPS_SEED'] ?? '4');
+const ONLY = process.env['DROPS_ONLY'];
+/** A run that finds more than this ends: it has said enough. */
+const PROBLEMS_MAX = 10;
+/** Of so many statements that the server takes one may be refused. */
+const ACCEPTED_FOR_ONE_REFUSED = 1_000;
+/** Another seed than that of the drops as they are. */
+const MUTANTS = 0x5eed;
+
+jest.setTimeout(120_000 + COUNT * 2_000);
+
+/** What is refused by design, in the words of the refusal; all else counts. */
+const KIN = /^UNDROP_NOT_DONE_YET: .*(DROP DATABASE|CREATE OR REPLACE|compound statement)/s;
+
+interface Report {
+  readonly said: number;
+  readonly held: number;
+  readonly accepted: number;
+  readonly refused: readonly string[];
+  readonly problems: readonly string[];
+}
+
+interface Running {
+  readonly drops: Promise<Report>;
+  readonly mutants: Promise<Report>;
+}
+
+const proxies: ProxyTarget[] = [];
+const running = new Map<string, Running>();
+
+/** The servers work at the same time; a test waits for its own. */
+beforeAll(async () => {
+  for (const server of testServers()) {
+    const proxy = await proxyInFront(server);
+    proxies.push(proxy);
+    const drops = sayAll(server, proxy, [], (number) => dropOf(number, server));
+    const guard = server.flavour === 'mariadb' ? ['SET max_statement_time = 10'] : [];
+    const mutants = drops
+      .catch(() => undefined)
+      .then(() => sayAll(server, proxy, guard, mutantsFor(server)));
+    for (const one of [drops, mutants]) one.catch(() => undefined);
+    running.set(server.name, { drops, mutants });
+  }
+});
+
+afterAll(async () => {
+  await Promise.allSettled([...running.values()].map(({ mutants }) => mutants));
+  for (const proxy of proxies) await proxy.stop();
+});
+
+describe.each(testServers())('on $name', (server) => {
+  const reportOf = async (kind: keyof Running): Promise<Report> => {
+    const report = await running.get(server.name)?.[kind];
+    if (report === undefined) throw new Error('it was not run');
+    const { said, held, accepted, refused } = report;
+    process.stdout.write(
+      `${server.name}: ${said} ${kind}, seed ${SEED}: ${held} tables held, ` +
+        `${accepted} accepted by the server, ${refused.length} of them refused\n`,
+    );
+    return report;
+  };
+
+  test(`${COUNT} random drops do what they do natively, and lose nothing (seed ${SEED})`, async () => {
+    const { problems, refused, held, said } = await reportOf('drops');
+    expect(problems).toEqual([]);
+    expect(refused).toEqual([]);
+    if (ONLY === undefined) expect(held).toBeGreaterThan(said / 4);
+  });
+
+  test(`${COUNT} mutated drops destroy nothing, and are refused only by design (seed ${SEED})`, async () => {
+    const { problems, refused, accepted } = await reportOf('mutants');
+    expect(problems).toEqual([]);
+    const isTolerable = refused.length <= accepted / ACCEPTED_FOR_ONE_REFUSED;
+    expect(isTolerable ? [] : refused).toEqual([]);
+  });
+});
+
+async function sayAll(
+  server: TestServer,
+  proxy: ProxyTarget,
+  guard: readonly string[],
+  scriptOf: (number: number) => Script,
+): Promise<Report> {
+  const runs = await TwinRuns.open({ server, proxy, guard });
+  const refused: string[] = [];
+  const problems: string[] = [];
+  let [held, accepted, said] = [0, 0, 0];
+  const numbers = ONLY === undefined ? [...Array(COUNT).keys()] : [Number(ONLY)];
+  for (const number of numbers) {
+    const script = scriptOf(number);
+    const outcome = await runs.run(script);
+    said++;
+    held += outcome.held;
+    const isAccepted = !outcome.direct.answers.some(isError);
+    const refusal = outcome.proxied.answers.find((answer) => /UNDROP_/.test(answer));
+    const tell = (what: string) => `${number}: ${what}: ${shown(script)}\n${differences(outcome)}`;
+    if (isAccepted) accepted++;
+    if (outcome.lost.length > 0) problems.push(tell(outcome.lost.join('; ')));
+    if (refusal === undefined) {
+      if (!isSame(outcome)) problems.push(tell('not as natively'));
+    } else if (isAccepted && !KIN.test(refusal.replace(/^ERR \d+ \w+ /, ''))) {
+      refused.push(tell('refused'));
+    }
+    if (problems.length + refused.length >= PROBLEMS_MAX) break;
+  }
+  await runs.close();
+  return { said, held, accepted, refused, problems };
+}
+
+function dropOf(number: number, { flavour, name }: TestServer, salt = 0): Script {
+  return randomDrop(number, {
+    seed: SEED ^ salt,
+    isMariadb: flavour === 'mariadb',
+    knowsGb18030: name === 'mysql-9.7',
+  });
+}
+
+/** Most are drops in another shape; some begin as a statement of the corpus. */
+function mutantsFor(server: TestServer): (number: number) => Script {
+  const corpus = corpusCases()
+    .filter(({ on, live }) => live !== false && on.includes(server.name as ServerKey))
+    .map(({ sql }) => Buffer.from(sql));
+  return (number) => {
+    const random = randomOf(number, ~SEED);
+    const script = dropOf(number, server, MUTANTS);
+    const other = corpus[Math.floor(random() * corpus.length)];
+    const isOther = random() < 0.25 && other !== undefined && script.texts.length === 1;
+    return mutate(isOther ? { ...script, texts: [other] } : script, random, corpus);
+  };
+}
+
+function isError(answer: string): boolean {
+  return answer.startsWith('ERR') || answer.startsWith('the session ended');
+}
+
+function isSame({ direct, proxied }: TwinOutcome): boolean {
+  return JSON.stringify(direct) === JSON.stringify(proxied);
+}
+
+function shown(script: Script): string {
+  const texts = script.texts.map((text) => text.toString('latin1'));
+  return JSON.stringify({ ...script, texts });
+}
+
+/** Of objects only those that aren't the same on both ways. */
+function differences({ direct, proxied }: TwinOutcome): string {
+  const names = new Set([...Object.keys(direct.objects), ...Object.keys(proxied.objects)]);
+  const other = [...names].filter((name) => direct.objects[name] !== proxied.objects[name]);
+  const part = ({ answers, temporaries, objects }: Outcome) =>
+    JSON.stringify({
+      answers,
+      temporaries,
+      objects: Object.fromEntries(other.map((name) => [name, objects[name] ?? 'gone'])),
+    });
+  return `  directly ${part(direct)}\n  proxied  ${part(proxied)}`;
+}

@@ -1,0 +1,277 @@
+/**
+ * Drops as the grammar of DROP TABLE has them, one after the other from a seed: names of every
+ * kind, all clauses, all gaps and comments, and every way to send them. Each is known by its
+ * number, so that one can be said again alone.
+ */
+import { type Random, seededRandom } from '../sql/variants.js';
+
+/** How a drop is said: what the session is in, and the texts in their order. */
+export interface Script {
+  readonly charset: string;
+  readonly sqlMode: string;
+  /** The default schema. */
+  readonly schema: string;
+  /** Temporary tables that the session has. */
+  readonly temporaries: readonly string[];
+  /** `prepared`: each text by COM_STMT_PREPARE, then executed so many times. */
+  readonly way: 'query' | 'prepared';
+  readonly executions: number;
+  readonly multiStatements: boolean;
+  readonly texts: readonly Buffer[];
+}
+
+export const NEAR = 'near';
+export const FAR = 'far';
+
+/** A name, and its bytes in the charsets that have it. */
+interface Name {
+  readonly name: string;
+  /** Null where it is ASCII. */
+  readonly bytes: Readonly<Record<string, string>> | null;
+}
+
+const ascii = (name: string): Name => ({ name, bytes: null });
+
+function wide(bytes: Readonly<Record<string, string>>): Name {
+  const [[charset, text] = ['', '']] = Object.entries(bytes);
+  const name = new TextDecoder(charset).decode(Buffer.from(text, 'latin1'));
+  const utf8 = Buffer.from(name).toString('latin1');
+  return { name, bytes: { ...bytes, utf8, utf8mb4: utf8 } };
+}
+
+/** The second byte of the last three is a backslash or a backtick. */
+const TABLES: readonly Name[] = [
+  ...['t1', 't2', 't1', 'a b', 'x;y', 'drop', 'q`r', 'm"n', 'table.1', '1t'].map(ascii),
+  wide({ latin1: '\xe9t\xe9' }),
+  wide({ gbk: '\xd5\x5c', gb18030: '\xd5\x5c' }),
+  wide({ shift_jis: '\x83\x5c', sjis: '\x83\x5c', cp932: '\x83\x5c' }),
+  wide({ shift_jis: '\x83\x60', sjis: '\x83\x60', cp932: '\x83\x60' }),
+];
+/** Base tables in each of the two schemas. */
+export const NEAR_TABLES: readonly string[] = [...new Set(TABLES.map(({ name }) => name))];
+export const FAR_TABLES: readonly string[] = ['t1', 'away'];
+export const VIEW = 'v';
+export const SEQUENCE = 's';
+/** Temporary ones: alone, and in front of a base table. */
+const TEMPORARIES: readonly string[] = ['tt', 't2', 't1'];
+
+const CHARSETS = [
+  'utf8mb4',
+  'utf8mb4',
+  'utf8',
+  'latin1',
+  'gbk',
+  'gb18030',
+  'sjis',
+  'cp932',
+  'big5',
+];
+const MODES = ['', '', '', 'ANSI_QUOTES', 'NO_BACKSLASH_ESCAPES', 'IGNORE_SPACE'];
+const RARE_MODES = ['ANSI_QUOTES,NO_BACKSLASH_ESCAPES', 'ANSI'];
+/** Below and above each server's version, in both ways to count. */
+const VERSIONS = [
+  ...['', '32302', '40000', '50000', '50624', '50625', '50700', '80000', '90704', '90705'],
+  ...['99999', '080034', '090704', '100000', '100100', '101118', '101199', '110800', '120000'],
+];
+const BARE = /^[A-Za-z_$0-9\x80-\xff]+$/;
+
+export interface DropOptions {
+  readonly seed: number;
+  readonly isMariadb: boolean;
+  /** MySQL from 5.7 on does. */
+  readonly knowsGb18030: boolean;
+}
+
+/** The drop of this number. */
+export function randomDrop(number: number, options: DropOptions): Script {
+  return new Maker(randomOf(number, options.seed), options).next();
+}
+
+/** A sequence for each number, whatever was asked for before. */
+export function randomOf(number: number, seed: number): Random {
+  return seededRandom((seed ^ Math.imul(number + 1, 0x9e3779b1)) >>> 0);
+}
+
+class Maker {
+  readonly #random: Random;
+  readonly #isMariadb: boolean;
+  readonly #knowsGb18030: boolean;
+  #charset = '';
+  #sqlMode = '';
+
+  constructor(random: Random, { isMariadb, knowsGb18030 }: DropOptions) {
+    this.#random = random;
+    this.#isMariadb = isMariadb;
+    this.#knowsGb18030 = knowsGb18030;
+  }
+
+  next(): Script {
+    const charset = this.#of(CHARSETS);
+    this.#charset = charset === 'gb18030' && !this.#knowsGb18030 ? 'gbk' : charset;
+    this.#sqlMode = this.#of(this.#chance(0.9) ? MODES : RARE_MODES);
+    const carried = this.#carried();
+    return {
+      charset: this.#charset,
+      sqlMode: this.#sqlMode,
+      schema: this.#chance(0.9) ? NEAR : FAR,
+      temporaries: TEMPORARIES.filter(() => this.#chance(0.15)),
+      way: 'query',
+      executions: 1,
+      multiStatements: false,
+      ...carried,
+    };
+  }
+
+  #carried(): Pick<Script, 'texts'> & Partial<Script> {
+    const dice = this.#random();
+    if (dice < 0.4) return { texts: [this.#drop()], multiStatements: this.#chance(0.3) };
+    if (dice < 0.6) {
+      return { texts: [this.#drop()], way: 'prepared', executions: 1 + this.#below(2) };
+    }
+    if (dice < 0.8) return { texts: this.#asText() };
+    return { texts: [this.#several()], multiStatements: true };
+  }
+
+  /** PREPARE and EXECUTE as texts. Where it isn't UTF-8, a text in a literal has to be ASCII. */
+  #asText(): readonly Buffer[] {
+    const isUtf8 = this.#charset.startsWith('utf8');
+    let drop = this.#drop();
+    while (!isUtf8 && drop.some((byte) => byte > 0x7f)) drop = this.#drop();
+    const hasEscapes = !this.#sqlMode.includes('NO_BACKSLASH_ESCAPES');
+    const text = drop.toString('latin1').replaceAll("'", "''");
+    const literal = `'${hasEscapes ? text.replaceAll('\\', '\\\\') : text}'`;
+    const execute = Array.from({ length: 1 + this.#below(2) }, () => 'EXECUTE st');
+    const ways = [
+      [`PREPARE st FROM ${literal}`, ...execute],
+      [`PREPARE st FROM ${literal}`, ...execute, 'DEALLOCATE PREPARE st'],
+      [`SET @q = ${literal}`, 'PREPARE st FROM @q', ...execute],
+      ...(this.#isMariadb ? [[`EXECUTE IMMEDIATE ${literal}`]] : []),
+    ];
+    return this.#of(ways).map(bytesOf);
+  }
+
+  #several(): Buffer {
+    const statements = Array.from({ length: 2 + this.#below(3) }, () =>
+      this.#chance(0.6) ? this.#dropText() : this.#of(BESIDE),
+    );
+    const text = statements.reduce((all, one) => `${all}${this.#of(SEPARATORS)}${one}`);
+    return bytesOf(text + this.#of(BEHIND));
+  }
+
+  #drop(): Buffer {
+    const behind = this.#chance(0.2)
+      ? this.#of([';', ' ;', ' -- x', ' # x', '/* x */', ';\n'])
+      : '';
+    return bytesOf(this.#dropText() + behind);
+  }
+
+  #dropText(): string {
+    const names = Array.from({ length: this.#of([1, 1, 1, 2, 2, 3, 4]) }, () => this.#name());
+    const tokens = [
+      'DROP',
+      ...(this.#chance(0.12) ? ['TEMPORARY'] : []),
+      this.#of(['TABLE', 'TABLE', 'TABLE', 'TABLES']),
+      ...(this.#chance(0.45) ? ['IF', 'EXISTS'] : []),
+      ...names.flatMap((name, index) => (index === 0 ? [name] : [',', name])),
+      ...(this.#chance(this.#isMariadb ? 0.12 : 0.02)
+        ? this.#of([['WAIT', '1'], ['WAIT', '0'], ['NOWAIT']])
+        : []),
+      ...(this.#chance(0.12) ? [this.#of(['RESTRICT', 'CASCADE'])] : []),
+    ];
+    return this.#joined(tokens);
+  }
+
+  /** With gaps between; words that touch need one. */
+  #joined(tokens: readonly string[]): string {
+    const isWild = this.#chance(0.6);
+    const parts = tokens.map((token, index) => {
+      const before = tokens[index - 1];
+      const text = isWild && /^[A-Z]+$/.test(token) ? this.#cased(token) : token;
+      if (before === undefined) return text;
+      const mayTouch = !/[\w$\x80-\xff]$/.test(before) || !/^[\w$\x80-\xff]/.test(token);
+      if (mayTouch && this.#chance(0.3)) return text;
+      return `${isWild ? this.#gap() : ' '}${text}`;
+    });
+    if (this.#chance(0.2)) this.#wrap(parts);
+    return `${isWild && this.#chance(0.15) ? this.#gap() : ''}${parts.join('')}`;
+  }
+
+  /** Puts a version comment around a run of parts. */
+  #wrap(parts: string[]): void {
+    const from = this.#below(parts.length);
+    const to = Math.min(parts.length - 1, from + this.#below(4));
+    parts[from] = ` /*${this.#of(['!', '!', 'M!'])}${this.#of(VERSIONS)} ${parts[from] ?? ''}`;
+    parts[to] = `${parts[to] ?? ''} */`;
+  }
+
+  #gap(): string {
+    const filler = this.#of([
+      '',
+      ' x ',
+      ' ; ',
+      " ' ",
+      ' " ',
+      ' ` ',
+      ' DROP TABLE t1 ',
+      ' -- ',
+      '*',
+    ]);
+    const line = this.#of(['', ' x', " it's", ' ; DROP TABLE t2', ' */', ' /*', ' `']);
+    return this.#of([
+      ...[' ', ' ', '  ', '\t', '\n', '\v', '\f', '\r', '\r\n', `/*${filler}*/`, ` /*${filler}*/ `],
+      ...['/**/', '/*!*/', '/*!99999 x */', `/*!999999${filler}*/`, '/*M!*/', ` --\t${line}\n`],
+      ...[` -- ${line}\n`, `#${line}\n`, ` --\n`],
+    ]);
+  }
+
+  #name(): string {
+    const dice = this.#random();
+    if (dice < 0.12) return this.#of(['none', '`none`', 'near.none', 'far.none', 'nowhere.none']);
+    if (dice < 0.2) return this.#quoted(this.#of([VIEW, SEQUENCE]));
+    if (dice < 0.3) return `${FAR}.${this.#quoted(this.#of(FAR_TABLES))}`;
+    if (dice < 0.38) return this.#of(['tt', 'near.tt', 't2']);
+    const own = TABLES.filter(({ bytes }) => bytes === null || this.#charset in bytes);
+    const { name, bytes } = this.#of(own);
+    const quoted = this.#quoted(bytes?.[this.#charset] ?? name, bytes !== null);
+    if (!this.#chance(0.25)) return quoted;
+    return `${this.#of(['near', '`near`'])}${this.#of(['.', '.', ' . ', '. '])}${quoted}`;
+  }
+
+  #quoted(name: string, isWide = false): string {
+    if (BARE.test(name) && !/^(drop|v)$/.test(name) && this.#chance(0.6)) return name;
+    const isAnsi = /ANSI/.test(this.#sqlMode);
+    const quote = isAnsi && this.#chance(0.4) ? '"' : '`';
+    // A backtick that is half of a character isn't doubled.
+    return `${quote}${isWide ? name : name.replaceAll(quote, quote + quote)}${quote}`;
+  }
+
+  #cased(word: string): string {
+    return Array.from(word, (letter) => (this.#chance(0.5) ? letter : letter.toLowerCase())).join(
+      '',
+    );
+  }
+
+  #below(limit: number): number {
+    return Math.floor(this.#random() * limit);
+  }
+
+  #chance(probability: number): boolean {
+    return this.#random() < probability;
+  }
+
+  #of<Value>(values: readonly Value[]): Value {
+    return values[this.#below(values.length)] as Value;
+  }
+}
+
+/** What stands beside drops in a text of several statements. */
+const BESIDE = [
+  ...['SELECT 1', 'DO 1', "SELECT '; DROP TABLE t1'", 'SELECT `id` FROM `keep`', 'SELECT 1/0'],
+  ...['CREATE TABLE IF NOT EXISTS t1 (id INT)', 'BEGIN', 'COMMIT', 'SELEC 1', 'SET @a = "x"'],
+];
+const SEPARATORS = [';', '; ', ';\n', ' ; ', '; /* ; */ ', ';-- x\n', ';#;\n'];
+const BEHIND = ['', '', '', ';', ' ;\n', '; -- x', ' /* x */'];
+
+function bytesOf(text: string): Buffer {
+  return Buffer.from(text, 'latin1');
+}
