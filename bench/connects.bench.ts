@@ -9,9 +9,17 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeCertificates } from '../test/support/certificates.js';
 import { startServer } from '../test/support/servers.js';
-import { cpuSeconds, direct, haproxy, mysqlRouter, type Peer, plainNode, undrop } from './peers.js';
+import { cpuOf, type Peer, type Peers, startPeers } from './peers.js';
 import { report } from './report.js';
-import { formatRatio, inRounds, machineLoad, pairedRatios, spread } from './rounds.js';
+import {
+  figuresOf,
+  formatRatio,
+  HOW_READ,
+  inRounds,
+  machineLoad,
+  pairedRatios,
+  spread,
+} from './rounds.js';
 import { sysbench } from './sysbench.js';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? '5');
@@ -33,7 +41,7 @@ const server = await startServer('mysql-9.7', [
   `--ssl-cert=${certificates.cert}`,
   `--ssl-key=${certificates.key}`,
 ]);
-const peers: Peer[] = [];
+let relays: Peers | null = null;
 // The names that sysbench looks for in the folder where it runs; the server asks for none of them.
 const tlsFolder = certificates.folder;
 copyFileSync(certificates.ca, join(tlsFolder, 'cacert.pem'));
@@ -41,40 +49,38 @@ copyFileSync(certificates.cert, join(tlsFolder, 'client-cert.pem'));
 copyFileSync(certificates.key, join(tlsFolder, 'client-key.pem'));
 try {
   const { cert, key } = certificates;
-  peers.push(direct(server), await haproxy(server), await mysqlRouter(server));
-  peers.push(await plainNode(server), await undrop(server, { TLS_CERT: cert, TLS_KEY: key }));
-  for (const tls of [false, true]) await measure(tls);
+  relays = await startPeers(server, { TLS_CERT: cert, TLS_KEY: key });
+  for (const tls of [false, true]) await measure(relays.peers, tls);
 } finally {
-  for (const peer of peers) await peer.stop();
+  await relays?.stop();
   await server.stop();
   certificates.remove();
 }
 
-async function measure(tls: boolean): Promise<void> {
+async function measure(peers: readonly Peer[], tls: boolean): Promise<void> {
   const samples = await inRounds(peers, ROUNDS, (peer) => sample(peer, tls));
-  const of = (peer: Peer | undefined, key: keyof Sample) =>
-    (peer === undefined ? [] : (samples.get(peer) ?? [])).map((one) => one[key]);
   const base = peers.find(({ name }) => name === 'HAProxy');
+  const speed = figuresOf(samples, 'perSecond');
+  const cpu = figuresOf(samples, 'cpuUs');
   report({
     title: `Connections per second, ${tls ? 'with TLS' : 'without TLS'}`,
     how:
       `sysbench connects, says SELECT 1 and leaves, ${THREADS} threads, ${ROUNDS} interleaved ` +
-      `rounds of ${SECONDS} s; medians, and of the ratios within each round the median, the lowest ` +
-      `and the highest. Load before: ${loadBefore}.`,
+      `rounds of ${SECONDS} s; ${HOW_READ}. Load before: ${loadBefore}.`,
     columns: ['relay', 'connections/s', 'of HAProxy', 'relay CPU µs/connection'],
     rows: peers.map((peer) => [
       peer.name,
-      spread(of(peer, 'perSecond')).median.toFixed(0),
-      formatRatio(pairedRatios(of(peer, 'perSecond'), of(base, 'perSecond'))),
-      peer.pid === null ? '–' : spread(of(peer, 'cpuUs')).median.toFixed(0),
+      spread(speed(peer)).median.toFixed(0),
+      formatRatio(pairedRatios(speed(peer), speed(base))),
+      peer.pid === null ? '–' : spread(cpu(peer)).median.toFixed(0),
     ]),
   });
 }
 
 async function sample(peer: Peer, tls: boolean): Promise<Sample> {
-  const before = peer.pid === null ? 0 : cpuSeconds(peer.pid);
+  const before = cpuOf(peer);
   const figures = await sysbench(peer, 'run', { ...LOAD, ...(tls ? { tlsFolder } : {}) });
-  const used = peer.pid === null ? 0 : cpuSeconds(peer.pid) - before;
+  const used = cpuOf(peer) - before;
   const perSecond = figures.eventsPerSecond;
   return { perSecond, cpuUs: (used * 1e6) / (perSecond * SECONDS) };
 }

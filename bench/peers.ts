@@ -21,6 +21,11 @@ export interface Peer extends Target {
   stop(): Promise<void>;
 }
 
+export interface Peers {
+  readonly peers: readonly Peer[];
+  stop(): Promise<void>;
+}
+
 /** CPU seconds that a process has used, user and system, from /proc (100 ticks a second). */
 export function cpuSeconds(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
@@ -32,6 +37,27 @@ export function cpuSeconds(pid: number): number {
 export function residentKb(pid: number): number {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0);
+}
+
+/** The same of a peer's process; 0 where there is none. */
+export function cpuOf({ pid }: Peer): number {
+  return pid === null ? 0 : cpuSeconds(pid);
+}
+
+/** All of them, direct first. What was started is stopped where one does not start. */
+export async function startPeers(server: Target, variables: Variables = {}): Promise<Peers> {
+  const peers: Peer[] = [direct(server)];
+  const stop = async (): Promise<void> => {
+    for (const peer of peers) await peer.stop();
+  };
+  try {
+    for (const start of [haproxy, mysqlRouter, plainNode]) peers.push(await start(server));
+    peers.push(await undrop(server, variables));
+    return { peers, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 export function direct(server: Target): Peer {

@@ -24,6 +24,15 @@ export async function inRounds<Subject, Sample>(
   return samples;
 }
 
+/** One figure of a subject's samples, round by round. */
+export function figuresOf<Subject, Figure extends string>(
+  samples: ReadonlyMap<Subject, readonly Readonly<Record<Figure, number>>[]>,
+  figure: Figure,
+): (subject: Subject | undefined) => readonly number[] {
+  return (subject) =>
+    subject === undefined ? [] : (samples.get(subject) ?? []).map((sample) => sample[figure]);
+}
+
 export function spread(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (index: number) => sorted[index] ?? 0;
@@ -34,6 +43,10 @@ export function spread(values: readonly number[]): Spread {
 export function pairedRatios(values: readonly number[], base: readonly number[]): Spread {
   return spread(values.map((value, round) => value / (base[round] ?? Number.NaN)));
 }
+
+/** What stands in the tables, for their captions. */
+export const HOW_READ =
+  'medians, and of the ratios within each round the median, the lowest and the highest';
 
 /** `1.03 (0.99–1.06)`: the median, the lowest and the highest. */
 export function formatRatio({ median, low, high }: Spread): string {

@@ -9,9 +9,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { clientCommand, loginOptions } from '../test/support/clients.js';
 import { query, startServer } from '../test/support/servers.js';
-import { cpuSeconds, direct, haproxy, mysqlRouter, type Peer, plainNode, undrop } from './peers.js';
+import { cpuOf, direct, type Peer, type Peers, startPeers } from './peers.js';
 import { report } from './report.js';
-import { formatRatio, inRounds, machineLoad, pairedRatios, spread } from './rounds.js';
+import {
+  figuresOf,
+  formatRatio,
+  HOW_READ,
+  inRounds,
+  machineLoad,
+  pairedRatios,
+  spread,
+} from './rounds.js';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? '7');
 const ROWS = 100_000;
@@ -28,7 +36,7 @@ const loadBefore = machineLoad();
 const server = await startServer('mysql-9.7', ['--innodb-buffer-pool-size=512M', '--skip-log-bin']);
 const scratch = await mkdtemp(join(tmpdir(), 'undrop-bench-'));
 const file = join(scratch, 'rows.csv');
-const peers: Peer[] = [];
+let relays: Peers | null = null;
 try {
   const line = (row: number) => `${row},${'x'.repeat(FILLER_BYTES)}\n`;
   await writeFile(file, Array.from({ length: ROWS }, (_, row) => line(row)).join(''));
@@ -37,12 +45,11 @@ try {
   // Takes the file and keeps nothing: the way is measured, not InnoDB.
   await query(server, 'CREATE TABLE bench.rows_in (id INT, filler VARCHAR(1000)) ENGINE=BLACKHOLE');
   await runMysql(direct(server), load('rows_out'));
-  peers.push(direct(server), await haproxy(server), await mysqlRouter(server));
-  peers.push(await plainNode(server), await undrop(server));
-  await measure('A result of 100 MB', 'SELECT * FROM bench.rows_out');
-  await measure('LOCAL INFILE of 100 MB', load('rows_in'));
+  relays = await startPeers(server);
+  await measure(relays.peers, 'A result of 100 MB', 'SELECT * FROM bench.rows_out');
+  await measure(relays.peers, 'LOCAL INFILE of 100 MB', load('rows_in'));
 } finally {
-  for (const peer of peers) await peer.stop();
+  await relays?.stop();
   await server.stop();
   await rm(scratch, { recursive: true });
 }
@@ -51,33 +58,32 @@ function load(table: string): string {
   return `LOAD DATA LOCAL INFILE '${file}' INTO TABLE bench.${table} FIELDS TERMINATED BY ','`;
 }
 
-async function measure(title: string, sql: string): Promise<void> {
+async function measure(peers: readonly Peer[], title: string, sql: string): Promise<void> {
   const samples = await inRounds(peers, ROUNDS, (peer) => sample(peer, sql));
-  const of = (peer: Peer | undefined, key: keyof Sample) =>
-    (peer === undefined ? [] : (samples.get(peer) ?? [])).map((one) => one[key]);
   const base = peers.find(({ name }) => name === 'direct');
+  const time = figuresOf(samples, 'seconds');
+  const cpu = figuresOf(samples, 'cpuSeconds');
   report({
     title,
     how:
-      `The mysql 9.7 client, ${ROWS} rows of 1 kB, ${ROUNDS} interleaved rounds; medians, and of ` +
-      `the ratios within each round the median, the lowest and the highest. Load before: ` +
-      `${loadBefore}.`,
+      `The mysql 9.7 client, ${ROWS} rows of 1 kB, ${ROUNDS} interleaved rounds; ${HOW_READ}. ` +
+      `Load before: ${loadBefore}.`,
     columns: ['relay', 'seconds', 'of direct', 'relay CPU, seconds'],
     rows: peers.map((peer) => [
       peer.name,
-      spread(of(peer, 'seconds')).median.toFixed(2),
-      formatRatio(pairedRatios(of(peer, 'seconds'), of(base, 'seconds'))),
-      peer.pid === null ? '–' : spread(of(peer, 'cpuSeconds')).median.toFixed(2),
+      spread(time(peer)).median.toFixed(2),
+      formatRatio(pairedRatios(time(peer), time(base))),
+      peer.pid === null ? '–' : spread(cpu(peer)).median.toFixed(2),
     ]),
   });
 }
 
 async function sample(peer: Peer, sql: string): Promise<Sample> {
-  const cpuBefore = peer.pid === null ? 0 : cpuSeconds(peer.pid);
+  const cpuBefore = cpuOf(peer);
   const start = performance.now();
   await runMysql(peer, sql);
   const seconds = (performance.now() - start) / 1000;
-  return { seconds, cpuSeconds: peer.pid === null ? 0 : cpuSeconds(peer.pid) - cpuBefore };
+  return { seconds, cpuSeconds: cpuOf(peer) - cpuBefore };
 }
 
 async function runMysql(target: Peer, sql: string): Promise<void> {
