@@ -50,6 +50,12 @@ export function sayReady(
   const { settings, addresses, ...others } = facts;
   const listen = addresses.map(describeAddress);
   const upstream = settings.upstream.map(describeAddress);
+  warnUnprotected(log, settings);
+  log.info({ event: 'ready', listen, upstream, ...others }, 'ready: clients are served');
+}
+
+/** Where the settings hold nothing: whoever meant that reads it, and whoever didn't, too. */
+export function warnUnprotected(log: Log, settings: ProxySettings): void {
   if (!settings.protect.includes('drop-table')) {
     const why = 'UNDROP_PROTECT leaves drop-table out';
     log.warn({ event: 'unprotected' }, `${why}: a DROP TABLE destroys its table at once`);
@@ -57,5 +63,4 @@ export function sayReady(
     const why = 'UNDROP_HOLD or UNDROP_LIFECYCLE gives tables no time in HOLD';
     log.warn({ event: 'unprotected' }, `${why}: what is dropped is removed at once`);
   }
-  log.info({ event: 'ready', listen, upstream, ...others }, 'ready: clients are served');
 }

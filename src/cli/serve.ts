@@ -19,7 +19,7 @@ import { Home } from './home.js';
 import { openFilesFor, openFilesMax, sessionsByOpenFiles } from './open-files.js';
 import { startWorkers } from './primary.js';
 import { compareSettings, type ProxySettings } from './proxy-settings.js';
-import { drainOptions, type RunningProxy, sayReady } from './running-proxy.js';
+import { drainOptions, type RunningProxy, sayReady, warnUnprotected } from './running-proxy.js';
 
 /** Service connections for one server; the collector keeps one of them. */
 const SERVICE_CONNECTIONS_MAX = 8;
@@ -127,8 +127,9 @@ function checkOpenFiles({ maxConnections }: ProxySettings, processes: number, lo
 async function reload(proxy: RunningProxy, load: () => ProxySettings, log: LeveledLog) {
   try {
     const next = load();
-    const { changed, fixed } = await proxy.change(next);
+    const { settings, changed, fixed } = await proxy.change(next);
     log.setLevel(next.logLevel);
+    warnUnprotected(log, settings);
     log.info({ event: 'reload', changed }, 'the settings were read anew');
     if (fixed.length > 0) {
       log.warn({ event: 'reload', settings: fixed }, 'changed settings that take a restart');

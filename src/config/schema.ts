@@ -54,7 +54,7 @@ function integer(min: number, max: number): (text: string) => number | null {
   };
 }
 
-function duration(minMs: number, maxMs = 10 * 365 * 86_400_000): (text: string) => number | null {
+function duration(minMs: number, maxMs = 3_650 * 86_400_000): (text: string) => number | null {
   return (text) => {
     const ms = parseDuration(text);
     return ms !== null && ms >= minMs && ms <= maxMs ? ms : null;
@@ -66,6 +66,7 @@ function setting<T>(entry: Setting<T>): Setting<T> {
 }
 
 const DURATION = 'a duration like 500ms, 20s, 1h30m or 7d';
+const LONG_DURATION = `${DURATION}, up to 3650d`;
 
 export const SETTINGS = {
   listen: setting<readonly Address[]>({
@@ -158,14 +159,14 @@ export const SETTINGS = {
   hold: setting<number>({
     variable: 'UNDROP_HOLD',
     default: '7d',
-    expected: DURATION,
+    expected: LONG_DURATION,
     meaning: 'how long a table can be brought back whole',
     parse: duration(0),
   }),
   evac: setting<number>({
     variable: 'UNDROP_EVAC',
     default: '72h',
-    expected: DURATION,
+    expected: LONG_DURATION,
     meaning: 'how long an emptied table waits for its pages to leave the buffer pool, at most',
     parse: duration(0),
   }),
@@ -217,14 +218,14 @@ export const SETTINGS = {
   grace: setting<number>({
     variable: 'UNDROP_GRACE',
     default: '1h',
-    expected: DURATION,
+    expected: LONG_DURATION,
     meaning: 'how long the collector waits on a server that it does not know (a restored backup)',
     parse: duration(0),
   }),
   ledgerKeep: setting<number>({
     variable: 'UNDROP_LEDGER_KEEP',
     default: '90d',
-    expected: DURATION,
+    expected: LONG_DURATION,
     meaning: 'how long the ledger remembers a table that was restored or removed',
     parse: duration(0),
   }),

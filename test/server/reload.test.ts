@@ -22,6 +22,10 @@ describe.each(testServers())('on $name, SIGHUP', (server) => {
       expect(await heldOf(server, schema)).toEqual(['a']);
 
       await reload({ protect: [], maxConnections: 1, logLevel: 'debug' });
+      const warned = proxy.lines.filter(({ event }) => event === 'unprotected');
+      expect(warned).toMatchObject([
+        { level: 40, msg: expect.stringMatching(/destroys its table/) },
+      ]);
       await live.query('DROP TABLE b');
       expect(await heldOf(server, schema)).toEqual(['a']);
       await expect(connect(proxy)).rejects.toMatchObject({ errno: 1040 });
