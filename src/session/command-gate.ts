@@ -32,6 +32,9 @@ import type { LongStatement } from './long-statement.js';
 /** A statement is held until it is whole up to so many bytes; a longer one is streamed. */
 export const HELD_BYTES_MAX = 256 * 1024;
 
+/** Mostly so much of a longer one says that it is none of ours: then nothing of it is held. */
+const LONG_HEAD_BYTES = 1_024;
+
 /** Commands up to so many payload bytes are the common case; above, a chunk is cut anyway. */
 const COMMON_BYTES_MAX = 0xffff;
 
@@ -46,9 +49,10 @@ export interface GateOwner {
   letThrough(packet: Packet): boolean;
   /**
    * A text is too long to be held; `head` is the beginning of its first part, framed. True: it goes
-   * on unseen. False: the gate stops before it, and goes on with `begin`.
+   * on unseen. False: the gate stops before it, and goes on with `begin`. Null: as long a beginning
+   * as is ever held has to be there; not of that one.
    */
-  letLongPass(head: Buffer): boolean;
+  letLongPass(head: Buffer): boolean | null;
   /** A long text was refused: it was read to its end, and the gate stops behind it. */
   onLongRefused(long: LongStatement): void;
 }
@@ -158,7 +162,15 @@ export class CommandGate {
       if (size === 0) {
         this.#pass(chunk, at);
       } else if (chunk.readUIntLE(at, 3) > this.#heldBytesMax) {
-        if (!this.#owner.letLongPass(chunk.subarray(at, at + size))) {
+        const headBytes = HEADER_BYTES + this.#heldBytesMax;
+        const mayPass = this.#owner.letLongPass(chunk.subarray(at, at + headBytes));
+        if (mayPass === null) {
+          this.#owner.forward(chunk.subarray(from, at));
+          this.#wantedBytes = headBytes;
+          this.#held.append(chunk.subarray(at));
+          return null;
+        }
+        if (!mayPass) {
           this.#owner.forward(chunk.subarray(from, at));
           return Buffer.from(chunk.subarray(at));
         }
@@ -196,7 +208,7 @@ export class CommandGate {
 
   /**
    * How many bytes of the packet at `at` have to be there before it can be judged: 0 where it goes
-   * through unseen, otherwise those of the whole packet, of what is held of a long text, or of the
+   * through unseen, otherwise those of the whole packet, of the head of a long text, or of the
    * header, where the length isn't known yet.
    */
   #sizeOfNext(chunk: Buffer, at: number): number {
@@ -216,7 +228,7 @@ export class CommandGate {
     const isTaken = command === COM_CHANGE_USER && this.#takesChangeUser;
     if (!isTaken && !isInspected(command)) return 0;
     if (length <= this.#heldBytesMax) return HEADER_BYTES + length;
-    if (isText(command)) return HEADER_BYTES + this.#heldBytesMax;
+    if (isText(command)) return HEADER_BYTES + Math.min(LONG_HEAD_BYTES, this.#heldBytesMax);
     throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
       bytes: length,
       bytesMax: this.#heldBytesMax,

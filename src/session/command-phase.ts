@@ -166,8 +166,7 @@ export class CommandPhase {
     const [head, refused] = [this.#longHead, this.#longRefused];
     this.#taken = null;
     this.#takenChange = null;
-    this.#longHead = null;
-    this.#longRefused = null;
+    [this.#longHead, this.#longRefused] = [null, null];
     if (change !== null) return this.#changeUser(change, behind);
     if (head !== null) return this.#openLong(head, behind);
     if (refused !== null) return this.#refuseLong(refused, behind);
@@ -251,10 +250,11 @@ export class CommandPhase {
     return { capabilities, server, protect, multiStatements, prepared: this.#prepared };
   }
 
-  #letLongPass(head: Buffer): boolean {
+  #letLongPass(head: Buffer): boolean | null {
     this.#prepared.doubtNames();
-    this.#longHead = readLongHead(head, this.#lookOptions);
-    return this.#longHead === null;
+    const read = readLongHead(head, this.#lookOptions);
+    this.#longHead = typeof read === 'string' ? null : read;
+    return read === 'more' ? null : read === 'free';
   }
 
   /** The server says how the text is read; then it goes on as it comes. */

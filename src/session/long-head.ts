@@ -33,10 +33,13 @@ export interface LongTextOptions {
   readonly multiStatements: boolean;
 }
 
-/** `framed`: the beginning of its packet. Null where the text goes on unseen. */
-export function readLongHead(framed: Buffer, options: LongTextOptions): LongHead | null {
-  if (options.protect.size === 0) return null;
-  const payload = Buffer.from(framed.subarray(HEADER_BYTES));
+/**
+ * `framed`: the beginning of its packet. 'free': the text goes on unseen; 'more': all that is ever
+ * held of it has to be there.
+ */
+export function readLongHead(framed: Buffer, options: LongTextOptions): LongHead | 'free' | 'more' {
+  if (options.protect.size === 0) return 'free';
+  const payload = framed.subarray(HEADER_BYTES);
   const command = payload[0] ?? 0;
   const isOneOfSeveral = options.multiStatements && command === COM_QUERY;
   let textOffset = 1;
@@ -44,6 +47,8 @@ export function readLongHead(framed: Buffer, options: LongTextOptions): LongHead
     if (command === COM_QUERY) textOffset = queryTextOffset(payload, options.capabilities);
   } catch (error) {
     if (!(error instanceof MalformedPacketError)) throw error;
+    // Of values in front of it; whether they are malformed can't be told from a part of them.
+    if (payload.length < HELD_BYTES_MAX) return 'more';
     const refusal: Finding = { kind: 'unclear', why: error.message };
     return { command, textOffset, isOneOfSeveral, refusal };
   }
@@ -52,7 +57,7 @@ export function readLongHead(framed: Buffer, options: LongTextOptions): LongHead
     const statements = newStatementStream(mode, isOneOfSeveral, options.protect);
     return statements.push(text) === null && statements.isFree;
   });
-  return isFree ? null : { command, textOffset, isOneOfSeveral, refusal: null };
+  return isFree ? 'free' : { command, textOffset, isOneOfSeveral, refusal: null };
 }
 
 /** `mode`: null where nobody knows how the text is read. */

@@ -430,6 +430,35 @@ describe('a text of 16 MiB', () => {
     expect(commands).toEqual([com.COM_STMT_EXECUTE]);
   });
 
+  test('goes on from its first bytes on, where these say that it may', () => {
+    const forwarded: Buffer[] = [];
+    const heads: number[] = [];
+    const answers = [null, true];
+    const gate = new CommandGate({
+      forward: (bytes) => forwarded.push(Buffer.from(bytes)),
+      onCommand: () => undefined,
+      onInitDb: () => undefined,
+      letThrough: () => true,
+      letLongPass: (head) => {
+        heads.push(head.length);
+        return answers[heads.length % 2] ?? null;
+      },
+      onLongRefused: () => undefined,
+    });
+    const stream = command(com.COM_QUERY, Buffer.alloc(2 * HELD_BYTES_MAX, 0x61));
+    expect(gate.feed(stream.subarray(0, 2_000))).toBeNull();
+    expect(Buffer.concat(forwarded)).toHaveLength(2_000);
+    expect(gate.feed(stream.subarray(2_000))).toBeNull();
+    // The second one needs all that is ever held of it.
+    for (const chunk of cut(stream, [65_536])) {
+      expect(gate.feed(chunk)).toBeNull();
+      if (heads.length === 2) expect(Buffer.concat(forwarded)).toHaveLength(stream.length);
+    }
+    expect(heads).toEqual([2_000, 65_536, HELD_BYTES_MAX + 4]);
+    expect(Buffer.concat(forwarded)).toEqual(Buffer.concat([stream, stream]));
+    expect(gate.atCommandEdge).toBe(true);
+  });
+
   test('keeps no more than what is held, a chunk and a token (wire 17)', () => {
     const text = Buffer.alloc(PAYLOAD_BYTES_MAX, 0x61);
     text.write("SELECT 1; SELECT '");
