@@ -191,15 +191,9 @@ export const ERRORS = {
     fault: 'operator',
     errno: 1235,
     sqlState: '42000',
-    text: '{tables} not dropped, still there: the session holds LOCK TABLES, under which this version of undrop cannot hold a table.',
-    remedy: 'UNLOCK TABLES first, then drop.',
-  },
-  UNDROP_GTID_NEXT: {
-    fault: 'operator',
-    errno: 1235,
-    sqlState: '42000',
-    text: '{tables} not dropped, still there: the session has set GTID_NEXT, with which this version of undrop cannot hold a table.',
-    remedy: "ROLLBACK, then SET GTID_NEXT='AUTOMATIC'; or use a direct connection.",
+    text: '{tables} not dropped, still there: the session holds LOCK TABLES, under which this server renames only what is locked under its own name, and only for who may alter it and create in its place.',
+    remedy:
+      'UNLOCK TABLES first; or lock without an alias, with the rights ALTER, CREATE and INSERT.',
   },
   UNDROP_PRIVILEGES: {
     fault: 'operator',

@@ -59,7 +59,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     user: userName(text(6) ?? ''),
     logged: text(3) !== '0',
     checksForeignKeys: text(7) !== '0',
-    gtidAutomatic: gtidNext === '' || gtidNext === 'AUTOMATIC',
+    gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
   };
 }
 

@@ -15,9 +15,11 @@
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
+import type { LockedTable, UsedTable } from '../ledger/session-locks.js';
 import type { IntentFacts, IntentTable } from '../ledger/write.js';
 import type { RelocateTable, Relocation } from '../moves/relocate.js';
-import { STAYS_FOR_ITS_FILE } from '../moves/stays.js';
+import { STAYS_FOR_ITS_FILE, STAYS_LOCKED } from '../moves/stays.js';
+import { hasGuards } from '../names/guard-table.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
@@ -25,10 +27,13 @@ import { type OkPacket, okWithWarnings } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
 import type { NameKind } from './facts.js';
 import { isAllowed, isNoView, nextInStead, type SteadAnswers } from './next-in-stead.js';
+import { nextUnderLocks } from './next-under-locks.js';
 import {
   type BlockedParent,
   blockedParents,
+  guardedParentSql,
   hasForeignKeys,
+  isGuardMissing,
   parentErrorInFull,
   parentErrorSql,
 } from './parents.js';
@@ -40,6 +45,7 @@ import {
   dropOwnTemporarySql,
   dropRightsSql,
   dropTemporarySql,
+  gtidSql,
   probeSql,
   type QualifiedName,
   renameSql,
@@ -70,8 +76,18 @@ export interface Answers extends SteadAnswers {
   /** What the server says of the right to drop, where it denied the RENAME for want of it. */
   readonly rights: Result | null;
   readonly rename: Result | null;
+  /** What the session has locked by LOCK TABLES, asked once more; `known` null: nobody can tell. */
+  readonly locks: { readonly known: readonly LockedTable[] | null } | null;
+  /** What anybody has in use behind the move; `tables` null: nobody can tell. */
+  readonly used: { readonly tables: readonly UsedTable[] | null } | null;
+  /** Of the steps under LOCK TABLES, in order. */
+  readonly locked: readonly (readonly Result[])[];
   readonly relocations: readonly Relocation[] | null;
   readonly words: Result | null;
+  /** The words under another GTID_NEXT than the session's. */
+  readonly aside: Result | null;
+  /** Where there were no guards to be asked (ledger/guards.ts). */
+  readonly unguarded: Result | null;
 }
 
 export const NO_ANSWERS: Answers = {
@@ -84,8 +100,13 @@ export const NO_ANSWERS: Answers = {
   stead: [],
   turn: null,
   cleaned: null,
+  locks: null,
+  used: null,
+  locked: [],
   relocations: null,
   words: null,
+  aside: null,
+  unguarded: null,
 };
 
 /** The answers that a statement of ours on the user session brings. */
@@ -97,7 +118,9 @@ export type UserAnswer =
   | 'mayDrop'
   | 'turn'
   | 'cleaned'
-  | 'words';
+  | 'words'
+  | 'aside'
+  | 'unguarded';
 
 /**
  * Of the answers to the commands of a step the one that it brings: the last; of several probes the
@@ -106,9 +129,11 @@ export type UserAnswer =
 export function broughtBy(brings: UserAnswer, results: readonly Result[]): Result {
   const last = results.at(-1);
   assert(last !== undefined, 'the last command of a step has an answer');
+  if (brings === 'aside') return results.at(-1 - BACK_TO_GTID) ?? last;
   if (brings !== 'probe' && brings !== 'mayDrop') return last;
-  const ended = results.find((result) => result.kind === 'err' && endsTheDrop(result));
-  return ended ?? results.find((result) => !isAllowed(result)) ?? last;
+  const ends = (result: Result) =>
+    result.kind === 'err' && (endsTheDrop(result) || UNDER_LOCKS.has(result.errno));
+  return results.find(ends) ?? results.find((result) => !isAllowed(result)) ?? last;
 }
 
 export interface HeldTable {
@@ -129,6 +154,16 @@ export type Step =
     }
   /** The RENAME by the service; the outcome is the last of `stead`, and there is no turn yet. */
   | ({ readonly do: 'stead' } & SteadRename)
+  /** The service looks what the session has locked. */
+  | { readonly do: 'locks' }
+  /** The service looks what is in use. */
+  | { readonly do: 'used' }
+  /** Under LOCK TABLES; the answers are the next of `locked`. */
+  | {
+      readonly do: 'locked';
+      readonly commands: readonly UserCommand[];
+      readonly renames: boolean;
+    }
   | {
       readonly do: 'relocate';
       readonly tables: readonly RelocateTable[];
@@ -264,10 +299,6 @@ function refusalBeforeLooking(
       threadId: request.session.threadId,
     });
   }
-  if (inspection.kinds.includes('unlocked') || intent.lockedTables === true) {
-    return new UndropError('UNDROP_LOCKED_TABLES', { tables });
-  }
-  if (!facts.gtidAutomatic) return new UndropError('UNDROP_GTID_NEXT', { tables });
   return null;
 }
 
@@ -302,16 +333,18 @@ function namesOf(inspection: Inspection, intent: IntentFacts): Name[] | null {
     const kind = inspection.kinds[index];
     const name = inspection.names[index];
     assert(typeof kind === 'string' && name !== undefined, 'each name was looked at');
-    const known = kind === 'denied' ? deniedKind(seen) : kind;
-    assert(known !== 'unlocked', 'LOCK TABLES was refused');
+    const known = kind === 'denied' || kind === 'unlocked' ? kindSeen(seen) : kind;
     if (known === 'base' && seen.holdUntil === null) return null;
     names.push({ index, kind: known, name, seen });
   }
   return names;
 }
 
-/** Without any right on the name the session can't tell; the RENAME will say who may what. */
-function deniedKind(seen: IntentTable): 'view' | 'base' | 'missing' {
+/**
+ * Without any right on the name, or a lock of it, the session can't tell; the RENAME will say who
+ * may what, and next-under-locks.ts asks for the locks.
+ */
+function kindSeen(seen: IntentTable): 'view' | 'base' | 'missing' {
   return seen.kind === 'sequence' ? 'base' : seen.kind;
 }
 
@@ -448,9 +481,11 @@ const SAME_AS_DROP: ReadonlySet<number> = new Set([
   1399, // XA
   1568, // transaction characteristics
   1580, // a log table in use
+  1778, // an implicit commit while GTID_NEXT is set
   1792, // read-only transaction
   1820, // password expired
   1836, // read-only mode
+  1837, // GTID_NEXT was used up
   1969, // max_statement_time
   3024, // max_execution_time
 ]);
@@ -469,14 +504,31 @@ function wordsOnly(
   decision: Extract<Decision, { kind: 'words' }>,
   answers: Answers,
 ): Step {
-  const { probe, words } = answers;
-  const { named, blocked } = decision;
+  const { probe } = answers;
+  if (isUnderLocks(inspection, answers)) {
+    const looked = underLocks(request, inspection, [], answers);
+    if ('do' in looked) return looked;
+    return saidOrSay(request, decision, answers);
+  }
   const asked = inspection.names.filter((_name, index) => inspection.kinds[index] !== 'temporary');
-  if (probe === null) return probeStep(request, inspection, asked);
-  const ended = probeEnds(request, inspection, probe, answers);
-  if (ended !== null) return ended;
-  if (words === null) return wordsStep(request, named, blocked);
-  return answerWith(inFull(words, request, blocked));
+  if (!hasGtidNext(inspection)) {
+    if (probe === null) return probeStep(request, inspection, asked);
+    const ended = probeEnds(request, inspection, probe, answers);
+    if (ended !== null) return ended;
+  }
+  return saidOrSay(request, decision, answers);
+}
+
+function saidOrSay(
+  request: DropRequest,
+  { named, blocked }: Extract<Decision, { kind: 'words' }>,
+  answers: Answers,
+): Step {
+  const next = wordsStep(request, named, blocked, answers);
+  if (next !== null) return next;
+  const said = answers.unguarded ?? answers.words;
+  assert(said !== null, 'no step is left only when the words were said');
+  return answerWith(inFull(said, request, blocked));
 }
 
 function probeStep(
@@ -511,14 +563,19 @@ function move(
   decision: Extract<Decision, { kind: 'move' }>,
   answers: Answers,
 ): Step {
-  const { probe, rename, relocations, words } = answers;
+  if (isUnderLocks(inspection, answers)) {
+    const moved = underLocks(request, inspection, decision.moves, answers);
+    return 'do' in moved ? moved : afterRename(request, inspection, decision, moved, answers);
+  }
+  const { probe, rename } = answers;
   const { moves, named, blocked } = decision;
   // The RENAME asks for the rights on what it moves; on the other names they are needed as well.
   const others = [
     ...named.filter(({ kind }) => kind !== 'temporary').map(({ name }) => name),
     ...namesOfBlocked(inspection, blocked),
   ];
-  if (others.length > 0 && probe === null) return probeStep(request, inspection, others);
+  const mayProbe = others.length > 0 && !hasGtidNext(inspection);
+  if (mayProbe && probe === null) return probeStep(request, inspection, others);
   const ended = probe === null ? null : probeEnds(request, inspection, probe, answers);
   if (ended !== null) return ended;
   if (rename === null) {
@@ -531,6 +588,32 @@ function move(
     rename.kind === 'err' ? notRenamed(request, inspection, moves, rename, answers) : rename;
   if ('do' in renamed) return renamed;
   assert(renamed.kind === 'ok', 'RENAME answers OK or ERR');
+  const moved = { ok: renamed, moves, failed: null, keepsLocks: false };
+  return afterRename(request, inspection, decision, moved, answers);
+}
+
+/** What was renamed. */
+interface Moved {
+  /** Null where there was nothing to rename. */
+  readonly ok: OkPacket | null;
+  readonly moves: readonly Move[];
+  /** What ended it before the last. */
+  readonly failed: ErrPacket | null;
+  /** The session has them locked. */
+  readonly keepsLocks: boolean;
+}
+
+function afterRename(
+  request: DropRequest,
+  inspection: Inspection,
+  decision: Extract<Decision, { kind: 'move' }>,
+  { ok, moves, failed, keepsLocks }: Moved,
+  answers: Answers,
+): Step {
+  const { named, blocked } = decision;
+  const { relocations } = answers;
+  const words = answers.unguarded ?? answers.aside ?? answers.words;
+  assert(ok !== null, 'what is held was renamed');
   if (relocations === null) {
     const { facts } = inspection;
     assert('logged' in facts, 'facts were read');
@@ -539,13 +622,14 @@ function move(
       fromSchema: seen.schema,
       holdName,
       table: seen.table,
-      stays: inspection.stay[index] === true ? STAYS_FOR_ITS_FILE : null,
+      stays: whyItStays(inspection.stay[index] === true, keepsLocks),
     }));
-    const isBound = moves.some(({ seen }) => hasForeignKeys(seen));
-    return { do: 'relocate', tables, logged: facts.logged, detach: isBound };
+    const detach = !keepsLocks && moves.some(({ seen }) => hasForeignKeys(seen));
+    return { do: 'relocate', tables, logged: facts.logged, detach };
   }
-  const hasWords = named.length + blocked.length > 0;
-  if (hasWords && words === null) return wordsStep(request, named, blocked);
+  const hasWords = failed === null && named.length + blocked.length > 0;
+  const saying = hasWords ? wordsStep(request, named, blocked, answers) : null;
+  if (saying !== null) return beside(inspection, saying);
   const held = moves.flatMap((moved) => heldTable(moved, relocations));
   if (held.length < moves.length) {
     // What was put back is named; the others are dropped.
@@ -555,9 +639,105 @@ function move(
     const tables = sentenceStart({ statement: { ...request.statement, names } });
     return { ...refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times: 1 })), held };
   }
-  if (words?.kind === 'ok') return { ...answerWith(okOfBoth(renamed, words)), held };
-  const said = words === null ? renamed : inFull(words, request, blocked);
+  if (failed !== null) {
+    const others = decision.moves.slice(moves.length).map(({ index }) => index);
+    return { ...endedBefore(request, others, failed), held };
+  }
+  if (words?.kind === 'ok' && blocked.length === 0) {
+    return { ...answerWith(okOfBoth(ok, words)), held };
+  }
+  const said = words === null ? ok : inFull(words, request, blocked);
   return { ...answerWith(said), held };
+}
+
+/** The session has set GTID_NEXT to a GTID: an error, or the RENAME, uses it up. */
+function hasGtidNext({ facts }: Inspection): boolean {
+  return 'gtidNext' in facts && facts.gtidNext !== null;
+}
+
+/** How many statements bring the session back to its own GTID_NEXT. */
+const BACK_TO_GTID = 2;
+
+/**
+ * The RENAME has used the session's GTID up, so nothing more is taken under it. Set once more and
+ * committed it is what it was: used up.
+ */
+function beside({ facts }: Inspection, step: Step): Step {
+  const isPlain = 'gtidNext' in facts && /^[\w:-]+$/.test(facts.gtidNext ?? '');
+  if (!isPlain || step.do !== 'user' || step.brings !== 'words') return step;
+  const back = gtidSql(facts.gtidNext ?? '');
+  assert(back.length === BACK_TO_GTID, 'the words are found before them');
+  const texts = [...gtidSql('AUTOMATIC').slice(0, 1), ...back];
+  const [off, ...on] = texts.map((text) => ({ kind: 'query' as const, text }));
+  assert(off !== undefined, 'GTID_NEXT is set to AUTOMATIC first');
+  return { ...step, brings: 'aside', commands: [off, ...step.commands, ...on] };
+}
+
+function whyItStays(forItsFile: boolean, keepsLocks: boolean): string | null {
+  if (forItsFile) return STAYS_FOR_ITS_FILE;
+  return keepsLocks ? STAYS_LOCKED : null;
+}
+
+/** Some tables are held, the others are as they were: so would a native drop have ended there. */
+function endedBefore(
+  request: DropRequest,
+  others: readonly number[],
+  error: ErrPacket,
+): Extract<Step, { do: 'answer' }> {
+  if (SAME_AS_DROP.has(error.errno)) return answerWith(error);
+  const names = request.statement.names.filter((_name, index) => others.includes(index));
+  const tables = sentenceStart({ statement: { ...request.statement, names } });
+  return refuse(new UndropError('UNDROP_HOLD_FAILED', { tables, cause: causeOf(error) }));
+}
+
+/** What a RENAME says where the session holds LOCK TABLES: 1192 where it takes none then. */
+const UNDER_LOCKS: ReadonlySet<number> = new Set([1099, 1100, 1192]);
+
+function isUnderLocks({ kinds, intent }: Inspection, { probe, rename }: Answers): boolean {
+  if (kinds.includes('unlocked') || (intent?.lockedTables ?? []).length > 0) return true;
+  return [probe, rename].some((said) => said?.kind === 'err' && UNDER_LOCKS.has(said.errno));
+}
+
+/** What was moved, or the step to be done. */
+function underLocks(
+  request: DropRequest,
+  inspection: Inspection,
+  moves: readonly Move[],
+  answers: Answers,
+): Step | Moved {
+  const { intent, kinds } = inspection;
+  const { probe, rename, locks, locked, used } = answers;
+  assert(intent !== null, 'without an intent nothing is moved');
+  // What came before the drop, unanswered then, may have changed them.
+  if (intent.lockedTables !== null && locks === null) return { do: 'locks' };
+  const names = inspection.names.flatMap((name, index) => {
+    const seen = intent.tables[index];
+    return kinds[index] === 'temporary' || seen === undefined ? [] : [{ name, seen }];
+  });
+  const foldsCase = intent.lowerCaseTableNames !== 0;
+  const drop = { request, names, moves, used, foldsCase, endsTheDrop };
+  const next = nextUnderLocks({ ...drop, locks: locks?.known ?? null }, locked);
+  switch (next.kind) {
+    case 'session': {
+      const isFirst = probe === null && rename === null && locked.length === 0;
+      const commands = [...(isFirst ? closing(inspection) : []), ...next.commands];
+      return { do: 'locked', commands, renames: next.renames };
+    }
+    case 'used':
+      return { do: 'used' };
+    case 'answer':
+      return answerWith(next.error);
+    case 'denied':
+      if (mayNotDrop(next.error)) return deniedDrop(request, inspection, next.error, answers);
+      return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables: sentenceStart(request) }));
+    case 'alias':
+      return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables: sentenceStart(request) }));
+    case 'moved': {
+      const { ok, count, failed, keepsLocks } = next;
+      if (count === 0 && failed !== null) return renameFailed(request, failed);
+      return { ok, moves: moves.slice(0, count), failed, keepsLocks };
+    }
+  }
 }
 
 /** The RENAME ended the transaction and says so; the notes are those of the last statement. */
@@ -674,10 +854,13 @@ function renameFailed(request: DropRequest, error: ErrPacket): Step {
     case 1192:
       return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables }));
     default: {
-      const cause = `${error.errno} ${error.message.toString()}`;
-      return refuse(new UndropError('UNDROP_HOLD_FAILED', { tables, cause }));
+      return refuse(new UndropError('UNDROP_HOLD_FAILED', { tables, cause: causeOf(error) }));
     }
   }
+}
+
+function causeOf({ errno, message }: ErrPacket): string {
+  return `${errno} ${message.toString()}`;
 }
 
 function inFull(said: Result, request: DropRequest, blocked: readonly BlockedParent[]): Result {
@@ -694,14 +877,26 @@ function namesOfBlocked(
   );
 }
 
-/** The words for every name that is no base table, by statements that can't destroy one. */
+/**
+ * The words for every name that is no base table, by statements that can't destroy one. Null where
+ * they were said.
+ */
 function wordsStep(
   request: DropRequest,
   named: readonly Name[],
   blocked: readonly BlockedParent[],
-): Step {
+  answers: Answers,
+): Step | null {
+  const words = answers.aside ?? answers.words;
   const { ifExists } = request.statement;
   const [parent] = blocked;
+  const isGuarded = hasGuards(request.server);
+  if (words !== null) {
+    if (parent === undefined || !isGuarded || !isGuardMissing(words)) return null;
+    if (answers.unguarded !== null) return null;
+    const text = parentErrorSql(request.server, parent);
+    return { do: 'user', brings: 'unguarded', commands: [{ kind: 'query', text }] };
+  }
   const view = parent === undefined ? named.find(({ kind }) => kind === 'view') : undefined;
   const isViewNamed = view !== undefined && request.server.flavour === 'mariadb' && !ifExists;
   const signals = isViewNamed || parent !== undefined;
@@ -716,7 +911,10 @@ function wordsStep(
     commands.push({ kind: 'query', text });
   }
   if (parent !== undefined) {
-    commands.push({ kind: 'query', text: parentErrorSql(request.server, parent) });
+    const text = isGuarded
+      ? guardedParentSql(blocked.length, request)
+      : parentErrorSql(request.server, parent);
+    commands.push({ kind: 'query', text });
   }
   return { do: 'user', brings: 'words', commands };
 }

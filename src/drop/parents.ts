@@ -1,10 +1,12 @@
 /**
  * Parents that the server would not drop, as tables outside the statement refer to them, and its
- * words for that. Pure. The words are raised by SIGNAL, never by a DROP that names the parent: by
- * then its last child may be gone.
+ * words for that. Pure. The words are raised by SIGNAL or of guards of ours, never by a DROP that
+ * names the parent: by then its last child may be gone.
  */
 import type { ForeignKeyName, IntentTable } from '../ledger/write.js';
+import { GUARDS_MAX, guardName } from '../names/guard-table.js';
 import { parseHoldName } from '../names/hold-name.js';
+import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
 import type { ServerVersion } from '../wire/server-version.js';
@@ -74,6 +76,29 @@ export function parentErrorSql(server: ServerVersion, parent: BlockedParent): Bu
 }
 
 /**
+ * Asks for the drop of tables of ours that can't be dropped (ledger/guards.ts): MySQL before 8 says
+ * of them what it says of any parent, a row for each.
+ */
+export function guardedParentSql(count: number, { groupId }: { readonly groupId: string }): Buffer {
+  const names = Array.from(
+    { length: Math.min(count, GUARDS_MAX) },
+    (_, index) => `\`${RECYCLE_SCHEMA}\`.\`${guardName(index)}\``,
+  );
+  return Buffer.from(`DROP /* undrop parent ${groupId} */ TABLE ${names.join(', ')}`);
+}
+
+/**
+ * The session may not ask for the guards, or they are not there: the error is raised by SIGNAL. An
+ * OK would be one of the guards.
+ */
+export function isGuardMissing(said: Result): boolean {
+  return said.kind === 'ok' || (said.kind === 'err' && GUARD_MISSING.has(said.errno));
+}
+
+/** Access denied (schema, table), unknown (schema, table), not among the locked. */
+const GUARD_MISSING: ReadonlySet<number> = new Set([1044, 1142, 1049, 1051, 1100]);
+
+/**
  * What the session said, but with the whole text where SIGNAL takes only its beginning. In no case
  * an OK: the parent is still there.
  */
@@ -85,6 +110,10 @@ export function parentErrorInFull(
   const { errno, sqlState, message } = parentError(server, parent);
   const isCut = Array.from(message).length > SIGNAL_CHARACTERS_MAX;
   if (said.kind === 'err' && (said.errno !== errno || !isCut)) return said;
+  return errorOf({ errno, sqlState, message });
+}
+
+function errorOf({ errno, sqlState, message }: Signal): ErrPacket {
   const text = Buffer.from(message);
   const payload = encodeErr({ errno, sqlState, message: text });
   return { kind: 'err', errno, sqlState, message: text, payload };

@@ -37,6 +37,6 @@ export interface UserFacts {
   readonly checksForeignKeys: boolean;
   /** sql_log_bin. */
   readonly logged: boolean;
-  /** GTID_NEXT is AUTOMATIC, or there is no such thing. */
-  readonly gtidAutomatic: boolean;
+  /** GTID_NEXT where it is a GTID; null: it is none, or there is no such thing. */
+  readonly gtidNext: string | null;
 }

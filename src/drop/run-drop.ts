@@ -7,16 +7,18 @@
  * intent is forgotten only if the server said that it failed; what was sent into a connection that
  * broke is left to recovery.
  */
-import { assert, assertNever } from '../assert.js';
+import { assertNever } from '../assert.js';
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
+import { readSessionLocks, readTablesInUse } from '../ledger/session-locks.js';
 import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '../ledger/write.js';
 import { relocate } from '../moves/relocate.js';
 import { renew } from '../moves/renew.js';
 import { takeHome } from '../moves/take-home.js';
 import type { ServicePool } from '../service/pools.js';
 import type { Result } from '../wire/result-reader.js';
-import { factsSql, readFacts, readKind, readStaysInSchema } from './facts.js';
+import { innermost } from './innermost.js';
+import { type Look, lookAtNames } from './look-at-names.js';
 import {
   type Answers,
   broughtBy,
@@ -32,7 +34,7 @@ import { renameInStead } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { type ServiceNames, serviceNames } from './service-names.js';
 import type { UserCommand, UserSession } from './user-session.js';
-import { type QualifiedName, showCreateSql } from './words.js';
+import type { QualifiedName } from './words.js';
 
 /** A drop that took longer than this before its RENAME was done gets a due time from then on. */
 const LOST_MS_MAX = 1_000;
@@ -55,6 +57,8 @@ export interface DropOptions {
   onUnsettled(): void;
   /** What the session is believed to be in; checked against the session's own facts. */
   readonly guess: SessionGuess;
+  /** The session has spoken of GTID_NEXT. */
+  readonly gtidMayBeSet?: boolean;
   /** Ids of drops: `newHoldId` with the process's clock and randomness. */
   readonly newId: () => string;
 }
@@ -169,6 +173,26 @@ class Attempt {
         this.#answers = { ...this.#answers, stead, turn: null };
         return;
       }
+      case 'locks': {
+        const { threadId } = this.#request.session;
+        const known = await readSessionLocks(this.#options.pool, threadId);
+        this.#answers = { ...this.#answers, locks: { known } };
+        return;
+      }
+      case 'used': {
+        const { threadId } = this.#request.session;
+        const tables = await readTablesInUse(this.#options.pool, threadId);
+        this.#answers = { ...this.#answers, used: { tables } };
+        return;
+      }
+      case 'locked': {
+        const sentBefore = this.#renameSent;
+        this.#renameSent ||= step.renames;
+        const results = await this.#runOnSession(step.commands);
+        if (step.renames && results.at(-1)?.kind === 'err') this.#renameSent = sentBefore;
+        this.#answers = { ...this.#answers, locked: [...this.#answers.locked, results] };
+        return;
+      }
       case 'relocate': {
         const { pool, holdMs } = this.#options;
         const isLate = performance.now() - this.#intendedAtMs > LOST_MS_MAX;
@@ -202,38 +226,25 @@ class Attempt {
 
   /** The first round trip: the user session and the service at once. */
   async #inspect(): Promise<Inspection> {
-    const { guess } = this.#options;
-    const { statement, server, charset, text, wasJudged = false } = this.#request;
-    const commands: UserCommand[] = [
-      ...(wasJudged ? [] : [{ kind: 'prepare' as const, text }]),
-      ...statement.names.map((name) => ({
-        kind: 'query' as const,
-        text: showCreateSql(name, charset),
-      })),
-      { kind: 'query', text: factsSql(server) },
-    ];
+    const { guess, gtidMayBeSet = false } = this.#options;
+    const { statement } = this.#request;
     const guessed = serviceNames(this.#request, guess);
     this.#intendedAtMs = performance.now();
     const recording = this.#recordIntent(guessed, { logged: true, user: guess.user });
-    let results: readonly Result[] = [];
+    let look: Look;
     try {
-      results = await this.#runOnSession(commands);
+      const run = (commands: readonly UserCommand[]) => this.#runOnSession(commands);
+      look = await lookAtNames(this.#request, run, { gtidMayBeSet });
     } finally {
       // In any case: an intent that is still on its way could not be forgotten.
       await recording;
     }
     const firstIntent = await recording;
-    const answers = wasJudged ? results : results.slice(1);
-    const judge = wasJudged ? null : results[0];
-    const facts = readFacts(last(answers));
-    assert(judge !== undefined, 'the PREPARE has an answer');
+    const { facts } = look;
     const intent =
       'errno' in facts ? firstIntent : await this.#correctIntent(firstIntent, guessed, facts);
     return {
-      judge,
-      kinds: answers.slice(0, -1).map(readKind),
-      stay: answers.slice(0, -1).map((answer) => readStaysInSchema(answer, server)),
-      facts,
+      ...look,
       ...intent,
       names: statement.names.map((name) => this.#qualify(name, facts)),
     };
@@ -385,16 +396,3 @@ class Attempt {
 type RecordedIntent = Pick<Inspection, 'intent' | 'intentError'> & {
   readonly intent: IntentFacts | null;
 };
-
-/** The first cause, which is what the server said; what is around it says the same again. */
-function innermost(error: unknown): string {
-  let found = error;
-  while (found instanceof Error && found.cause !== undefined) found = found.cause;
-  return (found instanceof Error ? found.message : String(found)).replace(/\.$/, '');
-}
-
-function last(results: readonly Result[]): Result {
-  const result = results.at(-1);
-  assert(result !== undefined, 'the facts have an answer');
-  return result;
-}

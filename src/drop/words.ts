@@ -30,6 +30,12 @@ export function showCreateSql(name: QualifiedName, charset: ClientCharset): Buff
   ]);
 }
 
+/** Only to be prepared: whether anything answers to the name. */
+export function askExistsSql(name: QualifiedName, charset: ClientCharset): Buffer {
+  const table = qualified(name, charset);
+  return Buffer.concat([Buffer.from('SELECT /* undrop exists */ 1 FROM '), table]);
+}
+
 /** One atomic RENAME of all moves; `wait` is MariaDB's WAIT n or NOWAIT, in RENAME's own place. */
 export function renameSql(options: {
   readonly groupId: string;
@@ -126,6 +132,14 @@ function dropNames(verb: string, names: readonly QualifiedName[], options: DropW
     Buffer.concat([Buffer.from(index === 0 ? '' : ', '), qualified(name, options.charset)]),
   );
   return Buffer.concat([Buffer.from(`${verb}${options.ifExists ? 'IF EXISTS ' : ''}`), ...parts]);
+}
+
+/** `value` is a GTID or AUTOMATIC. The COMMIT uses up a GTID that was executed before. */
+export function gtidSql(value: string): readonly Buffer[] {
+  return [
+    Buffer.from(`SET /* undrop words */ gtid_next = '${value}'`),
+    Buffer.from('COMMIT /* undrop words */ AND NO CHAIN NO RELEASE'),
+  ];
 }
 
 /** MariaDB's error for a view in DROP TABLE, which no harmless statement of its own gives. */

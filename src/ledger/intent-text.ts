@@ -7,12 +7,13 @@
  */
 import { assert } from '../assert.js';
 import type { Rows } from '../service/pools.js';
-import { dateOf, numberOf, numberOrNullOf, textOf, textOrNullOf } from '../service/row.js';
+import { dateOf, numberOrNullOf, textOf, textOrNullOf } from '../service/row.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import { note, type SQLQuery, serverIdentity, sql } from '../service/sql.js';
 import type { TableKind } from './entry.js';
 import { foreignKeysOf } from './foreign-keys.js';
 import { processlistOf } from './owner.js';
+import { readLockRows, sessionLocksSql } from './session-locks.js';
 import { LEDGER } from './tables.js';
 import type { DropIntent, ForeignKeyName, IntentFacts, IntentTable } from './write.js';
 
@@ -55,7 +56,7 @@ export function intentText(
           WHERE EVENT_OBJECT_SCHEMA = ${schema} AND EVENT_OBJECT_TABLE = ${table}`,
       ),
     ),
-    ...(knowsLocks(server) ? [locks(intent.threadId)] : []),
+    ...(knowsLocks(server) ? [sessionLocksSql(intent.threadId)] : []),
   ];
   return { statements, read: (answers) => readFacts(intent, server, answers) };
 }
@@ -105,19 +106,6 @@ function knowsLocks(server: ServerShape): boolean {
   return server.flavour === 'mysql' && server.versionId >= 80_000 && server.performanceSchema;
 }
 
-/** LOCK TABLES takes kinds of metadata lock that nothing else keeps between two statements. */
-function locks(threadId: number): SQLQuery {
-  return sql`SELECT
-      (SELECT ENABLED FROM performance_schema.setup_instruments
-       WHERE NAME = 'wait/lock/metadata/sql/mdl') AS known,
-      (SELECT COUNT(*) FROM performance_schema.metadata_locks AS held
-       JOIN performance_schema.threads AS owner ON owner.THREAD_ID = held.OWNER_THREAD_ID
-       WHERE owner.PROCESSLIST_ID = ${threadId} AND held.OBJECT_TYPE = 'TABLE'
-         AND held.LOCK_STATUS = 'GRANTED'
-         AND held.LOCK_TYPE IN ('SHARED_NO_READ_WRITE', 'SHARED_READ_ONLY', 'SHARED_NO_WRITE')
-      ) AS locks`;
-}
-
 function readFacts(
   intent: DropIntent,
   server: ServerShape,
@@ -140,7 +128,7 @@ function readFacts(
     sessionHost: textOrNullOf(facts, 'host'),
     serverIdentity: textOf(facts, 'identity'),
     lowerCaseTableNames: server.lowerCaseTableNames,
-    lockedTables: readLocks(lockRows),
+    lockedTables: lockRows === undefined ? null : readLockRows(lockRows),
     tables,
   };
 }
@@ -206,12 +194,6 @@ function readKind(type: string): TableKind {
       // VIEW, SYSTEM VIEW, and whatever a later server calls what isn't a base table.
       return 'view';
   }
-}
-
-function readLocks(rows: Rows | undefined): boolean | null {
-  const [row] = rows ?? [];
-  if (row === undefined || textOrNullOf(row, 'known') !== 'YES') return null;
-  return numberOf(row, 'locks') > 0;
 }
 
 function union(queries: readonly SQLQuery[]): SQLQuery {

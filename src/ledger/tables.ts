@@ -10,6 +10,7 @@ import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/re
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { numberOf, numberOrNullOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
+import { ensureGuards } from './guards.js';
 
 /** Version of the ledger's tables; two neighbouring versions can run side by side. */
 export const LEDGER_VERSION = 2;
@@ -34,6 +35,7 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
     else if (found.tables < 2 || (await readVersion(pool)) === null) await create(pool);
     if (!found.local) await createLocal(pool);
     if (((await readVersion(pool)) ?? LEDGER_VERSION) < 2) await upgradeToVersion2(pool);
+    await ensureGuards(pool, { tolerate: NOT_ALLOWED });
   } catch (error) {
     throw ledgerUnavailable(error);
   }

@@ -14,6 +14,7 @@ import { type Detached, formatDetached, parseDetached } from './detached.js';
 import type { LedgerState, TableKind } from './entry.js';
 import { intentText } from './intent-text.js';
 import { ownDefinition, restoreScript } from './restore-script.js';
+import type { LockedTable } from './session-locks.js';
 import { ensureLedger, LEDGER, ledgerUnavailable } from './tables.js';
 import { mayUnlog } from './unlogged.js';
 
@@ -69,8 +70,8 @@ export interface IntentFacts {
   /** `serverIdentitySql`, asked on the service connection. */
   readonly serverIdentity: string;
   readonly lowerCaseTableNames: 0 | 1 | 2;
-  /** The user's session holds LOCK TABLES; null where the server can't tell. */
-  readonly lockedTables: boolean | null;
+  /** By LOCK TABLES of the user's session; null where the server can't tell. */
+  readonly lockedTables: readonly LockedTable[] | null;
   /** In the order asked for. */
   readonly tables: readonly IntentTable[];
 }

@@ -7,6 +7,9 @@
 /** Why such a table isn't relocated, as the ledger has it. */
 export const STAYS_FOR_ITS_FILE = 'it has a DATA DIRECTORY, so it stays in its own schema';
 
+/** Why it isn't relocated for now. */
+export const STAYS_LOCKED = 'the session that dropped it holds LOCK TABLES';
+
 /** Of a table's definition; also where only a partition has one, or a comment says so. */
 export function hasDataDirectory(definition: string): boolean {
   return definition.includes('DATA DIRECTORY');

@@ -7,8 +7,6 @@
 import { assert } from '../assert.js';
 import { factsSql, readFacts } from '../drop/facts.js';
 import { refuse } from '../drop/next-step.js';
-import type { UserFacts } from '../drop/request.js';
-import type { SessionGuess } from '../drop/run-drop.js';
 import type { SessionFacts } from '../drop/user-session.js';
 import { UndropError } from '../errors.js';
 import { ResponseTracker } from '../relay/response-tracker.js';
@@ -28,6 +26,7 @@ import {
 } from './intercept.js';
 import { carriersOf, commandOnName } from './intercept-dynamic.js';
 import { commandOnDrop } from './intercept-prepared.js';
+import { LastSeen } from './last-seen.js';
 import type { Login } from './login.js';
 import { type LongHead, newStatementStream, readLongHead } from './long-head.js';
 import { LongStatement } from './long-statement.js';
@@ -74,14 +73,12 @@ export class CommandPhase {
   /** Once on, on for good: what might be several statements is several. */
   #multiStatements: boolean;
   #isSureOfMulti = true;
-  /** Default schema, charset and user as last seen: guesses, checked where it matters. */
-  #guess: SessionGuess;
+  readonly #lastSeen: LastSeen;
 
   constructor(login: Login, owner: CommandPhaseOwner) {
     this.#login = login;
     this.#owner = owner;
-    const schema = login.schema?.toString() ?? null;
-    this.#guess = { schema, charset: 'utf8mb4', user: login.user };
+    this.#lastSeen = new LastSeen(login);
     this.#multiStatements = hasFlag(login.capabilities, CLIENT_MULTI_STATEMENTS);
     this.#prepared = new PreparedDrops(login.server.flavour);
     const tracker = new ResponseTracker(login.capabilities);
@@ -90,9 +87,7 @@ export class CommandPhase {
       {
         forward: (bytes) => owner.toServer(bytes),
         onCommand: (command) => this.#onCommand(command),
-        onInitDb: (schema) => {
-          this.#guess = { ...this.#guess, schema: schema.toString() };
-        },
+        onInitDb: (schema) => this.#lastSeen.inSchema(schema),
         letThrough: (packet) => this.#letThrough(packet),
         letLongPass: (head) => this.#letLongPass(head),
         onLongRefused: (long) => {
@@ -137,7 +132,7 @@ export class CommandPhase {
 
   /** Who the session is, as last seen: at the login, or by a drop. */
   get user(): string {
-    return this.#guess.user;
+    return this.#lastSeen.guess.user;
   }
 
   get untracked(): boolean {
@@ -194,6 +189,7 @@ export class CommandPhase {
       this.#takenChange = packet;
       return false;
     }
+    this.#lastSeen.onCommand(packet.payload);
     this.#taken = lookAt(packet, this.#lookOptions);
     return this.#taken === null;
   }
@@ -232,7 +228,7 @@ export class CommandPhase {
       toServer: (bytes) => this.#owner.toServer(bytes),
       onDone: ({ last, fromServer, fromClient }) => {
         this.#changing = null;
-        this.#guess = { ...this.#guess, schema: changing.schema.toString() };
+        this.#lastSeen.inSchema(changing.schema);
         this.#onCommand(COM_CHANGE_USER);
         this.#tracker.feed(last);
         this.#goOn(fromServer, fromClient);
@@ -269,7 +265,7 @@ export class CommandPhase {
     if (!('errno' in facts)) {
       const known = modeFromSqlMode(server, facts.sqlMode, facts.charset);
       if (isFullyKnown(known)) mode = known;
-      this.#remember(facts);
+      this.#lastSeen.inFacts(facts);
     }
     const { protect } = this.#owner.service;
     this.#gate.begin(
@@ -316,7 +312,8 @@ export class CommandPhase {
       server: this.#login.server,
       session: this.#owner.session,
       service: this.#owner.service,
-      guess: this.#guess,
+      guess: this.#lastSeen.guess,
+      gtidMayBeSet: this.#lastSeen.gtidMayBeSet,
     };
   }
 
@@ -330,7 +327,7 @@ export class CommandPhase {
         owner: this.#owner,
         context: () => this.#context(),
         isClientGone: () => this.#clientIsGone,
-        onFacts: (facts) => this.#remember(facts),
+        onFacts: (facts) => this.#lastSeen.inFacts(facts),
         onPiece: () => this.#prepared.doubtNames(),
       },
       behind,
@@ -373,7 +370,7 @@ export class CommandPhase {
    */
   #settle(taken: Taken, interception: Interception, fromServer: Buffer, behind: Buffer): void {
     const { packet } = taken;
-    if (interception.facts !== null) this.#remember(interception.facts);
+    if (interception.facts !== null) this.#lastSeen.inFacts(interception.facts);
     if (interception.kind === 'forward') {
       this.#tracker.expect(packet.payload[0] ?? 0);
       this.#owner.toServer(encodePacket(packet.payload, 0));
@@ -383,10 +380,6 @@ export class CommandPhase {
       this.#owner.onAnswer(taken, interception);
     }
     this.#goOn(fromServer, behind);
-  }
-
-  #remember({ schema, charset, user }: UserFacts): void {
-    this.#guess = { schema, charset, user };
   }
 
   /** The stream goes on with what came meanwhile. */

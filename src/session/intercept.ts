@@ -93,6 +93,8 @@ export interface InterceptOptions {
   readonly multiStatements: boolean;
   /** What the session was last seen in. */
   readonly guess: SessionGuess;
+  /** It has spoken of GTID_NEXT. */
+  readonly gtidMayBeSet: boolean;
 }
 
 export type Interception =
@@ -211,7 +213,7 @@ async function dropTable(
 export async function dropAndHold(
   drop: Omit<DropStatement, 'server' | 'session'>,
   guess: SessionGuess,
-  { service, session, server, userSession }: InterceptOptions,
+  { service, session, server, userSession, gtidMayBeSet }: InterceptOptions,
 ): Promise<Interception> {
   const result = await runDrop(
     { ...drop, server, session },
@@ -223,6 +225,7 @@ export async function dropAndHold(
       activeIds: service.activeIds,
       onUnsettled: () => service.onUnsettled(),
       guess,
+      gtidMayBeSet,
       newId: () => newHoldId(Date.now(), randomBytes),
     },
   );

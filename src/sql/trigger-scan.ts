@@ -5,7 +5,7 @@
  * Invariant: a superset. Keywords are unbroken ASCII on the wire (a comment or an escape ends a
  * word), so where `classify` finds something, these bytes hold `drop` and one of `table`,
  * `database`, `schema`; or `prepare` or `immediate`, whose text may be spelled in any way; or
- * `create` and `replace`.
+ * `create` and `replace`. GTID_NEXT is shown as well: a drop under it is asked for differently.
  */
 
 /** One less than the longest word's letters: so much of a chunk may be the beginning of one. */
@@ -14,8 +14,9 @@ const CARRIED_BYTES = 8;
 const LOWER = 0x20;
 const P = 0x70;
 const I = 0x69;
+const X = 0x78;
 const COULD_START_AT = new Uint8Array(256);
-for (const letter of [...'pPmM']) COULD_START_AT[letter.charCodeAt(0)] = 1;
+for (const letter of [...'pPmMxX']) COULD_START_AT[letter.charCodeAt(0)] = 1;
 
 const TABLE = wordOf('table');
 const SCHEMA = wordOf('schema');
@@ -25,6 +26,8 @@ const DROP = wordOf('drop');
 const PREPARE = wordOf('prepare');
 const REPLACE = wordOf('replace');
 const IMMEDIATE = wordOf('immediate');
+const GTID = wordOf('gtid');
+const NEXT = wordOf('next');
 
 /** Whether `bytes[start, end)`, the text of one statement packet, has to be classified. */
 export function mayBeOurs(bytes: Uint8Array, start: number, end: number): boolean {
@@ -38,6 +41,8 @@ export function mayBeOurs(bytes: Uint8Array, start: number, end: number): boolea
       if (isWordAt(bytes, at, start, end, PREPARE)) return true;
       if (isWordAt(bytes, at - 3, start, end, DROP)) drop = true;
       else if (isWordAt(bytes, at - 2, start, end, REPLACE)) replace = true;
+    } else if ((byte | LOWER) === X) {
+      if (isGtidNextAt(bytes, at, start, end)) return true;
     } else if (at > start && ((bytes[at - 1] ?? 0) | LOWER) === I) {
       if (isWordAt(bytes, at - 1, start, end, IMMEDIATE)) return true;
     }
@@ -49,6 +54,19 @@ export function mayBeOurs(bytes: Uint8Array, start: number, end: number): boolea
         hasWord(bytes, start, end, DATABASE))) ||
     (replace && hasWord(bytes, start, end, CREATE))
   );
+}
+
+/** Whether a text names the variable GTID_NEXT. */
+export function namesGtidNext(bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.length; at++) {
+    if (((bytes[at] ?? 0) | LOWER) === X && isGtidNextAt(bytes, at, 0, bytes.length)) return true;
+  }
+  return false;
+}
+
+/** `at`: where its `x` is. */
+function isGtidNextAt(bytes: Uint8Array, at: number, start: number, end: number): boolean {
+  return isWordAt(bytes, at - 2, start, end, NEXT) && isWordAt(bytes, at - 7, start, end, GTID);
 }
 
 /** The same look at a text that comes in chunks. */

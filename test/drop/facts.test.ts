@@ -31,7 +31,7 @@ describe('the facts', () => {
       user: 'a@b',
       checksForeignKeys: false,
       logged: true,
-      gtidAutomatic: true,
+      gtidNext: null,
     });
   });
 
@@ -40,13 +40,18 @@ describe('the facts', () => {
     expect(readFacts(rowsResult(SIX, row))).toMatchObject({
       schema: null,
       logged: false,
-      gtidAutomatic: false,
+      gtidNext: '3E11FA47-71CA-11E1-9E33-C80AA9429562:23',
     });
+  });
+
+  test('of a session whose transactions have none', () => {
+    const row = ['shop', '', 'utf8mb4', '1', 'ANONYMOUS', 'me', 'a@b', '1'];
+    expect(readFacts(rowsResult(SIX, row))).toMatchObject({ gtidNext: null });
   });
 
   test('of MariaDB have no GTID_NEXT', () => {
     const row = ['shop', '', 'utf8mb4', '1', '', 'me'];
-    expect(readFacts(rowsResult(SIX, row))).toMatchObject({ gtidAutomatic: true });
+    expect(readFacts(rowsResult(SIX, row))).toMatchObject({ gtidNext: null });
   });
 
   test('that the server denies are its error', () => {

@@ -15,6 +15,7 @@ import {
 } from '../../src/drop/next-step.js';
 import type { SteadOutcome } from '../../src/drop/rename-in-stead.js';
 import type { Relocation } from '../../src/moves/relocate.js';
+import { STAYS_LOCKED } from '../../src/moves/stays.js';
 import { parseHoldName } from '../../src/names/hold-name.js';
 import type { Result } from '../../src/wire/result-reader.js';
 import {
@@ -26,7 +27,7 @@ import {
   steadOutcome,
   stepsOf,
 } from '../support/drop-situation.js';
-import { errResult, okResult } from '../support/results.js';
+import { errResult, okResult, rowsResult } from '../support/results.js';
 
 interface Case extends Situation {
   readonly comment: string;
@@ -148,7 +149,8 @@ describe('in no situation', () => {
         const isBound = moved?.some(
           ({ foreignKeysIn, foreignKeysOut }) => foreignKeysIn.length + foreignKeysOut > 0,
         );
-        expect(step.detach).toBe(isBound);
+        const isLocked = step.tables.some(({ stays }) => stays === STAYS_LOCKED);
+        expect(step.detach).toBe(isBound && !isLocked);
         const relocations = step.tables.map(({ id, holdName }, index): Relocation => {
           const way = outcomes[index] ?? 'moved';
           if (way === 'moved') return { id, outcome: way, holdSchema: '_undrop', holdName };
@@ -156,6 +158,18 @@ describe('in no situation', () => {
           return { id, outcome: way, errno: null, failure: 'locked' };
         });
         answers = { ...answers, relocations };
+      } else if (step.do === 'locks') {
+        answers = { ...answers, locks: { known: null } };
+      } else if (step.do === 'used') {
+        const table = { schema: 'shop', table: 'other', isBase: true };
+        answers = { ...answers, used: { tables: one.names.length > 2 ? [table] : [] } };
+      } else if (step.do === 'locked') {
+        const round = step.commands.flatMap((command) =>
+          command.kind === 'query'
+            ? [underLocks(command.text, results[turn % results.length] ?? okResult())]
+            : [],
+        );
+        answers = { ...answers, locked: [...answers.locked, round] };
       } else {
         const brought = results[turn % results.length] ?? okResult();
         const isSure = step.brings === 'cleaned' && brought.kind !== 'ok';
@@ -163,6 +177,25 @@ describe('in no situation', () => {
         const answer = said.kind === 'ok' ? possible(one, step.brings, said) : said;
         answers = { ...answers, [step.brings]: answer };
       }
+    }
+  }
+
+  /** What the server can say there; what `brought` says where it can say either. */
+  function underLocks(text: Uint8Array, brought: Result): Result {
+    const [verb] = /^(\w+ \/\* undrop \w+|SIGNAL)/.exec(Buffer.from(text).toString()) ?? [];
+    switch (verb) {
+      case 'RENAME /* undrop locked':
+        return errResult(1192, 'HY000', 'active locked tables');
+      case 'ALTER /* undrop locked':
+        return brought.kind === 'ok' ? errResult(1091, '42000', 'no such column') : brought;
+      case 'DROP /* undrop locked':
+        return brought.kind === 'ok' ? errResult(4090, '42S02', 'no SEQUENCE') : brought;
+      case 'SIGNAL':
+        return errResult(1100, 'HY000', 'not locked');
+      case 'SHOW /* undrop locked':
+        return rowsResult(['Table'], ...(brought.kind === 'ok' ? [['t']] : []));
+      default:
+        return brought;
     }
   }
 
@@ -174,6 +207,7 @@ describe('in no situation', () => {
     if (brings === 'turn' || brings === 'rights') {
       return errResult(1347, 'HY000', "'shop.t0' is not VIEW");
     }
+    if (brings === 'unguarded') return errResult(1217, '23000', 'a parent');
     const isLenient = one.sql.includes('IF EXISTS');
     const absent = one.names.some((seenName) => seenName.kind !== 'temporary');
     const fails = brings === 'words' && absent && !isLenient;
@@ -190,7 +224,7 @@ describe('in no situation', () => {
         );
         return [`RENAME /* undrop hold */ TABLE ${moves.join(', ')}`];
       }
-      if (step.do !== 'user') return [];
+      if (step.do !== 'user' && step.do !== 'locked') return [];
       return step.commands.flatMap((command) =>
         command.kind === 'query' ? [Buffer.from(command.text).toString()] : [],
       );
@@ -198,7 +232,7 @@ describe('in no situation', () => {
   }
 
   function movesIn(text: string): readonly (readonly [string, string])[] {
-    const pairs = text.matchAll(/`shop`\.`(\w+)` TO `shop`\.`(\w+)`/g);
+    const pairs = text.matchAll(/`shop`\.`(\w+)` (?:RENAME )?TO `shop`\.`(\w+)`/g);
     return [...pairs].map(([, from = '', to = '']) => [from, to] as const);
   }
 
@@ -226,20 +260,30 @@ describe('in no situation', () => {
             }
             continue;
           }
+          if (/^DROP \/\* undrop locked \w+ \*\/ SEQUENCE /.test(text)) {
+            const asked = /`shop`\.`t(\d)`$/.exec(text)?.[1];
+            if (asked === undefined) expect(text).toMatch(/`shop`\.`other`$/);
+            else expect(inspection.intent?.tables[Number(asked)]?.kind).toBe('base');
+            continue;
+          }
           expect(text).toMatch(
-            /^(RENAME \/\* undrop (hold|probe) |DROP \/\* undrop words \w+ \*\/ TEMPORARY TABLE |SIGNAL )/,
+            /^(RENAME \/\* undrop (hold|probe) |DROP \/\* undrop words \w+ \*\/ TEMPORARY TABLE |DROP \/\* undrop parent \w+ \*\/ TABLE `_undrop`|ALTER \/\* undrop (locked|hold) |SHOW \/\* undrop locked |RENAME \/\* undrop locked |UNLOCK |DO |COMMIT |SELECT |SIGNAL )/,
           );
-          if (!text.startsWith('RENAME /* undrop hold')) continue;
+          const itself = /^RENAME \/\* undrop locked .* TABLE (\S+) TO (\S+)$/.exec(text);
+          expect(itself?.[1]).toBe(itself?.[2]);
+          if (text.startsWith('ALTER /* undrop locked')) {
+            expect(text).toMatch(/ DROP COLUMN `_undrop_none_\w+`$/);
+          }
+          if (!/^(RENAME|ALTER) \/\* undrop hold/.test(text)) continue;
           for (const [from, to] of movesIn(text)) {
             const index = Number(from.slice(1));
             const table = inspection.intent?.tables[index];
             const hold = parseHoldName(to);
             expect(hold).toMatchObject({ state: 'HOLD', id: idOf(index) });
             expect(hold?.due).toEqual(table?.holdUntil);
-            expect(['base', 'denied']).toContain(one.names[index]?.kind);
-            expect(['base', 'sequence']).toContain(
-              one.names[index]?.kind === 'denied' ? table?.kind : 'base',
-            );
+            const seenKind = one.names[index]?.kind;
+            expect(['base', 'denied', 'unlocked']).toContain(seenKind);
+            expect(['base', 'sequence']).toContain(seenKind === 'base' ? 'base' : table?.kind);
             expect(table?.triggers).toEqual([]);
             const isParent = table?.foreignKeysIn.length !== 0;
             expect(isParent && one.facts?.checksForeignKeys).toBe(false);
@@ -257,7 +301,8 @@ describe('in no situation', () => {
         const last = steps.at(-1);
         if (last?.do !== 'answer' || last.payload[0] === 0xff) return;
         const bases = one.names.filter((seenName) => seenName.kind === 'base');
-        if (bases.length > 0) expect(isRenamed(answers)).toBe(true);
+        const isMoved = isRenamed(answers) || answers.locked.flat().some(isOk);
+        if (bases.length > 0) expect(isMoved).toBe(true);
         expect(last.held.length).toBeGreaterThanOrEqual(bases.length);
       }),
       { numRuns: 2_000 },
@@ -270,6 +315,8 @@ describe('in no situation', () => {
         const { steps, answers } = walk(one, way);
         const last = steps.at(-1);
         if (isRenamed(answers) || last?.do !== 'answer') return;
+        const renamed = steps.some((step) => step.do === 'locked' && step.renames);
+        if (renamed && answers.locked.flat().some(isOk)) return;
         expect(last.held).toEqual([]);
       }),
       { numRuns: 1_000 },
@@ -306,11 +353,16 @@ describe('in no situation', () => {
       fc.property(situation, script, (one, way) => {
         if (one.server !== 'mysql-9.7' || one.sql.includes('IF EXISTS')) return;
         if (one.names.some((seenName) => ['missing', 'view'].includes(String(seenName.kind)))) {
-          const { rename, stead: tries } = walk(one, way).answers;
-          expect([rename, tries]).toEqual([null, []]);
+          const { steps, answers } = walk(one, way);
+          expect([answers.rename, answers.stead]).toEqual([null, []]);
+          expect(steps.some((step) => step.do === 'locked' && step.renames)).toBe(false);
         }
       }),
       { numRuns: 1_000 },
     );
   });
 });
+
+function isOk(result: Result): boolean {
+  return result.kind === 'ok';
+}

@@ -65,6 +65,14 @@ jest.unstable_mockModule('../../src/ledger/write.js', () => ({
   },
 }));
 
+jest.unstable_mockModule('../../src/ledger/session-locks.js', () => ({
+  readSessionLocks: async () => {
+    told.push('locks');
+    return null;
+  },
+  readTablesInUse: async () => [],
+}));
+
 jest.unstable_mockModule('../../src/moves/take-home.js', () => ({
   takeHome: () => failing('nothing here has foreign keys'),
 }));
@@ -128,14 +136,10 @@ function drop(
   sql: string,
   session: UserSession,
   guess = { schema: 'shop', charset: 'utf8mb4', user: 'app' },
+  on = 'mysql-9.7',
+  gtidMayBeSet = false,
 ) {
-  const {
-    text,
-    statement,
-    server,
-    charset,
-    session: facts_,
-  } = requestOf({ server: 'mysql-9.7', sql });
+  const { text, statement, server, charset, session: facts_ } = requestOf({ server: on, sql });
   return runDrop(
     { text, statement, server, charset, session: facts_ },
     {
@@ -146,6 +150,7 @@ function drop(
       activeIds,
       onUnsettled: () => told.push('unsettled'),
       guess,
+      gtidMayBeSet,
       newId: () => (ids++).toString(16).padStart(32, '0'),
     },
   );
@@ -157,6 +162,73 @@ beforeEach(() => {
   outcomesFail = 0;
   forgetsFail = 0;
   activeIds.clear();
+});
+
+describe('under LOCK TABLES', () => {
+  const locked = errResult(1192, 'HY000', 'active locked tables');
+  const none = errResult(1091, '42000', 'no such column');
+
+  test('a drop that ends between two tables forgets the second alone', async () => {
+    let moved = 0;
+    const session = new FakeSession({
+      // The RENAME, then the ALTER of each.
+      hold: () => [locked, okResult(), errResult(1317, '70100', 'interrupted')][moved++] ?? none,
+      probe: locked,
+      locked: none,
+    });
+    const result = await drop('DROP TABLE t, u', session, undefined, 'mariadb-10.11');
+    expect(describePayload(result.payload)).toBe('ERROR 1317 (70100): interrupted');
+    expect(result.tables).toEqual(['shop.t']);
+    await result.finish();
+    expect(told.slice(-2)).toEqual(['relocate: 1', 'outcome: _undrop; 1 forgotten']);
+  });
+
+  test('what was renamed is recovery’s where the connection breaks behind it', async () => {
+    let moved = 0;
+    const session = new FakeSession({
+      hold: () => {
+        if (moved++ === 0) return locked;
+        if (moved === 2) return okResult();
+        throw new Error('gone');
+      },
+      probe: locked,
+      locked: none,
+    });
+    const dropping = drop('DROP TABLE t, u', session, undefined, 'mariadb-10.11');
+    await expect(dropping).rejects.toThrow('gone');
+    expect(told.some((line) => line.startsWith('forget'))).toBe(false);
+    expect(told.at(-1)).toBe('unsettled');
+  });
+});
+
+describe('with GTID_NEXT', () => {
+  const set = rowsResult(FACTS, ['shop', '', 'utf8mb4', '1', 'a:1', 'the server', 'app@host']);
+  const missing = errResult(1146, '42S02', 'no such table');
+
+  test('nothing is asked for that is missing', async () => {
+    let prepared = 0;
+    const session = new FakeSession({
+      facts: set,
+      prepare: () => [preparedResult(7), missing, preparedResult(8)][prepared++] ?? missing,
+    });
+    await drop('DROP TABLE IF EXISTS u, t', session, undefined, 'mysql-9.7', true);
+    expect(told.slice(1, 6)).toEqual([
+      'user: prepare | facts',
+      'user: prepare | prepare',
+      'user: kind',
+      'intent is written',
+      'user: close | hold',
+    ]);
+  });
+
+  test('that is none after all it is as ever, a round trip later', async () => {
+    await drop('DROP TABLE t', new FakeSession(), undefined, 'mysql-9.7', true);
+    expect(told.filter((line) => line.startsWith('user'))).toEqual([
+      'user: prepare | facts',
+      'user: kind',
+      'user: close | hold',
+    ]);
+  });
 });
 
 describe('a drop', () => {
@@ -242,9 +314,8 @@ describe('nothing is renamed', () => {
   });
 
   test('and no handle of the text is left with which it could be', async () => {
-    const locked = new FakeSession({ kind: errResult(1100, 'HY000', 'not locked') });
-    const refused = await drop('DROP TABLE t', locked);
-    expect(refused.refusal?.code).toBe('UNDROP_LOCKED_TABLES');
+    const refused = await drop('DROP TABLE _undrop.t', new FakeSession());
+    expect(refused.refusal?.code).toBe('UNDROP_RECYCLE_SCHEMA');
     expect(told.at(-1)).toBe('user: close');
     told = [];
     const failing = new FakeSession({ facts: errResult(1317, '70100', 'interrupted') });

@@ -192,21 +192,22 @@ describe.each(testServers())('the ledger on $name', (server) => {
     );
   });
 
-  test('knows whether the session holds LOCK TABLES, where the server can tell', async () => {
+  test('knows what the session holds by LOCK TABLES, where the server can tell', async () => {
     await session.query('CREATE TABLE t (a INT) ENGINE=InnoDB');
     const locked = async () => {
       const { facts } = await intend(pool, session, { schema: schema.name, tables: ['t'] });
       return facts.lockedTables;
     };
     const canTell = server.name === 'mysql-9.7';
-    expect(await locked()).toBe(canTell ? false : null);
+    expect(await locked()).toEqual(canTell ? [] : null);
     await session.query('BEGIN');
     await session.query('SELECT * FROM t FOR UPDATE');
-    expect(await locked()).toBe(canTell ? false : null);
+    expect(await locked()).toEqual(canTell ? [] : null);
     await session.query('ROLLBACK');
     for (const mode of ['WRITE', 'READ']) {
       await session.query(`LOCK TABLES t AS x ${mode}`);
-      expect(await locked()).toBe(canTell ? true : null);
+      const lock = { schema: schema.name, table: 't', isWrite: mode === 'WRITE' };
+      expect(await locked()).toEqual(canTell ? [lock] : null);
     }
   });
 

@@ -28,6 +28,7 @@ const CLIENTS = {
     options: (root) => [...mysqlOptions(root), '--default-character-set=utf8mb4'],
   },
   'mysqldump-9.7': { from: 'mysql-9.7', program: 'usr/bin/mysqldump', options: mysqlOptions },
+  'mysqlbinlog-9.7': { from: 'mysql-9.7', program: 'usr/bin/mysqlbinlog', options: () => [] },
   'mysqlslap-9.7': { from: 'mysql-9.7', program: 'usr/bin/mysqlslap', options: () => [] },
   'mariadb-10.11': {
     from: 'mariadb-10.11',

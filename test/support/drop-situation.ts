@@ -15,13 +15,14 @@ import type { DropRequest, UserFacts } from '../../src/drop/request.js';
 import type { UserCommand } from '../../src/drop/user-session.js';
 import { type ErrorCode, UndropError } from '../../src/errors.js';
 import type { TableKind } from '../../src/ledger/entry.js';
+import type { LockedTable, UsedTable } from '../../src/ledger/session-locks.js';
 import type { IntentFacts, IntentTable } from '../../src/ledger/write.js';
 import type { Relocation } from '../../src/moves/relocate.js';
 import { RECYCLE_SCHEMA, recycleSchemaFor } from '../../src/names/recycle-schema.js';
 import { classifyUnderAll } from '../../src/sql/classify.js';
 import type { Result } from '../../src/wire/result-reader.js';
 import { parseServerVersion } from '../../src/wire/server-version.js';
-import { describePayload, errResult, okResult, preparedResult } from './results.js';
+import { describePayload, errResult, okResult, preparedResult, rowsResult } from './results.js';
 
 /** `[1146, '42S02', 'text']` */
 export type ErrorOf = readonly [number, string, string];
@@ -36,12 +37,20 @@ export interface SeenName {
   readonly seen?: Partial<Omit<IntentTable, 'holdUntil'>> & { readonly recorded?: boolean };
 }
 
+type SessionAnswer = 'ok' | 'row' | 'no row' | ErrorOf;
+
 export type Answer =
   | { readonly ok: number }
   | { readonly err: ErrorOf }
   | { readonly prepared: number }
   /** Of the RENAME by the service. */
   | { readonly stead: SteadOutcome['kind'] }
+  /** Of the service: what the session has locked; null: it can't tell. */
+  | { readonly locks: readonly LockedTable[] | null }
+  /** Of the service: what is in use; null: it can't tell. */
+  | { readonly used: readonly UsedTable[] | null }
+  /** To the commands of one step under LOCK TABLES. */
+  | { readonly all: readonly SessionAnswer[] }
   | { readonly relocated: readonly ('moved' | 'failed' | 'put-back')[] };
 
 export interface Situation {
@@ -119,7 +128,7 @@ export function inspectionOf(situation: Situation): Inspection {
     user: 'app',
     checksForeignKeys: true,
     logged: true,
-    gtidAutomatic: true,
+    gtidNext: null,
     ...situation.facts,
   };
   const names = statement.names.map(({ schema, table }) => ({
@@ -152,7 +161,7 @@ export function inspectionOf(situation: Situation): Inspection {
     sessionHost: 'localhost:50001',
     serverIdentity: 'the server',
     lowerCaseTableNames: 0,
-    lockedTables: false,
+    lockedTables: situation.server === 'mysql-9.7' ? [] : null,
     tables,
     ...situation.intent,
   };
@@ -178,15 +187,33 @@ function kindSeen(kind: SeenName['kind']): TableKind {
   return kind === 'base' || kind === 'view' ? kind : 'missing';
 }
 
+function sessionResult(answer: SessionAnswer): Result {
+  if (answer === 'ok') return okResult();
+  if (typeof answer !== 'string') return errResult(...answer);
+  return answer === 'row' ? rowsResult(['Table'], ['t']) : rowsResult(['Table']);
+}
+
 function answerTo(
   step: Step,
   situation: Situation,
   open: Answer[],
-  { stead }: Answers,
+  { stead, locked }: Answers,
 ): Partial<Answers> {
   if (step.do === 'inspect') return { inspection: inspectionOf(situation) };
   const answer = open.shift();
   if (answer === undefined) throw new Error(`no answer to: ${tell(step).join('; ')}`);
+  if (step.do === 'locks') {
+    if (!('locks' in answer)) throw new Error('expected locks');
+    return { locks: { known: answer.locks } };
+  }
+  if (step.do === 'used') {
+    if (!('used' in answer)) throw new Error('expected what is in use');
+    return { used: { tables: answer.used } };
+  }
+  if (step.do === 'locked') {
+    if (!('all' in answer)) throw new Error('expected the answers to all commands');
+    return { locked: [...locked, answer.all.map(sessionResult)] };
+  }
   if (step.do === 'relocate') {
     if (!('relocated' in answer)) throw new Error('expected the outcome of a relocation');
     const relocations = step.tables.map((table, index) =>
@@ -234,6 +261,14 @@ function tell(step: Step): readonly string[] {
       return ['inspect'];
     case 'user':
       return [`user, for the ${step.brings}: ${step.commands.map(tellCommand).join(' | ')}`];
+    case 'locks':
+      return ['service: what is locked'];
+    case 'used':
+      return ['service: what is in use'];
+    case 'locked': {
+      const how = step.renames ? ', renaming' : '';
+      return [`user, under locks${how}: ${step.commands.map(tellCommand).join(' | ')}`];
+    }
     case 'relocate': {
       const names = step.tables.map(
         ({ fromSchema, holdName, stays }) => `${fromSchema}.${holdName}${stays ? ' stays' : ''}`,

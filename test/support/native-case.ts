@@ -28,7 +28,7 @@ export interface NativeCase {
   /** The statement where it is in no UTF-8. */
   readonly sqlHex?: string;
   /** How it is sent; default as a query. */
-  readonly via?: 'prepare' | 'execute' | 'execute-twice';
+  readonly via?: 'prepare' | 'execute' | 'execute-twice' | 'execute-elsewhere';
   /** In the session, straight behind: for what any other statement would wipe out. */
   readonly ask?: string;
   /** In the session, afterwards. */
@@ -183,8 +183,10 @@ async function send(client: RawClient, one: NativeCase): Promise<RawAnswer> {
   if (via === undefined) return client.query(sql);
   const { id, answer } = await client.prepare(sql);
   if (via === 'prepare' || id === null) return withoutId(answer);
+  // In another default schema than that of its PREPARE.
+  if (via === 'execute-elsewhere') await client.query('USE d2');
   const first = await client.execute(id);
-  return via === 'execute' ? first : client.execute(id);
+  return via === 'execute-twice' ? client.execute(id) : first;
 }
 
 /** Ids of prepared statements are of the whole server on MariaDB, so each run has another one. */
@@ -287,7 +289,11 @@ const COUNTED = new RegExp(
   'gs',
 );
 
-function readable(bytes: Buffer): string {
+/** GTIDs of the cases, of which each run has others. */
+const GTID = /([ab])\1{7}(-\1{4}){3}-\1{12}:\d+/g;
+
+function readable(raw: Buffer): string {
+  const bytes = Buffer.from(raw.toString('latin1').replaceAll(GTID, '<gtid>'), 'latin1');
   const text = bytes.toString().replaceAll(COUNTED, '<counted>');
   if (text.includes('<counted>')) return JSON.stringify(text);
   const isText = Buffer.from(text).equals(bytes);

@@ -112,5 +112,8 @@ interface HeldRow extends Owner {
   readonly name: string;
 }
 
-/** 1168: the parts of a MERGE table are in another schema or gone. */
-const UNREADABLE: ReadonlySet<number> = new Set([1168]);
+/**
+ * 1168: the parts of a MERGE table are in another schema or gone. 1205: its own session has it
+ * locked still; it is counted again behind its end.
+ */
+const UNREADABLE: ReadonlySet<number> = new Set([1168, 1205]);

@@ -1,0 +1,89 @@
+/**
+ * What only the user's session can say of a drop: the server's verdict on the text, what answers to
+ * each name, the session's own facts.
+ *
+ * Invariant: nothing is sent that fails where the session has set GTID_NEXT and nothing is missing
+ * but a name: an error uses that GTID up, and then nothing can be renamed under it. A PREPARE may
+ * fail.
+ */
+import { assert } from '../assert.js';
+import type { ErrPacket } from '../wire/response/err.js';
+import type { Result } from '../wire/result-reader.js';
+import type { ServerVersion } from '../wire/server-version.js';
+import { factsSql, type NameKind, readFacts, readKind, readStaysInSchema } from './facts.js';
+import type { DropRequest, UserFacts } from './request.js';
+import type { UserCommand } from './user-session.js';
+import { askExistsSql, showCreateSql } from './words.js';
+
+export interface Look {
+  /** The answer to preparing the client's own text; null: it was prepared before, and taken. */
+  readonly judge: Result | null;
+  /** For each name, in order; an error that says nothing on the kind ends the drop. */
+  readonly kinds: readonly (NameKind | ErrPacket)[];
+  /** For each name: whether it must be held in its own schema. */
+  readonly stay: readonly boolean[];
+  readonly facts: UserFacts | ErrPacket;
+}
+
+type Run = (commands: readonly UserCommand[]) => Promise<readonly Result[]>;
+
+/** `gtidMayBeSet`: the session has spoken of GTID_NEXT, so it is asked first. */
+export async function lookAtNames(
+  request: DropRequest,
+  run: Run,
+  { gtidMayBeSet }: { readonly gtidMayBeSet: boolean },
+): Promise<Look> {
+  const { statement, server, charset, text, wasJudged = false } = request;
+  const judging: UserCommand[] = wasJudged ? [] : [{ kind: 'prepare', text }];
+  const facts = { kind: 'query', text: factsSql(server) } as const;
+  const shows = statement.names.map((name) => query(showCreateSql(name, charset)));
+  if (!gtidMayBeSet) {
+    const results = await run([...judging, ...shows, facts]);
+    const judge = wasJudged ? null : results[0];
+    assert(judge !== undefined, 'the PREPARE has an answer');
+    const answers = wasJudged ? results : results.slice(1);
+    return { judge, ...kindsOf(answers.slice(0, -1), server), facts: readFacts(last(answers)) };
+  }
+  const results = await run([...judging, facts]);
+  const judge = wasJudged ? null : results[0];
+  assert(judge !== undefined, 'the PREPARE has an answer');
+  const read = readFacts(last(results));
+  const answers =
+    'errno' in read || read.gtidNext === null ? await run(shows) : await askOneByOne(request, run);
+  return { judge, ...kindsOf(answers, server), facts: read };
+}
+
+/** SHOW CREATE of what is there; of what isn't, the error of a PREPARE. */
+async function askOneByOne(
+  { statement, charset }: DropRequest,
+  run: Run,
+): Promise<readonly Result[]> {
+  const exist = await run(
+    statement.names.map((name) => ({ kind: 'prepare', text: askExistsSql(name, charset) })),
+  );
+  const isShown = (result: Result | undefined) =>
+    result?.kind === 'prepared' || (result?.kind === 'err' && !SURE.has(result.errno));
+  const shown = statement.names.filter((_name, index) => isShown(exist[index]));
+  const answers = [...(await run(shown.map((name) => query(showCreateSql(name, charset)))))];
+  return exist.map((result) => (isShown(result) ? (answers.shift() ?? result) : result));
+}
+
+/** Missing schema or table; no right, which a temporary table would not need; not locked. */
+const SURE: ReadonlySet<number> = new Set([1049, 1146, 1044, 1142, 1100]);
+
+function kindsOf(answers: readonly Result[], server: ServerVersion): Pick<Look, 'kinds' | 'stay'> {
+  return {
+    kinds: answers.map(readKind),
+    stay: answers.map((answer) => readStaysInSchema(answer, server)),
+  };
+}
+
+function query(text: Uint8Array): UserCommand {
+  return { kind: 'query', text };
+}
+
+function last(results: readonly Result[]): Result {
+  const result = results.at(-1);
+  assert(result !== undefined, 'the facts have an answer');
+  return result;
+}

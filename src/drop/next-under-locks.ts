@@ -1,0 +1,300 @@
+/**
+ * What to do next with a drop by a session that holds LOCK TABLES. Pure: next-step.ts makes steps
+ * of it.
+ *
+ *   look    is each name locked for writing, as the server wants it of a drop? If not, its words
+ *   move    MySQL 8.0.13 and later: one RENAME. Others refuse that: an ALTER of each, in order
+ *   leave   with its last table a native drop leaves LOCK TABLES behind; a RENAME doesn't
+ *
+ * Invariants: nothing here destroys a base table. No lock of another table is given up that a
+ * drop would have kept: where nobody can say what is locked, the session stays under LOCK TABLES.
+ */
+import { assert } from '../assert.js';
+import type { LockedTable, UsedTable } from '../ledger/session-locks.js';
+import type { IntentTable } from '../ledger/write.js';
+import type { ErrPacket } from '../wire/response/err.js';
+import type { OkPacket } from '../wire/response/ok.js';
+import type { Result } from '../wire/result-reader.js';
+import type { ServerVersion } from '../wire/server-version.js';
+import {
+  alterNameSql,
+  askAliasSql,
+  askLockSql,
+  askReadSql,
+  askRenameSql,
+  FORGET_SQL,
+  openTableSql,
+  UNLOCK_SQL,
+} from './lock-words.js';
+import type { DropRequest } from './request.js';
+import { signalSql } from './signal-sql.js';
+import type { UserCommand } from './user-session.js';
+import { type QualifiedName, renameSql } from './words.js';
+
+/** A name of the statement that is no temporary table. */
+export interface LockedName {
+  readonly name: QualifiedName;
+  readonly seen: IntentTable;
+}
+
+export interface LockedDrop {
+  readonly request: DropRequest;
+  /** In the order of the statement. */
+  readonly names: readonly LockedName[];
+  /** Those that are to be held; none where the server wouldn't drop one. */
+  readonly moves: readonly (LockedName & { readonly holdName: string })[];
+  /** The locks of the session; null where the server can't tell. */
+  readonly locks: readonly LockedTable[] | null;
+  /** What may be locked behind the move; `tables` null: anything. Null: nobody has looked. */
+  readonly used: { readonly tables: readonly UsedTable[] | null } | null;
+  /** Names that differ in case are one. */
+  readonly foldsCase: boolean;
+  /** Whether a DROP would have ended with this error of a RENAME, too. */
+  readonly endsTheDrop: (error: ErrPacket) => boolean;
+}
+
+export type UnderLocks =
+  /** The answers are the next of `rounds`. */
+  | {
+      readonly kind: 'session';
+      readonly commands: readonly UserCommand[];
+      readonly renames: boolean;
+    }
+  /** The service looks what is in use. */
+  | { readonly kind: 'used' }
+  /** The server's own words for the drop, which are the session's last. */
+  | { readonly kind: 'answer'; readonly error: ErrPacket }
+  /** The right to rename is missing; that to drop, too, where the error names it. */
+  | { readonly kind: 'denied'; readonly error: ErrPacket }
+  /** It is locked in a way that lets nobody rename it. */
+  | { readonly kind: 'alias' }
+  | {
+      readonly kind: 'moved';
+      /** Of `moves`, the first so many. */
+      readonly count: number;
+      /** Null where there was nothing to move. */
+      readonly ok: OkPacket | null;
+      /** What ended it before the last. */
+      readonly failed: ErrPacket | null;
+      /** The session has the held tables locked until it unlocks. */
+      readonly keepsLocks: boolean;
+    };
+
+const READ_LOCKED = 1099;
+const NOT_LOCKED = 1100;
+const DENIED = 1142;
+
+/** `rounds`: the answers to what was sent so far, in order. */
+export function nextUnderLocks(
+  drop: LockedDrop,
+  rounds: readonly (readonly Result[])[],
+): UnderLocks {
+  const left = [...rounds];
+  const round = () => left.shift() ?? null;
+  const mayRename = renamesUnderLocks(drop.request.server);
+  const looked = mayRename ? lookByRename(drop, round) : lookByAlter(drop, round);
+  if (looked !== null) return looked;
+  if (drop.moves.length === 0) {
+    return { kind: 'moved', count: 0, ok: null, failed: null, keepsLocks: false };
+  }
+  return mayRename ? moveByRename(drop, round) : moveByAlter(drop, round);
+}
+
+type NextRound = () => readonly Result[] | null;
+
+/** MySQL 8.0.13 took RENAME up into what LOCK TABLES allows. */
+function renamesUnderLocks({ flavour, versionId }: ServerVersion): boolean {
+  return flavour === 'mysql' && versionId >= 80_013;
+}
+
+/** Null: each name is locked for writing. */
+function lookByRename(drop: LockedDrop, round: NextRound): UnderLocks | null {
+  const { names, locks, request, endsTheDrop } = drop;
+  const isWritable = ({ seen }: LockedName) =>
+    seen.kind === 'base' &&
+    locks?.some((lock) => lock.isWrite && isSame(lock, seen, drop)) === true;
+  if (names.every(isWritable)) return null;
+  // Nobody can lock a view, though its RENAME passes for one that can.
+  const commands = names.map(({ name, seen }) =>
+    query(seen.kind === 'view' ? notLockedSql(seen) : askRenameSql(name, request)),
+  );
+  const results = round();
+  if (results === null) return session(commands);
+  const denied = results.find((result) => isError(result, DENIED));
+  if (denied?.kind === 'err' && endsTheDrop(denied)) return { kind: 'denied', error: denied };
+  const at = results.findIndex((result) => isEnd(result, endsTheDrop));
+  return at < 0 ? null : inItsWords(commands[at], round);
+}
+
+/** Null: each name is locked for writing, under its own name. */
+function lookByAlter(drop: LockedDrop, round: NextRound): UnderLocks | null {
+  const { names, request, endsTheDrop } = drop;
+  const rights = names.map(({ name }) => query(askRenameSql(name, request)));
+  const asked = names.map(({ name, seen }) =>
+    query(seen.kind === 'view' ? notLockedSql(seen) : askLockSql(name, request)),
+  );
+  const results = round();
+  if (results === null) return session([...rights, ...asked]);
+  const denied = results.slice(0, names.length).find((result) => isError(result, DENIED));
+  if (denied?.kind === 'err' && endsTheDrop(denied)) return { kind: 'denied', error: denied };
+  for (const [index, result] of results.slice(names.length).entries()) {
+    const [one, command] = [names[index], asked[index]];
+    assert(one !== undefined && command !== undefined, 'each name was asked for');
+    if (isError(result, NOT_LOCKED)) return notLocked(one, command, drop, round);
+    if (result.kind === 'err' && result.errno === DENIED) return { kind: 'denied', error: result };
+    if (isEnd(result, endsTheDrop)) return inItsWords(command, round);
+  }
+  return denied?.kind === 'err' ? { kind: 'denied', error: denied } : null;
+}
+
+function isEnd(result: Result, endsTheDrop: LockedDrop['endsTheDrop']): boolean {
+  if (result.kind !== 'err') return false;
+  return [READ_LOCKED, NOT_LOCKED].includes(result.errno) || endsTheDrop(result);
+}
+
+/** Under its own name, at least; under an alias it could be dropped, but not renamed. */
+function notLocked(
+  { name, seen }: LockedName,
+  command: UserCommand,
+  { request }: LockedDrop,
+  round: NextRound,
+): UnderLocks {
+  if (seen.kind !== 'base') return inItsWords(command, round);
+  const isMariadb = request.server.flavour === 'mariadb';
+  const ask = isMariadb
+    ? askAliasSql(name, request)
+    : openTableSql(name, { ...request, table: seen.table });
+  const [result] = round() ?? [null];
+  if (result === null) return session([query(ask)]);
+  if (isMariadb) {
+    const isNotLocked = result?.kind === 'err' && result.errno === NOT_LOCKED;
+    return isNotLocked ? { kind: 'answer', error: result } : { kind: 'alias' };
+  }
+  const isInUse = result?.kind === 'rows' && result.rows.length > 0;
+  return isInUse ? { kind: 'alias' } : inItsWords(command, round);
+}
+
+/** Says it once more, so that the server's words are the session's last. */
+function inItsWords(command: UserCommand | undefined, round: NextRound): UnderLocks {
+  assert(command !== undefined, 'an answer has its command');
+  const [result] = round() ?? [null];
+  if (result === null) return session([command]);
+  assert(result?.kind === 'err', 'what failed under LOCK TABLES fails again');
+  return { kind: 'answer', error: result };
+}
+
+function moveByRename(drop: LockedDrop, round: NextRound): UnderLocks {
+  const { request, moves, locks } = drop;
+  const rename = query(renameSql({ ...request, moves, wait: null }));
+  const [result] = round() ?? [null];
+  if (result === null) return session([rename], { renames: true });
+  if (result?.kind === 'err') return failedAt(0, result, null);
+  assert(result?.kind === 'ok', 'RENAME answers OK or ERR');
+  const isOther = (lock: LockedTable) => !moves.some(({ seen }) => isSame(lock, seen, drop));
+  if (locks === null || locks.some(isOther)) return movedAll(drop, result, { keepsLocks: true });
+  const unlocked = round();
+  if (unlocked === null) return session([query(UNLOCK_SQL)]);
+  return movedAll(drop, moreOf(result, unlocked[0]), { keepsLocks: false });
+}
+
+function moveByAlter(drop: LockedDrop, round: NextRound): UnderLocks {
+  const { request, moves, used } = drop;
+  let ok: OkPacket | null = null;
+  for (const [index, move] of moves.entries()) {
+    const [result] = round() ?? [null];
+    if (result === null) return session([query(alterNameSql(move, request))], { renames: true });
+    if (result?.kind === 'err') return failedAt(index, result, ok);
+    assert(result?.kind === 'ok', 'ALTER answers OK or ERR');
+    ok = result;
+  }
+  assert(ok !== null, 'something was moved');
+  if (used === null) return { kind: 'used' };
+  const done = movedAll(drop, ok, { keepsLocks: false });
+  const { tables } = used;
+  if (tables === null) return done;
+  const mayAsk = tables.every(({ schema, table }) => isWritable(`${schema}${table}`, request));
+  if (!mayAsk) return done;
+  const nameOf = ({ schema, table }: UsedTable) => ({
+    schema: Buffer.from(schema),
+    table: Buffer.from(table),
+  });
+  if (tables.length > 0) {
+    const reads = round();
+    if (reads === null) {
+      return session(tables.map((one) => query(askReadSql(nameOf(one), request))));
+    }
+    if (reads.some((result) => result.kind !== 'err')) return forgetting(done, round);
+    const doubtful = tables.filter((_one, index) => isError(reads[index], NOT_LOCKED));
+    const canAsk = request.server.flavour === 'mariadb' && doubtful.every(({ isBase }) => isBase);
+    if (doubtful.length > 0 && !canAsk) return forgetting(done, round);
+    if (doubtful.length > 0) {
+      const aliases = round();
+      if (aliases === null) {
+        return session(doubtful.map((one) => query(askAliasSql(nameOf(one), request))));
+      }
+      const isNone = (result: Result) => isError(result, NOT_LOCKED) || isError(result, DENIED);
+      if (!aliases.every(isNone)) return forgetting(done, round);
+    }
+  }
+  const unlocked = round();
+  const last = [query(UNLOCK_SQL), ...(tables.length > 0 ? FORGET_SQL.map(query) : [])];
+  if (unlocked === null) return session(last);
+  return movedAll(drop, moreOf(ok, unlocked[0]), { keepsLocks: false });
+}
+
+/** What was asked for in vain is not seen in SHOW WARNINGS. */
+function forgetting(done: UnderLocks, round: NextRound): UnderLocks {
+  return round() === null ? session(FORGET_SQL.map(query)) : done;
+}
+
+function movedAll(
+  { moves }: LockedDrop,
+  ok: OkPacket,
+  { keepsLocks }: { readonly keepsLocks: boolean },
+): UnderLocks {
+  return { kind: 'moved', count: moves.length, ok, failed: null, keepsLocks };
+}
+
+function failedAt(count: number, failed: ErrPacket, ok: OkPacket | null): UnderLocks {
+  return { kind: 'moved', count, ok, failed, keepsLocks: false };
+}
+
+/** The OK that reports more of the session's state: the end of LOCK TABLES, or a GTID. */
+function moreOf(renamed: OkPacket, unlocked: Result | undefined): OkPacket {
+  if (unlocked?.kind !== 'ok') return renamed;
+  return unlocked.payload.length > renamed.payload.length ? unlocked : renamed;
+}
+
+/** Whether a name of the service's can be said in the client's charset. */
+function isWritable(name: string, { charset }: DropRequest): boolean {
+  return charset === 'utf8' || Buffer.from(name).every((byte) => byte < 0x80);
+}
+
+function isSame(
+  lock: LockedTable,
+  { schema, table }: IntentTable,
+  { foldsCase }: LockedDrop,
+): boolean {
+  const fold = (name: string) => (foldsCase ? name.toLowerCase() : name);
+  return fold(lock.schema) === fold(schema) && fold(lock.table) === fold(table);
+}
+
+function notLockedSql({ table }: IntentTable): Buffer {
+  const message = `Table '${table}' was not locked with LOCK TABLES`;
+  return signalSql({ errno: NOT_LOCKED, sqlState: 'HY000', message });
+}
+
+function isError(result: Result | undefined, errno: number): boolean {
+  return result?.kind === 'err' && result.errno === errno;
+}
+
+function session(
+  commands: readonly UserCommand[],
+  { renames = false }: { readonly renames?: boolean } = {},
+): UnderLocks {
+  return { kind: 'session', commands, renames };
+}
+
+function query(text: Uint8Array): UserCommand {
+  return { kind: 'query', text };
+}

@@ -1,0 +1,113 @@
+/**
+ * What a session has locked by LOCK TABLES, as far as servers tell others: MySQL 8 and later table
+ * by table; older ones and MariaDB only which tables anybody has in use.
+ * https://dev.mysql.com/doc/refman/9.0/en/performance-schema-metadata-locks-table.html
+ */
+import { isServerError, type Rows, type ServicePool } from '../service/pools.js';
+import { textOf, textOrNullOf } from '../service/row.js';
+import { note, type SQLQuery, sql } from '../service/sql.js';
+
+export interface LockedTable {
+  readonly schema: string;
+  readonly table: string;
+  /** LOCK TABLES … WRITE. */
+  readonly isWrite: boolean;
+}
+
+/** LOCK TABLES takes kinds of metadata lock that nothing else keeps between two statements. */
+export function sessionLocksSql(threadId: number): SQLQuery {
+  return sql`SELECT
+      (SELECT ENABLED FROM performance_schema.setup_instruments
+       WHERE NAME = 'wait/lock/metadata/sql/mdl') AS known,
+      taken.schemaName, taken.tableName, taken.lockType
+    FROM (SELECT 1 AS one) AS one
+    LEFT JOIN (
+      SELECT DISTINCT held.OBJECT_SCHEMA AS schemaName, held.OBJECT_NAME AS tableName,
+        held.LOCK_TYPE AS lockType
+      FROM performance_schema.metadata_locks AS held
+      JOIN performance_schema.threads AS owner ON owner.THREAD_ID = held.OWNER_THREAD_ID
+      WHERE owner.PROCESSLIST_ID = ${threadId} AND held.OBJECT_TYPE = 'TABLE'
+        AND held.LOCK_STATUS = 'GRANTED'
+        AND held.LOCK_TYPE IN ('SHARED_NO_READ_WRITE', 'SHARED_READ_ONLY', 'SHARED_NO_WRITE')
+    ) AS taken ON TRUE`;
+}
+
+/** Null where the server doesn't say. */
+export function readLockRows(rows: readonly Rows[number][]): readonly LockedTable[] | null {
+  if (rows.length === 0 || rows.some((row) => textOrNullOf(row, 'known') !== 'YES')) return null;
+  return rows
+    .filter((row) => textOrNullOf(row, 'tableName') !== null)
+    .map((row) => ({
+      schema: textOf(row, 'schemaName'),
+      table: textOf(row, 'tableName'),
+      isWrite: textOf(row, 'lockType') === 'SHARED_NO_READ_WRITE',
+    }));
+}
+
+/** As it is now. Does not reject for what the server says: null is always safe. */
+export async function readSessionLocks(
+  pool: ServicePool,
+  threadId: number,
+): Promise<readonly LockedTable[] | null> {
+  try {
+    const [rows = []] = await pool.run(sessionLocksSql(threadId));
+    return readLockRows(rows);
+  } catch (error) {
+    if (isServerError(error)) return null;
+    throw error;
+  }
+}
+
+/** A table that somebody has in use, perhaps locked. */
+export interface UsedTable {
+  readonly schema: string;
+  readonly table: string;
+  /** As opposed to a sequence, a view, or what is gone by now. */
+  readonly isBase: boolean;
+}
+
+/** More than these aren't asked for. */
+const USED_MAX = 64;
+
+/**
+ * Tables of which the session may hold a lock; null: nobody can say. Does not reject for what the
+ * server says.
+ */
+export async function readTablesInUse(
+  pool: ServicePool,
+  threadId: number,
+): Promise<readonly UsedTable[] | null> {
+  try {
+    const [used = []] = await pool.run(sql`SHOW OPEN TABLES WHERE In_use > 0`);
+    if (used.length === 0) return [];
+    if (used.length > USED_MAX) return null;
+    const lookups = used.map(
+      (row) => sql`SELECT ${note('in-use')} TABLE_SCHEMA AS schemaName, TABLE_NAME AS tableName,
+          TABLE_TYPE AS type, ENGINE AS engine FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = ${textOf(row, 'Database')} AND TABLE_NAME = ${textOf(row, 'Table')}`,
+    );
+    const [found = []] = await pool.run(sql.join(lookups, sql` UNION ALL `));
+    const [status = []] = await pool.run(sql`SHOW ENGINE INNODB STATUS`);
+    const innodb = innodbTablesOf(textOrNullOf(status[0] ?? {}, 'Status') ?? '', threadId);
+    if (innodb !== null && innodb > 0) return null;
+    return found
+      .filter((row) => innodb === null || textOrNullOf(row, 'engine') !== 'InnoDB')
+      .map((row) => ({
+        schema: textOf(row, 'schemaName'),
+        table: textOf(row, 'tableName'),
+        isBase: textOf(row, 'type') === 'BASE TABLE',
+      }));
+  } catch (error) {
+    if (isServerError(error)) return null;
+    throw error;
+  }
+}
+
+/** Of a session that is doing nothing, these are locked. Null where the status doesn't list it. */
+export function innodbTablesOf(status: string, threadId: number): number | null {
+  const own = status
+    .split('---TRANSACTION')
+    .find((part) => part.includes(`MySQL thread id ${threadId},`));
+  if (own === undefined) return null;
+  return Number(/^mysql tables in use (\d+)/m.exec(own)?.[1] ?? '0');
+}

@@ -1,0 +1,173 @@
+/**
+ * Pairs of runs of native cases, one straight to the server and one through the proxy, and how two
+ * of them are to end: the same, with a refusal, or with a difference of the closed list.
+ */
+import { readFileSync } from 'node:fs';
+import { expect } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import { type CaseRun, type NativeCase, runCase, type Seen, seenIn } from './native-case.js';
+import { type ProxyTarget, proxyInFront } from './proxy.js';
+import { connect, type TestServer, testServers } from './servers.js';
+import { Survival } from './survival.js';
+
+export interface Difference {
+  /** As in docs/requirements-and-limitations.md. */
+  readonly reason: string;
+  /** All else is the same. */
+  readonly where: readonly (keyof Seen)[];
+}
+
+/** Closed: a new entry needs a reason, and its place in the limitations. */
+export const DIFFERENCES: Readonly<Record<string, Difference>> = {
+  'note-1965': {
+    reason: 'MariaDB: a view under IF EXISTS is noted as unknown (1051), not as a view (1965)',
+    where: ['answer', 'diagnostics'],
+  },
+  'second-row': {
+    reason: 'MariaDB: behind the error 1965 for a view no second row names the missing tables',
+    where: ['diagnostics'],
+  },
+  'no-152': {
+    reason:
+      'MySQL before 8: behind the error 1217 for a parent there is no warning 152 for each of them where the user has no right on `_undrop`',
+    where: ['diagnostics'],
+  },
+  'parent-and-missing': {
+    reason: 'MariaDB: behind the error 1451 for a parent no second row names the missing tables',
+    where: ['diagnostics'],
+  },
+  'rights-of-a-view': {
+    reason: 'SHOW WARNINGS behind a denied drop of a view names ALTER beside DROP',
+    where: ['diagnostics'],
+  },
+  'open-transaction': {
+    reason: 'MySQL with autocommit=0: notes on missing tables leave an empty transaction open',
+    where: ['answer', 'diagnostics', 'probes'],
+  },
+  'gtid-of-nothing': {
+    reason: 'a drop of nothing but missing tables is not in the binary log, so it has no GTID',
+    where: ['answer'],
+  },
+  'said-too-late': {
+    reason:
+      'MySQL with GTID_NEXT set: SHOW WARNINGS has no notes on missing tables beside held ones, which are counted',
+    where: ['diagnostics'],
+  },
+  'late-tracker': {
+    reason: 'MariaDB: behind notes alone the transaction tracker reports one answer later',
+    where: ['answer', 'diagnostics'],
+  },
+  'note-1681': {
+    reason: 'MySQL: a warning about comments in the text of the drop (1681) is not passed on',
+    where: ['answer', 'diagnostics'],
+  },
+  'lock-of-a-parent': {
+    reason:
+      'MySQL before 8 and MariaDB: a parent that is not dropped under LOCK TABLES keeps its lock',
+    where: ['diagnostics', 'probes'],
+  },
+  'own-schema': {
+    reason: 'a table that cannot be relocated is seen under its hold name in its own schema',
+    where: ['tables', 'root', 'probes'],
+  },
+};
+
+export interface Pair {
+  /** Null where the proxy refuses: there is nothing to compare. */
+  readonly direct: CaseRun | null;
+  readonly proxied: CaseRun;
+}
+
+interface Bench {
+  readonly proxy: ProxyTarget;
+  readonly root: Connection;
+  readonly survival: Survival;
+}
+
+/** The second file is of what a session may be in: LOCK TABLES, GTID_NEXT. */
+export function nativeCases(): readonly NativeCase[] {
+  return ['native_cases', 'native_session_cases'].flatMap(
+    (name) => JSON.parse(readFileSync(`test/golden/${name}.json`, 'utf8')) as NativeCase[],
+  );
+}
+
+export function isOf({ servers }: NativeCase, { name }: TestServer): boolean {
+  return servers?.includes(name) ?? true;
+}
+
+export function endOf({ ends }: NativeCase, { name }: TestServer): string {
+  return typeof ends === 'string' ? ends : (ends?.[name] ?? 'equal');
+}
+
+/** The servers work at the same time, one case after another on each; a test waits for its own. */
+export class AnswerPairs {
+  readonly #benches: Bench[] = [];
+  readonly #runs = new Map<string, Promise<Pair>>();
+  readonly #casesOf: (server: TestServer) => readonly NativeCase[];
+
+  constructor(casesOf: (server: TestServer) => readonly NativeCase[]) {
+    this.#casesOf = casesOf;
+  }
+
+  async start(): Promise<void> {
+    for (const server of testServers()) {
+      const bench = await openBench(server);
+      this.#benches.push(bench);
+      let last: Promise<unknown> = Promise.resolve();
+      for (const one of this.#casesOf(server)) {
+        const run = last.then(() => runPair(server, one, bench));
+        last = run.catch(() => undefined);
+        this.#runs.set(`${server.name} ${one.name}`, run);
+      }
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const { proxy, root } of this.#benches) {
+      await root.end();
+      await proxy.stop();
+    }
+  }
+
+  /** Rejects where the two runs didn't end as they should. */
+  async expect(server: TestServer, one: NativeCase): Promise<void> {
+    const run = this.#runs.get(`${server.name} ${one.name}`);
+    if (run === undefined) throw new Error('it was not run');
+    expectPair(await run, endOf(one, server));
+  }
+}
+
+async function openBench(server: TestServer): Promise<Bench> {
+  const proxy = await proxyInFront(server);
+  const root = await connect(server, { multipleStatements: false });
+  await root.query('SET lock_wait_timeout = 2');
+  return { proxy, root, survival: new Survival(root, ['d1', 'd2', 'd3']) };
+}
+
+async function runPair(server: TestServer, one: NativeCase, bench: Bench): Promise<Pair> {
+  const { proxy, root, survival } = bench;
+  const isRefused = endOf(one, server).startsWith('UNDROP_');
+  const direct = isRefused ? null : await runCase(one, { target: server, root, survival: null });
+  const proxied = await runCase(one, { target: proxy, root, survival });
+  return { direct, proxied };
+}
+
+function expectPair({ direct, proxied }: Pair, end: string): void {
+  expect(proxied.lost).toEqual([]);
+  if (direct === null) return expectRefusal(proxied, end);
+  if (end === 'equal') return expect(seenIn(proxied)).toEqual(seenIn(direct));
+  const difference = DIFFERENCES[end];
+  if (difference === undefined) throw new Error(`${end} is in no list`);
+  expect(seenIn(proxied)).not.toEqual(seenIn(direct));
+  expect(without(proxied, difference.where)).toEqual(without(direct, difference.where));
+}
+
+function expectRefusal(proxied: CaseRun, code: string): void {
+  expect(proxied.message).toMatch(new RegExp(`^${code}: .`));
+  expect(proxied.tablesAfter).toEqual(proxied.before);
+}
+
+function without(run: CaseRun, where: readonly (keyof Seen)[]): Partial<Seen> {
+  const entries = Object.entries(seenIn(run)).filter(([key]) => !where.includes(key as keyof Seen));
+  return Object.fromEntries(entries);
+}
