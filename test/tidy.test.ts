@@ -19,7 +19,7 @@ const ROOT_FILES = 'root';
 const LEFT_OF_RELAY = [ROOT_FILES, 'wire', 'sql', 'names'];
 const LEFT_OF_LEDGER = [...LEFT_OF_RELAY, 'relay', 'service'];
 const LEFT_OF_DROP = [...LEFT_OF_LEDGER, 'ledger', 'moves', 'recovery'];
-const LEFT_OF_SESSION = [...LEFT_OF_DROP, 'drop', 'undo', 'lifecycle'];
+const LEFT_OF_SESSION = [...LEFT_OF_DROP, 'drop', 'undo', 'lifecycle', 'account'];
 
 /** Beside itself. Neighbours don't import each other; `config` and `demo` stand apart. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -35,6 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   drop: LEFT_OF_DROP,
   undo: LEFT_OF_DROP,
   lifecycle: LEFT_OF_DROP,
+  account: LEFT_OF_DROP,
   session: LEFT_OF_SESSION,
   admin: LEFT_OF_SESSION,
   config: [ROOT_FILES],

@@ -10,12 +10,14 @@ import { loadSettings } from '../config/load.js';
 import { flagOf, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { type LeveledLog, openLog } from '../log.js';
+import { runDoctor } from './doctor.js';
+import { runInit } from './init.js';
 import { runList } from './list.js';
 import { PROXY_KEYS } from './proxy-settings.js';
 import { runRestore } from './restore.js';
 import { serve, startProxy } from './serve.js';
 import { demoVariables, runDemoCommand, runStart, type StartDoors } from './start.js';
-import { ACCOUNT_KEYS } from './with-pool.js';
+import { ACCOUNT_KEYS, INIT_KEYS } from './with-pool.js';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -147,6 +149,36 @@ async function main(): Promise<number> {
       'what `npm start` runs: the proxy, on a throwaway server where none is configured',
       (command) => command,
       run(() => runStart(process.env, [], process.stdout, doors)),
+    )
+    .command(
+      'init',
+      'print the statements that make the service account, or run them',
+      (command) =>
+        withSettings(command, INIT_KEYS)
+          .option('apply', {
+            type: 'boolean',
+            default: false,
+            describe: 'run them by the account of UNDROP_ADMIN_USER, and make the ledger',
+          })
+          .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
+          .example('$0 init --upstream db:3306 --user undrop', 'what to run there, to be read')
+          .example('$0 init --tier least --schemas shop --apply', 'rights on one schema alone'),
+      run((flags) => {
+        const { apply, json } = flags;
+        return runInit(settingsOf(INIT_KEYS, flags), {
+          apply: apply === true,
+          json: json === true,
+        });
+      }),
+    )
+    .command(
+      'doctor',
+      'look at the server and at the rights of the service account',
+      (command) =>
+        withSettings(command, ACCOUNT_KEYS)
+          .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
+          .example('$0 doctor', 'what is missing, and what breaks without it'),
+      run(async (flags) => runDoctor(await accountOf(flags), { json: flags['json'] === true })),
     )
     .command(
       'demo',

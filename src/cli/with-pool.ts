@@ -17,6 +17,21 @@ export const ACCOUNT_KEYS = [
   'upstreamCa',
 ] as const;
 
+/** Of `init`, which may log in as an administrator. */
+export const INIT_KEYS = [
+  ...ACCOUNT_KEYS,
+  'tier',
+  'schemas',
+  'accountHost',
+  'adminUser',
+  'adminPassword',
+  'adminPasswordFile',
+  'connectTimeout',
+  'greetingTimeout',
+] as const;
+
+export type InitSettings = Pick<Settings, (typeof INIT_KEYS)[number]>;
+
 export type AccountSettings = Pick<Settings, (typeof ACCOUNT_KEYS)[number]>;
 
 /**

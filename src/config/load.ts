@@ -48,11 +48,12 @@ export function loadSettings<K extends SettingKey>(
     }
     const value = parse(text);
     if (value === null) {
-      const found = key === 'password' ? 'something else' : JSON.stringify(text);
+      const found = /password/i.test(key) ? 'something else' : JSON.stringify(text);
       problems.push(`${given?.from ?? variable}: expected ${expected}, found ${found}.`);
     } else values[key] = value;
   }
-  readPasswordFile(values, problems);
+  readPasswordFile(values, problems, { from: 'passwordFile', to: 'password' });
+  readPasswordFile(values, problems, { from: 'adminPasswordFile', to: 'adminPassword' });
   if (problems.length > 0) {
     throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
   }
@@ -91,13 +92,17 @@ function unknownFileKeys({ file }: Sources): string[] {
     .map((key) => `${key} in ${file.path} is no setting.`);
 }
 
-function readPasswordFile(values: Record<string, unknown>, problems: string[]): void {
-  const path = values['passwordFile'];
+function readPasswordFile(
+  values: Record<string, unknown>,
+  problems: string[],
+  { from, to }: { readonly from: SettingKey; readonly to: SettingKey },
+): void {
+  const path = values[from];
   if (typeof path !== 'string' || path === '') return;
   try {
-    values['password'] = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+    values[to] = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);
-    problems.push(`UNDROP_PASSWORD_FILE: expected a readable file, found ${cause}.`);
+    problems.push(`${SETTINGS[from].variable}: expected a readable file, found ${cause}.`);
   }
 }

@@ -29,6 +29,7 @@ const UPSTREAM_TLS = [
   'verify-ca',
   'verify-identity',
 ] as const;
+const ACCOUNT_TIERS = ['full', 'managed', 'least'] as const;
 const LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const;
 
 function oneOf<T extends string>(values: readonly T[]): (text: string) => T | null {
@@ -102,6 +103,49 @@ export const SETTINGS = {
     default: '',
     expected: 'the path of a file',
     meaning: 'a file with its password (a newline at the end is cut); wins over UNDROP_PASSWORD',
+    parse: (text) => text,
+  }),
+  tier: setting<(typeof ACCOUNT_TIERS)[number]>({
+    variable: 'UNDROP_TIER',
+    default: 'full',
+    expected: ACCOUNT_TIERS.join(', '),
+    meaning:
+      'which rights `undrop init` gives the service account: full everything, managed without what a managed server keeps for itself, least on UNDROP_SCHEMAS alone',
+    parse: oneOf(ACCOUNT_TIERS),
+  }),
+  schemas: setting<readonly string[]>({
+    variable: 'UNDROP_SCHEMAS',
+    default: '',
+    expected: 'a list of names of schemas',
+    meaning: 'of the tier least: the schemas whose tables are held; drops in others are refused',
+    parse: (text) => (text.trim() === '' ? [] : listOf((item) => item || null)(text)),
+  }),
+  accountHost: setting<string>({
+    variable: 'UNDROP_ACCOUNT_HOST',
+    default: '%',
+    expected: 'the host of an account, as the server writes it',
+    meaning: 'from where the service account may log in, when `undrop init` makes it',
+    parse: (text) => (text === '' ? null : text),
+  }),
+  adminUser: setting<string>({
+    variable: 'UNDROP_ADMIN_USER',
+    default: 'root',
+    expected: 'a user name',
+    meaning: 'who makes the service account for `undrop init --apply`',
+    parse: (text) => (text === '' ? null : text),
+  }),
+  adminPassword: setting<string>({
+    variable: 'UNDROP_ADMIN_PASSWORD',
+    default: '',
+    expected: 'a password',
+    meaning: 'the password of that account',
+    parse: (text) => text,
+  }),
+  adminPasswordFile: setting<string>({
+    variable: 'UNDROP_ADMIN_PASSWORD_FILE',
+    default: '',
+    expected: 'the path of a file',
+    meaning: 'a file with it (a newline at the end is cut); wins over UNDROP_ADMIN_PASSWORD',
     parse: (text) => text,
   }),
   tlsCert: setting<string>({

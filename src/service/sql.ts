@@ -33,6 +33,16 @@ export function serverIdentity(server: Parameters<typeof serverIdentitySql>[0]):
   return sql.__dangerous__rawValue(serverIdentitySql(server));
 }
 
+/** `SELECT, INSERT ON schema.*`, on the whole server where it is null. */
+export function grantClause(rights: readonly string[], schema: string | null): SQLQuery {
+  assert(
+    rights.every((right) => /^[A-Z_ ]+$/.test(right)),
+    'a right is words',
+  );
+  const on = schema === null ? '*' : quoteIdentifier(schema);
+  return sql.__dangerous__rawValue(`${rights.join(', ')} ON ${on}.*`);
+}
+
 /** The comment that every statement of ours carries: step and ledger id. */
 export function note(step: string, id = ''): SQLQuery {
   assert(/^[a-z][a-z-]*$/.test(step) && /^[0-9a-f]*$/.test(id), 'a note is a word and an id');

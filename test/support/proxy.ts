@@ -133,9 +133,13 @@ export interface CommandResult {
 }
 
 /** Runs a command of undrop (`['restore', 'd.t']`) with the account of `upstream`. */
-export async function runUndrop(upstream: Target, args: readonly string[]): Promise<CommandResult> {
+export async function runUndrop(
+  upstream: Target,
+  args: readonly string[],
+  variables: Variables = {},
+): Promise<CommandResult> {
   const child = spawn(process.execPath, [MAIN, ...args], {
-    env: { ...process.env, ...environment(upstream, {}) },
+    env: { ...process.env, ...environment(upstream, variables) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let [stdout, stderr] = ['', ''];

@@ -1,0 +1,55 @@
+/**
+ * Makes the service account by the account of an administrator, or brings it up to date. May run
+ * twice: rights are only ever added, and the password of an account that is there is left alone.
+ */
+import { UndropError } from '../errors.js';
+import type { ServicePool } from '../service/pools.js';
+import { numberOf, textOrNullOf } from '../service/row.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { note, sql } from '../service/sql.js';
+import { type Account, type Grant, grantsFor, type Tier } from './grants.js';
+import { createUserSql, grantSql } from './statements.js';
+
+const NO_PASSWORD = 'UNDROP_PASSWORD is not set: expected the password of the new account.';
+
+export interface ApplyOptions {
+  readonly account: Account;
+  /** Of an account that isn't there yet. */
+  readonly password: string;
+  readonly tier: Tier;
+  readonly schemas: readonly string[];
+}
+
+export interface Applied {
+  readonly isNew: boolean;
+  readonly grants: readonly Grant[];
+}
+
+/** `admin`: may create users and grant what is to be granted. Rejects with the server's errors. */
+export async function applyAccount(admin: ServicePool, options: ApplyOptions): Promise<Applied> {
+  const { account, password, tier, schemas } = options;
+  const server = await readServerFacts(admin);
+  const isLiteral = await hasPartialRevokes(admin);
+  const grants = grantsFor(server, { tier, schemas, isLiteral });
+  const isNew = !(await exists(admin, account));
+  if (isNew) {
+    if (password === '') throw new UndropError('UNDROP_CONFIG', { problems: NO_PASSWORD });
+    await admin.run(createUserSql(account, password));
+  }
+  for (const grant of grants) await admin.run(grantSql(grant, account));
+  return { isNew, grants };
+}
+
+async function exists(admin: ServicePool, { user, host }: Account): Promise<boolean> {
+  const [rows = []] = await admin.run(
+    sql`SELECT ${note('look')} COUNT(*) AS n FROM mysql.user WHERE User = ${user} AND Host = ${host}`,
+  );
+  return numberOf(rows[0] ?? {}, 'n') > 0;
+}
+
+/** MySQL 8.0.16 and later: names of schemas in grants are no patterns then. */
+export async function hasPartialRevokes(connection: ServicePool): Promise<boolean> {
+  const [rows = []] = await connection.run(sql`SHOW VARIABLES LIKE 'partial_revokes'`);
+  const [row] = rows;
+  return row !== undefined && textOrNullOf(row, 'Value') === 'ON';
+}

@@ -1,0 +1,163 @@
+/**
+ * Which rights the service account needs, for what, and on which server: one table, of which
+ * `undrop init` makes its statements and `undrop doctor` its questions. Pure.
+ *
+ *   full      everything, exactly: also triggers of other definers, and what no replica sees
+ *   managed   without what a managed server keeps for itself: what needs it is held in place
+ *   least     the same, of the schemas that are named alone
+ */
+import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, spareSchemasFor } from '../names/recycle-schema.js';
+import type { ServerVersion } from '../wire/server-version.js';
+
+export const TIERS = ['full', 'managed', 'least'] as const;
+export type Tier = (typeof TIERS)[number];
+
+export interface Need {
+  readonly right: string;
+  /** On every schema whose tables are to be held and on our own; or on the server as a whole. */
+  readonly on: 'schemas' | 'server';
+  /** Without it the product doesn't do its work; or one thing less exactly. */
+  readonly isEssential: boolean;
+  readonly without: string;
+}
+
+const NO_LEDGER = 'the ledger can’t be made or read: every drop is refused';
+const IN_PLACE =
+  'held tables stay in their own schema under their hold name; no restore, no removal';
+
+const ON_SCHEMAS: readonly (readonly [right: string, without: string])[] = [
+  ['SELECT', NO_LEDGER],
+  ['INSERT', NO_LEDGER],
+  ['UPDATE', 'drops stay intents in the ledger, without a definition and a restore script'],
+  ['DELETE', 'rows are not purged, and refused drops leave intents behind'],
+  ['CREATE', NO_LEDGER],
+  ['DROP', IN_PLACE],
+  ['ALTER', IN_PLACE],
+  ['REFERENCES', 'foreign keys don’t come back with a restored table (MySQL 5.7 and later)'],
+  ['TRIGGER', 'triggers are not seen: they stay on the held table, and fire when it is purged'],
+];
+
+/** In the order in which they are granted. */
+export function needsOf(server: ServerVersion): readonly Need[] {
+  const base = ON_SCHEMAS.map(([right, without]): Need => {
+    return { right, on: 'schemas', isEssential: true, without };
+  });
+  const seen = 'undrop can’t see that the user’s session is on its server: every drop is refused';
+  return [
+    ...base,
+    { right: 'PROCESS', on: 'server', isEssential: true, without: seen },
+    ...extrasOf(server).map(({ right, without }): Need => {
+      return { right, on: 'server', isEssential: false, without };
+    }),
+  ];
+}
+
+interface Extra {
+  readonly right: string;
+  readonly without: string;
+}
+
+/** What the tier `full` has beyond the others. */
+function extrasOf(server: ServerVersion): readonly Extra[] {
+  const unlogged =
+    'what is dropped with sql_log_bin=0 stays in its own schema, and purges are in the binary log';
+  const triggers = 'tables with triggers of other definers stay in their own schema, with them';
+  const extras = [
+    { right: unlogRight(server), without: unlogged },
+    ...definerRights(server).map((right) => ({ right, without: triggers })),
+    { right: 'EVENT', without: 'the doctor doesn’t see events that drop tables' },
+  ];
+  const rights = [...new Set(extras.map(({ right }) => right))];
+  return rights.map((right) => {
+    const own = extras.filter((extra) => extra.right === right);
+    return { right, without: own.map(({ without }) => without).join('; ') };
+  });
+}
+
+/** For `SET sql_log_bin`. */
+function unlogRight({ flavour, versionId }: ServerVersion): string {
+  if (flavour === 'mariadb') return versionId >= 100_502 ? 'BINLOG ADMIN' : 'SUPER';
+  return versionId >= 80_014 ? 'SESSION_VARIABLES_ADMIN' : 'SUPER';
+}
+
+/**
+ * For `CREATE DEFINER=… TRIGGER` as it was. With the binary log on every server wants SUPER for any
+ * trigger, unless log_bin_trust_function_creators is on.
+ */
+function definerRights({ flavour, versionId }: ServerVersion): readonly string[] {
+  if (flavour === 'mariadb') return versionId >= 100_502 ? ['SET USER', 'SUPER'] : ['SUPER'];
+  if (versionId < 80_000) return ['SUPER'];
+  const system = versionId >= 80_016 ? ['SYSTEM_USER'] : [];
+  if (versionId < 80_200) return ['SET_USER_ID', 'SUPER', ...system];
+  return ['SET_ANY_DEFINER', 'SUPER', ...system];
+}
+
+export interface Account {
+  readonly user: string;
+  readonly host: string;
+}
+
+export interface Grant {
+  readonly rights: readonly string[];
+  /** A schema, as a pattern where the server takes it for one; null: the server as a whole. */
+  readonly schema: string | null;
+  readonly why: string;
+}
+
+export interface GrantOptions {
+  readonly tier: Tier;
+  /** Of the tier `least`. */
+  readonly schemas: readonly string[];
+  /** A `_` in a schema's name is itself: with partial_revokes there are no patterns. */
+  readonly isLiteral: boolean;
+}
+
+/** What the account needs on such a server. */
+export function grantsFor(server: ServerVersion, options: GrantOptions): readonly Grant[] {
+  const needs = needsOf(server);
+  const onSchemas = needs.filter(({ on }) => on === 'schemas').map(({ right }) => right);
+  if (options.tier === 'least') return leastGrants(server, onSchemas, options);
+  const base: Grant = {
+    rights: [...onSchemas, 'PROCESS'],
+    schema: null,
+    why: 'the ledger, moving held tables, giving them back, removing them',
+  };
+  if (options.tier === 'managed') return [base];
+  const extras = extrasOf(server).map(({ right }) => right);
+  return [
+    base,
+    { rights: extras, schema: null, why: 'sql_log_bin=0, triggers of other definers, the doctor' },
+  ];
+}
+
+function leastGrants(
+  server: ServerVersion,
+  rights: readonly string[],
+  { schemas, isLiteral }: GrantOptions,
+): readonly Grant[] {
+  const own = isLiteral ? ownSchemas() : ['\\_undrop%'];
+  const why = 'the ledger and the held tables';
+  const grants: Grant[] = [
+    { rights: ['PROCESS'], schema: null, why: 'to see the sessions that drop' },
+    ...own.map((schema) => ({ rights, schema, why })),
+    ...schemas.map((schema) => ({
+      rights,
+      schema: isLiteral ? schema : escapePattern(schema),
+      why: 'a schema whose tables are held',
+    })),
+  ];
+  if (server.flavour === 'mysql' && server.versionId >= 80_000) {
+    grants.push({ rights: ['SELECT'], schema: 'performance\\_schema', why: 'to see LOCK TABLES' });
+  }
+  return grants;
+}
+
+function ownSchemas(): readonly string[] {
+  const spare = [...spareSchemasFor(true), ...spareSchemasFor(false)];
+  return [RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, ...spare];
+}
+
+/** In GRANT a schema's name is a pattern. */
+function escapePattern(schema: string): string {
+  return schema.replaceAll(/[_%\\]/g, '\\$&');
+}

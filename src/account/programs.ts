@@ -1,0 +1,90 @@
+/**
+ * Stored programs that drop tables: they run inside of the server, where nobody sees their
+ * statements come by. Their bodies are read by the lexer that reads statements, under the sql_mode
+ * that they were made with.
+ */
+import type { ServicePool } from '../service/pools.js';
+import { textOf, textOrNullOf } from '../service/row.js';
+import { note, sql } from '../service/sql.js';
+import { type LexMode, modeFromSqlMode } from '../sql/lex-mode.js';
+import { Lexer } from '../sql/lexer.js';
+import type { ServerVersion } from '../wire/server-version.js';
+
+export interface Program {
+  readonly schema: string;
+  readonly name: string;
+  /** `procedure`, `function`, `event` … */
+  readonly kind: string;
+  /**
+   * `drops`: it drops tables or schemas. `may drop`: it makes statements of texts, which may be
+   * anything. `unread`: this account may not see its body.
+   */
+  readonly does: 'drops' | 'may drop' | 'unread';
+}
+
+const OWN_TO_SERVERS = ['mysql', 'sys', 'information_schema', 'performance_schema'];
+
+/** Those that drop, or of which nobody can say; by schema and name. */
+export async function findPrograms(
+  pool: ServicePool,
+  server: ServerVersion,
+): Promise<readonly Program[]> {
+  const others = sql.join(
+    OWN_TO_SERVERS.map((schema) => sql`${schema}`),
+    ', ',
+  );
+  const answers = await pool.run([
+    sql`SELECT ${note('look')} ROUTINE_SCHEMA AS schemaName, ROUTINE_NAME AS name,
+          ROUTINE_TYPE AS kind, ROUTINE_DEFINITION AS body, SQL_MODE AS sqlMode
+        FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA NOT IN (${others})`,
+    sql`SELECT ${note('look')} EVENT_SCHEMA AS schemaName, EVENT_NAME AS name,
+          'EVENT' AS kind, EVENT_DEFINITION AS body, SQL_MODE AS sqlMode
+        FROM information_schema.EVENTS WHERE EVENT_SCHEMA NOT IN (${others})`,
+  ]);
+  return answers
+    .flat()
+    .flatMap((row): Program[] => {
+      const body = textOrNullOf(row, 'body');
+      const does = body === null ? 'unread' : whatItDoes(body, server, textOf(row, 'sqlMode'));
+      if (does === null) return [];
+      const [schema, name] = [textOf(row, 'schemaName'), textOf(row, 'name')];
+      return [{ schema, name, kind: textOf(row, 'kind').toLowerCase(), does }];
+    })
+    .sort((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1));
+}
+
+function keyOf({ schema, name }: Program): string {
+  return `${schema}\0${name}`;
+}
+
+/** Null: nothing of it concerns tables that are dropped. */
+export function whatItDoes(
+  body: string,
+  server: ServerVersion,
+  sqlMode: string,
+): Exclude<Program['does'], 'unread'> | null {
+  const known = modeFromSqlMode(server, sqlMode, 'utf8mb4');
+  const mode: LexMode = {
+    flavour: known.flavour,
+    versionId: known.versionId,
+    ansiQuotes: known.ansiQuotes ?? false,
+    noBackslashEscapes: known.noBackslashEscapes ?? false,
+    squareBrackets: known.squareBrackets ?? false,
+    charset: known.charset ?? 'utf8',
+  };
+  const bytes = Buffer.from(body);
+  const lexer = new Lexer(bytes, 0, bytes.length, mode);
+  let [before, isDynamic] = ['', false];
+  for (let kind = lexer.next(); kind !== 'end' && kind !== 'error'; kind = lexer.next()) {
+    const word = kind === 'word' ? lexer.token().text : '';
+    if (before === 'DROP' && DROPPED.has(word)) return 'drops';
+    // CREATE OR REPLACE: the statement REPLACE has no TABLE behind it.
+    if (before === 'REPLACE' && word === 'TABLE') return 'drops';
+    isDynamic ||= word === 'PREPARE' && before !== 'DROP' && before !== 'DEALLOCATE';
+    isDynamic ||= before === 'EXECUTE' && word === 'IMMEDIATE';
+    before = word;
+  }
+  return isDynamic ? 'may drop' : null;
+}
+
+const DROPPED: ReadonlySet<string> = new Set(['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE']);

@@ -1,0 +1,82 @@
+/**
+ * What the service account may, as the server says it: of itself every account may read that. Those
+ * of its active roles count, where it may see them.
+ */
+import type { ServicePool } from '../service/pools.js';
+import { textOf, textOrNullOf } from '../service/row.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { note, sql } from '../service/sql.js';
+import { hasPartialRevokes } from './apply.js';
+
+export interface Rights {
+  /** `undrop@%` */
+  readonly account: string;
+  /** On the whole server. */
+  readonly server: ReadonlySet<string>;
+  /** By the schema's name, or the pattern of names, that they are granted on. */
+  readonly schemas: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Names are no patterns. */
+  readonly isLiteral: boolean;
+}
+
+export async function readRights(pool: ServicePool): Promise<Rights> {
+  const [current = []] = await pool.run(sql`SELECT ${note('look')} CURRENT_USER() AS account`);
+  const account = textOf(current[0] ?? {}, 'account');
+  const grantees = [granteeOf(account), ...(await activeRoles(pool))];
+  const [server = [], schemas = []] = await pool.run([
+    sql`SELECT ${note('look')} GRANTEE AS grantee, PRIVILEGE_TYPE AS name
+        FROM information_schema.USER_PRIVILEGES`,
+    sql`SELECT ${note('look')} GRANTEE AS grantee, TABLE_SCHEMA AS schemaName,
+          PRIVILEGE_TYPE AS name
+        FROM information_schema.SCHEMA_PRIVILEGES`,
+  ]);
+  const own = (rows: typeof server) =>
+    rows.filter((row) => grantees.includes(textOf(row, 'grantee')));
+  const bySchema = new Map<string, Set<string>>();
+  for (const row of own(schemas)) {
+    const schema = textOf(row, 'schemaName');
+    const rights = bySchema.get(schema) ?? new Set();
+    bySchema.set(schema, rights.add(textOf(row, 'name')));
+  }
+  return {
+    account,
+    server: new Set(own(server).map((row) => textOf(row, 'name'))),
+    schemas: bySchema,
+    isLiteral: await hasPartialRevokes(pool),
+  };
+}
+
+/** Whether the account has that right on a schema of that name. */
+export function hasRight(rights: Rights, right: string, schema: string): boolean {
+  if (rights.server.has(right)) return true;
+  return [...rights.schemas].some(
+    ([pattern, granted]) => granted.has(right) && isMeant(pattern, schema, rights),
+  );
+}
+
+function isMeant(pattern: string, schema: string, { isLiteral }: Rights): boolean {
+  if (isLiteral) return pattern === schema;
+  const parts = pattern.replaceAll(/\\?[\s\S]/g, (part) => {
+    if (part === '%') return '.*';
+    if (part === '_') return '.';
+    return part.slice(-1).replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  });
+  return new RegExp(`^${parts}$`, 's').test(schema);
+}
+
+/** `undrop@%` as information_schema writes it: `'undrop'@'%'`. */
+function granteeOf(account: string): string {
+  const at = account.lastIndexOf('@');
+  return `'${account.slice(0, at)}'@'${account.slice(at + 1)}'`;
+}
+
+/** As information_schema writes them: MariaDB has a role's name in more than one way. */
+async function activeRoles(pool: ServicePool): Promise<readonly string[]> {
+  const { flavour, versionId } = await readServerFacts(pool);
+  if (flavour === 'mysql' && versionId < 80_000) return [];
+  const [rows = []] = await pool.run(sql`SELECT ${note('look')} CURRENT_ROLE() AS roles`);
+  const roles = textOrNullOf(rows[0] ?? {}, 'roles') ?? 'NONE';
+  if (roles === 'NONE') return [];
+  if (flavour === 'mariadb') return [roles, `'${roles}'`, `'${roles}'@''`];
+  return roles.split(',').map((role) => role.replaceAll('`', "'"));
+}

@@ -1,0 +1,80 @@
+/**
+ * `undrop doctor`: is the server one that undrop knows, has the service account what it needs, and
+ * what drops tables beyond its reach? Changes nothing; exit code 1 where drops would be refused or
+ * held in part.
+ */
+import { type Examination, examine } from '../account/examine.js';
+import type { Program } from '../account/programs.js';
+import { type AccountSettings, withPool } from './with-pool.js';
+
+/** More names than this are a list for --json. */
+const NAMES_MAX = 20;
+
+export function runDoctor(
+  settings: AccountSettings,
+  options: { readonly json: boolean },
+): Promise<number> {
+  return withPool(settings, async (pool) => {
+    const found = await examine(pool);
+    const text = options.json ? JSON.stringify(found, null, 2) : formatExamination(found);
+    process.stdout.write(`${text}\n`);
+    return found.tier === null ? 1 : 0;
+  });
+}
+
+export function formatExamination(found: Examination): string {
+  return [
+    ...formatServer(found),
+    ...formatRights(found),
+    ...formatSchemas(found),
+    ...formatPrograms(found.programs),
+  ].join('\n');
+}
+
+function formatServer({ server, readOnly }: Examination): readonly string[] {
+  const tested = server.isTested ? 'every test runs on this version' : 'not a version of the tests';
+  return [
+    `server    ${server.name} ${server.version}: ${tested}`,
+    ...(readOnly ? ['          It is read-only: nothing is collected there.'] : []),
+  ];
+}
+
+function formatRights({ account, tier, missing }: Examination): readonly string[] {
+  const what = tier === null ? 'rights are missing' : `tier ${tier}`;
+  return [
+    `account   ${account}: ${what}`,
+    ...missing.map(({ right, schemas, isEssential, without }) => {
+      const where = schemas === null ? '' : ` on ${listed(schemas)}`;
+      return `  ${isEssential ? 'missing' : 'without'} ${right}${where}: ${without}`;
+    }),
+  ];
+}
+
+function formatSchemas({ held, refused }: Examination): readonly string[] {
+  return [
+    `schemas   held: ${held.length === 0 ? 'none' : listed(held)}`,
+    ...(refused.length === 0 ? [] : [`          no rights, drops are refused: ${listed(refused)}`]),
+  ];
+}
+
+function formatPrograms(programs: readonly Program[]): readonly string[] {
+  if (programs.length === 0) return ['programs  none drops tables'];
+  const groups = [
+    { does: 'drops', words: 'drop tables inside of the server, which undrop does not see' },
+    { does: 'may drop', words: 'run texts that may drop tables, which undrop does not see' },
+    { does: 'unread', words: 'can’t be read by this account' },
+  ] as const;
+  return groups.flatMap(({ does, words }, index) => {
+    const names = programs
+      .filter((program) => program.does === does)
+      .map(({ schema, name, kind }) => `${schema}.${name} (${kind})`);
+    if (names.length === 0) return [];
+    const title = index === 0 || !programs.some((program) => program.does === 'drops');
+    return [`${title ? 'programs' : '        '}  ${words}: ${listed(names)}`];
+  });
+}
+
+function listed(names: readonly string[]): string {
+  const more = names.length - NAMES_MAX;
+  return names.slice(0, NAMES_MAX).join(', ') + (more > 0 ? ` and ${more} more` : '');
+}

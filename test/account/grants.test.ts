@@ -1,0 +1,85 @@
+/** Rights by server and tier, and what a stored program does, without a server. */
+import { describe, expect, test } from '@jest/globals';
+import { grantsFor, needsOf } from '../../src/account/grants.js';
+import { whatItDoes } from '../../src/account/programs.js';
+import { hasRight, type Rights } from '../../src/account/rights.js';
+import { printStatements } from '../../src/account/statements.js';
+import { parseServerVersion } from '../../src/wire/server-version.js';
+
+const extrasOn = (version: string) =>
+  needsOf(parseServerVersion(version))
+    .filter(({ isEssential }) => !isEssential)
+    .map(({ right }) => right);
+
+test.each([
+  ['5.6.24-log', ['SUPER', 'EVENT']],
+  ['5.7.44', ['SUPER', 'EVENT']],
+  ['8.0.13', ['SUPER', 'SET_USER_ID', 'EVENT']],
+  ['8.0.36', ['SESSION_VARIABLES_ADMIN', 'SET_USER_ID', 'SUPER', 'SYSTEM_USER', 'EVENT']],
+  ['9.7.4', ['SESSION_VARIABLES_ADMIN', 'SET_ANY_DEFINER', 'SUPER', 'SYSTEM_USER', 'EVENT']],
+  ['5.5.5-10.4.30-MariaDB', ['SUPER', 'EVENT']],
+  ['5.5.5-10.11.19-MariaDB-log', ['BINLOG ADMIN', 'SET USER', 'SUPER', 'EVENT']],
+])('the full tier on %s has %j beyond the others', (version, extras) => {
+  expect(extrasOn(version)).toEqual(extras);
+});
+
+test('a name with a pattern’s letters is granted as itself, and an account is quoted', () => {
+  const server = parseServerVersion('5.6.24');
+  const options = { tier: 'least', schemas: ['my_shop%', 'a`b'], isLiteral: false } as const;
+  const text = printStatements({ user: "o'brien", host: '10.%' }, grantsFor(server, options));
+  expect(text).toContain("CREATE USER 'o''brien'@'10.%' IDENTIFIED BY '…';");
+  expect(text).toContain('ON `my\\_shop\\%`.* TO');
+  expect(text).toContain('ON `a``b`.* TO');
+  expect(text).toContain('ON `\\_undrop%`.* TO');
+});
+
+test('with partial revokes each of our own schemas is named', () => {
+  const options = { tier: 'least', schemas: ['my_shop'], isLiteral: true } as const;
+  const schemas = grantsFor(parseServerVersion('9.7.4'), options).map(({ schema }) => schema);
+  expect(schemas).toEqual(expect.arrayContaining([null, '_undrop', '_undrop_local_32', 'my_shop']));
+  expect(schemas).not.toContain('\\_undrop%');
+});
+
+describe('a right', () => {
+  const rights = (isLiteral: boolean): Rights => ({
+    account: 'undrop@%',
+    server: new Set(['PROCESS']),
+    schemas: new Map([
+      ['my\\_shop', new Set(['DROP'])],
+      ['w%x_', new Set(['DROP'])],
+    ]),
+    isLiteral,
+  });
+
+  test.each([
+    ['my_shop', true],
+    ['myxshop', false],
+    ['wabcxy', true],
+    ['wabcx', false],
+    ['other', false],
+  ])('on %s by patterns: %s', (schema, isThere) => {
+    expect(hasRight(rights(false), 'DROP', schema)).toBe(isThere);
+    expect(hasRight(rights(false), 'PROCESS', schema)).toBe(true);
+  });
+
+  test('by names alone where there are no patterns', () => {
+    expect(hasRight(rights(true), 'DROP', 'wabcxy')).toBe(false);
+    expect(hasRight(rights(true), 'DROP', 'w%x_')).toBe(true);
+  });
+});
+
+test.each([
+  ['BEGIN DROP TABLE a; END', '', 'drops'],
+  ['BEGIN dRoP -- \n tables a; END', '', 'drops'],
+  ['DROP DATABASE d', '', 'drops'],
+  ['CREATE OR REPLACE TABLE t (a INT)', '', 'drops'],
+  ['BEGIN REPLACE INTO t VALUES (1); DROP TEMPORARY TABLE t; END', '', null],
+  ['SELECT \'DROP TABLE a\', `DROP`, "TABLE"', '', null],
+  ["SELECT '\\' DROP TABLE a '", '', null],
+  ["SELECT '\\'; DROP TABLE a; '", 'NO_BACKSLASH_ESCAPES', 'drops'],
+  ['BEGIN PREPARE s FROM @s; EXECUTE s; END', '', 'may drop'],
+  ['BEGIN DROP PREPARE s; END', '', null],
+  ["EXECUTE IMMEDIATE 'x'", '', 'may drop'],
+] as const)('a program with %j under %j: %s', (body, mode, does) => {
+  expect(whatItDoes(body, parseServerVersion('5.5.5-10.11.19-MariaDB'), mode)).toBe(does);
+});

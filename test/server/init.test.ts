@@ -1,0 +1,206 @@
+/**
+ * `undrop init` and `undrop doctor` as a person types them, on each server: the account is made
+ * once, has what its tier says, and what each tier can do is done by a proxy with that account.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import type { Tier } from '../../src/account/grants.js';
+import { until } from '../support/poll.js';
+import { proxyInFront, runUndrop } from '../support/proxy.js';
+import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+
+jest.setTimeout(120_000);
+
+const PASSWORD = 'it’s \\ a secret';
+
+describe.each(testServers())('on $name', (server) => {
+  let schema: FreshSchema;
+  let other: FreshSchema;
+  let root: Connection;
+  const users: string[] = [];
+
+  beforeAll(async () => {
+    schema = await freshSchema(server, 'in_it');
+    other = await freshSchema(server, 'in_it');
+    root = await connect(server);
+  });
+
+  afterAll(async () => {
+    for (const user of users) await root.query(`DROP USER ${user}@'%'`);
+    await schema.drop();
+    await other.drop();
+    await root.end();
+  });
+
+  /** Runs init for an account of that tier. */
+  async function init(tier: Tier, ...args: readonly string[]) {
+    const user = `i_${tier}_${schema.name.slice(-4)}`;
+    const variables = {
+      USER: user,
+      PASSWORD,
+      TIER: tier,
+      ADMIN_USER: server.user,
+      ADMIN_PASSWORD: server.password,
+      ...(tier === 'least' ? { SCHEMAS: schema.name } : {}),
+    };
+    const done = await runUndrop(server, ['init', ...args], variables);
+    return { user, variables: { USER: user, PASSWORD }, ...done };
+  }
+
+  async function made(tier: Tier) {
+    const account = await init(tier, '--apply');
+    expect({ code: account.code, stderr: account.stderr }).toEqual({ code: 0, stderr: '' });
+    if (!users.includes(account.user)) users.push(account.user);
+    return account;
+  }
+
+  async function grantsOf(user: string): Promise<readonly string[]> {
+    const [rows] = await root.query({ sql: `SHOW GRANTS FOR ${user}@'%'`, rowsAsArray: true });
+    return (rows as string[][]).map(([text]) => String(text).replace(/ IDENTIFIED BY .*/, ''));
+  }
+
+  /** Where the newest drop of a table of that name went. */
+  async function heldIn(at: FreshSchema, table: string): Promise<string> {
+    let found = '';
+    await until(async () => {
+      const [row] = await query<{ readonly s: string }>(
+        server,
+        `SELECT hold_schema AS s FROM _undrop.ledger WHERE schema_name = '${at.name}'
+           AND table_name = '${table}' AND state = 'HOLD' ORDER BY id DESC LIMIT 1`,
+      );
+      found = row?.s ?? '';
+      return found !== '';
+    }, 'the table is held');
+    return found;
+  }
+
+  test.each<Tier>(['full', 'managed', 'least'])(
+    'the statements that it prints for the tier %s make the same account as --apply does',
+    async (tier) => {
+      const { user } = await made(tier);
+      const applied = await grantsOf(user);
+      const printed = await init(tier);
+      expect(printed.code).toBe(0);
+      await root.query(`DROP USER ${user}@'%'`);
+      for (const line of printed.stdout.split('\n')) {
+        const text = line.replace(/--.*$/, '').trim().replace('…', 'a password');
+        if (text !== '') await root.query(text.replace(/;$/, ''));
+      }
+      expect(await grantsOf(user)).toEqual(applied);
+      await root.query(`DROP USER ${user}@'%'`);
+    },
+  );
+
+  test('it may run twice, and leaves the password alone', async () => {
+    const first = await made('managed');
+    expect(first.stdout).toContain('was made');
+    const again = await made('managed');
+    expect(again.stdout).toContain('was there');
+    const doctor = await runUndrop(server, ['doctor'], first.variables);
+    expect(doctor).toMatchObject({ code: 0, stderr: '' });
+    expect(doctor.stdout).toContain('tier managed');
+  });
+
+  test('without a password no account is made', async () => {
+    const user = 'nobody_made_it';
+    const variables = { USER: user, PASSWORD: '', ADMIN_USER: server.user };
+    const { code, stderr } = await runUndrop(server, ['init', '--apply'], variables);
+    expect({ code, stderr }).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('UNDROP_PASSWORD'),
+    });
+    expect(await query(server, `SELECT 1 FROM mysql.user WHERE User = '${user}'`)).toEqual([]);
+  });
+
+  describe('a proxy with the tier', () => {
+    async function dropBy(tier: Tier, at: FreshSchema, session: readonly string[] = []) {
+      const { variables } = await made(tier);
+      await root.query(`CREATE TABLE IF NOT EXISTS ${at.name}.t (a INT)`);
+      const proxy = await proxyInFront(server, variables);
+      const client = await connect(proxy, { database: at.name });
+      try {
+        for (const text of session) await client.query(text);
+        await client.query('DROP TABLE t');
+      } finally {
+        await client.end();
+        await proxy.stop();
+      }
+    }
+
+    test.each<Tier>(['full', 'managed', 'least'])('%s holds a table at home', async (tier) => {
+      await dropBy(tier, schema);
+      expect(await heldIn(schema, 't')).toBe('_undrop');
+    });
+
+    test('full holds at home what replicas don’t see', async () => {
+      await dropBy('full', schema, ['SET sql_log_bin = 0']);
+      expect(await heldIn(schema, 't')).toBe('_undrop_local');
+    });
+
+    test('managed holds that in its own schema', async () => {
+      await dropBy('managed', schema, ['SET sql_log_bin = 0']);
+      expect(await heldIn(schema, 't')).toBe(schema.name);
+    });
+
+    // There information_schema shows a table that is named to whoever asks.
+    const isShown = server.name === 'mysql-5.6';
+    const what = isShown ? 'holds in its own schema' : 'refuses';
+    test(`least ${what} what it has no rights on`, async () => {
+      if (isShown) {
+        await dropBy('least', other);
+        return expect(await heldIn(other, 't')).toBe(other.name);
+      }
+      await expect(dropBy('least', other)).rejects.toMatchObject({
+        message: expect.stringContaining('UNDROP_NOT_RECORDED'),
+      });
+      expect(await query(server, `SELECT * FROM ${other.name}.t`)).toEqual([]);
+    });
+  });
+
+  describe('the doctor', () => {
+    async function doctor(tier: Tier) {
+      const { variables } = await made(tier);
+      const { code, stdout } = await runUndrop(server, ['doctor', '--json'], variables);
+      return { code, found: JSON.parse(stdout) as Record<string, unknown> };
+    }
+
+    test.each<Tier>(['full', 'managed', 'least'])('knows the tier %s', async (tier) => {
+      const { code, found } = await doctor(tier);
+      expect({ code, tier: found['tier'] }).toEqual({ code: 0, tier });
+      expect(found['server']).toMatchObject({ isTested: true });
+    });
+
+    test('says what breaks without a right that is missing', async () => {
+      const { variables, user } = await made('managed');
+      await root.query(`REVOKE TRIGGER ON *.* FROM ${user}@'%'`);
+      const { code, stdout } = await runUndrop(server, ['doctor'], variables);
+      expect(code).toBe(1);
+      expect(stdout).toMatch(/missing TRIGGER on .*: triggers are not seen/);
+      await made('managed');
+    });
+
+    test('names the stored programs that drop tables, and those that may', async () => {
+      const at = schema.name;
+      const bodies = {
+        cleans: 'BEGIN DROP /* */ TABLE IF EXISTS a, b; END',
+        runs: "BEGIN SET @s = 'SELECT 1'; PREPARE s FROM @s; EXECUTE s; END",
+        speaks: "BEGIN SELECT 'DROP TABLE a' /* DROP TABLE b */; DROP TEMPORARY TABLE c; END",
+      };
+      for (const [name, body] of Object.entries(bodies)) {
+        await root.query(`CREATE PROCEDURE ${at}.${name}() ${body}`);
+      }
+      await root.query(
+        `CREATE EVENT ${at}.nightly ON SCHEDULE EVERY 1 DAY DISABLE DO DROP TABLE IF EXISTS ${at}.x`,
+      );
+      const { found } = await doctor('full');
+      const own = (found['programs'] as { schema: string; name: string }[]).filter(
+        (program) => program.schema === at,
+      );
+      expect(own).toEqual([
+        { schema: at, name: 'cleans', kind: 'procedure', does: 'drops' },
+        { schema: at, name: 'nightly', kind: 'event', does: 'drops' },
+        { schema: at, name: 'runs', kind: 'procedure', does: 'may drop' },
+      ]);
+    });
+  });
+});
