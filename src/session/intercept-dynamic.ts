@@ -16,6 +16,7 @@ import { clientCharsetOf, modeFromSqlMode } from '../sql/lex-mode.js';
 import { plainNameOf, readNamedStatement } from '../sql/named-statement.js';
 import { mayBeOurs } from '../sql/trigger-scan.js';
 import { tablesOf } from '../sql/verdict.js';
+import type { ErrPacket } from '../wire/response/err.js';
 import {
   answerWith,
   type Carriers,
@@ -66,7 +67,11 @@ async function dynamic(
   }
   const made = await textOf(source.expression, options);
   if (made instanceof UndropError) return refused(made, options);
-  if ('payload' in made) return answerWith(made);
+  if ('payload' in made) {
+    // Those words quote what is of ours around it.
+    if (made.errno === ER_PARSE_ERROR) return unclear(taken, 'no expression', options);
+    return answerWith(made);
+  }
   const { text, facts, connection } = made;
   if (text === null) return { kind: 'forward', facts };
   const isAlike = [connection, facts.charset].every((charset) => isReadAlike(text, charset));
@@ -105,7 +110,7 @@ interface Made {
 async function textOf(
   expression: Uint8Array,
   { userSession, server }: Options,
-): Promise<Made | { readonly payload: Buffer } | UndropError> {
+): Promise<Made | ErrPacket | UndropError> {
   const select = Buffer.concat([
     Buffer.from('SELECT /* undrop text */ CAST(CONVERT('),
     expression,
@@ -191,6 +196,7 @@ function isSame(text: Buffer | null, bytes: Buffer | null): boolean {
 }
 
 const DEALLOCATE_TRIES_MAX = 5;
+const ER_PARSE_ERROR = 1064;
 /** Unknown prepared statement handler. */
 const ER_UNKNOWN_STMT_HANDLER = 1243;
 
@@ -253,9 +259,15 @@ export async function commandOnName(
   assert(drop !== null && named.name !== null, 'no other name is taken');
   if (named.kind === 'deallocate') {
     prepared.forgetName(named.name);
-    const doNothing = { kind: 'query', text: Buffer.from('DO 0') } as const;
     const client = { kind: 'packet', payload: packet.payload, isAnswered: true } as const;
-    const [answer] = await userSession.run([drop.isDoubtful ? client : doNothing]);
+    if (drop.isDoubtful) {
+      const [answer] = await userSession.run([client]);
+      assert(answer?.kind === 'ok' || answer?.kind === 'err', 'DEALLOCATE answers OK or ERR');
+      // Where there was no other under its name it is ours that is gone.
+      const isOurs = answer.kind === 'err' && answer.errno === ER_UNKNOWN_STMT_HANDLER;
+      if (!isOurs) return answerWith(answer);
+    }
+    const [answer] = await userSession.run([{ kind: 'query', text: Buffer.from('DO 0') }]);
     assert(answer?.kind === 'ok' || answer?.kind === 'err', 'both answer OK or ERR');
     return answerWith(answer);
   }

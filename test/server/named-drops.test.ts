@@ -146,6 +146,22 @@ const CONVERSATIONS: readonly Conversation[] = [
     ],
   },
   {
+    name: 'what is no expression, in the words of the server',
+    only: /mariadb/,
+    texts: [
+      ...["SET @t = 'DROP TABLE a'", "PREPARE p FROM )'DROP TABLE a'", 'PREPARE p FROM @t @t'],
+      ...["EXECUTE IMMEDIATE 'DROP TABLE a') + ('1'", "EXECUTE IMMEDIATE 'DROP TABLE a', 'x'"],
+      ...['EXECUTE IMMEDIATE @t @t', 'PREPARE p FROM CONCAT(@t', 'EXECUTE p', 'SHOW TABLES'],
+    ],
+  },
+  {
+    name: 'behind an EXECUTE that is none',
+    texts: [
+      ...["PREPARE p FROM 'DROP TABLE a'", 'EXECUTE p p', 'DEALLOCATE PREPARE p'],
+      ...['DEALLOCATE PREPARE p', 'SHOW TABLES'],
+    ],
+  },
+  {
     name: 'under SET STATEMENT',
     only: /mariadb/,
     texts: [
@@ -232,6 +248,8 @@ describe.each(testServers())('$name: a DROP', (server) => {
     expect(await errno("PREPARE p FROM 'DROP TABLE a'")).toEqual([0]);
     await client.query('CREATE PROCEDURE hidden() EXECUTE p');
     expect(await errno('CALL hidden()')).toEqual([1243]);
+    // The server knew none under that name, so it is this one that goes, once.
+    expect(await errno('DEALLOCATE PREPARE p')).toEqual([0]);
     expect(await errno('DEALLOCATE PREPARE p')).toEqual([1243]);
     expect(await errno("PREPARE p FROM 'DROP TABLE a'")).toEqual([0]);
     expect(await errno('EXECUTE p')).toEqual([0]);

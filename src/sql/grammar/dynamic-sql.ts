@@ -67,9 +67,21 @@ function dynamicText(tokens: readonly Token[], source: Source): TextSource | nul
     first.text === '@' &&
     tokens.length === 2 &&
     (second?.kind === 'name' || second?.kind === 'string');
-  if (!variable && source.mode.flavour === 'mysql') return null;
+  if (!variable && (source.mode.flavour === 'mysql' || !isOneExpression(tokens))) return null;
   const sql = withoutComments(tokens, source.bytes);
   return { kind: 'expression', sql, variable, isPure: variable || tokens.every(isPure) };
+}
+
+/** Whether it can't end, or be two, in the middle of what we put around it. */
+function isOneExpression(tokens: readonly Token[]): boolean {
+  let depth = 0;
+  for (const { kind, text } of tokens) {
+    if (kind !== 'symbol') continue;
+    if (text === '(') depth++;
+    if (text === ')') depth--;
+    if (depth < 0 || (depth === 0 && text === ',')) return false;
+  }
+  return depth === 0;
 }
 
 function isPure(token: Token, index: number, tokens: readonly Token[]): boolean {
