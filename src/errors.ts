@@ -180,13 +180,6 @@ export const ERRORS = {
     text: 'Table {table} was not dropped: it is in the recycle schema of undrop, which removes it in its time.',
     remedy: 'See `undrop list`; use `undrop restore` to bring a table back.',
   },
-  UNDROP_TRIGGERS: {
-    fault: 'operator',
-    errno: 1235,
-    sqlState: '42000',
-    text: 'Table {table} was not dropped, it is still there: it has triggers ({names}), which this version of undrop cannot hold.',
-    remedy: 'Drop the triggers first (DROP TRIGGER), or use a direct connection.',
-  },
   UNDROP_LOCKED_TABLES: {
     fault: 'operator',
     errno: 1235,

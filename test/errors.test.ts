@@ -5,14 +5,13 @@ import { expectPage } from './support/page.js';
 
 describe('what a client sees', () => {
   test('an error of ours is shown with its code, its text and its remedy, filled in', () => {
-    const error = new UndropError('UNDROP_TRIGGERS', { table: 'shop.orders', names: 'a, b' });
+    const error = new UndropError('UNDROP_NAME_TAKEN', { table: 'shop.orders', id: '0195' });
     expect(toClientError(error, 'ref')).toEqual({
-      errno: 1235,
-      sqlState: '42000',
+      errno: 1050,
+      sqlState: '42S01',
       message:
-        'UNDROP_TRIGGERS: Table shop.orders was not dropped, it is still there: it has triggers ' +
-        '(a, b), which this version of undrop cannot hold. Drop the triggers first (DROP TRIGGER), ' +
-        'or use a direct connection.',
+        'UNDROP_NAME_TAKEN: Held table 0195 was not restored: shop.orders exists. Restore under ' +
+        'another name (--to), or move the live table out of the way first.',
     });
   });
 
@@ -34,8 +33,8 @@ describe('what a client sees', () => {
   });
 
   test('a value that looks like a placeholder is not filled again', () => {
-    const error = new UndropError('UNDROP_TRIGGERS', { table: '{names}', names: 'b' });
-    expect(error.message).toContain('Table {names} was not dropped');
+    const error = new UndropError('UNDROP_NAME_TAKEN', { id: '{table}', table: 'b' });
+    expect(error.message).toContain('Held table {table} was not restored');
   });
 });
 

@@ -34,7 +34,7 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string])[] = [
   ['DROP', IN_PLACE],
   ['ALTER', IN_PLACE],
   ['REFERENCES', 'foreign keys don’t come back with a restored table (MySQL 5.7 and later)'],
-  ['TRIGGER', 'triggers are not seen: they stay on the held table, and fire when it is purged'],
+  ['TRIGGER', 'triggers are not seen: they stay on the held table, in its own schema'],
 ];
 
 /** In the order in which they are granted. */

@@ -168,7 +168,7 @@ export type Step =
       readonly do: 'relocate';
       readonly tables: readonly RelocateTable[];
       readonly logged: boolean;
-      /** Foreign keys lead out of them or into them: they are taken off first. */
+      /** Foreign keys lead out of them or into them, or they have triggers: taken off first. */
       readonly detach: boolean;
     }
   /** The tables changed between two looks: forget the intents and look again. */
@@ -386,22 +386,12 @@ function decideNames(
   if (blocked.length === bases.length) return { kind: 'words', named: others, blocked };
   const moves: Move[] = [];
   for (const base of bases.filter(({ seen }) => !blocked.some(({ table }) => table === seen))) {
-    const refusal = refusalOfTable(base.seen);
-    if (refusal !== null) return { kind: 'refuse', error: refusal };
     const due = base.seen.holdUntil;
     assert(due !== null, 'a table that is moved has an intent');
     const holdName = formatHoldName({ state: 'HOLD', id: base.seen.id, due });
     moves.push({ ...base, holdName });
   }
   return { kind: 'move', moves, named: others, blocked };
-}
-
-function refusalOfTable(seen: IntentTable): UndropError | null {
-  const table = fullName(seen);
-  if (seen.triggers.length > 0) {
-    return new UndropError('UNDROP_TRIGGERS', { table, names: seen.triggers.join(', ') });
-  }
-  return null;
 }
 
 /** The server refuses the text: prepared once more, so that its words are the session's last. */
@@ -624,8 +614,8 @@ function afterRename(
       table: seen.table,
       stays: whyItStays(inspection.stay[index] === true, keepsLocks),
     }));
-    const detach = !keepsLocks && moves.some(({ seen }) => hasForeignKeys(seen));
-    return { do: 'relocate', tables, logged: facts.logged, detach };
+    const isBound = moves.some(({ seen }) => hasForeignKeys(seen) || seen.triggers.length > 0);
+    return { do: 'relocate', tables, logged: facts.logged, detach: !keepsLocks && isBound };
   }
   const hasWords = failed === null && named.length + blocked.length > 0;
   const saying = hasWords ? wordsStep(request, named, blocked, answers) : null;

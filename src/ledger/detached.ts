@@ -1,11 +1,12 @@
 /**
  * What was taken off a dropped table so that it keeps nothing and nobody waiting while it is held,
- * as the ledger has it: its foreign keys, and those of live tables that led to it. Pure.
+ * as the ledger has it: its foreign keys, those of live tables that led to it, its triggers. Pure.
  *
  * Invariant: names of the user's own, never a hold name; so it is true wherever the table is.
  */
 import { assert } from '../assert.js';
 import { quoteIdentifier } from '../service/sql.js';
+import { assertTrigger, type HeldTrigger, mergeTriggers } from './triggers.js';
 
 export const KEY_ACTIONS = ['RESTRICT', 'CASCADE', 'SET NULL', 'NO ACTION', 'SET DEFAULT'] as const;
 
@@ -36,15 +37,17 @@ export interface ChildKey {
 export interface Detached {
   readonly keysOut: readonly ForeignKey[];
   readonly keysIn: readonly ChildKey[];
+  /** In the order in which they are to be made. */
+  readonly triggers: readonly HeldTrigger[];
 }
 
-export const NOTHING_DETACHED: Detached = { keysOut: [], keysIn: [] };
+export const NOTHING_DETACHED: Detached = { keysOut: [], keysIn: [], triggers: [] };
 
-export function hasDetached({ keysOut, keysIn }: Detached): boolean {
-  return keysOut.length + keysIn.length > 0;
+export function hasDetached({ keysOut, keysIn, triggers }: Detached): boolean {
+  return keysOut.length + keysIn.length + triggers.length > 0;
 }
 
-/** What was recorded before wins, as a later look no longer finds what was taken off meanwhile. */
+/** Keys recorded before win, as a later look no longer finds what was taken off meanwhile. */
 export function mergeDetached(before: Detached, found: Detached): Detached {
   const isKnown = (key: ForeignKey) => before.keysOut.some(({ name }) => name === key.name);
   return {
@@ -53,6 +56,7 @@ export function mergeDetached(before: Detached, found: Detached): Detached {
       ...before.keysIn,
       ...found.keysIn.filter((key) => !before.keysIn.some((known) => isSameChildKey(known, key))),
     ],
+    triggers: mergeTriggers(before.triggers, found.triggers),
   };
 }
 
@@ -71,9 +75,11 @@ export function formatDetached(detached: Detached): string | null {
 
 export function parseDetached(text: string | null): Detached {
   if (text === null) return NOTHING_DETACHED;
-  const { keysOut = [], keysIn = [] } = JSON.parse(text) as Partial<Detached>;
+  // A row from before triggers were taken off has none.
+  const { keysOut = [], keysIn = [], triggers = [] } = JSON.parse(text) as Partial<Detached>;
   for (const key of [...keysOut, ...keysIn.map((child) => child.key)]) assertKey(key);
-  return { keysOut, keysIn };
+  for (const trigger of triggers) assertTrigger(trigger);
+  return { keysOut, keysIn, triggers };
 }
 
 /** What goes into a statement without quotes must be one of ours. */

@@ -4,6 +4,7 @@
  */
 import { quoteIdentifier } from '../service/sql.js';
 import { type Detached, qualifiedKey } from './detached.js';
+import { triggerLines } from './triggers.js';
 
 export interface ScriptFacts {
   readonly id: string;
@@ -29,6 +30,7 @@ export function restoreScript(facts: ScriptFacts): string {
     ...(facts.sqlLogBin ? [] : ['SET SESSION sql_log_bin = 0;']),
     `RENAME TABLE ${held} TO ${own};`,
     ...keyLines(own, facts.detached),
+    ...triggerLines(facts, facts.detached.triggers),
     '',
   ].join('\n');
 }

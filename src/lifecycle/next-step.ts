@@ -5,7 +5,7 @@
  *
  * Invariant: no table leaves HOLD before its due time, save by a lifecycle without HOLD. Nothing
  * that would reach into live rows (a trigger, a foreign key from outside) is ever purged or
- * dropped.
+ * dropped; what may not be purged is dropped with its rows.
  */
 import { assertNever } from '../assert.js';
 import type { TableState } from '../names/hold-name.js';

@@ -1,7 +1,8 @@
 /**
  * Reads what has to be known of one held table before it is touched: is it a table, do triggers
  * hang on it, do foreign keys of other tables lead to it. A DELETE in it would fire the ones and
- * follow the others into live rows.
+ * follow the others into live rows. In its own schema its own triggers may still be on it: no row
+ * is deleted there, and a DROP fires none.
  */
 import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { HoldTable } from '../service/hold-tables.js';
@@ -31,16 +32,16 @@ export async function readTableFacts(
   const found = tables?.[0];
   if (found === undefined) return null;
   const kind = textOf(found, 'kind');
+  const isHome = isRecycleSchema(schema);
   const obstacles = [
     ...(TABLE_TYPES.has(kind) ? [] : [`it is a ${kind}`]),
-    ...list(triggers).map((row) => `trigger ${textOf(row, 'name')} hangs on it`),
+    ...(isHome ? list(triggers) : []).map((row) => `trigger ${textOf(row, 'name')} hangs on it`),
     ...list(foreignKeys).map((row) => `foreign key ${textOf(row, 'name')} refers to it`),
   ];
   const engine = textOrNullOf(found, 'engine');
   // Moving into our schema proved that no trigger hangs on it: the server refuses to move one with
   // triggers (1435), also one that this account may not see.
-  const isProven = isRecycleSchema(schema);
-  const purgeable = isProven && kind === 'BASE TABLE' && engine === 'InnoDB';
+  const purgeable = isHome && kind === 'BASE TABLE' && engine === 'InnoDB';
   return { purgeable, obstacles };
 }
 

@@ -10,7 +10,7 @@ import type { Log } from '../log.js';
 import { parseHoldName } from '../names/hold-name.js';
 import type { ServicePool } from '../service/pools.js';
 import { whyItStays } from './data-directory.js';
-import { STAYS_FOR_ITS_FILE } from './stays.js';
+import { STAYS_FOR_ITS_FILE, STAYS_WITH_TRIGGERS } from './stays.js';
 import { takeHome } from './take-home.js';
 
 export interface DebtReport {
@@ -33,7 +33,8 @@ export async function payDebts(
     if (activeIds.has(row.id) || row.failure === STAYS_FOR_ITS_FILE) continue;
     const failure = await pay(pool, row);
     if (failure === null) paid.push(row.id);
-    else left.push({ id: row.id, failure });
+    // Of use once the account has another right: there is no hurry, and it was said before.
+    else if (!failure.startsWith(STAYS_WITH_TRIGGERS)) left.push({ id: row.id, failure });
   }
   if (left.length > 0) log.warn({ left }, 'held tables that are still in their own schema');
   return { paid, left };

@@ -1,7 +1,7 @@
 /**
  * Takes off a held table what would bind the live: its foreign keys, which would keep others from
- * their rows or delete held ones with them, and those of live children, which followed the table to
- * its hold name and are led back to its own, as a native drop leaves them.
+ * their rows or delete held ones with them, those of live children, which followed the table to
+ * its hold name and are led back to its own, as a native drop leaves them, and its triggers.
  *
  * Invariants: whatever is taken off is in the ledger before, in names of the user's own. Everything
  * is tried for a moment only; what can't be done at once is said, and done by whoever pays the
@@ -31,6 +31,7 @@ import { textOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { alter, dropKey } from './add-keys.js';
 import { leadBack } from './child-keys.js';
+import { dropTriggers, type FoundTriggers, findTriggers } from './detach-triggers.js';
 import { lookAtTable } from './look-at-table.js';
 import type { RelocateTable } from './relocate.js';
 
@@ -55,7 +56,9 @@ export async function detach(
   let plans: readonly (Plan | string | null)[];
   try {
     const server = await readServerFacts(pool);
-    plans = await Promise.all(tables.map((table) => planFor(pool, table, { tables, server })));
+    plans = await Promise.all(
+      tables.map((table) => planFor(pool, table, { tables, server, logged })),
+    );
     for (const plan of plans) if (isPlan(plan)) await record(pool, plan);
     // Those out of all tables first: the children of one may be others of them.
     for (const plan of plans)
@@ -63,7 +66,10 @@ export async function detach(
     for (const [index, plan] of plans.entries()) {
       if (!isPlan(plan) || failures[index] !== null) continue;
       const endMs = startMs + WITHIN_MS;
-      failures[index] = await leadChildrenBack(pool, plan, { server, logged, endMs });
+      failures[index] =
+        (await leadChildrenBack(pool, plan, { server, logged, endMs })) ??
+        plan.found.problem ??
+        (await dropTriggers(pool, plan.table, plan.found.triggers, { logged }));
     }
     return failures;
   } catch (error) {
@@ -80,6 +86,8 @@ interface Plan {
   readonly definition: string | null;
   /** As they are called now. */
   readonly ownKeys: readonly string[];
+  /** Triggers that are on it now. */
+  readonly found: FoundTriggers;
 }
 
 function isPlan(plan: Plan | string | null): plan is Plan {
@@ -90,7 +98,11 @@ function isPlan(plan: Plan | string | null): plan is Plan {
 async function planFor(
   pool: ServicePool,
   table: RelocateTable,
-  context: { readonly tables: readonly RelocateTable[]; readonly server: ServerFacts },
+  context: {
+    readonly tables: readonly RelocateTable[];
+    readonly server: ServerFacts;
+    readonly logged: boolean;
+  },
 ): Promise<Plan | string | null> {
   const { id, fromSchema: schema, holdName } = table;
   const look = await lookAtTable(pool, { id, schema, table: holdName });
@@ -99,21 +111,24 @@ async function planFor(
   if (look.keys === null) return 'its foreign keys are not understood';
   const children = await findChildren(pool, table, context.server);
   if (typeof children === 'string') return children;
+  const found = await findTriggers(pool, table, context);
+  const { triggers } = found;
   const [row] = await findRows(pool, { by: 'id', prefix: id });
   const before = row?.detached ?? NOTHING_DETACHED;
-  if (look.keys.length + children.length === 0 && !hasDetached(before)) return null;
+  const hasSome = look.keys.length + children.length + triggers.length > 0 || hasDetached(before);
+  if (!hasSome) return found.problem;
   if (row === undefined) return 'the ledger has no row of it';
   const keysOut = await Promise.all(
     look.keys.map((key) => inOwnNames(pool, key, { table, schema, tables: context.tables })),
   );
   const own = { parentSchema: schema, parentTable: table.table };
   const keysIn = children.map((child) => ({ ...child, key: { ...child.key, ...own } }));
-  const detached = mergeDetached(before, { keysOut, keysIn });
+  const detached = mergeDetached(before, { keysOut, keysIn, triggers });
   const definition =
     before.keysOut.length > 0 && row.definition !== null
       ? null
       : withKeys(look.definition, table, { now: look.keys, own: keysOut });
-  return { table, row, detached, definition, ownKeys: look.keys.map(({ name }) => name) };
+  return { table, row, detached, definition, ownKeys: look.keys.map(({ name }) => name), found };
 }
 
 /** Foreign keys of live tables to it. Other held ones lose theirs for themselves. */

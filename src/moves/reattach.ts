@@ -92,7 +92,8 @@ async function addAll(
   return problems;
 }
 
-async function tried(work: () => Promise<void>): Promise<string | null> {
+/** What is in the way, or null. */
+export async function tried(work: () => Promise<void>): Promise<string | null> {
   for (let tries = 1; ; tries++) {
     try {
       await work();

@@ -6,6 +6,10 @@
 import type { ServicePool } from '../service/pools.js';
 import { detach } from './detach.js';
 import { type RelocateTable, type Relocation, relocate } from './relocate.js';
+import { STAYS_WITH_TRIGGERS } from './stays.js';
+
+/** RENAME into another schema; also where this account doesn't see the triggers. */
+const HAS_TRIGGERS = 1435;
 
 /** One `Relocation` for each table, in order. Does not reject. */
 export async function takeHome(
@@ -18,5 +22,9 @@ export async function takeHome(
     const stays = failures[index] ?? table.stays ?? null;
     return { ...table, stays };
   });
-  return relocate(pool, freed, { logged });
+  const relocations = await relocate(pool, freed, { logged });
+  return relocations.map((relocation) => {
+    if (relocation.outcome !== 'failed' || relocation.errno !== HAS_TRIGGERS) return relocation;
+    return { ...relocation, failure: `${STAYS_WITH_TRIGGERS}: ${relocation.failure}` };
+  });
 }

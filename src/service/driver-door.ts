@@ -1,7 +1,8 @@
 /**
- * The one place that reaches behind @databases/mysql: for the thread id, and to listen for the
- * breaking of a connection that is taken but idle, which mysql2 would throw at the process.
- * Checked on every connection, so that another version of the library can't fail silently.
+ * The one place that reaches behind @databases/mysql: for the thread id, to listen for the breaking
+ * of a connection that is taken but idle, which mysql2 would throw at the process, and to send a
+ * text that isn't in UTF-8. Checked on every connection, so that another version of the library
+ * can't fail silently.
  */
 import type { Connection } from '@databases/mysql';
 import { assert } from '../assert.js';
@@ -18,6 +19,20 @@ export function driverClientOf(connection: Connection): DriverClient {
   const client = isObject(driver) ? Reflect.get(driver, 'client') : undefined;
   assert(isDriverClient(client), 'the locked version of @databases/mysql has _driver.client');
   return client;
+}
+
+/** In mysql2 the charset whose characters are bytes. */
+const BINARY = 63;
+
+/** From now on it sends each character of a text as one byte. */
+export function sendBytes(connection: Connection): void {
+  const inner: unknown = Reflect.get(driverClientOf(connection), 'connection');
+  const config: unknown = isObject(inner) ? Reflect.get(inner, 'config') : undefined;
+  assert(
+    isObject(config) && typeof Reflect.get(config, 'charsetNumber') === 'number',
+    'the locked version of mysql2 has connection.config.charsetNumber',
+  );
+  Reflect.set(config, 'charsetNumber', BINARY);
 }
 
 function isDriverClient(value: unknown): value is DriverClient {

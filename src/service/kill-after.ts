@@ -4,14 +4,19 @@
  *
  * Invariant: nobody waits behind us for longer than `killAfterMs`; a KILL never hits another text.
  */
-import { isServerError, type Rows, type ServicePool, type TaskConnection } from './pools.js';
+import {
+  isServerError,
+  type Rows,
+  type RunOptions,
+  type ServicePool,
+  type TaskConnection,
+} from './pools.js';
 import type { SQLQuery } from './sql.js';
 
 export const KILL_AFTER_MS = 200;
 
-export interface KillAfterOptions {
+export interface KillAfterOptions extends Pick<RunOptions, 'logged' | 'last'> {
   readonly killAfterMs?: number;
-  readonly logged?: boolean;
 }
 
 /** Rejects with the server's 1317 or 1205 where the time was over (`isKilled`). */
@@ -30,7 +35,7 @@ export async function runOrKillOn(
   text: SQLQuery | readonly SQLQuery[],
   options: KillAfterOptions = {},
 ): Promise<readonly Rows[]> {
-  const { killAfterMs = KILL_AFTER_MS, logged = true } = options;
+  const { killAfterMs = KILL_AFTER_MS, ...how } = options;
   let kill: Promise<unknown> | null = null;
   const timer = setTimeout(() => {
     // The answer may already be on its way here; what the KILL hits then must not be the next
@@ -39,7 +44,7 @@ export async function runOrKillOn(
     kill = pool.killQuery(connection.threadId).catch(() => undefined);
   }, killAfterMs);
   try {
-    return await connection.run(text, { logged });
+    return await connection.run(text, how);
   } finally {
     clearTimeout(timer);
     await kill;

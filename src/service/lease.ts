@@ -6,9 +6,9 @@ import type { Connection } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import { causeWords } from './cause-words.js';
-import { driverClientOf } from './driver-door.js';
+import { driverClientOf, sendBytes } from './driver-door.js';
 import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
-import { renderText } from './render.js';
+import { renderBytes, renderText } from './render.js';
 import { serverErrorOf } from './server-error.js';
 import { type SQLQuery, sql } from './sql.js';
 
@@ -69,13 +69,18 @@ export class Lease implements TaskConnection {
 
   async #run(queries: readonly SQLQuery[], options: RunOptions): Promise<readonly Rows[]> {
     if (this.#broken !== null) throw this.#broken;
-    const { deadlineMs = DEADLINE_MS, logged = true } = options;
-    const { text, answersBefore, answersAfter } = renderText(queries, { logged });
+    const { deadlineMs = DEADLINE_MS, logged = true, last } = options;
+    if (last !== undefined) {
+      this.#spoilt = true;
+      sendBytes(this.#connection);
+    }
+    const { text, answersBefore, answersAfter } =
+      last === undefined ? renderText(queries, { logged }) : renderBytes(queries, { logged, last });
     try {
       const answers = await this.#send(text, deadlineMs);
       return answers.slice(answersBefore, answers.length - answersAfter).map(asRows);
     } catch (error) {
-      if (!logged) await this.#logAgain();
+      if (!logged && last === undefined) await this.#logAgain();
       throw error;
     }
   }

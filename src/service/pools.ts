@@ -51,6 +51,11 @@ export interface RunOptions {
   readonly deadlineMs?: number;
   /** False runs the text with sql_log_bin off; 1227 where the account may not. Default true. */
   readonly logged?: boolean;
+  /**
+   * One more statement at the end of the text, as bytes in the charset that the text has set before
+   * it; its answer comes last. The connection is destroyed after the task.
+   */
+  readonly last?: Buffer;
 }
 
 export interface ServiceConnection {

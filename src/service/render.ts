@@ -42,12 +42,28 @@ export function renderText(
   queries: readonly SQLQuery[],
   { logged }: { readonly logged: boolean },
 ): RenderedText {
+  const text = [...begin(queries, logged), ...(logged ? [] : ['SET sql_log_bin=1'])].join(';\n');
+  return { text, answersBefore: 1, answersAfter: logged ? 0 : 1 };
+}
+
+/**
+ * The same with a statement in another charset as its end: one character for each byte. Nothing may
+ * stand behind it, as MySQL 5.6 would keep that as part of a trigger.
+ */
+export function renderBytes(
+  queries: readonly SQLQuery[],
+  { logged, last }: { readonly logged: boolean; readonly last: Buffer },
+): RenderedText {
+  const before = Buffer.from(`${begin(queries, logged).join(';\n')};\n`);
+  const text = Buffer.concat([before, last]).toString('latin1');
+  return { text, answersBefore: 1, answersAfter: 0 };
+}
+
+function begin(queries: readonly SQLQuery[], logged: boolean): readonly string[] {
   assert(queries.length > 0, 'a text has a statement');
   const unlogged = logged ? '' : ', sql_log_bin=0';
   const prefix = `SET ${SETTINGS.join(', ')}${unlogged}${SETTINGS_MYSQL_8}`;
-  const statements = [prefix, ...queries.map(renderQuery)];
-  if (!logged) statements.push('SET sql_log_bin=1');
-  return { text: statements.join(';\n'), answersBefore: 1, answersAfter: logged ? 0 : 1 };
+  return [prefix, ...queries.map(renderQuery)];
 }
 
 /** One statement with its values in place. */

@@ -55,6 +55,10 @@ export function formatRestoreReport(report: RestoreReport): string {
     ...(report.foreignKeysProblem === null
       ? []
       : [`Its foreign keys could not be looked after: ${printable(report.foreignKeysProblem)}`]),
+    ...report.triggers.flatMap(formatTrigger),
+    ...(report.triggersProblem === null
+      ? []
+      : [`Its triggers could not be looked after: ${printable(report.triggersProblem)}`]),
     ...(others.length === 0 ? [] : ['Also held under that name; restore them by id:']),
     ...others.map(
       (other) => `  ${other.id}  ${other.state}  dropped ${formatTime(other.droppedAt)}`,
@@ -68,6 +72,12 @@ function formatForeignKey(key: RestoreReport['foreignKeys'][number]): readonly s
   const what = printable(`Foreign key ${key.name} of ${key.table} to ${key.parent}`);
   if (key.problem !== null) return [`${what} is not there: ${printable(key.problem)}`];
   return key.isParentMissing ? [`${what} is there, but no table has that name.`] : [];
+}
+
+function formatTrigger(trigger: RestoreReport['triggers'][number]): readonly string[] {
+  const { name, table, problem } = trigger;
+  if (problem === null) return [];
+  return [printable(`Trigger ${name} of ${table} is not back as it was: ${problem}`)];
 }
 
 /** For `--json`: times in ISO 8601, UTC. */
@@ -104,6 +114,8 @@ export function restoreReportJson(report: RestoreReport): object {
     recorded,
     foreignKeys: report.foreignKeys,
     foreignKeysProblem: report.foreignKeysProblem,
+    triggers: report.triggers,
+    triggersProblem: report.triggersProblem,
     others: heldListJson(report.others),
   };
 }

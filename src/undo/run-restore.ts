@@ -1,6 +1,6 @@
 /**
  * Brings one held table back: finds it, gives it its name by one atomic RENAME, tells the ledger,
- * and gives it back its foreign keys.
+ * and gives it back its foreign keys and its triggers.
  *
  * Invariant: whoever loses the race (against the collector, another restore, a DBA) changes
  * nothing.
@@ -11,7 +11,8 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import { putBack } from '../moves/put-back.js';
-import { type Reattached, reattach } from '../moves/reattach.js';
+import { type Reattached, type ReattachOptions, reattach } from '../moves/reattach.js';
+import { type ReattachedTrigger, reattachTriggers } from '../moves/reattach-triggers.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { note, sql } from '../service/sql.js';
 import { type HeldTable, listHeld, type TableName } from './list.js';
@@ -29,6 +30,9 @@ export interface RestoreReport {
   readonly foreignKeys: readonly Reattached[];
   /** Why nobody knows which it had, or null. */
   readonly foreignKeysProblem: string | null;
+  /** The same of its triggers. */
+  readonly triggers: readonly ReattachedTrigger[];
+  readonly triggersProblem: string | null;
   /** Still held under the same name, newest first. */
   readonly others: readonly HeldTable[];
   /** False: the ledger could not be told, recovery will notice; null: it never knew the table. */
@@ -65,23 +69,45 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
   };
 }
 
+type CameBack = Pick<
+  RestoreReport,
+  'foreignKeys' | 'foreignKeysProblem' | 'triggers' | 'triggersProblem'
+>;
+
 /** The table is back whatever comes of this. */
 async function comeBack(
   pool: ServicePool,
   table: HeldTable,
   restoredAs: TableName,
-): Promise<Pick<RestoreReport, 'foreignKeys' | 'foreignKeysProblem'>> {
+): Promise<CameBack> {
   const { id, origin, logged } = table;
-  if (origin === null) return { foreignKeys: [], foreignKeysProblem: null };
+  const none = { foreignKeys: [], foreignKeysProblem: null, triggers: [], triggersProblem: null };
+  if (origin === null) return none;
+  const found = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
+  const { problem } = found;
+  if (problem !== null) return { ...none, foreignKeysProblem: problem, triggersProblem: problem };
+  const [row] = found.value;
+  if (row === undefined) return none;
+  const options: ReattachOptions = { id, origin, restoredAs, detached: row.detached, logged };
+  const keys = await tolerantly(() => reattach(pool, options));
+  // Behind the keys: what a trigger does with the rows isn't checked before they are there.
+  const triggers = await tolerantly(() => reattachTriggers(pool, options));
+  return {
+    foreignKeys: keys.value,
+    foreignKeysProblem: keys.problem,
+    triggers: triggers.value,
+    triggersProblem: triggers.problem,
+  };
+}
+
+async function tolerantly<T>(
+  work: () => Promise<readonly T[]>,
+): Promise<{ readonly value: readonly T[]; readonly problem: string | null }> {
   try {
-    const [row] = await findRows(pool, { by: 'id', prefix: id });
-    if (row === undefined) return { foreignKeys: [], foreignKeysProblem: null };
-    const { detached } = row;
-    const foreignKeys = await reattach(pool, { id, origin, restoredAs, detached, logged });
-    return { foreignKeys, foreignKeysProblem: null };
+    return { value: await work(), problem: null };
   } catch (error) {
     if (!isServerError(error) && !(error instanceof UndropError)) throw error;
-    return { foreignKeys: [], foreignKeysProblem: error.message };
+    return { value: [], problem: error.message };
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * Scene for killed drops: two tables with foreign keys of every kind, out, in, to themselves and
- * between each other, dropped with foreign_key_checks off while a child of one lives on.
+ * between each other, and with triggers, dropped with foreign_key_checks off while a child of one
+ * lives on.
  */
 import { expect } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
@@ -8,11 +9,12 @@ import { until } from '../support/poll.js';
 import type { Scene } from './killed-drops.js';
 
 const TABLES = ['kid', 'a', 'b', 'p'] as const;
-/** Definitions as they were made, by table. */
+/** Definitions as they were made, by table; of triggers by name. */
 const made = new Map<string, string>();
+const TRIGGERS = ['first', 'second', 'third'] as const;
 
 export const FAMILY: Scene = {
-  title: 'a drop of tables with foreign keys',
+  title: 'a drop of tables with foreign keys and triggers',
   before: ['SET foreign_key_checks = 0'],
   fromRename: true,
   make: async (connection, schema) => {
@@ -31,20 +33,47 @@ export const FAMILY: Scene = {
       'INSERT INTO b VALUES (1), (2)',
       'INSERT INTO a VALUES (1, 1, 1, NULL), (2, 1, 2, 1), (3, 1, NULL, 2)',
       'INSERT INTO kid VALUES (1, 2)',
+      'CREATE TRIGGER first BEFORE INSERT ON a FOR EACH ROW SET NEW.self = NULL',
+      'CREATE TRIGGER third AFTER DELETE ON b FOR EACH ROW DELETE FROM kid',
+      // A second one for the same event, where the server takes it.
+      `CREATE TRIGGER second ${await eventOfSecond(connection)} ON a FOR EACH ROW SET @a = 1`,
     ];
     for (const text of texts) await connection.query(text);
     for (const table of TABLES) made.set(table, await show(connection, table));
+    for (const name of TRIGGERS) made.set(name, await showTrigger(connection, name));
   },
   check: async (connection, _schema, when) => {
     // What was locked by the killed proxy's last statement is a debt for a moment.
     const isBack = async () => (await show(connection, 'kid')) === made.get('kid');
     await until(isBack, 'the child leads to its parent by name', 20_000);
-    if (when === 'held') return;
+    if (when === 'held') {
+      const [triggers] = await connection.query<RowDataPacket[]>('SHOW TRIGGERS');
+      expect(triggers).toEqual([]);
+      return;
+    }
     for (const table of TABLES) expect(await show(connection, table)).toBe(made.get(table));
+    for (const name of TRIGGERS) expect(await showTrigger(connection, name)).toBe(made.get(name));
   },
 };
 
 async function show(connection: Connection, table: string): Promise<string> {
   const [rows] = await connection.query<RowDataPacket[]>(`SHOW CREATE TABLE ${table}`);
   return String(rows[0]?.['Create Table']);
+}
+
+async function showTrigger(connection: Connection, name: string): Promise<string> {
+  const [[row]] = await connection.query<RowDataPacket[]>(`SHOW CREATE TRIGGER ${name}`);
+  const [[place]] = await connection.query<RowDataPacket[]>(
+    `SELECT ACTION_ORDER AS n FROM information_schema.TRIGGERS
+     WHERE TRIGGER_SCHEMA = DATABASE() AND TRIGGER_NAME = ?`,
+    [name],
+  );
+  // A RENAME writes the table's name anew.
+  const text = String(row?.['SQL Original Statement']).replaceAll(/[`\s]+/g, ' ');
+  return `${text} ${row?.['sql_mode']} ${place?.['n']}`;
+}
+
+async function eventOfSecond(connection: Connection): Promise<string> {
+  const [[row]] = await connection.query<RowDataPacket[]>('SELECT VERSION() AS version');
+  return String(row?.['version']).startsWith('5.6') ? 'AFTER INSERT' : 'BEFORE INSERT';
 }

@@ -145,7 +145,7 @@ export function killedDrops(name: string, scene: Scene = PLAIN): void {
       expect(places.length).toBeGreaterThan(40);
       expect(new Set(places).size).toBe(scene.fromRename ? 2 : 4);
       await schema.drop();
-    }, 600_000);
+    }, 1_200_000);
 
     async function grant(schema: string): Promise<void> {
       if (scene.grants === undefined) return;

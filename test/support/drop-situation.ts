@@ -273,7 +273,7 @@ function tell(step: Step): readonly string[] {
       const names = step.tables.map(
         ({ fromSchema, holdName, stays }) => `${fromSchema}.${holdName}${stays ? ' stays' : ''}`,
       );
-      const how = `${step.logged ? '' : ' unlogged'}${step.detach ? ', keys off before' : ''}`;
+      const how = `${step.logged ? '' : ' unlogged'}${step.detach ? ', freed before' : ''}`;
       return [`relocate${how}: ${shorten(names.join(', '))}`];
     }
     case 'stead': {

@@ -80,6 +80,8 @@ describe('the report of a restore', () => {
     rowEstimate: 100_000,
     foreignKeys: [],
     foreignKeysProblem: null,
+    triggers: [],
+    triggersProblem: null,
     others: [],
     recorded: true,
   };
@@ -109,6 +111,22 @@ describe('the report of a restore', () => {
     expect(text).toBe(`Restored ${report.id} as shop.orders.\n`);
   });
 
+  test('says which triggers did not come back, and nothing of those that did', () => {
+    const table = 'shop.orders';
+    const triggers = [
+      { name: 'a', table, problem: null },
+      { name: 'b', table, problem: 'Trigger already exists (1359)' },
+    ];
+    expect(
+      formatRestoreReport({ ...report, triggers })
+        .split('\n')
+        .slice(1),
+    ).toEqual([
+      'Trigger b of shop.orders is not back as it was: Trigger already exists (1359)',
+      '',
+    ]);
+  });
+
   test('is a plain record as JSON', () => {
     expect(restoreReportJson(report)).toEqual({
       id: report.id,
@@ -122,6 +140,8 @@ describe('the report of a restore', () => {
       recorded: true,
       foreignKeys: [],
       foreignKeysProblem: null,
+      triggers: [],
+      triggersProblem: null,
       others: [],
     });
   });

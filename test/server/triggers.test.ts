@@ -1,0 +1,362 @@
+/**
+ * Tables with triggers, dropped through the proxy and brought back, on real servers: the names are
+ * free as behind a native drop, nothing fires while a table is held or purged, and what comes back
+ * is what was there, byte for byte, by the server's own words.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { grantsFor } from '../../src/account/grants.js';
+import type { HeldTrigger } from '../../src/ledger/triggers.js';
+import { dropTriggers } from '../../src/moves/detach-triggers.js';
+import type { ServicePool } from '../../src/service/pools.js';
+import { readServerFacts } from '../../src/service/server-facts.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { type CliName, connectionOptions } from '../support/client-cli.js';
+import { dumpTools, runClient } from '../support/clients.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront, type Variables } from '../support/proxy.js';
+import {
+  connect,
+  type FreshSchema,
+  freshSchema,
+  type Target,
+  testServers,
+} from '../support/servers.js';
+import { newId, poolOn } from './service-fixture.js';
+
+jest.setTimeout(120_000);
+
+/** What the documented account has, less what triggers need. */
+const BASE = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, REFERENCES, PROCESS';
+const MODES = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES';
+
+describe.each(testServers())('triggers on $name', (server) => {
+  const isOld = server.name === 'mysql-5.6';
+  let proxy: ProxyTarget;
+  let pool: ServicePool;
+  let schema: FreshSchema;
+  let direct: Connection;
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server);
+    pool = poolOn(server);
+    schema = await freshSchema(server, 'trg');
+    direct = await connect(server, { database: schema.name });
+    await run("CREATE USER tr_other@'%' IDENTIFIED BY 'other'", `GRANT ALL ON *.* TO tr_other@'%'`);
+  });
+  afterAll(async () => {
+    await run("DROP USER tr_other@'%'");
+    await direct.end();
+    await proxy.stop();
+    await pool.dispose();
+    await schema.drop();
+  });
+
+  const run = async (...texts: readonly string[]) => {
+    for (const text of texts) await direct.query(text);
+  };
+  const select = async (text: string): Promise<RowDataPacket[]> =>
+    (await direct.query<RowDataPacket[]>(text))[0];
+  const drop = async (text: string, before: readonly string[] = [], through: Target = proxy) => {
+    const { user, password } = server;
+    const client = await connect({ ...through, user, password }, { database: schema.name });
+    try {
+      for (const one of [...before, text]) await client.query(one);
+    } finally {
+      await client.end();
+    }
+  };
+  const back = (table: string, to?: string) =>
+    restore(pool, { target: `${schema.name}.${table}`, ...(to === undefined ? {} : { to }) });
+  const ledgerRow = async (table: string) => {
+    const [rows] = await direct.query<RowDataPacket[]>(
+      `SELECT * FROM _undrop.ledger WHERE schema_name = ? AND table_name = ?
+       ORDER BY id DESC LIMIT 1`,
+      [schema.name, table],
+    );
+    return rows[0];
+  };
+  const outcome = async (table: string) => {
+    const isThere = async () => (await ledgerRow(table))?.['restore_script'] != null;
+    await until(isThere, 'the outcome', 10_000);
+    return await ledgerRow(table);
+  };
+  const names = async (): Promise<readonly string[]> =>
+    (await select('SHOW TRIGGERS')).map((row) => String(row['Trigger']));
+  /** All that the server says of the triggers of a table, but the time. */
+  const shown = async (table: string): Promise<readonly unknown[]> => {
+    const order = isOld ? '' : ', ACTION_ORDER';
+    const rows = await select(
+      `SELECT TRIGGER_NAME AS name, DEFINER, SQL_MODE, ACTION_TIMING, EVENT_MANIPULATION${order}
+       FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = '${schema.name}'
+       AND EVENT_OBJECT_TABLE = '${table}' ORDER BY name`,
+    );
+    await run('SET character_set_results = binary');
+    const texts: unknown[] = [];
+    for (const { name } of rows) {
+      const [row] = await select(`SHOW CREATE TRIGGER \`${String(name).replaceAll('`', '``')}\``);
+      const known = Object.entries(row ?? {}).filter(([column]) => column !== 'Created');
+      texts.push(known.map(([, value]) => (value as Buffer).toString('hex')));
+    }
+    await run('SET NAMES utf8mb4');
+    return [...rows, ...texts];
+  };
+  const clear = async () => {
+    for (const found of await select('SHOW TABLES')) {
+      await run(`DROP TABLE \`${Object.values(found)[0]}\``);
+    }
+  };
+  const insert = async (table = 't', value = 'x'): Promise<readonly string[]> => {
+    await run('DELETE FROM audit', `INSERT INTO \`${table}\` (v) VALUES ('${value}')`);
+    const [row] = await select(`SELECT v FROM \`${table}\` ORDER BY id DESC LIMIT 1`);
+    const audit = await select('SELECT what FROM audit ORDER BY what');
+    return [String(row?.['v']), ...audit.map(({ what }) => String(what))];
+  };
+  const table = (name: string) => [
+    `CREATE TABLE ${name} (id INT PRIMARY KEY AUTO_INCREMENT, v VARCHAR(40)) CHARSET utf8mb4`,
+    `INSERT INTO ${name} (v) VALUES ('a'), ('b'), ('c')`,
+  ];
+  /** Of every kind: what tells them apart is in what `shown` shows. */
+  const makeTriggers = async () => {
+    await clear();
+    await run(...table('t'), 'CREATE TABLE audit (what VARCHAR(200)) CHARSET utf8mb4');
+    await run(
+      "CREATE TRIGGER `tr one` BEFORE INSERT ON t FOR EACH ROW SET NEW.v = CONCAT(NEW.v, '1')",
+    );
+    if (!isOld) {
+      await run(
+        `CREATE TRIGGER \`tr\`\`two\` BEFORE INSERT ON t FOR EACH ROW
+         SET NEW.v = CONCAT(NEW.v, '2') -- behind it`,
+        `CREATE TRIGGER zero BEFORE INSERT ON t FOR EACH ROW PRECEDES \`tr one\`
+         SET NEW.v = CONCAT(NEW.v, '0')`,
+      );
+    }
+    const latin1 = await connect(server, { database: schema.name, charset: 'latin1_swedish_ci' });
+    // MySQL 9.7 takes none in a comment: it keeps the text in UTF-8 as well, without converting it.
+    const comment = server.name === 'mysql-9.7' ? '' : '/* ä */';
+    await latin1.query(
+      `CREATE DEFINER=tr_other@'%' TRIGGER umlauts AFTER INSERT ON t FOR EACH ROW
+       ${comment} INSERT INTO audit VALUES ('größe')`,
+    );
+    await latin1.end();
+    await run(
+      `SET sql_mode = '${MODES}'`,
+      `CREATE TRIGGER "modes" AFTER DELETE ON t FOR EACH ROW
+       INSERT INTO "audit" VALUES (CONCAT('a\\', "OLD"."v"))`,
+      "SET sql_mode = ''",
+      `CREATE DEFINER=gone@nowhere TRIGGER orphan BEFORE UPDATE ON t FOR EACH ROW
+       SET NEW.v = OLD.v`,
+      `CREATE TRIGGER ${schema.name}.body BEFORE DELETE ON ${schema.name}.t FOR EACH ROW BEGIN
+         DECLARE x CHAR(10);
+         SET x = 'deleted';
+         INSERT INTO audit VALUES (x);
+       END`,
+      // The server writes the table's name anew when it renames one.
+      'RENAME TABLE t TO t0',
+      'RENAME TABLE t0 TO t',
+    );
+  };
+  const EXPECTED = isOld ? ['x1', 'größe'] : ['x012', 'größe'];
+
+  test('come back as they were, in their order, with definer, sql_mode and charsets', async () => {
+    await makeTriggers();
+    const before = await shown('t');
+    expect(before.length).toBe(isOld ? 10 : 14);
+    expect(await insert()).toEqual(EXPECTED);
+    await drop('DROP TABLE t');
+    expect(await names()).toEqual([]);
+    expect(await outcome('t')).toMatchObject({ relocated: 1, failure: null });
+    const report = await back('t');
+    expect(report.triggers.map(({ problem }) => problem)).toEqual(report.triggers.map(() => null));
+    expect(report.triggers).toHaveLength(before.length / 2);
+    expect(await shown('t')).toEqual(before);
+    expect(await insert()).toEqual(EXPECTED);
+    await run('DELETE FROM audit', "DELETE FROM t WHERE v = 'a'");
+    expect(await select('SELECT what FROM audit ORDER BY what')).toEqual([
+      { what: 'a\\a' },
+      { what: 'deleted' },
+    ]);
+  });
+
+  test('leave their names to others at once, and one whose name is taken stays away', async () => {
+    await makeTriggers();
+    await drop('DROP TABLE t');
+    await run(
+      ...table('t2'),
+      'CREATE TRIGGER `tr one` BEFORE INSERT ON t2 FOR EACH ROW SET NEW.v = CONCAT(NEW.v, 9)',
+    );
+    const report = await back('t');
+    const problems = report.triggers.filter(({ problem }) => problem !== null);
+    expect(problems.map(({ name }) => name)).toEqual(['tr one']);
+    expect(problems[0]?.problem).toContain('1359');
+    expect(await insert()).toEqual(isOld ? ['x', 'größe'] : ['x02', 'größe']);
+    expect((await insert('t2'))[0]).toBe('x9');
+  });
+
+  test('come back by hand, by the script in the ledger', async () => {
+    await makeTriggers();
+    await drop('DROP TABLE t');
+    const input = String((await outcome('t'))?.['restore_script']);
+    const client = dumpTools(server).client as CliName;
+    const { code, stderr } = await runClient(client, server, connectionOptions(client), { input });
+    expect([code, stderr]).toEqual([0, '']);
+    expect(await insert()).toEqual(EXPECTED);
+    await run('DELETE FROM audit', "DELETE FROM t WHERE v = 'a'");
+    const rows = await select('SELECT what FROM audit ORDER BY what');
+    expect(rows.map(({ what }) => what)).toEqual(['a\\a', 'deleted']);
+  });
+
+  test('come back under another name of their schema, and in no other schema', async () => {
+    await makeTriggers();
+    await drop('DROP TABLE t');
+    expect((await back('t', `${schema.name}.other`)).triggers[0]?.problem).toBe(null);
+    expect(await insert('other')).toEqual(EXPECTED);
+    await drop('DROP TABLE other');
+    const far = await freshSchema(server, 'far');
+    const report = await back('other', `${far.name}.t`);
+    expect(new Set(report.triggers.map(({ problem }) => problem))).toEqual(
+      new Set([`it belongs to the schema ${schema.name}`]),
+    );
+    expect(await select(`SELECT COUNT(*) AS n FROM ${far.name}.t`)).toEqual([{ n: 4 }]);
+    await far.drop();
+  });
+
+  test('of a table whose name is in their own charset come back', async () => {
+    await clear();
+    await run(...table('`maß`'), 'CREATE TABLE audit (what VARCHAR(200)) CHARSET utf8mb4');
+    const latin1 = await connect(server, { database: schema.name, charset: 'latin1_swedish_ci' });
+    await latin1.query(
+      "CREATE TRIGGER m AFTER INSERT ON `maß` FOR EACH ROW INSERT INTO audit VALUES ('ß')",
+    );
+    await latin1.end();
+    await drop('DROP TABLE `maß`');
+    expect(await outcome('maß')).toMatchObject({ relocated: 1, failure: null });
+    const report = await back('maß');
+    expect(report.triggers).toEqual([{ name: 'm', table: `${schema.name}.maß`, problem: null }]);
+    expect(await insert('maß')).toEqual(['x', 'ß']);
+  });
+
+  test('are taken off and made again without the binary log where the drop was', async () => {
+    await makeTriggers();
+    const before = await shown('t');
+    await drop('DROP TABLE t', ['SET sql_log_bin = 0']);
+    expect(await outcome('t')).toMatchObject({ hold_schema: '_undrop_local', relocated: 1 });
+    await back('t');
+    expect(await shown('t')).toEqual(before);
+  });
+
+  const narrowly = async (
+    { grants, isTrusted = true }: { readonly grants: string; readonly isTrusted?: boolean },
+    variables: Variables,
+    work: (narrow: ProxyTarget) => Promise<void>,
+  ) => {
+    const user = `tr_${server.flavour}`;
+    await run(
+      `CREATE USER ${user}@'%' IDENTIFIED BY 'narrow'`,
+      `GRANT ${grants} ON *.* TO ${user}@'%'`,
+    );
+    const narrow = await proxyInFront({ ...server, user, password: 'narrow' }, variables);
+    // So that it is not the binary log for which rights are missing.
+    await run(`SET GLOBAL log_bin_trust_function_creators = ${isTrusted ? 1 : 0}`);
+    try {
+      await work(narrow);
+    } finally {
+      await run('SET GLOBAL log_bin_trust_function_creators = 0');
+      await narrow.stop();
+      await run(`DROP USER ${user}@'%'`);
+    }
+  };
+
+  test('come back as they were by an account of the tier full', async () => {
+    await makeTriggers();
+    const before = await shown('t');
+    const facts = await readServerFacts(pool);
+    const tier = grantsFor(facts, { tier: 'full', schemas: [], isLiteral: false });
+    const grants = tier.flatMap(({ rights }) => rights).join(', ');
+    await narrowly({ grants, isTrusted: false }, {}, async (narrow) => {
+      await drop('DROP TABLE t', [], narrow);
+      expect(await outcome('t')).toMatchObject({ relocated: 1, failure: null });
+      const own = poolOn({ ...server, user: `tr_${server.flavour}`, password: 'narrow' });
+      const report = await restore(own, { target: `${schema.name}.t` });
+      await own.dispose();
+      expect(report.triggers.filter(({ problem }) => problem !== null)).toEqual([]);
+      expect(await shown('t')).toEqual(before);
+    });
+  });
+
+  test.each([
+    { why: 'make them again', grants: `${BASE}, TRIGGER` },
+    { why: 'see them', grants: BASE },
+  ])('stay on their table in its schema where the account may not $why', async ({ grants }) => {
+    await makeTriggers();
+    const before = await shown('t');
+    await narrowly({ grants }, {}, async (narrow) => {
+      await drop('DROP TABLE t', [], narrow);
+      expect(await select("SHOW TABLES LIKE 't'")).toEqual([]);
+      expect(await outcome('t')).toMatchObject({ relocated: 0, hold_schema: schema.name });
+      expect(await names()).toHaveLength(before.length / 2);
+      // Whoever has the right takes them off later.
+      await back('t');
+      expect(await shown('t')).toEqual(before);
+      expect(await insert()).toEqual(EXPECTED);
+    });
+  });
+
+  test.each([
+    { why: 'make them again', grants: `${BASE}, TRIGGER` },
+    { why: 'see them', grants: BASE },
+  ])(
+    'don’t fire when a table is removed that has kept them as nobody may $why',
+    async ({ grants }) => {
+      await makeTriggers();
+      const times = { HOLD: '1s', EVAC: '1s', CHECK_INTERVAL: '1s', PURGE_CHECK_INTERVAL: '1s' };
+      await narrowly(
+        { grants },
+        { COLLECT: 'on', FAST_DROP: 'never', ...times },
+        async (narrow) => {
+          await drop('DROP TABLE t', [], narrow);
+          const isRemoved = async () => (await ledgerRow('t'))?.['state'] === 'removed';
+          await until(isRemoved, 'it is removed', 60_000);
+          expect(await select('SELECT * FROM audit')).toEqual([]);
+          expect(await names()).toEqual([]);
+        },
+      );
+    },
+  );
+
+  test('of that name on a live table are never dropped for a held one', async () => {
+    await makeTriggers();
+    const id = newId();
+    const holdName = `_vt_HOLD_${id}_20260101000000`;
+    await run(...table(holdName));
+    const before = await shown('t');
+    const [trigger] = await names();
+    const held = { id, fromSchema: schema.name, holdName, table: 'x' };
+    const recorded: HeldTrigger = {
+      name: trigger ?? '',
+      ...{ event: 'BEFORE INSERT', order: 1, definer: 'a@b', sqlMode: '', head: '', tail: '' },
+      ...{ characterSetClient: 'utf8mb4', collationConnection: 'utf8mb4_bin' },
+      quote: '`',
+      ...{ databaseCollation: 'utf8mb4_bin', shownHead: '', shownTail: '' },
+    };
+    expect(await dropTriggers(pool, held, [recorded], { logged: true })).toBe(null);
+    expect(await shown('t')).toEqual(before);
+  });
+
+  test('made by CREATE OR REPLACE or IF NOT EXISTS come back, and replace nobody’s', async () => {
+    if (isOld) return;
+    await clear();
+    await run(...table('t'), ...table('t2'));
+    const verb = server.flavour === 'mariadb' ? 'OR REPLACE TRIGGER' : 'TRIGGER IF NOT EXISTS';
+    await run(`CREATE ${verb} again BEFORE INSERT ON t FOR EACH ROW SET NEW.v = 'made'`);
+    await drop('DROP TABLE t');
+    expect(await names()).toEqual([]);
+    expect((await back('t')).triggers[0]?.problem).toBe(null);
+    await drop('DROP TABLE t');
+    await run("CREATE TRIGGER again BEFORE INSERT ON t2 FOR EACH ROW SET NEW.v = 'theirs'");
+    expect((await back('t')).triggers[0]?.problem).not.toBe(null);
+    await run("INSERT INTO t2 (v) VALUES ('x')");
+    const [row] = await select('SELECT v FROM t2 ORDER BY id DESC LIMIT 1');
+    expect(row?.['v']).toBe('theirs');
+  });
+});
