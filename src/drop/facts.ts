@@ -90,6 +90,12 @@ export function readStaysInSchema(result: Result, server: ServerVersion): boolea
   return hasDataDirectory(ascii(result.rows[0]?.[1]));
 }
 
+/** Whether what answers to the name is a sequence of MariaDB's; no line ends within a literal. */
+export function readIsSequence(result: Result): boolean {
+  if (result.kind !== 'rows') return false;
+  return /\n\) ENGINE=\w+ SEQUENCE=1(?: COMMENT='.*)?$/.test(ascii(result.rows[0]?.[1]));
+}
+
 function kindOfError(error: ErrPacket): NameKind | ErrPacket {
   switch (error.errno) {
     case 1049: // unknown database

@@ -10,7 +10,7 @@ import { assert } from '../assert.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
 import type { ServerVersion } from '../wire/server-version.js';
-import { factsSql, type NameKind, readFacts, readKind, readStaysInSchema } from './facts.js';
+import { factsSql, type NameKind, readFacts, readIsSequence, readKind, readStaysInSchema } from './facts.js';
 import type { DropRequest, UserFacts } from './request.js';
 import type { UserCommand } from './user-session.js';
 import { askExistsSql, showCreateSql } from './words.js';
@@ -20,6 +20,8 @@ export interface Look {
   readonly judge: Result | null;
   /** For each name, in order; an error that says nothing on the kind ends the drop. */
   readonly kinds: readonly (NameKind | ErrPacket)[];
+  /** For each name: whether the session sees a sequence of MariaDB's. */
+  readonly sequences: readonly boolean[];
   /** For each name: whether it must be held in its own schema. */
   readonly stay: readonly boolean[];
   readonly facts: UserFacts | ErrPacket;
@@ -71,9 +73,13 @@ async function askOneByOne(
 /** Missing schema or table; no right, which a temporary table would not need; not locked. */
 const SURE: ReadonlySet<number> = new Set([1049, 1146, 1044, 1142, 1100]);
 
-function kindsOf(answers: readonly Result[], server: ServerVersion): Pick<Look, 'kinds' | 'stay'> {
+function kindsOf(
+  answers: readonly Result[],
+  server: ServerVersion,
+): Pick<Look, 'kinds' | 'sequences' | 'stay'> {
   return {
     kinds: answers.map(readKind),
+    sequences: answers.map(readIsSequence),
     stay: answers.map((answer) => readStaysInSchema(answer, server)),
   };
 }

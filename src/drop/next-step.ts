@@ -46,6 +46,7 @@ import {
   dropRightsSql,
   dropTemporarySql,
   gtidSql,
+  notSequenceSql,
   probeSql,
   type QualifiedName,
   renameSql,
@@ -59,6 +60,8 @@ export interface Inspection {
   readonly judge: Result | null;
   /** For each name, in order; an error that says nothing on the kind ends the drop. */
   readonly kinds: readonly (NameKind | ErrPacket)[];
+  /** For each name: whether the session sees a sequence of MariaDB's. */
+  readonly sequences: readonly boolean[];
   /** For each name: whether it must be held in its own schema. */
   readonly stay: readonly boolean[];
   readonly facts: UserFacts | ErrPacket;
@@ -215,7 +218,8 @@ export function nextStep(request: DropRequest, answers: Answers): Step {
 /** One name of the statement and all that is known of it. */
 interface Name {
   readonly index: number;
-  readonly kind: 'temporary' | 'view' | 'base' | 'missing';
+  /** `table`: a base table, in a DROP SEQUENCE, which doesn't drop it. */
+  readonly kind: 'temporary' | 'view' | 'base' | 'table' | 'missing';
   readonly name: QualifiedName;
   readonly seen: IntentTable;
 }
@@ -254,6 +258,8 @@ function decide(request: DropRequest, inspection: Inspection): Decision {
   if ('errno' in facts) return { kind: 'error', error: facts };
   const failed = inspection.kinds.find((kind) => typeof kind !== 'string');
   if (typeof failed === 'object') return { kind: 'error', error: failed };
+  const shadowed = refusalOfShadowed(request, inspection);
+  if (shadowed !== null) return { kind: 'refuse', error: shadowed };
   if (inspection.kinds.every((kind) => kind === 'temporary')) return { kind: 'native' };
   const { intent, intentError } = inspection;
   if (intent === null) {
@@ -262,7 +268,7 @@ function decide(request: DropRequest, inspection: Inspection): Decision {
   }
   const refusal = refusalBeforeLooking(request, inspection, intent, facts);
   if (refusal !== null) return { kind: 'refuse', error: refusal };
-  const names = namesOf(inspection, intent);
+  const names = namesOf(request, inspection, intent);
   if (names === null) {
     // Another session drops it between the two looks; or the service account may not see it.
     const otherwise = unseenBase(request, inspection, intent);
@@ -274,9 +280,21 @@ function decide(request: DropRequest, inspection: Inspection): Decision {
   });
 }
 
-function refusalBeforeLooking(
+/** DROP SEQUENCE looks past a temporary table for a sequence of that name; no RENAME does. */
+function refusalOfShadowed(
+  { statement }: DropRequest,
+  { kinds, sequences }: Inspection,
+): UndropError | null {
+  const isShadowed = kinds.some((kind, index) => kind === 'temporary' && !sequences[index]);
+  if (statement.object !== 'sequence' || !isShadowed) return null;
+  const why = 'a temporary table has a name that DROP SEQUENCE looks for';
+  return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
+}
+
+/** What speaks against a drop, whatever its tables are; null: nothing does. */
+export function refusalBeforeLooking(
   request: DropRequest,
-  inspection: Inspection,
+  inspection: Pick<Inspection, 'judge' | 'kinds' | 'names'>,
   intent: IntentFacts,
   facts: UserFacts,
 ): UndropError | null {
@@ -327,7 +345,11 @@ function isSameServer(request: DropRequest, intent: IntentFacts, facts: UserFact
  * Joins what the user session and the service saw. Null where the user session sees a base table
  * that the service doesn't: then nobody recorded it, and nobody may rename it.
  */
-function namesOf(inspection: Inspection, intent: IntentFacts): Name[] | null {
+function namesOf(
+  { statement }: DropRequest,
+  inspection: Inspection,
+  intent: IntentFacts,
+): Name[] | null {
   const names: Name[] = [];
   for (const [index, seen] of intent.tables.entries()) {
     const kind = inspection.kinds[index];
@@ -335,7 +357,8 @@ function namesOf(inspection: Inspection, intent: IntentFacts): Name[] | null {
     assert(typeof kind === 'string' && name !== undefined, 'each name was looked at');
     const known = kind === 'denied' || kind === 'unlocked' ? kindSeen(seen) : kind;
     if (known === 'base' && seen.holdUntil === null) return null;
-    names.push({ index, kind: known, name, seen });
+    const isOther = statement.object === 'sequence' && seen.kind !== 'sequence';
+    names.push({ index, kind: known === 'base' && isOther ? 'table' : known, name, seen });
   }
   return names;
 }
@@ -436,10 +459,14 @@ function serversError(
   { probe }: Answers,
 ): Step {
   const [name] = inspection.names;
+  if (error.errno === FILE_NOT_FOUND) return holdFailed(request, error);
   if (error.errno !== 1399 || name === undefined) return answerWith(error);
   if (probe === null) return probeStep(request, inspection, [name]);
   return answerWith(probe.kind === 'err' && probe.errno === 1399 ? probe : error);
 }
+
+/** A file of a table is missing: a RENAME would move the others and leave it in two halves. */
+const FILE_NOT_FOUND = 29;
 
 /** Every name is a temporary table of this session: what it asked for, of exactly those names. */
 function native(request: DropRequest, { words, inspection }: Answers): Step {
@@ -843,10 +870,14 @@ function renameFailed(request: DropRequest, error: ErrPacket): Step {
     case 1100:
     case 1192:
       return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables }));
-    default: {
-      return refuse(new UndropError('UNDROP_HOLD_FAILED', { tables, cause: causeOf(error) }));
-    }
+    default:
+      return holdFailed(request, error);
   }
+}
+
+function holdFailed(request: DropRequest, error: ErrPacket): Step {
+  const tables = sentenceStart(request);
+  return refuse(new UndropError('UNDROP_HOLD_FAILED', { tables, cause: causeOf(error) }));
 }
 
 function causeOf({ errno, message }: ErrPacket): string {
@@ -878,7 +909,7 @@ function wordsStep(
   answers: Answers,
 ): Step | null {
   const words = answers.aside ?? answers.words;
-  const { ifExists } = request.statement;
+  const { ifExists, object } = request.statement;
   const [parent] = blocked;
   const isGuarded = hasGuards(request.server);
   if (words !== null) {
@@ -887,18 +918,22 @@ function wordsStep(
     const text = parentErrorSql(request.server, parent);
     return { do: 'user', brings: 'unguarded', commands: [{ kind: 'query', text }] };
   }
-  const view = parent === undefined ? named.find(({ kind }) => kind === 'view') : undefined;
-  const isViewNamed = view !== undefined && request.server.flavour === 'mariadb' && !ifExists;
-  const signals = isViewNamed || parent !== undefined;
+  const wrong = parent === undefined ? named.find(isOfWrongKind) : undefined;
+  const isWrongNamed = wrong !== undefined && request.server.flavour === 'mariadb' && !ifExists;
+  const signals = isWrongNamed || parent !== undefined;
   const dropped = signals ? named.filter(({ kind }) => kind === 'temporary') : named;
   const commands: UserCommand[] = [];
   if (dropped.length > 0) {
     const names = dropped.map(({ name }) => name);
-    commands.push({ kind: 'query', text: dropTemporarySql(names, { ...request, ifExists }) });
+    commands.push({
+      kind: 'query',
+      text: dropTemporarySql(names, { ...request, object, ifExists }),
+    });
   }
-  if (isViewNamed) {
-    const text = viewErrorSql(view.seen.schema, view.seen.table);
-    commands.push({ kind: 'query', text });
+  if (isWrongNamed) {
+    const { schema, table } = wrong.seen;
+    const errorSql = wrong.kind === 'view' ? viewErrorSql : notSequenceSql;
+    commands.push({ kind: 'query', text: errorSql(schema, table) });
   }
   if (parent !== undefined) {
     const text = isGuarded
@@ -907,6 +942,10 @@ function wordsStep(
     commands.push({ kind: 'query', text });
   }
   return { do: 'user', brings: 'words', commands };
+}
+
+function isOfWrongKind({ kind }: Name): boolean {
+  return kind === 'view' || kind === 'table';
 }
 
 /** The RENAME was denied, and the right to drop may be among those that are missing. */

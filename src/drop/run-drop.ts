@@ -30,11 +30,11 @@ import {
   type Step,
   sentenceStart,
 } from './next-step.js';
+import { qualify } from './qualify.js';
 import { renameInStead } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { type ServiceNames, serviceNames } from './service-names.js';
 import type { UserCommand, UserSession } from './user-session.js';
-import type { QualifiedName } from './words.js';
 
 /** A drop that took longer than this before its RENAME was done gets a due time from then on. */
 const LOST_MS_MAX = 1_000;
@@ -246,7 +246,7 @@ class Attempt {
     return {
       ...look,
       ...intent,
-      names: statement.names.map((name) => this.#qualify(name, facts)),
+      names: statement.names.map((name) => qualify(name, facts)),
     };
   }
 
@@ -295,21 +295,6 @@ class Attempt {
         intentError: new UndropError('UNDROP_NOT_RECORDED', { tables: tablesNamed, cause }, error),
       };
     }
-  }
-
-  /**
-   * Every name of a RENAME is qualified, so that the binary log says where the table was; except
-   * where the default schema can't be written in the client's charset by us: then it is the
-   * session's own default schema, which the binary log names beside.
-   */
-  #qualify(
-    name: { readonly schema: Uint8Array | null; readonly table: Uint8Array },
-    facts: Inspection['facts'],
-  ): QualifiedName {
-    if (name.schema !== null || 'errno' in facts || facts.schema === null) return name;
-    const bytes = Buffer.from(facts.schema);
-    const isWritable = facts.charset.startsWith('utf8') || bytes.every((byte) => byte < 0x80);
-    return isWritable ? { schema: bytes, table: name.table } : name;
   }
 
   #result(step: Extract<Step, { do: 'answer' }>): DropResult {

@@ -74,12 +74,15 @@ export function probeSql(
 
 interface DropWords {
   readonly groupId: string;
+  /** What the statement calls the tables; a temporary sequence is a temporary table. */
+  readonly object: 'table' | 'sequence';
   readonly ifExists: boolean;
   readonly charset: ClientCharset;
 }
 
 export function dropTemporarySql(names: readonly QualifiedName[], options: DropWords): Buffer {
-  return dropNames(`DROP /* undrop words ${options.groupId} */ TEMPORARY TABLE `, names, options);
+  const verb = `DROP /* undrop words ${options.groupId} */ TEMPORARY ${options.object.toUpperCase()} `;
+  return dropNames(verb, names, options);
 }
 
 /**
@@ -88,7 +91,8 @@ export function dropTemporarySql(names: readonly QualifiedName[], options: DropW
  * such there; nobody else can change that.
  */
 export function dropOwnTemporarySql(names: readonly QualifiedName[], options: DropWords): Buffer {
-  return dropNames(`DROP /* undrop temporary ${options.groupId} */ TABLE `, names, options);
+  const verb = `DROP /* undrop temporary ${options.groupId} */ ${options.object.toUpperCase()} `;
+  return dropNames(verb, names, options);
 }
 
 /**
@@ -97,7 +101,7 @@ export function dropOwnTemporarySql(names: readonly QualifiedName[], options: Dr
  */
 export function dropRightsSql(
   names: readonly QualifiedName[],
-  options: Omit<DropWords, 'ifExists'>,
+  options: Pick<DropWords, 'groupId' | 'charset'>,
 ): Buffer {
   const verb = `DROP /* undrop rights ${options.groupId} */ VIEW `;
   return dropNames(verb, names, { ...options, ifExists: false });
@@ -109,7 +113,7 @@ export function dropRightsSql(
  */
 export function turnSql(
   names: readonly QualifiedName[],
-  options: Omit<DropWords, 'ifExists'> & { readonly wait: string | null },
+  options: Pick<DropWords, 'groupId' | 'charset'> & { readonly wait: string | null },
 ): Buffer {
   const { groupId, wait } = options;
   const within = wait === null ? '' : `SET STATEMENT lock_wait_timeout = ${wait} FOR `;
@@ -127,7 +131,11 @@ export function cleanSql(groupId: string): Buffer {
   return Buffer.from(`DO /* undrop clean ${groupId} */ (${read})`);
 }
 
-function dropNames(verb: string, names: readonly QualifiedName[], options: DropWords): Buffer {
+function dropNames(
+  verb: string,
+  names: readonly QualifiedName[],
+  options: Pick<DropWords, 'ifExists' | 'charset'>,
+): Buffer {
   const parts = names.map((name, index) =>
     Buffer.concat([Buffer.from(index === 0 ? '' : ', '), qualified(name, options.charset)]),
   );
@@ -145,4 +153,10 @@ export function gtidSql(value: string): readonly Buffer[] {
 /** MariaDB's error for a view in DROP TABLE, which no harmless statement of its own gives. */
 export function viewErrorSql(schema: string, table: string): Buffer {
   return signalSql({ errno: 1965, sqlState: '42S02', message: `'${schema}.${table}' is a view` });
+}
+
+/** The same for a table in DROP SEQUENCE. */
+export function notSequenceSql(schema: string, table: string): Buffer {
+  const message = `'${schema}.${table}' is not a SEQUENCE`;
+  return signalSql({ errno: 4090, sqlState: '42S02', message });
 }

@@ -15,6 +15,8 @@ export const OPENERS = ['BEGIN', 'IF', 'CASE', 'LOOP', 'WHILE', 'REPEAT', 'FOR']
 
 type Opener = (typeof OPENERS)[number];
 
+const LOOPS: ReadonlySet<Opener> = new Set(['LOOP', 'WHILE', 'REPEAT', 'FOR']);
+
 /**
  * Where the statements in the block go, those in blocks within it as well; null: nobody asks, as in
  * the body of a stored program.
@@ -25,6 +27,8 @@ type Collected = Statement[] | null;
 export interface Place {
   readonly collected: Collected;
   readonly depth: number;
+  /** In a loop or a handler: it may run more than once. */
+  readonly repeats: boolean;
 }
 
 /** Reads one statement of a body, up to its `;`. False: no `;` belongs behind it. */
@@ -71,6 +75,7 @@ export function readBodyStatement(stream: TokenStream, place: Place): boolean {
       body: [],
       hasDrop: stream.drops > dropsBefore,
       isWhole: stream.lexer.kind !== 'error',
+      repeats: place.repeats,
     });
   }
   return true;
@@ -101,11 +106,12 @@ function readHandler(stream: TokenStream, place: Place): void {
     if (isLong && stream.isWord('VALUE')) stream.advance();
     if (isLong) stream.advance();
   } while (stream.isSymbol(','));
-  if (!stream.isAtStop) readBodyStatement(stream, place);
+  if (!stream.isAtStop) readBodyStatement(stream, { ...place, repeats: true });
 }
 
 /** Reads a block; the stream stands behind the word that opens it. */
-export function readStructure(stream: TokenStream, opener: Opener, place: Place): void {
+export function readStructure(stream: TokenStream, opener: Opener, around: Place): void {
+  const place = LOOPS.has(opener) ? { ...around, repeats: true } : around;
   switch (opener) {
     case 'BEGIN':
       if (stream.isWord('NOT')) {

@@ -41,7 +41,7 @@ export type {
 const DROPPED_ELSE = new Set(
   [
     'TEMPORARY VIEW INDEX TRIGGER PROCEDURE FUNCTION EVENT USER ROLE SERVER TABLESPACE UNDO',
-    'LOGFILE RESOURCE SPATIAL PREPARE SEQUENCE PACKAGE LIBRARY',
+    'LOGFILE RESOURCE SPATIAL PREPARE PACKAGE LIBRARY',
   ].flatMap((words) => words.split(' ')),
 );
 /** Statements that run none of the others, whatever words they hold. */
@@ -224,6 +224,7 @@ function bodyVerdict(
     end: inner.end,
     next: null,
     verdict: statementVerdict(inner, source, nested),
+    ...(inner.repeats === true ? { repeats: true } : {}),
   }));
   const isOurs = inside.some(({ verdict }) => verdict.kind !== 'not-ours');
   if (isOurs) return refused(carrier, inside);
@@ -260,24 +261,39 @@ function unexplained(statement: Statement): Verdict {
 
 function dropVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {
   if (cursor.takeWords('TABLE') || cursor.takeWords('TABLES')) {
-    const parsed = parseDropTable(cursor, source);
-    return parsed !== null && statement.isWhole
-      ? { kind: 'drop-table', statement: parsed }
-      : unclear('this DROP TABLE is not understood');
+    return dropOf('table', cursor, statement, source);
+  }
+  // MySQL knows no sequences.
+  if (source.mode.flavour === 'mariadb' && cursor.takeWords('SEQUENCE')) {
+    return dropOf('sequence', cursor, statement, source);
   }
   if (cursor.takeWords('DATABASE') || cursor.takeWords('SCHEMA')) {
-    cursor.takeWords('IF', 'EXISTS');
+    const ifExists = cursor.takeWords('IF', 'EXISTS');
     const schema = takeIdentifier(cursor, source);
     return schema !== null && cursor.isAtEnd && statement.isWhole
-      ? { ...refused('drop-database', []), schema: schema.value }
+      ? { ...refused('drop-database', []), schema: schema.value, ifExists }
       : unclear('this DROP DATABASE is not understood');
   }
   const object = cursor.peek();
+  if (cursor.isWord('SEQUENCE')) return NOT_OURS;
   if (object.kind === 'word' && DROPPED_ELSE.has(object.text)) return NOT_OURS;
   const mayBeTable = cursor
     .rest()
-    .some(({ kind, text }) => kind === 'word' && /^(TABLES?|DATABASE|SCHEMA)$/.test(text));
+    .some(({ kind, text }) => kind === 'word' && /^(TABLES?|DATABASE|SCHEMA|SEQUENCE)$/.test(text));
   return mayBeTable ? unclear('this DROP is not understood') : NOT_OURS;
+}
+
+/** A DROP TABLE or DROP SEQUENCE, behind these words. */
+function dropOf(
+  object: 'table' | 'sequence',
+  cursor: TokenCursor,
+  statement: Statement,
+  source: Source,
+): Verdict {
+  const parsed = parseDropTable(cursor, source, object);
+  return parsed !== null && statement.isWhole
+    ? { kind: 'drop-table', statement: parsed }
+    : unclear(`this DROP ${object.toUpperCase()} is not understood`);
 }
 
 function createVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {

@@ -27,10 +27,12 @@ export interface Statement {
   /** As many as a grammar may want to see: one is kept of a statement that can't be ours. */
   readonly tokens: readonly Token[];
   readonly body: readonly Statement[];
-  /** DROP stands directly before TABLE, TABLES, DATABASE or SCHEMA, somewhere. */
+  /** DROP stands directly before TABLE, TABLES, DATABASE, SCHEMA or SEQUENCE, somewhere. */
   readonly hasDrop: boolean;
   /** Read to its end without surprise: no broken literal, no block that doesn't close. */
   readonly isWhole: boolean;
+  /** Within a block: in a loop or a handler. */
+  readonly repeats?: boolean;
 }
 
 export interface NextStatement extends Statement {
@@ -86,7 +88,8 @@ function readStatement(stream: TokenStream, flavour: Flavour, nested: number): S
     const tokens = stream.keep(keptMax(stream));
     stream.advance();
     if (readProgramHead(stream, flavour)) {
-      if (!stream.isAtStop) readBodyStatement(stream, { collected: null, depth: 0 });
+      if (!stream.isAtStop)
+        readBodyStatement(stream, { collected: null, depth: 0, repeats: false });
       return result(stream, { shape: 'program', start, tokens, body: [] });
     }
     stream.skipToStop();
@@ -103,7 +106,7 @@ function readStatement(stream: TokenStream, flavour: Flavour, nested: number): S
     const body: Statement[] = [];
     if (isDeclare) readDeclarations(stream);
     if (isDeclare) stream.advance();
-    readStructure(stream, opener ?? 'BEGIN', { collected: body, depth: 0 });
+    readStructure(stream, opener ?? 'BEGIN', { collected: body, depth: 0, repeats: false });
     return result(stream, { shape: 'block', start, tokens, body });
   }
   if (isMariaDb && isSet && stream.isWord('STATEMENT')) {

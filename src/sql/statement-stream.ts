@@ -49,7 +49,7 @@ const MULTI = { multiStatements: true };
 /** A token above this is shortened. */
 const TOKEN_BYTES_MAX = 4096;
 const SLICE_BYTES_MAX = 65536;
-const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA'];
+const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
 /** Statements that have to be seen whole: they may be ours, or hold a `;` that doesn't end them. */
 const WHOLE = ['DROP', 'PREPARE', 'EXECUTE', 'SET', 'CREATE', 'ALTER'];
 const WHOLE_OF_MARIADB = ['BEGIN', 'IF', 'CASE', 'LOOP', 'WHILE', 'REPEAT', 'FOR', 'DECLARE'];

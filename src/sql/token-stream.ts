@@ -5,13 +5,13 @@
  */
 import type { Lexer, Token } from './lexer.js';
 
-const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA'];
+const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
 
 export class TokenStream {
   readonly lexer: Lexer;
   /** Behind the last token that was taken. */
   end: number;
-  /** How often DROP stood directly before TABLE, TABLES, DATABASE or SCHEMA. */
+  /** How often DROP stood directly before one of `DROPPABLE`. */
   drops = 0;
   /** A structure wasn't what was expected. */
   isBroken = false;

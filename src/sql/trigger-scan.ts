@@ -4,8 +4,9 @@
  *
  * Invariant: a superset. Keywords are unbroken ASCII on the wire (a comment or an escape ends a
  * word), so where `classify` finds something, these bytes hold `drop` and one of `table`,
- * `database`, `schema`; or `prepare` or `immediate`, whose text may be spelled in any way; or
- * `create` and `replace`. GTID_NEXT is shown as well: a drop under it is asked for differently.
+ * `database`, `schema`, `sequence`; or `prepare` or `immediate`, whose text may be spelled in any
+ * way; or `create` and `replace`. GTID_NEXT is shown as well: a drop under it is asked for
+ * differently.
  */
 
 /** One less than the longest word's letters: so much of a chunk may be the beginning of one. */
@@ -21,6 +22,7 @@ for (const letter of [...'pPmMxX']) COULD_START_AT[letter.charCodeAt(0)] = 1;
 const TABLE = wordOf('table');
 const SCHEMA = wordOf('schema');
 const DATABASE = wordOf('database');
+const SEQUENCE = wordOf('sequence');
 const CREATE = wordOf('create');
 const DROP = wordOf('drop');
 const PREPARE = wordOf('prepare');
@@ -51,7 +53,8 @@ export function mayBeOurs(bytes: Uint8Array, start: number, end: number): boolea
     (drop &&
       (hasWord(bytes, start, end, TABLE) ||
         hasWord(bytes, start, end, SCHEMA) ||
-        hasWord(bytes, start, end, DATABASE))) ||
+        hasWord(bytes, start, end, DATABASE) ||
+        hasWord(bytes, start, end, SEQUENCE))) ||
     (replace && hasWord(bytes, start, end, CREATE))
   );
 }
@@ -82,7 +85,7 @@ export class TriggerWatch {
     const text = this.#carried + chunk.toString('latin1');
     this.#carried = text.slice(-CARRIED_BYTES);
     this.#drop ||= /drop/i.test(text);
-    this.#object ||= /table|schema|database/i.test(text);
+    this.#object ||= /table|schema|database|sequence/i.test(text);
     this.#create ||= /create/i.test(text);
     this.#replace ||= /replace/i.test(text);
     if (/prepare|immediate/i.test(text)) this.#drop = this.#object = true;

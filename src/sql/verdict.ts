@@ -34,6 +34,8 @@ export interface Refused {
   readonly tables: readonly TableName[];
   /** Unescaped bytes of the schema's name, of DROP DATABASE and CREATE OR REPLACE DATABASE. */
   readonly schema: Uint8Array | null;
+  /** Of DROP DATABASE. */
+  readonly ifExists?: boolean;
   /** The statements of a multi-statement text or of a block, or the one that is wrapped. */
   readonly statements: readonly Piece[];
   /** Of a text that is executed by PREPARE or EXECUTE IMMEDIATE: what the server makes it of. */
@@ -80,6 +82,8 @@ export interface Piece {
   /** Of a text: where the following one begins, behind the `;`. Null: it is the last. */
   readonly next: number | null;
   readonly verdict: Verdict;
+  /** Of a block: it stands in a loop or a handler. */
+  readonly repeats?: boolean;
 }
 
 export const NOT_OURS: NotOurs = { kind: 'not-ours' };

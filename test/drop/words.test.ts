@@ -54,8 +54,12 @@ test('a probe can’t succeed: its schema has a name that nobody has', () => {
 
 test('the words come from a statement that touches temporary tables only', () => {
   const names = [name('shop', 'a'), name('shop', 'b')];
-  expect(dropTemporarySql(names, { ...utf8, ifExists: true }).toString()).toBe(
+  expect(dropTemporarySql(names, { ...utf8, object: 'table', ifExists: true }).toString()).toBe(
     `DROP /* undrop words ${groupId} */ TEMPORARY TABLE IF EXISTS \`shop\`.\`a\`, \`shop\`.\`b\``,
+  );
+  const words = dropTemporarySql(names.slice(1), { ...utf8, object: 'sequence', ifExists: false });
+  expect(words.toString()).toBe(
+    `DROP /* undrop words ${groupId} */ TEMPORARY SEQUENCE \`shop\`.\`b\``,
   );
 });
 

@@ -15,12 +15,12 @@ function utf8AsLatin1(text: string): string {
   return latin1(Buffer.from(text));
 }
 
-/** `drop-table …` as `describeVerdict` writes it, less whether it is doubtful. */
+/** `drop-table …` and its like as `describeVerdict` writes it, less whether it is doubtful. */
 function expectedDrop(case_: CorpusCase): string {
   const names = (case_.tables ?? []).map((name) => name.filter((part) => part !== null).join('.'));
   const { wait } = case_;
   return [
-    `drop-table ${utf8AsLatin1(names.join(' '))}`,
+    `${case_.kind} ${utf8AsLatin1(names.join(' '))}`,
     ...(case_.ifExists ? ['if-exists'] : []),
     ...(wait === undefined ? [] : [wait === 'nowait' ? 'nowait' : `wait ${wait}`]),
     ...(case_.restrict ? ['restrict'] : []),
@@ -32,6 +32,7 @@ function check(case_: CorpusCase, verdict: Verdict): void {
   const text = describeVerdict(verdict);
   switch (case_.kind) {
     case 'drop-table':
+    case 'drop-sequence':
       expect(text.replace(/ doubtful$/, '')).toBe(expectedDrop(case_));
       break;
     case 'drop-database':

@@ -10,6 +10,7 @@ import { lexMode, type ServerKey } from './describe-verdict.js';
 
 export type CorpusKind =
   | 'drop-table'
+  | 'drop-sequence'
   | 'syntax-error'
   | 'not-a-drop'
   | 'hidden-drop'

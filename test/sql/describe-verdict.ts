@@ -33,9 +33,9 @@ export function describeVerdict(verdict: Verdict | { readonly kind: 'disagree' }
     case 'unclear':
       return verdict.kind;
     case 'drop-table': {
-      const { names, ifExists, wait, restrict, cascade, isDoubtful } = verdict.statement;
+      const { names, object, ifExists, wait, restrict, cascade, isDoubtful } = verdict.statement;
       return [
-        `drop-table ${names.map(nameText).join(' ')}`,
+        `drop-${object} ${names.map(nameText).join(' ')}`,
         ifExists ? 'if-exists' : '',
         wait?.kind === 'wait' ? `wait ${wait.text}` : (wait?.kind ?? ''),
         restrict ? 'restrict' : '',

@@ -6,7 +6,7 @@ import { mayBeOurs } from '../../src/sql/trigger-scan.js';
 /** The same question asked naively. */
 function naively(text: string): boolean {
   return (
-    (/drop/i.test(text) && /table|schema|database/i.test(text)) ||
+    (/drop/i.test(text) && /table|schema|database|sequence/i.test(text)) ||
     /prepare|immediate/i.test(text) ||
     (/create/i.test(text) && /replace/i.test(text))
   );
@@ -20,6 +20,7 @@ function scan(text: string): boolean {
 const words = fc.constantFrom(
   ...['drop', 'Table', 'SCHEMA', 'data', 'base', 'prep', 'are', 'imm', 'ediate', 'cre', 'ate'],
   ...['re', 'place', 'PREPARE', 'dro', 'p', 'm', ' ', ';', '/**/', '\0', '\xA0', 'DATABASE'],
+  ...['seq', 'Uence'],
 );
 
 test('the scan says what a naive search says, and sees nothing beyond its range', () => {
@@ -40,6 +41,7 @@ test.each([
   'dRoP/**/tAbLeS t',
   'DROP SCHEMA d',
   'drop database d',
+  'Drop Sequence s',
   "PREPARE s FROM 'DR\\OP TAB\\LE t'",
   'EXECUTE IMMEDIATE @x',
   'CREATE OR REPLACE TABLE t (a INT)',

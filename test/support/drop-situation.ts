@@ -171,6 +171,9 @@ export function inspectionOf(situation: Situation): Inspection {
     kinds: situation.names.map(({ kind }) =>
       typeof kind === 'string' ? kind : errResult(...kind),
     ),
+    sequences: situation.names.map(({ kind, seen }) => {
+      return kind === 'temporary' || seen?.kind === 'sequence';
+    }),
     stay: situation.names.map(({ stays = false }) => stays),
     facts: factsError === undefined ? facts : errResult(...factsError),
     intent: intentError === undefined ? intent : null,

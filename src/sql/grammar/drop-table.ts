@@ -1,5 +1,6 @@
 /**
- * `DROP TABLE[S] [IF EXISTS] name, … [WAIT n | NOWAIT] [RESTRICT | CASCADE]`.
+ * `DROP TABLE[S] [IF EXISTS] name, … [WAIT n | NOWAIT] [RESTRICT | CASCADE]`, and MariaDB's
+ * `DROP SEQUENCE [IF EXISTS] name, …`: a sequence is a table of one row.
  * Invariant: what isn't exactly this, to the last token, is null.
  */
 import { type TableName, takeTableName } from './table-name.js';
@@ -14,6 +15,8 @@ export type LockWait =
 
 export interface DropTableStatement {
   readonly kind: 'drop-table';
+  /** What it calls the tables; DROP SEQUENCE drops no other table than a sequence. */
+  readonly object: 'table' | 'sequence';
   readonly temporary: false;
   readonly ifExists: boolean;
   /** At least one, in the client's order; the same name may come twice. */
@@ -26,8 +29,12 @@ export interface DropTableStatement {
   readonly isDoubtful: boolean;
 }
 
-/** Reads what follows the words DROP TABLE. */
-export function parseDropTable(cursor: TokenCursor, source: Source): DropTableStatement | null {
+/** Reads what follows the words DROP TABLE, or DROP SEQUENCE. */
+export function parseDropTable(
+  cursor: TokenCursor,
+  source: Source,
+  object: DropTableStatement['object'] = 'table',
+): DropTableStatement | null {
   const ifExists = cursor.takeWords('IF', 'EXISTS');
   const names: TableName[] = [];
   do {
@@ -35,13 +42,16 @@ export function parseDropTable(cursor: TokenCursor, source: Source): DropTableSt
     if (name === null) return null;
     names.push(name);
   } while (cursor.takeSymbol(','));
-  const wait = source.mode.flavour === 'mariadb' ? takeWait(cursor, source) : null;
-  const restrict = cursor.takeWords('RESTRICT');
-  const cascade = !restrict && cursor.takeWords('CASCADE');
+  const isTable = object === 'table';
+  const hasWait = isTable && source.mode.flavour === 'mariadb';
+  const wait = hasWait ? takeWait(cursor, source) : null;
+  const restrict = isTable && cursor.takeWords('RESTRICT');
+  const cascade = isTable && !restrict && cursor.takeWords('CASCADE');
   if (!cursor.isAtEnd) return null;
   const isDoubtful = names.some((name) => name.isDoubtful);
   return {
     kind: 'drop-table',
+    object,
     temporary: false,
     ifExists,
     names,
