@@ -11,7 +11,7 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { processlistOf } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
 import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
-import type { Log } from '../log.js';
+import { type Log, silentLog } from '../log.js';
 import { whyItStays } from '../moves/data-directory.js';
 import { renew } from '../moves/renew.js';
 import { takeHome } from '../moves/take-home.js';
@@ -47,7 +47,41 @@ export async function settleIntents(
   if (intents.length === 0) return { completed: [], forgotten: [], untouched: [] };
   const alive = await livingOwners(pool, intents);
   const isOurs = (row: LedgerRow) => !activeIds.has(row.id) && !alive.has(row.id);
-  const orphans = intents.filter(isOurs);
+  const settled = await settle(pool, intents.filter(isOurs), log);
+  const untouched = intents.filter((row) => !isOurs(row)).map(({ id }) => id);
+  const { completed, forgotten, left } = settled;
+  return { completed, forgotten, untouched: [...untouched, ...left] };
+}
+
+/**
+ * The same for a statement that its session knows to have ended, so that no RENAME of its intents
+ * can happen any more. The rows of those that had happened.
+ */
+export async function settleEnded(
+  pool: ServicePool,
+  ids: readonly string[],
+): Promise<readonly LedgerRow[]> {
+  const intents = await findRows(pool, { by: 'intent' }, { texts: false });
+  const own = intents.filter(({ id }) => ids.includes(id));
+  const { completed } = await settle(pool, own, silentLog);
+  const rows: LedgerRow[] = [];
+  for (const id of completed) {
+    rows.push(...(await findRows(pool, { by: 'id', prefix: id }, { texts: false })));
+  }
+  return rows;
+}
+
+/** Completes or forgets intents that nobody is in the middle of. */
+async function settle(
+  pool: ServicePool,
+  orphans: readonly LedgerRow[],
+  log: Log,
+): Promise<{
+  readonly completed: readonly string[];
+  readonly forgotten: readonly string[];
+  /** This account can't see what became of them, or they have another owner by now. */
+  readonly left: readonly string[];
+}> {
   const held = await findHeld(pool, orphans);
   const completed: string[] = [];
   const forgotten: string[] = [];
@@ -72,8 +106,7 @@ export async function settleIntents(
       isHeld ? 'completed an interrupted drop' : 'an interrupted drop had not happened',
     );
   }
-  const untouched = intents.filter((row) => !isOurs(row)).map(({ id }) => id);
-  return { completed, forgotten, untouched: [...untouched, ...left] };
+  return { completed, forgotten, left };
 }
 
 /** False where the row has another owner by now. */

@@ -341,13 +341,11 @@ export class CommandPhase {
   }
 
   async #intercept(taken: Taken, behind: Buffer): Promise<void> {
-    if (this.#multiStatements && isOfPieces(taken)) return this.#runPieces(taken, behind);
+    const read = { multiStatements: this.#multiStatements };
+    if (isOfPieces(taken, read)) return this.#runPieces(taken, behind);
     const userSession = this.#openUserSession({ failsPrepare: taken.carrier === 'prepare' });
-    const interception = await this.#answerTo(taken, {
-      ...this.#context(),
-      userSession,
-      multiStatements: this.#multiStatements,
-    });
+    const context = { ...this.#context(), ...read, userSession };
+    const interception = await this.#answerTo(taken, context);
     this.#intercepting = null;
     this.#settle(taken, interception, userSession.end(), behind);
   }

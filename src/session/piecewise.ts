@@ -13,6 +13,7 @@ import type { UserFacts } from '../drop/request.js';
 import type { ResponseTracker } from '../relay/response-tracker.js';
 import { type KnownMode, modeFromSqlMode } from '../sql/lex-mode.js';
 import { type Ahead, type OwnPiece, readAhead } from '../sql/read-ahead.js';
+import type { Refused } from '../sql/verdict.js';
 import { COM_QUERY } from '../wire/commands.js';
 import { encodePacket } from '../wire/framing.js';
 import { decodeErr, type ErrPacket } from '../wire/response/err.js';
@@ -25,6 +26,7 @@ import {
   isProtected,
   type Taken,
 } from './intercept.js';
+import { planBlock } from './intercept-block.js';
 import type { Login } from './login.js';
 import { type PieceEnd, PieceRelay } from './piece-relay.js';
 import { WireUserSession } from './user-session.js';
@@ -103,7 +105,10 @@ export class Piecewise {
    * statement is settled, where nothing of it was answered here; rejects where the session broke.
    */
   async run(): Promise<Interception | null> {
-    const { tracker, isSure } = this.#options;
+    const { taken, tracker, isSure } = this.#options;
+    if (taken.verdict?.kind === 'refused' && taken.verdict.carrier === 'compound') {
+      return this.#runBlock(taken.verdict);
+    }
     if (!isSure && !(await this.#isSeveral())) return this.#interceptWhole();
     // Where the answer to the first piece begins is known where none is owed.
     if (!tracker.idle) await this.#session().run([]);
@@ -174,6 +179,24 @@ export class Piecewise {
 
   readonly #isOurs = (verdict: OwnPiece['verdict']): boolean =>
     isProtected(verdict, this.#options.context().service.protect);
+
+  /** The answer to a block is the server's, to the same block in other words. */
+  async #runBlock(verdict: Refused): Promise<Interception | null> {
+    const { taken, owner, onFacts } = this.#options;
+    const userSession = this.#session();
+    const context = { ...this.#options.context(), userSession, multiStatements: false };
+    const made = await planBlock(taken, verdict, context);
+    if (made.kind !== 'run') return made;
+    onFacts(made.facts);
+    try {
+      await this.#send(made.text, true);
+    } catch (error) {
+      made.abandon();
+      throw error;
+    }
+    owner.onAnswer(taken, await made.settle());
+    return null;
+  }
 
   // ── pieces ─────────────────────────────────────────────────────────────────────────────────
 
