@@ -10,7 +10,14 @@ import { assert } from '../assert.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
 import type { ServerVersion } from '../wire/server-version.js';
-import { factsSql, type NameKind, readFacts, readIsSequence, readKind, readStaysInSchema } from './facts.js';
+import {
+  factsSql,
+  type NameKind,
+  readFacts,
+  readIsSequence,
+  readKind,
+  readStaysInSchema,
+} from './facts.js';
 import type { DropRequest, UserFacts } from './request.js';
 import type { UserCommand } from './user-session.js';
 import { askExistsSql, showCreateSql } from './words.js';

@@ -124,7 +124,7 @@ class BlockPlan {
     const kinds = shown.map(readKind);
     const failed = kinds.find((kind) => typeof kind !== 'string');
     if (typeof failed === 'object') return answerWith(failed);
-    const absent = kinds.findIndex((kind) => kind !== 'base' && kind !== 'unlocked');
+    const absent = kinds.findIndex((kind) => kind !== 'base');
     if (absent >= 0) {
       const why = 'with a name that is no base table yet, or not for this user';
       return refuse(why, this.#names.slice(absent, absent + 1), this.#options);

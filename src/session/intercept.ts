@@ -28,6 +28,7 @@ import type { Dynamic, DynamicSource, Refused, Verdict } from '../sql/verdict.js
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { ServerVersion } from '../wire/server-version.js';
+import { answerOfAbsent, type SchemaDrop } from './absent-schema.js';
 import { HOW, namesIn, notDone, notUnderstood, schemaAndTables } from './refusals.js';
 import type { CommandSession } from './user-session.js';
 
@@ -183,12 +184,24 @@ function byOtherCarrier(
   const { carrier, source, statements } = verdict;
   if (source !== undefined) return options.carriers.dynamic(taken, { ...verdict, source }, options);
   const [only, second] = statements;
+  if (carrier === 'drop-database' && verdict.schema !== null && taken.carrier === 'query') {
+    const { schema, ifExists = false } = verdict;
+    const { charset } = facts ?? options.guess;
+    return dropSchema({ schema, ifExists, charset }, options);
+  }
   const isAlone = only !== undefined && second === undefined && taken.carrier === 'query';
   if (carrier === 'set-statement' && isAlone) {
     const wrapped = { verdict: only.verdict, at: only.start, guess: facts ?? options.guess };
     return options.carriers.setStatement(taken, wrapped, options);
   }
   return refused(notDone(HOW[carrier], namesIn(verdict)), options);
+}
+
+/** One that isn't there has nothing that could be lost. */
+async function dropSchema(drop: SchemaDrop, options: InterceptOptions): Promise<Interception> {
+  const answer = await answerOfAbsent(drop, options.userSession);
+  if (answer !== null) return answerWith(answer);
+  return refused(notDone(HOW['drop-database'], schemaAndTables(drop.schema)), options);
 }
 
 async function dropTable(
@@ -318,9 +331,17 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
   }
 }
 
-/** Whether it holds several statements, or may do so: it is executed piece by piece. */
-export function isOfPieces({ carrier, verdict, refusal }: Taken): boolean {
+/**
+ * Whether it holds several statements, or may do so: it is executed piece by piece. A block is
+ * executed as one piece, in other words.
+ */
+export function isOfPieces(
+  { carrier, verdict, refusal }: Taken,
+  { multiStatements }: { readonly multiStatements: boolean },
+): boolean {
   if (carrier !== 'query' || verdict === null || refusal !== null) return false;
+  if (verdict.kind === 'refused' && verdict.carrier === 'compound') return true;
+  if (!multiStatements) return false;
   if (verdict.kind === 'refused') return verdict.carrier === 'multi-statement';
   return verdict.kind === 'disagree';
 }

@@ -76,6 +76,14 @@ async function serverRefuses(server: Peer, sequenceId: number): Promise<void> {
   server.end();
 }
 
+/** Asked for the schema, the server doesn't say that there is none. */
+async function cannotShow(server: Peer): Promise<void> {
+  const asked = payload(await server.packet());
+  expect(asked.toString()).toBe('\x03SHOW /* undrop schema */ CREATE DATABASE `shop`');
+  const message = Buffer.from('Not now');
+  server.send(encodePacket(encodeErr({ errno: 1105, sqlState: 'HY000', message }), 1));
+}
+
 async function errorTo(client: Peer): Promise<{
   readonly errno: number;
   readonly sqlState: string;
@@ -217,6 +225,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await answerMarker(server);
       // The PREPARE that fails behind it.
       if (text.startsWith('\x16')) await answerMarker(server);
+      else await cannotShow(server);
       const { text: said, errno, sequenceId } = await errorTo(client);
       expect(said).toMatch(expected);
       expect([errno, sequenceId]).toEqual([1235, 1]);

@@ -40,7 +40,7 @@ async function relays({ client, server }: Connected, asked: Buffer, answer: Buff
 
 /** A statement that is refused is answered once, in sequence, and nothing of it goes on. */
 async function refuses({ client, server }: Connected): Promise<void> {
-  client.send(encodePacket(Buffer.from('\x03DROP DATABASE shop'), 0), PING);
+  client.send(encodePacket(Buffer.from('\x06shop'), 0), PING);
   await answerMarker(server);
   const packet = await client.packet();
   expect([packet[3], decodeErr(payload(packet)).errno]).toEqual([1, 1235]);

@@ -27,6 +27,19 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     reason: 'MariaDB: behind the error 1965 for a view no second row names the missing tables',
     where: ['diagnostics'],
   },
+  'second-row-4090': {
+    reason: 'MariaDB: behind the error 4090 of DROP SEQUENCE no second row names the other names',
+    where: ['diagnostics'],
+  },
+  'note-4090': {
+    reason: 'MariaDB: DROP SEQUENCE IF EXISTS notes a table or a view as unknown (4091)',
+    where: ['answer', 'diagnostics'],
+  },
+  'note-1008': {
+    reason:
+      'DROP DATABASE IF EXISTS of a missing schema notes that (1008) as a warning, not as a note',
+    where: ['diagnostics'],
+  },
   'no-152': {
     reason:
       'MySQL before 8: behind the error 1217 for a parent there is no warning 152 for each of them where the user has no right on `_undrop`',

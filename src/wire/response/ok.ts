@@ -34,9 +34,14 @@ export function okWithWarnings({ payload }: OkPacket, warnings: number): Buffer 
 
 /** The same packet, behind which another result follows. */
 export function okWithMoreResults(payload: Buffer): Buffer {
+  return okWithStatus(payload, SERVER_MORE_RESULTS_EXISTS);
+}
+
+/** The same packet with one more flag. */
+export function okWithStatus(payload: Buffer, flag: number): Buffer {
   const at = statusOffset(payload);
   const changed = Buffer.from(payload);
-  changed.writeUInt16LE(changed.readUInt16LE(at) | SERVER_MORE_RESULTS_EXISTS, at);
+  changed.writeUInt16LE(changed.readUInt16LE(at) | flag, at);
   return changed;
 }
 

@@ -1,0 +1,100 @@
+/**
+ * DROP DATABASE of a schema that isn't there, which destroys nothing: the session itself is asked
+ * whether there is such a schema and whether it might drop one, and then says the words of DROP
+ * DATABASE for that by SIGNAL.
+ *
+ * Invariant: no DROP DATABASE goes to the server. A schema that comes to be meanwhile stays.
+ */
+import { decodeName } from '../drop/decode-name.js';
+import { signalSql } from '../drop/signal-sql.js';
+import type { UserSession } from '../drop/user-session.js';
+import { UndropError } from '../errors.js';
+import { clientCharsetOf } from '../sql/lex-mode.js';
+import { quoteClientName } from '../sql/quote-client-name.js';
+import { okWithStatus } from '../wire/response/ok.js';
+import type { Result } from '../wire/result-reader.js';
+import { SERVER_STATUS_DB_DROPPED } from '../wire/status.js';
+
+export interface SchemaDrop {
+  /** Unescaped bytes in the client's charset. */
+  readonly schema: Uint8Array;
+  readonly ifExists: boolean;
+  /** character_set_client. */
+  readonly charset: string;
+}
+
+/** ER_DB_DROP_EXISTS; under IF EXISTS it is a note. */
+const NO_SUCH_SCHEMA = 1008;
+const UNKNOWN_SCHEMA = 1049;
+const SCHEMA_DENIED = 1044;
+/** No such schema, no such table, MariaDB's no such view: the right to drop is there. */
+const MAY_DROP: ReadonlySet<number> = new Set([UNKNOWN_SCHEMA, 1051, 4092]);
+/** What DROP DATABASE would have said as well, word for word. */
+const SAME_AS_DROP: ReadonlySet<number> = new Set([1192, 1290, 1399, 1568, 1792, 1820, 1836]);
+
+/** Reads a table, as MySQL 5.6 and MariaDB keep the diagnostics of what was before otherwise. */
+const NOTHING = Buffer.from(
+  'DO /* undrop clean */ (SELECT 1 FROM (SELECT 1 AS one) AS one LIMIT 1)',
+);
+
+/** The answer to the DROP; null: the schema is there, or nobody can say whether it is. */
+export async function answerOfAbsent(
+  drop: SchemaDrop,
+  userSession: UserSession,
+): Promise<{ readonly payload: Buffer } | null> {
+  const charset = clientCharsetOf(drop.charset);
+  const name = nameOf(drop);
+  if (charset === null || name === null || drop.schema.includes(0)) return null;
+  const quoted = quoteClientName(drop.schema, charset);
+  const show = Buffer.concat([Buffer.from('SHOW /* undrop schema */ CREATE DATABASE '), quoted]);
+  const [shown] = await userSession.run([{ kind: 'query', text: show }]);
+  const isDenied = isError(shown, SCHEMA_DENIED);
+  if (!isDenied && !isError(shown, UNKNOWN_SCHEMA)) return null;
+  // Ends the transaction, and needs the right to drop, as the statement itself.
+  const view = [Buffer.from('DROP /* undrop rights */ VIEW '), quoted, Buffer.from('.`_undrop`')];
+  const [notes, probe] = await userSession.run([
+    { kind: 'query', text: Buffer.from('SELECT CAST(@@sql_notes + 0 AS BINARY) LIMIT 1') },
+    { kind: 'query', text: Buffer.concat(view) },
+  ]);
+  if (probe?.kind !== 'err') return null;
+  if (SAME_AS_DROP.has(probe.errno)) return probe;
+  // Without any right on it there is no right to drop it, and these are the words for that.
+  if (isDenied) return ask(show, userSession, 'err');
+  if (!MAY_DROP.has(probe.errno)) return null;
+  const isSilent = drop.ifExists && notes?.kind === 'rows' && `${notes.rows[0]?.[0]}` === '0';
+  const text = isSilent ? NOTHING : signalSql(wordsFor(name, drop));
+  if (!drop.ifExists) return ask(text, userSession, 'err');
+  const ok = await ask(text, userSession, 'ok');
+  return ok && { payload: okWithStatus(ok.payload, SERVER_STATUS_DB_DROPPED) };
+}
+
+/** The last words in the session, which SHOW WARNINGS is about; null where it says others. */
+async function ask(
+  text: Buffer,
+  userSession: UserSession,
+  kind: 'ok' | 'err',
+): Promise<{ readonly payload: Buffer } | null> {
+  const [said] = await userSession.run([{ kind: 'query', text }]);
+  return said !== undefined && said.kind === kind && 'payload' in said ? said : null;
+}
+
+function wordsFor(name: string, { ifExists }: SchemaDrop): Parameters<typeof signalSql>[0] {
+  const message = `Can't drop database '${name}'; database doesn't exist`;
+  return { errno: NO_SUCH_SCHEMA, sqlState: ifExists ? '01000' : 'HY000', message };
+}
+
+function nameOf({ schema, charset }: SchemaDrop): string | null {
+  try {
+    return decodeName(schema, charset);
+  } catch (error) {
+    if (error instanceof UndropError) return null;
+    throw error;
+  }
+}
+
+function isError(
+  result: Result | undefined,
+  errno: number,
+): result is Extract<Result, { readonly kind: 'err' }> {
+  return result?.kind === 'err' && result.errno === errno;
+}

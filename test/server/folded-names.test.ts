@@ -1,0 +1,90 @@
+/**
+ * Servers with lower_case_table_names=1, where A and a are one table and names are stored in lower
+ * case, hold names as well: the same conversations directly and through the proxy, a restore and a
+ * collection.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import type { ThrowawayServer } from '../../src/demo/throwaway.js';
+import { listHeld } from '../../src/undo/list.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { poolFor, startCollecting, until, whereIs } from '../lifecycle/collecting.js';
+import { describeAnswer } from '../support/native-case.js';
+import { RawClient } from '../support/raw-client.js';
+import { query, startServer } from '../support/servers.js';
+import { TwoSchemas } from '../support/two-schemas.js';
+
+// A server of its own is laid down and started first.
+jest.setTimeout(240_000);
+
+const FAMILY = [
+  'CREATE TABLE P (id INT PRIMARY KEY) ENGINE=InnoDB',
+  'CREATE TABLE C (id INT, CONSTRAINT K FOREIGN KEY (id) REFERENCES P (id)) ENGINE=InnoDB',
+  'INSERT INTO p VALUES (1)',
+  'INSERT INTO c VALUES (1)',
+];
+
+/** `OTHER` is another schema with the same tables `a` and `b`, in upper case. */
+const TALKS: readonly (readonly [string, readonly string[]])[] = [
+  ['a schema in another case', ['DROP TABLE OTHER.A, OTHER.b', 'SHOW WARNINGS', 'SHOW TABLES']],
+  ['a parent', [...FAMILY, 'DROP TABLE p', 'SHOW TABLES', 'DROP TABLE C', 'DROP TABLE P']],
+  ['a child and its parent', [...FAMILY, 'DROP TABLE c, P', 'SHOW WARNINGS', ...FAMILY]],
+  [
+    'a parent without checks, made anew',
+    [
+      ...[...FAMILY, 'SET foreign_key_checks = 0', 'DROP TABLE P', 'SHOW WARNINGS'],
+      ...['CREATE TABLE p (id INT PRIMARY KEY) ENGINE=InnoDB', 'SET foreign_key_checks = 1'],
+      ...['INSERT INTO P VALUES (7)', 'INSERT INTO c VALUES (7)', 'DELETE FROM p', 'SHOW TABLES'],
+    ],
+  ],
+];
+
+describe.each(['mysql-5.6', 'mariadb-11.8'])('on %s', (name) => {
+  let server: ThrowawayServer;
+  let two: TwoSchemas;
+
+  beforeAll(async () => {
+    server = await startServer(name, ['--lower-case-table-names=1']);
+    two = await TwoSchemas.open(server);
+  });
+  afterAll(async () => {
+    await two.close();
+    await server.stop();
+  });
+  beforeEach(() => two.fill());
+
+  test.each(TALKS)('%s: the same bytes, and nothing is lost', async (_name, texts) => {
+    await two.compare(async (target) => {
+      const client = await RawClient.open(target, { schema: two.schema.name });
+      const heard: string[] = [];
+      for (const text of texts) {
+        const said = text.replaceAll('OTHER', two.other.name.toUpperCase());
+        heard.push(`${text}: ${describeAnswer(await client.query(said)).join(' ')}`);
+      }
+      await client.quit();
+      return heard;
+    });
+  });
+
+  test('what is held is listed, comes back by its name in any case, and is collected', async () => {
+    const client = await RawClient.open(two.proxy, { schema: two.schema.name });
+    await client.run(['CREATE TABLE Orders (id INT)', 'INSERT INTO ORDERS VALUES (1), (2)']);
+    await client.run(['DROP TABLE ORDERS']);
+    const pool = poolFor(server);
+    await restore(pool, { target: `${two.schema.name}.orders` });
+    expect(await client.rows('SELECT * FROM oRDERS')).toEqual([['1'], ['2']]);
+
+    await client.run(['DROP TABLE orders']);
+    await client.quit();
+    const held = (await listHeld(pool)).find(({ origin }) => origin?.table === 'orders');
+    if (held === undefined) throw new Error('it is not held');
+    await query(
+      server,
+      `RENAME TABLE ${held.holdSchema}.${held.holdName}
+       TO ${held.holdSchema}._vt_HOLD_${held.id}_20200101000000`,
+    );
+    const collecting = startCollecting(server);
+    await until('the table is gone', async () => (await whereIs(server, held.id)).length === 0);
+    await collecting.stop();
+    await pool.dispose();
+  });
+});
