@@ -23,6 +23,10 @@ export interface TapEvent {
   readonly count: number;
   /** The statement's beginning, for messages. */
   readonly text: string;
+  /** Which of the connections, from 1. */
+  readonly connection: number;
+  /** The command, whole: its byte and what follows. */
+  readonly command: Buffer;
 }
 
 export interface WireTap extends Target {
@@ -41,12 +45,13 @@ export async function wireTap(
   onEvent: (event: TapEvent) => boolean,
 ): Promise<WireTap> {
   const sockets = new Set<net.Socket>();
-  let count = 0;
+  let [count, connections] = [0, 0];
   let isCut = false;
-  const event = (moment: TapMoment, text: string): boolean => {
+  const event = (moment: TapMoment, connection: number, command: Buffer): boolean => {
     if (isCut) return false;
     count++;
-    if (onEvent({ moment, count, text })) return true;
+    const text = command.subarray(0, 60).toString('latin1');
+    if (onEvent({ moment, count, text, connection, command })) return true;
     isCut = true;
     return false;
   };
@@ -60,7 +65,9 @@ export async function wireTap(
     }
     proxy.on('close', () => upstream.destroy());
     upstream.on('close', () => proxy.destroy());
-    tapConnection(proxy, upstream, event, () => isCut);
+    const connection = ++connections;
+    const eventHere: OnEvent = (moment, command) => event(moment, connection, command);
+    tapConnection(proxy, upstream, eventHere, () => isCut);
   });
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
@@ -85,10 +92,12 @@ export async function wireTap(
   };
 }
 
+type OnEvent = (moment: TapMoment, command: Buffer) => boolean;
+
 function tapConnection(
   proxy: net.Socket,
   upstream: net.Socket,
-  event: (moment: TapMoment, text: string) => boolean,
+  event: OnEvent,
   isCut: () => boolean,
 ): void {
   const fromProxy = new PacketAssembler(PACKET_BYTES_MAX);
@@ -97,7 +106,7 @@ function tapConnection(
   let agreed: Capabilities | null = null;
   let tracker: ResponseTracker | null = null;
   let answer: Buffer[] = [];
-  let text = 'login';
+  let command: Buffer = Buffer.from('login');
 
   const onProxyPacket = (packet: Packet): void => {
     const framed = encodePacket(packet.payload, packet.sequenceId);
@@ -105,12 +114,12 @@ function tapConnection(
       agreed = agreedCapabilities(greeted, decodeHandshakeResponse41(packet.payload).capabilities);
     }
     if (packet.sequenceId === 0) {
-      text = packet.payload.subarray(0, 60).toString('latin1');
+      command = Buffer.from(packet.payload);
       tracker?.expect(packet.payload[0] ?? 0);
     }
-    if (!event('before statement', text)) return;
+    if (!event('before statement', command)) return;
     upstream.write(framed);
-    event('after statement', text);
+    event('after statement', command);
   };
 
   const onServerPacket = (packet: Packet): void => {
@@ -125,10 +134,10 @@ function tapConnection(
     } else if (packet.payload[0] === 0x00 && agreed !== null) {
       tracker = new ResponseTracker(agreed);
     }
-    if (!event('before answer', text)) return;
+    if (!event('before answer', command)) return;
     proxy.write(Buffer.concat(answer));
     answer = [];
-    event('after answer', text);
+    event('after answer', command);
   };
 
   const pump = (assembler: PacketAssembler, take: (packet: Packet) => void) => (chunk: Buffer) => {

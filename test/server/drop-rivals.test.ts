@@ -1,0 +1,163 @@
+/**
+ * Two sessions on two proxies that drop the same tables at once: they say what two native sessions
+ * say, one of which comes first; each table has one row in the ledger and is held whole.
+ *
+ * RIVAL_ROUNDS is how many for each server.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { RawClient } from '../support/raw-client.js';
+import { connect, freshSchema, type TestServer, testServers } from '../support/servers.js';
+
+const ROUNDS = Number(process.env['RIVAL_ROUNDS'] ?? '25');
+
+jest.setTimeout(120_000 + ROUNDS * 2_000);
+
+/** Rows of the first table and of the second. */
+const ROWS = [2, 3] as const;
+/** What the two say, about tables `a…` and `b…`. */
+const PAIRS = [
+  ['DROP TABLE a, b', 'DROP TABLE a, b'],
+  ['DROP TABLE a, b', 'DROP TABLE b, a'],
+  ['DROP TABLE IF EXISTS a, b', 'DROP TABLE b, a'],
+  ['DROP TABLE IF EXISTS b, a', 'DROP TABLE IF EXISTS a, b'],
+] as const;
+
+type Said = readonly [string, string];
+
+/** The servers work at the same time; a test waits for its own. */
+const running = new Map<string, Promise<readonly string[]>>();
+const ends: (() => Promise<void>)[] = [];
+
+beforeAll(async () => {
+  for (const server of testServers()) {
+    const one = await proxyInFront(server);
+    const other = await proxyInFront(server);
+    const root = await connect(server);
+    const schema = await freshSchema(server, 'rivals');
+    ends.push(async () => {
+      await Promise.all([one.stop(), other.stop()]);
+      await root.end();
+      await schema.drop();
+    });
+    const all = runAll(server, [one, other], { root, schema: schema.name });
+    all.catch(() => undefined);
+    running.set(server.name, all);
+  }
+});
+
+afterAll(async () => {
+  await Promise.allSettled(running.values());
+  for (const end of ends) await end();
+});
+
+describe.each(testServers())('on $name', (server) => {
+  test(`${ROUNDS} times two proxies drop the same tables at once: one does, the other is told`, async () => {
+    expect(await running.get(server.name)).toEqual([]);
+  });
+});
+
+interface Place {
+  readonly root: Connection;
+  readonly schema: string;
+}
+
+/** What was wrong, in words. */
+async function runAll(
+  server: TestServer,
+  proxies: readonly [ProxyTarget, ProxyTarget],
+  place: Place,
+): Promise<readonly string[]> {
+  const { schema } = place;
+  const problems: string[] = [];
+  const wins = [0, 0];
+  const natively: (readonly string[])[] = [];
+  const sessions = [
+    await RawClient.open(proxies[0], { schema }),
+    await RawClient.open(proxies[1], { schema }),
+  ] as const;
+  const direct = await RawClient.open(server, { schema });
+  for (const pair of PAIRS) natively.push(await nativeOutcomes(direct, pair, place));
+  for (let round = 0; round < ROUNDS && problems.length < 5; round++) {
+    const kind = round % PAIRS.length;
+    const [first, second] = PAIRS[kind] ?? PAIRS[0];
+    const name = (text: string) => text.replaceAll(/\b([ab])\b/g, `$1${round}`);
+    const same = (text: string) => text.replaceAll(`a${round}`, 'a').replaceAll(`b${round}`, 'b');
+    await make(place, round);
+    const answers = await Promise.all([
+      outcomeOf(sessions[0], name(first), schema),
+      outcomeOf(sessions[1], name(second), schema),
+    ]);
+    const said = JSON.stringify(answers.map(same));
+    if (!natively[kind]?.includes(said)) {
+      problems.push(`round ${round}, ${first} and ${second}: ${said}, natively ${natively[kind]}`);
+    }
+    const winner = answers.indexOf('OK 0');
+    wins[winner] = (wins[winner] ?? 0) + 1;
+    problems.push(...(await notHeldOnce(place, round)));
+  }
+  for (const session of [...sessions, direct]) await session.quit();
+  process.stdout.write(`${server.name}: ${ROUNDS} rounds, first was ${wins.join(' and ')} times\n`);
+  return problems;
+}
+
+/** What the two say one behind the other, in both orders. */
+async function nativeOutcomes(
+  direct: RawClient,
+  [first, second]: Said,
+  place: Place,
+): Promise<readonly string[]> {
+  const outcomes: string[] = [];
+  for (const isTurned of [false, true]) {
+    await make(place, '');
+    const early = await outcomeOf(direct, isTurned ? second : first, place.schema);
+    const late = await outcomeOf(direct, isTurned ? first : second, place.schema);
+    outcomes.push(JSON.stringify(isTurned ? [late, early] : [early, late]));
+  }
+  return outcomes;
+}
+
+async function make({ root, schema }: Place, round: number | ''): Promise<void> {
+  for (const [index, table] of ['a', 'b'].entries()) {
+    const values = Array.from({ length: ROWS[index] ?? 0 }, (_, row) => `(${row})`).join(', ');
+    await root.query(`CREATE TABLE ${schema}.${table}${round} (id INT PRIMARY KEY)`);
+    await root.query(`INSERT INTO ${schema}.${table}${round} VALUES ${values}`);
+  }
+}
+
+/** Without the name of the schema. */
+async function outcomeOf(client: RawClient, text: string, schema: string): Promise<string> {
+  const { results } = await client.query(text);
+  const [result] = results;
+  if (result === undefined || result.kind === 'rows') return 'rows';
+  if (result.kind === 'ok') return `OK ${result.warnings}`;
+  return `${result.errno} ${result.message}`.replaceAll(`${schema}.`, '');
+}
+
+/** One row for each of the two tables, and all its rows where that row says. */
+async function notHeldOnce({ root, schema }: Place, round: number): Promise<readonly string[]> {
+  const tables = [`a${round}`, `b${round}`];
+  let found: RowDataPacket[] = [];
+  await until(async () => {
+    [found] = await root.query<RowDataPacket[]>(
+      `SELECT table_name AS name, state AS state, hold_schema AS place, hold_name AS held
+       FROM _undrop.ledger WHERE schema_name = ? AND table_name IN (?) ORDER BY table_name`,
+      [schema, tables],
+    );
+    return found.every(({ state }) => state !== 'intent');
+  }, 'no intent is left');
+  const names = found.map(({ name }) => String(name));
+  if (JSON.stringify(names) !== JSON.stringify(tables)) {
+    return [`round ${round}: the ledger has ${JSON.stringify(found)}`];
+  }
+  const problems: string[] = [];
+  for (const [index, { state, place, held }] of found.entries()) {
+    const [rows] = await root.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${place}.${held}`);
+    const count = Number(rows[0]?.['n']);
+    if (state === 'HOLD' && count === ROWS[index]) continue;
+    problems.push(`round ${round}: ${tables[index]} is in state ${state} with ${count} rows`);
+  }
+  return problems;
+}

@@ -1,0 +1,104 @@
+/**
+ * What a DROP TABLE costs between proxy and server, counted by a tap on the wire: how many round
+ * trips one after another until the client has its answer, and which statements. The same on a
+ * server that has many tables with foreign keys.
+ *
+ * KEYED_TABLES is how many of these; making 2,000 takes minutes.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import { type Cost, DropMeter } from '../support/drop-meter.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { RawClient } from '../support/raw-client.js';
+import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
+import { type WireTap, wireTap } from '../support/wire-tap.js';
+
+const KEYED_TABLES = Number(process.env['KEYED_TABLES'] ?? '200');
+
+/** Children of one parent: natively each one more takes longer to make. */
+const FAMILY = 20;
+
+jest.setTimeout(300_000);
+
+describe.each(testServers())('on $name', (server) => {
+  const meter = new DropMeter();
+  let tap: WireTap;
+  let proxy: ProxyTarget;
+  let root: Connection;
+  let schema: FreshSchema;
+
+  beforeAll(async () => {
+    tap = await wireTap(server, (event) => meter.see(event));
+    proxy = await proxyInFront(tap);
+    root = await connect(server, { multipleStatements: true });
+    schema = await freshSchema(server, 'trips');
+  });
+
+  afterAll(async () => {
+    await proxy.stop();
+    await tap.close();
+    await root.end();
+    await schema.drop();
+  });
+
+  /** Of a drop on connections that are open already: the first ones asked what doesn't change. */
+  async function costOf(text: string, tables: readonly string[]): Promise<Cost> {
+    const client = await RawClient.open(proxy, { schema: schema.name });
+    const make = async () => {
+      for (const table of tables) await root.query(`CREATE TABLE ${schema.name}.${table} (id INT)`);
+    };
+    let cost: Cost | null = null;
+    for (let times = 0; times < 3; times++) {
+      await make();
+      meter.start();
+      const { results } = await client.query(text);
+      cost = meter.stop();
+      expect(results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
+      await settled();
+    }
+    await client.quit();
+    if (cost === null) throw new Error('nothing was dropped');
+    return cost;
+  }
+
+  async function settled(): Promise<void> {
+    await until(async () => {
+      const [rows] = await root.query(
+        "SELECT id FROM _undrop.ledger WHERE state = 'intent' AND schema_name = ?",
+        [schema.name],
+      );
+      return (rows as unknown[]).length === 0;
+    }, 'no intent is left');
+  }
+
+  const expectPlain = ({ roundTrips, changes, writes }: Cost) => {
+    expect(changes.map((text) => text.split(' ')[0])).toEqual(['RENAME', 'RENAME']);
+    expect(writes.map((text) => text.split(' ')[0])).toEqual(['INSERT']);
+    expect(roundTrips).toBeLessThanOrEqual(3);
+  };
+
+  test('a drop of one table takes three round trips, two RENAMEs and one commit to its answer', async () => {
+    expectPlain(await costOf('DROP TABLE one', ['one']));
+  });
+
+  test('so does one of four tables', async () => {
+    expectPlain(await costOf('DROP TABLE a, b, c, d', ['a', 'b', 'c', 'd']));
+  });
+
+  test(`so does one on a server with ${KEYED_TABLES} tables with foreign keys`, async () => {
+    const before = await costOf('DROP TABLE one', ['one']);
+    await root.query(`USE ${schema.name}`);
+    for (let made = 0; made < KEYED_TABLES; made += FAMILY) {
+      const children = Array.from({ length: FAMILY }, (_, index) => {
+        const key = `FOREIGN KEY (id) REFERENCES parent_${made} (id)`;
+        return `CREATE TABLE child_${made + index} (id INT, ${key})`;
+      });
+      const texts = [`CREATE TABLE parent_${made} (id INT PRIMARY KEY)`, ...children];
+      await root.query(texts.join('; '));
+    }
+    const cost = await costOf('DROP TABLE one', ['one']);
+    expectPlain(cost);
+    expect(cost.statements).toBe(before.statements);
+  });
+});

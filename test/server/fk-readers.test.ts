@@ -1,0 +1,161 @@
+/**
+ * A session has read a table of a family in a transaction that stays open, while another drops a
+ * parent or a child without checks: whoever goes on beside a native drop goes on beside ours, the
+ * drop is answered when the native one is, and what had to be left is done when the reader is.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { RawClient } from '../support/raw-client.js';
+import {
+  connect,
+  type FreshSchema,
+  freshSchema,
+  type Target,
+  testServers,
+} from '../support/servers.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(120_000);
+
+const ROWS = 3;
+/** What others do meanwhile; they wait for a lock no longer than the server's shortest. */
+const OTHERS = ['SELECT COUNT(*) FROM p', 'SELECT COUNT(*) FROM c', 'SELECT COUNT(*) FROM beside'];
+const TIMES = 5;
+
+interface Outcome {
+  /** The drop was done while the reader's transaction was open. */
+  readonly isBeforeTheEnd: boolean;
+  readonly answer: string;
+  /** Of `OTHERS`: OK, or the error. */
+  readonly others: readonly string[];
+}
+
+describe.each(testServers())('on $name', (server) => {
+  let proxy: ProxyTarget;
+  let root: Connection;
+  let schema: FreshSchema;
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server, { COLLECT: 'on', HOLD: '1h' });
+    schema = await freshSchema(server, 'readers');
+    root = await connect(server, { database: schema.name });
+  });
+
+  afterAll(async () => {
+    await proxy.stop();
+    await root.end();
+    await schema.drop();
+  });
+
+  async function make(): Promise<void> {
+    const values = (count: number) => Array.from({ length: count }, (_, id) => `(${id}, 1)`);
+    for (const text of [
+      'SET foreign_key_checks = 0',
+      'DROP TABLE IF EXISTS c, p, beside',
+      'SET foreign_key_checks = 1',
+      'CREATE TABLE p (id INT PRIMARY KEY, n INT)',
+      `CREATE TABLE c (id INT PRIMARY KEY, pid INT,
+         CONSTRAINT fk1 FOREIGN KEY (pid) REFERENCES p (id))`,
+      'CREATE TABLE beside (id INT PRIMARY KEY, n INT)',
+      `INSERT INTO p VALUES ${values(ROWS)}`,
+      `INSERT INTO c VALUES ${values(ROWS)}`,
+    ]) {
+      await root.query(text);
+    }
+  }
+
+  async function open(target: Target, before: readonly string[]): Promise<RawClient> {
+    const client = await RawClient.open(target, { schema: schema.name });
+    await client.run(before);
+    return client;
+  }
+
+  async function isWaiting({ threadId }: RawClient): Promise<boolean> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT state AS state FROM information_schema.processlist
+       WHERE id = ? AND command = 'Query'`,
+      [threadId],
+    );
+    return /lock/i.test(String(rows[0]?.['state']));
+  }
+
+  async function dropBeside(target: Target, drop: string, read: string): Promise<Outcome> {
+    await make();
+    const reader = await open(server, ['BEGIN', `SELECT * FROM ${read}`]);
+    const dropper = await open(target, ['SET foreign_key_checks = 0']);
+    const other = await open(server, ['SET lock_wait_timeout = 1']);
+    let isAnswered = false;
+    const answering = outcomeOf(dropper, drop).finally(() => {
+      isAnswered = true;
+    });
+    try {
+      const goesOn = async () => isAnswered || (await isWaiting(dropper));
+      await until(goesOn, 'the drop is done, or waits');
+      const others = new Set<string>();
+      for (let times = 0; times < (isAnswered ? TIMES : 1); times++) {
+        for (const text of OTHERS) others.add(`${text}: ${await outcomeOf(other, text)}`);
+      }
+      const isBeforeTheEnd = isAnswered;
+      // Its own reading goes on as well.
+      await reader.run([`SELECT * FROM ${read}`, 'COMMIT']);
+      return { isBeforeTheEnd, answer: await answering, others: [...others].sort() };
+    } finally {
+      await reader.quit();
+      await answering;
+      await dropper.quit();
+      await other.quit();
+    }
+  }
+
+  test.each([
+    ['a parent, and its child is read', 'DROP TABLE p', 'c'],
+    ['a parent that is read', 'DROP TABLE p', 'p'],
+    ['a child, and its parent is read', 'DROP TABLE c', 'p'],
+    ['a child that is read', 'DROP TABLE c', 'c'],
+  ])('beside a drop of %s nobody waits who does not natively', async (_what, drop, read) => {
+    const direct = await dropBeside(server, drop, read);
+    const proxied = await dropBeside(proxy, drop, read);
+    const { isBeforeTheEnd, answer } = direct;
+    expect({ ...proxied, others: [] }).toEqual({ isBeforeTheEnd, answer, others: [] });
+    // Those who wait natively may find it done.
+    const free = direct.others.filter((told) => !told.endsWith(LOCK_WAIT));
+    expect(proxied.others).toEqual(expect.arrayContaining(free));
+    const waits = (told: string) => told.endsWith(LOCK_WAIT);
+    expect(direct.others).toEqual(expect.arrayContaining(proxied.others.filter(waits)));
+    await expectPaid(drop.slice(-1));
+  });
+
+  /** In the recycle schema with all rows, nothing bound to it, and the child led home. */
+  async function expectPaid(table: string): Promise<void> {
+    let row: RowDataPacket | undefined;
+    const isPaid = async () => {
+      const [rows] = await root.query<RowDataPacket[]>(
+        `SELECT state AS state, relocated AS relocated, hold_schema AS place, hold_name AS held
+         FROM _undrop.ledger WHERE schema_name = ? AND table_name = ? ORDER BY id DESC LIMIT 1`,
+        [schema.name, table],
+      );
+      row = rows[0];
+      return row?.['state'] === 'HOLD' && row['relocated'] === 1;
+    };
+    await until(isPaid, 'the debt is paid', 15_000);
+    const name = `${row?.['place']}.${row?.['held']}`;
+    const [counts] = await root.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${name}`);
+    expect(counts[0]?.['n']).toBe(ROWS);
+    const [shown] = await root.query<RowDataPacket[]>(
+      `SHOW CREATE TABLE ${table === 'p' ? 'c' : name}`,
+    );
+    const definition = String(shown[0]?.['Create Table']);
+    if (table === 'p') expect(definition).toContain('REFERENCES `p` (`id`)');
+    else expect(definition).not.toContain('FOREIGN KEY');
+  }
+});
+
+const LOCK_WAIT = '1205';
+
+async function outcomeOf(client: RawClient, text: string): Promise<string> {
+  const { results } = await client.query(text);
+  const [result] = results;
+  return result?.kind === 'err' ? String(result.errno) : 'OK';
+}
