@@ -7,6 +7,8 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { grantsFor } from '../../src/account/grants.js';
 import type { HeldTrigger } from '../../src/ledger/triggers.js';
+import { silentLog } from '../../src/log.js';
+import { payDebts } from '../../src/moves/debts.js';
 import { dropTriggers } from '../../src/moves/detach-triggers.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
@@ -295,11 +297,27 @@ describe.each(testServers())('triggers on $name', (server) => {
       expect(await select("SHOW TABLES LIKE 't'")).toEqual([]);
       expect(await outcome('t')).toMatchObject({ relocated: 0, hold_schema: schema.name });
       expect(await names()).toHaveLength(before.length / 2);
-      // Whoever has the right takes them off later.
       await back('t');
       expect(await shown('t')).toEqual(before);
       expect(await insert()).toEqual(EXPECTED);
     });
+  });
+
+  test.each([
+    { why: 'make them again', grants: `${BASE}, TRIGGER` },
+    { why: 'see them', grants: BASE },
+  ])('that stayed as the account might not $why are taken off once it may', async ({ grants }) => {
+    await makeTriggers();
+    const before = await shown('t');
+    await narrowly({ grants }, {}, (narrow) => drop('DROP TABLE t', [], narrow));
+    const held = await outcome('t');
+    expect(held).toMatchObject({ relocated: 0 });
+    const { paid } = await payDebts(pool, { activeIds: new Set(), log: silentLog });
+    expect(paid).toContain(held?.['id']);
+    expect(await names()).toEqual([]);
+    expect(await outcome('t')).toMatchObject({ relocated: 1, failure: null });
+    await back('t');
+    expect(await shown('t')).toEqual(before);
   });
 
   test.each([
