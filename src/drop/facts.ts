@@ -39,9 +39,15 @@ function selectFacts(server: ServerVersion, from: string): Buffer {
     identity,
     'USER()',
     '@@foreign_key_checks + 0',
+    tracksSchemas(server) ? '@@session_track_schema + 0' : '0',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(`SELECT /* undrop facts */ ${columns.join(', ')} ${from}LIMIT 1`);
+}
+
+/** Servers with session tracking. */
+function tracksSchemas({ flavour, versionId }: ServerVersion): boolean {
+  return versionId >= (flavour === 'mysql' ? 50_704 : 100_202);
 }
 
 /** Reads the answer to `factsSql`; an error of the server is passed on. */
@@ -59,6 +65,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     user: userName(text(6) ?? ''),
     logged: text(3) !== '0',
     checksForeignKeys: text(7) !== '0',
+    tracksSchema: text(8) === '1',
     gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
   };
 }
@@ -99,6 +106,7 @@ export function readIsSequence(result: Result): boolean {
 function kindOfError(error: ErrPacket): NameKind | ErrPacket {
   switch (error.errno) {
     case 1049: // unknown database
+    case 1109: // no such table in information_schema
     case 1146: // no such table
       return 'missing';
     case 1100: // not locked with LOCK TABLES: the session is in that mode

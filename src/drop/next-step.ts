@@ -39,18 +39,20 @@ import {
 } from './parents.js';
 import type { SteadRename } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
+import { signalSql } from './signal-sql.js';
 import type { UserCommand } from './user-session.js';
 import {
   cleanSql,
   dropOwnTemporarySql,
   dropRightsSql,
   dropTemporarySql,
-  gtidSql,
   notSequenceSql,
+  OWN_GTID_BEHIND,
   probeSql,
   type QualifiedName,
   renameSql,
   turnSql,
+  underOwnGtid,
   viewErrorSql,
 } from './words.js';
 
@@ -132,10 +134,11 @@ export type UserAnswer =
 export function broughtBy(brings: UserAnswer, results: readonly Result[]): Result {
   const last = results.at(-1);
   assert(last !== undefined, 'the last command of a step has an answer');
-  if (brings === 'aside') return results.at(-1 - BACK_TO_GTID) ?? last;
+  if (brings === 'aside') return results.at(-1 - OWN_GTID_BEHIND) ?? last;
   if (brings !== 'probe' && brings !== 'mayDrop') return last;
   const ends = (result: Result) =>
-    result.kind === 'err' && (endsTheDrop(result) || UNDER_LOCKS.has(result.errno));
+    result.kind === 'err' &&
+    (endsTheDrop(result) || UNDER_LOCKS.has(result.errno) || result.errno === CLOSED_SCHEMA);
   return results.find(ends) ?? results.find((result) => !isAllowed(result)) ?? last;
 }
 
@@ -450,7 +453,8 @@ function unrecorded(
 
 /**
  * An error that says nothing on the names. In XA every statement gets 1399, which MariaDB shows
- * twice for what DROP TABLE is; so it is asked for by a RENAME that can't succeed.
+ * twice for what DROP TABLE is; so it is asked for by a RENAME that can't succeed. So is 1046,
+ * where nobody has judged the text: its words are the session's last then.
  */
 function serversError(
   request: DropRequest,
@@ -458,11 +462,11 @@ function serversError(
   error: ErrPacket,
   { probe }: Answers,
 ): Step {
-  const [name] = inspection.names;
+  const name = inspection.names[inspection.kinds.findIndex((kind) => typeof kind !== 'string')];
   if (error.errno === FILE_NOT_FOUND) return holdFailed(request, error);
-  if (error.errno !== 1399 || name === undefined) return answerWith(error);
+  if (![1046, 1399].includes(error.errno) || name === undefined) return answerWith(error);
   if (probe === null) return probeStep(request, inspection, [name]);
-  return answerWith(probe.kind === 'err' && probe.errno === 1399 ? probe : error);
+  return answerWith(probe.kind === 'err' && probe.errno === error.errno ? probe : error);
 }
 
 /** A file of a table is missing: a RENAME would move the others and leave it in two halves. */
@@ -570,6 +574,7 @@ function probeEnds(
 ): Step | null {
   assert(probe.kind === 'err', 'a RENAME into a schema that does not exist fails');
   if (SAME_AS_DROP.has(probe.errno)) return answerWith(probe);
+  if (probe.errno === CLOSED_SCHEMA) return closedSchema(request, inspection, probe, answers);
   if (!mayNotDrop(probe) || isGranted(inspection, probe, answers)) return null;
   return deniedDrop(request, inspection, probe, answers);
 }
@@ -672,22 +677,12 @@ function hasGtidNext({ facts }: Inspection): boolean {
   return 'gtidNext' in facts && facts.gtidNext !== null;
 }
 
-/** How many statements bring the session back to its own GTID_NEXT. */
-const BACK_TO_GTID = 2;
-
-/**
- * The RENAME has used the session's GTID up, so nothing more is taken under it. Set once more and
- * committed it is what it was: used up.
- */
+/** The RENAME has used the session's GTID up: its words are said under another. */
 function beside({ facts }: Inspection, step: Step): Step {
-  const isPlain = 'gtidNext' in facts && /^[\w:-]+$/.test(facts.gtidNext ?? '');
-  if (!isPlain || step.do !== 'user' || step.brings !== 'words') return step;
-  const back = gtidSql(facts.gtidNext ?? '');
-  assert(back.length === BACK_TO_GTID, 'the words are found before them');
-  const texts = [...gtidSql('AUTOMATIC').slice(0, 1), ...back];
-  const [off, ...on] = texts.map((text) => ({ kind: 'query' as const, text }));
-  assert(off !== undefined, 'GTID_NEXT is set to AUTOMATIC first');
-  return { ...step, brings: 'aside', commands: [off, ...step.commands, ...on] };
+  const gtidNext = 'gtidNext' in facts ? facts.gtidNext : null;
+  if (gtidNext === null || step.do !== 'user' || step.brings !== 'words') return step;
+  const { commands, at } = underOwnGtid(gtidNext, step.commands);
+  return at === 0 ? step : { ...step, brings: 'aside', commands };
 }
 
 function whyItStays(forItsFile: boolean, keepsLocks: boolean): string | null {
@@ -722,7 +717,7 @@ function underLocks(
   moves: readonly Move[],
   answers: Answers,
 ): Step | Moved {
-  const { intent, kinds } = inspection;
+  const { intent, kinds, facts } = inspection;
   const { probe, rename, locks, locked, used } = answers;
   assert(intent !== null, 'without an intent nothing is moved');
   // What came before the drop, unanswered then, may have changed them.
@@ -732,7 +727,8 @@ function underLocks(
     return kinds[index] === 'temporary' || seen === undefined ? [] : [{ name, seen }];
   });
   const foldsCase = intent.lowerCaseTableNames !== 0;
-  const drop = { request, names, moves, used, foldsCase, endsTheDrop };
+  const gtidNext = 'gtidNext' in facts ? facts.gtidNext : null;
+  const drop = { request, names, moves, used, gtidNext, foldsCase, endsTheDrop };
   const next = nextUnderLocks({ ...drop, locks: locks?.known ?? null }, locked);
   switch (next.kind) {
     case 'session': {
@@ -791,6 +787,8 @@ function notRenamed(
   error: ErrPacket,
   answers: Answers,
 ): Step | OkPacket {
+  if (error.errno === CLOSED_SCHEMA) return closedSchema(request, inspection, error, answers);
+  if (error.errno === LOG_TABLE) return logTable(answers);
   if (error.errno !== 1142) return renameFailed(request, error);
   const wasAsked = isGranted(inspection, error, answers);
   if (mayNotDrop(error) && !wasAsked) return deniedDrop(request, inspection, error, answers);
@@ -946,6 +944,44 @@ function wordsStep(
 
 function isOfWrongKind({ kind }: Name): boolean {
   return kind === 'view' || kind === 'table';
+}
+
+/** Of schemas that are the server's own: nobody may rename there. */
+const CLOSED_SCHEMA = 1044;
+
+function closedSchema(
+  request: DropRequest,
+  inspection: Inspection,
+  error: ErrPacket,
+  { rights, words }: Answers,
+): Step {
+  const names = inspection.names.filter((_name, index) => inspection.kinds[index] !== 'temporary');
+  if (rights === null) {
+    const text = dropRightsSql(names, request);
+    return { do: 'user', brings: 'rights', commands: [{ kind: 'query', text }] };
+  }
+  const isDenied = rights.kind === 'err' && [1142, CLOSED_SCHEMA].includes(rights.errno);
+  if (!isDenied) return renameFailed(request, error);
+  const inEngine = inspection.intent?.tables.find(({ schema }) => schema === 'performance_schema');
+  const [user] = /'[^']*'@'[^']*'/.exec(rights.message.toString()) ?? [];
+  if (rights.errno === 1142 || inEngine === undefined || user === undefined) {
+    return answerWith(rights);
+  }
+  // MySQL: there the right to drop is nobody's.
+  if (words !== null) return answerWith(words);
+  const message = `DROP command denied to user ${user} for table '${inEngine.table}'`;
+  const text = signalSql({ errno: 1142, sqlState: '42000', message });
+  return { do: 'user', brings: 'words', commands: [{ kind: 'query', text }] };
+}
+
+/** A log table while it is written can't be renamed alone (1581), and not be dropped. */
+const LOG_TABLE = 1581;
+
+function logTable({ words }: Answers): Step {
+  if (words !== null) return answerWith(words);
+  const message = "You cannot 'DROP' a log table if logging is enabled";
+  const text = signalSql({ errno: 1580, sqlState: 'HY000', message });
+  return { do: 'user', brings: 'words', commands: [{ kind: 'query', text }] };
 }
 
 /** The RENAME was denied, and the right to drop may be among those that are missing. */

@@ -29,7 +29,7 @@ import {
 import type { DropRequest } from './request.js';
 import { signalSql } from './signal-sql.js';
 import type { UserCommand } from './user-session.js';
-import { type QualifiedName, renameSql } from './words.js';
+import { type QualifiedName, renameSql, underOwnGtid } from './words.js';
 
 /** A name of the statement that is no temporary table. */
 export interface LockedName {
@@ -47,6 +47,8 @@ export interface LockedDrop {
   readonly locks: readonly LockedTable[] | null;
   /** What may be locked behind the move; `tables` null: anything. Null: nobody has looked. */
   readonly used: { readonly tables: readonly UsedTable[] | null } | null;
+  /** GTID_NEXT, where it is a GTID: an error uses it up, and so does the RENAME. */
+  readonly gtidNext: string | null;
   /** Names that differ in case are one. */
   readonly foldsCase: boolean;
   /** Whether a DROP would have ended with this error of a RENAME, too. */
@@ -66,7 +68,7 @@ export type UnderLocks =
   | { readonly kind: 'answer'; readonly error: ErrPacket }
   /** The right to rename is missing; that to drop, too, where the error names it. */
   | { readonly kind: 'denied'; readonly error: ErrPacket }
-  /** It is locked in a way that lets nobody rename it. */
+  /** Nobody can rename it there. */
   | { readonly kind: 'alias' }
   | {
       readonly kind: 'moved';
@@ -114,8 +116,11 @@ function lookByRename(drop: LockedDrop, round: NextRound): UnderLocks | null {
     seen.kind === 'base' &&
     locks?.some((lock) => lock.isWrite && isSame(lock, seen, drop)) === true;
   if (names.every(isWritable)) return null;
+  // With a GTID there is one error to be had, so it is that of the first that isn't.
+  const first = drop.gtidNext === null ? -1 : names.findIndex((name) => !isWritable(name));
+  const asked = first < 0 ? names : names.slice(first, first + 1);
   // Nobody can lock a view, though its RENAME passes for one that can.
-  const commands = names.map(({ name, seen }) =>
+  const commands = asked.map(({ name, seen }) =>
     query(seen.kind === 'view' ? notLockedSql(seen) : askRenameSql(name, request)),
   );
   const results = round();
@@ -123,12 +128,18 @@ function lookByRename(drop: LockedDrop, round: NextRound): UnderLocks | null {
   const denied = results.find((result) => isError(result, DENIED));
   if (denied?.kind === 'err' && endsTheDrop(denied)) return { kind: 'denied', error: denied };
   const at = results.findIndex((result) => isEnd(result, endsTheDrop));
-  return at < 0 ? null : inItsWords(commands[at], round);
+  const ended = results[at];
+  if (ended?.kind !== 'err') return null;
+  return at === results.length - 1
+    ? { kind: 'answer', error: ended }
+    : inItsWords(commands[at], round);
 }
 
 /** Null: each name is locked for writing, under its own name. */
 function lookByAlter(drop: LockedDrop, round: NextRound): UnderLocks | null {
   const { names, request, endsTheDrop } = drop;
+  // Neither can one ask there, nor is there a GTID for each ALTER.
+  if (drop.gtidNext !== null) return { kind: 'alias' };
   const rights = names.map(({ name }) => query(askRenameSql(name, request)));
   const asked = names.map(({ name, seen }) =>
     query(seen.kind === 'view' ? notLockedSql(seen) : askLockSql(name, request)),
@@ -192,9 +203,10 @@ function moveByRename(drop: LockedDrop, round: NextRound): UnderLocks {
   assert(result?.kind === 'ok', 'RENAME answers OK or ERR');
   const isOther = (lock: LockedTable) => !moves.some(({ seen }) => isSame(lock, seen, drop));
   if (locks === null || locks.some(isOther)) return movedAll(drop, result, { keepsLocks: true });
+  const unlock = underOwnGtid(drop.gtidNext, [query(UNLOCK_SQL)]);
   const unlocked = round();
-  if (unlocked === null) return session([query(UNLOCK_SQL)]);
-  return movedAll(drop, moreOf(result, unlocked[0]), { keepsLocks: false });
+  if (unlocked === null) return session(unlock.commands);
+  return movedAll(drop, moreOf(result, unlocked[unlock.at]), { keepsLocks: false });
 }
 
 function moveByAlter(drop: LockedDrop, round: NextRound): UnderLocks {

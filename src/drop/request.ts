@@ -37,6 +37,8 @@ export interface UserFacts {
   readonly checksForeignKeys: boolean;
   /** sql_log_bin. */
   readonly logged: boolean;
+  /** session_track_schema: an OK tells what the default schema has become. */
+  readonly tracksSchema: boolean;
   /** GTID_NEXT where it is a GTID; null: it is none, or there is no such thing. */
   readonly gtidNext: string | null;
 }

@@ -5,9 +5,11 @@
  * tables come from DROP TEMPORARY TABLE, which touches nothing but temporary tables of this very
  * session and answers with the texts, counts and language of DROP TABLE.
  */
+import { assert } from '../assert.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
 import { quoteClientName } from '../sql/quote-client-name.js';
 import { signalSql } from './signal-sql.js';
+import type { UserCommand } from './user-session.js';
 
 /** A name of the statement, ready to be used in a statement of ours. */
 export interface QualifiedName {
@@ -142,13 +144,27 @@ function dropNames(
   return Buffer.concat([Buffer.from(`${verb}${options.ifExists ? 'IF EXISTS ' : ''}`), ...parts]);
 }
 
-/** `value` is a GTID or AUTOMATIC. The COMMIT uses up a GTID that was executed before. */
-export function gtidSql(value: string): readonly Buffer[] {
-  return [
-    Buffer.from(`SET /* undrop words */ gtid_next = '${value}'`),
-    Buffer.from('COMMIT /* undrop words */ AND NO CHAIN NO RELEASE'),
-  ];
+/**
+ * `commands` in a session that has used its GTID up, so that nothing is taken under it: under
+ * AUTOMATIC. Then the GTID is set once more and committed, and is what it was: used up. `at`: where
+ * the first of them is now.
+ */
+export function underOwnGtid(
+  gtidNext: string | null,
+  commands: readonly UserCommand[],
+): { readonly commands: readonly UserCommand[]; readonly at: number } {
+  if (gtidNext === null || !/^[\w:-]+$/.test(gtidNext)) return { commands, at: 0 };
+  const [off, ...back] = [
+    "SET /* undrop words */ gtid_next = 'AUTOMATIC'",
+    `SET /* undrop words */ gtid_next = '${gtidNext}'`,
+    'COMMIT /* undrop words */ AND NO CHAIN NO RELEASE',
+  ].map((text) => ({ kind: 'query' as const, text: Buffer.from(text) }));
+  assert(off !== undefined && back.length === OWN_GTID_BEHIND, 'it is found by its place');
+  return { commands: [off, ...commands, ...back], at: 1 };
 }
+
+/** How many answers stand behind that of the last command. */
+export const OWN_GTID_BEHIND = 2;
 
 /** MariaDB's error for a view in DROP TABLE, which no harmless statement of its own gives. */
 export function viewErrorSql(schema: string, table: string): Buffer {

@@ -11,7 +11,7 @@ import type { SessionFacts } from '../drop/user-session.js';
 import { UndropError } from '../errors.js';
 import { ResponseTracker } from '../relay/response-tracker.js';
 import { isFullyKnown, type LexMode, modeFromSqlMode } from '../sql/lex-mode.js';
-import { CLIENT_MULTI_STATEMENTS, hasFlag } from '../wire/capabilities.js';
+import { CLIENT_MULTI_STATEMENTS, CLIENT_SESSION_TRACK, hasFlag } from '../wire/capabilities.js';
 import { COM_CHANGE_USER, COM_SET_OPTION, COM_STMT_PREPARE } from '../wire/commands.js';
 import { encodePacket, type Packet } from '../wire/framing.js';
 import { ChangeUser } from './change-user.js';
@@ -314,6 +314,7 @@ export class CommandPhase {
       service: this.#owner.service,
       guess: this.#lastSeen.guess,
       gtidMayBeSet: this.#lastSeen.gtidMayBeSet,
+      takesReports: hasFlag(this.#login.capabilities, CLIENT_SESSION_TRACK),
     };
   }
 

@@ -18,7 +18,7 @@ import {
   COM_STMT_SEND_LONG_DATA,
 } from '../wire/commands.js';
 import type { Packet } from '../wire/framing.js';
-import { okWithWarnings } from '../wire/response/ok.js';
+import { okWithSchema, okWithWarnings } from '../wire/response/ok.js';
 import {
   answerWith,
   dropAndHold,
@@ -99,6 +99,28 @@ export async function commandOnDrop(
 
 /** Runs a drop that was prepared earlier. */
 export async function runPreparedDrop(
+  drop: PreparedDrop,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const interception = await runBound(drop, options);
+  return options.takesReports ? reportingSchema(drop, interception) : interception;
+}
+
+/**
+ * For a statement that was prepared in another schema the server goes there and comes back; what it
+ * tells the client is where it has come to.
+ */
+function reportingSchema({ context }: PreparedDrop, interception: Interception): Interception {
+  const { facts } = interception;
+  if (interception.kind !== 'answer' || facts === null || interception.payload[0] !== 0x00) {
+    return interception;
+  }
+  const wentAway = context.schema !== facts.schema;
+  if (!wentAway || !facts.tracksSchema) return interception;
+  return { ...interception, payload: okWithSchema(interception.payload, facts.schema ?? '') };
+}
+
+async function runBound(
   { text, statement, context }: PreparedDrop,
   options: InterceptOptions,
 ): Promise<Interception> {

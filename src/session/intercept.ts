@@ -96,6 +96,8 @@ export interface InterceptOptions {
   readonly guess: SessionGuess;
   /** It has spoken of GTID_NEXT. */
   readonly gtidMayBeSet: boolean;
+  /** Its client takes reports on the session's state (CLIENT_SESSION_TRACK). */
+  readonly takesReports: boolean;
 }
 
 export type Interception =

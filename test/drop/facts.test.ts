@@ -22,7 +22,7 @@ describe('the facts', () => {
   });
 
   test('are read', () => {
-    const row = ['shop', 'ANSI_QUOTES', 'gbk', '1', 'AUTOMATIC', 'me', 'a@b@host', '0'];
+    const row = ['shop', 'ANSI_QUOTES', 'gbk', '1', 'AUTOMATIC', 'me', 'a@b@host', '0', '1'];
     expect(readFacts(rowsResult(SIX, row))).toEqual({
       schema: 'shop',
       sqlMode: 'ANSI_QUOTES',
@@ -32,6 +32,7 @@ describe('the facts', () => {
       checksForeignKeys: false,
       logged: true,
       gtidNext: null,
+      tracksSchema: true,
     });
   });
 

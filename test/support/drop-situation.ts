@@ -129,6 +129,7 @@ export function inspectionOf(situation: Situation): Inspection {
     checksForeignKeys: true,
     logged: true,
     gtidNext: null,
+    tracksSchema: false,
     ...situation.facts,
   };
   const names = statement.names.map(({ schema, table }) => ({

@@ -4,7 +4,7 @@
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_ok_packet.html
  */
 import { PacketReader } from '../packet-reader.js';
-import { SERVER_MORE_RESULTS_EXISTS } from '../status.js';
+import { SERVER_MORE_RESULTS_EXISTS, SERVER_SESSION_STATE_CHANGED } from '../status.js';
 
 export interface OkPacket {
   readonly kind: 'ok';
@@ -43,6 +43,55 @@ export function okWithStatus(payload: Buffer, flag: number): Buffer {
   const changed = Buffer.from(payload);
   changed.writeUInt16LE(changed.readUInt16LE(at) | flag, at);
   return changed;
+}
+
+/**
+ * The same packet, which tells the client (of CLIENT_SESSION_TRACK) that its default schema is
+ * `schema`, where a server puts that among its reports: behind those of system variables.
+ * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_ok_packet.html#sect_protocol_basic_ok_packet_sessinfo
+ */
+export function okWithSchema(payload: Buffer, schema: string): Buffer {
+  const at = statusOffset(payload);
+  const status = payload.readUInt16LE(at);
+  const rest = new PacketReader(payload.subarray(at + 4), 'OK_Packet');
+  const info = rest.left > 0 ? rest.lenencBytes('info') : Buffer.alloc(0);
+  const hasState = (status & SERVER_SESSION_STATE_CHANGED) !== 0 && rest.left > 0;
+  const reports = hasState ? readReports(rest.lenencBytes('session_state')) : [];
+  const variables = reports.filter(({ type }) => type === TRACK_SYSTEM_VARIABLES);
+  const others = reports.filter(({ type }) => type > TRACK_SCHEMA);
+  const own = lenenc(lenenc(Buffer.from(schema)));
+  const state = Buffer.concat([
+    ...variables.map(({ bytes }) => bytes),
+    Buffer.from([TRACK_SCHEMA]),
+    own,
+    ...others.map(({ bytes }) => bytes),
+  ]);
+  const head = Buffer.from(payload.subarray(0, at + 4));
+  head.writeUInt16LE(status | SERVER_SESSION_STATE_CHANGED, at);
+  return Buffer.concat([head, lenenc(info), lenenc(state)]);
+}
+
+const TRACK_SYSTEM_VARIABLES = 0x00;
+const TRACK_SCHEMA = 0x01;
+
+function readReports(state: Buffer): readonly { readonly type: number; readonly bytes: Buffer }[] {
+  const reader = new PacketReader(state, 'session_state');
+  const reports: { readonly type: number; readonly bytes: Buffer }[] = [];
+  while (reader.left > 0) {
+    const type = reader.uint8('type');
+    const bytes = Buffer.concat([Buffer.from([type]), lenenc(reader.lenencBytes('report'))]);
+    reports.push({ type, bytes });
+  }
+  return reports;
+}
+
+/** With its length in front. */
+function lenenc(bytes: Buffer): Buffer {
+  const { length } = bytes;
+  if (length < 0xfb) return Buffer.concat([Buffer.from([length]), bytes]);
+  const head = Buffer.from([0xfe, 0, 0, 0, 0, 0, 0, 0, 0]);
+  head.writeUIntLE(length, 1, 6);
+  return Buffer.concat([head, bytes]);
 }
 
 function statusOffset(payload: Buffer): number {

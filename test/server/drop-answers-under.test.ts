@@ -1,0 +1,144 @@
+/**
+ * The cases of native_cases.json once more, in sessions and on servers whose settings get in the
+ * way of what undrop asks there. In every run each case under one of the settings, by turns;
+ * ANSWERS_UNDER=all is every case under each.
+ */
+import { afterAll, beforeAll, describe, test } from '@jest/globals';
+import { AnswerPairs, endOf, isOf, nativeCases } from '../support/answer-pairs.js';
+import type { NativeCase } from '../support/native-case.js';
+import { type TestServer, testServers } from '../support/servers.js';
+
+interface Setting {
+  readonly name: string;
+  /** Null: not a case of it. */
+  apply(one: NativeCase): NativeCase | null;
+}
+
+const ALL = process.env['ANSWERS_UNDER'] === 'all';
+const ONLY = process.env['ANSWER_CASES'];
+/** So many runs see every case under every setting. */
+const TURNS = 10;
+
+function before(one: NativeCase, ...texts: readonly string[]): NativeCase {
+  return { ...one, session: [...texts, ...(one.session ?? [])] };
+}
+
+function says(one: NativeCase, words: RegExp): boolean {
+  return [...one.setup, ...(one.session ?? []), one.sql ?? ''].some((text) => words.test(text));
+}
+
+const SETTINGS: readonly Setting[] = [
+  {
+    name: 'results in utf16',
+    apply: (one) =>
+      says(one, /character_set_results|SET NAMES/i)
+        ? null
+        : before(one, 'SET character_set_results=utf16'),
+  },
+  {
+    name: 'no rows selected',
+    apply: (one) => (says(one, /sql_select_limit/) ? null : before(one, 'SET sql_select_limit=0')),
+  },
+  {
+    name: 'no statement can be prepared',
+    apply: (one) =>
+      says(one, /max_prepared_stmt_count/)
+        ? null
+        : {
+            ...one,
+            setup: [...one.setup, 'SET GLOBAL max_prepared_stmt_count=0'],
+            cleanup: ['SET GLOBAL max_prepared_stmt_count=DEFAULT', ...(one.cleanup ?? [])],
+          },
+  },
+  {
+    name: 'GTID_NEXT is set',
+    apply: (one) => {
+      const isInTransaction = says(one, /^@begin|BEGIN|START TRANSACTION|XA |autocommit|gtid/i);
+      // Of an account without rights the server takes none.
+      if (isInTransaction || one.grants !== undefined) return null;
+      return {
+        ...one,
+        servers: ['mysql-9.7'],
+        session: [...(one.session ?? []), ...GTID_NEXT],
+        probe: ["SET gtid_next='AUTOMATIC'", IS_EXECUTED, ...(one.probe ?? [])],
+      };
+    },
+  },
+  {
+    name: 'in another schema than prepared',
+    apply: (one) => {
+      // Prepared it is refused.
+      const isWrapped = /^SET STATEMENT/i.test(one.sql ?? '');
+      return one.via !== undefined || isWrapped ? null : { ...one, via: 'execute-elsewhere' };
+    },
+  },
+];
+
+const GTID_NEXT = [
+  "SET @gtid='bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb:$NUMBER'",
+  'SET gtid_next=@gtid',
+];
+const IS_EXECUTED = 'SELECT GTID_SUBSET(@gtid, @@GLOBAL.gtid_executed)';
+
+/**
+ * What a setting does to answers: without PREPARE nobody but the server knows what a syntax error
+ * is; and an error takes no report along.
+ */
+const IN_ERROR: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  'no statement can be prepared': {
+    '1064': 'UNDROP_NOT_UNDERSTOOD',
+    '1066': 'UNDROP_NOT_UNDERSTOOD',
+  },
+  'in another schema than prepared': { '*': 'schema-behind-an-error' },
+};
+
+/**
+ * Not there: with DROP alone, a HANDLER open and nothing to be prepared the drop is refused in the
+ * end, and names that only the server understands are refused at once; an alias is not told from a
+ * table that isn't locked where SHOW has no rows; some errors leave the GTID with the session,
+ * which asking for them doesn't; what isn't prepared isn't found without an error either. The
+ * others are cases that say nothing there, or whose GTID can't be masked.
+ */
+const LEFT_OUT: Readonly<Record<string, RegExp>> = {
+  'no statement can be prepared': /^(p45 |b39[dg]-|b42b-|n50|s07[fh])/,
+  'no rows selected': /^(l09-alias|n60p )/,
+  'GTID_NEXT is set': /^(b33|n12[bc] )/,
+  'results in utf16': /^(b33b|n50[lm] )/,
+  'in another schema than prepared': /^n60h /,
+};
+
+function under(server: TestServer, one: NativeCase, setting: Setting): NativeCase | null {
+  const changed = setting.apply(one);
+  if (changed === null || !isOf(one, server) || !isOf(changed, server)) return null;
+  if (LEFT_OUT[setting.name]?.test(one.name)) return null;
+  const endsInError = IN_ERROR[setting.name] ?? {};
+  const ends = endOf(one, server);
+  return { ...changed, name: `${one.name}, ${setting.name}`, ends, endsInError };
+}
+
+const cases = nativeCases().filter(
+  ({ name }) => !/^k\d/.test(name) && (ONLY === undefined || name.match(ONLY) !== null),
+);
+
+function casesOf(server: TestServer): readonly NativeCase[] {
+  return cases.flatMap((one, index) =>
+    SETTINGS.flatMap((setting, turn) => {
+      const isItsTurn = ALL || ONLY !== undefined || (index + 2 * turn) % TURNS === 0;
+      const changed = isItsTurn ? under(server, one, setting) : null;
+      return changed === null ? [] : [changed];
+    }),
+  );
+}
+
+const pairs = new AnswerPairs(casesOf);
+
+beforeAll(() => pairs.start());
+afterAll(() => pairs.stop());
+
+describe.each(testServers())('a drop on $name', (server) => {
+  test.each(casesOf(server))(
+    '$name',
+    (one) => pairs.expect(server, one),
+    ALL ? 3_600_000 : 180_000,
+  );
+});
