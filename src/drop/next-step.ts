@@ -233,7 +233,7 @@ interface Move extends Name {
 
 type Decision =
   | { readonly kind: 'refuse'; readonly error: UndropError }
-  | { readonly kind: 'again'; readonly because: string; readonly otherwise: UndropError }
+  | { readonly kind: 'again'; readonly because: string; readonly otherwise?: UndropError }
   | { readonly kind: 'error'; readonly error: ErrPacket }
   | { readonly kind: 'judged' }
   /** Nothing could be recorded, so nothing is moved; the server may have a reason of its own. */
@@ -398,6 +398,13 @@ function decideNames(
   // MySQL 8 and later: one name that can't be dropped, and nothing is.
   const isAtomic = request.server.flavour === 'mysql' && request.server.versionId >= 80000;
   if (isAtomic && !request.statement.ifExists && absent.length > 0) {
+    // They are looked at one by one, and natively all of them go at once.
+    const isBetween = absent.some(
+      ({ kind, seen }) => kind === 'missing' && seen.holdUntil !== null,
+    );
+    if (isBetween && bases.length > 0) {
+      return { kind: 'again', because: 'only the service sees a table' };
+    }
     return { kind: 'words', named: absent, blocked: [] };
   }
   const rules = { isAtomic, foldsCase };
