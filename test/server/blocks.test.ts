@@ -5,8 +5,10 @@
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
+import { until } from '../support/poll.js';
+import { proxyInFront, spawnProxy } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
-import { query, testServers } from '../support/servers.js';
+import { query, type Target, testServers } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 import { TwoSchemas } from '../support/two-schemas.js';
 
@@ -183,6 +185,62 @@ describe.each(testServers().filter(({ flavour }) => flavour === 'mariadb'))(
       expect(await query(server, "SELECT id FROM _undrop.ledger WHERE state = 'intent'")).toEqual(
         [],
       );
+    });
+
+    /** A block that has dropped `a` and waits for a lock of ours before it drops `b`. */
+    async function inTheMiddle(target: Target): Promise<RawClient> {
+      await two.root.query("DO GET_LOCK('middle', 0)");
+      const client = await RawClient.open(target, { schema: two.schema.name });
+      const text = "BEGIN NOT ATOMIC DROP TABLE a; DO GET_LOCK('middle', 60); DROP TABLE b; END";
+      client.write([client.queryPayload(text)]);
+      await until(async () => {
+        const rows = await query(server, `SHOW TABLES FROM ${two.schema.name} LIKE 'a'`);
+        return rows.length === 0;
+      }, 'the first drop of the block is done');
+      return client;
+    }
+
+    async function statesOf(): Promise<readonly string[]> {
+      const rows = await query<{ row: string }>(
+        server,
+        `SELECT CONCAT(table_name, ' ', state, ' ', relocated) AS 'row' FROM _undrop.ledger
+         WHERE schema_name = '${two.schema.name}' ORDER BY id`,
+      );
+      return rows.map(({ row }) => row);
+    }
+
+    const goesOn = () => two.root.query("DO RELEASE_LOCK('middle')");
+
+    test('a block whose proxy is killed in its middle is settled by the next one', async () => {
+      const survival = new Survival(two.root, [two.schema.name]);
+      await survival.remember();
+      const killed = await spawnProxy(server);
+      await inTheMiddle(killed);
+      killed.kill('SIGKILL');
+      await killed.ended;
+      await goesOn();
+      const next = await proxyInFront(server);
+      await until(async () => {
+        const states = await statesOf();
+        return states.length > 0 && states.every((state) => !state.includes('intent'));
+      }, 'its intents are settled');
+      expect(await survival.findLost()).toEqual([]);
+      expect(await statesOf()).toContain('a HOLD 1');
+      await next.stop();
+    });
+
+    test('a block whose client goes in its middle is settled', async () => {
+      const survival = new Survival(two.root, [two.schema.name]);
+      await survival.remember();
+      const client = await inTheMiddle(two.proxy);
+      client.close();
+      await goesOn();
+      await until(async () => {
+        const states = await statesOf();
+        return states.length > 0 && states.every((state) => !state.includes('intent'));
+      }, 'its intents are settled');
+      expect(await survival.findLost()).toEqual([]);
+      expect(await statesOf()).toContain('a HOLD 1');
     });
 
     test('what was dropped in a block is at home, and in the ledger, when the session goes on', async () => {
