@@ -168,6 +168,16 @@ class BlockPlan {
       facts,
     );
     if (refusal !== null) return refused(refusal, this.#options);
+    const objects = this.#drops.flatMap(({ statement: { names: own, object } }) =>
+      own.map(() => object),
+    );
+    const other = intent.tables.findIndex(
+      ({ kind }, index) => objects[index] === 'sequence' && kind !== 'sequence',
+    );
+    if (other >= 0) {
+      const why = 'with a DROP SEQUENCE of what is no sequence';
+      return refuse(why, this.#names.slice(other, other + 1), this.#options);
+    }
     const odd = intent.tables.findIndex((table) => !isPlain(table));
     if (odd >= 0) {
       const why = 'that drops a table with foreign keys or triggers, or what only the user sees';

@@ -18,6 +18,7 @@ function dropsIn(text: string) {
 
 test.each([
   ['BEGIN NOT ATOMIC DROP TABLE a; END', 'BEGIN NOT ATOMIC <0>; END'],
+  ['IF 1 THEN DROP SEQUENCE a; END IF', 'IF 1 THEN <0>; END IF'],
   [
     'BEGIN NOT ATOMIC DO 1; DROP TABLE a, b WAIT 1 ; IF 1 THEN DROP TABLE `c;` -- x\n; END IF; END',
     'BEGIN NOT ATOMIC DO 1; <0> ; IF 1 THEN <1> -- x\n; END IF; END',
@@ -43,7 +44,6 @@ test.each([
   ['BEGIN NOT ATOMIC CREATE TEMPORARY TABLE a (b INT); DROP TABLE a; END', /temporary/],
   ['BEGIN NOT ATOMIC DROP TABLE a; EXECUTE IMMEDIATE @x; END', /another way/],
   ['BEGIN NOT ATOMIC DROP TABLE a; DROP DATABASE b; END', /another way/],
-  ['BEGIN NOT ATOMIC DROP SEQUENCE a; END', /another way/],
   ['BEGIN NOT ATOMIC /*!50000 DROP TABLE a */; END', /version comment/],
   ['BEGIN NOT ATOMIC IF ROW_COUNT() THEN DROP TABLE a; END IF; END', /counts/],
   ['BEGIN NOT ATOMIC SHOW WARNINGS; DROP TABLE a; END', /warnings/],
