@@ -60,7 +60,7 @@ export async function planBlock(
   const drops = dropsOfBlock(taken.text, verdict);
   if ('why' in drops) return refuse(drops.why, verdict.tables, options);
   for (const { statement } of drops) {
-    const objection = objectionTo(statement);
+    const objection = objectionTo(statement, options.server);
     if (objection !== null) return refused(notUnderstood(objection.why), options);
   }
   const charset = clientCharsetOf(options.guess.charset) ?? 'plain';

@@ -153,7 +153,7 @@ async function dropIn(
   const how = HOW[carrier];
   const tables = listTables(statement.names);
   if (prepared === null) return refused(notDone(how, tables), options);
-  const objection = objectionTo(statement);
+  const objection = objectionTo(statement, options.server);
   if (objection !== null) return refused(notUnderstood(objection.why), options);
   if (carrier === 'execute-immediate') {
     if (source.using !== null) return refused(notDone(`${how} … USING`, tables), options);
@@ -239,7 +239,7 @@ async function setStatement(
     return refused(notDone(how, listTables(tablesOf(verdict))), options);
   }
   const { statement } = verdict;
-  const objection = objectionTo(statement);
+  const objection = objectionTo(statement, options.server);
   if (objection !== null) return refused(notUnderstood(objection.why), options);
   const charset = clientCharsetOf(guess.charset) ?? 'plain';
   const under = { ...options, userSession: new SessionUnderSettings(userSession, prefix) };

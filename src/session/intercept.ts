@@ -212,7 +212,7 @@ async function dropTable(
   facts: UserFacts | null,
   options: InterceptOptions,
 ): Promise<Interception> {
-  const objection = objectionTo(statement);
+  const objection = objectionTo(statement, options.server);
   if (objection !== null) {
     if (objection.isOfSyntax) return unclear(taken, objection.why, options);
     return refused(notUnderstood(objection.why), options);
@@ -256,8 +256,11 @@ export async function dropAndHold(
 /** Why a DROP TABLE isn't run although its grammar is clear; null: nothing speaks against it. */
 export function objectionTo(
   statement: DropTableStatement,
+  server: ServerVersion,
 ): { readonly why: string; readonly isOfSyntax: boolean } | null {
-  if (statement.names.some(({ schema, table }) => isFileName(schema) || isFileName(table))) {
+  const mayBeFile = server.flavour === 'mariadb' || server.versionId < FILE_NAMES_UNTIL;
+  const names = statement.names.flatMap(({ schema, table }) => [schema, table]);
+  if (mayBeFile && names.some(isFileName)) {
     return { why: `${FILE_NAME_PREFIX} names a table by its file`, isOfSyntax: true };
   }
   const secondOpinion = crossCheck(statement);
@@ -270,6 +273,8 @@ export function objectionTo(
  * even SHOW CREATE may use such a name: on MySQL 5.6 the schema can't be dropped any more then.
  */
 const FILE_NAME_PREFIX = '#mysql50#';
+/** From here on MySQL finds its tables in a dictionary: there it is a name like any other. */
+const FILE_NAMES_UNTIL = 80_000;
 
 function isFileName(name: Uint8Array | null): boolean {
   return (
