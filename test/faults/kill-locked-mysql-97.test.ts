@@ -1,0 +1,4 @@
+/** A file for each server, so that they run side by side; the test is in killed-drops.ts. */
+import { killedDrops, underLocks } from './killed-drops.js';
+
+killedDrops('mysql-9.7', underLocks({ isAtomic: true }));
