@@ -199,6 +199,7 @@ function moveByRename(drop: LockedDrop, round: NextRound): UnderLocks {
   const rename = query(renameSql({ ...request, moves, wait: null }));
   const [result] = round() ?? [null];
   if (result === null) return session([rename], { renames: true });
+  if (result?.kind === 'err' && result.errno === DENIED) return { kind: 'denied', error: result };
   if (result?.kind === 'err') return failedAt(0, result, null);
   assert(result?.kind === 'ok', 'RENAME answers OK or ERR');
   const isOther = (lock: LockedTable) => !moves.some(({ seen }) => isSame(lock, seen, drop));

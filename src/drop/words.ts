@@ -38,14 +38,20 @@ export function askExistsSql(name: QualifiedName, charset: ClientCharset): Buffe
   return Buffer.concat([Buffer.from('SELECT /* undrop exists */ 1 FROM '), table]);
 }
 
-/** One atomic RENAME of all moves; `wait` is MariaDB's WAIT n or NOWAIT, in RENAME's own place. */
+/**
+ * One atomic RENAME of all moves; `wait` is MariaDB's WAIT n or NOWAIT, in RENAME's own place, and
+ * `ifExists` lets MariaDB since 10.5.2 pass by what isn't there.
+ */
 export function renameSql(options: {
   readonly groupId: string;
   readonly moves: readonly { readonly name: QualifiedName; readonly holdName: string }[];
   readonly wait: string | null;
+  readonly ifExists?: boolean;
   readonly charset: ClientCharset;
 }): Buffer {
-  const parts: Buffer[] = [Buffer.from(`RENAME /* undrop hold ${options.groupId} */ TABLE `)];
+  const ifExists = options.ifExists === true ? 'IF EXISTS ' : '';
+  const verb = `RENAME /* undrop hold ${options.groupId} */ TABLE ${ifExists}`;
+  const parts: Buffer[] = [Buffer.from(verb)];
   for (const [index, { name, holdName }] of options.moves.entries()) {
     const wait = index === 0 && options.wait !== null ? ` ${options.wait}` : '';
     const hold = { schema: name.schema, table: Buffer.from(holdName) };
@@ -71,6 +77,29 @@ export function probeSql(
     Buffer.from(`RENAME /* undrop probe ${options.groupId} */ TABLE `),
     qualified(name, options.charset),
     Buffer.from(` TO \`_undrop_none_${options.groupId}\`.\`t\``),
+  ]);
+}
+
+/**
+ * A RENAME that can never succeed, as its target is there, and waits for nobody: the server says
+ * first whether the session may rename at all. `beside`, in the same schema, isn't there.
+ */
+export function askMoveSql(
+  name: QualifiedName,
+  beside: string,
+  { groupId, charset }: { readonly groupId: string; readonly charset: ClientCharset },
+): Buffer {
+  const table = qualified(name, charset);
+  const other = qualified({ schema: name.schema, table: Buffer.from(beside) }, charset);
+  return Buffer.concat([
+    Buffer.from(`RENAME /* undrop may ${groupId} */ TABLE `),
+    table,
+    Buffer.from(' NOWAIT TO '),
+    table,
+    Buffer.from(', '),
+    table,
+    Buffer.from(' TO '),
+    other,
   ]);
 }
 

@@ -14,7 +14,13 @@ import { hasForeignKeys } from '../drop/parents.js';
 import { qualify } from '../drop/qualify.js';
 import type { UserFacts } from '../drop/request.js';
 import { serviceNames } from '../drop/service-names.js';
-import { type QualifiedName, renameSql, showCreateSql } from '../drop/words.js';
+import {
+  askMoveSql,
+  cleanSql,
+  type QualifiedName,
+  renameSql,
+  showCreateSql,
+} from '../drop/words.js';
 import { UndropError } from '../errors.js';
 import {
   forgetIntents,
@@ -102,8 +108,9 @@ class BlockPlan {
 
   async make(): Promise<Interception | BlockRun> {
     const { userSession, server, service } = this.#options;
-    const [judge, said, ...shown] = await userSession.run([
+    const [judge, transaction, said, ...shown] = await userSession.run([
       { kind: 'prepare', text: this.#text },
+      { kind: 'query', text: IN_TRANSACTION_SQL },
       { kind: 'query', text: factsSql(server) },
       ...this.#names.map((name) => ({
         kind: 'query' as const,
@@ -129,6 +136,9 @@ class BlockPlan {
       const why = 'with a name that is no base table yet, or not for this user';
       return refuse(why, this.#names.slice(absent, absent + 1), this.#options);
     }
+    const isFree = transaction?.kind === 'rows' && `${transaction.rows[0]?.[0]}` === '0';
+    const denied = isFree ? await this.#whyNotRenamed() : null;
+    if (denied !== null) return refuse(denied, this.#names, this.#options);
     for (const id of this.#ids) service.activeIds.add(id);
     try {
       const run = await this.#plan(facts, kinds);
@@ -140,6 +150,23 @@ class BlockPlan {
       service.onUnsettled();
       throw error;
     }
+  }
+
+  /**
+   * What would end the block in its middle, though a drop would not. It commits, so it is asked
+   * outside of a transaction only.
+   */
+  async #whyNotRenamed(): Promise<string | null> {
+    const options = { groupId: this.#groupId, charset: this.#charset };
+    const beside = formatHoldName({ state: 'HOLD', id: this.#groupId, due: new Date() });
+    const texts = this.#names.map((name) => askMoveSql(name, beside, options));
+    // A block that runs nothing leaves the diagnostics as they are.
+    const asked = await this.#options.userSession.run(
+      [...texts, cleanSql(this.#groupId)].map((text) => ({ kind: 'query' as const, text })),
+    );
+    const errnos = asked.map((result) => (result.kind === 'err' ? result.errno : 0));
+    if (errnos.includes(DENIED)) return 'by a user who may not rename it';
+    return errnos.some((errno) => LOCKED.has(errno)) ? 'under LOCK TABLES' : null;
   }
 
   async #plan(
@@ -209,7 +236,7 @@ class BlockPlan {
   /** The block with a RENAME in the place of each drop. */
   #inOtherWords(names: readonly QualifiedName[], tables: readonly IntentTable[]): Buffer {
     let at = 0;
-    const instead = this.#drops.map(({ start, end, statement: { names: own, wait } }) => {
+    const instead = this.#drops.map(({ start, end, statement: { names: own, wait, ifExists } }) => {
       const moves = own.map(() => {
         const [name, seen] = [names[at], tables[at]];
         const due = seen?.holdUntil ?? null;
@@ -220,7 +247,12 @@ class BlockPlan {
       const waitText =
         wait?.kind === 'wait' ? `WAIT ${wait.text}` : wait === null ? null : 'NOWAIT';
       const options = { groupId: this.#groupId, charset: this.#charset };
-      const rename = renameSql({ ...options, moves, wait: waitText });
+      const rename = renameSql({
+        ...options,
+        moves,
+        wait: waitText,
+        ifExists: ifExists && this.#options.server.versionId >= RENAMES_IF_EXISTS,
+      });
       // Errors of the block name lines.
       const lines = this.#text.subarray(start, end).filter((byte) => byte === NEWLINE);
       return Buffer.concat([rename, lines]);
@@ -302,6 +334,12 @@ class BlockPlan {
 }
 
 const NEWLINE = 0x0a;
+const IN_TRANSACTION_SQL = Buffer.from('SELECT /* undrop facts */ @@in_transaction + 0 LIMIT 1');
+const DENIED = 1142;
+/** Of a RENAME under LOCK TABLES. */
+const LOCKED: ReadonlySet<number> = new Set([1099, 1100, 1192]);
+/** The version of MariaDB that took RENAME TABLE IF EXISTS up. */
+const RENAMES_IF_EXISTS = 100_502;
 /** Statement texts in the ledger are bounded. */
 const STATEMENT_TEXT_BYTES_MAX = 16_384;
 

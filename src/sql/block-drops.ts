@@ -16,13 +16,15 @@ export interface BlockDrop {
 
 /**
  * A handler sees errors, which a RENAME has others of; a temporary table may come to stand before
- * the one that is dropped; a GOTO goes back; what the statement before the block has left behind is
- * gone when the tables have been looked at. A word of these within a literal is one too many, which
- * does no harm.
+ * the one that is dropped, a foreign key come to lead into it, another table take its name; a GOTO
+ * goes back; what the statement before the block has left behind is gone when the tables have been
+ * looked at. A word of these within a literal is one too many, which does no harm.
  */
 const IN_THE_WAY: readonly (readonly [RegExp, string])[] = [
   [/\b(?:handler|exception)\b/i, 'that has a handler'],
   [/\btemporary\b/i, 'that has temporary tables'],
+  [/\breferences\b/i, 'that makes foreign keys'],
+  [/\brename\b/i, 'that renames'],
   [/\bgoto\b/i, 'that has a GOTO'],
   [/row_count|found_rows|warning_count|error_count/i, 'that asks for counts of a statement'],
   [/\b(?:diagnostics|warnings|errors)\b/i, 'that asks for the warnings of a statement'],

@@ -146,6 +146,16 @@ const REFUSED: readonly (readonly [string, string, RegExp])[] = [
   ['a schema beside it', 'BEGIN NOT ATOMIC DROP TABLE a; DROP DATABASE OTHER; END', /another way/],
   ['a parent', 'BEGIN NOT ATOMIC DROP TABLE parent; END', /foreign keys/],
   ['a table with a trigger', 'BEGIN NOT ATOMIC DROP TABLE triggered; END', /triggers/],
+  [
+    'a child that comes to be',
+    'BEGIN NOT ATOMIC CREATE TABLE c (id INT REFERENCES b (id)); DROP TABLE b; END',
+    /foreign keys/,
+  ],
+  [
+    'another table that takes its place',
+    'BEGIN NOT ATOMIC RENAME TABLE a TO c, parent TO a; DROP TABLE a; END',
+    /renames/,
+  ],
   ['a version comment', 'BEGIN NOT ATOMIC /*!50000 DROP TABLE a */; END', /a version comment/],
   ['a table as a sequence', 'BEGIN NOT ATOMIC DROP SEQUENCE IF EXISTS a; END', /no sequence/],
 ];
@@ -261,6 +271,41 @@ describe.each(testServers().filter(({ flavour }) => flavour === 'mariadb'))(
       await areSettled();
       expect(await survival.findLost()).toEqual([]);
       expect(await statesOf()).toContain('a HOLD 1');
+    });
+
+    test.each([
+      [['LOCK TABLES a WRITE, b WRITE'], 'root', /under LOCK TABLES/],
+      [['SET @x = 1'], 'tb_plain', /may not rename/],
+    ])('%s as %s: it does not end in its middle', async (before, user, why) => {
+      const { name } = two.schema;
+      await query(
+        server,
+        "CREATE OR REPLACE USER tb_plain@'%'",
+        `GRANT SELECT, INSERT, DROP ON ${name}.* TO tb_plain@'%'`,
+      );
+      const client = await RawClient.open({ ...two.proxy, user }, { schema: name });
+      const rows = await client.rows('SELECT * FROM b');
+      await client.run(before);
+      const { results } = await client.query(
+        'BEGIN NOT ATOMIC INSERT INTO b VALUES (9); DROP TABLE a; END',
+      );
+      const [result] = results;
+      if (result?.kind !== 'err') throw new Error('it ran');
+      expect(result.message.toString()).toMatch(why);
+      expect(await client.rows('SELECT * FROM b')).toEqual(rows);
+      await client.quit();
+      await query(server, "DROP USER tb_plain@'%'");
+    });
+
+    test('IF EXISTS goes past what is gone when its turn comes', async () => {
+      const { name } = two.schema;
+      await query(server, `USE ${name}`, 'CREATE PROCEDURE p() RENAME TABLE a TO c');
+      const client = await RawClient.open(two.proxy, { schema: name });
+      const block = 'CALL p(); DROP TABLE IF EXISTS a; INSERT INTO b VALUES (9);';
+      await client.run([`BEGIN NOT ATOMIC ${block} END`]);
+      expect(await client.rows('SELECT id FROM b WHERE id = 9')).toEqual([['9']]);
+      expect(await client.rows('SHOW TABLES')).toEqual([['b'], ['c']]);
+      await client.quit();
     });
 
     test('what was dropped in a block is at home, and in the ledger, when the session goes on', async () => {
