@@ -754,6 +754,10 @@ function underLocks(
       return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables: sentenceStart(request) }));
     case 'moved': {
       const { ok, count, failed, keepsLocks } = next;
+      if (count === 0 && failed?.errno === 1142) {
+        if (mayNotDrop(failed)) return deniedDrop(request, inspection, failed, answers);
+        return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables: sentenceStart(request) }));
+      }
       if (count === 0 && failed !== null) return renameFailed(request, failed);
       return { ok, moves: moves.slice(0, count), failed, keepsLocks };
     }
@@ -802,6 +806,10 @@ function notRenamed(
   const { mayDrop } = answers;
   const ended = mayDrop === null ? null : probeEnds(request, inspection, mayDrop, answers);
   if (ended !== null) return ended;
+  if (hasGtidNext(inspection)) {
+    const cause = 'the GTID is the session’s own';
+    return refuse(new UndropError('UNDROP_PRIVILEGES', { tables: sentenceStart(request), cause }));
+  }
   // A RENAME names the first table alone whose rights are missing.
   const next = nextInStead(answers, { isJudged: wasAsked || moves.length === 1 });
   switch (next.kind) {
@@ -844,14 +852,16 @@ function textsInStead(
   switch (kind) {
     case 'ask':
       return names.map((name) => probeSql(name, request));
-    case 'wait': {
-      const { wait } = request.statement;
-      const seconds = wait?.kind === 'nowait' ? '0' : (wait?.text ?? null);
-      return [turnSql(names, { ...request, wait: seconds })];
-    }
+    case 'wait':
+      return [turnSql(names, { ...request, wait: waitSeconds(request) })];
     case 'clean':
       return [cleanSql(request.groupId)];
   }
+}
+
+/** Of MariaDB's WAIT n and NOWAIT. */
+function waitSeconds({ statement: { wait } }: DropRequest): string | null {
+  return wait?.kind === 'nowait' ? '0' : (wait?.text ?? null);
 }
 
 function steadStep(inspection: Inspection, moves: readonly Move[], killAfterMs: number): Step {
@@ -964,7 +974,7 @@ function closedSchema(
 ): Step {
   const names = inspection.names.filter((_name, index) => inspection.kinds[index] !== 'temporary');
   if (rights === null) {
-    const text = dropRightsSql(names, request);
+    const text = dropRightsSql(names, { ...request, wait: waitSeconds(request) });
     return { do: 'user', brings: 'rights', commands: [{ kind: 'query', text }] };
   }
   const isDenied = rights.kind === 'err' && [1142, CLOSED_SCHEMA].includes(rights.errno);
@@ -1018,7 +1028,7 @@ function deniedDrop(
   );
   if (names.length === 0) return answerWith(inWordsOfDrop(error));
   if (rights === null) {
-    const text = dropRightsSql(names, request);
+    const text = dropRightsSql(names, { ...request, wait: waitSeconds(request) });
     return { do: 'user', brings: 'rights', commands: [{ kind: 'query', text }] };
   }
   if (rights.kind === 'err' && rights.errno === 1142) return answerWith(rights);

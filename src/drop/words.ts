@@ -128,14 +128,14 @@ export function dropOwnTemporarySql(names: readonly QualifiedName[], options: Dr
 
 /**
  * Asks for the right to drop: the server checks it for all names before it looks at any, in the
- * words of DROP TABLE. Of what is no view it destroys nothing.
+ * words of DROP TABLE. Of what is no view it destroys nothing. Where it may be dropped it waits for
+ * locks, as long as the client's own WAIT says.
  */
 export function dropRightsSql(
   names: readonly QualifiedName[],
-  options: Pick<DropWords, 'groupId' | 'charset'>,
+  options: Pick<DropWords, 'groupId' | 'charset'> & { readonly wait: string | null },
 ): Buffer {
-  const verb = `DROP /* undrop rights ${options.groupId} */ VIEW `;
-  return dropNames(verb, names, { ...options, ifExists: false });
+  return dropViewsSql('rights', names, options);
 }
 
 /**
@@ -146,9 +146,17 @@ export function turnSql(
   names: readonly QualifiedName[],
   options: Pick<DropWords, 'groupId' | 'charset'> & { readonly wait: string | null },
 ): Buffer {
+  return dropViewsSql('turn', names, options);
+}
+
+function dropViewsSql(
+  step: 'rights' | 'turn',
+  names: readonly QualifiedName[],
+  options: Pick<DropWords, 'groupId' | 'charset'> & { readonly wait: string | null },
+): Buffer {
   const { groupId, wait } = options;
   const within = wait === null ? '' : `SET STATEMENT lock_wait_timeout = ${wait} FOR `;
-  const verb = `${within}DROP /* undrop turn ${groupId} */ VIEW `;
+  const verb = `${within}DROP /* undrop ${step} ${groupId} */ VIEW `;
   return dropNames(verb, names, { ...options, ifExists: false });
 }
 
