@@ -40,7 +40,8 @@ describe.each(testServers())('on $name, SIGHUP', (server) => {
 
       await reload({ protect: ['drop-table'], passwordFile: '/dev/null', maxConnections: 2 });
       await until(() => proxy.lines.at(-1)?.['settings'] !== undefined, 'what takes a restart');
-      expect(proxy.lines.at(-1)).toMatchObject({ event: 'reload', settings: ['passwordFile'] });
+      const ofAccount = ['password', 'passwordFile'];
+      expect(proxy.lines.at(-1)).toMatchObject({ event: 'reload', settings: ofAccount });
       await live.query('DROP TABLE c');
       expect(await heldOf(server, schema)).toEqual(['a', 'c']);
       const second = await connect(proxy);

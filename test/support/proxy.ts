@@ -8,6 +8,7 @@ import { startProxy } from '../../src/cli/serve.js';
 import { loadSettings } from '../../src/config/load.js';
 import { type Log, silentLog } from '../../src/log.js';
 import type { Target } from './servers.js';
+import { SERVICE_ACCOUNT } from './service-account.js';
 
 /** UNDROP_* variables without their prefix: `{ HOLD: '2s' }`. */
 export type Variables = Readonly<Record<string, string>>;
@@ -17,11 +18,13 @@ const READY_MS = 20_000;
 /** Tests that don't say otherwise have a proxy that leaves held tables alone. */
 const DEFAULTS: Variables = { LISTEN: '127.0.0.1:0', COLLECT: 'off', GRACE: '0s' };
 
+/** The account of `upstream` where a test has one of its own; never the administrator's. */
 function environment(upstream: Target, variables: Variables): Record<string, string> {
+  const { user, password } = upstream.user === 'root' ? SERVICE_ACCOUNT : upstream;
   const all = {
     UPSTREAM: `${upstream.host}:${upstream.port}`,
-    USER: upstream.user,
-    PASSWORD: upstream.password,
+    USER: user,
+    PASSWORD: password,
     ...DEFAULTS,
     ...variables,
   };
@@ -132,7 +135,7 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-/** Runs a command of undrop (`['restore', 'd.t']`) with the account of `upstream`. */
+/** Runs a command of undrop (`['restore', 'd.t']`) with the service account, or its own. */
 export async function runUndrop(
   upstream: Target,
   args: readonly string[],

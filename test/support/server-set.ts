@@ -9,6 +9,7 @@ import { cacheFolder } from '../../src/demo/cache.js';
 import type { Flavour, Installation } from '../../src/demo/installation.js';
 import { ensureNpm56 } from '../../src/demo/npm56.js';
 import { startThrowaway, type ThrowawayServer } from '../../src/demo/throwaway.js';
+import { makeServiceAccount } from './service-account.js';
 
 export const SERVER_NAMES = ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'] as const;
 
@@ -41,7 +42,9 @@ export async function startFromSet(
 ): Promise<ThrowawayServer> {
   const { installation, template } = await ensureInstalled(name);
   const why = 'one of the four servers that the tests run on';
-  return startThrowaway({ name, installation, template, why, extraOptions });
+  const server = await startThrowaway({ name, installation, template, why, extraOptions });
+  await makeServiceAccount(server);
+  return server;
 }
 
 /** The programs of a server of the set, downloaded first where the cache hasn't got them. */

@@ -11,6 +11,7 @@ import {
 } from 'mysql2/promise';
 import type { ThrowawayServer } from '../../src/demo/throwaway.js';
 import { type ServerName, startFromSet } from './server-set.js';
+import { makeServiceAccount } from './service-account.js';
 
 /** A running server of the set; its jest worker has it alone. */
 export type TestServer = Omit<ThrowawayServer, 'stop' | 'why' | 'ended' | 'folder'>;
@@ -136,6 +137,7 @@ export async function parseGivenServers(text: string): Promise<readonly TestServ
       const [row] = await query<{ version: string }>(target, 'SELECT version() AS version LIMIT 1');
       const version = row?.version ?? '';
       const flavour = version.includes('MariaDB') ? 'mariadb' : 'mysql';
+      await makeServiceAccount(target);
       return { name, flavour, version, ...target, socketPath: null, dataDir: null } as const;
     }),
   );

@@ -1,0 +1,29 @@
+/**
+ * The service account that proxies of the tests have: made on each server by what `undrop init`
+ * does, with the rights of its tier and no others.
+ */
+import { applyAccount } from '../../src/account/apply.js';
+import type { Tier } from '../../src/account/grants.js';
+import { silentLog } from '../../src/log.js';
+import { openServicePool } from '../../src/service/pools.js';
+import type { Target } from './servers.js';
+
+export const SERVICE_ACCOUNT = { user: 'undrop', password: 'only for tests' } as const;
+
+/** May run twice. `target`: with an account that may do everything. */
+export async function makeServiceAccount(
+  target: Target,
+  more: { readonly user?: string; readonly tier?: Tier; readonly schemas?: readonly string[] } = {},
+): Promise<void> {
+  const { host, port, user, password } = target;
+  const { tier = 'full', schemas = [] } = more;
+  const address = { host, port };
+  const admin = openServicePool({ address, user, password, connectionsMax: 2, log: silentLog });
+  try {
+    const account = { user: more.user ?? SERVICE_ACCOUNT.user, host: '%' };
+    const { password: own } = SERVICE_ACCOUNT;
+    await applyAccount(admin, { account, password: own, tier, schemas });
+  } finally {
+    await admin.dispose();
+  }
+}
