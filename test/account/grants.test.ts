@@ -1,10 +1,13 @@
 /** Rights by server and tier, and what a stored program does, without a server. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { grantsFor, needsOf } from '../../src/account/grants.js';
 import { whatItDoes } from '../../src/account/programs.js';
 import { hasRight, type Rights } from '../../src/account/rights.js';
 import { printStatements } from '../../src/account/statements.js';
 import { parseServerVersion } from '../../src/wire/server-version.js';
+
+const ACCOUNT = { user: 'undrop', host: '%' };
 
 const extrasOn = (version: string) =>
   needsOf(parseServerVersion(version))
@@ -31,6 +34,16 @@ test('a name with a pattern’s letters is granted as itself, and an account is 
   expect(text).toContain('ON `my\\_shop\\%`.* TO');
   expect(text).toContain('ON `a``b`.* TO');
   expect(text).toContain('ON `\\_undrop%`.* TO');
+});
+
+test('the compose file makes the account that init makes', () => {
+  const compose = readFileSync('docker-compose.yml', 'utf8');
+  const server = parseServerVersion('9.7.4');
+  const grants = grantsFor(server, { tier: 'full', schemas: [], isLiteral: false });
+  for (const grant of grants) {
+    expect(compose).toContain(printStatements(ACCOUNT, [grant]).split('\n')[1]?.split('  --')[0]);
+  }
+  expect(compose.match(/GRANT /g)).toHaveLength(grants.length);
 });
 
 test('with partial revokes each of our own schemas is named', () => {
