@@ -173,7 +173,7 @@ async function runPair(server: TestServer, one: NativeCase, bench: Bench): Promi
 function expectPair({ direct, proxied }: Pair, one: NativeCase, end: string): void {
   expect(proxied.lost).toEqual([]);
   if (direct === null) return expectRefusal(proxied, end);
-  const inError = direct.errno === null ? undefined : mayEndIn(one, direct.errno);
+  const inError = mayEndIn(one, direct.errno);
   if (inError?.startsWith('UNDROP_') && proxied.errno !== direct.errno) {
     return expectRefusal(proxied, inError);
   }
@@ -188,8 +188,8 @@ function expectPair({ direct, proxied }: Pair, one: NativeCase, end: string): vo
   expect(without(proxied, difference.where)).toEqual(without(direct, difference.where));
 }
 
-function mayEndIn({ endsInError = {} }: NativeCase, errno: number): string | undefined {
-  return endsInError[String(errno)] ?? endsInError['*'];
+function mayEndIn({ endsInError = {} }: NativeCase, errno: number | null): string | undefined {
+  return errno === null ? endsInError['0'] : (endsInError[String(errno)] ?? endsInError['*']);
 }
 
 function expectRefusal(proxied: CaseRun, code: string): void {

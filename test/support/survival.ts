@@ -73,8 +73,9 @@ export class Survival {
   async #held(): Promise<readonly HeldRow[]> {
     const [names] = await this.#root.query<RowDataPacket[]>(
       `SELECT table_schema AS at, table_name AS name FROM information_schema.tables
-       WHERE table_schema IN (?) AND LOWER(table_name) LIKE '\\_vt\\_hold\\_%'`,
-      [['_undrop', '_undrop_local', ...this.#schemas]],
+       WHERE (table_schema IN (?) OR table_schema LIKE '\\_undrop%')
+         AND LOWER(table_name) LIKE '\\_vt\\_hold\\_%'`,
+      [this.#schemas],
     );
     const [rows] = await this.#root.query<RowDataPacket[]>(
       "SELECT id, schema_name AS 'schema', table_name AS 'table' FROM _undrop.ledger",
