@@ -608,6 +608,7 @@ function move(
   const ended = probe === null ? null : probeEnds(request, inspection, probe, answers);
   if (ended !== null) return ended;
   if (rename === null) {
+    if (mayDamageTriggers(request, moves)) return refuse(severalWithTriggers(request));
     const { wait } = request.statement;
     const text = renameSql({ ...request, moves, wait: wait === null ? null : waitText(wait) });
     const closed = probe === null ? closing(inspection) : [];
@@ -619,6 +620,24 @@ function move(
   assert(renamed.kind === 'ok', 'RENAME answers OK or ERR');
   const moved = { ok: renamed, moves, failed: null, keepsLocks: false };
   return afterRename(request, inspection, decision, moved, answers);
+}
+
+/**
+ * MariaDB (seen on 10.11 and 11.8): a RENAME of several tables with triggers that is killed takes
+ * back what it has done, and empties the .TRG file of the first; nothing can open that table then
+ * (error 1343).
+ */
+function mayDamageTriggers({ server }: DropRequest, moves: readonly Move[]): boolean {
+  const withTriggers = moves.filter(({ seen }) => seen.triggers.length > 0);
+  return server.flavour === 'mariadb' && withTriggers.length > 1;
+}
+
+function severalWithTriggers(request: DropRequest): UndropError {
+  return new UndropError('UNDROP_NOT_DONE_YET', {
+    tables: sentenceStart(request),
+    how: 'beside another one that has triggers as well, on MariaDB',
+    instead: 'Drop them one by one.',
+  });
 }
 
 /** What was renamed. */
