@@ -1,6 +1,7 @@
 /**
  * Memory of idle sessions: so many log in, rest; then each reads 1 MB and sends 1 MB, all rest for
- * ten seconds, and what the proxy has above its start is divided by their number.
+ * ten seconds, and what the proxy has above what it had with none is divided by their number. A few
+ * sessions have come and gone before, so that what a process needs but once isn't counted.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,6 +17,8 @@ const COUNTS = (process.env['BENCH_SESSIONS'] ?? '1000,10000').split(',').map(Nu
 /** A session takes two descriptors of its relay; beside them it has a few for itself. */
 const DESCRIPTORS_BESIDE = 200;
 const AT_ONCE = 50;
+/** Sessions that come and go first. */
+const WARM_UP = AT_ONCE;
 const REST_MS = 10_000;
 const MEGABYTE = 1_000_000;
 const READS = textOf(`SELECT REPEAT('x', ${MEGABYTE})`);
@@ -35,9 +38,9 @@ for (const count of COUNTS) {
 report({
   title: 'Memory of idle sessions',
   how:
-    'kB of the relay (all its processes) for each session, above what it had with none: after the login, and after ' +
-    `each has read 1 MB and sent 1 MB; each time after ${REST_MS / 1000} s of rest. Load before: ` +
-    `${loadBefore}.`,
+    'kB of the relay (all its processes) for each session, above what it had with none, after a few had come and ' +
+    `gone: behind the login, and when each has read 1 MB and sent 1 MB; each time after ` +
+    `${REST_MS / 1000} s of rest. Load before: ${loadBefore}.`,
   columns: [
     'relay',
     'processes',
@@ -64,19 +67,24 @@ async function measure(
   try {
     const pids = () => withChildren(peer.pid ?? 0);
     const memory = () => pids().reduce((sum, pid) => sum + residentKb(pid), 0);
-    await sleep(REST_MS);
-    const none = memory();
-    await inBatches(count, async () => {
+    const open = async () => {
       talks.push(await WireTalk.open(peer, { user: 'root' }));
-    });
-    await sleep(REST_MS);
-    const fresh = memory();
-    await inBatches(count, async (index) => {
+    };
+    const talk = async (index: number) => {
       for (const bytes of [READS, SENDS]) {
         const { ending } = (await talks[index]?.say({ bytes }, NONCE)) ?? { ending: 'closed' };
         if (ending !== 'marker') throw new Error(`session ${index}: the answer ended by ${ending}`);
       }
-    });
+    };
+    await inBatches(WARM_UP, open);
+    await inBatches(WARM_UP, talk);
+    for (const gone of talks.splice(0)) gone.destroy();
+    await sleep(REST_MS);
+    const none = memory();
+    await inBatches(count, open);
+    await sleep(REST_MS);
+    const fresh = memory();
+    await inBatches(count, talk);
     await sleep(REST_MS);
     const each = (kb: number) => ((kb - none) / count).toFixed(1);
     const used = memory();

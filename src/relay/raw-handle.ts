@@ -36,7 +36,7 @@ interface StreamWrap {
 /** Bytes of the buffer that a stream borrows while it reads a lot. */
 const BIG_BYTES = 128 * 1024;
 /** Big buffers that are kept for the next who needs one. */
-const FREE_MAX = 64;
+const FREE_MAX = 16;
 /**
  * A stream changes its buffer at most so often: Node keeps a small record (some 50 bytes) of each
  * change until the socket closes.
