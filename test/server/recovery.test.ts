@@ -119,7 +119,7 @@ describe.each(testServers())('recovery on $name', (server) => {
 
   async function recycled(): Promise<Readonly<Record<string, number>>> {
     const counts = Object.entries(await rowCounts(server, '_undrop'));
-    return Object.fromEntries(counts.filter(([name]) => !name.startsWith('ledger')));
+    return Object.fromEntries(counts.filter(([name]) => name.startsWith('_vt_')));
   }
 
   async function stateOf(id: string): Promise<string | undefined> {
