@@ -19,6 +19,9 @@ async function open(target: Target, count: number): Promise<Connection[]> {
   return connections;
 }
 
+/** More than the service has connections. */
+const TURNED_AWAY = 12;
+
 async function end(connections: readonly Connection[]): Promise<void> {
   await Promise.all(connections.map((connection) => connection.end()));
 }
@@ -42,12 +45,14 @@ describe.each(testServers())('in front of $name', (server) => {
     const proxy = await spawnProxy(server, { MAX_CONNECTIONS: '2' });
     const connections = await open(proxy, 2);
     const before = await attempts(server);
-    await expect(connect(proxy)).rejects.toMatchObject({
-      errno: 1040,
-      message: expect.stringMatching(/Too many connections: undrop takes 2 at a time/),
-    });
-    // Its own connection is one; nobody else came.
-    expect(await attempts(server)).toBe(before + 1);
+    for (let times = 0; times < TURNED_AWAY; times++) {
+      await expect(connect(proxy)).rejects.toMatchObject({
+        errno: 1040,
+        message: expect.stringMatching(/Too many connections: undrop takes 2 at a time/),
+      });
+    }
+    // The one that asks, and undrop's own at its start; none for each of the clients.
+    expect((await attempts(server)) - before).toBeLessThan(TURNED_AWAY);
     await end(connections);
     await until(async () => (await open(proxy, 2).then(end, () => 'full')) !== 'full', 'room');
     await proxy.stop();
