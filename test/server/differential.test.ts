@@ -6,7 +6,7 @@
  * say again, as a failure names it.
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { type Random, seededRandom } from '../sql/variants.js';
+import { type Random, seededRandom } from '../support/dice.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CommandMaker, FUZZ_SETUP, randomLogin, type Step } from '../support/random-commands.js';
 import { query, testServers } from '../support/servers.js';

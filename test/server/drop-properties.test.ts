@@ -15,7 +15,7 @@ import { corpusCases } from '../sql/corpus.js';
 import type { ServerKey } from '../sql/describe-verdict.js';
 import { mutate } from '../support/mutations.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { randomDrop, randomOf, type Script } from '../support/random-drops.js';
+import { diceOf, randomDrop, type Script } from '../support/random-drops.js';
 import { type TestServer, testServers } from '../support/servers.js';
 import { type Outcome, type TwinOutcome, TwinRuns } from '../support/twin-runs.js';
 
@@ -149,11 +149,11 @@ function mutantsFor(server: TestServer): (number: number) => Script {
     .filter(({ on, live }) => live !== false && on.includes(server.name as ServerKey))
     .map(({ sql }) => Buffer.from(sql));
   return (number) => {
-    const random = randomOf(number, ~SEED);
+    const dice = diceOf(number, ~SEED);
     const script = dropOf(number, server, MUTANTS);
-    const other = corpus[Math.floor(random() * corpus.length)];
-    const isOther = random() < 0.25 && other !== undefined && script.texts.length === 1;
-    return mutate(isOther ? { ...script, texts: [other] } : script, random, corpus);
+    const other = corpus[dice.below(corpus.length)];
+    const isOther = dice.chance(0.25) && other !== undefined && script.texts.length === 1;
+    return mutate(isOther ? { ...script, texts: [other] } : script, dice, corpus);
   };
 }
 

@@ -14,7 +14,8 @@ import { type CorpusCase, corpusCases } from '../sql/corpus.js';
 import { describeVerdict, latin1, type ServerKey } from '../sql/describe-verdict.js';
 import { LiveTruth, type Truth } from '../sql/live-truth.js';
 import { RawSession } from '../sql/raw-session.js';
-import { seededRandom, tablesFor, type Variant, VariantMaker } from '../sql/variants.js';
+import { tablesFor, type Variant, VariantMaker } from '../sql/variants.js';
+import { seededRandom } from '../support/dice.js';
 import { type TestServer, testServers } from '../support/servers.js';
 
 const SEED = 20_261_120;

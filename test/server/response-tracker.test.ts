@@ -6,13 +6,12 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { CLIENT_DEPRECATE_EOF } from '../../src/wire/capabilities.js';
 import { HEADER_BYTES } from '../../src/wire/framing.js';
+import { type Random, seededRandom } from '../support/dice.js';
 import { MarkedSession, type Step } from '../support/marked-session.js';
 import {
   type Prepared,
-  type Random,
   randomCapabilities,
   randomCommand,
-  randomFrom,
   randomPrepare,
   TABLES,
 } from '../support/random-conversation.js';
@@ -67,7 +66,7 @@ async function converse(
   seed: number,
   tally: Tally,
 ): Promise<void> {
-  const random = randomFrom(seed);
+  const random = seededRandom(seed);
   const session = await MarkedSession.open(server, randomCapabilities(random));
   const prepared: Prepared[] = [];
   try {

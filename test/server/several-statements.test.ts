@@ -6,7 +6,7 @@
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
-import { seededRandom } from '../sql/variants.js';
+import { seededRandom } from '../support/dice.js';
 import { type CaseRun, runCase, seenIn } from '../support/native-case.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MARIADB_CLIENT } from '../support/raw-client.js';

@@ -3,6 +3,7 @@
  * quoting, charset and stray byte around drops and around what only looks like one. All from one
  * seed. Bytes are written as latin1 text.
  */
+import { Dice, type Random } from '../support/dice.js';
 
 /** A statement text with the settings it is sent under. */
 export interface Variant {
@@ -11,19 +12,6 @@ export interface Variant {
   readonly charset: string;
   readonly sqlMode: string;
   readonly multiStatements: boolean;
-}
-
-export type Random = () => number;
-
-/** Mulberry32: small, and the same on every machine. */
-export function seededRandom(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
 }
 
 /** Tables that exist before each variant is run, in the default schema, by charset class. */
@@ -58,29 +46,32 @@ const VERSIONS = [
 ];
 
 export class VariantMaker {
-  readonly #random: Random;
+  readonly #dice: Dice;
   #charset = 'utf8';
   #sqlMode = '';
 
   constructor(random: Random) {
-    this.#random = random;
+    this.#dice = new Dice(random);
   }
 
   next(): Variant {
-    this.#charset = this.#of(this.#chance(0.8) ? CHARSETS : OTHER_CHARSETS);
-    this.#sqlMode = this.#of(this.#chance(0.85) ? MODES : RARE_MODES);
-    const multiStatements = this.#chance(0.4);
-    const count = this.#chance(multiStatements ? 0.6 : 0.1) ? 2 + this.#below(2) : 1;
+    this.#charset = this.#dice.of(this.#dice.chance(0.8) ? CHARSETS : OTHER_CHARSETS);
+    this.#sqlMode = this.#dice.of(this.#dice.chance(0.85) ? MODES : RARE_MODES);
+    const multiStatements = this.#dice.chance(0.4);
+    const count = this.#dice.chance(multiStatements ? 0.6 : 0.1) ? 2 + this.#dice.below(2) : 1;
     const statements = Array.from({ length: count }, () => this.#gapped(this.#statement()));
-    let text = statements.join(this.#chance(0.9) ? ';' : this.#of(['; ;', ';/*x*/;', '\0', ';\0']));
-    if (this.#chance(0.15)) text += this.#of([';', ' ;', ';\n', '; -- x', '\0', ';/*x*/', '\xa0']);
-    if (this.#chance(0.12)) text = this.#mutated(text);
+    let text = statements.join(
+      this.#dice.chance(0.9) ? ';' : this.#dice.of(['; ;', ';/*x*/;', '\0', ';\0']),
+    );
+    if (this.#dice.chance(0.15))
+      text += this.#dice.of([';', ' ;', ';\n', '; -- x', '\0', ';/*x*/', '\xa0']);
+    if (this.#dice.chance(0.12)) text = this.#mutated(text);
     return { text, charset: this.#charset, sqlMode: this.#sqlMode, multiStatements };
   }
 
   /** The tokens of a statement; gaps come between them, `\u0001` marks where none may. */
   #statement(): string[] {
-    const dice = this.#random();
+    const dice = this.#dice.roll();
     if (dice < 0.04) return this.#modeChange();
     if (dice < 0.5) return this.#dropTable();
     if (dice < 0.6) return this.#innocentString();
@@ -88,7 +79,7 @@ export class VariantMaker {
     if (dice < 0.78) return this.#program();
     if (dice < 0.86) return this.#block();
     if (dice < 0.94) return this.#dynamic();
-    return this.#of([
+    return this.#dice.of([
       ['CREATE', 'OR', 'REPLACE', 'TABLE', this.#name(), '(', 'a', 'INT', ')'],
       ['CREATE', 'OR', 'REPLACE', 'TEMPORARY', 'TABLE', this.#name(), '(', 'a', 'INT', ')'],
       ['SET', 'STATEMENT', 'max_statement_time', '=', '9', 'FOR', ...this.#dropTable()],
@@ -98,34 +89,36 @@ export class VariantMaker {
   }
 
   #modeChange(): string[] {
-    return this.#of([
+    return this.#dice.of([
       ['SET', 'sql_mode', '=', "'NO_BACKSLASH_ESCAPES'"],
       ['SET', 'SESSION', 'sql_mode', '=', "''"],
       ['SET', 'sql_mode', '=', 'CONCAT(@@sql_mode,', "'ANSI_QUOTES'", ')'],
       ['SET', '@a', '=', '1', ',', 'sql_mode', '=', "'ANSI'"],
-      ['SET', 'NAMES', this.#of(['gbk', "'sjis'", 'utf8', 'latin1 COLLATE latin1_bin'])],
-      ['SET', 'character_set_client', '=', this.#of(['gbk', 'big5', 'utf8'])],
+      ['SET', 'NAMES', this.#dice.of(['gbk', "'sjis'", 'utf8', 'latin1 COLLATE latin1_bin'])],
+      ['SET', 'character_set_client', '=', this.#dice.of(['gbk', 'big5', 'utf8'])],
       ['EXECUTE', 'IMMEDIATE', `'SET sql_mode="NO_BACKSLASH_ESCAPES"'`],
       ['IF', '1', 'THEN', 'SET', 'NAMES', 'gbk', ';', 'END', 'IF'],
     ]);
   }
 
   #dropTable(): string[] {
-    const names = Array.from({ length: 1 + this.#below(3) }, () => this.#name());
+    const names = Array.from({ length: 1 + this.#dice.below(3) }, () => this.#name());
     const list = names.flatMap((name, index) => (index === 0 ? [name] : [',', name]));
     return [
       'DROP',
-      ...(this.#chance(0.06) ? ['TEMPORARY'] : []),
-      this.#of(['TABLE', 'TABLE', 'TABLE', 'TABLES']),
-      ...(this.#chance(0.4) ? ['IF', 'EXISTS'] : []),
+      ...(this.#dice.chance(0.06) ? ['TEMPORARY'] : []),
+      this.#dice.of(['TABLE', 'TABLE', 'TABLE', 'TABLES']),
+      ...(this.#dice.chance(0.4) ? ['IF', 'EXISTS'] : []),
       ...list,
-      ...(this.#chance(0.06) ? this.#of([['WAIT', '1'], ['NOWAIT'], ['WAIT', '0x1']]) : []),
-      ...(this.#chance(0.1) ? [this.#of(['CASCADE', 'RESTRICT'])] : []),
+      ...(this.#dice.chance(0.06)
+        ? this.#dice.of([['WAIT', '1'], ['NOWAIT'], ['WAIT', '0x1']])
+        : []),
+      ...(this.#dice.chance(0.1) ? [this.#dice.of(['CASCADE', 'RESTRICT'])] : []),
     ];
   }
 
   #innocentString(): string[] {
-    const body = this.#of([
+    const body = this.#dice.of([
       'DROP TABLE t1',
       '; DROP TABLE t1; -- ',
       "''; DROP TABLE t1",
@@ -142,19 +135,19 @@ export class VariantMaker {
       '\x83\x5c',
       "\\'",
     ]);
-    const quote = this.#of(["'", "'", '"', '`']);
+    const quote = this.#dice.of(["'", "'", '"', '`']);
     const literal = `${quote}${body}${quote}`;
-    return this.#of([
+    return this.#dice.of([
       ['SELECT', literal],
       ['DO', literal],
       ['SET', '@s', '=', literal],
-      ['SELECT', '1', this.#chance(0.5) ? 'AS' : '', literal],
-      ['SELECT', `${this.#of(['_utf8', 'n', 'x', '_latin1'])}${literal}`],
+      ['SELECT', '1', this.#dice.chance(0.5) ? 'AS' : '', literal],
+      ['SELECT', `${this.#dice.of(['_utf8', 'n', 'x', '_latin1'])}${literal}`],
     ]);
   }
 
   #neighbour(): string[] {
-    return this.#of([
+    return this.#dice.of([
       ['DROP', 'VIEW', 'IF', 'EXISTS', 'v1'],
       ['ALTER', 'TABLE', 'keep', 'ADD', 'tables', 'INT', ',', 'DROP', 'tables'],
       ['DROP', 'INDEX', '`table`', 'ON', 'keep'],
@@ -174,7 +167,7 @@ export class VariantMaker {
   /** Several statements in the body; one of them may drop, when somebody calls it. */
   #program(): string[] {
     const inner = this.#body();
-    return this.#of([
+    return this.#dice.of([
       ['CREATE', 'PROCEDURE', 'pp', '(', ')', ...inner],
       ['CREATE', 'PROCEDURE', 'pp', '(', 'x', 'INT', ')', 'COMMENT', "'a;b'", ...inner],
       [
@@ -237,8 +230,8 @@ export class VariantMaker {
   }
 
   #body(): string[] {
-    const drop = this.#chance(0.7) ? this.#dropTable() : ['DO', '1'];
-    return this.#of([
+    const drop = this.#dice.chance(0.7) ? this.#dropTable() : ['DO', '1'];
+    return this.#dice.of([
       drop,
       ['BEGIN', ...drop, ';', 'END'],
       ['l1', ':', 'BEGIN', ...drop, ';', 'DO', '2', ';', 'END', 'l1'],
@@ -334,7 +327,7 @@ export class VariantMaker {
   /** MariaDB runs these as they are. */
   #block(): string[] {
     const drop = this.#dropTable();
-    return this.#of([
+    return this.#dice.of([
       ['BEGIN', 'NOT', 'ATOMIC', ...drop, ';', 'END'],
       [
         'BEGIN',
@@ -382,7 +375,7 @@ export class VariantMaker {
 
   #dynamic(): string[] {
     const inner = this.#dropTable().join(' ').replaceAll('\\', '\\\\').replaceAll("'", "''");
-    return this.#of([
+    return this.#dice.of([
       ['EXECUTE', 'IMMEDIATE', `'${inner}'`],
       ['EXECUTE', 'IMMEDIATE', "'DO 1'"],
       ['EXECUTE', 'IMMEDIATE', 'CONCAT', '\u0001', '(', "'DROP TABLE '", ',', "'t1'", ')'],
@@ -396,11 +389,11 @@ export class VariantMaker {
   #name(): string {
     const own = TRAIL_TABLES[this.#charset] ?? [];
     const plain = ['t1', 't2', 't3', 't1', 't2', 'no_such'];
-    const name = this.#of([...tablesFor(this.#charset), ...plain, ...own]);
+    const name = this.#dice.of([...tablesFor(this.#charset), ...plain, ...own]);
     const isBare = /^[\w$]+$/.test(name) && !/^(drop|table)$/.test(name);
-    const quoted = isBare && this.#chance(0.5) ? name : this.#quoted(name);
-    if (!this.#chance(0.15)) return quoted;
-    return this.#of([
+    const quoted = isBare && this.#dice.chance(0.5) ? name : this.#quoted(name);
+    if (!this.#dice.chance(0.15)) return quoted;
+    return this.#dice.of([
       `here\u0001.\u0001${quoted}`,
       `\`here\`.${quoted}`,
       `here.${quoted}`,
@@ -413,7 +406,7 @@ export class VariantMaker {
   #quoted(name: string): string {
     const isAnsi = /ANSI|ORACLE|MSSQL/.test(this.#sqlMode);
     const quotes = ['`', '`', '`', ...(isAnsi ? ['"', '"'] : ['"']), '['];
-    const quote = this.#of(this.#chance(0.9) ? quotes.slice(0, isAnsi ? 5 : 3) : quotes);
+    const quote = this.#dice.of(this.#dice.chance(0.9) ? quotes.slice(0, isAnsi ? 5 : 3) : quotes);
     if (quote === '[') return `[${name.replaceAll(']', ']]')}]`;
     // Backticks that are half of a character aren't doubled.
     const isHalf = /[\x80-\xff][`\\]/.test(name);
@@ -422,32 +415,32 @@ export class VariantMaker {
 
   /** Joins tokens by gaps, with version comments around some of them. */
   #gapped(tokens: readonly string[]): string {
-    const isWild = this.#chance(0.5);
+    const isWild = this.#dice.chance(0.5);
     const parts = tokens.flatMap((token, index) => {
-      const text = token.replaceAll('\u0001', () => (isWild && this.#chance(0.2) ? ' ' : ''));
+      const text = token.replaceAll('\u0001', () => (isWild && this.#dice.chance(0.2) ? ' ' : ''));
       const cased = /^[A-Z]+$/.test(text) && isWild ? this.#cased(text) : text;
       const isGlued = index === 0 || token === '\u0001' || tokens[index - 1] === '\u0001';
       return [isGlued ? '' : this.#gap(isWild), cased];
     });
-    if (this.#chance(0.25)) this.#wrap(parts);
-    if (this.#chance(0.05)) this.#wrap(parts);
-    const lead = isWild && this.#chance(0.2) ? this.#gap(true) : '';
-    return `${lead}${parts.join('')}${isWild && this.#chance(0.2) ? this.#gap(true) : ''}`;
+    if (this.#dice.chance(0.25)) this.#wrap(parts);
+    if (this.#dice.chance(0.05)) this.#wrap(parts);
+    const lead = isWild && this.#dice.chance(0.2) ? this.#gap(true) : '';
+    return `${lead}${parts.join('')}${isWild && this.#dice.chance(0.2) ? this.#gap(true) : ''}`;
   }
 
   /** Puts a version comment around a run of parts, closed most of the time. */
   #wrap(parts: string[]): void {
-    const from = this.#below(parts.length);
-    const to = Math.min(parts.length - 1, from + this.#below(6));
-    const mark = this.#of(['!', '!', '!', 'M!', 'm!', ' !']);
-    const open = `/*${mark}${this.#of(VERSIONS)}${this.#of([' ', ' ', ' ', '', '\n'])}`;
+    const from = this.#dice.below(parts.length);
+    const to = Math.min(parts.length - 1, from + this.#dice.below(6));
+    const mark = this.#dice.of(['!', '!', '!', 'M!', 'm!', ' !']);
+    const open = `/*${mark}${this.#dice.of(VERSIONS)}${this.#dice.of([' ', ' ', ' ', '', '\n'])}`;
     parts[from] = open + (parts[from] ?? '');
-    if (this.#chance(0.95)) parts[to] = `${parts[to] ?? ''}${this.#of([' ', ''])}*/`;
+    if (this.#dice.chance(0.95)) parts[to] = `${parts[to] ?? ''}${this.#dice.of([' ', ''])}*/`;
   }
 
   #gap(isWild: boolean): string {
     if (!isWild) return ' ';
-    const filler = this.#of([
+    const filler = this.#dice.of([
       '',
       ' x ',
       ' ; ',
@@ -459,8 +452,8 @@ export class VariantMaker {
       '*',
       '--',
     ]);
-    const line = this.#of(['', ' x', " it's", ' ; DROP TABLE t3', ' */', ' /*']);
-    return this.#of([
+    const line = this.#dice.of(['', ' x', " it's", ' ; DROP TABLE t3', ' */', ' /*']);
+    return this.#dice.of([
       ...[' ', ' ', '  ', '\t', '\n', '\v', '\f', '\r', '\r\n'],
       ...[
         `/*${filler}*/`,
@@ -478,22 +471,24 @@ export class VariantMaker {
         '/*!50000 /* x */ */',
         '/*! /*!99999 */ */',
       ],
-      this.#chance(0.05) ? this.#of(['\xa0', '\x9a', '\xff', '\x0b\xa0', '\x1c', '\0', '']) : ' ',
+      this.#dice.chance(0.05)
+        ? this.#dice.of(['\xa0', '\x9a', '\xff', '\x0b\xa0', '\x1c', '\0', ''])
+        : ' ',
     ]);
   }
 
   #cased(word: string): string {
-    return Array.from(word, (letter) => (this.#chance(0.5) ? letter : letter.toLowerCase())).join(
-      '',
-    );
+    return Array.from(word, (letter) =>
+      this.#dice.chance(0.5) ? letter : letter.toLowerCase(),
+    ).join('');
   }
 
   /** One or two stray bytes put in, taken out or doubled. */
   #mutated(text: string): string {
     let mutated = text;
-    for (let count = 1 + this.#below(2); count > 0; count--) {
-      const at = this.#below(mutated.length + 1);
-      const stray = this.#of([
+    for (let count = 1 + this.#dice.below(2); count > 0; count--) {
+      const at = this.#dice.below(mutated.length + 1);
+      const stray = this.#dice.of([
         ...['\0', '\xa0', '\\', "'", '"', '`', ';', '.', '@', '$', '/*', '*/', '/*!', '--', '-- '],
         ...[
           '#',
@@ -518,17 +513,5 @@ export class VariantMaker {
       mutated = mutated.slice(0, at) + stray + mutated.slice(at + cut);
     }
     return mutated;
-  }
-
-  #below(limit: number): number {
-    return Math.floor(this.#random() * limit);
-  }
-
-  #chance(probability: number): boolean {
-    return this.#random() < probability;
-  }
-
-  #of<Value>(values: readonly Value[]): Value {
-    return values[this.#below(values.length)] as Value;
   }
 }

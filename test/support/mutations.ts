@@ -2,7 +2,7 @@
  * Scripts of drops with something done to one of their texts: bits turned, bytes taken out, put in
  * or doubled, pieces of other statements spliced in. Whatever comes of it is sent.
  */
-import type { Random } from '../sql/variants.js';
+import type { Dice } from './dice.js';
 import type { Script } from './random-drops.js';
 
 /** Bytes and words that mean something to a lexer, as latin1 text. */
@@ -56,54 +56,44 @@ const HARMLESS = [
 ];
 
 /** One of `script`'s texts changed in one place or two. */
-export function mutate(script: Script, random: Random, others: readonly Buffer[]): Script {
-  const target = below(random, script.texts.length);
+export function mutate(script: Script, dice: Dice, others: readonly Buffer[]): Script {
+  const target = dice.below(script.texts.length);
   const texts = script.texts.map((text, index) => {
     if (index !== target) return text;
     let mutated = text;
-    for (let count = random() < 0.7 ? 1 : 2; count > 0; count--) {
-      mutated = changed(mutated, random, others);
+    for (let count = dice.roll() < 0.7 ? 1 : 2; count > 0; count--) {
+      mutated = changed(mutated, dice, others);
     }
     return mutated;
   });
   return { ...script, texts };
 }
 
-function changed(text: Buffer, random: Random, others: readonly Buffer[]): Buffer {
-  const at = below(random, text.length + 1);
-  const end = Math.min(text.length, at + 1 + below(random, 4));
+function changed(text: Buffer, dice: Dice, others: readonly Buffer[]): Buffer {
+  const at = dice.below(text.length + 1);
+  const end = Math.min(text.length, at + 1 + dice.below(4));
   const put = (from: number, to: number, bytes: Uint8Array) =>
     Buffer.concat([text.subarray(0, from), bytes, text.subarray(to)]);
-  const dice = random();
-  if (dice < 0.3) {
+  const rolled = dice.roll();
+  if (rolled < 0.3) {
     // Where blanks are, mostly between two words.
     const blank = text.indexOf(0x20, at);
     const place = blank < 0 ? text.length : blank;
-    return put(place, place, Buffer.from(of(random, HARMLESS), 'latin1'));
+    return put(place, place, Buffer.from(dice.of(HARMLESS), 'latin1'));
   }
-  if (dice < 0.4) {
+  if (rolled < 0.4) {
     const flipped = Buffer.from(text);
-    if (at < text.length) flipped[at] = (text[at] ?? 0) ^ of(random, FLIPS);
+    if (at < text.length) flipped[at] = (text[at] ?? 0) ^ dice.of(FLIPS);
     return flipped;
   }
-  if (dice < 0.5) return put(at, end, Buffer.alloc(0));
-  if (dice < 0.66) return put(at, at, Buffer.from(of(random, STRAYS), 'latin1'));
-  if (dice < 0.72) return put(at, at, text.subarray(at, end + below(random, 12)));
-  const other = of(random, others);
-  const [from, to] = [below(random, other.length), below(random, other.length)].sort(
-    (a, b) => a - b,
-  );
-  if (dice < 0.82) return put(at, at, other.subarray(from, to));
-  if (dice < 0.92) return Buffer.concat([text.subarray(0, at), other.subarray(from)]);
-  const between = Buffer.from(of(random, [';', '; ', ' ', '\n', ',']));
-  const both = random() < 0.5 ? [text, between, other] : [other, between, text];
+  if (rolled < 0.5) return put(at, end, Buffer.alloc(0));
+  if (rolled < 0.66) return put(at, at, Buffer.from(dice.of(STRAYS), 'latin1'));
+  if (rolled < 0.72) return put(at, at, text.subarray(at, end + dice.below(12)));
+  const other = dice.of(others);
+  const [from, to] = [dice.below(other.length), dice.below(other.length)].sort((a, b) => a - b);
+  if (rolled < 0.82) return put(at, at, other.subarray(from, to));
+  if (rolled < 0.92) return Buffer.concat([text.subarray(0, at), other.subarray(from)]);
+  const between = Buffer.from(dice.of([';', '; ', ' ', '\n', ',']));
+  const both = dice.roll() < 0.5 ? [text, between, other] : [other, between, text];
   return Buffer.concat(both);
-}
-
-function below(random: Random, limit: number): number {
-  return Math.floor(random() * limit);
-}
-
-function of<Value>(random: Random, values: readonly Value[]): Value {
-  return values[below(random, values.length)] as Value;
 }

@@ -6,7 +6,7 @@
 import * as caps from '../../src/wire/capabilities.js';
 import * as com from '../../src/wire/commands.js';
 import { encodePacket } from '../../src/wire/framing.js';
-import type { Random } from '../sql/variants.js';
+import { Dice, type Random } from './dice.js';
 import {
   idOfPrepared,
   type Reply,
@@ -174,7 +174,7 @@ export function randomLogin(random: Random): TalkOptions {
 }
 
 export class CommandMaker {
-  readonly #random: Random;
+  readonly #dice: Dice;
   readonly #flags: number;
   readonly #plugin: string;
   #statements: Statement[] = [];
@@ -184,7 +184,7 @@ export class CommandMaker {
 
   /** `talk` is one of the two that will say it; both agreed on the same. */
   constructor(random: Random, talk: WireTalk) {
-    this.#random = random;
+    this.#dice = new Dice(random);
     this.#flags = talk.flags;
     this.#plugin = talk.plugin;
   }
@@ -199,7 +199,7 @@ export class CommandMaker {
 
   /** The next thing to say; `isLast` ones are rare. */
   next(): Step {
-    const roll = this.#random();
+    const roll = this.#dice.roll();
     if (roll < 0.3) return this.#text();
     if (roll < 0.4) return this.#several();
     if (roll < 0.6) return this.#pipeline();
@@ -214,17 +214,17 @@ export class CommandMaker {
   // ── text ─────────────────────────────────────────────────────────────────────────────────────
 
   #sql(): string {
-    const roll = this.#random();
+    const roll = this.#dice.roll();
     if (roll < 0.15) {
-      const sql = this.#one(OF_SOME);
+      const sql = this.#dice.of(OF_SOME);
       this.#tracksTransactions ||= sql.includes('session_track_transaction_info');
       return sql;
     }
-    return roll < 0.25 ? this.#one(INNOCENT) : this.#one(QUERIES);
+    return roll < 0.25 ? this.#dice.of(INNOCENT) : this.#dice.of(QUERIES);
   }
 
   #text(): Step {
-    const sql = this.#random() < 0.08 ? this.#one(ALONE) : this.#sql();
+    const sql = this.#dice.roll() < 0.08 ? this.#dice.of(ALONE) : this.#sql();
     return { title: `QUERY ${sql}`, bytes: this.#query(sql) };
   }
 
@@ -236,16 +236,16 @@ export class CommandMaker {
   #query(sql: string): Buffer {
     if ((this.#flags & caps.CLIENT_QUERY_ATTRIBUTES) === 0) return command(com.COM_QUERY, sql);
     const attributes =
-      this.#random() < 0.7
+      this.#dice.roll() < 0.7
         ? [0, 1]
-        : [1, 1, 0, 1, 0xfd, 0, 1, 0x61, 3, ...Buffer.from(this.#one(['abc', 'xyz']))];
+        : [1, 1, 0, 1, 0xfd, 0, 1, 0x61, 3, ...Buffer.from(this.#dice.of(['abc', 'xyz']))];
     return command(com.COM_QUERY, attributes, sql);
   }
 
   /** Several commands in one write, whatever they are; none that needs an answer to go on. */
   #pipeline(): Step {
     const steps = this.#times(2, 7, () => {
-      const roll = this.#random();
+      const roll = this.#dice.roll();
       if (roll < 0.5) return this.#text();
       if (roll < 0.65) return this.#lastPrepared();
       return roll < 0.85 ? this.#onStatement() : this.#harmless();
@@ -257,12 +257,12 @@ export class CommandMaker {
   // ── prepared statements ──────────────────────────────────────────────────────────────────────
 
   #binary(): Step {
-    if (this.#statements.length > 0 && this.#random() < 0.7) return this.#onStatement();
+    if (this.#statements.length > 0 && this.#dice.roll() < 0.7) return this.#onStatement();
     return this.#prepare();
   }
 
   #prepare(): Step {
-    const sql = this.#one(PREPARABLE);
+    const sql = this.#dice.of(PREPARABLE);
     const prepares = this.#prepared++;
     return {
       title: `PREPARE ${prepares} ${sql}`,
@@ -278,7 +278,7 @@ export class CommandMaker {
 
   /** MariaDB: an EXECUTE behind its PREPARE, without waiting for the id. The others refuse. */
   #lastPrepared(): Step {
-    const sql = this.#one(['SELECT 1, 2', 'SELECT id FROM n LIMIT 3', 'SELECT FROM', 'DO 3']);
+    const sql = this.#dice.of(['SELECT 1, 2', 'SELECT id FROM n LIMIT 3', 'SELECT FROM', 'DO 3']);
     const statement = { id: 0xffff_ffff, parameters: 0, long: new Set<number>() };
     const bytes = [command(com.COM_STMT_PREPARE, sql), this.#execute(statement, 0)];
     return { title: `PREPARE+EXECUTE(-1) ${sql}`, bytes: Buffer.concat(bytes) };
@@ -286,23 +286,23 @@ export class CommandMaker {
 
   #onStatement(): Step {
     const nobody: Statement = { id: 4_000_000, parameters: 0, long: new Set() };
-    const isKnown = this.#statements.length > 0 && this.#random() < 0.95;
-    const statement = isKnown ? this.#one(this.#statements) : nobody;
+    const isKnown = this.#statements.length > 0 && this.#dice.roll() < 0.95;
+    const statement = isKnown ? this.#dice.of(this.#statements) : nobody;
     const { id, parameters, long } = statement;
-    const roll = this.#random();
+    const roll = this.#dice.roll();
     if (roll < 0.55) {
-      const cursor = this.#random() < 0.3 ? 1 : 0;
+      const cursor = this.#dice.roll() < 0.3 ? 1 : 0;
       const bytes = this.#execute(statement, cursor);
       long.clear();
       return { title: `EXECUTE ${id} cursor ${cursor}`, bytes };
     }
     if (roll < 0.75) {
-      const rows = this.#one([0, 1, 2, 5, 1000]);
+      const rows = this.#dice.of([0, 1, 2, 5, 1000]);
       return { title: `FETCH ${rows} of ${id}`, bytes: command(com.COM_STMT_FETCH, id, rows) };
     }
     if (roll < 0.85 && parameters > 0) {
-      const index = this.#below(parameters);
-      const data = Buffer.alloc(this.#one([0, 3, 5000]), 'l');
+      const index = this.#dice.below(parameters);
+      const data = Buffer.alloc(this.#dice.of([0, 3, 5000]), 'l');
       long.add(index);
       const bytes = command(com.COM_STMT_SEND_LONG_DATA, id, [index, 0], data);
       return { title: `SEND_LONG_DATA ${data.length} to ${index} of ${id}`, bytes };
@@ -322,7 +322,7 @@ export class CommandMaker {
     const types: Buffer[] = [];
     const values: Buffer[] = [];
     for (let index = 0; index < parameters; index++) {
-      const { type, value } = long.has(index) ? LONG_BLOB : this.#one(VALUES);
+      const { type, value } = long.has(index) ? LONG_BLOB : this.#dice.of(VALUES);
       types.push(Buffer.from([type, 0, ...(named ? [0] : [])]));
       if (type === TYPE_NULL) nulls[index >> 3] = (nulls[index >> 3] ?? 0) | (1 << (index & 7));
       values.push(Buffer.from(value));
@@ -335,15 +335,15 @@ export class CommandMaker {
   // ── what goes on by what the server says ──────────────────────────────────────────────────────
 
   #infile(): Step {
-    const sql = this.#random() < 0.7 ? LOAD : `SELECT 1; ${LOAD}; SELECT 2`;
-    const parts = this.#times(0, 4, () => this.#one([5, 400, 70_000]));
+    const sql = this.#dice.roll() < 0.7 ? LOAD : `SELECT 1; ${LOAD}; SELECT 2`;
+    const parts = this.#times(0, 4, () => this.#dice.of([5, 400, 70_000]));
     const title = `QUERY ${sql} with ${parts.join('+')} bytes`;
     return { title, bytes: this.#query(sql), replier: () => sendsFile(parts) };
   }
 
   #changeUser(): Step {
-    const user = this.#random() < 0.85 ? FUZZ_USER : 'nobody';
-    const schema = this.#one(['fuzz', 'fuzz', '', 'missing']);
+    const user = this.#dice.roll() < 0.85 ? FUZZ_USER : 'nobody';
+    const schema = this.#dice.of(['fuzz', 'fuzz', '', 'missing']);
     this.#statements = [];
     const rest = [`${user}\0\0${schema}\0`, [45, 0], `${this.#plugin}\0`] as const;
     return {
@@ -357,11 +357,11 @@ export class CommandMaker {
   // ── the small ones, the big ones, and the end ─────────────────────────────────────────────────
 
   #harmless(): Step {
-    const schema = this.#one(SCHEMAS);
-    const option = this.#one([0, 1, 0, 7]);
+    const schema = this.#dice.of(SCHEMAS);
+    const option = this.#dice.of([0, 1, 0, 7]);
     // Always with the NUL behind the name: without it MariaDB reads on in what was there before.
-    const table = this.#one(['n\0%', 'w\0', 'tt\0', 'missing\0', 'n\0i%']);
-    return this.#one<Step>([
+    const table = this.#dice.of(['n\0%', 'w\0', 'tt\0', 'missing\0', 'n\0i%']);
+    return this.#dice.of<Step>([
       { title: 'PING', bytes: command(com.COM_PING) },
       { title: 'STATISTICS', bytes: command(com.COM_STATISTICS), varies: 'pipelined' },
       { title: `INIT_DB ${schema}`, bytes: command(com.COM_INIT_DB, schema) },
@@ -377,7 +377,7 @@ export class CommandMaker {
   }
 
   #plain(): Step {
-    const roll = this.#random();
+    const roll = this.#dice.roll();
     if (roll < 0.1) {
       this.#statements = [];
       return { title: 'RESET_CONNECTION', bytes: command(com.COM_RESET_CONNECTION) };
@@ -394,8 +394,8 @@ export class CommandMaker {
   #bulk(): Step {
     const statement = this.#statements.find(({ parameters }) => parameters === 1);
     if (statement === undefined) return this.#prepare();
-    const rows = this.#times(1, 5, () => Buffer.from([0, ...int32(this.#below(9))]));
-    const flags = this.#one([0x80, 0xc0]);
+    const rows = this.#times(1, 5, () => Buffer.from([0, ...int32(this.#dice.below(9))]));
+    const flags = this.#dice.of([0x80, 0xc0]);
     const head = command(com.COM_STMT_BULK_EXECUTE, statement.id, [flags, 0, 3, 0]).subarray(4);
     const bytes = encodePacket(Buffer.concat([head, ...rows]), 0);
     return { title: `BULK_EXECUTE ${rows.length} rows of ${statement.id}`, bytes };
@@ -403,19 +403,19 @@ export class CommandMaker {
 
   /** At and around the size at which a packet is continued by the next. */
   #big(): Step {
-    const size = PART_BYTES + this.#one([-1, 0, 1, 70_000]);
-    if (this.#tracksTransactions || this.#random() < 0.5) {
-      const sql = `SELECT REPEAT('x', ${size - this.#one([4, 0])})`;
+    const size = PART_BYTES + this.#dice.of([-1, 0, 1, 70_000]);
+    if (this.#tracksTransactions || this.#dice.roll() < 0.5) {
+      const sql = `SELECT REPEAT('x', ${size - this.#dice.of([4, 0])})`;
       return { title: `QUERY ${sql}`, bytes: this.#query(sql) };
     }
     const head = this.#query("SELECT LENGTH('").subarray(4);
-    const filler = Buffer.alloc(size - head.length - 2, this.#one(['x', 'drop table ']));
+    const filler = Buffer.alloc(size - head.length - 2, this.#dice.of(['x', 'drop table ']));
     const bytes = encodePacket(Buffer.concat([head, filler, Buffer.from("')")]), 0);
     return { title: `QUERY of ${size} bytes`, bytes };
   }
 
   #end(): Step {
-    return this.#one<Step>([
+    return this.#dice.of<Step>([
       { title: 'QUIT', bytes: command(com.COM_QUIT), isLast: true },
       { title: 'BINLOG_DUMP', bytes: command(com.COM_BINLOG_DUMP, 4, [0, 0], 4711, 'x') },
       { title: 'BINLOG_DUMP_GTID', bytes: command(com.COM_BINLOG_DUMP_GTID, [0, 0], 4711) },
@@ -430,23 +430,13 @@ export class CommandMaker {
 
   /** Where to cut a write of `length` bytes into pieces; mostly nowhere. */
   cuts(length: number): readonly number[] {
-    if (this.#random() < 0.7) return [];
-    const few = this.#times(1, 4, () => this.#below(Math.min(length, 40)));
-    return [...few, this.#below(length)].sort((a, b) => a - b);
-  }
-
-  #below(limit: number): number {
-    return Math.floor(this.#random() * limit);
-  }
-
-  #one<T>(choices: readonly T[]): T {
-    const chosen = choices[this.#below(choices.length)];
-    if (chosen === undefined) throw new Error('nothing to choose from');
-    return chosen;
+    if (this.#dice.roll() < 0.7) return [];
+    const few = this.#times(1, 4, () => this.#dice.below(Math.min(length, 40)));
+    return [...few, this.#dice.below(length)].sort((a, b) => a - b);
   }
 
   #times<T>(least: number, most: number, make: () => T): T[] {
-    return Array.from({ length: least + this.#below(most - least + 1) }, make);
+    return Array.from({ length: least + this.#dice.below(most - least + 1) }, make);
   }
 }
 

@@ -2,19 +2,7 @@
 import * as caps from '../../src/wire/capabilities.js';
 import { encodeComQuery } from '../../src/wire/command/com-query.js';
 import * as com from '../../src/wire/commands.js';
-
-/** Numbers from 0 to below 1; the same ones for the same seed. */
-export type Random = () => number;
-
-export function randomFrom(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let value = Math.imul(state ^ (state >>> 15), state | 1);
-    value ^= value + Math.imul(value ^ (value >>> 7), value | 61);
-    return ((value ^ (value >>> 14)) >>> 0) / 0x1_0000_0000;
-  };
-}
+import type { Random } from './dice.js';
 
 export function pick<T>(random: Random, values: readonly [T, ...T[]]): T {
   return values[Math.floor(random() * values.length)] ?? values[0];

@@ -3,7 +3,7 @@
  * kind, all clauses, all gaps and comments, and every way to send them. Each is known by its
  * number, so that one can be said again alone.
  */
-import { type Random, seededRandom } from '../sql/variants.js';
+import { Dice, seededRandom } from './dice.js';
 
 /** How a drop is said: what the session is in, and the texts in their order. */
 export interface Script {
@@ -84,37 +84,37 @@ export interface DropOptions {
 
 /** The drop of this number. */
 export function randomDrop(number: number, options: DropOptions): Script {
-  return new Maker(randomOf(number, options.seed), options).next();
+  return new Maker(diceOf(number, options.seed), options).next();
 }
 
 /** A sequence for each number, whatever was asked for before. */
-export function randomOf(number: number, seed: number): Random {
-  return seededRandom((seed ^ Math.imul(number + 1, 0x9e3779b1)) >>> 0);
+export function diceOf(number: number, seed: number): Dice {
+  return new Dice(seededRandom((seed ^ Math.imul(number + 1, 0x9e3779b1)) >>> 0));
 }
 
 class Maker {
-  readonly #random: Random;
+  readonly #dice: Dice;
   readonly #isMariadb: boolean;
   readonly #knowsGb18030: boolean;
   #charset = '';
   #sqlMode = '';
 
-  constructor(random: Random, { isMariadb, knowsGb18030 }: DropOptions) {
-    this.#random = random;
+  constructor(dice: Dice, { isMariadb, knowsGb18030 }: DropOptions) {
+    this.#dice = dice;
     this.#isMariadb = isMariadb;
     this.#knowsGb18030 = knowsGb18030;
   }
 
   next(): Script {
-    const charset = this.#of(CHARSETS);
+    const charset = this.#dice.of(CHARSETS);
     this.#charset = charset === 'gb18030' && !this.#knowsGb18030 ? 'gbk' : charset;
-    this.#sqlMode = this.#of(this.#chance(0.9) ? MODES : RARE_MODES);
+    this.#sqlMode = this.#dice.of(this.#dice.chance(0.9) ? MODES : RARE_MODES);
     const carried = this.#carried();
     return {
       charset: this.#charset,
       sqlMode: this.#sqlMode,
-      schema: this.#chance(0.9) ? NEAR : FAR,
-      temporaries: TEMPORARIES.filter(() => this.#chance(0.15)),
+      schema: this.#dice.chance(0.9) ? NEAR : FAR,
+      temporaries: TEMPORARIES.filter(() => this.#dice.chance(0.15)),
       way: 'query',
       executions: 1,
       multiStatements: false,
@@ -123,10 +123,10 @@ class Maker {
   }
 
   #carried(): Pick<Script, 'texts'> & Partial<Script> {
-    const dice = this.#random();
-    if (dice < 0.4) return { texts: [this.#drop()], multiStatements: this.#chance(0.3) };
+    const dice = this.#dice.roll();
+    if (dice < 0.4) return { texts: [this.#drop()], multiStatements: this.#dice.chance(0.3) };
     if (dice < 0.6) {
-      return { texts: [this.#drop()], way: 'prepared', executions: 1 + this.#below(2) };
+      return { texts: [this.#drop()], way: 'prepared', executions: 1 + this.#dice.below(2) };
     }
     if (dice < 0.8) return { texts: this.#asText() };
     return { texts: [this.#several()], multiStatements: true };
@@ -140,72 +140,73 @@ class Maker {
     const hasEscapes = !this.#sqlMode.includes('NO_BACKSLASH_ESCAPES');
     const text = drop.toString('latin1').replaceAll("'", "''");
     const literal = `'${hasEscapes ? text.replaceAll('\\', '\\\\') : text}'`;
-    const execute = Array.from({ length: 1 + this.#below(2) }, () => 'EXECUTE st');
+    const execute = Array.from({ length: 1 + this.#dice.below(2) }, () => 'EXECUTE st');
     const ways = [
       [`PREPARE st FROM ${literal}`, ...execute],
       [`PREPARE st FROM ${literal}`, ...execute, 'DEALLOCATE PREPARE st'],
       [`SET @q = ${literal}`, 'PREPARE st FROM @q', ...execute],
       ...(this.#isMariadb ? [[`EXECUTE IMMEDIATE ${literal}`]] : []),
     ];
-    return this.#of(ways).map(bytesOf);
+    return this.#dice.of(ways).map(bytesOf);
   }
 
   #several(): Buffer {
-    const statements = Array.from({ length: 2 + this.#below(3) }, () =>
-      this.#chance(0.6) ? this.#dropText() : this.#of(BESIDE),
+    const statements = Array.from({ length: 2 + this.#dice.below(3) }, () =>
+      this.#dice.chance(0.6) ? this.#dropText() : this.#dice.of(BESIDE),
     );
-    const text = statements.reduce((all, one) => `${all}${this.#of(SEPARATORS)}${one}`);
-    return bytesOf(text + this.#of(BEHIND));
+    const text = statements.reduce((all, one) => `${all}${this.#dice.of(SEPARATORS)}${one}`);
+    return bytesOf(text + this.#dice.of(BEHIND));
   }
 
   #drop(): Buffer {
-    const behind = this.#chance(0.2)
-      ? this.#of([';', ' ;', ' -- x', ' # x', '/* x */', ';\n'])
+    const behind = this.#dice.chance(0.2)
+      ? this.#dice.of([';', ' ;', ' -- x', ' # x', '/* x */', ';\n'])
       : '';
     return bytesOf(this.#dropText() + behind);
   }
 
   #dropText(): string {
-    const names = Array.from({ length: this.#of([1, 1, 1, 2, 2, 3, 4]) }, () => this.#name());
+    const names = Array.from({ length: this.#dice.of([1, 1, 1, 2, 2, 3, 4]) }, () => this.#name());
     const tokens = [
       'DROP',
-      ...(this.#chance(0.12) ? ['TEMPORARY'] : []),
-      this.#of(['TABLE', 'TABLE', 'TABLE', 'TABLES']),
-      ...(this.#chance(0.45) ? ['IF', 'EXISTS'] : []),
+      ...(this.#dice.chance(0.12) ? ['TEMPORARY'] : []),
+      this.#dice.of(['TABLE', 'TABLE', 'TABLE', 'TABLES']),
+      ...(this.#dice.chance(0.45) ? ['IF', 'EXISTS'] : []),
       ...names.flatMap((name, index) => (index === 0 ? [name] : [',', name])),
-      ...(this.#chance(this.#isMariadb ? 0.12 : 0.02)
-        ? this.#of([['WAIT', '1'], ['WAIT', '0'], ['NOWAIT']])
+      ...(this.#dice.chance(this.#isMariadb ? 0.12 : 0.02)
+        ? this.#dice.of([['WAIT', '1'], ['WAIT', '0'], ['NOWAIT']])
         : []),
-      ...(this.#chance(0.12) ? [this.#of(['RESTRICT', 'CASCADE'])] : []),
+      ...(this.#dice.chance(0.12) ? [this.#dice.of(['RESTRICT', 'CASCADE'])] : []),
     ];
     return this.#joined(tokens);
   }
 
   /** With gaps between; words that touch need one. */
   #joined(tokens: readonly string[]): string {
-    const isWild = this.#chance(0.6);
+    const isWild = this.#dice.chance(0.6);
     const parts = tokens.map((token, index) => {
       const before = tokens[index - 1];
       const text = isWild && /^[A-Z]+$/.test(token) ? this.#cased(token) : token;
       if (before === undefined) return text;
       const mayTouch = !/[\w$\x80-\xff]$/.test(before) || !/^[\w$\x80-\xff]/.test(token);
-      if (mayTouch && this.#chance(0.3)) return text;
+      if (mayTouch && this.#dice.chance(0.3)) return text;
       return `${isWild ? this.#gap() : ' '}${text}`;
     });
-    if (this.#chance(0.2)) this.#wrap(parts);
-    return `${isWild && this.#chance(0.15) ? this.#gap() : ''}${parts.join('')}`;
+    if (this.#dice.chance(0.2)) this.#wrap(parts);
+    return `${isWild && this.#dice.chance(0.15) ? this.#gap() : ''}${parts.join('')}`;
   }
 
   /** Puts a version comment around a run of parts. */
   #wrap(parts: string[]): void {
-    const from = this.#below(parts.length);
-    const to = Math.min(parts.length - 1, from + this.#below(4));
-    parts[from] = ` /*${this.#of(['!', '!', 'M!'])}${this.#of(VERSIONS)} ${parts[from] ?? ''}`;
+    const from = this.#dice.below(parts.length);
+    const to = Math.min(parts.length - 1, from + this.#dice.below(4));
+    parts[from] =
+      ` /*${this.#dice.of(['!', '!', 'M!'])}${this.#dice.of(VERSIONS)} ${parts[from] ?? ''}`;
     parts[to] = `${parts[to] ?? ''} */`;
   }
 
   #gap(): string {
-    const filler = this.#of([
+    const filler = this.#dice.of([
       '',
       ' x ',
       ' ; ',
@@ -216,8 +217,8 @@ class Maker {
       ' -- ',
       '*',
     ]);
-    const line = this.#of(['', ' x', " it's", ' ; DROP TABLE t2', ' */', ' /*', ' `']);
-    return this.#of([
+    const line = this.#dice.of(['', ' x', " it's", ' ; DROP TABLE t2', ' */', ' /*', ' `']);
+    return this.#dice.of([
       ...[' ', ' ', '  ', '\t', '\n', '\v', '\f', '\r', '\r\n', `/*${filler}*/`, ` /*${filler}*/ `],
       ...['/**/', '/*!*/', '/*!99999 x */', `/*!999999${filler}*/`, '/*M!*/', ` --\t${line}\n`],
       ...[` -- ${line}\n`, `#${line}\n`, ` --\n`],
@@ -225,42 +226,31 @@ class Maker {
   }
 
   #name(): string {
-    const dice = this.#random();
-    if (dice < 0.12) return this.#of(['none', '`none`', 'near.none', 'far.none', 'nowhere.none']);
-    if (dice < 0.2) return this.#quoted(this.#of([VIEW, SEQUENCE]));
-    if (dice < 0.3) return `${FAR}.${this.#quoted(this.#of(FAR_TABLES))}`;
-    if (dice < 0.38) return this.#of(['tt', 'near.tt', 't2']);
+    const dice = this.#dice.roll();
+    if (dice < 0.12)
+      return this.#dice.of(['none', '`none`', 'near.none', 'far.none', 'nowhere.none']);
+    if (dice < 0.2) return this.#quoted(this.#dice.of([VIEW, SEQUENCE]));
+    if (dice < 0.3) return `${FAR}.${this.#quoted(this.#dice.of(FAR_TABLES))}`;
+    if (dice < 0.38) return this.#dice.of(['tt', 'near.tt', 't2']);
     const own = TABLES.filter(({ bytes }) => bytes === null || this.#charset in bytes);
-    const { name, bytes } = this.#of(own);
+    const { name, bytes } = this.#dice.of(own);
     const quoted = this.#quoted(bytes?.[this.#charset] ?? name, bytes !== null);
-    if (!this.#chance(0.25)) return quoted;
-    return `${this.#of(['near', '`near`'])}${this.#of(['.', '.', ' . ', '. '])}${quoted}`;
+    if (!this.#dice.chance(0.25)) return quoted;
+    return `${this.#dice.of(['near', '`near`'])}${this.#dice.of(['.', '.', ' . ', '. '])}${quoted}`;
   }
 
   #quoted(name: string, isWide = false): string {
-    if (BARE.test(name) && !/^(drop|v)$/.test(name) && this.#chance(0.6)) return name;
+    if (BARE.test(name) && !/^(drop|v)$/.test(name) && this.#dice.chance(0.6)) return name;
     const isAnsi = /ANSI/.test(this.#sqlMode);
-    const quote = isAnsi && this.#chance(0.4) ? '"' : '`';
+    const quote = isAnsi && this.#dice.chance(0.4) ? '"' : '`';
     // A backtick that is half of a character isn't doubled.
     return `${quote}${isWide ? name : name.replaceAll(quote, quote + quote)}${quote}`;
   }
 
   #cased(word: string): string {
-    return Array.from(word, (letter) => (this.#chance(0.5) ? letter : letter.toLowerCase())).join(
-      '',
-    );
-  }
-
-  #below(limit: number): number {
-    return Math.floor(this.#random() * limit);
-  }
-
-  #chance(probability: number): boolean {
-    return this.#random() < probability;
-  }
-
-  #of<Value>(values: readonly Value[]): Value {
-    return values[this.#below(values.length)] as Value;
+    return Array.from(word, (letter) =>
+      this.#dice.chance(0.5) ? letter : letter.toLowerCase(),
+    ).join('');
   }
 }
 
