@@ -25,7 +25,7 @@ import { isRecycleSchema } from '../names/recycle-schema.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import { type OkPacket, okWithWarnings } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
-import type { NameKind } from './facts.js';
+import type { Look } from './look-at-names.js';
 import { isAllowed, isNoView, nextInStead, type SteadAnswers } from './next-in-stead.js';
 import { nextUnderLocks } from './next-under-locks.js';
 import {
@@ -57,16 +57,7 @@ import {
 } from './words.js';
 
 /** What the first round trips brought. */
-export interface Inspection {
-  /** The answer to preparing the client's own text; null: it was prepared before, and taken. */
-  readonly judge: Result | null;
-  /** For each name, in order; an error that says nothing on the kind ends the drop. */
-  readonly kinds: readonly (NameKind | ErrPacket)[];
-  /** For each name: whether the session sees a sequence of MariaDB's. */
-  readonly sequences: readonly boolean[];
-  /** For each name: whether it must be held in its own schema. */
-  readonly stay: readonly boolean[];
-  readonly facts: UserFacts | ErrPacket;
+export interface Inspection extends Look {
   /** Null where the service could not record it: `intentError` says why. */
   readonly intent: IntentFacts | null;
   readonly intentError: UndropError | null;
@@ -683,8 +674,7 @@ function afterRename(
     // What was put back is named; the others are dropped.
     const isHeld = (id: string) => held.some((table) => table.id === id);
     const back = moves.filter(({ seen }) => !isHeld(seen.id)).map(({ index }) => index);
-    const names = request.statement.names.filter((_name, index) => back.includes(index));
-    const tables = sentenceStart({ statement: { ...request.statement, names } });
+    const tables = sentenceStart(namingOnly(request, back));
     return { ...refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times: 1 })), held };
   }
   if (failed !== null) {
@@ -723,9 +713,7 @@ function endedBefore(
   error: ErrPacket,
 ): Extract<Step, { do: 'answer' }> {
   if (SAME_AS_DROP.has(error.errno)) return answerWith(error);
-  const names = request.statement.names.filter((_name, index) => others.includes(index));
-  const tables = sentenceStart({ statement: { ...request.statement, names } });
-  return refuse(new UndropError('UNDROP_HOLD_FAILED', { tables, cause: causeOf(error) }));
+  return holdFailed(namingOnly(request, others), error);
 }
 
 /** What a RENAME says where the session holds LOCK TABLES: 1192 where it takes none then. */
@@ -768,14 +756,14 @@ function underLocks(
       return answerWith(next.error);
     case 'denied':
       if (mayNotDrop(next.error)) return deniedDrop(request, inspection, next.error, answers);
-      return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables: sentenceStart(request) }));
+      return refuseLocked(request);
     case 'alias':
-      return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables: sentenceStart(request) }));
+      return refuseLocked(request);
     case 'moved': {
       const { ok, count, failed, keepsLocks } = next;
       if (count === 0 && failed?.errno === 1142) {
         if (mayNotDrop(failed)) return deniedDrop(request, inspection, failed, answers);
-        return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables: sentenceStart(request) }));
+        return refuseLocked(request);
       }
       if (count === 0 && failed !== null) return renameFailed(request, failed);
       return { ok, moves: moves.slice(0, count), failed, keepsLocks };
@@ -894,7 +882,6 @@ function steadStep(inspection: Inspection, moves: readonly Move[], killAfterMs: 
 }
 
 function renameFailed(request: DropRequest, error: ErrPacket): Step {
-  const tables = sentenceStart(request);
   if (SAME_AS_DROP.has(error.errno)) return answerWith(error);
   switch (error.errno) {
     case 1017: // MySQL 5.6 for a table that is missing
@@ -903,13 +890,25 @@ function renameFailed(request: DropRequest, error: ErrPacket): Step {
     case 1099:
     case 1100:
     case 1192:
-      return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables }));
+      return refuseLocked(request);
     default:
       return holdFailed(request, error);
   }
 }
 
-function holdFailed(request: DropRequest, error: ErrPacket): Step {
+type Naming = Pick<DropRequest, 'statement'>;
+
+/** Of the names of the statement those at `indices`. */
+function namingOnly({ statement }: DropRequest, indices: readonly number[]): Naming {
+  const names = statement.names.filter((_name, index) => indices.includes(index));
+  return { statement: { ...statement, names } };
+}
+
+function refuseLocked(request: DropRequest): Extract<Step, { do: 'answer' }> {
+  return refuse(new UndropError('UNDROP_LOCKED_TABLES', { tables: sentenceStart(request) }));
+}
+
+function holdFailed(request: Naming, error: ErrPacket): Extract<Step, { do: 'answer' }> {
   const tables = sentenceStart(request);
   return refuse(new UndropError('UNDROP_HOLD_FAILED', { tables, cause: causeOf(error) }));
 }
@@ -1119,7 +1118,7 @@ function fullName({ schema, table }: { readonly schema: string; readonly table: 
 }
 
 /** "Table a was" or "Tables a, b were", the start of a sentence that goes on with "not dropped". */
-export function sentenceStart(request: Pick<DropRequest, 'statement'>): string {
+export function sentenceStart(request: Naming): string {
   const names = request.statement.names.map(({ schema, table }) => {
     const parts = schema === null ? [table] : [schema, table];
     return parts.map((part) => Buffer.from(part).toString()).join('.');

@@ -11,7 +11,13 @@ import { assertNever } from '../assert.js';
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { readSessionLocks, readTablesInUse } from '../ledger/session-locks.js';
-import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '../ledger/write.js';
+import {
+  forgetIntents,
+  type IntentFacts,
+  recordIntent,
+  recordOutcome,
+  statementTextOf,
+} from '../ledger/write.js';
 import { relocate } from '../moves/relocate.js';
 import { renew } from '../moves/renew.js';
 import { takeHome } from '../moves/take-home.js';
@@ -42,8 +48,6 @@ const LOST_MS_MAX = 1_000;
 const TRIES_MAX = 8;
 /** How long to wait before an outcome is written once more. */
 const OUTCOME_RETRIES_MS = [0, 1_000, 5_000];
-/** Statement texts in the ledger are bounded: the bytes that are decoded for it. */
-const STATEMENT_TEXT_BYTES_MAX = 16_384;
 
 export interface DropOptions {
   readonly userSession: UserSession;
@@ -281,7 +285,7 @@ class Attempt {
         clientAddress: request.session.clientAddress,
         groupId: request.groupId,
         proxyId: options.proxyId,
-        statementText: Buffer.from(request.text.subarray(0, STATEMENT_TEXT_BYTES_MAX)).toString(),
+        statementText: statementTextOf(request.text),
         holdMs: options.holdMs,
         sqlLogBin: logged,
         tables,

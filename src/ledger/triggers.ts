@@ -8,11 +8,12 @@
 import { assert } from '../assert.js';
 import { quoteIdentifier } from '../service/sql.js';
 
-export interface HeldTrigger {
+/** What a trigger has beside what made it. */
+export interface TriggerFacts {
   readonly name: string;
   /** `BEFORE INSERT` and the like. */
   readonly event: string;
-  /** Its place among those of the same event; 0 where there is but one. */
+  /** Its place among those of the same event; 0 before MySQL 5.7, where there is but one. */
   readonly order: number;
   /** `user@host`, without quotes. */
   readonly definer: string;
@@ -20,6 +21,9 @@ export interface HeldTrigger {
   readonly characterSetClient: string;
   readonly collationConnection: string;
   readonly databaseCollation: string;
+}
+
+export interface HeldTrigger extends TriggerFacts {
   /** Around the table's name: a double quote under ANSI_QUOTES. */
   readonly quote: '`' | '"';
   /** `CREATE DEFINER=… TRIGGER … ON ` and all behind the table's name: its bytes in base64. */

@@ -3,23 +3,13 @@
  * and in UTF-8. Asked with character_set_results=binary, under which nothing is converted.
  */
 import { assert } from '../assert.js';
+import type { TriggerFacts } from '../ledger/triggers.js';
 import type { ServicePool } from '../service/pools.js';
 import { numberOf, textOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
 import type { KeyedTable } from './add-keys.js';
 
-export interface ShownTrigger {
-  readonly name: string;
-  /** `BEFORE INSERT` and the like. */
-  readonly event: string;
-  /** Its place among those of the same event; 0 before MySQL 5.7, where there is but one. */
-  readonly order: number;
-  /** `user@host`, without quotes. */
-  readonly definer: string;
-  readonly sqlMode: string;
-  readonly characterSetClient: string;
-  readonly collationConnection: string;
-  readonly databaseCollation: string;
+export interface ShownTrigger extends TriggerFacts {
   readonly bytes: Buffer;
   readonly text: string;
 }

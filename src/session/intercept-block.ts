@@ -6,7 +6,6 @@
  * Invariant: the text that goes to the server is recognised once more, and holds nothing of ours. A
  * block of which one drop can't be planned doesn't run at all.
  */
-import { randomBytes } from 'node:crypto';
 import { assert } from '../assert.js';
 import { factsSql, readFacts, readKind } from '../drop/facts.js';
 import { NO_VERDICT, refusalBeforeLooking } from '../drop/next-step.js';
@@ -27,12 +26,13 @@ import {
   type IntentFacts,
   type IntentTable,
   recordIntent,
+  statementTextOf,
 } from '../ledger/write.js';
-import { newHoldId } from '../names/hold-id.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { settleEnded } from '../recovery/settle-intents.js';
 import { type BlockDrop, dropsOfBlock, withInstead } from '../sql/block-drops.js';
 import { classifyUnderAll } from '../sql/classify.js';
+import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import type { TableName } from '../sql/grammar/table-name.js';
 import { type ClientCharset, clientCharsetOf } from '../sql/lex-mode.js';
 import type { Refused } from '../sql/verdict.js';
@@ -40,6 +40,7 @@ import {
   answerWith,
   type Interception,
   type InterceptOptions,
+  newId,
   objectionTo,
   refused,
   type Taken,
@@ -177,9 +178,7 @@ class BlockPlan {
     if (intent instanceof UndropError) return refused(intent, this.#options);
     const names = this.#names.map((name) => qualify(name, facts));
     const { server, session } = this.#options;
-    const [first] = this.#drops;
-    assert(first !== undefined, 'a block that is ours has a drop');
-    const statement = { ...first.statement, names: this.#names };
+    const statement = this.#statement;
     const refusal = refusalBeforeLooking(
       {
         text: this.#text,
@@ -262,9 +261,7 @@ class BlockPlan {
 
   async #record(facts: UserFacts): Promise<IntentFacts | UndropError> {
     const { service, session } = this.#options;
-    const [first] = this.#drops;
-    assert(first !== undefined, 'a block that is ours has a drop');
-    const statement = { ...first.statement, names: this.#names };
+    const statement = this.#statement;
     const known = serviceNames({ statement }, facts);
     if ('error' in known) return known.error;
     try {
@@ -274,7 +271,7 @@ class BlockPlan {
         threadId: session.threadId,
         user: facts.user,
         clientAddress: session.clientAddress,
-        statementText: this.#text.subarray(0, STATEMENT_TEXT_BYTES_MAX).toString(),
+        statementText: statementTextOf(this.#text),
         holdMs: service.holdMs,
         sqlLogBin: facts.logged,
         tables: known.tables.map((name, index) => ({ id: this.#ids[index] ?? '', ...name })),
@@ -328,6 +325,13 @@ class BlockPlan {
     }
   }
 
+  /** As if one drop named all of them. */
+  get #statement(): DropTableStatement {
+    const [first] = this.#drops;
+    assert(first !== undefined, 'a block that is ours has a drop');
+    return { ...first.statement, names: this.#names };
+  }
+
   #release(): void {
     for (const id of this.#ids) this.#options.service.activeIds.delete(id);
   }
@@ -340,12 +344,6 @@ const DENIED = 1142;
 const LOCKED: ReadonlySet<number> = new Set([1099, 1100, 1192]);
 /** The version of MariaDB that took RENAME TABLE IF EXISTS up. */
 const RENAMES_IF_EXISTS = 100_502;
-/** Statement texts in the ledger are bounded. */
-const STATEMENT_TEXT_BYTES_MAX = 16_384;
-
-function newId(): string {
-  return newHoldId(Date.now(), randomBytes);
-}
 
 /**
  * What a RENAME leaves as a drop does, until the block has ended: without a key of its own or of a

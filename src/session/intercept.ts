@@ -224,6 +224,10 @@ async function dropTable(
   return dropAndHold({ text, tail, statement, charset }, guess, options);
 }
 
+export function newId(): string {
+  return newHoldId(Date.now(), randomBytes);
+}
+
 /** Runs a drop that was understood. */
 export async function dropAndHold(
   drop: Omit<DropStatement, 'server' | 'session'>,
@@ -241,7 +245,7 @@ export async function dropAndHold(
       onUnsettled: () => service.onUnsettled(),
       guess,
       gtidMayBeSet,
-      newId: () => newHoldId(Date.now(), randomBytes),
+      newId,
     },
   );
   return {
