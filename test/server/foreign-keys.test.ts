@@ -16,7 +16,7 @@ import {
   type Target,
   testServers,
 } from '../support/servers.js';
-import { poolOn } from './service-fixture.js';
+import { ledgerRowOf, poolOn, sayTo } from './service-fixture.js';
 
 jest.setTimeout(120_000);
 
@@ -68,24 +68,11 @@ describe.each(testServers())('foreign keys on $name', (server) => {
     const [rows] = await direct.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${table}`);
     return Number(rows[0]?.['n']);
   };
-  const drop = async (text: string, before: readonly string[] = [], through: Target = proxy) => {
-    const client = await connect(through, { database: schema.name });
-    try {
-      for (const one of [...before, text]) await client.query(one);
-    } finally {
-      await client.end();
-    }
-  };
+  const drop = (text: string, before: readonly string[] = [], through: Target = proxy) =>
+    sayTo(through, { schema: schema.name, texts: [...before, text] });
   const back = (table: string, to?: string) =>
     restore(pool, { target: `${schema.name}.${table}`, ...(to === undefined ? {} : { to }) });
-  const row = async (table: string) => {
-    const [rows] = await direct.query<RowDataPacket[]>(
-      `SELECT * FROM _undrop.ledger WHERE schema_name = ? AND table_name = ?
-       ORDER BY id DESC LIMIT 1`,
-      [schema.name, table],
-    );
-    return rows[0];
-  };
+  const row = (table: string) => ledgerRowOf(direct, { schema: schema.name, table });
   const clear = async () => {
     const [rows] = await direct.query<RowDataPacket[]>('SHOW TABLES');
     await run('SET foreign_key_checks = 0');

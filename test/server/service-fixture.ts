@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
-import type { Connection } from 'mysql2/promise';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { ensureLedger } from '../../src/ledger/tables.js';
 import { type DropIntent, type IntentFacts, recordIntent } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
@@ -237,4 +237,30 @@ export class FaultyPool implements ServicePool {
 
 function died(): Error {
   return new Error('The process has died here.');
+}
+
+/** Says each text in a session of its own. */
+export async function sayTo(
+  target: Target,
+  { schema, texts }: { readonly schema: string; readonly texts: readonly string[] },
+): Promise<void> {
+  const client = await connect(target, { database: schema });
+  try {
+    for (const text of texts) await client.query(text);
+  } finally {
+    await client.end();
+  }
+}
+
+/** The newest row of the ledger for a table. */
+export async function ledgerRowOf(
+  connection: Connection,
+  { schema, table }: { readonly schema: string; readonly table: string },
+): Promise<RowDataPacket | undefined> {
+  const [rows] = await connection.query<RowDataPacket[]>(
+    `SELECT * FROM _undrop.ledger WHERE schema_name = ? AND table_name = ?
+     ORDER BY id DESC LIMIT 1`,
+    [schema, table],
+  );
+  return rows[0];
 }

@@ -24,7 +24,7 @@ import {
   type Target,
   testServers,
 } from '../support/servers.js';
-import { newId, poolOn } from './service-fixture.js';
+import { ledgerRowOf, newId, poolOn, sayTo } from './service-fixture.js';
 
 jest.setTimeout(120_000);
 
@@ -61,23 +61,11 @@ describe.each(testServers())('triggers on $name', (server) => {
     (await direct.query<RowDataPacket[]>(text))[0];
   const drop = async (text: string, before: readonly string[] = [], through: Target = proxy) => {
     const { user, password } = server;
-    const client = await connect({ ...through, user, password }, { database: schema.name });
-    try {
-      for (const one of [...before, text]) await client.query(one);
-    } finally {
-      await client.end();
-    }
+    await sayTo({ ...through, user, password }, { schema: schema.name, texts: [...before, text] });
   };
   const back = (table: string, to?: string) =>
     restore(pool, { target: `${schema.name}.${table}`, ...(to === undefined ? {} : { to }) });
-  const ledgerRow = async (table: string) => {
-    const [rows] = await direct.query<RowDataPacket[]>(
-      `SELECT * FROM _undrop.ledger WHERE schema_name = ? AND table_name = ?
-       ORDER BY id DESC LIMIT 1`,
-      [schema.name, table],
-    );
-    return rows[0];
-  };
+  const ledgerRow = (table: string) => ledgerRowOf(direct, { schema: schema.name, table });
   const outcome = async (table: string) => {
     const isThere = async () => (await ledgerRow(table))?.['restore_script'] != null;
     await until(isThere, 'the outcome', 10_000);
