@@ -11,13 +11,8 @@ import { assertNever } from '../assert.js';
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { readSessionLocks, readTablesInUse } from '../ledger/session-locks.js';
-import {
-  forgetIntents,
-  type IntentFacts,
-  recordIntent,
-  recordOutcome,
-  statementTextOf,
-} from '../ledger/write.js';
+import { statementTextOf } from '../ledger/statement-text.js';
+import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '../ledger/write.js';
 import { relocate } from '../moves/relocate.js';
 import { renew } from '../moves/renew.js';
 import { takeHome } from '../moves/take-home.js';

@@ -87,14 +87,6 @@ const LEDGER_GONE = [1049, 1146];
 /** What the text of an intent depends on; asked once for each pool, and again when it is wrong. */
 const shapes = new WeakMap<ServicePool, ServerFacts>();
 
-/** Of 4,096 characters, however long they are. */
-const STATEMENT_TEXT_BYTES_MAX = 16_384;
-
-/** As much of a statement as an intent has of it. */
-export function statementTextOf(text: Uint8Array): string {
-  return Buffer.from(text.subarray(0, STATEMENT_TEXT_BYTES_MAX)).toString();
-}
-
 /**
  * Rejects with UNDROP_LEDGER_UNAVAILABLE; then no RENAME may follow. Rows that were written all the
  * same, as the answer was lost, are intents whose RENAME didn't happen: recovery forgets them.

@@ -21,12 +21,12 @@ import {
   showCreateSql,
 } from '../drop/words.js';
 import { UndropError } from '../errors.js';
+import { statementTextOf } from '../ledger/statement-text.js';
 import {
   forgetIntents,
   type IntentFacts,
   type IntentTable,
   recordIntent,
-  statementTextOf,
 } from '../ledger/write.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { settleEnded } from '../recovery/settle-intents.js';
