@@ -3,7 +3,11 @@ import type { Socket } from 'node:net';
 import { type ByteStream, SocketStream } from './byte-stream.js';
 import { hasRawHandle, RawStream } from './raw-handle.js';
 
-/** `ownBytes`: the buffer that a raw stream has for itself. */
-export function openByteStream(socket: Socket, options: { readonly ownBytes: number }): ByteStream {
-  return hasRawHandle(socket) ? new RawStream(socket, options) : new SocketStream(socket);
+/** What a raw stream reads into while little comes; more is borrowed while much does. */
+const OWN_BYTES = 4 * 1024;
+
+export function openByteStream(socket: Socket): ByteStream {
+  return hasRawHandle(socket)
+    ? new RawStream(socket, { ownBytes: OWN_BYTES })
+    : new SocketStream(socket);
 }

@@ -35,13 +35,17 @@ interface StreamWrap {
 
 /** Bytes of the buffer that a stream borrows while it reads a lot. */
 const BIG_BYTES = 128 * 1024;
-/** Big buffers that are kept for the next who needs one. */
-const FREE_MAX = 16;
 /**
- * A stream changes its buffer at most so often: Node keeps a small record (some 50 bytes) of each
- * change until the socket closes.
+ * So many streams at a time have one; who comes later reads into its own meanwhile. Buffers that
+ * come and go in hundreds leave holes in malloc's heap, which stay with the process.
+ */
+const BIG_MAX = 32;
+/**
+ * A stream changes its buffer at most so often, as Node keeps a small record (some 50 bytes) of each
+ * change until the socket closes; from then on it has a bigger one of its own.
  */
 const CHANGES_MAX = 1_000;
+const SETTLED_BYTES = 64 * 1024;
 
 /** A stream that has read nothing for so long gives its big buffer back. */
 const REST_MS = 250;
@@ -58,7 +62,7 @@ export class RawStream implements ByteStream {
   readonly #socket: Socket;
   readonly #handle: Handle;
   readonly #wrap: StreamWrap;
-  readonly #own: Buffer;
+  #own: Buffer;
   #buffer: Buffer;
   #lastView: Buffer;
   #lastViewOf: Buffer;
@@ -158,15 +162,23 @@ export class RawStream implements ByteStream {
 
   /** Not while it is paused: what was just read may still be on its way to the kernel. */
   #borrow(): void {
-    if (this.#buffer !== this.#own || !this.#reading || this.#changes >= CHANGES_MAX) return;
+    if (this.#buffer !== this.#own || !this.#reading) return;
+    if (this.#changes >= CHANGES_MAX) return this.#settle();
+    if (borrowers.size >= BIG_MAX) return;
     this.#use(free.pop() ?? Buffer.allocUnsafeSlow(BIG_BYTES));
     borrowers.add(this);
     sweeper ??= setInterval(sweep, REST_MS).unref();
   }
 
+  #settle(): void {
+    if (this.#own.length >= SETTLED_BYTES) return;
+    this.#own = Buffer.allocUnsafeSlow(SETTLED_BYTES);
+    this.#use(this.#own);
+  }
+
   #giveBack(): void {
-    if (!this.#reading || this.#changes >= CHANGES_MAX) return;
-    if (free.length < FREE_MAX) free.push(this.#buffer);
+    if (!this.#reading) return;
+    free.push(this.#buffer);
     this.#use(this.#own);
     borrowers.delete(this);
   }

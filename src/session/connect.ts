@@ -20,9 +20,6 @@ import { AUTH_BYTES_MAX } from './auth-exchange.js';
 import { leaveUnanswered } from './farewell.js';
 import { KEEP_ALIVE } from './sockets.js';
 
-/** What a stream reads into while little comes; more is borrowed while much does. */
-const SERVER_BUFFER_BYTES = 16 * 1024;
-
 /** Of this process, of the whole system. */
 const OUT_OF_FILES = ['EMFILE', 'ENFILE'];
 
@@ -124,7 +121,7 @@ async function resolveAll(host: string): Promise<readonly string[]> {
 
 async function dial(target: ServerAddress, options: DialOptions): Promise<Dialled> {
   const socket = await connect(target, options.connectTimeoutMs);
-  const stream = openByteStream(socket, { ownBytes: SERVER_BUFFER_BYTES });
+  const stream = openByteStream(socket);
   const { announcement } = options;
   if (announcement !== undefined) stream.write(announcement.header);
   const localPort = announcement?.client?.port ?? socket.localPort ?? null;

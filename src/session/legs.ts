@@ -15,10 +15,6 @@ import type { LoginRelay } from './login.js';
 import { endSoon } from './sockets.js';
 import type { ProxyTls } from './tls.js';
 
-/** What a stream reads into while little comes; more is borrowed while much does. */
-export const CLIENT_BUFFER_BYTES = 4 * 1024;
-const SERVER_BUFFER_BYTES = 16 * 1024;
-
 export interface LegsOwner {
   readonly tls: ProxyTls;
   onClientBytes(chunk: Buffer): void;
@@ -110,7 +106,7 @@ export class Legs {
     this.#client = await this.#owner.tls.accept(plain, clientHello);
     this.#watchClient();
     if (this.#isOver || this.#upstream === null) return endSoon(this.#client);
-    this.#clientStream = openByteStream(this.#client, { ownBytes: CLIENT_BUFFER_BYTES });
+    this.#clientStream = openByteStream(this.#client);
     this.#pump(this.#upstream.stream);
     this.start();
     this.#upstream.stream.resume();
@@ -127,7 +123,7 @@ export class Legs {
     for (const event of ['end', 'close', 'error']) socket.off(event, this.#onServerEnd);
     socket.on('error', () => undefined);
     const { socket: secured, distrust } = await this.#owner.tls.connect(socket, address);
-    const securedStream = openByteStream(secured, { ownBytes: SERVER_BUFFER_BYTES });
+    const securedStream = openByteStream(secured);
     this.#upstream = { socket: secured, stream: securedStream, isBusy: false };
     this.#pump(securedStream);
     if (this.#isOver) return this.leaveServer(this.#left);

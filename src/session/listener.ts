@@ -20,7 +20,6 @@ import { encodeErr } from '../wire/response/err.js';
 import { type Dialled, type DialOptions, dialUpstream } from './connect.js';
 import type { Drainable } from './drain.js';
 import type { DropService } from './intercept.js';
-import { CLIENT_BUFFER_BYTES } from './legs.js';
 import type { Permits } from './permits.js';
 import { readProxyHeader } from './proxy-protocol.js';
 import { Session } from './session.js';
@@ -145,7 +144,7 @@ export class Listener implements Drainable {
   #accept(socket: net.Socket): void {
     const arrived = () => ({
       socket,
-      stream: openByteStream(socket, { ownBytes: CLIENT_BUFFER_BYTES }),
+      stream: openByteStream(socket),
       client: endpointOf(socket),
     });
     const { isAnnounced, headerTimeoutMs } = this.#options.settings();

@@ -44,7 +44,7 @@ describe.each(['raw handle', 'stream'])('by %s', (way) => {
 
   function streamOf(socket: net.Socket): ByteStream {
     if (way === 'stream') return new SocketStream(socket);
-    const stream = openByteStream(socket, { ownBytes: 4096 });
+    const stream = openByteStream(socket);
     expect(stream).toBeInstanceOf(RawStream);
     return stream;
   }
@@ -119,6 +119,32 @@ describe.each(['raw handle', 'stream'])('by %s', (way) => {
     server.end();
     expect((await atServer).equals(Buffer.concat(up))).toBe(true);
     expect((await atClient).equals(Buffer.concat(down))).toBe(true);
+  });
+
+  test('large and small by turns, more often than a stream changes its buffer', async () => {
+    const [client, server] = await relay();
+    let received = 0;
+    client.on('data', (chunk: Buffer) => {
+      expect(chunk.every((byte) => byte === 7)).toBe(true);
+      received += chunk.length;
+      if (received === 20_000) server.write(Buffer.alloc(1, 7));
+    });
+    for (let round = 0; round < 700; round++) {
+      received = 0;
+      server.write(Buffer.alloc(20_000, 7));
+      while (received < 20_001) await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(received).toBe(20_001);
+  });
+
+  test('more streams that read a lot at once than there are big buffers', async () => {
+    const relays = await Promise.all(Array.from({ length: 50 }, () => relay()));
+    const all = relays.map(([client]) => readAll(client));
+    const sentBy = (index: number) => Buffer.alloc(500_000, index);
+    for (const [index, [, server]] of relays.entries()) server.end(sentBy(index));
+    for (const [index, bytes] of all.entries()) {
+      expect((await bytes).equals(sentBy(index))).toBe(true);
+    }
   });
 
   test('the end of one side comes behind its last byte', async () => {
