@@ -41,8 +41,8 @@ const BIG_BYTES = 128 * 1024;
  */
 const BIG_MAX = 32;
 /**
- * A stream changes its buffer at most so often, as Node keeps a small record (some 50 bytes) of each
- * change until the socket closes; from then on it has a bigger one of its own.
+ * A stream changes its buffer at most so often, as Node keeps a small record (some 50 bytes) of
+ * each change until the socket closes; from then on it has a bigger one of its own.
  */
 const CHANGES_MAX = 1_000;
 const SETTLED_BYTES = 64 * 1024;
