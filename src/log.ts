@@ -3,8 +3,9 @@
  * no password, no auth payload and no row of a user ever gets here; statement texts are bounded by
  * whoever logs them.
  */
+import { createRequire } from 'node:module';
 import { pino } from 'pino';
-import pretty from 'pino-pretty';
+import type { PinoPretty } from 'pino-pretty';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -50,7 +51,7 @@ export function openLog(options: {
   const log = options.pretty
     ? pino(
         settings,
-        pretty({
+        loadPretty()({
           destination,
           sync: true,
           ignore: 'pid,hostname',
@@ -64,6 +65,11 @@ export function openLog(options: {
       log.level = level;
     },
   });
+}
+
+/** Most logs aren't on a terminal: they need not wait for it. */
+function loadPretty(): typeof PinoPretty {
+  return createRequire(import.meta.url)('pino-pretty') as typeof PinoPretty;
 }
 
 function describeError(error: unknown): object {

@@ -5,7 +5,8 @@
  */
 import { type Examination, examine } from '../account/examine.js';
 import type { Program } from '../account/programs.js';
-import { type AccountSettings, withPool } from './with-pool.js';
+import type { AccountSettings } from './account-settings.js';
+import { withPool } from './with-pool.js';
 
 /** More names than this are a list for --json. */
 const NAMES_MAX = 20;

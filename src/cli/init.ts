@@ -12,7 +12,8 @@ import { leaveUnanswered } from '../session/farewell.js';
 import { decodeHandshakeV10 } from '../wire/connection/handshake-v10.js';
 import { HEADER_BYTES } from '../wire/framing.js';
 import { parseServerVersion, type ServerVersion } from '../wire/server-version.js';
-import { type InitSettings, withPool } from './with-pool.js';
+import type { InitSettings } from './account-settings.js';
+import { withPool } from './with-pool.js';
 
 export async function runInit(
   settings: InitSettings,

@@ -1,7 +1,8 @@
 /** `undrop list`: what is held, until when, and what becomes of it. */
 import { formatHeldList, heldListJson } from '../undo/format.js';
 import { listHeld } from '../undo/list.js';
-import { type AccountSettings, withPool } from './with-pool.js';
+import type { AccountSettings } from './account-settings.js';
+import { withPool } from './with-pool.js';
 
 export function runList(
   settings: AccountSettings,

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /**
- * The command line: commands, flags made of the settings, exit codes.
+ * The command line: commands, flags made of the settings, exit codes. Each command loads what it
+ * needs when it runs, so that none waits for the others.
  *   0 done · 1 refused or failed, with the reason on standard error · 2 wrong usage or settings
  */
 import { readFileSync } from 'node:fs';
@@ -10,14 +11,9 @@ import { loadSettings } from '../config/load.js';
 import { flagOf, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { type LeveledLog, openLog } from '../log.js';
-import { runDoctor } from './doctor.js';
-import { runInit } from './init.js';
-import { runList } from './list.js';
+import { ACCOUNT_KEYS, INIT_KEYS } from './account-settings.js';
 import { PROXY_KEYS } from './proxy-settings.js';
-import { runRestore } from './restore.js';
-import { serve, startProxy } from './serve.js';
-import { demoVariables, runDemoCommand, runStart, type StartDoors } from './start.js';
-import { ACCOUNT_KEYS, INIT_KEYS } from './with-pool.js';
+import type { StartDoors } from './start.js';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -62,7 +58,7 @@ async function accountOf(flags: Flags): Promise<Pick<Settings, (typeof ACCOUNT_K
     flags['config'] !== undefined ||
     process.env['UNDROP_UPSTREAM'] !== undefined ||
     process.env['UNDROP_CONFIG'] !== undefined;
-  const demo = isConfigured ? {} : await demoVariables();
+  const demo = isConfigured ? {} : await (await import('./start.js')).demoVariables();
   const demoServer = demo['UNDROP_UPSTREAM'];
   // There may be several; whoever reads an empty list should know of which one it is.
   if (demoServer !== undefined) process.stderr.write(`(the demo's server at ${demoServer})\n`);
@@ -72,8 +68,12 @@ async function accountOf(flags: Flags): Promise<Pick<Settings, (typeof ACCOUNT_K
 
 /** What `start` and `demo` borrow: the proxy itself, by UNDROP_* variables alone. */
 const doors: StartDoors = {
-  serve: (env) => serve({ load: () => settingsOf(PROXY_KEYS, {}, env), openLog: logOf }),
+  serve: async (env) => {
+    const { serve } = await import('./serve.js');
+    return serve({ load: () => settingsOf(PROXY_KEYS, {}, env), openLog: logOf });
+  },
   startProxy: async (variables) => {
+    const { startProxy } = await import('./serve.js');
     const env = { ...process.env, ...variables };
     const settings = settingsOf(PROXY_KEYS, {}, env);
     return startProxy(settings, logOf(settings.logLevel));
@@ -94,13 +94,20 @@ function withSettings<T>(command: Argv<T>, keys: readonly SettingKey[]): Argv<T>
   return built as unknown as Argv<T>;
 }
 
+/** Yargs composes the help of a command that runs: with all flags, a third of a proxy's start. */
+function hideSettings(commandLine: Argv): void {
+  for (const key of Object.keys(SETTINGS)) commandLine.hide(flagOf(key as SettingKey));
+}
+
 /** Long: one chain with a link for each command. */
 async function main(): Promise<number> {
   let exitCode = 0;
+  const commandLine = yargs(hideBin(process.argv));
   const run = (command: (flags: Flags) => Promise<number>) => async (flags: Flags) => {
+    hideSettings(commandLine);
     exitCode = await command(flags);
   };
-  await yargs(hideBin(process.argv))
+  await commandLine
     .scriptName('undrop')
     .usage('$0 <command>\n\nDROP TABLE that can be taken back, for MySQL and MariaDB.')
     .command(
@@ -111,7 +118,10 @@ async function main(): Promise<number> {
           'UNDROP_UPSTREAM=db:3306 UNDROP_USER=undrop UNDROP_PASSWORD_FILE=/run/secrets/pw $0 serve',
           'in front of db, on 127.0.0.1:3307',
         ),
-      run((flags) => serve({ load: () => settingsOf(PROXY_KEYS, flags), openLog: logOf })),
+      run(async (flags) => {
+        const { serve } = await import('./serve.js');
+        return serve({ load: () => settingsOf(PROXY_KEYS, flags), openLog: logOf });
+      }),
     )
     .command(
       'list',
@@ -120,7 +130,10 @@ async function main(): Promise<number> {
         withSettings(command, ACCOUNT_KEYS)
           .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
           .example('$0 list', 'what can be brought back, and until when'),
-      run(async (flags) => runList(await accountOf(flags), { json: flags['json'] === true })),
+      run(async (flags) => {
+        const { runList } = await import('./list.js');
+        return runList(await accountOf(flags), { json: flags['json'] === true });
+      }),
     )
     .command(
       'restore <target>',
@@ -136,19 +149,23 @@ async function main(): Promise<number> {
           .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
           .example('$0 restore shop.orders', 'back under its own name')
           .example('$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'),
-      run(async (flags) =>
-        runRestore(await accountOf(flags), {
+      run(async (flags) => {
+        const { runRestore } = await import('./restore.js');
+        return runRestore(await accountOf(flags), {
           target: String(flags['target']),
           to: typeof flags['to'] === 'string' ? flags['to'] : null,
           json: flags['json'] === true,
-        }),
-      ),
+        });
+      }),
     )
     .command(
       'start',
       'what `npm start` runs: the proxy, on a throwaway server where none is configured',
       (command) => command,
-      run(() => runStart(process.env, [], process.stdout, doors)),
+      run(async () => {
+        const { runStart } = await import('./start.js');
+        return runStart(process.env, [], process.stdout, doors);
+      }),
     )
     .command(
       'init',
@@ -163,7 +180,8 @@ async function main(): Promise<number> {
           .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
           .example('$0 init --upstream db:3306 --user undrop', 'what to run there, to be read')
           .example('$0 init --tier least --schemas shop --apply', 'rights on one schema alone'),
-      run((flags) => {
+      run(async (flags) => {
+        const { runInit } = await import('./init.js');
         const { apply, json } = flags;
         return runInit(settingsOf(INIT_KEYS, flags), {
           apply: apply === true,
@@ -178,7 +196,10 @@ async function main(): Promise<number> {
         withSettings(command, ACCOUNT_KEYS)
           .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
           .example('$0 doctor', 'what is missing, and what breaks without it'),
-      run(async (flags) => runDoctor(await accountOf(flags), { json: flags['json'] === true })),
+      run(async (flags) => {
+        const { runDoctor } = await import('./doctor.js');
+        return runDoctor(await accountOf(flags), { json: flags['json'] === true });
+      }),
     )
     .command(
       'demo',
@@ -188,7 +209,10 @@ async function main(): Promise<number> {
           type: 'boolean',
           describe: 'show what it does, without any client',
         }),
-      run(() => runDemoCommand(process.env, hideBin(process.argv).slice(1), process.stdout, doors)),
+      run(async () => {
+        const { runDemoCommand } = await import('./start.js');
+        return runDemoCommand(process.env, hideBin(process.argv).slice(1), process.stdout, doors);
+      }),
     )
     .strict()
     .version(versionOfPackage())

@@ -1,7 +1,8 @@
 /** `undrop restore <table|id> [--to name]`: a held table comes back, whole, by one RENAME. */
 import { formatRestoreReport, restoreReportJson } from '../undo/format.js';
 import { restore } from '../undo/run-restore.js';
-import { type AccountSettings, withPool } from './with-pool.js';
+import type { AccountSettings } from './account-settings.js';
+import { withPool } from './with-pool.js';
 
 export function runRestore(
   settings: AccountSettings,

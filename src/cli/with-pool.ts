@@ -1,38 +1,10 @@
 /** For commands that only talk to the server: a pool of two for as long as the command runs. */
-import type { Settings } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { silentLog } from '../log.js';
 import { greet } from '../service/pool-set.js';
 import { openServicePool, type ServicePool } from '../service/pools.js';
 import { readServiceTls } from '../session/tls.js';
-
-/** Settings of commands that only talk to the server, by their keys in config/schema.ts. */
-export const ACCOUNT_KEYS = [
-  'upstream',
-  'user',
-  'password',
-  'passwordFile',
-  'tlsCert',
-  'upstreamTls',
-  'upstreamCa',
-] as const;
-
-/** Of `init`, which may log in as an administrator. */
-export const INIT_KEYS = [
-  ...ACCOUNT_KEYS,
-  'tier',
-  'schemas',
-  'accountHost',
-  'adminUser',
-  'adminPassword',
-  'adminPasswordFile',
-  'connectTimeout',
-  'greetingTimeout',
-] as const;
-
-export type InitSettings = Pick<Settings, (typeof INIT_KEYS)[number]>;
-
-export type AccountSettings = Pick<Settings, (typeof ACCOUNT_KEYS)[number]>;
+import type { AccountSettings } from './account-settings.js';
 
 /**
  * Gives `work` a pool on the first upstream that answers; UNDROP_SERVICE_FAILED where none does.
