@@ -4,6 +4,7 @@
  * seed. Bytes are written as latin1 text.
  */
 import { Dice, type Random } from '../support/dice.js';
+import { STRAY_BYTES } from '../support/stray-bytes.js';
 
 /** A statement text with the settings it is sent under. */
 export interface Variant {
@@ -488,27 +489,7 @@ export class VariantMaker {
     let mutated = text;
     for (let count = 1 + this.#dice.below(2); count > 0; count--) {
       const at = this.#dice.below(mutated.length + 1);
-      const stray = this.#dice.of([
-        ...['\0', '\xa0', '\\', "'", '"', '`', ';', '.', '@', '$', '/*', '*/', '/*!', '--', '-- '],
-        ...[
-          '#',
-          '\n',
-          '(',
-          ')',
-          ',',
-          '0',
-          '\x81',
-          '\xe8',
-          '\xff',
-          '\x7f',
-          '1.',
-          'e1',
-          ':',
-          '[',
-          ']',
-        ],
-        '',
-      ]);
+      const stray = this.#dice.of([...STRAY_BYTES, '']);
       const cut = stray === '' ? 1 : 0;
       mutated = mutated.slice(0, at) + stray + mutated.slice(at + cut);
     }

@@ -4,47 +4,14 @@
  */
 import type { Dice } from './dice.js';
 import type { Script } from './random-drops.js';
+import { STRAY_BYTES } from './stray-bytes.js';
 
-/** Bytes and words that mean something to a lexer, as latin1 text. */
+/** Bytes and words that mean something to a lexer or a parser, as latin1 text. */
 const STRAYS = [
-  ...[
-    '\0',
-    '\xa0',
-    '\\',
-    "'",
-    '"',
-    '`',
-    ';',
-    '.',
-    '@',
-    '$',
-    '/*',
-    '*/',
-    '/*!',
-    '/*M!',
-    '--',
-    '-- ',
-  ],
-  ...[
-    '#',
-    '\n',
-    '(',
-    ')',
-    ',',
-    '0',
-    '\x81',
-    '\xe8',
-    '\xff',
-    '\x7f',
-    '1.',
-    'e1',
-    ':',
-    '[',
-    ']',
-    '!',
-  ],
-  ...[' ', ' DROP TABLE t1 ', '; DROP TABLE t2', ' IF EXISTS ', ' TEMPORARY ', ',t1', '.t1', 'x'],
-  ...[' BEGIN ', ' END ', ' CASCADE ', '/*!50000 ', '/*!99999 ', 'DELIMITER //\n', '\r', '%'],
+  ...STRAY_BYTES,
+  ...['/*M!', '!', '\r', '%', '/*!50000 ', '/*!99999 ', 'DELIMITER //\n', ' ', 'x'],
+  ...[' DROP TABLE t1 ', '; DROP TABLE t2', ' IF EXISTS ', ' TEMPORARY ', ',t1', '.t1'],
+  ...[' BEGIN ', ' END ', ' CASCADE '],
 ];
 
 /** The sixth bit is the case of a letter. */

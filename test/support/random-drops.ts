@@ -1,7 +1,7 @@
 /**
- * Drops as the grammar of DROP TABLE has them, one after the other from a seed: names of every
- * kind, all clauses, all gaps and comments, and every way to send them. Each is known by its
- * number, so that one can be said again alone.
+ * Drops as the grammars of DROP TABLE and DROP SEQUENCE have them, one after the other from a seed:
+ * names of every kind, all clauses, all gaps and comments, and every way to send them, in a block
+ * of MariaDB's too. Each is known by its number, so that one can be said again alone.
  */
 import { Dice, seededRandom } from './dice.js';
 
@@ -129,6 +129,9 @@ class Maker {
       return { texts: [this.#drop()], way: 'prepared', executions: 1 + this.#dice.below(2) };
     }
     if (dice < 0.8) return { texts: this.#asText() };
+    if (this.#isMariadb && dice < 0.88) {
+      return { texts: [this.#block()], multiStatements: this.#dice.chance(0.5) };
+    }
     return { texts: [this.#several()], multiStatements: true };
   }
 
@@ -158,6 +161,22 @@ class Maker {
     return bytesOf(text + this.#dice.of(BEHIND));
   }
 
+  /** What MariaDB runs outside of programs too; mostly with one drop in it. */
+  #block(): Buffer {
+    const body = Array.from({ length: this.#dice.of([1, 1, 1, 2]) }, () => this.#dropText());
+    if (this.#dice.chance(0.3)) body.unshift(this.#dice.of(['DO 1', 'SELECT 1', 'SET @a = 1']));
+    const drops = body.map((text) => `${text}\n;`).join(' ');
+    const block = this.#dice.of([
+      `BEGIN NOT ATOMIC ${drops} END`,
+      `BEGIN NOT ATOMIC DECLARE x INT DEFAULT 1; ${drops} END`,
+      `IF 1 THEN ${drops} END IF`,
+      `IF 0 THEN DO 1; ELSE ${drops} END IF`,
+      `IF 0 THEN ${drops} END IF`,
+      `CASE 1 WHEN 1 THEN ${drops} ELSE DO 1; END CASE`,
+    ]);
+    return bytesOf(block + this.#dice.of(['', '', ';', ' -- x']));
+  }
+
   #drop(): Buffer {
     const behind = this.#dice.chance(0.2)
       ? this.#dice.of([';', ' ;', ' -- x', ' # x', '/* x */', ';\n'])
@@ -166,11 +185,14 @@ class Maker {
   }
 
   #dropText(): string {
-    const names = Array.from({ length: this.#dice.of([1, 1, 1, 2, 2, 3, 4]) }, () => this.#name());
+    const isSequence = this.#dice.chance(this.#isMariadb ? 0.1 : 0.02);
+    const names = Array.from({ length: this.#dice.of([1, 1, 1, 2, 2, 3, 4]) }, () =>
+      isSequence && this.#dice.chance(0.6) ? this.#quoted(SEQUENCE) : this.#name(),
+    );
     const tokens = [
       'DROP',
       ...(this.#dice.chance(0.12) ? ['TEMPORARY'] : []),
-      this.#dice.of(['TABLE', 'TABLE', 'TABLE', 'TABLES']),
+      isSequence ? 'SEQUENCE' : this.#dice.of(['TABLE', 'TABLE', 'TABLE', 'TABLES']),
       ...(this.#dice.chance(0.45) ? ['IF', 'EXISTS'] : []),
       ...names.flatMap((name, index) => (index === 0 ? [name] : [',', name])),
       ...(this.#dice.chance(this.#isMariadb ? 0.12 : 0.02)
