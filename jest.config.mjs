@@ -8,6 +8,7 @@ const common = {
   rootDir: '.',
 };
 export default {
+  testSequencer: '<rootDir>/scripts/longest-first.cjs',
   reporters: ['default', '<rootDir>/scripts/summary-reporter.cjs'],
   projects: [
     {

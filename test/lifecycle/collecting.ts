@@ -4,24 +4,19 @@
  */
 import { randomBytes } from 'node:crypto';
 import { systemClock } from '../../src/clock.js';
-import { ensureLedger } from '../../src/ledger/tables.js';
 import { type Collector, startCollector } from '../../src/lifecycle/collector.js';
 import type { LifecycleSettings } from '../../src/lifecycle/settings.js';
-import { type Log, silentLog } from '../../src/log.js';
+import type { Log } from '../../src/log.js';
 import { newHoldId } from '../../src/names/hold-id.js';
 import { formatHoldName, type TableState } from '../../src/names/hold-name.js';
 import { RECYCLE_SCHEMA } from '../../src/names/recycle-schema.js';
 import type { Reconcile } from '../../src/recovery/reconcile.js';
-import {
-  openServicePool,
-  type RunOptions,
-  type ServicePool,
-  type TaskConnection,
-} from '../../src/service/pools.js';
+import type { RunOptions, ServicePool, TaskConnection } from '../../src/service/pools.js';
 import { renderQuery } from '../../src/service/render.js';
 import type { SQLQuery } from '../../src/service/sql.js';
 import { until as poll } from '../support/poll.js';
 import { query, type Target } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
 
 export const fastSettings: LifecycleSettings = {
   lifecycle: ['HOLD', 'PURGE', 'EVAC', 'DROP'],
@@ -52,13 +47,6 @@ export interface Collecting {
   stop(): Promise<void>;
 }
 
-/** Opens a pool as a proxy does; the caller disposes of it. */
-export function poolFor(server: Target): ServicePool {
-  const { host, port, user, password } = server;
-  const address = { host, port };
-  return openServicePool({ address, user, password, connectionsMax: 4, log: silentLog });
-}
-
 /**
  * `tap` sees and may delay what the collector does, by wrapping its pool; `recover` is its
  * recovery, by default none.
@@ -69,7 +57,7 @@ export function startCollecting(
   tap: (pool: ServicePool) => ServicePool = (pool) => pool,
   recover: Reconcile = async () => ({ debtsLeft: [], untouched: [] }),
 ): Collecting {
-  const pool = poolFor(server);
+  const pool = poolOn(server);
   const said: Said[] = [];
   const say = (fields: object, message: string) => {
     said.push({ message, fields: fields as Said['fields'] });
@@ -128,23 +116,6 @@ export function beforeEachStep(
     killQuery: (threadId) => pool.killQuery(threadId),
     dispose: () => pool.dispose(),
   };
-}
-
-/** The schemas and the ledger, as a proxy makes them at its start; empty. */
-export async function freshRecycleSchemas(server: Target): Promise<void> {
-  await dropRecycleSchemas(server);
-  const pool = poolFor(server);
-  await ensureLedger(pool);
-  await pool.dispose();
-}
-
-export async function dropRecycleSchemas(server: Target): Promise<void> {
-  await query(
-    server,
-    'SET foreign_key_checks = 0',
-    'DROP DATABASE IF EXISTS _undrop',
-    'DROP DATABASE IF EXISTS _undrop_local',
-  );
 }
 
 export interface Held {

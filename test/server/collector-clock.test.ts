@@ -2,11 +2,9 @@
  * The collector's idea of the server's clock. The question for it may take long to get there; then
  * the answer is younger than the question, and a table must not leave HOLD because of it.
  */
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { expect, jest } from '@jest/globals';
 import {
   type Collecting,
-  dropRecycleSchemas,
-  freshRecycleSchemas,
   holdTable,
   serverTime,
   startCollecting,
@@ -14,22 +12,23 @@ import {
   whereIs,
 } from '../lifecycle/collecting.js';
 import { type HeldBackRelay, heldBackRelay } from '../lifecycle/held-back-relay.js';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { inLanes } from '../support/lanes.js';
 import { type GeneralLog, generalLog, query, testServers } from '../support/servers.js';
 
 jest.setTimeout(120_000);
 
-describe.each(testServers())('the collector on a slow way to $name', (server) => {
+inLanes(testServers(), 'on a slow way to $name', (server, { afterEach, beforeEach, test }) => {
   let collecting: Collecting | null = null;
   let relay: HeldBackRelay | null = null;
   let log: GeneralLog | null = null;
 
-  beforeEach(() => freshRecycleSchemas(server));
+  beforeEach(() => freshLedger(server));
   afterEach(async () => {
     await collecting?.stop();
     await relay?.close();
     await log?.stop();
     collecting = relay = log = null;
-    await dropRecycleSchemas(server);
   });
 
   /** When the server was told to rename that table, by the server's own clock, in whole seconds. */

@@ -3,10 +3,11 @@
  * the answer is the server's own, and afterwards each table is live, or held with its row in the
  * ledger; no intent is left over. By an account with every right, and by one that may drop alone.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { parseHoldName } from '../../src/names/hold-name.js';
 import { serverTime } from '../lifecycle/collecting.js';
+import { inLanes } from '../support/lanes.js';
 import { describeAnswer } from '../support/native-case.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
@@ -28,7 +29,7 @@ const runs = testServers().flatMap((server) =>
   ACCOUNTS.map((account) => ({ ...account, server, name: server.name })),
 );
 
-describe.each(runs)('on $name, by $who', ({ server, grants }) => {
+inLanes(runs, 'on $name, by $who', ({ server, grants }, { afterAll, beforeAll, test }) => {
   let proxy: ProxyTarget;
   let root: Connection;
   let schema = '';

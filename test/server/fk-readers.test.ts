@@ -3,8 +3,9 @@
  * parent or a child without checks: whoever goes on beside a native drop goes on beside ours, the
  * drop is answered when the native one is, and what had to be left is done when the reader is.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { inLanes } from '../support/lanes.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
@@ -32,7 +33,7 @@ interface Outcome {
   readonly others: readonly string[];
 }
 
-describe.each(testServers())('on $name', (server) => {
+inLanes(testServers(), 'on $name', (server, { afterAll, beforeAll, test }) => {
   let proxy: ProxyTarget;
   let root: Connection;
   let schema: FreshSchema;

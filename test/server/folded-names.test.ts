@@ -7,10 +7,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@
 import type { ThrowawayServer } from '../../src/demo/throwaway.js';
 import { listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
-import { poolFor, startCollecting, until, whereIs } from '../lifecycle/collecting.js';
+import { startCollecting, until, whereIs } from '../lifecycle/collecting.js';
 import { describeAnswer } from '../support/native-case.js';
 import { RawClient } from '../support/raw-client.js';
 import { query, startServer } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
 import { TwoSchemas } from '../support/two-schemas.js';
 
 // A server of its own is laid down and started first.
@@ -69,7 +70,7 @@ describe.each(['mysql-5.6', 'mariadb-11.8'])('on %s', (name) => {
     const client = await RawClient.open(two.proxy, { schema: two.schema.name });
     await client.run(['CREATE TABLE Orders (id INT)', 'INSERT INTO ORDERS VALUES (1), (2)']);
     await client.run(['DROP TABLE ORDERS']);
-    const pool = poolFor(server);
+    const pool = poolOn(server);
     await restore(pool, { target: `${two.schema.name}.orders` });
     expect(await client.rows('SELECT * FROM oRDERS')).toEqual([['1'], ['2']]);
 

@@ -16,7 +16,8 @@ import {
   type Target,
   testServers,
 } from '../support/servers.js';
-import { ledgerRowOf, poolOn, sayTo } from './service-fixture.js';
+import { poolOn } from '../support/service-pool.js';
+import { ledgerRowOf, sayTo } from './service-fixture.js';
 
 jest.setTimeout(120_000);
 

@@ -13,11 +13,17 @@ jest.setTimeout(120_000);
 
 const PASSWORD = 'it’s \\ a secret';
 
+/** What init has made, and the variables of a proxy with it. */
+interface Account {
+  readonly user: string;
+  readonly variables: Readonly<Record<string, string>>;
+}
+
 describe.each(testServers())('on $name', (server) => {
   let schema: FreshSchema;
   let other: FreshSchema;
   let root: Connection;
-  const users: string[] = [];
+  const accounts = new Map<Tier, Account>();
 
   beforeAll(async () => {
     schema = await freshSchema(server, 'in_it');
@@ -26,7 +32,7 @@ describe.each(testServers())('on $name', (server) => {
   });
 
   afterAll(async () => {
-    for (const user of users) await root.query(`DROP USER ${user}@'%'`);
+    for (const tier of accounts.keys()) await forget(tier);
     await schema.drop();
     await other.drop();
     await root.end();
@@ -47,11 +53,21 @@ describe.each(testServers())('on $name', (server) => {
     return { user, variables: { USER: user, PASSWORD }, ...done };
   }
 
-  async function made(tier: Tier) {
+  async function make(tier: Tier): Promise<Account & { readonly stdout: string }> {
     const account = await init(tier, '--apply');
     expect({ code: account.code, stderr: account.stderr }).toEqual({ code: 0, stderr: '' });
-    if (!users.includes(account.user)) users.push(account.user);
+    accounts.set(tier, account);
     return account;
+  }
+
+  /** As it was made; once, as it costs a process. */
+  async function made(tier: Tier): Promise<Account> {
+    return accounts.get(tier) ?? make(tier);
+  }
+
+  async function forget(tier: Tier): Promise<void> {
+    await root.query(`DROP USER ${accounts.get(tier)?.user}@'%'`);
+    accounts.delete(tier);
   }
 
   async function grantsOf(user: string): Promise<readonly string[]> {
@@ -77,7 +93,7 @@ describe.each(testServers())('on $name', (server) => {
   test.each<Tier>(['full', 'managed', 'least'])(
     'the statements that it prints for the tier %s make the same account as --apply does',
     async (tier) => {
-      const { user } = await made(tier);
+      const { user } = await make(tier);
       const applied = await grantsOf(user);
       const printed = await init(tier);
       expect(printed.code).toBe(0);
@@ -87,14 +103,14 @@ describe.each(testServers())('on $name', (server) => {
         if (text !== '') await root.query(text.replace(/;$/, ''));
       }
       expect(await grantsOf(user)).toEqual(applied);
-      await root.query(`DROP USER ${user}@'%'`);
+      await forget(tier);
     },
   );
 
   test('it may run twice, and leaves the password alone', async () => {
-    const first = await made('managed');
+    const first = await make('managed');
     expect(first.stdout).toContain('was made');
-    const again = await made('managed');
+    const again = await make('managed');
     expect(again.stdout).toContain('was there');
     const doctor = await runUndrop(server, ['doctor'], first.variables);
     expect(doctor).toMatchObject({ code: 0, stderr: '' });
@@ -176,7 +192,7 @@ describe.each(testServers())('on $name', (server) => {
       const { code, stdout } = await runUndrop(server, ['doctor'], variables);
       expect(code).toBe(1);
       expect(stdout).toMatch(/missing TRIGGER on .*: triggers are not seen/);
-      await made('managed');
+      await make('managed');
     });
 
     test('names the stored programs that drop tables, and those that may', async () => {

@@ -10,10 +10,10 @@ import type { Connection } from 'mysql2/promise';
 import type { ServicePool } from '../../src/service/pools.js';
 import { listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
-import { poolFor } from '../lifecycle/collecting.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
 import { Survival } from '../support/survival.js';
 
 // A busy machine is slow, not wrong.
@@ -220,7 +220,7 @@ describe.each(testServers())('on $name a table with', (server) => {
     schema = await freshSchema(server, 'kinds');
     proxy = await proxyInFront(server);
     root = await connect(server, { database: schema.name });
-    pool = poolFor(server);
+    pool = poolOn(server);
     client = await RawClient.open(proxy, { schema: schema.name });
     survival = new Survival(root, [schema.name]);
   });

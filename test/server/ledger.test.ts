@@ -1,6 +1,5 @@
 /** The ledger on real servers: what an intent records and finds out, outcomes, states, reading. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { describe, expect, test } from '@jest/globals';
 import { findRows } from '../../src/ledger/read.js';
 import { ensureLedger } from '../../src/ledger/tables.js';
 import {
@@ -10,42 +9,15 @@ import {
   recordOutcome,
   recordState,
 } from '../../src/ledger/write.js';
-import type { ServicePool } from '../../src/service/pools.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
-import {
-  freshLedger,
-  intend,
-  localPortOf,
-  newId,
-  PROXY_ID,
-  poolOn,
-  renameAway,
-} from './service-fixture.js';
+import { query, testServers } from '../support/servers.js';
+import { ownSession } from './own-session.js';
+import { intend, localPortOf, newId, PROXY_ID, renameAway } from './service-fixture.js';
 
 describe.each(testServers())('the ledger on $name', (server) => {
-  let pool: ServicePool;
-  let schema: FreshSchema;
-  let session: Connection;
-
-  beforeAll(async () => {
-    pool = poolOn(server);
-  });
-
-  beforeEach(async () => {
-    await freshLedger(server, pool);
-    schema = await freshSchema(server);
-    session = await connect(server, { database: schema.name });
-  });
-
-  afterEach(async () => {
-    await session.end();
-    await schema.drop();
-  });
-
-  afterAll(() => pool.dispose());
+  const own = ownSession(server);
 
   async function factsOf(...tables: readonly string[]): Promise<readonly IntentTable[]> {
-    const { facts } = await intend(pool, session, { schema: schema.name, tables });
+    const { facts } = await intend(own.pool, own.session, { schema: own.schema.name, tables });
     return facts.tables;
   }
 
@@ -57,48 +29,50 @@ describe.each(testServers())('the ledger on $name', (server) => {
 
   test('is made by two proxies at once, and not again: nothing more is logged', async () => {
     await query(server, 'DROP DATABASE _undrop', 'DROP DATABASE _undrop_local');
-    await Promise.all([ensureLedger(pool), ensureLedger(pool)]);
+    await Promise.all([ensureLedger(own.pool), ensureLedger(own.pool)]);
     const before = await binlogPosition();
-    await ensureLedger(pool);
+    await ensureLedger(own.pool);
     expect(await binlogPosition()).toBe(before);
-    expect(await findRows(pool, { by: 'live' })).toEqual([]);
+    expect(await findRows(own.pool, { by: 'live' })).toEqual([]);
   });
 
   test('of version 1 is made to one of version 2 by whoever comes first, and keeps its rows', async () => {
-    await session.query('CREATE TABLE t (a INT)');
-    await intend(pool, session, { schema: schema.name, tables: ['t'] });
+    await own.session.query('CREATE TABLE t (a INT)');
+    await intend(own.pool, own.session, { schema: own.schema.name, tables: ['t'] });
     await query(
       server,
       'ALTER TABLE _undrop.ledger DROP COLUMN detached',
       'DELETE FROM _undrop.ledger_version',
       'INSERT INTO _undrop.ledger_version VALUES (1, NOW())',
     );
-    await Promise.all([ensureLedger(pool), ensureLedger(pool)]);
-    const [row] = await findRows(pool, { by: 'live' });
+    await Promise.all([ensureLedger(own.pool), ensureLedger(own.pool)]);
+    const [row] = await findRows(own.pool, { by: 'live' });
     expect(row).toMatchObject({ table: 't', detached: { keysOut: [], keysIn: [] } });
   });
 
   test('is refused where a proxy that is too new has made it', async () => {
     await query(server, 'INSERT INTO _undrop.ledger_version VALUES (99, NOW())');
-    await expect(ensureLedger(pool)).rejects.toMatchObject({ code: 'UNDROP_LEDGER_UNAVAILABLE' });
+    await expect(ensureLedger(own.pool)).rejects.toMatchObject({
+      code: 'UNDROP_LEDGER_UNAVAILABLE',
+    });
   });
 
   test('records an intent with everything that people will ask for', async () => {
-    await session.query('CREATE TABLE `Ünï "1"` (a INT) ENGINE=InnoDB');
-    const { intent, facts } = await intend(pool, session, {
-      schema: schema.name,
+    await own.session.query('CREATE TABLE `Ünï "1"` (a INT) ENGINE=InnoDB');
+    const { intent, facts } = await intend(own.pool, own.session, {
+      schema: own.schema.name,
       tables: ['Ünï "1"'],
       holdMs: 90_500,
     });
-    const [row, ...others] = await findRows(pool, { by: 'intent' });
+    const [row, ...others] = await findRows(own.pool, { by: 'intent' });
     expect(others).toEqual([]);
     const [table] = facts.tables;
     expect(row).toMatchObject({
       id: intent.tables[0]?.id,
       groupId: intent.groupId,
       proxyId: PROXY_ID,
-      threadId: session.threadId,
-      schema: schema.name,
+      threadId: own.session.threadId,
+      schema: own.schema.name,
       table: 'Ünï "1"',
       kind: 'base',
       engine: 'InnoDB',
@@ -118,13 +92,13 @@ describe.each(testServers())('the ledger on $name', (server) => {
   });
 
   test('costs no row, and nothing in the binary log, where there is nothing to hold', async () => {
-    await session.query('CREATE VIEW v AS SELECT 1 AS a');
+    await own.session.query('CREATE VIEW v AS SELECT 1 AS a');
     await recordWarmUp();
     const before = await binlogPosition();
     const [missing, view] = await factsOf('missing', 'v');
     expect(missing).toMatchObject({ kind: 'missing', table: 'missing', holdUntil: null });
     expect(view).toMatchObject({ kind: 'view', holdUntil: null });
-    expect(await findRows(pool, { by: 'intent' })).toEqual([]);
+    expect(await findRows(own.pool, { by: 'intent' })).toEqual([]);
     expect(await binlogPosition()).toBe(before);
   });
 
@@ -133,188 +107,203 @@ describe.each(testServers())('the ledger on $name', (server) => {
   }
 
   test('tells names apart as the server does', async () => {
-    await session.query('CREATE TABLE Orders (a INT)');
+    await own.session.query('CREATE TABLE Orders (a INT)');
     const [lower, exact] = await factsOf('orders', 'Orders');
     expect(lower?.kind).toBe('missing');
     expect(exact?.kind).toBe('base');
   });
 
   test('estimates rows and bytes as they are now', async () => {
-    await session.query('CREATE TABLE t (a INT PRIMARY KEY) ENGINE=InnoDB');
+    await own.session.query('CREATE TABLE t (a INT PRIMARY KEY) ENGINE=InnoDB');
     await factsOf('t');
-    await session.query('INSERT INTO t VALUES (1), (2), (3)');
-    await session.query('ANALYZE TABLE t');
+    await own.session.query('INSERT INTO t VALUES (1), (2), (3)');
+    await own.session.query('ANALYZE TABLE t');
     const [table] = await factsOf('t');
     expect(table?.rowEstimate).toBe(3);
     expect(table?.byteEstimate).toBeGreaterThan(0);
   });
 
   test('finds foreign keys in both directions, to itself, and triggers', async () => {
-    await session.query('CREATE TABLE `p é-1` (id INT PRIMARY KEY) ENGINE=InnoDB');
-    await session.query(
+    await own.session.query('CREATE TABLE `p é-1` (id INT PRIMARY KEY) ENGINE=InnoDB');
+    await own.session.query(
       `CREATE TABLE \`c 表\` (id INT PRIMARY KEY, p INT, boss INT,
         CONSTRAINT \`to p\` FOREIGN KEY (p) REFERENCES \`p é-1\` (id),
         CONSTRAINT boss FOREIGN KEY (boss) REFERENCES \`c 表\` (id)) ENGINE=InnoDB`,
     );
-    await session.query('CREATE TABLE other (id INT PRIMARY KEY) ENGINE=InnoDB');
-    await session.query('CREATE TRIGGER `tr é` BEFORE INSERT ON other FOR EACH ROW SET @a = 1');
+    await own.session.query('CREATE TABLE other (id INT PRIMARY KEY) ENGINE=InnoDB');
+    await own.session.query('CREATE TRIGGER `tr é` BEFORE INSERT ON other FOR EACH ROW SET @a = 1');
     const [parent, child, other] = await factsOf('p é-1', 'c 表', 'other');
     expect(parent).toMatchObject({
       foreignKeysOut: 0,
-      foreignKeysIn: [{ schema: schema.name, table: 'c 表', name: 'to p' }],
+      foreignKeysIn: [{ schema: own.schema.name, table: 'c 表', name: 'to p' }],
       foreignKeysToItself: [],
       triggers: [],
     });
     expect(child).toMatchObject({
       foreignKeysOut: 1,
       foreignKeysIn: [],
-      foreignKeysToItself: [{ schema: schema.name, table: 'c 表', name: 'boss' }],
+      foreignKeysToItself: [{ schema: own.schema.name, table: 'c 表', name: 'boss' }],
     });
     expect(other).toMatchObject({ foreignKeysOut: 0, foreignKeysIn: [], triggers: ['tr é'] });
   });
 
   test('finds the session by its id and port, and no other one', async () => {
-    await session.query('CREATE TABLE t (a INT)');
-    const { intent, facts } = await intend(pool, session, { schema: schema.name, tables: ['t'] });
-    expect(facts.sessionHost).toMatch(new RegExp(`:${localPortOf(session)}$`));
+    await own.session.query('CREATE TABLE t (a INT)');
+    const { intent, facts } = await intend(own.pool, own.session, {
+      schema: own.schema.name,
+      tables: ['t'],
+    });
+    expect(facts.sessionHost).toMatch(new RegExp(`:${localPortOf(own.session)}$`));
     const [row] = await query<{ readonly upstream_port: number }>(
       server,
       `SELECT upstream_port FROM _undrop.ledger WHERE id = '${intent.tables[0]?.id}'`,
     );
-    expect(row?.upstream_port).toBe(localPortOf(session));
-    const tables = [{ id: newId(), schema: schema.name, table: 't' }];
-    const threadId = session.threadId + 100_000;
-    const found = await recordIntent(pool, { ...intent, threadId, tables });
+    expect(row?.upstream_port).toBe(localPortOf(own.session));
+    const tables = [{ id: newId(), schema: own.schema.name, table: 't' }];
+    const threadId = own.session.threadId + 100_000;
+    const found = await recordIntent(own.pool, { ...intent, threadId, tables });
     expect(found.sessionHost).toBeNull();
     await forgetIntents(
-      pool,
+      own.pool,
       tables.map(({ id }) => id),
     );
   });
 
   test('knows what the session holds by LOCK TABLES, where the server can tell', async () => {
-    await session.query('CREATE TABLE t (a INT) ENGINE=InnoDB');
+    await own.session.query('CREATE TABLE t (a INT) ENGINE=InnoDB');
     const locked = async () => {
-      const { facts } = await intend(pool, session, { schema: schema.name, tables: ['t'] });
+      const { facts } = await intend(own.pool, own.session, {
+        schema: own.schema.name,
+        tables: ['t'],
+      });
       return facts.lockedTables;
     };
     const canTell = server.name === 'mysql-9.7';
     expect(await locked()).toEqual(canTell ? [] : null);
-    await session.query('BEGIN');
-    await session.query('SELECT * FROM t FOR UPDATE');
+    await own.session.query('BEGIN');
+    await own.session.query('SELECT * FROM t FOR UPDATE');
     expect(await locked()).toEqual(canTell ? [] : null);
-    await session.query('ROLLBACK');
+    await own.session.query('ROLLBACK');
     for (const mode of ['WRITE', 'READ']) {
-      await session.query(`LOCK TABLES t AS x ${mode}`);
-      const lock = { schema: schema.name, table: 't', isWrite: mode === 'WRITE' };
+      await own.session.query(`LOCK TABLES t AS x ${mode}`);
+      const lock = { schema: own.schema.name, table: 't', isWrite: mode === 'WRITE' };
       expect(await locked()).toEqual(canTell ? [lock] : null);
     }
   });
 
   test('has all rows of one statement or none', async () => {
-    await session.query('CREATE TABLE a (a INT)');
-    await session.query('CREATE TABLE b (a INT)');
+    await own.session.query('CREATE TABLE a (a INT)');
+    await own.session.query('CREATE TABLE b (a INT)');
     const id = newId();
-    const twice = recordIntent(pool, {
+    const twice = recordIntent(own.pool, {
       groupId: newId(),
       proxyId: PROXY_ID,
-      threadId: session.threadId,
+      threadId: own.session.threadId,
       user: 'root',
       clientAddress: '',
       statementText: '',
       holdMs: 1000,
       tables: [
-        { id, schema: schema.name, table: 'a' },
-        { id, schema: schema.name, table: 'b' },
+        { id, schema: own.schema.name, table: 'a' },
+        { id, schema: own.schema.name, table: 'b' },
       ],
     });
     await expect(twice).rejects.toMatchObject({ code: 'UNDROP_LEDGER_UNAVAILABLE' });
-    expect(await findRows(pool, { by: 'intent' })).toEqual([]);
+    expect(await findRows(own.pool, { by: 'intent' })).toEqual([]);
   });
 
   test('bounds the statement text and takes any of its characters', async () => {
-    await session.query('CREATE TABLE t (a INT)');
+    await own.session.query('CREATE TABLE t (a INT)');
     const statementText = `DROP TABLE t /* '"\\?😀 ${'x'.repeat(5_000)} */`;
-    const { intent } = await intend(pool, session, { schema: schema.name, tables: ['missing'] });
-    const tables = [{ id: newId(), schema: schema.name, table: 't' }];
-    await recordIntent(pool, { ...intent, statementText, tables });
-    const [row] = await findRows(pool, { by: 'intent' });
+    const { intent } = await intend(own.pool, own.session, {
+      schema: own.schema.name,
+      tables: ['missing'],
+    });
+    const tables = [{ id: newId(), schema: own.schema.name, table: 't' }];
+    await recordIntent(own.pool, { ...intent, statementText, tables });
+    const [row] = await findRows(own.pool, { by: 'intent' });
     expect(row?.statementText).toBe(statementText.slice(0, 4_096));
   });
 
   test('is made again by the next drop where somebody dropped it', async () => {
-    await session.query('CREATE TABLE t (a INT)');
+    await own.session.query('CREATE TABLE t (a INT)');
     await query(server, 'DROP TABLE _undrop.ledger');
-    const { facts } = await intend(pool, session, { schema: schema.name, tables: ['t'] });
+    const { facts } = await intend(own.pool, own.session, {
+      schema: own.schema.name,
+      tables: ['t'],
+    });
     expect(facts.tables).toMatchObject([{ table: 't', kind: 'base' }]);
     const rows = await query(server, 'SELECT state FROM _undrop.ledger');
     expect(rows).toEqual([{ state: 'intent' }]);
   });
 
   test('records the outcome with a script that brings the table back by hand', async () => {
-    await session.query('CREATE TABLE `a``b` (a INT PRIMARY KEY) ENGINE=InnoDB');
-    await session.query('INSERT INTO `a``b` VALUES (1), (2)');
-    const drop = await intend(pool, session, { schema: schema.name, tables: ['a`b'] });
-    await renameAway(session, drop);
+    await own.session.query('CREATE TABLE `a``b` (a INT PRIMARY KEY) ENGINE=InnoDB');
+    await own.session.query('INSERT INTO `a``b` VALUES (1), (2)');
+    const drop = await intend(own.pool, own.session, { schema: own.schema.name, tables: ['a`b'] });
+    await renameAway(own.session, drop);
     const [id = ''] = drop.intent.tables.map((table) => table.id);
     const [holdName = ''] = drop.holdNames;
     const outcome = {
-      tables: [{ id, holdSchema: schema.name, holdName, relocated: false, failure: 'locked' }],
+      tables: [{ id, holdSchema: own.schema.name, holdName, relocated: false, failure: 'locked' }],
       forgotten: [],
     };
-    await recordOutcome(pool, outcome);
-    await recordOutcome(pool, outcome);
-    const [row] = await findRows(pool, { by: 'name', schema: schema.name, table: 'a`b' });
+    await recordOutcome(own.pool, outcome);
+    await recordOutcome(own.pool, outcome);
+    const [row] = await findRows(own.pool, { by: 'name', schema: own.schema.name, table: 'a`b' });
     expect(row).toMatchObject({ id, state: 'HOLD', holdName, relocated: false, failure: 'locked' });
     expect(row?.definition).toMatch(/^CREATE TABLE `a``b` \(/);
-    expect(await findRows(pool, { by: 'debt' })).toHaveLength(1);
+    expect(await findRows(own.pool, { by: 'debt' })).toHaveLength(1);
     for (const statement of (row?.restoreScript ?? '').split(/^--.*$|;$/m)) {
-      if (statement.trim() !== '') await session.query(statement);
+      if (statement.trim() !== '') await own.session.query(statement);
     }
-    const [rows] = await session.query('SELECT * FROM `a``b`');
+    const [rows] = await own.session.query('SELECT * FROM `a``b`');
     expect(rows).toHaveLength(2);
   });
 
   test('forgets intents and nothing but intents', async () => {
-    await session.query('CREATE TABLE a (a INT)');
-    await session.query('CREATE TABLE b (a INT)');
-    const drop = await intend(pool, session, { schema: schema.name, tables: ['a', 'b'] });
+    await own.session.query('CREATE TABLE a (a INT)');
+    await own.session.query('CREATE TABLE b (a INT)');
+    const drop = await intend(own.pool, own.session, {
+      schema: own.schema.name,
+      tables: ['a', 'b'],
+    });
     const [a = '', b = ''] = drop.intent.tables.map(({ id }) => id);
-    await recordState(pool, { id: a, state: 'HOLD', rowLogged: true });
-    await forgetIntents(pool, [a, b]);
-    expect((await findRows(pool, { by: 'live' })).map(({ id }) => id)).toEqual([a]);
+    await recordState(own.pool, { id: a, state: 'HOLD', rowLogged: true });
+    await forgetIntents(own.pool, [a, b]);
+    expect((await findRows(own.pool, { by: 'live' })).map(({ id }) => id)).toEqual([a]);
   });
 
   test('changes a state only from the one that was seen, and keeps how it ended', async () => {
-    await session.query('CREATE TABLE a (a INT)');
-    const drop = await intend(pool, session, { schema: schema.name, tables: ['a'] });
+    await own.session.query('CREATE TABLE a (a INT)');
+    const drop = await intend(own.pool, own.session, { schema: own.schema.name, tables: ['a'] });
     const [id = ''] = drop.intent.tables.map((table) => table.id);
-    await recordState(pool, { id, state: 'PURGE', onlyFrom: 'HOLD', rowLogged: true });
-    expect((await findRows(pool, { by: 'id', prefix: id }))[0]?.state).toBe('intent');
-    await recordState(pool, { id, state: 'restored', restoredAs: 's.t', rowLogged: true });
-    const [row] = await findRows(pool, { by: 'id', prefix: id.slice(0, 20) });
+    await recordState(own.pool, { id, state: 'PURGE', onlyFrom: 'HOLD', rowLogged: true });
+    expect((await findRows(own.pool, { by: 'id', prefix: id }))[0]?.state).toBe('intent');
+    await recordState(own.pool, { id, state: 'restored', restoredAs: 's.t', rowLogged: true });
+    const [row] = await findRows(own.pool, { by: 'id', prefix: id.slice(0, 20) });
     expect(row).toMatchObject({ state: 'restored', restoredAs: 's.t' });
     expect(row?.endedAt).toBeInstanceOf(Date);
-    expect(await findRows(pool, { by: 'live' })).toEqual([]);
+    expect(await findRows(own.pool, { by: 'live' })).toEqual([]);
   });
 
   test('keeps out of the binary log what the drop kept out of it', async () => {
-    await session.query('CREATE TABLE a (a INT)');
+    await own.session.query('CREATE TABLE a (a INT)');
     await recordWarmUp();
-    const unlogged = { schema: schema.name, tables: ['a'], sqlLogBin: false };
-    await intend(pool, session, unlogged);
+    const unlogged = { schema: own.schema.name, tables: ['a'], sqlLogBin: false };
+    await intend(own.pool, own.session, unlogged);
     const before = await binlogPosition();
-    const drop = await intend(pool, session, unlogged);
+    const drop = await intend(own.pool, own.session, unlogged);
     const [id = ''] = drop.intent.tables.map((table) => table.id);
-    const [row] = await findRows(pool, { by: 'id', prefix: id });
+    const [row] = await findRows(own.pool, { by: 'id', prefix: id });
     expect(row).toMatchObject({ sqlLogBin: false, rowLogged: false });
-    await session.query('SET sql_log_bin = 0');
-    await renameAway(session, drop);
+    await own.session.query('SET sql_log_bin = 0');
+    await renameAway(own.session, drop);
     const [holdName = ''] = drop.holdNames;
-    const held = { id, holdSchema: schema.name, holdName, relocated: false };
-    await recordOutcome(pool, { tables: [held], forgotten: [], sqlLogBin: false });
-    await recordState(pool, { id, state: 'removed', rowLogged: false });
+    const held = { id, holdSchema: own.schema.name, holdName, relocated: false };
+    await recordOutcome(own.pool, { tables: [held], forgotten: [], sqlLogBin: false });
+    await recordState(own.pool, { id, state: 'removed', rowLogged: false });
     expect(await binlogPosition()).toBe(before);
-    expect((await findRows(pool, { by: 'id', prefix: id }))[0]?.state).toBe('removed');
+    expect((await findRows(own.pool, { by: 'id', prefix: id }))[0]?.state).toBe('removed');
   });
 });

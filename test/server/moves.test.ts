@@ -1,78 +1,51 @@
 /** Moves on real servers: into the recycle schema, back under a name of its own, debts. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { describe, expect, test } from '@jest/globals';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
 import { payDebts } from '../../src/moves/debts.js';
 import { putBack } from '../../src/moves/put-back.js';
 import { type Relocation, relocate } from '../../src/moves/relocate.js';
-import type { ServicePool } from '../../src/service/pools.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
-import {
-  freshLedger,
-  intend,
-  poolOn,
-  renameAway,
-  rowCounts,
-  type UserDrop,
-} from './service-fixture.js';
+import { connect, query, testServers } from '../support/servers.js';
+import { ownSession } from './own-session.js';
+import { intend, renameAway, rowCounts, type UserDrop } from './service-fixture.js';
 
 describe.each(testServers())('moves on $name', (server) => {
-  let pool: ServicePool;
-  let schema: FreshSchema;
-  let session: Connection;
-
-  beforeAll(() => {
-    pool = poolOn(server);
-  });
-
-  beforeEach(async () => {
-    await freshLedger(server, pool);
-    schema = await freshSchema(server);
-    session = await connect(server, { database: schema.name });
-  });
-
-  afterEach(async () => {
-    await session.end();
-    await schema.drop();
-  });
-
-  afterAll(() => pool.dispose());
+  const own = ownSession(server);
 
   /** Two tables of three and no rows, or those named, under their hold names. */
   async function dropped(...tables: readonly string[]): Promise<UserDrop> {
     for (const table of tables) {
-      await session.query(`CREATE TABLE \`${table}\` (a INT PRIMARY KEY) ENGINE=InnoDB`);
-      await session.query(`INSERT INTO \`${table}\` VALUES (1), (2), (3)`);
+      await own.session.query(`CREATE TABLE \`${table}\` (a INT PRIMARY KEY) ENGINE=InnoDB`);
+      await own.session.query(`INSERT INTO \`${table}\` VALUES (1), (2), (3)`);
     }
-    const drop = await intend(pool, session, { schema: schema.name, tables });
-    await renameAway(session, drop);
+    const drop = await intend(own.pool, own.session, { schema: own.schema.name, tables });
+    await renameAway(own.session, drop);
     return drop;
   }
 
   function move(drop: UserDrop, logged = true): Promise<readonly Relocation[]> {
     const tables = drop.facts.tables.map(({ id, table }, index) => ({
       id,
-      fromSchema: schema.name,
+      fromSchema: own.schema.name,
       holdName: drop.holdNames[index] ?? '',
       table,
     }));
-    return relocate(pool, tables, { logged });
+    return relocate(own.pool, tables, { logged });
   }
 
   async function recordHeld(drop: UserDrop, relocations: readonly Relocation[]): Promise<void> {
     const tables = relocations.map((relocation, index) => ({
       id: relocation.id,
-      holdSchema: relocation.outcome === 'moved' ? relocation.holdSchema : schema.name,
+      holdSchema: relocation.outcome === 'moved' ? relocation.holdSchema : own.schema.name,
       holdName: drop.holdNames[index] ?? '',
       relocated: relocation.outcome === 'moved',
       ...(relocation.outcome === 'failed' ? { failure: relocation.failure } : {}),
     }));
-    await recordOutcome(pool, { tables, forgotten: [] });
+    await recordOutcome(own.pool, { tables, forgotten: [] });
   }
 
-  function backTo(drop: UserDrop, toTable: string, toSchema = schema.name) {
+  function backTo(drop: UserDrop, toTable: string, toSchema = own.schema.name) {
     const [id = ''] = drop.facts.tables.map((table) => table.id);
     const [holdName = ''] = drop.holdNames;
     return { id, holdSchema: '_undrop', holdName, toSchema, toTable, logged: true };
@@ -91,7 +64,7 @@ describe.each(testServers())('moves on $name', (server) => {
     expect(relocations.map(({ outcome }) => outcome)).toEqual(['moved', 'moved']);
     const [a = '', b = ''] = drop.holdNames;
     expect(await rowsOf('_undrop')).toEqual({ [a]: 3, [b]: 3 });
-    expect(await rowsOf(schema.name)).toEqual({});
+    expect(await rowsOf(own.schema.name)).toEqual({});
   });
 
   test('a table that somebody else has moved is moved', async () => {
@@ -111,64 +84,64 @@ describe.each(testServers())('moves on $name', (server) => {
   test('a view that was renamed by mistake has its own name again at once', async () => {
     const drop = await dropped('a', 'b');
     const [hold = ''] = drop.holdNames;
-    await session.query(`DROP TABLE ${hold}`);
-    await session.query(`CREATE VIEW ${hold} AS SELECT 7 AS seven`);
+    await own.session.query(`DROP TABLE ${hold}`);
+    await own.session.query(`CREATE VIEW ${hold} AS SELECT 7 AS seven`);
     const [view, table] = await move(drop);
     expect(view?.outcome).toBe('put-back');
     expect(table?.outcome).toBe('moved');
-    const [rows] = await session.query('SELECT seven FROM a');
+    const [rows] = await own.session.query('SELECT seven FROM a');
     expect(rows).toEqual([{ seven: 7 }]);
   });
 
   test('what another session uses stays in its schema, held, and is moved as a debt later', async () => {
     const drop = await dropped('a', 'b');
     const [hold = ''] = drop.holdNames;
-    const other = await connect(server, { database: schema.name });
+    const other = await connect(server, { database: own.schema.name });
     await other.query('BEGIN');
     await other.query(`SELECT * FROM ${hold}`);
     const relocations = await move(drop);
     expect(relocations.map(({ outcome }) => outcome)).toEqual(['failed', 'moved']);
     await recordHeld(drop, relocations);
     const options = { activeIds: new Set<string>(), log: silentLog };
-    const still = await payDebts(pool, options);
+    const still = await payDebts(own.pool, options);
     expect(still.paid).toEqual([]);
     expect(still.left).toHaveLength(1);
-    expect(await rowsOf(schema.name)).toEqual({ [hold]: 3 });
+    expect(await rowsOf(own.schema.name)).toEqual({ [hold]: 3 });
     await other.end();
     const [id = ''] = drop.facts.tables.map((table) => table.id);
     const active = { ...options, activeIds: new Set([id]) };
-    expect(await payDebts(pool, active)).toEqual({ paid: [], left: [] });
-    expect(await payDebts(pool, options)).toEqual({ paid: [id], left: [] });
-    expect(await payDebts(pool, options)).toEqual({ paid: [], left: [] });
-    expect(await rowsOf(schema.name)).toEqual({});
-    const [row] = await findRows(pool, { by: 'id', prefix: id });
+    expect(await payDebts(own.pool, active)).toEqual({ paid: [], left: [] });
+    expect(await payDebts(own.pool, options)).toEqual({ paid: [id], left: [] });
+    expect(await payDebts(own.pool, options)).toEqual({ paid: [], left: [] });
+    expect(await rowsOf(own.schema.name)).toEqual({});
+    const [row] = await findRows(own.pool, { by: 'id', prefix: id });
     expect(row).toMatchObject({ relocated: true, holdSchema: '_undrop', failure: null });
     expect(row?.restoreScript).toContain('RENAME TABLE `_undrop`.');
   });
 
   test('a trigger keeps its table where it is, as a debt with the reason', async () => {
-    await session.query('CREATE TABLE t (a INT) ENGINE=InnoDB');
-    await session.query('CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET @a = 1');
-    const drop = await intend(pool, session, { schema: schema.name, tables: ['t'] });
-    await renameAway(session, drop);
+    await own.session.query('CREATE TABLE t (a INT) ENGINE=InnoDB');
+    await own.session.query('CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET @a = 1');
+    const drop = await intend(own.pool, own.session, { schema: own.schema.name, tables: ['t'] });
+    await renameAway(own.session, drop);
     const [relocation] = await move(drop);
     expect(relocation).toMatchObject({ outcome: 'failed', errno: 1435 });
-    expect(Object.keys(await rowsOf(schema.name))).toEqual(drop.holdNames);
+    expect(Object.keys(await rowsOf(own.schema.name))).toEqual(drop.holdNames);
   });
 
   test('only a hold name of that very id is ever moved', async () => {
-    await session.query('CREATE TABLE live (a INT)');
+    await own.session.query('CREATE TABLE live (a INT)');
     const [id = ''] = (await dropped('a')).facts.tables.map((table) => table.id);
-    const live = { id, fromSchema: schema.name, holdName: 'live', table: 'live' };
-    await expect(relocate(pool, [live], { logged: true })).rejects.toThrow('Invariant');
-    expect(Object.keys(await rowsOf(schema.name))).toContain('live');
+    const live = { id, fromSchema: own.schema.name, holdName: 'live', table: 'live' };
+    await expect(relocate(own.pool, [live], { logged: true })).rejects.toThrow('Invariant');
+    expect(Object.keys(await rowsOf(own.schema.name))).toContain('live');
   });
 
   test('a held table comes back under its own name with all its rows', async () => {
     const drop = await dropped('a');
     await move(drop);
-    await putBack(pool, backTo(drop, 'a'));
-    expect(await rowsOf(schema.name)).toEqual({ a: 3 });
+    await putBack(own.pool, backTo(drop, 'a'));
+    expect(await rowsOf(own.schema.name)).toEqual({ a: 3 });
     expect(await rowsOf('_undrop')).toEqual({});
   });
 
@@ -176,8 +149,8 @@ describe.each(testServers())('moves on $name', (server) => {
     const drop = await dropped('a');
     await move(drop);
     const both = await Promise.allSettled([
-      putBack(pool, backTo(drop, 'a')),
-      putBack(pool, backTo(drop, 'other')),
+      putBack(own.pool, backTo(drop, 'a')),
+      putBack(own.pool, backTo(drop, 'other')),
     ]);
     expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
     const [loser] = both.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
@@ -190,9 +163,9 @@ describe.each(testServers())('moves on $name', (server) => {
   ])('it does not come back under a name that is %s', async (toTable, code) => {
     const drop = await dropped('a');
     await move(drop);
-    await session.query('CREATE TABLE taken (a INT)');
-    await session.query('CREATE VIEW `a view` AS SELECT 1 AS a');
-    await expect(putBack(pool, backTo(drop, toTable))).rejects.toMatchObject({ code });
+    await own.session.query('CREATE TABLE taken (a INT)');
+    await own.session.query('CREATE VIEW `a view` AS SELECT 1 AS a');
+    await expect(putBack(own.pool, backTo(drop, toTable))).rejects.toMatchObject({ code });
     const [holdName = ''] = drop.holdNames;
     expect(await rowsOf('_undrop')).toEqual({ [holdName]: 3 });
   });
@@ -200,7 +173,7 @@ describe.each(testServers())('moves on $name', (server) => {
   test('it does not come back into a schema that is not there', async () => {
     const drop = await dropped('a');
     await move(drop);
-    const back = putBack(pool, backTo(drop, 'a', 'no_such_schema'));
+    const back = putBack(own.pool, backTo(drop, 'a', 'no_such_schema'));
     await expect(back).rejects.toMatchObject({ code: 'UNDROP_SCHEMA_MISSING' });
   });
 
@@ -210,15 +183,15 @@ describe.each(testServers())('moves on $name', (server) => {
     const [holdName = ''] = drop.holdNames;
     const other = await connect(server);
     await other.query(`LOCK TABLES _undrop.${holdName} READ`);
-    const busy = putBack(pool, backTo(drop, 'a'));
+    const busy = putBack(own.pool, backTo(drop, 'a'));
     await expect(busy).rejects.toMatchObject({ code: 'UNDROP_BUSY' });
     await other.end();
     const purged = holdName.replace('HOLD', 'PURGE');
     await query(server, `RENAME TABLE _undrop.${holdName} TO _undrop.${purged}`);
-    const late = putBack(pool, { ...backTo(drop, 'a'), holdName: purged });
+    const late = putBack(own.pool, { ...backTo(drop, 'a'), holdName: purged });
     await expect(late).rejects.toMatchObject({ code: 'UNDROP_NOT_RESTORABLE' });
     const allowed = { ...backTo(drop, 'a'), holdName: purged, states: ['HOLD', 'PURGE'] as const };
-    await putBack(pool, allowed);
-    expect(await rowsOf(schema.name)).toEqual({ a: 3 });
+    await putBack(own.pool, allowed);
+    expect(await rowsOf(own.schema.name)).toEqual({ a: 3 });
   });
 });

@@ -12,17 +12,12 @@ import type { ServicePool } from '../../src/service/pools.js';
 import { type HeldTable, listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { type Collecting, countRows, startCollecting, until } from '../lifecycle/collecting.js';
+import { freshLedger } from '../support/fresh-ledger.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
-import {
-  endSession,
-  freshLedger,
-  intend,
-  PROXY_ID,
-  poolOn,
-  renameAway,
-} from './service-fixture.js';
+import { poolOn } from '../support/service-pool.js';
+import { endSession, intend, PROXY_ID, renameAway } from './service-fixture.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(120_000);
@@ -42,7 +37,7 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
   beforeEach(async () => {
     pool = poolOn(server);
     await dropSpareSchemas();
-    await freshLedger(server, pool);
+    await freshLedger(server);
     schema = await freshSchema(server, 'checks');
     root = await connect(server, { database: schema.name });
     proxy = await proxyInFront(server, { HOLD: '1h' });

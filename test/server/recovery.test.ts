@@ -2,7 +2,7 @@
  * Recovery on real servers: whatever an interrupted drop left, after the next run every table is
  * either live under its own name or held with a ledger row, with all its rows.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
@@ -10,48 +10,37 @@ import { silentLog } from '../../src/log.js';
 import { parseHoldName } from '../../src/names/hold-name.js';
 import type { ReconcileReport } from '../../src/recovery/reconcile.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool } from '../../src/service/pools.js';
 import { serverTime } from '../lifecycle/collecting.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { inLanes } from '../support/lanes.js';
+import { connect, query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+import { ownSession } from './own-session.js';
 import {
-  endSession,
   FaultyPool,
-  freshLedger,
   intend,
   PROXY_ID,
-  poolOn,
   renameAway,
   rowCounts,
   type UserDrop,
 } from './service-fixture.js';
 
+// A busy machine is slow, not wrong.
+jest.setTimeout(180_000);
+
 const nothing = () => undefined;
 
-describe.each(testServers())('recovery on $name', (server) => {
-  let pool: ServicePool;
-  let schema: FreshSchema;
+inLanes(testServers(), 'recovery on $name', (server, lane) => {
+  const { afterEach, beforeEach, test } = lane;
+  const own = ownSession(server, lane);
   /** Of whoever looks on; the sessions that drop come and go. */
   let root: Connection;
-  let session: Connection;
-
-  beforeAll(() => {
-    pool = poolOn(server);
-  });
 
   beforeEach(async () => {
-    await freshLedger(server, pool);
-    schema = await freshSchema(server);
-    root = await connect(server, { database: schema.name });
-    session = await connect(server, { database: schema.name });
+    root = await connect(server, { database: own.schema.name });
   });
 
-  afterEach(async () => {
-    await session.end();
-    await root.end();
-    await schema.drop();
-  });
-
-  afterAll(() => pool.dispose());
+  afterEach(() => root.end());
 
   async function create(...tables: readonly string[]): Promise<void> {
     for (const table of tables) {
@@ -62,12 +51,12 @@ describe.each(testServers())('recovery on $name', (server) => {
 
   async function intended(...tables: readonly string[]): Promise<UserDrop> {
     await create(...tables);
-    return intend(pool, session, { schema: schema.name, tables });
+    return intend(own.pool, own.session, { schema: own.schema.name, tables });
   }
 
   async function renamed(...tables: readonly string[]): Promise<UserDrop> {
     const drop = await intended(...tables);
-    await renameAway(session, drop);
+    await renameAway(own.session, drop);
     return drop;
   }
 
@@ -75,9 +64,9 @@ describe.each(testServers())('recovery on $name', (server) => {
   async function held(...tables: readonly string[]): Promise<UserDrop> {
     const drop = await renamed(...tables);
     for (const name of drop.holdNames) {
-      await root.query(`RENAME TABLE ${schema.name}.${name} TO _undrop.${name}`);
+      await root.query(`RENAME TABLE ${own.schema.name}.${name} TO _undrop.${name}`);
     }
-    await recordOutcome(pool, {
+    await recordOutcome(own.pool, {
       tables: idsOf(drop).map((id, index) => ({
         id,
         holdSchema: '_undrop',
@@ -94,8 +83,14 @@ describe.each(testServers())('recovery on $name', (server) => {
     const drop = await renamed(table);
     const [id = ''] = idsOf(drop);
     const [holdName = ''] = drop.holdNames;
-    const outcome = { id, holdSchema: schema.name, holdName, relocated: false, failure: 'locked' };
-    await recordOutcome(pool, { tables: [outcome], forgotten: [] });
+    const outcome = {
+      id,
+      holdSchema: own.schema.name,
+      holdName,
+      relocated: false,
+      failure: 'locked',
+    };
+    await recordOutcome(own.pool, { tables: [outcome], forgotten: [] });
     return drop;
   }
 
@@ -103,18 +98,12 @@ describe.each(testServers())('recovery on $name', (server) => {
     return drop.facts.tables.map(({ id }) => id);
   }
 
-  /** The proxy is gone: so are its sessions. */
-  async function die(): Promise<void> {
-    await endSession(server, session);
-    session = await connect(server, { database: schema.name });
-  }
-
-  function recover(on = pool, activeIds: readonly string[] = []): Promise<ReconcileReport> {
+  function recover(on = own.pool, activeIds: readonly string[] = []): Promise<ReconcileReport> {
     return reconcile(on, { proxyId: PROXY_ID, activeIds: new Set(activeIds), log: silentLog });
   }
 
   async function live(): Promise<Readonly<Record<string, number>>> {
-    return rowCounts(server, schema.name);
+    return rowCounts(server, own.schema.name);
   }
 
   async function recycled(): Promise<Readonly<Record<string, number>>> {
@@ -123,7 +112,7 @@ describe.each(testServers())('recovery on $name', (server) => {
   }
 
   async function stateOf(id: string): Promise<string | undefined> {
-    return (await findRows(pool, { by: 'id', prefix: id }))[0]?.state;
+    return (await findRows(own.pool, { by: 'id', prefix: id }))[0]?.state;
   }
 
   test('does nothing where there is nothing to do', async () => {
@@ -134,13 +123,13 @@ describe.each(testServers())('recovery on $name', (server) => {
 
   test('completes a drop whose RENAME had happened', async () => {
     const drop = await renamed('a', 'b');
-    await die();
+    await own.die();
     const report = await recover();
     expect([...report.completed].sort()).toEqual([...idsOf(drop)].sort());
     const [a = '', b = ''] = drop.holdNames;
     expect(await recycled()).toEqual({ [a]: 3, [b]: 3 });
     expect(await live()).toEqual({});
-    for (const row of await findRows(pool, { by: 'live' })) {
+    for (const row of await findRows(own.pool, { by: 'live' })) {
       expect(row).toMatchObject({ state: 'HOLD', holdSchema: '_undrop', relocated: true });
       expect(row.definition).toContain('CREATE TABLE');
     }
@@ -150,23 +139,23 @@ describe.each(testServers())('recovery on $name', (server) => {
   test('what is completed long after its intent is held from then on', async () => {
     const drop = await renamed('a');
     const [name = ''] = drop.holdNames;
-    await die();
+    await own.die();
     // As of a drop an hour ago, with ten minutes to be held: due long since.
     const old = name.replace(/\d{14}$/, '20200101001000');
     const times = "dropped_at = '2020-01-01 00:00:00', hold_until = '2020-01-01 00:10:00'";
     await query(
       server,
-      `RENAME TABLE ${schema.name}.${name} TO ${schema.name}.${old}`,
+      `RENAME TABLE ${own.schema.name}.${name} TO ${own.schema.name}.${old}`,
       `UPDATE _undrop.ledger SET ${times}, proxy_id = 'other'`,
     );
     const now = await serverTime(server, 0);
     const [id = ''] = idsOf(drop);
     // Killed at each call to the server, one call later each time: also between RENAME and ledger.
     for (let call = 1; (await stateOf(id)) === 'intent'; call += 1) {
-      await recover(new FaultyPool(pool, { call, moment: 'after' })).then(nothing, nothing);
+      await recover(new FaultyPool(own.pool, { call, moment: 'after' })).then(nothing, nothing);
     }
     await recover();
-    const [row] = await findRows(pool, { by: 'id', prefix: id });
+    const [row] = await findRows(own.pool, { by: 'id', prefix: id });
     expect(await recycled()).toEqual({ [row?.holdName ?? '']: 3 });
     const due = parseHoldName(row?.holdName ?? '')?.due ?? new Date(0);
     expect(due.getTime()).toBeGreaterThanOrEqual(now.getTime() + 600_000);
@@ -176,8 +165,8 @@ describe.each(testServers())('recovery on $name', (server) => {
   test('completes a drop that had already been relocated', async () => {
     const drop = await renamed('a');
     const [name = ''] = drop.holdNames;
-    await root.query(`RENAME TABLE ${schema.name}.${name} TO _undrop.${name}`);
-    await die();
+    await root.query(`RENAME TABLE ${own.schema.name}.${name} TO _undrop.${name}`);
+    await own.die();
     expect((await recover()).completed).toEqual(idsOf(drop));
     expect(await recycled()).toEqual({ [name]: 3 });
     expect(await stateOf(idsOf(drop)[0] ?? '')).toBe('HOLD');
@@ -185,10 +174,10 @@ describe.each(testServers())('recovery on $name', (server) => {
 
   test('forgets a drop whose RENAME had not happened, and leaves the live table alone', async () => {
     const drop = await intended('a', 'b');
-    await die();
+    await own.die();
     expect([...(await recover()).forgotten].sort()).toEqual([...idsOf(drop)].sort());
     expect(await live()).toEqual({ a: 3, b: 3 });
-    expect(await findRows(pool, { by: 'live' })).toEqual([]);
+    expect(await findRows(own.pool, { by: 'live' })).toEqual([]);
   });
 
   test('leaves a drop alone whose session is still there', async () => {
@@ -198,15 +187,15 @@ describe.each(testServers())('recovery on $name', (server) => {
     const report = await recover();
     expect([...report.untouched].sort()).toEqual([...idsOf(before), ...idsOf(after)].sort());
     expect(await live()).toEqual({ [name]: 3, b: 3 });
-    await die();
+    await own.die();
     const later = await recover();
     expect(later).toMatchObject({ completed: idsOf(before), forgotten: idsOf(after) });
   });
 
   test('leaves a drop alone that this proxy is in the middle of', async () => {
     const drop = await renamed('a');
-    await die();
-    expect((await recover(pool, idsOf(drop))).untouched).toEqual(idsOf(drop));
+    await own.die();
+    expect((await recover(own.pool, idsOf(drop))).untouched).toEqual(idsOf(drop));
     expect(await stateOf(idsOf(drop)[0] ?? '')).toBe('intent');
   });
 
@@ -226,7 +215,7 @@ describe.each(testServers())('recovery on $name', (server) => {
 
   /** Recovery by an account that has lost its rights on the schema, and sees none of its tables. */
   async function recoverBlind(): Promise<ReconcileReport> {
-    const user = `blind_${schema.name.slice(-10)}`;
+    const user = `blind_${own.schema.name.slice(-10)}`;
     await query(
       server,
       `CREATE USER '${user}'@'%' IDENTIFIED BY ''`,
@@ -244,7 +233,7 @@ describe.each(testServers())('recovery on $name', (server) => {
 
   test('forgets no drop whose table it only has no right to see', async () => {
     const drop = await renamed('a');
-    await die();
+    await own.die();
     expect(await recoverBlind()).toMatchObject({ forgotten: [], untouched: idsOf(drop) });
     expect(await stateOf(idsOf(drop)[0] ?? '')).toBe('intent');
     expect((await recover()).completed).toEqual(idsOf(drop));
@@ -271,7 +260,7 @@ describe.each(testServers())('recovery on $name', (server) => {
     const drop = await renamed('a');
     await root.query('CREATE TABLE a (b INT)');
     await root.query('INSERT INTO a VALUES (1)');
-    await die();
+    await own.die();
     expect((await recover()).completed).toEqual(idsOf(drop));
     expect(await live()).toEqual({ a: 1 });
     expect(Object.values(await recycled())).toEqual([3]);
@@ -282,7 +271,7 @@ describe.each(testServers())('recovery on $name', (server) => {
     const [name = ''] = drop.holdNames;
     await root.query(`DROP TABLE ${name}`);
     await root.query(`CREATE VIEW ${name} AS SELECT 7 AS seven`);
-    await die();
+    await own.die();
     expect((await recover()).forgotten).toEqual(idsOf(drop));
     const [rows] = await root.query('SELECT seven FROM a');
     expect(rows).toEqual([{ seven: 7 }]);
@@ -291,14 +280,14 @@ describe.each(testServers())('recovery on $name', (server) => {
   test('what is locked stays held in its schema, and is moved by a later run', async () => {
     const drop = await renamed('a');
     const [name = ''] = drop.holdNames;
-    await die();
-    await session.query('BEGIN');
-    await session.query(`SELECT * FROM ${name}`);
+    await own.die();
+    await own.session.query('BEGIN');
+    await own.session.query(`SELECT * FROM ${name}`);
     const report = await recover();
     expect(report).toMatchObject({ completed: idsOf(drop), debtsLeft: idsOf(drop) });
     expect(await live()).toEqual({ [name]: 3 });
     expect(await stateOf(idsOf(drop)[0] ?? '')).toBe('HOLD');
-    await session.query('COMMIT');
+    await own.session.query('COMMIT');
     expect((await recover()).debtsPaid).toEqual(idsOf(drop));
     expect(await recycled()).toEqual({ [name]: 3 });
   });
@@ -306,11 +295,11 @@ describe.each(testServers())('recovery on $name', (server) => {
   test('notices a table that a DBA has renamed back', async () => {
     const drop = await held('a', 'b');
     const [name = ''] = drop.holdNames;
-    await root.query(`RENAME TABLE _undrop.${name} TO ${schema.name}.a`);
+    await root.query(`RENAME TABLE _undrop.${name} TO ${own.schema.name}.a`);
     const report = await recover();
     expect(report.restoredByHand).toEqual(idsOf(drop).slice(0, 1));
-    const [row] = await findRows(pool, { by: 'id', prefix: idsOf(drop)[0] ?? '' });
-    expect(row).toMatchObject({ state: 'restored', restoredAs: `${schema.name}.a` });
+    const [row] = await findRows(own.pool, { by: 'id', prefix: idsOf(drop)[0] ?? '' });
+    expect(row).toMatchObject({ state: 'restored', restoredAs: `${own.schema.name}.a` });
     expect(await live()).toEqual({ a: 3 });
   });
 
@@ -341,7 +330,7 @@ describe.each(testServers())('recovery on $name', (server) => {
   test('runs in two proxies at once', async () => {
     const drop = await renamed('a', 'b', 'c');
     const after = await intended('d');
-    await die();
+    await own.die();
     const other = poolOn(server);
     try {
       const reports = await Promise.all([recover(), recover(other)]);
@@ -352,7 +341,7 @@ describe.each(testServers())('recovery on $name', (server) => {
     }
     expect(await live()).toEqual({ d: 3 });
     expect(Object.values(await recycled())).toEqual([3, 3, 3]);
-    const rows = await findRows(pool, { by: 'live' });
+    const rows = await findRows(own.pool, { by: 'live' });
     expect(rows.map(({ state, relocated }) => [state, relocated])).toEqual(
       Array.from({ length: 3 }, () => ['HOLD', true]),
     );
@@ -363,14 +352,14 @@ describe.each(testServers())('recovery on $name', (server) => {
     async (moment) => {
       let calls = 0;
       for (let call = 1; ; call += 1) {
-        await freshLedger(server, pool);
+        await freshLedger(server);
         const interrupted = await renamed('a', 'b');
         const unborn = await intended('c');
         const debt = await owed('e');
         const back = await held('d');
-        await root.query(`RENAME TABLE _undrop.${back.holdNames[0]} TO ${schema.name}.d`);
-        await die();
-        const faulty = new FaultyPool(pool, { call, moment });
+        await root.query(`RENAME TABLE _undrop.${back.holdNames[0]} TO ${own.schema.name}.d`);
+        await own.die();
+        const faulty = new FaultyPool(own.pool, { call, moment });
         const wasKilled = await recover(faulty).then(
           () => false,
           () => true,
@@ -385,7 +374,7 @@ describe.each(testServers())('recovery on $name', (server) => {
         const ids = [...idsOf(interrupted), ...idsOf(debt), ...idsOf(back)];
         const states = await Promise.all(ids.map(stateOf));
         expect(states).toEqual(['HOLD', 'HOLD', 'HOLD', 'restored']);
-        expect(await findRows(pool, { by: 'debt' })).toEqual([]);
+        expect(await findRows(own.pool, { by: 'debt' })).toEqual([]);
         expect(await stateOf(idsOf(unborn)[0] ?? '')).toBeUndefined();
         await root.query(`DROP TABLE c, d, _undrop.${a}, _undrop.${b}, _undrop.${e}`);
         if (!wasKilled) break;
@@ -393,6 +382,5 @@ describe.each(testServers())('recovery on $name', (server) => {
       }
       expect(calls).toBeGreaterThan(10);
     },
-    180_000,
   );
 });

@@ -3,43 +3,19 @@
  * moved into the recycle schema, an outcome is written into the ledger. The long round of the
  * collector is an hour here, so nothing of this is its doing.
  */
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  jest,
-  test,
-} from '@jest/globals';
-import type { Connection } from 'mysql2/promise';
+import { expect, jest } from '@jest/globals';
 import type { LedgerRow } from '../../src/ledger/entry.js';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool } from '../../src/service/pools.js';
 import { type Collecting, countRows, startCollecting } from '../lifecycle/collecting.js';
+import { inLanes } from '../support/lanes.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
-import {
-  connect,
-  type FreshSchema,
-  freshSchema,
-  type GeneralLog,
-  generalLog,
-  query,
-  testServers,
-} from '../support/servers.js';
-import {
-  endSession,
-  freshLedger,
-  intend,
-  poolOn,
-  renameAway,
-  type UserDrop,
-} from './service-fixture.js';
+import { connect, type GeneralLog, generalLog, query, testServers } from '../support/servers.js';
+import { ownSession } from './own-session.js';
+import { intend, renameAway, type UserDrop } from './service-fixture.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(120_000);
@@ -47,27 +23,12 @@ jest.setTimeout(120_000);
 const HOUR_MS = 3_600_000;
 const SOON_MS = 60_000;
 
-describe.each(testServers())('on $name', (server) => {
-  let pool: ServicePool;
-  let schema: FreshSchema;
-  let session: Connection;
+inLanes(testServers(), 'on $name', (server, lane) => {
+  const { afterEach, beforeEach, test } = lane;
   let collecting: Collecting | null = null;
   let proxy: ProxyTarget | null = null;
   let log: GeneralLog | null = null;
   let reports: ReconcileReport[] = [];
-
-  beforeAll(() => {
-    pool = poolOn(server);
-  });
-
-  beforeEach(async () => {
-    reports = [];
-    await freshLedger(server, pool);
-    schema = await freshSchema(server, 'retries');
-    session = await connect(server, { database: schema.name });
-    await session.query('CREATE TABLE a (id INT PRIMARY KEY) ENGINE=InnoDB');
-    await session.query('INSERT INTO a VALUES (1), (2), (3)');
-  });
 
   afterEach(async () => {
     await collecting?.stop();
@@ -76,17 +37,21 @@ describe.each(testServers())('on $name', (server) => {
     collecting = null;
     proxy = null;
     log = null;
-    await session.end();
     await query(server, 'DROP TRIGGER IF EXISTS _undrop.obstacle');
-    await schema.drop();
   });
 
-  afterAll(() => pool.dispose());
+  const own = ownSession(server, lane);
+
+  beforeEach(async () => {
+    reports = [];
+    await own.session.query('CREATE TABLE a (id INT PRIMARY KEY) ENGINE=InnoDB');
+    await own.session.query('INSERT INTO a VALUES (1), (2), (3)');
+  });
 
   /** Held under its hold name in its own schema; the ledger has no more than the intent. */
   async function renamed(): Promise<UserDrop> {
-    const drop = await intend(pool, session, { schema: schema.name, tables: ['a'] });
-    await renameAway(session, drop);
+    const drop = await intend(own.pool, own.session, { schema: own.schema.name, tables: ['a'] });
+    await renameAway(own.session, drop);
     return drop;
   }
 
@@ -101,7 +66,7 @@ describe.each(testServers())('on $name', (server) => {
   }
 
   async function rowOf(): Promise<LedgerRow | undefined> {
-    const [row] = await findRows(pool, { by: 'name', schema: schema.name, table: 'a' });
+    const [row] = await findRows(own.pool, { by: 'name', schema: own.schema.name, table: 'a' });
     return row;
   }
 
@@ -144,9 +109,15 @@ describe.each(testServers())('on $name', (server) => {
       drop.facts.tables.map((table) => table.id),
       drop.holdNames,
     ];
-    const outcome = { id, holdSchema: schema.name, holdName, relocated: false, failure: 'locked' };
-    await recordOutcome(pool, { tables: [outcome], forgotten: [] });
-    const reader = await connect(server, { database: schema.name });
+    const outcome = {
+      id,
+      holdSchema: own.schema.name,
+      holdName,
+      relocated: false,
+      failure: 'locked',
+    };
+    await recordOutcome(own.pool, { tables: [outcome], forgotten: [] });
+    const reader = await connect(server, { database: own.schema.name });
     await reader.query('BEGIN');
     await reader.query(`SELECT * FROM ${holdName}`);
     collecting = collect();
@@ -162,15 +133,13 @@ describe.each(testServers())('on $name', (server) => {
     const isSeen = () => reports.some(({ untouched }) => untouched.length > 0);
     await until(isSeen, 'recovery has seen that the session is there');
     expect((await rowOf())?.state).toBe('intent');
-    await endSession(server, session);
-    session = await connect(server, { database: schema.name });
+    await own.die();
     await isHome();
   });
 
   test('an outcome that recovery could not write is written soon after it can be', async () => {
     await renamed();
-    await endSession(server, session);
-    session = await connect(server, { database: schema.name });
+    await own.die();
     await refuseOutcomes();
     collecting = collect();
     await said('the ledger could not be looked after');
@@ -181,7 +150,7 @@ describe.each(testServers())('on $name', (server) => {
 
   test('an outcome that a drop could not write is written by it, while its session goes on', async () => {
     proxy = await proxyInFront(server);
-    const client = await RawClient.open(proxy, { schema: schema.name });
+    const client = await RawClient.open(proxy, { schema: own.schema.name });
     await refuseOutcomes();
     const { results } = await client.query('DROP TABLE a');
     expect(results.map(({ kind }) => kind)).toEqual(['ok']);

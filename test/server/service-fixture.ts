@@ -1,37 +1,18 @@
 /**
- * What the tests of the service folders share: a pool on a server of the set, a fresh ledger, a
- * user session that drops the way a proxy does, and a relay that goes silent without a FIN.
+ * What the tests of the service folders share: a user session that drops the way a proxy does, and
+ * a relay that goes silent without a FIN.
  */
 import { randomBytes } from 'node:crypto';
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { ensureLedger } from '../../src/ledger/tables.js';
 import { type DropIntent, type IntentFacts, recordIntent } from '../../src/ledger/write.js';
-import { silentLog } from '../../src/log.js';
 import { newHoldId } from '../../src/names/hold-id.js';
 import { formatHoldName } from '../../src/names/hold-name.js';
-import { openServicePool, type ServicePool, type TaskConnection } from '../../src/service/pools.js';
+import type { ServicePool, TaskConnection } from '../../src/service/pools.js';
 import { quoteIdentifier } from '../../src/service/sql.js';
 import { connect, query, type Target } from '../support/servers.js';
 
 export const PROXY_ID = 'proxy-of-the-test';
-
-export function poolOn(target: Target, connectionsMax = 4): ServicePool {
-  const { host, port, user, password } = target;
-  return openServicePool({
-    address: { host, port },
-    user,
-    password,
-    connectionsMax,
-    log: silentLog,
-  });
-}
-
-/** Removes everything of ours from the server and makes an empty ledger. */
-export async function freshLedger(target: Target, pool: ServicePool): Promise<void> {
-  await query(target, 'DROP DATABASE IF EXISTS _undrop', 'DROP DATABASE IF EXISTS _undrop_local');
-  await ensureLedger(pool);
-}
 
 export function newId(): string {
   return newHoldId(Date.now(), randomBytes);

@@ -10,7 +10,8 @@ import { numberOf, textOf } from '../../src/service/row.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
 import { ident, sql } from '../../src/service/sql.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
-import { poolOn, relayTo, until } from './service-fixture.js';
+import { poolOn } from '../support/service-pool.js';
+import { relayTo, until } from './service-fixture.js';
 
 const DEADLINE = expect.objectContaining({ code: 'UNDROP_DEADLINE' });
 

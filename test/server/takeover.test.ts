@@ -4,15 +4,9 @@
  * log of what each connection said.
  */
 import { afterAll, describe, expect, jest, test } from '@jest/globals';
-import {
-  countRows,
-  dropRecycleSchemas,
-  freshRecycleSchemas,
-  holdTable,
-  until,
-  whereIs,
-} from '../lifecycle/collecting.js';
+import { countRows, holdTable, until, whereIs } from '../lifecycle/collecting.js';
 import { silentRelay } from '../lifecycle/silent-relay.js';
+import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import {
   generalLog,
@@ -89,7 +83,7 @@ async function takeOver(
   way: Parameters<typeof spawnProxy>[0],
   loss: Loss,
 ): Promise<void> {
-  await freshRecycleSchemas(server);
+  await freshLedger(server);
   const log = await generalLog(server);
   const proxies: ProxyProcess[] = [];
   try {

@@ -3,10 +3,11 @@
  * tables dropped in one statement, both held, one brought back, rows counted before and after. And
  * a dump reloaded over what is there, which drops every table.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { fillShop, SHOP_ROWS, type ShopTable } from '../../src/demo/shop.js';
 import { runTour } from '../../src/demo/tour.js';
 import { type ClientName, dumpTools, runClient } from '../support/clients.js';
+import { inLanes } from '../support/lanes.js';
 import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
 import {
   connect,
@@ -68,7 +69,7 @@ async function tourOn(server: TestServer): Promise<{ code: number; text: string 
   return { code, text };
 }
 
-describe.each(testServers())('$name', (server) => {
+inLanes(testServers(), '$name', (server, { afterAll, beforeAll, test }) => {
   let proxy: ProxyTarget;
   let shop: FreshSchema;
 

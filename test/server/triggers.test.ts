@@ -24,7 +24,8 @@ import {
   type Target,
   testServers,
 } from '../support/servers.js';
-import { ledgerRowOf, newId, poolOn, sayTo } from './service-fixture.js';
+import { poolOn } from '../support/service-pool.js';
+import { ledgerRowOf, newId, sayTo } from './service-fixture.js';
 
 jest.setTimeout(120_000);
 

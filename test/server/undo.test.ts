@@ -13,16 +13,15 @@ import {
   beforeEachStep,
   type Collecting,
   countRows,
-  dropRecycleSchemas,
-  freshRecycleSchemas,
   type Held,
   holdTable,
-  poolFor,
   startCollecting,
   until,
   whereIs,
 } from '../lifecycle/collecting.js';
+import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
 
 jest.setTimeout(120_000);
 
@@ -32,9 +31,9 @@ describe.each(testServers())('undo on $name', (server) => {
   let collecting: Collecting | null = null;
 
   beforeEach(async () => {
-    await freshRecycleSchemas(server);
+    await freshLedger(server);
     schema = await freshSchema(server);
-    pool = poolFor(server);
+    pool = poolOn(server);
   });
   afterEach(async () => {
     await collecting?.stop();
@@ -42,7 +41,7 @@ describe.each(testServers())('undo on $name', (server) => {
     await pool.dispose();
     await schema.drop();
   });
-  afterAll(() => dropRecycleSchemas(server));
+  afterAll(() => freshLedger(server));
 
   /** What a drop through the proxy leaves: a ledger row, and the table under its hold name. */
   async function drop(

@@ -7,10 +7,10 @@ import type { Connection } from 'mysql2/promise';
 import type { ServicePool } from '../../src/service/pools.js';
 import { listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
-import { poolFor } from '../lifecycle/collecting.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(120_000);
@@ -29,7 +29,7 @@ describe.each(testServers())('on $name', (server) => {
     schema = await freshSchema(server, 'grants');
     root = await connect(server, { database: schema.name });
     await root.query(`CREATE USER ${ACCOUNT}`);
-    pool = poolFor(server);
+    pool = poolOn(server);
     proxy = await proxyInFront(server);
     client = await RawClient.open(proxy, { schema: schema.name });
   });

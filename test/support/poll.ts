@@ -3,6 +3,10 @@ import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** Between two looks: often at first, as most things are true in a moment; then the last. */
+const PAUSES_MS: readonly number[] = [2, 5, 10, 10, 20, 20, 30];
+const PAUSE_MS = 50;
+
 /** Resolves as soon as `condition` holds; rejects after `withinMs` milliseconds. */
 export async function until(
   condition: () => boolean | Promise<boolean>,
@@ -10,9 +14,9 @@ export async function until(
   withinMs = 20_000,
 ): Promise<void> {
   const deadline = Date.now() + withinMs;
-  while (!(await condition())) {
+  for (let looks = 0; !(await condition()); looks++) {
     if (Date.now() > deadline) throw new Error(`Not within ${withinMs / 1000} s: ${what}.`);
-    await sleep(50);
+    await sleep(PAUSES_MS[looks] ?? PAUSE_MS);
   }
 }
 

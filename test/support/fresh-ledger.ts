@@ -1,0 +1,55 @@
+/**
+ * The recycle schemas as a proxy finds them after its first start: nothing is held, and the ledger
+ * is empty. Its tables stay where they are there, as some servers take long to make them.
+ */
+import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
+import { GUARD_CHILD, GUARDS_MAX, guardName } from '../../src/names/guard-table.js';
+import { query, type Target } from './servers.js';
+import { poolOn } from './service-pool.js';
+
+const KEPT: ReadonlySet<string> = new Set([
+  ...['ledger', 'ledger_version', GUARD_CHILD],
+  ...Array.from({ length: GUARDS_MAX }, (_, index) => guardName(index)),
+]);
+/** How to drop a kind of table; all others by DROP TABLE. */
+const DROPS: Readonly<Record<string, string>> = { VIEW: 'DROP VIEW', SEQUENCE: 'DROP SEQUENCE' };
+
+/** Before a test; no proxy works on that server. */
+export async function freshLedger(target: Target): Promise<void> {
+  const rows = await query<{ readonly at: string; readonly name: string; readonly kind: string }>(
+    target,
+    `SELECT TABLE_SCHEMA AS at, TABLE_NAME AS name, TABLE_TYPE AS kind
+     FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ('_undrop', '_undrop_local')`,
+  );
+  const drops = rows
+    .filter(({ name }) => !KEPT.has(name))
+    .map(({ at, name, kind }) => {
+      return `${DROPS[kind] ?? 'DROP TABLE'} ${at}.\`${name.replaceAll('`', '``')}\``;
+    });
+  const isThere = (table: string) => rows.some(({ name }) => name === table);
+  await query(
+    target,
+    'SET foreign_key_checks = 0',
+    ...drops,
+    ...(isThere('ledger') ? ['DELETE FROM _undrop.ledger'] : []),
+    ...(isThere('ledger_version')
+      ? [`DELETE FROM _undrop.ledger_version WHERE version <> ${LEDGER_VERSION}`]
+      : []),
+  );
+  const pool = poolOn(target);
+  try {
+    await ensureLedger(pool);
+  } finally {
+    await pool.dispose();
+  }
+}
+
+/** The server as it was before the first proxy. */
+export async function dropRecycleSchemas(target: Target): Promise<void> {
+  await query(
+    target,
+    'SET foreign_key_checks = 0',
+    'DROP DATABASE IF EXISTS _undrop',
+    'DROP DATABASE IF EXISTS _undrop_local',
+  );
+}

@@ -1,0 +1,11 @@
+/** Service connections of a test, as a proxy has them. */
+import { silentLog } from '../../src/log.js';
+import { openServicePool, type ServicePool } from '../../src/service/pools.js';
+import type { Target } from './servers.js';
+
+/** The caller disposes of it. */
+export function poolOn(target: Target, connectionsMax = 4): ServicePool {
+  const { host, port, user, password } = target;
+  const address = { host, port };
+  return openServicePool({ address, user, password, connectionsMax, log: silentLog });
+}
