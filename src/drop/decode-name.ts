@@ -42,7 +42,9 @@ export function decodeName(name: Uint8Array, charset: string): string {
   try {
     // A byte order mark is a character of the name like any other.
     const decoded = new TextDecoder(label, { fatal: true, ignoreBOM: true }).decode(name);
-    if (!UNASSIGNED.test(decoded)) return decoded;
+    const isKnown = !UNASSIGNED.test(decoded);
+    if (isKnown && charset === 'utf8mb4') return decoded.replaceAll(ASTRAL, '?');
+    if (isKnown && (label !== 'utf-8' || decoded.search(ASTRAL) < 0)) return decoded;
   } catch (cause) {
     throw new UndropError('UNDROP_NAME_CHARSET', { charset }, cause);
   }
@@ -56,6 +58,12 @@ const CP1252 = '€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”�
 function decodeLatin1(byte: number): string {
   return CP1252[byte - 0x80] ?? String.fromCharCode(byte);
 }
+
+/**
+ * Beyond the BMP: MySQL, whose names have nothing there, takes a question mark for each; its utf8
+ * and utf8mb3 have nothing there either.
+ */
+const ASTRAL = /[\u{10000}-\u{10ffff}]/gu;
 
 /** What the standard makes of bytes that a character set has no character for; the server: `?`. */
 const UNASSIGNED = /[\u0080-\u009f]/;

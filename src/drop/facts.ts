@@ -40,6 +40,7 @@ function selectFacts(server: ServerVersion, from: string): Buffer {
     'USER()',
     '@@foreign_key_checks + 0',
     tracksSchemas(server) ? '@@session_track_schema + 0' : '0',
+    tracksGtids(server) ? '@@session_track_gtids' : "'OFF'",
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(`SELECT /* undrop facts */ ${columns.join(', ')} ${from}LIMIT 1`);
@@ -48,6 +49,10 @@ function selectFacts(server: ServerVersion, from: string): Buffer {
 /** Servers with session tracking. */
 function tracksSchemas({ flavour, versionId }: ServerVersion): boolean {
   return versionId >= (flavour === 'mysql' ? 50_704 : 100_202);
+}
+
+function tracksGtids({ flavour, versionId }: ServerVersion): boolean {
+  return flavour === 'mysql' && versionId >= 50_706;
 }
 
 /** Reads the answer to `factsSql`; an error of the server is passed on. */
@@ -63,9 +68,11 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     charset: text(2) ?? '',
     serverIdentity: text(5) ?? '',
     user: userName(text(6) ?? ''),
+    account: text(6) ?? '',
     logged: text(3) !== '0',
     checksForeignKeys: text(7) !== '0',
     tracksSchema: text(8) === '1',
+    tracksGtids: (text(9) ?? 'OFF') !== 'OFF',
     gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
   };
 }

@@ -31,29 +31,28 @@ import { nextUnderLocks } from './next-under-locks.js';
 import {
   type BlockedParent,
   blockedParents,
-  guardedParentSql,
   hasForeignKeys,
   isGuardMissing,
   parentErrorInFull,
   parentErrorSql,
 } from './parents.js';
+import { asProgram, NO_VERDICT } from './program-verdict.js';
 import type { SteadRename } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
+import { type SaidKind, sayWords } from './say-words.js';
 import { signalSql } from './signal-sql.js';
 import type { UserCommand } from './user-session.js';
 import {
   cleanSql,
   dropOwnTemporarySql,
   dropRightsSql,
-  dropTemporarySql,
-  notSequenceSql,
+  gtidSql,
   OWN_GTID_BEHIND,
   probeSql,
   type QualifiedName,
   renameSql,
   turnSql,
   underOwnGtid,
-  viewErrorSql,
 } from './words.js';
 
 /** What the first round trips brought. */
@@ -82,6 +81,10 @@ export interface Answers extends SteadAnswers {
   readonly words: Result | null;
   /** The words under another GTID_NEXT than the session's. */
   readonly aside: Result | null;
+  /** The words, with which there are more rows in the diagnostics than one. */
+  readonly rows: Result | null;
+  /** Of what has a GTID, where there is nothing to move. */
+  readonly gtid: Result | null;
   /** Where there were no guards to be asked (ledger/guards.ts). */
   readonly unguarded: Result | null;
 }
@@ -102,6 +105,8 @@ export const NO_ANSWERS: Answers = {
   relocations: null,
   words: null,
   aside: null,
+  rows: null,
+  gtid: null,
   unguarded: null,
 };
 
@@ -116,6 +121,8 @@ export type UserAnswer =
   | 'cleaned'
   | 'words'
   | 'aside'
+  | 'rows'
+  | 'gtid'
   | 'unguarded';
 
 /**
@@ -126,6 +133,7 @@ export function broughtBy(brings: UserAnswer, results: readonly Result[]): Resul
   const last = results.at(-1);
   assert(last !== undefined, 'the last command of a step has an answer');
   if (brings === 'aside') return results.at(-1 - OWN_GTID_BEHIND) ?? last;
+  if (brings === 'rows') return results.at(-2) ?? last;
   if (brings !== 'probe' && brings !== 'mayDrop') return last;
   const ends = (result: Result) =>
     result.kind === 'err' &&
@@ -212,8 +220,7 @@ export function nextStep(request: DropRequest, answers: Answers): Step {
 /** One name of the statement and all that is known of it. */
 interface Name {
   readonly index: number;
-  /** `table`: a base table, in a DROP SEQUENCE, which doesn't drop it. */
-  readonly kind: 'temporary' | 'view' | 'base' | 'table' | 'missing';
+  readonly kind: SaidKind | 'base';
   readonly name: QualifiedName;
   readonly seen: IntentTable;
 }
@@ -242,9 +249,6 @@ type Decision =
       /** Parents that stay, as the server would not drop them. */
       readonly blocked: readonly BlockedParent[];
     };
-
-/** Not preparable, or no statement handle left: the server gives no verdict on the syntax. */
-export const NO_VERDICT: ReadonlySet<number> = new Set([1295, 1461]);
 
 function decide(request: DropRequest, inspection: Inspection): Decision {
   const { judge, facts } = inspection;
@@ -339,11 +343,7 @@ function isSameServer(request: DropRequest, intent: IntentFacts, facts: UserFact
  * Joins what the user session and the service saw. Null where the user session sees a base table
  * that the service doesn't: then nobody recorded it, and nobody may rename it.
  */
-function namesOf(
-  { statement }: DropRequest,
-  inspection: Inspection,
-  intent: IntentFacts,
-): Name[] | null {
+function namesOf(request: DropRequest, inspection: Inspection, intent: IntentFacts): Name[] | null {
   const names: Name[] = [];
   for (const [index, seen] of intent.tables.entries()) {
     const kind = inspection.kinds[index];
@@ -351,10 +351,25 @@ function namesOf(
     assert(typeof kind === 'string' && name !== undefined, 'each name was looked at');
     const known = kind === 'denied' || kind === 'unlocked' ? kindSeen(seen) : kind;
     if (known === 'base' && seen.holdUntil === null) return null;
-    const isOther = statement.object === 'sequence' && seen.kind !== 'sequence';
-    names.push({ index, kind: known === 'base' && isOther ? 'table' : known, name, seen });
+    names.push({ index, kind: known === 'base' ? kindOfBase(request, seen) : known, name, seen });
   }
   return names;
+}
+
+function kindOfBase(
+  { statement, server }: DropRequest,
+  seen: IntentTable,
+): 'base' | 'table' | 'missing' | 'nothing' {
+  if (isOfEngine(seen, server)) return server.versionId < 110_800 ? 'missing' : 'nothing';
+  return statement.object === 'sequence' && seen.kind !== 'sequence' ? 'table' : 'base';
+}
+
+/**
+ * What MariaDB's performance_schema has, no statement drops: it isn't found (seen on 10.11), or
+ * the answer is OK (on 11.8).
+ */
+function isOfEngine({ schema }: IntentTable, { flavour }: DropRequest['server']): boolean {
+  return flavour === 'mariadb' && schema.toLowerCase() === 'performance_schema';
 }
 
 /**
@@ -418,13 +433,17 @@ function decideNames(
   return { kind: 'move', moves, named: others, blocked };
 }
 
-/** The server refuses the text: prepared once more, so that its words are the session's last. */
-function judged(request: DropRequest, { judge }: Inspection, answers: Answers): Step {
+/** The server refuses the text: asked once more, so that its words are the session's last. */
+function judged(request: DropRequest, inspection: Inspection, answers: Answers): Step {
+  const { judge, isJudgedAsProgram } = inspection;
   const { judged: verdict } = answers;
   if (verdict === null) {
     const isSyntax = judge?.kind === 'err' && judge.errno === 1064;
     const text = (isSyntax ? request.tail : null) ?? request.text;
-    return { do: 'user', brings: 'judged', commands: [{ kind: 'prepare', text }] };
+    const command: UserCommand = isJudgedAsProgram
+      ? { kind: 'query', text: asProgram({ text, groupId: request.groupId }) }
+      : { kind: 'prepare', text };
+    return { do: 'user', brings: 'judged', commands: [command] };
   }
   // It takes now what it refused a moment ago.
   if (verdict.kind !== 'err') return again('the syntax is valid now');
@@ -527,26 +546,46 @@ function wordsOnly(
   if (isUnderLocks(inspection, answers)) {
     const looked = underLocks(request, inspection, [], answers);
     if ('do' in looked) return looked;
-    return saidOrSay(request, decision, answers);
+    return saidOrSay(request, inspection, decision, answers);
   }
   const asked = inspection.names.filter((_name, index) => inspection.kinds[index] !== 'temporary');
   if (!hasGtidNext(inspection)) {
     if (probe === null) return probeStep(request, inspection, asked);
     const ended = probeEnds(request, inspection, probe, answers);
     if (ended !== null) return ended;
+    const logging = gtidStep(request, inspection, decision, answers);
+    if (logging !== null) return logging;
   }
-  return saidOrSay(request, decision, answers);
+  return saidOrSay(request, inspection, decision, answers);
+}
+
+/** A drop that says notes alone is logged, and the client may be told its GTID. */
+function gtidStep(
+  request: DropRequest,
+  { facts }: Inspection,
+  { named, blocked }: Extract<Decision, { kind: 'words' }>,
+  { gtid }: Answers,
+): Step | null {
+  const tracks = 'tracksGtids' in facts && facts.tracksGtids;
+  const absent = named.find(({ kind }) => kind !== 'temporary');
+  const isNoted = request.statement.ifExists && blocked.length === 0;
+  if (gtid !== null || !tracks || !isNoted || absent === undefined) return null;
+  const text = gtidSql(absent.name, request);
+  return { do: 'user', brings: 'gtid', commands: [{ kind: 'query', text }] };
 }
 
 function saidOrSay(
   request: DropRequest,
+  inspection: Inspection,
   { named, blocked }: Extract<Decision, { kind: 'words' }>,
   answers: Answers,
 ): Step {
-  const next = wordsStep(request, named, blocked, answers);
+  const next = wordsStep(request, inspection, { named, blocked }, answers);
   if (next !== null) return next;
-  const said = answers.unguarded ?? answers.words;
+  const said = answers.unguarded ?? answers.rows ?? answers.words;
   assert(said !== null, 'no step is left only when the words were said');
+  const { gtid } = answers;
+  if (gtid?.kind === 'ok' && said.kind === 'ok') return answerWith(okOfBoth(gtid, said));
   return answerWith(inFull(said, request, blocked));
 }
 
@@ -651,7 +690,7 @@ function afterRename(
 ): Step {
   const { named, blocked } = decision;
   const { relocations } = answers;
-  const words = answers.unguarded ?? answers.aside ?? answers.words;
+  const words = answers.unguarded ?? answers.aside ?? answers.rows ?? answers.words;
   assert(ok !== null, 'what is held was renamed');
   if (relocations === null) {
     const { facts } = inspection;
@@ -667,7 +706,7 @@ function afterRename(
     return { do: 'relocate', tables, logged: facts.logged, detach: !keepsLocks && isBound };
   }
   const hasWords = failed === null && named.length + blocked.length > 0;
-  const saying = hasWords ? wordsStep(request, named, blocked, answers) : null;
+  const saying = hasWords ? wordsStep(request, inspection, { named, blocked }, answers) : null;
   if (saying !== null) return beside(inspection, saying);
   const held = moves.flatMap((moved) => heldTable(moved, relocations));
   if (held.length < moves.length) {
@@ -805,7 +844,9 @@ function notRenamed(
   error: ErrPacket,
   answers: Answers,
 ): Step | OkPacket {
-  if (error.errno === CLOSED_SCHEMA) return closedSchema(request, inspection, error, answers);
+  if (error.errno === CLOSED_SCHEMA) {
+    return closedSchema(request, inspection, error, answers) ?? renameFailed(request, error);
+  }
   if (error.errno === LOG_TABLE) return logTable(answers);
   if (error.errno !== 1142) return renameFailed(request, error);
   const wasAsked = isGranted(inspection, error, answers);
@@ -937,76 +978,64 @@ function namesOfBlocked(
  */
 function wordsStep(
   request: DropRequest,
-  named: readonly Name[],
-  blocked: readonly BlockedParent[],
+  inspection: Inspection,
+  { named, blocked }: Pick<Extract<Decision, { kind: 'words' }>, 'named' | 'blocked'>,
   answers: Answers,
 ): Step | null {
-  const words = answers.aside ?? answers.words;
-  const { ifExists, object } = request.statement;
+  const { server } = request;
+  const words = answers.aside ?? answers.rows ?? answers.words;
   const [parent] = blocked;
-  const isGuarded = hasGuards(request.server);
   if (words !== null) {
-    if (parent === undefined || !isGuarded || !isGuardMissing(words)) return null;
+    if (parent === undefined || !hasGuards(server) || !isGuardMissing(words)) return null;
     if (answers.unguarded !== null) return null;
-    const text = parentErrorSql(request.server, parent);
+    const text = parentErrorSql(server, parent);
     return { do: 'user', brings: 'unguarded', commands: [{ kind: 'query', text }] };
   }
-  const wrong = parent === undefined ? named.find(isOfWrongKind) : undefined;
-  const isWrongNamed = wrong !== undefined && request.server.flavour === 'mariadb' && !ifExists;
-  const signals = isWrongNamed || parent !== undefined;
-  const dropped = signals ? named.filter(({ kind }) => kind === 'temporary') : named;
-  const commands: UserCommand[] = [];
-  if (dropped.length > 0) {
-    const names = dropped.map(({ name }) => name);
-    commands.push({
-      kind: 'query',
-      text: dropTemporarySql(names, { ...request, object, ifExists }),
-    });
-  }
-  if (isWrongNamed) {
-    const { schema, table } = wrong.seen;
-    const errorSql = wrong.kind === 'view' ? viewErrorSql : notSequenceSql;
-    commands.push({ kind: 'query', text: errorSql(schema, table) });
-  }
-  if (parent !== undefined) {
-    const text = isGuarded
-      ? guardedParentSql(blocked.length, request)
-      : parentErrorSql(request.server, parent);
-    commands.push({ kind: 'query', text });
-  }
-  return { do: 'user', brings: 'words', commands };
-}
-
-function isOfWrongKind({ kind }: Name): boolean {
-  return kind === 'view' || kind === 'table';
+  const { facts, intent } = inspection;
+  const parentAt = parent === undefined ? -1 : (intent?.tables.indexOf(parent.table) ?? -1);
+  const said = sayWords(request, { names: named, blocked, parentAt, facts });
+  const commands = said.texts.map((text) => ({ kind: 'query' as const, text }));
+  return { do: 'user', brings: said.areRows ? 'rows' : 'words', commands };
 }
 
 /** Of schemas that are the server's own: nobody may rename there. */
 const CLOSED_SCHEMA = 1044;
 
+/** Null where there is nothing that could be dropped, which is to be said. */
 function closedSchema(
   request: DropRequest,
   inspection: Inspection,
   error: ErrPacket,
   { rights, words }: Answers,
-): Step {
+): Step | null {
   const names = inspection.names.filter((_name, index) => inspection.kinds[index] !== 'temporary');
   if (rights === null) {
     const text = dropRightsSql(names, { ...request, wait: waitSeconds(request) });
     return { do: 'user', brings: 'rights', commands: [{ kind: 'query', text }] };
   }
   const isDenied = rights.kind === 'err' && [1142, CLOSED_SCHEMA].includes(rights.errno);
+  if (!isDenied && engineHas(request, inspection)) return null;
   if (!isDenied) return renameFailed(request, error);
   const inEngine = inspection.intent?.tables.find(({ schema }) => schema === 'performance_schema');
-  const [user] = /'[^']*'@'[^']*'/.exec(rights.message.toString()) ?? [];
-  if (rights.errno === 1142 || inEngine === undefined || user === undefined) {
-    return answerWith(rights);
-  }
+  if (rights.errno === 1142 || inEngine === undefined) return answerWith(rights);
+  const [said] = /'[^']*'@'[^']*'/.exec(rights.message.toString()) ?? [];
+  const user = said ?? accountOf(inspection);
   // MySQL: there the right to drop is nobody's.
   if (words !== null) return answerWith(words);
   const message = `DROP command denied to user ${user} for table '${inEngine.table}'`;
   const text = signalSql({ errno: 1142, sqlState: '42000', message });
   return { do: 'user', brings: 'words', commands: [{ kind: 'query', text }] };
+}
+
+/** As the server says it, whose texts can't be read in every charset. */
+function accountOf({ facts }: Inspection): string {
+  const account = 'account' in facts ? facts.account : '';
+  const at = account.lastIndexOf('@');
+  return `'${account.slice(0, Math.max(at, 0))}'@'${account.slice(at + 1)}'`;
+}
+
+function engineHas({ server }: DropRequest, { intent }: Inspection): boolean {
+  return intent?.tables.some((table) => isOfEngine(table, server)) === true;
 }
 
 /** A log table while it is written can't be renamed alone (1581), and not be dropped. */

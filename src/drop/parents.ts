@@ -57,7 +57,8 @@ const BEFORE_MYSQL_8 = 'Cannot delete or update a parent row: a foreign key cons
 /** MESSAGE_TEXT of MySQL. */
 const SIGNAL_CHARACTERS_MAX = 128;
 
-function parentError(server: ServerVersion, { table, key }: BlockedParent): Signal {
+/** The error that the server gives for a parent. */
+export function parentError(server: ServerVersion, { table, key }: BlockedParent): Signal {
   if (server.flavour === 'mariadb') {
     return { errno: 1451, sqlState: '23000', message: BEFORE_MYSQL_8 };
   }

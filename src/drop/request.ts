@@ -33,12 +33,16 @@ export interface UserFacts {
   readonly serverIdentity: string;
   /** Who the session is now, without the host. */
   readonly user: string;
+  /** The same with the host. */
+  readonly account: string;
   /** foreign_key_checks. */
   readonly checksForeignKeys: boolean;
   /** sql_log_bin. */
   readonly logged: boolean;
   /** session_track_schema: an OK tells what the default schema has become. */
   readonly tracksSchema: boolean;
+  /** session_track_gtids: an OK tells the GTIDs of what it answers. */
+  readonly tracksGtids: boolean;
   /** GTID_NEXT where it is a GTID; null: it is none, or there is no such thing. */
   readonly gtidNext: string | null;
 }

@@ -6,10 +6,12 @@ export interface Signal {
   readonly message: string;
 }
 
+export function signalSql(signal: Signal): Buffer {
+  return Buffer.from(`SIGNAL SQLSTATE '${signal.sqlState}' SET ${signalInformation(signal)}`);
+}
+
 /** The text in hex, as the session's charset and sql_mode may be anything. */
-export function signalSql({ errno, sqlState, message }: Signal): Buffer {
+export function signalInformation({ errno, message }: Omit<Signal, 'sqlState'>): string {
   const hex = Buffer.from(message).toString('hex');
-  return Buffer.from(
-    `SIGNAL SQLSTATE '${sqlState}' SET MYSQL_ERRNO = ${errno}, MESSAGE_TEXT = _utf8mb4 X'${hex}'`,
-  );
+  return `MYSQL_ERRNO = ${errno}, MESSAGE_TEXT = _utf8mb4 X'${hex}'`;
 }

@@ -8,7 +8,7 @@
 import { assert } from '../assert.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
 import { quoteClientName } from '../sql/quote-client-name.js';
-import { signalSql } from './signal-sql.js';
+import type { Signal } from './signal-sql.js';
 import type { UserCommand } from './user-session.js';
 
 /** A name of the statement, ready to be used in a statement of ours. */
@@ -139,6 +139,19 @@ export function dropRightsSql(
 }
 
 /**
+ * A drop of nothing but missing tables has a GTID of its own; so has this, of a view that can't be:
+ * its name is made for this statement.
+ */
+export function gtidSql(
+  { schema }: QualifiedName,
+  { groupId, charset }: Pick<DropWords, 'groupId' | 'charset'>,
+): Buffer {
+  const view = { schema, table: Buffer.from(`_undrop_none_${groupId}`) };
+  const verb = Buffer.from(`DROP /* undrop gtid ${groupId} */ VIEW IF EXISTS `);
+  return Buffer.concat([verb, qualified(view, charset)]);
+}
+
+/**
  * Waits until nobody else has any of the tables locked, as DROP TABLE would, and fails then: they
  * are no views. `wait` is MariaDB's WAIT n or NOWAIT, in seconds.
  */
@@ -203,13 +216,12 @@ export function underOwnGtid(
 /** How many answers stand behind that of the last command. */
 export const OWN_GTID_BEHIND = 2;
 
-/** MariaDB's error for a view in DROP TABLE, which no harmless statement of its own gives. */
-export function viewErrorSql(schema: string, table: string): Buffer {
-  return signalSql({ errno: 1965, sqlState: '42S02', message: `'${schema}.${table}' is a view` });
+/** MariaDB's words for a view in DROP TABLE, which no harmless statement of its own gives. */
+export function viewSignal(schema: string, table: string): Signal {
+  return { errno: 1965, sqlState: '42S02', message: `'${schema}.${table}' is a view` };
 }
 
 /** The same for a table in DROP SEQUENCE. */
-export function notSequenceSql(schema: string, table: string): Buffer {
-  const message = `'${schema}.${table}' is not a SEQUENCE`;
-  return signalSql({ errno: 4090, sqlState: '42S02', message });
+export function notSequenceSignal(schema: string, table: string): Signal {
+  return { errno: 4090, sqlState: '42S02', message: `'${schema}.${table}' is not a SEQUENCE` };
 }

@@ -8,8 +8,9 @@
  */
 import { assert } from '../assert.js';
 import { factsSql, readFacts, readKind } from '../drop/facts.js';
-import { NO_VERDICT, refusalBeforeLooking } from '../drop/next-step.js';
+import { refusalBeforeLooking } from '../drop/next-step.js';
 import { hasForeignKeys } from '../drop/parents.js';
+import { NO_VERDICT } from '../drop/program-verdict.js';
 import { qualify } from '../drop/qualify.js';
 import type { UserFacts } from '../drop/request.js';
 import { serviceNames } from '../drop/service-names.js';

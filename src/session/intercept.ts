@@ -8,7 +8,8 @@
 import { randomBytes } from 'node:crypto';
 import { assert, assertNever } from '../assert.js';
 import { factsSql, readFacts } from '../drop/facts.js';
-import { NO_VERDICT, refuse } from '../drop/next-step.js';
+import { refuse } from '../drop/next-step.js';
+import { askVerdict, asProgram, NO_VERDICT, readVerdict } from '../drop/program-verdict.js';
 import type { UserFacts } from '../drop/request.js';
 import {
   type DropResult,
@@ -17,6 +18,7 @@ import {
   type SessionGuess,
 } from '../drop/run-drop.js';
 import type { SessionFacts } from '../drop/user-session.js';
+import { cleanSql } from '../drop/words.js';
 import { UndropError } from '../errors.js';
 import { newHoldId } from '../names/hold-id.js';
 import type { ServicePool } from '../service/pools.js';
@@ -298,15 +300,45 @@ export async function unclear(
     await userSession.run([{ kind: 'close', statementId: judge.statementId }]);
   } else if (judge?.kind === 'err') {
     // Of a PREPARE it is the whole answer: nothing was prepared.
-    if (taken.carrier === 'prepare') return answerWith(judge);
+    if (taken.carrier === 'prepare') return answerWith(await alone(judge, taken, userSession));
     if (judge.errno === 1064 && taken.tail !== undefined) {
       // Its words quote the text to the end.
       const [whole] = await userSession.run([{ kind: 'prepare', text: taken.tail }]);
       return answerWith(whole?.kind === 'err' ? whole : judge);
     }
     if (!NO_VERDICT.has(judge.errno)) return answerWith(judge);
+    const words = await wordsUnprepared(taken, options);
+    if (words !== null) return answerWith(words);
   }
   return refused(notUnderstood(why), options);
+}
+
+/** A PREPARE that isn't even begun leaves what was said before, which was to us. */
+async function alone(
+  judge: ErrPacket,
+  { text }: Taken,
+  userSession: CommandSession,
+): Promise<ErrPacket> {
+  if (!NO_VERDICT.has(judge.errno)) return judge;
+  const clean = { kind: 'query', text: cleanSql(newId()) } as const;
+  const [, again] = await userSession.run([clean, { kind: 'prepare', text }]);
+  return again?.kind === 'err' ? again : judge;
+}
+
+/** The server's words for a drop that it doesn't take; null: nobody can tell. */
+async function wordsUnprepared(
+  { text, tail = text }: Taken,
+  { userSession, gtidMayBeSet }: InterceptOptions,
+): Promise<ErrPacket | null> {
+  // An error would use the GTID up.
+  if (gtidMayBeSet || !/^\s*(DROP|ANALYZE|EXPLAIN)\s/i.test(text.toString('latin1'))) return null;
+  const groupId = newId();
+  const verdict = readVerdict(await userSession.run(askVerdict({ text, groupId })), groupId);
+  if (verdict === null || verdict.taken) return null;
+  const isSyntax = verdict.why.errno === 1064;
+  const said = asProgram({ text: isSyntax ? tail : text, groupId });
+  const [words] = await userSession.run([{ kind: 'query', text: said }]);
+  return words?.kind === 'err' ? words : null;
 }
 
 /** The place of the refusal is found by the marker, which is all that is run. */

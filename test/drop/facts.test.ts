@@ -22,17 +22,30 @@ describe('the facts', () => {
   });
 
   test('are read', () => {
-    const row = ['shop', 'ANSI_QUOTES', 'gbk', '1', 'AUTOMATIC', 'me', 'a@b@host', '0', '1'];
+    const row = [
+      'shop',
+      'ANSI_QUOTES',
+      'gbk',
+      '1',
+      'AUTOMATIC',
+      'me',
+      'a@b@host',
+      '0',
+      '1',
+      'OWN_GTID',
+    ];
     expect(readFacts(rowsResult(SIX, row))).toEqual({
       schema: 'shop',
       sqlMode: 'ANSI_QUOTES',
       charset: 'gbk',
       serverIdentity: 'me',
       user: 'a@b',
+      account: 'a@b@host',
       checksForeignKeys: false,
       logged: true,
       gtidNext: null,
       tracksSchema: true,
+      tracksGtids: true,
     });
   });
 

@@ -1,12 +1,13 @@
 /** Statements of ours on the user's session: exactly these bytes. */
 import { describe, expect, test } from '@jest/globals';
+import { signalSql } from '../../src/drop/signal-sql.js';
 import {
   dropTemporarySql,
   probeSql,
   qualified,
   renameSql,
   showCreateSql,
-  viewErrorSql,
+  viewSignal,
 } from '../../src/drop/words.js';
 
 const name = (schema: string | null, table: string) => ({
@@ -64,7 +65,7 @@ test('the words come from a statement that touches temporary tables only', () =>
 });
 
 test('MariaDB’s error for a view is raised as it is, whatever the name', () => {
-  const text = viewErrorSql('shop', "it's; 表").toString();
+  const text = signalSql(viewSignal('shop', "it's; 表")).toString();
   const [, hex = ''] = /X'([0-9a-f]+)'/.exec(text) ?? [];
   expect(Buffer.from(hex, 'hex').toString()).toBe("'shop.it's; 表' is a view");
   expect(text.replace(hex, '…')).toBe(

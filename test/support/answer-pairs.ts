@@ -19,22 +19,6 @@ export interface Difference {
 
 /** Closed: a new entry needs a reason, and its place in the limitations. */
 export const DIFFERENCES: Readonly<Record<string, Difference>> = {
-  'note-1965': {
-    reason: 'MariaDB: a view under IF EXISTS is noted as unknown (1051), not as a view (1965)',
-    where: ['answer', 'diagnostics'],
-  },
-  'second-row': {
-    reason: 'MariaDB: behind the error 1965 for a view no second row names the missing tables',
-    where: ['diagnostics'],
-  },
-  'second-row-4090': {
-    reason: 'MariaDB: behind the error 4090 of DROP SEQUENCE no second row names the other names',
-    where: ['diagnostics'],
-  },
-  'note-4090': {
-    reason: 'MariaDB: DROP SEQUENCE IF EXISTS notes a table or a view as unknown (4091)',
-    where: ['answer', 'diagnostics'],
-  },
   'note-1008': {
     reason:
       'DROP DATABASE IF EXISTS of a missing schema notes that (1008) as a warning, not as a note',
@@ -45,8 +29,8 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
       'MySQL before 8: behind the error 1217 for a parent there is no warning 152 for each of them where the user has no right on `_undrop`',
     where: ['diagnostics'],
   },
-  'parent-and-missing': {
-    reason: 'MariaDB: behind the error 1451 for a parent no second row names the missing tables',
+  'notes-beside-a-parent': {
+    reason: 'MariaDB: beside the error 1451 for a parent no notes of IF EXISTS name missing tables',
     where: ['diagnostics'],
   },
   'rights-of-a-view': {
@@ -56,10 +40,6 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
   'open-transaction': {
     reason: 'MySQL with autocommit=0: notes on missing tables leave an empty transaction open',
     where: ['answer', 'diagnostics', 'probes'],
-  },
-  'gtid-of-nothing': {
-    reason: 'a drop of nothing but missing tables is not in the binary log, so it has no GTID',
-    where: ['answer'],
   },
   'said-too-late': {
     reason:

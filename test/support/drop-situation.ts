@@ -126,10 +126,12 @@ export function inspectionOf(situation: Situation): Inspection {
     charset: 'utf8mb4',
     serverIdentity: 'the server',
     user: 'app',
+    account: 'app@10.0.0.1',
     checksForeignKeys: true,
     logged: true,
     gtidNext: null,
     tracksSchema: false,
+    tracksGtids: false,
     ...situation.facts,
   };
   const names = statement.names.map(({ schema, table }) => ({
@@ -169,6 +171,7 @@ export function inspectionOf(situation: Situation): Inspection {
   const { judge, factsError, intentError } = situation;
   return {
     judge: judge === undefined ? preparedResult(7) : errResult(...judge),
+    isJudgedAsProgram: false,
     kinds: situation.names.map(({ kind }) =>
       typeof kind === 'string' ? kind : errResult(...kind),
     ),

@@ -4,6 +4,7 @@
  * (quote-client-name.ts), and is that of the table that the server would drop; any other is no name
  * here, and the statement becomes unclear.
  */
+import { isUtf8 } from 'node:buffer';
 import { charsetTable, isStorable } from '../client-charset.js';
 import type { Token } from '../lexer.js';
 import { isReserved, mayBeReserved } from '../reserved-words.js';
@@ -36,17 +37,17 @@ export function takeTableName(cursor: TokenCursor, source: Source): TableName | 
   const start = cursor.peek().start;
   if (cursor.isSymbol('.') && (flavour === 'mariadb' || versionId < DOTLESS_SINCE)) {
     cursor.take();
-    const name = takeIdentifier(cursor, source);
+    const name = takePart(cursor, source);
     if (name === null) return null;
     return { schema: null, table: name.value, start, end: name.token.end, isDoubtful: true };
   }
-  const first = takeIdentifier(cursor, source);
+  const first = takePart(cursor, source);
   if (first === null) return null;
   if (!cursor.takeSymbol('.')) {
     const { value: table, token, isDoubtful } = first;
     return { schema: null, table, start, end: token.end, isDoubtful };
   }
-  const second = takeIdentifier(cursor, source);
+  const second = takePart(cursor, source);
   if (second === null || cursor.isSymbol('.')) return null;
   const isDoubtful = first.isDoubtful || second.isDoubtful;
   return { schema: first.value, table: second.value, start, end: second.token.end, isDoubtful };
@@ -54,12 +55,33 @@ export function takeTableName(cursor: TokenCursor, source: Source): TableName | 
 
 /** Takes one identifier; null where there is none. */
 export function takeIdentifier(cursor: TokenCursor, source: Source): Identifier | null {
+  return takeIf(cursor, source, (value) => isStorable(value, source.mode.charset));
+}
+
+/**
+ * The same as a part of a table's name, of which MySQL takes what is beyond the BMP for question
+ * marks (drop/decode-name.ts).
+ */
+function takePart(cursor: TokenCursor, source: Source): Identifier | null {
+  const { flavour, charset } = source.mode;
+  const mayBeAstral = flavour === 'mysql' && charset === 'utf8';
+  const name = takeIdentifier(cursor, source);
+  if (name !== null || !mayBeAstral) return name;
+  const astral = takeIf(cursor, source, (value) => isUtf8(value));
+  return astral === null ? null : { ...astral, isDoubtful: true };
+}
+
+function takeIf(
+  cursor: TokenCursor,
+  source: Source,
+  isName: (value: Uint8Array) => boolean,
+): Identifier | null {
   const token = cursor.peek();
   if (token.kind === 'word') {
     if (isReserved(token.text)) return null;
   } else if (token.kind !== 'name') return null;
   const value = identifierValue(token, source);
-  if (!isStorable(value, source.mode.charset)) return null;
+  if (!isName(value)) return null;
   cursor.take();
   const isOdd = value.length === 0 || value.at(-1) === SPACE || value.includes(0);
   const isDoubtful = isOdd || (token.kind === 'word' && mayBeReserved(token.text));
