@@ -10,6 +10,7 @@ import { newHoldId } from '../../src/names/hold-id.js';
 import { formatHoldName } from '../../src/names/hold-name.js';
 import type { ServicePool, TaskConnection } from '../../src/service/pools.js';
 import { quoteIdentifier } from '../../src/service/sql.js';
+import { until } from '../support/poll.js';
 import { connect, query, type Target } from '../support/servers.js';
 
 export const PROXY_ID = 'proxy-of-the-test';
@@ -84,16 +85,7 @@ export async function endSession(target: Target, session: Connection): Promise<v
       `SELECT ID FROM information_schema.PROCESSLIST WHERE ID = ${threadId}`,
     );
     return rows.length === 0;
-  });
-}
-
-/** Polls until it is so; fails after ten seconds. */
-export async function until(isSo: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!(await isSo())) {
-    if (Date.now() > deadline) throw new Error('It has not become so within ten seconds.');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  }, 'the server has forgotten the session');
 }
 
 /** Every base table of the schema with its number of rows. */

@@ -9,9 +9,10 @@ import { isServerError, openServicePool, type ServicePool } from '../../src/serv
 import { numberOf, textOf } from '../../src/service/row.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
 import { ident, sql } from '../../src/service/sql.js';
+import { until } from '../support/poll.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
-import { relayTo, until } from './service-fixture.js';
+import { relayTo } from './service-fixture.js';
 
 const DEADLINE = expect.objectContaining({ code: 'UNDROP_DEADLINE' });
 
@@ -107,13 +108,13 @@ describe.each(testServers())('the service pool on $name', (server) => {
       throw new Error('the task is broken');
     });
     await expect(broken).rejects.toThrow('the task is broken');
-    await until(async () => !(await isConnected(used)));
+    await until(async () => !(await isConnected(used)), 'its session has ended');
   });
 
   test('survives the killing of a connection that a task has and does not use', async () => {
     await pool.task(async (connection) => {
       await query(server, `KILL ${connection.threadId}`);
-      await until(async () => !(await isConnected(connection.threadId)));
+      await until(async () => !(await isConnected(connection.threadId)), 'its session has ended');
       await expect(connection.run(sql`SELECT 1`)).rejects.toMatchObject({
         code: 'UNDROP_SERVICE_FAILED',
       });
@@ -136,7 +137,8 @@ describe.each(testServers())('the service pool on $name', (server) => {
   test('gives up a statement at its deadline and ends it on the server', async () => {
     const slow = pool.run(sql`SELECT ${schema.name}, SLEEP(60)`, { deadlineMs: 150 });
     await expect(slow).rejects.toEqual(DEADLINE);
-    await until(async () => !(await isRunning(`SELECT '${schema.name}', SLEEP(60)`)));
+    const isOver = async () => !(await isRunning(`SELECT '${schema.name}', SLEEP(60)`));
+    await until(isOver, 'its statement has ended');
     expect(await settings(pool)).toContain('utf8mb4');
   });
 

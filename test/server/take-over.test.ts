@@ -9,9 +9,10 @@ import { giveBack, takeOver } from '../../src/ledger/take-over.js';
 import { forgetIntents } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
 import { settleIntents } from '../../src/recovery/settle-intents.js';
+import { until } from '../support/poll.js';
 import { testServers } from '../support/servers.js';
 import { ownSession } from './own-session.js';
-import { intend, rowCounts, until } from './service-fixture.js';
+import { intend, rowCounts } from './service-fixture.js';
 
 describe.each(testServers())('intents that are taken over on $name', (server) => {
   const own = ownSession(server);
@@ -37,7 +38,7 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
       return settle();
     });
     expect(await taken).toMatchObject({ untouched: ids, forgotten: [] });
-    await until(async () => (await settle()).forgotten.length > 0);
+    await until(async () => (await settle()).forgotten.length > 0, 'they are forgotten');
     expect(await rowCounts(server, own.schema.name)).toEqual({ t: 2 });
   });
 

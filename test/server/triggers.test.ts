@@ -3,7 +3,7 @@
  * free as behind a native drop, nothing fires while a table is held or purged, and what comes back
  * is what was there, byte for byte, by the server's own words.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { grantsFor } from '../../src/account/grants.js';
 import type { HeldTrigger } from '../../src/ledger/triggers.js';
@@ -15,6 +15,7 @@ import { readServerFacts } from '../../src/service/server-facts.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
+import { inLanes } from '../support/lanes.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront, type Variables } from '../support/proxy.js';
 import {
@@ -33,7 +34,7 @@ jest.setTimeout(120_000);
 const BASE = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, REFERENCES, PROCESS';
 const MODES = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES';
 
-describe.each(testServers())('triggers on $name', (server) => {
+inLanes(testServers(), 'triggers on $name', (server, { afterAll, beforeAll, test }) => {
   const isOld = server.name === 'mysql-5.6';
   let proxy: ProxyTarget;
   let pool: ServicePool;

@@ -2,8 +2,9 @@
  * The whole way of a dropped table through `undrop serve` as it is run in production, by variables
  * alone, read from the server's own general log: which names it had, with which id, and its end.
  */
-import { describe, expect, jest, test } from '@jest/globals';
+import { expect, jest } from '@jest/globals';
 import { parseHoldName } from '../../src/names/hold-name.js';
+import { inLanes } from '../support/lanes.js';
 import { until } from '../support/poll.js';
 import { spawnProxy } from '../support/proxy.js';
 import { connect, freshSchema, generalLog, query, testServers } from '../support/servers.js';
@@ -19,7 +20,7 @@ const QUICK = {
   COLLECT: 'auto',
 };
 
-describe.each(testServers())('the whole way on $name', (server) => {
+inLanes(testServers(), 'the whole way on $name', (server, { test }) => {
   const isSlow = server.name === 'mysql-5.6';
   const states = isSlow ? ['HOLD', 'PURGE', 'EVAC', 'DROP'] : ['HOLD', 'DROP'];
 

@@ -7,6 +7,9 @@
  */
 import { afterAll, describe, test } from '@jest/globals';
 
+/** A test that takes longer fails, and its lane goes on, so that one that hangs is one failure. */
+const LONGEST_MS = 170_000;
+
 type Run = () => unknown;
 
 export interface Hooks {
@@ -131,7 +134,7 @@ class Runner {
     const failures: unknown[] = [];
     const attempt = async (one: Run) => {
       try {
-        await one();
+        await withinBounds(one);
       } catch (error) {
         failures.push(error);
       }
@@ -143,6 +146,19 @@ class Runner {
   }
 }
 
+async function withinBounds(run: Run): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const error = new Error(`It took longer than ${LONGEST_MS / 1000} s.`);
+    timer = setTimeout(() => reject(error), LONGEST_MS);
+  });
+  try {
+    await Promise.race([run(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 async function all(runs: readonly Run[]): Promise<void> {
-  for (const run of runs) await run();
+  for (const run of runs) await withinBounds(run);
 }
