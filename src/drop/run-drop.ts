@@ -16,10 +16,12 @@ import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '..
 import { relocate } from '../moves/relocate.js';
 import { renew } from '../moves/renew.js';
 import { takeHome } from '../moves/take-home.js';
+import { Patience } from '../service/patience.js';
 import type { ServicePool } from '../service/pools.js';
 import type { Result } from '../wire/result-reader.js';
+import { askMeanwhile } from './ask-meanwhile.js';
 import { innermost } from './innermost.js';
-import { type Look, lookAtNames } from './look-at-names.js';
+import { lookAtNames } from './look-at-names.js';
 import {
   type Answers,
   broughtBy,
@@ -197,7 +199,8 @@ class Attempt {
         const isLate = performance.now() - this.#intendedAtMs > LOST_MS_MAX;
         const tables = isLate ? await renew(pool, step.tables, { holdMs }) : step.tables;
         const move = step.detach ? takeHome : relocate;
-        const relocations = await move(pool, tables, { logged: step.logged });
+        const patience = new Patience();
+        const relocations = await move(pool, tables, { logged: step.logged, patience });
         this.#answers = { ...this.#answers, relocations };
         return;
       }

@@ -155,6 +155,7 @@ function pinned(pool: ServicePool, connection: TaskConnection): ServicePool {
     run: (text, options) => connection.run(text, options),
     task: (fn) => fn(connection),
     killQuery: (threadId) => pool.killQuery(threadId),
+    isWaiting: (threadId) => pool.isWaiting(threadId),
     dispose: async () => undefined,
   };
 }

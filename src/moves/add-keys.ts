@@ -8,7 +8,7 @@
  * May run twice: looks at the table first and goes on from what is there.
  */
 import type { ForeignKey } from '../ledger/detached.js';
-import { runOrKill } from '../service/kill-after.js';
+import { runOrKill, type TryOptions } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
@@ -21,9 +21,8 @@ export interface KeyedTable {
   readonly table: string;
 }
 
-export interface AddKeysOptions {
+export interface AddKeysOptions extends TryOptions {
   readonly server: ServerFacts;
-  readonly logged: boolean;
 }
 
 /** Since then it renames indexes, and asks for the right REFERENCES where a key is added. */
@@ -189,14 +188,14 @@ export async function alter(
   pool: ServicePool,
   { id, schema, table }: KeyedTable,
   changes: readonly SQLQuery[],
-  { logged }: { readonly logged: boolean },
+  { logged, patience }: TryOptions,
 ): Promise<void> {
   if (changes.length === 0) return;
   const name = ident(schema, table);
   await runOrKill(
     pool,
     [UNCHECKED, sql`ALTER TABLE ${note('keys', id)} ${name} ${sql.join([...changes], ', ')}`],
-    { logged },
+    { logged, patience },
   );
 }
 

@@ -7,22 +7,23 @@
 import { assert } from '../assert.js';
 import type { ChildKey, ForeignKey } from '../ledger/detached.js';
 import { isSameName } from '../names/same-name.js';
-import { isKilled } from '../service/kill-after.js';
+import { isKilled, type TryOptions } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import { addKeys, alter, dropKey, isMysqlFrom57, type KeyedTable, plainKey } from './add-keys.js';
 import { lookAtTable } from './look-at-table.js';
 
-export interface LeadBackOptions {
+export interface LeadBackOptions extends TryOptions {
   readonly id: string;
   /** Where the key leads to now. */
   readonly away: { readonly schema: string; readonly table: string };
   readonly server: ServerFacts;
-  readonly logged: boolean;
 }
 
 /** Between the two statements the child has no key at all, so the second is tried more often. */
 const ADD_TRIES = 3;
+/** For the same reason it waits like any other where a client is waiting, but once. */
+const ADD_TRIES_WITHIN_PATIENCE = 1;
 
 /** Rejects with the server's error where the child is locked or can't be altered. */
 export async function leadBack(
@@ -30,7 +31,7 @@ export async function leadBack(
   { childSchema, childTable, key }: ChildKey,
   options: LeadBackOptions,
 ): Promise<void> {
-  const { id, away, logged } = options;
+  const { id, away } = options;
   const child = { id, schema: childSchema, table: childTable };
   const look = await lookAtTable(pool, child);
   if (typeof look === 'string') return;
@@ -40,13 +41,15 @@ export async function leadBack(
       isSameName(now.parentSchema, away.schema) && isSameName(now.parentTable, away.table);
     if (!isAway) return;
     await assertMayAdd(pool, child, key, options);
-    await alter(pool, child, [dropKey(key.name)], { logged });
+    await alter(pool, child, [dropKey(key.name)], options);
   }
+  const { patience, ...how } = options;
+  const triesMax = patience === undefined ? ADD_TRIES : ADD_TRIES_WITHIN_PATIENCE;
   for (let tries = 1; ; tries++) {
     try {
-      return await addKeys(pool, child, [key], options);
+      return await addKeys(pool, child, [key], how);
     } catch (error) {
-      if (tries === ADD_TRIES || !isKilled(error)) throw error;
+      if (tries === triesMax || !isKilled(error)) throw error;
     }
   }
 }
@@ -59,11 +62,11 @@ async function assertMayAdd(
   pool: ServicePool,
   child: KeyedTable,
   key: ForeignKey,
-  { server, logged }: LeadBackOptions,
+  options: LeadBackOptions,
 ): Promise<void> {
-  if (!isMysqlFrom57(server)) return;
+  if (!isMysqlFrom57(options.server)) return;
   try {
-    await alter(pool, child, [plainKey(key)], { logged });
+    await alter(pool, child, [plainKey(key)], options);
   } catch (error) {
     if (isServerError(error, SECOND_OF_ITS_NAME)) return;
     throw error;

@@ -4,7 +4,7 @@
  */
 import { UndropError } from '../errors.js';
 import { type HeldTrigger, isAscii, quotedTable } from '../ledger/triggers.js';
-import { runOrKill } from '../service/kill-after.js';
+import { runOrKill, type TryOptions } from '../service/kill-after.js';
 import type { ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
@@ -15,12 +15,12 @@ export async function createTrigger(
   pool: ServicePool,
   { id, schema, table }: KeyedTable,
   trigger: HeldTrigger,
-  { logged }: { readonly logged: boolean },
+  { logged, patience }: TryOptions,
 ): Promise<void> {
   const last = await statementOf(pool, trigger, table);
   // Without a schema in the text all names in it are of the default one.
   const use = sql`USE ${ident(schema)}`;
-  await runOrKill(pool, [use, setModes(trigger, id)], { logged, last });
+  await runOrKill(pool, [use, setModes(trigger, id)], { logged, patience, last });
 }
 
 /** One statement, so that none is read under settings that are half changed. */

@@ -11,7 +11,7 @@ import { InvariantError } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { HeldTrigger } from '../ledger/triggers.js';
 import { mayUnlog } from '../ledger/unlogged.js';
-import { isKilled, runOrKill } from '../service/kill-after.js';
+import { isKilled, runOrKill, type TryOptions } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import type { ServerFacts } from '../service/server-facts.js';
@@ -22,9 +22,8 @@ import type { RelocateTable } from './relocate.js';
 import { type ShownTrigger, showTriggers } from './show-triggers.js';
 import { STAYS_WITH_TRIGGERS } from './stays.js';
 
-export interface ProofOptions {
+export interface ProofOptions extends TryOptions {
   readonly server: Pick<ServerFacts, 'flavour' | 'versionId'>;
-  readonly logged: boolean;
 }
 
 export interface FoundTriggers {
@@ -146,10 +145,10 @@ async function refusalOf(
   pool: ServicePool,
   held: KeyedTable,
   trigger: HeldTrigger,
-  { logged }: ProofOptions,
+  how: ProofOptions,
 ): Promise<string | null> {
   try {
-    await createTrigger(pool, held, trigger, { logged });
+    await createTrigger(pool, held, trigger, how);
     return null;
   } catch (error) {
     if (!isServerError(error) || isKilled(error)) throw error;
@@ -168,7 +167,7 @@ async function refusalOfDefiner(
   pool: ServicePool,
   { id, schema, table }: KeyedTable,
   definer: string,
-  { server, logged }: ProofOptions,
+  { server, logged, patience }: ProofOptions,
 ): Promise<string | null> {
   if (server.flavour === 'mariadb') return null;
   // SUPER before MySQL 8, which is what `sql_log_bin` needs there.
@@ -179,7 +178,7 @@ async function refusalOfDefiner(
     TRIGGER ${ident(schema, `_undrop_${id}`)} BEFORE INSERT ON ${ident(schema, table)}
     FOR EACH ROW FOLLOWS ${ident(`_undrop_none_${id}`)} SET @undrop = 1`;
   try {
-    await runOrKill(pool, create, { logged });
+    await runOrKill(pool, create, { logged, patience });
   } catch (error) {
     if (!isServerError(error) || isKilled(error)) throw error;
     return error.errno === NONE_TO_FOLLOW ? null : error.message;
@@ -197,7 +196,7 @@ export async function dropTriggers(
   pool: ServicePool,
   { id, fromSchema: schema, holdName }: RelocateTable,
   triggers: readonly HeldTrigger[],
-  { logged }: { readonly logged: boolean },
+  { logged, patience }: TryOptions,
 ): Promise<string | null> {
   for (const { name } of triggers.toReversed()) {
     const there = sql`SELECT ${note('trigger', id)} IF(COUNT(*) = 1, 1, (SELECT 1 UNION SELECT 2))
@@ -206,7 +205,7 @@ export async function dropTriggers(
         AND CAST(TRIGGER_NAME AS BINARY) = CAST(${name} AS BINARY)`;
     const drop = sql`DROP TRIGGER ${note('trigger', id)} ${ident(schema, name)}`;
     try {
-      await runOrKill(pool, [there, drop], { logged });
+      await runOrKill(pool, [there, drop], { logged, patience });
     } catch (error) {
       if (isKilled(error)) return LOCKED;
       if (!isServerError(error, ...NOT_THERE)) throw error;

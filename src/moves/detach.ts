@@ -25,7 +25,8 @@ import { ownDefinition } from '../ledger/restore-script.js';
 import { recordDetached } from '../ledger/write.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { isSameName } from '../names/same-name.js';
-import { isKilled } from '../service/kill-after.js';
+import { isKilled, type TryOptions } from '../service/kill-after.js';
+import { Patience } from '../service/patience.js';
 import type { ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
@@ -35,41 +36,33 @@ import { dropTriggers, type FoundTriggers, findTriggers } from './detach-trigger
 import { lookAtTable } from './look-at-table.js';
 import type { RelocateTable } from './relocate.js';
 
-/** A client may be waiting: where something is locked, the rest is left to the debts. */
-const WITHIN_MS = 600;
-
-export interface DetachOptions {
-  readonly logged: boolean;
-}
-
 /** For each table what is in the way, or null. Does not reject. */
 export async function detach(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  { logged }: DetachOptions,
+  how: TryOptions,
 ): Promise<readonly (string | null)[]> {
   for (const { id, holdName } of tables) {
     assert(parseHoldName(holdName)?.id === id, 'only from a table under its hold name');
   }
   const failures: (string | null)[] = [];
-  const startMs = performance.now();
+  const { patience = new Patience() } = how;
   let plans: readonly (Plan | string | null)[];
   try {
     const server = await readServerFacts(pool);
     plans = await Promise.all(
-      tables.map((table) => planFor(pool, table, { tables, server, logged })),
+      tables.map((table) => planFor(pool, table, { ...how, tables, server })),
     );
     for (const plan of plans) if (isPlan(plan)) await record(pool, plan);
     // Those out of all tables first: the children of one may be others of them.
-    for (const plan of plans)
-      failures.push(isPlan(plan) ? await dropOwn(pool, plan, logged) : plan);
+    for (const plan of plans) failures.push(isPlan(plan) ? await dropOwn(pool, plan, how) : plan);
     for (const [index, plan] of plans.entries()) {
       if (!isPlan(plan) || failures[index] !== null) continue;
-      const endMs = startMs + WITHIN_MS;
+      const isOver = () => patience.isOver;
       failures[index] =
-        (await leadChildrenBack(pool, plan, { server, logged, endMs })) ??
+        (await leadChildrenBack(pool, plan, { ...how, server, isOver })) ??
         plan.found.problem ??
-        (await dropTriggers(pool, plan.table, plan.found.triggers, { logged }));
+        (await dropTriggers(pool, plan.table, plan.found.triggers, how));
     }
     return failures;
   } catch (error) {
@@ -98,22 +91,23 @@ function isPlan(plan: Plan | string | null): plan is Plan {
 async function planFor(
   pool: ServicePool,
   table: RelocateTable,
-  context: {
+  context: TryOptions & {
     readonly tables: readonly RelocateTable[];
     readonly server: ServerFacts;
-    readonly logged: boolean;
   },
 ): Promise<Plan | string | null> {
   const { id, fromSchema: schema, holdName } = table;
-  const look = await lookAtTable(pool, { id, schema, table: holdName });
+  const [look, children, found, [row]] = await Promise.all([
+    lookAtTable(pool, { id, schema, table: holdName }),
+    findChildren(pool, table, context.server),
+    findTriggers(pool, table, context),
+    findRows(pool, { by: 'id', prefix: id }),
+  ]);
   // A view is put back by whoever relocates it.
   if (typeof look === 'string') return null;
   if (look.keys === null) return 'its foreign keys are not understood';
-  const children = await findChildren(pool, table, context.server);
   if (typeof children === 'string') return children;
-  const found = await findTriggers(pool, table, context);
   const { triggers } = found;
-  const [row] = await findRows(pool, { by: 'id', prefix: id });
   const before = row?.detached ?? NOTHING_DETACHED;
   const hasSome = look.keys.length + children.length + triggers.length > 0 || hasDetached(before);
   if (!hasSome) return found.problem;
@@ -209,24 +203,24 @@ async function record(pool: ServicePool, plan: Plan): Promise<void> {
   await recordDetached(pool, { id: table.id, detached, definition, rowLogged: row.rowLogged });
 }
 
-async function dropOwn(pool: ServicePool, plan: Plan, logged: boolean): Promise<string | null> {
+async function dropOwn(pool: ServicePool, plan: Plan, how: TryOptions): Promise<string | null> {
   const { id, fromSchema: schema, holdName } = plan.table;
   return tolerantly('its foreign keys', () =>
-    alter(pool, { id, schema, table: holdName }, plan.ownKeys.map(dropKey), { logged }),
+    alter(pool, { id, schema, table: holdName }, plan.ownKeys.map(dropKey), how),
   );
 }
 
 async function leadChildrenBack(
   pool: ServicePool,
   plan: Plan,
-  how: { readonly server: ServerFacts; readonly logged: boolean; readonly endMs: number },
+  how: TryOptions & { readonly server: ServerFacts; readonly isOver: () => boolean },
 ): Promise<string | null> {
   const { id, fromSchema, holdName } = plan.table;
   let { detached } = plan;
   let failure: string | null = null;
   for (const child of detached.keysIn.filter(({ isDone }) => !isDone)) {
     const what = `the foreign key of ${child.childSchema}.${child.childTable}`;
-    if (performance.now() > how.endMs) {
+    if (how.isOver()) {
       failure ??= `${what} was not tried`;
       continue;
     }

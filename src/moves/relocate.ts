@@ -12,7 +12,8 @@ import { createSchema } from '../ledger/tables.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { recycleSchemaFor } from '../names/recycle-schema.js';
 import { findHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
-import { isKilled, runOrKill } from '../service/kill-after.js';
+import { isKilled, runOrKill, type TryOptions } from '../service/kill-after.js';
+import { Patience } from '../service/patience.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 import { findSpareSchemas } from './spare-schema.js';
@@ -49,8 +50,6 @@ export type Relocation =
 
 /** MySQL 8.0.16 and later: the name of a CHECK is unique in its schema. */
 const CHECK_NAME_TAKEN = 3822;
-/** A client may be waiting: where one table can't be moved, the others get so long in all. */
-const ONE_BY_ONE_WITHIN_MS = 600;
 
 /**
  * One `Relocation` for each table, in order. Does not reject: what can't be reached or moved is
@@ -59,8 +58,9 @@ const ONE_BY_ONE_WITHIN_MS = 600;
 export async function relocate(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  { logged }: { readonly logged: boolean },
+  how: TryOptions,
 ): Promise<readonly Relocation[]> {
+  const { logged } = how;
   const holdSchema = recycleSchemaFor(logged);
   for (const { id, holdName, newName = holdName } of tables) {
     const isHeld = [holdName, newName].every((name) => parseHoldName(name)?.id === id);
@@ -68,7 +68,7 @@ export async function relocate(
   }
   const moving = tables.filter(({ stays = null }) => stays === null);
   if (moving.length < tables.length) {
-    const relocations = await relocate(pool, moving, { logged });
+    const relocations = await relocate(pool, moving, how);
     return tables.map(({ id, stays }) => {
       const found = relocations.find((relocation) => relocation.id === id);
       return found ?? { id, outcome: 'failed', errno: null, failure: stays ?? 'it was not tried' };
@@ -76,33 +76,34 @@ export async function relocate(
   }
   if (tables.length === 0) return [];
   try {
-    await rename(pool, tables, { holdSchema, logged });
+    await rename(pool, tables, holdSchema, how);
     return tables.map((table) => moved(table, holdSchema));
   } catch (error) {
     const [only] = tables;
     if (tables.length === 1 && only !== undefined) {
       if (isServerError(error, CHECK_NAME_TAKEN)) {
-        return [await relocateBeside(pool, only, { logged, error })];
+        return [await relocateBeside(pool, only, { ...how, error })];
       }
-      return [await explain(pool, only, { logged, error })];
+      return [await explain(pool, only, { ...how, error })];
     }
     // The connection is broken, or all of them together can't be moved: each for itself.
-    return oneByOne(pool, tables, { logged, error });
+    return oneByOne(pool, tables, { ...how, error });
   }
 }
+
+type Failing = TryOptions & { readonly error: unknown };
 
 async function oneByOne(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  how: { readonly logged: boolean; readonly error: unknown },
+  { error, ...how }: Failing,
 ): Promise<readonly Relocation[]> {
-  const { logged, error } = how;
-  const startMs = performance.now();
+  const { patience = new Patience() } = how;
   const relocations: Relocation[] = [];
   for (const table of tables) {
-    const late = performance.now() - startMs > ONE_BY_ONE_WITHIN_MS;
-    if (late || !isServerError(error)) relocations.push(failed(table, error));
-    else relocations.push(...(await relocate(pool, [table], { logged })));
+    const isLeft = patience.isOver || !isServerError(error);
+    if (isLeft) relocations.push(failed(table, error));
+    else relocations.push(...(await relocate(pool, [table], how)));
   }
   assert(relocations.length === tables.length, 'one report for each table');
   return relocations;
@@ -112,15 +113,15 @@ async function oneByOne(
 async function relocateBeside(
   pool: ServicePool,
   table: RelocateTable,
-  how: { readonly logged: boolean; readonly error: unknown },
+  { error: first, ...how }: Failing,
 ): Promise<Relocation> {
   const { logged } = how;
-  let { error } = how;
+  let error = first;
   try {
     for (const { schema: holdSchema, exists } of await findSpareSchemas(pool, table, { logged })) {
       if (!exists) await createSchema(pool, holdSchema);
       try {
-        await rename(pool, [table], { holdSchema, logged });
+        await rename(pool, [table], holdSchema, how);
         return moved(table, holdSchema);
       } catch (renameError) {
         if (!isServerError(renameError, CHECK_NAME_TAKEN)) throw renameError;
@@ -129,29 +130,29 @@ async function relocateBeside(
   } catch (otherError) {
     error = otherError;
   }
-  return explain(pool, table, { logged, error });
+  return explain(pool, table, { ...how, error });
 }
 
 async function rename(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  { holdSchema, logged }: { readonly holdSchema: string; readonly logged: boolean },
+  holdSchema: string,
+  { logged, patience }: TryOptions,
 ): Promise<void> {
   const pairs = tables.map(
     ({ fromSchema, holdName, newName = holdName }) =>
       sql`${ident(fromSchema, holdName)} TO ${ident(holdSchema, newName)}`,
   );
   const step = note('relocate', tables[0]?.id);
-  await runOrKill(pool, sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`, { logged });
+  await runOrKill(pool, sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`, { logged, patience });
 }
 
 /** What became of one table that the RENAME did not move. */
 async function explain(
   pool: ServicePool,
   table: RelocateTable,
-  how: { readonly logged: boolean; readonly error: unknown },
+  { logged, patience, error }: Failing,
 ): Promise<Relocation> {
-  const { logged, error } = how;
   const { id, fromSchema, holdName } = table;
   if (isKilled(error) || !isServerError(error)) return failed(table, error);
   try {
@@ -163,7 +164,7 @@ async function explain(
       return { id, outcome: 'moved', holdSchema: isThere.schema, holdName: isThere.name };
     }
     if (here?.isView !== true) return failed(table, error);
-    await runOrKill(pool, putBackView(table), { logged });
+    await runOrKill(pool, putBackView(table), { logged, patience });
     return { id, outcome: 'put-back', failure: 'it is a view, and has its own name again' };
   } catch (lookError) {
     return failed(table, lookError);

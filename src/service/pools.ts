@@ -12,7 +12,7 @@ import type { Log } from '../log.js';
 import { causeWords } from './cause-words.js';
 import { Lease } from './lease.js';
 import { isServerError, serverErrorOf } from './server-error.js';
-import { type SQLQuery, sql } from './sql.js';
+import { note, type SQLQuery, sql } from './sql.js';
 
 export { isServerError, ServerError } from './server-error.js';
 
@@ -84,6 +84,8 @@ export interface ServicePool extends ServiceConnection {
   task<T>(fn: (connection: TaskConnection) => Promise<T>): Promise<T>;
   /** KILL QUERY, on a connection kept apart, so that a full pool can't delay it. */
   killQuery(threadId: number): Promise<void>;
+  /** Whether a statement of ours waits for somebody's lock there; asked on the same connection. */
+  isWaiting(threadId: number): Promise<boolean>;
   /** Closes what is idle, waits (bounded) for what is running. May be called twice. */
   dispose(): Promise<void>;
 }
@@ -149,6 +151,13 @@ class Pool implements OwnedPool {
 
   async killQuery(threadId: number): Promise<void> {
     await this.#kill(sql`KILL QUERY ${threadId}`);
+  }
+
+  async isWaiting(threadId: number): Promise<boolean> {
+    const look = sql`SELECT ${note('waits')} 1 FROM information_schema.PROCESSLIST
+      WHERE ID = ${threadId} AND STATE LIKE 'Waiting for %'`;
+    const [rows = []] = await this.#run('side', look, { deadlineMs: KILL_DEADLINE_MS });
+    return rows.length > 0;
   }
 
   useTls(tls: ServiceTls | null): void {

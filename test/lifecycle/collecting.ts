@@ -114,6 +114,7 @@ export function beforeEachStep(
     run: (text, options) => pool.run(text, options),
     task: (fn) => pool.task((connection) => fn(tapped(connection))),
     killQuery: (threadId) => pool.killQuery(threadId),
+    isWaiting: (threadId) => pool.isWaiting(threadId),
     dispose: () => pool.dispose(),
   };
 }

@@ -19,6 +19,7 @@ function serverAt(utcNow: string): ServicePool {
     run: async () => [Object.assign([{ utcNow: new Date(utcNow) }], { affectedRows: 0 })],
     task: never,
     killQuery: never,
+    isWaiting: never,
     dispose: never,
   };
 }

@@ -194,6 +194,10 @@ export class FaultyPool implements ServicePool {
     return this.#pool.killQuery(threadId);
   }
 
+  isWaiting(threadId: number): Promise<boolean> {
+    return this.#pool.isWaiting(threadId);
+  }
+
   dispose(): Promise<void> {
     return Promise.resolve();
   }

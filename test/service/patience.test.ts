@@ -1,0 +1,100 @@
+/**
+ * How long a client waits for the sake of others: one budget over all tries, spent by what is seen
+ * waiting and not by what works; and then nothing more is begun.
+ */
+import { describe, expect, test } from '@jest/globals';
+import { isKilled, runOrKill } from '../../src/service/kill-after.js';
+import { LOOK_MS, Patience, WAIT_MS } from '../../src/service/patience.js';
+import { type Rows, ServerError, type ServicePool } from '../../src/service/pools.js';
+import { sql } from '../../src/service/sql.js';
+
+const LOOKS = WAIT_MS / LOOK_MS;
+const NO_ROWS: readonly Rows[] = [];
+
+/** One text runs there, until it is killed or, of its own, at a look. */
+class OneText implements ServicePool {
+  looks = 0;
+  kills = 0;
+  readonly #isWaiting: boolean;
+  readonly #endsAtLook: number;
+  #end: (error: Error | null) => void = () => undefined;
+
+  constructor({ isWaiting, endsAtLook = 0 }: { isWaiting: boolean; endsAtLook?: number }) {
+    this.#isWaiting = isWaiting;
+    this.#endsAtLook = endsAtLook;
+  }
+
+  run(): Promise<readonly Rows[]> {
+    return new Promise((resolve, reject) => {
+      this.#end = (error) => (error === null ? resolve(NO_ROWS) : reject(error));
+    });
+  }
+
+  task: ServicePool['task'] = (fn) =>
+    fn({ threadId: 1, discard: () => undefined, run: () => this.run() });
+
+  async isWaiting(): Promise<boolean> {
+    this.looks++;
+    if (this.looks === this.#endsAtLook) this.#end(null);
+    return this.#isWaiting;
+  }
+
+  async killQuery(): Promise<void> {
+    this.kills++;
+    this.#end(new ServerError({ errno: 1317, sqlState: '70100', sqlMessage: 'interrupted' }));
+  }
+
+  async dispose(): Promise<void> {
+    throw new Error('nobody disposes of it');
+  }
+}
+
+const TEXT = sql`ALTER TABLE t DROP FOREIGN KEY k`;
+
+describe('patience', () => {
+  test('is used up by waiting, and stays so', () => {
+    const patience = new Patience(() => 0);
+    for (let look = 1; look < LOOKS; look++) expect(patience.seenWaiting()).toBe(false);
+    expect([patience.seenWaiting(), patience.seenWaiting()]).toEqual([true, true]);
+  });
+
+  test('lets work go on for longer where nobody was waited for', () => {
+    let nowMs = 0;
+    const [free, heldUp] = [new Patience(() => nowMs), new Patience(() => nowMs)];
+    for (let look = 0; look < LOOKS; look++) heldUp.seenWaiting();
+    expect([free.isOver, heldUp.isOver]).toEqual([false, false]);
+    nowMs = 150;
+    expect([free.isOver, heldUp.isOver]).toEqual([false, true]);
+    nowMs = 601;
+    expect(free.isOver).toBe(true);
+  });
+
+  test('is one for all tries: those behind the first that waits in vain wait no more', async () => {
+    const patience = new Patience();
+    const looks: number[] = [];
+    for (let tries = 0; tries < 3; tries++) {
+      const pool = new OneText({ isWaiting: true });
+      const error = await runOrKill(pool, TEXT, { patience }).catch((reason: unknown) => reason);
+      expect([isKilled(error), pool.kills]).toEqual([true, 1]);
+      looks.push(pool.looks);
+    }
+    expect(looks).toEqual([LOOKS, 1, 1]);
+  });
+
+  test('is not spent by what is slow and waits for nobody', async () => {
+    const patience = new Patience();
+    const endsAtLook = LOOKS + 1;
+    const pool = new OneText({ isWaiting: false, endsAtLook });
+    await runOrKill(pool, TEXT, { patience, killAfterMs: 60_000 });
+    expect([pool.looks, pool.kills]).toEqual([endsAtLook, 0]);
+    expect(patience.seenWaiting()).toBe(false);
+  });
+
+  test('is nobody’s where no client waits: such a try is not looked at', async () => {
+    const pool = new OneText({ isWaiting: true });
+    const error = await runOrKill(pool, TEXT, { killAfterMs: 1 }).catch(
+      (reason: unknown) => reason,
+    );
+    expect([isKilled(error), pool.looks, pool.kills]).toEqual([true, 0, 1]);
+  });
+});
