@@ -12,6 +12,7 @@ import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { readSessionLocks, readTablesInUse } from '../ledger/session-locks.js';
 import { statementTextOf } from '../ledger/statement-text.js';
+import { isIntentWaiting } from '../ledger/waiting-intent.js';
 import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '../ledger/write.js';
 import { relocate } from '../moves/relocate.js';
 import { renew } from '../moves/renew.js';
@@ -108,6 +109,8 @@ class Attempt {
   #answers: Answers = NO_ANSWERS;
   #renameSent = false;
   #logged = true;
+  /** An intent that is on its way. */
+  #recording: Promise<unknown> = Promise.resolve();
   /** When the due time was fixed, or a moment before. */
   #intendedAtMs = 0;
   /** The refusal, should this have been the last look. */
@@ -233,23 +236,22 @@ class Attempt {
     const guessed = serviceNames(this.#request, guess);
     this.#intendedAtMs = performance.now();
     const recording = this.#recordIntent(guessed, { logged: true, user: guess.user });
-    let look: Look;
-    try {
-      const run = (commands: readonly UserCommand[]) => this.#runOnSession(commands);
-      look = await lookAtNames(this.#request, run, { gtidMayBeSet });
-    } finally {
-      // In any case: an intent that is still on its way could not be forgotten.
-      await recording;
+    this.#recording = recording;
+    const run = (commands: readonly UserCommand[]) => this.#runOnSession(commands);
+    const found = await lookAtNames(this.#request, run, { gtidMayBeSet });
+    const { facts } = found;
+    const look = { ...found, names: statement.names.map((name) => qualify(name, facts)) };
+    const isWaiting = () => isIntentWaiting(this.#options.pool, this.#request.ids[0] ?? '');
+    const asked = await askMeanwhile(this.#request, look, { recording, isWaiting, run });
+    if (asked.kind === 'ended') {
+      this.#answers = { ...this.#answers, probe: asked.probe };
+      return asked.inspection;
     }
-    const firstIntent = await recording;
-    const { facts } = look;
-    const intent =
-      'errno' in facts ? firstIntent : await this.#correctIntent(firstIntent, guessed, facts);
-    return {
-      ...look,
-      ...intent,
-      names: statement.names.map((name) => qualify(name, facts)),
-    };
+    let intent = await recording;
+    const mayBeFree = asked.kind === 'waited' && intent.intent === null;
+    if (mayBeFree) intent = await this.#recordIntent(guessed, { logged: true, user: guess.user });
+    if (!('errno' in facts)) intent = await this.#correctIntent(intent, guessed, facts);
+    return { ...look, ...intent };
   }
 
   /** Records again what was recorded under a wrong guess. */
@@ -354,6 +356,8 @@ class Attempt {
 
   /** Nothing was recorded for a name that doesn't exist, so mostly there is nothing to forget. */
   async #forget(ids: readonly string[]): Promise<void> {
+    // What is still on its way could not be forgotten.
+    await this.#recording;
     const { inspection } = this.#answers;
     const tables = inspection?.intent?.tables;
     const recorded =

@@ -65,7 +65,10 @@ export class DropMeter {
   }
 }
 
-/** The outcome is written when the client has its answer, or about to. */
+/**
+ * The outcome is written when the client has its answer, or about to; and nobody waits for a look
+ * whether another statement waits, unless it does.
+ */
 function isBehindTheAnswer(command: Buffer): boolean {
-  return /undrop (outcome|define|forget)/.test(command.toString('latin1'));
+  return /undrop (outcome|define|forget|waits)/.test(command.toString('latin1'));
 }

@@ -39,21 +39,28 @@ export interface WireTap extends Target {
 
 const PACKET_BYTES_MAX = 64 * 1024 * 1024;
 
-/** `onEvent` returns false to stop: from then on nothing is passed on. */
+/**
+ * `onEvent` returns false to stop: from then on nothing is passed on. What it has not resolved yet
+ * is held, and what comes behind it on that connection and in that direction.
+ */
 export async function wireTap(
   server: Target,
-  onEvent: (event: TapEvent) => boolean,
+  onEvent: (event: TapEvent) => boolean | Promise<boolean>,
 ): Promise<WireTap> {
   const sockets = new Set<net.Socket>();
   let [count, connections] = [0, 0];
   let isCut = false;
-  const event = (moment: TapMoment, connection: number, command: Buffer): boolean => {
+  const event = async (
+    moment: TapMoment,
+    connection: number,
+    command: Buffer,
+  ): Promise<boolean> => {
     if (isCut) return false;
     count++;
     const text = command.subarray(0, 60).toString('latin1');
-    if (onEvent({ moment, count, text, connection, command })) return true;
-    isCut = true;
-    return false;
+    const passes = onEvent({ moment, count, text, connection, command });
+    if (passes === false || !(await passes)) isCut = true;
+    return !isCut;
   };
   const listener = net.createServer((proxy) => {
     const upstream = net.connect(server.port, server.host);
@@ -92,7 +99,7 @@ export async function wireTap(
   };
 }
 
-type OnEvent = (moment: TapMoment, command: Buffer) => boolean;
+type OnEvent = (moment: TapMoment, command: Buffer) => Promise<boolean>;
 
 function tapConnection(
   proxy: net.Socket,
@@ -108,7 +115,7 @@ function tapConnection(
   let answer: Buffer[] = [];
   let command: Buffer = Buffer.from('login');
 
-  const onProxyPacket = (packet: Packet): void => {
+  const onProxyPacket = async (packet: Packet): Promise<void> => {
     const framed = encodePacket(packet.payload, packet.sequenceId);
     if (agreed === null && greeted !== null) {
       agreed = agreedCapabilities(greeted, decodeHandshakeResponse41(packet.payload).capabilities);
@@ -117,12 +124,13 @@ function tapConnection(
       command = Buffer.from(packet.payload);
       tracker?.expect(packet.payload[0] ?? 0);
     }
-    if (!event('before statement', command)) return;
+    const own = command;
+    if (!(await event('before statement', own))) return;
     upstream.write(framed);
-    event('after statement', command);
+    await event('after statement', own);
   };
 
-  const onServerPacket = (packet: Packet): void => {
+  const onServerPacket = async (packet: Packet): Promise<void> => {
     const framed = encodePacket(packet.payload, packet.sequenceId);
     answer.push(framed);
     if (tracker !== null) {
@@ -134,17 +142,24 @@ function tapConnection(
     } else if (packet.payload[0] === 0x00 && agreed !== null) {
       tracker = new ResponseTracker(agreed);
     }
-    if (!event('before answer', command)) return;
-    proxy.write(Buffer.concat(answer));
+    const whole = Buffer.concat(answer);
     answer = [];
-    event('after answer', command);
+    if (!(await event('before answer', command))) return;
+    proxy.write(whole);
+    await event('after answer', command);
   };
 
-  const pump = (assembler: PacketAssembler, take: (packet: Packet) => void) => (chunk: Buffer) => {
-    assembler.push(chunk);
-    for (let next = assembler.next(); next !== null && !isCut(); next = assembler.next()) {
-      take(next);
-    }
+  const pump = (assembler: PacketAssembler, take: (packet: Packet) => Promise<void>) => {
+    let passing = Promise.resolve();
+    const pass = async () => {
+      for (let next = assembler.next(); next !== null && !isCut(); next = assembler.next()) {
+        await take(next);
+      }
+    };
+    return (chunk: Buffer) => {
+      assembler.push(chunk);
+      passing = passing.then(pass);
+    };
   };
   proxy.on('data', pump(fromProxy, onProxyPacket));
   upstream.on('data', pump(fromServer, onServerPacket));
