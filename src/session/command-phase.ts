@@ -16,6 +16,7 @@ import { COM_CHANGE_USER, COM_SET_OPTION, COM_STMT_PREPARE } from '../wire/comma
 import { encodePacket, type Packet } from '../wire/framing.js';
 import { ChangeUser } from './change-user.js';
 import { CommandGate, HELD_BYTES_MAX } from './command-gate.js';
+import { noticeForwarded } from './concerns-name.js';
 import {
   type DropService,
   type Interception,
@@ -361,7 +362,11 @@ export class CommandPhase {
     if (taken.carrier === 'named') return commandOnName(taken, prepared, options);
     // Whatever becomes of this one, it is the last that was prepared.
     if (taken.carrier === 'prepare') prepared.onCommand(COM_STMT_PREPARE);
-    return intercept(taken, options);
+    const interception = await intercept(taken, options);
+    if (taken.carrier === 'query' && interception.kind === 'forward') {
+      noticeForwarded(taken.text, interception.facts, { ...options, prepared });
+    }
+    return interception;
   }
 
   /**

@@ -17,6 +17,7 @@ import { plainNameOf, readNamedStatement } from '../sql/named-statement.js';
 import { mayBeOurs } from '../sql/trigger-scan.js';
 import { tablesOf } from '../sql/verdict.js';
 import type { ErrPacket } from '../wire/response/err.js';
+import { concernsName, noticePrepare } from './concerns-name.js';
 import {
   answerWith,
   type Carriers,
@@ -26,6 +27,7 @@ import {
   type InterceptOptions,
   isProtected,
   objectionTo,
+  readUserFacts,
   refused,
   type Taken,
   unclear,
@@ -60,6 +62,8 @@ async function dynamic(
   options: Options,
 ): Promise<Interception> {
   const { source, carrier } = verdict;
+  const { prepared } = options;
+  if (prepared !== null && carrier === 'prepare') noticePrepare(plainNameOf(source.name), prepared);
   // In a COM_STMT_PREPARE it is nothing that can be prepared; the server says so.
   if (taken.carrier === 'prepare') return unclear(taken, 'it prepares another text', options);
   if (source.kind === 'expression') {
@@ -246,17 +250,29 @@ async function setStatement(
   return dropAndHold({ text, statement, charset }, guess, under);
 }
 
-/** EXECUTE and DEALLOCATE PREPARE of a drop that was prepared by name. */
+/**
+ * EXECUTE and DEALLOCATE PREPARE of a drop that was prepared by name, or what may be one of them by
+ * the session's own mode.
+ */
 export async function commandOnName(
   { text, packet }: Taken,
   prepared: PreparedDrops,
   options: InterceptOptions,
 ): Promise<Interception> {
   const { userSession } = options;
-  const named = readNamedStatement(text, options.server, options);
-  assert(named.kind === 'execute' || named.kind === 'deallocate', 'nothing else is taken');
+  let read = readNamedStatement(text, options.server, options);
+  let facts: UserFacts | null = null;
+  if (read.kind === 'disagree') {
+    const asked = await readUserFacts(options);
+    if ('errno' in asked) return answerWith(asked);
+    facts = asked;
+    const mode = modeFromSqlMode(options.server, facts.sqlMode, facts.charset);
+    read = readNamedStatement(text, mode, options);
+  }
+  const named = concernsName(read, prepared);
+  if (named === null) return { kind: 'forward', facts };
   const drop = named.name === null ? null : prepared.findName(named.name);
-  assert(drop !== null && named.name !== null, 'no other name is taken');
+  assert(drop !== null && named.name !== null, 'it concerns one that is known');
   if (named.kind === 'deallocate') {
     prepared.forgetName(named.name);
     const client = { kind: 'packet', payload: packet.payload, isAnswered: true } as const;

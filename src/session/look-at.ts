@@ -17,6 +17,7 @@ import {
 import type { Packet } from '../wire/framing.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import type { ServerVersion } from '../wire/server-version.js';
+import { concernsName } from './concerns-name.js';
 import { isProtected, type Protection, recognise, type Taken } from './intercept.js';
 import type { PreparedDrops } from './prepared-drops.js';
 
@@ -53,39 +54,18 @@ function lookAtQuery(packet: Packet, options: LookOptions): Taken | null {
   try {
     const offset = queryTextOffset(packet.payload, options.capabilities);
     const text = packet.payload.subarray(offset);
-    const isNamed = options.prepared.watchesNames && concernsName(text, options);
     const taken = lookAtText(packet, 'query', text, options);
-    if (taken !== null || !isNamed) return taken;
-    return { packet, carrier: 'named', text, verdict: null, refusal: null };
+    const { prepared, server } = options;
+    if (!prepared.watchesNames) return taken;
+    const named = readNamedStatement(text, server, options);
+    // What only the session's own mode can say is asked for, where it isn't taken anyway.
+    const isOpen = named.kind === 'disagree';
+    if (!isOpen && concernsName(named, prepared) === null) return taken;
+    return taken ?? { packet, carrier: 'named', text, verdict: null, refusal: null };
   } catch (error) {
     if (!(error instanceof MalformedPacketError)) throw error;
     const refusal = new UndropError('UNDROP_MALFORMED_PACKET', { problem: error.message });
     return { packet, carrier: 'query', text: Buffer.alloc(0), verdict: null, refusal };
-  }
-}
-
-/**
- * Whether the text executes or deallocates a drop that was prepared by name. What it does to names
- * otherwise is noticed.
- */
-function concernsName(text: Buffer, options: LookOptions): boolean {
-  const { prepared } = options;
-  const named = readNamedStatement(text, options.server, options);
-  switch (named.kind) {
-    case 'other':
-      return false;
-    case 'unknown':
-      prepared.doubtNames();
-      return false;
-    case 'prepare':
-      if (named.name === null) prepared.doubtNames();
-      else prepared.forgetName(named.name);
-      return false;
-    case 'deallocate':
-      if (named.name === null) prepared.doubtNames();
-      return named.name !== null && prepared.findName(named.name) !== null;
-    case 'execute':
-      return named.name !== null && prepared.findName(named.name) !== null;
   }
 }
 

@@ -17,6 +17,8 @@ export type NamedStatement =
   | { readonly kind: 'deallocate'; readonly name: string | null }
   | { readonly kind: 'execute'; readonly name: string | null; readonly hasUsing: boolean }
   | { readonly kind: 'other' }
+  /** One or the other, by modes that aren't known; asked again with those, it is never this. */
+  | { readonly kind: 'disagree' }
   | { readonly kind: 'unknown' };
 
 /** A text above this isn't guessed at. */
@@ -38,7 +40,7 @@ export function readNamedStatement(
   if (bytes.length > GUESSED_BYTES_MAX) return { kind: 'unknown' };
   const [first, ...others] = hypotheses(known, bytes).map((mode) => read(bytes, mode, options));
   if (first === undefined) return { kind: 'unknown' };
-  return others.every((other) => sameBytes(other, first)) ? first : { kind: 'unknown' };
+  return others.every((other) => sameBytes(other, first)) ? first : { kind: 'disagree' };
 }
 
 function read(bytes: Uint8Array, mode: LexMode, options: ReadOptions): NamedStatement {

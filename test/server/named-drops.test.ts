@@ -22,6 +22,10 @@ interface Conversation {
 
 const AGAIN = ['CREATE TABLE a (id INT)', 'INSERT INTO a VALUES (1), (2), (3)'];
 
+function latin1(text: string): Buffer {
+  return Buffer.from(text, 'latin1');
+}
+
 const CONVERSATIONS: readonly Conversation[] = [
   {
     name: 'a literal, executed again and again',
@@ -107,6 +111,19 @@ const CONVERSATIONS: readonly Conversation[] = [
     texts: [
       ...['SET NAMES utf8', 'CREATE TABLE `tü` (id INT)', "PREPARE p FROM 'DROP TABLE `tü`'"],
       ...['SET NAMES utf8mb4', 'EXECUTE p', 'EXECUTE p'],
+    ],
+  },
+  {
+    name: 'blanks and quotes that are some by the mode of the session',
+    texts: [
+      ...["PREPARE p FROM 'DROP TABLE a'", latin1('EXECUTE\xa0p')],
+      ...['SET NAMES latin1', latin1('EXECUTE\xa0p'), latin1('\xa0EXECUTE\xa0p'), ...AGAIN],
+      ...[latin1('EXECUTE p --\xa0q'), latin1('EXECUTE p\xa0\xa0'), ...AGAIN],
+      ...[latin1('DEALLOCATE PREPARE\xa0p'), 'EXECUTE p', latin1('DEALLOCATE PREPARE\xa0p')],
+      ...[latin1("PREPARE\xa0p FROM 'DROP TABLE a'"), latin1('EXECUTE\xa0p'), 'EXECUTE p'],
+      ...[latin1("PREPARE\xa0p FROM 'SELECT 2'"), 'EXECUTE p', latin1('EXECUTE\xa0p')],
+      ...["PREPARE p FROM 'DROP TABLE b'", "SET sql_mode = 'ANSI_QUOTES'"],
+      ...['EXECUTE "p"', 'EXECUTE "p"', 'DROP PREPARE "p"', 'EXECUTE "p"', 'SHOW TABLES'],
     ],
   },
   {

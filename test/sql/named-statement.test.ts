@@ -14,6 +14,13 @@ function read(
   return readNamedStatement(Buffer.from(text), SERVER_MODES[server], { multiStatements });
 }
 
+const PLAIN_MODE = {
+  ansiQuotes: false,
+  noBackslashEscapes: false,
+  squareBrackets: false,
+  charset: 'utf8',
+} as const;
+
 describe('a text', () => {
   test.each([
     ['EXECUTE p', { kind: 'execute', name: 'p', hasUsing: false }],
@@ -43,11 +50,27 @@ describe('a text', () => {
     'DO 1; EXECUTE p',
     'EXECUTE p; DO 1',
     'EXECUTE p q',
-    'EXECUTE "p"',
     "EXECUTE 'p",
     `EXECUTE p /* ${'x'.repeat(70_000)} */`,
   ])('%.40s can be anything', (text) => {
     expect(read(text).kind).toBe('unknown');
+  });
+
+  test.each([
+    ['EXECUTE "p"', { ansiQuotes: true }],
+    ['EXECUTE\xa0p', { charset: 'latin1' }],
+    ['DEALLOCATE PREPARE\xa0p', { charset: 'latin1' }],
+    ['EXECUTE p --\xa0q', { charset: 'latin1' }],
+  ] as const)('%j is one of theirs by a mode that has to be asked for', (text, mode) => {
+    const bytes = Buffer.from(text, 'latin1');
+    const open = SERVER_MODES['mysql-9.7'];
+    const options = { multiStatements: true };
+    expect(readNamedStatement(bytes, open, options).kind).toBe('disagree');
+    const known = { ...open, ...PLAIN_MODE, ...mode };
+    expect(readNamedStatement(bytes, known, options)).toMatchObject({ name: 'p' });
+    expect(readNamedStatement(bytes, { ...open, ...PLAIN_MODE }, options).kind).not.toBe(
+      'disagree',
+    );
   });
 
   test.each([
