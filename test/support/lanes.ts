@@ -41,13 +41,14 @@ export function inLanes<Row extends object>(
   rows: readonly Row[],
   title: string,
   define: (row: Row, lane: Lane) => void,
+  longestMs = LONGEST_MS,
 ): void {
   const runners: Runner[] = [];
   const startAll = () => {
     for (const runner of runners) runner.start();
   };
   describe.each([...rows])(title, (row) => {
-    const runner = new Runner(startAll);
+    const runner = new Runner(startAll, longestMs);
     runners.push(runner);
     define(row, runner.lane);
   });
@@ -56,6 +57,7 @@ export function inLanes<Row extends object>(
 
 class Runner {
   readonly #startAll: () => void;
+  readonly #longestMs: number;
   readonly #hooks: Readonly<Record<keyof Hooks, Run[]>> = {
     beforeAll: [],
     beforeEach: [],
@@ -65,8 +67,9 @@ class Runner {
   readonly #entries: Entry[] = [];
   #isStarted = false;
 
-  constructor(startAll: () => void) {
+  constructor(startAll: () => void, longestMs: number) {
     this.#startAll = startAll;
+    this.#longestMs = longestMs;
   }
 
   readonly lane: Lane = {
@@ -100,7 +103,7 @@ class Runner {
   start(): void {
     if (this.#isStarted) return;
     this.#isStarted = true;
-    const ready = all(this.#hooks.beforeAll);
+    const ready = this.#all(this.#hooks.beforeAll);
     let before: Promise<unknown> = ready.catch(() => undefined);
     for (const entry of this.#entries) {
       const outcome = before.then(() => ready).then(() => this.#once(entry));
@@ -114,7 +117,7 @@ class Runner {
   async end(): Promise<void> {
     if (!this.#isStarted) return;
     await this.#entries.at(-1)?.outcome?.catch(() => undefined);
-    await all(this.#hooks.afterAll);
+    await this.#all(this.#hooks.afterAll);
   }
 
   #add(args: readonly unknown[], run: Run): Entry {
@@ -134,7 +137,7 @@ class Runner {
     const failures: unknown[] = [];
     const attempt = async (one: Run) => {
       try {
-        await withinBounds(one);
+        await this.#bounded(one);
       } catch (error) {
         failures.push(error);
       }
@@ -144,21 +147,21 @@ class Runner {
     for (const one of this.#hooks.afterEach) await attempt(one);
     if (failures.length > 0) throw failures[0];
   }
-}
 
-async function withinBounds(run: Run): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    const error = new Error(`It took longer than ${LONGEST_MS / 1000} s.`);
-    timer = setTimeout(() => reject(error), LONGEST_MS);
-  });
-  try {
-    await Promise.race([run(), late]);
-  } finally {
-    clearTimeout(timer);
+  async #all(runs: readonly Run[]): Promise<void> {
+    for (const run of runs) await this.#bounded(run);
   }
-}
 
-async function all(runs: readonly Run[]): Promise<void> {
-  for (const run of runs) await withinBounds(run);
+  async #bounded(run: Run): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      const error = new Error(`It took longer than ${this.#longestMs / 1000} s.`);
+      timer = setTimeout(() => reject(error), this.#longestMs);
+    });
+    try {
+      await Promise.race([run(), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
 }
