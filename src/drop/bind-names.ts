@@ -71,7 +71,10 @@ function judgedBefore(
 }
 
 function recode(name: Uint8Array, from: string, to: string): Uint8Array {
-  if (from === to || [from, to].every((charset) => isAsciiIn(name, charset))) return name;
+  const kind = clientCharsetOf(from);
+  // A question mark in it was put there by the PREPARE, which has warned of it.
+  const isSame = from === to && kind !== null && isStorable(name, kind);
+  if (isSame || [from, to].every((charset) => isAsciiIn(name, charset))) return name;
   const decoded = decodeName(name, from);
   if (to.startsWith('utf8')) return Buffer.from(decoded);
   throw new UndropError('UNDROP_NAME_CHARSET', { charset: to });

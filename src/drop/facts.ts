@@ -43,8 +43,15 @@ function selectFacts(server: ServerVersion, from: string): Buffer {
     tracksGtids(server) ? '@@session_track_gtids' : "'OFF'",
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
-  return Buffer.from(`SELECT /* undrop facts */ ${columns.join(', ')} ${from}LIMIT 1`);
+  return Buffer.from(`${FACTS}${columns.join(', ')} ${from}LIMIT 1`);
 }
+
+/** Whether the answer to a text is one for `readFacts`. */
+export function isFactsSql(text: Uint8Array): boolean {
+  return Buffer.from(text).toString('latin1').startsWith(FACTS);
+}
+
+const FACTS = 'SELECT /* undrop facts */ ';
 
 /** Servers with session tracking. */
 function tracksSchemas({ flavour, versionId }: ServerVersion): boolean {

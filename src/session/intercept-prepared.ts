@@ -19,6 +19,7 @@ import {
 } from '../wire/commands.js';
 import type { Packet } from '../wire/framing.js';
 import { okWithSchema, okWithWarnings } from '../wire/response/ok.js';
+import { AwaySession } from './away-session.js';
 import {
   answerWith,
   dropAndHold,
@@ -102,8 +103,12 @@ export async function runPreparedDrop(
   drop: PreparedDrop,
   options: InterceptOptions,
 ): Promise<Interception> {
-  const interception = await runBound(drop, options);
-  return options.takesReports ? reportingSchema(drop, interception) : interception;
+  if (!options.takesReports) return runBound(drop, options);
+  const userSession = new AwaySession(options.userSession, { preparedIn: drop.context.schema });
+  const mayBeAway = options.server.flavour === 'mysql' && !options.gtidMayBeSet;
+  const interception = await runBound(drop, mayBeAway ? { ...options, userSession } : options);
+  await userSession.close();
+  return reportingSchema(drop, interception);
 }
 
 /**

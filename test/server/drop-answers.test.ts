@@ -23,8 +23,6 @@ describe.each(testServers())('a drop on $name', (server) => {
 test('every listed difference is one of a case, and stands in the limitations', () => {
   const page = readFileSync('docs/requirements-and-limitations.md', 'utf8').replaceAll(/\s+/g, ' ');
   const ends = new Set(nativeCases().flatMap(({ ends = {} }) => namesOf(ends)));
-  // Of drop-answers-under.test.ts.
-  ends.add('schema-behind-an-error');
   for (const [name, { reason }] of Object.entries(DIFFERENCES)) {
     expect(ends).toContain(name);
     expect(page).toContain(reason);

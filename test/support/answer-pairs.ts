@@ -54,11 +54,6 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     reason: 'MySQL: a warning about comments in the text of the drop (1681) is not passed on',
     where: ['answer', 'diagnostics'],
   },
-  'schema-behind-an-error': {
-    reason:
-      "MySQL 8 and later: behind an error of a prepared drop that is executed in another default schema than the one that it was prepared in, session tracking doesn't name the schema once more",
-    where: ['diagnostics'],
-  },
   'lock-of-a-parent': {
     reason:
       'MySQL before 8 and MariaDB: a parent that is not dropped under LOCK TABLES keeps its lock',
