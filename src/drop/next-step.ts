@@ -127,12 +127,14 @@ export type UserAnswer =
 
 /**
  * Of the answers to the commands of a step the one that it brings: the last; of several probes the
- * first that DROP would have ended with, too, or else the first that says nothing on the right.
+ * first that DROP would have ended with, too, or else the first that says nothing on the right; of
+ * what clears the session the first OK, which says what has changed.
  */
 export function broughtBy(brings: UserAnswer, results: readonly Result[]): Result {
   const last = results.at(-1);
   assert(last !== undefined, 'the last command of a step has an answer');
   if (brings === 'aside') return results.at(-1 - OWN_GTID_BEHIND) ?? last;
+  if (brings === 'cleaned') return results.find(({ kind }) => kind === 'ok') ?? last;
   if (brings === 'rows') return results.at(-2) ?? last;
   if (brings !== 'probe' && brings !== 'mayDrop') return last;
   const ends = (result: Result) =>
@@ -903,7 +905,8 @@ function textsInStead(
     case 'wait':
       return [turnSql(names, { ...request, wait: waitSeconds(request) })];
     case 'clean':
-      return [cleanSql(request.groupId)];
+      // A KILL QUERY hits one of them, and the drop is done.
+      return [cleanSql(request.groupId), cleanSql(request.groupId)];
   }
 }
 

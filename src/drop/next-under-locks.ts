@@ -132,7 +132,7 @@ function lookByRename(drop: LockedDrop, round: NextRound): UnderLocks | null {
   if (ended?.kind !== 'err') return null;
   return at === results.length - 1
     ? { kind: 'answer', error: ended }
-    : inItsWords(commands[at], round);
+    : inItsWords({ command: commands[at], ended }, drop, round);
 }
 
 /** Null: each name is locked for writing, under its own name. */
@@ -151,9 +151,11 @@ function lookByAlter(drop: LockedDrop, round: NextRound): UnderLocks | null {
   for (const [index, result] of results.slice(names.length).entries()) {
     const [one, command] = [names[index], asked[index]];
     assert(one !== undefined && command !== undefined, 'each name was asked for');
-    if (isError(result, NOT_LOCKED)) return notLocked(one, command, drop, round);
-    if (result.kind === 'err' && result.errno === DENIED) return { kind: 'denied', error: result };
-    if (isEnd(result, endsTheDrop)) return inItsWords(command, round);
+    if (result.kind !== 'err') continue;
+    const asking = { command, ended: result };
+    if (isError(result, NOT_LOCKED)) return notLocked(one, asking, drop, round);
+    if (result.errno === DENIED) return { kind: 'denied', error: result };
+    if (isEnd(result, endsTheDrop)) return inItsWords(asking, drop, round);
   }
   return denied?.kind === 'err' ? { kind: 'denied', error: denied } : null;
 }
@@ -166,11 +168,12 @@ function isEnd(result: Result, endsTheDrop: LockedDrop['endsTheDrop']): boolean 
 /** Under its own name, at least; under an alias it could be dropped, but not renamed. */
 function notLocked(
   { name, seen }: LockedName,
-  command: UserCommand,
-  { request }: LockedDrop,
+  asking: Asking,
+  drop: LockedDrop,
   round: NextRound,
 ): UnderLocks {
-  if (seen.kind !== 'base') return inItsWords(command, round);
+  const { request } = drop;
+  if (seen.kind !== 'base') return inItsWords(asking, drop, round);
   const isMariadb = request.server.flavour === 'mariadb';
   const ask = isMariadb
     ? askAliasSql(name, request)
@@ -182,16 +185,26 @@ function notLocked(
     return isNotLocked ? { kind: 'answer', error: result } : { kind: 'alias' };
   }
   const isInUse = result?.kind === 'rows' && result.rows.length > 0;
-  return isInUse ? { kind: 'alias' } : inItsWords(command, round);
+  return isInUse ? { kind: 'alias' } : inItsWords(asking, drop, round);
 }
 
-/** Says it once more, so that the server's words are the session's last. */
-function inItsWords(command: UserCommand | undefined, round: NextRound): UnderLocks {
+interface Asking {
+  readonly command: UserCommand | undefined;
+  /** What it has answered. */
+  readonly ended: ErrPacket;
+}
+
+/** Says it once more, so that the server's words are the session's last; a KILL comes but once. */
+function inItsWords(
+  { command, ended }: Asking,
+  { endsTheDrop }: LockedDrop,
+  round: NextRound,
+): UnderLocks {
   assert(command !== undefined, 'an answer has its command');
   const [result] = round() ?? [null];
   if (result === null) return session([command]);
   assert(result?.kind === 'err', 'what failed under LOCK TABLES fails again');
-  return { kind: 'answer', error: result };
+  return { kind: 'answer', error: isEnd(result, endsTheDrop) ? result : ended };
 }
 
 function moveByRename(drop: LockedDrop, round: NextRound): UnderLocks {

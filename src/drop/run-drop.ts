@@ -133,7 +133,7 @@ class Attempt {
       for (;;) {
         const step = nextStep(this.#request, this.#answers);
         if (step.do === 'answer' || step.do === 'again') await this.#closeHandles();
-        if (step.do === 'answer') return this.#result(step);
+        if (step.do === 'answer') return this.#result(await this.#unlessKilled(step));
         if (step.do === 'again') {
           this.#otherwise = step.otherwise;
           await this.#tryToForget();
@@ -148,6 +148,13 @@ class Attempt {
       if (!isForgotten) this.#options.onUnsettled();
       throw error;
     }
+  }
+
+  /** A session that the service doesn't see may have been killed: then that is what is heard. */
+  async #unlessKilled(step: AnswerStep): Promise<AnswerStep> {
+    if (step.refusal?.code !== 'UNDROP_SESSION_NOT_FOUND') return step;
+    const [said] = await this.#runOnSession([{ kind: 'query', text: Buffer.from('DO 0') }]);
+    return said?.kind === 'err' ? { ...step, payload: said.payload, refusal: null } : step;
   }
 
   giveUp(times: number): DropResult {
@@ -301,7 +308,7 @@ class Attempt {
     }
   }
 
-  #result(step: Extract<Step, { do: 'answer' }>): DropResult {
+  #result(step: AnswerStep): DropResult {
     const { inspection } = this.#answers;
     const facts = inspection?.facts;
     const heldIds = new Set(step.held.map(({ id }) => id));
@@ -383,6 +390,8 @@ class Attempt {
     for (const id of this.#request.ids) this.#options.activeIds.delete(id);
   }
 }
+
+type AnswerStep = Extract<Step, { do: 'answer' }>;
 
 type RecordedIntent = Pick<Inspection, 'intent' | 'intentError'> & {
   readonly intent: IntentFacts | null;

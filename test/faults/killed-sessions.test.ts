@@ -1,0 +1,174 @@
+/**
+ * KILL QUERY and KILL CONNECTION of a session at every statement and every answer of its drop, seen
+ * and held by a tap on the wire between proxy and server: the client hears what it would natively,
+ * that it was done, interrupted, or the end of its connection, and never an error of ours. What it
+ * heard is true, each table is live or held with all its rows, and no intent is left.
+ */
+import { expect, jest } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { Dice, seededRandom } from '../support/dice.js';
+import { inLanes } from '../support/lanes.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { RawClient } from '../support/raw-client.js';
+import { connect, freshSchema, testServers } from '../support/servers.js';
+import { Survival } from '../support/survival.js';
+import { type TapEvent, type WireTap, wireTap } from '../support/wire-tap.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(200_000);
+
+/** More events than a drop has: reaching it means that the run never came to its end. */
+const EVENTS_MAX = 400;
+/** A different part of the events each time; 1 is all of them. */
+const EVERY = Number(process.env['KILLED_EVERY'] ?? '8');
+const SEED = Date.now();
+/** The session, or its connection, was killed. */
+const KILLED = new Set([1317, 1053, 1927, 3169]);
+const MINE = 'DO /* mine */ 0';
+
+/** Tables a and b are dropped, by a user who has these rights on the schema; null: root. */
+const SCENES = [
+  { what: 'two tables', grants: null, child: '', before: [] },
+  { what: 'two tables by a user with DROP alone', grants: 'DROP', child: '', before: [] },
+  { what: 'locked tables', grants: null, child: '', before: ['LOCK TABLES a WRITE, b WRITE'] },
+  {
+    what: 'a parent and a child, and another child stays',
+    grants: null,
+    child: 'REFERENCES a (id)',
+    before: ['SET foreign_key_checks = 0'],
+  },
+] as const;
+
+type Scene = (typeof SCENES)[number];
+type Kill = 'QUERY' | 'CONNECTION';
+
+inLanes(testServers(), 'on $name', (server, { afterAll, beforeAll, test }) => {
+  let tap: WireTap;
+  let proxy: ProxyTarget;
+  let root: Connection;
+  let schema = '';
+  let user = '';
+  let survival: Survival;
+  let onEvent: (event: TapEvent) => Promise<void> = async () => undefined;
+
+  beforeAll(async () => {
+    tap = await wireTap(server, async (event) => {
+      await onEvent(event);
+      return true;
+    });
+    proxy = await proxyInFront(tap, { COLLECT: 'on' });
+    root = await connect(server);
+    schema = (await freshSchema(server, 'killed')).name;
+    await root.query(`USE ${schema}`);
+    survival = new Survival(root, [schema]);
+    user = `u_${schema.slice(-8)}`;
+    await root.query(`CREATE USER ${user}@'%'`);
+    await root.query(`GRANT DROP ON ${schema}.* TO ${user}@'%'`);
+  });
+
+  afterAll(async () => {
+    await root.query(`DROP USER ${user}@'%'`);
+    await root.query(`DROP DATABASE ${schema}`);
+    await root.end();
+    await proxy.stop();
+    await tap.close();
+  });
+
+  async function make({ child }: Scene): Promise<void> {
+    await root.query('SET foreign_key_checks = 0');
+    await root.query('DROP TABLE IF EXISTS a, b, c');
+    await root.query('CREATE TABLE a (id INT PRIMARY KEY)');
+    const key = child === '' ? '' : `, FOREIGN KEY (id) ${child}`;
+    for (const table of ['b', 'c']) await root.query(`CREATE TABLE ${table} (id INT ${key})`);
+    for (const table of ['a', 'b', 'c']) await root.query(`INSERT INTO ${table} VALUES (1), (2)`);
+    await survival.remember();
+  }
+
+  async function live(): Promise<readonly string[]> {
+    const [rows] = await root.query<RowDataPacket[]>({ sql: 'SHOW TABLES', rowsAsArray: true });
+    return rows.map((row) => String(row[0])).filter((name) => !name.startsWith('_vt_'));
+  }
+
+  async function settled(): Promise<void> {
+    await until(async () => {
+      const [rows] = await root.query<RowDataPacket[]>(
+        "SELECT id FROM _undrop.ledger WHERE schema_name = ? AND state = 'intent'",
+        [schema],
+      );
+      return rows.length === 0;
+    }, 'no intent is left');
+  }
+
+  /** What the client hears: OK, an errno, or `lost`. Null: the drop had fewer events. */
+  async function dropAndKill(
+    kill: Kill,
+    scene: Scene,
+    at: number,
+  ): Promise<{ readonly heard: string; readonly where: string } | null> {
+    await make(scene);
+    const as = scene.grants === null ? {} : { user };
+    const client = await RawClient.open(proxy, { schema, ...as });
+    let [own, count] = [0, 0];
+    let where: string | null = null;
+    onEvent = async ({ text, connection }) => {
+      if (text.includes(MINE)) own = connection;
+    };
+    await client.run([MINE, ...scene.before]);
+    onEvent = async ({ moment, text, connection, command }) => {
+      // On other connections the session's own state is the same before and after.
+      if (connection !== own && moment !== 'before answer') return;
+      count++;
+      if (count !== at) return;
+      where = `${moment} of ${command[0]} ${text}`;
+      await root.query(`KILL ${kill} ${client.threadId}`);
+    };
+    const heard = await hear(client);
+    onEvent = async () => undefined;
+    if (heard !== 'lost') await client.quit();
+    return where === null ? null : { heard, where };
+  }
+
+  async function killAtEach(kill: Kill, scene: Scene): Promise<void> {
+    const told: string[] = [];
+    const first = 1 + new Dice(seededRandom(SEED)).below(EVERY);
+    for (let at = first; ; at += EVERY) {
+      expect(at).toBeLessThan(EVENTS_MAX);
+      const killed = await dropAndKill(kill, scene, at);
+      await settled();
+      const left = await live();
+      const isDropped = !left.includes('a') && !left.includes('b');
+      const isWhole = left.includes('a') && left.includes('b');
+      const lost = await survival.findLost();
+      if (killed === null) break;
+      const { heard, where } = killed;
+      // Under LOCK TABLES all servers but MySQL 8 and later drop one by one, and so do we.
+      const isAnyhow = scene.what === 'locked tables' && server.name !== 'mysql-9.7';
+      const isOne = heard === 'OK' ? isDropped : heard === 'lost' ? isDropped || isWhole : isWhole;
+      const isTrue = isOne || (isAnyhow && heard !== 'OK');
+      const isNative = heard === 'OK' || heard === 'lost' || KILLED.has(Number.parseInt(heard, 10));
+      if (!isTrue || !isNative || lost.length > 0 || !left.includes('c')) {
+        told.push(`${at}: killed ${where}: ${heard}; live: ${left.join(', ')} ${lost.join(', ')}`);
+      }
+    }
+    expect(told).toEqual([]);
+  }
+
+  for (const kill of ['QUERY', 'CONNECTION'] as const) {
+    for (const scene of SCENES) {
+      const name = `KILL ${kill} in the middle of a drop of ${scene.what} is heard as natively`;
+      test(name, () => killAtEach(kill, scene));
+    }
+  }
+});
+
+async function hear(client: RawClient): Promise<string> {
+  try {
+    const { results } = await client.query('DROP TABLE a, b');
+    const [result] = results;
+    return result?.kind === 'err' ? `${result.errno} ${result.message}` : 'OK';
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return 'lost';
+  }
+}
