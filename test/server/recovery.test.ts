@@ -26,7 +26,7 @@ import {
 } from './service-fixture.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(180_000);
+jest.setTimeout(300_000);
 
 const nothing = () => undefined;
 
