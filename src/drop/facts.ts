@@ -41,6 +41,7 @@ function selectFacts(server: ServerVersion, from: string): Buffer {
     '@@foreign_key_checks + 0',
     tracksSchemas(server) ? '@@session_track_schema + 0' : '0',
     tracksGtids(server) ? '@@session_track_gtids' : "'OFF'",
+    '@@character_set_results',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(`${FACTS}${columns.join(', ')} ${from}LIMIT 1`);
@@ -80,6 +81,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     checksForeignKeys: text(7) !== '0',
     tracksSchema: text(8) === '1',
     tracksGtids: (text(9) ?? 'OFF') !== 'OFF',
+    resultsCharset: text(10),
     gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
   };
 }

@@ -51,6 +51,7 @@ import {
   probeSql,
   type QualifiedName,
   renameSql,
+  resultsSql,
   turnSql,
   underOwnGtid,
 } from './words.js';
@@ -83,6 +84,8 @@ export interface Answers extends SteadAnswers {
   readonly aside: Result | null;
   /** The words, with which there are more rows in the diagnostics than one. */
   readonly rows: Result | null;
+  /** The probes once more where their words couldn't be read, in letters that can. */
+  readonly readable: Result | null;
   /** Of what has a GTID, where there is nothing to move. */
   readonly gtid: Result | null;
   /** Where there were no guards to be asked (ledger/guards.ts). */
@@ -107,6 +110,7 @@ export const NO_ANSWERS: Answers = {
   aside: null,
   rows: null,
   gtid: null,
+  readable: null,
   unguarded: null,
 };
 
@@ -123,6 +127,7 @@ export type UserAnswer =
   | 'aside'
   | 'rows'
   | 'gtid'
+  | 'readable'
   | 'unguarded';
 
 /**
@@ -136,6 +141,10 @@ export function broughtBy(brings: UserAnswer, results: readonly Result[]): Resul
   if (brings === 'aside') return results.at(-1 - OWN_GTID_BEHIND) ?? last;
   if (brings === 'cleaned') return results.find(({ kind }) => kind === 'ok') ?? last;
   if (brings === 'rows') return results.at(-2) ?? last;
+  if (brings === 'readable') {
+    const probes = results.slice(1, -2);
+    return probes.find((result) => !saysMayDrop(result)) ?? probes[0] ?? last;
+  }
   if (brings !== 'probe' && brings !== 'mayDrop') return last;
   const ends = (result: Result) =>
     result.kind === 'err' &&
@@ -615,7 +624,28 @@ function probeEnds(
   if (SAME_AS_DROP.has(probe.errno)) return answerWith(probe);
   if (probe.errno === CLOSED_SCHEMA) return closedSchema(request, inspection, probe, answers);
   if (!mayNotDrop(probe) || isGranted(inspection, probe, answers)) return null;
-  return deniedDrop(request, inspection, probe, answers);
+  const reading = readableStep(request, inspection, probe, answers);
+  return reading ?? deniedDrop(request, inspection, probe, answers);
+}
+
+/** Of a view the right to drop can't be asked but by a RENAME, whose words have to be read. */
+function readableStep(
+  request: DropRequest,
+  inspection: Inspection,
+  error: ErrPacket,
+  { readable }: Answers,
+): Step | null {
+  const { facts, kinds } = inspection;
+  const charset = 'resultsCharset' in facts ? facts.resultsCharset : null;
+  const names = inspection.names.filter((_name, index) => kinds[index] !== 'temporary');
+  const hasView = inspection.names.some((_name, index) => isSeenAsView(inspection, index));
+  const [first] = names;
+  if (readable !== null || deniedRights(error) !== null || !hasView) return null;
+  if (charset === null || !/^\w+$/.test(charset) || first === undefined) return null;
+  const probes = names.map((name) => probeSql(name, request));
+  const texts = [resultsSql('utf8'), ...probes, resultsSql(charset), probeSql(first, request)];
+  const commands = texts.map((text) => ({ kind: 'query' as const, text }));
+  return { do: 'user', brings: 'readable', commands };
 }
 
 function move(
@@ -1058,10 +1088,22 @@ function mayNotDrop(error: ErrPacket): boolean {
   return rights === null || rights.denied.includes('DROP');
 }
 
+/** The RENAME came past the right to drop, and what else is missing can be read. */
+function saysMayDrop(result: Result): boolean {
+  if (result.kind !== 'err' || !isAllowed(result)) return false;
+  return result.errno !== 1142 || !mayNotDrop(result);
+}
+
 /** What can't be read may be anything; then it is the answer about the rights that counts. */
-function isGranted(inspection: Inspection, error: ErrPacket, { rights }: Answers): boolean {
+function isGranted(
+  inspection: Inspection,
+  error: ErrPacket,
+  { rights, readable }: Answers,
+): boolean {
+  if (deniedRights(error) !== null) return false;
+  if (readable !== null && saysMayDrop(readable)) return true;
   const isAll = inspection.names.every((_name, index) => !isSeenAsView(inspection, index));
-  return deniedRights(error) === null && isAll && isNoView(rights);
+  return isAll && isNoView(rights);
 }
 
 /** The words of DROP itself; of views, which these words could drop, made of the RENAME's. */
@@ -1069,8 +1111,9 @@ function deniedDrop(
   request: DropRequest,
   inspection: Inspection,
   error: ErrPacket,
-  { rights }: Answers,
+  answers: Answers,
 ): Step {
+  const { rights } = answers;
   const tables = inspection.names.filter((_name, index) => !isSeenAsView(inspection, index));
   // A temporary table may be dropped by whoever has made it.
   const names = inspection.names.filter(
@@ -1082,8 +1125,9 @@ function deniedDrop(
     return { do: 'user', brings: 'rights', commands: [{ kind: 'query', text }] };
   }
   if (rights.kind === 'err' && rights.errno === 1142) return answerWith(rights);
-  if (deniedRights(error) === null)
+  if (deniedRights(error) === null && answers.readable === null) {
     return renameFailed(request, rights.kind === 'err' ? rights : error);
+  }
   if (tables.length < inspection.names.length) return answerWith(inWordsOfDrop(error));
   return again('the right to drop has come');
 }

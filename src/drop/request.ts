@@ -43,6 +43,8 @@ export interface UserFacts {
   readonly tracksSchema: boolean;
   /** session_track_gtids: an OK tells the GTIDs of what it answers. */
   readonly tracksGtids: boolean;
+  /** character_set_results; null: as it is stored. */
+  readonly resultsCharset: string | null;
   /** GTID_NEXT where it is a GTID; null: it is none, or there is no such thing. */
   readonly gtidNext: string | null;
 }

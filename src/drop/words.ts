@@ -103,6 +103,11 @@ export function askMoveSql(
   ]);
 }
 
+/** In which charset the server says what it says. */
+export function resultsSql(charset: string): Buffer {
+  return Buffer.from(`SET /* undrop words */ character_set_results = ${charset}`);
+}
+
 interface DropWords {
   readonly groupId: string;
   /** What the statement calls the tables; a temporary sequence is a temporary table. */

@@ -46,6 +46,7 @@ describe('the facts', () => {
       gtidNext: null,
       tracksSchema: true,
       tracksGtids: true,
+      resultsCharset: null,
     });
   });
 

@@ -132,6 +132,7 @@ export function inspectionOf(situation: Situation): Inspection {
     gtidNext: null,
     tracksSchema: false,
     tracksGtids: false,
+    resultsCharset: 'utf8mb4',
     ...situation.facts,
   };
   const names = statement.names.map(({ schema, table }) => ({
