@@ -49,6 +49,7 @@ export class Front {
   readonly #listener: Listener;
   /** What goes on after answers: the outcome in the ledger. */
   readonly #work = new Set<Promise<void>>();
+  readonly #stopping = new AbortController();
   readonly #unblocker: Unblocker;
   #current: Current;
 
@@ -90,6 +91,7 @@ export class Front {
   async close(options: DrainOptions): Promise<void> {
     await drain(this.#listener, options, { clock: systemClock, log: this.#options.log });
     this.#unblocker.stop();
+    this.#stopping.abort();
     await Promise.allSettled(this.#work);
   }
 
@@ -101,6 +103,7 @@ export class Front {
       proxyId,
       activeIds,
       onUnsettled: onHeld,
+      stopping: this.#stopping.signal,
       get holdMs() {
         return current().holdMs;
       },

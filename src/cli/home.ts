@@ -11,6 +11,7 @@ import { type Collector, startCollector } from '../lifecycle/collector.js';
 import type { LifecycleSettings } from '../lifecycle/settings.js';
 import type { Log } from '../log.js';
 import type { TableState } from '../names/hold-name.js';
+import { inTurn } from '../recovery/in-turn.js';
 import { reconcile } from '../recovery/reconcile.js';
 import type { ServicePool } from '../service/pools.js';
 import type { ProxySettings } from './proxy-settings.js';
@@ -31,6 +32,7 @@ export class Home {
   readonly #stopping = new AbortController();
   #recovering: Promise<void> = Promise.resolve();
   #collector: Collector;
+  readonly #reconcile = inTurn(reconcile);
   /** Collectors one after another: the old one is done before the next begins. */
   #changing: Promise<void> = Promise.resolve();
 
@@ -38,7 +40,8 @@ export class Home {
   static async open(options: HomeOptions, settings: ProxySettings): Promise<Home> {
     const isReady = await tryToMakeLedger(options);
     const home = new Home(options, settings);
-    home.#recovering = recover({ ...options, isReady, signal: home.#stopping.signal });
+    const signal = home.#stopping.signal;
+    home.#recovering = recover({ ...options, isReady, signal, reconcile: home.#reconcile });
     return home;
   }
 
@@ -73,7 +76,7 @@ export class Home {
     return startCollector({
       ...this.#options,
       clock: systemClock,
-      reconcile,
+      reconcile: this.#reconcile,
       settings: lifecycleSettings(settings),
     });
   }
@@ -104,14 +107,18 @@ async function tryToMakeLedger({ pool, log }: HomeOptions): Promise<boolean> {
 
 /** Completes what a killed proxy left; tries until the ledger is there. */
 async function recover(
-  options: HomeOptions & { readonly signal: AbortSignal; readonly isReady: boolean },
+  options: HomeOptions & {
+    readonly signal: AbortSignal;
+    readonly isReady: boolean;
+    readonly reconcile: typeof reconcile;
+  },
 ): Promise<void> {
   const { pool, log, signal } = options;
   let isReady = options.isReady;
   while (!signal.aborted) {
     try {
       if (isReady) {
-        await reconcile(pool, options);
+        await options.reconcile(pool, options);
         log.info({ event: 'ledger' }, 'the ledger is ready: dropped tables will be held');
         return;
       }

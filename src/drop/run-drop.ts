@@ -8,7 +8,6 @@
  * broke is left to recovery.
  */
 import { assertNever } from '../assert.js';
-import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { readSessionLocks, readTablesInUse } from '../ledger/session-locks.js';
 import { statementTextOf } from '../ledger/statement-text.js';
@@ -39,14 +38,12 @@ import { renameInStead } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { type ServiceNames, serviceNames } from './service-names.js';
 import type { UserCommand, UserSession } from './user-session.js';
+import { writeAtLast } from './write-at-last.js';
 
 /** A drop that took longer than this before its RENAME was done gets a due time from then on. */
 const LOST_MS_MAX = 1_000;
 /** Looks at tables that keep changing are given up after so many; 3 were too few for a crowd. */
 const TRIES_MAX = 8;
-/** How long to wait before an outcome is written once more. */
-const OUTCOME_RETRIES_MS = [0, 1_000, 5_000];
-
 export interface DropOptions {
   readonly userSession: UserSession;
   readonly pool: ServicePool;
@@ -57,6 +54,8 @@ export interface DropOptions {
   readonly activeIds: Set<string>;
   /** A drop broke off, or its outcome could not be written: recovery has something to look at. */
   onUnsettled(): void;
+  /** Aborted: this process is about to end, and what it has not written is left to recovery. */
+  readonly stopping: AbortSignal;
   /** What the session is believed to be in; checked against the session's own facts. */
   readonly guess: SessionGuess;
   /** The session has spoken of GTID_NEXT. */
@@ -81,8 +80,8 @@ export interface DropResult {
   readonly refusal: UndropError | null;
   /** As the session's facts say; null where they were never read. */
   readonly facts: UserFacts | null;
-  /** Writes the outcome into the ledger; call it once the client has its answer. */
-  finish(): Promise<void>;
+  /** Writes the outcome into the ledger, behind the answer; `onLate`: where it takes longer. */
+  finish(onLate?: (error: Error) => void): Promise<void>;
 }
 
 export type DropStatement = Omit<DropRequest, 'groupId' | 'ids'>;
@@ -321,9 +320,11 @@ class Attempt {
         .map(({ schema, table }) => `${schema}.${table}`),
       refusal: step.refusal,
       facts: facts === undefined || 'errno' in facts ? null : facts,
-      finish: async () => {
+      finish: async (onLate) => {
         try {
-          await this.#recordAtLast(step.held, forgotten);
+          const write = () => this.#record(step.held, forgotten);
+          if (step.held.length === 0) await write();
+          else await writeAtLast(write, { stopping: this.#options.stopping, onLate });
         } catch (error) {
           this.#options.onUnsettled();
           throw error;
@@ -332,22 +333,6 @@ class Attempt {
         }
       },
     };
-  }
-
-  /**
-   * Where tables are held it is tried again: nobody else settles an intent while the user's session
-   * is there, which may be for days.
-   */
-  async #recordAtLast(held: readonly HeldTable[], forgotten: readonly string[]): Promise<void> {
-    for (const delayMs of held.length === 0 ? [] : OUTCOME_RETRIES_MS) {
-      try {
-        return await this.#record(held, forgotten);
-      } catch (error) {
-        if (!(error instanceof Error)) throw error;
-        await systemClock.sleep(delayMs);
-      }
-    }
-    await this.#record(held, forgotten);
   }
 
   async #record(held: readonly HeldTable[], forgotten: readonly string[]): Promise<void> {

@@ -40,14 +40,31 @@ export function quotedTable({ quote }: Pick<HeldTrigger, 'quote'>, table: string
   return quote === '`' ? quoted : `"${table.replaceAll('"', '""')}"`;
 }
 
-/** In the order in which they are to be made. What is found now wins: somebody changed it. */
+/**
+ * In the order in which they are to be made. What is found now wins: somebody changed it. One that
+ * is as it was keeps its place: two recoveries at once may make it again (detach-triggers.ts), and
+ * then it stands behind those that are still there.
+ */
 export function mergeTriggers(
   before: readonly HeldTrigger[],
   found: readonly HeldTrigger[],
 ): readonly HeldTrigger[] {
   const isFound = ({ name }: HeldTrigger) => found.some((trigger) => trigger.name === name);
-  return [...before.filter((trigger) => !isFound(trigger)), ...found].sort(
+  const now = found.map((trigger) => {
+    const known = before.find((other) => isSameTrigger(other, trigger));
+    return known === undefined ? trigger : { ...trigger, order: known.order };
+  });
+  return [...before.filter((trigger) => !isFound(trigger)), ...now].sort(
     (one, other) => compare(one.event, other.event) || one.order - other.order,
+  );
+}
+
+function isSameTrigger(one: HeldTrigger, other: HeldTrigger): boolean {
+  return (
+    one.name === other.name &&
+    one.event === other.event &&
+    one.head === other.head &&
+    one.tail === other.tail
   );
 }
 

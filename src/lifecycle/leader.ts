@@ -23,6 +23,11 @@ const SILENCE_SECONDS = 20;
 const HEARTBEAT_MS = 5_000;
 /** How often those without the lock try to get it. */
 const TRY_EVERY_MS = 5_000;
+/**
+ * Behind a connection that broke it is tried again sooner, and after twice as long each time until
+ * one has lasted longer than that: a live table's foreign key may be waiting for what was left.
+ */
+const AFTER_BREAK_MS = 250;
 const DEADLINE_MS = 10_000;
 
 /** The lock, for as long as the work on it lasts. */
@@ -54,15 +59,21 @@ export async function leadWhenever(
 ): Promise<void> {
   const { clock, log, signal } = options;
   const attempt: Attempt = { said: '' };
+  let brokenMs = 0;
   while (!signal.aborted) {
+    let pauseMs = TRY_EVERY_MS;
+    const beganMs = clock.nowMs();
     try {
       await leadOnce(options, attempt, work);
     } catch (error) {
+      if (clock.nowMs() - beganMs > brokenMs) brokenMs = 0;
+      brokenMs = Math.min(Math.max(2 * brokenMs, AFTER_BREAK_MS), TRY_EVERY_MS);
+      pauseMs = brokenMs;
       say(attempt, String(error), (why) => {
         log.warn({ event: 'collector', err: error }, `collecting ended, will try again: ${why}`);
       });
     }
-    await clock.sleep(TRY_EVERY_MS, signal);
+    await clock.sleep(pauseMs, signal);
   }
 }
 

@@ -4,7 +4,9 @@
  * back of a table that still exists.
  */
 import { isServerError, type ServiceConnection } from '../service/pools.js';
-import { ident, note, sql } from '../service/sql.js';
+import { numberOf } from '../service/row.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 
 /** No such table, or no such schema; 1017 of MySQL 5.6 where the file is missing. */
 const NOT_THERE = [1146, 1049, 1017] as const;
@@ -20,6 +22,29 @@ export async function isSurelyAbsent(
     return false;
   } catch (error) {
     if (!isServerError(error)) throw error;
-    return isServerError(error, ...NOT_THERE);
+    return isServerError(error, ...NOT_THERE) && !(await isBetween(connection, schema, name));
   }
+}
+
+/**
+ * MySQL before 8 has two dictionaries. Where it was killed in the middle of a RENAME, InnoDB has
+ * the new name and the table's .frm file the old one; nothing can open the table, and its rows are
+ * there.
+ */
+async function isBetween(
+  connection: ServiceConnection,
+  schema: string,
+  name: string,
+): Promise<boolean> {
+  const { flavour, versionId, lowerCaseTableNames } = await readServerFacts(connection);
+  if (flavour !== 'mysql' || versionId >= 80_000) return false;
+  const inFile = (part: string): SQLQuery => {
+    const folded = lowerCaseTableNames === 0 ? part : part.toLowerCase();
+    return sql`CAST(CONVERT(${folded} USING filename) AS BINARY)`;
+  };
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('absence')} COUNT(*) AS n FROM information_schema.INNODB_SYS_TABLES
+        WHERE CAST(NAME AS BINARY) = CONCAT(${inFile(schema)}, '/', ${inFile(name)})`,
+  );
+  return numberOf(rows[0] ?? {}, 'n') > 0;
 }

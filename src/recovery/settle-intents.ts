@@ -71,6 +71,10 @@ export async function settleEnded(
   return rows;
 }
 
+const UNSEEN =
+  'nobody can see what became of a drop: this account lacks a right, or a server without atomic ' +
+  'DDL was killed amid its RENAME';
+
 /** Completes or forgets intents that nobody is in the middle of. */
 async function settle(
   pool: ServicePool,
@@ -79,7 +83,7 @@ async function settle(
 ): Promise<{
   readonly completed: readonly string[];
   readonly forgotten: readonly string[];
-  /** This account can't see what became of them, or they have another owner by now. */
+  /** Nobody can see what became of them, or they have another owner by now. */
   readonly left: readonly string[];
 }> {
   const held = await findHeld(pool, orphans);
@@ -91,7 +95,7 @@ async function settle(
     const { id, schema, table: name } = row;
     if (table === undefined && !(await hasNotHappened(pool, row))) {
       left.push(id);
-      log.warn({ id, table: `${schema}.${name}` }, 'this account cannot see what became of a drop');
+      log.warn({ id, table: `${schema}.${name}` }, UNSEEN);
       continue;
     }
     const isHeld = table !== undefined && (await complete(pool, row, table));

@@ -61,6 +61,8 @@ export interface DropService {
   readonly activeIds: Set<string>;
   /** A drop left something for recovery. */
   onUnsettled(): void;
+  /** Aborted: this process is about to end. */
+  readonly stopping: AbortSignal;
 }
 
 /** Drops that come in another way than as a text statement: intercept-dynamic.ts. */
@@ -238,17 +240,7 @@ export async function dropAndHold(
 ): Promise<Interception> {
   const result = await runDrop(
     { ...drop, server, session },
-    {
-      userSession,
-      pool: service.pool,
-      proxyId: service.proxyId,
-      holdMs: service.holdMs,
-      activeIds: service.activeIds,
-      onUnsettled: () => service.onUnsettled(),
-      guess,
-      gtidMayBeSet,
-      newId,
-    },
+    { ...service, userSession, guess, gtidMayBeSet, newId },
   );
   return {
     kind: 'answer',

@@ -245,11 +245,12 @@ export class Session {
       const held = dropped.held.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`);
       log.info({ ...this.#who(), event: 'held', tables: dropped.tables, held }, 'tables are held');
     }
-    const finished = dropped.finish().catch((error: unknown) => {
+    const notYet = (error: unknown) => {
       const fields = { ...this.#who(), err: error };
       if (isHeld) log.warn(fields, 'the outcome of a drop is not in the ledger yet');
       else log.debug(fields, 'an intent could not be forgotten; recovery will');
-    });
+    };
+    const finished = dropped.finish(notYet).catch(notYet);
     background(finished.then(() => (isHeld ? onHeld() : undefined)));
   }
 

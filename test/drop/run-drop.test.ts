@@ -2,7 +2,7 @@
  * The runner: what reaches the user session and the ledger, and in which order, with both of them
  * in memory. The real ones are in test/server.
  */
-import { beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { HeldTable } from '../../src/drop/next-step.js';
 import type { UserCommand, UserSession } from '../../src/drop/user-session.js';
 import { UndropError } from '../../src/errors.js';
@@ -130,6 +130,7 @@ const PLAIN: Readonly<Record<string, Result>> = {
 };
 
 const activeIds = new Set<string>();
+let stopping = new AbortController();
 let ids = 0;
 
 function drop(
@@ -149,6 +150,7 @@ function drop(
       holdMs: 1_000,
       activeIds,
       onUnsettled: () => told.push('unsettled'),
+      stopping: stopping.signal,
       guess,
       gtidMayBeSet,
       newId: () => (ids++).toString(16).padStart(32, '0'),
@@ -162,6 +164,11 @@ beforeEach(() => {
   outcomesFail = 0;
   forgetsFail = 0;
   activeIds.clear();
+  stopping = new AbortController();
+});
+
+afterEach(() => {
+  jest.useRealTimers();
 });
 
 describe('under LOCK TABLES', () => {
@@ -414,6 +421,26 @@ describe('the outcome', () => {
     outcomesFail = 1;
     await result.finish();
     expect(told.slice(-2)).toEqual(['the outcome fails', 'outcome: _undrop; 0 forgotten']);
+    expect(activeIds.size).toBe(0);
+  });
+
+  test('is written at last however long the service was refused', async () => {
+    const result = await drop('DROP TABLE t', new FakeSession());
+    jest.useFakeTimers();
+    outcomesFail = 100;
+    const finished = result.finish();
+    await jest.advanceTimersByTimeAsync(1_200_000);
+    await finished;
+    expect(told.at(-1)).toBe('outcome: _undrop; 0 forgotten');
+    expect(told).not.toContain('unsettled');
+  });
+
+  test('is left to recovery by a process that ends, which waits for nothing more', async () => {
+    const result = await drop('DROP TABLE t', new FakeSession());
+    outcomesFail = 100;
+    stopping.abort();
+    await expect(result.finish()).rejects.toThrow('the outcome fails');
+    expect(told.at(-1)).toBe('unsettled');
     expect(activeIds.size).toBe(0);
   });
 });

@@ -213,6 +213,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
       protect: new Set(['drop-table', 'drop-database', 'create-or-replace']),
       activeIds: new Set(),
       onUnsettled: () => undefined,
+      stopping: new AbortController().signal,
     }),
     background: () => undefined,
     onHeld: () => undefined,

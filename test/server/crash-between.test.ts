@@ -1,0 +1,53 @@
+/**
+ * MySQL 5.6, killed in the middle of a RENAME: InnoDB has the table under its hold name, the .frm
+ * file is under its own one, and nothing can open it until somebody renames the file. No other
+ * server of the set has two dictionaries.
+ */
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { findRows } from '../../src/ledger/read.js';
+import { silentLog } from '../../src/log.js';
+import { reconcile } from '../../src/recovery/reconcile.js';
+import type { ServicePool } from '../../src/service/pools.js';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { connect, freshSchema, query, testServer } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+import { endSession, intend, PROXY_ID, renameAway, rowCounts } from './service-fixture.js';
+
+const server = testServer('mysql-5.6');
+let pool: ServicePool;
+
+beforeAll(async () => {
+  pool = poolOn(server);
+  await freshLedger(server);
+});
+
+afterAll(() => pool.dispose());
+
+test('an intent is kept while its table is between two names, and completed behind that', async () => {
+  const schema = await freshSchema(server);
+  await query(server, `CREATE TABLE ${schema.name}.a (id INT) ENGINE=InnoDB`);
+  await query(server, `INSERT INTO ${schema.name}.a VALUES (1), (2)`);
+  const session = await connect(server, { database: schema.name });
+  const drop = await intend(pool, session, { schema: schema.name, tables: ['a'] });
+  await renameAway(session, drop);
+  await endSession(server, session);
+  const folder = join(server.dataDir ?? '', schema.name);
+  const [holdName = ''] = drop.holdNames;
+  const file = (name: string) => join(folder, `${name}.frm`);
+  const recover = () =>
+    reconcile(pool, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });
+  const [{ id } = { id: '' }] = drop.facts.tables;
+
+  await rename(file(holdName), file('a'));
+  await query(server, 'FLUSH TABLES');
+  expect(await recover()).toMatchObject({ untouched: [id], forgotten: [], completed: [] });
+  expect((await findRows(pool, { by: 'id', prefix: id }))[0]?.state).toBe('intent');
+
+  await rename(file('a'), file(holdName));
+  await query(server, 'FLUSH TABLES');
+  expect(await recover()).toMatchObject({ untouched: [], forgotten: [], completed: [id] });
+  expect(await rowCounts(server, '_undrop')).toMatchObject({ [holdName]: 2 });
+  await schema.drop();
+});
