@@ -27,14 +27,26 @@ export interface TapEvent {
   readonly connection: number;
   /** The command, whole: its byte and what follows. */
   readonly command: Buffer;
+  /** Who logs in, or has logged in, on this connection. */
+  readonly user: string;
 }
+
+/** It is passed on; nothing is any more; its connection alone is cut. */
+export type TapVerdict = boolean | 'cut';
 
 export interface WireTap extends Target {
   /** Events so far. */
   readonly count: number;
   /** From now on nothing is passed on and everything is cut. */
   cut(): void;
+  /** Cuts the connections of those users, by default of all; new ones are taken as before. */
+  sever(isMeant?: (user: string) => boolean): void;
   close(): Promise<void>;
+}
+
+export interface TapOptions {
+  /** A new connection waits for it. */
+  readonly gate?: () => Promise<void>;
 }
 
 const PACKET_BYTES_MAX = 64 * 1024 * 1024;
@@ -45,37 +57,30 @@ const PACKET_BYTES_MAX = 64 * 1024 * 1024;
  */
 export async function wireTap(
   server: Target,
-  onEvent: (event: TapEvent) => boolean | Promise<boolean>,
+  onEvent: (event: TapEvent) => TapVerdict | Promise<TapVerdict>,
+  { gate }: TapOptions = {},
 ): Promise<WireTap> {
-  const sockets = new Set<net.Socket>();
+  const tapped = new Set<Tapped>();
   let [count, connections] = [0, 0];
   let isCut = false;
-  const event = async (
-    moment: TapMoment,
-    connection: number,
-    command: Buffer,
-  ): Promise<boolean> => {
+  const judge = async (event: Omit<TapEvent, 'count' | 'text'>): Promise<TapVerdict> => {
     if (isCut) return false;
     count++;
-    const text = command.subarray(0, 60).toString('latin1');
-    const passes = onEvent({ moment, count, text, connection, command });
-    if (passes === false || !(await passes)) isCut = true;
-    return !isCut;
+    const text = event.command.subarray(0, 60).toString('latin1');
+    const saying = onEvent({ ...event, count, text });
+    const verdict = typeof saying === 'object' ? await saying : saying;
+    if (verdict === false) isCut = true;
+    return isCut ? false : verdict;
   };
-  const listener = net.createServer((proxy) => {
-    const upstream = net.connect(server.port, server.host);
-    for (const socket of [proxy, upstream]) {
-      sockets.add(socket);
-      socket.setNoDelay(true);
-      socket.on('error', () => undefined);
-      socket.on('close', () => sockets.delete(socket));
-    }
-    proxy.on('close', () => upstream.destroy());
-    upstream.on('close', () => proxy.destroy());
-    const connection = ++connections;
-    const eventHere: OnEvent = (moment, command) => event(moment, connection, command);
-    tapConnection(proxy, upstream, eventHere, () => isCut);
-  });
+  const take = async (proxy: net.Socket): Promise<void> => {
+    proxy.on('error', () => undefined);
+    await gate?.();
+    if (proxy.destroyed) return;
+    const connection = new Tapped(proxy, server, { number: ++connections, judge });
+    tapped.add(connection);
+    proxy.on('close', () => tapped.delete(connection));
+  };
+  const listener = net.createServer((proxy) => void take(proxy));
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
   const { port } = listener.address() as net.AddressInfo;
@@ -89,78 +94,123 @@ export async function wireTap(
     },
     cut: () => {
       isCut = true;
-      for (const socket of sockets) socket.destroy();
+      for (const connection of tapped) connection.destroy();
+    },
+    sever: (isMeant = () => true) => {
+      for (const connection of tapped) if (isMeant(connection.user)) connection.destroy();
     },
     close: async () => {
-      for (const socket of sockets) socket.destroy();
+      for (const connection of tapped) connection.destroy();
       listener.close();
       await once(listener, 'close');
     },
   };
 }
 
-type OnEvent = (moment: TapMoment, command: Buffer) => Promise<boolean>;
+interface TappedOptions {
+  readonly number: number;
+  readonly judge: (event: Omit<TapEvent, 'count' | 'text'>) => Promise<TapVerdict>;
+}
 
-function tapConnection(
-  proxy: net.Socket,
-  upstream: net.Socket,
-  event: OnEvent,
-  isCut: () => boolean,
-): void {
-  const fromProxy = new PacketAssembler(PACKET_BYTES_MAX);
-  const fromServer = new PacketAssembler(PACKET_BYTES_MAX);
-  let greeted: Capabilities | null = null;
-  let agreed: Capabilities | null = null;
-  let tracker: ResponseTracker | null = null;
-  let answer: Buffer[] = [];
-  let command: Buffer = Buffer.from('login');
+/** One connection of the proxy, and the one to the server that stands for it. */
+class Tapped {
+  readonly #proxy: net.Socket;
+  readonly #upstream: net.Socket;
+  readonly #options: TappedOptions;
+  #greeted: Capabilities | null = null;
+  #agreed: Capabilities | null = null;
+  #tracker: ResponseTracker | null = null;
+  #answer: Buffer[] = [];
+  #command: Buffer = Buffer.from('login');
+  #user = '';
+  #isOver = false;
 
-  const onProxyPacket = async (packet: Packet): Promise<void> => {
+  constructor(proxy: net.Socket, server: Target, options: TappedOptions) {
+    this.#proxy = proxy;
+    this.#upstream = net.connect(server.port, server.host);
+    this.#options = options;
+    for (const socket of [proxy, this.#upstream]) {
+      socket.setNoDelay(true);
+      socket.on('error', () => undefined);
+      socket.on('close', () => this.destroy());
+    }
+    proxy.on(
+      'data',
+      this.#pump((packet) => this.#onProxyPacket(packet)),
+    );
+    this.#upstream.on(
+      'data',
+      this.#pump((packet) => this.#onServerPacket(packet)),
+    );
+  }
+
+  /** Empty before its login. */
+  get user(): string {
+    return this.#user;
+  }
+
+  destroy(): void {
+    this.#isOver = true;
+    this.#proxy.destroy();
+    this.#upstream.destroy();
+  }
+
+  #pump(take: (packet: Packet) => Promise<void>): (chunk: Buffer) => void {
+    const assembler = new PacketAssembler(PACKET_BYTES_MAX);
+    let passing = Promise.resolve();
+    const pass = async () => {
+      for (let next = assembler.next(); next !== null && !this.#isOver; next = assembler.next()) {
+        await take(next);
+      }
+    };
+    return (chunk) => {
+      assembler.push(chunk);
+      passing = passing.then(pass);
+    };
+  }
+
+  async #onProxyPacket(packet: Packet): Promise<void> {
     const framed = encodePacket(packet.payload, packet.sequenceId);
-    if (agreed === null && greeted !== null) {
-      agreed = agreedCapabilities(greeted, decodeHandshakeResponse41(packet.payload).capabilities);
+    if (this.#agreed === null && this.#greeted !== null) {
+      const { capabilities, user } = decodeHandshakeResponse41(packet.payload);
+      this.#agreed = agreedCapabilities(this.#greeted, capabilities);
+      this.#user = user;
     }
     if (packet.sequenceId === 0) {
-      command = Buffer.from(packet.payload);
-      tracker?.expect(packet.payload[0] ?? 0);
+      this.#command = Buffer.from(packet.payload);
+      this.#tracker?.expect(packet.payload[0] ?? 0);
     }
-    const own = command;
-    if (!(await event('before statement', own))) return;
-    upstream.write(framed);
-    await event('after statement', own);
-  };
+    const own = this.#command;
+    if (!(await this.#goesOn('before statement', own))) return;
+    this.#upstream.write(framed);
+    await this.#goesOn('after statement', own);
+  }
 
-  const onServerPacket = async (packet: Packet): Promise<void> => {
+  async #onServerPacket(packet: Packet): Promise<void> {
     const framed = encodePacket(packet.payload, packet.sequenceId);
-    answer.push(framed);
+    this.#answer.push(framed);
+    const tracker = this.#tracker;
     if (tracker !== null) {
       const before = tracker.responses;
       tracker.feed(framed);
       if (tracker.responses === before && !tracker.untracked) return;
-    } else if (greeted === null && packet.payload[0] !== 0xff) {
-      greeted = decodeHandshakeV10(packet.payload).capabilities;
-    } else if (packet.payload[0] === 0x00 && agreed !== null) {
-      tracker = new ResponseTracker(agreed);
+    } else if (this.#greeted === null && packet.payload[0] !== 0xff) {
+      this.#greeted = decodeHandshakeV10(packet.payload).capabilities;
+    } else if (packet.payload[0] === 0x00 && this.#agreed !== null) {
+      this.#tracker = new ResponseTracker(this.#agreed);
     }
-    const whole = Buffer.concat(answer);
-    answer = [];
-    if (!(await event('before answer', command))) return;
-    proxy.write(whole);
-    await event('after answer', command);
-  };
+    const whole = Buffer.concat(this.#answer);
+    this.#answer = [];
+    if (!(await this.#goesOn('before answer', this.#command))) return;
+    this.#proxy.write(whole);
+    await this.#goesOn('after answer', this.#command);
+  }
 
-  const pump = (assembler: PacketAssembler, take: (packet: Packet) => Promise<void>) => {
-    let passing = Promise.resolve();
-    const pass = async () => {
-      for (let next = assembler.next(); next !== null && !isCut(); next = assembler.next()) {
-        await take(next);
-      }
-    };
-    return (chunk: Buffer) => {
-      assembler.push(chunk);
-      passing = passing.then(pass);
-    };
-  };
-  proxy.on('data', pump(fromProxy, onProxyPacket));
-  upstream.on('data', pump(fromServer, onServerPacket));
+  async #goesOn(moment: TapMoment, command: Buffer): Promise<boolean> {
+    const { number, judge } = this.#options;
+    const verdict = await judge({ moment, connection: number, command, user: this.#user });
+    if (verdict === 'cut') this.destroy();
+    if (verdict === false) this.#isOver = true;
+    return verdict === true && !this.#isOver;
+  }
 }

@@ -1,0 +1,220 @@
+/**
+ * A server that may be killed, a proxy in front of it, and a tap between them that strikes at one
+ * event of a drop: the proxy or the server is killed, connections are cut, or the service account
+ * is refused from then on. The proxy and what it has in mind go from drop to drop, as in life.
+ */
+import type { Connection } from 'mysql2/promise';
+import { ensureLedger } from '../../src/ledger/tables.js';
+import { silentLog } from '../../src/log.js';
+import { openServicePool, type ServicePool } from '../../src/service/pools.js';
+import { type KillableServer, startKillable } from '../support/killable-server.js';
+import { until } from '../support/poll.js';
+import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { connect, freshSchema } from '../support/servers.js';
+import { SERVICE_ACCOUNT } from '../support/service-account.js';
+import { type TapEvent, type TapVerdict, type WireTap, wireTap } from '../support/wire-tap.js';
+
+export const FAULTS = [
+  'server killed',
+  'connection cut',
+  'all connections cut',
+  'account refused',
+  'proxy killed',
+] as const;
+
+export type Fault = (typeof FAULTS)[number];
+
+/** Where a fault strikes: at the event of which this first is true. */
+export type IsAt = (event: TapEvent) => boolean;
+
+export interface FaultRig {
+  readonly server: KillableServer;
+  readonly schema: string;
+  /** Clients go here; another one where the proxy was killed. */
+  readonly proxy: ProxyProcess;
+  /** As root, around the proxy, in the schema; another one where the server was killed. */
+  readonly direct: Connection;
+  /** Around the proxy as well. */
+  readonly pool: ServicePool;
+  /** From now on events count. */
+  arm(fault: Fault | null, isAt: IsAt): void;
+  /** Nothing strikes any more; null where nothing did. Events since `arm`, without the last. */
+  disarm(): { readonly struck: TapEvent | null; readonly seen: readonly TapEvent[] };
+  readonly struck: TapEvent | null;
+  /** Behind the client's answer: what was killed is started again, the account let in again. */
+  mend(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const READY_MS = 30_000;
+/** The server is killed up to so many milliseconds later: in the middle of a statement. */
+export const LATE_MS = Number(process.env['FAULTS_LATE_MS'] ?? '0');
+
+export async function openFaultRig(name: string): Promise<FaultRig> {
+  const rig = new Rig(await startKillable(name));
+  try {
+    await rig.open();
+    return rig;
+  } catch (error) {
+    await rig.close();
+    throw error;
+  }
+}
+
+class Rig implements FaultRig {
+  readonly server: KillableServer;
+  readonly pool: ServicePool;
+  #schema = '';
+  #direct: Connection | null = null;
+  #proxy: ProxyProcess | null = null;
+  #tap: WireTap | null = null;
+  #armed: { readonly fault: Fault | null; readonly isAt: IsAt } | null = null;
+  #seen: TapEvent[] = [];
+  #struck: { readonly fault: Fault; readonly event: TapEvent } | null = null;
+  /** Pending while the account is being locked: no connection comes in between. */
+  #gate: Promise<void> = Promise.resolve();
+  /** They do what they do by the clock, and are no part of a drop. */
+  readonly #collectors = new Set<number>();
+
+  constructor(server: KillableServer) {
+    this.server = server;
+    const { host, port } = server;
+    const address = { host, port };
+    const options = { ...SERVICE_ACCOUNT, address, connectionsMax: 2, log: silentLog };
+    this.pool = openServicePool(options);
+  }
+
+  get schema(): string {
+    return this.#schema;
+  }
+
+  get proxy(): ProxyProcess {
+    return there(this.#proxy);
+  }
+
+  get direct(): Connection {
+    return there(this.#direct);
+  }
+
+  get struck(): TapEvent | null {
+    return this.#struck?.event ?? null;
+  }
+
+  async open(): Promise<void> {
+    await ensureLedger(this.pool);
+    this.#schema = (await freshSchema(this.server, 'fault')).name;
+    await this.#connect();
+    const onEvent = (event: TapEvent) => this.#onEvent(event);
+    this.#tap = await wireTap(this.server, onEvent, { gate: () => this.#gate });
+    await this.#startProxy();
+  }
+
+  arm(fault: Fault | null, isAt: IsAt): void {
+    this.#seen = [];
+    this.#struck = null;
+    this.#armed = { fault: fault ?? null, isAt };
+  }
+
+  disarm(): { readonly struck: TapEvent | null; readonly seen: readonly TapEvent[] } {
+    this.#armed = null;
+    return { struck: this.struck, seen: this.#seen };
+  }
+
+  async mend(): Promise<void> {
+    switch (this.#struck?.fault) {
+      case 'proxy killed':
+        await this.proxy.ended;
+        return this.#startProxy();
+      case 'server killed':
+        this.#direct?.destroy();
+        await this.server.restart();
+        return this.#connect();
+      case 'account refused':
+        await this.#gate;
+        await this.#refuse(false);
+        return;
+      default:
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#armed = null;
+    if (this.#proxy !== null) {
+      this.#proxy.kill('SIGKILL');
+      await this.#proxy.ended;
+    }
+    await this.#tap?.close();
+    await this.pool.dispose();
+    this.#direct?.destroy();
+    await this.server.stop();
+  }
+
+  async #connect(): Promise<void> {
+    const { server } = this;
+    const direct = await connect(server, { database: this.#schema });
+    direct.on('error', () => undefined);
+    this.#direct = direct;
+  }
+
+  /** It collects, as a proxy does: what had to be left is looked after until it is done. */
+  async #startProxy(): Promise<void> {
+    const proxy = await spawnProxy(there(this.#tap), { COLLECT: 'on' });
+    this.#proxy = proxy;
+    const isReady = () => proxy.lines.some((line) => line['event'] === 'ledger');
+    await until(isReady, 'the ledger is ready', READY_MS);
+  }
+
+  #onEvent(event: TapEvent): TapVerdict {
+    if (event.command.includes('/* undrop lock */')) this.#collectors.add(event.connection);
+    if (this.#armed === null || this.#collectors.has(event.connection)) return true;
+    const { fault, isAt } = this.#armed;
+    if (!isAt(event) || fault === null) {
+      this.#seen.push(event);
+      return true;
+    }
+    this.#armed = null;
+    this.#struck = { fault, event };
+    return this.#strike(fault, event);
+  }
+
+  #strike(fault: Fault, { user }: TapEvent): TapVerdict {
+    switch (fault) {
+      case 'proxy killed':
+        this.proxy.kill('SIGKILL');
+        there(this.#tap).sever();
+        return 'cut';
+      case 'server killed':
+        if (LATE_MS === 0) this.server.kill();
+        else setTimeout(() => this.server.kill(), LATE_MS * Math.random());
+        return LATE_MS === 0 ? 'cut' : true;
+      case 'connection cut':
+        return 'cut';
+      case 'all connections cut':
+        there(this.#tap).sever();
+        return 'cut';
+      case 'account refused': {
+        // Who is in the middle of a login may be the service.
+        const isService = (name: string) => name === SERVICE_ACCOUNT.user || name === '';
+        this.#gate = this.#refuse(true);
+        there(this.#tap).sever(isService);
+        return isService(user) ? 'cut' : true;
+      }
+    }
+  }
+
+  /** MySQL 5.6 can't lock an account; there it has another password. */
+  async #refuse(isRefused: boolean): Promise<void> {
+    const { user, password } = SERVICE_ACCOUNT;
+    const at = `'${user}'@'%'`;
+    const text =
+      this.server.name === 'mysql-5.6'
+        ? `SET PASSWORD FOR ${at} = PASSWORD('${isRefused ? 'another one' : password}')`
+        : `ALTER USER ${at} ACCOUNT ${isRefused ? 'LOCK' : 'UNLOCK'}`;
+    await this.direct.query(text);
+  }
+}
+
+function there<Value>(value: Value | null): Value {
+  if (value === null) throw new Error('the rig is not open');
+  return value;
+}

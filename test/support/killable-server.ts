@@ -1,0 +1,74 @@
+/**
+ * A server of the set that a test may kill with SIGKILL and start again, on the same data folder
+ * and port. Invariant: its folder lies in that of the worker's own server, so it goes when that
+ * goes, however the test run dies.
+ */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { copyDataFolder } from '../../src/demo/data-folder.js';
+import { freePort, type Launched, launch } from '../../src/demo/launch.js';
+import { ensureInstalled, type ServerName } from './server-set.js';
+import { type Target, testServer } from './servers.js';
+import { makeServiceAccount } from './service-account.js';
+
+export interface KillableServer extends Target {
+  readonly name: string;
+  readonly dataFolder: string;
+  /** SIGKILL, at once. */
+  kill(): void;
+  /** Behind `kill`: resolves when it answers again. */
+  restart(): Promise<void>;
+  /** Ends it, and removes its folder. */
+  stop(): Promise<void>;
+}
+
+/** It has the service account, as the others have it. */
+export async function startKillable(name: string): Promise<KillableServer> {
+  const { installation, template } = await ensureInstalled(name as ServerName);
+  const { dataDir } = testServer(name);
+  const folder = await mkdtemp(join(dataDir === null ? tmpdir() : dirname(dataDir), 'killable-'));
+  await copyDataFolder(template, folder);
+  const port = await freePort();
+  const start = async () => {
+    const launched = await launch(installation, {
+      folder,
+      keepFolder: true,
+      connectOver: 'socket',
+      extraOptions: [`--port=${port}`, `--server-id=${port}`],
+    });
+    const pid = Number(await readFile(join(folder, 'server.pid'), 'utf8'));
+    return { launched, pid };
+  };
+  let running: { readonly launched: Launched; readonly pid: number } = await start();
+  const target = { host: '127.0.0.1', port, user: 'root', password: '' };
+  const kill = () => {
+    try {
+      process.kill(running.pid, 'SIGKILL');
+    } catch (error) {
+      // It has ended by itself.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  };
+  try {
+    await makeServiceAccount(target);
+  } catch (error) {
+    kill();
+    throw error;
+  }
+  return {
+    ...target,
+    name,
+    dataFolder: join(folder, 'data'),
+    kill,
+    restart: async () => {
+      await running.launched.ended;
+      running = await start();
+    },
+    stop: async () => {
+      kill();
+      await running.launched.ended;
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
