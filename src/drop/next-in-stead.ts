@@ -5,7 +5,8 @@
  *
  *   ask      user session: a RENAME of each table that can't succeed; its 1142 says who may drop it
  *   rename   service: one atomic RENAME to the hold names, given up after a moment
- *   wait     user session: for the lock, as long as its own settings and KILL say; then `rename`
+ *   wait     user session: for the lock of each table, one after another, as long as its own
+ *            settings and KILL say; then `rename`
  *   clean    user session: the diagnostics and the OK as behind a drop
  */
 import { assert } from '../assert.js';
@@ -19,14 +20,16 @@ export interface SteadAnswers {
   readonly mayDrop: Result | null;
   /** Of the service, one for each try. */
   readonly stead: readonly SteadOutcome[];
-  /** Of waiting for the lock in the user's session, since the last try. */
-  readonly turn: Result | null;
+  /** Of waiting for the locks in the user's session, since the last try: one for each table. */
+  readonly turns: readonly Result[];
   /** Of what clears the session's diagnostics. */
   readonly cleaned: Result | null;
 }
 
 export type InStead =
-  | { readonly kind: 'ask' | 'wait' | 'clean' | 'gone' | 'crowded' }
+  | { readonly kind: 'ask' | 'clean' | 'gone' | 'crowded' }
+  /** `at`: the table whose turn it is. */
+  | { readonly kind: 'wait'; readonly at: number }
   | { readonly kind: 'rename'; readonly killAfterMs: number }
   | { readonly kind: 'denied' | 'failed'; readonly cause: string }
   /** The user's session answers what a RENAME of its own would have. */
@@ -42,6 +45,9 @@ const TRIES_MAX = 20;
 /** DROP VIEW of what may be dropped: it is a table (or missing, as MariaDB has one error). */
 const NO_VIEW: ReadonlySet<number> = new Set([1347, 4092]);
 const MISSING: ReadonlySet<number> = new Set([1051, 1146]);
+
+/** Its turn has come: it has no such partition, or none at all. */
+const FREE: ReadonlySet<number> = new Set([1505, 1735]);
 
 /** Whether a DROP VIEW failed only as there are no such views: the rights were there. */
 export function isNoView(result: Result | null): boolean {
@@ -61,8 +67,8 @@ export function isAllowed(result: Result): boolean {
 
 /** `isJudged`: the server has said already that all of them may be dropped. */
 export function nextInStead(
-  { mayDrop, stead, turn, cleaned }: SteadAnswers,
-  { isJudged }: { readonly isJudged: boolean },
+  { mayDrop, stead, turns, cleaned }: SteadAnswers,
+  { isJudged, tableCount }: { readonly isJudged: boolean; readonly tableCount: number },
 ): InStead {
   if (!isJudged && mayDrop === null) return { kind: 'ask' };
   if (mayDrop?.kind === 'err' && !isAllowed(mayDrop)) return { kind: 'error', error: mayDrop };
@@ -81,11 +87,12 @@ export function nextInStead(
     case 'busy':
       break;
   }
-  if (turn === null) return { kind: 'wait' };
-  // OK: it had become a view at this very moment; the next look says what there is.
-  if (turn.kind !== 'err') return { kind: 'gone' };
-  if (MISSING.has(turn.errno)) return { kind: 'gone' };
-  if (!NO_VIEW.has(turn.errno)) return { kind: 'error', error: turn };
+  for (const turn of turns) {
+    assert(turn.kind === 'err', 'there is no such partition');
+    if (MISSING.has(turn.errno)) return { kind: 'gone' };
+    if (!FREE.has(turn.errno)) return { kind: 'error', error: turn };
+  }
+  if (turns.length < tableCount) return { kind: 'wait', at: turns.length };
   if (stead.length === TRIES_MAX) return { kind: 'crowded' };
   return { kind: 'rename', killAfterMs: NEXT_TRY_MS };
 }

@@ -100,7 +100,7 @@ export const NO_ANSWERS: Answers = {
   rename: null,
   mayDrop: null,
   stead: [],
-  turn: null,
+  turns: [],
   cleaned: null,
   locks: null,
   used: null,
@@ -152,6 +152,12 @@ export function broughtBy(brings: UserAnswer, results: readonly Result[]): Resul
   return results.find(ends) ?? results.find((result) => !isAllowed(result)) ?? last;
 }
 
+/** `answers` with the one that a step brought. */
+export function withBrought(answers: Answers, brings: UserAnswer, answer: Result): Answers {
+  if (brings === 'turn') return { ...answers, turns: [...answers.turns, answer] };
+  return { ...answers, [brings]: answer };
+}
+
 export interface HeldTable {
   readonly id: string;
   readonly holdSchema: string;
@@ -168,7 +174,7 @@ export type Step =
       readonly brings: UserAnswer;
       readonly commands: readonly UserCommand[];
     }
-  /** The RENAME by the service; the outcome is the last of `stead`, and there is no turn yet. */
+  /** The RENAME by the service; the outcome is the last of `stead`, and there are no turns yet. */
   | ({ readonly do: 'stead' } & SteadRename)
   /** The service looks what the session has locked. */
   | { readonly do: 'locks' }
@@ -891,12 +897,14 @@ function notRenamed(
     return refuse(new UndropError('UNDROP_PRIVILEGES', { tables: sentenceStart(request), cause }));
   }
   // A RENAME names the first table alone whose rights are missing.
-  const next = nextInStead(answers, { isJudged: wasAsked || moves.length === 1 });
+  const isJudged = wasAsked || moves.length === 1;
+  const next = nextInStead(answers, { isJudged, tableCount: moves.length });
   switch (next.kind) {
     case 'ask':
     case 'wait':
     case 'clean': {
-      const texts = textsInStead(next.kind, request, moves);
+      const waitsFor = next.kind === 'wait' ? moves.slice(next.at, next.at + 1) : moves;
+      const texts = textsInStead(next.kind, request, waitsFor);
       const commands = texts.map((text) => ({ kind: 'query' as const, text }));
       return { do: 'user', brings: BROUGHT_IN_STEAD[next.kind], commands };
     }
@@ -933,7 +941,7 @@ function textsInStead(
     case 'ask':
       return names.map((name) => probeSql(name, request));
     case 'wait':
-      return [turnSql(names, { ...request, wait: waitSeconds(request) })];
+      return names.map((name) => turnSql(name, { ...request, wait: waitSeconds(request) }));
     case 'clean':
       // A KILL QUERY hits one of them, and the drop is done.
       return [cleanSql(request.groupId), cleanSql(request.groupId)];

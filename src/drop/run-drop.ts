@@ -32,6 +32,7 @@ import {
   refuse,
   type Step,
   sentenceStart,
+  withBrought,
 } from './next-step.js';
 import { qualify } from './qualify.js';
 import { renameInStead } from './rename-in-stead.js';
@@ -172,7 +173,7 @@ class Attempt {
         const results = await this.#runOnSession(step.commands);
         const answer = broughtBy(step.brings, results);
         if (step.brings === 'rename' && answer.kind === 'err') this.#renameSent = false;
-        this.#answers = { ...this.#answers, [step.brings]: answer };
+        this.#answers = withBrought(this.#answers, step.brings, answer);
         return;
       }
       case 'stead': {
@@ -180,7 +181,7 @@ class Attempt {
         const outcome = await renameInStead(this.#options.pool, step);
         this.#renameSent = outcome.kind === 'renamed';
         const stead = [...this.#answers.stead, outcome];
-        this.#answers = { ...this.#answers, stead, turn: null };
+        this.#answers = { ...this.#answers, stead, turns: [] };
         return;
       }
       case 'locks': {

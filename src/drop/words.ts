@@ -136,11 +136,9 @@ export function dropOwnTemporarySql(names: readonly QualifiedName[], options: Dr
  * words of DROP TABLE. Of what is no view it destroys nothing. Where it may be dropped it waits for
  * locks, as long as the client's own WAIT says.
  */
-export function dropRightsSql(
-  names: readonly QualifiedName[],
-  options: Pick<DropWords, 'groupId' | 'charset'> & { readonly wait: string | null },
-): Buffer {
-  return dropViewsSql('rights', names, options);
+export function dropRightsSql(names: readonly QualifiedName[], options: AskWords): Buffer {
+  const verb = `${within(options.wait)}DROP /* undrop rights ${options.groupId} */ VIEW `;
+  return dropNames(verb, names, { ...options, ifExists: false });
 }
 
 /**
@@ -157,25 +155,23 @@ export function gtidSql(
 }
 
 /**
- * Waits until nobody else has any of the tables locked, as DROP TABLE would, and fails then: they
- * are no views. `wait` is MariaDB's WAIT n or NOWAIT, in seconds.
+ * Waits until nobody else has the table locked, as DROP TABLE would, and fails then: it has no such
+ * partition. The right that it needs is DROP alone. `wait` is MariaDB's WAIT n or NOWAIT, in
+ * seconds.
  */
-export function turnSql(
-  names: readonly QualifiedName[],
-  options: Pick<DropWords, 'groupId' | 'charset'> & { readonly wait: string | null },
-): Buffer {
-  return dropViewsSql('turn', names, options);
+export function turnSql(name: QualifiedName, options: AskWords): Buffer {
+  const { groupId, charset, wait } = options;
+  return Buffer.concat([
+    Buffer.from(`${within(wait)}ALTER /* undrop turn ${groupId} */ TABLE `),
+    qualified(name, charset),
+    Buffer.from(` TRUNCATE PARTITION \`_undrop_none_${groupId}\``),
+  ]);
 }
 
-function dropViewsSql(
-  step: 'rights' | 'turn',
-  names: readonly QualifiedName[],
-  options: Pick<DropWords, 'groupId' | 'charset'> & { readonly wait: string | null },
-): Buffer {
-  const { groupId, wait } = options;
-  const within = wait === null ? '' : `SET STATEMENT lock_wait_timeout = ${wait} FOR `;
-  const verb = `${within}DROP /* undrop ${step} ${groupId} */ VIEW `;
-  return dropNames(verb, names, { ...options, ifExists: false });
+type AskWords = Pick<DropWords, 'groupId' | 'charset'> & { readonly wait: string | null };
+
+function within(wait: string | null): string {
+  return wait === null ? '' : `SET STATEMENT lock_wait_timeout = ${wait} FOR `;
 }
 
 /**

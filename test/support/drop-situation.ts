@@ -9,6 +9,7 @@ import {
   NO_ANSWERS,
   nextStep,
   type Step,
+  withBrought,
 } from '../../src/drop/next-step.js';
 import type { SteadOutcome } from '../../src/drop/rename-in-stead.js';
 import type { DropRequest, UserFacts } from '../../src/drop/request.js';
@@ -205,8 +206,9 @@ function answerTo(
   step: Step,
   situation: Situation,
   open: Answer[],
-  { stead, locked }: Answers,
+  answers: Answers,
 ): Partial<Answers> {
+  const { stead, locked } = answers;
   if (step.do === 'inspect') return { inspection: inspectionOf(situation) };
   const answer = open.shift();
   if (answer === undefined) throw new Error(`no answer to: ${tell(step).join('; ')}`);
@@ -231,10 +233,10 @@ function answerTo(
   }
   if (step.do === 'stead') {
     if (!('stead' in answer)) throw new Error('expected the outcome of a RENAME by the service');
-    return { stead: [...stead, steadOutcome(answer.stead)], turn: null };
+    return { stead: [...stead, steadOutcome(answer.stead)], turns: [] };
   }
   if (step.do !== 'user') throw new Error('nothing to answer');
-  return { [step.brings]: resultOf(answer) };
+  return withBrought(answers, step.brings, resultOf(answer));
 }
 
 export function steadOutcome(kind: SteadOutcome['kind']): SteadOutcome {
