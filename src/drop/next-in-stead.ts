@@ -27,7 +27,8 @@ export interface SteadAnswers {
 }
 
 export type InStead =
-  | { readonly kind: 'ask' | 'clean' | 'gone' | 'crowded' }
+  | { readonly kind: 'ask' | 'clean' | 'crowded' }
+  | { readonly kind: 'gone' }
   /** `at`: the table whose turn it is. */
   | { readonly kind: 'wait'; readonly at: number }
   | { readonly kind: 'rename'; readonly killAfterMs: number }
@@ -65,17 +66,33 @@ export function isAllowed(result: Result): boolean {
   return result.kind === 'err' && ALLOWED.has(result.errno);
 }
 
-/** `isJudged`: the server has said already that all of them may be dropped. */
+interface InSteadOptions {
+  /** The server has said already that all of them may be dropped. */
+  readonly isJudged: boolean;
+  /** How many it takes, one after the other. */
+  readonly renames: number;
+  /** Of those that are still to be renamed. */
+  readonly tableCount: number;
+}
+
 export function nextInStead(
   { mayDrop, stead, turns, cleaned }: SteadAnswers,
-  { isJudged, tableCount }: { readonly isJudged: boolean; readonly tableCount: number },
+  { isJudged, renames, tableCount }: InSteadOptions,
 ): InStead {
   if (!isJudged && mayDrop === null) return { kind: 'ask' };
   if (mayDrop?.kind === 'err' && !isAllowed(mayDrop)) return { kind: 'error', error: mayDrop };
   const outcome = stead.at(-1);
-  if (outcome === undefined) return { kind: 'rename', killAfterMs: FIRST_TRY_MS };
+  if (outcome === undefined) {
+    const first = { kind: 'rename', killAfterMs: FIRST_TRY_MS } as const;
+    if (renames === 1) return first;
+    // A drop has the locks of all tables before it takes one.
+    return nextTurn(turns, tableCount) ?? first;
+  }
   switch (outcome.kind) {
     case 'renamed':
+      if (stead.filter(({ kind }) => kind === 'renamed').length < renames) {
+        return { kind: 'rename', killAfterMs: FIRST_TRY_MS };
+      }
       if (cleaned === null) return { kind: 'clean' };
       assert(cleaned.kind === 'ok', 'DO answers OK');
       return { kind: 'renamed', ok: cleaned };
@@ -87,12 +104,21 @@ export function nextInStead(
     case 'busy':
       break;
   }
+  const waiting = nextTurn(turns, tableCount);
+  if (waiting !== null) return waiting;
+  if (stead.length >= TRIES_MAX) return { kind: 'crowded' };
+  return { kind: 'rename', killAfterMs: NEXT_TRY_MS };
+}
+
+/** Waits for the lock of each table, one after another; null: nobody has one of them any more. */
+export function nextTurn(
+  turns: readonly Result[],
+  tableCount: number,
+): Extract<InStead, { kind: 'gone' | 'error' | 'wait' }> | null {
   for (const turn of turns) {
     assert(turn.kind === 'err', 'there is no such partition');
     if (MISSING.has(turn.errno)) return { kind: 'gone' };
     if (!FREE.has(turn.errno)) return { kind: 'error', error: turn };
   }
-  if (turns.length < tableCount) return { kind: 'wait', at: turns.length };
-  if (stead.length === TRIES_MAX) return { kind: 'crowded' };
-  return { kind: 'rename', killAfterMs: NEXT_TRY_MS };
+  return turns.length < tableCount ? { kind: 'wait', at: turns.length } : null;
 }

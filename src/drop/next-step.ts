@@ -5,8 +5,9 @@
  *   inspect   user session: prepare the client's text (the server judges its syntax), SHOW CREATE
  *             each name, facts │ service: intents, foreign keys, triggers, locks
  *   decide    refuse │ the server's own error │ words only │ move
- *   rename    user session: one atomic RENAME of all base tables, each to its own hold name; where
- *             the user may drop but not rename, the service in the user's stead (next-in-stead.ts)
+ *   rename    user session: one atomic RENAME of all base tables, each to its own hold name (on
+ *             MariaDB one after the other where several have triggers); where the user may drop
+ *             but not rename, the service in the user's stead (next-in-stead.ts)
  *   relocate  service: into the recycle schema │ words │ answer
  *
  * Invariants: no step destroys a base table. A table is renamed only where both the user session
@@ -26,7 +27,7 @@ import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import { type OkPacket, okWithWarnings } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
 import type { Look } from './look-at-names.js';
-import { isAllowed, isNoView, nextInStead, type SteadAnswers } from './next-in-stead.js';
+import { isAllowed, isNoView, nextInStead, nextTurn, type SteadAnswers } from './next-in-stead.js';
 import { nextUnderLocks } from './next-under-locks.js';
 import {
   type BlockedParent,
@@ -37,12 +38,14 @@ import {
   parentErrorSql,
 } from './parents.js';
 import { asProgram, NO_VERDICT } from './program-verdict.js';
+import { renameGroups } from './rename-groups.js';
 import type { SteadRename } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { type SaidKind, sayWords } from './say-words.js';
 import { signalSql } from './signal-sql.js';
 import type { UserCommand } from './user-session.js';
 import {
+  askMovesSql,
   cleanSql,
   dropOwnTemporarySql,
   dropRightsSql,
@@ -72,12 +75,14 @@ export interface Answers extends SteadAnswers {
   /** What the server says of the right to drop, where it denied the RENAME for want of it. */
   readonly rights: Result | null;
   readonly rename: Result | null;
+  /** Where there is to be a RENAME after the other: whether each table may be renamed at all. */
+  readonly mayMove: Result | null;
   /** What the session has locked by LOCK TABLES, asked once more; `known` null: nobody can tell. */
   readonly locks: { readonly known: readonly LockedTable[] | null } | null;
   /** What anybody has in use behind the move; `tables` null: nobody can tell. */
   readonly used: { readonly tables: readonly UsedTable[] | null } | null;
-  /** Of the steps under LOCK TABLES, in order. */
-  readonly locked: readonly (readonly Result[])[];
+  /** Of the steps under LOCK TABLES, or of one RENAME after the other; in order. */
+  readonly rounds: readonly (readonly Result[])[];
   readonly relocations: readonly Relocation[] | null;
   readonly words: Result | null;
   /** The words under another GTID_NEXT than the session's. */
@@ -98,13 +103,14 @@ export const NO_ANSWERS: Answers = {
   probe: null,
   rights: null,
   rename: null,
+  mayMove: null,
   mayDrop: null,
   stead: [],
   turns: [],
   cleaned: null,
   locks: null,
   used: null,
-  locked: [],
+  rounds: [],
   relocations: null,
   words: null,
   aside: null,
@@ -120,6 +126,7 @@ export type UserAnswer =
   | 'probe'
   | 'rights'
   | 'rename'
+  | 'mayMove'
   | 'mayDrop'
   | 'turn'
   | 'cleaned'
@@ -180,9 +187,9 @@ export type Step =
   | { readonly do: 'locks' }
   /** The service looks what is in use. */
   | { readonly do: 'used' }
-  /** Under LOCK TABLES; the answers are the next of `locked`. */
+  /** The answers are the next of `rounds`. */
   | {
-      readonly do: 'locked';
+      readonly do: 'round';
       readonly commands: readonly UserCommand[];
       readonly renames: boolean;
     }
@@ -664,7 +671,7 @@ function move(
     const moved = underLocks(request, inspection, decision.moves, answers);
     return 'do' in moved ? moved : afterRename(request, inspection, decision, moved, answers);
   }
-  const { probe, rename } = answers;
+  const { probe } = answers;
   const { moves, named, blocked } = decision;
   // The RENAME asks for the rights on what it moves; on the other names they are needed as well.
   const others = [
@@ -675,46 +682,126 @@ function move(
   if (mayProbe && probe === null) return probeStep(request, inspection, others);
   const ended = probe === null ? null : probeEnds(request, inspection, probe, answers);
   if (ended !== null) return ended;
+  const groups = renameGroups(
+    moves,
+    ({ seen }) => request.server.flavour === 'mariadb' && seen.triggers.length > 0,
+  );
+  const renamed =
+    groups.length > 1
+      ? renameInTurn(request, inspection, groups, answers)
+      : renameAtOnce(request, inspection, moves, answers);
+  return 'do' in renamed ? renamed : afterRename(request, inspection, decision, renamed, answers);
+}
+
+/** One RENAME of all. */
+function renameAtOnce(
+  request: DropRequest,
+  inspection: Inspection,
+  moves: readonly Move[],
+  answers: Answers,
+): Step | Moved {
+  const { probe, rename } = answers;
   if (rename === null) {
-    if (mayDamageTriggers(request, moves)) return refuse(severalWithTriggers(request));
-    const { wait } = request.statement;
-    const text = renameSql({ ...request, moves, wait: wait === null ? null : waitText(wait) });
     const closed = probe === null ? closing(inspection) : [];
+    const text = renameSql({ ...request, moves, wait: waitText(request) });
     return { do: 'user', brings: 'rename', commands: [...closed, { kind: 'query', text }] };
   }
-  const renamed =
-    rename.kind === 'err' ? notRenamed(request, inspection, moves, rename, answers) : rename;
-  if ('do' in renamed) return renamed;
-  assert(renamed.kind === 'ok', 'RENAME answers OK or ERR');
-  const moved = { ok: renamed, moves, failed: null, keepsLocks: false };
-  return afterRename(request, inspection, decision, moved, answers);
+  const ok =
+    rename.kind === 'err' ? notRenamed(request, inspection, [moves], rename, answers) : rename;
+  if ('do' in ok) return ok;
+  assert(ok.kind === 'ok', 'RENAME answers OK or ERR');
+  return { ok, moves, failed: null, keepsLocks: false };
 }
 
 /**
- * MariaDB (seen on 10.11 and 11.8): a RENAME of several tables with triggers that is killed takes
- * back what it has done, and empties the .TRG file of the first; nothing can open that table then
- * (error 1343).
+ * One RENAME after the other, as a native drop there takes one table after the other. Like that it
+ * asks for the rights on all of them first, and waits for the locks of all of them; from then on
+ * what ends it leaves the first ones dropped.
  */
-function mayDamageTriggers({ server }: DropRequest, moves: readonly Move[]): boolean {
-  const withTriggers = moves.filter(({ seen }) => seen.triggers.length > 0);
-  return server.flavour === 'mariadb' && withTriggers.length > 1;
+function renameInTurn(
+  request: DropRequest,
+  inspection: Inspection,
+  groups: readonly (readonly Move[])[],
+  answers: Answers,
+): Step | Moved {
+  const { probe, mayMove, turns, rounds } = answers;
+  const moves = groups.flat();
+  if (mayMove === null) {
+    const closed = probe === null ? closing(inspection) : [];
+    const text = askMovesSql({ ...request, moves });
+    return { do: 'user', brings: 'mayMove', commands: [...closed, { kind: 'query', text }] };
+  }
+  assert(mayMove.kind === 'err', 'a RENAME of a table to itself fails');
+  if (!MAY_MOVE.has(mayMove.errno)) {
+    const ok = notRenamed(request, inspection, groups, mayMove, answers);
+    if (!('do' in ok)) return { ok, moves, failed: null, keepsLocks: false };
+    const held = groups.slice(0, renamedInStead(answers)).flat();
+    if (held.length === 0 || (ok.do !== 'answer' && ok.do !== 'again')) return ok;
+    return {
+      ok: null,
+      moves: held,
+      failed: failedLater(request, moves, held, ok),
+      keepsLocks: false,
+    };
+  }
+  const waiting = nextTurn(turns, moves.length);
+  if (waiting?.kind === 'wait') {
+    const texts = textsInStead('wait', request, moves.slice(waiting.at, waiting.at + 1));
+    const commands = texts.map((text) => ({ kind: 'query' as const, text }));
+    return { do: 'user', brings: 'turn', commands };
+  }
+  if (waiting?.kind === 'gone') return again('a table was gone when it was to be renamed');
+  if (waiting?.kind === 'error') return renameFailed(request, waiting.error);
+  let ok: OkPacket | null = null;
+  for (const [index, group] of groups.entries()) {
+    const [said] = rounds[index] ?? [];
+    if (said === undefined) {
+      const text = renameSql({ ...request, moves: group, wait: waitText(request) });
+      return { do: 'round', commands: [{ kind: 'query', text }], renames: true };
+    }
+    if (said.kind === 'err') {
+      if (index === 0) return renameFailed(request, said);
+      const [held, others] = [groups.slice(0, index).flat(), groups.slice(index).flat()];
+      const failed = endedBefore(
+        request,
+        others.map((move) => move.index),
+        said,
+      );
+      return { ok, moves: held, failed, keepsLocks: false };
+    }
+    assert(said.kind === 'ok', 'RENAME answers OK or ERR');
+    ok = said;
+  }
+  return { ok, moves, failed: null, keepsLocks: false };
 }
 
-function severalWithTriggers(request: DropRequest): UndropError {
-  return new UndropError('UNDROP_NOT_DONE_YET', {
-    tables: sentenceStart(request),
-    how: 'beside another one that has triggers as well, on MariaDB',
-    instead: 'Drop them one by one.',
-  });
+/** The table itself is in the way, or somebody has it locked: the rights were looked at before. */
+const MAY_MOVE: ReadonlySet<number> = new Set([1050, 1205]);
+
+function renamedInStead({ stead }: Answers): number {
+  return stead.filter(({ kind }) => kind === 'renamed').length;
+}
+
+/** The answer where the first ones are held by then. */
+function failedLater(
+  request: DropRequest,
+  moves: readonly Move[],
+  held: readonly Move[],
+  step: Extract<Step, { do: 'answer' | 'again' }>,
+): Extract<Step, { do: 'answer' }> {
+  if (step.do === 'answer') return step;
+  const others = moves.filter((one) => !held.includes(one)).map(({ index }) => index);
+  const tables = sentenceStart(namingOnly(request, others));
+  return refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times: 1 }));
 }
 
 /** What was renamed. */
 interface Moved {
-  /** Null where there was nothing to rename. */
+  /** Null where there was nothing to rename, or the service has done it in part. */
   readonly ok: OkPacket | null;
   readonly moves: readonly Move[];
-  /** What ended it before the last. */
-  readonly failed: ErrPacket | null;
+  /** The answer where it ended before the last. */
+  readonly failed: Extract<Step, { do: 'answer' }> | null;
   /** The session has them locked. */
   readonly keepsLocks: boolean;
 }
@@ -729,7 +816,7 @@ function afterRename(
   const { named, blocked } = decision;
   const { relocations } = answers;
   const words = answers.unguarded ?? answers.aside ?? answers.rows ?? answers.words;
-  assert(ok !== null, 'what is held was renamed');
+  assert(ok !== null || failed !== null, 'what is held was renamed');
   if (relocations === null) {
     const { facts } = inspection;
     assert('logged' in facts, 'facts were read');
@@ -754,9 +841,9 @@ function afterRename(
     const tables = sentenceStart(namingOnly(request, back));
     return { ...refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times: 1 })), held };
   }
-  if (failed !== null) {
-    const others = decision.moves.slice(moves.length).map(({ index }) => index);
-    return { ...endedBefore(request, others, failed), held };
+  if (ok === null || failed !== null) {
+    assert(failed !== null, 'what is held was renamed');
+    return { ...failed, held };
   }
   if (words?.kind === 'ok' && blocked.length === 0) {
     return { ...answerWith(okOfBoth(ok, words)), held };
@@ -796,9 +883,12 @@ function endedBefore(
 /** What a RENAME says where the session holds LOCK TABLES: 1192 where it takes none then. */
 const UNDER_LOCKS: ReadonlySet<number> = new Set([1099, 1100, 1192]);
 
-function isUnderLocks({ kinds, intent }: Inspection, { probe, rename }: Answers): boolean {
+function isUnderLocks({ kinds, intent }: Inspection, answers: Answers): boolean {
+  const { probe, rename, mayMove } = answers;
   if (kinds.includes('unlocked') || (intent?.lockedTables ?? []).length > 0) return true;
-  return [probe, rename].some((said) => said?.kind === 'err' && UNDER_LOCKS.has(said.errno));
+  return [probe, rename, mayMove].some(
+    (said) => said?.kind === 'err' && UNDER_LOCKS.has(said.errno),
+  );
 }
 
 /** What was moved, or the step to be done. */
@@ -809,7 +899,7 @@ function underLocks(
   answers: Answers,
 ): Step | Moved {
   const { intent, kinds, facts } = inspection;
-  const { probe, rename, locks, locked, used } = answers;
+  const { probe, rename, mayMove, locks, rounds, used } = answers;
   assert(intent !== null, 'without an intent nothing is moved');
   // What came before the drop, unanswered then, may have changed them.
   if (intent.lockedTables !== null && locks === null) return { do: 'locks' };
@@ -820,12 +910,13 @@ function underLocks(
   const foldsCase = intent.lowerCaseTableNames !== 0;
   const gtidNext = 'gtidNext' in facts ? facts.gtidNext : null;
   const drop = { request, names, moves, used, gtidNext, foldsCase, endsTheDrop };
-  const next = nextUnderLocks({ ...drop, locks: locks?.known ?? null }, locked);
+  const next = nextUnderLocks({ ...drop, locks: locks?.known ?? null }, rounds);
   switch (next.kind) {
     case 'session': {
-      const isFirst = probe === null && rename === null && locked.length === 0;
+      const isFirst =
+        [probe, rename, mayMove].every((said) => said === null) && rounds.length === 0;
       const commands = [...(isFirst ? closing(inspection) : []), ...next.commands];
-      return { do: 'locked', commands, renames: next.renames };
+      return { do: 'round', commands, renames: next.renames };
     }
     case 'used':
       return { do: 'used' };
@@ -843,7 +934,9 @@ function underLocks(
         return refuseLocked(request);
       }
       if (count === 0 && failed !== null) return renameFailed(request, failed);
-      return { ok, moves: moves.slice(0, count), failed, keepsLocks };
+      const others = moves.slice(count).map(({ index }) => index);
+      const ended = failed === null ? null : endedBefore(request, others, failed);
+      return { ok, moves: moves.slice(0, count), failed: ended, keepsLocks };
     }
   }
 }
@@ -878,7 +971,7 @@ function heldTable(moved: Move, relocations: readonly Relocation[]): HeldTable[]
 function notRenamed(
   request: DropRequest,
   inspection: Inspection,
-  moves: readonly Move[],
+  groups: readonly (readonly Move[])[],
   error: ErrPacket,
   answers: Answers,
 ): Step | OkPacket {
@@ -896,35 +989,47 @@ function notRenamed(
     const cause = 'the GTID is the session’s own';
     return refuse(new UndropError('UNDROP_PRIVILEGES', { tables: sentenceStart(request), cause }));
   }
+  const moves = groups.flat();
   // A RENAME names the first table alone whose rights are missing.
   const isJudged = wasAsked || moves.length === 1;
-  const next = nextInStead(answers, { isJudged, tableCount: moves.length });
+  const left = groups.slice(renamedInStead(answers)).flat();
+  const next = nextInStead(answers, {
+    isJudged,
+    renames: groups.length,
+    tableCount: left.length,
+  });
+  const others = namingOnly(
+    request,
+    left.map(({ index }) => index),
+  );
   switch (next.kind) {
     case 'ask':
     case 'wait':
     case 'clean': {
-      const waitsFor = next.kind === 'wait' ? moves.slice(next.at, next.at + 1) : moves;
+      const waitsFor = next.kind === 'wait' ? left.slice(next.at, next.at + 1) : left;
       const texts = textsInStead(next.kind, request, waitsFor);
       const commands = texts.map((text) => ({ kind: 'query' as const, text }));
       return { do: 'user', brings: BROUGHT_IN_STEAD[next.kind], commands };
     }
     case 'rename':
-      return steadStep(inspection, moves, next.killAfterMs);
+      return steadStep(inspection, groups[renamedInStead(answers)] ?? [], next.killAfterMs);
     case 'renamed':
       return next.ok;
     case 'gone':
       return again('a table was gone when it was to be renamed');
     case 'error':
-      return next.error.errno === 1142 ? answerWith(next.error) : renameFailed(request, next.error);
+      return next.error.errno === 1142
+        ? answerWith(next.error)
+        : renameFailed({ ...request, ...others }, next.error);
     case 'crowded': {
-      const [tables, times] = [sentenceStart(request), answers.stead.length];
+      const [tables, times] = [sentenceStart(others), answers.stead.length];
       return refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times }));
     }
     case 'denied':
     case 'failed': {
       const code = next.kind === 'denied' ? 'UNDROP_PRIVILEGES' : 'UNDROP_HOLD_FAILED';
       const { cause } = next;
-      return refuse(new UndropError(code, { tables: sentenceStart(request), cause }));
+      return refuse(new UndropError(code, { tables: sentenceStart(others), cause }));
     }
   }
 }
@@ -1193,7 +1298,8 @@ export function refuse(error: UndropError): Extract<Step, { do: 'answer' }> {
   return { do: 'answer', payload, held: [], refusal: error };
 }
 
-function waitText(wait: NonNullable<DropRequest['statement']['wait']>): string {
+function waitText({ statement: { wait } }: DropRequest): string | null {
+  if (wait === null) return null;
   return wait.kind === 'nowait' ? 'NOWAIT' : `WAIT ${wait.text}`;
 }
 

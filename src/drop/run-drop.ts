@@ -10,9 +10,8 @@
 import { assertNever } from '../assert.js';
 import { UndropError } from '../errors.js';
 import { readSessionLocks, readTablesInUse } from '../ledger/session-locks.js';
-import { statementTextOf } from '../ledger/statement-text.js';
 import { isIntentWaiting } from '../ledger/waiting-intent.js';
-import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '../ledger/write.js';
+import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { relocate } from '../moves/relocate.js';
 import { renew } from '../moves/renew.js';
 import { takeHome } from '../moves/take-home.js';
@@ -20,7 +19,6 @@ import { Patience } from '../service/patience.js';
 import type { ServicePool } from '../service/pools.js';
 import type { Result } from '../wire/result-reader.js';
 import { askMeanwhile } from './ask-meanwhile.js';
-import { innermost } from './innermost.js';
 import { lookAtNames } from './look-at-names.js';
 import {
   type Answers,
@@ -35,6 +33,7 @@ import {
   withBrought,
 } from './next-step.js';
 import { qualify } from './qualify.js';
+import { type RecordedIntent, recordDrop } from './record-drop.js';
 import { renameInStead } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { type ServiceNames, serviceNames } from './service-names.js';
@@ -177,9 +176,10 @@ class Attempt {
         return;
       }
       case 'stead': {
+        const sentBefore = this.#renameSent;
         this.#renameSent = true;
         const outcome = await renameInStead(this.#options.pool, step);
-        this.#renameSent = outcome.kind === 'renamed';
+        this.#renameSent = sentBefore || outcome.kind === 'renamed';
         const stead = [...this.#answers.stead, outcome];
         this.#answers = { ...this.#answers, stead, turns: [] };
         return;
@@ -196,12 +196,12 @@ class Attempt {
         this.#answers = { ...this.#answers, used: { tables } };
         return;
       }
-      case 'locked': {
+      case 'round': {
         const sentBefore = this.#renameSent;
         this.#renameSent ||= step.renames;
         const results = await this.#runOnSession(step.commands);
         if (step.renames && results.at(-1)?.kind === 'err') this.#renameSent = sentBefore;
-        this.#answers = { ...this.#answers, locked: [...this.#answers.locked, results] };
+        this.#answers = { ...this.#answers, rounds: [...this.#answers.rounds, results] };
         return;
       }
       case 'relocate': {
@@ -278,34 +278,11 @@ class Attempt {
     return this.#recordIntent(names, facts);
   }
 
-  async #recordIntent(
+  #recordIntent(
     names: ServiceNames,
-    { logged, user }: Pick<UserFacts, 'logged' | 'user'>,
+    session: Pick<UserFacts, 'logged' | 'user'>,
   ): Promise<RecordedIntent> {
-    if ('error' in names) return { intent: null, intentError: names.error };
-    const { request, options } = { request: this.#request, options: this.#options };
-    const tables = names.tables.map((name, index) => ({ id: request.ids[index] ?? '', ...name }));
-    try {
-      const intent = await recordIntent(options.pool, {
-        threadId: request.session.threadId,
-        user,
-        clientAddress: request.session.clientAddress,
-        groupId: request.groupId,
-        proxyId: options.proxyId,
-        statementText: statementTextOf(request.text),
-        holdMs: options.holdMs,
-        sqlLogBin: logged,
-        tables,
-      });
-      return { intent, intentError: null };
-    } catch (error) {
-      const cause = innermost(error);
-      const tablesNamed = sentenceStart(request);
-      return {
-        intent: null,
-        intentError: new UndropError('UNDROP_NOT_RECORDED', { tables: tablesNamed, cause }, error),
-      };
-    }
+    return recordDrop(this.#request, names, session, this.#options);
   }
 
   #result(step: AnswerStep): DropResult {
@@ -378,7 +355,3 @@ class Attempt {
 }
 
 type AnswerStep = Extract<Step, { do: 'answer' }>;
-
-type RecordedIntent = Pick<Inspection, 'intent' | 'intentError'> & {
-  readonly intent: IntentFacts | null;
-};

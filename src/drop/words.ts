@@ -108,6 +108,29 @@ export function resultsSql(charset: string): Buffer {
   return Buffer.from(`SET /* undrop words */ character_set_results = ${charset}`);
 }
 
+/** The same of several; the first is what can't be renamed. */
+export function askMovesSql(options: {
+  readonly groupId: string;
+  readonly moves: readonly { readonly name: QualifiedName; readonly holdName: string }[];
+  readonly charset: ClientCharset;
+}): Buffer {
+  const { groupId, moves, charset } = options;
+  const [first] = moves;
+  assert(first !== undefined, 'a table is asked for');
+  const table = qualified(first.name, charset);
+  const parts = moves.map(({ name, holdName }) => {
+    const hold = qualified({ schema: name.schema, table: Buffer.from(holdName) }, charset);
+    return Buffer.concat([Buffer.from(', '), qualified(name, charset), Buffer.from(' TO '), hold]);
+  });
+  const verb = Buffer.from(`RENAME /* undrop may ${groupId} */ TABLE `);
+  return Buffer.concat([verb, table, Buffer.from(' NOWAIT TO '), table, ...parts]);
+}
+
+/** Ends the transaction as a drop does, where there is nothing to rename. */
+export function commitSql(groupId: string): Buffer {
+  return Buffer.from(`COMMIT /* undrop words ${groupId} */ AND NO CHAIN NO RELEASE`);
+}
+
 interface DropWords {
   readonly groupId: string;
   /** What the statement calls the tables; a temporary sequence is a temporary table. */

@@ -367,23 +367,4 @@ inLanes(testServers(), 'triggers on $name', (server, { afterAll, beforeAll, test
     const [row] = await select('SELECT v FROM t2 ORDER BY id DESC LIMIT 1');
     expect(row?.['v']).toBe('theirs');
   });
-
-  test('on two tables of one drop: MariaDB could damage one of them, so it gets one by one', async () => {
-    await clear();
-    for (const name of ['t', 't2']) {
-      await run(...table(name));
-      await run(`CREATE TRIGGER of_${name} BEFORE INSERT ON ${name} FOR EACH ROW SET @a = 1`);
-    }
-    if (server.flavour === 'mariadb') {
-      const refused = { errno: 1235, message: expect.stringMatching(/t, t2 were not.*one by one/) };
-      await expect(drop('DROP TABLE t, t2')).rejects.toMatchObject(refused);
-      expect([...(await names())].sort()).toEqual(['of_t', 'of_t2']);
-      for (const name of ['t', 't2']) await drop(`DROP TABLE ${name}`);
-    } else {
-      await drop('DROP TABLE t, t2');
-    }
-    expect(await select('SHOW TABLES')).toEqual([]);
-    for (const name of ['t', 't2']) expect((await back(name)).triggers[0]?.problem).toBe(null);
-    expect([...(await names())].sort()).toEqual(['of_t', 'of_t2']);
-  });
 });

@@ -208,7 +208,7 @@ function answerTo(
   open: Answer[],
   answers: Answers,
 ): Partial<Answers> {
-  const { stead, locked } = answers;
+  const { stead, rounds } = answers;
   if (step.do === 'inspect') return { inspection: inspectionOf(situation) };
   const answer = open.shift();
   if (answer === undefined) throw new Error(`no answer to: ${tell(step).join('; ')}`);
@@ -220,9 +220,9 @@ function answerTo(
     if (!('used' in answer)) throw new Error('expected what is in use');
     return { used: { tables: answer.used } };
   }
-  if (step.do === 'locked') {
+  if (step.do === 'round') {
     if (!('all' in answer)) throw new Error('expected the answers to all commands');
-    return { locked: [...locked, answer.all.map(sessionResult)] };
+    return { rounds: [...rounds, answer.all.map(sessionResult)] };
   }
   if (step.do === 'relocate') {
     if (!('relocated' in answer)) throw new Error('expected the outcome of a relocation');
@@ -275,9 +275,9 @@ function tell(step: Step): readonly string[] {
       return ['service: what is locked'];
     case 'used':
       return ['service: what is in use'];
-    case 'locked': {
+    case 'round': {
       const how = step.renames ? ', renaming' : '';
-      return [`user, under locks${how}: ${step.commands.map(tellCommand).join(' | ')}`];
+      return [`user, a round${how}: ${step.commands.map(tellCommand).join(' | ')}`];
     }
     case 'relocate': {
       const names = step.tables.map(

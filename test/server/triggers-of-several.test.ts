@@ -1,0 +1,162 @@
+/**
+ * Several tables with triggers in one drop, on real servers: what is heard is what the server says
+ * of such a drop, and all of them come back. MariaDB, where a killed RENAME of two of them could
+ * damage one, gets one RENAME after the other.
+ */
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import type { ServicePool } from '../../src/service/pools.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { describeAnswer } from '../support/native-case.js';
+import { until } from '../support/poll.js';
+import { RawClient } from '../support/raw-client.js';
+import { connect, query, testServers } from '../support/servers.js';
+import { TwoSchemas } from '../support/two-schemas.js';
+import { poolOn } from './service-fixture.js';
+
+jest.setTimeout(120_000);
+
+const MAKE = [
+  'CREATE TABLE plain (id INT)',
+  'INSERT INTO plain VALUES (1), (2), (3)',
+  'CREATE TRIGGER of_a BEFORE INSERT ON a FOR EACH ROW SET @x = 1',
+  'CREATE TRIGGER of_b BEFORE INSERT ON b FOR EACH ROW SET @x = 2',
+];
+const TRIGGERS = `SELECT TRIGGER_NAME FROM information_schema.TRIGGERS
+  WHERE TRIGGER_SCHEMA = DATABASE() ORDER BY 1`;
+const END = ['SHOW WARNINGS', 'SELECT ROW_COUNT()', 'SHOW TABLES', TRIGGERS];
+const DROP = 'DROP TABLE a, plain, b';
+
+const TALKS: readonly (readonly [string, readonly string[]])[] = [
+  ['all of them', [DROP, ...END]],
+  ['beside a missing name', ['DROP TABLE a, missing, b', ...END]],
+  ['beside a missing name, if they exist', ['DROP TABLE IF EXISTS a, missing, b', ...END]],
+  [
+    'in a transaction that it ends',
+    ['BEGIN', 'INSERT INTO plain VALUES (4)', 'DROP TABLE a, b', 'ROLLBACK', ...END],
+  ],
+  ['in a transaction that only reads', ['START TRANSACTION READ ONLY', DROP, 'ROLLBACK', ...END]],
+  ['under LOCK TABLES', ['LOCK TABLES a WRITE, b WRITE', 'DROP TABLE a, b', ...END]],
+  ['under LOCK TABLES of one', ['LOCK TABLES a WRITE', 'DROP TABLE a, b', 'UNLOCK TABLES', ...END]],
+  [
+    'made anew with their triggers',
+    [
+      DROP,
+      'CREATE TABLE a (id INT)',
+      'CREATE TRIGGER of_b BEFORE INSERT ON a FOR EACH ROW SET @x = 3',
+      'INSERT INTO a VALUES (1)',
+      'SELECT @x',
+      ...END,
+    ],
+  ],
+];
+
+describe.each(testServers())('on $name', (server) => {
+  let two: TwoSchemas;
+  let pool: ServicePool;
+
+  beforeAll(async () => {
+    two = await TwoSchemas.open(server);
+    pool = poolOn(server);
+  });
+  afterAll(async () => {
+    await pool.dispose();
+    await two.close();
+  });
+
+  const say = async (texts: readonly string[], user = 'root') => {
+    const client = await RawClient.open({ ...two.proxy, user }, { schema: two.schema.name });
+    const heard: string[] = [];
+    for (const text of texts) heard.push(...describeAnswer(await client.query(text)));
+    await client.quit();
+    return heard;
+  };
+  const live = async () => {
+    const rows = await query(server, `SHOW TABLES FROM ${two.schema.name}`);
+    return rows.map((row) => String(Object.values(row)[0]));
+  };
+  const comeBack = async () => {
+    const { name } = two.schema;
+    expect(await live()).toEqual([]);
+    for (const table of ['a', 'plain', 'b']) {
+      const { triggers } = await restore(pool, { target: `${name}.${table}` });
+      expect(triggers.map(({ problem }) => problem)).toEqual(table === 'plain' ? [] : [null]);
+      expect(await query(server, `SELECT COUNT(*) AS n FROM ${name}.${table}`)).toEqual([{ n: 3 }]);
+    }
+    const found = await query(server, `USE ${name}`, TRIGGERS);
+    expect(found).toEqual([{ TRIGGER_NAME: 'of_a' }, { TRIGGER_NAME: 'of_b' }]);
+  };
+
+  test.each(TALKS)('%s: the same bytes, and nothing is lost', async (_name, texts) => {
+    await two.compare(async (target) => {
+      const client = await RawClient.open(target, { schema: two.schema.name });
+      await client.run(MAKE);
+      const heard: string[] = [];
+      for (const text of texts) heard.push(...describeAnswer(await client.query(text)));
+      await client.quit();
+      return heard;
+    });
+  });
+
+  describe('three tables', () => {
+    beforeEach(async () => {
+      await two.fill();
+      await query(server, `USE ${two.schema.name}`, ...MAKE);
+    });
+
+    test('come back with their triggers', async () => {
+      await say([DROP]);
+      await comeBack();
+    });
+
+    test('dropped by a user with DROP alone come back with their triggers', async () => {
+      const grant = `GRANT DROP ON ${two.schema.name}.* TO ts_drops@'%'`;
+      await query(server, "CREATE USER ts_drops@'%'", grant);
+      const heard = await say([DROP, 'SHOW WARNINGS'], 'ts_drops');
+      await query(server, "DROP USER ts_drops@'%'");
+      expect(heard.join()).not.toMatch(/ERR/);
+      await comeBack();
+    });
+
+    test('stay where another session has the last of them locked', async () => {
+      const reader = await connect(server, { database: two.schema.name });
+      await reader.query('BEGIN');
+      await reader.query('SELECT * FROM b');
+      const heard = await say(['SET lock_wait_timeout = 1', DROP]);
+      expect(heard.join()).toMatch(/1205/);
+      expect(await live()).toEqual(['a', 'b', 'plain']);
+      await reader.end();
+    });
+
+    test('are dropped when a session that had one of them locked is done', async () => {
+      const reader = await connect(server, { database: two.schema.name });
+      await reader.query('BEGIN');
+      await reader.query('SELECT * FROM b');
+      const dropping = say([DROP]);
+      await until(async () => {
+        const rows = await query(
+          server,
+          `SELECT id FROM information_schema.processlist
+           WHERE state LIKE 'Waiting for table metadata%' AND db = '${two.schema.name}'`,
+        );
+        return rows.length > 0;
+      }, 'the drop waits');
+      await reader.end();
+      await dropping;
+      await comeBack();
+    });
+
+    test('are in no RENAME of MariaDB together, as a kill could damage one', async () => {
+      if (server.flavour !== 'mariadb') return;
+      const [status] = await query(server, 'SHOW MASTER STATUS');
+      await say([DROP]);
+      const { File: file, Position: position } = status ?? {};
+      const events = await query(server, `SHOW BINLOG EVENTS IN '${file}' FROM ${position}`);
+      const renames = events
+        .map(({ Info }) => String(Info))
+        .filter((info) => info.includes('undrop hold '))
+        .map((info) => [...info.matchAll(/`(a|plain|b)` TO/g)].map(([, name]) => name));
+      expect(renames).toEqual([['a', 'plain'], ['b']]);
+      await comeBack();
+    });
+  });
+});
