@@ -1,42 +1,33 @@
 /**
  * A MariaDB block with drops in it (`BEGIN NOT ATOMIC … END`, `IF … END IF`), planned before it
  * runs: every table is looked at and its way back recorded, then the block goes to the server with
- * a RENAME in the place of each drop. What was renamed is settled when the block has ended.
+ * a RENAME in the place of each drop (instead-of-drops.ts). What was renamed is settled when the
+ * block has ended.
  *
  * Invariant: the text that goes to the server is recognised once more, and holds nothing of ours. A
  * block of which one drop can't be planned doesn't run at all.
  */
 import { assert } from '../assert.js';
-import { factsSql, readFacts, readKind } from '../drop/facts.js';
+import { factsSql, readFacts, readHasOwnKeysOnly, readKind } from '../drop/facts.js';
 import { refusalBeforeLooking } from '../drop/next-step.js';
-import { hasForeignKeys } from '../drop/parents.js';
+import { blockedParents, hasForeignKeys } from '../drop/parents.js';
 import { NO_VERDICT } from '../drop/program-verdict.js';
 import { qualify } from '../drop/qualify.js';
+import { recordDrop } from '../drop/record-drop.js';
 import type { UserFacts } from '../drop/request.js';
 import { serviceNames } from '../drop/service-names.js';
-import {
-  askMoveSql,
-  cleanSql,
-  type QualifiedName,
-  renameSql,
-  showCreateSql,
-} from '../drop/words.js';
-import { UndropError } from '../errors.js';
-import { statementTextOf } from '../ledger/statement-text.js';
-import {
-  forgetIntents,
-  type IntentFacts,
-  type IntentTable,
-  recordIntent,
-} from '../ledger/write.js';
+import { askMoveSql, cleanSql, showCreateSql } from '../drop/words.js';
+import { forgetIntents, type IntentFacts, type IntentTable } from '../ledger/write.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { settleEnded } from '../recovery/settle-intents.js';
-import { type BlockDrop, dropsOfBlock, withInstead } from '../sql/block-drops.js';
+import { type Block, dropsOfBlock, mayComeToBe, withInstead } from '../sql/block-drops.js';
 import { classifyUnderAll } from '../sql/classify.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import type { TableName } from '../sql/grammar/table-name.js';
 import { type ClientCharset, clientCharsetOf } from '../sql/lex-mode.js';
 import type { Refused } from '../sql/verdict.js';
+import type { Result } from '../wire/result-reader.js';
+import { type BlockName, countInstead, insteadOf } from './instead-of-drops.js';
 import {
   answerWith,
   type Interception,
@@ -65,14 +56,14 @@ export async function planBlock(
   verdict: Refused,
   options: InterceptOptions,
 ): Promise<Interception | BlockRun> {
-  const drops = dropsOfBlock(taken.text, verdict);
-  if ('why' in drops) return refuse(drops.why, verdict.tables, options);
-  for (const { statement } of drops) {
+  const block = dropsOfBlock(taken.text, verdict);
+  if ('why' in block) return refuse(block.why, verdict.tables, options);
+  for (const { statement } of block.drops) {
     const objection = objectionTo(statement, options.server);
     if (objection !== null) return refused(notUnderstood(objection.why), options);
   }
   const charset = clientCharsetOf(options.guess.charset) ?? 'plain';
-  return new BlockPlan(taken.text, drops, charset, options).make();
+  return new BlockPlan(taken.text, block, charset, options).make();
 }
 
 function refuse(
@@ -86,7 +77,7 @@ function refuse(
 /** The drops of one block. */
 class BlockPlan {
   readonly #text: Buffer;
-  readonly #drops: readonly BlockDrop[];
+  readonly #block: Block;
   readonly #charset: ClientCharset;
   readonly #options: InterceptOptions;
   readonly #groupId = newId();
@@ -94,32 +85,28 @@ class BlockPlan {
   readonly #ids: readonly string[];
   #logged = true;
 
-  constructor(
-    text: Buffer,
-    drops: readonly BlockDrop[],
-    charset: ClientCharset,
-    options: InterceptOptions,
-  ) {
+  constructor(text: Buffer, block: Block, charset: ClientCharset, options: InterceptOptions) {
     this.#text = text;
-    this.#drops = drops;
+    this.#block = block;
     this.#charset = charset;
     this.#options = options;
-    this.#names = drops.flatMap(({ statement }) => statement.names);
+    this.#names = block.drops.flatMap(({ statement }) => statement.names);
     this.#ids = this.#names.map(() => newId());
   }
 
   async make(): Promise<Interception | BlockRun> {
     const { userSession, server, service } = this.#options;
-    const [judge, transaction, said, ...shown] = await userSession.run([
+    const [judge, transaction, said, beside, ...shown] = await userSession.run([
       { kind: 'prepare', text: this.#text },
       { kind: 'query', text: IN_TRANSACTION_SQL },
       { kind: 'query', text: factsSql(server) },
-      ...this.#names.map((name) => ({
+      ...[this.#beside, ...this.#names].map((name) => ({
         kind: 'query' as const,
         text: showCreateSql(name, this.#charset),
       })),
+      { kind: 'query', text: cleanSql(this.#groupId) },
     ]);
-    assert(said !== undefined, 'the facts of the session have an answer');
+    assert(said !== undefined && beside !== undefined, 'each query has an answer');
     if (judge?.kind === 'prepared') {
       await userSession.run([{ kind: 'close', statementId: judge.statementId }]);
     } else if (judge?.kind === 'err' && !NO_VERDICT.has(judge.errno)) {
@@ -130,20 +117,22 @@ class BlockPlan {
     const facts = readFacts(said);
     if ('errno' in facts) return answerWith(facts);
     this.#logged = facts.logged;
-    const kinds = shown.map(readKind);
+    const kinds = shown.slice(0, this.#names.length).map(readKind);
     const failed = kinds.find((kind) => typeof kind !== 'string');
     if (typeof failed === 'object') return answerWith(failed);
-    const absent = kinds.findIndex((kind) => kind !== 'base');
-    if (absent >= 0) {
-      const why = 'with a name that is no base table yet, or not for this user';
-      return refuse(why, this.#names.slice(absent, absent + 1), this.#options);
-    }
+    // Of what isn't there the server says so, unless the session holds LOCK TABLES.
+    if (readKind(beside) === 'unlocked') return refuse(UNDER_LOCKS, this.#names, this.#options);
+    const other = kinds.findIndex((kind) => kind !== 'base' && kind !== 'missing');
+    if (other >= 0) return refuse(NOT_BASE, this.#names.slice(other, other + 1), this.#options);
     const isFree = transaction?.kind === 'rows' && `${transaction.rows[0]?.[0]}` === '0';
+    if (!isFree && this.#block.hasHandler) {
+      return refuse('that has a handler, in a transaction', this.#names, this.#options);
+    }
     const denied = isFree ? await this.#whyNotRenamed() : null;
     if (denied !== null) return refuse(denied, this.#names, this.#options);
     for (const id of this.#ids) service.activeIds.add(id);
     try {
-      const run = await this.#plan(facts, kinds);
+      const run = await this.#plan(facts, kinds, shown);
       if (run.kind === 'run') return run;
       await this.#forget();
       return run;
@@ -160,61 +149,47 @@ class BlockPlan {
    */
   async #whyNotRenamed(): Promise<string | null> {
     const options = { groupId: this.#groupId, charset: this.#charset };
-    const beside = formatHoldName({ state: 'HOLD', id: this.#groupId, due: new Date() });
-    const texts = this.#names.map((name) => askMoveSql(name, beside, options));
+    const texts = this.#names.map((name) => askMoveSql(name, this.#besideName, options));
     // A block that runs nothing leaves the diagnostics as they are.
     const asked = await this.#options.userSession.run(
       [...texts, cleanSql(this.#groupId)].map((text) => ({ kind: 'query' as const, text })),
     );
     const errnos = asked.map((result) => (result.kind === 'err' ? result.errno : 0));
     if (errnos.includes(DENIED)) return 'by a user who may not rename it';
-    return errnos.some((errno) => LOCKED.has(errno)) ? 'under LOCK TABLES' : null;
+    return errnos.some((errno) => LOCKED.has(errno)) ? UNDER_LOCKS : null;
   }
 
   async #plan(
     facts: UserFacts,
     kinds: readonly ReturnType<typeof readKind>[],
+    shown: readonly Result[],
   ): Promise<Interception | BlockRun> {
-    const intent = await this.#record(facts);
-    if (intent instanceof UndropError) return refused(intent, this.#options);
+    const { server, session, service } = this.#options;
     const names = this.#names.map((name) => qualify(name, facts));
-    const { server, session } = this.#options;
-    const statement = this.#statement;
-    const refusal = refusalBeforeLooking(
-      {
-        text: this.#text,
-        statement,
-        server,
-        charset: this.#charset,
-        session,
-        groupId: this.#groupId,
-        ids: this.#ids,
-      },
-      { judge: null, kinds, names },
-      intent,
-      facts,
-    );
+    const request = {
+      text: this.#text,
+      statement: this.#statement,
+      server,
+      charset: this.#charset,
+      session,
+      groupId: this.#groupId,
+      ids: this.#ids,
+    };
+    const known = serviceNames(request, facts);
+    const { intent, intentError } = await recordDrop(request, known, facts, service);
+    if (intent === null) return refused(intentError, this.#options);
+    const refusal = refusalBeforeLooking(request, { judge: null, kinds, names }, intent, facts);
     if (refusal !== null) return refused(refusal, this.#options);
-    const objects = this.#drops.flatMap(({ statement: { names: own, object } }) =>
-      own.map(() => object),
+    const objection =
+      this.#objectionTo(intent.tables, kinds) ?? this.#objectionToKeys(intent, shown);
+    if (objection !== null) {
+      const { at, why } = objection;
+      const about = at === null ? this.#names : this.#names.slice(at, at + 1);
+      return refuse(why, about, this.#options);
+    }
+    const text = this.#inOtherWords(
+      names.map((name, index) => blockName(name, intent.tables[index])),
     );
-    const other = intent.tables.findIndex(
-      ({ kind }, index) => objects[index] === 'sequence' && kind !== 'sequence',
-    );
-    if (other >= 0) {
-      const why = 'with a DROP SEQUENCE of what is no sequence';
-      return refuse(why, this.#names.slice(other, other + 1), this.#options);
-    }
-    const odd = intent.tables.findIndex((table) => !isPlain(table));
-    if (odd >= 0) {
-      const why = 'that drops a table with foreign keys or triggers, or what only the user sees';
-      return refuse(why, this.#names.slice(odd, odd + 1), this.#options);
-    }
-    const stored = intent.tables.map(({ schema, table }) => `${schema}\0${table}`);
-    if (new Set(stored).size < stored.length) {
-      return refuse('that may drop it more than once', this.#names, this.#options);
-    }
-    const text = this.#inOtherWords(names, intent.tables);
     const isInnocent = [false, true].every(
       (multiStatements) => classifyUnderAll(text, server, { multiStatements }).kind === 'not-ours',
     );
@@ -233,55 +208,86 @@ class BlockPlan {
     };
   }
 
-  /** The block with a RENAME in the place of each drop. */
-  #inOtherWords(names: readonly QualifiedName[], tables: readonly IntentTable[]): Buffer {
-    let at = 0;
-    const instead = this.#drops.map(({ start, end, statement: { names: own, wait, ifExists } }) => {
-      const moves = own.map(() => {
-        const [name, seen] = [names[at], tables[at]];
-        const due = seen?.holdUntil ?? null;
-        assert(name !== undefined && seen !== undefined && due !== null, 'each has an intent');
-        at++;
-        return { name, holdName: formatHoldName({ state: 'HOLD', id: seen.id, due }) };
-      });
-      const waitText =
-        wait?.kind === 'wait' ? `WAIT ${wait.text}` : wait === null ? null : 'NOWAIT';
-      const options = { groupId: this.#groupId, charset: this.#charset };
-      const rename = renameSql({
-        ...options,
-        moves,
-        wait: waitText,
-        ifExists: ifExists && this.#options.server.versionId >= RENAMES_IF_EXISTS,
-      });
-      // Errors of the block name lines.
-      const lines = this.#text.subarray(start, end).filter((byte) => byte === NEWLINE);
-      return Buffer.concat([rename, lines]);
-    });
-    return withInstead(this.#text, this.#drops, instead);
+  /** What a RENAME would not do as a drop does, with the name that it is about. */
+  #objectionTo(
+    tables: readonly IntentTable[],
+    kinds: readonly ReturnType<typeof readKind>[],
+  ): Objection | null {
+    const { drops, hasHandler, hasTriggers } = this.#block;
+    const stored = tables.map(({ schema, table }) => `${schema}\0${table}`);
+    if (new Set(stored).size < stored.length) {
+      return { at: null, why: 'that may drop it more than once' };
+    }
+    const places = drops.flatMap((drop) => drop.statement.names.map(() => drop));
+    for (const [at, table] of tables.entries()) {
+      const [drop, name] = [places[at], this.#names[at]];
+      assert(drop !== undefined && name !== undefined, 'each table has its name in a drop');
+      const isMissing = table.kind === 'missing' && table.holdUntil === null;
+      if (isMissing !== (kinds[at] === 'missing')) return { at, why: NOT_BASE };
+      if (isMissing && mayComeToBe(this.#text, drop, name)) return { at, why: NOT_BASE };
+      if (isMissing) continue;
+      if (drop.statement.object === 'sequence' && table.kind !== 'sequence') {
+        return { at, why: 'with a DROP SEQUENCE of what is no sequence' };
+      }
+      if (table.holdUntil === null) return { at, why: NOT_BASE };
+      if (table.triggers.length > 0 && hasTriggers) {
+        return { at, why: 'that drops a table with triggers and speaks of triggers' };
+      }
+    }
+    const several = hasHandler ? this.#inSeveral(tables) : -1;
+    return several < 0 ? null : { at: several, why: 'with a handler, and takes several' };
   }
 
-  async #record(facts: UserFacts): Promise<IntentFacts | UndropError> {
-    const { service, session } = this.#options;
-    const statement = this.#statement;
-    const known = serviceNames({ statement }, facts);
-    if ('error' in known) return known.error;
-    try {
-      return await recordIntent(service.pool, {
-        groupId: this.#groupId,
-        proxyId: service.proxyId,
-        threadId: session.threadId,
-        user: facts.user,
-        clientAddress: session.clientAddress,
-        statementText: statementTextOf(this.#text),
-        holdMs: service.holdMs,
-        sqlLogBin: facts.logged,
-        tables: known.tables.map((name, index) => ({ id: this.#ids[index] ?? '', ...name })),
-      });
-    } catch (error) {
-      if (!(error instanceof Error)) throw error;
-      const details = { tables: listTables(this.#names), cause: error.message };
-      return new UndropError('UNDROP_NOT_RECORDED', details, error);
+  /**
+   * Held tables keep their keys until the block has ended: rows of a parent might be kept by them,
+   * or take held ones along, and their names are taken.
+   */
+  #objectionToKeys(intent: IntentFacts, shown: readonly Result[]): Objection | null {
+    const { tables, lowerCaseTableNames } = intent;
+    const { isQuiet, hasKeys } = this.#block;
+    const foldsCase = lowerCaseTableNames !== 0;
+    const [blocked] = blockedParents(tables, { isAtomic: false, foldsCase });
+    if (blocked !== undefined) {
+      const at = tables.indexOf(blocked.table);
+      return { at, why: 'that drops a parent of foreign keys before its children' };
     }
+    const at = tables.findIndex(hasForeignKeys);
+    if (at < 0) return null;
+    if (!isQuiet) {
+      const why = 'that drops a table with foreign keys and does more than drop and create';
+      return { at, why };
+    }
+    const named = tables.findIndex((table, index) => {
+      const definition = shown[index];
+      const hasOwn = table.foreignKeysOut + table.foreignKeysToItself.length > 0;
+      return hasOwn && definition !== undefined && !readHasOwnKeysOnly(definition);
+    });
+    if (!hasKeys || named < 0) return null;
+    const why = 'that makes foreign keys, and drops a table whose keys have names of their own';
+    return { at: named, why };
+  }
+
+  /** The first of a drop that takes more than one statement: a handler goes on between them. */
+  #inSeveral(tables: readonly IntentTable[]): number {
+    let at = 0;
+    for (const { statement } of this.#block.drops) {
+      const own = tables.slice(at, at + statement.names.length);
+      const isSeveral = countInstead(own.map((table) => blockName(NO_NAME, table))) > 1;
+      if (isSeveral) return at;
+      at += own.length;
+    }
+    return -1;
+  }
+
+  /** The block with a RENAME in the place of each drop. */
+  #inOtherWords(names: readonly BlockName[]): Buffer {
+    const { server } = this.#options;
+    const options = { groupId: this.#groupId, charset: this.#charset, server };
+    const left = [...names];
+    const instead = this.#block.drops.map((drop) =>
+      insteadOf(this.#text, drop, left.splice(0, drop.statement.names.length), options),
+    );
+    return withInstead(this.#text, this.#block.drops, instead);
   }
 
   async #settle(facts: UserFacts): Promise<Extract<Interception, { kind: 'answer' }>> {
@@ -328,9 +334,20 @@ class BlockPlan {
 
   /** As if one drop named all of them. */
   get #statement(): DropTableStatement {
-    const [first] = this.#drops;
+    const [first] = this.#block.drops;
     assert(first !== undefined, 'a block that is ours has a drop');
     return { ...first.statement, names: this.#names };
+  }
+
+  /** A name in the schema of the first, that nothing has. */
+  get #beside(): TableName {
+    const [first] = this.#names;
+    assert(first !== undefined, 'a block that is ours has a drop');
+    return { ...first, table: Buffer.from(this.#besideName) };
+  }
+
+  get #besideName(): string {
+    return formatHoldName({ state: 'HOLD', id: this.#groupId, due: new Date() });
   }
 
   #release(): void {
@@ -338,18 +355,23 @@ class BlockPlan {
   }
 }
 
-const NEWLINE = 0x0a;
+/** What speaks against a block, and which name; null: all of them. */
+interface Objection {
+  readonly at: number | null;
+  readonly why: string;
+}
+
 const IN_TRANSACTION_SQL = Buffer.from('SELECT /* undrop facts */ @@in_transaction + 0 LIMIT 1');
 const DENIED = 1142;
 /** Of a RENAME under LOCK TABLES. */
 const LOCKED: ReadonlySet<number> = new Set([1099, 1100, 1192]);
-/** The version of MariaDB that took RENAME TABLE IF EXISTS up. */
-const RENAMES_IF_EXISTS = 100_502;
+const UNDER_LOCKS = 'under LOCK TABLES';
+const NOT_BASE = 'with a name that is no base table yet, or not for this user';
+const NO_NAME = { schema: null, table: new Uint8Array() };
 
-/**
- * What a RENAME leaves as a drop does, until the block has ended: without a key of its own or of a
- * child the live tables are as free of it, and without a trigger it can be moved away.
- */
-function isPlain(table: IntentTable): boolean {
-  return table.holdUntil !== null && table.triggers.length === 0 && !hasForeignKeys(table);
+function blockName(name: BlockName['name'], table: IntentTable | undefined): BlockName {
+  const due = table?.holdUntil ?? null;
+  if (table === undefined || due === null) return { name, holdName: null, hasTriggers: false };
+  const holdName = formatHoldName({ state: 'HOLD', id: table.id, due });
+  return { name, holdName, hasTriggers: table.triggers.length > 0 };
 }

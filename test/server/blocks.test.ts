@@ -5,11 +5,8 @@
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
-import { until } from '../support/poll.js';
-import { proxyInFront, spawnProxy } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
-import { query, type Target, testServers } from '../support/servers.js';
-import { Survival } from '../support/survival.js';
+import { query, testServers } from '../support/servers.js';
 import { TwoSchemas } from '../support/two-schemas.js';
 
 // A busy machine is slow, not wrong.
@@ -17,6 +14,12 @@ jest.setTimeout(240_000);
 
 const END = ['SELECT ROW_COUNT()', 'SHOW WARNINGS', 'SHOW TABLES'];
 const AGAIN = 'CREATE TABLE a (id INT)';
+const KEYED = [
+  'CREATE TABLE p (id INT PRIMARY KEY)',
+  'INSERT INTO p VALUES (1)',
+  'CREATE TABLE c (id INT, FOREIGN KEY (id) REFERENCES p (id) ON DELETE CASCADE)',
+  'INSERT INTO c VALUES (1)',
+];
 
 /** `OTHER` is another schema with the same tables `a` and `b`. */
 const TALKS: readonly (readonly [string, readonly string[]])[] = [
@@ -98,12 +101,104 @@ const TALKS: readonly (readonly [string, readonly string[]])[] = [
       ...END,
     ],
   ],
+  ['IF EXISTS of what is missing', ['BEGIN NOT ATOMIC DROP TABLE IF EXISTS c; END', ...END]],
+  ['a sequence that is missing', ['BEGIN NOT ATOMIC DROP SEQUENCE IF EXISTS c; END', ...END]],
+  [
+    'tables made anew, of which one is missing',
+    [
+      'BEGIN NOT ATOMIC DROP TABLE IF EXISTS a; CREATE TABLE a (x INT); DROP TABLE IF EXISTS c; CREATE TABLE c (y INT); INSERT INTO c VALUES (5); END',
+      'SELECT * FROM a',
+      'SELECT * FROM c',
+      ...END,
+    ],
+  ],
+  ['missing names beside a table', ['BEGIN NOT ATOMIC DROP TABLE IF EXISTS c, a, d; END', ...END]],
+  [
+    'a missing name ends it behind the table beside',
+    ['BEGIN NOT ATOMIC DROP TABLE c, a; DROP TABLE b; END', ...END],
+  ],
+  [
+    'a missing name ends a transaction',
+    [
+      'BEGIN NOT ATOMIC START TRANSACTION; INSERT INTO b VALUES (8); DROP TABLE IF EXISTS c; ROLLBACK; END',
+      'SELECT * FROM b',
+      ...END,
+    ],
+  ],
+  [
+    'a handler that ends it',
+    [
+      "BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION SELECT 'out'; DROP TABLE a; SELECT * FROM missing; DROP TABLE b; END",
+      ...END,
+    ],
+  ],
+  [
+    'a handler that goes on',
+    [
+      "BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR SQLSTATE '42S02' SELECT 'on'; DROP TABLE c; DROP TABLE a, b; SELECT 1; END",
+      ...END,
+    ],
+  ],
+  [
+    'a handler that sends the error on',
+    [
+      'BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END; INSERT INTO b VALUES (9); DROP TABLE a; DROP TABLE c; END',
+      'SELECT * FROM b',
+      ...END,
+    ],
+  ],
+  [
+    'a cursor that comes to its end',
+    [
+      'BEGIN NOT ATOMIC DECLARE x, done INT DEFAULT 0; DECLARE c CURSOR FOR SELECT id FROM b; DECLARE CONTINUE HANDLER FOR NOT FOUND SET done = 1; OPEN c; REPEAT FETCH c INTO x; UNTIL done END REPEAT; CLOSE c; DROP TABLE a; END',
+      ...END,
+    ],
+  ],
+  [
+    'tables with triggers, whose names are free behind it',
+    [
+      'CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET @x = 1',
+      'CREATE TRIGGER u BEFORE INSERT ON b FOR EACH ROW SET @x = 2',
+      'BEGIN NOT ATOMIC DROP TABLE a, b; CREATE TABLE a (id INT); INSERT INTO a VALUES (1); END',
+      'CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET @x = 3',
+      'INSERT INTO a VALUES (2)',
+      'SELECT @x',
+      'SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()',
+      ...END,
+    ],
+  ],
+  [
+    'foreign keys, made anew',
+    [
+      ...KEYED,
+      `BEGIN NOT ATOMIC DROP TABLE IF EXISTS c; DROP TABLE IF EXISTS p;
+       CREATE TABLE p (id INT PRIMARY KEY);
+       CREATE TABLE c (id INT, FOREIGN KEY (id) REFERENCES p (id)); END`,
+      'SHOW CREATE TABLE c',
+      'INSERT INTO c VALUES (1)',
+      'INSERT INTO p VALUES (1)',
+      'INSERT INTO c VALUES (1)',
+      ...END,
+    ],
+  ],
+  [
+    'a child, and rows of its parent behind it',
+    [...KEYED, 'BEGIN NOT ATOMIC DROP TABLE c; END', 'DELETE FROM p', 'DROP TABLE p', ...END],
+  ],
+  [
+    'foreign keys that are made behind it',
+    [
+      'BEGIN NOT ATOMIC DROP TABLE a; CREATE TABLE p (id INT PRIMARY KEY); CREATE TABLE c (id INT, FOREIGN KEY (id) REFERENCES p (id)); END',
+      'SHOW CREATE TABLE c',
+      ...END,
+    ],
+  ],
 ];
 
 const REFUSED: readonly (readonly [string, string, RegExp])[] = [
   [
-    'a name that is missing',
-    'BEGIN NOT ATOMIC DROP TABLE a; DROP TABLE missing; END',
+    'a missing name that a program may make',
+    'BEGIN NOT ATOMIC CALL p(); DROP TABLE IF EXISTS missing; END',
     /no base table yet/,
   ],
   [
@@ -124,14 +219,19 @@ const REFUSED: readonly (readonly [string, string, RegExp])[] = [
     /more than once/,
   ],
   [
-    'a handler',
-    'BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN END; DROP TABLE a; END',
-    /a handler/,
+    'a handler of the error of a drop alone',
+    'BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR 1051 BEGIN END; DROP TABLE a; END',
+    /handles error 1051/,
+  ],
+  [
+    'a handler that would go on in the middle of a drop',
+    'BEGIN NOT ATOMIC DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END; DROP TABLE a, c; END',
+    /takes several/,
   ],
   [
     'a drop in a handler',
     'BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR NOT FOUND DROP TABLE a; END',
-    /a handler/,
+    /more than once/,
   ],
   [
     'a temporary table',
@@ -144,8 +244,28 @@ const REFUSED: readonly (readonly [string, string, RegExp])[] = [
     /another way/,
   ],
   ['a schema beside it', 'BEGIN NOT ATOMIC DROP TABLE a; DROP DATABASE OTHER; END', /another way/],
-  ['a parent', 'BEGIN NOT ATOMIC DROP TABLE parent; END', /foreign keys/],
-  ['a table with a trigger', 'BEGIN NOT ATOMIC DROP TABLE triggered; END', /triggers/],
+  ['a parent', 'BEGIN NOT ATOMIC DROP TABLE parent; END', /before its children/],
+  ['a parent before its child', 'BEGIN NOT ATOMIC DROP TABLE parent, child; END', /its children/],
+  [
+    'a child, and rows of its parent in the block',
+    'BEGIN NOT ATOMIC DROP TABLE child; DELETE FROM parent; END',
+    /more than drop and create/,
+  ],
+  [
+    'a child that may be passed by',
+    'BEGIN NOT ATOMIC IF 0 THEN DROP TABLE child; END IF; DROP TABLE parent; END',
+    /more than drop and create/,
+  ],
+  [
+    'a foreign key of a name that is taken until its end',
+    'BEGIN NOT ATOMIC DROP TABLE child; CREATE TABLE child (id INT, CONSTRAINT k FOREIGN KEY (id) REFERENCES parent (id)); END',
+    /names of their own/,
+  ],
+  [
+    'a trigger that a table still has until its end',
+    'BEGIN NOT ATOMIC DROP TABLE triggered; DROP TRIGGER IF EXISTS t; END',
+    /speaks of triggers/,
+  ],
   [
     'a child that comes to be',
     'BEGIN NOT ATOMIC CREATE TABLE c (id INT REFERENCES b (id)); DROP TABLE b; END',
@@ -192,7 +312,7 @@ describe.each(testServers().filter(({ flavour }) => flavour === 'mariadb'))(
         `USE ${name}`,
         'CREATE VIEW v AS SELECT 1',
         'CREATE TABLE parent (id INT PRIMARY KEY)',
-        'CREATE TABLE child (id INT, FOREIGN KEY (id) REFERENCES parent (id))',
+        'CREATE TABLE child (id INT, CONSTRAINT k FOREIGN KEY (id) REFERENCES parent (id))',
         'CREATE TABLE triggered (id INT)',
         'CREATE TRIGGER t BEFORE INSERT ON triggered FOR EACH ROW SET @x = 1',
       );
@@ -210,121 +330,6 @@ describe.each(testServers().filter(({ flavour }) => flavour === 'mariadb'))(
       expect(await query(server, "SELECT id FROM _undrop.ledger WHERE state = 'intent'")).toEqual(
         [],
       );
-    });
-
-    /** A block that has dropped `a` and waits for a lock of ours before it drops `b`. */
-    async function inTheMiddle(target: Target): Promise<RawClient> {
-      await two.root.query("DO GET_LOCK('middle', 0)");
-      const client = await RawClient.open(target, { schema: two.schema.name });
-      const text = "BEGIN NOT ATOMIC DROP TABLE a; DO GET_LOCK('middle', 60); DROP TABLE b; END";
-      client.write([client.queryPayload(text)]);
-      await until(async () => {
-        const rows = await query(server, `SHOW TABLES FROM ${two.schema.name} LIKE 'a'`);
-        return rows.length === 0;
-      }, 'the first drop of the block is done');
-      return client;
-    }
-
-    async function statesOf(): Promise<readonly string[]> {
-      const rows = await query<{ row: string }>(
-        server,
-        `SELECT CONCAT(table_name, ' ', state, ' ', relocated) AS 'row' FROM _undrop.ledger
-         WHERE schema_name = '${two.schema.name}' ORDER BY id`,
-      );
-      return rows.map(({ row }) => row);
-    }
-
-    /** A proxy that finds the owner alive looks again after some seconds. */
-    const areSettled = () =>
-      until(
-        async () => {
-          const states = await statesOf();
-          return states.length > 0 && states.every((state) => !state.includes('intent'));
-        },
-        'its intents are settled',
-        180_000,
-      );
-
-    const goesOn = () => two.root.query("DO RELEASE_LOCK('middle')");
-
-    test('a block whose proxy is killed in its middle is settled by the next one', async () => {
-      const survival = new Survival(two.root, [two.schema.name]);
-      await survival.remember();
-      const killed = await spawnProxy(server);
-      await inTheMiddle(killed);
-      killed.kill('SIGKILL');
-      await killed.ended;
-      await goesOn();
-      const next = await proxyInFront(server);
-      await areSettled();
-      expect(await survival.findLost()).toEqual([]);
-      expect(await statesOf()).toContain('a HOLD 1');
-      await next.stop();
-    });
-
-    test('a block whose client goes in its middle is settled', async () => {
-      const survival = new Survival(two.root, [two.schema.name]);
-      await survival.remember();
-      const client = await inTheMiddle(two.proxy);
-      client.close();
-      await goesOn();
-      await areSettled();
-      expect(await survival.findLost()).toEqual([]);
-      expect(await statesOf()).toContain('a HOLD 1');
-    });
-
-    test.each([
-      [['LOCK TABLES a WRITE, b WRITE'], 'root', /under LOCK TABLES/],
-      [['SET @x = 1'], 'tb_plain', /may not rename/],
-    ])('%s as %s: it does not end in its middle', async (before, user, why) => {
-      const { name } = two.schema;
-      await query(
-        server,
-        "CREATE OR REPLACE USER tb_plain@'%'",
-        `GRANT SELECT, INSERT, DROP ON ${name}.* TO tb_plain@'%'`,
-      );
-      const client = await RawClient.open({ ...two.proxy, user }, { schema: name });
-      const rows = await client.rows('SELECT * FROM b');
-      await client.run(before);
-      const { results } = await client.query(
-        'BEGIN NOT ATOMIC INSERT INTO b VALUES (9); DROP TABLE a; END',
-      );
-      const [result] = results;
-      if (result?.kind !== 'err') throw new Error('it ran');
-      expect(result.message.toString()).toMatch(why);
-      expect(await client.rows('SELECT * FROM b')).toEqual(rows);
-      await client.quit();
-      await query(server, "DROP USER tb_plain@'%'");
-    });
-
-    test('IF EXISTS goes past what is gone when its turn comes', async () => {
-      const { name } = two.schema;
-      await query(server, `USE ${name}`, 'CREATE PROCEDURE p() RENAME TABLE a TO c');
-      const client = await RawClient.open(two.proxy, { schema: name });
-      const block = 'CALL p(); DROP TABLE IF EXISTS a; INSERT INTO b VALUES (9);';
-      await client.run([`BEGIN NOT ATOMIC ${block} END`]);
-      expect(await client.rows('SELECT id FROM b WHERE id = 9')).toEqual([['9']]);
-      expect(await client.rows('SHOW TABLES')).toEqual([['b'], ['c']]);
-      await client.quit();
-    });
-
-    test('what was dropped in a block is at home, and in the ledger, when the session goes on', async () => {
-      const survival = new Survival(two.root, [two.schema.name]);
-      await survival.remember();
-      const client = await RawClient.open(two.proxy, { schema: two.schema.name });
-      await client.run(['BEGIN NOT ATOMIC DROP TABLE a; DO SLEEP(0); DROP TABLE b; END']);
-      expect(await client.rows('SHOW TABLES')).toEqual([]);
-      expect(await survival.findLost()).toEqual([]);
-      const rows = await query(
-        server,
-        `SELECT state, relocated FROM _undrop.ledger WHERE schema_name = '${two.schema.name}'
-       ORDER BY id DESC LIMIT 2`,
-      );
-      expect(rows).toEqual([
-        { state: 'HOLD', relocated: 1 },
-        { state: 'HOLD', relocated: 1 },
-      ]);
-      await client.quit();
     });
   },
 );

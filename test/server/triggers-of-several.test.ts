@@ -10,8 +10,8 @@ import { describeAnswer } from '../support/native-case.js';
 import { until } from '../support/poll.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
 import { TwoSchemas } from '../support/two-schemas.js';
-import { poolOn } from './service-fixture.js';
 
 jest.setTimeout(120_000);
 
