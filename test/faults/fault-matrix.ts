@@ -234,14 +234,16 @@ class Matrix {
     const { direct, schema, proxy, server } = this.#there;
     await this.#renamesOver(outcome);
     // MySQL 5.6 renames table by table, and a crash leaves what was done.
-    const isAtomic = !(isServerKilled && this.#name === 'mysql-5.6');
-    if (!isAtomic) await renameLeftFile(direct, server.dataFolder, [schema, '_undrop']);
+    const isTorn = isServerKilled && this.#name === 'mysql-5.6';
+    if (isTorn) await renameLeftFile(direct, server.dataFolder, [schema, '_undrop']);
     const before = await locate(direct, schema);
     await this.#settled();
     const after = await locate(direct, schema);
-    assertSound(before, after, { text: '', rowsOfB: 0, isAtomic });
+    // MariaDB gets one RENAME after the other where both tables have triggers.
+    const isInTurn = scene === FAMILY && server.flavour === 'mariadb';
+    assertSound(before, after, { text: '', rowsOfB: 0, isAtomic: !isTorn && !isInTurn });
     if (outcome.kind === 'ok') expect(after.held).toHaveLength(2);
-    if (outcome.kind === 'error') expect(after.live).toHaveLength(2);
+    if (outcome.kind === 'error' && !isInTurn) expect(after.live).toHaveLength(2);
     if (after.held.length === 2) await scene.check(direct, schema, 'held');
     // The next client is served.
     const next = await connect(proxy, { database: schema });
@@ -250,7 +252,7 @@ class Matrix {
     const problems = await this.#restoreAll();
     expect(await countRows(direct, schema)).toEqual({ a: 3, b: 2 });
     // Nor is its DROP TRIGGER: it may leave the name taken.
-    if (!isAtomic && problems.length > 0) {
+    if (isTorn && problems.length > 0) {
       return expect(problems.filter((problem) => !problem.includes('(1359)'))).toEqual([]);
     }
     expect(problems).toEqual([]);

@@ -25,6 +25,7 @@ const BY_NOTE: Readonly<Record<string, Phase>> = {
   may: 'rename',
   probe: 'rename',
   rights: 'rename',
+  turn: 'rename',
   clean: 'rename',
   owner: 'rename',
   'hold-in-stead': 'rename',
