@@ -209,6 +209,13 @@ export const ERRORS = {
     text: '{tables} not dropped: other sessions changed the tables meanwhile (tries: {times}).',
     remedy: 'Run the statement again.',
   },
+  UNDROP_FATE_UNKNOWN: {
+    fault: 'upstream',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: '{tables} dropped, or not: the connection to the server broke meanwhile ({cause}).',
+    remedy: 'Look whether they are there; what was dropped is held, and `undrop list` has it.',
+  },
   UNDROP_NAME_CHARSET: {
     fault: 'client',
     errno: 1235,

@@ -178,7 +178,10 @@ class Attempt {
       case 'stead': {
         const sentBefore = this.#renameSent;
         this.#renameSent = true;
-        const outcome = await renameInStead(this.#options.pool, step);
+        const outcome = await renameInStead(this.#options.pool, step).catch((error: unknown) => {
+          const tables = sentenceStart(this.#request);
+          throw new UndropError('UNDROP_FATE_UNKNOWN', { tables, cause: innermost(error) }, error);
+        });
         this.#renameSent = sentBefore || outcome.kind === 'renamed';
         const stead = [...this.#answers.stead, outcome];
         this.#answers = { ...this.#answers, stead, turns: [] };
