@@ -25,6 +25,7 @@ const EVERY = Number(process.env['KILLED_EVERY'] ?? '8');
 const SEED = Date.now();
 /** The session, or its connection, was killed. */
 const KILLED = new Set([1317, 1053, 1927, 3169]);
+const NO_SUCH_SESSION = 1094;
 const MINE = 'DO /* mine */ 0';
 
 /** Tables a and b are dropped, by a user who has these rights on the schema; null: root. */
@@ -121,7 +122,12 @@ inLanes(testServers(), 'on $name', (server, { afterAll, beforeAll, test }) => {
       count++;
       if (count !== at) return;
       where = `${moment} of ${command[0]} ${text}`;
-      await root.query(`KILL ${kill} ${client.threadId}`);
+      try {
+        await root.query(`KILL ${kill} ${client.threadId}`);
+      } catch (error) {
+        // The client had its answer, and has left meanwhile.
+        if ((error as { readonly errno: number }).errno !== NO_SUCH_SESSION) throw error;
+      }
     };
     const heard = await hear(client);
     onEvent = async () => undefined;
