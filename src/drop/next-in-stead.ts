@@ -7,6 +7,7 @@
  *   rename   service: one atomic RENAME to the hold names, given up after a moment
  *   wait     user session: for the lock of each table, one after another, as long as its own
  *            settings and KILL say; then `rename`
+ *   own      user session: whether it is itself that has the tables locked
  *   clean    user session: the diagnostics and the OK as behind a drop
  */
 import { assert } from '../assert.js';
@@ -22,12 +23,14 @@ export interface SteadAnswers {
   readonly stead: readonly SteadOutcome[];
   /** Of waiting for the locks in the user's session, since the last try: one for each table. */
   readonly turns: readonly Result[];
+  /** To the question whether the session itself has the tables locked. */
+  readonly ownLock: Result | null;
   /** Of what clears the session's diagnostics. */
   readonly cleaned: Result | null;
 }
 
 export type InStead =
-  | { readonly kind: 'ask' | 'clean' | 'crowded' }
+  | { readonly kind: 'ask' | 'own' | 'clean' | 'crowded' }
   | { readonly kind: 'gone' }
   /** `at`: the table whose turn it is. */
   | { readonly kind: 'wait'; readonly at: number }
@@ -42,6 +45,10 @@ const FIRST_TRY_MS = 200;
 /** The session had its turn, so the next is short of a chance only by those who came between. */
 const NEXT_TRY_MS = 900;
 const TRIES_MAX = 20;
+/** The session had its turn, and the service none all the same: who is in the way may be itself. */
+const TRIES_BEFORE_OWN = 2;
+/** Under LOCK TABLES, of a table by an alias that isn't locked. */
+const NOT_LOCKED = 1100;
 
 /** DROP VIEW of what may be dropped: it is a table (or missing, as MariaDB has one error). */
 const NO_VIEW: ReadonlySet<number> = new Set([1347, 4092]);
@@ -76,7 +83,7 @@ interface InSteadOptions {
 }
 
 export function nextInStead(
-  { mayDrop, stead, turns, cleaned }: SteadAnswers,
+  { mayDrop, stead, turns, ownLock, cleaned }: SteadAnswers,
   { isJudged, renames, tableCount }: InSteadOptions,
 ): InStead {
   if (!isJudged && mayDrop === null) return { kind: 'ask' };
@@ -106,6 +113,11 @@ export function nextInStead(
   }
   const waiting = nextTurn(turns, tableCount);
   if (waiting !== null) return waiting;
+  const busy = stead.filter(({ kind }) => kind === 'busy').length;
+  if (busy === TRIES_BEFORE_OWN && ownLock === null) return { kind: 'own' };
+  if (ownLock?.kind === 'err' && ownLock.errno === NOT_LOCKED) {
+    return { kind: 'error', error: ownLock };
+  }
   if (stead.length >= TRIES_MAX) return { kind: 'crowded' };
   return { kind: 'rename', killAfterMs: NEXT_TRY_MS };
 }

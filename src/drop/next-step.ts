@@ -51,6 +51,7 @@ import {
   dropRightsSql,
   gtidSql,
   OWN_GTID_BEHIND,
+  ownLockSql,
   probeSql,
   type QualifiedName,
   renameSql,
@@ -107,6 +108,7 @@ export const NO_ANSWERS: Answers = {
   mayDrop: null,
   stead: [],
   turns: [],
+  ownLock: null,
   cleaned: null,
   locks: null,
   used: null,
@@ -129,6 +131,7 @@ export type UserAnswer =
   | 'mayMove'
   | 'mayDrop'
   | 'turn'
+  | 'ownLock'
   | 'cleaned'
   | 'words'
   | 'aside'
@@ -146,6 +149,9 @@ export function broughtBy(brings: UserAnswer, results: readonly Result[]): Resul
   const last = results.at(-1);
   assert(last !== undefined, 'the last command of a step has an answer');
   if (brings === 'aside') return results.at(-1 - OWN_GTID_BEHIND) ?? last;
+  if (brings === 'ownLock') {
+    return results.find((said) => said.kind === 'err' && UNDER_LOCKS.has(said.errno)) ?? last;
+  }
   if (brings === 'cleaned') return results.find(({ kind }) => kind === 'ok') ?? last;
   if (brings === 'rows') return results.at(-2) ?? last;
   if (brings === 'readable') {
@@ -1003,6 +1009,12 @@ function notRenamed(
     left.map(({ index }) => index),
   );
   switch (next.kind) {
+    case 'own': {
+      const commands = left.map(({ name }) => {
+        return { kind: 'prepare' as const, text: ownLockSql(name, request) };
+      });
+      return { do: 'user', brings: 'ownLock', commands };
+    }
     case 'ask':
     case 'wait':
     case 'clean': {

@@ -19,6 +19,7 @@ import { Patience } from '../service/patience.js';
 import type { ServicePool } from '../service/pools.js';
 import type { Result } from '../wire/result-reader.js';
 import { askMeanwhile } from './ask-meanwhile.js';
+import { innermost } from './innermost.js';
 import { lookAtNames } from './look-at-names.js';
 import {
   type Answers,

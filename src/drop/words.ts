@@ -191,6 +191,21 @@ export function turnSql(name: QualifiedName, options: AskWords): Buffer {
   ]);
 }
 
+/**
+ * To be prepared: under LOCK TABLES of the table it says 1100, as nobody has locked it by this
+ * alias. Who could lock it may select from it.
+ */
+export function ownLockSql(
+  name: QualifiedName,
+  { groupId, charset }: Pick<DropWords, 'groupId' | 'charset'>,
+): Buffer {
+  return Buffer.concat([
+    Buffer.from(`SELECT /* undrop lock ${groupId} */ 1 FROM `),
+    qualified(name, charset),
+    Buffer.from(` AS \`_undrop_none_${groupId}\` LIMIT 0`),
+  ]);
+}
+
 type AskWords = Pick<DropWords, 'groupId' | 'charset'> & { readonly wait: string | null };
 
 function within(wait: string | null): string {
