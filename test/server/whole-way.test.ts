@@ -61,11 +61,13 @@ inLanes(testServers(), 'the whole way on $name', (server, { test }) => {
         ),
       );
       const held = [...names].flatMap((name) => parseHoldName(name.split('`')[3] ?? '') ?? []);
-      const seen = held.map(({ state }) => state);
+      // HOLD more than once: under its own schema, moved into ours, and each time that took long.
+      const seen = held
+        .map(({ state }) => state)
+        .filter((state, index, all) => state !== all[index - 1]);
       const ids = new Set(held.map(({ id }) => id));
       const end = texts.find((text) => text.includes('DROP /* undrop remove')) ?? '';
-      // HOLD twice: under its own schema, and moved into ours.
-      expect(seen).toEqual(['HOLD', ...states]);
+      expect(seen).toEqual(states);
       expect(ids.size).toBe(1);
       expect(end).toContain([...ids][0]);
     } finally {
