@@ -40,6 +40,17 @@ export class Survival {
    * away in a way that is not protected.
    */
   async findLost(unprotected: readonly string[] = []): Promise<readonly string[]> {
+    for (let look = 1; ; look += 1) {
+      try {
+        const lost = await this.#lookForLost(unprotected);
+        if (lost.length === 0 || look === LOOKS) return lost;
+      } catch (error) {
+        if (!isErrno(error, MOVED) || look === LOOKS) throw error;
+      }
+    }
+  }
+
+  async #lookForLost(unprotected: readonly string[]): Promise<readonly string[]> {
     const live = new Set((await this.#list()).map(({ schema, table }) => `${schema}.${table}`));
     const gone = this.#before.filter(({ schema, table }) => {
       const name = `${schema}.${table}`;
@@ -93,7 +104,7 @@ export class Survival {
       const [rows] = await this.#root.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${quoted}`);
       return Number(rows[0]?.['n']);
     } catch (error) {
-      if (UNREADABLE.has((error as { readonly errno: number }).errno)) return null;
+      if (isErrno(error, UNREADABLE)) return null;
       throw error;
     }
   }
@@ -118,3 +129,13 @@ interface HeldRow extends Owner {
  * locked still; it is counted again behind its end.
  */
 const UNREADABLE: ReadonlySet<number> = new Set([1168, 1205]);
+
+/** 1146: it was relocated, or got its next name, after the list of names was read. */
+const MOVED: ReadonlySet<number> = new Set([1146]);
+
+/** A table may be on its way from one name to the next: what is lost is lost at every look. */
+const LOOKS = 3;
+
+function isErrno(error: unknown, numbers: ReadonlySet<number>): boolean {
+  return numbers.has((error as { readonly errno: number }).errno);
+}
