@@ -5,18 +5,17 @@
  * Invariant: every text runs under our own session settings (sql_mode '' above all, as values are
  * escaped on this side), in one round trip, and ends by its deadline: the driver has none.
  */
-import databases, { type ConnectionPool } from '@databases/mysql';
+import type { ConnectionPool } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import { causeWords } from './cause-words.js';
+import { createPool } from './databases.js';
 import { Lease } from './lease.js';
 import { isServerError, serverErrorOf } from './server-error.js';
 import { note, type SQLQuery, sql } from './sql.js';
 
 export { isServerError, ServerError } from './server-error.js';
-
-const createPool = databases.default;
 
 /** Where the server listens. */
 export type ServerAddress =

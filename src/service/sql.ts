@@ -5,9 +5,10 @@
  * Invariant: the only file with `__dangerous__rawValue`; a name gets into a text by
  * `quoteIdentifier` alone.
  */
-import { type SQLQuery, sql } from '@databases/mysql';
+import type { SQLQuery } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
+import { sql } from './databases.js';
 import { serverIdentitySql } from './server-identity.js';
 
 export { type SQLQuery, sql };
