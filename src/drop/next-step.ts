@@ -58,6 +58,7 @@ import {
   resultsSql,
   turnSql,
   underOwnGtid,
+  waitText,
 } from './words.js';
 
 /** What the first round trips brought. */
@@ -709,7 +710,7 @@ function renameAtOnce(
   const { probe, rename } = answers;
   if (rename === null) {
     const closed = probe === null ? closing(inspection) : [];
-    const text = renameSql({ ...request, moves, wait: waitText(request) });
+    const text = renameSql({ ...request, moves, wait: waitText(request.statement) });
     return { do: 'user', brings: 'rename', commands: [...closed, { kind: 'query', text }] };
   }
   const ok =
@@ -751,18 +752,14 @@ function renameInTurn(
     };
   }
   const waiting = nextTurn(turns, moves.length);
-  if (waiting?.kind === 'wait') {
-    const texts = textsInStead('wait', request, moves.slice(waiting.at, waiting.at + 1));
-    const commands = texts.map((text) => ({ kind: 'query' as const, text }));
-    return { do: 'user', brings: 'turn', commands };
-  }
+  if (waiting?.kind === 'wait') return turnStep(request, moves[waiting.at]);
   if (waiting?.kind === 'gone') return again('a table was gone when it was to be renamed');
   if (waiting?.kind === 'error') return renameFailed(request, waiting.error);
   let ok: OkPacket | null = null;
   for (const [index, group] of groups.entries()) {
     const [said] = rounds[index] ?? [];
     if (said === undefined) {
-      const text = renameSql({ ...request, moves: group, wait: waitText(request) });
+      const text = renameSql({ ...request, moves: group, wait: waitText(request.statement) });
       return { do: 'round', commands: [{ kind: 'query', text }], renames: true };
     }
     if (said.kind === 'err') {
@@ -1015,11 +1012,11 @@ function notRenamed(
       });
       return { do: 'user', brings: 'ownLock', commands };
     }
-    case 'ask':
     case 'wait':
+      return turnStep(request, left[next.at]);
+    case 'ask':
     case 'clean': {
-      const waitsFor = next.kind === 'wait' ? left.slice(next.at, next.at + 1) : left;
-      const texts = textsInStead(next.kind, request, waitsFor);
+      const texts = textsInStead(next.kind, request, left);
       const commands = texts.map((text) => ({ kind: 'query' as const, text }));
       return { do: 'user', brings: BROUGHT_IN_STEAD[next.kind], commands };
     }
@@ -1046,7 +1043,14 @@ function notRenamed(
   }
 }
 
-const BROUGHT_IN_STEAD = { ask: 'mayDrop', wait: 'turn', clean: 'cleaned' } as const;
+/** The session waits for the lock of one table. */
+function turnStep(request: DropRequest, move: Move | undefined): Step {
+  assert(move !== undefined, 'a table has its turn');
+  const text = turnSql(move.name, { ...request, wait: waitSeconds(request) });
+  return { do: 'user', brings: 'turn', commands: [{ kind: 'query', text }] };
+}
+
+const BROUGHT_IN_STEAD = { ask: 'mayDrop', clean: 'cleaned' } as const;
 
 function textsInStead(
   kind: keyof typeof BROUGHT_IN_STEAD,
@@ -1057,8 +1061,6 @@ function textsInStead(
   switch (kind) {
     case 'ask':
       return names.map((name) => probeSql(name, request));
-    case 'wait':
-      return names.map((name) => turnSql(name, { ...request, wait: waitSeconds(request) }));
     case 'clean':
       // A KILL QUERY hits one of them, and the drop is done.
       return [cleanSql(request.groupId), cleanSql(request.groupId)];
@@ -1308,11 +1310,6 @@ export function refuse(error: UndropError): Extract<Step, { do: 'answer' }> {
   const message = Buffer.from(`${error.code}: ${error.message}`);
   const payload = encodeErr({ errno, sqlState, message });
   return { do: 'answer', payload, held: [], refusal: error };
-}
-
-function waitText({ statement: { wait } }: DropRequest): string | null {
-  if (wait === null) return null;
-  return wait.kind === 'nowait' ? 'NOWAIT' : `WAIT ${wait.text}`;
 }
 
 function fullName({ schema, table }: { readonly schema: string; readonly table: string }): string {

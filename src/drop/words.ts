@@ -6,6 +6,7 @@
  * session and answers with the texts, counts and language of DROP TABLE.
  */
 import { assert } from '../assert.js';
+import type { LockWait } from '../sql/grammar/drop-table.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
 import { quoteClientName } from '../sql/quote-client-name.js';
 import type { Signal } from './signal-sql.js';
@@ -36,6 +37,12 @@ export function showCreateSql(name: QualifiedName, charset: ClientCharset): Buff
 export function askExistsSql(name: QualifiedName, charset: ClientCharset): Buffer {
   const table = qualified(name, charset);
   return Buffer.concat([Buffer.from('SELECT /* undrop exists */ 1 FROM '), table]);
+}
+
+/** MariaDB's WAIT n or NOWAIT, as it stands in a statement; null: there is none. */
+export function waitText({ wait }: { readonly wait: LockWait | null }): string | null {
+  if (wait === null) return null;
+  return wait.kind === 'nowait' ? 'NOWAIT' : `WAIT ${wait.text}`;
 }
 
 /**
@@ -200,7 +207,7 @@ export function ownLockSql(
   { groupId, charset }: Pick<DropWords, 'groupId' | 'charset'>,
 ): Buffer {
   return Buffer.concat([
-    Buffer.from(`SELECT /* undrop lock ${groupId} */ 1 FROM `),
+    Buffer.from(`SELECT /* undrop own ${groupId} */ 1 FROM `),
     qualified(name, charset),
     Buffer.from(` AS \`_undrop_none_${groupId}\` LIMIT 0`),
   ]);

@@ -5,7 +5,13 @@
  * Invariant: nothing that is put in destroys a base table.
  */
 import { renameGroups } from '../drop/rename-groups.js';
-import { commitSql, dropTemporarySql, type QualifiedName, renameSql } from '../drop/words.js';
+import {
+  commitSql,
+  dropTemporarySql,
+  type QualifiedName,
+  renameSql,
+  waitText,
+} from '../drop/words.js';
 import type { BlockDrop } from '../sql/block-drops.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
 import type { ServerVersion } from '../wire/server-version.js';
@@ -35,13 +41,12 @@ export function insteadOf(
   names: readonly BlockName[],
   options: BlockWords,
 ): Buffer {
-  const { wait, ifExists, object } = statement;
-  const waitText = wait?.kind === 'wait' ? `WAIT ${wait.text}` : wait === null ? null : 'NOWAIT';
+  const { ifExists, object } = statement;
   const renames = groupsOf(names).map((moves) =>
     renameSql({
       ...options,
       moves,
-      wait: waitText,
+      wait: waitText(statement),
       ifExists: ifExists && options.server.versionId >= RENAMES_IF_EXISTS,
     }),
   );

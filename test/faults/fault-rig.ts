@@ -5,13 +5,13 @@
  */
 import type { Connection } from 'mysql2/promise';
 import { ensureLedger } from '../../src/ledger/tables.js';
-import { silentLog } from '../../src/log.js';
-import { openServicePool, type ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pools.js';
 import { type KillableServer, startKillable } from '../support/killable-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { connect, freshSchema } from '../support/servers.js';
 import { SERVICE_ACCOUNT } from '../support/service-account.js';
+import { poolOn } from '../support/service-pool.js';
 import { type TapEvent, type TapVerdict, type WireTap, wireTap } from '../support/wire-tap.js';
 
 export const FAULTS = [
@@ -78,10 +78,7 @@ class Rig implements FaultRig {
 
   constructor(server: KillableServer) {
     this.server = server;
-    const { host, port } = server;
-    const address = { host, port };
-    const options = { ...SERVICE_ACCOUNT, address, connectionsMax: 2, log: silentLog };
-    this.pool = openServicePool(options);
+    this.pool = poolOn({ ...server, ...SERVICE_ACCOUNT }, 2);
   }
 
   get schema(): string {

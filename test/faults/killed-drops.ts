@@ -14,6 +14,7 @@ import { restore } from '../../src/undo/run-restore.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, runUndrop, spawnProxy } from '../support/proxy.js';
 import { connect, freshSchema, type TestServer, testServer } from '../support/servers.js';
+import { intentsSettled } from '../support/settled.js';
 import { type TapEvent, type TapMoment, type WireTap, wireTap } from '../support/wire-tap.js';
 import {
   assertSound,
@@ -67,7 +68,7 @@ export function killedDrops(name: string, scene: Scene = PLAIN): void {
         const before = await locate(direct, schema.name);
         // The proxy that recovers is the next one to be killed.
         victim = await tappedProxy(server, scene);
-        await intentsSettled(direct, schema.name);
+        await intentsSettled(direct, [schema.name], SETTLED_MS);
         const after = await locate(direct, schema.name);
         try {
           assertSound(before, after, drop);
@@ -169,20 +170,6 @@ async function tappedProxy(upstream: TestServer, { fromRename }: Scene): Promise
     renameAt: () => renamed,
     killedAt: () => killed,
   };
-}
-
-async function intentsSettled(connection: Connection, schema: string): Promise<void> {
-  await until(
-    async () => {
-      const [rows] = await connection.query<RowDataPacket[]>(
-        "SELECT id FROM _undrop.ledger WHERE schema_name = ? AND state = 'intent'",
-        [schema],
-      );
-      return rows.length === 0;
-    },
-    'intents are settled',
-    SETTLED_MS,
-  );
 }
 
 /** The client sees an answer or the end of its connection; both are fine where a kill is meant. */

@@ -8,10 +8,10 @@ import { expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { Dice, seededRandom } from '../support/dice.js';
 import { inLanes } from '../support/lanes.js';
-import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
+import { intentsSettled } from '../support/settled.js';
 import { Survival } from '../support/survival.js';
 import { type TapEvent, type WireTap, wireTap } from '../support/wire-tap.js';
 
@@ -91,16 +91,6 @@ inLanes(testServers(), 'on $name', (server, { afterAll, beforeAll, test }) => {
     return rows.map((row) => String(row[0])).filter((name) => !name.startsWith('_vt_'));
   }
 
-  async function settled(): Promise<void> {
-    await until(async () => {
-      const [rows] = await root.query<RowDataPacket[]>(
-        "SELECT id FROM _undrop.ledger WHERE schema_name = ? AND state = 'intent'",
-        [schema],
-      );
-      return rows.length === 0;
-    }, 'no intent is left');
-  }
-
   /** What the client hears: OK, an errno, or `lost`. Null: the drop had fewer events. */
   async function dropAndKill(
     kill: Kill,
@@ -141,7 +131,7 @@ inLanes(testServers(), 'on $name', (server, { afterAll, beforeAll, test }) => {
     for (let at = first; ; at += EVERY) {
       expect(at).toBeLessThan(EVENTS_MAX);
       const killed = await dropAndKill(kill, scene, at);
-      await settled();
+      await intentsSettled(root, [schema]);
       const left = await live();
       const isDropped = !left.includes('a') && !left.includes('b');
       const isWhole = left.includes('a') && left.includes('b');

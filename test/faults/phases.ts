@@ -26,6 +26,7 @@ const BY_NOTE: Readonly<Record<string, Phase>> = {
   probe: 'rename',
   rights: 'rename',
   turn: 'rename',
+  own: 'rename',
   clean: 'rename',
   owner: 'rename',
   'hold-in-stead': 'rename',

@@ -4,10 +4,10 @@
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
+import { intentsSettled } from '../support/settled.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(180_000);
@@ -71,13 +71,7 @@ describe.each(testServers())('on $name', (server) => {
     await Promise.all(Array.from({ length: SESSIONS }, (_session, index) => live(index)));
     expect(surprises).toEqual([]);
     expect(dropped).toBeGreaterThan(SESSIONS);
-    await until(async () => {
-      const [rows] = await root.query<RowDataPacket[]>(
-        "SELECT COUNT(*) AS n FROM _undrop.ledger WHERE state = 'intent' AND schema_name = ?",
-        [schema],
-      );
-      return Number(rows[0]?.['n']) === 0;
-    }, 'no intent is left');
+    await intentsSettled(root, [schema]);
     const [held] = await root.query<RowDataPacket[]>(
       'SELECT hold_schema AS place, hold_name AS name FROM _undrop.ledger WHERE schema_name = ?',
       [schema],

@@ -8,10 +8,10 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { type Cost, DropMeter } from '../support/drop-meter.js';
-import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
+import { intentsSettled } from '../support/settled.js';
 import { type WireTap, wireTap } from '../support/wire-tap.js';
 
 const KEYED_TABLES = Number(process.env['KEYED_TABLES'] ?? '200');
@@ -55,21 +55,11 @@ describe.each(testServers())('on $name', (server) => {
       const { results } = await client.query(text);
       cost = meter.stop();
       expect(results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
-      await settled();
+      await intentsSettled(root, [schema.name]);
     }
     await client.quit();
     if (cost === null) throw new Error('nothing was dropped');
     return cost;
-  }
-
-  async function settled(): Promise<void> {
-    await until(async () => {
-      const [rows] = await root.query(
-        "SELECT id FROM _undrop.ledger WHERE state = 'intent' AND schema_name = ?",
-        [schema.name],
-      );
-      return (rows as unknown[]).length === 0;
-    }, 'no intent is left');
   }
 
   const expectPlain = ({ roundTrips, changes, writes }: Cost) => {

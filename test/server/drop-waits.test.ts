@@ -13,6 +13,7 @@ import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { type RawAnswer, RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, query, type Target, testServers } from '../support/servers.js';
+import { intentsSettled } from '../support/settled.js';
 import { Survival } from '../support/survival.js';
 
 // A busy machine is slow, not wrong.
@@ -80,17 +81,8 @@ inLanes(runs, 'on $name, by $who', ({ server, grants }, { afterAll, beforeAll, t
     return rows.map((row) => String(row[0]));
   }
 
-  /** Rows of the ledger that are no more than an intention. */
-  async function intents(): Promise<number> {
-    const [rows] = await root.query<RowDataPacket[]>(
-      "SELECT COUNT(*) AS n FROM _undrop.ledger WHERE state = 'intent' AND schema_name = ?",
-      [schema],
-    );
-    return Number(rows[0]?.['n']);
-  }
-
   async function settled(): Promise<void> {
-    await until(async () => (await intents()) === 0, 'no intent is left');
+    await intentsSettled(root, [schema]);
     expect(await survival.findLost()).toEqual([]);
   }
 

@@ -10,6 +10,7 @@ import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, type Target, testServers } from '../support/servers.js';
+import { intentsSettled } from '../support/settled.js';
 import { Survival } from '../support/survival.js';
 import { type WireTap, wireTap } from '../support/wire-tap.js';
 
@@ -62,13 +63,7 @@ describe.each(testServers())('on $name', (server) => {
   }
 
   async function settled(): Promise<void> {
-    await until(async () => {
-      const [rows] = await root.query<RowDataPacket[]>(
-        "SELECT id FROM _undrop.ledger WHERE schema_name = ? AND state = 'intent'",
-        [schema],
-      );
-      return rows.length === 0;
-    }, 'no intent is left');
+    await intentsSettled(root, [schema]);
     expect(await survival.findLost()).toEqual([]);
   }
 

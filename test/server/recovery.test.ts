@@ -20,6 +20,7 @@ import {
   FaultyPool,
   intend,
   PROXY_ID,
+  recordOwed,
   renameAway,
   rowCounts,
   type UserDrop,
@@ -81,16 +82,7 @@ inLanes(testServers(), 'recovery on $name', (server, lane) => {
   /** A drop whose table could not be relocated. */
   async function owed(table: string): Promise<UserDrop> {
     const drop = await renamed(table);
-    const [id = ''] = idsOf(drop);
-    const [holdName = ''] = drop.holdNames;
-    const outcome = {
-      id,
-      holdSchema: own.schema.name,
-      holdName,
-      relocated: false,
-      failure: 'locked',
-    };
-    await recordOutcome(own.pool, { tables: [outcome], forgotten: [] });
+    await recordOwed(own.pool, drop);
     return drop;
   }
 

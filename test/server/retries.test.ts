@@ -6,7 +6,6 @@
 import { expect, jest } from '@jest/globals';
 import type { LedgerRow } from '../../src/ledger/entry.js';
 import { findRows } from '../../src/ledger/read.js';
-import { recordOutcome } from '../../src/ledger/write.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
 import { type Collecting, countRows, startCollecting } from '../lifecycle/collecting.js';
 import { inLanes } from '../support/lanes.js';
@@ -15,7 +14,7 @@ import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, type GeneralLog, generalLog, query, testServers } from '../support/servers.js';
 import { ownSession } from './own-session.js';
-import { intend, renameAway, type UserDrop } from './service-fixture.js';
+import { intend, recordOwed, renameAway, type UserDrop } from './service-fixture.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(120_000);
@@ -105,18 +104,8 @@ inLanes(testServers(), 'on $name', (server, lane) => {
 
   test('a debt that could not be paid is paid soon after the table is free', async () => {
     const drop = await renamed();
-    const [[id = ''], [holdName = '']] = [
-      drop.facts.tables.map((table) => table.id),
-      drop.holdNames,
-    ];
-    const outcome = {
-      id,
-      holdSchema: own.schema.name,
-      holdName,
-      relocated: false,
-      failure: 'locked',
-    };
-    await recordOutcome(own.pool, { tables: [outcome], forgotten: [] });
+    await recordOwed(own.pool, drop);
+    const [holdName] = drop.holdNames;
     const reader = await connect(server, { database: own.schema.name });
     await reader.query('BEGIN');
     await reader.query(`SELECT * FROM ${holdName}`);

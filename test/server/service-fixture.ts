@@ -5,7 +5,12 @@
 import { randomBytes } from 'node:crypto';
 import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { type DropIntent, type IntentFacts, recordIntent } from '../../src/ledger/write.js';
+import {
+  type DropIntent,
+  type IntentFacts,
+  recordIntent,
+  recordOutcome,
+} from '../../src/ledger/write.js';
 import { newHoldId } from '../../src/names/hold-id.js';
 import { formatHoldName } from '../../src/names/hold-name.js';
 import type { ServicePool, TaskConnection } from '../../src/service/pools.js';
@@ -73,6 +78,14 @@ export async function renameAway(session: Connection, drop: UserDrop): Promise<v
     return `${own} TO ${quoteIdentifier(schema)}.${quoteIdentifier(drop.holdNames[index] ?? '')}`;
   });
   await session.query(`RENAME TABLE ${pairs.join(', ')}`);
+}
+
+/** Records that the first table of a drop could not be relocated: from then on it is a debt. */
+export async function recordOwed(pool: ServicePool, { facts, holdNames }: UserDrop): Promise<void> {
+  const [{ id, schema: holdSchema } = { id: '', schema: '' }] = facts.tables;
+  const [holdName = ''] = holdNames;
+  const outcome = { id, holdSchema, holdName, relocated: false, failure: 'locked' };
+  await recordOutcome(pool, { tables: [outcome], forgotten: [] });
 }
 
 /** Ends a session and waits until the server has forgotten it. */

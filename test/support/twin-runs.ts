@@ -6,10 +6,10 @@
  * Invariant: it believes no answer, only what it counts on a connection of root's.
  */
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { until } from './poll.js';
 import { FAR, FAR_TABLES, NEAR, NEAR_TABLES, type Script, SEQUENCE, VIEW } from './random-drops.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient, type RawResult } from './raw-client.js';
 import { connect, type Target, type TestServer } from './servers.js';
+import { intentsSettled } from './settled.js';
 
 /** What can be compared of one way. */
 export interface Outcome {
@@ -271,13 +271,7 @@ export class TwinRuns {
 
   /** Takes away what was counted, so that a long run stays as fast as a short one. */
   async #forgetHeld(): Promise<void> {
-    await until(async () => {
-      const [rows] = await this.#root.query<RowDataPacket[]>(
-        "SELECT id FROM _undrop.ledger WHERE state = 'intent' AND schema_name IN (?)",
-        [[NEAR, FAR]],
-      );
-      return rows.length === 0;
-    }, 'no intent is left');
+    await intentsSettled(this.#root, [NEAR, FAR]);
     await this.#newlyHeld();
     const own = (await this.#heldTables()).filter(({ id }) => this.#known.has(id));
     for (const { at, held } of own) await this.#root.query(`DROP TABLE ${quoted([at, held])}`);
