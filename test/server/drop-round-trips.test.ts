@@ -53,7 +53,9 @@ describe.each(testServers())('on $name', (server) => {
       await make();
       meter.start();
       const { results } = await client.query(text);
-      cost = meter.stop();
+      const measured = meter.stop();
+      // The meter may count too many, beside another statement, but never too few.
+      if (measured.roundTrips <= (cost?.roundTrips ?? Infinity)) cost = measured;
       expect(results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
       await intentsSettled(root, [schema.name]);
     }

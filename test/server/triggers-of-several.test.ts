@@ -21,7 +21,8 @@ const MAKE = [
   'CREATE TRIGGER of_a BEFORE INSERT ON a FOR EACH ROW SET @x = 1',
   'CREATE TRIGGER of_b BEFORE INSERT ON b FOR EACH ROW SET @x = 2',
 ];
-const TRIGGERS = `SELECT TRIGGER_NAME FROM information_schema.TRIGGERS
+/** An expression: what is said of a column of this view changes with the plan of the optimizer. */
+const TRIGGERS = `SELECT CONCAT(TRIGGER_NAME, '') AS name FROM information_schema.TRIGGERS
   WHERE TRIGGER_SCHEMA = DATABASE() ORDER BY 1`;
 const END = ['SHOW WARNINGS', 'SELECT ROW_COUNT()', 'SHOW TABLES', TRIGGERS];
 const DROP = 'DROP TABLE a, plain, b';
@@ -83,7 +84,7 @@ describe.each(testServers())('on $name', (server) => {
       expect(await query(server, `SELECT COUNT(*) AS n FROM ${name}.${table}`)).toEqual([{ n: 3 }]);
     }
     const found = await query(server, `USE ${name}`, TRIGGERS);
-    expect(found).toEqual([{ TRIGGER_NAME: 'of_a' }, { TRIGGER_NAME: 'of_b' }]);
+    expect(found).toEqual([{ name: 'of_a' }, { name: 'of_b' }]);
   };
 
   test.each(TALKS)('%s: the same bytes, and nothing is lost', async (_name, texts) => {
