@@ -35,7 +35,7 @@ export const ERRORS = {
     errno: 1105,
     sqlState: 'HY000',
     text: '{problems}',
-    remedy: 'See `undrop serve --help` for every setting with its unit, range and default.',
+    remedy: 'See `--help` behind the command for its settings, with unit, range and default.',
   },
   UNDROP_PACKET_TOO_LARGE: {
     fault: 'client',

@@ -14,7 +14,7 @@ import type { TableState } from '../names/hold-name.js';
 import { inTurn } from '../recovery/in-turn.js';
 import { reconcile } from '../recovery/reconcile.js';
 import type { ServicePool } from '../service/pools.js';
-import type { ProxySettings } from './proxy-settings.js';
+import { type ProxySettings, whyNotHeld } from './proxy-settings.js';
 
 const LEDGER_RETRY_MS = 5_000;
 
@@ -41,7 +41,8 @@ export class Home {
     const isReady = await tryToMakeLedger(options);
     const home = new Home(options, settings);
     const signal = home.#stopping.signal;
-    home.#recovering = recover({ ...options, isReady, signal, reconcile: home.#reconcile });
+    const holds = whyNotHeld(settings) === null;
+    home.#recovering = recover({ ...options, isReady, holds, signal, reconcile: home.#reconcile });
     return home;
   }
 
@@ -110,6 +111,8 @@ async function recover(
   options: HomeOptions & {
     readonly signal: AbortSignal;
     readonly isReady: boolean;
+    /** Whether the settings hold what is dropped. */
+    readonly holds: boolean;
     readonly reconcile: typeof reconcile;
   },
 ): Promise<void> {
@@ -119,7 +122,8 @@ async function recover(
     try {
       if (isReady) {
         await options.reconcile(pool, options);
-        log.info({ event: 'ledger' }, 'the ledger is ready: dropped tables will be held');
+        const consequence = options.holds ? ': dropped tables will be held' : '';
+        log.info({ event: 'ledger' }, `the ledger is ready${consequence}`);
         return;
       }
     } catch (error) {

@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { loadSettings } from '../config/load.js';
+import { type Loaded, loadSettings } from '../config/load.js';
 import { flagOf, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { type LeveledLog, openLog } from '../log.js';
@@ -25,13 +25,21 @@ function settingsOf<K extends SettingKey>(
   flags: Flags,
   env: NodeJS.ProcessEnv = process.env,
 ): Pick<Settings, K> {
-  const path = flags['config'] ?? env['UNDROP_CONFIG'];
-  const file = typeof path === 'string' ? { path, values: readConfigFile(path) } : null;
-  const loaded = loadSettings(keys, { flags, env, file });
+  const loaded = load(keys, flags, env);
   for (const name of loaded.unknownVariables) {
     process.stderr.write(`undrop: warning: ${name} is no setting of undrop\n`);
   }
   return loaded.settings;
+}
+
+function load<K extends SettingKey>(
+  keys: readonly K[],
+  flags: Flags,
+  env: NodeJS.ProcessEnv,
+): Loaded<K> {
+  const path = flags['config'] ?? env['UNDROP_CONFIG'];
+  const file = typeof path === 'string' ? { path, values: readConfigFile(path) } : null;
+  return loadSettings(keys, { flags, env, file });
 }
 
 function readConfigFile(path: string): Readonly<Record<string, unknown>> {
@@ -62,6 +70,9 @@ async function accountOf(flags: Flags): Promise<Pick<Settings, (typeof ACCOUNT_K
   const demoServer = demo['UNDROP_UPSTREAM'];
   // There may be several; whoever reads an empty list should know of which one it is.
   if (demoServer !== undefined) process.stderr.write(`(the demo's server at ${demoServer})\n`);
+  else if (!isConfigured) {
+    process.stderr.write('No demo of your account runs on this machine (`npm start` is one).\n');
+  }
   const env = { ...process.env, ...demo };
   return settingsOf(ACCOUNT_KEYS, flags, env);
 }
@@ -71,6 +82,9 @@ const doors: StartDoors = {
   serve: async (env) => {
     const { serve } = await import('./serve.js');
     return serve({ load: () => settingsOf(PROXY_KEYS, {}, env), openLog: logOf });
+  },
+  checkSettings: (variables) => {
+    load(PROXY_KEYS, {}, { ...process.env, ...variables });
   },
   startProxy: async (variables) => {
     const { startProxy } = await import('./serve.js');
@@ -218,9 +232,11 @@ async function main(): Promise<number> {
     .version(versionOfPackage())
     .help()
     .wrap(100)
-    .fail((message, error, parser) => {
+    .fail((message, error) => {
       if (error !== undefined && error !== null) throw error;
-      process.stderr.write(`${parser.help()}\n\nundrop: ${message}\n`);
+      process.stderr.write(
+        `undrop: ${message}\nSee \`undrop --help\`, or \`--help\` behind a command.\n`,
+      );
       process.exit(EXIT_USAGE);
     })
     .parseAsync();

@@ -50,6 +50,16 @@ export function holdMsOf({ lifecycle, hold }: ProxySettings): number {
   return lifecycle.includes('hold') ? hold : 0;
 }
 
+/** Why a DROP TABLE brings nothing into HOLD; null: it does. */
+export function whyNotHeld(settings: ProxySettings): string | null {
+  if (!settings.protect.includes('drop-table')) {
+    return 'UNDROP_PROTECT leaves drop-table out: a DROP TABLE destroys its table at once';
+  }
+  return holdMsOf(settings) === 0
+    ? 'UNDROP_HOLD or UNDROP_LIFECYCLE gives tables no time in HOLD: what is dropped is removed at once'
+    : null;
+}
+
 /** What is bound or opened with these stays until the process ends. */
 const FIXED_KEYS: readonly ProxyKey[] = [
   'listen',

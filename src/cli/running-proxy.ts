@@ -4,7 +4,7 @@ import type { Counters } from '../metrics.js';
 import { describeAddress } from '../service/address.js';
 import type { ServerAddress } from '../service/pools.js';
 import type { DrainOptions } from '../session/drain.js';
-import { holdMsOf, type ProxySettings, type SettingsChange } from './proxy-settings.js';
+import { type ProxySettings, type SettingsChange, whyNotHeld } from './proxy-settings.js';
 
 export interface StopOptions {
   /** Instead of UNDROP_DRAIN_WAIT and UNDROP_DRAIN_TIMEOUT. */
@@ -56,11 +56,6 @@ export function sayReady(
 
 /** Where the settings hold nothing: whoever meant that reads it, and whoever didn't, too. */
 export function warnUnprotected(log: Log, settings: ProxySettings): void {
-  if (!settings.protect.includes('drop-table')) {
-    const why = 'UNDROP_PROTECT leaves drop-table out';
-    log.warn({ event: 'unprotected' }, `${why}: a DROP TABLE destroys its table at once`);
-  } else if (holdMsOf(settings) === 0) {
-    const why = 'UNDROP_HOLD or UNDROP_LIFECYCLE gives tables no time in HOLD';
-    log.warn({ event: 'unprotected' }, `${why}: what is dropped is removed at once`);
-  }
+  const why = whyNotHeld(settings);
+  if (why !== null) log.warn({ event: 'unprotected' }, why);
 }

@@ -21,6 +21,8 @@ const MAIN = join(PROJECT, 'build/src/cli/main.js');
 export interface StartDoors {
   /** `undrop serve` with that environment and arguments; resolves to the exit code. */
   readonly serve: (env: NodeJS.ProcessEnv, argv: readonly string[]) => Promise<number>;
+  /** Throws UNDROP_CONFIG where `startProxy` would, for its variables. */
+  readonly checkSettings: (variables: Readonly<Record<string, string>>) => void;
   /** Starts the proxy by UNDROP_* variables alone; it listens when this resolves. */
   readonly startProxy: (variables: Readonly<Record<string, string>>) => Promise<DemoProxy>;
 }
@@ -72,6 +74,7 @@ async function demo(env: NodeJS.ProcessEnv, out: Out, doors: StartDoors): Promis
     cache: cacheFolder(env, PROJECT),
     command: commandName(),
     write: (line) => out.write(line),
+    checkSettings: doors.checkSettings,
     startProxy: doors.startProxy,
   });
   // Everything has been ended; what still hangs must not keep a terminal that was told to end.

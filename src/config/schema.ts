@@ -43,11 +43,6 @@ function listOf<T>(parse: (text: string) => T | null): (text: string) => readonl
   };
 }
 
-function subsetOf<T extends string>(values: readonly T[]): (text: string) => readonly T[] | null {
-  const items = listOf(oneOf(values));
-  return (text) => (text.trim() === '' ? [] : items(text));
-}
-
 function integer(min: number, max: number): (text: string) => number | null {
   return (text) => {
     const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
@@ -189,16 +184,16 @@ export const SETTINGS = {
   protect: setting<readonly (typeof PROTECTIONS)[number][]>({
     variable: 'UNDROP_PROTECT',
     default: PROTECTIONS.join(','),
-    expected: `a list of ${PROTECTIONS.join(', ')}`,
+    expected: `a list of ${PROTECTIONS.join(', ')}; or none`,
     meaning: 'which statements never destroy a table; what is left out goes to the server as it is',
-    parse: subsetOf(PROTECTIONS),
+    parse: (text) => (text.toLowerCase() === 'none' ? [] : listOf(oneOf(PROTECTIONS))(text)),
   }),
   lifecycle: setting<readonly LifecycleState[]>({
     variable: 'UNDROP_LIFECYCLE',
     default: STATES.join(','),
     expected: `a subset of ${STATES.join(', ')}`,
     meaning: 'the states that a dropped table goes through; drop is implied',
-    parse: subsetOf(STATES),
+    parse: listOf(oneOf(STATES)),
   }),
   hold: setting<number>({
     variable: 'UNDROP_HOLD',

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Connection } from 'mysql2/promise';
+import { UndropError } from '../errors.js';
 import { findClients } from './find-clients.js';
 import { productOf } from './installation.js';
 import { freePort } from './launch.js';
@@ -18,6 +19,8 @@ import { connectAsRoot } from './supervised.js';
 const PREFERRED_PORT = 3307;
 const PROXY_STOP_MS = 10_000;
 const SERVICE_USER = 'undrop';
+/** In place of what is known only when the server runs. */
+const UPSTREAM_TO_BE = { UNDROP_UPSTREAM: '127.0.0.1:3306', UNDROP_USER: SERVICE_USER };
 const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** The proxy as the demo sees it. */
@@ -31,6 +34,8 @@ export interface DemoParts {
   /** How a person types a command of undrop. */
   readonly command: string;
   readonly write: (text: string) => void;
+  /** Throws UNDROP_CONFIG where the proxy could not start with these UNDROP_* variables. */
+  readonly checkSettings: (variables: Readonly<Record<string, string>>) => void;
   /** Starts the proxy with these UNDROP_* variables; it listens when this resolves. */
   readonly startProxy: (variables: Readonly<Record<string, string>>) => Promise<DemoProxy>;
   /** How a server is had; the provider's order where it is missing. */
@@ -56,6 +61,8 @@ export async function runDemo(parts: DemoParts): Promise<number> {
 }
 
 async function runUntil(signal: AbortSignal, parts: DemoParts): Promise<number> {
+  const { env } = parts;
+  parts.checkSettings({ ...UPSTREAM_TO_BE, ...demoSettings(env, await chooseListen(env)) });
   const progress = openProgress(parts.write);
   const provide = parts.provide ?? provideServer;
   const server = await provide({ env: parts.env, cache: parts.cache, progress, signal });
@@ -121,7 +128,12 @@ interface Listen {
 }
 
 async function chooseListen(env: NodeJS.ProcessEnv): Promise<Listen> {
-  const given = /^([^,]+):(\d+)$/.exec(env['UNDROP_LISTEN'] ?? '');
+  const wish = env['UNDROP_LISTEN'];
+  const given = /^([^,]+):(\d{1,5})$/.exec(wish ?? '');
+  if (wish !== undefined && given === null) {
+    const problems = `UNDROP_LISTEN: the demo expects one host:port, found ${JSON.stringify(wish)}.`;
+    throw new UndropError('UNDROP_CONFIG', { problems });
+  }
   const [, host = '127.0.0.1', port = ''] = given ?? [];
   if (given !== null && port !== '0') return { host, port: Number(port), takenPort: null };
   try {
@@ -139,6 +151,8 @@ function demoSettings(env: NodeJS.ProcessEnv, { host, port }: Listen): Record<st
     UNDROP_EVAC: env['UNDROP_EVAC'] ?? '1m',
     UNDROP_CHECK_INTERVAL: env['UNDROP_CHECK_INTERVAL'] ?? '5s',
     UNDROP_PURGE_CHECK_INTERVAL: env['UNDROP_PURGE_CHECK_INTERVAL'] ?? '5s',
+    // Its server is known from its first moment on.
+    UNDROP_GRACE: env['UNDROP_GRACE'] ?? '0s',
     UNDROP_LISTEN: `${host}:${port}`,
   };
 }

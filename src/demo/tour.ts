@@ -9,7 +9,7 @@ import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise'
 import { formatRows } from './format-rows.js';
 import { SHOP_ROWS } from './shop.js';
 
-/** A due time further away than this is told, not waited for. */
+/** A due time further away than this is told, not waited for, and so is one that is past. */
 const WATCH_MS = 180_000;
 const POLL_MS = 250;
 
@@ -157,6 +157,11 @@ class Tour {
       if (held.name !== last) this.#say(`${held.state.padEnd(5)}  ${held.schema}.${held.name}`);
       last = held.name;
       const inMs = held.dueMs - held.nowMs;
+      if (inMs < -WATCH_MS) {
+        this.#say(`${table} is due since ${-inMs / 1_000} s, and still there.`);
+        this.#say('The terminal of the demo says why.');
+        return 1;
+      }
       if (held.state === 'HOLD' && inMs > WATCH_MS) {
         this.#sayWhen(table, held);
         return 0;

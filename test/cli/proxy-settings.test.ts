@@ -37,7 +37,7 @@ describe('of settings that change', () => {
   });
 
   test('those that are bound at the start stay, and are named', () => {
-    const next = settings({ UNDROP_LISTEN: ':1', UNDROP_WORKERS: 'auto', UNDROP_PROTECT: '' });
+    const next = settings({ UNDROP_LISTEN: ':1', UNDROP_WORKERS: 'auto', UNDROP_PROTECT: 'none' });
     expect(compareSettings(settings(), next)).toEqual({
       settings: { ...settings(), protect: [] },
       changed: ['protect'],

@@ -23,6 +23,7 @@ describe('a proxy that is ready', () => {
   });
 
   test.each([
+    [{ UNDROP_PROTECT: 'none' }, /UNDROP_PROTECT leaves drop-table out/],
     [{ UNDROP_PROTECT: 'drop-database' }, /UNDROP_PROTECT leaves drop-table out/],
     [{ UNDROP_HOLD: '0s' }, /no time in HOLD/],
     [{ UNDROP_LIFECYCLE: 'drop' }, /no time in HOLD/],

@@ -26,7 +26,7 @@ function problemsOf(run: () => unknown): readonly string[] {
   } catch (error) {
     if (!(error instanceof UndropError)) throw error;
     expect(error.code).toBe('UNDROP_CONFIG');
-    const [problems = ''] = error.message.split(' See `undrop serve --help`');
+    const [problems = ''] = error.message.split(' See `--help`');
     return problems.split('\n');
   }
   throw new Error('expected a mistake to be found');
@@ -132,8 +132,9 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   upstreamTls: ['', 'on', 'require', 'required,verify-ca'],
   upstreamCa: null,
   upstreamPublicKey: [''],
-  protect: ['drop', 'drop-table;drop-database', 'all'],
-  lifecycle: ['keep', 'hold,,drop', 'hold drop'],
+  // An empty variable may be a slip: it must not be what takes the protection away.
+  protect: ['', 'none,drop-table', 'drop', 'drop-table;drop-database', 'all'],
+  lifecycle: ['', 'keep', 'hold,,drop', 'hold drop'],
   hold: ['', '7', '7 d', '-1d', 'never', '11000d'],
   evac: ['', '3', '1y'],
   checkInterval: ['0', '999ms', '25d', '1'],
@@ -216,11 +217,8 @@ describe('words', () => {
     expect(load({ env: { UNDROP_LIFECYCLE: 'HOLD , evac' } }).lifecycle).toEqual(['hold', 'evac']);
   });
 
-  test('an empty list is one', () => {
-    expect(load({ env: { UNDROP_LIFECYCLE: '', UNDROP_PROTECT: '' } })).toMatchObject({
-      lifecycle: [],
-      protect: [],
-    });
+  test('none is no protection at all', () => {
+    expect(load({ env: { UNDROP_PROTECT: 'None' } }).protect).toEqual([]);
   });
 
   test('several upstreams keep their order', () => {
