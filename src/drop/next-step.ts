@@ -283,7 +283,8 @@ type Decision =
 
 function decide(request: DropRequest, inspection: Inspection): Decision {
   const { judge, facts } = inspection;
-  if (judge?.kind === 'err' && !NO_VERDICT.has(judge.errno)) return { kind: 'judged' };
+  const isVerdict = judge?.kind === 'err' && judge.errno !== TEMPORARY_IN_XA;
+  if (isVerdict && !NO_VERDICT.has(judge.errno)) return { kind: 'judged' };
   if ('errno' in facts) return { kind: 'error', error: facts };
   const failed = inspection.kinds.find((kind) => typeof kind !== 'string');
   if (typeof failed === 'object') return { kind: 'error', error: failed };
@@ -512,10 +513,16 @@ function serversError(
 ): Step {
   const name = inspection.names[inspection.kinds.findIndex((kind) => typeof kind !== 'string')];
   if (error.errno === FILE_NOT_FOUND) return holdFailed(request, error);
-  if (![1046, 1399].includes(error.errno) || name === undefined) return answerWith(error);
+  const isTemporaryInXa = error.errno === TEMPORARY_IN_XA;
+  const asked = isTemporaryInXa || [1046, 1399].includes(error.errno);
+  if (!asked || name === undefined) return answerWith(error);
   if (probe === null) return probeStep(request, inspection, [name]);
-  return answerWith(probe.kind === 'err' && probe.errno === error.errno ? probe : error);
+  const expected = isTemporaryInXa ? 1399 : error.errno;
+  return answerWith(probe.kind === 'err' && probe.errno === expected ? probe : error);
 }
+
+/** MySQL 8 and later: of a temporary table in XA, by SHOW CREATE and by a PREPARE of its drop. */
+const TEMPORARY_IN_XA = 4091;
 
 /** A file of a table is missing: a RENAME would move the others and leave it in two halves. */
 const FILE_NOT_FOUND = 29;
@@ -557,6 +564,7 @@ const SAME_AS_DROP: ReadonlySet<number> = new Set([
   1837, // GTID_NEXT was used up
   1969, // max_statement_time
   3024, // max_execution_time
+  4145, // own BACKUP STAGE
 ]);
 
 function endsTheDrop(error: ErrPacket): boolean {

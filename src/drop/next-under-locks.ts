@@ -12,6 +12,7 @@
 import { assert } from '../assert.js';
 import type { LockedTable, UsedTable } from '../ledger/session-locks.js';
 import type { IntentTable } from '../ledger/write.js';
+import { parseHoldName } from '../names/hold-name.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { OkPacket } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
@@ -215,7 +216,9 @@ function moveByRename(drop: LockedDrop, round: NextRound): UnderLocks {
   if (result?.kind === 'err' && result.errno === DENIED) return { kind: 'denied', error: result };
   if (result?.kind === 'err') return failedAt(0, result, null);
   assert(result?.kind === 'ok', 'RENAME answers OK or ERR');
-  const isOther = (lock: LockedTable) => !moves.some(({ seen }) => isSame(lock, seen, drop));
+  // Under the name of a held table it is one that this session has dropped before.
+  const isOther = (lock: LockedTable) =>
+    parseHoldName(lock.table) === null && !moves.some(({ seen }) => isSame(lock, seen, drop));
   if (locks === null || locks.some(isOther)) return movedAll(drop, result, { keepsLocks: true });
   const unlock = underOwnGtid(drop.gtidNext, [query(UNLOCK_SQL)]);
   const unlocked = round();

@@ -330,7 +330,7 @@ export class CommandPhase {
         context: () => this.#context(),
         isClientGone: () => this.#clientIsGone,
         onFacts: (facts) => this.#lastSeen.inFacts(facts),
-        onPiece: () => this.#prepared.doubtNames(),
+        prepared: this.#prepared,
       },
       behind,
     );
@@ -339,6 +339,7 @@ export class CommandPhase {
     this.#intercepting = null;
     const { fromServer, fromClient } = piecewise.end();
     if (interception === null) return this.#goOn(fromServer, fromClient);
+    if (interception.kind === 'forward') this.#prepared.doubtNames();
     this.#settle(taken, interception, fromServer, fromClient);
   }
 

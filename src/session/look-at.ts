@@ -3,7 +3,7 @@
  * Invariant: what goes through from here is none of ours in any mode that is possible.
  */
 import { UndropError } from '../errors.js';
-import { readNamedStatement } from '../sql/named-statement.js';
+import { type NamedStatement, readNamedStatement } from '../sql/named-statement.js';
 import type { Capabilities } from '../wire/capabilities.js';
 import { queryTextOffset } from '../wire/command/com-query.js';
 import {
@@ -18,7 +18,7 @@ import type { Packet } from '../wire/framing.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import { concernsName } from './concerns-name.js';
-import { isProtected, type Protection, recognise, type Taken } from './intercept.js';
+import { isOfPieces, isProtected, type Protection, recognise, type Taken } from './intercept.js';
 import type { PreparedDrops } from './prepared-drops.js';
 
 export interface LookOptions {
@@ -58,6 +58,10 @@ function lookAtQuery(packet: Packet, options: LookOptions): Taken | null {
     const { prepared, server } = options;
     if (!prepared.watchesNames) return taken;
     const named = readNamedStatement(text, server, options);
+    if (isOneOfSeveral(named, text, options)) {
+      if (taken === null) return { packet, carrier: 'query', text, verdict: OPEN, refusal: null };
+      if (isOfPieces(taken, options)) return taken;
+    }
     // What only the session's own mode can say is asked for, where it isn't taken anyway.
     const isOpen = named.kind === 'disagree';
     if (!isOpen && concernsName(named, prepared) === null) return taken;
@@ -67,6 +71,17 @@ function lookAtQuery(packet: Packet, options: LookOptions): Taken | null {
     const refusal = new UndropError('UNDROP_MALFORMED_PACKET', { problem: error.message });
     return { packet, carrier: 'query', text: Buffer.alloc(0), verdict: null, refusal };
   }
+}
+
+/** Its statements are read one by one, as each may change what the next one means. */
+const OPEN = { kind: 'disagree' } as const;
+
+function isOneOfSeveral(
+  { kind }: NamedStatement,
+  text: Buffer,
+  { multiStatements }: LookOptions,
+): boolean {
+  return multiStatements && (kind === 'unknown' || kind === 'disagree') && text.includes(';');
 }
 
 function lookAtText(

@@ -18,6 +18,7 @@ import { COM_QUERY } from '../wire/commands.js';
 import { encodePacket } from '../wire/framing.js';
 import { decodeErr, type ErrPacket } from '../wire/response/err.js';
 import { okWithMoreResults } from '../wire/response/ok.js';
+import { noticeForwarded } from './concerns-name.js';
 import { FileRelay } from './file-relay.js';
 import {
   type Interception,
@@ -27,8 +28,10 @@ import {
   type Taken,
 } from './intercept.js';
 import { planBlock } from './intercept-block.js';
+import { commandOnName } from './intercept-dynamic.js';
 import type { Login } from './login.js';
 import { type PieceEnd, PieceRelay } from './piece-relay.js';
+import type { PreparedDrops } from './prepared-drops.js';
 import { WireUserSession } from './user-session.js';
 
 /** The two legs of the session, and who is told of answers. */
@@ -54,8 +57,7 @@ export interface PiecewiseOptions {
   readonly context: () => Omit<InterceptOptions, 'userSession' | 'multiStatements'>;
   readonly isClientGone: () => boolean;
   readonly onFacts: (facts: UserFacts) => void;
-  /** A piece goes to the server that nobody looked at for names that it prepares. */
-  readonly onPiece: () => void;
+  readonly prepared: PreparedDrops;
 }
 
 /** How many statements are tried for having caused a syntax error; what CALL says is one result. */
@@ -117,7 +119,8 @@ export class Piecewise {
     let isAsked = false;
     for (let at = 0; !this.#options.isClientGone(); ) {
       const rest = this.#text.subarray(at);
-      const ahead = readAhead(rest, known, this.#isOurs);
+      const names = this.#options.prepared.watchesNames;
+      const ahead = readAhead(rest, known, { isOurs: this.#isOurs, names });
       if (ahead === null) {
         if (isAsked) return this.#refuseRest(rest);
         const facts = await this.#askFacts();
@@ -188,6 +191,8 @@ export class Piecewise {
     const made = await planBlock(taken, verdict, context);
     if (made.kind !== 'run') return made;
     onFacts(made.facts);
+    // Within it nobody looks for names.
+    this.#options.prepared.doubtNames();
     try {
       await this.#send(made.text, true);
     } catch (error) {
@@ -220,14 +225,17 @@ export class Piecewise {
     const piece: Taken = { ...taken, packet, text, tail: rest, verdict };
     const context = this.#options.context();
     const userSession = this.#session();
-    const interception = await intercept(piece, {
-      ...context,
-      userSession,
-      multiStatements: false,
-    });
+    const { prepared } = this.#options;
+    const one = { ...context, userSession, multiStatements: false };
+    const interception = this.#isOurs(verdict)
+      ? await intercept(piece, one)
+      : await commandOnName({ ...piece, carrier: 'named' }, prepared, one);
     if (interception.facts !== null) this.#options.onFacts(interception.facts);
     if (interception.kind === 'forward') {
-      const isWhole = await this.#execute(rest, { before: [0], ours: null }, next);
+      noticeForwarded(text, interception.facts, { ...one, prepared });
+      // A syntax error of a PREPARE is about the text that it prepares.
+      const before = /^\s*PREPARE\s/i.test(text.toString('latin1')) ? [] : [0];
+      const isWhole = await this.#execute(rest, { before, ours: null }, next);
       return isWhole ? null : 'over';
     }
     const isError = interception.payload[0] === 0xff;
@@ -261,7 +269,6 @@ export class Piecewise {
       });
       this.#relay = relay;
       tracker.expect(COM_QUERY);
-      this.#options.onPiece();
       owner.toServer(encodePacket(this.#payload(piece), 0));
       for (const early of this.#unexpected.splice(0)) this.feed(early);
     });

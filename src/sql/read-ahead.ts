@@ -6,6 +6,7 @@
  */
 import { classifyStatements, GUESSED_BYTES_MAX } from './classify.js';
 import { hypotheses, isFullyKnown, type KnownMode } from './lex-mode.js';
+import { mayConcernName } from './named-statement.js';
 import { sameVerdict } from './same-verdict.js';
 import type { Verdict } from './verdict.js';
 
@@ -23,17 +24,28 @@ export interface Ahead {
   readonly ours: OwnPiece | null;
 }
 
+/** Which statements are looked at by themselves. */
+export interface Wanted {
+  readonly isOurs: (verdict: Verdict) => boolean;
+  /** What is none of ours, but may prepare, execute or deallocate a drop by its name, too. */
+  readonly names: boolean;
+}
+
 /** Null where it depends on what `known` leaves open. */
 export function readAhead(
   bytes: Uint8Array,
   known: KnownMode,
-  isOurs: (verdict: Verdict) => boolean,
+  { isOurs, names }: Wanted,
 ): Ahead | null {
   if (!isFullyKnown(known) && bytes.length > GUESSED_BYTES_MAX) return null;
   const [first, ...others] = hypotheses(known, bytes).map((mode) => {
     const pieces = classifyStatements(bytes, mode, { multiStatements: true }, isOurs);
     const starts = pieces.map((_piece, index) => pieces[index - 1]?.next ?? 0);
-    const found = pieces.findIndex(({ verdict }) => isOurs(verdict));
+    const found = pieces.findIndex(
+      ({ verdict, next }, index) =>
+        isOurs(verdict) ||
+        (names && mayConcernName(bytes, starts[index] ?? 0, next ?? bytes.length)),
+    );
     const piece = pieces[found];
     if (piece === undefined) return { before: starts, ours: null };
     const { next, verdict } = piece;

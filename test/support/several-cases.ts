@@ -121,6 +121,24 @@ const CASES: Readonly<Record<string, string | Case>> = {
     servers: MARIADB,
     sql: 'BEGIN NOT ATOMIC SELECT 1; SELECT 2; END; DROP TABLE a; IF 1 THEN SELECT 3; END IF',
   },
+  'a drop by its name': "PREPARE s FROM 'DROP TABLE a'; EXECUTE s; DEALLOCATE PREPARE s; SELECT 1",
+  'a drop by its name, put together and twice': {
+    sql: "SET @s = CONCAT('DROP TABLE ', 'a'); PREPARE s FROM @s; EXECUTE s; SELECT 2; EXECUTE s; SELECT 3",
+    probe: ['EXECUTE s', 'DEALLOCATE PREPARE s', 'EXECUTE s'],
+  },
+  'a drop that was prepared before': {
+    session: ["PREPARE s FROM 'DROP TABLE IF EXISTS a, zz'"],
+    sql: 'SELECT 1; EXECUTE s; SHOW WARNINGS; EXECUTE s',
+    probe: ['SHOW WARNINGS', 'EXECUTE s', 'DEALLOCATE PREPARE s; EXECUTE s; SELECT 1'],
+  },
+  'names that are taken again': {
+    sql: "PREPARE s FROM 'DROP TABLE a'; PREPARE s FROM 'SELECT 5'; SET @r = 'DO 6'; PREPARE r FROM 'DROP TABLE b'; PREPARE q FROM @r; EXECUTE S; EXECUTE q; EXECUTE R; PREPARE r FROM 'SELEC'; EXECUTE r",
+    probe: ['EXECUTE r', 'EXECUTE s'],
+  },
+  'a drop by its name where quotes are open': {
+    session: ["PREPARE s FROM 'DROP TABLE a'"],
+    sql: "SET sql_mode = 'NO_BACKSLASH_ESCAPES'; SELECT '\\'; EXECUTE s; SELECT '\\'",
+  },
   'a refused kind behind': { sql: 'SELECT 1; DROP TABLE a; DROP DATABASE d1', ends: 'refused' },
 };
 
