@@ -245,6 +245,22 @@ export const ERRORS = {
     text: 'The server at {server} refuses the service account: {cause}.',
     remedy: 'Check UNDROP_USER and UNDROP_PASSWORD, and from where the account may connect.',
   },
+  UNDROP_ADMIN_ACCOUNT: {
+    fault: 'operator',
+    errno: 1045,
+    sqlState: '28000',
+    text: 'The server at {server} refuses the account of the administrator: {cause}.',
+    remedy:
+      'Check UNDROP_ADMIN_USER and UNDROP_ADMIN_PASSWORD, and from where that account may connect.',
+  },
+  UNDROP_OTHER_PASSWORD: {
+    fault: 'operator',
+    errno: 1045,
+    sqlState: '28000',
+    text: 'The account {account} was there already: it has the rights of the tier {tier} now, its password was not changed, and the server at {server} refuses UNDROP_PASSWORD: {cause}.',
+    remedy:
+      'Set UNDROP_PASSWORD to the password that the account has, or give it this one: ALTER USER … IDENTIFIED BY (MySQL 5.6: SET PASSWORD).',
+  },
   UNDROP_LISTEN: {
     fault: 'operator',
     errno: 1105,

@@ -26,7 +26,7 @@ export interface Examination {
   readonly readOnly: boolean;
   /** Null: something essential is missing. */
   readonly tier: Tier | null;
-  /** Schemas whose tables are held. */
+  /** Schemas whose tables are held, if not in every respect: `missing` says what is less. */
   readonly held: readonly string[];
   /** Schemas on which the account has no rights: a drop there is refused. */
   readonly refused: readonly string[];
@@ -54,7 +54,7 @@ export async function examine(pool: ServicePool): Promise<Examination> {
     server: describe(server),
     readOnly: server.readOnly,
     tier: tierOf(rights, missing),
-    held: seen.filter((schema) => !missing.some(({ schemas: at }) => at?.includes(schema))),
+    held: needs.some((need) => need.refuses && isMissing(need, rights)) ? [] : seen,
     refused: schemas.filter((schema) => !seen.includes(schema)),
     missing,
     programs: await findPrograms(pool, server),
@@ -79,6 +79,11 @@ async function readSchemas(pool: ServicePool): Promise<readonly string[]> {
 
 function hasAny(rights: Rights, needs: readonly Need[], schema: string): boolean {
   return needs.some(({ on, right }) => on === 'schemas' && hasRight(rights, right, schema));
+}
+
+/** On the server, or where the ledger is. */
+function isMissing({ right, on }: Need, rights: Rights): boolean {
+  return on === 'server' ? !rights.server.has(right) : !hasRight(rights, right, RECYCLE_SCHEMA);
 }
 
 function missingOf(

@@ -19,9 +19,11 @@ export interface Need {
   /** Without it the product doesn't do its work; or one thing less exactly. */
   readonly isEssential: boolean;
   readonly without: string;
+  /** Where it is missing on the server or on our own schema, no drop is held anywhere. */
+  readonly refuses: boolean;
 }
 
-const NO_LEDGER = 'the ledger can’t be made or read: every drop is refused';
+const NO_LEDGER = 'the ledger can’t be read or written: every drop is refused';
 const IN_PLACE =
   'held tables stay in their own schema under their hold name; no restore, no removal';
 
@@ -30,7 +32,7 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string])[] = [
   ['INSERT', NO_LEDGER],
   ['UPDATE', 'drops stay intents in the ledger, without a definition and a restore script'],
   ['DELETE', 'rows are not purged, and refused drops leave intents behind'],
-  ['CREATE', NO_LEDGER],
+  ['CREATE', `a ledger that is not there can’t be made; ${IN_PLACE}`],
   ['DROP', IN_PLACE],
   ['ALTER', IN_PLACE],
   ['REFERENCES', 'foreign keys don’t come back with a restored table (MySQL 5.7 and later)'],
@@ -40,14 +42,15 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string])[] = [
 /** In the order in which they are granted. */
 export function needsOf(server: ServerVersion): readonly Need[] {
   const base = ON_SCHEMAS.map(([right, without]): Need => {
-    return { right, on: 'schemas', isEssential: true, without };
+    const refuses = without === NO_LEDGER;
+    return { right, on: 'schemas', isEssential: true, without, refuses };
   });
   const seen = 'undrop can’t see that the user’s session is on its server: every drop is refused';
   return [
     ...base,
-    { right: 'PROCESS', on: 'server', isEssential: true, without: seen },
+    { right: 'PROCESS', on: 'server', isEssential: true, without: seen, refuses: true },
     ...extrasOf(server).map(({ right, without }): Need => {
-      return { right, on: 'server', isEssential: false, without };
+      return { right, on: 'server', isEssential: false, without, refuses: false };
     }),
   ];
 }

@@ -5,8 +5,10 @@
 import { applyAccount } from '../account/apply.js';
 import { grantsFor } from '../account/grants.js';
 import { printStatements } from '../account/statements.js';
+import { innermost } from '../drop/innermost.js';
 import { UndropError } from '../errors.js';
 import { ensureLedger } from '../ledger/tables.js';
+import { describeAddress } from '../service/address.js';
 import { dialUpstream } from '../session/connect.js';
 import { leaveUnanswered } from '../session/farewell.js';
 import { decodeHandshakeV10 } from '../wire/connection/handshake-v10.js';
@@ -41,11 +43,18 @@ async function applyIt(settings: InitSettings, json: boolean): Promise<string> {
   const { user, password, accountHost: host, tier, schemas, adminUser, adminPassword } = settings;
   const account = { user, host };
   const admin = { ...settings, user: adminUser, password: adminPassword };
-  const { isNew, grants } = await withPool(admin, (pool) =>
-    applyAccount(pool, { account, password, tier, schemas }),
+  const { isNew, grants } = await withPool(
+    admin,
+    (pool) => applyAccount(pool, { account, password, tier, schemas }),
+    'UNDROP_ADMIN_ACCOUNT',
   );
   // As the account itself: that shows that it can log in, and that the rights are enough.
-  await withPool(settings, (pool) => ensureLedger(pool));
+  try {
+    await withPool(settings, (pool) => ensureLedger(pool));
+  } catch (error) {
+    if (isNew || !(error instanceof UndropError) || error.code !== 'UNDROP_ACCOUNT') throw error;
+    throw otherPassword(settings, error);
+  }
   if (json) return JSON.stringify({ account, tier, isNew, grants }, null, 2);
   const what = isNew ? 'was made' : 'was there, with its password';
   return [
@@ -55,6 +64,14 @@ async function applyIt(settings: InitSettings, json: boolean): Promise<string> {
     ),
     'The ledger is ready. `undrop doctor` looks at it again at any time.',
   ].join('\n');
+}
+
+/** Of an account that init has not made: nobody's password is changed by the way. */
+function otherPassword({ user, accountHost, tier, upstream }: InitSettings, error: UndropError) {
+  const server = upstream.map(describeAddress).join(', ');
+  const account = `${user}@${accountHost}`;
+  const params = { account, tier, server, cause: innermost(error) };
+  return new UndropError('UNDROP_OTHER_PASSWORD', params, error);
 }
 
 /** What the server says of itself to whoever knocks. */

@@ -7,11 +7,13 @@ import { readServiceTls } from '../session/tls.js';
 import type { AccountSettings } from './account-settings.js';
 
 /**
- * Gives `work` a pool on the first upstream that answers; UNDROP_SERVICE_FAILED where none does.
+ * Gives `work` a pool on the first upstream that answers; the error of the last where none does,
+ * `refusedAs` (default: UNDROP_ACCOUNT) where one refuses the account.
  */
 export async function withPool<T>(
   settings: AccountSettings,
   work: (pool: ServicePool) => Promise<T>,
+  refusedAs: 'UNDROP_ACCOUNT' | 'UNDROP_ADMIN_ACCOUNT' = 'UNDROP_ACCOUNT',
 ): Promise<T> {
   const tls = readServiceTls(settings);
   let failure: unknown = null;
@@ -20,10 +22,10 @@ export async function withPool<T>(
     const log = silentLog;
     const pool = openServicePool({ address, user, password, tls, connectionsMax: 2, log });
     try {
-      await greet(pool, address);
+      await greet(pool, address, refusedAs);
     } catch (error) {
       await pool.dispose();
-      if (error instanceof UndropError && error.code === 'UNDROP_ACCOUNT') throw error;
+      if (error instanceof UndropError && error.code === refusedAs) throw error;
       failure = error;
       continue;
     }

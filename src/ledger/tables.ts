@@ -5,7 +5,7 @@
  *
  * Invariant: no name here matches the pattern of held tables; the collector never sees them.
  */
-import { UndropError } from '../errors.js';
+import { type ErrorCode, UndropError } from '../errors.js';
 import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/recycle-schema.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { numberOf, numberOrNullOf } from '../service/row.js';
@@ -26,7 +26,7 @@ const NOT_ALLOWED = [1044, 1142, 1227, 1290, 1836];
 
 /**
  * Rejects with UNDROP_LEDGER_UNAVAILABLE where the account may not, the server is read-only and has
- * no ledger yet, or a proxy that is too new made it.
+ * no ledger yet, or a proxy that is too new made it; as the pool does where there is no server.
  */
 export async function ensureLedger(pool: ServicePool): Promise<void> {
   try {
@@ -45,12 +45,18 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
   }
 }
 
-/** For whatever kept a write from the ledger. */
+/** For whatever kept a write from the ledger; what says enough by itself stays as it is. */
 export function ledgerUnavailable(cause: unknown): UndropError {
-  if (cause instanceof UndropError && cause.code === 'UNDROP_LEDGER_UNAVAILABLE') return cause;
+  if (cause instanceof UndropError && SAYS_ENOUGH.includes(cause.code)) return cause;
   const text = cause instanceof Error ? cause.message : String(cause);
   return new UndropError('UNDROP_LEDGER_UNAVAILABLE', { server: 'the server', cause: text }, cause);
 }
+
+const SAYS_ENOUGH: readonly ErrorCode[] = [
+  'UNDROP_LEDGER_UNAVAILABLE',
+  'UNDROP_UPSTREAM_UNREACHABLE',
+  'UNDROP_UPSTREAM_TLS',
+];
 
 interface Found {
   readonly schemas: number;

@@ -6,6 +6,7 @@
  */
 import { UndropError } from '../errors.js';
 import { parseHoldName } from '../names/hold-name.js';
+import { isConnectionLost } from '../service/connect-error.js';
 import { isServerError, type Rows, type ServicePool } from '../service/pools.js';
 import { dateOf, numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
@@ -121,7 +122,7 @@ async function tryIntent(
     return facts;
   } catch (error) {
     shapes.delete(pool);
-    const broke = error instanceof UndropError && error.code === 'UNDROP_SERVICE_FAILED';
+    const broke = isConnectionLost(error);
     if (again) throw error;
     // Somebody dropped the ledger: it is made again, empty, as at the start of a proxy.
     if (isServerError(error, ...LEDGER_GONE)) await ensureLedger(pool);

@@ -95,9 +95,14 @@ export class PoolSet {
 const ACCOUNT_REFUSED = [1044, 1045, 1130, 1251, 1698, 1862];
 
 /**
- * Connects; UNDROP_ACCOUNT where the server refuses the account, the pool's own error otherwise.
+ * Connects; UNDROP_ACCOUNT where the server refuses the account (or what an account that isn't the
+ * service's is told by), the pool's own error otherwise.
  */
-export async function greet(pool: ServicePool, address: ServerAddress): Promise<void> {
+export async function greet(
+  pool: ServicePool,
+  address: ServerAddress,
+  refusedAs: 'UNDROP_ACCOUNT' | 'UNDROP_ADMIN_ACCOUNT' = 'UNDROP_ACCOUNT',
+): Promise<void> {
   try {
     await pool.run(sql`SELECT ${note('hello')} 1 AS one`);
   } catch (error) {
@@ -105,6 +110,6 @@ export async function greet(pool: ServicePool, address: ServerAddress): Promise<
     const cause = error instanceof UndropError ? error.cause : error;
     if (!isServerError(cause, ...ACCOUNT_REFUSED)) throw error;
     const server = describeAddress(address);
-    throw new UndropError('UNDROP_ACCOUNT', { server, cause: cause.message }, error);
+    throw new UndropError(refusedAs, { server, cause: cause.message }, error);
   }
 }

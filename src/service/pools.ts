@@ -9,10 +9,10 @@ import type { ConnectionPool } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
-import { causeWords } from './cause-words.js';
+import { connectError } from './connect-error.js';
 import { createPool } from './databases.js';
 import { Lease } from './lease.js';
-import { isServerError, serverErrorOf } from './server-error.js';
+import { isServerError } from './server-error.js';
 import { note, type SQLQuery, sql } from './sql.js';
 
 export { isServerError, ServerError } from './server-error.js';
@@ -61,7 +61,8 @@ export interface ServiceConnection {
   /**
    * Runs one text (an array is joined by `;`): one round trip, one `Rows` a statement. Stops at the
    * first error and rejects with the server's own (`isServerError`), or with UNDROP_DEADLINE, or
-   * with UNDROP_SERVICE_FAILED where the connection broke. Outside a task an error costs the
+   * with UNDROP_SERVICE_FAILED where the connection broke (UNDROP_UPSTREAM_UNREACHABLE
+   * or UNDROP_UPSTREAM_TLS where there was none). Outside a task an error costs the
    * connection, so nothing half open is ever given to the next one.
    */
   run(text: SQLQuery | readonly SQLQuery[], options?: RunOptions): Promise<readonly Rows[]>;
@@ -222,7 +223,7 @@ class Pool implements OwnedPool {
       pooled.then(resolve, (error: unknown) => {
         clearTimeout(timer);
         if (state !== 'waiting' || !this.#goesOnWithoutTls(error)) {
-          return reject(this.#unreachable(error));
+          return reject(connectError(error, this.#server));
         }
         this.#lease(pool, fn, acquireWithinMs).then(resolve, reject);
       });
@@ -292,11 +293,6 @@ class Pool implements OwnedPool {
 
   #deadline(deadlineMs: number): UndropError {
     return new UndropError('UNDROP_DEADLINE', { server: this.#server, deadlineMs });
-  }
-
-  #unreachable(error: unknown): Error {
-    const params = { step: 'connect', server: this.#server, cause: causeWords(error) };
-    return new UndropError('UNDROP_SERVICE_FAILED', params, serverErrorOf(error) ?? error);
   }
 
   #open(poolSize: number): ConnectionPool {

@@ -32,6 +32,6 @@ test.each([
     cwd: folder,
     env: { UNDROP_UPSTREAM: join(folder, 'no.sock'), UNDROP_USER: 'u', UNDROP_PASSWORD: 'p' },
   });
-  await expect(list).rejects.toThrow('UNDROP_SERVICE_FAILED');
+  await expect(list).rejects.toThrow('UNDROP_UPSTREAM_UNREACHABLE');
   expect(readdirSync(folder)).toEqual([file]);
 });

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import type { Connection } from 'mysql2/promise';
 import type { Tier } from '../../src/account/grants.js';
 import { until } from '../support/poll.js';
-import { proxyInFront, runUndrop } from '../support/proxy.js';
+import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 
 jest.setTimeout(120_000);
@@ -39,7 +39,7 @@ describe.each(testServers())('on $name', (server) => {
   });
 
   /** Runs init for an account of that tier. */
-  async function init(tier: Tier, ...args: readonly string[]) {
+  async function init(tier: Tier, more: Variables, ...args: readonly string[]) {
     const user = `i_${tier}_${schema.name.slice(-4)}`;
     const variables = {
       USER: user,
@@ -48,13 +48,14 @@ describe.each(testServers())('on $name', (server) => {
       ADMIN_USER: server.user,
       ADMIN_PASSWORD: server.password,
       ...(tier === 'least' ? { SCHEMAS: schema.name } : {}),
+      ...more,
     };
     const done = await runUndrop(server, ['init', ...args], variables);
     return { user, variables: { USER: user, PASSWORD }, ...done };
   }
 
   async function make(tier: Tier): Promise<Account & { readonly stdout: string }> {
-    const account = await init(tier, '--apply');
+    const account = await init(tier, {}, '--apply');
     expect({ code: account.code, stderr: account.stderr }).toEqual({ code: 0, stderr: '' });
     accounts.set(tier, account);
     return account;
@@ -90,12 +91,27 @@ describe.each(testServers())('on $name', (server) => {
     return found;
   }
 
+  /** DROP TABLE t in that schema, by a proxy with that account. */
+  async function dropBy(tier: Tier, at: FreshSchema, session: readonly string[] = []) {
+    const { variables } = await made(tier);
+    await root.query(`CREATE TABLE IF NOT EXISTS ${at.name}.t (a INT)`);
+    const proxy = await proxyInFront(server, variables);
+    const client = await connect(proxy, { database: at.name });
+    try {
+      for (const text of session) await client.query(text);
+      await client.query('DROP TABLE t');
+    } finally {
+      await client.end();
+      await proxy.stop();
+    }
+  }
+
   test.each<Tier>(['full', 'managed', 'least'])(
     'the statements that it prints for the tier %s make the same account as --apply does',
     async (tier) => {
       const { user } = await make(tier);
       const applied = await grantsOf(user);
-      const printed = await init(tier);
+      const printed = await init(tier, {});
       expect(printed.code).toBe(0);
       await root.query(`DROP USER ${user}@'%'`);
       for (const line of printed.stdout.split('\n')) {
@@ -117,6 +133,29 @@ describe.each(testServers())('on $name', (server) => {
     expect(doctor.stdout).toContain('tier managed');
   });
 
+  test('a password that the account does not have is said, with what was done', async () => {
+    const { user } = await made('managed');
+    await root.query(`REVOKE TRIGGER ON *.* FROM ${user}@'%'`);
+    const { code, stderr } = await init('managed', { PASSWORD: 'another one' }, '--apply');
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(
+        /UNDROP_OTHER_PASSWORD: .* was there already: .*its password was not changed.*ALTER USER/,
+      ),
+    });
+    expect((await grantsOf(user)).join()).toContain('TRIGGER');
+  });
+
+  test('an administrator who is refused is said to be that', async () => {
+    const { code, stderr } = await init('managed', { ADMIN_PASSWORD: 'wrong' }, '--apply');
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(
+        /UNDROP_ADMIN_ACCOUNT: .*Check UNDROP_ADMIN_USER and UNDROP_ADMIN_PASSWORD/,
+      ),
+    });
+  });
+
   test('without a password no account is made', async () => {
     const user = 'nobody_made_it';
     const variables = { USER: user, PASSWORD: '', ADMIN_USER: server.user };
@@ -129,20 +168,6 @@ describe.each(testServers())('on $name', (server) => {
   });
 
   describe('a proxy with the tier', () => {
-    async function dropBy(tier: Tier, at: FreshSchema, session: readonly string[] = []) {
-      const { variables } = await made(tier);
-      await root.query(`CREATE TABLE IF NOT EXISTS ${at.name}.t (a INT)`);
-      const proxy = await proxyInFront(server, variables);
-      const client = await connect(proxy, { database: at.name });
-      try {
-        for (const text of session) await client.query(text);
-        await client.query('DROP TABLE t');
-      } finally {
-        await client.end();
-        await proxy.stop();
-      }
-    }
-
     test.each<Tier>(['full', 'managed', 'least'])('%s holds a table at home', async (tier) => {
       await dropBy(tier, schema);
       expect(await heldIn(schema, 't')).toBe('_undrop');
@@ -193,6 +218,30 @@ describe.each(testServers())('on $name', (server) => {
       expect(code).toBe(1);
       expect(stdout).toMatch(/missing TRIGGER on .*: triggers are not seen/);
       await make('managed');
+    });
+
+    test.each([
+      ['TRIGGER', true],
+      ['REFERENCES', true],
+      ['CREATE', true],
+      ['PROCESS', false],
+      ['INSERT', false],
+    ])('without %s says that tables are held where they are: %s', async (right, isHeld) => {
+      const { user } = await made('managed');
+      await root.query(`REVOKE ${right} ON *.* FROM ${user}@'%'`);
+      try {
+        const { found } = await doctor('managed');
+        const dropping = dropBy('managed', schema).then(
+          () => 'held',
+          () => 'refused',
+        );
+        expect({
+          done: await dropping,
+          isSaid: (found['held'] as string[]).includes(schema.name),
+        }).toEqual({ done: isHeld ? 'held' : 'refused', isSaid: isHeld });
+      } finally {
+        await make('managed');
+      }
     });
 
     test('names the stored programs that drop tables, and those that may', async () => {

@@ -229,7 +229,7 @@ describe.each(testServers())('the service pool on $name', (server) => {
   }
 });
 
-test('a server that is not there is an error of the service account', async () => {
+test('a server that is not there is unreachable, whoever would log in', async () => {
   const pool = openServicePool({
     address: { host: '127.0.0.1', port: 1 },
     user: 'nobody',
@@ -240,6 +240,6 @@ test('a server that is not there is an error of the service account', async () =
   const error = await pool.run(sql`SELECT 1`).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(UndropError);
   expect(isServerError(error)).toBe(false);
-  expect(error).toMatchObject({ code: 'UNDROP_SERVICE_FAILED' });
+  expect(error).toMatchObject({ code: 'UNDROP_UPSTREAM_UNREACHABLE' });
   await pool.dispose();
 });

@@ -139,6 +139,19 @@ describe.each(testServers())('on $name', ({ name }) => {
     expect(await outcome(proxy, true)).toEqual(hasTls ? 'in' : refused);
   });
 
+  test('a certificate that is not trusted is a matter of the TLS settings', async () => {
+    const wants = hasTls
+      ? { UPSTREAM_TLS: 'verify-ca', UPSTREAM_CA: files.otherCa }
+      : { UPSTREAM_TLS: 'required' };
+    const { code, stderr } = await runUndrop(server, ['list'], wants);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^undrop: UNDROP_UPSTREAM_TLS: .*Check UNDROP_UPSTREAM_TLS, UNDROP_UPSTREAM_CA and/,
+      ),
+    });
+  });
+
   test('a service account with REQUIRE SSL needs a leg in TLS to the server, and holds then', async () => {
     const service = { ...server, ...insisting };
     for (const variables of [{}, { UPSTREAM_TLS: 'disabled' }]) {
