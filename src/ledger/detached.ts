@@ -47,13 +47,18 @@ export function hasDetached({ keysOut, keysIn, triggers }: Detached): boolean {
   return keysOut.length + keysIn.length + triggers.length > 0;
 }
 
-/** Keys recorded before win, as a later look no longer finds what was taken off meanwhile. */
+/**
+ * Keys recorded before win, as a later look no longer finds what was taken off meanwhile. What one
+ * of two proxies has led back is led back.
+ */
 export function mergeDetached(before: Detached, found: Detached): Detached {
   const isKnown = (key: ForeignKey) => before.keysOut.some(({ name }) => name === key.name);
+  const isDone = (child: ChildKey) =>
+    child.isDone || found.keysIn.some((other) => other.isDone && isSameChildKey(other, child));
   return {
     keysOut: [...before.keysOut, ...found.keysOut.filter((key) => !isKnown(key))],
     keysIn: [
-      ...before.keysIn,
+      ...before.keysIn.map((child) => ({ ...child, isDone: isDone(child) })),
       ...found.keysIn.filter((key) => !before.keysIn.some((known) => isSameChildKey(known, key))),
     ],
     triggers: mergeTriggers(before.triggers, found.triggers),

@@ -11,7 +11,7 @@ import { isServerError, type Rows, type ServicePool } from '../service/pools.js'
 import { dateOf, numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
-import { type Detached, formatDetached, parseDetached } from './detached.js';
+import { parseDetached } from './detached.js';
 import type { LedgerState, TableKind } from './entry.js';
 import { intentText } from './intent-text.js';
 import { ownDefinition, restoreScript } from './restore-script.js';
@@ -221,28 +221,6 @@ async function readDefinition(
     if (isServerError(error)) return null;
     throw error;
   }
-}
-
-/**
- * Before anything is taken off a held table, and when a child's key leads to the name again. The
- * definition is the one with everything; null leaves what is there.
- */
-export async function recordDetached(
-  pool: ServicePool,
-  what: {
-    readonly id: string;
-    readonly detached: Detached;
-    readonly definition: string | null;
-    readonly rowLogged: boolean;
-  },
-): Promise<void> {
-  const { id, detached, definition, rowLogged } = what;
-  await pool.run(
-    sql`UPDATE ${note('detach', id)} ${LEDGER}
-      SET detached = ${formatDetached(detached)}, definition = COALESCE(${definition}, definition)
-      WHERE id = ${id} AND state IN ('intent', 'HOLD')`,
-    { logged: rowLogged },
-  );
 }
 
 /**

@@ -33,21 +33,26 @@ export function isMysqlFrom57({ flavour, versionId }: ServerFacts): boolean {
 /** foreign_key_checks is off: the rows were right, or as wrong as they are now, before. */
 const UNCHECKED = sql`SET SESSION foreign_key_checks = 0`;
 
-/** Adds those that are missing. Rejects with the server's error; then none of them was added. */
+/**
+ * Adds those that are missing. Rejects with the server's error; then none of them was added. False
+ * where the table isn't there.
+ */
 export async function addKeys(
   pool: ServicePool,
   table: KeyedTable,
   keys: readonly ForeignKey[],
   options: AddKeysOptions,
-): Promise<void> {
+): Promise<boolean> {
   const look = await lookAtTable(pool, table);
-  if (typeof look === 'string' || look.keys === null) return;
+  if (typeof look === 'string') return false;
+  if (look.keys === null) return true;
   const there = new Set(look.keys.map(({ name }) => name));
   const missing = keys.filter(({ name }) => !there.has(name));
-  if (missing.length === 0) return;
+  if (missing.length === 0) return true;
   const how = { ...options, indexes: readIndexes(look.definition) };
   if (isMysqlFrom57(options.server)) await addBehindRenames(pool, table, missing, how);
   else await addUnderIndexName(pool, table, missing, how);
+  return true;
 }
 
 interface How extends AddKeysOptions {
@@ -183,20 +188,21 @@ const ACTIONS = {
   'SET DEFAULT': sql`SET DEFAULT`,
 } as const;
 
-/** One ALTER TABLE, for a moment only; none where there is nothing to change. */
+/**
+ * One ALTER TABLE, for a moment only; none where there is nothing to change. `unless`: a statement
+ * before it in the same text, which fails where it is not to be done.
+ */
 export async function alter(
   pool: ServicePool,
   { id, schema, table }: KeyedTable,
   changes: readonly SQLQuery[],
-  { logged, patience }: TryOptions,
+  { logged, patience, unless }: TryOptions & { readonly unless?: SQLQuery },
 ): Promise<void> {
   if (changes.length === 0) return;
   const name = ident(schema, table);
-  await runOrKill(
-    pool,
-    [UNCHECKED, sql`ALTER TABLE ${note('keys', id)} ${name} ${sql.join([...changes], ', ')}`],
-    { logged, patience },
-  );
+  const statement = sql`ALTER TABLE ${note('keys', id)} ${name} ${sql.join([...changes], ', ')}`;
+  const first = unless === undefined ? [UNCHECKED] : [UNCHECKED, unless];
+  await runOrKill(pool, [...first, statement], { logged, patience });
 }
 
 export function dropKey(name: string): SQLQuery {

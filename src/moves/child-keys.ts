@@ -10,7 +10,9 @@ import { isSameName } from '../names/same-name.js';
 import { isKilled, type TryOptions } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';
+import { note, sql } from '../service/sql.js';
 import { addKeys, alter, dropKey, isMysqlFrom57, type KeyedTable, plainKey } from './add-keys.js';
+import { giveToDropped } from './give-to-dropped.js';
 import { lookAtTable } from './look-at-table.js';
 
 export interface LeadBackOptions extends TryOptions {
@@ -31,28 +33,71 @@ export async function leadBack(
   { childSchema, childTable, key }: ChildKey,
   options: LeadBackOptions,
 ): Promise<void> {
-  const { id, away } = options;
+  const { id } = options;
   const child = { id, schema: childSchema, table: childTable };
-  const look = await lookAtTable(pool, child);
-  if (typeof look === 'string') return;
-  const now = look.keys?.find(({ name }) => name === key.name);
-  if (now !== undefined) {
-    const isAway =
-      isSameName(now.parentSchema, away.schema) && isSameName(now.parentTable, away.table);
-    if (!isAway) return;
+  const look = await lookAtKey(pool, child, key);
+  if (look === 'view') return;
+  if (look !== 'missing' && look !== null) {
+    if (!isAway(look, key, options)) return;
     await assertMayAdd(pool, child, key, options);
-    await alter(pool, child, [dropKey(key.name)], options);
+    if (!(await dropAway(pool, child, key, options))) return;
   }
   const { patience, ...how } = options;
   const triesMax = patience === undefined ? ADD_TRIES : ADD_TRIES_WITHIN_PATIENCE;
   for (let tries = 1; ; tries++) {
     try {
-      return await addKeys(pool, child, [key], how);
+      if (!(await addKeys(pool, child, [key], how))) await giveToDropped(pool, child, key);
+      return;
     } catch (error) {
       if (tries === triesMax || !isKilled(error)) throw error;
     }
   }
 }
+
+/** Null where it has no such key. */
+async function lookAtKey(
+  pool: ServicePool,
+  child: KeyedTable,
+  { name }: ForeignKey,
+): Promise<ForeignKey | 'missing' | 'view' | null> {
+  const look = await lookAtTable(pool, child);
+  if (typeof look === 'string') return look;
+  return look.keys?.find((found) => found.name === name) ?? null;
+}
+
+function isAway(now: ForeignKey, key: ForeignKey, { away }: LeadBackOptions): boolean {
+  const leadsTo = (schema: string, table: string) =>
+    isSameName(now.parentSchema, schema) && isSameName(now.parentTable, table);
+  return leadsTo(away.schema, away.table) && !leadsTo(key.parentSchema, key.parentTable);
+}
+
+/**
+ * Another proxy may have led it back since the look, and would lose it; so a look that fails where
+ * the key doesn't lead away stands before it in the same text. False: it has been led back.
+ */
+async function dropAway(
+  pool: ServicePool,
+  child: KeyedTable,
+  key: ForeignKey,
+  options: LeadBackOptions,
+): Promise<boolean> {
+  const unless = sql`SELECT ${note('keys', child.id)} IF(COUNT(*) = 1, 1, (SELECT 1 UNION SELECT 2))
+    FROM information_schema.REFERENTIAL_CONSTRAINTS
+    WHERE CONSTRAINT_SCHEMA = ${child.schema} AND TABLE_NAME = ${child.table}
+      AND CONSTRAINT_NAME = ${key.name} AND REFERENCED_TABLE_NAME = ${options.away.table}`;
+  try {
+    await alter(pool, child, [dropKey(key.name)], { ...options, unless });
+    return true;
+  } catch (error) {
+    if (!isServerError(error, MORE_THAN_ONE_ROW)) throw error;
+    const now = await lookAtKey(pool, child, key);
+    if (now === null || typeof now === 'string') return true;
+    if (isAway(now, key, options)) throw error;
+    return false;
+  }
+}
+
+const MORE_THAN_ONE_ROW = 1242;
 
 /**
  * Before the key is dropped: an account without REFERENCES could not add it again. Added while it

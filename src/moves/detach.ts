@@ -21,8 +21,8 @@ import {
 import type { LedgerRow } from '../ledger/entry.js';
 import { foreignKeysOf } from '../ledger/foreign-keys.js';
 import { findRows } from '../ledger/read.js';
+import { recordDetached } from '../ledger/record-detached.js';
 import { ownDefinition } from '../ledger/restore-script.js';
-import { recordDetached } from '../ledger/write.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { isSameName } from '../names/same-name.js';
 import { isKilled, type TryOptions } from '../service/kill-after.js';
@@ -53,7 +53,7 @@ export async function detach(
     plans = await Promise.all(
       tables.map((table) => planFor(pool, table, { ...how, tables, server })),
     );
-    for (const plan of plans) if (isPlan(plan)) await record(pool, plan);
+    plans = await Promise.all(plans.map((plan) => (isPlan(plan) ? record(pool, plan) : plan)));
     // Those out of all tables first: the children of one may be others of them.
     for (const plan of plans) failures.push(isPlan(plan) ? await dropOwn(pool, plan, how) : plan);
     for (const [index, plan] of plans.entries()) {
@@ -97,12 +97,13 @@ async function planFor(
   },
 ): Promise<Plan | string | null> {
   const { id, fromSchema: schema, holdName } = table;
-  const [look, children, found, [row]] = await Promise.all([
+  const [look, children, found] = await Promise.all([
     lookAtTable(pool, { id, schema, table: holdName }),
     findChildren(pool, table, context.server),
     findTriggers(pool, table, context),
-    findRows(pool, { by: 'id', prefix: id }),
   ]);
+  // Behind the looks: what these don't find, as another proxy has it off already, is recorded.
+  const [row] = await findRows(pool, { by: 'id', prefix: id });
   // A view is put back by whoever relocates it.
   if (typeof look === 'string') return null;
   if (look.keys === null) return 'its foreign keys are not understood';
@@ -198,9 +199,16 @@ function withKeys(
   );
 }
 
-async function record(pool: ServicePool, plan: Plan): Promise<void> {
+async function record(pool: ServicePool, plan: Plan): Promise<Plan | string> {
   const { table, detached, definition, row } = plan;
-  await recordDetached(pool, { id: table.id, detached, definition, rowLogged: row.rowLogged });
+  const { id } = table;
+  const isThere = await recordDetached(pool, {
+    id,
+    detached,
+    definition,
+    rowLogged: row.rowLogged,
+  });
+  return isThere ? plan : 'the ledger did not take down what is on it';
 }
 
 async function dropOwn(pool: ServicePool, plan: Plan, how: TryOptions): Promise<string | null> {

@@ -63,7 +63,7 @@ export async function reattach(
 }
 
 /** As the server itself renames what it named after the table. */
-function renamed(
+export function renamed(
   key: ForeignKey,
   origin: ReattachOptions['origin'],
   restoredAs: ReattachOptions['restoredAs'],
@@ -93,7 +93,7 @@ async function addAll(
 }
 
 /** What is in the way, or null. */
-export async function tried(work: () => Promise<void>): Promise<string | null> {
+export async function tried(work: () => Promise<unknown>): Promise<string | null> {
   for (let tries = 1; ; tries++) {
     try {
       await work();

@@ -10,6 +10,7 @@ import { UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
+import { passOn } from '../moves/pass-on.js';
 import { putBack } from '../moves/put-back.js';
 import { type Reattached, type ReattachOptions, reattach } from '../moves/reattach.js';
 import { type ReattachedTrigger, reattachTriggers } from '../moves/reattach-triggers.js';
@@ -92,6 +93,10 @@ async function comeBack(
   const keys = await tolerantly(() => reattach(pool, options));
   // Behind the keys: what a trigger does with the rows isn't checked before they are there.
   const triggers = await tolerantly(() => reattachTriggers(pool, options));
+  await tolerantly(async () => {
+    await passOn(pool, options);
+    return [];
+  });
   return {
     foreignKeys: keys.value,
     foreignKeysProblem: keys.problem,

@@ -1,0 +1,196 @@
+/**
+ * Foreign keys and triggers that are taken off held tables by two at once (a drop beside another,
+ * the recoveries of two proxies), one of which may die in the middle: what the one has written down
+ * or led back the other leaves, and everything comes back.
+ */
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  jest,
+  test,
+} from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { silentLog } from '../../src/log.js';
+import { takeHome } from '../../src/moves/take-home.js';
+import { reconcile } from '../../src/recovery/reconcile.js';
+import type { ServicePool } from '../../src/service/pools.js';
+import { renderText } from '../../src/service/render.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+import { endSession, intend, PROXY_ID, renameAway, sayTo } from './service-fixture.js';
+
+jest.setTimeout(60_000);
+
+type Between = (text: string) => Promise<void>;
+
+/** A pool with something to happen before and behind each of its texts. */
+function interposed(pool: ServicePool, { before = none, behind = none }): ServicePool {
+  const around = (run: ServicePool['run']): ServicePool['run'] => {
+    return async (query, options) => {
+      const queries = Array.isArray(query) ? query : [query];
+      const { text } = renderText(queries, { logged: true });
+      await before(text);
+      const answers = await run(query, options);
+      await behind(text);
+      return answers;
+    };
+  };
+  return {
+    run: around((query, options) => pool.run(query, options)),
+    task: (work) =>
+      pool.task((connection) =>
+        work({
+          threadId: connection.threadId,
+          discard: () => connection.discard(),
+          run: around((query, options) => connection.run(query, options)),
+        }),
+      ),
+    killQuery: (threadId) => pool.killQuery(threadId),
+    isWaiting: (threadId) => pool.isWaiting(threadId),
+    dispose: () => pool.dispose(),
+  };
+}
+
+const none: Between = () => Promise.resolve();
+
+/** Once, at the first text with these words. */
+function once(words: string, work: () => Promise<unknown>): Between {
+  let isDone = false;
+  return async (text) => {
+    if (isDone || !text.includes(words)) return;
+    isDone = true;
+    await work();
+  };
+}
+
+function dies(): Promise<never> {
+  return Promise.reject(new Error('The process has died here.'));
+}
+
+describe.each(testServers())('at once on $name', (server) => {
+  let proxy: ProxyTarget;
+  let pool: ServicePool;
+  let schema: FreshSchema;
+  let direct: Connection;
+  let family: readonly string[];
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server);
+    pool = poolOn(server, 6);
+  });
+  afterAll(async () => {
+    await pool.dispose();
+    await proxy.stop();
+  });
+  beforeEach(async () => {
+    schema = await freshSchema(server, 'once');
+    direct = await connect(server, { database: schema.name });
+    for (const text of [
+      'CREATE TABLE p (id INT PRIMARY KEY)',
+      'CREATE TABLE c (id INT PRIMARY KEY, a INT, b INT, KEY a (a), KEY b (b))',
+      'ALTER TABLE c ADD CONSTRAINT fa FOREIGN KEY (a) REFERENCES p (id) ON DELETE CASCADE',
+      'CREATE TRIGGER tr AFTER INSERT ON c FOR EACH ROW SET @n = 1',
+      'INSERT INTO p VALUES (1), (2)',
+      'INSERT INTO c VALUES (1, 1, 1), (2, 2, 2)',
+    ]) {
+      await direct.query(text);
+    }
+    family = await show();
+  });
+  afterEach(async () => {
+    await direct.end();
+    await schema.drop();
+  });
+
+  async function show(): Promise<readonly string[]> {
+    const [rows] = await direct.query<RowDataPacket[]>('SHOW CREATE TABLE c');
+    const [triggers] = await direct.query<RowDataPacket[]>('SHOW TRIGGERS');
+    return [String(rows[0]?.['Create Table']), ...triggers.map((row) => String(row['Trigger']))];
+  }
+
+  /** The table under its hold name, an intent in the ledger, and nobody in the middle of it. */
+  async function interrupted(table: string) {
+    const session = await connect(server, { database: schema.name });
+    const drop = await intend(pool, session, { schema: schema.name, tables: [table] });
+    await session.query('SET foreign_key_checks = 0');
+    await renameAway(session, drop);
+    await endSession(server, session);
+    const [{ id } = { id: '' }] = drop.facts.tables;
+    const [holdName = ''] = drop.holdNames;
+    const held = { id, fromSchema: schema.name, holdName, table };
+    return (through: ServicePool) => takeHome(through, [held], { logged: true });
+  }
+
+  const recover = () =>
+    reconcile(pool, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });
+  const back = (table: string) => restore(pool, { target: `${schema.name}.${table}` });
+
+  test('a child that is dropped while its key is led back comes back with that key', async () => {
+    const finish = await interrupted('p');
+    const texts = ['SET foreign_key_checks = 0', 'DROP TABLE c'];
+    const behind = once('DROP FOREIGN KEY', () => sayTo(proxy, { schema: schema.name, texts }));
+    await finish(interposed(pool, { behind }));
+    await recover();
+    await back('c');
+    await back('p');
+    expect(await show()).toEqual(family);
+  });
+
+  test('a key that the one has led back is not dropped again by the other', async () => {
+    const finish = await interrupted('p');
+    let isDropping = false;
+    const before: Between = async (text) => {
+      if (isDropping && text.includes('ADD CONSTRAINT')) await dies();
+      if (!text.includes('DROP FOREIGN KEY')) return;
+      isDropping = true;
+      await finish(pool);
+    };
+    await finish(interposed(pool, { before }));
+    await recover();
+    expect(await show()).toEqual(family);
+    await back('p');
+    expect(await show()).toEqual(family);
+  });
+
+  test('what the one has taken off and written down the other does not write over', async () => {
+    const finish = await interrupted('c');
+    const dying = interposed(pool, { before: once('DROP TRIGGER', dies) });
+    const before = once('SHOW CREATE TABLE', () => finish(dying));
+    await finish(interposed(pool, { before }));
+    await recover();
+    await back('c');
+    expect(await show()).toEqual(family);
+  });
+
+  test('a key is led back by whoever looks while it is off, should the other die', async () => {
+    const finish = await interrupted('p');
+    let isOff = false;
+    const first = interposed(pool, {
+      behind: async (text) => {
+        isOff ||= text.includes('DROP FOREIGN KEY');
+      },
+      before: (text) => (isOff && text.includes('ADD CONSTRAINT') ? dies() : none(text)),
+    });
+    const before = once('AS parentSchema', () => finish(first));
+    await finish(interposed(pool, { before }));
+    await recover();
+    expect(await show()).toEqual(family);
+  });
+
+  test('a table that is dropped again while it comes back has everything the next time', async () => {
+    const drop = ['SET foreign_key_checks = 0', 'DROP TABLE c'];
+    const again = () => sayTo(proxy, { schema: schema.name, texts: drop });
+    await again();
+    await recover();
+    const behind = once('undrop put-back', again);
+    await restore(interposed(pool, { behind }), { target: `${schema.name}.c` });
+    await back('c');
+    expect(await show()).toEqual(family);
+  });
+});
