@@ -21,6 +21,8 @@ export type RowFilter =
   | { readonly by: 'id'; readonly prefix: string }
   /** Live ones that were dropped under that name. */
   | { readonly by: 'name'; readonly schema?: string; readonly table: string }
+  /** Given back, from that name. */
+  | { readonly by: 'restored'; readonly schema?: string; readonly table: string }
   | { readonly by: 'intent' }
   /** Held in its own schema: its relocation is still to be done. */
   | { readonly by: 'debt' };
@@ -61,12 +63,10 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`state = 'intent'`;
     case 'debt':
       return sql`state = 'HOLD' AND relocated = 0`;
-    case 'name': {
-      const { schema, table } = filter;
-      const inSchema =
-        schema === undefined ? sql`` : sql` AND ${sameName(sql`schema_name`, schema)}`;
-      return sql`${LIVE} AND ${sameName(sql`table_name`, table)}${inSchema}`;
-    }
+    case 'name':
+      return sql`${LIVE} AND ${hasName(filter)}`;
+    case 'restored':
+      return sql`state = 'restored' AND ${hasName(filter)}`;
     case 'id':
       assert(/^[0-9a-f]{1,32}$/.test(filter.prefix), 'an id begins with hex digits');
       return sql`id LIKE ${`${filter.prefix}%`}`;
@@ -74,6 +74,12 @@ function condition(filter: RowFilter): SQLQuery {
 }
 
 const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
+
+function hasName(name: { readonly schema?: string; readonly table: string }): SQLQuery {
+  const { schema, table } = name;
+  const inSchema = schema === undefined ? sql`` : sql` AND ${sameName(sql`schema_name`, schema)}`;
+  return sql`${sameName(sql`table_name`, table)}${inSchema}`;
+}
 
 /** What is one table for the server is one here. */
 function sameName(column: SQLQuery, name: string): SQLQuery {

@@ -44,7 +44,10 @@ export function formatRestoreReport(report: RestoreReport): string {
   ];
   const details = [
     ...(dropped.length === 0 ? [] : [`dropped ${dropped.join(' ')}`]),
-    ...(rowEstimate === null ? [] : [`about ${formatCount(rowEstimate)} rows`]),
+    ...(rowEstimate === null
+      ? []
+      : [`about ${formatCount(rowEstimate)} ${rowEstimate === 1 ? 'row' : 'rows'}`]),
+    ...(rowEstimate === null && origin !== null ? ['rows not counted'] : []),
   ];
   const what = origin === null ? report.id : formatName(origin);
   const as = isSameName(origin, restoredAs) ? '' : ` as ${formatName(restoredAs)}`;

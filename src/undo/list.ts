@@ -34,6 +34,7 @@ export interface HeldTable {
   readonly clientAddress: string | null;
   /** The statement it was part of. */
   readonly groupId: string | null;
+  /** 1 or more, by the server's statistics; null: not known. */
   readonly rowEstimate: number | null;
   readonly byteEstimate: number | null;
   /** Whether steps on it are written to the binary log. */
@@ -87,7 +88,8 @@ function describe(table: HoldTable, row: LedgerRow | undefined): HeldTable {
     user: row?.user ?? null,
     clientAddress: row?.clientAddress ?? null,
     groupId: row?.groupId ?? null,
-    rowEstimate: row?.rowEstimate ?? null,
+    // Of a table that was filled a moment ago the server says 0: that it is empty nobody knows.
+    rowEstimate: row?.rowEstimate || null,
     byteEstimate: row?.byteEstimate ?? null,
     logged: row?.sqlLogBin ?? !isLocalSchema(table.schema),
     rowLogged: row?.rowLogged ?? null,

@@ -25,7 +25,6 @@ export interface RestorePlan {
   readonly others: readonly HeldTable[];
 }
 
-const ID_DIGITS_MIN = 4;
 const SHOWN_MAX = 5;
 
 /** What to rename to what. `held`: newest first. */
@@ -49,10 +48,15 @@ function findTarget(held: readonly HeldTable[], target: string): readonly HeldTa
   if (whole.length > 0) return whole;
   const named = findByName(held, target);
   if (named.length > 0) return named;
-  if (!/^[0-9a-f]+$/.test(digits) || digits.length < ID_DIGITS_MIN) return [];
+  if (!isIdPrefix(digits)) return [];
   const begun = held.filter(({ id }) => id.startsWith(digits));
   if (begun.length > 1) throw ambiguous(target, begun);
   return begun;
+}
+
+/** Whether that may be the beginning of an id; also a whole one. */
+export function isIdPrefix(digits: string): boolean {
+  return /^[0-9a-f]{4,32}$/.test(digits);
 }
 
 /** Names as they are written, else without regard to case. */

@@ -17,7 +17,11 @@ import { type ReattachedTrigger, reattachTriggers } from '../moves/reattach-trig
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { note, sql } from '../service/sql.js';
 import { type HeldTable, listHeld, type TableName } from './list.js';
-import { planRestore, type RestoreRequest } from './next-step.js';
+import { isIdPrefix, planRestore, type RestorePlan, type RestoreRequest } from './next-step.js';
+import { parseTableName } from './table-name.js';
+
+/** Of one name that was restored; one is enough to say so. */
+const ROWS_MAX = 1_000;
 
 export interface RestoreReport {
   readonly id: string;
@@ -46,7 +50,7 @@ export interface RestoreReport {
  * nothing was changed.
  */
 export async function restore(pool: ServicePool, request: RestoreRequest): Promise<RestoreReport> {
-  const { table, to, others } = planRestore(await listHeld(pool), request);
+  const { table, to, others } = await plan(pool, request);
   await assertSchema(pool, table, to.schema);
   await putBack(pool, {
     id: table.id,
@@ -68,6 +72,43 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
     others,
     recorded,
   };
+}
+
+/** Who asks for what is back already is told so. */
+async function plan(pool: ServicePool, request: RestoreRequest): Promise<RestorePlan> {
+  const held = await listHeld(pool);
+  try {
+    return planRestore(held, request);
+  } catch (error) {
+    if (!(error instanceof UndropError) || error.code !== 'UNDROP_NO_SUCH_HELD') throw error;
+    const { target } = request;
+    const { value: found } = await tolerantly(() => findRestored(pool, target));
+    const [last] = [...found].sort((one, other) => endedMs(other) - endedMs(one));
+    if (last === undefined || last.endedAt === null) throw error;
+    const time = last.endedAt.toISOString().slice(0, 19).replace('T', ' ');
+    const similar = ` It was restored at ${time} UTC as ${last.restoredAs ?? 'before'}.`;
+    throw new UndropError('UNDROP_NO_SUCH_HELD', { target, similar }, error);
+  }
+}
+
+/** By the name that it was dropped under, else by its id or the beginning of it. */
+async function findRestored(pool: ServicePool, target: string): Promise<readonly LedgerRow[]> {
+  const options = { rowsMax: ROWS_MAX, texts: false };
+  const name = parseTableName(target);
+  if (name !== null) {
+    const { schema, table } = name;
+    const filter = { by: 'restored', table, ...(schema === null ? {} : { schema }) } as const;
+    const named = await findRows(pool, filter, options);
+    if (named.length > 0) return named;
+  }
+  const prefix = target.replaceAll('-', '').toLowerCase();
+  if (!isIdPrefix(prefix)) return [];
+  const rows = await findRows(pool, { by: 'id', prefix }, options);
+  return rows.filter(({ state }) => state === 'restored');
+}
+
+function endedMs({ endedAt }: LedgerRow): number {
+  return endedAt?.getTime() ?? 0;
 }
 
 type CameBack = Pick<

@@ -108,6 +108,29 @@ describe.each(testServers())('undo on $name', (server) => {
     expect(byId.get(lost.id)).toMatchObject({ origin: null, user: null });
   });
 
+  test('says no number of rows where the server’s estimate is 0', async () => {
+    const { id } = await drop('orders');
+    await query(server, `UPDATE _undrop.ledger SET row_estimate = 0 WHERE id = '${id}'`);
+    expect(await listHeld(pool)).toMatchObject([{ id, rowEstimate: null }]);
+    expect(await restore(pool, { target: id })).toMatchObject({ rowEstimate: null });
+  });
+
+  test.each([
+    ['its name', (_held: Held) => 'orders'],
+    ['its id', (held: Held) => held.id],
+    ['the beginning of its id', (held: Held) => held.id.slice(0, 20)],
+  ])('says by %s that a table is back already, and since when', async (_how, target) => {
+    const held = await drop('orders');
+    const to = `${schema.name}.orders_2`;
+    await restore(pool, { target: held.id, to });
+    await expect(restore(pool, { target: target(held) })).rejects.toMatchObject({
+      code: 'UNDROP_NO_SUCH_HELD',
+      message: expect.stringMatching(
+        new RegExp(`It was restored at \\d{4}-\\d\\d-\\d\\d \\S+ UTC as ${to}\\.`),
+      ),
+    });
+  });
+
   test('lists without a ledger', async () => {
     const held = await drop('orders');
     await query(server, 'DROP TABLE _undrop.ledger');

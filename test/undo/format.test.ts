@@ -111,6 +111,11 @@ describe('the report of a restore', () => {
     expect(text).toBe(`Restored ${report.id} as shop.orders.\n`);
   });
 
+  test('says one row as one, and no number where none is known', () => {
+    expect(formatRestoreReport({ ...report, rowEstimate: 1 })).toContain(', about 1 row)');
+    expect(formatRestoreReport({ ...report, rowEstimate: null })).toContain(', rows not counted)');
+  });
+
   test('says which triggers did not come back, and nothing of those that did', () => {
     const table = 'shop.orders';
     const triggers = [
