@@ -14,6 +14,7 @@ import { isIntentWaiting } from '../ledger/waiting-intent.js';
 import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { relocate } from '../moves/relocate.js';
 import { renew } from '../moves/renew.js';
+import { STAYS_LOCKED } from '../moves/stays.js';
 import { takeHome } from '../moves/take-home.js';
 import { Patience } from '../service/patience.js';
 import type { ServicePool } from '../service/pools.js';
@@ -212,7 +213,9 @@ class Attempt {
         const { pool, holdMs } = this.#options;
         const isLate = performance.now() - this.#intendedAtMs > LOST_MS_MAX;
         const tables = isLate ? await renew(pool, step.tables, { holdMs }) : step.tables;
-        const move = step.detach ? takeHome : relocate;
+        // Behind a long wait it may have keys and triggers that it had not when it was looked at.
+        const mayHaveMore = isLate && step.tables.every(({ stays }) => stays !== STAYS_LOCKED);
+        const move = step.detach || mayHaveMore ? takeHome : relocate;
         const patience = new Patience();
         const relocations = await move(pool, tables, { logged: step.logged, patience });
         this.#answers = { ...this.#answers, relocations };

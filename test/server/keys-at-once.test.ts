@@ -20,12 +20,16 @@ import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { renderText } from '../../src/service/render.js';
 import { restore } from '../../src/undo/run-restore.js';
+import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { endSession, intend, PROXY_ID, renameAway, sayTo } from './service-fixture.js';
 
 jest.setTimeout(60_000);
+
+/** What a drop waits for longer than is looked at again. */
+const LATE_SECONDS = 2;
 
 type Between = (text: string) => Promise<void>;
 
@@ -127,6 +131,16 @@ describe.each(testServers())('at once on $name', (server) => {
     return (through: ServicePool) => takeHome(through, [held], { logged: true });
   }
 
+  /** For its turn, for so long at least. */
+  async function isWaiting({ threadId }: Connection, seconds: number): Promise<boolean> {
+    const [rows] = await direct.query<RowDataPacket[]>(
+      `SELECT 1 FROM information_schema.processlist WHERE id = ? AND time >= ?
+         AND state LIKE '%lock%'`,
+      [threadId, seconds],
+    );
+    return rows.length > 0;
+  }
+
   const recover = () =>
     reconcile(pool, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });
   const back = (table: string) => restore(pool, { target: `${schema.name}.${table}` });
@@ -181,6 +195,36 @@ describe.each(testServers())('at once on $name', (server) => {
     await finish(interposed(pool, { before }));
     await recover();
     expect(await show()).toEqual(family);
+  });
+
+  test('keys that are made while a drop waits for their tables are those of the dropped', async () => {
+    const reader = await connect(server, { database: schema.name });
+    const maker = await connect(server, { database: schema.name });
+    const dropper = await connect(proxy, { database: schema.name });
+    try {
+      await direct.query('CREATE TABLE o (id INT PRIMARY KEY)');
+      await direct.query('CREATE TABLE n (id INT PRIMARY KEY, FOREIGN KEY (id) REFERENCES p (id))');
+      await direct.query('ALTER TABLE n DROP FOREIGN KEY n_ibfk_1');
+      await reader.query('BEGIN');
+      await reader.query('SELECT * FROM n');
+      await maker.query('SET foreign_key_checks = 0');
+      await dropper.query('SET foreign_key_checks = 0');
+      const making = maker.query(
+        'ALTER TABLE n ADD CONSTRAINT fn FOREIGN KEY (id) REFERENCES o (id)',
+      );
+      await until(() => isWaiting(maker, 0), 'the key is being made');
+      const dropping = dropper.query('DROP TABLE n');
+      await until(() => isWaiting(dropper, LATE_SECONDS), 'the drop waits');
+      await reader.query('COMMIT');
+      await Promise.all([making, dropping]);
+      await direct.query('INSERT INTO o VALUES (1)');
+      await direct.query('DROP TABLE o');
+      await back('n');
+      const [rows] = await direct.query<RowDataPacket[]>('SHOW CREATE TABLE n');
+      expect(String(rows[0]?.['Create Table'])).toContain('CONSTRAINT `fn` FOREIGN KEY');
+    } finally {
+      for (const client of [reader, maker, dropper]) client.destroy();
+    }
   });
 
   test('a table that is dropped again while it comes back has everything the next time', async () => {
