@@ -156,7 +156,7 @@ export const ERRORS = {
     fault: 'operator',
     errno: 1235,
     sqlState: '42000',
-    text: '{tables} not dropped, still there: this version of undrop cannot hold a table that is dropped {how}.',
+    text: '{tables} not dropped, as nothing of the statement was executed: this version of undrop cannot hold a table that is dropped {how}.',
     remedy: '{instead}',
   },
   UNDROP_LONG_TEXT: {
@@ -177,7 +177,7 @@ export const ERRORS = {
     fault: 'client',
     errno: 1142,
     sqlState: '42000',
-    text: 'Table {table} was not dropped: it is in the recycle schema of undrop, which removes it in its time.',
+    text: 'Table {table} was not dropped: it is {what}.',
     remedy: 'See `undrop list`; use `undrop restore` to bring a table back.',
   },
   UNDROP_LOCKED_TABLES: {
@@ -229,6 +229,14 @@ export const ERRORS = {
     sqlState: 'HY000',
     text: '{tables} not dropped, still there: the way back could not be recorded ({cause}).',
     remedy: 'Check that the service account can write to the schema _undrop of this server.',
+  },
+  UNDROP_NOT_SEEN: {
+    fault: 'operator',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: '{tables} not dropped, still there: the service account does not see {table}.',
+    remedy:
+      'Check that its grants cover the schema (UNDROP_SCHEMAS with the tier least; `undrop doctor` lists them), or run the statement again if another session has changed the table.',
   },
   UNDROP_SESSION_NOT_FOUND: {
     fault: 'operator',

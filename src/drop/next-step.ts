@@ -38,6 +38,7 @@ import {
   parentErrorSql,
 } from './parents.js';
 import { asProgram, NO_VERDICT } from './program-verdict.js';
+import { whatIsRecycled } from './recycled-words.js';
 import { renameGroups } from './rename-groups.js';
 import type { SteadRename } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
@@ -339,7 +340,8 @@ export function refusalBeforeLooking(
   }
   const recycled = intent.tables.find(({ schema }) => isRecycleSchema(schema.toLowerCase()));
   if (recycled !== undefined) {
-    return new UndropError('UNDROP_RECYCLE_SCHEMA', { table: fullName(recycled) });
+    const params = { table: fullName(recycled), what: whatIsRecycled(recycled) };
+    return new UndropError('UNDROP_RECYCLE_SCHEMA', params);
   }
   if (!isSameServer(request, intent, facts)) {
     return new UndropError('UNDROP_SESSION_NOT_FOUND', {
@@ -419,10 +421,8 @@ function unseenBase(
 ): UndropError {
   const index = inspection.kinds.indexOf('base');
   const table = intent.tables[index];
-  return new UndropError('UNDROP_NOT_RECORDED', {
-    tables: sentenceStart(request),
-    cause: `the service account does not see ${table === undefined ? 'it' : fullName(table)}`,
-  });
+  const name = table === undefined ? 'it' : fullName(table);
+  return new UndropError('UNDROP_NOT_SEEN', { tables: sentenceStart(request), table: name });
 }
 
 function decideNames(

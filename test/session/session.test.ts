@@ -204,7 +204,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       client.send(encodePacket(Buffer.from('\x06shop'), 0));
       await answerMarker(server);
       expect((await errorTo(client)).text).toMatch(
-        /^UNDROP_NOT_DONE_YET: Schema shop and its tables were not dropped, still there: /,
+        /^UNDROP_NOT_DONE_YET: Schema shop and its tables were not dropped, as nothing of the statement was executed: /,
       );
     });
 
@@ -212,12 +212,12 @@ describe.each(WAYS)('sessions by %s', (way) => {
       [
         'a prepared DROP DATABASE',
         '\x16DROP DATABASE shop',
-        /Schema shop and its tables were not dropped, still there: .* with its schema/,
+        /Schema shop and its tables were not dropped, as nothing of the statement was executed: .* with its schema/,
       ],
       [
         'DROP DATABASE',
         '\x03drop database shop',
-        /Schema shop and its tables were not dropped, still there: .* with its schema/,
+        /Schema shop and its tables were not dropped, as nothing of the statement was executed: .* with its schema/,
       ],
     ])('%s: nothing of it reaches the server (wire 3, 5)', async (_name, text, expected) => {
       const { client, server } = await logIn(await open());
