@@ -21,7 +21,7 @@ describe.each(testServers())('on $name, SIGHUP', (server) => {
       await live.query('DROP TABLE a');
       expect(await heldOf(server, schema)).toEqual(['a']);
 
-      await reload({ protect: [], maxConnections: 1, logLevel: 'debug' });
+      await reload({ protect: 'none', maxConnections: 1, logLevel: 'debug' });
       const warned = proxy.lines.filter(({ event }) => event === 'unprotected');
       expect(warned).toMatchObject([
         { level: 40, msg: expect.stringMatching(/destroys its table/) },
