@@ -6,6 +6,7 @@
  */
 import { UndropError } from '../errors.js';
 import { parseHoldName } from '../names/hold-name.js';
+import { isRecycleSchema } from '../names/recycle-schema.js';
 import { isConnectionLost } from '../service/connect-error.js';
 import { isServerError, type Rows, type ServicePool } from '../service/pools.js';
 import { dateOf, numberOf, textOf, textOrNullOf } from '../service/row.js';
@@ -166,12 +167,25 @@ export async function recordOutcome(pool: ServicePool, outcome: DropOutcome): Pr
     const row = rows.get(table.id);
     if (row === undefined) continue;
     const definition = await readDefinition(pool, table, textOf(row, 'table_name'));
-    await pool.run(outcomeUpdate(table, row, definition), {
+    await pool.run(outcomeUpdate(unlessBound(table, definition), row, definition), {
       logged: numberOf(row, 'row_logged') === 1,
     });
   }
   const { sqlLogBin = true } = outcome;
   await forgetIntents(pool, forgotten, { sqlLogBin });
+}
+
+/**
+ * A foreign key that was made between the drop's look and its RENAME went into the recycle schema
+ * with the table. Then that is a debt.
+ */
+function unlessBound(
+  table: DropOutcome['tables'][number],
+  definition: string | null,
+): DropOutcome['tables'][number] {
+  const hasKeys = /^ {2}CONSTRAINT .* FOREIGN KEY /m.test(definition ?? '');
+  if (!hasKeys || !isRecycleSchema(table.holdSchema)) return table;
+  return { ...table, relocated: false, failure: 'it has foreign keys still' };
 }
 
 /** A held table that has moved on meanwhile keeps what the ledger says of it. */

@@ -114,15 +114,16 @@ async function planFor(
   if (!hasSome) return found.problem;
   if (row === undefined) return 'the ledger has no row of it';
   const keysOut = await Promise.all(
-    look.keys.map((key) => inOwnNames(pool, key, { table, schema, tables: context.tables })),
+    look.keys.map((key) => inOwnNames(pool, key, { ...context, table, schema: row.schema })),
   );
-  const own = { parentSchema: schema, parentTable: table.table };
+  // Not the schema that it is in: that may be ours already.
+  const own = { parentSchema: row.schema, parentTable: table.table };
   const keysIn = children.map((child) => ({ ...child, key: { ...child.key, ...own } }));
   const detached = mergeDetached(before, { keysOut, keysIn, triggers });
   const definition =
     before.keysOut.length > 0 && row.definition !== null
       ? null
-      : withKeys(look.definition, table, { now: look.keys, own: keysOut });
+      : withKeys(look.definition, table, { schema: row.schema, now: look.keys, own: keysOut });
   return { table, row, detached, definition, ownKeys: look.keys.map(({ name }) => name), found };
 }
 
@@ -186,14 +187,18 @@ async function inOwnNames(
 function withKeys(
   printed: string,
   { holdName, table, fromSchema }: RelocateTable,
-  keys: { readonly now: readonly ForeignKey[]; readonly own: readonly ForeignKey[] },
+  keys: {
+    readonly schema: string;
+    readonly now: readonly ForeignKey[];
+    readonly own: readonly ForeignKey[];
+  },
 ): string {
   return keys.now.reduce(
     (text, key, index) => {
       const own = keys.own[index];
       return own === undefined
         ? text
-        : text.replace(printedKey(key, fromSchema), () => printedKey(own, fromSchema));
+        : text.replace(printedKey(key, fromSchema), () => printedKey(own, keys.schema));
     },
     ownDefinition(printed, holdName, table),
   );

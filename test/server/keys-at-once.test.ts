@@ -14,7 +14,10 @@ import {
   test,
 } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { findRows } from '../../src/ledger/read.js';
+import { recordOutcome } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
+import { relocate } from '../../src/moves/relocate.js';
 import { takeHome } from '../../src/moves/take-home.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pools.js';
@@ -225,6 +228,34 @@ describe.each(testServers())('at once on $name', (server) => {
     } finally {
       for (const client of [reader, maker, dropper]) client.destroy();
     }
+  });
+
+  test('a key that was made before the RENAME and not seen is off within seconds', async () => {
+    await direct.query('CREATE TABLE n (id INT PRIMARY KEY)');
+    await direct.query('INSERT INTO n VALUES (1), (2)');
+    const session = await connect(server, { database: schema.name });
+    const drop = await intend(pool, session, { schema: schema.name, tables: ['n'] });
+    await direct.query(
+      'ALTER TABLE n ADD CONSTRAINT fn FOREIGN KEY (id) REFERENCES p (id) ON DELETE CASCADE',
+    );
+    const [made] = await direct.query<RowDataPacket[]>('SHOW CREATE TABLE n');
+    await renameAway(session, drop);
+    await endSession(server, session);
+    const [{ id } = { id: '' }] = drop.facts.tables;
+    const [holdName = ''] = drop.holdNames;
+    const held = { id, fromSchema: schema.name, holdName, table: 'n' };
+    await relocate(pool, [held], { logged: true });
+    const outcome = { id, holdSchema: '_undrop', holdName, relocated: true };
+    await recordOutcome(pool, { tables: [outcome], forgotten: [] });
+    await recover();
+    const [row] = await findRows(pool, { by: 'id', prefix: id });
+    expect(row).toMatchObject({ state: 'HOLD', holdSchema: '_undrop', relocated: true });
+    await direct.query('DELETE FROM p');
+    const report = await back('n');
+    expect(report.foreignKeys.map(({ problem }) => problem)).toEqual([null]);
+    const [shown] = await direct.query<RowDataPacket[]>('SHOW CREATE TABLE n');
+    const [rows] = await direct.query<RowDataPacket[]>('SELECT * FROM n');
+    expect([shown, rows.length]).toEqual([made, 2]);
   });
 
   test('a table that is dropped again while it comes back has everything the next time', async () => {
