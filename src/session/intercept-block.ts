@@ -24,8 +24,9 @@ import { type Block, dropsOfBlock, mayComeToBe, withInstead } from '../sql/block
 import { classifyUnderAll } from '../sql/classify.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import type { TableName } from '../sql/grammar/table-name.js';
-import { type ClientCharset, clientCharsetOf } from '../sql/lex-mode.js';
+import { type ClientCharset, clientCharsetOf, modeFromSqlMode } from '../sql/lex-mode.js';
 import type { Refused } from '../sql/verdict.js';
+import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
 import { type BlockName, countInstead, insteadOf } from './instead-of-drops.js';
 import {
@@ -57,13 +58,22 @@ export async function planBlock(
   options: InterceptOptions,
 ): Promise<Interception | BlockRun> {
   const block = dropsOfBlock(taken.text, verdict);
-  if ('why' in block) return refuse(block.why, verdict.tables, options);
+  if ('why' in block) {
+    // The syntax may be what isn't understood.
+    const [judge] = await options.userSession.run([{ kind: 'prepare', text: taken.text }]);
+    if (judge?.kind === 'err' && judge.errno === ER_PARSE_ERROR)
+      return refusedBy(judge, taken, options);
+    if (judge?.kind === 'prepared') {
+      await options.userSession.run([{ kind: 'close', statementId: judge.statementId }]);
+    }
+    return refuse(block.why, verdict.tables, options);
+  }
   for (const { statement } of block.drops) {
     const objection = objectionTo(statement, options.server);
     if (objection !== null) return refused(notUnderstood(objection.why), options);
   }
   const charset = clientCharsetOf(options.guess.charset) ?? 'plain';
-  return new BlockPlan(taken.text, block, charset, options).make();
+  return new BlockPlan(taken, block, charset, options).make();
 }
 
 function refuse(
@@ -74,8 +84,20 @@ function refuse(
   return refused(notDone(`${HOW.compound} ${why}`, listTables(tables)), options);
 }
 
+/** Its words once more, as SHOW WARNINGS is about the last statement; they quote to the end. */
+async function refusedBy(
+  judge: ErrPacket,
+  { text, tail = text }: Taken,
+  { userSession }: InterceptOptions,
+): Promise<Interception> {
+  const asked = judge.errno === ER_PARSE_ERROR ? tail : text;
+  const [again] = await userSession.run([{ kind: 'prepare', text: asked }]);
+  return answerWith(again?.kind === 'err' ? again : judge);
+}
+
 /** The drops of one block. */
 class BlockPlan {
+  readonly #taken: Taken;
   readonly #text: Buffer;
   readonly #block: Block;
   readonly #charset: ClientCharset;
@@ -85,8 +107,9 @@ class BlockPlan {
   readonly #ids: readonly string[];
   #logged = true;
 
-  constructor(text: Buffer, block: Block, charset: ClientCharset, options: InterceptOptions) {
-    this.#text = text;
+  constructor(taken: Taken, block: Block, charset: ClientCharset, options: InterceptOptions) {
+    this.#taken = taken;
+    this.#text = taken.text;
     this.#block = block;
     this.#charset = charset;
     this.#options = options;
@@ -110,9 +133,7 @@ class BlockPlan {
     if (judge?.kind === 'prepared') {
       await userSession.run([{ kind: 'close', statementId: judge.statementId }]);
     } else if (judge?.kind === 'err' && !NO_VERDICT.has(judge.errno)) {
-      // Once more, as SHOW WARNINGS is about the last statement.
-      const [again] = await userSession.run([{ kind: 'prepare', text: this.#text }]);
-      return answerWith(again?.kind === 'err' ? again : judge);
+      return refusedBy(judge, this.#taken, this.#options);
     }
     const facts = readFacts(said);
     if ('errno' in facts) return answerWith(facts);
@@ -190,8 +211,9 @@ class BlockPlan {
     const text = this.#inOtherWords(
       names.map((name, index) => blockName(name, intent.tables[index])),
     );
+    const mode = modeFromSqlMode(server, facts.sqlMode, facts.charset);
     const isInnocent = [false, true].every(
-      (multiStatements) => classifyUnderAll(text, server, { multiStatements }).kind === 'not-ours',
+      (multiStatements) => classifyUnderAll(text, mode, { multiStatements }).kind === 'not-ours',
     );
     if (!isInnocent) {
       return refused(notUnderstood('the block is not read to its end'), this.#options);
@@ -362,6 +384,7 @@ interface Objection {
 }
 
 const IN_TRANSACTION_SQL = Buffer.from('SELECT /* undrop facts */ @@in_transaction + 0 LIMIT 1');
+const ER_PARSE_ERROR = 1064;
 const DENIED = 1142;
 /** Of a RENAME under LOCK TABLES. */
 const LOCKED: ReadonlySet<number> = new Set([1099, 1100, 1192]);

@@ -12,6 +12,7 @@ import { cleanFactsSql, readFacts } from '../drop/facts.js';
 import type { UserFacts } from '../drop/request.js';
 import type { ResponseTracker } from '../relay/response-tracker.js';
 import { type KnownMode, modeFromSqlMode } from '../sql/lex-mode.js';
+import { isPrepare } from '../sql/named-statement.js';
 import { type Ahead, type OwnPiece, readAhead } from '../sql/read-ahead.js';
 import type { Refused } from '../sql/verdict.js';
 import { COM_QUERY } from '../wire/commands.js';
@@ -109,7 +110,8 @@ export class Piecewise {
   async run(): Promise<Interception | null> {
     const { taken, tracker, isSure } = this.#options;
     if (taken.verdict?.kind === 'refused' && taken.verdict.carrier === 'compound') {
-      return this.#runBlock(taken.verdict);
+      const done = await this.#runBlock(taken, taken.verdict, true);
+      return 'kind' in done ? done : null;
     }
     if (!isSure && !(await this.#isSeveral())) return this.#interceptWhole();
     // Where the answer to the first piece begins is known where none is owed.
@@ -184,23 +186,24 @@ export class Piecewise {
     isProtected(verdict, this.#options.context().service.protect);
 
   /** The answer to a block is the server's, to the same block in other words. */
-  async #runBlock(verdict: Refused): Promise<Interception | null> {
-    const { taken, owner, onFacts } = this.#options;
+  async #runBlock(
+    taken: Taken,
+    verdict: Refused,
+    isLast: boolean,
+  ): Promise<Interception | PieceEnd> {
+    const { owner, onFacts } = this.#options;
     const userSession = this.#session();
     const context = { ...this.#options.context(), userSession, multiStatements: false };
     const made = await planBlock(taken, verdict, context);
     if (made.kind !== 'run') return made;
     onFacts(made.facts);
-    // Within it nobody looks for names.
     this.#options.prepared.doubtNames();
-    try {
-      await this.#send(made.text, true);
-    } catch (error) {
+    const done = await this.#send(made.text, isLast).catch((error: unknown) => {
       made.abandon();
       throw error;
-    }
+    });
     owner.onAnswer(taken, await made.settle());
-    return null;
+    return done;
   }
 
   // ── pieces ─────────────────────────────────────────────────────────────────────────────────
@@ -220,12 +223,25 @@ export class Piecewise {
   async #take(rest: Buffer, ours: OwnPiece): Promise<UserFacts | null | 'over'> {
     const { next, verdict } = ours;
     const text = rest.subarray(0, next === null ? rest.length : next - 1);
-    const { taken } = this.#options;
+    const { taken, owner, prepared } = this.#options;
     const packet = { ...taken.packet, payload: this.#payload(text) };
     const piece: Taken = { ...taken, packet, text, tail: rest, verdict };
     const context = this.#options.context();
+    if (verdict.kind === 'refused' && verdict.carrier === 'compound') {
+      // What stood before it may have changed the charset.
+      const facts = await this.#askFacts();
+      if ('errno' in facts) return this.#say(facts.payload) ?? 'over';
+      const done = await this.#runBlock(piece, verdict, next === null);
+      if (!('kind' in done)) {
+        if (done.error !== null) this.#say(done.error);
+        return done.isBroken ? 'over' : null;
+      }
+      assert(done.kind === 'answer', 'a block that is ours does not go on as it is');
+      this.#say(done.payload);
+      owner.onAnswer(piece, done);
+      return 'over';
+    }
     const userSession = this.#session();
-    const { prepared } = this.#options;
     const one = { ...context, userSession, multiStatements: false };
     const interception = this.#isOurs(verdict)
       ? await intercept(piece, one)
@@ -233,15 +249,13 @@ export class Piecewise {
     if (interception.facts !== null) this.#options.onFacts(interception.facts);
     if (interception.kind === 'forward') {
       noticeForwarded(text, interception.facts, { ...one, prepared });
-      // A syntax error of a PREPARE is about the text that it prepares.
-      const before = /^\s*PREPARE\s/i.test(text.toString('latin1')) ? [] : [0];
-      const isWhole = await this.#execute(rest, { before, ours: null }, next);
+      const isWhole = await this.#execute(rest, { before: [0], ours: null }, next);
       return isWhole ? null : 'over';
     }
     const isError = interception.payload[0] === 0xff;
     const isLast = isError || next === null;
     this.#say(isLast ? interception.payload : okWithMoreResults(interception.payload));
-    this.#options.owner.onAnswer(piece, interception);
+    owner.onAnswer(piece, interception);
     return isError ? 'over' : interception.facts;
   }
 
@@ -343,6 +357,7 @@ export class Piecewise {
     const last = Math.min(results, starts.length - 1);
     for (let index = last; index >= 0 && index > last - CULPRITS_MAX; index--) {
       const from = starts[index] ?? 0;
+      if (index === last && isPrepare(rest.subarray(from, end))) break;
       const alike = await this.#errorOf(rest.subarray(from, end));
       if (alike?.payload.equals(error.payload) !== true) continue;
       return (await this.#errorOf(rest.subarray(from)))?.payload ?? error.payload;

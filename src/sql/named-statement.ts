@@ -31,6 +31,11 @@ export function mayConcernName(text: Uint8Array, start: number, end: number): bo
   return WORDS.test(bytes.toString('latin1', start, end));
 }
 
+/** Whether it is one of which a syntax error is mostly about the text that it prepares. */
+export function isPrepare(text: Buffer): boolean {
+  return /^(?:\s|\/\*[\s\S]*?\*\/|(?:#|--)[^\n]*\n)*PREPARE\s/i.test(text.toString('latin1'));
+}
+
 export function readNamedStatement(
   bytes: Uint8Array,
   known: KnownMode,

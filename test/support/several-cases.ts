@@ -131,6 +131,10 @@ const CASES: Readonly<Record<string, string | Case>> = {
     sql: 'SELECT 1; EXECUTE s; SHOW WARNINGS; EXECUTE s',
     probe: ['SHOW WARNINGS', 'EXECUTE s', 'DEALLOCATE PREPARE s; EXECUTE s; SELECT 1'],
   },
+  'a syntax error in a text that a variable has': {
+    session: ["SET @s = 'SELEC'"],
+    sql: 'SELECT 1; PREPARE s FROM @s; DROP TABLE a',
+  },
   'names that are taken again': {
     sql: "PREPARE s FROM 'DROP TABLE a'; PREPARE s FROM 'SELECT 5'; SET @r = 'DO 6'; PREPARE r FROM 'DROP TABLE b'; PREPARE q FROM @r; EXECUTE S; EXECUTE q; EXECUTE R; PREPARE r FROM 'SELEC'; EXECUTE r",
     probe: ['EXECUTE r', 'EXECUTE s'],
@@ -138,6 +142,23 @@ const CASES: Readonly<Record<string, string | Case>> = {
   'a drop by its name where quotes are open': {
     session: ["PREPARE s FROM 'DROP TABLE a'"],
     sql: "SET sql_mode = 'NO_BACKSLASH_ESCAPES'; SELECT '\\'; EXECUTE s; SELECT '\\'",
+  },
+  'a block with drops between': {
+    servers: MARIADB,
+    sql: 'SELECT 1; BEGIN NOT ATOMIC DROP TABLE a; SELECT * FROM t; DROP TABLE IF EXISTS zz; END; SHOW WARNINGS; IF 1 THEN DROP TABLE b; END IF',
+  },
+  'a block with an error between': {
+    servers: MARIADB,
+    sql: 'BEGIN NOT ATOMIC SELECT 1; DROP TABLE a; SELECT * FROM missing; DROP TABLE b; END; DO 1',
+  },
+  'a block with a syntax error between': {
+    servers: MARIADB,
+    sql: 'DO 1; BEGIN NOT ATOMIC DROP TABLE a b; END; DO 2; DROP TABLE b',
+  },
+  'a block that only the mode makes one': {
+    servers: MARIADB,
+    session: ["SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'"],
+    sql: 'BEGIN NOT ATOMIC SELECT \'\\\'; DROP TABLE "a"; SELECT "n" FROM t; END',
   },
   'a refused kind behind': { sql: 'SELECT 1; DROP TABLE a; DROP DATABASE d1', ends: 'refused' },
 };
