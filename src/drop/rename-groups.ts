@@ -1,10 +1,11 @@
 /**
- * Which tables one RENAME takes. MariaDB (seen on 10.11 and 11.8): a RENAME of several tables with
- * triggers that is killed takes back what it has done, and empties the .TRG file of the first;
+ * Which tables one RENAME takes. MariaDB (seen on 10.11 and 11.8): a RENAME of several tables that
+ * is killed while InnoDB makes it wait (for a transaction that has written to a child of one of
+ * them) takes back what it has done, and empties the .TRG file of a table that it had renamed;
  * nothing can open that table then (error 1343). Pure.
  */
 
-/** In their order; of each group one has triggers at most. */
+/** In their order; behind one that has triggers there is none in its group. */
 export function renameGroups<T>(
   tables: readonly T[],
   hasTriggers: (table: T) => boolean,
@@ -12,7 +13,7 @@ export function renameGroups<T>(
   const groups: T[][] = [];
   for (const table of tables) {
     const last = groups.at(-1);
-    if (last === undefined || (hasTriggers(table) && last.some(hasTriggers))) groups.push([table]);
+    if (last === undefined || last.some(hasTriggers)) groups.push([table]);
     else last.push(table);
   }
   return groups;

@@ -2,8 +2,10 @@
  * Runs a text that may wait for a metadata lock, and ends the wait after a moment by KILL QUERY
  * from a second connection: no server of the set has a lock timeout below one second.
  *
- * Invariant: nobody waits behind us for longer than `killAfterMs`, or than the patience that is
- * left; a KILL never hits another text.
+ * Invariants: nobody waits behind us for a metadata lock for longer than `killAfterMs`, or than the
+ * patience that is left. A KILL never hits another text, nor one that does not wait for such a
+ * lock: MariaDB (10.11, 11.8) goes on with a RENAME that is killed while InnoDB makes it wait, and
+ * takes it back with no end while others' DDL waits, too. There the wait ends by its own timeout.
  */
 
 import { systemClock } from '../clock.js';
@@ -15,7 +17,7 @@ import {
   type ServicePool,
   type TaskConnection,
 } from './pools.js';
-import type { SQLQuery } from './sql.js';
+import { type SQLQuery, sql } from './sql.js';
 
 export const KILL_AFTER_MS = 200;
 
@@ -28,13 +30,23 @@ export interface KillAfterOptions extends Pick<RunOptions, 'logged' | 'last'> {
 /** What a text that may wait for a lock is run with. */
 export type TryOptions = Pick<KillAfterOptions, 'patience'> & { readonly logged: boolean };
 
+/**
+ * Where no KILL helps. MariaDB takes 0 as well, and fails then beside any other DDL, as each locks
+ * the tables of InnoDB's statistics for a moment.
+ */
+const SHORT_INNODB_WAIT = sql`SET SESSION innodb_lock_wait_timeout = 1`;
+
 /** Rejects with the server's 1317 or 1205 where the time was over (`isKilled`). */
-export function runOrKill(
+export async function runOrKill(
   pool: ServicePool,
   text: SQLQuery | readonly SQLQuery[],
   options: KillAfterOptions = {},
 ): Promise<readonly Rows[]> {
-  return pool.task((connection) => runOrKillOn(connection, pool, text, options));
+  const texts = [SHORT_INNODB_WAIT, ...[text].flat()];
+  const [, ...rows] = await pool.task((connection) =>
+    runOrKillOn(connection, pool, texts, options),
+  );
+  return rows;
 }
 
 /** The same on a connection that the caller has already; the last text that it runs there. */
@@ -74,13 +86,15 @@ async function watch(
   { killAfterMs, patience, signal }: Watch,
 ): Promise<void> {
   const endMs = performance.now() + killAfterMs;
-  for (let leftMs = killAfterMs; leftMs > 0; leftMs = endMs - performance.now()) {
-    await systemClock.sleep(patience === undefined ? leftMs : Math.min(leftMs, LOOK_MS), signal);
+  for (let isOver = false; !isOver; ) {
+    const leftMs = endMs - performance.now();
+    const isFirst = patience === undefined && leftMs > 0;
+    await systemClock.sleep(isFirst ? leftMs : LOOK_MS, signal);
     if (signal.aborted) return;
-    if (patience === undefined) continue;
     const isWaiting = await Promise.race([isSeenWaiting(pool, connection), ending(signal)]);
     if (signal.aborted) return;
-    if (isWaiting && patience.seenWaiting()) break;
+    if (!isWaiting) continue;
+    isOver = patience?.seenWaiting() === true || performance.now() >= endMs;
   }
   // The answer may already be on its way here; what the KILL hits then must not be the next
   // text of somebody else. If the KILL itself fails, lock_wait_timeout ends the wait.
