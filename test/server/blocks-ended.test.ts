@@ -54,15 +54,21 @@ describe.each(testServers().filter(({ flavour }) => flavour === 'mariadb'))(
     }
 
     /** A proxy that finds the owner alive looks again after some seconds. */
-    const areSettled = () =>
-      until(
-        async () => {
-          const states = await statesOf();
-          return states.length > 0 && states.every((state) => !state.includes('intent'));
-        },
-        'its intents are settled',
-        180_000,
-      );
+    const areSettled = async () => {
+      try {
+        await until(
+          async () => {
+            const states = await statesOf();
+            return states.length > 0 && states.every((state) => !state.includes('intent'));
+          },
+          'its intents are settled',
+          120_000,
+        );
+      } catch (error) {
+        const sessions = await query(server, 'SHOW FULL PROCESSLIST');
+        throw new Error(JSON.stringify([await statesOf(), sessions]), { cause: error });
+      }
+    };
 
     const goesOn = () => two.root.query("DO RELEASE_LOCK('middle')");
 
