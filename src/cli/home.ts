@@ -17,6 +17,8 @@ import type { ServicePool } from '../service/pools.js';
 import { type ProxySettings, whyNotHeld } from './proxy-settings.js';
 
 const LEDGER_RETRY_MS = 5_000;
+/** Later it is for whoever collects. */
+const LOOKS_END_MS = 3_600_000;
 
 export interface HomeOptions {
   /** Of the server that is collected. */
@@ -106,7 +108,10 @@ async function tryToMakeLedger({ pool, log }: HomeOptions): Promise<boolean> {
   }
 }
 
-/** Completes what a killed proxy left; tries until the ledger is there. */
+/**
+ * Completes what a killed proxy left; tries until the ledger is there. A session of that proxy may
+ * outlive it; what that is in the middle of is looked at again, as another proxy may collect.
+ */
 async function recover(
   options: HomeOptions & {
     readonly signal: AbortSignal;
@@ -118,18 +123,22 @@ async function recover(
 ): Promise<void> {
   const { pool, log, signal } = options;
   let isReady = options.isReady;
-  while (!signal.aborted) {
+  let left: readonly string[] | null = null;
+  for (let pauseMs = LEDGER_RETRY_MS; pauseMs < LOOKS_END_MS && !signal.aborted; ) {
     try {
       if (isReady) {
-        await options.reconcile(pool, options);
+        const { untouched } = await options.reconcile(pool, options);
         const consequence = options.holds ? ': dropped tables will be held' : '';
-        log.info({ event: 'ledger' }, `the ledger is ready${consequence}`);
-        return;
+        if (left === null) log.info({ event: 'ledger' }, `the ledger is ready${consequence}`);
+        const before: readonly string[] = left ?? untouched;
+        left = untouched.filter((id) => before.includes(id));
+        if (left.length === 0) return;
       }
     } catch (error) {
       log.warn({ err: error }, 'what an ended proxy left could not be settled yet');
     }
-    await systemClock.sleep(LEDGER_RETRY_MS, signal);
+    await systemClock.sleep(pauseMs, signal);
+    if (left !== null) pauseMs *= 2;
     isReady ||= await tryToMakeLedger(options);
   }
 }
