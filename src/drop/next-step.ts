@@ -6,7 +6,7 @@
  *             each name, facts │ service: intents, foreign keys, triggers, locks
  *   decide    refuse │ the server's own error │ words only │ move
  *   rename    user session: one atomic RENAME of all base tables, each to its own hold name (on
- *             MariaDB one after the other where several have triggers); where the user may drop
+ *             MariaDB in several where one has triggers, rename-groups.ts); where the user may drop
  *             but not rename, the service in the user's stead (next-in-stead.ts)
  *   relocate  service: into the recycle schema │ words │ answer
  *

@@ -1,7 +1,7 @@
 /**
  * Several tables with triggers in one drop, on real servers: what is heard is what the server says
- * of such a drop, and all of them come back. MariaDB, where a killed RENAME of two of them could
- * damage one, gets one RENAME after the other.
+ * of such a drop, and all of them come back. MariaDB, where a killed RENAME could damage one that
+ * it has renamed already, gets one RENAME after the other.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { ServicePool } from '../../src/service/pools.js';
