@@ -45,6 +45,11 @@ function keyLines(own: string, { keysOut }: Detached): readonly string[] {
   ];
 }
 
+/** Whether a line of SHOW CREATE TABLE is a foreign key. */
+export function isForeignKeyLine(line: string): boolean {
+  return /^ {2}CONSTRAINT .* FOREIGN KEY /.test(line);
+}
+
 /** A definition as SHOW CREATE TABLE prints it for the held table, under the table's own name. */
 export function ownDefinition(printed: string, holdName: string, table: string): string {
   const held = quoteIdentifier(holdName);

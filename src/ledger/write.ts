@@ -15,7 +15,7 @@ import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 import { parseDetached } from './detached.js';
 import type { LedgerState, TableKind } from './entry.js';
 import { intentText } from './intent-text.js';
-import { ownDefinition, restoreScript } from './restore-script.js';
+import { isForeignKeyLine, ownDefinition, restoreScript } from './restore-script.js';
 import type { LockedTable } from './session-locks.js';
 import { ensureLedger, LEDGER, ledgerUnavailable } from './tables.js';
 import { mayUnlog } from './unlogged.js';
@@ -183,7 +183,7 @@ function unlessBound(
   table: DropOutcome['tables'][number],
   definition: string | null,
 ): DropOutcome['tables'][number] {
-  const hasKeys = /^ {2}CONSTRAINT .* FOREIGN KEY /m.test(definition ?? '');
+  const hasKeys = definition?.split('\n').some(isForeignKeyLine) === true;
   if (!hasKeys || !isRecycleSchema(table.holdSchema)) return table;
   return { ...table, relocated: false, failure: 'it has foreign keys still' };
 }

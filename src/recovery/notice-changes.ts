@@ -7,7 +7,7 @@
  */
 import type { LedgerRow, LedgerState } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
-import { ownDefinition } from '../ledger/restore-script.js';
+import { isForeignKeyLine, ownDefinition } from '../ledger/restore-script.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
@@ -158,7 +158,7 @@ function comparable(definition: string): string {
   return definition
     .replace(/ AUTO_INCREMENT=\d+/, '')
     .split('\n')
-    .filter((line) => !/^ {2}CONSTRAINT .* FOREIGN KEY /.test(line))
+    .filter((line) => !isForeignKeyLine(line))
     .map((line) => line.replace(/,$/, ''))
     .join('\n');
 }
