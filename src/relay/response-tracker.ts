@@ -61,15 +61,21 @@ const OUT_PARAMETERS_AND_MORE = SERVER_PS_OUT_PARAMS | SERVER_MORE_RESULTS_EXIST
 const PIPELINE_MAX = 100_000;
 /** So many that are answered are forgotten at once. */
 const ANSWERED_MAX = 10_000;
+/** The list of a client that pipelined more is given back once all is answered. */
+const KEPT_MAX = 64;
 
 export class ResponseTracker {
   readonly #deprecateEof: boolean;
   readonly #metadataFlag: boolean;
   readonly #optionalMetadata: boolean;
 
-  /** Grammars of the responses that are owed, oldest first, from `#first` on. */
+  /**
+   * Grammars of the responses that are owed, oldest first, from `#first` up to `#end`. Counted
+   * beside the array, as a change of its length for each command costs more than all else here.
+   */
   #expected: number[] = [];
   #first = 0;
+  #end = 0;
 
   #header = 0;
   #headerBytes = 0;
@@ -99,16 +105,17 @@ export class ResponseTracker {
     if (grammar === 0) return;
     // A client that always has something under way never empties the list by itself.
     if (this.#first >= ANSWERED_MAX) {
-      this.#expected = this.#expected.slice(this.#first);
+      this.#expected = this.#expected.slice(this.#first, this.#end);
+      this.#end -= this.#first;
       this.#first = 0;
     }
-    if (this.#expected.length - this.#first >= PIPELINE_MAX) this.#untracked = true;
-    else this.#expected.push(grammar);
+    if (this.#end - this.#first >= PIPELINE_MAX) this.#untracked = true;
+    else this.#expected[this.#end++] = grammar;
   }
 
   /** True where every response is complete and the stream stands at a packet's edge. */
   get idle(): boolean {
-    return !this.#untracked && this.#first === this.#expected.length && this.atPacketEdge;
+    return !this.#untracked && this.#first === this.#end && this.atPacketEdge;
   }
 
   /** True where no packet is cut: the next byte is a header's first. */
@@ -204,7 +211,7 @@ export class ResponseTracker {
     this.#continuation = isPart;
     if (isPart) return;
     const isShort = !wasContinuation;
-    if (this.#first === this.#expected.length) {
+    if (this.#first === this.#end) {
       // Unsolicited: a server that says goodbye (4031 at wait_timeout, shutdown) sends an ERR.
       if (this.#head[0] !== 0xff) this.#untracked = true;
       return;
@@ -320,9 +327,10 @@ export class ResponseTracker {
     this.#hasMoreAnyway = false;
     this.#responses++;
     this.#first++;
-    if (this.#first === this.#expected.length) {
-      this.#expected.length = 0;
+    if (this.#first === this.#end) {
+      if (this.#expected.length > KEPT_MAX) this.#expected = [];
       this.#first = 0;
+      this.#end = 0;
     }
   }
 
@@ -335,7 +343,9 @@ export class ResponseTracker {
       at = 1 + lenencBytes(this.#head[1] ?? 0);
       at += lenencBytes(this.#head[at] ?? 0);
     }
-    if (this.#headBytes >= at + 2) this.#status = this.#head.readUInt16LE(at);
+    if (this.#headBytes < at + 2) return;
+    // Not by `readUInt16LE`, which calls two functions to check where it reads.
+    this.#status = (this.#head[at] ?? 0) | ((this.#head[at + 1] ?? 0) << 8);
   }
 }
 
