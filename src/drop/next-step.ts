@@ -16,7 +16,7 @@
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
-import type { LockedTable, UsedTable } from '../ledger/session-locks.js';
+import type { LockedTable, UsedTables } from '../ledger/session-locks.js';
 import type { IntentFacts, IntentTable } from '../ledger/write.js';
 import type { RelocateTable, Relocation } from '../moves/relocate.js';
 import { STAYS_FOR_ITS_FILE, STAYS_LOCKED } from '../moves/stays.js';
@@ -82,8 +82,8 @@ export interface Answers extends SteadAnswers {
   readonly mayMove: Result | null;
   /** What the session has locked by LOCK TABLES, asked once more; `known` null: nobody can tell. */
   readonly locks: { readonly known: readonly LockedTable[] | null } | null;
-  /** What anybody has in use behind the move; `tables` null: nobody can tell. */
-  readonly used: { readonly tables: readonly UsedTable[] | null } | null;
+  /** What anybody has in use, asked where it is needed. */
+  readonly used: UsedTables | null;
   /** Of the steps under LOCK TABLES, or of one RENAME after the other; in order. */
   readonly rounds: readonly (readonly Result[])[];
   readonly relocations: readonly Relocation[] | null;
@@ -938,6 +938,8 @@ function underLocks(
       return refuseLocked(request);
     case 'alias':
       return refuseLocked(request);
+    case 'left':
+      return again('the session had a table locked under an alias');
     case 'moved': {
       const { ok, count, failed, keepsLocks } = next;
       if (count === 0 && failed?.errno === 1142) {

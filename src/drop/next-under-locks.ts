@@ -10,7 +10,7 @@
  * drop would have kept: where nobody can say what is locked, the session stays under LOCK TABLES.
  */
 import { assert } from '../assert.js';
-import type { LockedTable, UsedTable } from '../ledger/session-locks.js';
+import type { LockedTable, UsedTable, UsedTables } from '../ledger/session-locks.js';
 import type { IntentTable } from '../ledger/write.js';
 import { parseHoldName } from '../names/hold-name.js';
 import type { ErrPacket } from '../wire/response/err.js';
@@ -46,8 +46,8 @@ export interface LockedDrop {
   readonly moves: readonly (LockedName & { readonly holdName: string })[];
   /** The locks of the session; null where the server can't tell. */
   readonly locks: readonly LockedTable[] | null;
-  /** What may be locked behind the move; `tables` null: anything. Null: nobody has looked. */
-  readonly used: { readonly tables: readonly UsedTable[] | null } | null;
+  /** What may be locked beside the names; `tables` null: anything. Null: nobody has looked. */
+  readonly used: UsedTables | null;
   /** GTID_NEXT, where it is a GTID: an error uses it up, and so does the RENAME. */
   readonly gtidNext: string | null;
   /** Names that differ in case are one. */
@@ -71,6 +71,8 @@ export type UnderLocks =
   | { readonly kind: 'denied'; readonly error: ErrPacket }
   /** Nobody can rename it there. */
   | { readonly kind: 'alias' }
+  /** The session has left LOCK TABLES, as the drop would have: it is planned anew. */
+  | { readonly kind: 'left' }
   | {
       readonly kind: 'moved';
       /** Of `moves`, the first so many. */
@@ -136,7 +138,7 @@ function lookByRename(drop: LockedDrop, round: NextRound): UnderLocks | null {
     : inItsWords({ command: commands[at], ended }, drop, round);
 }
 
-/** Null: each name is locked for writing, under its own name. */
+/** Null: each name is locked for writing; where it is to be renamed, under its own name. */
 function lookByAlter(drop: LockedDrop, round: NextRound): UnderLocks | null {
   const { names, request, endsTheDrop } = drop;
   // Neither can one ask there, nor is there a GTID for each ALTER.
@@ -149,16 +151,45 @@ function lookByAlter(drop: LockedDrop, round: NextRound): UnderLocks | null {
   if (results === null) return session([...rights, ...asked]);
   const denied = results.slice(0, names.length).find((result) => isError(result, DENIED));
   if (denied?.kind === 'err' && endsTheDrop(denied)) return { kind: 'denied', error: denied };
+  let hasAlias = false;
   for (const [index, result] of results.slice(names.length).entries()) {
     const [one, command] = [names[index], asked[index]];
     assert(one !== undefined && command !== undefined, 'each name was asked for');
     if (result.kind !== 'err') continue;
     const asking = { command, ended: result };
-    if (isError(result, NOT_LOCKED)) return notLocked(one, asking, drop, round);
+    if (isError(result, NOT_LOCKED)) {
+      const ended = notLocked(one, asking, drop, round);
+      if (ended !== null) return ended;
+      hasAlias = true;
+      continue;
+    }
     if (result.errno === DENIED) return { kind: 'denied', error: result };
     if (isEnd(result, endsTheDrop)) return inItsWords(asking, drop, round);
   }
+  const leaving = hasAlias ? leaveFirst(drop, round) : null;
+  if (leaving !== null) return leaving;
   return denied?.kind === 'err' ? { kind: 'denied', error: denied } : null;
+}
+
+/**
+ * Under an alias a table can be dropped, but not renamed. Where the session has nothing locked but
+ * what it drops, the drop would have left LOCK TABLES with the last one: so that is left first.
+ * Null: nothing is to be renamed.
+ */
+function leaveFirst(drop: LockedDrop, round: NextRound): UnderLocks | null {
+  const { used, names, moves, request } = drop;
+  if (moves.length === 0) return null;
+  if (moves.length < names.length) return { kind: 'alias' };
+  if (used === null) return { kind: 'used' };
+  if (used.tables === null) return { kind: 'alias' };
+  const others = used.tables.filter((one) => !names.some(({ seen }) => isSame(one, seen, drop)));
+  // MySQL can't be asked for an alias: there one table is all that anybody has in use.
+  const isOne = names.length === 1 && others.length === 0 && used.ownInnodb === 1;
+  if (request.server.flavour === 'mysql' && !isOne) return { kind: 'alias' };
+  const locked = hasLocked(others, drop, round);
+  if (typeof locked === 'object') return locked;
+  if (locked) return { kind: 'alias' };
+  return round() === null ? session([query(UNLOCK_SQL)]) : { kind: 'left' };
 }
 
 function isEnd(result: Result, endsTheDrop: LockedDrop['endsTheDrop']): boolean {
@@ -166,13 +197,13 @@ function isEnd(result: Result, endsTheDrop: LockedDrop['endsTheDrop']): boolean 
   return [READ_LOCKED, NOT_LOCKED].includes(result.errno) || endsTheDrop(result);
 }
 
-/** Under its own name, at least; under an alias it could be dropped, but not renamed. */
+/** Under its own name, at least. Null: it is under an alias. */
 function notLocked(
   { name, seen }: LockedName,
   asking: Asking,
   drop: LockedDrop,
   round: NextRound,
-): UnderLocks {
+): UnderLocks | null {
   const { request } = drop;
   if (seen.kind !== 'base') return inItsWords(asking, drop, round);
   const isMariadb = request.server.flavour === 'mariadb';
@@ -183,10 +214,10 @@ function notLocked(
   if (result === null) return session([query(ask)]);
   if (isMariadb) {
     const isNotLocked = result?.kind === 'err' && result.errno === NOT_LOCKED;
-    return isNotLocked ? { kind: 'answer', error: result } : { kind: 'alias' };
+    return isNotLocked ? { kind: 'answer', error: result } : null;
   }
   const isInUse = result?.kind === 'rows' && result.rows.length > 0;
-  return isInUse ? { kind: 'alias' } : inItsWords(asking, drop, round);
+  return isInUse ? null : inItsWords(asking, drop, round);
 }
 
 interface Asking {
@@ -239,36 +270,49 @@ function moveByAlter(drop: LockedDrop, round: NextRound): UnderLocks {
   assert(ok !== null, 'something was moved');
   if (used === null) return { kind: 'used' };
   const done = movedAll(drop, ok, { keepsLocks: false });
-  const { tables } = used;
+  const tables = lockedPerhaps(used);
   if (tables === null) return done;
-  const mayAsk = tables.every(({ schema, table }) => isWritable(`${schema}${table}`, request));
-  if (!mayAsk) return done;
-  const nameOf = ({ schema, table }: UsedTable) => ({
-    schema: Buffer.from(schema),
-    table: Buffer.from(table),
-  });
-  if (tables.length > 0) {
-    const reads = round();
-    if (reads === null) {
-      return session(tables.map((one) => query(askReadSql(nameOf(one), request))));
-    }
-    if (reads.some((result) => result.kind !== 'err')) return forgetting(done, round);
-    const doubtful = tables.filter((_one, index) => isError(reads[index], NOT_LOCKED));
-    const canAsk = request.server.flavour === 'mariadb' && doubtful.every(({ isBase }) => isBase);
-    if (doubtful.length > 0 && !canAsk) return forgetting(done, round);
-    if (doubtful.length > 0) {
-      const aliases = round();
-      if (aliases === null) {
-        return session(doubtful.map((one) => query(askAliasSql(nameOf(one), request))));
-      }
-      const isNone = (result: Result) => isError(result, NOT_LOCKED) || isError(result, DENIED);
-      if (!aliases.every(isNone)) return forgetting(done, round);
-    }
-  }
+  const locked = hasLocked(tables, drop, round);
+  if (typeof locked === 'object') return locked;
+  if (locked) return forgetting(done, round);
   const unlocked = round();
   const last = [query(UNLOCK_SQL), ...(tables.length > 0 ? FORGET_SQL.map(query) : [])];
   if (unlocked === null) return session(last);
   return movedAll(drop, moreOf(ok, unlocked[0]), { keepsLocks: false });
+}
+
+/** Behind the move: what InnoDB says of the session is asked no more. Null: it has some locked. */
+function lockedPerhaps({ tables, ownInnodb }: UsedTables): readonly UsedTable[] | null {
+  if (tables === null || ownInnodb === null) return tables;
+  return ownInnodb > 0 ? null : tables.filter(({ isInnodb }) => !isInnodb);
+}
+
+/** Whether the session has one of `tables` locked, or nobody can say so; or the step that says. */
+function hasLocked(
+  tables: readonly UsedTable[],
+  { request }: LockedDrop,
+  round: NextRound,
+): boolean | UnderLocks {
+  if (tables.length === 0) return false;
+  if (!tables.every(({ schema, table }) => isWritable(`${schema}${table}`, request))) return true;
+  const nameOf = ({ schema, table }: UsedTable) => ({
+    schema: Buffer.from(schema),
+    table: Buffer.from(table),
+  });
+  const reads = round();
+  if (reads === null) {
+    return session(tables.map((one) => query(askReadSql(nameOf(one), request))));
+  }
+  if (reads.some((result) => result.kind !== 'err')) return true;
+  const doubtful = tables.filter((_one, index) => isError(reads[index], NOT_LOCKED));
+  if (doubtful.length === 0) return false;
+  const canAsk = request.server.flavour === 'mariadb' && doubtful.every(({ isBase }) => isBase);
+  if (!canAsk) return true;
+  const aliases = round();
+  if (aliases === null) {
+    return session(doubtful.map((one) => query(askAliasSql(nameOf(one), request))));
+  }
+  return !aliases.every((result) => isError(result, NOT_LOCKED) || isError(result, DENIED));
 }
 
 /** What was asked for in vain is not seen in SHOW WARNINGS. */
@@ -300,7 +344,7 @@ function isWritable(name: string, { charset }: DropRequest): boolean {
 }
 
 function isSame(
-  lock: LockedTable,
+  lock: Pick<LockedTable, 'schema' | 'table'>,
   { schema, table }: IntentTable,
   { foldsCase }: LockedDrop,
 ): boolean {

@@ -197,8 +197,8 @@ class Attempt {
       }
       case 'used': {
         const { threadId } = this.#request.session;
-        const tables = await readTablesInUse(this.#options.pool, threadId);
-        this.#answers = { ...this.#answers, used: { tables } };
+        const used = await readTablesInUse(this.#options.pool, threadId);
+        this.#answers = { ...this.#answers, used };
         return;
       }
       case 'round': {

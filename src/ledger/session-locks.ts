@@ -64,23 +64,27 @@ export interface UsedTable {
   readonly table: string;
   /** As opposed to a sequence, a view, or what is gone by now. */
   readonly isBase: boolean;
+  readonly isInnodb: boolean;
+}
+
+export interface UsedTables {
+  /** Null: nobody can say. */
+  readonly tables: readonly UsedTable[] | null;
+  /** So many of InnoDB's has the session itself; null: nobody can say. */
+  readonly ownInnodb: number | null;
 }
 
 /** More than these aren't asked for. */
 const USED_MAX = 64;
 
-/**
- * Tables of which the session may hold a lock; null: nobody can say. Does not reject for what the
- * server says.
- */
-export async function readTablesInUse(
-  pool: ServicePool,
-  threadId: number,
-): Promise<readonly UsedTable[] | null> {
+const UNKNOWN: UsedTables = { tables: null, ownInnodb: null };
+
+/** Tables of which the session may hold a lock. Does not reject for what the server says. */
+export async function readTablesInUse(pool: ServicePool, threadId: number): Promise<UsedTables> {
   try {
     const [used = []] = await pool.run(sql`SHOW OPEN TABLES WHERE In_use > 0`);
-    if (used.length === 0) return [];
-    if (used.length > USED_MAX) return null;
+    if (used.length === 0) return { tables: [], ownInnodb: null };
+    if (used.length > USED_MAX) return UNKNOWN;
     const lookups = used.map(
       (row) => sql`SELECT ${note('in-use')} TABLE_SCHEMA AS schemaName, TABLE_NAME AS tableName,
           TABLE_TYPE AS type, ENGINE AS engine FROM information_schema.TABLES
@@ -88,17 +92,16 @@ export async function readTablesInUse(
     );
     const [found = []] = await pool.run(sql.join(lookups, sql` UNION ALL `));
     const [status = []] = await pool.run(sql`SHOW ENGINE INNODB STATUS`);
-    const innodb = innodbTablesOf(textOrNullOf(status[0] ?? {}, 'Status') ?? '', threadId);
-    if (innodb !== null && innodb > 0) return null;
-    return found
-      .filter((row) => innodb === null || textOrNullOf(row, 'engine') !== 'InnoDB')
-      .map((row) => ({
-        schema: textOf(row, 'schemaName'),
-        table: textOf(row, 'tableName'),
-        isBase: textOf(row, 'type') === 'BASE TABLE',
-      }));
+    const tables = found.map((row) => ({
+      schema: textOf(row, 'schemaName'),
+      table: textOf(row, 'tableName'),
+      isBase: textOf(row, 'type') === 'BASE TABLE',
+      isInnodb: textOrNullOf(row, 'engine') === 'InnoDB',
+    }));
+    const ownInnodb = innodbTablesOf(textOrNullOf(status[0] ?? {}, 'Status') ?? '', threadId);
+    return { tables, ownInnodb };
   } catch (error) {
-    if (isServerError(error)) return null;
+    if (isServerError(error)) return UNKNOWN;
     throw error;
   }
 }

@@ -168,8 +168,9 @@ describe('in no situation', () => {
       } else if (step.do === 'locks') {
         answers = { ...answers, locks: { known: null } };
       } else if (step.do === 'used') {
-        const table = { schema: 'shop', table: 'other', isBase: true };
-        answers = { ...answers, used: { tables: one.names.length > 2 ? [table] : [] } };
+        const table = { schema: 'shop', table: 'other', isBase: true, isInnodb: true };
+        const tables = one.names.length > 2 ? [table] : [];
+        answers = { ...answers, used: { tables, ownInnodb: null } };
       } else if (step.do === 'round') {
         const round = step.commands.flatMap((command) =>
           command.kind === 'query'

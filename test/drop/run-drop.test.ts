@@ -70,7 +70,7 @@ jest.unstable_mockModule('../../src/ledger/session-locks.js', () => ({
     told.push('locks');
     return null;
   },
-  readTablesInUse: async () => [],
+  readTablesInUse: async () => ({ tables: [], ownInnodb: null }),
 }));
 
 jest.unstable_mockModule('../../src/moves/take-home.js', () => ({

@@ -49,7 +49,7 @@ export type Answer =
   /** Of the service: what the session has locked; null: it can't tell. */
   | { readonly locks: readonly LockedTable[] | null }
   /** Of the service: what is in use; null: it can't tell. */
-  | { readonly used: readonly UsedTable[] | null }
+  | { readonly used: readonly UsedTable[] | null; readonly ownInnodb?: number }
   /** To the commands of one step under LOCK TABLES. */
   | { readonly all: readonly SessionAnswer[] }
   | { readonly relocated: readonly ('moved' | 'failed' | 'put-back')[] };
@@ -218,7 +218,7 @@ function answerTo(
   }
   if (step.do === 'used') {
     if (!('used' in answer)) throw new Error('expected what is in use');
-    return { used: { tables: answer.used } };
+    return { used: { tables: answer.used, ownInnodb: answer.ownInnodb ?? null } };
   }
   if (step.do === 'round') {
     if (!('all' in answer)) throw new Error('expected the answers to all commands');
