@@ -36,6 +36,15 @@ export function askAliasSql(name: QualifiedName, { groupId, charset }: Said): Bu
   ]);
 }
 
+/**
+ * Before MariaDB and MySQL 8: looks for a lock like DROP TABLE, too, and opens the table anew where
+ * it finds one for writing. Needs the right RELOAD.
+ */
+export function askFlushSql(name: QualifiedName, { groupId, charset }: Said): Buffer {
+  const verb = Buffer.from(`FLUSH /* undrop locked ${groupId} */ LOCAL TABLES `);
+  return Buffer.concat([verb, qualified(name, charset)]);
+}
+
 /** A row where somebody has the table in use. `table` in UTF-8. */
 export function openTableSql(
   name: QualifiedName,

@@ -8,7 +8,8 @@
  *   rename    user session: one atomic RENAME of all base tables, each to its own hold name (on
  *             MariaDB in several where one has triggers, rename-groups.ts); where the user may drop
  *             but not rename, the service in the user's stead (next-in-stead.ts)
- *   relocate  service: into the recycle schema │ words │ answer
+ *   relocate  service: into the recycle schema (under locks of the session's own, beside which no
+ *             other may: user session, where it may) │ words │ answer
  *
  * Invariants: no step destroys a base table. A table is renamed only where both the user session
  * and the service saw it as a base table and its intent is in the ledger. An answer that says
@@ -17,12 +18,12 @@
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { LockedTable, UsedTables } from '../ledger/session-locks.js';
-import type { IntentFacts, IntentTable } from '../ledger/write.js';
+import type { ForeignKeyName, IntentFacts, IntentTable } from '../ledger/write.js';
 import type { RelocateTable, Relocation } from '../moves/relocate.js';
 import { STAYS_FOR_ITS_FILE, STAYS_LOCKED } from '../moves/stays.js';
 import { hasGuards } from '../names/guard-table.js';
 import { formatHoldName } from '../names/hold-name.js';
-import { isRecycleSchema } from '../names/recycle-schema.js';
+import { isRecycleSchema, recycleSchemaFor } from '../names/recycle-schema.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import { type OkPacket, okWithWarnings } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
@@ -39,11 +40,12 @@ import {
 } from './parents.js';
 import { asProgram, NO_VERDICT } from './program-verdict.js';
 import { whatIsRecycled } from './recycled-words.js';
+import { countRemarks, remarksOf } from './remarks.js';
 import { renameGroups } from './rename-groups.js';
 import type { SteadRename } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { type SaidKind, sayWords } from './say-words.js';
-import { signalSql } from './signal-sql.js';
+import { signalOf, signalSql } from './signal-sql.js';
 import type { UserCommand } from './user-session.js';
 import {
   askMovesSql,
@@ -51,6 +53,7 @@ import {
   dropOwnTemporarySql,
   dropRightsSql,
   gtidSql,
+  homeSql,
   OWN_GTID_BEHIND,
   ownLockSql,
   probeSql,
@@ -73,6 +76,8 @@ export interface Inspection extends Look {
 
 export interface Answers extends SteadAnswers {
   readonly inspection: Inspection | null;
+  /** SHOW WARNINGS behind a PREPARE of the client's text. */
+  readonly remarks: Result | null;
   readonly judged: Result | null;
   readonly probe: Result | null;
   /** What the server says of the right to drop, where it denied the RENAME for want of it. */
@@ -86,6 +91,8 @@ export interface Answers extends SteadAnswers {
   readonly used: UsedTables | null;
   /** Of the steps under LOCK TABLES, or of one RENAME after the other; in order. */
   readonly rounds: readonly (readonly Result[])[];
+  /** Of the session's own RENAME into the recycle schema, where nobody else may do it. */
+  readonly home: Result | null;
   readonly relocations: readonly Relocation[] | null;
   readonly words: Result | null;
   /** The words under another GTID_NEXT than the session's. */
@@ -102,6 +109,7 @@ export interface Answers extends SteadAnswers {
 
 export const NO_ANSWERS: Answers = {
   inspection: null,
+  remarks: null,
   judged: null,
   probe: null,
   rights: null,
@@ -115,6 +123,7 @@ export const NO_ANSWERS: Answers = {
   locks: null,
   used: null,
   rounds: [],
+  home: null,
   relocations: null,
   words: null,
   aside: null,
@@ -126,6 +135,7 @@ export const NO_ANSWERS: Answers = {
 
 /** The answers that a statement of ours on the user session brings. */
 export type UserAnswer =
+  | 'remarks'
   | 'judged'
   | 'probe'
   | 'rights'
@@ -135,6 +145,7 @@ export type UserAnswer =
   | 'turn'
   | 'ownLock'
   | 'cleaned'
+  | 'home'
   | 'words'
   | 'aside'
   | 'rows'
@@ -150,6 +161,8 @@ export type UserAnswer =
 export function broughtBy(brings: UserAnswer, results: readonly Result[]): Result {
   const last = results.at(-1);
   assert(last !== undefined, 'the last command of a step has an answer');
+  // Behind it the session is cleaned, and may get its GTID back.
+  if (brings === 'home') return results.at(results.length > 2 ? -2 - OWN_GTID_BEHIND : 0) ?? last;
   if (brings === 'aside') return results.at(-1 - OWN_GTID_BEHIND) ?? last;
   if (brings === 'ownLock') {
     return results.find((said) => said.kind === 'err' && UNDER_LOCKS.has(said.errno)) ?? last;
@@ -225,10 +238,13 @@ export type Step =
     };
 
 /** The next step; after 'answer' there is none. */
-export function nextStep(request: DropRequest, answers: Answers): Step {
-  const { inspection } = answers;
+export function nextStep(drop: DropRequest, answers: Answers): Step {
+  const { inspection, remarks } = answers;
   if (inspection === null) return { do: 'inspect' };
-  const decision = decide(request, inspection);
+  const decision = decide(drop, inspection);
+  const isSaid = ['native', 'words', 'move'].includes(decision.kind);
+  if (isSaid && remarks === null && countRemarks(inspection.judge) > 0) return remarksStep(drop);
+  const request = remarks === null ? drop : { ...drop, remarks: remarksOf(remarks) };
   switch (decision.kind) {
     case 'refuse':
       return refuse(decision.error);
@@ -249,6 +265,16 @@ export function nextStep(request: DropRequest, answers: Answers): Step {
   }
 }
 
+/** What the server thinks of the text, once more: between the first PREPARE and now was more. */
+function remarksStep({ text }: DropRequest): Step {
+  const warnings = Buffer.from('SHOW /* undrop remarks */ WARNINGS');
+  const commands: UserCommand[] = [
+    { kind: 'prepare', text },
+    { kind: 'query', text: warnings },
+  ];
+  return { do: 'user', brings: 'remarks', commands };
+}
+
 /** One name of the statement and all that is known of it. */
 interface Name {
   readonly index: number;
@@ -256,6 +282,8 @@ interface Name {
   readonly name: QualifiedName;
   readonly seen: IntentTable;
 }
+
+type Waited = Pick<Name, 'name'>;
 
 interface Move extends Name {
   readonly holdName: string;
@@ -273,6 +301,8 @@ type Decision =
       readonly kind: 'words';
       readonly named: readonly Name[];
       readonly blocked: readonly BlockedParent[];
+      /** Tables that stay, and whose locks a drop would have taken before it said so. */
+      readonly waitsFor: readonly Waited[];
     }
   | {
       readonly kind: 'move';
@@ -443,7 +473,7 @@ function decideNames(
     if (isBetween && bases.length > 0) {
       return { kind: 'again', because: 'only the service sees a table' };
     }
-    return { kind: 'words', named: absent, blocked: [] };
+    return { kind: 'words', named: absent, blocked: [], waitsFor: bases };
   }
   const rules = { isAtomic, foldsCase };
   const blocked = checksForeignKeys
@@ -453,8 +483,13 @@ function decideNames(
       )
     : [];
   // Nor is a temporary table beside it dropped there.
-  if (isAtomic && blocked.length > 0) return { kind: 'words', named: [], blocked };
-  if (blocked.length === bases.length) return { kind: 'words', named: others, blocked };
+  if (isAtomic && blocked.length > 0) {
+    const waitsFor = [...bases, ...blocked.flatMap(({ key }) => childOf(key, request))];
+    return { kind: 'words', named: [], blocked, waitsFor };
+  }
+  if (blocked.length === bases.length) {
+    return { kind: 'words', named: others, blocked, waitsFor: [] };
+  }
   const moves: Move[] = [];
   for (const base of bases.filter(({ seen }) => !blocked.some(({ table }) => table === seen))) {
     const due = base.seen.holdUntil;
@@ -463,6 +498,13 @@ function decideNames(
     moves.push({ ...base, holdName });
   }
   return { kind: 'move', moves, named: others, blocked };
+}
+
+/** None where it can't be said in the client's charset. */
+function childOf({ schema, table }: ForeignKeyName, { charset }: DropRequest): readonly Waited[] {
+  const name = { schema: Buffer.from(schema), table: Buffer.from(table) };
+  const isPlain = [...name.schema, ...name.table].every((byte) => byte < 0x80);
+  return isPlain || charset === 'utf8' ? [{ name }] : [];
 }
 
 /** The server refuses the text: asked once more, so that its words are the session's last. */
@@ -567,6 +609,9 @@ const SAME_AS_DROP: ReadonlySet<number> = new Set([
   4145, // own BACKUP STAGE
 ]);
 
+/** Of these the probe of the next name says nothing. */
+const OF_THE_MOMENT: ReadonlySet<number> = new Set([1205, 1213, 1317, 1969, 3024]);
+
 function endsTheDrop(error: ErrPacket): boolean {
   return SAME_AS_DROP.has(error.errno) || mayNotDrop(error);
 }
@@ -592,10 +637,31 @@ function wordsOnly(
     if (probe === null) return probeStep(request, inspection, asked);
     const ended = probeEnds(request, inspection, probe, answers);
     if (ended !== null) return ended;
+    const waiting = waitFirst(request, decision, answers);
+    if (waiting !== null) return waiting;
     const logging = gtidStep(request, inspection, decision, answers);
     if (logging !== null) return logging;
   }
   return saidOrSay(request, inspection, decision, answers);
+}
+
+/** Null: nobody has its tables locked, or it can't be asked. */
+function waitFirst(
+  request: DropRequest,
+  { waitsFor }: Extract<Decision, { kind: 'words' }>,
+  { turns }: Answers,
+): Step | null {
+  const waiting = nextTurn(turns, waitsFor.length);
+  switch (waiting?.kind) {
+    case 'wait':
+      return turnStep(request, waitsFor[waiting.at]);
+    case 'gone':
+      return again('a table was gone when it was waited for');
+    case 'error':
+      return SAME_AS_DROP.has(waiting.error.errno) ? answerWith(waiting.error) : null;
+    case undefined:
+      return null;
+  }
 }
 
 /** A drop that says notes alone is logged, and the client may be told its GTID. */
@@ -649,6 +715,8 @@ function probeEnds(
   answers: Answers,
 ): Step | null {
   assert(probe.kind === 'err', 'a RENAME into a schema that does not exist fails');
+  const isFollowed = inspection.names.length > 1 && OF_THE_MOMENT.has(probe.errno);
+  if (isFollowed) return raised(probe, inspection, answers);
   if (SAME_AS_DROP.has(probe.errno)) return answerWith(probe);
   if (probe.errno === CLOSED_SCHEMA) return closedSchema(request, inspection, probe, answers);
   if (!mayNotDrop(probe) || isGranted(inspection, probe, answers)) return null;
@@ -825,9 +893,11 @@ function afterRename(
   answers: Answers,
 ): Step {
   const { named, blocked } = decision;
-  const { relocations } = answers;
   const words = answers.unguarded ?? answers.aside ?? answers.rows ?? answers.words;
   assert(ok !== null || failed !== null, 'what is held was renamed');
+  const going = homeward(request, inspection, { moves, keepsLocks }, answers);
+  if (going !== null && 'do' in going) return going;
+  const relocations = answers.relocations ?? going;
   if (relocations === null) {
     const { facts } = inspection;
     assert('logged' in facts, 'facts were read');
@@ -861,6 +931,40 @@ function afterRename(
   }
   const said = words === null ? ok : inFull(words, request, blocked);
   return { ...answerWith(said), held };
+}
+
+/**
+ * Where the session has locks beside which nobody else may rename the tables, it does so itself,
+ * if it may: they aren't seen in their own schema then. Null: the service is to try, or nobody.
+ */
+function homeward(
+  request: DropRequest,
+  inspection: Inspection,
+  { moves, keepsLocks }: Pick<Moved, 'moves' | 'keepsLocks'>,
+  { home, relocations }: Answers,
+): Step | readonly Relocation[] | null {
+  const { facts, intent, stay } = inspection;
+  assert('logged' in facts && intent !== null, 'they were there before the RENAME');
+  const mayGo = moves.every(
+    ({ index, name, seen }) =>
+      name.schema !== null &&
+      stay[index] !== true &&
+      !hasForeignKeys(seen) &&
+      seen.triggers.length === 0,
+  );
+  const isItsOwn = keepsLocks || intent.hasBackupLock;
+  if (!isItsOwn || !mayGo || relocations !== null) return null;
+  const holdSchema = recycleSchemaFor(facts.logged);
+  if (home === null) {
+    const texts = [homeSql({ ...request, moves, home: holdSchema }), cleanSql(request.groupId)];
+    const going = texts.map((text) => ({ kind: 'query' as const, text }));
+    const { commands } = underOwnGtid(facts.gtidNext, going);
+    return { do: 'user', brings: 'home', commands };
+  }
+  if (home.kind !== 'ok') return null;
+  return moves.map(({ seen: { id }, holdName }) => {
+    return { id, outcome: 'moved' as const, holdSchema, holdName };
+  });
 }
 
 /** The session has set GTID_NEXT to a GTID: an error, or the RENAME, uses it up. */
@@ -1054,7 +1158,7 @@ function notRenamed(
 }
 
 /** The session waits for the lock of one table. */
-function turnStep(request: DropRequest, move: Move | undefined): Step {
+function turnStep(request: DropRequest, move: Waited | undefined): Step {
   assert(move !== undefined, 'a table has its turn');
   const text = turnSql(move.name, { ...request, wait: waitSeconds(request) });
   return { do: 'user', brings: 'turn', commands: [{ kind: 'query', text }] };
@@ -1256,7 +1360,7 @@ function deniedDrop(
   const names = inspection.names.filter(
     (name, index) => tables.includes(name) && inspection.kinds[index] !== 'temporary',
   );
-  if (names.length === 0) return answerWith(inWordsOfDrop(error));
+  if (names.length === 0) return sayDenied(inspection, error, answers);
   if (rights === null) {
     const text = dropRightsSql(names, { ...request, wait: waitSeconds(request) });
     return { do: 'user', brings: 'rights', commands: [{ kind: 'query', text }] };
@@ -1265,7 +1369,7 @@ function deniedDrop(
   if (deniedRights(error) === null && answers.readable === null) {
     return renameFailed(request, rights.kind === 'err' ? rights : error);
   }
-  if (tables.length < inspection.names.length) return answerWith(inWordsOfDrop(error));
+  if (tables.length < inspection.names.length) return sayDenied(inspection, error, answers);
   return again('the right to drop has come');
 }
 
@@ -1282,6 +1386,27 @@ function deniedRights(error: ErrPacket): { readonly denied: string; readonly at:
     error.message.toString('latin1'),
   );
   return match === null ? null : { denied: match[0], at: match.index };
+}
+
+/** Raised in the session, so that SHOW WARNINGS has it too. */
+function sayDenied(inspection: Inspection, error: ErrPacket, answers: Answers): Step {
+  const { readable } = answers;
+  const said = inWordsOfDrop(error);
+  if (readable?.kind !== 'err') return raised(said, inspection, answers);
+  const signal = signalOf(inWordsOfDrop(readable), 'utf8');
+  return raised(said, inspection, answers, signal);
+}
+
+/** The answer is `said`; SHOW WARNINGS has it too, where it can be raised. */
+function raised(
+  said: ErrPacket,
+  { facts }: Inspection,
+  { words }: Answers,
+  signal = signalOf(said, 'resultsCharset' in facts ? facts.resultsCharset : null),
+): Step {
+  if (words !== null || signal === null) return answerWith(said);
+  const text = signalSql(signal);
+  return { do: 'user', brings: 'words', commands: [{ kind: 'query', text }] };
 }
 
 /** The same error as DROP gives it: it names only the right that DROP needs. */

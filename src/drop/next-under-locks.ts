@@ -20,6 +20,7 @@ import type { ServerVersion } from '../wire/server-version.js';
 import {
   alterNameSql,
   askAliasSql,
+  askFlushSql,
   askLockSql,
   askReadSql,
   askRenameSql,
@@ -207,16 +208,17 @@ function notLocked(
   const { request } = drop;
   if (seen.kind !== 'base') return inItsWords(asking, drop, round);
   const isMariadb = request.server.flavour === 'mariadb';
-  const ask = isMariadb
-    ? askAliasSql(name, request)
-    : openTableSql(name, { ...request, table: seen.table });
+  const ask = isMariadb ? askAliasSql(name, request) : askFlushSql(name, request);
   const [result] = round() ?? [null];
   if (result === null) return session([query(ask)]);
-  if (isMariadb) {
-    const isNotLocked = result?.kind === 'err' && result.errno === NOT_LOCKED;
-    return isNotLocked ? { kind: 'answer', error: result } : null;
+  if (result?.kind === 'err' && [NOT_LOCKED, READ_LOCKED].includes(result.errno)) {
+    return { kind: 'answer', error: result };
   }
-  const isInUse = result?.kind === 'rows' && result.rows.length > 0;
+  if (isMariadb || result?.kind === 'ok') return null;
+  const open = query(openTableSql(name, { ...request, table: seen.table }));
+  const [found] = round() ?? [null];
+  if (found === null) return session([open]);
+  const isInUse = found?.kind === 'rows' && found.rows.length > 0;
   return isInUse ? null : inItsWords(asking, drop, round);
 }
 

@@ -10,7 +10,7 @@ import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
 import type { ServerVersion } from '../wire/server-version.js';
-import { type Signal, signalSql } from './signal-sql.js';
+import { SIGNAL_CHARACTERS_MAX, type Signal, signalSql } from './signal-sql.js';
 
 export interface BlockedParent {
   readonly table: IntentTable;
@@ -54,9 +54,6 @@ export function hasForeignKeys(table: IntentTable): boolean {
 }
 
 const BEFORE_MYSQL_8 = 'Cannot delete or update a parent row: a foreign key constraint fails';
-/** MESSAGE_TEXT of MySQL. */
-const SIGNAL_CHARACTERS_MAX = 128;
-
 /** The error that the server gives for a parent. */
 export function parentError(server: ServerVersion, { table, key }: BlockedParent): Signal {
   if (server.flavour === 'mariadb') {

@@ -55,9 +55,11 @@ export function renameSql(options: {
   readonly wait: string | null;
   readonly ifExists?: boolean;
   readonly charset: ClientCharset;
+  readonly remarks?: string;
 }): Buffer {
+  const { groupId, remarks = '' } = options;
   const ifExists = options.ifExists === true ? 'IF EXISTS ' : '';
-  const verb = `RENAME /* undrop hold ${options.groupId} */ TABLE ${ifExists}`;
+  const verb = `RENAME /* undrop hold ${groupId} */${remarks} TABLE ${ifExists}`;
   const parts: Buffer[] = [Buffer.from(verb)];
   for (const [index, { name, holdName }] of options.moves.entries()) {
     const wait = index === 0 && options.wait !== null ? ` ${options.wait}` : '';
@@ -70,6 +72,26 @@ export function renameSql(options: {
     );
   }
   return Buffer.concat(parts);
+}
+
+/** One atomic RENAME of tables under their hold names into the recycle schema, under the same. */
+export function homeSql(options: {
+  readonly groupId: string;
+  readonly moves: readonly { readonly name: QualifiedName; readonly holdName: string }[];
+  readonly home: string;
+  readonly charset: ClientCharset;
+}): Buffer {
+  const { groupId, moves, home, charset } = options;
+  const parts = moves.map(({ name: { schema }, holdName }, index) => {
+    const table = Buffer.from(holdName);
+    return Buffer.concat([
+      Buffer.from(index === 0 ? '' : ', '),
+      qualified({ schema, table }, charset),
+      Buffer.from(' TO '),
+      qualified({ schema: Buffer.from(home), table }, charset),
+    ]);
+  });
+  return Buffer.concat([Buffer.from(`RENAME /* undrop home ${groupId} */ TABLE `), ...parts]);
 }
 
 /**
@@ -144,10 +166,13 @@ interface DropWords {
   readonly object: 'table' | 'sequence';
   readonly ifExists: boolean;
   readonly charset: ClientCharset;
+  /** As in `DropRequest`. */
+  readonly remarks?: string;
 }
 
 export function dropTemporarySql(names: readonly QualifiedName[], options: DropWords): Buffer {
-  const verb = `DROP /* undrop words ${options.groupId} */ TEMPORARY ${options.object.toUpperCase()} `;
+  const { groupId, object, remarks = '' } = options;
+  const verb = `DROP /* undrop words ${groupId} */${remarks} TEMPORARY ${object.toUpperCase()} `;
   return dropNames(verb, names, options);
 }
 
@@ -157,7 +182,8 @@ export function dropTemporarySql(names: readonly QualifiedName[], options: DropW
  * such there; nobody else can change that.
  */
 export function dropOwnTemporarySql(names: readonly QualifiedName[], options: DropWords): Buffer {
-  const verb = `DROP /* undrop temporary ${options.groupId} */ ${options.object.toUpperCase()} `;
+  const { groupId, object, remarks = '' } = options;
+  const verb = `DROP /* undrop temporary ${groupId} */${remarks} ${object.toUpperCase()} `;
   return dropNames(verb, names, options);
 }
 

@@ -13,7 +13,7 @@ import { note, type SQLQuery, serverIdentity, sql } from '../service/sql.js';
 import type { TableKind } from './entry.js';
 import { foreignKeysOf } from './foreign-keys.js';
 import { processlistOf } from './owner.js';
-import { readLockRows, sessionLocksSql } from './session-locks.js';
+import { readHasBackupLock, readLockRows, sessionLocksSql } from './session-locks.js';
 import { LEDGER } from './tables.js';
 import type { DropIntent, ForeignKeyName, IntentFacts, IntentTable } from './write.js';
 
@@ -129,6 +129,7 @@ function readFacts(
     serverIdentity: textOf(facts, 'identity'),
     lowerCaseTableNames: server.lowerCaseTableNames,
     lockedTables: lockRows === undefined ? null : readLockRows(lockRows),
+    hasBackupLock: readHasBackupLock(lockRows ?? []),
     tables,
   };
 }

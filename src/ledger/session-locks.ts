@@ -14,21 +14,25 @@ export interface LockedTable {
   readonly isWrite: boolean;
 }
 
-/** LOCK TABLES takes kinds of metadata lock that nothing else keeps between two statements. */
+/**
+ * LOCK TABLES takes kinds of metadata lock that nothing else keeps between two statements; so does
+ * LOCK INSTANCE FOR BACKUP, beside which all others may change rows only.
+ */
 export function sessionLocksSql(threadId: number): SQLQuery {
   return sql`SELECT
       (SELECT ENABLED FROM performance_schema.setup_instruments
        WHERE NAME = 'wait/lock/metadata/sql/mdl') AS known,
-      taken.schemaName, taken.tableName, taken.lockType
+      taken.kind, taken.schemaName, taken.tableName, taken.lockType
     FROM (SELECT 1 AS one) AS one
     LEFT JOIN (
-      SELECT DISTINCT held.OBJECT_SCHEMA AS schemaName, held.OBJECT_NAME AS tableName,
-        held.LOCK_TYPE AS lockType
+      SELECT DISTINCT held.OBJECT_TYPE AS kind, held.OBJECT_SCHEMA AS schemaName,
+        held.OBJECT_NAME AS tableName, held.LOCK_TYPE AS lockType
       FROM performance_schema.metadata_locks AS held
       JOIN performance_schema.threads AS owner ON owner.THREAD_ID = held.OWNER_THREAD_ID
-      WHERE owner.PROCESSLIST_ID = ${threadId} AND held.OBJECT_TYPE = 'TABLE'
-        AND held.LOCK_STATUS = 'GRANTED'
-        AND held.LOCK_TYPE IN ('SHARED_NO_READ_WRITE', 'SHARED_READ_ONLY', 'SHARED_NO_WRITE')
+      WHERE owner.PROCESSLIST_ID = ${threadId} AND held.LOCK_STATUS = 'GRANTED'
+        AND (held.OBJECT_TYPE = 'TABLE'
+            AND held.LOCK_TYPE IN ('SHARED_NO_READ_WRITE', 'SHARED_READ_ONLY', 'SHARED_NO_WRITE')
+          OR held.OBJECT_TYPE = 'BACKUP LOCK' AND held.LOCK_TYPE = 'SHARED')
     ) AS taken ON TRUE`;
 }
 
@@ -36,12 +40,17 @@ export function sessionLocksSql(threadId: number): SQLQuery {
 export function readLockRows(rows: readonly Rows[number][]): readonly LockedTable[] | null {
   if (rows.length === 0 || rows.some((row) => textOrNullOf(row, 'known') !== 'YES')) return null;
   return rows
-    .filter((row) => textOrNullOf(row, 'tableName') !== null)
+    .filter((row) => textOrNullOf(row, 'kind') === 'TABLE')
     .map((row) => ({
       schema: textOf(row, 'schemaName'),
       table: textOf(row, 'tableName'),
       isWrite: textOf(row, 'lockType') === 'SHARED_NO_READ_WRITE',
     }));
+}
+
+/** Whether the session itself has said LOCK INSTANCE FOR BACKUP, as far as the server tells. */
+export function readHasBackupLock(rows: readonly Rows[number][]): boolean {
+  return rows.some((row) => textOrNullOf(row, 'kind') === 'BACKUP LOCK');
 }
 
 /** As it is now. Does not reject for what the server says: null is always safe. */

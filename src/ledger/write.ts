@@ -74,6 +74,8 @@ export interface IntentFacts {
   readonly lowerCaseTableNames: 0 | 1 | 2;
   /** By LOCK TABLES of the user's session; null where the server can't tell. */
   readonly lockedTables: readonly LockedTable[] | null;
+  /** The user's session has said LOCK INSTANCE FOR BACKUP: nobody else may rename anything. */
+  readonly hasBackupLock: boolean;
   /** In the order asked for. */
   readonly tables: readonly IntentTable[];
 }

@@ -1,18 +1,20 @@
 /**
  * DROP DATABASE of a schema that isn't there, which destroys nothing: the session itself is asked
  * whether there is such a schema and whether it might drop one, and then says the words of DROP
- * DATABASE for that by SIGNAL.
+ * DATABASE for that by SIGNAL; as a note where the server has blocks for that (block-words.ts).
  *
  * Invariant: no DROP DATABASE goes to the server. A schema that comes to be meanwhile stays.
  */
+import { hasBlocks, notesSql } from '../drop/block-words.js';
 import { decodeName } from '../drop/decode-name.js';
-import { signalSql } from '../drop/signal-sql.js';
+import { type Signal, signalSql } from '../drop/signal-sql.js';
 import type { UserSession } from '../drop/user-session.js';
 import { UndropError } from '../errors.js';
 import { clientCharsetOf } from '../sql/lex-mode.js';
 import { quoteClientName } from '../sql/quote-client-name.js';
 import { okWithStatus } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
+import type { ServerVersion } from '../wire/server-version.js';
 import { SERVER_STATUS_DB_DROPPED } from '../wire/status.js';
 
 export interface SchemaDrop {
@@ -37,10 +39,17 @@ const NOTHING = Buffer.from(
   'DO /* undrop clean */ (SELECT 1 FROM (SELECT 1 AS one) AS one LIMIT 1)',
 );
 
+const SETTINGS = Buffer.from(
+  'SELECT CAST(@@sql_notes + 0 AS BINARY), CAST(@@sql_mode AS BINARY) LIMIT 1',
+);
+
+/** Gives a note that can be put in other words. */
+const NOTED = Buffer.from('DROP TEMPORARY TABLE IF EXISTS `_undrop`.`_undrop_none`');
+
 /** The answer to the DROP; null: the schema is there, or nobody can say whether it is. */
 export async function answerOfAbsent(
   drop: SchemaDrop,
-  userSession: UserSession,
+  { userSession, server }: { readonly userSession: UserSession; readonly server: ServerVersion },
 ): Promise<{ readonly payload: Buffer } | null> {
   const charset = clientCharsetOf(drop.charset);
   const name = nameOf(drop);
@@ -52,8 +61,8 @@ export async function answerOfAbsent(
   if (!isDenied && !isError(shown, UNKNOWN_SCHEMA)) return null;
   // Ends the transaction, and needs the right to drop, as the statement itself.
   const view = [Buffer.from('DROP /* undrop rights */ VIEW '), quoted, Buffer.from('.`_undrop`')];
-  const [notes, probe] = await userSession.run([
-    { kind: 'query', text: Buffer.from('SELECT CAST(@@sql_notes + 0 AS BINARY) LIMIT 1') },
+  const [settings, probe] = await userSession.run([
+    { kind: 'query', text: SETTINGS },
     { kind: 'query', text: Buffer.concat(view) },
   ]);
   if (probe?.kind !== 'err') return null;
@@ -61,9 +70,14 @@ export async function answerOfAbsent(
   // Without any right on it there is no right to drop it, and these are the words for that.
   if (isDenied) return ask(show, userSession, 'err');
   if (!MAY_DROP.has(probe.errno)) return null;
-  const isSilent = drop.ifExists && notes?.kind === 'rows' && `${notes.rows[0]?.[0]}` === '0';
-  const text = isSilent ? NOTHING : signalSql(wordsFor(name, drop));
-  if (!drop.ifExists) return ask(text, userSession, 'err');
+  const said = { errno: NO_SUCH_SCHEMA, message: textFor(name) };
+  if (!drop.ifExists) {
+    return ask(signalSql({ ...said, sqlState: 'HY000' }), userSession, 'err');
+  }
+  const [notes, sqlMode] = settings?.kind === 'rows' ? (settings.rows[0] ?? []) : [];
+  const note = { ...said, sqlState: '01000' };
+  const canNote = hasBlocks(server, { sqlMode: `${sqlMode ?? 'ORACLE'}` });
+  const text = `${notes}` === '0' ? NOTHING : canNote ? noteSql(note) : signalSql(note);
   const ok = await ask(text, userSession, 'ok');
   return ok && { payload: okWithStatus(ok.payload, SERVER_STATUS_DB_DROPPED) };
 }
@@ -78,9 +92,12 @@ async function ask(
   return said !== undefined && said.kind === kind && 'payload' in said ? said : null;
 }
 
-function wordsFor(name: string, { ifExists }: SchemaDrop): Parameters<typeof signalSql>[0] {
-  const message = `Can't drop database '${name}'; database doesn't exist`;
-  return { errno: NO_SUCH_SCHEMA, sqlState: ifExists ? '01000' : 'HY000', message };
+function noteSql(note: Signal): Buffer {
+  return notesSql([note], { dropSql: NOTED, isKept: false });
+}
+
+function textFor(name: string): string {
+  return `Can't drop database '${name}'; database doesn't exist`;
 }
 
 function nameOf({ schema, charset }: SchemaDrop): string | null {

@@ -205,7 +205,7 @@ function byOtherCarrier(
 
 /** One that isn't there has nothing that could be lost. */
 async function dropSchema(drop: SchemaDrop, options: InterceptOptions): Promise<Interception> {
-  const answer = await answerOfAbsent(drop, options.userSession);
+  const answer = await answerOfAbsent(drop, options);
   if (answer !== null) return answerWith(answer);
   return refused(notDone(HOW['drop-database'], schemaAndTables(drop.schema)), options);
 }

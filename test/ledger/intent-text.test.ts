@@ -129,6 +129,7 @@ describe('the facts from its answers', () => {
       sessionHost: 'h:4711',
       serverIdentity: 'h|3306',
       lockedTables: null,
+      hasBackupLock: false,
     });
   });
 

@@ -167,6 +167,7 @@ export function inspectionOf(situation: Situation): Inspection {
     serverIdentity: 'the server',
     lowerCaseTableNames: 0,
     lockedTables: situation.server === 'mysql-9.7' ? [] : null,
+    hasBackupLock: false,
     tables,
     ...situation.intent,
   };
