@@ -209,6 +209,21 @@ export const ERRORS = {
     text: '{tables} not dropped: other sessions changed the tables meanwhile (tries: {times}).',
     remedy: 'Run the statement again.',
   },
+  UNDROP_SCHEMA_NOT_DROPPED: {
+    fault: 'operator',
+    errno: 1235,
+    sqlState: '42000',
+    text: 'Schema {schema} was not dropped, nor any of its tables: {why}.',
+    remedy: '{instead}',
+  },
+  UNDROP_SCHEMA_IN_BETWEEN: {
+    fault: 'upstream',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'Schema {schema} was not dropped, but not all of its tables are back yet: {why}.',
+    remedy:
+      'Nothing is lost, and undrop goes on with it; `undrop list` has what is held, and `undrop restore` brings it back.',
+  },
   UNDROP_FATE_UNKNOWN: {
     fault: 'upstream',
     errno: 1105,

@@ -1,4 +1,4 @@
-/** Reads the ledger. */
+/** Reads the ledger's rows of tables; those of whole schemas: schema-drops.ts. */
 import { assert } from '../assert.js';
 import type { Row, ServiceConnection } from '../service/pools.js';
 import {
@@ -24,6 +24,8 @@ export type RowFilter =
   /** Given back, from that name. */
   | { readonly by: 'restored'; readonly schema?: string; readonly table: string }
   | { readonly by: 'intent' }
+  /** Live ones of one statement. */
+  | { readonly by: 'group'; readonly groupId: string }
   /** Held in its own schema: its relocation is still to be done. */
   | { readonly by: 'debt' };
 
@@ -61,6 +63,8 @@ function condition(filter: RowFilter): SQLQuery {
       return LIVE;
     case 'intent':
       return sql`state = 'intent'`;
+    case 'group':
+      return sql`group_id = ${filter.groupId} AND ${LIVE}`;
     case 'debt':
       return sql`state = 'HOLD' AND relocated = 0`;
     case 'name':
@@ -69,7 +73,7 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`state = 'restored' AND ${hasName(filter)}`;
     case 'id':
       assert(/^[0-9a-f]{1,32}$/.test(filter.prefix), 'an id begins with hex digits');
-      return sql`id LIKE ${`${filter.prefix}%`}`;
+      return sql`id LIKE ${`${filter.prefix}%`} AND kind <> 'schema'`;
   }
 }
 

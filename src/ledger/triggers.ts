@@ -119,7 +119,7 @@ export function isAscii(text: string): boolean {
 }
 
 /** What ends a statement in the `mysql` client, and stands nowhere in the text. */
-function delimiterFor(text: string): string {
+export function delimiterFor(text: string): string {
   let delimiter = '$$';
   while (text.includes(delimiter)) delimiter += '$';
   return delimiter;

@@ -92,6 +92,9 @@ async function addAll(
   return problems;
 }
 
+/** A problem that passes. */
+export const IS_LOCKED = 'another session has a table locked';
+
 /** What is in the way, or null. */
 export async function tried(work: () => Promise<unknown>): Promise<string | null> {
   for (let tries = 1; ; tries++) {
@@ -100,7 +103,7 @@ export async function tried(work: () => Promise<unknown>): Promise<string | null
       return null;
     } catch (error) {
       if (isKilled(error) && tries < TRIES) continue;
-      if (isKilled(error)) return 'another session has a table locked';
+      if (isKilled(error)) return IS_LOCKED;
       return error instanceof Error ? error.message : String(error);
     }
   }

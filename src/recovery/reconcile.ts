@@ -10,6 +10,7 @@ import type { Log } from '../log.js';
 import { payDebts } from '../moves/debts.js';
 import type { ServicePool } from '../service/pools.js';
 import { noticeChanges } from './notice-changes.js';
+import { recoverSchemas } from './recover-schemas.js';
 import { settleIntents } from './settle-intents.js';
 
 export interface ReconcileOptions {
@@ -20,11 +21,15 @@ export interface ReconcileOptions {
 }
 
 export interface ReconcileReport {
+  /** Schemas whose DROP DATABASE did not come to its end: their tables are back. */
+  readonly schemasBack: readonly string[];
+  /** Schemas that were dropped. */
+  readonly schemasGone: readonly string[];
   /** Intents whose RENAME had happened. */
   readonly completed: readonly string[];
   /** Intents whose RENAME had not happened. */
   readonly forgotten: readonly string[];
-  /** Intents whose owner is still there. */
+  /** Intents, and groups of a DROP DATABASE, whose owner is still there. */
   readonly untouched: readonly string[];
   readonly restoredByHand: readonly string[];
   readonly gone: readonly string[];
@@ -44,11 +49,14 @@ export async function reconcile(
   options: ReconcileOptions,
 ): Promise<ReconcileReport> {
   const { activeIds, log, proxyId } = options;
-  const intents = await settleIntents(pool, { activeIds, log });
+  const { open, ...schemas } = await recoverSchemas(pool, { log });
+  const { untouched, ...intents } = await settleIntents(pool, { activeIds, log });
   const debts = await payDebts(pool, { activeIds, log });
   const changes = await noticeChanges(pool, { activeIds, log });
   const report = {
+    ...schemas,
     ...intents,
+    untouched: [...open, ...untouched],
     ...changes,
     debtsPaid: debts.paid,
     debtsLeft: debts.left.map(({ id }) => id),

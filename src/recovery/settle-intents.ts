@@ -8,8 +8,8 @@
  * if no service connection has taken it over since (take-over.ts).
  */
 import type { LedgerRow } from '../ledger/entry.js';
-import { processlistOf } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
+import { findSchemaDrops } from '../ledger/schema-drops.js';
 import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
 import { type Log, silentLog } from '../log.js';
 import { whyItStays } from '../moves/data-directory.js';
@@ -19,10 +19,8 @@ import { formatHoldName } from '../names/hold-name.js';
 import { isRecycleSchema, recycleSchemaFor } from '../names/recycle-schema.js';
 import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pools.js';
-import { numberOf, textOf } from '../service/row.js';
-import { readServerFacts } from '../service/server-facts.js';
-import { note, sql } from '../service/sql.js';
 import { isSurelyAbsent } from './absence.js';
+import { livingOwners } from './living-owners.js';
 
 export interface SettledIntents {
   readonly completed: readonly string[];
@@ -46,7 +44,10 @@ export async function settleIntents(
   const intents = await findRows(pool, { by: 'intent' }, { rowsMax: INTENTS_MAX, texts: false });
   if (intents.length === 0) return { completed: [], forgotten: [], untouched: [] };
   const alive = await livingOwners(pool, intents);
-  const isOurs = (row: LedgerRow) => !activeIds.has(row.id) && !alive.has(row.id);
+  // Behind the intents: those of a DROP DATABASE that is read have its row until it is over.
+  const groups = new Set((await findSchemaDrops(pool)).map(({ groupId }) => groupId));
+  const isOurs = ({ id, groupId }: LedgerRow) =>
+    !activeIds.has(id) && !alive.has(id) && !groups.has(groupId);
   const settled = await settle(pool, intents.filter(isOurs), log);
   const untouched = intents.filter((row) => !isOurs(row)).map(({ id }) => id);
   const { completed, forgotten, left } = settled;
@@ -76,7 +77,7 @@ const UNSEEN =
   'DDL was killed amid its RENAME';
 
 /** Completes or forgets intents that nobody is in the middle of. */
-async function settle(
+export async function settle(
   pool: ServicePool,
   orphans: readonly LedgerRow[],
   log: Log,
@@ -120,42 +121,13 @@ async function forget(pool: ServicePool, row: LedgerRow): Promise<boolean> {
 }
 
 /** Nothing is under the intent's hold name, neither where it would be nor where it would go. */
-async function hasNotHappened(pool: ServicePool, row: LedgerRow): Promise<boolean> {
+export async function hasNotHappened(pool: ServicePool, row: LedgerRow): Promise<boolean> {
   const name = formatHoldName({ state: 'HOLD', id: row.id, due: row.holdUntil });
   if (!(await isSurelyAbsent(pool, row.schema, name))) return false;
   const home = new Set([recycleSchemaFor(row.sqlLogBin), ...(await readRecycleSchemas(pool))]);
   for (const schema of home) if (!(await isSurelyAbsent(pool, schema, name))) return false;
   return true;
 }
-
-/** Ids of the intents whose session is in the processlist: that thread id, from that port. */
-async function livingOwners(
-  pool: ServicePool,
-  intents: readonly LedgerRow[],
-): Promise<ReadonlySet<string>> {
-  const server = await readServerFacts(pool);
-  const threadIds = [...new Set(intents.map(({ threadId }) => threadId))];
-  const list = sql.join(
-    threadIds.map((threadId) => sql`${threadId}`),
-    ', ',
-  );
-  const [rows = []] = await pool.run(
-    sql`SELECT ${note('owners')} ID AS id, HOST AS host FROM ${processlistOf(server)}
-        WHERE ID IN (${list})`,
-  );
-  const hosts = new Map(rows.map((row) => [numberOf(row, 'id'), textOf(row, 'host')]));
-  const alive = intents.filter(({ threadId, upstreamPort, droppedAt }) => {
-    const host = hosts.get(threadId);
-    if (host === undefined) return false;
-    if (upstreamPort !== null) return host.endsWith(`:${upstreamPort}`);
-    // Over a socket there is no port. An intent from well before the server's start has no owner.
-    return droppedAt.getTime() > server.startedAt.getTime() - RESTART_MARGIN_MS;
-  });
-  return new Set(alive.map(({ id }) => id));
-}
-
-/** How far the server's clock may have been set back and a live owner still be taken for alive. */
-const RESTART_MARGIN_MS = 60_000;
 
 /** The held table of each intent. */
 async function findHeld(

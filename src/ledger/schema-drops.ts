@@ -1,0 +1,222 @@
+/**
+ * The ledger's row of a DROP DATABASE: that it is under way, how far it is, what it takes to make
+ * the schema anew. It stands beside the rows of the tables, which have its group id, and is in no
+ * state of theirs while it is open: whatever looks for tables doesn't see it.
+ *
+ * Invariant: it is written before the first intent of its group and ended behind the last. So an
+ * intent that is read has its open row, or the drop is over.
+ */
+import { isConnectionLost } from '../service/connect-error.js';
+import {
+  isServerError,
+  type Row,
+  type ServiceConnection,
+  type ServicePool,
+} from '../service/pools.js';
+import { dateOf, numberOf, numberOrNullOf, textOf, textOrNullOf } from '../service/row.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { note, sql } from '../service/sql.js';
+import { processlistOf } from './owner.js';
+import {
+  formatSchemaDetails,
+  parseSchemaDetails,
+  type SchemaDetails,
+  schemaScript,
+} from './schema-details.js';
+import { ensureLedger, LEDGER, ledgerUnavailable } from './tables.js';
+import { mayUnlog } from './unlogged.js';
+
+/**
+ * emptying: tables are being renamed away. emptied: none was left, and the DROP may have been sent.
+ */
+export type SchemaDropState = 'emptying' | 'emptied';
+
+export interface SchemaDrop {
+  /** Of this row. */
+  readonly id: string;
+  readonly groupId: string;
+  readonly proxyId: string;
+  /** Of the user's session with the server. */
+  readonly threadId: number;
+  readonly user: string;
+  readonly clientAddress: string;
+  /** Cut at 4,096 characters. */
+  readonly statementText: string;
+  /** sql_log_bin of the user's session. */
+  readonly sqlLogBin: boolean;
+  /** As stored by the server. */
+  readonly schema: string;
+  readonly details: SchemaDetails;
+}
+
+/** By which a row of this kind is changed. */
+export interface SchemaDropKey {
+  readonly id: string;
+  readonly groupId: string;
+  readonly rowLogged: boolean;
+}
+
+/** One that is open. */
+export interface SchemaDropRow extends SchemaDropKey {
+  readonly proxyId: string;
+  readonly threadId: number;
+  readonly upstreamPort: number | null;
+  readonly schema: string;
+  readonly user: string;
+  readonly droppedAt: Date;
+  readonly state: SchemaDropState;
+  readonly sqlLogBin: boolean;
+  /** Null where nobody can read them. */
+  readonly details: SchemaDetails | null;
+}
+
+const DEADLINE_MS = 5_000;
+const STATEMENT_CHARACTERS_MAX = 4_096;
+const ROWS_MAX = 1_000;
+/** The schema or the table is missing. */
+const LEDGER_GONE = [1049, 1146];
+/** Deadlock, or a lock on the ledger: worth one more try. */
+const TRANSIENT = [1205, 1213];
+
+/**
+ * Before the first intent. Rejects with UNDROP_LEDGER_UNAVAILABLE; then nothing may be renamed. A
+ * row that was written all the same, as the answer was lost, is forgotten by recovery.
+ */
+export async function recordSchemaDrop(
+  pool: ServicePool,
+  drop: SchemaDrop,
+): Promise<SchemaDropKey> {
+  try {
+    const rowLogged = drop.sqlLogBin || !(await mayUnlog(pool));
+    await tryToRecord(pool, drop, { rowLogged });
+    return { id: drop.id, groupId: drop.groupId, rowLogged };
+  } catch (error) {
+    throw ledgerUnavailable(error);
+  }
+}
+
+async function tryToRecord(
+  pool: ServicePool,
+  drop: SchemaDrop,
+  { rowLogged }: { readonly rowLogged: boolean },
+): Promise<void> {
+  const how = { deadlineMs: DEADLINE_MS, logged: rowLogged };
+  const texts = await insertion(pool, drop, rowLogged);
+  try {
+    await pool.run(texts, how);
+  } catch (error) {
+    if (isServerError(error, ...LEDGER_GONE)) await ensureLedger(pool);
+    else if (!(isConnectionLost(error) || isServerError(error, ...TRANSIENT))) throw error;
+    await pool.run(texts, how);
+  }
+}
+
+async function insertion(pool: ServicePool, drop: SchemaDrop, rowLogged: boolean) {
+  const server = await readServerFacts(pool);
+  const { id, groupId, proxyId, threadId, user, clientAddress, schema, details, sqlLogBin } = drop;
+  return [
+    sql`SET @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${threadId})`,
+    sql`INSERT IGNORE ${note('schema', id)} INTO ${LEDGER} (id, group_id, proxy_id, thread_id,
+        upstream_port, schema_name, table_name, kind, dropped_at, user_name, client_address,
+        statement_text, hold_until, state, state_since, definition, restore_script, sql_log_bin,
+        row_logged)
+      VALUES (${id}, ${groupId}, ${proxyId}, ${threadId},
+        IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL),
+        ${schema}, '', 'schema', UTC_TIMESTAMP(), ${user}, ${clientAddress},
+        ${drop.statementText.slice(0, STATEMENT_CHARACTERS_MAX)}, UTC_TIMESTAMP(), 'emptying',
+        UTC_TIMESTAMP(), ${formatSchemaDetails(details)}, ${schemaScript(schema, details)},
+        ${sqlLogBin}, ${rowLogged})`,
+  ];
+}
+
+/**
+ * Before the DROP is sent. False: recovery has taken the drop for dead and ended it; then the DROP
+ * must not be sent. May run twice.
+ */
+export async function markEmptied(
+  pool: ServicePool,
+  { id, rowLogged }: SchemaDropKey,
+): Promise<boolean> {
+  await pool.run(
+    sql`UPDATE ${note('emptied', id)} ${LEDGER} SET state = 'emptied', state_since = UTC_TIMESTAMP()
+        WHERE id = ${id} AND state = 'emptying'`,
+    { logged: rowLogged },
+  );
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('emptied', id)} 1 AS one FROM ${LEDGER}
+        WHERE id = ${id} AND state = 'emptied'`,
+  );
+  return rows.length > 0;
+}
+
+/**
+ * The drop has failed and neither its DROP nor a RENAME of it can happen any more: whatever is held
+ * is put back, by whoever calls this or, from then on, by recovery, although the user's session is
+ * there. May run twice.
+ */
+export async function giveUpSchemaDrop(
+  pool: ServicePool,
+  { groupId, rowLogged }: SchemaDropKey,
+): Promise<void> {
+  await pool.run(
+    sql`UPDATE ${note('give-up', groupId)} ${LEDGER} SET thread_id = 0, upstream_port = NULL,
+          state = IF(state = 'emptied', 'emptying', state)
+        WHERE group_id = ${groupId} AND state IN ('intent', 'emptying', 'emptied')`,
+    { logged: rowLogged },
+  );
+}
+
+/** The schema is gone, and the outcome of each of its tables is written. May run twice. */
+export async function endSchemaDrop(
+  pool: ServicePool,
+  { id, rowLogged }: SchemaDropKey,
+): Promise<void> {
+  await pool.run(
+    sql`UPDATE ${note('schema-gone', id)} ${LEDGER} SET state = 'removed',
+          state_since = UTC_TIMESTAMP(), ended_at = COALESCE(ended_at, UTC_TIMESTAMP())
+        WHERE id = ${id} AND state IN ('emptying', 'emptied')`,
+    { logged: rowLogged },
+  );
+}
+
+/** The schema is there as before, with every table that could be put back. May run twice. */
+export async function forgetSchemaDrop(
+  pool: ServicePool,
+  { id, rowLogged }: SchemaDropKey,
+): Promise<void> {
+  await pool.run(
+    sql`DELETE ${note('forget', id)} FROM ${LEDGER}
+        WHERE id = ${id} AND state IN ('emptying', 'emptied')`,
+    { logged: rowLogged },
+  );
+}
+
+/** Those that are open, oldest first: under way, or interrupted. */
+export async function findSchemaDrops(
+  connection: ServiceConnection,
+): Promise<readonly SchemaDropRow[]> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
+          user_name, dropped_at, state, definition, sql_log_bin, row_logged
+        FROM ${LEDGER} WHERE state IN ('emptying', 'emptied') ORDER BY id LIMIT ${ROWS_MAX}`,
+  );
+  return rows.map(asSchemaDropRow);
+}
+
+function asSchemaDropRow(row: Row): SchemaDropRow {
+  const definition = textOrNullOf(row, 'definition');
+  return {
+    id: textOf(row, 'id'),
+    groupId: textOf(row, 'group_id'),
+    proxyId: textOf(row, 'proxy_id'),
+    threadId: numberOf(row, 'thread_id'),
+    upstreamPort: numberOrNullOf(row, 'upstream_port'),
+    schema: textOf(row, 'schema_name'),
+    user: textOf(row, 'user_name'),
+    droppedAt: dateOf(row, 'dropped_at'),
+    state: textOf(row, 'state') === 'emptied' ? 'emptied' : 'emptying',
+    sqlLogBin: numberOf(row, 'sql_log_bin') !== 0,
+    rowLogged: numberOf(row, 'row_logged') !== 0,
+    details: definition === null ? null : parseSchemaDetails(definition),
+  };
+}

@@ -1,0 +1,25 @@
+/**
+ * The name of the table of ours that a DROP DATABASE waits for (drop/schema-gate.ts). It sorts
+ * before others, so that the server comes to it first; it says whose it is, and whether it is in
+ * the binary log. Pure.
+ */
+import { isHoldId } from './hold-id.js';
+
+export interface SchemaGuard {
+  /** Of the DROP DATABASE. */
+  readonly groupId: string;
+  /** It was made with sql_log_bin on. */
+  readonly logged: boolean;
+}
+
+export function schemaGuardName({ groupId, logged }: SchemaGuard): string {
+  return `!undrop_${groupId}${logged ? '_logged' : ''}`;
+}
+
+/** Null where it is no such name. */
+export function parseSchemaGuard(name: string): SchemaGuard | null {
+  const match = /^!undrop_([0-9a-f]{32})(_logged)?$/i.exec(name);
+  const groupId = match?.[1]?.toLowerCase();
+  if (groupId === undefined || !isHoldId(groupId)) return null;
+  return { groupId, logged: match?.[2] !== undefined };
+}

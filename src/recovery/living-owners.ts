@@ -1,0 +1,46 @@
+/**
+ * Which of the sessions that ledger rows speak of are there still: by the thread's id and the port
+ * from which the server sees it come.
+ */
+import { processlistOf } from '../ledger/owner.js';
+import type { ServicePool } from '../service/pools.js';
+import { numberOf, textOf } from '../service/row.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { note, sql } from '../service/sql.js';
+
+export interface Owned {
+  readonly id: string;
+  readonly threadId: number;
+  /** Null over a socket. */
+  readonly upstreamPort: number | null;
+  readonly droppedAt: Date;
+}
+
+/** How far the server's clock may have been set back and a live owner still be taken for alive. */
+const RESTART_MARGIN_MS = 60_000;
+
+/** Ids of the rows whose session is in the processlist. */
+export async function livingOwners(
+  pool: ServicePool,
+  rows: readonly Owned[],
+): Promise<ReadonlySet<string>> {
+  const server = await readServerFacts(pool);
+  const threadIds = [...new Set(rows.map(({ threadId }) => threadId))];
+  const list = sql.join(
+    threadIds.map((threadId) => sql`${threadId}`),
+    ', ',
+  );
+  const [found = []] = await pool.run(
+    sql`SELECT ${note('owners')} ID AS id, HOST AS host FROM ${processlistOf(server)}
+        WHERE ID IN (${list})`,
+  );
+  const hosts = new Map(found.map((row) => [numberOf(row, 'id'), textOf(row, 'host')]));
+  const alive = rows.filter(({ threadId, upstreamPort, droppedAt }) => {
+    const host = hosts.get(threadId);
+    if (host === undefined) return false;
+    if (upstreamPort !== null) return host.endsWith(`:${upstreamPort}`);
+    // Over a socket there is no port. A row from well before the server's start has no owner.
+    return droppedAt.getTime() > server.startedAt.getTime() - RESTART_MARGIN_MS;
+  });
+  return new Set(alive.map(({ id }) => id));
+}

@@ -1,0 +1,161 @@
+/**
+ * Gives the tables of a DROP DATABASE that did not come to its end their own names again, with
+ * their keys and triggers. May run twice, and at once with another proxy: what is back is back.
+ *
+ * Invariants: only where no RENAME and no DROP of the group can happen any more. A table whose name
+ * somebody has taken stays held. A row is forgotten only when its table is live and whole, or was
+ * never renamed.
+ */
+
+import { UndropError } from '../errors.js';
+import { hasDetached } from '../ledger/detached.js';
+import type { LedgerRow } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
+import {
+  forgetSchemaDrop,
+  type SchemaDropKey,
+  type SchemaDropRow,
+} from '../ledger/schema-drops.js';
+import { forgetIntents, recordState } from '../ledger/write.js';
+import type { Log } from '../log.js';
+import { passOn } from '../moves/pass-on.js';
+import { putBack } from '../moves/put-back.js';
+import { IS_LOCKED, type ReattachOptions, reattach } from '../moves/reattach.js';
+import { reattachTriggers } from '../moves/reattach-triggers.js';
+import { findSchemaGuards, retireSchemaGuard } from '../moves/retire-schema-guard.js';
+import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
+import type { ServicePool } from '../service/pools.js';
+import { textOf } from '../service/row.js';
+import { ident, note, sql } from '../service/sql.js';
+import { hasNotHappened, settle } from './settle-intents.js';
+
+export type SchemaToPutBack = SchemaDropKey &
+  Pick<SchemaDropRow, 'schema' | 'sqlLogBin' | 'details'>;
+
+/**
+ * False: something is to be tried again, and the schema's row stays for whoever does. Rejects with
+ * the server's errors; then, too.
+ */
+export async function putSchemaBack(
+  pool: ServicePool,
+  drop: SchemaToPutBack,
+  log: Log,
+): Promise<boolean> {
+  const guards = await findSchemaGuards(pool, drop);
+  // A DROP that failed on its way has taken it along.
+  if (guards.length === 0) await restoreCharset(pool, drop);
+  const { stay, left } = await putTablesBack(pool, drop, log);
+  const settled = await settle(pool, stay, log);
+  if (left.length + settled.left.length > 0) return false;
+  if (!(await retireSchemaGuard(pool, drop))) return false;
+  await forgetSchemaDrop(pool, drop);
+  return true;
+}
+
+/** MySQL before 8 and MariaDB lose it with the first files, also where the DROP fails then. */
+async function restoreCharset(
+  pool: ServicePool,
+  { groupId, schema, details, sqlLogBin: logged }: SchemaToPutBack,
+): Promise<void> {
+  if (details === null) return;
+  const { charset, collation, comment } = details;
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look', groupId)} DEFAULT_COLLATION_NAME AS collation
+        FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ${schema}`,
+  );
+  const [row] = rows;
+  if (row === undefined || textOf(row, 'collation') === collation) return;
+  const words = comment === null || comment === '' ? sql`` : sql` COMMENT ${comment}`;
+  await pool.run(
+    sql`ALTER ${note('put-back', groupId)} DATABASE ${ident(schema)}
+        CHARACTER SET ${charset} COLLATE ${collation}${words}`,
+    { logged },
+  );
+}
+
+/** Each row in one of them. */
+interface TablesBack {
+  /** Live under their own names; their rows are forgotten. */
+  readonly back: readonly LedgerRow[];
+  /** Held: the name is somebody else's by now, or its rows were being removed. */
+  readonly stay: readonly LedgerRow[];
+  /** To be tried again. */
+  readonly left: readonly LedgerRow[];
+}
+
+async function putTablesBack(
+  pool: ServicePool,
+  { schema, groupId }: SchemaToPutBack,
+  log: Log,
+): Promise<TablesBack> {
+  const rows = await findRows(pool, { by: 'group', groupId });
+  const held = await mapHoldTables(pool, [schema]);
+  const result = { back: [] as LedgerRow[], stay: [] as LedgerRow[], left: [] as LedgerRow[] };
+  for (const row of rows) {
+    const became = await giveName(pool, row, held.get(row.id));
+    result[became].push(row);
+    const { id, table } = row;
+    if (became === 'stay') log.warn({ id, table: `${schema}.${table}` }, STAYS);
+    if (became === 'left') log.warn({ id, table: `${schema}.${table}` }, LEFT);
+  }
+  const done: LedgerRow[] = [];
+  // Behind all names: the parent of a key may be another of them.
+  for (const row of result.back) {
+    if (await makeWhole(pool, row, log)) done.push(row);
+    else result.left.push(row);
+  }
+  const stay = result.stay.filter(({ state }) => state === 'intent');
+  return { back: done, stay, left: result.left };
+}
+
+const STAYS = 'a table of a schema that was not dropped stays held: its name is taken';
+const LEFT = 'a table of a schema that was not dropped could not be put back yet';
+
+async function giveName(
+  pool: ServicePool,
+  row: LedgerRow,
+  held: HoldTable | undefined,
+): Promise<keyof TablesBack> {
+  const { id, schema, table, sqlLogBin: logged } = row;
+  if (held === undefined) {
+    if (row.state !== 'intent') return 'stay';
+    return (await hasNotHappened(pool, row)) ? 'back' : 'left';
+  }
+  if (held.state !== 'HOLD') return 'stay';
+  try {
+    const from = { holdSchema: held.schema, holdName: held.name };
+    await putBack(pool, { id, ...from, toSchema: schema, toTable: table, logged });
+    return 'back';
+  } catch (error) {
+    if (!(error instanceof UndropError)) throw error;
+    return error.code === 'UNDROP_NAME_TAKEN' ? 'stay' : 'left';
+  }
+}
+
+/** False: something of it is to be tried again. */
+async function makeWhole(pool: ServicePool, row: LedgerRow, log: Log): Promise<boolean> {
+  const { id, schema, table, detached, rowLogged } = row;
+  const problems = hasDetached(detached) ? await comeBack(pool, row) : [];
+  if (problems.includes(IS_LOCKED)) return false;
+  if (problems.length === 0 && row.state === 'intent') {
+    await forgetIntents(pool, [id], { sqlLogBin: rowLogged });
+    return true;
+  }
+  const name = `${schema}.${table}`;
+  const why = problems.length === 0 ? {} : { failure: problems.join('; ') };
+  if (problems.length > 0) log.warn({ id, table: name, problems }, 'a table is back, not whole');
+  // The row has what could not come back.
+  await recordState(pool, { id, state: 'restored', restoredAs: name, rowLogged, ...why });
+  return true;
+}
+
+async function comeBack(pool: ServicePool, row: LedgerRow): Promise<readonly string[]> {
+  const { id, schema, table, detached, sqlLogBin: logged } = row;
+  const origin = { schema, table };
+  const options: ReattachOptions = { id, origin, restoredAs: origin, detached, logged };
+  const keys = await reattach(pool, options);
+  // Behind the keys: what a trigger does with the rows isn't checked before they are there.
+  const triggers = await reattachTriggers(pool, options);
+  await passOn(pool, options);
+  return [...keys, ...triggers].flatMap(({ problem }) => (problem === null ? [] : [problem]));
+}

@@ -1,0 +1,124 @@
+/**
+ * What an interrupted DROP DATABASE left: a row of the schema in the ledger, tables that are held,
+ * or not yet, and perhaps a DROP that still waits for the guard.
+ *
+ * Invariants: looks first whether somebody is in the middle of it, then at the rows, then whether
+ * their sessions are gone; from then on nothing of it can happen any more, and only then is the
+ * gate opened. Drops nothing, and puts tables back only into a schema that it can tell was not
+ * dropped.
+ */
+import { hasOwner } from '../ledger/group-owner.js';
+import { findRows } from '../ledger/read.js';
+import {
+  endSchemaDrop,
+  findSchemaDrops,
+  giveUpSchemaDrop,
+  type SchemaDropRow,
+} from '../ledger/schema-drops.js';
+import type { Log } from '../log.js';
+import { findSchemaGuards } from '../moves/retire-schema-guard.js';
+import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
+import { ident, note, sql } from '../service/sql.js';
+import { livingOwners } from './living-owners.js';
+import { putSchemaBack } from './put-schema-back.js';
+import { settle } from './settle-intents.js';
+
+export interface RecoveredSchemas {
+  /** Names of schemas that are there as before. */
+  readonly schemasBack: readonly string[];
+  /** Of those that are gone; their tables are held. */
+  readonly schemasGone: readonly string[];
+  /** Ids of groups that somebody is in the middle of, or that could not be brought to an end. */
+  readonly open: readonly string[];
+}
+
+export async function recoverSchemas(
+  pool: ServicePool,
+  { log }: { readonly log: Log },
+): Promise<RecoveredSchemas> {
+  const schemasBack: string[] = [];
+  const schemasGone: string[] = [];
+  const open: string[] = [];
+  for (const { id, groupId, schema } of await findSchemaDrops(pool)) {
+    if (await hasOwner(pool, groupId)) {
+      open.push(groupId);
+      continue;
+    }
+    // Behind the look at its owner: what an owner has changed last is seen now.
+    const drop = (await findSchemaDrops(pool)).find((row) => row.id === id);
+    if (drop === undefined) continue;
+    const ended = (await isUnderWay(pool, drop)) ? null : await tryToRecover(pool, drop, log);
+    if (ended === 'back') schemasBack.push(schema);
+    else if (ended === 'gone') schemasGone.push(schema);
+    else open.push(groupId);
+  }
+  return { schemasBack, schemasGone, open };
+}
+
+/** Its session, or a connection that renames for it, is there still. */
+async function isUnderWay(pool: ServicePool, drop: SchemaDropRow): Promise<boolean> {
+  const { groupId } = drop;
+  const rows = await findRows(pool, { by: 'group', groupId }, { texts: false });
+  const intents = rows.filter(({ state }) => state === 'intent');
+  return (await livingOwners(pool, [drop, ...intents])).size > 0;
+}
+
+/** Where one can't be brought to an end the others are. */
+async function tryToRecover(
+  pool: ServicePool,
+  drop: SchemaDropRow,
+  log: Log,
+): ReturnType<typeof recover> {
+  try {
+    return await recover(pool, drop, log);
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+    const { groupId, schema } = drop;
+    log.warn({ groupId, schema, err: error }, 'an interrupted DROP DATABASE could not be ended');
+    return null;
+  }
+}
+
+/** Null: to be tried again. */
+async function recover(
+  pool: ServicePool,
+  drop: SchemaDropRow,
+  log: Log,
+): Promise<'back' | 'gone' | null> {
+  const { groupId, schema } = drop;
+  if (await isGone(pool, drop)) {
+    const rows = await findRows(pool, { by: 'group', groupId }, { texts: false });
+    const intents = rows.filter(({ state }) => state === 'intent');
+    const { left } = await settle(pool, intents, log);
+    if (left.length > 0) return null;
+    await endSchemaDrop(pool, drop);
+    log.info({ groupId, schema }, 'an interrupted DROP DATABASE was done: its tables are held');
+    return 'gone';
+  }
+  // From here on a missing guard doesn't mean that the schema is another one.
+  await giveUpSchemaDrop(pool, drop);
+  if (!(await putSchemaBack(pool, drop, log))) return null;
+  log.info({ groupId, schema }, 'an interrupted DROP DATABASE was not done: its tables are back');
+  return 'back';
+}
+
+/**
+ * Whether the DROP has happened. A schema of that name without our guard was made anew by others:
+ * what is held is none of its tables.
+ */
+async function isGone(connection: ServiceConnection, drop: SchemaDropRow): Promise<boolean> {
+  if (!(await isThere(connection, drop.schema))) return true;
+  if (drop.state === 'emptying') return false;
+  return (await findSchemaGuards(connection, drop)).length === 0;
+}
+
+/** Rejects where the account may not see it. */
+async function isThere(connection: ServiceConnection, schema: string): Promise<boolean> {
+  try {
+    await connection.run(sql`SHOW CREATE DATABASE ${note('absence')} ${ident(schema)}`);
+    return true;
+  } catch (error) {
+    if (!isServerError(error, 1049)) throw error;
+    return false;
+  }
+}

@@ -1,0 +1,56 @@
+/** What the ledger keeps of a schema that is being dropped, for programs and for people. */
+import { describe, expect, test } from '@jest/globals';
+import {
+  formatSchemaDetails,
+  parseSchemaDetails,
+  type SchemaDetails,
+  schemaScript,
+} from '../../src/ledger/schema-details.js';
+
+const DETAILS: SchemaDetails = {
+  charset: 'utf8mb4',
+  collation: 'utf8mb4_bin',
+  comment: null,
+  statement: 'CREATE DATABASE `shop`\n  /*!40100 DEFAULT CHARACTER SET utf8mb4 */',
+  parts: [],
+};
+
+describe('what the ledger keeps of a schema', () => {
+  test('comes back as it was written', () => {
+    const parts = [{ kind: 'VIEW', name: 'v', statement: null }];
+    expect(parseSchemaDetails(formatSchemaDetails({ ...DETAILS, parts }))).toEqual({
+      ...DETAILS,
+      parts,
+    });
+  });
+
+  test('is not taken where a charset is no word', () => {
+    const odd = formatSchemaDetails({ ...DETAILS, charset: 'utf8; DROP' });
+    expect(() => parseSchemaDetails(odd)).toThrow('a charset is a word');
+  });
+
+  test('is a script for a plain client', () => {
+    expect(schemaScript('sh`op', DETAILS)).toBe(
+      'CREATE DATABASE `shop` /*!40100 DEFAULT CHARACTER SET utf8mb4 */;\nUSE `sh``op`;\n',
+    );
+  });
+
+  test('has programs behind a delimiter that is in none of them', () => {
+    const parts = [
+      { kind: 'PROCEDURE', name: 'p', statement: "CREATE PROCEDURE p() SELECT '$$';", sqlMode: '' },
+      { kind: 'EVENT', name: 'e', statement: null },
+    ];
+    expect(schemaScript('shop', { ...DETAILS, parts }).split('\n')).toEqual([
+      '/* 1 of its views and programs could not be read. */',
+      'CREATE DATABASE `shop` /*!40100 DEFAULT CHARACTER SET utf8mb4 */;',
+      'USE `shop`;',
+      'DELIMITER $$$',
+      "SET SESSION sql_mode = ''",
+      '$$$',
+      "CREATE PROCEDURE p() SELECT '$$';",
+      '$$$',
+      'DELIMITER ;',
+      '',
+    ]);
+  });
+});

@@ -1,0 +1,421 @@
+/**
+ * Recovery of a DROP DATABASE on real servers: at whatever point it was interrupted, afterwards all
+ * tables are live, whole, in their schema, or the schema is gone and all of them are held.
+ */
+import { expect, jest } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import { asGroupOwner } from '../../src/ledger/group-owner.js';
+import { findRows } from '../../src/ledger/read.js';
+import {
+  findSchemaDrops,
+  giveUpSchemaDrop,
+  markEmptied,
+  recordSchemaDrop,
+  type SchemaDrop,
+  type SchemaDropKey,
+} from '../../src/ledger/schema-drops.js';
+import { recordIntent } from '../../src/ledger/write.js';
+import { silentLog } from '../../src/log.js';
+import { takeHome } from '../../src/moves/take-home.js';
+import { formatHoldName } from '../../src/names/hold-name.js';
+import { schemaGuardName } from '../../src/names/schema-guard.js';
+import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
+import type { ServicePool } from '../../src/service/pools.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { inLanes } from '../support/lanes.js';
+import { until } from '../support/poll.js';
+import { connect, query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+import { ownSession } from './own-session.js';
+import { FaultyPool, newId, PROXY_ID, rowCounts } from './service-fixture.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(300_000);
+
+/** A parent, its child, and a table with a trigger that writes into the child. */
+const TABLES = ['parent', 'child', 'logged'] as const;
+const TRIGGER = 'CREATE TRIGGER writes AFTER INSERT ON logged FOR EACH ROW SET @written = NEW.a';
+const ROWS = { child: 2, logged: 1, parent: 3 };
+
+interface Begun extends SchemaDropKey {
+  readonly tables: readonly {
+    readonly id: string;
+    readonly table: string;
+    readonly name: string;
+  }[];
+}
+
+inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) => {
+  const { afterEach, beforeEach, test } = lane;
+  const own = ownSession(server, lane);
+  /** Of whoever looks on; the sessions that drop come and go. */
+  let root: Connection;
+
+  beforeEach(async () => {
+    root = await connect(server, { database: own.schema.name });
+    for (const text of [
+      'CREATE TABLE parent (a INT PRIMARY KEY) ENGINE=InnoDB',
+      'INSERT INTO parent VALUES (1), (2), (3)',
+      `CREATE TABLE child (a INT PRIMARY KEY, b INT, KEY of_parent (b),
+        CONSTRAINT to_parent FOREIGN KEY (b) REFERENCES parent (a) ON DELETE CASCADE) ENGINE=InnoDB`,
+      'INSERT INTO child VALUES (1, 1), (2, 2)',
+      'CREATE TABLE logged (a INT PRIMARY KEY) ENGINE=InnoDB',
+      TRIGGER,
+      'INSERT INTO logged VALUES (1)',
+      'CREATE VIEW seen AS SELECT a FROM parent',
+    ]) {
+      await root.query(text);
+    }
+  });
+
+  afterEach(() => root.end());
+
+  /** The rows of the ledger, and the guard. */
+  async function begin(details: Partial<SchemaDrop['details']> = {}): Promise<Begun> {
+    const groupId = newId();
+    const schema = own.schema.name;
+    const common = {
+      groupId,
+      proxyId: PROXY_ID,
+      threadId: own.session.threadId,
+      user: 'root',
+      clientAddress: '192.0.2.1:4711',
+      statementText: `DROP DATABASE ${schema}`,
+      sqlLogBin: true,
+    };
+    const [[found]] = (await root.query(
+      `SELECT DEFAULT_CHARACTER_SET_NAME AS charset, DEFAULT_COLLATION_NAME AS collation
+       FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?`,
+      [schema],
+    )) as unknown as [[{ readonly charset: string; readonly collation: string }]];
+    const key = await recordSchemaDrop(own.pool, {
+      ...common,
+      id: newId(),
+      schema,
+      details: {
+        ...found,
+        comment: null,
+        statement: `CREATE DATABASE \`${schema}\``,
+        parts: [{ kind: 'VIEW', name: 'seen', statement: 'CREATE VIEW seen AS SELECT 1' }],
+        ...details,
+      },
+    });
+    const tables = TABLES.map((table) => ({ id: newId(), schema, table }));
+    const facts = await recordIntent(own.pool, { ...common, holdMs: 600_000, tables });
+    await root.query(`CREATE TABLE \`${guardOf(groupId)}\` (a INT) ENGINE=InnoDB`);
+    const named = facts.tables.map(({ id, table, holdUntil }) => ({
+      id,
+      table,
+      name: formatHoldName({ state: 'HOLD', id, due: holdUntil ?? new Date(0) }),
+    }));
+    return { ...key, tables: named };
+  }
+
+  function guardOf(groupId: string): string {
+    return schemaGuardName({ groupId, logged: true });
+  }
+
+  /** To hold names in their own schema. */
+  async function rename(drop: Begun, ...these: readonly string[]): Promise<void> {
+    for (const { table, name } of drop.tables) {
+      if (these.length === 0 || these.includes(table)) {
+        await root.query(`RENAME TABLE ${table} TO ${name}`);
+      }
+    }
+  }
+
+  /** What was renamed, into the recycle schema. */
+  async function move(drop: Begun, ...these: readonly string[]): Promise<void> {
+    const tables = drop.tables.filter(({ table }) => these.length === 0 || these.includes(table));
+    const moving = tables.map(({ id, table, name: holdName }) => {
+      return { id, table, holdName, fromSchema: own.schema.name };
+    });
+    const moved = await takeHome(own.pool, moving, { logged: true });
+    expect(moved.map(({ outcome }) => outcome)).toEqual(moving.map(() => 'moved'));
+  }
+
+  async function emptied(): Promise<Begun> {
+    const drop = await begin();
+    await rename(drop);
+    await move(drop);
+    expect(await markEmptied(own.pool, drop)).toBe(true);
+    return drop;
+  }
+
+  function recover(on: ServicePool = own.pool): Promise<ReconcileReport> {
+    return reconcile(on, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });
+  }
+
+  async function definitions(): Promise<readonly string[]> {
+    const texts: string[] = [];
+    for (const table of TABLES) {
+      const [[row]] = (await root.query(`SHOW CREATE TABLE ${table}`)) as unknown as [
+        [{ readonly 'Create Table': string }],
+      ];
+      texts.push(row['Create Table']);
+    }
+    const [triggers] = await root.query('SHOW TRIGGERS');
+    const shown = (triggers as { Trigger: string; Statement: string }[]).map(
+      ({ Trigger: name, Statement: text }) => `${name}: ${text}`,
+    );
+    return [...texts, ...shown];
+  }
+
+  async function expectBack(before: readonly string[]): Promise<void> {
+    expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
+    expect(await definitions()).toEqual(before);
+    expect(await findSchemaDrops(own.pool)).toEqual([]);
+    expect(await findRows(own.pool, { by: 'live' })).toEqual([]);
+    const [seen] = await root.query('SELECT COUNT(*) AS n FROM seen');
+    expect(seen).toEqual([{ n: 3 }]);
+    await root.query('INSERT INTO logged VALUES (7)');
+    expect((await root.query('SELECT @written AS a'))[0]).toEqual([{ a: 7 }]);
+    expect(Object.values(await recover()).flat()).toEqual([]);
+  }
+
+  /** All of them are in the recycle schema, and come back from there. */
+  async function expectHeld(drop: Begun): Promise<void> {
+    const rows = await findRows(own.pool, { by: 'group', groupId: drop.groupId });
+    expect(rows).toHaveLength(TABLES.length);
+    for (const row of rows) {
+      expect(row).toMatchObject({ state: 'HOLD', holdSchema: '_undrop', relocated: true });
+      expect(row.definition).toContain('CREATE TABLE');
+      expect(row.restoreScript).toContain('RENAME TABLE');
+    }
+    expect(await findSchemaDrops(own.pool)).toEqual([]);
+    expect(Object.values(await recover()).flat()).toEqual([]);
+    for (const { id } of drop.tables) await restore(own.pool, { target: id });
+  }
+
+  test('forgets one that has renamed nothing', async () => {
+    const before = await definitions();
+    await begin();
+    await own.die();
+    expect(await recover()).toMatchObject({ schemasBack: [own.schema.name], untouched: [] });
+    await expectBack(before);
+  });
+
+  test('puts back what is held in its own schema and in the recycle schema', async () => {
+    const before = await definitions();
+    const drop = await begin();
+    await rename(drop, 'parent', 'logged');
+    await move(drop, 'parent');
+    await own.die();
+    expect((await recover()).schemasBack).toEqual([own.schema.name]);
+    await expectBack(before);
+  });
+
+  test('puts back all tables of a schema that was emptied and not dropped', async () => {
+    const before = await definitions();
+    await emptied();
+    await own.die();
+    expect((await recover()).schemasBack).toEqual([own.schema.name]);
+    await expectBack(before);
+  });
+
+  test('keeps the tables of a schema that was dropped, and they come back', async () => {
+    const before = await definitions();
+    const drop = await emptied();
+    await root.query(`DROP DATABASE ${own.schema.name}`);
+    await own.die().catch(() => undefined);
+    expect(await recover()).toMatchObject({ schemasGone: [own.schema.name], schemasBack: [] });
+    const [[row]] = (await root.query(
+      'SELECT state, ended_at, restore_script AS script FROM _undrop.ledger WHERE id = ?',
+      [drop.id],
+    )) as unknown as [[{ readonly state: string; readonly script: string }]];
+    expect(row).toMatchObject({ state: 'removed', ended_at: expect.any(Date) });
+    expect(row.script).toContain(`CREATE DATABASE \`${own.schema.name}\``);
+    await root.query(`CREATE DATABASE ${own.schema.name}`);
+    await root.query(`USE ${own.schema.name}`);
+    await expectHeld(drop);
+    expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
+    expect(await definitions()).toEqual(before);
+  });
+
+  test('puts nothing into a schema that others have made anew', async () => {
+    const drop = await emptied();
+    await root.query(`DROP DATABASE ${own.schema.name}`);
+    await root.query(`CREATE DATABASE ${own.schema.name}`);
+    await root.query(`USE ${own.schema.name}`);
+    await own.die();
+    expect((await recover()).schemasGone).toEqual([own.schema.name]);
+    expect(await rowCounts(server, own.schema.name)).toEqual({});
+    await expectHeld(drop);
+  });
+
+  test('leaves one alone that somebody is in the middle of', async () => {
+    const before = await definitions();
+    const drop = await emptied();
+    const names = { schema: own.schema.name, open: drop.groupId };
+    // The user's session is there.
+    expect(await recover()).toMatchObject({ untouched: expect.arrayContaining([names.open]) });
+    await own.die();
+    await asGroupOwner(own.pool, drop.groupId, async () => {
+      expect(await recover()).toMatchObject({ schemasBack: [], schemasGone: [] });
+      expect((await recover()).untouched).toContain(drop.groupId);
+    });
+    expect(Object.keys(await rowCounts(server, own.schema.name))).toEqual([guardOf(drop.groupId)]);
+    await until(async () => {
+      await recover();
+      return (await findSchemaDrops(own.pool)).length === 0;
+    }, 'the lock of the owner is gone with its connection');
+    await expectBack(before);
+  });
+
+  test('puts back what its owner has given up, although the session is there', async () => {
+    const before = await definitions();
+    const drop = await emptied();
+    await giveUpSchemaDrop(own.pool, drop);
+    expect(await markEmptied(own.pool, drop)).toBe(true);
+    await giveUpSchemaDrop(own.pool, drop);
+    expect((await recover()).schemasBack).toEqual([own.schema.name]);
+    expect(await markEmptied(own.pool, drop)).toBe(false);
+    await expectBack(before);
+  });
+
+  test('does not open the gate before the DROP has ended', async () => {
+    const before = await definitions();
+    const drop = await emptied();
+    const guard = guardOf(drop.groupId);
+    const holder = await connect(server, { database: own.schema.name });
+    await holder.query(`HANDLER \`${guard}\` OPEN`);
+    const text = `SELECT /* undrop schema-gate ${drop.groupId} */ SUM(SLEEP(4)) FROM
+      (${Array.from({ length: 15 }, () => 'SELECT 1').join(' UNION ALL ')}) AS t`;
+    const asleep = holder.query(text).catch(() => undefined);
+    await seen(`%schema-gate ${drop.groupId}%`, 'User sleep');
+    await own.session.query('SET lock_wait_timeout = 3');
+    const dropped = own.session
+      .query(`DROP /* undrop schema ${drop.groupId} */ DATABASE ${own.schema.name}`)
+      .then(
+        () => 0,
+        (error: { readonly errno: number }) => error.errno,
+      );
+    await seen(`DROP /* undrop schema ${drop.groupId}%`, 'Waiting for table metadata lock');
+    expect((await recover()).untouched).toContain(drop.groupId);
+    expect(await dropped).toBe(1205);
+    await own.die();
+    // The holder is there still: recovery ends its statement.
+    const recovered = await recover();
+    holder.destroy();
+    await asleep;
+    if (recovered.schemasBack.length === 0) {
+      await until(async () => (await recover()).schemasBack.length > 0, 'the guard is free');
+    }
+    await expectBack(before);
+  });
+
+  async function seen(info: string, state: string): Promise<void> {
+    await until(async () => {
+      const rows = await query(
+        server,
+        `SELECT ID FROM information_schema.PROCESSLIST
+         WHERE INFO LIKE '${info}' AND STATE = '${state}' AND ID <> CONNECTION_ID()`,
+      );
+      return rows.length > 0;
+    }, `a statement is in ${state}`);
+  }
+
+  test('keeps a table held whose name somebody has taken', async () => {
+    const drop = await emptied();
+    await root.query('CREATE TABLE logged (other INT)');
+    await own.die();
+    expect((await recover()).schemasBack).toEqual([own.schema.name]);
+    expect(await rowCounts(server, own.schema.name)).toEqual({ ...ROWS, logged: 0 });
+    const [row, ...others] = await findRows(own.pool, { by: 'live' });
+    expect(others).toEqual([]);
+    expect(row).toMatchObject({ table: 'logged', state: 'HOLD', holdSchema: '_undrop' });
+    const { id } = drop.tables.find(({ table }) => table === 'logged') ?? { id: '' };
+    const back = await restore(own.pool, { target: id, to: `${own.schema.name}.logged_2` });
+    expect(back.triggers).toMatchObject([{ name: 'writes', problem: null }]);
+  });
+
+  test('gives a schema its charset back that a DROP has taken along', async () => {
+    await root.query(`ALTER DATABASE ${own.schema.name} CHARACTER SET latin1 COLLATE latin1_bin`);
+    // A trigger made under another collation could not be made again as it was.
+    await root.query('DROP TRIGGER writes');
+    await root.query(TRIGGER);
+    const drop = await emptied();
+    await root.query(`ALTER DATABASE ${own.schema.name} CHARACTER SET utf8mb4`);
+    await root.query(`DROP TABLE \`${guardOf(drop.groupId)}\``);
+    await giveUpSchemaDrop(own.pool, drop);
+    expect((await recover()).schemasBack).toEqual([own.schema.name]);
+    const [row] = await query(
+      server,
+      `SELECT DEFAULT_COLLATION_NAME AS collation FROM information_schema.SCHEMATA
+       WHERE SCHEMA_NAME = '${own.schema.name}'`,
+    );
+    expect(row).toEqual({ collation: 'latin1_bin' });
+    const [[trigger]] = (await root.query('SHOW TRIGGERS')) as unknown as [
+      [Readonly<Record<string, string>>],
+    ];
+    expect(trigger).toMatchObject({ Trigger: 'writes', 'Database Collation': 'latin1_bin' });
+    expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
+  });
+
+  test('goes on where a table is locked, and does not lose its keys', async () => {
+    const before = await definitions();
+    await emptied();
+    await own.die();
+    await root.query('CREATE TABLE other (a INT) ENGINE=InnoDB');
+    const blocker = await connect(server, { database: own.schema.name });
+    const [[held]] = (await root.query(
+      "SELECT hold_until, id FROM _undrop.ledger WHERE table_name = 'parent'",
+    )) as unknown as [[{ readonly id: string }]];
+    const [[name]] = (await root.query(
+      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+       WHERE TABLE_SCHEMA = '_undrop' AND TABLE_NAME LIKE '%${held.id}%'`,
+    )) as unknown as [[{ readonly name: string }]];
+    await blocker.query('BEGIN');
+    await blocker.query(`SELECT * FROM _undrop.${name.name}`);
+    const report = await recover();
+    expect(report.schemasBack).toEqual([]);
+    expect(report.untouched).toHaveLength(2);
+    await blocker.end();
+    await root.query('DROP TABLE other');
+    await until(async () => (await recover()).schemasBack.length > 0, 'the lock is gone');
+    await expectBack(before);
+  });
+
+  test('comes to the same end by two proxies at once', async () => {
+    const before = await definitions();
+    await emptied();
+    await own.die();
+    const other = poolOn(server);
+    try {
+      await Promise.all([recover(), recover(other)]);
+      await until(async () => {
+        await recover();
+        return (await findSchemaDrops(own.pool)).length === 0;
+      }, 'nothing is open');
+    } finally {
+      await other.dispose();
+    }
+    await expectBack(before);
+  });
+
+  test.each(['before', 'after'] as const)(
+    'comes to the same end when it is killed %s each call to the server',
+    async (moment) => {
+      const before = await definitions();
+      let calls = 0;
+      const schema = own.schema.name;
+      for (let isDone = false; !isDone; calls++) {
+        if ((await findSchemaDrops(own.pool)).length === 0) {
+          await emptied();
+          await own.die();
+        }
+        const faulty = new FaultyPool(own.pool, { call: calls + 1, moment });
+        isDone = await recover(faulty).then(
+          () => true,
+          () => false,
+        );
+        const open = await findSchemaDrops(own.pool);
+        const wanted = open.length > 0 ? [schema] : [];
+        expect({ calls, back: (await recover()).schemasBack }).toEqual({ calls, back: wanted });
+        expect(await rowCounts(server, schema)).toEqual(ROWS);
+        expect(await definitions()).toEqual(before);
+      }
+      expect(calls).toBeGreaterThan(20);
+    },
+  );
+});
