@@ -96,7 +96,7 @@ export class Front {
   }
 
   #serviceFor(address: ServerAddress) {
-    const { pools, proxyId, activeIds, onHeld } = this.#options;
+    const { pools, proxyId, activeIds, onHeld, log } = this.#options;
     const current = () => this.#current;
     return {
       pool: pools.at(address),
@@ -104,6 +104,7 @@ export class Front {
       activeIds,
       onUnsettled: onHeld,
       stopping: this.#stopping.signal,
+      log,
       get holdMs() {
         return current().holdMs;
       },

@@ -396,7 +396,11 @@ function isNamedTwice(names: readonly QualifiedName[], intent: IntentFacts): boo
  * port that we dialled from; or, where something between us and the server changes ports, a session
  * of that id on a server that calls itself the same.
  */
-function isSameServer(request: DropRequest, intent: IntentFacts, facts: UserFacts): boolean {
+export function isSameServer(
+  request: Pick<DropRequest, 'session'>,
+  intent: Pick<IntentFacts, 'sessionHost' | 'serverIdentity'>,
+  facts: Pick<UserFacts, 'serverIdentity'>,
+): boolean {
   const { upstreamLocalPort } = request.session;
   if (intent.sessionHost === null) return false;
   if (intent.sessionHost.endsWith(`:${upstreamLocalPort}`)) return true;

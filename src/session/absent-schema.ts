@@ -52,7 +52,7 @@ export async function answerOfAbsent(
   { userSession, server }: { readonly userSession: UserSession; readonly server: ServerVersion },
 ): Promise<{ readonly payload: Buffer } | null> {
   const charset = clientCharsetOf(drop.charset);
-  const name = nameOf(drop);
+  const name = schemaNameOf(drop);
   if (charset === null || name === null || drop.schema.includes(0)) return null;
   const quoted = quoteClientName(drop.schema, charset);
   const show = Buffer.concat([Buffer.from('SHOW /* undrop schema */ CREATE DATABASE '), quoted]);
@@ -100,7 +100,11 @@ function textFor(name: string): string {
   return `Can't drop database '${name}'; database doesn't exist`;
 }
 
-function nameOf({ schema, charset }: SchemaDrop): string | null {
+/** In UTF-8; null where it can't be read. */
+export function schemaNameOf({
+  schema,
+  charset,
+}: Pick<SchemaDrop, 'schema' | 'charset'>): string | null {
   try {
     return decodeName(schema, charset);
   } catch (error) {

@@ -34,6 +34,7 @@ import {
   type Wrapped,
 } from './intercept.js';
 import { prepareDrop, runPreparedDrop } from './intercept-prepared.js';
+import { dropSchema } from './intercept-schema.js';
 import type { PreparedDrops } from './prepared-drops.js';
 import { HOW, listTables, notDone, notUnderstood } from './refusals.js';
 import { SessionUnderSettings, settingsBefore } from './set-statement.js';
@@ -51,6 +52,7 @@ export function carriersOf(prepared: PreparedDrops | null): Carriers {
     dynamic: (taken, verdict, options) => dynamic(taken, verdict, { ...options, prepared }),
     setStatement: (taken, wrapped, options) =>
       setStatement(taken, wrapped, { ...options, prepared }),
+    schema: dropSchema,
   };
 }
 

@@ -20,6 +20,7 @@ import {
 import type { SessionFacts } from '../drop/user-session.js';
 import { cleanSql } from '../drop/words.js';
 import { UndropError } from '../errors.js';
+import type { Log } from '../log.js';
 import { newHoldId } from '../names/hold-id.js';
 import type { ServicePool } from '../service/pools.js';
 import { classifyUnderAll } from '../sql/classify.js';
@@ -30,7 +31,6 @@ import type { Dynamic, DynamicSource, Refused, Verdict } from '../sql/verdict.js
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { ServerVersion } from '../wire/server-version.js';
-import { answerOfAbsent, type SchemaDrop } from './absent-schema.js';
 import { HOW, namesIn, notDone, notUnderstood, schemaAndTables } from './refusals.js';
 import type { CommandSession } from './user-session.js';
 
@@ -63,6 +63,8 @@ export interface DropService {
   onUnsettled(): void;
   /** Aborted: this process is about to end. */
   readonly stopping: AbortSignal;
+  /** Default: nobody is told. */
+  readonly log?: Log;
 }
 
 /** Drops that come in another way than as a text statement: intercept-dynamic.ts. */
@@ -72,9 +74,20 @@ export interface Carriers {
   /** PREPARE and EXECUTE IMMEDIATE, of a text that may be a drop. */
   dynamic(taken: Taken, verdict: DynamicVerdict, options: InterceptOptions): Answer;
   setStatement(taken: Taken, wrapped: Wrapped, options: InterceptOptions): Answer;
+  /** DROP DATABASE: intercept-schema.ts. */
+  schema(taken: Taken, named: NamedSchema, options: InterceptOptions): Answer;
 }
 
 type Answer = Promise<Interception>;
+
+/** What a DROP DATABASE names. */
+export interface NamedSchema {
+  /** Unescaped bytes in the client's charset. */
+  readonly schema: Uint8Array;
+  readonly ifExists: boolean;
+  /** Where they were asked for already. */
+  readonly facts: UserFacts | null;
+}
 
 /** What stands behind SET STATEMENT … FOR. */
 export interface Wrapped {
@@ -192,8 +205,7 @@ function byOtherCarrier(
   const [only, second] = statements;
   if (carrier === 'drop-database' && verdict.schema !== null && taken.carrier === 'query') {
     const { schema, ifExists = false } = verdict;
-    const { charset } = facts ?? options.guess;
-    return dropSchema({ schema, ifExists, charset }, options);
+    return options.carriers.schema(taken, { schema, ifExists, facts }, options);
   }
   const isAlone = only !== undefined && second === undefined && taken.carrier === 'query';
   if (carrier === 'set-statement' && isAlone) {
@@ -201,13 +213,6 @@ function byOtherCarrier(
     return options.carriers.setStatement(taken, wrapped, options);
   }
   return refused(notDone(HOW[carrier], namesIn(verdict)), options);
-}
-
-/** One that isn't there has nothing that could be lost. */
-async function dropSchema(drop: SchemaDrop, options: InterceptOptions): Promise<Interception> {
-  const answer = await answerOfAbsent(drop, options);
-  if (answer !== null) return answerWith(answer);
-  return refused(notDone(HOW['drop-database'], schemaAndTables(drop.schema)), options);
 }
 
 async function dropTable(
@@ -256,9 +261,8 @@ export function objectionTo(
   statement: DropTableStatement,
   server: ServerVersion,
 ): { readonly why: string; readonly isOfSyntax: boolean } | null {
-  const mayBeFile = server.flavour === 'mariadb' || server.versionId < FILE_NAMES_UNTIL;
   const names = statement.names.flatMap(({ schema, table }) => [schema, table]);
-  if (mayBeFile && names.some(isFileName)) {
+  if (hasFileNames(server) && names.some(isFileName)) {
     return { why: `${FILE_NAME_PREFIX} names a table by its file`, isOfSyntax: true };
   }
   const secondOpinion = crossCheck(statement);
@@ -270,11 +274,16 @@ export function objectionTo(
  * What follows is no name but that of a file: `#mysql50#a` is the table a without its locks. Not
  * even SHOW CREATE may use such a name: on MySQL 5.6 the schema can't be dropped any more then.
  */
-const FILE_NAME_PREFIX = '#mysql50#';
+export const FILE_NAME_PREFIX = '#mysql50#';
 /** From here on MySQL finds its tables in a dictionary: there it is a name like any other. */
 const FILE_NAMES_UNTIL = 80_000;
 
-function isFileName(name: Uint8Array | null): boolean {
+/** Whether a name that begins so is that of a file. */
+export function hasFileNames({ flavour, versionId }: ServerVersion): boolean {
+  return flavour === 'mariadb' || versionId < FILE_NAMES_UNTIL;
+}
+
+export function isFileName(name: Uint8Array | null): boolean {
   return (
     name !== null && Buffer.from(name).toString('latin1').toLowerCase().startsWith(FILE_NAME_PREFIX)
   );

@@ -32,6 +32,15 @@ export function okWithWarnings({ payload }: OkPacket, warnings: number): Buffer 
   return changed;
 }
 
+/** The same packet with another count of rows. */
+export function okWithAffectedRows({ payload }: OkPacket, affectedRows: number): Buffer {
+  const reader = new PacketReader(payload, 'OK_Packet');
+  const head = reader.uint8('header');
+  reader.lenencInt('affected_rows');
+  const rest = payload.subarray(reader.offset);
+  return Buffer.concat([Buffer.from([head]), lenencInt(affectedRows), rest]);
+}
+
 /** The same packet, behind which another result follows. */
 export function okWithMoreResults(payload: Buffer): Buffer {
   return okWithStatus(payload, SERVER_MORE_RESULTS_EXISTS);
@@ -92,6 +101,15 @@ function lenenc(bytes: Buffer): Buffer {
   const head = Buffer.from([0xfe, 0, 0, 0, 0, 0, 0, 0, 0]);
   head.writeUIntLE(length, 1, 6);
   return Buffer.concat([head, bytes]);
+}
+
+function lenencInt(value: number): Buffer {
+  if (value < 0xfb) return Buffer.from([value]);
+  const size = value <= 0xffff ? 2 : value <= 0xffffff ? 3 : 8;
+  const bytes = Buffer.alloc(1 + size);
+  bytes[0] = size === 2 ? 0xfc : size === 3 ? 0xfd : 0xfe;
+  bytes.writeUIntLE(value, 1, Math.min(size, 6));
+  return bytes;
 }
 
 function statusOffset(payload: Buffer): number {

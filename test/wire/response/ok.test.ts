@@ -1,7 +1,7 @@
 /** OK packets of real servers. */
 import { describe, expect, test } from '@jest/globals';
 import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
-import { decodeOk } from '../../../src/wire/response/ok.js';
+import { decodeOk, okWithAffectedRows } from '../../../src/wire/response/ok.js';
 import { SERVER_STATUS_IN_TRANS } from '../../../src/wire/status.js';
 import { truncations } from '../../support/chunks.js';
 import { exchange, payloads } from '../../support/conversation.js';
@@ -62,3 +62,13 @@ test('a count of nine bytes moves the status along', () => {
     warnings: 3,
   });
 });
+
+test.each([0, 1, 250, 251, 0xffff, 0x10000, 0xffffff, 0x1000000])(
+  'with %s affected rows all else is as it was',
+  (rows) => {
+    const ok = decodeOk(Buffer.from([0, 7, 0, 2, 1, 3, 0, 0xaa, 0xbb]));
+    const changed = decodeOk(okWithAffectedRows(ok, rows));
+    expect([changed.affectedRows, changed.statusFlags, changed.warnings]).toEqual([rows, 258, 3]);
+    expect(changed.payload.subarray(-2).equals(Buffer.from([0xaa, 0xbb]))).toBe(true);
+  },
+);

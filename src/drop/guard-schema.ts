@@ -1,0 +1,115 @@
+/**
+ * What has to be so before a DROP DATABASE renames anything: the service is on the session's
+ * server, nothing held is in the schema, and our guard is: an empty table, which the DROP will wait
+ * for (schema-gate.ts), and by which the session itself says that it means this very schema.
+ */
+import { UndropError } from '../errors.js';
+import { processlistOf } from '../ledger/owner.js';
+import { mayUnlog } from '../ledger/unlogged.js';
+import { schemaGuardName } from '../names/schema-guard.js';
+import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
+import { textOf, textOrNullOf } from '../service/row.js';
+import type { ServerFacts } from '../service/server-facts.js';
+import { ident, note, serverIdentity, sql } from '../service/sql.js';
+import type { Result } from '../wire/result-reader.js';
+import { lookIntoSchema } from './drop-behind-gate.js';
+import { Halt, notDropped } from './halt.js';
+import { innermost } from './innermost.js';
+import type { Look } from './next-schema-step.js';
+import { isSameServer } from './next-step.js';
+import type { UserFacts } from './request.js';
+import type { SchemaName } from './schema-words.js';
+import type { SessionFacts, UserCommand } from './user-session.js';
+import { turnSql } from './words.js';
+
+/** Throws `Halt` where the service doesn't see the session. */
+export async function assertSameServer(
+  owner: ServiceConnection,
+  where: {
+    readonly schema: string;
+    readonly groupId: string;
+    readonly server: ServerFacts;
+    readonly session: SessionFacts;
+    readonly facts: UserFacts;
+  },
+): Promise<void> {
+  const { schema, groupId, server, session, facts } = where;
+  const { threadId } = session;
+  const [rows = []] = await owner.run(
+    sql`SELECT ${note('owner', groupId)} ${serverIdentity(server)} AS identity,
+        (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${threadId}) AS host`,
+  );
+  const row = rows[0] ?? {};
+  const seen = {
+    sessionHost: textOrNullOf(row, 'host'),
+    serverIdentity: textOf(row, 'identity'),
+  };
+  if (isSameServer({ session }, seen, facts)) return;
+  const params = { tables: `Schema ${schema} and its tables were`, threadId };
+  throw new Halt(new UndropError('UNDROP_SESSION_NOT_FOUND', params));
+}
+
+/**
+ * Throws `Halt` where it holds tables of an earlier drop, which would go with it, or where another
+ * DROP of it is under way.
+ */
+export function assertAlone({ held, guards }: Look, schema: string): void {
+  const [table] = held;
+  if (table !== undefined) {
+    const why = `its table ${table} is held there by an earlier drop`;
+    const instead = 'Wait until it is removed, or restore it elsewhere; `undrop list` has it.';
+    throw new Halt(notDropped(schema, why, instead));
+  }
+  if (guards.length > 0) {
+    const why = 'another session is dropping it, or was';
+    throw new Halt(notDropped(schema, why, 'Run the statement again in a moment.'));
+  }
+}
+
+/** Of a table that has no partition of that name, or none at all. */
+const IS_THERE: ReadonlySet<number> = new Set([1505, 1735]);
+
+/** Its name. Throws `Halt` where it can't be made or held, or the session doesn't see it. */
+export async function makeGuard(
+  pool: ServicePool,
+  options: {
+    /** As stored. */
+    readonly schema: string;
+    readonly name: SchemaName;
+    readonly owner: ServiceConnection;
+    run(commands: readonly UserCommand[]): Promise<readonly Result[]>;
+  },
+): Promise<string> {
+  const { schema, name, owner, run } = options;
+  const { groupId, charset } = name;
+  const logged = !(await mayUnlog(pool));
+  const guard = schemaGuardName({ groupId, logged });
+  try {
+    await pool.run(
+      sql`CREATE TABLE ${note('schema-guard', groupId)} ${ident(schema, guard)}
+          (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB
+          COMMENT='undrop: a DROP DATABASE is under way'`,
+      { logged },
+    );
+    await pool.run([
+      sql`HANDLER ${ident(schema, guard)} OPEN AS undrop_gate`,
+      sql`HANDLER undrop_gate CLOSE`,
+    ]);
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+    const why = `the service account of undrop can’t make a table in it: ${innermost(error)}`;
+    const instead = 'Grant it ALL on the schema, or use a direct connection.';
+    throw new Halt(notDropped(schema, why, instead));
+  }
+  const table = { schema: name.schema, table: Buffer.from(guard) };
+  const [said] = await run([
+    { kind: 'query', text: turnSql(table, { groupId, charset, wait: null }) },
+  ]);
+  if (said?.kind !== 'err' || !IS_THERE.has(said.errno)) {
+    const cause = said?.kind === 'err' ? said.message.toString() : 'it says nothing of it';
+    const why = `your session does not see the table that undrop has made in it: ${cause}`;
+    throw new Halt(notDropped(schema, why, 'Check that UNDROP_UPSTREAM leads to one server.'));
+  }
+  assertAlone(await lookIntoSchema(owner, schema, groupId), schema);
+  return guard;
+}

@@ -1,0 +1,25 @@
+/** A DROP DATABASE that ends here: everything is put back, and this is its answer. */
+import { UndropError } from '../errors.js';
+import type { ErrPacket } from '../wire/response/err.js';
+import { refuse } from './next-step.js';
+
+export class Halt extends Error {
+  /** Payload of the ERR packet. */
+  readonly payload: Buffer;
+  /** Null where the server has said it. */
+  readonly refusal: UndropError | null;
+  /** The server's own words; null: a refusal of ours. */
+  readonly said: ErrPacket | null;
+
+  constructor(why: UndropError | ErrPacket) {
+    const refusal = why instanceof UndropError ? why : null;
+    super(refusal?.message ?? 'the server ended it', { cause: refusal });
+    this.refusal = refusal;
+    this.said = why instanceof UndropError ? null : why;
+    this.payload = why instanceof UndropError ? refuse(why).payload : why.payload;
+  }
+}
+
+export function notDropped(schema: string, why: string, instead: string): UndropError {
+  return new UndropError('UNDROP_SCHEMA_NOT_DROPPED', { schema, why, instead });
+}

@@ -1,0 +1,395 @@
+/**
+ * One DROP DATABASE to its answer: its tables are renamed away by the service, all of them; then
+ * the user's own session drops what is left, held up by a table of ours until the service has
+ * looked once more behind the locks of that DROP (docs/decisions/drop-database.md).
+ *
+ * Invariants: before the first RENAME the ledger has the schema and the table, and the guard is
+ * there. Whatever ends it before the schema is dropped puts everything back; what can't be put back
+ * stays held, and is recovery's.
+ */
+import { UndropError } from '../errors.js';
+import { asGroupOwner } from '../ledger/group-owner.js';
+import type { SchemaDetails } from '../ledger/schema-details.js';
+import {
+  endSchemaDrop,
+  giveUpSchemaDrop,
+  markEmptied,
+  recordSchemaDrop,
+  type SchemaDropKey,
+} from '../ledger/schema-drops.js';
+import { statementTextOf } from '../ledger/statement-text.js';
+import { type IntentFacts, recordOutcome } from '../ledger/write.js';
+import { type Log, silentLog } from '../log.js';
+import { putSchemaBack } from '../recovery/put-schema-back.js';
+import { isServerError, type ServiceConnection } from '../service/pools.js';
+import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
+import type { ClientCharset } from '../sql/lex-mode.js';
+import { okWithAffectedRows } from '../wire/response/ok.js';
+import type { Result } from '../wire/result-reader.js';
+import type { ServerVersion } from '../wire/server-version.js';
+import { askSchema } from './ask-schema.js';
+import { dropBehindGate, lookIntoSchema } from './drop-behind-gate.js';
+import { assertAlone, assertSameServer, makeGuard } from './guard-schema.js';
+import { Halt, notDropped } from './halt.js';
+import { innermost } from './innermost.js';
+import { behindTry, type Look } from './next-schema-step.js';
+import { oneAtATime } from './one-at-a-time.js';
+import { blockedParents, parentErrorSql } from './parents.js';
+import type { UserFacts } from './request.js';
+import type { DropOptions, DropResult } from './run-drop.js';
+import { closeGate } from './schema-gate.js';
+import { readSchemaDetails } from './schema-look.js';
+import { crowded, SchemaTables } from './schema-tables.js';
+import { DROP_WAITS_S, patienceSql, type SchemaFacts, type SchemaName } from './schema-words.js';
+import { signalSql } from './signal-sql.js';
+import type { SessionFacts, UserCommand } from './user-session.js';
+import { cleanSql } from './words.js';
+import { writeAtLast } from './write-at-last.js';
+
+export interface SchemaDropRequest {
+  /** The client's statement. */
+  readonly text: Uint8Array;
+  /** Unescaped bytes in the client's charset, and in UTF-8. */
+  readonly schema: Uint8Array;
+  readonly name: string;
+  readonly charset: ClientCharset;
+  readonly server: ServerVersion;
+  readonly session: SessionFacts;
+  readonly facts: UserFacts;
+}
+
+export type SchemaDropOptions = Omit<DropOptions, 'guess' | 'gtidMayBeSet'> & {
+  readonly log?: Log;
+};
+
+/** Rejects only where the user session broke; then recovery has the rest. */
+export async function runSchemaDrop(
+  request: SchemaDropRequest,
+  options: SchemaDropOptions,
+): Promise<DropResult> {
+  return new SchemaDropping(request, options).run();
+}
+
+/** For those before it. */
+const TURN_WITHIN_MS = 10_000;
+
+interface Dropped {
+  readonly payload: Buffer;
+  readonly key: SchemaDropKey;
+}
+
+class SchemaDropping {
+  readonly #request: SchemaDropRequest;
+  readonly #options: SchemaDropOptions;
+  readonly #groupId: string;
+  readonly #name: SchemaName;
+  /** Of the session, once they are read. */
+  #facts: SchemaFacts | null = null;
+  #tables: SchemaTables | null = null;
+  #brokeOff: unknown = null;
+
+  constructor(request: SchemaDropRequest, options: SchemaDropOptions) {
+    this.#request = request;
+    this.#options = options;
+    this.#groupId = options.newId();
+    this.#name = { ...request, groupId: this.#groupId };
+  }
+
+  async run(): Promise<DropResult> {
+    this.#options.activeIds.add(this.#groupId);
+    try {
+      const asked = await askSchema(this.#name, this.#request, this.#options, (commands) =>
+        this.#run(commands),
+      );
+      this.#facts = asked.facts;
+      const { schema } = asked;
+      const dropped = await this.#owning(schema);
+      return this.#result(dropped);
+    } catch (error) {
+      return this.#ended(error);
+    }
+  }
+
+  /** One at a time for each server: each has two connections of the pool for itself. */
+  async #owning(schema: string): Promise<Dropped> {
+    const { pool } = this.#options;
+    const work = () =>
+      asGroupOwner(pool, this.#groupId, async (owner) => {
+        const server = await readServerFacts(pool);
+        await assertSameServer(owner, { ...this.#request, schema, server, groupId: this.#groupId });
+        const first = await lookIntoSchema(owner, schema, this.#groupId);
+        assertAlone(first, schema);
+        const details = await readSchemaDetails(pool, schema);
+        const key = await this.#recordSchema(schema, details);
+        const at = { schema, key, owner, server, first, details };
+        try {
+          return await this.#empty(at);
+        } catch (error) {
+          // A session that broke may be in its DROP still: recovery waits for that.
+          if (this.#brokeOff === null) await this.#putBack(at, error);
+          throw error;
+        }
+      });
+    const done = await oneAtATime(pool, work, { withinMs: TURN_WITHIN_MS });
+    if (done === null) {
+      const why = 'another DROP DATABASE is under way in this proxy';
+      throw new Halt(notDropped(schema, why, 'Run the statement again when that has ended.'));
+    }
+    return done.value;
+  }
+
+  async #recordSchema(schema: string, details: SchemaDetails): Promise<SchemaDropKey> {
+    const { pool, proxyId, newId } = this.#options;
+    const { text, session, facts } = this.#request;
+    try {
+      return await recordSchemaDrop(pool, {
+        id: newId(),
+        groupId: this.#groupId,
+        proxyId,
+        threadId: session.threadId,
+        user: facts.user,
+        clientAddress: session.clientAddress,
+        statementText: statementTextOf(text),
+        sqlLogBin: facts.logged,
+        schema,
+        details,
+      });
+    } catch (error) {
+      const params = { tables: `Schema ${schema} and its tables were`, cause: innermost(error) };
+      throw new Halt(new UndropError('UNDROP_NOT_RECORDED', params, error));
+    }
+  }
+
+  async #empty(at: Place): Promise<Dropped> {
+    const { schema, first, server } = at;
+    const { session, facts, schema: schemaBytes, charset, text } = this.#request;
+    const isMariaDb = server.flavour === 'mariadb';
+    const tables = new SchemaTables({
+      ...this.#options,
+      ...{ session, facts, isMariaDb, text, groupId: this.#groupId, schema, schemaBytes, charset },
+      run: (commands) => this.#run(commands),
+    });
+    this.#tables = tables;
+    const intents = await tables.record(first.tables);
+    if (intents !== null) await this.#assertDroppable(intents);
+    if (intents !== null) await tables.assertMovable(intents.tables);
+    const guard = await makeGuard(this.#options.pool, {
+      ...at,
+      name: this.#name,
+      run: (commands) => this.#run(commands),
+    });
+    if (intents !== null) await tables.hold(intents.tables);
+    return this.#dropEmptied({ ...at, guard, tables });
+  }
+
+  /** The errors that the DROP would have given. */
+  async #assertDroppable(intents: IntentFacts): Promise<void> {
+    const { facts, server } = this.#request;
+    const foldsCase = intents.lowerCaseTableNames !== 0;
+    const blocked = blockedParents(intents.tables, { isAtomic: true, foldsCase });
+    const [parent] = facts.checksForeignKeys ? blocked : [];
+    if (parent === undefined) return;
+    const [said] = await this.#run([{ kind: 'query', text: parentErrorSql(server, parent) }]);
+    if (said?.kind === 'err') throw new Halt(said);
+    throw new Error('SIGNAL answers with an error');
+  }
+
+  async #dropEmptied(at: Emptied): Promise<Dropped> {
+    const { pool } = this.#options;
+    const { schema, key, owner, tables } = at;
+    const { lockWaitS } = this.#facts ?? { lockWaitS: DROP_WAITS_S };
+    const startMs = performance.now();
+    await this.#setPatience(Math.min(lockWaitS, DROP_WAITS_S));
+    try {
+      for (let rounds = 0; ; ) {
+        // Before the last look, so that the DROP follows that at once.
+        const gate = await closeGate(pool, { ...at, groupId: this.#groupId });
+        try {
+          await this.#holdWhatCame(at, rounds);
+          if (!(await markEmptied(pool, key))) throw crowded(schema, rounds + 1);
+        } catch (error) {
+          await gate.open();
+          throw error;
+        }
+        const end = await dropBehindGate({
+          ...at,
+          gate,
+          pool,
+          owner,
+          name: this.#name,
+          threadId: this.#request.session.threadId,
+          round: rounds,
+          run: (commands) => this.#run(commands),
+        });
+        if (end.kind === 'came' || end.kind === 'late') rounds++;
+        const sinceMs = performance.now() - startMs;
+        const next = behindTry(end, { rounds, sinceMs, lockWaitMs: lockWaitS * 1_000 });
+        if (next.do === 'crowded') throw crowded(schema, rounds);
+        if (next.do === 'error') throw new Halt(next.error);
+        if (next.do === 'answer') {
+          const affected = Math.max(0, next.ok.affectedRows - 1) + tables.held.length;
+          await this.#setPatienceBack(lockWaitS);
+          await this.#clean();
+          return { key, payload: okWithAffectedRows(next.ok, affected) };
+        }
+      }
+    } catch (error) {
+      await this.#setPatienceBack(lockWaitS);
+      throw error;
+    }
+  }
+
+  /** Until a look finds none; the look behind the locks has the last word. */
+  async #holdWhatCame({ schema, owner, tables }: Emptied, rounds: number): Promise<void> {
+    for (let times = 0; times < 3; times++) {
+      const look = await lookIntoSchema(owner, schema, this.#groupId);
+      if (look.guards.length > 0) assertAlone(look, schema);
+      if (look.tables.length === 0) return;
+      const intents = await tables.record(look.tables);
+      if (intents === null) return;
+      await this.#assertDroppable(intents);
+      await tables.assertMovable(intents.tables);
+      await tables.hold(intents.tables);
+      if (rounds > 0) return;
+    }
+  }
+
+  /** Twice, as a KILL that came late may hit one. */
+  async #setPatience(seconds: number): Promise<void> {
+    const command: UserCommand = { kind: 'query', text: patienceSql(seconds, this.#name) };
+    const said = await this.#run([command, command]);
+    const failed = said.find(({ kind }) => kind !== 'ok');
+    if (failed?.kind === 'err' && said.every(({ kind }) => kind !== 'ok')) {
+      throw new Halt(failed);
+    }
+  }
+
+  /** What becomes of it changes nothing of the drop. */
+  async #setPatienceBack(seconds: number): Promise<void> {
+    if (this.#brokeOff !== null) return;
+    try {
+      await this.#setPatience(seconds);
+    } catch (error) {
+      if (!(error instanceof Halt)) throw error;
+    }
+  }
+
+  /** Behind errors of ours, which some servers show behind the DROP. */
+  async #clean(): Promise<void> {
+    if (this.#brokeOff !== null) return;
+    const text = cleanSql(this.#groupId);
+    await this.#run([{ kind: 'query', text }]);
+  }
+
+  /** So that the session's diagnostics have the server's own error, and none of ours. */
+  async #sayAgain(halt: Halt): Promise<Halt> {
+    const { said } = halt;
+    if (said === null) return halt;
+    const message = Array.from(said.message.toString()).slice(0, 128).join('');
+    const { errno, sqlState } = said;
+    await this.#clean();
+    await this.#run([{ kind: 'query', text: signalSql({ errno, sqlState, message }) }]);
+    return halt;
+  }
+
+  /** Throws where not all of it is back; then recovery goes on with it. */
+  async #putBack({ schema, key, details }: Place, because: unknown): Promise<void> {
+    const { pool, onUnsettled, log = silentLog } = this.#options;
+    const { logged: sqlLogBin } = this.#request.facts;
+    let why = 'something of it is locked by others';
+    try {
+      await giveUpSchemaDrop(pool, key);
+      if (await putSchemaBack(pool, { ...key, schema, sqlLogBin, details }, log)) return;
+    } catch (error) {
+      why = innermost(error);
+    }
+    onUnsettled();
+    throw new UndropError('UNDROP_SCHEMA_IN_BETWEEN', { schema, why }, because);
+  }
+
+  async #run(commands: readonly UserCommand[]): Promise<readonly Result[]> {
+    try {
+      return await this.#options.userSession.run(commands);
+    } catch (error) {
+      this.#brokeOff = error;
+      throw error;
+    }
+  }
+
+  #result({ payload, key }: Dropped): DropResult {
+    const { held = [], names = [], ids = [] } = this.#tables ?? {};
+    const { pool, stopping, onUnsettled } = this.#options;
+    const heldIds = new Set(held.map(({ id }) => id));
+    const forgotten = ids.filter((id) => !heldIds.has(id));
+    const { logged: sqlLogBin } = this.#request.facts;
+    const write = async () => {
+      await recordOutcome(pool, {
+        tables: held.map(({ failure: _none, ...table }) => table),
+        forgotten,
+        sqlLogBin,
+      });
+      await endSchemaDrop(pool, key);
+    };
+    return {
+      payload,
+      held,
+      tables: names,
+      refusal: null,
+      facts: null,
+      finish: async (onLate) => {
+        try {
+          await writeAtLast(write, { stopping, onLate });
+        } catch (error) {
+          onUnsettled();
+          throw error;
+        } finally {
+          this.#release();
+        }
+      },
+    };
+  }
+
+  async #ended(error: unknown): Promise<DropResult> {
+    try {
+      if (this.#brokeOff === null) {
+        return this.#refused(await this.#sayAgain(haltOf(error, this.#request.name)));
+      }
+    } catch (failure) {
+      if (this.#brokeOff === null) throw failure;
+    } finally {
+      this.#release();
+    }
+    this.#options.onUnsettled();
+    throw this.#brokeOff;
+  }
+
+  /** What was refused, or failed: by then everything is back, or it says so. */
+  #refused({ payload, refusal }: Halt): DropResult {
+    return { payload, held: [], tables: [], refusal, facts: null, finish: async () => undefined };
+  }
+
+  #release(): void {
+    const { activeIds } = this.#options;
+    activeIds.delete(this.#groupId);
+    for (const id of this.#tables?.ids ?? []) activeIds.delete(id);
+  }
+}
+
+interface Place {
+  readonly schema: string;
+  readonly key: SchemaDropKey;
+  readonly owner: ServiceConnection;
+  readonly server: ServerFacts;
+  readonly first: Look;
+  readonly details: SchemaDetails;
+}
+
+type Emptied = Place & { readonly guard: string; readonly tables: SchemaTables };
+
+function haltOf(error: unknown, schema: string): Halt {
+  if (error instanceof Halt) return error;
+  if (error instanceof UndropError) return new Halt(error);
+  if (!isServerError(error)) throw error;
+  const instead = 'Run the statement again.';
+  return new Halt(notDropped(schema, `the service failed: ${innermost(error)}`, instead));
+}

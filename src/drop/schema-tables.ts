@@ -1,0 +1,290 @@
+/**
+ * The tables of a schema that is being dropped: their intents, their RENAMEs to hold names by the
+ * service account in the user's stead, their way into the recycle schema. Each step may be begun
+ * again with tables that have come meanwhile.
+ *
+ * Invariant: a table is renamed only behind its intent, and counted as away only where it is in the
+ * recycle schema: what stays in its schema would be dropped with it.
+ */
+import { assert } from '../assert.js';
+import { systemClock } from '../clock.js';
+import { UndropError } from '../errors.js';
+import { statementTextOf } from '../ledger/statement-text.js';
+import {
+  forgetIntents,
+  type IntentFacts,
+  type IntentTable,
+  recordIntent,
+} from '../ledger/write.js';
+import { whyItStays } from '../moves/data-directory.js';
+import { type RelocateTable, relocate } from '../moves/relocate.js';
+import { renew } from '../moves/renew.js';
+import { STAYS_WITH_TRIGGERS } from '../moves/stays.js';
+import { takeHome } from '../moves/take-home.js';
+import { formatHoldName } from '../names/hold-name.js';
+import { Patience } from '../service/patience.js';
+import type { ServicePool } from '../service/pools.js';
+import type { ClientCharset } from '../sql/lex-mode.js';
+import type { Result } from '../wire/result-reader.js';
+import { Halt, notDropped } from './halt.js';
+import { innermost } from './innermost.js';
+import { nextTurn } from './next-in-stead.js';
+import type { HeldTable } from './next-step.js';
+import { hasForeignKeys } from './parents.js';
+import { renameGroups } from './rename-groups.js';
+import { renameInStead, type SteadTable } from './rename-in-stead.js';
+import type { UserFacts } from './request.js';
+import type { SessionFacts, UserCommand } from './user-session.js';
+import { turnSql } from './words.js';
+
+export interface SchemaTablesOptions {
+  readonly pool: ServicePool;
+  readonly proxyId: string;
+  readonly holdMs: number;
+  readonly activeIds: Set<string>;
+  readonly newId: () => string;
+  readonly session: SessionFacts;
+  readonly facts: UserFacts;
+  readonly isMariaDb: boolean;
+  /** The client's statement. */
+  readonly text: Uint8Array;
+  readonly groupId: string;
+  /** As stored. */
+  readonly schema: string;
+  /** The same in the client's bytes. */
+  readonly schemaBytes: Uint8Array;
+  readonly charset: ClientCharset;
+  run(commands: readonly UserCommand[]): Promise<readonly Result[]>;
+}
+
+/** Names in one text of ours. */
+const BATCH = 40;
+/** Tables that are freed and moved in one go, with a patience of their own. */
+const HOME_BATCH = 8;
+const RENAME_TRIES_MAX = 20;
+const FIRST_TRY_MS = 200;
+const NEXT_TRY_MS = 900;
+/** Without one more table moved. */
+const HOME_TRIES_MAX = 40;
+const HOME_PAUSE_MS = 50;
+/** What was intended longer ago gets a due time from then on. */
+const LOST_MS_MAX = 1_000;
+
+export class SchemaTables {
+  readonly #options: SchemaTablesOptions;
+  /** Of all intents, in order. */
+  readonly ids: string[] = [];
+  readonly held: HeldTable[] = [];
+  /** As stored, of those in `held`. */
+  readonly names: string[] = [];
+
+  constructor(options: SchemaTablesOptions) {
+    this.#options = options;
+  }
+
+  /** What is a table there, each with its intent. Throws `Halt` where it can't be recorded. */
+  async record(names: readonly string[]): Promise<IntentFacts | null> {
+    const { pool, proxyId, holdMs, session, facts, text, groupId, schema } = this.#options;
+    let all: IntentFacts | null = null;
+    for (const batch of inBatches(names, BATCH)) {
+      const tables = batch.map((table) => ({ id: this.#newId(), schema, table }));
+      try {
+        const intent = await recordIntent(pool, {
+          threadId: session.threadId,
+          user: facts.user,
+          clientAddress: session.clientAddress,
+          groupId,
+          proxyId,
+          statementText: statementTextOf(text),
+          holdMs,
+          sqlLogBin: facts.logged,
+          tables,
+        });
+        all = all === null ? intent : { ...intent, tables: [...all.tables, ...intent.tables] };
+      } catch (error) {
+        const params = { tables: `Schema ${schema} and its tables were`, cause: innermost(error) };
+        throw new Halt(new UndropError('UNDROP_NOT_RECORDED', params, error));
+      }
+    }
+    return all;
+  }
+
+  /** Throws `Halt` where one of them would have to stay in its schema. */
+  async assertMovable(tables: readonly IntentTable[]): Promise<void> {
+    const { pool, schema, isMariaDb } = this.#options;
+    if (!isMariaDb) return;
+    for (const { id, table } of tables) {
+      const why = await whyItStays(pool, { id, schema, name: table });
+      if (why !== null) throw staying(schema, table, why);
+    }
+  }
+
+  /** All of them into the recycle schema; those that are gone meanwhile are left out. */
+  async hold(tables: readonly IntentTable[]): Promise<void> {
+    const { isMariaDb } = this.#options;
+    const intendedAtMs = performance.now();
+    const there = tables.filter(({ holdUntil }) => holdUntil !== null);
+    const away: RelocateTable[] = [];
+    const groups = renameGroups(there, ({ triggers }) => isMariaDb && triggers.length > 0);
+    for (const group of groups.flatMap((one) => inBatches(one, BATCH))) {
+      away.push(...(await this.#rename(group)));
+    }
+    const isLate = performance.now() - intendedAtMs > LOST_MS_MAX;
+    const { pool, holdMs } = this.#options;
+    const named = isLate && away.length > 0 ? await renew(pool, away, { holdMs }) : away;
+    const isBound = (id: string) =>
+      isLate ||
+      there.some(
+        (table) => table.id === id && (hasForeignKeys(table) || table.triggers.length > 0),
+      );
+    const plain = named.filter(({ id }) => !isBound(id));
+    const failed: RelocateTable[] = [];
+    for (const batch of inBatches(plain, BATCH))
+      failed.push(...(await this.#move(relocate, batch)).failed);
+    await this.#takeHome([...named.filter(({ id }) => isBound(id)), ...failed]);
+  }
+
+  /** In one RENAME, or where one of them is gone each for itself. */
+  async #rename(group: readonly IntentTable[]): Promise<readonly RelocateTable[]> {
+    const { pool, facts, schema } = this.#options;
+    const tables = group.map((table) => steadTable(table, schema));
+    for (let tries = 1; tries <= RENAME_TRIES_MAX; tries++) {
+      const killAfterMs = tries === 1 ? FIRST_TRY_MS : NEXT_TRY_MS;
+      const { logged, checksForeignKeys } = facts;
+      const outcome = await renameInStead(pool, { tables, logged, checksForeignKeys, killAfterMs });
+      switch (outcome.kind) {
+        case 'renamed':
+          return tables.map(({ id, schema: fromSchema, holdName, table }) => {
+            return { id, fromSchema, holdName, table };
+          });
+        case 'gone':
+          return this.#renameOneByOne(group);
+        case 'busy':
+          if (await this.#waitForTurn(tables)) break;
+          return this.#renameOneByOne(group);
+        case 'denied':
+        case 'failed': {
+          const why = `the service account of undrop can’t rename ${tables[0]?.table}: ${outcome.cause}`;
+          throw new Halt(notDropped(schema, why, GRANT));
+        }
+      }
+    }
+    throw crowded(schema, RENAME_TRIES_MAX);
+  }
+
+  async #renameOneByOne(group: readonly IntentTable[]): Promise<readonly RelocateTable[]> {
+    const [only] = group;
+    if (group.length === 1 && only !== undefined) {
+      // Somebody else has dropped or renamed it. The next look has it, if it is there.
+      const { pool, facts } = this.#options;
+      await forgetIntents(pool, [only.id], { sqlLogBin: facts.logged });
+      return [];
+    }
+    const renamed: RelocateTable[] = [];
+    for (const table of group) renamed.push(...(await this.#rename([table])));
+    return renamed;
+  }
+
+  /** The session waits for the others' locks, as its DROP would. False: one of them is gone. */
+  async #waitForTurn(tables: readonly SteadTable[]): Promise<boolean> {
+    const { groupId, charset, schemaBytes, run } = this.#options;
+    const turns: Result[] = [];
+    for (;;) {
+      const next = nextTurn(turns, tables.length);
+      if (next === null) return true;
+      if (next.kind === 'gone') return false;
+      if (next.kind === 'error') throw new Halt(next.error);
+      const table = tables[next.at];
+      assert(table !== undefined, 'a table has its turn');
+      const name = { schema: schemaBytes, table: clientBytes(table.table, charset) };
+      const text = turnSql(name, { groupId, charset, wait: null });
+      turns.push(...(await run([{ kind: 'query', text }])));
+    }
+  }
+
+  /** What binds the live is taken off first. */
+  async #takeHome(tables: readonly RelocateTable[]): Promise<void> {
+    const { schema } = this.#options;
+    let left = tables;
+    for (let tries = 0; left.length > 0; tries++) {
+      const failed: RelocateTable[] = [];
+      let why = 'it was not tried';
+      for (const batch of inBatches(left, HOME_BATCH)) {
+        const moved = await this.#move(takeHome, batch);
+        failed.push(...moved.failed);
+        why = moved.why ?? why;
+      }
+      if (failed.length < left.length) tries = 0;
+      left = failed;
+      const [first] = left;
+      if (first === undefined) return;
+      if (tries > HOME_TRIES_MAX || why.startsWith(STAYS_WITH_TRIGGERS)) {
+        throw staying(schema, first.table, why);
+      }
+      await systemClock.sleep(HOME_PAUSE_MS);
+    }
+  }
+
+  async #move(
+    move: typeof takeHome,
+    tables: readonly RelocateTable[],
+  ): Promise<{ readonly failed: readonly RelocateTable[]; readonly why: string | null }> {
+    const { pool, facts, schema } = this.#options;
+    const how = { logged: facts.logged, patience: new Patience() };
+    const relocations = await move(pool, tables, how);
+    const failed: RelocateTable[] = [];
+    let why: string | null = null;
+    for (const [index, relocation] of relocations.entries()) {
+      const table = tables[index];
+      assert(table !== undefined, 'one report for each table');
+      if (relocation.outcome === 'failed') {
+        why = relocation.failure;
+        failed.push(table);
+      } else if (relocation.outcome === 'moved') {
+        const { id, holdSchema, holdName } = relocation;
+        this.held.push({ id, holdSchema, holdName, relocated: true, failure: null });
+        this.names.push(`${schema}.${table.table}`);
+      }
+    }
+    return { failed, why };
+  }
+
+  #newId(): string {
+    const id = this.#options.newId();
+    this.ids.push(id);
+    this.#options.activeIds.add(id);
+    return id;
+  }
+}
+
+const GRANT = 'Grant ALTER, DROP, CREATE and INSERT on the schema to the service account.';
+const ALONE =
+  'Drop that table by itself and wait until it is removed, or restore it elsewhere; then drop the schema.';
+
+function staying(schema: string, table: string, why: string): Halt {
+  return new Halt(notDropped(schema, `its table ${table} can’t leave it (${why})`, ALONE));
+}
+
+export function crowded(schema: string, times: number): Halt {
+  const tables = `Schema ${schema} and its tables were`;
+  return new Halt(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times }));
+}
+
+function steadTable({ id, table, holdUntil }: IntentTable, schema: string): SteadTable {
+  assert(holdUntil !== null, 'a table that is renamed has an intent');
+  const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
+  return { id, schema, table, holdName };
+}
+
+/** Names of the service are in UTF-8. Throws `Halt` where the session can't be asked for one. */
+function clientBytes(table: string, charset: ClientCharset): Buffer {
+  const bytes = Buffer.from(table);
+  if (charset === 'utf8' || bytes.every((byte) => byte < 0x80)) return bytes;
+  throw new Halt(new UndropError('UNDROP_NAME_CHARSET', { charset }));
+}
+
+function inBatches<T>(items: readonly T[], size: number): readonly (readonly T[])[] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
+    items.slice(index * size, (index + 1) * size),
+  );
+}

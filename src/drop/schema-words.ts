@@ -1,0 +1,80 @@
+/**
+ * Statements of a DROP DATABASE on the user's session, its name in the client's own bytes. Pure.
+ *
+ * Invariant: the DROP goes out only while a table of ours in that very schema holds it up
+ * (schema-gate.ts), and is let go only where a look behind its locks found no other.
+ */
+import type { ClientCharset } from '../sql/lex-mode.js';
+import { quoteClientName } from '../sql/quote-client-name.js';
+import { MalformedPacketError } from '../wire/packet-reader.js';
+import type { ErrPacket } from '../wire/response/err.js';
+import type { Result } from '../wire/result-reader.js';
+import type { Signal } from './signal-sql.js';
+import { qualified } from './words.js';
+
+export interface SchemaName {
+  /** Unescaped bytes in the client's charset. */
+  readonly schema: Uint8Array;
+  readonly charset: ClientCharset;
+  readonly groupId: string;
+}
+
+/** Of the session, beside what `factsSql` asks. */
+export interface SchemaFacts {
+  /** lock_wait_timeout, in seconds. */
+  readonly lockWaitS: number;
+  /** CURRENT_USER(). */
+  readonly account: string;
+}
+
+/** Each lock is waited for so long by the DROP; a proxy that dies leaves it no longer. */
+export const DROP_WAITS_S = 2;
+
+export function schemaFactsSql(): Buffer {
+  const values = ['@@lock_wait_timeout', 'CURRENT_USER()'];
+  const columns = values.map((value) => `CAST(${value} AS BINARY)`);
+  return Buffer.from(`SELECT /* undrop facts */ ${columns.join(', ')} LIMIT 1`);
+}
+
+export function readSchemaFacts(result: Result): SchemaFacts | ErrPacket {
+  if (result.kind === 'err') return result;
+  const row = result.kind === 'rows' ? result.rows[0] : undefined;
+  const [wait, account] = (row ?? []).map((value) => value?.toString('utf8') ?? '');
+  if (wait === undefined || account === undefined || !/^\d+$/.test(wait)) {
+    throw new MalformedPacketError('The facts of the session: no row.');
+  }
+  return { lockWaitS: Number(wait), account };
+}
+
+/**
+ * Of a view that can't be: its name is made for this statement. It asks for the right to drop the
+ * schema, ends the transaction as the DROP does, and fails in any case.
+ */
+export function maySchemaSql({ schema, charset, groupId }: SchemaName): Buffer {
+  const table = Buffer.from(`_undrop_none_${groupId}`);
+  const verb = Buffer.from(`DROP /* undrop rights ${groupId} */ VIEW `);
+  return Buffer.concat([verb, qualified({ schema, table }, charset)]);
+}
+
+/** Recovery knows it by its beginning. */
+export function dropSchemaSql({ schema, charset, groupId }: SchemaName): Buffer {
+  const verb = Buffer.from(`DROP /* undrop schema ${groupId} */ DATABASE `);
+  return Buffer.concat([verb, quoteClientName(schema, charset)]);
+}
+
+export function patienceSql(seconds: number, { groupId }: Pick<SchemaName, 'groupId'>): Buffer {
+  return Buffer.from(`SET /* undrop patience ${groupId} */ SESSION lock_wait_timeout = ${seconds}`);
+}
+
+/** A KILL QUERY that came late hits this. */
+export function nothingSql({ groupId }: Pick<SchemaName, 'groupId'>): Buffer {
+  return Buffer.from(`DO /* undrop clean ${groupId} */ 0`);
+}
+
+/** What DROP DATABASE says to those without the right. */
+export function deniedSignal(name: string, account: string): Signal {
+  const at = account.lastIndexOf('@');
+  const [user, host] = [account.slice(0, Math.max(at, 0)), account.slice(at + 1)];
+  const message = `Access denied for user '${user}'@'${host}' to database '${name}'`;
+  return { errno: 1044, sqlState: '42000', message: Array.from(message).slice(0, 128).join('') };
+}

@@ -1,0 +1,470 @@
+/**
+ * DROP DATABASE through the proxy: every table of the schema is held and can be brought back,
+ * whatever others do meanwhile; where it fails all of it is as before. Answers as such are
+ * compared in drop-answers.
+ */
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  jest,
+  test,
+} from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { silentLog } from '../../src/log.js';
+import { recoverSchemas } from '../../src/recovery/recover-schemas.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { RawClient, type RawResult } from '../support/raw-client.js';
+import { connect, freshSchema, query, testServers } from '../support/servers.js';
+import { SERVICE_ACCOUNT } from '../support/service-account.js';
+import { poolOn } from '../support/service-pool.js';
+import { Survival } from '../support/survival.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(180_000);
+
+describe.each(testServers())('on $name', (server) => {
+  let proxy: ProxyTarget;
+  let root: Connection;
+  let client: RawClient;
+  /** Where what isn't dropped stands. */
+  let beside = '';
+  let name = '';
+
+  beforeAll(async () => {
+    root = await connect(server);
+    proxy = await proxyInFront(server);
+    beside = (await freshSchema(server, 'beside')).name;
+  });
+
+  afterAll(async () => {
+    await proxy.stop();
+    await root.query('SET foreign_key_checks=0');
+    await root.query(`DROP DATABASE ${beside}`);
+    await root.end();
+  });
+
+  beforeEach(async () => {
+    name = (await freshSchema(server, 'dropped')).name;
+    client = await RawClient.open({ ...proxy, user: server.user }, { schema: name });
+  });
+
+  afterEach(() => client.quit());
+
+  async function count(table: string): Promise<number> {
+    const [rows] = await root.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${table}`);
+    return Number(rows[0]?.['n']);
+  }
+
+  async function tablesOf(schema: string): Promise<readonly string[]> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?
+       ORDER BY TABLE_NAME`,
+      [schema],
+    );
+    return rows.map((row) => String(row['name']));
+  }
+
+  async function isThere(schema: string): Promise<boolean> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      'SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?',
+      [schema],
+    );
+    return rows.length > 0;
+  }
+
+  async function say(text: string, session = client): Promise<RawResult> {
+    const { results } = await session.query(text);
+    const [result] = results;
+    if (result === undefined) throw new Error('an answer has a result');
+    return result;
+  }
+
+  function words(result: RawResult): string {
+    if (result.kind === 'err') return `${result.errno} ${result.message}`;
+    return result.kind === 'ok' ? `OK ${result.affectedRows}` : 'rows';
+  }
+
+  /** Two tables with keys, a trigger, a view, a function; 3 and 2 rows. */
+  async function fill(schema: string): Promise<void> {
+    const at = await connect(server, { database: schema });
+    for (const text of [
+      'CREATE TABLE parent (id INT PRIMARY KEY)',
+      'CREATE TABLE child (id INT PRIMARY KEY, p INT, CONSTRAINT ck FOREIGN KEY (p) REFERENCES parent (id))',
+      'INSERT INTO parent VALUES (1), (2), (3)',
+      'INSERT INTO child VALUES (1, 1), (2, 2)',
+      'CREATE TRIGGER tr BEFORE INSERT ON child FOR EACH ROW SET NEW.id = NEW.id + 100',
+      'CREATE VIEW seen AS SELECT * FROM parent',
+      'CREATE FUNCTION one() RETURNS INT DETERMINISTIC NO SQL RETURN 1',
+    ]) {
+      await at.query(text);
+    }
+    await at.end();
+  }
+
+  async function expectWhole(schema: string): Promise<void> {
+    expect(await tablesOf(schema)).toEqual(['child', 'parent', 'seen']);
+    expect(await count(`${schema}.parent`)).toBe(3);
+    expect(await count(`${schema}.child`)).toBe(2);
+    const [shown] = await root.query<RowDataPacket[]>(`SHOW CREATE TABLE ${schema}.child`);
+    expect(String(shown[0]?.['Create Table'])).toMatch(
+      /CONSTRAINT `ck` FOREIGN KEY \(`p`\) REFERENCES `parent`/,
+    );
+    const [triggers] = await root.query<RowDataPacket[]>(`SHOW TRIGGERS FROM ${schema}`);
+    expect(triggers.map((row) => row['Trigger'])).toEqual(['tr']);
+    expect(await open(schema)).toBe(0);
+  }
+
+  /** Rows of the ledger that somebody would have to go on with. */
+  async function open(schema: string): Promise<number> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT COUNT(*) AS n FROM _undrop.ledger WHERE schema_name = ?
+         AND state IN ('intent', 'emptying', 'emptied', 'HOLD')`,
+      [schema],
+    );
+    return Number(rows[0]?.['n']);
+  }
+
+  test('tables with keys and triggers are held and come back whole', async () => {
+    await fill(name);
+    const survival = new Survival(root, [name]);
+    await survival.remember();
+    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 3');
+    expect(await isThere(name)).toBe(false);
+    expect(await survival.findLost()).toEqual([]);
+    expect(await client.rows('SELECT DATABASE()')).toEqual([[null]]);
+    expect(await client.rows('SHOW WARNINGS')).toEqual([]);
+    await until(async () => {
+      const [rows] = await root.query<RowDataPacket[]>(
+        'SELECT state FROM _undrop.ledger WHERE schema_name = ? ORDER BY table_name',
+        [name],
+      );
+      return rows.map((row) => row['state']).join() === 'removed,HOLD,HOLD';
+    }, 'the outcome is in the ledger');
+    await root.query(`CREATE DATABASE ${name}`);
+    const pool = poolOn(server);
+    await restore(pool, { target: `${name}.parent` });
+    await restore(pool, { target: `${name}.child` });
+    await pool.dispose();
+    await root.query(`CREATE VIEW ${name}.seen AS SELECT 1 AS one`);
+    await expectWhole(name);
+    await root.query(`DROP DATABASE ${name}`);
+  });
+
+  test('of a schema of many tables all are held', async () => {
+    const names = Array.from({ length: 100 }, (_, index) => `t${index}`);
+    const at = await connect(server, { database: name });
+    for (const table of names) await at.query(`CREATE TABLE ${table} (id INT)`);
+    await at.query('INSERT INTO t7 VALUES (1), (2)');
+    await at.end();
+    const survival = new Survival(root, [name]);
+    await survival.remember();
+    expect(words(await say(`DROP SCHEMA IF EXISTS ${name}`))).toBe('OK 100');
+    expect(await isThere(name)).toBe(false);
+    expect(await survival.findLost()).toEqual([]);
+  });
+
+  test('of a schema of views only nothing is held, and its views are counted', async () => {
+    await root.query(`CREATE VIEW ${name}.v AS SELECT 1 AS one`);
+    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 1');
+    expect(await isThere(name)).toBe(false);
+  });
+
+  test.each(['dröp ` "x"', 'select', '名前'])('a schema called %s', async (called) => {
+    const odd = `${called}_${name.slice(-4)}`;
+    const quoted = `\`${odd.replaceAll('`', '``')}\``;
+    await client.run(['SET NAMES utf8', `CREATE DATABASE ${quoted}`]);
+    await client.run([`CREATE TABLE ${quoted}.\`tä\` (id INT)`]);
+    await client.run([`INSERT INTO ${quoted}.\`tä\` VALUES (1)`]);
+    const survival = new Survival(root, [odd]);
+    await survival.remember();
+    expect(words(await say(`DROP DATABASE ${quoted}`))).toBe('OK 1');
+    expect(await isThere(odd)).toBe(false);
+    expect(await survival.findLost()).toEqual([]);
+    await root.query(`DROP DATABASE ${name}`);
+  });
+
+  test('what another session creates meanwhile is held or there', async () => {
+    await root.query(`CREATE TABLE ${name}.first (id INT)`);
+    const other = await connect(server, { database: name });
+    const created: string[] = [];
+    let isOver = false;
+    const creating = (async () => {
+      for (let index = 0; !isOver && index < 80; index++) {
+        try {
+          await other.query(`CREATE TABLE ${name}.c${index} (id INT)`);
+          await other.query(`INSERT INTO ${name}.c${index} VALUES (1)`);
+          created.push(`c${index}`);
+        } catch {
+          // The schema is gone, or the table is held between the two.
+        }
+      }
+    })();
+    await until(() => created.length > 3, 'tables come');
+    const said = words(await say(`DROP DATABASE ${name}`));
+    isOver = true;
+    await creating;
+    await other.end();
+    expect(said).toMatch(/^OK \d+$|^1205 UNDROP_CHANGED_MEANWHILE/);
+    const live = await tablesOf(name);
+    const lost: string[] = [];
+    for (const table of created) {
+      if (!live.includes(table) && (await heldRows(name, table)) < 1) lost.push(table);
+    }
+    expect(lost).toEqual([]);
+    await root.query(`DROP DATABASE IF EXISTS ${name}`);
+  });
+
+  async function heldRows(schema: string, table: string): Promise<number> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      'SELECT id FROM _undrop.ledger WHERE schema_name = ? AND table_name = ?',
+      [schema, table],
+    );
+    let most = -1;
+    for (const row of rows) {
+      const [held] = await root.query<RowDataPacket[]>(
+        `SELECT TABLE_SCHEMA AS s, TABLE_NAME AS t FROM information_schema.TABLES
+         WHERE TABLE_SCHEMA LIKE '\\_undrop%' AND TABLE_NAME LIKE ?`,
+        [`%${row['id']}%`],
+      );
+      for (const one of held) most = Math.max(most, await count(`\`${one['s']}\`.\`${one['t']}\``));
+    }
+    return most;
+  }
+
+  test('sequences and tables with history are held as well', async () => {
+    const texts =
+      server.flavour === 'mariadb'
+        ? ['CREATE SEQUENCE s', 'CREATE TABLE h (id INT) WITH SYSTEM VERSIONING']
+        : ['CREATE TABLE s (id INT)', 'CREATE TABLE h (id INT) PARTITION BY KEY (id) PARTITIONS 2'];
+    const at = await connect(server, { database: name });
+    for (const text of texts) await at.query(text);
+    await at.end();
+    const survival = new Survival(root, [name]);
+    await survival.remember();
+    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 2');
+    expect(await isThere(name)).toBe(false);
+    expect(await survival.findLost()).toEqual([]);
+  });
+
+  test('a client that goes away meanwhile: recovery puts all of it back', async () => {
+    await fill(name);
+    const other = await connect(server);
+    await other.query('BEGIN');
+    await other.query(`SELECT * FROM ${name}.child`);
+    const leaving = await RawClient.open({ ...proxy, user: server.user });
+    const { threadId } = leaving;
+    const saying = say(`DROP DATABASE ${name}`, leaving).catch(() => null);
+    await until(async () => {
+      const [rows] = await root.query<RowDataPacket[]>(
+        `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ? AND STATE LIKE 'Waiting for %'`,
+        [threadId],
+      );
+      return rows.length > 0;
+    }, 'the session waits');
+    leaving.close();
+    await saying;
+    await root.query(`KILL ${threadId}`).catch(() => undefined);
+    await other.end();
+    const pool = poolOn(server);
+    await until(async () => {
+      await recoverSchemas(pool, { log: silentLog });
+      return (await open(name)) === 0;
+    }, 'the drop was brought to an end');
+    await pool.dispose();
+    await expectWhole(name);
+    await root.query(`DROP DATABASE ${name}`);
+  });
+
+  test('a parent of a table elsewhere: nothing is dropped', async () => {
+    await fill(name);
+    await root.query(
+      `CREATE TABLE ${beside}.kid_${name} (p INT, FOREIGN KEY (p) REFERENCES ${name}.parent (id))`,
+    );
+    const said = words(await say(`DROP DATABASE ${name}`));
+    expect(said).toMatch(/^(3730|1217|1451) /);
+    await expectWhole(name);
+    await client.run(['SET foreign_key_checks=0']);
+    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 3');
+    expect(await isThere(name)).toBe(false);
+    await root.query(`DROP TABLE ${beside}.kid_${name}`);
+  });
+
+  test('a child of a table elsewhere goes, its parent stays', async () => {
+    await root.query(`CREATE TABLE ${beside}.mum_${name} (id INT PRIMARY KEY)`);
+    await root.query(
+      `CREATE TABLE ${name}.kid (p INT, FOREIGN KEY (p) REFERENCES ${beside}.mum_${name} (id))`,
+    );
+    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 1');
+    expect(await isThere(name)).toBe(false);
+    await root.query(`DROP TABLE ${beside}.mum_${name}`);
+  });
+
+  test('who may drop the schema and nothing else drops it; DROP on its tables is not enough', async () => {
+    await fill(name);
+    const user = `u_${name.slice(-8)}`;
+    await root.query(`CREATE USER ${user}@'%' IDENTIFIED BY ''`);
+    await root.query(`GRANT DROP ON ${name}.parent TO ${user}@'%'`);
+    await root.query("DELETE FROM mysql.user WHERE user = ''");
+    await root.query('FLUSH PRIVILEGES');
+    const few = await RawClient.open({ ...proxy, user });
+    expect(words(await say(`DROP DATABASE ${name}`, few))).toBe(
+      `1044 Access denied for user '${user}'@'%' to database '${name}'`,
+    );
+    await few.quit();
+    await expectWhole(name);
+    await root.query(`GRANT DROP ON ${name}.* TO ${user}@'%'`);
+    const more = await RawClient.open({ ...proxy, user });
+    expect(words(await say(`DROP DATABASE ${name}`, more))).toBe('OK 3');
+    await more.quit();
+    expect(await isThere(name)).toBe(false);
+    await root.query(`DROP USER ${user}@'%'`);
+  });
+
+  test('a table in use: 1205 after the session’s own time, and all is as before', async () => {
+    await fill(name);
+    const other = await connect(server);
+    await other.query('BEGIN');
+    await other.query(`SELECT * FROM ${name}.child`);
+    await client.run(['SET lock_wait_timeout=1']);
+    expect(words(await say(`DROP DATABASE ${name}`))).toMatch(/^1205 /);
+    await expectWhole(name);
+    expect(await client.rows('SELECT @@lock_wait_timeout')).toEqual([['1']]);
+    await other.query('COMMIT');
+    await other.end();
+    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 3');
+    expect(await client.rows('SELECT @@lock_wait_timeout')).toEqual([['1']]);
+  });
+
+  test('a view in use: the DROP waits, is killed, and all is as before', async () => {
+    await fill(name);
+    const other = await connect(server);
+    await other.query('BEGIN');
+    await other.query(`SELECT * FROM ${name}.seen`);
+    await root.query(`CREATE TABLE ${name}.more (id INT)`);
+    await root.query(`CREATE VIEW ${name}.only AS SELECT 1 AS one`);
+    await other.query(`SELECT * FROM ${name}.only`);
+    const saying = say(`DROP DATABASE ${name}`);
+    await until(async () => {
+      const [rows] = await root.query<RowDataPacket[]>(
+        `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ? AND STATE LIKE 'Waiting for %'`,
+        [client.threadId],
+      );
+      return rows.length > 0;
+    }, 'the session waits');
+    await root.query(`KILL QUERY ${client.threadId}`);
+    expect(words(await saying)).toMatch(/^1317 /);
+    await other.end();
+    await root.query(`DROP TABLE ${name}.more`);
+    await root.query(`DROP VIEW ${name}.only`);
+    await expectWhole(name);
+    await root.query(`DROP DATABASE ${name}`);
+  });
+
+  test('a stray file: the server’s error, and every table is back', async () => {
+    await fill(name);
+    const [[variable]] = await root.query<RowDataPacket[]>('SELECT @@datadir AS folder');
+    const file = join(String(variable?.['folder']), name, 'stray.txt');
+    await writeFile(file, 'x');
+    expect(words(await say(`DROP DATABASE ${name}`))).toMatch(/^1010 /);
+    await rm(file);
+    expect(await count(`${name}.parent`)).toBe(3);
+    expect(await count(`${name}.child`)).toBe(2);
+    expect(await open(name)).toBe(0);
+    const [charset] = await root.query<RowDataPacket[]>(
+      'SELECT DEFAULT_CHARACTER_SET_NAME AS c FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?',
+      [name],
+    );
+    expect(charset[0]?.['c']).toBe('utf8mb4');
+    await root.query(`DROP DATABASE ${name}`);
+  });
+
+  test('with sql_log_bin=0 its tables are held out of the binary log', async () => {
+    await fill(name);
+    await client.run(['SET sql_log_bin=0']);
+    const survival = new Survival(root, [name]);
+    await survival.remember();
+    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 3');
+    expect(await survival.findLost()).toEqual([]);
+    expect((await tablesOf('_undrop_local')).length).toBeGreaterThan(0);
+  });
+
+  test('two at once: one drops it, and nothing is lost', async () => {
+    await fill(name);
+    const survival = new Survival(root, [name]);
+    await survival.remember();
+    const second = await RawClient.open({ ...proxy, user: server.user });
+    const said = await Promise.all([
+      say(`DROP DATABASE ${name}`),
+      say(`DROP DATABASE ${name}`, second),
+    ]);
+    await second.quit();
+    expect(said.map(words).sort()).toContainEqual('OK 3');
+    expect(await isThere(name)).toBe(false);
+    expect(await survival.findLost()).toEqual([]);
+  });
+
+  test('a table held there by an earlier drop: refused', async () => {
+    await fill(name);
+    await root.query(
+      `CREATE TABLE ${name}._vt_HOLD_01a1f8313c3171b7af374deee1b3e638_29991120091218 (id INT)`,
+    );
+    expect(words(await say(`DROP DATABASE ${name}`))).toMatch(
+      /^1235 UNDROP_SCHEMA_NOT_DROPPED: .* is held there by an earlier drop/,
+    );
+    await root.query(`DROP TABLE ${name}._vt_HOLD_01a1f8313c3171b7af374deee1b3e638_29991120091218`);
+    await expectWhole(name);
+    await root.query(`DROP DATABASE ${name}`);
+  });
+
+  test.each(['mysql', '_undrop', '_UNDROP_LOCAL'])('%s stays', async (schema) => {
+    const said = words(await say(`DROP DATABASE ${schema}`));
+    expect(said).toMatch(/^(1235 UNDROP_|1008 |3552 )/);
+    expect(await isThere('mysql')).toBe(true);
+    expect(await isThere('_undrop')).toBe(true);
+    await root.query(`DROP DATABASE ${name}`);
+  });
+
+  test('amid several statements, its own schema selected', async () => {
+    await fill(name);
+    const several = await connect(
+      { ...proxy, password: server.password },
+      { database: name, multipleStatements: true },
+    );
+    const [results] = await several.query(
+      `SELECT 1 AS one; DROP DATABASE ${name}; SELECT DATABASE() AS d`,
+    );
+    expect((results as { readonly affectedRows?: number }[])[1]?.affectedRows).toBe(3);
+    expect(JSON.stringify((results as unknown[])[2])).toBe('[{"d":null}]');
+    await several.end();
+    expect(await isThere(name)).toBe(false);
+  });
+
+  test('a service account without rights on the schema: refused, and all is as before', async () => {
+    await fill(name);
+    const user = `few_${name.slice(-8)}`;
+    await query(
+      server,
+      `CREATE USER ${user}@'%' IDENTIFIED BY '${SERVICE_ACCOUNT.password}'`,
+      `GRANT PROCESS ON *.* TO ${user}@'%'`,
+      `GRANT ALL ON \`\\_undrop%\`.* TO ${user}@'%'`,
+      `GRANT SELECT, SHOW VIEW ON ${name}.* TO ${user}@'%'`,
+    );
+    const other = await proxyInFront({ ...server, user, password: SERVICE_ACCOUNT.password });
+    const session = await RawClient.open({ ...other, user: server.user });
+    expect(words(await say(`DROP DATABASE ${name}`, session))).toMatch(
+      /^(1235 UNDROP_SCHEMA_NOT_DROPPED|1105 UNDROP_NOT_RECORDED): /,
+    );
+    await session.quit();
+    await other.stop();
+    await expectWhole(name);
+    await query(server, `DROP USER ${user}@'%'`, `DROP DATABASE ${name}`);
+  });
+});
