@@ -32,7 +32,7 @@ export async function dropSchema(
     return refused(notUnderstood(`${FILE_NAME_PREFIX} names a schema by its directory`), options);
   }
   const guessed = { schema, ifExists, charset: (known ?? options.guess).charset };
-  const absent = await answerOfAbsent(guessed, userSession);
+  const absent = await answerOfAbsent(guessed, options);
   if (absent !== null) return answerWith(absent);
   const facts = known ?? (await readUserFacts(options));
   if ('errno' in facts) return answerWith(facts);

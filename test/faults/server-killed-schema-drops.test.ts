@@ -1,0 +1,129 @@
+/**
+ * kill -9 of the server in the middle of a DROP DATABASE through the proxy, at its statements and
+ * answers. Afterwards every table is live in its schema or held, with all its rows.
+ */
+import { describe, expect, test } from '@jest/globals';
+import type { RowDataPacket } from 'mysql2/promise';
+import { silentLog } from '../../src/log.js';
+import { reconcile } from '../../src/recovery/reconcile.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { Dice, seededRandom } from '../support/dice.js';
+import { until } from '../support/poll.js';
+import { connect, testServers } from '../support/servers.js';
+import { type FaultRig, openFaultRig } from './fault-rig.js';
+
+const KILLS = Number(process.env['SCHEMA_SERVER_KILLS'] ?? '6');
+const SEED = Number(process.env['SCHEMA_SERVER_SEED'] ?? '1');
+/** Those of a drop of these tables are some more; behind the last nothing is killed. */
+const EVENTS = 200;
+const SCHEMA = 'kill_server';
+const ROWS = { child: 2, parent: 3, plain: 1 };
+
+describe.each(testServers())('a server killed in the middle of a DROP DATABASE', ({ name }) => {
+  test(`loses no table on ${name}`, async () => {
+    const dice = new Dice(seededRandom(SEED));
+    const rig = await openFaultRig(name);
+    const ends: string[] = [];
+    try {
+      for (let kill = 0; kill < KILLS; kill++) {
+        const at = 1 + dice.below(EVENTS);
+        await make(rig);
+        let count = 0;
+        rig.arm('server killed', ({ moment }) => {
+          if (moment === 'before statement' || moment === 'before answer') count++;
+          return count === at;
+        });
+        await drop(rig);
+        const { struck } = rig.disarm();
+        await rig.mend();
+        try {
+          await settled(rig);
+          ends.push(`${struck === null ? 'not killed' : 'killed'}: ${await look(rig)}`);
+        } catch (error) {
+          throw new Error(`killed at ${at}: ${struck?.moment} of ${struck?.text}`, {
+            cause: error,
+          });
+        }
+      }
+      process.stdout.write(`${name}: ${ends.join(', ')}\n`);
+    } finally {
+      await rig.close();
+    }
+  }, 1_200_000);
+});
+
+async function make({ direct }: FaultRig): Promise<void> {
+  for (const text of [
+    `DROP DATABASE IF EXISTS ${SCHEMA}`,
+    `CREATE DATABASE ${SCHEMA}`,
+    `CREATE TABLE ${SCHEMA}.parent (a INT PRIMARY KEY) ENGINE=InnoDB`,
+    `INSERT INTO ${SCHEMA}.parent VALUES (1), (2), (3)`,
+    `CREATE TABLE ${SCHEMA}.child (a INT PRIMARY KEY, b INT, CONSTRAINT up FOREIGN KEY (b)
+      REFERENCES parent (a)) ENGINE=InnoDB`,
+    `INSERT INTO ${SCHEMA}.child VALUES (1, 1), (2, 2)`,
+    `CREATE TABLE ${SCHEMA}.plain (a INT PRIMARY KEY) ENGINE=InnoDB`,
+    `INSERT INTO ${SCHEMA}.plain VALUES (1)`,
+    `CREATE VIEW ${SCHEMA}.seen AS SELECT a FROM ${SCHEMA}.plain`,
+  ]) {
+    await direct.query(text);
+  }
+}
+
+/** Whatever the answer is. */
+async function drop({ proxy }: FaultRig): Promise<void> {
+  try {
+    const client = await connect(proxy);
+    client.on('error', () => undefined);
+    try {
+      await client.query('SET lock_wait_timeout = 1');
+      await client.query(`DROP DATABASE ${SCHEMA}`);
+    } finally {
+      client.destroy();
+    }
+  } catch (error) {
+    if (typeof (error as { readonly code?: string }).code !== 'string') throw error;
+  }
+}
+
+async function settled({ pool, direct }: FaultRig): Promise<void> {
+  await until(
+    async () => {
+      await reconcile(pool, { proxyId: 'test', activeIds: new Set(), log: silentLog });
+      const [rows] = await direct.query<RowDataPacket[]>(
+        `SELECT id FROM _undrop.ledger
+         WHERE schema_name = ? AND state IN ('intent', 'emptying', 'emptied')`,
+        [SCHEMA],
+      );
+      return rows.length === 0;
+    },
+    'recovery has come to an end',
+    60_000,
+  );
+}
+
+async function look({ pool, direct }: FaultRig): Promise<string> {
+  const [there] = await direct.query<RowDataPacket[]>(
+    'SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?',
+    [SCHEMA],
+  );
+  if (there.length === 0) await direct.query(`CREATE DATABASE ${SCHEMA}`);
+  const [held] = await direct.query<RowDataPacket[]>(
+    "SELECT id FROM _undrop.ledger WHERE schema_name = ? AND state = 'HOLD'",
+    [SCHEMA],
+  );
+  for (const { id } of held) await restore(pool, { target: String(id) });
+  const counts: Record<string, number> = {};
+  const [tables] = await direct.query<RowDataPacket[]>(
+    `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+     WHERE TABLE_SCHEMA = ? AND TABLE_TYPE = 'BASE TABLE'`,
+    [SCHEMA],
+  );
+  for (const { name: table } of tables) {
+    const [rows] = await direct.query<RowDataPacket[]>(
+      `SELECT COUNT(*) AS n FROM ${SCHEMA}.\`${String(table)}\``,
+    );
+    counts[String(table)] = Number(rows[0]?.['n']);
+  }
+  expect(counts).toEqual(ROWS);
+  return there.length === 0 ? 'gone' : `back, ${held.length} held`;
+}
