@@ -459,6 +459,11 @@ function unseenBase(
   return new UndropError('UNDROP_NOT_SEEN', { tables: sentenceStart(request), table: name });
 }
 
+/** MySQL 8 and later: one name that can't be dropped, and nothing is. */
+function isAtomicDrop({ server }: DropRequest): boolean {
+  return server.flavour === 'mysql' && server.versionId >= 80_000;
+}
+
 function decideNames(
   request: DropRequest,
   names: readonly Name[],
@@ -467,8 +472,7 @@ function decideNames(
   const bases = names.filter(({ kind }) => kind === 'base');
   const others = names.filter(({ kind }) => kind !== 'base');
   const absent = names.filter(({ kind }) => kind === 'missing' || kind === 'view');
-  // MySQL 8 and later: one name that can't be dropped, and nothing is.
-  const isAtomic = request.server.flavour === 'mysql' && request.server.versionId >= 80000;
+  const isAtomic = isAtomicDrop(request);
   if (isAtomic && !request.statement.ifExists && absent.length > 0) {
     // They are looked at one by one, and natively all of them go at once.
     const isBetween = absent.some(
@@ -1295,6 +1299,11 @@ function closedSchema(
   if (!isDenied && engineHas(request, inspection)) return null;
   if (!isDenied) return renameFailed(request, error);
   const inEngine = inspection.intent?.tables.find(({ schema }) => schema === 'performance_schema');
+  // MySQL 8 and later: of what isn't there it says so.
+  const isAbsent = inspection.intent?.tables.every(
+    ({ schema }, index) => schema !== 'performance_schema' || inspection.kinds[index] === 'missing',
+  );
+  if (inEngine !== undefined && isAbsent === true && isAtomicDrop(request)) return null;
   if (rights.errno === 1142 || inEngine === undefined) return answerWith(rights);
   const [said] = /'[^']*'@'[^']*'/.exec(rights.message.toString()) ?? [];
   const user = said ?? accountOf(inspection);
@@ -1369,12 +1378,26 @@ function deniedDrop(
     const text = dropRightsSql(names, { ...request, wait: waitSeconds(request) });
     return { do: 'user', brings: 'rights', commands: [{ kind: 'query', text }] };
   }
-  if (rights.kind === 'err' && rights.errno === 1142) return answerWith(rights);
+  if (rights.kind === 'err' && rights.errno === 1142) {
+    // The first that is denied is named; it may be a view.
+    const [at, atTable] = [error, rights].map((said) => placeOfDenied(said, inspection));
+    const isView = at !== undefined && atTable !== undefined && at >= 0 && at < atTable;
+    return isView ? sayDenied(inspection, error, answers) : answerWith(rights);
+  }
   if (deniedRights(error) === null && answers.readable === null) {
     return renameFailed(request, rights.kind === 'err' ? rights : error);
   }
   if (tables.length < inspection.names.length) return sayDenied(inspection, error, answers);
   return again('the right to drop has come');
+}
+
+/** Which name of the statement an error ends with, in the quotes of either server; -1: none. */
+function placeOfDenied({ message }: ErrPacket, { names }: Inspection): number {
+  const text = message.toString('latin1');
+  return names.findIndex(({ table }) => {
+    const name = Buffer.from(table).toString('latin1');
+    return text.endsWith(`'${name}'`) || text.endsWith(`\`${name}\``);
+  });
 }
 
 function isSeenAsView({ kinds, intent }: Inspection, index: number): boolean {

@@ -29,6 +29,10 @@ export interface SchemaDrop {
 const NO_SUCH_SCHEMA = 1008;
 const UNKNOWN_SCHEMA = 1049;
 const SCHEMA_DENIED = 1044;
+/** Nobody drops it, and that is what is said of a view in it, too. */
+const CLOSED_SCHEMA = 'information_schema';
+/** Ends the transaction as a drop does, and fails: nothing has such a name. */
+const ENDING = Buffer.from('DROP /* undrop end */ VIEW `_undrop_none`.`_undrop`');
 /** No such schema, no such table, MariaDB's no such view: the right to drop is there. */
 const MAY_DROP: ReadonlySet<number> = new Set([UNKNOWN_SCHEMA, 1051, 4092]);
 /** What DROP DATABASE would have said as well, word for word. */
@@ -56,11 +60,16 @@ export async function answerOfAbsent(
   if (charset === null || name === null || drop.schema.includes(0)) return null;
   const quoted = quoteClientName(drop.schema, charset);
   const show = Buffer.concat([Buffer.from('SHOW /* undrop schema */ CREATE DATABASE '), quoted]);
+  const view = [Buffer.from('DROP /* undrop rights */ VIEW '), quoted, Buffer.from('.`_undrop`')];
+  if (name === CLOSED_SCHEMA) {
+    const texts = [ENDING, Buffer.concat(view)];
+    const [, denied] = await userSession.run(texts.map((text) => ({ kind: 'query', text })));
+    return isError(denied, SCHEMA_DENIED) ? denied : null;
+  }
   const [shown] = await userSession.run([{ kind: 'query', text: show }]);
   const isDenied = isError(shown, SCHEMA_DENIED);
   if (!isDenied && !isError(shown, UNKNOWN_SCHEMA)) return null;
   // Ends the transaction, and needs the right to drop, as the statement itself.
-  const view = [Buffer.from('DROP /* undrop rights */ VIEW '), quoted, Buffer.from('.`_undrop`')];
   const [settings, probe] = await userSession.run([
     { kind: 'query', text: SETTINGS },
     { kind: 'query', text: Buffer.concat(view) },
