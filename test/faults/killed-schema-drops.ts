@@ -23,8 +23,10 @@ import { type TapEvent, type WireTap, wireTap } from '../support/wire-tap.js';
 /** Every so many events; 1: at each. */
 const EVERY = Number(process.env['KILL_SCHEMA_EVERY'] ?? '5');
 /** Kills while another session creates. */
-const RIVAL_KILLS = Number(process.env['KILL_SCHEMA_RIVAL'] ?? '10');
+const RIVAL_KILLS = Number(process.env['KILL_SCHEMA_RIVAL'] ?? '6');
 const SEED = Number(process.env['KILL_SCHEMA_SEED'] ?? '1');
+/** Of a rival; then the drop has its way. */
+const TABLES_MAX = 150;
 /** More events than a drop has: reaching it means that the run never came to its end. */
 const EVENTS_MAX = 600;
 /** What decides whether the schema goes. */
@@ -262,7 +264,7 @@ class Rival {
 
   async run(): Promise<void> {
     await this.#session.query('SET lock_wait_timeout = 3');
-    for (let n = 1; !this.#stopped; n++) {
+    for (let n = 1; !this.#stopped && n <= TABLES_MAX; n++) {
       const table = `rival_${n}`;
       await this.#session.query(`DO SLEEP(${this.#pauseMs / 1_000})`);
       if (!(await this.#did(`CREATE TABLE ${SCHEMA}.${table} (a INT) ENGINE=InnoDB`))) continue;
