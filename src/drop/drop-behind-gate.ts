@@ -44,6 +44,15 @@ const LOCK_WAIT_TIMEOUT = 1205;
 
 /** Rejects where the user session broke, or the service; then the DROP ends by its own timeout. */
 export async function dropBehindGate(options: TryOptions): Promise<TryEnd> {
+  try {
+    return await tryToDrop(options);
+  } finally {
+    // A DROP whose session broke may be waiting still: it is not for us to let it go.
+    options.gate.leave();
+  }
+}
+
+async function tryToDrop(options: TryOptions): Promise<TryEnd> {
   const { name, pool, run, threadId, gate } = options;
   if (performance.now() - gate.seenAtMs > GATE_AGE_MS_MAX) {
     // This process was held up, or what had come before took long.

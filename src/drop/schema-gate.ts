@@ -20,6 +20,11 @@ export interface Gate {
   readonly seenAtMs: number;
   /** The DROP goes on. Resolves when the guard is free. */
   open(): Promise<void>;
+  /**
+   * Nobody here will say "go on" any more: the guard is free when the statement that holds it ends,
+   * by itself or by recovery. Once it is open this does nothing.
+   */
+  leave(): void;
 }
 
 export interface GateOptions {
@@ -83,6 +88,7 @@ export async function closeGate(pool: ServicePool, options: GateOptions): Promis
       }
       await holding;
     },
+    leave: () => opened.abort(),
   };
 }
 

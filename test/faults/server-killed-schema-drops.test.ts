@@ -1,6 +1,7 @@
 /**
  * kill -9 of the server in the middle of a DROP DATABASE through the proxy, at its statements and
- * answers. Afterwards every table is live in its schema or held, with all its rows.
+ * answers: afterwards every table is live in its schema or held, with all its rows. And a
+ * connection that breaks while the DROP waits, under a proxy that lives on.
  */
 import { describe, expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
@@ -52,6 +53,49 @@ describe.each(testServers())('a server killed in the middle of a DROP DATABASE',
   }, 1_200_000);
 });
 
+const BREAKS = [
+  ['the session', 'after statement', '/* undrop schema ', 1],
+  // The first two are before the guard.
+  ['the connection that looks', 'before statement', '/* undrop schema-look ', 4],
+] as const;
+
+describe.each(testServers())('a proxy that lives on', ({ name }) => {
+  test.each(BREAKS)(
+    `puts all back on ${name} when %s breaks at the gate`,
+    async (...the) => {
+      const [, moment, part, nth] = the;
+      const rig = await openFaultRig(name);
+      try {
+        await make(rig);
+        let count = 0;
+        rig.arm('connection cut', (event) => {
+          if (event.moment === moment && event.command.includes(part)) count++;
+          return count === nth;
+        });
+        await drop(rig);
+        expect(rig.disarm().struck?.moment).toBe(moment);
+        await until(async () => (await openRows(rig)) === 0, 'the proxy has put all back', 60_000);
+        expect(await look(rig)).toBe('back, 0 held');
+        await drop(rig);
+        await until(async () => (await openRows(rig)) === 0, 'it is dropped', 60_000);
+        expect(await look(rig)).toBe('gone');
+      } finally {
+        await rig.close();
+      }
+    },
+    300_000,
+  );
+});
+
+async function openRows({ direct }: FaultRig): Promise<number> {
+  const [rows] = await direct.query<RowDataPacket[]>(
+    `SELECT id FROM _undrop.ledger
+     WHERE schema_name = ? AND state IN ('intent', 'emptying', 'emptied')`,
+    [SCHEMA],
+  );
+  return rows.length;
+}
+
 async function make({ direct }: FaultRig): Promise<void> {
   for (const text of [
     `DROP DATABASE IF EXISTS ${SCHEMA}`,
@@ -85,16 +129,11 @@ async function drop({ proxy }: FaultRig): Promise<void> {
   }
 }
 
-async function settled({ pool, direct }: FaultRig): Promise<void> {
+async function settled(rig: FaultRig): Promise<void> {
   await until(
     async () => {
-      await reconcile(pool, { proxyId: 'test', activeIds: new Set(), log: silentLog });
-      const [rows] = await direct.query<RowDataPacket[]>(
-        `SELECT id FROM _undrop.ledger
-         WHERE schema_name = ? AND state IN ('intent', 'emptying', 'emptied')`,
-        [SCHEMA],
-      );
-      return rows.length === 0;
+      await reconcile(rig.pool, { proxyId: 'test', activeIds: new Set(), log: silentLog });
+      return (await openRows(rig)) === 0;
     },
     'recovery has come to an end',
     60_000,
