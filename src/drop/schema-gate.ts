@@ -60,18 +60,20 @@ export async function closeGate(pool: ServicePool, options: GateOptions): Promis
   holding.catch(() => undefined);
   const endMs = performance.now() + ASLEEP_WITHIN_MS;
   let seenAtMs = 0;
-  for (;;) {
-    seenAtMs = performance.now();
-    if (hasEnded) {
-      await holding;
-      throw notHeld('the statement that holds the guard ended at once');
+  try {
+    for (;;) {
+      seenAtMs = performance.now();
+      if (hasEnded) {
+        await holding;
+        throw notHeld('the statement that holds the guard ended at once');
+      }
+      if (threadId !== null && (await isAsleep(pool, threadId))) break;
+      if (performance.now() > endMs) throw notHeld('nobody sees the guard being held');
+      await systemClock.sleep(LOOK_EVERY_MS);
     }
-    if (threadId !== null && (await isAsleep(pool, threadId))) break;
-    if (performance.now() > endMs) {
-      opened.abort();
-      throw notHeld('nobody sees the guard being held');
-    }
-    await systemClock.sleep(LOOK_EVERY_MS);
+  } catch (error) {
+    opened.abort();
+    throw error;
   }
   return {
     seenAtMs,
