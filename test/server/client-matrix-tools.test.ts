@@ -70,9 +70,8 @@ describe.each(CELLS)('[64] $cell (wire 64)', ({ server, tls }) => {
       `CREATE USER ${user}@'%' IDENTIFIED BY '${password}'`,
       `GRANT ALL ON *.* TO ${user}@'%'`,
     );
-    // mysqlslap begins and ends with a DROP DATABASE.
     const { cert, key } = certificates;
-    proxy = await proxyInFront(server, { PROTECT: 'drop-table', TLS_CERT: cert, TLS_KEY: key });
+    proxy = await proxyInFront(server, { TLS_CERT: cert, TLS_KEY: key });
   });
 
   afterAll(async () => {
