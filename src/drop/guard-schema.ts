@@ -13,7 +13,7 @@ import type { ServerFacts } from '../service/server-facts.js';
 import { ident, note, serverIdentity, sql } from '../service/sql.js';
 import type { Result } from '../wire/result-reader.js';
 import { lookIntoSchema } from './drop-behind-gate.js';
-import { Halt, notDropped } from './halt.js';
+import { Halt, notDropped, SchemaGone } from './halt.js';
 import { innermost } from './innermost.js';
 import type { Look } from './next-schema-step.js';
 import { isSameServer } from './next-step.js';
@@ -66,10 +66,16 @@ export function assertAlone({ held, guards }: Look, schema: string): void {
   }
 }
 
+const UNKNOWN_SCHEMA = 1049;
+const LOCK_WAIT_TIMEOUT = 1205;
+
 /** Of a table that has no partition of that name, or none at all. */
 const IS_THERE: ReadonlySet<number> = new Set([1505, 1735]);
 
-/** Its name. Throws `Halt` where it can't be made or held, or the session doesn't see it. */
+/**
+ * Its name. Throws `Halt` where it can't be made or held, or the session doesn't see it;
+ * `SchemaGone`.
+ */
 export async function makeGuard(
   pool: ServicePool,
   options: {
@@ -97,8 +103,11 @@ export async function makeGuard(
     ]);
   } catch (error) {
     if (!isServerError(error)) throw error;
+    if (isServerError(error, UNKNOWN_SCHEMA)) throw new SchemaGone();
     const why = `the service account of undrop can’t make a table in it: ${innermost(error)}`;
-    const instead = 'Grant it ALL on the schema, or use a direct connection.';
+    const instead = isServerError(error, LOCK_WAIT_TIMEOUT)
+      ? 'Run the statement again when whoever has it locked is done: your own LOCK INSTANCE FOR BACKUP, perhaps.'
+      : 'Grant it ALL on the schema, or use a direct connection.';
     throw new Halt(notDropped(schema, why, instead));
   }
   const table = { schema: name.schema, table: Buffer.from(guard) };

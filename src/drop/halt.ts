@@ -20,6 +20,9 @@ export class Halt extends Error {
   }
 }
 
+/** Another session has dropped it meanwhile. */
+export class SchemaGone extends Error {}
+
 export function notDropped(schema: string, why: string, instead: string): UndropError {
   return new UndropError('UNDROP_SCHEMA_NOT_DROPPED', { schema, why, instead });
 }

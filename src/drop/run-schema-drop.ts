@@ -30,7 +30,7 @@ import type { ServerVersion } from '../wire/server-version.js';
 import { askSchema } from './ask-schema.js';
 import { dropBehindGate, lookIntoSchema } from './drop-behind-gate.js';
 import { assertAlone, assertSameServer, makeGuard } from './guard-schema.js';
-import { Halt, notDropped } from './halt.js';
+import { Halt, notDropped, SchemaGone } from './halt.js';
 import { innermost } from './innermost.js';
 import { behindTry, type Look } from './next-schema-step.js';
 import { oneAtATime } from './one-at-a-time.js';
@@ -62,11 +62,14 @@ export type SchemaDropOptions = Omit<DropOptions, 'guess' | 'gtidMayBeSet'> & {
   readonly log?: Log;
 };
 
-/** Rejects only where the user session broke; then recovery has the rest. */
+/**
+ * Null: another session was faster, the schema is gone. Rejects only where the user session broke;
+ * then recovery has the rest.
+ */
 export async function runSchemaDrop(
   request: SchemaDropRequest,
   options: SchemaDropOptions,
-): Promise<DropResult> {
+): Promise<DropResult | null> {
   return new SchemaDropping(request, options).run();
 }
 
@@ -95,7 +98,7 @@ class SchemaDropping {
     this.#name = { ...request, groupId: this.#groupId };
   }
 
-  async run(): Promise<DropResult> {
+  async run(): Promise<DropResult | null> {
     this.#options.activeIds.add(this.#groupId);
     try {
       const asked = await askSchema(this.#name, this.#request, this.#options, (commands) =>
@@ -120,6 +123,7 @@ class SchemaDropping {
         const first = await lookIntoSchema(owner, schema, this.#groupId);
         assertAlone(first, schema);
         const details = await readSchemaDetails(pool, schema);
+        if (details === null) throw new SchemaGone();
         const key = await this.#recordSchema(schema, details);
         const at = { schema, key, owner, server, first, details };
         try {
@@ -349,8 +353,9 @@ class SchemaDropping {
     };
   }
 
-  async #ended(error: unknown): Promise<DropResult> {
+  async #ended(error: unknown): Promise<DropResult | null> {
     try {
+      if (error instanceof SchemaGone) return null;
       if (this.#brokeOff === null) {
         return this.#refused(await this.#sayAgain(haltOf(error, this.#request.name)));
       }

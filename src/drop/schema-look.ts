@@ -21,7 +21,22 @@ export async function findSchema(pool: ServicePool, name: string): Promise<strin
   return row === undefined ? null : textOf(row, 'name');
 }
 
-export async function readSchemaDetails(pool: ServicePool, schema: string): Promise<SchemaDetails> {
+/** Null where it is gone. */
+export async function readSchemaDetails(
+  pool: ServicePool,
+  schema: string,
+): Promise<SchemaDetails | null> {
+  try {
+    return await readDetails(pool, schema);
+  } catch (error) {
+    if (isServerError(error, UNKNOWN_SCHEMA)) return null;
+    throw error;
+  }
+}
+
+const UNKNOWN_SCHEMA = 1049;
+
+async function readDetails(pool: ServicePool, schema: string): Promise<SchemaDetails> {
   const [shown = [], described = [], views = [], routines = [], events = []] = await pool.run([
     sql`SHOW CREATE DATABASE ${note('look')} ${ident(schema)}`,
     sql`SELECT * FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ${schema}`,

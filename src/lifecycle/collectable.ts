@@ -3,7 +3,7 @@
  *
  * Invariant: only names of the strict pattern; in the schemas that are ours by the name alone,
  * elsewhere only with a live ledger row of that id that knows the table in that schema. A user's
- * table is never mistaken for one of ours.
+ * table is never mistaken for one of ours. Nothing of a DROP DATABASE before that has ended.
  */
 import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
 import { LEDGER } from '../ledger/tables.js';
@@ -30,10 +30,31 @@ export async function listCollectable(
   connection: ServiceConnection,
 ): Promise<readonly Collectable[]> {
   const home = await listHoldTablesAtHome(connection);
-  const tables = home.map((table) => ({ ...table, logged: !isLocalSchema(table.schema) }));
+  const awaited = await readAwaited(connection);
+  const tables = home
+    .filter(({ id }) => !awaited.has(id))
+    .map((table) => ({ ...table, logged: !isLocalSchema(table.schema) }));
   return [...tables, ...(await listElsewhere(connection))].sort(
     (a, b) => a.due.getTime() - b.due.getTime() || (a.id < b.id ? -1 : 1),
   );
+}
+
+/**
+ * Ids of tables that are away for a DROP DATABASE which isn't over: while it waits for locks, for
+ * longer than the hold perhaps, nobody knows whether they come back.
+ */
+async function readAwaited(connection: ServiceConnection): Promise<ReadonlySet<string>> {
+  try {
+    const [rows = []] = await connection.run(
+      sql`SELECT ${note('look')} away.id FROM ${LEDGER} AS dropping
+        JOIN ${LEDGER} AS away ON away.group_id = dropping.group_id
+        WHERE dropping.state IN ('emptying', 'emptied') AND away.state = 'intent'`,
+    );
+    return new Set(rows.map((row) => textOf(row, 'id')));
+  } catch (error) {
+    if (isServerError(error, ...NO_LEDGER)) return new Set();
+    throw error;
+  }
 }
 
 /** Tables that could not be moved into the recycle schema and are held in their own. */

@@ -7,11 +7,13 @@
  */
 import { hasBlocks, notesSql } from '../drop/block-words.js';
 import { decodeName } from '../drop/decode-name.js';
-import { type Signal, signalSql } from '../drop/signal-sql.js';
+import { readSchemaFacts, schemaFactsSql } from '../drop/schema-words.js';
+import { type Signal, signalOf, signalSql } from '../drop/signal-sql.js';
 import type { UserSession } from '../drop/user-session.js';
 import { UndropError } from '../errors.js';
 import { clientCharsetOf } from '../sql/lex-mode.js';
 import { quoteClientName } from '../sql/quote-client-name.js';
+import type { ErrPacket } from '../wire/response/err.js';
 import { okWithStatus } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
 import type { ServerVersion } from '../wire/server-version.js';
@@ -77,7 +79,7 @@ export async function answerOfAbsent(
   if (probe?.kind !== 'err') return null;
   if (SAME_AS_DROP.has(probe.errno)) return probe;
   // Without any right on it there is no right to drop it, and these are the words for that.
-  if (isDenied) return ask(show, userSession, 'err');
+  if (isDenied) return denied(shown, show, userSession);
   if (!MAY_DROP.has(probe.errno)) return null;
   const said = { errno: NO_SUCH_SCHEMA, message: textFor(name) };
   if (!drop.ifExists) {
@@ -89,6 +91,22 @@ export async function answerOfAbsent(
   const text = `${notes}` === '0' ? NOTHING : canNote ? noteSql(note) : signalSql(note);
   const ok = await ask(text, userSession, 'ok');
   return ok && { payload: okWithStatus(ok.payload, SERVER_STATUS_DB_DROPPED) };
+}
+
+/** SHOW names the host that the session comes from, DROP DATABASE that of its account. */
+async function denied(
+  shown: ErrPacket,
+  show: Buffer,
+  userSession: UserSession,
+): Promise<{ readonly payload: Buffer } | null> {
+  const [asked] = await userSession.run([{ kind: 'query', text: schemaFactsSql() }]);
+  const facts = asked === undefined ? shown : readSchemaFacts(asked);
+  const signal = signalOf(shown, null);
+  if ('errno' in facts || signal === null) return ask(show, userSession, 'err');
+  const at = facts.account.lastIndexOf('@');
+  const account = `'${facts.account.slice(0, at)}'@'${facts.account.slice(at + 1)}'`;
+  const message = signal.message.replace(/'.*'@'[^']*'/, () => account);
+  return ask(signalSql({ ...signal, message }), userSession, 'err');
 }
 
 /** The last words in the session, which SHOW WARNINGS is about; null where it says others. */

@@ -5,6 +5,7 @@
  * Invariant: a name that can't be read, or that is one of a directory, is in no statement of ours.
  */
 import { runSchemaDrop } from '../drop/run-schema-drop.js';
+import { UndropError } from '../errors.js';
 import { clientCharsetOf } from '../sql/lex-mode.js';
 import { answerOfAbsent, schemaNameOf } from './absent-schema.js';
 import {
@@ -20,7 +21,7 @@ import {
   refused,
   type Taken,
 } from './intercept.js';
-import { notUnderstood } from './refusals.js';
+import { notUnderstood, schemaAndTables } from './refusals.js';
 
 export async function dropSchema(
   { text }: Pick<Taken, 'text'>,
@@ -44,6 +45,12 @@ export async function dropSchema(
   }
   const request = { text, schema, name, charset, server, session, facts };
   const dropped = await runSchemaDrop(request, { ...service, userSession, newId });
+  if (dropped === null) {
+    const gone = await answerOfAbsent(guessed, options);
+    const tables = schemaAndTables(schema);
+    const again = new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times: 1 });
+    return gone === null ? refused(again, options) : answerWith(gone);
+  }
   const { payload, refusal } = dropped;
   return { kind: 'answer', payload, refusal, facts: dropped.facts, dropped };
 }

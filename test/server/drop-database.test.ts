@@ -3,6 +3,7 @@
  * whatever others do meanwhile; where it fails all of it is as before. Answers as such are
  * compared in drop-answers.
  */
+import { randomBytes } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -368,6 +369,48 @@ describe.each(testServers())('on $name', (server) => {
     await root.query(`DROP DATABASE ${name}`);
   });
 
+  test('that waits for longer than the hold: nothing is collected before it has ended', async () => {
+    await fill(name);
+    const collecting = await proxyInFront(server, {
+      ...{ COLLECT: 'on', HOLD: '2s', CHECK_INTERVAL: '1s', LIFECYCLE: 'hold,drop' },
+    });
+    const session = await RawClient.open({ ...collecting, user: server.user });
+    const canary = await RawClient.open({ ...collecting, user: server.user });
+    const other = await connect(server);
+    try {
+      await root.query(`CREATE TABLE ${beside}.canary (id INT)`);
+      await root.query(`CREATE VIEW ${name}.only AS SELECT 1 AS one`);
+      await other.query('BEGIN');
+      await other.query(`SELECT * FROM ${name}.only`);
+      const saying = say(`DROP DATABASE ${name}`, session);
+      await until(async () => {
+        const [rows] = await root.query<RowDataPacket[]>(
+          `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ? AND STATE LIKE 'Waiting for %'`,
+          [session.threadId],
+        );
+        return rows.length > 0;
+      }, 'the session waits');
+      // It is held later than the others, and the collector goes by due times.
+      expect(words(await say(`DROP TABLE ${beside}.canary`, canary))).toBe('OK 0');
+      await until(async () => {
+        const [rows] = await root.query<RowDataPacket[]>(
+          `SELECT 1 FROM _undrop.ledger WHERE table_name = 'canary' AND state = 'removed'`,
+        );
+        return rows.length > 0;
+      }, 'the canary is removed');
+      await root.query(`KILL QUERY ${session.threadId}`);
+      expect(words(await saying)).toMatch(/^1317 /);
+      await other.query('COMMIT');
+      await root.query(`DROP VIEW ${name}.only`);
+      await expectWhole(name);
+    } finally {
+      await other.end();
+      await session.quit();
+      await canary.quit();
+      await collecting.stop();
+    }
+  });
+
   test('a stray file: the server’s error, and every table is back', async () => {
     await fill(name);
     const [[variable]] = await root.query<RowDataPacket[]>('SELECT @@datadir AS folder');
@@ -396,7 +439,7 @@ describe.each(testServers())('on $name', (server) => {
     expect((await tablesOf('_undrop_local')).length).toBeGreaterThan(0);
   });
 
-  test('two at once: one drops it, and nothing is lost', async () => {
+  test('two at once: one drops it, for the other it is gone, and nothing is lost', async () => {
     await fill(name);
     const survival = new Survival(root, [name]);
     await survival.remember();
@@ -406,9 +449,29 @@ describe.each(testServers())('on $name', (server) => {
       say(`DROP DATABASE ${name}`, second),
     ]);
     await second.quit();
-    expect(said.map(words).sort()).toContainEqual('OK 3');
+    const gone = `1008 Can't drop database '${name}'; database doesn't exist`;
+    expect(said.map(words).sort()).toEqual([gone, 'OK 3']);
     expect(await isThere(name)).toBe(false);
     expect(await survival.findLost()).toEqual([]);
+  });
+
+  test('who has no right at all is told so, as directly', async () => {
+    const user = `none_${randomBytes(4).toString('hex')}`;
+    await root.query(`CREATE USER ${user}@'%'`);
+    try {
+      const said = await Promise.all(
+        [server, proxy].map(async ({ host, port }) => {
+          const session = await RawClient.open({ host, port, user });
+          const result = words(await say(`DROP DATABASE ${name}`, session));
+          await session.quit();
+          return result;
+        }),
+      );
+      expect(said[1]).toBe(said[0]);
+      expect(said[0]).toMatch(/^1044 /);
+    } finally {
+      await root.query(`DROP USER ${user}@'%'`);
+    }
   });
 
   test('a table held there by an earlier drop: refused', async () => {
