@@ -37,6 +37,7 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string])[] = [
   ['ALTER', IN_PLACE],
   ['REFERENCES', 'foreign keys don’t come back with a restored table (MySQL 5.7 and later)'],
   ['TRIGGER', 'triggers are not seen: they stay on the held table, in its own schema'],
+  ['SHOW VIEW', 'definitions of views are not recorded when their schema is dropped'],
 ];
 
 /** In the order in which they are granted. */

@@ -7,6 +7,7 @@
  * wait for a table; so a process that was taken for dead lets nothing go.
  */
 import { systemClock } from '../clock.js';
+import type { Log } from '../log.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { textOf, textOrNullOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
@@ -23,6 +24,7 @@ export interface TryOptions {
   readonly schema: string;
   readonly threadId: number;
   readonly pool: ServicePool;
+  readonly log: Log;
   /** The connection that owns the group. */
   readonly owner: ServiceConnection;
   readonly round: number;
@@ -81,11 +83,22 @@ async function tryToDrop(options: TryOptions): Promise<TryEnd> {
   // Whatever failed: the session is ours again only when its DROP has ended.
   await dropping;
   const end = await endOf(said, { ...options, wasStopped: mayGo === false });
-  if (end.kind === 'dropped') return end;
+  if (end.kind === 'dropped') {
+    if (mayGo !== true) sayUnlooked(options);
+    return end;
+  }
   if (failure !== null) throw failure;
   // It is in the way of whoever takes the guard away.
   await gate.open();
   return end;
+}
+
+/** Somebody has killed the connection that held it up: nobody can tell what it has dropped. */
+function sayUnlooked({ log, schema, name: { groupId } }: TryOptions): void {
+  const what =
+    'a DROP DATABASE went on before undrop had looked, as its own connection was killed: ' +
+    'a table that was made in the last moment may be lost';
+  log.error({ event: 'unlooked', schema, groupId }, what);
 }
 
 /** Whether it may go on; null: it ended before that was seen. */

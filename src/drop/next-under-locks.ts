@@ -174,15 +174,15 @@ function lookByAlter(drop: LockedDrop, round: NextRound): UnderLocks | null {
 
 /**
  * Under an alias a table can be dropped, but not renamed. Where the session has nothing locked but
- * what it drops, the drop would have left LOCK TABLES with the last one: so that is left first.
- * Null: nothing is to be renamed.
+ * what it drops, the drop would have left LOCK TABLES with the last one: so that is left first,
+ * unless somebody waits, who would be faster. Null: nothing is to be renamed.
  */
 function leaveFirst(drop: LockedDrop, round: NextRound): UnderLocks | null {
   const { used, names, moves, request } = drop;
   if (moves.length === 0) return null;
   if (moves.length < names.length) return { kind: 'alias' };
   if (used === null) return { kind: 'used' };
-  if (used.tables === null) return { kind: 'alias' };
+  if (used.tables === null || used.isWaitedFor) return { kind: 'alias' };
   const others = used.tables.filter((one) => !names.some(({ seen }) => isSame(one, seen, drop)));
   // MySQL can't be asked for an alias: there one table is all that anybody has in use.
   const isOne = names.length === 1 && others.length === 0 && used.ownInnodb === 1;

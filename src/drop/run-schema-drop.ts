@@ -62,10 +62,7 @@ export type SchemaDropOptions = Omit<DropOptions, 'guess' | 'gtidMayBeSet'> & {
   readonly log?: Log;
 };
 
-/**
- * Null: another session was faster, the schema is gone. Rejects only where the user session broke;
- * then recovery has the rest.
- */
+/** Null: another was faster. Rejects where the user session broke; recovery has the rest then. */
 export async function runSchemaDrop(
   request: SchemaDropRequest,
   options: SchemaDropOptions,
@@ -219,6 +216,7 @@ class SchemaDropping {
           ...at,
           gate,
           pool,
+          log: this.#options.log ?? silentLog,
           owner,
           name: this.#name,
           threadId: this.#request.session.threadId,

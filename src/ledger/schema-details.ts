@@ -39,16 +39,22 @@ export function parseSchemaDetails(text: string): SchemaDetails {
   return details;
 }
 
+function oneLine(name: string): string {
+  return quoteIdentifier(name).replaceAll(/[\r\n]/g, ' ');
+}
+
 /** SQL that makes it anew by hand, with a plain client; its tables have scripts of their own. */
 export function schemaScript(schema: string, { statement, parts }: SchemaDetails): string {
   const texts = parts.flatMap(({ statement: text, sqlMode }) => {
     if (text === null) return [];
     return sqlMode === undefined ? [text] : [`SET SESSION sql_mode = '${sqlMode}'`, text];
   });
-  const unread = parts.length - parts.filter((part) => part.statement !== null).length;
+  const unread = parts.filter((part) => part.statement === null);
   const end = delimiterFor(texts.join());
   return [
-    ...(unread === 0 ? [] : [`/* ${unread} of its views and programs could not be read. */`]),
+    ...unread.map(
+      ({ kind, name }) => `-- The service account could not read its ${kind} ${oneLine(name)}.`,
+    ),
     `${statement.replaceAll(/\s*\n\s*/g, ' ')};`,
     `USE ${quoteIdentifier(schema)};`,
     ...(texts.length === 0 ? [] : [`DELIMITER ${end}`]),

@@ -81,18 +81,20 @@ export interface UsedTables {
   readonly tables: readonly UsedTable[] | null;
   /** So many of InnoDB's has the session itself; null: nobody can say. */
   readonly ownInnodb: number | null;
+  /** Somebody waits for a table: what is unlocked would be his at once. */
+  readonly isWaitedFor: boolean;
 }
 
 /** More than these aren't asked for. */
 const USED_MAX = 64;
 
-const UNKNOWN: UsedTables = { tables: null, ownInnodb: null };
+const UNKNOWN: UsedTables = { tables: null, ownInnodb: null, isWaitedFor: true };
 
 /** Tables of which the session may hold a lock. Does not reject for what the server says. */
 export async function readTablesInUse(pool: ServicePool, threadId: number): Promise<UsedTables> {
   try {
     const [used = []] = await pool.run(sql`SHOW OPEN TABLES WHERE In_use > 0`);
-    if (used.length === 0) return { tables: [], ownInnodb: null };
+    if (used.length === 0) return { tables: [], ownInnodb: null, isWaitedFor: false };
     if (used.length > USED_MAX) return UNKNOWN;
     const lookups = used.map(
       (row) => sql`SELECT ${note('in-use')} TABLE_SCHEMA AS schemaName, TABLE_NAME AS tableName,
@@ -108,7 +110,11 @@ export async function readTablesInUse(pool: ServicePool, threadId: number): Prom
       isInnodb: textOrNullOf(row, 'engine') === 'InnoDB',
     }));
     const ownInnodb = innodbTablesOf(textOrNullOf(status[0] ?? {}, 'Status') ?? '', threadId);
-    return { tables, ownInnodb };
+    const [waiting = []] = await pool.run(
+      sql`SELECT ${note('waits')} 1 AS one FROM information_schema.PROCESSLIST
+        WHERE STATE LIKE 'Waiting for table %lock' LIMIT 1`,
+    );
+    return { tables, ownInnodb, isWaitedFor: waiting.length > 0 };
   } catch (error) {
     if (isServerError(error)) return UNKNOWN;
     throw error;

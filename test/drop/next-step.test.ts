@@ -170,7 +170,7 @@ describe('in no situation', () => {
       } else if (step.do === 'used') {
         const table = { schema: 'shop', table: 'other', isBase: true, isInnodb: true };
         const tables = one.names.length > 2 ? [table] : [];
-        answers = { ...answers, used: { tables, ownInnodb: null } };
+        answers = { ...answers, used: { tables, ownInnodb: null, isWaitedFor: false } };
       } else if (step.do === 'round') {
         const round = step.commands.flatMap((command) =>
           command.kind === 'query'

@@ -70,7 +70,7 @@ jest.unstable_mockModule('../../src/ledger/session-locks.js', () => ({
     told.push('locks');
     return null;
   },
-  readTablesInUse: async () => ({ tables: [], ownInnodb: null }),
+  readTablesInUse: async () => ({ tables: [], ownInnodb: null, isWaitedFor: false }),
 }));
 
 jest.unstable_mockModule('../../src/moves/take-home.js', () => ({

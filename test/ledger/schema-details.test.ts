@@ -41,7 +41,7 @@ describe('what the ledger keeps of a schema', () => {
       { kind: 'EVENT', name: 'e', statement: null },
     ];
     expect(schemaScript('shop', { ...DETAILS, parts }).split('\n')).toEqual([
-      '/* 1 of its views and programs could not be read. */',
+      '-- The service account could not read its EVENT `e`.',
       'CREATE DATABASE `shop` /*!40100 DEFAULT CHARACTER SET utf8mb4 */;',
       'USE `shop`;',
       'DELIMITER $$$',

@@ -219,7 +219,9 @@ function answerTo(
   }
   if (step.do === 'used') {
     if (!('used' in answer)) throw new Error('expected what is in use');
-    return { used: { tables: answer.used, ownInnodb: answer.ownInnodb ?? null } };
+    return {
+      used: { tables: answer.used, ownInnodb: answer.ownInnodb ?? null, isWaitedFor: false },
+    };
   }
   if (step.do === 'round') {
     if (!('all' in answer)) throw new Error('expected the answers to all commands');
