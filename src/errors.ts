@@ -395,7 +395,8 @@ export const ERRORS = {
     errno: 1049,
     sqlState: '42000',
     text: 'Held table {id} was not restored: there is no schema {schema}.',
-    remedy: 'Create the schema first, or restore into another one (--to schema.name).',
+    remedy:
+      'Create the schema first, by the script that the ledger has where it was dropped through undrop (docs/what-if.md), or restore into another one (--to schema.name).',
   },
   UNDROP_DEMO_NO_SERVER: {
     fault: 'operator',

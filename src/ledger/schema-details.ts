@@ -39,13 +39,32 @@ export function parseSchemaDetails(text: string): SchemaDetails {
   return details;
 }
 
+/** Routines before the views that may use them, views before those that name them, then events. */
+function inOrder(parts: readonly SchemaPart[]): readonly SchemaPart[] {
+  const views = parts.filter(({ kind }) => kind === 'VIEW');
+  const sorted = new Set<SchemaPart>();
+  const seen = new Set<SchemaPart>();
+  const take = (view: SchemaPart): void => {
+    if (seen.has(view)) return;
+    seen.add(view);
+    const isNamed = ({ name }: SchemaPart) =>
+      view.statement?.includes(quoteIdentifier(name)) === true;
+    for (const other of views) if (other !== view && isNamed(other)) take(other);
+    sorted.add(view);
+  };
+  for (const view of views) take(view);
+  const isEvent = ({ kind }: SchemaPart) => kind === 'EVENT';
+  const routines = parts.filter((part) => part.kind !== 'VIEW' && !isEvent(part));
+  return [...routines, ...sorted, ...parts.filter(isEvent)];
+}
+
 function oneLine(name: string): string {
   return quoteIdentifier(name).replaceAll(/[\r\n]/g, ' ');
 }
 
-/** SQL that makes it anew by hand, with a plain client; its tables have scripts of their own. */
+/** SQL that makes it anew by hand, with a plain client; its tables are restored in between. */
 export function schemaScript(schema: string, { statement, parts }: SchemaDetails): string {
-  const texts = parts.flatMap(({ statement: text, sqlMode }) => {
+  const texts = inOrder(parts).flatMap(({ statement: text, sqlMode }) => {
     if (text === null) return [];
     return sqlMode === undefined ? [text] : [`SET SESSION sql_mode = '${sqlMode}'`, text];
   });
@@ -57,6 +76,7 @@ export function schemaScript(schema: string, { statement, parts }: SchemaDetails
     ),
     `${statement.replaceAll(/\s*\n\s*/g, ' ')};`,
     `USE ${quoteIdentifier(schema)};`,
+    ...(texts.length === 0 ? [] : ['-- Restore its tables here (undrop list), then go on.']),
     ...(texts.length === 0 ? [] : [`DELIMITER ${end}`]),
     ...texts.map((text) => `${text}\n${end}`),
     ...(texts.length === 0 ? [] : ['DELIMITER ;']),

@@ -44,6 +44,7 @@ describe('what the ledger keeps of a schema', () => {
       '-- The service account could not read its EVENT `e`.',
       'CREATE DATABASE `shop` /*!40100 DEFAULT CHARACTER SET utf8mb4 */;',
       'USE `shop`;',
+      '-- Restore its tables here (undrop list), then go on.',
       'DELIMITER $$$',
       "SET SESSION sql_mode = ''",
       '$$$',
@@ -52,5 +53,22 @@ describe('what the ledger keeps of a schema', () => {
       'DELIMITER ;',
       '',
     ]);
+  });
+
+  test('has a view behind the routines and views that it names', () => {
+    const view = (name: string, from: string) => {
+      const statement = `CREATE VIEW \`${name}\` AS SELECT * FROM \`shop\`.\`${from}\``;
+      return { kind: 'VIEW', name, statement };
+    };
+    const parts = [
+      { kind: 'EVENT', name: 'e', statement: 'CREATE EVENT e' },
+      view('a', 'z'),
+      view('z', 'orders'),
+      view('x', 'y'),
+      view('y', 'x'),
+      { kind: 'FUNCTION', name: 'f', statement: 'CREATE FUNCTION f' },
+    ];
+    const made = schemaScript('shop', { ...DETAILS, parts }).match(/(?<=^CREATE )(?!D)\S+ \S+/gm);
+    expect(made).toEqual(['FUNCTION f', 'VIEW `z`', 'VIEW `a`', 'VIEW `y`', 'VIEW `x`', 'EVENT e']);
   });
 });
