@@ -21,9 +21,9 @@ import { poolOn } from '../support/service-pool.js';
 import { type TapEvent, type WireTap, wireTap } from '../support/wire-tap.js';
 
 /** Every so many events; 1: at each. */
-const EVERY = Number(process.env['KILL_SCHEMA_EVERY'] ?? '5');
+const EVERY = Number(process.env['KILL_SCHEMA_EVERY'] ?? '8');
 /** Kills while another session creates. */
-const RIVAL_KILLS = Number(process.env['KILL_SCHEMA_RIVAL'] ?? '6');
+const RIVAL_KILLS = Number(process.env['KILL_SCHEMA_RIVAL'] ?? '4');
 const SEED = Number(process.env['KILL_SCHEMA_SEED'] ?? '1');
 /** Of a rival; then the drop has its way. */
 const TABLES_MAX = 150;
