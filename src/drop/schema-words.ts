@@ -71,10 +71,14 @@ export function nothingSql({ groupId }: Pick<SchemaName, 'groupId'>): Buffer {
   return Buffer.from(`DO /* undrop clean ${groupId} */ 0`);
 }
 
+/** CURRENT_USER() as errors of the server name it. */
+export function quoteAccount(account: string): string {
+  const at = account.lastIndexOf('@');
+  return `'${account.slice(0, Math.max(at, 0))}'@'${account.slice(at + 1)}'`;
+}
+
 /** What DROP DATABASE says to those without the right. */
 export function deniedSignal(name: string, account: string): Signal {
-  const at = account.lastIndexOf('@');
-  const [user, host] = [account.slice(0, Math.max(at, 0)), account.slice(at + 1)];
-  const message = `Access denied for user '${user}'@'${host}' to database '${name}'`;
+  const message = `Access denied for user ${quoteAccount(account)} to database '${name}'`;
   return { errno: 1044, sqlState: '42000', message: Array.from(message).slice(0, 128).join('') };
 }

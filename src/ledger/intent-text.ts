@@ -14,6 +14,7 @@ import type { TableKind } from './entry.js';
 import { foreignKeysOf } from './foreign-keys.js';
 import { processlistOf } from './owner.js';
 import { readHasBackupLock, readLockRows, sessionLocksSql } from './session-locks.js';
+import { cutStatement } from './statement-text.js';
 import { LEDGER } from './tables.js';
 import type { DropIntent, ForeignKeyName, IntentFacts, IntentTable } from './write.js';
 
@@ -29,8 +30,6 @@ export interface IntentText {
   readonly read: (answers: readonly Rows[]) => IntentFacts | null;
 }
 
-const STATEMENT_CHARACTERS_MAX = 4_096;
-
 /** `again`: the same intent may be recorded already. */
 export function intentText(
   intent: DropIntent,
@@ -40,7 +39,7 @@ export function intentText(
   assert(intent.tables.length > 0, 'an intent has a table');
   const note0 = note('intent', intent.tables[0]?.id);
   const statements = [
-    sql`SET @undrop_text = ${intent.statementText.slice(0, STATEMENT_CHARACTERS_MAX)},
+    sql`SET @undrop_text = ${cutStatement(intent.statementText)},
         @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${intent.threadId})`,
     insertion(intent, options, note0),
     sql`SELECT ${note0} UTC_TIMESTAMP() AS utcNow, @@version AS version, @undrop_host AS host,

@@ -6,13 +6,7 @@
  * Invariant: it is written before the first intent of its group and ended behind the last. So an
  * intent that is read has its open row, or the drop is over.
  */
-import { isConnectionLost } from '../service/connect-error.js';
-import {
-  isServerError,
-  type Row,
-  type ServiceConnection,
-  type ServicePool,
-} from '../service/pools.js';
+import type { Row, ServiceConnection, ServicePool } from '../service/pools.js';
 import { dateOf, numberOf, numberOrNullOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
@@ -23,7 +17,8 @@ import {
   type SchemaDetails,
   schemaScript,
 } from './schema-details.js';
-import { ensureLedger, LEDGER, ledgerUnavailable } from './tables.js';
+import { cutStatement } from './statement-text.js';
+import { beforeNextTry, LEDGER, ledgerUnavailable } from './tables.js';
 import { mayUnlog } from './unlogged.js';
 
 /**
@@ -71,12 +66,7 @@ export interface SchemaDropRow extends SchemaDropKey {
 }
 
 const DEADLINE_MS = 5_000;
-const STATEMENT_CHARACTERS_MAX = 4_096;
 const ROWS_MAX = 1_000;
-/** The schema or the table is missing. */
-const LEDGER_GONE = [1049, 1146];
-/** Deadlock, or a lock on the ledger: worth one more try. */
-const TRANSIENT = [1205, 1213];
 
 /**
  * Before the first intent. Rejects with UNDROP_LEDGER_UNAVAILABLE; then nothing may be renamed. A
@@ -105,8 +95,7 @@ async function tryToRecord(
   try {
     await pool.run(texts, how);
   } catch (error) {
-    if (isServerError(error, ...LEDGER_GONE)) await ensureLedger(pool);
-    else if (!(isConnectionLost(error) || isServerError(error, ...TRANSIENT))) throw error;
+    await beforeNextTry(pool, error);
     await pool.run(texts, how);
   }
 }
@@ -123,7 +112,7 @@ async function insertion(pool: ServicePool, drop: SchemaDrop, rowLogged: boolean
       VALUES (${id}, ${groupId}, ${proxyId}, ${threadId},
         IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL),
         ${schema}, '', 'schema', UTC_TIMESTAMP(), ${user}, ${clientAddress},
-        ${drop.statementText.slice(0, STATEMENT_CHARACTERS_MAX)}, UTC_TIMESTAMP(), 'emptying',
+        ${cutStatement(drop.statementText)}, UTC_TIMESTAMP(), 'emptying',
         UTC_TIMESTAMP(), ${formatSchemaDetails(details)}, ${schemaScript(schema, details)},
         ${sqlLogBin}, ${rowLogged})`,
   ];

@@ -7,6 +7,7 @@
  */
 import { type ErrorCode, UndropError } from '../errors.js';
 import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/recycle-schema.js';
+import { isConnectionLost } from '../service/connect-error.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { numberOf, numberOrNullOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
@@ -21,8 +22,22 @@ const VERSION_TABLE = ident(RECYCLE_SCHEMA, 'ledger_version');
 /** Of a ledger with many rows, on a server that copies it. */
 const UPGRADE_DEADLINE_MS = 60_000;
 
+/** The schema or the table is missing. */
+const LEDGER_GONE = [1049, 1146];
+/** Deadlock, or a lock on the ledger: worth one more try. */
+const TRANSIENT = [1205, 1213];
+
 /** The account may not: on the schema, the table, SUPER or the like; the server is read-only. */
 const NOT_ALLOWED = [1044, 1142, 1227, 1290, 1836];
+
+/**
+ * Behind a write that failed: resolves where it is worth one more try. Where somebody has dropped
+ * the ledger it is made again, empty, as at the start of a proxy. Rejects with `error` otherwise.
+ */
+export async function beforeNextTry(pool: ServicePool, error: unknown): Promise<void> {
+  if (isServerError(error, ...LEDGER_GONE)) await ensureLedger(pool);
+  else if (!isConnectionLost(error) && !isServerError(error, ...TRANSIENT)) throw error;
+}
 
 /**
  * Rejects with UNDROP_LEDGER_UNAVAILABLE where the account may not, the server is read-only and has

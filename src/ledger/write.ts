@@ -7,7 +7,6 @@
 import { UndropError } from '../errors.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
-import { isConnectionLost } from '../service/connect-error.js';
 import { isServerError, type Rows, type ServicePool } from '../service/pools.js';
 import { dateOf, numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
@@ -17,7 +16,7 @@ import type { LedgerState, TableKind } from './entry.js';
 import { intentText } from './intent-text.js';
 import { isForeignKeyLine, ownDefinition, restoreScript } from './restore-script.js';
 import type { LockedTable } from './session-locks.js';
-import { ensureLedger, LEDGER, ledgerUnavailable } from './tables.js';
+import { beforeNextTry, LEDGER, ledgerUnavailable } from './tables.js';
 import { mayUnlog } from './unlogged.js';
 
 export interface DropIntent {
@@ -82,11 +81,6 @@ export interface IntentFacts {
 
 /** The client is waiting. */
 const INTENT_DEADLINE_MS = 5_000;
-/** Deadlock, or a lock on the ledger: worth one more try. */
-const TRANSIENT = [1205, 1213];
-
-/** The schema or the table is missing. */
-const LEDGER_GONE = [1049, 1146];
 
 /** What the text of an intent depends on; asked once for each pool, and again when it is wrong. */
 const shapes = new WeakMap<ServicePool, ServerFacts>();
@@ -125,11 +119,8 @@ async function tryIntent(
     return facts;
   } catch (error) {
     shapes.delete(pool);
-    const broke = isConnectionLost(error);
     if (again) throw error;
-    // Somebody dropped the ledger: it is made again, empty, as at the start of a proxy.
-    if (isServerError(error, ...LEDGER_GONE)) await ensureLedger(pool);
-    else if (!(broke || isServerError(error, ...TRANSIENT))) throw error;
+    await beforeNextTry(pool, error);
     return null;
   }
 }

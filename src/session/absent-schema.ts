@@ -7,7 +7,7 @@
  */
 import { hasBlocks, notesSql } from '../drop/block-words.js';
 import { decodeName } from '../drop/decode-name.js';
-import { readSchemaFacts, schemaFactsSql } from '../drop/schema-words.js';
+import { quoteAccount, readSchemaFacts, schemaFactsSql } from '../drop/schema-words.js';
 import { type Signal, signalOf, signalSql } from '../drop/signal-sql.js';
 import type { UserSession } from '../drop/user-session.js';
 import { UndropError } from '../errors.js';
@@ -103,8 +103,7 @@ async function denied(
   const facts = asked === undefined ? shown : readSchemaFacts(asked);
   const signal = signalOf(shown, null);
   if ('errno' in facts || signal === null) return ask(show, userSession, 'err');
-  const at = facts.account.lastIndexOf('@');
-  const account = `'${facts.account.slice(0, at)}'@'${facts.account.slice(at + 1)}'`;
+  const account = quoteAccount(facts.account);
   const message = signal.message.replace(/'.*'@'[^']*'/, () => account);
   return ask(signalSql({ ...signal, message }), userSession, 'err');
 }

@@ -88,6 +88,16 @@ describe.each(testServers())('on $name', (server) => {
     return result;
   }
 
+  function untilItWaits({ threadId }: RawClient): Promise<void> {
+    return until(async () => {
+      const [rows] = await root.query<RowDataPacket[]>(
+        `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ? AND STATE LIKE 'Waiting for %'`,
+        [threadId],
+      );
+      return rows.length > 0;
+    }, 'the session waits');
+  }
+
   function words(result: RawResult): string {
     if (result.kind === 'err') return `${result.errno} ${result.message}`;
     return result.kind === 'ok' ? `OK ${result.affectedRows}` : 'rows';
@@ -263,13 +273,7 @@ describe.each(testServers())('on $name', (server) => {
     const leaving = await RawClient.open({ ...proxy, user: server.user });
     const { threadId } = leaving;
     const saying = say(`DROP DATABASE ${name}`, leaving).catch(() => null);
-    await until(async () => {
-      const [rows] = await root.query<RowDataPacket[]>(
-        `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ? AND STATE LIKE 'Waiting for %'`,
-        [threadId],
-      );
-      return rows.length > 0;
-    }, 'the session waits');
+    await untilItWaits(leaving);
     leaving.close();
     await saying;
     await root.query(`KILL ${threadId}`).catch(() => undefined);
@@ -353,13 +357,7 @@ describe.each(testServers())('on $name', (server) => {
     await root.query(`CREATE VIEW ${name}.only AS SELECT 1 AS one`);
     await other.query(`SELECT * FROM ${name}.only`);
     const saying = say(`DROP DATABASE ${name}`);
-    await until(async () => {
-      const [rows] = await root.query<RowDataPacket[]>(
-        `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ? AND STATE LIKE 'Waiting for %'`,
-        [client.threadId],
-      );
-      return rows.length > 0;
-    }, 'the session waits');
+    await untilItWaits(client);
     await root.query(`KILL QUERY ${client.threadId}`);
     expect(words(await saying)).toMatch(/^1317 /);
     await other.end();
@@ -383,13 +381,7 @@ describe.each(testServers())('on $name', (server) => {
       await other.query('BEGIN');
       await other.query(`SELECT * FROM ${name}.only`);
       const saying = say(`DROP DATABASE ${name}`, session);
-      await until(async () => {
-        const [rows] = await root.query<RowDataPacket[]>(
-          `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ? AND STATE LIKE 'Waiting for %'`,
-          [session.threadId],
-        );
-        return rows.length > 0;
-      }, 'the session waits');
+      await untilItWaits(session);
       // It is held later than the others, and the collector goes by due times.
       expect(words(await say(`DROP TABLE ${beside}.canary`, canary))).toBe('OK 0');
       await until(async () => {
