@@ -163,7 +163,7 @@ export const ERRORS = {
     fault: 'client',
     errno: 1235,
     sqlState: '42000',
-    text: 'Nothing of this text was executed, and the connection ends here: it is too long to be held, something in it may drop a table, and {why}.',
+    text: 'Nothing of this text was executed, and the connection ends here: it is too long to be held, something in it may {what}, and {why}.',
     remedy: 'Send its statements one by one, or on a direct connection to the server.',
   },
   UNDROP_NOT_UNDERSTOOD: {
@@ -173,12 +173,42 @@ export const ERRORS = {
     text: 'Nothing was dropped: the statement might drop a table, and undrop does not understand it ({why}).',
     remedy: 'Write it as DROP TABLE [IF EXISTS] name [, name …], alone in its statement.',
   },
+  UNDROP_RULE: {
+    fault: 'operator',
+    errno: 1142,
+    sqlState: '42000',
+    text: '{tables} not dropped: UNDROP_RULES says of {table}: {rule}.',
+    remedy: 'Ask who runs undrop; the rule can be changed while it runs.',
+  },
+  UNDROP_WISH: {
+    fault: 'client',
+    errno: 1235,
+    sqlState: '42000',
+    text: '{tables} not dropped: expected as a wish {expected}, found {found}.',
+    remedy:
+      'Write /* undrop: pin */ into the statement, or SET @undrop before it; SET @undrop = NULL takes it back.',
+  },
+  UNDROP_DESTROY: {
+    fault: 'operator',
+    errno: 1142,
+    sqlState: '42000',
+    text: '{tables} not dropped, still there: the wish destroy is not allowed {why}.',
+    remedy: '{instead}',
+  },
   UNDROP_RECYCLE_SCHEMA: {
     fault: 'client',
     errno: 1142,
     sqlState: '42000',
     text: 'Table {table} was not dropped: it is {what}.',
     remedy: 'See `undrop list`; use `undrop restore` to bring a table back.',
+  },
+  UNDROP_RECYCLE_SCHEMA_WRITE: {
+    fault: 'client',
+    errno: 1142,
+    sqlState: '42000',
+    text: 'The statement was not executed: {why}, and what undrop keeps there is only read through it.',
+    remedy:
+      '{instead} `undrop list` shows what is held and `undrop restore` brings it back; for anything else use a direct connection to the server.',
   },
   UNDROP_LOCKED_TABLES: {
     fault: 'operator',
@@ -275,6 +305,13 @@ export const ERRORS = {
     text: 'The server at {server} refuses the account of the administrator: {cause}.',
     remedy:
       'Check UNDROP_ADMIN_USER and UNDROP_ADMIN_PASSWORD, and from where that account may connect.',
+  },
+  UNDROP_MISSING_RIGHT: {
+    fault: 'operator',
+    errno: 1142,
+    sqlState: '42000',
+    text: 'The server refuses {account} a right that this needs: {cause}.',
+    remedy: '{instead}',
   },
   UNDROP_OTHER_PASSWORD: {
     fault: 'operator',

@@ -10,6 +10,8 @@ export interface Counters {
   bytesFromClients: number;
   bytesFromServers: number;
   dropsHeld: number;
+  /** Statements that were passed on, and would have been held or refused. */
+  dropsObserved: number;
   statementsRefused: number;
   sessionsUntracked: number;
 }
@@ -22,6 +24,7 @@ export function newCounters(): Counters {
     bytesFromClients: 0,
     bytesFromServers: 0,
     dropsHeld: 0,
+    dropsObserved: 0,
     statementsRefused: 0,
     sessionsUntracked: 0,
   };

@@ -27,6 +27,8 @@ const NO_LEDGER = 'the ledger can’t be read or written: every drop is refused'
 const IN_PLACE =
   'held tables stay in their own schema under their hold name; no restore, no removal';
 
+const WITHOUT_VIEWS = 'dropped views come back by their restore script only, run by somebody else';
+
 const ON_SCHEMAS: readonly (readonly [right: string, without: string])[] = [
   ['SELECT', NO_LEDGER],
   ['INSERT', NO_LEDGER],
@@ -37,14 +39,19 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string])[] = [
   ['ALTER', IN_PLACE],
   ['REFERENCES', 'foreign keys don’t come back with a restored table (MySQL 5.7 and later)'],
   ['TRIGGER', 'triggers are not seen: they stay on the held table, in its own schema'],
-  ['SHOW VIEW', 'definitions of views are not recorded when their schema is dropped'],
+  [
+    'SHOW VIEW',
+    'definitions of views are not recorded when their schema is dropped; DROP VIEW is refused where UNDROP_PROTECT has it',
+  ],
+  ['CREATE VIEW', WITHOUT_VIEWS],
 ];
 
 /** In the order in which they are granted. */
 export function needsOf(server: ServerVersion): readonly Need[] {
   const base = ON_SCHEMAS.map(([right, without]): Need => {
     const refuses = without === NO_LEDGER;
-    return { right, on: 'schemas', isEssential: true, without, refuses };
+    const isEssential = without !== WITHOUT_VIEWS;
+    return { right, on: 'schemas', isEssential, without, refuses };
   });
   const seen = 'undrop can’t see that the user’s session is on its server: every drop is refused';
   return [

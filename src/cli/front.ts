@@ -5,14 +5,16 @@
 import { systemClock } from '../clock.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
+import { DebtPayer } from '../moves/debt-payer.js';
+import type { Rule } from '../policy/rules.js';
 import { isRawRelayPossible } from '../relay/raw-handle.js';
 import type { PoolSet } from '../service/pool-set.js';
-import type { ServerAddress } from '../service/pools.js';
+import type { ServerAddress, ServicePool } from '../service/pools.js';
 import type { DrainOptions } from '../session/drain.js';
 import { drain } from '../session/drain.js';
-import type { Protection } from '../session/intercept.js';
 import { Listener, type SessionSettings } from '../session/listener.js';
 import type { Permits } from '../session/permits.js';
+import type { Protection } from '../session/protection.js';
 import { trustedBy } from '../session/proxy-protocol.js';
 import type { ProxyTls } from '../session/tls.js';
 import { Unblocker } from '../session/unblock.js';
@@ -40,6 +42,10 @@ export interface FrontOptions {
 /** Settings as the next statement and the next session find them. */
 interface Current {
   readonly protect: ReadonlySet<Protection>;
+  readonly guards: boolean;
+  readonly observes: ReadonlySet<Protection>;
+  readonly rules: readonly Rule[];
+  readonly allowDestroy: 'off' | 'users';
   readonly holdMs: number;
   readonly session: SessionSettings;
 }
@@ -51,6 +57,7 @@ export class Front {
   readonly #work = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
   readonly #unblocker: Unblocker;
+  readonly #payers = new Map<ServicePool, DebtPayer>();
   #current: Current;
 
   constructor(options: FrontOptions, settings: ProxySettings) {
@@ -98,11 +105,13 @@ export class Front {
   #serviceFor(address: ServerAddress) {
     const { pools, proxyId, activeIds, onHeld, log } = this.#options;
     const current = () => this.#current;
+    const pool = pools.at(address);
     return {
-      pool: pools.at(address),
+      pool,
       proxyId,
       activeIds,
       onUnsettled: onHeld,
+      owe: (ids: readonly string[]) => this.#background(this.#payerAt(pool).owe(ids)),
       stopping: this.#stopping.signal,
       log,
       get holdMs() {
@@ -111,7 +120,29 @@ export class Front {
       get protect() {
         return current().protect;
       },
+      get guards() {
+        return current().guards;
+      },
+      get observes() {
+        return current().observes;
+      },
+      get rules() {
+        return current().rules;
+      },
+      get allowDestroy() {
+        return current().allowDestroy;
+      },
     };
+  }
+
+  #payerAt(pool: ServicePool): DebtPayer {
+    const { activeIds, log } = this.#options;
+    const known = this.#payers.get(pool);
+    if (known !== undefined) return known;
+    const signal = this.#stopping.signal;
+    const payer = new DebtPayer({ pool, activeIds, clock: systemClock, log, signal });
+    this.#payers.set(pool, payer);
+    return payer;
   }
 
   #background(promise: Promise<void>): void {
@@ -122,7 +153,11 @@ export class Front {
 
 function currentOf(settings: ProxySettings): Current {
   return {
-    protect: new Set(settings.protect),
+    protect: new Set(settings.mode === 'hold' ? settings.protect : []),
+    guards: settings.mode !== 'replay',
+    observes: new Set(settings.mode === 'observe' ? settings.protect : []),
+    rules: settings.rules,
+    allowDestroy: settings.allowDestroy,
     holdMs: holdMsOf(settings),
     session: {
       connectTimeoutMs: settings.connectTimeout,

@@ -40,10 +40,13 @@ export class Home {
 
   /** Makes the ledger, so that the first drop finds it, and goes on in the background. */
   static async open(options: HomeOptions, settings: ProxySettings): Promise<Home> {
-    const isReady = await tryToMakeLedger(options);
+    // A log that is replayed brings the ledger along.
+    const isReplay = settings.mode === 'replay';
+    const isReady = isReplay ? false : await tryToMakeLedger(options);
     const home = new Home(options, settings);
     const signal = home.#stopping.signal;
     const holds = whyNotHeld(settings) === null;
+    if (isReplay) return home;
     home.#recovering = recover({ ...options, isReady, holds, signal, reconcile: home.#reconcile });
     return home;
   }
@@ -88,6 +91,7 @@ export class Home {
 function lifecycleSettings(settings: ProxySettings): LifecycleSettings {
   return {
     ...settings,
+    collect: settings.mode === 'replay' ? 'off' : settings.collect,
     lifecycle: settings.lifecycle.map((state) => state.toUpperCase() as TableState),
     holdMs: settings.hold,
     evacMs: settings.evac,

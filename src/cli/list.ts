@@ -1,6 +1,6 @@
 /** `undrop list`: what is held, until when, and what becomes of it. */
 import { formatHeldList, heldListJson } from '../undo/format.js';
-import { listHeld } from '../undo/list.js';
+import { listAll } from '../undo/list.js';
 import type { AccountSettings } from './account-settings.js';
 import { withPool } from './with-pool.js';
 
@@ -9,7 +9,7 @@ export function runList(
   options: { readonly json: boolean },
 ): Promise<number> {
   return withPool(settings, async (pool) => {
-    const held = await listHeld(pool);
+    const held = await listAll(pool);
     const width = process.stdout.isTTY ? process.stdout.columns : null;
     const text = options.json
       ? JSON.stringify(heldListJson(held), null, 2)

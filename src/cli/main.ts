@@ -252,6 +252,7 @@ function versionOfPackage(): string {
 /** A driver's error says enough by its message; what nobody foresaw needs its stack. */
 function describeFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
+  if (error.name === 'ServerError') return `the server says: ${error.message}`;
   const { code } = error as NodeJS.ErrnoException;
   return typeof code === 'string' ? error.message : (error.stack ?? error.message);
 }

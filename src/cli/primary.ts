@@ -23,9 +23,10 @@ import type { FromWorker, ToWorker } from './messages.js';
 import { compareSettings, type ProxySettings } from './proxy-settings.js';
 import { drainOptions, type RunningProxy, type StopOptions, sayReady } from './running-proxy.js';
 
-/** Service connections of all workers together, for one server; each has at least a few. */
+/** Service connections of all workers together, for one server. */
 const SERVICE_CONNECTIONS = 8;
-const SERVICE_CONNECTIONS_MIN = 3;
+/** Of each worker, at least: a DROP DATABASE has three for itself, and moves tables by others. */
+const SERVICE_CONNECTIONS_MIN = 4;
 /** A worker that dies sooner than this is not replaced at once. */
 const STEADY_MS = 10_000;
 const RESTART_DELAY_MS = 1_000;

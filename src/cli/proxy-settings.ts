@@ -28,7 +28,10 @@ export const PROXY_KEYS = [
   'upstreamTls',
   'upstreamCa',
   'upstreamPublicKey',
+  'mode',
   'protect',
+  'rules',
+  'allowDestroy',
   ...COLLECTOR_KEYS,
   'maxConnections',
   'workers',
@@ -52,6 +55,15 @@ export function holdMsOf({ lifecycle, hold }: ProxySettings): number {
 
 /** Why a DROP TABLE brings nothing into HOLD; null: it does. */
 export function whyNotHeld(settings: ProxySettings): string | null {
+  if (settings.mode === 'observe') {
+    return 'UNDROP_MODE is observe: nothing is held, a DROP destroys its tables at once, and the log says which';
+  }
+  if (settings.mode === 'off') {
+    return 'UNDROP_MODE is off: nothing is held, a DROP destroys its tables at once, and nobody is told';
+  }
+  if (settings.mode === 'replay') {
+    return 'UNDROP_MODE is replay: nothing is held or collected, and undrop’s own schemas may be written to';
+  }
   if (!settings.protect.includes('drop-table')) {
     return 'UNDROP_PROTECT leaves drop-table out: a DROP TABLE destroys its table at once';
   }
@@ -83,7 +95,10 @@ export interface SettingsChange {
 
 export function compareSettings(old: ProxySettings, next: ProxySettings): SettingsChange {
   const different = PROXY_KEYS.filter((key) => !isSame(old[key], next[key]));
-  const fixed = different.filter((key) => FIXED_KEYS.includes(key));
+  const isReplay = [old, next].some(({ mode }) => mode === 'replay');
+  const fixed = different.filter((key) => {
+    return FIXED_KEYS.includes(key) || (key === 'mode' && isReplay);
+  });
   const changed = different.filter((key) => !fixed.includes(key));
   const kept = Object.fromEntries(fixed.map((key) => [key, old[key]]));
   const ofCollector: readonly ProxyKey[] = COLLECTOR_KEYS;

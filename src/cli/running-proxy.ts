@@ -54,8 +54,18 @@ export function sayReady(
   log.info({ event: 'ready', listen, upstream, ...others }, 'ready: clients are served');
 }
 
-/** Where the settings hold nothing: whoever meant that reads it, and whoever didn't, too. */
+/** Where the settings don't hold all: whoever meant that reads it, and whoever didn't, too. */
 export function warnUnprotected(log: Log, settings: ProxySettings): void {
   const why = whyNotHeld(settings);
-  if (why !== null) log.warn({ event: 'unprotected' }, why);
+  if (why !== null) return log.warn({ event: 'unprotected' }, why);
+  const { rules, allowDestroy } = settings;
+  const native = rules.filter(({ action }) => action.do === 'native').map(({ text }) => text);
+  if (native.length > 0) {
+    const fields = { event: 'unprotected', rules: native };
+    log.warn(fields, 'UNDROP_RULES lets the server drop some tables at once');
+  }
+  if (allowDestroy === 'users') {
+    const what = 'UNDROP_ALLOW_DESTROY lets users have their tables dropped at once by a wish';
+    log.warn({ event: 'unprotected' }, what);
+  }
 }

@@ -20,6 +20,7 @@ import { openFilesFor, openFilesMax, sessionsByOpenFiles } from './open-files.js
 import { startWorkers } from './primary.js';
 import { compareSettings, type ProxySettings } from './proxy-settings.js';
 import { drainOptions, type RunningProxy, sayReady, warnUnprotected } from './running-proxy.js';
+import { keepYoungGenerationSmall } from './young-generation.js';
 
 /** Service connections for one server; the collector keeps one of them. */
 const SERVICE_CONNECTIONS_MAX = 8;
@@ -87,6 +88,7 @@ export interface ServeDoors {
  * settings anew. Resolves to the exit code.
  */
 export async function serve({ load, openLog }: ServeDoors): Promise<number> {
+  keepYoungGenerationSmall();
   const settings = load();
   const log = openLog(settings.logLevel);
   const count = settings.workers === 'auto' ? availableParallelism() : settings.workers;

@@ -1,7 +1,7 @@
 /**
- * `undrop start` (behind `npm start`) and `undrop demo`: with UNDROP_UPSTREAM set, `start` is
- * `serve`; with nothing set it is the demo on a throwaway server. `demo --tour` shows a running one
- * off.
+ * `undrop start` (behind `npm start`) and `undrop demo`: with UNDROP_UPSTREAM or a file of
+ * settings, `start` is `serve`; with nothing set it is the demo on a throwaway server. `demo
+ * --tour` shows a running one off.
  */
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -39,8 +39,9 @@ export function runStart(
   out: Out,
   doors: StartDoors,
 ): Promise<number> {
-  const hasUpstream = argv.some((word) => /^--upstream(=|$)/.test(word));
-  if (!env['UNDROP_UPSTREAM'] && !hasUpstream) {
+  // A file of settings has the upstream in it, or `serve` says that it hasn't.
+  const isTold = argv.some((word) => /^--(upstream|config)(=|$)/.test(word));
+  if (!env['UNDROP_UPSTREAM'] && !env['UNDROP_CONFIG'] && !isTold) {
     const meant = OF_PRODUCTION.find((name) => env[name]);
     if (meant === undefined) return runDemoCommand(env, [], out, doors);
     out.write(`undrop: ${meant} is set, and UNDROP_UPSTREAM, the address of the server, is not.\n`);

@@ -2,13 +2,23 @@
 import { UndropError } from '../errors.js';
 import { silentLog } from '../log.js';
 import { greet } from '../service/pool-set.js';
-import { openServicePool, type ServicePool } from '../service/pools.js';
+import { isServerError, openServicePool, type ServicePool } from '../service/pools.js';
 import { readServiceTls } from '../session/tls.js';
 import type { AccountSettings } from './account-settings.js';
 
+/** Denied: a schema, a statement, a table, a column, a right on everything, a routine, a grant. */
+const DENIED = [1044, 1045, 1142, 1143, 1227, 1370, 1410] as const;
+
+const INSTEAD = {
+  UNDROP_ACCOUNT: 'See `undrop doctor` for what is missing and `undrop init` for how to grant it.',
+  UNDROP_ADMIN_ACCOUNT:
+    'Set UNDROP_ADMIN_USER to an account that may create users and grant all of this, or have somebody run what `undrop init` prints.',
+} as const;
+
 /**
  * Gives `work` a pool on the first upstream that answers; the error of the last where none does,
- * `refusedAs` (default: UNDROP_ACCOUNT) where one refuses the account.
+ * `refusedAs` (default: UNDROP_ACCOUNT) where one refuses the account, UNDROP_MISSING_RIGHT where
+ * it refuses what `work` does.
  */
 export async function withPool<T>(
   settings: AccountSettings,
@@ -31,6 +41,10 @@ export async function withPool<T>(
     }
     try {
       return await work(pool);
+    } catch (error) {
+      if (!isServerError(error, ...DENIED)) throw error;
+      const params = { account: user, cause: error.message, instead: INSTEAD[refusedAs] };
+      throw new UndropError('UNDROP_MISSING_RIGHT', params, error);
     } finally {
       await pool.dispose();
     }

@@ -17,6 +17,7 @@ import type { FromWorker, ToWorker } from './messages.js';
 import { sessionsByOpenFiles } from './open-files.js';
 import type { ProxySettings } from './proxy-settings.js';
 import { RemotePermits } from './remote-permits.js';
+import { keepYoungGenerationSmall } from './young-generation.js';
 
 /** How often the first process hears how far the counters are. */
 const COUNTERS_EVERY_MS = 1_000;
@@ -43,6 +44,7 @@ class Worker {
   readonly #tls: ProxyTls;
 
   static async start(start: Start): Promise<Worker> {
+    keepYoungGenerationSmall();
     const worker = new Worker(start, await openProxyTls(start.settings));
     const { addresses, relay } = await worker.#front.open();
     const counters = worker.#counters;

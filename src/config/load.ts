@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { UndropError } from '../errors.js';
-import { flagOf, SETTINGS, type SettingKey, type Settings } from './schema.js';
+import { flagOf, SETTINGS, type Setting, type SettingKey, type Settings } from './schema.js';
 
 /** Where a value came from, for the message. */
 export interface Sources {
@@ -39,15 +39,19 @@ export function loadSettings<K extends SettingKey>(
   const problems: string[] = unknownFileKeys(sources);
   const values: Record<string, unknown> = {};
   for (const key of keys) {
-    const { variable, expected, parse, default: fallback } = SETTINGS[key];
-    const given = findValue(key, variable, sources);
+    const setting: Setting<unknown> = SETTINGS[key];
+    const { variable, expected, parse, default: fallback } = setting;
+    const given = findValue(key, setting, sources);
     const text = given?.text ?? fallback;
     if (text === null) {
       problems.push(`${variable} is not set: expected ${expected}.`);
       continue;
     }
     const value = parse(text);
-    if (value === null) {
+    if (value === null && setting.problems !== undefined) {
+      const from = given?.from ?? variable;
+      problems.push(...setting.problems(text).map((problem) => `${from}: ${problem}.`));
+    } else if (value === null) {
       const found = /password/i.test(key) ? 'something else' : JSON.stringify(text);
       problems.push(`${given?.from ?? variable}: expected ${expected}, found ${found}.`);
     } else values[key] = value;
@@ -67,20 +71,20 @@ export function loadSettings<K extends SettingKey>(
 
 function findValue(
   key: SettingKey,
-  variable: string,
+  { variable, separator = ',' }: Setting<unknown>,
   { flags, env, file }: Sources,
 ): { readonly text: string; readonly from: string } | null {
   const flag = flags[key];
-  if (flag !== undefined) return { text: asText(flag), from: `--${flagOf(key)}` };
+  if (flag !== undefined) return { text: asText(flag, separator), from: `--${flagOf(key)}` };
   const fromEnv = env[variable];
   if (fromEnv !== undefined) return { text: fromEnv, from: variable };
   const fromFile = file?.values[key];
-  if (fromFile !== undefined) return { text: asText(fromFile), from: `${key} in ${file?.path}` };
-  return null;
+  if (fromFile === undefined) return null;
+  return { text: asText(fromFile, separator), from: `${key} in ${file?.path}` };
 }
 
-function asText(value: unknown): string {
-  if (Array.isArray(value)) return value.map(String).join(',');
+function asText(value: unknown, separator: string): string {
+  if (Array.isArray(value)) return value.map(String).join(separator);
   if (typeof value === 'boolean') return value ? 'on' : 'off';
   return String(value);
 }

@@ -2,8 +2,9 @@
  * Every setting, once: its variable, unit, range, default and meaning. The command line, the
  * checks and the page docs/settings.md are made of this table.
  */
+import { parseDuration } from '../duration.js';
+import { parseRules, RULES_EXPECTED, type Rule } from '../policy/rules.js';
 import { type Address, parseAddress } from './address.js';
-import { parseDuration } from './duration.js';
 import { type Network, parseNetwork } from './network.js';
 
 export interface Setting<T> {
@@ -16,11 +17,17 @@ export interface Setting<T> {
   readonly meaning: string;
   /** The value, or null where `text` is none. */
   parse(text: string): T | null;
+  /** What is wrong with `text`, one by one; default: that it isn't what is expected. */
+  problems?(text: string): readonly string[];
+  /** What stands between the items of a list in the file; default a comma. */
+  readonly separator?: string;
 }
 
 const STATES = ['hold', 'purge', 'evac', 'drop'] as const;
 export type LifecycleState = (typeof STATES)[number];
-const PROTECTIONS = ['drop-table', 'drop-database', 'create-or-replace'] as const;
+const MODES = ['hold', 'observe', 'off', 'replay'] as const;
+const PROTECTED = ['drop-table', 'drop-database', 'create-or-replace'] as const;
+const PROTECTIONS = [...PROTECTED, 'truncate', 'drop-view'] as const;
 const UPSTREAM_TLS = [
   'disabled',
   'as-client',
@@ -68,14 +75,16 @@ export const SETTINGS = {
   listen: setting<readonly Address[]>({
     variable: 'UNDROP_LISTEN',
     default: '127.0.0.1:3307',
-    expected: 'host:port or the path of a unix socket; several with commas',
+    expected:
+      'host:port (3307 where none is said) or the path of a unix socket; several with commas',
     meaning: 'where clients connect',
     parse: listOf((text) => parseAddress(text, { host: '127.0.0.1', port: 3307 })),
   }),
   upstream: setting<readonly Address[]>({
     variable: 'UNDROP_UPSTREAM',
     default: null,
-    expected: 'host:port or the path of a unix socket; several with commas, tried in order',
+    expected:
+      'host:port (3306 where none is said) or the path of a unix socket; several with commas, tried in order',
     meaning: 'the MySQL or MariaDB server',
     parse: listOf((text) => parseAddress(text, { host: '127.0.0.1', port: 3306 })),
   }),
@@ -181,11 +190,41 @@ export const SETTINGS = {
       "the server's RSA key, with which the password of a client in TLS goes on without TLS (caching_sha2_password, sha256_password): auto asks for it on this machine only, ask always",
     parse: (text) => (text === '' ? null : text),
   }),
+  mode: setting<(typeof MODES)[number]>({
+    variable: 'UNDROP_MODE',
+    default: 'hold',
+    expected: MODES.join(', '),
+    meaning:
+      "hold: what is dropped is held; observe: the log says what would be, and the server drops it; off: everything is passed on; replay: so are writes to undrop's own schemas, and undrop itself writes nothing, for mysqlbinlog | mysql into a server of its own; read again on SIGHUP, but from and to replay",
+    parse: oneOf(MODES),
+  }),
+  rules: setting<readonly Rule[]>({
+    variable: 'UNDROP_RULES',
+    default: '',
+    expected: RULES_EXPECTED,
+    meaning:
+      'how long which tables are held, or that they are dropped by the server, or not at all: the first rule that fits (docs/policy.md); read again on SIGHUP',
+    parse: (text) => {
+      const { rules, problems } = parseRules(text);
+      return problems.length === 0 ? rules : null;
+    },
+    problems: (text) => parseRules(text).problems,
+    separator: ';',
+  }),
+  allowDestroy: setting<'off' | 'users'>({
+    variable: 'UNDROP_ALLOW_DESTROY',
+    default: 'off',
+    expected: 'off or users',
+    meaning:
+      'who may drop a table at once by the wish destroy: nobody, or users who may drop it; read again on SIGHUP',
+    parse: oneOf(['off', 'users']),
+  }),
   protect: setting<readonly (typeof PROTECTIONS)[number][]>({
     variable: 'UNDROP_PROTECT',
-    default: PROTECTIONS.join(','),
+    default: PROTECTED.join(','),
     expected: `a list of ${PROTECTIONS.join(', ')}; or none`,
-    meaning: 'which statements never destroy a table; what is left out goes to the server as it is',
+    meaning:
+      'which statements never destroy a table, or a view’s definition; what is left out goes to the server as it is',
     parse: (text) => (text.toLowerCase() === 'none' ? [] : listOf(oneOf(PROTECTIONS))(text)),
   }),
   lifecycle: setting<readonly LifecycleState[]>({

@@ -3,10 +3,10 @@
  * the schema, and how long it waits for locks; and of the service, what the schema is called.
  */
 import { UndropError } from '../errors.js';
-import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { ServicePool } from '../service/pools.js';
+import { isRecycleName } from '../sql/recycle-name.js';
 import type { Result } from '../wire/result-reader.js';
-import { Halt, notDropped } from './halt.js';
+import { Halt, notDropped, SchemaGone } from './halt.js';
 import type { UserFacts } from './request.js';
 import { findSchema } from './schema-look.js';
 import {
@@ -20,8 +20,9 @@ import {
 import { signalSql } from './signal-sql.js';
 import type { UserCommand } from './user-session.js';
 
+const UNKNOWN_SCHEMA = 1049;
 /** No such view; MariaDB has one error for that and for a table. */
-const MAY_DROP: ReadonlySet<number> = new Set([1051, 4092]);
+const MAY_DROP: ReadonlySet<number> = new Set([UNKNOWN_SCHEMA, 1051, 4092]);
 /** What DROP DATABASE would have said as well, word for word. */
 const SAME_AS_DROP: ReadonlySet<number> = new Set([
   1044, 1059, 1102, 1192, 1205, 1213, 1223, 1290, 1317, 1399, 1568, 1792, 1820, 1836, 1969, 3024,
@@ -49,8 +50,7 @@ export async function askSchema(
   { pool }: { readonly pool: ServicePool },
   run: (commands: readonly UserCommand[]) => Promise<readonly Result[]>,
 ): Promise<AskedSchema> {
-  const folded = text.toLowerCase();
-  if (isRecycleSchema(folded)) {
+  if (isRecycleName(text)) {
     const why = 'undrop keeps dropped tables in it';
     throw new Halt(notDropped(text, why, 'See `undrop list` for what is held.'));
   }
@@ -58,6 +58,26 @@ export async function askSchema(
     const instead = "SET SESSION gtid_next = 'AUTOMATIC', then drop.";
     throw new Halt(notDropped(text, 'the session has set GTID_NEXT', instead));
   }
+  const { facts: read, isThere } = await askRight(name, text, run);
+  if (OF_THE_SERVER.has(text.toLowerCase())) {
+    const instead = 'Use a direct connection if it has to go.';
+    throw new Halt(notDropped(text, 'it is one of the server itself', instead));
+  }
+  if (!isThere) throw new SchemaGone();
+  const schema = await findSchema(pool, text);
+  if (schema === null) {
+    const tables = `Schema ${text} and its tables were`;
+    throw new Halt(new UndropError('UNDROP_NOT_SEEN', { tables, table: text }));
+  }
+  return { schema, facts: read };
+}
+
+/** Throws `Halt` with the words of DROP DATABASE where the session may not drop it. */
+export async function askRight(
+  name: SchemaName,
+  text: string,
+  run: (commands: readonly UserCommand[]) => Promise<readonly Result[]>,
+): Promise<{ readonly facts: SchemaFacts; readonly isThere: boolean }> {
   const [asked, right] = await run([
     { kind: 'query', text: schemaFactsSql() },
     { kind: 'query', text: maySchemaSql(name) },
@@ -77,14 +97,5 @@ export async function askSchema(
     const cause = `the right to drop it can’t be asked for: ${right.message.toString()}`;
     throw new Halt(notDropped(text, cause, 'Use a direct connection.'));
   }
-  if (OF_THE_SERVER.has(folded)) {
-    const instead = 'Use a direct connection if it has to go.';
-    throw new Halt(notDropped(text, 'it is one of the server itself', instead));
-  }
-  const schema = await findSchema(pool, text);
-  if (schema === null) {
-    const tables = `Schema ${text} and its tables were`;
-    throw new Halt(new UndropError('UNDROP_NOT_SEEN', { tables, table: text }));
-  }
-  return { schema, facts: read };
+  return { facts: read, isThere: right.errno !== UNKNOWN_SCHEMA };
 }

@@ -58,6 +58,16 @@ export function bindNames(
   return { statement: judgedBefore(statement, names), charset };
 }
 
+/** The same for a schema; null where it has to be known what is now. */
+export function bindPlainSchema(schema: Uint8Array): Uint8Array | null {
+  return isSameEverywhere(schema) ? schema : null;
+}
+
+/** UNDROP_NAME_CHARSET where it can't be said in the charset of now. */
+export function bindSchema(schema: Uint8Array, before: NameContext, now: NameContext): Uint8Array {
+  return recode(schema, before.charset, now.charset);
+}
+
 /** The server took the text when it was prepared, so nothing in it is doubtful. */
 function judgedBefore(
   statement: DropTableStatement,

@@ -15,7 +15,7 @@ import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
 import { isEmptied, type Look, pauseMs, readLook, type TryEnd } from './next-schema-step.js';
 import type { Gate } from './schema-gate.js';
-import { dropSchemaSql, nothingSql, type SchemaName } from './schema-words.js';
+import { dropSchemaSql, nothingSql, type SchemaName, schemaComment } from './schema-words.js';
 import type { UserCommand } from './user-session.js';
 
 export interface TryOptions {
@@ -56,8 +56,8 @@ export async function dropBehindGate(options: TryOptions): Promise<TryEnd> {
 
 async function tryToDrop(options: TryOptions): Promise<TryEnd> {
   const { name, pool, run, threadId, gate } = options;
-  if (performance.now() - gate.seenAtMs > GATE_AGE_MS_MAX) {
-    // This process was held up, or what had come before took long.
+  if (performance.now() - gate.seenAtMs > GATE_AGE_MS_MAX || !gate.isWhole) {
+    // This process was held up, or what had come before took long; or somebody has killed a part.
     await gate.open();
     return { kind: 'late' };
   }
@@ -93,10 +93,10 @@ async function tryToDrop(options: TryOptions): Promise<TryEnd> {
   return end;
 }
 
-/** Somebody has killed the connection that held it up: nobody can tell what it has dropped. */
+/** Somebody has killed both connections that held it up: nobody can tell what it has dropped. */
 function sayUnlooked({ log, schema, name: { groupId } }: TryOptions): void {
   const what =
-    'a DROP DATABASE went on before undrop had looked, as its own connection was killed: ' +
+    'a DROP DATABASE went on before undrop had looked, as both its connections were killed: ' +
     'a table that was made in the last moment may be lost';
   log.error({ event: 'unlooked', schema, groupId }, what);
 }
@@ -113,6 +113,8 @@ async function decide(
     const everyMs = performance.now() - startMs < SOON_MS ? LOOK_EVERY_MS : LOOK_SELDOM_MS;
     await Promise.race([ending, systemClock.sleep(everyMs)]);
     if (hasEnded()) break;
+    // One connection holds it still, and might be killed as well.
+    if (!options.gate.isWhole) return false;
     if (!(await isWaitingForTable(options))) continue;
     await Promise.race([ending, systemClock.sleep(pauseMs(options.round, Math.random()))]);
     if (hasEnded()) break;
@@ -124,11 +126,11 @@ async function decide(
 
 /** Then its schema is locked, and its list is made. */
 async function isWaitingForTable({ owner, threadId, name }: TryOptions): Promise<boolean> {
-  const begins = `DROP /* undrop schema ${name.groupId} */ DATABASE%`;
+  const says = `%${schemaComment(name.groupId)}%`;
   const [rows = []] = await owner.run(
     sql`SELECT ${note('waits')} 1 AS one FROM information_schema.PROCESSLIST
         WHERE ID = ${threadId} AND STATE = 'Waiting for table metadata lock'
-          AND INFO LIKE ${begins}`,
+          AND INFO LIKE ${says}`,
   );
   return rows.length > 0;
 }

@@ -42,6 +42,7 @@ function selectFacts(server: ServerVersion, from: string): Buffer {
     tracksSchemas(server) ? '@@session_track_schema + 0' : '0',
     tracksGtids(server) ? '@@session_track_gtids' : "'OFF'",
     '@@character_set_results',
+    '@undrop',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(`${FACTS}${columns.join(', ')} ${from}LIMIT 1`);
@@ -83,6 +84,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     tracksGtids: (text(9) ?? 'OFF') !== 'OFF',
     resultsCharset: text(10),
     gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
+    wish: text(11)?.trim() || null,
   };
 }
 

@@ -6,7 +6,8 @@
 import { UndropError } from '../errors.js';
 import { processlistOf } from '../ledger/owner.js';
 import { mayUnlog } from '../ledger/unlogged.js';
-import { schemaGuardName } from '../names/schema-guard.js';
+import { retireAbandonedGuard } from '../moves/retire-schema-guard.js';
+import { SCHEMA_GUARD_COMMENT, schemaGuardName } from '../names/schema-guard.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { textOf, textOrNullOf } from '../service/row.js';
 import type { ServerFacts } from '../service/server-facts.js';
@@ -51,21 +52,35 @@ export async function assertSameServer(
 
 /**
  * Throws `Halt` where it holds tables of an earlier drop, which would go with it, or where another
- * DROP of it is under way.
+ * DROP of it is under way. What a drop that is over has left there is taken away.
  */
-export function assertAlone({ held, guards }: Look, schema: string): void {
+export async function assertAlone(
+  pool: ServicePool,
+  { held, guards }: Look,
+  schema: string,
+): Promise<void> {
   const [table] = held;
   if (table !== undefined) {
     const why = `its table ${table} is held there by an earlier drop`;
     const instead = 'Wait until it is removed, or restore it elsewhere; `undrop list` has it.';
     throw new Halt(notDropped(schema, why, instead));
   }
-  if (guards.length > 0) {
-    const why = 'another session is dropping it, or was';
-    throw new Halt(notDropped(schema, why, 'Run the statement again in a moment.'));
+  for (const guard of guards) {
+    const left = await retireAbandonedGuard(pool, { schema, guard });
+    if (left === 'foreign') {
+      const why = `its table ${guard} has a name that is undrop’s, and undrop has not made it`;
+      throw new Halt(notDropped(schema, why, 'Drop that table by itself, then the schema.'));
+    }
+    if (left === 'in-use') {
+      const why = 'another session is dropping it, or was';
+      throw new Halt(notDropped(schema, why, 'Run the statement again in a moment.'));
+    }
   }
 }
 
+const MUST_LOG =
+  'your session has switched sql_log_bin off, and the service account of undrop may not';
+const GIVE_TIER = 'Give that account the tier full, or use a direct connection.';
 const UNKNOWN_SCHEMA = 1049;
 const LOCK_WAIT_TIMEOUT = 1205;
 
@@ -83,18 +98,22 @@ export async function makeGuard(
     readonly schema: string;
     readonly name: SchemaName;
     readonly owner: ServiceConnection;
+    /** sql_log_bin of the session. */
+    readonly isLogged: boolean;
     run(commands: readonly UserCommand[]): Promise<readonly Result[]>;
   },
 ): Promise<string> {
-  const { schema, name, owner, run } = options;
+  const { schema, name, owner, isLogged, run } = options;
   const { groupId, charset } = name;
   const logged = !(await mayUnlog(pool));
+  // Replicas need not have a schema whose drop they don't hear of.
+  if (logged && !isLogged) throw new Halt(notDropped(schema, MUST_LOG, GIVE_TIER));
   const guard = schemaGuardName({ groupId, logged });
   try {
     await pool.run(
       sql`CREATE TABLE ${note('schema-guard', groupId)} ${ident(schema, guard)}
           (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB
-          COMMENT='undrop: a DROP DATABASE is under way'`,
+          COMMENT=${SCHEMA_GUARD_COMMENT}`,
       { logged },
     );
     await pool.run([
@@ -119,6 +138,6 @@ export async function makeGuard(
     const why = `your session does not see the table that undrop has made in it: ${cause}`;
     throw new Halt(notDropped(schema, why, 'Check that UNDROP_UPSTREAM leads to one server.'));
   }
-  assertAlone(await lookIntoSchema(owner, schema, groupId), schema);
+  await assertAlone(pool, await lookIntoSchema(owner, schema, groupId), schema);
   return guard;
 }

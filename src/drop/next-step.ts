@@ -23,7 +23,9 @@ import type { RelocateTable, Relocation } from '../moves/relocate.js';
 import { STAYS_FOR_ITS_FILE, STAYS_LOCKED } from '../moves/stays.js';
 import { hasGuards } from '../names/guard-table.js';
 import { formatHoldName } from '../names/hold-name.js';
-import { isRecycleSchema, recycleSchemaFor } from '../names/recycle-schema.js';
+import { recycleSchemaFor } from '../names/recycle-schema.js';
+import type { Ruling } from '../policy/decide.js';
+import { isRecycleName } from '../sql/recycle-name.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import { type OkPacket, okWithWarnings } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
@@ -70,6 +72,8 @@ export interface Inspection extends Look {
   /** Null where the service could not record it: `intentError` says why. */
   readonly intent: IntentFacts | null;
   readonly intentError: UndropError | null;
+  /** What rules and wishes make of each name; default: nothing. */
+  readonly rulings?: readonly Ruling[];
   /** The names as they go into statements of ours, in order. */
   readonly names: readonly QualifiedName[];
 }
@@ -337,6 +341,7 @@ function decide(request: DropRequest, inspection: Inspection): Decision {
   }
   return decideNames(request, names, {
     checksForeignKeys: facts.checksForeignKeys,
+    charset: facts.charset,
     foldsCase: intent.lowerCaseTableNames !== 0,
   });
 }
@@ -355,7 +360,7 @@ function refusalOfShadowed(
 /** What speaks against a drop, whatever its tables are; null: nothing does. */
 export function refusalBeforeLooking(
   request: DropRequest,
-  inspection: Pick<Inspection, 'judge' | 'kinds' | 'names'>,
+  inspection: Pick<Inspection, 'judge' | 'kinds' | 'names' | 'rulings'>,
   intent: IntentFacts,
   facts: UserFacts,
 ): UndropError | null {
@@ -368,7 +373,7 @@ export function refusalBeforeLooking(
     const why = 'it names a table twice';
     return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
   }
-  const recycled = intent.tables.find(({ schema }) => isRecycleSchema(schema.toLowerCase()));
+  const recycled = intent.tables.find(({ schema }) => isRecycleName(schema));
   if (recycled !== undefined) {
     const params = { table: fullName(recycled), what: whatIsRecycled(recycled) };
     return new UndropError('UNDROP_RECYCLE_SCHEMA', params);
@@ -378,6 +383,23 @@ export function refusalBeforeLooking(
       tables,
       threadId: request.session.threadId,
     });
+  }
+  return refusalByRule(request, inspection, intent);
+}
+
+/** Of what isn't there, and of what is no base table, no rule speaks. */
+function refusalByRule(
+  request: DropRequest,
+  { kinds, rulings = [] }: Pick<Inspection, 'kinds' | 'rulings'>,
+  intent: IntentFacts,
+): UndropError | null {
+  for (const [index, seen] of intent.tables.entries()) {
+    const rule = rulings[index]?.refusedBy ?? null;
+    const kind = kinds[index];
+    const known = kind === 'denied' || kind === 'unlocked' ? kindSeen(seen) : kind;
+    if (known !== 'base' || rule === null) continue;
+    const tables = sentenceStart(request);
+    return new UndropError('UNDROP_RULE', { tables, table: fullName(seen), rule });
   }
   return null;
 }
@@ -467,8 +489,9 @@ function isAtomicDrop({ server }: DropRequest): boolean {
 function decideNames(
   request: DropRequest,
   names: readonly Name[],
-  { checksForeignKeys, foldsCase }: { checksForeignKeys: boolean; foldsCase: boolean },
+  facts: Pick<UserFacts, 'checksForeignKeys' | 'charset'> & { readonly foldsCase: boolean },
 ): Decision {
+  const { checksForeignKeys, foldsCase } = facts;
   const bases = names.filter(({ kind }) => kind === 'base');
   const others = names.filter(({ kind }) => kind !== 'base');
   const absent = names.filter(({ kind }) => kind === 'missing' || kind === 'view');
@@ -492,7 +515,7 @@ function decideNames(
     : [];
   // Nor is a temporary table beside it dropped there.
   if (isAtomic && blocked.length > 0) {
-    const waitsFor = [...bases, ...blocked.flatMap(({ key }) => childOf(key, request))];
+    const waitsFor = [...bases, ...blocked.flatMap(({ key }) => childOf(key, facts))];
     return { kind: 'words', named: [], blocked, waitsFor };
   }
   if (blocked.length === bases.length) {
@@ -508,11 +531,17 @@ function decideNames(
   return { kind: 'move', moves, named: others, blocked };
 }
 
-/** None where it can't be said in the client's charset. */
-function childOf({ schema, table }: ForeignKeyName, { charset }: DropRequest): readonly Waited[] {
+/**
+ * None where it can't be said in the session's charset; that of the request is one of those that
+ * read it the same.
+ */
+function childOf(
+  { schema, table }: ForeignKeyName,
+  { charset }: Pick<UserFacts, 'charset'>,
+): readonly Waited[] {
   const name = { schema: Buffer.from(schema), table: Buffer.from(table) };
   const isPlain = [...name.schema, ...name.table].every((byte) => byte < 0x80);
-  return isPlain || charset === 'utf8' ? [{ name }] : [];
+  return isPlain || charset.startsWith('utf8') ? [{ name }] : [];
 }
 
 /** The server refuses the text: asked once more, so that its words are the session's last. */

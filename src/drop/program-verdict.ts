@@ -71,3 +71,20 @@ function stopsAtSeal({ errno, message }: ErrPacket, groupId: string): boolean {
   const at = text.indexOf(sealOf(groupId));
   return errno === SYNTAX_ERROR && at > 0 && text[at - 1] !== '\n';
 }
+
+/** Asks whether the parser takes the text of a CREATE, whatever else is wrong with it. */
+export function askParser({ text, groupId }: Asked): Buffer {
+  const program = asProgram({ text: withoutEnd(text), groupId });
+  return Buffer.concat([program, Buffer.from(`\n${endOf(groupId)}`)]);
+}
+
+/** Reads the answer to `askParser`. */
+export function passesParser(result: Result | undefined, groupId: string): boolean {
+  if (result?.kind !== 'err' || result.errno !== SYNTAX_ERROR) return false;
+  return result.message.toString('latin1').includes(endOf(groupId));
+}
+
+/** Behind a CREATE a name could be that of an option, or an alias. */
+function endOf(groupId: string): string {
+  return `) \`undrop_${groupId}\``;
+}

@@ -1,38 +1,64 @@
 /**
  * Writes the way back of a drop into the ledger, before anything is renamed, and hands back what
- * the service sees of its tables.
+ * the service sees of its tables, and what rules and wishes make of each.
  */
 import { UndropError } from '../errors.js';
 import { statementTextOf } from '../ledger/statement-text.js';
 import { type IntentFacts, recordIntent } from '../ledger/write.js';
+import type { Ruling } from '../policy/decide.js';
+import type { Rule } from '../policy/rules.js';
 import type { ServicePool } from '../service/pools.js';
 import { innermost } from './innermost.js';
 import { sentenceStart } from './next-step.js';
 import type { DropRequest, UserFacts } from './request.js';
+import { ruleTables } from './rule-tables.js';
 import type { ServiceNames } from './service-names.js';
+import { areForDestroying, notDestroyed, readWishes } from './wishes.js';
 
 export interface RecordOptions {
   readonly pool: ServicePool;
   readonly proxyId: string;
   /** How long the tables can be brought back, in milliseconds. */
   readonly holdMs: number;
+  /** UNDROP_RULES; default: none. */
+  readonly rules?: readonly Rule[];
+  /** As they were said for this drop; default: none. */
+  readonly wishes?: Iterable<string>;
 }
 
 export type RecordedIntent =
-  | { readonly intent: IntentFacts; readonly intentError: null }
-  | { readonly intent: null; readonly intentError: UndropError };
+  | {
+      readonly intent: IntentFacts;
+      readonly intentError: null;
+      /** One for each table; empty where there are neither rules nor wishes. */
+      readonly rulings: readonly Ruling[];
+    }
+  | { readonly intent: null; readonly intentError: UndropError; readonly rulings: readonly [] };
+
+/** Who drops; `account` and `wish` where they are known already. */
+export type Dropper = Pick<UserFacts, 'logged' | 'user'> &
+  Partial<Pick<UserFacts, 'account' | 'wish'>>;
 
 /** Does not reject with what the ledger says: then there is no intent. */
 export async function recordDrop(
   request: Pick<DropRequest, 'text' | 'statement' | 'session' | 'groupId' | 'ids'>,
   names: ServiceNames,
-  { logged, user }: Pick<UserFacts, 'logged' | 'user'>,
-  { pool, proxyId, holdMs }: RecordOptions,
+  { logged, user, account = `${user}@`, wish: ofSession = null }: Dropper,
+  { pool, proxyId, holdMs, rules = [], wishes = [] }: RecordOptions,
 ): Promise<RecordedIntent> {
-  if ('error' in names) return { intent: null, intentError: names.error };
+  if ('error' in names) return notRecorded(names.error);
   const { text, session, groupId, ids } = request;
-  const tables = names.tables.map((name, index) => ({ id: ids[index] ?? '', ...name }));
+  const all = ofSession === null ? wishes : [...wishes, ofSession];
+  if (areForDestroying(all)) return notRecorded(notDestroyed(request));
+  const wish = readWishes(all, sentenceStart(request));
+  if (wish instanceof UndropError) return notRecorded(wish);
   try {
+    const isRuled = rules.length > 0 || wish !== null;
+    const ruled = { rules, wish, holdMs, account, looksForRows: true };
+    const rulings = isRuled ? await ruleTables(pool, names.tables, ruled) : [];
+    const tables = names.tables.map((name, index) => {
+      return { id: ids[index] ?? '', ...name, hold: rulings[index]?.hold ?? holdMs };
+    });
     const intent = await recordIntent(pool, {
       threadId: session.threadId,
       user,
@@ -44,9 +70,13 @@ export async function recordDrop(
       sqlLogBin: logged,
       tables,
     });
-    return { intent, intentError: null };
+    return { intent, intentError: null, rulings };
   } catch (error) {
     const details = { tables: sentenceStart(request), cause: innermost(error) };
-    return { intent: null, intentError: new UndropError('UNDROP_NOT_RECORDED', details, error) };
+    return notRecorded(new UndropError('UNDROP_NOT_RECORDED', details, error));
   }
+}
+
+function notRecorded(intentError: UndropError): RecordedIntent {
+  return { intent: null, intentError, rulings: [] };
 }

@@ -1,7 +1,8 @@
 /**
  * The RENAME to hold names by the service account, for a user who may drop a table and not rename
- * it. Whether the user may drop it, the server has said in the user's own session before; that
- * session holds no lock of a transaction any more.
+ * it, and of every table that is emptied, whose empty twin takes the name in the same statement.
+ * Whether the user may drop it, the server has said in the user's own session before; that session
+ * holds no lock of a transaction any more.
  *
  * Invariant: while it may happen the intents are its own connection's, so that recovery doesn't
  * give them up: neither the end of the user's session nor that of this process ends the statement.
@@ -18,6 +19,10 @@ export interface SteadTable {
   readonly schema: string;
   readonly table: string;
   readonly holdName: string;
+  /** Default: its own schema. */
+  readonly holdSchema?: string;
+  /** What takes its name; default: nothing. */
+  readonly twin?: { readonly schema: string; readonly table: string };
 }
 
 export interface SteadRename {
@@ -74,9 +79,11 @@ async function tryToGiveBack(pool: ServicePool, intents: Intents, owner: Owner):
 }
 
 function renameText({ tables, checksForeignKeys }: SteadRename): readonly SQLQuery[] {
-  const pairs = tables.map(
-    ({ schema, table, holdName }) => sql`${ident(schema, table)} TO ${ident(schema, holdName)}`,
-  );
+  const pairs = tables.flatMap(({ schema, table, holdName, holdSchema = schema, twin }) => {
+    const name = ident(schema, table);
+    const held = sql`${name} TO ${ident(holdSchema, holdName)}`;
+    return twin === undefined ? [held] : [held, sql`${ident(twin.schema, twin.table)} TO ${name}`];
+  });
   const step = note('hold-in-stead', tables[0]?.id);
   return [
     sql`SET foreign_key_checks = ${checksForeignKeys ? 1 : 0}`,

@@ -49,4 +49,6 @@ export interface UserFacts {
   readonly resultsCharset: string | null;
   /** GTID_NEXT where it is a GTID; null: it is none, or there is no such thing. */
   readonly gtidNext: string | null;
+  /** The user variable `@undrop`: a wish for the next drop; null: none. */
+  readonly wish: string | null;
 }

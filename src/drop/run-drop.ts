@@ -10,17 +10,19 @@
 import { assertNever } from '../assert.js';
 import { UndropError } from '../errors.js';
 import { readSessionLocks, readTablesInUse } from '../ledger/session-locks.js';
-import { isIntentWaiting } from '../ledger/waiting-intent.js';
+import { forgetUnanswered, isIntentWaiting } from '../ledger/waiting-intent.js';
 import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { relocate } from '../moves/relocate.js';
-import { renew } from '../moves/renew.js';
 import { STAYS_LOCKED } from '../moves/stays.js';
 import { takeHome } from '../moves/take-home.js';
+import { asksForHosts, type Ruling } from '../policy/decide.js';
+import type { Rule } from '../policy/rules.js';
 import { Patience } from '../service/patience.js';
 import type { ServicePool } from '../service/pools.js';
 import type { Result } from '../wire/result-reader.js';
 import { askMeanwhile } from './ask-meanwhile.js';
 import { innermost } from './innermost.js';
+import { lastLook } from './last-look.js';
 import { lookAtNames } from './look-at-names.js';
 import {
   type Answers,
@@ -35,12 +37,13 @@ import {
   withBrought,
 } from './next-step.js';
 import { qualify } from './qualify.js';
-import { type RecordedIntent, recordDrop } from './record-drop.js';
+import { type Dropper, type RecordedIntent, recordDrop } from './record-drop.js';
 import { renameInStead } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { type ServiceNames, serviceNames } from './service-names.js';
 import type { UserCommand, UserSession } from './user-session.js';
-import { writeAtLast } from './write-at-last.js';
+import { areForDestroying, DestroyWished, FORGET_WISH } from './wishes.js';
+import { FORGET_TRIES_MAX, writeAtLast } from './write-at-last.js';
 
 /** A drop that took longer than this before its RENAME was done gets a due time from then on. */
 const LOST_MS_MAX = 1_000;
@@ -52,6 +55,10 @@ export interface DropOptions {
   readonly proxyId: string;
   /** How long the tables can be brought back, in milliseconds. */
   readonly holdMs: number;
+  /** UNDROP_RULES; default: none. */
+  readonly rules?: readonly Rule[];
+  /** What the statement wishes in its comments; default: nothing. */
+  readonly wishes?: readonly string[];
   /** Ids that this process is in the middle of: recovery leaves them alone. */
   readonly activeIds: Set<string>;
   /** A drop broke off, or its outcome could not be written: recovery has something to look at. */
@@ -71,6 +78,8 @@ export interface SessionGuess {
   readonly schema: string | null;
   readonly charset: string;
   readonly user: string;
+  /** With the host, where it is known; default: it isn't. */
+  readonly account?: string;
 }
 
 export interface DropResult {
@@ -79,6 +88,8 @@ export interface DropResult {
   readonly held: readonly HeldTable[];
   /** Names of the held tables as stored, in the same order; for the log. */
   readonly tables: readonly string[];
+  /** Which rule or wish decided of each of them, in the same order; default: none. */
+  readonly by?: readonly (string | null)[];
   readonly refusal: UndropError | null;
   /** As the session's facts say; null where they were never read. */
   readonly facts: UserFacts | null;
@@ -88,15 +99,17 @@ export interface DropResult {
 
 export type DropStatement = Omit<DropRequest, 'groupId' | 'ids'>;
 
-/** Runs one DROP TABLE to its answer. Rejects only where the user session broke. */
+/** Runs one DROP TABLE to its answer. Rejects where the user session broke, or `DestroyWished`. */
 export async function runDrop(drop: DropStatement, options: DropOptions): Promise<DropResult> {
+  // A wish of the session is used up by the first look, and counts for those that follow.
+  const wishes = new Set(options.wishes);
   for (let tries = 1; ; tries++) {
     const request: DropRequest = {
       ...drop,
       groupId: options.newId(),
       ids: drop.statement.names.map(() => options.newId()),
     };
-    const attempt = new Attempt(request, options);
+    const attempt = new Attempt(request, options, wishes);
     const result = await attempt.run();
     if (result !== null) return result;
     if (tries === TRIES_MAX) return attempt.giveUp(tries);
@@ -111,7 +124,7 @@ class Attempt {
   #renameSent = false;
   #logged = true;
   /** An intent that is on its way. */
-  #recording: Promise<unknown> = Promise.resolve();
+  #recording: Promise<RecordedIntent | null> = Promise.resolve(null);
   /** When the due time was fixed, or a moment before. */
   #intendedAtMs = 0;
   /** The refusal, should this have been the last look. */
@@ -121,10 +134,12 @@ class Attempt {
    * executed by whoever knows its number. None outlives the attempt.
    */
   readonly #handles = new Set<number>();
+  readonly #wishes: Set<string>;
 
-  constructor(request: DropRequest, options: DropOptions) {
+  constructor(request: DropRequest, options: DropOptions, wishes: Set<string>) {
     this.#request = request;
     this.#options = options;
+    this.#wishes = wishes;
   }
 
   /** The result, or null where the tables changed meanwhile. */
@@ -137,7 +152,7 @@ class Attempt {
         if (step.do === 'answer') return this.#result(await this.#unlessKilled(step));
         if (step.do === 'again') {
           this.#otherwise = step.otherwise;
-          await this.#tryToForget();
+          if (!(await this.#tryToForget())) this.#options.onUnsettled();
           this.#release();
           return null;
         }
@@ -212,7 +227,8 @@ class Attempt {
       case 'relocate': {
         const { pool, holdMs } = this.#options;
         const isLate = performance.now() - this.#intendedAtMs > LOST_MS_MAX;
-        const tables = isLate ? await renew(pool, step.tables, { holdMs }) : step.tables;
+        const late = { isLate, holdMs, rulingOf: (id: string) => this.#rulingOf(id) };
+        const tables = await lastLook(pool, step.tables, late);
         // Behind a long wait it may have keys and triggers that it had not when it was looked at.
         const mayHaveMore = isLate && step.tables.every(({ stays }) => stays !== STAYS_LOCKED);
         const move = step.detach || mayHaveMore ? takeHome : relocate;
@@ -249,11 +265,13 @@ class Attempt {
     const { statement } = this.#request;
     const guessed = serviceNames(this.#request, guess);
     this.#intendedAtMs = performance.now();
-    const recording = this.#recordIntent(guessed, { logged: true, user: guess.user });
+    const dropper = { logged: true, ...guess };
+    const recording = this.#recordIntent(guessed, dropper);
     this.#recording = recording;
     const run = (commands: readonly UserCommand[]) => this.#runOnSession(commands);
     const found = await lookAtNames(this.#request, run, { gtidMayBeSet });
     const { facts } = found;
+    if (!('errno' in facts) && facts.wish !== null) await this.#takeWish(facts, facts.wish);
     const look = { ...found, names: statement.names.map((name) => qualify(name, facts)) };
     const isWaiting = () => isIntentWaiting(this.#options.pool, this.#request.ids[0] ?? '');
     const asked = await askMeanwhile(this.#request, look, { recording, isWaiting, run });
@@ -263,9 +281,18 @@ class Attempt {
     }
     let intent = await recording;
     const mayBeFree = asked.kind === 'waited' && intent.intent === null;
-    if (mayBeFree) intent = await this.#recordIntent(guessed, { logged: true, user: guess.user });
+    if (mayBeFree) intent = await this.#recordIntent(guessed, dropper);
     if (!('errno' in facts)) intent = await this.#correctIntent(intent, guessed, facts);
     return { ...look, ...intent };
+  }
+
+  /** Uses up what the session wishes, for this drop. */
+  async #takeWish(facts: UserFacts, wish: string): Promise<void> {
+    await this.#runOnSession([FORGET_WISH]);
+    this.#wishes.add(wish);
+    if (!areForDestroying(this.#wishes)) return;
+    await this.#closeHandles();
+    throw new DestroyWished(facts);
   }
 
   /** Records again what was recorded under a wrong guess. */
@@ -276,7 +303,8 @@ class Attempt {
   ): Promise<RecordedIntent> {
     this.#logged = facts.logged;
     const names = serviceNames(this.#request, facts);
-    const isRight = facts.logged && facts.user === this.#options.guess.user;
+    const { guess } = this.#options;
+    const isRight = facts.logged && facts.user === guess.user && this.#isRuledAlike(facts);
     if (isRight && JSON.stringify(names) === JSON.stringify(guessed)) return first;
     // What the server refused once it would refuse again, with words about the second try.
     if (first.intent === null && !('error' in guessed)) return first;
@@ -285,11 +313,18 @@ class Attempt {
     return this.#recordIntent(names, facts);
   }
 
-  #recordIntent(
-    names: ServiceNames,
-    session: Pick<UserFacts, 'logged' | 'user'>,
-  ): Promise<RecordedIntent> {
-    return recordDrop(this.#request, names, session, this.#options);
+  /** What was decided by the guess would be decided so again. */
+  #isRuledAlike({ account, wish }: UserFacts): boolean {
+    const { guess, rules = [] } = this.#options;
+    return wish === null && (!asksForHosts(rules) || guess.account === account);
+  }
+
+  #rulingOf(id: string): Ruling | undefined {
+    return this.#answers.inspection?.rulings?.[this.#request.ids.indexOf(id)];
+  }
+
+  #recordIntent(names: ServiceNames, session: Dropper): Promise<RecordedIntent> {
+    return recordDrop(this.#request, names, session, { ...this.#options, wishes: this.#wishes });
   }
 
   #result(step: AnswerStep): DropResult {
@@ -303,13 +338,14 @@ class Attempt {
       tables: (inspection?.intent?.tables ?? [])
         .filter(({ id }) => heldIds.has(id))
         .map(({ schema, table }) => `${schema}.${table}`),
+      by: step.held.map(({ id }) => this.#rulingOf(id)?.by ?? null),
       refusal: step.refusal,
       facts: facts === undefined || 'errno' in facts ? null : facts,
       finish: async (onLate) => {
         try {
           const write = () => this.#record(step.held, forgotten);
-          if (step.held.length === 0) await write();
-          else await writeAtLast(write, { stopping: this.#options.stopping, onLate });
+          const triesMax = step.held.length === 0 ? FORGET_TRIES_MAX : Number.POSITIVE_INFINITY;
+          await writeAtLast(write, { stopping: this.#options.stopping, onLate, triesMax });
         } catch (error) {
           this.#options.onUnsettled();
           throw error;
@@ -334,15 +370,15 @@ class Attempt {
   /** Nothing was recorded for a name that doesn't exist, so mostly there is nothing to forget. */
   async #forget(ids: readonly string[]): Promise<void> {
     // What is still on its way could not be forgotten.
-    await this.#recording;
+    const first = await this.#recording;
     const { inspection } = this.#answers;
     const tables = inspection?.intent?.tables;
-    const recorded =
-      tables === undefined
-        ? ids
-        : ids.filter((id) => tables.some((table) => table.id === id && table.holdUntil !== null));
+    const recorded = ids.filter(
+      (id) => tables?.some((table) => table.id === id && table.holdUntil !== null) ?? true,
+    );
     if (recorded.length === 0) return;
-    await forgetIntents(this.#options.pool, recorded, { sqlLogBin: this.#logged });
+    const forget = first?.intent === null ? forgetUnanswered : forgetIntents;
+    await forget(this.#options.pool, recorded, { sqlLogBin: this.#logged });
   }
 
   /** An intent that stays, whose RENAME did not happen, is forgotten by recovery. */

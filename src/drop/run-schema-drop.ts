@@ -11,14 +11,13 @@ import { UndropError } from '../errors.js';
 import { asGroupOwner } from '../ledger/group-owner.js';
 import type { SchemaDetails } from '../ledger/schema-details.js';
 import {
-  endSchemaDrop,
   giveUpSchemaDrop,
   markEmptied,
   recordSchemaDrop,
   type SchemaDropKey,
 } from '../ledger/schema-drops.js';
 import { statementTextOf } from '../ledger/statement-text.js';
-import { type IntentFacts, recordOutcome } from '../ledger/write.js';
+import type { IntentFacts } from '../ledger/write.js';
 import { type Log, silentLog } from '../log.js';
 import { putSchemaBack } from '../recovery/put-schema-back.js';
 import { isServerError, type ServiceConnection } from '../service/pools.js';
@@ -29,17 +28,18 @@ import type { Result } from '../wire/result-reader.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import { askSchema } from './ask-schema.js';
 import { dropBehindGate, lookIntoSchema } from './drop-behind-gate.js';
+import { endSchema } from './end-schema.js';
 import { assertAlone, assertSameServer, makeGuard } from './guard-schema.js';
 import { Halt, notDropped, SchemaGone } from './halt.js';
 import { innermost } from './innermost.js';
 import { behindTry, type Look } from './next-schema-step.js';
-import { oneAtATime } from './one-at-a-time.js';
+import { oneAtATime, waitInSession } from './one-at-a-time.js';
 import { blockedParents, parentErrorSql } from './parents.js';
 import type { UserFacts } from './request.js';
 import type { DropOptions, DropResult } from './run-drop.js';
 import { closeGate } from './schema-gate.js';
 import { readSchemaDetails } from './schema-look.js';
-import { crowded, SchemaTables } from './schema-tables.js';
+import { crowded, SchemaTables, type SchemaTablesOptions } from './schema-tables.js';
 import { DROP_WAITS_S, patienceSql, type SchemaFacts, type SchemaName } from './schema-words.js';
 import { signalSql } from './signal-sql.js';
 import type { SessionFacts, UserCommand } from './user-session.js';
@@ -52,14 +52,17 @@ export interface SchemaDropRequest {
   /** Unescaped bytes in the client's charset, and in UTF-8. */
   readonly schema: Uint8Array;
   readonly name: string;
+  /** What follows the name in a CREATE OR REPLACE DATABASE; null: it is dropped. */
+  readonly options: Uint8Array | null;
   readonly charset: ClientCharset;
   readonly server: ServerVersion;
   readonly session: SessionFacts;
   readonly facts: UserFacts;
 }
 
-export type SchemaDropOptions = Omit<DropOptions, 'guess' | 'gtidMayBeSet'> & {
+export type SchemaDropOptions = Omit<DropOptions, 'guess' | 'gtidMayBeSet' | 'wishes'> & {
   readonly log?: Log;
+  readonly wish?: SchemaTablesOptions['wish'];
 };
 
 /** Null: another was faster. Rejects where the user session broke; recovery has the rest then. */
@@ -69,9 +72,6 @@ export async function runSchemaDrop(
 ): Promise<DropResult | null> {
   return new SchemaDropping(request, options).run();
 }
-
-/** For those before it. */
-const TURN_WITHIN_MS = 10_000;
 
 interface Dropped {
   readonly payload: Buffer;
@@ -87,6 +87,7 @@ class SchemaDropping {
   #facts: SchemaFacts | null = null;
   #tables: SchemaTables | null = null;
   #brokeOff: unknown = null;
+  readonly #startMs = performance.now();
 
   constructor(request: SchemaDropRequest, options: SchemaDropOptions) {
     this.#request = request;
@@ -103,22 +104,22 @@ class SchemaDropping {
       );
       this.#facts = asked.facts;
       const { schema } = asked;
-      const dropped = await this.#owning(schema);
+      const dropped = await this.#owning(schema, asked.facts.lockWaitS);
       return this.#result(dropped);
     } catch (error) {
       return this.#ended(error);
     }
   }
 
-  /** One at a time for each server: each has two connections of the pool for itself. */
-  async #owning(schema: string): Promise<Dropped> {
+  /** One at a time, which the session waits for as for a lock. */
+  async #owning(schema: string, lockWaitS: number): Promise<Dropped> {
     const { pool } = this.#options;
     const work = () =>
       asGroupOwner(pool, this.#groupId, async (owner) => {
         const server = await readServerFacts(pool);
         await assertSameServer(owner, { ...this.#request, schema, server, groupId: this.#groupId });
         const first = await lookIntoSchema(owner, schema, this.#groupId);
-        assertAlone(first, schema);
+        await assertAlone(pool, first, schema);
         const details = await readSchemaDetails(pool, schema);
         if (details === null) throw new SchemaGone();
         const key = await this.#recordSchema(schema, details);
@@ -131,7 +132,8 @@ class SchemaDropping {
           throw error;
         }
       });
-    const done = await oneAtATime(pool, work, { withinMs: TURN_WITHIN_MS });
+    const wait = () => waitInSession(this.#name, (commands) => this.#run(commands));
+    const done = await oneAtATime(pool, work, { wait, withinMs: lockWaitS * 1_000 });
     if (done === null) {
       const why = 'another DROP DATABASE is under way in this proxy';
       throw new Halt(notDropped(schema, why, 'Run the statement again when that has ended.'));
@@ -177,6 +179,7 @@ class SchemaDropping {
     const guard = await makeGuard(this.#options.pool, {
       ...at,
       name: this.#name,
+      isLogged: facts.logged,
       run: (commands) => this.#run(commands),
     });
     if (intents !== null) await tables.hold(intents.tables);
@@ -232,7 +235,10 @@ class SchemaDropping {
           const affected = Math.max(0, next.ok.affectedRows - 1) + tables.held.length;
           await this.#setPatienceBack(lockWaitS);
           await this.#clean();
-          return { key, payload: okWithAffectedRows(next.ok, affected) };
+          // The server counts no tables of a schema that it replaces.
+          const { payload } = next.ok;
+          const isReplaced = this.#name.options !== null;
+          return { key, payload: isReplaced ? payload : okWithAffectedRows(next.ok, affected) };
         }
       }
     } catch (error) {
@@ -245,7 +251,7 @@ class SchemaDropping {
   async #holdWhatCame({ schema, owner, tables }: Emptied, rounds: number): Promise<void> {
     for (let times = 0; times < 3; times++) {
       const look = await lookIntoSchema(owner, schema, this.#groupId);
-      if (look.guards.length > 0) assertAlone(look, schema);
+      if (look.guards.length > 0) await assertAlone(this.#options.pool, look, schema);
       if (look.tables.length === 0) return;
       const intents = await tables.record(look.tables);
       if (intents === null) return;
@@ -319,23 +325,16 @@ class SchemaDropping {
   }
 
   #result({ payload, key }: Dropped): DropResult {
-    const { held = [], names = [], ids = [] } = this.#tables ?? {};
+    const { held = [], names = [], ids = [], by = [] } = this.#tables ?? {};
     const { pool, stopping, onUnsettled } = this.#options;
-    const heldIds = new Set(held.map(({ id }) => id));
-    const forgotten = ids.filter((id) => !heldIds.has(id));
     const { logged: sqlLogBin } = this.#request.facts;
-    const write = async () => {
-      await recordOutcome(pool, {
-        tables: held.map(({ failure: _none, ...table }) => table),
-        forgotten,
-        sqlLogBin,
-      });
-      await endSchemaDrop(pool, key);
-    };
+    const lost = this.#tables?.lostBy(performance.now() - this.#startMs) ?? new Map();
+    const write = () => endSchema(pool, { key, held, ids, sqlLogBin, lost });
     return {
       payload,
       held,
       tables: names,
+      by,
       refusal: null,
       facts: null,
       finish: async (onLate) => {

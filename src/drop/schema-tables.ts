@@ -18,10 +18,13 @@ import {
 } from '../ledger/write.js';
 import { whyItStays } from '../moves/data-directory.js';
 import { type RelocateTable, relocate } from '../moves/relocate.js';
-import { renew } from '../moves/renew.js';
+import { isLost, renew } from '../moves/renew.js';
 import { STAYS_WITH_TRIGGERS } from '../moves/stays.js';
 import { takeHome } from '../moves/take-home.js';
 import { formatHoldName } from '../names/hold-name.js';
+import type { HoldTime, Ruling } from '../policy/decide.js';
+import type { Rule } from '../policy/rules.js';
+import type { Wish } from '../policy/wish.js';
 import { Patience } from '../service/patience.js';
 import type { ServicePool } from '../service/pools.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
@@ -34,6 +37,7 @@ import { hasForeignKeys } from './parents.js';
 import { renameGroups } from './rename-groups.js';
 import { renameInStead, type SteadTable } from './rename-in-stead.js';
 import type { UserFacts } from './request.js';
+import { ruleTables } from './rule-tables.js';
 import type { SessionFacts, UserCommand } from './user-session.js';
 import { turnSql } from './words.js';
 
@@ -41,6 +45,10 @@ export interface SchemaTablesOptions {
   readonly pool: ServicePool;
   readonly proxyId: string;
   readonly holdMs: number;
+  /** UNDROP_RULES; default: none. */
+  readonly rules?: readonly Rule[];
+  /** For all of them; default: none. */
+  readonly wish?: Wish | null | undefined;
   readonly activeIds: Set<string>;
   readonly newId: () => string;
   readonly session: SessionFacts;
@@ -77,6 +85,10 @@ export class SchemaTables {
   readonly held: HeldTable[] = [];
   /** As stored, of those in `held`. */
   readonly names: string[] = [];
+  /** Which rule or wish decided, of those in `held`. */
+  readonly by: (string | null)[] = [];
+  /** By id; none where there are neither rules nor wishes. */
+  readonly #rulings = new Map<string, Ruling>();
 
   constructor(options: SchemaTablesOptions) {
     this.#options = options;
@@ -87,7 +99,12 @@ export class SchemaTables {
     const { pool, proxyId, holdMs, session, facts, text, groupId, schema } = this.#options;
     let all: IntentFacts | null = null;
     for (const batch of inBatches(names, BATCH)) {
-      const tables = batch.map((table) => ({ id: this.#newId(), schema, table }));
+      const rulings = await this.#rule(batch);
+      const tables = batch.map((table, index) => {
+        const [id, ruling] = [this.#newId(), rulings[index]];
+        if (ruling !== undefined) this.#rulings.set(id, ruling);
+        return { id, schema, table, hold: ruling?.hold ?? holdMs };
+      });
       try {
         const intent = await recordIntent(pool, {
           threadId: session.threadId,
@@ -107,6 +124,33 @@ export class SchemaTables {
       }
     }
     return all;
+  }
+
+  /** What a drop that took so long has taken time from, by id, and how long it is to be held. */
+  lostBy(elapsedMs: number): ReadonlyMap<string, HoldTime> {
+    const holds = this.held.map(({ id }) => [id, this.#holdOf(id)] as const);
+    return new Map(holds.filter(([, hold]) => isLost(hold, elapsedMs)));
+  }
+
+  #holdOf(id: string): HoldTime {
+    return this.#rulings.get(id)?.hold ?? this.#options.holdMs;
+  }
+
+  /** A rule that asks for rows fits none of them. Throws `Halt` where one refuses. */
+  async #rule(batch: readonly string[]): Promise<readonly Ruling[]> {
+    const { pool, holdMs, facts, schema, rules = [], wish = null } = this.#options;
+    if (rules.length === 0 && wish === null) return [];
+    const { account } = facts;
+    const names = batch.map((table) => ({ schema, table }));
+    const ruled = { rules, wish, holdMs, account, looksForRows: false };
+    const rulings = await ruleTables(pool, names, ruled);
+    const at = rulings.findIndex(({ refusedBy }) => refusedBy !== null);
+    const rule = rulings[at]?.refusedBy ?? null;
+    if (rule === null) return rulings;
+    const tables = `Schema ${schema} and its tables were`;
+    throw new Halt(
+      new UndropError('UNDROP_RULE', { tables, table: `${schema}.${batch[at]}`, rule }),
+    );
   }
 
   /** Throws `Halt` where one of them would have to stay in its schema. */
@@ -130,8 +174,9 @@ export class SchemaTables {
       away.push(...(await this.#rename(group)));
     }
     const isLate = performance.now() - intendedAtMs > LOST_MS_MAX;
-    const { pool, holdMs } = this.#options;
-    const named = isLate && away.length > 0 ? await renew(pool, away, { holdMs }) : away;
+    const { pool } = this.#options;
+    const holdOf = (id: string) => this.#holdOf(id);
+    const named = isLate && away.length > 0 ? await renew(pool, away, { holdMs: holdOf }) : away;
     const isBound = (id: string) =>
       isLate ||
       there.some(
@@ -244,6 +289,7 @@ export class SchemaTables {
         const { id, holdSchema, holdName } = relocation;
         this.held.push({ id, holdSchema, holdName, relocated: true, failure: null });
         this.names.push(`${schema}.${table.table}`);
+        this.by.push(this.#rulings.get(id)?.by ?? null);
       }
     }
     return { failed, why };

@@ -17,6 +17,8 @@ export interface SchemaName {
   readonly schema: Uint8Array;
   readonly charset: ClientCharset;
   readonly groupId: string;
+  /** What follows the name in a CREATE OR REPLACE DATABASE; null: it is dropped. */
+  readonly options: Uint8Array | null;
 }
 
 /** Of the session, beside what `factsSql` asks. */
@@ -56,14 +58,40 @@ export function maySchemaSql({ schema, charset, groupId }: SchemaName): Buffer {
   return Buffer.concat([verb, qualified({ schema, table }, charset)]);
 }
 
-/** Recovery knows it by its beginning. */
-export function dropSchemaSql({ schema, charset, groupId }: SchemaName): Buffer {
-  const verb = Buffer.from(`DROP /* undrop schema ${groupId} */ DATABASE `);
-  return Buffer.concat([verb, quoteClientName(schema, charset)]);
+/** What it destroys is dropped in one step with the making of a new schema, where it replaces. */
+export function dropSchemaSql({ schema, charset, groupId, options }: SchemaName): Buffer {
+  const [verb, or] = options === null ? ['DROP', ''] : ['CREATE', 'OR REPLACE '];
+  return Buffer.concat([
+    Buffer.from(`${verb} ${schemaComment(groupId)} ${or}DATABASE `),
+    quoteClientName(schema, charset),
+    options ?? Buffer.of(),
+  ]);
+}
+
+/** By which others know the statement. */
+export function schemaComment(groupId: string): string {
+  return `/* undrop schema ${groupId} */`;
+}
+
+/** The same where there is nothing to be replaced; 1007 where there is. */
+export function createSchemaSql({ schema, charset, options }: CreatedSchema): Buffer {
+  const name = quoteClientName(schema, charset);
+  return Buffer.concat([Buffer.from('CREATE DATABASE '), name, options]);
+}
+
+export interface CreatedSchema extends Pick<SchemaName, 'schema' | 'charset'> {
+  readonly options: Uint8Array;
 }
 
 export function patienceSql(seconds: number, { groupId }: Pick<SchemaName, 'groupId'>): Buffer {
   return Buffer.from(`SET /* undrop patience ${groupId} */ SESSION lock_wait_timeout = ${seconds}`);
+}
+
+/** MySQL says 1 where a KILL has ended it, and has no other time limit for it then. */
+export function queueSql({ groupId }: Pick<SchemaName, 'groupId'>): Buffer {
+  const hint = '/*+ MAX_EXECUTION_TIME(1000000) */';
+  const sleep = 'CAST(SLEEP(0.2) AS BINARY) LIMIT 1';
+  return Buffer.from(`SELECT ${hint} /* undrop queue ${groupId} */ ${sleep}`);
 }
 
 /** A KILL QUERY that came late hits this. */

@@ -188,6 +188,18 @@ export function dropOwnTemporarySql(names: readonly QualifiedName[], options: Dr
 }
 
 /**
+ * Of a temporary table of this very session, seen as such there; or of what the server counts
+ * itself (performance_schema).
+ */
+export function truncateOwnSql(
+  name: QualifiedName,
+  { groupId, charset }: Pick<DropWords, 'groupId' | 'charset'>,
+): Buffer {
+  const verb = Buffer.from(`TRUNCATE /* undrop temporary ${groupId} */ TABLE `);
+  return Buffer.concat([verb, qualified(name, charset)]);
+}
+
+/**
  * Asks for the right to drop: the server checks it for all names before it looks at any, in the
  * words of DROP TABLE. Of what is no view it destroys nothing. Where it may be dropped it waits for
  * locks, as long as the client's own WAIT says.

@@ -3,13 +3,16 @@
  * the plan of the drop needs. Pure: intent and server in, statements out; answers in, facts out.
  *
  * Invariant: every look into information_schema has schema and table as constants; 5.6 and MariaDB
- * would open every table of the server otherwise.
+ * would open every table of the server otherwise. And what writes reads no table: where the binary
+ * log has statements, a replica would read its own, whose estimates are others.
  */
 import { assert } from '../assert.js';
+import { PINNED_UNTIL } from '../names/hold-name.js';
+import type { HoldTime } from '../policy/decide.js';
 import type { Rows } from '../service/pools.js';
 import { dateOf, numberOrNullOf, textOf, textOrNullOf } from '../service/row.js';
 import type { ServerFacts } from '../service/server-facts.js';
-import { note, type SQLQuery, serverIdentity, sql } from '../service/sql.js';
+import { ident, note, type SQLQuery, serverIdentity, sql } from '../service/sql.js';
 import type { TableKind } from './entry.js';
 import { foreignKeysOf } from './foreign-keys.js';
 import { processlistOf } from './owner.js';
@@ -40,7 +43,12 @@ export function intentText(
   const note0 = note('intent', intent.tables[0]?.id);
   const statements = [
     sql`SET @undrop_text = ${cutStatement(intent.statementText)},
-        @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${intent.threadId})`,
+        @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${intent.threadId}),
+        ${sql.join(
+          intent.tables.map((_table, index) => sql`${variablesOf(index).schema} = NULL`),
+          ', ',
+        )}`,
+    ...intent.tables.map((table, index) => findTable(table, variablesOf(index))),
     insertion(intent, options, note0),
     sql`SELECT ${note0} UTC_TIMESTAMP() AS utcNow, @@version AS version, @undrop_host AS host,
         ${serverIdentity(server)} AS identity`,
@@ -60,6 +68,31 @@ export function intentText(
   return { statements, read: (answers) => readFacts(intent, server, answers) };
 }
 
+/** What a look at a table leaves in the session; without a table `schema` stays NULL. */
+function variablesOf(index: number) {
+  const variable = (what: string) => sql`@${ident(`undrop_${what}_${index}`)}`;
+  return {
+    schema: variable('schema'),
+    table: variable('table'),
+    kind: variable('kind'),
+    engine: variable('engine'),
+    rows: variable('rows'),
+    bytes: variable('bytes'),
+  };
+}
+
+function findTable(
+  { schema, table }: DropIntent['tables'][number],
+  into: ReturnType<typeof variablesOf>,
+): SQLQuery {
+  return sql`SELECT TABLE_SCHEMA, TABLE_NAME, IF(TABLE_TYPE = 'SEQUENCE', 'sequence', 'base'),
+      ENGINE, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH
+    INTO ${into.schema}, ${into.table}, ${into.kind}, ${into.engine}, ${into.rows}, ${into.bytes}
+    FROM information_schema.TABLES
+    WHERE ${named(schema, table)}
+      AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE')`;
+}
+
 /** One INSERT, so one transaction. What isn't there costs no row, and no sync of the log. */
 function insertion(
   intent: DropIntent,
@@ -67,25 +100,29 @@ function insertion(
   comment: SQLQuery,
 ): SQLQuery {
   const { groupId, proxyId, threadId, user, clientAddress } = intent;
-  const holdS = Math.ceil(intent.holdMs / 1000);
   const sqlLogBin = intent.sqlLogBin !== false;
-  const rows = intent.tables.map(
-    ({ id, schema, table }) => sql`SELECT ${id}, ${groupId}, ${proxyId}, ${threadId},
-        IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL), TABLE_SCHEMA, TABLE_NAME,
-        IF(TABLE_TYPE = 'SEQUENCE', 'sequence', 'base'), ENGINE, UTC_TIMESTAMP(), ${user},
-        ${clientAddress}, @undrop_text, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH,
-        UTC_TIMESTAMP() + INTERVAL ${holdS} SECOND, 'intent', UTC_TIMESTAMP(),
+  const rows = intent.tables.map(({ id, hold = intent.holdMs }, index) => {
+    const { schema, table, kind, engine, rows: rowEstimate, bytes } = variablesOf(index);
+    return sql`SELECT ${id}, ${groupId}, ${proxyId}, ${threadId},
+        IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL), ${schema}, ${table},
+        ${kind}, ${engine}, UTC_TIMESTAMP(), ${user},
+        ${clientAddress}, @undrop_text, ${rowEstimate}, ${bytes},
+        ${holdUntil(hold)}, 'intent', UTC_TIMESTAMP(),
         ${sqlLogBin}, ${options.rowLogged}
-      FROM information_schema.TABLES
-      WHERE ${named(schema, table)}
-        AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE')`,
-  );
+      FROM DUAL WHERE ${schema} IS NOT NULL`;
+  });
   const verb = options.again ? sql`INSERT IGNORE` : sql`INSERT`;
   return sql`${verb} ${comment} INTO ${LEDGER} (id, group_id, proxy_id, thread_id, upstream_port,
       schema_name, table_name, kind, engine, dropped_at, user_name, client_address,
       statement_text, row_estimate, byte_estimate, hold_until, state, state_since, sql_log_bin,
       row_logged)
     ${union(rows)}`;
+}
+
+/** When it is over, as SQL. */
+export function holdUntil(hold: HoldTime): SQLQuery {
+  if (hold === 'pinned') return sql`${PINNED_UNTIL}`;
+  return sql`UTC_TIMESTAMP() + INTERVAL ${Math.ceil(hold / 1000)} SECOND`;
 }
 
 function kindOf(wanted: DropIntent['tables'][number]): SQLQuery {
@@ -96,7 +133,7 @@ function kindOf(wanted: DropIntent['tables'][number]): SQLQuery {
 }
 
 /** Under lower_case_table_names=0 two names that differ in case are two tables. */
-function named(schema: string, table: string): SQLQuery {
+export function named(schema: string, table: string): SQLQuery {
   return sql`TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${table}
     AND (@@lower_case_table_names <> 0 OR CAST(TABLE_NAME AS BINARY) = CAST(${table} AS BINARY))`;
 }
@@ -110,7 +147,9 @@ function readFacts(
   server: ServerShape,
   answers: readonly Rows[],
 ): IntentFacts | null {
-  const [, , general = [], kinds = [], holds = [], keys = [], triggers = [], lockRows] = answers;
+  // Before: the variables, a look at each table, the INSERT.
+  const asked = answers.slice(intent.tables.length + 2);
+  const [general = [], kinds = [], holds = [], keys = [], triggers = [], lockRows] = asked;
   const [facts] = general;
   assert(facts !== undefined, 'a SELECT without FROM has a row');
   if (textOf(facts, 'version') !== server.version) return null;

@@ -21,8 +21,8 @@ export type RowFilter =
   | { readonly by: 'id'; readonly prefix: string }
   /** Live ones that were dropped under that name. */
   | { readonly by: 'name'; readonly schema?: string; readonly table: string }
-  /** Given back, from that name. */
-  | { readonly by: 'restored'; readonly schema?: string; readonly table: string }
+  /** No live ones any more: given back, removed, or gone. */
+  | { readonly by: 'ended'; readonly schema?: string; readonly table: string }
   | { readonly by: 'intent' }
   /** Live ones of one statement. */
   | { readonly by: 'group'; readonly groupId: string }
@@ -69,15 +69,17 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`state = 'HOLD' AND relocated = 0`;
     case 'name':
       return sql`${LIVE} AND ${hasName(filter)}`;
-    case 'restored':
-      return sql`state = 'restored' AND ${hasName(filter)}`;
+    case 'ended':
+      return sql`${ENDED} AND kind <> 'schema' AND ${hasName(filter)}`;
     case 'id':
       assert(/^[0-9a-f]{1,32}$/.test(filter.prefix), 'an id begins with hex digits');
-      return sql`id LIKE ${`${filter.prefix}%`} AND kind <> 'schema'`;
+      return sql`id LIKE ${`${filter.prefix}%`} AND kind NOT IN ('schema', 'view')`;
   }
 }
 
 const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
+
+const ENDED = sql`state IN ('restored', 'removed', 'gone')`;
 
 function hasName(name: { readonly schema?: string; readonly table: string }): SQLQuery {
   const { schema, table } = name;

@@ -7,6 +7,7 @@
 import { UndropError } from '../errors.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
+import type { HoldTime } from '../policy/decide.js';
 import { isServerError, type Rows, type ServicePool } from '../service/pools.js';
 import { dateOf, numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
@@ -28,6 +29,7 @@ export interface DropIntent {
   readonly clientAddress: string;
   /** Cut at 4,096 characters. */
   readonly statementText: string;
+  /** How long tables are held that say nothing else, in milliseconds. */
   readonly holdMs: number;
   /** sql_log_bin of the user's session; default true. */
   readonly sqlLogBin?: boolean;
@@ -35,6 +37,8 @@ export interface DropIntent {
     readonly id: string;
     readonly schema: string;
     readonly table: string;
+    /** Default: `holdMs` of the intent. */
+    readonly hold?: HoldTime;
   }[];
 }
 
@@ -85,6 +89,13 @@ const INTENT_DEADLINE_MS = 5_000;
 /** What the text of an intent depends on; asked once for each pool, and again when it is wrong. */
 const shapes = new WeakMap<ServicePool, ServerFacts>();
 
+/** The facts of the server that don't change while it runs; of an hour ago, perhaps. */
+export async function shapeOf(pool: ServicePool): Promise<ServerFacts> {
+  const shape = shapes.get(pool) ?? (await readServerFacts(pool));
+  shapes.set(pool, shape);
+  return shape;
+}
+
 /**
  * Rejects with UNDROP_LEDGER_UNAVAILABLE; then no RENAME may follow. Rows that were written all the
  * same, as the answer was lost, are intents whose RENAME didn't happen: recovery forgets them.
@@ -108,8 +119,7 @@ async function tryIntent(
   { again }: { readonly again: boolean },
 ): Promise<IntentFacts | null> {
   const rowLogged = intent.sqlLogBin !== false || !(await mayUnlog(pool));
-  const shape = shapes.get(pool) ?? (await readServerFacts(pool));
-  shapes.set(pool, shape);
+  const shape = await shapeOf(pool);
   const { statements, read } = intentText(intent, shape, { rowLogged, again });
   try {
     const facts = read(

@@ -86,9 +86,15 @@ export class Actions {
           return PROGRESS;
         case 'drop': {
           const removal = await removeTable(this.#options, table, server);
-          if (removal === 'blocked') return { kind: 'left', because: 'something hangs on it now' };
-          if (removal === 'removed') {
-            log.info({ event: 'removal', ...nameOf(table) }, 'table removed for good');
+          if (removal.kind === 'blocked') {
+            return { kind: 'left', because: 'something hangs on it now' };
+          }
+          if (removal.kind === 'removed') {
+            const { origin } = removal;
+            log.info(
+              { event: 'removal', ...nameOf(table), table: origin },
+              'table removed for good',
+            );
           }
           return PROGRESS;
         }
@@ -96,7 +102,8 @@ export class Actions {
           const moved = await moveTable(this.#options, table, step);
           if (moved === null) return PROGRESS;
           const change = { from: table.state, to: step.to, because: step.because };
-          log.info({ event: 'transition', ...nameOf(moved), ...change }, 'table moved on');
+          const what = { ...nameOf(moved), table: moved.origin };
+          log.info({ event: 'transition', ...what, ...change }, 'table moved on');
           table = moved;
           break;
         }

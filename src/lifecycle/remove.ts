@@ -19,7 +19,10 @@ import { type ActionContext, followInLedger } from './transition.js';
 const DROP_DEADLINE_MS = 600_000;
 
 /** `gone`: somebody was faster. `blocked`: something appeared since the look. */
-export type Removal = 'removed' | 'gone' | 'blocked';
+export type Removal =
+  | { readonly kind: 'gone' | 'blocked' }
+  /** Its name before the drop: undefined where the ledger doesn't tell. */
+  | { readonly kind: 'removed'; readonly origin: string | undefined };
 
 /** Drops the table for good. May run twice. */
 export async function removeTable(
@@ -37,8 +40,8 @@ export async function removeTable(
     );
   }
   const facts = await readTableFacts(connection, table, server);
-  if (facts === null) return 'gone';
-  if (facts.obstacles.length > 0) return 'blocked';
+  if (facts === null) return { kind: 'gone' };
+  if (facts.obstacles.length > 0) return { kind: 'blocked' };
   assertRemovable(table);
   await connection.run(
     [
@@ -47,8 +50,8 @@ export async function removeTable(
     ],
     { deadlineMs: DROP_DEADLINE_MS, logged: table.logged },
   );
-  await followInLedger(context, table, { state: 'removed', holdName: table.name });
-  return 'removed';
+  const change = { state: 'removed', holdName: table.name } as const;
+  return { kind: 'removed', origin: await followInLedger(context, table, change) };
 }
 
 function assertRemovable({ name, id }: Collectable): void {

@@ -9,6 +9,7 @@
 import type { Clock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { ensureLedger } from '../ledger/tables.js';
+import { endKeptViews } from '../ledger/views.js';
 import type { Log } from '../log.js';
 import type { Reconcile } from '../recovery/reconcile.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
@@ -131,6 +132,7 @@ export class Rounds {
       });
       this.#retrySoon(nowMs, debtsLeft.length > 0 || untouched.length > 0);
       await pruneLedger(this.#connection, settings.ledgerKeepMs);
+      await endKeptViews(this.#connection);
     } catch (error) {
       log.warn({ event: 'collector', err: error }, 'the ledger could not be looked after');
       this.#retrySoon(nowMs, true);

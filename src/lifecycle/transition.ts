@@ -21,6 +21,9 @@ export interface ActionContext {
   readonly log: Log;
 }
 
+/** Its name before the drop: undefined where the ledger doesn't tell. */
+export type MovedTable = Collectable & { readonly origin: string | undefined };
+
 /** A statement names a table that isn't there; 1017 on MySQL 5.6. */
 const NOT_THERE = [1146, 1017] as const;
 const RENAME_DEADLINE_MS = 30_000;
@@ -30,7 +33,7 @@ export async function moveTable(
   { connection, log }: ActionContext,
   table: Collectable,
   { to, due }: { readonly to: TableState; readonly due: Date },
-): Promise<Collectable | null> {
+): Promise<MovedTable | null> {
   const name = formatHoldName({ state: to, id: table.id, due });
   const from = ident(table.schema, table.name);
   try {
@@ -42,22 +45,28 @@ export async function moveTable(
     if (isServerError(error, ...NOT_THERE)) return null;
     throw error;
   }
-  await followInLedger({ connection, log }, table, { state: to, holdName: name });
-  return { ...table, state: to, due, name };
+  const origin = await followInLedger({ connection, log }, table, { state: to, holdName: name });
+  return { ...table, state: to, due, name, origin };
 }
 
-/** Tells the ledger, where there is one. A ledger that fails does not stop the lifecycle. */
+/**
+ * Tells the ledger, where there is one; the name that the table was dropped under, where it says
+ * so. A ledger that fails does not stop the lifecycle.
+ */
 export async function followInLedger(
   { connection, log }: ActionContext,
   { id, schema }: Collectable,
   change: { readonly state: LedgerState; readonly holdName?: string },
-): Promise<void> {
+): Promise<string | undefined> {
+  let origin: string | undefined;
   try {
     const [row] = await findRows(connection, { by: 'id', prefix: id }, { texts: false });
-    if (row === undefined) return;
+    if (row === undefined) return undefined;
+    origin = `${row.schema}.${row.table}`;
     await recordState(connection, { id, holdSchema: schema, rowLogged: row.rowLogged, ...change });
   } catch (error) {
     if (!isServerError(error)) throw error;
     log.warn({ event: 'collector', id, err: error }, 'the ledger could not follow the lifecycle');
   }
+  return origin;
 }

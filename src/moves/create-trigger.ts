@@ -41,7 +41,8 @@ export async function statementOf(
   return Buffer.concat([Buffer.from(head, 'base64'), name, Buffer.from(tail, 'base64')]);
 }
 
-async function inCharset(pool: ServicePool, text: string, charset: string): Promise<Buffer> {
+/** Rejects with UNDROP_BAD_NAME where it can't be said in that charset. */
+export async function inCharset(pool: ServicePool, text: string, charset: string): Promise<Buffer> {
   if (isAscii(text) || charset.startsWith('utf8')) return Buffer.from(text);
   const converted = sql`CONVERT(${text} USING ${ident(charset)})`;
   const [rows = []] = await pool.run(

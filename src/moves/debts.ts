@@ -23,13 +23,19 @@ const DEBTS_MAX = 1_000;
 
 export async function payDebts(
   pool: ServicePool,
-  options: { readonly activeIds: ReadonlySet<string>; readonly log: Log },
+  options: {
+    readonly activeIds: ReadonlySet<string>;
+    readonly log: Log;
+    /** Ids; default: all. */
+    readonly only?: ReadonlySet<string>;
+  },
 ): Promise<DebtReport> {
-  const { activeIds, log } = options;
+  const { activeIds, log, only } = options;
   const paid: string[] = [];
   const left: { readonly id: string; readonly failure: string }[] = [];
   const rows = await findRows(pool, { by: 'debt' }, { rowsMax: DEBTS_MAX, texts: false });
   for (const row of rows) {
+    if (only?.has(row.id) === false) continue;
     if (activeIds.has(row.id) || row.failure === STAYS_FOR_ITS_FILE) continue;
     const failure = await pay(pool, row);
     if (failure === null) paid.push(row.id);

@@ -4,26 +4,34 @@
  *
  * Invariant: ends statements of the group's own gate only, and renames its own guard only.
  */
+import { assert } from '../assert.js';
+import { hasOwner } from '../ledger/group-owner.js';
 import { processlistOf } from '../ledger/owner.js';
+import { findSchemaDrops } from '../ledger/schema-drops.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { recycleSchemaFor } from '../names/recycle-schema.js';
-import { parseSchemaGuard } from '../names/schema-guard.js';
+import { parseSchemaGuard, SCHEMA_GUARD_COMMENT } from '../names/schema-guard.js';
 import { isKilled, runOrKill } from '../service/kill-after.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { numberOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { ident, note, sql } from '../service/sql.js';
 
+/** Another proxy was faster, or the schema has gone. 1017 on 5.6. */
+const NOT_THERE = [1146, 1049, 1017] as const;
+
 export interface GuardedSchema {
   readonly schema: string;
   readonly groupId: string;
 }
 
-/** False: somebody has it locked; to be tried again. */
+/** False: somebody has it locked, or is about to make it; to be tried again. */
 export async function retireSchemaGuard(
   pool: ServicePool,
   { schema, groupId }: GuardedSchema,
 ): Promise<boolean> {
+  // That of a proxy that was killed waits on, if not for long; the guard comes behind it.
+  if ((await findStatements(pool, 'guard', groupId)).length > 0) return false;
   for (const name of await findSchemaGuards(pool, { schema, groupId })) {
     await openGate(pool, groupId);
     const logged = parseSchemaGuard(name)?.logged === true;
@@ -38,8 +46,7 @@ export async function retireSchemaGuard(
       );
     } catch (error) {
       if (isKilled(error)) return false;
-      // Another proxy was faster, or the schema has gone. 1017 on 5.6.
-      if (!isServerError(error, 1146, 1049, 1017)) throw error;
+      if (!isServerError(error, ...NOT_THERE)) throw error;
     }
   }
   return true;
@@ -60,19 +67,76 @@ export async function findSchemaGuards(
 
 /** The statement of a proxy that was killed goes on, and keeps the guard open. */
 async function openGate(pool: ServicePool, groupId: string): Promise<void> {
-  const server = await readServerFacts(pool);
-  // In two parts, as this statement must not find itself, nor that of another proxy.
-  const comment = sql`CONCAT('%/* undrop schema-', 'gate ', ${groupId}, ' */%')`;
-  const [rows = []] = await pool.run(
-    sql`SELECT ${note('look', groupId)} ID AS id FROM ${processlistOf(server)}
-        WHERE INFO LIKE ${comment}`,
-  );
-  for (const row of rows) {
+  for (const threadId of await findStatements(pool, 'gate', groupId)) {
     try {
-      await pool.killQuery(numberOf(row, 'id'));
+      await pool.killQuery(threadId);
     } catch (error) {
       // Another account's: then the guard stays for as long as that statement lasts.
       if (!isServerError(error, 1095)) throw error;
     }
+  }
+}
+
+/** Connections that are in the middle of making the guard, or of holding it. */
+async function findStatements(
+  pool: ServicePool,
+  step: 'guard' | 'gate',
+  groupId: string,
+): Promise<readonly number[]> {
+  const server = await readServerFacts(pool);
+  // In two parts, as this statement must not find itself, nor that of another proxy.
+  const comment = sql`CONCAT('%/* undrop schema-', ${step}, ' ', ${groupId}, ' */%')`;
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look', groupId)} ID AS id FROM ${processlistOf(server)}
+        WHERE INFO LIKE ${comment}`,
+  );
+  return rows.map((row) => numberOf(row, 'id'));
+}
+
+/**
+ * Takes a guard away that a drop which is over has left, as its proxy was killed while the server
+ * made it. Foreign: it isn't the empty table that undrop makes; in use: its drop isn't over.
+ */
+export async function retireAbandonedGuard(
+  pool: ServicePool,
+  { schema, guard }: { readonly schema: string; readonly guard: string },
+): Promise<'retired' | 'foreign' | 'in-use'> {
+  const groupId = parseSchemaGuard(guard)?.groupId;
+  assert(groupId !== undefined, 'it has the name of a guard');
+  // In this order: where nobody owns the group any more its row is open, or it is over.
+  if (await hasOwner(pool, groupId)) return 'in-use';
+  const open = await findSchemaDrops(pool);
+  if (open.some((row) => row.groupId === groupId)) return 'in-use';
+  if (!(await isMadeByUs(pool, { schema, guard }))) return 'foreign';
+  return (await retireSchemaGuard(pool, { schema, groupId })) ? 'retired' : 'in-use';
+}
+
+/** By its comment and its only column; and it has no row. */
+async function isMadeByUs(
+  pool: ServicePool,
+  { schema, guard }: { readonly schema: string; readonly guard: string },
+): Promise<boolean> {
+  const [tables = [], columns = []] = await pool.run([
+    sql`SELECT ${note('look')} TABLE_COMMENT AS comment FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${guard}`,
+    sql`SELECT COLUMN_NAME AS name, DATA_TYPE AS type FROM information_schema.COLUMNS
+        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${guard}`,
+  ]);
+  const [table] = tables;
+  // It is gone meanwhile.
+  if (table === undefined) return true;
+  const [column] = columns;
+  if (column === undefined || columns.length > 1) return false;
+  if (textOf(table, 'comment') !== SCHEMA_GUARD_COMMENT) return false;
+  if (textOf(column, 'name') !== 'id' || textOf(column, 'type').toLowerCase() !== 'int')
+    return false;
+  try {
+    const [found = []] = await pool.run(
+      sql`SELECT ${note('look')} 1 AS one FROM ${ident(schema, guard)} LIMIT 1`,
+    );
+    return found.length === 0;
+  } catch (error) {
+    if (isServerError(error, ...NOT_THERE)) return true;
+    throw error;
   }
 }

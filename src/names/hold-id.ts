@@ -28,6 +28,15 @@ export function isHoldId(text: string): boolean {
   return ID.test(text);
 }
 
+/**
+ * The id of the empty twin of a table that is emptied: that of its drop, but for the version in it,
+ * so that nobody takes the one for the other, and recovery finds it.
+ */
+export function twinIdOf(id: string): string {
+  assert(isHoldId(id), 'a hold id has 32 lower-case hex digits');
+  return `${id.slice(0, 12)}8${id.slice(13)}`;
+}
+
 /** Milliseconds since the epoch at which `id` was made; meaningless for an id that isn't ours. */
 export function idTimeMs(id: string): number {
   assert(isHoldId(id), 'a hold id has 32 lower-case hex digits');

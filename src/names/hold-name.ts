@@ -23,6 +23,14 @@ export interface HoldName {
   readonly due: Date;
 }
 
+/** The due time of what is pinned: the last that a name can say. */
+export const PINNED_UNTIL = new Date('9999-12-31T23:59:59Z');
+
+/** Whether a table that is due then is held for good. */
+export function isPinned(due: Date): boolean {
+  return due.getTime() >= PINNED_UNTIL.getTime();
+}
+
 /** Without regard to case: lower_case_table_names=1 stores lower case. */
 const LONG = /^_vt_(hold|purge|evac|drop)_([0-9a-f]{32})_([0-9]{14})$/i;
 /** The newer form of vitess. */

@@ -5,6 +5,9 @@
  */
 import { isHoldId } from './hold-id.js';
 
+/** The comment of the table. */
+export const SCHEMA_GUARD_COMMENT = 'undrop: a DROP DATABASE is under way';
+
 export interface SchemaGuard {
   /** Of the DROP DATABASE. */
   readonly groupId: string;

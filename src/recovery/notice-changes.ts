@@ -153,12 +153,22 @@ async function isBack(pool: ServicePool, row: LedgerRow): Promise<boolean> {
   }
 }
 
-/** By hand a table may come back without its foreign keys; the server orders indexes anew, too. */
+/**
+ * By hand a table may come back without its foreign keys; with them the server orders their indexes
+ * anew, and names them after the keys. The names that MySQL gives to CHECKs begin with that of the
+ * table, also while it is held.
+ */
 function comparable(definition: string): string {
   return definition
     .replace(/ AUTO_INCREMENT=\d+/, '')
     .split('\n')
     .filter((line) => !isForeignKeyLine(line))
-    .map((line) => line.replace(/,$/, ''))
+    .map((line) =>
+      line
+        .replace(/,$/, '')
+        .replace(/^( {2}KEY )`(?:[^`]|``)*`/, '$1')
+        .replace(/^( {2}CONSTRAINT `).*(_chk_\d+` CHECK )/, '$1$2'),
+    )
+    .sort()
     .join('\n');
 }

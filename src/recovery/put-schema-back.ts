@@ -22,7 +22,7 @@ import { passOn } from '../moves/pass-on.js';
 import { putBack } from '../moves/put-back.js';
 import { IS_LOCKED, type ReattachOptions, reattach } from '../moves/reattach.js';
 import { reattachTriggers } from '../moves/reattach-triggers.js';
-import { findSchemaGuards, retireSchemaGuard } from '../moves/retire-schema-guard.js';
+import { retireSchemaGuard } from '../moves/retire-schema-guard.js';
 import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
@@ -41,9 +41,7 @@ export async function putSchemaBack(
   drop: SchemaToPutBack,
   log: Log,
 ): Promise<boolean> {
-  const guards = await findSchemaGuards(pool, drop);
-  // A DROP that failed on its way has taken it along.
-  if (guards.length === 0) await restoreCharset(pool, drop);
+  await restoreCharset(pool, drop);
   const { stay, left } = await putTablesBack(pool, drop, log);
   const settled = await settle(pool, stay, log);
   if (left.length + settled.left.length > 0) return false;
@@ -52,7 +50,10 @@ export async function putSchemaBack(
   return true;
 }
 
-/** MySQL before 8 and MariaDB lose it with the first files, also where the DROP fails then. */
+/**
+ * MySQL before 8 and MariaDB lose it with the first files: before the DROP waits for a table, so
+ * also where it does nothing more (find_db_tables_and_rm_known_files).
+ */
 async function restoreCharset(
   pool: ServicePool,
   { groupId, schema, details, sqlLogBin: logged }: SchemaToPutBack,

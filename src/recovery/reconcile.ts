@@ -12,6 +12,7 @@ import type { ServicePool } from '../service/pools.js';
 import { noticeChanges } from './notice-changes.js';
 import { recoverSchemas } from './recover-schemas.js';
 import { settleIntents } from './settle-intents.js';
+import { settleViews } from './settle-views.js';
 
 export interface ReconcileOptions {
   readonly proxyId: string;
@@ -25,9 +26,9 @@ export interface ReconcileReport {
   readonly schemasBack: readonly string[];
   /** Schemas that were dropped. */
   readonly schemasGone: readonly string[];
-  /** Intents whose RENAME had happened. */
+  /** Intents whose RENAME, or DROP VIEW, had happened. */
   readonly completed: readonly string[];
-  /** Intents whose RENAME had not happened. */
+  /** Those of which it had not happened. */
   readonly forgotten: readonly string[];
   /** Intents, and groups of a DROP DATABASE, whose owner is still there. */
   readonly untouched: readonly string[];
@@ -51,12 +52,14 @@ export async function reconcile(
   const { activeIds, log, proxyId } = options;
   const { open, ...schemas } = await recoverSchemas(pool, { log });
   const { untouched, ...intents } = await settleIntents(pool, { activeIds, log });
+  const views = await settleViews(pool, { activeIds, log });
   const debts = await payDebts(pool, { activeIds, log });
   const changes = await noticeChanges(pool, { activeIds, log });
   const report = {
     ...schemas,
-    ...intents,
-    untouched: [...open, ...untouched],
+    completed: [...intents.completed, ...views.kept],
+    forgotten: [...intents.forgotten, ...views.forgotten],
+    untouched: [...open, ...untouched, ...views.untouched],
     ...changes,
     debtsPaid: debts.paid,
     debtsLeft: debts.left.map(({ id }) => id),

@@ -16,6 +16,7 @@ import {
   type SchemaDropRow,
 } from '../ledger/schema-drops.js';
 import type { Log } from '../log.js';
+import { renewHeld } from '../moves/renew.js';
 import { findSchemaGuards } from '../moves/retire-schema-guard.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { ident, note, sql } from '../service/sql.js';
@@ -89,6 +90,11 @@ async function recover(
   if (await isGone(pool, drop)) {
     const rows = await findRows(pool, { by: 'group', groupId }, { texts: false });
     const intents = rows.filter(({ state }) => state === 'intent');
+    // Nobody knows when the DROP was done: they are held from now on.
+    const holds = intents.map(({ id, holdUntil, droppedAt }) => {
+      return [id, holdUntil.getTime() - droppedAt.getTime()] as const;
+    });
+    if (holds.length > 0) await renewHeld(pool, new Map(holds));
     const { left } = await settle(pool, intents, log);
     if (left.length > 0) return null;
     await endSchemaDrop(pool, drop);

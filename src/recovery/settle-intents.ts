@@ -13,8 +13,11 @@ import { findSchemaDrops } from '../ledger/schema-drops.js';
 import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
 import { type Log, silentLog } from '../log.js';
 import { whyItStays } from '../moves/data-directory.js';
+import { detach } from '../moves/detach.js';
+import { leaveTwinsOf } from '../moves/make-twin.js';
 import { renew } from '../moves/renew.js';
 import { takeHome } from '../moves/take-home.js';
+import { twinIdOf } from '../names/hold-id.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { isRecycleSchema, recycleSchemaFor } from '../names/recycle-schema.js';
 import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
@@ -100,7 +103,7 @@ export async function settle(
       continue;
     }
     const isHeld = table !== undefined && (await complete(pool, row, table));
-    if (!isHeld && !(await forget(pool, row))) {
+    if (!isHeld && !(await forget(pool, row, { hasTwin: held.has(twinIdOf(id)) }))) {
       // Its drop goes on by another connection, or somebody else has forgotten it.
       left.push(id);
       continue;
@@ -115,9 +118,16 @@ export async function settle(
 }
 
 /** False where the row has another owner by now. */
-async function forget(pool: ServicePool, row: LedgerRow): Promise<boolean> {
-  const { id, rowLogged, threadId } = row;
-  return (await forgetIntents(pool, [id], { sqlLogBin: rowLogged, ownedBy: threadId })) > 0;
+async function forget(
+  pool: ServicePool,
+  row: LedgerRow,
+  { hasTwin }: { readonly hasTwin: boolean },
+): Promise<boolean> {
+  const { id, rowLogged, threadId, sqlLogBin } = row;
+  const how = { sqlLogBin: rowLogged, ownedBy: threadId };
+  if ((await forgetIntents(pool, [id], how)) === 0) return false;
+  if (hasTwin) await leaveTwinsOf(pool, id, { logged: sqlLogBin });
+  return true;
 }
 
 /** Nothing is under the intent's hold name, neither where it would be nor where it would go. */
@@ -157,7 +167,11 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
   }
   const outcome = { id, holdName: held.name };
   if (isHome) {
-    const table = { ...outcome, holdSchema: held.schema, relocated: true };
+    // A table that was emptied goes there with what binds it, in the RENAME itself.
+    const there = { id, fromSchema: held.schema, holdName: held.name, table: row.table };
+    const [failure = null] = await detach(pool, [there], { logged: sqlLogBin });
+    const at = { ...outcome, holdSchema: held.schema, relocated: failure === null };
+    const table = failure === null ? at : { ...at, failure };
     await recordOutcome(pool, { tables: [table], forgotten: [] });
     return true;
   }

@@ -41,7 +41,10 @@ export class SocketStream implements ByteStream {
   }
 
   write(bytes: Buffer): boolean {
-    return !this.#socket.writable || this.#socket.write(bytes);
+    const socket = this.#socket;
+    if (!socket.writable) return true;
+    // What waits for a write under way is kept by reference, and it may say "go on" all the same.
+    return socket.write(socket.writableLength > 0 ? Buffer.from(bytes) : bytes);
   }
 
   pause(): void {

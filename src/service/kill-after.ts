@@ -21,7 +21,7 @@ import { type SQLQuery, sql } from './sql.js';
 
 export const KILL_AFTER_MS = 200;
 
-export interface KillAfterOptions extends Pick<RunOptions, 'logged' | 'last'> {
+export interface KillAfterOptions extends Pick<RunOptions, 'logged' | 'last' | 'deadlineMs'> {
   readonly killAfterMs?: number;
   /** A client waits: a try that is seen waiting is given up before, when this is used up. */
   readonly patience?: Patience | undefined;
@@ -86,12 +86,13 @@ async function watch(
   { killAfterMs, patience, signal }: Watch,
 ): Promise<void> {
   const endMs = performance.now() + killAfterMs;
+  const ended = ending(signal);
   for (let isOver = false; !isOver; ) {
     const leftMs = endMs - performance.now();
     const isFirst = patience === undefined && leftMs > 0;
     await systemClock.sleep(isFirst ? leftMs : LOOK_MS, signal);
     if (signal.aborted) return;
-    const isWaiting = await Promise.race([isSeenWaiting(pool, connection), ending(signal)]);
+    const isWaiting = await Promise.race([isSeenWaiting(pool, connection), ended]);
     if (signal.aborted) return;
     if (!isWaiting) continue;
     isOver = patience?.seenWaiting() === true || performance.now() >= endMs;

@@ -9,7 +9,7 @@
  * an authentication); the server enforces that with error 1156.
  */
 import { UndropError } from '../errors.js';
-import { mayBeOurs } from '../sql/trigger-scan.js';
+import { mayBeOurs, type Sought } from '../sql/trigger-scan.js';
 import {
   COM_BINLOG_DUMP,
   COM_BINLOG_DUMP_GTID,
@@ -43,8 +43,6 @@ export interface GateOwner {
   forward(bytes: Buffer): void;
   /** A command went on; its response is owed. */
   onCommand(command: number): void;
-  /** The client asks for another default schema; a hint, the server may refuse it. */
-  onInitDb(schema: Buffer): void;
   /** True: the packet goes on. False: it was taken, and the gate stops behind it. */
   letThrough(packet: Packet): boolean;
   /**
@@ -55,6 +53,12 @@ export interface GateOwner {
   letLongPass(head: Buffer): boolean | null;
   /** A long text was refused: it was read to its end, and the gate stops behind it. */
   onLongRefused(long: LongStatement): void;
+}
+
+/** A session of which more is shown. */
+export interface WatchedSession {
+  /** Every text is. */
+  readonly mayBeInRecycle: boolean;
 }
 
 /** Handles of prepared statements that are shown whole. */
@@ -68,15 +72,18 @@ export interface WatchedHandles {
 }
 
 export interface GateOptions {
-  readonly takesChangeUser?: boolean;
   readonly handles?: WatchedHandles;
+  readonly session?: WatchedSession;
+  /** May change while the session lives. */
+  readonly sought?: Sought;
   readonly heldBytesMax?: number;
 }
 
 export class CommandGate {
   readonly #owner: GateOwner;
-  readonly #takesChangeUser: boolean;
   readonly #handles: WatchedHandles;
+  readonly #session: WatchedSession;
+  readonly #sought: Sought;
   /** Bytes of the current packet that pass without a look. */
   #passing = 0;
   #isPartOfCommand = false;
@@ -92,14 +99,14 @@ export class CommandGate {
   #long: LongStatement | null = null;
 
   /**
-   * `takesChangeUser`: COM_CHANGE_USER is shown whole as well; `handles`: what names one of these,
-   * too. `heldBytesMax`: a longer text is
+   * `handles`: what names one of these is shown whole, too. `heldBytesMax`: a longer text is
    * streamed; below 16 MiB.
    */
   constructor(owner: GateOwner, options: GateOptions = {}) {
     this.#owner = owner;
-    this.#takesChangeUser = options.takesChangeUser ?? false;
     this.#handles = options.handles ?? NO_HANDLES;
+    this.#session = options.session ?? UNWATCHED;
+    this.#sought = options.sought ?? {};
     this.#heldBytesMax = options.heldBytesMax ?? HELD_BYTES_MAX;
   }
 
@@ -198,7 +205,8 @@ export class CommandGate {
     const isText = command === COM_QUERY || command === COM_STMT_PREPARE;
     if (!isText && (command !== COM_STMT_EXECUTE || this.#handles.isWatching)) return false;
     if (command === COM_QUERY && this.#handles.watchesNames) return false;
-    if (isText && mayBeOurs(chunk, HEADER_BYTES + 1, length)) return false;
+    if (isText && this.#session.mayBeInRecycle) return false;
+    if (isText && mayBeOurs(chunk, HEADER_BYTES + 1, length, this.#sought)) return false;
     this.#lastSequenceId = 0;
     this.#lastWasData = false;
     this.#isDumping = false;
@@ -225,8 +233,7 @@ export class CommandGate {
       const isTaken = this.#handles.takes(command, chunk.readUInt32LE(at + HEADER_BYTES + 1));
       return isTaken && length <= this.#heldBytesMax ? HEADER_BYTES + length : 0;
     }
-    const isTaken = command === COM_CHANGE_USER && this.#takesChangeUser;
-    if (!isTaken && !isInspected(command)) return 0;
+    if (!isInspected(command)) return 0;
     if (length <= this.#heldBytesMax) return HEADER_BYTES + length;
     if (isText(command)) return HEADER_BYTES + Math.min(LONG_HEAD_BYTES, this.#heldBytesMax);
     throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
@@ -256,12 +263,7 @@ export class CommandGate {
     this.#passing = HEADER_BYTES + length;
     if (!isData && this.#isAck(command, length)) return;
     this.#isDumping = !isData && (command === COM_BINLOG_DUMP || command === COM_BINLOG_DUMP_GTID);
-    if (!isData) {
-      this.#owner.onCommand(command);
-      if (command === COM_INIT_DB) {
-        this.#owner.onInitDb(chunk.subarray(at + HEADER_BYTES + 1, at + HEADER_BYTES + length));
-      }
-    }
+    if (!isData) this.#owner.onCommand(command);
     this.#isPartOfCommand = isData ? this.#isPart && this.#isPartOfCommand : true;
     // An empty continuation ends a packet of 16 MiB, not the upload.
     this.#lastWasData = isData && !this.#isPartOfCommand && (length > 0 || this.#isPart);
@@ -279,8 +281,10 @@ export class CommandGate {
       return true;
     }
     const command = framed[HEADER_BYTES] ?? COM_SLEEP;
-    const isShown = command === COM_QUERY && this.#handles.watchesNames;
-    if (isText(command) && !isShown && !mayBeOurs(framed, HEADER_BYTES + 1, framed.length)) {
+    const isShown =
+      (command === COM_QUERY && this.#handles.watchesNames) || this.#session.mayBeInRecycle;
+    const { length } = framed;
+    if (isText(command) && !isShown && !mayBeOurs(framed, HEADER_BYTES + 1, length, this.#sought)) {
       this.#owner.onCommand(command);
       return true;
     }
@@ -290,6 +294,8 @@ export class CommandGate {
     return true;
   }
 }
+
+const UNWATCHED: WatchedSession = { mayBeInRecycle: false };
 
 const NO_HANDLES: WatchedHandles = { isWatching: false, watchesNames: false, takes: () => false };
 
@@ -310,9 +316,10 @@ function namesHandle(command: number): boolean {
   );
 }
 
-/** Commands that are looked at whole: texts, and whatever isn't relayed. */
+/** Commands that are looked at whole: texts, what leads to a schema, and whatever isn't relayed. */
 function isInspected(command: number): boolean {
-  return isText(command) || !isRelayedCommand(command);
+  const leadsToSchema = command === COM_INIT_DB || command === COM_CHANGE_USER;
+  return isText(command) || leadsToSchema || !isRelayedCommand(command);
 }
 
 function isText(command: number): boolean {

@@ -3,17 +3,16 @@
  * statement that is ours is intercepted: the client's stream waits, the user session is ours from
  * the marker on, the answer is written, and the stream goes on.
  */
-
 import { assert } from '../assert.js';
 import { factsSql, readFacts } from '../drop/facts.js';
 import { refuse } from '../drop/next-step.js';
 import type { SessionFacts } from '../drop/user-session.js';
-import { UndropError } from '../errors.js';
 import { ResponseTracker } from '../relay/response-tracker.js';
-import { isFullyKnown, type LexMode, modeFromSqlMode } from '../sql/lex-mode.js';
+import { isFullyKnown, type LexMode } from '../sql/lex-mode.js';
 import { CLIENT_MULTI_STATEMENTS, CLIENT_SESSION_TRACK, hasFlag } from '../wire/capabilities.js';
 import { COM_CHANGE_USER, COM_SET_OPTION, COM_STMT_PREPARE } from '../wire/commands.js';
 import { encodePacket, type Packet } from '../wire/framing.js';
+import { carriersOf } from './carriers.js';
 import { ChangeUser } from './change-user.js';
 import { CommandGate, HELD_BYTES_MAX } from './command-gate.js';
 import { noticeForwarded } from './concerns-name.js';
@@ -22,20 +21,20 @@ import {
   type Interception,
   type InterceptOptions,
   intercept,
-  isOfPieces,
   type Taken,
 } from './intercept.js';
-import { carriersOf, commandOnName } from './intercept-dynamic.js';
+import { commandOnName } from './intercept-dynamic.js';
 import { commandOnDrop } from './intercept-prepared.js';
 import { LastSeen } from './last-seen.js';
 import type { Login } from './login.js';
 import { type LongHead, newStatementStream, readLongHead } from './long-head.js';
 import { LongStatement } from './long-statement.js';
-import { type LookOptions, lookAt } from './look-at.js';
+import { isOfPieces, type LookOptions, lookAt } from './look-at.js';
 import type { Replacement } from './marker.js';
+import { type Observing, observe, soughtNow } from './observe.js';
 import { Piecewise } from './piecewise.js';
 import { PreparedDrops } from './prepared-drops.js';
-import { refusalOf } from './refusals.js';
+import { refusalOf, refusalOfRest } from './refusals.js';
 import { WireUserSession } from './user-session.js';
 
 export interface CommandPhaseOwner {
@@ -46,6 +45,7 @@ export interface CommandPhaseOwner {
   /** Stops reading the client, until `releaseClient`. */
   holdClient(): void;
   releaseClient(): void;
+  observing(): Observing | null;
   /** A statement was answered by us. */
   onAnswer(taken: Taken, answer: Extract<Interception, { kind: 'answer' }>): void;
   /** An interception is over; nothing of it is under way any more. */
@@ -88,14 +88,13 @@ export class CommandPhase {
       {
         forward: (bytes) => owner.toServer(bytes),
         onCommand: (command) => this.#onCommand(command),
-        onInitDb: (schema) => this.#lastSeen.inSchema(schema),
         letThrough: (packet) => this.#letThrough(packet),
         letLongPass: (head) => this.#letLongPass(head),
         onLongRefused: (long) => {
           this.#longRefused = long;
         },
       },
-      { takesChangeUser: login.bridge !== null, handles: this.#prepared },
+      { handles: this.#prepared, session: this.#lastSeen, sought: soughtNow(owner) },
     );
   }
 
@@ -186,11 +185,12 @@ export class CommandPhase {
   }
 
   #letThrough(packet: Packet): boolean {
-    if (packet.payload[0] === COM_CHANGE_USER) {
+    if (packet.payload[0] === COM_CHANGE_USER && this.#login.bridge !== null) {
       this.#takenChange = packet;
       return false;
     }
     this.#lastSeen.onCommand(packet.payload);
+    observe(packet, this.#owner.observing(), this.#lookOptions);
     this.#taken = lookAt(packet, this.#lookOptions);
     return this.#taken === null;
   }
@@ -241,10 +241,10 @@ export class CommandPhase {
   }
 
   get #lookOptions(): LookOptions {
-    const { capabilities, server } = this.#login;
-    const { protect } = this.#owner.service;
-    const multiStatements = this.#multiStatements;
-    return { capabilities, server, protect, multiStatements, prepared: this.#prepared };
+    const { capabilities } = this.#login;
+    const { protect, guards = true } = this.#owner.service;
+    const [server, multiStatements] = [this.#lastSeen.known(null), this.#multiStatements];
+    return { capabilities, server, protect, guards, multiStatements, prepared: this.#prepared };
   }
 
   #letLongPass(head: Buffer): boolean | null {
@@ -264,15 +264,16 @@ export class CommandPhase {
     const facts = readFacts(answer);
     let mode: LexMode | null = null;
     if (!('errno' in facts)) {
-      const known = modeFromSqlMode(server, facts.sqlMode, facts.charset);
+      const known = this.#lastSeen.known(facts);
       if (isFullyKnown(known)) mode = known;
       this.#lastSeen.inFacts(facts);
     }
     const { protect } = this.#owner.service;
+    const { mayBeInRecycle: inRecycle } = this.#lastSeen;
     this.#gate.begin(
       new LongStatement({
         ...long,
-        statements: newStatementStream(mode, long.isOneOfSeveral, protect),
+        statements: newStatementStream(mode, long.isOneOfSeveral, protect, { inRecycle }),
         heldBytesMax: HELD_BYTES_MAX,
         forward: (bytes) => this.#owner.toServer(bytes),
       }),
@@ -286,7 +287,7 @@ export class CommandPhase {
     assert(outcome.kind !== 'passed', 'what passed is not refused');
     if (outcome.kind === 'stopped') {
       this.#answerId = (long.sequenceId + 1) & 0xff;
-      throw new UndropError('UNDROP_LONG_TEXT', { why: outcome.finding.why });
+      throw refusalOfRest(outcome.finding);
     }
     const refusal = refusalOf(outcome.finding, long.isOneOfSeveral);
     const carrier = long.command === COM_STMT_PREPARE ? 'prepare' : 'query';
@@ -329,6 +330,7 @@ export class CommandPhase {
         owner: this.#owner,
         context: () => this.#context(),
         isClientGone: () => this.#clientIsGone,
+        known: (facts) => this.#lastSeen.known(facts),
         onFacts: (facts) => this.#lastSeen.inFacts(facts),
         prepared: this.#prepared,
       },

@@ -20,6 +20,10 @@ import { AUTH_BYTES_MAX } from './auth-exchange.js';
 import { leaveUnanswered } from './farewell.js';
 import { KEEP_ALIVE } from './sockets.js';
 
+/** What a server may begin with. */
+const PROTOCOL_9 = 0x09;
+const PROTOCOL_10 = 0x0a;
+const ERR = 0xff;
 /** Of this process, of the whole system. */
 const OUT_OF_FILES = ['EMFILE', 'ENFILE'];
 
@@ -44,6 +48,8 @@ export interface DialOptions {
   readonly announcement?: { readonly header: Buffer; readonly client: Endpoint | null };
   /** Told where an accepted connection ended unanswered all the same (session/unblock.ts). */
   readonly onBrokenLogin?: (address: ServerAddress) => void;
+  /** Whether this proxy listens there itself; default: it is not known to. */
+  readonly isOwn?: (address: ServerAddress) => boolean;
   /** All addresses of a name; the system's resolver by default. */
   readonly resolve?: (host: string) => Promise<readonly string[]>;
 }
@@ -63,6 +69,10 @@ export async function dialUpstream(
     const targets = await addressesOf(upstream, options, failures);
     for (const [index, target] of targets.entries()) {
       if (signal.aborted) break;
+      if (options.isOwn?.(target) === true) {
+        failures.push({ where: describeAddress(target), cause: 'undrop itself listens there' });
+        continue;
+      }
       const leftMs = Math.max(1, deadlineMs - performance.now()) / (targets.length - index);
       try {
         return await dial(target, { ...options, connectTimeoutMs: Math.ceil(leftMs) });
@@ -76,6 +86,22 @@ export async function dialUpstream(
     }
   }
   throw unreachable(upstreams, failures);
+}
+
+/**
+ * UNDROP_CONFIG where one of them is this proxy itself. A name that can't be resolved yet is looked
+ * at when it is dialled.
+ */
+export async function assertNotOwn(
+  upstreams: readonly ServerAddress[],
+  options: Pick<DialOptions, 'connectTimeoutMs' | 'isOwn' | 'resolve'>,
+): Promise<void> {
+  for (const upstream of upstreams) {
+    const targets = await addressesOf(upstream, options, []);
+    if (!targets.some((target) => options.isOwn?.(target))) continue;
+    const problems = `UNDROP_UPSTREAM ${describeAddress(upstream)} is where undrop itself listens (UNDROP_LISTEN): expected the address of the server.`;
+    throw new UndropError('UNDROP_CONFIG', { problems });
+  }
 }
 
 interface Failure {
@@ -99,7 +125,7 @@ function unreachable(
 /** Where `upstream` may be reached; none where its name can't be resolved in time. */
 async function addressesOf(
   upstream: ServerAddress,
-  options: DialOptions,
+  options: Pick<DialOptions, 'connectTimeoutMs' | 'resolve'>,
   failures: Failure[],
 ): Promise<readonly ServerAddress[]> {
   if ('socketPath' in upstream || net.isIP(upstream.host) !== 0) return [upstream];
@@ -119,7 +145,27 @@ async function resolveAll(host: string): Promise<readonly string[]> {
   return found.map(({ address }) => address);
 }
 
+/**
+ * Tries once more where the server begins with what is no greeting. MySQL closes the socket of a
+ * killed session in the killer's thread (vio_shutdown); what the killed one still writes then goes
+ * to whoever has got its descriptor meanwhile: a new connection, ahead of its greeting.
+ */
 async function dial(target: ServerAddress, options: DialOptions): Promise<Dialled> {
+  const dialled = await dialOnce(target, options);
+  if (isForLogin(dialled.greeting)) return dialled;
+  dialled.socket.destroy();
+  options.onBrokenLogin?.(target);
+  return dialOnce(target, options);
+}
+
+/** A greeting of whatever version, an error, or what no MySQL says: the login tells them apart. */
+function isForLogin(packet: Buffer): boolean {
+  const first = packet[HEADER_BYTES] ?? 0;
+  const isTooLong = packet.readUIntLE(0, 3) > AUTH_BYTES_MAX;
+  return isTooLong || first === PROTOCOL_9 || first === PROTOCOL_10 || first === ERR;
+}
+
+async function dialOnce(target: ServerAddress, options: DialOptions): Promise<Dialled> {
   const socket = await connect(target, options.connectTimeoutMs);
   const stream = openByteStream(socket);
   const { announcement } = options;

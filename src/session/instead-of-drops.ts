@@ -12,6 +12,8 @@ import {
   renameSql,
   waitText,
 } from '../drop/words.js';
+import type { IntentTable } from '../ledger/write.js';
+import { formatHoldName } from '../names/hold-name.js';
 import type { BlockDrop } from '../sql/block-drops.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
 import type { ServerVersion } from '../wire/server-version.js';
@@ -59,6 +61,16 @@ export function insteadOf(
   // Errors of the block name lines.
   const lines = text.subarray(start, end).filter((byte) => byte === NEWLINE);
   return Buffer.concat([...statements.flatMap(separated), lines]);
+}
+
+export const NO_NAME: QualifiedName = { schema: null, table: new Uint8Array() };
+
+/** `name` by what is recorded of it. */
+export function blockName(name: QualifiedName, table: IntentTable | undefined): BlockName {
+  const due = table?.holdUntil ?? null;
+  if (table === undefined || due === null) return { name, holdName: null, hasTriggers: false };
+  const holdName = formatHoldName({ state: 'HOLD', id: table.id, due });
+  return { name, holdName, hasTriggers: table.triggers.length > 0 };
 }
 
 /** How many statements it takes. */

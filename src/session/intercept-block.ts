@@ -16,9 +16,11 @@ import { qualify } from '../drop/qualify.js';
 import { recordDrop } from '../drop/record-drop.js';
 import type { UserFacts } from '../drop/request.js';
 import { serviceNames } from '../drop/service-names.js';
+import { FORGET_WISH } from '../drop/wishes.js';
 import { askMoveSql, cleanSql, showCreateSql } from '../drop/words.js';
 import { forgetIntents, type IntentFacts, type IntentTable } from '../ledger/write.js';
 import { formatHoldName } from '../names/hold-name.js';
+import type { Ruling } from '../policy/decide.js';
 import { settleEnded } from '../recovery/settle-intents.js';
 import { type Block, dropsOfBlock, mayComeToBe, withInstead } from '../sql/block-drops.js';
 import { classifyUnderAll } from '../sql/classify.js';
@@ -28,16 +30,18 @@ import { type ClientCharset, clientCharsetOf, modeFromSqlMode } from '../sql/lex
 import type { Refused } from '../sql/verdict.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
-import { type BlockName, countInstead, insteadOf } from './instead-of-drops.js';
+import { mayWish } from './drop-wishes.js';
+import { type BlockName, blockName, countInstead, insteadOf, NO_NAME } from './instead-of-drops.js';
 import {
+  type Answered,
   answerWith,
   type Interception,
   type InterceptOptions,
   newId,
-  objectionTo,
   refused,
   type Taken,
 } from './intercept.js';
+import { objectionTo } from './objections.js';
 import { HOW, listTables, notDone, notUnderstood } from './refusals.js';
 
 export interface BlockRun {
@@ -46,7 +50,7 @@ export interface BlockRun {
   readonly text: Buffer;
   readonly facts: UserFacts;
   /** Once the server has ended the block, in whatever way. Does not reject. */
-  settle(): Promise<Extract<Interception, { kind: 'answer' }>>;
+  settle(): Promise<Answered>;
   /** The session broke: recovery finds what became of it. */
   abandon(): void;
 }
@@ -57,6 +61,7 @@ export async function planBlock(
   verdict: Refused,
   options: InterceptOptions,
 ): Promise<Interception | BlockRun> {
+  if (mayWish(taken.text)) return refuse('with a wish in a comment', verdict.tables, options);
   const block = dropsOfBlock(taken.text, verdict);
   if ('why' in block) {
     // The syntax may be what isn't understood.
@@ -138,6 +143,7 @@ class BlockPlan {
     const facts = readFacts(said);
     if ('errno' in facts) return answerWith(facts);
     this.#logged = facts.logged;
+    if (facts.wish !== null) await userSession.run([FORGET_WISH]);
     const kinds = shown.slice(0, this.#names.length).map(readKind);
     const failed = kinds.find((kind) => typeof kind !== 'string');
     if (typeof failed === 'object') return answerWith(failed);
@@ -197,9 +203,10 @@ class BlockPlan {
       ids: this.#ids,
     };
     const known = serviceNames(request, facts);
-    const { intent, intentError } = await recordDrop(request, known, facts, service);
+    const { intent, intentError, rulings } = await recordDrop(request, known, facts, service);
     if (intent === null) return refused(intentError, this.#options);
-    const refusal = refusalBeforeLooking(request, { judge: null, kinds, names }, intent, facts);
+    const look = { judge: null, kinds, names, rulings };
+    const refusal = refusalBeforeLooking(request, look, intent, facts);
     if (refusal !== null) return refused(refusal, this.#options);
     const objection =
       this.#objectionTo(intent.tables, kinds) ?? this.#objectionToKeys(intent, shown);
@@ -222,7 +229,7 @@ class BlockPlan {
       kind: 'run',
       text,
       facts,
-      settle: () => this.#settle(facts),
+      settle: () => this.#settle(facts, rulings),
       abandon: () => {
         this.#release();
         this.#options.service.onUnsettled();
@@ -312,7 +319,7 @@ class BlockPlan {
     return withInstead(this.#text, this.#block.drops, instead);
   }
 
-  async #settle(facts: UserFacts): Promise<Extract<Interception, { kind: 'answer' }>> {
+  async #settle(facts: UserFacts, rulings: readonly Ruling[]): Promise<Answered> {
     const { service } = this.#options;
     const answer = { kind: 'answer', payload: Buffer.alloc(0), refusal: null, facts } as const;
     try {
@@ -327,6 +334,7 @@ class BlockPlan {
           failure,
         })),
         tables: held.map(({ schema, table }) => `${schema}.${table}`),
+        by: held.map(({ id }) => rulings[this.#ids.indexOf(id)]?.by ?? null),
         refusal: null,
         facts,
         finish: async () => undefined,
@@ -390,11 +398,3 @@ const DENIED = 1142;
 const LOCKED: ReadonlySet<number> = new Set([1099, 1100, 1192]);
 const UNDER_LOCKS = 'under LOCK TABLES';
 const NOT_BASE = 'with a name that is no base table yet, or not for this user';
-const NO_NAME = { schema: null, table: new Uint8Array() };
-
-function blockName(name: BlockName['name'], table: IntentTable | undefined): BlockName {
-  const due = table?.holdUntil ?? null;
-  if (table === undefined || due === null) return { name, holdName: null, hasTriggers: false };
-  const holdName = formatHoldName({ state: 'HOLD', id: table.id, due });
-  return { name, holdName, hasTriggers: table.triggers.length > 0 };
-}

@@ -1,7 +1,8 @@
 /**
- * A DROP TABLE in a text that the server makes of something else: PREPARE … FROM and EXECUTE
- * IMMEDIATE. The server says what the text is, and that is looked at like any other. A prepared
- * drop is deallocated on the server at once; what the client executes by its name is run here.
+ * A DROP TABLE or DROP DATABASE in a text that the server makes of something else: PREPARE … FROM
+ * and EXECUTE IMMEDIATE. The server says what the text is, and that is looked at like any other. A
+ * prepared drop is deallocated on the server at once; what the client executes by its name is run
+ * here.
  *
  * Invariant: when the client has its answer, the server knows no drop by any name.
  */
@@ -10,55 +11,41 @@ import { factsSql, readFacts } from '../drop/facts.js';
 import type { UserFacts } from '../drop/request.js';
 import { UndropError } from '../errors.js';
 import { classifyUnderAll } from '../sql/classify.js';
-import { isStorable } from '../sql/client-charset.js';
-import type { DropTableStatement } from '../sql/grammar/drop-table.js';
-import { clientCharsetOf, modeFromSqlMode } from '../sql/lex-mode.js';
+import { clientCharsetOf, modeFromSqlMode, modeOfSession } from '../sql/lex-mode.js';
 import { plainNameOf, readNamedStatement } from '../sql/named-statement.js';
+import { isRecycleName } from '../sql/recycle-name.js';
 import { mayBeOurs } from '../sql/trigger-scan.js';
-import { tablesOf } from '../sql/verdict.js';
+import { type Replacement, tablesOf } from '../sql/verdict.js';
 import type { ErrPacket } from '../wire/response/err.js';
+import { isReadAlike, isSame } from './alike.js';
 import { concernsName, noticePrepare } from './concerns-name.js';
+import { mayWish, wishesIn } from './drop-wishes.js';
 import {
   answerWith,
-  type Carriers,
   type DynamicVerdict,
   dropAndHold,
   type Interception,
   type InterceptOptions,
-  isProtected,
-  objectionTo,
+  NO_WISHES,
   readUserFacts,
   refused,
   type Taken,
   unclear,
   type Wrapped,
 } from './intercept.js';
-import { prepareDrop, runPreparedDrop } from './intercept-prepared.js';
+import { runPreparedDrop, tablesIn } from './intercept-prepared.js';
+import { dropOf, replaceTable } from './intercept-replace.js';
 import { dropSchema } from './intercept-schema.js';
-import type { PreparedDrops } from './prepared-drops.js';
-import { HOW, listTables, notDone, notUnderstood } from './refusals.js';
+import { objectionTo } from './objections.js';
+import { isOfSchema, type PreparedDrop, type PreparedDrops } from './prepared-drops.js';
+import { isProtected, soughtBy } from './protection.js';
+import { guardedBy, HOW, listTables, namesIn, notDone, notUnderstood } from './refusals.js';
 import { SessionUnderSettings, settingsBefore } from './set-statement.js';
-
-/**
- * `prepared`: where a session's drops are remembered; null for a statement that isn't alone in its
- * packet, whose drops by these ways are refused.
- */
-export function carriersOf(prepared: PreparedDrops | null): Carriers {
-  return {
-    prepare: (taken, statement, options) =>
-      prepared === null
-        ? refused(notDone('by a prepared statement', listTables(statement.names)), options)
-        : prepareDrop(taken.text, statement, { ...options, prepared }),
-    dynamic: (taken, verdict, options) => dynamic(taken, verdict, { ...options, prepared }),
-    setStatement: (taken, wrapped, options) =>
-      setStatement(taken, wrapped, { ...options, prepared }),
-    schema: dropSchema,
-  };
-}
 
 type Options = InterceptOptions & { readonly prepared: PreparedDrops | null };
 
-async function dynamic(
+/** PREPARE and EXECUTE IMMEDIATE, of a text that may be a drop. */
+export async function dynamic(
   taken: Taken,
   verdict: DynamicVerdict,
   options: Options,
@@ -81,12 +68,14 @@ async function dynamic(
   const { text, facts, connection } = made;
   if (text === null) return { kind: 'forward', facts };
   const isAlike = [connection, facts.charset].every((charset) => isReadAlike(text, charset));
-  if (!isAlike && mayBeOurs(text, 0, text.length)) {
+  const sought = soughtBy(options.service.protect);
+  if (!isAlike && (mayBeOurs(text, 0, text.length, sought) || isInRecycle(facts))) {
     const why = `its text goes through the character sets ${connection} and ${facts.charset}`;
     return refused(notUnderstood(why), options);
   }
-  const mode = modeFromSqlMode(options.server, facts.sqlMode, 'utf8mb4');
-  const inner = classifyUnderAll(text, mode, { multiStatements: false });
+  const mode = modeOfSession(options.server, { ...facts, charset: 'utf8mb4' });
+  const read = { multiStatements: false, isPrepared: true, ...sought };
+  const inner = classifyUnderAll(text, mode, read);
   switch (inner.kind) {
     case 'disagree':
     case 'dynamic':
@@ -95,12 +84,29 @@ async function dynamic(
       return unclear({ ...taken, text, tail: text }, 'the text that it executes', options);
     case 'not-ours':
       return { kind: 'forward', facts };
+    case 'guarded':
+      return refused(guardedBy(inner), options);
     case 'refused': {
       if (!isProtected(inner, options.service.protect)) return { kind: 'forward', facts };
-      return refused(notDone(HOW[carrier], listTables(tablesOf(inner))), options);
+      const { replacement, schema, ifExists = false } = inner;
+      if (replacement !== undefined) {
+        const statement = dropOf(replacement);
+        return dropIn(taken, verdict, { text, statement, replacement, facts }, options);
+      }
+      if (inner.carrier !== 'drop-database' || schema === null) {
+        return refused(notDone(HOW[carrier], namesIn(inner)), options);
+      }
+      const statement = { schema, ifExists };
+      return dropIn(taken, verdict, { text, statement, replacement: null, facts }, options);
     }
     case 'drop-table':
-      return dropIn(taken, verdict, { text, statement: inner.statement, facts }, options);
+      if (!isProtected(inner, options.service.protect)) return { kind: 'forward', facts };
+      return dropIn(
+        taken,
+        verdict,
+        { text, statement: inner.statement, replacement: null, facts },
+        options,
+      );
   }
 }
 
@@ -115,7 +121,7 @@ interface Made {
 /** What the server makes of `expression`, with the facts of the session; or its error. */
 async function textOf(
   expression: Uint8Array,
-  { userSession, server }: Options,
+  { userSession, server, service }: Options,
 ): Promise<Made | ErrPacket | UndropError> {
   const select = Buffer.concat([
     Buffer.from('SELECT /* undrop text */ CAST(CONVERT('),
@@ -138,67 +144,74 @@ async function textOf(
   assert(row !== undefined, 'a SELECT of values has a row');
   const [text = null, , bytes = null, isNull = null] = row;
   const isText = isNull?.includes('0') === true;
-  if (!isSame(text, bytes) || (text === null && isText))
+  const isOpen = isInRecycle(facts) && text?.equals(bytes ?? text) === false;
+  const isSaid = isSame(text, bytes, soughtBy(service.protect));
+  if (isOpen || !isSaid || (text === null && isText))
     return notUnderstood('its text is not in UTF-8');
   return { text, facts, connection: row[1]?.toString() ?? '' };
 }
 
-interface Found extends Omit<Made, 'connection'> {
-  readonly text: Buffer;
-  readonly statement: DropTableStatement;
+function isInRecycle({ schema }: UserFacts): boolean {
+  return schema !== null && isRecycleName(schema);
 }
 
-/** The text is a DROP TABLE. */
+interface Found extends Omit<Made, 'connection'> {
+  readonly text: Buffer;
+  readonly statement: PreparedDrop['statement'];
+  /** Where the statement is a CREATE OR REPLACE. */
+  readonly replacement: Replacement | null;
+}
+
+/** The text is a DROP TABLE, a DROP DATABASE, or a CREATE OR REPLACE. */
 async function dropIn(
   taken: Taken,
   { carrier, source }: DynamicVerdict,
-  { text, statement, facts }: Found,
+  { text, statement, replacement, facts }: Found,
   options: Options,
 ): Promise<Interception> {
   const { prepared } = options;
   const how = HOW[carrier];
-  const tables = listTables(statement.names);
+  const tables = tablesIn(statement);
   if (prepared === null) return refused(notDone(how, tables), options);
-  const objection = objectionTo(statement, options.server);
+  const objection = isOfSchema(statement) ? null : objectionTo(statement, options.server);
   if (objection !== null) return refused(notUnderstood(objection.why), options);
+  if (replacement !== null && (await hasParameters(text, options))) {
+    return refused(notDone(`${how}, with parameters,`, tables), options);
+  }
   if (carrier === 'execute-immediate') {
     if (source.using !== null) return refused(notDone(`${how} … USING`, tables), options);
+    const inner = wishesIn(text, { ...facts, charset: 'utf8mb4' }, options.server);
+    const outer = wishesIn(taken.text, facts, options.server);
+    if (inner === null || outer === null) return refused(notUnderstood('its wishes'), options);
+    const wishes = [...inner, ...outer];
+    if (replacement !== null) {
+      const replacing = { replacement, facts, wishes, isImmediate: true };
+      return replaceTable({ ...taken, text, tail: text }, replacing, options);
+    }
+    if (isOfSchema(statement))
+      return dropSchema({ text, wishes }, { ...statement, facts }, options);
     const charset = clientCharsetOf(facts.charset) ?? 'plain';
-    return dropAndHold({ text, statement, charset }, facts, options);
+    return dropAndHold({ text, statement, charset }, facts, options, { wishes });
   }
   const name = plainNameOf(source.name);
   if (name === null) return refused(notDone(`${how} under such a name`, tables), options);
   if (!prepared.hasRoom) return refused(notDone(`${how} beside so many others`, tables), options);
   const { schema } = facts;
   const context = { schema, charset: 'utf8mb4' };
+  const wishes = wishesIn(text, { ...facts, charset: 'utf8mb4' }, options.server);
+  if (wishes === null) return refused(notUnderstood('its wishes'), options);
+  const replacing = replacement === null ? null : { replacement, facts };
   return prepareByName(taken, name, options, () => {
-    prepared.rememberName(name, { text, statement, context });
+    prepared.rememberName(name, { text, statement, context, wishes, replacing });
   });
 }
 
-/**
- * Whether `text` is the same bytes in `charset`, and is read in the same way. What isn't ASCII (a
- * backslash in Japanese, a backtick in Swedish) goes through two charsets before the server reads
- * it; only in UTF-8 nothing happens to it.
- */
-function isReadAlike(text: Buffer, charset: string): boolean {
-  if (charset.startsWith('utf8')) return true;
-  const isAscii = text.every((byte) => byte < 0x80);
-  const kind = clientCharsetOf(charset);
-  const isWide = /^(ucs2|utf16|utf16le|utf32)$/.test(charset);
-  return isAscii && (isWide || (kind !== null && isStorable(text, kind)));
-}
-
-/**
- * Whether `text` can stand for what the server has. A conversion may cut a text off at what is no
- * character (MySQL 5.6), put a question mark there (MariaDB), or give NULL (MySQL); the server
- * takes the bytes as they are. Then they have to be innocent in any charset.
- */
-function isSame(text: Buffer | null, bytes: Buffer | null): boolean {
-  if (text === null || bytes === null) return text === bytes;
-  if (text.equals(bytes)) return true;
-  const letters = bytes.filter((byte) => byte !== 0);
-  return !mayBeOurs(letters, 0, letters.length) && !mayBeOurs(text, 0, text.length);
+/** False where it can't be prepared, too. */
+async function hasParameters(text: Buffer, { userSession }: Options): Promise<boolean> {
+  const [said] = await userSession.run([{ kind: 'prepare', text }]);
+  if (said?.kind !== 'prepared') return false;
+  await userSession.run([{ kind: 'close', statementId: said.statementId }]);
+  return said.definitions > 0;
 }
 
 const DEALLOCATE_TRIES_MAX = 5;
@@ -231,7 +244,7 @@ async function prepareByName(
 }
 
 /** SET STATEMENT … FOR: every statement of ours in the session goes under the same settings. */
-async function setStatement(
+export async function setStatement(
   taken: Taken,
   { verdict, at, guess }: Wrapped,
   options: Options,
@@ -240,6 +253,19 @@ async function setStatement(
   const { text } = taken;
   const prefix = prepared === null ? null : settingsBefore(text, at);
   if (prefix !== null && verdict.kind === 'unclear') return unclear(taken, verdict.why, options);
+  const replacement = verdict.kind === 'refused' ? verdict.replacement : undefined;
+  if (prefix !== null && replacement !== undefined) {
+    const under = { ...options, userSession: new SessionUnderSettings(userSession, prefix) };
+    const inner = { ...taken, text: text.subarray(at) };
+    const words = replacement.words.map(({ start, end }) => ({ start: start - at, end: end - at }));
+    const moved = { ...replacement, words };
+    const { tail } = taken;
+    return replaceTable(
+      tail === undefined ? inner : { ...inner, tail: tail.subarray(at) },
+      { replacement: moved, facts: null },
+      under,
+    );
+  }
   if (prefix === null || verdict.kind !== 'drop-table') {
     const how = `${HOW['set-statement']} of these settings`;
     return refused(notDone(how, listTables(tablesOf(verdict))), options);
@@ -249,7 +275,12 @@ async function setStatement(
   if (objection !== null) return refused(notUnderstood(objection.why), options);
   const charset = clientCharsetOf(guess.charset) ?? 'plain';
   const under = { ...options, userSession: new SessionUnderSettings(userSession, prefix) };
-  return dropAndHold({ text, statement, charset }, guess, under);
+  if (!mayWish(text)) return dropAndHold({ text, statement, charset }, guess, under, NO_WISHES);
+  const facts = await readUserFacts(options);
+  if ('errno' in facts) return answerWith(facts);
+  const wishes = wishesIn(text, facts, options.server);
+  if (wishes === null) return refused(notUnderstood('its wishes'), options);
+  return dropAndHold({ text, statement, charset }, facts, under, { wishes });
 }
 
 /**

@@ -1,16 +1,17 @@
 /**
- * A DROP TABLE by the protocol's prepared statements. Its PREPARE is the server's own, so that the
- * server judges the text and gives the id; then the server's handle is closed. An EXECUTE of that
- * id runs the drop, with the names as they were bound at the PREPARE.
+ * A DROP TABLE or DROP DATABASE by the protocol's prepared statements. Its PREPARE is the server's
+ * own, so that the server judges the text and gives the id; then the server's handle is closed. An
+ * EXECUTE of that id runs the drop, with the names as they were bound at the PREPARE.
  *
  * Invariant: when the client gets the id, the server has no handle any more with which its text
  * could be executed.
  */
 import { assert } from '../assert.js';
-import { bindNames, bindPlainNames, type NameContext } from '../drop/bind-names.js';
+import { bindNames, bindPlainNames, bindPlainSchema, bindSchema } from '../drop/bind-names.js';
 import { factsSql, readFacts } from '../drop/facts.js';
 import { UndropError } from '../errors.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
+import type { Replacement } from '../sql/verdict.js';
 import {
   COM_PING,
   COM_STMT_BULK_EXECUTE,
@@ -20,6 +21,7 @@ import {
 import type { Packet } from '../wire/framing.js';
 import { okWithSchema, okWithWarnings } from '../wire/response/ok.js';
 import { AwaySession } from './away-session.js';
+import { wishesIn } from './drop-wishes.js';
 import {
   answerWith,
   dropAndHold,
@@ -28,20 +30,34 @@ import {
   readUserFacts,
   refused,
 } from './intercept.js';
-import { PREPARED_DROPS_MAX, type PreparedDrop, type PreparedDrops } from './prepared-drops.js';
-import { listTables, notDone } from './refusals.js';
+import { dropSchema } from './intercept-schema.js';
+import {
+  isOfSchema,
+  PREPARED_DROPS_MAX,
+  type PreparedDrop,
+  type PreparedDrops,
+  type PreparedReplacing,
+  type PreparedSchema,
+} from './prepared-drops.js';
+import { listTables, notDone, notUnderstood, schemaAndTables } from './refusals.js';
+
+interface Preparable {
+  readonly statement: PreparedDrop['statement'];
+  /** Where the statement is a CREATE OR REPLACE. */
+  readonly replacement?: Replacement | null;
+}
 
 /** The server prepares the client's text; what it says is the answer. */
 export async function prepareDrop(
   text: Buffer,
-  statement: DropTableStatement,
+  { statement, replacement = null }: Preparable,
   options: InterceptOptions & { readonly prepared: PreparedDrops },
 ): Promise<Interception> {
   const { prepared, server, userSession } = options;
   if (!prepared.hasRoom) {
     return refused(
       new UndropError('UNDROP_NOT_DONE_YET', {
-        tables: listTables(statement.names),
+        tables: tablesIn(statement),
         how: `by one of more than ${PREPARED_DROPS_MAX} prepared statements, or of so long texts`,
         instead: 'Close prepared drops that are not needed any more.',
       }),
@@ -58,9 +74,16 @@ export async function prepareDrop(
   await userSession.run([{ kind: 'close', statementId: answer.statementId }]);
   const facts = readFacts(said);
   if ('errno' in facts) return answerWith(facts);
-  assert(answer.definitions === 0, 'a DROP TABLE has no columns and no parameters');
+  if (replacement !== null && answer.definitions > 0) {
+    return refused(notDone('by CREATE OR REPLACE with parameters', tablesIn(statement)), options);
+  }
+  assert(answer.definitions === 0, 'a DROP has no columns and no parameters');
+  const wishes = wishesIn(text, facts, server);
+  if (wishes === null) return refused(notUnderstood('its wishes'), options);
   const { schema, charset } = facts;
-  prepared.remember(answer.statementId, { text, statement, context: { schema, charset } });
+  const replacing = replacement === null ? null : { replacement, facts };
+  const context = { schema, charset };
+  prepared.remember(answer.statementId, { text, statement, context, wishes, replacing });
   return {
     kind: 'answer',
     payload: answer.payload,
@@ -93,9 +116,15 @@ export async function commandOnDrop(
     if (refusal !== null) return refusal;
   }
   if (isBulk) {
-    return refused(notDone('by a bulk execution', listTables(drop.statement.names)), options);
+    return refused(notDone('by a bulk execution', tablesIn(drop.statement)), options);
   }
   return runPreparedDrop(drop, options);
+}
+
+/** For a refusal. */
+export function tablesIn(statement: PreparedDrop['statement']): string {
+  if (isOfSchema(statement)) return schemaAndTables(statement.schema);
+  return listTables(statement.names);
 }
 
 /** Runs a drop that was prepared earlier. */
@@ -103,12 +132,36 @@ export async function runPreparedDrop(
   drop: PreparedDrop,
   options: InterceptOptions,
 ): Promise<Interception> {
-  if (!options.takesReports) return runBound(drop, options);
+  const { statement, replacing } = drop;
+  if (replacing !== null) return runReplacing(drop.text, replacing, options);
+  if (isOfSchema(statement)) return runBoundSchema(drop, statement, options);
+  if (!options.takesReports) return runBound(drop, statement, options);
   const userSession = new AwaySession(options.userSession, { preparedIn: drop.context.schema });
   const mayBeAway = options.server.flavour === 'mysql' && !options.gtidMayBeSet;
-  const interception = await runBound(drop, mayBeAway ? { ...options, userSession } : options);
+  const away = mayBeAway ? { ...options, userSession } : options;
+  const interception = await runBound(drop, statement, away);
   await userSession.close();
   return reportingSchema(drop, interception);
+}
+
+/** Its text is said again, and has to mean what it meant. */
+async function runReplacing(
+  text: Buffer,
+  { replacement, facts: before }: PreparedReplacing,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const facts = await readUserFacts(options);
+  if ('errno' in facts) return answerWith(facts);
+  const isSame = (['schema', 'charset', 'sqlMode'] as const).every(
+    (key) => facts[key] === before[key],
+  );
+  if (!isSame) {
+    const how = 'by CREATE OR REPLACE, prepared in another schema, charset or sql_mode';
+    return refused(notDone(how, listTables([replacement.table])), options);
+  }
+  const packet = { payload: Buffer.alloc(0), sequenceId: 0 };
+  const taken = { packet, carrier: 'query', text, verdict: null, refusal: null } as const;
+  return options.carriers.replace(taken, { replacement, facts }, options);
 }
 
 /**
@@ -125,28 +178,41 @@ function reportingSchema({ context }: PreparedDrop, interception: Interception):
   return { ...interception, payload: okWithSchema(interception.payload, facts.schema ?? '') };
 }
 
+/** Its default schema is of no account. */
+async function runBoundSchema(
+  { text, context, wishes }: PreparedDrop,
+  { schema, ifExists }: PreparedSchema,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const plain = bindPlainSchema(schema);
+  if (plain !== null)
+    return dropSchema({ text, wishes }, { schema: plain, ifExists, facts: null }, options);
+  const facts = await readUserFacts(options);
+  if ('errno' in facts) return answerWith(facts);
+  const bound = orRefusal(() => bindSchema(schema, context, facts));
+  if (bound instanceof UndropError) return refused(bound, options);
+  return dropSchema({ text, wishes }, { schema: bound, ifExists, facts }, options);
+}
+
 async function runBound(
-  { text, statement, context }: PreparedDrop,
+  { text, context, wishes }: PreparedDrop,
+  statement: DropTableStatement,
   options: InterceptOptions,
 ): Promise<Interception> {
   const plain = bindPlainNames(statement, context);
   if (plain !== null) {
-    return dropAndHold({ text, ...plain, wasJudged: true }, options.guess, options);
+    return dropAndHold({ text, ...plain, wasJudged: true }, options.guess, options, { wishes });
   }
   const facts = await readUserFacts(options);
   if ('errno' in facts) return answerWith(facts);
-  const bound = boundNow(statement, context, facts);
+  const bound = orRefusal(() => bindNames(statement, context, facts));
   if (bound instanceof UndropError) return refused(bound, options);
-  return dropAndHold({ text, ...bound, wasJudged: true }, facts, options);
+  return dropAndHold({ text, ...bound, wasJudged: true }, facts, options, { wishes });
 }
 
-function boundNow(
-  statement: DropTableStatement,
-  context: NameContext,
-  now: NameContext,
-): ReturnType<typeof bindNames> | UndropError {
+function orRefusal<T>(bind: () => T): T | UndropError {
   try {
-    return bindNames(statement, context, now);
+    return bind();
   } catch (error) {
     if (error instanceof UndropError) return error;
     throw error;

@@ -12,30 +12,31 @@ import { refuse } from '../drop/next-step.js';
 import { askVerdict, asProgram, NO_VERDICT, readVerdict } from '../drop/program-verdict.js';
 import type { UserFacts } from '../drop/request.js';
 import {
+  type DropOptions,
   type DropResult,
   type DropStatement,
   runDrop,
   type SessionGuess,
 } from '../drop/run-drop.js';
 import type { SessionFacts } from '../drop/user-session.js';
+import { areForDestroying, DestroyWished, notDestroyed } from '../drop/wishes.js';
 import { cleanSql } from '../drop/words.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import { newHoldId } from '../names/hold-id.js';
+import type { Rule } from '../policy/rules.js';
 import type { ServicePool } from '../service/pools.js';
 import { classifyUnderAll } from '../sql/classify.js';
-import { crossCheck } from '../sql/cross-check.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
-import { clientCharsetOf, modeFromSqlMode } from '../sql/lex-mode.js';
-import type { Dynamic, DynamicSource, Refused, Verdict } from '../sql/verdict.js';
+import { modeOfSession } from '../sql/lex-mode.js';
+import type { Dynamic, DynamicSource, Refused, Replacement, Verdict } from '../sql/verdict.js';
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { ServerVersion } from '../wire/server-version.js';
-import { HOW, namesIn, notDone, notUnderstood, schemaAndTables } from './refusals.js';
+import { objectionTo } from './objections.js';
+import { isProtected, type Protection, soughtBy } from './protection.js';
+import { guardedBy, HOW, namesIn, notDone, notUnderstood, schemaAndTables } from './refusals.js';
 import type { CommandSession } from './user-session.js';
-
-/** What undrop protects; a statement of a kind that is left out goes to the server as it is. */
-export type Protection = 'drop-table' | 'drop-database' | 'create-or-replace';
 
 /** A statement, or another command, that was taken out of the client's stream. */
 export interface Taken {
@@ -58,36 +59,74 @@ export interface DropService {
   readonly proxyId: string;
   readonly holdMs: number;
   readonly protect: ReadonlySet<Protection>;
+  /** False: undrop's own schemas may be written to, by texts that can be held; default true. */
+  readonly guards?: boolean;
+  /** UNDROP_RULES; default: none. */
+  readonly rules?: readonly Rule[];
+  /** UNDROP_ALLOW_DESTROY; default: off. */
+  readonly allowDestroy?: 'off' | 'users';
+  /** What is told of, and passed on; default: nothing. */
+  readonly observes?: ReadonlySet<Protection>;
   readonly activeIds: Set<string>;
   /** A drop left something for recovery. */
   onUnsettled(): void;
+  /** Held tables that are still in their own schema, by id; default: left to whoever collects. */
+  owe?(ids: readonly string[]): void;
   /** Aborted: this process is about to end. */
   readonly stopping: AbortSignal;
   /** Default: nobody is told. */
   readonly log?: Log;
 }
 
-/** Drops that come in another way than as a text statement: intercept-dynamic.ts. */
+/** The ways of a drop: carriers.ts. */
 export interface Carriers {
+  /** As a text: drop-or-pass.ts. */
+  table(
+    taken: Taken,
+    statement: DropTableStatement,
+    facts: UserFacts | null,
+    options: InterceptOptions,
+  ): Answer;
   /** COM_STMT_PREPARE of a drop that nothing speaks against. */
   prepare(taken: Taken, statement: DropTableStatement, options: InterceptOptions): Answer;
   /** PREPARE and EXECUTE IMMEDIATE, of a text that may be a drop. */
   dynamic(taken: Taken, verdict: DynamicVerdict, options: InterceptOptions): Answer;
   setStatement(taken: Taken, wrapped: Wrapped, options: InterceptOptions): Answer;
-  /** DROP DATABASE: intercept-schema.ts. */
+  /** DROP DATABASE, its COM_STMT_PREPARE, or CREATE OR REPLACE DATABASE: intercept-schema.ts. */
   schema(taken: Taken, named: NamedSchema, options: InterceptOptions): Answer;
+  /** CREATE OR REPLACE of a table or a sequence: intercept-replace.ts. */
+  replace(taken: Taken, replacing: Replacing, options: InterceptOptions): Answer;
+  /** Runs a TRUNCATE that was understood: empty-and-hold.ts. */
+  empty(drop: DropStatement, how: DropOptions, options: InterceptOptions): Promise<DropResult>;
+  /** DROP VIEW: intercept-view.ts. */
+  views(taken: Taken, drop: DropOfViews, options: InterceptOptions): Answer;
 }
 
 type Answer = Promise<Interception>;
 
-/** What a DROP DATABASE names. */
+/** What a DROP DATABASE names, or a CREATE OR REPLACE DATABASE. */
 export interface NamedSchema {
   /** Unescaped bytes in the client's charset. */
   readonly schema: Uint8Array;
   readonly ifExists: boolean;
+  /** Of CREATE OR REPLACE: where in the text its options begin, or would. */
+  readonly optionsAt?: number;
   /** Where they were asked for already. */
   readonly facts: UserFacts | null;
 }
+
+/** A CREATE OR REPLACE, with the session's facts where they were asked for already. */
+export interface Replacing {
+  readonly replacement: Replacement;
+  readonly facts: UserFacts | null;
+  /** By default those in the text. */
+  readonly wishes?: readonly string[];
+  /** By EXECUTE IMMEDIATE: what its PREPARE says ends no transaction. */
+  readonly isImmediate?: boolean;
+}
+
+/** `dropView` undefined: it isn't understood. */
+export type DropOfViews = Pick<Refused, 'dropView'> & { readonly facts: UserFacts | null };
 
 /** What stands behind SET STATEMENT … FOR. */
 export interface Wrapped {
@@ -128,6 +167,8 @@ export type Interception =
       readonly dropped: DropResult | null;
     };
 
+export type Answered = Extract<Interception, { kind: 'answer' }>;
+
 /** Handles one taken statement to its answer. Rejects where the user session broke. */
 export async function intercept(taken: Taken, options: InterceptOptions): Promise<Interception> {
   if (taken.refusal !== null) return refused(taken.refusal, options);
@@ -154,8 +195,9 @@ async function interceptText(taken: Taken, options: InterceptOptions): Promise<I
   }
   const facts = await readUserFacts(options);
   if ('errno' in facts) return answerWith(facts);
-  const mode = modeFromSqlMode(options.server, facts.sqlMode, facts.charset);
-  const known = classifyUnderAll(taken.text, mode, options);
+  const sought = soughtBy(options.service.protect);
+  const read = { ...options, isPrepared: taken.carrier === 'prepare', ...sought };
+  const known = classifyUnderAll(taken.text, modeOfSession(options.server, facts), read);
   if (known.kind === 'disagree') {
     return refused(notUnderstood(`the character set ${facts.charset}`), options);
   }
@@ -189,6 +231,8 @@ async function handle(
       return options.carriers.dynamic(taken, verdict, options);
     case 'unclear':
       return unclear(taken, verdict.why, options);
+    case 'guarded':
+      return refused(guardedBy(verdict), options);
     default:
       return assertNever(verdict);
   }
@@ -203,10 +247,15 @@ function byOtherCarrier(
   const { carrier, source, statements } = verdict;
   if (source !== undefined) return options.carriers.dynamic(taken, { ...verdict, source }, options);
   const [only, second] = statements;
-  if (carrier === 'drop-database' && verdict.schema !== null && taken.carrier === 'query') {
-    const { schema, ifExists = false } = verdict;
-    return options.carriers.schema(taken, { schema, ifExists, facts }, options);
+  const { schema, ifExists = false, optionsAt, replacement } = verdict;
+  if (schema !== null && (carrier === 'drop-database' || optionsAt !== undefined)) {
+    const named = { schema, ifExists, facts, ...(optionsAt === undefined ? {} : { optionsAt }) };
+    return options.carriers.schema(taken, named, options);
   }
+  if (replacement !== undefined) {
+    return options.carriers.replace(taken, { replacement, facts }, options);
+  }
+  if (carrier === 'drop-view') return options.carriers.views(taken, { ...verdict, facts }, options);
   const isAlone = only !== undefined && second === undefined && taken.carrier === 'query';
   if (carrier === 'set-statement' && isAlone) {
     const wrapped = { verdict: only.verdict, at: only.start, guess: facts ?? options.guess };
@@ -227,66 +276,45 @@ async function dropTable(
     return refused(notUnderstood(objection.why), options);
   }
   if (taken.carrier === 'prepare') return options.carriers.prepare(taken, statement, options);
-  const guess = facts ?? options.guess;
-  const charset = clientCharsetOf(guess.charset) ?? 'plain';
-  const { text, tail = text } = taken;
-  return dropAndHold({ text, tail, statement, charset }, guess, options);
+  return options.carriers.table(taken, statement, facts, options);
 }
 
 export function newId(): string {
   return newHoldId(Date.now(), randomBytes);
 }
 
+/** What the statement wishes, and what is done where that is `destroy`. */
+export interface Wishes {
+  readonly wishes: readonly string[];
+  /** `facts`: of a session that wishes it. Default: it is refused. */
+  readonly destroy?: (facts: UserFacts | null) => Promise<Interception>;
+}
+
+export const NO_WISHES: Wishes = { wishes: [] };
+
 /** Runs a drop that was understood. */
 export async function dropAndHold(
   drop: Omit<DropStatement, 'server' | 'session'>,
   guess: SessionGuess,
-  { service, session, server, userSession, gtidMayBeSet }: InterceptOptions,
+  options: InterceptOptions,
+  { wishes, destroy = () => refused(notDestroyed(drop), options) }: Wishes,
 ): Promise<Interception> {
-  const result = await runDrop(
-    { ...drop, server, session },
-    { ...service, userSession, guess, gtidMayBeSet, newId },
-  );
-  return {
-    kind: 'answer',
-    payload: result.payload,
-    refusal: result.refusal,
-    facts: result.facts,
-    dropped: result,
-  };
-}
-
-/** Why a DROP TABLE isn't run although its grammar is clear; null: nothing speaks against it. */
-export function objectionTo(
-  statement: DropTableStatement,
-  server: ServerVersion,
-): { readonly why: string; readonly isOfSyntax: boolean } | null {
-  const names = statement.names.flatMap(({ schema, table }) => [schema, table]);
-  if (hasFileNames(server) && names.some(isFileName)) {
-    return { why: `${FILE_NAME_PREFIX} names a table by its file`, isOfSyntax: true };
+  if (areForDestroying(wishes)) return destroy(null);
+  const { service, session, server, userSession, gtidMayBeSet } = options;
+  const request = { ...drop, server, session };
+  const how = { ...service, userSession, guess, gtidMayBeSet, newId, wishes };
+  let result: DropResult;
+  try {
+    const { empties = false } = drop.statement;
+    result = empties
+      ? await options.carriers.empty(request, how, options)
+      : await runDrop(request, how);
+  } catch (error) {
+    if (error instanceof DestroyWished) return destroy(error.facts);
+    throw error;
   }
-  const secondOpinion = crossCheck(statement);
-  if (secondOpinion === 'agree') return null;
-  return { why: `the second parser: ${secondOpinion.disagree}`, isOfSyntax: false };
-}
-
-/**
- * What follows is no name but that of a file: `#mysql50#a` is the table a without its locks. Not
- * even SHOW CREATE may use such a name: on MySQL 5.6 the schema can't be dropped any more then.
- */
-export const FILE_NAME_PREFIX = '#mysql50#';
-/** From here on MySQL finds its tables in a dictionary: there it is a name like any other. */
-const FILE_NAMES_UNTIL = 80_000;
-
-/** Whether a name that begins so is that of a file. */
-export function hasFileNames({ flavour, versionId }: ServerVersion): boolean {
-  return flavour === 'mariadb' || versionId < FILE_NAMES_UNTIL;
-}
-
-export function isFileName(name: Uint8Array | null): boolean {
-  return (
-    name !== null && Buffer.from(name).toString('latin1').toLowerCase().startsWith(FILE_NAME_PREFIX)
-  );
+  const { payload, refusal, facts } = result;
+  return { kind: 'answer', payload, refusal, facts, dropped: result };
 }
 
 /** The server judges the syntax, by a PREPARE that executes nothing. */
@@ -354,47 +382,4 @@ export async function refused(
 
 export function answerWith({ payload }: { readonly payload: Buffer }): Interception {
   return { kind: 'answer', payload, refusal: null, facts: null, dropped: null };
-}
-
-/** Whether `verdict` has a part of a kind that UNDROP_PROTECT names. */
-export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>): boolean {
-  switch (verdict.kind) {
-    case 'not-ours':
-      return false;
-    case 'drop-table':
-    case 'dynamic':
-    case 'unclear':
-      return protect.has('drop-table');
-    case 'refused':
-      if (verdict.carrier === 'drop-database' || verdict.carrier === 'create-or-replace') {
-        return protect.has(verdict.carrier);
-      }
-      return verdict.statements.some((piece) => isProtected(piece.verdict, protect));
-    default:
-      return assertNever(verdict);
-  }
-}
-
-/**
- * Whether it holds several statements, or may do so: it is executed piece by piece. A block is
- * executed as one piece, in other words.
- */
-export function isOfPieces(
-  { carrier, verdict, refusal }: Taken,
-  { multiStatements }: { readonly multiStatements: boolean },
-): boolean {
-  if (carrier !== 'query' || verdict === null || refusal !== null) return false;
-  if (verdict.kind === 'refused' && verdict.carrier === 'compound') return true;
-  if (!multiStatements) return false;
-  if (verdict.kind === 'refused') return verdict.carrier === 'multi-statement';
-  return verdict.kind === 'disagree';
-}
-
-/** For the gate: what a text is, by everything that is known without asking. */
-export function recognise(
-  text: Buffer,
-  server: ServerVersion,
-  options: { readonly multiStatements: boolean },
-): Verdict | { readonly kind: 'disagree' } {
-  return classifyUnderAll(text, server, options);
 }

@@ -4,17 +4,24 @@
  */
 import type { UserFacts } from '../drop/request.js';
 import type { SessionGuess } from '../drop/run-drop.js';
-import { namesGtidNext } from '../sql/trigger-scan.js';
+import { type KnownMode, modeOfSession } from '../sql/lex-mode.js';
+import { isRecycleName } from '../sql/recycle-name.js';
+import { mentionsRecycle, namesGtidNext } from '../sql/trigger-scan.js';
+import { COM_INIT_DB, COM_QUERY, COM_STMT_PREPARE } from '../wire/commands.js';
 import type { Login } from './login.js';
 
 export class LastSeen {
-  readonly #mayHaveGtids: boolean;
+  readonly #server: Login['server'];
   #guess: SessionGuess;
   #gtidMayBeSet = false;
+  #mayBeInRecycle: boolean;
+  /** The command that was looked at last has such a name in it, and may lead there. */
+  #mentionsRecycle = false;
 
   constructor({ schema, user, server }: Pick<Login, 'schema' | 'user' | 'server'>) {
     this.#guess = { schema: schema?.toString() ?? null, charset: 'utf8mb4', user };
-    this.#mayHaveGtids = server.flavour === 'mysql';
+    this.#server = server;
+    this.#mayBeInRecycle = schema !== null && mentionsRecycle(schema);
   }
 
   /** Default schema, charset and user. */
@@ -27,17 +34,44 @@ export class LastSeen {
     return this.#gtidMayBeSet;
   }
 
+  /**
+   * The default schema may be a recycle schema: one was named, in whatever way. Every way to one
+   * has its name in it; what is prepared and executed later never leads there.
+   */
+  get mayBeInRecycle(): boolean {
+    return this.#mayBeInRecycle;
+  }
+
+  /** How its texts are read by these facts; null: how they may be, without asking. */
+  known(facts: UserFacts | null): KnownMode {
+    if (facts !== null) return modeOfSession(this.#server, facts);
+    return this.#mayBeInRecycle ? { ...this.#server, inRecycle: 'perhaps' } : this.#server;
+  }
+
   /** The client asks for another default schema; the server may refuse it. */
   inSchema(schema: Uint8Array): void {
     this.#guess = { ...this.#guess, schema: Buffer.from(schema).toString() };
+    this.#mayBeInRecycle ||= mentionsRecycle(schema);
   }
 
   /** A command that is looked at before it goes on. */
   onCommand(payload: Uint8Array): void {
-    this.#gtidMayBeSet ||= this.#mayHaveGtids && namesGtidNext(payload);
+    if (payload[0] === COM_INIT_DB) this.inSchema(payload.subarray(1));
+    this.#gtidMayBeSet ||= this.#server.flavour === 'mysql' && namesGtidNext(payload);
+    this.#mentionsRecycle = mentionsRecycle(payload) && mayLeadSomewhere(payload);
+    this.#mayBeInRecycle ||= this.#mentionsRecycle;
   }
 
-  inFacts({ schema, charset, user }: UserFacts): void {
-    this.#guess = { schema, charset, user };
+  /** As it was before the command that was looked at last. */
+  inFacts({ schema, charset, user, account }: UserFacts): void {
+    this.#guess = { schema, charset, user, account };
+    const isInRecycle = schema !== null && isRecycleName(schema);
+    this.#mayBeInRecycle = isInRecycle || this.#mentionsRecycle;
   }
+}
+
+/** A text has to have the word USE, wherever; what else is looked at is about a schema. */
+function mayLeadSomewhere(payload: Uint8Array): boolean {
+  const isText = payload[0] === COM_QUERY || payload[0] === COM_STMT_PREPARE;
+  return !isText || /use/i.test(Buffer.from(payload).toString('latin1'));
 }

@@ -17,9 +17,10 @@ import type { ServerAddress } from '../service/pools.js';
 import { type Endpoint, encodeProxyHeader } from '../wire/connection/proxy-header.js';
 import { encodePacket } from '../wire/framing.js';
 import { encodeErr } from '../wire/response/err.js';
-import { type Dialled, type DialOptions, dialUpstream } from './connect.js';
+import { assertNotOwn, type Dialled, type DialOptions, dialUpstream } from './connect.js';
 import type { Drainable } from './drain.js';
 import type { DropService } from './intercept.js';
+import { leadsTo } from './own-address.js';
 import type { Permits } from './permits.js';
 import { readProxyHeader } from './proxy-protocol.js';
 import { Session } from './session.js';
@@ -64,6 +65,7 @@ export class Listener implements Drainable {
   readonly #options: ListenerOptions;
   readonly #servers: net.Server[] = [];
   readonly #sessions = new Set<Session>();
+  #bound: readonly ServerAddress[] = [];
   #isEnding = false;
   #onEmpty: (() => void) | null = null;
   /** Connections that have yet to say for whom they come. */
@@ -85,6 +87,9 @@ export class Listener implements Drainable {
     if (!this.#options.isWorker) await removeStaleSockets(this.#options.listen);
     try {
       for (const address of this.#options.listen) bound.push(await this.#listen(address));
+      this.#bound = bound;
+      const { connectTimeoutMs } = this.#options.settings();
+      await assertNotOwn(this.#options.upstreams, { connectTimeoutMs, isOwn: this.#isOwn });
       return bound;
     } catch (error) {
       for (const server of this.#servers) server.close();
@@ -206,8 +211,10 @@ export class Listener implements Drainable {
 
   #dial(signal: AbortSignal, options: DialOptions): Promise<Dialled> {
     const { upstreams, onBrokenLogin } = this.#options;
-    return dialUpstream(upstreams, { ...options, onBrokenLogin }, signal);
+    return dialUpstream(upstreams, { ...options, onBrokenLogin, isOwn: this.#isOwn }, signal);
   }
+
+  readonly #isOwn = (target: ServerAddress) => this.#bound.some((bound) => leadsTo(target, bound));
 
   #refuse(arrived: Arrived): void {
     const { counters, permits } = this.#options;

@@ -11,7 +11,7 @@ import { COM_QUERY } from '../wire/commands.js';
 import { HEADER_BYTES } from '../wire/framing.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { HELD_BYTES_MAX } from './command-gate.js';
-import { isProtected, type Protection } from './intercept.js';
+import { isProtected, type Protection, soughtBy } from './protection.js';
 
 /** So much of a long text may show that it needs no second look. */
 const FREE_BYTES_MAX = 256;
@@ -38,7 +38,6 @@ export interface LongTextOptions {
  * held of it has to be there.
  */
 export function readLongHead(framed: Buffer, options: LongTextOptions): LongHead | 'free' | 'more' {
-  if (options.protect.size === 0) return 'free';
   const payload = framed.subarray(HEADER_BYTES);
   const command = payload[0] ?? 0;
   const isOneOfSeveral = options.multiStatements && command === COM_QUERY;
@@ -60,16 +59,19 @@ export function readLongHead(framed: Buffer, options: LongTextOptions): LongHead
   return isFree ? 'free' : { command, textOffset, isOneOfSeveral, refusal: null };
 }
 
-/** `mode`: null where nobody knows how the text is read. */
+/** `mode`: null where nobody knows how the text is read; then `inRecycle` counts. */
 export function newStatementStream(
   mode: LexMode | null,
   multiStatements: boolean,
   protect: ReadonlySet<Protection>,
+  { inRecycle = false }: { readonly inRecycle?: boolean } = {},
 ): StatementStream {
   return new StatementStream({
     mode,
+    inRecycle,
     multiStatements,
     heldBytesMax: HELD_BYTES_MAX,
+    ...soughtBy(protect),
     isOurs: (verdict) => isProtected(verdict, protect),
   });
 }

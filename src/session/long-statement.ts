@@ -12,6 +12,7 @@
  * Invariant: at most `heldBytesMax`, a chunk and a token are kept.
  */
 import { randomBytes } from 'node:crypto';
+import { assert } from '../assert.js';
 import type { Finding, StatementStream } from '../sql/statement-stream.js';
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from '../wire/framing.js';
 
@@ -104,8 +105,10 @@ export class LongStatement {
       at = end;
       if (this.#left === 0 && this.#isLastPart) this.#finish();
     }
-    this.#keep(chunk.subarray(from, at));
+    this.#arrived += at - from;
+    this.#held.push(chunk.subarray(from, at));
     this.#letGo();
+    this.#keep();
     return at;
   }
 
@@ -149,10 +152,10 @@ export class LongStatement {
     }
   }
 
-  /** A chunk is valid during the call only. */
-  #keep(bytes: Buffer): void {
-    this.#arrived += bytes.length;
-    this.#held.push(Buffer.from(bytes));
+  /** What is left of the chunk, the last that is held: it is valid during the call only. */
+  #keep(): void {
+    const left = this.#held.pop();
+    if (left !== undefined) this.#held.push(Buffer.from(left));
   }
 
   #letGo(): void {
@@ -181,15 +184,22 @@ export class LongStatement {
     return textOffset + statements.safe;
   }
 
-  /** Sends the frames up to `end` on. */
+  /** Sends the frames up to `end` on, without a copy of them. */
   #forward(end: number): void {
-    const count = end - this.#heldFrom;
-    if (count <= 0) return;
-    const held = this.#held.length === 1 ? this.#held[0] : undefined;
-    const bytes = held ?? Buffer.concat(this.#held);
-    this.#options.forward(bytes.subarray(0, count));
-    this.#held = count < bytes.length ? [Buffer.from(bytes.subarray(count))] : [];
-    this.#heldFrom = end;
+    // A text may come byte by byte; the last is the chunk itself.
+    const last = this.#held.pop();
+    if (last !== undefined) {
+      this.#held =
+        this.#held.length > 1 ? [Buffer.concat(this.#held), last] : [...this.#held, last];
+    }
+    while (this.#heldFrom < end) {
+      const first = this.#held.shift();
+      assert(first !== undefined, 'what goes on has come');
+      const part = first.subarray(0, end - this.#heldFrom);
+      this.#options.forward(part);
+      this.#heldFrom += part.length;
+      if (part.length < first.length) this.#held.unshift(first.subarray(part.length));
+    }
   }
 
   /** The frames that hold the first `payload` bytes: every part but the last is full. */

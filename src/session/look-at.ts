@@ -3,11 +3,17 @@
  * Invariant: what goes through from here is none of ours in any mode that is possible.
  */
 import { UndropError } from '../errors.js';
+import { classifyUnderAll } from '../sql/classify.js';
+import type { KnownMode } from '../sql/lex-mode.js';
 import { type NamedStatement, readNamedStatement } from '../sql/named-statement.js';
+import { isRecycleNameIn } from '../sql/recycle-name.js';
+import { mentionsRecycle } from '../sql/trigger-scan.js';
 import type { Capabilities } from '../wire/capabilities.js';
 import { queryTextOffset } from '../wire/command/com-query.js';
 import {
+  COM_CHANGE_USER,
   COM_DROP_DB,
+  COM_INIT_DB,
   COM_QUERY,
   COM_STMT_BULK_EXECUTE,
   COM_STMT_EXECUTE,
@@ -16,15 +22,18 @@ import {
 } from '../wire/commands.js';
 import type { Packet } from '../wire/framing.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
-import type { ServerVersion } from '../wire/server-version.js';
 import { concernsName } from './concerns-name.js';
-import { isOfPieces, isProtected, type Protection, recognise, type Taken } from './intercept.js';
+import type { Taken } from './intercept.js';
 import type { PreparedDrops } from './prepared-drops.js';
+import { isProtected, type Protection, soughtBy } from './protection.js';
 
 export interface LookOptions {
   readonly capabilities: Capabilities;
-  readonly server: ServerVersion;
+  /** The server, and what is known of the session. */
+  readonly server: KnownMode;
   readonly protect: ReadonlySet<Protection>;
+  /** Whether writes to undrop's own schemas are ours; default true. */
+  readonly guards?: boolean;
   /** Whether the server may take several statements in one text. */
   readonly multiStatements: boolean;
   readonly prepared: PreparedDrops;
@@ -40,7 +49,14 @@ export function lookAt(packet: Packet, options: LookOptions): Taken | null {
     case COM_STMT_PREPARE:
       return lookAtText(packet, 'prepare', payload.subarray(1), options);
     case COM_DROP_DB:
-      return options.protect.has('drop-database') ? { ...other, carrier: 'drop-database' } : null;
+      return options.protect.has('drop-database') ||
+        (options.guards !== false && isRecycleNameIn(other.text))
+        ? { ...other, carrier: 'drop-database' }
+        : null;
+    case COM_INIT_DB:
+    case COM_CHANGE_USER:
+      // Shown for what they say of the session.
+      return null;
     case COM_STMT_EXECUTE:
     case COM_STMT_BULK_EXECUTE:
     case COM_STMT_RESET:
@@ -88,11 +104,30 @@ function lookAtText(
   packet: Packet,
   carrier: 'query' | 'prepare',
   text: Buffer,
-  { server, protect, multiStatements }: LookOptions,
+  { server, protect, multiStatements, guards = true }: LookOptions,
 ): Taken | null {
+  const mayBeGuarded = guards && ((server.inRecycle ?? false) !== false || mentionsRecycle(text));
+  if (protect.size === 0 && !mayBeGuarded) return null;
   // A PREPARE takes no second statement.
   const isSeveral = multiStatements && carrier === 'query';
-  const verdict = recognise(text, server, { multiStatements: isSeveral });
+  const isPrepared = carrier === 'prepare';
+  const read = { multiStatements: isSeveral, isPrepared, ...soughtBy(protect) };
+  const verdict = classifyUnderAll(text, server, read);
   if (verdict.kind !== 'disagree' && !isProtected(verdict, protect)) return null;
   return { packet, carrier, text, verdict, refusal: null };
+}
+
+/**
+ * Whether it holds several statements, or may do so: it is executed piece by piece. A block is
+ * executed as one piece, in other words.
+ */
+export function isOfPieces(
+  { carrier, verdict, refusal }: Taken,
+  { multiStatements }: { readonly multiStatements: boolean },
+): boolean {
+  if (carrier !== 'query' || verdict === null || refusal !== null) return false;
+  if (verdict.kind === 'refused' && verdict.carrier === 'compound') return true;
+  if (!multiStatements) return false;
+  if (verdict.kind === 'refused') return verdict.carrier === 'multi-statement';
+  return verdict.kind === 'disagree';
 }

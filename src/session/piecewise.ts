@@ -11,9 +11,10 @@ import { assert } from '../assert.js';
 import { cleanFactsSql, readFacts } from '../drop/facts.js';
 import type { UserFacts } from '../drop/request.js';
 import type { ResponseTracker } from '../relay/response-tracker.js';
-import { type KnownMode, modeFromSqlMode } from '../sql/lex-mode.js';
+import type { KnownMode } from '../sql/lex-mode.js';
 import { isPrepare } from '../sql/named-statement.js';
-import { type Ahead, type OwnPiece, readAhead } from '../sql/read-ahead.js';
+import { type Ahead, type OwnPiece, readAhead, type Wanted } from '../sql/read-ahead.js';
+import { unread } from '../sql/recycle-guard.js';
 import type { Refused } from '../sql/verdict.js';
 import { COM_QUERY } from '../wire/commands.js';
 import { encodePacket } from '../wire/framing.js';
@@ -21,18 +22,13 @@ import { decodeErr, type ErrPacket } from '../wire/response/err.js';
 import { okWithMoreResults } from '../wire/response/ok.js';
 import { noticeForwarded } from './concerns-name.js';
 import { FileRelay } from './file-relay.js';
-import {
-  type Interception,
-  type InterceptOptions,
-  intercept,
-  isProtected,
-  type Taken,
-} from './intercept.js';
+import { type Interception, type InterceptOptions, intercept, type Taken } from './intercept.js';
 import { planBlock } from './intercept-block.js';
 import { commandOnName } from './intercept-dynamic.js';
 import type { Login } from './login.js';
 import { type PieceEnd, PieceRelay } from './piece-relay.js';
 import type { PreparedDrops } from './prepared-drops.js';
+import { isProtected, soughtBy } from './protection.js';
 import { WireUserSession } from './user-session.js';
 
 /** The two legs of the session, and who is told of answers. */
@@ -57,6 +53,8 @@ export interface PiecewiseOptions {
   /** What the interception of one statement needs. */
   readonly context: () => Omit<InterceptOptions, 'userSession' | 'multiStatements'>;
   readonly isClientGone: () => boolean;
+  /** How its texts are read by these facts; null: how they may be, without asking. */
+  readonly known: (facts: UserFacts | null) => KnownMode;
   readonly onFacts: (facts: UserFacts) => void;
   readonly prepared: PreparedDrops;
 }
@@ -116,18 +114,16 @@ export class Piecewise {
     if (!isSure && !(await this.#isSeveral())) return this.#interceptWhole();
     // Where the answer to the first piece begins is known where none is owed.
     if (!tracker.idle) await this.#session().run([]);
-    const { server } = this.#options.login;
-    let known: KnownMode = server;
+    let known = this.#options.known(null);
     let isAsked = false;
     for (let at = 0; !this.#options.isClientGone(); ) {
       const rest = this.#text.subarray(at);
-      const names = this.#options.prepared.watchesNames;
-      const ahead = readAhead(rest, known, { isOurs: this.#isOurs, names });
+      const ahead = readAhead(rest, known, this.#wanted);
       if (ahead === null) {
         if (isAsked) return this.#refuseRest(rest);
         const facts = await this.#askFacts();
         if ('errno' in facts) return this.#say(facts.payload);
-        known = modeFromSqlMode(server, facts.sqlMode, facts.charset);
+        known = this.#options.known(facts);
         isAsked = true;
         continue;
       }
@@ -138,12 +134,12 @@ export class Piecewise {
         const isWhole = await this.#execute(rest, ahead, ours?.at ?? null);
         if (!isWhole || ours === null) return null;
         at += ours.at;
-        known = server;
+        known = this.#options.known(null);
       } else {
         const facts = await this.#take(rest, ours);
         if (facts === 'over' || ours.next === null) return null;
         at += ours.next;
-        known = facts === null ? server : modeFromSqlMode(server, facts.sqlMode, facts.charset);
+        known = this.#options.known(facts);
       }
     }
     return null;
@@ -182,8 +178,11 @@ export class Piecewise {
     return { fromServer: Buffer.concat(this.#unexpected), fromClient: this.#behind };
   }
 
-  readonly #isOurs = (verdict: OwnPiece['verdict']): boolean =>
-    isProtected(verdict, this.#options.context().service.protect);
+  get #wanted(): Wanted {
+    const { protect } = this.#options.context().service;
+    const names = this.#options.prepared.watchesNames;
+    return { isOurs: (verdict) => isProtected(verdict, protect), names, ...soughtBy(protect) };
+  }
 
   /** The answer to a block is the server's, to the same block in other words. */
   async #runBlock(
@@ -192,9 +191,7 @@ export class Piecewise {
     isLast: boolean,
   ): Promise<Interception | PieceEnd> {
     const { owner, onFacts } = this.#options;
-    const userSession = this.#session();
-    const context = { ...this.#options.context(), userSession, multiStatements: false };
-    const made = await planBlock(taken, verdict, context);
+    const made = await planBlock(taken, verdict, this.#one());
     if (made.kind !== 'run') return made;
     onFacts(made.facts);
     this.#options.prepared.doubtNames();
@@ -226,7 +223,6 @@ export class Piecewise {
     const { taken, owner, prepared } = this.#options;
     const packet = { ...taken.packet, payload: this.#payload(text) };
     const piece: Taken = { ...taken, packet, text, tail: rest, verdict };
-    const context = this.#options.context();
     if (verdict.kind === 'refused' && verdict.carrier === 'compound') {
       // What stood before it may have changed the charset.
       const facts = await this.#askFacts();
@@ -241,9 +237,8 @@ export class Piecewise {
       owner.onAnswer(piece, done);
       return 'over';
     }
-    const userSession = this.#session();
-    const one = { ...context, userSession, multiStatements: false };
-    const interception = this.#isOurs(verdict)
+    const one = this.#one();
+    const interception = this.#wanted.isOurs(verdict)
       ? await intercept(piece, one)
       : await commandOnName({ ...piece, carrier: 'named' }, prepared, one);
     if (interception.facts !== null) this.#options.onFacts(interception.facts);
@@ -319,10 +314,12 @@ export class Piecewise {
   }
 
   async #interceptWhole(): Promise<Interception> {
-    const userSession = this.#session();
-    const taken = { ...this.#options.taken, verdict: null };
-    const context = { ...this.#options.context(), userSession, multiStatements: false };
-    return intercept(taken, context);
+    return intercept({ ...this.#options.taken, verdict: null }, this.#one());
+  }
+
+  /** For one statement by itself. */
+  #one(): InterceptOptions {
+    return { ...this.#options.context(), userSession: this.#session(), multiStatements: false };
   }
 
   async #askFacts(): Promise<UserFacts | ErrPacket> {
@@ -336,7 +333,7 @@ export class Piecewise {
 
   /** How the rest is read is open even with the mode: it isn't executed. */
   async #refuseRest(rest: Buffer): Promise<null> {
-    const verdict = { kind: 'unclear', why: 'how it is read differs' } as const;
+    const verdict = unread(rest, 'how it is read differs');
     await this.#take(rest, { at: 0, next: null, verdict });
     return null;
   }

@@ -6,8 +6,10 @@
  * Invariant: bounded; what is forgotten is refused by the server (1243), never executed.
  */
 import type { NameContext } from '../drop/bind-names.js';
+import type { UserFacts } from '../drop/request.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import type { Flavour } from '../sql/lex-mode.js';
+import type { Replacement } from '../sql/verdict.js';
 import {
   COM_CHANGE_USER,
   COM_RESET_CONNECTION,
@@ -24,17 +26,34 @@ const TEXT_BYTES_MAX = 16_384;
 /** MariaDB: the statement that was prepared last. */
 const LAST_PREPARED = 0xffff_ffff;
 
-/** A DROP TABLE that the server took at its PREPARE. */
+/** A DROP DATABASE; the name in unescaped bytes. */
+export interface PreparedSchema {
+  readonly schema: Uint8Array;
+  readonly ifExists: boolean;
+}
+
+/** A DROP TABLE or DROP DATABASE that the server took at its PREPARE. */
 export interface PreparedDrop {
   /** The beginning of the client's text, for the ledger. */
   readonly text: Buffer;
-  readonly statement: DropTableStatement;
+  readonly statement: DropTableStatement | PreparedSchema;
   /** What the session was in at the PREPARE. */
   readonly context: NameContext;
+  /** What it wishes in its comments. */
+  readonly wishes: readonly string[];
+  /** Null: it is a drop; else `text` is whole. */
+  readonly replacing: PreparedReplacing | null;
   /** The client sent data for a parameter, and there is none. */
   hasLongData: boolean;
   /** Something that can't be read may have prepared another under its name. */
   isDoubtful: boolean;
+}
+
+/** A CREATE OR REPLACE, whose text runs again: read as it was then, or not at all. */
+export interface PreparedReplacing {
+  readonly replacement: Replacement;
+  /** What the session was in at the PREPARE. */
+  readonly facts: Pick<UserFacts, 'schema' | 'charset' | 'sqlMode'>;
 }
 
 type Prepared = Omit<PreparedDrop, 'hasLongData' | 'isDoubtful'>;
@@ -114,15 +133,12 @@ export class PreparedDrops {
 
   #keep(drop: Prepared): PreparedDrop {
     // Their own memory: the packet that they came in may be much larger.
-    const text = Buffer.from(drop.text.subarray(0, TEXT_BYTES_MAX));
-    const names = drop.statement.names.map((name) => ({
-      ...name,
-      schema: name.schema === null ? null : Uint8Array.from(name.schema),
-      table: Uint8Array.from(name.table),
-    }));
-    const statement = { ...drop.statement, names };
-    const { context } = drop;
-    const kept = { text, statement, context, hasLongData: false, isDoubtful: false };
+    const { context, wishes, replacing } = drop;
+    const textBytes = replacing === null ? TEXT_BYTES_MAX : drop.text.length;
+    const text = Buffer.from(drop.text.subarray(0, textBytes));
+    const statement = copyOf(drop.statement);
+    const flags = { hasLongData: false, isDoubtful: false };
+    const kept = { text, statement, context, wishes, replacing, ...flags };
     this.#bytes += bytesOf(kept);
     return kept;
   }
@@ -146,10 +162,27 @@ export class PreparedDrops {
   }
 }
 
-function bytesOf({ text, statement }: PreparedDrop): number {
+/** Whether it is a DROP DATABASE. */
+export function isOfSchema(statement: PreparedDrop['statement']): statement is PreparedSchema {
+  return 'schema' in statement;
+}
+
+function copyOf(statement: PreparedDrop['statement']): PreparedDrop['statement'] {
+  if (isOfSchema(statement)) return { ...statement, schema: Uint8Array.from(statement.schema) };
+  const names = statement.names.map((name) => ({
+    ...name,
+    schema: name.schema === null ? null : Uint8Array.from(name.schema),
+    table: Uint8Array.from(name.table),
+  }));
+  return { ...statement, names };
+}
+
+function bytesOf({ text, statement, wishes }: PreparedDrop): number {
+  const wished = wishes.reduce((sum, { length }) => sum + length, 0);
+  if (isOfSchema(statement)) return text.length + statement.schema.length + wished;
   const names = statement.names.reduce(
     (sum, { schema, table }) => sum + table.length + (schema?.length ?? 0),
     0,
   );
-  return text.length + names;
+  return text.length + names + wished;
 }

@@ -5,13 +5,14 @@
 import { type ErrorCode, UndropError } from '../errors.js';
 import type { TableName } from '../sql/grammar/table-name.js';
 import type { Finding } from '../sql/statement-stream.js';
-import type { Carrier, Refused } from '../sql/verdict.js';
+import type { Carrier, Guarded, Refused } from '../sql/verdict.js';
 
 /** The sentence "cannot hold a table that is dropped …" ends so. */
 export const HOW: Readonly<Record<Carrier, string>> = {
   'multi-statement': 'in a text of several statements',
   'drop-database': 'with its schema (DROP DATABASE)',
   'create-or-replace': 'by CREATE OR REPLACE',
+  'drop-view': 'by DROP VIEW in such a place',
   prepare: 'by what a text PREPARE says',
   'execute-immediate': 'by EXECUTE IMMEDIATE',
   compound: 'in a compound statement',
@@ -20,14 +21,44 @@ export const HOW: Readonly<Record<Carrier, string>> = {
 
 /** Why a long text is refused, or what is left of it from a statement of ours on. */
 export function refusalOf(finding: Finding, isOneOfSeveral: boolean): UndropError {
-  if (finding.kind === 'unclear') return notUnderstood(finding.why);
+  if (finding.kind === 'unclear') {
+    return finding.guarded === undefined ? notUnderstood(finding.why) : guardedBy(finding.guarded);
+  }
   const { verdict } = finding;
+  if (verdict.kind === 'guarded') return guardedBy(verdict);
   if (verdict.kind === 'drop-table') {
     const how = isOneOfSeveral ? `${HOW['multi-statement']} above 256 KiB` : 'in so long a text';
     return notDone(how, listTables(verdict.statement.names));
   }
   if (verdict.kind === 'refused') return notDone(HOW[verdict.carrier], namesIn(verdict));
   return notUnderstood(verdict.kind === 'unclear' ? verdict.why : 'it executes another text');
+}
+
+/** A long text that ends the session, as it can't be told where in it something begins. */
+export function refusalOfRest({
+  why,
+  guarded,
+}: Extract<Finding, { kind: 'unclear' }>): UndropError {
+  const what = guarded === undefined ? 'drop a table' : 'write to a schema of undrop itself';
+  return new UndropError('UNDROP_LONG_TEXT', { what, why });
+}
+
+/** The sentence "The statement was not executed: …" goes on so, and what helps. */
+const GUARDED: Readonly<Record<Guarded['how'], readonly [why: string, instead: string]>> = {
+  named: ['it is not a read, and names a schema of undrop itself', 'Only read there.'],
+  default: [
+    'it is not a read, and the default schema is one of undrop itself',
+    'USE another schema for what is to be changed in that.',
+  ],
+  unclear: [
+    'it may write to a schema of undrop itself, as far as is understood',
+    'Only read there.',
+  ],
+};
+
+export function guardedBy({ how }: Guarded): UndropError {
+  const [why, instead] = GUARDED[how];
+  return new UndropError('UNDROP_RECYCLE_SCHEMA_WRITE', { why, instead });
 }
 
 /** The tables of a refused statement, or the schema that would have gone with all of them. */
@@ -38,6 +69,10 @@ export function namesIn(verdict: Refused): string {
 
 export function schemaAndTables(schema: Uint8Array): string {
   return `Schema ${Buffer.from(schema)} and its tables were`;
+}
+
+export function changedMeanwhile(schema: Uint8Array, times = 1): UndropError {
+  return new UndropError('UNDROP_CHANGED_MEANWHILE', { tables: schemaAndTables(schema), times });
 }
 
 export function notDone(how: string, tables: string): UndropError {

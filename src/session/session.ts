@@ -23,6 +23,7 @@ import type { DropService, Interception, Taken } from './intercept.js';
 import { Legs } from './legs.js';
 import { loggedText } from './logged-text.js';
 import { type Login, LoginRelay } from './login.js';
+import type { Observed, Observing } from './observe.js';
 import type { ProxyTls } from './tls.js';
 
 export interface SessionOptions {
@@ -48,6 +49,8 @@ export interface SessionOptions {
   /** The session is over. */
   onClose(): void;
 }
+
+type Answered = Extract<Interception, { kind: 'answer' }>;
 
 type Phase =
   | { readonly name: 'dialling'; readonly stopTrying: AbortController }
@@ -168,8 +171,9 @@ export class Session {
     rest: { readonly fromServer: Buffer; readonly fromClient: Buffer },
   ): void {
     const legs = this.#legs;
+    const service = this.#options.serviceFor(dialled);
     const commands = new CommandPhase(login, {
-      service: this.#options.serviceFor(dialled),
+      service,
       session: {
         threadId: login.threadId,
         upstreamLocalPort: dialled.localPort,
@@ -179,7 +183,8 @@ export class Session {
       toServer: (bytes) => legs.toServer(bytes),
       holdClient: () => legs.holdClient(),
       releaseClient: () => legs.releaseClient(),
-      onAnswer: (taken, answer) => this.#report(taken, answer),
+      observing: () => this.#observing(service),
+      onAnswer: (taken, answer) => this.#report(taken, answer, service),
       onSettled: () => this.#onSettled(),
       onFailure: (error) => this.#fail(error),
     });
@@ -230,7 +235,19 @@ export class Session {
     else if (this.#draining) this.#drainIfIdle();
   }
 
-  #report(taken: Taken, answer: Extract<Interception, { kind: 'answer' }>): void {
+  /** What isn't held, as UNDROP_MODE says so. */
+  #observing({ observes }: DropService): Observing | null {
+    if (observes === undefined || observes.size === 0) return null;
+    const tell = ({ text, isClear, tables }: Observed) => {
+      this.#options.counters.dropsObserved++;
+      const fields = { event: 'observed', tables, statement: loggedText(text) };
+      const what = isClear ? 'not held: the server drops it' : 'not held, if it is a drop at all';
+      this.#options.log.warn({ ...this.#who(), ...fields }, what);
+    };
+    return { protect: observes, tell };
+  }
+
+  #report(taken: Taken, answer: Answered, service: DropService): void {
     const { log, counters, background, onHeld } = this.#options;
     const { refusal, dropped } = answer;
     if (refusal !== null) {
@@ -243,7 +260,9 @@ export class Session {
     if (isHeld) {
       counters.dropsHeld += dropped.held.length;
       const held = dropped.held.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`);
-      log.info({ ...this.#who(), event: 'held', tables: dropped.tables, held }, 'tables are held');
+      const { tables, by = [] } = dropped;
+      const ruled = by.some((one) => one !== null) ? { by } : {};
+      log.info({ ...this.#who(), event: 'held', tables, held, ...ruled }, 'tables are held');
     }
     const notYet = (error: unknown) => {
       const fields = { ...this.#who(), err: error };
@@ -251,7 +270,10 @@ export class Session {
       else log.debug(fields, 'an intent could not be forgotten; recovery will');
     };
     const finished = dropped.finish(notYet).catch(notYet);
-    background(finished.then(() => (isHeld ? onHeld() : undefined)));
+    if (!isHeld) return background(finished);
+    const owed = dropped.held.filter(({ relocated }) => !relocated).map(({ id }) => id);
+    background(finished.then(onHeld));
+    if (owed.length > 0) background(finished.then(() => service.owe?.(owed)));
   }
 
   // ── ends ───────────────────────────────────────────────────────────────────────────────────

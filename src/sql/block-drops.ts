@@ -60,6 +60,7 @@ export function dropsOfBlock(
   for (const { start, end, verdict, repeats = false } of statements) {
     if (verdict.kind === 'not-ours') continue;
     if (verdict.kind !== 'drop-table') return { why: 'that drops in another way as well' };
+    if (verdict.statement.empties === true) return { why: 'that empties a table' };
     if (verdict.statement.isDoubtful) return { why: 'with a name that only the server can judge' };
     if (repeats) return { why: 'that may drop it more than once' };
     drops.push({ start, end, statement: verdict.statement });

@@ -75,6 +75,7 @@ export function readBodyStatement(stream: TokenStream, place: Place): boolean {
       body: [],
       hasDrop: stream.drops > dropsBefore,
       isWhole: stream.lexer.kind !== 'error',
+      namesRecycle: stream.namesRecycle,
       repeats: place.repeats,
     });
   }
@@ -83,9 +84,12 @@ export function readBodyStatement(stream: TokenStream, place: Place): boolean {
 
 /** How many tokens a grammar may want to see of the statement that begins here. */
 export function keptMax(stream: TokenStream): number {
-  if (stream.isWord('DROP', 'PREPARE', 'EXECUTE', 'DEALLOCATE')) return Number.POSITIVE_INFINITY;
+  if (stream.keepsAll) return Number.POSITIVE_INFINITY;
+  if (stream.isWord(...READ_WHOLE)) return Number.POSITIVE_INFINITY;
   return stream.isWord('CREATE') ? HEAD_TOKENS_MAX : 1;
 }
+
+const READ_WHOLE = ['DROP', 'TRUNCATE', 'PREPARE', 'EXECUTE', 'DEALLOCATE'];
 
 /** `<<label>>`. */
 function skipOracleLabel(stream: TokenStream): void {

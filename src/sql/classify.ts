@@ -2,14 +2,11 @@
  * Recognition: bytes in, verdict out; pure. It reads a text statement by statement (next-statement)
  * and puts the small grammars to those that begin like one of ours.
  *
- * Invariant: a statement that could destroy a base table is never `not-ours`. The word DROP
- * directly before TABLE or DATABASE has to be explained, as the body of a stored program or the
- * like; what isn't explained is `unclear`.
+ * Invariant: a statement that could destroy a base table, or write where held tables are, is never
+ * `not-ours`. The word DROP directly before TABLE or DATABASE has to be explained, as the body of a
+ * stored program or the like; what isn't explained is `unclear`.
  */
-import { parseCreateOrReplace } from './grammar/create-or-replace.js';
-import { parseDropTable } from './grammar/drop-table.js';
 import { type DynamicText, parseExecuteImmediate, parsePrepare } from './grammar/dynamic-sql.js';
-import { takeIdentifier } from './grammar/table-name.js';
 import { type Source, TokenCursor } from './grammar/token-cursor.js';
 import {
   hypotheses,
@@ -20,16 +17,20 @@ import {
 } from './lex-mode.js';
 import { modeAfter } from './mode-changes.js';
 import { endOfText, nextStatement, type ReadOptions, type Statement } from './next-statement.js';
+import { createVerdict, dropVerdict, truncateVerdict, unexplained } from './plain-verdict.js';
+import { guardOf, unread } from './recycle-guard.js';
+import { isRecycleNameIn } from './recycle-name.js';
 import { sameVerdict } from './same-verdict.js';
-import { mayBeOurs } from './trigger-scan.js';
+import { mayBeOurs, mentionsRecycle } from './trigger-scan.js';
 import { unescapeLiteral } from './unescape-literal.js';
-import { NOT_OURS, type Piece, refused, unclear, type Verdict } from './verdict.js';
+import { guardedIn, NOT_OURS, type Piece, refused, unclear, type Verdict } from './verdict.js';
 
 export type { ReadOptions } from './next-statement.js';
 export type {
   Carrier,
   DropTable,
   Dynamic,
+  Guarded,
   NotOurs,
   Piece,
   Refused,
@@ -37,13 +38,6 @@ export type {
   Verdict,
 } from './verdict.js';
 
-/** What may stand behind DROP, other than what is ours. */
-const DROPPED_ELSE = new Set(
-  [
-    'TEMPORARY VIEW INDEX TRIGGER PROCEDURE FUNCTION EVENT USER ROLE SERVER TABLESPACE UNDO',
-    'LOGFILE RESOURCE SPATIAL PREPARE PACKAGE LIBRARY',
-  ].flatMap((words) => words.split(' ')),
-);
 /** Statements that run none of the others, whatever words they hold. */
 const NEVER_OURS = new Set(['ALTER', 'EXPLAIN', 'DESCRIBE', 'DESC']);
 const BRANCHES_MAX = 2;
@@ -105,7 +99,8 @@ function classifyNested(
   options: ReadOptions,
   nested: number,
 ): Verdict {
-  if (!mayBeOurs(bytes, 0, bytes.length)) return NOT_OURS;
+  const mayBe = mayBeOurs(bytes, 0, bytes.length, options);
+  if (!mayBe && mode.inRecycle !== true) return NOT_OURS;
   const place = { offset: 0, nested, branches: 0, isWanted: () => false };
   const all = pieces({ bytes, mode }, options, place);
   const [first] = all;
@@ -114,7 +109,13 @@ function classifyNested(
   }
   if (all.length === 1) return first.verdict;
   if (options.multiStatements) return refused('multi-statement', all);
-  return unclear('there are several statements in a text that may hold one');
+  return unclearOf('there are several statements in a text that may hold one', all);
+}
+
+/** A verdict on all of them, where it can't be said of each. */
+function unclearOf(why: string, found: readonly Piece[]): Verdict {
+  const isGuarded = found.some(({ verdict }) => guardedIn(verdict) !== null);
+  return isGuarded ? { kind: 'guarded', how: 'unclear' } : unclear(why);
 }
 
 interface Place {
@@ -131,11 +132,13 @@ function pieces(source: Source, options: ReadOptions, place: Place): readonly Pi
   const { bytes } = source;
   let { mode } = source;
   let end = endOfText(bytes, mode);
+  const read = { ...options, keepsAll: mode.inRecycle === true || mentionsRecycle(bytes) };
   const found: Piece[] = [];
   let stopAt: number | null = null;
   for (let offset: number | null = place.offset; offset !== null; ) {
-    const statement = nextStatement(bytes, offset, end, mode, options);
-    const verdict = statementVerdict(statement, { bytes, mode }, place.nested);
+    const statement = nextStatement(bytes, offset, end, mode, read);
+    const context = { nested: place.nested, options };
+    const verdict = guardedVerdict(statement, { bytes, mode }, context);
     const { start, next } = statement;
     found.push({ start, end: statement.end, next, verdict });
     offset = next;
@@ -162,8 +165,10 @@ function piecesUnderAll(
   place: Place,
 ): readonly Piece[] {
   const whole = { start: place.offset, end: bytes.length, next: null };
-  if (!mayBeOurs(bytes, whole.start, whole.end)) return [{ ...whole, verdict: NOT_OURS }];
   const rest = bytes.subarray(place.offset);
+  const isHere = (known.inRecycle ?? false) !== false;
+  const mayBe = isHere || mayBeOurs(rest, 0, rest.length, options);
+  if (!mayBe) return [{ ...whole, verdict: NOT_OURS }];
   const branches = place.branches + 1;
   const isTooMuch = branches > BRANCHES_MAX || rest.length > GUESSED_BYTES_MAX;
   const modes = isTooMuch ? [] : hypotheses(known, rest);
@@ -171,7 +176,9 @@ function piecesUnderAll(
     pieces({ bytes, mode }, options, { ...place, branches }),
   );
   if (first !== undefined && others.every((other) => areSame(other, first))) return first;
-  return [{ ...whole, verdict: unclear('a statement before it may change how it is read') }];
+  const why = 'a statement before it may change how it is read';
+  const verdict: Verdict = isHere ? { kind: 'guarded', how: 'unclear' } : unread(rest, why);
+  return [{ ...whole, verdict }];
 }
 
 function areSame(one: readonly Piece[], other: readonly Piece[]): boolean {
@@ -193,22 +200,47 @@ function cutShort(found: readonly Piece[], stopAt: number, end: number): readonl
   const behind = found.slice(stopAt);
   const start = behind[0]?.start ?? end;
   if (behind.every(({ verdict }) => verdict.kind === 'not-ours')) return found;
-  const whole = { start, end, next: null, verdict: unclear('it ends in the middle') };
+  const whole = { start, end, next: null, verdict: unclearOf('it ends in the middle', behind) };
   return [...found.slice(0, stopAt), whole];
 }
 
-function statementVerdict(statement: Statement, source: Source, nested: number): Verdict {
+/** What statements within one another have in common. */
+interface Context {
+  /** How many texts are around this one. */
+  readonly nested: number;
+  readonly options: ReadOptions;
+}
+
+/** Drops of tables and of a schema, but no TRUNCATE, have their own words for what undrop keeps. */
+function guardedVerdict(statement: Statement, source: Source, context: Context): Verdict {
+  const verdict = statementVerdict(statement, source, context);
+  if (verdict.kind === 'drop-table' && verdict.statement.empties !== true) {
+    const isRecycled = verdict.statement.names.some(({ schema }) =>
+      schema === null ? source.mode.inRecycle === true : isRecycleNameIn(schema),
+    );
+    return isRecycled ? { ...verdict, isRecycled } : verdict;
+  }
+  if (verdict.kind === 'refused') {
+    if (verdict.carrier === 'drop-database' && verdict.schema !== null) return verdict;
+    const isText = verdict.source !== undefined;
+    const inside = isText ? null : guardedIn(verdict);
+    if (inside !== null) return inside;
+  }
+  return guardOf(statement, source, context.options) ?? verdict;
+}
+
+function statementVerdict(statement: Statement, source: Source, context: Context): Verdict {
   switch (statement.shape) {
     case 'program':
       return statement.isWhole || !statement.hasDrop
         ? NOT_OURS
         : unclear('the end of the stored program was not found');
     case 'block':
-      return bodyVerdict('compound', statement, source, nested);
+      return bodyVerdict('compound', statement, source, context);
     case 'wrapped':
-      return bodyVerdict('set-statement', statement, source, nested);
+      return bodyVerdict('set-statement', statement, source, context);
     case 'plain':
-      return plainVerdict(statement, source, nested);
+      return plainVerdict(statement, source, context);
   }
 }
 
@@ -217,13 +249,13 @@ function bodyVerdict(
   carrier: 'compound' | 'set-statement',
   statement: Statement,
   source: Source,
-  nested: number,
+  context: Context,
 ): Verdict {
   const inside = statement.body.map((inner) => ({
     start: inner.start,
     end: inner.end,
     next: null,
-    verdict: statementVerdict(inner, source, nested),
+    verdict: statementVerdict(inner, source, context),
     ...(inner.repeats === true ? { repeats: true } : {}),
   }));
   const isOurs = inside.some(({ verdict }) => verdict.kind !== 'not-ours');
@@ -233,80 +265,31 @@ function bodyVerdict(
   return statement.hasDrop && !isExplained ? unclear('there is a DROP in the block') : NOT_OURS;
 }
 
-function plainVerdict(statement: Statement, source: Source, nested: number): Verdict {
+function plainVerdict(statement: Statement, source: Source, context: Context): Verdict {
   const cursor = new TokenCursor(statement.tokens);
   const head = cursor.take();
   if (head.kind !== 'word') return unexplained(statement);
   switch (head.text) {
     case 'DROP':
-      return dropVerdict(cursor, statement, source);
+      return dropVerdict(cursor, statement, source, context.options);
     case 'CREATE':
       return createVerdict(cursor, statement, source);
+    case 'TRUNCATE':
+      return truncateVerdict(cursor, statement, source, context.options);
     case 'PREPARE': {
       const text = parsePrepare(cursor, source);
       return text === null
         ? unclear('this PREPARE is not understood')
-        : dynamicVerdict('prepare', text, source, nested);
+        : dynamicVerdict('prepare', text, source, context);
     }
     case 'EXECUTE':
-      return executeVerdict(cursor, source, nested);
+      return executeVerdict(cursor, source, context);
     default:
       return NEVER_OURS.has(head.text) ? NOT_OURS : unexplained(statement);
   }
 }
 
-function unexplained(statement: Statement): Verdict {
-  return statement.hasDrop ? unclear('there is a DROP where none is expected') : NOT_OURS;
-}
-
-function dropVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {
-  if (cursor.takeWords('TABLE') || cursor.takeWords('TABLES')) {
-    return dropOf('table', cursor, statement, source);
-  }
-  // MySQL knows no sequences.
-  if (source.mode.flavour === 'mariadb' && cursor.takeWords('SEQUENCE')) {
-    return dropOf('sequence', cursor, statement, source);
-  }
-  if (cursor.takeWords('DATABASE') || cursor.takeWords('SCHEMA')) {
-    const ifExists = cursor.takeWords('IF', 'EXISTS');
-    const schema = takeIdentifier(cursor, source);
-    return schema !== null && cursor.isAtEnd && statement.isWhole
-      ? { ...refused('drop-database', []), schema: schema.value, ifExists }
-      : unclear('this DROP DATABASE is not understood');
-  }
-  const object = cursor.peek();
-  if (cursor.isWord('SEQUENCE')) return NOT_OURS;
-  if (object.kind === 'word' && DROPPED_ELSE.has(object.text)) return NOT_OURS;
-  const mayBeTable = cursor
-    .rest()
-    .some(({ kind, text }) => kind === 'word' && /^(TABLES?|DATABASE|SCHEMA|SEQUENCE)$/.test(text));
-  return mayBeTable ? unclear('this DROP is not understood') : NOT_OURS;
-}
-
-/** A DROP TABLE or DROP SEQUENCE, behind these words. */
-function dropOf(
-  object: 'table' | 'sequence',
-  cursor: TokenCursor,
-  statement: Statement,
-  source: Source,
-): Verdict {
-  const parsed = parseDropTable(cursor, source, object);
-  return parsed !== null && statement.isWhole
-    ? { kind: 'drop-table', statement: parsed }
-    : unclear(`this DROP ${object.toUpperCase()} is not understood`);
-}
-
-function createVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {
-  if (!cursor.takeWords('OR', 'REPLACE')) return unexplained(statement);
-  const replaced = parseCreateOrReplace(cursor, source);
-  if (replaced === null) return unexplained(statement);
-  if (replaced === 'unclear' || source.mode.flavour === 'mysql') {
-    return unclear('this CREATE OR REPLACE is not understood');
-  }
-  return { ...refused('create-or-replace', []), ...replaced };
-}
-
-function executeVerdict(cursor: TokenCursor, source: Source, nested: number): Verdict {
+function executeVerdict(cursor: TokenCursor, source: Source, context: Context): Verdict {
   if (!cursor.takeWords('IMMEDIATE')) return NOT_OURS;
   // MySQL runs what was prepared under the name `immediate`, and knows no text behind it.
   if (source.mode.flavour === 'mysql') {
@@ -317,14 +300,14 @@ function executeVerdict(cursor: TokenCursor, source: Source, nested: number): Ve
   const text = parseExecuteImmediate(cursor, source);
   return text === null
     ? unclear('this EXECUTE IMMEDIATE is not understood')
-    : dynamicVerdict('execute-immediate', text, source, nested);
+    : dynamicVerdict('execute-immediate', text, source, context);
 }
 
 function dynamicVerdict(
   carrier: 'prepare' | 'execute-immediate',
   text: DynamicText,
   source: Source,
-  nested: number,
+  { nested, options: { truncates = false, views = false } }: Context,
 ): Verdict {
   if (text.kind === 'expression' && nested === 0) {
     const { sql: expression, variable, isPure, name, using } = text;
@@ -338,10 +321,11 @@ function dynamicVerdict(
   const inner = unescapeLiteral(bytes, text, mode);
   // The server converts the literal between charsets before it reads it, and what runs before may
   // change the mode: however it is read, it must be innocent.
-  const { flavour, versionId } = mode;
-  const modes = [mode, ...hypotheses({ flavour, versionId }, inner)];
+  const { flavour, versionId, inRecycle = false } = mode;
+  const modes = [mode, ...hypotheses({ flavour, versionId, inRecycle }, inner)];
+  const options = { multiStatements: false, isPrepared: true, truncates, views };
   for (const one of modes) {
-    const verdict = classifyNested(inner, one, { multiStatements: false }, nested + 1);
+    const verdict = classifyNested(inner, one, options, nested + 1);
     if (verdict.kind !== 'not-ours') {
       const { name, using } = text;
       const expression = bytes.subarray(text.start, text.end);

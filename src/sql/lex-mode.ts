@@ -1,5 +1,6 @@
 /**
- * How a server reads the bytes of a statement: flavour, version, sql_mode and the client's charset.
+ * How a server reads the bytes of a statement: flavour, version, sql_mode and the client's charset;
+ * and whether a name without a schema leads to where held tables are.
  * Either all of that is known, or there is a set of hypotheses, each of them one fully known mode.
  *
  * Invariant: the true mode is among the hypotheses. A question that the bytes don't raise (no
@@ -11,6 +12,7 @@ import {
   charsetTable,
   clientCharsetOf,
 } from './client-charset.js';
+import { isRecycleName } from './recycle-name.js';
 
 export type { ClientCharset } from './client-charset.js';
 export { clientCharsetOf } from './client-charset.js';
@@ -32,12 +34,15 @@ export interface LexMode {
   /** Where versions of MySQL between 5.7 and 8.0 differ; by default what the version suggests. */
   readonly sixDigitVersions?: boolean;
   readonly dollarQuotes?: boolean;
+  /** The default schema is a recycle schema. */
+  readonly inRecycle?: boolean;
   /** A MariaDB that is part of a Galera cluster runs what it finds in a 99997 comment. */
   readonly isGalera?: boolean;
 }
 
-/** What is known of a session. Absent = not known. */
-export type KnownMode = Pick<LexMode, 'flavour' | 'versionId'> & Partial<LexMode>;
+/** What is known of a session. Absent = not known, but of `inRecycle`: no. */
+export type KnownMode = Pick<LexMode, 'flavour' | 'versionId'> &
+  Partial<Omit<LexMode, 'inRecycle'>> & { readonly inRecycle?: boolean | 'perhaps' };
 
 /**
  * The mode of a session whose `@@sql_mode` and `@@character_set_client` were asked for. All is
@@ -60,13 +65,24 @@ export function modeFromSqlMode(
   };
 }
 
+/** The mode of a session that was asked for its default schema, too (null: it has none). */
+export function modeOfSession(
+  base: { readonly flavour: Flavour; readonly versionId: number },
+  session: { readonly sqlMode: string; readonly charset: string; readonly schema: string | null },
+): KnownMode {
+  const { sqlMode, charset, schema } = session;
+  const inRecycle = schema !== null && isRecycleName(schema);
+  return { ...modeFromSqlMode(base, sqlMode, charset), inRecycle };
+}
+
 /** Whether nothing is open but what versions do. */
 export function isFullyKnown(known: KnownMode): known is LexMode {
   return (
     known.ansiQuotes !== undefined &&
     known.noBackslashEscapes !== undefined &&
     known.squareBrackets !== undefined &&
-    known.charset !== undefined
+    known.charset !== undefined &&
+    known.inRecycle !== 'perhaps'
   );
 }
 
@@ -79,6 +95,7 @@ export function hypotheses(known: KnownMode, bytes: Uint8Array): readonly LexMod
     ansiQuotes: known.ansiQuotes ?? false,
     noBackslashEscapes: known.noBackslashEscapes ?? false,
     squareBrackets: squareBrackets ?? false,
+    inRecycle: known.inRecycle === true,
   }));
   const ask = (isOpen: boolean, other: (mode: LexMode) => LexMode) => {
     if (isOpen) modes = modes.flatMap((mode) => [mode, other(mode)]);
@@ -91,6 +108,7 @@ export function hypotheses(known: KnownMode, bytes: Uint8Array): readonly LexMod
     ...mode,
     noBackslashEscapes: true,
   }));
+  ask(known.inRecycle === 'perhaps', (mode) => ({ ...mode, inRecycle: true }));
   ask(squareBrackets === undefined && bytes.includes(0x5b), (mode) => ({
     ...mode,
     squareBrackets: true,

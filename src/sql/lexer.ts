@@ -9,6 +9,7 @@
  */
 import { type CharsetTable, charsetTable } from './client-charset.js';
 import { isBetweenVersions, type LexMode, readsDollarQuotes, readsSixDigits } from './lex-mode.js';
+import { isRecycleToken } from './recycle-name.js';
 
 /**
  * `word`: unquoted, may be a keyword. `name`: quoted, or unquoted where no keyword can be (beside a
@@ -149,6 +150,12 @@ export class Lexer {
   /** Whether the current token is this symbol. */
   isSymbol(symbol: string): boolean {
     return this.kind === 'symbol' && this.#byte(this.start) === symbol.charCodeAt(0);
+  }
+
+  /** Whether the current token names one of undrop's own schemas. */
+  get isRecycleName(): boolean {
+    const isName = this.kind === 'word' || this.kind === 'name';
+    return isName && isRecycleToken(this.#bytes, this.start, this.end);
   }
 
   /** A copy of the current token. */

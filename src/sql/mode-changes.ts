@@ -1,6 +1,6 @@
 /**
- * What a statement does to how the statements behind it in the same text are read: SET sql_mode
- * and SET NAMES take effect at once. Invariant: where a change can't be read off the statement,
+ * What a statement does to how the statements behind it in the same text are read: SET sql_mode,
+ * SET NAMES and USE take effect at once. Invariant: where a change can't be read off the statement,
  * that part of the mode is unknown from there on.
  */
 import { clientCharsetOf, type KnownMode, type LexMode, modeFromSqlMode } from './lex-mode.js';
@@ -34,11 +34,18 @@ const COMBINED = new Set([
 export function modeAfter(statement: Statement, bytes: Uint8Array, mode: LexMode): KnownMode {
   const head = statement.tokens[0]?.text ?? '';
   const { flavour, versionId } = mode;
+  const wasInRecycle = mode.inRecycle === true;
+  const mayBeInRecycle = wasInRecycle || statement.namesRecycle;
+  const open = { flavour, versionId, inRecycle: mayBeInRecycle ? 'perhaps' : false } as const;
   // A stored program puts sql_mode back when it ends, but not what SET NAMES did.
-  if (head === 'CALL' || head === 'EXECUTE') return { flavour, versionId };
+  if (head === 'CALL' || head === 'EXECUTE') return open;
   if (statement.shape === 'block' || statement.shape === 'wrapped') {
     const isSame = statement.body.every((inner) => modeAfter(inner, bytes, mode) === mode);
-    return isSame && statement.isWhole ? mode : { flavour, versionId };
+    return isSame && statement.isWhole ? mode : open;
+  }
+  if (head === 'USE') {
+    const inRecycle = statement.namesRecycle;
+    return inRecycle === wasInRecycle ? mode : { ...mode, inRecycle };
   }
   if (head !== 'SET') return mode;
   const text = textOf(statement, bytes);
@@ -50,7 +57,8 @@ export function modeAfter(statement: Statement, bytes: Uint8Array, mode: LexMode
   }
   const mayBeCharset = /names|char/i.test(text.replaceAll(NOT_OF_TEXTS, ''));
   if (/sql_mode/i.test(text)) {
-    return mayBeCharset ? { flavour, versionId } : { flavour, versionId, charset: mode.charset };
+    const known = { flavour, versionId, inRecycle: wasInRecycle };
+    return mayBeCharset ? known : { ...known, charset: mode.charset };
   }
   if (!mayBeCharset) return mode;
   const { charset: _, ...known } = mode;

@@ -12,6 +12,7 @@ import type { Flavour, LexMode } from './lex-mode.js';
 import { Lexer, type Token } from './lexer.js';
 import { readDeclarations, readProgramHead } from './program-head.js';
 import { TokenStream } from './token-stream.js';
+import type { Sought } from './trigger-scan.js';
 
 /**
  * `program`: creates or alters a stored program; what is in its body doesn't run now. `block`: runs
@@ -29,6 +30,8 @@ export interface Statement {
   readonly body: readonly Statement[];
   /** DROP stands directly before TABLE, TABLES, DATABASE, SCHEMA or SEQUENCE, somewhere. */
   readonly hasDrop: boolean;
+  /** It has the name of a recycle schema; of one in a block, it or one before it. */
+  readonly namesRecycle: boolean;
   /** Read to its end without surprise: no broken literal, no block that doesn't close. */
   readonly isWhole: boolean;
   /** Within a block: in a loop or a handler. */
@@ -40,9 +43,13 @@ export interface NextStatement extends Statement {
   readonly next: number | null;
 }
 
-export interface ReadOptions {
+export interface ReadOptions extends Sought {
   /** CLIENT_MULTI_STATEMENTS is on: behind a `;` another statement may come. */
   readonly multiStatements: boolean;
+  /** It is not executed now, but by another command, which isn't looked at. */
+  readonly isPrepared?: boolean;
+  /** `tokens` of a statement are all that it has. */
+  readonly keepsAll?: boolean;
 }
 
 const NESTED_MAX = 20;
@@ -65,7 +72,7 @@ export function nextStatement(
 ): NextStatement {
   const lexer = new Lexer(bytes, offset, end, mode);
   lexer.next();
-  const statement = readStatement(new TokenStream(lexer), mode.flavour, 0);
+  const statement = readStatement(new TokenStream(lexer, options), mode.flavour, 0);
   if (!lexer.isSymbol(';')) return { ...statement, next: null };
   // A `;` without a statement before it is an error; so is, for all but old MySQL, one within a
   // version comment before which the client said that several statements may come.
@@ -128,6 +135,7 @@ function result(
 ): Statement {
   stream.keepNothing();
   if (!stream.isAtStop) stream.giveUp();
+  const { drops, namesRecycle, end } = stream;
   const isWhole = !stream.isBroken && stream.lexer.kind !== 'error';
-  return { ...read, end: stream.end, hasDrop: stream.drops > 0, isWhole };
+  return { ...read, end, hasDrop: drops > 0, namesRecycle, isWhole };
 }

@@ -8,6 +8,7 @@ import { classifyStatements, GUESSED_BYTES_MAX } from './classify.js';
 import { hypotheses, isFullyKnown, type KnownMode } from './lex-mode.js';
 import { mayConcernName } from './named-statement.js';
 import { sameVerdict } from './same-verdict.js';
+import type { Sought } from './trigger-scan.js';
 import type { Verdict } from './verdict.js';
 
 export interface OwnPiece {
@@ -25,7 +26,7 @@ export interface Ahead {
 }
 
 /** Which statements are looked at by themselves. */
-export interface Wanted {
+export interface Wanted extends Sought {
   readonly isOurs: (verdict: Verdict) => boolean;
   /** What is none of ours, but may prepare, execute or deallocate a drop by its name, too. */
   readonly names: boolean;
@@ -35,11 +36,12 @@ export interface Wanted {
 export function readAhead(
   bytes: Uint8Array,
   known: KnownMode,
-  { isOurs, names }: Wanted,
+  { isOurs, names, truncates = false, views = false }: Wanted,
 ): Ahead | null {
   if (!isFullyKnown(known) && bytes.length > GUESSED_BYTES_MAX) return null;
   const [first, ...others] = hypotheses(known, bytes).map((mode) => {
-    const pieces = classifyStatements(bytes, mode, { multiStatements: true }, isOurs);
+    const read = { multiStatements: true, truncates, views };
+    const pieces = classifyStatements(bytes, mode, read, isOurs);
     const starts = pieces.map((_piece, index) => pieces[index - 1]?.next ?? 0);
     const found = pieces.findIndex(
       ({ verdict, next }, index) =>

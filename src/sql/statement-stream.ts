@@ -2,9 +2,10 @@
  * Looks for a statement of ours in a text that is too long to be held: it takes the text as it
  * comes, says how much of it may go on, and stops where a statement begins that may not.
  *
- * Statements that can't be ours (an INSERT, nearly always) are lexed and let go token by token.
- * Those that may be, or that change how the rest is read, are kept until they are whole and then
- * classified like any other, as long as they fit into the window.
+ * Statements that can't be ours (an INSERT, nearly always) are lexed and let go token by token, up
+ * to the name of a recycle schema in what is no read. Those that may be, or that change how what is
+ * behind them is read, are kept until they are whole and classified like any other, if they fit
+ * into the window.
  *
  * Invariant: what `safe` lets go holds no statement that `classify` would call ours. What can't be
  * judged so is watched for the words of ours instead; where they come, nothing more is let go.
@@ -14,20 +15,25 @@ import { isFullyKnown, type KnownMode, type LexMode, variantsOfVersion } from '.
 import { Lexer } from './lexer.js';
 import { modeAfter } from './mode-changes.js';
 import { endOfText, nextStatement } from './next-statement.js';
+import { IN_RECYCLE, NAMED, QUERIES, READS, SEQUENCE_WORDS, TABLELESS } from './recycle-guard.js';
 import { LOOKAHEAD_BYTES, type Middle, middleOf } from './shorten.js';
-import { TriggerWatch } from './trigger-scan.js';
-import { unclear, type Verdict } from './verdict.js';
+import { PLAIN_OBJECTS, WHOLE, WHOLE_OF_MARIADB } from './stream-words.js';
+import { DROPPABLE } from './token-stream.js';
+import { type Sought, TriggerWatch } from './trigger-scan.js';
+import { type Guarded, unclear, type Verdict } from './verdict.js';
 
 /** Why the text can't go on as it is. */
 export type Finding =
   /** A statement of ours; nothing behind `at`, where the one before it ends, was let go. */
   | { readonly kind: 'ours'; readonly at: number; readonly verdict: Verdict }
   /** Something may be, in the middle of what was let go. */
-  | { readonly kind: 'unclear'; readonly why: string };
+  | { readonly kind: 'unclear'; readonly why: string; readonly guarded?: Guarded };
 
-export interface StreamOptions {
+export interface StreamOptions extends Sought {
   /** How the text is read; null: nobody knows. */
   readonly mode: LexMode | null;
+  /** The default schema may be a recycle schema, where `mode` doesn't say so. */
+  readonly inRecycle?: boolean;
   /** Behind a `;` another statement may come. */
   readonly multiStatements: boolean;
   /** Statements up to so many bytes are held until they are whole. */
@@ -49,17 +55,9 @@ const MULTI = { multiStatements: true };
 /** A token above this is shortened. */
 const TOKEN_BYTES_MAX = 4096;
 const SLICE_BYTES_MAX = 65536;
-const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
-/** Statements that have to be seen whole: they may be ours, or hold a `;` that doesn't end them. */
-const WHOLE = ['DROP', 'PREPARE', 'EXECUTE', 'SET', 'CREATE', 'ALTER'];
-const WHOLE_OF_MARIADB = ['BEGIN', 'IF', 'CASE', 'LOOP', 'WHILE', 'REPEAT', 'FOR', 'DECLARE'];
-/** The words behind CREATE and ALTER that begin neither a program nor OR REPLACE. */
-const PLAIN_OBJECTS = [
-  ...['TABLE', 'TEMPORARY', 'INDEX', 'UNIQUE', 'FULLTEXT', 'SPATIAL', 'VIEW', 'USER', 'ROLE'],
-  ...['DATABASE', 'SCHEMA', 'ONLINE', 'OFFLINE', 'IGNORE'],
-];
-/** Where nothing may follow them, these are all that is run. */
-const ALONE = ['INSERT', 'REPLACE', 'UPDATE', 'DELETE', 'SELECT', 'LOAD', 'WITH', 'VALUES', 'CALL'];
+/** Where nothing may follow them, these are all that is run, and write nothing on MySQL. */
+const FREE = ['SELECT', 'VALUES'];
+const NAMED_WHY = 'it names a schema of undrop itself';
 /** In these a DROP stands for something else. */
 const NEVER_OURS = ['ALTER', 'EXPLAIN', 'DESCRIBE', 'DESC'];
 
@@ -70,7 +68,7 @@ export class StatementStream {
   #lexer: Lexer;
   #state: State;
   #finding: Finding | null = null;
-  readonly #watch = new TriggerWatch();
+  readonly #watch: TriggerWatch;
 
   /** What isn't done yet: `#bytes[#from, #end)`; its first byte is the text's `#base + #from`. */
   #bytes = Buffer.alloc(2 * SLICE_BYTES_MAX);
@@ -82,14 +80,20 @@ export class StatementStream {
 
   #wasDrop = false;
   #mayDrop = false;
+  /** It is no read; it names a recycle schema, or has one as default schema. */
+  #mayWrite = false;
+  #isGuarded = false;
   /** Behind the statement under way the mode isn't known. */
   #changesMode = false;
   #wantedBytes = 0;
+  #inRecycle: boolean;
 
   constructor(options: StreamOptions) {
     this.#options = options;
     this.#tokenBytesMax = options.tokenBytesMax ?? TOKEN_BYTES_MAX;
     this.#mode = options.mode;
+    this.#watch = new TriggerWatch(options);
+    this.#inRecycle = (options.mode ?? options).inRecycle === true;
     this.#state = options.mode === null ? 'watch' : 'head';
     this.#lexer = new Lexer(this.#bytes, 0, 0, options.mode ?? UNKNOWN);
   }
@@ -178,9 +182,14 @@ export class StatementStream {
     } else if (this.#isWord(WHOLE) || (this.#isMariaDb && this.#isWord(WHOLE_OF_MARIADB))) {
       this.#wantedBytes = Math.min(this.#tokenBytesMax, this.#options.heldBytesMax);
       this.#state = 'whole';
-    } else if (!this.#options.multiStatements && this.#isWord(ALONE)) {
-      return this.#setFree();
     } else {
+      const isQuery = this.#lexer.isSymbol('(') || this.#isWord(QUERIES);
+      const isRead = isQuery || this.#isWord(READS);
+      const isAlone = !this.#options.multiStatements && !this.#isMariaDb;
+      if (isAlone && this.#isWord(FREE)) return this.#setFree();
+      if (this.#inRecycle && !isRead && !this.#isWord(TABLELESS)) return this.#findOurs(IN_RECYCLE);
+      this.#isGuarded = this.#inRecycle && isRead;
+      this.#mayWrite = !isRead;
       this.#mayDrop = this.#isWord(NEVER_OURS);
       // A stored program may run SET NAMES.
       this.#changesMode = this.#lexer.isWord('CALL');
@@ -208,11 +217,14 @@ export class StatementStream {
       (one) => nextStatement(bytes, 0, end, one, MULTI).next !== statement.next,
     );
     if (isInDoubt) return this.#giveUp();
-    const verdict = classify(text, mode, { multiStatements: false });
+    const { truncates = false, views = false } = this.#options;
+    const read = { multiStatements: false, isPrepared: true, truncates, views };
+    const verdict = classify(text, mode, read);
     if (this.#options.isOurs(verdict)) return this.#findOurs(verdict);
     if (statement.next === null || !this.#options.multiStatements) return this.#setFree();
     const known: KnownMode = modeAfter(statement, bytes, mode);
     this.#begin(this.#start + statement.next);
+    this.#inRecycle = (known.inRecycle ?? false) !== false;
     if (!isFullyKnown(known)) return this.#giveUp();
     this.#mode = known;
     if (known !== mode) this.#lexer = new Lexer(this.#bytes, this.#start, this.#end, known);
@@ -226,14 +238,19 @@ export class StatementStream {
     const first = WHOLE.find((word) => lexer.isWord(word));
     lexer.next();
     const isPlainObject = PLAIN_OBJECTS.some((word) => lexer.isWord(word));
+    const tooLong = unclear('it is too long');
+    const stop = () => (this.#options.isOurs(tooLong) ? this.#findOurs(tooLong) : this.#giveUp());
     switch (first) {
+      case 'TRUNCATE':
+        return this.#options.truncates === true ? stop() : this.#giveUp();
       case 'DROP':
       case 'PREPARE':
       case 'EXECUTE':
-        return this.#findOurs(unclear('it is too long'));
+        return stop();
       case 'CREATE':
       case 'ALTER':
-        if (lexer.isWord('OR')) return this.#findOurs(unclear('it is too long'));
+        if (this.#inRecycle) return this.#findOurs(IN_RECYCLE);
+        if (lexer.isWord('OR')) return stop();
         if (!isPlainObject) return this.#giveUp();
         break;
       case 'SET':
@@ -243,6 +260,8 @@ export class StatementStream {
         return this.#giveUp();
     }
     this.#begin(this.#start);
+    this.#isGuarded = false;
+    this.#mayWrite = true;
     this.#mayDrop = first === 'ALTER';
     this.#changesMode = first === 'SET';
     this.#wasDrop = false;
@@ -261,8 +280,12 @@ export class StatementStream {
         return this.#changesMode ? this.#giveUp() : true;
       }
       if (this.#wasDrop && !this.#mayDrop && this.#isWord(DROPPABLE)) {
-        return this.#findUnclear('there is a DROP where none is expected');
+        const why = 'there is a DROP where none is expected';
+        if (this.#options.isOurs(unclear(why))) return this.#findUnclear(why);
       }
+      this.#isGuarded ||= lexer.isRecycleName;
+      this.#mayWrite ||= this.#isMariaDb && this.#isWord(SEQUENCE_WORDS);
+      if (this.#isGuarded && this.#mayWrite) return this.#findUnclear(NAMED_WHY, NAMED);
       this.#wasDrop = lexer.isWord('DROP');
     }
     return this.#state !== 'plain';
@@ -271,8 +294,18 @@ export class StatementStream {
   /** Where nobody knows how the rest is read, the words of ours must not come at all. */
   #watchRest(): void {
     const rest = this.#bytes.subarray(this.#start, this.#end);
-    if (this.#watch.push(rest)) this.#findUnclear('it is not known how the rest of it is read');
+    const why = 'it is not known how the rest of it is read';
+    const verdict = this.#verdictOn(rest, this.#watch, why);
+    if (verdict !== null) this.#findUnclear(why, verdict.kind === 'guarded' ? verdict : undefined);
     this.#start = this.#end;
+  }
+
+  /** Of what isn't lexed; null: it may go on. */
+  #verdictOn(rest: Buffer, watch: TriggerWatch, why: string): Verdict | null {
+    const mayBeOurs = watch.push(rest);
+    if (watch.mentionsRecycle || this.#inRecycle) return { kind: 'guarded', how: 'unclear' };
+    const verdict = unclear(why);
+    return mayBeOurs && this.#options.isOurs(verdict) ? verdict : null;
   }
 
   /** A statement begins at `start`, in the window. */
@@ -289,26 +322,21 @@ export class StatementStream {
     const isBetween = this.#state !== 'plain';
     if (!isBetween) this.#start = at;
     const rest = Buffer.from(this.#bytes.subarray(this.#start, this.#end));
-    if (isBetween && new TriggerWatch().push(rest)) {
-      return this.#findOurs(unclear('it is not known how it is read'));
-    }
+    const why = 'it is not known how it is read';
+    const verdict = isBetween ? this.#verdictOn(rest, new TriggerWatch(this.#options), why) : null;
+    if (verdict !== null) return this.#findOurs(verdict);
     this.#mode = null;
     this.#state = 'watch';
     return true;
   }
 
   #findOurs(verdict: Verdict): boolean {
-    if (this.#options.isOurs(verdict)) {
-      this.#finding = { kind: 'ours', at: this.safe, verdict };
-    } else {
-      this.#setFree();
-    }
+    this.#finding = { kind: 'ours', at: this.safe, verdict };
     return true;
   }
 
-  #findUnclear(why: string): boolean {
-    if (this.#options.isOurs(unclear(why))) this.#finding = { kind: 'unclear', why };
-    else this.#setFree();
+  #findUnclear(why: string, guarded?: Guarded): boolean {
+    this.#finding = { kind: 'unclear', why, ...(guarded === undefined ? {} : { guarded }) };
     return true;
   }
 

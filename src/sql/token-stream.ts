@@ -5,7 +5,8 @@
  */
 import type { Lexer, Token } from './lexer.js';
 
-const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
+/** What stands behind DROP where base tables go with it. */
+export const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
 
 export class TokenStream {
   readonly lexer: Lexer;
@@ -13,14 +14,19 @@ export class TokenStream {
   end: number;
   /** How often DROP stood directly before one of `DROPPABLE`. */
   drops = 0;
+  /** One of the tokens names a recycle schema. */
+  namesRecycle = false;
+  /** Every token of a statement is kept for the grammars, whatever it begins with. */
+  readonly keepsAll: boolean;
   /** A structure wasn't what was expected. */
   isBroken = false;
   #kept: Token[] | null = null;
   #keptMax = 0;
 
   /** `lexer` stands on the first token. */
-  constructor(lexer: Lexer) {
+  constructor(lexer: Lexer, { keepsAll = false }: { readonly keepsAll?: boolean } = {}) {
     this.lexer = lexer;
+    this.keepsAll = keepsAll;
     this.end = lexer.start;
   }
 
@@ -58,6 +64,7 @@ export class TokenStream {
   /** Goes on by one token, also over a `;`. */
   step(): void {
     const wasDrop = this.lexer.isWord('DROP');
+    this.namesRecycle ||= this.lexer.isRecycleName;
     this.end = this.lexer.end;
     this.lexer.next();
     if (wasDrop && this.isWord(...DROPPABLE)) this.drops++;

@@ -5,16 +5,19 @@
  * Invariant: a superset. Keywords are unbroken ASCII on the wire (a comment or an escape ends a
  * word), so where `classify` finds something, these bytes hold `drop` and one of `table`,
  * `database`, `schema`, `sequence`; or `prepare` or `immediate`, whose text may be spelled in any
- * way; or `create` and `replace`. GTID_NEXT is shown as well: a drop under it is asked for
- * differently.
+ * way; or `create` and `replace`; or the beginning of a name of undrop's own schemas; where they
+ * are sought, `truncate`, or `drop` and `view`. GTID_NEXT is shown as well: a drop under it is
+ * asked for differently.
  */
 
 /** One less than the longest word's letters: so much of a chunk may be the beginning of one. */
 const CARRIED_BYTES = 8;
 
 const LOWER = 0x20;
+const UNDERSCORE = 0x5f;
 const P = 0x70;
 const I = 0x69;
+const U = 0x75;
 const X = 0x78;
 const COULD_START_AT = new Uint8Array(256);
 for (const letter of [...'pPmMxX']) COULD_START_AT[letter.charCodeAt(0)] = 1;
@@ -23,16 +26,34 @@ const TABLE = wordOf('table');
 const SCHEMA = wordOf('schema');
 const DATABASE = wordOf('database');
 const SEQUENCE = wordOf('sequence');
+const VIEW = wordOf('view');
 const CREATE = wordOf('create');
 const DROP = wordOf('drop');
+const UNDROP = wordOf('undrop');
 const PREPARE = wordOf('prepare');
 const REPLACE = wordOf('replace');
 const IMMEDIATE = wordOf('immediate');
+const TRUNCATE = wordOf('truncate');
 const GTID = wordOf('gtid');
 const NEXT = wordOf('next');
 
+/** What is looked for beside what is always ours. */
+export interface Sought {
+  /** TRUNCATE; default: it is none of ours. */
+  readonly truncates?: boolean;
+  /** DROP VIEW; default: it is none of ours. */
+  readonly views?: boolean;
+}
+
+const NOTHING_MORE: Sought = {};
+
 /** Whether `bytes[start, end)`, the text of one statement packet, has to be classified. */
-export function mayBeOurs(bytes: Uint8Array, start: number, end: number): boolean {
+export function mayBeOurs(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  sought: Sought = NOTHING_MORE,
+): boolean {
   let drop = false;
   let replace = false;
   for (let at = start; at < end; at++) {
@@ -41,8 +62,12 @@ export function mayBeOurs(bytes: Uint8Array, start: number, end: number): boolea
     if (COULD_START_AT[byte] === 0) continue;
     if ((byte | LOWER) === P) {
       if (isWordAt(bytes, at, start, end, PREPARE)) return true;
-      if (isWordAt(bytes, at - 3, start, end, DROP)) drop = true;
-      else if (isWordAt(bytes, at - 2, start, end, REPLACE)) replace = true;
+      if (isWordAt(bytes, at - 3, start, end, DROP)) {
+        if (isRecycleAt(bytes, at, start, end)) return true;
+        drop = true;
+      } else if (isWordAt(bytes, at - 2, start, end, REPLACE)) {
+        replace = true;
+      }
     } else if ((byte | LOWER) === X) {
       if (isGtidNextAt(bytes, at, start, end)) return true;
     } else if (at > start && ((bytes[at - 1] ?? 0) | LOWER) === I) {
@@ -54,9 +79,20 @@ export function mayBeOurs(bytes: Uint8Array, start: number, end: number): boolea
       (hasWord(bytes, start, end, TABLE) ||
         hasWord(bytes, start, end, SCHEMA) ||
         hasWord(bytes, start, end, DATABASE) ||
-        hasWord(bytes, start, end, SEQUENCE))) ||
-    (replace && hasWord(bytes, start, end, CREATE))
+        hasWord(bytes, start, end, SEQUENCE) ||
+        (sought.views === true && hasWord(bytes, start, end, VIEW)))) ||
+    (replace && hasWord(bytes, start, end, CREATE)) ||
+    (sought.truncates === true && hasTruncate(bytes, start, end))
   );
+}
+
+function hasTruncate(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let at = start + 2; at < end; at++) {
+    // Of its letters the rarest.
+    if (((bytes[at] as number) | LOWER) !== U) continue;
+    if (isWordAt(bytes, at - 2, start, end, TRUNCATE)) return true;
+  }
+  return false;
 }
 
 /** Whether a text names the variable GTID_NEXT. */
@@ -65,6 +101,21 @@ export function namesGtidNext(bytes: Uint8Array): boolean {
     if (((bytes[at] ?? 0) | LOWER) === X && isGtidNextAt(bytes, at, 0, bytes.length)) return true;
   }
   return false;
+}
+
+/** Whether a text has the beginning of a recycle schema's name, wherever in it. */
+export function mentionsRecycle(bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.length; at++) {
+    if (((bytes[at] ?? 0) | LOWER) === P && isRecycleAt(bytes, at, 0, bytes.length)) return true;
+  }
+  return false;
+}
+
+/** `at`: where its `p` is. */
+function isRecycleAt(bytes: Uint8Array, at: number, start: number, end: number): boolean {
+  return (
+    at - 6 >= start && bytes[at - 6] === UNDERSCORE && isWordAt(bytes, at - 5, start, end, UNDROP)
+  );
 }
 
 /** `at`: where its `x` is. */
@@ -79,17 +130,37 @@ export class TriggerWatch {
   #object = false;
   #create = false;
   #replace = false;
+  #recycle = false;
+  #truncate = false;
+  readonly #truncates: boolean;
+  /** What stands behind DROP. */
+  readonly #objects: RegExp;
+
+  constructor({ truncates = false, views = false }: Sought = NOTHING_MORE) {
+    this.#truncates = truncates;
+    this.#objects = views
+      ? /table|schema|database|sequence|view/i
+      : /table|schema|database|sequence/i;
+  }
+
+  /** Whether it has the beginning of a recycle schema's name. */
+  get mentionsRecycle(): boolean {
+    return this.#recycle;
+  }
 
   /** Whether the text up to here has to be classified; true once, true for good. */
   push(chunk: Buffer): boolean {
     const text = this.#carried + chunk.toString('latin1');
     this.#carried = text.slice(-CARRIED_BYTES);
     this.#drop ||= /drop/i.test(text);
-    this.#object ||= /table|schema|database|sequence/i.test(text);
+    this.#object ||= this.#objects.test(text);
     this.#create ||= /create/i.test(text);
     this.#replace ||= /replace/i.test(text);
+    this.#recycle ||= /_undrop/i.test(text);
+    this.#truncate ||= this.#truncates && /truncate/i.test(text);
     if (/prepare|immediate/i.test(text)) this.#drop = this.#object = true;
-    return (this.#drop && this.#object) || (this.#create && this.#replace);
+    if (this.#truncate) return true;
+    return this.#recycle || (this.#drop && this.#object) || (this.#create && this.#replace);
   }
 }
 

@@ -1,8 +1,9 @@
 /**
- * What a statement is to us. Invariant: nothing that could destroy a base table is `not-ours`; what
- * isn't understood and might do so is `unclear`.
+ * What a statement is to us. Invariant: nothing that could destroy a base table, or write where
+ * held tables are, is `not-ours`; what isn't understood and might do so is `unclear` or `guarded`.
  */
 import type { DropTableStatement } from './grammar/drop-table.js';
+import type { DropViewStatement } from './grammar/drop-view.js';
 import type { TableName } from './grammar/table-name.js';
 
 /** By what a drop that this version doesn't execute came. */
@@ -10,6 +11,7 @@ export type Carrier =
   | 'multi-statement'
   | 'drop-database'
   | 'create-or-replace'
+  | 'drop-view'
   | 'prepare'
   | 'execute-immediate'
   | 'compound'
@@ -20,10 +22,12 @@ export interface NotOurs {
   readonly kind: 'not-ours';
 }
 
-/** One DROP TABLE, and nothing else in the text but blanks, comments and a last `;`. */
+/** One DROP TABLE, or TRUNCATE, and nothing else but blanks, comments and a last `;`. */
 export interface DropTable {
   readonly kind: 'drop-table';
   readonly statement: DropTableStatement;
+  /** A name of it is in a recycle schema. */
+  readonly isRecycled?: boolean;
 }
 
 /** Recognised, and not done by this version. */
@@ -36,10 +40,24 @@ export interface Refused {
   readonly schema: Uint8Array | null;
   /** Of DROP DATABASE. */
   readonly ifExists?: boolean;
+  /** Of CREATE OR REPLACE DATABASE, where its name was read: the offset of what follows that. */
+  readonly optionsAt?: number;
+  /** Of CREATE OR REPLACE of a table or a sequence, where it was read to its end. */
+  readonly replacement?: Replacement;
+  /** Of DROP VIEW, where it was read to its end; `tables` are its views. */
+  readonly dropView?: DropViewStatement;
   /** The statements of a multi-statement text or of a block, or the one that is wrapped. */
   readonly statements: readonly Piece[];
   /** Of a text that is executed by PREPARE or EXECUTE IMMEDIATE: what the server makes it of. */
   readonly source?: DynamicSource;
+}
+
+/** CREATE OR REPLACE of a table, or of a sequence. */
+export interface Replacement {
+  /** What goes, and comes. */
+  readonly table: TableName;
+  /** Where OR and REPLACE stand, as the offsets of a `Piece`. */
+  readonly words: readonly { readonly start: number; readonly end: number }[];
 }
 
 /** The text is known to the server only: ask it for the value of `expression`, classify that. */
@@ -72,7 +90,14 @@ export interface Unclear {
   readonly why: string;
 }
 
-export type Verdict = NotOurs | DropTable | Refused | Dynamic | Unclear;
+/** Might write where held tables are: it is refused, whatever else it does. */
+export interface Guarded {
+  readonly kind: 'guarded';
+  /** It names a recycle schema; one is the default schema; or one of them, as far as is seen. */
+  readonly how: 'named' | 'default' | 'unclear';
+}
+
+export type Verdict = NotOurs | DropTable | Refused | Dynamic | Unclear | Guarded;
 
 /** One statement of several. */
 export interface Piece {
@@ -90,6 +115,17 @@ export const NOT_OURS: NotOurs = { kind: 'not-ours' };
 
 export function unclear(why: string): Unclear {
   return { kind: 'unclear', why };
+}
+
+/** The first part of it that is guarded. */
+export function guardedIn(verdict: Verdict): Guarded | null {
+  if (verdict.kind === 'guarded') return verdict;
+  if (verdict.kind !== 'refused') return null;
+  for (const piece of verdict.statements) {
+    const guarded = guardedIn(piece.verdict);
+    if (guarded !== null) return guarded;
+  }
+  return null;
 }
 
 /** A refusal of what wraps `statements`; their tables are its own. */

@@ -1,5 +1,6 @@
 /** Held tables and restores as people read them, and as programs do. Pure. */
-import type { HeldTable, TableName } from './list.js';
+import { isPinned } from '../names/hold-name.js';
+import type { Held, TableName } from './list.js';
 import type { RestoreReport } from './run-restore.js';
 import { cut, displayWidth, printable } from './text-width.js';
 
@@ -15,12 +16,12 @@ interface Column {
 }
 
 /** An aligned table that fits into `width` columns where it can; `null`: as wide as it is. */
-export function formatHeldList(rows: readonly HeldTable[], width: number | null): string {
+export function formatHeldList(rows: readonly Held[], width: number | null): string {
   if (rows.length === 0) return 'No table is held.\n';
   const digits = uniqueDigits(rows.map(({ id }) => id));
   const columns: readonly Column[] = [
     { title: 'ID', cells: rows.map(({ id }) => id.slice(0, digits)) },
-    { title: 'TABLE', cells: rows.map(({ origin }) => formatName(origin)) },
+    { title: 'TABLE', cells: rows.map(formatWhat) },
     { title: 'DROPPED (UTC)', cells: rows.map(({ droppedAt }) => formatTime(droppedAt)) },
     { title: 'BY', cells: rows.map(({ user }) => printable(user ?? '-')) },
     { title: 'STATE', cells: rows.map(({ state }) => state) },
@@ -37,7 +38,7 @@ export function formatHeldList(rows: readonly HeldTable[], width: number | null)
 
 /** What was done, in one or a few lines. */
 export function formatRestoreReport(report: RestoreReport): string {
-  const { origin, restoredAs, droppedAt, user, rowEstimate, others } = report;
+  const { kind, origin, restoredAs, droppedAt, user, rowEstimate, others } = report;
   const dropped = [
     ...(droppedAt === null ? [] : [formatTime(droppedAt)]),
     ...(user === null ? [] : [`by ${printable(user)}`]),
@@ -47,12 +48,12 @@ export function formatRestoreReport(report: RestoreReport): string {
     ...(rowEstimate === null
       ? []
       : [`about ${formatCount(rowEstimate)} ${rowEstimate === 1 ? 'row' : 'rows'}`]),
-    ...(rowEstimate === null && origin !== null ? ['rows not counted'] : []),
+    ...(rowEstimate === null && origin !== null && kind === 'table' ? ['rows not counted'] : []),
   ];
   const what = origin === null ? report.id : formatName(origin);
   const as = isSameName(origin, restoredAs) ? '' : ` as ${formatName(restoredAs)}`;
   const lines = [
-    `Restored ${what}${as}${details.length === 0 ? '' : ` (${details.join(', ')})`}.`,
+    `Restored ${kind === 'view' ? 'the view ' : ''}${what}${as}${details.length === 0 ? '' : ` (${details.join(', ')})`}.`,
     ...(report.recorded !== false ? [] : ['The ledger could not be told; recovery will notice.']),
     ...report.foreignKeys.flatMap(formatForeignKey),
     ...(report.foreignKeysProblem === null
@@ -84,9 +85,10 @@ function formatTrigger(trigger: RestoreReport['triggers'][number]): readonly str
 }
 
 /** For `--json`: times in ISO 8601, UTC. */
-export function heldListJson(rows: readonly HeldTable[]): readonly object[] {
+export function heldListJson(rows: readonly Held[]): readonly object[] {
   return rows.map((row) => ({
     id: row.id,
+    kind: row.kind,
     state: row.state,
     schema: row.origin?.schema ?? null,
     table: row.origin?.table ?? null,
@@ -97,16 +99,17 @@ export function heldListJson(rows: readonly HeldTable[]): readonly object[] {
     until: row.due.toISOString(),
     rowEstimate: row.rowEstimate,
     byteEstimate: row.byteEstimate,
-    holdSchema: row.holdSchema,
-    holdName: row.holdName,
+    holdSchema: row.kind === 'table' ? row.holdSchema : null,
+    holdName: row.kind === 'table' ? row.holdName : null,
   }));
 }
 
 /** For `--json`. */
 export function restoreReportJson(report: RestoreReport): object {
-  const { id, origin, restoredAs, droppedAt, user, rowEstimate, recorded } = report;
+  const { kind, id, origin, restoredAs, droppedAt, user, rowEstimate, recorded } = report;
   return {
     id,
+    kind,
     schema: origin?.schema ?? null,
     table: origin?.table ?? null,
     restoredSchema: restoredAs.schema,
@@ -160,6 +163,10 @@ function uniqueDigits(ids: readonly string[]): number {
   return 32;
 }
 
+function formatWhat({ kind, origin }: Held): string {
+  return kind === 'view' ? `${formatName(origin)} (view)` : formatName(origin);
+}
+
 function formatName(name: TableName | null): string {
   return name === null ? '(not in the ledger)' : printable(`${name.schema}.${name.table}`);
 }
@@ -174,7 +181,8 @@ function formatTime(time: Date | null): string {
 }
 
 /** PURGE and DROP wait for nothing. */
-function formatUntil({ state, due }: HeldTable): string {
+function formatUntil({ state, due }: Held): string {
+  if (state === 'HOLD' && isPinned(due)) return 'pinned';
   return state === 'HOLD' || state === 'EVAC' ? formatTime(due) : '-';
 }
 

@@ -1,11 +1,14 @@
 /**
  * Everything that is held: the names on the server, joined with what the ledger knows of them. A
- * table without a ledger row is listed too; so is one that is still held in its own schema.
+ * table without a ledger row is listed too; so is one that is still held in its own schema. Of
+ * views the ledger has all that there is.
  *
- * Invariant: the names are the truth of what is held and in which state; the ledger adds to it.
+ * Invariant: the names are the truth of which tables are held and in which state; the ledger adds
+ * to it.
  */
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
+import { findViewDrops, type ViewRow } from '../ledger/views.js';
 import { idTimeMs } from '../names/hold-id.js';
 import type { TableState } from '../names/hold-name.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
@@ -18,14 +21,26 @@ export interface TableName {
   readonly table: string;
 }
 
-export interface HeldTable {
+/** A table with its rows, or a view's definition. */
+export type Held = HeldTable | HeldView;
+
+export interface HeldTable extends HeldFacts {
+  readonly kind: 'table';
+  readonly holdSchema: string;
+  readonly holdName: string;
+}
+
+export interface HeldView extends HeldFacts {
+  readonly kind: 'view';
+  readonly row: ViewRow;
+}
+
+interface HeldFacts {
   /** 32 hex digits. */
   readonly id: string;
   readonly state: TableState;
   /** UTC, by the server's clock: the state does not end before. */
   readonly due: Date;
-  readonly holdSchema: string;
-  readonly holdName: string;
   /** Where it came from; null where the ledger has no row of it. */
   readonly origin: TableName | null;
   /** From the ledger, else from the id; null where neither tells. */
@@ -46,7 +61,14 @@ export interface HeldTable {
 /** The ledger, or its schema, isn't there. */
 const NO_LEDGER = [1146, 1049, 1017] as const;
 
-/** Newest first. */
+/** Tables and views, newest first. */
+export async function listAll(connection: ServiceConnection): Promise<readonly Held[]> {
+  const views = await ofLedger(() => findViewDrops(connection, 'kept'));
+  const tables = await listHeld(connection);
+  return [...tables, ...views.map(describeView)].sort(newestFirst);
+}
+
+/** The tables alone, newest first. */
 export async function listHeld(connection: ServiceConnection): Promise<readonly HeldTable[]> {
   const rows = new Map((await liveRows(connection)).map((row) => [row.id, row]));
   const elsewhere = new Set([...rows.values()].map(heldIn).filter(isElsewhere));
@@ -58,9 +80,13 @@ export async function listHeld(connection: ServiceConnection): Promise<readonly 
   return [...home, ...known].map((table) => describe(table, rows.get(table.id))).sort(newestFirst);
 }
 
-async function liveRows(connection: ServiceConnection): Promise<readonly LedgerRow[]> {
+function liveRows(connection: ServiceConnection): Promise<readonly LedgerRow[]> {
+  return ofLedger(() => findRows(connection, { by: 'live' }, { texts: false }));
+}
+
+async function ofLedger<T>(read: () => Promise<readonly T[]>): Promise<readonly T[]> {
   try {
-    return await findRows(connection, { by: 'live' }, { texts: false });
+    return await read();
   } catch (error) {
     if (isServerError(error, ...NO_LEDGER)) return [];
     throw error;
@@ -78,6 +104,7 @@ function isElsewhere(schema: string | null): schema is string {
 
 function describe(table: HoldTable, row: LedgerRow | undefined): HeldTable {
   return {
+    kind: 'table',
     id: table.id,
     state: table.state,
     due: table.due,
@@ -96,12 +123,32 @@ function describe(table: HoldTable, row: LedgerRow | undefined): HeldTable {
   };
 }
 
+function describeView(row: ViewRow): HeldView {
+  const { id, schema, view, groupId, user, clientAddress, droppedAt, sqlLogBin, rowLogged } = row;
+  return {
+    kind: 'view',
+    id,
+    state: 'HOLD',
+    due: row.holdUntil,
+    origin: { schema, table: view },
+    droppedAt,
+    user,
+    clientAddress,
+    groupId,
+    rowEstimate: null,
+    byteEstimate: null,
+    logged: sqlLogBin,
+    rowLogged,
+    row,
+  };
+}
+
 /** Only a UUIDv7 has a time in it. */
 function timeOf(id: string): Date | null {
   return id.charAt(12) === '7' ? new Date(idTimeMs(id)) : null;
 }
 
-function newestFirst(one: HeldTable, other: HeldTable): number {
-  const sinceMs = (table: HeldTable) => table.droppedAt?.getTime() ?? 0;
+function newestFirst(one: Held, other: Held): number {
+  const sinceMs = (table: Held) => table.droppedAt?.getTime() ?? 0;
   return sinceMs(other) - sinceMs(one) || (one.id < other.id ? 1 : -1);
 }

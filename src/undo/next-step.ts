@@ -7,7 +7,7 @@
 import { UndropError } from '../errors.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
 import { isSameName } from '../names/same-name.js';
-import type { HeldTable, TableName } from './list.js';
+import type { Held, TableName } from './list.js';
 import { similarNames } from './similar.js';
 import { parseTableName } from './table-name.js';
 
@@ -19,16 +19,16 @@ export interface RestoreRequest {
 }
 
 export interface RestorePlan {
-  readonly table: HeldTable;
+  readonly table: Held;
   readonly to: TableName;
   /** Further tables that are held under the same name, newest first. */
-  readonly others: readonly HeldTable[];
+  readonly others: readonly Held[];
 }
 
 const SHOWN_MAX = 5;
 
 /** What to rename to what. `held`: newest first. */
-export function planRestore(held: readonly HeldTable[], request: RestoreRequest): RestorePlan {
+export function planRestore(held: readonly Held[], request: RestoreRequest): RestorePlan {
   const found = findTarget(held, request.target);
   const table = found.find(({ state }) => state === 'HOLD') ?? found[0];
   if (table === undefined) throw notFound(held, request.target);
@@ -42,7 +42,7 @@ export function planRestore(held: readonly HeldTable[], request: RestoreRequest)
 /**
  * All that are meant; of one name only. A whole id wins, then a name, then the beginning of an id.
  */
-function findTarget(held: readonly HeldTable[], target: string): readonly HeldTable[] {
+function findTarget(held: readonly Held[], target: string): readonly Held[] {
   const digits = target.replaceAll('-', '').toLowerCase();
   const whole = held.filter(({ id }) => id === digits);
   if (whole.length > 0) return whole;
@@ -60,7 +60,7 @@ export function isIdPrefix(digits: string): boolean {
 }
 
 /** Names as they are written, else without regard to case. */
-function findByName(held: readonly HeldTable[], target: string): readonly HeldTable[] {
+function findByName(held: readonly Held[], target: string): readonly Held[] {
   const same = held.filter((table) => namesOf(table).includes(target));
   const found =
     same.length > 0
@@ -73,7 +73,7 @@ function findByName(held: readonly HeldTable[], target: string): readonly HeldTa
 }
 
 /** All ways to write the name of where it came from. */
-function namesOf({ origin }: HeldTable): readonly string[] {
+function namesOf({ origin }: Held): readonly string[] {
   if (origin === null) return [];
   const { schema, table } = origin;
   const quote = (name: string) => `\`${name.replaceAll('`', '``')}\``;
@@ -87,7 +87,7 @@ function namesOf({ origin }: HeldTable): readonly string[] {
   ];
 }
 
-function chooseName(table: HeldTable, to: string | undefined): TableName {
+function chooseName(table: Held, to: string | undefined): TableName {
   if (to === undefined) {
     if (table.origin === null) throw new UndropError('UNDROP_NO_ORIGIN', { id: table.id });
     return table.origin;
@@ -102,14 +102,14 @@ function chooseName(table: HeldTable, to: string | undefined): TableName {
   return { schema, table: parsed.table };
 }
 
-function notFound(held: readonly HeldTable[], target: string): UndropError {
+function notFound(held: readonly Held[], target: string): UndropError {
   const names = new Set(held.map(qualified).filter((name) => name !== null));
   const similar = similarNames(target, [...names]);
   const hint = similar.length === 0 ? '' : ` Similar: ${similar.join(', ')}.`;
   return new UndropError('UNDROP_NO_SUCH_HELD', { target, similar: hint });
 }
 
-function ambiguous(target: string, found: readonly HeldTable[]): UndropError {
+function ambiguous(target: string, found: readonly Held[]): UndropError {
   const shown = found
     .slice(0, SHOWN_MAX)
     .map((table) => `${table.id} (${qualified(table) ?? 'origin not known'})`);
@@ -117,6 +117,6 @@ function ambiguous(target: string, found: readonly HeldTable[]): UndropError {
   return new UndropError('UNDROP_AMBIGUOUS', { target, found: shown.join(', ') + more });
 }
 
-function qualified({ origin }: HeldTable): string | null {
+function qualified({ origin }: Held): string | null {
   return origin === null ? null : `${origin.schema}.${origin.table}`;
 }

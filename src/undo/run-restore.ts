@@ -1,6 +1,6 @@
 /**
  * Brings one held table back: finds it, gives it its name by one atomic RENAME, tells the ledger,
- * and gives it back its foreign keys and its triggers.
+ * and gives it back its foreign keys and its triggers. A view is made anew.
  *
  * Invariant: whoever loses the race (against the collector, another restore, a DBA) changes
  * nothing.
@@ -16,14 +16,16 @@ import { type Reattached, type ReattachOptions, reattach } from '../moves/reatta
 import { type ReattachedTrigger, reattachTriggers } from '../moves/reattach-triggers.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { note, sql } from '../service/sql.js';
-import { type HeldTable, listHeld, type TableName } from './list.js';
+import { type Held, type HeldTable, listAll, type TableName } from './list.js';
 import { isIdPrefix, planRestore, type RestorePlan, type RestoreRequest } from './next-step.js';
+import { restoreView } from './restore-view.js';
 import { parseTableName } from './table-name.js';
 
-/** Of one name that was restored; one is enough to say so. */
+/** Of one name that was dropped and ended; one is enough to say so. */
 const ROWS_MAX = 1_000;
 
 export interface RestoreReport {
+  readonly kind: Held['kind'];
   readonly id: string;
   /** Where it came from; null where the ledger had no row of it. */
   readonly origin: TableName | null;
@@ -39,7 +41,7 @@ export interface RestoreReport {
   readonly triggers: readonly ReattachedTrigger[];
   readonly triggersProblem: string | null;
   /** Still held under the same name, newest first. */
-  readonly others: readonly HeldTable[];
+  readonly others: readonly Held[];
   /** False: the ledger could not be told, recovery will notice; null: it never knew the table. */
   readonly recorded: boolean | null;
 }
@@ -52,17 +54,14 @@ export interface RestoreReport {
 export async function restore(pool: ServicePool, request: RestoreRequest): Promise<RestoreReport> {
   const { table, to, others } = await plan(pool, request);
   await assertSchema(pool, table, to.schema);
-  await putBack(pool, {
-    id: table.id,
-    holdSchema: table.holdSchema,
-    holdName: table.holdName,
-    toSchema: to.schema,
-    toTable: to.table,
-    logged: table.logged,
-  });
-  const recorded = await record(pool, table, to);
+  const recorded =
+    table.kind === 'view'
+      ? await restoreView(pool, table, to)
+      : await restoreTable(pool, table, to);
+  const cameBack = table.kind === 'view' ? NOTHING_OFF : await comeBack(pool, table, to);
   return {
-    ...(await comeBack(pool, table, to)),
+    ...cameBack,
+    kind: table.kind,
     id: table.id,
     origin: table.origin,
     restoredAs: to,
@@ -74,37 +73,63 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
   };
 }
 
-/** Who asks for what is back already is told so. */
+async function restoreTable(
+  pool: ServicePool,
+  table: HeldTable,
+  to: TableName,
+): Promise<boolean | null> {
+  await putBack(pool, {
+    id: table.id,
+    holdSchema: table.holdSchema,
+    holdName: table.holdName,
+    toSchema: to.schema,
+    toTable: to.table,
+    logged: table.logged,
+  });
+  return record(pool, table, to);
+}
+
+/** Who asks for what is back already, or removed for good, is told so. */
 async function plan(pool: ServicePool, request: RestoreRequest): Promise<RestorePlan> {
-  const held = await listHeld(pool);
+  const held = await listAll(pool);
   try {
     return planRestore(held, request);
   } catch (error) {
     if (!(error instanceof UndropError) || error.code !== 'UNDROP_NO_SUCH_HELD') throw error;
     const { target } = request;
-    const { value: found } = await tolerantly(() => findRestored(pool, target));
+    const { value: found } = await tolerantly(() => findEnded(pool, target));
     const [last] = [...found].sort((one, other) => endedMs(other) - endedMs(one));
     if (last === undefined || last.endedAt === null) throw error;
     const time = last.endedAt.toISOString().slice(0, 19).replace('T', ' ');
-    const similar = ` It was restored at ${time} UTC as ${last.restoredAs ?? 'before'}.`;
+    const similar = ` It ${howItEnded(last)} at ${time} UTC${asWhat(last)}.`;
     throw new UndropError('UNDROP_NO_SUCH_HELD', { target, similar }, error);
   }
 }
 
 /** By the name that it was dropped under, else by its id or the beginning of it. */
-async function findRestored(pool: ServicePool, target: string): Promise<readonly LedgerRow[]> {
+async function findEnded(pool: ServicePool, target: string): Promise<readonly LedgerRow[]> {
   const options = { rowsMax: ROWS_MAX, texts: false };
   const name = parseTableName(target);
   if (name !== null) {
     const { schema, table } = name;
-    const filter = { by: 'restored', table, ...(schema === null ? {} : { schema }) } as const;
+    const filter = { by: 'ended', table, ...(schema === null ? {} : { schema }) } as const;
     const named = await findRows(pool, filter, options);
     if (named.length > 0) return named;
   }
   const prefix = target.replaceAll('-', '').toLowerCase();
   if (!isIdPrefix(prefix)) return [];
   const rows = await findRows(pool, { by: 'id', prefix }, options);
-  return rows.filter(({ state }) => state === 'restored');
+  return rows.filter(({ endedAt }) => endedAt !== null);
+}
+
+/** The last thing that became of it. */
+function howItEnded({ state }: LedgerRow): string {
+  if (state === 'restored') return 'was restored';
+  return state === 'removed' ? 'was removed for good' : 'was seen to be gone, not by undrop,';
+}
+
+function asWhat({ state, restoredAs }: LedgerRow): string {
+  return state === 'restored' ? ` as ${restoredAs ?? 'before'}` : '';
 }
 
 function endedMs({ endedAt }: LedgerRow): number {
@@ -116,6 +141,13 @@ type CameBack = Pick<
   'foreignKeys' | 'foreignKeysProblem' | 'triggers' | 'triggersProblem'
 >;
 
+const NOTHING_OFF: CameBack = {
+  foreignKeys: [],
+  foreignKeysProblem: null,
+  triggers: [],
+  triggersProblem: null,
+};
+
 /** The table is back whatever comes of this. */
 async function comeBack(
   pool: ServicePool,
@@ -123,13 +155,13 @@ async function comeBack(
   restoredAs: TableName,
 ): Promise<CameBack> {
   const { id, origin, logged } = table;
-  const none = { foreignKeys: [], foreignKeysProblem: null, triggers: [], triggersProblem: null };
-  if (origin === null) return none;
+  if (origin === null) return NOTHING_OFF;
   const found = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
   const { problem } = found;
-  if (problem !== null) return { ...none, foreignKeysProblem: problem, triggersProblem: problem };
+  if (problem !== null)
+    return { ...NOTHING_OFF, foreignKeysProblem: problem, triggersProblem: problem };
   const [row] = found.value;
-  if (row === undefined) return none;
+  if (row === undefined) return NOTHING_OFF;
   const options: ReattachOptions = { id, origin, restoredAs, detached: row.detached, logged };
   const keys = await tolerantly(() => reattach(pool, options));
   // Behind the keys: what a trigger does with the rows isn't checked before they are there.
@@ -157,7 +189,7 @@ async function tolerantly<T>(
   }
 }
 
-async function assertSchema(pool: ServicePool, table: HeldTable, schema: string): Promise<void> {
+async function assertSchema(pool: ServicePool, table: Held, schema: string): Promise<void> {
   const [rows] = await pool.run(
     sql`${note('restore', table.id)} SELECT 1 AS one FROM information_schema.SCHEMATA
       WHERE SCHEMA_NAME = ${schema}`,

@@ -11,7 +11,7 @@ const ACCOUNT = { user: 'undrop', host: '%' };
 
 const extrasOn = (version: string) =>
   needsOf(parseServerVersion(version))
-    .filter(({ isEssential }) => !isEssential)
+    .filter(({ isEssential, on }) => !isEssential && on === 'server')
     .map(({ right }) => right);
 
 test.each([

@@ -61,8 +61,8 @@ describe('the defaults', () => {
 
   test('leave out what must be given', () => {
     expect(problemsOf(() => loadSettings(KEYS, sources({})))).toEqual([
-      'UNDROP_UPSTREAM is not set: expected host:port or the path of a unix socket; several with ' +
-        'commas, tried in order.',
+      'UNDROP_UPSTREAM is not set: expected host:port (3306 where none is said) or the path of a ' +
+        'unix socket; several with commas, tried in order.',
       'UNDROP_USER is not set: expected a user name.',
     ]);
   });
@@ -106,6 +106,13 @@ describe('a value in the file', () => {
     ]);
   });
 
+  test('is a list of rules as one text, or as several', () => {
+    const texts = ['a.*: now', 'b.*: hold=1d'];
+    const rules = withFile({ rules: texts }).rules;
+    expect(rules.map(({ text }) => text)).toEqual(texts);
+    expect(withFile({ rules: texts.join(';') }).rules).toEqual(rules);
+  });
+
   test('under a name that is no setting stops the start', () => {
     expect(problemsOf(() => withFile({ hodl: '7d', UNDROP_HOLD: '7d' }))).toEqual([
       'hodl in undrop.json is no setting.',
@@ -132,6 +139,10 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   upstreamTls: ['', 'on', 'require', 'required,verify-ca'],
   upstreamCa: null,
   upstreamPublicKey: [''],
+  mode: ['', 'on', 'hold,observe'],
+  // Each mistake has words of its own: test/policy/policy.test.ts.
+  rules: null,
+  allowDestroy: ['', 'on', 'root'],
   // An empty variable may be a slip: it must not be what takes the protection away.
   protect: ['', 'none,drop-table', 'drop', 'drop-table;drop-database', 'all'],
   lifecycle: ['', 'keep', 'hold,,drop', 'hold drop'],
@@ -164,6 +175,14 @@ describe('a wrong value', () => {
     const { variable, expected } = SETTINGS[key];
     expect(problemsOf(() => load({ env: { [variable]: text } }))).toEqual([
       `${variable}: expected ${expected}, found ${JSON.stringify(text)}.`,
+    ]);
+  });
+
+  test('of rules is named for each of them', () => {
+    const env = { UNDROP_RULES: 'a.*: now; b: now; c.*: kep' };
+    expect(problemsOf(() => load({ env }))).toEqual([
+      expect.stringMatching(/^UNDROP_RULES: rule 2, `b: now`: expected a pattern schema.table,/),
+      expect.stringMatching(/^UNDROP_RULES: rule 3, `c\.\*: kep`: expected hold, .*found "kep"\.$/),
     ]);
   });
 

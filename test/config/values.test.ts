@@ -2,7 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { parseAddress } from '../../src/config/address.js';
-import { parseDuration } from '../../src/config/duration.js';
+import { parseDuration } from '../../src/duration.js';
 
 describe('a duration', () => {
   test.each([

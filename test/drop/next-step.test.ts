@@ -84,6 +84,7 @@ describe('in no situation', () => {
         checksForeignKeys: fc.boolean(),
         tracksGtids: fc.boolean(),
         resultsCharset: fc.constantFrom('utf8mb4', 'utf16', null),
+        wish: fc.constant(null),
       }),
     })
     .map(({ ifExists, names, ...more }): Situation => {

@@ -1,6 +1,11 @@
 /** The verdict on a text where nothing can be prepared: what is asked, and how it is understood. */
 import { describe, expect, test } from '@jest/globals';
-import { askVerdict, readVerdict } from '../../src/drop/program-verdict.js';
+import {
+  askParser,
+  askVerdict,
+  passesParser,
+  readVerdict,
+} from '../../src/drop/program-verdict.js';
 import { errResult, okResult } from '../support/results.js';
 
 const groupId = '0195a1b2c3d070008000000000000000';
@@ -54,5 +59,24 @@ describe('the answer', () => {
     ['is OK', [KNOWN, okResult()]],
   ])('is none where that %s', (_, results) => {
     expect(readVerdict(results, groupId)).toBeNull();
+  });
+});
+
+describe('whether the parser takes a CREATE', () => {
+  const END = `) \`undrop_${groupId}\``;
+
+  test('is asked by an end that is no option and no alias', () => {
+    const text = Buffer.from('CREATE OR REPLACE TABLE a SELECT 1 ;\n');
+    expect(askParser({ text, groupId }).toString()).toMatch(
+      new RegExp(`\\(\\) CREATE OR REPLACE TABLE a SELECT 1\n\\) .undrop_${groupId}.$`),
+    );
+  });
+
+  test.each([
+    ['so where the server stumbles over that end', near(END), true],
+    ['not so where it stumbles before', near(`b c\n${END}`.slice(0, 5)), false],
+    ['not so where it says something else', errResult(1074, '42000', END), false],
+  ])('is %s', (_, result, passes) => {
+    expect(passesParser(result, groupId)).toBe(passes);
   });
 });

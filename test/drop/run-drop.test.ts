@@ -73,6 +73,11 @@ jest.unstable_mockModule('../../src/ledger/session-locks.js', () => ({
   readTablesInUse: async () => ({ tables: [], ownInnodb: null, isWaitedFor: false }),
 }));
 
+jest.unstable_mockModule('../../src/drop/rule-tables.js', () => ({
+  ruleTables: () => failing('there are no rules'),
+  isEmptyTable: () => failing('no rule asks for rows'),
+}));
+
 jest.unstable_mockModule('../../src/moves/take-home.js', () => ({
   takeHome: () => failing('nothing here has foreign keys'),
 }));
@@ -145,7 +150,7 @@ function drop(
     { text, statement, server, charset, session: facts_ },
     {
       userSession: session,
-      pool: {} as ServicePool,
+      pool: { run: async () => [[]] } as unknown as ServicePool,
       proxyId: 'a proxy',
       holdMs: 1_000,
       activeIds,

@@ -1,5 +1,6 @@
 /**
- * kill -9 of the proxy at every statement and every answer of a drop of two tables, seen by a tap
+ * kill -9 of the proxy at every statement and every answer of a drop of two tables (of other scenes
+ * than the plain one at every third, KILL_EVERY, the first chosen by KILL_SEED), seen by a tap
  * on the wire between proxy and server: before and after each statement, before and after each
  * answer, on all its connections. After a restart both tables are under their own names or held
  * with a ledger row, no live table was renamed by recovery, and `restore` brings held ones back
@@ -11,8 +12,9 @@ import { ensureLedger } from '../../src/ledger/tables.js';
 import { silentLog } from '../../src/log.js';
 import { openServicePool, type ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
+import { Dice, seededRandom } from '../support/dice.js';
 import { until } from '../support/poll.js';
-import { type ProxyProcess, runUndrop, spawnProxy } from '../support/proxy.js';
+import { type ProxyProcess, runUndrop, spawnProxy, type Variables } from '../support/proxy.js';
 import { connect, freshSchema, type TestServer, testServer } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
 import { type TapEvent, type TapMoment, type WireTap, wireTap } from '../support/wire-tap.js';
@@ -27,6 +29,9 @@ import {
   type Scene,
 } from './scenes.js';
 
+/** Of scenes but the plain one every so many events; odd, so that each kind has its turn. */
+const EVERY = Number(process.env['KILL_EVERY'] ?? '3');
+const SEED = Number(process.env['KILL_SEED'] ?? '1');
 /** More events than a drop has: reaching it means that the run never came to its end. */
 const EVENTS_MAX = 400;
 const SETTLED_MS = 20_000;
@@ -59,9 +64,11 @@ export function killedDrops(name: string, scene: Scene = PLAIN): void {
     test('leaves each table live or held, and restorable, wherever it is killed', async () => {
       const schema = await freshSchema(server, 'kill');
       const places: string[] = [];
-      const first = scene.fromRename ? await findRename(schema.name) : 1;
+      const every = scene === PLAIN ? 1 : EVERY;
+      const begin = scene.fromRename ? await findRename(schema.name) : 1;
+      const first = begin + new Dice(seededRandom(SEED)).below(every);
       let victim = await tappedProxy(server, scene);
-      for (let at = first; ; at++) {
+      for (let at = first; ; at += every) {
         expect(at).toBeLessThan(EVENTS_MAX);
         await scene.make(direct, schema.name);
         const killedAt = await dropAndKill(victim, schema.name, at);
@@ -87,9 +94,10 @@ export function killedDrops(name: string, scene: Scene = PLAIN): void {
       }
       await victim.proxy.stop();
       await victim.tap.close();
-      process.stdout.write(`${server.name}: killed at each of ${places.length} events of a drop\n`);
+      const of = `${scene.title}, every ${every}. from ${first} on`;
+      process.stdout.write(`${server.name}: killed at ${places.length} events of ${of}\n`);
       // A login, the inspection on two connections, the move, the relocation, the outcome.
-      expect(places.length).toBeGreaterThan(scene.eventsMin ?? 40);
+      expect(places.length).toBeGreaterThan((scene.eventsMin ?? 40) / every);
       expect(new Set(places).size).toBe(scene.fromRename ? 2 : 4);
       await schema.drop();
     }, 1_200_000);
@@ -128,7 +136,7 @@ export function killedDrops(name: string, scene: Scene = PLAIN): void {
   });
 }
 
-interface TappedProxy {
+export interface TappedProxy {
   readonly proxy: ProxyProcess;
   readonly tap: WireTap;
   /** SIGKILL at the `count`th event from now on; from there on the tap passes nothing on. */
@@ -139,7 +147,11 @@ interface TappedProxy {
 }
 
 /** A proxy behind a tap, ready, and with its ledger: what is counted from here on is the drop. */
-async function tappedProxy(upstream: TestServer, { fromRename }: Scene): Promise<TappedProxy> {
+export async function tappedProxy(
+  upstream: TestServer,
+  { fromRename }: Pick<Scene, 'fromRename'>,
+  variables: Variables = {},
+): Promise<TappedProxy> {
   const moments: readonly TapMoment[] | null = fromRename
     ? ['before statement', 'before answer']
     : null;
@@ -156,7 +168,7 @@ async function tappedProxy(upstream: TestServer, { fromRename }: Scene): Promise
     proxy?.kill('SIGKILL');
     return false;
   });
-  const running = await spawnProxy(tap);
+  const running = await spawnProxy(tap, variables);
   proxy = running;
   const isReady = () => running.lines.some((line) => line['event'] === 'ledger');
   await until(isReady, 'the ledger is ready', SETTLED_MS);
@@ -210,7 +222,7 @@ async function restoreAll(
 }
 
 /** What the killed proxy had sent may still run; the server has to be done with its sessions. */
-async function sessionsGone(connection: Connection, schema: string): Promise<void> {
+export async function sessionsGone(connection: Connection, schema: string): Promise<void> {
   await until(
     async () => {
       const [rows] = await connection.query<RowDataPacket[]>(

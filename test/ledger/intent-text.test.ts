@@ -46,6 +46,7 @@ function answers(version: string, ...keys: readonly Row[]): readonly Rows[] {
   return [
     rows(),
     rows(),
+    rows(),
     rows({ utcNow: NOW, version, host: 'h:4711', identity: 'h|3306' }),
     rows({
       id: ID,
@@ -92,9 +93,17 @@ describe('the text of an intent', () => {
     expect(textFor(OLD)).toContain("CONVERT('Shop' USING filename)");
   });
 
+  test('writes what reads no table, which replicas would read for themselves', () => {
+    for (const server of [MYSQL, OLD, MARIADB]) {
+      const { statements } = intentText(INTENT, server, HOW);
+      const [insert = ''] = statements.map(renderQuery).filter((text) => /^INSERT/.test(text));
+      expect(insert).not.toMatch(/information_schema|performance_schema|@@/);
+    }
+  });
+
   test('may be sent again when it is not known whether it arrived', () => {
     const again = intentText(INTENT, MYSQL, { rowLogged: true, again: true });
-    expect(again.statements.map(renderQuery)[1]).toMatch(/^INSERT IGNORE /);
+    expect(again.statements.map(renderQuery)[2]).toMatch(/^INSERT IGNORE /);
   });
 });
 

@@ -55,3 +55,24 @@ test('where the server does not answer, tables keep their names', async () => {
   const pool = { ...serverAt('2026-03-08T12:30:00Z'), run };
   expect(await renew(pool, [HELD], { holdMs: 60_000 })).toEqual([HELD]);
 });
+
+test('each table is held as long as it is to be, and what is pinned for good', async () => {
+  const other = { ...HELD, id: HELD.id.replace(/.$/, '0') };
+  const second = { ...other, holdName: HELD.holdName.replace(HELD.id, other.id) };
+  const renewed = await renew(serverAt('2026-03-08T12:30:00Z'), [HELD, second], {
+    holdMs: (id) => (id === HELD.id ? 3_600_000 : 'pinned'),
+  });
+  expect(renewed.map(({ newName }) => parseHoldName(newName ?? '')?.due.toISOString())).toEqual([
+    '2026-03-08T13:30:00.000Z',
+    '9999-12-31T23:59:59.000Z',
+  ]);
+  const pinned = { ...second, holdName: renewed[1]?.newName ?? '' };
+  const [kept] = await renew(serverAt('2026-03-08T12:30:00Z'), [pinned], { holdMs: 1e15 });
+  expect(kept).toEqual(pinned);
+});
+
+test('an earlier time is taken of those alone that may go sooner', async () => {
+  const options = { holdMs: 60_000, maySooner: (id: string) => id === HELD.id };
+  const [sooner] = await renew(serverAt('2026-03-08T11:00:00Z'), [HELD], options);
+  expect(parseHoldName(sooner?.newName ?? '')?.due.toISOString()).toBe('2026-03-08T11:01:00.000Z');
+});

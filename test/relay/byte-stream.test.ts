@@ -37,6 +37,24 @@ test('raw handles work on this Node', async () => {
   expect(await isRawRelayPossible()).toBe(true);
 });
 
+test('what a stream keeps behind a write under way is its own', async () => {
+  const [here, there] = await pair();
+  const stream = new SocketStream(here);
+  const chunk = Buffer.from('second');
+  // As TLS does: what is written is on its way for a moment.
+  here.cork();
+  stream.write(Buffer.from('first '));
+  stream.write(chunk);
+  // The reader of the other side reads on into the same memory.
+  chunk.fill('x');
+  here.uncork();
+  here.end();
+  const chunks: Buffer[] = [];
+  there.on('data', (piece: Buffer) => chunks.push(piece));
+  await once(there, 'end');
+  expect(Buffer.concat(chunks).toString()).toBe('first second');
+});
+
 describe.each(['raw handle', 'stream'])('by %s', (way) => {
   beforeAll(async () => {
     await isRawRelayPossible();

@@ -166,7 +166,7 @@ describe.each(testServers())('$name', (server) => {
     const answer = await talk(proxy, 'eof', [
       Buffer.concat([
         command(COM_INIT_DB, schema),
-        command(COM_STMT_PREPARE, `DROP DATABASE ${schema}`),
+        command(COM_STMT_PREPARE, 'DELETE FROM _undrop.ledger'),
         command(COM_STMT_EXECUTE, lastPrepared),
         queryOf('eof')('SELECT 2 AS two'),
         command(COM_QUIT),

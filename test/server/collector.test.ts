@@ -1,6 +1,7 @@
 /** What the collector may touch, must not touch, and when it keeps still, on real servers. */
 import { expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
+import { recordIntent } from '../../src/ledger/write.js';
 import type { LifecycleSettings } from '../../src/lifecycle/settings.js';
 import {
   type Collecting,
@@ -15,6 +16,7 @@ import {
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
 
 jest.setTimeout(120_000);
 
@@ -244,6 +246,29 @@ inLanes(
       collecting = startCollecting(server, slow);
       await until('the table is gone', async () => (await whereIs(server, ID)).length === 0);
       expect(collecting.said.some(({ fields }) => fields['event'] === 'purge')).toBe(false);
+    });
+
+    test('says which table it was, where the ledger knows', async () => {
+      const held = await holdTable(server);
+      schema = await freshSchema(server);
+      await query(server, `CREATE TABLE ${schema.name}.orders (id INT)`);
+      const table = `${schema.name}.orders`;
+      const pool = poolOn(server);
+      await recordIntent(pool, {
+        ...{ groupId: held.id, proxyId: 'test', threadId: 1, user: 'app', clientAddress: 'x' },
+        ...{ statementText: 'DROP TABLE orders', holdMs: 1 },
+        tables: [{ id: held.id, schema: schema.name, table: 'orders' }],
+      });
+      await pool.dispose();
+      collecting = startCollecting(server, { lifecycle: ['HOLD'] });
+      const { said: all } = collecting;
+      const isRemoval = (line: (typeof all)[number]) => line.fields['event'] === 'removal';
+      await until('it says so', () => all.some(isRemoval));
+      const said = all.filter(({ fields }) => fields['id'] === held.id);
+      expect(said.map(({ fields }) => [fields['event'], fields['table']])).toEqual([
+        ['transition', table],
+        ['removal', table],
+      ]);
     });
 
     test('removes rows of one table at a time, the oldest first, and lets others pass', async () => {

@@ -101,6 +101,12 @@ test('an account without a server to log in to is no wish for a demo', async () 
   expect(text()).toContain('UNDROP_USER is set, and UNDROP_UPSTREAM');
 });
 
+test('nor is a file of settings, though no server is in it', async () => {
+  const { exitCode, text } = spawnDemo({ UNDROP_CONFIG: '/dev/null' });
+  expect(await exitCode).not.toBe(0);
+  expect(text()).not.toContain('Ctrl-C ends');
+});
+
 test('the tour without a demo says what to do', async () => {
   const tour = await undrop(['demo', '--tour']);
   expect(tour.code).toBe(1);

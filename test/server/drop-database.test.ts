@@ -18,6 +18,8 @@ import {
 } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { silentLog } from '../../src/log.js';
+import { newHoldId } from '../../src/names/hold-id.js';
+import { SCHEMA_GUARD_COMMENT, schemaGuardName } from '../../src/names/schema-guard.js';
 import { recoverSchemas } from '../../src/recovery/recover-schemas.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { until } from '../support/poll.js';
@@ -27,6 +29,7 @@ import { connect, freshSchema, query, testServers } from '../support/servers.js'
 import { SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
 import { Survival } from '../support/survival.js';
+import { wireTap } from '../support/wire-tap.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(180_000);
@@ -96,6 +99,15 @@ describe.each(testServers())('on $name', (server) => {
       );
       return rows.length > 0;
     }, 'the session waits');
+  }
+
+  /** Or 0, if it doesn't wait. */
+  async function idOfWaiting({ threadId }: RawClient): Promise<number> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ? AND STATE LIKE 'Waiting for %'`,
+      [threadId],
+    );
+    return rows.length > 0 ? threadId : 0;
   }
 
   function words(result: RawResult): string {
@@ -233,6 +245,57 @@ describe.each(testServers())('on $name', (server) => {
     await root.query(`DROP DATABASE IF EXISTS ${name}`);
   });
 
+  test('a KILL of a connection that holds it up: what came in the last moment is held', async () => {
+    await fill(name);
+    let step: 'to create' | 'to kill' | 'busy' | 'done' = 'to create';
+    const tap = await wireTap(server, async ({ moment, command }) => {
+      const text = command.toString('latin1');
+      if (moment !== 'before statement' || !text.includes('/* undrop schema ')) return true;
+      if (step === 'to create') {
+        step = 'busy';
+        // Behind the last look before the DROP.
+        await root.query(`CREATE TABLE ${name}.late (id INT)`);
+        await root.query(`INSERT INTO ${name}.late VALUES (1)`);
+        step = 'to kill';
+      } else if (step === 'to kill' && text.includes('INFO LIKE')) {
+        step = 'busy';
+        await untilItWaits(session);
+        await killOne('%/* undrop schema-gate %');
+        step = 'done';
+      }
+      return true;
+    });
+    const tapped = await proxyInFront(tap);
+    const session = await RawClient.open({ ...tapped, user: server.user });
+    try {
+      expect(words(await say(`DROP DATABASE ${name}`, session))).toBe('OK 4');
+      expect(step).toBe('done');
+      expect(await isThere(name)).toBe(false);
+      expect(await heldRows(name, 'late')).toBe(1);
+    } finally {
+      await session.quit();
+      await tapped.stop();
+      await tap.close();
+    }
+  });
+
+  /** The connection, not its statement. */
+  async function killOne(info: string): Promise<void> {
+    const [[found]] = await root.query<RowDataPacket[]>(
+      `SELECT ID AS id FROM information_schema.PROCESSLIST
+       WHERE INFO LIKE ? AND ID <> CONNECTION_ID() LIMIT 1`,
+      [info],
+    );
+    await root.query(`KILL ${found?.['id']}`);
+    await until(async () => {
+      const [rows] = await root.query<RowDataPacket[]>(
+        'SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ?',
+        [found?.['id']],
+      );
+      return rows.length === 0;
+    }, 'it is gone');
+  }
+
   async function heldRows(schema: string, table: string): Promise<number> {
     const [rows] = await root.query<RowDataPacket[]>(
       'SELECT id FROM _undrop.ledger WHERE schema_name = ? AND table_name = ?',
@@ -348,6 +411,51 @@ describe.each(testServers())('on $name', (server) => {
     expect(await client.rows('SELECT @@lock_wait_timeout')).toEqual([['1']]);
   });
 
+  test('another one of the proxy is waited for, as locks are: a KILL and the end of patience', async () => {
+    await fill(name);
+    const { name: next } = await freshSchema(server, 'next');
+    await root.query(`CREATE TABLE ${next}.t (id INT)`);
+    const session = await RawClient.open({ ...proxy, user: server.user });
+    const other = await connect(server);
+    const drop = `DROP DATABASE ${next}`;
+    try {
+      await other.query('BEGIN');
+      await other.query(`SELECT * FROM ${name}.parent`);
+      const first = say(`DROP DATABASE ${name}`);
+      await untilItWaits(client);
+      let isOver = false;
+      const killed = say(drop, session).finally(() => {
+        isOver = true;
+      });
+      await until(async () => {
+        if (await isQueued(session)) await root.query(`KILL QUERY ${session.threadId}`);
+        return isOver;
+      }, 'the KILL has hit it');
+      expect(words(await killed)).toMatch(/^1317 /);
+      await session.query('SET lock_wait_timeout = 1');
+      expect(words(await say(drop, session))).toMatch(/UNDROP_SCHEMA_NOT_DROPPED/);
+      expect(await tablesOf(next)).toEqual(['t']);
+      await session.query('SET lock_wait_timeout = 60');
+      const last = say(drop, session);
+      await until(() => isQueued(session), 'it waits');
+      await other.query('COMMIT');
+      expect(words(await first)).toBe('OK 3');
+      expect(words(await last)).toBe('OK 1');
+      expect(await heldRows(next, 't')).toBe(0);
+    } finally {
+      await other.end();
+      await session.quit();
+    }
+  });
+
+  async function isQueued({ threadId }: RawClient): Promise<boolean> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ? AND INFO LIKE '%undrop queue%'`,
+      [threadId],
+    );
+    return rows.length > 0;
+  }
+
   test('a view in use: the DROP waits, is killed, and all is as before', async () => {
     await fill(name);
     const other = await connect(server);
@@ -390,8 +498,18 @@ describe.each(testServers())('on $name', (server) => {
         );
         return rows.length > 0;
       }, 'the canary is removed');
-      await root.query(`KILL QUERY ${session.threadId}`);
-      expect(words(await saying)).toMatch(/^1317 /);
+      // Every two seconds it begins to wait anew, and a KILL between the two is lost.
+      let isOver = false;
+      const said = saying.finally(() => {
+        isOver = true;
+      });
+      await until(async () => {
+        if (isOver) return true;
+        const id = await idOfWaiting(session);
+        if (id !== 0) await root.query(`KILL QUERY ${id}`);
+        return isOver;
+      }, 'the KILL has hit it');
+      expect(words(await said)).toMatch(/^1317 /);
       await other.query('COMMIT');
       await root.query(`DROP VIEW ${name}.only`);
       await expectWhole(name);
@@ -401,6 +519,94 @@ describe.each(testServers())('on $name', (server) => {
       await canary.quit();
       await collecting.stop();
     }
+  });
+
+  test('that waits and succeeds: the hold is counted from its end', async () => {
+    await fill(name);
+    const holding = await proxyInFront(server, { HOLD: '1m' });
+    const session = await RawClient.open({ ...holding, user: server.user });
+    const other = await connect(server);
+    const survival = new Survival(root, [name]);
+    await survival.remember();
+    try {
+      await root.query(`CREATE VIEW ${name}.only AS SELECT 1 AS one`);
+      await other.query('BEGIN');
+      await other.query(`SELECT * FROM ${name}.only`);
+      const saying = say(`DROP DATABASE ${name}`, session);
+      await untilItWaits(session);
+      const away = `SELECT 1 FROM _undrop.ledger WHERE schema_name = '${name}'
+        AND table_name = 'child' AND dropped_at < UTC_TIMESTAMP() - INTERVAL 2 SECOND`;
+      await until(async () => (await rowsOf(away)).length > 0, 'two seconds are lost');
+      const [[before]] = await root.query<RowDataPacket[]>('SELECT UTC_TIMESTAMP() AS at');
+      await other.query('COMMIT');
+      expect(words(await saying)).toBe('OK 4');
+      await until(async () => (await open(name)) === 2, 'the outcome is in the ledger');
+      const [rows] = await root.query<RowDataPacket[]>(
+        `SELECT hold_until >= ? + INTERVAL 1 MINUTE AS isWhole, hold_name FROM _undrop.ledger
+         WHERE schema_name = ? AND state = 'HOLD'`,
+        [before?.['at'], name],
+      );
+      expect(rows.map((row) => Number(row['isWhole']))).toEqual([1, 1]);
+      const held = await tablesOf('_undrop');
+      for (const row of rows) expect(held).toContain(row['hold_name']);
+      expect(await survival.findLost()).toEqual([]);
+    } finally {
+      await other.end();
+      await session.quit();
+      await holding.stop();
+    }
+  });
+
+  async function rowsOf(text: string): Promise<readonly RowDataPacket[]> {
+    const [rows] = await root.query<RowDataPacket[]>(text);
+    return rows;
+  }
+
+  test('a guard that a killed proxy has left goes; a table of somebody’s own stays', async () => {
+    await fill(name);
+    const makeGuard = async () => {
+      const groupId = newHoldId(Date.now(), randomBytes);
+      const guard = `\`${name}\`.\`${schemaGuardName({ groupId, logged: true })}\``;
+      await root.query(
+        `CREATE TABLE ${guard} (id INT NOT NULL PRIMARY KEY) COMMENT='${SCHEMA_GUARD_COMMENT}'`,
+      );
+      return guard;
+    };
+    const own = await makeGuard();
+    await root.query(`INSERT INTO ${own} VALUES (1)`);
+    expect(words(await say(`DROP DATABASE ${name}`))).toMatch(
+      /^1235 UNDROP_SCHEMA_NOT_DROPPED: .* undrop has not made it/,
+    );
+    expect(await count(own)).toBe(1);
+    await root.query(`DROP TABLE ${own}`);
+    await expectWhole(name);
+    await makeGuard();
+    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 3');
+    expect(await isThere(name)).toBe(false);
+  });
+
+  test('prepared, by the protocol and as a text: its tables are held', async () => {
+    const schemas = [name, `${name}_2`];
+    for (const schema of schemas) {
+      await root.query(`CREATE DATABASE IF NOT EXISTS ${schema}`);
+      await fill(schema);
+    }
+    const survival = new Survival(root, schemas);
+    await survival.remember();
+    const { id } = await client.prepare(`DROP DATABASE ${name}`);
+    await client.run([`PREPARE p FROM 'DROP SCHEMA IF EXISTS ${name}_2'`]);
+    expect(await isThere(name)).toBe(true);
+    const { results } = await client.execute(id ?? 0);
+    expect(results.map(words)).toEqual(['OK 3']);
+    expect(words(await say('EXECUTE p'))).toBe('OK 3');
+    expect(words(await say('EXECUTE p'))).toBe('OK 0');
+    for (const schema of schemas) expect(await isThere(schema)).toBe(false);
+    expect(await survival.findLost()).toEqual([]);
+    if (server.flavour !== 'mariadb') return;
+    await root.query(`CREATE DATABASE ${name}`);
+    await fill(name);
+    expect(words(await say(`EXECUTE IMMEDIATE 'DROP DATABASE ${name}'`))).toBe('OK 3');
+    expect(await survival.findLost()).toEqual([]);
   });
 
   test('a stray file: the server’s error, and every table is back', async () => {

@@ -128,6 +128,14 @@ inLanes(testServers(), 'on $name', (server, { afterAll, beforeAll, test }) => {
     await expectPaid(drop.slice(-1));
   });
 
+  test('what a drop had to leave is done by its own proxy, whoever collects', async () => {
+    const other = await proxyInFront(server, { COLLECT: 'off', HOLD: '1h' });
+    const { answer } = await dropBeside(other, 'DROP TABLE p', 'c');
+    expect(answer).toBe('OK');
+    await expectPaid('p');
+    await other.stop();
+  });
+
   /** In the recycle schema with all rows, nothing bound to it, and the child led home. */
   async function expectPaid(table: string): Promise<void> {
     let row: RowDataPacket | undefined;

@@ -5,6 +5,8 @@
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { silentLog } from '../../src/log.js';
+import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { until } from '../support/poll.js';
@@ -129,6 +131,8 @@ describe.each(testServers())('foreign keys on $name', (server) => {
     expect(await count('c')).toBe(3);
     expect(await errnoOf('INSERT INTO c (id, self) VALUES (9, 8)')).toBe(1452);
     expect(await errnoOf('INSERT INTO c (id, oid) VALUES (9, 8)')).toBe(1452);
+    await reconcile(pool, { proxyId: 'test', activeIds: new Set(), log: silentLog });
+    expect((await row('c'))?.['state']).toBe('restored');
   });
 
   test('of a child whose parent is gone come back as they are behind a native drop', async () => {
@@ -273,6 +277,22 @@ describe.each(testServers())('foreign keys on $name', (server) => {
       await narrow.stop();
       await run(`DROP USER ${account}`);
     }
+  });
+
+  test('of a child whose name has other bytes in the session’s charset keep its parent', async () => {
+    await clear();
+    await run(
+      'CREATE TABLE p (id INT PRIMARY KEY)',
+      'CREATE TABLE `kind ß` (id INT, FOREIGN KEY (id) REFERENCES p (id))',
+    );
+    const said: unknown[] = [];
+    for (const target of [server, proxy]) {
+      const client = await connect(target, { database: schema.name, charset: 'LATIN1_SWEDISH_CI' });
+      said.push(await client.query('DROP TABLE p').catch(({ message }) => message));
+      await client.end();
+    }
+    expect(said[1]).toBe(said[0]);
+    expect(said[0]).toContain('foreign key constraint');
   });
 
   test('don’t keep a dump from being loaded again and again through the proxy', async () => {

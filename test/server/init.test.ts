@@ -106,6 +106,28 @@ describe.each(testServers())('on $name', (server) => {
     }
   }
 
+  test('who has no right to it is told so in one line, by init, list and restore', async () => {
+    const nobody = `nobody_${schema.name.slice(-4)}`;
+    await root.query(`CREATE USER ${nobody}@'%'`);
+    await root.query("DELETE FROM mysql.user WHERE user = ''");
+    await root.query('FLUSH PRIVILEGES');
+    try {
+      const variables = { USER: nobody, PASSWORD: '' };
+      const said = [
+        await init('full', { ADMIN_USER: nobody, ADMIN_PASSWORD: '' }, '--apply'),
+        await runUndrop(server, ['list'], variables),
+        await runUndrop(server, ['restore', 'shop.orders'], variables),
+      ];
+      for (const { code, stdout, stderr } of said) {
+        expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+        expect(stderr).toMatch(/^undrop: UNDROP_MISSING_RIGHT: .*`undrop init`.*\n$/);
+        expect(stderr).toContain(nobody);
+      }
+    } finally {
+      await root.query(`DROP USER ${nobody}@'%'`);
+    }
+  });
+
   test.each<Tier>(['full', 'managed', 'least'])(
     'the statements that it prints for the tier %s make the same account as --apply does',
     async (tier) => {

@@ -123,6 +123,32 @@ const CONVERSATIONS: readonly Conversation[] = [
     },
   },
   {
+    name: 'a schema',
+    have: async (speaker, other) => {
+      const name = `${other}_x`;
+      const texts = [`CREATE DATABASE ${name}`, `CREATE TABLE ${name}.t (id INT)`];
+      const id = await speaker.prepare(`DROP DATABASE ${name}`);
+      await speaker.execute(id);
+      await speaker.say('SHOW WARNINGS', ...texts);
+      await speaker.execute(id, 1);
+      await speaker.execute(id);
+      await speaker.execute(id);
+      // Where another is the default by then: see the limitations.
+      await speaker.say('SHOW WARNINGS', ...texts, `USE ${name}`);
+      const noted = await speaker.prepare(`DROP SCHEMA IF EXISTS \`${name}\``);
+      await speaker.execute(noted);
+      await speaker.say('SHOW WARNINGS', 'SELECT DATABASE()', ...texts, 'SHOW TABLES');
+      await speaker.say(`USE ${other}`);
+      await speaker.command(RESET, id);
+      await speaker.prepare('DROP DATABASE');
+      await speaker.prepare(`DROP DATABASE ${name} x`);
+      speaker.tell(commandOn(CLOSE, id));
+      await speaker.execute(id);
+      await speaker.say(`PREPARE p FROM 'DROP DATABASE ${name}'`, 'EXECUTE p', ...texts);
+      await speaker.say('EXECUTE p', 'SHOW WARNINGS', 'DEALLOCATE PREPARE p', 'EXECUTE p');
+    },
+  },
+  {
     name: 'the table becomes a view, a temporary table, and one over the other',
     have: async (speaker) => {
       const id = await speaker.prepare('DROP TABLE a');

@@ -63,7 +63,10 @@ inLanes(testServers(), 'recovery on $name', (server, lane) => {
 
   /** A drop that went well: held in the recycle schema, with its outcome. */
   async function held(...tables: readonly string[]): Promise<UserDrop> {
-    const drop = await renamed(...tables);
+    return done(await renamed(...tables));
+  }
+
+  async function done(drop: UserDrop): Promise<UserDrop> {
     for (const name of drop.holdNames) {
       await root.query(`RENAME TABLE ${own.schema.name}.${name} TO _undrop.${name}`);
     }
@@ -293,6 +296,20 @@ inLanes(testServers(), 'recovery on $name', (server, lane) => {
     const [row] = await findRows(own.pool, { by: 'id', prefix: idsOf(drop)[0] ?? '' });
     expect(row).toMatchObject({ state: 'restored', restoredAs: `${own.schema.name}.a` });
     expect(await live()).toEqual({ a: 3 });
+  });
+
+  test('notices a table with CHECKs that a DBA has renamed back', async () => {
+    await root.query(
+      'CREATE TABLE checked (a INT, CHECK (a < 100), CONSTRAINT named CHECK (a > 0)) ENGINE=InnoDB',
+    );
+    const drop = await intend(own.pool, own.session, {
+      schema: own.schema.name,
+      tables: ['checked'],
+    });
+    await renameAway(own.session, drop);
+    await done(drop);
+    await root.query(`RENAME TABLE _undrop.${drop.holdNames[0]} TO ${own.schema.name}.checked`);
+    expect(await recover()).toMatchObject({ gone: [], restoredByHand: idsOf(drop) });
   });
 
   test('notices a held table that somebody has removed, also behind a new one of its name', async () => {

@@ -15,7 +15,10 @@ jest.setTimeout(120_000);
 describe.each(testServers())('on $name, SIGHUP', (server) => {
   test('changes what live sessions and new ones meet; wrong settings change nothing (wire 56)', async () => {
     const { name: schema, drop } = await freshSchema(server);
-    await query(server, ...['a', 'b', 'c'].map((name) => `CREATE TABLE ${schema}.${name} (x INT)`));
+    await query(
+      server,
+      ...['a', 'b', 'c', 'd'].map((name) => `CREATE TABLE ${schema}.${name} (x INT)`),
+    );
     await withFile(server, { protect: ['drop-table'] }, async (proxy, reload) => {
       const live = await connect(proxy, { database: schema });
       await live.query('DROP TABLE a');
@@ -46,6 +49,14 @@ describe.each(testServers())('on $name, SIGHUP', (server) => {
       expect(await heldOf(server, schema)).toEqual(['a', 'c']);
       const second = await connect(proxy);
       await second.end();
+
+      await reload({ mode: 'off' });
+      expect(proxy.lines.filter(({ event }) => event === 'unprotected').at(-1)).toMatchObject({
+        level: 40,
+        msg: expect.stringMatching(/^UNDROP_MODE is off/),
+      });
+      await live.query('DROP TABLE d');
+      expect(await heldOf(server, schema)).toEqual(['a', 'c']);
       await live.end();
     });
     await drop();

@@ -20,6 +20,7 @@ import { takeHome } from '../../src/moves/take-home.js';
 import { formatHoldName } from '../../src/names/hold-name.js';
 import { schemaGuardName } from '../../src/names/schema-guard.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
+import { findHoldTables } from '../../src/service/hold-tables.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { inLanes } from '../support/lanes.js';
@@ -230,6 +231,49 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     await expectHeld(drop);
     expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
     expect(await definitions()).toEqual(before);
+  });
+
+  test('holds the tables of one that was dropped long ago from now on', async () => {
+    const drop = await emptied();
+    for (const { id, name } of drop.tables) {
+      const early = formatHoldName({ state: 'HOLD', id, due: new Date('2020-01-01T00:00:00Z') });
+      await root.query(`RENAME TABLE _undrop.${name} TO _undrop.${early}`);
+    }
+    await root.query(`DROP DATABASE ${own.schema.name}`);
+    await own.die().catch(() => undefined);
+    const [[before]] = (await root.query('SELECT UNIX_TIMESTAMP() AS s')) as unknown as [
+      [{ readonly s: number }],
+    ];
+    expect((await recover()).schemasGone).toEqual([own.schema.name]);
+    for (const { id } of drop.tables) {
+      const [held] = await findHoldTables(own.pool, ['_undrop'], id);
+      const [row] = await findRows(own.pool, { by: 'id', prefix: id });
+      expect(held?.due.getTime()).toBeGreaterThanOrEqual(before.s * 1_000 + 600_000);
+      expect(row).toMatchObject({ state: 'HOLD', holdName: held?.name, holdUntil: held?.due });
+    }
+    await root.query(`CREATE DATABASE ${own.schema.name}`);
+    await root.query(`USE ${own.schema.name}`);
+    await expectHeld(drop);
+    expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
+  });
+
+  test('waits for a guard that the server is about to make still', async () => {
+    const before = await definitions();
+    const drop = await begin();
+    await root.query(`DROP TABLE \`${guardOf(drop.groupId)}\``);
+    const making = await connect(server, { database: own.schema.name });
+    const made = making
+      .query(`DO /* undrop schema-guard ${drop.groupId} */ SLEEP(300)`)
+      .catch(() => undefined);
+    await seen(`%schema-guard ${drop.groupId}%`, 'User sleep');
+    await own.die();
+    expect((await recover()).schemasBack).toEqual([]);
+    await root.query(`KILL QUERY ${making.threadId}`);
+    await made;
+    await making.query(`CREATE TABLE \`${guardOf(drop.groupId)}\` (a INT) ENGINE=InnoDB`);
+    await making.end();
+    await until(async () => (await recover()).schemasBack.length > 0, 'nobody makes it any more');
+    await expectBack(before);
   });
 
   test('puts nothing into a schema that others have made anew', async () => {

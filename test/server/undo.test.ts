@@ -6,6 +6,7 @@ import { findRows } from '../../src/ledger/read.js';
 import { recordIntent, recordOutcome } from '../../src/ledger/write.js';
 import { newHoldId } from '../../src/names/hold-id.js';
 import { formatHoldName } from '../../src/names/hold-name.js';
+import { findHoldTables } from '../../src/service/hold-tables.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
@@ -129,6 +130,24 @@ describe.each(testServers())('undo on $name', (server) => {
         new RegExp(`It was restored at \\d{4}-\\d\\d-\\d\\d \\S+ UTC as ${to}\\.`),
       ),
     });
+  });
+
+  test('says of what was removed for good that, and not how an earlier drop has ended', async () => {
+    const first = await drop('orders');
+    await restore(pool, { target: first.id, to: `${schema.name}.orders_2` });
+    const { id } = await drop('orders');
+    const [held] = await findHoldTables(pool, ['_undrop'], id);
+    await query(
+      server,
+      `DROP TABLE _undrop.${held?.name}`,
+      `UPDATE _undrop.ledger SET state = 'removed', ended_at = UTC_TIMESTAMP() WHERE id = '${id}'`,
+    );
+    for (const target of ['orders', id]) {
+      await expect(restore(pool, { target })).rejects.toMatchObject({
+        code: 'UNDROP_NO_SUCH_HELD',
+        message: expect.stringMatching(/It was removed for good at \d{4}-\d\d-\d\d \S+ UTC\./),
+      });
+    }
   });
 
   test('lists without a ledger', async () => {

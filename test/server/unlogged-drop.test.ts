@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
+import { makeServiceAccount } from '../support/service-account.js';
 
 describe.each(testServers())('$name', (server) => {
   let proxy: ProxyTarget;
@@ -29,6 +30,27 @@ describe.each(testServers())('$name', (server) => {
       expect(after.filter((name) => !before.includes(name))).toHaveLength(1);
     } finally {
       await session.end();
+      await schema.drop();
+    }
+  });
+
+  test('of a schema is refused to an account that could make its guard in the log alone', async () => {
+    await makeServiceAccount(server, { user: 'managed', tier: 'managed' });
+    const schema = await freshSchema(server, 'unlogged');
+    const managed = await proxyInFront(server, { USER: 'managed' });
+    const session = await connect(managed);
+    try {
+      await session.query('SET SESSION sql_log_bin = 0');
+      await expect(session.query(`DROP DATABASE ${schema.name}`)).rejects.toThrow(
+        /^UNDROP_SCHEMA_NOT_DROPPED: .*sql_log_bin/,
+      );
+      const left = await query(server, `SHOW TABLES FROM ${schema.name}`);
+      expect(left).toEqual([]);
+      await session.query('SET SESSION sql_log_bin = 1');
+      await session.query(`DROP DATABASE ${schema.name}`);
+    } finally {
+      await session.end();
+      await managed.stop();
       await schema.drop();
     }
   });

@@ -20,7 +20,6 @@ interface Outcome {
   readonly forwarded: Buffer;
   readonly taken: readonly string[];
   readonly commands: readonly number[];
-  readonly schemas: readonly string[];
   readonly shown: readonly Packet[];
   readonly refusedLong: readonly LongStatement[];
   readonly gate: CommandGate;
@@ -50,14 +49,12 @@ function gated(chunks: readonly Buffer[], heldBytesMax = HELD_BYTES_MAX): Outcom
   const forwarded: Buffer[] = [];
   const taken: string[] = [];
   const commands: number[] = [];
-  const schemas: string[] = [];
   const shown: Packet[] = [];
   const refusedLong: LongStatement[] = [];
   let longHead: Buffer | null = null;
   const owner: GateOwner = {
     forward: (bytes) => forwarded.push(Buffer.from(bytes)),
     onCommand: (command) => commands.push(command),
-    onInitDb: (schema) => schemas.push(schema.toString()),
     letThrough: (packet) => {
       shown.push(packet);
       const text = packet.payload.subarray(1).toString('latin1');
@@ -85,7 +82,6 @@ function gated(chunks: readonly Buffer[], heldBytesMax = HELD_BYTES_MAX): Outcom
     forwarded: Buffer.concat(forwarded),
     taken,
     commands,
-    schemas,
     shown,
     refusedLong,
     gate,
@@ -181,7 +177,6 @@ describe('what is not ours', () => {
     const gate = new CommandGate({
       forward: (bytes) => forwarded.push(bytes),
       onCommand: () => undefined,
-      onInitDb: () => undefined,
       letThrough: () => true,
       letLongPass: () => true,
       onLongRefused: () => undefined,
@@ -213,10 +208,47 @@ describe('what is not ours', () => {
       upload(['1\n']),
       command(com.COM_STMT_CLOSE, '\x01\x00\x00\x00'),
     ]);
-    const { commands, schemas } = gated([stream]);
+    const { commands } = gated([stream]);
     expect(commands).toEqual([com.COM_INIT_DB, com.COM_SLEEP, com.COM_QUERY, com.COM_STMT_CLOSE]);
-    expect(schemas).toEqual(['shop']);
   });
+});
+
+test('what leads to a schema is shown whole, however it is cut', () => {
+  const stream = Buffer.concat([
+    command(com.COM_INIT_DB, 'shop'),
+    query('SELECT 1'),
+    command(com.COM_CHANGE_USER, 'root\0\0shop\0'),
+  ]);
+  for (const chunks of [[stream], ...everySplit(stream), singleBytes(stream)]) {
+    const { shown, forwarded } = gated(chunks);
+    const texts = shown.map(({ payload }) => payload.toString('latin1'));
+    expect(texts).toEqual(['\x02shop', '\x11root\0\0shop\0']);
+    expect(forwarded.equals(stream)).toBe(true);
+  }
+});
+
+test('of a session whose default schema may be a recycle schema every text is shown', () => {
+  const session = { mayBeInRecycle: false };
+  const shown: string[] = [];
+  const gate = new CommandGate(
+    {
+      forward: () => undefined,
+      onCommand: () => undefined,
+      letThrough: ({ payload }) => shown.push(payload.toString('latin1')) > 0,
+      letLongPass: () => true,
+      onLongRefused: () => undefined,
+    },
+    { session },
+  );
+  const chunks = [
+    ...[query('SELECT 1'), command(com.COM_STMT_PREPARE, 'SELECT 2')],
+    Buffer.concat([query('SELECT 3'), command(com.COM_PING), query('SELECT 4')]),
+  ];
+  for (const chunk of chunks) gate.feed(Buffer.from(chunk));
+  expect(shown).toEqual([]);
+  session.mayBeInRecycle = true;
+  for (const chunk of chunks) gate.feed(Buffer.from(chunk));
+  expect(shown).toEqual(['\x03SELECT 1', '\x16SELECT 2', '\x03SELECT 3', '\x03SELECT 4']);
 });
 
 describe('a statement of ours', () => {
@@ -437,7 +469,6 @@ describe('a text of 16 MiB', () => {
     const gate = new CommandGate({
       forward: (bytes) => forwarded.push(Buffer.from(bytes)),
       onCommand: () => undefined,
-      onInitDb: () => undefined,
       letThrough: () => true,
       letLongPass: (head) => {
         heads.push(head.length);
@@ -470,7 +501,6 @@ describe('a text of 16 MiB', () => {
         forwardedBytes += bytes.length;
       },
       onCommand: () => undefined,
-      onInitDb: () => undefined,
       letThrough: () => true,
       letLongPass: () => false,
       onLongRefused: () => undefined,
@@ -512,7 +542,6 @@ describe('handles of drops', () => {
       {
         forward: (bytes) => forwarded.push(Buffer.from(bytes)),
         onCommand: () => undefined,
-        onInitDb: () => undefined,
         letThrough: ({ payload }) => {
           taken.push(payload[0] ?? 0);
           return false;
@@ -564,4 +593,33 @@ describe('handles of drops', () => {
     const { forwarded } = watched([big.subarray(0, 100)]);
     expect(forwarded.equals(big.subarray(0, 100))).toBe(true);
   });
+});
+
+test('TRUNCATE and DROP VIEW are shown while they are sought, at once or in pieces', () => {
+  const shown: string[] = [];
+  const sought = { truncates: false, views: false };
+  const owner: GateOwner = {
+    forward: () => undefined,
+    onCommand: () => undefined,
+    letThrough: ({ payload }) => {
+      shown.push(payload.subarray(1).toString());
+      return true;
+    },
+    letLongPass: () => true,
+    onLongRefused: () => undefined,
+  };
+  const gate = new CommandGate(owner, { sought });
+  const feed = () => {
+    for (const bytes of [query('TRUNCATE t'), query('DROP VIEW v')]) {
+      for (const chunk of [bytes, bytes.subarray(0, 9), bytes.subarray(9)]) gate.feed(chunk);
+    }
+    return shown.splice(0);
+  };
+  expect(feed()).toEqual([]);
+  sought.truncates = true;
+  expect(feed()).toEqual(['TRUNCATE t', 'TRUNCATE t']);
+  sought.views = true;
+  expect(feed()).toEqual(['TRUNCATE t', 'TRUNCATE t', 'DROP VIEW v', 'DROP VIEW v']);
+  sought.truncates = false;
+  expect(feed()).toEqual(['DROP VIEW v', 'DROP VIEW v']);
 });

@@ -90,6 +90,15 @@ describe('a start fails', () => {
     expect(statSync(socketPath).isFile()).toBe(true);
   });
 
+  test('where an upstream is the address that it listens on, which is free again', async () => {
+    const socketPath = join(folder, 'undrop.sock');
+    const listen = [{ socketPath }];
+    await expect(openBench({ listen, upstreams: listen })).rejects.toThrow(
+      /UNDROP_UPSTREAM .*undrop\.sock is where undrop itself listens/,
+    );
+    expect(existsSync(socketPath)).toBe(false);
+  });
+
   test('where one of two addresses is taken, and the other is free again', async () => {
     const taken = net.createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => taken.once('listening', resolve));

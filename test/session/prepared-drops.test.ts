@@ -12,7 +12,13 @@ const CONTEXT = { schema: 'shop', charset: 'utf8mb4' };
 
 function remember(drops: PreparedDrops, id: number, sql = 'DROP TABLE t'): void {
   const { statement } = requestOf({ server: 'mysql-9.7', sql });
-  drops.remember(id, { text: Buffer.from(sql), statement, context: CONTEXT });
+  drops.remember(id, {
+    text: Buffer.from(sql),
+    statement,
+    context: CONTEXT,
+    wishes: [],
+    replacing: null,
+  });
 }
 
 describe('prepared drops', () => {
@@ -56,7 +62,13 @@ describe('prepared drops', () => {
   test('are found by their names, until these mean something else', () => {
     const drops = new PreparedDrops('mysql');
     const { statement } = requestOf({ server: 'mysql-9.7', sql: 'DROP TABLE t' });
-    const drop = { text: Buffer.from('DROP TABLE t'), statement, context: CONTEXT };
+    const drop = {
+      text: Buffer.from('DROP TABLE t'),
+      statement,
+      context: CONTEXT,
+      wishes: [],
+      replacing: null,
+    };
     drops.rememberName('p', drop);
     expect([drops.isWatching, drops.watchesNames]).toEqual([false, true]);
     drops.doubtNames();

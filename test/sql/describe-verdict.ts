@@ -32,15 +32,27 @@ export function describeVerdict(verdict: Verdict | { readonly kind: 'disagree' }
     case 'disagree':
     case 'unclear':
       return verdict.kind;
+    case 'guarded':
+      return `guarded/${verdict.how}`;
     case 'drop-table': {
-      const { names, object, ifExists, wait, restrict, cascade, isDoubtful } = verdict.statement;
+      const {
+        empties = false,
+        names,
+        object,
+        ifExists,
+        wait,
+        restrict,
+        cascade,
+        isDoubtful,
+      } = verdict.statement;
       return [
-        `drop-${object} ${names.map(nameText).join(' ')}`,
+        `${empties ? 'truncate' : `drop-${object}`} ${names.map(nameText).join(' ')}`,
         ifExists ? 'if-exists' : '',
         wait?.kind === 'wait' ? `wait ${wait.text}` : (wait?.kind ?? ''),
         restrict ? 'restrict' : '',
         cascade ? 'cascade' : '',
         isDoubtful ? 'doubtful' : '',
+        verdict.isRecycled === true ? 'recycled' : '',
       ]
         .filter(Boolean)
         .join(' ');

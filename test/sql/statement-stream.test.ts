@@ -8,6 +8,7 @@ import { classifyStatements, type Piece } from '../../src/sql/classify.js';
 import type { LexMode } from '../../src/sql/lex-mode.js';
 import { type Finding, StatementStream } from '../../src/sql/statement-stream.js';
 import { mayBeOurs } from '../../src/sql/trigger-scan.js';
+import type { Verdict } from '../../src/sql/verdict.js';
 import { chunkSizes, cut, everySplit, lend, singleBytes } from '../support/chunks.js';
 import { lexMode } from './describe-verdict.js';
 
@@ -26,6 +27,7 @@ interface Way {
   readonly multiStatements?: boolean;
   readonly heldBytesMax?: number;
   readonly tokenBytesMax?: number;
+  readonly isOurs?: (verdict: Verdict) => boolean;
 }
 
 function stream(chunks: readonly Buffer[], way: Way): Streamed {
@@ -243,8 +245,47 @@ describe('a long text', () => {
       heldBytesMax: 100,
       isOurs: () => true,
     });
-    expect(statements.push(Buffer.from(`INSERT INTO t VALUES (1, ${x('2, ', 10)}`))).toBeNull();
+    expect(statements.push(Buffer.from(`SELECT 1, ${x('2, ', 10)}`))).toBeNull();
     expect(statements.isFree).toBe(true);
+  });
+
+  const NAMED = { kind: 'guarded', how: 'named' } as const;
+  const rest = x('1, ', 100);
+
+  test.each([
+    ['at the beginning', `INSERT INTO _undrop.x VALUES (${rest} 2)`, 'unclear'],
+    ['far behind', `INSERT INTO t VALUES (${rest} (SELECT a FROM _undrop.x))`, 'unclear'],
+    ['in a literal', `INSERT INTO t VALUES (${rest} '_undrop')`, null],
+    ['in a literal that is long itself', `INSERT INTO t VALUES ('${x('_undrop.', 100)}')`, null],
+    ['in a comment', `INSERT INTO t /* ${x('_undrop.', 100)} */ VALUES (1)`, null],
+    ['in a read', `SELECT ${rest} a FROM _undrop.x`, null],
+    ['in the reading of a sequence', `SELECT ${rest} NEXTVAL(_undrop.s)`, 'unclear'],
+    ['the same the other way round', `SELECT setval(d.s, 1), ${rest} 1 FROM _undrop.x`, 'unclear'],
+    ['behind a read', `SELECT ${rest} a FROM _undrop.x; DELETE FROM _undrop.x`, 'unclear'],
+    ['of a table that is made', `CREATE TABLE _undrop.x (${x('a INT, ', 100)} b INT)`, 'unclear'],
+    ['in a SET', `SET @a = (SELECT '${x('a', 300)}' FROM _undrop.x)`, 'unclear'],
+    ['in a USE', `USE _undrop; SELECT ${rest} 1`, 'ours'],
+    ['in a drop', `DROP TABLE _undrop.x; SELECT ${rest} 1`, 'ours'],
+  ])('has the name of a recycle schema %s', (_name, sql, expected) => {
+    for (const chunks of [[sql.length], [64], [7]]) {
+      const { finding } = stream(cut(Buffer.from(sql), chunks), { mode: MODES['mariadb-11.8'] });
+      expect(finding?.kind ?? null).toBe(expected);
+      if (finding?.kind === 'unclear') expect(finding.guarded).toEqual(NAMED);
+    }
+  });
+
+  test.each([
+    [`INSERT INTO t VALUES (${rest} 2)`, 'ours'],
+    [`SELECT ${rest} 2 FROM t; DELETE FROM t`, 'ours'],
+    [`CREATE TABLE t (${x('a INT, ', 100)} b INT)`, 'ours'],
+    [`CALL p(${rest} 2)`, 'ours'],
+    [`SELECT ${rest} NEXTVAL(s)`, 'unclear'],
+    [`SET @a = 1; USE d; INSERT INTO t VALUES (${rest} 2)`, null],
+    [`SELECT ${rest} 2 FROM t`, null],
+  ])('has a recycle schema as its default one: %s', (sql, expected) => {
+    const mode = { ...MODES['mariadb-11.8'], inRecycle: true };
+    const { finding } = stream(cut(Buffer.from(sql), [64]), { mode });
+    expect(finding?.kind ?? null).toBe(expected);
   });
 
   test('of which nobody knows how it is read goes on until the words of ours come', () => {
@@ -262,7 +303,16 @@ describe('a long text', () => {
       heldBytesMax: 100,
       isOurs: () => false,
     });
-    expect(statements.push(Buffer.from('SELECT 1; DROP TABLE t; SELECT 2'))).toBeNull();
+    expect(statements.push(Buffer.from('SELECT 1; DROP TABLE t; SELECT 2; '))).toBeNull();
+    expect(statements.push(Buffer.from(`PREPARE s FROM '${x('a', 300)}'; SELECT 3`))).toBeNull();
     expect(statements.finish()).toBeNull();
+  });
+
+  test('is stopped there before what is never let go', () => {
+    const { finding } = stream([Buffer.from(`DROP TABLE t; DELETE FROM _undrop.x; SELECT 2`)], {
+      mode,
+      isOurs: ({ kind }) => kind === 'guarded',
+    });
+    expect(finding).toMatchObject({ kind: 'unclear', guarded: NAMED });
   });
 });

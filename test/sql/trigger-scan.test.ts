@@ -1,13 +1,13 @@
 /** The hot path’s scan against the same question asked naively. */
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { mayBeOurs } from '../../src/sql/trigger-scan.js';
+import { mayBeOurs, mentionsRecycle, TriggerWatch } from '../../src/sql/trigger-scan.js';
 
 /** The same question asked naively. */
 function naively(text: string): boolean {
   return (
     (/drop/i.test(text) && /table|schema|database|sequence/i.test(text)) ||
-    /prepare|immediate/i.test(text) ||
+    /prepare|immediate|_undrop/i.test(text) ||
     (/create/i.test(text) && /replace/i.test(text))
   );
 }
@@ -20,7 +20,7 @@ function scan(text: string): boolean {
 const words = fc.constantFrom(
   ...['drop', 'Table', 'SCHEMA', 'data', 'base', 'prep', 'are', 'imm', 'ediate', 'cre', 'ate'],
   ...['re', 'place', 'PREPARE', 'dro', 'p', 'm', ' ', ';', '/**/', '\0', '\xA0', 'DATABASE'],
-  ...['seq', 'Uence'],
+  ...['seq', 'Uence', '_un', '_UNDROP', 'un'],
 );
 
 test('the scan says what a naive search says, and sees nothing beyond its range', () => {
@@ -30,6 +30,7 @@ test('the scan says what a naive search says, and sees nothing beyond its range'
       (all) => {
         const text = Buffer.from(all.join(''), 'latin1').toString('latin1');
         expect(scan(text)).toBe(naively(text));
+        expect(mentionsRecycle(Buffer.from(text, 'latin1'))).toBe(/_undrop/i.test(text));
       },
     ),
     { numRuns: 3000 },
@@ -45,6 +46,8 @@ test.each([
   "PREPARE s FROM 'DR\\OP TAB\\LE t'",
   'EXECUTE IMMEDIATE @x',
   'CREATE OR REPLACE TABLE t (a INT)',
+  'INSERT INTO _undrop.x VALUES (1)',
+  'INSERT INTO `_UnDrOp_local`.x VALUES (1)',
 ])('%s has to be looked at', (text) => {
   expect(scan(text)).toBe(true);
 });
@@ -55,6 +58,18 @@ test.each([
   'INSERT INTO t VALUES (1)',
   'REPLACE INTO t VALUES (1)',
   'CREATE TABLE t (a INT)',
+  'INSERT INTO undrop.x SELECT drop_ FROM un_drop',
+  'INSERT INTO \x7fundrop.x VALUES (1)',
 ])('%s goes on unseen', (text) => {
   expect(scan(text)).toBe(false);
+});
+
+test('a name that comes in pieces is seen', () => {
+  const text = Buffer.from('INSERT INTO `_undrop`.x');
+  for (let at = 0; at < text.length; at++) {
+    const watch = new TriggerWatch();
+    const seen = [text.subarray(0, at), text.subarray(at)].map((part) => watch.push(part));
+    expect(seen.at(-1)).toBe(true);
+    expect(watch.mentionsRecycle).toBe(true);
+  }
 });

@@ -61,6 +61,26 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
       'MySQL before 8 and MariaDB: a parent that is not dropped under LOCK TABLES keeps its lock',
     where: ['diagnostics', 'probes'],
   },
+  'its-own-view': {
+    reason:
+      'CREATE OR REPLACE of a table from a view of the same table is refused by error 1356, not 1443',
+    where: ['answer', 'diagnostics'],
+  },
+  'no-tracker': {
+    reason:
+      'the transaction tracker says nothing of the transaction that CREATE OR REPLACE of a table ends',
+    where: ['answer'],
+  },
+  'put-back': {
+    reason:
+      'CREATE OR REPLACE that ends at a lock (1205, 1213), a KILL (1317) or a time limit (1969) leaves the old table, which the server may have dropped by then',
+    where: ['tables', 'root'],
+  },
+  'cut-diagnostics': {
+    reason:
+      'MySQL 5.6: behind the error 1701 of a TRUNCATE `SHOW WARNINGS` has the first 128 characters of its text',
+    where: ['diagnostics'],
+  },
   'own-schema': {
     reason: 'a table that cannot be relocated is seen under its hold name in its own schema',
     where: ['tables', 'root', 'probes'],
@@ -132,8 +152,11 @@ export class AnswerPairs {
   }
 }
 
+/** Also what is not protected by itself. */
+const PROTECT = 'drop-table,drop-database,create-or-replace,truncate';
+
 async function openBench(server: TestServer): Promise<Bench> {
-  const proxy = await proxyInFront(server);
+  const proxy = await proxyInFront(server, { PROTECT });
   const root = await connect(server, { multipleStatements: false });
   await root.query('SET lock_wait_timeout = 2');
   return { proxy, root, survival: new Survival(root, ['d1', 'd2', 'd3']) };

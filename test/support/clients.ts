@@ -3,6 +3,8 @@
  * run against the proxy as they are. Invariant: no configuration file of the machine is read, no
  * password is asked for, and every run has a deadline.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { ensureAptRoot, inRoot } from '../../src/demo/apt-root.js';
 import { cacheFolder } from '../../src/demo/cache.js';
@@ -55,6 +57,11 @@ const CLIENTS = {
     program: 'usr/bin/mariadb-dump',
     options: mariadbOptions,
   },
+  'mariadb-binlog-11.8': {
+    from: 'mariadb-11.8',
+    program: 'usr/bin/mariadb-binlog',
+    options: mariadbOptions,
+  },
   'mariadb-slap-11.8': {
     from: 'mariadb-11.8',
     program: 'usr/bin/mariadb-slap',
@@ -80,6 +87,30 @@ export async function runClient(
     outputCharsMax: DUMP_CHARS_MAX,
     ...options,
   });
+}
+
+/** One client's output is the other's input, byte for byte; the other's exit code and errors. */
+export async function pipeClients(
+  from: { readonly name: ClientName; readonly target: Target; readonly args: readonly string[] },
+  to: { readonly name: ClientName; readonly target: Target; readonly args: readonly string[] },
+): Promise<{ readonly code: number | null; readonly stderr: string }> {
+  const start = async ({ name, target, args }: typeof from) => {
+    const [program = '', ...options] = await clientCommand(name);
+    return spawn(program, [...options, ...loginOptions(target), ...args]);
+  };
+  const [printer, client] = [await start(from), await start(to)];
+  // What is left of it when the other has ended finds no reader.
+  client.stdin.on('error', () => undefined);
+  printer.stdout.pipe(client.stdin);
+  let stderr = '';
+  for (const child of [printer, client]) {
+    child.stderr.on('data', (chunk: Buffer) => {
+      stderr += chunk.toString();
+    });
+  }
+  client.stdout.resume();
+  const [code] = (await once(client, 'close')) as [number | null];
+  return { code, stderr };
 }
 
 /** The command line of a client up to its login. */

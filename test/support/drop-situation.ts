@@ -134,6 +134,7 @@ export function inspectionOf(situation: Situation): Inspection {
     tracksSchema: false,
     tracksGtids: false,
     resultsCharset: 'utf8mb4',
+    wish: null,
     ...situation.facts,
   };
   const names = statement.names.map(({ schema, table }) => ({

@@ -19,7 +19,7 @@ export async function freshLedger(target: Target): Promise<void> {
   const rows = await query<{ readonly at: string; readonly name: string; readonly kind: string }>(
     target,
     `SELECT TABLE_SCHEMA AS at, TABLE_NAME AS name, TABLE_TYPE AS kind
-     FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ('_undrop', '_undrop_local')`,
+     FROM information_schema.TABLES WHERE TABLE_SCHEMA LIKE '\\_undrop%'`,
   );
   const drops = rows
     .filter(({ name }) => !KEPT.has(name))

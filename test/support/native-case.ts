@@ -42,6 +42,8 @@ export interface NativeCase {
   readonly endsInError?: Readonly<Record<string, string>>;
   /** Tables that somebody destroyed or renamed in a way that is not protected. */
   readonly unprotected?: readonly string[];
+  /** Tables in whose place there is another: through the proxy they are held all the same. */
+  readonly replaced?: readonly string[];
 }
 
 const MACROS: Readonly<Record<string, readonly string[]>> = {
@@ -145,7 +147,7 @@ export async function runCase(one: NativeCase, options: CaseOptions): Promise<Ca
       ...describeAnswer(await client.query('SHOW COUNT(*) ERRORS')),
     ];
     const tablesAfter = await listTables(root);
-    const lost = [...((await survival?.findLost(one.unprotected)) ?? [])];
+    const lost = [...((await survival?.findLost(one)) ?? [])];
     const probes: (readonly string[])[] = [];
     for (const text of expand(one.probe)) {
       probes.push(describeAnswer(await client.query(text)));
@@ -153,7 +155,7 @@ export async function runCase(one: NativeCase, options: CaseOptions): Promise<Ca
     const rootRows: unknown[] = [];
     for (const text of one.root ?? []) rootRows.push(await attempt(root, text));
     for (const session of sessions.splice(0)) await session.quit();
-    lost.push(...((await survival?.findLost(one.unprotected)) ?? []));
+    lost.push(...((await survival?.findLost(one)) ?? []));
     const error = answer.results.findLast((result) => result.kind === 'err');
     return {
       answer: describeAnswer(answer),

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { PROXY_KEYS } from '../../src/cli/proxy-settings.js';
+import { PROXY_KEYS, type ProxySettings } from '../../src/cli/proxy-settings.js';
 import type { RunningProxy } from '../../src/cli/running-proxy.js';
 import { startProxy } from '../../src/cli/serve.js';
 import { loadSettings } from '../../src/config/load.js';
@@ -41,7 +41,7 @@ export async function proxyInFront(
   upstream: Target,
   variables: Variables = {},
   log: Log = silentLog,
-): Promise<ProxyTarget & { readonly running: RunningProxy }> {
+): Promise<ProxyTarget & { readonly running: RunningProxy; readonly settings: ProxySettings }> {
   const env = environment(upstream, variables);
   const { settings } = loadSettings(PROXY_KEYS, { flags: {}, env, file: null });
   const running = await startProxy(settings, log);
@@ -51,6 +51,7 @@ export async function proxyInFront(
     user,
     password,
     running,
+    settings,
     stop: () => running.stop({ timeoutMs: 1_000 }),
   };
 }

@@ -1,7 +1,8 @@
 /**
- * Drops as the grammars of DROP TABLE and DROP SEQUENCE have them, one after the other from a seed:
- * names of every kind, all clauses, all gaps and comments, and every way to send them, in a block
- * of MariaDB's too. Each is known by its number, so that one can be said again alone.
+ * Drops as the grammars of DROP TABLE and DROP SEQUENCE have them, and MariaDB's CREATE OR REPLACE,
+ * one after the other from a seed: names of every kind, all clauses, all gaps and comments, and
+ * every way to send them, in a block of MariaDB's too. Each is known by its number, so that one can
+ * be said again alone.
  */
 import { Dice, seededRandom } from './dice.js';
 
@@ -185,6 +186,7 @@ class Maker {
   }
 
   #dropText(): string {
+    if (this.#isMariadb && this.#dice.chance(0.08)) return this.#replacement();
     const isSequence = this.#dice.chance(this.#isMariadb ? 0.1 : 0.02);
     const names = Array.from({ length: this.#dice.of([1, 1, 1, 2, 2, 3, 4]) }, () =>
       isSequence && this.#dice.chance(0.6) ? this.#quoted(SEQUENCE) : this.#name(),
@@ -201,6 +203,13 @@ class Maker {
       ...(this.#dice.chance(0.12) ? [this.#dice.of(['RESTRICT', 'CASCADE'])] : []),
     ];
     return this.#joined(tokens);
+  }
+
+  /** By an empty table of one column. */
+  #replacement(): string {
+    const what = this.#dice.chance(0.9) ? ['TABLE'] : ['TEMPORARY', 'TABLE'];
+    const columns = ['(', 'id', 'INT', ')'];
+    return this.#joined(['CREATE', 'OR', 'REPLACE', ...what, this.#name(), ...columns]);
   }
 
   /** With gaps between; words that touch need one. */

@@ -13,6 +13,14 @@ interface Table {
   readonly rows: number | null;
 }
 
+/** Names as `schema.table`. */
+interface Gone {
+  /** Taken away in a way that is not protected. */
+  readonly unprotected?: readonly string[];
+  /** In their places are others. */
+  readonly replaced?: readonly string[];
+}
+
 export class Survival {
   readonly #root: Connection;
   readonly #schemas: readonly string[];
@@ -35,14 +43,11 @@ export class Survival {
     this.#known = new Set((await this.#held()).map(({ id }) => id));
   }
 
-  /**
-   * What is neither there nor held whole, in words; `unprotected` are names that somebody took
-   * away in a way that is not protected.
-   */
-  async findLost(unprotected: readonly string[] = []): Promise<readonly string[]> {
+  /** What is neither there nor held whole, in words. */
+  async findLost(options: Gone = {}): Promise<readonly string[]> {
     for (let look = 1; ; look += 1) {
       try {
-        const lost = await this.#lookForLost(unprotected);
+        const lost = await this.#lookForLost(options);
         if (lost.length === 0 || look === LOOKS) return lost;
       } catch (error) {
         if (!isErrno(error, MOVED) || look === LOOKS) throw error;
@@ -50,11 +55,12 @@ export class Survival {
     }
   }
 
-  async #lookForLost(unprotected: readonly string[]): Promise<readonly string[]> {
+  async #lookForLost({ unprotected = [], replaced = [] }: Gone): Promise<readonly string[]> {
     const live = new Set((await this.#list()).map(({ schema, table }) => `${schema}.${table}`));
     const gone = this.#before.filter(({ schema, table }) => {
       const name = `${schema}.${table}`;
-      return !live.has(name) && !unprotected.includes(name);
+      const isThere = live.has(name) && !replaced.includes(name);
+      return !isThere && !unprotected.includes(name);
     });
     if (gone.length === 0) return [];
     const held = (await this.#held()).filter(({ id }) => !this.#known.has(id));

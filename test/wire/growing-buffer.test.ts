@@ -59,7 +59,6 @@ describe('bytes that wait', () => {
       const gate = new CommandGate({
         forward: () => undefined,
         onCommand: () => undefined,
-        onInitDb: () => undefined,
         letThrough: passes,
         letLongPass: passes,
         onLongRefused: () => undefined,

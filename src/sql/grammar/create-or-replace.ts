@@ -11,6 +11,8 @@ export interface CreateOrReplace {
   readonly tables: readonly TableName[];
   /** The database whose tables go. */
   readonly schema: Uint8Array | null;
+  /** Where its options begin, or would; null where no name could be read. */
+  readonly optionsAt: number | null;
 }
 
 /** Reads what follows the words CREATE OR REPLACE. */
@@ -22,13 +24,15 @@ export function parseCreateOrReplace(
   const isTemporary = cursor.takeWords('TEMPORARY');
   if (cursor.takeWords('DATABASE') || cursor.takeWords('SCHEMA')) {
     cursor.takeWords('IF', 'NOT', 'EXISTS');
-    return { tables: [], schema: takeIdentifier(cursor, source)?.value ?? null };
+    const { end } = cursor.peek();
+    const schema = takeIdentifier(cursor, source)?.value ?? null;
+    return { tables: [], schema, optionsAt: schema === null || isTemporary ? null : end };
   }
   if (cursor.takeWords('TABLE') || cursor.takeWords('SEQUENCE')) {
     if (isTemporary) return null;
     cursor.takeWords('IF', 'NOT', 'EXISTS');
     const name = takeTableName(cursor, source);
-    return { tables: name === null ? [] : [name], schema: null };
+    return { tables: name === null ? [] : [name], schema: null, optionsAt: null };
   }
   const isOdd = [0, 1, 2].some((ahead) => cursor.isWord('TABLE', ahead));
   return isOdd ? 'unclear' : null;

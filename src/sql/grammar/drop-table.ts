@@ -3,7 +3,7 @@
  * `DROP SEQUENCE [IF EXISTS] name, …`: a sequence is a table of one row.
  * Invariant: what isn't exactly this, to the last token, is null.
  */
-import { type TableName, takeTableName } from './table-name.js';
+import { type TableName, takeTableNames } from './table-name.js';
 import type { Source, TokenCursor } from './token-cursor.js';
 
 export type { TableName } from './table-name.js';
@@ -27,6 +27,8 @@ export interface DropTableStatement {
   readonly cascade: boolean;
   /** Only the server can say whether it takes this text; without its word, refuse. */
   readonly isDoubtful: boolean;
+  /** It is a TRUNCATE (truncate.ts): the one table is there afterwards, and empty. */
+  readonly empties?: boolean;
 }
 
 /** Reads what follows the words DROP TABLE, or DROP SEQUENCE. */
@@ -36,12 +38,8 @@ export function parseDropTable(
   object: DropTableStatement['object'] = 'table',
 ): DropTableStatement | null {
   const ifExists = cursor.takeWords('IF', 'EXISTS');
-  const names: TableName[] = [];
-  do {
-    const name = takeTableName(cursor, source);
-    if (name === null) return null;
-    names.push(name);
-  } while (cursor.takeSymbol(','));
+  const names = takeTableNames(cursor, source);
+  if (names === null) return null;
   const isTable = object === 'table';
   const hasWait = isTable && source.mode.flavour === 'mariadb';
   const wait = hasWait ? takeWait(cursor, source) : null;

@@ -58,6 +58,17 @@ export function takeIdentifier(cursor: TokenCursor, source: Source): Identifier 
   return takeIf(cursor, source, (value) => isStorable(value, source.mode.charset));
 }
 
+/** One or more, with commas between them; null where one of them is none. */
+export function takeTableNames(cursor: TokenCursor, source: Source): readonly TableName[] | null {
+  const names: TableName[] = [];
+  do {
+    const name = takeTableName(cursor, source);
+    if (name === null) return null;
+    names.push(name);
+  } while (cursor.takeSymbol(','));
+  return names;
+}
+
 /**
  * The same as a part of a table's name, of which MySQL takes what is beyond the BMP for question
  * marks (drop/decode-name.ts).

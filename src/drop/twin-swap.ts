@@ -1,0 +1,169 @@
+/**
+ * The service's part of a TRUNCATE: makes the twin, renames, frees what is held of its keys.
+ *
+ * Invariant: where the table was altered between the look and the RENAME, `run` says `again`, and
+ * makes the next twin after what is held then; so no row is lost, and no ALTER, but the first of
+ * two that came in two such moments.
+ */
+import { assert } from '../assert.js';
+import { UndropError } from '../errors.js';
+import { findRows } from '../ledger/read.js';
+import type { IntentTable } from '../ledger/write.js';
+import { detach } from '../moves/detach.js';
+import { leaveTwin, makeTwin, readLikeness, type Twin } from '../moves/make-twin.js';
+import { reattachTriggers } from '../moves/reattach-triggers.js';
+import { formatHoldName } from '../names/hold-name.js';
+import { recycleSchemaFor } from '../names/recycle-schema.js';
+import { isKilled } from '../service/kill-after.js';
+import { Patience } from '../service/patience.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import { innermost } from './innermost.js';
+import type { HeldTable } from './next-step.js';
+import { renameInStead } from './rename-in-stead.js';
+import type { UserFacts } from './request.js';
+
+export type Swapped =
+  | { readonly kind: 'held' }
+  /** Somebody has it locked, or it was changed or gone meanwhile. */
+  | { readonly kind: 'again' }
+  /** Why it can't have a twin, as it follows "by TRUNCATE". */
+  | { readonly kind: 'none'; readonly why: string }
+  | { readonly kind: 'denied' | 'failed'; readonly cause: string };
+
+const AGAIN: Swapped = { kind: 'again' };
+
+export interface SwapOptions {
+  readonly pool: ServicePool;
+  /** Of the user's session. */
+  readonly session: Pick<UserFacts, 'logged' | 'checksForeignKeys'>;
+  /** The start of a sentence. */
+  readonly tables: string;
+}
+
+export class TwinSwap {
+  readonly #options: SwapOptions;
+  readonly #held: HeldTable[] = [];
+  #twin: Twin | null = null;
+  #made = 0;
+  /** What has the name since the last RENAME is like this, if nobody has altered it. */
+  #live: string | null = null;
+
+  constructor(options: SwapOptions) {
+    this.#options = options;
+  }
+
+  /** What came under hold names, the oldest first. */
+  get held(): readonly HeldTable[] {
+    return this.#held;
+  }
+
+  /** Rejects with UNDROP_FATE_UNKNOWN where nobody knows whether the RENAME happened. */
+  async run(
+    seen: IntentTable,
+    { utcNow, killAfterMs }: { readonly utcNow: Date; readonly killAfterMs: number },
+  ): Promise<Swapped> {
+    try {
+      const why = await this.#haveTwin(seen, utcNow);
+      if (why !== null) return why === 'missing' ? AGAIN : { kind: 'none', why };
+      return await this.#rename(seen, killAfterMs);
+    } catch (error) {
+      if (isKilled(error)) return AGAIN;
+      const isUnknown = error instanceof UndropError && error.code === 'UNDROP_FATE_UNKNOWN';
+      if (isUnknown || !(isServerError(error) || error instanceof UndropError)) throw error;
+      return { kind: 'failed', cause: innermost(error) };
+    }
+  }
+
+  /** What was made and isn't needed. */
+  async leave(): Promise<void> {
+    if (this.#twin !== null) await leaveTwin(this.#options.pool, this.#twin);
+    this.#twin = null;
+  }
+
+  /** Null: it is there, and like the table; else why it can't be. */
+  async #haveTwin({ schema, table, id }: IntentTable, utcNow: Date): Promise<string | null> {
+    const { pool, session } = this.#options;
+    const { logged } = session;
+    const last = this.#held.at(-1);
+    const source =
+      last === undefined ? { schema, table } : { schema: last.holdSchema, table: last.holdName };
+    if (this.#twin !== null) {
+      const { likeness } = this.#twin;
+      const looks = [{ id, ...source }, this.#twin].map((one) => readLikeness(pool, one));
+      // Somebody else's recovery may have taken the keys off the twin.
+      if ((await Promise.all(looks)).every((look) => look?.likeness === likeness)) return null;
+      await this.leave();
+    }
+    const before = this.#made++;
+    const made = await makeTwin(pool, { id, before, source, logged, utcNow });
+    if ('none' in made) return made.none;
+    this.#twin = made;
+    return null;
+  }
+
+  async #rename(seen: IntentTable, killAfterMs: number): Promise<Swapped> {
+    const { pool, session, tables: said } = this.#options;
+    const { id, schema, table, holdUntil } = seen;
+    const twin = this.#twin;
+    assert(holdUntil !== null && twin !== null, 'it has an intent and a twin');
+    const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
+    const holdSchema = recycleSchemaFor(session.logged);
+    const tables = [{ id, schema, table, holdName, holdSchema, twin }];
+    const rename = { tables, ...session, killAfterMs };
+    const outcome = await renameInStead(pool, rename).catch((error: unknown) => {
+      const params = { tables: said, cause: innermost(error) };
+      throw new UndropError('UNDROP_FATE_UNKNOWN', params, error);
+    });
+    switch (outcome.kind) {
+      case 'busy':
+        return AGAIN;
+      case 'gone':
+        // The table, or the twin.
+        await this.leave();
+        return AGAIN;
+      case 'denied':
+      case 'failed':
+        return outcome;
+      case 'renamed':
+        break;
+    }
+    const expected = this.#live ?? twin.likeness;
+    this.#live = twin.likeness;
+    this.#twin = null;
+    const held = { id, schema: holdSchema, table: holdName };
+    const now = await tolerantly(() => readLikeness(pool, held));
+    const failure = await this.#free(seen, { holdSchema, holdName });
+    this.#held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
+    return now === null || now.likeness === expected ? { kind: 'held' } : AGAIN;
+  }
+
+  /** Takes off it what binds others; null, or why that is to be done later. */
+  async #free(
+    { id, schema, table }: IntentTable,
+    { holdSchema, holdName }: Pick<HeldTable, 'holdSchema' | 'holdName'>,
+  ): Promise<string | null> {
+    const { pool, session } = this.#options;
+    const { logged } = session;
+    const held = { id, fromSchema: holdSchema, holdName, table };
+    const [failure = null] = await detach(pool, [held], { logged, patience: new Patience() });
+    await tolerantly(async () => {
+      // One that came between the look and the RENAME.
+      const [row] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
+      if (row === undefined || row.detached.triggers.length === 0) return;
+      const place = { schema, table };
+      const { detached } = row;
+      await reattachTriggers(pool, { id, origin: place, restoredAs: place, detached, logged });
+    });
+    return failure;
+  }
+}
+
+/** The table is held whatever comes of this. */
+async function tolerantly<T>(work: () => Promise<T>): Promise<T | null> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+    return null;
+  }
+}

@@ -1,0 +1,210 @@
+/**
+ * An empty table that is as another one is: its columns, indexes, options, CHECKs and foreign keys.
+ * It waits in a spare schema of ours, where the names of its keys are free, for the RENAME that
+ * gives it the other one's name, by which names that the server made become those of the other one.
+ *
+ * Invariants: it has a hold name and no row in the ledger, so that one that is left over is
+ * collected; what isn't printed like the other one is no twin.
+ */
+import { assert } from '../assert.js';
+import type { ForeignKey } from '../ledger/detached.js';
+import { isForeignKeyLine, ownDefinition } from '../ledger/restore-script.js';
+import { createSchema } from '../ledger/tables.js';
+import { twinIdOf } from '../names/hold-id.js';
+import { formatHoldName } from '../names/hold-name.js';
+import { spareSchemasFor } from '../names/recycle-schema.js';
+import { findHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
+import { runOrKill } from '../service/kill-after.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
+import { ident, note, sql } from '../service/sql.js';
+import { addKeys, alter, dropKey, type KeyedTable } from './add-keys.js';
+import { lookAtTable } from './look-at-table.js';
+
+export interface TwinRequest {
+  /** Of the table's drop. */
+  readonly id: string;
+  /** How many were made for it before. */
+  readonly before: number;
+  readonly source: { readonly schema: string; readonly table: string };
+  /** sql_log_bin of the session. */
+  readonly logged: boolean;
+  /** The server's clock. */
+  readonly utcNow: Date;
+}
+
+export interface Twin extends KeyedTable {
+  readonly logged: boolean;
+  /** What the source was when the twin was made, but for its name and AUTO_INCREMENT. */
+  readonly likeness: string;
+  readonly keys: readonly string[];
+}
+
+/**
+ * Missing: the name isn't there, is no table, or was altered meanwhile, and is looked at again. Or
+ * why it can't have a twin, as it follows "it".
+ */
+export interface NoTwin {
+  readonly none: 'missing' | 'versioned' | (string & {});
+}
+
+/** Where it isn't used it is collected after so long. */
+const LEFT_MS = 3_600_000;
+/** Which the server doesn't empty; no line of it ends within a literal. */
+const VERSIONED = /\n\) ENGINE=.* WITH SYSTEM VERSIONING$/m;
+const UNKNOWN_SCHEMA = 1049;
+/** A foreign key of that name is in the schema. */
+const KEY_NAME_TAKEN = [1826, 1823, 1005, 1022] as const;
+
+/** Rejects with the server's errors; `isKilled` where somebody has the table locked. */
+export async function makeTwin(pool: ServicePool, request: TwinRequest): Promise<Twin | NoTwin> {
+  const { source, logged, utcNow, before } = request;
+  const id = twinIdOf(request.id);
+  const server = await readServerFacts(pool);
+  const look = await lookAtTable(pool, { id, ...source });
+  if (look === 'missing' || look === 'view') return { none: 'missing' };
+  if (look.keys === null) return { none: 'has foreign keys that are not understood' };
+  if (VERSIONED.test(look.definition)) return { none: 'versioned' };
+  const due = new Date(utcNow.getTime() + LEFT_MS + 1_000 * before);
+  const formatted = formatHoldName({ state: 'HOLD', id, due });
+  const table = server.lowerCaseTableNames === 0 ? formatted : formatted.toLowerCase();
+  const likeness = likenessOf(look.definition, source.table, look.keys, { source, server });
+  for (const schema of spareSchemasFor(logged)) {
+    if (await hasOthers(pool, schema, id)) continue;
+    const to = { id, schema, table };
+    await createLike(pool, to, request);
+    const keys = look.keys.map((key) => ofTwin(key, to, { source, server }));
+    try {
+      await addKeys(pool, to, keys, { logged, server });
+    } catch (error) {
+      if (!isServerError(error, ...KEY_NAME_TAKEN)) throw error;
+      continue;
+    }
+    const made = await lookAtTable(pool, to);
+    assert(typeof made !== 'string', 'what was made a moment ago is there');
+    const twin = { ...to, logged, likeness, keys: keys.map(({ name }) => name) };
+    const found = made.keys ?? [];
+    if (likenessOf(made.definition, table, found, { source: to, server }) === likeness) return twin;
+    await leaveTwin(pool, twin);
+    // Others may have altered it between the look and the copy.
+    const now = await readLikeness(pool, { id, ...source });
+    if (now?.likeness !== likeness) return { none: 'missing' };
+    return { none: 'has something that no copy of it gets (a CHECK or a file of its own)' };
+  }
+  return { none: 'has foreign keys whose names are taken' };
+}
+
+/** Of a table by any name; two are equal where the tables are alike. */
+export async function readLikeness(
+  pool: ServicePool,
+  table: KeyedTable,
+): Promise<{ readonly likeness: string } | null> {
+  const server = await readServerFacts(pool);
+  const look = await lookAtTable(pool, table);
+  if (typeof look === 'string' || look.keys === null) return null;
+  const like = likenessOf(look.definition, table.table, look.keys, { source: table, server });
+  return { likeness: like };
+}
+
+/** It isn't needed: what binds others is taken off, and the collector has it. */
+export async function leaveTwin(pool: ServicePool, twin: Twin): Promise<void> {
+  const { logged, keys } = twin;
+  try {
+    await alter(pool, twin, keys.map(dropKey), { logged });
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+  }
+}
+
+/**
+ * The same for those of a TRUNCATE that broke off, whose RENAME can't happen any more: in each
+ * schema in which it was tried there is one. `id`: of its drop.
+ */
+export async function leaveTwinsOf(
+  pool: ServicePool,
+  id: string,
+  { logged }: { readonly logged: boolean },
+): Promise<void> {
+  const found = await findHoldTables(pool, await readRecycleSchemas(pool), twinIdOf(id));
+  for (const { schema, name } of found) {
+    const table = { id: twinIdOf(id), schema, table: name };
+    const look = await lookAtTable(pool, table);
+    const keys = typeof look === 'string' ? [] : (look.keys ?? []);
+    await leaveTwin(pool, { ...table, logged, likeness: '', keys: keys.map((key) => key.name) });
+  }
+}
+
+async function createLike(
+  pool: ServicePool,
+  { id, schema, table }: KeyedTable,
+  { source, logged }: TwinRequest,
+): Promise<void> {
+  const create = sql`CREATE TABLE ${note('twin', id)} ${ident(schema, table)}
+    LIKE ${ident(source.schema, source.table)}`;
+  try {
+    await runOrKill(pool, create, { logged });
+  } catch (error) {
+    if (!isServerError(error, UNKNOWN_SCHEMA)) throw error;
+    await createSchema(pool, schema);
+    await runOrKill(pool, create, { logged });
+  }
+}
+
+/** A schema with tables that aren't held ones is somebody's own, whatever its name. */
+async function hasOthers(pool: ServicePool, schema: string, id: string): Promise<boolean> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('twin', id)} 1 AS one FROM information_schema.TABLES
+      WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME NOT LIKE '\\_vt\\_%' LIMIT 1`,
+  );
+  return rows.length > 0;
+}
+
+interface Place {
+  readonly source: { readonly schema: string; readonly table: string };
+  readonly server: Pick<ServerFacts, 'lowerCaseTableNames'>;
+}
+
+/** The same key of the twin: what leads to the table itself leads to the twin. */
+function ofTwin(key: ForeignKey, to: KeyedTable, place: Place): ForeignKey {
+  const own = generatedPrefix(place.source.table);
+  const name = key.name.startsWith(own)
+    ? generatedPrefix(to.table) + key.name.slice(own.length)
+    : key.name;
+  if (!leadsToItself(key, place)) return { ...key, name };
+  return { ...key, name, parentSchema: to.schema, parentTable: to.table };
+}
+
+/** What the server names so it names anew where the table gets another name. */
+function generatedPrefix(table: string): string {
+  return `${table}_ibfk_`;
+}
+
+function leadsToItself(key: ForeignKey, { source, server }: Place): boolean {
+  const fold = (name: string) => (server.lowerCaseTableNames === 0 ? name : name.toLowerCase());
+  return (
+    fold(key.parentSchema) === fold(source.schema) && fold(key.parentTable) === fold(source.table)
+  );
+}
+
+function likenessOf(
+  definition: string,
+  table: string,
+  keys: readonly ForeignKey[],
+  place: Place,
+): string {
+  const itself = { id: '', schema: '', table: 'twin' };
+  const lines = ownDefinition(definition, table, itself.table)
+    .split('\n')
+    .filter((line) => !isForeignKeyLine(line))
+    .map((line) => inTwinsName(line.replace(/,$/, ''), table));
+  const like = keys.map((key) => JSON.stringify(ofTwin(key, itself, place)));
+  return [...lines, ...like.sort()].join('\n');
+}
+
+/** Without the counter; a CHECK that the server named has the table's name in its own. */
+function inTwinsName(line: string, table: string): string {
+  if (line.startsWith(') ')) return line.replace(/ AUTO_INCREMENT=\d+/, '');
+  const check = `  CONSTRAINT \`${table.replaceAll('`', '``')}_chk_`.toLowerCase();
+  if (!line.toLowerCase().startsWith(check)) return line;
+  return `  CONSTRAINT \`twin_chk_${line.slice(check.length)}`;
+}

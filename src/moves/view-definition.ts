@@ -1,0 +1,112 @@
+/**
+ * A view as the server has it, in the bytes of its own charset, and how it is made of them again:
+ * under the same charsets, which the server keeps with it. sql_mode is none of a view's.
+ */
+import { assert } from '../assert.js';
+import { UndropError } from '../errors.js';
+import { named } from '../ledger/intent-text.js';
+import type { ViewDefinition } from '../ledger/views.js';
+import { runOrKill } from '../service/kill-after.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import { textOf } from '../service/row.js';
+import { ident, note, quoteIdentifier, sql } from '../service/sql.js';
+import { inCharset } from './create-trigger.js';
+
+export interface ShownView {
+  /** As stored by the server. */
+  readonly schema: string;
+  readonly view: string;
+  readonly definition: ViewDefinition;
+}
+
+/** No such table or view, no such schema; it is a table. */
+const NO_VIEW = [1146, 1049, 1347] as const;
+
+/**
+ * Null where no view has that name. Rejects with the server's error where it can't show it, and
+ * with UNDROP_BAD_NAME where what it shows isn't understood.
+ */
+export async function showView(
+  pool: ServicePool,
+  name: { readonly id: string; readonly schema: string; readonly view: string },
+): Promise<ShownView | null> {
+  const { id } = name;
+  const [found = []] = await pool.run(
+    sql`SELECT ${note('look', id)} TABLE_SCHEMA AS schemaName, TABLE_NAME AS viewName
+        FROM information_schema.TABLES
+        WHERE ${named(name.schema, name.view)} AND TABLE_TYPE = 'VIEW'`,
+  );
+  const [row] = found;
+  if (row === undefined) return null;
+  const schema = textOf(row, 'schemaName');
+  const view = textOf(row, 'viewName');
+  const show = sql`SHOW CREATE VIEW ${note('look', id)} ${ident(schema, view)}`;
+  try {
+    const [shown = [], , raw = []] = await pool.run([
+      show,
+      sql`SET character_set_results = binary`,
+      show,
+    ]);
+    const [facts = {}] = shown;
+    const bytes = raw[0]?.[STATEMENT];
+    assert(Buffer.isBuffer(bytes), 'what is asked for in binary comes as bytes');
+    const characterSetClient = textOf(facts, 'character_set_client');
+    const collationConnection = textOf(facts, 'collation_connection');
+    for (const word of [characterSetClient, collationConnection]) {
+      assert(/^\w+$/.test(word), 'a charset is a word');
+    }
+    const own = await qualifiedIn(pool, { schema, view }, characterSetClient);
+    const at = bytes.indexOf(Buffer.concat([VIEW, own, AS]));
+    if (at < 0) throw new UndropError('UNDROP_BAD_NAME', { name: `${schema}.${view}` });
+    const definition = {
+      head: bytes.subarray(0, at + VIEW.length).toString('base64'),
+      tail: bytes.subarray(at + VIEW.length + own.length).toString('base64'),
+      shown: textOf(facts, STATEMENT),
+      characterSetClient,
+      collationConnection,
+    };
+    return { schema, view, definition };
+  } catch (error) {
+    if (isServerError(error, ...NO_VIEW)) return null;
+    throw error;
+  }
+}
+
+const STATEMENT = 'Create View';
+const VIEW = Buffer.from(' VIEW ');
+const AS = Buffer.from(' AS ');
+
+/** Rejects with the server's error: 1050 where anything has the name. */
+export async function createView(
+  pool: ServicePool,
+  id: string,
+  to: { readonly schema: string; readonly view: string },
+  {
+    definition,
+    logged,
+  }: {
+    readonly definition: ViewDefinition;
+    readonly logged: boolean;
+  },
+): Promise<void> {
+  const { head, tail, characterSetClient, collationConnection } = definition;
+  const own = await qualifiedIn(pool, to, characterSetClient);
+  const last = Buffer.concat([Buffer.from(head, 'base64'), own, Buffer.from(tail, 'base64')]);
+  const modes = sql`SET ${note('view', id)} character_set_client = ${characterSetClient},
+    collation_connection = ${collationConnection}`;
+  await runOrKill(pool, modes, { logged, last });
+}
+
+function qualifiedIn(
+  pool: ServicePool,
+  { schema, view }: { readonly schema: string; readonly view: string },
+  charset: string,
+): Promise<Buffer> {
+  return inCharset(pool, `${quoteIdentifier(schema)}.${quoteIdentifier(view)}`, charset);
+}
+
+/** Whether both make the same view. */
+export function isSameView(one: ViewDefinition, other: ViewDefinition): boolean {
+  const parts = ['head', 'tail', 'characterSetClient', 'collationConnection'] as const;
+  return parts.every((part) => one[part] === other[part]);
+}

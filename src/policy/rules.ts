@@ -1,0 +1,183 @@
+/**
+ * UNDROP_RULES as people write them, `app.tmp_*: now; etl.* user=dbt size<1G: hold=1d`, read into
+ * plain records. Pure.
+ *
+ * Invariant: a rule that isn't understood is a mistake with a message, and none of them counts.
+ */
+import { parseDuration } from '../duration.js';
+
+export interface Rule {
+  /** As written, for the log and for errors. */
+  readonly text: string;
+  readonly schema: Glob;
+  readonly table: Glob;
+  /** All of them have to be true. */
+  readonly conditions: readonly Condition[];
+  readonly action: RuleAction;
+}
+
+/** `*` stands for any letters, `?` for one; in backticks there are neither. */
+export interface Glob {
+  readonly text: string;
+  readonly isExact: boolean;
+}
+
+export type Condition =
+  /** As the session logged in: `name` or `name@host`; both with `*` and `?`. */
+  | { readonly kind: 'user'; readonly name: Glob; readonly host: Glob | null }
+  /** Bytes, milliseconds: what isn't known is neither above nor below. */
+  | { readonly kind: 'size' | 'age'; readonly is: 'above' | 'below'; readonly limit: number }
+  | { readonly kind: 'empty' };
+
+/** `native` drops at once, by the server itself. */
+export type RuleAction =
+  | { readonly do: 'hold'; readonly ms: number }
+  /** As long as UNDROP_HOLD says. */
+  | { readonly do: 'default' }
+  | { readonly do: 'now' }
+  | { readonly do: 'native' }
+  | { readonly do: 'refuse' };
+
+/** What values of UNDROP_RULES look like. */
+export const RULES_EXPECTED =
+  'rules like `app.tmp_*: now; etl.* user=dbt size<1G: hold=1d`, separated by ;';
+
+const RULES_MAX = 500;
+const HOLD_MS_MAX = 3_650 * 86_400_000;
+
+const ACTION = 'hold, hold=30d, now, native or refuse';
+const CONDITION = 'user=name, user=name@host, size<1G, size>1G, age<1h, age>1h or empty';
+const PATTERN = 'a pattern schema.table, where * and ? are any letters';
+
+/** A name of a pattern, in backticks or not. */
+const NAME = '(?:`(?:[^`]|``)+`|[^`.\\s]+)';
+const PATTERN_PARTS = new RegExp(`^(${NAME})\\.(${NAME})$`);
+const WORDS = /(?:`(?:[^`]|``)*`|[^`\s])+/g;
+
+export function parseRules(text: string): {
+  readonly rules: readonly Rule[];
+  /** What was expected, and found, for each mistake. */
+  readonly problems: readonly string[];
+} {
+  const texts = splitAt(text, ';').map((one) => one.trim());
+  const rules: Rule[] = [];
+  const problems: string[] = [];
+  for (const [index, one] of texts.entries()) {
+    // Behind the last `;` there may be nothing, and so between two.
+    if (one === '') continue;
+    const rule = parseRule(one);
+    if (typeof rule === 'string') problems.push(`rule ${index + 1}, \`${one}\`: ${rule}`);
+    else rules.push(rule);
+  }
+  if (rules.length > RULES_MAX) {
+    problems.push(`expected at most ${RULES_MAX} rules, found ${rules.length}`);
+  }
+  return { rules, problems };
+}
+
+/** The rule, or what is wrong with it. */
+function parseRule(text: string): Rule | string {
+  const parts = splitAt(text, ':');
+  const last = parts.pop() ?? '';
+  if (parts.length === 0) return `expected a colon and ${ACTION} at its end`;
+  const action = parseAction(last.trim());
+  if (action === null) return `expected ${ACTION}, found ${quote(last.trim())}`;
+  const [pattern = '', ...words] = parts.join(':').match(WORDS) ?? [];
+  const [, schema, table] = PATTERN_PARTS.exec(pattern) ?? [];
+  if (schema === undefined || table === undefined) {
+    return `expected ${PATTERN}, found ${quote(pattern)}`;
+  }
+  const conditions: Condition[] = [];
+  for (const word of words) {
+    const condition = parseCondition(word);
+    if (condition === null) return `expected ${CONDITION}, found ${quote(word)}`;
+    conditions.push(condition);
+  }
+  return { text, schema: globOf(schema), table: globOf(table), conditions, action };
+}
+
+function parseAction(text: string): RuleAction | null {
+  const [, length] = /^hold=(.+)$/i.exec(text) ?? [];
+  if (length !== undefined) {
+    const ms = parseDuration(length);
+    return ms === null || ms > HOLD_MS_MAX ? null : { do: 'hold', ms };
+  }
+  switch (text.toLowerCase()) {
+    case 'hold':
+      return { do: 'default' };
+    case 'now':
+      return { do: 'now' };
+    case 'native':
+      return { do: 'native' };
+    case 'refuse':
+      return { do: 'refuse' };
+    default:
+      return null;
+  }
+}
+
+function parseCondition(word: string): Condition | null {
+  if (word.toLowerCase() === 'empty') return { kind: 'empty' };
+  const [, key = '', sign = '', value = ''] = /^(\w+)([=<>])(.+)$/.exec(word) ?? [];
+  const is = sign === '>' ? 'above' : 'below';
+  switch (`${key.toLowerCase()}${sign}`) {
+    case 'user=':
+      return parseUser(value);
+    case 'size<':
+    case 'size>': {
+      const limit = parseBytes(value);
+      return limit === null ? null : { kind: 'size', is, limit };
+    }
+    case 'age<':
+    case 'age>': {
+      const limit = parseDuration(value);
+      return limit === null ? null : { kind: 'age', is, limit };
+    }
+    default:
+      return null;
+  }
+}
+
+/** The last `@` is before the host, as in USER(). */
+function parseUser(value: string): Condition {
+  const at = value.lastIndexOf('@');
+  if (at < 0) return { kind: 'user', name: { text: value, isExact: false }, host: null };
+  const [name, host] = [value.slice(0, at), value.slice(at + 1)];
+  return {
+    kind: 'user',
+    name: { text: name, isExact: false },
+    host: { text: host, isExact: false },
+  };
+}
+
+const UNITS: Readonly<Record<string, number>> = { '': 0, B: 0, K: 1, M: 2, G: 3, T: 4 };
+
+/** `500`, `64K`, `1.5G`: powers of 1,024. */
+function parseBytes(text: string): number | null {
+  const [, digits, unit = ''] = /^(\d+(?:\.\d+)?)([BKMGT]?)$/i.exec(text) ?? [];
+  if (digits === undefined) return null;
+  return Math.round(Number(digits) * 1_024 ** (UNITS[unit.toUpperCase()] ?? 0));
+}
+
+function globOf(name: string): Glob {
+  if (!name.startsWith('`')) return { text: name, isExact: false };
+  return { text: name.slice(1, -1).replaceAll('``', '`'), isExact: true };
+}
+
+/** At each `separator` outside of backticks. */
+function splitAt(text: string, separator: string): string[] {
+  const parts: string[] = [];
+  let isQuoted = false;
+  let from = 0;
+  for (let at = 0; at < text.length; at++) {
+    if (text[at] === '`') isQuoted = !isQuoted;
+    if (isQuoted || text[at] !== separator) continue;
+    parts.push(text.slice(from, at));
+    from = at + 1;
+  }
+  return [...parts, text.slice(from)];
+}
+
+function quote(text: string): string {
+  return text === '' ? 'nothing' : JSON.stringify(text);
+}

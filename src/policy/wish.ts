@@ -1,0 +1,54 @@
+/**
+ * A wish for one drop, as its statement says it in a comment or the session in `@undrop`:
+ * `hold=7d`, `pin`, `now`, `destroy`. Pure.
+ */
+import { parseDuration } from '../duration.js';
+
+export interface Wish {
+  /** As understood: `hold=7d`. */
+  readonly text: string;
+  readonly what:
+    | { readonly do: 'hold'; readonly ms: number }
+    /** Held until somebody restores it or unpins it. */
+    | { readonly do: 'pin' }
+    /** Not held, but removed by the collector as ever. */
+    | { readonly do: 'now' }
+    /** Dropped at once, by the server itself. */
+    | { readonly do: 'destroy' };
+}
+
+/** For messages. */
+export const WISH_EXPECTED = 'hold=7d (up to 3650d), pin, now or destroy';
+
+const HOLD_MS_MAX = 3_650 * 86_400_000;
+
+/** Null where it is none. */
+export function parseWish(text: string): Wish | null {
+  const word = text.trim().toLowerCase();
+  switch (word) {
+    case 'pin':
+    case 'now':
+    case 'destroy':
+      return { text: word, what: { do: word } };
+  }
+  const [, length] = /^hold\s*=\s*(\S+)$/.exec(word) ?? [];
+  const ms = length === undefined ? null : parseDuration(length);
+  if (ms === null || ms > HOLD_MS_MAX) return null;
+  return { text: `hold=${length}`, what: { do: 'hold', ms } };
+}
+
+/**
+ * The wish that all of them say; a text that isn't one, or two that differ, is given back. Null:
+ * there is none.
+ */
+export function oneWish(texts: readonly string[]): Wish | { readonly odd: string } | null {
+  let found: Wish | null = null;
+  for (const text of texts) {
+    const wish = parseWish(text);
+    if (wish === null) return { odd: text.trim() };
+    if (found !== null && found.text !== wish.text)
+      return { odd: `${found.text} and ${wish.text}` };
+    found = wish;
+  }
+  return found;
+}

@@ -1,0 +1,52 @@
+/**
+ * What an interrupted DROP VIEW left: the definitions of its views in the ledger, and views that
+ * are there still, or not. Changes the ledger only, never a view.
+ *
+ * Invariant: a definition is given up only where the view is there as it was, and its owner is gone
+ * from the server or has had its answer.
+ */
+import { findViewDrops, forgetViewDrops, recordViewsKept, type ViewRow } from '../ledger/views.js';
+import type { Log } from '../log.js';
+import { isSameView, showView } from '../moves/view-definition.js';
+import type { ServicePool } from '../service/pools.js';
+import { livingOwners } from './living-owners.js';
+
+export interface SettledViews {
+  /** Ids of views that are gone. */
+  readonly kept: readonly string[];
+  /** Of those that are there as they were. */
+  readonly forgotten: readonly string[];
+  /** Somebody is in the middle of it. */
+  readonly untouched: readonly string[];
+}
+
+export async function settleViews(
+  pool: ServicePool,
+  { activeIds, log }: { readonly activeIds: ReadonlySet<string>; readonly log: Log },
+): Promise<SettledViews> {
+  const rows = await findViewDrops(pool, 'dropping');
+  if (rows.length === 0) return { kept: [], forgotten: [], untouched: [] };
+  const alive = await livingOwners(pool, rows);
+  const isOpen = ({ id }: ViewRow) => activeIds.has(id) || alive.has(id);
+  const ended = rows.filter((row) => !isOpen(row));
+  const settled = await settleEndedViews(pool, ended);
+  if (ended.length > 0) log.info({ ...settled }, 'an interrupted DROP VIEW was looked after');
+  return { ...settled, untouched: rows.filter(isOpen).map(({ id }) => id) };
+}
+
+/** Of a statement that can't happen any more. Rejects where a view can't be looked at. */
+export async function settleEndedViews(
+  pool: ServicePool,
+  rows: readonly ViewRow[],
+): Promise<Pick<SettledViews, 'kept' | 'forgotten'>> {
+  const there = new Set<string>();
+  for (const { id, schema, view, definition } of rows) {
+    const now = await showView(pool, { id, schema, view });
+    if (now !== null && isSameView(now.definition, definition)) there.add(id);
+  }
+  const kept = rows.filter(({ id }) => !there.has(id));
+  const forgotten = rows.filter(({ id }) => there.has(id));
+  await recordViewsKept(pool, kept);
+  await forgetViewDrops(pool, forgotten);
+  return { kept: kept.map(({ id }) => id), forgotten: forgotten.map(({ id }) => id) };
+}

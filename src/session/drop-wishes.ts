@@ -1,0 +1,39 @@
+/**
+ * What a statement says to undrop in its comments: a comment like `undrop: pin`. Pure.
+ *
+ * Invariant: a text that may say something is read by the session's own way of reading; where that
+ * isn't known, nobody guesses.
+ */
+import type { UserFacts } from '../drop/request.js';
+import { commentsOf } from '../sql/comments.js';
+import { isFullyKnown, modeFromSqlMode } from '../sql/lex-mode.js';
+import type { ServerVersion } from '../wire/server-version.js';
+
+/** Whether `wishesIn` has to be asked. */
+export function mayWish(text: Uint8Array): boolean {
+  return MENTION.test(Buffer.from(text).toString('latin1'));
+}
+
+/**
+ * The wishes in order, as they are written; null where nobody can tell how the text is read. One in
+ * the comment of a line is given back with its dashes, and so is none: behind a `;` it would count
+ * for the next statement.
+ */
+export function wishesIn(
+  text: Uint8Array,
+  { sqlMode, charset }: Pick<UserFacts, 'sqlMode' | 'charset'>,
+  server: ServerVersion,
+): readonly string[] | null {
+  if (!mayWish(text)) return [];
+  const mode = modeFromSqlMode(server, sqlMode, charset);
+  if (!isFullyKnown(mode)) return null;
+  return commentsOf(text, mode).flatMap(({ body, isLine }) => {
+    const comment = Buffer.from(body).toString('latin1');
+    const [, wish] = WISH.exec(comment) ?? [];
+    if (wish === undefined) return [];
+    return [isLine ? `-- ${comment.trim()}` : wish];
+  });
+}
+
+const MENTION = /\bundrop\s*:/i;
+const WISH = /^\s*undrop\s*:([\s\S]*)$/i;

@@ -1,0 +1,367 @@
+/**
+ * MariaDB's CREATE OR REPLACE TABLE, and SEQUENCE: the server judges the client's own text by a
+ * PREPARE; what is there under the name is held like a dropped table; then the text runs without
+ * the words OR REPLACE, and its answer is the client's. Where another session was faster to take
+ * the name, what it has made is held as well.
+ *
+ * Invariant: the text that runs replaces nothing: without these words CREATE fails where anything
+ * has the name.
+ */
+import { assert } from '../assert.js';
+import { systemClock } from '../clock.js';
+import { readKind } from '../drop/facts.js';
+import { lockTableSql } from '../drop/lock-words.js';
+import { refuse } from '../drop/next-step.js';
+import { askParser, NO_VERDICT, passesParser } from '../drop/program-verdict.js';
+import { qualify } from '../drop/qualify.js';
+import type { UserFacts } from '../drop/request.js';
+import type { DropResult } from '../drop/run-drop.js';
+import { serviceNames } from '../drop/service-names.js';
+import { signalSql } from '../drop/signal-sql.js';
+import { FORGET_WISH } from '../drop/wishes.js';
+import { ownLockSql, probeSql, type QualifiedName, showCreateSql } from '../drop/words.js';
+import { UndropError } from '../errors.js';
+import { blankWords } from '../sql/blank-words.js';
+import { classifyUnderAll } from '../sql/classify.js';
+import type { DropTableStatement } from '../sql/grammar/drop-table.js';
+import { type ClientCharset, clientCharsetOf, modeFromSqlMode } from '../sql/lex-mode.js';
+import type { Replacement } from '../sql/verdict.js';
+import { restore } from '../undo/run-restore.js';
+import { decodeErr, type ErrPacket } from '../wire/response/err.js';
+import type { OkPacket } from '../wire/response/ok.js';
+import { wishesIn } from './drop-wishes.js';
+import {
+  answerWith,
+  dropAndHold,
+  type Interception,
+  type InterceptOptions,
+  newId,
+  type Replacing,
+  readUserFacts,
+  refused,
+  type Taken,
+  unclear,
+} from './intercept.js';
+import { objectionTo } from './objections.js';
+import { isOnlyLock } from './only-lock.js';
+import { listTables, notDone, notUnderstood } from './refusals.js';
+
+/** The name is taken. */
+const TABLE_EXISTS = 1050;
+const SYNTAX_ERROR = 1064;
+const NOT_LOCKED = 1100;
+const MISSING = 1051;
+const NO_SUCH_TABLE = 1146;
+/** What is a table for CREATE and none for DROP is the server's own. */
+const MISSES_MAX = 3;
+/** Others that take the name are held as well, so often. */
+const TRIES_MAX = 8;
+
+/**
+ * Errors behind which the server has the old table still, or may have it: of a source that isn't
+ * there (the old table itself, or a view of it), of a lock that isn't had, of a KILL or a time that
+ * is over. Behind others that come so late it is gone.
+ */
+const KEEPS_THE_OLD: ReadonlySet<number> = new Set([1146, 1205, 1213, 1317, 1356, 1969]);
+/** What the server says before it looks at anything: XA, read-only. */
+const BEFORE_ALL_ELSE: ReadonlySet<number> = new Set([1290, 1399, 1792, 1836]);
+/** What a parser says that knows no schema, or knows this one for closed. */
+const OF_THE_SCHEMA: ReadonlySet<number> = new Set([1044, 1046]);
+
+/** Statements of ours come between. */
+const ASKS_FOR_COUNTS = /row_count|found_rows|warning_count|error_count/i;
+/** For the ledger, before the old table can be put back. */
+const PUT_BACK_WITHIN_MS = 5_000;
+
+const LEFT = 'tables are held, and their session ended before what replaces them was made';
+
+/** What is to be done, as far as it is known before. */
+interface Plan {
+  readonly statement: DropTableStatement;
+  readonly name: QualifiedName;
+  /** The same in UTF-8. */
+  readonly table: { readonly schema: string; readonly table: string };
+  readonly charset: ClientCharset;
+  readonly facts: UserFacts;
+  /** What it wishes in its comments. */
+  readonly wishes: readonly string[];
+  /** The client's text. */
+  readonly text: Buffer;
+  /** The same without OR REPLACE. */
+  readonly create: Buffer;
+}
+
+export async function replaceTable(
+  taken: Taken,
+  { replacement, facts: known, wishes: said, isImmediate = false }: Replacing,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const statement = dropOf(replacement);
+  const objection = objectionTo(statement, options.server);
+  if (objection !== null) {
+    if (objection.isOfSyntax) return unclear(taken, objection.why, options);
+    return refused(notUnderstood(objection.why), options);
+  }
+  const { text } = taken;
+  if (ASKS_FOR_COUNTS.test(text.toString('latin1'))) {
+    const how = 'by CREATE OR REPLACE that asks for counts of the statement before';
+    return refused(notDone(how, listTables(statement.names)), options);
+  }
+  const facts = known ?? (await readUserFacts(options));
+  if ('errno' in facts) return answerWith(facts);
+  const create = blankWords(text, replacement.words);
+  const mode = modeFromSqlMode(options.server, facts.sqlMode, facts.charset);
+  const charset = clientCharsetOf(facts.charset);
+  const isPlain = classifyUnderAll(create, mode, { multiStatements: false }).kind === 'not-ours';
+  if (!isPlain || charset === null) {
+    return refused(notUnderstood('CREATE OR REPLACE in a form that is not known'), options);
+  }
+  const [named] = statement.names;
+  assert(named !== undefined, 'one table is replaced');
+  const name = qualify(named, facts);
+  const judged = await judge(taken, { name, charset, isImmediate }, options);
+  if (judged !== null) return judged;
+  const stored = serviceNames({ statement }, facts);
+  if ('error' in stored) return refused(stored.error, options);
+  const [table] = stored.tables;
+  assert(table !== undefined, 'each name is decoded');
+  const found = said ?? wishesIn(text, facts, options.server);
+  if (found === null) return refused(notUnderstood('its wishes'), options);
+  const { wish } = facts;
+  // Also where nothing is there to be replaced, it is used up.
+  if (wish !== null) await options.userSession.run([FORGET_WISH]);
+  const wishes = wish === null ? found : [...found, wish];
+  const plan = { statement, name, table, charset, facts: { ...facts, wish: null }, wishes };
+  return new Attempt({ ...plan, text, create }, options).run();
+}
+
+/** What is dropped; the server judges the name with the rest of the text. */
+export function dropOf({ table }: Replacement): DropTableStatement {
+  return {
+    kind: 'drop-table',
+    object: 'table',
+    temporary: false,
+    ifExists: false,
+    names: [{ ...table, isDoubtful: false }],
+    wait: null,
+    restrict: false,
+    cascade: false,
+    isDoubtful: false,
+  };
+}
+
+type Judged = Pick<Plan, 'name' | 'charset'> & { readonly isImmediate: boolean };
+
+/** The server's error for the text, or null where it takes it. Nothing is left prepared. */
+async function judge(
+  { text, tail }: Taken,
+  { name, charset, isImmediate }: Judged,
+  options: InterceptOptions,
+): Promise<Interception | null> {
+  const { userSession } = options;
+  const said = await prepare(text, options);
+  if (said === null) return null;
+  if (NO_VERDICT.has(said.errno)) {
+    return refused(notUnderstood(`the server prepares nothing: ${said.message}`), options);
+  }
+  if (isImmediate) return answerWith(said);
+  const groupId = newId();
+  const [parsed] = await userSession.run([{ kind: 'query', text: askParser({ text, groupId }) }]);
+  if (passesParser(parsed, groupId) && !OF_THE_SCHEMA.has(said.errno)) {
+    // It is none of the parser's: by then the transaction has ended.
+    const ending = probeSql(name, { groupId, charset });
+    const [ended] = await userSession.run([{ kind: 'query', text: ending }]);
+    if (ended?.kind === 'err' && BEFORE_ALL_ELSE.has(ended.errno)) return answerWith(ended);
+  }
+  // The words are the session's last; those of the parser quote the text to the end.
+  const isSyntax = said.errno === SYNTAX_ERROR;
+  const again = await prepare((isSyntax ? tail : null) ?? text, options);
+  return again === null ? null : answerWith(again);
+}
+
+/** The error of a PREPARE; null: there is none. */
+export async function prepare(
+  text: Buffer,
+  { userSession }: Pick<InterceptOptions, 'userSession'>,
+): Promise<ErrPacket | null> {
+  const [said] = await userSession.run([{ kind: 'prepare', text }]);
+  if (said?.kind === 'prepared') {
+    await userSession.run([{ kind: 'close', statementId: said.statementId }]);
+    return null;
+  }
+  assert(said?.kind === 'err', 'a PREPARE is answered by an id or an error');
+  return said;
+}
+
+/** One statement on its way. */
+class Attempt {
+  readonly #plan: Plan;
+  readonly #options: InterceptOptions;
+  /** What stood under the name, one after the other. */
+  readonly #dropped: { readonly result: DropResult; readonly finished: Promise<void> }[] = [];
+
+  /** The session has the table locked by LOCK TABLES, and no other. */
+  #isLocked = false;
+  /** So often what has the name wasn't found, one time after the other. */
+  #misses = 0;
+
+  constructor(plan: Plan, options: InterceptOptions) {
+    this.#plan = plan;
+    this.#options = options;
+  }
+
+  async run(): Promise<Interception> {
+    try {
+      for (let tries = 1; ; tries++) {
+        const said = await this.#create();
+        if (said.kind === 'ok') return this.#answer((await this.#lockAgain()) ?? said.payload);
+        if (said.errno !== TABLE_EXISTS) return this.#failed(said);
+        if (tries === TRIES_MAX) return this.#crowded(said, tries);
+        const wrong = await this.#hold();
+        if (wrong !== null) return wrong;
+      }
+    } catch (error) {
+      this.#leave();
+      throw error;
+    }
+  }
+
+  async #create(): Promise<OkPacket | ErrPacket> {
+    const [said] = await this.#options.userSession.run([
+      { kind: 'query', text: this.#plan.create },
+    ]);
+    assert(said?.kind === 'ok' || said?.kind === 'err', 'CREATE answers OK or ERR');
+    return said;
+  }
+
+  /** Null: the name is free, or was a moment ago. */
+  async #hold(): Promise<Interception | null> {
+    const { userSession } = this.#options;
+    const { name, charset, facts, statement, text } = this.#plan;
+    const own = ownLockSql(name, { groupId: newId(), charset });
+    const [shown, lock] = await userSession.run([
+      { kind: 'query', text: showCreateSql(name, charset) },
+      { kind: 'prepare', text: own },
+    ]);
+    assert(shown !== undefined && lock !== undefined, 'both have an answer');
+    if (lock.kind === 'prepared') {
+      await userSession.run([{ kind: 'close', statementId: lock.statementId }]);
+    }
+    if (readKind(shown) === 'temporary') {
+      const why = 'a temporary table has the name of the table that it replaces';
+      return this.#refuse(notUnderstood(why));
+    }
+    const isLocked = lock.kind === 'err' && lock.errno === NOT_LOCKED;
+    this.#isLocked ||= isLocked;
+    if (isLocked && !(await isOnlyLock(this.#plan, this.#options))) {
+      const tables = listTables(statement.names);
+      const how = 'by CREATE OR REPLACE in a session that may have others locked';
+      const instead = 'UNLOCK TABLES first.';
+      return this.#refuse(new UndropError('UNDROP_NOT_DONE_YET', { tables, how, instead }));
+    }
+    const drop = { text, statement, charset, wasJudged: true };
+    const { wishes } = this.#plan;
+    const held = await dropAndHold(drop, facts, this.#options, { wishes });
+    assert(held.kind === 'answer', 'what replaces is not passed on');
+    const { dropped: result } = held;
+    if (result === null) return this.#answer(held.payload, held.refusal);
+    const finished = result.finish();
+    // Who reads the outcome is told.
+    finished.catch(() => undefined);
+    this.#dropped.push({ result, finished });
+    const isThere = result.payload[0] === 0x00 || decodeErr(result.payload).errno !== MISSING;
+    this.#misses = isThere ? 0 : this.#misses + 1;
+    const isOver = result.payload[0] !== 0x00 && (isThere || this.#misses === MISSES_MAX);
+    return isOver ? this.#answer(result.payload, result.refusal) : null;
+  }
+
+  /** The native statement keeps the lock. Null, or the payload of an error. */
+  async #lockAgain(): Promise<Buffer | null> {
+    if (!this.#isLocked) return null;
+    const { name, charset } = this.#plan;
+    const [said] = await this.#options.userSession.run([
+      { kind: 'query', text: lockTableSql(name, charset) },
+    ]);
+    return said?.kind === 'err' ? said.payload : null;
+  }
+
+  /** The new table could not be made, and it wasn't for another one. */
+  async #failed(error: ErrPacket): Promise<Interception> {
+    const isBack = KEEPS_THE_OLD.has(error.errno) && (await this.#putBack());
+    const unlocked = isBack ? await this.#lockAgain() : null;
+    if (unlocked !== null) return this.#answer(unlocked);
+    const readsItself = isBack && error.errno === NO_SUCH_TABLE && this.#isOfTheOld(error);
+    if (!readsItself) return this.#answer(error.payload);
+    const message = `Table '${this.#plan.table.table}' is specified twice, both as a target for 'CREATE' and as a separate source for data`;
+    const text = signalSql({ errno: 1093, sqlState: 'HY000', message });
+    const [said] = await this.#options.userSession.run([{ kind: 'query', text }]);
+    return this.#answer(said?.kind === 'err' ? said.payload : error.payload);
+  }
+
+  /** Whether the table that is missing is the one that was moved away. */
+  #isOfTheOld({ message }: ErrPacket): boolean {
+    const { schema, table } = this.#plan.table;
+    return message.includes(`'${schema}.${table}'`);
+  }
+
+  /** Under its own name, where that is free; else it stays held. */
+  async #putBack(): Promise<boolean> {
+    const last = this.#dropped.pop();
+    const [held] = last?.result.held ?? [];
+    if (last === undefined || held === undefined) return false;
+    const { pool, log } = this.#options.service;
+    try {
+      const late = systemClock.sleep(PUT_BACK_WITHIN_MS).then(() => {
+        throw new Error('the ledger can’t be written');
+      });
+      await Promise.race([last.finished, late]);
+      await restore(pool, { target: held.id });
+      log?.info(
+        { id: held.id, tables: last.result.tables },
+        'a table that was not replaced is back',
+      );
+      return true;
+    } catch (error) {
+      log?.warn({ id: held.id, err: error }, 'a table that was not replaced stays held');
+      this.#dropped.push(last);
+      return false;
+    }
+  }
+
+  /** What has the name isn't to be seen, or others take it again and again. */
+  #crowded(error: ErrPacket, times: number): Interception {
+    if (this.#dropped.at(-1)?.result.held.length === 0) return this.#answer(error.payload);
+    const tables = listTables(this.#plan.statement.names);
+    return this.#refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times }));
+  }
+
+  #refuse(error: UndropError): Interception {
+    return this.#answer(refuse(error).payload, error);
+  }
+
+  /** The session broke; nobody reads an answer. */
+  #leave(): void {
+    const { log } = this.#options.service;
+    for (const { result } of this.#dropped) {
+      const held = result.held.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`);
+      if (held.length > 0) log?.warn({ tables: result.tables, held }, LEFT);
+    }
+  }
+
+  #answer(payload: Buffer, refusal: UndropError | null = null): Interception {
+    const { facts } = this.#plan;
+    const results = this.#dropped.map(({ result }) => result);
+    const dropped: DropResult = {
+      payload,
+      refusal,
+      facts,
+      held: results.flatMap(({ held }) => held),
+      tables: results.flatMap(({ tables }) => tables),
+      by: results.flatMap(({ held, by }) => by ?? held.map(() => null)),
+      finish: async () => {
+        await Promise.all(this.#dropped.map(({ finished }) => finished));
+      },
+    };
+    return { kind: 'answer', payload, refusal, facts, dropped };
+  }
+}

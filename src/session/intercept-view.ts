@@ -1,0 +1,222 @@
+/**
+ * DROP VIEW as a text, where UNDROP_PROTECT has drop-view: the definitions of its views are written
+ * into the ledger; then the client's own text goes to the server, whose answer is the client's.
+ *
+ * Invariant: a view that was there when it was looked for is dropped only with its definition in
+ * the ledger, or where ops, or an allowed wish, say that it needs none.
+ */
+import { assert } from '../assert.js';
+import { innermost } from '../drop/innermost.js';
+import type { UserFacts } from '../drop/request.js';
+import { ruleTables } from '../drop/rule-tables.js';
+import { serviceNames } from '../drop/service-names.js';
+import { FORGET_WISH, readWishes } from '../drop/wishes.js';
+import { writeAtLast } from '../drop/write-at-last.js';
+import { UndropError } from '../errors.js';
+import { statementTextOf } from '../ledger/statement-text.js';
+import { findViewDrops, recordViewDrops, type ViewDrop } from '../ledger/views.js';
+import { showView } from '../moves/view-definition.js';
+import type { Ruling } from '../policy/decide.js';
+import type { Wish } from '../policy/wish.js';
+import { settleEndedViews } from '../recovery/settle-views.js';
+import type { DropViewStatement } from '../sql/grammar/drop-view.js';
+import { wishesIn } from './drop-wishes.js';
+import {
+  answerWith,
+  type DropOfViews,
+  type Interception,
+  type InterceptOptions,
+  newId,
+  readUserFacts,
+  refused,
+  type Taken,
+  unclear,
+} from './intercept.js';
+import { dropOf } from './intercept-replace.js';
+import { loggedText } from './logged-text.js';
+import { FILE_NAME_PREFIX, hasFileNames, isFileName } from './objections.js';
+import { listTables, notDone, notUnderstood } from './refusals.js';
+
+export async function dropViews(
+  taken: Taken,
+  { dropView: statement, facts: known }: DropOfViews,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { server } = options;
+  if (statement === undefined) return unclear(taken, 'this DROP VIEW is not understood', options);
+  if (taken.carrier !== 'query') {
+    return refused(notDone('by a prepared DROP VIEW', sentenceOf(statement.names)), options);
+  }
+  const parts = statement.names.flatMap(({ schema, table }) => [schema, table]);
+  if (hasFileNames(server) && parts.some(isFileName)) {
+    return refused(notUnderstood(`${FILE_NAME_PREFIX} names a view by its file`), options);
+  }
+  const facts = known ?? (await readUserFacts(options));
+  if ('errno' in facts) return answerWith(facts);
+  const wish = await wishOf(taken, statement, facts, options);
+  if (wish instanceof UndropError) return refused(wish, options);
+  // Without a schema it is an error of the server's for all its names.
+  const isHomeless = facts.schema === null && statement.names.some(({ schema }) => schema === null);
+  if (isHomeless) return { kind: 'forward', facts };
+  if (wish?.what.do === 'destroy') return pass(taken, statement, ['wish destroy'], facts, options);
+  const plan = await planViews(taken, statement, { facts, wish }, options);
+  if (plan instanceof UndropError) return refused(plan, options);
+  if (plan.isNative) return pass(taken, statement, plan.by, facts, options);
+  return run(taken, plan, facts, options);
+}
+
+/** That of the session is used up. */
+async function wishOf(
+  { text }: Taken,
+  { names }: DropViewStatement,
+  facts: UserFacts,
+  { server, service, userSession }: InterceptOptions,
+): Promise<Wish | null | UndropError> {
+  const said = wishesIn(text, facts, server);
+  if (facts.wish !== null) await userSession.run([FORGET_WISH]);
+  if (said === null) return notUnderstood('its character set');
+  const views = sentenceOf(names);
+  const wish = readWishes(facts.wish === null ? said : [...said, facts.wish], views);
+  if (wish === null || wish instanceof UndropError || wish.what.do !== 'destroy') return wish;
+  if (service.allowDestroy === 'users') return wish;
+  const instead = 'Drop it without the wish; or set UNDROP_ALLOW_DESTROY to users.';
+  return new UndropError('UNDROP_DESTROY', { tables: views, why: 'here', instead });
+}
+
+/** What is written down before the DROP VIEW. */
+interface Plan {
+  readonly isNative: boolean;
+  readonly by: readonly (string | null)[];
+  readonly groupId: string;
+  readonly views: readonly ViewDrop[];
+}
+
+async function planViews(
+  { text }: Taken,
+  statement: DropViewStatement,
+  { facts, wish }: { readonly facts: UserFacts; readonly wish: Wish | null },
+  { service, session }: InterceptOptions,
+): Promise<Plan | UndropError> {
+  const { pool, proxyId, holdMs, rules = [], activeIds } = service;
+  const [first] = statement.names;
+  assert(first !== undefined, 'a DROP VIEW has a name');
+  const asTables = { ...dropOf({ table: first, words: [] }), names: statement.names };
+  const names = serviceNames({ statement: asTables }, facts);
+  if ('error' in names) return names.error;
+  const tables = sentenceOf(statement.names);
+  const groupId = newId();
+  const views: ViewDrop[] = [];
+  try {
+    const { account } = facts;
+    const ruled = { rules, wish, holdMs, account, looksForRows: false };
+    const rulings = await ruleTables(pool, names.tables, ruled);
+    const rule = rulings.find(({ refusedBy }) => refusedBy !== null)?.refusedBy ?? null;
+    if (rule !== null)
+      return new UndropError('UNDROP_RULE', { tables, table: 'one of them', rule });
+    const by = rulings.map((ruling: Ruling) => ruling.by);
+    const isNative = rulings.every((ruling) => ruling.isNative);
+    if (isNative) return { isNative, by, groupId, views };
+    for (const [index, { schema, table }] of names.tables.entries()) {
+      const id = newId();
+      const shown = await showView(pool, { id, schema, view: table });
+      const isKnown = views.some((one) => one.schema === shown?.schema && one.view === shown.view);
+      if (shown === null || isKnown) continue;
+      views.push({ ...shown, id, hold: rulings[index]?.hold ?? holdMs });
+    }
+    for (const { id } of views) activeIds.add(id);
+    if (views.length > 0) {
+      await recordViewDrops(pool, {
+        groupId,
+        proxyId,
+        threadId: session.threadId,
+        user: facts.user,
+        clientAddress: session.clientAddress,
+        statementText: statementTextOf(text),
+        sqlLogBin: facts.logged,
+        views,
+      });
+    }
+    return { isNative, by, groupId, views };
+  } catch (error) {
+    for (const { id } of views) activeIds.delete(id);
+    return new UndropError('UNDROP_NOT_RECORDED', { tables, cause: innermost(error) }, error);
+  }
+}
+
+/** The client's text, and behind its answer what became of each view. */
+async function run(
+  { packet }: Taken,
+  { groupId, views, by }: Plan,
+  facts: UserFacts,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { userSession, service, session } = options;
+  const { pool, activeIds, stopping, log } = service;
+  const release = () => {
+    for (const { id } of views) activeIds.delete(id);
+  };
+  try {
+    const drop = { kind: 'packet', payload: packet.payload, isAnswered: true } as const;
+    const [said] = await userSession.run([drop]);
+    assert(said?.kind === 'ok' || said?.kind === 'err', 'DROP VIEW answers OK or ERR');
+    const { payload } = said;
+    if (said.kind === 'ok' && views.length > 0) {
+      const fields = {
+        event: 'kept',
+        client: session.clientAddress,
+        user: facts.user,
+        threadId: session.threadId,
+        views: views.map(({ schema, view }) => `${schema}.${view}`),
+        ids: views.map(({ id }) => id),
+        ...(by.some((one) => one !== null) ? { by } : {}),
+      };
+      log?.info(fields, 'definitions of dropped views are kept');
+    }
+    const settle = async () => {
+      if (views.length === 0) return;
+      // Some servers drop those that are there, and say an error for the others.
+      await settleEndedViews(pool, await findViewDrops(pool, 'dropping', groupId));
+    };
+    const finish = async (onLate?: (error: Error) => void) => {
+      try {
+        await writeAtLast(settle, { stopping, onLate });
+      } catch (error) {
+        service.onUnsettled();
+        throw error;
+      } finally {
+        release();
+      }
+    };
+    const dropped = { payload, held: [], tables: [], refusal: null, facts, finish };
+    return { kind: 'answer', payload, refusal: null, facts, dropped };
+  } catch (error) {
+    release();
+    service.onUnsettled();
+    throw error;
+  }
+}
+
+/** The client's packet goes on, and nothing is kept. */
+function pass(
+  { text }: Taken,
+  { names }: DropViewStatement,
+  by: readonly (string | null)[],
+  facts: UserFacts,
+  { service, session }: InterceptOptions,
+): Interception {
+  const fields = {
+    event: by.includes('wish destroy') ? 'destroyed' : 'native',
+    client: session.clientAddress,
+    user: facts.user,
+    threadId: session.threadId,
+    by,
+    views: names.length,
+    statement: loggedText(text),
+  };
+  service.log?.warn(fields, 'definitions are not kept: the server is to drop the views');
+  return { kind: 'forward', facts };
+}
+
+function sentenceOf(names: DropViewStatement['names']): string {
+  return listTables(names).replace(/^Table/, 'View');
+}

@@ -1,0 +1,50 @@
+/**
+ * What UNDROP_PROTECT names, and whether a statement is of such a kind. Invariant: what may be any
+ * of them counts for all.
+ */
+import { assertNever } from '../assert.js';
+import { isRecycleNameIn } from '../sql/recycle-name.js';
+import type { Sought } from '../sql/trigger-scan.js';
+import type { DropTable, Verdict } from '../sql/verdict.js';
+
+/** What undrop protects; a statement of a kind that is left out goes to the server as it is. */
+export type Protection =
+  | 'drop-table'
+  | 'drop-database'
+  | 'create-or-replace'
+  | 'truncate'
+  | 'drop-view';
+
+/** What is looked for where `protect` is protected. */
+export function soughtBy(protect: ReadonlySet<Protection>): Required<Sought> {
+  return { truncates: protect.has('truncate'), views: protect.has('drop-view') };
+}
+
+/** Whether `verdict` has a part of a kind that UNDROP_PROTECT names, or that is never let go. */
+export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>): boolean {
+  switch (verdict.kind) {
+    case 'not-ours':
+      return false;
+    case 'guarded':
+      return true;
+    case 'drop-table':
+      return verdict.isRecycled === true || protect.has(kindOf(verdict));
+    case 'dynamic':
+    case 'unclear':
+      // It may be any of them.
+      return protect.size > 0;
+    case 'refused':
+      if (verdict.carrier === 'drop-database' || verdict.carrier === 'create-or-replace') {
+        const isRecycled = verdict.schema !== null && isRecycleNameIn(verdict.schema);
+        return isRecycled || protect.has(verdict.carrier);
+      }
+      if (verdict.carrier === 'drop-view') return protect.has('drop-view');
+      return verdict.statements.some((piece) => isProtected(piece.verdict, protect));
+    default:
+      return assertNever(verdict);
+  }
+}
+
+function kindOf({ statement }: DropTable): Protection {
+  return statement.empties === true ? 'truncate' : 'drop-table';
+}

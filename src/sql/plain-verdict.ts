@@ -1,0 +1,104 @@
+/**
+ * The verdict on one statement by what it begins with: DROP, CREATE, TRUNCATE. Pure. Invariant:
+ * what isn't read to its last token and may destroy a table is `unclear`.
+ */
+import { parseCreateOrReplace } from './grammar/create-or-replace.js';
+import { parseDropTable } from './grammar/drop-table.js';
+import { parseDropView } from './grammar/drop-view.js';
+import { takeIdentifier } from './grammar/table-name.js';
+import type { Source, TokenCursor } from './grammar/token-cursor.js';
+import { parseTruncate } from './grammar/truncate.js';
+import type { Statement } from './next-statement.js';
+import type { Sought } from './trigger-scan.js';
+import { NOT_OURS, refused, unclear, type Verdict } from './verdict.js';
+
+/** What may stand behind DROP, other than what is ours. */
+const DROPPED_ELSE = new Set(
+  [
+    'TEMPORARY VIEW INDEX TRIGGER PROCEDURE FUNCTION EVENT USER ROLE SERVER TABLESPACE UNDO',
+    'LOGFILE RESOURCE SPATIAL PREPARE PACKAGE LIBRARY',
+  ].flatMap((words) => words.split(' ')),
+);
+
+export function unexplained(statement: Statement): Verdict {
+  return statement.hasDrop ? unclear('there is a DROP where none is expected') : NOT_OURS;
+}
+
+export function dropVerdict(
+  cursor: TokenCursor,
+  statement: Statement,
+  source: Source,
+  { views = false }: Sought,
+): Verdict {
+  if (cursor.takeWords('TABLE') || cursor.takeWords('TABLES')) {
+    return dropOf('table', cursor, statement, source);
+  }
+  // MySQL knows no sequences.
+  if (source.mode.flavour === 'mariadb' && cursor.takeWords('SEQUENCE')) {
+    return dropOf('sequence', cursor, statement, source);
+  }
+  if (cursor.takeWords('DATABASE') || cursor.takeWords('SCHEMA')) {
+    const ifExists = cursor.takeWords('IF', 'EXISTS');
+    const schema = takeIdentifier(cursor, source);
+    return schema !== null && cursor.isAtEnd && statement.isWhole
+      ? { ...refused('drop-database', []), schema: schema.value, ifExists }
+      : unclear('this DROP DATABASE is not understood');
+  }
+  if (views && cursor.takeWords('VIEW')) return dropViewOf(cursor, statement, source);
+  const object = cursor.peek();
+  if (cursor.isWord('SEQUENCE')) return NOT_OURS;
+  if (object.kind === 'word' && DROPPED_ELSE.has(object.text)) return NOT_OURS;
+  const mayBeTable = cursor
+    .rest()
+    .some(({ kind, text }) => kind === 'word' && /^(TABLES?|DATABASE|SCHEMA|SEQUENCE)$/.test(text));
+  return mayBeTable ? unclear('this DROP is not understood') : NOT_OURS;
+}
+
+/** A DROP TABLE or DROP SEQUENCE, behind these words. */
+function dropOf(
+  object: 'table' | 'sequence',
+  cursor: TokenCursor,
+  statement: Statement,
+  source: Source,
+): Verdict {
+  const parsed = parseDropTable(cursor, source, object);
+  return parsed !== null && statement.isWhole
+    ? { kind: 'drop-table', statement: parsed }
+    : unclear(`this DROP ${object.toUpperCase()} is not understood`);
+}
+
+/** A DROP VIEW, behind these words. */
+function dropViewOf(cursor: TokenCursor, { isWhole }: Statement, source: Source): Verdict {
+  const found = refused('drop-view', []);
+  const dropView = parseDropView(cursor, source);
+  return dropView !== null && isWhole ? { ...found, tables: dropView.names, dropView } : found;
+}
+
+export function createVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {
+  const words = [cursor.peek(), cursor.peek(1)].map(({ start, end }) => ({ start, end }));
+  if (!cursor.takeWords('OR', 'REPLACE')) return unexplained(statement);
+  const replaced = parseCreateOrReplace(cursor, source);
+  if (replaced === null) return unexplained(statement);
+  if (replaced === 'unclear' || source.mode.flavour === 'mysql') {
+    return unclear('this CREATE OR REPLACE is not understood');
+  }
+  const { optionsAt, ...gone } = replaced;
+  const found = { ...refused('create-or-replace', []), ...gone };
+  if (optionsAt !== null && statement.isWhole) return { ...found, optionsAt };
+  const [table] = gone.tables;
+  if (table === undefined || !statement.isWhole) return found;
+  return { ...found, replacement: { table, words } };
+}
+
+export function truncateVerdict(
+  cursor: TokenCursor,
+  statement: Statement,
+  source: Source,
+  { truncates = false }: Sought,
+): Verdict {
+  if (!truncates) return unexplained(statement);
+  const parsed = parseTruncate(cursor, source);
+  return parsed !== null && statement.isWhole
+    ? { kind: 'drop-table', statement: parsed }
+    : unclear('this TRUNCATE is not understood');
+}

@@ -1,0 +1,41 @@
+/**
+ * Makes a dropped view anew from its definition: with the name, definer, algorithm, security, check
+ * option and charsets that it had. Invariant: what has the name stays as it is.
+ */
+import { UndropError } from '../errors.js';
+import { recordViewRestored } from '../ledger/views.js';
+import { createView } from '../moves/view-definition.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import type { HeldView, TableName } from './list.js';
+
+const NAME_TAKEN = 1050;
+
+/**
+ * False: the ledger could not be told. Rejects with UNDROP_NAME_TAKEN, or with
+ * UNDROP_SERVICE_FAILED: what it reads isn't there, or the account may not.
+ */
+export async function restoreView(
+  pool: ServicePool,
+  { id, row, logged }: HeldView,
+  { schema, table: view }: TableName,
+): Promise<boolean> {
+  const { definition } = row;
+  try {
+    await createView(pool, id, { schema, view }, { definition, logged });
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+    if (error.errno === NAME_TAKEN) {
+      throw new UndropError('UNDROP_NAME_TAKEN', { id, table: `${schema}.${view}` }, error);
+    }
+    const cause = error.sqlMessage;
+    const step = `make the view ${schema}.${view} anew`;
+    throw new UndropError('UNDROP_SERVICE_FAILED', { step, server: 'the server', cause }, error);
+  }
+  try {
+    await recordViewRestored(pool, row, `${schema}.${view}`);
+    return true;
+  } catch (error) {
+    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+    return false;
+  }
+}

@@ -1,0 +1,106 @@
+/** Rules and wishes as they are written, and what becomes of a table by them: a table of cases. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from '@jest/globals';
+import { decideTable, firstRule, NO_TRAITS, traitsAsked } from '../../src/policy/decide.js';
+import { parseRules } from '../../src/policy/rules.js';
+import { oneWish, parseWish } from '../../src/policy/wish.js';
+
+interface Decision {
+  readonly name: string;
+  readonly rules: string;
+  readonly wish?: string;
+  readonly table: string | readonly [string, string];
+  readonly account?: string;
+  readonly bytes?: number;
+  readonly ageMs?: number;
+  readonly isEmpty?: boolean;
+  readonly foldsCase?: boolean;
+  /** `hold` in hours. */
+  readonly expect: { readonly hold: number | 'pinned' } & Readonly<Record<string, unknown>>;
+}
+
+interface Golden {
+  readonly decisions: readonly Decision[];
+  readonly mistakes: readonly { readonly rules: string; readonly problems: readonly string[] }[];
+  readonly wishes: readonly {
+    readonly texts: readonly string[];
+    readonly expect?: string | null;
+    readonly odd?: string;
+  }[];
+}
+
+const golden = JSON.parse(readFileSync('test/golden/policy_cases.json', 'utf8')) as Golden;
+const HOUR_MS = 3_600_000;
+
+describe('of a table', () => {
+  test.each(golden.decisions)('$name', (one) => {
+    const { rules, problems } = parseRules(one.rules);
+    expect(problems).toEqual([]);
+    const [schema = '', table = ''] =
+      typeof one.table === 'string' ? one.table.split('.') : one.table;
+    const { bytes = null, ageMs = null, isEmpty = null, account = 'app@web', foldsCase } = one;
+    const wish = one.wish === undefined ? null : parseWish(one.wish);
+    const ruling = decideTable(
+      { schema, table, account },
+      { bytes, ageMs, isEmpty },
+      { rules, wish, holdMs: 168 * HOUR_MS, foldsCase: foldsCase === true },
+    );
+    const { hold } = one.expect;
+    expect(ruling).toEqual({
+      refusedBy: null,
+      isNative: false,
+      holdIfEmpty: null,
+      holdIfLate: null,
+      by: null,
+      ...one.expect,
+      hold: hold === 'pinned' ? hold : hold * HOUR_MS,
+    });
+  });
+});
+
+describe('the mistakes in', () => {
+  test.each(golden.mistakes)('$rules', ({ rules, problems }) => {
+    expect(parseRules(rules).problems).toEqual(problems);
+  });
+
+  test('too many rules', () => {
+    const { problems } = parseRules('a.*: now;'.repeat(501));
+    expect(problems).toEqual(['expected at most 500 rules, found 501']);
+  });
+});
+
+describe('the wish of', () => {
+  test.each(golden.wishes)('$texts', ({ texts, expect: expected, odd }) => {
+    const wish = oneWish(texts);
+    if (odd !== undefined) expect(wish).toEqual({ odd });
+    else if (expected === null) expect(wish).toBeNull();
+    else expect(wish).toMatchObject({ text: expected });
+  });
+});
+
+describe('what has to be asked', () => {
+  const comparing = { foldsCase: false };
+  const asked = (text: string) =>
+    traitsAsked(
+      parseRules(text).rules,
+      { schema: 'app', table: 't', account: 'me@here' },
+      comparing,
+    );
+
+  test.each([
+    ['', { facts: false, empty: false }],
+    ['app.t: now; *.* empty: refuse', { facts: false, empty: false }],
+    ['other.* size<1: now; *.* user=you empty: now', { facts: false, empty: false }],
+    ['*.* size<1: now; *.*: hold; *.* empty: now', { facts: true, empty: false }],
+    ['*.* age>1h: now; *.* user=me empty: now', { facts: true, empty: true }],
+    ['*.* empty: now', { facts: false, empty: true }],
+  ])('by %s', (text, expected) => {
+    expect(asked(text)).toEqual(expected);
+  });
+
+  test('is what a rule that does not fit may have needed', () => {
+    const { rules } = parseRules('*.* size<1: now; *.*: hold=1h');
+    const subject = { schema: 'app', table: 't', account: 'me@here' };
+    expect(firstRule(rules, subject, NO_TRAITS, comparing)?.text).toBe('*.*: hold=1h');
+  });
+});

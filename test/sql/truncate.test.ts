@@ -1,0 +1,84 @@
+/** TRUNCATE where it is looked for, however it is written, and not a byte of it where it isn't. */
+import { describe, expect, test } from '@jest/globals';
+import { classify } from '../../src/sql/classify.js';
+import { StatementStream } from '../../src/sql/statement-stream.js';
+import { mayBeOurs, TriggerWatch } from '../../src/sql/trigger-scan.js';
+import { describeVerdict, lexMode } from './describe-verdict.js';
+
+const TRUNCATES = { multiStatements: true, truncates: true };
+
+const ROWS: readonly (readonly [sql: string, expected: string])[] = [
+  ['TRUNCATE a', 'truncate a'],
+  ['truncate table `d`.`a`; ', 'truncate d.a'],
+  ['/*!40000 TRUNCATE */ TABLE /* x */ a -- y', 'truncate a'],
+  ['TRUNCATE TABLE', 'unclear'],
+  ['TRUNCATE a, b', 'unclear'],
+  ['TRUNCATE a NOWAIT', 'unclear'],
+  ['TRUNCATE TABLE a WAIT 3', 'unclear'],
+  ['TRUNCATE rank', 'truncate rank doubtful'],
+  ['SELECT TRUNCATE(1.2, 1)', 'not-ours'],
+  ['ALTER TABLE a TRUNCATE PARTITION p', 'not-ours'],
+  ["INSERT INTO a VALUES ('; TRUNCATE a')", 'not-ours'],
+  ['CREATE PROCEDURE p() TRUNCATE a', 'not-ours'],
+  ['CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET @a = TRUNCATE(1, 0)', 'not-ours'],
+  ['DO 1; TRUNCATE a; DO 2', 'refused/multi-statement a [not-ours; truncate a; not-ours]'],
+  ['DROP TABLE a; TRUNCATE b', 'refused/multi-statement a b [drop-table a; truncate b]'],
+  ['BEGIN NOT ATOMIC TRUNCATE a; END', 'refused/compound a [truncate a]'],
+  ['BEGIN NOT ATOMIC IF 1 THEN TRUNCATE a; END IF; END', 'refused/compound a [truncate a]'],
+  ['SET STATEMENT a=1 FOR TRUNCATE a', 'refused/set-statement a [truncate a]'],
+  ["PREPARE s FROM 'TRUNCATE a'", 'refused/prepare a [truncate a]'],
+  ["EXECUTE IMMEDIATE 'TRUNC\\ATE a'", 'refused/execute-immediate a [truncate a]'],
+  ['TRUNCATE _undrop.ledger', 'guarded/named'],
+];
+
+describe('TRUNCATE', () => {
+  test.each(ROWS)('%s', (sql, expected) => {
+    const verdict = classify(Buffer.from(sql), lexMode('mariadb-10.11'), TRUNCATES);
+    expect(describeVerdict(verdict)).toBe(expected);
+  });
+
+  test('is none of ours where it is not looked for', () => {
+    for (const sql of ['TRUNCATE a', 'DO 1; TRUNCATE a', "PREPARE s FROM 'TRUNCATE a'"]) {
+      const verdict = classify(Buffer.from(sql), lexMode('mysql-9.7'), { multiStatements: true });
+      expect([sql, verdict.kind]).toEqual([sql, 'not-ours']);
+      expect(mayBeOurs(Buffer.from('TRUNCATE a'), 0, 10)).toBe(false);
+    }
+  });
+
+  test('is seen by the scan wherever it stands, and nowhere beyond its range', () => {
+    const bytes = Buffer.from('x trUNCate y truncat');
+    expect(mayBeOurs(bytes, 0, bytes.length, TRUNCATES)).toBe(true);
+    expect(mayBeOurs(bytes, 2, 10, TRUNCATES)).toBe(true);
+    expect(mayBeOurs(bytes, 3, bytes.length, TRUNCATES)).toBe(false);
+    expect(mayBeOurs(bytes, 0, 9, TRUNCATES)).toBe(false);
+  });
+
+  test('is seen by the watch at every split', () => {
+    const text = Buffer.from('abc TRUNCATE a');
+    for (let at = 0; at <= text.length; at++) {
+      const watches = [new TriggerWatch({ truncates: true }), new TriggerWatch()];
+      const seen = watches.map((watch) => {
+        watch.push(text.subarray(0, at));
+        return watch.push(text.subarray(at));
+      });
+      expect([at, ...seen]).toEqual([at, true, false]);
+    }
+  });
+
+  test('stops a text that is too long to be held where it begins', () => {
+    const text = Buffer.from(`INSERT INTO a VALUES ('${'x'.repeat(600)}'); TRUNCATE a; DO 1`);
+    const stream = (truncates: boolean) => {
+      const statements = new StatementStream({
+        mode: lexMode('mysql-9.7'),
+        multiStatements: true,
+        truncates,
+        heldBytesMax: 200,
+        tokenBytesMax: 48,
+        isOurs: ({ kind }) => kind !== 'not-ours',
+      });
+      return statements.push(text) ?? statements.finish();
+    };
+    expect(stream(false)).toBe(null);
+    expect(stream(true)).toMatchObject({ kind: 'ours', at: text.indexOf('TRUNCATE') });
+  });
+});

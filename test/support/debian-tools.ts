@@ -1,0 +1,117 @@
+/**
+ * Tools of other people that make and drop tables, from Debian's packages in private roots: Django,
+ * Alembic, Doctrine, Laravel, mydumper, pt-online-schema-change. The projects that they work on are
+ * under test/support/tools. Invariant: nothing of the machine's own Python, PHP or Perl is used.
+ */
+import { join } from 'node:path';
+import { ensureAptRoot, inRoot } from '../../src/demo/apt-root.js';
+import { cacheFolder } from '../../src/demo/cache.js';
+import { type CommandResult, tryCommand } from '../../src/demo/run-command.js';
+import { projectFolder } from './server-set.js';
+import type { Target } from './servers.js';
+
+/** Scripts under test/support/tools; each has a project in it, and goes up and down with it. */
+export const PROJECTS = ['django/run.py', 'alembic/run.py', 'doctrine.php', 'laravel/run.php'];
+
+interface Program {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+const TRIPLET = 'x86_64-linux-gnu';
+
+/** One of `PROJECTS` on a schema that is there. */
+export async function runProject(
+  script: string,
+  { host, port, user, password }: Target,
+  schema: string,
+): Promise<CommandResult> {
+  const program = await (script.endsWith('.py') ? python() : php());
+  const path = join(projectFolder, 'test/support/tools', script);
+  return run(program, [path, host, String(port), user, password, schema]);
+}
+
+/** `mydumper` or `myloader` with `args` behind the login. */
+export async function runMydumper(
+  program: 'mydumper' | 'myloader',
+  { host, port, user, password }: Target,
+  args: readonly string[],
+): Promise<CommandResult> {
+  const folder = await aptRoot('mydumper', 'bookworm', ['mydumper']);
+  const login = [`--host=${host}`, `--port=${port}`, `--user=${user}`, `--password=${password}`];
+  return run(inFolder(folder, `usr/bin/${program}`), [...login, ...args]);
+}
+
+/** pt-online-schema-change on one table; what it does is in `args`. */
+export async function runSchemaChange(
+  { host, port, user, password }: Target,
+  { schema, table }: { readonly schema: string; readonly table: string },
+  args: readonly string[],
+): Promise<CommandResult> {
+  const folder = await aptRoot('percona-toolkit', 'trixie', ['percona-toolkit']);
+  const root = join(folder, 'root');
+  const { argv, env } = inFolder(folder, 'usr/bin/perl');
+  const own = [`usr/lib/${TRIPLET}/perl`, 'usr/share/perl', `usr/lib/${TRIPLET}/perl5`];
+  const libraries = [...own.map((path) => `${path}/5.40`), 'usr/share/perl5'];
+  const PERL5LIB = [...libraries, `usr/lib/${TRIPLET}/perl-base`].map((path) => join(root, path));
+  const script = join(root, 'usr/bin/pt-online-schema-change');
+  const dsn = { h: host, P: port, u: user, p: password, D: schema, t: table };
+  const words = Object.entries(dsn).map(([key, value]) => `${key}=${value}`);
+  return run({ argv: [...argv, script], env: { ...env, PERL5LIB: PERL5LIB.join(':') } }, [
+    ...['--execute', '--recursion-method=none', '--no-version-check', ...args],
+    words.join(','),
+  ]);
+}
+
+async function python(): Promise<Program> {
+  // With what PyMySQL needs for caching_sha2_password.
+  const packages = ['django', 'alembic', 'pymysql', 'cryptography'];
+  const names = packages.map((name) => `python3-${name}`);
+  const folder = await aptRoot('python-orms', 'trixie', names);
+  return {
+    argv: [...inRoot(folder, 'usr/bin/python3'), '-B', '-s'],
+    env: {
+      PYTHONHOME: join(folder, 'root/usr'),
+      PYTHONPATH: join(folder, 'root/usr/lib/python3/dist-packages'),
+      PYTHONIOENCODING: 'utf-8',
+    },
+  };
+}
+
+async function php(): Promise<Program> {
+  const packages = ['doctrine-dbal', 'illuminate-database', 'illuminate-filesystem'];
+  const names = ['cli', 'mysql', ...packages].map((name) => `php-${name}`);
+  const folder = await aptRoot('php-orms', 'trixie', names);
+  const extensions = ['mysqlnd', 'pdo', 'pdo_mysql', 'mbstring', 'ctype', 'tokenizer'];
+  const options = [
+    '-n',
+    ...['-d', `extension_dir=${join(folder, 'root/usr/lib/php/20240924')}`],
+    ...extensions.flatMap((name) => ['-d', `extension=${name}`]),
+    // All but what the tools themselves call deprecated.
+    ...['-d', 'display_errors=stderr', '-d', 'error_reporting=8191'],
+  ];
+  return {
+    argv: [...inRoot(folder, 'usr/bin/php8.4'), ...options],
+    env: { PHP_SHARE: join(folder, 'root/usr/share/php') },
+  };
+}
+
+/** A program on Debian's own client library, with its plugin for caching_sha2_password. */
+function inFolder(folder: string, program: string): Program {
+  const plugins = join(folder, `root/usr/lib/${TRIPLET}/libmariadb3/plugin`);
+  return { argv: inRoot(folder, program), env: { MARIADB_PLUGIN_DIR: plugins } };
+}
+
+function aptRoot(key: string, suite: string, packages: readonly string[]): Promise<string> {
+  return ensureAptRoot(
+    { key, suite, packages },
+    {
+      cache: cacheFolder(process.env, projectFolder),
+      say: (line) => process.stderr.write(`${line}\n`),
+    },
+  );
+}
+
+function run({ argv, env }: Program, args: readonly string[]): Promise<CommandResult> {
+  return tryCommand([...argv, ...args], { env, deadlineMs: 240_000 });
+}

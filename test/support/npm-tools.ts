@@ -1,0 +1,63 @@
+/**
+ * Tools from npm that migrate schemas, installed into the cache by a lock file of their own, and
+ * the run of one's script. Invariant: exactly the versions of the lock file, none of which is a
+ * dependency of the project; a tool that can't be had is a failure.
+ */
+import { createHash } from 'node:crypto';
+import { copyFile, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cacheFolder, ensureCached } from '../../src/demo/cache.js';
+import { runCommand, tryCommand } from '../../src/demo/run-command.js';
+import type { Transcript } from './client-script.js';
+import { projectFolder } from './server-set.js';
+import type { Target, TestServer } from './servers.js';
+
+export const NPM_TOOLS = ['knex', 'sequelize', 'typeorm', 'drizzle'] as const;
+
+export type NpmTool = (typeof NPM_TOOLS)[number];
+
+export interface ToolJob {
+  readonly target: Target;
+  readonly flavour: TestServer['flavour'];
+  /** Empty; the account may do everything in it, and in those whose names it begins. */
+  readonly schema: string;
+}
+
+const SCRIPTS = join(projectFolder, 'test/support/npm-tools');
+const LISTS = ['package.json', 'package-lock.json'];
+
+/** Installs the tools where that hasn't been done, and hands back their folder. */
+export async function ensureNpmTools(): Promise<string> {
+  const lock = await readFile(join(SCRIPTS, 'package-lock.json'));
+  const version = createHash('sha256').update(lock).digest('hex').slice(0, 12);
+  const cache = cacheFolder(process.env, projectFolder);
+  return ensureCached(cache, `npm-tools-${version}`, async (folder) => {
+    process.stderr.write('npm-tools: fetching packages …\n');
+    for (const list of LISTS) await copyFile(join(SCRIPTS, list), join(folder, list));
+    const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefix', folder];
+    await runCommand(['npm', 'ci', ...options], { cwd: folder });
+  });
+}
+
+/** The whole script; what differs between any two runs is masked. */
+export async function runNpmTool(tool: NpmTool, job: ToolJob): Promise<Transcript> {
+  const { host, port, user, password } = job.target;
+  const login = [host, String(port), user, password];
+  const { code, stdout, stderr } = await tryCommand(
+    [process.execPath, join(SCRIPTS, `${tool}.cjs`), ...login, job.schema, job.flavour],
+    {
+      env: { NPM_TOOLS: await ensureNpmTools(), NO_COLOR: '1' },
+      deadlineMs: 120_000,
+      outputCharsMax: 20_000_000,
+    },
+  );
+  return { code, text: masked(`${stdout}\n${stderr}`, job) };
+}
+
+function masked(text: string, { schema, target }: ToolJob): string {
+  return text
+    .replaceAll(schema, '<schema>')
+    .replaceAll(new RegExp(`\\b${target.port}\\b`, 'g'), '<port>')
+    .replaceAll(/\(conn=\d+/g, '(conn=<id>')
+    .replaceAll(/\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z?/g, '<time>');
+}

@@ -1,0 +1,123 @@
+/**
+ * A source and a replica of it: two throwaway servers of one kind, of which one follows the other's
+ * binary log. Invariant: whoever waits for the replica fails as soon as one of its threads stops.
+ */
+import type { ThrowawayServer } from '../../src/demo/throwaway.js';
+import { until } from './poll.js';
+import { query, startServer } from './servers.js';
+
+export interface ReplicaPair {
+  readonly source: ThrowawayServer;
+  readonly replica: ThrowawayServer;
+  /** Of sessions that begin from now on: `ROW`, `STATEMENT` or `MIXED`. */
+  useFormat(format: string): Promise<void>;
+  /** Rejects where the replica has stopped. */
+  assertFollows(): Promise<void>;
+  /** Resolves when the replica has executed everything that is in the source's log by now. */
+  caughtUp(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface PairOptions {
+  readonly name: string;
+  /** The replica asks for transactions by their GTID; else for a place in the log. */
+  readonly gtid: boolean;
+}
+
+type Status = Readonly<Record<string, string | number | bigint | null>>;
+
+/** Of a source, or of whoever takes its log. */
+export function gtidOptions({ name, gtid }: PairOptions): readonly string[] {
+  const mode = gtid ? 'ON' : 'OFF';
+  const gtids = [`--gtid-mode=${mode}`, `--enforce-gtid-consistency=${mode}`];
+  return name.startsWith('mysql') ? gtids : [];
+}
+
+/** Both are empty but for the service account; the replica follows when this resolves. */
+export async function startPair({ name, gtid }: PairOptions): Promise<ReplicaPair> {
+  const options = gtidOptions({ name, gtid });
+  const [source, replica] = await Promise.all([
+    startServer(name, options),
+    startServer(name, [...options, '--read-only=ON']),
+  ]);
+  const isMysql = source.flavour === 'mysql';
+  const pair: ReplicaPair = {
+    source,
+    replica,
+    useFormat: async (format) => {
+      await query(source, `SET GLOBAL binlog_format = '${format}'`);
+    },
+    assertFollows: () => statusOf(replica, isMysql).then(() => undefined),
+    caughtUp: async () => {
+      const [end] = await query<{ readonly File: string; readonly Position: number }>(
+        source,
+        isMysql ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS',
+      );
+      const isThere = async () => {
+        const { file, position } = await statusOf(replica, isMysql);
+        if (file !== end?.File) return file > (end?.File ?? '');
+        return position >= Number(end.Position);
+      };
+      await until(isThere, `the replica is at ${end?.File}:${end?.Position}`, 120_000);
+    },
+    stop: async () => {
+      await Promise.all([source.stop(), replica.stop()]);
+    },
+  };
+  // Each has made its own service account.
+  for (const server of [source, replica]) {
+    const reset = isMysql ? ['RESET BINARY LOGS AND GTIDS'] : ['RESET MASTER'];
+    await query(server, ...reset, ...(isMysql ? [] : ["SET GLOBAL gtid_slave_pos = ''"]));
+  }
+  await query(replica, changeSource(source, { gtid, isMysql }), 'START REPLICA');
+  await pair.caughtUp();
+  return pair;
+}
+
+function changeSource(
+  { host, port, user, flavour }: ThrowawayServer,
+  { gtid, isMysql }: { readonly gtid: boolean; readonly isMysql: boolean },
+): string {
+  const word = flavour === 'mysql' ? 'SOURCE' : 'MASTER';
+  const where = `${word}_HOST='${host}', ${word}_PORT=${port}, ${word}_USER='${user}',
+    ${word}_PASSWORD='', ${word}_CONNECT_RETRY=1, ${word}_SSL=0, ${word}_SSL_VERIFY_SERVER_CERT=0`;
+  if (isMysql) {
+    return `CHANGE REPLICATION SOURCE TO ${where}, GET_SOURCE_PUBLIC_KEY=1,
+      SOURCE_AUTO_POSITION=${gtid ? 1 : 0}`;
+  }
+  return `CHANGE MASTER TO ${where}, MASTER_USE_GTID=${gtid ? 'slave_pos' : 'no'}`;
+}
+
+/** How far the replica has executed the source's log. Rejects where it has stopped. */
+async function statusOf(
+  replica: ThrowawayServer,
+  isMysql: boolean,
+): Promise<{ readonly file: string; readonly position: number }> {
+  const [status = {}] = await query<Status>(replica, 'SHOW REPLICA STATUS');
+  // MariaDB has other words in the middle.
+  const of = (column: RegExp) => {
+    const [, value = ''] = Object.entries(status).find(([name]) => column.test(name)) ?? [];
+    return String(value ?? '');
+  };
+  const running = [of(/_IO_Running$/), of(/_SQL_Running$/)];
+  if (running.includes('No') || running.includes('')) {
+    const workers = await query<{ readonly said: string }>(
+      replica,
+      isMysql
+        ? `SELECT LAST_ERROR_MESSAGE AS said
+           FROM performance_schema.replication_applier_status_by_worker`
+        : 'SELECT NULL AS said LIMIT 0',
+    );
+    const said = [
+      of(/^Last_IO_Error$/),
+      of(/^Last_SQL_Error$/),
+      ...workers.map(({ said }) => said),
+    ];
+    const errors = said.filter((one) => one !== '').join('; ');
+    throw new Error(`The replica of ${replica.name} has stopped: ${errors}`);
+  }
+  return {
+    file: of(/^Relay_\w+_Log_File$/),
+    position: Number(of(/^Exec_\w+_Log_Pos$/)),
+  };
+}

@@ -1,0 +1,83 @@
+/**
+ * Everything that a schema consists of, to be compared with another that should be equal: how the
+ * server would create it, and its rows. And what is held of it.
+ */
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { silentLog } from '../../src/log.js';
+import { openServicePool } from '../../src/service/pools.js';
+import { listHeld } from '../../src/undo/list.js';
+import { connect, type TestServer } from './servers.js';
+
+/** A line for each table, view, trigger, routine and event; its own name is `<schema>` in them. */
+export async function schemaState(server: TestServer, schema: string): Promise<readonly string[]> {
+  const root = await connect(server, { database: schema, dateStrings: true });
+  try {
+    const lines: string[] = [];
+    for (const { kind, name } of await objectsOf(root, schema)) {
+      const [[created]] = await root.query<RowDataPacket[]>(`SHOW CREATE ${kind} \`${name}\``);
+      // Only when it was made differs.
+      lines.push(JSON.stringify({ ...created, Created: null }));
+      if (kind !== 'TABLE') continue;
+      const [rows] = await root.query<RowDataPacket[]>(`SELECT * FROM \`${name}\` ORDER BY 1`);
+      lines.push(`${name}: ${JSON.stringify(rows)}`);
+    }
+    return lines.map((line) => line.replaceAll(schema, '<schema>'));
+  } finally {
+    await root.end();
+  }
+}
+
+async function objectsOf(
+  root: Connection,
+  schema: string,
+): Promise<readonly { readonly kind: string; readonly name: string }[]> {
+  const [rows] = await root.query<RowDataPacket[]>(
+    `SELECT IF(table_type = 'VIEW', 'VIEW', 'TABLE') AS kind, table_name AS name
+     FROM information_schema.tables WHERE table_schema = ? UNION ALL
+     SELECT 'TRIGGER', trigger_name FROM information_schema.triggers
+     WHERE trigger_schema = ? UNION ALL
+     SELECT routine_type, routine_name FROM information_schema.routines
+     WHERE routine_schema = ? UNION ALL
+     SELECT 'EVENT', event_name FROM information_schema.events WHERE event_schema = ?
+     ORDER BY 1, 2`,
+    [schema, schema, schema, schema],
+  );
+  return rows as { kind: string; name: string }[] & RowDataPacket[];
+}
+
+/**
+ * What is held of tables dropped from `schema` and those whose names begin like it: for each name
+ * the rows of each drop, counted, not estimated, oldest drop first; where it is held in no schema
+ * of undrop's, behind that schema's name.
+ */
+export async function heldDrops(
+  server: TestServer,
+  schema: string,
+): Promise<Readonly<Record<string, readonly (number | string)[]>>> {
+  const { host, port, user, password } = server;
+  const address = { host, port };
+  const pool = openServicePool({ address, user, password, connectionsMax: 2, log: silentLog });
+  const held = await listHeld(pool).finally(() => pool.dispose());
+  const root = await connect(server);
+  try {
+    const drops: Record<string, (number | string)[]> = {};
+    for (const { origin, holdSchema, holdName } of [...held].sort(byTheirIds)) {
+      if (origin?.schema?.startsWith(schema) !== true) continue;
+      const text = `SELECT COUNT(*) AS n FROM \`${holdSchema}\`.\`${holdName}\``;
+      const [[row]] = await root.query<RowDataPacket[]>(text);
+      const name = `${origin.schema}.${origin.table}`.replace(`${schema}.`, '');
+      const rows = Number(row?.['n']);
+      drops[name.replace(schema, '')] ??= [];
+      const isHome = holdSchema.startsWith('_undrop');
+      drops[name.replace(schema, '')]?.push(isHome ? rows : `${holdSchema}: ${rows}`);
+    }
+    return drops;
+  } finally {
+    await root.end();
+  }
+}
+
+/** Ids begin with the time of the drop. */
+function byTheirIds(a: { readonly id: string }, b: { readonly id: string }): number {
+  return a.id < b.id ? -1 : 1;
+}
