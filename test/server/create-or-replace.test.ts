@@ -1,0 +1,222 @@
+/**
+ * CREATE OR REPLACE of tables and sequences on MariaDB, beside what native_cases.json has of it:
+ * what is held, in every way to say it; two sessions at once; what is put back.
+ */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
+import { connect, freshSchema, testServers } from '../support/servers.js';
+
+/** Rounds of two sessions that replace the same table. */
+const ROUNDS = 20;
+
+const servers = testServers().filter(({ flavour }) => flavour === 'mariadb');
+
+describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
+  let proxy: ProxyTarget;
+  let other: ProxyTarget;
+  let root: Connection;
+  let schema: string;
+  let dropSchema: () => Promise<void>;
+  const opened: RawClient[] = [];
+
+  beforeAll(async () => {
+    [proxy, other] = [await proxyInFront(server), await proxyInFront(server)];
+    root = await connect(server);
+    ({ name: schema, drop: dropSchema } = await freshSchema(server, 'replace'));
+    await root.query(`USE ${schema}`);
+  });
+
+  afterAll(async () => {
+    for (const client of opened) await client.quit();
+    await dropSchema();
+    await root.end();
+    await proxy.stop();
+    await other.stop();
+  });
+
+  async function session(at: ProxyTarget = proxy): Promise<RawClient> {
+    const client = await RawClient.open(at, {
+      schema,
+      flags: MODERN | CLIENT.MULTI_STATEMENTS,
+    });
+    opened.push(client);
+    return client;
+  }
+
+  /** What is held of a table of this name, by its rows. */
+  async function heldRows(table: string): Promise<readonly (readonly number[])[]> {
+    const [held] = await root.query<RowDataPacket[]>(
+      `SELECT ledger.table_name, tables.TABLE_SCHEMA AS place, tables.TABLE_NAME AS name
+       FROM _undrop.ledger AS ledger JOIN information_schema.TABLES AS tables
+         ON tables.TABLE_NAME LIKE CONCAT('\\_vt\\_HOLD\\_', ledger.id, '%')
+       WHERE ledger.schema_name = ? AND ledger.table_name = ? ORDER BY ledger.id`,
+      [schema, table],
+    );
+    const found: (readonly number[])[] = [];
+    for (const { place, name } of held) {
+      const [rows] = await root.query<RowDataPacket[]>(`SELECT v FROM ${place}.${name} ORDER BY v`);
+      found.push(rows.map(({ v }) => Number(v)));
+    }
+    return found;
+  }
+
+  async function rowsOf(table: string): Promise<readonly number[]> {
+    const [rows] = await root.query<RowDataPacket[]>(`SELECT v FROM ${table} ORDER BY v`);
+    return rows.map(({ v }) => Number(v));
+  }
+
+  async function make(table: string, ...values: readonly number[]): Promise<void> {
+    await root.query(`CREATE TABLE ${table} (v INT)`);
+    await root.query(`INSERT INTO ${table} VALUES ${values.map((v) => `(${v})`).join(', ')}`);
+  }
+
+  test('in each way to say it: the old table is held, the new one is there', async () => {
+    const client = await session();
+    const ways: readonly (readonly [string, readonly string[]])[] = [
+      ['plain', ['CREATE OR REPLACE TABLE plain SELECT 2 AS v']],
+      ['commented', ['/* x */ CREATE /*!100101 OR */ REPLACE TABLE `commented` AS SELECT 2 AS v;']],
+      ['between', ['DO 1; CREATE OR REPLACE TABLE between_ SELECT 2 AS v; SELECT v FROM between_']],
+      [
+        'wrapped',
+        ['SET STATEMENT lock_wait_timeout=9 FOR CREATE OR REPLACE TABLE wrapped SELECT 2 v'],
+      ],
+      ['immediate', ["EXECUTE IMMEDIATE 'CREATE OR REPLACE TABLE immediate_ SELECT 2 AS v'"]],
+      ['named', ["PREPARE s FROM 'CREATE OR REPLACE TABLE named SELECT 2 AS v'", 'EXECUTE s']],
+    ];
+    for (const [way, texts] of ways) {
+      const table = /TABLE `?(\w+)/.exec(texts.join())?.[1] ?? way;
+      await make(table, 1, 1);
+      for (const text of texts) {
+        const { results } = await client.query(text);
+        for (const result of results) {
+          if (result.kind === 'err') throw new Error(`${way}: ${result.errno} ${result.message}`);
+        }
+      }
+      expect([way, await rowsOf(table)]).toEqual([way, [2]]);
+      expect([way, await heldRows(table)]).toEqual([way, [[1, 1]]]);
+    }
+  });
+
+  test('prepared by the protocol, each execution holds what is there then', async () => {
+    const client = await session();
+    await make('handled', 1);
+    const { id } = await client.prepare('CREATE OR REPLACE TABLE handled SELECT 2 AS v');
+    if (id === null) throw new Error('it was not prepared');
+    expect(await rowsOf('handled')).toEqual([1]);
+    for (const _time of [1, 2]) {
+      const { results } = await client.execute(id);
+      expect(results.map(({ kind }) => kind)).toEqual(['ok']);
+    }
+    expect(await heldRows('handled')).toEqual([[1], [2]]);
+  });
+
+  test('one with a foreign key and a trigger is held, and what has their names comes after', async () => {
+    const client = await session();
+    await root.query('CREATE TABLE mother (id INT PRIMARY KEY)');
+    const key = 'CONSTRAINT mine FOREIGN KEY (id) REFERENCES mother (id)';
+    await root.query(`CREATE TABLE child (v INT, id INT, ${key}) ENGINE=InnoDB`);
+    await root.query('INSERT INTO child VALUES (5, NULL)');
+    await root.query('CREATE TRIGGER t BEFORE INSERT ON child FOR EACH ROW SET NEW.v = 9');
+    await client.run([
+      `CREATE OR REPLACE TABLE child (v INT, id INT, ${key}) ENGINE=InnoDB`,
+      'INSERT INTO child VALUES (6, NULL)',
+      'CREATE TRIGGER t BEFORE INSERT ON child FOR EACH ROW SET NEW.v = 7',
+    ]);
+    expect(await rowsOf('child')).toEqual([6]);
+    expect(await heldRows('child')).toEqual([[5]]);
+  });
+
+  test('with the wish to destroy what it replaces is refused', async () => {
+    const client = await session();
+    await make('kept', 1);
+    const { results } = await client.query(
+      'CREATE /* undrop: destroy */ OR REPLACE TABLE kept SELECT 2 AS v',
+    );
+    const said = results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
+    expect(said).toEqual([expect.stringMatching(/^UNDROP_DESTROY: /)]);
+    expect(await rowsOf('kept')).toEqual([1]);
+  });
+
+  test('that UNDROP_PROTECT leaves out goes to the server as it is', async () => {
+    const without = await proxyInFront(server, { PROTECT: 'drop-table,drop-database' });
+    const client = await RawClient.open(without, { schema });
+    await make('native', 1);
+    await client.run(['CREATE OR REPLACE TABLE native SELECT 2 AS v']);
+    expect(await rowsOf('native')).toEqual([2]);
+    expect(await heldRows('native')).toEqual([]);
+    await client.quit();
+    await without.stop();
+  });
+
+  test('of a kind that can only be protected with another is protected', async () => {
+    const alone = await proxyInFront(server, { PROTECT: 'create-or-replace' });
+    const client = await RawClient.open(alone, { schema });
+    await make('dynamic', 1);
+    const said = await client.query(
+      "EXECUTE IMMEDIATE CONCAT('CREATE OR REP', 'LACE TABLE dynamic SELECT 2 AS v')",
+    );
+    const there = [await rowsOf('dynamic'), ...(await heldRows('dynamic'))];
+    expect([said.results.map(({ kind }) => kind), there]).toEqual([['ok'], [[2], [1]]]);
+    await client.run(["SET @drop = 'DROP TABLE dynamic'", 'PREPARE s FROM @drop', 'EXECUTE s']);
+    expect(await heldRows('dynamic')).toEqual([[1]]);
+    await client.quit();
+    await alone.stop();
+  });
+
+  test('uses up a wish of the session also where nothing is there', async () => {
+    const client = await session();
+    await client.run(["SET @undrop = 'pin'", 'CREATE OR REPLACE TABLE fresh SELECT 1 AS v']);
+    expect(await client.rows('SELECT @undrop')).toEqual([[null]]);
+  });
+
+  test('takes the wishes around EXECUTE IMMEDIATE', async () => {
+    const client = await session();
+    await make('around', 1);
+    await client.run([
+      "EXECUTE IMMEDIATE 'CREATE OR REPLACE TABLE around SELECT 2 AS v' /* undrop: pin */",
+    ]);
+    const [row] = await client.rows(
+      `SELECT hold_name LIKE '%_99991231235959' FROM _undrop.ledger
+        WHERE schema_name = '${schema}' AND table_name = 'around'`,
+    );
+    expect(row).toEqual(['1']);
+  });
+
+  test('is refused where it asks for counts of the statement before', async () => {
+    const client = await session();
+    await make('counts', 1);
+    const { results } = await client.query('CREATE OR REPLACE TABLE counts SELECT ROW_COUNT() v');
+    const said = results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
+    expect(said).toEqual([expect.stringMatching(/^UNDROP_NOT_DONE_YET: /)]);
+    expect(await rowsOf('counts')).toEqual([1]);
+  });
+
+  test('of a schema, within a comment of a version, is refused', async () => {
+    const client = await session();
+    await make('within', 1);
+    const text = `/*M!100100 CREATE OR REPLACE DATABASE ${schema} */`;
+    const { results } = await client.query(text);
+    const said = results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
+    expect(said).toEqual([expect.stringMatching(/^UNDROP_NOT_UNDERSTOOD: /)]);
+    expect(await rowsOf('within')).toEqual([1]);
+  });
+
+  test(`${ROUNDS} times two sessions replace a table at once: each committed row is there or held`, async () => {
+    const clients = [await session(), await session(other)];
+    for (let round = 0; round < ROUNDS; round++) {
+      const table = `rival${round}`;
+      await make(table, 0);
+      const answers = await Promise.all(
+        clients.map((client, index) =>
+          client.query(`CREATE OR REPLACE TABLE ${table} SELECT ${index + 1} AS v`),
+        ),
+      );
+      const done = answers.map(({ results }) => results.map(({ kind }) => kind).join());
+      expect([round, done]).toEqual([round, ['ok', 'ok']]);
+      const all = [...(await heldRows(table)), await rowsOf(table)].flat().sort();
+      expect([round, all]).toEqual([round, [0, 1, 2]]);
+    }
+  });
+});

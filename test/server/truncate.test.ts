@@ -1,0 +1,233 @@
+/**
+ * TRUNCATE where UNDROP_PROTECT names it, beside what native_cases.json has of it: rows that others
+ * commit and columns that they add meanwhile; rules and wishes; what restore says; where it isn't
+ * protected.
+ */
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { TwinSwap } from '../../src/drop/twin-swap.js';
+import { recordIntent, recordOutcome } from '../../src/ledger/write.js';
+import { silentLog } from '../../src/log.js';
+import { newHoldId, twinIdOf } from '../../src/names/hold-id.js';
+import { openServicePool, type TaskConnection } from '../../src/service/pools.js';
+import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
+import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
+import { connect, freshSchema, testServers } from '../support/servers.js';
+import { intentsSettled } from '../support/settled.js';
+
+const PROTECT = 'drop-table,truncate';
+const RULES = '*.kept: refuse; *.gone: native; *.short: hold=2h';
+/** Tables that are emptied while others write to them. */
+const ROUNDS = 5;
+
+function holdId(): string {
+  return newHoldId(Date.now(), randomBytes);
+}
+
+describe.each(testServers())('TRUNCATE on $name', (server) => {
+  let proxy: ProxyTarget;
+  let root: Connection;
+  let schema: string;
+  let dropSchema: () => Promise<void>;
+  let client: RawClient;
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server, { PROTECT, RULES, ALLOW_DESTROY: 'users' });
+    root = await connect(server);
+    ({ name: schema, drop: dropSchema } = await freshSchema(server, 'empty'));
+    await root.query(`USE ${schema}`);
+    client = await RawClient.open(proxy, { schema, flags: MODERN | CLIENT.MULTI_STATEMENTS });
+  });
+
+  afterAll(async () => {
+    await client.quit();
+    await proxy.stop();
+    await dropSchema();
+    await root.end();
+  });
+
+  async function make(table: string, ...values: readonly number[]): Promise<void> {
+    await root.query(`CREATE TABLE ${table} (v INT) ENGINE=InnoDB`);
+    for (const v of values) await root.query(`INSERT INTO ${table} VALUES (${v})`);
+  }
+
+  async function valuesOf(table: string): Promise<readonly number[]> {
+    const [rows] = await root.query<RowDataPacket[]>(`SELECT v FROM ${table} ORDER BY v`);
+    return rows.map(({ v }) => Number(v));
+  }
+
+  /** What is held of a table of this name, by its rows; the ledger has it by then. */
+  async function held(table: string): Promise<readonly (readonly number[])[]> {
+    await intentsSettled(root, [schema]);
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT CONCAT(hold_schema, '.', hold_name) AS name FROM _undrop.ledger
+       WHERE schema_name = ? AND table_name = ? AND state = 'HOLD' ORDER BY id`,
+      [schema, table],
+    );
+    const found: (readonly number[])[] = [];
+    for (const { name } of rows) found.push(await valuesOf(String(name)));
+    return found;
+  }
+
+  function said({ results }: RawAnswer): readonly string[] {
+    return results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
+  }
+
+  test('in a text of several, and again: what was there each time is held', async () => {
+    await make('several', 1, 2);
+    const answer = await client.query(
+      'INSERT INTO several VALUES (3); TRUNCATE several; INSERT INTO several VALUES (4)',
+    );
+    expect(said(answer)).toEqual(['ok', 'ok', 'ok']);
+    expect(said(await client.query('/* x */ truncate table `several`;'))).toEqual(['ok']);
+    expect(await valuesOf('several')).toEqual([]);
+    expect(await held('several')).toEqual([[1, 2, 3], [4]]);
+  });
+
+  test('is held as long as a rule says, refused or passed on by one, and by a wish', async () => {
+    for (const table of ['short', 'kept', 'gone', 'wished', 'pinned']) await make(table, 1);
+    expect(said(await client.query('TRUNCATE short'))).toEqual(['ok']);
+    expect(said(await client.query('TRUNCATE kept'))).toEqual([
+      expect.stringMatching(/^UNDROP_RULE: /),
+    ]);
+    expect(said(await client.query('TRUNCATE gone'))).toEqual(['ok']);
+    expect(said(await client.query('TRUNCATE /* undrop: destroy */ wished'))).toEqual(['ok']);
+    await client.run(["SET @undrop = 'pin'", 'TRUNCATE pinned']);
+    const left = ['short', 'kept', 'gone', 'wished', 'pinned'].map(async (table) => {
+      return [table, (await valuesOf(table)).length, (await held(table)).length];
+    });
+    expect(await Promise.all(left)).toEqual([
+      ['short', 0, 1],
+      ['kept', 1, 0],
+      ['gone', 0, 0],
+      ['wished', 0, 0],
+      ['pinned', 0, 1],
+    ]);
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT table_name, TIMESTAMPDIFF(HOUR, dropped_at, hold_until) AS hours FROM _undrop.ledger
+       WHERE schema_name = ? AND table_name IN ('short', 'pinned') ORDER BY table_name`,
+      [schema],
+    );
+    const [pinned, short] = rows;
+    expect([Number(short?.['hours']), Number(pinned?.['hours']) > 1_000_000]).toEqual([2, true]);
+  });
+
+  test('what it held comes back under another name, as its own is taken', async () => {
+    await make('back', 7);
+    await client.run(['TRUNCATE back']);
+    await intentsSettled(root, [schema]);
+    const taken = await runUndrop(server, ['restore', `${schema}.back`]);
+    expect([taken.code, taken.stderr]).toEqual([1, expect.stringMatching(/UNDROP_NAME_TAKEN/)]);
+    const to = ['restore', `${schema}.back`, '--to', `${schema}.back_again`];
+    const { code, stderr } = await runUndrop(server, to);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect([await valuesOf('back'), await valuesOf('back_again')]).toEqual([[], [7]]);
+  });
+
+  test('while others commit rows and add columns: each row is there or held, each column is there', async () => {
+    const writers = await Promise.all([1, 2].map(() => connect(server, { database: schema })));
+    for (let round = 0; round < ROUNDS; round++) {
+      const table = `busy${round}`;
+      await make(table);
+      let isOver = false;
+      const committed: number[] = [];
+      const writing = writers.map(async (writer, index) => {
+        for (let n = 0; !isOver; n++) {
+          const v = 2 * n + index;
+          await writer.query(`INSERT INTO ${table} (v) VALUES (${v})`);
+          committed.push(v);
+        }
+      });
+      const [answer] = await Promise.all([
+        client.query(`TRUNCATE ${table}`),
+        root.query(`ALTER TABLE ${table} ADD COLUMN w INT`),
+      ]);
+      isOver = true;
+      await Promise.all(writing);
+      expect([round, said(answer)]).toEqual([round, ['ok']]);
+      const all = [...(await held(table)), await valuesOf(table)].flat();
+      const sorted = (values: readonly number[]) => [...values].sort((a, b) => a - b);
+      expect([round, sorted(all)]).toEqual([round, sorted(committed)]);
+      const [columns] = await root.query<RowDataPacket[]>(`SHOW COLUMNS FROM ${table}`);
+      expect([round, columns.map(({ Field }) => Field)]).toEqual([round, ['v', 'w']]);
+    }
+    for (const writer of writers) await writer.end();
+  });
+
+  test('of a table that is altered right before its RENAME: a twin of that takes its place', async () => {
+    await make('late', 1);
+    await root.query('ALTER TABLE late ADD PRIMARY KEY (v)');
+    const { host, port, user, password } = server;
+    const address = { host, port };
+    const pool = openServicePool({ address, user, password, connectionsMax: 2, log: silentLog });
+    const ids = [holdId(), holdId()].sort();
+
+    let isAltered = false;
+    const between = {
+      run: pool.run.bind(pool),
+      killQuery: pool.killQuery.bind(pool),
+      isWaiting: pool.isWaiting.bind(pool),
+      dispose: pool.dispose.bind(pool),
+      task: async <T>(work: (connection: TaskConnection) => Promise<T>) => {
+        if (!isAltered && (await isThere(twinIdOf(ids[0] ?? '')))) {
+          isAltered = true;
+          await root.query('ALTER TABLE late ADD COLUMN w INT');
+          await root.query('INSERT INTO late VALUES (2, 2)');
+        }
+        return pool.task(work);
+      },
+    };
+    const session = { logged: true, checksForeignKeys: true };
+    const swap = new TwinSwap({ pool: between, session, tables: 'Table late was' });
+    const said: string[] = [];
+    for (const id of ids) {
+      const { tables, utcNow } = await recordIntent(pool, {
+        ...{ groupId: id, proxyId: 'test', threadId: 1, user: 'u', clientAddress: 'c' },
+        ...{ statementText: 'TRUNCATE late', holdMs: 3_600_000 },
+        tables: [{ id, schema, table: 'late' }],
+      });
+      const [seen] = tables;
+      if (seen === undefined) throw new Error('it was recorded');
+      said.push((await swap.run(seen, { utcNow, killAfterMs: 900 })).kind);
+      await root.query('INSERT INTO late (v) VALUES (3)');
+    }
+    await recordOutcome(pool, {
+      tables: swap.held.map(({ failure: _none, ...one }) => one),
+      forgotten: [],
+    });
+    await pool.dispose();
+    expect(said).toEqual(['again', 'held']);
+    expect([await held('late'), await valuesOf('late')]).toEqual([[[1, 2], [3]], [3]]);
+    const [columns] = await root.query<RowDataPacket[]>('SHOW COLUMNS FROM late');
+    expect(columns.map(({ Field }) => Field)).toEqual(['v', 'w']);
+  });
+
+  async function isThere(id: string): Promise<boolean> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT 1 FROM information_schema.TABLES
+       WHERE TABLE_SCHEMA = '_undrop_2' AND TABLE_NAME LIKE ?`,
+      [`%${id}%`],
+    );
+    return rows.length > 0;
+  }
+
+  test('goes to the server as it is where it is not protected', async () => {
+    const without = await proxyInFront(server, { PROTECT: 'drop-table' });
+    const other = await RawClient.open(without, { schema });
+    await make('native', 1);
+    await other.run(['TRUNCATE native']);
+    expect([await valuesOf('native'), await held('native')]).toEqual([[], []]);
+    await other.quit();
+    await without.stop();
+  });
+
+  test('above 256 KiB is refused, and the table keeps its rows', async () => {
+    await make('lengthy', 1);
+    const text = `/* ${'x'.repeat(300_000)} */ TRUNCATE TABLE lengthy`;
+    expect(said(await client.query(text))).toEqual([
+      expect.stringMatching(/^UNDROP_NOT_DONE_YET: /),
+    ]);
+    expect([await valuesOf('lengthy'), await held('lengthy')]).toEqual([[1], []]);
+  });
+});
