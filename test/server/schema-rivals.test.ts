@@ -1,0 +1,182 @@
+/**
+ * DROP DATABASE through the proxy against a session that creates tables with rows in the schema
+ * and commits: each row that it was told is committed is in its table or in a held one.
+ *
+ * SCHEMA_ROUNDS is how many for each server.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { Dice, seededRandom } from '../support/dice.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { connect, freshSchema, type TestServer, testServers } from '../support/servers.js';
+
+const ROUNDS = Number(process.env['SCHEMA_ROUNDS'] ?? '3');
+const SEED = Number(process.env['SCHEMA_SEED'] ?? '1');
+
+jest.setTimeout(120_000 + ROUNDS * 30_000);
+
+/** Of a rival; then the drop has its way. */
+const TABLES_MAX = 25;
+const PAUSE_MS_MAX = 120;
+
+interface Done {
+  readonly problems: readonly string[];
+  readonly committed: number;
+  readonly dropped: number;
+}
+
+/** The servers work at the same time; a test waits for its own. */
+const running = new Map<string, Promise<Done>>();
+const ends: (() => Promise<void>)[] = [];
+
+beforeAll(async () => {
+  for (const server of testServers()) {
+    const proxy = await proxyInFront(server);
+    const root = await connect(server);
+    ends.push(async () => {
+      await proxy.stop();
+      await root.end();
+    });
+    const all = runAll(server, proxy, root);
+    all.catch(() => undefined);
+    running.set(server.name, all);
+  }
+});
+
+afterAll(async () => {
+  await Promise.allSettled(running.values());
+  for (const end of ends) await end();
+});
+
+describe.each(testServers())('on $name', (server) => {
+  test(`${ROUNDS} times a schema is dropped while another session creates in it: no row is lost`, async () => {
+    const done = await running.get(server.name);
+    const { problems = ['it was not run'], committed = 0, dropped = 0 } = done ?? {};
+    process.stdout.write(
+      `${server.name}: seed ${SEED}, ${dropped} of ${ROUNDS} dropped, ${committed} rows committed\n`,
+    );
+    expect(problems).toEqual([]);
+    expect(committed).toBeGreaterThan(0);
+    expect(dropped).toBeGreaterThan(0);
+  });
+});
+
+async function runAll(server: TestServer, proxy: ProxyTarget, root: Connection): Promise<Done> {
+  const dice = new Dice(seededRandom(SEED));
+  const problems: string[] = [];
+  let [committed, dropped] = [0, 0];
+  for (let round = 0; round < ROUNDS; round++) {
+    const { name, drop } = await freshSchema(server, 'rival');
+    const client = await connect({ ...proxy, user: server.user });
+    const rival = new Rival(await connect(server), name, dice.below(PAUSE_MS_MAX));
+    const creating = rival.run();
+    await rival.begun;
+    const said = await client.query(`DROP DATABASE ${name}`).then(() => null, String);
+    rival.stop();
+    await creating;
+    await client.end();
+    if (said === null) dropped++;
+    // The other creates too fast for it.
+    else if (!said.includes('UNDROP_CHANGED_MEANWHILE')) problems.push(`round ${round}: ${said}`);
+    committed += rival.committed.size;
+    const lost = await findLost(root, name, rival.committed);
+    problems.push(...lost.map((what) => `round ${round}: ${what}`));
+    await drop();
+  }
+  return { problems, committed, dropped };
+}
+
+/** Creates a table and commits a row in it, again and again, until it is told to stop. */
+class Rival {
+  readonly #session: Connection;
+  readonly #schema: string;
+  readonly #pauseMs: number;
+  #isStopped = false;
+  #begin: () => void = () => undefined;
+  /** Two tables have a row, or there will be none. */
+  readonly begun = new Promise<void>((resolve) => {
+    this.#begin = resolve;
+  });
+  /** Tables whose row was said to be committed. */
+  readonly committed = new Set<string>();
+
+  constructor(session: Connection, schema: string, pauseMs: number) {
+    this.#session = session;
+    this.#schema = schema;
+    this.#pauseMs = pauseMs;
+  }
+
+  async run(): Promise<void> {
+    await this.#session.query('SET lock_wait_timeout = 5');
+    for (let n = 1; !this.#isStopped && n <= TABLES_MAX; n++) {
+      const table = `t${n}`;
+      if (await this.#makes(table)) this.committed.add(table);
+      if (this.committed.size === 2) this.#begin();
+      await this.#session.query(`DO SLEEP(${this.#pauseMs / 1_000})`);
+    }
+    this.#begin();
+    await this.#session.end();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** False where the schema is gone, or the table is held by then. */
+  async #makes(table: string): Promise<boolean> {
+    try {
+      await this.#session.query(`CREATE TABLE ${this.#schema}.${table} (id INT) ENGINE=InnoDB`);
+      await this.#session.query('BEGIN');
+      await this.#session.query(`INSERT INTO ${this.#schema}.${table} VALUES (1)`);
+      await this.#session.query('COMMIT');
+      return true;
+    } catch (error) {
+      if (typeof (error as { readonly errno?: number }).errno !== 'number') throw error;
+      return false;
+    }
+  }
+}
+
+/** Of `tables`, each with one row: those that are neither there nor held with it. */
+async function findLost(
+  root: Connection,
+  schema: string,
+  tables: ReadonlySet<string>,
+): Promise<readonly string[]> {
+  const [dropped] = await root.query<RowDataPacket[]>(
+    'SELECT id, table_name AS name FROM _undrop.ledger WHERE schema_name = ?',
+    [schema],
+  );
+  // Where they are is in the ledger a moment behind the answer only.
+  const [there] = await root.query<RowDataPacket[]>(
+    `SELECT CONCAT(TABLE_SCHEMA, '.', TABLE_NAME) AS place FROM information_schema.TABLES
+     WHERE TABLE_SCHEMA IN ('_undrop', ?)`,
+    [schema],
+  );
+  const all = there.map(({ place }) => String(place));
+  const places = new Map<string, string[]>();
+  for (const { id, name } of dropped) {
+    const held = all.filter((place) => place.includes(String(id)));
+    places.set(String(name), [...(places.get(String(name)) ?? []), ...held]);
+  }
+  const lost: string[] = [];
+  for (const table of tables) {
+    const own = [...(places.get(table) ?? []), `${schema}.${table}`];
+    let rows = 0;
+    for (const place of own) rows += await countRows(root, place);
+    if (rows !== 1) lost.push(`${table} has ${rows} rows in ${own.join(', ')}`);
+  }
+  for (const place of [...places.values()].flat()) await root.query(`DROP TABLE ${place}`);
+  return lost;
+}
+
+async function countRows(root: Connection, place: string): Promise<number> {
+  try {
+    const [rows] = await root.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${place}`);
+    return Number(rows[0]?.['n']);
+  } catch (error) {
+    const { errno } = error as { readonly errno?: number };
+    if (errno !== 1146 && errno !== 1049) throw error;
+    return 0;
+  }
+}
