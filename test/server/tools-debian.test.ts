@@ -1,0 +1,124 @@
+/**
+ * What Django, Alembic with SQLAlchemy, Doctrine and Laravel do with a schema, directly and through
+ * the proxy: migrations up, down, from the beginning, and all that these tools have to empty a
+ * schema or to make it anew. Each project says what its tool sees (test/support/tools).
+ */
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { bothWays } from '../support/both-ways.js';
+import { runProject } from '../support/debian-tools.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { query, testServer } from '../support/servers.js';
+
+// A busy machine is slow, not wrong; the tools may have to be downloaded first.
+jest.setTimeout(300_000);
+
+const SERVERS = ['mysql-9.7', 'mariadb-11.8'].map((name) => testServer(name));
+
+describe.each(SERVERS)('$name', (server) => {
+  const prefix = `orm_${randomBytes(4).toString('hex')}`;
+  const account = { user: prefix, password: 'pa$$ word' };
+  let proxy: ProxyTarget;
+
+  beforeAll(async () => {
+    // Rights on its own schemas, as an application has them, those of test runs among them.
+    await query(
+      server,
+      `CREATE USER ${account.user}@'%' IDENTIFIED BY '${account.password}'`,
+      `GRANT ALL ON \`${prefix.replace('_', '\\_')}%\`.* TO ${account.user}@'%'`,
+    );
+    proxy = await proxyInFront(server);
+  });
+
+  afterAll(async () => {
+    await proxy.stop();
+    await query(server, `DROP USER ${account.user}@'%'`);
+  });
+
+  const project = (script: string) =>
+    bothWays({ server, proxy, account, prefix }, (target, schema) =>
+      runProject(script, target, schema),
+    );
+
+  test('Django migrates, goes back, flushes, and makes and removes test databases', async () => {
+    const { code, said, left, held } = await project('django/run.py');
+    expect({ code, said }).toEqual({
+      code: 0,
+      said: expect.stringContaining('No changes detected'),
+    });
+    expect(said).toContain('Destroying old test database');
+    expect(left).toHaveLength(22);
+    const testDatabases = Object.entries(AFTER_MIGRATE).map(([table, rows]) => [
+      `_test.${table}`,
+      [rows, rows],
+    ]);
+    expect(held).toEqual({
+      shop_book_readers: [6, 6],
+      shop_book: [3, 3],
+      shop_author: [2, 2],
+      auth_user_groups: [0],
+      auth_user_user_permissions: [0],
+      auth_user: [0],
+      auth_group_permissions: [0],
+      auth_group: [0],
+      auth_permission: [24],
+      django_content_type: [6],
+      ...Object.fromEntries(testDatabases),
+    });
+  });
+
+  test('Alembic upgrades and downgrades; SQLAlchemy drops all, cycles too', async () => {
+    const { code, said, left, held } = await project('alembic/run.py');
+    expect({ code, said }).toEqual({ code: 0, said: expect.stringContaining("['<schema>']") });
+    expect(left).toHaveLength(15);
+    expect(held).toEqual({
+      loan: [0, 3, 0],
+      book: [3, 3],
+      author: [2, 2],
+      alembic_version: [1],
+      person: [2, 2],
+      team: [0, 0],
+      frame: [1],
+    });
+  });
+
+  test('Doctrine compares, drops tables and the database itself', async () => {
+    const { code, said, left, held } = await project('doctrine.php');
+    expect({ code, said }).toEqual({ code: 0, said: expect.stringMatching(/\n<schema>\n/) });
+    expect(left).toHaveLength(6);
+    expect(held).toEqual({ author: [1, 1, 1], book: [3, 3, 3], loan: [0, 0, 0], lent: [0] });
+  });
+
+  test('Laravel rolls back, resets, wipes and makes test databases', async () => {
+    const { code, said, left, held } = await project('laravel/run.php');
+    const inEach = { authors: [1], books: [3], loans: [3], migrations: [2] };
+    const ofTestDatabases = ['_test_1', '_test_2'].flatMap((name) =>
+      Object.entries(inEach).map(([table, rows]) => [`${name}.${table}`, rows]),
+    );
+    expect({ code, said }).toEqual({ code: 0, said: expect.stringContaining('rollback: [') });
+    expect(left).toHaveLength(9);
+    expect(held).toEqual({
+      authors: [1, 1, 1],
+      books: [3, 3, 3, 0],
+      loans: [3, 0, 3],
+      lent: [3],
+      migrations: [2, 2],
+      ...Object.fromEntries(ofTestDatabases),
+    });
+  });
+});
+
+/** Tables of the Django project, with their rows when it has been migrated and filled. */
+const AFTER_MIGRATE = {
+  auth_group: 0,
+  auth_group_permissions: 0,
+  auth_permission: 24,
+  auth_user: 0,
+  auth_user_groups: 0,
+  auth_user_user_permissions: 0,
+  django_content_type: 6,
+  django_migrations: 16,
+  shop_author: 2,
+  shop_book: 3,
+  shop_book_readers: 6,
+};
