@@ -3,6 +3,8 @@
  * times are never taken from here but from the server's own UTC clock.
  */
 
+import { setMaxListeners } from 'node:events';
+
 /** The process's clock. */
 export interface Clock {
   /** Milliseconds since the epoch. */
@@ -23,6 +25,8 @@ export const systemClock: Clock = {
         resolve();
       };
       const timer = setTimeout(done, delayMs);
+      // Any number may sleep until one end; Node takes more than ten for a leak, and says so.
+      if (signal) setMaxListeners(0, signal);
       signal?.addEventListener('abort', done, { once: true });
     }),
 };

@@ -9,6 +9,7 @@ import {
   recordOutcome,
   recordState,
 } from '../../src/ledger/write.js';
+import { loseLedger } from '../support/fresh-ledger.js';
 import { query, startServer, type Target, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { ownSession } from './own-session.js';
@@ -234,9 +235,9 @@ describe.each(testServers())('the ledger on $name', (server) => {
     expect(row?.statementText).toBe(statementText.slice(0, 4_096));
   });
 
-  test('is made again by the next drop where somebody dropped it', async () => {
+  test('is made again by the next drop where there is none', async () => {
     await own.session.query('CREATE TABLE t (a INT)');
-    await query(server, 'DROP TABLE _undrop.ledger');
+    await loseLedger(server);
     const { facts } = await intend(own.pool, own.session, {
       schema: own.schema.name,
       tables: ['t'],
