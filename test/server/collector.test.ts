@@ -13,7 +13,7 @@ import {
   until,
   whereIs,
 } from '../lifecycle/collecting.js';
-import { freshLedger, loseLedger } from '../support/fresh-ledger.js';
+import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
@@ -343,7 +343,7 @@ inLanes(
 
     test('goes on with the ledger lost, and makes it anew', async () => {
       const held = await holdTable(server);
-      await loseLedger(server);
+      await query(server, 'DROP TABLE _undrop.ledger');
       collecting = startCollecting(server, slow);
       await until('the table is gone', gone(held));
       await until('there is a ledger', async () => (await whereIs(server, 'ledger')).length === 2);

@@ -223,6 +223,9 @@ inLanes(testServers(), 'on $name', (server, { test, beforeAll, afterAll }) => {
     }
     await there.quit();
     await open.stop();
+    // By a name like these MySQL 5.6 keeps the ledger open beside itself: for InnoDB somebody holds
+    // it, and no DROP or ALTER of it comes to an end.
+    await root.query('FLUSH TABLES');
     const taken = { 'mysql-5.6': 4, 'mysql-9.7': 3, 'mariadb-10.11': 2, 'mariadb-11.8': 1 };
     expect(taken).toMatchObject({ [server.name]: count });
     expect(await state()).toEqual(before);

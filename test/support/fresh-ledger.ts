@@ -2,7 +2,6 @@
  * The recycle schemas as a proxy finds them after its first start: nothing is held, and the ledger
  * is empty. Its tables stay where they are there, as some servers take long to make them.
  */
-import { randomBytes } from 'node:crypto';
 import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
 import { GUARD_CHILD, GUARDS_MAX, guardName } from '../../src/names/guard-table.js';
 import { query, type Target } from './servers.js';
@@ -45,22 +44,8 @@ export async function freshLedger(target: Target): Promise<void> {
   }
 }
 
-/**
- * The ledger is gone, and may be made again. Not by DROP TABLE: where InnoDB of MySQL 5.6 has lost
- * count of a table's handles, DROP DATABASE has no end, and behind DROP TABLE the name stays taken.
- */
-export async function loseLedger(target: Target): Promise<void> {
-  const away = `lost_ledgers.ledger_${randomBytes(5).toString('hex')}`;
-  await query(
-    target,
-    'CREATE DATABASE IF NOT EXISTS lost_ledgers',
-    `RENAME TABLE _undrop.ledger TO ${away}`,
-  );
-}
-
-/** The server as it was before the first proxy. There is a ledger. */
+/** The server as it was before the first proxy. */
 export async function dropRecycleSchemas(target: Target): Promise<void> {
-  await loseLedger(target);
   await query(
     target,
     'SET foreign_key_checks = 0',
