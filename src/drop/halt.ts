@@ -1,6 +1,8 @@
 /** A DROP DATABASE that ends here: everything is put back, and this is its answer. */
 import { UndropError } from '../errors.js';
+import { isServerError } from '../service/pools.js';
 import type { ErrPacket } from '../wire/response/err.js';
+import { innermost } from './innermost.js';
 import { refuse } from './next-step.js';
 
 export class Halt extends Error {
@@ -25,4 +27,13 @@ export class SchemaGone extends Error {}
 
 export function notDropped(schema: string, why: string, instead: string): UndropError {
   return new UndropError('UNDROP_SCHEMA_NOT_DROPPED', { schema, why, instead });
+}
+
+/** Throws what is no fault of a server, a client or ops. */
+export function haltOf(error: unknown, schema: string): Halt {
+  if (error instanceof Halt) return error;
+  if (error instanceof UndropError) return new Halt(error);
+  if (!isServerError(error)) throw error;
+  const instead = 'Run the statement again.';
+  return new Halt(notDropped(schema, `the service failed: ${innermost(error)}`, instead));
 }

@@ -20,7 +20,7 @@ import { statementTextOf } from '../ledger/statement-text.js';
 import type { IntentFacts } from '../ledger/write.js';
 import { type Log, silentLog } from '../log.js';
 import { putSchemaBack } from '../recovery/put-schema-back.js';
-import { isServerError, type ServiceConnection } from '../service/pools.js';
+import type { ServiceConnection } from '../service/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
 import { okWithAffectedRows } from '../wire/response/ok.js';
@@ -30,7 +30,7 @@ import { askSchema } from './ask-schema.js';
 import { dropBehindGate, lookIntoSchema } from './drop-behind-gate.js';
 import { endSchema } from './end-schema.js';
 import { assertAlone, assertSameServer, makeGuard } from './guard-schema.js';
-import { Halt, notDropped, SchemaGone } from './halt.js';
+import { Halt, haltOf, notDropped, SchemaGone } from './halt.js';
 import { innermost } from './innermost.js';
 import { behindTry, type Look } from './next-schema-step.js';
 import { oneAtATime, waitInSession } from './one-at-a-time.js';
@@ -87,6 +87,8 @@ class SchemaDropping {
   #facts: SchemaFacts | null = null;
   #tables: SchemaTables | null = null;
   #brokeOff: unknown = null;
+  /** Recovery takes it for one that goes on as long as the session is there. */
+  #notGivenUp: SchemaDropKey | null = null;
   readonly #startMs = performance.now();
 
   constructor(request: SchemaDropRequest, options: SchemaDropOptions) {
@@ -300,13 +302,15 @@ class SchemaDropping {
     return halt;
   }
 
-  /** Throws where not all of it is back; then recovery goes on with it. */
+  /** Throws where not all of it is back; then recovery goes on with it, once it is given up. */
   async #putBack({ schema, key, details }: Place, because: unknown): Promise<void> {
     const { pool, onUnsettled, log = silentLog } = this.#options;
     const { logged: sqlLogBin } = this.#request.facts;
     let why = 'something of it is locked by others';
     try {
+      this.#notGivenUp = key;
       await giveUpSchemaDrop(pool, key);
+      this.#notGivenUp = null;
       if (await putSchemaBack(pool, { ...key, schema, sqlLogBin, details }, log)) return;
     } catch (error) {
       why = innermost(error);
@@ -367,7 +371,14 @@ class SchemaDropping {
 
   /** What was refused, or failed: by then everything is back, or it says so. */
   #refused({ payload, refusal }: Halt): DropResult {
-    return { payload, held: [], tables: [], refusal, facts: null, finish: async () => undefined };
+    const { pool, stopping, onUnsettled } = this.#options;
+    const key = this.#notGivenUp;
+    const finish = async (onLate?: (error: Error) => void) => {
+      if (key === null) return;
+      const giveUp = () => giveUpSchemaDrop(pool, key);
+      await writeAtLast(giveUp, { stopping, onLate }).finally(onUnsettled);
+    };
+    return { payload, held: [], tables: [], refusal, facts: null, finish };
   }
 
   #release(): void {
@@ -387,11 +398,3 @@ interface Place {
 }
 
 type Emptied = Place & { readonly guard: string; readonly tables: SchemaTables };
-
-function haltOf(error: unknown, schema: string): Halt {
-  if (error instanceof Halt) return error;
-  if (error instanceof UndropError) return new Halt(error);
-  if (!isServerError(error)) throw error;
-  const instead = 'Run the statement again.';
-  return new Halt(notDropped(schema, `the service failed: ${innermost(error)}`, instead));
-}

@@ -9,6 +9,7 @@
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
+import { forgetUnanswered } from '../ledger/waiting-intent.js';
 import { forgetIntents, type IntentFacts, recordOutcome } from '../ledger/write.js';
 import type { Ruling } from '../policy/decide.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
@@ -28,7 +29,7 @@ import { type Swapped, TwinSwap } from './twin-swap.js';
 import type { UserCommand } from './user-session.js';
 import { areForDestroying, DestroyWished, FORGET_WISH } from './wishes.js';
 import { cleanSql, ownLockSql, type QualifiedName, truncateOwnSql, turnSql } from './words.js';
-import { writeAtLast } from './write-at-last.js';
+import { FORGET_TRIES_MAX, writeAtLast } from './write-at-last.js';
 
 export interface TruncateOptions extends DropOptions {
   /**
@@ -93,6 +94,8 @@ class Truncation {
   #swap: TwinSwap | null = null;
   /** Of the intent, and of the twin: the same in every try until one is held. */
   #id: string;
+  /** Intents without a RENAME that could not be forgotten yet, or whose writing had no answer. */
+  readonly #unforgotten = new Set<string>();
   /** The lock of LOCK TABLES was given up. */
   #wasUnlocked = false;
 
@@ -210,7 +213,10 @@ class Truncation {
     const { facts } = table;
     const how = { ...this.#options, wishes: this.#wishes };
     const recorded = await recordDrop(request, serviceNames(request, facts), facts, how);
-    if (recorded.intent === null) return refused(recorded.intentError);
+    if (recorded.intent === null) {
+      this.#unforgotten.add(id);
+      return refused(recorded.intentError);
+    }
     const { intent, rulings } = recorded;
     this.#by.set(id, rulings[0]?.by ?? null);
     const look = { request, intent, rulings, isLocked: turn === 'locked' };
@@ -334,17 +340,17 @@ class Truncation {
     await this.#run([{ kind: 'close', statementId: said.statementId }]);
   }
 
-  /** An intent that stays, whose RENAME did not happen, is forgotten by recovery. */
+  /** An intent that stays, whose RENAME did not happen, is forgotten behind the answer. */
   async #forget(id: string): Promise<void> {
-    const { pool, activeIds, onUnsettled } = this.#options;
     try {
-      await forgetIntents(pool, [id], { sqlLogBin: this.#facts?.logged ?? true });
+      const sqlLogBin = this.#facts?.logged ?? true;
+      await forgetIntents(this.#options.pool, [id], { sqlLogBin });
       this.#by.delete(id);
     } catch (error) {
       if (!(error instanceof Error)) throw error;
-      onUnsettled();
+      this.#unforgotten.add(id);
     }
-    activeIds.delete(id);
+    this.#options.activeIds.delete(id);
   }
 
   #result({ payload, refusal }: End, table: Table | null): DropResult {
@@ -363,10 +369,13 @@ class Truncation {
           failure === null ? one : { ...one, failure },
         );
         const sqlLogBin = this.#facts?.logged ?? true;
+        const write = async () => {
+          if (held.length > 0) await recordOutcome(pool, { tables, forgotten: [], sqlLogBin });
+          for (const id of this.#unforgotten) await forgetUnanswered(pool, [id], { sqlLogBin });
+        };
         try {
-          if (held.length === 0) return;
-          const write = () => recordOutcome(pool, { tables, forgotten: [], sqlLogBin });
-          await writeAtLast(write, { stopping, onLate });
+          const triesMax = held.length === 0 ? FORGET_TRIES_MAX : Number.POSITIVE_INFINITY;
+          await writeAtLast(write, { stopping, onLate, triesMax });
         } catch (error) {
           onUnsettled();
           throw error;

@@ -8,7 +8,7 @@ import { ensureLedger } from '../../src/ledger/tables.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { type KillableServer, startKillable } from '../support/killable-server.js';
 import { until } from '../support/poll.js';
-import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
 import { connect, freshSchema } from '../support/servers.js';
 import { SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
@@ -50,8 +50,9 @@ const READY_MS = 30_000;
 /** The server is killed up to so many milliseconds later: in the middle of a statement. */
 export const LATE_MS = Number(process.env['FAULTS_LATE_MS'] ?? '0');
 
-export async function openFaultRig(name: string): Promise<FaultRig> {
-  const rig = new Rig(await startKillable(name));
+/** `variables`: of the proxy, beside what a rig wants. */
+export async function openFaultRig(name: string, variables: Variables = {}): Promise<FaultRig> {
+  const rig = new Rig(await startKillable(name), variables);
   try {
     await rig.open();
     return rig;
@@ -64,6 +65,7 @@ export async function openFaultRig(name: string): Promise<FaultRig> {
 class Rig implements FaultRig {
   readonly server: KillableServer;
   readonly pool: ServicePool;
+  readonly #variables: Variables;
   #schema = '';
   #direct: Connection | null = null;
   #proxy: ProxyProcess | null = null;
@@ -76,8 +78,9 @@ class Rig implements FaultRig {
   /** They do what they do by the clock, and are no part of a drop. */
   readonly #collectors = new Set<number>();
 
-  constructor(server: KillableServer) {
+  constructor(server: KillableServer, variables: Variables) {
     this.server = server;
+    this.#variables = variables;
     this.pool = poolOn({ ...server, ...SERVICE_ACCOUNT }, 2);
   }
 
@@ -155,7 +158,7 @@ class Rig implements FaultRig {
 
   /** It collects, as a proxy does: what had to be left is looked after until it is done. */
   async #startProxy(): Promise<void> {
-    const proxy = await spawnProxy(there(this.#tap), { COLLECT: 'on' });
+    const proxy = await spawnProxy(there(this.#tap), { ...this.#variables, COLLECT: 'on' });
     this.#proxy = proxy;
     const isReady = () => proxy.lines.some((line) => line['event'] === 'ledger');
     await until(isReady, 'the ledger is ready', READY_MS);

@@ -19,32 +19,35 @@ export interface Said {
   leave(): void;
 }
 
-/** Rejects where the client waits for ever. */
 export async function sayDrop(proxy: Target, schema: string, scene: Scene): Promise<Said> {
   let client: Connection | null = null;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    const what = `no answer within ${ANSWER_MS / 1000} s`;
-    timer = setTimeout(() => reject(new Error(what)), ANSWER_MS);
-  });
-  const talk = async (): Promise<void> => {
+  const outcome = await outcomeOf(async () => {
     const user = scene.grants === undefined ? {} : { user: DROPPER, password: '' };
     client = await connect(proxy, { database: schema, ...user });
     client.on('error', () => undefined);
     const { text } = scene.drop ?? ONE_STATEMENT;
     for (const statement of [...scene.before, text]) await client.query(statement);
-  };
+  });
+  return { outcome, leave: () => client?.destroy() };
+}
+
+/** Rejects where the client waits for ever. */
+export async function outcomeOf(talk: () => Promise<void>): Promise<Outcome> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const what = `no answer within ${ANSWER_MS / 1000} s`;
+    timer = setTimeout(() => reject(new Error(what)), ANSWER_MS);
+  });
   const talking = talk();
-  const leave = () => (client as Connection | null)?.destroy();
   try {
     await Promise.race([talking, late]);
-    return { outcome: { kind: 'ok' }, leave };
+    return { kind: 'ok' };
   } catch (error) {
     talking.catch(() => undefined);
     const { code, errno, message } = error as NodeJS.ErrnoException;
-    if (LOST.includes(code)) return { outcome: { kind: 'lost' }, leave };
+    if (LOST.includes(code)) return { kind: 'lost' };
     if (errno === undefined || errno < 0) throw error;
-    return { outcome: { kind: 'error', errno, message }, leave };
+    return { kind: 'error', errno, message };
   } finally {
     clearTimeout(timer);
   }
