@@ -1,7 +1,6 @@
 /**
- * Installs and builds what is missing, and says so while it does. Shared by `npm start`, `npm
- * test`,
- * `npm run check` and `npm run bench`, so that each of them works on a fresh clone.
+ * Installs and builds what is missing, and says so while it does. Shared by `npm start`,
+ * `npm test`, `npm run check` and `npm run bench`, so that each of them works on a fresh clone.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -32,9 +31,9 @@ export function ensureInstalled() {
   // Its standard output would only push what we say out of sight; errors go to the other one.
   // Not `npm ci`: it refuses a lock without the packages of other platforms, which not every
   // registry has. This takes the locked versions by their hashes too, and leaves the lock alone.
-  run('npm', ['install', '--no-save', '--no-fund', '--no-audit', '--loglevel=error'], {
-    stdio: ['inherit', 'ignore', 'inherit'],
-  });
+  // NODE_ENV=production would leave out what compiles.
+  const options = ['--include=dev', '--no-save', '--no-fund', '--no-audit', '--loglevel=error'];
+  run('npm', ['install', ...options], { stdio: ['inherit', 'ignore', 'inherit'] });
 }
 
 /**

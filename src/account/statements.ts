@@ -14,8 +14,9 @@ export function grantSql({ rights, schema }: Grant, { user, host }: Account): SQ
   return sql`GRANT ${grantClause(rights, schema)} TO ${user}@${host}`;
 }
 
-/** A text for a client; the password is for whoever runs it to fill in. */
+/** A text for a client; the password is for whoever runs it to fill in, and it says so. */
 export function printStatements(account: Account, grants: readonly Grant[]): string {
   const lines = grants.map((grant) => `${renderQuery(grantSql(grant, account))};  -- ${grant.why}`);
-  return [`${renderQuery(createUserSql(account, '…'))};`, ...lines].join('\n');
+  const user = `${renderQuery(createUserSql(account, '…'))};  -- a password instead of …`;
+  return [user, ...lines].join('\n');
 }

@@ -1,4 +1,5 @@
 /** A proxy that runs, in one process or in several, as `serve` and the tests hold it. */
+import { PROTECTED } from '../config/schema.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
 import { describeAddress } from '../service/address.js';
@@ -58,7 +59,12 @@ export function sayReady(
 export function warnUnprotected(log: Log, settings: ProxySettings): void {
   const why = whyNotHeld(settings);
   if (why !== null) return log.warn({ event: 'unprotected' }, why);
-  const { rules, allowDestroy } = settings;
+  const { rules, allowDestroy, protect } = settings;
+  const missing = PROTECTED.filter((what) => !protect.includes(what));
+  if (missing.length > 0) {
+    const what = `UNDROP_PROTECT leaves ${missing.join(', ')} out: those destroy tables at once`;
+    log.warn({ event: 'unprotected' }, what);
+  }
   const native = rules.filter(({ action }) => action.do === 'native').map(({ text }) => text);
   if (native.length > 0) {
     const fields = { event: 'unprotected', rules: native };

@@ -26,7 +26,8 @@ export interface Setting<T> {
 const STATES = ['hold', 'purge', 'evac', 'drop'] as const;
 export type LifecycleState = (typeof STATES)[number];
 const MODES = ['hold', 'observe', 'off', 'replay'] as const;
-const PROTECTED = ['drop-table', 'drop-database', 'create-or-replace'] as const;
+/** What `protect` has without being told. */
+export const PROTECTED = ['drop-table', 'drop-database', 'create-or-replace'] as const;
 const PROTECTIONS = [...PROTECTED, 'truncate', 'drop-view'] as const;
 const UPSTREAM_TLS = [
   'disabled',

@@ -18,7 +18,8 @@ export interface Wish {
 }
 
 /** For messages. */
-export const WISH_EXPECTED = 'hold=7d (up to 3650d), pin, now or destroy';
+export const WISH_EXPECTED =
+  'hold=7d (up to 3650d), pin, now or destroy, behind "undrop:" in a comment';
 
 const HOLD_MS_MAX = 3_650 * 86_400_000;
 

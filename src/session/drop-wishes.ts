@@ -16,8 +16,8 @@ export function mayWish(text: Uint8Array): boolean {
 
 /**
  * The wishes in order, as they are written; null where nobody can tell how the text is read. One in
- * the comment of a line is given back with its dashes, and so is none: behind a `;` it would count
- * for the next statement.
+ * the comment of a line is given back with its dashes, and one without its colon whole, and so they
+ * are none: behind a `;` the first would count for the next statement.
  */
 export function wishesIn(
   text: Uint8Array,
@@ -29,11 +29,13 @@ export function wishesIn(
   if (!isFullyKnown(mode)) return null;
   return commentsOf(text, mode).flatMap(({ body, isLine }) => {
     const comment = Buffer.from(body).toString('latin1');
-    const [, wish] = WISH.exec(comment) ?? [];
+    const [, wish = NEAR_MISS.exec(comment)?.[0]] = WISH.exec(comment) ?? [];
     if (wish === undefined) return [];
     return [isLine ? `-- ${comment.trim()}` : wish];
   });
 }
 
-const MENTION = /\bundrop\s*:/i;
+const MENTION = /\bundrop(?:\s*:|[\s=]+(?:pin|now|destroy|hold)\b)/i;
 const WISH = /^\s*undrop\s*:([\s\S]*)$/i;
+/** Nothing else may stand there: `undrop now holds this` is a comment like any. */
+const NEAR_MISS = /^\s*undrop[\s=]+(?:pin|now|destroy|hold\s*=\s*\S+)\s*$/i;

@@ -165,6 +165,20 @@ const CASES: readonly Case[] = [
     fates: { t: 'live' },
   },
   {
+    name: 'a wish that lacks its colon',
+    tables: { t: 1 },
+    sql: 'DROP TABLE t /* undrop pin */',
+    error:
+      /UNDROP_WISH.*expected as a wish hold=7d .*, behind "undrop:" in a comment, found "undrop pin"/,
+    fates: { t: 'live' },
+  },
+  {
+    name: 'a comment that begins like one',
+    tables: { t: 1 },
+    sql: 'DROP TABLE t /* undrop now holds this */',
+    fates: { t: WEEK },
+  },
+  {
     name: 'a wish in the comment of a line',
     tables: { t: 1 },
     sql: 'DROP TABLE t -- undrop: pin',
