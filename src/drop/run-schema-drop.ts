@@ -12,6 +12,7 @@ import { asGroupOwner } from '../ledger/group-owner.js';
 import type { SchemaDetails } from '../ledger/schema-details.js';
 import {
   giveUpSchemaDrop,
+  leaveSchemaDrop,
   markEmptied,
   recordSchemaDrop,
   type SchemaDropKey,
@@ -87,7 +88,6 @@ class SchemaDropping {
   #facts: SchemaFacts | null = null;
   #tables: SchemaTables | null = null;
   #brokeOff: unknown = null;
-  /** Recovery takes it for one that goes on as long as the session is there. */
   #notGivenUp: SchemaDropKey | null = null;
   readonly #startMs = performance.now();
 
@@ -375,8 +375,8 @@ class SchemaDropping {
     const key = this.#notGivenUp;
     const finish = async (onLate?: (error: Error) => void) => {
       if (key === null) return;
-      const giveUp = () => giveUpSchemaDrop(pool, key);
-      await writeAtLast(giveUp, { stopping, onLate }).finally(onUnsettled);
+      const leave = () => leaveSchemaDrop(pool, key, this.#request.session);
+      await writeAtLast(leave, { stopping, onLate }).finally(onUnsettled);
     };
     return { payload, held: [], tables: [], refusal, facts: null, finish };
   }

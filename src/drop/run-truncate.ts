@@ -369,13 +369,13 @@ class Truncation {
           failure === null ? one : { ...one, failure },
         );
         const sqlLogBin = this.#facts?.logged ?? true;
-        const write = async () => {
-          if (held.length > 0) await recordOutcome(pool, { tables, forgotten: [], sqlLogBin });
+        const record = () => recordOutcome(pool, { tables, forgotten: [], sqlLogBin });
+        const forget = async () => {
           for (const id of this.#unforgotten) await forgetUnanswered(pool, [id], { sqlLogBin });
         };
         try {
-          const triesMax = held.length === 0 ? FORGET_TRIES_MAX : Number.POSITIVE_INFINITY;
-          await writeAtLast(write, { stopping, onLate, triesMax });
+          if (held.length > 0) await writeAtLast(record, { stopping, onLate });
+          await writeAtLast(forget, { stopping, triesMax: FORGET_TRIES_MAX });
         } catch (error) {
           onUnsettled();
           throw error;

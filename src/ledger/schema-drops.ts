@@ -155,6 +155,23 @@ export async function giveUpSchemaDrop(
   );
 }
 
+/**
+ * The session that dropped it is in the middle of it no more: recovery goes by what it sees, and by
+ * those service connections alone that an intent has for an owner since. May run twice, and late.
+ */
+export async function leaveSchemaDrop(
+  pool: ServicePool,
+  { groupId, rowLogged }: SchemaDropKey,
+  { threadId }: { readonly threadId: number },
+): Promise<void> {
+  await pool.run(
+    sql`UPDATE ${note('leave', groupId)} ${LEDGER} SET thread_id = 0, upstream_port = NULL
+        WHERE group_id = ${groupId} AND thread_id = ${threadId}
+          AND state IN ('intent', 'emptying', 'emptied')`,
+    { logged: rowLogged },
+  );
+}
+
 /** The schema is gone, and the outcome of each of its tables is written. May run twice. */
 export async function endSchemaDrop(
   pool: ServicePool,

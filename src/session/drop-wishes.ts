@@ -35,7 +35,8 @@ export function wishesIn(
   });
 }
 
-const MENTION = /\bundrop(?:\s*:|[\s=]+(?:pin|now|destroy|hold)\b)/i;
+const NEAR = 'undrop[\\s=]+(?:pin|now|destroy|hold\\s*=\\s*[^\\s*]+)\\s*';
+const MENTION = new RegExp(`\\bundrop\\s*:|(?:/\\*|--|#)\\s*${NEAR}(?:\\*/|\\n|$)`, 'i');
 const WISH = /^\s*undrop\s*:([\s\S]*)$/i;
 /** Nothing else may stand there: `undrop now holds this` is a comment like any. */
-const NEAR_MISS = /^\s*undrop[\s=]+(?:pin|now|destroy|hold\s*=\s*\S+)\s*$/i;
+const NEAR_MISS = new RegExp(`^\\s*${NEAR}$`, 'i');

@@ -267,7 +267,7 @@ export class Session {
     const notYet = (error: unknown) => {
       const fields = { ...this.#who(), err: error };
       if (isHeld) log.warn(fields, 'the outcome of a drop is not in the ledger yet');
-      else log.debug(fields, 'an intent could not be forgotten; recovery will');
+      else log.debug(fields, 'what a drop that failed has left in the ledger is there still');
     };
     const finished = dropped.finish(notYet).catch(notYet);
     if (!isHeld) return background(finished);

@@ -9,6 +9,7 @@ import { findRows } from '../../src/ledger/read.js';
 import {
   findSchemaDrops,
   giveUpSchemaDrop,
+  leaveSchemaDrop,
   markEmptied,
   recordSchemaDrop,
   type SchemaDrop,
@@ -28,7 +29,7 @@ import { until } from '../support/poll.js';
 import { connect, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { ownSession } from './own-session.js';
-import { FaultyPool, newId, PROXY_ID, rowCounts } from './service-fixture.js';
+import { FaultyPool, localPortOf, newId, PROXY_ID, rowCounts } from './service-fixture.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(300_000);
@@ -315,6 +316,32 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
     expect(await markEmptied(own.pool, drop)).toBe(false);
     await expectBack(before);
+  });
+
+  test('puts back what its session has left, behind those that rename for it', async () => {
+    const before = await definitions();
+    const drop = await emptied();
+    const { threadId } = own.session;
+    const renaming = await connect(server);
+    await root.query(
+      'UPDATE _undrop.ledger SET thread_id = ?, upstream_port = ? WHERE id = ? AND state = ?',
+      [renaming.threadId, await localPortOf(renaming), drop.tables[0]?.id, 'intent'],
+    );
+    expect((await recover()).untouched).toContain(drop.groupId);
+    await leaveSchemaDrop(own.pool, drop, { threadId });
+    expect((await recover()).untouched).toContain(drop.groupId);
+    await renaming.end();
+    await until(async () => (await recover()).schemasBack.length > 0, 'it is back');
+    await expectBack(before);
+  });
+
+  test('leaves tables held where the schema was made anew before its session left it', async () => {
+    const drop = await emptied();
+    await root.query(`DROP DATABASE ${own.schema.name}`);
+    await root.query(`CREATE DATABASE ${own.schema.name}`);
+    await leaveSchemaDrop(own.pool, drop, own.session);
+    expect(await recover()).toMatchObject({ schemasBack: [], schemasGone: [own.schema.name] });
+    expect(await rowCounts(server, own.schema.name)).toEqual({});
   });
 
   test('does not open the gate before the DROP has ended', async () => {
