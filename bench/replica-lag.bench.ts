@@ -22,6 +22,46 @@ interface Way {
   readonly target: Target;
 }
 
+class Lag {
+  readonly #isMysql: boolean;
+  readonly #source: Connection;
+  readonly #replica: Connection;
+
+  constructor({ source }: ReplicaPair, root: Connection, replica: Connection) {
+    this.#isMysql = source.flavour === 'mysql';
+    this.#source = root;
+    this.#replica = replica;
+  }
+
+  async of(
+    target: Target,
+    texts: readonly string[],
+  ): Promise<{ readonly lagMs: number; readonly tookMs: number }> {
+    const client = await connect(target, { database: 'lagging' });
+    try {
+      await client.query('DO 1');
+      const startMs = performance.now();
+      for (const text of texts) await client.query(text);
+      const saidMs = performance.now();
+      await this.wait();
+      return { lagMs: performance.now() - saidMs, tookMs: saidMs - startMs };
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** Until the replica has executed what the source has by now. */
+  async wait(): Promise<void> {
+    const at = this.#isMysql ? '@@GLOBAL.gtid_executed' : '@@GLOBAL.gtid_binlog_pos';
+    const [[end]] = await this.#source.query<RowDataPacket[]>(`SELECT ${at} AS place`);
+    const text = this.#isMysql
+      ? 'SELECT WAIT_FOR_EXECUTED_GTID_SET(?, ?) AS missed'
+      : 'SELECT MASTER_GTID_WAIT(?, ?) AS missed';
+    const [[said]] = await this.#replica.query<RowDataPacket[]>(text, [end?.['place'], WAIT_S]);
+    if (Number(said?.['missed']) !== 0) throw new Error(`the replica is not at ${end?.['place']}`);
+  }
+}
+
 const rows: string[][] = [];
 const loadBefore = machineLoad();
 for (const name of NAMES) await measure(name);
@@ -86,45 +126,5 @@ async function make(root: Connection, tables: readonly string[]): Promise<void> 
   for (const table of tables) {
     await root.query(`CREATE TABLE ${table} (id INT PRIMARY KEY)`);
     await root.query(`INSERT INTO ${table} VALUES ${values}`);
-  }
-}
-
-class Lag {
-  readonly #isMysql: boolean;
-  readonly #source: Connection;
-  readonly #replica: Connection;
-
-  constructor({ source }: ReplicaPair, root: Connection, replica: Connection) {
-    this.#isMysql = source.flavour === 'mysql';
-    this.#source = root;
-    this.#replica = replica;
-  }
-
-  async of(
-    target: Target,
-    texts: readonly string[],
-  ): Promise<{ readonly lagMs: number; readonly tookMs: number }> {
-    const client = await connect(target, { database: 'lagging' });
-    try {
-      await client.query('DO 1');
-      const startMs = performance.now();
-      for (const text of texts) await client.query(text);
-      const saidMs = performance.now();
-      await this.wait();
-      return { lagMs: performance.now() - saidMs, tookMs: saidMs - startMs };
-    } finally {
-      await client.end();
-    }
-  }
-
-  /** Until the replica has executed what the source has by now. */
-  async wait(): Promise<void> {
-    const at = this.#isMysql ? '@@GLOBAL.gtid_executed' : '@@GLOBAL.gtid_binlog_pos';
-    const [[end]] = await this.#source.query<RowDataPacket[]>(`SELECT ${at} AS place`);
-    const text = this.#isMysql
-      ? 'SELECT WAIT_FOR_EXECUTED_GTID_SET(?, ?) AS missed'
-      : 'SELECT MASTER_GTID_WAIT(?, ?) AS missed';
-    const [[said]] = await this.#replica.query<RowDataPacket[]>(text, [end?.['place'], WAIT_S]);
-    if (Number(said?.['missed']) !== 0) throw new Error(`the replica is not at ${end?.['place']}`);
   }
 }
