@@ -154,7 +154,7 @@ async function keysOf(direct: Connection, schema: string): Promise<readonly stri
 }
 
 /** Tables of ours that nobody knows, but twins that are about to be collected. */
-async function oddTwins(direct: Connection): Promise<readonly string[]> {
+export async function oddTwins(direct: Connection): Promise<readonly string[]> {
   const [rows] = await direct.query<RowDataPacket[]>(
     `SELECT TABLE_SCHEMA AS place, TABLE_NAME AS name FROM information_schema.TABLES
      WHERE TABLE_SCHEMA LIKE '\\_undrop%' AND TABLE_NAME LIKE '\\_vt\\_%'

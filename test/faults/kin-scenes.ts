@@ -7,6 +7,7 @@ import type { Connection, RowDataPacket } from 'mysql2/promise';
 import type { ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { until } from '../support/poll.js';
+import { oddTwins } from './killed-truncates.js';
 
 /** Around the proxy, in `schema`. */
 export interface Place {
@@ -49,7 +50,7 @@ const TRUNCATE: KinScene = {
   end: async (place) => {
     const rows = await countRows(place, `${place.schema}.a`);
     await hasKeys(place, ['a.mine>p', 'c.theirs>a']);
-    expect(await oddTwins(place)).toEqual([]);
+    expect(await oddTwins(place.direct)).toEqual([]);
     const held = await heldIds(place, place.schema);
     expect(held).toHaveLength(rows === 3 ? 0 : 1);
     for (const id of held) {
@@ -196,15 +197,4 @@ async function hasKeys({ direct, schema }: Place, keys: readonly string[]): Prom
   const isSo = async () => JSON.stringify(await find()) === JSON.stringify(keys);
   await until(isSo, 'keys lead where they led', KEYS_MS).catch(() => undefined);
   expect(await find()).toEqual(keys);
-}
-
-/** Tables of ours that nobody knows, but twins that are about to be collected. */
-async function oddTwins({ direct }: Place): Promise<readonly string[]> {
-  const [rows] = await direct.query<RowDataPacket[]>(
-    `SELECT TABLE_SCHEMA AS place, TABLE_NAME AS name FROM information_schema.TABLES
-     WHERE TABLE_SCHEMA LIKE '\\_undrop%' AND TABLE_NAME LIKE '\\_vt\\_%'
-       AND SUBSTRING(TABLE_NAME, 10, 32) NOT IN (SELECT id FROM _undrop.ledger)
-       AND SUBSTRING(TABLE_NAME, 43) > DATE_FORMAT(UTC_TIMESTAMP() + INTERVAL 61 MINUTE, '%Y%m%d%H%i%s')`,
-  );
-  return rows.map(({ place, name }) => `${place}.${name}`);
 }
