@@ -16,6 +16,18 @@ export const LIVE_STATES: readonly LedgerState[] = ['intent', 'HOLD', 'PURGE', '
 
 export type TableKind = 'base' | 'view' | 'sequence' | 'missing';
 
+/** What is recorded of a statement that drops, whatever it drops. */
+export interface DroppingStatement {
+  readonly groupId: string;
+  readonly proxyId: string;
+  /** Of the user's session with the server. */
+  readonly threadId: number;
+  readonly user: string;
+  readonly clientAddress: string;
+  /** Cut at 4,096 characters. */
+  readonly statementText: string;
+}
+
 export interface LedgerRow {
   readonly id: string;
   /** One for each statement. */

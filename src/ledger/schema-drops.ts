@@ -10,6 +10,7 @@ import type { Row, ServiceConnection, ServicePool } from '../service/pools.js';
 import { dateOf, numberOf, numberOrNullOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
+import type { DroppingStatement } from './entry.js';
 import { processlistOf } from './owner.js';
 import {
   formatSchemaDetails,
@@ -26,17 +27,9 @@ import { mayUnlog } from './unlogged.js';
  */
 export type SchemaDropState = 'emptying' | 'emptied';
 
-export interface SchemaDrop {
+export interface SchemaDrop extends DroppingStatement {
   /** Of this row. */
   readonly id: string;
-  readonly groupId: string;
-  readonly proxyId: string;
-  /** Of the user's session with the server. */
-  readonly threadId: number;
-  readonly user: string;
-  readonly clientAddress: string;
-  /** Cut at 4,096 characters. */
-  readonly statementText: string;
   /** sql_log_bin of the user's session. */
   readonly sqlLogBin: boolean;
   /** As stored by the server. */

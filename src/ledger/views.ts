@@ -9,6 +9,7 @@ import type { Row, ServiceConnection, ServicePool } from '../service/pools.js';
 import { dateOf, numberOf, numberOrNullOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
+import type { DroppingStatement } from './entry.js';
 import { holdUntil } from './intent-text.js';
 import { processlistOf } from './owner.js';
 import { cutStatement } from './statement-text.js';
@@ -39,15 +40,7 @@ export interface ViewDrop {
 }
 
 /** One statement. */
-export interface ViewDrops {
-  readonly groupId: string;
-  readonly proxyId: string;
-  /** Of the user's session with the server. */
-  readonly threadId: number;
-  readonly user: string;
-  readonly clientAddress: string;
-  /** Cut at 4,096 characters. */
-  readonly statementText: string;
+export interface ViewDrops extends DroppingStatement {
   /** sql_log_bin of the user's session. */
   readonly sqlLogBin: boolean;
   /** At least one. */

@@ -13,22 +13,14 @@ import { dateOf, numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 import { parseDetached } from './detached.js';
-import type { LedgerState, TableKind } from './entry.js';
+import type { DroppingStatement, LedgerState, TableKind } from './entry.js';
 import { intentText } from './intent-text.js';
 import { isForeignKeyLine, ownDefinition, restoreScript } from './restore-script.js';
 import type { LockedTable } from './session-locks.js';
 import { beforeNextTry, LEDGER, ledgerUnavailable } from './tables.js';
 import { mayUnlog } from './unlogged.js';
 
-export interface DropIntent {
-  readonly groupId: string;
-  readonly proxyId: string;
-  /** Of the user's session with the server. */
-  readonly threadId: number;
-  readonly user: string;
-  readonly clientAddress: string;
-  /** Cut at 4,096 characters. */
-  readonly statementText: string;
+export interface DropIntent extends DroppingStatement {
   /** How long tables are held that say nothing else, in milliseconds. */
   readonly holdMs: number;
   /** sql_log_bin of the user's session; default true. */

@@ -6,10 +6,10 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { ensureLedger } from '../../src/ledger/tables.js';
-import { silentLog } from '../../src/log.js';
-import { openServicePool, type ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { connect, freshSchema, testServer } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
 import { intentsSettled } from '../support/settled.js';
 import { sessionsGone, type TappedProxy, tappedProxy } from './killed-drops.js';
 
@@ -24,9 +24,7 @@ let pool: ServicePool;
 let direct: Connection;
 
 beforeAll(async () => {
-  const { host, port, user, password } = server;
-  const address = { host, port };
-  pool = openServicePool({ address, user, password, connectionsMax: 2, log: silentLog });
+  pool = poolOn(server, 2);
   await ensureLedger(pool);
   direct = await connect(server);
 });

@@ -9,13 +9,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { ensureLedger } from '../../src/ledger/tables.js';
-import { silentLog } from '../../src/log.js';
-import { openServicePool, type ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, runUndrop, spawnProxy, type Variables } from '../support/proxy.js';
 import { connect, freshSchema, type TestServer, testServer } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
 import { intentsSettled } from '../support/settled.js';
 import { type TapEvent, type TapMoment, type WireTap, wireTap } from '../support/wire-tap.js';
 import {
@@ -45,13 +45,7 @@ export function killedDrops(name: string, scene: Scene = PLAIN): void {
     let direct: Connection;
 
     beforeAll(async () => {
-      pool = openServicePool({
-        address: { host: server.host, port: server.port },
-        user: server.user,
-        password: server.password,
-        connectionsMax: 2,
-        log: silentLog,
-      });
+      pool = poolOn(server, 2);
       await ensureLedger(pool);
       direct = await connect(server);
     });

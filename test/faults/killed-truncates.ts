@@ -8,12 +8,12 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { ensureLedger } from '../../src/ledger/tables.js';
-import { silentLog } from '../../src/log.js';
-import { openServicePool, type ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { until } from '../support/poll.js';
 import { connect, freshSchema, testServer } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
 import { intentsSettled } from '../support/settled.js';
 import { sessionsGone, type TappedProxy, tappedProxy } from './killed-drops.js';
 
@@ -34,9 +34,7 @@ export function killedTruncates(name: string): void {
     let direct: Connection;
 
     beforeAll(async () => {
-      const { host, port, user, password } = server;
-      const address = { host, port };
-      pool = openServicePool({ address, user, password, connectionsMax: 2, log: silentLog });
+      pool = poolOn(server, 2);
       await ensureLedger(pool);
       direct = await connect(server);
     });

@@ -8,12 +8,12 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { TwinSwap } from '../../src/drop/twin-swap.js';
 import { recordIntent, recordOutcome } from '../../src/ledger/write.js';
-import { silentLog } from '../../src/log.js';
 import { newHoldId, twinIdOf } from '../../src/names/hold-id.js';
-import { openServicePool, type TaskConnection } from '../../src/service/pools.js';
+import type { TaskConnection } from '../../src/service/pools.js';
 import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
 import { intentsSettled } from '../support/settled.js';
 
 const PROTECT = 'drop-table,truncate';
@@ -158,9 +158,7 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
   test('of a table that is altered right before its RENAME: a twin of that takes its place', async () => {
     await make('late', 1);
     await root.query('ALTER TABLE late ADD PRIMARY KEY (v)');
-    const { host, port, user, password } = server;
-    const address = { host, port };
-    const pool = openServicePool({ address, user, password, connectionsMax: 2, log: silentLog });
+    const pool = poolOn(server, 2);
     const ids = [holdId(), holdId()].sort();
 
     let isAltered = false;

@@ -1,8 +1,7 @@
 /** What of a schema is held, as `undrop list` has it, and how many rows each table has. */
-import { silentLog } from '../../src/log.js';
-import { openServicePool } from '../../src/service/pools.js';
 import { listHeld } from '../../src/undo/list.js';
 import { query, type Target } from './servers.js';
+import { poolOn } from './service-pool.js';
 
 /** Under the name that it was dropped by, with the schema that it is in now. */
 interface CountedTable {
@@ -14,17 +13,16 @@ interface CountedTable {
 
 /** Of the schemas that `isWanted` takes; rows are counted, not estimated. */
 export async function heldTables(
-  { host, port, user, password }: Target,
+  target: Target,
   isWanted: (schema: string) => boolean,
 ): Promise<readonly CountedTable[]> {
-  const address = { host, port };
-  const pool = openServicePool({ address, user, password, connectionsMax: 2, log: silentLog });
+  const pool = poolOn(target, 2);
   const held = await listHeld(pool);
   await pool.dispose();
   const counts = held.map(async ({ origin, holdSchema, holdName }) => {
     if (origin === null || !isWanted(origin.schema)) return [];
     const text = `SELECT COUNT(*) AS n FROM \`${holdSchema}\`.\`${holdName}\``;
-    const [row] = await query<{ n: number }>({ host, port, user, password }, text);
+    const [row] = await query<{ n: number }>(target, text);
     return [{ ...origin, rows: row?.n ?? -1, heldIn: holdSchema }];
   });
   return (await Promise.all(counts)).flat();

@@ -3,10 +3,9 @@
  * server would create it, and its rows. And what is held of it.
  */
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { silentLog } from '../../src/log.js';
-import { openServicePool } from '../../src/service/pools.js';
 import { listHeld } from '../../src/undo/list.js';
 import { connect, type TestServer } from './servers.js';
+import { poolOn } from './service-pool.js';
 
 /** A line for each table, view, trigger, routine and event; its own name is `<schema>` in them. */
 export async function schemaState(server: TestServer, schema: string): Promise<readonly string[]> {
@@ -54,9 +53,7 @@ export async function heldDrops(
   server: TestServer,
   schema: string,
 ): Promise<Readonly<Record<string, readonly (number | string)[]>>> {
-  const { host, port, user, password } = server;
-  const address = { host, port };
-  const pool = openServicePool({ address, user, password, connectionsMax: 2, log: silentLog });
+  const pool = poolOn(server, 2);
   const held = await listHeld(pool).finally(() => pool.dispose());
   const root = await connect(server);
   try {

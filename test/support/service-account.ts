@@ -4,9 +4,8 @@
  */
 import { applyAccount } from '../../src/account/apply.js';
 import type { Tier } from '../../src/account/grants.js';
-import { silentLog } from '../../src/log.js';
-import { openServicePool } from '../../src/service/pools.js';
 import type { Target } from './servers.js';
+import { poolOn } from './service-pool.js';
 
 export const SERVICE_ACCOUNT = { user: 'undrop', password: 'only for tests' } as const;
 
@@ -15,10 +14,8 @@ export async function makeServiceAccount(
   target: Target,
   more: { readonly user?: string; readonly tier?: Tier; readonly schemas?: readonly string[] } = {},
 ): Promise<void> {
-  const { host, port, user, password } = target;
   const { tier = 'full', schemas = [] } = more;
-  const address = { host, port };
-  const admin = openServicePool({ address, user, password, connectionsMax: 2, log: silentLog });
+  const admin = poolOn(target, 2);
   try {
     const account = { user: more.user ?? SERVICE_ACCOUNT.user, host: '%' };
     const { password: own } = SERVICE_ACCOUNT;
