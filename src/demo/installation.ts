@@ -44,7 +44,7 @@ export async function askVersion(
   env: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly flavour: Flavour; readonly version: string }> {
   const argv = [...server, '--no-defaults', '--version'];
-  const { stdout } = await runCommand(argv, { env, deadlineMs: 10_000 });
+  const { stdout } = await runCommand(argv, { env, deadlineMs: 60_000 });
   const version = /Ver (\d+\.\d+\.\d+(?:-MariaDB)?)/.exec(stdout)?.[1];
   if (version === undefined) {
     const cause = `it does not name a version: ${stdout.slice(0, 200)}`;

@@ -130,7 +130,8 @@ async function endOf(pool: ServicePool, row: LedgerRow): Promise<LedgerState> {
 
 /**
  * Whether the table of that name is the one that was dropped, not a new one: the same definition,
- * and on MySQL 8 and later, which keeps a table's birth through a RENAME, one from before the drop.
+ * and on MySQL 8 and later, which keeps a table's birth through a RENAME, one from before the drop;
+ * save where the restore script has an ALTER TABLE for its keys, which MySQL takes for a new birth.
  */
 async function isBack(pool: ServicePool, row: LedgerRow): Promise<boolean> {
   const own = ident(row.schema, row.table);
@@ -142,7 +143,8 @@ async function isBack(pool: ServicePool, row: LedgerRow): Promise<boolean> {
           WHERE TABLE_SCHEMA = ${row.schema} AND TABLE_NAME = ${row.table}`,
     ]);
     const bornAt = dateOrNullOf(born[0] ?? { bornAt: null }, 'bornAt');
-    const keepsBirth = server.flavour === 'mysql' && server.versionId >= 80_000;
+    const isKept = row.detached.keysOut.length === 0;
+    const keepsBirth = isKept && server.flavour === 'mysql' && server.versionId >= 80_000;
     if (keepsBirth && bornAt !== null && bornAt > row.droppedAt) return false;
     const definition = ownDefinition(textOf(shown[0] ?? {}, 'Create Table'), row.table, row.table);
     return row.definition === null || comparable(definition) === comparable(row.definition);
