@@ -39,6 +39,8 @@ export interface StartOptions {
   /** Folder with an initialised `data`, which is copied; null: it is initialised now. */
   readonly template: string | null;
   readonly why: string;
+  /** Where its folder is made; default: where the system has temporary files. */
+  readonly parent?: string;
   /** Server options which go behind ours and so win. */
   readonly extraOptions?: readonly string[];
   readonly signal?: AbortSignal | undefined;
@@ -46,8 +48,8 @@ export interface StartOptions {
 
 /** Starts a server of `installation` on a copy of a data folder; it answers when this resolves. */
 export async function startThrowaway(options: StartOptions): Promise<ThrowawayServer> {
-  const { name, installation, why } = options;
-  const folder = await mkdtemp(join(tmpdir(), 'undrop-server-'));
+  const { name, installation, why, parent = tmpdir() } = options;
+  const folder = await mkdtemp(join(parent, 'undrop-server-'));
   try {
     if (options.template === null) await makeDataFolder(installation, folder, options.signal);
     else await copyDataFolder(options.template, folder);

@@ -4,6 +4,7 @@
  * the environment. UNDROP_TEST_SERVERS="name=mysql://user:password@host:port,…" uses given servers.
  */
 import type { ThrowawayServer } from '../../src/demo/throwaway.js';
+import { memoryOrDisk } from './memory-folder.js';
 import { SERVER_NAMES, startFromSet } from './server-set.js';
 import { parseGivenServers, type TestServer } from './servers.js';
 
@@ -22,7 +23,10 @@ export default async function setUp(config: { readonly maxWorkers: number }): Pr
 }
 
 async function startSet(): Promise<readonly ThrowawayServer[]> {
-  const started = await Promise.allSettled(SERVER_NAMES.map((name) => startFromSet(name)));
+  const parent = await memoryOrDisk();
+  const started = await Promise.allSettled(
+    SERVER_NAMES.map((name) => startFromSet(name, [], parent)),
+  );
   const servers = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
   const failed = started.flatMap((one) => (one.status === 'rejected' ? [one.reason as Error] : []));
   if (failed.length === 0) return servers;

@@ -2,6 +2,7 @@
  * The servers that every server-facing test runs on, and how each is laid down on a bare Debian
  * machine. Invariant: the set is fixed; a server that can't be had is a failure, never a skip.
  */
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureAptServer } from '../../src/demo/apt-root.js';
@@ -39,10 +40,11 @@ export const projectFolder = join(fileURLToPath(import.meta.url), '../../../..')
 export async function startFromSet(
   name: ServerName,
   extraOptions: readonly string[] = [],
+  parent = tmpdir(),
 ): Promise<ThrowawayServer> {
   const { installation, template } = await ensureInstalled(name);
   const why = 'one of the four servers that the tests run on';
-  const server = await startThrowaway({ name, installation, template, why, extraOptions });
+  const server = await startThrowaway({ name, installation, template, why, parent, extraOptions });
   await makeServiceAccount(server);
   return server;
 }
