@@ -100,8 +100,9 @@ async function dropAway(
 const MORE_THAN_ONE_ROW = 1242;
 
 /**
- * Before the key is dropped: an account without REFERENCES could not add it again. Added while it
- * is there, it is refused as a second one of its name; a missing right is said before that.
+ * Before the key is dropped: an account without REFERENCES could not add it again. Added twice in
+ * one statement it is refused as a second one of its name, also where another proxy has just taken
+ * it off; a missing right is said before that.
  */
 async function assertMayAdd(
   pool: ServicePool,
@@ -111,7 +112,7 @@ async function assertMayAdd(
 ): Promise<void> {
   if (!isMysqlFrom57(options.server)) return;
   try {
-    await alter(pool, child, [plainKey(key)], options);
+    await alter(pool, child, [plainKey(key), plainKey(key)], options);
   } catch (error) {
     if (isServerError(error, SECOND_OF_ITS_NAME)) return;
     throw error;
