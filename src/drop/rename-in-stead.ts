@@ -11,7 +11,7 @@ import { UndropError } from '../errors.js';
 import { giveBack, type Intents, type Owner, takeOver } from '../ledger/take-over.js';
 import { mayUnlog } from '../ledger/unlogged.js';
 import { runOrKillOn } from '../service/kill-after.js';
-import { isServerError, type ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool, type TaskConnection } from '../service/pools.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 
 export interface SteadTable {
@@ -36,6 +36,7 @@ export interface SteadRename {
 }
 
 export type SteadOutcome =
+  /** Done, whatever it was. */
   | { readonly kind: 'renamed' }
   /** Somebody has one of the tables locked. */
   | { readonly kind: 'busy' }
@@ -46,12 +47,34 @@ export type SteadOutcome =
   | { readonly kind: 'failed'; readonly cause: string };
 
 /** Rejects where nobody knows whether it happened: the connection broke. */
-export async function renameInStead(pool: ServicePool, rename: SteadRename): Promise<SteadOutcome> {
+export function renameInStead(pool: ServicePool, rename: SteadRename): Promise<SteadOutcome> {
   const { tables, logged, killAfterMs } = rename;
+  const ids = tables.map(({ id }) => id);
+  return inStead(pool, { ids, logged }, async (connection) => {
+    await runOrKillOn(connection, pool, renameText(rename), { killAfterMs, logged });
+  });
+}
+
+/** No such table; 1017 is MySQL 5.6 for a table that is missing. */
+const GONE: readonly number[] = [1146, 1017];
+
+export interface Stead {
+  readonly ids: readonly string[];
+  readonly logged: boolean;
+  /** Further errors that say that something isn't there. */
+  readonly gone?: readonly number[];
+}
+
+/** `work` has a connection of its own, which is not used again, and which owns the intents. */
+export async function inStead(
+  pool: ServicePool,
+  { ids, logged, gone = [] }: Stead,
+  work: (connection: TaskConnection) => Promise<void>,
+): Promise<SteadOutcome> {
   if (!logged && !(await mayUnlog(pool))) {
     return { kind: 'denied', cause: 'it may not switch sql_log_bin off' };
   }
-  const intents = { ids: tables.map(({ id }) => id), rowLogged: logged };
+  const intents = { ids, rowLogged: logged };
   let owner: Owner | null = null;
   try {
     return await pool.task(async (connection) => {
@@ -59,13 +82,13 @@ export async function renameInStead(pool: ServicePool, rename: SteadRename): Pro
       connection.discard();
       owner = await takeOver(connection, intents);
       if (owner === null) return { kind: 'gone' };
-      await runOrKillOn(connection, pool, renameText(rename), { killAfterMs, logged });
+      await work(connection);
       return { kind: 'renamed' };
     });
   } catch (error) {
     if (!isServerError(error)) throw error;
     if (owner !== null) await tryToGiveBack(pool, intents, owner);
-    return outcomeOf(error);
+    return steadOutcomeOf(error, gone);
   }
 }
 
@@ -91,11 +114,11 @@ function renameText({ tables, checksForeignKeys }: SteadRename): readonly SQLQue
   ];
 }
 
-function outcomeOf(error: Error): SteadOutcome {
+/** What an error of the server's says of what was to be done in the user's stead. */
+export function steadOutcomeOf(error: Error, gone: readonly number[] = []): SteadOutcome {
   // Interrupted, timed out, a deadlock.
   if (isServerError(error, 1317, 1205, 1213)) return { kind: 'busy' };
-  // 1017 is MySQL 5.6 for a table that is missing.
-  if (isServerError(error, 1146, 1017)) return { kind: 'gone' };
+  if (isServerError(error, ...GONE, ...gone)) return { kind: 'gone' };
   const kind = isServerError(error, 1044, 1142, 1227) ? 'denied' : 'failed';
   return { kind, cause: error.message };
 }

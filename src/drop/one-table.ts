@@ -1,0 +1,238 @@
+/**
+ * What a TRUNCATE and an ALTER TABLE … DROP or TRUNCATE PARTITION have in common: one table that is
+ * there afterwards, and rows of it that are held. The user's session is asked what the server
+ * thinks of the text; the service account does the rest.
+ *
+ * Invariant: an intent that was written is held at the end, or forgotten, or left to recovery.
+ */
+import { assert } from '../assert.js';
+import { UndropError } from '../errors.js';
+import { forgetUnanswered } from '../ledger/waiting-intent.js';
+import { forgetIntents, recordOutcome } from '../ledger/write.js';
+import { type ErrPacket, encodeErr } from '../wire/response/err.js';
+import type { Result } from '../wire/result-reader.js';
+import { lookAtNames } from './look-at-names.js';
+import { type HeldTable, refuse } from './next-step.js';
+import { asProgram, NO_VERDICT } from './program-verdict.js';
+import { qualify } from './qualify.js';
+import type { DropRequest, UserFacts } from './request.js';
+import type { DropOptions, DropResult, DropStatement } from './run-drop.js';
+import { serviceNames } from './service-names.js';
+import { SIGNAL_CHARACTERS_MAX, type Signal, signalSql } from './signal-sql.js';
+import type { UserCommand } from './user-session.js';
+import { areForDestroying, DestroyWished, FORGET_WISH } from './wishes.js';
+import { cleanSql, type QualifiedName } from './words.js';
+import { FORGET_TRIES_MAX, writeAtLast } from './write-at-last.js';
+
+export interface TableInUtf8 {
+  readonly schema: string;
+  readonly table: string;
+}
+
+/** The answer to the client. */
+export interface End {
+  readonly payload: Buffer;
+  readonly refusal: UndropError | null;
+}
+
+/** What is known of the table before anything is recorded. */
+export interface OneTable extends TableInUtf8 {
+  readonly name: QualifiedName;
+  /** What the session sees under the name. */
+  readonly kind: string;
+  readonly facts: UserFacts;
+}
+
+/** Nobody waits behind the first try for longer than behind anything else of ours. */
+export const FIRST_TRY_MS = 200;
+/** The session had its turn, so the next is short of a chance only by those who came between. */
+export const NEXT_TRY_MS = 900;
+export const TRIES_MAX = 12;
+
+const SYNTAX_ERROR = 1064;
+
+export abstract class OneTableStatement {
+  protected readonly drop: DropStatement;
+  protected readonly options: DropOptions;
+  protected readonly groupId: string;
+  protected readonly wishes: Set<string>;
+  /** Ids that recovery leaves alone until the end, with what decided of each. */
+  protected readonly by = new Map<string, string | null>();
+  /** Intents without a RENAME that could not be forgotten yet, or whose writing had no answer. */
+  protected readonly unforgotten = new Set<string>();
+  #facts: UserFacts | null = null;
+
+  constructor(drop: DropStatement, options: DropOptions) {
+    this.drop = drop;
+    this.options = options;
+    this.groupId = options.newId();
+    this.wishes = new Set(options.wishes);
+  }
+
+  /** Of the intents to come; what looks at the session needs none. */
+  protected abstract get ids(): readonly string[];
+  protected abstract get held(): readonly HeldTable[];
+  /** As it is in the ledger. */
+  protected abstract nameOf(held: HeldTable, table: OneTable): string;
+  protected abstract act(table: OneTable): Promise<End>;
+
+  async run(): Promise<DropResult> {
+    try {
+      const looked = await this.#look();
+      if ('payload' in looked) return this.#result(looked, null);
+      return this.#result(await this.act(looked), looked);
+    } catch (error) {
+      this.#release();
+      if (!(error instanceof DestroyWished)) this.options.onUnsettled();
+      throw error;
+    }
+  }
+
+  /** What the server thinks of the text, and what the session is in. */
+  async #look(): Promise<OneTable | End> {
+    const { gtidMayBeSet = false } = this.options;
+    const request = this.request();
+    const run = (commands: readonly UserCommand[]) => this.say(commands);
+    const look = await lookAtNames(request, run, { gtidMayBeSet });
+    const { judge, facts } = look;
+    await this.close(judge);
+    if (judge?.kind === 'err') return this.#judged(judge, look.isJudgedAsProgram);
+    if ('errno' in facts) return answer(facts);
+    this.#facts = facts;
+    if (facts.wish !== null) await this.#takeWish(facts, facts.wish);
+    const [kind] = look.kinds;
+    assert(kind !== undefined, 'the name was looked at');
+    if (typeof kind === 'object') return answer(kind);
+    const stored = serviceNames(request, facts);
+    if ('error' in stored) return refused(stored.error);
+    const [table] = stored.tables;
+    const [name] = request.statement.names;
+    assert(table !== undefined && name !== undefined, 'it names one table');
+    return { ...table, name: qualify(name, facts), kind, facts };
+  }
+
+  /** Asked once more, so that its words are the session's last. */
+  async #judged(judge: ErrPacket, isJudgedAsProgram: boolean): Promise<End> {
+    if (NO_VERDICT.has(judge.errno)) {
+      const why = `the server prepares nothing: ${judge.message.toString()}`;
+      return refused(new UndropError('UNDROP_NOT_UNDERSTOOD', { why }));
+    }
+    const { text: own, tail = own } = this.drop;
+    const text = judge.errno === SYNTAX_ERROR ? tail : own;
+    const command: UserCommand = isJudgedAsProgram
+      ? { kind: 'query', text: asProgram({ text, groupId: this.groupId }) }
+      : { kind: 'prepare', text };
+    const [said] = await this.say([command]);
+    await this.close(said);
+    return answer(said?.kind === 'err' ? said : judge);
+  }
+
+  async #takeWish(facts: UserFacts, wish: string): Promise<void> {
+    await this.say([FORGET_WISH]);
+    this.wishes.add(wish);
+    if (areForDestroying(this.wishes)) throw new DestroyWished(facts);
+  }
+
+  protected request(): DropRequest {
+    return { ...this.drop, groupId: this.groupId, ids: this.ids };
+  }
+
+  /** In the user's session. */
+  protected say(commands: readonly UserCommand[]): Promise<readonly Result[]> {
+    return this.options.userSession.run(commands);
+  }
+
+  /** A handle of the client's text, or of a question of ours. */
+  protected async close(said: Result | null | undefined): Promise<void> {
+    if (said?.kind !== 'prepared') return;
+    await this.say([{ kind: 'close', statementId: said.statementId }]);
+  }
+
+  /** The diagnostics and the OK as behind a statement without rows. */
+  protected async clean(): Promise<Buffer> {
+    // A KILL QUERY hits one of them, and the rows are held.
+    const clean = { kind: 'query', text: cleanSql(this.groupId) } as const;
+    const said = (await this.say([clean, clean])).find(({ kind }) => kind === 'ok');
+    assert(said?.kind === 'ok', 'DO answers OK');
+    return said.payload;
+  }
+
+  /** An error of the server's, raised in the session, so that SHOW WARNINGS has it, too. */
+  protected async raise(signal: Signal): Promise<End> {
+    const { server } = this.drop;
+    const isCut =
+      server.flavour === 'mysql' && Array.from(signal.message).length > SIGNAL_CHARACTERS_MAX;
+    const message = isCut
+      ? Array.from(signal.message).slice(0, SIGNAL_CHARACTERS_MAX).join('')
+      : signal.message;
+    const text = signalSql({ ...signal, message });
+    const [said] = await this.say([{ kind: 'query', text }]);
+    if (said?.kind === 'err' && !(isCut && said.errno === signal.errno)) return answer(said);
+    const { errno, sqlState } = signal;
+    const payload = encodeErr({ errno, sqlState, message: Buffer.from(signal.message) });
+    return { payload, refusal: null };
+  }
+
+  /** Recovery leaves it alone from here on. */
+  protected begin(id: string): void {
+    this.options.activeIds.add(id);
+    this.by.set(id, null);
+  }
+
+  /** An intent that stays, whose RENAME did not happen, is forgotten behind the answer. */
+  protected async forget(id: string): Promise<void> {
+    try {
+      const sqlLogBin = this.#facts?.logged ?? true;
+      await forgetIntents(this.options.pool, [id], { sqlLogBin });
+      this.by.delete(id);
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      this.unforgotten.add(id);
+    }
+    this.options.activeIds.delete(id);
+  }
+
+  #result({ payload, refusal }: End, table: OneTable | null): DropResult {
+    const { pool, stopping, onUnsettled } = this.options;
+    const { held } = this;
+    return {
+      payload,
+      held,
+      tables: held.map((one) => (table === null ? '' : this.nameOf(one, table))),
+      by: held.map(({ id }) => this.by.get(id) ?? null),
+      refusal,
+      facts: this.#facts,
+      finish: async (onLate) => {
+        const tables = held.map(({ failure, ...one }) =>
+          failure === null ? one : { ...one, failure },
+        );
+        const sqlLogBin = this.#facts?.logged ?? true;
+        const record = () => recordOutcome(pool, { tables, forgotten: [], sqlLogBin });
+        const forget = async () => {
+          for (const id of this.unforgotten) await forgetUnanswered(pool, [id], { sqlLogBin });
+        };
+        try {
+          if (held.length > 0) await writeAtLast(record, { stopping, onLate });
+          await writeAtLast(forget, { stopping, triesMax: FORGET_TRIES_MAX });
+        } catch (error) {
+          onUnsettled();
+          throw error;
+        } finally {
+          this.#release();
+        }
+      },
+    };
+  }
+
+  #release(): void {
+    for (const id of this.by.keys()) this.options.activeIds.delete(id);
+  }
+}
+
+export function answer({ payload }: { readonly payload: Buffer }): End {
+  return { payload, refusal: null };
+}
+
+export function refused(error: UndropError): End {
+  return { payload: refuse(error).payload, refusal: error };
+}
