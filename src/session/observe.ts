@@ -55,6 +55,9 @@ export function soughtNow(owner: {
     get truncates() {
       return isNamed('truncate');
     },
+    get partitions() {
+      return isNamed('drop-partition');
+    },
     get views() {
       return isNamed('drop-view');
     },

@@ -13,11 +13,16 @@ export type Protection =
   | 'drop-database'
   | 'create-or-replace'
   | 'truncate'
+  | 'drop-partition'
   | 'drop-view';
 
 /** What is looked for where `protect` is protected. */
 export function soughtBy(protect: ReadonlySet<Protection>): Required<Sought> {
-  return { truncates: protect.has('truncate'), views: protect.has('drop-view') };
+  return {
+    truncates: protect.has('truncate'),
+    partitions: protect.has('drop-partition'),
+    views: protect.has('drop-view'),
+  };
 }
 
 /** Whether `verdict` has a part of a kind that UNDROP_PROTECT names, or that is never let go. */
@@ -46,5 +51,6 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
 }
 
 function kindOf({ statement }: DropTable): Protection {
+  if (statement.partitions !== undefined) return 'drop-partition';
   return statement.empties === true ? 'truncate' : 'drop-table';
 }

@@ -61,6 +61,7 @@ export function dropsOfBlock(
     if (verdict.kind === 'not-ours') continue;
     if (verdict.kind !== 'drop-table') return { why: 'that drops in another way as well' };
     if (verdict.statement.empties === true) return { why: 'that empties a table' };
+    if (verdict.statement.partitions !== undefined) return { why: 'that destroys partitions' };
     if (verdict.statement.isDoubtful) return { why: 'with a name that only the server can judge' };
     if (repeats) return { why: 'that may drop it more than once' };
     drops.push({ start, end, statement: verdict.statement });

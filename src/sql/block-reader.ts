@@ -86,6 +86,7 @@ export function readBodyStatement(stream: TokenStream, place: Place): boolean {
 export function keptMax(stream: TokenStream): number {
   if (stream.keepsAll) return Number.POSITIVE_INFINITY;
   if (stream.isWord(...READ_WHOLE)) return Number.POSITIVE_INFINITY;
+  if (stream.keepsAlter && stream.isWord('ALTER')) return Number.POSITIVE_INFINITY;
   return stream.isWord('CREATE') ? HEAD_TOKENS_MAX : 1;
 }
 

@@ -6,6 +6,7 @@
  * `not-ours`. The word DROP directly before TABLE or DATABASE has to be explained, as the body of a
  * stored program or the like; what isn't explained is `unclear`.
  */
+import { leavesTable } from './grammar/drop-table.js';
 import { type DynamicText, parseExecuteImmediate, parsePrepare } from './grammar/dynamic-sql.js';
 import { type Source, TokenCursor } from './grammar/token-cursor.js';
 import {
@@ -17,11 +18,17 @@ import {
 } from './lex-mode.js';
 import { modeAfter } from './mode-changes.js';
 import { endOfText, nextStatement, type ReadOptions, type Statement } from './next-statement.js';
-import { createVerdict, dropVerdict, truncateVerdict, unexplained } from './plain-verdict.js';
+import {
+  alterVerdict,
+  createVerdict,
+  dropVerdict,
+  truncateVerdict,
+  unexplained,
+} from './plain-verdict.js';
 import { guardOf, unread } from './recycle-guard.js';
 import { isRecycleNameIn } from './recycle-name.js';
 import { sameVerdict } from './same-verdict.js';
-import { mayBeOurs, mentionsRecycle } from './trigger-scan.js';
+import { mayBeOurs, mentionsRecycle, soughtOf } from './trigger-scan.js';
 import { unescapeLiteral } from './unescape-literal.js';
 import { guardedIn, NOT_OURS, type Piece, refused, unclear, type Verdict } from './verdict.js';
 
@@ -39,7 +46,7 @@ export type {
 } from './verdict.js';
 
 /** Statements that run none of the others, whatever words they hold. */
-const NEVER_OURS = new Set(['ALTER', 'EXPLAIN', 'DESCRIBE', 'DESC']);
+const NEVER_OURS = new Set(['EXPLAIN', 'DESCRIBE', 'DESC']);
 const BRANCHES_MAX = 2;
 /** A text above this is read once, in the mode that the server names, and not guessed at. */
 export const GUESSED_BYTES_MAX = 65536;
@@ -211,10 +218,10 @@ interface Context {
   readonly options: ReadOptions;
 }
 
-/** Drops of tables and of a schema, but no TRUNCATE, have their own words for what undrop keeps. */
+/** What undrop keeps is spoken of in words of its own by drops of tables and of a schema alone. */
 function guardedVerdict(statement: Statement, source: Source, context: Context): Verdict {
   const verdict = statementVerdict(statement, source, context);
-  if (verdict.kind === 'drop-table' && verdict.statement.empties !== true) {
+  if (verdict.kind === 'drop-table' && !leavesTable(verdict.statement)) {
     const isRecycled = verdict.statement.names.some(({ schema }) =>
       schema === null ? source.mode.inRecycle === true : isRecycleNameIn(schema),
     );
@@ -276,6 +283,8 @@ function plainVerdict(statement: Statement, source: Source, context: Context): V
       return createVerdict(cursor, statement, source);
     case 'TRUNCATE':
       return truncateVerdict(cursor, statement, source, context.options);
+    case 'ALTER':
+      return alterVerdict(cursor, statement, source, context.options);
     case 'PREPARE': {
       const text = parsePrepare(cursor, source);
       return text === null
@@ -307,7 +316,7 @@ function dynamicVerdict(
   carrier: 'prepare' | 'execute-immediate',
   text: DynamicText,
   source: Source,
-  { nested, options: { truncates = false, views = false } }: Context,
+  { nested, options: around }: Context,
 ): Verdict {
   if (text.kind === 'expression' && nested === 0) {
     const { sql: expression, variable, isPure, name, using } = text;
@@ -323,7 +332,7 @@ function dynamicVerdict(
   // change the mode: however it is read, it must be innocent.
   const { flavour, versionId, inRecycle = false } = mode;
   const modes = [mode, ...hypotheses({ flavour, versionId, inRecycle }, inner)];
-  const options = { multiStatements: false, isPrepared: true, truncates, views };
+  const options = { multiStatements: false, isPrepared: true, ...soughtOf(around) };
   for (const one of modes) {
     const verdict = classifyNested(inner, one, options, nested + 1);
     if (verdict.kind !== 'not-ours') {

@@ -1,7 +1,8 @@
 /**
- * The verdict on one statement by what it begins with: DROP, CREATE, TRUNCATE. Pure. Invariant:
- * what isn't read to its last token and may destroy a table is `unclear`.
+ * The verdict on one statement by what it begins with: DROP, CREATE, TRUNCATE, ALTER. Pure.
+ * Invariant: what isn't read to its last token and may destroy a table is `unclear`.
  */
+import { hasPartitionVerb, parseAlterPartition } from './grammar/alter-partition.js';
 import { parseCreateOrReplace } from './grammar/create-or-replace.js';
 import { parseDropTable } from './grammar/drop-table.js';
 import { parseDropView } from './grammar/drop-view.js';
@@ -101,4 +102,18 @@ export function truncateVerdict(
   return parsed !== null && statement.isWhole
     ? { kind: 'drop-table', statement: parsed }
     : unclear('this TRUNCATE is not understood');
+}
+
+/** An ALTER of partitions; in any other a DROP stands for something else. */
+export function alterVerdict(
+  cursor: TokenCursor,
+  statement: Statement,
+  source: Source,
+  { partitions = false }: Sought,
+): Verdict {
+  if (!partitions || !hasPartitionVerb(statement.tokens)) return NOT_OURS;
+  const parsed = parseAlterPartition(cursor, source);
+  return parsed !== null && statement.isWhole
+    ? { kind: 'drop-table', statement: parsed }
+    : unclear('this ALTER TABLE of partitions is not understood');
 }

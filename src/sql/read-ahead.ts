@@ -36,11 +36,11 @@ export interface Wanted extends Sought {
 export function readAhead(
   bytes: Uint8Array,
   known: KnownMode,
-  { isOurs, names, truncates = false, views = false }: Wanted,
+  { isOurs, names, ...sought }: Wanted,
 ): Ahead | null {
   if (!isFullyKnown(known) && bytes.length > GUESSED_BYTES_MAX) return null;
   const [first, ...others] = hypotheses(known, bytes).map((mode) => {
-    const read = { multiStatements: true, truncates, views };
+    const read = { multiStatements: true, ...sought };
     const pieces = classifyStatements(bytes, mode, read, isOurs);
     const starts = pieces.map((_piece, index) => pieces[index - 1]?.next ?? 0);
     const found = pieces.findIndex(

@@ -11,15 +11,17 @@
  * judged so is watched for the words of ours instead; where they come, nothing more is let go.
  */
 import { classify } from './classify.js';
+import type { Source } from './grammar/token-cursor.js';
 import { isFullyKnown, type KnownMode, type LexMode, variantsOfVersion } from './lex-mode.js';
 import { Lexer } from './lexer.js';
 import { modeAfter } from './mode-changes.js';
-import { endOfText, nextStatement } from './next-statement.js';
+import { endOfText, nextStatement, type Statement } from './next-statement.js';
 import { IN_RECYCLE, NAMED, QUERIES, READS, SEQUENCE_WORDS, TABLELESS } from './recycle-guard.js';
 import { LOOKAHEAD_BYTES, type Middle, middleOf } from './shorten.js';
-import { PLAIN_OBJECTS, WHOLE, WHOLE_OF_MARIADB } from './stream-words.js';
+import { FREE, NEVER_OURS, PARTITION, WHOLE, WHOLE_OF_MARIADB } from './stream-words.js';
 import { DROPPABLE } from './token-stream.js';
-import { type Sought, TriggerWatch } from './trigger-scan.js';
+import { judgeTooLong } from './too-long.js';
+import { type Sought, soughtOf, TriggerWatch } from './trigger-scan.js';
 import { type Guarded, unclear, type Verdict } from './verdict.js';
 
 /** Why the text can't go on as it is. */
@@ -55,11 +57,7 @@ const MULTI = { multiStatements: true };
 /** A token above this is shortened. */
 const TOKEN_BYTES_MAX = 4096;
 const SLICE_BYTES_MAX = 65536;
-/** Where nothing may follow them, these are all that is run, and write nothing on MySQL. */
-const FREE = ['SELECT', 'VALUES'];
 const NAMED_WHY = 'it names a schema of undrop itself';
-/** In these a DROP stands for something else. */
-const NEVER_OURS = ['ALTER', 'EXPLAIN', 'DESCRIBE', 'DESC'];
 
 export class StatementStream {
   readonly #options: StreamOptions;
@@ -79,7 +77,8 @@ export class StatementStream {
   #isLast = false;
 
   #wasDrop = false;
-  #mayDrop = false;
+  /** What must not stand behind a DROP, of an ALTER behind a TRUNCATE, too. */
+  #droppable: readonly string[] = DROPPABLE;
   /** It is no read; it names a recycle schema, or has one as default schema. */
   #mayWrite = false;
   #isGuarded = false;
@@ -190,7 +189,7 @@ export class StatementStream {
       if (this.#inRecycle && !isRead && !this.#isWord(TABLELESS)) return this.#findOurs(IN_RECYCLE);
       this.#isGuarded = this.#inRecycle && isRead;
       this.#mayWrite = !isRead;
-      this.#mayDrop = this.#isWord(NEVER_OURS);
+      this.#droppable = this.#isWord(NEVER_OURS) ? [] : DROPPABLE;
       // A stored program may run SET NAMES.
       this.#changesMode = this.#lexer.isWord('CALL');
       this.#wasDrop = false;
@@ -205,10 +204,13 @@ export class StatementStream {
     const bytes = this.#bytes.subarray(this.#start, this.#end);
     if (mode === null || (!this.#isLast && bytes.length < this.#wantedBytes)) return false;
     const end = this.#isLast ? endOfText(bytes, mode) : bytes.length;
-    const statement = nextStatement(bytes, 0, end, mode, MULTI);
+    const sought = soughtOf(this.#options);
+    const statement = nextStatement(bytes, 0, end, mode, { ...MULTI, ...sought });
     const isThere = statement.next !== null && statement.next <= bytes.length - LOOKAHEAD_BYTES;
     if (!isThere && !this.#isLast) {
-      if (bytes.length >= this.#options.heldBytesMax) return this.#readTooLong(mode);
+      if (bytes.length >= this.#options.heldBytesMax) {
+        return this.#readTooLong({ bytes, mode }, statement);
+      }
       this.#wantedBytes = Math.min(2 * bytes.length, this.#options.heldBytesMax);
       return true;
     }
@@ -217,9 +219,7 @@ export class StatementStream {
       (one) => nextStatement(bytes, 0, end, one, MULTI).next !== statement.next,
     );
     if (isInDoubt) return this.#giveUp();
-    const { truncates = false, views = false } = this.#options;
-    const read = { multiStatements: false, isPrepared: true, truncates, views };
-    const verdict = classify(text, mode, read);
+    const verdict = classify(text, mode, { multiStatements: false, isPrepared: true, ...sought });
     if (this.#options.isOurs(verdict)) return this.#findOurs(verdict);
     if (statement.next === null || !this.#options.multiStatements) return this.#setFree();
     const known: KnownMode = modeAfter(statement, bytes, mode);
@@ -232,38 +232,18 @@ export class StatementStream {
   }
 
   /** It doesn't end within what can be held. */
-  #readTooLong(mode: LexMode): boolean {
-    const lexer = new Lexer(this.#bytes, this.#start, this.#end, mode);
-    lexer.next();
-    const first = WHOLE.find((word) => lexer.isWord(word));
-    lexer.next();
-    const isPlainObject = PLAIN_OBJECTS.some((word) => lexer.isWord(word));
+  #readTooLong(source: Source, statement: Statement): boolean {
+    const look = { ...soughtOf(this.#options), inRecycle: this.#inRecycle };
+    const way = judgeTooLong(source, statement, look);
+    if (way === 'guarded') return this.#findOurs(IN_RECYCLE);
     const tooLong = unclear('it is too long');
-    const stop = () => (this.#options.isOurs(tooLong) ? this.#findOurs(tooLong) : this.#giveUp());
-    switch (first) {
-      case 'TRUNCATE':
-        return this.#options.truncates === true ? stop() : this.#giveUp();
-      case 'DROP':
-      case 'PREPARE':
-      case 'EXECUTE':
-        return stop();
-      case 'CREATE':
-      case 'ALTER':
-        if (this.#inRecycle) return this.#findOurs(IN_RECYCLE);
-        if (lexer.isWord('OR')) return stop();
-        if (!isPlainObject) return this.#giveUp();
-        break;
-      case 'SET':
-        if (this.#isMariaDb && lexer.isWord('STATEMENT')) return this.#giveUp();
-        break;
-      default:
-        return this.#giveUp();
-    }
+    if (way === 'stop' && this.#options.isOurs(tooLong)) return this.#findOurs(tooLong);
+    if (way === 'stop' || way === 'watch') return this.#giveUp();
     this.#begin(this.#start);
     this.#isGuarded = false;
     this.#mayWrite = true;
-    this.#mayDrop = first === 'ALTER';
-    this.#changesMode = first === 'SET';
+    this.#droppable = way.droppable;
+    this.#changesMode = way.changesMode;
     this.#wasDrop = false;
     this.#state = 'plain';
     return true;
@@ -279,14 +259,14 @@ export class StatementStream {
         this.#begin(lexer.end);
         return this.#changesMode ? this.#giveUp() : true;
       }
-      if (this.#wasDrop && !this.#mayDrop && this.#isWord(DROPPABLE)) {
+      if (this.#wasDrop && this.#isWord(this.#droppable)) {
         const why = 'there is a DROP where none is expected';
         if (this.#options.isOurs(unclear(why))) return this.#findUnclear(why);
       }
       this.#isGuarded ||= lexer.isRecycleName;
       this.#mayWrite ||= this.#isMariaDb && this.#isWord(SEQUENCE_WORDS);
       if (this.#isGuarded && this.#mayWrite) return this.#findUnclear(NAMED_WHY, NAMED);
-      this.#wasDrop = lexer.isWord('DROP');
+      this.#wasDrop = lexer.isWord('DROP') || (this.#alters && lexer.isWord('TRUNCATE'));
     }
     return this.#state !== 'plain';
   }
@@ -321,6 +301,8 @@ export class StatementStream {
   #giveUp(at = this.#start): boolean {
     const isBetween = this.#state !== 'plain';
     if (!isBetween) this.#start = at;
+    // Of the statement under way its beginning has gone on already.
+    if (!isBetween && this.#alters) this.#watch.push(Buffer.from('ALTER DROP '));
     const rest = Buffer.from(this.#bytes.subarray(this.#start, this.#end));
     const why = 'it is not known how it is read';
     const verdict = isBetween ? this.#verdictOn(rest, new TriggerWatch(this.#options), why) : null;
@@ -343,6 +325,11 @@ export class StatementStream {
   #setFree(): boolean {
     this.#state = 'free';
     return true;
+  }
+
+  /** A statement under way is an ALTER, of which partitions are sought. */
+  get #alters(): boolean {
+    return this.#droppable === PARTITION;
   }
 
   get #isMariaDb(): boolean {

@@ -12,6 +12,12 @@ export const WHOLE_OF_MARIADB = [
   'FOR',
   'DECLARE',
 ];
+/** Where nothing may follow them, these are all that is run, and write nothing on MySQL. */
+export const FREE = ['SELECT', 'VALUES'];
+/** In these a DROP stands for something else. */
+export const NEVER_OURS = ['ALTER', 'EXPLAIN', 'DESCRIBE', 'DESC'];
+/** What is destroyed by an ALTER TABLE. */
+export const PARTITION = ['PARTITION'];
 /** The words behind CREATE and ALTER that begin neither a program nor OR REPLACE. */
 export const PLAIN_OBJECTS = [
   ...['TABLE', 'TEMPORARY', 'INDEX', 'UNIQUE', 'FULLTEXT', 'SPATIAL', 'VIEW', 'USER', 'ROLE'],

@@ -18,15 +18,21 @@ export class TokenStream {
   namesRecycle = false;
   /** Every token of a statement is kept for the grammars, whatever it begins with. */
   readonly keepsAll: boolean;
+  /** The same of one that begins with ALTER. */
+  readonly keepsAlter: boolean;
   /** A structure wasn't what was expected. */
   isBroken = false;
   #kept: Token[] | null = null;
   #keptMax = 0;
 
   /** `lexer` stands on the first token. */
-  constructor(lexer: Lexer, { keepsAll = false }: { readonly keepsAll?: boolean } = {}) {
+  constructor(
+    lexer: Lexer,
+    options: { readonly keepsAll?: boolean; readonly partitions?: boolean } = {},
+  ) {
     this.lexer = lexer;
-    this.keepsAll = keepsAll;
+    this.keepsAll = options.keepsAll === true;
+    this.keepsAlter = options.partitions === true;
     this.end = lexer.start;
   }
 

@@ -6,7 +6,8 @@
  * word), so where `classify` finds something, these bytes hold `drop` and one of `table`,
  * `database`, `schema`, `sequence`; or `prepare` or `immediate`, whose text may be spelled in any
  * way; or `create` and `replace`; or the beginning of a name of undrop's own schemas; where they
- * are sought, `truncate`, or `drop` and `view`. GTID_NEXT is shown as well: a drop under it is
+ * are sought, `truncate`, or `drop` and `view`, or `alter`, `truncate` and `partition` (an ALTER
+ * TABLE … DROP PARTITION has `drop` and `table`). GTID_NEXT is shown as well: a drop under it is
  * asked for differently.
  */
 
@@ -34,6 +35,8 @@ const PREPARE = wordOf('prepare');
 const REPLACE = wordOf('replace');
 const IMMEDIATE = wordOf('immediate');
 const TRUNCATE = wordOf('truncate');
+const ALTER = wordOf('alter');
+const PARTITION = wordOf('partition');
 const GTID = wordOf('gtid');
 const NEXT = wordOf('next');
 
@@ -41,11 +44,19 @@ const NEXT = wordOf('next');
 export interface Sought {
   /** TRUNCATE; default: it is none of ours. */
   readonly truncates?: boolean;
+  /** ALTER TABLE … DROP PARTITION and TRUNCATE PARTITION; default: they are none of ours. */
+  readonly partitions?: boolean;
   /** DROP VIEW; default: it is none of ours. */
   readonly views?: boolean;
 }
 
 const NOTHING_MORE: Sought = {};
+
+/** What is sought, and nothing else that `options` may say. */
+export function soughtOf(options: Sought): Required<Sought> {
+  const { truncates = false, partitions = false, views = false } = options;
+  return { truncates, partitions, views };
+}
 
 /** Whether `bytes[start, end)`, the text of one statement packet, has to be classified. */
 export function mayBeOurs(
@@ -82,8 +93,16 @@ export function mayBeOurs(
         hasWord(bytes, start, end, SEQUENCE) ||
         (sought.views === true && hasWord(bytes, start, end, VIEW)))) ||
     (replace && hasWord(bytes, start, end, CREATE)) ||
-    (sought.truncates === true && hasTruncate(bytes, start, end))
+    hasSoughtTruncate(bytes, start, end, sought)
   );
+}
+
+/** TRUNCATE, or one of a partition. */
+function hasSoughtTruncate(bytes: Uint8Array, start: number, end: number, sought: Sought): boolean {
+  const { truncates = false, partitions = false } = sought;
+  if (!(truncates || partitions) || !hasTruncate(bytes, start, end)) return false;
+  if (truncates) return true;
+  return hasWord(bytes, start, end, PARTITION) && hasWord(bytes, start, end, ALTER);
 }
 
 function hasTruncate(bytes: Uint8Array, start: number, end: number): boolean {
@@ -132,12 +151,17 @@ export class TriggerWatch {
   #replace = false;
   #recycle = false;
   #truncate = false;
+  #alter = false;
+  #partition = false;
   readonly #truncates: boolean;
+  readonly #partitions: boolean;
   /** What stands behind DROP. */
   readonly #objects: RegExp;
 
-  constructor({ truncates = false, views = false }: Sought = NOTHING_MORE) {
+  constructor(sought: Sought = NOTHING_MORE) {
+    const { truncates, partitions, views } = soughtOf(sought);
     this.#truncates = truncates;
+    this.#partitions = partitions;
     this.#objects = views
       ? /table|schema|database|sequence|view/i
       : /table|schema|database|sequence/i;
@@ -157,9 +181,12 @@ export class TriggerWatch {
     this.#create ||= /create/i.test(text);
     this.#replace ||= /replace/i.test(text);
     this.#recycle ||= /_undrop/i.test(text);
-    this.#truncate ||= this.#truncates && /truncate/i.test(text);
+    this.#truncate ||= (this.#truncates || this.#partitions) && /truncate/i.test(text);
+    this.#alter ||= this.#partitions && /alter/i.test(text);
+    this.#partition ||= this.#partitions && /partition/i.test(text);
     if (/prepare|immediate/i.test(text)) this.#drop = this.#object = true;
-    if (this.#truncate) return true;
+    if (this.#truncates && this.#truncate) return true;
+    if (this.#alter && this.#partition && (this.#drop || this.#truncate)) return true;
     return this.#recycle || (this.#drop && this.#object) || (this.#create && this.#replace);
   }
 }

@@ -22,7 +22,10 @@ export interface NotOurs {
   readonly kind: 'not-ours';
 }
 
-/** One DROP TABLE, or TRUNCATE, and nothing else but blanks, comments and a last `;`. */
+/**
+ * One DROP TABLE, TRUNCATE, or ALTER TABLE of partitions, and nothing else but blanks, comments and
+ * a last `;`.
+ */
 export interface DropTable {
   readonly kind: 'drop-table';
   readonly statement: DropTableStatement;

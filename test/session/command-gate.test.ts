@@ -595,9 +595,10 @@ describe('handles of drops', () => {
   });
 });
 
-test('TRUNCATE and DROP VIEW are shown while they are sought, at once or in pieces', () => {
+test('TRUNCATE, DROP VIEW and their like are shown while they are sought, at once or in pieces', () => {
   const shown: string[] = [];
-  const sought = { truncates: false, views: false };
+  const sought = { truncates: false, partitions: false, views: false };
+  const partition = 'ALTER TABLE t TRUNCATE PARTITION p';
   const owner: GateOwner = {
     forward: () => undefined,
     onCommand: () => undefined,
@@ -610,16 +611,19 @@ test('TRUNCATE and DROP VIEW are shown while they are sought, at once or in piec
   };
   const gate = new CommandGate(owner, { sought });
   const feed = () => {
-    for (const bytes of [query('TRUNCATE t'), query('DROP VIEW v')]) {
+    for (const bytes of [query('TRUNCATE t'), query('DROP VIEW v'), query(partition)]) {
       for (const chunk of [bytes, bytes.subarray(0, 9), bytes.subarray(9)]) gate.feed(chunk);
     }
     return shown.splice(0);
   };
+  const twice = (...texts: string[]) => texts.flatMap((text) => [text, text]);
   expect(feed()).toEqual([]);
   sought.truncates = true;
-  expect(feed()).toEqual(['TRUNCATE t', 'TRUNCATE t']);
+  expect(feed()).toEqual(twice('TRUNCATE t', partition));
   sought.views = true;
-  expect(feed()).toEqual(['TRUNCATE t', 'TRUNCATE t', 'DROP VIEW v', 'DROP VIEW v']);
+  expect(feed()).toEqual(twice('TRUNCATE t', 'DROP VIEW v', partition));
   sought.truncates = false;
-  expect(feed()).toEqual(['DROP VIEW v', 'DROP VIEW v']);
+  expect(feed()).toEqual(twice('DROP VIEW v'));
+  sought.partitions = true;
+  expect(feed()).toEqual(twice('DROP VIEW v', partition));
 });

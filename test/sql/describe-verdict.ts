@@ -1,4 +1,5 @@
 /** Verdicts as one line of text, for tables of cases and for messages. Names are latin1 text. */
+import type { PartitionList } from '../../src/sql/grammar/alter-partition.js';
 import type { TableName } from '../../src/sql/grammar/drop-table.js';
 import type { LexMode } from '../../src/sql/lex-mode.js';
 import type { Verdict } from '../../src/sql/verdict.js';
@@ -37,6 +38,7 @@ export function describeVerdict(verdict: Verdict | { readonly kind: 'disagree' }
     case 'drop-table': {
       const {
         empties = false,
+        partitions,
         names,
         object,
         ifExists,
@@ -46,7 +48,9 @@ export function describeVerdict(verdict: Verdict | { readonly kind: 'disagree' }
         isDoubtful,
       } = verdict.statement;
       return [
-        `${empties ? 'truncate' : `drop-${object}`} ${names.map(nameText).join(' ')}`,
+        partitions === undefined
+          ? `${empties ? 'truncate' : `drop-${object}`} ${names.map(nameText).join(' ')}`
+          : partitionsText(partitions, names),
         ifExists ? 'if-exists' : '',
         wait?.kind === 'wait' ? `wait ${wait.text}` : (wait?.kind ?? ''),
         restrict ? 'restrict' : '',
@@ -75,6 +79,14 @@ export function describeVerdict(verdict: Verdict | { readonly kind: 'disagree' }
         .join(' ');
     }
   }
+}
+
+/** `drop-partition t (p, q) if-partition-exists`. */
+function partitionsText({ verb, names, ifExists }: PartitionList, tables: readonly TableName[]) {
+  const list =
+    names === 'all' ? 'all' : `(${names.map(({ partition }) => latin1(partition)).join(', ')})`;
+  const text = `${verb}-partition ${tables.map(nameText).join(' ')} ${list}`;
+  return ifExists ? `${text} if-partition-exists` : text;
 }
 
 export function nameText(name: TableName): string {

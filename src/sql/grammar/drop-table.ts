@@ -3,6 +3,7 @@
  * `DROP SEQUENCE [IF EXISTS] name, …`: a sequence is a table of one row.
  * Invariant: what isn't exactly this, to the last token, is null.
  */
+import type { PartitionList } from './alter-partition.js';
 import { type TableName, takeTableNames } from './table-name.js';
 import type { Source, TokenCursor } from './token-cursor.js';
 
@@ -29,6 +30,13 @@ export interface DropTableStatement {
   readonly isDoubtful: boolean;
   /** It is a TRUNCATE (truncate.ts): the one table is there afterwards, and empty. */
   readonly empties?: boolean;
+  /** It is an ALTER TABLE … DROP PARTITION, or TRUNCATE PARTITION: the table stays. */
+  readonly partitions?: PartitionList;
+}
+
+/** Whether a table of that name is there afterwards. */
+export function leavesTable({ empties = false, partitions }: DropTableStatement): boolean {
+  return empties || partitions !== undefined;
 }
 
 /** Reads what follows the words DROP TABLE, or DROP SEQUENCE. */
@@ -60,7 +68,8 @@ export function parseDropTable(
   };
 }
 
-function takeWait(cursor: TokenCursor, source: Source): LockWait | null {
+/** `WAIT n`, `NOWAIT`, of MariaDB; null where there is none. */
+export function takeWait(cursor: TokenCursor, source: Source): LockWait | null {
   if (cursor.takeWords('NOWAIT')) return { kind: 'nowait' };
   if (!cursor.isWord('WAIT') || cursor.peek(1).kind !== 'number') return null;
   cursor.take();

@@ -1,0 +1,360 @@
+/**
+ * ALTER TABLE … DROP PARTITION and TRUNCATE PARTITION where they are looked for, however they are
+ * written, and not a byte of them where they aren't.
+ */
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { dropsOfBlock } from '../../src/sql/block-drops.js';
+import { classify, classifyUnderAll } from '../../src/sql/classify.js';
+import { quoteClientName } from '../../src/sql/quote-client-name.js';
+import { readAhead } from '../../src/sql/read-ahead.js';
+import { sameVerdict } from '../../src/sql/same-verdict.js';
+import { StatementStream } from '../../src/sql/statement-stream.js';
+import { mayBeOurs, soughtOf, TriggerWatch } from '../../src/sql/trigger-scan.js';
+import type { Verdict } from '../../src/sql/verdict.js';
+import { describeVerdict, latin1, lexMode, type ServerKey } from './describe-verdict.js';
+
+const PARTITIONS = { multiStatements: true, partitions: true };
+const ALL: readonly ServerKey[] = ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'];
+const MARIADB = ALL.slice(2);
+const MYSQL = ALL.slice(0, 2);
+
+function read(sql: string, server: ServerKey, options = PARTITIONS): string {
+  return describeVerdict(classify(Buffer.from(sql), lexMode(server), options));
+}
+
+const ON_ALL: readonly (readonly [sql: string, expected: string])[] = [
+  ['ALTER TABLE a DROP PARTITION p', 'drop-partition a (p)'],
+  ['alter table `d`.`a` drop partition p , `q``1`,\n p; ', 'drop-partition d.a (p, q`1, p)'],
+  ['ALTER TABLE a TRUNCATE PARTITION p, q', 'truncate-partition a (p, q)'],
+  ['ALTER TABLE a TRUNCATE PARTITION ALL', 'truncate-partition a all'],
+  ['ALTER TABLE a TRUNCATE PARTITION `ALL`', 'truncate-partition a (ALL)'],
+  ['ALTER TABLE partitions DROP PARTITION p', 'drop-partition partitions (p)'],
+  ['ALTER TABLE algorithm DROP PARTITION `drop`', 'drop-partition algorithm (drop)'],
+  ['ALTER IGNORE TABLE a DROP PARTITION p', 'drop-partition a (p)'],
+  ['ALTER ONLINE TABLE a TRUNCATE PARTITION p', 'truncate-partition a (p)'],
+  ['ALTER OFFLINE IGNORE TABLE a DROP PARTITION p', 'drop-partition a (p)'],
+  ['ALTER TABLE a ALGORITHM=INPLACE, DROP PARTITION p', 'drop-partition a (p)'],
+  [
+    'ALTER TABLE a LOCK NONE, ALGORITHM = DEFAULT, WITHOUT VALIDATION, DROP PARTITION p',
+    'drop-partition a (p)',
+  ],
+  ['ALTER TABLE a WITH VALIDATION, TRUNCATE PARTITION ALL', 'truncate-partition a all'],
+  ['ALTER TABLE a DROP/* x */PARTITION -- y\np # z', 'drop-partition a (p)'],
+  ['ALTER TABLE a /*!50100 DROP PARTITION p */', 'drop-partition a (p)'],
+  ['/*!50100 ALTER TABLE a DROP */ PARTITION p', 'drop-partition a (p)'],
+  ['ALTER TABLE a DROP PARTITION p /*!99990 , q */', 'drop-partition a (p)'],
+  ['ALTER TABLE a /*!99990 DROP PARTITION p */', 'not-ours'],
+  ['ALTER TABLE a DROP PARTITION rank', 'drop-partition a (rank) doubtful'],
+  ['ALTER TABLE rank DROP PARTITION p', 'drop-partition rank (p) doubtful'],
+  ['ALTER TABLE a DROP PARTITION `p `', 'drop-partition a (p ) doubtful'],
+  // What the grammar doesn't take is for the server's PREPARE.
+  ['ALTER TABLE a DROP PARTITION', 'unclear'],
+  ['ALTER TABLE a DROP PARTITION ALL', 'unclear'],
+  ['ALTER TABLE a DROP PARTITION p,', 'unclear'],
+  ['ALTER TABLE a DROP PARTITION p q', 'unclear'],
+  ['ALTER TABLE a DROP PARTITION (p)', 'unclear'],
+  ['ALTER TABLE a DROP PARTITION p.q', 'unclear'],
+  ["ALTER TABLE a DROP PARTITION 'p'", 'unclear'],
+  ['ALTER TABLE a DROP PARTITION p, ADD COLUMN b INT', 'unclear'],
+  ['ALTER TABLE a ADD COLUMN b INT, DROP PARTITION p', 'unclear'],
+  ['ALTER TABLE a ALGORITHM=INPLACE DROP PARTITION p', 'unclear'],
+  ['ALTER TABLE a LOCK=, DROP PARTITION p', 'unclear'],
+  ['ALTER TABLE a TRUNCATE PARTITION p, ALL', 'unclear'],
+  ['ALTER TABLE a TRUNCATE PARTITION IF EXISTS p', 'unclear'],
+  ['ALTER TABLE DROP PARTITION p', 'unclear'],
+  ['ALTER ODD TABLE a DROP PARTITION p', 'unclear'],
+  ['ALTER TABLE a DROP PARTITION p `', 'unclear'],
+  ['ALTER TABLE a DROP PARTITION p /*', 'unclear'],
+  // Of these nothing is destroyed, or nothing of a partition.
+  ['ALTER TABLE a ADD PARTITION (PARTITION p VALUES LESS THAN (1))', 'not-ours'],
+  ['ALTER TABLE a COALESCE PARTITION 2', 'not-ours'],
+  ['ALTER TABLE a REBUILD PARTITION ALL', 'not-ours'],
+  ['ALTER TABLE a EXCHANGE PARTITION p WITH TABLE b', 'not-ours'],
+  ['ALTER TABLE a CONVERT PARTITION p TO TABLE b', 'not-ours'],
+  ['ALTER TABLE a REORGANIZE PARTITION p INTO (PARTITION q VALUES LESS THAN (1))', 'not-ours'],
+  ['ALTER TABLE a DROP COLUMN `partition`', 'not-ours'],
+  ['ALTER TABLE a DROP `partition`', 'not-ours'],
+  ["ALTER TABLE a COMMENT 'DROP PARTITION p'", 'not-ours'],
+  ["ALTER TABLE a /* DROP PARTITION p */ COMMENT 'x'", 'not-ours'],
+  ['ALTER TABLE a DROP COLUMN b, COMMENT "partition"', 'not-ours'],
+  ['ALTER EVENT e DO ALTER TABLE a DROP PARTITION p', 'not-ours'],
+  ['CREATE PROCEDURE p() ALTER TABLE a DROP PARTITION p', 'not-ours'],
+  ['CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO ALTER TABLE a DROP PARTITION p', 'not-ours'],
+  ["INSERT INTO a VALUES ('; ALTER TABLE a DROP PARTITION p')", 'not-ours'],
+  ["SELECT 'ALTER TABLE a DROP PARTITION p'", 'not-ours'],
+  // Wherever it stands.
+  [
+    'DO 1; ALTER TABLE a DROP PARTITION p; DO 2',
+    'refused/multi-statement a [not-ours; drop-partition a (p); not-ours]',
+  ],
+  [
+    'DROP TABLE b; ALTER TABLE a TRUNCATE PARTITION ALL',
+    'refused/multi-statement b a [drop-table b; truncate-partition a all]',
+  ],
+  [
+    'ALTER TABLE a ADD b INT; ALTER TABLE a DROP PARTITION',
+    'refused/multi-statement [not-ours; unclear]',
+  ],
+  ["PREPARE s FROM 'ALTER TABLE a DROP PARTITION p'", 'refused/prepare a [drop-partition a (p)]'],
+  ["PREPARE s FROM 'ALTER TABLE a DROP PART\\ITION p,'", 'refused/prepare [unclear]'],
+  ["PREPARE s FROM 'ALTER TABLE a ADD b INT'", 'not-ours'],
+  ['ALTER TABLE _undrop.ledger DROP PARTITION p', 'guarded/named'],
+  ['ALTER TABLE a DROP PARTITION _undrop', 'guarded/named'],
+];
+
+describe('ALTER TABLE of partitions', () => {
+  test.each(ON_ALL)('on all servers: %s', (sql, expected) => {
+    const found = ALL.map((server) => read(sql, server));
+    expect(found).toEqual(ALL.map(() => expected));
+  });
+
+  test.each([
+    ['ALTER TABLE IF EXISTS a DROP PARTITION p', 'drop-partition a (p) if-exists'],
+    ['ALTER TABLE a DROP PARTITION IF EXISTS p, q', 'drop-partition a (p, q) if-partition-exists'],
+    ['ALTER TABLE a WAIT 5 DROP PARTITION p', 'drop-partition a (p) wait 5'],
+    ['ALTER TABLE a NOWAIT TRUNCATE PARTITION ALL', 'truncate-partition a all nowait'],
+    [
+      'ALTER ONLINE IGNORE TABLE IF EXISTS d.a NOWAIT DROP PARTITION IF EXISTS p',
+      'drop-partition d.a (p) if-partition-exists if-exists nowait',
+    ],
+    ['ALTER TABLE a /*M!100000 DROP PARTITION p*/', 'drop-partition a (p)'],
+    [
+      'SET STATEMENT lock_wait_timeout=1 FOR ALTER TABLE a DROP PARTITION p',
+      'refused/set-statement a [drop-partition a (p)]',
+    ],
+    ['SET STATEMENT a=1 FOR ALTER TABLE a ADD PARTITION PARTITIONS 2', 'not-ours'],
+    [
+      "EXECUTE IMMEDIATE 'ALT\\ER TABLE a TRUNCATE PARTITION p'",
+      'refused/execute-immediate a [truncate-partition a (p)]',
+    ],
+    [
+      'BEGIN NOT ATOMIC ALTER TABLE a DROP PARTITION p; END',
+      'refused/compound a [drop-partition a (p)]',
+    ],
+    [
+      'BEGIN NOT ATOMIC IF 1 THEN ALTER TABLE a DROP PARTITION; END IF; DO 1; END',
+      'refused/compound [unclear; not-ours]',
+    ],
+    ['BEGIN NOT ATOMIC ALTER EVENT e DO ALTER TABLE a DROP PARTITION p; END', 'not-ours'],
+    ['BEGIN NOT ATOMIC ALTER TABLE _undrop.a DROP PARTITION p; END', 'guarded/named'],
+  ])('on MariaDB: %s', (sql, expected) => {
+    const found = MARIADB.map((server) => read(sql, server));
+    expect(found).toEqual(MARIADB.map(() => expected));
+  });
+
+  test.each([
+    'ALTER TABLE IF EXISTS a DROP PARTITION p',
+    'ALTER TABLE a DROP PARTITION IF EXISTS p',
+    'ALTER TABLE a NOWAIT DROP PARTITION p',
+    'ALTER TABLE a WAIT 1 TRUNCATE PARTITION p',
+  ])('is not MySQL’s, which its PREPARE says: %s', (sql) => {
+    expect(MYSQL.map((server) => read(sql, server))).toEqual(['unclear', 'unclear']);
+  });
+
+  test('has its names as the client’s charset and sql_mode have them', () => {
+    const names = (sql: string, mode: Parameters<typeof lexMode>[1]) => {
+      const bytes = Buffer.from(sql, 'latin1');
+      const of = lexMode('mariadb-10.11', mode);
+      const verdict = classify(bytes, of, PARTITIONS);
+      const partitions = verdict.kind === 'drop-table' ? verdict.statement.partitions : undefined;
+      if (partitions === undefined || partitions.names === 'all') return describeVerdict(verdict);
+      return partitions.names.map(({ partition, start, end }) => {
+        const quoted = latin1(quoteClientName(partition, of.charset));
+        return [latin1(partition), sql.slice(start, end), quoted];
+      });
+    };
+    const ansi = 'ALTER TABLE "a" DROP PARTITION "p""q", `r`, s';
+    expect(names(ansi, { ansiQuotes: true })).toEqual([
+      ['p"q', '"p""q"', '`p"q`'],
+      ['r', '`r`', '`r`'],
+      ['s', 's', '`s`'],
+    ]);
+    expect(names(ansi, {})).toBe('unclear');
+    // The first backquote within is the second byte of a character.
+    const gbk = 'ALTER TABLE a DROP PARTITION `\x81`` , \xc4\xe3';
+    expect(names(gbk, { charset: 'gbk' })).toEqual([
+      ['\x81`', '`\x81``', '`\x81``'],
+      ['\xc4\xe3', '\xc4\xe3', '`\xc4\xe3`'],
+    ]);
+    // What the charset doesn't have is no name.
+    expect(names('ALTER TABLE a DROP PARTITION `\xe4`', { charset: 'utf8' })).toBe('unclear');
+  });
+
+  test('is none of ours where it is not looked for', () => {
+    for (const [sql] of ON_ALL) {
+      if (/drop table|_undrop/i.test(sql)) continue;
+      for (const server of ALL) {
+        for (const options of [{}, { truncates: true, views: true }]) {
+          const verdict = read(sql, server, { ...PARTITIONS, partitions: false, ...options });
+          expect([sql, verdict]).toEqual([sql, 'not-ours']);
+        }
+      }
+    }
+  });
+
+  test('is no TRUNCATE, nor the other way round', () => {
+    const sql = 'ALTER TABLE a TRUNCATE PARTITION p; TRUNCATE b';
+    const kinds = (sought: object) => {
+      const verdict = classify(Buffer.from(sql), lexMode('mysql-9.7'), {
+        multiStatements: true,
+        ...sought,
+      });
+      return verdict.kind === 'refused' ? verdict.statements.map((one) => one.verdict.kind) : [];
+    };
+    expect(kinds({ truncates: true })).toEqual(['not-ours', 'drop-table']);
+    expect(kinds({ partitions: true })).toEqual(['drop-table', 'not-ours']);
+    expect(kinds({ partitions: true, truncates: true })).toEqual(['drop-table', 'drop-table']);
+  });
+
+  test('is not the same as another of other partitions', () => {
+    const verdicts: Verdict[] = [
+      'ALTER TABLE a DROP PARTITION p,q',
+      'ALTER TABLE a DROP PARTITION p,r',
+      'ALTER TABLE a DROP PARTITION pqr',
+      'ALTER TABLE a TRUNCATE PARTITION p',
+      'ALTER TABLE a TRUNCATE PARTITION ALL',
+    ].map((sql) => classify(Buffer.from(sql), lexMode('mariadb-10.11'), PARTITIONS));
+    for (const one of verdicts) {
+      expect(verdicts.filter((other) => sameVerdict(one, other))).toEqual([one]);
+    }
+  });
+
+  test('depends on the mode where that isn’t known and quotes are in it', () => {
+    const known = { flavour: 'mysql', versionId: 90704 } as const;
+    const under = (sql: string) =>
+      describeVerdict(classifyUnderAll(Buffer.from(sql), known, PARTITIONS));
+    expect(under('ALTER TABLE a DROP PARTITION p')).toBe('drop-partition a (p)');
+    expect(under('ALTER TABLE a DROP PARTITION "p"')).toBe('disagree');
+    expect(under('ALTER TABLE a COMMENT "DROP PARTITION"')).toBe('not-ours');
+  });
+
+  test('is what a text of several is read up to', () => {
+    const text = Buffer.from('DO 1; ALTER TABLE a DROP PARTITION p; DO 2');
+    const isOurs = ({ kind }: Verdict) => kind !== 'not-ours';
+    const ahead = (partitions: boolean) =>
+      readAhead(text, lexMode('mysql-9.7'), { isOurs, partitions, names: false })?.ours;
+    expect(ahead(true)).toMatchObject({ at: 5, next: text.indexOf(' DO 2') });
+    expect(ahead(false)).toBeNull();
+  });
+
+  test('is not taken over in a block', () => {
+    const bytes = Buffer.from('BEGIN NOT ATOMIC ALTER TABLE a DROP PARTITION p; DROP TABLE b; END');
+    const verdict = classify(bytes, lexMode('mariadb-11.8'), PARTITIONS);
+    if (verdict.kind !== 'refused') throw new Error(verdict.kind);
+    expect(dropsOfBlock(bytes, verdict)).toEqual({ why: 'that destroys partitions' });
+  });
+});
+
+describe('the scan for it', () => {
+  const parts = fc.constantFrom(
+    ...['ALTER', 'drop', 'Truncate', 'PARTITION', 'parti', 'tion', 'al', 'ter', ' ', 'x', 'table'],
+  );
+
+  test('says what a naive search says, and sees nothing beyond its range', () => {
+    fc.assert(
+      fc.property(fc.array(parts, { maxLength: 7 }), (all) => {
+        const text = all.join('');
+        const bytes = Buffer.from(`alter drop partition${text}alter drop partition`);
+        const [from, to] = [20, 20 + text.length];
+        const isAlter = /alter/i.test(text) && /partition/i.test(text);
+        const isOurs = isAlter && /truncate/i.test(text);
+        const isDrop = /drop/i.test(text) && /table/i.test(text);
+        expect(mayBeOurs(bytes, from, to, PARTITIONS)).toBe(isDrop || isOurs);
+        expect(mayBeOurs(bytes, from, to)).toBe(isDrop);
+        const watch = new TriggerWatch(PARTITIONS);
+        const seen = all.map((part) => watch.push(Buffer.from(part))).at(-1) ?? false;
+        expect(seen).toBe(isDrop || isOurs || (isAlter && /drop/i.test(text)));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test('sees it in pieces at every split', () => {
+    const text = Buffer.from('abc ALTER TABLE a TRUNCATE PARTITION p');
+    for (let at = 0; at <= text.length; at++) {
+      const watches = [PARTITIONS, { truncates: false }].map((sought) => new TriggerWatch(sought));
+      const seen = watches.map((watch) => {
+        watch.push(text.subarray(0, at));
+        return watch.push(text.subarray(at));
+      });
+      expect([at, ...seen]).toEqual([at, true, false]);
+    }
+  });
+
+  test('takes nothing else for what is sought', () => {
+    expect(soughtOf({})).toEqual({ truncates: false, partitions: false, views: false });
+  });
+});
+
+describe('in a text that is too long to be held', () => {
+  const long = 'x'.repeat(600);
+
+  const BETWEEN = lexMode('mysql-9.7', { versionId: 80036 });
+
+  function stream(
+    sql: string,
+    { partitions = true, chunk = sql.length, mode = lexMode('mysql-9.7') } = {},
+  ) {
+    const statements = new StatementStream({
+      mode,
+      multiStatements: true,
+      partitions,
+      heldBytesMax: 200,
+      tokenBytesMax: 48,
+      isOurs: ({ kind }) => kind !== 'not-ours',
+    });
+    const text = Buffer.from(sql);
+    for (let at = 0; at < text.length; at += chunk) {
+      const found = statements.push(text.subarray(at, at + chunk));
+      if (found !== null) return found;
+    }
+    return statements.finish();
+  }
+
+  test('stops where it begins', () => {
+    const sql = `INSERT INTO a VALUES ('${long}'); ALTER TABLE a DROP PARTITION p; DO 1`;
+    for (const chunk of [7, 64, sql.length]) {
+      expect(stream(sql, { chunk })).toMatchObject({ kind: 'ours', at: sql.indexOf('ALTER') });
+      expect(stream(sql, { chunk, partitions: false })).toBe(null);
+    }
+  });
+
+  test.each([
+    ['many names', `ALTER TABLE a DROP PARTITION ${'p, '.repeat(200)} q`, 'ours'],
+    ['a long comment before it', `ALTER TABLE a /* ${long} */ TRUNCATE PARTITION p`, 'ours'],
+    ['a long comment in it', `ALTER TABLE a DROP /* ${long} */ PARTITION p`, 'ours'],
+    ['a long comment before TABLE', `ALTER IGNORE /* ${long} */ TABLE a DROP PARTITION p`, 'ours'],
+    ['options without end', `ALTER TABLE a ${'LOCK=NONE, '.repeat(60)} DROP PARTITION p`, 'ours'],
+    ['another ALTER', `ALTER TABLE a ${'DROP b, '.repeat(60)} DROP c`, null],
+    ['one of partitions', `ALTER TABLE a REORGANIZE PARTITION ${'p, '.repeat(200)} q`, null],
+    [
+      'a word in a literal',
+      `ALTER TABLE a ADD b INT, COMMENT '${'DROP PARTITION '.repeat(40)}'`,
+      null,
+    ],
+    ['an ALTER of something else', `ALTER USER ${'a, '.repeat(200)} b`, null],
+    [
+      'what is not ours before it',
+      `ALTER TABLE a ${'DROP b, '.repeat(60)} DROP c; ALTER TABLE a DROP PARTITION p`,
+      'ours',
+    ],
+    ['another statement', `SELECT ${'1, '.repeat(200)} truncate partition`, null],
+  ])('with %s', (_name, sql, expected) => {
+    for (const chunk of [7, 64, sql.length]) {
+      expect(stream(sql, { chunk })?.kind ?? null).toBe(expected);
+      expect(stream(sql, { chunk, partitions: false })).toBe(null);
+    }
+  });
+
+  test('is unclear where it shows behind what was let go', () => {
+    const clauses = `ALTER TABLE a ${'ADD b INT, '.repeat(60)}`;
+    const found = (sql: string, mode = BETWEEN) =>
+      [true, false].map((partitions) => stream(sql, { chunk: 64, partitions, mode })?.kind ?? null);
+    expect(found(`${clauses} DROP PARTITION p`)).toEqual(['unclear', null]);
+    expect(found(`${clauses} TRUNCATE PARTITION p`)).toEqual(['unclear', null]);
+    // How `$` is read isn't known of this version, and so what stands behind it.
+    expect(found(`${clauses} ADD $c INT, DROP PARTITION p`)).toEqual(['unclear', null]);
+    expect(found(`${clauses} DROP $c, ADD COLUMN c INT`)).toEqual([null, null]);
+  });
+});
