@@ -261,6 +261,13 @@ export const ERRORS = {
     text: '{tables} dropped, or not: the connection to the server broke meanwhile ({cause}).',
     remedy: 'Look whether they are there; what was dropped is held, and `undrop list` has it.',
   },
+  UNDROP_PARTITIONS_LEFT: {
+    fault: 'operator',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'Not all partitions of {table} were emptied: the rows of {names} are held, the others are where they were.',
+    remedy: 'Run the statement again for the others; `undrop list` has what is held.',
+  },
   UNDROP_NAME_CHARSET: {
     fault: 'client',
     errno: 1235,

@@ -29,6 +29,9 @@ const IN_PLACE =
 
 const WITHOUT_VIEWS = 'dropped views come back by their restore script only, run by somebody else';
 
+const WITHOUT_LOCKS =
+  'ALTER TABLE … DROP and TRUNCATE PARTITION are refused where UNDROP_PROTECT has them';
+
 const ON_SCHEMAS: readonly (readonly [right: string, without: string])[] = [
   ['SELECT', NO_LEDGER],
   ['INSERT', NO_LEDGER],
@@ -44,13 +47,18 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string])[] = [
     'definitions of views are not recorded when their schema is dropped; DROP VIEW is refused where UNDROP_PROTECT has it',
   ],
   ['CREATE VIEW', WITHOUT_VIEWS],
+  ['LOCK TABLES', WITHOUT_LOCKS],
 ];
 
 /** In the order in which they are granted. */
 export function needsOf(server: ServerVersion): readonly Need[] {
-  const base = ON_SCHEMAS.map(([right, without]): Need => {
+  // MariaDB has a way to drop a partition that needs no lock.
+  const onSchemas = ON_SCHEMAS.filter(
+    ([, without]) => without !== WITHOUT_LOCKS || server.flavour === 'mysql',
+  );
+  const base = onSchemas.map(([right, without]): Need => {
     const refuses = without === NO_LEDGER;
-    const isEssential = without !== WITHOUT_VIEWS;
+    const isEssential = without !== WITHOUT_VIEWS && without !== WITHOUT_LOCKS;
     return { right, on: 'schemas', isEssential, without, refuses };
   });
   const seen = 'undrop can’t see that the user’s session is on its server: every drop is refused';

@@ -80,8 +80,8 @@ export async function inStead(
     return await pool.task(async (connection) => {
       // As long as it lives, the intents are nobody else's.
       connection.discard();
-      owner = await takeOver(connection, intents);
-      if (owner === null) return { kind: 'gone' };
+      owner = ids.length === 0 ? null : await takeOver(connection, intents);
+      if (owner === null && ids.length > 0) return { kind: 'gone' };
       await work(connection);
       return { kind: 'renamed' };
     });

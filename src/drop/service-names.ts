@@ -2,12 +2,16 @@
  * The names of a drop as the service connection needs them: in UTF-8, each with its schema. Pure.
  */
 import { UndropError } from '../errors.js';
+import type { DropIntent } from '../ledger/write.js';
 import { decodeName } from './decode-name.js';
 import { sentenceStart } from './next-step.js';
 import type { DropRequest } from './request.js';
 
+/** `partition`: only rows of it are dropped. */
+export type NamedTable = Pick<DropIntent['tables'][number], 'schema' | 'table' | 'partition'>;
+
 export type ServiceNames =
-  | { readonly tables: readonly { readonly schema: string; readonly table: string }[] }
+  | { readonly tables: readonly NamedTable[] }
   | { readonly error: UndropError };
 
 /** An error where a name can't be decoded, or has no schema. */

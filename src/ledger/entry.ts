@@ -40,7 +40,8 @@ export interface LedgerRow {
   /** As stored by the server. */
   readonly schema: string;
   readonly table: string;
-  readonly kind: 'base' | 'sequence';
+  /** partition: its rows only; `table` is `partitionTable` (names/) of what they were of. */
+  readonly kind: 'base' | 'sequence' | 'partition';
   readonly engine: string | null;
   /** All times in UTC by the server's clock. */
   readonly droppedAt: Date;

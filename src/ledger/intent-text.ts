@@ -19,7 +19,13 @@ import { processlistOf } from './owner.js';
 import { readHasBackupLock, readLockRows, sessionLocksSql } from './session-locks.js';
 import { cutStatement } from './statement-text.js';
 import { LEDGER } from './tables.js';
-import type { DropIntent, ForeignKeyName, IntentFacts, IntentTable } from './write.js';
+import type {
+  DropIntent,
+  ForeignKeyName,
+  IntentFacts,
+  IntentTable,
+  RecordedPartition,
+} from './write.js';
 
 /** What of the server the text depends on; all else is asked by the text itself. */
 export type ServerShape = Pick<
@@ -101,8 +107,14 @@ function insertion(
 ): SQLQuery {
   const { groupId, proxyId, threadId, user, clientAddress } = intent;
   const sqlLogBin = intent.sqlLogBin !== false;
-  const rows = intent.tables.map(({ id, hold = intent.holdMs }, index) => {
-    const { schema, table, kind, engine, rows: rowEstimate, bytes } = variablesOf(index);
+  const rows = intent.tables.map(({ id, hold = intent.holdMs, partition }, index) => {
+    const { schema, engine, ...ofTable } = variablesOf(index);
+    const {
+      table,
+      kind,
+      rows: rowEstimate,
+      bytes,
+    } = partition === undefined ? ofTable : valuesOf(partition);
     return sql`SELECT ${id}, ${groupId}, ${proxyId}, ${threadId},
         IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL), ${schema}, ${table},
         ${kind}, ${engine}, UTC_TIMESTAMP(), ${user},
@@ -117,6 +129,15 @@ function insertion(
       statement_text, row_estimate, byte_estimate, hold_until, state, state_since, sql_log_bin,
       row_logged)
     ${union(rows)}`;
+}
+
+function valuesOf({ table, rowEstimate, byteEstimate }: RecordedPartition) {
+  return {
+    table: sql`${table}`,
+    kind: sql`'partition'`,
+    rows: sql`${rowEstimate}`,
+    bytes: sql`${byteEstimate}`,
+  };
 }
 
 /** When it is over, as SQL. */

@@ -79,6 +79,7 @@ function condition(filter: RowFilter): SQLQuery {
 
 const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
 
+const KINDS = ['base', 'sequence', 'partition'] as const;
 const ENDED = sql`state IN ('restored', 'removed', 'gone')`;
 
 function hasName(name: { readonly schema?: string; readonly table: string }): SQLQuery {
@@ -101,7 +102,7 @@ function asLedgerRow(row: Row): LedgerRow {
     upstreamPort: numberOrNullOf(row, 'upstream_port'),
     schema: textOf(row, 'schema_name'),
     table: textOf(row, 'table_name'),
-    kind: textOf(row, 'kind') === 'sequence' ? 'sequence' : 'base',
+    kind: KINDS.find((kind) => kind === textOf(row, 'kind')) ?? 'base',
     engine: textOrNullOf(row, 'engine'),
     droppedAt: dateOf(row, 'dropped_at'),
     user: textOf(row, 'user_name'),

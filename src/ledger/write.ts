@@ -31,7 +31,16 @@ export interface DropIntent extends DroppingStatement {
     readonly table: string;
     /** Default: `holdMs` of the intent. */
     readonly hold?: HoldTime;
+    /** Of the rows of a partition: what the ledger has in place of the table. */
+    readonly partition?: RecordedPartition;
   }[];
+}
+
+export interface RecordedPartition {
+  /** `partitionTable` of it. */
+  readonly table: string;
+  readonly rowEstimate: number | null;
+  readonly byteEstimate: number | null;
 }
 
 /** A foreign key by the table that has it. */

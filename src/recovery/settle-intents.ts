@@ -20,6 +20,7 @@ import { takeHome } from '../moves/take-home.js';
 import { twinIdOf } from '../names/hold-id.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { isRecycleSchema, recycleSchemaFor } from '../names/recycle-schema.js';
+import { hasRows } from '../service/has-rows.js';
 import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pools.js';
 import { isSurelyAbsent } from './absence.js';
@@ -148,7 +149,7 @@ async function findHeld(
   return mapHoldTables(pool, new Set(intents.map(({ schema }) => schema)));
 }
 
-/** False: what is under the hold name was a view, and has its own name again. */
+/** False: nothing is held; what is under the hold name was a view, and has its own name again. */
 async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Promise<boolean> {
   const { id, sqlLogBin, rowLogged } = row;
   const isHome = isRecycleSchema(held.schema.toLowerCase());
@@ -166,6 +167,8 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
     return true;
   }
   const outcome = { id, holdName: held.name };
+  // It was made for an exchange that did not happen, or that gave it nothing.
+  if (row.kind === 'partition' && !(await hasRows(pool, held))) return false;
   if (isHome) {
     // A table that was emptied goes there with what binds it, in the RENAME itself.
     const there = { id, fromSchema: held.schema, holdName: held.name, table: row.table };

@@ -18,6 +18,7 @@ import {
   runDrop,
   type SessionGuess,
 } from '../drop/run-drop.js';
+import { runPartitions } from '../drop/run-partitions.js';
 import type { SessionFacts } from '../drop/user-session.js';
 import { areForDestroying, DestroyWished, notDestroyed } from '../drop/wishes.js';
 import { cleanSql } from '../drop/words.js';
@@ -305,10 +306,10 @@ export async function dropAndHold(
   const how = { ...service, userSession, guess, gtidMayBeSet, newId, wishes };
   let result: DropResult;
   try {
-    const { empties = false } = drop.statement;
-    result = empties
-      ? await options.carriers.empty(request, how, options)
-      : await runDrop(request, how);
+    const { empties = false, partitions } = drop.statement;
+    if (empties) result = await options.carriers.empty(request, how, options);
+    else if (partitions !== undefined) result = await runPartitions(request, how);
+    else result = await runDrop(request, how);
   } catch (error) {
     if (error instanceof DestroyWished) return destroy(error.facts);
     throw error;

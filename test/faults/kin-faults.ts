@@ -1,6 +1,7 @@
 /**
- * A TRUNCATE, a CREATE OR REPLACE or a DROP DATABASE in the middle of which the proxy is killed,
- * connections are cut, or the service account is refused, at a statement or an answer on the wire.
+ * A TRUNCATE, a CREATE OR REPLACE, a DROP or TRUNCATE PARTITION or a DROP DATABASE, in the middle
+ * of which the proxy is killed, connections are cut, or the service account is refused, at a
+ * statement or an answer on the wire.
  * Afterwards everything is as it was, or all is held; the client's answer is true; who lives on
  * serves the next client and finishes what was left.
  *
@@ -30,7 +31,7 @@ const EVERY = Number(process.env['KIN_FAULTS_EVERY'] ?? '1');
 const SEED = Number(process.env['KIN_FAULTS_SEED'] ?? '1');
 const ONLY = new RegExp(process.env['KIN_FAULTS_ONLY'] ?? '');
 const SETTLED_MS = 60_000;
-const PROTECT = { PROTECT: 'drop-table,drop-database,create-or-replace,truncate' };
+const PROTECT = { PROTECT: 'drop-table,drop-database,create-or-replace,truncate,drop-partition' };
 /** Reaching it means that it never came to its end. */
 const EVENTS_MAX = 600;
 /** Of statements that have no answer yet: the server is not done with them. */

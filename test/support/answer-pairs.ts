@@ -153,7 +153,7 @@ export class AnswerPairs {
 }
 
 /** Also what is not protected by itself. */
-const PROTECT = 'drop-table,drop-database,create-or-replace,truncate';
+const PROTECT = 'drop-table,drop-database,create-or-replace,truncate,drop-partition';
 
 async function openBench(server: TestServer): Promise<Bench> {
   const proxy = await proxyInFront(server, { PROTECT });

@@ -32,6 +32,8 @@ interface Head {
   readonly table: TableName;
   readonly ifExists: boolean;
   readonly wait: LockWait | null;
+  /** Words of MySQL's on how it is to be done stand behind the name. */
+  readonly isModified: boolean;
 }
 
 const VERBS = ['DROP', 'TRUNCATE'] as const;
@@ -43,8 +45,9 @@ export function parseAlterPartition(
   cursor: TokenCursor,
   source: Source,
 ): DropTableStatement | null {
-  const head = takeHead(cursor, source);
-  if (head === null) return null;
+  // What else an ALTER can be told (ONLINE, ALGORITHM) is for the server that carries it out.
+  const head = cursor.takeWords('TABLE') ? takeBehindTable(cursor, source) : null;
+  if (head === null || head.isModified) return null;
   const { table, ifExists, wait } = head;
   const verb = VERBS.find((word) => cursor.takeWords(word, 'PARTITION'));
   if (verb === undefined) return null;
@@ -86,10 +89,6 @@ export function mayBePartitions(tokens: readonly Token[], source: Source): boole
   return takeBehindTable(cursor, source) === null || cursor.rest().length < 3;
 }
 
-function takeHead(cursor: TokenCursor, source: Source): Head | null {
-  return takeTable(cursor) ? takeBehindTable(cursor, source) : null;
-}
-
 /** `[ONLINE | OFFLINE] [IGNORE] TABLE`, as old servers take it: in any order, and repeated. */
 function takeTable(cursor: TokenCursor): boolean {
   while (['ONLINE', 'OFFLINE', 'IGNORE'].some((word) => cursor.takeWords(word)));
@@ -101,8 +100,12 @@ function takeBehindTable(cursor: TokenCursor, source: Source): Head | null {
   const table = takeTableName(cursor, source);
   if (table === null) return null;
   const wait = isMariaDb(source) ? takeWait(cursor, source) : null;
-  while (takeModifier(cursor, source)) if (!cursor.takeSymbol(',')) return null;
-  return { table, ifExists, wait };
+  let isModified = false;
+  while (takeModifier(cursor, source)) {
+    isModified = true;
+    if (!cursor.takeSymbol(',')) return null;
+  }
+  return { table, ifExists, wait, isModified };
 }
 
 /** MySQL's `ALGORITHM [=] word`, `LOCK [=] word`, `{WITH | WITHOUT} VALIDATION`. */

@@ -41,6 +41,15 @@ export function okWithAffectedRows({ payload }: OkPacket, affectedRows: number):
   return Buffer.concat([Buffer.from([head]), lenencInt(affectedRows), rest]);
 }
 
+/** The same packet with other words of the server's on what it did. */
+export function okWithInfo({ payload }: Pick<OkPacket, 'payload'>, info: string): Buffer {
+  const at = statusOffset(payload) + 4;
+  const rest = new PacketReader(payload.subarray(at), 'OK_Packet');
+  if (rest.left > 0) rest.lenencBytes('info');
+  const state = payload.subarray(at + rest.offset);
+  return Buffer.concat([payload.subarray(0, at), lenenc(Buffer.from(info)), state]);
+}
+
 /** The same packet, behind which another result follows. */
 export function okWithMoreResults(payload: Buffer): Buffer {
   return okWithStatus(payload, SERVER_MORE_RESULTS_EXISTS);
