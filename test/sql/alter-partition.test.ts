@@ -35,10 +35,7 @@ const ON_ALL: readonly (readonly [sql: string, expected: string])[] = [
   ['ALTER ONLINE TABLE a TRUNCATE PARTITION p', 'unclear'],
   ['ALTER OFFLINE IGNORE TABLE a DROP PARTITION p', 'unclear'],
   ['ALTER TABLE a ALGORITHM=INPLACE, DROP PARTITION p', 'unclear'],
-  [
-    'ALTER TABLE a LOCK NONE, ALGORITHM = DEFAULT, WITHOUT VALIDATION, DROP PARTITION p',
-    'unclear',
-  ],
+  ['ALTER TABLE a LOCK NONE, ALGORITHM = DEFAULT, WITHOUT VALIDATION, DROP PARTITION p', 'unclear'],
   ['ALTER TABLE a WITH VALIDATION, TRUNCATE PARTITION ALL', 'unclear'],
   ['ALTER TABLE a DROP/* x */PARTITION -- y\np # z', 'drop-partition a (p)'],
   ['ALTER TABLE a /*!50100 DROP PARTITION p */', 'drop-partition a (p)'],
