@@ -317,13 +317,13 @@ inLanes(
 
     test('waits UNDROP_GRACE on a server that is new to the ledger, over a restart too', async () => {
       const held = await holdTable(server);
-      collecting = startCollecting(server, { graceMs: 4_000 });
+      collecting = startCollecting(server, { graceMs: 10_000 });
       await collecting.looked();
       await stays(held);
       const [first] = collecting.said.filter(({ fields }) => fields['event'] === 'grace');
       expect(first?.fields['because']).toBe('this server is new to the ledger');
       await collecting.stop();
-      collecting = startCollecting(server, { graceMs: 4_000, holdMs: 3_600_000 });
+      collecting = startCollecting(server, { graceMs: 10_000, holdMs: 3_600_000 });
       await collecting.looked();
       await stays(held);
       const [second] = collecting.said.filter(({ fields }) => fields['event'] === 'grace');
