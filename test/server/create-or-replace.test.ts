@@ -7,6 +7,7 @@ import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
+import { intentsSettled } from '../support/settled.js';
 
 /** Rounds of two sessions that replace the same table. */
 const ROUNDS = 20;
@@ -177,6 +178,7 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     await client.run([
       "EXECUTE IMMEDIATE 'CREATE OR REPLACE TABLE around SELECT 2 AS v' /* undrop: pin */",
     ]);
+    await intentsSettled(root, [schema]);
     const [row] = await client.rows(
       `SELECT hold_name LIKE '%_99991231235959' FROM _undrop.ledger
         WHERE schema_name = '${schema}' AND table_name = 'around'`,
