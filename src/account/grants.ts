@@ -29,8 +29,7 @@ const IN_PLACE =
 
 const WITHOUT_VIEWS = 'dropped views come back by their restore script only, run by somebody else';
 
-const WITHOUT_LOCKS =
-  'ALTER TABLE … DROP and TRUNCATE PARTITION are refused where UNDROP_PROTECT has them';
+const WITHOUT_LOCKS = 'ALTER TABLE … DROP PARTITION is refused where UNDROP_PROTECT has it';
 
 const ON_SCHEMAS: readonly (readonly [right: string, without: string])[] = [
   ['SELECT', NO_LEDGER],

@@ -13,6 +13,7 @@ import { ownDefinition } from '../ledger/restore-script.js';
 import { createSchema } from '../ledger/tables.js';
 import type { IntentFacts } from '../ledger/write.js';
 import { lookAtTable } from '../moves/look-at-table.js';
+import { isVersioned } from '../moves/read-definition.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { recycleSchemaFor } from '../names/recycle-schema.js';
 import { hasRows } from '../service/has-rows.js';
@@ -82,9 +83,6 @@ const UNKNOWN_SCHEMA = 1049;
 /** A table with triggers; then the partition becomes a table of its own schema first. */
 const HAS_TRIGGERS = 1435;
 
-/** MariaDB's rows of other times, which no exchange and no plain look has. */
-const VERSIONED = /\n\) ENGINE=.* WITH SYSTEM VERSIONING$/m;
-
 /** The tables that the exchanges need; `versioned` of a table whose partitions are not taken. */
 export async function makeEmptyTables(
   pool: ServicePool,
@@ -94,7 +92,8 @@ export async function makeEmptyTables(
     const [first] = parts;
     const look = await lookAtTable(pool, { id: first?.id ?? '', schema, table });
     if (typeof look === 'string') return { kind: 'gone' };
-    if (VERSIONED.test(look.definition)) return { kind: 'versioned' };
+    // No exchange and no plain look has its rows of other times.
+    if (isVersioned(look.definition)) return { kind: 'versioned' };
     if (way === 'convert') return { kind: 'renamed' };
     for (const { id, holdName } of parts) {
       const last = emptyTable(look.definition, table, { holdSchema, holdName });

@@ -20,6 +20,7 @@ import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ident, note, sql } from '../service/sql.js';
 import { addKeys, alter, dropKey, type KeyedTable } from './add-keys.js';
 import { lookAtTable } from './look-at-table.js';
+import { isVersioned } from './read-definition.js';
 
 export interface TwinRequest {
   /** Of the table's drop. */
@@ -50,8 +51,6 @@ export interface NoTwin {
 
 /** Where it isn't used it is collected after so long. */
 const LEFT_MS = 3_600_000;
-/** Which the server doesn't empty; no line of it ends within a literal. */
-const VERSIONED = /\n\) ENGINE=.* WITH SYSTEM VERSIONING$/m;
 const UNKNOWN_SCHEMA = 1049;
 /** A foreign key of that name is in the schema. */
 const KEY_NAME_TAKEN = [1826, 1823, 1005, 1022] as const;
@@ -64,7 +63,8 @@ export async function makeTwin(pool: ServicePool, request: TwinRequest): Promise
   const look = await lookAtTable(pool, { id, ...source });
   if (look === 'missing' || look === 'view') return { none: 'missing' };
   if (look.keys === null) return { none: 'has foreign keys that are not understood' };
-  if (VERSIONED.test(look.definition)) return { none: 'versioned' };
+  // Which the server doesn't empty.
+  if (isVersioned(look.definition)) return { none: 'versioned' };
   const due = new Date(utcNow.getTime() + LEFT_MS + 1_000 * before);
   const formatted = formatHoldName({ state: 'HOLD', id, due });
   const table = server.lowerCaseTableNames === 0 ? formatted : formatted.toLowerCase();

@@ -15,12 +15,20 @@ const FOREIGN_KEY = new RegExp(
 const PLAIN_INDEX = new RegExp(`^ {2}KEY (${NAME}) ${NAMES}(.*?),?$`);
 const ANY_INDEX = new RegExp(`^ {2}KEY (${NAME}) `);
 
+/** No line of a definition ends within a literal. */
+const VERSIONED = /\n\) ENGINE=.* WITH SYSTEM VERSIONING$/m;
+
 export interface PlainIndex {
   readonly name: string;
   /** Empty where it has more than names of columns: a prefix, an order, an expression. */
   readonly columns: readonly string[];
   /** It has nothing else: no comment, no parser. */
   readonly isPlain: boolean;
+}
+
+/** Whether it is one of MariaDB's tables that keep the rows of other times. */
+export function isVersioned(definition: string): boolean {
+  return VERSIONED.test(definition);
 }
 
 /** Those whose index is one of many; unique ones are never made by a foreign key. */

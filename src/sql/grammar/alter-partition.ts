@@ -1,8 +1,7 @@
 /**
  * `ALTER TABLE name DROP PARTITION p, …` and `… TRUNCATE PARTITION {p, … | ALL}`, which destroy the
  * rows of partitions and leave the table. Invariant: what isn't exactly this, to the last token, is
- * null. What a server doesn't know of it (IGNORE, ALGORITHM, …) is taken all the same: its PREPARE
- * says so.
+ * null; so is one that says how it is to be done (IGNORE, ALGORITHM, …).
  */
 import type { Token } from '../lexer.js';
 import { type DropTableStatement, type LockWait, takeWait } from './drop-table.js';
