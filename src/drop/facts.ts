@@ -1,6 +1,6 @@
 /**
  * Facts that are read in the user's session, and how their answers are to be understood. Everything
- * is cast to BINARY, as character_set_results may be anything; LIMIT 1, as sql_select_limit may be
+ * is cast to BINARY, as character_set_results may be anything; LIMIT, as sql_select_limit may be
  * 0.
  */
 
@@ -18,6 +18,20 @@ export function factsSql(server: ServerVersion): Buffer {
 }
 
 /**
+ * The same where the client's own statement follows. An error comes behind its row: so what MySQL
+ * still has to say of session tracking (a CALL that failed may have changed a lot) goes to the
+ * client, as an ERR_Packet has no room for it. MariaDB never says what comes behind an error.
+ */
+export function failingFactsSql(server: ServerVersion): Buffer {
+  if (server.flavour !== 'mysql' || !tracksSchemas(server)) return factsSql(server);
+  return selectFacts(server, 'FROM (SELECT 1 AS n UNION ALL SELECT 2) AS twice ', FAILING);
+}
+
+/** BIGINT's largest value: twice that is ER_DATA_OUT_OF_RANGE, in every sql_mode. */
+const FAILING = { columns: ', n * 9223372036854775807', rows: 2 };
+const ER_DATA_OUT_OF_RANGE = 1690;
+
+/**
  * The same for what the client's own statements follow: the server forgets the marker's error. Of a
  * SELECT without a table MySQL 5.6 and MariaDB keep the diagnostics of the statement before.
  */
@@ -25,7 +39,11 @@ export function cleanFactsSql(server: ServerVersion): Buffer {
   return selectFacts(server, 'FROM (SELECT 1 AS one) AS one ');
 }
 
-function selectFacts(server: ServerVersion, from: string): Buffer {
+function selectFacts(
+  server: ServerVersion,
+  from: string,
+  more: { readonly columns: string; readonly rows: number } = { columns: '', rows: 1 },
+): Buffer {
   // MariaDB has no GTID_NEXT; its gtid_seq_no survives everything that we send.
   const gtidNext = server.flavour === 'mysql' && server.versionId >= 50605 ? '@@gtid_next' : "''";
   const identity = serverIdentitySql(server);
@@ -45,7 +63,7 @@ function selectFacts(server: ServerVersion, from: string): Buffer {
     '@undrop',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
-  return Buffer.from(`${FACTS}${columns.join(', ')} ${from}LIMIT 1`);
+  return Buffer.from(`${FACTS}${columns.join(', ')}${more.columns} ${from}LIMIT ${more.rows}`);
 }
 
 /** Whether the answer to a text is one for `readFacts`. */
@@ -64,10 +82,12 @@ function tracksGtids({ flavour, versionId }: ServerVersion): boolean {
   return flavour === 'mysql' && versionId >= 50_706;
 }
 
-/** Reads the answer to `factsSql`; an error of the server is passed on. */
+/** Reads the answer to `factsSql` and its like; an error of the server is passed on. */
 export function readFacts(result: Result): UserFacts | ErrPacket {
-  if (result.kind === 'err') return result;
-  const row = result.kind === 'rows' ? result.rows[0] : undefined;
+  if (result.kind === 'err' && result.errno !== ER_DATA_OUT_OF_RANGE) return result;
+  const rows = result.kind === 'rows' || result.kind === 'err' ? result.rows : undefined;
+  const row = rows?.[0];
+  if (row === undefined && result.kind === 'err') return result;
   if (row === undefined) throw new MalformedPacketError('The facts of the session: no row.');
   const text = (index: number) => row[index]?.toString('utf8') ?? null;
   const gtidNext = text(4) ?? '';

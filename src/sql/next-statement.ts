@@ -75,15 +75,25 @@ export function nextStatement(
   const statement = readStatement(new TokenStream(lexer, options), mode.flavour, 0);
   if (!lexer.isSymbol(';')) return { ...statement, next: null };
   // A `;` without a statement before it is an error; so is, for all but old MySQL, one within a
-  // version comment before which the client said that several statements may come.
+  // version comment before which the client said that several statements may come. And so is a NUL
+  // before it, which stands for the end only where it is the last byte.
   const isOld = mode.flavour === 'mysql' && mode.versionId < 50700;
+  const isInComment = options.multiStatements && lexer.isInComment && !isOld;
   const isError =
-    statement.tokens.length === 0 || (options.multiStatements && lexer.isInComment && !isOld);
+    statement.tokens.length === 0 || isInComment || endsInNul(bytes, offset, lexer.start, mode);
   const next = lexer.end;
   const isWhole = statement.isWhole && !isError;
   if (options.multiStatements) return { ...statement, next, isWhole };
   if (lexer.next() === 'end') return { ...statement, next: null, isWhole };
   return { ...statement, next, isWhole: false };
+}
+
+/** Whether a NUL is the last of `bytes[start, end)` but for blanks. */
+function endsInNul(bytes: Uint8Array, start: number, end: number, mode: LexMode): boolean {
+  const table = charsetTable(mode.charset);
+  let at = end;
+  while (at > start && table.isBlank(bytes[at - 1] ?? 0)) at--;
+  return at > start && bytes[at - 1] === 0;
 }
 
 /** Reads up to the `;` behind the statement, or to the end of the text. */

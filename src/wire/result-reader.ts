@@ -33,7 +33,12 @@ export interface PreparedResult {
   readonly definitions: number;
 }
 
-export type Result = OkPacket | ErrPacket | RowsResult | PreparedResult;
+/** `rows` that came before it. */
+export interface ErrResult extends ErrPacket {
+  readonly rows?: RowsResult['rows'];
+}
+
+export type Result = OkPacket | ErrResult | RowsResult | PreparedResult;
 
 /** Rows that our own statements may return; more is a mistake of ours or of the server. */
 const ROWS_MAX = 10_000;
@@ -68,7 +73,7 @@ export function queryResultReader(capabilities: Capabilities): ResultReader {
   }
 
   function row(payload: Buffer): Result | null {
-    if (payload[0] === 0xff) return decodeErr(payload);
+    if (payload[0] === 0xff) return { ...decodeErr(payload), rows };
     if (isTerminator(payload, deprecateEof)) return { kind: 'rows', columns, rows };
     if (rows.length >= ROWS_MAX) throw new MalformedPacketError(`More than ${ROWS_MAX} rows.`);
     rows.push(decodeTextRow(payload));

@@ -1,6 +1,6 @@
 /** What is read in the user's session, whatever its settings make of the answers. */
 import { describe, expect, test } from '@jest/globals';
-import { factsSql, readFacts, readKind } from '../../src/drop/facts.js';
+import { factsSql, failingFactsSql, readFacts, readKind } from '../../src/drop/facts.js';
 import { MalformedPacketError } from '../../src/wire/packet-reader.js';
 import { parseServerVersion } from '../../src/wire/server-version.js';
 import { errResult, okResult, rowsResult } from '../support/results.js';
@@ -68,6 +68,20 @@ describe('the facts', () => {
   test('of MariaDB have no GTID_NEXT', () => {
     const row = ['shop', '', 'utf8mb4', '1', '', 'me'];
     expect(readFacts(rowsResult(SIX, row))).toMatchObject({ gtidNext: null });
+  });
+
+  test('are read before the error that ends them', () => {
+    const text = failingFactsSql(parseServerVersion('9.7.4')).toString();
+    expect(text).toMatch(/, n \* 9223372036854775807 FROM .* LIMIT 2$/);
+    const { rows } = rowsResult(SIX, ['shop', '', 'utf8mb4']);
+    const error = errResult(1690, '22003', 'BIGINT value is out of range');
+    expect(readFacts({ ...error, rows })).toMatchObject({ schema: 'shop', charset: 'utf8mb4' });
+    expect(readFacts({ ...error, rows: [] })).toMatchObject({ kind: 'err', errno: 1690 });
+  });
+
+  test.each(['5.6.24', '11.8.9-MariaDB'])('of %s, which owes no report, end as ever', (version) => {
+    const server = parseServerVersion(version);
+    expect(failingFactsSql(server)).toEqual(factsSql(server));
   });
 
   test('that the server denies are its error', () => {

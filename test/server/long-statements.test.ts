@@ -9,6 +9,7 @@ import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { encodePacket } from '../../src/wire/framing.js';
 import { exchange } from '../support/conversation.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
@@ -34,6 +35,9 @@ describe.each(testServers())('$name', (server) => {
   let schema = '';
   let drop: () => Promise<void>;
   let packetBytesMax = 0;
+  const tracksSessions = server.name !== 'mysql-5.6';
+  /** MariaDB says nothing behind an error of what was changed before it. */
+  const owesReports = server.name === 'mysql-9.7';
 
   beforeAll(async () => {
     const [row] = await query<{ bytes: number }>(
@@ -199,6 +203,29 @@ describe.each(testServers())('$name', (server) => {
     });
     await expectLive();
     expect(await countTexts()).toBe(0);
+  });
+
+  test('what session tracking owes behind a CALL that failed comes with the answer', async () => {
+    await query(
+      server,
+      `CREATE PROCEDURE ${schema}.fails() BEGIN SET SESSION div_precision_increment = 7;` +
+        ` SIGNAL SQLSTATE '45000'; END`,
+    );
+    const heard = [server, proxy].map(async ({ host, port, user }) => {
+      const flags = MODERN | CLIENT.MULTI_STATEMENTS;
+      const client = await RawClient.open({ host, port, user }, { schema, flags });
+      if (tracksSessions) {
+        await client.query("SET session_track_system_variables = 'div_precision_increment'");
+      }
+      const { results } = await client.query('CALL fails()');
+      expect(results).toMatchObject([{ kind: 'err', errno: 1644 }]);
+      const { packets } = await client.query(`DO 1; DO ' ${'x'.repeat(MIB)}'`);
+      client.close();
+      return packets.map(({ payload }) => payload.toString('latin1'));
+    });
+    const [direct = [], through] = await Promise.all(heard);
+    expect(direct[0]?.includes('div_precision_increment')).toBe(owesReports);
+    expect(through).toEqual(direct);
   });
 
   test('in a pipeline the error comes at its place, in sequence (wire 16)', async () => {

@@ -34,6 +34,10 @@ describe('several statements in a text (wire 5)', () => {
     ['DROP TABLE a ; ; ', 'drop-table a'],
     ['DROP TABLE a;\0', 'refused/multi-statement a [drop-table a; not-ours]'],
     ['DROP TABLE a\0', 'drop-table a'],
+    // Alone the NUL of the first would be the end of it; here it is a syntax error.
+    ['SELECT 1\0; DROP TABLE a', 'unclear'],
+    ['SELECT 1\0 ;DROP TABLE a', 'unclear'],
+    ["SELECT '\0' ;DROP TABLE a", 'refused/multi-statement a [not-ours; drop-table a]'],
     ['; DROP TABLE a', 'unclear'],
     ['DROP TABLE a;;DROP TABLE b', 'refused/multi-statement a [drop-table a; unclear]'],
     ["SELECT 'drop table'; SELECT 1", 'not-ours'],
