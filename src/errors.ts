@@ -223,7 +223,8 @@ export const ERRORS = {
     errno: 1142,
     sqlState: '42000',
     text: '{tables} not dropped, still there: you may not rename it, and the service account of undrop may not in your stead: {cause}.',
-    remedy: 'Grant ALTER, DROP, CREATE and INSERT on the schema to the service account.',
+    remedy:
+      'Grant ALTER, DROP, CREATE and INSERT on the schema to the service account; for DROP PARTITION on MySQL LOCK TABLES, too.',
   },
   UNDROP_HOLD_FAILED: {
     fault: 'upstream',
@@ -265,7 +266,7 @@ export const ERRORS = {
     fault: 'operator',
     errno: 1105,
     sqlState: 'HY000',
-    text: 'Not all partitions of {table} were emptied: the rows of {names} are held, the others are where they were.',
+    text: 'Not all was done with the partitions of {table}: rows of {names} are held, all others are where they were ({cause}).',
     remedy: 'Run the statement again for the others; `undrop list` has what is held.',
   },
   UNDROP_NAME_CHARSET: {

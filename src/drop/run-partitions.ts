@@ -14,6 +14,7 @@ import { takeHome } from '../moves/take-home.js';
 import { partitionTable } from '../names/partition-table.js';
 import { isServerError } from '../service/pools.js';
 import type { PartitionList } from '../sql/grammar/alter-partition.js';
+import { decodeErr } from '../wire/response/err.js';
 import { okWithInfo } from '../wire/response/ok.js';
 import {
   type Meant,
@@ -57,6 +58,7 @@ import {
   type SwapWay,
   swapPartitions,
   type Taken,
+  tryLock,
 } from './swap-partitions.js';
 import { ownLockSql, waitText } from './words.js';
 
@@ -141,7 +143,9 @@ class PartitionsStatement extends OneTableStatement {
   /** What was taken before it failed is held, and the client is told. */
   #endWith({ schema, table }: OneTable, end: End): End {
     if (this.#held.length === 0) return end;
-    const params = { table: `${schema}.${table}`, names: [...this.#taken].join(', ') };
+    const names = new Set(this.#held.map(({ id }) => this.#names.get(id)));
+    const cause = end.refusal?.message ?? decodeErr(end.payload).message.toString();
+    const params = { table: `${schema}.${table}`, names: [...names].join(', '), cause };
     return refused(new UndropError('UNDROP_PARTITIONS_LEFT', params));
   }
 
@@ -215,6 +219,10 @@ class PartitionsStatement extends OneTableStatement {
     const way = this.#way;
     const left = parts.filter((part) => !this.#taken.has(nameOf(part)));
     if (way !== 'locked' || left.length > LOCKED_MAX) {
+      if (way === 'locked' && this.#held.length === 0) {
+        const lock = await tryLock(this.options.pool, { ...table, killAfterMs });
+        if (lock.kind !== 'renamed') return this.#why(table, lock);
+      }
       const early = { way: way === 'locked' ? 'exchange' : way, drops: [], killAfterMs } as const;
       for (let at = 0; at < left.length; at += SET_MAX) {
         const end = await this.#take(table, left.slice(at, at + SET_MAX), early);
@@ -377,8 +385,10 @@ class PartitionsStatement extends OneTableStatement {
       missing === 0
         ? { payload: await this.clean(), isOk: true }
         : await this.#ask(table, { missing, ifExists: true });
-    const hasInfo = isOk && this.#list.verb === 'drop' && this.#taken.size > 0;
-    return answer({ payload: hasInfo ? okWithInfo({ payload }, NOTHING_COPIED) : payload });
+    // What is held is gone: an error of the notes alone would say otherwise.
+    const clean = isOk || this.#held.length === 0 ? payload : await this.clean();
+    const hasInfo = clean[0] === 0x00 && this.#list.verb === 'drop' && this.#taken.size > 0;
+    return answer({ payload: hasInfo ? okWithInfo({ payload: clean }, NOTHING_COPIED) : clean });
   }
 
   #words(more: MoreWords): PartitionWords {

@@ -181,6 +181,21 @@ export async function findTaken(
   return taken;
 }
 
+/**
+ * Whether this account can lock the table at all, before rows are taken out of partitions that are
+ * dropped under a lock.
+ */
+export function tryLock(
+  pool: ServicePool,
+  { schema, table, killAfterMs }: Pick<PartitionSwap, 'schema' | 'table' | 'killAfterMs'>,
+): Promise<SteadOutcome> {
+  const lock = sql`LOCK ${note('partition')} TABLES ${ident(schema, table)} READ`;
+  const texts = [SHORT_SILENCE, lock, sql`UNLOCK TABLES`];
+  return inStead(pool, { ids: [], logged: true, gone: GONE }, async (connection) => {
+    await runOrKillOn(connection, pool, texts, { killAfterMs });
+  });
+}
+
 /** Those that have rows, as this account sees it now; `gone` where one of them isn't there. */
 export async function findFilled(
   pool: ServicePool,
@@ -219,6 +234,11 @@ export async function leaveEmptyTables(
   }
 }
 
+/** Seconds. Should this machine vanish, the server has the lock back then. */
+const SILENCE_SECONDS = 10;
+const SHORT_SILENCE = sql`SET SESSION wait_timeout = ${SILENCE_SECONDS},
+  SESSION net_read_timeout = ${SILENCE_SECONDS}, SESSION net_write_timeout = ${SILENCE_SECONDS}`;
+
 /**
  * One text: the lock ends with the connection, whatever comes of it. What came into a partition
  * since it was exchanged, or has another place in it since it was looked at, is found by a look
@@ -237,6 +257,7 @@ function underLock(swap: PartitionSwap): readonly SQLQuery[] {
     ', ',
   );
   return [
+    SHORT_SILENCE,
     sql`LOCK ${step} TABLES ${sql.join(locks, ', ')}`,
     ...parts.map((part) => exchange(swap, part)),
     sql`SELECT ${step} IF(COUNT(*) = 0, 1, (SELECT 1 UNION SELECT 2)) AS isEmpty

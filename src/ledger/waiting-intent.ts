@@ -4,6 +4,7 @@
  * been given up: its statement goes on until the KILL arrives, and what it writes then is there.
  */
 import { systemClock } from '../clock.js';
+import { WAITS_FOR_LOCK } from '../service/lock-waits.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { note, sql } from '../service/sql.js';
 import { forgetIntents } from './write.js';
@@ -17,7 +18,7 @@ export async function isIntentWaiting(pool: ServicePool, id: string): Promise<bo
   try {
     const [rows = []] = await pool.run(
       sql`SELECT ${note('waits')} 1 FROM information_schema.PROCESSLIST
-        WHERE ID <> CONNECTION_ID() AND STATE LIKE 'Waiting for %'
+        WHERE ID <> CONNECTION_ID() AND ${WAITS_FOR_LOCK}
           AND INFO LIKE ${`%undrop intent ${id}%`}`,
     );
     return rows.length > 0;

@@ -167,8 +167,9 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
     return true;
   }
   const outcome = { id, holdName: held.name };
-  // It was made for an exchange that did not happen, or that gave it nothing.
-  if (row.kind === 'partition' && !(await hasRows(pool, held))) return false;
+  // It was made for an exchange that did not happen, or that gave it nothing. (One that is in its
+  // own schema was a partition.)
+  if (row.kind === 'partition' && isHome && !(await hasRows(pool, held))) return false;
   if (isHome) {
     // A table that was emptied goes there with what binds it, in the RENAME itself.
     const there = { id, fromSchema: held.schema, holdName: held.name, table: row.table };

@@ -12,6 +12,7 @@ import type { Log } from '../log.js';
 import { connectError } from './connect-error.js';
 import { createPool } from './databases.js';
 import { Lease } from './lease.js';
+import { WAITS_FOR_LOCK } from './lock-waits.js';
 import { isServerError } from './server-error.js';
 import { note, type SQLQuery, sql } from './sql.js';
 
@@ -155,7 +156,7 @@ class Pool implements OwnedPool {
 
   async isWaiting(threadId: number): Promise<boolean> {
     const look = sql`SELECT ${note('waits')} 1 FROM information_schema.PROCESSLIST
-      WHERE ID = ${threadId} AND STATE LIKE 'Waiting for %'`;
+      WHERE ID = ${threadId} AND ${WAITS_FOR_LOCK}`;
     const [rows = []] = await this.#run('side', look, { deadlineMs: KILL_DEADLINE_MS });
     return rows.length > 0;
   }

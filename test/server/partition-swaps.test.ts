@@ -1,8 +1,9 @@
-/** The last look before a partition is dropped on MySQL, under the lock. */
+/** The lock under which MySQL drops a partition: the last look there, and who may not lock. */
 import { expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { swapPartitions } from '../../src/drop/swap-partitions.js';
-import { connect, freshSchema, testServers } from '../support/servers.js';
+import { proxyInFront } from '../support/proxy.js';
+import { connect, freshSchema, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 
 const MYSQL = testServers().filter(({ flavour }) => flavour === 'mysql');
@@ -46,6 +47,41 @@ test.each(MYSQL)(
     expect([second.kind, left]).toEqual(['renamed', [{ name: 'p0' }]]);
     await pool.dispose();
     await root.end();
+    await drop();
+  },
+);
+
+test.each(MYSQL)(
+  'without LOCK TABLES no row is taken of partitions that can’t be dropped, on $name',
+  async (server) => {
+    const { name: schema, drop } = await freshSchema(server, 'swaps');
+    const account = `'${schema}'@'%'`;
+    const parts = [1, 2, 3, 4, 5, 6].map((n) => `PARTITION p${n} VALUES LESS THAN (${n}0)`);
+    await query(
+      server,
+      `CREATE USER ${account} IDENTIFIED BY 'swaps'`,
+      `GRANT ALL ON *.* TO ${account}`,
+      `REVOKE LOCK TABLES ON *.* FROM ${account}`,
+      `CREATE TABLE ${schema}.t (v INT) PARTITION BY RANGE (v) (${parts.join(', ')})`,
+      `INSERT INTO ${schema}.t VALUES (1), (11), (21), (31), (41), (51)`,
+    );
+    const { host, port } = server;
+    const proxy = await proxyInFront(
+      { host, port, user: schema, password: 'swaps' },
+      { PROTECT: 'drop-table,drop-partition' },
+    );
+    const client = await connect({ ...proxy, user: 'root', password: '' }, { database: schema });
+    await expect(
+      client.query('ALTER TABLE t DROP PARTITION p1, p2, p3, p4, p5'),
+    ).rejects.toMatchObject({
+      message: expect.stringMatching(/^UNDROP_PRIVILEGES: .*LOCK TABLES/),
+    });
+    const counted = `SELECT COUNT(*) AS count, (SELECT COUNT(*) FROM _undrop.ledger
+      WHERE schema_name = '${schema}') AS recorded FROM ${schema}.t`;
+    expect(await query(server, counted)).toEqual([{ count: 6, recorded: 0 }]);
+    await client.end();
+    await proxy.stop();
+    await query(server, `DROP USER ${account}`);
     await drop();
   },
 );

@@ -35,9 +35,9 @@ interface Head {
   readonly isModified: boolean;
 }
 
+/** Whatever else may come to stand between ALTER and TABLE: not many words. */
+const TABLE_WITHIN = 4;
 const VERBS = ['DROP', 'TRUNCATE'] as const;
-/** ALTER, the words of MySQL 5.1 and MariaDB behind it, and TABLE. */
-const HEAD_TOKENS_MAX = 5;
 
 /** Reads what follows the word ALTER. */
 export function parseAlterPartition(
@@ -71,7 +71,12 @@ export function parseAlterPartition(
 
 /** Whether an ALTER, its first word included, is one of a table and has these words anywhere. */
 export function hasPartitionVerb(tokens: readonly Token[]): boolean {
-  const isTable = tokens.slice(1, HEAD_TOKENS_MAX).some((token) => isWord(token, 'TABLE'));
+  const cursor = new TokenCursor(tokens, 1);
+  takeModes(cursor);
+  const isTable = cursor
+    .rest()
+    .slice(0, TABLE_WITHIN)
+    .some((token) => isWord(token, 'TABLE'));
   if (!isTable) return false;
   return tokens.some(
     (token, index) =>
@@ -88,10 +93,14 @@ export function mayBePartitions(tokens: readonly Token[], source: Source): boole
   return takeBehindTable(cursor, source) === null || cursor.rest().length < 3;
 }
 
-/** `[ONLINE | OFFLINE] [IGNORE] TABLE`, as old servers take it: in any order, and repeated. */
 function takeTable(cursor: TokenCursor): boolean {
-  while (['ONLINE', 'OFFLINE', 'IGNORE'].some((word) => cursor.takeWords(word)));
+  takeModes(cursor);
   return cursor.takeWords('TABLE');
+}
+
+/** `[ONLINE | OFFLINE] [IGNORE]`, as old servers and MariaDB take them, in any number. */
+function takeModes(cursor: TokenCursor): void {
+  while (['ONLINE', 'OFFLINE', 'IGNORE'].some((word) => cursor.takeWords(word)));
 }
 
 function takeBehindTable(cursor: TokenCursor, source: Source): Head | null {
