@@ -4,6 +4,7 @@
  * 0.
  */
 
+import { assert } from '../assert.js';
 import { hasDataDirectory } from '../moves/stays.js';
 import { serverIdentitySql } from '../service/server-identity.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
@@ -11,6 +12,7 @@ import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import type { UserFacts } from './request.js';
+import type { UserSession } from './user-session.js';
 
 /** The statement that reads `UserFacts`. */
 export function factsSql(server: ServerVersion): Buffer {
@@ -18,9 +20,28 @@ export function factsSql(server: ServerVersion): Buffer {
 }
 
 /**
- * The same where the client's own statement follows. An error comes behind its row: so what MySQL
- * still has to say of session tracking (a CALL that failed may have changed a lot) goes to the
- * client, as an ERR_Packet has no room for it. MariaDB never says what comes behind an error.
+ * Asks for them where the client's own statement follows. An error of the server is passed on. A
+ * GTID of the session's own would be used up by a statement that fails.
+ */
+export async function readFactsBeforeText(
+  session: UserSession,
+  server: ServerVersion,
+  gtidMayBeSet: boolean,
+): Promise<UserFacts | ErrPacket> {
+  const ask = async (text: Buffer) => {
+    const [answer] = await session.run([{ kind: 'query', text }]);
+    assert(answer !== undefined, 'the facts of the session have an answer');
+    return readFacts(answer);
+  };
+  const facts = await ask(gtidMayBeSet ? factsSql(server) : failingFactsSql(server));
+  // Settings of the session may be against its two rows (max_join_size, sql_buffer_result).
+  return 'errno' in facts ? ask(factsSql(server)) : facts;
+}
+
+/**
+ * `factsSql` with an error behind its row: so what MySQL still has to say of session tracking (a
+ * CALL that failed may have changed a lot) goes to the client, as an ERR_Packet has no room for it.
+ * MariaDB never says what comes behind an error.
  */
 export function failingFactsSql(server: ServerVersion): Buffer {
   if (server.flavour !== 'mysql' || !tracksSchemas(server)) return factsSql(server);

@@ -4,7 +4,7 @@
  * the marker on, the answer is written, and the stream goes on.
  */
 import { assert } from '../assert.js';
-import { failingFactsSql, readFacts } from '../drop/facts.js';
+import { readFactsBeforeText } from '../drop/facts.js';
 import { refuse } from '../drop/next-step.js';
 import type { SessionFacts } from '../drop/user-session.js';
 import { ResponseTracker } from '../relay/response-tracker.js';
@@ -258,10 +258,8 @@ export class CommandPhase {
   async #openLong(long: LongHead, behind: Buffer): Promise<void> {
     const { server } = this.#login;
     const userSession = this.#openUserSession();
-    const [answer] = await userSession.run([{ kind: 'query', text: failingFactsSql(server) }]);
+    const facts = await readFactsBeforeText(userSession, server, this.#lastSeen.gtidMayBeSet);
     this.#intercepting = null;
-    assert(answer !== undefined, 'the facts of the session have an answer');
-    const facts = readFacts(answer);
     let mode: LexMode | null = null;
     if (!('errno' in facts)) {
       const known = this.#lastSeen.known(facts);

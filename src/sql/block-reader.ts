@@ -50,7 +50,8 @@ export function readBodyStatement(stream: TokenStream, place: Place): boolean {
   const isDeclare = stream.isWord('DECLARE');
   const isKept = place.collected !== null;
   const { start } = stream.lexer;
-  const dropsBefore = stream.drops;
+  const { drops: dropsBefore, openings: openingsBefore } = stream;
+  const begins = stream.isWord(...JUDGED) ? 1 : 0;
   const tokens = isKept ? stream.keep(keptMax(stream)) : [];
   stream.advance();
   if (stream.isSymbol(':')) {
@@ -67,6 +68,7 @@ export function readBodyStatement(stream: TokenStream, place: Place): boolean {
   } else {
     stream.skipToStop();
     stream.keepNothing();
+    stream.explained += Math.min(stream.openings - openingsBefore, begins);
     place.collected?.push({
       shape: 'plain',
       start,
@@ -90,6 +92,8 @@ export function keptMax(stream: TokenStream): number {
   return stream.isWord('CREATE') ? HEAD_TOKENS_MAX : 1;
 }
 
+/** What begins with these is read by a grammar of its own. */
+const JUDGED = ['DROP', 'CREATE', 'PREPARE', 'EXECUTE', 'TRUNCATE', 'ALTER'];
 const READ_WHOLE = ['DROP', 'TRUNCATE', 'PREPARE', 'EXECUTE', 'DEALLOCATE'];
 
 /** `<<label>>`. */

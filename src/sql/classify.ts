@@ -10,6 +10,7 @@ import { leavesTable } from './grammar/drop-table.js';
 import { type DynamicText, parseExecuteImmediate, parsePrepare } from './grammar/dynamic-sql.js';
 import { type Source, TokenCursor } from './grammar/token-cursor.js';
 import {
+  hasOddHost,
   hypotheses,
   isFullyKnown,
   type KnownMode,
@@ -142,7 +143,17 @@ function pieces(source: Source, options: ReadOptions, place: Place): readonly Pi
   const read = { ...options, keepsAll: mode.inRecycle === true || mentionsRecycle(bytes) };
   const found: Piece[] = [];
   let stopAt: number | null = null;
+  let hostsOf: LexMode | null = null;
   for (let offset: number | null = place.offset; offset !== null; ) {
+    if (mode !== hostsOf) {
+      hostsOf = mode;
+      const rest = bytes.subarray(offset);
+      if (hasOddHost(rest, mode) && mayBeOurs(rest, 0, rest.length, options)) {
+        const verdict = unread(rest, 'what goes on behind an @ is not known');
+        found.push({ start: offset, end: bytes.length, next: null, verdict });
+        break;
+      }
+    }
     const statement = nextStatement(bytes, offset, end, mode, read);
     const context = { nested: place.nested, options };
     const verdict = guardedVerdict(statement, { bytes, mode }, context);
@@ -265,6 +276,7 @@ function bodyVerdict(
     verdict: statementVerdict(inner, source, context),
     ...(inner.repeats === true ? { repeats: true } : {}),
   }));
+  if (statement.hides === true) return unclear('a part of the block is not understood');
   const isOurs = inside.some(({ verdict }) => verdict.kind !== 'not-ours');
   if (isOurs) return refused(carrier, inside);
   if (!statement.isWhole) return unclear('its end was not found');

@@ -75,7 +75,8 @@ export function clientCharsetOf(mysqlName: string): ClientCharset | null {
   return KINDS[name] ?? (PLAIN.has(name) ? 'plain' : null);
 }
 
-function isTwoByte(charset: ClientCharset): boolean {
+/** Whether it has characters of two bytes of which the second may look like ASCII. */
+export function isTwoByte(charset: ClientCharset): boolean {
   return ['sjis', 'gbk', 'big5', 'gb18030'].includes(charset);
 }
 

@@ -11,6 +11,7 @@ import {
   type ClientCharset,
   charsetTable,
   clientCharsetOf,
+  isTwoByte,
 } from './client-charset.js';
 import { isRecycleName } from './recycle-name.js';
 
@@ -153,6 +154,17 @@ export function isBetweenVersions({ flavour, versionId }: LexMode): boolean {
 export function readsSixDigits(mode: LexMode): boolean {
   return mode.flavour === 'mariadb' || (mode.sixDigitVersions ?? mode.versionId >= 80000);
 }
+
+/**
+ * Whether something behind an `@` may end within a character of two bytes, of which the second
+ * looks like ASCII: there servers go byte by byte, and by tables of letters that differ.
+ */
+export function hasOddHost(bytes: Uint8Array, { charset }: LexMode): boolean {
+  if (!isTwoByte(charset) || !bytes.includes(0x40)) return false;
+  return ODD_HOST.test(asBuffer(bytes).toString('latin1'));
+}
+
+const ODD_HOST = /@[\w.$\x80-\xff]*[\x80-\xff][@[\\\]^`{|}~]/;
 
 /** Whether `$$ … $$` is a literal. */
 export function readsDollarQuotes(mode: LexMode): boolean {

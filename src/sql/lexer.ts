@@ -7,7 +7,7 @@
  * as code where it does. Never throws; what ends in the middle of a literal is one `error` token
  * that reaches to the end, as there the server stops, too.
  */
-import { type CharsetTable, charsetTable } from './client-charset.js';
+import { type CharsetTable, charsetTable, isTwoByte } from './client-charset.js';
 import { isBetweenVersions, type LexMode, readsDollarQuotes, readsSixDigits } from './lex-mode.js';
 import { isRecycleToken } from './recycle-name.js';
 
@@ -356,7 +356,10 @@ export class Lexer {
   /** What follows `@`: also nothing at all. */
   #host(): TokenKind {
     let end = this.#at;
-    while (this.#byte(end) === DOT || this.#table.isNamePart(this.#byte(end))) end++;
+    while (this.#byte(end) === DOT || this.#table.isNamePart(this.#byte(end))) {
+      this.isInDoubt ||= this.#byte(end) >= 0x80 && isTwoByte(this.#table.charset);
+      end++;
+    }
     return this.#set('name', this.#at, end);
   }
 

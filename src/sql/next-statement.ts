@@ -30,6 +30,8 @@ export interface Statement {
   readonly body: readonly Statement[];
   /** DROP stands directly before TABLE, TABLES, DATABASE, SCHEMA or SEQUENCE, somewhere. */
   readonly hasDrop: boolean;
+  /** A block: words of ours stand in it where none of the statements in `body` begins. */
+  readonly hides?: boolean;
   /** It has the name of a recycle schema; of one in a block, it or one before it. */
   readonly namesRecycle: boolean;
   /** Read to its end without surprise: no broken literal, no block that doesn't close. */
@@ -124,7 +126,8 @@ function readStatement(stream: TokenStream, flavour: Flavour, nested: number): S
     if (isDeclare) readDeclarations(stream);
     if (isDeclare) stream.advance();
     readStructure(stream, opener ?? 'BEGIN', { collected: body, depth: 0, repeats: false });
-    return result(stream, { shape: 'block', start, tokens, body });
+    const read = result(stream, { shape: 'block', start, tokens, body });
+    return { ...read, hides: stream.openings > stream.explained };
   }
   if (isMariaDb && isSet && stream.isWord('STATEMENT')) {
     if (nested >= NESTED_MAX || !stream.skipToWord('FOR')) {

@@ -4,9 +4,37 @@
  * literal that doesn't end; only who knows what the `;` means goes on.
  */
 import type { Lexer, Token } from './lexer.js';
+import type { Sought } from './trigger-scan.js';
 
 /** What stands behind DROP where base tables go with it. */
 export const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
+
+/** Words that `openings` counts by. */
+const OPENING = [
+  ...['DROP', 'CREATE', 'OR', 'REPLACE', 'EXECUTE', 'IMMEDIATE', 'PREPARE', 'FROM'],
+  ...['TRUNCATE', 'PARTITION', 'VIEW', 'SELECT', ...DROPPABLE],
+];
+
+/** An operand has to follow: `END` and `DO` are the names of columns or variables there. */
+const BEFORE_OPERANDS = [
+  ...[
+    'CASE',
+    'WHEN',
+    'THEN',
+    'ELSE',
+    'ELSEIF',
+    'ELSIF',
+    'IF',
+    'WHILE',
+    'UNTIL',
+    'AND',
+    'OR',
+    'XOR',
+  ],
+  ...['NOT', 'DIV', 'MOD', 'LIKE', 'RLIKE', 'REGEXP', 'SOUNDS', 'ESCAPE', 'IN', 'IS', 'BETWEEN'],
+  ...['BINARY', 'COLLATE', 'INTERVAL', 'DISTINCT', 'OF', 'DEFAULT', 'RETURN', 'AS', 'BY', 'PRIOR'],
+];
+const OPERATORS = '(,=<>+-*/%!|&^~:@';
 
 export class TokenStream {
   readonly lexer: Lexer;
@@ -14,6 +42,12 @@ export class TokenStream {
   end: number;
   /** How often DROP stood directly before one of `DROPPABLE`. */
   drops = 0;
+  /**
+   * How often words came that a statement of ours begins with, or one that may run such a text.
+   * Those of a body are to be `explained`, as its statements are judged one by one.
+   */
+  openings = 0;
+  explained = 0;
   /** One of the tokens names a recycle schema. */
   namesRecycle = false;
   /** Every token of a statement is kept for the grammars, whatever it begins with. */
@@ -22,15 +56,16 @@ export class TokenStream {
   readonly keepsAlter: boolean;
   /** A structure wasn't what was expected. */
   isBroken = false;
+  readonly #sought: Sought;
+  /** The three words before the current one, as far as they are among `OPENING`. */
+  #before: readonly [string, string, string] = ['', '', ''];
   #kept: Token[] | null = null;
   #keptMax = 0;
 
   /** `lexer` stands on the first token. */
-  constructor(
-    lexer: Lexer,
-    options: { readonly keepsAll?: boolean; readonly partitions?: boolean } = {},
-  ) {
+  constructor(lexer: Lexer, options: Sought & { readonly keepsAll?: boolean } = {}) {
     this.lexer = lexer;
+    this.#sought = options;
     this.keepsAll = options.keepsAll === true;
     this.keepsAlter = options.partitions === true;
     this.end = lexer.start;
@@ -69,14 +104,42 @@ export class TokenStream {
 
   /** Goes on by one token, also over a `;`. */
   step(): void {
-    const wasDrop = this.lexer.isWord('DROP');
+    this.#before = [this.#before[1], this.#before[2], this.#word];
     this.namesRecycle ||= this.lexer.isRecycleName;
     this.end = this.lexer.end;
     this.lexer.next();
-    if (wasDrop && this.isWord(...DROPPABLE)) this.drops++;
+    if (this.#before[2] === 'DROP' && this.isWord(...DROPPABLE)) this.drops++;
+    if (this.#isOpening) this.openings++;
     if (this.#kept === null || this.#kept.length >= this.#keptMax) return;
     // A broken literal is kept, so that no grammar takes what stands before it for the whole.
     if (!this.isAtStop || this.lexer.kind === 'error') this.#kept.push(this.lexer.token());
+  }
+
+  get #word(): string {
+    if (this.lexer.kind !== 'word') return '';
+    return OPENING.find((word) => this.lexer.isWord(word)) ?? '';
+  }
+
+  /** The current token makes what stands before it the beginning of a statement of ours. */
+  get #isOpening(): boolean {
+    const [first, second, third] = this.#before;
+    const { truncates, partitions, views } = this.#sought;
+    switch (third) {
+      case 'DROP':
+        if (this.isWord(...DROPPABLE)) return true;
+        if (views === true && this.isWord('VIEW')) return true;
+        return partitions === true && this.isWord('PARTITION');
+      case 'TRUNCATE':
+        if (partitions === true && this.isWord('PARTITION')) return true;
+        return truncates === true && !this.isAtStop && this.lexer.kind !== 'symbol';
+      case 'EXECUTE':
+        return this.isWord('IMMEDIATE');
+      case 'OR':
+        return second === 'CREATE' && this.isWord('REPLACE');
+      default:
+        // Behind SELECT it is a column.
+        return second === 'PREPARE' && first !== 'SELECT' && this.isWord('FROM');
+    }
   }
 
   skipToStop(): void {
@@ -92,11 +155,17 @@ export class TokenStream {
 
   /**
    * Over an expression, up to one of `words`; those in CASE … END or parentheses don't count.
-   * False: it isn't there.
+   * False: it isn't there, or a name in it makes it look like another.
    */
   skipToWord(...words: readonly string[]): boolean {
     let cases = 0;
+    let isOperandDue = true;
     while (!this.isAtStop) {
+      if (isOperandDue && this.isWord('END', 'DO')) {
+        this.giveUp();
+        return false;
+      }
+      isOperandDue = this.#isBeforeOperand;
       if (cases === 0 && this.isWord(...words)) return true;
       if (this.isSymbol('(')) {
         this.skipParentheses();
@@ -107,6 +176,11 @@ export class TokenStream {
       this.step();
     }
     return false;
+  }
+
+  get #isBeforeOperand(): boolean {
+    if (this.lexer.kind === 'word') return this.isWord(...BEFORE_OPERANDS);
+    return this.lexer.kind === 'symbol' && OPERATORS.includes(this.lexer.token().text);
   }
 
   /** The same within a structure, which is broken without the word. */

@@ -228,6 +228,30 @@ describe.each(testServers())('$name', (server) => {
     expect(through).toEqual(direct);
   });
 
+  test('the session’s own settings don’t keep a long text from being read', async () => {
+    const text = `INSERT INTO texts SELECT 1, 'drop table live' FROM DUAL WHERE LENGTH('${'x'.repeat(MIB)}') > 1; DO 0`;
+    for (const setting of ['sql_buffer_result = 1', 'max_join_size = 1, sql_big_selects = 0']) {
+      await using(true, async (connection) => {
+        await connection.query(`SET ${setting}`);
+        await connection.query(text);
+      });
+      expect(await countTexts()).toBe(1);
+      await query(server, `TRUNCATE TABLE ${schema}.texts`);
+    }
+  });
+
+  if (server.name === 'mysql-9.7') {
+    test('a GTID of the session’s own is there for a long text', async () => {
+      await using(true, async (connection) => {
+        await connection.query("SET GTID_NEXT = '3e11fa47-71ca-11e1-9e33-c80aa9429562:77'");
+        await connection.query(`INSERT INTO texts VALUES (7, 'x' /* ${'x'.repeat(MIB)} */)`);
+        await connection.query("SET GTID_NEXT = 'AUTOMATIC'");
+      });
+      const gtids = await query<{ set: string }>(server, 'SELECT @@GLOBAL.gtid_executed AS `set`');
+      expect([await countTexts(), gtids[0]?.set]).toEqual([1, expect.stringContaining('9562:77')]);
+    });
+  }
+
   test('in a pipeline the error comes at its place, in sequence (wire 16)', async () => {
     const peer = new Peer(net.connect({ host: proxy.host, port: proxy.port, noDelay: true }));
     await peer.packet();
