@@ -27,9 +27,11 @@ import type { Wakeup } from './wakeup.js';
 /** What one look may take before facts and names are read again. */
 const SLICE_MS = 5_000;
 /**
- * Wakes are served so far apart at least, and so that reading takes a tenth of the time at most.
+ * Wakes are served so far apart at least, and so that reading takes a tenth of the time, but no
+ * farther: a look may have been slow by what it waited for.
  */
 const WAKE_GAP_MS = 1_000;
+const WAKE_GAP_MS_MAX = 5_000;
 const IDLE_MS_MIN = 20;
 /** However short UNDROP_HOLD is, there is no need to look more often because of it. */
 const LOOK_MS_MIN = 1_000;
@@ -83,7 +85,7 @@ export class Rounds {
       const delayMs = await this.#look();
       if (delayMs > 0) await lease.idle(delayMs, wakeup.signal);
       if (wakeup.signal.aborted && !signal.aborted) {
-        const gapMs = Math.max(WAKE_GAP_MS, 10 * this.#readingMs);
+        const gapMs = Math.min(Math.max(WAKE_GAP_MS, 10 * this.#readingMs), WAKE_GAP_MS_MAX);
         await lease.idle(gapMs - (monotonicMs() - beganMs), signal);
       }
     }

@@ -49,13 +49,14 @@ export interface Collecting {
 
 /**
  * `tap` sees and may delay what the collector does, by wrapping its pool; `recover` is its
- * recovery, by default none.
+ * recovery, by default none; `monotonicMs` its clock of this machine.
  */
 export function startCollecting(
   server: Target,
   settings: Partial<LifecycleSettings> = {},
   tap: (pool: ServicePool) => ServicePool = (pool) => pool,
   recover: Reconcile = async () => ({ debtsLeft: [], untouched: [] }),
+  monotonicMs: () => number = () => performance.now(),
 ): Collecting {
   const pool = poolOn(server);
   const said: Said[] = [];
@@ -70,6 +71,7 @@ export function startCollecting(
     proxyId: 'test',
     settings: { ...fastSettings, ...settings },
     clock: systemClock,
+    monotonicMs,
     log,
     reconcile: (connection, options) => {
       looks += 1;

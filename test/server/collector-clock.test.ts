@@ -62,4 +62,26 @@ inLanes(testServers(), 'on a slow way to $name', (server, { afterEach, beforeEac
     expect(more).toEqual([]);
     expect(Number(first)).toBeGreaterThanOrEqual(Number(due));
   });
+
+  test('a look that had to wait does not keep the next one away for minutes', async () => {
+    let aheadMs = 0;
+    let looks = 0;
+    collecting = startCollecting(
+      server,
+      { checkIntervalMs: 3_600_000 },
+      (pool) => pool,
+      async () => {
+        looks += 1;
+        if (looks === 1) aheadMs = 60_000;
+        return { debtsLeft: [], untouched: [] };
+      },
+      () => performance.now() + aheadMs,
+    );
+    await until('it looks', () => looks === 1);
+    await until('it looks again', () => {
+      collecting?.collector.wake('test');
+      return looks > 1;
+    });
+    expect(looks).toBeGreaterThan(1);
+  });
 });

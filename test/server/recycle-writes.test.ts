@@ -262,7 +262,12 @@ inLanes(testServers(), 'on $name', (server, { test, beforeAll, afterAll }) => {
       const answers = await Promise.all(
         [direct, through].map(async (one) => {
           const { results } = await one.query(text(pattern));
-          return results.map((result) => ('rows' in result ? result.rows : result.kind));
+          // Sizes are estimates, which change by themselves.
+          const isEstimate = pattern === 'SHOW TABLE STATUS';
+          return results.map((result) => {
+            if (!('rows' in result)) return result.kind;
+            return isEstimate ? result.rows.map(([name]) => name) : result.rows;
+          });
         }),
       );
       expect([pattern, answers[1]]).toEqual([pattern, answers[0]]);
