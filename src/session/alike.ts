@@ -15,8 +15,12 @@ export function isReadAlike(text: Buffer, charset: string): boolean {
   if (charset.startsWith('utf8')) return true;
   const isAscii = text.every((byte) => byte < 0x80);
   const kind = clientCharsetOf(charset);
-  const isWide = /^(ucs2|utf16|utf16le|utf32)$/.test(charset);
-  return isAscii && (isWide || (kind !== null && isStorable(text, kind)));
+  return isAscii && (isWide(charset) || (kind !== null && isStorable(text, kind)));
+}
+
+/** Whether what is ASCII in another charset takes more bytes in this one. */
+export function isWide(charset: string): boolean {
+  return /^(ucs2|utf16|utf16le|utf32)$/.test(charset);
 }
 
 /**

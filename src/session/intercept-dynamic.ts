@@ -17,7 +17,7 @@ import { isRecycleName } from '../sql/recycle-name.js';
 import { mayBeOurs } from '../sql/trigger-scan.js';
 import { type Replacement, tablesOf } from '../sql/verdict.js';
 import type { ErrPacket } from '../wire/response/err.js';
-import { isReadAlike, isSame } from './alike.js';
+import { isReadAlike, isSame, isWide } from './alike.js';
 import { concernsName, noticePrepare } from './concerns-name.js';
 import { mayWish, wishesIn } from './drop-wishes.js';
 import {
@@ -69,7 +69,9 @@ export async function dynamic(
   if (text === null) return { kind: 'forward', facts };
   const isAlike = [connection, facts.charset].every((charset) => isReadAlike(text, charset));
   const sought = soughtBy(options.service.protect);
-  if (!isAlike && (mayBeOurs(text, 0, text.length, sought) || isInRecycle(facts))) {
+  // MySQL reads the bytes that a text has in `connection`: in a wide one they may be any ASCII.
+  const isOpen = isWide(connection) || isInRecycle(facts);
+  if (!isAlike && (isOpen || mayBeOurs(text, 0, text.length, sought))) {
     const why = `its text goes through the character sets ${connection} and ${facts.charset}`;
     return refused(notUnderstood(why), options);
   }

@@ -51,9 +51,11 @@ export function readBodyStatement(stream: TokenStream, place: Place): boolean {
   const isKept = place.collected !== null;
   const { start } = stream.lexer;
   const { drops: dropsBefore, openings: openingsBefore } = stream;
-  const begins = stream.isWord(...JUDGED) ? 1 : 0;
+  const isCreate = stream.isWord('CREATE');
+  const isJudged = stream.isWord(...JUDGED);
   const tokens = isKept ? stream.keep(keptMax(stream)) : [];
   stream.advance();
+  const begins = isJudged || (isCreate && stream.isWord('OR')) ? 1 : 0;
   if (stream.isSymbol(':')) {
     stream.keepNothing();
     stream.advance();
@@ -93,7 +95,7 @@ export function keptMax(stream: TokenStream): number {
 }
 
 /** What begins with these is read by a grammar of its own. */
-const JUDGED = ['DROP', 'CREATE', 'PREPARE', 'EXECUTE', 'TRUNCATE', 'ALTER'];
+const JUDGED = ['DROP', 'PREPARE', 'EXECUTE', 'TRUNCATE', 'ALTER'];
 const READ_WHOLE = ['DROP', 'TRUNCATE', 'PREPARE', 'EXECUTE', 'DEALLOCATE'];
 
 /** `<<label>>`. */

@@ -355,5 +355,29 @@ function dynamicVerdict(
       return { ...refused(carrier, [piece]), source: from };
     }
   }
-  return NOT_OURS;
+  return [inner, fromFilename(inner)].some((one) => isReadOtherwise(one, inner, source, options))
+    ? unclear('its text is converted before it is read')
+    : NOT_OURS;
+}
+
+/** What isn't ASCII may be other bytes then, which break a line or a word. */
+function isReadOtherwise(
+  converted: Uint8Array,
+  inner: Uint8Array,
+  { mode }: Source,
+  options: ReadOptions,
+): boolean {
+  const isSame = mode.charset === 'utf8' || inner.every((byte) => byte < 0x80);
+  if (converted === inner && isSame) return false;
+  return mayBeOurs(converted, 0, converted.length, options);
+}
+
+/** As MySQL 5.6 reads it where a client says that it speaks in `filename`: `D@0052OP`. */
+function fromFilename(text: Uint8Array): Uint8Array {
+  if (!text.includes(0x40)) return text;
+  const latin1 = Buffer.from(text).toString('latin1');
+  const read = latin1.replaceAll(/@([0-9a-f]{4})/gi, (_all, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 16)),
+  );
+  return read === latin1 ? text : Buffer.from(read, 'latin1');
 }

@@ -468,7 +468,13 @@ export class Lexer {
     const sign = this.#byte(end + 1);
     const digitAt = sign === PLUS || sign === DASH ? end + 2 : end + 1;
     if (isDigit(this.#byte(digitAt))) return this.#set('number', start, this.#digits(digitAt));
-    return this.#set('symbol', start, Math.min(digitAt + 1, this.#textEnd));
+    // No exponent: the token is the character at which that was seen, whatever it is.
+    if (digitAt >= this.#textEnd) return this.#abort(start);
+    if (this.#mode.flavour === 'mysql' && this.#isDashComment(digitAt, this.#byte(digitAt))) {
+      this.#at = digitAt;
+      return this.#start();
+    }
+    return this.#set('symbol', digitAt, digitAt + 1);
   }
 
   #digits(from: number): number {

@@ -4,6 +4,7 @@
  * that part of the mode is unknown from there on.
  */
 import { clientCharsetOf, type KnownMode, type LexMode, modeFromSqlMode } from './lex-mode.js';
+import { Lexer } from './lexer.js';
 import type { Statement } from './next-statement.js';
 
 const SET_NAMES = /^set\s+names\s+['"]?(\w+)['"]?(?:\s+collate\s+['"]?\w+['"]?)?$/i;
@@ -49,6 +50,7 @@ export function modeAfter(statement: Statement, bytes: Uint8Array, mode: LexMode
   }
   if (head !== 'SET') return mode;
   const text = textOf(statement, bytes);
+  if (/[\x80-\xff]/.test(text) && mayNameSetting(statement, bytes, mode)) return open;
   const names = SET_NAMES.exec(text)?.[1];
   if (names !== undefined) return withCharset(mode, names);
   const sqlMode = SET_SQL_MODE.exec(text)?.[1]?.toUpperCase();
@@ -63,6 +65,19 @@ export function modeAfter(statement: Statement, bytes: Uint8Array, mode: LexMode
   if (!mayBeCharset) return mode;
   const { charset: _, ...known } = mode;
   return known;
+}
+
+/** Servers find a setting by its name without regard to accents: `@@śql_mode`. */
+function mayNameSetting({ start, end }: Statement, bytes: Uint8Array, mode: LexMode): boolean {
+  const lexer = new Lexer(bytes, start, end, mode);
+  for (let signs = 0; lexer.next() !== 'end' && lexer.kind !== 'error'; ) {
+    const isName = lexer.kind === 'word' || lexer.kind === 'name';
+    const isOdd = isName && bytes.subarray(lexer.start, lexer.end).some((byte) => byte >= 0x80);
+    // Behind one @ it is a variable of the user's.
+    if (isOdd && signs !== 1) return true;
+    signs = lexer.isSymbol('@') ? signs + 1 : 0;
+  }
+  return false;
 }
 
 function withCharset(mode: LexMode, name: string): KnownMode {

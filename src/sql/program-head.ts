@@ -81,6 +81,13 @@ function readTriggerHead(stream: TokenStream): void {
 
 /** `name (parameters) [RETURNS type] [characteristic …]`. */
 function readRoutineHead(stream: TokenStream, flavour: Flavour): void {
+  if (stream.isWord('IF')) for (const _word of ['IF', 'NOT', 'EXISTS']) stream.advance();
+  // The name, which may be any of the words below.
+  stream.advance();
+  while (stream.isSymbol('.')) {
+    stream.advance();
+    stream.advance();
+  }
   while (!stream.isAtStop && !stream.isSymbol('(') && !stream.isWord('AS', 'IS', 'RETURNS')) {
     stream.step();
   }

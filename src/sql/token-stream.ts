@@ -32,9 +32,9 @@ const BEFORE_OPERANDS = [
     'XOR',
   ],
   ...['NOT', 'DIV', 'MOD', 'LIKE', 'RLIKE', 'REGEXP', 'SOUNDS', 'ESCAPE', 'IN', 'IS', 'BETWEEN'],
-  ...['BINARY', 'COLLATE', 'INTERVAL', 'DISTINCT', 'OF', 'DEFAULT', 'RETURN', 'AS', 'BY', 'PRIOR'],
+  ...['BINARY', 'COLLATE', 'INTERVAL', 'DISTINCT', 'OF', 'DEFAULT', 'RETURN', 'AS', 'BY', 'FOR'],
 ];
-const OPERATORS = '(,=<>+-*/%!|&^~:@';
+const OPERATORS = '(,=<>+-*/%!|&^~:@.';
 
 export class TokenStream {
   readonly lexer: Lexer;
@@ -161,7 +161,8 @@ export class TokenStream {
     let cases = 0;
     let isOperandDue = true;
     while (!this.isAtStop) {
-      if (isOperandDue && this.isWord('END', 'DO')) {
+      // Within braces an operand stands behind any word.
+      if (this.isSymbol('{') || (isOperandDue && this.isWord('END', 'DO'))) {
         this.giveUp();
         return false;
       }

@@ -420,6 +420,51 @@ describe('words of ours where no statement was found to begin', () => {
   ]);
 });
 
+describe('a statement that looks longer than it is', () => {
+  for (const server of ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'] as const) {
+    rows(server, [
+      ['EXPLAIN SELECT 1 1.e; DROP TABLE t', 'refused/multi-statement t [not-ours; drop-table t]'],
+      ['EXPLAIN SELECT 1 1.e-; DROP TABLE t', 'refused/multi-statement t [not-ours; drop-table t]'],
+      ['SELECT 1.e1; DROP TABLE t', 'refused/multi-statement t [not-ours; drop-table t]'],
+      [
+        'CREATE PROCEDURE returns(begin INT) SELECT 1; DROP TABLE t; SELECT 1; end',
+        'refused/multi-statement t [not-ours; drop-table t; not-ours; not-ours]',
+      ],
+      [
+        'CREATE PROCEDURE a.returns(begin INT) SELECT 1; DROP TABLE t; SELECT 1; end',
+        'refused/multi-statement t [not-ours; drop-table t; not-ours; not-ours]',
+      ],
+      [
+        "CREATE PROCEDURE p() BEGIN IF CASE WHEN 1 THEN t . end WHEN 2 THEN REPEAT('a',1) END THEN DO 1; END IF; END;" +
+          ' DROP TABLE t; UNTIL 1 END REPEAT; END IF; END',
+        'unclear',
+      ],
+      [
+        "CREATE PROCEDURE p() BEGIN IF CASE WHEN 1 THEN {d end} WHEN 2 THEN REPEAT('a',1) END THEN DO 1; END IF; END;" +
+          ' DROP TABLE t; UNTIL 1 END REPEAT; END IF; END',
+        'unclear',
+      ],
+      [
+        'SET @@\xc5\x9bql_mode=\'ANSI_QUOTES\'; SELECT 1 AS "a\\"; DROP TABLE t; -- "',
+        'refused/multi-statement [not-ours; unclear]',
+      ],
+      ['SET @gr\xc3\xb6\xc3\x9fe = 1; SELECT "\\"; DROP TABLE t', 'not-ours'],
+    ]);
+  }
+  rows('mysql-9.7', [
+    [
+      "SELECT 1 1.e+-- '\n; DROP TABLE t -- '",
+      'refused/multi-statement t [not-ours; drop-table t]',
+    ],
+  ]);
+  rows('mariadb-11.8', [
+    [
+      'BEGIN NOT ATOMIC CREATE VIEW v AS SELECT 1 1.e; CREATE OR REPLACE TABLE t (a INT); END',
+      'refused/compound t [not-ours; refused/create-or-replace t]',
+    ],
+  ]);
+});
+
 test.each(['mysql-9.7', 'mysql-5.6', 'mariadb-10.11'] as const)(
   'behind an @ characters of two bytes may end in a backtick, on %s',
   (server) => {
