@@ -170,6 +170,7 @@ export class TokenStream {
       if (cases === 0 && this.isWord(...words)) return true;
       if (this.isSymbol('(')) {
         this.skipParentheses();
+        isOperandDue = false;
         continue;
       }
       if (this.isWord('CASE')) cases++;

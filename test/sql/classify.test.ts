@@ -425,6 +425,11 @@ describe('a statement that looks longer than it is', () => {
     rows(server, [
       ['EXPLAIN SELECT 1 1.e; DROP TABLE t', 'refused/multi-statement t [not-ours; drop-table t]'],
       ['EXPLAIN SELECT 1 1.e-; DROP TABLE t', 'refused/multi-statement t [not-ours; drop-table t]'],
+      [
+        'CREATE PROCEDURE p() BEGIN WHILE (a < 1) DO DROP TABLE t; END WHILE;' +
+          ' REPEAT DROP TABLE t; UNTIL (a) END REPEAT; IF f(a) THEN DROP TABLE t; END IF; END; SELECT 1',
+        'not-ours',
+      ],
       ['SELECT 1.e1; DROP TABLE t', 'refused/multi-statement t [not-ours; drop-table t]'],
       [
         'CREATE PROCEDURE returns(begin INT) SELECT 1; DROP TABLE t; SELECT 1; end',
