@@ -75,6 +75,6 @@ function readCounts() {
 function workers(args) {
   const isSaid = args.some((word) => /^(-w|-i|--maxWorkers|--runInBand)/.test(word));
   if (isSaid) return [];
-  const few = Math.min(3, availableParallelism() + 1);
+  const few = Math.min(3, availableParallelism());
   return [`--maxWorkers=${process.env.UNDROP_TEST_SERVERS ? 1 : few}`];
 }

@@ -276,10 +276,12 @@ inLanes(
       const old = await holdTable(server, { state: 'PURGE', dueInSeconds: -20, rows: 1_500 });
       const passing = await holdTable(server, { dueInSeconds: 2 });
       collecting = startCollecting(server, { ...slow, purgeChunkRows: 1 });
-      await until('all are gone', async () => {
+      const allGone = async () => {
         const ends = await Promise.all([young, old, passing].map((held) => gone(held)()));
         return ends.every(Boolean);
-      });
+      };
+      // Row by row, which takes a busy machine a while.
+      await until('all are gone', allGone, 90_000);
       const events = collecting.said.map(({ fields }) => `${fields['event']} ${fields['id']}`);
       const first = (event: string, held: Held) => events.indexOf(`${event} ${held.id}`);
       expect(first('purge', old)).toBeGreaterThanOrEqual(0);
