@@ -139,6 +139,10 @@ const innocent = fc.constantFrom(
 /** What ends in the middle of something is unclear by itself; here the words have to be in it. */
 function isOurs({ verdict, start, end }: Piece, bytes: Buffer): boolean {
   if (verdict.kind === 'not-ours' || !mayBeOurs(bytes, start, end)) return false;
+  // The stream asks only where such a thing is code.
+  if (verdict.kind === 'unclear' && verdict.why === 'what goes on behind an @ is not known') {
+    return false;
+  }
   return verdict.kind !== 'unclear' || verdict.why !== 'it ends in the middle';
 }
 
