@@ -9,28 +9,13 @@ import type { Sought } from './trigger-scan.js';
 /** What stands behind DROP where base tables go with it. */
 export const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
 
-/** Words that `openings` counts by. */
-const OPENING = [
-  ...['DROP', 'CREATE', 'OR', 'REPLACE', 'EXECUTE', 'IMMEDIATE', 'PREPARE', 'FROM'],
-  ...['TRUNCATE', 'PARTITION', 'VIEW', 'SELECT', ...DROPPABLE],
-];
+/** Words that `openings` looks back at. */
+const OPENING = ['DROP', 'TRUNCATE', 'CREATE', 'OR', 'EXECUTE', 'PREPARE', 'SELECT'];
 
 /** An operand has to follow: `END` and `DO` are the names of columns or variables there. */
 const BEFORE_OPERANDS = [
-  ...[
-    'CASE',
-    'WHEN',
-    'THEN',
-    'ELSE',
-    'ELSEIF',
-    'ELSIF',
-    'IF',
-    'WHILE',
-    'UNTIL',
-    'AND',
-    'OR',
-    'XOR',
-  ],
+  ...['CASE', 'WHEN', 'THEN', 'ELSE', 'ELSEIF', 'ELSIF', 'IF', 'WHILE', 'UNTIL'],
+  ...['AND', 'OR', 'XOR'],
   ...['NOT', 'DIV', 'MOD', 'LIKE', 'RLIKE', 'REGEXP', 'SOUNDS', 'ESCAPE', 'IN', 'IS', 'BETWEEN'],
   ...['BINARY', 'COLLATE', 'INTERVAL', 'DISTINCT', 'OF', 'DEFAULT', 'RETURN', 'AS', 'BY', 'FOR'],
 ];
@@ -124,6 +109,8 @@ export class TokenStream {
   get #isOpening(): boolean {
     const [first, second, third] = this.#before;
     const { truncates, partitions, views } = this.#sought;
+    // Whatever the name between them is. Behind SELECT it is a column.
+    if (second === 'PREPARE' && first !== 'SELECT' && this.isWord('FROM')) return true;
     switch (third) {
       case 'DROP':
         if (this.isWord(...DROPPABLE)) return true;
@@ -137,8 +124,7 @@ export class TokenStream {
       case 'OR':
         return second === 'CREATE' && this.isWord('REPLACE');
       default:
-        // Behind SELECT it is a column.
-        return second === 'PREPARE' && first !== 'SELECT' && this.isWord('FROM');
+        return false;
     }
   }
 

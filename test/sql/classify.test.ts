@@ -401,6 +401,7 @@ describe('words of ours where no statement was found to begin', () => {
       'unclear',
     ],
     ['DECLARE CONTINUE HANDLER FOR 1146 DROP TABLE t; BEGIN DROP TABLE a; END', 'unclear'],
+    ["BEGIN NOT ATOMIC SET STATEMENT a=9 FOR PREPARE execute FROM 'DROP TABLE t'; END", 'unclear'],
     ["BEGIN NOT ATOMIC EXECUTE IMMEDIATE 'SELECT 1'; PREPARE s FROM 'SELECT 2'; END", 'not-ours'],
     [
       'BEGIN NOT ATOMIC CREATE OR REPLACE VIEW v AS SELECT 1; SELECT prepare FROM t; END',
