@@ -6,7 +6,9 @@
  * Invariant: no byte of a packet that may be ours goes on before the session has seen all of it;
  * one that is too long to be held goes on as `LongStatement` lets it.
  * A packet with a sequence id other than 0 is never a command (the data of LOCAL INFILE, replies of
- * an authentication); the server enforces that with error 1156.
+ * an authentication); the server enforces that with error 1156. One with 0 is none where an upload
+ * has counted to 255 and is still under way. Behind a silence the server may have ended that in
+ * this very moment; then what would be ours as a command ends the session.
  */
 import { UndropError } from '../errors.js';
 import { mayBeOurs, type Sought } from '../sql/trigger-scan.js';
@@ -17,17 +19,25 @@ import {
   COM_INIT_DB,
   COM_QUERY,
   COM_SLEEP,
-  COM_STMT_BULK_EXECUTE,
   COM_STMT_CLOSE,
   COM_STMT_EXECUTE,
   COM_STMT_PREPARE,
-  COM_STMT_RESET,
   COM_STMT_SEND_LONG_DATA,
   isRelayedCommand,
 } from '../wire/commands.js';
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX, type Packet } from '../wire/framing.js';
 import { GrowingBuffer } from '../wire/growing-buffer.js';
+import { MalformedPacketError } from '../wire/packet-reader.js';
 import type { LongStatement } from './long-statement.js';
+import {
+  HANDLE_BYTES,
+  isText,
+  mayDestroy,
+  namesHandle,
+  type WatchedHandles,
+  type WatchedSession,
+  wouldBeOurs,
+} from './upload-wrap.js';
 
 /** A statement is held until it is whole up to so many bytes; a longer one is streamed. */
 export const HELD_BYTES_MAX = 256 * 1024;
@@ -55,23 +65,11 @@ export interface GateOwner {
   onLongRefused(long: LongStatement): void;
 }
 
-/** A session of which more is shown. */
-export interface WatchedSession {
-  /** Every text is. */
-  readonly mayBeInRecycle: boolean;
-}
-
-/** Handles of prepared statements that are shown whole. */
-export interface WatchedHandles {
-  /** False: no command has to be looked at. */
-  readonly isWatching: boolean;
-  /** Every COM_QUERY is shown. */
-  readonly watchesNames: boolean;
-  /** May be asked again for the same command. */
-  takes(command: number, id: number): boolean;
-}
-
 export interface GateOptions {
+  /** True: every command has its whole answer, so no upload is under way. Default: not known. */
+  readonly isAllAnswered?: () => boolean;
+  /** Milliseconds of a clock that nobody sets; default: the process's. */
+  readonly nowMs?: () => number;
   readonly handles?: WatchedHandles;
   readonly session?: WatchedSession;
   /** May change while the session lives. */
@@ -84,12 +82,16 @@ export class CommandGate {
   readonly #handles: WatchedHandles;
   readonly #session: WatchedSession;
   readonly #sought: Sought;
+  readonly #isAllAnswered: () => boolean;
+  readonly #nowMs: () => number;
   /** Bytes of the current packet that pass without a look. */
   #passing = 0;
   #isPartOfCommand = false;
   #isPart = false;
   #lastSequenceId = 0;
   #lastWasData = false;
+  /** When an upload counted to 255. */
+  #wrappedAtMs = 0;
   /** The last command was that of a replica: acknowledgements may follow. */
   #isDumping = false;
   /** The start of a packet that has to be whole first, and how many bytes that takes. */
@@ -107,6 +109,8 @@ export class CommandGate {
     this.#handles = options.handles ?? NO_HANDLES;
     this.#session = options.session ?? UNWATCHED;
     this.#sought = options.sought ?? {};
+    this.#isAllAnswered = options.isAllAnswered ?? (() => false);
+    this.#nowMs = options.nowMs ?? (() => performance.now());
     this.#heldBytesMax = options.heldBytesMax ?? HELD_BYTES_MAX;
   }
 
@@ -222,12 +226,18 @@ export class CommandGate {
   #sizeOfNext(chunk: Buffer, at: number): number {
     const left = chunk.length - at;
     if (left < HEADER_BYTES) return HEADER_BYTES;
-    if (this.#isData(chunk[at + 3] ?? 0)) return 0;
+    const sequenceId = chunk[at + 3] ?? 0;
     const length = chunk.readUIntLE(at, 3);
+    if (this.#isWrappedData(sequenceId) && length > 0) return this.#sizeOfWrapped(chunk, at);
+    if (this.#isData(sequenceId)) return 0;
     if (length === 0) return HEADER_BYTES;
     if (left < HEADER_BYTES + 1) return HEADER_BYTES + 1;
     const command = chunk[at + HEADER_BYTES] ?? 0;
     if (this.#isAck(command, length)) return 0;
+    // The server answers these with an error, and nothing else of their kind with anything.
+    if (length < (UNANSWERED_BYTES_MIN.get(command) ?? 0)) {
+      throw new MalformedPacketError(`Command ${command}: cut short at ${length} bytes.`);
+    }
     if (this.#handles.isWatching && namesHandle(command) && length >= HANDLE_BYTES) {
       if (left < HEADER_BYTES + HANDLE_BYTES) return HEADER_BYTES + HANDLE_BYTES;
       const isTaken = this.#handles.takes(command, chunk.readUInt32LE(at + HEADER_BYTES + 1));
@@ -244,9 +254,31 @@ export class CommandGate {
 
   /** A continuation, a reply or the data of a file: never a command. */
   #isData(sequenceId: number): boolean {
-    if (this.#isPart || sequenceId !== 0) return true;
-    // An upload's sequence ids wrap from 255 to 0; it ends with an empty packet.
-    return this.#lastSequenceId === 255 && this.#lastWasData;
+    return this.#isPart || sequenceId !== 0 || this.#isWrappedData(sequenceId);
+  }
+
+  /** An upload's ids wrap from 255 to 0; it ends with an empty packet, or by the server. */
+  #isWrappedData(sequenceId: number): boolean {
+    if (this.#isPart || sequenceId !== 0) return false;
+    return this.#lastSequenceId === 255 && this.#lastWasData && !this.#isAllAnswered();
+  }
+
+  /**
+   * No server ends an upload before its end but behind a silence of net_read_timeout, a second or
+   * more (MariaDB, where it was killed meanwhile; others close the connection).
+   */
+  #sizeOfWrapped(chunk: Buffer, at: number): number {
+    if (this.#nowMs() - this.#wrappedAtMs < SILENCE_MS) return 0;
+    const left = chunk.length - at;
+    if (left < HEADER_BYTES + 1) return HEADER_BYTES + 1;
+    if (!mayDestroy(chunk[at + HEADER_BYTES] ?? 0)) return 0;
+    const size = HEADER_BYTES + chunk.readUIntLE(at, 3);
+    if (size > HEADER_BYTES + this.#heldBytesMax) throw new MalformedPacketError(IN_AN_UPLOAD);
+    if (left < size) return size;
+    const shown = { handles: this.#handles, session: this.#session, sought: this.#sought };
+    const isOurs = wouldBeOurs(chunk.subarray(at, at + size), shown);
+    if (isOurs) throw new MalformedPacketError(IN_AN_UPLOAD);
+    return 0;
   }
 
   /** Of a semi-synchronous replica. It has no answer; as a command no server knows it. */
@@ -268,6 +300,7 @@ export class CommandGate {
     // An empty continuation ends a packet of 16 MiB, not the upload.
     this.#lastWasData = isData && !this.#isPartOfCommand && (length > 0 || this.#isPart);
     this.#lastSequenceId = sequenceId;
+    if (sequenceId === 255) this.#wrappedAtMs = this.#nowMs();
     this.#isPart = length === PAYLOAD_BYTES_MAX;
   }
 
@@ -295,6 +328,16 @@ export class CommandGate {
   }
 }
 
+const IN_AN_UPLOAD = 'LOCAL INFILE: data behind a silence that would be a command of ours.';
+/** Well below the least net_read_timeout, which counts whole seconds. */
+const SILENCE_MS = 250;
+
+/** Commands without an answer, and the fewest bytes that they have. */
+const UNANSWERED_BYTES_MIN: ReadonlyMap<number, number> = new Map([
+  [COM_STMT_CLOSE, 5],
+  [COM_STMT_SEND_LONG_DATA, 7],
+]);
+
 const UNWATCHED: WatchedSession = { mayBeInRecycle: false };
 
 const NO_HANDLES: WatchedHandles = { isWatching: false, watchesNames: false, takes: () => false };
@@ -303,25 +346,8 @@ const NO_HANDLES: WatchedHandles = { isWatching: false, watchesNames: false, tak
 const SEMI_SYNC_ACK = 0xef;
 const ACK_BYTES_MAX = 1_024;
 
-/** The command and the id behind it. */
-const HANDLE_BYTES = 5;
-
-function namesHandle(command: number): boolean {
-  return (
-    command === COM_STMT_EXECUTE ||
-    command === COM_STMT_BULK_EXECUTE ||
-    command === COM_STMT_RESET ||
-    command === COM_STMT_CLOSE ||
-    command === COM_STMT_SEND_LONG_DATA
-  );
-}
-
 /** Commands that are looked at whole: texts, what leads to a schema, and whatever isn't relayed. */
 function isInspected(command: number): boolean {
   const leadsToSchema = command === COM_INIT_DB || command === COM_CHANGE_USER;
   return isText(command) || leadsToSchema || !isRelayedCommand(command);
-}
-
-function isText(command: number): boolean {
-  return command === COM_QUERY || command === COM_STMT_PREPARE;
 }

@@ -84,6 +84,7 @@ export class CommandPhase {
     this.#prepared = new PreparedDrops(login.server.flavour);
     const tracker = new ResponseTracker(login.capabilities);
     this.#tracker = tracker;
+    const isAllAnswered = () => tracker.idle;
     this.#gate = new CommandGate(
       {
         forward: (bytes) => owner.toServer(bytes),
@@ -94,7 +95,7 @@ export class CommandPhase {
           this.#longRefused = long;
         },
       },
-      { handles: this.#prepared, session: this.#lastSeen, sought: soughtNow(owner) },
+      { handles: this.#prepared, session: this.#lastSeen, sought: soughtNow(owner), isAllAnswered },
     );
   }
 
@@ -273,7 +274,7 @@ export class CommandPhase {
         ...long,
         statements: newStatementStream(mode, long.isOneOfSeveral, protect, { inRecycle }),
         heldBytesMax: HELD_BYTES_MAX,
-        forward: (bytes) => this.#owner.toServer(bytes),
+        forward: (part) => this.#owner.toServer(this.#lastSeen.onLongPart(part)),
       }),
     );
     this.#goOn(userSession.end(), behind);

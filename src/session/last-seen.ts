@@ -2,13 +2,16 @@
  * What a session was last seen in, without asking the server: guesses that save round trips, and
  * are checked against the session's own facts where it matters.
  */
+
+import type { SessionGuess } from '../drop/drop-options.js';
 import type { UserFacts } from '../drop/request.js';
-import type { SessionGuess } from '../drop/run-drop.js';
 import { type KnownMode, modeOfSession } from '../sql/lex-mode.js';
 import { isRecycleName } from '../sql/recycle-name.js';
 import { mentionsRecycle, namesGtidNext } from '../sql/trigger-scan.js';
 import { COM_INIT_DB, COM_QUERY, COM_STMT_PREPARE } from '../wire/commands.js';
 import type { Login } from './login.js';
+
+const GTID_NEXT_BYTES = 'gtid_next'.length;
 
 export class LastSeen {
   readonly #server: Login['server'];
@@ -17,6 +20,8 @@ export class LastSeen {
   #mayBeInRecycle: boolean;
   /** The command that was looked at last has such a name in it, and may lead there. */
   #mentionsRecycle = false;
+  /** The end of the last part of a long text: a name may be cut. */
+  #lastPart: Buffer = Buffer.alloc(0);
 
   constructor({ schema, user, server }: Pick<Login, 'schema' | 'user' | 'server'>) {
     this.#guess = { schema: schema?.toString() ?? null, charset: 'utf8mb4', user };
@@ -52,6 +57,15 @@ export class LastSeen {
   inSchema(schema: Uint8Array): void {
     this.#guess = { ...this.#guess, schema: Buffer.from(schema).toString() };
     this.#mayBeInRecycle ||= mentionsRecycle(schema);
+  }
+
+  /** Of a text that is too long to be looked at whole, in its order; hands it back. */
+  onLongPart(part: Buffer): Buffer {
+    if (this.#server.flavour !== 'mysql' || this.#gtidMayBeSet) return part;
+    const bytes = Buffer.concat([this.#lastPart, part]);
+    this.#gtidMayBeSet = namesGtidNext(bytes);
+    this.#lastPart = Buffer.from(bytes.subarray(-GTID_NEXT_BYTES));
+    return part;
   }
 
   /** A command that is looked at before it goes on. */

@@ -152,10 +152,21 @@ export class LongStatement {
     }
   }
 
-  /** What is left of the chunk, the last that is held: it is valid during the call only. */
+  /**
+   * What is left of the chunk, the last that is held: it is valid during the call only. Each that
+   * is kept is longer than what comes behind it, so that a text that comes byte by byte is in few.
+   */
   #keep(): void {
     const left = this.#held.pop();
-    if (left !== undefined) this.#held.push(Buffer.from(left));
+    if (left === undefined) return;
+    let last = Buffer.from(left);
+    for (;;) {
+      const before = this.#held.at(-1);
+      if (before === undefined || before.length > last.length) break;
+      this.#held.pop();
+      last = Buffer.concat([before, last]);
+    }
+    this.#held.push(last);
   }
 
   #letGo(): void {
@@ -186,12 +197,6 @@ export class LongStatement {
 
   /** Sends the frames up to `end` on, without a copy of them. */
   #forward(end: number): void {
-    // A text may come byte by byte; the last is the chunk itself.
-    const last = this.#held.pop();
-    if (last !== undefined) {
-      this.#held =
-        this.#held.length > 1 ? [Buffer.concat(this.#held), last] : [...this.#held, last];
-    }
     while (this.#heldFrom < end) {
       const first = this.#held.shift();
       assert(first !== undefined, 'what goes on has come');

@@ -14,6 +14,7 @@ describe.each(testServers())('$name', (server) => {
   let proxy: ProxyTarget;
   let schema = '';
   let drop: () => Promise<void>;
+  const peers: Peer[] = [];
 
   beforeAll(async () => {
     const fresh = await freshSchema(server);
@@ -24,6 +25,7 @@ describe.each(testServers())('$name', (server) => {
   });
 
   afterAll(async () => {
+    for (const peer of peers) peer.destroy();
     await proxy.stop();
     await drop();
   });
@@ -31,11 +33,23 @@ describe.each(testServers())('$name', (server) => {
   /** Logged in as root, whose empty password needs no scramble. */
   async function loggedIn(): Promise<Peer> {
     const peer = new Peer(net.connect({ host: proxy.host, port: proxy.port, noDelay: true }));
+    peers.push(peer);
     await peer.packet();
     const [, response] = exchange(`${server.name}/eof`, 'login').spoken;
     peer.send(response?.packet ?? Buffer.alloc(0));
     expect((await peer.packet())[4]).toBe(0x00);
     return peer;
+  }
+
+  /** False: it has said something. */
+  function endsInstead(peer: Peer): Promise<boolean> {
+    return Promise.race([
+      peer.ended().then(() => true),
+      peer.packet().then(
+        () => false,
+        () => true,
+      ),
+    ]);
   }
 
   const dropAs = (sequenceId: number) =>
@@ -52,5 +66,56 @@ describe.each(testServers())('$name', (server) => {
     await peer.ended();
     const rows = await query(server, `SHOW TABLES FROM ${schema}`);
     expect(rows).toHaveLength(1);
+  });
+
+  /** An upload that has counted to 255, of a session with such an id. */
+  async function uploading(): Promise<{ readonly peer: Peer; readonly threadId: number }> {
+    const peer = await loggedIn();
+    const say = (text: string) => peer.send(encodePacket(Buffer.from(`\x03${text}`), 0));
+    say('DO 1');
+    await peer.packet();
+    const told = `LOAD DATA LOCAL INFILE 'x' INTO TABLE ${schema}.t`;
+    say('SET SESSION net_read_timeout = 1');
+    await peer.packet();
+    say(told);
+    expect((await peer.packet())[4]).toBe(0xfb);
+    for (let id = 2; id < 256; id++) peer.send(encodePacket(Buffer.from('1\n'), id));
+    const [row] = await query(
+      server,
+      `SELECT ID AS id FROM information_schema.PROCESSLIST WHERE INFO = "${told}"`,
+    );
+    return { peer, threadId: Number(row?.['id']) };
+  }
+
+  test('a DROP behind an upload that the server has ended is none of its data', async () => {
+    await query(server, 'SET GLOBAL local_infile = 1');
+    const { peer, threadId } = await uploading();
+    await query(server, `KILL QUERY ${threadId}`);
+    const isOver = await endsInstead(peer);
+    if (!isOver) {
+      peer.send(dropAs(0));
+      await endsInstead(peer);
+    }
+    const count = async (text: string) => Number((await query(server, text))[0]?.['n']);
+    const live = `FROM information_schema.TABLES WHERE TABLE_SCHEMA = '${schema}'`;
+    const held = `FROM _undrop.ledger WHERE schema_name = '${schema}'`;
+    const [tables, rows] = [`SELECT COUNT(*) AS n ${live}`, `SELECT COUNT(*) AS n ${held}`];
+    expect((await count(tables)) + (await count(rows))).toBe(1);
+    if ((await count(tables)) === 0) await query(server, `CREATE TABLE ${schema}.t (id INT)`);
+  });
+
+  test('a DROP as the data of an upload is data (wire 13)', async () => {
+    const peer = await loggedIn();
+    peer.send(
+      encodePacket(Buffer.from(`\x03LOAD DATA LOCAL INFILE 'x' INTO TABLE ${schema}.t`), 0),
+    );
+    expect((await peer.packet())[4]).toBe(0xfb);
+    for (let id = 2; id < 300; id++) peer.send(dropAs(id & 0xff));
+    peer.send(encodePacket(Buffer.alloc(0), 300 & 0xff));
+    // Strict, or not: that is no number.
+    expect([0x00, 0xff]).toContain((await peer.packet())[4]);
+    peer.send(encodePacket(Buffer.from([0x0e]), 0));
+    expect((await peer.packet())[4]).toBe(0x00);
+    expect(await query(server, `SHOW TABLES FROM ${schema}`)).toHaveLength(1);
   });
 });

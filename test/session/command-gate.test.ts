@@ -10,6 +10,7 @@ import { LongStatement } from '../../src/session/long-statement.js';
 import { StatementStream } from '../../src/sql/statement-stream.js';
 import * as com from '../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX, type Packet } from '../../src/wire/framing.js';
+import { MalformedPacketError } from '../../src/wire/packet-reader.js';
 import { lexMode } from '../sql/describe-verdict.js';
 import { chunkSizes, cut, everySplit, lend, singleBytes } from '../support/chunks.js';
 
@@ -43,6 +44,15 @@ function longStatement(head: Buffer, heldBytesMax: number, owner: GateOwner): Lo
     forward: owner.forward,
   });
 }
+
+/** Nothing comes of anything. */
+const PASSING: GateOwner = {
+  forward: () => undefined,
+  onCommand: () => undefined,
+  letThrough: () => true,
+  letLongPass: () => true,
+  onLongRefused: () => undefined,
+};
 
 /** Feeds `chunks` as a session would: what is behind a taken packet comes again. */
 function gated(chunks: readonly Buffer[], heldBytesMax = HELD_BYTES_MAX): Outcome {
@@ -325,6 +335,45 @@ describe('the data of LOCAL INFILE', () => {
       }
     },
   );
+
+  test.each([
+    ['a text of ours', `\x03${OURS}`, true],
+    ['a PREPARE of ours', `\x16${OURS}`, true],
+    ['a name of a schema', '\x06shop', true],
+    ['any other text', '\x03SELECT 1', false],
+    ['what is no command', '1,2,3\n', false],
+    ['a file with such bytes', `\x02${'a,b\n'.repeat(100)}`, false],
+  ])('may be over behind a silence: %s there ends the session or not', (_what, text, ends) => {
+    const data = Array<string>(254).fill('x');
+    for (const silenceMs of [0, 300]) {
+      let nowMs = 0;
+      const forwarded: Buffer[] = [];
+      const owner = { ...PASSING, forward: (bytes: Buffer) => forwarded.push(Buffer.from(bytes)) };
+      const gate = new CommandGate(owner, { nowMs: () => nowMs });
+      const before = Buffer.concat([load, upload(data).subarray(0, -4)]);
+      expect(gate.feed(before)).toBeNull();
+      expect(before.at(-2)).toBe(255);
+      nowMs += silenceMs;
+      const next = encodePacket(Buffer.from(text, 'latin1'), 0);
+      const feed = () => cut(next, [3, 1, 7]).map((chunk) => gate.feed(chunk));
+      if (ends && silenceMs > 0) expect(feed).toThrow(MalformedPacketError);
+      else expect(feed()).toEqual(cut(next, [3, 1, 7]).map(() => null));
+      const all = Buffer.concat(forwarded);
+      expect(all.equals(ends && silenceMs > 0 ? before : Buffer.concat([before, next]))).toBe(true);
+    }
+  });
+
+  test('is over where all is answered: what follows 255 is a command', () => {
+    const taken: string[] = [];
+    const letThrough = ({ payload }: Packet) => {
+      taken.push(payload.toString('latin1', 1));
+      return false;
+    };
+    const gate = new CommandGate({ ...PASSING, letThrough }, { isAllAnswered: () => true });
+    const data = upload(Array<string>(254).fill('x')).subarray(0, -4);
+    expect(gate.feed(Buffer.concat([load, data, query(OURS)]))).toEqual(Buffer.alloc(0));
+    expect(taken).toEqual([OURS]);
+  });
 
   test.each([251, 252, 253, 254, 255])(
     'may have a packet of 16 MiB, whose continuation has sequence id %d + 1 (wire 13, 44)',
