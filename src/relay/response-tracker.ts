@@ -187,10 +187,10 @@ export class ResponseTracker {
     }
   }
 
-  /** Of a row or a column definition the first byte says all. */
+  /** Of a row or a column definition the first byte says all, unless it may be no such. */
   #keepHead(chunk: Buffer, at: number, taken: number): void {
     const first = chunk[at] ?? 0;
-    if (this.#headBytes === 0 && first !== 0xfe && this.#place !== AT_START) {
+    if (this.#headBytes === 0 && first < 0xfe && this.#place !== AT_START) {
       if (this.#place !== AT_METADATA_EOF) {
         this.#head[0] = first;
         this.#headBytes = HEAD_BYTES_MAX;
@@ -220,6 +220,7 @@ export class ResponseTracker {
   }
 
   #packet(grammar: number, first: number, isShort: boolean): void {
+    if (first === 0xff && this.#isProgress) return;
     switch (grammar) {
       case ONE_PACKET:
         this.#readStatus(first);
@@ -242,6 +243,14 @@ export class ResponseTracker {
           this.#responseEnds();
         }
     }
+  }
+
+  /**
+   * MariaDB's report of how far a statement is: an ERR with errno 0xFFFF, before the answer of an
+   * ALTER TABLE, and among the rows of an OPTIMIZE. https://mariadb.com/kb/en/progress-reporting/
+   */
+  get #isProgress(): boolean {
+    return this.#headBytes > 2 && this.#head[1] === 0xff && this.#head[2] === 0xff;
   }
 
   #resultSetPacket(first: number, isShort: boolean): void {
@@ -273,8 +282,7 @@ export class ResponseTracker {
       this.#readStatus(first);
       if ((this.#status & SERVER_MORE_RESULTS_EXISTS) === 0) this.#responseEnds();
     } else if (first === 0xff) {
-      const isProgress = this.#head[1] === 0xff && this.#head[2] === 0xff;
-      if (!isProgress) this.#responseEnds();
+      this.#responseEnds();
     } else if (first !== 0xfb) {
       this.#columnsStart();
     }

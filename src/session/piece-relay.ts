@@ -150,7 +150,8 @@ export class PieceRelay {
 
   /** MariaDB's reports of progress look like errors, and end nothing. */
   #takeError(head: Buffer): void {
-    if (this.#options.isLast || !(this.#tracker.idle || this.#left > 0)) return;
+    const isProgress = head[1] === 0xff && head[2] === 0xff;
+    if (this.#options.isLast || isProgress) return;
     this.#isBroken = true;
     if (this.#left === 0) this.#error = Buffer.from(head);
   }

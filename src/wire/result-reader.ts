@@ -42,6 +42,8 @@ export type Result = OkPacket | ErrResult | RowsResult | PreparedResult;
 
 /** Rows that our own statements may return; more is a mistake of ours or of the server. */
 const ROWS_MAX = 10_000;
+/** Errno of MariaDB's report of progress, which ends nothing. */
+const PROGRESS = 0xffff;
 
 /** `push` takes the packets of the response in order and returns the result at the last of them. */
 export interface ResultReader {
@@ -62,7 +64,7 @@ export function queryResultReader(capabilities: Capabilities): ResultReader {
     if (first === 0xff) {
       const error = decodeErr(payload);
       // MariaDB's progress report: not the end (https://mariadb.com/kb/en/progress-reporting/).
-      return error.errno === 0xffff ? null : error;
+      return error.errno === PROGRESS ? null : error;
     }
     if (first === undefined || first === 0xfb) throw unexpected('start', payload);
     columnsLeft = new PacketReader(payload, 'column_count').lenencInt('column_count');
@@ -73,7 +75,10 @@ export function queryResultReader(capabilities: Capabilities): ResultReader {
   }
 
   function row(payload: Buffer): Result | null {
-    if (payload[0] === 0xff) return { ...decodeErr(payload), rows };
+    if (payload[0] === 0xff) {
+      const error = decodeErr(payload);
+      return error.errno === PROGRESS ? null : { ...error, rows };
+    }
     if (isTerminator(payload, deprecateEof)) return { kind: 'rows', columns, rows };
     if (rows.length >= ROWS_MAX) throw new MalformedPacketError(`More than ${ROWS_MAX} rows.`);
     rows.push(decodeTextRow(payload));

@@ -178,6 +178,30 @@ describe('an ERR that nobody asked for', () => {
   });
 });
 
+test('a report of progress ends no answer, wherever it stands in one (wire 40)', () => {
+  const name = 'mariadb-11.8/eof';
+  const { agreed } = conversation(name);
+  const { answer } = exchange(name, 'one row of two columns, one of them NULL');
+  const report = encodePacket(Buffer.from('ffffff010101e80300036f6e65', 'hex'), 9);
+  const ends = [0];
+  for (let at = 0; at < answer.length; ) {
+    at += 4 + answer.readUIntLE(at, 3);
+    ends.push(at);
+  }
+  expect(ends.length).toBeGreaterThan(4);
+  for (const end of ends.slice(0, -1)) {
+    const reported = Buffer.concat([answer.subarray(0, end), report, answer.subarray(end)]);
+    for (const chunks of everySplit(reported)) {
+      const seen = follow(agreed, [COM_QUERY], chunks);
+      const chunk = chunks.length;
+      expect([end, seen]).toEqual([
+        end,
+        { fed: chunk, idleTooEarly: 0, idle: true, untracked: false, responses: 1 },
+      ]);
+    }
+  }
+});
+
 describe('packets of 16 MiB', () => {
   const columns = Buffer.from('0100000101' + '0b000002' + '0364656600000001610001', 'hex');
   const end = encodePacket(Buffer.from('fe000002000000', 'hex'), 9);

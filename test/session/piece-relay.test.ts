@@ -118,6 +118,20 @@ describe.each(['mysql-9.7/eof', 'mysql-9.7/deprecate-eof', 'mariadb-11.8/eof'])(
   });
 });
 
+test('a report of progress among rows is neither an end nor an error', () => {
+  const name = 'mariadb-11.8/eof';
+  const packets = packetsOf(exchange(name, 'one row of two columns, one of them NULL').answer);
+  const report = encodePacket(Buffer.from('ffffff010101e80300036f6e65', 'hex'), 9);
+  for (let at = 1; at < packets.length; at++) {
+    const answer = Buffer.concat([...packets.slice(0, at), report, ...packets.slice(at)]);
+    for (const chunks of everySplit(answer)) {
+      const { said, end } = relay(name, chunks, { sequenceId: 1, isLast: false });
+      expect(said).toHaveLength(answer.length);
+      expect(end).toMatchObject({ isBroken: false, error: null, results: 1 });
+    }
+  }
+});
+
 describe('a file of the client', () => {
   const part = encodePacket(Buffer.alloc(PAYLOAD_BYTES_MAX, 'x'), 254);
   const file = Buffer.concat([

@@ -127,6 +127,19 @@ test.each(['mariadb-10.11', 'mariadb-11.8'])('progress reports of %s are no answ
   expect(query(name, title)).toMatchObject({ kind: 'ok', affectedRows: 2_500_000 });
 });
 
+test('a report of progress among rows is no answer either', () => {
+  const name = 'mariadb-11.8/eof';
+  const [columns, ...packets] = payloads(
+    exchange(name, 'one row of two columns, one of them NULL'),
+  );
+  const reader = queryResultReader(conversation(name).agreed);
+  const report = Buffer.from('ffffff010101e80300036f6e65', 'hex');
+  expect(reader.push(columns ?? report)).toBeNull();
+  for (const packet of packets.slice(0, -1)) expect(reader.push(packet)).toBeNull();
+  expect(reader.push(report)).toBeNull();
+  expect(reader.push(packets.at(-1) ?? report)).toMatchObject({ kind: 'rows' });
+});
+
 describe('malformed', () => {
   const PLAIN: Capabilities = { flags: 0, mariadb: 0 };
   const push = (reader: ResultReader, ...packets: readonly string[]) => {
