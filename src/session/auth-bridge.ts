@@ -130,7 +130,8 @@ export class AuthBridge {
     return (
       this.#challenge.plugin === CACHING_SHA2 &&
       this.#isBridged &&
-      payload.length === 2 &&
+      // Longer than it should be, a client may take it for the same.
+      payload.length >= 2 &&
       payload[0] === AUTH_MORE_DATA &&
       payload[1] === PERFORM_FULL_AUTHENTICATION
     );
