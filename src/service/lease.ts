@@ -6,7 +6,7 @@ import type { Connection } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import { causeWords } from './cause-words.js';
-import { driverClientOf, sendBytes } from './driver-door.js';
+import { driverClientOf, sendAs } from './driver-door.js';
 import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
 import { renderBytes, renderText } from './render.js';
 import { serverErrorOf } from './server-error.js';
@@ -70,10 +70,9 @@ export class Lease implements TaskConnection {
   async #run(queries: readonly SQLQuery[], options: RunOptions): Promise<readonly Rows[]> {
     if (this.#broken !== null) throw this.#broken;
     const { deadlineMs = DEADLINE_MS, logged = true, last } = options;
-    if (last !== undefined) {
-      this.#spoilt = true;
-      sendBytes(this.#connection);
-    }
+    if (last !== undefined) this.#spoilt = true;
+    // A text before it may have been in bytes, as a leader's connection goes on behind one.
+    sendAs(this.#connection, last === undefined ? 'utf8mb4' : 'bytes');
     const { text, answersBefore, answersAfter } =
       last === undefined ? renderText(queries, { logged }) : renderBytes(queries, { logged, last });
     try {
@@ -108,6 +107,7 @@ export class Lease implements TaskConnection {
   /** An error amid an unlogged text leaves sql_log_bin off; the next text must not inherit it. */
   async #logAgain(): Promise<void> {
     if (this.#broken !== null) return;
+    sendAs(this.#connection, 'utf8mb4');
     const { text } = renderText([sql`SELECT @@SESSION.sql_log_bin AS logged`], { logged: true });
     const answers = await this.#send(text, DEADLINE_MS);
     const [row] = asRows(answers[1]);

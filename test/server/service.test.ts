@@ -63,6 +63,20 @@ describe.each(testServers())('the service pool on $name', (server) => {
     }
   });
 
+  test('says a text in UTF-8 behind one in another charset, on the connection of a task', async () => {
+    const said = await pool.task(async (connection) => {
+      const latin1 = sql`SET character_set_client = latin1`;
+      await connection.run([latin1], { last: Buffer.from("SELECT 'caf\xe9'", 'latin1') });
+      const answers: unknown[] = [];
+      for (const text of ['café', 'Š', 'ħ']) {
+        const [rows] = await connection.run(sql`SELECT ${text} AS text`);
+        answers.push(rows?.[0]?.['text']);
+      }
+      return answers;
+    });
+    expect(said).toEqual(['café', 'Š', 'ħ']);
+  });
+
   test('gives each statement of a text its answer', async () => {
     const table = ident(schema.name, 'what? ünï');
     const answers = await pool.run([
