@@ -2,21 +2,26 @@
  * What a proxy has once, however many processes serve its clients: the ledger, the recovery of what
  * a killed proxy left, and the collector.
  *
- * Invariant: where the ledger can't be reached, nothing of this stops the proxy: sessions are
- * relayed, drops are refused, and it is tried again.
+ * Invariants: where the ledger can't be reached, nothing of this stops the proxy: sessions are
+ * relayed, drops are refused, and it is tried again. On a read-only server nothing of it writes: a
+ * replica's ledger is its source's, and so are the drops that it says are under way.
  */
 import { systemClock } from '../clock.js';
 import { ensureLedger } from '../ledger/tables.js';
 import { type Collector, startCollector } from '../lifecycle/collector.js';
+import type { LastSeen } from '../lifecycle/grace-keeper.js';
 import type { LifecycleSettings } from '../lifecycle/settings.js';
 import type { Log } from '../log.js';
 import type { TableState } from '../names/hold-name.js';
 import { inTurn } from '../recovery/in-turn.js';
 import { reconcile } from '../recovery/reconcile.js';
 import type { ServicePool } from '../service/pools.js';
+import { readServerFacts } from '../service/server-facts.js';
 import { type ProxySettings, whyNotHeld } from './proxy-settings.js';
 
 const LEDGER_RETRY_MS = 5_000;
+/** So long a recovery may keep the proxy from its end: all of it can be done again. */
+const STOP_WITHIN_MS = 5_000;
 /** Later it is for whoever collects. */
 const LOOKS_END_MS = 3_600_000;
 
@@ -35,6 +40,7 @@ export class Home {
   #recovering: Promise<void> = Promise.resolve();
   #collector: Collector;
   readonly #reconcile = inTurn(reconcile);
+  readonly #lastSeen: LastSeen = new Map();
   /** Collectors one after another: the old one is done before the next begins. */
   #changing: Promise<void> = Promise.resolve();
 
@@ -42,12 +48,12 @@ export class Home {
   static async open(options: HomeOptions, settings: ProxySettings): Promise<Home> {
     // A log that is replayed brings the ledger along.
     const isReplay = settings.mode === 'replay';
-    const isReady = isReplay ? false : await tryToMakeLedger(options);
+    const ledger = isReplay ? 'not-ready' : await makeLedger(options);
     const home = new Home(options, settings);
     const signal = home.#stopping.signal;
     const holds = whyNotHeld(settings) === null;
     if (isReplay) return home;
-    home.#recovering = recover({ ...options, isReady, holds, signal, reconcile: home.#reconcile });
+    home.#recovering = recover({ ...options, ledger, holds, signal, reconcile: home.#reconcile });
     return home;
   }
 
@@ -70,18 +76,23 @@ export class Home {
     return this.#changing;
   }
 
-  /** Ends the collector at its next pause. */
+  /** Ends the collector at its next pause, and waits 5 s at most for what is under way. */
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await this.#collector.stop();
-    await this.#changing;
-    await this.#recovering;
+    const over = new AbortController();
+    const ended = (async () => {
+      await this.#collector.stop();
+      await this.#changing;
+      await this.#recovering;
+    })().finally(() => over.abort());
+    await Promise.race([ended, systemClock.sleep(STOP_WITHIN_MS, over.signal)]);
   }
 
   #collect(settings: ProxySettings): Collector {
     return startCollector({
       ...this.#options,
       clock: systemClock,
+      lastSeen: this.#lastSeen,
       reconcile: this.#reconcile,
       settings: lifecycleSettings(settings),
     });
@@ -102,13 +113,16 @@ function lifecycleSettings(settings: ProxySettings): LifecycleSettings {
   };
 }
 
-async function tryToMakeLedger({ pool, log }: HomeOptions): Promise<boolean> {
+type LedgerIs = 'ready' | 'not-ready' | 'read-only';
+
+async function makeLedger({ pool, log }: HomeOptions): Promise<LedgerIs> {
   try {
+    if ((await readServerFacts(pool)).readOnly) return 'read-only';
     await ensureLedger(pool);
-    return true;
+    return 'ready';
   } catch (error) {
     log.warn({ err: error }, 'the ledger is not ready; drops are refused until it is');
-    return false;
+    return 'not-ready';
   }
 }
 
@@ -119,18 +133,23 @@ async function tryToMakeLedger({ pool, log }: HomeOptions): Promise<boolean> {
 async function recover(
   options: HomeOptions & {
     readonly signal: AbortSignal;
-    readonly isReady: boolean;
+    readonly ledger: LedgerIs;
     /** Whether the settings hold what is dropped. */
     readonly holds: boolean;
     readonly reconcile: typeof reconcile;
   },
 ): Promise<void> {
   const { pool, log, signal } = options;
-  let isReady = options.isReady;
+  let { ledger } = options;
   let left: readonly string[] | null = null;
+  let saidReadOnly = false;
   for (let pauseMs = LEDGER_RETRY_MS; pauseMs < LOOKS_END_MS && !signal.aborted; ) {
     try {
-      if (isReady) {
+      if (ledger === 'read-only' && !saidReadOnly) {
+        saidReadOnly = true;
+        log.info({ event: 'ledger' }, 'the server is read-only: the ledger there is left alone');
+      }
+      if (ledger === 'ready') {
         const { untouched } = await options.reconcile(pool, options);
         const consequence = options.holds ? ': dropped tables will be held' : '';
         if (left === null) log.info({ event: 'ledger' }, `the ledger is ready${consequence}`);
@@ -143,6 +162,7 @@ async function recover(
     }
     await systemClock.sleep(pauseMs, signal);
     if (left !== null) pauseMs *= 2;
-    isReady ||= await tryToMakeLedger(options);
+    // Each time: a source may have become a replica meanwhile.
+    ledger = await makeLedger(options);
   }
 }

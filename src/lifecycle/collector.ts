@@ -8,6 +8,7 @@ import type { Clock } from '../clock.js';
 import type { Log } from '../log.js';
 import type { Reconcile } from '../recovery/reconcile.js';
 import type { ServicePool } from '../service/pools.js';
+import type { LastSeen } from './grace-keeper.js';
 import { leadWhenever } from './leader.js';
 import { Rounds } from './rounds.js';
 import type { LifecycleSettings } from './settings.js';
@@ -24,6 +25,8 @@ export interface CollectorOptions {
   readonly reconcile: Reconcile;
   /** Drops that this proxy is in the middle of. */
   readonly activeIds: ReadonlySet<string>;
+  /** What an earlier collector of this process saw of the server's clock; default: nothing. */
+  readonly lastSeen?: LastSeen;
   /** Milliseconds of a clock that nobody sets; default: the process's. */
   readonly monotonicMs?: () => number;
 }
@@ -47,8 +50,10 @@ export function startCollector(options: CollectorOptions): Collector {
   const stopping = new AbortController();
   const wakeup = new Wakeup();
   const monotonicMs = options.monotonicMs ?? (() => performance.now());
-  const running = leadWhenever({ pool, clock, log, signal: stopping.signal }, (lease) =>
-    new Rounds({ ...options, monotonicMs, lease, wakeup, signal: stopping.signal }).run(),
+  const lastSeen = options.lastSeen ?? new Map();
+  const { signal } = stopping;
+  const running = leadWhenever({ pool, clock, log, signal }, (lease) =>
+    new Rounds({ ...options, lastSeen, monotonicMs, lease, wakeup, signal }).run(),
   );
   return {
     wake: (because) => wakeup.wake(because),

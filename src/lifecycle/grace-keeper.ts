@@ -11,22 +11,28 @@ import type { LifecycleSettings } from './settings.js';
 
 const WRITE_EVERY_MS = 60_000;
 
+/**
+ * The two clocks at the last look of this process, by the server's identity. It outlasts a
+ * leadership: a server's clock may jump while no proxy has the lock.
+ */
+export type LastSeen = Map<string, Clocks>;
+
+interface Clocks {
+  readonly utcMs: number;
+  readonly monotonicMs: number;
+}
+
 export interface GraceKeeperOptions {
   readonly connection: ServicePool;
   readonly settings: Pick<LifecycleSettings, 'holdMs' | 'graceMs'>;
+  readonly lastSeen: LastSeen;
   readonly log: Log;
-}
-
-/** What this leadership saw at its last look. */
-interface Seen {
-  readonly utcMs: number;
-  readonly monotonicMs: number;
-  readonly last: LastLook;
 }
 
 export class GraceKeeper {
   readonly #options: GraceKeeperOptions;
-  #seen: Seen | null = null;
+  /** Null before the first look of this leadership. */
+  #last: LastLook | null = null;
   #writtenAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: GraceKeeperOptions) {
@@ -41,12 +47,13 @@ export class GraceKeeper {
     server: ServerFacts,
     { heldCount, readAtMs: nowMs }: { readonly heldCount: number; readonly readAtMs: number },
   ): Promise<number> {
-    const { connection, settings, log } = this.#options;
-    const before = this.#seen;
+    const { connection, settings, lastSeen, log } = this.#options;
+    const continuing = this.#last !== null;
+    const before = lastSeen.get(server.serverIdentity);
     const utcMs = server.utcNow.getTime();
-    const last = before?.last ?? (await readLastLook(connection, server.serverIdentity));
-    const clockDriftMs = before === null ? 0 : utcMs - before.utcMs - (nowMs - before.monotonicMs);
-    const continuing = before !== null;
+    const last = this.#last ?? (await readLastLook(connection, server.serverIdentity));
+    const clockDriftMs =
+      before === undefined ? 0 : utcMs - before.utcMs - (nowMs - before.monotonicMs);
     const facts = { ...last, heldCount, now: server.utcNow, clockDriftMs, continuing };
     const grace = decideGrace(facts, settings);
     const news = grace.until !== null && (grace.isNew || !continuing);
@@ -55,7 +62,8 @@ export class GraceKeeper {
       log.warn({ event: 'grace', until, because, heldCount }, 'nothing is collected until then');
     }
     const graceUntil = grace.until;
-    this.#seen = { utcMs, monotonicMs: nowMs, last: { ...last, graceUntil } };
+    this.#last = { ...last, graceUntil };
+    lastSeen.set(server.serverIdentity, { utcMs, monotonicMs: nowMs });
     const everyMs = Math.min(WRITE_EVERY_MS, settings.holdMs / 4);
     if (!continuing || news || nowMs - this.#writtenAtMs >= everyMs) {
       await this.#write(server.serverIdentity, graceUntil);

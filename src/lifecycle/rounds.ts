@@ -16,7 +16,7 @@ import { isServerError, type ServicePool } from '../service/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { Actions, type Outcome } from './actions.js';
 import { type Collectable, listCollectable, NO_LEDGER } from './collectable.js';
-import { GraceKeeper } from './grace-keeper.js';
+import { GraceKeeper, type LastSeen } from './grace-keeper.js';
 import type { Lease } from './leader.js';
 import { nextStep } from './next-step.js';
 import { pruneLedger } from './prune.js';
@@ -51,6 +51,7 @@ export interface RoundsOptions {
   readonly reconcile: Reconcile;
   readonly activeIds: ReadonlySet<string>;
   readonly monotonicMs: () => number;
+  readonly lastSeen: LastSeen;
   readonly lease: Lease;
   readonly wakeup: Wakeup;
   /** Aborted: the work ends at the next pause. */

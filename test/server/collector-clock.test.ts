@@ -3,6 +3,7 @@
  * the answer is younger than the question, and a table must not leave HOLD because of it.
  */
 import { expect, jest } from '@jest/globals';
+import type { ServicePool } from '../../src/service/pools.js';
 import {
   type Collecting,
   holdTable,
@@ -61,6 +62,38 @@ inLanes(testServers(), 'on a slow way to $name', (server, { afterEach, beforeEac
     const [first, ...more] = await movedAt(held.id);
     expect(more).toEqual([]);
     expect(Number(first)).toBeGreaterThanOrEqual(Number(due));
+  });
+
+  test('a clock that jumps while nobody leads is seen by the next leader', async () => {
+    await holdTable(server, { dueInSeconds: 3_600 });
+    let [aheadMs, leaderships] = [0, 0];
+    const onLock = (pool: ServicePool): ServicePool => ({
+      run: (text, options) => pool.run(text, options),
+      killQuery: (threadId) => pool.killQuery(threadId),
+      isWaiting: (threadId) => pool.isWaiting(threadId),
+      dispose: () => pool.dispose(),
+      task: (fn) =>
+        pool.task((connection) => {
+          leaderships += 1;
+          if (leaderships > 1) aheadMs = -120_000;
+          return fn(connection);
+        }),
+    });
+    const settings = { graceMs: 1_000, holdMs: 3_600_000 };
+    const clock = () => performance.now() + aheadMs;
+    collecting = startCollecting(server, settings, onLock, undefined, clock);
+    await collecting.looked();
+    const [lock] = await query<{ id: number }>(
+      server,
+      "SELECT IS_USED_LOCK('undrop:collector') AS id",
+    );
+    await query(server, `KILL ${lock?.id}`);
+    await until('it is said', () =>
+      (collecting?.said ?? []).some(
+        ({ fields }) => fields['because'] === "the server's clock jumped",
+      ),
+    );
+    expect(leaderships).toBe(2);
   });
 
   test('a look that had to wait does not keep the next one away for minutes', async () => {
