@@ -12,6 +12,7 @@ import { giveBack, type Intents, type Owner, takeOver } from '../ledger/take-ove
 import { mayUnlog } from '../ledger/unlogged.js';
 import { runOrKillOn } from '../service/kill-after.js';
 import { isServerError, type ServicePool, type TaskConnection } from '../service/pools.js';
+import { numberOf } from '../service/row.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 
 export interface SteadTable {
@@ -46,13 +47,29 @@ export type SteadOutcome =
   | { readonly kind: 'denied'; readonly cause: string }
   | { readonly kind: 'failed'; readonly cause: string };
 
-/** Rejects where nobody knows whether it happened: the connection broke. */
-export function renameInStead(pool: ServicePool, rename: SteadRename): Promise<SteadOutcome> {
+/**
+ * Rejects where nobody knows whether it happened: the connection broke. An error of the server says
+ * little of that: a KILL that meets a RENAME at its end is answered with 1317, and it is done.
+ */
+export async function renameInStead(pool: ServicePool, rename: SteadRename): Promise<SteadOutcome> {
   const { tables, logged, killAfterMs } = rename;
   const ids = tables.map(({ id }) => id);
-  return inStead(pool, { ids, logged }, async (connection) => {
+  const outcome = await inStead(pool, { ids, logged }, async (connection) => {
     await runOrKillOn(connection, pool, renameText(rename), { killAfterMs, logged });
   });
+  if (outcome.kind === 'renamed' || !(await areHeld(pool, tables))) return outcome;
+  return { kind: 'renamed' };
+}
+
+async function areHeld(pool: ServicePool, tables: SteadRename['tables']): Promise<boolean> {
+  const names = tables.map(({ schema, holdSchema = schema, holdName }) => {
+    return sql`(TABLE_SCHEMA = ${holdSchema} AND TABLE_NAME = ${holdName})`;
+  });
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look', tables[0]?.id)} COUNT(*) AS n FROM information_schema.TABLES
+        WHERE ${sql.join(names, ' OR ')}`,
+  );
+  return numberOf(rows[0] ?? {}, 'n') === tables.length;
 }
 
 /** No such table; 1017 is MySQL 5.6 for a table that is missing. */

@@ -4,7 +4,8 @@
  * charset, binary log), one more where they don't.
  *
  * Invariants: the intent is in the ledger before the RENAME is sent. Once the RENAME was sent, an
- * intent is forgotten only if the server said that it failed; what was sent into a connection that
+ * intent is forgotten only if the server said that it failed, and behind a look: a KILL that meets
+ * it at its end is answered with an error, and it is done. What was sent into a connection that
  * broke is left to recovery.
  */
 import { assertNever } from '../assert.js';
@@ -16,11 +17,11 @@ import { relocate } from '../moves/relocate.js';
 import { STAYS_LOCKED } from '../moves/stays.js';
 import { takeHome } from '../moves/take-home.js';
 import { asksForHosts, type Ruling } from '../policy/decide.js';
-import type { Rule } from '../policy/rules.js';
+import { settleEnded } from '../recovery/settle-intents.js';
 import { Patience } from '../service/patience.js';
-import type { ServicePool } from '../service/pools.js';
 import type { Result } from '../wire/result-reader.js';
 import { askMeanwhile } from './ask-meanwhile.js';
+import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { innermost } from './innermost.js';
 import { lastLook } from './last-look.js';
 import { lookAtNames } from './look-at-names.js';
@@ -41,7 +42,7 @@ import { type Dropper, type RecordedIntent, recordDrop } from './record-drop.js'
 import { renameInStead } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { type ServiceNames, serviceNames } from './service-names.js';
-import type { UserCommand, UserSession } from './user-session.js';
+import type { UserCommand } from './user-session.js';
 import { areForDestroying, DestroyWished, FORGET_WISH } from './wishes.js';
 import { FORGET_TRIES_MAX, writeAtLast } from './write-at-last.js';
 
@@ -49,55 +50,6 @@ import { FORGET_TRIES_MAX, writeAtLast } from './write-at-last.js';
 const LOST_MS_MAX = 1_000;
 /** Looks at tables that keep changing are given up after so many; 3 were too few for a crowd. */
 const TRIES_MAX = 8;
-export interface DropOptions {
-  readonly userSession: UserSession;
-  readonly pool: ServicePool;
-  readonly proxyId: string;
-  /** How long the tables can be brought back, in milliseconds. */
-  readonly holdMs: number;
-  /** UNDROP_RULES; default: none. */
-  readonly rules?: readonly Rule[];
-  /** What the statement wishes in its comments; default: nothing. */
-  readonly wishes?: readonly string[];
-  /** Ids that this process is in the middle of: recovery leaves them alone. */
-  readonly activeIds: Set<string>;
-  /** A drop broke off, or its outcome could not be written: recovery has something to look at. */
-  onUnsettled(): void;
-  /** Aborted: this process is about to end, and what it has not written is left to recovery. */
-  readonly stopping: AbortSignal;
-  /** What the session is believed to be in; checked against the session's own facts. */
-  readonly guess: SessionGuess;
-  /** The session has spoken of GTID_NEXT. */
-  readonly gtidMayBeSet?: boolean;
-  /** Ids of drops: `newHoldId` with the process's clock and randomness. */
-  readonly newId: () => string;
-}
-
-/** What a session was last seen in: default schema, charset, and who it is. */
-export interface SessionGuess {
-  readonly schema: string | null;
-  readonly charset: string;
-  readonly user: string;
-  /** With the host, where it is known; default: it isn't. */
-  readonly account?: string;
-}
-
-export interface DropResult {
-  /** Payload of the OK or ERR packet for the client. */
-  readonly payload: Buffer;
-  readonly held: readonly HeldTable[];
-  /** Names of the held tables as stored, in the same order; for the log. */
-  readonly tables: readonly string[];
-  /** Which rule or wish decided of each of them, in the same order; default: none. */
-  readonly by?: readonly (string | null)[];
-  readonly refusal: UndropError | null;
-  /** As the session's facts say; null where they were never read. */
-  readonly facts: UserFacts | null;
-  /** Writes the outcome into the ledger, behind the answer; `onLate`: where it takes longer. */
-  finish(onLate?: (error: Error) => void): Promise<void>;
-}
-
-export type DropStatement = Omit<DropRequest, 'groupId' | 'ids'>;
 
 /** Runs one DROP TABLE to its answer. Rejects where the user session broke, or `DestroyWished`. */
 export async function runDrop(drop: DropStatement, options: DropOptions): Promise<DropResult> {
@@ -122,6 +74,8 @@ class Attempt {
   readonly #options: DropOptions;
   #answers: Answers = NO_ANSWERS;
   #renameSent = false;
+  /** One was sent, whatever came of it. */
+  #wasRenameSent = false;
   #logged = true;
   /** An intent that is on its way. */
   #recording: Promise<RecordedIntent | null> = Promise.resolve(null);
@@ -185,7 +139,7 @@ class Attempt {
         this.#answers = { ...this.#answers, inspection: await this.#inspect() };
         return;
       case 'user': {
-        if (step.brings === 'rename') this.#renameSent = true;
+        if (step.brings === 'rename') this.#sendsRename();
         const results = await this.#runOnSession(step.commands);
         const answer = broughtBy(step.brings, results);
         if (step.brings === 'rename' && answer.kind === 'err') this.#renameSent = false;
@@ -218,7 +172,7 @@ class Attempt {
       }
       case 'round': {
         const sentBefore = this.#renameSent;
-        this.#renameSent ||= step.renames;
+        if (step.renames) this.#sendsRename();
         const results = await this.#runOnSession(step.commands);
         if (step.renames && results.at(-1)?.kind === 'err') this.#renameSent = sentBefore;
         this.#answers = { ...this.#answers, rounds: [...this.#answers.rounds, results] };
@@ -240,6 +194,11 @@ class Attempt {
       default:
         assertNever(step);
     }
+  }
+
+  #sendsRename(): void {
+    this.#renameSent = true;
+    this.#wasRenameSent = true;
   }
 
   async #runOnSession(commands: readonly UserCommand[]): Promise<readonly Result[]> {
@@ -362,9 +321,9 @@ class Attempt {
       tables: held.map(({ failure, ...table }) =>
         failure === null ? table : { ...table, failure },
       ),
-      forgotten,
-      sqlLogBin: this.#logged,
+      forgotten: [],
     });
+    await this.#forget(forgotten);
   }
 
   /** Nothing was recorded for a name that doesn't exist, so mostly there is nothing to forget. */
@@ -377,6 +336,11 @@ class Attempt {
       (id) => tables?.some((table) => table.id === id && table.holdUntil !== null) ?? true,
     );
     if (recorded.length === 0) return;
+    if (this.#wasRenameSent) {
+      await settleEnded(this.#options.pool, recorded);
+      // Recovery has what could not be settled.
+      return this.#options.onUnsettled();
+    }
     const forget = first?.intent === null ? forgetUnanswered : forgetIntents;
     await forget(this.#options.pool, recorded, { sqlLogBin: this.#logged });
   }

@@ -16,6 +16,7 @@ import { isServerError } from '../service/pools.js';
 import type { PartitionList } from '../sql/grammar/alter-partition.js';
 import { decodeErr } from '../wire/response/err.js';
 import { okWithInfo } from '../wire/response/ok.js';
+import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import {
   type Meant,
   nameOf,
@@ -46,7 +47,6 @@ import {
 } from './partition-words.js';
 import { recordDrop } from './record-drop.js';
 import type { SteadOutcome } from './rename-in-stead.js';
-import type { DropOptions, DropResult, DropStatement } from './run-drop.js';
 import {
   findFilled,
   findTaken,

@@ -11,6 +11,7 @@ import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { IntentFacts } from '../ledger/write.js';
 import type { Ruling } from '../policy/decide.js';
+import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { lockTableSql, UNLOCK_SQL } from './lock-words.js';
 import { type HeldTable, refusalBeforeLooking, sentenceStart } from './next-step.js';
 import {
@@ -26,7 +27,6 @@ import {
 } from './one-table.js';
 import { recordDrop } from './record-drop.js';
 import type { DropRequest } from './request.js';
-import type { DropOptions, DropResult, DropStatement } from './run-drop.js';
 import { serviceNames } from './service-names.js';
 import { notTruncated, objectionToTruncate, sayMissing, VERSIONED } from './truncate-words.js';
 import { type Swapped, TwinSwap } from './twin-swap.js';

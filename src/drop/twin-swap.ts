@@ -7,11 +7,9 @@
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
-import { findRows } from '../ledger/read.js';
 import type { IntentTable } from '../ledger/write.js';
 import { detach } from '../moves/detach.js';
 import { leaveTwin, makeTwin, readLikeness, type Twin } from '../moves/make-twin.js';
-import { reattachTriggers } from '../moves/reattach-triggers.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { recycleSchemaFor } from '../names/recycle-schema.js';
 import { isKilled } from '../service/kill-after.js';
@@ -139,21 +137,13 @@ export class TwinSwap {
 
   /** Takes off it what binds others; null, or why that is to be done later. */
   async #free(
-    { id, schema, table }: IntentTable,
+    { id, table }: IntentTable,
     { holdSchema, holdName }: Pick<HeldTable, 'holdSchema' | 'holdName'>,
   ): Promise<string | null> {
     const { pool, session } = this.#options;
     const { logged } = session;
     const held = { id, fromSchema: holdSchema, holdName, table };
     const [failure = null] = await detach(pool, [held], { logged, patience: new Patience() });
-    await tolerantly(async () => {
-      // One that came between the look and the RENAME.
-      const [row] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
-      if (row === undefined || row.detached.triggers.length === 0) return;
-      const place = { schema, table };
-      const { detached } = row;
-      await reattachTriggers(pool, { id, origin: place, restoredAs: place, detached, logged });
-    });
     return failure;
   }
 }

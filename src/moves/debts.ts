@@ -8,7 +8,8 @@ import { findRows } from '../ledger/read.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { parseHoldName } from '../names/hold-name.js';
-import type { ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import { readServerFacts } from '../service/server-facts.js';
 import { whyItStays } from './data-directory.js';
 import { STAYS_FOR_ITS_FILE, STAYS_WITH_TRIGGERS } from './stays.js';
 import { takeHome } from './take-home.js';
@@ -34,16 +35,24 @@ export async function payDebts(
   const paid: string[] = [];
   const left: { readonly id: string; readonly failure: string }[] = [];
   const rows = await findRows(pool, { by: 'debt' }, { rowsMax: DEBTS_MAX, texts: false });
+  // A source that has become a replica: its debts are the new source's.
+  if (rows.length > 0 && (await readServerFacts(pool)).readOnly) return { paid, left };
   for (const row of rows) {
     if (only?.has(row.id) === false) continue;
     if (activeIds.has(row.id) || row.failure === STAYS_FOR_ITS_FILE) continue;
-    const failure = await pay(pool, row);
+    const failure = await pay(pool, row).catch(wordsOf);
     if (failure === null) paid.push(row.id);
     // Of use once the account has another right: there is no hurry, and it was said before.
     else if (!failure.startsWith(STAYS_WITH_TRIGGERS)) left.push({ id: row.id, failure });
   }
   if (left.length > 0) log.warn({ left }, 'held tables that are still in their own schema');
   return { paid, left };
+}
+
+/** One that fails keeps the others from nothing. */
+function wordsOf(error: unknown): string {
+  if (!isServerError(error)) throw error;
+  return error.message;
 }
 
 /** Null when paid, else what stands in the way. */

@@ -2,14 +2,17 @@
  * Gives a held table a name of its own again: one atomic RENAME. A collection at the same time is a
  * RENAME as well: one wins, the other finds nothing.
  *
- * Invariant: whatever it rejects with, the table is where it was before.
+ * Invariant: where the server says why not, the table is where it was before; where the connection
+ * breaks, nobody knows yet.
  */
 import { UndropError } from '../errors.js';
 import { parseHoldName, type TableState } from '../names/hold-name.js';
+import { findHoldTables } from '../service/hold-tables.js';
 import { isKilled, runOrKill } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { numberOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
+import { lookAtTable } from './look-at-table.js';
 
 export interface PutBack {
   readonly id: string;
@@ -40,8 +43,15 @@ export async function putBack(pool: ServicePool, what: PutBack): Promise<void> {
   try {
     await runOrKill(pool, sql`RENAME ${note('put-back', id)} TABLE ${from} TO ${to}`, { logged });
   } catch (error) {
+    // A KILL that meets the RENAME at its end is answered with 1317, and it is done.
+    if (isKilled(error) && (await isDone(pool, what))) return;
     throw await explain(pool, what, error);
   }
+}
+
+async function isDone(pool: ServicePool, { id, holdSchema, ...to }: PutBack): Promise<boolean> {
+  if ((await findHoldTables(pool, [holdSchema], id)).length > 0) return false;
+  return (await lookAtTable(pool, { id, schema: to.toSchema, table: to.toTable })) !== 'missing';
 }
 
 async function explain(pool: ServicePool, what: PutBack, error: unknown): Promise<unknown> {

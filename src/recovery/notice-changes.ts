@@ -22,6 +22,7 @@ import { dateOrNullOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { ident, note, sql } from '../service/sql.js';
 import { isSurelyAbsent } from './absence.js';
+import { isOfOneRow } from './of-one-row.js';
 
 export interface NoticedChanges {
   readonly restoredByHand: readonly string[];
@@ -45,17 +46,20 @@ export async function noticeChanges(
   const gone: string[] = [];
   let ended = 0;
   for (const row of rows) {
-    const table = held.get(row.id);
-    if (table !== undefined) {
-      await follow(pool, row, table);
-      continue;
+    const there = held.get(row.id);
+    if (there === undefined && ended++ >= ENDED_MAX) break;
+    const { id, schema, table } = row;
+    try {
+      if (there !== undefined) await follow(pool, row, there);
+      const state = there === undefined ? await lookAgain(pool, row) : null;
+      if (state === null) continue;
+      if (state === 'restored') restoredByHand.push(id);
+      if (state === 'gone') gone.push(id);
+      log.info({ id, table: `${schema}.${table}`, state }, 'a held table has gone');
+    } catch (error) {
+      if (!isOfOneRow(error)) throw error;
+      log.warn({ id, table: `${schema}.${table}`, err: error }, 'a row could not be followed');
     }
-    if (ended++ >= ENDED_MAX) break;
-    const state = await lookAgain(pool, row);
-    if (state === null) continue;
-    if (state === 'restored') restoredByHand.push(row.id);
-    if (state === 'gone') gone.push(row.id);
-    log.info({ id: row.id, table: `${row.schema}.${row.table}`, state }, 'a held table has gone');
   }
   return { restoredByHand, gone };
 }
@@ -129,24 +133,28 @@ async function endOf(pool: ServicePool, row: LedgerRow): Promise<LedgerState> {
 }
 
 /**
- * Whether the table of that name is the one that was dropped, not a new one: the same definition,
+ * Whether the table at that place is the one that was dropped, not a new one: the same definition,
  * and on MySQL 8 and later, which keeps a table's birth through a RENAME, one from before the drop;
  * save where the restore script has an ALTER TABLE for its keys, which MySQL takes for a new birth.
  */
-async function isBack(pool: ServicePool, row: LedgerRow): Promise<boolean> {
-  const own = ident(row.schema, row.table);
+export async function isBack(
+  pool: ServicePool,
+  row: LedgerRow,
+  at: { readonly schema: string; readonly table: string } = row,
+): Promise<boolean> {
+  const own = ident(at.schema, at.table);
   try {
     const server = await readServerFacts(pool);
     const [shown = [], born = []] = await pool.run([
       sql`SHOW CREATE TABLE ${note('notice', row.id)} ${own}`,
       sql`SELECT CREATE_TIME AS bornAt FROM information_schema.TABLES
-          WHERE TABLE_SCHEMA = ${row.schema} AND TABLE_NAME = ${row.table}`,
+          WHERE TABLE_SCHEMA = ${at.schema} AND TABLE_NAME = ${at.table}`,
     ]);
     const bornAt = dateOrNullOf(born[0] ?? { bornAt: null }, 'bornAt');
     const isKept = row.detached.keysOut.length === 0;
     const keepsBirth = isKept && server.flavour === 'mysql' && server.versionId >= 80_000;
     if (keepsBirth && bornAt !== null && bornAt > row.droppedAt) return false;
-    const definition = ownDefinition(textOf(shown[0] ?? {}, 'Create Table'), row.table, row.table);
+    const definition = ownDefinition(textOf(shown[0] ?? {}, 'Create Table'), at.table, row.table);
     return row.definition === null || comparable(definition) === comparable(row.definition);
   } catch (error) {
     // No such table, or a view: either way, not the one that was dropped.

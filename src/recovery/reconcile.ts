@@ -2,7 +2,8 @@
  * Ledger against server. Completes what follows a RENAME that has happened, forgets the intent
  * whose RENAME did not, pays debts, notices what others did with held tables. May run twice, in two
  * proxies at once, and may be killed at any statement: every step looks again and is safe to
- * repeat.
+ * repeat. What fails keeps nothing else from being done: neither a row the other rows, nor one kind
+ * of them the other kinds.
  *
  * Invariant: never renames a live table; touches an intent only when its owner is gone.
  */
@@ -10,6 +11,7 @@ import type { Log } from '../log.js';
 import { payDebts } from '../moves/debts.js';
 import type { ServicePool } from '../service/pools.js';
 import { noticeChanges } from './notice-changes.js';
+import { isOfOneRow } from './of-one-row.js';
 import { recoverSchemas } from './recover-schemas.js';
 import { settleIntents } from './settle-intents.js';
 import { settleViews } from './settle-views.js';
@@ -50,11 +52,21 @@ export async function reconcile(
   options: ReconcileOptions,
 ): Promise<ReconcileReport> {
   const { activeIds, log, proxyId } = options;
-  const { open, ...schemas } = await recoverSchemas(pool, { log });
-  const { untouched, ...intents } = await settleIntents(pool, { activeIds, log });
-  const views = await settleViews(pool, { activeIds, log });
-  const debts = await payDebts(pool, { activeIds, log });
-  const changes = await noticeChanges(pool, { activeIds, log });
+  const failures: unknown[] = [];
+  const instead =
+    <T>(nothing: T) =>
+    (error: unknown): T => {
+      if (!isOfOneRow(error)) throw error;
+      failures.push(error);
+      return nothing;
+    };
+  const { open, ...schemas } = await recoverSchemas(pool, { log }).catch(instead(NO_SCHEMAS));
+  const { untouched, ...intents } = await settleIntents(pool, { activeIds, log }).catch(
+    instead(NO_INTENTS),
+  );
+  const views = await settleViews(pool, { activeIds, log }).catch(instead(NO_VIEWS));
+  const debts = await payDebts(pool, { activeIds, log }).catch(instead({ paid: [], left: [] }));
+  const changes = await noticeChanges(pool, { activeIds, log }).catch(instead(NO_CHANGES));
   const report = {
     ...schemas,
     completed: [...intents.completed, ...views.kept],
@@ -68,5 +80,12 @@ export async function reconcile(
   if (Object.values(done).some((ids) => ids.length > 0)) {
     log.info({ proxyId, ...report }, 'reconciled the ledger with the server');
   }
+  const [failure] = failures;
+  if (failure !== undefined) throw failure;
   return report;
 }
+
+const NO_SCHEMAS = { schemasBack: [], schemasGone: [], open: [] };
+const NO_INTENTS = { completed: [], forgotten: [], untouched: [] };
+const NO_VIEWS = { kept: [], forgotten: [], untouched: [] };
+const NO_CHANGES = { restoredByHand: [], gone: [] };

@@ -21,6 +21,7 @@ import { findSchemaGuards } from '../moves/retire-schema-guard.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { ident, note, sql } from '../service/sql.js';
 import { livingOwners } from './living-owners.js';
+import { isOfOneRow } from './of-one-row.js';
 import { putSchemaBack } from './put-schema-back.js';
 import { settle } from './settle-intents.js';
 
@@ -73,7 +74,7 @@ async function tryToRecover(
   try {
     return await recover(pool, drop, log);
   } catch (error) {
-    if (!isServerError(error)) throw error;
+    if (!isOfOneRow(error)) throw error;
     const { groupId, schema } = drop;
     log.warn({ groupId, schema, err: error }, 'an interrupted DROP DATABASE could not be ended');
     return null;

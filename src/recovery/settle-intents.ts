@@ -25,6 +25,7 @@ import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/ho
 import type { ServicePool } from '../service/pools.js';
 import { isSurelyAbsent } from './absence.js';
 import { livingOwners } from './living-owners.js';
+import { isOfOneRow } from './of-one-row.js';
 
 export interface SettledIntents {
   readonly completed: readonly string[];
@@ -52,7 +53,7 @@ export async function settleIntents(
   const groups = new Set((await findSchemaDrops(pool)).map(({ groupId }) => groupId));
   const isOurs = ({ id, groupId }: LedgerRow) =>
     !activeIds.has(id) && !alive.has(id) && !groups.has(groupId);
-  const settled = await settle(pool, intents.filter(isOurs), log);
+  const settled = await settle(pool, intents.filter(isOurs), log, { isTolerant: true });
   const untouched = intents.filter((row) => !isOurs(row)).map(({ id }) => id);
   const { completed, forgotten, left } = settled;
   return { completed, forgotten, untouched: [...untouched, ...left] };
@@ -80,11 +81,15 @@ const UNSEEN =
   'nobody can see what became of a drop: this account lacks a right, or a server without atomic ' +
   'DDL was killed amid its RENAME';
 
-/** Completes or forgets intents that nobody is in the middle of. */
+/**
+ * Completes or forgets intents that nobody is in the middle of. Where one fails it rejects; if it
+ * is tolerant, that one is left and the others are gone on with.
+ */
 export async function settle(
   pool: ServicePool,
   orphans: readonly LedgerRow[],
   log: Log,
+  { isTolerant = false }: { readonly isTolerant?: boolean } = {},
 ): Promise<{
   readonly completed: readonly string[];
   readonly forgotten: readonly string[];
@@ -92,30 +97,40 @@ export async function settle(
   readonly left: readonly string[];
 }> {
   const held = await findHeld(pool, orphans);
-  const completed: string[] = [];
-  const forgotten: string[] = [];
-  const left: string[] = [];
+  const result = { completed: [] as string[], forgotten: [] as string[], left: [] as string[] };
   for (const row of orphans) {
-    const table = held.get(row.id);
-    const { id, schema, table: name } = row;
-    if (table === undefined && !(await hasNotHappened(pool, row))) {
-      left.push(id);
-      log.warn({ id, table: `${schema}.${name}` }, UNSEEN);
-      continue;
+    const { id, schema, table } = row;
+    try {
+      result[await settleOne(pool, row, held, log)].push(id);
+    } catch (error) {
+      if (!isTolerant || !isOfOneRow(error)) throw error;
+      result.left.push(id);
+      log.warn({ id, table: `${schema}.${table}`, err: error }, 'an intent could not be settled');
     }
-    const isHeld = table !== undefined && (await complete(pool, row, table));
-    if (!isHeld && !(await forget(pool, row, { hasTwin: held.has(twinIdOf(id)) }))) {
-      // Its drop goes on by another connection, or somebody else has forgotten it.
-      left.push(id);
-      continue;
-    }
-    (isHeld ? completed : forgotten).push(id);
-    log.info(
-      { id, table: `${schema}.${name}`, holdName: table?.name },
-      isHeld ? 'completed an interrupted drop' : 'an interrupted drop had not happened',
-    );
   }
-  return { completed, forgotten, left };
+  return result;
+}
+
+async function settleOne(
+  pool: ServicePool,
+  row: LedgerRow,
+  held: ReadonlyMap<string, HoldTable>,
+  log: Log,
+): Promise<'completed' | 'forgotten' | 'left'> {
+  const { id, schema, table: name } = row;
+  const table = held.get(id);
+  if (table === undefined && !(await hasNotHappened(pool, row))) {
+    log.warn({ id, table: `${schema}.${name}` }, UNSEEN);
+    return 'left';
+  }
+  const isHeld = table !== undefined && (await complete(pool, row, table));
+  // Left: its drop goes on by another connection, or somebody else has forgotten it.
+  if (!isHeld && !(await forget(pool, row, { hasTwin: held.has(twinIdOf(id)) }))) return 'left';
+  log.info(
+    { id, table: `${schema}.${name}`, holdName: table?.name },
+    isHeld ? 'completed an interrupted drop' : 'an interrupted drop had not happened',
+  );
+  return isHeld ? 'completed' : 'forgotten';
 }
 
 /** False where the row has another owner by now. */

@@ -10,13 +10,14 @@ import type { Log } from '../log.js';
 import { isSameView, showView } from '../moves/view-definition.js';
 import type { ServicePool } from '../service/pools.js';
 import { livingOwners } from './living-owners.js';
+import { isOfOneRow } from './of-one-row.js';
 
 export interface SettledViews {
   /** Ids of views that are gone. */
   readonly kept: readonly string[];
   /** Of those that are there as they were. */
   readonly forgotten: readonly string[];
-  /** Somebody is in the middle of it. */
+  /** Somebody is in the middle of it, or it can't be looked at. */
   readonly untouched: readonly string[];
 }
 
@@ -29,9 +30,24 @@ export async function settleViews(
   const alive = await livingOwners(pool, rows);
   const isOpen = ({ id }: ViewRow) => activeIds.has(id) || alive.has(id);
   const ended = rows.filter((row) => !isOpen(row));
-  const settled = await settleEndedViews(pool, ended);
-  if (ended.length > 0) log.info({ ...settled }, 'an interrupted DROP VIEW was looked after');
-  return { ...settled, untouched: rows.filter(isOpen).map(({ id }) => id) };
+  const kept: string[] = [];
+  const forgotten: string[] = [];
+  const untouched = rows.filter(isOpen).map(({ id }) => id);
+  for (const row of ended) {
+    try {
+      const settled = await settleEndedViews(pool, [row]);
+      kept.push(...settled.kept);
+      forgotten.push(...settled.forgotten);
+    } catch (error) {
+      if (!isOfOneRow(error)) throw error;
+      const { id, schema, view } = row;
+      untouched.push(id);
+      log.warn({ id, view: `${schema}.${view}`, err: error }, 'a DROP VIEW could not be settled');
+    }
+  }
+  const settled = { kept, forgotten };
+  if (ended.length > 0) log.info(settled, 'an interrupted DROP VIEW was looked after');
+  return { ...settled, untouched };
 }
 
 /** Of a statement that can't happen any more. Rejects where a view can't be looked at. */

@@ -7,12 +7,12 @@
  * guess, and each is a line of the log before it goes. A rule that refuses wins over any wish.
  */
 import { assert } from '../assert.js';
+import type { SessionGuess } from '../drop/drop-options.js';
 import { innermost } from '../drop/innermost.js';
 import { sentenceStart } from '../drop/next-step.js';
 import { whatIsRecycled } from '../drop/recycled-words.js';
 import type { UserFacts } from '../drop/request.js';
 import { ruleTables } from '../drop/rule-tables.js';
-import type { SessionGuess } from '../drop/run-drop.js';
 import { serviceNames } from '../drop/service-names.js';
 import { FORGET_WISH, readWishes } from '../drop/wishes.js';
 import { UndropError } from '../errors.js';

@@ -3,8 +3,9 @@
  * Invariant: where nobody can tell that a lock is the only one, and that nobody waits for it, it is
  * not given up.
  */
+
+import type { DropOptions, DropResult, DropStatement } from '../drop/drop-options.js';
 import type { TableInUtf8 } from '../drop/one-table.js';
-import type { DropOptions, DropResult, DropStatement } from '../drop/run-drop.js';
 import { runTruncate } from '../drop/run-truncate.js';
 import { readTablesInUse } from '../ledger/session-locks.js';
 import type { IntentFacts } from '../ledger/write.js';

@@ -9,13 +9,13 @@
  */
 import { assert } from '../assert.js';
 import { systemClock } from '../clock.js';
+import type { DropResult } from '../drop/drop-options.js';
 import { readKind } from '../drop/facts.js';
 import { lockTableSql } from '../drop/lock-words.js';
 import { refuse } from '../drop/next-step.js';
 import { askParser, NO_VERDICT, passesParser } from '../drop/program-verdict.js';
 import { qualify } from '../drop/qualify.js';
 import type { UserFacts } from '../drop/request.js';
-import type { DropResult } from '../drop/run-drop.js';
 import { serviceNames } from '../drop/service-names.js';
 import { signalSql } from '../drop/signal-sql.js';
 import { FORGET_WISH } from '../drop/wishes.js';

@@ -7,17 +7,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import { assert, assertNever } from '../assert.js';
+import type { DropOptions, DropResult, DropStatement, SessionGuess } from '../drop/drop-options.js';
 import { factsSql, readFacts } from '../drop/facts.js';
 import { refuse } from '../drop/next-step.js';
 import { askVerdict, asProgram, NO_VERDICT, readVerdict } from '../drop/program-verdict.js';
 import type { UserFacts } from '../drop/request.js';
-import {
-  type DropOptions,
-  type DropResult,
-  type DropStatement,
-  runDrop,
-  type SessionGuess,
-} from '../drop/run-drop.js';
+import { runDrop } from '../drop/run-drop.js';
 import { runPartitions } from '../drop/run-partitions.js';
 import type { SessionFacts } from '../drop/user-session.js';
 import { areForDestroying, DestroyWished, notDestroyed } from '../drop/wishes.js';

@@ -53,7 +53,7 @@ export function formatRestoreReport(report: RestoreReport): string {
   const what = origin === null ? report.id : formatName(origin);
   const as = isSameName(origin, restoredAs) ? '' : ` as ${formatName(restoredAs)}`;
   const lines = [
-    `Restored ${kind === 'view' ? 'the view ' : ''}${what}${as}${details.length === 0 ? '' : ` (${details.join(', ')})`}.`,
+    `${report.wasBack ? 'Finished what was begun: restored' : 'Restored'} ${kind === 'view' ? 'the view ' : ''}${what}${as}${details.length === 0 ? '' : ` (${details.join(', ')})`}.`,
     ...(report.recorded !== false ? [] : ['The ledger could not be told; recovery will notice.']),
     ...report.foreignKeys.flatMap(formatForeignKey),
     ...(report.foreignKeysProblem === null
@@ -118,6 +118,7 @@ export function restoreReportJson(report: RestoreReport): object {
     user,
     rowEstimate,
     recorded,
+    wasBack: report.wasBack,
     foreignKeys: report.foreignKeys,
     foreignKeysProblem: report.foreignKeysProblem,
     triggers: report.triggers,

@@ -10,12 +10,20 @@ import { UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
-import { passOn } from '../moves/pass-on.js';
 import { putBack } from '../moves/put-back.js';
-import { type Reattached, type ReattachOptions, reattach } from '../moves/reattach.js';
-import { type ReattachedTrigger, reattachTriggers } from '../moves/reattach-triggers.js';
+import { isSurelyAbsent } from '../recovery/absence.js';
+import { isConnectionLost } from '../service/connect-error.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { note, sql } from '../service/sql.js';
+import {
+  announce,
+  type CameBack,
+  comeBack,
+  findUnfinished,
+  NOTHING_OFF,
+  tolerantly,
+  writtenName,
+} from './come-back.js';
 import { type Held, type HeldTable, listAll, type TableName } from './list.js';
 import { isIdPrefix, planRestore, type RestorePlan, type RestoreRequest } from './next-step.js';
 import { restoreView } from './restore-view.js';
@@ -24,7 +32,7 @@ import { parseTableName } from './table-name.js';
 /** Of one name that was dropped and ended; one is enough to say so. */
 const ROWS_MAX = 1_000;
 
-export interface RestoreReport {
+export interface RestoreReport extends CameBack {
   readonly kind: Held['kind'];
   readonly id: string;
   /** Where it came from; null where the ledger had no row of it. */
@@ -33,13 +41,8 @@ export interface RestoreReport {
   readonly droppedAt: Date | null;
   readonly user: string | null;
   readonly rowEstimate: number | null;
-  /** The foreign keys that were its own, and what became of them. */
-  readonly foreignKeys: readonly Reattached[];
-  /** Why nobody knows which it had, or null. */
-  readonly foreignKeysProblem: string | null;
-  /** The same of its triggers. */
-  readonly triggers: readonly ReattachedTrigger[];
-  readonly triggersProblem: string | null;
+  /** It had its name again; an earlier restore broke off before its keys and triggers were back. */
+  readonly wasBack: boolean;
   /** Still held under the same name, newest first. */
   readonly others: readonly Held[];
   /** False: the ledger could not be told, recovery will notice; null: it never knew the table. */
@@ -49,10 +52,12 @@ export interface RestoreReport {
 /**
  * Rejects with UNDROP_NO_SUCH_HELD, UNDROP_AMBIGUOUS, UNDROP_NOT_RESTORABLE, UNDROP_NO_ORIGIN,
  * UNDROP_BAD_TARGET, UNDROP_SCHEMA_MISSING, UNDROP_NAME_TAKEN, UNDROP_NOT_HELD or UNDROP_BUSY; then
- * nothing was changed.
+ * nothing was changed. Where the connection breaks, the same request goes on from where it was.
  */
 export async function restore(pool: ServicePool, request: RestoreRequest): Promise<RestoreReport> {
-  const { table, to, others } = await plan(pool, request);
+  const planned = await plan(pool, request);
+  if ('restoredAs' in planned) return finish(pool, planned);
+  const { table, to, others } = planned;
   await assertSchema(pool, table, to.schema);
   const recorded =
     table.kind === 'view'
@@ -70,7 +75,23 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
     rowEstimate: table.rowEstimate,
     others,
     recorded,
+    wasBack: false,
   };
+}
+
+/** A table that is back, but not yet with its keys and triggers. */
+interface Unfinished {
+  readonly row: LedgerRow;
+  readonly restoredAs: TableName;
+}
+
+async function finish(pool: ServicePool, { row, restoredAs }: Unfinished): Promise<RestoreReport> {
+  const { id, schema, table, sqlLogBin: logged, rowLogged, droppedAt, user, rowEstimate } = row;
+  const recorded = await record(pool, { id, rowLogged }, restoredAs);
+  const cameBack = await comeBack(pool, { id, logged }, restoredAs);
+  const origin = { schema, table };
+  const what = { kind: 'table', id, origin, restoredAs, droppedAt, user, rowEstimate } as const;
+  return { ...cameBack, ...what, others: [], recorded, wasBack: true };
 }
 
 async function restoreTable(
@@ -78,26 +99,32 @@ async function restoreTable(
   table: HeldTable,
   to: TableName,
 ): Promise<boolean | null> {
-  await putBack(pool, {
-    id: table.id,
-    holdSchema: table.holdSchema,
-    holdName: table.holdName,
-    toSchema: to.schema,
-    toTable: to.table,
-    logged: table.logged,
-  });
+  const { id, holdSchema, holdName, logged } = table;
+  const takeBack = await announce(pool, id, to);
+  try {
+    const target = { toSchema: to.schema, toTable: to.table };
+    await putBack(pool, { id, holdSchema, holdName, ...target, logged });
+  } catch (error) {
+    const isLost = isConnectionLost(error);
+    const isDone = isLost && (await isSurelyAbsent(pool, holdSchema, holdName));
+    if (!isLost) await takeBack();
+    if (!isDone) throw error;
+  }
   return record(pool, table, to);
 }
 
 /** Who asks for what is back already, or removed for good, is told so. */
-async function plan(pool: ServicePool, request: RestoreRequest): Promise<RestorePlan> {
+async function plan(pool: ServicePool, request: RestoreRequest): Promise<RestorePlan | Unfinished> {
   const held = await listAll(pool);
   try {
     return planRestore(held, request);
   } catch (error) {
     if (!(error instanceof UndropError) || error.code !== 'UNDROP_NO_SUCH_HELD') throw error;
     const { target } = request;
-    const { value: found } = await tolerantly(() => findEnded(pool, target));
+    const { value: found } = await tolerantly(() => findHeldOnce(pool, target));
+    const [newest] = found;
+    const restoredAs = newest === undefined ? null : await findUnfinished(pool, newest);
+    if (newest !== undefined && restoredAs !== null) return { row: newest, restoredAs };
     const [last] = [...found].sort((one, other) => endedMs(other) - endedMs(one));
     if (last === undefined || last.endedAt === null) throw error;
     const time = last.endedAt.toISOString().slice(0, 19).replace('T', ' ');
@@ -106,20 +133,23 @@ async function plan(pool: ServicePool, request: RestoreRequest): Promise<Restore
   }
 }
 
-/** By the name that it was dropped under, else by its id or the beginning of it. */
-async function findEnded(pool: ServicePool, target: string): Promise<readonly LedgerRow[]> {
+/**
+ * By the name that it was dropped under, else by its id or the beginning of it; newest first. None
+ * of their tables is held any more, whatever the rows say.
+ */
+async function findHeldOnce(pool: ServicePool, target: string): Promise<readonly LedgerRow[]> {
   const options = { rowsMax: ROWS_MAX, texts: false };
   const name = parseTableName(target);
   if (name !== null) {
     const { schema, table } = name;
-    const filter = { by: 'ended', table, ...(schema === null ? {} : { schema }) } as const;
-    const named = await findRows(pool, filter, options);
-    if (named.length > 0) return named;
+    const named = { table, ...(schema === null ? {} : { schema }) };
+    const live = await findRows(pool, { by: 'name', ...named }, options);
+    const ended = await findRows(pool, { by: 'ended', ...named }, options);
+    const found = [...live, ...ended];
+    if (found.length > 0) return found.sort((one, other) => (one.id < other.id ? 1 : -1));
   }
   const prefix = target.replaceAll('-', '').toLowerCase();
-  if (!isIdPrefix(prefix)) return [];
-  const rows = await findRows(pool, { by: 'id', prefix }, options);
-  return rows.filter(({ endedAt }) => endedAt !== null);
+  return isIdPrefix(prefix) ? findRows(pool, { by: 'id', prefix }, options) : [];
 }
 
 /** The last thing that became of it. */
@@ -136,59 +166,6 @@ function endedMs({ endedAt }: LedgerRow): number {
   return endedAt?.getTime() ?? 0;
 }
 
-type CameBack = Pick<
-  RestoreReport,
-  'foreignKeys' | 'foreignKeysProblem' | 'triggers' | 'triggersProblem'
->;
-
-const NOTHING_OFF: CameBack = {
-  foreignKeys: [],
-  foreignKeysProblem: null,
-  triggers: [],
-  triggersProblem: null,
-};
-
-/** The table is back whatever comes of this. */
-async function comeBack(
-  pool: ServicePool,
-  table: HeldTable,
-  restoredAs: TableName,
-): Promise<CameBack> {
-  const { id, origin, logged } = table;
-  if (origin === null) return NOTHING_OFF;
-  const found = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
-  const { problem } = found;
-  if (problem !== null)
-    return { ...NOTHING_OFF, foreignKeysProblem: problem, triggersProblem: problem };
-  const [row] = found.value;
-  if (row === undefined) return NOTHING_OFF;
-  const options: ReattachOptions = { id, origin, restoredAs, detached: row.detached, logged };
-  const keys = await tolerantly(() => reattach(pool, options));
-  // Behind the keys: what a trigger does with the rows isn't checked before they are there.
-  const triggers = await tolerantly(() => reattachTriggers(pool, options));
-  await tolerantly(async () => {
-    await passOn(pool, options);
-    return [];
-  });
-  return {
-    foreignKeys: keys.value,
-    foreignKeysProblem: keys.problem,
-    triggers: triggers.value,
-    triggersProblem: triggers.problem,
-  };
-}
-
-async function tolerantly<T>(
-  work: () => Promise<readonly T[]>,
-): Promise<{ readonly value: readonly T[]; readonly problem: string | null }> {
-  try {
-    return { value: await work(), problem: null };
-  } catch (error) {
-    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
-    return { value: [], problem: error.message };
-  }
-}
-
 async function assertSchema(pool: ServicePool, table: Held, schema: string): Promise<void> {
   const [rows] = await pool.run(
     sql`${note('restore', table.id)} SELECT 1 AS one FROM information_schema.SCHEMATA
@@ -200,10 +177,14 @@ async function assertSchema(pool: ServicePool, table: Held, schema: string): Pro
 }
 
 /** The table is back whatever comes of this. */
-async function record(pool: ServicePool, table: HeldTable, to: TableName): Promise<boolean | null> {
+async function record(
+  pool: ServicePool,
+  table: Pick<HeldTable, 'id' | 'rowLogged'>,
+  to: TableName,
+): Promise<boolean | null> {
   if (table.rowLogged === null) return null;
   const state: LedgerRow['state'] = 'restored';
-  const restoredAs = `${to.schema}.${to.table}`;
+  const restoredAs = writtenName(to);
   try {
     await recordState(pool, { id: table.id, state, restoredAs, rowLogged: table.rowLogged });
     return true;

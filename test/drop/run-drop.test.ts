@@ -56,12 +56,20 @@ jest.unstable_mockModule('../../src/ledger/write.js', () => ({
   },
   recordOutcome: async (
     _pool: unknown,
-    outcome: { tables: readonly HeldTable[]; forgotten: readonly string[]; sqlLogBin: boolean },
+    outcome: { tables: readonly HeldTable[]; forgotten: readonly string[] },
   ) => {
     if (outcomesFail-- > 0) failing('the outcome fails');
-    const { tables, forgotten, sqlLogBin } = outcome;
+    const { tables, forgotten } = outcome;
     const held = tables.map(({ holdSchema }) => holdSchema).join(', ');
-    told.push(`outcome${sqlLogBin ? '' : ' unlogged'}: ${held}; ${forgotten.length} forgotten`);
+    told.push(`outcome: ${held}; ${forgotten.length} forgotten`);
+  },
+}));
+
+jest.unstable_mockModule('../../src/recovery/settle-intents.js', () => ({
+  settleEnded: async (_pool: unknown, ids: readonly string[]) => {
+    if (forgetsFail-- > 0) failing('forgetting fails');
+    told.push(`settle: ${ids.length}`);
+    return [];
   },
 }));
 
@@ -192,7 +200,8 @@ describe('under LOCK TABLES', () => {
     expect(describePayload(result.payload)).toBe('ERROR 1317 (70100): interrupted');
     expect(result.tables).toEqual(['shop.t']);
     await result.finish();
-    expect(told.slice(-2)).toEqual(['relocate: 1', 'outcome: _undrop; 1 forgotten']);
+    const behind = ['relocate: 1', 'outcome: _undrop; 0 forgotten', 'settle: 1', 'unsettled'];
+    expect(told.slice(-4)).toEqual(behind);
   });
 
   test('what was renamed is recovery’s where the connection breaks behind it', async () => {
@@ -298,7 +307,7 @@ describe('a drop', () => {
       'intent is written',
       'user: close | hold',
       'relocate unlogged: 1',
-      'outcome unlogged: _undrop_local; 0 forgotten',
+      'outcome: _undrop_local; 0 forgotten',
     ]);
   });
 });
@@ -351,7 +360,7 @@ describe('nothing is renamed', () => {
     expect(activeIds.size).toBe(0);
   });
 
-  test('and the intent is forgotten with the answer, where the server would not', async () => {
+  test('and the intent is looked after behind the answer, where the server would not', async () => {
     const session = new FakeSession({
       hold: errResult(1205, 'HY000', 'Lock wait timeout exceeded'),
     });
@@ -359,7 +368,7 @@ describe('nothing is renamed', () => {
     expect(describePayload(result.payload)).toBe('ERROR 1205 (HY000): Lock wait timeout exceeded');
     told = [];
     await result.finish();
-    expect(told).toEqual(['forget: 1']);
+    expect(told).toEqual(['settle: 1', 'unsettled']);
   });
 });
 
@@ -397,7 +406,7 @@ describe('tables that change meanwhile', () => {
     const session = new FakeSession({ hold: () => answers.shift() ?? okResult() });
     const result = await drop('DROP TABLE t', session);
     expect(describePayload(result.payload)).toBe('OK, 0 rows, 0 warnings');
-    expect(told.filter((line) => line.startsWith('forget'))).toEqual(['forget: 1']);
+    expect(told.filter((line) => line.startsWith('settle'))).toEqual(['settle: 1']);
     expect(activeIds.size).toBe(1);
   });
 

@@ -31,8 +31,11 @@ export interface TapEvent {
   readonly user: string;
 }
 
-/** It is passed on; nothing is any more; its connection alone is cut. */
-export type TapVerdict = boolean | 'cut';
+/**
+ * It is passed on; nothing is any more; its connection alone is cut; `before answer`: the last
+ * packet of the answer has this payload.
+ */
+export type TapVerdict = boolean | 'cut' | { readonly ends: Buffer };
 
 export interface WireTap extends Target {
   /** Events so far. */
@@ -68,7 +71,7 @@ export async function wireTap(
     count++;
     const text = event.command.subarray(0, 60).toString('latin1');
     const saying = onEvent({ ...event, count, text });
-    const verdict = typeof saying === 'object' ? await saying : saying;
+    const verdict = saying instanceof Promise ? await saying : saying;
     if (verdict === false) isCut = true;
     return isCut ? false : verdict;
   };
@@ -201,16 +204,23 @@ class Tapped {
     }
     const whole = Buffer.concat(this.#answer);
     this.#answer = [];
-    if (!(await this.#goesOn('before answer', this.#command))) return;
-    this.#proxy.write(whole);
+    const goesOn = await this.#goesOn('before answer', this.#command);
+    if (goesOn === false) return;
+    if (goesOn === true) this.#proxy.write(whole);
+    else {
+      const last = encodePacket(goesOn.ends, packet.sequenceId);
+      this.#proxy.write(Buffer.concat([whole.subarray(0, whole.length - framed.length), last]));
+    }
     await this.#goesOn('after answer', this.#command);
   }
 
-  async #goesOn(moment: TapMoment, command: Buffer): Promise<boolean> {
+  async #goesOn(moment: TapMoment, command: Buffer): Promise<boolean | { readonly ends: Buffer }> {
     const { number, judge } = this.#options;
     const verdict = await judge({ moment, connection: number, command, user: this.#user });
     if (verdict === 'cut') this.destroy();
     if (verdict === false) this.#isOver = true;
-    return verdict === true && !this.#isOver;
+    return typeof verdict === 'object' && !this.#isOver
+      ? verdict
+      : verdict === true && !this.#isOver;
   }
 }

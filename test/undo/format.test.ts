@@ -105,11 +105,18 @@ describe('the report of a restore', () => {
     triggersProblem: null,
     others: [],
     recorded: true,
+    wasBack: false,
   };
 
   test('is one line', () => {
     expect(formatRestoreReport(report)).toBe(
       'Restored shop.orders (dropped 2026-03-01 12:00:01 by app, about 100,000 rows).\n',
+    );
+  });
+
+  test('of one that was begun before says so', () => {
+    expect(formatRestoreReport({ ...report, wasBack: true })).toBe(
+      'Finished what was begun: restored shop.orders (dropped 2026-03-01 12:00:01 by app, about 100,000 rows).\n',
     );
   });
 
@@ -170,6 +177,7 @@ describe('the report of a restore', () => {
       user: 'app',
       rowEstimate: 100_000,
       recorded: true,
+      wasBack: false,
       foreignKeys: [],
       foreignKeysProblem: null,
       triggers: [],

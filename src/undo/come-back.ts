@@ -1,0 +1,132 @@
+/**
+ * What follows the RENAME of a restore: the table's foreign keys and triggers. The ledger says
+ * before that they are still to come, so that a restore that broke off between can be finished.
+ *
+ * Invariant: the table stays where it is and as it is, whatever comes of this.
+ */
+import { UndropError } from '../errors.js';
+import { hasDetached } from '../ledger/detached.js';
+import type { LedgerRow } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
+import { recordState } from '../ledger/write.js';
+import { passOn } from '../moves/pass-on.js';
+import { type Reattached, type ReattachOptions, reattach } from '../moves/reattach.js';
+import { type ReattachedTrigger, reattachTriggers } from '../moves/reattach-triggers.js';
+import { isBack } from '../recovery/notice-changes.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import type { TableName } from './list.js';
+
+export interface CameBack {
+  /** The foreign keys that were its own, and what became of them. */
+  readonly foreignKeys: readonly Reattached[];
+  /** Why nobody knows which it had, or null. */
+  readonly foreignKeysProblem: string | null;
+  /** The same of its triggers. */
+  readonly triggers: readonly ReattachedTrigger[];
+  readonly triggersProblem: string | null;
+}
+
+export const NOTHING_OFF: CameBack = {
+  foreignKeys: [],
+  foreignKeysProblem: null,
+  triggers: [],
+  triggersProblem: null,
+};
+
+/** `failure` of a row whose table is about to come back, until all of it is. */
+const TO_COME = 'it is being restored: its foreign keys and triggers are still to come';
+const NO_ROW = 'the ledger has no row of it';
+
+/**
+ * Says in the ledger where the table goes, and that keys and triggers are to come, if it had any.
+ * Resolves to what takes that back, for a table that stays where it is.
+ */
+export async function announce(
+  pool: ServicePool,
+  id: string,
+  to: TableName,
+): Promise<() => Promise<void>> {
+  const { value } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
+  const [row] = value;
+  const isToCome = row?.state === 'HOLD' && hasDetached(row.detached);
+  if (row === undefined || !isToCome) return async () => undefined;
+  await say(pool, row, { failure: TO_COME, restoredAs: writtenName(to) });
+  return () => say(pool, row, { failure: row.failure });
+}
+
+/** As the ledger has it. */
+export function writtenName({ schema, table }: TableName): string {
+  return `${schema}.${table}`;
+}
+
+async function say(
+  pool: ServicePool,
+  { id, state, rowLogged }: LedgerRow,
+  what: { readonly failure: string | null; readonly restoredAs?: string },
+): Promise<void> {
+  await tolerantly(async () => {
+    await recordState(pool, { id, state, onlyFrom: state, ...what, rowLogged });
+    return [];
+  });
+}
+
+/** Gives it what it had; may run twice. */
+export async function comeBack(
+  pool: ServicePool,
+  { id, logged }: { readonly id: string; readonly logged: boolean },
+  restoredAs: TableName,
+): Promise<CameBack> {
+  const found = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
+  const [row] = found.value;
+  if (row === undefined) {
+    const problem = found.problem ?? NO_ROW;
+    return { ...NOTHING_OFF, foreignKeysProblem: problem, triggersProblem: problem };
+  }
+  const { schema, table, detached } = row;
+  const options: ReattachOptions = { id, origin: { schema, table }, restoredAs, detached, logged };
+  const keys = await tolerantly(() => reattach(pool, options));
+  // Behind the keys: what a trigger does with the rows isn't checked before they are there.
+  const triggers = await tolerantly(() => reattachTriggers(pool, options));
+  await tolerantly(async () => {
+    await passOn(pool, options);
+    return [];
+  });
+  if (row.failure === TO_COME) await say(pool, row, { failure: null });
+  return {
+    foreignKeys: keys.value,
+    foreignKeysProblem: keys.problem,
+    triggers: triggers.value,
+    triggersProblem: triggers.problem,
+  };
+}
+
+/**
+ * Where the table of a row is that is held no more, if its restore broke off before all of it was
+ * back; null where nothing is to come, or what has the name by now is another table.
+ */
+export async function findUnfinished(
+  pool: ServicePool,
+  { id, failure, restoredAs }: LedgerRow,
+): Promise<TableName | null> {
+  if (failure !== TO_COME || restoredAs === null) return null;
+  const [row] = await findRows(pool, { by: 'id', prefix: id });
+  if (row === undefined) return null;
+  const parts = restoredAs.split('.');
+  // A name may have dots.
+  for (let at = 1; at < parts.length; at++) {
+    const place = { schema: parts.slice(0, at).join('.'), table: parts.slice(at).join('.') };
+    if (await isBack(pool, row, place)) return place;
+  }
+  return null;
+}
+
+export async function tolerantly<T>(
+  work: () => Promise<readonly T[]>,
+): Promise<{ readonly value: readonly T[]; readonly problem: string | null }> {
+  try {
+    return { value: await work(), problem: null };
+  } catch (error) {
+    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+    return { value: [], problem: error.message };
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * A KILL that meets a RENAME at its very end: the server says 1317, and the RENAME is done (MySQL
+ * 8.0, end of mysql_execute_command). On real servers behind a tap that says so in their place: no
+ * held table is without its row, and who was to have the answer of a RENAME in his stead has it.
+ */
+import { expect, jest } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { ServicePool } from '../../src/service/pools.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { encodeErr } from '../../src/wire/response/err.js';
+import { inLanes } from '../support/lanes.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+import { type WireTap, wireTap } from '../support/wire-tap.js';
+import { ledgerRowOf } from './service-fixture.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(120_000);
+
+const INTERRUPTED = encodeErr({
+  errno: 1317,
+  sqlState: '70100',
+  message: Buffer.from('Query execution was interrupted'),
+});
+
+inLanes(testServers(), 'a KILL too late for its RENAME on $name', (server, lane) => {
+  const { afterAll, beforeAll, beforeEach, test } = lane;
+  let tap: WireTap;
+  let proxy: ProxyTarget;
+  let direct: Connection;
+  let schema: FreshSchema;
+  let tapped: ServicePool;
+  /** Which RENAMEs are said to have been interrupted, by a note in them; each once. */
+  let late: string | null = null;
+
+  beforeAll(async () => {
+    tap = await wireTap(server, ({ moment, command }) => {
+      if (moment !== 'before answer' || late === null) return true;
+      const text = command.toString('latin1');
+      if (!text.includes(`RENAME /* undrop ${late} `)) return true;
+      late = null;
+      return { ends: INTERRUPTED };
+    });
+    proxy = await proxyInFront(
+      { ...server, ...tap },
+      { PROTECT: 'drop-table,truncate', RULES: '' },
+    );
+    tapped = poolOn({ ...server, ...tap });
+    direct = await connect(server);
+    schema = await freshSchema(server, 'late');
+    await direct.query(`USE ${schema.name}`);
+  });
+
+  afterAll(async () => {
+    await tapped.dispose();
+    await proxy.stop();
+    await tap.close();
+    await direct.end();
+    await schema.drop();
+  });
+
+  beforeEach(async () => {
+    late = null;
+    await query(
+      server,
+      `DROP TABLE IF EXISTS ${schema.name}.a`,
+      `CREATE TABLE ${schema.name}.a (id INT PRIMARY KEY)`,
+      `INSERT INTO ${schema.name}.a VALUES (1), (2)`,
+    );
+  });
+
+  async function errnoOf(text: string, user = server.user): Promise<number> {
+    const password = user === server.user ? server.password : '';
+    const client = await connect({ ...proxy, user, password }, { database: schema.name });
+    try {
+      await client.query(text);
+      return 0;
+    } catch (error) {
+      return (error as { readonly errno: number }).errno;
+    } finally {
+      await client.end();
+    }
+  }
+
+  const row = () => ledgerRowOf(direct, { schema: schema.name, table: 'a' });
+
+  async function expectHeld(): Promise<void> {
+    await until(async () => (await row())?.['state'] === 'HOLD', 'the ledger has it', 20_000);
+    const held = await row();
+    const [rows] = await direct.query<RowDataPacket[]>(
+      `SELECT COUNT(*) AS n FROM ${held?.['hold_schema']}.${held?.['hold_name']}`,
+    );
+    expect(rows[0]?.['n']).toBe(2);
+  }
+
+  test('in the session of the user is answered as the server did, and the table is held', async () => {
+    late = 'hold';
+    expect(await errnoOf('DROP TABLE a')).toBe(1317);
+    expect(late).toBe(null);
+    await expectHeld();
+    await direct.query('CREATE TABLE a (id INT)');
+  });
+
+  test("in the user's stead is no error for the user", async () => {
+    await query(
+      server,
+      "CREATE USER dropper@'127.0.0.1'",
+      `GRANT DROP ON ${schema.name}.* TO dropper@'127.0.0.1'`,
+    );
+    late = 'hold-in-stead';
+    expect(await errnoOf('DROP TABLE a', 'dropper')).toBe(0);
+    expect(late).toBe(null);
+    await expectHeld();
+    await query(server, "DROP USER dropper@'127.0.0.1'");
+  });
+
+  test('of a TRUNCATE is none either, and what was there is held once', async () => {
+    late = 'hold-in-stead';
+    expect(await errnoOf('TRUNCATE TABLE a')).toBe(0);
+    expect(late).toBe(null);
+    await expectHeld();
+    const [rows] = await direct.query<RowDataPacket[]>('SELECT COUNT(*) AS n FROM a');
+    expect(rows[0]?.['n']).toBe(0);
+    const id = (await row())?.['id'];
+    const [held] = await direct.query<RowDataPacket[]>(
+      `SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_NAME LIKE '%${id}%'`,
+    );
+    expect(held).toHaveLength(1);
+  });
+
+  test('of a restore is none: the table is back', async () => {
+    expect(await errnoOf('DROP TABLE a')).toBe(0);
+    await expectHeld();
+    late = 'put-back';
+    const report = await restore(tapped, { target: `${schema.name}.a` });
+    expect(late).toBe(null);
+    expect(report.recorded).toBe(true);
+    const [rows] = await direct.query<RowDataPacket[]>('SELECT COUNT(*) AS n FROM a');
+    expect(rows[0]?.['n']).toBe(2);
+  });
+});

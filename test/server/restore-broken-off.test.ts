@@ -1,0 +1,141 @@
+/**
+ * A restore that ends between two of its statements, on real servers: the same request goes on from
+ * there, and the table is as it was before the drop, with its keys, triggers and rows.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { UndropError } from '../../src/errors.js';
+import { silentLog } from '../../src/log.js';
+import { reconcile } from '../../src/recovery/reconcile.js';
+import type { ServicePool } from '../../src/service/pools.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+import { FaultyPool, ledgerRowOf, sayTo } from './service-fixture.js';
+
+jest.setTimeout(300_000);
+
+const FAMILY = [
+  'CREATE TABLE p (id INT PRIMARY KEY)',
+  `CREATE TABLE c (id INT PRIMARY KEY, pid INT, FOREIGN KEY (pid) REFERENCES p (id))`,
+  'CREATE TABLE kid (id INT PRIMARY KEY, FOREIGN KEY (id) REFERENCES c (id))',
+  'CREATE TRIGGER t BEFORE INSERT ON c FOR EACH ROW SET NEW.pid = NEW.pid',
+  'INSERT INTO p VALUES (1)',
+  'INSERT INTO c VALUES (1, 1), (2, 1)',
+];
+
+describe.each(testServers())('a restore that breaks off on $name', (server) => {
+  let proxy: ProxyTarget;
+  let pool: ServicePool;
+  let schema: FreshSchema;
+  let direct: Connection;
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server);
+    pool = poolOn(server);
+    schema = await freshSchema(server, 'broken');
+    direct = await connect(server, { database: schema.name });
+  });
+  afterAll(async () => {
+    await direct.end();
+    await proxy.stop();
+    await pool.dispose();
+    await schema.drop();
+  });
+
+  const rowsOf = async (text: string) => (await direct.query<RowDataPacket[]>(text))[0];
+  const run = async (...texts: readonly string[]) => {
+    for (const text of texts) await direct.query(text);
+  };
+  const shown = async () => [
+    (await rowsOf('SHOW CREATE TABLE c'))[0]?.['Create Table'],
+    (await rowsOf('SHOW CREATE TABLE kid'))[0]?.['Create Table'],
+    (await rowsOf('SHOW TRIGGERS')).map((row) => row['Trigger']),
+    (await rowsOf('SELECT id, pid FROM c ORDER BY id')).map(({ id, pid }) => [id, pid]),
+  ];
+  const dropped = async () => {
+    const texts = ['SET foreign_key_checks = 0', 'DROP TABLE c'];
+    await sayTo(proxy, { schema: schema.name, texts });
+    const at = { schema: schema.name, table: 'c' };
+    const told = async () => (await ledgerRowOf(direct, at))?.['restore_script'] != null;
+    await until(told, 'the outcome', 10_000);
+  };
+  const clear = () => run('DROP TABLE IF EXISTS kid', 'DROP TABLE IF EXISTS c, p');
+
+  describe.each([
+    ['at once', false],
+    ['behind a recovery', true],
+  ])('is finished by the next, %s', (_when, recovers) => {
+    test.each(['before', 'after'] as const)('%s any call to the server', async (moment) => {
+      const finished: boolean[] = [];
+      for (let call = 1; ; call += 1) {
+        await clear();
+        await run(...FAMILY);
+        const before = await shown();
+        await dropped();
+        const request = { target: `${schema.name}.c` };
+        const wasKilled = await restore(new FaultyPool(pool, { call, moment }), request).then(
+          () => false,
+          () => true,
+        );
+        const options = { proxyId: 'test', activeIds: new Set<string>(), log: silentLog };
+        if (recovers) await reconcile(pool, options);
+        const again = await restore(pool, request).then(
+          ({ wasBack, foreignKeys, triggers }) => {
+            const problems = [...foreignKeys, ...triggers].flatMap(({ problem }) => problem ?? []);
+            expect(problems).toEqual([]);
+            return wasBack;
+          },
+          (error: UndropError) => error.code,
+        );
+        expect([call, ...(await shown())]).toEqual([call, ...before]);
+        if (typeof again === 'boolean') finished.push(again);
+        else expect(again).toBe('UNDROP_NO_SUCH_HELD');
+        if (!wasKilled) break;
+      }
+      // Some broke off before the table had its name, some behind it.
+      expect(new Set(finished)).toEqual(new Set([false, true]));
+    });
+  });
+
+  test('leaves another table alone that has the name by now', async () => {
+    await clear();
+    await run(...FAMILY);
+    await dropped();
+    const request = { target: `${schema.name}.c` };
+    const id = String((await ledgerRowOf(direct, { schema: schema.name, table: 'c' }))?.['id']);
+    const breaking: ServicePool = {
+      run: async (text, options) => {
+        const [row] = await rowsOf(`SELECT state FROM _undrop.ledger WHERE id = '${id}'`);
+        if (row?.['state'] === 'restored') throw new Error('It broke off.');
+        return pool.run(text, options);
+      },
+      task: (fn) => pool.task(fn),
+      killQuery: (threadId) => pool.killQuery(threadId),
+      isWaiting: (threadId) => pool.isWaiting(threadId),
+      dispose: () => pool.dispose(),
+    };
+    await expect(restore(breaking, request)).rejects.toThrow('It broke off.');
+    await run('DROP TABLE kid, c', 'CREATE TABLE c (id INT, other INT)');
+    const code = restore(pool, request).catch(
+      (error) => error instanceof UndropError && error.code,
+    );
+    expect(await code).toBe('UNDROP_NO_SUCH_HELD');
+    expect(await rowsOf('SHOW TRIGGERS')).toEqual([]);
+  });
+
+  test('says that nobody knows of keys and triggers where the ledger has no row', async () => {
+    await clear();
+    await run(...FAMILY);
+    await dropped();
+    const at = { schema: schema.name, table: 'c' };
+    const row = await ledgerRowOf(direct, at);
+    await run(`DELETE FROM _undrop.ledger WHERE id = '${row?.['id']}'`);
+    const request = { target: String(row?.['id']), to: `${schema.name}.c` };
+    const report = await restore(pool, request);
+    expect(report.foreignKeysProblem).toBe('the ledger has no row of it');
+    expect(report.triggersProblem).toBe('the ledger has no row of it');
+  });
+});
