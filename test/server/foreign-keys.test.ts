@@ -118,6 +118,27 @@ describe.each(testServers())('foreign keys on $name', (server) => {
     expect(await count('c')).toBe(1);
   });
 
+  test('to columns that are not unique come back, of a child and of its parent', async () => {
+    await clear();
+    const may = 'SET @a = 0 /*!80400 , SESSION restrict_fk_on_non_standard_key = 0 */';
+    await run(
+      may,
+      'CREATE TABLE p (id INT PRIMARY KEY, k INT, KEY (k))',
+      'CREATE TABLE c (id INT PRIMARY KEY, k INT, CONSTRAINT zz FOREIGN KEY (k) REFERENCES p (k))',
+      'INSERT INTO p VALUES (1, 1), (2, 1)',
+      'INSERT INTO c VALUES (1, 1)',
+    );
+    const before = await show('c');
+    await drop('DROP TABLE c');
+    expect((await back('c')).foreignKeys.map(({ problem }) => problem)).toEqual([null]);
+    expect(await show('c')).toBe(before);
+    await drop('DROP TABLE p', ['SET foreign_key_checks = 0']);
+    await until(async () => (await row('p'))?.['restore_script'] != null, 'the outcome', 10_000);
+    expect(await show('c')).toBe(before);
+    await back('p');
+    expect(await errnoOf('DELETE FROM p WHERE id = 1')).not.toBe(null);
+  });
+
   test('come back by hand, by the script in the ledger', async () => {
     await makeFamily();
     await drop('DROP TABLE c');
