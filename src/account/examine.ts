@@ -32,6 +32,8 @@ export interface Examination {
   readonly refused: readonly string[];
   readonly missing: readonly MissingRight[];
   readonly programs: readonly Program[];
+  /** False: there may be procedures and functions that this account can't even see. */
+  readonly seesAllPrograms: boolean;
 }
 
 /** The versions that every test runs on; major and minor. */
@@ -58,8 +60,12 @@ export async function examine(pool: ServicePool): Promise<Examination> {
     refused: schemas.filter((schema) => !seen.includes(schema)),
     missing,
     programs: await findPrograms(pool, server),
+    seesAllPrograms: SEES_PROGRAMS.some((right) => rights.server.has(right)),
   };
 }
+
+/** On the server as a whole; the second since MySQL 8.0.20. */
+const SEES_PROGRAMS = ['SELECT', 'SHOW_ROUTINE'];
 
 function describe({ flavour, version, versionId }: ServerFacts): Examination['server'] {
   const [major, minor] = [Math.floor(versionId / 10_000), Math.floor(versionId / 100) % 100];

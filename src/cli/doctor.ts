@@ -28,7 +28,7 @@ export function formatExamination(found: Examination): string {
     ...formatServer(found),
     ...formatRights(found),
     ...formatSchemas(found),
-    ...formatPrograms(found.programs),
+    ...formatPrograms(found),
   ].join('\n');
 }
 
@@ -58,8 +58,19 @@ function formatSchemas({ held, refused }: Examination): readonly string[] {
   ];
 }
 
-function formatPrograms(programs: readonly Program[]): readonly string[] {
-  if (programs.length === 0) return ['programs  none drops tables'];
+function formatPrograms({ programs, seesAllPrograms }: Examination): readonly string[] {
+  const unseen = seesAllPrograms ? [] : [`          ${UNSEEN}`];
+  if (programs.length === 0) {
+    const none = seesAllPrograms ? 'none drops tables' : 'none of those that are seen drops tables';
+    return [`programs  ${none}`, ...unseen];
+  }
+  return [...formatFound(programs), ...unseen];
+}
+
+const UNSEEN =
+  'This account may not see all procedures and functions: that takes SELECT on the whole server.';
+
+function formatFound(programs: readonly Program[]): readonly string[] {
   const groups = [
     { does: 'drops', words: 'drop tables inside of the server, which undrop does not see' },
     { does: 'may drop', words: 'run texts that may drop tables, which undrop does not see' },

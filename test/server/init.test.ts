@@ -290,6 +290,16 @@ describe.each(testServers())('on $name', (server) => {
         { schema: at, name: 'nightly', kind: 'event', does: 'drops' },
         { schema: at, name: 'runs', kind: 'procedure', does: 'may drop' },
       ]);
+      expect(found['seesAllPrograms']).toBe(true);
+    });
+
+    test('says where the account may not see all programs', async () => {
+      const { found } = await doctor('least');
+      expect(found['seesAllPrograms']).toBe(false);
+      const { variables } = await made('least');
+      const { stdout } = await runUndrop(server, ['doctor'], variables);
+      expect(stdout).toContain('may not see all procedures');
+      expect(stdout).not.toContain('programs  none drops tables');
     });
   });
 });
