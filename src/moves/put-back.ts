@@ -7,7 +7,7 @@
  */
 import { UndropError } from '../errors.js';
 import { parseHoldName, type TableState } from '../names/hold-name.js';
-import { findHoldTables } from '../service/hold-tables.js';
+import { findHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import { isKilled, runOrKill } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { numberOf } from '../service/row.js';
@@ -44,13 +44,20 @@ export async function putBack(pool: ServicePool, what: PutBack): Promise<void> {
     await runOrKill(pool, sql`RENAME ${note('put-back', id)} TABLE ${from} TO ${to}`, { logged });
   } catch (error) {
     // A KILL that meets the RENAME at its end is answered with 1317, and it is done.
-    if (isKilled(error) && (await isDone(pool, what))) return;
+    if (isKilled(error) && (await isPutBack(pool, what))) return;
     throw await explain(pool, what, error);
   }
 }
 
-async function isDone(pool: ServicePool, { id, holdSchema, ...to }: PutBack): Promise<boolean> {
-  if ((await findHoldTables(pool, [holdSchema], id)).length > 0) return false;
+/** Whether it is there, and held nowhere: by a debt that is paid it moves home. */
+export async function isPutBack(
+  pool: ServicePool,
+  { id, holdSchema, ...to }: Pick<PutBack, 'id' | 'holdSchema' | 'toSchema' | 'toTable'>,
+): Promise<boolean> {
+  // In this order, as what moves home meanwhile would be seen in neither otherwise.
+  const away = await findHoldTables(pool, [holdSchema], id);
+  const home = await findHoldTables(pool, await readRecycleSchemas(pool), id);
+  if (away.length + home.length > 0) return false;
   return (await lookAtTable(pool, { id, schema: to.toSchema, table: to.toTable })) !== 'missing';
 }
 

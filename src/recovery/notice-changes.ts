@@ -7,7 +7,6 @@
  */
 import type { LedgerRow, LedgerState } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
-import { isForeignKeyLine, ownDefinition } from '../ledger/restore-script.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
@@ -17,11 +16,9 @@ import {
   mapHoldTables,
   readRecycleSchemas,
 } from '../service/hold-tables.js';
-import { isServerError, type ServicePool } from '../service/pools.js';
-import { dateOrNullOf, textOf } from '../service/row.js';
-import { readServerFacts } from '../service/server-facts.js';
-import { ident, note, sql } from '../service/sql.js';
+import type { ServicePool } from '../service/pools.js';
 import { isSurelyAbsent } from './absence.js';
+import { findAnnounced, isBack, TO_COME } from './is-back.js';
 import { isOfOneRow } from './of-one-row.js';
 
 export interface NoticedChanges {
@@ -110,11 +107,17 @@ async function lookAgain(pool: ServicePool, row: LedgerRow): Promise<LedgerState
   const home = await findHoldTables(pool, await readRecycleSchemas(pool), row.id);
   if (away.length + home.length > 0 || !(await hasLeft(pool, now))) return null;
   const { id, schema, table, rowLogged } = now;
+  // A restore that broke off: what is still to come stays so, and is for the next one.
+  if ((await findAnnounced(pool, now)) !== null) {
+    await recordState(pool, { id, state: 'restored', rowLogged, onlyFrom: now.state });
+    return 'restored';
+  }
   const state = await endOf(pool, now);
   await recordState(pool, {
     id,
     state,
     ...(state === 'restored' ? { restoredAs: `${schema}.${table}` } : {}),
+    ...(now.failure === TO_COME ? { failure: null } : {}),
     rowLogged,
     onlyFrom: now.state,
   });
@@ -130,55 +133,4 @@ async function hasLeft(pool: ServicePool, row: LedgerRow): Promise<boolean> {
 async function endOf(pool: ServicePool, row: LedgerRow): Promise<LedgerState> {
   if (row.state === 'DROP') return 'removed';
   return (await isBack(pool, row)) ? 'restored' : 'gone';
-}
-
-/**
- * Whether the table at that place is the one that was dropped, not a new one: the same definition,
- * and on MySQL 8 and later, which keeps a table's birth through a RENAME, one from before the drop;
- * save where the restore script has an ALTER TABLE for its keys, which MySQL takes for a new birth.
- */
-export async function isBack(
-  pool: ServicePool,
-  row: LedgerRow,
-  at: { readonly schema: string; readonly table: string } = row,
-): Promise<boolean> {
-  const own = ident(at.schema, at.table);
-  try {
-    const server = await readServerFacts(pool);
-    const [shown = [], born = []] = await pool.run([
-      sql`SHOW CREATE TABLE ${note('notice', row.id)} ${own}`,
-      sql`SELECT CREATE_TIME AS bornAt FROM information_schema.TABLES
-          WHERE TABLE_SCHEMA = ${at.schema} AND TABLE_NAME = ${at.table}`,
-    ]);
-    const bornAt = dateOrNullOf(born[0] ?? { bornAt: null }, 'bornAt');
-    const isKept = row.detached.keysOut.length === 0;
-    const keepsBirth = isKept && server.flavour === 'mysql' && server.versionId >= 80_000;
-    if (keepsBirth && bornAt !== null && bornAt > row.droppedAt) return false;
-    const definition = ownDefinition(textOf(shown[0] ?? {}, 'Create Table'), at.table, row.table);
-    return row.definition === null || comparable(definition) === comparable(row.definition);
-  } catch (error) {
-    // No such table, or a view: either way, not the one that was dropped.
-    if (isServerError(error)) return false;
-    throw error;
-  }
-}
-
-/**
- * By hand a table may come back without its foreign keys; with them the server orders their indexes
- * anew, and names them after the keys. The names that MySQL gives to CHECKs begin with that of the
- * table, also while it is held.
- */
-function comparable(definition: string): string {
-  return definition
-    .replace(/ AUTO_INCREMENT=\d+/, '')
-    .split('\n')
-    .filter((line) => !isForeignKeyLine(line))
-    .map((line) =>
-      line
-        .replace(/,$/, '')
-        .replace(/^( {2}KEY )`(?:[^`]|``)*`/, '$1')
-        .replace(/^( {2}CONSTRAINT `).*(_chk_\d+` CHECK )/, '$1$2'),
-    )
-    .sort()
-    .join('\n');
 }

@@ -1,6 +1,6 @@
 /**
  * Whether what was thrown says something of one row or table, so that the others can be gone on
- * with. Where the connection broke, the next statement would meet the same.
+ * with. Where the connection broke, also by a deadline, the next statement would meet the same.
  */
 import { UndropError } from '../errors.js';
 import { isConnectionLost } from '../service/connect-error.js';
@@ -8,5 +8,6 @@ import { isServerError } from '../service/server-error.js';
 
 export function isOfOneRow(error: unknown): error is Error {
   if (isServerError(error)) return true;
-  return error instanceof UndropError && !isConnectionLost(error);
+  if (!(error instanceof UndropError) || isConnectionLost(error)) return false;
+  return error.code !== 'UNDROP_DEADLINE';
 }

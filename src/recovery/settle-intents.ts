@@ -46,13 +46,15 @@ export async function settleIntents(
   options: { readonly activeIds: ReadonlySet<string>; readonly log: Log },
 ): Promise<SettledIntents> {
   const { activeIds, log } = options;
+  // Before the intents: one that ends meanwhile is among them still.
+  const before = new Set(activeIds);
   const intents = await findRows(pool, { by: 'intent' }, { rowsMax: INTENTS_MAX, texts: false });
   if (intents.length === 0) return { completed: [], forgotten: [], untouched: [] };
   const alive = await livingOwners(pool, intents);
   // Behind the intents: those of a DROP DATABASE that is read have its row until it is over.
   const groups = new Set((await findSchemaDrops(pool)).map(({ groupId }) => groupId));
   const isOurs = ({ id, groupId }: LedgerRow) =>
-    !activeIds.has(id) && !alive.has(id) && !groups.has(groupId);
+    !before.has(id) && !activeIds.has(id) && !alive.has(id) && !groups.has(groupId);
   const settled = await settle(pool, intents.filter(isOurs), log, { isTolerant: true });
   const untouched = intents.filter((row) => !isOurs(row)).map(({ id }) => id);
   const { completed, forgotten, left } = settled;

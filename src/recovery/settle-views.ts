@@ -25,10 +25,11 @@ export async function settleViews(
   pool: ServicePool,
   { activeIds, log }: { readonly activeIds: ReadonlySet<string>; readonly log: Log },
 ): Promise<SettledViews> {
+  const before = new Set(activeIds);
   const rows = await findViewDrops(pool, 'dropping');
   if (rows.length === 0) return { kept: [], forgotten: [], untouched: [] };
   const alive = await livingOwners(pool, rows);
-  const isOpen = ({ id }: ViewRow) => activeIds.has(id) || alive.has(id);
+  const isOpen = ({ id }: ViewRow) => before.has(id) || activeIds.has(id) || alive.has(id);
   const ended = rows.filter((row) => !isOpen(row));
   const kept: string[] = [];
   const forgotten: string[] = [];

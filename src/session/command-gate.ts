@@ -271,8 +271,10 @@ export class CommandGate {
     if (this.#nowMs() - this.#wrappedAtMs < SILENCE_MS) return 0;
     const left = chunk.length - at;
     if (left < HEADER_BYTES + 1) return HEADER_BYTES + 1;
-    if (!mayDestroy(chunk[at + HEADER_BYTES] ?? 0)) return 0;
-    const size = HEADER_BYTES + chunk.readUIntLE(at, 3);
+    const command = chunk[at + HEADER_BYTES] ?? 0;
+    const length = chunk.readUIntLE(at, 3);
+    if (!mayDestroy(command, length)) return 0;
+    const size = HEADER_BYTES + (namesHandle(command) ? Math.min(length, HANDLE_BYTES) : length);
     if (size > HEADER_BYTES + this.#heldBytesMax) throw new MalformedPacketError(IN_AN_UPLOAD);
     if (left < size) return size;
     const shown = { handles: this.#handles, session: this.#session, sought: this.#sought };

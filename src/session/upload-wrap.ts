@@ -45,13 +45,14 @@ export const HANDLE_BYTES = 5;
 /** A name of 64 characters of 4 bytes, and its NUL, behind the command. */
 const SCHEMA_BYTES_MAX = 258;
 
-/** Whether such a command may be ours, or lead to a schema of ours. */
-export function mayDestroy(command: number): boolean {
-  if (isText(command) || command === COM_INIT_DB || command === COM_DROP_DB) return true;
+/** Whether such a command of `length` bytes may be ours, or lead to a schema of ours. */
+export function mayDestroy(command: number, length: number): boolean {
+  if (command === COM_INIT_DB || command === COM_DROP_DB) return length <= SCHEMA_BYTES_MAX;
+  if (isText(command)) return true;
   return command === COM_STMT_EXECUTE || command === COM_STMT_BULK_EXECUTE;
 }
 
-/** Of a whole packet that `mayDestroy`. */
+/** Of a packet that `mayDestroy`: all of it, or with a handle as far as that. */
 export function wouldBeOurs(framed: Buffer, { handles, session, sought }: Shown): boolean {
   const { length } = framed;
   const command = framed[HEADER_BYTES] ?? 0;
@@ -59,7 +60,7 @@ export function wouldBeOurs(framed: Buffer, { handles, session, sought }: Shown)
     if (!handles.isWatching || length < HEADER_BYTES + HANDLE_BYTES) return false;
     return handles.takes(command, framed.readUInt32LE(HEADER_BYTES + 1));
   }
-  if (!isText(command)) return length <= HEADER_BYTES + SCHEMA_BYTES_MAX;
+  if (!isText(command)) return true;
   if (handles.watchesNames || session.mayBeInRecycle) return true;
   return mayBeOurs(framed, HEADER_BYTES + 1, length, sought);
 }

@@ -10,9 +10,9 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import { passOn } from '../moves/pass-on.js';
-import { type Reattached, type ReattachOptions, reattach } from '../moves/reattach.js';
+import { IS_LOCKED, type Reattached, type ReattachOptions, reattach } from '../moves/reattach.js';
 import { type ReattachedTrigger, reattachTriggers } from '../moves/reattach-triggers.js';
-import { isBack } from '../recovery/notice-changes.js';
+import { findAnnounced, TO_COME } from '../recovery/is-back.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import type { TableName } from './list.js';
 
@@ -33,8 +33,6 @@ export const NOTHING_OFF: CameBack = {
   triggersProblem: null,
 };
 
-/** `failure` of a row whose table is about to come back, until all of it is. */
-const TO_COME = 'it is being restored: its foreign keys and triggers are still to come';
 const NO_ROW = 'the ledger has no row of it';
 
 /**
@@ -91,7 +89,11 @@ export async function comeBack(
     await passOn(pool, options);
     return [];
   });
-  if (row.failure === TO_COME) await say(pool, row, { failure: null });
+  const problems = [keys, triggers].map(({ problem }) => problem);
+  const isWhole = problems.every((problem) => problem === null);
+  const isLocked = [...keys.value, ...triggers.value].some(({ problem }) => problem === IS_LOCKED);
+  // What passes may be tried again.
+  if (row.failure === TO_COME && isWhole && !isLocked) await say(pool, row, { failure: null });
   return {
     foreignKeys: keys.value,
     foreignKeysProblem: keys.problem,
@@ -100,24 +102,20 @@ export async function comeBack(
   };
 }
 
+/** Rows whose table may be back, and not whole. */
+const MAY_BE_BACK: readonly LedgerRow['state'][] = ['HOLD', 'restored', 'gone'];
+
 /**
  * Where the table of a row is that is held no more, if its restore broke off before all of it was
- * back; null where nothing is to come, or what has the name by now is another table.
+ * back.
  */
 export async function findUnfinished(
   pool: ServicePool,
-  { id, failure, restoredAs }: LedgerRow,
+  { id, state }: LedgerRow,
 ): Promise<TableName | null> {
-  if (failure !== TO_COME || restoredAs === null) return null;
+  if (!MAY_BE_BACK.includes(state)) return null;
   const [row] = await findRows(pool, { by: 'id', prefix: id });
-  if (row === undefined) return null;
-  const parts = restoredAs.split('.');
-  // A name may have dots.
-  for (let at = 1; at < parts.length; at++) {
-    const place = { schema: parts.slice(0, at).join('.'), table: parts.slice(at).join('.') };
-    if (await isBack(pool, row, place)) return place;
-  }
-  return null;
+  return row === undefined ? null : findAnnounced(pool, row);
 }
 
 export async function tolerantly<T>(

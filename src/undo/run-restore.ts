@@ -10,8 +10,7 @@ import { UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
-import { putBack } from '../moves/put-back.js';
-import { isSurelyAbsent } from '../recovery/absence.js';
+import { isPutBack, putBack } from '../moves/put-back.js';
 import { isConnectionLost } from '../service/connect-error.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { note, sql } from '../service/sql.js';
@@ -101,16 +100,22 @@ async function restoreTable(
 ): Promise<boolean | null> {
   const { id, holdSchema, holdName, logged } = table;
   const takeBack = await announce(pool, id, to);
+  const target = { toSchema: to.schema, toTable: to.table };
   try {
-    const target = { toSchema: to.schema, toTable: to.table };
     await putBack(pool, { id, holdSchema, holdName, ...target, logged });
   } catch (error) {
-    const isLost = isConnectionLost(error);
-    const isDone = isLost && (await isSurelyAbsent(pool, holdSchema, holdName));
-    if (!isLost) await takeBack();
-    if (!isDone) throw error;
+    if (!isFateUnknown(error)) await takeBack();
+    else if (await isPutBack(pool, { id, holdSchema, ...target })) return record(pool, table, to);
+    throw error;
   }
   return record(pool, table, to);
+}
+
+/** The connection broke, or there was no answer in time. */
+function isFateUnknown(error: unknown): boolean {
+  if (!(error instanceof UndropError)) return false;
+  const isLost = isConnectionLost(error) && !isServerError(error.cause);
+  return isLost || error.code === 'UNDROP_DEADLINE';
 }
 
 /** Who asks for what is back already, or removed for good, is told so. */
@@ -124,13 +129,22 @@ async function plan(pool: ServicePool, request: RestoreRequest): Promise<Restore
     const { value: found } = await tolerantly(() => findHeldOnce(pool, target));
     const [newest] = found;
     const restoredAs = newest === undefined ? null : await findUnfinished(pool, newest);
-    if (newest !== undefined && restoredAs !== null) return { row: newest, restoredAs };
+    if (newest !== undefined && restoredAs !== null && isMeant(request, newest, restoredAs)) {
+      return { row: newest, restoredAs };
+    }
     const [last] = [...found].sort((one, other) => endedMs(other) - endedMs(one));
     if (last === undefined || last.endedAt === null) throw error;
     const time = last.endedAt.toISOString().slice(0, 19).replace('T', ' ');
     const similar = ` It ${howItEnded(last)} at ${time} UTC${asWhat(last)}.`;
     throw new UndropError('UNDROP_NO_SUCH_HELD', { target, similar }, error);
   }
+}
+
+/** Where it goes wasn't said, or it is there. */
+function isMeant({ to }: RestoreRequest, { schema }: LedgerRow, restoredAs: TableName): boolean {
+  const wanted = to === undefined ? null : parseTableName(to);
+  if (wanted === null) return to === undefined;
+  return wanted.table === restoredAs.table && (wanted.schema ?? schema) === restoredAs.schema;
 }
 
 /**

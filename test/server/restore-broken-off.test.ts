@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
+import { TO_COME } from '../../src/recovery/is-back.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
@@ -25,6 +26,39 @@ const FAMILY = [
   'INSERT INTO p VALUES (1)',
   'INSERT INTO c VALUES (1, 1), (2, 1)',
 ];
+
+/** A pool on which the answer to one call is lost with its connection; the next has another. */
+class LosesOne implements ServicePool {
+  readonly #pool: ServicePool;
+  readonly #call: number;
+  calls = 0;
+
+  constructor(pool: ServicePool, call: number) {
+    this.#pool = pool;
+    this.#call = call;
+  }
+
+  run: ServicePool['run'] = (...args) => this.#lose(() => this.#pool.run(...args));
+  task: ServicePool['task'] = (fn) =>
+    this.#pool.task((connection) =>
+      fn({
+        threadId: connection.threadId,
+        discard: () => connection.discard(),
+        run: (...args) => this.#lose(() => connection.run(...args)),
+      }),
+    );
+  killQuery: ServicePool['killQuery'] = (threadId) => this.#pool.killQuery(threadId);
+  isWaiting: ServicePool['isWaiting'] = (threadId) => this.#pool.isWaiting(threadId);
+  dispose = () => Promise.resolve();
+
+  async #lose<T>(send: () => Promise<T>): Promise<T> {
+    this.calls += 1;
+    const isLost = this.calls === this.#call;
+    const answer = await send();
+    if (!isLost) return answer;
+    throw new UndropError('UNDROP_SERVICE_FAILED', { step: 'run', server: 'it', cause: 'lost' });
+  }
+}
 
 describe.each(testServers())('a restore that breaks off on $name', (server) => {
   let proxy: ProxyTarget;
@@ -62,7 +96,7 @@ describe.each(testServers())('a restore that breaks off on $name', (server) => {
     const told = async () => (await ledgerRowOf(direct, at))?.['restore_script'] != null;
     await until(told, 'the outcome', 10_000);
   };
-  const clear = () => run('DROP TABLE IF EXISTS kid', 'DROP TABLE IF EXISTS c, p');
+  const clear = () => run('DROP TABLE IF EXISTS kid', 'DROP TABLE IF EXISTS c, old, p');
 
   describe.each([
     ['at once', false],
@@ -98,6 +132,83 @@ describe.each(testServers())('a restore that breaks off on $name', (server) => {
       // Some broke off before the table had its name, some behind it.
       expect(new Set(finished)).toEqual(new Set([false, true]));
     });
+  });
+
+  test('is finished also where one answer alone was lost', async () => {
+    const request = { target: `${schema.name}.c` };
+    for (let call = 1; ; call += 1) {
+      await clear();
+      await run(...FAMILY);
+      const before = await shown();
+      await dropped();
+      const once = new LosesOne(pool, call);
+      const codes: string[] = [];
+      for (const on of [once, pool, pool]) {
+        const code = await restore(on, request).then(
+          () => 'done',
+          (error: UndropError) => error.code,
+        );
+        codes.push(code);
+      }
+      expect([call, codes.at(-1), ...(await shown())]).toEqual([
+        call,
+        'UNDROP_NO_SUCH_HELD',
+        ...before,
+      ]);
+      if (once.calls < call) break;
+    }
+  });
+
+  test('under another name is finished there, whoever has the old one by now', async () => {
+    const request = { target: `${schema.name}.c`, to: `${schema.name}.old` };
+    const finished: string[] = [];
+    for (let call = 1; ; call += 1) {
+      await clear();
+      await run(...FAMILY);
+      await dropped();
+      await run('DROP TABLE kid', ...FAMILY.slice(1, 2));
+      const [definition] = await rowsOf('SHOW CREATE TABLE c');
+      const wasKilled = await restore(
+        new FaultyPool(pool, { call, moment: 'after' }),
+        request,
+      ).then(
+        () => false,
+        () => true,
+      );
+      const options = { proxyId: 'test', activeIds: new Set<string>(), log: silentLog };
+      await reconcile(pool, options);
+      const wanted = { ...request, to: `${schema.name}.elsewhere` };
+      const isBack = (await rowsOf("SHOW TABLES LIKE 'old'")).length > 0;
+      if (isBack) await expect(restore(pool, wanted)).rejects.toThrow('No table is held');
+      const { restoredAs } = await restore(pool, request).catch(() => ({ restoredAs: null }));
+      if (restoredAs !== null) finished.push(restoredAs.table);
+      expect(await rowsOf('SHOW CREATE TABLE c')).toEqual([definition]);
+      const triggers = (await rowsOf('SHOW TRIGGERS')).map((row) => [row['Trigger'], row['Table']]);
+      expect([call, triggers]).toEqual([call, [['t', 'old']]]);
+      expect((await rowsOf('SHOW CREATE TABLE old'))[0]?.['Create Table']).toContain('FOREIGN KEY');
+      await run('DROP TABLE old');
+      if (!wasKilled) break;
+    }
+    expect(new Set(finished)).toEqual(new Set(['old']));
+  });
+
+  test('is not finished where the table was removed for good', async () => {
+    await clear();
+    await run(...FAMILY);
+    await dropped();
+    const [row] = await rowsOf(
+      `SELECT id, hold_schema, hold_name FROM _undrop.ledger WHERE schema_name = '${schema.name}'
+       ORDER BY id DESC LIMIT 1`,
+    );
+    await run(
+      `UPDATE _undrop.ledger SET state = 'removed', ended_at = UTC_TIMESTAMP(), failure = '${TO_COME}',
+       restored_as = '${schema.name}.c' WHERE id = '${row?.['id']}'`,
+      `DROP TABLE ${row?.['hold_schema']}.${row?.['hold_name']}`,
+      'DROP TABLE kid',
+      ...FAMILY.slice(1, 2),
+    );
+    await expect(restore(pool, { target: `${schema.name}.c` })).rejects.toThrow('removed for good');
+    expect(await rowsOf('SHOW TRIGGERS')).toEqual([]);
   });
 
   test('leaves another table alone that has the name by now', async () => {
