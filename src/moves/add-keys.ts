@@ -36,9 +36,9 @@ const UNCHECKED = sql`SET SESSION foreign_key_checks = 0`;
  * Since 8.4 MySQL adds no key to columns that aren't unique, save where its session may
  * (restrict_fk_on_non_standard_key, which takes SESSION_VARIABLES_ADMIN). Older ones stay.
  */
-const UNRESTRICTED = sql`SET SESSION foreign_key_checks = 0
+export const UNRESTRICTED = sql`SET SESSION foreign_key_checks = 0
   /*!80400 , SESSION restrict_fk_on_non_standard_key = 0 */`;
-const NOT_UNIQUE = 6125;
+export const NOT_UNIQUE = 6125;
 
 /**
  * Adds those that are missing. Rejects with the server's error; then none of them was added. False

@@ -12,6 +12,7 @@ import { isKilled, runOrKill } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { numberOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
+import { NOT_UNIQUE, UNRESTRICTED } from './add-keys.js';
 import { lookAtTable } from './look-at-table.js';
 
 export interface PutBack {
@@ -40,8 +41,13 @@ export async function putBack(pool: ServicePool, what: PutBack): Promise<void> {
   }
   const from = ident(holdSchema, holdName);
   const to = ident(toSchema, toTable);
+  const rename = sql`RENAME ${note('put-back', id)} TABLE ${from} TO ${to}`;
   try {
-    await runOrKill(pool, sql`RENAME ${note('put-back', id)} TABLE ${from} TO ${to}`, { logged });
+    await runOrKill(pool, rename, { logged }).catch((error: unknown) => {
+      // A child that waits for its parent to have its name again.
+      if (!isServerError(error, NOT_UNIQUE)) throw error;
+      return runOrKill(pool, [UNRESTRICTED, rename], { logged });
+    });
   } catch (error) {
     // A KILL that meets the RENAME at its end is answered with 1317, and it is done.
     if (isKilled(error) && (await isPutBack(pool, what))) return;

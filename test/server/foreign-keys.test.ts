@@ -132,7 +132,12 @@ describe.each(testServers())('foreign keys on $name', (server) => {
     await drop('DROP TABLE c');
     expect((await back('c')).foreignKeys.map(({ problem }) => problem)).toEqual([null]);
     expect(await show('c')).toBe(before);
-    await drop('DROP TABLE p', ['SET foreign_key_checks = 0']);
+    const unchecked = 'SET foreign_key_checks = 0';
+    if (server.name === 'mysql-9.7') {
+      // The server refuses the RENAME of such a parent to a session that may not make such keys.
+      await expect(drop('DROP TABLE p', [unchecked])).rejects.toThrow('6125');
+    }
+    await drop('DROP TABLE p', [unchecked, may]);
     await until(async () => (await row('p'))?.['restore_script'] != null, 'the outcome', 10_000);
     expect(await show('c')).toBe(before);
     await back('p');

@@ -131,7 +131,7 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     await own.die();
     await refuseOutcomes();
     collecting = collect();
-    await said('the ledger could not be looked after');
+    await said('an intent could not be settled');
     await outcomeWasRefused();
     await query(server, 'DROP TRIGGER _undrop.obstacle');
     await isHome();
