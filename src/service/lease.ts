@@ -107,7 +107,6 @@ export class Lease implements TaskConnection {
   /** An error amid an unlogged text leaves sql_log_bin off; the next text must not inherit it. */
   async #logAgain(): Promise<void> {
     if (this.#broken !== null) return;
-    sendAs(this.#connection, 'utf8mb4');
     const { text } = renderText([sql`SELECT @@SESSION.sql_log_bin AS logged`], { logged: true });
     const answers = await this.#send(text, DEADLINE_MS);
     const [row] = asRows(answers[1]);

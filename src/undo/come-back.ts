@@ -89,8 +89,7 @@ export async function comeBack(
     await passOn(pool, options);
     return [];
   });
-  const problems = [keys, triggers].map(({ problem }) => problem);
-  const isWhole = problems.every((problem) => problem === null);
+  const isWhole = keys.problem === null && triggers.problem === null;
   const isLocked = [...keys.value, ...triggers.value].some(({ problem }) => problem === IS_LOCKED);
   // What passes may be tried again.
   if (row.failure === TO_COME && isWhole && !isLocked) await say(pool, row, { failure: null });

@@ -7,13 +7,12 @@ import { Home } from '../../src/cli/home.js';
 import { findRows } from '../../src/ledger/read.js';
 import { type Log, silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import type { RunOptions, ServicePool } from '../../src/service/pools.js';
-import { renderQuery } from '../../src/service/render.js';
+import type { ServicePool } from '../../src/service/pools.js';
 import { ServerError } from '../../src/service/server-error.js';
-import type { SQLQuery } from '../../src/service/sql.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
 import { query, testServers } from '../support/servers.js';
+import { tappedPool } from '../support/tapped-pool.js';
 import { ownSession } from './own-session.js';
 import { intend, PROXY_ID, recordOwed, renameAway, type UserDrop } from './service-fixture.js';
 
@@ -49,7 +48,7 @@ describe.each(testServers())('recovery on $name', (server) => {
     const [badDebt, debt] = [await renamed('bad_debt'), await renamed('debt')];
     for (const drop of [badDebt, debt]) await recordOwed(own.pool, drop);
     await own.die();
-    const failing = new FailingPool(own.pool, [bad, badDebt].map(idOf));
+    const failing = failingPool(own.pool, [bad, badDebt].map(idOf));
     const log = { ...silentLog, warn: jest.fn() };
     const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log };
     const report = await reconcile(failing, options);
@@ -67,7 +66,7 @@ describe.each(testServers())('recovery on $name', (server) => {
     const drop = await renamed('good');
     await recordOwed(own.pool, drop);
     await own.die();
-    const failing = new FailingPool(own.pool, ["WHERE state = 'intent' ORDER"]);
+    const failing = failingPool(own.pool, ["WHERE state = 'intent' ORDER"]);
     const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log: silentLog };
     await expect(reconcile(failing, options)).rejects.toThrow('Got error 1 (1030)');
     expect(await stateOf(drop)).toEqual(['HOLD', true]);
@@ -79,20 +78,11 @@ describe.each(testServers())('recovery on $name', (server) => {
     proxy = await proxyInFront(server, { MODE: 'observe' });
     const { settings } = proxy;
     let isStuck = false;
-    const stuck: ServicePool = {
-      run: (text, options) => {
-        const texts = ([text].flat() as readonly SQLQuery[]).map(renderQuery);
-        if (!texts.some((one) => one.includes("state = 'intent'"))) {
-          return own.pool.run(text, options);
-        }
-        isStuck = true;
-        return new Promise(() => undefined);
-      },
-      task: (fn) => own.pool.task(fn),
-      killQuery: (threadId) => own.pool.killQuery(threadId),
-      isWaiting: (threadId) => own.pool.isWaiting(threadId),
-      dispose: () => Promise.resolve(),
-    };
+    const stuck = tappedPool(own.pool, (send, texts) => {
+      if (!texts.some((text) => text.includes("state = 'intent'"))) return send();
+      isStuck = true;
+      return new Promise(() => undefined);
+    });
     const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log: silentLog };
     const home = await Home.open({ ...options, pool: stuck }, settings);
     await until(() => Promise.resolve(isStuck), 'it recovers');
@@ -116,36 +106,10 @@ describe.each(testServers())('recovery on $name', (server) => {
 });
 
 /** A pool on which every text with one of those in it is answered with an error. */
-class FailingPool implements ServicePool {
-  readonly #pool: ServicePool;
-  readonly #words: readonly string[];
-
-  constructor(pool: ServicePool, words: readonly string[]) {
-    this.#pool = pool;
-    this.#words = words;
-  }
-
-  run(text: SQLQuery | readonly SQLQuery[], options?: RunOptions) {
-    return this.#try(text) ?? this.#pool.run(text, options);
-  }
-
-  task: ServicePool['task'] = (fn) =>
-    this.#pool.task((connection) =>
-      fn({
-        threadId: connection.threadId,
-        discard: () => connection.discard(),
-        run: (text, options) => this.#try(text) ?? connection.run(text, options),
-      }),
-    );
-
-  killQuery: ServicePool['killQuery'] = (threadId) => this.#pool.killQuery(threadId);
-  isWaiting: ServicePool['isWaiting'] = (threadId) => this.#pool.isWaiting(threadId);
-  dispose = () => Promise.resolve();
-
-  #try(text: SQLQuery | readonly SQLQuery[]): Promise<never> | null {
-    const texts = ([text].flat() as readonly SQLQuery[]).map(renderQuery);
-    if (!texts.some((one) => this.#words.some((word) => one.includes(word)))) return null;
+function failingPool(pool: ServicePool, words: readonly string[]): ServicePool {
+  return tappedPool(pool, (send, texts) => {
+    if (!texts.some((text) => words.some((word) => text.includes(word)))) return send();
     const answer = { errno: 1030, sqlState: 'HY000', sqlMessage: 'Got error 1' };
     return Promise.reject(new ServerError(answer));
-  }
+  });
 }

@@ -14,6 +14,7 @@ import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
+import { tappedPool } from '../support/tapped-pool.js';
 import { FaultyPool, ledgerRowOf, sayTo } from './service-fixture.js';
 
 jest.setTimeout(300_000);
@@ -26,39 +27,6 @@ const FAMILY = [
   'INSERT INTO p VALUES (1)',
   'INSERT INTO c VALUES (1, 1), (2, 1)',
 ];
-
-/** A pool on which the answer to one call is lost with its connection; the next has another. */
-class LosesOne implements ServicePool {
-  readonly #pool: ServicePool;
-  readonly #call: number;
-  calls = 0;
-
-  constructor(pool: ServicePool, call: number) {
-    this.#pool = pool;
-    this.#call = call;
-  }
-
-  run: ServicePool['run'] = (...args) => this.#lose(() => this.#pool.run(...args));
-  task: ServicePool['task'] = (fn) =>
-    this.#pool.task((connection) =>
-      fn({
-        threadId: connection.threadId,
-        discard: () => connection.discard(),
-        run: (...args) => this.#lose(() => connection.run(...args)),
-      }),
-    );
-  killQuery: ServicePool['killQuery'] = (threadId) => this.#pool.killQuery(threadId);
-  isWaiting: ServicePool['isWaiting'] = (threadId) => this.#pool.isWaiting(threadId);
-  dispose = () => Promise.resolve();
-
-  async #lose<T>(send: () => Promise<T>): Promise<T> {
-    this.calls += 1;
-    const isLost = this.calls === this.#call;
-    const answer = await send();
-    if (!isLost) return answer;
-    throw new UndropError('UNDROP_SERVICE_FAILED', { step: 'run', server: 'it', cause: 'lost' });
-  }
-}
 
 describe.each(testServers())('a restore that breaks off on $name', (server) => {
   let proxy: ProxyTarget;
@@ -141,7 +109,18 @@ describe.each(testServers())('a restore that breaks off on $name', (server) => {
       await run(...FAMILY);
       const before = await shown();
       await dropped();
-      const once = new LosesOne(pool, call);
+      let calls = 0;
+      const once = tappedPool(pool, async (send) => {
+        calls += 1;
+        const isLost = calls === call;
+        const answer = await send();
+        if (!isLost) return answer;
+        throw new UndropError('UNDROP_SERVICE_FAILED', {
+          step: 'run',
+          server: 'it',
+          cause: 'lost',
+        });
+      });
       const codes: string[] = [];
       for (const on of [once, pool, pool]) {
         const code = await restore(on, request).then(
@@ -155,7 +134,7 @@ describe.each(testServers())('a restore that breaks off on $name', (server) => {
         'UNDROP_NO_SUCH_HELD',
         ...before,
       ]);
-      if (once.calls < call) break;
+      if (calls < call) break;
     }
   });
 
@@ -217,17 +196,11 @@ describe.each(testServers())('a restore that breaks off on $name', (server) => {
     await dropped();
     const request = { target: `${schema.name}.c` };
     const id = String((await ledgerRowOf(direct, { schema: schema.name, table: 'c' }))?.['id']);
-    const breaking: ServicePool = {
-      run: async (text, options) => {
-        const [row] = await rowsOf(`SELECT state FROM _undrop.ledger WHERE id = '${id}'`);
-        if (row?.['state'] === 'restored') throw new Error('It broke off.');
-        return pool.run(text, options);
-      },
-      task: (fn) => pool.task(fn),
-      killQuery: (threadId) => pool.killQuery(threadId),
-      isWaiting: (threadId) => pool.isWaiting(threadId),
-      dispose: () => pool.dispose(),
-    };
+    const breaking = tappedPool(pool, async (send) => {
+      const [row] = await rowsOf(`SELECT state FROM _undrop.ledger WHERE id = '${id}'`);
+      if (row?.['state'] === 'restored') throw new Error('It broke off.');
+      return send();
+    });
     await expect(restore(breaking, request)).rejects.toThrow('It broke off.');
     await run('DROP TABLE kid, c', 'CREATE TABLE c (id INT, other INT)');
     const code = restore(pool, request).catch(

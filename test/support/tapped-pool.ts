@@ -1,0 +1,30 @@
+/** A service pool behind a tap: what comes of each text is the tap's to say. */
+import type { Rows, ServicePool } from '../../src/service/pools.js';
+import { renderQuery } from '../../src/service/render.js';
+import type { SQLQuery } from '../../src/service/sql.js';
+
+/** `send` runs it; `texts` are its statements, rendered. */
+export type PoolTap = (
+  send: () => Promise<readonly Rows[]>,
+  texts: readonly string[],
+) => Promise<readonly Rows[]>;
+
+/** Its owner disposes of `pool`. */
+export function tappedPool(pool: ServicePool, tap: PoolTap): ServicePool {
+  const rendered = (text: SQLQuery | readonly SQLQuery[]) =>
+    ([text].flat() as readonly SQLQuery[]).map(renderQuery);
+  return {
+    run: (text, options) => tap(() => pool.run(text, options), rendered(text)),
+    task: (fn) =>
+      pool.task((connection) =>
+        fn({
+          threadId: connection.threadId,
+          discard: () => connection.discard(),
+          run: (text, options) => tap(() => connection.run(text, options), rendered(text)),
+        }),
+      ),
+    killQuery: (threadId) => pool.killQuery(threadId),
+    isWaiting: (threadId) => pool.isWaiting(threadId),
+    dispose: () => Promise.resolve(),
+  };
+}
