@@ -108,11 +108,12 @@ export class RawStream implements ByteStream {
   }
 
   write(bytes: Buffer): boolean {
-    if (!this.#socket.writable) return true;
+    // `writable` asks five more things for each chunk; of those the handle knows by itself.
+    if (this.#socket.writableEnded) return true;
     const request = this.#request;
     const error = this.#handle.writeBuffer(request, bytes);
     if (error !== 0) {
-      this.#socket.destroy(new Error(`write: errno ${error}`));
+      if (!this.#socket.destroyed) this.#socket.destroy(new Error(`write: errno ${error}`));
       return true;
     }
     if (this.#wrap.streamBaseState[this.#wrap.kLastWriteWasAsync] === 0) {

@@ -21,7 +21,7 @@ const I = 0x69;
 const U = 0x75;
 const X = 0x78;
 const COULD_START_AT = new Uint8Array(256);
-for (const letter of [...'pPmMxX']) COULD_START_AT[letter.charCodeAt(0)] = 1;
+for (const letter of [...'pPmMxXuU']) COULD_START_AT[letter.charCodeAt(0)] = 1;
 
 const TABLE = wordOf('table');
 const SCHEMA = wordOf('schema');
@@ -67,9 +67,10 @@ export function mayBeOurs(
 ): boolean {
   let drop = false;
   let replace = false;
+  let truncate = false;
   for (let at = start; at < end; at++) {
     const byte = bytes[at] as number;
-    // Every trigger word but `immediate` has a `p`, and that has an `m`: both are rare enough.
+    // All trigger words have one of these, which are rare enough: `p`, `x`, `m` or `u`.
     if (COULD_START_AT[byte] === 0) continue;
     if ((byte | LOWER) === P) {
       if (isWordAt(bytes, at, start, end, PREPARE)) return true;
@@ -81,6 +82,8 @@ export function mayBeOurs(
       }
     } else if ((byte | LOWER) === X) {
       if (isGtidNextAt(bytes, at, start, end)) return true;
+    } else if ((byte | LOWER) === U) {
+      truncate ||= isWordAt(bytes, at - 2, start, end, TRUNCATE);
     } else if (at > start && ((bytes[at - 1] ?? 0) | LOWER) === I) {
       if (isWordAt(bytes, at - 1, start, end, IMMEDIATE)) return true;
     }
@@ -93,25 +96,12 @@ export function mayBeOurs(
         hasWord(bytes, start, end, SEQUENCE) ||
         (sought.views === true && hasWord(bytes, start, end, VIEW)))) ||
     (replace && hasWord(bytes, start, end, CREATE)) ||
-    hasSoughtTruncate(bytes, start, end, sought)
+    (truncate &&
+      (sought.truncates === true ||
+        (sought.partitions === true &&
+          hasWord(bytes, start, end, PARTITION) &&
+          hasWord(bytes, start, end, ALTER))))
   );
-}
-
-/** TRUNCATE, or one of a partition. */
-function hasSoughtTruncate(bytes: Uint8Array, start: number, end: number, sought: Sought): boolean {
-  const { truncates = false, partitions = false } = sought;
-  if (!(truncates || partitions) || !hasTruncate(bytes, start, end)) return false;
-  if (truncates) return true;
-  return hasWord(bytes, start, end, PARTITION) && hasWord(bytes, start, end, ALTER);
-}
-
-function hasTruncate(bytes: Uint8Array, start: number, end: number): boolean {
-  for (let at = start + 2; at < end; at++) {
-    // Of its letters the rarest.
-    if (((bytes[at] as number) | LOWER) !== U) continue;
-    if (isWordAt(bytes, at - 2, start, end, TRUNCATE)) return true;
-  }
-  return false;
 }
 
 /** Whether a text names the variable GTID_NEXT. */
