@@ -56,11 +56,13 @@ export async function showView(
       assert(/^\w+$/.test(word), 'a charset is a word');
     }
     const own = await qualifiedIn(pool, { schema, view }, characterSetClient);
-    const at = bytes.indexOf(Buffer.concat([VIEW, own, AS]));
-    if (at < 0) throw new UndropError('UNDROP_BAD_NAME', { name: `${schema}.${view}` });
+    const at = bytes.indexOf(Buffer.concat([VIEW, own]));
+    const behind = bytes.subarray(at + VIEW.length + own.length);
+    const isUnderstood = at >= 0 && BEHIND_NAME.some((word) => behind.indexOf(word) === 0);
+    if (!isUnderstood) throw new UndropError('UNDROP_BAD_NAME', { name: `${schema}.${view}` });
     const definition = {
       head: bytes.subarray(0, at + VIEW.length).toString('base64'),
-      tail: bytes.subarray(at + VIEW.length + own.length).toString('base64'),
+      tail: behind.toString('base64'),
       shown: textOf(facts, STATEMENT),
       characterSetClient,
       collationConnection,
@@ -74,7 +76,8 @@ export async function showView(
 
 const STATEMENT = 'Create View';
 const VIEW = Buffer.from(' VIEW ');
-const AS = Buffer.from(' AS ');
+/** MySQL 8.0.19 and later show names of columns that were said. */
+const BEHIND_NAME = [Buffer.from(' AS '), Buffer.from(' (`')] as const;
 
 /** Rejects with the server's error: 1050 where anything has the name. */
 export async function createView(
