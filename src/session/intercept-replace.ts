@@ -26,6 +26,7 @@ import { classifyUnderAll } from '../sql/classify.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import { type ClientCharset, clientCharsetOf, modeFromSqlMode } from '../sql/lex-mode.js';
 import type { Replacement } from '../sql/verdict.js';
+import { problemsOf } from '../undo/come-back.js';
 import { restore } from '../undo/run-restore.js';
 import { decodeErr, type ErrPacket } from '../wire/response/err.js';
 import type { OkPacket } from '../wire/response/ok.js';
@@ -315,11 +316,11 @@ class Attempt {
         throw new Error('the ledger can’t be written');
       });
       await Promise.race([last.finished, late]);
-      await restore(pool, { target: held.id });
-      log?.info(
-        { id: held.id, tables: last.result.tables },
-        'a table that was not replaced is back',
-      );
+      const report = await restore(pool, { target: held.id });
+      const what = { id: held.id, tables: last.result.tables };
+      const problems = problemsOf(report);
+      if (problems.length === 0) log?.info(what, 'a table that was not replaced is back');
+      else log?.warn({ ...what, problems }, 'a table that was not replaced is back, not whole');
       return true;
     } catch (error) {
       log?.warn({ id: held.id, err: error }, 'a table that was not replaced stays held');

@@ -33,6 +33,13 @@ export const NOTHING_OFF: CameBack = {
   triggersProblem: null,
 };
 
+/** All that is to be said of what isn't there again. */
+export function problemsOf(cameBack: CameBack): readonly string[] {
+  const { foreignKeys, foreignKeysProblem, triggers, triggersProblem } = cameBack;
+  const each = [...foreignKeys, ...triggers].map(({ problem }) => problem);
+  return [foreignKeysProblem, triggersProblem, ...each].flatMap((problem) => problem ?? []);
+}
+
 const NO_ROW = 'the ledger has no row of it';
 
 /**
