@@ -41,7 +41,7 @@ import type { UserFacts } from './request.js';
 import { closeGate } from './schema-gate.js';
 import { readSchemaDetails } from './schema-look.js';
 import { crowded, SchemaTables, type SchemaTablesOptions } from './schema-tables.js';
-import { DROP_WAITS_S, patienceSql, type SchemaFacts, type SchemaName } from './schema-words.js';
+import { dropPatienceS, patienceSql, type SchemaName } from './schema-words.js';
 import { signalSql } from './signal-sql.js';
 import type { SessionFacts, UserCommand } from './user-session.js';
 import { cleanSql } from './words.js';
@@ -84,8 +84,8 @@ class SchemaDropping {
   readonly #options: SchemaDropOptions;
   readonly #groupId: string;
   readonly #name: SchemaName;
-  /** Of the session, once they are read. */
-  #facts: SchemaFacts | null = null;
+  /** Of the session, once it is read, in seconds. */
+  #lockWaitS = 0;
   #tables: SchemaTables | null = null;
   #brokeOff: unknown = null;
   #notGivenUp: SchemaDropKey | null = null;
@@ -104,7 +104,7 @@ class SchemaDropping {
       const asked = await askSchema(this.#name, this.#request, this.#options, (commands) =>
         this.#run(commands),
       );
-      this.#facts = asked.facts;
+      this.#lockWaitS = asked.facts.lockWaitS;
       const { schema } = asked;
       const dropped = await this.#owning(schema, asked.facts.lockWaitS);
       return this.#result(dropped);
@@ -203,9 +203,9 @@ class SchemaDropping {
   async #dropEmptied(at: Emptied): Promise<Dropped> {
     const { pool } = this.#options;
     const { schema, key, owner, tables } = at;
-    const { lockWaitS } = this.#facts ?? { lockWaitS: DROP_WAITS_S };
+    const lockWaitS = this.#lockWaitS;
     const startMs = performance.now();
-    await this.#setPatience(Math.min(lockWaitS, DROP_WAITS_S));
+    await this.#setPatience(dropPatienceS(lockWaitS));
     try {
       for (let rounds = 0; ; ) {
         // Before the last look, so that the DROP follows that at once.
@@ -309,7 +309,7 @@ class SchemaDropping {
     let why = 'something of it is locked by others';
     try {
       this.#notGivenUp = key;
-      await giveUpSchemaDrop(pool, key);
+      await giveUpSchemaDrop(pool, key, this.#request.session);
       this.#notGivenUp = null;
       if (await putSchemaBack(pool, { ...key, schema, sqlLogBin, details }, log)) return;
     } catch (error) {

@@ -83,6 +83,11 @@ export interface CreatedSchema extends Pick<SchemaName, 'schema' | 'charset'> {
   readonly options: Uint8Array;
 }
 
+/** MariaDB takes 0 from a session, by which the DROP would not wait for our own guard either. */
+export function dropPatienceS(lockWaitS: number): number {
+  return Math.min(Math.max(1, lockWaitS), DROP_WAITS_S);
+}
+
 export function patienceSql(seconds: number, { groupId }: Pick<SchemaName, 'groupId'>): Buffer {
   return Buffer.from(`SET /* undrop patience ${groupId} */ SESSION lock_wait_timeout = ${seconds}`);
 }

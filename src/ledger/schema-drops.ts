@@ -132,18 +132,21 @@ export async function markEmptied(
 }
 
 /**
- * The drop has failed and neither its DROP nor a RENAME of it can happen any more: whatever is held
- * is put back, by whoever calls this or, from then on, by recovery, although the user's session is
- * there. May run twice.
+ * The drop has failed and its DROP can't happen any more: whatever is held is put back, by whoever
+ * calls this or, from then on, by recovery, although the user's session is there (`threadId`, as
+ * the schema's row has it). An intent that a service connection has taken over stays that one's:
+ * its RENAME may wait in the server still. May run twice.
  */
 export async function giveUpSchemaDrop(
   pool: ServicePool,
   { groupId, rowLogged }: SchemaDropKey,
+  { threadId }: { readonly threadId: number },
 ): Promise<void> {
   await pool.run(
     sql`UPDATE ${note('give-up', groupId)} ${LEDGER} SET thread_id = 0, upstream_port = NULL,
           state = IF(state = 'emptied', 'emptying', state)
-        WHERE group_id = ${groupId} AND state IN ('intent', 'emptying', 'emptied')`,
+        WHERE group_id = ${groupId} AND thread_id = ${threadId}
+          AND state IN ('intent', 'emptying', 'emptied')`,
     { logged: rowLogged },
   );
 }

@@ -4,9 +4,10 @@
  *
  * Invariants: only where no RENAME and no DROP of the group can happen any more. A table whose name
  * somebody has taken stays held. A row is forgotten only when its table is live and whole, or was
- * never renamed.
+ * never renamed, by nobody who could yet.
  */
 
+import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { hasDetached } from '../ledger/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
@@ -25,8 +26,8 @@ import { reattachTriggers } from '../moves/reattach-triggers.js';
 import { retireSchemaGuard } from '../moves/retire-schema-guard.js';
 import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pools.js';
-import { textOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
+import { livingOwners } from './living-owners.js';
 import { hasNotHappened, settle } from './settle-intents.js';
 
 export type SchemaToPutBack = SchemaDropKey &
@@ -60,12 +61,13 @@ async function restoreCharset(
 ): Promise<void> {
   if (details === null) return;
   const { charset, collation, comment } = details;
+  // Where there are no comments, there is no such column.
+  const isSame = comment === null ? sql`TRUE` : sql`SCHEMA_COMMENT = ${comment}`;
   const [rows = []] = await pool.run(
-    sql`SELECT ${note('look', groupId)} DEFAULT_COLLATION_NAME AS collation
-        FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ${schema}`,
+    sql`SELECT ${note('look', groupId)} 1 AS one FROM information_schema.SCHEMATA
+        WHERE SCHEMA_NAME = ${schema} AND NOT (DEFAULT_COLLATION_NAME = ${collation} AND ${isSame})`,
   );
-  const [row] = rows;
-  if (row === undefined || textOf(row, 'collation') === collation) return;
+  if (rows.length === 0) return;
   const words = comment === null || comment === '' ? sql`` : sql` COMMENT ${comment}`;
   await pool.run(
     sql`ALTER ${note('put-back', groupId)} DATABASE ${ident(schema)}
@@ -89,11 +91,11 @@ async function putTablesBack(
   { schema, groupId }: SchemaToPutBack,
   log: Log,
 ): Promise<TablesBack> {
-  const rows = await findRows(pool, { by: 'group', groupId });
+  const { rows, owned } = await rowsWithOwners(pool, groupId);
   const held = await mapHoldTables(pool, [schema]);
   const result = { back: [] as LedgerRow[], stay: [] as LedgerRow[], left: [] as LedgerRow[] };
   for (const row of rows) {
-    const became = await giveName(pool, row, held.get(row.id));
+    const became = owned.has(row.id) ? 'left' : await giveName(pool, row, held.get(row.id));
     result[became].push(row);
     const { id, table } = row;
     if (became === 'stay') log.warn({ id, table: `${schema}.${table}` }, STAYS);
@@ -108,6 +110,27 @@ async function putTablesBack(
   const stay = result.stay.filter(({ state }) => state === 'intent');
   return { back: done, stay, left: result.left };
 }
+
+/**
+ * Rows, and the ids of intents whose RENAME may happen still: by a service connection that is
+ * there, which is waited for a while. What is looked for behind this and isn't held never will be.
+ */
+async function rowsWithOwners(
+  pool: ServicePool,
+  groupId: string,
+): Promise<{ readonly rows: readonly LedgerRow[]; readonly owned: ReadonlySet<string> }> {
+  for (let looks = 1; ; looks++) {
+    const rows = await findRows(pool, { by: 'group', groupId });
+    const intents = rows.filter(({ state }) => state === 'intent');
+    const owned = intents.length === 0 ? new Set<string>() : await livingOwners(pool, intents);
+    if (owned.size === 0 || looks > OWNER_LOOKS_MAX) return { rows, owned };
+    await systemClock.sleep(OWNER_PAUSE_MS);
+  }
+}
+
+const OWNER_PAUSE_MS = 50;
+/** A RENAME of the service account waits for locks for a second. */
+const OWNER_LOOKS_MAX = 40;
 
 const STAYS = 'a table of a schema that was not dropped stays held: its name is taken';
 const LEFT = 'a table of a schema that was not dropped could not be put back yet';
@@ -135,12 +158,12 @@ async function giveName(
 
 /** False: something of it is to be tried again. */
 async function makeWhole(pool: ServicePool, row: LedgerRow, log: Log): Promise<boolean> {
-  const { id, schema, table, detached, rowLogged } = row;
+  const { id, schema, table, detached, rowLogged, threadId } = row;
   const problems = hasDetached(detached) ? await comeBack(pool, row) : [];
   if (problems.includes(IS_LOCKED)) return false;
   if (problems.length === 0 && row.state === 'intent') {
-    await forgetIntents(pool, [id], { sqlLogBin: rowLogged });
-    return true;
+    // Unless somebody has taken it over since.
+    return (await forgetIntents(pool, [id], { sqlLogBin: rowLogged, ownedBy: threadId })) > 0;
   }
   const name = `${schema}.${table}`;
   const why = problems.length === 0 ? {} : { failure: problems.join('; ') };

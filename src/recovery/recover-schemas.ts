@@ -103,7 +103,7 @@ async function recover(
     return 'gone';
   }
   // From here on a missing guard doesn't mean that the schema is another one.
-  await giveUpSchemaDrop(pool, drop);
+  await giveUpSchemaDrop(pool, drop, drop);
   if (!(await putSchemaBack(pool, drop, log))) return null;
   log.info({ groupId, schema }, 'an interrupted DROP DATABASE was not done: its tables are back');
   return 'back';

@@ -411,6 +411,15 @@ describe.each(testServers())('on $name', (server) => {
     expect(await client.rows('SELECT @@lock_wait_timeout')).toEqual([['1']]);
   });
 
+  test('in a session that waits for no lock: it is dropped, as directly', async () => {
+    // MySQL makes 1 of it.
+    await client.query('SET lock_wait_timeout = 0');
+    await root.query(`CREATE TABLE ${name}.t (a INT) ENGINE=InnoDB`);
+    const { results } = await client.query(`DROP DATABASE ${name}`);
+    expect(results).toMatchObject([{ kind: 'ok', affectedRows: 1 }]);
+    expect(await tablesOf(name)).toEqual([]);
+  });
+
   test('another one of the proxy is waited for, as locks are: a KILL and the end of patience', async () => {
     await fill(name);
     const { name: next } = await freshSchema(server, 'next');

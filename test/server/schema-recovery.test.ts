@@ -20,6 +20,7 @@ import { silentLog } from '../../src/log.js';
 import { takeHome } from '../../src/moves/take-home.js';
 import { formatHoldName } from '../../src/names/hold-name.js';
 import { schemaGuardName } from '../../src/names/schema-guard.js';
+import { putSchemaBack } from '../../src/recovery/put-schema-back.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
 import type { ServicePool } from '../../src/service/pools.js';
@@ -310,9 +311,9 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
   test('puts back what its owner has given up, although the session is there', async () => {
     const before = await definitions();
     const drop = await emptied();
-    await giveUpSchemaDrop(own.pool, drop);
+    await giveUpSchemaDrop(own.pool, drop, own.session);
     expect(await markEmptied(own.pool, drop)).toBe(true);
-    await giveUpSchemaDrop(own.pool, drop);
+    await giveUpSchemaDrop(own.pool, drop, own.session);
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
     expect(await markEmptied(own.pool, drop)).toBe(false);
     await expectBack(before);
@@ -330,6 +331,27 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     expect((await recover()).untouched).toContain(drop.groupId);
     await leaveSchemaDrop(own.pool, drop, { threadId });
     expect((await recover()).untouched).toContain(drop.groupId);
+    await renaming.end();
+    await until(async () => (await recover()).schemasBack.length > 0, 'it is back');
+    await expectBack(before);
+  });
+
+  test('waits for a RENAME of a service connection that its owner lost, and gave up', async () => {
+    const before = await definitions();
+    const drop = await begin();
+    await rename(drop, 'parent', 'logged');
+    await move(drop, 'parent');
+    const renaming = await connect(server, { database: own.schema.name });
+    const child = drop.tables.find(({ table }) => table === 'child');
+    await root.query(
+      'UPDATE _undrop.ledger SET thread_id = ?, upstream_port = ? WHERE id = ? AND state = ?',
+      [renaming.threadId, await localPortOf(renaming), child?.id, 'intent'],
+    );
+    await giveUpSchemaDrop(own.pool, drop, own.session);
+    const [open] = await findSchemaDrops(own.pool);
+    expect(open && (await putSchemaBack(own.pool, open, silentLog))).toBe(false);
+    expect((await recover()).untouched).toContain(drop.groupId);
+    await renaming.query(`RENAME TABLE child TO ${child?.name}`);
     await renaming.end();
     await until(async () => (await recover()).schemasBack.length > 0, 'it is back');
     await expectBack(before);
@@ -408,7 +430,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     const drop = await emptied();
     await root.query(`ALTER DATABASE ${own.schema.name} CHARACTER SET utf8mb4`);
     await root.query(`DROP TABLE \`${guardOf(drop.groupId)}\``);
-    await giveUpSchemaDrop(own.pool, drop);
+    await giveUpSchemaDrop(own.pool, drop, own.session);
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
     const [row] = await query(
       server,
@@ -421,6 +443,23 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     ];
     expect(trigger).toMatchObject({ Trigger: 'writes', 'Database Collation': 'latin1_bin' });
     expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
+  });
+
+  test('gives a schema its comment back, where there are such', async () => {
+    const set = (words: string) => root.query(`ALTER DATABASE ${own.schema.name} ${words}`);
+    const comment = async () => {
+      const [row] = await query(
+        server,
+        `SELECT * FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '${own.schema.name}'`,
+      );
+      return row?.['SCHEMA_COMMENT'];
+    };
+    const kept = server.flavour === 'mariadb' ? "it's kept" : null;
+    const drop = await begin({ comment: kept });
+    await giveUpSchemaDrop(own.pool, drop, own.session);
+    if (kept !== null) await set("COMMENT ''");
+    expect((await recover()).schemasBack).toEqual([own.schema.name]);
+    expect((await comment()) ?? null).toBe(kept);
   });
 
   test('goes on where a table is locked, and does not lose its keys', async () => {
