@@ -11,6 +11,7 @@ import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { IntentFacts } from '../ledger/write.js';
 import type { Ruling } from '../policy/decide.js';
+import { decodeErr } from '../wire/response/err.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { lockTableSql, UNLOCK_SQL } from './lock-words.js';
 import { type HeldTable, refusalBeforeLooking, sentenceStart } from './next-step.js';
@@ -119,11 +120,17 @@ class Truncation extends OneTableStatement {
     return (await this.#lockAgain(table)) ?? end;
   }
 
-  /** What was emptied once is empty, whatever a later try has met. */
+  /** What was emptied once is empty, whatever a later try has met; it lacks an ALTER then. */
   async #endOf(tried: End | 'again' | 'held', { held }: TwinSwap): Promise<End> {
-    if (held.length > 0) return answer({ payload: await this.clean() });
-    if (typeof tried === 'object') return tried;
+    if (tried === 'held') return answer({ payload: await this.clean() });
     const tables = sentenceStart(this.drop);
+    const [altered] = held;
+    if (altered !== undefined) {
+      const { holdSchema, holdName } = altered;
+      const params = { tables, held: `${holdSchema}.${holdName}`, why: whyOf(tried) };
+      return refused(new UndropError('UNDROP_TRUNCATED_BEFORE_ALTER', params));
+    }
+    if (typeof tried === 'object') return tried;
     return refused(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times: TRIES_MAX }));
   }
 
@@ -230,4 +237,9 @@ class Truncation extends OneTableStatement {
     const [said] = await this.say([{ kind: 'query', text }]);
     return said?.kind === 'err' ? answer(said) : null;
   }
+}
+
+function whyOf(tried: End | 'again'): string {
+  if (tried === 'again') return `it could not be made like that in ${TRIES_MAX} tries`;
+  return tried.refusal?.message ?? decodeErr(tried.payload).message.toString();
 }

@@ -7,6 +7,7 @@
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
+import type { ForeignKey } from '../ledger/detached.js';
 import type { IntentTable } from '../ledger/write.js';
 import { detach } from '../moves/detach.js';
 import { leaveTwin, makeTwin, readLikeness, type Twin } from '../moves/make-twin.js';
@@ -45,6 +46,8 @@ export class TwinSwap {
   #made = 0;
   /** What has the name since the last RENAME is like this, if nobody has altered it. */
   #live: string | null = null;
+  /** That the last of what is held had, which the next twin gets. */
+  #keys: readonly ForeignKey[] | null = null;
 
   constructor(options: SwapOptions) {
     this.#options = options;
@@ -87,13 +90,17 @@ export class TwinSwap {
       last === undefined ? { schema, table } : { schema: last.holdSchema, table: last.holdName };
     if (this.#twin !== null) {
       const { likeness } = this.#twin;
-      const looks = [{ id, ...source }, this.#twin].map((one) => readLikeness(pool, one));
+      const looks = [
+        readLikeness(pool, { id, ...source }, this.#keys),
+        readLikeness(pool, this.#twin),
+      ];
       // Somebody else's recovery may have taken the keys off the twin.
       if ((await Promise.all(looks)).every((look) => look?.likeness === likeness)) return null;
       await this.leave();
     }
     const before = this.#made++;
-    const made = await makeTwin(pool, { id, before, source, logged, utcNow });
+    const keys = this.#keys;
+    const made = await makeTwin(pool, { id, before, source, keys, logged, utcNow });
     if ('none' in made) return made.none;
     this.#twin = made;
     return null;
@@ -130,6 +137,7 @@ export class TwinSwap {
     this.#twin = null;
     const held = { id, schema: holdSchema, table: holdName };
     const now = await tolerantly(() => readLikeness(pool, held));
+    this.#keys = now?.keys ?? null;
     const failure = await this.#free(seen, { holdSchema, holdName });
     this.#held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
     return now === null || now.likeness === expected ? { kind: 'held' } : AGAIN;

@@ -28,6 +28,8 @@ export interface TwinRequest {
   /** How many were made for it before. */
   readonly before: number;
   readonly source: { readonly schema: string; readonly table: string };
+  /** Of the source, where they are off it by now; null: as they are read. */
+  readonly keys: readonly ForeignKey[] | null;
   /** sql_log_bin of the session. */
   readonly logged: boolean;
   /** The server's clock. */
@@ -62,18 +64,19 @@ export async function makeTwin(pool: ServicePool, request: TwinRequest): Promise
   const server = await readServerFacts(pool);
   const look = await lookAtTable(pool, { id, ...source });
   if (look === 'missing' || look === 'view') return { none: 'missing' };
-  if (look.keys === null) return { none: 'has foreign keys that are not understood' };
+  const keysOfSource = request.keys ?? look.keys;
+  if (keysOfSource === null) return { none: 'has foreign keys that are not understood' };
   // Which the server doesn't empty.
   if (isVersioned(look.definition)) return { none: 'versioned' };
   const due = new Date(utcNow.getTime() + LEFT_MS + 1_000 * before);
   const formatted = formatHoldName({ state: 'HOLD', id, due });
   const table = server.lowerCaseTableNames === 0 ? formatted : formatted.toLowerCase();
-  const likeness = likenessOf(look.definition, source.table, look.keys, { source, server });
+  const likeness = likenessOf(look.definition, source.table, keysOfSource, { source, server });
   for (const schema of spareSchemasFor(logged)) {
     if (await hasOthers(pool, schema, id)) continue;
     const to = { id, schema, table };
     await createLike(pool, to, request);
-    const keys = look.keys.map((key) => ofTwin(key, to, { source, server }));
+    const keys = keysOfSource.map((key) => ofTwin(key, to, { source, server }));
     try {
       await addKeys(pool, to, keys, { logged, server });
     } catch (error) {
@@ -87,23 +90,28 @@ export async function makeTwin(pool: ServicePool, request: TwinRequest): Promise
     if (likenessOf(made.definition, table, found, { source: to, server }) === likeness) return twin;
     await leaveTwin(pool, twin);
     // Others may have altered it between the look and the copy.
-    const now = await readLikeness(pool, { id, ...source });
+    const now = await readLikeness(pool, { id, ...source }, request.keys);
     if (now?.likeness !== likeness) return { none: 'missing' };
     return { none: 'has something that no copy of it gets (a CHECK or a file of its own)' };
   }
   return { none: 'has foreign keys whose names are taken' };
 }
 
-/** Of a table by any name; two are equal where the tables are alike. */
+/** Of a table by any name; two are equal where the tables are alike. `off`: keys taken off it. */
 export async function readLikeness(
   pool: ServicePool,
   table: KeyedTable,
-): Promise<{ readonly likeness: string } | null> {
+  off: readonly ForeignKey[] | null = null,
+): Promise<{ readonly likeness: string; readonly keys: readonly ForeignKey[] } | null> {
   const server = await readServerFacts(pool);
   const look = await lookAtTable(pool, table);
-  if (typeof look === 'string' || look.keys === null) return null;
-  const like = likenessOf(look.definition, table.table, look.keys, { source: table, server });
-  return { likeness: like };
+  if (typeof look === 'string') return null;
+  const keys = off ?? look.keys;
+  if (keys === null) return null;
+  return {
+    likeness: likenessOf(look.definition, table.table, keys, { source: table, server }),
+    keys,
+  };
 }
 
 /** It isn't needed: what binds others is taken off, and the collector has it. */

@@ -15,6 +15,7 @@ import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client
 import { connect, freshSchema, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { intentsSettled } from '../support/settled.js';
+import { wireTap } from '../support/wire-tap.js';
 
 const PROTECT = 'drop-table,truncate';
 const RULES = '*.kept: refuse; *.gone: native; *.short: hold=2h';
@@ -157,7 +158,12 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
 
   test('of a table that is altered right before its RENAME: a twin of that takes its place', async () => {
     await make('late', 1);
-    await root.query('ALTER TABLE late ADD PRIMARY KEY (v)');
+    await root.query('CREATE TABLE parent_of_late (v INT PRIMARY KEY) ENGINE=InnoDB');
+    await root.query('INSERT INTO parent_of_late VALUES (1), (2), (3)');
+    await root.query('ALTER TABLE late ADD PRIMARY KEY (v), ADD u INT');
+    await root.query(`ALTER TABLE late ADD FOREIGN KEY (u) REFERENCES late (v),
+      ADD CONSTRAINT ${schema}_late FOREIGN KEY (v) REFERENCES parent_of_late (v) ON DELETE CASCADE`);
+    const keysBefore = await keysOf('late');
     const pool = poolOn(server, 2);
     const ids = [holdId(), holdId()].sort();
 
@@ -171,7 +177,7 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
         if (!isAltered && (await isThere(twinIdOf(ids[0] ?? '')))) {
           isAltered = true;
           await root.query('ALTER TABLE late ADD COLUMN w INT');
-          await root.query('INSERT INTO late VALUES (2, 2)');
+          await root.query('INSERT INTO late (v, w) VALUES (2, 2)');
         }
         return pool.task(work);
       },
@@ -198,7 +204,50 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
     expect(said).toEqual(['again', 'held']);
     expect([await held('late'), await valuesOf('late')]).toEqual([[[1, 2], [3]], [3]]);
     const [columns] = await root.query<RowDataPacket[]>('SHOW COLUMNS FROM late');
-    expect(columns.map(({ Field }) => Field)).toEqual(['v', 'w']);
+    expect(columns.map(({ Field }) => Field)).toEqual(['v', 'u', 'w']);
+    expect(await keysOf('late')).toEqual(keysBefore);
+    expect(keysBefore).toHaveLength(2);
+    await root.query('DELETE FROM parent_of_late WHERE v = 3');
+    expect(await valuesOf('late')).toEqual([]);
+  });
+
+  async function keysOf(table: string): Promise<readonly unknown[]> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT CONSTRAINT_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME, DELETE_RULE
+       FROM information_schema.REFERENTIAL_CONSTRAINTS
+       WHERE CONSTRAINT_SCHEMA = ? AND TABLE_NAME = ? ORDER BY CONSTRAINT_NAME`,
+      [schema, table],
+    );
+    return rows.map((row) => ({ ...row }));
+  }
+
+  test('of a table that is altered right before its RENAME, and can’t follow: says so', async () => {
+    await make('behind', 1);
+    const locker = await connect(server, { database: schema });
+    let turns = 0;
+    const tap = await wireTap(server, async ({ moment, command }) => {
+      const text = command.toString('latin1');
+      if (moment !== 'before statement') return true;
+      if (text.includes('RENAME /* undrop hold-in-stead ')) {
+        await root.query('ALTER TABLE behind ADD COLUMN w INT');
+      }
+      const isTurn = text.includes('ALTER /* undrop turn ');
+      if (isTurn && ++turns === 2) await locker.query('LOCK TABLES behind READ');
+      return true;
+    });
+    const tapped = await proxyInFront({ ...server, ...tap }, { PROTECT });
+    const other = await RawClient.open(tapped, { schema });
+    await other.query('SET lock_wait_timeout = 1');
+    const [message = '', ...more] = said(await other.query('TRUNCATE behind'));
+    await other.quit();
+    await locker.end();
+    const [[rows], ...others] = [await held('behind')];
+    await tapped.stop();
+    await tap.close();
+    expect(more).toEqual([]);
+    expect(message).toContain('before another session altered it');
+    expect(message).toContain('Lock wait timeout exceeded');
+    expect([rows, others, await valuesOf('behind')]).toEqual([[1], [], []]);
   });
 
   async function isThere(id: string): Promise<boolean> {
