@@ -287,8 +287,7 @@ class SchemaDropping {
   /** Behind errors of ours, which some servers show behind the DROP. */
   async #clean(): Promise<void> {
     if (this.#brokeOff !== null) return;
-    const text = cleanSql(this.#groupId);
-    await this.#run([{ kind: 'query', text }]);
+    await this.#run([{ kind: 'query', text: cleanSql(this.#groupId) }]);
   }
 
   /** So that the session's diagnostics have the server's own error, and none of ours. */
@@ -305,13 +304,14 @@ class SchemaDropping {
   /** Throws where not all of it is back; then recovery goes on with it, once it is given up. */
   async #putBack({ schema, key, details }: Place, because: unknown): Promise<void> {
     const { pool, onUnsettled, log = silentLog } = this.#options;
-    const { logged: sqlLogBin } = this.#request.facts;
+    const { facts, session } = this.#request;
+    const drop = { ...key, ...session, schema, sqlLogBin: facts.logged, details };
     let why = 'something of it is locked by others';
     try {
       this.#notGivenUp = key;
-      await giveUpSchemaDrop(pool, key, this.#request.session);
+      await giveUpSchemaDrop(pool, key, session);
       this.#notGivenUp = null;
-      if (await putSchemaBack(pool, { ...key, schema, sqlLogBin, details }, log)) return;
+      if (await putSchemaBack(pool, drop, log)) return;
     } catch (error) {
       why = innermost(error);
     }

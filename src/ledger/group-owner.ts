@@ -15,9 +15,6 @@ function lockOf(groupId: string): SQLQuery {
   return sql`${`undrop:schema:${groupId}`}`;
 }
 
-/** A year; the most that wait_timeout takes. */
-const WAIT_TIMEOUT_MAX_S = 31_536_000;
-
 /**
  * Runs `work` as the owner of the group. The connection is for `work`, too; it takes no other lock
  * on it (MySQL 5.6 has one for each session), and its end is the end of the ownership.
@@ -30,11 +27,9 @@ export async function asGroupOwner<T>(
   return pool.task(async (connection) => {
     // Ours for as long as it lives, and nobody's afterwards.
     connection.discard();
-    const [, rows = []] = await connection.run([
-      // It is still for as long as the session waits for a lock.
-      sql`SET SESSION wait_timeout = ${WAIT_TIMEOUT_MAX_S}`,
+    const [rows = []] = await connection.run(
       sql`SELECT ${note('owner', groupId)} GET_LOCK(${lockOf(groupId)}, 0) AS got`,
-    ]);
+    );
     assert(numberOrNullOf(rows[0] ?? {}, 'got') === 1, 'a new group has no owner');
     return work(connection);
   });

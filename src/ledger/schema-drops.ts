@@ -139,13 +139,13 @@ export async function markEmptied(
  */
 export async function giveUpSchemaDrop(
   pool: ServicePool,
-  { groupId, rowLogged }: SchemaDropKey,
+  { id, groupId, rowLogged }: SchemaDropKey,
   { threadId }: { readonly threadId: number },
 ): Promise<void> {
   await pool.run(
     sql`UPDATE ${note('give-up', groupId)} ${LEDGER} SET thread_id = 0, upstream_port = NULL,
           state = IF(state = 'emptied', 'emptying', state)
-        WHERE group_id = ${groupId} AND thread_id = ${threadId}
+        WHERE group_id = ${groupId} AND (id = ${id} OR thread_id = ${threadId})
           AND state IN ('intent', 'emptying', 'emptied')`,
     { logged: rowLogged },
   );

@@ -26,12 +26,13 @@ import { reattachTriggers } from '../moves/reattach-triggers.js';
 import { retireSchemaGuard } from '../moves/retire-schema-guard.js';
 import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pools.js';
+import { textOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
 import { livingOwners } from './living-owners.js';
 import { hasNotHappened, settle } from './settle-intents.js';
 
 export type SchemaToPutBack = SchemaDropKey &
-  Pick<SchemaDropRow, 'schema' | 'sqlLogBin' | 'details'>;
+  Pick<SchemaDropRow, 'schema' | 'sqlLogBin' | 'details' | 'threadId'>;
 
 /**
  * False: something is to be tried again, and the schema's row stays for whoever does. Rejects with
@@ -62,12 +63,14 @@ async function restoreCharset(
   if (details === null) return;
   const { charset, collation, comment } = details;
   // Where there are no comments, there is no such column.
-  const isSame = comment === null ? sql`TRUE` : sql`SCHEMA_COMMENT = ${comment}`;
   const [rows = []] = await pool.run(
-    sql`SELECT ${note('look', groupId)} 1 AS one FROM information_schema.SCHEMATA
-        WHERE SCHEMA_NAME = ${schema} AND NOT (DEFAULT_COLLATION_NAME = ${collation} AND ${isSame})`,
+    sql`SELECT ${note('look', groupId)} s.* FROM information_schema.SCHEMATA AS s
+        WHERE SCHEMA_NAME = ${schema}`,
   );
-  if (rows.length === 0) return;
+  const [row] = rows;
+  if (row === undefined) return;
+  const hasComment = !('SCHEMA_COMMENT' in row) || row['SCHEMA_COMMENT'] === (comment ?? '');
+  if (textOf(row, 'DEFAULT_COLLATION_NAME') === collation && hasComment) return;
   const words = comment === null || comment === '' ? sql`` : sql` COMMENT ${comment}`;
   await pool.run(
     sql`ALTER ${note('put-back', groupId)} DATABASE ${ident(schema)}
@@ -88,10 +91,11 @@ interface TablesBack {
 
 async function putTablesBack(
   pool: ServicePool,
-  { schema, groupId }: SchemaToPutBack,
+  drop: SchemaToPutBack,
   log: Log,
 ): Promise<TablesBack> {
-  const { rows, owned } = await rowsWithOwners(pool, groupId);
+  const { schema } = drop;
+  const { rows, owned } = await rowsWithOwners(pool, drop);
   const held = await mapHoldTables(pool, [schema]);
   const result = { back: [] as LedgerRow[], stay: [] as LedgerRow[], left: [] as LedgerRow[] };
   for (const row of rows) {
@@ -117,13 +121,23 @@ async function putTablesBack(
  */
 async function rowsWithOwners(
   pool: ServicePool,
-  groupId: string,
+  drop: SchemaToPutBack,
 ): Promise<{ readonly rows: readonly LedgerRow[]; readonly owned: ReadonlySet<string> }> {
   for (let looks = 1; ; looks++) {
-    const rows = await findRows(pool, { by: 'group', groupId });
-    const intents = rows.filter(({ state }) => state === 'intent');
+    const { groupId } = drop;
+    const found = await findRows(pool, { by: 'group', groupId }, { texts: false });
+    // The user's session renames nothing, and has given up.
+    const isOthers = ({ state, threadId }: LedgerRow) =>
+      state === 'intent' && threadId !== drop.threadId;
+    const intents = found.filter(isOthers);
     const owned = intents.length === 0 ? new Set<string>() : await livingOwners(pool, intents);
-    if (owned.size === 0 || looks > OWNER_LOOKS_MAX) return { rows, owned };
+    if (owned.size === 0 || looks > OWNER_LOOKS_MAX) {
+      const rows = await findRows(pool, { by: 'group', groupId });
+      const seen = new Map(intents.map(({ id, threadId }) => [id, threadId]));
+      const isNew = ({ id, threadId }: LedgerRow) => seen.get(id) !== threadId;
+      const taken = rows.filter((row) => isOthers(row) && isNew(row));
+      return { rows, owned: new Set([...owned, ...taken.map(({ id }) => id)]) };
+    }
     await systemClock.sleep(OWNER_PAUSE_MS);
   }
 }
