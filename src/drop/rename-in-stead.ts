@@ -11,7 +11,12 @@ import { UndropError } from '../errors.js';
 import { giveBack, type Intents, type Owner, takeOver } from '../ledger/take-over.js';
 import { mayUnlog } from '../ledger/unlogged.js';
 import { runOrKillOn } from '../service/kill-after.js';
-import { isServerError, type ServicePool, type TaskConnection } from '../service/pools.js';
+import {
+  isServerError,
+  type ServiceConnection,
+  type ServicePool,
+  type TaskConnection,
+} from '../service/pools.js';
 import { numberOf } from '../service/row.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 
@@ -34,6 +39,11 @@ export interface SteadRename {
   readonly checksForeignKeys: boolean;
   /** How long others may be waited for, in milliseconds. */
   readonly killAfterMs: number;
+  /**
+   * On the same connection behind the RENAME, while recovery leaves the tables alone. Does not
+   * reject; it isn't called where the RENAME was done and the server said otherwise.
+   */
+  readonly whileOwned?: (connection: ServiceConnection) => Promise<void>;
 }
 
 export type SteadOutcome =
@@ -56,6 +66,7 @@ export async function renameInStead(pool: ServicePool, rename: SteadRename): Pro
   const ids = tables.map(({ id }) => id);
   const outcome = await inStead(pool, { ids, logged }, async (connection) => {
     await runOrKillOn(connection, pool, renameText(rename), { killAfterMs, logged });
+    await rename.whileOwned?.(connection);
   });
   if (outcome.kind === 'renamed' || !(await areHeld(pool, tables))) return outcome;
   return { kind: 'renamed' };

@@ -121,13 +121,15 @@ class Truncation extends OneTableStatement {
   }
 
   /** What was emptied once is empty, whatever a later try has met; it lacks an ALTER then. */
-  async #endOf(tried: End | 'again' | 'held', { held }: TwinSwap): Promise<End> {
-    if (tried === 'held') return answer({ payload: await this.clean() });
+  async #endOf(tried: End | 'again' | 'held', { altered }: TwinSwap): Promise<End> {
+    // What took the name last was made after the last of them, or only the next.
+    const followed = altered.at(tried === 'held' ? -1 : -2);
+    const lost = altered.filter((one) => one !== followed);
+    if (tried === 'held' && lost.length === 0) return answer({ payload: await this.clean() });
     const tables = sentenceStart(this.drop);
-    const [altered] = held;
-    if (altered !== undefined) {
-      const { holdSchema, holdName } = altered;
-      const params = { tables, held: `${holdSchema}.${holdName}`, why: whyOf(tried) };
+    if (lost.length > 0) {
+      const held = lost.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`).join(', ');
+      const params = { tables, held, why: whyOf(tried) };
       return refused(new UndropError('UNDROP_TRUNCATED_BEFORE_ALTER', params));
     }
     if (typeof tried === 'object') return tried;
@@ -239,7 +241,8 @@ class Truncation extends OneTableStatement {
   }
 }
 
-function whyOf(tried: End | 'again'): string {
+function whyOf(tried: End | 'again' | 'held'): string {
+  if (tried === 'held') return 'another ALTER TABLE came right behind that';
   if (tried === 'again') return `it could not be made like that in ${TRIES_MAX} tries`;
   return tried.refusal?.message ?? decodeErr(tried.payload).message.toString();
 }

@@ -3,7 +3,7 @@
  *
  * Invariant: where the table was altered between the look and the RENAME, `run` says `again`, and
  * makes the next twin after what is held then; so no row is lost, and no ALTER, but the first of
- * two that came in two such moments.
+ * two that came in two such moments, which `altered` tells.
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
@@ -15,7 +15,7 @@ import { formatHoldName } from '../names/hold-name.js';
 import { recycleSchemaFor } from '../names/recycle-schema.js';
 import { isKilled } from '../service/kill-after.js';
 import { Patience } from '../service/patience.js';
-import { isServerError, type ServicePool } from '../service/pools.js';
+import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { innermost } from './innermost.js';
 import type { HeldTable } from './next-step.js';
 import { renameInStead } from './rename-in-stead.js';
@@ -42,6 +42,7 @@ export interface SwapOptions {
 export class TwinSwap {
   readonly #options: SwapOptions;
   readonly #held: HeldTable[] = [];
+  readonly #altered: HeldTable[] = [];
   #twin: Twin | null = null;
   #made = 0;
   /** What has the name since the last RENAME is like this, if nobody has altered it. */
@@ -56,6 +57,14 @@ export class TwinSwap {
   /** What came under hold names, the oldest first. */
   get held(): readonly HeldTable[] {
     return this.#held;
+  }
+
+  /**
+   * Of these, those that somebody had altered a moment before. What takes the name then is made
+   * after the one before, and only in the next try after this one.
+   */
+  get altered(): readonly HeldTable[] {
+    return this.#altered;
   }
 
   /** Rejects with UNDROP_FATE_UNKNOWN where nobody knows whether the RENAME happened. */
@@ -114,7 +123,12 @@ export class TwinSwap {
     const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
     const holdSchema = recycleSchemaFor(session.logged);
     const tables = [{ id, schema, table, holdName, holdSchema, twin }];
-    const rename = { tables, ...session, killAfterMs };
+    const held = { id, schema: holdSchema, table: holdName };
+    let now: Awaited<ReturnType<typeof readLikeness>> = null;
+    const whileOwned = async (connection: ServiceConnection) => {
+      now = await tolerantly(() => readLikeness(connection, held));
+    };
+    const rename = { tables, ...session, killAfterMs, whileOwned };
     const outcome = await renameInStead(pool, rename).catch((error: unknown) => {
       const params = { tables: said, cause: innermost(error) };
       throw new UndropError('UNDROP_FATE_UNKNOWN', params, error);
@@ -135,12 +149,14 @@ export class TwinSwap {
     const expected = this.#live ?? twin.likeness;
     this.#live = twin.likeness;
     this.#twin = null;
-    const held = { id, schema: holdSchema, table: holdName };
-    const now = await tolerantly(() => readLikeness(pool, held));
+    now ??= await tolerantly(() => readLikeness(pool, held));
     this.#keys = now?.keys ?? null;
     const failure = await this.#free(seen, { holdSchema, holdName });
-    this.#held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
-    return now === null || now.likeness === expected ? { kind: 'held' } : AGAIN;
+    const last = { id, holdSchema, holdName, relocated: failure === null, failure };
+    this.#held.push(last);
+    if (now === null || now.likeness === expected) return { kind: 'held' };
+    this.#altered.push(last);
+    return AGAIN;
   }
 
   /** Takes off it what binds others; null, or why that is to be done later. */

@@ -1,6 +1,6 @@
 /** What a table is made of now: its definition and its foreign keys, in one round trip. */
 import type { ForeignKey } from '../ledger/detached.js';
-import { isServerError, type ServicePool } from '../service/pools.js';
+import { isServerError, type ServiceConnection } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
 import { readForeignKeys } from './read-definition.js';
@@ -16,7 +16,7 @@ const NOT_THERE = [1146, 1049, 1017] as const;
 
 /** `missing` only where the server itself says so; `view` for whatever is no table. */
 export async function lookAtTable(
-  pool: ServicePool,
+  pool: ServiceConnection,
   { id, schema, table }: { readonly id: string; readonly schema: string; readonly table: string },
 ): Promise<TableLook | 'missing' | 'view'> {
   try {

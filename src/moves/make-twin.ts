@@ -15,7 +15,7 @@ import { formatHoldName } from '../names/hold-name.js';
 import { spareSchemasFor } from '../names/recycle-schema.js';
 import { findHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import { runOrKill } from '../service/kill-after.js';
-import { isServerError, type ServicePool } from '../service/pools.js';
+import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ident, note, sql } from '../service/sql.js';
 import { addKeys, alter, dropKey, type KeyedTable } from './add-keys.js';
@@ -99,7 +99,7 @@ export async function makeTwin(pool: ServicePool, request: TwinRequest): Promise
 
 /** Of a table by any name; two are equal where the tables are alike. `off`: keys taken off it. */
 export async function readLikeness(
-  pool: ServicePool,
+  pool: ServiceConnection,
   table: KeyedTable,
   off: readonly ForeignKey[] | null = null,
 ): Promise<{ readonly likeness: string; readonly keys: readonly ForeignKey[] } | null> {
@@ -175,9 +175,9 @@ interface Place {
 /** The same key of the twin: what leads to the table itself leads to the twin. */
 function ofTwin(key: ForeignKey, to: KeyedTable, place: Place): ForeignKey {
   const own = generatedPrefix(place.source.table);
-  const name = key.name.startsWith(own)
-    ? generatedPrefix(to.table) + key.name.slice(own.length)
-    : key.name;
+  // Where names are folded the server made it of the folded one.
+  const isMade = folded(key.name, place).startsWith(folded(own, place));
+  const name = isMade ? generatedPrefix(to.table) + key.name.slice(own.length) : key.name;
   if (!leadsToItself(key, place)) return { ...key, name };
   return { ...key, name, parentSchema: to.schema, parentTable: to.table };
 }
@@ -187,11 +187,16 @@ function generatedPrefix(table: string): string {
   return `${table}_ibfk_`;
 }
 
-function leadsToItself(key: ForeignKey, { source, server }: Place): boolean {
-  const fold = (name: string) => (server.lowerCaseTableNames === 0 ? name : name.toLowerCase());
+function leadsToItself(key: ForeignKey, place: Place): boolean {
+  const { schema, table } = place.source;
   return (
-    fold(key.parentSchema) === fold(source.schema) && fold(key.parentTable) === fold(source.table)
+    folded(key.parentSchema, place) === folded(schema, place) &&
+    folded(key.parentTable, place) === folded(table, place)
   );
+}
+
+function folded(name: string, { server }: Place): string {
+  return server.lowerCaseTableNames === 0 ? name : name.toLowerCase();
 }
 
 function likenessOf(
