@@ -12,6 +12,7 @@ import {
   charsetTable,
   clientCharsetOf,
   isTwoByte,
+  SWEDISH_LETTERS,
 } from './client-charset.js';
 import { isRecycleName } from './recycle-name.js';
 
@@ -177,12 +178,13 @@ function charsetsFor(
   bytes: Uint8Array,
 ): readonly ClientCharset[] {
   if (known !== undefined) return [known];
-  if (!bytes.some((byte) => byte >= 0x7f)) return ['plain'];
-  // swe7 is told from ASCII by its brackets alone, and only where somebody asked for it.
-  return CLIENT_CHARSETS.filter(
-    (charset) =>
-      charset === 'plain' || charset === 'utf8' || (charset !== 'swe7' && isReadIn(charset, bytes)),
-  );
+  const isAscii = !bytes.some((byte) => byte >= 0x7f);
+  const isSwedish = bytes.some((byte) => SWEDISH_LETTERS.includes(String.fromCharCode(byte)));
+  return CLIENT_CHARSETS.filter((charset) => {
+    if (charset === 'plain') return true;
+    if (charset === 'swe7') return isSwedish;
+    return !isAscii && (charset === 'utf8' || isReadIn(charset, bytes));
+  });
 }
 
 function isReadIn(charset: ClientCharset, bytes: Uint8Array): boolean {

@@ -12,6 +12,9 @@ type Texts = readonly string[];
 
 const ALL: readonly Texts[] = [
   ['CREATE PROCEDURE returns(begin INT) SELECT 1; DROP TABLE t; SELECT 1; end'],
+  // Brackets and braces are letters there.
+  ['SET NAMES swe7', "SELECT ]x'zz' FROM (SELECT 1 AS ]x) q; DROP TABLE t"],
+  ["SET character_set_client = swe7; SELECT ]x'zz' FROM (SELECT 1 AS ]x) q; DROP TABLE t"],
 ];
 const MARIADB: readonly Texts[] = [
   [
