@@ -1,4 +1,5 @@
 /** `npm start`: installs and builds what is missing, then becomes `undrop start`. */
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ensureBuilt, ensureInstalled, root } from './ensure.mjs';
@@ -12,7 +13,10 @@ const parent = process.ppid;
 let isEnding = false;
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) {
   process.on(signal, () => {
-    isEnding ||= signal !== 'SIGHUP';
+    if (signal === 'SIGHUP') return;
+    isEnding = true;
+    // Before anything runs that would clean up, it does what it does without us.
+    if (process.listenerCount(signal) === 1) process.exit(128 + constants.signals[signal]);
   });
 }
 const watch = setInterval(() => {

@@ -257,6 +257,11 @@ function describeFailure(error: unknown): string {
   return typeof code === 'string' ? error.message : (error.stack ?? error.message);
 }
 
+// Whoever reads what is printed may go, as `head` does; what was begun is done to its end.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
 main()
   .then((code) => {
     process.exitCode = code;

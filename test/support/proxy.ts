@@ -13,13 +13,13 @@ import { SERVICE_ACCOUNT } from './service-account.js';
 /** UNDROP_* variables without their prefix: `{ HOLD: '2s' }`. */
 export type Variables = Readonly<Record<string, string>>;
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const READY_MS = 20_000;
 /** Tests that don't say otherwise have a proxy that leaves held tables alone. */
 const DEFAULTS: Variables = { LISTEN: '127.0.0.1:0', COLLECT: 'off', GRACE: '0s' };
 
 /** The account of `upstream` where a test has one of its own; never the administrator's. */
-function environment(upstream: Target, variables: Variables): Record<string, string> {
+export function environment(upstream: Target, variables: Variables): Record<string, string> {
   const { user, password } = upstream.user === 'root' ? SERVICE_ACCOUNT : upstream;
   const all = {
     UPSTREAM: `${upstream.host}:${upstream.port}`,

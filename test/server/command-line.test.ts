@@ -1,0 +1,69 @@
+/** The commands as processes in a shell: pipes that close, signals that come early. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { until } from '../support/poll.js';
+import { environment, MAIN } from '../support/proxy.js';
+import { projectFolder } from '../support/server-set.js';
+import { testServers } from '../support/servers.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(60_000);
+
+const { SIGHUP, SIGTERM } = constants.signals;
+
+/** Whether the process has a handler of its own for it. */
+function handles(pid: number, signal: number): boolean {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const mask = BigInt(`0x${/^SigCgt:\s*([0-9a-f]+)/m.exec(status)?.[1] ?? '0'}`);
+  return ((mask >> BigInt(signal - 1)) & 1n) === 1n;
+}
+
+let temporary = '';
+
+beforeAll(() => {
+  temporary = mkdtempSync(join(tmpdir(), 'undrop-start-'));
+});
+afterAll(() => rmSync(temporary, { recursive: true, force: true }));
+
+/** It builds itself, which others that run from the same build would notice. */
+function copyOfProject(): string {
+  const parts = ['src', 'scripts', 'package.json', 'package-lock.json'];
+  for (const part of [...parts, 'tsconfig.json', 'tsconfig.src.json']) {
+    cpSync(join(projectFolder, part), join(temporary, part), { recursive: true });
+  }
+  symlinkSync(join(projectFolder, 'node_modules'), join(temporary, 'node_modules'));
+  return temporary;
+}
+
+describe.each(testServers().slice(0, 1))('beside $name', (server) => {
+  const env = { ...process.env, ...environment(server, {}) };
+
+  test('a command whose reader has gone ends quietly, with its own exit code', async () => {
+    const text = '"$0" "$@" | true; exit $PIPESTATUS';
+    const child = spawn('bash', ['-c', text, process.execPath, MAIN, 'list'], { env });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk: Buffer) => {
+        said += chunk.toString();
+      });
+    }
+    const [code] = (await once(child, 'close')) as [number | null];
+    expect([said, code]).toEqual(['', 0]);
+  });
+
+  test('npm start ends by a signal that comes before it serves', async () => {
+    const script = join(copyOfProject(), 'scripts/start.mjs');
+    const child = spawn(process.execPath, [script], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const ended = once(child, 'exit');
+    const { pid = 0 } = child;
+    // Of these Node itself handles the others.
+    await until(async () => handles(pid, SIGHUP), 'it listens for signals', 20_000);
+    child.kill('SIGTERM');
+    const [code] = (await ended) as [number | null];
+    expect(code).toBe(128 + SIGTERM);
+  });
+});
