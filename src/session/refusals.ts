@@ -45,14 +45,17 @@ export function refusalOfRest({
 
 /** The sentence "The statement was not executed: …" goes on so, and what helps. */
 const GUARDED: Readonly<Record<Guarded['how'], readonly [why: string, instead: string]>> = {
-  named: ['it is not a read, and names a schema of undrop itself', 'Only read there.'],
+  named: [
+    'it is not a read, and names a schema of undrop itself',
+    'Only reads are let through there.',
+  ],
   default: [
     'it is not a read, and the default schema is one of undrop itself',
     'USE another schema for what is to be changed in that.',
   ],
   unclear: [
     'it may write to a schema of undrop itself, as far as is understood',
-    'Only read there.',
+    'Only reads are let through there.',
   ],
 };
 
