@@ -15,7 +15,7 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) {
   process.on(signal, () => {
     if (signal === 'SIGHUP') return;
     isEnding = true;
-    // Before anything runs that would clean up, it does what it does without us.
+    // Before anything runs that would clean up, it ends the process, as it would without us.
     if (process.listenerCount(signal) === 1) process.exit(128 + constants.signals[signal]);
   });
 }

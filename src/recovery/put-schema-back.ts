@@ -64,7 +64,7 @@ async function restoreCharset(
   const { charset, collation, comment } = details;
   // Where there are no comments, there is no such column.
   const [rows = []] = await pool.run(
-    sql`SELECT ${note('look', groupId)} s.* FROM information_schema.SCHEMATA AS s
+    sql`SELECT ${note('look', groupId)} * FROM information_schema.SCHEMATA
         WHERE SCHEMA_NAME = ${schema}`,
   );
   const [row] = rows;
@@ -123,23 +123,20 @@ async function rowsWithOwners(
   pool: ServicePool,
   drop: SchemaToPutBack,
 ): Promise<{ readonly rows: readonly LedgerRow[]; readonly owned: ReadonlySet<string> }> {
-  for (let looks = 1; ; looks++) {
-    const { groupId } = drop;
-    const found = await findRows(pool, { by: 'group', groupId }, { texts: false });
+  const look = async (options: { readonly texts: boolean }) => {
+    const rows = await findRows(pool, { by: 'group', groupId: drop.groupId }, options);
     // The user's session renames nothing, and has given up.
-    const isOthers = ({ state, threadId }: LedgerRow) =>
-      state === 'intent' && threadId !== drop.threadId;
-    const intents = found.filter(isOthers);
+    const intents = rows.filter(
+      ({ state, threadId }) => state === 'intent' && threadId !== drop.threadId,
+    );
     const owned = intents.length === 0 ? new Set<string>() : await livingOwners(pool, intents);
-    if (owned.size === 0 || looks > OWNER_LOOKS_MAX) {
-      const rows = await findRows(pool, { by: 'group', groupId });
-      const seen = new Map(intents.map(({ id, threadId }) => [id, threadId]));
-      const isNew = ({ id, threadId }: LedgerRow) => seen.get(id) !== threadId;
-      const taken = rows.filter((row) => isOthers(row) && isNew(row));
-      return { rows, owned: new Set([...owned, ...taken.map(({ id }) => id)]) };
-    }
+    return { rows, owned };
+  };
+  for (let looks = 1; looks <= OWNER_LOOKS_MAX; looks++) {
+    if ((await look({ texts: false })).owned.size === 0) break;
     await systemClock.sleep(OWNER_PAUSE_MS);
   }
+  return look({ texts: true });
 }
 
 const OWNER_PAUSE_MS = 50;

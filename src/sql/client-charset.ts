@@ -126,9 +126,6 @@ export function isStorable(name: Uint8Array, charset: ClientCharset): boolean {
   return true;
 }
 
-/** What is punctuation in ASCII and part of a name in seven-bit Swedish. */
-export const SWEDISH_LETTERS = '[\\]^{}~';
-
 const TABLES = new Map<ClientCharset, CharsetTable>();
 
 /** The table of a charset kind; made once. */
@@ -153,7 +150,8 @@ function makeTable(charset: ClientCharset): CharsetTable {
     const isHigh = byte >= 0x80 && !profile.blanks.includes(byte);
     if (isHigh || /[\w$]/.test(String.fromCharCode(byte))) add(byte, NAME);
   }
-  if (charset === 'swe7') for (const letter of SWEDISH_LETTERS) add(letter.charCodeAt(0), NAME);
+  // Seven-bit Swedish has letters where ASCII has brackets.
+  if (charset === 'swe7') for (const letter of '[\\]^{}~') add(letter.charCodeAt(0), NAME);
   const flagOf = (byte: number) => classes[byte] ?? 0;
   return {
     charset,

@@ -12,7 +12,6 @@ import {
   charsetTable,
   clientCharsetOf,
   isTwoByte,
-  SWEDISH_LETTERS,
 } from './client-charset.js';
 import { isRecycleName } from './recycle-name.js';
 
@@ -179,7 +178,11 @@ function charsetsFor(
 ): readonly ClientCharset[] {
   if (known !== undefined) return [known];
   const isAscii = !bytes.some((byte) => byte >= 0x7f);
-  const isSwedish = bytes.some((byte) => SWEDISH_LETTERS.includes(String.fromCharCode(byte)));
+  const [plain, swedish] = [charsetTable('plain'), charsetTable('swe7')];
+  // Told from ASCII by letters alone, where ASCII has brackets.
+  const isSwedish = bytes.some(
+    (byte) => byte < 0x7f && swedish.isNamePart(byte) && !plain.isNamePart(byte),
+  );
   return CLIENT_CHARSETS.filter((charset) => {
     if (charset === 'plain') return true;
     if (charset === 'swe7') return isSwedish;

@@ -85,19 +85,6 @@ describe.each(testServers())('DROP VIEW on $name', (server) => {
     return rows.length > 0;
   }
 
-  test('of one whose columns were named: it comes back as it was', async () => {
-    await root.query(
-      'CREATE VIEW named (`one ``and`` two`, three) AS SELECT 1 + id, v FROM t WHERE id > 0',
-    );
-    const [before, client] = [await viewOf('named'), await session()];
-    const { results } = await client.query('DROP VIEW named');
-    expect(results.map(({ kind }) => kind)).toEqual(['ok']);
-    await settled();
-    expect([await isThere('named'), (await kept())[0]]).toEqual([false, 'named']);
-    await restore(pool, { target: `${schema}.named` });
-    expect(await viewOf('named')).toEqual(before);
-  });
-
   /** The outcome is written behind the answer. */
   async function settled(): Promise<void> {
     const isSettled = async () => {
@@ -114,6 +101,19 @@ describe.each(testServers())('DROP VIEW on $name', (server) => {
     await settled();
     await root.query('DELETE FROM _undrop.ledger WHERE schema_name = ?', [schema]);
   }
+
+  test('of one whose columns were named: it comes back as it was', async () => {
+    await root.query(
+      'CREATE VIEW named (`one ``and`` two`, three) AS SELECT 1 + id, v FROM t WHERE id > 0',
+    );
+    const [before, client] = [await viewOf('named'), await session()];
+    const { results } = await client.query('DROP VIEW named');
+    expect(results.map(({ kind }) => kind)).toEqual(['ok']);
+    await settled();
+    expect([await isThere('named'), (await kept())[0]]).toEqual([false, 'named']);
+    await restore(pool, { target: `${schema}.named` });
+    expect(await viewOf('named')).toEqual(before);
+  });
 
   test('answers as directly, in each way to say it, and keeps what has gone', async () => {
     const cases: readonly (readonly [text: string, kept: readonly string[]])[] = [
