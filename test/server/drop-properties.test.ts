@@ -197,7 +197,8 @@ function isBroken({ charset, texts }: Script): boolean {
  * alone, that statement has a comment without an end. So it is a syntax error, and nothing is done.
  */
 function isCutShort({ texts }: Script, { proxied }: TwinOutcome, server: TestServer): boolean {
-  const splits = /\/\*!(?:(?!\*\/).)*;/s;
+  // A plain comment within doesn't end it.
+  const splits = /\/\*!(?:\/\*(?:(?!\*\/).)*\*\/|(?!\*\/).)*;/s;
   return (
     server.name === 'mysql-5.6' &&
     texts.some((text) => splits.test(text.toString('latin1'))) &&

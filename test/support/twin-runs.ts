@@ -195,14 +195,24 @@ export class TwinRuns {
     );
   }
 
-  /** Rows of each table, in the same order. */
-  async #counts(tables: readonly (readonly [string, string])[]): Promise<readonly number[]> {
+  /** Rows of each table, in the same order; or why they can't be counted. */
+  async #counts(
+    tables: readonly (readonly [string, string])[],
+  ): Promise<readonly (number | string)[]> {
     if (tables.length === 0) return [];
     const parts = tables.map(
       (names, index) => `SELECT ${index} AS i, COUNT(*) AS n FROM ${quoted(names)}`,
     );
-    const [rows] = await this.#root.query<RowDataPacket[]>(parts.join(' UNION ALL '));
-    return [...rows].sort((a, b) => a['i'] - b['i']).map(({ n }) => Number(n));
+    try {
+      const [rows] = await this.#root.query<RowDataPacket[]>(parts.join(' UNION ALL '));
+      return [...rows].sort((a, b) => a['i'] - b['i']).map(({ n }) => Number(n));
+    } catch (error) {
+      // A mutant may begin with an ALTER TABLE … DISCARD TABLESPACE.
+      const [first, ...more] = tables;
+      if (first === undefined || !isDiscarded(error)) throw error;
+      if (more.length === 0) return ['discarded'];
+      return (await Promise.all(tables.map((one) => this.#counts([one])))).flat();
+    }
   }
 
   /** Makes all as it is wanted, of what is there. */
@@ -255,7 +265,10 @@ export class TwinRuns {
     const names = new Map(fresh.map(({ id, name }) => [String(id), String(name)]));
     const places = (await this.#heldTables()).filter(({ id }) => names.has(id));
     const counts = await this.#counts(places.map(({ at, held }) => [at, held]));
-    return places.map(({ id }, index) => ({ name: names.get(id) ?? '', rows: counts[index] ?? 0 }));
+    return places.map(({ id }, index) => {
+      const count = counts[index];
+      return { name: names.get(id) ?? '', rows: typeof count === 'number' ? count : 0 };
+    });
   }
 
   async #heldTables(): Promise<
@@ -346,4 +359,9 @@ function isAsBefore({ texts, temporaries }: Script): boolean {
   return (
     temporaries.length === 0 && !texts.some((text) => LEAVES_A_TRACE.test(text.toString('latin1')))
   );
+}
+
+/** ER_TABLESPACE_DISCARDED: the table is there, without its rows. */
+function isDiscarded(error: unknown): boolean {
+  return error instanceof Error && 'errno' in error && error.errno === 1814;
 }
