@@ -26,6 +26,8 @@ export interface DropOptions {
   readonly guess: SessionGuess;
   /** The session has spoken of GTID_NEXT. */
   readonly gtidMayBeSet?: boolean;
+  /** The session has spoken of SQL_LOG_BIN. */
+  readonly logBinMayBeOff?: boolean;
   /** Ids of drops: `newHoldId` with the process's clock and randomness. */
   readonly newId: () => string;
 }

@@ -76,6 +76,7 @@ class Attempt {
   #renameSent = false;
   /** One was sent, whatever came of it. */
   #wasRenameSent = false;
+  /** As the last intent was recorded. */
   #logged = true;
   /** An intent that is on its way. */
   #recording: Promise<RecordedIntent | null> = Promise.resolve(null);
@@ -220,11 +221,13 @@ class Attempt {
 
   /** The first round trip: the user session and the service at once. */
   async #inspect(): Promise<Inspection> {
-    const { guess, gtidMayBeSet = false } = this.#options;
+    const { guess, gtidMayBeSet = false, logBinMayBeOff = false } = this.#options;
     const { statement } = this.#request;
     const guessed = serviceNames(this.#request, guess);
     this.#intendedAtMs = performance.now();
-    const dropper = { logged: true, ...guess };
+    // A wrong guess of that kind leaves nothing in the binary log.
+    this.#logged = !logBinMayBeOff;
+    const dropper = { logged: this.#logged, ...guess };
     const recording = this.#recordIntent(guessed, dropper);
     this.#recording = recording;
     const run = (commands: readonly UserCommand[]) => this.#runOnSession(commands);
@@ -260,15 +263,16 @@ class Attempt {
     guessed: ServiceNames,
     facts: UserFacts,
   ): Promise<RecordedIntent> {
-    this.#logged = facts.logged;
     const names = serviceNames(this.#request, facts);
     const { guess } = this.#options;
-    const isRight = facts.logged && facts.user === guess.user && this.#isRuledAlike(facts);
+    const isSame = facts.logged === this.#logged && facts.user === guess.user;
+    const isRight = isSame && this.#isRuledAlike(facts);
     if (isRight && JSON.stringify(names) === JSON.stringify(guessed)) return first;
     // What the server refused once it would refuse again, with words about the second try.
     if (first.intent === null && !('error' in guessed)) return first;
     // A row that stays is in the way of the new one, and then nothing is dropped.
     if (first.intent !== null) await this.#tryToForget();
+    this.#logged = facts.logged;
     return this.#recordIntent(names, facts);
   }
 

@@ -253,9 +253,11 @@ export async function forgetIntents(
   const { sqlLogBin = true, ownedBy } = options;
   if (ids.length === 0) return 0;
   const which = ownedBy === undefined ? sql`` : sql` AND thread_id = ${ownedBy}`;
-  const forgotten = await deleteIntents(pool, ids, which, { rowLogged: true });
-  if (sqlLogBin || !(await mayUnlog(pool))) return forgotten;
-  return forgotten + (await deleteIntents(pool, ids, which, { rowLogged: false }));
+  const isLogged = sqlLogBin || !(await mayUnlog(pool));
+  const forgotten = isLogged ? 0 : await deleteIntents(pool, ids, which, { rowLogged: false });
+  // A statement that finds nothing may be written to the binary log, too.
+  if (forgotten === ids.length) return forgotten;
+  return forgotten + (await deleteIntents(pool, ids, which, { rowLogged: true }));
 }
 
 async function deleteIntents(

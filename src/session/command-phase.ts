@@ -315,6 +315,7 @@ export class CommandPhase {
       service: this.#owner.service,
       guess: this.#lastSeen.guess,
       gtidMayBeSet: this.#lastSeen.gtidMayBeSet,
+      logBinMayBeOff: this.#lastSeen.logBinMayBeOff,
       takesReports: hasFlag(this.#login.capabilities, CLIENT_SESSION_TRACK),
     };
   }

@@ -148,6 +148,7 @@ export interface InterceptOptions {
   readonly guess: SessionGuess;
   /** It has spoken of GTID_NEXT. */
   readonly gtidMayBeSet: boolean;
+  readonly logBinMayBeOff: boolean;
   /** Its client takes reports on the session's state (CLIENT_SESSION_TRACK). */
   readonly takesReports: boolean;
 }
@@ -296,9 +297,10 @@ export async function dropAndHold(
   { wishes, destroy = () => refused(notDestroyed(drop), options) }: Wishes,
 ): Promise<Interception> {
   if (areForDestroying(wishes)) return destroy(null);
-  const { service, session, server, userSession, gtidMayBeSet } = options;
+  const { service, session, server, userSession, gtidMayBeSet, logBinMayBeOff } = options;
   const request = { ...drop, server, session };
-  const how = { ...service, userSession, guess, gtidMayBeSet, newId, wishes };
+  const seen = { guess, gtidMayBeSet, logBinMayBeOff };
+  const how = { ...service, ...seen, userSession, newId, wishes };
   let result: DropResult;
   try {
     const { empties = false, partitions } = drop.statement;

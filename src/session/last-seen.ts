@@ -7,16 +7,17 @@ import type { SessionGuess } from '../drop/drop-options.js';
 import type { UserFacts } from '../drop/request.js';
 import { type KnownMode, modeOfSession } from '../sql/lex-mode.js';
 import { isRecycleName } from '../sql/recycle-name.js';
-import { mentionsRecycle, namesGtidNext } from '../sql/trigger-scan.js';
+import { mentionsRecycle, namesGtidNext, namesLogBin } from '../sql/trigger-scan.js';
 import { COM_INIT_DB, COM_QUERY, COM_STMT_PREPARE } from '../wire/commands.js';
 import type { Login } from './login.js';
 
-const GTID_NEXT_BYTES = 'gtid_next'.length;
+const NAME_BYTES_MAX = 'sql_log_bin'.length;
 
 export class LastSeen {
   readonly #server: Login['server'];
   #guess: SessionGuess;
   #gtidMayBeSet = false;
+  #logBinMayBeOff = false;
   #mayBeInRecycle: boolean;
   /** The command that was looked at last has such a name in it, and may lead there. */
   #mentionsRecycle = false;
@@ -37,6 +38,11 @@ export class LastSeen {
   /** A text that names GTID_NEXT went by; from then on for good, it may be set at any time. */
   get gtidMayBeSet(): boolean {
     return this.#gtidMayBeSet;
+  }
+
+  /** The same of SQL_LOG_BIN. */
+  get logBinMayBeOff(): boolean {
+    return this.#logBinMayBeOff;
   }
 
   /**
@@ -61,26 +67,30 @@ export class LastSeen {
 
   /** Of a text that is too long to be looked at whole, in its order; hands it back. */
   onLongPart(part: Buffer): Buffer {
-    if (this.#server.flavour !== 'mysql' || this.#gtidMayBeSet) return part;
-    const bytes = Buffer.concat([this.#lastPart, part]);
-    this.#gtidMayBeSet = namesGtidNext(bytes);
-    this.#lastPart = Buffer.from(bytes.subarray(-GTID_NEXT_BYTES));
+    this.#noteVariables(Buffer.concat([this.#lastPart, part]));
+    this.#lastPart = Buffer.from(part.subarray(-NAME_BYTES_MAX));
     return part;
   }
 
   /** A command that is looked at before it goes on. */
   onCommand(payload: Uint8Array): void {
     if (payload[0] === COM_INIT_DB) this.inSchema(payload.subarray(1));
-    this.#gtidMayBeSet ||= this.#server.flavour === 'mysql' && namesGtidNext(payload);
+    this.#noteVariables(payload);
     this.#mentionsRecycle = mentionsRecycle(payload) && mayLeadSomewhere(payload);
     this.#mayBeInRecycle ||= this.#mentionsRecycle;
   }
 
   /** As it was before the command that was looked at last. */
-  inFacts({ schema, charset, user, account }: UserFacts): void {
+  inFacts({ schema, charset, user, account, logged }: UserFacts): void {
     this.#guess = { schema, charset, user, account };
+    this.#logBinMayBeOff ||= !logged;
     const isInRecycle = schema !== null && isRecycleName(schema);
     this.#mayBeInRecycle = isInRecycle || this.#mentionsRecycle;
+  }
+
+  #noteVariables(text: Uint8Array): void {
+    this.#gtidMayBeSet ||= this.#server.flavour === 'mysql' && namesGtidNext(text);
+    this.#logBinMayBeOff ||= namesLogBin(text);
   }
 }
 

@@ -7,8 +7,8 @@
  * `database`, `schema`, `sequence`; or `prepare` or `immediate`, whose text may be spelled in any
  * way; or `create` and `replace`; or the beginning of a name of undrop's own schemas; where they
  * are sought, `truncate`, or `drop` and `view`, or `alter`, `truncate` and `partition` (an ALTER
- * TABLE … DROP PARTITION has `drop` and `table`). GTID_NEXT is shown as well: a drop under it is
- * asked for differently.
+ * TABLE … DROP PARTITION has `drop` and `table`). GTID_NEXT and SQL_LOG_BIN are shown as well: a
+ * drop under them is asked for, or recorded, differently.
  */
 
 /** One less than the longest word's letters: so much of a chunk may be the beginning of one. */
@@ -20,8 +20,9 @@ const P = 0x70;
 const I = 0x69;
 const U = 0x75;
 const X = 0x78;
+const Q = 0x71;
 const COULD_START_AT = new Uint8Array(256);
-for (const letter of [...'pPmMxXuU']) COULD_START_AT[letter.charCodeAt(0)] = 1;
+for (const letter of [...'pPmMxXuUqQ']) COULD_START_AT[letter.charCodeAt(0)] = 1;
 
 const TABLE = wordOf('table');
 const SCHEMA = wordOf('schema');
@@ -39,6 +40,10 @@ const ALTER = wordOf('alter');
 const PARTITION = wordOf('partition');
 const GTID = wordOf('gtid');
 const NEXT = wordOf('next');
+/** Without its underscores, which aren't letters. */
+const SQL = wordOf('sql');
+const LOG = wordOf('log');
+const BIN = wordOf('bin');
 
 /** What is looked for beside what is always ours. */
 export interface Sought {
@@ -70,7 +75,7 @@ export function mayBeOurs(
   let truncate = false;
   for (let at = start; at < end; at++) {
     const byte = bytes[at] as number;
-    // All trigger words have one of these, which are rare enough: `p`, `x`, `m` or `u`.
+    // All trigger words have one of these, which are rare enough: `p`, `x`, `m`, `u` or `q`.
     if (COULD_START_AT[byte] === 0) continue;
     if ((byte | LOWER) === P) {
       if (isWordAt(bytes, at, start, end, PREPARE)) return true;
@@ -82,6 +87,8 @@ export function mayBeOurs(
       }
     } else if ((byte | LOWER) === X) {
       if (isGtidNextAt(bytes, at, start, end)) return true;
+    } else if ((byte | LOWER) === Q) {
+      if (isLogBinAt(bytes, at, start, end)) return true;
     } else if ((byte | LOWER) === U) {
       truncate ||= isWordAt(bytes, at - 2, start, end, TRUNCATE);
     } else if (at > start && ((bytes[at - 1] ?? 0) | LOWER) === I) {
@@ -112,6 +119,14 @@ export function namesGtidNext(bytes: Uint8Array): boolean {
   return false;
 }
 
+/** Whether a text names the variable SQL_LOG_BIN. */
+export function namesLogBin(bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.length; at++) {
+    if (((bytes[at] ?? 0) | LOWER) === Q && isLogBinAt(bytes, at, 0, bytes.length)) return true;
+  }
+  return false;
+}
+
 /** Whether a text has the beginning of a recycle schema's name, wherever in it. */
 export function mentionsRecycle(bytes: Uint8Array): boolean {
   for (let at = 0; at < bytes.length; at++) {
@@ -130,6 +145,15 @@ function isRecycleAt(bytes: Uint8Array, at: number, start: number, end: number):
 /** `at`: where its `x` is. */
 function isGtidNextAt(bytes: Uint8Array, at: number, start: number, end: number): boolean {
   return isWordAt(bytes, at - 2, start, end, NEXT) && isWordAt(bytes, at - 7, start, end, GTID);
+}
+
+/** `at`: where its `q` is. */
+function isLogBinAt(bytes: Uint8Array, at: number, start: number, end: number): boolean {
+  return (
+    isWordAt(bytes, at - 1, start, end, SQL) &&
+    isWordAt(bytes, at + 3, start, end, LOG) &&
+    isWordAt(bytes, at + 7, start, end, BIN)
+  );
 }
 
 /** The same look at a text that comes in chunks. */

@@ -1,6 +1,8 @@
 /** A drop with sql_log_bin off, through the proxy: nothing of it may reach a replica. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
 import { makeServiceAccount } from '../support/service-account.js';
 
@@ -33,6 +35,49 @@ describe.each(testServers())('$name', (server) => {
       await schema.drop();
     }
   });
+
+  test('leaves nothing in the binary log, whether it is done or not', async () => {
+    const schema = await freshSchema(server, 'unlogged');
+    const alone = await proxyInFront(server, { COLLECT: 'off' });
+    const flags = MODERN | CLIENT.MULTI_STATEMENTS;
+    const session = await RawClient.open(alone, { schema: schema.name, flags });
+    const isHeld = async (table: string, at = '_undrop_local') => {
+      const rows = await query(
+        server,
+        `SELECT 1 FROM _undrop.ledger WHERE schema_name = '${schema.name}'
+          AND table_name = '${table}' AND state = 'HOLD' AND relocated = 1
+          AND hold_schema = '${at}'`,
+      );
+      return rows.length === 1;
+    };
+    try {
+      const tables = ['first', 'a', 'b', 'c'];
+      await session.run([
+        ...tables.map((name) => `CREATE TABLE ${name} (i INT)`),
+        'DROP TABLE first',
+      ]);
+      await until(() => isHeld('first', '_undrop'), 'the first is held');
+      const before = await binlogPosition();
+      await session.run(['SET sql_log_bin = 0; DROP TABLE a', 'DROP TABLE b']);
+      const missing = await session.query('DROP TABLE IF EXISTS c, nothing; DROP TABLE nothing');
+      expect(missing.results.map(({ kind }) => kind)).toEqual(['ok', 'err']);
+      for (const name of ['a', 'b', 'c']) await until(() => isHeld(name), `${name} is held`);
+      expect(await binlogPosition()).toBe(before);
+      await session.run(['SET sql_log_bin = 1', 'CREATE TABLE d (i INT)', 'DROP TABLE d']);
+      await until(() => isHeld('d', '_undrop'), 'd is held');
+    } finally {
+      await session.quit();
+      await alone.stop();
+      await schema.drop();
+    }
+  });
+
+  async function binlogPosition(): Promise<string> {
+    const isNew = server.name === 'mysql-9.7';
+    return JSON.stringify(
+      await query(server, isNew ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS'),
+    );
+  }
 
   test('of a schema is refused to an account that could make its guard in the log alone', async () => {
     await makeServiceAccount(server, { user: 'managed', tier: 'managed' });

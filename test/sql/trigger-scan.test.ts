@@ -7,7 +7,7 @@ import { mayBeOurs, mentionsRecycle, TriggerWatch } from '../../src/sql/trigger-
 function naively(text: string): boolean {
   return (
     (/drop/i.test(text) && /table|schema|database|sequence/i.test(text)) ||
-    /prepare|immediate|_undrop/i.test(text) ||
+    /prepare|immediate|_undrop|sql[\s\S]log[\s\S]bin/i.test(text) ||
     (/create/i.test(text) && /replace/i.test(text))
   );
 }
@@ -20,7 +20,7 @@ function scan(text: string): boolean {
 const words = fc.constantFrom(
   ...['drop', 'Table', 'SCHEMA', 'data', 'base', 'prep', 'are', 'imm', 'ediate', 'cre', 'ate'],
   ...['re', 'place', 'PREPARE', 'dro', 'p', 'm', ' ', ';', '/**/', '\0', '\xA0', 'DATABASE'],
-  ...['seq', 'Uence', '_un', '_UNDROP', 'un'],
+  ...['seq', 'Uence', '_un', '_UNDROP', 'un', 'SQL_', 'log', '_b', 'in', 'bin'],
 );
 
 test('the scan says what a naive search says, and sees nothing beyond its range', () => {
@@ -47,6 +47,7 @@ test.each([
   'EXECUTE IMMEDIATE @x',
   'CREATE OR REPLACE TABLE t (a INT)',
   'INSERT INTO _undrop.x VALUES (1)',
+  'SET @@SESSION.SQL_LOG_BIN= 0',
   'INSERT INTO `_UnDrOp_local`.x VALUES (1)',
 ])('%s has to be looked at', (text) => {
   expect(scan(text)).toBe(true);
