@@ -167,6 +167,14 @@ export async function recordViewRestored(
   );
 }
 
+/** How many definitions can be brought back. */
+export async function countKeptViews(connection: ServiceConnection): Promise<number> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('views')} COUNT(*) AS n FROM ${LEDGER} WHERE state = 'kept'`,
+  );
+  return numberOf(rows[0] ?? {}, 'n');
+}
+
 /** What was kept for long enough is given up, by the server's clock. */
 export async function endKeptViews(connection: ServiceConnection): Promise<void> {
   for (const logged of [true, false]) {

@@ -17,6 +17,7 @@ export interface LastLook {
 }
 
 export interface GraceFacts extends LastLook {
+  /** Held tables and kept views. */
   readonly heldCount: number;
   /** The server's UTC clock. */
   readonly now: Date;

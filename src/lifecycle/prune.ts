@@ -1,6 +1,7 @@
 /**
- * Removes ledger rows long after the end of their table. Invariant: only ended ones; a row that is
- * in the binary log is removed in it, any other outside of it.
+ * Removes ledger rows long after the end of their table. Invariants: only ended ones; a row that is
+ * in the binary log is removed in it, any other outside of it; that of a dropped schema, which has
+ * its views and programs, outlasts all its tables.
  */
 import { LEDGER } from '../ledger/tables.js';
 import { isServerError, type ServiceConnection } from '../service/pools.js';
@@ -9,12 +10,18 @@ import { note, sql } from '../service/sql.js';
 /** What one look removes at most, of either kind; the next goes on. */
 const ROWS_MAX = 1_000;
 
+const ENDED = sql`state IN ('restored', 'removed', 'gone')`;
+/** Materialized: a server deletes from no table that it reads. */
+const OPEN_GROUPS = sql`SELECT group_id FROM (SELECT DISTINCT group_id FROM ${LEDGER}
+  WHERE NOT (${ENDED})) AS open`;
+
 /** Removes rows that ended more than `keepMs` ago, by the server's clock. */
 export async function pruneLedger(connection: ServiceConnection, keepMs: number): Promise<void> {
   const keepSeconds = Math.ceil(keepMs / 1000);
   for (const logged of [true, false]) {
-    const ended = sql`state IN ('restored', 'removed', 'gone') AND row_logged = ${logged}
-      AND ended_at < UTC_TIMESTAMP() - INTERVAL ${keepSeconds} SECOND`;
+    const ended = sql`${ENDED} AND row_logged = ${logged}
+      AND ended_at < UTC_TIMESTAMP() - INTERVAL ${keepSeconds} SECOND
+      AND (kind <> 'schema' OR group_id NOT IN (${OPEN_GROUPS}))`;
     const [found] = await connection.run(
       sql`SELECT ${note('prune')} 1 AS one FROM ${LEDGER} WHERE ${ended} LIMIT 1`,
     );

@@ -9,7 +9,7 @@
 import type { Clock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { ensureLedger } from '../ledger/tables.js';
-import { endKeptViews } from '../ledger/views.js';
+import { countKeptViews, endKeptViews } from '../ledger/views.js';
 import type { Log } from '../log.js';
 import type { Reconcile } from '../recovery/reconcile.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
@@ -66,6 +66,8 @@ export class Rounds {
   readonly #grace: GraceKeeper;
   readonly #retries = new Retries();
   #fullAtMs = Number.NEGATIVE_INFINITY;
+  /** At the last full look. */
+  #keptViews = 0;
   /** What the last look cost before anything was done. */
   #readingMs = 0;
   #openRetryMs = OPEN_RETRY_MS;
@@ -108,21 +110,24 @@ export class Rounds {
       this.#say('the server is read-only: nothing is collected');
       return Math.min(settings.checkIntervalMs, READ_ONLY_CHECK_MS);
     }
-    if (beganMs >= this.#fullAtMs) await this.#recover(beganMs);
+    const isFull = beganMs >= this.#fullAtMs;
+    if (isFull) await this.#recover(beganMs);
     const tables = await listCollectable(this.#connection);
     this.#readingMs = monotonicMs() - beganMs;
-    const waitMs = await this.#grace.check(server, { heldCount: tables.length, readAtMs });
+    const heldCount = tables.length + this.#keptViews;
+    const waitMs = await this.#grace.check(server, { heldCount, readAtMs });
     if (waitMs > 0) {
       return Math.max(Math.min(waitMs, this.#fullAtMs - monotonicMs()), IDLE_MS_MIN);
     }
     this.#say('');
+    if (isFull) await this.#giveUpOld();
     this.#retries.keepOnly(tables);
     return this.#act(tables, server, readAtMs);
   }
 
   /**
-   * Recovery and housekeeping. The lifecycle needs neither, so it goes on whatever they reject
-   * with: where the connection broke, the next statement says so.
+   * Recovery, which gives nothing up. The lifecycle doesn't need it, so it goes on whatever it
+   * rejects with: where the connection broke, the next statement says so.
    */
   async #recover(nowMs: number): Promise<void> {
     const { reconcile, proxyId, activeIds, log, settings } = this.#options;
@@ -134,12 +139,22 @@ export class Rounds {
         log,
       });
       this.#retrySoon(nowMs, debtsLeft.length > 0 || untouched.length > 0);
-      await pruneLedger(this.#connection, settings.ledgerKeepMs);
-      await endKeptViews(this.#connection);
+      this.#keptViews = await countKeptViews(this.#connection);
     } catch (error) {
       log.warn({ event: 'collector', err: error }, 'the ledger could not be looked after');
       this.#retrySoon(nowMs, true);
       if (isServerError(error, ...NO_LEDGER)) await this.#makeLedger();
+    }
+  }
+
+  /** Kept views and ended rows whose time is over, by a clock that was found to be right. */
+  async #giveUpOld(): Promise<void> {
+    const { log, settings } = this.#options;
+    try {
+      await pruneLedger(this.#connection, settings.ledgerKeepMs);
+      await endKeptViews(this.#connection);
+    } catch (error) {
+      log.warn({ event: 'collector', err: error }, 'old rows of the ledger could not be given up');
     }
   }
 

@@ -22,24 +22,35 @@ export interface ShownView {
 /** No such table or view, no such schema; it is a table. */
 const NO_VIEW = [1146, 1049, 1347] as const;
 
+interface ViewName {
+  readonly id: string;
+  readonly schema: string;
+  readonly view: string;
+}
+
+/** Its name as stored; null where no view has that name. */
+export async function findView(
+  pool: ServicePool,
+  { id, schema, view }: ViewName,
+): Promise<{ readonly schema: string; readonly view: string } | null> {
+  const [found = []] = await pool.run(
+    sql`SELECT ${note('look', id)} TABLE_SCHEMA AS schemaName, TABLE_NAME AS viewName
+        FROM information_schema.TABLES WHERE ${named(schema, view)} AND TABLE_TYPE = 'VIEW'`,
+  );
+  const [row] = found;
+  if (row === undefined) return null;
+  return { schema: textOf(row, 'schemaName'), view: textOf(row, 'viewName') };
+}
+
 /**
  * Null where no view has that name. Rejects with the server's error where it can't show it, and
  * with UNDROP_BAD_NAME where what it shows isn't understood.
  */
-export async function showView(
-  pool: ServicePool,
-  name: { readonly id: string; readonly schema: string; readonly view: string },
-): Promise<ShownView | null> {
+export async function showView(pool: ServicePool, name: ViewName): Promise<ShownView | null> {
   const { id } = name;
-  const [found = []] = await pool.run(
-    sql`SELECT ${note('look', id)} TABLE_SCHEMA AS schemaName, TABLE_NAME AS viewName
-        FROM information_schema.TABLES
-        WHERE ${named(name.schema, name.view)} AND TABLE_TYPE = 'VIEW'`,
-  );
-  const [row] = found;
-  if (row === undefined) return null;
-  const schema = textOf(row, 'schemaName');
-  const view = textOf(row, 'viewName');
+  const found = await findView(pool, name);
+  if (found === null) return null;
+  const { schema, view } = found;
   const show = sql`SHOW CREATE VIEW ${note('look', id)} ${ident(schema, view)}`;
   try {
     const [shown = [], , raw = []] = await pool.run([

@@ -7,7 +7,8 @@ export function serverIdentitySql(server: {
   readonly flavour: 'mysql' | 'mariadb';
   readonly versionId: number;
 }): string {
-  const names = ['@@hostname', '@@port', '@@datadir', '@@server_id'];
+  // A session of MariaDB's may have a server_id of its own, as those of mariadb-binlog's text have.
+  const names = ['@@hostname', '@@port', '@@datadir', '@@global.server_id'];
   if (server.flavour === 'mysql' && server.versionId >= 50600) names.push('@@server_uuid');
   return `CONCAT_WS('|', ${names.join(', ')})`;
 }

@@ -8,17 +8,18 @@
 import { assert } from '../assert.js';
 import { innermost } from '../drop/innermost.js';
 import type { UserFacts } from '../drop/request.js';
-import { ruleTables } from '../drop/rule-tables.js';
+import { type RuledName, ruleTables } from '../drop/rule-tables.js';
 import { serviceNames } from '../drop/service-names.js';
 import { FORGET_WISH, readWishes } from '../drop/wishes.js';
 import { writeAtLast } from '../drop/write-at-last.js';
 import { UndropError } from '../errors.js';
 import { statementTextOf } from '../ledger/statement-text.js';
 import { findViewDrops, recordViewDrops, type ViewDrop } from '../ledger/views.js';
-import { showView } from '../moves/view-definition.js';
+import { findView, showView } from '../moves/view-definition.js';
 import type { Ruling } from '../policy/decide.js';
 import type { Wish } from '../policy/wish.js';
 import { settleEndedViews } from '../recovery/settle-views.js';
+import type { ServicePool } from '../service/pools.js';
 import type { DropViewStatement } from '../sql/grammar/drop-view.js';
 import { wishesIn } from './drop-wishes.js';
 import {
@@ -58,7 +59,6 @@ export async function dropViews(
   // Without a schema it is an error of the server's for all its names.
   const isHomeless = facts.schema === null && statement.names.some(({ schema }) => schema === null);
   if (isHomeless) return { kind: 'forward', facts };
-  if (wish?.what.do === 'destroy') return pass(taken, statement, ['wish destroy'], facts, options);
   const plan = await planViews(taken, statement, { facts, wish }, options);
   if (plan instanceof UndropError) return refused(plan, options);
   if (plan.isNative) return pass(taken, statement, plan.by, facts, options);
@@ -108,13 +108,13 @@ async function planViews(
   const views: ViewDrop[] = [];
   try {
     const { account } = facts;
-    const ruled = { rules, wish, holdMs, account, looksForRows: false };
+    const destroys = wish?.what.do === 'destroy';
+    const ruled = { rules, wish: destroys ? null : wish, holdMs, account, looksForRows: false };
     const rulings = await ruleTables(pool, names.tables, ruled);
-    const rule = rulings.find(({ refusedBy }) => refusedBy !== null)?.refusedBy ?? null;
-    if (rule !== null)
-      return new UndropError('UNDROP_RULE', { tables, table: 'one of them', rule });
-    const by = rulings.map((ruling: Ruling) => ruling.by);
-    const isNative = rulings.every((ruling) => ruling.isNative);
+    const refused = await whatIsRefused(pool, names.tables, rulings);
+    if (refused !== null) return new UndropError('UNDROP_RULE', { tables, ...refused });
+    const by = destroys ? ['wish destroy'] : rulings.map((ruling: Ruling) => ruling.by);
+    const isNative = destroys || rulings.every((ruling) => ruling.isNative);
     if (isNative) return { isNative, by, groupId, views };
     for (const [index, { schema, table }] of names.tables.entries()) {
       const id = newId();
@@ -141,6 +141,20 @@ async function planViews(
     for (const { id } of views) activeIds.delete(id);
     return new UndropError('UNDROP_NOT_RECORDED', { tables, cause: innermost(error) }, error);
   }
+}
+
+/** The first view that a rule refuses to drop; a name without one is for the server to answer. */
+async function whatIsRefused(
+  pool: ServicePool,
+  names: readonly RuledName[],
+  rulings: readonly Ruling[],
+): Promise<{ readonly table: string; readonly rule: string } | null> {
+  for (const [index, { schema, table: view }] of names.entries()) {
+    const rule = rulings[index]?.refusedBy ?? null;
+    if (rule === null || (await findView(pool, { id: newId(), schema, view })) === null) continue;
+    return { table: `${schema}.${view}`, rule };
+  }
+  return null;
 }
 
 /** The client's text, and behind its answer what became of each view. */

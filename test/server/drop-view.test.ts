@@ -360,6 +360,10 @@ describe.each(testServers())('DROP VIEW on $name', (server) => {
       expect([name, String(row?.hours ?? there)]).toEqual([name, hours]);
       expect(await client.rows('SELECT @undrop')).toEqual([[null]]);
     }
+    const destroy = 'DROP VIEW refuse_a /* undrop: destroy */';
+    const said = [await client.query('DROP VIEW IF EXISTS refuse_b'), await client.query(destroy)];
+    expect(said.map(({ results: [first] }) => first?.kind)).toEqual(['ok', 'err']);
+    expect(await isThere('refuse_a')).toBe(true);
     await root.query('DROP VIEW refuse_a, odd');
     await endKeptViews(pool);
     expect(await kept()).not.toContain('now_a');
