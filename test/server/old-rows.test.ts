@@ -1,0 +1,78 @@
+/**
+ * What the collector gives up of the ledger in the end, and what keeps it from that: definitions of
+ * views, and the rows of what has gone.
+ */
+import { expect, jest } from '@jest/globals';
+import { type Collecting, startCollecting, until } from '../lifecycle/collecting.js';
+import { freshLedger } from '../support/fresh-ledger.js';
+import { inLanes } from '../support/lanes.js';
+import { query, testServers } from '../support/servers.js';
+
+jest.setTimeout(120_000);
+
+inLanes(
+  testServers(),
+  'old rows of the ledger on $name',
+  (server, { afterEach, beforeEach, test }) => {
+    let collecting: Collecting | null = null;
+
+    beforeEach(() => freshLedger(server));
+    afterEach(async () => {
+      await collecting?.stop();
+      collecting = null;
+    });
+
+    /** One that began, and ended, in 2020. */
+    async function row(
+      id: string,
+      { kind, state, group = id }: { kind: string; state: string; group?: string },
+    ): Promise<void> {
+      await query(
+        server,
+        `INSERT INTO _undrop.ledger (id, group_id, proxy_id, thread_id, schema_name, table_name, kind,
+          dropped_at, user_name, client_address, statement_text, hold_until, state, state_since,
+          ended_at)
+        VALUES ('${id}', '${group}', 'test', 1, 's', 't', '${kind}', '2020-01-01', 'u', 'c', 'DROP',
+          '2020-01-02', '${state}', '2020-01-01', '2020-01-02')`,
+      );
+    }
+
+    async function states(): Promise<Readonly<Record<string, string>>> {
+      const rows = await query<{ readonly id: string; readonly state: string }>(
+        server,
+        'SELECT id, state FROM _undrop.ledger ORDER BY id',
+      );
+      return Object.fromEntries(rows.map(({ id, state }) => [id, state]));
+    }
+
+    test('definitions of views, and all rows, outlast UNDROP_GRACE', async () => {
+      await row('0a', { kind: 'view', state: 'kept' });
+      await row('0b', { kind: 'base', state: 'removed' });
+      const slow = { graceMs: 3_600_000, holdMs: 3_600_000 };
+      collecting = startCollecting(server, slow);
+      await collecting.looked();
+      const waits = collecting.said.filter(({ fields }) => fields['event'] === 'grace');
+      expect(waits.map(({ fields }) => fields['heldCount'])).toEqual([1]);
+      expect(await states()).toEqual({ '0a': 'kept', '0b': 'removed' });
+      await collecting.stop();
+      collecting = startCollecting(server, { graceMs: 0 });
+      await until('both are given up', async () => !('0b' in (await states())));
+      await collecting.looked();
+      expect(Object.values(await states()).filter((state) => state === 'kept')).toEqual([]);
+    });
+
+    test('the row of a dropped schema outlasts its tables', async () => {
+      await row('0a', { kind: 'schema', state: 'removed', group: '0a' });
+      await row('0b', { kind: 'base', state: 'HOLD', group: '0a' });
+      await row('0c', { kind: 'schema', state: 'removed', group: '0c' });
+      await row('0d', { kind: 'base', state: 'restored', group: '0c' });
+      collecting = startCollecting(server);
+      await until('others are given up', async () => !('0c' in (await states())));
+      await collecting.looked();
+      expect(await states()).toEqual({ '0a': 'removed', '0b': 'HOLD' });
+      await query(server, "UPDATE _undrop.ledger SET state = 'removed' WHERE id = '0b'");
+      await until('all are given up', async () => Object.keys(await states()).length === 0);
+      expect(await states()).toEqual({});
+    });
+  },
+);
