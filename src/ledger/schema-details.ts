@@ -64,9 +64,9 @@ function oneLine(name: string): string {
 
 /** SQL that makes it anew by hand, with a plain client; its tables are restored in between. */
 export function schemaScript(schema: string, { statement, parts }: SchemaDetails): string {
-  const texts = inOrder(parts).flatMap(({ statement: text, sqlMode }) => {
-    if (text === null) return [];
-    return sqlMode === undefined ? [text] : [`SET SESSION sql_mode = '${sqlMode}'`, text];
+  // A view has no mode of its own: it is read as the server shows it.
+  const texts = inOrder(parts).flatMap(({ statement: text, sqlMode = '' }) => {
+    return text === null ? [] : [`SET SESSION sql_mode = '${sqlMode}'`, text];
   });
   const unread = parts.filter((part) => part.statement === null);
   const end = delimiterFor(texts.join());

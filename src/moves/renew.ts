@@ -67,7 +67,7 @@ export function isLost(hold: HoldTime, elapsedMs: number): boolean {
 
 /**
  * Held tables in the recycle schemas, each to be held from now on for its time in `holds` (by id),
- * where more than a hundredth of that has gone by. Their names by id, of those that are in HOLD.
+ * where more than a hundredth of that has gone by, or for good. Their names by id, of those that are in HOLD.
  * Rejects where one of them can't be renamed, or the server can't be asked; may run again then, and
  * twice at once: who finds a table under another name rejects, too.
  */
@@ -81,7 +81,7 @@ export async function renewHeld(
   const held = home.filter(({ id, state }) => holds.has(id) && state === 'HOLD');
   const names = new Map(held.map(({ id, name }) => [id, name]));
   const moves = held.flatMap((table) => {
-    const newName = laterName(table, holds.get(table.id) ?? 'pinned', nowMs);
+    const newName = laterName(table, holds.get(table.id) ?? 0, nowMs);
     return newName === null ? [] : [{ ...table, newName }];
   });
   for (const logged of [true, false]) {
@@ -97,10 +97,11 @@ export async function renewHeld(
 
 /** Null where it is not worth another name. */
 function laterName(table: HoldTable, hold: HoldTime, nowMs: number): string | null {
-  if (hold === 'pinned') return null;
-  const due = new Date(Math.min(nowMs + hold, PINNED_UNTIL.getTime()));
+  const dueMs = hold === 'pinned' ? Number.POSITIVE_INFINITY : nowMs + hold;
+  const due = new Date(Math.min(dueMs, PINNED_UNTIL.getTime()));
   const lostMs = due.getTime() - table.due.getTime();
-  return isLost(hold, lostMs) ? formatHoldName({ state: 'HOLD', id: table.id, due }) : null;
+  const isWorth = hold === 'pinned' ? lostMs > 0 : isLost(hold, lostMs);
+  return isWorth ? formatHoldName({ state: 'HOLD', id: table.id, due }) : null;
 }
 
 async function rename(

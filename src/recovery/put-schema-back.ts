@@ -3,8 +3,9 @@
  * their keys and triggers. May run twice, and at once with another proxy: what is back is back.
  *
  * Invariants: only where no RENAME and no DROP of the group can happen any more. A table whose name
- * somebody has taken stays held. A row is forgotten only when its table is live and whole, or was
- * never renamed, by nobody who could yet.
+ * somebody has taken stays held, for good, as nobody dropped it. Of several with one name (one was
+ * made while the DROP waited) the first has it again. A row is forgotten only when its table is live
+ * and whole, or was never renamed, by nobody who could yet.
  */
 
 import { systemClock } from '../clock.js';
@@ -23,9 +24,10 @@ import { passOn } from '../moves/pass-on.js';
 import { putBack } from '../moves/put-back.js';
 import { IS_LOCKED, type ReattachOptions, reattach } from '../moves/reattach.js';
 import { reattachTriggers } from '../moves/reattach-triggers.js';
+import { renewHeld } from '../moves/renew.js';
 import { retireSchemaGuard } from '../moves/retire-schema-guard.js';
 import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
-import type { ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
 import { livingOwners } from './living-owners.js';
@@ -45,6 +47,7 @@ export async function putSchemaBack(
 ): Promise<boolean> {
   await restoreCharset(pool, drop);
   const { stay, left } = await putTablesBack(pool, drop, log);
+  if (stay.length > 0) await renewHeld(pool, new Map(stay.map(({ id }) => [id, 'pinned'])));
   const settled = await settle(pool, stay, log);
   if (left.length + settled.left.length > 0) return false;
   if (!(await retireSchemaGuard(pool, drop))) return false;
@@ -83,7 +86,7 @@ async function restoreCharset(
 interface TablesBack {
   /** Live under their own names; their rows are forgotten. */
   readonly back: readonly LedgerRow[];
-  /** Held: the name is somebody else's by now, or its rows were being removed. */
+  /** Held: the name is another's by now, or that of a CHECK, or its rows were being removed. */
   readonly stay: readonly LedgerRow[];
   /** To be tried again. */
   readonly left: readonly LedgerRow[];
@@ -98,10 +101,14 @@ async function putTablesBack(
   const { rows, owned } = await rowsWithOwners(pool, drop);
   const held = await mapHoldTables(pool, [schema]);
   const result = { back: [] as LedgerRow[], stay: [] as LedgerRow[], left: [] as LedgerRow[] };
-  for (const row of rows) {
-    const became = owned.has(row.id) ? 'left' : await giveName(pool, row, held.get(row.id));
-    result[became].push(row);
+  const waiting = new Set<string>();
+  // The oldest first.
+  for (const row of rows.toReversed()) {
     const { id, table } = row;
+    const isLeft = owned.has(id) || waiting.has(table);
+    const became = isLeft ? 'left' : await giveName(pool, row, held.get(id));
+    if (became === 'left') waiting.add(table);
+    result[became].push(row);
     if (became === 'stay') log.warn({ id, table: `${schema}.${table}` }, STAYS);
     if (became === 'left') log.warn({ id, table: `${schema}.${table}` }, LEFT);
   }
@@ -143,7 +150,8 @@ const OWNER_PAUSE_MS = 50;
 /** A RENAME of the service account waits for locks for a second. */
 const OWNER_LOOKS_MAX = 40;
 
-const STAYS = 'a table of a schema that was not dropped stays held: its name is taken';
+const STAYS =
+  'a table of a schema that was not dropped stays held: its name, or that of a CHECK, is taken';
 const LEFT = 'a table of a schema that was not dropped could not be put back yet';
 
 async function giveName(
@@ -163,9 +171,13 @@ async function giveName(
     return 'back';
   } catch (error) {
     if (!(error instanceof UndropError)) throw error;
-    return error.code === 'UNDROP_NAME_TAKEN' ? 'stay' : 'left';
+    const isTaken = error.code === 'UNDROP_NAME_TAKEN' || isServerError(error.cause, CHECK_TAKEN);
+    return isTaken ? 'stay' : 'left';
   }
 }
+
+/** ER_CHECK_CONSTRAINT_DUP_NAME: MySQL 8.0.16 and later name CHECKs by the schema. */
+const CHECK_TAKEN = 3822;
 
 /** False: something of it is to be tried again. */
 async function makeWhole(pool: ServicePool, row: LedgerRow, log: Log): Promise<boolean> {

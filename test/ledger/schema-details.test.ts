@@ -55,6 +55,20 @@ describe('what the ledger keeps of a schema', () => {
     ]);
   });
 
+  test('reads a view in no mode of a routine', () => {
+    const parts = [
+      { kind: 'VIEW', name: 'v', statement: 'CREATE VIEW v' },
+      { kind: 'FUNCTION', name: 'f', statement: 'CREATE FUNCTION f', sqlMode: 'ORACLE' },
+    ];
+    const script = schemaScript('shop', { ...DETAILS, parts });
+    expect(script.match(/(?<=sql_mode = )'\w*'|CREATE [FV]\w+/g)).toEqual([
+      "'ORACLE'",
+      'CREATE FUNCTION',
+      "''",
+      'CREATE VIEW',
+    ]);
+  });
+
   test('has a view behind the routines and views that it names', () => {
     const view = (name: string, from: string) => {
       const statement = `CREATE VIEW \`${name}\` AS SELECT * FROM \`shop\`.\`${from}\``;

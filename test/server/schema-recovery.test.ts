@@ -18,7 +18,7 @@ import {
 import { recordIntent } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
 import { takeHome } from '../../src/moves/take-home.js';
-import { formatHoldName } from '../../src/names/hold-name.js';
+import { formatHoldName, PINNED_UNTIL } from '../../src/names/hold-name.js';
 import { schemaGuardName } from '../../src/names/schema-guard.js';
 import { putSchemaBack } from '../../src/recovery/put-schema-back.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
@@ -417,10 +417,52 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     const [row, ...others] = await findRows(own.pool, { by: 'live' });
     expect(others).toEqual([]);
     expect(row).toMatchObject({ table: 'logged', state: 'HOLD', holdSchema: '_undrop' });
+    expect(row?.holdUntil).toEqual(PINNED_UNTIL);
     const { id } = drop.tables.find(({ table }) => table === 'logged') ?? { id: '' };
     const back = await restore(own.pool, { target: id, to: `${own.schema.name}.logged_2` });
     expect(back.triggers).toMatchObject([{ name: 'writes', problem: null }]);
   });
+
+  test('gives a name that two tables had to the first, and keeps the other for good', async () => {
+    const before = await definitions();
+    const drop = await emptied();
+    // Made by another session while the DROP waited, and held as well.
+    await root.query('CREATE TABLE logged (other INT)');
+    const second = { id: newId(), schema: own.schema.name, table: 'logged' };
+    const { tables } = await recordIntent(own.pool, {
+      groupId: drop.groupId,
+      proxyId: PROXY_ID,
+      threadId: own.session.threadId,
+      user: 'root',
+      clientAddress: '192.0.2.1:4711',
+      statementText: 'DROP DATABASE',
+      sqlLogBin: true,
+      holdMs: 0,
+      tables: [second],
+    });
+    const due = tables[0]?.holdUntil ?? new Date(0);
+    const name = formatHoldName({ state: 'HOLD', id: second.id, due });
+    await root.query(`RENAME TABLE logged TO _undrop.${name}`);
+    await own.die();
+    expect((await recover()).schemasBack).toEqual([own.schema.name]);
+    const [row, ...others] = await findRows(own.pool, { by: 'live' });
+    expect(others).toEqual([]);
+    expect(row).toMatchObject({ ...second, state: 'HOLD', holdUntil: PINNED_UNTIL });
+    expect([await rowCounts(server, own.schema.name), await definitions()]).toEqual([ROWS, before]);
+  });
+
+  if (server.name === 'mysql-9.7') {
+    test('keeps a table held of which another has the name of a CHECK', async () => {
+      await root.query('ALTER TABLE logged ADD CONSTRAINT c1 CHECK (a > 0)');
+      await emptied();
+      await root.query('CREATE TABLE other (a INT, CONSTRAINT c1 CHECK (a > 0))');
+      await own.die();
+      expect((await recover()).schemasBack).toEqual([own.schema.name]);
+      const [row] = await findRows(own.pool, { by: 'live' });
+      expect(row).toMatchObject({ table: 'logged', state: 'HOLD', holdUntil: PINNED_UNTIL });
+      expect(await findSchemaDrops(own.pool)).toEqual([]);
+    });
+  }
 
   test('gives a schema its charset back that a DROP has taken along', async () => {
     await root.query(`ALTER DATABASE ${own.schema.name} CHARACTER SET latin1 COLLATE latin1_bin`);
