@@ -305,26 +305,30 @@ class Attempt {
     return message.includes(`'${schema}.${table}'`);
   }
 
-  /** Under its own name, where that is free; else it stays held. */
+  /**
+   * Under its own name, where that is free; else it stays held. It is the first that had the name:
+   * who took it meanwhile would natively have waited.
+   */
   async #putBack(): Promise<boolean> {
-    const last = this.#dropped.pop();
-    const [held] = last?.result.held ?? [];
-    if (last === undefined || held === undefined) return false;
+    const at = this.#dropped.findIndex(({ result }) => result.held.length > 0);
+    const [first] = this.#dropped.splice(at, at < 0 ? 0 : 1);
+    const [held] = first?.result.held ?? [];
+    if (first === undefined || held === undefined) return false;
     const { pool, log } = this.#options.service;
     try {
       const late = systemClock.sleep(PUT_BACK_WITHIN_MS).then(() => {
         throw new Error('the ledger can’t be written');
       });
-      await Promise.race([last.finished, late]);
+      await Promise.race([first.finished, late]);
       const report = await restore(pool, { target: held.id });
-      const what = { id: held.id, tables: last.result.tables };
+      const what = { id: held.id, tables: first.result.tables };
       const problems = problemsOf(report);
       if (problems.length === 0) log?.info(what, 'a table that was not replaced is back');
       else log?.warn({ ...what, problems }, 'a table that was not replaced is back, not whole');
       return true;
     } catch (error) {
       log?.warn({ id: held.id, err: error }, 'a table that was not replaced stays held');
-      this.#dropped.push(last);
+      this.#dropped.splice(at, 0, first);
       return false;
     }
   }

@@ -8,6 +8,7 @@ import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
+import { wireTap } from '../support/wire-tap.js';
 
 /** Rounds of two sessions that replace the same table. */
 const ROUNDS = 20;
@@ -203,6 +204,28 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     const said = results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
     expect(said).toEqual([expect.stringMatching(/^UNDROP_NOT_UNDERSTOOD: /)]);
     expect(await rowsOf('within')).toEqual([1]);
+  });
+
+  test('that fails puts back the first that had the name, and keeps what came meanwhile', async () => {
+    let creates = 0;
+    const tap = await wireTap(server, async ({ moment, text }) => {
+      if (moment !== 'before statement' || !/CREATE\s+TABLE own /i.test(text)) return true;
+      creates += 1;
+      if (creates === 2) await make('own', 7);
+      return true;
+    });
+    const tapped = await proxyInFront(tap);
+    try {
+      await make('own', 1, 2);
+      const client = await session(tapped);
+      const text = 'CREATE OR REPLACE TABLE own AS SELECT * FROM own';
+      expect((await client.query(text)).results).toMatchObject([{ kind: 'err', errno: 1093 }]);
+      expect([creates > 2, await rowsOf('own')]).toEqual([true, [1, 2]]);
+      expect(await heldRows('own')).toEqual([[7]]);
+    } finally {
+      await tapped.stop();
+      await tap.close();
+    }
   });
 
   test(`${ROUNDS} times two sessions replace a table at once: each committed row is there or held`, async () => {
