@@ -23,18 +23,29 @@ import type { SchemaName } from './schema-words.js';
 import type { SessionFacts, UserCommand } from './user-session.js';
 import { turnSql } from './words.js';
 
+export interface SessionThere {
+  readonly groupId: string;
+  readonly server: ServerFacts;
+  readonly session: SessionFacts;
+  readonly facts: UserFacts;
+}
+
 /** Throws `Halt` where the service doesn't see the session. */
 export async function assertSameServer(
   owner: ServiceConnection,
-  where: {
-    readonly schema: string;
-    readonly groupId: string;
-    readonly server: ServerFacts;
-    readonly session: SessionFacts;
-    readonly facts: UserFacts;
-  },
+  where: SessionThere & { readonly schema: string },
 ): Promise<void> {
-  const { schema, groupId, server, session, facts } = where;
+  if (await seesSession(owner, where)) return;
+  const tables = `Schema ${where.schema} and its tables were`;
+  const { threadId } = where.session;
+  throw new Halt(new UndropError('UNDROP_SESSION_NOT_FOUND', { tables, threadId }));
+}
+
+/** Whether the service is on the session's server. */
+export async function seesSession(
+  owner: ServiceConnection,
+  { groupId, server, session, facts }: SessionThere,
+): Promise<boolean> {
   const { threadId } = session;
   const [rows = []] = await owner.run(
     sql`SELECT ${note('owner', groupId)} ${serverIdentity(server)} AS identity,
@@ -45,9 +56,7 @@ export async function assertSameServer(
     sessionHost: textOrNullOf(row, 'host'),
     serverIdentity: textOf(row, 'identity'),
   };
-  if (isSameServer({ session }, seen, facts)) return;
-  const params = { tables: `Schema ${schema} and its tables were`, threadId };
-  throw new Halt(new UndropError('UNDROP_SESSION_NOT_FOUND', params));
+  return isSameServer({ session }, seen, facts);
 }
 
 /**

@@ -3,9 +3,11 @@
  * into the ledger; then the client's own text goes to the server, whose answer is the client's.
  *
  * Invariant: a view that was there when it was looked for is dropped only with its definition in
- * the ledger, or where ops, or an allowed wish, say that it needs none.
+ * the ledger, or where ops, or an allowed wish, say that it needs none. What the service doesn't see
+ * and the session does is not dropped.
  */
 import { assert } from '../assert.js';
+import { seesSession } from '../drop/guard-schema.js';
 import { innermost } from '../drop/innermost.js';
 import type { UserFacts } from '../drop/request.js';
 import { type RuledName, ruleTables } from '../drop/rule-tables.js';
@@ -20,6 +22,7 @@ import type { Ruling } from '../policy/decide.js';
 import type { Wish } from '../policy/wish.js';
 import { settleEndedViews } from '../recovery/settle-views.js';
 import type { ServicePool } from '../service/pools.js';
+import { readServerFacts } from '../service/server-facts.js';
 import type { DropViewStatement } from '../sql/grammar/drop-view.js';
 import { wishesIn } from './drop-wishes.js';
 import {
@@ -95,7 +98,7 @@ async function planViews(
   { text }: Taken,
   statement: DropViewStatement,
   { facts, wish }: { readonly facts: UserFacts; readonly wish: Wish | null },
-  { service, session }: InterceptOptions,
+  { service, session, userSession }: InterceptOptions,
 ): Promise<Plan | UndropError> {
   const { pool, proxyId, holdMs, rules = [], activeIds } = service;
   const [first] = statement.names;
@@ -116,9 +119,17 @@ async function planViews(
     const by = destroys ? ['wish destroy'] : rulings.map((ruling: Ruling) => ruling.by);
     const isNative = destroys || rulings.every((ruling) => ruling.isNative);
     if (isNative) return { isNative, by, groupId, views };
+    const at = { groupId, server: await readServerFacts(pool), session, facts };
+    if (!(await seesSession(pool, at))) {
+      return new UndropError('UNDROP_SESSION_NOT_FOUND', { tables, threadId: session.threadId });
+    }
     for (const [index, { schema, table }] of names.tables.entries()) {
       const id = newId();
       const shown = await showView(pool, { id, schema, view: table });
+      if (shown === null && (await isSeenBy(userSession, schema, table))) {
+        const cause = `the service account doesn't see ${schema}.${table}`;
+        return new UndropError('UNDROP_NOT_RECORDED', { tables, cause });
+      }
       const isKnown = views.some((one) => one.schema === shown?.schema && one.view === shown.view);
       if (shown === null || isKnown) continue;
       views.push({ ...shown, id, hold: rulings[index]?.hold ?? holdMs });
@@ -141,6 +152,27 @@ async function planViews(
     for (const { id } of views) activeIds.delete(id);
     return new UndropError('UNDROP_NOT_RECORDED', { tables, cause: innermost(error) }, error);
   }
+}
+
+/** Whether the session's user has a view of that name; one who has no right on it sees none. */
+async function isSeenBy(
+  userSession: InterceptOptions['userSession'],
+  schema: string,
+  view: string,
+): Promise<boolean> {
+  const [said] = await userSession.run([{ kind: 'query', text: findViewSql(schema, view) }]);
+  return said?.kind === 'err' || (said?.kind === 'rows' && said.rows.length > 0);
+}
+
+/** In ASCII alone, as the session may have any charset; LIMIT, as sql_select_limit may be 0. */
+function findViewSql(schema: string, view: string): Buffer {
+  const hex = (name: string) => `X'${Buffer.from(name).toString('hex')}'`;
+  return Buffer.from(
+    `SELECT /* undrop */ 1 FROM information_schema.TABLES WHERE TABLE_TYPE = 'VIEW' ` +
+      `AND TABLE_SCHEMA = CONVERT(${hex(schema)} USING utf8) ` +
+      `AND TABLE_NAME = CONVERT(${hex(view)} USING utf8) AND (@@lower_case_table_names <> 0 ` +
+      `OR CAST(TABLE_NAME AS BINARY) = ${hex(view)}) LIMIT 1`,
+  );
 }
 
 /** The first view that a rule refuses to drop; a name without one is for the server to answer. */

@@ -13,7 +13,7 @@ import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient, type RawResult } from '../support/raw-client.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
-import { SERVICE_ACCOUNT } from '../support/service-account.js';
+import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
 
 jest.setTimeout(120_000);
@@ -369,6 +369,22 @@ describe.each(testServers())('DROP VIEW on $name', (server) => {
     expect(await kept()).not.toContain('now_a');
     expect(await kept()).toContain('pinned');
     await forget();
+  });
+
+  test('of one that the service account does not see is refused, and it stays', async () => {
+    const tier = { user: 'few', tier: 'least', schemas: ['nowhere'] } as const;
+    await makeServiceAccount(server, tier);
+    const blind = await proxyInFront(server, { PROTECT, USER: 'few', SCHEMAS: 'nowhere' });
+    const client = await session(blind);
+    await root.query('CREATE VIEW hidden AS SELECT id FROM t');
+    const { results } = await client.query('DROP VIEW IF EXISTS hidden');
+    const said = results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
+    expect(said).toEqual([expect.stringMatching(/^UNDROP_/)]);
+    expect(await isThere('hidden')).toBe(true);
+    const missing = await client.query('DROP VIEW IF EXISTS nothing, Hidden');
+    expect(missing.results.map(({ kind }) => kind)).toEqual(['ok']);
+    await blind.stop();
+    await root.query('DROP VIEW hidden');
   });
 
   test('goes to the server as it is where nothing protects it', async () => {
