@@ -414,12 +414,23 @@ export const ERRORS = {
     text: 'This proxy does not have the collector lock of the server any more.',
     remedy: 'Nothing: another proxy collects, or this one as soon as it gets the lock again.',
   },
+  UNDROP_VIEW_NOT_MADE: {
+    fault: 'client',
+    errno: 1356,
+    sqlState: 'HY000',
+    text: 'View {view} was not made anew: {cause}. Its definition is kept.',
+    remedy:
+      'Restore the tables, views and functions that it reads first; or take its statement ' +
+      'from the ledger (restore_script), and run it as who may.',
+  },
   UNDROP_NO_SUCH_HELD: {
     fault: 'client',
     errno: 1146,
     sqlState: '42S02',
-    text: 'No table is held under the name or id {target}.{similar}',
-    remedy: 'Look at `undrop list` for everything that can be brought back.',
+    text: 'No table is held under the name or id "{target}".{similar}',
+    remedy:
+      'Look at `undrop list` for everything that can be brought back; of an id at least the first ' +
+      '4 digits are needed.',
   },
   UNDROP_AMBIGUOUS: {
     fault: 'client',
@@ -439,9 +450,10 @@ export const ERRORS = {
     fault: 'client',
     errno: 1105,
     sqlState: 'HY000',
-    text: 'Expected [schema.]name outside the schemas of undrop, found {target}.',
+    text: 'Expected [schema.]name outside the schemas of undrop and the server, found "{target}".',
     remedy:
-      'Give --to a name like orders_old or shop.orders_old; quote with backticks where needed.',
+      'Give --to a name like orders_old or shop.orders_old, of 64 characters at most; quote with ' +
+      'backticks where needed.',
   },
   UNDROP_SCHEMA_MISSING: {
     fault: 'client',

@@ -51,8 +51,16 @@ function readConfigFile(path: string): Readonly<Record<string, unknown>> {
     throw new Error('expected one object of settings');
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);
-    throw new UndropError('UNDROP_CONFIG', { problems: `${path}: ${cause}` }, error);
+    throw new UndropError('UNDROP_CONFIG', { problems: `${path}: ${cause}.` }, error);
   }
+}
+
+/** A flag that is no setting; null where it wasn't said. */
+function once(flags: Flags, name: string): string | null {
+  const value = flags[name];
+  if (!Array.isArray(value)) return typeof value === 'string' ? value : null;
+  const problems = `--${name}: expected once, found ${JSON.stringify(value)}.`;
+  throw new UndropError('UNDROP_CONFIG', { problems });
 }
 
 function logOf(level: Settings['logLevel']): LeveledLog {
@@ -167,7 +175,7 @@ async function main(): Promise<number> {
         const { runRestore } = await import('./restore.js');
         return runRestore(await accountOf(flags), {
           target: String(flags['target']),
-          to: typeof flags['to'] === 'string' ? flags['to'] : null,
+          to: once(flags, 'to'),
           json: flags['json'] === true,
         });
       }),
@@ -235,12 +243,22 @@ async function main(): Promise<number> {
     .fail((message, error) => {
       if (error !== undefined && error !== null) throw error;
       process.stderr.write(
-        `undrop: ${message}\nSee \`undrop --help\`, or \`--help\` behind a command.\n`,
+        `undrop: ${inOwnWords(message)}\nSee \`undrop --help\`, or \`--help\` behind a command.\n`,
       );
       process.exit(EXIT_USAGE);
     })
     .parseAsync();
   return exitCode;
+}
+
+/** Of yargs, which takes a command that it doesn't know for an argument of the default one. */
+function inOwnWords(message: string): string {
+  return message
+    .replace(/^Unknown argument/, 'Unknown command or argument')
+    .replace(
+      /^Not enough non-option arguments: got 0,.*$/m,
+      'Expected a table or an id, found none.',
+    );
 }
 
 function versionOfPackage(): string {

@@ -36,7 +36,7 @@ export function loadSettings<K extends SettingKey>(
   keys: readonly K[],
   sources: Sources,
 ): Loaded<K> {
-  const problems: string[] = unknownFileKeys(sources);
+  const problems: string[] = wrongInFile(sources);
   const values: Record<string, unknown> = {};
   for (const key of keys) {
     const setting: Setting<unknown> = SETTINGS[key];
@@ -79,7 +79,7 @@ function findValue(
   const fromEnv = env[variable];
   if (fromEnv !== undefined) return { text: fromEnv, from: variable };
   const fromFile = file?.values[key];
-  if (fromFile === undefined) return null;
+  if (fromFile === undefined || !isText(fromFile)) return null;
   return { text: asText(fromFile, separator), from: `${key} in ${file?.path}` };
 }
 
@@ -89,11 +89,20 @@ function asText(value: unknown, separator: string): string {
   return String(value);
 }
 
-function unknownFileKeys({ file }: Sources): string[] {
+/** Keys that are no settings, and values that are none of any. */
+function wrongInFile({ file }: Sources): string[] {
   if (file === null) return [];
-  return Object.keys(file.values)
-    .filter((key) => !(key in SETTINGS))
-    .map((key) => `${key} in ${file.path} is no setting.`);
+  return Object.entries(file.values).flatMap(([key, value]) => {
+    if (!(key in SETTINGS)) return [`${key} in ${file.path} is no setting.`];
+    if (isText(value)) return [];
+    const found = /password/i.test(key) ? 'something else' : JSON.stringify(value);
+    return [`${key} in ${file.path}: expected a text, a number or a list, found ${found}.`];
+  });
+}
+
+function isText(value: unknown): boolean {
+  const isPlain = (one: unknown) => ['string', 'number', 'boolean'].includes(typeof one);
+  return isPlain(value) || (Array.isArray(value) && value.every(isPlain));
 }
 
 function readPasswordFile(

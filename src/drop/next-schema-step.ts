@@ -64,17 +64,23 @@ const ROUNDS_MAX = 64;
 const ROUNDS_WITHIN_MS = 20_000;
 const LOCK_WAIT_TIMEOUT = 1205;
 
-/** `sinceMs`: since the first try; `rounds`: how many of them were stopped. */
-export function behindTry(
-  end: TryEnd,
-  so: { readonly rounds: number; readonly sinceMs: number; readonly lockWaitMs: number },
-): BehindTry {
+export interface TriesSoFar {
+  /** How many of them were stopped. */
+  readonly rounds: number;
+  /** Since the first. */
+  readonly sinceMs: number;
+  /** Since the first that was stopped: one that waits for a lock is in nobody's crowd. */
+  readonly stoppedMs: number;
+  readonly lockWaitMs: number;
+}
+
+export function behindTry(end: TryEnd, so: TriesSoFar): BehindTry {
   switch (end.kind) {
     case 'dropped':
       return { do: 'answer', ok: end.ok };
     case 'late':
     case 'came': {
-      const isOver = so.rounds >= ROUNDS_MAX || so.sinceMs > ROUNDS_WITHIN_MS;
+      const isOver = so.rounds >= ROUNDS_MAX || so.stoppedMs > ROUNDS_WITHIN_MS;
       return { do: isOver ? 'crowded' : 'again' };
     }
     case 'failed': {

@@ -9,7 +9,9 @@
  * Invariants: nothing here destroys a base table. No lock of another table is given up that a
  * drop would have kept: where nobody can say what is locked, the session stays under LOCK TABLES.
  */
+
 import { assert } from '../assert.js';
+import { foldName } from '../fold-name.js';
 import type { LockedTable, UsedTable, UsedTables } from '../ledger/session-locks.js';
 import type { IntentTable } from '../ledger/write.js';
 import { parseHoldName } from '../names/hold-name.js';
@@ -350,7 +352,7 @@ function isSame(
   { schema, table }: IntentTable,
   { foldsCase }: LockedDrop,
 ): boolean {
-  const fold = (name: string) => (foldsCase ? name.toLowerCase() : name);
+  const fold = (name: string) => (foldsCase ? foldName(name) : name);
   return fold(lock.schema) === fold(schema) && fold(lock.table) === fold(table);
 }
 

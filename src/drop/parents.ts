@@ -3,6 +3,8 @@
  * words for that. Pure. The words are raised by SIGNAL or of guards of ours, never by a DROP that
  * names the parent: by then its last child may be gone.
  */
+
+import { foldName } from '../fold-name.js';
 import type { ForeignKeyName, IntentTable } from '../ledger/write.js';
 import { GUARDS_MAX, guardName } from '../names/guard-table.js';
 import { parseHoldName } from '../names/hold-name.js';
@@ -32,7 +34,7 @@ export function blockedParents(
 ): readonly BlockedParent[] {
   const keyOf = ({ schema, table }: { readonly schema: string; readonly table: string }) => {
     const name = `${schema}\0${table}`;
-    return foldsCase ? name.toLowerCase() : name;
+    return foldsCase ? foldName(name) : name;
   };
   const gone = new Set(isAtomic ? tables.map(keyOf) : []);
   const blocked: BlockedParent[] = [];

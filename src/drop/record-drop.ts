@@ -24,6 +24,8 @@ export interface RecordOptions {
   readonly rules?: readonly Rule[];
   /** As they were said for this drop; default: none. */
   readonly wishes?: Iterable<string>;
+  /** Nobody sees how long the drop waits, so it counts as one that had to. Default: false. */
+  readonly mayWaitUnseen?: boolean;
 }
 
 export type RecordedIntent =
@@ -44,7 +46,7 @@ export async function recordDrop(
   request: Pick<DropRequest, 'text' | 'statement' | 'session' | 'groupId' | 'ids'>,
   names: ServiceNames,
   { logged, user, account = `${user}@`, wish: ofSession = null }: Dropper,
-  { pool, proxyId, holdMs, rules = [], wishes = [] }: RecordOptions,
+  { pool, proxyId, holdMs, rules = [], wishes = [], mayWaitUnseen = false }: RecordOptions,
 ): Promise<RecordedIntent> {
   if ('error' in names) return notRecorded(names.error);
   const { text, session, groupId, ids } = request;
@@ -57,7 +59,9 @@ export async function recordDrop(
     const ruled = { rules, wish, holdMs, account, looksForRows: true };
     const rulings = isRuled ? await ruleTables(pool, names.tables, ruled) : [];
     const tables = names.tables.map((name, index) => {
-      return { id: ids[index] ?? '', ...name, hold: rulings[index]?.hold ?? holdMs };
+      const { hold = holdMs, holdIfLate = null } = rulings[index] ?? {};
+      const sure = mayWaitUnseen ? (holdIfLate ?? hold) : hold;
+      return { id: ids[index] ?? '', ...name, hold: sure };
     });
     const intent = await recordIntent(pool, {
       threadId: session.threadId,

@@ -9,11 +9,12 @@
  */
 import { UndropError } from '../errors.js';
 import { asGroupOwner } from '../ledger/group-owner.js';
-import type { SchemaDetails } from '../ledger/schema-details.js';
+import { mergeParts, type SchemaDetails } from '../ledger/schema-details.js';
 import {
   giveUpSchemaDrop,
   leaveSchemaDrop,
   markEmptied,
+  recordSchemaDetails,
   recordSchemaDrop,
   type SchemaDropKey,
 } from '../ledger/schema-drops.js';
@@ -25,7 +26,6 @@ import type { ServiceConnection } from '../service/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
 import { okWithAffectedRows } from '../wire/response/ok.js';
-import type { Result } from '../wire/result-reader.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import { askSchema } from './ask-schema.js';
 import { dropBehindGate, lookIntoSchema } from './drop-behind-gate.js';
@@ -40,11 +40,10 @@ import { blockedParents, parentErrorSql } from './parents.js';
 import type { UserFacts } from './request.js';
 import { closeGate } from './schema-gate.js';
 import { readSchemaDetails } from './schema-look.js';
+import { SchemaSession } from './schema-session.js';
 import { crowded, SchemaTables, type SchemaTablesOptions } from './schema-tables.js';
-import { dropPatienceS, patienceSql, type SchemaName } from './schema-words.js';
-import { signalSql } from './signal-sql.js';
-import type { SessionFacts, UserCommand } from './user-session.js';
-import { cleanSql } from './words.js';
+import { dropPatienceS, type SchemaName } from './schema-words.js';
+import type { SessionFacts } from './user-session.js';
 import { writeAtLast } from './write-at-last.js';
 
 export interface SchemaDropRequest {
@@ -84,10 +83,12 @@ class SchemaDropping {
   readonly #options: SchemaDropOptions;
   readonly #groupId: string;
   readonly #name: SchemaName;
+  readonly #session: SchemaSession;
   /** Of the session, once it is read, in seconds. */
   #lockWaitS = 0;
   #tables: SchemaTables | null = null;
-  #brokeOff: unknown = null;
+  /** Views and programs that were seen so far; null: none but the first look's. */
+  #parts: SchemaDetails['parts'] | null = null;
   #notGivenUp: SchemaDropKey | null = null;
   readonly #startMs = performance.now();
 
@@ -96,13 +97,14 @@ class SchemaDropping {
     this.#options = options;
     this.#groupId = options.newId();
     this.#name = { ...request, groupId: this.#groupId };
+    this.#session = new SchemaSession(options.userSession, this.#name, this.#groupId);
   }
 
   async run(): Promise<DropResult | null> {
     this.#options.activeIds.add(this.#groupId);
     try {
       const asked = await askSchema(this.#name, this.#request, this.#options, (commands) =>
-        this.#run(commands),
+        this.#session.run(commands),
       );
       this.#lockWaitS = asked.facts.lockWaitS;
       const { schema } = asked;
@@ -130,11 +132,11 @@ class SchemaDropping {
           return await this.#empty(at);
         } catch (error) {
           // A session that broke may be in its DROP still: recovery waits for that.
-          if (this.#brokeOff === null) await this.#putBack(at, error);
+          if (this.#session.brokeOff === null) await this.#putBack(at, error);
           throw error;
         }
       });
-    const wait = () => waitInSession(this.#name, (commands) => this.#run(commands));
+    const wait = () => waitInSession(this.#name, (commands) => this.#session.run(commands));
     const done = await oneAtATime(pool, work, { wait, withinMs: lockWaitS * 1_000 });
     if (done === null) {
       const why = 'another DROP DATABASE is under way in this proxy';
@@ -172,7 +174,7 @@ class SchemaDropping {
     const tables = new SchemaTables({
       ...this.#options,
       ...{ session, facts, isMariaDb, text, groupId: this.#groupId, schema, schemaBytes, charset },
-      run: (commands) => this.#run(commands),
+      run: (commands) => this.#session.run(commands),
     });
     this.#tables = tables;
     const intents = await tables.record(first.tables);
@@ -182,7 +184,7 @@ class SchemaDropping {
       ...at,
       name: this.#name,
       isLogged: facts.logged,
-      run: (commands) => this.#run(commands),
+      run: (commands) => this.#session.run(commands),
     });
     if (intents !== null) await tables.hold(intents.tables);
     return this.#dropEmptied({ ...at, guard, tables });
@@ -195,7 +197,9 @@ class SchemaDropping {
     const blocked = blockedParents(intents.tables, { isAtomic: true, foldsCase });
     const [parent] = facts.checksForeignKeys ? blocked : [];
     if (parent === undefined) return;
-    const [said] = await this.#run([{ kind: 'query', text: parentErrorSql(server, parent) }]);
+    const [said] = await this.#session.run([
+      { kind: 'query', text: parentErrorSql(server, parent) },
+    ]);
     if (said?.kind === 'err') throw new Halt(said);
     throw new Error('SIGNAL answers with an error');
   }
@@ -205,9 +209,11 @@ class SchemaDropping {
     const { schema, key, owner, tables } = at;
     const lockWaitS = this.#lockWaitS;
     const startMs = performance.now();
-    await this.#setPatience(dropPatienceS(lockWaitS));
+    await this.#session.setPatience(dropPatienceS(lockWaitS));
     try {
+      let stoppedAtMs = Number.POSITIVE_INFINITY;
       for (let rounds = 0; ; ) {
+        await this.#keepDetails(at);
         // Before the last look, so that the DROP follows that at once.
         const gate = await closeGate(pool, { ...at, groupId: this.#groupId });
         try {
@@ -226,17 +232,21 @@ class SchemaDropping {
           name: this.#name,
           threadId: this.#request.session.threadId,
           round: rounds,
-          run: (commands) => this.#run(commands),
+          run: (commands) => this.#session.run(commands),
         });
-        if (end.kind === 'came' || end.kind === 'late') rounds++;
-        const sinceMs = performance.now() - startMs;
-        const next = behindTry(end, { rounds, sinceMs, lockWaitMs: lockWaitS * 1_000 });
+        const nowMs = performance.now();
+        if (end.kind === 'came' || end.kind === 'late') {
+          rounds++;
+          stoppedAtMs = Math.min(stoppedAtMs, nowMs);
+        }
+        const since = { sinceMs: nowMs - startMs, stoppedMs: nowMs - stoppedAtMs };
+        const next = behindTry(end, { rounds, ...since, lockWaitMs: lockWaitS * 1_000 });
         if (next.do === 'crowded') throw crowded(schema, rounds);
         if (next.do === 'error') throw new Halt(next.error);
         if (next.do === 'answer') {
           const affected = Math.max(0, next.ok.affectedRows - 1) + tables.held.length;
-          await this.#setPatienceBack(lockWaitS);
-          await this.#clean();
+          await this.#session.setPatienceBack(lockWaitS);
+          await this.#session.clean();
           // The server counts no tables of a schema that it replaces.
           const { payload } = next.ok;
           const isReplaced = this.#name.options !== null;
@@ -244,9 +254,19 @@ class SchemaDropping {
         }
       }
     } catch (error) {
-      await this.#setPatienceBack(lockWaitS);
+      await this.#session.setPatienceBack(lockWaitS);
       throw error;
     }
+  }
+
+  /** Until it is locked by a try, views and programs may come, or change. */
+  async #keepDetails({ schema, key, details }: Emptied): Promise<void> {
+    const { pool } = this.#options;
+    const now = await readSchemaDetails(pool, schema);
+    if (now === null) return;
+    // Of the rest the first look is right: a try may have taken the charset along.
+    this.#parts = mergeParts(this.#parts ?? details.parts, now.parts);
+    await recordSchemaDetails(pool, key, { schema, details: { ...details, parts: this.#parts } });
   }
 
   /** Until a look finds none; the look behind the locks has the last word. */
@@ -262,43 +282,6 @@ class SchemaDropping {
       await tables.hold(intents.tables);
       if (rounds > 0) return;
     }
-  }
-
-  /** Twice, as a KILL that came late may hit one. */
-  async #setPatience(seconds: number): Promise<void> {
-    const command: UserCommand = { kind: 'query', text: patienceSql(seconds, this.#name) };
-    const said = await this.#run([command, command]);
-    const failed = said.find(({ kind }) => kind !== 'ok');
-    if (failed?.kind === 'err' && said.every(({ kind }) => kind !== 'ok')) {
-      throw new Halt(failed);
-    }
-  }
-
-  /** What becomes of it changes nothing of the drop. */
-  async #setPatienceBack(seconds: number): Promise<void> {
-    if (this.#brokeOff !== null) return;
-    try {
-      await this.#setPatience(seconds);
-    } catch (error) {
-      if (!(error instanceof Halt)) throw error;
-    }
-  }
-
-  /** Behind errors of ours, which some servers show behind the DROP. */
-  async #clean(): Promise<void> {
-    if (this.#brokeOff !== null) return;
-    await this.#run([{ kind: 'query', text: cleanSql(this.#groupId) }]);
-  }
-
-  /** So that the session's diagnostics have the server's own error, and none of ours. */
-  async #sayAgain(halt: Halt): Promise<Halt> {
-    const { said } = halt;
-    if (said === null) return halt;
-    const message = Array.from(said.message.toString()).slice(0, 128).join('');
-    const { errno, sqlState } = said;
-    await this.#clean();
-    await this.#run([{ kind: 'query', text: signalSql({ errno, sqlState, message }) }]);
-    return halt;
   }
 
   /** Throws where not all of it is back; then recovery goes on with it, once it is given up. */
@@ -317,15 +300,6 @@ class SchemaDropping {
     }
     onUnsettled();
     throw new UndropError('UNDROP_SCHEMA_IN_BETWEEN', { schema, why }, because);
-  }
-
-  async #run(commands: readonly UserCommand[]): Promise<readonly Result[]> {
-    try {
-      return await this.#options.userSession.run(commands);
-    } catch (error) {
-      this.#brokeOff = error;
-      throw error;
-    }
   }
 
   #result({ payload, key }: Dropped): DropResult {
@@ -357,16 +331,16 @@ class SchemaDropping {
   async #ended(error: unknown): Promise<DropResult | null> {
     try {
       if (error instanceof SchemaGone) return null;
-      if (this.#brokeOff === null) {
-        return this.#refused(await this.#sayAgain(haltOf(error, this.#request.name)));
+      if (this.#session.brokeOff === null) {
+        return this.#refused(await this.#session.sayAgain(haltOf(error, this.#request.name)));
       }
     } catch (failure) {
-      if (this.#brokeOff === null) throw failure;
+      if (this.#session.brokeOff === null) throw failure;
     } finally {
       this.#release();
     }
     this.#options.onUnsettled();
-    throw this.#brokeOff;
+    throw this.#session.brokeOff;
   }
 
   /** What was refused, or failed: by then everything is back, or it says so. */

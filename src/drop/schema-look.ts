@@ -75,6 +75,9 @@ const SHOWN: Readonly<Record<string, readonly [SQLQuery, string]>> = {
   'PACKAGE BODY': [sql`PACKAGE BODY`, 'Create Package Body'],
 };
 
+/** A lock that others have for a moment; the drop fails by it, and can be said again. */
+const LOCKED = [1205, 1213];
+
 /** Null where it can't be read: it is gone, it is broken, or the account may not. */
 async function show(
   pool: ServicePool,
@@ -89,7 +92,7 @@ async function show(
     const sqlMode = 'sql_mode' in row ? textOrNullOf(row, 'sql_mode') : null;
     return { statement, ...(sqlMode === null ? {} : { sqlMode }) };
   } catch (error) {
-    if (isServerError(error)) return null;
+    if (isServerError(error) && !isServerError(error, ...LOCKED)) return null;
     throw error;
   }
 }

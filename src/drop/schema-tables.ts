@@ -89,6 +89,9 @@ export class SchemaTables {
   readonly by: (string | null)[] = [];
   /** By id; none where there are neither rules nor wishes. */
   readonly #rulings = new Map<string, Ruling>();
+  /** Those that were renamed long after their rulings. */
+  readonly #late = new Set<string>();
+  #ruledAtMs = 0;
 
   constructor(options: SchemaTablesOptions) {
     this.#options = options;
@@ -98,6 +101,7 @@ export class SchemaTables {
   async record(names: readonly string[]): Promise<IntentFacts | null> {
     const { pool, proxyId, holdMs, session, facts, text, groupId, schema } = this.#options;
     let all: IntentFacts | null = null;
+    this.#ruledAtMs = performance.now();
     for (const batch of inBatches(names, BATCH)) {
       const rulings = await this.#rule(batch);
       const tables = batch.map((table, index) => {
@@ -133,7 +137,9 @@ export class SchemaTables {
   }
 
   #holdOf(id: string): HoldTime {
-    return this.#rulings.get(id)?.hold ?? this.#options.holdMs;
+    const ruling = this.#rulings.get(id);
+    const late = this.#late.has(id) ? ruling?.holdIfLate : null;
+    return late ?? ruling?.hold ?? this.#options.holdMs;
   }
 
   /** A rule that asks for rows fits none of them. Throws `Halt` where one refuses. */
@@ -166,14 +172,14 @@ export class SchemaTables {
   /** All of them into the recycle schema; those that are gone meanwhile are left out. */
   async hold(tables: readonly IntentTable[]): Promise<void> {
     const { isMariaDb } = this.#options;
-    const intendedAtMs = performance.now();
     const there = tables.filter(({ holdUntil }) => holdUntil !== null);
     const away: RelocateTable[] = [];
     const groups = renameGroups(there, ({ triggers }) => isMariaDb && triggers.length > 0);
     for (const group of groups.flatMap((one) => inBatches(one, BATCH))) {
       away.push(...(await this.#rename(group)));
     }
-    const isLate = performance.now() - intendedAtMs > LOST_MS_MAX;
+    const isLate = performance.now() - this.#ruledAtMs > LOST_MS_MAX;
+    if (isLate) for (const { id } of away) this.#late.add(id);
     const { pool } = this.#options;
     const holdOf = (id: string) => this.#holdOf(id);
     const named = isLate && away.length > 0 ? await renew(pool, away, { holdMs: holdOf }) : away;

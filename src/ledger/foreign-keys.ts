@@ -31,7 +31,11 @@ export function foreignKeysOf(
       sql` UNION `,
     );
   }
-  const fold = (name: string) => (server.lowerCaseTableNames === 0 ? name : name.toLowerCase());
+  // By the letters by which the server itself folds names.
+  const fold = (name: string) =>
+    server.lowerCaseTableNames === 0
+      ? sql`${name}`
+      : sql`LOWER(CONVERT(${name} USING utf8) COLLATE utf8_general_ci)`;
   const files = tables.map(
     ({ schema, table }) => sql`CONCAT(CAST(CONVERT(${fold(schema)} USING filename) AS BINARY), '/',
       CAST(CONVERT(${fold(table)} USING filename) AS BINARY))`,

@@ -6,7 +6,9 @@
  * would open every table of the server otherwise. And what writes reads no table: where the binary
  * log has statements, a replica would read its own, whose estimates are others.
  */
+
 import { assert } from '../assert.js';
+import { foldName } from '../fold-name.js';
 import { PINNED_UNTIL } from '../names/hold-name.js';
 import type { HoldTime } from '../policy/decide.js';
 import type { Rows } from '../service/pools.js';
@@ -15,7 +17,7 @@ import type { ServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, serverIdentity, sql } from '../service/sql.js';
 import type { TableKind } from './entry.js';
 import { foreignKeysOf } from './foreign-keys.js';
-import { processlistOf } from './owner.js';
+import { processlistOf, proxyAt } from './owner.js';
 import { readHasBackupLock, readLockRows, sessionLocksSql } from './session-locks.js';
 import { cutStatement } from './statement-text.js';
 import { LEDGER } from './tables.js';
@@ -50,6 +52,7 @@ export function intentText(
   const statements = [
     sql`SET @undrop_text = ${cutStatement(intent.statementText)},
         @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${intent.threadId}),
+        @undrop_proxy = ${proxyAt(intent.proxyId, server)},
         ${sql.join(
           intent.tables.map((_table, index) => sql`${variablesOf(index).schema} = NULL`),
           ', ',
@@ -105,7 +108,7 @@ function insertion(
   options: { readonly rowLogged: boolean; readonly again: boolean },
   comment: SQLQuery,
 ): SQLQuery {
-  const { groupId, proxyId, threadId, user, clientAddress } = intent;
+  const { groupId, threadId, user, clientAddress } = intent;
   const sqlLogBin = intent.sqlLogBin !== false;
   const rows = intent.tables.map(({ id, hold = intent.holdMs, partition }, index) => {
     const { schema, engine, ...ofTable } = variablesOf(index);
@@ -115,7 +118,7 @@ function insertion(
       rows: rowEstimate,
       bytes,
     } = partition === undefined ? ofTable : valuesOf(partition);
-    return sql`SELECT ${id}, ${groupId}, ${proxyId}, ${threadId},
+    return sql`SELECT ${id}, ${groupId}, @undrop_proxy, ${threadId},
         IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL), ${schema}, ${table},
         ${kind}, ${engine}, UTC_TIMESTAMP(), ${user},
         ${clientAddress}, @undrop_text, ${rowEstimate}, ${bytes},
@@ -229,7 +232,7 @@ function sameTable(
   { schema, table }: { readonly schema: string; readonly table: string },
   { lowerCaseTableNames }: ServerShape,
 ): (row: Rows[number], schemaColumn: string, tableColumn: string) => boolean {
-  const fold = (name: string) => (lowerCaseTableNames === 0 ? name : name.toLowerCase());
+  const fold = (name: string) => (lowerCaseTableNames === 0 ? name : foldName(name));
   return (row, schemaColumn, tableColumn) =>
     fold(textOf(row, schemaColumn)) === fold(schema) &&
     fold(textOf(row, tableColumn)) === fold(table);

@@ -39,6 +39,19 @@ export function parseSchemaDetails(text: string): SchemaDetails {
   return details;
 }
 
+/** Of two looks what either saw, as it was seen last: a DROP that failed may have taken some. */
+export function mergeParts(
+  before: readonly SchemaPart[],
+  now: readonly SchemaPart[],
+): readonly SchemaPart[] {
+  const parts = new Map<string, SchemaPart>();
+  for (const part of [...before, ...now]) {
+    const key = `${part.kind} ${part.name}`;
+    if (part.statement !== null || !parts.has(key)) parts.set(key, part);
+  }
+  return [...parts.values()];
+}
+
 /** Routines before the views that may use them, views before those that name them, then events. */
 function inOrder(parts: readonly SchemaPart[]): readonly SchemaPart[] {
   const views = parts.filter(({ kind }) => kind === 'VIEW');
@@ -72,7 +85,8 @@ export function schemaScript(schema: string, { statement, parts }: SchemaDetails
   const end = delimiterFor(texts.join());
   return [
     ...unread.map(
-      ({ kind, name }) => `-- The service account could not read its ${kind} ${oneLine(name)}.`,
+      ({ kind, name }) =>
+        `-- Not kept, as it was not to be read, or too many: ${kind} ${oneLine(name)}.`,
     ),
     `${statement.replaceAll(/\s*\n\s*/g, ' ')};`,
     `USE ${quoteIdentifier(schema)};`,

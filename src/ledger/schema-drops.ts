@@ -11,7 +11,7 @@ import { dateOf, numberOf, numberOrNullOf, textOf, textOrNullOf } from '../servi
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
 import type { DroppingStatement } from './entry.js';
-import { processlistOf } from './owner.js';
+import { processlistOf, proxyAt } from './owner.js';
 import {
   formatSchemaDetails,
   parseSchemaDetails,
@@ -97,18 +97,34 @@ async function insertion(pool: ServicePool, drop: SchemaDrop, rowLogged: boolean
   const server = await readServerFacts(pool);
   const { id, groupId, proxyId, threadId, user, clientAddress, schema, details, sqlLogBin } = drop;
   return [
-    sql`SET @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${threadId})`,
+    sql`SET @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${threadId}),
+        @undrop_proxy = ${proxyAt(proxyId, server)}`,
     sql`INSERT IGNORE ${note('schema', id)} INTO ${LEDGER} (id, group_id, proxy_id, thread_id,
         upstream_port, schema_name, table_name, kind, dropped_at, user_name, client_address,
         statement_text, hold_until, state, state_since, definition, restore_script, sql_log_bin,
         row_logged)
-      VALUES (${id}, ${groupId}, ${proxyId}, ${threadId},
+      VALUES (${id}, ${groupId}, @undrop_proxy, ${threadId},
         IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL),
         ${schema}, '', 'schema', UTC_TIMESTAMP(), ${user}, ${clientAddress},
         ${cutStatement(drop.statementText)}, UTC_TIMESTAMP(), 'emptying',
         UTC_TIMESTAMP(), ${formatSchemaDetails(details)}, ${schemaScript(schema, details)},
         ${sqlLogBin}, ${rowLogged})`,
   ];
+}
+
+/** What was seen of it since: others may make views while the DROP waits. May run twice. */
+export async function recordSchemaDetails(
+  pool: ServicePool,
+  { id, rowLogged }: SchemaDropKey,
+  { schema, details }: Pick<SchemaDrop, 'schema' | 'details'>,
+): Promise<void> {
+  await pool.run(
+    sql`UPDATE ${note('schema', id)} ${LEDGER}
+        SET definition = ${formatSchemaDetails(details)},
+          restore_script = ${schemaScript(schema, details)}
+        WHERE id = ${id} AND state IN ('emptying', 'emptied')`,
+    { logged: rowLogged },
+  );
 }
 
 /**

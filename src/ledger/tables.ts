@@ -51,6 +51,7 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
     if (!found.local) await createLocal(pool);
     if (((await readVersion(pool)) ?? LEDGER_VERSION) < 2) await upgradeToVersion2(pool);
     await ensureGuards(pool, { tolerate: NOT_ALLOWED });
+    await pool.run(WRITES);
   } catch (error) {
     throw ledgerUnavailable(error);
   }
@@ -71,6 +72,13 @@ const SAYS_ENOUGH: readonly ErrorCode[] = [
   'UNDROP_LEDGER_UNAVAILABLE',
   'UNDROP_UPSTREAM_UNREACHABLE',
   'UNDROP_UPSTREAM_TLS',
+];
+
+/** What is said of rows, judged by the account's rights and not executed. */
+const WRITES = [
+  sql`EXPLAIN ${note('look')} INSERT INTO ${LEDGER} SELECT * FROM ${LEDGER} WHERE FALSE`,
+  sql`EXPLAIN ${note('look')} UPDATE ${LEDGER} SET state = '' WHERE FALSE`,
+  sql`EXPLAIN ${note('look')} DELETE FROM ${LEDGER} WHERE FALSE`,
 ];
 
 interface Found {

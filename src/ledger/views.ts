@@ -11,7 +11,7 @@ import { readServerFacts } from '../service/server-facts.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
 import type { DroppingStatement } from './entry.js';
 import { holdUntil } from './intent-text.js';
-import { processlistOf } from './owner.js';
+import { processlistOf, proxyAt } from './owner.js';
 import { cutStatement } from './statement-text.js';
 import { beforeNextTry, LEDGER, ledgerUnavailable } from './tables.js';
 import { mayUnlog } from './unlogged.js';
@@ -49,6 +49,7 @@ export interface ViewDrops extends DroppingStatement {
 
 export interface ViewRow extends Omit<ViewDrop, 'hold'> {
   readonly groupId: string;
+  readonly proxyId: string;
   readonly threadId: number;
   readonly upstreamPort: number | null;
   readonly user: string;
@@ -86,7 +87,7 @@ async function insertion(pool: ServicePool, drops: ViewDrops, rowLogged: boolean
   const server = await readServerFacts(pool);
   const { groupId, proxyId, threadId, user, clientAddress, statementText, sqlLogBin } = drops;
   const rows = drops.views.map(
-    ({ id, schema, view, hold, definition }) => sql`(${id}, ${groupId}, ${proxyId}, ${threadId},
+    ({ id, schema, view, hold, definition }) => sql`(${id}, ${groupId}, @undrop_proxy, ${threadId},
         IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL), ${schema},
         ${view}, 'view', UTC_TIMESTAMP(), ${user}, ${clientAddress}, @undrop_text,
         ${holdUntil(hold)}, 'dropping', UTC_TIMESTAMP(), ${JSON.stringify(definition)},
@@ -94,7 +95,8 @@ async function insertion(pool: ServicePool, drops: ViewDrops, rowLogged: boolean
   );
   return [
     sql`SET @undrop_text = ${cutStatement(statementText)},
-        @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${threadId})`,
+        @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${threadId}),
+        @undrop_proxy = ${proxyAt(proxyId, server)}`,
     sql`INSERT IGNORE ${note('views', drops.views[0]?.id)} INTO ${LEDGER} (id, group_id, proxy_id,
         thread_id, upstream_port, schema_name, table_name, kind, dropped_at, user_name,
         client_address, statement_text, hold_until, state, state_since, definition,
@@ -199,7 +201,7 @@ export async function findViewDrops(
 ): Promise<readonly ViewRow[]> {
   const ofGroup = groupId === undefined ? sql`` : sql` AND group_id = ${groupId}`;
   const [rows = []] = await connection.run(
-    sql`SELECT ${note('read')} id, group_id, thread_id, upstream_port, schema_name, table_name,
+    sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name, table_name,
           user_name, client_address, dropped_at, hold_until, definition, sql_log_bin, row_logged
         FROM ${LEDGER} WHERE state = ${state}${ofGroup} ORDER BY id DESC LIMIT ${ROWS_MAX}`,
   );
@@ -210,6 +212,7 @@ function asViewRow(row: Row): ViewRow {
   return {
     id: textOf(row, 'id'),
     groupId: textOf(row, 'group_id'),
+    proxyId: textOf(row, 'proxy_id'),
     threadId: numberOf(row, 'thread_id'),
     upstreamPort: numberOrNullOf(row, 'upstream_port'),
     schema: textOf(row, 'schema_name'),

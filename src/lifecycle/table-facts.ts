@@ -4,6 +4,8 @@
  * follow the others into live rows. In its own schema its own triggers may still be on it: no row
  * is deleted there, and a DROP fires none.
  */
+
+import { foldName } from '../fold-name.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { HoldTable } from '../service/hold-tables.js';
 import type { Row, ServiceConnection } from '../service/pools.js';
@@ -61,7 +63,7 @@ function foreignKeysTo({ schema, name }: HoldTable, server: ServerFacts): SQLQue
       AND NOT (CONSTRAINT_SCHEMA = ${schema} AND TABLE_NAME = ${name}) LIMIT ${OBSTACLES_MAX}`;
   }
   // InnoDB has its names in lower case wherever the server compares them without regard to it.
-  const stored = (part: string) => (server.lowerCaseTableNames === 0 ? part : part.toLowerCase());
+  const stored = (part: string) => (server.lowerCaseTableNames === 0 ? part : foldName(part));
   const file = sql`CONCAT(${fileName(stored(schema))}, '/', ${fileName(stored(name))})`;
   return sql`SELECT CONCAT(FOR_NAME, '.', ID) AS name FROM information_schema.INNODB_SYS_FOREIGN
     WHERE REF_NAME = ${file} AND FOR_NAME <> ${file} LIMIT ${OBSTACLES_MAX}`;

@@ -6,6 +6,7 @@
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
+import { writtenElsewhere } from '../ledger/written-elsewhere.js';
 import type { Log } from '../log.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
@@ -37,7 +38,9 @@ export async function payDebts(
   const rows = await findRows(pool, { by: 'debt' }, { rowsMax: DEBTS_MAX, texts: false });
   // A source that has become a replica: its debts are the new source's.
   if (rows.length > 0 && (await readServerFacts(pool)).readOnly) return { paid, left };
+  const elsewhere = await writtenElsewhere(pool, rows);
   for (const row of rows) {
+    if (elsewhere.has(row.id)) continue;
     if (only?.has(row.id) === false) continue;
     if (activeIds.has(row.id) || row.failure === STAYS_FOR_ITS_FILE) continue;
     const failure = await pay(pool, row).catch(wordsOf);

@@ -67,7 +67,7 @@ export function isLost(hold: HoldTime, elapsedMs: number): boolean {
 
 /**
  * Held tables in the recycle schemas, each to be held from now on for its time in `holds` (by id),
- * where more than a hundredth of that has gone by, or for good. Their names by id, of those that are in HOLD.
+ * where more than a hundredth of that has gone by, or for good. Names by id, of those in HOLD.
  * Rejects where one of them can't be renamed, or the server can't be asked; may run again then, and
  * twice at once: who finds a table under another name rejects, too.
  */

@@ -4,6 +4,7 @@
  *
  * Invariant: what isn't known of a table fits no condition; a rule that refuses wins over a wish.
  */
+import { foldName } from '../fold-name.js';
 import type { Condition, Glob, Rule } from './rules.js';
 import type { Wish } from './wish.js';
 
@@ -245,7 +246,7 @@ function isBeyond(
 
 /** Steps back to the last `*` alone, so that it takes no longer than the lengths multiplied. */
 function isLike(name: string, { text, isExact }: Glob, foldsCase: boolean): boolean {
-  const [value, glob] = foldsCase ? [name.toLowerCase(), text.toLowerCase()] : [name, text];
+  const [value, glob] = foldsCase ? [foldName(name), foldName(text)] : [name, text];
   if (isExact) return value === glob;
   const [letters, wanted] = [Array.from(value), Array.from(glob)];
   let [at, next, starAt, resumeAt] = [0, 0, -1, 0];

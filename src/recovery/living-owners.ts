@@ -1,8 +1,9 @@
 /**
  * Which of the sessions that ledger rows speak of are there still: by the thread's id and the port
- * from which the server sees it come.
+ * from which the server sees it come. Those of rows that replication brings are on the source.
  */
 import { processlistOf } from '../ledger/owner.js';
+import { writtenElsewhere } from '../ledger/written-elsewhere.js';
 import type { ServicePool } from '../service/pools.js';
 import { numberOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
@@ -10,6 +11,7 @@ import { note, sql } from '../service/sql.js';
 
 export interface Owned {
   readonly id: string;
+  readonly proxyId: string;
   readonly threadId: number;
   /** Null over a socket. */
   readonly upstreamPort: number | null;
@@ -19,7 +21,7 @@ export interface Owned {
 /** How far the server's clock may have been set back and a live owner still be taken for alive. */
 const RESTART_MARGIN_MS = 60_000;
 
-/** Ids of the rows whose session is in the processlist. */
+/** Ids of the rows whose session is in the processlist, or may be in the source's. */
 export async function livingOwners(
   pool: ServicePool,
   rows: readonly Owned[],
@@ -42,5 +44,6 @@ export async function livingOwners(
     // Over a socket there is no port. A row from well before the server's start has no owner.
     return droppedAt.getTime() > server.startedAt.getTime() - RESTART_MARGIN_MS;
   });
-  return new Set(alive.map(({ id }) => id));
+  const elsewhere = await writtenElsewhere(pool, rows);
+  return new Set([...alive.map(({ id }) => id), ...elsewhere]);
 }

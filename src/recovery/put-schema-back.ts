@@ -4,8 +4,8 @@
  *
  * Invariants: only where no RENAME and no DROP of the group can happen any more. A table whose name
  * somebody has taken stays held, for good, as nobody dropped it. Of several with one name (one was
- * made while the DROP waited) the first has it again. A row is forgotten only when its table is live
- * and whole, or was never renamed, by nobody who could yet.
+ * made while the DROP waited) the first has it again. A row is forgotten only when its table is
+ * live and whole, or was never renamed, by nobody who could yet.
  */
 
 import { systemClock } from '../clock.js';

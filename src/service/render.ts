@@ -20,15 +20,24 @@ const SETTINGS = [
   'lock_wait_timeout=1',
   'innodb_lock_wait_timeout=3',
   'sql_safe_updates=0',
-  'sql_select_limit=DEFAULT',
+  // DEFAULT would be the server's.
+  'sql_select_limit=18446744073709551615',
   'sql_quote_show_create=1',
   'group_concat_max_len=1048576',
   'foreign_key_checks=1',
   'unique_checks=1',
 ];
 
-/** Row estimates as they are now, and none written to the dictionary by our reading them. */
-const SETTINGS_MYSQL_8 = ' /*!80000 , information_schema_stats_expiry=0 */';
+/**
+ * Row estimates as they are now, and none written to the dictionary by our reading them; and no
+ * limit of the server's on how long a statement takes, as ours have their own (MariaDB skips what
+ * is for MySQL 5.7 and later).
+ */
+const SETTINGS_OF_SOME = [
+  ' /*!50708 , max_execution_time=0 */',
+  ' /*!80000 , information_schema_stats_expiry=0 */',
+  ' /*M!100101 , max_statement_time=0 */',
+].join('');
 
 /** How many answers to leave out before and after those of the statements asked for. */
 export interface RenderedText {
@@ -62,7 +71,7 @@ export function renderBytes(
 function begin(queries: readonly SQLQuery[], logged: boolean): readonly string[] {
   assert(queries.length > 0, 'a text has a statement');
   const unlogged = logged ? '' : ', sql_log_bin=0';
-  const prefix = `SET ${SETTINGS.join(', ')}${unlogged}${SETTINGS_MYSQL_8}`;
+  const prefix = `SET ${SETTINGS.join(', ')}${unlogged}${SETTINGS_OF_SOME}`;
   return [prefix, ...queries.map(renderQuery)];
 }
 

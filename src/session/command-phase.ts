@@ -81,7 +81,7 @@ export class CommandPhase {
     this.#owner = owner;
     this.#lastSeen = new LastSeen(login);
     this.#multiStatements = hasFlag(login.capabilities, CLIENT_MULTI_STATEMENTS);
-    this.#prepared = new PreparedDrops(login.server.flavour);
+    this.#prepared = new PreparedDrops(login.server);
     const tracker = new ResponseTracker(login.capabilities);
     this.#tracker = tracker;
     const isAllAnswered = () => tracker.idle;

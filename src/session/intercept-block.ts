@@ -1,8 +1,7 @@
 /**
  * A MariaDB block with drops in it (`BEGIN NOT ATOMIC … END`, `IF … END IF`), planned before it
  * runs: every table is looked at and its way back recorded, then the block goes to the server with
- * a RENAME in the place of each drop (instead-of-drops.ts). What was renamed is settled when the
- * block has ended.
+ * a RENAME in the place of each drop (instead-of-drops.ts). Behind its end all are settled.
  *
  * Invariant: the text that goes to the server is recognised once more, and holds nothing of ours. A
  * block of which one drop can't be planned doesn't run at all.
@@ -203,7 +202,8 @@ class BlockPlan {
       ids: this.#ids,
     };
     const known = serviceNames(request, facts);
-    const { intent, intentError, rulings } = await recordDrop(request, known, facts, service);
+    const how = { ...service, mayWaitUnseen: true };
+    const { intent, intentError, rulings } = await recordDrop(request, known, facts, how);
     if (intent === null) return refused(intentError, this.#options);
     const look = { judge: null, kinds, names, rulings };
     const refusal = refusalBeforeLooking(request, look, intent, facts);

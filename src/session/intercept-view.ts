@@ -3,8 +3,8 @@
  * into the ledger; then the client's own text goes to the server, whose answer is the client's.
  *
  * Invariant: a view that was there when it was looked for is dropped only with its definition in
- * the ledger, or where ops, or an allowed wish, say that it needs none. What the service doesn't see
- * and the session does is not dropped.
+ * the ledger, or where ops, or an allowed wish, say that it needs none. What the session sees and
+ * the service doesn't is not dropped.
  */
 import { assert } from '../assert.js';
 import { seesSession } from '../drop/guard-schema.js';

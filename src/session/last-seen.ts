@@ -67,8 +67,9 @@ export class LastSeen {
 
   /** Of a text that is too long to be looked at whole, in its order; hands it back. */
   onLongPart(part: Buffer): Buffer {
-    this.#noteVariables(Buffer.concat([this.#lastPart, part]));
-    this.#lastPart = Buffer.from(part.subarray(-NAME_BYTES_MAX));
+    const bytes = Buffer.concat([this.#lastPart, part]);
+    this.#noteVariables(bytes);
+    this.#lastPart = Buffer.from(bytes.subarray(-NAME_BYTES_MAX));
     return part;
   }
 

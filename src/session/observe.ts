@@ -31,7 +31,7 @@ export function observe(
 ): void {
   if (observing === null) return;
   const { protect, tell } = observing;
-  const prepared = new PreparedDrops(options.server.flavour);
+  const prepared = new PreparedDrops(options.server);
   const server = { ...options.server, inRecycle: false };
   const taken = lookAt(packet, { ...options, server, protect, prepared });
   // Of a malformed packet, or a command without a text, there is nothing to be said.

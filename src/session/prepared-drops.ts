@@ -17,6 +17,7 @@ import {
   COM_STMT_PREPARE,
   COM_STMT_SEND_LONG_DATA,
 } from '../wire/commands.js';
+import type { ServerVersion } from '../wire/server-version.js';
 
 /** So many drops of one session are remembered, with so many bytes. */
 export const PREPARED_DROPS_MAX = 16_384;
@@ -65,8 +66,12 @@ export class PreparedDrops {
   #bytes = 0;
   #lastId: number | null = null;
 
-  constructor(flavour: Flavour) {
+  /** False: a COM_RESET_CONNECTION is an error there, and changes nothing. */
+  readonly #knowsReset: boolean;
+
+  constructor({ flavour, versionId }: Pick<ServerVersion, 'flavour' | 'versionId'>) {
     this.#flavour = flavour;
+    this.#knowsReset = versionId >= (flavour === 'mysql' ? 50_703 : 100_204);
   }
 
   /** Whether commands that name a handle have to be looked at. */
@@ -146,7 +151,8 @@ export class PreparedDrops {
   /** A command went on to the server. */
   onCommand(command: number): void {
     if (command === COM_STMT_PREPARE) this.#lastId = null;
-    if (command !== COM_RESET_CONNECTION && command !== COM_CHANGE_USER) return;
+    const isReset = command === COM_RESET_CONNECTION && this.#knowsReset;
+    if (!isReset && command !== COM_CHANGE_USER) return;
     this.#byId.clear();
     this.#byName.clear();
     this.#bytes = 0;

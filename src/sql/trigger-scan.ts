@@ -113,24 +113,25 @@ export function mayBeOurs(
 
 /** Whether a text names the variable GTID_NEXT. */
 export function namesGtidNext(bytes: Uint8Array): boolean {
-  for (let at = 0; at < bytes.length; at++) {
-    if (((bytes[at] ?? 0) | LOWER) === X && isGtidNextAt(bytes, at, 0, bytes.length)) return true;
-  }
-  return false;
+  return isSomewhere(bytes, X, isGtidNextAt);
 }
 
 /** Whether a text names the variable SQL_LOG_BIN. */
 export function namesLogBin(bytes: Uint8Array): boolean {
-  for (let at = 0; at < bytes.length; at++) {
-    if (((bytes[at] ?? 0) | LOWER) === Q && isLogBinAt(bytes, at, 0, bytes.length)) return true;
-  }
-  return false;
+  return isSomewhere(bytes, Q, isLogBinAt);
 }
 
 /** Whether a text has the beginning of a recycle schema's name, wherever in it. */
 export function mentionsRecycle(bytes: Uint8Array): boolean {
-  for (let at = 0; at < bytes.length; at++) {
-    if (((bytes[at] ?? 0) | LOWER) === P && isRecycleAt(bytes, at, 0, bytes.length)) return true;
+  return isSomewhere(bytes, P, isRecycleAt);
+}
+
+/** From a letter to the next, in either case: most texts have few of it. */
+function isSomewhere(bytes: Uint8Array, letter: number, isAt: typeof isRecycleAt): boolean {
+  for (const code of [letter, letter - LOWER]) {
+    for (let at = bytes.indexOf(code); at >= 0; at = bytes.indexOf(code, at + 1)) {
+      if (isAt(bytes, at, 0, bytes.length)) return true;
+    }
   }
   return false;
 }

@@ -87,6 +87,9 @@ function namesOf({ origin }: Held): readonly string[] {
   ];
 }
 
+/** The server's own schemas, where a user's table has no place. */
+const OF_THE_SERVER = new Set(['mysql', 'sys', 'information_schema', 'performance_schema']);
+
 function chooseName(table: Held, to: string | undefined): TableName {
   if (to === undefined) {
     if (table.origin === null) throw new UndropError('UNDROP_NO_ORIGIN', { id: table.id });
@@ -96,7 +99,7 @@ function chooseName(table: Held, to: string | undefined): TableName {
   if (parsed === null) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   const schema = parsed.schema ?? table.origin?.schema;
   if (schema === undefined) throw new UndropError('UNDROP_NO_ORIGIN', { id: table.id });
-  if (isRecycleSchema(schema.toLowerCase())) {
+  if (isRecycleSchema(schema.toLowerCase()) || OF_THE_SERVER.has(schema.toLowerCase())) {
     throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   }
   return { schema, table: parsed.table };

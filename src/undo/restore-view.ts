@@ -12,7 +12,7 @@ const NAME_TAKEN = 1050;
 
 /**
  * False: the ledger could not be told. Rejects with UNDROP_NAME_TAKEN, or with
- * UNDROP_SERVICE_FAILED: what it reads isn't there, or the account may not.
+ * UNDROP_VIEW_NOT_MADE: what it reads isn't there, or the account may not.
  */
 export async function restoreView(
   pool: ServicePool,
@@ -28,8 +28,7 @@ export async function restoreView(
       throw new UndropError('UNDROP_NAME_TAKEN', { id, table: `${schema}.${view}` }, error);
     }
     const cause = error.sqlMessage;
-    const step = `make the view ${schema}.${view} anew`;
-    throw new UndropError('UNDROP_SERVICE_FAILED', { step, server: 'the server', cause }, error);
+    throw new UndropError('UNDROP_VIEW_NOT_MADE', { view: `${schema}.${view}`, cause }, error);
   }
   try {
     await recordViewRestored(pool, row, `${schema}.${view}`);

@@ -39,7 +39,7 @@ describe('a look at the schema', () => {
 });
 
 describe('behind a try', () => {
-  const so = { rounds: 1, sinceMs: 100, lockWaitMs: 50_000 };
+  const so = { rounds: 1, sinceMs: 100, stoppedMs: 0, lockWaitMs: 50_000 };
   const timeout: TryEnd = { kind: 'failed', error: errResult(1205, 'HY000', 'too long') };
 
   test('what was dropped is the answer', () => {
@@ -50,7 +50,9 @@ describe('behind a try', () => {
   test('what came is taken as well, for some rounds', () => {
     expect(behindTry({ kind: 'came' }, so).do).toBe('again');
     expect(behindTry({ kind: 'came' }, { ...so, rounds: 64 }).do).toBe('crowded');
-    expect(behindTry({ kind: 'came' }, { ...so, sinceMs: 30_000 }).do).toBe('crowded');
+    expect(behindTry({ kind: 'came' }, { ...so, stoppedMs: 20_001 }).do).toBe('crowded');
+    // What had waited for a lock for long is in no crowd yet.
+    expect(behindTry({ kind: 'came' }, { ...so, sinceMs: 30_000 }).do).toBe('again');
   });
 
   test('a timeout is the answer only when the session’s own time is over', () => {

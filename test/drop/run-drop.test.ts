@@ -151,7 +151,7 @@ function drop(
   session: UserSession,
   guess = { schema: 'shop', charset: 'utf8mb4', user: 'app' },
   on = 'mysql-9.7',
-  gtidMayBeSet = false,
+  { gtidMayBeSet = false, logBinMayBeOff = false } = {},
 ) {
   const { text, statement, server, charset, session: facts_ } = requestOf({ server: on, sql });
   return runDrop(
@@ -166,6 +166,7 @@ function drop(
       stopping: stopping.signal,
       guess,
       gtidMayBeSet,
+      logBinMayBeOff,
       newId: () => (ids++).toString(16).padStart(32, '0'),
     },
   );
@@ -232,7 +233,9 @@ describe('with GTID_NEXT', () => {
       facts: set,
       prepare: () => [preparedResult(7), missing, preparedResult(8)][prepared++] ?? missing,
     });
-    await drop('DROP TABLE IF EXISTS u, t', session, undefined, 'mysql-9.7', true);
+    await drop('DROP TABLE IF EXISTS u, t', session, undefined, 'mysql-9.7', {
+      gtidMayBeSet: true,
+    });
     expect(told.slice(1, 6)).toEqual([
       'user: prepare | facts',
       'user: prepare | prepare',
@@ -243,7 +246,7 @@ describe('with GTID_NEXT', () => {
   });
 
   test('that is none after all it is as ever, a round trip later', async () => {
-    await drop('DROP TABLE t', new FakeSession(), undefined, 'mysql-9.7', true);
+    await drop('DROP TABLE t', new FakeSession(), undefined, 'mysql-9.7', { gtidMayBeSet: true });
     expect(told.filter((line) => line.startsWith('user'))).toEqual([
       'user: prepare | facts',
       'user: kind',
@@ -297,12 +300,32 @@ describe('a drop', () => {
     expect(told.filter((line) => line.startsWith('intent:'))).toEqual(['intent: other.t']);
   });
 
+  test('of a session that may be outside the binary log is recorded outside of it first', async () => {
+    const off = new FakeSession({ facts: facts('shop', 'utf8mb4', '0') });
+    await (
+      await drop('DROP TABLE t', off, undefined, 'mysql-9.7', { logBinMayBeOff: true })
+    ).finish();
+    expect(told.filter((line) => /forget|intent( unlogged)?:/.test(line))).toEqual([
+      'intent unlogged: shop.t',
+    ]);
+    told.length = 0;
+    const on = new FakeSession({ facts: facts('shop', 'utf8mb4', '1') });
+    await (
+      await drop('DROP TABLE t', on, undefined, 'mysql-9.7', { logBinMayBeOff: true })
+    ).finish();
+    expect(told.filter((line) => /forget|intent( unlogged)?:/.test(line))).toEqual([
+      'intent unlogged: shop.t',
+      'forget unlogged: 1',
+      'intent: shop.t',
+    ]);
+  });
+
   test('outside the binary log stays out of it, and what was recorded before is forgotten', async () => {
     const session = new FakeSession({ facts: facts('shop', 'utf8mb4', '0') });
     const result = await drop('DROP TABLE t', session);
     await result.finish();
     expect(told.slice(3)).toEqual([
-      'forget unlogged: 1',
+      'forget: 1',
       'intent unlogged: shop.t',
       'intent is written',
       'user: close | hold',

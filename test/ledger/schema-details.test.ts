@@ -2,6 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import {
   formatSchemaDetails,
+  mergeParts,
   parseSchemaDetails,
   type SchemaDetails,
   schemaScript,
@@ -41,7 +42,7 @@ describe('what the ledger keeps of a schema', () => {
       { kind: 'EVENT', name: 'e', statement: null },
     ];
     expect(schemaScript('shop', { ...DETAILS, parts }).split('\n')).toEqual([
-      '-- The service account could not read its EVENT `e`.',
+      '-- Not kept, as it was not to be read, or too many: EVENT `e`.',
       'CREATE DATABASE `shop` /*!40100 DEFAULT CHARACTER SET utf8mb4 */;',
       'USE `shop`;',
       '-- Restore its tables here (undrop list), then go on.',
@@ -66,6 +67,19 @@ describe('what the ledger keeps of a schema', () => {
       'CREATE FUNCTION',
       "''",
       'CREATE VIEW',
+    ]);
+  });
+
+  test('has of two looks what either saw, as it was seen last', () => {
+    const view = (name: string, statement: string | null) => ({ kind: 'VIEW', name, statement });
+    const before = [view('gone', '1'), view('changed', '1'), view('locked', '1')];
+    const now = [view('changed', '2'), view('locked', null), view('new', '2'), view('odd', null)];
+    expect(mergeParts(before, now)).toEqual([
+      view('gone', '1'),
+      view('changed', '2'),
+      view('locked', '1'),
+      view('new', '2'),
+      view('odd', null),
     ]);
   });
 

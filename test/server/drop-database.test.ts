@@ -662,6 +662,28 @@ describe.each(testServers())('on $name', (server) => {
     expect(await survival.findLost()).toEqual([]);
   });
 
+  test('a view that somebody makes while it waits is in its script', async () => {
+    await fill(name);
+    await root.query(`CREATE VIEW ${name}.used AS SELECT 1 AS a`);
+    const reader = await connect(server, { database: name });
+    await reader.query('START TRANSACTION');
+    await reader.query('SELECT * FROM used');
+    const dropped = say(`DROP DATABASE ${name}`);
+    const isEmptied = async () =>
+      (await rowsOf(`SHOW TABLES FROM ${name} LIKE 'parent'`)).length === 0;
+    await until(isEmptied, 'its tables are held');
+    // It is made between two tries.
+    await root.query(`CREATE VIEW ${name}.came AS SELECT 2 AS a`);
+    await reader.query('COMMIT');
+    await reader.end();
+    expect(words(await dropped)).toMatch(/^OK /);
+    const [row] = await rowsOf(
+      `SELECT restore_script AS script FROM _undrop.ledger
+       WHERE kind = 'schema' AND schema_name = '${name}' ORDER BY id DESC LIMIT 1`,
+    );
+    expect(String(row?.['script']).match(/(?<=VIEW .*)`(used|came)`(?= AS)/g)).toHaveLength(2);
+  });
+
   test('who has no right at all is told so, as directly', async () => {
     const user = `none_${randomBytes(4).toString('hex')}`;
     await root.query(`CREATE USER ${user}@'%'`);

@@ -257,7 +257,7 @@ describe.each(testServers())('DROP VIEW on $name', (server) => {
     await client.run(['DROP VIEW over_base', 'DROP TABLE base']);
     await settled();
     const why = await restore(pool, { target: `${schema}.over_base` }).catch((e: unknown) => e);
-    expect((why as UndropError).code).toBe('UNDROP_SERVICE_FAILED');
+    expect((why as UndropError).code).toBe('UNDROP_VIEW_NOT_MADE');
     await restore(pool, { target: `${schema}.base` });
     await restore(pool, { target: `${schema}.over_base` });
     expect(await isThere('over_base')).toBe(true);

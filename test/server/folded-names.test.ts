@@ -30,6 +30,20 @@ const FAMILY = [
 const TALKS: readonly (readonly [string, readonly string[]])[] = [
   ['a schema in another case', ['DROP TABLE OTHER.A, OTHER.b', 'SHOW WARNINGS', 'SHOW TABLES']],
   ['a parent', [...FAMILY, 'DROP TABLE p', 'SHOW TABLES', 'DROP TABLE C', 'DROP TABLE P']],
+  [
+    'a parent in letters that JavaScript folds otherwise',
+    [
+      'CREATE TABLE ΠΕΛΑΤΕΣ (id INT PRIMARY KEY) ENGINE=InnoDB',
+      'CREATE TABLE İN (id INT, FOREIGN KEY (id) REFERENCES ΠΕΛΑΤΕΣ (id)) ENGINE=InnoDB',
+      ...[
+        'DROP TABLE ΠΕΛΑΤΕΣ',
+        'SHOW TABLES',
+        'DROP TABLE İN',
+        'DROP TABLE ΠΕΛΑΤΕΣ',
+        'SHOW TABLES',
+      ],
+    ],
+  ],
   ['a child and its parent', [...FAMILY, 'DROP TABLE c, P', 'SHOW WARNINGS', ...FAMILY]],
   [
     'a parent without checks, made anew',

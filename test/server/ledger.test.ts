@@ -10,6 +10,7 @@ import {
   recordState,
 } from '../../src/ledger/write.js';
 import { query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
 import { ownSession } from './own-session.js';
 import { intend, localPortOf, newId, PROXY_ID, renameAway } from './service-fixture.js';
 
@@ -57,6 +58,20 @@ describe.each(testServers())('the ledger on $name', (server) => {
     });
   });
 
+  test('is not ready for an account that may not write to it', async () => {
+    await query(server, "CREATE USER only_reads@'%'", "GRANT SELECT ON *.* TO only_reads@'%'");
+    const pool = poolOn({ ...server, user: 'only_reads' });
+    try {
+      await expect(ensureLedger(pool)).rejects.toMatchObject({
+        code: 'UNDROP_LEDGER_UNAVAILABLE',
+        message: expect.stringMatching(/INSERT command denied/),
+      });
+    } finally {
+      await pool.dispose();
+      await query(server, "DROP USER only_reads@'%'");
+    }
+  });
+
   test('records an intent with everything that people will ask for', async () => {
     await own.session.query('CREATE TABLE `Ünï "1"` (a INT) ENGINE=InnoDB');
     const { intent, facts } = await intend(own.pool, own.session, {
@@ -70,7 +85,7 @@ describe.each(testServers())('the ledger on $name', (server) => {
     expect(row).toMatchObject({
       id: intent.tables[0]?.id,
       groupId: intent.groupId,
-      proxyId: PROXY_ID,
+      proxyId: expect.stringMatching(new RegExp(`^${PROXY_ID}@\\d+$`)),
       threadId: own.session.threadId,
       schema: own.schema.name,
       table: 'Ünï "1"',

@@ -7,6 +7,7 @@ import type { Connection } from 'mysql2/promise';
 import type { ProxySettings } from '../../src/cli/proxy-settings.js';
 import { parseRules } from '../../src/policy/rules.js';
 import { inLanes } from '../support/lanes.js';
+import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
 import { connect, freshSchema, type TestServer, testServers } from '../support/servers.js';
 import { intentsSettled } from '../support/settled.js';
@@ -32,6 +33,8 @@ interface Case {
   readonly before?: readonly string[];
   readonly sql: string;
   readonly via?: 'execute';
+  /** A table that another session goes on writing to for more than a second. */
+  readonly waitsFor?: string;
   readonly settings?: Partial<ProxySettings>;
   readonly error?: RegExp;
   readonly fates: Readonly<Record<string, Fate>>;
@@ -98,6 +101,27 @@ const CASES: readonly Case[] = [
     tables: { size_a: 1 },
     sql: 'DROP TABLE size_a',
     fates: { size_a: 3 },
+  },
+  {
+    name: 'a rule by size, of a table that somebody fills while its drop waits',
+    tables: { size_a: 1 },
+    sql: 'DROP TABLE size_a',
+    waitsFor: 'size_a',
+    fates: { size_a: WEEK },
+  },
+  {
+    name: 'a rule by size, of a table that somebody fills while its DROP DATABASE waits',
+    tables: { size_a: 1, size_b: 1, short_a: 1 },
+    sql: 'DROP DATABASE $schema',
+    waitsFor: 'size_a',
+    fates: { size_a: WEEK, short_a: 1 },
+  },
+  {
+    name: 'a rule by size, in a block, of which nobody sees how long it waits',
+    tables: { size_a: 1, short_a: 1 },
+    sql: 'BEGIN NOT ATOMIC DROP TABLE size_a; DROP TABLE short_a; END',
+    fates: { size_a: WEEK, short_a: 1 },
+    on: 'mariadb',
   },
   {
     name: 'rules by age, where the server knows it',
@@ -441,7 +465,18 @@ inLanes(testServers(), 'on $name', (server, { afterAll, beforeAll, test }) => {
     const client = await connect(proxy, { database: schema, multipleStatements: true });
     lines.length = 0;
     for (const text of one.before ?? []) await client.query(text);
+    const other = await connect(server, { database: schema });
+    if (one.waitsFor !== undefined) {
+      await other.query('START TRANSACTION');
+      await other.query(`INSERT INTO ${one.waitsFor} VALUES (2)`);
+    }
     const said = one.via === 'execute' ? client.execute(say(one.sql)) : client.query(say(one.sql));
+    const saidAtMs = performance.now();
+    if (one.waitsFor !== undefined) {
+      await until(() => performance.now() - saidAtMs > 1_500, 'the drop has waited');
+    }
+    await other.query('COMMIT');
+    await other.end();
     if (one.error === undefined) await said;
     else await expect(said).rejects.toThrow(one.error);
     const [[wish]] = (await client.query('SELECT @undrop AS wish')) as unknown as [[object]];

@@ -48,6 +48,20 @@ describe.each(testServers())('the service pool on $name', (server) => {
     expect(await settings(pool)).toBe(own);
   });
 
+  test('has no limit of the server on rows or time', async () => {
+    const limit = { mysql: 'max_execution_time', mariadb: 'max_statement_time' }[server.flavour];
+    const names = ['sql_select_limit', ...(server.name === 'mysql-5.6' ? [] : [limit])];
+    await query(server, ...names.map((name) => `SET GLOBAL ${name} = 1`));
+    const fresh = poolOn(server);
+    try {
+      const [rows] = await fresh.run(sql`SELECT SLEEP(1.1) AS slept UNION ALL SELECT 2`);
+      expect(rows?.map((row) => numberOf(row, 'slept'))).toEqual([0, 2]);
+    } finally {
+      await fresh.dispose();
+      await query(server, ...names.map((name) => `SET GLOBAL ${name} = DEFAULT`));
+    }
+  });
+
   test('escapes values right where the server starts sessions with NO_BACKSLASH_ESCAPES', async () => {
     const [before] = await query<{ mode: string }>(server, 'SELECT @@GLOBAL.sql_mode AS mode');
     await query(server, "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES'");

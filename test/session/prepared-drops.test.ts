@@ -7,6 +7,9 @@ import { PREPARED_DROPS_MAX, PreparedDrops } from '../../src/session/prepared-dr
 import * as com from '../../src/wire/commands.js';
 import { requestOf } from '../support/drop-situation.js';
 
+const MYSQL = { flavour: 'mysql', versionId: 90_704 } as const;
+const MARIADB = { flavour: 'mariadb', versionId: 110_806 } as const;
+
 const LAST_PREPARED = 0xffff_ffff;
 const CONTEXT = { schema: 'shop', charset: 'utf8mb4' };
 
@@ -23,7 +26,7 @@ function remember(drops: PreparedDrops, id: number, sql = 'DROP TABLE t'): void 
 
 describe('prepared drops', () => {
   test('are looked for only while there are any', () => {
-    const drops = new PreparedDrops('mysql');
+    const drops = new PreparedDrops(MYSQL);
     expect(drops.isWatching).toBe(false);
     remember(drops, 7);
     expect(drops.isWatching).toBe(true);
@@ -36,7 +39,7 @@ describe('prepared drops', () => {
   test.each([com.COM_RESET_CONNECTION, com.COM_CHANGE_USER])(
     'are forgotten with command %i',
     (command) => {
-      const drops = new PreparedDrops('mariadb');
+      const drops = new PreparedDrops(MARIADB);
       remember(drops, 7);
       drops.onCommand(com.COM_QUERY);
       expect(drops.find(7)).not.toBeNull();
@@ -50,7 +53,7 @@ describe('prepared drops', () => {
   );
 
   test('the last one is known to MariaDB alone, until something else is prepared', () => {
-    const [mysql, mariadb] = [new PreparedDrops('mysql'), new PreparedDrops('mariadb')];
+    const [mysql, mariadb] = [new PreparedDrops(MYSQL), new PreparedDrops(MARIADB)];
     for (const drops of [mysql, mariadb]) remember(drops, 7);
     expect(mysql.find(LAST_PREPARED)).toBeNull();
     expect(mariadb.find(LAST_PREPARED)).toBe(mariadb.find(7));
@@ -60,7 +63,7 @@ describe('prepared drops', () => {
   });
 
   test('are found by their names, until these mean something else', () => {
-    const drops = new PreparedDrops('mysql');
+    const drops = new PreparedDrops(MYSQL);
     const { statement } = requestOf({ server: 'mysql-9.7', sql: 'DROP TABLE t' });
     const drop = {
       text: Buffer.from('DROP TABLE t'),
@@ -83,7 +86,7 @@ describe('prepared drops', () => {
   });
 
   test('there is room for so many, and for so many bytes', () => {
-    const drops = new PreparedDrops('mysql');
+    const drops = new PreparedDrops(MYSQL);
     for (let id = 1; id <= PREPARED_DROPS_MAX; id++) {
       expect(drops.hasRoom).toBe(true);
       remember(drops, id);
@@ -91,7 +94,7 @@ describe('prepared drops', () => {
     expect(drops.hasRoom).toBe(false);
     drops.takes(com.COM_STMT_CLOSE, 1);
     expect(drops.hasRoom).toBe(true);
-    const long = new PreparedDrops('mysql');
+    const long = new PreparedDrops(MYSQL);
     for (let id = 1; long.hasRoom; id++) remember(long, id, `DROP TABLE t${' '.repeat(16_384)}`);
     drops.onCommand(com.COM_RESET_CONNECTION);
     for (let id = 1; id < 1_100; id++) long.takes(com.COM_STMT_CLOSE, id);

@@ -1,0 +1,14 @@
+/** Names as servers fold them, where that is another way than JavaScript's. */
+import { expect, test } from '@jest/globals';
+import { foldName } from '../src/fold-name.js';
+import { isSameName } from '../src/names/same-name.js';
+
+test.each([
+  ['Orders', 'orders'],
+  ['ΠΕΛΑΤΕΣ', 'πελατεσ'],
+  ['BİLLİNG', 'billing'],
+  ['ÉTÉ', 'été'],
+])('%s is %s', (name, folded) => {
+  expect(foldName(name)).toBe(folded);
+  expect(isSameName(name, folded)).toBe(true);
+});

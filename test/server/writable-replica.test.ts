@@ -1,0 +1,90 @@
+/**
+ * A replica that may be written to, and recovery there: what replication brings of drops that are
+ * under way on the source is left alone, and is this server's once nothing is replicated any more.
+ */
+import { expect, jest } from '@jest/globals';
+import { findRows } from '../../src/ledger/read.js';
+import { silentLog } from '../../src/log.js';
+import { reconcile } from '../../src/recovery/reconcile.js';
+import type { ServicePool } from '../../src/service/pools.js';
+import { inLanes } from '../support/lanes.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { type ReplicaPair, startPair } from '../support/replica-pair.js';
+import { connect, query } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+import { PROXY_ID } from './service-fixture.js';
+
+jest.setTimeout(300_000);
+
+inLanes(
+  [{ name: 'mysql-9.7' }, { name: 'mariadb-11.8' }],
+  'a replica of $name that may be written to',
+  ({ name }, { test, beforeAll, afterAll }) => {
+    let pair: ReplicaPair;
+    let proxy: ProxyTarget;
+    let there: ServicePool;
+
+    beforeAll(async () => {
+      pair = await startPair({ name, gtid: true });
+      await query(pair.replica, 'SET GLOBAL read_only = OFF');
+      proxy = await proxyInFront(pair.source, { COLLECT: 'off' });
+      there = poolOn(pair.replica);
+      await query(pair.source, 'CREATE DATABASE d');
+    });
+
+    afterAll(async () => {
+      await there.dispose();
+      await proxy.stop();
+      await pair.stop();
+    });
+
+    const recover = () =>
+      reconcile(there, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });
+
+    /** A drop on the source that waits for a reader, and whose intent is on the replica. */
+    async function waitingDrop(table: string) {
+      await query(pair.source, `CREATE TABLE d.${table} (a INT)`);
+      const reader = await connect(pair.source, { database: 'd' });
+      await reader.query('START TRANSACTION');
+      await reader.query(`SELECT * FROM ${table}`);
+      const client = await connect(proxy, { database: 'd' });
+      const dropped = client.query(`DROP TABLE ${table}`);
+      const stateOn = async (server: typeof pair.source) => {
+        const [row] = await query<{ readonly state: string }>(
+          server,
+          `SELECT CONCAT(state, relocated) AS state FROM _undrop.ledger WHERE table_name = '${table}'`,
+        );
+        return row?.state;
+      };
+      await until(async () => (await stateOn(pair.replica)) === 'intent0', 'the intent is there');
+      const end = async () => {
+        await reader.query('COMMIT');
+        await dropped;
+        await until(async () => (await stateOn(pair.source)) === 'HOLD1', 'it is held');
+        await reader.end();
+        await client.end();
+      };
+      return { end, stateOn };
+    }
+
+    test('leaves alone what is under way on its source', async () => {
+      const drop = await waitingDrop('t');
+      const { completed, forgotten, untouched } = await recover();
+      expect([completed, forgotten, untouched.length]).toEqual([[], [], 1]);
+      await drop.end();
+      await pair.caughtUp();
+      expect(await drop.stateOn(pair.replica)).toBe('HOLD1');
+      expect((await recover()).untouched).toEqual([]);
+    });
+
+    test('settles it once it is a source of its own', async () => {
+      const drop = await waitingDrop('u');
+      await query(pair.replica, 'STOP REPLICA');
+      const [row] = await findRows(there, { by: 'intent' });
+      expect((await recover()).forgotten).toEqual([row?.id]);
+      await drop.end();
+    });
+  },
+  300_000,
+);
