@@ -82,6 +82,7 @@ function selectFacts(
     tracksGtids(server) ? '@@session_track_gtids' : "'OFF'",
     '@@character_set_results',
     '@undrop',
+    hasSqlIfExists(server) ? '@@sql_if_exists + 0' : '0',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(`${FACTS}${columns.join(', ')}${more.columns} ${from}LIMIT ${more.rows}`);
@@ -97,6 +98,11 @@ const FACTS = 'SELECT /* undrop facts */ ';
 /** Servers with session tracking. */
 function tracksSchemas({ flavour, versionId }: ServerVersion): boolean {
   return versionId >= (flavour === 'mysql' ? 50_704 : 100_202);
+}
+
+/** https://mariadb.com/docs/server/server-management/variables-and-modes/server-system-variables#sql_if_exists */
+function hasSqlIfExists({ flavour, versionId }: ServerVersion): boolean {
+  return flavour === 'mariadb' && versionId >= 100_502;
 }
 
 function tracksGtids({ flavour, versionId }: ServerVersion): boolean {
@@ -125,6 +131,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     tracksGtids: (text(9) ?? 'OFF') !== 'OFF',
     resultsCharset: text(10),
     gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
+    addsIfExists: text(12) === '1',
     wish: text(11)?.trim() || null,
   };
 }

@@ -242,9 +242,10 @@ export type Step =
     };
 
 /** The next step; after 'answer' there is none. */
-export function nextStep(drop: DropRequest, answers: Answers): Step {
+export function nextStep(asked: DropRequest, answers: Answers): Step {
   const { inspection, remarks } = answers;
   if (inspection === null) return { do: 'inspect' };
+  const drop = asMeant(asked, inspection);
   const decision = decide(drop, inspection);
   const isSaid = ['native', 'words', 'move'].includes(decision.kind);
   if (isSaid && remarks === null && countRemarks(inspection.judge) > 0) return remarksStep(drop);
@@ -267,6 +268,12 @@ export function nextStep(drop: DropRequest, answers: Answers): Step {
     case 'move':
       return move(request, inspection, decision, answers);
   }
+}
+
+/** Settings of the session may say more than the text. */
+function asMeant(drop: DropRequest, { facts }: Inspection): DropRequest {
+  if ('errno' in facts || !facts.addsIfExists) return drop;
+  return { ...drop, statement: { ...drop.statement, ifExists: true } };
 }
 
 /** What the server thinks of the text, once more: between the first PREPARE and now was more. */

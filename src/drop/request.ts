@@ -49,6 +49,8 @@ export interface UserFacts {
   readonly resultsCharset: string | null;
   /** GTID_NEXT where it is a GTID; null: it is none, or there is no such thing. */
   readonly gtidNext: string | null;
+  /** sql_if_exists of MariaDB: a drop goes as if it said IF EXISTS. */
+  readonly addsIfExists: boolean;
   /** The user variable `@undrop`: a wish for the next drop; null: none. */
   readonly wish: string | null;
 }

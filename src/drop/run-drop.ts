@@ -41,6 +41,7 @@ import { qualify } from './qualify.js';
 import { type Dropper, type RecordedIntent, recordDrop } from './record-drop.js';
 import { renameInStead } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
+import { runUnseen } from './run-unseen.js';
 import { type ServiceNames, serviceNames } from './service-names.js';
 import type { UserCommand } from './user-session.js';
 import { areForDestroying, DestroyWished, FORGET_WISH } from './wishes.js';
@@ -203,7 +204,9 @@ class Attempt {
   }
 
   async #runOnSession(commands: readonly UserCommand[]): Promise<readonly Result[]> {
-    const results = await this.#options.userSession.run(commands);
+    const facts = this.#answers.inspection?.facts;
+    const addsIfExists = facts !== undefined && !('errno' in facts) && facts.addsIfExists;
+    const results = await runUnseen(this.#options.userSession, commands, { addsIfExists });
     for (const command of commands) {
       if (command.kind === 'close') this.#handles.delete(command.statementId);
     }

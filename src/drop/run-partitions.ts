@@ -120,8 +120,10 @@ class PartitionsStatement extends OneTableStatement {
   }
 
   protected async act(table: OneTable): Promise<End> {
-    if (table.facts.gtidNext !== null) {
-      return refused(notTaken(table, this.#list.verb, 'under a GTID of its session'));
+    const { gtidNext, addsIfExists } = table.facts;
+    if (gtidNext !== null || addsIfExists) {
+      const how = addsIfExists ? 'under sql_if_exists' : 'under a GTID of its session';
+      return refused(notTaken(table, this.#list.verb, how));
     }
     for (let round = 1; round <= ROUNDS_MAX; round++) {
       const turn = await this.#turn(table);

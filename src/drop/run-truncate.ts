@@ -93,6 +93,9 @@ class Truncation extends OneTableStatement {
     if (facts.gtidNext !== null) {
       return Promise.resolve(refused(notTruncated(table, 'under a GTID of its session')));
     }
+    if (facts.addsIfExists) {
+      return Promise.resolve(refused(notTruncated(table, 'under sql_if_exists')));
+    }
     return this.#truncate(table);
   }
 

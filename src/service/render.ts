@@ -31,12 +31,13 @@ const SETTINGS = [
 /**
  * Row estimates as they are now, and none written to the dictionary by our reading them; and no
  * limit of the server's on how long a statement takes, as ours have their own (MariaDB skips what
- * is for MySQL 5.7 and later).
+ * is for MySQL 5.7 and later); nor does anything pass by what isn't there.
  */
 const SETTINGS_OF_SOME = [
   ' /*!50708 , max_execution_time=0 */',
   ' /*!80000 , information_schema_stats_expiry=0 */',
   ' /*M!100101 , max_statement_time=0 */',
+  ' /*M!100502 , sql_if_exists=0 */',
 ].join('');
 
 /** How many answers to leave out before and after those of the statements asked for. */

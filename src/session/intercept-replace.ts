@@ -110,6 +110,10 @@ export async function replaceTable(
   }
   const facts = known ?? (await readUserFacts(options));
   if ('errno' in facts) return answerWith(facts);
+  if (facts.addsIfExists) {
+    const how = 'by CREATE OR REPLACE under sql_if_exists';
+    return refused(notDone(how, listTables(statement.names)), options);
+  }
   const create = blankWords(text, replacement.words);
   const mode = modeFromSqlMode(options.server, facts.sqlMode, facts.charset);
   const charset = clientCharsetOf(facts.charset);

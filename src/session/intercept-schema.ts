@@ -24,7 +24,7 @@ import {
   type Taken,
 } from './intercept.js';
 import { FILE_NAME_PREFIX, hasFileNames, isFileName } from './objections.js';
-import { changedMeanwhile, notUnderstood } from './refusals.js';
+import { changedMeanwhile, notDone, notUnderstood, schemaAndTables } from './refusals.js';
 import { replaceSchema } from './replace-schema.js';
 
 export async function dropSchema(
@@ -42,6 +42,9 @@ export async function dropSchema(
   if (absent !== null) return answerWith(absent);
   const facts = known ?? (await readUserFacts(options));
   if ('errno' in facts) return answerWith(facts);
+  if (facts.addsIfExists) {
+    return refused(notDone('as a schema under sql_if_exists', schemaAndTables(schema)), options);
+  }
   const { charset: charsetName } = facts;
   const charset = clientCharsetOf(charsetName);
   const name = schemaNameOf({ schema, charset: charsetName });

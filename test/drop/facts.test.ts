@@ -47,6 +47,7 @@ describe('the facts', () => {
       tracksSchema: true,
       tracksGtids: true,
       resultsCharset: null,
+      addsIfExists: false,
       wish: null,
     });
   });

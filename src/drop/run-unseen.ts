@@ -1,0 +1,59 @@
+/**
+ * Runs statements of a drop on the user session where its settings would make more of them, or tell
+ * the client more, than of a DROP.
+ */
+import {
+  okWithoutReports,
+  TRACK_STATE_CHANGE,
+  TRACK_SYSTEM_VARIABLES,
+} from '../wire/response/ok.js';
+import type { Result } from '../wire/result-reader.js';
+import type { UserCommand, UserSession } from './user-session.js';
+
+/** `addsIfExists`: sql_if_exists of MariaDB. */
+export async function runUnseen(
+  session: UserSession,
+  commands: readonly UserCommand[],
+  { addsIfExists }: { readonly addsIfExists: boolean },
+): Promise<readonly Result[]> {
+  const sent = addsIfExists ? commands.map(strictly) : commands;
+  const results = await session.run(sent);
+  const answered = commands.filter(({ kind }) => kind !== 'close');
+  return results.map((result, index) => {
+    const command = answered[index];
+    if (result.kind !== 'ok' || command?.kind !== 'query') return result;
+    const types = [
+      // SET STATEMENT tells of a variable that it doesn't change.
+      ...(addsIfExists && passesBy(command.text) ? [TRACK_SYSTEM_VARIABLES] : []),
+      // Of a DROP TEMPORARY TABLE, which finds none; a DROP TABLE says nothing even where it does.
+      ...(WORDS.test(Buffer.from(command.text).toString('latin1')) ? [TRACK_STATE_CHANGE] : []),
+    ];
+    return okWithoutReports(result, types);
+  });
+}
+
+const WORDS = /DROP \/\* undrop words /;
+const SET_STATEMENT = 'SET STATEMENT ';
+const STRICT = 'sql_if_exists = 0';
+/** Not the words for what is missing, which are those of IF EXISTS there. */
+const PASSES_BY = ['RENAME /* undrop ', 'ALTER /* undrop ', 'DROP /* undrop rights '];
+const START_BYTES = 96;
+
+/** What asks whether a table is there, or needs it, must not pass by one that isn't. */
+function strictly(command: UserCommand): UserCommand {
+  if (command.kind !== 'query' || !passesBy(command.text)) return command;
+  const isSet = startOf(command.text).startsWith(SET_STATEMENT);
+  const verb = `${SET_STATEMENT}${STRICT}${isSet ? ', ' : ' FOR '}`;
+  const rest = isSet ? command.text.subarray(SET_STATEMENT.length) : command.text;
+  return { ...command, text: Buffer.concat([Buffer.from(verb), rest]) };
+}
+
+function passesBy(text: Uint8Array): boolean {
+  const start = startOf(text);
+  const isSet = start.startsWith(SET_STATEMENT) && start.includes(' /* undrop ');
+  return isSet || PASSES_BY.some((verb) => start.startsWith(verb));
+}
+
+function startOf(text: Uint8Array): string {
+  return Buffer.from(text.subarray(0, START_BYTES)).toString('latin1');
+}
