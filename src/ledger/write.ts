@@ -1,9 +1,11 @@
 /**
  * Writes to the ledger. The intent is written while the client waits: one text, one INSERT, so the
- * rows of one statement are one transaction, and a missing table costs no row.
+ * rows of one statement (of hundreds of tables: of each part) are one transaction, and a missing
+ * table costs no row.
  *
  * Invariant: a row is in the binary log with all its changes, or with none (`rowLogged`).
  */
+import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
@@ -103,14 +105,36 @@ export async function shapeOf(pool: ServicePool): Promise<ServerFacts> {
  */
 export async function recordIntent(pool: ServicePool, intent: DropIntent): Promise<IntentFacts> {
   try {
-    return (
-      (await tryIntent(pool, intent, { again: false })) ??
-      (await tryIntent(pool, intent, { again: true })) ??
-      unavailable('the server keeps changing its version')
-    );
+    const [first, ...more] = partsOf(intent.tables);
+    assert(first !== undefined, 'an intent has a table');
+    const facts = await recordPart(pool, { ...intent, tables: first });
+    const tables = [...facts.tables];
+    for (const part of more) {
+      const { tables: others } = await recordPart(pool, { ...intent, tables: part });
+      for (const table of others) tables.push(table);
+    }
+    return { ...facts, tables };
   } catch (error) {
     throw ledgerUnavailable(error);
   }
+}
+
+/** So many tables are in one text, which has to fit max_allowed_packet and the deadline. */
+const TABLES_OF_PART = 200;
+
+function partsOf<T>(tables: readonly T[]): readonly (readonly T[])[] {
+  const count = Math.ceil(tables.length / TABLES_OF_PART);
+  return Array.from({ length: count }, (_, index) =>
+    tables.slice(index * TABLES_OF_PART, (index + 1) * TABLES_OF_PART),
+  );
+}
+
+async function recordPart(pool: ServicePool, intent: DropIntent): Promise<IntentFacts> {
+  return (
+    (await tryIntent(pool, intent, { again: false })) ??
+    (await tryIntent(pool, intent, { again: true })) ??
+    unavailable('the server keeps changing its version')
+  );
 }
 
 /** Null: try again. */

@@ -1,0 +1,41 @@
+/** One DROP of thousands of names is recorded in several texts, and answered as by the server. */
+import { expect, jest, test } from '@jest/globals';
+import { listHeld } from '../../src/undo/list.js';
+import { describeAnswer } from '../support/native-case.js';
+import { proxyInFront } from '../support/proxy.js';
+import { RawClient } from '../support/raw-client.js';
+import { freshSchema, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+
+// The server itself takes seconds of it.
+jest.setTimeout(180_000);
+
+/** MySQL 5.6 takes 4 MiB in a packet, which the intents of all would be more than. */
+const NAMES = 4_000;
+/** In the first part, in one between, and the last of all. */
+const THERE = [0, 1_234, NAMES - 1];
+
+const ofMysql = testServers().filter(({ name }) => name === 'mysql-5.6');
+
+test.each(ofMysql)('a drop of thousands of names on $name', async (server) => {
+  const schema = await freshSchema(server);
+  const names = Array.from({ length: NAMES }, (_, index) => `t_${index}`);
+  const drop = `DROP TABLE IF EXISTS ${names.join(', ')}`;
+  const proxy = await proxyInFront(server);
+  const answers: (readonly string[])[] = [];
+  for (const target of [server, proxy]) {
+    const client = await RawClient.open(target, { schema: schema.name });
+    for (const at of THERE) {
+      await client.run([`CREATE TABLE t_${at} (i INT)`, `INSERT INTO t_${at} VALUES (${at})`]);
+    }
+    answers.push(describeAnswer(await client.query(drop)));
+    await client.quit();
+  }
+  expect(answers[1]).toEqual(answers[0]);
+  await proxy.stop();
+  const pool = poolOn(server);
+  const held = (await listHeld(pool)).filter(({ origin }) => origin?.schema === schema.name);
+  await pool.dispose();
+  const expected = THERE.map((at) => `t_${at}`);
+  expect(held.map(({ origin }) => origin?.table).sort()).toEqual(expected.sort());
+});
