@@ -229,6 +229,12 @@ export abstract class OneTableStatement {
   }
 }
 
+/** What of the session's settings the ways of these statements don't know; null: nothing. */
+export function wrongSetting({ facts }: OneTable): string | null {
+  if (facts.gtidNext !== null) return 'under a GTID of its session';
+  return facts.addsIfExists ? 'under sql_if_exists' : null;
+}
+
 export function answer({ payload }: { readonly payload: Buffer }): End {
   return { payload, refusal: null };
 }

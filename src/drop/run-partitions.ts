@@ -36,6 +36,7 @@ import {
   OneTableStatement,
   refused,
   TRIES_MAX,
+  wrongSetting,
 } from './one-table.js';
 import {
   alterPartitionSql,
@@ -120,11 +121,8 @@ class PartitionsStatement extends OneTableStatement {
   }
 
   protected async act(table: OneTable): Promise<End> {
-    const { gtidNext, addsIfExists } = table.facts;
-    if (gtidNext !== null || addsIfExists) {
-      const how = addsIfExists ? 'under sql_if_exists' : 'under a GTID of its session';
-      return refused(notTaken(table, this.#list.verb, how));
-    }
+    const under = wrongSetting(table);
+    if (under !== null) return refused(notTaken(table, this.#list.verb, under));
     for (let round = 1; round <= ROUNDS_MAX; round++) {
       const turn = await this.#turn(table);
       if (turn !== 'free') return this.#endWith(table, turn);

@@ -25,6 +25,7 @@ import {
   refused,
   type TableInUtf8,
   TRIES_MAX,
+  wrongSetting,
 } from './one-table.js';
 import { recordDrop } from './record-drop.js';
 import type { DropRequest } from './request.js';
@@ -87,15 +88,11 @@ class Truncation extends OneTableStatement {
   }
 
   protected act(table: OneTable): Promise<End> {
-    const { kind, name, schema, facts } = table;
+    const { kind, name, schema } = table;
     const isOfServer = OF_THE_SERVER.includes(schema.toLowerCase());
     if (kind === 'temporary' || isOfServer) return this.#native(name);
-    if (facts.gtidNext !== null) {
-      return Promise.resolve(refused(notTruncated(table, 'under a GTID of its session')));
-    }
-    if (facts.addsIfExists) {
-      return Promise.resolve(refused(notTruncated(table, 'under sql_if_exists')));
-    }
+    const under = wrongSetting(table);
+    if (under !== null) return Promise.resolve(refused(notTruncated(table, under)));
     return this.#truncate(table);
   }
 
