@@ -83,6 +83,7 @@ function selectFacts(
     '@@character_set_results',
     '@undrop',
     hasSqlIfExists(server) ? '@@sql_if_exists + 0' : '0',
+    tracksSchemas(server) ? '@@session_track_state_change + 0' : '0',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(`${FACTS}${columns.join(', ')}${more.columns} ${from}LIMIT ${more.rows}`);
@@ -128,6 +129,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     logged: text(3) !== '0',
     checksForeignKeys: text(7) !== '0',
     tracksSchema: text(8) === '1',
+    tracksState: text(13) === '1',
     tracksGtids: (text(9) ?? 'OFF') !== 'OFF',
     resultsCharset: text(10),
     gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,

@@ -43,6 +43,8 @@ export interface UserFacts {
   readonly logged: boolean;
   /** session_track_schema: an OK tells what the default schema has become. */
   readonly tracksSchema: boolean;
+  /** session_track_state_change: an OK tells that something of the session has changed. */
+  readonly tracksState: boolean;
   /** session_track_gtids: an OK tells the GTIDs of what it answers. */
   readonly tracksGtids: boolean;
   /** character_set_results; null: as it is stored. */

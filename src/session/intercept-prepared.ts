@@ -175,7 +175,10 @@ function reportingSchema({ context }: PreparedDrop, interception: Interception):
   }
   const wentAway = context.schema !== facts.schema;
   if (!wentAway || !facts.tracksSchema) return interception;
-  return { ...interception, payload: okWithSchema(interception.payload, facts.schema ?? '') };
+  return {
+    ...interception,
+    payload: okWithSchema(interception.payload, facts.schema ?? '', facts),
+  };
 }
 
 /** Its default schema is of no account. */

@@ -9,6 +9,7 @@
 import { randomBytes } from 'node:crypto';
 import type { ResponseTracker } from '../relay/response-tracker.js';
 import { encodePacket, HEADER_BYTES } from '../wire/framing.js';
+import { MalformedPacketError } from '../wire/packet-reader.js';
 
 /** Payload bytes of an ERR that may be the marker's; the server bounds its texts at 512 bytes. */
 const ERR_BYTES_MAX = 4096;
@@ -107,10 +108,16 @@ export class MarkerSeeker {
   /**
    * Under character_set_results=utf16 and the like an error text ends at its first NUL, which is
    * its first or second byte; and on MariaDB the marker may be what a KILL QUERY hits. Then, and
-   * only then, the tracker has to know that none is owed.
+   * only then, the tracker has to know that none is owed. Throws where it doesn't follow any more:
+   * waiting for another would be for ever.
    */
   #isMarker(payload: Buffer): boolean {
     if (holds(payload, this.#nonce)) return true;
+    if (isWordless(payload) && this.#tracker.untracked) {
+      throw new MalformedPacketError(
+        'whose answer a syntax error without words is can not be told',
+      );
+    }
     return (isWordless(payload) || isInterrupted(payload)) && this.#tracker.idle;
   }
 }

@@ -47,6 +47,7 @@ describe('the facts', () => {
       tracksSchema: true,
       tracksGtids: true,
       resultsCharset: null,
+      tracksState: false,
       addsIfExists: false,
       wish: null,
     });

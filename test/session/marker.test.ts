@@ -5,6 +5,7 @@ import { ResponseTracker } from '../../src/relay/response-tracker.js';
 import { MarkerSeeker, newMarkerNonce } from '../../src/session/marker.js';
 import { COM_QUERY } from '../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX } from '../../src/wire/framing.js';
+import { MalformedPacketError } from '../../src/wire/packet-reader.js';
 import { encodeErr } from '../../src/wire/response/err.js';
 import { chunkSizes, cut, lend, singleBytes } from '../support/chunks.js';
 import { conversation, conversations, exchange } from '../support/conversation.js';
@@ -211,4 +212,12 @@ test('each marker is another one, and no word of a statement', () => {
   const texts = new Set(Array.from({ length: 1_000 }, () => newMarkerNonce()));
   expect(texts.size).toBe(1_000);
   for (const text of texts) expect(text).toMatch(/^undrop_[0-9a-f]{24}$/);
+});
+
+test('a session that is not followed any more ends at an error that may be the marker', () => {
+  const tracker = new ResponseTracker(conversation('mysql-9.7/eof').agreed);
+  for (let count = 0; count <= 100_000; count++) tracker.expect(COM_QUERY);
+  const seeker = new MarkerSeeker(TEXT, tracker);
+  const wordless = Buffer.from('\xff\x28\x04#42000', 'latin1');
+  expect(() => seeker.feed(encodePacket(wordless, 1))).toThrow(MalformedPacketError);
 });

@@ -134,6 +134,7 @@ export function inspectionOf(situation: Situation): Inspection {
     tracksSchema: false,
     tracksGtids: false,
     resultsCharset: 'utf8mb4',
+    tracksState: false,
     addsIfExists: false,
     wish: null,
     ...situation.facts,

@@ -65,10 +65,15 @@ export function okWithStatus(payload: Buffer, flag: number): Buffer {
 
 /**
  * The same packet, which tells the client (of CLIENT_SESSION_TRACK) that its default schema is
- * `schema`, where a server puts that among its reports: behind those of system variables.
+ * `schema`, where a server puts that among its reports: behind those of system variables. With
+ * `tracksState` also that something has changed.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_ok_packet.html#sect_protocol_basic_ok_packet_sessinfo
  */
-export function okWithSchema(payload: Buffer, schema: string): Buffer {
+export function okWithSchema(
+  payload: Buffer,
+  schema: string,
+  { tracksState = false }: { readonly tracksState?: boolean } = {},
+): Buffer {
   const at = statusOffset(payload);
   const status = payload.readUInt16LE(at);
   const rest = new PacketReader(payload.subarray(at + 4), 'OK_Packet');
@@ -77,11 +82,13 @@ export function okWithSchema(payload: Buffer, schema: string): Buffer {
   const reports = hasState ? readReports(rest.lenencBytes('session_state')) : [];
   const variables = reports.filter(({ type }) => type === TRACK_SYSTEM_VARIABLES);
   const others = reports.filter(({ type }) => type > TRACK_SCHEMA);
+  const isTold = others.some(({ type }) => type === TRACK_STATE_CHANGE);
   const own = lenenc(lenenc(Buffer.from(schema)));
   const state = Buffer.concat([
     ...variables.map(({ bytes }) => bytes),
     Buffer.from([TRACK_SCHEMA]),
     own,
+    ...(tracksState && !isTold ? [STATE_HAS_CHANGED] : []),
     ...others.map(({ bytes }) => bytes),
   ]);
   const head = Buffer.from(payload.subarray(0, at + 4));
@@ -110,6 +117,7 @@ export function okWithoutReports(ok: OkPacket, types: readonly number[]): OkPack
 export const TRACK_SYSTEM_VARIABLES = 0x00;
 const TRACK_SCHEMA = 0x01;
 export const TRACK_STATE_CHANGE = 0x02;
+const STATE_HAS_CHANGED = Buffer.from([TRACK_STATE_CHANGE, 1, 0x31]);
 
 function readReports(state: Buffer): readonly { readonly type: number; readonly bytes: Buffer }[] {
   const reader = new PacketReader(state, 'session_state');

@@ -1,6 +1,11 @@
 /** OK packets that are told more than the server said in them. */
 import { describe, expect, test } from '@jest/globals';
-import { okWithSchema } from '../../../src/wire/response/ok.js';
+import {
+  decodeOk,
+  okWithoutReports,
+  okWithSchema,
+  TRACK_STATE_CHANGE,
+} from '../../../src/wire/response/ok.js';
 
 const STATE_CHANGED = 0x4000;
 
@@ -33,5 +38,38 @@ describe('an OK that reports the default schema', () => {
     expect(okWithSchema(ok(STATE_CHANGED, [0x00, other.length, ...other]), 'd2')).toEqual(
       ok(STATE_CHANGED, [0x00, 0x05, ...report]),
     );
+  });
+
+  test('reports that something has changed where that is asked for', () => {
+    const state = [0x02, 0x01, ...Buffer.from('1')];
+    const changed = ok(STATE_CHANGED, [0x00, 0x08, ...report, ...state]);
+    expect(okWithSchema(ok(0), 'd2', { tracksState: true })).toEqual(changed);
+    const before = ok(STATE_CHANGED, [0x00, 0x03, ...state]);
+    expect(okWithSchema(before, 'd2', { tracksState: true })).toEqual(changed);
+  });
+});
+
+describe('an OK without its report of a change', () => {
+  const state = [0x02, 0x01, ...Buffer.from('1')];
+  const schema = [0x01, 0x03, 0x02, ...Buffer.from('d2')];
+  const without = (payload: Buffer) =>
+    okWithoutReports(decodeOk(payload), [TRACK_STATE_CHANGE]).payload;
+
+  test('reports nothing where that was all', () => {
+    expect(without(ok(2 | STATE_CHANGED, [0x00, 0x03, ...state]))).toEqual(ok(2));
+    const info = [0x02, ...Buffer.from('hi')];
+    const told = ok(2 | STATE_CHANGED, [...info, 0x03, ...state]);
+    expect(without(told)).toEqual(ok(2, info));
+  });
+
+  test('keeps the others', () => {
+    const both = ok(STATE_CHANGED, [0x00, 0x08, ...schema, ...state]);
+    expect(without(both)).toEqual(ok(STATE_CHANGED, [0x00, 0x05, ...schema]));
+  });
+
+  test('is as it was where there is none', () => {
+    for (const payload of [ok(2), ok(STATE_CHANGED, [0x00, 0x05, ...schema])]) {
+      expect(without(payload)).toEqual(payload);
+    }
   });
 });
