@@ -4,39 +4,51 @@
  */
 import { UndropError } from '../errors.js';
 
-/** MySQL's character_set_client → a label of the WHATWG encoding standard. */
+/**
+ * MySQL's character_set_client → a label of the WHATWG encoding standard that says the same of
+ * every character that both have. Of all others the server is asked: learn-names.ts.
+ */
 const LABELS: Readonly<Record<string, string>> = {
   utf8: 'utf-8',
   utf8mb3: 'utf-8',
   utf8mb4: 'utf-8',
   latin2: 'iso-8859-2',
-  latin5: 'iso-8859-9',
   latin7: 'iso-8859-13',
-  greek: 'iso-8859-7',
-  hebrew: 'iso-8859-8',
   cp1250: 'windows-1250',
   cp1251: 'windows-1251',
   cp1256: 'windows-1256',
   cp1257: 'windows-1257',
-  cp866: 'ibm866',
   koi8r: 'koi8-r',
-  koi8u: 'koi8-u',
-  tis620: 'windows-874',
   gbk: 'gbk',
-  gb2312: 'gbk',
-  gb18030: 'gb18030',
-  big5: 'big5',
-  sjis: 'shift_jis',
   cp932: 'shift_jis',
-  ujis: 'euc-jp',
-  eucjpms: 'euc-jp',
   euckr: 'euc-kr',
 };
+
+/** What the server has made of names, by charset and bytes. */
+const learned = new Map<string, string>();
+const LEARNED_MAX = 10_000;
+
+/** Whether the server is to be asked what it makes of the name: `learnName` has its answer then. */
+export function hasToBeLearned(name: Uint8Array, charset: string): boolean {
+  const isSure = charset === 'latin1' || LABELS[charset] !== undefined;
+  return !isSure && !name.every((byte) => byte < 0x80) && !learned.has(keyOf(name, charset));
+}
+
+export function learnName(name: Uint8Array, charset: string, decoded: string): void {
+  if (learned.size >= LEARNED_MAX) learned.clear();
+  learned.set(keyOf(name, charset), decoded);
+}
+
+function keyOf(name: Uint8Array, charset: string): string {
+  return `${charset} ${Buffer.from(name).toString('hex')}`;
+}
 
 /** Decodes a name; UNDROP_NAME_CHARSET where its bytes are none of that character set. */
 export function decodeName(name: Uint8Array, charset: string): string {
   if (name.every((byte) => byte < 0x80)) return Buffer.from(name).toString('latin1');
   if (charset === 'latin1') return Array.from(name, decodeLatin1).join('');
+  const known = learned.get(keyOf(name, charset));
+  if (known !== undefined) return known;
   const label = LABELS[charset];
   if (label === undefined) throw new UndropError('UNDROP_NAME_CHARSET', { charset });
   try {

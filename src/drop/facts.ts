@@ -84,6 +84,7 @@ function selectFacts(
     '@undrop',
     hasSqlIfExists(server) ? '@@sql_if_exists + 0' : '0',
     tracksSchemas(server) ? '@@session_track_state_change + 0' : '0',
+    '@@collation_connection',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(`${FACTS}${columns.join(', ')}${more.columns} ${from}LIMIT ${more.rows}`);
@@ -94,14 +95,17 @@ export function isFactsSql(text: Uint8Array): boolean {
   return Buffer.from(text).toString('latin1').startsWith(FACTS);
 }
 
-const FACTS = 'SELECT /* undrop facts */ ';
+/** No time limit of the session's (MySQL 5.7.8 and later): a DROP has none. */
+const FACTS = 'SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop facts */ ';
 
 /** Servers with session tracking. */
 function tracksSchemas({ flavour, versionId }: ServerVersion): boolean {
   return versionId >= (flavour === 'mysql' ? 50_704 : 100_202);
 }
 
-/** https://mariadb.com/docs/server/server-management/variables-and-modes/server-system-variables#sql_if_exists */
+/**
+ * https://mariadb.com/docs/server/server-management/variables-and-modes/server-system-variables
+ */
 function hasSqlIfExists({ flavour, versionId }: ServerVersion): boolean {
   return flavour === 'mariadb' && versionId >= 100_502;
 }
@@ -132,6 +136,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     tracksState: text(13) === '1',
     tracksGtids: (text(9) ?? 'OFF') !== 'OFF',
     resultsCharset: text(10),
+    collation: text(14) ?? '',
     gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
     addsIfExists: text(12) === '1',
     wish: text(11)?.trim() || null,
@@ -164,6 +169,18 @@ export function readStaysInSchema(result: Result, server: ServerVersion): boolea
   if (result.kind !== 'rows' || server.flavour !== 'mariadb') return false;
   return hasDataDirectory(ascii(result.rows[0]?.[1]));
 }
+
+/**
+ * https://mariadb.com/docs/server/server-management/variables-and-modes/sql_mode
+ */
+export function hidesDirectories({ sqlMode }: UserFacts, { flavour }: ServerVersion): boolean {
+  return flavour === 'mariadb' && sqlMode.split(',').some((mode) => HIDING.has(mode));
+}
+
+const HIDING: ReadonlySet<string> = new Set([
+  ...['NO_DIR_IN_CREATE', 'NO_TABLE_OPTIONS', 'MYSQL323', 'MYSQL40'],
+  ...['ANSI', 'DB2', 'MAXDB', 'MSSQL', 'ORACLE', 'POSTGRESQL'],
+]);
 
 /** Whether all its foreign keys have names that the server made, which a RENAME makes anew. */
 export function readHasOwnKeysOnly(result: Result): boolean {

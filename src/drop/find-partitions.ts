@@ -7,6 +7,8 @@ import { note, sql } from '../service/sql.js';
 import type { PartitionList } from '../sql/grammar/alter-partition.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import { decodeName } from './decode-name.js';
+import { learnNames } from './learn-names.js';
+import type { OneTable } from './one-table.js';
 import type { Signal } from './signal-sql.js';
 
 /** A partition, or a subpartition, with rows of its own. */
@@ -32,11 +34,16 @@ export function nameOf({ partition, subpartition }: Partition): string {
   return subpartition ?? partition;
 }
 
-/** In their order; none of a table that isn't partitioned. */
+/** In their order; none of a table that isn't partitioned. From here on `meant` can be read. */
 export async function readPartitions(
   pool: ServicePool,
-  { schema, table }: { readonly schema: string; readonly table: string },
+  { schema, table, facts }: Pick<OneTable, 'schema' | 'table' | 'facts'>,
+  meant: PartitionList,
 ): Promise<readonly Partition[]> {
+  if (meant.names !== 'all') {
+    const names = meant.names.map(({ partition }) => partition);
+    await learnNames(pool, names, facts.charset);
+  }
   const [rows = []] = await pool.run(
     sql`SELECT ${note('partitions')} PARTITION_NAME AS part, SUBPARTITION_NAME AS sub,
         TABLE_ROWS AS rowEstimate, DATA_LENGTH + INDEX_LENGTH AS byteEstimate

@@ -17,7 +17,7 @@ import { type HeldTable, refuse } from './next-step.js';
 import { asProgram, NO_VERDICT } from './program-verdict.js';
 import { qualify } from './qualify.js';
 import type { DropRequest, UserFacts } from './request.js';
-import { serviceNames } from './service-names.js';
+import { askServiceNames } from './service-names.js';
 import { SIGNAL_CHARACTERS_MAX, type Signal, signalSql } from './signal-sql.js';
 import type { UserCommand } from './user-session.js';
 import { areForDestroying, DestroyWished, FORGET_WISH } from './wishes.js';
@@ -103,7 +103,7 @@ export abstract class OneTableStatement {
     const [kind] = look.kinds;
     assert(kind !== undefined, 'the name was looked at');
     if (typeof kind === 'object') return answer(kind);
-    const stored = serviceNames(request, facts);
+    const stored = await askServiceNames(this.options.pool, request, facts);
     if ('error' in stored) return refused(stored.error);
     const [table] = stored.tables;
     const [name] = request.statement.names;

@@ -13,6 +13,7 @@ import { UndropError } from '../errors.js';
 import { readSessionLocks, readTablesInUse } from '../ledger/session-locks.js';
 import { forgetUnanswered, isIntentWaiting } from '../ledger/waiting-intent.js';
 import { forgetIntents, recordOutcome } from '../ledger/write.js';
+import { whyItStays } from '../moves/data-directory.js';
 import { relocate } from '../moves/relocate.js';
 import { STAYS_LOCKED } from '../moves/stays.js';
 import { takeHome } from '../moves/take-home.js';
@@ -22,6 +23,7 @@ import { Patience } from '../service/patience.js';
 import type { Result } from '../wire/result-reader.js';
 import { askMeanwhile } from './ask-meanwhile.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
+import { hidesDirectories } from './facts.js';
 import { innermost } from './innermost.js';
 import { lastLook } from './last-look.js';
 import { lookAtNames } from './look-at-names.js';
@@ -42,7 +44,7 @@ import { type Dropper, type RecordedIntent, recordDrop } from './record-drop.js'
 import { renameInStead } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { runUnseen } from './run-unseen.js';
-import { type ServiceNames, serviceNames } from './service-names.js';
+import { askServiceNames, type ServiceNames } from './service-names.js';
 import type { UserCommand } from './user-session.js';
 import { areForDestroying, DestroyWished, FORGET_WISH } from './wishes.js';
 import { FORGET_TRIES_MAX, writeAtLast } from './write-at-last.js';
@@ -205,8 +207,8 @@ class Attempt {
 
   async #runOnSession(commands: readonly UserCommand[]): Promise<readonly Result[]> {
     const facts = this.#answers.inspection?.facts;
-    const addsIfExists = facts !== undefined && !('errno' in facts) && facts.addsIfExists;
-    const results = await runUnseen(this.#options.userSession, commands, { addsIfExists });
+    const known = facts === undefined || 'errno' in facts ? null : facts;
+    const results = await runUnseen(this.#options.userSession, commands, known);
     for (const command of commands) {
       if (command.kind === 'close') this.#handles.delete(command.statementId);
     }
@@ -226,7 +228,7 @@ class Attempt {
   async #inspect(): Promise<Inspection> {
     const { guess, gtidMayBeSet = false, logBinMayBeOff = false } = this.#options;
     const { statement } = this.#request;
-    const guessed = serviceNames(this.#request, guess);
+    const guessed = await askServiceNames(this.#options.pool, this.#request, guess);
     this.#intendedAtMs = performance.now();
     // A wrong guess of that kind leaves nothing in the binary log.
     this.#logged = !logBinMayBeOff;
@@ -248,7 +250,24 @@ class Attempt {
     const mayBeFree = asked.kind === 'waited' && intent.intent === null;
     if (mayBeFree) intent = await this.#recordIntent(guessed, dropper);
     if (!('errno' in facts)) intent = await this.#correctIntent(intent, guessed, facts);
-    return { ...look, ...intent };
+    const stay = await this.#seenToStay(look, intent);
+    return { ...look, ...stay, ...intent };
+  }
+
+  /** Whether tables are to stay in their schemas, where the session can't tell. */
+  async #seenToStay(
+    { facts }: Pick<Inspection, 'facts'>,
+    { intent }: RecordedIntent,
+  ): Promise<Pick<Inspection, 'stay'> | null> {
+    const { server } = this.#request;
+    if ('errno' in facts || intent === null || !hidesDirectories(facts, server)) return null;
+    const stay: boolean[] = [];
+    for (const { id, schema, table, holdUntil } of intent.tables) {
+      const asked = { id, schema, name: table };
+      const why = holdUntil === null ? null : await whyItStays(this.#options.pool, asked);
+      stay.push(why !== null);
+    }
+    return { stay };
   }
 
   /** Uses up what the session wishes, for this drop. */
@@ -266,8 +285,8 @@ class Attempt {
     guessed: ServiceNames,
     facts: UserFacts,
   ): Promise<RecordedIntent> {
-    const names = serviceNames(this.#request, facts);
-    const { guess } = this.#options;
+    const { guess, pool } = this.#options;
+    const names = await askServiceNames(pool, this.#request, facts);
     const isSame = facts.logged === this.#logged && facts.user === guess.user;
     const isRight = isSame && this.#isRuledAlike(facts);
     if (isRight && JSON.stringify(names) === JSON.stringify(guessed)) return first;

@@ -177,7 +177,7 @@ class PartitionsStatement extends OneTableStatement {
     const { charset } = table.facts;
     const { server } = this.drop;
     try {
-      const all = await readPartitions(this.options.pool, table);
+      const all = await readPartitions(this.options.pool, table, this.#list);
       if (all.length === 0) return 'again';
       const list =
         this.#way === 'convert' ? withoutThose(this.#list, this.#taken, charset) : this.#list;

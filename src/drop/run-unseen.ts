@@ -8,28 +8,51 @@ import {
   TRACK_SYSTEM_VARIABLES,
 } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
+import type { UserFacts } from './request.js';
 import type { UserCommand, UserSession } from './user-session.js';
 
-/** `addsIfExists`: sql_if_exists of MariaDB. */
+type Settings = Pick<UserFacts, 'addsIfExists' | 'collation'>;
+
+/** `settings`: null where they aren't known. */
 export async function runUnseen(
   session: UserSession,
   commands: readonly UserCommand[],
-  { addsIfExists }: { readonly addsIfExists: boolean },
+  settings: Settings | null,
 ): Promise<readonly Result[]> {
-  const sent = addsIfExists ? commands.map(strictly) : commands;
+  const { addsIfExists = false, collation = '' } = settings ?? {};
+  const sent = commands.flatMap((command) => [
+    ...(isRaised(command, collation) ? [inCollation('latin1_swedish_ci')] : []),
+    { ...(addsIfExists ? strictly(command) : command), isAsked: true },
+    ...(isRaised(command, collation) ? [inCollation(collation)] : []),
+  ]);
+  const answered = sent.filter(({ kind }) => kind !== 'close');
   const results = await session.run(sent);
-  const answered = commands.filter(({ kind }) => kind !== 'close');
-  return results.map((result, index) => {
+  return results.flatMap((result, index) => {
     const command = answered[index];
-    if (result.kind !== 'ok' || command?.kind !== 'query') return result;
-    const types = [
-      // SET STATEMENT tells of a variable that it doesn't change.
-      ...(addsIfExists && passesBy(command.text) ? [TRACK_SYSTEM_VARIABLES] : []),
-      // Of a DROP TEMPORARY TABLE, which finds none; a DROP TABLE says nothing even where it does.
-      ...(WORDS.test(Buffer.from(command.text).toString('latin1')) ? [TRACK_STATE_CHANGE] : []),
-    ];
-    return okWithoutReports(result, types);
+    if (command?.isAsked !== true) return [];
+    return [command.kind === 'query' ? unreported(result, command.text, addsIfExists) : result];
   });
+}
+
+function unreported(result: Result, text: Uint8Array, addsIfExists: boolean): Result {
+  if (result.kind !== 'ok') return result;
+  return okWithoutReports(result, [
+    // SET STATEMENT tells of a variable that it doesn't change.
+    ...(addsIfExists && passesBy(text) ? [TRACK_SYSTEM_VARIABLES] : []),
+    // Of a DROP TEMPORARY TABLE, which finds none; a DROP TABLE says nothing even where it does.
+    ...(WORDS.test(Buffer.from(text).toString('latin1')) ? [TRACK_STATE_CHANGE] : []),
+  ]);
+}
+
+/** The SQLSTATE of a SIGNAL is read in it, and has NULs in these. */
+function isRaised(command: UserCommand, collation: string): boolean {
+  if (command.kind !== 'query' || !/^(ucs2|utf16|utf16le|utf32)_/.test(collation)) return false;
+  return /\bSQLSTATE '/.test(Buffer.from(command.text).toString('latin1'));
+}
+
+function inCollation(collation: string) {
+  const text = Buffer.from(`SET /* undrop words */ collation_connection = ${collation}`);
+  return { kind: 'query' as const, text, isAsked: false };
 }
 
 const WORDS = /DROP \/\* undrop words /;

@@ -35,7 +35,9 @@ export const DROP_WAITS_S = 2;
 export function schemaFactsSql(): Buffer {
   const values = ['@@lock_wait_timeout', 'CURRENT_USER()'];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
-  return Buffer.from(`SELECT /* undrop facts */ ${columns.join(', ')} LIMIT 1`);
+  return Buffer.from(
+    `SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop facts */ ${columns.join(', ')} LIMIT 1`,
+  );
 }
 
 export function readSchemaFacts(result: Result): SchemaFacts | ErrPacket {

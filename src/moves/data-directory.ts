@@ -4,15 +4,15 @@ import { textOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
 import { hasDataDirectory, STAYS_FOR_ITS_FILE } from './stays.js';
 
-/** For what was dropped earlier: why the held table isn't to be relocated, or null. */
+/** Why the table, under whatever name, isn't to be relocated once it is held; or null. */
 export async function whyItStays(
   pool: ServicePool,
-  held: { readonly id: string; readonly schema: string; readonly name: string },
+  table: { readonly id: string; readonly schema: string; readonly name: string },
 ): Promise<string | null> {
   try {
     const [versions = [], definitions = []] = await pool.run([
-      sql`SELECT ${note('whereabouts', held.id)} @@version AS version`,
-      sql`SHOW CREATE TABLE ${note('whereabouts', held.id)} ${ident(held.schema, held.name)}`,
+      sql`SELECT ${note('whereabouts', table.id)} @@version AS version`,
+      sql`SHOW CREATE TABLE ${note('whereabouts', table.id)} ${ident(table.schema, table.name)}`,
     ]);
     const [version, definition] = [versions[0], definitions[0]];
     if (version === undefined || definition === undefined) return null;

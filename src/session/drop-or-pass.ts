@@ -13,7 +13,7 @@ import { sentenceStart } from '../drop/next-step.js';
 import { whatIsRecycled } from '../drop/recycled-words.js';
 import type { UserFacts } from '../drop/request.js';
 import { ruleTables } from '../drop/rule-tables.js';
-import { serviceNames } from '../drop/service-names.js';
+import { askServiceNames, serviceNames } from '../drop/service-names.js';
 import { FORGET_WISH, readWishes } from '../drop/wishes.js';
 import { UndropError } from '../errors.js';
 import { mayBeNative, type Ruling } from '../policy/decide.js';
@@ -136,7 +136,7 @@ async function rulingsOf(
   { service }: InterceptOptions,
 ): Promise<readonly Ruling[] | UndropError> {
   const { pool, holdMs, rules = [] } = service;
-  const names = serviceNames({ statement }, facts);
+  const names = await askServiceNames(pool, { statement }, facts);
   if ('error' in names) return names.error;
   const recycled = names.tables.find(({ schema }) => isRecycleName(schema));
   if (recycled !== undefined) {

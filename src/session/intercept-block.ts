@@ -14,7 +14,7 @@ import { NO_VERDICT } from '../drop/program-verdict.js';
 import { qualify } from '../drop/qualify.js';
 import { recordDrop } from '../drop/record-drop.js';
 import type { UserFacts } from '../drop/request.js';
-import { serviceNames } from '../drop/service-names.js';
+import { askServiceNames } from '../drop/service-names.js';
 import { FORGET_WISH } from '../drop/wishes.js';
 import { askMoveSql, cleanSql, showCreateSql } from '../drop/words.js';
 import { forgetIntents, type IntentFacts, type IntentTable } from '../ledger/write.js';
@@ -201,7 +201,7 @@ class BlockPlan {
       groupId: this.#groupId,
       ids: this.#ids,
     };
-    const known = serviceNames(request, facts);
+    const known = await askServiceNames(service.pool, request, facts);
     const how = { ...service, mayWaitUnseen: true };
     const { intent, intentError, rulings } = await recordDrop(request, known, facts, how);
     if (intent === null) return refused(intentError, this.#options);

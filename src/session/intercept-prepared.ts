@@ -9,6 +9,8 @@
 import { assert } from '../assert.js';
 import { bindNames, bindPlainNames, bindPlainSchema, bindSchema } from '../drop/bind-names.js';
 import { factsSql, readFacts } from '../drop/facts.js';
+import { learnNames } from '../drop/learn-names.js';
+import { askServiceNames } from '../drop/service-names.js';
 import { UndropError } from '../errors.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import type { Replacement } from '../sql/verdict.js';
@@ -192,6 +194,7 @@ async function runBoundSchema(
     return dropSchema({ text, wishes }, { schema: plain, ifExists, facts: null }, options);
   const facts = await readUserFacts(options);
   if ('errno' in facts) return answerWith(facts);
+  await learnNames(options.service.pool, [schema], context.charset);
   const bound = orRefusal(() => bindSchema(schema, context, facts));
   if (bound instanceof UndropError) return refused(bound, options);
   return dropSchema({ text, wishes }, { schema: bound, ifExists, facts }, options);
@@ -208,6 +211,7 @@ async function runBound(
   }
   const facts = await readUserFacts(options);
   if ('errno' in facts) return answerWith(facts);
+  await askServiceNames(options.service.pool, { statement }, context);
   const bound = orRefusal(() => bindNames(statement, context, facts));
   if (bound instanceof UndropError) return refused(bound, options);
   return dropAndHold({ text, ...bound, wasJudged: true }, facts, options, { wishes });

@@ -16,7 +16,7 @@ import { refuse } from '../drop/next-step.js';
 import { askParser, NO_VERDICT, passesParser } from '../drop/program-verdict.js';
 import { qualify } from '../drop/qualify.js';
 import type { UserFacts } from '../drop/request.js';
-import { serviceNames } from '../drop/service-names.js';
+import { askServiceNames } from '../drop/service-names.js';
 import { signalSql } from '../drop/signal-sql.js';
 import { FORGET_WISH } from '../drop/wishes.js';
 import { ownLockSql, probeSql, type QualifiedName, showCreateSql } from '../drop/words.js';
@@ -126,7 +126,7 @@ export async function replaceTable(
   const name = qualify(named, facts);
   const judged = await judge(taken, { name, charset, isImmediate }, options);
   if (judged !== null) return judged;
-  const stored = serviceNames({ statement }, facts);
+  const stored = await askServiceNames(options.service.pool, { statement }, facts);
   if ('error' in stored) return refused(stored.error, options);
   const [table] = stored.tables;
   assert(table !== undefined, 'each name is decoded');

@@ -5,6 +5,7 @@
  *
  * Invariant: a name that can't be read, or that is one of a directory, is in no statement of ours.
  */
+import { learnNames } from '../drop/learn-names.js';
 import type { UserFacts } from '../drop/request.js';
 import { runSchemaDrop, type SchemaDropRequest } from '../drop/run-schema-drop.js';
 import { FORGET_WISH, readWishes } from '../drop/wishes.js';
@@ -36,6 +37,7 @@ export async function dropSchema(
   if (hasFileNames(server) && isFileName(schema)) {
     return refused(notUnderstood(`${FILE_NAME_PREFIX} names a schema by its directory`), options);
   }
+  await learnNames(service.pool, [schema], (known ?? options.guess).charset);
   const guessed = { schema, ifExists, charset: (known ?? options.guess).charset };
   const replaced = optionsAt === undefined ? null : { options: text.subarray(optionsAt) };
   const absent = replaced === null ? await answerOfAbsent(guessed, options) : null;
@@ -46,6 +48,7 @@ export async function dropSchema(
     return refused(notDone('as a schema under sql_if_exists', schemaAndTables(schema)), options);
   }
   const { charset: charsetName } = facts;
+  await learnNames(service.pool, [schema], charsetName);
   const charset = clientCharsetOf(charsetName);
   const name = schemaNameOf({ schema, charset: charsetName });
   if (charset === null || name === null || schema.includes(0)) {

@@ -11,7 +11,7 @@ import { seesSession } from '../drop/guard-schema.js';
 import { innermost } from '../drop/innermost.js';
 import type { UserFacts } from '../drop/request.js';
 import { type RuledName, ruleTables } from '../drop/rule-tables.js';
-import { serviceNames } from '../drop/service-names.js';
+import { askServiceNames } from '../drop/service-names.js';
 import { FORGET_WISH, readWishes } from '../drop/wishes.js';
 import { writeAtLast } from '../drop/write-at-last.js';
 import { UndropError } from '../errors.js';
@@ -104,7 +104,7 @@ async function planViews(
   const [first] = statement.names;
   assert(first !== undefined, 'a DROP VIEW has a name');
   const asTables = { ...dropOf({ table: first, words: [] }), names: statement.names };
-  const names = serviceNames({ statement: asTables }, facts);
+  const names = await askServiceNames(pool, { statement: asTables }, facts);
   if ('error' in names) return names.error;
   const tables = sentenceOf(statement.names);
   const groupId = newId();

@@ -17,7 +17,7 @@ describe('the facts', () => {
     const text = factsSql(parseServerVersion(version)).toString();
     expect(text).toContain(`CAST(${gtidNext} AS BINARY)`);
     expect(text).toMatch(
-      /^SELECT \/\* undrop facts \*\/ CAST\(DATABASE\(\) AS BINARY\), .* LIMIT 1$/,
+      /^SELECT \/\*\+ MAX_EXECUTION_TIME\(0\) \*\/ \/\* undrop facts \*\/ CAST\(DATABASE\(\) AS BINARY\), .* LIMIT 1$/,
     );
   });
 
@@ -48,6 +48,7 @@ describe('the facts', () => {
       tracksGtids: true,
       resultsCharset: null,
       tracksState: false,
+      collation: '',
       addsIfExists: false,
       wish: null,
     });

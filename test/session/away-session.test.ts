@@ -33,7 +33,10 @@ function sessionIn(schema: string | null, { gtidNext = 'AUTOMATIC', unknown = ''
 function describeCommand(command: SessionCommand): string {
   switch (command.kind) {
     case 'query':
-      return Buffer.from(command.text).toString().slice(0, 22);
+      return Buffer.from(command.text)
+        .toString()
+        .replace(/\/\*\+.*?\*\/ /, '')
+        .slice(0, 22);
     case 'prepare':
       return `PREPARE ${Buffer.from(command.text)}`;
     case 'close':

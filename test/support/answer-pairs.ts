@@ -76,6 +76,11 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
       'CREATE OR REPLACE that ends at a lock (1205, 1213), a KILL (1317) or a time limit (1969) leaves the old table, which the server may have dropped by then',
     where: ['tables', 'root'],
   },
+  'wide-collation': {
+    reason:
+      'MySQL 8 and later: `SHOW WARNINGS` is empty behind an error that undrop raises under a `collation_connection` of ucs2, utf16 or utf32',
+    where: ['diagnostics'],
+  },
   'cut-diagnostics': {
     reason:
       'MySQL 5.6: behind the error 1701 of a TRUNCATE `SHOW WARNINGS` has the first 128 characters of its text',

@@ -1,0 +1,87 @@
+/** Names out of the charsets of clients are to us what they are to the server. */
+import { describe, expect, test } from '@jest/globals';
+import { decodeName, hasToBeLearned } from '../../src/drop/decode-name.js';
+import { learnNames } from '../../src/drop/learn-names.js';
+import { UndropError } from '../../src/errors.js';
+import { query, type TestServer, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+
+const AT_ONCE = 2_000;
+const TWO_BYTES = ['cp932', 'gbk', 'euckr'];
+const CHARSETS = [
+  ...['latin1', 'latin2', 'latin7', 'cp1250', 'cp1251', 'cp1256', 'cp1257', 'koi8r'],
+  ...TWO_BYTES,
+];
+
+/** Each byte above ASCII, or each with any that may follow it. */
+function charactersOf(charset: string): readonly Buffer[] {
+  const first = Array.from({ length: 128 }, (_, index) => 128 + index);
+  if (!TWO_BYTES.includes(charset)) return first.map((byte) => Buffer.from([byte]));
+  const second = Array.from({ length: 192 }, (_, index) => 64 + index).filter((b) => b !== 127);
+  return first.flatMap((byte) => second.map((next) => Buffer.from([byte, next])));
+}
+
+/** Null where it has none. */
+async function madeOf(server: TestServer, charset: string, names: readonly Buffer[]) {
+  const values = names.map(
+    (name, index) =>
+      `HEX(CONVERT(CONVERT(X'${name.toString('hex')}' USING ${charset}) USING utf8mb3)) AS c${index}`,
+  );
+  const [row = {}] = await query<Record<string, string | null>>(
+    server,
+    `SELECT ${values.join(', ')}`,
+  );
+  return names.map((_name, index) => {
+    const made = Buffer.from(row[`c${index}`] ?? '', 'hex').toString();
+    return made === '' || made.includes('?') ? null : made;
+  });
+}
+
+function decoded(name: Buffer, charset: string): string | null {
+  try {
+    return decodeName(name, charset);
+  } catch (error) {
+    if (error instanceof UndropError) return null;
+    throw error;
+  }
+}
+
+describe.each(testServers())('on $name', (server) => {
+  test.each(CHARSETS)('%s is decoded alike, or not at all', async (charset) => {
+    const characters = charactersOf(charset);
+    const wrong: string[] = [];
+    let read = 0;
+    for (let at = 0; at < characters.length; at += AT_ONCE) {
+      const part = characters.slice(at, at + AT_ONCE);
+      const made = await madeOf(server, charset, part);
+      for (const [index, name] of part.entries()) {
+        const [theirs, ours] = [made[index] ?? null, decoded(name, charset)];
+        if (ours !== null && theirs === ours) read++;
+        if (ours !== null && theirs !== null && theirs !== ours) {
+          wrong.push(`${name.toString('hex')}: ${theirs}, not ${ours}`);
+        }
+      }
+    }
+    expect(wrong).toEqual([]);
+    expect(read).toBeGreaterThan(90);
+  });
+
+  test('what is another character in its standard is learned from the server', async () => {
+    const pool = poolOn(server);
+    const names = [
+      ['sjis', '8160', '〜'],
+      ['ujis', 'a1c1', '〜'],
+      ['big5', 'a145', '•'],
+      ['latin5', '80', '\u0080'],
+      ['cp850', '81', 'ü'],
+      ['sjis', '8740', null],
+    ] as const;
+    for (const [charset, hex, text] of names) {
+      const name = Buffer.from(`${hex}61`, 'hex');
+      await learnNames(pool, [name], charset);
+      expect(decoded(name, charset)).toBe(text === null ? null : `${text}a`);
+      expect(hasToBeLearned(name, charset)).toBe(text === null);
+    }
+    await pool.dispose();
+  });
+});
