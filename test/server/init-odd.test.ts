@@ -57,6 +57,14 @@ describe.each(testServers())('on $name', (server) => {
     return made.stdout;
   }
 
+  async function makeAdmin(...rights: readonly string[]): Promise<Variables> {
+    const admin = `a_${user}`;
+    users.push(`${admin}@'%'`);
+    await root.query(`CREATE USER ${admin}@'%' IDENTIFIED BY 'x'`);
+    for (const right of rights) await root.query(`GRANT ${right} TO ${admin}@'%'`);
+    return { ADMIN_USER: admin, ADMIN_PASSWORD: 'x' };
+  }
+
   function doctor(more: Variables = {}, ...args: readonly string[]) {
     return runUndrop(server, ['doctor', ...args], { USER: user, PASSWORD, ...more });
   }
@@ -92,6 +100,7 @@ describe.each(testServers())('on $name', (server) => {
         expect(said).toContain('on performance_schema: ');
         expect(await drop()).toBe('_undrop');
         expect(await doctor()).toMatchObject({ code: 0, stderr: '' });
+        expect((await init([])).stdout).toMatch(/^-- Where partial_revokes is ON/m);
       });
 
       test('a right that is revoked on a schema is missing there', async () => {
@@ -153,6 +162,77 @@ describe.each(testServers())('on $name', (server) => {
     await root.query(`REVOKE UPDATE, DELETE ON \`${escaped()}\`.* FROM ${user}@'%'`);
     expect(await drop()).toBe('_undrop');
     expect((await doctor()).code).toBe(0);
+  });
+
+  test('schemas are for the tier least, and of users', async () => {
+    const wrong: readonly [Variables, RegExp][] = [
+      [{ TIER: 'managed', SCHEMAS: schema.name }, /UNDROP_SCHEMAS is for the tier least.*managed/],
+      [{ SCHEMAS: 'shop,MySQL,_undrop' }, /expected schemas of users, found MySQL, _undrop\./],
+    ];
+    for (const [variables, text] of wrong) {
+      for (const args of [[], ['--apply']]) {
+        const { code, stdout, stderr } = await init(args, variables);
+        expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+        expect(stderr).toMatch(text);
+      }
+    }
+    expect(await query(server, `SELECT 1 FROM mysql.user WHERE User = '${user}'`)).toEqual([]);
+  });
+
+  test('a schema that is not there yet is said, by init and by the doctor', async () => {
+    const SCHEMAS = `${schema.name},odd_shpo`;
+    const said = await make('least', { SCHEMAS });
+    expect(said).toMatch(/^There is no schema odd_shpo yet\.$/m);
+    expect(said).not.toContain(`no schema ${schema.name}`);
+    const { code, stdout } = await doctor({ TIER: 'least', SCHEMAS });
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/in UNDROP_SCHEMAS and not held: .*: odd_shpo$/m);
+    expect(await doctor({ SCHEMAS: schema.name })).toMatchObject({ code: 0 });
+  });
+
+  test('a lower tier takes nothing away, and says how that is done', async () => {
+    await make('full');
+    expect(await make('full')).not.toContain('Nothing was taken away');
+    const said = await make('least');
+    const [, tier, text = ''] =
+      /it still has the tier (\w+)\..*\nrefused meanwhile\): (.*); then run/.exec(said) ?? [];
+    expect(tier).toBe('full');
+    await root.query(text);
+    expect(await make('least')).not.toContain('Nothing was taken away');
+    expect((await doctor()).stdout).toContain('tier least');
+  });
+
+  test('an account that can’t log in from here is said to be made', async () => {
+    users.push(`${user}@'10.9.9.9'`);
+    const { code, stdout, stderr } = await init(['--apply'], { ACCOUNT_HOST: '10.9.9.9' });
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(
+      /UNDROP_ACCOUNT_UNFINISHED: .*@10\.9\.9\.9 was made.*can’t log in from here: .*denied.*UNDROP_ACCOUNT_HOST/,
+    );
+  });
+
+  test('so is one that the administrator may not grant everything', async () => {
+    const admin = await makeAdmin('CREATE USER ON *.*', 'SELECT ON mysql.*');
+    users.push(`${user}@'%'`);
+    const { code, stderr } = await init(['--apply'], { TIER: 'managed', ...admin });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /UNDROP_ACCOUNT_UNFINISHED: .* was made, but has not all rights .*denied.*WITH GRANT OPTION/,
+    );
+  });
+
+  test('an administrator who may not read mysql.user is told so', async () => {
+    const admin = await makeAdmin('CREATE USER ON *.*');
+    const { code, stderr } = await init(['--apply'], { TIER: 'managed', ...admin });
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/UNDROP_MISSING_RIGHT: .*GRANT SELECT ON mysql\.user/);
+  });
+
+  test('init and doctor call the server the same', async () => {
+    await make('managed');
+    const [, version = ''] = / on (.+)\.\n/.exec((await init([])).stdout) ?? [];
+    expect(version).toMatch(/^(?!5\.5\.5)\d+\./);
+    expect((await doctor()).stdout).toContain(` ${version}: `);
   });
 
   test('without SUPER the doctor says which triggers stay in place', async () => {
