@@ -329,6 +329,13 @@ export const ERRORS = {
     text: 'The server refuses {account} a right that this needs: {cause}.',
     remedy: '{instead}',
   },
+  UNDROP_ACCOUNT_UNFINISHED: {
+    fault: 'operator',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'The account {account} was made, {what}: {cause}.',
+    remedy: '{instead}',
+  },
   UNDROP_OTHER_PASSWORD: {
     fault: 'operator',
     errno: 1045,

@@ -3,11 +3,12 @@
  * twice: rights are only ever added, and the password of an account that is there is left alone.
  */
 import { UndropError } from '../errors.js';
-import type { ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
 import { numberOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
 import { type Account, type Grant, grantsFor, type Tier } from './grants.js';
+import { missingSchemas, readSchemas } from './schemas.js';
 import { createUserSql, grantSql } from './statements.js';
 
 const NO_PASSWORD = 'UNDROP_PASSWORD is not set: expected the password of the new account.';
@@ -23,6 +24,8 @@ export interface ApplyOptions {
 export interface Applied {
   readonly isNew: boolean;
   readonly grants: readonly Grant[];
+  /** Of the schemas that it is for: what isn't there yet. */
+  readonly absent: readonly string[];
 }
 
 /** `admin`: may create users and grant what is to be granted. Rejects with the server's errors. */
@@ -36,16 +39,44 @@ export async function applyAccount(admin: ServicePool, options: ApplyOptions): P
     if (password === '') throw new UndropError('UNDROP_CONFIG', { problems: NO_PASSWORD });
     await admin.run(createUserSql(account, password));
   }
-  for (const grant of grants) await admin.run(grantSql(grant, account));
-  return { isNew, grants };
+  try {
+    for (const grant of grants) await admin.run(grantSql(grant, account));
+  } catch (error) {
+    if (!isNew || !isServerError(error)) throw error;
+    throw notAllGranted(options, error);
+  }
+  return { isNew, grants, absent: await missingSchemas(admin, schemas, await readSchemas(admin)) };
+}
+
+function notAllGranted({ account, tier }: ApplyOptions, error: Error): UndropError {
+  const params = {
+    account: `${account.user}@${account.host}`,
+    what: `but has not all rights of the tier ${tier}`,
+    cause: error.message,
+    instead:
+      'Run `undrop init --apply` again with UNDROP_ADMIN_USER set to an account that has all of them WITH GRANT OPTION, or have somebody run the GRANTs that `undrop init` prints.',
+  };
+  return new UndropError('UNDROP_ACCOUNT_UNFINISHED', params, error);
 }
 
 async function exists(admin: ServicePool, { user, host }: Account): Promise<boolean> {
-  const [rows = []] = await admin.run(
-    sql`SELECT ${note('look')} COUNT(*) AS n FROM mysql.user WHERE User = ${user} AND Host = ${host}`,
-  );
-  return numberOf(rows[0] ?? {}, 'n') > 0;
+  try {
+    const [rows = []] = await admin.run(
+      sql`SELECT ${note('look')} COUNT(*) AS n FROM mysql.user
+          WHERE User = ${user} AND Host = ${host}`,
+    );
+    return numberOf(rows[0] ?? {}, 'n') > 0;
+  } catch (error) {
+    if (!isServerError(error, ...TABLE_DENIED)) throw error;
+    const instead =
+      '`undrop init --apply` looks there whether the account exists: GRANT SELECT ON mysql.user to the administrator, or have somebody run what `undrop init` prints.';
+    const params = { account: 'the administrator', cause: error.message, instead };
+    throw new UndropError('UNDROP_MISSING_RIGHT', params, error);
+  }
 }
+
+/** A schema, a table, a column of it. */
+const TABLE_DENIED = [1044, 1142, 1143] as const;
 
 /** MySQL 8.0.16 and later: names of schemas in grants are no patterns then. */
 export async function hasPartialRevokes(connection: ServicePool): Promise<boolean> {

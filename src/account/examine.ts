@@ -7,10 +7,11 @@ import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
 import type { ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import { note, sql } from '../service/sql.js';
+import { sql } from '../service/sql.js';
 import { type Need, needsOf, type Tier } from './grants.js';
 import { findPrograms, type Program } from './programs.js';
 import { hasRight, type Rights, readRights } from './rights.js';
+import { missingSchemas, readSchemas } from './schemas.js';
 
 export interface MissingRight {
   readonly right: string;
@@ -28,8 +29,12 @@ export interface Examination {
   readonly tier: Tier | null;
   /** Schemas whose tables are held, if not in every respect: `missing` says what is less. */
   readonly held: readonly string[];
+  /** Those whose tables are held in their own schema, as the account may not rename them there. */
+  readonly heldInPlace: readonly string[];
   /** Schemas on which the account has no rights: a drop there is refused. */
   readonly refused: readonly string[];
+  /** Of those that were asked for: not there, or none of the account's. */
+  readonly notHeld: readonly string[];
   readonly missing: readonly MissingRight[];
   readonly programs: readonly Program[];
   /** False: there may be procedures and functions that this account can't even see. */
@@ -44,25 +49,58 @@ const TESTED: ReadonlySet<string> = new Set([
   'mariadb 11.8',
 ]);
 
-export async function examine(pool: ServicePool): Promise<Examination> {
-  const server = await readServerFacts(pool);
-  const rights = await readRights(pool);
-  const schemas = await readSchemas(pool);
-  const needs = needsOf(server);
-  const seen = schemas.filter((schema) => hasAny(rights, needs, schema));
-  const missing = needs.flatMap((need) => missingOf(need, rights, seen));
+/** `wanted`: schemas whose tables are to be held. */
+export async function examine(
+  pool: ServicePool,
+  { wanted = [] }: { readonly wanted?: readonly string[] } = {},
+): Promise<Examination> {
+  const { server, rights, schemas, seen, needs, missing } = await readLacks(pool);
+  const isRefused = needs.some((need) => need.refuses && isMissing(need, rights));
+  const heldSomehow = isRefused ? [] : seen;
+  const mayRename = (schema: string) => RENAMING.every((right) => hasRight(rights, right, schema));
   return {
     account: rights.account,
     server: describe(server),
     readOnly: server.readOnly,
     tier: tierOf(rights, missing),
-    held: needs.some((need) => need.refuses && isMissing(need, rights)) ? [] : seen,
+    held: heldSomehow.filter(mayRename),
+    heldInPlace: heldSomehow.filter((schema) => !mayRename(schema)),
     refused: schemas.filter((schema) => !seen.includes(schema)),
+    notHeld: await missingSchemas(pool, wanted, heldSomehow),
     missing,
     programs: await findPrograms(pool, server),
     seesAllPrograms: SEES_PROGRAMS.some((right) => rights.server.has(right)),
   };
 }
+
+/** The tier that the account has; null: something essential is missing. */
+export async function readTier(pool: ServicePool): Promise<Tier | null> {
+  const { rights, missing } = await readLacks(pool);
+  return tierOf(rights, missing);
+}
+
+async function readLacks(pool: ServicePool) {
+  const server = await readServerFacts(pool);
+  const rights = await readRights(pool);
+  const schemas = await readSchemas(pool);
+  const needs = needsOf({ ...server, triggersTakeSuper: await doTriggersTakeSuper(pool) });
+  const seen = schemas.filter((schema) => hasAny(rights, needs, schema));
+  const missing = needs.flatMap((need) => missingOf(need, rights, seen));
+  return { server, rights, schemas, seen, needs, missing };
+}
+
+async function doTriggersTakeSuper(pool: ServicePool): Promise<boolean> {
+  const [rows = []] = await pool.run(
+    sql`SHOW GLOBAL VARIABLES
+        WHERE Variable_name IN ('log_bin', 'log_bin_trust_function_creators')`,
+  );
+  const isOn = (name: string) =>
+    rows.some((row) => textOf(row, 'Variable_name') === name && textOf(row, 'Value') === 'ON');
+  return isOn('log_bin') && !isOn('log_bin_trust_function_creators');
+}
+
+/** To take a table out of a schema. */
+const RENAMING = ['ALTER', 'DROP'];
 
 /** On the server as a whole; the second since MySQL 8.0.20. */
 const SEES_PROGRAMS = ['SELECT', 'SHOW_ROUTINE'];
@@ -73,35 +111,32 @@ function describe({ flavour, version, versionId }: ServerFacts): Examination['se
   return { name, version, isTested: TESTED.has(`${flavour} ${major}.${minor}`) };
 }
 
-/** Of the users: none of the server's own, and none of ours. */
-async function readSchemas(pool: ServicePool): Promise<readonly string[]> {
-  const [rows = []] = await pool.run(
-    sql`SELECT ${note('look')} SCHEMA_NAME AS name FROM information_schema.SCHEMATA
-        WHERE SCHEMA_NAME NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')
-          AND SCHEMA_NAME NOT LIKE '\\_undrop%' ORDER BY SCHEMA_NAME`,
-  );
-  return rows.map((row) => textOf(row, 'name'));
-}
-
 function hasAny(rights: Rights, needs: readonly Need[], schema: string): boolean {
   return needs.some(({ on, right }) => on === 'schemas' && hasRight(rights, right, schema));
 }
 
 /** On the server, or where the ledger is. */
 function isMissing({ right, on }: Need, rights: Rights): boolean {
-  return on === 'server' ? !rights.server.has(right) : !hasRight(rights, right, RECYCLE_SCHEMA);
+  if (on === 'server') return !rights.server.has(right);
+  return !hasRight(rights, right, on === 'schemas' ? RECYCLE_SCHEMA : on);
 }
 
-function missingOf(
-  { right, on, isEssential, without }: Need,
-  rights: Rights,
-  seen: readonly string[],
-): readonly MissingRight[] {
-  if (on === 'server') {
-    return rights.server.has(right) ? [] : [{ right, schemas: null, isEssential, without }];
-  }
-  const schemas = [RECYCLE_SCHEMA, ...seen].filter((schema) => !hasRight(rights, right, schema));
-  return schemas.length === 0 ? [] : [{ right, schemas, isEssential, without }];
+function missingOf(need: Need, rights: Rights, seen: readonly string[]): readonly MissingRight[] {
+  const { right, on, isEssential, without, withoutThere } = need;
+  const own = isMissing(need, rights);
+  if (on === 'server') return own ? [{ right, schemas: null, isEssential, without }] : [];
+  const home = own ? [on === 'schemas' ? RECYCLE_SCHEMA : on] : [];
+  const there = withoutThere === null ? [] : seen.filter((name) => !hasRight(rights, right, name));
+  const groups =
+    without === withoutThere
+      ? [{ schemas: [...home, ...there], without }]
+      : [
+          { schemas: home, without },
+          { schemas: there, without: withoutThere ?? '' },
+        ];
+  return groups
+    .filter(({ schemas }) => schemas.length > 0)
+    .map((group) => ({ right, isEssential, ...group }));
 }
 
 function tierOf(rights: Rights, missing: readonly MissingRight[]): Tier | null {

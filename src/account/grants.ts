@@ -15,28 +15,45 @@ export type Tier = (typeof TIERS)[number];
 export interface Need {
   readonly right: string;
   /** On every schema whose tables are to be held and on our own; or on the server as a whole. */
-  readonly on: 'schemas' | 'server';
+  readonly on: 'schemas' | 'server' | 'performance_schema';
   /** Without it the product doesn't do its work; or one thing less exactly. */
   readonly isEssential: boolean;
+  /** Where it is missing on the server, or on our own schemas. */
   readonly without: string;
+  /** Where it is missing on a schema of users; null: nothing there needs it. */
+  readonly withoutThere: string | null;
   /** Where it is missing on the server or on our own schema, no drop is held anywhere. */
   readonly refuses: boolean;
+}
+
+/** A server, and what else decides which rights it takes. */
+export interface GrantingServer extends ServerVersion {
+  /** Default true. */
+  readonly performanceSchema?: boolean;
+  /** The binary log is on, and log_bin_trust_function_creators off. Default false. */
+  readonly triggersTakeSuper?: boolean;
 }
 
 const NO_LEDGER = 'the ledger can’t be read or written: every drop is refused';
 const IN_PLACE =
   'held tables stay in their own schema under their hold name; no restore, no removal';
 
+const NO_RESTORE =
+  'held tables can’t be given back to it; DROP DATABASE is refused, and TRUNCATE and DROP PARTITION where UNDROP_PROTECT has them';
+const NO_SIGHT =
+  'DROP DATABASE is refused, and TRUNCATE, DROP PARTITION and DROP VIEW where UNDROP_PROTECT has them; rules can’t see that a table is empty';
+
 const WITHOUT_VIEWS = 'dropped views come back by their restore script only, run by somebody else';
 
 const WITHOUT_LOCKS = 'ALTER TABLE … DROP PARTITION is refused where UNDROP_PROTECT has it';
 
-const ON_SCHEMAS: readonly (readonly [right: string, without: string])[] = [
-  ['SELECT', NO_LEDGER],
-  ['INSERT', NO_LEDGER],
-  ['UPDATE', 'drops stay intents in the ledger, without a definition and a restore script'],
-  ['DELETE', 'rows are not purged, and refused drops leave intents behind'],
-  ['CREATE', `a ledger that is not there can’t be made; ${IN_PLACE}`],
+/** `there`: on a schema of users, where that is something else. */
+const ON_SCHEMAS: readonly (readonly [right: string, without: string, there?: string | null])[] = [
+  ['SELECT', NO_LEDGER, NO_SIGHT],
+  ['INSERT', NO_LEDGER, NO_RESTORE],
+  ['UPDATE', 'drops stay intents in the ledger, without a definition and a restore script', null],
+  ['DELETE', 'rows are not purged, and refused drops leave intents behind', null],
+  ['CREATE', `a ledger that is not there can’t be made; ${IN_PLACE}`, NO_RESTORE],
   ['DROP', IN_PLACE],
   ['ALTER', IN_PLACE],
   ['REFERENCES', 'foreign keys don’t come back with a restored table (MySQL 5.7 and later)'],
@@ -50,24 +67,35 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string])[] = [
 ];
 
 /** In the order in which they are granted. */
-export function needsOf(server: ServerVersion): readonly Need[] {
+export function needsOf(server: GrantingServer): readonly Need[] {
   // MariaDB has a way to drop a partition that needs no lock.
   const onSchemas = ON_SCHEMAS.filter(
     ([, without]) => without !== WITHOUT_LOCKS || server.flavour === 'mysql',
   );
-  const base = onSchemas.map(([right, without]): Need => {
+  const base = onSchemas.map(([right, without, there = without]): Need => {
     const refuses = without === NO_LEDGER;
     const isEssential = without !== WITHOUT_VIEWS && without !== WITHOUT_LOCKS;
-    return { right, on: 'schemas', isEssential, without, refuses };
+    return { right, on: 'schemas', isEssential, without, withoutThere: there, refuses };
   });
   const seen = 'undrop can’t see that the user’s session is on its server: every drop is refused';
+  const locks = 'undrop can’t see what the user’s session has locked: every drop is refused';
+  const refusing = { isEssential: true, withoutThere: null, refuses: true };
   return [
     ...base,
-    { right: 'PROCESS', on: 'server', isEssential: true, without: seen, refuses: true },
+    { ...refusing, right: 'PROCESS', on: 'server', without: seen },
+    ...(tellsLocks(server)
+      ? [{ ...refusing, right: 'SELECT', on: 'performance_schema', without: locks } as const]
+      : []),
     ...extrasOf(server).map(({ right, without }): Need => {
-      return { right, on: 'server', isEssential: false, without, refuses: false };
+      const extra = { isEssential: false, withoutThere: null, refuses: false };
+      return { ...extra, right, on: 'server', without };
     }),
   ];
+}
+
+/** Of a session to others; undrop asks before each drop. */
+function tellsLocks({ flavour, versionId, performanceSchema = true }: GrantingServer): boolean {
+  return flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
 }
 
 interface Extra {
@@ -75,14 +103,19 @@ interface Extra {
   readonly without: string;
 }
 
+const OTHER_DEFINERS = 'tables with triggers of other definers stay in their own schema, with them';
+const WITHOUT_SUPER =
+  'every table with triggers stays in its own schema, with them, as the binary log is on and log_bin_trust_function_creators is off';
+
 /** What the tier `full` has beyond the others. */
-function extrasOf(server: ServerVersion): readonly Extra[] {
+function extrasOf(server: GrantingServer): readonly Extra[] {
   const unlogged =
     'what is dropped with sql_log_bin=0 stays in its own schema, and purges are in the binary log';
-  const triggers = 'tables with triggers of other definers stay in their own schema, with them';
+  const triggers = (right: string) =>
+    right === 'SUPER' && server.triggersTakeSuper === true ? WITHOUT_SUPER : OTHER_DEFINERS;
   const extras = [
     { right: unlogRight(server), without: unlogged },
-    ...definerRights(server).map((right) => ({ right, without: triggers })),
+    ...definerRights(server).map((right) => ({ right, without: triggers(right) })),
     { right: 'EVENT', without: 'the doctor doesn’t see events that drop tables' },
   ];
   const rights = [...new Set(extras.map(({ right }) => right))];
@@ -164,8 +197,9 @@ function leastGrants(
       why: 'a schema whose tables are held',
     })),
   ];
-  if (server.flavour === 'mysql' && server.versionId >= 80_000) {
-    grants.push({ rights: ['SELECT'], schema: 'performance\\_schema', why: 'to see LOCK TABLES' });
+  if (tellsLocks(server)) {
+    const schema = isLiteral ? 'performance_schema' : 'performance\\_schema';
+    grants.push({ rights: ['SELECT'], schema, why: 'to see LOCK TABLES' });
   }
   return grants;
 }

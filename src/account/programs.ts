@@ -9,6 +9,7 @@ import { note, sql } from '../service/sql.js';
 import { type LexMode, modeFromSqlMode } from '../sql/lex-mode.js';
 import { Lexer } from '../sql/lexer.js';
 import type { ServerVersion } from '../wire/server-version.js';
+import { OF_SERVERS } from './schemas.js';
 
 export interface Program {
   readonly schema: string;
@@ -22,15 +23,13 @@ export interface Program {
   readonly does: 'drops' | 'may drop' | 'unread';
 }
 
-const OWN_TO_SERVERS = ['mysql', 'sys', 'information_schema', 'performance_schema'];
-
 /** Those that drop, or of which nobody can say; by schema and name. */
 export async function findPrograms(
   pool: ServicePool,
   server: ServerVersion,
 ): Promise<readonly Program[]> {
   const others = sql.join(
-    OWN_TO_SERVERS.map((schema) => sql`${schema}`),
+    OF_SERVERS.map((schema) => sql`${schema}`),
     ', ',
   );
   const answers = await pool.run([

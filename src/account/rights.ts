@@ -17,6 +17,8 @@ export interface Rights {
   readonly schemas: ReadonlyMap<string, ReadonlySet<string>>;
   /** Names are no patterns. */
   readonly isLiteral: boolean;
+  /** By the schema's name: what a grant on the whole server doesn't give there. */
+  readonly revoked: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 export async function readRights(pool: ServicePool): Promise<Rights> {
@@ -43,12 +45,31 @@ export async function readRights(pool: ServicePool): Promise<Rights> {
     server: new Set(own(server).map((row) => textOf(row, 'name'))),
     schemas: bySchema,
     isLiteral: await hasPartialRevokes(pool),
+    revoked: readRevoked(await ownGrants(pool)),
   };
+}
+
+/** `REVOKE DROP ON `shop`.* FROM …`: partial revokes, which information_schema hasn't got. */
+export function readRevoked(grants: readonly string[]): Rights['revoked'] {
+  const found = grants.flatMap((text) => {
+    const match = /^REVOKE (.+?) ON `((?:[^`]|``)+)`\.\* FROM /.exec(text);
+    return match === null ? [] : [[match[1] ?? '', match[2] ?? ''] as const];
+  });
+  const entries = found.map(
+    ([rights, schema]) => [schema.replaceAll('``', '`'), new Set(rights.split(', '))] as const,
+  );
+  return new Map(entries);
+}
+
+/** With those of its active roles. */
+async function ownGrants(pool: ServicePool): Promise<readonly string[]> {
+  const [rows = []] = await pool.run(sql`SHOW GRANTS`);
+  return rows.flatMap((row) => Object.values(row)).map(String);
 }
 
 /** Whether the account has that right on a schema of that name. */
 export function hasRight(rights: Rights, right: string, schema: string): boolean {
-  if (rights.server.has(right)) return true;
+  if (rights.server.has(right) && rights.revoked.get(schema)?.has(right) !== true) return true;
   return [...rights.schemas].some(
     ([pattern, granted]) => granted.has(right) && isMeant(pattern, schema, rights),
   );

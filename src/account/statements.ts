@@ -14,6 +14,11 @@ export function grantSql({ rights, schema }: Grant, { user, host }: Account): SQ
   return sql`GRANT ${grantClause(rights, schema)} TO ${user}@${host}`;
 }
 
+/** A text for a client, of the statement that leaves an account nothing but its login. */
+export function takeAwayAll({ user, host }: Account): string {
+  return renderQuery(sql`REVOKE ALL PRIVILEGES, GRANT OPTION FROM ${user}@${host}`);
+}
+
 /** A text for a client; the password is for whoever runs it to fill in, and it says so. */
 export function printStatements(account: Account, grants: readonly Grant[]): string {
   const lines = grants.map((grant) => `${renderQuery(grantSql(grant, account))};  -- ${grant.why}`);

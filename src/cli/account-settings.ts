@@ -12,6 +12,9 @@ export const ACCOUNT_KEYS = [
   'upstreamCa',
 ] as const;
 
+/** Of `doctor`, which looks whether the schemas that were meant are held. */
+export const DOCTOR_KEYS = [...ACCOUNT_KEYS, 'schemas'] as const;
+
 /** Of `init`, which may log in as an administrator. */
 export const INIT_KEYS = [
   ...ACCOUNT_KEYS,
@@ -26,5 +29,7 @@ export const INIT_KEYS = [
 ] as const;
 
 export type InitSettings = Pick<Settings, (typeof INIT_KEYS)[number]>;
+
+export type DoctorSettings = Pick<Settings, (typeof DOCTOR_KEYS)[number]>;
 
 export type AccountSettings = Pick<Settings, (typeof ACCOUNT_KEYS)[number]>;

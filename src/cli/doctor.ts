@@ -5,21 +5,21 @@
  */
 import { type Examination, examine } from '../account/examine.js';
 import type { Program } from '../account/programs.js';
-import type { AccountSettings } from './account-settings.js';
+import type { DoctorSettings } from './account-settings.js';
 import { withPool } from './with-pool.js';
 
 /** More names than this are a list for --json. */
 const NAMES_MAX = 20;
 
 export function runDoctor(
-  settings: AccountSettings,
+  settings: DoctorSettings,
   options: { readonly json: boolean },
 ): Promise<number> {
   return withPool(settings, async (pool) => {
-    const found = await examine(pool);
+    const found = await examine(pool, { wanted: settings.schemas });
     const text = options.json ? JSON.stringify(found, null, 2) : formatExamination(found);
     process.stdout.write(`${text}\n`);
-    return found.tier === null ? 1 : 0;
+    return found.tier === null || found.notHeld.length > 0 ? 1 : 0;
   });
 }
 
@@ -51,10 +51,18 @@ function formatRights({ account, tier, missing }: Examination): readonly string[
   ];
 }
 
-function formatSchemas({ held, refused }: Examination): readonly string[] {
+function formatSchemas(found: Examination): readonly string[] {
+  const { held, heldInPlace, refused, notHeld } = found;
+  const others = [
+    { what: 'held where they are, under their hold names', schemas: heldInPlace },
+    { what: 'no rights, drops are refused', schemas: refused },
+    { what: 'in UNDROP_SCHEMAS and not held: not there, or no rights', schemas: notHeld },
+  ];
   return [
     `schemas   held: ${held.length === 0 ? 'none' : listed(held)}`,
-    ...(refused.length === 0 ? [] : [`          no rights, drops are refused: ${listed(refused)}`]),
+    ...others
+      .filter(({ schemas }) => schemas.length > 0)
+      .map(({ what, schemas }) => `          ${what}: ${listed(schemas)}`),
   ];
 }
 

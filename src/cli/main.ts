@@ -11,7 +11,7 @@ import { type Loaded, loadSettings } from '../config/load.js';
 import { flagOf, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { type LeveledLog, openLog } from '../log.js';
-import { ACCOUNT_KEYS, INIT_KEYS } from './account-settings.js';
+import { ACCOUNT_KEYS, DOCTOR_KEYS, INIT_KEYS } from './account-settings.js';
 import { PROXY_KEYS } from './proxy-settings.js';
 import type { StartDoors } from './start.js';
 
@@ -68,7 +68,10 @@ function logOf(level: Settings['logLevel']): LeveledLog {
 }
 
 /** With no upstream set anywhere, the commands beside a running demo speak of its server. */
-async function accountOf(flags: Flags): Promise<Pick<Settings, (typeof ACCOUNT_KEYS)[number]>> {
+async function accountOf<K extends SettingKey>(
+  flags: Flags,
+  keys: readonly K[],
+): Promise<Pick<Settings, K>> {
   const isConfigured =
     flags['upstream'] !== undefined ||
     flags['config'] !== undefined ||
@@ -82,7 +85,7 @@ async function accountOf(flags: Flags): Promise<Pick<Settings, (typeof ACCOUNT_K
     process.stderr.write('No demo of your account runs on this machine (`npm start` is one).\n');
   }
   const env = { ...process.env, ...demo };
-  return settingsOf(ACCOUNT_KEYS, flags, env);
+  return settingsOf(keys, flags, env);
 }
 
 /** What `start` and `demo` borrow: the proxy itself, by UNDROP_* variables alone. */
@@ -154,7 +157,7 @@ async function main(): Promise<number> {
           .example('$0 list', 'what can be brought back, and until when'),
       run(async (flags) => {
         const { runList } = await import('./list.js');
-        return runList(await accountOf(flags), { json: flags['json'] === true });
+        return runList(await accountOf(flags, ACCOUNT_KEYS), { json: flags['json'] === true });
       }),
     )
     .command(
@@ -173,7 +176,7 @@ async function main(): Promise<number> {
           .example('$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'),
       run(async (flags) => {
         const { runRestore } = await import('./restore.js');
-        return runRestore(await accountOf(flags), {
+        return runRestore(await accountOf(flags, ACCOUNT_KEYS), {
           target: String(flags['target']),
           to: once(flags, 'to'),
           json: flags['json'] === true,
@@ -215,12 +218,12 @@ async function main(): Promise<number> {
       'doctor',
       'look at the server and at the rights of the service account',
       (command) =>
-        withSettings(command, ACCOUNT_KEYS)
+        withSettings(command, DOCTOR_KEYS)
           .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
           .example('$0 doctor', 'what is missing, and what breaks without it'),
       run(async (flags) => {
         const { runDoctor } = await import('./doctor.js');
-        return runDoctor(await accountOf(flags), { json: flags['json'] === true });
+        return runDoctor(await accountOf(flags, DOCTOR_KEYS), { json: flags['json'] === true });
       }),
     )
     .command(

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { grantsFor, needsOf } from '../../src/account/grants.js';
 import { whatItDoes } from '../../src/account/programs.js';
-import { hasRight, type Rights } from '../../src/account/rights.js';
+import { hasRight, type Rights, readRevoked } from '../../src/account/rights.js';
 import { printStatements } from '../../src/account/statements.js';
 import { parseServerVersion } from '../../src/wire/server-version.js';
 
@@ -63,6 +63,7 @@ describe('a right', () => {
       ['w%x_', new Set(['DROP'])],
     ]),
     isLiteral,
+    revoked: new Map(),
   });
 
   test.each([
@@ -74,6 +75,19 @@ describe('a right', () => {
   ])('on %s by patterns: %s', (schema, isThere) => {
     expect(hasRight(rights(false), 'DROP', schema)).toBe(isThere);
     expect(hasRight(rights(false), 'PROCESS', schema)).toBe(true);
+  });
+
+  test('is not there where it is revoked', () => {
+    const server = new Set(['DROP', 'ALTER']);
+    // Of MySQL 9.7.4.
+    const revoked = readRevoked([
+      'GRANT SYSTEM_USER ON *.* TO `u`@`%`',
+      'REVOKE DROP, SHOW VIEW ON `we``i rd`.* FROM `u`@`%`',
+    ]);
+    const some: Rights = { account: 'u@%', server, schemas: new Map(), isLiteral: true, revoked };
+    expect(hasRight(some, 'DROP', 'we`i rd')).toBe(false);
+    expect(hasRight(some, 'ALTER', 'we`i rd')).toBe(true);
+    expect(hasRight(some, 'DROP', 'shop')).toBe(true);
   });
 
   test('by names alone where there are no patterns', () => {
