@@ -6,7 +6,7 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { until } from '../support/poll.js';
-import { environment, MAIN } from '../support/proxy.js';
+import { environment, MAIN, runUndrop } from '../support/proxy.js';
 import { projectFolder } from '../support/server-set.js';
 import { testServers } from '../support/servers.js';
 
@@ -53,6 +53,15 @@ describe.each(testServers().slice(0, 1))('beside $name', (server) => {
     }
     const [code] = (await once(child, 'close')) as [number | null];
     expect([said, code]).toEqual(['', 0]);
+  });
+
+  test('a flag that is given twice is refused, whatever it would mean', async () => {
+    const twice = ['--upstream', 'a:1', '--user', 'a', '--upstream', 'b:1', '--user', 'b'];
+    const { code, stdout, stderr } = await runUndrop(server, ['list', ...twice]);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(
+      /UNDROP_CONFIG: --upstream: expected once, found 2 times\.\n--user: expected once, found 2/,
+    );
   });
 
   test('npm start ends by a signal that comes before it serves', async () => {
