@@ -12,6 +12,7 @@ import { findViewDrops, type ViewRow } from '../ledger/views.js';
 import { idTimeMs } from '../names/hold-id.js';
 import type { TableState } from '../names/hold-name.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
+import { isRetiredGuard } from '../names/schema-guard.js';
 import { type HoldTable, listHoldTables, listHoldTablesAtHome } from '../service/hold-tables.js';
 import { isServerError, type ServiceConnection } from '../service/pools.js';
 
@@ -76,8 +77,9 @@ export async function listHeld(connection: ServiceConnection): Promise<readonly 
   const away = await listHoldTables(connection, [...elsewhere]);
   const home = await listHoldTablesAtHome(connection);
   const atHome = new Set(home.map(({ id }) => id));
+  const users = home.filter((table) => !isRetiredGuard(table));
   const known = away.filter(({ id, schema }) => heldIn(rows.get(id)) === schema && !atHome.has(id));
-  return [...home, ...known].map((table) => describe(table, rows.get(table.id))).sort(newestFirst);
+  return [...users, ...known].map((table) => describe(table, rows.get(table.id))).sort(newestFirst);
 }
 
 function liveRows(connection: ServiceConnection): Promise<readonly LedgerRow[]> {

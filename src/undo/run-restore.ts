@@ -26,7 +26,7 @@ import {
 import { type Held, type HeldTable, listAll, type TableName } from './list.js';
 import { isIdPrefix, planRestore, type RestorePlan, type RestoreRequest } from './next-step.js';
 import { restoreView } from './restore-view.js';
-import { parseTableName } from './table-name.js';
+import { parseTableName, readingsOf } from './table-name.js';
 
 /** Of one name that was dropped and ended; one is enough to say so. */
 const ROWS_MAX = 1_000;
@@ -153,9 +153,7 @@ function isMeant({ to }: RestoreRequest, { schema }: LedgerRow, restoredAs: Tabl
  */
 async function findHeldOnce(pool: ServicePool, target: string): Promise<readonly LedgerRow[]> {
   const options = { rowsMax: ROWS_MAX, texts: false };
-  const name = parseTableName(target);
-  if (name !== null) {
-    const { schema, table } = name;
+  for (const { schema, table } of readingsOf(target)) {
     const named = { table, ...(schema === null ? {} : { schema }) };
     const live = await findRows(pool, { by: 'name', ...named }, options);
     const ended = await findRows(pool, { by: 'ended', ...named }, options);

@@ -18,6 +18,19 @@ export function parseTableName(text: string): WrittenName | null {
   return { schema: first.name, table: second.name };
 }
 
+/**
+ * All that may be meant by it, likeliest first: names have dots in them, too, and not everybody
+ * quotes them.
+ */
+export function readingsOf(text: string): readonly WrittenName[] {
+  const parsed = parseTableName(text);
+  const split = [...text.matchAll(/\./g)].map(({ index }) => ({
+    schema: text.slice(0, index),
+    table: text.slice(index + 1),
+  }));
+  return [...(parsed === null ? [] : [parsed]), { schema: null, table: text }, ...split];
+}
+
 function readPart(
   text: string,
   at: number,

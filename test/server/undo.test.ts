@@ -4,8 +4,10 @@ import { afterAll, afterEach, beforeEach, describe, expect, jest, test } from '@
 import { UndropError } from '../../src/errors.js';
 import { findRows } from '../../src/ledger/read.js';
 import { recordIntent, recordOutcome } from '../../src/ledger/write.js';
+import { retireSchemaGuard } from '../../src/moves/retire-schema-guard.js';
 import { newHoldId } from '../../src/names/hold-id.js';
 import { formatHoldName } from '../../src/names/hold-name.js';
+import { schemaGuardName } from '../../src/names/schema-guard.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { listHeld } from '../../src/undo/list.js';
@@ -109,6 +111,15 @@ describe.each(testServers())('undo on $name', (server) => {
     expect(byId.get(lost.id)).toMatchObject({ origin: null, user: null });
   });
 
+  test('does not list the guard of a DROP DATABASE that is on its way out', async () => {
+    const groupId = newHoldId(Date.now(), randomBytes);
+    const guard = schemaGuardName({ groupId, logged: true });
+    await query(server, `CREATE TABLE \`${schema.name}\`.\`${guard}\` (id INT)`);
+    expect(await retireSchemaGuard(pool, { schema: schema.name, groupId })).toBe(true);
+    expect(await findHoldTables(pool, ['_undrop'], groupId)).toHaveLength(1);
+    expect(await listHeld(pool)).toEqual([]);
+  });
+
   test('says no number of rows where the server’s estimate is 0', async () => {
     const { id } = await drop('orders');
     await query(server, `UPDATE _undrop.ledger SET row_estimate = 0 WHERE id = '${id}'`);
@@ -188,6 +199,15 @@ describe.each(testServers())('undo on $name', (server) => {
     const second = await restore(pool, { target: 'orders', to: 'orders_old' });
     expect(second.id).toBe(older.id);
     expect([await rowsOf('orders'), await rowsOf('orders_old')]).toEqual([3, 3]);
+  });
+
+  test('says of a table with a dot in its name that it is back, however it is written', async () => {
+    await drop('we.ird');
+    await restore(pool, { target: 'we.ird' });
+    for (const target of ['we.ird', `${schema.name}.we.ird`, `${schema.name}.\`we.ird\``]) {
+      const message = expect.stringContaining(`"${target}". It was restored at `);
+      await expect(restore(pool, { target })).rejects.toMatchObject({ message });
+    }
   });
 
   test('restores names that need care', async () => {

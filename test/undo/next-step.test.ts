@@ -82,6 +82,10 @@ describe('which held table is meant', () => {
     );
   });
 
+  test.each(['', '.', 'x'])('"%s" is similar to no name of one character', (target) => {
+    expect(refusal([held(1, 'shop.?')], target).message).not.toContain('Similar');
+  });
+
   test.each(['PURGE', 'EVAC', 'DROP'] as const)(
     'is refused in %s: its rows may be gone',
     (state) => {
