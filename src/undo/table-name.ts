@@ -7,6 +7,9 @@ export interface WrittenName {
 
 const PART = /(?:`((?:[^`]|``)+)`|([^`.]+))/y;
 
+/** Beyond U+FFFF: MySQL takes a question mark instead, and doesn't say so. */
+const UNNAMEABLE = /[\0\u{10000}-\u{10ffff}]/u;
+
 /** `null` where it isn't a name: empty parts, a quote left open, more than two parts. */
 export function parseTableName(text: string): WrittenName | null {
   const first = readPart(text, 0);
@@ -40,6 +43,6 @@ function readPart(
   if (match === null) return null;
   const [whole, quoted, plain] = match;
   const name = quoted?.replaceAll('``', '`') ?? plain ?? '';
-  if (Array.from(name).length > 64 || name.includes('\0')) return null;
+  if (Array.from(name).length > 64 || UNNAMEABLE.test(name)) return null;
   return { name, end: at + whole.length };
 }

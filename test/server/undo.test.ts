@@ -24,7 +24,9 @@ import {
 } from '../lifecycle/collecting.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
+import { tappedPool } from '../support/tapped-pool.js';
 
 jest.setTimeout(120_000);
 
@@ -235,10 +237,65 @@ describe.each(testServers())('undo on $name', (server) => {
   test('refuses where the schema is gone, and restores into another', async () => {
     const held = await drop('orders');
     await schema.drop();
-    expect(await codeOf(restore(pool, { target: 'orders' }))).toBe('UNDROP_SCHEMA_MISSING');
+    await expect(restore(pool, { target: 'orders' })).rejects.toMatchObject({
+      code: 'UNDROP_SCHEMA_MISSING',
+      message: expect.stringContaining('or the service account has no right on it'),
+    });
     schema = await freshSchema(server);
     await restore(pool, { target: held.id, to: `${schema.name}.orders` });
     expect(await rowsOf('orders')).toBe(3);
+  });
+
+  test.each(['x ', 'o\u{1f600}'])('refuses the name "%s", which no server takes', async (to) => {
+    const held = await drop('orders');
+    expect(await codeOf(restore(pool, { target: 'orders', to }))).toBe('UNDROP_BAD_TARGET');
+    expect(await countRows(server, held.quoted)).toBe(3);
+  });
+
+  test.each([undefined, 'other'])(
+    'the slower of two restores says that it is back (to %s)',
+    async (to) => {
+      const held = await drop('orders');
+      const tapped = tappedPool(pool, async (send, texts) => {
+        if (texts.some((text) => text.includes('put-back')))
+          await restore(pool, { target: held.id });
+        return send();
+      });
+      const name = to === undefined ? undefined : `${schema.name}.${to}`;
+      await expect(restore(tapped, { target: 'orders', to: name })).rejects.toMatchObject({
+        code: 'UNDROP_NO_SUCH_HELD',
+        message: expect.stringContaining('It was restored at '),
+      });
+      expect(await rowsOf('orders')).toBe(3);
+    },
+  );
+
+  test('says which right is missing, and of sql_log_bin=0 that it takes another account', async () => {
+    const user = `u_${schema.name.slice(-8)}`;
+    await makeServiceAccount(server, { user, tier: 'managed' });
+    const own = poolOn({ ...server, user, password: SERVICE_ACCOUNT.password });
+    try {
+      const { id } = await drop('orders', { stay: true });
+      await query(server, `UPDATE _undrop.ledger SET sql_log_bin = 0 WHERE id = '${id}'`);
+      await expect(restore(own, { target: 'orders' })).rejects.toMatchObject({
+        code: 'UNDROP_MISSING_RIGHT',
+        message: expect.stringContaining('was dropped with sql_log_bin=0'),
+      });
+      await query(
+        server,
+        `UPDATE _undrop.ledger SET sql_log_bin = 1 WHERE id = '${id}'`,
+        `REVOKE ALTER ON *.* FROM '${user}'@'%'`,
+      );
+      const again = poolOn({ ...server, user, password: SERVICE_ACCOUNT.password });
+      await expect(restore(again, { target: 'orders' })).rejects.toMatchObject({
+        code: 'UNDROP_MISSING_RIGHT',
+        message: expect.stringMatching(/ALTER.*`undrop doctor`/),
+      });
+      await again.dispose();
+    } finally {
+      await own.dispose();
+      await query(server, `DROP USER '${user}'@'%'`);
+    }
   });
 
   test('refuses what is being emptied', async () => {

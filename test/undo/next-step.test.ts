@@ -116,6 +116,7 @@ describe('where it goes', () => {
     `${'x'.repeat(65)}`,
     '_undrop.x',
     '_UNDROP_LOCAL.x',
+    'crm.o\u{1f600}',
   ])('is refused: --to "%s"', (to) => {
     expect(refusal(all, 'orders', to).code).toBe('UNDROP_BAD_TARGET');
   });
