@@ -1,7 +1,7 @@
 /** What somebody who restores can act on, where the server refuses. Pure. */
 import { UndropError } from '../errors.js';
 import { isServerError } from '../service/pools.js';
-import type { Held, TableName } from './list.js';
+import type { Held, HeldTable, TableName } from './list.js';
 
 /** Of a schema or a table that no server takes, or that is too long, or in no such charset. */
 export const BAD_NAMES: ReadonlySet<number> = new Set([1059, 1102, 1103, 1300]);
@@ -16,6 +16,18 @@ const SEE_DOCTOR =
 const UNLOGGED =
   'The table was dropped with sql_log_bin=0 and comes back so: restore it by an account that may ' +
   'set that (UNDROP_USER), such as one of the tier full; `undrop doctor` names the right.';
+
+const GIVE_RIGHTS =
+  'Give it rights on that schema (`undrop init` says which), or restore by another account ' +
+  '(UNDROP_USER).';
+
+/** Of a table that only the ledger knows to be there. */
+export function notSeen({ origin, id, holdSchema, holdName }: HeldTable): UndropError {
+  const what = origin === null ? id : `${origin.schema}.${origin.table}`;
+  const cause = `it does not see ${holdSchema}.${holdName}, as which ${what} is held`;
+  const params = { account: 'the service account', cause, instead: GIVE_RIGHTS };
+  return new UndropError('UNDROP_MISSING_RIGHT', params);
+}
 
 /** `error` itself where there is no more to say. */
 export function explainRefusal(

@@ -23,7 +23,7 @@ import {
   tolerantly,
   writtenName,
 } from './come-back.js';
-import { explainRefusal } from './explain-refusal.js';
+import { explainRefusal, notSeen } from './explain-refusal.js';
 import { type Held, type HeldTable, listAll, type TableName } from './list.js';
 import { isIdPrefix, planRestore, type RestorePlan, type RestoreRequest } from './next-step.js';
 import { restoreView } from './restore-view.js';
@@ -62,6 +62,7 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
   const planned = await plan(pool, request);
   if ('restoredAs' in planned) return finish(pool, planned);
   const { table, to, others } = planned;
+  if (table.kind === 'table' && table.unseen) throw notSeen(table);
   await assertSchema(pool, table, to.schema);
   const work = table.kind === 'view' ? restoreView(pool, table, to) : restoreTable(pool, table, to);
   const recorded = await work.catch(async (error: unknown) => {

@@ -10,7 +10,7 @@ import { formatHoldName } from '../../src/names/hold-name.js';
 import { schemaGuardName } from '../../src/names/schema-guard.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
 import type { ServicePool } from '../../src/service/pools.js';
-import { listHeld } from '../../src/undo/list.js';
+import { listAll, listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import {
   beforeEachStep,
@@ -120,6 +120,32 @@ describe.each(testServers())('undo on $name', (server) => {
     expect(await retireSchemaGuard(pool, { schema: schema.name, groupId })).toBe(true);
     expect(await findHoldTables(pool, ['_undrop'], groupId)).toHaveLength(1);
     expect(await listHeld(pool)).toEqual([]);
+  });
+
+  test('says of a table out of its account’s sight where it is, and nothing of what is gone', async () => {
+    const user = `u_${schema.name.slice(-8)}`;
+    const other = await freshSchema(server);
+    await makeServiceAccount(server, { user, tier: 'least', schemas: [other.name] });
+    const own = poolOn({ ...server, user, password: SERVICE_ACCOUNT.password });
+    try {
+      const { id, name: holdName, quoted } = await drop('orders', { stay: true });
+      const unseen = { id, state: 'HOLD', holdSchema: schema.name, holdName, unseen: true };
+      expect(await listAll(own)).toMatchObject([unseen]);
+      for (const target of ['orders', id]) {
+        await expect(restore(own, { target })).rejects.toMatchObject({
+          code: 'UNDROP_MISSING_RIGHT',
+          message: expect.stringContaining(`does not see ${schema.name}.${holdName}`),
+        });
+      }
+      const [seen] = await listAll(pool);
+      expect([seen?.id, seen && 'unseen' in seen]).toEqual([id, false]);
+      await query(server, `DROP TABLE ${quoted}`);
+      expect(await listAll(pool)).toEqual([]);
+    } finally {
+      await own.dispose();
+      await query(server, `DROP USER '${user}'@'%'`);
+      await other.drop();
+    }
   });
 
   test('says no number of rows where the server’s estimate is 0', async () => {
