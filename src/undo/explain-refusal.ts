@@ -6,8 +6,8 @@ import type { Held, HeldTable, TableName } from './list.js';
 /** Of a schema or a table that no server takes, or that is too long, or in no such charset. */
 export const BAD_NAMES: ReadonlySet<number> = new Set([1059, 1102, 1103, 1300]);
 
-/** Denied: a schema, a table, a column, a right on everything, a routine. */
-const DENIED = [1044, 1045, 1142, 1143, 1227, 1370] as const;
+/** Denied: a schema, a statement, a table, a column, a right on everything, a routine, a grant. */
+export const DENIED = [1044, 1045, 1142, 1143, 1227, 1370, 1410] as const;
 const NO_SUCH_RIGHT = 1227;
 
 const SEE_DOCTOR =

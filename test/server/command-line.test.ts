@@ -6,7 +6,7 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { until } from '../support/poll.js';
-import { environment, MAIN, runUndrop } from '../support/proxy.js';
+import { environment, MAIN, proxyInFront, runUndrop } from '../support/proxy.js';
 import { projectFolder } from '../support/server-set.js';
 import { testServers } from '../support/servers.js';
 
@@ -74,5 +74,22 @@ describe.each(testServers().slice(0, 1))('beside $name', (server) => {
     child.kill('SIGTERM');
     const [code] = (await ended) as [number | null];
     expect(code).toBe(128 + SIGTERM);
+  });
+});
+
+describe.each(testServers())('before $name', (server) => {
+  test.each([
+    ['list', ['list']],
+    ['restore', ['restore', 'nothing']],
+    ['doctor', ['doctor']],
+  ])('%s tells a proxy from a server', async (_command, args) => {
+    const proxy = await proxyInFront(server);
+    try {
+      const { code, stdout, stderr } = await runUndrop({ ...proxy, user: 'root' }, args);
+      expect([code, stdout]).toEqual([2, '']);
+      expect(stderr).toMatch(/UNDROP_UPSTREAM 127\.0\.0\.1:\d+ is a proxy of undrop/);
+    } finally {
+      await proxy.stop();
+    }
   });
 });
