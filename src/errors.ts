@@ -466,9 +466,9 @@ export const ERRORS = {
     fault: 'client',
     errno: 1049,
     sqlState: '42000',
-    text: 'Held table {id} was not restored: there is no schema {schema}.',
+    text: 'Held table {id} was not restored: there is no schema {schema}, or the service account has no right on it.',
     remedy:
-      'Create the schema first, by the script that the ledger has where it was dropped through undrop (docs/what-if.md), or restore into another one (--to schema.name).',
+      'Create the schema first, by the script that the ledger has where it was dropped through undrop (docs/what-if.md), or restore into another one (--to schema.name). `undrop doctor` lists the schemas that the account has rights on.',
   },
   UNDROP_DEMO_NO_SERVER: {
     fault: 'operator',

@@ -55,12 +55,14 @@ function readConfigFile(path: string): Readonly<Record<string, unknown>> {
   }
 }
 
-/** A flag that is no setting; null where it wasn't said. */
-function once(flags: Flags, name: string): string | null {
-  const value = flags[name];
-  if (!Array.isArray(value)) return typeof value === 'string' ? value : null;
-  const problems = `--${name}: expected once, found ${JSON.stringify(value)}.`;
-  throw new UndropError('UNDROP_CONFIG', { problems });
+/** Yargs makes a list of the values of a flag that is given twice, under both its spellings. */
+function assertOnce(flags: Flags): void {
+  const problems = Object.entries(flags).flatMap(([name, value]) => {
+    if (!Array.isArray(value) || !/^[a-z][a-z-]*$/.test(name)) return [];
+    return [`--${name}: expected once, found ${value.length} times.`];
+  });
+  if (problems.length === 0) return;
+  throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
 }
 
 function logOf(level: Settings['logLevel']): LeveledLog {
@@ -130,6 +132,7 @@ async function main(): Promise<number> {
   const commandLine = yargs(hideBin(process.argv));
   const run = (command: (flags: Flags) => Promise<number>) => async (flags: Flags) => {
     hideSettings(commandLine);
+    assertOnce(flags);
     exitCode = await command(flags);
   };
   await commandLine
@@ -178,7 +181,7 @@ async function main(): Promise<number> {
         const { runRestore } = await import('./restore.js');
         return runRestore(await accountOf(flags, ACCOUNT_KEYS), {
           target: String(flags['target']),
-          to: once(flags, 'to'),
+          to: typeof flags['to'] === 'string' ? flags['to'] : null,
           json: flags['json'] === true,
         });
       }),

@@ -1,13 +1,21 @@
 /** For commands that only talk to the server: a pool of two for as long as the command runs. */
-import { UndropError } from '../errors.js';
+import { type ErrorCode, UndropError } from '../errors.js';
 import { silentLog } from '../log.js';
+import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
+import { describeAddress } from '../service/address.js';
 import { greet } from '../service/pool-set.js';
-import { isServerError, openServicePool, type ServicePool } from '../service/pools.js';
+import {
+  isServerError,
+  openServicePool,
+  type ServerAddress,
+  type ServicePool,
+} from '../service/pools.js';
+import { ident, note, sql } from '../service/sql.js';
 import { readServiceTls } from '../session/tls.js';
+import { DENIED } from '../undo/explain-refusal.js';
 import type { AccountSettings } from './account-settings.js';
 
-/** Denied: a schema, a statement, a table, a column, a right on everything, a routine, a grant. */
-const DENIED = [1044, 1045, 1142, 1143, 1227, 1370, 1410] as const;
+const REFUSED_BY_PROXY: ErrorCode = 'UNDROP_RECYCLE_SCHEMA_WRITE';
 
 const INSTEAD = {
   UNDROP_ACCOUNT: 'See `undrop doctor` for what is missing and `undrop init` for how to grant it.',
@@ -33,9 +41,12 @@ export async function withPool<T>(
     const pool = openServicePool({ address, user, password, tls, connectionsMax: 2, log });
     try {
       await greet(pool, address, refusedAs);
+      await assertNoProxy(pool, address);
     } catch (error) {
       await pool.dispose();
-      if (error instanceof UndropError && error.code === refusedAs) throw error;
+      const isFinal =
+        error instanceof UndropError && [refusedAs, 'UNDROP_CONFIG'].includes(error.code);
+      if (isFinal) throw error;
       failure = error;
       continue;
     }
@@ -50,4 +61,20 @@ export async function withPool<T>(
     }
   }
   throw failure;
+}
+
+/**
+ * Through a proxy that holds, nothing but a read may name a schema of undrop; a server minds this
+ * not at all. A proxy that lets everything pass is as good as the server.
+ */
+async function assertNoProxy(pool: ServicePool, address: ServerAddress): Promise<void> {
+  try {
+    await pool.run(sql`DO ${note('hello')} (SELECT 1 AS ${ident(RECYCLE_SCHEMA)})`);
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+    // Whatever else is said to it, nobody but a proxy of undrop says that.
+    if (!error.sqlMessage.startsWith(REFUSED_BY_PROXY)) return;
+    const problems = `UNDROP_UPSTREAM ${describeAddress(address)} is a proxy of undrop: expected the address of the server behind it.`;
+    throw new UndropError('UNDROP_CONFIG', { problems }, error);
+  }
 }

@@ -1,6 +1,6 @@
 /**
  * Settings out of flags, environment and file: flag over environment over file over default. Every
- * mistake is listed at once, with what was expected and what came.
+ * wrong value is listed at once, with what was expected and what came.
  */
 import { readFileSync } from 'node:fs';
 import { UndropError } from '../errors.js';

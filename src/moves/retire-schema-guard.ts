@@ -10,7 +10,11 @@ import { processlistOf } from '../ledger/owner.js';
 import { findSchemaDrops } from '../ledger/schema-drops.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { recycleSchemaFor } from '../names/recycle-schema.js';
-import { parseSchemaGuard, SCHEMA_GUARD_COMMENT } from '../names/schema-guard.js';
+import {
+  parseSchemaGuard,
+  RETIRED_GUARD_DUE,
+  SCHEMA_GUARD_COMMENT,
+} from '../names/schema-guard.js';
 import { isKilled, runOrKill } from '../service/kill-after.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { numberOf, textOf } from '../service/row.js';
@@ -36,7 +40,7 @@ export async function retireSchemaGuard(
     await openGate(pool, groupId);
     const logged = parseSchemaGuard(name)?.logged === true;
     // In DROP nothing is waited for.
-    const away = formatHoldName({ state: 'DROP', id: groupId, due: new Date(0) });
+    const away = formatHoldName({ state: 'DROP', id: groupId, due: RETIRED_GUARD_DUE });
     try {
       await runOrKill(
         pool,

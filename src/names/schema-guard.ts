@@ -4,6 +4,7 @@
  * the binary log. Pure.
  */
 import { isHoldId } from './hold-id.js';
+import type { HoldName } from './hold-name.js';
 
 /** The comment of the table. */
 export const SCHEMA_GUARD_COMMENT = 'undrop: a DROP DATABASE is under way';
@@ -17,6 +18,14 @@ export interface SchemaGuard {
 
 export function schemaGuardName({ groupId, logged }: SchemaGuard): string {
   return `!undrop_${groupId}${logged ? '_logged' : ''}`;
+}
+
+/** When it is due as a held table, once its drop is over: no user's table is. */
+export const RETIRED_GUARD_DUE = new Date(0);
+
+/** Whether a held table is no user's, but such a guard on its way out. */
+export function isRetiredGuard({ state, due }: Pick<HoldName, 'state' | 'due'>): boolean {
+  return state === 'DROP' && due.getTime() === RETIRED_GUARD_DUE.getTime();
 }
 
 /** Null where it is no such name. */

@@ -33,7 +33,13 @@ export function formatHeldList(rows: readonly Held[], width: number | null): str
       cells: rows.map(({ byteEstimate }) => formatBytes(byteEstimate)),
     },
   ];
-  return layOut(columns, width);
+  return [layOut(columns, width), ...rows.flatMap(formatUnseen)].join('');
+}
+
+function formatUnseen(row: Held): readonly string[] {
+  if (row.kind === 'view' || !row.unseen) return [];
+  const held = printable(`${row.holdSchema}.${row.holdName}`);
+  return [`${formatName(row.origin)} is held as ${held}, which this account can't see.\n`];
 }
 
 /** What was done, in one or a few lines. */
@@ -101,6 +107,7 @@ export function heldListJson(rows: readonly Held[]): readonly object[] {
     byteEstimate: row.byteEstimate,
     holdSchema: row.kind === 'table' ? row.holdSchema : null,
     holdName: row.kind === 'table' ? row.holdName : null,
+    seen: row.kind === 'view' || row.unseen !== true,
   }));
 }
 

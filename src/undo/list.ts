@@ -10,8 +10,10 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { findViewDrops, type ViewRow } from '../ledger/views.js';
 import { idTimeMs } from '../names/hold-id.js';
-import type { TableState } from '../names/hold-name.js';
+import { parseHoldName, type TableState } from '../names/hold-name.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
+import { isRetiredGuard } from '../names/schema-guard.js';
+import { isSurelyAbsent } from '../recovery/absence.js';
 import { type HoldTable, listHoldTables, listHoldTablesAtHome } from '../service/hold-tables.js';
 import { isServerError, type ServiceConnection } from '../service/pools.js';
 
@@ -28,6 +30,8 @@ export interface HeldTable extends HeldFacts {
   readonly kind: 'table';
   readonly holdSchema: string;
   readonly holdName: string;
+  /** By the ledger alone: the server lets this account see no table there. */
+  readonly unseen?: true;
 }
 
 export interface HeldView extends HeldFacts {
@@ -64,20 +68,64 @@ const NO_LEDGER = [1146, 1049, 1017] as const;
 /** Tables and views, newest first. */
 export async function listAll(connection: ServiceConnection): Promise<readonly Held[]> {
   const views = await ofLedger(() => findViewDrops(connection, 'kept'));
-  const tables = await listHeld(connection);
-  return [...tables, ...views.map(describeView)].sort(newestFirst);
+  const rows = await liveRows(connection);
+  const tables = await listOf(connection, rows);
+  const unseen = await findUnseen(connection, rows, tables);
+  return [...tables, ...unseen, ...views.map(describeView)].sort(newestFirst);
 }
 
-/** The tables alone, newest first. */
+/** The tables alone that are to be seen, newest first. */
 export async function listHeld(connection: ServiceConnection): Promise<readonly HeldTable[]> {
-  const rows = new Map((await liveRows(connection)).map((row) => [row.id, row]));
+  return listOf(connection, await liveRows(connection));
+}
+
+async function listOf(
+  connection: ServiceConnection,
+  live: readonly LedgerRow[],
+): Promise<readonly HeldTable[]> {
+  const rows = new Map(live.map((row) => [row.id, row]));
   const elsewhere = new Set([...rows.values()].map(heldIn).filter(isElsewhere));
   // In this order, as what is moved home meanwhile would be seen in neither otherwise.
   const away = await listHoldTables(connection, [...elsewhere]);
   const home = await listHoldTablesAtHome(connection);
   const atHome = new Set(home.map(({ id }) => id));
+  const users = home.filter((table) => !isRetiredGuard(table));
   const known = away.filter(({ id, schema }) => heldIn(rows.get(id)) === schema && !atHome.has(id));
-  return [...home, ...known].map((table) => describe(table, rows.get(table.id))).sort(newestFirst);
+  return [...users, ...known].map((table) => describe(table, rows.get(table.id))).sort(newestFirst);
+}
+
+/** What is held in its own schema, on which this account has no right. Asks once a schema. */
+async function findUnseen(
+  connection: ServiceConnection,
+  rows: readonly LedgerRow[],
+  seen: readonly HeldTable[],
+): Promise<readonly HeldTable[]> {
+  const ids = new Set(seen.map(({ id }) => id));
+  const mayLook = new Map<string, boolean>();
+  const found: HeldTable[] = [];
+  for (const row of rows) {
+    const { id, holdSchema: schema, holdName: name } = row;
+    const held = name === null ? null : parseHoldName(name);
+    if (ids.has(id) || !isElsewhere(schema) || name === null || held === null) continue;
+    if (!mayLook.has(schema)) mayLook.set(schema, await isAbsent(connection, schema, name));
+    if (mayLook.get(schema) === true) continue;
+    found.push({ ...describe({ ...held, schema, name }, row), unseen: true });
+  }
+  return found;
+}
+
+/** Whether the server says so, to whom it would show the table. */
+async function isAbsent(
+  connection: ServiceConnection,
+  schema: string,
+  name: string,
+): Promise<boolean> {
+  try {
+    return await isSurelyAbsent(connection, schema, name);
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+    return false;
+  }
 }
 
 function liveRows(connection: ServiceConnection): Promise<readonly LedgerRow[]> {

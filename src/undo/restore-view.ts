@@ -6,13 +6,14 @@ import { UndropError } from '../errors.js';
 import { recordViewRestored } from '../ledger/views.js';
 import { createView } from '../moves/view-definition.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
+import { BAD_NAMES } from './explain-refusal.js';
 import type { HeldView, TableName } from './list.js';
 
 const NAME_TAKEN = 1050;
 
 /**
- * False: the ledger could not be told. Rejects with UNDROP_NAME_TAKEN, or with
- * UNDROP_VIEW_NOT_MADE: what it reads isn't there, or the account may not.
+ * False: the ledger could not be told. Rejects with UNDROP_NAME_TAKEN,
+ * UNDROP_BAD_TARGET, or UNDROP_VIEW_NOT_MADE: what it reads isn't there, or the account may not.
  */
 export async function restoreView(
   pool: ServicePool,
@@ -28,6 +29,9 @@ export async function restoreView(
       throw new UndropError('UNDROP_NAME_TAKEN', { id, table: `${schema}.${view}` }, error);
     }
     const cause = error.sqlMessage;
+    if (BAD_NAMES.has(error.errno)) {
+      throw new UndropError('UNDROP_BAD_TARGET', { target: `${schema}.${view}` }, error);
+    }
     throw new UndropError('UNDROP_VIEW_NOT_MADE', { view: `${schema}.${view}`, cause }, error);
   }
   try {

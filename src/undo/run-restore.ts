@@ -6,7 +6,7 @@
  * nothing.
  */
 
-import { UndropError } from '../errors.js';
+import { type ErrorCode, UndropError } from '../errors.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
@@ -23,13 +23,17 @@ import {
   tolerantly,
   writtenName,
 } from './come-back.js';
+import { explainRefusal, notSeen } from './explain-refusal.js';
 import { type Held, type HeldTable, listAll, type TableName } from './list.js';
 import { isIdPrefix, planRestore, type RestorePlan, type RestoreRequest } from './next-step.js';
 import { restoreView } from './restore-view.js';
-import { parseTableName } from './table-name.js';
+import { parseTableName, readingsOf } from './table-name.js';
 
 /** Of one name that was dropped and ended; one is enough to say so. */
 const ROWS_MAX = 1_000;
+
+/** Where it was, or where it goes, isn't as the plan has it. */
+const MISSED: readonly ErrorCode[] = ['UNDROP_NAME_TAKEN', 'UNDROP_NOT_HELD'];
 
 export interface RestoreReport extends CameBack {
   readonly kind: Held['kind'];
@@ -50,18 +54,20 @@ export interface RestoreReport extends CameBack {
 
 /**
  * Rejects with UNDROP_NO_SUCH_HELD, UNDROP_AMBIGUOUS, UNDROP_NOT_RESTORABLE, UNDROP_NO_ORIGIN,
- * UNDROP_BAD_TARGET, UNDROP_SCHEMA_MISSING, UNDROP_NAME_TAKEN, UNDROP_NOT_HELD or UNDROP_BUSY; then
- * nothing was changed. Where the connection breaks, the same request goes on from where it was.
+ * UNDROP_BAD_TARGET, UNDROP_SCHEMA_MISSING, UNDROP_NAME_TAKEN, UNDROP_NOT_HELD, UNDROP_BUSY or
+ * UNDROP_MISSING_RIGHT; then nothing was changed. Where the connection breaks, the same request
+ * goes on from where it was.
  */
 export async function restore(pool: ServicePool, request: RestoreRequest): Promise<RestoreReport> {
   const planned = await plan(pool, request);
   if ('restoredAs' in planned) return finish(pool, planned);
   const { table, to, others } = planned;
+  if (table.kind === 'table' && table.unseen) throw notSeen(table);
   await assertSchema(pool, table, to.schema);
-  const recorded =
-    table.kind === 'view'
-      ? await restoreView(pool, table, to)
-      : await restoreTable(pool, table, to);
+  const work = table.kind === 'view' ? restoreView(pool, table, to) : restoreTable(pool, table, to);
+  const recorded = await work.catch(async (error: unknown) => {
+    throw await explain(pool, error, { ...planned, target: request.target });
+  });
   const cameBack = table.kind === 'view' ? NOTHING_OFF : await comeBack(pool, table, to);
   return {
     ...cameBack,
@@ -76,6 +82,24 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
     recorded,
     wasBack: false,
   };
+}
+
+/** Another restore may have been faster, so that it is the table itself that has the name. */
+async function explain(
+  pool: ServicePool,
+  error: unknown,
+  { table, to, target }: RestorePlan & { readonly target: string },
+): Promise<unknown> {
+  const isMissed = error instanceof UndropError && MISSED.includes(error.code);
+  if (!isMissed || table.kind === 'view') return explainRefusal(error, { table, to });
+  const { id, holdSchema, holdName } = table;
+  const { value } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
+  const [row] = value;
+  if (row !== undefined && row.endedAt !== null) return ended(target, row, error);
+  const at = { id, holdSchema, toSchema: to.schema, toTable: to.table };
+  // It has been renamed, and its row not written yet.
+  if (!(await isPutBack(pool, at))) return error;
+  return new UndropError('UNDROP_NOT_HELD', { id, table: `${holdSchema}.${holdName}` }, error);
 }
 
 /** A table that is back, but not yet with its keys and triggers. */
@@ -134,9 +158,7 @@ async function plan(pool: ServicePool, request: RestoreRequest): Promise<Restore
     }
     const [last] = [...found].sort((one, other) => endedMs(other) - endedMs(one));
     if (last === undefined || last.endedAt === null) throw error;
-    const time = last.endedAt.toISOString().slice(0, 19).replace('T', ' ');
-    const similar = ` It ${howItEnded(last)} at ${time} UTC${asWhat(last)}.`;
-    throw new UndropError('UNDROP_NO_SUCH_HELD', { target, similar }, error);
+    throw ended(target, last, error);
   }
 }
 
@@ -153,9 +175,7 @@ function isMeant({ to }: RestoreRequest, { schema }: LedgerRow, restoredAs: Tabl
  */
 async function findHeldOnce(pool: ServicePool, target: string): Promise<readonly LedgerRow[]> {
   const options = { rowsMax: ROWS_MAX, texts: false };
-  const name = parseTableName(target);
-  if (name !== null) {
-    const { schema, table } = name;
+  for (const { schema, table } of readingsOf(target)) {
     const named = { table, ...(schema === null ? {} : { schema }) };
     const live = await findRows(pool, { by: 'name', ...named }, options);
     const ended = await findRows(pool, { by: 'ended', ...named }, options);
@@ -164,6 +184,12 @@ async function findHeldOnce(pool: ServicePool, target: string): Promise<readonly
   }
   const prefix = target.replaceAll('-', '').toLowerCase();
   return isIdPrefix(prefix) ? findRows(pool, { by: 'id', prefix }, options) : [];
+}
+
+function ended(target: string, row: LedgerRow, cause: unknown): UndropError {
+  const time = row.endedAt?.toISOString().slice(0, 19).replace('T', ' ');
+  const similar = ` It ${howItEnded(row)} at ${time} UTC${asWhat(row)}.`;
+  return new UndropError('UNDROP_NO_SUCH_HELD', { target, similar }, cause);
 }
 
 /** The last thing that became of it. */

@@ -18,7 +18,10 @@ function distanceTo(target: string, name: string): number {
   const table = name.slice(name.indexOf('.') + 1);
   const bare = target.slice(target.indexOf('.') + 1);
   const part = bare.length > 2 && (table.includes(bare) || bare.includes(table));
-  return Math.min(edits(target, name), edits(bare, table), part ? 1 : Number.POSITIVE_INFINITY);
+  // With every character another one nothing is similar.
+  const shares = edits(bare, table) < Math.max(bare.length, table.length);
+  const near = shares ? edits(bare, table) : Number.POSITIVE_INFINITY;
+  return Math.min(edits(target, name), near, part ? 1 : Number.POSITIVE_INFINITY);
 }
 
 /** Characters to insert, remove or replace. */

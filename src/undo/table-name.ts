@@ -7,6 +7,9 @@ export interface WrittenName {
 
 const PART = /(?:`((?:[^`]|``)+)`|([^`.]+))/y;
 
+/** Beyond U+FFFF: MySQL takes a question mark instead, and doesn't say so. */
+const UNNAMEABLE = /[\0\u{10000}-\u{10ffff}]/u;
+
 /** `null` where it isn't a name: empty parts, a quote left open, more than two parts. */
 export function parseTableName(text: string): WrittenName | null {
   const first = readPart(text, 0);
@@ -18,6 +21,19 @@ export function parseTableName(text: string): WrittenName | null {
   return { schema: first.name, table: second.name };
 }
 
+/**
+ * All that may be meant by it, likeliest first: names have dots in them, too, and not everybody
+ * quotes them.
+ */
+export function readingsOf(text: string): readonly WrittenName[] {
+  const parsed = parseTableName(text);
+  const split = [...text.matchAll(/\./g)].map(({ index }) => ({
+    schema: text.slice(0, index),
+    table: text.slice(index + 1),
+  }));
+  return [...(parsed === null ? [] : [parsed]), { schema: null, table: text }, ...split];
+}
+
 function readPart(
   text: string,
   at: number,
@@ -27,6 +43,6 @@ function readPart(
   if (match === null) return null;
   const [whole, quoted, plain] = match;
   const name = quoted?.replaceAll('``', '`') ?? plain ?? '';
-  if (Array.from(name).length > 64 || name.includes('\0')) return null;
+  if (Array.from(name).length > 64 || UNNAMEABLE.test(name)) return null;
   return { name, end: at + whole.length };
 }

@@ -6,7 +6,7 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { until } from '../support/poll.js';
-import { environment, MAIN } from '../support/proxy.js';
+import { environment, MAIN, proxyInFront, runUndrop } from '../support/proxy.js';
 import { projectFolder } from '../support/server-set.js';
 import { testServers } from '../support/servers.js';
 
@@ -55,6 +55,15 @@ describe.each(testServers().slice(0, 1))('beside $name', (server) => {
     expect([said, code]).toEqual(['', 0]);
   });
 
+  test('a flag that is given twice is refused, whatever it would mean', async () => {
+    const twice = ['--upstream', 'a:1', '--user', 'a', '--upstream', 'b:1', '--user', 'b'];
+    const { code, stdout, stderr } = await runUndrop(server, ['list', ...twice]);
+    expect([code, stdout]).toEqual([2, '']);
+    expect(stderr).toMatch(
+      /UNDROP_CONFIG: --upstream: expected once, found 2 times\.\n--user: expected once, found 2/,
+    );
+  });
+
   test('npm start ends by a signal that comes before it serves', async () => {
     const script = join(copyOfProject(), 'scripts/start.mjs');
     const child = spawn(process.execPath, [script], { env, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -65,5 +74,22 @@ describe.each(testServers().slice(0, 1))('beside $name', (server) => {
     child.kill('SIGTERM');
     const [code] = (await ended) as [number | null];
     expect(code).toBe(128 + SIGTERM);
+  });
+});
+
+describe.each(testServers())('before $name', (server) => {
+  test.each([
+    ['list', ['list']],
+    ['restore', ['restore', 'nothing']],
+    ['doctor', ['doctor']],
+  ])('%s tells a proxy from a server', async (_command, args) => {
+    const proxy = await proxyInFront(server);
+    try {
+      const { code, stdout, stderr } = await runUndrop({ ...proxy, user: 'root' }, args);
+      expect([code, stdout]).toEqual([2, '']);
+      expect(stderr).toMatch(/UNDROP_UPSTREAM 127\.0\.0\.1:\d+ is a proxy of undrop/);
+    } finally {
+      await proxy.stop();
+    }
   });
 });

@@ -4,11 +4,13 @@ import { afterAll, afterEach, beforeEach, describe, expect, jest, test } from '@
 import { UndropError } from '../../src/errors.js';
 import { findRows } from '../../src/ledger/read.js';
 import { recordIntent, recordOutcome } from '../../src/ledger/write.js';
+import { retireSchemaGuard } from '../../src/moves/retire-schema-guard.js';
 import { newHoldId } from '../../src/names/hold-id.js';
 import { formatHoldName } from '../../src/names/hold-name.js';
+import { schemaGuardName } from '../../src/names/schema-guard.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
 import type { ServicePool } from '../../src/service/pools.js';
-import { listHeld } from '../../src/undo/list.js';
+import { listAll, listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import {
   beforeEachStep,
@@ -22,7 +24,9 @@ import {
 } from '../lifecycle/collecting.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
+import { tappedPool } from '../support/tapped-pool.js';
 
 jest.setTimeout(120_000);
 
@@ -109,6 +113,41 @@ describe.each(testServers())('undo on $name', (server) => {
     expect(byId.get(lost.id)).toMatchObject({ origin: null, user: null });
   });
 
+  test('does not list the guard of a DROP DATABASE that is on its way out', async () => {
+    const groupId = newHoldId(Date.now(), randomBytes);
+    const guard = schemaGuardName({ groupId, logged: true });
+    await query(server, `CREATE TABLE \`${schema.name}\`.\`${guard}\` (id INT)`);
+    expect(await retireSchemaGuard(pool, { schema: schema.name, groupId })).toBe(true);
+    expect(await findHoldTables(pool, ['_undrop'], groupId)).toHaveLength(1);
+    expect(await listHeld(pool)).toEqual([]);
+  });
+
+  test('says of a table out of its account’s sight where it is, and nothing of what is gone', async () => {
+    const user = `u_${schema.name.slice(-8)}`;
+    const other = await freshSchema(server);
+    await makeServiceAccount(server, { user, tier: 'least', schemas: [other.name] });
+    const own = poolOn({ ...server, user, password: SERVICE_ACCOUNT.password });
+    try {
+      const { id, name: holdName, quoted } = await drop('orders', { stay: true });
+      const unseen = { id, state: 'HOLD', holdSchema: schema.name, holdName, unseen: true };
+      expect(await listAll(own)).toMatchObject([unseen]);
+      for (const target of ['orders', id]) {
+        await expect(restore(own, { target })).rejects.toMatchObject({
+          code: 'UNDROP_MISSING_RIGHT',
+          message: expect.stringContaining(`does not see ${schema.name}.${holdName}`),
+        });
+      }
+      const [seen] = await listAll(pool);
+      expect([seen?.id, seen && 'unseen' in seen]).toEqual([id, false]);
+      await query(server, `DROP TABLE ${quoted}`);
+      expect(await listAll(pool)).toEqual([]);
+    } finally {
+      await own.dispose();
+      await query(server, `DROP USER '${user}'@'%'`);
+      await other.drop();
+    }
+  });
+
   test('says no number of rows where the server’s estimate is 0', async () => {
     const { id } = await drop('orders');
     await query(server, `UPDATE _undrop.ledger SET row_estimate = 0 WHERE id = '${id}'`);
@@ -190,6 +229,15 @@ describe.each(testServers())('undo on $name', (server) => {
     expect([await rowsOf('orders'), await rowsOf('orders_old')]).toEqual([3, 3]);
   });
 
+  test('says of a table with a dot in its name that it is back, however it is written', async () => {
+    await drop('we.ird');
+    await restore(pool, { target: 'we.ird' });
+    for (const target of ['we.ird', `${schema.name}.we.ird`, `${schema.name}.\`we.ird\``]) {
+      const message = expect.stringContaining(`"${target}". It was restored at `);
+      await expect(restore(pool, { target })).rejects.toMatchObject({ message });
+    }
+  });
+
   test('restores names that need care', async () => {
     const table = 'O`r.d 表 é';
     await drop(table);
@@ -215,10 +263,65 @@ describe.each(testServers())('undo on $name', (server) => {
   test('refuses where the schema is gone, and restores into another', async () => {
     const held = await drop('orders');
     await schema.drop();
-    expect(await codeOf(restore(pool, { target: 'orders' }))).toBe('UNDROP_SCHEMA_MISSING');
+    await expect(restore(pool, { target: 'orders' })).rejects.toMatchObject({
+      code: 'UNDROP_SCHEMA_MISSING',
+      message: expect.stringContaining('or the service account has no right on it'),
+    });
     schema = await freshSchema(server);
     await restore(pool, { target: held.id, to: `${schema.name}.orders` });
     expect(await rowsOf('orders')).toBe(3);
+  });
+
+  test.each(['x ', 'o\u{1f600}'])('refuses the name "%s", which no server takes', async (to) => {
+    const held = await drop('orders');
+    expect(await codeOf(restore(pool, { target: 'orders', to }))).toBe('UNDROP_BAD_TARGET');
+    expect(await countRows(server, held.quoted)).toBe(3);
+  });
+
+  test.each([undefined, 'other'])(
+    'the slower of two restores says that it is back (to %s)',
+    async (to) => {
+      const held = await drop('orders');
+      const tapped = tappedPool(pool, async (send, texts) => {
+        if (texts.some((text) => text.includes('put-back')))
+          await restore(pool, { target: held.id });
+        return send();
+      });
+      const name = to === undefined ? undefined : `${schema.name}.${to}`;
+      await expect(restore(tapped, { target: 'orders', to: name })).rejects.toMatchObject({
+        code: 'UNDROP_NO_SUCH_HELD',
+        message: expect.stringContaining('It was restored at '),
+      });
+      expect(await rowsOf('orders')).toBe(3);
+    },
+  );
+
+  test('says which right is missing, and of sql_log_bin=0 that it takes another account', async () => {
+    const user = `u_${schema.name.slice(-8)}`;
+    await makeServiceAccount(server, { user, tier: 'managed' });
+    const own = poolOn({ ...server, user, password: SERVICE_ACCOUNT.password });
+    try {
+      const { id } = await drop('orders', { stay: true });
+      await query(server, `UPDATE _undrop.ledger SET sql_log_bin = 0 WHERE id = '${id}'`);
+      await expect(restore(own, { target: 'orders' })).rejects.toMatchObject({
+        code: 'UNDROP_MISSING_RIGHT',
+        message: expect.stringContaining('was dropped with sql_log_bin=0'),
+      });
+      await query(
+        server,
+        `UPDATE _undrop.ledger SET sql_log_bin = 1 WHERE id = '${id}'`,
+        `REVOKE ALTER ON *.* FROM '${user}'@'%'`,
+      );
+      const again = poolOn({ ...server, user, password: SERVICE_ACCOUNT.password });
+      await expect(restore(again, { target: 'orders' })).rejects.toMatchObject({
+        code: 'UNDROP_MISSING_RIGHT',
+        message: expect.stringMatching(/ALTER.*`undrop doctor`/),
+      });
+      await again.dispose();
+    } finally {
+      await own.dispose();
+      await query(server, `DROP USER '${user}'@'%'`);
+    }
   });
 
   test('refuses what is being emptied', async () => {

@@ -54,6 +54,16 @@ describe('the list of held tables', () => {
     expect(line).toMatch(/ HOLD +pinned /);
   });
 
+  test('says of what the account can’t see where it is', () => {
+    const unseen = held(1, 'shop.orders', { holdSchema: 'shop', unseen: true });
+    const [, line, said] = formatHeldList([unseen], 80).split('\n');
+    expect(line).toContain('shop.orders');
+    expect(said).toBe(
+      `shop.orders is held as shop.${unseen.holdName}, which this account can't see.`,
+    );
+    expect(heldListJson([unseen])[0]).toMatchObject({ seen: false });
+  });
+
   test('says so when nothing is held', () => {
     expect(formatHeldList([], 80)).toBe('No table is held.\n');
   });
@@ -86,6 +96,7 @@ describe('the list of held tables', () => {
       byteEstimate: 16_384,
       holdSchema: '_undrop',
       holdName: held(1, 'x.y').holdName,
+      seen: true,
     });
   });
 });

@@ -82,6 +82,10 @@ describe('which held table is meant', () => {
     );
   });
 
+  test.each(['', '.', 'x'])('"%s" is similar to no name of one character', (target) => {
+    expect(refusal([held(1, 'shop.?')], target).message).not.toContain('Similar');
+  });
+
   test.each(['PURGE', 'EVAC', 'DROP'] as const)(
     'is refused in %s: its rows may be gone',
     (state) => {
@@ -112,6 +116,7 @@ describe('where it goes', () => {
     `${'x'.repeat(65)}`,
     '_undrop.x',
     '_UNDROP_LOCAL.x',
+    'crm.o\u{1f600}',
   ])('is refused: --to "%s"', (to) => {
     expect(refusal(all, 'orders', to).code).toBe('UNDROP_BAD_TARGET');
   });
