@@ -135,10 +135,28 @@ function lookByRename(drop: LockedDrop, round: NextRound): UnderLocks | null {
   if (denied?.kind === 'err' && endsTheDrop(denied)) return { kind: 'denied', error: denied };
   const at = results.findIndex((result) => isEnd(result, endsTheDrop));
   const ended = results[at];
-  if (ended?.kind !== 'err') return null;
-  return at === results.length - 1
-    ? { kind: 'answer', error: ended }
-    : inItsWords({ command: commands[at], ended }, drop, round);
+  if (ended?.kind === 'err') {
+    return at === results.length - 1
+      ? { kind: 'answer', error: ended }
+      : inItsWords({ command: commands[at], ended }, drop, round);
+  }
+  return denied?.kind === 'err' ? lookByRead(asked, denied, drop, round) : null;
+}
+
+/** Who may not rename is told by a SELECT that a table isn't locked at all, as by the drop. */
+function lookByRead(
+  names: readonly LockedName[],
+  denied: ErrPacket,
+  drop: LockedDrop,
+  round: NextRound,
+): UnderLocks {
+  const commands = names.map(({ name }) => query(askReadSql(name, drop.request)));
+  const results = round();
+  if (results === null) return session(commands);
+  const at = results.findIndex((result) => isError(result, NOT_LOCKED));
+  const ended = results[at];
+  if (ended?.kind !== 'err') return { kind: 'denied', error: denied };
+  return inItsWords({ command: commands[at], ended }, drop, round);
 }
 
 /** Null: each name is locked for writing; where it is to be renamed, under its own name. */
@@ -166,7 +184,7 @@ function lookByAlter(drop: LockedDrop, round: NextRound): UnderLocks | null {
       hasAlias = true;
       continue;
     }
-    if (result.errno === DENIED) return { kind: 'denied', error: result };
+    if (result.errno === DENIED) return lookByRead(names, result, drop, round);
     if (isEnd(result, endsTheDrop)) return inItsWords(asking, drop, round);
   }
   const leaving = hasAlias ? leaveFirst(drop, round) : null;

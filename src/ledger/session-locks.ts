@@ -16,7 +16,8 @@ export interface LockedTable {
 
 /**
  * LOCK TABLES takes kinds of metadata lock that nothing else keeps between two statements; so does
- * LOCK INSTANCE FOR BACKUP, beside which all others may change rows only.
+ * LOCK INSTANCE FOR BACKUP, beside which all others may change rows only. Of a view that is locked
+ * LOCK TABLES takes no notice where it ends with the last table.
  */
 export function sessionLocksSql(threadId: number): SQLQuery {
   return sql`SELECT
@@ -33,6 +34,8 @@ export function sessionLocksSql(threadId: number): SQLQuery {
         AND (held.OBJECT_TYPE = 'TABLE'
             AND held.LOCK_TYPE IN ('SHARED_NO_READ_WRITE', 'SHARED_READ_ONLY', 'SHARED_NO_WRITE')
           OR held.OBJECT_TYPE = 'BACKUP LOCK' AND held.LOCK_TYPE = 'SHARED')
+        AND NOT EXISTS (SELECT 1 FROM information_schema.VIEWS
+          WHERE TABLE_SCHEMA = held.OBJECT_SCHEMA AND TABLE_NAME = held.OBJECT_NAME)
     ) AS taken ON TRUE`;
 }
 
