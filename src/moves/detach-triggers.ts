@@ -64,16 +64,19 @@ function isBadName(error: unknown): error is UndropError {
   return error instanceof UndropError && error.code === 'UNDROP_BAD_NAME';
 }
 
-/** The server itself has put the hold name there. Null where it is not as it prints it. */
+/**
+ * The server itself has put the hold name there, by the sql_quote_show_create of the session that
+ * renamed it. Null where it is not as it prints it.
+ */
 function withoutName({ bytes, text, ...trigger }: ShownTrigger, name: string): HeldTrigger | null {
-  const on = new RegExp(`^CREATE .*?DEFINER=.*?\\bON (?:\`${name}\`|"${name}")`, 'is');
-  const quoted = name.length + 2;
+  const on = new RegExp(`^CREATE .*?DEFINER=.*?\\bON (?:\`${name}\`|"${name}"|${name}\\b)`, 'is');
   const [shown, raw] = [on.exec(text)?.[0], on.exec(bytes.toString('latin1'))?.[0]];
   if (shown === undefined || raw === undefined) return null;
   const [end, bytesEnd] = [shown.length, raw.length];
+  const quoted = name.length + (/[`"]$/.test(raw) ? 2 : 0);
   return {
     ...trigger,
-    quote: raw.endsWith('`') ? '`' : '"',
+    quote: raw.endsWith('"') ? '"' : '`',
     head: bytes.subarray(0, bytesEnd - quoted).toString('base64'),
     tail: bytes.subarray(bytesEnd).toString('base64'),
     shownHead: text.slice(0, end - quoted),
