@@ -148,9 +148,10 @@ class SchemaDropping {
   async #recordSchema(schema: string, details: SchemaDetails): Promise<SchemaDropKey> {
     const { pool, proxyId, newId } = this.#options;
     const { text, session, facts } = this.#request;
+    const id = newId();
     try {
       return await recordSchemaDrop(pool, {
-        id: newId(),
+        id,
         groupId: this.#groupId,
         proxyId,
         threadId: session.threadId,
@@ -162,6 +163,8 @@ class SchemaDropping {
         details,
       });
     } catch (error) {
+      // It may be written, and its answer lost; the session that it names lives on.
+      this.#notGivenUp = { id, groupId: this.#groupId, rowLogged: facts.logged };
       const params = { tables: `Schema ${schema} and its tables were`, cause: innermost(error) };
       throw new Halt(new UndropError('UNDROP_NOT_RECORDED', params, error));
     }

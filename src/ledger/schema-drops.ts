@@ -63,7 +63,8 @@ const ROWS_MAX = 1_000;
 
 /**
  * Before the first intent. Rejects with UNDROP_LEDGER_UNAVAILABLE; then nothing may be renamed. A
- * row that was written all the same, as the answer was lost, is forgotten by recovery.
+ * row that was written all the same, as the answer was lost, is forgotten by recovery, once the
+ * session has left it (`leaveSchemaDrop`).
  */
 export async function recordSchemaDrop(
   pool: ServicePool,
