@@ -120,6 +120,9 @@ const ENDS: Readonly<Record<string, readonly End[]>> = {
   'results in utf16': [
     { cases: /^n66[bdf]? /, servers: /^mysql-9/, end: 'words-in-utf16' },
     { cases: /^n68c? /, servers: /./, end: 'words-in-utf16' },
+    // Which right is missing can't be read.
+    { cases: /^n74[b-e]? /, servers: /./, end: 'UNDROP_LOCKED_TABLES' },
+    { cases: /^n74f /, servers: /5\.6|mariadb/, end: 'view-in-utf16' },
   ],
   // Nobody can be asked what the session has locked.
   'no statement can be prepared': [
