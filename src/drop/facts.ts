@@ -104,6 +104,7 @@ function tracksSchemas({ flavour, versionId }: ServerVersion): boolean {
 }
 
 /**
+ * Since MariaDB 10.5.2.
  * https://mariadb.com/docs/server/server-management/variables-and-modes/server-system-variables
  */
 function hasSqlIfExists({ flavour, versionId }: ServerVersion): boolean {
@@ -171,6 +172,7 @@ export function readStaysInSchema(result: Result, server: ServerVersion): boolea
 }
 
 /**
+ * Whether the session's SHOW CREATE TABLE leaves out where files are: then the service is asked.
  * https://mariadb.com/docs/server/server-management/variables-and-modes/sql_mode
  */
 export function hidesDirectories({ sqlMode }: UserFacts, { flavour }: ServerVersion): boolean {

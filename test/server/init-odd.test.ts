@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import type { Tier } from '../../src/account/grants.js';
+import { initVariables } from '../support/init-variables.js';
 import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 
@@ -38,15 +39,8 @@ describe.each(testServers())('on $name', (server) => {
   /** Of the tier least where nothing else is said, on the schema; `args`: without `init`. */
   function init(args: readonly string[], more: Variables = {}) {
     const tier = more['TIER'] ?? 'least';
-    return runUndrop(server, ['init', ...args], {
-      USER: user,
-      PASSWORD,
-      TIER: tier,
-      ADMIN_USER: server.user,
-      ADMIN_PASSWORD: server.password,
-      ...(tier === 'least' ? { SCHEMAS: schema.name } : {}),
-      ...more,
-    });
+    const account = { user, password: PASSWORD, tier, schema: schema.name };
+    return runUndrop(server, ['init', ...args], { ...initVariables(server, account), ...more });
   }
 
   /** An account that the test has, and that goes with it. */

@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import type { Tier } from '../../src/account/grants.js';
+import { initVariables } from '../support/init-variables.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
@@ -41,15 +42,8 @@ describe.each(testServers())('on $name', (server) => {
   /** Runs init for an account of that tier. */
   async function init(tier: Tier, more: Variables, ...args: readonly string[]) {
     const user = `i_${tier}_${schema.name.slice(-4)}`;
-    const variables = {
-      USER: user,
-      PASSWORD,
-      TIER: tier,
-      ADMIN_USER: server.user,
-      ADMIN_PASSWORD: server.password,
-      ...(tier === 'least' ? { SCHEMAS: schema.name } : {}),
-      ...more,
-    };
+    const account = { user, password: PASSWORD, tier, schema: schema.name };
+    const variables = { ...initVariables(server, account), ...more };
     const done = await runUndrop(server, ['init', ...args], variables);
     return { user, variables: { USER: user, PASSWORD }, ...done };
   }
