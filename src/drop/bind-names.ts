@@ -31,7 +31,7 @@ export function bindPlainNames(
   const isPlain = statement.names.every(
     (name) => isSameEverywhere(name.table) && isSameEverywhere(name.schema ?? bytesOf(schema)),
   );
-  if (!isPlain) return null;
+  if (!isPlain || !partitionsOf(statement).every(isSameEverywhere)) return null;
   const names = statement.names.map((name) => ({
     ...name,
     schema: name.schema ?? bytesOf(schema),
@@ -47,6 +47,11 @@ export function bindNames(
 ): BoundNames {
   const charset = clientCharsetOf(now.charset);
   if (charset === null) throw new UndropError('UNDROP_NAME_CHARSET', { charset: now.charset });
+  // They are said by the client's own text, which is read in the charset of now.
+  const isReadAlike = before.charset === now.charset;
+  if (!isReadAlike && !partitionsOf(statement).every(isSameEverywhere)) {
+    throw new UndropError('UNDROP_NAME_CHARSET', { charset: now.charset });
+  }
   const names = statement.names.map((name) => ({
     ...name,
     table: recode(name.table, before.charset, now.charset),
@@ -56,6 +61,11 @@ export function bindNames(
         : recode(name.schema, before.charset, now.charset),
   }));
   return { statement: judgedBefore(statement, names), charset };
+}
+
+function partitionsOf({ partitions }: DropTableStatement): readonly Uint8Array[] {
+  if (partitions === undefined || partitions.names === 'all') return [];
+  return partitions.names.map(({ partition }) => partition);
 }
 
 /** The same for a schema; null where it has to be known what is now. */

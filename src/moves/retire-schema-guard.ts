@@ -8,6 +8,7 @@ import { assert } from '../assert.js';
 import { hasOwner } from '../ledger/group-owner.js';
 import { processlistOf } from '../ledger/owner.js';
 import { findSchemaDrops } from '../ledger/schema-drops.js';
+import { ensureLedger } from '../ledger/tables.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { recycleSchemaFor } from '../names/recycle-schema.js';
 import {
@@ -23,6 +24,8 @@ import { ident, note, sql } from '../service/sql.js';
 
 /** Another proxy was faster, or the schema has gone. 1017 on 5.6. */
 const NOT_THERE = [1146, 1049, 1017] as const;
+/** Before MySQL 8 and on MariaDB: what a RENAME says whose schema isn't there. */
+const NO_TARGET = 1025;
 
 export interface GuardedSchema {
   readonly schema: string;
@@ -50,7 +53,12 @@ export async function retireSchemaGuard(
       );
     } catch (error) {
       if (isKilled(error)) return false;
-      if (!isServerError(error, ...NOT_THERE)) throw error;
+      if (!isServerError(error, ...NOT_THERE, NO_TARGET)) throw error;
+      const isThere = (await findSchemaGuards(pool, { schema, groupId })).includes(name);
+      if (!isThere) continue;
+      // A server that was a replica has no local schema until a proxy makes it.
+      await ensureLedger(pool);
+      return false;
     }
   }
   return true;

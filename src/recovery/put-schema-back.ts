@@ -14,6 +14,7 @@ import { hasDetached } from '../ledger/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import {
+  endSchemaDrop,
   forgetSchemaDrop,
   type SchemaDropKey,
   type SchemaDropRow,
@@ -31,6 +32,7 @@ import { isServerError, type ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
 import { livingOwners } from './living-owners.js';
+import { lostParts } from './lost-parts.js';
 import { hasNotHappened, settle } from './settle-intents.js';
 
 export type SchemaToPutBack = SchemaDropKey &
@@ -51,9 +53,22 @@ export async function putSchemaBack(
   const settled = await settle(pool, stay, log);
   if (left.length + settled.left.length > 0) return false;
   if (!(await retireSchemaGuard(pool, drop))) return false;
-  await forgetSchemaDrop(pool, drop);
+  await endOrForget(pool, drop, log);
   return true;
 }
+
+/** The only definitions of what is lost are in the schema's row. */
+async function endOrForget(pool: ServicePool, drop: SchemaToPutBack, log: Log): Promise<void> {
+  const { schema, groupId, details } = drop;
+  const lost = details === null ? [] : await lostParts(pool, schema, details);
+  if (lost.length === 0) return forgetSchemaDrop(pool, drop);
+  const names = lost.map(({ kind, name }) => `${kind} ${name}`);
+  log.warn({ groupId, schema, lost: names }, LOST);
+  await endSchemaDrop(pool, drop);
+}
+
+const LOST =
+  'a schema that was not dropped lost views or programs on the way: the ledger has their definitions';
 
 /**
  * MySQL before 8 and MariaDB lose it with the first files: before the DROP waits for a table, so

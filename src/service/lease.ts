@@ -75,12 +75,13 @@ export class Lease implements TaskConnection {
     sendAs(this.#connection, last === undefined ? 'utf8mb4' : 'bytes');
     const { text, answersBefore, answersAfter } =
       last === undefined ? renderText(queries, { logged }) : renderBytes(queries, { logged, last });
+    let logsAgain = false;
     try {
       const answers = await this.#send(text, deadlineMs);
+      logsAgain = last === undefined;
       return answers.slice(answersBefore, answers.length - answersAfter).map(asRows);
-    } catch (error) {
-      if (!logged && last === undefined) await this.#logAgain();
-      throw error;
+    } finally {
+      if (!logged && !logsAgain) await this.#logAgain();
     }
   }
 
@@ -104,7 +105,10 @@ export class Lease implements TaskConnection {
     }
   }
 
-  /** An error amid an unlogged text leaves sql_log_bin off; the next text must not inherit it. */
+  /**
+   * An error amid an unlogged text leaves sql_log_bin off, and so does one that ends in bytes: the
+   * next text of a task, which a leader's is for hours, must not inherit it.
+   */
   async #logAgain(): Promise<void> {
     if (this.#broken !== null) return;
     const { text } = renderText([sql`SELECT @@SESSION.sql_log_bin AS logged`], { logged: true });

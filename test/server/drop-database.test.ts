@@ -618,8 +618,9 @@ describe.each(testServers())('on $name', (server) => {
     expect(await survival.findLost()).toEqual([]);
   });
 
-  test('a stray file: the server’s error, and every table is back', async () => {
+  test('a stray file: the server’s error, every table is back, and what is lost is in the ledger', async () => {
     await fill(name);
+    await root.query(`CREATE VIEW ${name}.strayed AS SELECT 1 AS one`);
     const [[variable]] = await root.query<RowDataPacket[]>('SELECT @@datadir AS folder');
     const file = join(String(variable?.['folder']), name, 'stray.txt');
     await writeFile(file, 'x');
@@ -633,6 +634,16 @@ describe.each(testServers())('on $name', (server) => {
       [name],
     );
     expect(charset[0]?.['c']).toBe('utf8mb4');
+    const [views] = await root.query<RowDataPacket[]>(
+      "SELECT 1 FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = 'strayed'",
+      [name],
+    );
+    const [kept] = await root.query<RowDataPacket[]>(
+      `SELECT restore_script AS script FROM _undrop.ledger
+       WHERE kind = 'schema' AND schema_name = ? AND restore_script LIKE '%strayed%'`,
+      [name],
+    );
+    expect(kept.length).toBe(views.length === 0 ? 1 : 0);
     await root.query(`DROP DATABASE ${name}`);
   });
 

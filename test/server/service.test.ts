@@ -162,6 +162,20 @@ describe.each(testServers())('the service pool on $name', (server) => {
     });
   });
 
+  test.each([
+    ['fails', 'CREATE nonsense'],
+    ['is done', 'DO 0'],
+  ])('writes to the binary log again behind a text in bytes that %s', async (how, text) => {
+    await pool.task(async (connection) => {
+      const last = Buffer.from(text);
+      const said = connection.run(sql`DO 0`, { logged: false, last });
+      if (how === 'fails') await expect(said).rejects.toMatchObject({ errno: 1064 });
+      else await said;
+      const [[on] = []] = await connection.run(sql`SELECT @@SESSION.sql_log_bin AS logged`);
+      expect(numberOf(on ?? {}, 'logged')).toBe(1);
+    });
+  });
+
   test('gives up a statement at its deadline and ends it on the server', async () => {
     const slow = pool.run(sql`SELECT ${schema.name}, SLEEP(60)`, { deadlineMs: 150 });
     await expect(slow).rejects.toEqual(DEADLINE);
