@@ -114,9 +114,10 @@ export async function makeGuard(
 ): Promise<string> {
   const { schema, name, owner, isLogged, run } = options;
   const { groupId, charset } = name;
-  const logged = !(await mayUnlog(pool));
-  // Replicas need not have a schema whose drop they don't hear of.
-  if (logged && !isLogged) throw new Halt(notDropped(schema, MUST_LOG, GIVE_TIER));
+  // Replicas need not have a schema whose drop they don't hear of. Of all others they have the
+  // guard too, so that behind a failover recovery can tell whether the DROP has come to them.
+  const logged = isLogged;
+  if (!logged && !(await mayUnlog(pool))) throw new Halt(notDropped(schema, MUST_LOG, GIVE_TIER));
   const guard = schemaGuardName({ groupId, logged });
   try {
     await pool.run(

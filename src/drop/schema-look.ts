@@ -4,15 +4,14 @@
  */
 import type { SchemaDetails, SchemaPart } from '../ledger/schema-details.js';
 import { isServerError, type Row, type ServicePool } from '../service/pools.js';
-import { textOf, textOrNullOf } from '../service/row.js';
+import { numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 
-/**
- * Views and programs whose definition is kept, and bytes of these; of more only the names. They go
- * twice into one packet, of which MySQL 5.6 takes 4 MiB.
- */
+/** Views and programs whose definition is kept, and bytes of these; of more only the names. */
 const PARTS_MAX = 1_000;
-const PARTS_BYTES_MAX = 768 * 1024;
+const PARTS_BYTES_MAX = 4 * 1024 * 1024;
+/** Of max_allowed_packet: they go twice into one, with each quote in them escaped. */
+const PARTS_OF_PACKET = 1 / 6;
 
 /** The name as stored; null where there is no such schema, or the service may not see it. */
 export async function findSchema(pool: ServicePool, name: string): Promise<string | null> {
@@ -43,7 +42,8 @@ const UNKNOWN_SCHEMA = 1049;
 async function readDetails(pool: ServicePool, schema: string): Promise<SchemaDetails> {
   const [shown = [], described = [], views = [], routines = [], events = []] = await pool.run([
     sql`SHOW CREATE DATABASE ${note('look')} ${ident(schema)}`,
-    sql`SELECT * FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ${schema}`,
+    sql`SELECT SCHEMATA.*, @@max_allowed_packet AS packet FROM information_schema.SCHEMATA
+        WHERE SCHEMA_NAME = ${schema}`,
     sql`SELECT TABLE_NAME AS name, 'VIEW' AS kind FROM information_schema.TABLES
         WHERE TABLE_SCHEMA = ${schema} AND TABLE_TYPE = 'VIEW'`,
     sql`SELECT ROUTINE_NAME AS name, ROUTINE_TYPE AS kind FROM information_schema.ROUTINES
@@ -55,13 +55,14 @@ async function readDetails(pool: ServicePool, schema: string): Promise<SchemaDet
   const names = [...views, ...routines, ...events].map((row) => {
     return { name: textOf(row, 'name'), kind: textOf(row, 'kind').toUpperCase() };
   });
+  const bytesMax = Math.min(numberOf(description, 'packet') * PARTS_OF_PACKET, PARTS_BYTES_MAX);
   const parts: SchemaPart[] = [];
   let bytes = 0;
   for (const [index, { name, kind }] of names.entries()) {
-    const isTooMuch = index >= PARTS_MAX || bytes > PARTS_BYTES_MAX;
+    const isTooMuch = index >= PARTS_MAX || bytes > bytesMax;
     const found = isTooMuch ? null : await show(pool, { schema, name, kind });
     bytes += Buffer.byteLength(found?.statement ?? '');
-    const isKept = bytes <= PARTS_BYTES_MAX;
+    const isKept = bytes <= bytesMax;
     parts.push({ name, kind, statement: null, ...(isKept ? found : null) });
   }
   return {

@@ -9,6 +9,7 @@
 import { assert } from '../assert.js';
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
+import { inBatches } from '../in-batches.js';
 import { statementTextOf } from '../ledger/statement-text.js';
 import {
   forgetIntents,
@@ -333,10 +334,4 @@ function clientBytes(table: string, charset: ClientCharset): Buffer {
   const bytes = Buffer.from(table);
   if (charset === 'utf8' || bytes.every((byte) => byte < 0x80)) return bytes;
   throw new Halt(new UndropError('UNDROP_NAME_CHARSET', { charset }));
-}
-
-function inBatches<T>(items: readonly T[], size: number): readonly (readonly T[])[] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) =>
-    items.slice(index * size, (index + 1) * size),
-  );
 }

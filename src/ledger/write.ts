@@ -7,6 +7,7 @@
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
+import { inBatches } from '../in-batches.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { HoldTime } from '../policy/decide.js';
@@ -105,7 +106,7 @@ export async function shapeOf(pool: ServicePool): Promise<ServerFacts> {
  */
 export async function recordIntent(pool: ServicePool, intent: DropIntent): Promise<IntentFacts> {
   try {
-    const [first, ...more] = partsOf(intent.tables);
+    const [first, ...more] = inBatches(intent.tables, TABLES_OF_PART);
     assert(first !== undefined, 'an intent has a table');
     const facts = await recordPart(pool, { ...intent, tables: first });
     const tables = [...facts.tables];
@@ -121,13 +122,6 @@ export async function recordIntent(pool: ServicePool, intent: DropIntent): Promi
 
 /** So many tables are in one text, which has to fit max_allowed_packet and the deadline. */
 const TABLES_OF_PART = 200;
-
-function partsOf<T>(tables: readonly T[]): readonly (readonly T[])[] {
-  const count = Math.ceil(tables.length / TABLES_OF_PART);
-  return Array.from({ length: count }, (_, index) =>
-    tables.slice(index * TABLES_OF_PART, (index + 1) * TABLES_OF_PART),
-  );
-}
 
 async function recordPart(pool: ServicePool, intent: DropIntent): Promise<IntentFacts> {
   return (

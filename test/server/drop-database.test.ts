@@ -17,6 +17,7 @@ import {
   test,
 } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { parseSchemaDetails } from '../../src/ledger/schema-details.js';
 import { silentLog } from '../../src/log.js';
 import { newHoldId } from '../../src/names/hold-id.js';
 import { SCHEMA_GUARD_COMMENT, schemaGuardName } from '../../src/names/schema-guard.js';
@@ -693,6 +694,28 @@ describe.each(testServers())('on $name', (server) => {
        WHERE kind = 'schema' AND schema_name = '${name}' ORDER BY id DESC LIMIT 1`,
     );
     expect(String(row?.['script']).match(/(?<=VIEW .*)`(used|came)`(?= AS)/g)).toHaveLength(2);
+  });
+
+  test('of a schema with megabytes of programs: it goes, and all of them are named', async () => {
+    const at = await connect(server, { database: name });
+    await at.query('CREATE TABLE t (id INT)');
+    await at.query('INSERT INTO t VALUES (1)');
+    const procedures = Array.from({ length: 12 }, (_, index) => `p${10 + index}`);
+    for (const procedure of procedures) {
+      await at.query(`CREATE PROCEDURE ${procedure}() SELECT '${'x'.repeat(400_000)}'`);
+    }
+    await at.end();
+    const survival = new Survival(root, [name]);
+    await survival.remember();
+    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 1');
+    expect(await survival.findLost()).toEqual([]);
+    const [row] = await rowsOf(
+      `SELECT definition FROM _undrop.ledger WHERE kind = 'schema' AND schema_name = '${name}'`,
+    );
+    const details = parseSchemaDetails(String(row?.['definition']));
+    expect(details?.parts.map((part) => part.name).sort()).toEqual(procedures);
+    const kept = details?.parts.map((part) => part.statement !== null) ?? [];
+    expect([kept[0], kept[11]]).toEqual([true, false]);
   });
 
   test('who has no right at all is told so, as directly', async () => {

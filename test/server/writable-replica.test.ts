@@ -5,6 +5,8 @@
 import { expect, jest } from '@jest/globals';
 import { findRows } from '../../src/ledger/read.js';
 import { silentLog } from '../../src/log.js';
+import { retireSchemaGuard } from '../../src/moves/retire-schema-guard.js';
+import { schemaGuardName } from '../../src/names/schema-guard.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { inLanes } from '../support/lanes.js';
@@ -13,7 +15,7 @@ import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { type ReplicaPair, startPair } from '../support/replica-pair.js';
 import { connect, query } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
-import { PROXY_ID } from './service-fixture.js';
+import { newId, PROXY_ID } from './service-fixture.js';
 
 jest.setTimeout(300_000);
 
@@ -78,12 +80,59 @@ inLanes(
       expect((await recover()).untouched).toEqual([]);
     });
 
+    test('takes a guard out of a schema also where the local recycle schema is missing', async () => {
+      const groupId = newId();
+      const guard = schemaGuardName({ groupId, logged: false });
+      await query(
+        pair.replica,
+        'DROP DATABASE IF EXISTS _undrop_local',
+        'CREATE DATABASE IF NOT EXISTS guarded',
+        `CREATE TABLE guarded.\`${guard}\` (id INT) ENGINE=InnoDB`,
+      );
+      const drop = { schema: 'guarded', groupId };
+      await until(() => retireSchemaGuard(there, drop), 'the guard is retired');
+      expect(await query(pair.replica, 'SHOW TABLES FROM guarded')).toEqual([]);
+    });
+
+    /** A DROP DATABASE on the source that waits for a reader, its tables held on both. */
+    async function waitingSchemaDrop(schema: string) {
+      for (const text of [
+        `CREATE DATABASE ${schema}`,
+        `CREATE TABLE ${schema}.t (a INT)`,
+        `INSERT INTO ${schema}.t VALUES (1)`,
+        `CREATE VIEW ${schema}.v AS SELECT 1 AS one`,
+      ]) {
+        await query(pair.source, text);
+      }
+      const reader = await connect(pair.source, { database: schema });
+      await reader.query('START TRANSACTION');
+      await reader.query('SELECT * FROM v');
+      const client = await connect(proxy);
+      const dropped = client.query(`DROP DATABASE ${schema}`);
+      const EMPTIED = "SELECT id FROM _undrop.ledger WHERE state = 'emptied'";
+      const isEmptied = async () => (await query(pair.replica, EMPTIED)).length > 0;
+      await until(isEmptied, 'the replica has all but the DROP');
+      const end = async () => {
+        await reader.query('COMMIT');
+        await dropped;
+        await reader.end();
+        await client.end();
+      };
+      return { end };
+    }
+
     test('settles it once it is a source of its own', async () => {
       const drop = await waitingDrop('u');
+      const schemaDrop = await waitingSchemaDrop('e');
       await query(pair.replica, 'STOP REPLICA');
-      const [row] = await findRows(there, { by: 'intent' });
-      expect((await recover()).forgotten).toEqual([row?.id]);
+      const intents = await findRows(there, { by: 'intent' });
+      const row = intents.find(({ table }) => table === 'u');
+      const { forgotten, schemasBack, schemasGone } = await recover();
+      expect(forgotten).toEqual([row?.id]);
+      expect([schemasBack, schemasGone]).toEqual([['e'], []]);
+      expect(await query(pair.replica, 'SELECT a FROM e.t')).toEqual([{ a: 1 }]);
       await drop.end();
+      await schemaDrop.end();
     });
   },
   300_000,
