@@ -3,7 +3,7 @@
  * `npm test`, `npm run check` and `npm run bench`, so that each of them works on a fresh clone.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -51,6 +51,8 @@ export function ensureBuilt(project = 'tsconfig.json') {
     const hasSource = ['.ts', '.tsx'].some((extension) => existsSync(source + extension));
     if (!hasSource) rmSync(join(root, 'build', file));
   }
+  // For `npx --no-install undrop`.
+  chmodSync(join(root, 'build/src/cli/main.js'), 0o755);
 }
 
 function isInstalled() {

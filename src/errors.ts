@@ -156,7 +156,7 @@ export const ERRORS = {
     fault: 'operator',
     errno: 1235,
     sqlState: '42000',
-    text: '{tables} not dropped, as nothing of the statement was executed: this version of undrop cannot hold a table that is dropped {how}.',
+    text: '{tables} not dropped, as nothing of the statement was executed: this version of undrop cannot hold what is dropped {how}.',
     remedy: '{instead}',
   },
   UNDROP_LONG_TEXT: {
@@ -170,8 +170,9 @@ export const ERRORS = {
     fault: 'client',
     errno: 1235,
     sqlState: '42000',
-    text: 'Nothing was dropped: the statement might drop a table, and undrop does not understand it ({why}).',
-    remedy: 'Write it as DROP TABLE [IF EXISTS] name [, name …], alone in its statement.',
+    text: 'Nothing was dropped: the statement might drop a table or its rows, and undrop does not understand it ({why}).',
+    remedy:
+      'Write it in its plainest form (DROP TABLE [IF EXISTS] name [, name …]; TRUNCATE TABLE name), alone in its statement, or use a direct connection.',
   },
   UNDROP_RULE: {
     fault: 'operator',
@@ -288,7 +289,7 @@ export const ERRORS = {
     fault: 'operator',
     errno: 1105,
     sqlState: 'HY000',
-    text: '{tables} not dropped, still there: the way back could not be recorded ({cause}).',
+    text: '{tables} not dropped, nothing was changed: the way back could not be recorded ({cause}).',
     remedy: 'Check that the service account can write to the schema _undrop of this server.',
   },
   UNDROP_NOT_SEEN: {
@@ -328,6 +329,13 @@ export const ERRORS = {
     sqlState: '42000',
     text: 'The server refuses {account} a right that this needs: {cause}.',
     remedy: '{instead}',
+  },
+  UNDROP_READ_ONLY: {
+    fault: 'operator',
+    errno: 1290,
+    sqlState: 'HY000',
+    text: 'Held table {id} was not restored: this server is read-only ({cause}).',
+    remedy: 'Restore it on the source of this replica, which follows; or make the server writable.',
   },
   UNDROP_ACCOUNT_UNFINISHED: {
     fault: 'operator',

@@ -17,7 +17,7 @@ import { inTurn } from '../recovery/in-turn.js';
 import { reconcile } from '../recovery/reconcile.js';
 import type { ServicePool } from '../service/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { type ProxySettings, whyNotHeld } from './proxy-settings.js';
+import { areHeld, type ProxySettings } from './proxy-settings.js';
 
 const LEDGER_RETRY_MS = 5_000;
 /** So long a recovery may keep the proxy from its end: all of it can be done again. */
@@ -51,7 +51,7 @@ export class Home {
     const ledger = isReplay ? 'not-ready' : await makeLedger(options);
     const home = new Home(options, settings);
     const signal = home.#stopping.signal;
-    const holds = whyNotHeld(settings) === null;
+    const holds = areHeld(settings);
     if (isReplay) return home;
     home.#recovering = recover({ ...options, ledger, holds, signal, reconcile: home.#reconcile });
     return home;

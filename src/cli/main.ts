@@ -29,6 +29,9 @@ function settingsOf<K extends SettingKey>(
   for (const name of loaded.unknownVariables) {
     process.stderr.write(`undrop: warning: ${name} is no setting of undrop\n`);
   }
+  for (const { key, by } of loaded.overridden) {
+    process.stderr.write(`undrop: warning: ${key} of the file is not used, as ${by} is given\n`);
+  }
   return loaded.settings;
 }
 

@@ -53,24 +53,25 @@ export function holdMsOf({ lifecycle, hold }: ProxySettings): number {
   return lifecycle.includes('hold') ? hold : 0;
 }
 
-/** Why a DROP TABLE brings nothing into HOLD; null: it does. */
-export function whyNotHeld(settings: ProxySettings): string | null {
-  if (settings.mode === 'observe') {
-    return 'UNDROP_MODE is observe: nothing is held, a DROP destroys its tables at once, and the log says which';
-  }
-  if (settings.mode === 'off') {
-    return 'UNDROP_MODE is off: nothing is held, a DROP destroys its tables at once, and nobody is told';
-  }
-  if (settings.mode === 'replay') {
-    return 'UNDROP_MODE is replay: nothing is held or collected, and undrop’s own schemas may be written to';
-  }
-  if (!settings.protect.includes('drop-table')) {
-    return 'UNDROP_PROTECT leaves drop-table out: a DROP TABLE destroys its table at once';
-  }
-  return holdMsOf(settings) === 0
-    ? 'UNDROP_HOLD or UNDROP_LIFECYCLE gives tables no time in HOLD: what is dropped is removed at once'
-    : null;
+/** Whether a DROP TABLE that no rule fits brings its table into HOLD. */
+export function areHeld(settings: ProxySettings): boolean {
+  const { mode, protect } = settings;
+  return mode === 'hold' && protect.includes('drop-table') && holdMsOf(settings) > 0;
 }
+
+export function whyNotHeldBy(mode: Exclude<ProxySettings['mode'], 'hold'>): string {
+  switch (mode) {
+    case 'observe':
+      return 'UNDROP_MODE is observe: nothing is held, a DROP destroys its tables at once, and the log says which';
+    case 'off':
+      return 'UNDROP_MODE is off: nothing is held, a DROP destroys its tables at once, and nobody is told';
+    case 'replay':
+      return 'UNDROP_MODE is replay: nothing is held or collected, and undrop’s own schemas may be written to';
+  }
+}
+
+export const NO_HOLD =
+  'UNDROP_HOLD or UNDROP_LIFECYCLE gives tables no time in HOLD: what is dropped is removed at once';
 
 /** What is bound or opened with these stays until the process ends. */
 const FIXED_KEYS: readonly ProxyKey[] = [

@@ -2,10 +2,18 @@
 import { PROTECTED } from '../config/schema.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
+import { rulesThatNeverFit } from '../policy/never-fit.js';
+import type { Rule } from '../policy/rules.js';
 import { describeAddress } from '../service/address.js';
 import type { ServerAddress } from '../service/pools.js';
 import type { DrainOptions } from '../session/drain.js';
-import { type ProxySettings, type SettingsChange, whyNotHeld } from './proxy-settings.js';
+import {
+  holdMsOf,
+  NO_HOLD,
+  type ProxySettings,
+  type SettingsChange,
+  whyNotHeldBy,
+} from './proxy-settings.js';
 
 export interface StopOptions {
   /** Instead of UNDROP_DRAIN_WAIT and UNDROP_DRAIN_TIMEOUT. */
@@ -57,21 +65,37 @@ export function sayReady(
 
 /** Where the settings don't hold all: whoever meant that reads it, and whoever didn't, too. */
 export function warnUnprotected(log: Log, settings: ProxySettings): void {
-  const why = whyNotHeld(settings);
-  if (why !== null) return log.warn({ event: 'unprotected' }, why);
-  const { rules, allowDestroy, protect } = settings;
+  const warn = (what: string, fields = {}) => log.warn({ event: 'unprotected', ...fields }, what);
+  const { mode, rules, allowDestroy, protect } = settings;
+  for (const { rule, behind } of rulesThatNeverFit(rules)) {
+    const why = behind === null ? {} : { behind: behind.text };
+    const words = 'a rule of UNDROP_RULES decides nothing: an earlier one fits all that it fits';
+    const own = 'a rule of UNDROP_RULES decides nothing: its conditions exclude each other';
+    log.warn({ event: 'rules', rule: rule.text, ...why }, behind === null ? own : words);
+  }
+  if (mode !== 'hold') return warn(whyNotHeldBy(mode));
   const missing = PROTECTED.filter((what) => !protect.includes(what));
   if (missing.length > 0) {
-    const what = `UNDROP_PROTECT leaves ${missing.join(', ')} out: those destroy tables at once`;
-    log.warn({ event: 'unprotected' }, what);
+    warn(`UNDROP_PROTECT leaves ${missing.join(', ')} out: those destroy tables at once`);
+  }
+  if (holdMsOf(settings) === 0) warn(NO_HOLD);
+  const unheld = rules.filter(isForAll).map(({ text }) => text);
+  if (unheld.length > 0) {
+    const fields = { rules: unheld };
+    warn('UNDROP_RULES gives no table time in HOLD that no rule before it fits', fields);
   }
   const native = rules.filter(({ action }) => action.do === 'native').map(({ text }) => text);
   if (native.length > 0) {
-    const fields = { event: 'unprotected', rules: native };
-    log.warn(fields, 'UNDROP_RULES lets the server drop some tables at once');
+    warn('UNDROP_RULES lets the server drop some tables at once', { rules: native });
   }
   if (allowDestroy === 'users') {
-    const what = 'UNDROP_ALLOW_DESTROY lets users have their tables dropped at once by a wish';
-    log.warn({ event: 'unprotected' }, what);
+    warn('UNDROP_ALLOW_DESTROY lets users have their tables dropped at once by a wish');
   }
+}
+
+/** `*.*: now`, or the same by another name. */
+function isForAll({ schema, table, conditions, action }: Rule): boolean {
+  const isNow = action.do === 'now' || (action.do === 'hold' && action.ms === 0);
+  const fitsAll = [schema, table].every(({ text, isExact }) => !isExact && /^\*+$/.test(text));
+  return isNow && fitsAll && conditions.length === 0;
 }

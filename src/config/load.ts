@@ -21,6 +21,14 @@ export interface Loaded<K extends SettingKey> {
   readonly settings: Pick<Settings, K>;
   /** Unknown UNDROP_* variables: a warning, as Kubernetes injects UNDROP_SERVICE_HOST and more. */
   readonly unknownVariables: readonly string[];
+  /** Values of the file that a variable or a flag wins over. */
+  readonly overridden: readonly Overridden[];
+}
+
+export interface Overridden {
+  readonly key: SettingKey;
+  /** `UNDROP_MODE`, `--mode`. */
+  readonly by: string;
 }
 
 /** Variables that are no settings of a proxy: the file, and those of the demo and the tests. */
@@ -66,7 +74,13 @@ export function loadSettings<K extends SettingKey>(
     (name) => name.startsWith('UNDROP_') && !known.has(name) && !OTHER_VARIABLES.has(name),
   );
   // Every key has a value or a problem by now.
-  return { settings: values as unknown as Pick<Settings, K>, unknownVariables };
+  const overridden = keys.flatMap((key) => {
+    const given = findValue(key, SETTINGS[key], sources);
+    const inFile = findValue(key, SETTINGS[key], { ...sources, flags: {}, env: {} });
+    const isOther = given !== null && inFile !== null && given.text !== inFile.text;
+    return isOther ? [{ key, by: given.from }] : [];
+  });
+  return { settings: values as unknown as Pick<Settings, K>, unknownVariables, overridden };
 }
 
 function findValue(

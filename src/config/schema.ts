@@ -157,14 +157,14 @@ export const SETTINGS = {
     variable: 'UNDROP_TLS_CERT',
     default: '',
     expected: 'the path of a PEM file, the certificate first, then its chain',
-    meaning: 'what clients are offered TLS with; read again on SIGHUP; without it there is none',
+    meaning: 'what clients are offered TLS with; without it there is none',
     parse: (text) => text,
   }),
   tlsKey: setting<string>({
     variable: 'UNDROP_TLS_KEY',
     default: '',
     expected: 'the path of a PEM file without a passphrase',
-    meaning: 'the private key of that certificate; read again on SIGHUP',
+    meaning: 'the private key of that certificate',
     parse: (text) => text,
   }),
   upstreamTls: setting<(typeof UPSTREAM_TLS)[number]>({
@@ -180,7 +180,7 @@ export const SETTINGS = {
     default: '',
     expected: 'the path of a PEM file',
     meaning:
-      'the authorities for verify-ca and verify-identity; without it those that Node.js knows; read again on SIGHUP',
+      'the authorities for verify-ca and verify-identity; without it those that Node.js knows',
     parse: (text) => text,
   }),
   upstreamPublicKey: setting<string>({
@@ -196,7 +196,7 @@ export const SETTINGS = {
     default: 'hold',
     expected: MODES.join(', '),
     meaning:
-      "hold: what is dropped is held; observe: the log says what would be, and the server drops it; off: everything is passed on; replay: so are writes to undrop's own schemas, and undrop itself writes nothing, for mysqlbinlog | mysql into a server of its own; read again on SIGHUP, but from and to replay",
+      "hold: what is dropped is held; observe: the log says what would be, and the server drops it; off: everything is passed on; replay: so are writes to undrop's own schemas, and undrop itself writes nothing, for mysqlbinlog | mysql into a server of its own; not to be changed from or to replay while it runs",
     parse: oneOf(MODES),
   }),
   rules: setting<readonly Rule[]>({
@@ -204,7 +204,7 @@ export const SETTINGS = {
     default: '',
     expected: RULES_EXPECTED,
     meaning:
-      'how long which tables are held, or that they are dropped by the server, or not at all: the first rule that fits (docs/policy.md); read again on SIGHUP',
+      'how long which tables are held, or that they are dropped by the server, or not at all: the first rule that fits (docs/policy.md)',
     parse: (text) => {
       const { rules, problems } = parseRules(text);
       return problems.length === 0 ? rules : null;
@@ -216,8 +216,7 @@ export const SETTINGS = {
     variable: 'UNDROP_ALLOW_DESTROY',
     default: 'off',
     expected: 'off or users',
-    meaning:
-      'who may drop a table at once by the wish destroy: nobody, or users who may drop it; read again on SIGHUP',
+    meaning: 'who may drop a table at once by the wish destroy: nobody, or users who may drop it',
     parse: oneOf(['off', 'users']),
   }),
   protect: setting<readonly (typeof PROTECTIONS)[number][]>({

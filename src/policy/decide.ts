@@ -245,7 +245,7 @@ function isBeyond(
 }
 
 /** Steps back to the last `*` alone, so that it takes no longer than the lengths multiplied. */
-function isLike(name: string, { text, isExact }: Glob, foldsCase: boolean): boolean {
+export function isLike(name: string, { text, isExact }: Glob, foldsCase: boolean): boolean {
   const [value, glob] = foldsCase ? [foldName(name), foldName(text)] : [name, text];
   if (isExact) return value === glob;
   const [letters, wanted] = [Array.from(value), Array.from(glob)];

@@ -45,7 +45,7 @@ export const RULES_EXPECTED =
 const RULES_MAX = 500;
 const HOLD_MS_MAX = 3_650 * 86_400_000;
 
-const ACTION = 'hold, hold=30d, now, native or refuse';
+const ACTION = 'hold, hold=30d (up to 3650d), now, native or refuse';
 const CONDITION = 'user=name, user=name@host, size<1G, size>1G, age<1h, age>1h or empty';
 const PATTERN = 'a pattern schema.table, where * and ? are any letters';
 
@@ -77,6 +77,9 @@ export function parseRules(text: string): {
 
 /** The rule, or what is wrong with it. */
 function parseRule(text: string): Rule | string {
+  if ((text.split('`').length - 1) % 2 === 1) {
+    return 'expected a backtick that ends the name; in backticks a backtick is written twice';
+  }
   const parts = splitAt(text, ':');
   const last = parts.pop() ?? '';
   if (parts.length === 0) return `expected a colon and ${ACTION} at its end`;
@@ -97,7 +100,7 @@ function parseRule(text: string): Rule | string {
 }
 
 function parseAction(text: string): RuleAction | null {
-  const [, length] = /^hold=(.+)$/i.exec(text) ?? [];
+  const [, length] = /^hold\s*=\s*(.+)$/i.exec(text) ?? [];
   if (length !== undefined) {
     const ms = parseDuration(length);
     return ms === null || ms > HOLD_MS_MAX ? null : { do: 'hold', ms };

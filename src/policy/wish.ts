@@ -19,7 +19,7 @@ export interface Wish {
 
 /** For messages. */
 export const WISH_EXPECTED =
-  'hold=7d (up to 3650d), pin, now or destroy, behind "undrop:" in a comment';
+  'hold=7d (up to 3650d), pin, now or destroy, in /* undrop: … */ or in @undrop';
 
 const HOLD_MS_MAX = 3_650 * 86_400_000;
 

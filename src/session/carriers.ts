@@ -10,7 +10,7 @@ import { dropOf, replaceTable } from './intercept-replace.js';
 import { dropSchema } from './intercept-schema.js';
 import { dropViews } from './intercept-view.js';
 import type { PreparedDrops } from './prepared-drops.js';
-import { HOW, listTables, notDone, schemaAndTables } from './refusals.js';
+import { listTables, notDone, schemaAndTables } from './refusals.js';
 
 /**
  * `prepared`: where a session's drops are remembered; null for a statement that isn't alone in its
@@ -29,7 +29,7 @@ export function carriersOf(prepared: PreparedDrops | null): Carriers {
     schema: (taken, named, options) => {
       if (taken.carrier !== 'prepare') return dropSchema(taken, named, options);
       const { schema, ifExists, optionsAt } = named;
-      const how = optionsAt === undefined ? 'by a prepared statement' : HOW['create-or-replace'];
+      const how = `by a prepared ${optionsAt === undefined ? 'statement' : 'CREATE OR REPLACE'}`;
       return prepared === null || optionsAt !== undefined
         ? refused(notDone(how, schemaAndTables(schema)), options)
         : prepareDrop(taken.text, { statement: { schema, ifExists } }, { ...options, prepared });

@@ -45,7 +45,7 @@ import {
 } from './intercept.js';
 import { objectionTo } from './objections.js';
 import { isOnlyLock } from './only-lock.js';
-import { listTables, notDone, notUnderstood } from './refusals.js';
+import { listTables, notDone, notUnderstood, SET_IF_EXISTS } from './refusals.js';
 
 /** The name is taken. */
 const TABLE_EXISTS = 1050;
@@ -112,7 +112,7 @@ export async function replaceTable(
   if ('errno' in facts) return answerWith(facts);
   if (facts.addsIfExists) {
     const how = 'by CREATE OR REPLACE under sql_if_exists';
-    return refused(notDone(how, listTables(statement.names)), options);
+    return refused(notDone(how, listTables(statement.names), SET_IF_EXISTS), options);
   }
   const create = blankWords(text, replacement.words);
   const mode = modeFromSqlMode(options.server, facts.sqlMode, facts.charset);

@@ -25,7 +25,13 @@ import {
   type Taken,
 } from './intercept.js';
 import { FILE_NAME_PREFIX, hasFileNames, isFileName } from './objections.js';
-import { changedMeanwhile, notDone, notUnderstood, schemaAndTables } from './refusals.js';
+import {
+  changedMeanwhile,
+  notDone,
+  notUnderstood,
+  SET_IF_EXISTS,
+  schemaAndTables,
+} from './refusals.js';
 import { replaceSchema } from './replace-schema.js';
 
 export async function dropSchema(
@@ -45,7 +51,8 @@ export async function dropSchema(
   const facts = known ?? (await readUserFacts(options));
   if ('errno' in facts) return answerWith(facts);
   if (facts.addsIfExists) {
-    return refused(notDone('as a schema under sql_if_exists', schemaAndTables(schema)), options);
+    const how = 'as a schema under sql_if_exists';
+    return refused(notDone(how, schemaAndTables(schema), SET_IF_EXISTS), options);
   }
   const { charset: charsetName } = facts;
   await learnNames(service.pool, [schema], charsetName);

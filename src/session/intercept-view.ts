@@ -49,7 +49,10 @@ export async function dropViews(
   const { server } = options;
   if (statement === undefined) return unclear(taken, 'this DROP VIEW is not understood', options);
   if (taken.carrier !== 'query') {
-    return refused(notDone('by a prepared DROP VIEW', sentenceOf(statement.names)), options);
+    return refused(
+      notDone('by a prepared DROP VIEW', listTables(statement.names, 'View')),
+      options,
+    );
   }
   const parts = statement.names.flatMap(({ schema, table }) => [schema, table]);
   if (hasFileNames(server) && parts.some(isFileName)) {
@@ -78,7 +81,7 @@ async function wishOf(
   const said = wishesIn(text, facts, server);
   if (facts.wish !== null) await userSession.run([FORGET_WISH]);
   if (said === null) return notUnderstood('its character set');
-  const views = sentenceOf(names);
+  const views = listTables(names, 'View');
   const wish = readWishes(facts.wish === null ? said : [...said, facts.wish], views);
   if (wish === null || wish instanceof UndropError || wish.what.do !== 'destroy') return wish;
   if (service.allowDestroy === 'users') return wish;
@@ -106,7 +109,7 @@ async function planViews(
   const asTables = { ...dropOf({ table: first, words: [] }), names: statement.names };
   const names = await askServiceNames(pool, { statement: asTables }, facts);
   if ('error' in names) return names.error;
-  const tables = sentenceOf(statement.names);
+  const tables = listTables(statement.names, 'View');
   const groupId = newId();
   const views: ViewDrop[] = [];
   try {
@@ -261,8 +264,4 @@ function pass(
   };
   service.log?.warn(fields, 'definitions are not kept: the server is to drop the views');
   return { kind: 'forward', facts };
-}
-
-function sentenceOf(names: DropViewStatement['names']): string {
-  return listTables(names).replace(/^Table/, 'View');
 }

@@ -2,8 +2,10 @@
  * UNDROP_MODE=observe: says of a packet that goes to the server what it would have done to it in
  * the mode hold. It only looks: what goes on is the client's packet, at its time.
  */
+import { isRecycleNameIn } from '../sql/recycle-name.js';
 import type { Sought } from '../sql/trigger-scan.js';
 import { tablesOf, type Verdict } from '../sql/verdict.js';
+import type { Taken } from './intercept.js';
 import { type LookOptions, lookAt } from './look-at.js';
 import { PreparedDrops } from './prepared-drops.js';
 import type { Protection } from './protection.js';
@@ -37,11 +39,19 @@ export function observe(
   // Of a malformed packet, or a command without a text, there is nothing to be said.
   if (taken === null || taken.refusal !== null) return;
   const { carrier, text, verdict } = taken;
-  if (carrier === 'drop-database') return tell({ text, isClear: true, tables: [`${text}.*`] });
-  // What is guarded is refused in this mode, too.
-  if (verdict === null || verdict.kind === 'guarded') return;
+  // What is undrop's own is refused in this mode, too.
+  if (carrier === 'drop-database') {
+    if (!isRecycleNameIn(text)) tell({ text, isClear: true, tables: [`${text}.*`] });
+    return;
+  }
+  if (verdict === null || verdict.kind === 'guarded' || isOfUndrop(verdict)) return;
   const isClear = verdict.kind === 'drop-table' || verdict.kind === 'refused';
   tell({ text, isClear, tables: isClear ? namesOf(verdict) : [] });
+}
+
+function isOfUndrop(verdict: NonNullable<Taken['verdict']>): boolean {
+  if (verdict.kind === 'drop-table') return verdict.isRecycled === true;
+  return verdict.kind === 'refused' && verdict.schema !== null && isRecycleNameIn(verdict.schema);
 }
 
 /** What the gate looks for by itself, in this mode or in that of holding. */

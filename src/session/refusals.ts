@@ -7,7 +7,7 @@ import type { TableName } from '../sql/grammar/table-name.js';
 import type { Finding } from '../sql/statement-stream.js';
 import type { Carrier, Guarded, Refused } from '../sql/verdict.js';
 
-/** The sentence "cannot hold a table that is dropped …" ends so. */
+/** The sentence "cannot hold what is dropped …" ends so. */
 export const HOW: Readonly<Record<Carrier, string>> = {
   'multi-statement': 'in a text of several statements',
   'drop-database': 'with its schema (DROP DATABASE)',
@@ -66,8 +66,10 @@ export function guardedBy({ how }: Guarded): UndropError {
 
 /** The tables of a refused statement, or the schema that would have gone with all of them. */
 export function namesIn(verdict: Refused): string {
-  if (verdict.schema === null || verdict.tables.length > 0) return listTables(verdict.tables);
-  return schemaAndTables(verdict.schema);
+  const { carrier, tables, schema } = verdict;
+  if (carrier === 'drop-view') return listTables(tables, 'View');
+  if (schema === null || tables.length > 0) return listTables(tables);
+  return schemaAndTables(schema);
 }
 
 export function schemaAndTables(schema: Uint8Array): string {
@@ -78,8 +80,12 @@ export function changedMeanwhile(schema: Uint8Array, times = 1): UndropError {
   return new UndropError('UNDROP_CHANGED_MEANWHILE', { tables: schemaAndTables(schema), times });
 }
 
-export function notDone(how: string, tables: string): UndropError {
-  const instead = 'Send DROP TABLE as a statement of its own, or use a direct connection.';
+export const SEND_PLAIN =
+  'Send it as a plain statement of its own, not prepared, or use a direct connection.';
+/** MariaDB. */
+export const SET_IF_EXISTS = 'SET sql_if_exists = 0 for it, or use a direct connection.';
+
+export function notDone(how: string, tables: string, instead = SEND_PLAIN): UndropError {
   return new UndropError('UNDROP_NOT_DONE_YET' satisfies ErrorCode, { tables, how, instead });
 }
 
@@ -87,10 +93,10 @@ export function notUnderstood(why: string): UndropError {
   return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
 }
 
-export function listTables(names: readonly TableName[]): string {
-  if (names.length === 0) return 'A table that it may name was';
+export function listTables(names: readonly TableName[], kind: 'Table' | 'View' = 'Table'): string {
+  if (names.length === 0) return `A ${kind.toLowerCase()} that it may name was`;
   const listed = names.map(({ schema, table }) =>
     (schema === null ? [table] : [schema, table]).map((part) => Buffer.from(part)).join('.'),
   );
-  return names.length === 1 ? `Table ${listed[0]} was` : `Tables ${listed.join(', ')} were`;
+  return names.length === 1 ? `${kind} ${listed[0]} was` : `${kind}s ${listed.join(', ')} were`;
 }

@@ -10,6 +10,9 @@ export const BAD_NAMES: ReadonlySet<number> = new Set([1059, 1102, 1103, 1300]);
 export const DENIED = [1044, 1045, 1142, 1143, 1227, 1370, 1410] as const;
 const NO_SUCH_RIGHT = 1227;
 
+/** ER_OPTION_PREVENTS_STATEMENT, ER_READ_ONLY_MODE. */
+const READ_ONLY = [1290, 1836] as const;
+
 const SEE_DOCTOR =
   'See `undrop doctor` for what is missing and `undrop init` for how to grant it; or restore by ' +
   'another account (UNDROP_USER).';
@@ -38,6 +41,10 @@ export function explainRefusal(
   const { cause } = error;
   if (isServerError(cause, ...BAD_NAMES)) {
     return new UndropError('UNDROP_BAD_TARGET', { target: `${to.schema}.${to.table}` }, error);
+  }
+  if (isServerError(cause, ...READ_ONLY) && /read[-_ ]only/i.test(cause.sqlMessage)) {
+    const params = { id: table.id, cause: cause.sqlMessage };
+    return new UndropError('UNDROP_READ_ONLY', params, error);
   }
   if (!isServerError(cause, ...DENIED)) return error;
   const isOfLog = !table.logged && cause.errno === NO_SUCH_RIGHT;

@@ -81,7 +81,9 @@ export function formatRestoreReport(report: RestoreReport): string {
 function formatForeignKey(key: RestoreReport['foreignKeys'][number]): readonly string[] {
   const what = printable(`Foreign key ${key.name} of ${key.table} to ${key.parent}`);
   if (key.problem !== null) return [`${what} is not there: ${printable(key.problem)}`];
-  return key.isParentMissing ? [`${what} is there, but no table has that name.`] : [];
+  return key.isParentMissing
+    ? [`${what} is there; no table has that name until it is restored or made.`]
+    : [];
 }
 
 function formatTrigger(trigger: RestoreReport['triggers'][number]): readonly string[] {

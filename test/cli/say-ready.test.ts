@@ -23,10 +23,16 @@ describe('a proxy that is ready', () => {
   });
 
   test.each([
-    [{ UNDROP_PROTECT: 'none' }, /UNDROP_PROTECT leaves drop-table out/],
-    [{ UNDROP_PROTECT: 'drop-database' }, /UNDROP_PROTECT leaves drop-table out/],
+    [{ UNDROP_PROTECT: 'none' }, /leaves drop-table, drop-database, create-or-replace out/],
+    [{ UNDROP_PROTECT: 'drop-database' }, /leaves drop-table, create-or-replace out/],
     [{ UNDROP_HOLD: '0s' }, /no time in HOLD/],
     [{ UNDROP_LIFECYCLE: 'drop' }, /no time in HOLD/],
+    [{ UNDROP_RULES: 'a.*: hold; *.*: now' }, /UNDROP_RULES gives no table time in HOLD/],
+    [{ UNDROP_RULES: '*.*: hold=0s' }, /UNDROP_RULES gives no table time in HOLD/],
+    [{ UNDROP_RULES: 'test.*: native' }, /UNDROP_RULES lets the server drop/],
+    [{ UNDROP_MODE: 'observe', UNDROP_RULES: '*.*: now' }, /UNDROP_MODE is observe/],
+    [{ UNDROP_RULES: 'a.*: hold; a.b: now' }, /decides nothing: an earlier one fits all/],
+    [{ UNDROP_RULES: 'a.* size>2G size<1G: now' }, /its conditions exclude each other/],
   ])('says that nothing can be brought back with %j', (env, words) => {
     expect(warningsWith(env)).toEqual([expect.stringMatching(words)]);
   });

@@ -263,6 +263,17 @@ describe('a variable that is no setting', () => {
   });
 });
 
+test('a value of the file that a variable or a flag wins over is named, where it is another', () => {
+  const { overridden } = loadSettings(
+    KEYS,
+    sources({
+      env: { ...NEEDED, UNDROP_HOLD: '2d', UNDROP_LIFECYCLE: 'hold,drop' },
+      file: { path: 'u.json', values: { hold: '1d', lifecycle: ['hold', 'drop'] } },
+    }),
+  );
+  expect(overridden).toEqual([{ key: 'hold', by: 'UNDROP_HOLD' }]);
+});
+
 describe('the password', () => {
   const folder = mkdtempSync(join(tmpdir(), 'undrop-config-'));
   afterAll(() => rmSync(folder, { recursive: true }));

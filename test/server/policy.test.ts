@@ -40,6 +40,8 @@ interface Case {
   readonly fates: Readonly<Record<string, Fate>>;
   /** Fields of a line of the log. */
   readonly logs?: object;
+  /** An event that no line of the log has. */
+  readonly logsNo?: string;
   readonly on?: 'mariadb' | 'mysql-9.7';
   /** What is left in `@undrop`; default: nothing. */
   readonly wish?: string;
@@ -429,6 +431,15 @@ const CASES: readonly Case[] = [
     logs: { event: 'observed', tables: ['t'] },
   },
   {
+    name: 'mode observe, what is undrop’s own',
+    settings: { mode: 'observe' },
+    tables: { t: 1 },
+    sql: 'DROP TABLE _undrop.ledger',
+    error: /UNDROP_RECYCLE_SCHEMA/,
+    fates: { t: 'live' },
+    logsNo: 'observed',
+  },
+  {
     name: 'mode off',
     settings: { mode: 'off' },
     tables: { t: 1 },
@@ -490,6 +501,9 @@ inLanes(testServers(), 'on $name', (server, { afterAll, beforeAll, test }) => {
       const logs = JSON.parse(say(JSON.stringify(one.logs))) as object;
       const asked = JSON.stringify(one.logs).includes('$schema') ? logs : one.logs;
       expect(lines).toContainEqual(expect.objectContaining(asked));
+    }
+    if (one.logsNo !== undefined) {
+      expect(lines).not.toContainEqual(expect.objectContaining({ event: one.logsNo }));
     }
     await drop();
   };

@@ -208,7 +208,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await answerMarker(server);
       const { text: said, errno, sequenceId } = await errorTo(client);
       expect(said).toMatch(
-        /Schema shop and its tables were not dropped, as nothing of the statement was executed: .* by CREATE OR REPLACE/,
+        /Schema shop and its tables were not dropped, as nothing of the statement was executed: .* by a prepared CREATE OR REPLACE/,
       );
       expect([errno, sequenceId]).toEqual([1235, 1]);
       expect((await server.take(PING.length)).equals(PING)).toBe(true);
