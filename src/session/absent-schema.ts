@@ -10,6 +10,7 @@ import { decodeName } from '../drop/decode-name.js';
 import { quoteAccount, readSchemaFacts, schemaFactsSql } from '../drop/schema-words.js';
 import { type Signal, signalOf, signalSql } from '../drop/signal-sql.js';
 import type { UserSession } from '../drop/user-session.js';
+import { FORGET_WISH } from '../drop/wishes.js';
 import { UndropError } from '../errors.js';
 import { clientCharsetOf } from '../sql/lex-mode.js';
 import { quoteClientName } from '../sql/quote-client-name.js';
@@ -46,7 +47,7 @@ const NOTHING = Buffer.from(
 );
 
 const SETTINGS = Buffer.from(
-  'SELECT CAST(@@sql_notes + 0 AS BINARY), CAST(@@sql_mode AS BINARY) LIMIT 1',
+  'SELECT CAST(@@sql_notes + 0 AS BINARY), CAST(@@sql_mode AS BINARY), @undrop IS NULL LIMIT 1',
 );
 
 /** Gives a note that can be put in other words. */
@@ -81,11 +82,12 @@ export async function answerOfAbsent(
   // Without any right on it there is no right to drop it, and these are the words for that.
   if (isDenied) return denied(shown, show, userSession);
   if (!MAY_DROP.has(probe.errno)) return null;
+  const [notes, sqlMode, hasNoWish] = settings?.kind === 'rows' ? (settings.rows[0] ?? []) : [];
+  if (`${hasNoWish}` !== '1') await userSession.run([FORGET_WISH]);
   const said = { errno: NO_SUCH_SCHEMA, message: textFor(name) };
   if (!drop.ifExists) {
     return ask(signalSql({ ...said, sqlState: 'HY000' }), userSession, 'err');
   }
-  const [notes, sqlMode] = settings?.kind === 'rows' ? (settings.rows[0] ?? []) : [];
   const note = { ...said, sqlState: '01000' };
   const canNote = hasBlocks(server, { sqlMode: `${sqlMode ?? 'ORACLE'}` });
   const text = `${notes}` === '0' ? NOTHING : canNote ? noteSql(note) : signalSql(note);

@@ -195,7 +195,7 @@ const CASES: readonly Case[] = [
     tables: { t: 1 },
     sql: 'DROP TABLE t /* undrop pin */',
     error:
-      /UNDROP_WISH.*expected as a wish hold=7d .*, behind "undrop:" in a comment, found "undrop pin"/,
+      /UNDROP_WISH.*expected as a wish hold=7d .*, in \/\* undrop: … \*\/ or in @undrop, found "undrop pin"/,
     fates: { t: 'live' },
   },
   {
@@ -404,6 +404,23 @@ const CASES: readonly Case[] = [
     sql: 'SET STATEMENT lock_wait_timeout=5 FOR DROP TABLE u',
     fates: { t: 1, u: 2 },
     on: 'mariadb',
+  },
+  {
+    name: 'a wish by @undrop is used up by a DROP DATABASE of no schema',
+    ...DESTROY,
+    tables: { t: 1 },
+    before: ["SET @undrop = 'destroy'", 'DROP DATABASE IF EXISTS undrop_no_such_schema'],
+    sql: 'DROP TABLE t',
+    fates: { t: WEEK },
+  },
+  {
+    name: 'a wish by @undrop is used up by a DROP DATABASE of no schema that fails',
+    ...DESTROY,
+    tables: { t: 1 },
+    before: ["SET @undrop = 'destroy'"],
+    sql: 'DROP DATABASE undrop_no_such_schema',
+    error: /1008|doesn't exist/,
+    fates: { t: 'live' },
   },
   {
     name: 'mode observe',
