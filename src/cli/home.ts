@@ -14,7 +14,8 @@ import type { LifecycleSettings } from '../lifecycle/settings.js';
 import type { Log } from '../log.js';
 import type { TableState } from '../names/hold-name.js';
 import { inTurn } from '../recovery/in-turn.js';
-import { reconcile } from '../recovery/reconcile.js';
+import { type ReconcileOptions, reconcile } from '../recovery/reconcile.js';
+import { newWalks } from '../recovery/walks.js';
 import type { ServicePool } from '../service/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { areHeld, type ProxySettings } from './proxy-settings.js';
@@ -39,7 +40,10 @@ export class Home {
   readonly #stopping = new AbortController();
   #recovering: Promise<void> = Promise.resolve();
   #collector: Collector;
-  readonly #reconcile = inTurn(reconcile);
+  readonly #walks = newWalks();
+  readonly #reconcile = inTurn((pool: ServicePool, options: ReconcileOptions) =>
+    reconcile(pool, { walks: this.#walks, ...options }),
+  );
   readonly #lastSeen: LastSeen = new Map();
   /** Collectors one after another: the old one is done before the next begins. */
   #changing: Promise<void> = Promise.resolve();

@@ -30,6 +30,7 @@ import { Patience } from '../service/patience.js';
 import type { ServicePool } from '../service/pools.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
 import type { Result } from '../wire/result-reader.js';
+import { encodeName } from './encode-name.js';
 import { Halt, notDropped } from './halt.js';
 import { innermost } from './innermost.js';
 import { nextTurn } from './next-in-stead.js';
@@ -248,10 +249,18 @@ export class SchemaTables {
       if (next.kind === 'error') throw new Halt(next.error);
       const table = tables[next.at];
       assert(table !== undefined, 'a table has its turn');
-      const name = { schema: schemaBytes, table: clientBytes(table.table, charset) };
+      const name = { schema: schemaBytes, table: await this.#inClientBytes(table.table) };
       const text = turnSql(name, { groupId, charset, wait: null });
       turns.push(...(await run([{ kind: 'query', text }])));
     }
+  }
+
+  /** Throws `Halt` where the session can't be asked for it. */
+  async #inClientBytes(table: string): Promise<Uint8Array> {
+    const { pool, facts } = this.#options;
+    const bytes = await encodeName(pool, table, facts.charset);
+    if (bytes !== null) return bytes;
+    throw new Halt(new UndropError('UNDROP_NAME_CHARSET', { charset: facts.charset }));
   }
 
   /** What binds the live is taken off first. */
@@ -327,11 +336,4 @@ function steadTable({ id, table, holdUntil }: IntentTable, schema: string): Stea
   assert(holdUntil !== null, 'a table that is renamed has an intent');
   const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
   return { id, schema, table, holdName };
-}
-
-/** Names of the service are in UTF-8. Throws `Halt` where the session can't be asked for one. */
-function clientBytes(table: string, charset: ClientCharset): Buffer {
-  const bytes = Buffer.from(table);
-  if (charset === 'utf8' || bytes.every((byte) => byte < 0x80)) return bytes;
-  throw new Halt(new UndropError('UNDROP_NAME_CHARSET', { charset }));
 }

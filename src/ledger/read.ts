@@ -23,25 +23,32 @@ export type RowFilter =
   | { readonly by: 'name'; readonly schema?: string; readonly table: string }
   /** No live ones any more: given back, removed, or gone. */
   | { readonly by: 'ended'; readonly schema?: string; readonly table: string }
-  | { readonly by: 'intent' }
+  /** `only`: none but those of these ids. */
+  | { readonly by: 'intent'; readonly only?: readonly string[] }
   /** Live ones of one statement. */
   | { readonly by: 'group'; readonly groupId: string }
   /** Held in its own schema: its relocation is still to be done. */
-  | { readonly by: 'debt' };
+  | { readonly by: 'debt'; readonly only?: readonly string[] };
 
 const ROWS_MAX = 100_000;
 const READ_DEADLINE_MS = 60_000;
 
 /**
- * Newest first; at most `rowsMax` (default 100,000). Without `texts` the long columns (statement,
- * definition, restore script, what was taken off) are left empty; default with them.
+ * Newest first; at most `rowsMax` (default 100,000), and only those behind `behind`. Without
+ * `texts` the long columns (statement, definition, restore script, what was taken off) are left
+ * empty; default with them.
  */
 export async function findRows(
   connection: ServiceConnection,
   filter: RowFilter,
-  options: { readonly rowsMax?: number; readonly texts?: boolean } = {},
+  options: {
+    readonly rowsMax?: number;
+    readonly behind?: string | null;
+    readonly texts?: boolean;
+  } = {},
 ): Promise<readonly LedgerRow[]> {
-  const { rowsMax = ROWS_MAX, texts = true } = options;
+  const { rowsMax = ROWS_MAX, behind = null, texts = true } = options;
+  const isBehind = behind === null ? sql`` : sql` AND id < ${behind}`;
   const long = texts
     ? sql`statement_text, definition, restore_script, detached`
     : sql`'' AS statement_text, NULL AS definition, NULL AS restore_script,
@@ -51,7 +58,7 @@ export async function findRows(
           table_name, kind, engine, dropped_at, user_name, client_address, row_estimate,
           byte_estimate, hold_until, pinned, state, state_since, hold_schema, hold_name, relocated,
           failure, sql_log_bin, row_logged, ended_at, restored_as, ${long}
-        FROM ${LEDGER} WHERE ${condition(filter)} ORDER BY id DESC LIMIT ${rowsMax}`,
+        FROM ${LEDGER} WHERE ${condition(filter)}${isBehind} ORDER BY id DESC LIMIT ${rowsMax}`,
     { deadlineMs: READ_DEADLINE_MS },
   );
   return rows.map(asLedgerRow);
@@ -62,11 +69,11 @@ function condition(filter: RowFilter): SQLQuery {
     case 'live':
       return LIVE;
     case 'intent':
-      return sql`state = 'intent'`;
+      return sql`state = 'intent'${among(filter)}`;
     case 'group':
       return sql`group_id = ${filter.groupId} AND ${LIVE}`;
     case 'debt':
-      return sql`state = 'HOLD' AND relocated = 0`;
+      return sql`state = 'HOLD' AND relocated = 0${among(filter)}`;
     case 'name':
       return sql`${LIVE} AND ${hasName(filter)}`;
     case 'ended':
@@ -75,6 +82,13 @@ function condition(filter: RowFilter): SQLQuery {
       assert(/^[0-9a-f]{1,32}$/.test(filter.prefix), 'an id begins with hex digits');
       return sql`id LIKE ${`${filter.prefix}%`} AND kind NOT IN ('schema', 'view')`;
   }
+}
+
+function among({ only }: { readonly only?: readonly string[] }): SQLQuery {
+  if (only === undefined) return sql``;
+  // A list may not be empty.
+  const ids = only.length === 0 ? [sql`NULL`] : only.map((id) => sql`${id}`);
+  return sql` AND id IN (${sql.join(ids, ', ')})`;
 }
 
 const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;

@@ -59,7 +59,7 @@ export interface SchemaDropRow extends SchemaDropKey {
 }
 
 const DEADLINE_MS = 5_000;
-const ROWS_MAX = 1_000;
+export const SCHEMA_DROPS_MAX = 1_000;
 
 /**
  * Before the first intent. Rejects with UNDROP_LEDGER_UNAVAILABLE; then nothing may be renamed. A
@@ -210,17 +210,47 @@ export async function forgetSchemaDrop(
   );
 }
 
-/** Those that are open, oldest first: under way, or interrupted. */
+/**
+ * Those that are open: under way, or interrupted. Oldest first, `SCHEMA_DROPS_MAX` at most, and
+ * only those behind the id `behind`.
+ */
 export async function findSchemaDrops(
   connection: ServiceConnection,
+  { behind = null }: { readonly behind?: string | null } = {},
 ): Promise<readonly SchemaDropRow[]> {
+  const isBehind = behind === null ? sql`` : sql` AND id > ${behind}`;
   const [rows = []] = await connection.run(
-    sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
-          user_name, dropped_at, state, definition, sql_log_bin, row_logged
-        FROM ${LEDGER} WHERE state IN ('emptying', 'emptied') ORDER BY id LIMIT ${ROWS_MAX}`,
+    sql`${OPEN_ROWS}${isBehind} ORDER BY id LIMIT ${SCHEMA_DROPS_MAX}`,
   );
   return rows.map(asSchemaDropRow);
 }
+
+/** Null where it is over. */
+export async function findSchemaDrop(
+  connection: ServiceConnection,
+  id: string,
+): Promise<SchemaDropRow | null> {
+  const [[row] = []] = await connection.run(sql`${OPEN_ROWS} AND id = ${id}`);
+  return row === undefined ? null : asSchemaDropRow(row);
+}
+
+/** Which of these groups are those of a DROP DATABASE that is open. */
+export async function openGroupsOf(
+  connection: ServiceConnection,
+  groupIds: Iterable<string>,
+): Promise<ReadonlySet<string>> {
+  const asked = [...new Set(groupIds)].map((groupId) => sql`${groupId}`);
+  if (asked.length === 0) return new Set();
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('read')} group_id FROM ${LEDGER}
+        WHERE state IN ('emptying', 'emptied') AND group_id IN (${sql.join(asked, ', ')})`,
+  );
+  return new Set(rows.map((row) => textOf(row, 'group_id')));
+}
+
+const OPEN_ROWS = sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port,
+    schema_name, user_name, dropped_at, state, definition, sql_log_bin, row_logged
+  FROM ${LEDGER} WHERE state IN ('emptying', 'emptied')`;
 
 function asSchemaDropRow(row: Row): SchemaDropRow {
   const definition = textOrNullOf(row, 'definition');

@@ -61,7 +61,7 @@ export interface ViewRow extends Omit<ViewDrop, 'hold'> {
 }
 
 const DEADLINE_MS = 5_000;
-const ROWS_MAX = 10_000;
+export const VIEW_DROPS_MAX = 10_000;
 
 /**
  * All in one transaction. Rejects with UNDROP_LEDGER_UNAVAILABLE; then no DROP VIEW may follow. A
@@ -187,23 +187,28 @@ export async function endKeptViews(connection: ServiceConnection): Promise<void>
     if (found.length === 0) continue;
     await connection.run(
       sql`UPDATE ${note('views')} ${LEDGER} SET state = 'removed', state_since = UTC_TIMESTAMP(),
-            ended_at = UTC_TIMESTAMP() WHERE ${due} ORDER BY id LIMIT ${ROWS_MAX}`,
+            ended_at = UTC_TIMESTAMP() WHERE ${due} ORDER BY id LIMIT ${VIEW_DROPS_MAX}`,
       { logged },
     );
   }
 }
 
-/** Newest first; of that statement alone where `groupId` is given. */
+/**
+ * Newest first, `VIEW_DROPS_MAX` at most; where they are given only those of the statement
+ * `groupId`, and only those behind the id `behind`.
+ */
 export async function findViewDrops(
   connection: ServiceConnection,
   state: ViewState,
-  groupId?: string,
+  { groupId, behind = null }: { readonly groupId?: string; readonly behind?: string | null } = {},
 ): Promise<readonly ViewRow[]> {
   const ofGroup = groupId === undefined ? sql`` : sql` AND group_id = ${groupId}`;
+  const isBehind = behind === null ? sql`` : sql` AND id < ${behind}`;
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name, table_name,
           user_name, client_address, dropped_at, hold_until, definition, sql_log_bin, row_logged
-        FROM ${LEDGER} WHERE state = ${state}${ofGroup} ORDER BY id DESC LIMIT ${ROWS_MAX}`,
+        FROM ${LEDGER} WHERE state = ${state}${ofGroup}${isBehind}
+        ORDER BY id DESC LIMIT ${VIEW_DROPS_MAX}`,
   );
   return rows.map(asViewRow);
 }

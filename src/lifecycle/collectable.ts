@@ -7,6 +7,7 @@
  */
 import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
 import { LEDGER } from '../ledger/tables.js';
+import { turnPage, type Walk } from '../ledger/walk.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
 import { type HoldTable, listHoldTables, listHoldTablesAtHome } from '../service/hold-tables.js';
 import { isServerError, type ServiceConnection } from '../service/pools.js';
@@ -21,6 +22,7 @@ export interface Collectable extends HoldTable {
 
 /** The ledger, or its schema, is not there. The lifecycle goes on by names. */
 export const NO_LEDGER = [1146, 1049, 1017] as const;
+/** Rows read at once. */
 const ELSEWHERE_MAX = 10_000;
 
 /**
@@ -78,18 +80,24 @@ interface ElsewhereRow {
 /** In every state, not in HOLD only: what is collected in its own schema stays there to the end. */
 async function readElsewhere(connection: ServiceConnection): Promise<readonly ElsewhereRow[]> {
   try {
-    const [rows] = await connection.run(
-      sql`SELECT ${note('look')} id, hold_schema, sql_log_bin FROM ${LEDGER}
-        WHERE state IN ('HOLD', 'PURGE', 'EVAC', 'DROP') AND relocated = 0
-        AND hold_schema IS NOT NULL LIMIT ${ELSEWHERE_MAX}`,
-    );
-    return (rows ?? [])
-      .map((row) => ({
+    const found: ElsewhereRow[] = [];
+    const walk: Walk = { behind: '' };
+    for (let isMore = true; isMore; ) {
+      const [rows = []] = await connection.run(
+        sql`SELECT ${note('look')} id, hold_schema, sql_log_bin FROM ${LEDGER}
+          WHERE state IN ('HOLD', 'PURGE', 'EVAC', 'DROP') AND relocated = 0
+          AND hold_schema IS NOT NULL AND id > ${walk.behind}
+          ORDER BY id LIMIT ${ELSEWHERE_MAX}`,
+      );
+      const page = rows.map((row) => ({
         id: textOf(row, 'id'),
         schema: textOf(row, 'hold_schema'),
         logged: numberOf(row, 'sql_log_bin') === 1,
-      }))
-      .filter(({ schema }) => !isRecycleSchema(schema));
+      }));
+      found.push(...page.filter(({ schema }) => !isRecycleSchema(schema)));
+      isMore = turnPage(walk, page, ELSEWHERE_MAX);
+    }
+    return found;
   } catch (error) {
     if (isServerError(error, ...NO_LEDGER)) return [];
     throw error;

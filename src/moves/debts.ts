@@ -5,6 +5,7 @@
  */
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
+import { turnPage, type Walk } from '../ledger/walk.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import { writtenElsewhere } from '../ledger/written-elsewhere.js';
 import type { Log } from '../log.js';
@@ -20,7 +21,7 @@ export interface DebtReport {
   readonly left: readonly { readonly id: string; readonly failure: string }[];
 }
 
-/** Debts tried in one go; the others wait for the next. */
+/** So many are read at once, and behind so many tries the others wait for the next round. */
 const DEBTS_MAX = 1_000;
 
 export async function payDebts(
@@ -30,23 +31,31 @@ export async function payDebts(
     readonly log: Log;
     /** Ids; default: all. */
     readonly only?: ReadonlySet<string>;
+    /** Where the last round has stopped; default: from the newest on. */
+    readonly walk?: Walk;
   },
 ): Promise<DebtReport> {
-  const { activeIds, log, only } = options;
+  const { activeIds, log, only, walk = { behind: null } } = options;
   const paid: string[] = [];
   const left: { readonly id: string; readonly failure: string }[] = [];
-  const rows = await findRows(pool, { by: 'debt' }, { rowsMax: DEBTS_MAX, texts: false });
-  // A source that has become a replica: its debts are the new source's.
-  if (rows.length > 0 && (await readServerFacts(pool)).readOnly) return { paid, left };
-  const elsewhere = await writtenElsewhere(pool, rows);
-  for (const row of rows) {
-    if (elsewhere.has(row.id)) continue;
-    if (only?.has(row.id) === false) continue;
-    if (activeIds.has(row.id) || row.failure === STAYS_FOR_ITS_FILE) continue;
-    const failure = await pay(pool, row).catch(wordsOf);
-    if (failure === null) paid.push(row.id);
-    // Of use once the account has another right: there is no hurry, and it was said before.
-    else if (!failure.startsWith(STAYS_WITH_TRIGGERS)) left.push({ id: row.id, failure });
+  const filter = { by: 'debt', ...(only === undefined ? {} : { only: [...only] }) } as const;
+  let tries = 0;
+  for (let isMore = true; isMore && tries < DEBTS_MAX; ) {
+    const how = { rowsMax: DEBTS_MAX, behind: walk.behind, texts: false };
+    const rows = await findRows(pool, filter, how);
+    isMore = turnPage(walk, rows, DEBTS_MAX);
+    // A source that has become a replica: its debts are the new source's.
+    if (rows.length > 0 && (await readServerFacts(pool)).readOnly) break;
+    const elsewhere = await writtenElsewhere(pool, rows);
+    for (const row of rows) {
+      if (elsewhere.has(row.id)) continue;
+      if (activeIds.has(row.id) || row.failure === STAYS_FOR_ITS_FILE) continue;
+      tries++;
+      const failure = await pay(pool, row).catch(wordsOf);
+      if (failure === null) paid.push(row.id);
+      // Of use once the account has another right: there is no hurry, and it was said before.
+      else if (!failure.startsWith(STAYS_WITH_TRIGGERS)) left.push({ id: row.id, failure });
+    }
   }
   if (left.length > 0) log.warn({ left }, 'held tables that are still in their own schema');
   return { paid, left };

@@ -7,7 +7,7 @@
 import { assert } from '../assert.js';
 import { hasOwner } from '../ledger/group-owner.js';
 import { processlistOf } from '../ledger/owner.js';
-import { findSchemaDrops } from '../ledger/schema-drops.js';
+import { openGroupsOf } from '../ledger/schema-drops.js';
 import { ensureLedger } from '../ledger/tables.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { recycleSchemaFor } from '../names/recycle-schema.js';
@@ -117,8 +117,7 @@ export async function retireAbandonedGuard(
   assert(groupId !== undefined, 'it has the name of a guard');
   // In this order: where nobody owns the group any more its row is open, or it is over.
   if (await hasOwner(pool, groupId)) return 'in-use';
-  const open = await findSchemaDrops(pool);
-  if (open.some((row) => row.groupId === groupId)) return 'in-use';
+  if ((await openGroupsOf(pool, [groupId])).size > 0) return 'in-use';
   if (!(await isMadeByUs(pool, { schema, guard }))) return 'foreign';
   return (await retireSchemaGuard(pool, { schema, groupId })) ? 'retired' : 'in-use';
 }

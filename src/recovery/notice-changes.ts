@@ -7,6 +7,7 @@
  */
 import type { LedgerRow, LedgerState } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
+import { turnPage, type Walk } from '../ledger/walk.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
@@ -28,24 +29,37 @@ export interface NoticedChanges {
 
 /** Vanished tables looked after in one go, a few statements each; the others wait for the next. */
 const ENDED_MAX = 1_000;
+/** Rows read in one go. */
+const ROWS_MAX = 100_000;
 
 export async function noticeChanges(
   pool: ServicePool,
-  options: { readonly activeIds: ReadonlySet<string>; readonly log: Log },
+  options: {
+    readonly activeIds: ReadonlySet<string>;
+    readonly log: Log;
+    /** Where the last round has stopped; default: from the newest on. */
+    readonly walk?: Walk;
+  },
 ): Promise<NoticedChanges> {
-  const { activeIds, log } = options;
+  const { activeIds, log, walk = { behind: null } } = options;
   // The rows before the names: a drop that ends meanwhile is then not yet among the rows.
-  const rows = (await findRows(pool, { by: 'live' }, { texts: false })).filter(
-    ({ id, state }) => state !== 'intent' && !activeIds.has(id),
-  );
+  const how = { rowsMax: ROWS_MAX, behind: walk.behind, texts: false };
+  const live = await findRows(pool, { by: 'live' }, how);
+  turnPage(walk, live, ROWS_MAX);
+  const rows = live.filter(({ id, state }) => state !== 'intent' && !activeIds.has(id));
   const held = await findHeld(pool, rows);
   const restoredByHand: string[] = [];
   const gone: string[] = [];
   let ended = 0;
+  let last: string | null = null;
   for (const row of rows) {
     const there = held.get(row.id);
-    if (there === undefined && ended++ >= ENDED_MAX) break;
+    if (there === undefined && ended++ >= ENDED_MAX) {
+      walk.behind = last;
+      break;
+    }
     const { id, schema, table } = row;
+    last = id;
     try {
       if (there !== undefined) await follow(pool, row, there);
       const state = there === undefined ? await lookAgain(pool, row) : null;

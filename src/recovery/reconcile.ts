@@ -15,12 +15,15 @@ import { isOfOneRow } from './of-one-row.js';
 import { recoverSchemas } from './recover-schemas.js';
 import { settleIntents } from './settle-intents.js';
 import { settleViews } from './settle-views.js';
+import { newWalks, type Walks } from './walks.js';
 
 export interface ReconcileOptions {
   readonly proxyId: string;
   /** Ids of the drops that this proxy is in the middle of. */
   readonly activeIds: ReadonlySet<string>;
   readonly log: Log;
+  /** Where its last round has stopped; default: at the beginning. */
+  readonly walks?: Walks;
 }
 
 export interface ReconcileReport {
@@ -51,7 +54,8 @@ export async function reconcile(
   pool: ServicePool,
   options: ReconcileOptions,
 ): Promise<ReconcileReport> {
-  const { activeIds, log, proxyId } = options;
+  const { activeIds, log, proxyId, walks = newWalks() } = options;
+  const how = { activeIds, log };
   const failures: unknown[] = [];
   const instead =
     <T>(nothing: T) =>
@@ -60,13 +64,18 @@ export async function reconcile(
       failures.push(error);
       return nothing;
     };
-  const { open, ...schemas } = await recoverSchemas(pool, { log }).catch(instead(NO_SCHEMAS));
-  const { untouched, ...intents } = await settleIntents(pool, { activeIds, log }).catch(
-    instead(NO_INTENTS),
+  const { open, ...schemas } = await recoverSchemas(pool, { log, walk: walks.schemas }).catch(
+    instead(NO_SCHEMAS),
   );
-  const views = await settleViews(pool, { activeIds, log }).catch(instead(NO_VIEWS));
-  const debts = await payDebts(pool, { activeIds, log }).catch(instead({ paid: [], left: [] }));
-  const changes = await noticeChanges(pool, { activeIds, log }).catch(instead(NO_CHANGES));
+  const { untouched, ...intents } = await settleIntents(pool, {
+    ...how,
+    walk: walks.intents,
+  }).catch(instead(NO_INTENTS));
+  const views = await settleViews(pool, { ...how, walk: walks.views }).catch(instead(NO_VIEWS));
+  const debts = await payDebts(pool, { ...how, walk: walks.debts }).catch(instead(NO_DEBTS));
+  const changes = await noticeChanges(pool, { ...how, walk: walks.changes }).catch(
+    instead(NO_CHANGES),
+  );
   const report = {
     ...schemas,
     completed: [...intents.completed, ...views.kept],
@@ -88,4 +97,5 @@ export async function reconcile(
 const NO_SCHEMAS = { schemasBack: [], schemasGone: [], open: [] };
 const NO_INTENTS = { completed: [], forgotten: [], untouched: [] };
 const NO_VIEWS = { kept: [], forgotten: [], untouched: [] };
+const NO_DEBTS = { paid: [], left: [] };
 const NO_CHANGES = { restoredByHand: [], gone: [] };

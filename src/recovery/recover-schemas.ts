@@ -11,10 +11,13 @@ import { hasOwner } from '../ledger/group-owner.js';
 import { findRows } from '../ledger/read.js';
 import {
   endSchemaDrop,
+  findSchemaDrop,
   findSchemaDrops,
   giveUpSchemaDrop,
+  SCHEMA_DROPS_MAX,
   type SchemaDropRow,
 } from '../ledger/schema-drops.js';
+import { turnPage, type Walk } from '../ledger/walk.js';
 import type { Log } from '../log.js';
 import { renewHeld } from '../moves/renew.js';
 import { findSchemaGuards } from '../moves/retire-schema-guard.js';
@@ -36,19 +39,28 @@ export interface RecoveredSchemas {
 
 export async function recoverSchemas(
   pool: ServicePool,
-  { log }: { readonly log: Log },
+  {
+    log,
+    walk = { behind: null },
+  }: {
+    readonly log: Log;
+    /** Where the last round has stopped; default: from the oldest on. */
+    readonly walk?: Walk;
+  },
 ): Promise<RecoveredSchemas> {
   const schemasBack: string[] = [];
   const schemasGone: string[] = [];
   const open: string[] = [];
-  for (const { id, groupId, schema } of await findSchemaDrops(pool)) {
+  const drops = await findSchemaDrops(pool, walk);
+  turnPage(walk, drops, SCHEMA_DROPS_MAX);
+  for (const { id, groupId, schema } of drops) {
     if (await hasOwner(pool, groupId)) {
       open.push(groupId);
       continue;
     }
     // Behind the look at its owner: what an owner has changed last is seen now.
-    const drop = (await findSchemaDrops(pool)).find((row) => row.id === id);
-    if (drop === undefined) continue;
+    const drop = await findSchemaDrop(pool, id);
+    if (drop === null) continue;
     const ended = (await isUnderWay(pool, drop)) ? null : await tryToRecover(pool, drop, log);
     if (ended === 'back') schemasBack.push(schema);
     else if (ended === 'gone') schemasGone.push(schema);

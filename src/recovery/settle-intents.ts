@@ -9,7 +9,8 @@
  */
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
-import { findSchemaDrops } from '../ledger/schema-drops.js';
+import { openGroupsOf } from '../ledger/schema-drops.js';
+import { turnPage, type Walk } from '../ledger/walk.js';
 import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
 import { type Log, silentLog } from '../log.js';
 import { whyItStays } from '../moves/data-directory.js';
@@ -38,27 +39,43 @@ export interface SettledIntents {
  * this after its intent, the table is held from then on.
  */
 const LOST_MS_MIN = 60_000;
-/** Intents looked at in one go; the others wait for the next. */
+/** So many are read at once, and behind so many tries the others wait for the next round. */
 const INTENTS_MAX = 1_000;
 
 export async function settleIntents(
   pool: ServicePool,
-  options: { readonly activeIds: ReadonlySet<string>; readonly log: Log },
+  options: {
+    readonly activeIds: ReadonlySet<string>;
+    readonly log: Log;
+    /** Where the last round has stopped; default: from the newest on. */
+    readonly walk?: Walk;
+  },
 ): Promise<SettledIntents> {
-  const { activeIds, log } = options;
-  // Before the intents: one that ends meanwhile is among them still.
-  const before = new Set(activeIds);
-  const intents = await findRows(pool, { by: 'intent' }, { rowsMax: INTENTS_MAX, texts: false });
-  if (intents.length === 0) return { completed: [], forgotten: [], untouched: [] };
-  const alive = await livingOwners(pool, intents);
-  // Behind the intents: those of a DROP DATABASE that is read have its row until it is over.
-  const groups = new Set((await findSchemaDrops(pool)).map(({ groupId }) => groupId));
-  const isOurs = ({ id, groupId }: LedgerRow) =>
-    !before.has(id) && !activeIds.has(id) && !alive.has(id) && !groups.has(groupId);
-  const settled = await settle(pool, intents.filter(isOurs), log, { isTolerant: true });
-  const untouched = intents.filter((row) => !isOurs(row)).map(({ id }) => id);
-  const { completed, forgotten, left } = settled;
-  return { completed, forgotten, untouched: [...untouched, ...left] };
+  const { activeIds, log, walk = { behind: null } } = options;
+  const all = { completed: [] as string[], forgotten: [] as string[], untouched: [] as string[] };
+  let tries = 0;
+  for (let isMore = true; isMore && tries < INTENTS_MAX; ) {
+    // Before the intents: one that ends meanwhile is among them still.
+    const before = new Set(activeIds);
+    const how = { rowsMax: INTENTS_MAX, behind: walk.behind, texts: false };
+    const intents = await findRows(pool, { by: 'intent' }, how);
+    isMore = turnPage(walk, intents, INTENTS_MAX);
+    if (intents.length === 0) break;
+    const alive = await livingOwners(pool, intents);
+    // Behind the intents: those of a DROP DATABASE that is read have its row until it is over.
+    const groupIds = intents.map(({ groupId }) => groupId);
+    const groups = await openGroupsOf(pool, groupIds);
+    const isOurs = ({ id, groupId }: LedgerRow) =>
+      !before.has(id) && !activeIds.has(id) && !alive.has(id) && !groups.has(groupId);
+    const ours = intents.filter(isOurs);
+    tries += ours.length;
+    all.untouched.push(...intents.filter((row) => !isOurs(row)).map(({ id }) => id));
+    const { completed, forgotten, left } = await settle(pool, ours, log, { isTolerant: true });
+    all.completed.push(...completed);
+    all.forgotten.push(...forgotten);
+    all.untouched.push(...left);
+  }
+  return all;
 }
 
 /**
@@ -69,8 +86,7 @@ export async function settleEnded(
   pool: ServicePool,
   ids: readonly string[],
 ): Promise<readonly LedgerRow[]> {
-  const intents = await findRows(pool, { by: 'intent' }, { texts: false });
-  const own = intents.filter(({ id }) => ids.includes(id));
+  const own = await findRows(pool, { by: 'intent', only: ids }, { texts: false });
   const { completed } = await settle(pool, own, silentLog);
   const rows: LedgerRow[] = [];
   for (const id of completed) {

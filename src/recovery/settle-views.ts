@@ -5,7 +5,14 @@
  * Invariant: a definition is given up only where the view is there as it was, and its owner is gone
  * from the server or has had its answer.
  */
-import { findViewDrops, forgetViewDrops, recordViewsKept, type ViewRow } from '../ledger/views.js';
+import {
+  findViewDrops,
+  forgetViewDrops,
+  recordViewsKept,
+  VIEW_DROPS_MAX,
+  type ViewRow,
+} from '../ledger/views.js';
+import { turnPage, type Walk } from '../ledger/walk.js';
 import type { Log } from '../log.js';
 import { isSameView, showView } from '../moves/view-definition.js';
 import type { ServicePool } from '../service/pools.js';
@@ -23,10 +30,20 @@ export interface SettledViews {
 
 export async function settleViews(
   pool: ServicePool,
-  { activeIds, log }: { readonly activeIds: ReadonlySet<string>; readonly log: Log },
+  {
+    activeIds,
+    log,
+    walk = { behind: null },
+  }: {
+    readonly activeIds: ReadonlySet<string>;
+    readonly log: Log;
+    /** Where the last round has stopped; default: from the newest on. */
+    readonly walk?: Walk;
+  },
 ): Promise<SettledViews> {
   const before = new Set(activeIds);
-  const rows = await findViewDrops(pool, 'dropping');
+  const rows = await findViewDrops(pool, 'dropping', walk);
+  turnPage(walk, rows, VIEW_DROPS_MAX);
   if (rows.length === 0) return { kept: [], forgotten: [], untouched: [] };
   const alive = await livingOwners(pool, rows);
   const isOpen = ({ id }: ViewRow) => before.has(id) || activeIds.has(id) || alive.has(id);

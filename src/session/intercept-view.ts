@@ -224,7 +224,7 @@ async function run(
     const settle = async () => {
       if (views.length === 0) return;
       // Some servers drop those that are there, and say an error for the others.
-      await settleEndedViews(pool, await findViewDrops(pool, 'dropping', groupId));
+      await settleEndedViews(pool, await findViewDrops(pool, 'dropping', { groupId }));
     };
     const finish = async (onLate?: (error: Error) => void) => {
       try {

@@ -412,6 +412,57 @@ describe.each(testServers())('on $name', (server) => {
     expect(await client.rows('SELECT @@lock_wait_timeout')).toEqual([['1']]);
   });
 
+  test.each([
+    ['latin1', 'tä'],
+    ['cp850', 'tü'],
+    ['koi8r', 'таблица'],
+    ['sjis', '表`'],
+    ['swe7', 'tå'],
+    ['binary', 'tä'],
+  ])('in %s, a table %s in use: the DROP waits and is done', async (charset, table) => {
+    const quoted = `${name}.\`${table.replaceAll('`', '``')}\``;
+    await root.query(`CREATE TABLE ${quoted} (a INT) ENGINE=InnoDB`);
+    await root.query(`INSERT INTO ${quoted} VALUES (1), (2)`);
+    const other = await connect(server);
+    try {
+      await other.query('BEGIN');
+      await other.query(`SELECT * FROM ${quoted}`);
+      await client.query(`SET NAMES ${charset}`);
+      const said = say(`DROP DATABASE ${name}`).then(words);
+      await Promise.race([untilItWaits(client), said]);
+      await other.query('COMMIT');
+      expect(await said).toBe('OK 1');
+      expect(await isThere(name)).toBe(false);
+      expect(await heldRows(name, table)).toBe(2);
+    } finally {
+      await other.end();
+    }
+  });
+
+  test.each([
+    ['latin1', '表'],
+    ['swe7', 'a[b'],
+  ])(
+    'in %s, which can’t say %s of a table in use: refused, and all is as before',
+    async (charset, table) => {
+      await root.query(`CREATE TABLE ${name}.\`${table}\` (a INT) ENGINE=InnoDB`);
+      const other = await connect(server);
+      try {
+        await other.query('BEGIN');
+        await other.query(`SELECT * FROM ${name}.\`${table}\``);
+        await client.query(`SET NAMES ${charset}`);
+        expect(words(await say(`DROP DATABASE ${name}`))).toMatch(
+          new RegExp(`^1235 UNDROP_NAME_CHARSET: .* character set ${charset}\\.`),
+        );
+      } finally {
+        await other.end();
+      }
+      expect(await tablesOf(name)).toEqual([table]);
+      expect(await open(name)).toBe(0);
+      expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 1');
+    },
+  );
+
   test('in a session that waits for no lock: it is dropped, as directly', async () => {
     // MySQL makes 1 of it.
     await client.query('SET lock_wait_timeout = 0');

@@ -5,8 +5,10 @@
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { Home } from '../../src/cli/home.js';
 import { findRows } from '../../src/ledger/read.js';
+import { listCollectable } from '../../src/lifecycle/collectable.js';
 import { type Log, silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
+import { newWalks } from '../../src/recovery/walks.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { ServerError } from '../../src/service/server-error.js';
 import { until } from '../support/poll.js';
@@ -14,10 +16,23 @@ import { proxyInFront } from '../support/proxy.js';
 import { query, testServers } from '../support/servers.js';
 import { tappedPool } from '../support/tapped-pool.js';
 import { ownSession } from './own-session.js';
-import { intend, PROXY_ID, recordOwed, renameAway, type UserDrop } from './service-fixture.js';
+import {
+  intend,
+  localPortOf,
+  PROXY_ID,
+  recordOwed,
+  renameAway,
+  type UserDrop,
+} from './service-fixture.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(120_000);
+
+/** More than is looked at in one go. */
+const CROWD = 1_010;
+const OLD = '1'.repeat(32);
+const LATE = 'd'.repeat(32);
+const LATER = 'e'.repeat(32);
 
 describe.each(testServers())('recovery on $name', (server) => {
   const own = ownSession(server);
@@ -71,6 +86,97 @@ describe.each(testServers())('recovery on $name', (server) => {
     await expect(reconcile(failing, options)).rejects.toThrow('Got error 1 (1030)');
     expect(await stateOf(drop)).toEqual(['HOLD', true]);
   });
+
+  test('a crowd of drops that are under way keeps no older one from being settled', async () => {
+    const drop = await renamed('old');
+    await own.die();
+    await crowd('f', { state: 'intent' });
+    await recoverTimes(1);
+    expect(await stateOf(drop)).toEqual(['HOLD', true]);
+  });
+
+  test('a crowd of DROP VIEWs that are under way keeps no older one from being settled', async () => {
+    const definition = JSON.stringify({ head: '', tail: '', shown: '' });
+    await crowd('f', { kind: 'view', state: 'dropping', definition }, 10 * CROWD);
+    await change(`f${'0'.repeat(31)}`, { id: OLD, thread_id: 0 });
+    await recoverTimes(2);
+    expect(await stateById(OLD)).toBe('kept');
+  });
+
+  test('a crowd of schemas that are being dropped keeps no later one from its end', async () => {
+    const drop = await renamed('late');
+    await crowd('0', { kind: 'schema', table_name: '', state: 'emptying' });
+    await change(`${'0'.repeat(31)}1`, { id: LATE, thread_id: 0 });
+    // Its session is there, although its table's service connection isn't.
+    await change(`${'0'.repeat(31)}2`, { id: LATER, group_id: drop.intent.groupId });
+    await change(idOf(drop), { thread_id: 0 });
+    await recoverTimes(2);
+    expect(await stateById(LATE)).toBe('removed');
+    expect(await stateById(LATER)).toBe('emptying');
+    expect(await stateOf(drop)).toEqual(['intent', false]);
+  });
+
+  test('a crowd of held tables that nobody can see or move keeps no older one from its turn', async () => {
+    const [debt, gone] = [await renamed('debt'), await renamed('gone')];
+    for (const drop of [debt, gone]) await recordOwed(own.pool, drop);
+    await query(server, `DROP TABLE ${own.schema.name}.${gone.holdNames[0]}`);
+    await crowd('f', { state: 'HOLD', hold_schema: 'nowhere', hold_name: 'crowd' });
+    await recoverTimes(3, failingPool(own.pool, ['absence */ `nowhere`']));
+    expect(await stateOf(debt)).toEqual(['HOLD', true]);
+    expect(await stateById(idOf(gone))).toBe('gone');
+  });
+
+  test('a crowd of tables that are held elsewhere keeps none from being collected', async () => {
+    const drop = await renamed('late');
+    await recordOwed(own.pool, drop);
+    const crowded = { state: 'HOLD', hold_schema: 'nowhere', hold_name: 'crowd' };
+    await crowd('0', crowded, 10 * CROWD);
+    const names = (await listCollectable(own.pool)).map(({ name }) => name);
+    expect(names).toEqual(drop.holdNames);
+  });
+
+  /** More rows than are looked at in one go, of a session that lives; ids begin with that digit. */
+  async function crowd(
+    digit: '0' | 'f',
+    what: Readonly<Record<string, unknown>>,
+    count = CROWD,
+  ): Promise<void> {
+    const now = new Date();
+    const row: Readonly<Record<string, unknown>> = {
+      ...{ proxy_id: PROXY_ID, user_name: 'root', client_address: '', statement_text: '' },
+      ...{ thread_id: own.session.threadId, upstream_port: localPortOf(own.session) },
+      ...{ schema_name: 'nowhere', table_name: 'crowd', kind: 'base' },
+      ...{ dropped_at: now, hold_until: now, state_since: now },
+      ...what,
+    };
+    const rows = Array.from({ length: count }, (_, index) => {
+      const id = `${digit}${index.toString(16).padStart(31, '0')}`;
+      return [id, id, ...Object.values(row)];
+    });
+    const columns = ['id', 'group_id', ...Object.keys(row)].join(', ');
+    for (let at = 0; at < count; at += 1_000) {
+      const some = [rows.slice(at, at + 1_000)];
+      await own.session.query(`INSERT INTO _undrop.ledger (${columns}) VALUES ?`, some);
+    }
+  }
+
+  async function change(id: string, to: Readonly<Record<string, unknown>>): Promise<void> {
+    await own.session.query('UPDATE _undrop.ledger SET ? WHERE id = ?', [to, id]);
+  }
+
+  async function stateById(id: string): Promise<string | undefined> {
+    const text = `SELECT state FROM _undrop.ledger WHERE id = '${id}'`;
+    const [row] = await query<{ readonly state: string }>(server, text);
+    return row?.state;
+  }
+
+  /** As one proxy does, time and again. */
+  async function recoverTimes(times: number, pool = own.pool): Promise<void> {
+    const walks = newWalks();
+    const activeIds = new Set<string>();
+    const options = { proxyId: PROXY_ID, activeIds, log: silentLog, walks };
+    for (let round = 0; round < times; round++) await reconcile(pool, options);
+  }
 
   test('a recovery that has no end keeps no proxy from its own', async () => {
     await renamed('a');
