@@ -181,6 +181,17 @@ export const ERRORS = {
     text: '{tables} not dropped: UNDROP_RULES says of {table}: {rule}.',
     remedy: 'Ask who runs undrop; the rule can be changed while it runs.',
   },
+  UNDROP_RULE_NOT_JUDGED: {
+    fault: 'operator',
+    errno: 1142,
+    sqlState: '42000',
+    text:
+      '{tables} not dropped, still there: the wish destroy is not allowed where a rule of ' +
+      'UNDROP_RULES may refuse it, and the service account does not see enough to tell: {rule}.',
+    remedy:
+      'Drop it without the wish; or grant the service account what `undrop doctor` says it lacks. ' +
+      'Age is known on MySQL 8 and later only.',
+  },
   UNDROP_WISH: {
     fault: 'client',
     errno: 1235,

@@ -111,6 +111,8 @@ export async function inStead(
       owner = ids.length === 0 ? null : await takeOver(connection, intents);
       if (owner === null && ids.length > 0) return { kind: 'gone' };
       await work(connection);
+      // The statement goes on, and what it holds is not to be collected before it has ended.
+      if (owner !== null) await tryToGiveBack(connection, intents, owner);
       return { kind: 'renamed' };
     });
   } catch (error) {
@@ -120,8 +122,12 @@ export async function inStead(
   }
 }
 
-/** Where it fails recovery may forget the intents: then they are gone at the next try. */
-async function tryToGiveBack(pool: ServicePool, intents: Intents, owner: Owner): Promise<void> {
+/** Where it fails recovery may settle the intents: then they are gone at the next try. */
+async function tryToGiveBack(
+  pool: ServiceConnection,
+  intents: Intents,
+  owner: Owner,
+): Promise<void> {
   try {
     await giveBack(pool, intents, owner);
   } catch (error) {

@@ -10,6 +10,7 @@
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { IntentFacts } from '../ledger/write.js';
+import { keepLonger } from '../moves/renew.js';
 import { takeHome } from '../moves/take-home.js';
 import { partitionTable } from '../names/partition-table.js';
 import { isServerError } from '../service/pools.js';
@@ -93,7 +94,7 @@ type MoreWords = Pick<PartitionWords, 'missing'> & Partial<PartitionWords>;
 class PartitionsStatement extends OneTableStatement {
   readonly #list: PartitionList;
   readonly #way: SwapWay;
-  readonly #held: HeldTable[] = [];
+  #held: readonly HeldTable[] = [];
   /** In the ledger, by id. */
   readonly #names = new Map<string, string>();
   /** Those whose rows are held; more may have come since, but into what was converted. */
@@ -141,8 +142,10 @@ class PartitionsStatement extends OneTableStatement {
   }
 
   /** What was taken before it failed is held, and the client is told. */
-  #endWith({ schema, table }: OneTable, end: End): End {
+  async #endWith({ schema, table, facts: { logged } }: OneTable, end: End): Promise<End> {
     if (this.#held.length === 0) return end;
+    const { pool, holdMs } = this.options;
+    this.#held = await keepLonger(pool, this.#held, { holdMs, logged });
     const names = new Set(this.#held.map(({ id }) => this.#names.get(id)));
     const cause = end.refusal?.message ?? decodeErr(end.payload).message.toString();
     const params = { table: `${schema}.${table}`, names: [...names].join(', '), cause };
@@ -350,17 +353,10 @@ class PartitionsStatement extends OneTableStatement {
       if (holdSchema === undefined) continue;
       this.#taken.add(name);
       const move = relocations.find((one) => one.id === id);
-      this.#held.push(
-        move === undefined || move.outcome === 'moved'
-          ? {
-              id,
-              holdSchema: move?.holdSchema ?? holdSchema,
-              holdName,
-              relocated: true,
-              failure: null,
-            }
-          : { id, holdSchema, holdName, relocated: false, failure: move.failure },
-      );
+      const place = move?.outcome === 'moved' ? move.holdSchema : holdSchema;
+      const failure = move === undefined || move.outcome === 'moved' ? null : move.failure;
+      const held = { id, holdSchema: place, holdName, relocated: failure === null, failure };
+      this.#held = [...this.#held, held];
     }
   }
 

@@ -121,11 +121,15 @@ class Truncation extends OneTableStatement {
   }
 
   /** What was emptied once is empty, whatever a later try has met; it lacks an ALTER then. */
-  async #endOf(tried: End | 'again' | 'held', { altered }: TwinSwap): Promise<End> {
+  async #endOf(tried: End | 'again' | 'held', swap: TwinSwap): Promise<End> {
+    const { length } = swap.altered;
     // What took the name last was made after the last of them, or only the next.
-    const followed = altered.at(tried === 'held' ? -1 : -2);
-    const lost = altered.filter((one) => one !== followed);
-    if (tried === 'held' && lost.length === 0) return answer({ payload: await this.clean() });
+    const followed = length - (tried === 'held' ? 1 : 2);
+    const isLost = (_one: HeldTable, index: number) => index !== followed;
+    const isDone = tried === 'held' && !swap.altered.some(isLost);
+    if (isDone) return answer({ payload: await this.clean() });
+    await swap.keep(this.options.holdMs);
+    const lost = swap.altered.filter(isLost);
     const tables = sentenceStart(this.drop);
     if (lost.length > 0) {
       const held = lost.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`).join(', ');

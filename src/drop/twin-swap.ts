@@ -11,6 +11,7 @@ import type { ForeignKey } from '../ledger/detached.js';
 import type { IntentTable } from '../ledger/write.js';
 import { detach } from '../moves/detach.js';
 import { leaveTwin, makeTwin, readLikeness, type Twin } from '../moves/make-twin.js';
+import { keepLonger } from '../moves/renew.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { recycleSchemaFor } from '../names/recycle-schema.js';
 import { isKilled } from '../service/kill-after.js';
@@ -41,8 +42,8 @@ export interface SwapOptions {
 
 export class TwinSwap {
   readonly #options: SwapOptions;
-  readonly #held: HeldTable[] = [];
-  readonly #altered: HeldTable[] = [];
+  #held: readonly HeldTable[] = [];
+  #altered: readonly HeldTable[] = [];
   #twin: Twin | null = null;
   #made = 0;
   /** What has the name since the last RENAME is like this, if nobody has altered it. */
@@ -82,6 +83,14 @@ export class TwinSwap {
       if (isUnknown || !(isServerError(error) || error instanceof UndropError)) throw error;
       return { kind: 'failed', cause: innermost(error) };
     }
+  }
+
+  /** What is held is held for so long at least: the statement has failed. */
+  async keep(holdMs: number): Promise<void> {
+    const { pool, session } = this.#options;
+    const altered = this.#altered.map(({ id }) => id);
+    this.#held = await keepLonger(pool, this.#held, { holdMs, logged: session.logged });
+    this.#altered = this.#held.filter(({ id }) => altered.includes(id));
   }
 
   /** What was made and isn't needed. */
@@ -153,9 +162,9 @@ export class TwinSwap {
     this.#keys = now?.keys ?? null;
     const failure = await this.#free(seen, { holdSchema, holdName });
     const last = { id, holdSchema, holdName, relocated: failure === null, failure };
-    this.#held.push(last);
+    this.#held = [...this.#held, last];
     if (now === null || now.likeness === expected) return { kind: 'held' };
-    this.#altered.push(last);
+    this.#altered = [...this.#altered, last];
     return AGAIN;
   }
 

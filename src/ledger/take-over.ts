@@ -6,7 +6,7 @@
  * Invariant: an intent is taken over, or forgotten by recovery, never both: each is one statement
  * that changes the row only as it was seen.
  */
-import type { ServicePool, TaskConnection } from '../service/pools.js';
+import type { ServiceConnection, TaskConnection } from '../service/pools.js';
 import { numberOf, numberOrNullOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
@@ -51,13 +51,13 @@ export async function takeOver(
   };
 }
 
-/** The RENAME has not happened, and the user's session goes on. */
+/** The RENAME will not happen any more, or is done; and the user's session goes on. */
 export async function giveBack(
-  pool: ServicePool,
+  connection: ServiceConnection,
   { ids, rowLogged }: Intents,
   { threadId, upstreamPort }: Owner,
 ): Promise<void> {
-  await pool.run(
+  await connection.run(
     sql`UPDATE ${note('give-back', ids[0])} ${LEDGER}
         SET thread_id = ${threadId}, upstream_port = ${upstreamPort} WHERE ${areIntents(ids)}`,
     { logged: rowLogged },

@@ -3,14 +3,18 @@
  *
  * Invariant: only names of the strict pattern; in the schemas that are ours by the name alone,
  * elsewhere only with a live ledger row of that id that knows the table in that schema. A user's
- * table is never mistaken for one of ours. Nothing of a DROP DATABASE before that has ended.
+ * table is never mistaken for one of ours. Nothing of a statement before that has ended: what it
+ * holds may be put back.
  */
 import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
+import { openGroupsOf } from '../ledger/schema-drops.js';
 import { LEDGER } from '../ledger/tables.js';
 import { turnPage, type Walk } from '../ledger/walk.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
+import { livingOwners } from '../recovery/living-owners.js';
 import { type HoldTable, listHoldTables, listHoldTablesAtHome } from '../service/hold-tables.js';
-import { isServerError, type ServiceConnection } from '../service/pools.js';
+import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { numberOf, textOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
 
@@ -27,12 +31,16 @@ const ELSEWHERE_MAX = 10_000;
 
 /**
  * Everything collectable, oldest first: by due time, then by id, which has the time of the drop.
+ * `activeIds`: what this process is in the middle of.
  */
 export async function listCollectable(
-  connection: ServiceConnection,
+  connection: ServicePool,
+  activeIds: ReadonlySet<string>,
 ): Promise<readonly Collectable[]> {
+  const active = new Set(activeIds);
   const home = await listHoldTablesAtHome(connection);
-  const awaited = await readAwaited(connection);
+  // Behind the names: an intent is there before its table is.
+  const awaited = await readAwaited(connection, active);
   const tables = home
     .filter(({ id }) => !awaited.has(id))
     .map((table) => ({ ...table, logged: !isLocalSchema(table.schema) }));
@@ -42,17 +50,25 @@ export async function listCollectable(
 }
 
 /**
- * Ids of tables that are away for a DROP DATABASE which isn't over: while it waits for locks, for
- * longer than the hold perhaps, nobody knows whether they come back.
+ * Ids of tables that are away for a statement which isn't over: while it waits for locks, for
+ * longer than the hold perhaps, nobody knows whether they come back. A DROP DATABASE is over when
+ * recovery has ended it; any other when its session is gone.
  */
-async function readAwaited(connection: ServiceConnection): Promise<ReadonlySet<string>> {
+async function readAwaited(
+  connection: ServicePool,
+  active: ReadonlySet<string>,
+): Promise<ReadonlySet<string>> {
   try {
-    const [rows = []] = await connection.run(
-      sql`SELECT ${note('look')} away.id FROM ${LEDGER} AS dropping
-        JOIN ${LEDGER} AS away ON away.group_id = dropping.group_id
-        WHERE dropping.state IN ('emptying', 'emptied') AND away.state = 'intent'`,
+    const intents = await findRows(connection, { by: 'intent' }, { texts: false });
+    if (intents.length === 0) return new Set();
+    const groups = await openGroupsOf(
+      connection,
+      intents.map(({ groupId }) => groupId),
     );
-    return new Set(rows.map((row) => textOf(row, 'id')));
+    const alive = await livingOwners(connection, intents);
+    const isOpen = ({ id, groupId }: LedgerRow) =>
+      active.has(id) || alive.has(id) || groups.has(groupId);
+    return new Set(intents.filter(isOpen).map(({ id }) => id));
   } catch (error) {
     if (isServerError(error, ...NO_LEDGER)) return new Set();
     throw error;

@@ -112,7 +112,7 @@ export class Rounds {
     }
     const isFull = beganMs >= this.#fullAtMs;
     if (isFull) await this.#recover(beganMs);
-    const tables = await listCollectable(this.#connection);
+    const tables = await listCollectable(this.#connection, this.#options.activeIds);
     this.#readingMs = monotonicMs() - beganMs;
     const heldCount = tables.length + this.#keptViews;
     const waitMs = await this.#grace.check(server, { heldCount, readAtMs });

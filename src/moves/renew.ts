@@ -7,6 +7,7 @@
  * Invariant: the due time is only ever moved into the future, but of a table that was seen empty
  * and may go sooner then.
  */
+import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import { formatHoldName, PINNED_UNTIL, parseHoldName } from '../names/hold-name.js';
 import { isLocalSchema } from '../names/recycle-schema.js';
@@ -93,6 +94,39 @@ export async function renewHeld(
     }
   }
   return names;
+}
+
+/**
+ * Held tables, where they are, none of them to go sooner than in `holdMs`: what had them dropped
+ * has failed. As they were where the server says why not.
+ */
+export async function keepLonger<T extends { readonly id: string } & HeldAt>(
+  pool: ServicePool,
+  tables: readonly T[],
+  { holdMs, logged }: { readonly holdMs: number; readonly logged: boolean },
+): Promise<readonly T[]> {
+  const kept: T[] = [];
+  for (const table of tables) {
+    const { holdSchema: schema, holdName: name } = table;
+    const held = parseHoldName(name);
+    assert(held !== null, 'it is held');
+    try {
+      const [rows = []] = await pool.run(sql`SELECT ${note('renew')} UTC_TIMESTAMP() AS utcNow`);
+      const nowMs = dateOf(rows[0] ?? {}, 'utcNow').getTime();
+      const newName = laterName({ ...held, schema, name }, holdMs, nowMs);
+      if (newName !== null) await rename(pool, [{ ...held, schema, name, newName }], { logged });
+      kept.push(newName === null ? table : { ...table, holdName: newName });
+    } catch (error) {
+      if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+      kept.push(table);
+    }
+  }
+  return kept;
+}
+
+interface HeldAt {
+  readonly holdSchema: string;
+  readonly holdName: string;
 }
 
 /** Null where it is not worth another name. */

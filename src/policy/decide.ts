@@ -2,7 +2,8 @@
  * What becomes of one table that is dropped: the first rule that fits it, the wish of whoever drops
  * it, and what is configured otherwise. Pure.
  *
- * Invariant: what isn't known of a table fits no condition; a rule that refuses wins over a wish.
+ * Invariant: what isn't known of a table fits no condition; a rule that refuses wins over a wish,
+ * and one that might refuse, if more were known, over all that lets the table go sooner.
  */
 import { foldName } from '../fold-name.js';
 import type { Condition, Glob, Rule } from './rules.js';
@@ -39,6 +40,8 @@ export interface Ruling {
   readonly hold: HoldTime;
   /** The rule that refuses the drop. */
   readonly refusedBy: string | null;
+  /** The first rule that would refuse it, perhaps: for that too little is known of the table. */
+  readonly mayRefuse: string | null;
   /** The server itself is to drop it. */
   readonly isNative: boolean;
   /** How long, if it is still empty when nobody can write to it any more; null: as `hold`. */
@@ -63,18 +66,27 @@ export function decideTable(subject: Subject, traits: Traits, deciding: Deciding
   const held: Ruling = {
     hold: holdMs,
     refusedBy: null,
+    mayRefuse: openRules(rule, subject, deciding, traits).find(refuses)?.text ?? null,
     isNative: false,
     holdIfEmpty: null,
     holdIfLate: null,
     by: null,
   };
-  if (wish !== null && rule?.action.do !== 'refuse') {
-    return { ...held, hold: holdOfWish(wish), by: `wish ${wish.text}` };
+  if (wish !== null && (rule === null || !refuses(rule))) {
+    const hold = holdOfWish(wish);
+    const by = `wish ${wish.text}`;
+    if (held.mayRefuse === null || hold === 'pinned' || hold >= holdMs)
+      return { ...held, hold, by };
+    return { ...held, by: `${by}, under a rule that could not be judged` };
   }
   if (rule === null) return held;
   const { text, action } = rule;
   const by = `rule ${text}`;
-  if (timeOf(rule, holdMs) < holdMs && isUnderOpenRule(rule, subject, deciding, traits)) {
+  const isSooner = timeOf(rule, holdMs) < holdMs;
+  if (
+    (isSooner && isUnderOpenRule(rule, subject, deciding, traits)) ||
+    (action.do === 'native' && held.mayRefuse !== null)
+  ) {
     return { ...held, by: `${by}, behind one that could not be judged` };
   }
   switch (action.do) {
@@ -112,17 +124,31 @@ function timeOf({ action }: Rule, holdMs: number): number {
 function isUnderOpenRule(
   rule: Rule,
   subject: Subject,
-  { rules, holdMs, foldsCase }: Deciding,
+  deciding: Deciding,
   traits: Traits,
 ): boolean {
+  const { holdMs } = deciding;
+  const isLonger = (before: Rule) => timeOf(before, holdMs) > timeOf(rule, holdMs);
+  return openRules(rule, subject, deciding, traits).some(isLonger);
+}
+
+/** Those before the first that fits, or all, that would fit but for what isn't known. */
+function openRules(
+  rule: Rule | null,
+  subject: Subject,
+  { rules, foldsCase }: Deciding,
+  traits: Traits,
+): readonly Rule[] {
   const mayFit = (before: Rule) =>
     isNamed(before, subject, { foldsCase }) &&
     before.conditions.every(
       (condition) => isTrue(condition, subject, traits) || isUnknown(condition, traits),
     );
-  return rules
-    .slice(0, rules.indexOf(rule))
-    .some((before) => timeOf(before, holdMs) > timeOf(rule, holdMs) && mayFit(before));
+  return rules.slice(0, rule === null ? rules.length : rules.indexOf(rule)).filter(mayFit);
+}
+
+function refuses({ action }: Rule): boolean {
+  return action.do === 'refuse';
 }
 
 function isUnknown({ kind }: Condition, { bytes, ageMs, isEmpty }: Traits): boolean {

@@ -25,6 +25,7 @@ import { hasRows } from '../service/has-rows.js';
 import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pools.js';
 import { isSurelyAbsent } from './absence.js';
+import { TO_COME } from './is-back.js';
 import { livingOwners } from './living-owners.js';
 import { isOfOneRow } from './of-one-row.js';
 
@@ -140,6 +141,17 @@ async function settleOne(
   if (table === undefined && !(await hasNotHappened(pool, row))) {
     log.warn({ id, table: `${schema}.${name}` }, UNSEEN);
     return 'left';
+  }
+  if (table === undefined && row.failure === TO_COME) {
+    // Its session had begun to put it back; the next restore finishes that.
+    await recordState(pool, {
+      id,
+      state: 'restored',
+      rowLogged: row.rowLogged,
+      onlyFrom: 'intent',
+    });
+    log.info({ id, table: `${schema}.${name}` }, 'an interrupted drop was taken back');
+    return 'completed';
   }
   const isHeld = table !== undefined && (await complete(pool, row, table));
   // Left: its drop goes on by another connection, or somebody else has forgotten it.

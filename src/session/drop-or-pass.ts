@@ -4,7 +4,8 @@
  * wishes `destroy` and may.
  *
  * Invariant: what is passed on was decided by the facts of the session at that moment, not by a
- * guess, and each is a line of the log before it goes. A rule that refuses wins over any wish.
+ * guess, and each is a line of the log before it goes. A rule that refuses wins over any wish, and
+ * one that may refuse over this one.
  */
 import { assert } from '../assert.js';
 import type { SessionGuess } from '../drop/drop-options.js';
@@ -125,6 +126,11 @@ async function destroy(
   if (rule !== null) {
     const params = { tables: sentenceStart(drop), table: 'one of them', rule };
     return refused(new UndropError('UNDROP_RULE', params), options);
+  }
+  const open = ruled.find(({ mayRefuse }) => mayRefuse !== null)?.mayRefuse ?? null;
+  if (open !== null) {
+    const params = { tables: sentenceStart(drop), rule: open };
+    return refused(new UndropError('UNDROP_RULE_NOT_JUDGED', params), options);
   }
   return pass(drop, facts, { event: 'destroyed', by: ['wish destroy'] }, options);
 }

@@ -8,7 +8,6 @@
  * has the name.
  */
 import { assert } from '../assert.js';
-import { systemClock } from '../clock.js';
 import type { DropResult } from '../drop/drop-options.js';
 import { readKind } from '../drop/facts.js';
 import { lockTableSql } from '../drop/lock-words.js';
@@ -26,8 +25,6 @@ import { classifyUnderAll } from '../sql/classify.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import { type ClientCharset, clientCharsetOf, modeFromSqlMode } from '../sql/lex-mode.js';
 import type { Replacement } from '../sql/verdict.js';
-import { problemsOf } from '../undo/come-back.js';
-import { restore } from '../undo/run-restore.js';
 import { decodeErr, type ErrPacket } from '../wire/response/err.js';
 import type { OkPacket } from '../wire/response/ok.js';
 import { wishesIn } from './drop-wishes.js';
@@ -46,6 +43,7 @@ import {
 import { objectionTo } from './objections.js';
 import { isOnlyLock } from './only-lock.js';
 import { listTables, notDone, notUnderstood, SET_IF_EXISTS } from './refusals.js';
+import { ReplacedTables } from './replaced-tables.js';
 
 /** The name is taken. */
 const TABLE_EXISTS = 1050;
@@ -71,8 +69,6 @@ const OF_THE_SCHEMA: ReadonlySet<number> = new Set([1044, 1046]);
 
 /** Statements of ours come between. */
 const ASKS_FOR_COUNTS = /row_count|found_rows|warning_count|error_count/i;
-/** For the ledger, before the old table can be put back. */
-const PUT_BACK_WITHIN_MS = 5_000;
 
 const LEFT = 'tables are held, and their session ended before what replaces them was made';
 
@@ -202,8 +198,7 @@ export async function prepare(
 class Attempt {
   readonly #plan: Plan;
   readonly #options: InterceptOptions;
-  /** What stood under the name, one after the other. */
-  readonly #dropped: { readonly result: DropResult; readonly finished: Promise<void> }[] = [];
+  readonly #replaced: ReplacedTables;
 
   /** The session has the table locked by LOCK TABLES, and no other. */
   #isLocked = false;
@@ -213,6 +208,7 @@ class Attempt {
   constructor(plan: Plan, options: InterceptOptions) {
     this.#plan = plan;
     this.#options = options;
+    this.#replaced = new ReplacedTables(options.service);
   }
 
   async run(): Promise<Interception> {
@@ -220,13 +216,14 @@ class Attempt {
       for (let tries = 1; ; tries++) {
         const said = await this.#create();
         if (said.kind === 'ok') return this.#answer((await this.#lockAgain()) ?? said.payload);
-        if (said.errno !== TABLE_EXISTS) return this.#failed(said);
-        if (tries === TRIES_MAX) return this.#crowded(said, tries);
-        const wrong = await this.#hold();
-        if (wrong !== null) return wrong;
+        if (said.errno !== TABLE_EXISTS) return this.#answer(await this.#failed(said));
+        const wrong = tries === TRIES_MAX ? this.#crowded(said, tries) : await this.#hold();
+        if (wrong === null) continue;
+        await this.#replaced.keep();
+        return this.#answer(wrong.payload, wrong.refusal);
       }
     } catch (error) {
-      this.#leave();
+      await this.#leave();
       throw error;
     }
   }
@@ -240,7 +237,7 @@ class Attempt {
   }
 
   /** Null: the name is free, or was a moment ago. */
-  async #hold(): Promise<Interception | null> {
+  async #hold(): Promise<Wrong | null> {
     const { userSession } = this.#options;
     const { name, charset, facts, statement, text } = this.#plan;
     const own = ownLockSql(name, { groupId: newId(), charset });
@@ -254,7 +251,7 @@ class Attempt {
     }
     if (readKind(shown) === 'temporary') {
       const why = 'a temporary table has the name of the table that it replaces';
-      return this.#refuse(notUnderstood(why));
+      return wrongBy(notUnderstood(why));
     }
     const isLocked = lock.kind === 'err' && lock.errno === NOT_LOCKED;
     this.#isLocked ||= isLocked;
@@ -262,22 +259,19 @@ class Attempt {
       const tables = listTables(statement.names);
       const how = 'by CREATE OR REPLACE in a session that may have others locked';
       const instead = 'UNLOCK TABLES first.';
-      return this.#refuse(new UndropError('UNDROP_NOT_DONE_YET', { tables, how, instead }));
+      return wrongBy(new UndropError('UNDROP_NOT_DONE_YET', { tables, how, instead }));
     }
     const drop = { text, statement, charset, wasJudged: true };
     const { wishes } = this.#plan;
     const held = await dropAndHold(drop, facts, this.#options, { wishes });
     assert(held.kind === 'answer', 'what replaces is not passed on');
     const { dropped: result } = held;
-    if (result === null) return this.#answer(held.payload, held.refusal);
-    const finished = result.finish();
-    // Who reads the outcome is told.
-    finished.catch(() => undefined);
-    this.#dropped.push({ result, finished });
+    if (result === null) return held;
+    this.#replaced.add(result);
     const isThere = result.payload[0] === 0x00 || decodeErr(result.payload).errno !== MISSING;
     this.#misses = isThere ? 0 : this.#misses + 1;
     const isOver = result.payload[0] !== 0x00 && (isThere || this.#misses === MISSES_MAX);
-    return isOver ? this.#answer(result.payload, result.refusal) : null;
+    return isOver ? result : null;
   }
 
   /** The native statement keeps the lock. Null, or the payload of an error. */
@@ -291,16 +285,19 @@ class Attempt {
   }
 
   /** The new table could not be made, and it wasn't for another one. */
-  async #failed(error: ErrPacket): Promise<Interception> {
-    const isBack = KEEPS_THE_OLD.has(error.errno) && (await this.#putBack());
+  async #failed(error: ErrPacket): Promise<Buffer> {
+    if (!KEEPS_THE_OLD.has(error.errno)) return error.payload;
+    // Before all else, as nothing but this statement's life keeps it from being collected.
+    await this.#replaced.keep();
+    const isBack = await this.#replaced.putBack();
     const unlocked = isBack ? await this.#lockAgain() : null;
-    if (unlocked !== null) return this.#answer(unlocked);
+    if (unlocked !== null) return unlocked;
     const readsItself = isBack && error.errno === NO_SUCH_TABLE && this.#isOfTheOld(error);
-    if (!readsItself) return this.#answer(error.payload);
+    if (!readsItself) return error.payload;
     const message = `Table '${this.#plan.table.table}' is specified twice, both as a target for 'CREATE' and as a separate source for data`;
     const text = signalSql({ errno: 1093, sqlState: 'HY000', message });
     const [said] = await this.#options.userSession.run([{ kind: 'query', text }]);
-    return this.#answer(said?.kind === 'err' ? said.payload : error.payload);
+    return said?.kind === 'err' ? said.payload : error.payload;
   }
 
   /** Whether the table that is missing is the one that was moved away. */
@@ -309,68 +306,44 @@ class Attempt {
     return message.includes(`'${schema}.${table}'`);
   }
 
-  /**
-   * Under its own name, where that is free; else it stays held. It is the first that had the name:
-   * who took it meanwhile would natively have waited.
-   */
-  async #putBack(): Promise<boolean> {
-    const at = this.#dropped.findIndex(({ result }) => result.held.length > 0);
-    const [first] = this.#dropped.splice(at, at < 0 ? 0 : 1);
-    const [held] = first?.result.held ?? [];
-    if (first === undefined || held === undefined) return false;
-    const { pool, log } = this.#options.service;
-    try {
-      const late = systemClock.sleep(PUT_BACK_WITHIN_MS).then(() => {
-        throw new Error('the ledger can’t be written');
-      });
-      await Promise.race([first.finished, late]);
-      const report = await restore(pool, { target: held.id });
-      const what = { id: held.id, tables: first.result.tables };
-      const problems = problemsOf(report);
-      if (problems.length === 0) log?.info(what, 'a table that was not replaced is back');
-      else log?.warn({ ...what, problems }, 'a table that was not replaced is back, not whole');
-      return true;
-    } catch (error) {
-      log?.warn({ id: held.id, err: error }, 'a table that was not replaced stays held');
-      this.#dropped.splice(at, 0, first);
-      return false;
-    }
-  }
-
   /** What has the name isn't to be seen, or others take it again and again. */
-  #crowded(error: ErrPacket, times: number): Interception {
-    if (this.#dropped.at(-1)?.result.held.length === 0) return this.#answer(error.payload);
+  #crowded({ payload }: ErrPacket, times: number): Wrong {
+    if (this.#replaced.dropped.at(-1)?.held.length === 0) return { payload, refusal: null };
     const tables = listTables(this.#plan.statement.names);
-    return this.#refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times }));
-  }
-
-  #refuse(error: UndropError): Interception {
-    return this.#answer(refuse(error).payload, error);
+    return wrongBy(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times }));
   }
 
   /** The session broke; nobody reads an answer. */
-  #leave(): void {
+  async #leave(): Promise<void> {
     const { log } = this.#options.service;
-    for (const { result } of this.#dropped) {
-      const held = result.held.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`);
-      if (held.length > 0) log?.warn({ tables: result.tables, held }, LEFT);
+    await this.#replaced.keep();
+    for (const { result, held } of this.#replaced.dropped) {
+      const names = held.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`);
+      if (held.length > 0) log?.warn({ tables: result.tables, held: names }, LEFT);
     }
+    // What it can't write it leaves to recovery.
+    this.#replaced.finish().catch(() => undefined);
   }
 
   #answer(payload: Buffer, refusal: UndropError | null = null): Interception {
     const { facts } = this.#plan;
-    const results = this.#dropped.map(({ result }) => result);
+    const all = this.#replaced.dropped;
     const dropped: DropResult = {
       payload,
       refusal,
       facts,
-      held: results.flatMap(({ held }) => held),
-      tables: results.flatMap(({ tables }) => tables),
-      by: results.flatMap(({ held, by }) => by ?? held.map(() => null)),
-      finish: async () => {
-        await Promise.all(this.#dropped.map(({ finished }) => finished));
-      },
+      held: all.flatMap(({ held }) => held),
+      tables: all.flatMap(({ result }) => result.tables),
+      by: all.flatMap(({ result: { held, by } }) => by ?? held.map(() => null)),
+      finish: (onLate) => this.#replaced.finish(onLate),
     };
     return { kind: 'answer', payload, refusal, facts, dropped };
   }
+}
+
+/** Why it goes no further. */
+type Wrong = Pick<DropResult, 'payload' | 'refusal'>;
+
+function wrongBy(error: UndropError): Wrong {
+  return { payload: refuse(error).payload, refusal: error };
 }

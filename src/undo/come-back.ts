@@ -53,7 +53,9 @@ export async function announce(
 ): Promise<() => Promise<void>> {
   const { value } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
   const [row] = value;
-  const isToCome = row?.state === 'HOLD' && hasDetached(row.detached);
+  // An intent: the statement that dropped it has failed, and its session puts it back.
+  const isHeld = row?.state === 'HOLD' || row?.state === 'intent';
+  const isToCome = isHeld && hasDetached(row.detached);
   if (row === undefined || !isToCome) return async () => undefined;
   await say(pool, row, { failure: TO_COME, restoredAs: writtenName(to) });
   return () => say(pool, row, { failure: row.failure });

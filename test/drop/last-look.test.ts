@@ -20,6 +20,7 @@ const WEEK: Ruling = {
   holdIfEmpty: null,
   holdIfLate: null,
   refusedBy: null,
+  mayRefuse: null,
   isNative: false,
   by: null,
 };

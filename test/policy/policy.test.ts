@@ -49,6 +49,7 @@ describe('of a table', () => {
     const { hold } = one.expect;
     expect(ruling).toEqual({
       refusedBy: null,
+      mayRefuse: null,
       isNative: false,
       holdIfEmpty: null,
       holdIfLate: null,

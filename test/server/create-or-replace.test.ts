@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
@@ -226,6 +227,90 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
       await tapped.stop();
       await tap.close();
     }
+  });
+
+  describe('that fails, of a table that is due at once', () => {
+    const FAILS = (table: string) => `CREATE OR REPLACE TABLE ${table} AS SELECT * FROM ${table}`;
+    let collecting: ProxyTarget;
+    let canaries = 0;
+
+    beforeAll(async () => {
+      const often = { COLLECT: 'on', CHECK_INTERVAL: '1s', LIFECYCLE: 'hold,drop' };
+      collecting = await proxyInFront(server, { ...often, RULES: '*.canary*: now' });
+      await root.query('DROP USER IF EXISTS replacer');
+      await root.query('CREATE USER replacer');
+      await root.query(`GRANT SELECT, INSERT, CREATE, DROP ON ${schema}.* TO replacer`);
+    });
+
+    afterAll(async () => {
+      await root.query('DROP USER replacer');
+      await collecting.stop();
+    });
+
+    /** What was due before is removed by now, if the collector takes it. */
+    async function collected(): Promise<void> {
+      const canary = `canary${canaries++}`;
+      await make(canary, 1);
+      const client = await session(collecting);
+      await client.run([`DROP TABLE ${canary}`]);
+      await until(async () => {
+        const [rows] = await root.query<RowDataPacket[]>(
+          `SELECT 1 FROM _undrop.ledger
+           WHERE schema_name = ? AND table_name = ? AND state = 'removed'`,
+          [schema, canary],
+        );
+        return rows.length > 0;
+      }, 'the canary is removed');
+    }
+
+    /** Does `meanwhile` before the second statement that is like this. */
+    async function failAt(
+      table: string,
+      { at, nth, user = server.user }: { at: RegExp; nth: number; user?: string },
+      meanwhile: () => Promise<void>,
+    ): Promise<void> {
+      let count = 0;
+      const tap = await wireTap(server, async ({ moment, command }) => {
+        if (moment !== 'before statement' || !at.test(command.toString('latin1'))) return true;
+        count += 1;
+        if (count === nth) await meanwhile();
+        return true;
+      });
+      const tapped = await proxyInFront(tap, { RULES: '*.soon*: now' });
+      try {
+        const flags = MODERN | CLIENT.MULTI_STATEMENTS;
+        const client = await RawClient.open(tapped, { user, schema, flags });
+        const { results } = await client.query(FAILS(table));
+        await client.quit();
+        expect(results).toMatchObject([{ kind: 'err' }]);
+        expect(count).toBeGreaterThanOrEqual(nth);
+      } finally {
+        await tapped.stop();
+        await tap.close();
+      }
+    }
+
+    const CREATES = { at: /CREATE\s+TABLE soon/i, nth: 2 };
+    const PUTS_BACK = { at: /RENAME \/\* undrop put-back/, nth: 1 };
+
+    test.each([
+      ['while the CREATE runs', 'soon_a', CREATES],
+      ['while it is put back', 'soon_b', PUTS_BACK],
+      ['while the CREATE runs of who may not rename', 'soon_c', { ...CREATES, user: 'replacer' }],
+    ])('the collector leaves it %s', async (_when, table, at) => {
+      await make(table, 1, 2);
+      await failAt(table, at, collected);
+      expect(await rowsOf(table)).toEqual([1, 2]);
+    });
+
+    test('it stays held where somebody has taken its name', async () => {
+      await make('soon_d', 1, 2);
+      await failAt('soon_d', PUTS_BACK, () => make('soon_d', 7));
+      await intentsSettled(root, [schema]);
+      await collected();
+      expect(await rowsOf('soon_d')).toEqual([7]);
+      expect(await heldRows('soon_d')).toEqual([[1, 2]]);
+    });
   });
 
   test(`${ROUNDS} times two sessions replace a table at once: each committed row is there or held`, async () => {

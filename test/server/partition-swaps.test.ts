@@ -1,10 +1,15 @@
-/** The lock under which MySQL drops a partition: the last look there, and who may not lock. */
+/**
+ * The lock under which MySQL drops a partition: the last look there, and who may not lock. What is
+ * held of a statement that fails amid its partitions.
+ */
 import { expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
 import { swapPartitions } from '../../src/drop/swap-partitions.js';
 import { proxyInFront } from '../support/proxy.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
+import { intentsSettled } from '../support/settled.js';
+import { wireTap } from '../support/wire-tap.js';
 
 const MYSQL = testServers().filter(({ flavour }) => flavour === 'mysql');
 
@@ -82,6 +87,52 @@ test.each(MYSQL)(
     await client.end();
     await proxy.stop();
     await query(server, `DROP USER ${account}`);
+    await drop();
+  },
+);
+
+test.each(testServers())(
+  'of a statement that fails what was taken is held, however soon it is due, on $name',
+  async (server) => {
+    const { name: schema, drop } = await freshSchema(server, 'swaps');
+    const root = await connect(server, { database: schema });
+    const locker = await connect(server, { database: schema });
+    const numbers = Array.from({ length: 20 }, (_, index) => index);
+    const parts = numbers.map((n) => `PARTITION p${n} VALUES LESS THAN (${n + 1})`);
+    await root.query(`CREATE TABLE t (v INT) PARTITION BY RANGE (v) (${parts.join(', ')})`);
+    await root.query(`INSERT INTO t VALUES ${numbers.map((n) => `(${n})`).join(', ')}`);
+    let exchanges = 0;
+    const tap = await wireTap(server, async ({ moment, command }) => {
+      const isOne = command.includes('EXCHANGE PARTITION') && moment === 'before statement';
+      if (isOne && ++exchanges === 2) await locker.query('LOCK TABLES t READ');
+      return true;
+    });
+    const proxy = await proxyInFront(
+      { ...server, ...tap },
+      { PROTECT: 'drop-table,drop-partition', RULES: '*.t: now' },
+    );
+    const client = await connect(proxy, { database: schema });
+    await client.query('SET lock_wait_timeout = 1');
+    const text = `ALTER TABLE t TRUNCATE PARTITION ${numbers.map((n) => `p${n}`).join(', ')}`;
+    await expect(client.query(text)).rejects.toMatchObject({
+      message: expect.stringMatching(/^UNDROP_PARTITIONS_LEFT: .*Lock wait timeout/),
+    });
+    await locker.end();
+    await client.end();
+    await intentsSettled(root, [schema]);
+    const [[live]] = await root.query<RowDataPacket[]>('SELECT COUNT(*) AS count FROM t');
+    const [held] = await root.query<RowDataPacket[]>(
+      `SELECT TIMESTAMPDIFF(DAY, dropped_at, hold_until) AS days
+       FROM _undrop.ledger AS ledger JOIN information_schema.TABLES AS tables
+         ON tables.TABLE_SCHEMA = ledger.hold_schema AND tables.TABLE_NAME = ledger.hold_name
+       WHERE ledger.schema_name = ?`,
+      [schema],
+    );
+    expect(Number(live?.['count']) + held.length).toBe(20);
+    expect(new Set(held.map(({ days }) => Number(days)))).toEqual(new Set([7]));
+    await proxy.stop();
+    await tap.close();
+    await root.end();
     await drop();
   },
 );

@@ -10,6 +10,7 @@ import { inLanes } from '../support/lanes.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
 import { connect, freshSchema, type TestServer, testServers } from '../support/servers.js';
+import { SERVICE_ACCOUNT } from '../support/service-account.js';
 import { intentsSettled } from '../support/settled.js';
 
 jest.setTimeout(120_000);
@@ -288,6 +289,29 @@ const CASES: readonly Case[] = [
     fates: { t: 'live', refuse_a: 'live' },
   },
   {
+    name: 'wish destroy, under a rule refuse by size that does not fit',
+    ...DESTROY,
+    tables: { size_a: 1 },
+    sql: 'DROP TABLE size_a /* undrop: destroy */',
+    fates: { size_a: 'gone' },
+  },
+  {
+    name: 'wish destroy, under a rule refuse by age, where the server does not know it',
+    ...DESTROY,
+    tables: { age_a: 1 },
+    sql: 'DROP TABLE age_a /* undrop: destroy */',
+    error: /UNDROP_RULE_NOT_JUDGED: Table age_a was not dropped.*age>1d: refuse\./,
+    fates: { age_a: 'live' },
+    on: 'mariadb',
+  },
+  {
+    name: 'wish now, under a rule refuse by age, where the server does not know it',
+    tables: { age_a: 1 },
+    sql: 'DROP TABLE age_a /* undrop: now */',
+    fates: { age_a: WEEK },
+    on: 'mariadb',
+  },
+  {
     name: 'wishes by prepared statements',
     tables: { t: 1, native_a: 1 },
     sql: 'DROP TABLE t, native_a /* undrop: hold=1h */',
@@ -528,6 +552,40 @@ inLanes(testServers(), 'on $name', (server, { afterAll, beforeAll, test }) => {
   for (const one of CASES.filter(({ on }) => isFor(server, on))) {
     test(one.name, () => run(one));
   }
+
+  test('wish destroy of tables that the service account does not see', async () => {
+    const { name: schema, drop } = await freshSchema(server, 'policy');
+    const { password } = SERVICE_ACCOUNT;
+    // 5.6 has 16 letters for it.
+    const blind = schema.slice(-16);
+    const account = `${blind}@'%'`;
+    await root.query(`CREATE USER ${account} IDENTIFIED BY '${password}'`);
+    await root.query(`GRANT PROCESS ON *.* TO ${account}`);
+    await root.query(`GRANT ALL ON \`\\_undrop%\`.* TO ${account}`);
+    const few = await proxyInFront(
+      { ...server, user: blind, password },
+      { RULES, ALLOW_DESTROY: 'users' },
+    );
+    const { user } = server;
+    const client = await connect({ ...few, user, password: '' }, { database: schema });
+    for (const table of ['size_a', 'age_a', 'void_a', 't']) {
+      await root.query(`CREATE TABLE ${schema}.${table} (a INT)`);
+    }
+    const destroy = (table: string) => client.query(`DROP TABLE ${table} /*undrop:destroy*/`);
+    // On 5.6 it was seen to know the size all the same.
+    if (server.name !== 'mysql-5.6') {
+      await expect(destroy('size_a')).rejects.toThrow(/UNDROP_RULE_NOT_JUDGED: .*size>1T: refuse/);
+    }
+    await expect(destroy('t, age_a')).rejects.toThrow(/UNDROP_RULE_NOT_JUDGED: .*age>1d: refuse/);
+    await destroy('void_a');
+    await destroy('t');
+    const fates = ['size_a', 'age_a', 'void_a', 't'].map((table) => fateOf(root, schema, table));
+    expect(await Promise.all(fates)).toEqual(['live', 'live', 'gone', 'gone']);
+    await client.end();
+    await few.stop();
+    await root.query(`DROP USER ${account}`);
+    await drop();
+  });
 });
 
 function isFor({ name, flavour }: TestServer, on: Case['on']): boolean {

@@ -242,7 +242,7 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
       if (text.includes('ALTER /* undrop turn ')) await onStep('turn', ++times.turn);
       return true;
     });
-    const tapped = await proxyInFront({ ...server, ...tap }, { PROTECT });
+    const tapped = await proxyInFront({ ...server, ...tap }, { PROTECT, RULES: '*.*: now' });
     const other = await RawClient.open(tapped, { schema });
     try {
       await other.query('SET lock_wait_timeout = 1');
@@ -267,6 +267,7 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
     expect(message).toContain('before another session altered it');
     expect(message).toContain('Lock wait timeout exceeded');
     expect([await held('behind'), await valuesOf('behind')]).toEqual([[[1]], []]);
+    expect(await heldForDays('behind')).toEqual([7]);
   });
 
   test('of a table that is altered twice, each time right before a RENAME: says so', async () => {
@@ -287,7 +288,18 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
       [schema],
     );
     expect(message).toContain(String(lost?.['name']));
+    expect(await heldForDays('twice')).toEqual([7, 7, 7]);
   });
+
+  /** Whole days, from its drop on. */
+  async function heldForDays(table: string): Promise<readonly number[]> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT TIMESTAMPDIFF(DAY, dropped_at, hold_until) AS days FROM _undrop.ledger
+       WHERE schema_name = ? AND table_name = ? AND state = 'HOLD' ORDER BY id`,
+      [schema, table],
+    );
+    return rows.map(({ days }) => Number(days));
+  }
 
   async function isThere(id: string): Promise<boolean> {
     const [rows] = await root.query<RowDataPacket[]>(
