@@ -24,10 +24,18 @@ export interface Partition {
  * those for the first of the names that isn't there.
  */
 export type Meant =
-  | { readonly kind: 'found'; readonly parts: readonly Partition[]; readonly missing: number }
+  | FoundPartitions
   | { readonly kind: 'fails'; readonly missing: number; readonly saysWhich: boolean }
   | { readonly kind: 'error'; readonly signal: Signal }
   | { readonly kind: 'refused'; readonly error: UndropError };
+
+export interface FoundPartitions {
+  readonly kind: 'found';
+  readonly parts: readonly Partition[];
+  readonly missing: number;
+  /** Behind it the server counts on from the highest AUTO_INCREMENT of the other partitions. */
+  readonly resets: boolean;
+}
 
 /** What an EXCHANGE names. */
 export function nameOf({ partition, subpartition }: Partition): string {
@@ -65,7 +73,8 @@ export function whatIsMeant(
   all: readonly Partition[],
   { charset, server }: { readonly charset: string; readonly server: ServerVersion },
 ): Meant {
-  if (list.names === 'all') return { kind: 'found', parts: all, missing: 0 };
+  const resets = list.verb === 'truncate';
+  if (list.names === 'all') return { kind: 'found', parts: all, missing: 0, resets };
   let names: readonly string[];
   try {
     names = list.names.map(({ partition }) => decodeName(partition, charset));
@@ -113,7 +122,7 @@ function toDrop(
   if (counted >= partitions.size || isTwice || (missing > 0 && !ifExists)) {
     return { kind: 'fails', missing: counted, saysWhich: false };
   }
-  return { kind: 'found', parts, missing };
+  return { kind: 'found', parts, missing, resets: false };
 }
 
 /** Before MySQL 8 and on MariaDB: of one that comes twice, and of a subpartition. */
@@ -137,7 +146,9 @@ function toTruncate(
   const parts = all.filter(({ partition, subpartition }) =>
     names.some((name) => isNamed(partition, name) || isNamed(subpartition ?? '', name)),
   );
-  return { kind: 'found', parts, missing: 0 };
+  // A table has one number there, which goes back with all of its rows alone.
+  const resets = !isNew || parts.length === all.length;
+  return { kind: 'found', parts, missing: 0, resets };
 }
 
 /**

@@ -19,6 +19,7 @@ import { decodeErr } from '../wire/response/err.js';
 import { okWithInfo } from '../wire/response/ok.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import {
+  type FoundPartitions,
   type Meant,
   nameOf,
   type Partition,
@@ -132,7 +133,7 @@ class PartitionsStatement extends OneTableStatement {
       const killAfterMs = round === 1 ? FIRST_TRY_MS : NEXT_TRY_MS;
       const end =
         meant.kind === 'found'
-          ? await this.#takeAll(table, meant.parts, killAfterMs)
+          ? await this.#takeAll(table, meant, killAfterMs)
           : await this.#fail(table, meant);
       if (end === 'taken' && meant.kind === 'found') return this.#done(table, meant.missing);
       if (typeof end === 'object') return this.#endWith(table, end);
@@ -178,13 +179,12 @@ class PartitionsStatement extends OneTableStatement {
 
   async #find(table: OneTable): Promise<Meant | 'again'> {
     const { charset } = table.facts;
-    const { server } = this.drop;
     try {
       const all = await readPartitions(this.options.pool, table, this.#list);
       if (all.length === 0) return 'again';
       const list =
         this.#way === 'convert' ? withoutThose(this.#list, this.#taken, charset) : this.#list;
-      return whatIsMeant(list, all, { charset, server });
+      return whatIsMeant(list, all, { charset, server: this.drop.server });
     } catch (error) {
       if (!isServerError(error) && !(error instanceof UndropError)) throw error;
       const params = { tables: partitionsOf(table), cause: innermost(error) };
@@ -216,7 +216,7 @@ class PartitionsStatement extends OneTableStatement {
   /** All of them; for an end of MySQL's DROP PARTITION few at once, as others wait for the lock. */
   async #takeAll(
     table: OneTable,
-    parts: readonly Partition[],
+    { parts, resets }: FoundPartitions,
     killAfterMs: number,
   ): Promise<End | 'again' | 'taken'> {
     const way = this.#way;
@@ -226,7 +226,8 @@ class PartitionsStatement extends OneTableStatement {
         const lock = await tryLock(this.options.pool, { ...table, killAfterMs });
         if (lock.kind !== 'renamed') return this.#why(table, lock);
       }
-      const early = { way: way === 'locked' ? 'exchange' : way, drops: [], killAfterMs } as const;
+      const earlyWay = way === 'locked' ? 'exchange' : way;
+      const early = { way: earlyWay, drops: [], resets, killAfterMs } as const;
       for (let at = 0; at < left.length; at += SET_MAX) {
         const end = await this.#take(table, left.slice(at, at + SET_MAX), early);
         if (end !== 'taken') return end;
@@ -243,7 +244,7 @@ class PartitionsStatement extends OneTableStatement {
       return 'again';
     }
     const drops = [...new Set(parts.map(({ partition }) => partition))];
-    return this.#take(table, filled, { way, drops, killAfterMs });
+    return this.#take(table, filled, { way, drops, resets, killAfterMs });
   }
 
   /** One set of intents, to its end; `again`: others have the table locked, or changed it. */
@@ -369,9 +370,8 @@ class PartitionsStatement extends OneTableStatement {
         const params = { tables: partitionsOf(table), cause: outcome.cause };
         return refused(new UndropError('UNDROP_PRIVILEGES', params));
       }
-      case 'failed': {
+      case 'failed':
         return refused(notExchanged(table, this.#list.verb, outcome.cause));
-      }
     }
   }
 

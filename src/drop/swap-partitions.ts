@@ -42,6 +42,8 @@ export interface PartitionSwap {
   readonly parts: readonly HeldPartition[];
   /** Partitions. */
   readonly drops: readonly string[];
+  /** What is in their place counts from 1, as behind a TRUNCATE. */
+  readonly resets: boolean;
   readonly holdSchema: string;
   /** sql_log_bin of the user's session. */
   readonly logged: boolean;
@@ -51,7 +53,7 @@ export interface PartitionSwap {
   readonly utcNow: Date;
 }
 
-export type SwapHow = Pick<PartitionSwap, 'way' | 'drops' | 'killAfterMs'>;
+export type SwapHow = Pick<PartitionSwap, 'way' | 'drops' | 'resets' | 'killAfterMs'>;
 
 /** `intent`: of the parts, in order; null where there are none. Null: it is no table any more. */
 export function planSwap(
@@ -86,7 +88,7 @@ const HAS_TRIGGERS = 1435;
 /** The tables that the exchanges need; `versioned` of a table whose partitions are not taken. */
 export async function makeEmptyTables(
   pool: ServicePool,
-  { schema, table, way, parts, holdSchema, logged }: PartitionSwap,
+  { schema, table, way, parts, holdSchema, logged, resets }: PartitionSwap,
 ): Promise<SteadOutcome | { readonly kind: 'versioned' }> {
   try {
     const [first] = parts;
@@ -96,7 +98,7 @@ export async function makeEmptyTables(
     if (isVersioned(look.definition)) return { kind: 'versioned' };
     if (way === 'convert') return { kind: 'renamed' };
     for (const { id, holdName } of parts) {
-      const last = emptyTable(look.definition, table, { holdSchema, holdName });
+      const last = emptyTable(look.definition, table, { holdSchema, holdName, resets });
       const create = () => runOrKill(pool, sql`DO ${note('partition', id)} 0`, { logged, last });
       try {
         await create();
@@ -120,8 +122,9 @@ export async function makeEmptyTables(
 function emptyTable(
   definition: string,
   table: string,
-  { holdSchema, holdName }: Pick<PartitionSwap, 'holdSchema'> & Pick<HeldPartition, 'holdName'>,
+  to: Pick<PartitionSwap, 'holdSchema' | 'resets'> & Pick<HeldPartition, 'holdName'>,
 ): Buffer {
+  const { holdSchema, holdName, resets } = to;
   const own = ownDefinition(definition, table, holdName);
   const columns = own.slice(own.indexOf('\n'));
   // The last: a column may be named so.
@@ -131,7 +134,14 @@ function emptyTable(
     .slice(0, end)
     .replace(/^ {2}CONSTRAINT `(?:[^`]|``)*` CHECK /gm, '  CHECK ');
   const name = `${quoteIdentifier(holdSchema)}.${quoteIdentifier(holdName)}`;
-  return Buffer.from(`CREATE TABLE ${name} (${plain}`);
+  return Buffer.from(`CREATE TABLE ${name} (${resets ? withoutNumber(plain) : plain}`);
+}
+
+/** Behind the exchange the number to come is the highest that one of its partitions has. */
+function withoutNumber(definition: string): string {
+  const at = definition.lastIndexOf('\n)');
+  const options = definition.slice(at).replace(/( ENGINE=\w+) AUTO_INCREMENT=\d+/, '$1');
+  return `${definition.slice(0, at)}${options}`;
 }
 
 /** The schema of each that is held, by id. */

@@ -111,9 +111,10 @@ export class Lease implements TaskConnection {
    */
   async #logAgain(): Promise<void> {
     if (this.#broken !== null) return;
-    const { text } = renderText([sql`SELECT @@SESSION.sql_log_bin AS logged`], { logged: true });
+    const look = sql`SELECT @@SESSION.sql_log_bin AS logged`;
+    const { text, answersBefore } = renderText([look], { logged: true });
     const answers = await this.#send(text, DEADLINE_MS);
-    const [row] = asRows(answers[1]);
+    const [row] = asRows(answers[answersBefore]);
     if (Number(row?.['logged']) === 1) return;
     await this.#send('DO 0;\nSET sql_log_bin=1', DEADLINE_MS);
   }

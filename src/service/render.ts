@@ -22,6 +22,7 @@ const SETTINGS = [
   'sql_safe_updates=0',
   // DEFAULT would be the server's.
   'sql_select_limit=18446744073709551615',
+  'sql_big_selects=1',
   'sql_quote_show_create=1',
   'group_concat_max_len=1048576',
   'foreign_key_checks=1',
@@ -40,6 +41,11 @@ const SETTINGS_OF_SOME = [
   ' /*M!100502 , sql_if_exists=0 */',
 ].join('');
 
+/** A statement of its own, as the setting has another name on some servers. */
+const WRITES = 'SET SESSION TRANSACTION READ WRITE';
+/** How many statements stand before those asked for. */
+const BEFORE = 2;
+
 /** How many answers to leave out before and after those of the statements asked for. */
 export interface RenderedText {
   readonly text: string;
@@ -53,7 +59,7 @@ export function renderText(
   { logged }: { readonly logged: boolean },
 ): RenderedText {
   const text = [...begin(queries, logged), ...(logged ? [] : ['SET sql_log_bin=1'])].join(';\n');
-  return { text, answersBefore: 1, answersAfter: logged ? 0 : 1 };
+  return { text, answersBefore: BEFORE, answersAfter: logged ? 0 : 1 };
 }
 
 /**
@@ -66,14 +72,14 @@ export function renderBytes(
 ): RenderedText {
   const before = Buffer.from(`${begin(queries, logged).join(';\n')};\n`);
   const text = Buffer.concat([before, last]).toString('latin1');
-  return { text, answersBefore: 1, answersAfter: 0 };
+  return { text, answersBefore: BEFORE, answersAfter: 0 };
 }
 
 function begin(queries: readonly SQLQuery[], logged: boolean): readonly string[] {
   assert(queries.length > 0, 'a text has a statement');
   const unlogged = logged ? '' : ', sql_log_bin=0';
   const prefix = `SET ${SETTINGS.join(', ')}${unlogged}${SETTINGS_OF_SOME}`;
-  return [prefix, ...queries.map(renderQuery)];
+  return [prefix, WRITES, ...queries.map(renderQuery)];
 }
 
 /** One statement with its values in place. */

@@ -8,11 +8,12 @@
  */
 import { assert } from '../assert.js';
 import { seesSession } from '../drop/guard-schema.js';
-import { innermost } from '../drop/innermost.js';
+import { firstCause, innermost } from '../drop/innermost.js';
 import type { UserFacts } from '../drop/request.js';
 import { type RuledName, ruleTables } from '../drop/rule-tables.js';
 import { askServiceNames } from '../drop/service-names.js';
 import { FORGET_WISH, readWishes } from '../drop/wishes.js';
+import { turnSql } from '../drop/words.js';
 import { writeAtLast } from '../drop/write-at-last.js';
 import { UndropError } from '../errors.js';
 import { statementTextOf } from '../ledger/statement-text.js';
@@ -21,9 +22,11 @@ import { findView, showView } from '../moves/view-definition.js';
 import type { Ruling } from '../policy/decide.js';
 import type { Wish } from '../policy/wish.js';
 import { settleEndedViews } from '../recovery/settle-views.js';
-import type { ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import type { DropViewStatement } from '../sql/grammar/drop-view.js';
+import { clientCharsetOf } from '../sql/lex-mode.js';
+import type { ErrPacket } from '../wire/response/err.js';
 import { wishesIn } from './drop-wishes.js';
 import {
   answerWith,
@@ -67,6 +70,7 @@ export async function dropViews(
   if (isHomeless) return { kind: 'forward', facts };
   const plan = await planViews(taken, statement, { facts, wish }, options);
   if (plan instanceof UndropError) return refused(plan, options);
+  if ('errno' in plan) return answerWith(plan);
   if (plan.isNative) return pass(taken, statement, plan.by, facts, options);
   return run(taken, plan, facts, options);
 }
@@ -101,9 +105,10 @@ async function planViews(
   { text }: Taken,
   statement: DropViewStatement,
   { facts, wish }: { readonly facts: UserFacts; readonly wish: Wish | null },
-  { service, session, userSession }: InterceptOptions,
-): Promise<Plan | UndropError> {
-  const { pool, proxyId, holdMs, rules = [], activeIds } = service;
+  options: InterceptOptions,
+): Promise<Plan | UndropError | ErrPacket> {
+  const { service, session } = options;
+  const { pool, holdMs, rules = [] } = service;
   const [first] = statement.names;
   assert(first !== undefined, 'a DROP VIEW has a name');
   const asTables = { ...dropOf({ table: first, words: [] }), names: statement.names };
@@ -111,7 +116,6 @@ async function planViews(
   if ('error' in names) return names.error;
   const tables = listTables(statement.names, 'View');
   const groupId = newId();
-  const views: ViewDrop[] = [];
   try {
     const { account } = facts;
     const destroys = wish?.what.do === 'destroy';
@@ -121,40 +125,93 @@ async function planViews(
     if (refused !== null) return new UndropError('UNDROP_RULE', { tables, ...refused });
     const by = destroys ? ['wish destroy'] : rulings.map((ruling: Ruling) => ruling.by);
     const isNative = destroys || rulings.every((ruling) => ruling.isNative);
-    if (isNative) return { isNative, by, groupId, views };
+    if (isNative) return { isNative, by, groupId, views: [] };
     const at = { groupId, server: await readServerFacts(pool), session, facts };
     if (!(await seesSession(pool, at))) {
       return new UndropError('UNDROP_SESSION_NOT_FOUND', { tables, threadId: session.threadId });
     }
-    for (const [index, { schema, table }] of names.tables.entries()) {
-      const id = newId();
-      const shown = await showView(pool, { id, schema, view: table });
-      if (shown === null && (await isSeenBy(userSession, schema, table))) {
-        const cause = `the service account doesn't see ${schema}.${table}`;
-        return new UndropError('UNDROP_NOT_RECORDED', { tables, cause });
+    const named = names.tables.map((name, index) => {
+      return { ...name, hold: rulings[index]?.hold ?? holdMs };
+    });
+    for (let round = 1; ; round++) {
+      const turn = await waitForTurn(statement, { groupId, facts }, options);
+      if (turn !== null) return turn;
+      try {
+        const views = await writeDown(text, named, { groupId, facts, tables }, options);
+        return views instanceof UndropError ? views : { isNative, by, groupId, views };
+      } catch (error) {
+        if (round === ROUNDS_MAX || !isServerError(firstCause(error), 1205)) throw error;
       }
-      const isKnown = views.some((one) => one.schema === shown?.schema && one.view === shown.view);
-      if (shown === null || isKnown) continue;
-      views.push({ ...shown, id, hold: rulings[index]?.hold ?? holdMs });
     }
-    for (const { id } of views) activeIds.add(id);
-    if (views.length > 0) {
-      await recordViewDrops(pool, {
-        groupId,
-        proxyId,
-        threadId: session.threadId,
-        user: facts.user,
-        clientAddress: session.clientAddress,
-        statementText: statementTextOf(text),
-        sqlLogBin: facts.logged,
-        views,
-      });
-    }
-    return { isNative, by, groupId, views };
   } catch (error) {
-    for (const { id } of views) activeIds.delete(id);
     return new UndropError('UNDROP_NOT_RECORDED', { tables, cause: innermost(error) }, error);
   }
+}
+
+/** Somebody may lock the server between the session's turn and the writing, but not always. */
+const ROUNDS_MAX = 3;
+
+/** What DROP VIEW would have said as well, word for word, having waited or not. */
+const SAME_AS_DROP: ReadonlySet<number> = new Set([1205, 1213, 1223, 1317, 1969, 3024, 4145]);
+
+/**
+ * The session waits until nobody has the server or one of the views locked, as long as its own
+ * settings and KILL say. Null: go on. One that has set its GTID would use it up.
+ */
+async function waitForTurn(
+  { names }: DropViewStatement,
+  { groupId, facts }: { readonly groupId: string; readonly facts: UserFacts },
+  { userSession }: InterceptOptions,
+): Promise<ErrPacket | null> {
+  if (facts.gtidNext !== null) return null;
+  const charset = clientCharsetOf(facts.charset) ?? 'plain';
+  for (const name of names) {
+    const text = turnSql(name, { groupId, charset, wait: null });
+    const [said] = await userSession.run([{ kind: 'query', text }]);
+    if (said?.kind === 'err' && SAME_AS_DROP.has(said.errno)) return said;
+  }
+  return null;
+}
+
+/** The definitions of those that are there, in the ledger. */
+async function writeDown(
+  text: Buffer,
+  names: readonly (RuledName & Pick<ViewDrop, 'hold'>)[],
+  of: { readonly groupId: string; readonly facts: UserFacts; readonly tables: string },
+  { service, session, userSession }: InterceptOptions,
+): Promise<readonly ViewDrop[] | UndropError> {
+  const { pool, proxyId, activeIds } = service;
+  const { groupId, facts, tables } = of;
+  const views: ViewDrop[] = [];
+  for (const { schema, table, hold } of names) {
+    const id = newId();
+    const shown = await showView(pool, { id, schema, view: table });
+    if (shown === null && (await isSeenBy(userSession, schema, table))) {
+      const cause = `the service account doesn't see ${schema}.${table}`;
+      return new UndropError('UNDROP_NOT_RECORDED', { tables, cause });
+    }
+    const isKnown = views.some((one) => one.schema === shown?.schema && one.view === shown.view);
+    if (shown === null || isKnown) continue;
+    views.push({ ...shown, id, hold });
+  }
+  if (views.length === 0) return views;
+  for (const { id } of views) activeIds.add(id);
+  try {
+    await recordViewDrops(pool, {
+      groupId,
+      proxyId,
+      threadId: session.threadId,
+      user: facts.user,
+      clientAddress: session.clientAddress,
+      statementText: statementTextOf(text),
+      sqlLogBin: facts.logged,
+      views,
+    });
+  } catch (error) {
+    for (const { id } of views) activeIds.delete(id);
+    throw error;
+  }
+  return views;
 }
 
 /** Whether the session's user has a view of that name; one who has no right on it sees none. */

@@ -178,6 +178,48 @@ describe.each(testServers())('DROP VIEW on $name', (server) => {
     await forget();
   });
 
+  test('waits for who reads under a lock of the whole server, as long as directly', async () => {
+    await root.query('CREATE VIEW waits AS SELECT 1 AS one');
+    const lock = ['FLUSH TABLES WITH READ LOCK', 'UNLOCK TABLES'];
+    const stage = ['BACKUP STAGE START', 'BACKUP STAGE BLOCK_COMMIT', 'BACKUP STAGE END'];
+    for (const how of isMariaDb ? [lock, stage] : [lock]) {
+      const other = await connect(server);
+      try {
+        for (const text of how.slice(0, -1)) await other.query(text);
+        expect(await briefly(proxy)).toEqual(await briefly(server));
+        const client = await session();
+        const answer = client.query('DROP VIEW waits');
+        await Promise.race([answer, until(() => isWaiting(client), 'it waits', 20_000)]);
+        await other.query(how.at(-1) ?? '');
+        expect((await answer).results.map(({ kind }) => kind)).toEqual(['ok']);
+      } finally {
+        await other.end();
+      }
+      await settled();
+      expect(await kept()).toEqual(['waits']);
+      await forget();
+      await root.query('CREATE VIEW waits AS SELECT 1 AS one');
+    }
+
+    async function briefly(at: ProxyTarget | typeof server) {
+      const client = await session(at);
+      await client.query('SET lock_wait_timeout = 1');
+      const [dropped, warned] = [
+        await client.query('DROP VIEW waits'),
+        await client.query('SHOW WARNINGS'),
+      ];
+      return [dropped.results, warned.results];
+    }
+
+    async function isWaiting({ threadId }: RawClient): Promise<boolean> {
+      const [rows] = await root.query<RowDataPacket[]>(
+        `SELECT 1 FROM information_schema.PROCESSLIST
+          WHERE ID = ${threadId} AND STATE LIKE 'Waiting for %lock'`,
+      );
+      return rows.length > 0;
+    }
+  });
+
   test('without the binary log is no row of it', async () => {
     await root.query('CREATE VIEW quiet AS SELECT id FROM t');
     await (await session()).run(['SET sql_log_bin = 0', 'DROP VIEW quiet']);

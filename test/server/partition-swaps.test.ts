@@ -32,6 +32,7 @@ test.each(MYSQL)(
       schema,
       table: 't',
       way: 'locked' as const,
+      resets: false,
       parts: [],
       drops: ['p1', 'p2'],
       holdSchema: '_undrop',

@@ -125,6 +125,34 @@ describe.each(testServers())('partitions on $name', (server) => {
     expect([found['e#P#p0'], found['e#P#p2'], found['e#P#p3']]).toEqual([[1], [21], []]);
   });
 
+  test.each([
+    ['', 'ALL'],
+    ['', 'p0, p1, p2'],
+    ['', 'p2'],
+    ['', 'p1'],
+    ['', 'p1, p2'],
+    ['AUTO_INCREMENT = 500', 'ALL'],
+    ['AUTO_INCREMENT = 500', 'p2'],
+  ])('leave numbers to come as the server does: "%s", then %s', async (option, which) => {
+    const nextBehind = async (way: Pick<typeof server, 'host' | 'port'>) => {
+      await root.query(
+        `CREATE TABLE numbered (id INT AUTO_INCREMENT PRIMARY KEY, v INT) COMMENT ' AUTO_INCREMENT=9'
+         ${option} PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10),
+           PARTITION p1 VALUES LESS THAN (20), PARTITION p2 VALUES LESS THAN (1000))`,
+      );
+      await root.query('INSERT INTO numbered VALUES (1, 1), (2, 2), (11, 11), (12, 12), (30, 30)');
+      const own = await RawClient.open({ ...server, ...way }, { schema });
+      const truncate = `ALTER TABLE numbered TRUNCATE PARTITION ${which}`;
+      expect(said(await own.query(truncate))).toEqual(['ok']);
+      await own.query('INSERT INTO numbered (v) VALUES (5)');
+      await own.quit();
+      const [[next]] = await root.query<RowDataPacket[]>('SELECT id FROM numbered WHERE v = 5');
+      await root.query('DROP TABLE numbered');
+      return Number(next?.['id']);
+    };
+    expect(await nextBehind(proxy)).toBe(await nextBehind(server));
+  });
+
   test('come back as a table, and go into a partition from there', async () => {
     await make('back', 1, 11, 12);
     await client.run(['ALTER TABLE back TRUNCATE PARTITION p1']);

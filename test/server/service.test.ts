@@ -62,6 +62,22 @@ describe.each(testServers())('the service pool on $name', (server) => {
     }
   });
 
+  test('joins and writes, whatever sessions begin with', async () => {
+    const readOnly = server.name === 'mysql-9.7' ? 'transaction_read_only' : 'tx_read_only';
+    const table = ident(schema.name, 'begins');
+    await pool.run(sql`CREATE TABLE ${table} (id INT)`);
+    await query(server, 'SET GLOBAL max_join_size = 1', `SET GLOBAL ${readOnly} = 1`);
+    const fresh = poolOn(server);
+    try {
+      await fresh.run(sql`INSERT INTO ${table} VALUES (1), (2), (3)`);
+      const [rows] = await fresh.run(sql`SELECT a.id FROM ${table} AS a, ${table} AS b`);
+      expect(rows).toHaveLength(9);
+    } finally {
+      await fresh.dispose();
+      await query(server, 'SET GLOBAL max_join_size = DEFAULT', `SET GLOBAL ${readOnly} = 0`);
+    }
+  });
+
   test('escapes values right where the server starts sessions with NO_BACKSLASH_ESCAPES', async () => {
     const [before] = await query<{ mode: string }>(server, 'SELECT @@GLOBAL.sql_mode AS mode');
     await query(server, "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES'");

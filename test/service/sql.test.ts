@@ -79,11 +79,12 @@ describe('the text of one round trip', () => {
       [sql`SELECT ${'?'}`, sql`SELECT ${1} /* ? */`],
       { logged: true },
     );
-    const [prefix, ...statements] = text.split(';\n');
+    const [prefix, writes, ...statements] = text.split(';\n');
     expect(prefix).toMatch(/^SET NAMES utf8mb4, sql_mode='', time_zone='\+00:00'/);
     expect(prefix).not.toContain('sql_log_bin');
+    expect(writes).toBe('SET SESSION TRANSACTION READ WRITE');
     expect(statements).toEqual(["SELECT '?'", 'SELECT 1 /* ? */']);
-    expect([answersBefore, answersAfter]).toEqual([1, 0]);
+    expect([answersBefore, answersAfter]).toEqual([2, 0]);
   });
 
   test('turns the binary log off for itself alone', () => {
