@@ -181,7 +181,7 @@ class SchemaDropping {
     });
     this.#tables = tables;
     const intents = await tables.record(first.tables);
-    if (intents !== null) await this.#assertDroppable(intents);
+    if (intents !== null) await this.#assertDroppable(intents, schema);
     if (intents !== null) await tables.assertMovable(intents.tables);
     const guard = await makeGuard(this.#options.pool, {
       ...at,
@@ -194,10 +194,10 @@ class SchemaDropping {
   }
 
   /** The errors that the DROP would have given. */
-  async #assertDroppable(intents: IntentFacts): Promise<void> {
+  async #assertDroppable(intents: IntentFacts, schema: string): Promise<void> {
     const { facts, server } = this.#request;
     const foldsCase = intents.lowerCaseTableNames !== 0;
-    const blocked = blockedParents(intents.tables, { isAtomic: true, foldsCase });
+    const blocked = blockedParents(intents.tables, { isAtomic: true, foldsCase, schema });
     const [parent] = facts.checksForeignKeys ? blocked : [];
     if (parent === undefined) return;
     const [said] = await this.#session.run([
@@ -280,7 +280,7 @@ class SchemaDropping {
       if (look.tables.length === 0) return;
       const intents = await tables.record(look.tables);
       if (intents === null) return;
-      await this.#assertDroppable(intents);
+      await this.#assertDroppable(intents, schema);
       await tables.assertMovable(intents.tables);
       await tables.hold(intents.tables);
       if (rounds > 0) return;

@@ -366,6 +366,44 @@ describe.each(testServers())('on $name', (server) => {
     await root.query(`DROP TABLE ${beside}.kid_${name}`);
   });
 
+  test('a child that comes behind the list of tables is no child of a table elsewhere', async () => {
+    await root.query(`CREATE TABLE ${name}.par (id INT PRIMARY KEY)`);
+    await root.query(`INSERT INTO ${name}.par VALUES (1)`);
+    let isMade = false;
+    const tap = await wireTap(server, async ({ moment, command }) => {
+      const isIntent = command.includes('/* undrop intent ') && command.includes(name);
+      if (moment !== 'before statement' || !isIntent || isMade) return true;
+      isMade = true;
+      await root.query(
+        `CREATE TABLE ${name}.ch (p INT, CONSTRAINT ck FOREIGN KEY (p) REFERENCES ${name}.par (id))`,
+      );
+      await root.query(`INSERT INTO ${name}.ch VALUES (1)`);
+      return true;
+    });
+    const tapped = await proxyInFront(tap);
+    const session = await RawClient.open({ ...tapped, user: server.user });
+    try {
+      expect(words(await say(`DROP DATABASE ${name}`, session))).toBe('OK 2');
+      expect(isMade).toBe(true);
+      expect(await isThere(name)).toBe(false);
+    } finally {
+      await session.quit();
+      await tapped.stop();
+      await tap.close();
+    }
+    await root.query(`CREATE DATABASE ${name}`);
+    const pool = await poolOn(server);
+    try {
+      for (const table of ['par', 'ch']) await restore(pool, { target: `${name}.${table}` });
+    } finally {
+      await pool.dispose();
+    }
+    expect([await count(`${name}.par`), await count(`${name}.ch`)]).toEqual([1, 1]);
+    const [shown] = await root.query<RowDataPacket[]>(`SHOW CREATE TABLE ${name}.ch`);
+    expect(String(shown[0]?.['Create Table'])).toContain('REFERENCES `par` (`id`)');
+    await root.query(`DROP DATABASE ${name}`);
+  });
+
   test('a child of a table elsewhere goes, its parent stays', async () => {
     await root.query(`CREATE TABLE ${beside}.mum_${name} (id INT PRIMARY KEY)`);
     await root.query(
