@@ -16,6 +16,7 @@ import { refuse } from '../drop/next-step.js';
 import { askParser, NO_VERDICT, passesParser } from '../drop/program-verdict.js';
 import { qualify } from '../drop/qualify.js';
 import type { UserFacts } from '../drop/request.js';
+import { readSchemaFacts, schemaFactsSql } from '../drop/schema-words.js';
 import { askServiceNames } from '../drop/service-names.js';
 import { signalSql } from '../drop/signal-sql.js';
 import { FORGET_WISH } from '../drop/wishes.js';
@@ -53,10 +54,11 @@ const SYNTAX_ERROR = 1064;
 const NOT_LOCKED = 1100;
 const MISSING = 1051;
 const NO_SUCH_TABLE = 1146;
-/** What is a table for CREATE and none for DROP is the server's own. */
-const MISSES_MAX = 3;
-/** Others that take the name are held as well, so often. */
-const TRIES_MAX = 8;
+/** What is there is a table for CREATE, and none for DROP. */
+const SERVERS_OWN = 'performance_schema';
+/** Others that take the name are held as well: so often, and while a lock is waited for. */
+const TRIES_MIN = 8;
+const CROWD_MS_MAX = 60_000;
 
 /**
  * Errors behind which the server has the old table still, or may have it: of a source that isn't
@@ -207,8 +209,7 @@ class Attempt {
 
   /** The session has the table locked by LOCK TABLES, and no other. */
   #isLocked = false;
-  /** So often what has the name wasn't found, one time after the other. */
-  #misses = 0;
+  readonly #startMs = performance.now();
 
   constructor(plan: Plan, options: InterceptOptions) {
     this.#plan = plan;
@@ -221,8 +222,7 @@ class Attempt {
         const said = await this.#create();
         if (said.kind === 'ok') return this.#answer((await this.#lockAgain()) ?? said.payload);
         if (said.errno !== TABLE_EXISTS) return this.#failed(said);
-        if (tries === TRIES_MAX) return this.#crowded(said, tries);
-        const wrong = await this.#hold();
+        const wrong = (await this.#crowded(said, tries)) ?? (await this.#hold());
         if (wrong !== null) return wrong;
       }
     } catch (error) {
@@ -274,10 +274,18 @@ class Attempt {
     // Who reads the outcome is told.
     finished.catch(() => undefined);
     this.#dropped.push({ result, finished });
-    const isThere = result.payload[0] === 0x00 || decodeErr(result.payload).errno !== MISSING;
-    this.#misses = isThere ? 0 : this.#misses + 1;
-    const isOver = result.payload[0] !== 0x00 && (isThere || this.#misses === MISSES_MAX);
+    const isOver = result.payload[0] !== 0x00 && !this.#isInPassing(result);
     return isOver ? this.#answer(result.payload, result.refusal) : null;
+  }
+
+  /** What had the name is gone, or changes: what has it now is for CREATE to say. */
+  #isInPassing({ payload, refusal }: DropResult): boolean {
+    if (refusal !== null) return refusal.code === 'UNDROP_CHANGED_MEANWHILE';
+    return decodeErr(payload).errno === MISSING && !this.#isServersOwn;
+  }
+
+  get #isServersOwn(): boolean {
+    return this.#plan.table.schema.toLowerCase() === SERVERS_OWN;
   }
 
   /** The native statement keeps the lock. Null, or the payload of an error. */
@@ -337,9 +345,16 @@ class Attempt {
     }
   }
 
-  /** What has the name isn't to be seen, or others take it again and again. */
-  #crowded(error: ErrPacket, times: number): Interception {
-    if (this.#dropped.at(-1)?.result.held.length === 0) return this.#answer(error.payload);
+  /** Others take the name again and again. Null: natively it would wait for them still. */
+  async #crowded(error: ErrPacket, times: number): Promise<Interception | null> {
+    if (times > 1 && this.#isServersOwn) return this.#answer(error.payload);
+    if (times < TRIES_MIN) return null;
+    const [said] = await this.#options.userSession.run([{ kind: 'query', text: schemaFactsSql() }]);
+    assert(said !== undefined, 'the session says how long it waits');
+    const facts = readSchemaFacts(said);
+    if ('errno' in facts) return this.#answer(facts.payload);
+    const withinMs = Math.min(facts.lockWaitS * 1_000, CROWD_MS_MAX);
+    if (performance.now() - this.#startMs < withinMs) return null;
     const tables = listTables(this.#plan.statement.names);
     return this.#refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times }));
   }
