@@ -31,7 +31,7 @@ import { askSchema } from './ask-schema.js';
 import { dropBehindGate, lookIntoSchema } from './drop-behind-gate.js';
 import type { DropOptions, DropResult } from './drop-options.js';
 import { endSchema } from './end-schema.js';
-import { assertAlone, assertSameServer, makeGuard } from './guard-schema.js';
+import { assertAlone, assertSameServer, lookAlone, makeGuard } from './guard-schema.js';
 import { Halt, haltOf, notDropped, SchemaGone } from './halt.js';
 import { innermost } from './innermost.js';
 import { behindTry, type Look } from './next-schema-step.js';
@@ -122,8 +122,7 @@ class SchemaDropping {
       asGroupOwner(pool, this.#groupId, async (owner) => {
         const server = await readServerFacts(pool);
         await assertSameServer(owner, { ...this.#request, schema, server, groupId: this.#groupId });
-        const first = await lookIntoSchema(owner, schema, this.#groupId);
-        await assertAlone(pool, first, schema);
+        const first = await lookAlone(pool, owner, { schema, groupId: this.#groupId });
         const details = await readSchemaDetails(pool, schema);
         if (details === null) throw new SchemaGone();
         const key = await this.#recordSchema(schema, details);

@@ -775,6 +775,41 @@ describe.each(testServers())('on $name', (server) => {
     }
   });
 
+  test('a table on its way out of the schema, by another’s drop, is waited for', async () => {
+    await root.query(`CREATE TABLE ${name}.away (id INT)`);
+    let letGo: () => void = () => undefined;
+    let isStopped = false;
+    const looked = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    const others = await wireTap(server, async ({ moment, command }) => {
+      if (moment !== 'before statement' || !command.includes('/* undrop relocate ')) return true;
+      isStopped = true;
+      await looked;
+      return true;
+    });
+    const own = await wireTap(server, async ({ moment, command }) => {
+      if (moment !== 'before answer' || !command.includes('/* undrop schema-look ')) return true;
+      letGo();
+      return true;
+    });
+    const [first, second] = [await proxyInFront(others), await proxyInFront(own)];
+    const session = await RawClient.open({ ...second, user: server.user });
+    const other = await RawClient.open({ ...first, user: server.user });
+    try {
+      const dropping = say(`DROP TABLE ${name}.away`, other);
+      await until(async () => isStopped, 'it is under its hold name');
+      expect(words(await say(`DROP DATABASE ${name}`, session))).toBe('OK 0');
+      expect(words(await dropping)).toBe('OK 0');
+      expect(await heldRows(name, 'away')).toBe(0);
+    } finally {
+      letGo();
+      for (const client of [session, other]) await client.quit();
+      for (const proxy of [first, second]) await proxy.stop();
+      for (const tap of [others, own]) await tap.close();
+    }
+  });
+
   test('a table held there by an earlier drop: refused', async () => {
     await fill(name);
     await root.query(
