@@ -3,6 +3,7 @@
  * server, nothing held is in the schema, and our guard is: an empty table, which the DROP will wait
  * for (schema-gate.ts), and by which the session itself says that it means this very schema.
  */
+import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { processlistOf } from '../ledger/owner.js';
 import { mayUnlog } from '../ledger/unlogged.js';
@@ -57,6 +58,26 @@ export async function seesSession(
     serverIdentity: textOf(row, 'identity'),
   };
   return isSameServer({ session }, seen, facts);
+}
+
+/** What another's drop has under its hold name there is mostly away a moment later. */
+const LOOKS_MAX = 20;
+const LOOK_PAUSE_MS = 50;
+
+/** What is in it, once `assertAlone` has nothing against that. */
+export async function lookAlone(
+  pool: ServicePool,
+  owner: ServiceConnection,
+  { schema, groupId }: { readonly schema: string; readonly groupId: string },
+): Promise<Look> {
+  for (let looks = 1; ; looks++) {
+    const look = await lookIntoSchema(owner, schema, groupId);
+    if (look.held.length === 0 || looks === LOOKS_MAX) {
+      await assertAlone(pool, look, schema);
+      return look;
+    }
+    await systemClock.sleep(LOOK_PAUSE_MS);
+  }
 }
 
 /**
@@ -148,6 +169,6 @@ export async function makeGuard(
     const why = `your session does not see the table that undrop has made in it: ${cause}`;
     throw new Halt(notDropped(schema, why, 'Check that UNDROP_UPSTREAM leads to one server.'));
   }
-  await assertAlone(pool, await lookIntoSchema(owner, schema, groupId), schema);
+  await lookAlone(pool, owner, { schema, groupId });
   return guard;
 }

@@ -25,23 +25,26 @@ export interface DropRules {
   readonly isAtomic: boolean;
   /** Names that differ in case are one. */
   readonly foldsCase: boolean;
+  /** It goes with all that is in it, also with what the statement's list has not; default: none. */
+  readonly schema?: string;
 }
 
 /** Servers that aren't atomic drop one table after the other: children have to come first. */
 export function blockedParents(
   tables: readonly IntentTable[],
-  { isAtomic, foldsCase }: DropRules,
+  { isAtomic, foldsCase, schema: whole }: DropRules,
 ): readonly BlockedParent[] {
-  const keyOf = ({ schema, table }: { readonly schema: string; readonly table: string }) => {
-    const name = `${schema}\0${table}`;
-    return foldsCase ? foldName(name) : name;
-  };
+  const fold = (name: string) => (foldsCase ? foldName(name) : name);
+  const keyOf = ({ schema, table }: { readonly schema: string; readonly table: string }) =>
+    fold(`${schema}\0${table}`);
+  const isWithin = ({ schema }: { readonly schema: string }) =>
+    whole !== undefined && fold(schema) === fold(whole);
   const gone = new Set(isAtomic ? tables.map(keyOf) : []);
   const blocked: BlockedParent[] = [];
   for (const table of tables) {
     // A held child is one that was dropped before, and is about to lose its key.
     const key = table.foreignKeysIn.find(
-      (child) => !gone.has(keyOf(child)) && parseHoldName(child.table) === null,
+      (child) => !gone.has(keyOf(child)) && !isWithin(child) && parseHoldName(child.table) === null,
     );
     if (key === undefined) gone.add(keyOf(table));
     else blocked.push({ table, key });

@@ -31,7 +31,7 @@ import { askSchema } from './ask-schema.js';
 import { dropBehindGate, lookIntoSchema } from './drop-behind-gate.js';
 import type { DropOptions, DropResult } from './drop-options.js';
 import { endSchema } from './end-schema.js';
-import { assertAlone, assertSameServer, makeGuard } from './guard-schema.js';
+import { assertAlone, assertSameServer, lookAlone, makeGuard } from './guard-schema.js';
 import { Halt, haltOf, notDropped, SchemaGone } from './halt.js';
 import { innermost } from './innermost.js';
 import { behindTry, type Look } from './next-schema-step.js';
@@ -122,8 +122,7 @@ class SchemaDropping {
       asGroupOwner(pool, this.#groupId, async (owner) => {
         const server = await readServerFacts(pool);
         await assertSameServer(owner, { ...this.#request, schema, server, groupId: this.#groupId });
-        const first = await lookIntoSchema(owner, schema, this.#groupId);
-        await assertAlone(pool, first, schema);
+        const first = await lookAlone(pool, owner, { schema, groupId: this.#groupId });
         const details = await readSchemaDetails(pool, schema);
         if (details === null) throw new SchemaGone();
         const key = await this.#recordSchema(schema, details);
@@ -181,7 +180,7 @@ class SchemaDropping {
     });
     this.#tables = tables;
     const intents = await tables.record(first.tables);
-    if (intents !== null) await this.#assertDroppable(intents);
+    if (intents !== null) await this.#assertDroppable(intents, schema);
     if (intents !== null) await tables.assertMovable(intents.tables);
     const guard = await makeGuard(this.#options.pool, {
       ...at,
@@ -194,10 +193,10 @@ class SchemaDropping {
   }
 
   /** The errors that the DROP would have given. */
-  async #assertDroppable(intents: IntentFacts): Promise<void> {
+  async #assertDroppable(intents: IntentFacts, schema: string): Promise<void> {
     const { facts, server } = this.#request;
     const foldsCase = intents.lowerCaseTableNames !== 0;
-    const blocked = blockedParents(intents.tables, { isAtomic: true, foldsCase });
+    const blocked = blockedParents(intents.tables, { isAtomic: true, foldsCase, schema });
     const [parent] = facts.checksForeignKeys ? blocked : [];
     if (parent === undefined) return;
     const [said] = await this.#session.run([
@@ -280,7 +279,7 @@ class SchemaDropping {
       if (look.tables.length === 0) return;
       const intents = await tables.record(look.tables);
       if (intents === null) return;
-      await this.#assertDroppable(intents);
+      await this.#assertDroppable(intents, schema);
       await tables.assertMovable(intents.tables);
       await tables.hold(intents.tables);
       if (rounds > 0) return;

@@ -15,6 +15,7 @@ import { refuse } from '../drop/next-step.js';
 import { askParser, NO_VERDICT, passesParser } from '../drop/program-verdict.js';
 import { qualify } from '../drop/qualify.js';
 import type { UserFacts } from '../drop/request.js';
+import { readSchemaFacts, schemaFactsSql } from '../drop/schema-words.js';
 import { askServiceNames } from '../drop/service-names.js';
 import { signalSql } from '../drop/signal-sql.js';
 import { FORGET_WISH } from '../drop/wishes.js';
@@ -51,10 +52,11 @@ const SYNTAX_ERROR = 1064;
 const NOT_LOCKED = 1100;
 const MISSING = 1051;
 const NO_SUCH_TABLE = 1146;
-/** What is a table for CREATE and none for DROP is the server's own. */
-const MISSES_MAX = 3;
-/** Others that take the name are held as well, so often. */
-const TRIES_MAX = 8;
+/** What is there is a table for CREATE, and none for DROP. */
+const SERVERS_OWN = 'performance_schema';
+/** Others that take the name are held as well: so often, and while a lock is waited for. */
+const TRIES_MIN = 8;
+const CROWD_MS_MAX = 60_000;
 
 /**
  * Errors behind which the server has the old table still, or may have it: of a source that isn't
@@ -202,8 +204,7 @@ class Attempt {
 
   /** The session has the table locked by LOCK TABLES, and no other. */
   #isLocked = false;
-  /** So often what has the name wasn't found, one time after the other. */
-  #misses = 0;
+  readonly #startMs = performance.now();
 
   constructor(plan: Plan, options: InterceptOptions) {
     this.#plan = plan;
@@ -217,7 +218,7 @@ class Attempt {
         const said = await this.#create();
         if (said.kind === 'ok') return this.#answer((await this.#lockAgain()) ?? said.payload);
         if (said.errno !== TABLE_EXISTS) return this.#answer(await this.#failed(said));
-        const wrong = tries === TRIES_MAX ? this.#crowded(said, tries) : await this.#hold();
+        const wrong = (await this.#crowded(said, tries)) ?? (await this.#hold());
         if (wrong === null) continue;
         await this.#replaced.keep();
         return this.#answer(wrong.payload, wrong.refusal);
@@ -268,10 +269,18 @@ class Attempt {
     const { dropped: result } = held;
     if (result === null) return held;
     this.#replaced.add(result);
-    const isThere = result.payload[0] === 0x00 || decodeErr(result.payload).errno !== MISSING;
-    this.#misses = isThere ? 0 : this.#misses + 1;
-    const isOver = result.payload[0] !== 0x00 && (isThere || this.#misses === MISSES_MAX);
+    const isOver = result.payload[0] !== 0x00 && !this.#isInPassing(result);
     return isOver ? result : null;
+  }
+
+  /** What had the name is gone, or changes: what has it now is for CREATE to say. */
+  #isInPassing({ payload, refusal }: DropResult): boolean {
+    if (refusal !== null) return refusal.code === 'UNDROP_CHANGED_MEANWHILE';
+    return decodeErr(payload).errno === MISSING && !this.#isServersOwn;
+  }
+
+  get #isServersOwn(): boolean {
+    return this.#plan.table.schema.toLowerCase() === SERVERS_OWN;
   }
 
   /** The native statement keeps the lock. Null, or the payload of an error. */
@@ -306,9 +315,16 @@ class Attempt {
     return message.includes(`'${schema}.${table}'`);
   }
 
-  /** What has the name isn't to be seen, or others take it again and again. */
-  #crowded({ payload }: ErrPacket, times: number): Wrong {
-    if (this.#replaced.dropped.at(-1)?.held.length === 0) return { payload, refusal: null };
+  /** Others take the name again and again. Null: natively it would wait for them still. */
+  async #crowded({ payload }: ErrPacket, times: number): Promise<Wrong | null> {
+    if (times > 1 && this.#isServersOwn) return { payload, refusal: null };
+    if (times < TRIES_MIN) return null;
+    const [said] = await this.#options.userSession.run([{ kind: 'query', text: schemaFactsSql() }]);
+    assert(said !== undefined, 'the session says how long it waits');
+    const facts = readSchemaFacts(said);
+    if ('errno' in facts) return { payload: facts.payload, refusal: null };
+    const withinMs = Math.min(facts.lockWaitS * 1_000, CROWD_MS_MAX);
+    if (performance.now() - this.#startMs < withinMs) return null;
     const tables = listTables(this.#plan.statement.names);
     return wrongBy(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times }));
   }

@@ -313,6 +313,82 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     });
   });
 
+  /** Each CREATE of the table without OR REPLACE is told of, with its number, and its answer. */
+  async function beside(
+    table: string,
+    act: (moment: 'before' | 'behind', create: number) => Promise<void>,
+  ): Promise<{ readonly client: RawClient; end(): Promise<void> }> {
+    let creates = 0;
+    const tap = await wireTap(server, async ({ moment, command }) => {
+      const text = command.toString('latin1');
+      if (!new RegExp(`CREATE\\s{3,}TABLE ${table} `).test(text)) return true;
+      if (moment === 'before statement') await act('before', ++creates);
+      if (moment === 'before answer') await act('behind', creates);
+      return true;
+    });
+    const tapped = await proxyInFront(tap);
+    const client = await session(tapped);
+    const end = async () => {
+      await tapped.stop();
+      await tap.close();
+    };
+    return { client, end };
+  }
+
+  test('goes on where what had the name is gone by then, however often', async () => {
+    const [often, text] = [6, 'CREATE OR REPLACE TABLE fleeting SELECT 2 AS v'];
+    const { client, end } = await beside('fleeting', async (moment, create) => {
+      if (create > often) return;
+      if (moment === 'before') await make('fleeting', create);
+      else await root.query('DROP TABLE fleeting');
+    });
+    try {
+      expect((await client.query(text)).results).toMatchObject([{ kind: 'ok' }]);
+      expect(await rowsOf('fleeting')).toEqual([2]);
+      expect(await heldRows('fleeting')).toEqual([]);
+    } finally {
+      await end();
+    }
+  });
+
+  test('holds what others put in its place, however often', async () => {
+    const [often, text] = [12, 'CREATE OR REPLACE TABLE crowd SELECT 99 AS v'];
+    const { client, end } = await beside('crowd', async (moment, create) => {
+      if (moment === 'before' && create <= often) await make('crowd', create);
+    });
+    try {
+      expect((await client.query(text)).results).toMatchObject([{ kind: 'ok' }]);
+      expect(await rowsOf('crowd')).toEqual([99]);
+      const held = (await heldRows('crowd')).flat().sort((a, b) => a - b);
+      expect(held).toEqual(Array.from({ length: often }, (_, index) => index + 1));
+    } finally {
+      await end();
+    }
+  });
+
+  test('waits no longer for others than the session waits for a lock', async () => {
+    const text = 'CREATE OR REPLACE TABLE always SELECT 99 AS v';
+    const { client, end } = await beside('always', async (moment) => {
+      if (moment === 'before') await make('always', 1);
+    });
+    try {
+      await client.run(['SET lock_wait_timeout = 1']);
+      const { results } = await client.query(text);
+      const said = results.map((result) => ('message' in result ? String(result.message) : 'OK'));
+      expect(said).toEqual([expect.stringContaining('UNDROP_CHANGED_MEANWHILE')]);
+      expect(await rowsOf('always')).toEqual([1]);
+    } finally {
+      await end();
+    }
+  });
+
+  test('of what only CREATE takes for a table is an error', async () => {
+    const text = 'CREATE OR REPLACE TABLE performance_schema.threads (v INT)';
+    const [said] = (await (await session()).query(text)).results;
+    // Natively 1051, or 1049.
+    expect([1050, 1051]).toContain(said?.kind === 'err' ? said.errno : said?.kind);
+  });
+
   test(`${ROUNDS} times two sessions replace a table at once: each committed row is there or held`, async () => {
     const clients = [await session(), await session(other)];
     for (let round = 0; round < ROUNDS; round++) {

@@ -366,6 +366,44 @@ describe.each(testServers())('on $name', (server) => {
     await root.query(`DROP TABLE ${beside}.kid_${name}`);
   });
 
+  test('a child that comes behind the list of tables is no child of a table elsewhere', async () => {
+    await root.query(`CREATE TABLE ${name}.par (id INT PRIMARY KEY)`);
+    await root.query(`INSERT INTO ${name}.par VALUES (1)`);
+    let isMade = false;
+    const tap = await wireTap(server, async ({ moment, command }) => {
+      const isIntent = command.includes('/* undrop intent ') && command.includes(name);
+      if (moment !== 'before statement' || !isIntent || isMade) return true;
+      isMade = true;
+      await root.query(
+        `CREATE TABLE ${name}.ch (p INT, CONSTRAINT ck FOREIGN KEY (p) REFERENCES ${name}.par (id))`,
+      );
+      await root.query(`INSERT INTO ${name}.ch VALUES (1)`);
+      return true;
+    });
+    const tapped = await proxyInFront(tap);
+    const session = await RawClient.open({ ...tapped, user: server.user });
+    try {
+      expect(words(await say(`DROP DATABASE ${name}`, session))).toBe('OK 2');
+      expect(isMade).toBe(true);
+      expect(await isThere(name)).toBe(false);
+    } finally {
+      await session.quit();
+      await tapped.stop();
+      await tap.close();
+    }
+    await root.query(`CREATE DATABASE ${name}`);
+    const pool = await poolOn(server);
+    try {
+      for (const table of ['par', 'ch']) await restore(pool, { target: `${name}.${table}` });
+    } finally {
+      await pool.dispose();
+    }
+    expect([await count(`${name}.par`), await count(`${name}.ch`)]).toEqual([1, 1]);
+    const [shown] = await root.query<RowDataPacket[]>(`SHOW CREATE TABLE ${name}.ch`);
+    expect(String(shown[0]?.['Create Table'])).toContain('REFERENCES `par` (`id`)');
+    await root.query(`DROP DATABASE ${name}`);
+  });
+
   test('a child of a table elsewhere goes, its parent stays', async () => {
     await root.query(`CREATE TABLE ${beside}.mum_${name} (id INT PRIMARY KEY)`);
     await root.query(
@@ -785,6 +823,41 @@ describe.each(testServers())('on $name', (server) => {
       expect(said[0]).toMatch(/^1044 /);
     } finally {
       await root.query(`DROP USER ${user}@'%'`);
+    }
+  });
+
+  test('a table on its way out of the schema, by another’s drop, is waited for', async () => {
+    await root.query(`CREATE TABLE ${name}.away (id INT)`);
+    let letGo: () => void = () => undefined;
+    let isStopped = false;
+    const looked = new Promise<void>((resolve) => {
+      letGo = resolve;
+    });
+    const others = await wireTap(server, async ({ moment, command }) => {
+      if (moment !== 'before statement' || !command.includes('/* undrop relocate ')) return true;
+      isStopped = true;
+      await looked;
+      return true;
+    });
+    const own = await wireTap(server, async ({ moment, command }) => {
+      if (moment !== 'before answer' || !command.includes('/* undrop schema-look ')) return true;
+      letGo();
+      return true;
+    });
+    const [first, second] = [await proxyInFront(others), await proxyInFront(own)];
+    const session = await RawClient.open({ ...second, user: server.user });
+    const other = await RawClient.open({ ...first, user: server.user });
+    try {
+      const dropping = say(`DROP TABLE ${name}.away`, other);
+      await until(async () => isStopped, 'it is under its hold name');
+      expect(words(await say(`DROP DATABASE ${name}`, session))).toBe('OK 0');
+      expect(words(await dropping)).toBe('OK 0');
+      expect(await heldRows(name, 'away')).toBe(0);
+    } finally {
+      letGo();
+      for (const client of [session, other]) await client.quit();
+      for (const proxy of [first, second]) await proxy.stop();
+      for (const tap of [others, own]) await tap.close();
     }
   });
 
