@@ -55,7 +55,7 @@ export type SteadOutcome =
   | { readonly kind: 'gone' }
   /** The service account may not either. */
   | { readonly kind: 'denied'; readonly cause: string }
-  | { readonly kind: 'failed'; readonly cause: string };
+  | { readonly kind: 'failed'; readonly cause: string; readonly errno?: number };
 
 /**
  * Rejects where nobody knows whether it happened: the connection broke. An error of the server says
@@ -153,6 +153,7 @@ export function steadOutcomeOf(error: Error, gone: readonly number[] = []): Stea
   // Interrupted, timed out, a deadlock.
   if (isServerError(error, 1317, 1205, 1213)) return { kind: 'busy' };
   if (isServerError(error, ...GONE, ...gone)) return { kind: 'gone' };
-  const kind = isServerError(error, 1044, 1142, 1227) ? 'denied' : 'failed';
-  return { kind, cause: error.message };
+  const cause = error.message;
+  if (isServerError(error, 1044, 1142, 1227)) return { kind: 'denied', cause };
+  return { kind: 'failed', cause, ...(isServerError(error) ? { errno: error.errno } : {}) };
 }

@@ -300,7 +300,8 @@ class PartitionsStatement extends OneTableStatement {
     for (const [index, id] of this.#ids.entries()) this.by.set(id, rulings[index]?.by ?? null);
     const kinds = parts.map(() => 'base' as const);
     const look = { judge: null, kinds, names: [table.name], rulings };
-    const isInnoDb = intent.tables.every(({ engine }) => engine?.toLowerCase() === 'innodb');
+    // None: it went while it was looked at, see `planSwap`.
+    const isInnoDb = intent.tables.every(({ engine }) => /^innodb$/i.test(engine ?? 'InnoDB'));
     const refusal =
       refusalBeforeLooking(request, look, intent, table.facts) ??
       (intent.hasBackupLock

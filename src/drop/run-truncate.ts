@@ -202,6 +202,8 @@ class Truncation extends OneTableStatement {
     const [seen] = intent.tables;
     if (seen?.kind === 'view') return this.raise(sayMissing(table));
     if (seen === undefined || seen.holdUntil === null) return 'again';
+    // It went while it was looked at.
+    if (seen.engine === null) return 'again';
     const { server } = this.drop;
     const { checksForeignKeys } = facts;
     const context = { checksForeignKeys, server };

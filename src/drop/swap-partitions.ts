@@ -65,7 +65,8 @@ export function planSwap(
   const held: HeldPartition[] = [];
   for (const [index, part] of parts.entries()) {
     const seen = intent?.tables[index];
-    if (seen === undefined || seen.holdUntil === null || seen.kind !== 'base') return null;
+    if (seen === undefined || seen.holdUntil === null) return null;
+    if (seen.kind !== 'base' || seen.engine === null) return null;
     const { id, holdUntil } = seen;
     const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
     held.push({ id, partition: part.partition, name: nameOf(part), holdName });
@@ -77,11 +78,11 @@ export function planSwap(
   return { ...how, schema: inSchema, table: name, parts: held, holdSchema, logged, utcNow };
 }
 
-/** A partition isn't there, or is the last; or it isn't empty, see `underLock`. */
-const GONE = [1505, 1507, 1508, 1735, 1242] as const;
+const UNKNOWN_SCHEMA = 1049;
+/** A partition isn't there, or is the last; or it isn't empty, see `underLock`; or no schema. */
+const GONE = [1505, 1507, 1508, 1735, 1242, UNKNOWN_SCHEMA] as const;
 /** An hour. */
 const LEFT_MS = 3_600_000;
-const UNKNOWN_SCHEMA = 1049;
 /** A table with triggers; then the partition becomes a table of its own schema first. */
 const HAS_TRIGGERS = 1435;
 
@@ -165,7 +166,7 @@ export async function swapPartitions(
         await run(parts.map((part) => exchange(swap, part)));
         return;
       case 'convert':
-        await convert(swap, taken, run);
+        await convert(pool, swap, { taken, run });
     }
   });
   return { outcome, taken };
@@ -282,7 +283,11 @@ function exchange({ schema, table, holdSchema }: PartitionSwap, part: HeldPartit
     EXCHANGE PARTITION ${ident(part.name)} WITH TABLE ${ident(holdSchema, part.holdName)}`;
 }
 
-async function convert(swap: PartitionSwap, taken: Map<string, string>, run: Run): Promise<void> {
+async function convert(
+  pool: ServicePool,
+  swap: PartitionSwap,
+  { taken, run }: { readonly taken: Map<string, string>; readonly run: Run },
+): Promise<void> {
   const { schema, table, parts, holdSchema } = swap;
   for (const { id, partition, holdName } of parts) {
     const into = (place: string) => [
@@ -292,9 +297,11 @@ async function convert(swap: PartitionSwap, taken: Map<string, string>, run: Run
     try {
       await run(into(holdSchema));
     } catch (error) {
-      if (!isServerError(error, HAS_TRIGGERS)) throw error;
-      await run(into(schema));
-      taken.set(id, schema);
+      if (!isServerError(error, HAS_TRIGGERS, UNKNOWN_SCHEMA)) throw error;
+      const isOurs = isServerError(error, UNKNOWN_SCHEMA);
+      if (isOurs) await createSchema(pool, holdSchema);
+      await run(into(isOurs ? holdSchema : schema));
+      if (!isOurs) taken.set(id, schema);
     }
   }
 }

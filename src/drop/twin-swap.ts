@@ -8,12 +8,15 @@
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { ForeignKey } from '../ledger/detached.js';
+import { createSchema } from '../ledger/tables.js';
 import type { IntentTable } from '../ledger/write.js';
 import { detach } from '../moves/detach.js';
+import { leadKeysBack } from '../moves/led-keys.js';
 import { leaveTwin, makeTwin, readLikeness, type Twin } from '../moves/make-twin.js';
 import { keepLonger } from '../moves/renew.js';
+import { hasOthers } from '../moves/spare-schema.js';
 import { formatHoldName } from '../names/hold-name.js';
-import { recycleSchemaFor } from '../names/recycle-schema.js';
+import { recycleSchemaFor, spareSchemasFor } from '../names/recycle-schema.js';
 import { isKilled } from '../service/kill-after.js';
 import { Patience } from '../service/patience.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
@@ -31,6 +34,13 @@ export type Swapped =
   | { readonly kind: 'denied' | 'failed'; readonly cause: string };
 
 const AGAIN: Swapped = { kind: 'again' };
+/** No such table, or no such schema; 1017 of MySQL 5.6 where the file is missing. */
+const GONE = [1146, 1017, 1049] as const;
+/**
+ * Where it is to be held there is a foreign key of that name: another's who is about to lose it. Of
+ * MySQL, and of MariaDB and 5.6, which say it of a table; but hold names are never there twice.
+ */
+const KEY_NAME_TAKEN: readonly (number | undefined)[] = [1826, 1050];
 
 export interface SwapOptions {
   readonly pool: ServicePool;
@@ -40,14 +50,22 @@ export interface SwapOptions {
   readonly tables: string;
 }
 
+interface When {
+  /** The server's clock. */
+  readonly utcNow: Date;
+  readonly killAfterMs: number;
+}
+
 export class TwinSwap {
   readonly #options: SwapOptions;
   #held: readonly HeldTable[] = [];
   #altered: readonly HeldTable[] = [];
   #twin: Twin | null = null;
   #made = 0;
-  /** What has the name since the last RENAME is like this, if nobody has altered it. */
-  #live: string | null = null;
+  /** So often another's foreign key of that name was where it was to be held. */
+  #taken = 0;
+  /** What has the name since the last RENAME, if nobody has altered it. */
+  #live: Twin | null = null;
   /** That the last of what is held had, which the next twin gets. */
   #keys: readonly ForeignKey[] | null = null;
 
@@ -69,16 +87,13 @@ export class TwinSwap {
   }
 
   /** Rejects with UNDROP_FATE_UNKNOWN where nobody knows whether the RENAME happened. */
-  async run(
-    seen: IntentTable,
-    { utcNow, killAfterMs }: { readonly utcNow: Date; readonly killAfterMs: number },
-  ): Promise<Swapped> {
+  async run(seen: IntentTable, { utcNow, killAfterMs }: When): Promise<Swapped> {
     try {
       const why = await this.#haveTwin(seen, utcNow);
       if (why !== null) return why === 'missing' ? AGAIN : { kind: 'none', why };
-      return await this.#rename(seen, killAfterMs);
+      return await this.#rename(seen, { utcNow, killAfterMs });
     } catch (error) {
-      if (isKilled(error)) return AGAIN;
+      if (isKilled(error) || isServerError(error, ...GONE)) return AGAIN;
       const isUnknown = error instanceof UndropError && error.code === 'UNDROP_FATE_UNKNOWN';
       if (isUnknown || !(isServerError(error) || error instanceof UndropError)) throw error;
       return { kind: 'failed', cause: innermost(error) };
@@ -109,7 +124,7 @@ export class TwinSwap {
     if (this.#twin !== null) {
       const { likeness } = this.#twin;
       const looks = [
-        readLikeness(pool, { id, ...source }, this.#keys),
+        readLikeness(pool, { id, ...source }, { off: this.#keys }),
         readLikeness(pool, this.#twin),
       ];
       // Somebody else's recovery may have taken the keys off the twin.
@@ -124,18 +139,22 @@ export class TwinSwap {
     return null;
   }
 
-  async #rename(seen: IntentTable, killAfterMs: number): Promise<Swapped> {
+  async #rename(seen: IntentTable, { utcNow, killAfterMs }: When): Promise<Swapped> {
     const { pool, session, tables: said } = this.#options;
     const { id, schema, table, holdUntil } = seen;
     const twin = this.#twin;
     assert(holdUntil !== null && twin !== null, 'it has an intent and a twin');
     const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
-    const holdSchema = recycleSchemaFor(session.logged);
+    const holdSchema = await this.#place(id, twin);
     const tables = [{ id, schema, table, holdName, holdSchema, twin }];
     const held = { id, schema: holdSchema, table: holdName };
+    const before = this.#live ?? twin;
+    const was = { schema, table, utcNow, keys: before.keysOfSource };
+    const look = (connection: ServiceConnection) =>
+      tolerantly(() => readLikeness(connection, held, { was }));
     let now: Awaited<ReturnType<typeof readLikeness>> = null;
     const whileOwned = async (connection: ServiceConnection) => {
-      now = await tolerantly(() => readLikeness(connection, held));
+      now = await look(connection);
     };
     const rename = { tables, ...session, killAfterMs, whileOwned };
     const outcome = await renameInStead(pool, rename).catch((error: unknown) => {
@@ -149,23 +168,43 @@ export class TwinSwap {
         // The table, or the twin.
         await this.leave();
         return AGAIN;
-      case 'denied':
       case 'failed':
+        if (twin.keys.length === 0 || !KEY_NAME_TAKEN.includes(outcome.errno)) return outcome;
+        this.#taken++;
+        return AGAIN;
+      case 'denied':
         return outcome;
       case 'renamed':
         break;
     }
-    const expected = this.#live ?? twin.likeness;
-    this.#live = twin.likeness;
+    this.#live = twin;
     this.#twin = null;
-    now ??= await tolerantly(() => readLikeness(pool, held));
+    now ??= await look(pool);
     this.#keys = now?.keys ?? null;
     const failure = await this.#free(seen, { holdSchema, holdName });
     const last = { id, holdSchema, holdName, relocated: failure === null, failure };
     this.#held = [...this.#held, last];
-    if (now === null || now.likeness === expected) return { kind: 'held' };
+    if (twin.keys.length > 0) {
+      await tolerantly(() => leadKeysBack(pool, { id, schema, table }, session));
+    }
+    if (now === null || now.likeness === before.likeness) return { kind: 'held' };
     this.#altered = [...this.#altered, last];
     return AGAIN;
+  }
+
+  /** Where it is held: in another place each time that the names of its keys were taken in one. */
+  async #place(id: string, twin: Twin): Promise<string> {
+    const { pool, session } = this.#options;
+    const first = recycleSchemaFor(session.logged);
+    const spares = spareSchemasFor(session.logged).filter((schema) => schema !== twin.schema);
+    const schema = [first, ...spares][this.#taken] ?? first;
+    if (schema === first) return schema;
+    if (!(await hasOthers(pool, schema, id))) {
+      await createSchema(pool, schema);
+      return schema;
+    }
+    this.#taken++;
+    return this.#place(id, twin);
   }
 
   /** Takes off it what binds others; null, or why that is to be done later. */

@@ -119,7 +119,9 @@ async function planFor(
   // Not the schema that it is in: that may be ours already.
   const own = { parentSchema: row.schema, parentTable: table.table };
   const keysIn = children.map((child) => ({ ...child, key: { ...child.key, ...own } }));
-  const detached = mergeDetached(before, { keysOut, keysIn, triggers });
+  // What leads to it was perhaps led back before: a twin had the same key meanwhile (led-keys.ts).
+  const known = before.keysIn.filter((one) => !keysIn.some((key) => isSameChildKey(one, key)));
+  const detached = mergeDetached({ ...before, keysIn: known }, { keysOut, keysIn, triggers });
   const definition =
     before.keysOut.length > 0 && row.definition !== null
       ? null

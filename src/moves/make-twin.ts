@@ -19,8 +19,10 @@ import { isServerError, type ServiceConnection, type ServicePool } from '../serv
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ident, note, sql } from '../service/sql.js';
 import { addKeys, alter, dropKey, type KeyedTable } from './add-keys.js';
+import { inOwnNames, withLedKeys } from './led-keys.js';
 import { lookAtTable } from './look-at-table.js';
 import { isVersioned } from './read-definition.js';
+import { hasOthers } from './spare-schema.js';
 
 export interface TwinRequest {
   /** Of the table's drop. */
@@ -40,6 +42,8 @@ export interface Twin extends KeyedTable {
   readonly logged: boolean;
   /** What the source was when the twin was made, but for its name and AUTO_INCREMENT. */
   readonly likeness: string;
+  /** Of the source. */
+  readonly keysOfSource: readonly ForeignKey[];
   readonly keys: readonly string[];
 }
 
@@ -64,8 +68,9 @@ export async function makeTwin(pool: ServicePool, request: TwinRequest): Promise
   const server = await readServerFacts(pool);
   const look = await lookAtTable(pool, { id, ...source });
   if (look === 'missing' || look === 'view') return { none: 'missing' };
-  const keysOfSource = request.keys ?? look.keys;
-  if (keysOfSource === null) return { none: 'has foreign keys that are not understood' };
+  const shown = request.keys ?? look.keys;
+  if (shown === null) return { none: 'has foreign keys that are not understood' };
+  const keysOfSource = await inOwnNames(pool, source, shown);
   // Which the server doesn't empty.
   if (isVersioned(look.definition)) return { none: 'versioned' };
   const due = new Date(utcNow.getTime() + LEFT_MS + 1_000 * before);
@@ -85,29 +90,38 @@ export async function makeTwin(pool: ServicePool, request: TwinRequest): Promise
     }
     const made = await lookAtTable(pool, to);
     assert(typeof made !== 'string', 'what was made a moment ago is there');
-    const twin = { ...to, logged, likeness, keys: keys.map(({ name }) => name) };
-    const found = made.keys ?? [];
+    const twin = { ...to, logged, likeness, keysOfSource, keys: keys.map(({ name }) => name) };
+    const found = await inOwnNames(pool, to, made.keys ?? []);
     if (likenessOf(made.definition, table, found, { source: to, server }) === likeness) return twin;
     await leaveTwin(pool, twin);
     // Others may have altered it between the look and the copy.
-    const now = await readLikeness(pool, { id, ...source }, request.keys);
+    const now = await readLikeness(pool, { id, ...source }, { off: request.keys });
     if (now?.likeness !== likeness) return { none: 'missing' };
     return { none: 'has something that no copy of it gets (a CHECK or a file of its own)' };
   }
   return { none: 'has foreign keys whose names are taken' };
 }
 
-/** Of a table by any name; two are equal where the tables are alike. `off`: keys taken off it. */
+export interface LikenessOptions {
+  /** Keys that were taken off it; default: as they are read. */
+  readonly off?: readonly ForeignKey[] | null;
+  /** The name that it had a moment ago, and the keys that it had before. */
+  readonly was?: Parameters<typeof withLedKeys>[1] & { readonly keys: readonly ForeignKey[] };
+}
+
+/** Of a table by any name; two are equal where the tables are alike. */
 export async function readLikeness(
   pool: ServiceConnection,
   table: KeyedTable,
-  off: readonly ForeignKey[] | null = null,
+  { off = null, was }: LikenessOptions = {},
 ): Promise<{ readonly likeness: string; readonly keys: readonly ForeignKey[] } | null> {
   const server = await readServerFacts(pool);
   const look = await lookAtTable(pool, table);
   if (typeof look === 'string') return null;
-  const keys = off ?? look.keys;
-  if (keys === null) return null;
+  const shown = off ?? look.keys;
+  if (shown === null) return null;
+  const now = await inOwnNames(pool, table, shown);
+  const keys = was === undefined ? now : await withLedKeys(pool, was, { now, before: was.keys });
   return {
     likeness: likenessOf(look.definition, table.table, keys, { source: table, server }),
     keys,
@@ -138,7 +152,13 @@ export async function leaveTwinsOf(
     const table = { id: twinIdOf(id), schema, table: name };
     const look = await lookAtTable(pool, table);
     const keys = typeof look === 'string' ? [] : (look.keys ?? []);
-    await leaveTwin(pool, { ...table, logged, likeness: '', keys: keys.map((key) => key.name) });
+    await leaveTwin(pool, {
+      ...table,
+      logged,
+      likeness: '',
+      keysOfSource: [],
+      keys: keys.map((key) => key.name),
+    });
   }
 }
 
@@ -156,15 +176,6 @@ async function createLike(
     await createSchema(pool, schema);
     await runOrKill(pool, create, { logged });
   }
-}
-
-/** A schema with tables that aren't held ones is somebody's own, whatever its name. */
-async function hasOthers(pool: ServicePool, schema: string, id: string): Promise<boolean> {
-  const [rows = []] = await pool.run(
-    sql`SELECT ${note('twin', id)} 1 AS one FROM information_schema.TABLES
-      WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME NOT LIKE '\\_vt\\_%' LIMIT 1`,
-  );
-  return rows.length > 0;
 }
 
 interface Place {

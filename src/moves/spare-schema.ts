@@ -9,6 +9,19 @@ import type { ServiceConnection } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
 
+/** Whether it has tables that aren't held ones. */
+export async function hasOthers(
+  connection: ServiceConnection,
+  schema: string,
+  id: string,
+): Promise<boolean> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('spare', id)} 1 AS one FROM information_schema.TABLES
+      WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME NOT LIKE '\\_vt\\_%' LIMIT 1`,
+  );
+  return rows.length > 0;
+}
+
 export interface SpareSchema {
   readonly schema: string;
   readonly exists: boolean;

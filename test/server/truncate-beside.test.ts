@@ -1,0 +1,239 @@
+/**
+ * TRUNCATE, and DROP or TRUNCATE PARTITION, beside what others do to the same table, its schema or
+ * its parent at that moment: the words are the server's own, and no foreign key is lost or leads
+ * elsewhere.
+ */
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { newHoldId } from '../../src/names/hold-id.js';
+import { formatHoldName } from '../../src/names/hold-name.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { type RawAnswer, RawClient } from '../support/raw-client.js';
+import { connect, freshSchema, testServers } from '../support/servers.js';
+import { intentsSettled } from '../support/settled.js';
+import { type TapEvent, wireTap } from '../support/wire-tap.js';
+
+const PROTECT = 'drop-table,truncate,drop-partition';
+/** Races in which nothing says when who is where. */
+const ROUNDS = 60;
+const HOUR_MS = 3_600_000;
+
+function said({ results }: RawAnswer): readonly string[] {
+  return results.map((one) => (one.kind === 'err' ? `${one.errno} ${one.message}` : one.kind));
+}
+
+function gate() {
+  let open: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { open, opened };
+}
+
+describe.each(testServers())('what empties a table on $name', (server) => {
+  let proxy: ProxyTarget;
+  let root: Connection;
+  let schema: string;
+  let dropSchema: () => Promise<void>;
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server, { PROTECT });
+    root = await connect(server);
+    ({ name: schema, drop: dropSchema } = await freshSchema(server, 'beside'));
+    await root.query(`USE ${schema}`);
+  });
+
+  afterAll(async () => {
+    await proxy.stop();
+    await dropSchema();
+    await root.end();
+  });
+
+  /** What a client is told through a proxy whose statements wait for `onStatement`. */
+  async function saidThrough(
+    onEvent: (text: string, moment: TapEvent['moment']) => Promise<unknown> | undefined,
+    ...texts: readonly string[]
+  ): Promise<readonly string[]> {
+    const tap = await wireTap(server, async ({ moment, command }) => {
+      await onEvent(command.toString('latin1'), moment);
+      return true;
+    });
+    const tapped = await proxyInFront({ ...server, ...tap }, { PROTECT });
+    const client = await RawClient.open(tapped, { schema });
+    try {
+      const answers: string[] = [];
+      for (const text of texts) answers.push(...said(await client.query(text)));
+      return answers;
+    } finally {
+      await client.quit();
+      await tapped.stop();
+      await tap.close();
+    }
+  }
+
+  /** Once, before the first statement that has this in it. */
+  function rightBefore(part: string, work: () => Promise<unknown>) {
+    let isDone = false;
+    return async (text: string, moment: TapEvent['moment']) => {
+      if (isDone || moment !== 'before statement' || !text.includes(part)) return;
+      isDone = true;
+      await work();
+    };
+  }
+
+  async function makeFamily(name: string): Promise<void> {
+    await root.query(`CREATE TABLE ${name}_par (v INT PRIMARY KEY) ENGINE=InnoDB`);
+    await root.query(`CREATE TABLE ${name}_ch (v INT, CONSTRAINT ${schema}_${name}
+      FOREIGN KEY (v) REFERENCES ${name}_par (v)) ENGINE=InnoDB`);
+    await root.query(`INSERT INTO ${name}_par VALUES (1)`);
+    await root.query(`INSERT INTO ${name}_ch VALUES (1)`);
+  }
+
+  async function parentOf(table: string): Promise<readonly string[]> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT CONCAT(UNIQUE_CONSTRAINT_SCHEMA, '.', REFERENCED_TABLE_NAME) AS parent
+       FROM information_schema.REFERENTIAL_CONSTRAINTS
+       WHERE CONSTRAINT_SCHEMA = ? AND TABLE_NAME = ?`,
+      [schema, table],
+    );
+    return rows.map(({ parent }) => String(parent));
+  }
+
+  async function heldOf(table: string): Promise<readonly string[]> {
+    await intentsSettled(root, [schema]);
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT CONCAT(hold_schema, '.', hold_name) AS name FROM _undrop.ledger
+       WHERE schema_name = ? AND table_name = ? AND state = 'HOLD' ORDER BY id`,
+      [schema, table],
+    );
+    return rows.map(({ name }) => String(name));
+  }
+
+  test('of a key whose name a held table has still: goes to another place', async () => {
+    await makeFamily('taken');
+    const id = newHoldId(Date.now(), randomBytes);
+    const other = formatHoldName({ state: 'HOLD', id, due: new Date(Date.now() + HOUR_MS) });
+    await root.query(`CREATE TABLE _undrop.${other} (v INT, CONSTRAINT ${schema}_taken
+      FOREIGN KEY (v) REFERENCES ${schema}.taken_par (v)) ENGINE=InnoDB`);
+    const answers = await saidThrough(() => undefined, 'TRUNCATE taken_ch');
+    await root.query(`DROP TABLE _undrop.${other}`);
+    expect(answers).toEqual(['ok']);
+    const [held, ...more] = await heldOf('taken_ch');
+    expect([held, more]).toEqual([expect.stringMatching(/^_undrop_\d+\./), []]);
+    const [rows] = await root.query<RowDataPacket[]>(`SELECT v FROM ${held}`);
+    expect(rows).toEqual([{ v: 1 }]);
+    expect(await parentOf('taken_ch')).toEqual([`${schema}.taken_par`]);
+  });
+
+  test('of one child from several sessions at once: nobody fails', async () => {
+    await makeFamily('crowd');
+    const clients = await Promise.all([1, 2, 3].map(() => RawClient.open(proxy, { schema })));
+    const answers = await Promise.all(
+      clients.map(async (client) => {
+        const own: string[] = [];
+        for (let n = 0; n < 8; n++) own.push(...said(await client.query('TRUNCATE crowd_ch')));
+        await client.quit();
+        return own;
+      }),
+    );
+    expect(new Set(answers.flat())).toEqual(new Set(['ok']));
+    expect(await parentOf('crowd_ch')).toEqual([`${schema}.crowd_par`]);
+  });
+
+  test('of a table that goes before its twin is made: the server’s own words', async () => {
+    await root.query('CREATE TABLE going (v INT) ENGINE=InnoDB');
+    const drop = rightBefore('CREATE TABLE /* undrop twin ', () => root.query('DROP TABLE going'));
+    expect(await saidThrough(drop, 'TRUNCATE going')).toEqual([
+      `1146 Table '${schema}.going' doesn't exist`,
+    ]);
+  });
+
+  const parted = (name: string) => `CREATE TABLE ${name} (v INT) ENGINE=InnoDB
+    PARTITION BY RANGE (v) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20))`;
+
+  test.each([
+    'TRUNCATE raced',
+    'ALTER TABLE raced TRUNCATE PARTITION p0',
+    'ALTER TABLE raced DROP PARTITION p0',
+  ])('%s beside DROP and CREATE of it: done, or the server’s own words', async (text) => {
+    const client = await RawClient.open(proxy, { schema });
+    const other = await connect(server, { database: schema });
+    let isOver = false;
+    const making = (async () => {
+      while (!isOver) {
+        await other.query(parted('raced'));
+        await other.query('DROP TABLE raced');
+      }
+    })();
+    const answers = new Set<string>();
+    for (let n = 0; n < ROUNDS; n++)
+      for (const one of said(await client.query(text))) answers.add(one);
+    isOver = true;
+    await making;
+    await other.end();
+    await client.quit();
+    const own = ['ok', `1146 Table '${schema}.raced' doesn't exist`];
+    expect([...answers].filter((one) => !own.includes(one))).toEqual([]);
+  });
+
+  test.each(['TRUNCATE', 'DROP'])('%s PARTITION in a schema that goes', async (verb) => {
+    const { name, drop } = await freshSchema(server, 'going');
+    await root.query(parted(`${name}.t`));
+    await root.query(`INSERT INTO ${name}.t VALUES (1)`);
+    const isDdl = /EXCHANGE PARTITION|CONVERT PARTITION|LOCK \/\* undrop partition/;
+    let isDone = false;
+    const drops = async (text: string, moment: TapEvent['moment']) => {
+      if (isDone || moment !== 'before statement' || !isDdl.test(text)) return;
+      isDone = true;
+      await root.query(`DROP DATABASE ${name}`);
+    };
+    const [answer] = await saidThrough(drops, `ALTER TABLE ${name}.t ${verb} PARTITION p0`);
+    await drop();
+    expect(answer).toMatch(/^1146 Table '.*' doesn't exist$|^1049 Unknown database /);
+  });
+
+  /** The child is emptied while its parent is, whose TRUNCATE waits where it `isThere`. */
+  async function besideParent(
+    name: string,
+    isThere: (text: string, moment: TapEvent['moment']) => boolean,
+  ): Promise<readonly string[]> {
+    await makeFamily(name);
+    const [arrived, released] = [gate(), gate()];
+    let parent: Promise<readonly string[]> = Promise.resolve([]);
+    const onParent = async (text: string, moment: TapEvent['moment']) => {
+      if (!isThere(text, moment)) return;
+      arrived.open();
+      await released.opened;
+    };
+    const child = await saidThrough(
+      rightBefore('RENAME /* undrop hold-in-stead ', async () => {
+        parent = saidThrough(onParent, 'SET foreign_key_checks = 0', `TRUNCATE ${name}_par`);
+        await Promise.race([arrived.opened, parent]);
+      }),
+      `TRUNCATE ${name}_ch`,
+    ).finally(() => released.open());
+    return [...child, ...(await parent)];
+  }
+
+  test.each([
+    ['whole', () => false],
+    [
+      'led',
+      (text: string, moment: string) =>
+        moment === 'before statement' && text.includes('DROP FOREIGN KEY'),
+    ],
+    [
+      'off',
+      (text: string, moment: string) =>
+        moment === 'before answer' && text.includes('DROP FOREIGN KEY'),
+    ],
+  ])(
+    'a child while its parent is emptied (%s): its key leads to the name',
+    async (name, isThere) => {
+      expect(await besideParent(name, isThere)).toEqual(['ok', 'ok', 'ok']);
+      expect(await parentOf(`${name}_ch`)).toEqual([`${schema}.${name}_par`]);
+      expect(await heldOf(`${name}_ch`)).toHaveLength(1);
+    },
+  );
+});
