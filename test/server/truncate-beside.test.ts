@@ -173,8 +173,9 @@ describe.each(testServers())('what empties a table on $name', (server) => {
     await making;
     await other.end();
     await client.quit();
-    const own = ['ok', `1146 Table '${schema}.raced' doesn't exist`];
-    expect([...answers].filter((one) => !own.includes(one))).toEqual([]);
+    // Who never gets a quiet moment in twelve tries is told so.
+    const own = /^(?:ok|1146 Table '\w+.raced' doesn't exist|1205 UNDROP_CHANGED_MEANWHILE: .*)$/;
+    expect([...answers].filter((one) => !own.test(one))).toEqual([]);
   });
 
   test.each(['TRUNCATE', 'DROP'])('%s PARTITION in a schema that goes', async (verb) => {
