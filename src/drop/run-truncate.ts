@@ -45,6 +45,8 @@ export interface TruncateOptions extends DropOptions {
 /** Its turn has come: it has no such partition, or none at all. */
 const FREE: ReadonlySet<number> = new Set([1505, 1735]);
 const UNKNOWN_SCHEMA = 1049;
+/** No such table. */
+const GONE: ReadonlySet<number> = new Set([1146, UNKNOWN_SCHEMA]);
 const NOT_LOCKED = 1100;
 /** Of these schemas the server empties what it counts itself, or nothing. */
 const OF_THE_SERVER: readonly string[] = ['performance_schema', 'information_schema'];
@@ -127,7 +129,9 @@ class Truncation extends OneTableStatement {
     const followed = length - (tried === 'held' ? 1 : 2);
     const isLost = (_one: HeldTable, index: number) => index !== followed;
     const isDone = tried === 'held' && !swap.altered.some(isLost);
-    if (isDone) return answer({ payload: await this.clean() });
+    // What was emptied has been dropped since, with whatever it lacked.
+    const isGone = length > 0 && saysGone(tried);
+    if (isDone || isGone) return answer({ payload: await this.clean() });
     await swap.keep(this.options.holdMs);
     const lost = swap.altered.filter(isLost);
     const tables = sentenceStart(this.drop);
@@ -245,6 +249,11 @@ class Truncation extends OneTableStatement {
     const [said] = await this.say([{ kind: 'query', text }]);
     return said?.kind === 'err' ? answer(said) : null;
   }
+}
+
+function saysGone(tried: End | 'again' | 'held'): boolean {
+  if (typeof tried !== 'object' || tried.refusal !== null) return false;
+  return GONE.has(decodeErr(tried.payload).errno);
 }
 
 function whyOf(tried: End | 'again' | 'held'): string {

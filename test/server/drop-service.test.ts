@@ -93,7 +93,7 @@ describe.each(testServers())('on $name', (server) => {
     await root.query(`RENAME USER ${ACCOUNT}@'%' TO ${ACCOUNT}_away@'%'`);
     await endServiceConnections();
     const refusal = await drop();
-    expect(refusal).toMatch(/^UNDROP_NOT_RECORDED: Table a was not dropped, still there: /);
+    expect(refusal).toMatch(/^UNDROP_NOT_RECORDED: Table a was not dropped, nothing was changed: /);
     expect(refusal).toContain(`Access denied for user '${ACCOUNT}'`);
     expect(await client.rows('SELECT COUNT(*) FROM a')).toEqual([['3']]);
     await root.query(`RENAME USER ${ACCOUNT}_away@'%' TO ${ACCOUNT}@'%'`);

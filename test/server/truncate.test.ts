@@ -270,6 +270,16 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
     expect(await heldForDays('behind')).toEqual([7]);
   });
 
+  test('of a table that is altered right before its RENAME, and dropped behind it: done', async () => {
+    await make('dropped', 1);
+    const [message] = await truncatedBeside('dropped', async (step, times) => {
+      if (step === 'rename' && times === 1) await root.query('ALTER TABLE dropped ADD w INT');
+      if (step === 'turn' && times === 2) await root.query('DROP TABLE dropped');
+    });
+    expect(message).toBe('ok');
+    expect(await held('dropped')).toEqual([[1]]);
+  });
+
   test('of a table that is altered twice, each time right before a RENAME: says so', async () => {
     await make('twice', 1);
     const [message, ...more] = await truncatedBeside('twice', async (step, times) => {
