@@ -179,10 +179,16 @@ export abstract class OneTableStatement {
     this.by.set(id, null);
   }
 
+  /** What only the intent tells of is done away with. May run twice. */
+  protected beforeForgetting(_id: string): Promise<void> {
+    return Promise.resolve();
+  }
+
   /** An intent that stays, whose RENAME did not happen, is forgotten behind the answer. */
   protected async forget(id: string): Promise<void> {
     try {
       const sqlLogBin = this.#facts?.logged ?? true;
+      await this.beforeForgetting(id);
       await forgetIntents(this.options.pool, [id], { sqlLogBin });
       this.by.delete(id);
     } catch (error) {
@@ -209,7 +215,10 @@ export abstract class OneTableStatement {
         const sqlLogBin = this.#facts?.logged ?? true;
         const record = () => recordOutcome(pool, { tables, forgotten: [], sqlLogBin });
         const forget = async () => {
-          for (const id of this.unforgotten) await forgetUnanswered(pool, [id], { sqlLogBin });
+          for (const id of this.unforgotten) {
+            await this.beforeForgetting(id);
+            await forgetUnanswered(pool, [id], { sqlLogBin });
+          }
         };
         try {
           if (held.length > 0) await writeAtLast(record, { stopping, onLate });

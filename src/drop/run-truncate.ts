@@ -11,6 +11,7 @@ import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { IntentFacts } from '../ledger/write.js';
 import type { Ruling } from '../policy/decide.js';
+import { isServerError } from '../service/pools.js';
 import { decodeErr } from '../wire/response/err.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { lockTableSql, UNLOCK_SQL } from './lock-words.js';
@@ -85,6 +86,10 @@ class Truncation extends OneTableStatement {
     return this.#swap?.held ?? [];
   }
 
+  protected override beforeForgetting(id: string): Promise<void> {
+    return this.#swap?.leaveAll(id) ?? Promise.resolve();
+  }
+
   protected nameOf(_held: HeldTable, { schema, table }: OneTable): string {
     return `${schema}.${table}`;
   }
@@ -116,7 +121,7 @@ class Truncation extends OneTableStatement {
       tried = await this.#try(table, swap, tries === 1 ? FIRST_TRY_MS : NEXT_TRY_MS);
     }
     // Of a try that came to nothing, however it ended.
-    await swap.leave();
+    await swap.leave().catch(ofTheService);
     if (this.by.has(this.#id)) await this.forget(this.#id);
     const end = await this.#endOf(tried, swap);
     return (await this.#lockAgain(table)) ?? end;
@@ -249,6 +254,11 @@ class Truncation extends OneTableStatement {
     const [said] = await this.say([{ kind: 'query', text }]);
     return said?.kind === 'err' ? answer(said) : null;
   }
+}
+
+/** What can't be done now is done before the intent is forgotten. */
+function ofTheService(error: unknown): void {
+  if (!(error instanceof UndropError) && !isServerError(error)) throw error;
 }
 
 function saysGone(tried: End | 'again' | 'held'): boolean {

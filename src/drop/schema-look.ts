@@ -59,10 +59,11 @@ async function readDetails(pool: ServicePool, schema: string): Promise<SchemaDet
   const parts: SchemaPart[] = [];
   let bytes = 0;
   for (const [index, { name, kind }] of names.entries()) {
-    const isTooMuch = index >= PARTS_MAX || bytes > bytesMax;
+    const isTooMuch = index >= PARTS_MAX;
     const found = isTooMuch ? null : await show(pool, { schema, name, kind });
-    bytes += Buffer.byteLength(found?.statement ?? '');
-    const isKept = bytes <= bytesMax;
+    const size = Buffer.byteLength(found?.statement ?? '');
+    const isKept = bytes + size <= bytesMax;
+    if (isKept) bytes += size;
     parts.push({ name, kind, statement: null, ...(isKept ? found : null) });
   }
   return {

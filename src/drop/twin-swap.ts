@@ -12,7 +12,7 @@ import { createSchema } from '../ledger/tables.js';
 import type { IntentTable } from '../ledger/write.js';
 import { detach } from '../moves/detach.js';
 import { leadKeysBack } from '../moves/led-keys.js';
-import { leaveTwin, makeTwin, readLikeness, type Twin } from '../moves/make-twin.js';
+import { leaveTwin, leaveTwinsOf, makeTwin, readLikeness, type Twin } from '../moves/make-twin.js';
 import { keepLonger } from '../moves/renew.js';
 import { hasOthers } from '../moves/spare-schema.js';
 import { formatHoldName } from '../names/hold-name.js';
@@ -62,6 +62,8 @@ export class TwinSwap {
   #altered: readonly HeldTable[] = [];
   #twin: Twin | null = null;
   #made = 0;
+  /** Something broke while a twin was made, or left: its keys may be there. */
+  #isLeft = false;
   /** So often another's foreign key of that name was where it was to be held. */
   #taken = 0;
   /** What has the name since the last RENAME, if nobody has altered it. */
@@ -110,8 +112,20 @@ export class TwinSwap {
 
   /** What was made and isn't needed. */
   async leave(): Promise<void> {
-    if (this.#twin !== null) await leaveTwin(this.#options.pool, this.#twin);
+    const twin = this.#twin;
+    if (twin === null) return;
     this.#twin = null;
+    this.#isLeft = true;
+    await leaveTwin(this.#options.pool, twin);
+    this.#isLeft = false;
+  }
+
+  /** The same, before the intent `id` is forgotten, of what somebody who broke off has left. */
+  async leaveAll(id: string): Promise<void> {
+    if (!this.#isLeft) return;
+    const { pool, session } = this.#options;
+    await leaveTwinsOf(pool, id, { logged: session.logged });
+    this.#isLeft = false;
   }
 
   /** Null: it is there, and like the table; else why it can't be. */
@@ -133,7 +147,9 @@ export class TwinSwap {
     }
     const before = this.#made++;
     const keys = this.#keys;
+    this.#isLeft = true;
     const made = await makeTwin(pool, { id, before, source, keys, logged, utcNow });
+    this.#isLeft = false;
     if ('none' in made) return made.none;
     this.#twin = made;
     return null;
@@ -185,7 +201,7 @@ export class TwinSwap {
     const last = { id, holdSchema, holdName, relocated: failure === null, failure };
     this.#held = [...this.#held, last];
     if (twin.keys.length > 0) {
-      await tolerantly(() => leadKeysBack(pool, { id, schema, table }, session));
+      await tolerantly(() => leadKeysBack(pool, { id, schema, table }));
     }
     if (now === null || now.likeness === before.likeness) return { kind: 'held' };
     this.#altered = [...this.#altered, last];

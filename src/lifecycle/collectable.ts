@@ -12,7 +12,7 @@ import { openGroupsOf } from '../ledger/schema-drops.js';
 import { LEDGER } from '../ledger/tables.js';
 import { turnPage, type Walk } from '../ledger/walk.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
-import { livingOwners } from '../recovery/living-owners.js';
+import { openIntents } from '../recovery/living-owners.js';
 import { type HoldTable, listHoldTables, listHoldTablesAtHome } from '../service/hold-tables.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { numberOf, textOf } from '../service/row.js';
@@ -40,7 +40,7 @@ export async function listCollectable(
   const active = new Set(activeIds);
   const home = await listHoldTablesAtHome(connection);
   // Behind the names: an intent is there before its table is.
-  const awaited = await readAwaited(connection, active);
+  const awaited = await readAwaited(connection, (id) => active.has(id) || activeIds.has(id));
   const tables = home
     .filter(({ id }) => !awaited.has(id))
     .map((table) => ({ ...table, logged: !isLocalSchema(table.schema) }));
@@ -56,7 +56,7 @@ export async function listCollectable(
  */
 async function readAwaited(
   connection: ServicePool,
-  active: ReadonlySet<string>,
+  isActive: (id: string) => boolean,
 ): Promise<ReadonlySet<string>> {
   try {
     const intents = await findRows(connection, { by: 'intent' }, { texts: false });
@@ -65,9 +65,9 @@ async function readAwaited(
       connection,
       intents.map(({ groupId }) => groupId),
     );
-    const alive = await livingOwners(connection, intents);
+    const alive = await openIntents(connection, intents);
     const isOpen = ({ id, groupId }: LedgerRow) =>
-      active.has(id) || alive.has(id) || groups.has(groupId);
+      isActive(id) || alive.has(id) || groups.has(groupId);
     return new Set(intents.filter(isOpen).map(({ id }) => id));
   } catch (error) {
     if (isServerError(error, ...NO_LEDGER)) return new Set();

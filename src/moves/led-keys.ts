@@ -5,7 +5,7 @@
  */
 import type { ForeignKey } from '../ledger/detached.js';
 import { findRows } from '../ledger/read.js';
-import { recordOutcome } from '../ledger/write.js';
+import { recordState } from '../ledger/write.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { isSameName } from '../names/same-name.js';
 import { Patience } from '../service/patience.js';
@@ -37,13 +37,23 @@ export async function inOwnNames(
 /** Longer ago a key was given back, or is still to be. */
 const RECENT_MS = 60_000;
 
-/** `now` with those of `before` that are off it only as their parents are being held. */
+/**
+ * `now` with those of `before` that are off it only as their parents are being held. `child`: as it
+ * was named before; it is `held` by now.
+ */
 export async function withLedKeys(
   connection: ServiceConnection,
   child: { readonly schema: string; readonly table: string; readonly utcNow: Date },
-  { now, before }: Readonly<Record<'now' | 'before', readonly ForeignKey[]>>,
+  {
+    held,
+    now,
+    before,
+  }: { readonly held: string } & Readonly<Record<'now' | 'before', readonly ForeignKey[]>>,
 ): Promise<readonly ForeignKey[]> {
-  const missing = before.filter((key) => !now.some(({ name }) => name === key.name));
+  const isSame = (one: ForeignKey, other: ForeignKey) => {
+    return nameApart(one.name, child.table) === nameApart(other.name, child.table);
+  };
+  const missing = before.filter((key) => !now.some((one) => isSame(one, key)));
   const led: ForeignKey[] = [];
   for (const key of missing) {
     const { parentSchema: schema, parentTable: table } = key;
@@ -52,26 +62,35 @@ export async function withLedKeys(
       detached.keysIn.some(
         (one) =>
           (!one.isDone || child.utcNow.getTime() - droppedAt.getTime() < RECENT_MS) &&
-          one.key.name === key.name &&
+          isSame(one.key, key) &&
           isSameName(one.childSchema, child.schema) &&
           isSameName(one.childTable, child.table),
       ),
     );
-    if (isLed) led.push(key);
+    const made = nameApart(key.name, child.table);
+    const name = made.startsWith(MADE) ? `${held}${made}` : key.name;
+    if (isLed) led.push({ ...key, name });
   }
   return [...now, ...led];
+}
+
+/** In names that the server makes, behind that of the table. */
+const MADE = '_ibfk_';
+
+/** Without the table's name where the server has made it of that: it makes it anew in a RENAME. */
+function nameApart(name: string, table: string): string {
+  const at = name.toLowerCase().lastIndexOf(MADE);
+  const prefix = name.slice(0, Math.max(at, 0));
+  const isMade = at > 0 && (isSameName(prefix, table) || parseHoldName(prefix) !== null);
+  return isMade ? name.slice(at).toLowerCase() : name;
 }
 
 /**
  * Of a table that got its name a moment ago: while it waited for that, under a hold name, its keys
  * followed their parents, and nobody led them back. What can't be done at once is the parent's
- * debt.
+ * debt, once its own drop is over: until then its row is another's.
  */
-export async function leadKeysBack(
-  pool: ServicePool,
-  live: KeyedTable,
-  { logged }: { readonly logged: boolean },
-): Promise<void> {
+export async function leadKeysBack(pool: ServicePool, live: KeyedTable): Promise<void> {
   const look = await lookAtTable(pool, live);
   const keys = typeof look === 'string' ? [] : (look.keys ?? []);
   const patience = new Patience();
@@ -81,11 +100,11 @@ export async function leadKeysBack(
     if (id === undefined) continue;
     const [row] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
     if (row === undefined) continue;
-    const { table } = row;
+    const { table, sqlLogBin: logged, rowLogged } = row;
     const parent = { id, fromSchema: holdSchema, holdName, table };
     const [failure = null] = await detach(pool, [parent], { logged, patience });
     if (failure === null) continue;
-    const debt = { id, holdSchema, holdName, relocated: false, failure };
-    await recordOutcome(pool, { tables: [debt], forgotten: [], sqlLogBin: logged });
+    const debt = { id, state: 'HOLD', relocated: false, failure, rowLogged } as const;
+    await recordState(pool, { ...debt, onlyFrom: 'HOLD' });
   }
 }

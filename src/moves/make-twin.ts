@@ -121,7 +121,10 @@ export async function readLikeness(
   const shown = off ?? look.keys;
   if (shown === null) return null;
   const now = await inOwnNames(pool, table, shown);
-  const keys = was === undefined ? now : await withLedKeys(pool, was, { now, before: was.keys });
+  const keys =
+    was === undefined
+      ? now
+      : await withLedKeys(pool, was, { held: table.table, now, before: was.keys });
   return {
     likeness: likenessOf(look.definition, table.table, keys, { source: table, server }),
     keys,
@@ -222,7 +225,14 @@ function likenessOf(
     .filter((line) => !isForeignKeyLine(line))
     .map((line) => inTwinsName(line.replace(/,$/, ''), table));
   const like = keys.map((key) => JSON.stringify(ofTwin(key, itself, place)));
-  return [...lines, ...like.sort()].join('\n');
+  // CREATE TABLE … LIKE puts those that foreign keys have made in another order.
+  const indexes = lines.filter(isPlainIndex);
+  const others = lines.filter((line) => !isPlainIndex(line));
+  return [...others, ...indexes.sort(), ...like.sort()].join('\n');
+}
+
+function isPlainIndex(line: string): boolean {
+  return line.startsWith('  KEY ');
 }
 
 /** Without the counter; a CHECK that the server named has the table's name in its own. */

@@ -3,6 +3,7 @@
  * from which the server sees it come. Those of rows that replication brings are on the source.
  */
 import { processlistOf } from '../ledger/owner.js';
+import { findRows } from '../ledger/read.js';
 import { writtenElsewhere } from '../ledger/written-elsewhere.js';
 import type { ServicePool } from '../service/pools.js';
 import { numberOf, textOf } from '../service/row.js';
@@ -20,6 +21,26 @@ export interface Owned {
 
 /** How far the server's clock may have been set back and a live owner still be taken for alive. */
 const RESTART_MARGIN_MS = 60_000;
+
+/**
+ * Of intents those whose statement isn't over: somebody may have taken one over, or given it back,
+ * between the look at the ledger and that at the sessions. Then it has another owner by now.
+ */
+export async function openIntents(
+  pool: ServicePool,
+  intents: readonly Owned[],
+): Promise<ReadonlySet<string>> {
+  const alive = await livingOwners(pool, intents);
+  const dead = new Map(intents.flatMap((row) => (alive.has(row.id) ? [] : [[row.id, row]])));
+  if (dead.size === 0) return alive;
+  const only = [...dead.keys()];
+  const again = await findRows(pool, { by: 'intent', only }, { texts: false });
+  const passedOn = again.filter(({ id, threadId, upstreamPort }) => {
+    const before = dead.get(id);
+    return threadId !== before?.threadId || upstreamPort !== before.upstreamPort;
+  });
+  return new Set([...alive, ...passedOn.map(({ id }) => id)]);
+}
 
 /** Ids of the rows whose session is in the processlist, or may be in the source's. */
 export async function livingOwners(

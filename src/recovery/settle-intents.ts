@@ -15,6 +15,7 @@ import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
 import { type Log, silentLog } from '../log.js';
 import { whyItStays } from '../moves/data-directory.js';
 import { detach } from '../moves/detach.js';
+import { leadKeysBack } from '../moves/led-keys.js';
 import { leaveTwinsOf } from '../moves/make-twin.js';
 import { renew } from '../moves/renew.js';
 import { takeHome } from '../moves/take-home.js';
@@ -26,7 +27,7 @@ import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/ho
 import type { ServicePool } from '../service/pools.js';
 import { isSurelyAbsent } from './absence.js';
 import { TO_COME } from './is-back.js';
-import { livingOwners } from './living-owners.js';
+import { openIntents } from './living-owners.js';
 import { isOfOneRow } from './of-one-row.js';
 
 export interface SettledIntents {
@@ -62,7 +63,7 @@ export async function settleIntents(
     const intents = await findRows(pool, { by: 'intent' }, how);
     isMore = turnPage(walk, intents, INTENTS_MAX);
     if (intents.length === 0) break;
-    const alive = await livingOwners(pool, intents);
+    const alive = await openIntents(pool, intents);
     // Behind the intents: those of a DROP DATABASE that is read have its row until it is over.
     const groupIds = intents.map(({ groupId }) => groupId);
     const groups = await openGroupsOf(pool, groupIds);
@@ -154,6 +155,7 @@ async function settleOne(
     return 'completed';
   }
   const isHeld = table !== undefined && (await complete(pool, row, table));
+  if (isHeld) await leadTwinsKeysBack(pool, row, log);
   // Left: its drop goes on by another connection, or somebody else has forgotten it.
   if (!isHeld && !(await forget(pool, row, { hasTwin: held.has(twinIdOf(id)) }))) return 'left';
   log.info(
@@ -161,6 +163,20 @@ async function settleOne(
     isHeld ? 'completed an interrupted drop' : 'an interrupted drop had not happened',
   );
   return isHeld ? 'completed' : 'forgotten';
+}
+
+/** Of a TRUNCATE that broke off behind its RENAME: its twin has the name. The rows are held. */
+async function leadTwinsKeysBack(
+  pool: ServicePool,
+  { id, schema, table }: LedgerRow,
+  log: Log,
+): Promise<void> {
+  try {
+    await leadKeysBack(pool, { id, schema, table });
+  } catch (error) {
+    if (!isOfOneRow(error)) throw error;
+    log.warn({ id, table: `${schema}.${table}`, err: error }, 'its foreign keys are not looked at');
+  }
 }
 
 /** False where the row has another owner by now. */

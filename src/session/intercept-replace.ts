@@ -8,6 +8,7 @@
  * has the name.
  */
 import { assert } from '../assert.js';
+import { systemClock } from '../clock.js';
 import type { DropResult } from '../drop/drop-options.js';
 import { readKind } from '../drop/facts.js';
 import { lockTableSql } from '../drop/lock-words.js';
@@ -57,6 +58,7 @@ const SERVERS_OWN = 'performance_schema';
 /** Others that take the name are held as well: so often, and while a lock is waited for. */
 const TRIES_MIN = 8;
 const CROWD_MS_MAX = 60_000;
+const CROWD_PAUSE_MS = 20;
 
 /**
  * Errors behind which the server has the old table still, or may have it: of a source that isn't
@@ -319,6 +321,7 @@ class Attempt {
   async #crowded({ payload }: ErrPacket, times: number): Promise<Wrong | null> {
     if (times > 1 && this.#isServersOwn) return { payload, refusal: null };
     if (times < TRIES_MIN) return null;
+    await systemClock.sleep(CROWD_PAUSE_MS);
     const [said] = await this.#options.userSession.run([{ kind: 'query', text: schemaFactsSql() }]);
     assert(said !== undefined, 'the session says how long it waits');
     const facts = readSchemaFacts(said);
@@ -332,13 +335,16 @@ class Attempt {
   /** The session broke; nobody reads an answer. */
   async #leave(): Promise<void> {
     const { log } = this.#options.service;
-    await this.#replaced.keep();
-    for (const { result, held } of this.#replaced.dropped) {
-      const names = held.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`);
-      if (held.length > 0) log?.warn({ tables: result.tables, held: names }, LEFT);
+    try {
+      await this.#replaced.keep();
+      for (const { result, held } of this.#replaced.dropped) {
+        const names = held.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`);
+        if (held.length > 0) log?.warn({ tables: result.tables, held: names }, LEFT);
+      }
+    } finally {
+      // What it can't write it leaves to recovery.
+      this.#replaced.finish().catch(() => undefined);
     }
-    // What it can't write it leaves to recovery.
-    this.#replaced.finish().catch(() => undefined);
   }
 
   #answer(payload: Buffer, refusal: UndropError | null = null): Interception {

@@ -108,7 +108,11 @@ async function planViews(
   options: InterceptOptions,
 ): Promise<Plan | UndropError | ErrPacket> {
   const { service, session } = options;
-  const { pool, holdMs, rules = [] } = service;
+  const { pool, holdMs } = service;
+  // What a rule asks of rows fits no view.
+  const rules = (service.rules ?? []).filter(({ conditions }) =>
+    conditions.every(({ kind }) => kind === 'user'),
+  );
   const [first] = statement.names;
   assert(first !== undefined, 'a DROP VIEW has a name');
   const asTables = { ...dropOf({ table: first, words: [] }), names: statement.names };

@@ -80,7 +80,7 @@ export function changedMeanwhile(schema: Uint8Array, times = 1): UndropError {
   return new UndropError('UNDROP_CHANGED_MEANWHILE', { tables: schemaAndTables(schema), times });
 }
 
-export const SEND_PLAIN =
+const SEND_PLAIN =
   'Send it as a plain statement of its own, not prepared, or use a direct connection.';
 /** MariaDB. */
 export const SET_IF_EXISTS = 'SET sql_if_exists = 0 for it, or use a direct connection.';

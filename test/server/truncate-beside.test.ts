@@ -126,6 +126,33 @@ describe.each(testServers())('what empties a table on $name', (server) => {
     expect(await parentOf('taken_ch')).toEqual([`${schema}.taken_par`]);
   });
 
+  test('of a parent, and of children behind it whose keys the server has named', async () => {
+    const makes = (name: string) => [
+      `CREATE TABLE ${name}_p (id INT PRIMARY KEY) ENGINE=InnoDB`,
+      `CREATE TABLE ${name}_c (id INT PRIMARY KEY, pid INT, other INT,
+        FOREIGN KEY (pid) REFERENCES ${name}_p (id),
+        FOREIGN KEY (other) REFERENCES ${name}_p (id)) ENGINE=InnoDB`,
+      `INSERT INTO ${name}_p VALUES (1)`,
+      `INSERT INTO ${name}_c VALUES (1, 1, 1)`,
+    ];
+    for (const text of makes('flushed')) await root.query(text);
+    const client = await RawClient.open(proxy, { schema });
+    await client.run(['SET foreign_key_checks = 0']);
+    const answers: string[] = [];
+    for (const table of ['flushed_p', 'flushed_c', 'flushed_p', 'flushed_c', 'flushed_c']) {
+      answers.push(...said(await client.query(`TRUNCATE ${table}`)));
+    }
+    await client.quit();
+    expect(answers).toEqual(['ok', 'ok', 'ok', 'ok', 'ok']);
+    await intentsSettled(root, [schema]);
+    const [[shown]] = await root.query<RowDataPacket[]>('SHOW CREATE TABLE flushed_c');
+    const keys = String(shown?.['Create Table']).match(/CONSTRAINT .*? REFERENCES `\w+`/g);
+    expect(keys).toEqual([
+      'CONSTRAINT `flushed_c_ibfk_1` FOREIGN KEY (`pid`) REFERENCES `flushed_p`',
+      'CONSTRAINT `flushed_c_ibfk_2` FOREIGN KEY (`other`) REFERENCES `flushed_p`',
+    ]);
+  });
+
   test('of one child from several sessions at once: nobody fails', async () => {
     await makeFamily('crowd');
     const clients = await Promise.all([1, 2, 3].map(() => RawClient.open(proxy, { schema })));
