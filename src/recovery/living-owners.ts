@@ -33,11 +33,11 @@ export async function openIntents(
   const alive = await livingOwners(pool, intents);
   const dead = new Map(intents.flatMap((row) => (alive.has(row.id) ? [] : [[row.id, row]])));
   if (dead.size === 0) return alive;
-  const only = [...dead.keys()];
-  const again = await findRows(pool, { by: 'intent', only }, { texts: false });
+  const again = await findRows(pool, { by: 'intent' }, { texts: false });
   const passedOn = again.filter(({ id, threadId, upstreamPort }) => {
     const before = dead.get(id);
-    return threadId !== before?.threadId || upstreamPort !== before.upstreamPort;
+    if (before === undefined) return false;
+    return threadId !== before.threadId || upstreamPort !== before.upstreamPort;
   });
   return new Set([...alive, ...passedOn.map(({ id }) => id)]);
 }
