@@ -137,9 +137,9 @@ describe.each(Object.entries(PAIRS))('%s: a dump', (name, { dump, client, option
   });
 });
 
-/** What the tool itself doesn't do on a server, by its words and exit code. */
+/** What the tool itself doesn't do on a server, by its words and whether it fails. */
 const CHANGES = [
-  { name: 'mysql-5.6', swapping: DONE, triggers: { words: 'already have triggers', code: 11 } },
+  { name: 'mysql-5.6', swapping: DONE, triggers: { words: 'already have triggers', code: 1 } },
   {
     name: 'mariadb-10.11',
     swapping: { words: "drop_swap doesn't work with MySQL 8.0+", code: 1 },

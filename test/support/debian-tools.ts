@@ -57,10 +57,11 @@ export async function runSchemaChange(
   const script = join(root, 'usr/bin/pt-online-schema-change');
   const dsn = { h: host, P: port, u: user, p: password, D: schema, t: table };
   const words = Object.entries(dsn).map(([key, value]) => `${key}=${value}`);
-  return run({ argv: [...argv, script], env: { ...env, PERL5LIB: PERL5LIB.join(':') } }, [
-    ...['--execute', '--recursion-method=none', '--no-version-check', ...args],
-    words.join(','),
-  ]);
+  const program = { argv: [...argv, script], env: { ...env, PERL5LIB: PERL5LIB.join(':') } };
+  const options = ['--execute', '--recursion-method=none', '--no-version-check', ...args];
+  const result = await run(program, [...options, words.join(',')]);
+  // Where Perl dies it exits with the errno of whatever was last, such as that of its connect.
+  return { ...result, code: result.code === 0 ? 0 : 1 };
 }
 
 async function python(): Promise<Program> {
