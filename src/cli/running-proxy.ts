@@ -68,10 +68,12 @@ export function warnUnprotected(log: Log, settings: ProxySettings): void {
   const warn = (what: string, fields = {}) => log.warn({ event: 'unprotected', ...fields }, what);
   const { mode, rules, allowDestroy, protect } = settings;
   for (const { rule, behind } of rulesThatNeverFit(rules)) {
-    const why = behind === null ? {} : { behind: behind.text };
-    const words = 'a rule of UNDROP_RULES decides nothing: an earlier one fits all that it fits';
-    const own = 'a rule of UNDROP_RULES decides nothing: its conditions exclude each other';
-    log.warn({ event: 'rules', rule: rule.text, ...why }, behind === null ? own : words);
+    const why =
+      behind === null
+        ? 'its conditions exclude each other'
+        : 'an earlier one fits all that it fits';
+    const fields = { event: 'rules', rule: rule.text, behind: behind?.text };
+    log.warn(fields, `a rule of UNDROP_RULES decides nothing: ${why}`);
   }
   if (mode !== 'hold') return warn(whyNotHeldBy(mode));
   const missing = PROTECTED.filter((what) => !protect.includes(what));

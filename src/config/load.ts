@@ -73,13 +73,13 @@ export function loadSettings<K extends SettingKey>(
   const unknownVariables = Object.keys(sources.env).filter(
     (name) => name.startsWith('UNDROP_') && !known.has(name) && !OTHER_VARIABLES.has(name),
   );
-  // Every key has a value or a problem by now.
   const overridden = keys.flatMap((key) => {
     const given = findValue(key, SETTINGS[key], sources);
     const inFile = findValue(key, SETTINGS[key], { ...sources, flags: {}, env: {} });
     const isOther = given !== null && inFile !== null && given.text !== inFile.text;
     return isOther ? [{ key, by: given.from }] : [];
   });
+  // Every key has a value or a problem by now.
   return { settings: values as unknown as Pick<Settings, K>, unknownVariables, overridden };
 }
 

@@ -133,11 +133,10 @@ export async function makeGuard(
     run(commands: readonly UserCommand[]): Promise<readonly Result[]>;
   },
 ): Promise<string> {
-  const { schema, name, owner, isLogged, run } = options;
+  const { schema, name, owner, isLogged: logged, run } = options;
   const { groupId, charset } = name;
   // Replicas need not have a schema whose drop they don't hear of. Of all others they have the
   // guard too, so that behind a failover recovery can tell whether the DROP has come to them.
-  const logged = isLogged;
   if (!logged && !(await mayUnlog(pool))) throw new Halt(notDropped(schema, MUST_LOG, GIVE_TIER));
   const guard = schemaGuardName({ groupId, logged });
   try {

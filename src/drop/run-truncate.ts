@@ -11,7 +11,6 @@ import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { IntentFacts } from '../ledger/write.js';
 import type { Ruling } from '../policy/decide.js';
-import { isServerError } from '../service/pools.js';
 import { decodeErr } from '../wire/response/err.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { lockTableSql, UNLOCK_SQL } from './lock-words.js';
@@ -32,7 +31,7 @@ import { recordDrop } from './record-drop.js';
 import type { DropRequest } from './request.js';
 import { serviceNames } from './service-names.js';
 import { notTruncated, objectionToTruncate, sayMissing, VERSIONED } from './truncate-words.js';
-import { type Swapped, TwinSwap } from './twin-swap.js';
+import { type Swapped, TwinSwap, tolerantly } from './twin-swap.js';
 import { ownLockSql, type QualifiedName, truncateOwnSql, turnSql } from './words.js';
 
 export interface TruncateOptions extends DropOptions {
@@ -121,7 +120,8 @@ class Truncation extends OneTableStatement {
       tried = await this.#try(table, swap, tries === 1 ? FIRST_TRY_MS : NEXT_TRY_MS);
     }
     // Of a try that came to nothing, however it ended.
-    await swap.leave().catch(ofTheService);
+    // What can't be done now is done before the intent is forgotten.
+    await tolerantly(() => swap.leave());
     if (this.by.has(this.#id)) await this.forget(this.#id);
     const end = await this.#endOf(tried, swap);
     return (await this.#lockAgain(table)) ?? end;
@@ -254,11 +254,6 @@ class Truncation extends OneTableStatement {
     const [said] = await this.say([{ kind: 'query', text }]);
     return said?.kind === 'err' ? answer(said) : null;
   }
-}
-
-/** What can't be done now is done before the intent is forgotten. */
-function ofTheService(error: unknown): void {
-  if (!(error instanceof UndropError) && !isServerError(error)) throw error;
 }
 
 function saysGone(tried: End | 'again' | 'held'): boolean {

@@ -236,8 +236,8 @@ export class TwinSwap {
   }
 }
 
-/** The table is held whatever comes of this. */
-async function tolerantly<T>(work: () => Promise<T>): Promise<T | null> {
+/** What becomes of the table doesn't hang on it; null where the server or the service fails. */
+export async function tolerantly<T>(work: () => Promise<T>): Promise<T | null> {
   try {
     return await work();
   } catch (error) {

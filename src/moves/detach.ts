@@ -34,6 +34,7 @@ import { alter, dropKey } from './add-keys.js';
 import { leadBack } from './child-keys.js';
 import { dropTriggers, type FoundTriggers, findTriggers } from './detach-triggers.js';
 import { lookAtTable } from './look-at-table.js';
+import { toOwnParent } from './own-parent.js';
 import type { RelocateTable } from './relocate.js';
 
 /** For each table what is in the way, or null. Does not reject. */
@@ -180,9 +181,7 @@ async function inOwnNames(
   if (beside !== undefined) {
     return { ...key, name, parentSchema: beside.fromSchema, parentTable: beside.table };
   }
-  const [row] = await findRows(pool, { by: 'id', prefix: parent.id }, { texts: false });
-  if (row === undefined) return { ...key, name };
-  return { ...key, name, parentSchema: row.schema, parentTable: row.table };
+  return toOwnParent(pool, { ...key, name });
 }
 
 /** The definition as it was, for people and for whoever compares. */

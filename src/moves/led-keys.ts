@@ -13,6 +13,7 @@ import type { ServiceConnection, ServicePool } from '../service/pools.js';
 import type { KeyedTable } from './add-keys.js';
 import { detach } from './detach.js';
 import { lookAtTable } from './look-at-table.js';
+import { toOwnParent } from './own-parent.js';
 
 /** Of that table: what leads to a held one leads to its own name. */
 export async function inOwnNames(
@@ -22,14 +23,7 @@ export async function inOwnNames(
 ): Promise<readonly ForeignKey[]> {
   const own: ForeignKey[] = [];
   for (const key of keys) {
-    const parent = isSameName(key.parentTable, table) ? null : parseHoldName(key.parentTable);
-    const [row] =
-      parent === null
-        ? []
-        : await findRows(connection, { by: 'id', prefix: parent.id }, { texts: false });
-    own.push(
-      row === undefined ? key : { ...key, parentSchema: row.schema, parentTable: row.table },
-    );
+    own.push(isSameName(key.parentTable, table) ? key : await toOwnParent(connection, key));
   }
   return own;
 }

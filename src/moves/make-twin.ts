@@ -132,7 +132,10 @@ export async function readLikeness(
 }
 
 /** It isn't needed: what binds others is taken off, and the collector has it. */
-export async function leaveTwin(pool: ServicePool, twin: Twin): Promise<void> {
+export async function leaveTwin(
+  pool: ServicePool,
+  twin: KeyedTable & Pick<Twin, 'logged' | 'keys'>,
+): Promise<void> {
   const { logged, keys } = twin;
   try {
     await alter(pool, twin, keys.map(dropKey), { logged });
@@ -150,18 +153,13 @@ export async function leaveTwinsOf(
   id: string,
   { logged }: { readonly logged: boolean },
 ): Promise<void> {
-  const found = await findHoldTables(pool, await readRecycleSchemas(pool), twinIdOf(id));
-  for (const { schema, name } of found) {
+  const twins = await findHoldTables(pool, await readRecycleSchemas(pool), twinIdOf(id));
+  for (const { schema, name } of twins) {
     const table = { id: twinIdOf(id), schema, table: name };
     const look = await lookAtTable(pool, table);
-    const keys = typeof look === 'string' ? [] : (look.keys ?? []);
-    await leaveTwin(pool, {
-      ...table,
-      logged,
-      likeness: '',
-      keysOfSource: [],
-      keys: keys.map((key) => key.name),
-    });
+    const found = typeof look === 'string' ? [] : (look.keys ?? []);
+    const keys = found.map((key) => key.name);
+    await leaveTwin(pool, { ...table, logged, keys });
   }
 }
 

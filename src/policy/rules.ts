@@ -5,6 +5,7 @@
  * Invariant: a rule that isn't understood is a mistake with a message, and none of them counts.
  */
 import { parseDuration } from '../duration.js';
+import { parseHold } from './hold-length.js';
 
 export interface Rule {
   /** As written, for the log and for errors. */
@@ -43,7 +44,6 @@ export const RULES_EXPECTED =
   'rules like `app.tmp_*: now; etl.* user=dbt size<1G: hold=1d`, separated by ;';
 
 const RULES_MAX = 500;
-const HOLD_MS_MAX = 3_650 * 86_400_000;
 
 const ACTION = 'hold, hold=30d (up to 3650d), now, native or refuse';
 const CONDITION = 'user=name, user=name@host, size<1G, size>1G, age<1h, age>1h or empty';
@@ -100,11 +100,8 @@ function parseRule(text: string): Rule | string {
 }
 
 function parseAction(text: string): RuleAction | null {
-  const [, length] = /^hold\s*=\s*(.+)$/i.exec(text) ?? [];
-  if (length !== undefined) {
-    const ms = parseDuration(length);
-    return ms === null || ms > HOLD_MS_MAX ? null : { do: 'hold', ms };
-  }
+  const hold = parseHold(text);
+  if (hold !== null) return { do: 'hold', ms: hold.ms };
   switch (text.toLowerCase()) {
     case 'hold':
       return { do: 'default' };

@@ -2,7 +2,7 @@
  * A wish for one drop, as its statement says it in a comment or the session in `@undrop`:
  * `hold=7d`, `pin`, `now`, `destroy`. Pure.
  */
-import { parseDuration } from '../duration.js';
+import { parseHold } from './hold-length.js';
 
 export interface Wish {
   /** As understood: `hold=7d`. */
@@ -21,8 +21,6 @@ export interface Wish {
 export const WISH_EXPECTED =
   'hold=7d (up to 3650d), pin, now or destroy, in /* undrop: … */ or in @undrop';
 
-const HOLD_MS_MAX = 3_650 * 86_400_000;
-
 /** Null where it is none. */
 export function parseWish(text: string): Wish | null {
   const word = text.trim().toLowerCase();
@@ -32,10 +30,8 @@ export function parseWish(text: string): Wish | null {
     case 'destroy':
       return { text: word, what: { do: word } };
   }
-  const [, length] = /^hold\s*=\s*(\S+)$/.exec(word) ?? [];
-  const ms = length === undefined ? null : parseDuration(length);
-  if (ms === null || ms > HOLD_MS_MAX) return null;
-  return { text: `hold=${length}`, what: { do: 'hold', ms } };
+  const hold = parseHold(word);
+  return hold && { text: `hold=${hold.length}`, what: { do: 'hold', ms: hold.ms } };
 }
 
 /**
