@@ -1,16 +1,21 @@
 /**
  * Intents that a service connection has taken over, to rename in a user's stead: recovery leaves
  * them alone while that connection is there, whatever became of the user's session, and what it has
- * forgotten can't be taken over any more.
+ * forgotten can't be taken over any more. Where they change hands while somebody looks on, nobody
+ * touches what they hold.
  */
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { renameInStead } from '../../src/drop/rename-in-stead.js';
 import { giveBack, takeOver } from '../../src/ledger/take-over.js';
 import { forgetIntents } from '../../src/ledger/write.js';
+import { listCollectable } from '../../src/lifecycle/collectable.js';
 import { silentLog } from '../../src/log.js';
 import { settleIntents } from '../../src/recovery/settle-intents.js';
+import type { ServicePool } from '../../src/service/pools.js';
 import { until } from '../support/poll.js';
-import { testServers } from '../support/servers.js';
+import { query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+import { tappedPool } from '../support/tapped-pool.js';
 import { ownSession } from './own-session.js';
 import { intend, rowCounts } from './service-fixture.js';
 
@@ -24,7 +29,8 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
 
   const intended = () => intend(own.pool, own.session, { schema: own.schema.name, tables: ['t'] });
 
-  const settle = () => settleIntents(own.pool, { activeIds: new Set(), log: silentLog });
+  const settle = (through: ServicePool = own.pool) =>
+    settleIntents(through, { activeIds: new Set(), log: silentLog });
 
   test('stay as long as the connection does, though the session is gone', async () => {
     const { intent } = await intended();
@@ -79,5 +85,79 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
     const how = { logged: true, checksForeignKeys: true, killAfterMs: 200 };
     expect(await renameInStead(own.pool, { tables, ...how })).toEqual({ kind: 'gone' });
     expect(await rowCounts(server, own.schema.name)).toEqual({ t: 2 });
+  });
+
+  /** A table in the recycle schema whose statement isn't over, as its intent says. */
+  async function away() {
+    const { intent, holdNames } = await intended();
+    await own.session.query(`RENAME TABLE t TO _undrop.${holdNames[0]}`);
+    return intent.tables.map(({ id }) => id);
+  }
+
+  const shiftPort = (by: number) =>
+    query(server, `UPDATE _undrop.ledger SET upstream_port = upstream_port + ${by}`);
+
+  const take = (stead: ServicePool, ids: readonly string[]) =>
+    stead.task(async (connection) => {
+      const owner = await takeOver(connection, { ids, rowLogged: true });
+      if (owner === null) throw new Error('there is an intent');
+      return { owner, threadId: connection.threadId };
+    });
+
+  /** What is done before any look, and what between that at the ledger and that at the sessions. */
+  const WAYS = {
+    'taken over': async (ids: readonly string[], stead: ServicePool) => async () => {
+      await take(stead, ids);
+      await own.die();
+    },
+    'given back': async (ids: readonly string[], stead: ServicePool) => {
+      const { owner, threadId } = await take(stead, ids);
+      return async () => {
+        await giveBack(own.pool, { ids, rowLogged: true }, owner);
+        await stead.dispose();
+        const find = `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ${threadId}`;
+        await until(async () => (await query(server, find)).length === 0, 'it is gone');
+      };
+    },
+    'passed on to the same id at another port': async () => {
+      await shiftPort(-1);
+      return () => shiftPort(1);
+    },
+  };
+
+  const TOUCHED = {
+    recovery: async (pool: ServicePool) => (await settle(pool)).completed,
+    'the collector': async (pool: ServicePool) =>
+      (await listCollectable(pool, new Set())).map(({ id }) => id),
+  };
+
+  test.each([
+    ['taken over', 'recovery'],
+    ['taken over', 'the collector'],
+    ['given back', 'recovery'],
+    ['given back', 'the collector'],
+    ['passed on to the same id at another port', 'recovery'],
+    ['passed on to the same id at another port', 'the collector'],
+  ] as const)('%s between two looks: what they hold is not touched by %s', async (way, who) => {
+    const ids = await away();
+    const stead = poolOn(server, 2);
+    try {
+      const passOn = await WAYS[way](ids, stead);
+      let isPassedOn = false;
+      const between = tappedPool(own.pool, async (send, texts) => {
+        if (!isPassedOn && texts.some((text) => text.includes('/* undrop owners */'))) {
+          isPassedOn = true;
+          await passOn();
+        }
+        return send();
+      });
+      const touched = await TOUCHED[who](between);
+      expect({ isPassedOn, touched }).toEqual({ isPassedOn: true, touched: [] });
+    } finally {
+      await stead.dispose();
+    }
+    // When that owner is gone as well, it is.
+    await own.die();
+    await until(async () => (await TOUCHED[who](own.pool)).length > 0, `${who} has it`);
   });
 });
