@@ -6,13 +6,18 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { silentLog } from '../../src/log.js';
 import { newHoldId } from '../../src/names/hold-id.js';
 import { formatHoldName } from '../../src/names/hold-name.js';
+import { reconcile } from '../../src/recovery/reconcile.js';
+import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { type RawAnswer, RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
 import { intentsSettled } from '../support/settled.js';
 import { type TapEvent, wireTap } from '../support/wire-tap.js';
+import { ledgerRowOf, sayTo } from './service-fixture.js';
 
 const PROTECT = 'drop-table,truncate,drop-partition';
 /** Races in which nothing says when who is where. */
@@ -243,6 +248,50 @@ describe.each(testServers())('what empties a table on $name', (server) => {
     ).finally(() => released.open());
     return [...child, ...(await parent)];
   }
+
+  /** Nobody is in the middle of anything, and nothing is left to be done. */
+  async function recovered(): Promise<void> {
+    const pool = poolOn(server, 2);
+    const how = { proxyId: 'of the test', activeIds: new Set<string>(), log: silentLog };
+    const isDone = async () => {
+      const { untouched, debtsLeft } = await reconcile(pool, how);
+      return untouched.length + debtsLeft.length === 0;
+    };
+    await until(isDone, 'all is recovered').finally(() => pool.dispose());
+  }
+
+  test('a child whose proxy is cut off behind its RENAME: recovery leads its key back', async () => {
+    await makeFamily('cut');
+    const parent = { schema, table: 'cut_par' };
+    const isHeld = async () => (await ledgerRowOf(root, parent))?.['state'] === 'HOLD';
+    let isRenamed = false;
+    const tap = await wireTap(server, async ({ moment, command }) => {
+      if (!command.includes('RENAME /* undrop hold-in-stead ')) return true;
+      if (moment === 'before statement') {
+        const drop = ['SET foreign_key_checks = 0', 'DROP TABLE cut_par'];
+        await sayTo(proxy, { schema, texts: drop });
+        await until(isHeld, 'the parent is held');
+      }
+      if (moment !== 'before answer') return true;
+      isRenamed = true;
+      return false;
+    });
+    const dying = await proxyInFront({ ...server, ...tap }, { PROTECT });
+    const client = await RawClient.open(dying, { schema });
+    const answer = client.query('TRUNCATE cut_ch').catch(() => null);
+    try {
+      await until(() => isRenamed, 'the child has its twin');
+    } finally {
+      await tap.close();
+      await answer;
+      await client.quit();
+      await dying.stop();
+    }
+    expect(await parentOf('cut_ch')).toEqual([expect.stringMatching(/^_undrop\._vt_HOLD_/)]);
+    await recovered();
+    expect(await parentOf('cut_ch')).toEqual([`${schema}.cut_par`]);
+    expect(await heldOf('cut_ch')).toHaveLength(1);
+  });
 
   test.each([
     ['whole', () => false],
