@@ -1,12 +1,20 @@
-/** A key of a live child that two proxies lead back at once: its index keeps its name. */
+/**
+ * A key of a live child that is led back to its parent's own name: its index keeps its name where
+ * two proxies do it at once, and the binary log has of it what it has of the parent's drop.
+ */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { ensureLedger } from '../../src/ledger/tables.js';
+import { recordOutcome } from '../../src/ledger/write.js';
 import { leadBack } from '../../src/moves/child-keys.js';
+import { leadKeysBack } from '../../src/moves/led-keys.js';
 import type { ServicePool, TaskConnection } from '../../src/service/pools.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
 import { newId } from '../../src/session/intercept.js';
+import { until } from '../support/poll.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
+import { intend } from './service-fixture.js';
 
 describe.each(testServers())('the key of a child on $name', (server) => {
   let root: Connection;
@@ -19,6 +27,7 @@ describe.each(testServers())('the key of a child on $name', (server) => {
     ({ name: schema, drop: dropSchema } = await freshSchema(server, 'child'));
     await root.query(`USE ${schema}`);
     pool = poolOn(server, 2);
+    await ensureLedger(pool);
   });
 
   afterAll(async () => {
@@ -27,8 +36,8 @@ describe.each(testServers())('the key of a child on $name', (server) => {
     await root.end();
   });
 
-  const show = async (): Promise<string> => {
-    const [[row]] = await root.query<RowDataPacket[]>('SHOW CREATE TABLE kid');
+  const show = async (table = 'kid'): Promise<string> => {
+    const [[row]] = await root.query<RowDataPacket[]>(`SHOW CREATE TABLE ${table}`);
     return String(row?.['Create Table']);
   };
 
@@ -65,4 +74,61 @@ describe.each(testServers())('the key of a child on $name', (server) => {
     await leadBack(between, child, { id: newId(), away, server: facts, logged: true });
     expect(await show()).toBe(before);
   });
+
+  /** Every event since then. */
+  async function loggedSince(from: BinlogPlace): Promise<readonly string[]> {
+    const place = await binlogPlace();
+    expect(place.file).toBe(from.file);
+    if (place.position === from.position) return [];
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SHOW BINLOG EVENTS IN '${from.file}' FROM ${from.position}`,
+    );
+    return rows.map((row) => String(row['Info']));
+  }
+
+  async function binlogPlace(): Promise<BinlogPlace> {
+    const isNew = server.name === 'mysql-9.7';
+    const [[row]] = await root.query<RowDataPacket[]>(
+      isNew ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS',
+    );
+    return { file: String(row?.['File']), position: Number(row?.['Position']) };
+  }
+
+  test.each([
+    { sqlLogBin: 1, holdSchema: '_undrop', steps: ['DROP FOREIGN KEY', 'ADD CONSTRAINT'] },
+    { sqlLogBin: 0, holdSchema: '_undrop_local', steps: [] },
+  ])(
+    'is led back in the binary log as its parent was dropped in it: sql_log_bin=$sqlLogBin',
+    async ({ sqlLogBin, holdSchema, steps }) => {
+      const [parent, child] = [`parent_${sqlLogBin}`, `child_${sqlLogBin}`];
+      await root.query(`CREATE TABLE ${parent} (id INT PRIMARY KEY)`);
+      await root.query(`CREATE TABLE ${child} (pid INT, CONSTRAINT ${child}_key
+        FOREIGN KEY (pid) REFERENCES ${parent} (id))`);
+      const drop = { schema, tables: [parent], sqlLogBin: sqlLogBin === 1 };
+      const { facts, holdNames } = await intend(pool, root, drop);
+      const [[{ id } = { id: '' }], [holdName = '']] = [facts.tables, holdNames];
+      await root.query(`SET sql_log_bin = ${sqlLogBin}`);
+      await root.query(`RENAME TABLE ${parent} TO ${holdSchema}.${holdName}`);
+      await root.query('SET sql_log_bin = 1');
+      const held = { id, holdSchema, holdName, relocated: true };
+      await recordOutcome(pool, { tables: [held], forgotten: [], sqlLogBin: sqlLogBin === 1 });
+      expect(await show(child)).toContain(`REFERENCES \`${holdSchema}\`.\`${holdName}\``);
+      const before = await binlogPlace();
+      // On a busy machine its time is over before it has begun: then it is the parent's debt.
+      const isBack = async () => {
+        await leadKeysBack(pool, { id: newId(), schema, table: child });
+        return (await show(child)).includes(`REFERENCES \`${parent}\` (\`id\`)`);
+      };
+      await until(isBack, 'the key is led back');
+      const written = await loggedSince(before);
+      expect(written.length > 0).toBe(sqlLogBin === 1);
+      const isWritten = (step: string) => written.some((text) => text.includes(step));
+      expect(['DROP FOREIGN KEY', 'ADD CONSTRAINT'].filter(isWritten)).toEqual(steps);
+    },
+  );
 });
+
+interface BinlogPlace {
+  readonly file: string;
+  readonly position: number;
+}
