@@ -412,6 +412,15 @@ export const ERRORS = {
     text: 'Held table {id} was not restored: {table} exists.',
     remedy: 'Restore under another name (--to), or move the live table out of the way first.',
   },
+  UNDROP_STATISTICS_LEFT: {
+    fault: 'client',
+    errno: 1022,
+    sqlState: '23000',
+    text: 'Held table {id} was not restored: the server keeps index statistics under the name {table}.',
+    remedy:
+      'Restore under another name (--to). They are of a partition, or of a table that is gone: ' +
+      'mysql.innodb_table_stats and innodb_index_stats show which.',
+  },
   UNDROP_NOT_HELD: {
     fault: 'client',
     errno: 1146,

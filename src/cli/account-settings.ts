@@ -12,8 +12,8 @@ export const ACCOUNT_KEYS = [
   'upstreamCa',
 ] as const;
 
-/** Of `doctor`, which looks whether the schemas that were meant are held. */
-export const DOCTOR_KEYS = [...ACCOUNT_KEYS, 'schemas'] as const;
+/** Of `doctor`, which looks whether the schemas that were meant are held, and by which settings. */
+export const DOCTOR_KEYS = [...ACCOUNT_KEYS, 'schemas', 'mode', 'protect'] as const;
 
 /** Of `init`, which may log in as an administrator. */
 export const INIT_KEYS = [

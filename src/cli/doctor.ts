@@ -1,11 +1,13 @@
 /**
- * `undrop doctor`: is the server one that undrop knows, has the service account what it needs, and
- * what drops tables beyond its reach? Changes nothing; exit code 1 where drops would be refused or
- * held in part.
+ * `undrop doctor`: is the server one that undrop knows, has the service account what it needs, do
+ * the settings hold what is dropped, and what drops tables beyond their reach? Changes nothing;
+ * exit code 1 where drops would be refused, or held in part or not at all.
  */
 import { type Examination, examine } from '../account/examine.js';
 import type { Program } from '../account/programs.js';
+import { PROTECTED } from '../config/schema.js';
 import type { DoctorSettings } from './account-settings.js';
+import { leavesOut, whyNotHeldBy } from './proxy-settings.js';
 import { withPool } from './with-pool.js';
 
 /** More names than this are a list for --json. */
@@ -17,16 +19,24 @@ export function runDoctor(
 ): Promise<number> {
   return withPool(settings, async (pool) => {
     const found = await examine(pool, { wanted: settings.schemas });
-    const text = options.json ? JSON.stringify(found, null, 2) : formatExamination(found);
+    const { mode, protect } = settings;
+    const notProtected = PROTECTED.filter((what) => mode !== 'hold' || !protect.includes(what));
+    const all = { ...found, mode, protect, notProtected };
+    const text = options.json ? JSON.stringify(all, null, 2) : formatExamination(found, settings);
     process.stdout.write(`${text}\n`);
-    return found.tier === null || found.notHeld.length > 0 ? 1 : 0;
+    const isPartly = found.notHeld.length + notProtected.length > 0;
+    return found.tier === null || isPartly ? 1 : 0;
   });
 }
 
-export function formatExamination(found: Examination): string {
+/** What a proxy would do by these settings. */
+type HoldSettings = Pick<DoctorSettings, 'mode' | 'protect'>;
+
+export function formatExamination(found: Examination, settings: HoldSettings): string {
   return [
     ...formatServer(found),
     ...formatRights(found),
+    ...formatSettings(settings),
     ...formatSchemas(found),
     ...formatPrograms(found),
   ].join('\n');
@@ -49,6 +59,13 @@ function formatRights({ account, tier, missing }: Examination): readonly string[
       return `  ${isEssential ? 'missing' : 'without'} ${right}${where}: ${without}`;
     }),
   ];
+}
+
+function formatSettings({ mode, protect }: HoldSettings): readonly string[] {
+  if (mode !== 'hold') return [`settings  ${whyNotHeldBy(mode)}`];
+  const missing = PROTECTED.filter((what) => !protect.includes(what));
+  if (missing.length > 0) return [`settings  ${leavesOut(missing)}`];
+  return [`settings  held is what ${protect.join(', ')} would destroy`];
 }
 
 function formatSchemas(found: Examination): readonly string[] {

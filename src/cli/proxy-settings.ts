@@ -70,6 +70,11 @@ export function whyNotHeldBy(mode: Exclude<ProxySettings['mode'], 'hold'>): stri
   }
 }
 
+/** `missing`: of UNDROP_PROTECT's default. */
+export function leavesOut(missing: readonly string[]): string {
+  return `UNDROP_PROTECT leaves ${missing.join(', ')} out: those destroy tables at once`;
+}
+
 export const NO_HOLD =
   'UNDROP_HOLD or UNDROP_LIFECYCLE gives tables no time in HOLD: what is dropped is removed at once';
 

@@ -9,6 +9,7 @@ import type { ServerAddress } from '../service/pools.js';
 import type { DrainOptions } from '../session/drain.js';
 import {
   holdMsOf,
+  leavesOut,
   NO_HOLD,
   type ProxySettings,
   type SettingsChange,
@@ -78,7 +79,7 @@ export function warnUnprotected(log: Log, settings: ProxySettings): void {
   if (mode !== 'hold') return warn(whyNotHeldBy(mode));
   const missing = PROTECTED.filter((what) => !protect.includes(what));
   if (missing.length > 0) {
-    warn(`UNDROP_PROTECT leaves ${missing.join(', ')} out: those destroy tables at once`);
+    warn(leavesOut(missing));
   }
   if (holdMsOf(settings) === 0) warn(NO_HOLD);
   const unheld = rules.filter(isForAll).map(({ text }) => text);

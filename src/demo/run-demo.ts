@@ -172,6 +172,7 @@ async function announce(
     ...{ host, port, takenPort, user, command },
     clients: await findClients(env['PATH'] ?? '', server),
     hold: variables['UNDROP_HOLD'] ?? '',
+    mode: env['UNDROP_MODE'] ?? 'hold',
   };
   if (server.folder !== null) {
     const proxy = { host, port };

@@ -15,6 +15,8 @@ export interface ScreenFacts {
   readonly command: string;
   /** As configured: `10m`. */
   readonly hold: string;
+  /** As configured; nothing is held in any but `hold`. */
+  readonly mode: string;
 }
 
 /** The screen, with a newline at its end. */
@@ -33,7 +35,9 @@ export function screen(facts: ScreenFacts): string {
     '',
     ...(facts.clients.length === 0 ? withoutClient(command) : withClient(facts)),
     '',
-    `A dropped table is held for ${spell(facts.hold)}, then removed. Ctrl-C ends the proxy and the server,`,
+    facts.mode === 'hold'
+      ? `A dropped table is held for ${spell(facts.hold)}, then removed. Ctrl-C ends the proxy and the server,`
+      : `UNDROP_MODE is ${facts.mode}: a dropped table is gone at once. Ctrl-C ends the proxy and the server,`,
     'and takes their data away.',
     '',
   ];

@@ -89,6 +89,12 @@ class Tour {
     await this.#statement('SHOW TABLES');
     await this.#count(kept);
 
+    const held = (await this.#readHeld()).filter(({ id }) => !heldBefore.has(id));
+    if (held.length < 2) {
+      this.#say('Neither is held: UNDROP_MODE, UNDROP_PROTECT or UNDROP_RULES say so.');
+      this.#say('The terminal of the demo says which.');
+      return 1;
+    }
     this.#title('Both are held, not gone');
     if (!(await this.#undrop('list'))) return 1;
 

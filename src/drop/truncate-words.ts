@@ -46,7 +46,7 @@ export function notTruncated({ schema, table }: Name, how: string, instead = INS
   return new UndropError('UNDROP_NOT_DONE_YET', { tables, how: `by TRUNCATE ${how}`, instead });
 }
 
-const INSTEAD = 'Use DELETE, or a direct connection.';
+const INSTEAD = 'Use DELETE, or a direct connection: both keep no rows.';
 
 export const VERSIONED: Signal = {
   errno: 4137,

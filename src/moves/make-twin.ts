@@ -97,7 +97,7 @@ export async function makeTwin(pool: ServicePool, request: TwinRequest): Promise
     // Others may have altered it between the look and the copy.
     const now = await readLikeness(pool, { id, ...source }, { off: request.keys });
     if (now?.likeness !== likeness) return { none: 'missing' };
-    return { none: 'has something that no copy of it gets (a CHECK or a file of its own)' };
+    return { none: 'has a CHECK with a name, or a file of its own, which no copy of it gets' };
   }
   return { none: 'has foreign keys whose names are taken' };
 }

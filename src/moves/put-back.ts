@@ -28,9 +28,9 @@ export interface PutBack {
 }
 
 /**
- * Rejects with UNDROP_NAME_TAKEN, UNDROP_SCHEMA_MISSING, UNDROP_NOT_HELD (somebody was faster),
- * UNDROP_NOT_RESTORABLE (its rows may be gone), UNDROP_BUSY (locked by others), or
- * UNDROP_SERVICE_FAILED.
+ * Rejects with UNDROP_NAME_TAKEN, UNDROP_STATISTICS_LEFT, UNDROP_SCHEMA_MISSING, UNDROP_NOT_HELD
+ * (somebody was faster), UNDROP_NOT_RESTORABLE (its rows may be gone), UNDROP_BUSY (locked by
+ * others), or UNDROP_SERVICE_FAILED.
  */
 export async function putBack(pool: ServicePool, what: PutBack): Promise<void> {
   const { id, holdSchema, holdName, toSchema, toTable, logged, states = ['HOLD'] } = what;
@@ -55,6 +55,10 @@ export async function putBack(pool: ServicePool, what: PutBack): Promise<void> {
   }
 }
 
+/** ER_DUP_KEY names the table in which the key is. */
+const DUPLICATE_KEY = 1022;
+const STATISTICS = /innodb_(table|index)_stats/;
+
 /** Whether it is there, and held nowhere: by a debt that is paid it moves home. */
 export async function isPutBack(
   pool: ServicePool,
@@ -76,6 +80,13 @@ async function explain(pool: ServicePool, what: PutBack, error: unknown): Promis
   }
   if (isServerError(error, 1050)) {
     return new UndropError('UNDROP_NAME_TAKEN', { id, table: `${toSchema}.${toTable}` }, error);
+  }
+  if (isServerError(error, DUPLICATE_KEY) && STATISTICS.test(cause)) {
+    return new UndropError(
+      'UNDROP_STATISTICS_LEFT',
+      { id, table: `${toSchema}.${toTable}` },
+      error,
+    );
   }
   // A missing schema is 1049 on MySQL 8 and later, and 1025 or even 1146 elsewhere.
   if (!(await schemaExists(pool, toSchema))) {

@@ -1,4 +1,5 @@
 /** Held tables and restores as people read them, and as programs do. Pure. */
+import { isTwinId } from '../names/hold-id.js';
 import { isPinned } from '../names/hold-name.js';
 import type { Held, TableName } from './list.js';
 import type { RestoreReport } from './run-restore.js';
@@ -173,7 +174,8 @@ function uniqueDigits(ids: readonly string[]): number {
   return 32;
 }
 
-function formatWhat({ kind, origin }: Held): string {
+function formatWhat({ kind, origin, id }: Held): string {
+  if (origin === null && isTwinId(id)) return '(spare of a TRUNCATE)';
   return kind === 'view' ? `${formatName(origin)} (view)` : formatName(origin);
 }
 

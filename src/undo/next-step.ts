@@ -107,9 +107,15 @@ function chooseName(table: Held, to: string | undefined): TableName {
 
 function notFound(held: readonly Held[], target: string): UndropError {
   const names = new Set(held.map(qualified).filter((name) => name !== null));
+  const ofSchema = held.filter(({ origin }) => origin && isSameName(origin.schema, target));
+  const inSchema = [...new Set(ofSchema.map(qualified))].filter((name) => name !== null);
   const similar = similarNames(target, [...names]);
   const hint = similar.length === 0 ? '' : ` Similar: ${similar.join(', ')}.`;
-  return new UndropError('UNDROP_NO_SUCH_HELD', { target, similar: hint });
+  const shown = inSchema.slice(0, SHOWN_MAX).join(', ');
+  const more = inSchema.length > SHOWN_MAX ? ` and ${inSchema.length - SHOWN_MAX} more` : '';
+  const tables = ` It is a schema of which these are held: ${shown}${more}.`;
+  const params = { target, similar: inSchema.length === 0 ? hint : tables };
+  return new UndropError('UNDROP_NO_SUCH_HELD', params);
 }
 
 function ambiguous(target: string, found: readonly Held[]): UndropError {

@@ -20,6 +20,9 @@ interface Account {
   readonly variables: Readonly<Record<string, string>>;
 }
 
+/** Of UNDROP_PROTECT. */
+const DEFAULTS = ['drop-table', 'drop-database', 'create-or-replace'];
+
 describe.each(testServers())('on $name', (server) => {
   let schema: FreshSchema;
   let other: FreshSchema;
@@ -227,6 +230,19 @@ describe.each(testServers())('on $name', (server) => {
       const { code, found } = await doctor(tier);
       expect({ code, tier: found['tier'] }).toEqual({ code: 0, tier });
       expect(found['server']).toMatchObject({ isTested: true });
+    });
+
+    test.each([
+      [{}, 0, 'held is what drop-table, drop-database, create-or-replace would destroy', []],
+      [{ MODE: 'observe' }, 1, 'UNDROP_MODE is observe: nothing is held', DEFAULTS],
+      [{ PROTECT: 'truncate' }, 1, `UNDROP_PROTECT leaves ${DEFAULTS.join(', ')} out`, DEFAULTS],
+    ])('says what the settings %j hold', async (settings, code, words, notProtected) => {
+      const { variables } = await made('managed');
+      const said = await runUndrop(server, ['doctor'], { ...variables, ...settings });
+      expect(said).toMatchObject({ code, stderr: '' });
+      expect(said.stdout).toContain(`settings  ${words}`);
+      const json = await runUndrop(server, ['doctor', '--json'], { ...variables, ...settings });
+      expect(JSON.parse(json.stdout)).toMatchObject({ notProtected });
     });
 
     test('says what breaks without a right that is missing', async () => {

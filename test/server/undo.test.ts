@@ -252,6 +252,22 @@ describe.each(testServers())('undo on $name', (server) => {
     expect(await rowsOf('orders')).toBe(3);
   });
 
+  test('says it where statistics that were left have the name', async () => {
+    await drop('orders');
+    const stale = `'${schema.name}', 'orders', NOW(), 0, 1, 0`;
+    await query(server, `INSERT INTO mysql.innodb_table_stats VALUES (${stale})`);
+    try {
+      // MySQL writes over them.
+      const isInTheWay = server.flavour === 'mariadb';
+      const code = await codeOf(restore(pool, { target: 'orders' }));
+      expect(code).toBe(isInTheWay ? 'UNDROP_STATISTICS_LEFT' : 'done');
+      if (isInTheWay) await restore(pool, { target: 'orders', to: 'orders_back' });
+      expect(await rowsOf(isInTheWay ? 'orders_back' : 'orders')).toBe(3);
+    } finally {
+      await query(server, `DELETE FROM mysql.innodb_table_stats WHERE table_name = 'orders'`);
+    }
+  });
+
   test('refuses where the name is taken, and changes nothing', async () => {
     const held = await drop('orders');
     await query(server, `CREATE TABLE ${schema.name}.orders (id INT)`);

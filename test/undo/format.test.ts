@@ -39,6 +39,12 @@ describe('the list of held tables', () => {
     expect(line).toContain('…');
   });
 
+  test('says which is none that somebody dropped', () => {
+    const id = '0195a1b2c3d380008000000000000001';
+    const [, line] = formatHeldList([held(1, null, { id })], null).split('\n');
+    expect(line).toMatch(/^0195a1b2c3d38 {2}\(spare of a TRUNCATE\) /);
+  });
+
   test('shows as many digits of the ids as tell them apart', () => {
     const one = held(1, 'shop.a', { id: '0195a1b2c3d170008000000000000001' });
     const two = held(1, 'shop.b', { id: '0195a1b2c3d170008000000000000002' });

@@ -82,6 +82,13 @@ describe('which held table is meant', () => {
     );
   });
 
+  test('is a schema, whose tables are said', () => {
+    const tables = ['a', 'b', 'c', 'd', 'e', 'f'].map((table, n) => held(n, `ed.${table}`));
+    expect(refusal([...tables, held(7, 'ed.a'), ...all], 'ED').message).toContain(
+      'It is a schema of which these are held: ed.a, ed.b, ed.c, ed.d, ed.e and 1 more.',
+    );
+  });
+
   test.each(['', '.', 'x'])('"%s" is similar to no name of one character', (target) => {
     expect(refusal([held(1, 'shop.?')], target).message).not.toContain('Similar');
   });
