@@ -75,3 +75,9 @@ export interface LedgerRow {
   /** Under which name it came back, `schema.table`. */
   readonly restoredAs: string | null;
 }
+
+/**
+ * `failure` of a row whose table is about to be restored, until all of it is back; `restoredAs`
+ * says where it goes.
+ */
+export const TO_COME = 'it is being restored: its foreign keys and triggers are still to come';

@@ -16,7 +16,7 @@ import { dateOf, numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 import { parseDetached } from './detached.js';
-import type { DroppingStatement, LedgerState, TableKind } from './entry.js';
+import { type DroppingStatement, type LedgerState, type TableKind, TO_COME } from './entry.js';
 import { intentText } from './intent-text.js';
 import { isForeignKeyLine, ownDefinition, restoreScript } from './restore-script.js';
 import type { LockedTable } from './session-locks.js';
@@ -172,7 +172,10 @@ export interface DropOutcome {
   readonly sqlLogBin?: boolean;
 }
 
-/** After the answer: state HOLD, the definition, the restore script. May run twice. */
+/**
+ * After the answer: state HOLD, the definition, the restore script. May run twice. An intent whose
+ * table is announced to be restored stays: who settles it looks where the table is.
+ */
 export async function recordOutcome(pool: ServicePool, outcome: DropOutcome): Promise<void> {
   const { tables, forgotten } = outcome;
   const ids = tables.map(({ id }) => id);
@@ -236,7 +239,7 @@ function outcomeUpdate(
       definition = IF(detached IS NULL, COALESCE(${definition}, definition),
         COALESCE(definition, ${definition})),
       restore_script = ${script}
-    WHERE id = ${id} AND state IN ('intent', 'HOLD')`;
+    WHERE id = ${id} AND (state = 'HOLD' OR state = 'intent' AND NOT failure <=> ${TO_COME})`;
 }
 
 /** Null where the table can't be shown: it has moved on, or its files are broken. */

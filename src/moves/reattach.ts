@@ -4,6 +4,7 @@
  * Invariant: the table stays where it is and as it is, whatever can't come back; that is said.
  */
 import { type Detached, type ForeignKey, hasDetached } from '../ledger/detached.js';
+import { isUnanswered } from '../service/connect-error.js';
 import { isKilled } from '../service/kill-after.js';
 import type { ServicePool } from '../service/pools.js';
 import { numberOf } from '../service/row.js';
@@ -92,8 +93,14 @@ async function addAll(
   return problems;
 }
 
-/** A problem that passes. */
-export const IS_LOCKED = 'another session has a table locked';
+/** Problems that pass. */
+const IS_LOCKED = 'another session has a table locked';
+const NO_ANSWER = 'the server gave no answer';
+
+/** Whether the same may come to an end by another try. */
+export function mayPass(problem: string | null): boolean {
+  return problem === IS_LOCKED || problem === NO_ANSWER;
+}
 
 /** What is in the way, or null. */
 export async function tried(work: () => Promise<unknown>): Promise<string | null> {
@@ -104,6 +111,7 @@ export async function tried(work: () => Promise<unknown>): Promise<string | null
     } catch (error) {
       if (isKilled(error) && tries < TRIES) continue;
       if (isKilled(error)) return IS_LOCKED;
+      if (isUnanswered(error)) return NO_ANSWER;
       return error instanceof Error ? error.message : String(error);
     }
   }

@@ -2,7 +2,7 @@
  * Whether a table that was held has a name of its own again, and where a restore that broke off has
  * put it. Changes nothing.
  */
-import type { LedgerRow } from '../ledger/entry.js';
+import { type LedgerRow, TO_COME } from '../ledger/entry.js';
 import { isForeignKeyLine, ownDefinition } from '../ledger/restore-script.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { dateOrNullOf, textOf } from '../service/row.js';
@@ -13,12 +13,6 @@ export interface Place {
   readonly schema: string;
   readonly table: string;
 }
-
-/**
- * `failure` of a row whose table is about to be restored, until all of it is back; `restoredAs`
- * says where it goes.
- */
-export const TO_COME = 'it is being restored: its foreign keys and triggers are still to come';
 
 /**
  * Where the table is whose restore broke off; null where none did, or where what has the name by

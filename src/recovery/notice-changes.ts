@@ -5,7 +5,7 @@
  * Invariant: a row is changed only from the state in which it was read, and ended only after a
  * second look at that one table, which has to say that there is none.
  */
-import type { LedgerRow, LedgerState } from '../ledger/entry.js';
+import { type LedgerRow, type LedgerState, TO_COME } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { turnPage, type Walk } from '../ledger/walk.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
@@ -19,7 +19,7 @@ import {
 } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pools.js';
 import { isSurelyAbsent } from './absence.js';
-import { findAnnounced, isBack, TO_COME } from './is-back.js';
+import { findAnnounced, isBack } from './is-back.js';
 import { isOfOneRow } from './of-one-row.js';
 
 export interface NoticedChanges {

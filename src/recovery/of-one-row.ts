@@ -3,11 +3,10 @@
  * with. Where the connection broke, also by a deadline, the next statement would meet the same.
  */
 import { UndropError } from '../errors.js';
-import { isConnectionLost } from '../service/connect-error.js';
+import { isUnanswered } from '../service/connect-error.js';
 import { isServerError } from '../service/server-error.js';
 
 export function isOfOneRow(error: unknown): error is Error {
   if (isServerError(error)) return true;
-  if (!(error instanceof UndropError) || isConnectionLost(error)) return false;
-  return error.code !== 'UNDROP_DEADLINE';
+  return error instanceof UndropError && !isUnanswered(error);
 }

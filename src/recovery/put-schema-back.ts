@@ -23,7 +23,7 @@ import { forgetIntents, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { passOn } from '../moves/pass-on.js';
 import { putBack } from '../moves/put-back.js';
-import { IS_LOCKED, type ReattachOptions, reattach } from '../moves/reattach.js';
+import { mayPass, type ReattachOptions, reattach } from '../moves/reattach.js';
 import { reattachTriggers } from '../moves/reattach-triggers.js';
 import { renewHeld } from '../moves/renew.js';
 import { retireSchemaGuard } from '../moves/retire-schema-guard.js';
@@ -198,7 +198,7 @@ const CHECK_TAKEN = 3822;
 async function makeWhole(pool: ServicePool, row: LedgerRow, log: Log): Promise<boolean> {
   const { id, schema, table, detached, rowLogged, threadId } = row;
   const problems = hasDetached(detached) ? await comeBack(pool, row) : [];
-  if (problems.includes(IS_LOCKED)) return false;
+  if (problems.some(mayPass)) return false;
   if (problems.length === 0 && row.state === 'intent') {
     // Unless somebody has taken it over since.
     return (await forgetIntents(pool, [id], { sqlLogBin: rowLogged, ownedBy: threadId })) > 0;

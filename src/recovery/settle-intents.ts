@@ -7,7 +7,7 @@
  * be. An intent is forgotten only where the server says that there is no such held table, and only
  * if no service connection has taken it over since (take-over.ts).
  */
-import type { LedgerRow } from '../ledger/entry.js';
+import { type LedgerRow, TO_COME } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
 import { turnPage, type Walk } from '../ledger/walk.js';
@@ -26,7 +26,7 @@ import { hasRows } from '../service/has-rows.js';
 import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pools.js';
 import { isSurelyAbsent } from './absence.js';
-import { TO_COME } from './is-back.js';
+import { finishRestore } from './come-back.js';
 import { openIntents } from './living-owners.js';
 import { isOfOneRow } from './of-one-row.js';
 
@@ -144,16 +144,13 @@ async function settleOne(
     return 'left';
   }
   if (table === undefined && row.failure === TO_COME) {
-    // Its session had begun to put it back; the next restore finishes that.
-    await recordState(pool, {
-      id,
-      state: 'restored',
-      rowLogged: row.rowLogged,
-      onlyFrom: 'intent',
-    });
+    // Its session had begun to put it back.
+    if (!(await finishRestore(pool, id))) return 'left';
+    await recordIntentAs(pool, row, { state: 'restored' });
     log.info({ id, table: `${schema}.${name}` }, 'an interrupted drop was taken back');
     return 'completed';
   }
+  if (row.failure === TO_COME) await recordIntentAs(pool, row, { failure: null });
   const isHeld = table !== undefined && (await complete(pool, row, table));
   if (isHeld) await leadTwinsKeysBack(pool, row, log);
   // Left: its drop goes on by another connection, or somebody else has forgotten it.
@@ -163,6 +160,14 @@ async function settleOne(
     isHeld ? 'completed an interrupted drop' : 'an interrupted drop had not happened',
   );
   return isHeld ? 'completed' : 'forgotten';
+}
+
+async function recordIntentAs(
+  pool: ServicePool,
+  { id, rowLogged }: LedgerRow,
+  what: { readonly state: 'restored' } | { readonly failure: null },
+): Promise<void> {
+  await recordState(pool, { id, state: 'intent', ...what, rowLogged, onlyFrom: 'intent' });
 }
 
 /** Of a TRUNCATE that broke off behind its RENAME: its twin has the name. The rows are held. */

@@ -27,6 +27,12 @@ export function isConnectionLost(error: unknown): boolean {
   return error instanceof UndropError && LOST.includes(error.code);
 }
 
+/** Whether there is no answer of the server to what was to be run: it may be run all the same. */
+export function isUnanswered(error: unknown): boolean {
+  const isLate = error instanceof UndropError && error.code === 'UNDROP_DEADLINE';
+  return isLate || isConnectionLost(error);
+}
+
 const LOST: readonly ErrorCode[] = [
   'UNDROP_SERVICE_FAILED',
   'UNDROP_UPSTREAM_UNREACHABLE',

@@ -11,6 +11,7 @@ import { assert } from '../assert.js';
 import { systemClock } from '../clock.js';
 import type { DropResult } from '../drop/drop-options.js';
 import { readKind } from '../drop/facts.js';
+import { innermost } from '../drop/innermost.js';
 import { lockTableSql } from '../drop/lock-words.js';
 import { refuse } from '../drop/next-step.js';
 import { askParser, NO_VERDICT, passesParser } from '../drop/program-verdict.js';
@@ -219,7 +220,10 @@ class Attempt {
       for (let tries = 1; ; tries++) {
         const said = await this.#create();
         if (said.kind === 'ok') return this.#answer((await this.#lockAgain()) ?? said.payload);
-        if (said.errno !== TABLE_EXISTS) return this.#answer(await this.#failed(said));
+        if (said.errno !== TABLE_EXISTS) {
+          const { payload, refusal } = await this.#failed(said);
+          return this.#answer(payload, refusal);
+        }
         const wrong = (await this.#crowded(said, tries)) ?? (await this.#hold());
         if (wrong === null) continue;
         await this.#replaced.keep();
@@ -296,19 +300,26 @@ class Attempt {
   }
 
   /** The new table could not be made, and it wasn't for another one. */
-  async #failed(error: ErrPacket): Promise<Buffer> {
-    if (!KEEPS_THE_OLD.has(error.errno)) return error.payload;
+  async #failed(error: ErrPacket): Promise<Wrong> {
+    const failed = { payload: error.payload, refusal: null };
+    if (!KEEPS_THE_OLD.has(error.errno)) return failed;
     // Before all else, as nothing but this statement's life keeps it from being collected.
     await this.#replaced.keep();
-    const isBack = await this.#replaced.putBack();
-    const unlocked = isBack ? await this.#lockAgain() : null;
-    if (unlocked !== null) return unlocked;
-    const readsItself = isBack && error.errno === NO_SUCH_TABLE && this.#isOfTheOld(error);
-    if (!readsItself) return error.payload;
+    const end = await this.#replaced.putBack();
+    if (end.fate === 'unknown') {
+      const tables = listTables(this.#plan.statement.names);
+      const cause = innermost(end.error);
+      return wrongBy(new UndropError('UNDROP_FATE_UNKNOWN', { tables, cause }, end.error));
+    }
+    if (end.fate === 'held') return failed;
+    const unlocked = await this.#lockAgain();
+    if (unlocked !== null) return { payload: unlocked, refusal: null };
+    const readsItself = error.errno === NO_SUCH_TABLE && this.#isOfTheOld(error);
+    if (!readsItself) return failed;
     const message = `Table '${this.#plan.table.table}' is specified twice, both as a target for 'CREATE' and as a separate source for data`;
     const text = signalSql({ errno: 1093, sqlState: 'HY000', message });
     const [said] = await this.#options.userSession.run([{ kind: 'query', text }]);
-    return said?.kind === 'err' ? said.payload : error.payload;
+    return said?.kind === 'err' ? { payload: said.payload, refusal: null } : failed;
   }
 
   /** Whether the table that is missing is the one that was moved away. */

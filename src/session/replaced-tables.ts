@@ -7,20 +7,31 @@
  */
 import type { DropResult } from '../drop/drop-options.js';
 import type { HeldTable } from '../drop/next-step.js';
+import { writeAtLast } from '../drop/write-at-last.js';
 import { UndropError } from '../errors.js';
+import { TO_COME } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
 import { recordOutcome } from '../ledger/write.js';
 import { keepLonger } from '../moves/renew.js';
+import { finishRestore, problemsOf } from '../recovery/come-back.js';
+import { settleEnded } from '../recovery/settle-intents.js';
 import { isServerError } from '../service/pools.js';
-import { problemsOf } from '../undo/come-back.js';
-import { restore } from '../undo/run-restore.js';
+import { isFateUnknown, restore } from '../undo/run-restore.js';
 import type { InterceptOptions } from './intercept.js';
 
 interface Replaced {
   readonly result: DropResult;
   /** As they are held by now. */
   readonly held: readonly HeldTable[];
-  readonly isBack: boolean;
+  readonly fate: PutBackEnd['fate'];
+  /** Whether it was to be put back: then the ledger may say that more is to come. */
+  readonly wasTried: boolean;
 }
+
+/** Unknown: the connection broke, or there was no answer in time. */
+export type PutBackEnd =
+  | { readonly fate: 'back' | 'held' }
+  | { readonly fate: 'unknown'; readonly error: unknown };
 
 export class ReplacedTables {
   readonly #service: InterceptOptions['service'];
@@ -31,12 +42,12 @@ export class ReplacedTables {
   }
 
   add(result: DropResult): void {
-    this.#all = [...this.#all, { result, held: result.held, isBack: false }];
+    this.#all = [...this.#all, { result, held: result.held, fate: 'held', wasTried: false }];
   }
 
-  /** Those that stay held. */
+  /** Those that stay held, as far as anybody knows. */
   get dropped(): readonly Pick<Replaced, 'result' | 'held'>[] {
-    return this.#all.filter(({ isBack }) => !isBack);
+    return this.#all.filter(({ fate }) => fate === 'held');
   }
 
   /** They are not replaced: none of them goes sooner than by UNDROP_HOLD. */
@@ -55,40 +66,70 @@ export class ReplacedTables {
    * Under its own name, where that is free; else it stays held. It is the first that had the name:
    * who took it meanwhile would natively have waited.
    */
-  async putBack(): Promise<boolean> {
+  async putBack(): Promise<PutBackEnd> {
     const first = this.#all.find(({ held }) => held.length > 0);
     const [held] = first?.held ?? [];
-    if (first === undefined || held === undefined) return false;
+    if (first === undefined || held === undefined) return { fate: 'held' };
+    const end = await this.#restore(first.result, held);
+    const tried = { ...first, fate: end.fate, wasTried: true };
+    this.#all = this.#all.map((one) => (one === first ? tried : one));
+    return end;
+  }
+
+  async #restore(result: DropResult, held: HeldTable): Promise<PutBackEnd> {
     const { pool, log } = this.#service;
+    const what = { id: held.id, tables: result.tables };
     try {
       const report = await restore(pool, { target: held.id });
-      const what = { id: held.id, tables: first.result.tables };
       const problems = problemsOf(report);
       if (problems.length === 0) log?.info(what, 'a table that was not replaced is back');
       else log?.warn({ ...what, problems }, 'a table that was not replaced is back, not whole');
     } catch (error) {
       if (!isServerError(error) && !(error instanceof UndropError)) throw error;
-      log?.warn({ id: held.id, err: error }, 'a table that was not replaced stays held');
-      return false;
+      const isUnknown = isFateUnknown(error);
+      const where = isUnknown ? 'is back, or held' : 'stays held';
+      log?.warn({ ...what, err: error }, `a table that was not replaced ${where}`);
+      return isUnknown ? { fate: 'unknown', error } : { fate: 'held' };
     }
-    this.#all = this.#all.map((one) => (one === first ? { ...one, isBack: true } : one));
-    return true;
+    return { fate: 'back' };
   }
 
-  /** Writes what became of each; of one that is back the ledger knows it by now. */
+  /** Writes what became of each. */
   async finish(onLate?: (error: Error) => void): Promise<void> {
     await Promise.all(this.#all.map((one) => this.#finishOne(one, onLate)));
   }
 
   async #finishOne(
-    { result, held }: Replaced,
+    { result, held, fate, wasTried }: Replaced,
     onLate: ((error: Error) => void) | undefined,
   ): Promise<void> {
-    await result.finish(onLate);
-    if (held === result.held) return;
+    const { stopping } = this.#service;
+    try {
+      if (wasTried) await writeAtLast(() => this.#endRestore(result, fate), { stopping, onLate });
+    } finally {
+      await result.finish(onLate);
+    }
+    if (held === result.held || fate !== 'held') return;
     const tables = held.map(({ failure, ...table }) =>
       failure === null ? table : { ...table, failure },
     );
     await recordOutcome(this.#service.pool, { tables, forgotten: [] });
+  }
+
+  /** Looks where it is, unless that is known, and ends what was begun. */
+  async #endRestore({ held, tables }: DropResult, fate: PutBackEnd['fate']): Promise<void> {
+    const { pool } = this.#service;
+    const ids = held.map(({ id }) => id);
+    const intents = await findRows(pool, { by: 'intent', only: ids }, { texts: false });
+    const unsure = intents.filter(({ failure }) => fate !== 'held' || failure === TO_COME);
+    await settleEnded(
+      pool,
+      unsure.map(({ id }) => id),
+    );
+    for (const id of ids) {
+      if (await finishRestore(pool, id)) continue;
+      const cause = 'what belongs to it is still to come';
+      throw new UndropError('UNDROP_BUSY', { table: tables.join(', '), cause });
+    }
   }
 }

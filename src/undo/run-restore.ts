@@ -11,9 +11,6 @@ import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import { isPutBack, putBack } from '../moves/put-back.js';
-import { isConnectionLost } from '../service/connect-error.js';
-import { isServerError, type ServicePool } from '../service/pools.js';
-import { note, sql } from '../service/sql.js';
 import {
   announce,
   type CameBack,
@@ -22,7 +19,10 @@ import {
   NOTHING_OFF,
   tolerantly,
   writtenName,
-} from './come-back.js';
+} from '../recovery/come-back.js';
+import { isUnanswered } from '../service/connect-error.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import { note, sql } from '../service/sql.js';
 import { explainRefusal, notSeen } from './explain-refusal.js';
 import { type Held, type HeldTable, listAll, type TableName } from './list.js';
 import { isIdPrefix, planRestore, type RestorePlan, type RestoreRequest } from './next-step.js';
@@ -129,17 +129,27 @@ async function restoreTable(
     await putBack(pool, { id, holdSchema, holdName, ...target, logged });
   } catch (error) {
     if (!isFateUnknown(error)) await takeBack();
-    else if (await isPutBack(pool, { id, holdSchema, ...target })) return record(pool, table, to);
+    else if (await isSurelyBack(pool, { id, holdSchema, ...target }))
+      return record(pool, table, to);
     throw error;
   }
   return record(pool, table, to);
 }
 
-/** The connection broke, or there was no answer in time. */
-function isFateUnknown(error: unknown): boolean {
-  if (!(error instanceof UndropError)) return false;
-  const isLost = isConnectionLost(error) && !isServerError(error.cause);
-  return isLost || error.code === 'UNDROP_DEADLINE';
+async function isSurelyBack(
+  pool: ServicePool,
+  what: Parameters<typeof isPutBack>[1],
+): Promise<boolean> {
+  const { value } = await tolerantly(async () => [await isPutBack(pool, what)]);
+  return value.includes(true);
+}
+
+/**
+ * Of what `restore` rejects with: the connection broke, or there was no answer in time, so that the
+ * table may be back.
+ */
+export function isFateUnknown(error: unknown): boolean {
+  return error instanceof UndropError && isUnanswered(error) && !isServerError(error.cause);
 }
 
 /** Who asks for what is back already, or removed for good, is told so. */

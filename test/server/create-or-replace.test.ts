@@ -366,17 +366,23 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     }
   });
 
-  test('waits no longer for others than the session waits for a lock', async () => {
+  test('waits no longer for others than the session waits for a lock, and keeps what they made', async () => {
     const text = 'CREATE OR REPLACE TABLE always SELECT 99 AS v';
-    const { client, end } = await beside('always', async (moment) => {
-      if (moment === 'before') await make('always', 1);
+    let made = 0;
+    const { client, end } = await beside('always', async (moment, create) => {
+      if (moment !== 'before') return;
+      await make('always', create);
+      made = create;
     });
     try {
       await client.run(['SET lock_wait_timeout = 1']);
       const { results } = await client.query(text);
       const said = results.map((result) => ('message' in result ? String(result.message) : 'OK'));
-      expect(said).toEqual([expect.stringContaining('UNDROP_CHANGED_MEANWHILE')]);
-      expect(await rowsOf('always')).toEqual([1]);
+      expect(said).toEqual([expect.stringMatching(`UNDROP_CHANGED_MEANWHILE.*tries: ${made}`)]);
+      expect(made).toBeGreaterThanOrEqual(8);
+      expect(await rowsOf('always')).toEqual([made]);
+      const held = (await heldRows('always')).flat().sort((a, b) => a - b);
+      expect(held).toEqual(Array.from({ length: made - 1 }, (_, index) => index + 1));
     } finally {
       await end();
     }

@@ -5,8 +5,8 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { UndropError } from '../../src/errors.js';
+import { TO_COME } from '../../src/ledger/entry.js';
 import { silentLog } from '../../src/log.js';
-import { TO_COME } from '../../src/recovery/is-back.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
@@ -102,41 +102,44 @@ describe.each(testServers())('a restore that breaks off on $name', (server) => {
     });
   });
 
-  test('is finished also where one answer alone was lost', async () => {
-    const request = { target: `${schema.name}.c` };
-    for (let call = 1; ; call += 1) {
-      await clear();
-      await run(...FAMILY);
-      const before = await shown();
-      await dropped();
-      let calls = 0;
-      const once = tappedPool(pool, async (send) => {
-        calls += 1;
-        const isLost = calls === call;
-        const answer = await send();
-        if (!isLost) return answer;
-        throw new UndropError('UNDROP_SERVICE_FAILED', {
-          step: 'run',
-          server: 'it',
-          cause: 'lost',
+  test.each(['statement', 'answer'])(
+    'is finished also where one %s alone was lost',
+    async (what) => {
+      const request = { target: `${schema.name}.c` };
+      for (let call = 1; ; call += 1) {
+        await clear();
+        await run(...FAMILY);
+        const before = await shown();
+        await dropped();
+        let calls = 0;
+        const once = tappedPool(pool, async (send) => {
+          calls += 1;
+          const isLost = calls === call;
+          if (!isLost) return send();
+          if (what === 'answer') await send();
+          throw new UndropError('UNDROP_SERVICE_FAILED', {
+            step: 'run',
+            server: 'it',
+            cause: 'lost',
+          });
         });
-      });
-      const codes: string[] = [];
-      for (const on of [once, pool, pool]) {
-        const code = await restore(on, request).then(
-          () => 'done',
-          (error: UndropError) => error.code,
-        );
-        codes.push(code);
+        const codes: string[] = [];
+        for (const on of [once, pool, pool]) {
+          const code = await restore(on, request).then(
+            () => 'done',
+            (error: UndropError) => error.code,
+          );
+          codes.push(code);
+        }
+        expect([call, codes.at(-1), ...(await shown())]).toEqual([
+          call,
+          'UNDROP_NO_SUCH_HELD',
+          ...before,
+        ]);
+        if (calls < call) break;
       }
-      expect([call, codes.at(-1), ...(await shown())]).toEqual([
-        call,
-        'UNDROP_NO_SUCH_HELD',
-        ...before,
-      ]);
-      if (calls < call) break;
-    }
-  });
+    },
+  );
 
   test('under another name is finished there, whoever has the old one by now', async () => {
     const request = { target: `${schema.name}.c`, to: `${schema.name}.old` };

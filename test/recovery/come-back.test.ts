@@ -1,6 +1,6 @@
 /** What is said of a table that is back, and not whole. */
 import { expect, test } from '@jest/globals';
-import { NOTHING_OFF, problemsOf } from '../../src/undo/come-back.js';
+import { NOTHING_OFF, problemsOf } from '../../src/recovery/come-back.js';
 import type { RestoreReport } from '../../src/undo/run-restore.js';
 
 test('each problem is said, and nothing of what is there again', () => {

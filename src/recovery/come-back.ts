@@ -6,15 +6,14 @@
  */
 import { UndropError } from '../errors.js';
 import { hasDetached } from '../ledger/detached.js';
-import type { LedgerRow } from '../ledger/entry.js';
+import { type LedgerRow, TO_COME } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import { passOn } from '../moves/pass-on.js';
-import { IS_LOCKED, type Reattached, type ReattachOptions, reattach } from '../moves/reattach.js';
+import { mayPass, type Reattached, type ReattachOptions, reattach } from '../moves/reattach.js';
 import { type ReattachedTrigger, reattachTriggers } from '../moves/reattach-triggers.js';
-import { findAnnounced, TO_COME } from '../recovery/is-back.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
-import type { TableName } from './list.js';
+import { findAnnounced, type Place } from './is-back.js';
 
 export interface CameBack {
   /** The foreign keys that were its own, and what became of them. */
@@ -49,7 +48,7 @@ const NO_ROW = 'the ledger has no row of it';
 export async function announce(
   pool: ServicePool,
   id: string,
-  to: TableName,
+  to: Place,
 ): Promise<() => Promise<void>> {
   const { value } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
   const [row] = value;
@@ -62,7 +61,7 @@ export async function announce(
 }
 
 /** As the ledger has it. */
-export function writtenName({ schema, table }: TableName): string {
+export function writtenName({ schema, table }: Place): string {
   return `${schema}.${table}`;
 }
 
@@ -81,7 +80,7 @@ async function say(
 export async function comeBack(
   pool: ServicePool,
   { id, logged }: { readonly id: string; readonly logged: boolean },
-  restoredAs: TableName,
+  restoredAs: Place,
 ): Promise<CameBack> {
   const found = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
   const [row] = found.value;
@@ -99,9 +98,9 @@ export async function comeBack(
     return [];
   });
   const isWhole = keys.problem === null && triggers.problem === null;
-  const isLocked = [...keys.value, ...triggers.value].some(({ problem }) => problem === IS_LOCKED);
+  const isToCome = [...keys.value, ...triggers.value].some(({ problem }) => mayPass(problem));
   // What passes may be tried again.
-  if (row.failure === TO_COME && isWhole && !isLocked) await say(pool, row, { failure: null });
+  if (row.failure === TO_COME && isWhole && !isToCome) await say(pool, row, { failure: null });
   return {
     foreignKeys: keys.value,
     foreignKeysProblem: keys.problem,
@@ -120,10 +119,20 @@ const MAY_BE_BACK: readonly LedgerRow['state'][] = ['HOLD', 'restored', 'gone'];
 export async function findUnfinished(
   pool: ServicePool,
   { id, state }: LedgerRow,
-): Promise<TableName | null> {
+): Promise<Place | null> {
   if (!MAY_BE_BACK.includes(state)) return null;
   const [row] = await findRows(pool, { by: 'id', prefix: id });
   return row === undefined ? null : findAnnounced(pool, row);
+}
+
+/** Goes on with a restore that broke off. False: some of it is still to come, by another try. */
+export async function finishRestore(pool: ServicePool, id: string): Promise<boolean> {
+  const [row] = await findRows(pool, { by: 'id', prefix: id });
+  const at = row === undefined ? null : await findAnnounced(pool, row);
+  if (row === undefined || at === null) return true;
+  await comeBack(pool, { id, logged: row.sqlLogBin }, at);
+  const [now] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
+  return now?.failure !== TO_COME;
 }
 
 export async function tolerantly<T>(

@@ -1,0 +1,256 @@
+/**
+ * A CREATE OR REPLACE that fails behind its RENAME, and breaks while the old table, due at once by
+ * a rule, is put back: connections cut, the account refused, the proxy or the server killed.
+ * Afterwards the table is under its own name or held for UNDROP_HOLD at least, whole, and never
+ * collected; what the client was told is true; a restore brings all of it back. Each event has one
+ * fault, those of the RENAME have each; PUT_BACK_FAULTS=all gives each event each of them,
+ * PUT_BACK_ONLY is a pattern of cells, as a failure names them.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { expect, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { ERRORS, UndropError } from '../../src/errors.js';
+import { parseHoldName } from '../../src/names/hold-name.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { until } from '../support/poll.js';
+import { connect } from '../support/servers.js';
+import type { TapEvent } from '../support/wire-tap.js';
+import { type Fault, type FaultRig, openFaultRig } from './fault-rig.js';
+import { type Outcome, outcomeOf } from './say-drop.js';
+
+const CUTS: readonly Fault[] = [
+  'connection cut',
+  'all connections cut',
+  'account refused',
+  'proxy killed',
+];
+const IS_ALL = process.env['PUT_BACK_FAULTS'] === 'all';
+const ONLY = new RegExp(process.env['PUT_BACK_ONLY'] ?? '');
+/** With fewer events it was not the put-back that was struck. */
+const EVENTS_MIN = 20;
+const SETTLED_MS = 60_000;
+const HOLD_MS = 3_600_000;
+const VARIABLES = {
+  PROTECT: 'drop-table,create-or-replace',
+  RULES: '*.soon*: now',
+  LIFECYCLE: 'hold,drop',
+  CHECK_INTERVAL: '1s',
+  HOLD: '1h',
+};
+/** By which it gets its later due time; what follows it is struck. */
+const KEEPS = /RENAME \/\* undrop renew/;
+const PUTS_BACK = /RENAME \/\* undrop put-back/;
+/** Of statements that have no answer yet: the server is not done with them. */
+const OURS = "INFO LIKE '%/* undrop %'";
+/** Natively: its source is the table itself. Where that stays held: there is no such table. */
+const [OWN_SOURCE, NO_SUCH_TABLE] = [1093, 1146];
+/** Nobody could ask in time whether it has its name. */
+const UNKNOWN = ERRORS.UNDROP_FATE_UNKNOWN.errno;
+const WHOLE = { rows: 3, hasKey: true, triggers: 1 };
+
+interface Cell {
+  readonly fault: Fault;
+  /** From 1, among the events of the put-back. */
+  readonly at: number;
+  readonly name: string;
+}
+
+interface Replaced {
+  readonly table: string;
+  readonly outcome: Outcome;
+  /** Of the put-back, up to the answer. */
+  readonly events: readonly TapEvent[];
+}
+
+let rig: FaultRig;
+let tables = 0;
+
+test('a put-back that breaks off leaves the old table live or held, wherever', async () => {
+  rig = await openFaultRig('mariadb-11.8', VARIABLES);
+  try {
+    await run('CREATE TABLE p (id INT PRIMARY KEY) ENGINE=InnoDB', 'INSERT INTO p VALUES (1)');
+    expect(await strikeAll()).toEqual([]);
+  } finally {
+    await rig.close();
+  }
+}, 1_200_000);
+
+/** What is wrong, of each cell. */
+async function strikeAll(): Promise<readonly string[]> {
+  const { table, events, outcome } = await replace(null, () => false);
+  expect(outcome).toMatchObject({ kind: 'error', errno: OWN_SOURCE });
+  expect(await shown(table)).toEqual(WHOLE);
+  expect(events.length).toBeGreaterThan(EVENTS_MIN);
+  const failures: string[] = [];
+  const struck: (readonly [Cell, string])[] = [];
+  const ends = new Map<string, number>();
+  for (const cell of cellsOf(events).filter(({ name }) => ONLY.test(name))) {
+    try {
+      const done = await strike(cell);
+      struck.push([cell, done.table]);
+      ends.set(done.end, (ends.get(done.end) ?? 0) + 1);
+    } catch (error) {
+      failures.push(`${cell.name}: ${error}`);
+    }
+  }
+  const said = [...ends].map(([end, count]) => `${count} ${end}`).join(', ');
+  process.stdout.write(`${rig.server.name}: a put-back, ${events.length} events; ${said}\n`);
+  await collected();
+  for (const [{ name }, own] of struck) {
+    const now = await restoredAtLast(own).catch(String);
+    if (!isDeepStrictEqual(now, WHOLE)) failures.push(`${name}: ${JSON.stringify(now)}`);
+  }
+  return failures;
+}
+
+function cellsOf(events: readonly TapEvent[]): readonly Cell[] {
+  return events.flatMap(({ moment, command }, index) => {
+    const text = command.toString('latin1');
+    const what = /\/\* undrop [a-z -]+/.exec(text)?.[0] ?? text.slice(1, 30);
+    const isRename = PUTS_BACK.test(text);
+    const cuts = CUTS.filter((_cut, nth) => IS_ALL || isRename || nth === index % CUTS.length);
+    const faults: readonly Fault[] = isRename ? [...cuts, 'server killed'] : cuts;
+    const at = index + 1;
+    return faults.map((fault) => {
+      const name = `${fault} / ${at} / ${moment} of ${what}`;
+      return { fault, at, name };
+    });
+  });
+}
+
+/** Rejects where the table is lost, or due too soon, or the answer isn't true. */
+async function strike({ fault, at }: Cell): Promise<{ readonly table: string; end: string }> {
+  const [began] = await rows('SELECT CAST(UTC_TIMESTAMP() AS CHAR) AS utc');
+  const soonest = Date.parse(`${began?.['utc']}Z`) + HOLD_MS;
+  let count = 0;
+  const { table, outcome } = await replace(fault, () => ++count === at);
+  const live = await isThere(table);
+  const held = await heldOf(table);
+  const found = { live, held: held.length, soon: held.filter(({ due }) => due < soonest).length };
+  expect(found).toEqual({ live, held: live ? 0 : 1, soon: 0 });
+  const [place = `${rig.schema}.${table}`] = held.map(({ name }) => name);
+  expect(await countRows(place)).toBe(WHOLE.rows);
+  const said = outcome.kind === 'error' ? outcome.errno : outcome.kind;
+  expect(['lost', OWN_SOURCE, NO_SUCH_TABLE, UNKNOWN]).toContain(said);
+  if (said === OWN_SOURCE) expect(live).toBe(true);
+  if (said === NO_SUCH_TABLE) expect(live).toBe(false);
+  return { table, end: `${said}/${live ? 'live' : 'held'}` };
+}
+
+/** Replaces a new table by itself; struck at the event of its put-back of which this is true. */
+async function replace(fault: Fault | null, isAt: () => boolean): Promise<Replaced> {
+  const table = `soon${tables++}`;
+  await run(
+    `CREATE TABLE ${table} (id INT PRIMARY KEY, pid INT,
+      CONSTRAINT own_${table} FOREIGN KEY (pid) REFERENCES p (id)) ENGINE=InnoDB`,
+    `INSERT INTO ${table} VALUES (1, 1), (2, 1), (3, NULL)`,
+    `CREATE TRIGGER t_${table} BEFORE INSERT ON ${table} FOR EACH ROW SET NEW.pid = 1`,
+  );
+  const events: TapEvent[] = [];
+  let isKept = false;
+  rig.arm(fault, (event) => {
+    const text = event.command.toString('latin1');
+    isKept ||= PUTS_BACK.test(text);
+    const counts = event.moment === 'before statement' || event.moment === 'before answer';
+    if (isKept && counts) events.push(event);
+    const isStruck = isKept && counts && isAt();
+    isKept ||= event.moment === 'after answer' && KEEPS.test(text);
+    return isStruck;
+  });
+  let client: Connection | null = null;
+  const outcome = await outcomeOf(async () => {
+    client = await connect(rig.proxy, { database: rig.schema });
+    client.on('error', () => undefined);
+    await client.query(`CREATE OR REPLACE TABLE ${table} AS SELECT * FROM ${table}`);
+  });
+  const told = [...events];
+  await settled({ orStruck: true });
+  rig.disarm();
+  await rig.mend();
+  await settled();
+  (client as Connection | null)?.destroy();
+  return { table, outcome, events: told };
+}
+
+async function settled({ orStruck = false } = {}): Promise<void> {
+  let looks = 0;
+  const isSettled = async () => {
+    if (orStruck && rig.struck !== null) return true;
+    const busy = await rows(
+      `SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND ${OURS}`,
+    );
+    const open = await rows(
+      `SELECT id FROM _undrop.ledger WHERE schema_name = '${rig.schema}'
+       AND (state = 'intent' OR state = 'HOLD' AND NOT relocated)`,
+    );
+    looks = busy.length + open.length === 0 ? looks + 1 : 0;
+    return looks > 1;
+  };
+  await until(isSettled, 'intents are settled and debts are paid', SETTLED_MS);
+}
+
+/** In whatever state. */
+async function heldOf(
+  table: string,
+): Promise<readonly { readonly name: string; readonly due: number }[]> {
+  const held = await rows(
+    `SELECT tables.TABLE_SCHEMA AS place, tables.TABLE_NAME AS name
+     FROM _undrop.ledger AS ledger JOIN information_schema.TABLES AS tables
+       ON tables.TABLE_NAME LIKE CONCAT('\\_vt\\_%\\_', ledger.id, '\\_%')
+     WHERE ledger.schema_name = '${rig.schema}' AND ledger.table_name = '${table}'`,
+  );
+  return held.map(({ place, name }) => {
+    const due = parseHoldName(String(name))?.due.getTime() ?? 0;
+    return { name: `${place}.${name}`, due };
+  });
+}
+
+/** What was due before is removed by now, if the collector takes it. */
+async function collected(): Promise<void> {
+  await run('CREATE TABLE soon_canary (id INT)');
+  const client = await connect(rig.proxy, { database: rig.schema });
+  await client.query('DROP TABLE soon_canary');
+  await client.end();
+  const isRemoved = async () => {
+    const found = await rows(
+      `SELECT 1 FROM _undrop.ledger WHERE schema_name = '${rig.schema}'
+       AND table_name = 'soon_canary' AND state = 'removed'`,
+    );
+    return found.length > 0;
+  };
+  await until(isRemoved, 'the canary is removed', SETTLED_MS);
+}
+
+/** As whoever misses it brings it back. */
+async function restoredAtLast(table: string): Promise<typeof WHOLE> {
+  await restore(rig.pool, { target: `${rig.schema}.${table}` }).catch((error: unknown) => {
+    const isBack = error instanceof UndropError && error.code === 'UNDROP_NO_SUCH_HELD';
+    if (!isBack) throw error;
+  });
+  return shown(table);
+}
+
+async function shown(table: string): Promise<typeof WHOLE> {
+  const own = `${rig.schema}.${table}`;
+  const [definition] = await rows(`SHOW CREATE TABLE ${own}`);
+  const triggers = await rows(`SHOW TRIGGERS FROM ${rig.schema} WHERE \`Table\` = '${table}'`);
+  const hasKey = String(definition?.['Create Table']).includes(`CONSTRAINT \`own_${table}\``);
+  return { rows: await countRows(own), hasKey, triggers: triggers.length };
+}
+
+async function isThere(table: string): Promise<boolean> {
+  return (await rows(`SHOW TABLES FROM ${rig.schema} LIKE '${table}'`)).length > 0;
+}
+
+async function countRows(table: string): Promise<number> {
+  const [row] = await rows(`SELECT COUNT(*) AS n FROM ${table}`);
+  return Number(row?.['n']);
+}
+
+async function rows(text: string): Promise<readonly RowDataPacket[]> {
+  return (await rig.direct.query<RowDataPacket[]>(text))[0];
+}
+
+async function run(...texts: readonly string[]): Promise<void> {
+  for (const text of [`USE ${rig.schema}`, ...texts]) await rig.direct.query(text);
+}
