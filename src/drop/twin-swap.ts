@@ -21,14 +21,15 @@ import { isKilled } from '../service/kill-after.js';
 import { Patience } from '../service/patience.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { innermost } from './innermost.js';
+import { INNODB_WAIT_S } from './innodb-waits.js';
 import type { HeldTable } from './next-step.js';
 import { renameInStead } from './rename-in-stead.js';
 import type { UserFacts } from './request.js';
 
 export type Swapped =
   | { readonly kind: 'held' }
-  /** Somebody has it locked, or it was changed or gone meanwhile. */
-  | { readonly kind: 'again' }
+  /** Somebody has it locked (InnoDB: `isTimeout`), or it was changed or gone meanwhile. */
+  | { readonly kind: 'again'; readonly isTimeout?: true }
   /** Why it can't have a twin, as it follows "by TRUNCATE". */
   | { readonly kind: 'none'; readonly why: string }
   | { readonly kind: 'denied' | 'failed'; readonly cause: string };
@@ -172,14 +173,15 @@ export class TwinSwap {
     const whileOwned = async (connection: ServiceConnection) => {
       now = await look(connection);
     };
-    const rename = { tables, ...session, killAfterMs, whileOwned };
+    const waits = { killAfterMs, innodbWaitS: INNODB_WAIT_S };
+    const rename = { tables, ...session, ...waits, whileOwned };
     const outcome = await renameInStead(pool, rename).catch((error: unknown) => {
       const params = { tables: said, cause: innermost(error) };
       throw new UndropError('UNDROP_FATE_UNKNOWN', params, error);
     });
     switch (outcome.kind) {
       case 'busy':
-        return AGAIN;
+        return { ...outcome, kind: 'again' };
       case 'gone':
         // The table, or the twin.
         await this.leave();
