@@ -31,7 +31,13 @@ import {
 import { recordDrop } from './record-drop.js';
 import type { DropRequest } from './request.js';
 import { serviceNames } from './service-names.js';
-import { notTruncated, objectionToTruncate, sayMissing, VERSIONED } from './truncate-words.js';
+import {
+  notServed,
+  notTruncated,
+  objectionToTruncate,
+  sayMissing,
+  VERSIONED,
+} from './truncate-words.js';
 import { type Swapped, TwinSwap, tolerantly } from './twin-swap.js';
 import { ownLockSql, type QualifiedName, truncateOwnSql, turnSql } from './words.js';
 
@@ -250,6 +256,8 @@ class Truncation extends OneTableStatement {
         return refused(notTruncated(table, `and ${swapped.why}`));
       case 'denied':
         return refused(new UndropError('UNDROP_PRIVILEGES', { tables, cause: swapped.cause }));
+      case 'unserved':
+        return refused(notServed(table, swapped.cause));
       case 'failed':
         return refused(new UndropError('UNDROP_HOLD_FAILED', { tables, cause: swapped.cause }));
     }
