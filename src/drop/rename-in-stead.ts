@@ -39,6 +39,8 @@ export interface SteadRename {
   readonly checksForeignKeys: boolean;
   /** How long others may be waited for, in milliseconds. */
   readonly killAfterMs: number;
+  /** For locks of InnoDB, which no KILL ends, in seconds; default: the connection's own. */
+  readonly innodbWaitS?: number;
   /**
    * On the same connection behind the RENAME, while recovery leaves the tables alone. Does not
    * reject; it isn't called where the RENAME was done and the server said otherwise.
@@ -49,8 +51,8 @@ export interface SteadRename {
 export type SteadOutcome =
   /** Done, whatever it was. */
   | { readonly kind: 'renamed' }
-  /** Somebody has one of the tables locked. */
-  | { readonly kind: 'busy' }
+  /** Somebody has one of the tables locked; `isTimeout`: no KILL has ended the wait. */
+  | { readonly kind: 'busy'; readonly isTimeout?: true }
   /** A table, or its intent, isn't there any more. */
   | { readonly kind: 'gone' }
   /** The service account may not either. */
@@ -135,23 +137,27 @@ async function tryToGiveBack(
   }
 }
 
-function renameText({ tables, checksForeignKeys }: SteadRename): readonly SQLQuery[] {
+function renameText(rename: SteadRename): readonly SQLQuery[] {
+  const { tables, checksForeignKeys, innodbWaitS } = rename;
   const pairs = tables.flatMap(({ schema, table, holdName, holdSchema = schema, twin }) => {
     const name = ident(schema, table);
     const held = sql`${name} TO ${ident(holdSchema, holdName)}`;
     return twin === undefined ? [held] : [held, sql`${ident(twin.schema, twin.table)} TO ${name}`];
   });
   const step = note('hold-in-stead', tables[0]?.id);
+  const wait =
+    innodbWaitS === undefined ? sql`` : sql`, SESSION innodb_lock_wait_timeout = ${innodbWaitS}`;
   return [
-    sql`SET foreign_key_checks = ${checksForeignKeys ? 1 : 0}`,
+    sql`SET foreign_key_checks = ${checksForeignKeys ? 1 : 0}${wait}`,
     sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`,
   ];
 }
 
 /** What an error of the server's says of what was to be done in the user's stead. */
 export function steadOutcomeOf(error: Error, gone: readonly number[] = []): SteadOutcome {
-  // Interrupted, timed out, a deadlock.
-  if (isServerError(error, 1317, 1205, 1213)) return { kind: 'busy' };
+  // Timed out, interrupted, a deadlock.
+  if (isServerError(error, 1205)) return { kind: 'busy', isTimeout: true };
+  if (isServerError(error, 1317, 1213)) return { kind: 'busy' };
   if (isServerError(error, ...GONE, ...gone)) return { kind: 'gone' };
   const cause = error.message;
   if (isServerError(error, 1044, 1142, 1227)) return { kind: 'denied', cause };

@@ -13,6 +13,7 @@ import type { IntentFacts } from '../ledger/write.js';
 import type { Ruling } from '../policy/decide.js';
 import { decodeErr } from '../wire/response/err.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
+import { InnodbWaits } from './innodb-waits.js';
 import { lockTableSql, UNLOCK_SQL } from './lock-words.js';
 import { type HeldTable, refusalBeforeLooking, sentenceStart } from './next-step.js';
 import {
@@ -30,7 +31,13 @@ import {
 import { recordDrop } from './record-drop.js';
 import type { DropRequest } from './request.js';
 import { serviceNames } from './service-names.js';
-import { notTruncated, objectionToTruncate, sayMissing, VERSIONED } from './truncate-words.js';
+import {
+  notServed,
+  notTruncated,
+  objectionToTruncate,
+  sayMissing,
+  VERSIONED,
+} from './truncate-words.js';
 import { type Swapped, TwinSwap, tolerantly } from './twin-swap.js';
 import { ownLockSql, type QualifiedName, truncateOwnSql, turnSql } from './words.js';
 
@@ -63,6 +70,9 @@ interface Look {
   readonly isLocked: boolean;
 }
 
+/** `waited`: for a lock of InnoDB. */
+type Tried = 'again' | 'waited' | 'held';
+
 class Truncation extends OneTableStatement {
   readonly #mayUnlock: TruncateOptions['mayUnlock'];
   #swap: TwinSwap | null = null;
@@ -70,11 +80,13 @@ class Truncation extends OneTableStatement {
   #id: string;
   /** The lock of LOCK TABLES was given up. */
   #wasUnlocked = false;
+  readonly #waits: InnodbWaits;
 
   constructor(drop: DropStatement, options: TruncateOptions) {
     super(drop, options);
     this.#mayUnlock = options.mayUnlock;
     this.#id = options.newId();
+    this.#waits = new InnodbWaits({ groupId: this.groupId, run: (commands) => this.say(commands) });
   }
 
   protected get ids(): readonly string[] {
@@ -115,9 +127,11 @@ class Truncation extends OneTableStatement {
     const tables = sentenceStart(this.drop);
     const swap = new TwinSwap({ pool, session: table.facts, tables });
     this.#swap = swap;
-    let tried: End | 'again' | 'held' = 'again';
-    for (let tries = 1; tried === 'again' && tries <= TRIES_MAX; tries++) {
+    let tried: End | Tried = 'again';
+    for (let tries = 1; (tried === 'again' || tried === 'waited') && tries <= TRIES_MAX; tries++) {
       tried = await this.#try(table, swap, tries === 1 ? FIRST_TRY_MS : NEXT_TRY_MS);
+      // As often as the session's own time allows.
+      if (tried === 'waited') tries--;
     }
     // Of a try that came to nothing, however it ended.
     // What can't be done now is done before the intent is forgotten.
@@ -128,7 +142,7 @@ class Truncation extends OneTableStatement {
   }
 
   /** What was emptied once is empty, whatever a later try has met; it lacks an ALTER then. */
-  async #endOf(tried: End | 'again' | 'held', swap: TwinSwap): Promise<End> {
+  async #endOf(tried: End | Tried, swap: TwinSwap): Promise<End> {
     const { length } = swap.altered;
     // What took the name last was made after the last of them, or only the next.
     const followed = length - (tried === 'held' ? 1 : 2);
@@ -150,11 +164,7 @@ class Truncation extends OneTableStatement {
   }
 
   /** One turn at the locks, and behind it one RENAME. */
-  async #try(
-    table: OneTable,
-    swap: TwinSwap,
-    killAfterMs: number,
-  ): Promise<End | 'again' | 'held'> {
+  async #try(table: OneTable, swap: TwinSwap, killAfterMs: number): Promise<End | Tried> {
     const turn = await this.#turn(table);
     if (typeof turn === 'object') return turn;
     const id = this.#id;
@@ -174,7 +184,7 @@ class Truncation extends OneTableStatement {
     const look = { request, intent, rulings, isLocked: turn === 'locked' };
     const objection = await this.#objection(table, look);
     const [seen] = intent.tables;
-    let tried: End | 'again' | 'held' = objection ?? 'again';
+    let tried: End | Tried = objection ?? 'again';
     if (objection === null && seen !== undefined) {
       const { utcNow } = intent;
       tried = await this.#read(table, await swap.run(seen, { utcNow, killAfterMs }));
@@ -231,17 +241,23 @@ class Truncation extends OneTableStatement {
     return null;
   }
 
-  async #read(table: OneTable, swapped: Swapped): Promise<End | 'again' | 'held'> {
+  async #read(table: OneTable, swapped: Swapped): Promise<End | Tried> {
     const tables = sentenceStart(this.drop);
     switch (swapped.kind) {
       case 'held':
-      case 'again':
-        return swapped.kind;
+        return 'held';
+      case 'again': {
+        if (swapped.isTimeout !== true) return 'again';
+        const over = await this.#waits.another();
+        return over === null ? 'waited' : answer(over);
+      }
       case 'none':
         if (swapped.why === 'versioned') return this.raise(VERSIONED);
         return refused(notTruncated(table, `and ${swapped.why}`));
       case 'denied':
         return refused(new UndropError('UNDROP_PRIVILEGES', { tables, cause: swapped.cause }));
+      case 'unserved':
+        return refused(notServed(table, swapped.cause));
       case 'failed':
         return refused(new UndropError('UNDROP_HOLD_FAILED', { tables, cause: swapped.cause }));
     }
@@ -256,13 +272,13 @@ class Truncation extends OneTableStatement {
   }
 }
 
-function saysGone(tried: End | 'again' | 'held'): boolean {
+function saysGone(tried: End | Tried): boolean {
   if (typeof tried !== 'object' || tried.refusal !== null) return false;
   return GONE.has(decodeErr(tried.payload).errno);
 }
 
-function whyOf(tried: End | 'again' | 'held'): string {
+function whyOf(tried: End | Tried): string {
   if (tried === 'held') return 'another ALTER TABLE came right behind that';
-  if (tried === 'again') return `it could not be made like that in ${TRIES_MAX} tries`;
+  if (typeof tried === 'string') return `it could not be made like that in ${TRIES_MAX} tries`;
   return tried.refusal?.message ?? decodeErr(tried.payload).message.toString();
 }

@@ -33,6 +33,7 @@ import type { Result } from '../wire/result-reader.js';
 import { encodeName } from './encode-name.js';
 import { Halt, notDropped } from './halt.js';
 import { innermost } from './innermost.js';
+import { INNODB_WAIT_S, InnodbWaits } from './innodb-waits.js';
 import { nextTurn } from './next-in-stead.js';
 import type { HeldTable } from './next-step.js';
 import { hasForeignKeys } from './parents.js';
@@ -94,9 +95,11 @@ export class SchemaTables {
   /** Those that were renamed long after their rulings. */
   readonly #late = new Set<string>();
   #ruledAtMs = 0;
+  readonly #waits: InnodbWaits;
 
   constructor(options: SchemaTablesOptions) {
     this.#options = options;
+    this.#waits = new InnodbWaits(options);
   }
 
   /** What is a table there, each with its intent. Throws `Halt` where it can't be recorded. */
@@ -204,7 +207,8 @@ export class SchemaTables {
     for (let tries = 1; tries <= RENAME_TRIES_MAX; tries++) {
       const killAfterMs = tries === 1 ? FIRST_TRY_MS : NEXT_TRY_MS;
       const { logged, checksForeignKeys } = facts;
-      const outcome = await renameInStead(pool, { tables, logged, checksForeignKeys, killAfterMs });
+      const how = { logged, checksForeignKeys, killAfterMs, innodbWaitS: INNODB_WAIT_S };
+      const outcome = await renameInStead(pool, { tables, ...how });
       switch (outcome.kind) {
         case 'renamed':
           return tables.map(({ id, schema: fromSchema, holdName, table }) => {
@@ -212,9 +216,14 @@ export class SchemaTables {
           });
         case 'gone':
           return this.#renameOneByOne(group);
-        case 'busy':
+        case 'busy': {
+          const over = outcome.isTimeout === true ? await this.#waits.another() : null;
+          if (over !== null) throw new Halt(over);
+          // As often as the session's own time allows.
+          if (outcome.isTimeout === true) tries--;
           if (await this.#waitForTurn(tables)) break;
           return this.#renameOneByOne(group);
+        }
         case 'denied':
         case 'failed': {
           const why = `the service account of undrop can’t rename ${tables[0]?.table}: ${outcome.cause}`;

@@ -35,8 +35,10 @@ export async function objectionToTruncate(
   // A held child is one that was dropped before, and is about to lose its key.
   const child = seen.foreignKeysIn.find(({ table }) => parseHoldName(table) === null);
   if (child !== undefined && checksForeignKeys) return parentSignal(pool, child, { seen, server });
-  if (engine?.toLowerCase() !== 'innodb')
-    return notTruncated(seen, 'of another engine than InnoDB');
+  if (engine?.toLowerCase() !== 'innodb') {
+    const instead = isLog(seen) ? INSTEAD_OF_LOG : INSTEAD;
+    return notTruncated(seen, 'of another engine than InnoDB', instead);
+  }
   return triggers.length > 0 ? notTruncated(seen, 'with triggers') : null;
 }
 
@@ -46,7 +48,21 @@ export function notTruncated({ schema, table }: Name, how: string, instead = INS
   return new UndropError('UNDROP_NOT_DONE_YET', { tables, how: `by TRUNCATE ${how}`, instead });
 }
 
+/** The table is as it was. */
+export function notServed({ schema, table }: Name, why: string): UndropError {
+  const step = `truncate ${schema}.${table}`;
+  const cause = `${why}; the table is as it was: run it again`;
+  return new UndropError('UNDROP_SERVICE_FAILED', { step, server: 'the server', cause });
+}
+
 const INSTEAD = 'Use DELETE, or a direct connection: both keep no rows.';
+
+/** The server takes no DELETE of its own logs (1556). */
+const INSTEAD_OF_LOG = 'Use a direct connection.';
+
+function isLog({ schema, table }: Name): boolean {
+  return schema === 'mysql' && (table === 'slow_log' || table === 'general_log');
+}
 
 export const VERSIONED: Signal = {
   errno: 4137,

@@ -21,17 +21,19 @@ import { isKilled } from '../service/kill-after.js';
 import { Patience } from '../service/patience.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { innermost } from './innermost.js';
+import { INNODB_WAIT_S } from './innodb-waits.js';
 import type { HeldTable } from './next-step.js';
 import { renameInStead } from './rename-in-stead.js';
 import type { UserFacts } from './request.js';
 
 export type Swapped =
   | { readonly kind: 'held' }
-  /** Somebody has it locked, or it was changed or gone meanwhile. */
-  | { readonly kind: 'again' }
+  /** Somebody has it locked (InnoDB: `isTimeout`), or it was changed or gone meanwhile. */
+  | { readonly kind: 'again'; readonly isTimeout?: true }
   /** Why it can't have a twin, as it follows "by TRUNCATE". */
   | { readonly kind: 'none'; readonly why: string }
-  | { readonly kind: 'denied' | 'failed'; readonly cause: string };
+  /** `unserved`: the service failed before the RENAME. */
+  | { readonly kind: 'denied' | 'failed' | 'unserved'; readonly cause: string };
 
 const AGAIN: Swapped = { kind: 'again' };
 /** No such table, or no such schema; 1017 of MySQL 5.6 where the file is missing. */
@@ -41,6 +43,9 @@ const GONE = [1146, 1017, 1049] as const;
  * MySQL, and of MariaDB and 5.6, which say it of a table; but hold names are never there twice.
  */
 const KEY_NAME_TAKEN: readonly (number | undefined)[] = [1826, 1050];
+
+/** It got a trigger since it was looked at, which can't go to another schema with it. */
+const NEW_TRIGGER = 1435;
 
 export interface SwapOptions {
   readonly pool: ServicePool;
@@ -98,7 +103,8 @@ export class TwinSwap {
       if (isKilled(error) || isServerError(error, ...GONE)) return AGAIN;
       const isUnknown = error instanceof UndropError && error.code === 'UNDROP_FATE_UNKNOWN';
       if (isUnknown || !(isServerError(error) || error instanceof UndropError)) throw error;
-      return { kind: 'failed', cause: innermost(error) };
+      const kind = isServerError(error) ? 'failed' : 'unserved';
+      return { kind, cause: innermost(error) };
     }
   }
 
@@ -172,19 +178,21 @@ export class TwinSwap {
     const whileOwned = async (connection: ServiceConnection) => {
       now = await look(connection);
     };
-    const rename = { tables, ...session, killAfterMs, whileOwned };
+    const waits = { killAfterMs, innodbWaitS: INNODB_WAIT_S };
+    const rename = { tables, ...session, ...waits, whileOwned };
     const outcome = await renameInStead(pool, rename).catch((error: unknown) => {
       const params = { tables: said, cause: innermost(error) };
       throw new UndropError('UNDROP_FATE_UNKNOWN', params, error);
     });
     switch (outcome.kind) {
       case 'busy':
-        return AGAIN;
+        return { ...outcome, kind: 'again' };
       case 'gone':
         // The table, or the twin.
         await this.leave();
         return AGAIN;
       case 'failed':
+        if (outcome.errno === NEW_TRIGGER) return AGAIN;
         if (twin.keys.length === 0 || !KEY_NAME_TAKEN.includes(outcome.errno)) return outcome;
         this.#taken++;
         return AGAIN;

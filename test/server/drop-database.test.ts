@@ -450,6 +450,30 @@ describe.each(testServers())('on $name', (server) => {
     expect(await client.rows('SELECT @@lock_wait_timeout')).toEqual([['1']]);
   });
 
+  test('of a parent whose child InnoDB has locked: 1205 after the session’s own time', async () => {
+    // Of MySQL that is a metadata lock.
+    if (server.flavour !== 'mariadb') return;
+    await root.query(`CREATE TABLE ${name}.up (id INT PRIMARY KEY) ENGINE=InnoDB`);
+    await root.query(`CREATE TABLE ${beside}.down (id INT PRIMARY KEY,
+      CONSTRAINT led_up FOREIGN KEY (id) REFERENCES ${name}.up (id)) ENGINE=InnoDB`);
+    const other = await connect(server);
+    await other.query('SET foreign_key_checks=0');
+    await other.query('BEGIN');
+    await other.query(`INSERT INTO ${beside}.down VALUES (1)`);
+    try {
+      await client.run(['SET foreign_key_checks=0, innodb_lock_wait_timeout=1']);
+      expect(words(await say(`DROP DATABASE ${name}`))).toBe(
+        '1205 Lock wait timeout exceeded; try restarting transaction',
+      );
+    } finally {
+      await other.end();
+    }
+    expect(await tablesOf(name)).toEqual(['up']);
+    expect(await open(name)).toBe(0);
+    expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 1');
+    await root.query(`DROP TABLE ${beside}.down`);
+  });
+
   test.each([
     ['latin1', 'tä'],
     ['cp850', 'tü'],

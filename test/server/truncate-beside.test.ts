@@ -181,6 +181,30 @@ describe.each(testServers())('what empties a table on $name', (server) => {
     ]);
   });
 
+  test('of a parent whose child InnoDB has locked: 1205 after the session’s own time', async () => {
+    // Of MySQL that is a metadata lock.
+    if (server.flavour !== 'mariadb') return;
+    await makeFamily('waiting');
+    const other = await connect(server, { database: schema });
+    await other.query('SET foreign_key_checks = 0');
+    await other.query('BEGIN');
+    await other.query('INSERT INTO waiting_ch VALUES (2)');
+    const client = await RawClient.open(proxy, { schema });
+    await client.run(['SET foreign_key_checks = 0, innodb_lock_wait_timeout = 1']);
+    try {
+      expect(said(await client.query('TRUNCATE waiting_par'))).toEqual([
+        '1205 Lock wait timeout exceeded; try restarting transaction',
+      ]);
+    } finally {
+      await other.end();
+    }
+    expect(await heldOf('waiting_par')).toEqual([]);
+    expect(said(await client.query('TRUNCATE waiting_par'))).toEqual(['ok']);
+    await client.quit();
+    expect(await heldOf('waiting_par')).toHaveLength(1);
+    expect(await parentOf('waiting_ch')).toEqual([`${schema}.waiting_par`]);
+  });
+
   const parted = (name: string) => `CREATE TABLE ${name} (v INT) ENGINE=InnoDB
     PARTITION BY RANGE (v) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20))`;
 

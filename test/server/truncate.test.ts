@@ -320,6 +320,50 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
     return rows.length > 0;
   }
 
+  test('of a table that gets a trigger right before its RENAME: refused as one with triggers', async () => {
+    await make('fired', 1);
+    const said = await truncatedBeside('fired', async (step, times) => {
+      if (step !== 'rename' || times > 1) return;
+      await root.query('CREATE TRIGGER fires BEFORE INSERT ON fired FOR EACH ROW SET @z = 1');
+    });
+    expect(said).toEqual([
+      expect.stringMatching(/^UNDROP_NOT_DONE_YET: .* by TRUNCATE with triggers\./),
+    ]);
+    expect([await held('fired'), await valuesOf('fired')]).toEqual([[], [1]]);
+  });
+
+  test('where the service connection breaks: says that, and the table is as it was', async () => {
+    await make('unserved', 1);
+    let isCut = false;
+    const tap = await wireTap(server, async ({ moment, command }) => {
+      if (isCut || moment !== 'before statement') return true;
+      isCut = command.toString('latin1').includes('CREATE TABLE /* undrop twin ');
+      return isCut ? 'cut' : true;
+    });
+    const tapped = await proxyInFront({ ...server, ...tap }, { PROTECT });
+    const other = await RawClient.open(tapped, { schema });
+    const answer = said(await other.query('TRUNCATE unserved'));
+    expect(answer).toEqual([expect.stringMatching(/^UNDROP_SERVICE_FAILED: .*run it again/i)]);
+    expect(answer[0]).toContain(`${schema}.unserved`);
+    expect(await valuesOf('unserved')).toEqual([1]);
+    expect(said(await other.query('TRUNCATE unserved'))).toEqual(['ok']);
+    await other.quit();
+    expect(await held('unserved')).toEqual([[1]]);
+    await tapped.stop();
+    await tap.close();
+  });
+
+  test.each(['slow_log', 'general_log'])(
+    'of mysql.%s: a direct connection is the way',
+    async (log) => {
+      // The server takes no DELETE of them.
+      const [message] = said(await client.query(`TRUNCATE mysql.${log}`));
+      expect(message).toMatch(
+        /^UNDROP_NOT_DONE_YET: .*engine than InnoDB\. Use a direct connection\.$/,
+      );
+    },
+  );
+
   test('goes to the server as it is where it is not protected', async () => {
     const without = await proxyInFront(server, { PROTECT: 'drop-table' });
     const other = await RawClient.open(without, { schema });
