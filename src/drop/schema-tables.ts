@@ -18,10 +18,10 @@ import {
   recordIntent,
 } from '../ledger/write.js';
 import { whyItStays } from '../moves/data-directory.js';
-import { type RelocateTable, relocate } from '../moves/relocate.js';
+import type { RelocateTable } from '../moves/relocate.js';
 import { isLost, renew } from '../moves/renew.js';
 import { STAYS_WITH_TRIGGERS } from '../moves/stays.js';
-import { takeHome } from '../moves/take-home.js';
+import { moveHome, takeHome } from '../moves/take-home.js';
 import { formatHoldName } from '../names/hold-name.js';
 import type { HoldTime, Ruling } from '../policy/decide.js';
 import type { Rule } from '../policy/rules.js';
@@ -193,7 +193,7 @@ export class SchemaTables {
     const plain = named.filter(({ id }) => !isBound(id));
     const failed: RelocateTable[] = [];
     for (const batch of inBatches(plain, BATCH))
-      failed.push(...(await this.#move(relocate, batch)).failed);
+      failed.push(...(await this.#move(moveHome, batch)).failed);
     await this.#takeHome([...named.filter(({ id }) => isBound(id)), ...failed]);
   }
 
@@ -302,8 +302,8 @@ export class SchemaTables {
         why = relocation.failure;
         failed.push(table);
       } else if (relocation.outcome === 'moved') {
-        const { id, holdSchema, holdName } = relocation;
-        this.held.push({ id, holdSchema, holdName, relocated: true, failure: null });
+        const { id, holdSchema, holdName, failure = null } = relocation;
+        this.held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
         this.names.push(`${schema}.${table.table}`);
         this.by.push(this.#rulings.get(id)?.by ?? null);
       }
