@@ -8,7 +8,7 @@
  * it at its end is answered with an error, and it is done. What was sent into a connection that
  * broke is left to recovery.
  */
-import { assertNever } from '../assert.js';
+import { assert, assertNever } from '../assert.js';
 import { UndropError } from '../errors.js';
 import { readSessionLocks, readTablesInUse } from '../ledger/session-locks.js';
 import { forgetUnanswered, isIntentWaiting } from '../ledger/waiting-intent.js';
@@ -190,7 +190,10 @@ class Attempt {
         const mayHaveMore = isLate && step.tables.every(({ stays }) => stays !== STAYS_LOCKED);
         const move = step.detach || mayHaveMore ? takeHome : moveHome;
         const patience = new Patience();
-        const relocations = await move(pool, tables, { logged: step.logged, patience });
+        const { lowerCaseTableNames } = this.#answers.inspection?.intent ?? {};
+        assert(lowerCaseTableNames !== undefined, 'what was renamed has an intent');
+        const server = { ...this.#request.server, lowerCaseTableNames };
+        const relocations = await move(pool, tables, { logged: step.logged, patience, server });
         this.#answers = { ...this.#answers, relocations };
         return;
       }

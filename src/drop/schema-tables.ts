@@ -10,6 +10,7 @@ import { assert } from '../assert.js';
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { inBatches } from '../in-batches.js';
+import type { KeyedServer } from '../ledger/foreign-keys.js';
 import { statementTextOf } from '../ledger/statement-text.js';
 import {
   forgetIntents,
@@ -55,7 +56,7 @@ export interface SchemaTablesOptions {
   readonly newId: () => string;
   readonly session: SessionFacts;
   readonly facts: UserFacts;
-  readonly isMariaDb: boolean;
+  readonly server: KeyedServer;
   /** The client's statement. */
   readonly text: Uint8Array;
   readonly groupId: string;
@@ -163,8 +164,8 @@ export class SchemaTables {
 
   /** Throws `Halt` where one of them would have to stay in its schema. */
   async assertMovable(tables: readonly IntentTable[]): Promise<void> {
-    const { pool, schema, isMariaDb } = this.#options;
-    if (!isMariaDb) return;
+    const { pool, schema, server } = this.#options;
+    if (server.flavour !== 'mariadb') return;
     for (const { id, table } of tables) {
       const why = await whyItStays(pool, { id, schema, name: table });
       if (why !== null) throw staying(schema, table, why);
@@ -173,7 +174,7 @@ export class SchemaTables {
 
   /** All of them into the recycle schema; those that are gone meanwhile are left out. */
   async hold(tables: readonly IntentTable[]): Promise<void> {
-    const { isMariaDb } = this.#options;
+    const isMariaDb = this.#options.server.flavour === 'mariadb';
     const there = tables.filter(({ holdUntil }) => holdUntil !== null);
     const away: RelocateTable[] = [];
     const groups = renameGroups(there, ({ triggers }) => isMariaDb && triggers.length > 0);
@@ -287,11 +288,11 @@ export class SchemaTables {
   }
 
   async #move(
-    move: typeof takeHome,
+    move: typeof moveHome,
     tables: readonly RelocateTable[],
   ): Promise<{ readonly failed: readonly RelocateTable[]; readonly why: string | null }> {
-    const { pool, facts, schema } = this.#options;
-    const how = { logged: facts.logged, patience: new Patience() };
+    const { pool, facts, schema, server } = this.#options;
+    const how = { logged: facts.logged, patience: new Patience(), server };
     const relocations = await move(pool, tables, how);
     const failed: RelocateTable[] = [];
     let why: string | null = null;

@@ -4,13 +4,12 @@
  * twice, and at once with another proxy.
  */
 import { UndropError } from '../errors.js';
-import { foreignKeysOf } from '../ledger/foreign-keys.js';
+import { foreignKeysOf, type KeyedServer } from '../ledger/foreign-keys.js';
 import { recycleSchemaFor } from '../names/recycle-schema.js';
 import { isSameName } from '../names/same-name.js';
 import type { TryOptions } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
-import { readServerFacts } from '../service/server-facts.js';
 import { detach } from './detach.js';
 import { type RelocateTable, type Relocation, relocate } from './relocate.js';
 import { STAYS_WITH_TRIGGERS } from './stays.js';
@@ -38,13 +37,13 @@ export async function takeHome(
 
 /**
  * The same of tables that had nothing to be taken off when they were looked at: moved at once, and
- * looked at again meanwhile, as up to their RENAME another session may have made foreign keys, which
+ * looked at again meanwhile: another session may have made foreign keys up to their RENAME, which
  * followed it. Behind that nothing has the name of which one could be made.
  */
 export async function moveHome(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  how: TryOptions,
+  { server, ...how }: TryOptions & { readonly server: KeyedServer },
 ): Promise<readonly Relocation[]> {
   const home = recycleSchemaFor(how.logged);
   const moving = tables.filter(({ stays = null }) => stays === null);
@@ -52,7 +51,7 @@ export async function moveHome(
   const there = moving.map((table) => ({ schema: home, table: homeName(table) }));
   const [relocations, keyed] = await Promise.all([
     relocate(pool, tables, how),
-    findKeyed(pool, [...here, ...there]),
+    findKeyed(pool, [...here, ...there], server),
   ]);
   // Where the name of a CHECK was taken.
   const beside = relocations.flatMap((relocation) =>
@@ -60,7 +59,7 @@ export async function moveHome(
       ? [{ schema: relocation.holdSchema, table: relocation.holdName }]
       : [],
   );
-  const keyedBeside = await findKeyed(pool, beside);
+  const keyedBeside = await findKeyed(pool, beside, server);
   const all: Relocation[] = [];
   for (const [index, relocation] of relocations.entries()) {
     const table = tables[index];
@@ -81,10 +80,11 @@ function homeName({ holdName, newName = holdName }: RelocateTable): string {
 async function findKeyed(
   pool: ServicePool,
   names: readonly { readonly schema: string; readonly table: string }[],
+  server: KeyedServer,
 ): Promise<(name: string) => boolean> {
   if (names.length === 0) return () => false;
   try {
-    const [rows = []] = await pool.run(foreignKeysOf(names, await readServerFacts(pool)));
+    const [rows = []] = await pool.run(foreignKeysOf(names, server));
     const found = rows.flatMap((row) => [textOf(row, 'child'), textOf(row, 'parent')]);
     return (name) => found.some((one) => isSameName(one, name));
   } catch (error) {

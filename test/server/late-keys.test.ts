@@ -72,7 +72,7 @@ describe.each(testServers())('keys that come late, on $name', (server) => {
     expect(meanwhile).toBeNull();
   }
 
-  test.each(STATEMENTS)('%s: a child that is made then has the parent’s own name', async (text) => {
+  test.each(STATEMENTS)('%s: a child that is made then has its own name', async (text) => {
     await root.query(`DROP TABLE IF EXISTS ${others.name}.kid`);
     await say(text, () => makeChild('kid', 'parent'));
     expect(await parentsOf('kid')).toEqual([`${mine.name}.parent`]);
