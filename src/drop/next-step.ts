@@ -1118,8 +1118,8 @@ function heldTable(moved: Move, relocations: readonly Relocation[]): HeldTable[]
   switch (relocation.outcome) {
     case 'moved': {
       // Its name may say another due time by now.
-      const { holdSchema, holdName: name } = relocation;
-      return [{ id, holdSchema, holdName: name, relocated: true, failure: null }];
+      const { holdSchema, holdName: name, failure = null } = relocation;
+      return [{ id, holdSchema, holdName: name, relocated: failure === null, failure }];
     }
     case 'failed':
       return [{ id, holdSchema: schema, holdName, relocated: false, failure: relocation.failure }];

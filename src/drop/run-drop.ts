@@ -8,15 +8,14 @@
  * it at its end is answered with an error, and it is done. What was sent into a connection that
  * broke is left to recovery.
  */
-import { assertNever } from '../assert.js';
+import { assert, assertNever } from '../assert.js';
 import { UndropError } from '../errors.js';
 import { readSessionLocks, readTablesInUse } from '../ledger/session-locks.js';
 import { forgetUnanswered, isIntentWaiting } from '../ledger/waiting-intent.js';
 import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { whyItStays } from '../moves/data-directory.js';
-import { relocate } from '../moves/relocate.js';
 import { STAYS_LOCKED } from '../moves/stays.js';
-import { takeHome } from '../moves/take-home.js';
+import { moveHome, takeHome } from '../moves/take-home.js';
 import { asksForHosts, type Ruling } from '../policy/decide.js';
 import { settleEnded } from '../recovery/settle-intents.js';
 import { Patience } from '../service/patience.js';
@@ -189,9 +188,12 @@ class Attempt {
         const tables = await lastLook(pool, step.tables, late);
         // Behind a long wait it may have keys and triggers that it had not when it was looked at.
         const mayHaveMore = isLate && step.tables.every(({ stays }) => stays !== STAYS_LOCKED);
-        const move = step.detach || mayHaveMore ? takeHome : relocate;
+        const move = step.detach || mayHaveMore ? takeHome : moveHome;
         const patience = new Patience();
-        const relocations = await move(pool, tables, { logged: step.logged, patience });
+        const { lowerCaseTableNames } = this.#answers.inspection?.intent ?? {};
+        assert(lowerCaseTableNames !== undefined, 'what was renamed has an intent');
+        const server = { ...this.#request.server, lowerCaseTableNames };
+        const relocations = await move(pool, tables, { logged: step.logged, patience, server });
         this.#answers = { ...this.#answers, relocations };
         return;
       }

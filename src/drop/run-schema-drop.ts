@@ -172,10 +172,9 @@ class SchemaDropping {
   async #empty(at: Place): Promise<Dropped> {
     const { schema, first, server } = at;
     const { session, facts, schema: schemaBytes, charset, text } = this.#request;
-    const isMariaDb = server.flavour === 'mariadb';
     const tables = new SchemaTables({
       ...this.#options,
-      ...{ session, facts, isMariaDb, text, groupId: this.#groupId, schema, schemaBytes, charset },
+      ...{ session, facts, server, text, groupId: this.#groupId, schema, schemaBytes, charset },
       run: (commands) => this.#session.run(commands),
     });
     this.#tables = tables;

@@ -10,6 +10,7 @@ import { assert } from '../assert.js';
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { inBatches } from '../in-batches.js';
+import type { KeyedServer } from '../ledger/foreign-keys.js';
 import { statementTextOf } from '../ledger/statement-text.js';
 import {
   forgetIntents,
@@ -18,10 +19,10 @@ import {
   recordIntent,
 } from '../ledger/write.js';
 import { whyItStays } from '../moves/data-directory.js';
-import { type RelocateTable, relocate } from '../moves/relocate.js';
+import type { RelocateTable } from '../moves/relocate.js';
 import { isLost, renew } from '../moves/renew.js';
 import { STAYS_WITH_TRIGGERS } from '../moves/stays.js';
-import { takeHome } from '../moves/take-home.js';
+import { moveHome, takeHome } from '../moves/take-home.js';
 import { formatHoldName } from '../names/hold-name.js';
 import type { HoldTime, Ruling } from '../policy/decide.js';
 import type { Rule } from '../policy/rules.js';
@@ -56,7 +57,7 @@ export interface SchemaTablesOptions {
   readonly newId: () => string;
   readonly session: SessionFacts;
   readonly facts: UserFacts;
-  readonly isMariaDb: boolean;
+  readonly server: KeyedServer;
   /** The client's statement. */
   readonly text: Uint8Array;
   readonly groupId: string;
@@ -166,8 +167,8 @@ export class SchemaTables {
 
   /** Throws `Halt` where one of them would have to stay in its schema. */
   async assertMovable(tables: readonly IntentTable[]): Promise<void> {
-    const { pool, schema, isMariaDb } = this.#options;
-    if (!isMariaDb) return;
+    const { pool, schema, server } = this.#options;
+    if (server.flavour !== 'mariadb') return;
     for (const { id, table } of tables) {
       const why = await whyItStays(pool, { id, schema, name: table });
       if (why !== null) throw staying(schema, table, why);
@@ -176,7 +177,7 @@ export class SchemaTables {
 
   /** All of them into the recycle schema; those that are gone meanwhile are left out. */
   async hold(tables: readonly IntentTable[]): Promise<void> {
-    const { isMariaDb } = this.#options;
+    const isMariaDb = this.#options.server.flavour === 'mariadb';
     const there = tables.filter(({ holdUntil }) => holdUntil !== null);
     const away: RelocateTable[] = [];
     const groups = renameGroups(there, ({ triggers }) => isMariaDb && triggers.length > 0);
@@ -196,7 +197,7 @@ export class SchemaTables {
     const plain = named.filter(({ id }) => !isBound(id));
     const failed: RelocateTable[] = [];
     for (const batch of inBatches(plain, BATCH))
-      failed.push(...(await this.#move(relocate, batch)).failed);
+      failed.push(...(await this.#move(moveHome, batch)).failed);
     await this.#takeHome([...named.filter(({ id }) => isBound(id)), ...failed]);
   }
 
@@ -296,11 +297,11 @@ export class SchemaTables {
   }
 
   async #move(
-    move: typeof takeHome,
+    move: typeof moveHome,
     tables: readonly RelocateTable[],
   ): Promise<{ readonly failed: readonly RelocateTable[]; readonly why: string | null }> {
-    const { pool, facts, schema } = this.#options;
-    const how = { logged: facts.logged, patience: new Patience() };
+    const { pool, facts, schema, server } = this.#options;
+    const how = { logged: facts.logged, patience: new Patience(), server };
     const relocations = await move(pool, tables, how);
     const failed: RelocateTable[] = [];
     let why: string | null = null;
@@ -311,8 +312,8 @@ export class SchemaTables {
         why = relocation.failure;
         failed.push(table);
       } else if (relocation.outcome === 'moved') {
-        const { id, holdSchema, holdName } = relocation;
-        this.held.push({ id, holdSchema, holdName, relocated: true, failure: null });
+        const { id, holdSchema, holdName, failure = null } = relocation;
+        this.held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
         this.names.push(`${schema}.${table.table}`);
         this.by.push(this.#rulings.get(id)?.by ?? null);
       }

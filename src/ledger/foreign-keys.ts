@@ -12,14 +12,14 @@ interface Name {
   readonly table: string;
 }
 
+/** What of the server the question depends on. */
+export type KeyedServer = Pick<ServerFacts, 'flavour' | 'versionId' | 'lowerCaseTableNames'>;
+
 /**
  * Columns childSchema, child, name, parentSchema, parent. On MySQL 8 and later those into one table
  * come in the order in which they were made, in which the server names them.
  */
-export function foreignKeysOf(
-  tables: readonly Name[],
-  server: Pick<ServerFacts, 'flavour' | 'versionId' | 'lowerCaseTableNames'>,
-): SQLQuery {
+export function foreignKeysOf(tables: readonly Name[], server: KeyedServer): SQLQuery {
   if (server.flavour === 'mysql' && server.versionId >= 80_000) {
     return sql.join(
       tables.flatMap(({ schema, table }) => [

@@ -37,6 +37,8 @@ export type Relocation =
       readonly outcome: 'moved';
       readonly holdSchema: string;
       readonly holdName: string;
+      /** It still binds the live, which is a debt; default null. */
+      readonly failure?: string | null;
     }
   /** It is a view: it has its own name again, and nothing is held. */
   | { readonly id: string; readonly outcome: 'put-back'; readonly failure: string }

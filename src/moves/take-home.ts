@@ -3,8 +3,13 @@
  * moved into the recycle schema. What can't be freed at once stays where it is, as a debt. May run
  * twice, and at once with another proxy.
  */
+import { UndropError } from '../errors.js';
+import { foreignKeysOf, type KeyedServer } from '../ledger/foreign-keys.js';
+import { recycleSchemaFor } from '../names/recycle-schema.js';
+import { isSameName } from '../names/same-name.js';
 import type { TryOptions } from '../service/kill-after.js';
-import type { ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import { textOf } from '../service/row.js';
 import { detach } from './detach.js';
 import { type RelocateTable, type Relocation, relocate } from './relocate.js';
 import { STAYS_WITH_TRIGGERS } from './stays.js';
@@ -28,4 +33,75 @@ export async function takeHome(
     if (relocation.outcome !== 'failed' || relocation.errno !== HAS_TRIGGERS) return relocation;
     return { ...relocation, failure: `${STAYS_WITH_TRIGGERS}: ${relocation.failure}` };
   });
+}
+
+/**
+ * The same of tables that had nothing to be taken off when they were looked at: moved at once, and
+ * looked at again meanwhile: another session may have made foreign keys up to their RENAME, which
+ * followed it. Behind that nothing has the name of which one could be made.
+ */
+export async function moveHome(
+  pool: ServicePool,
+  tables: readonly RelocateTable[],
+  { server, ...how }: TryOptions & { readonly server: KeyedServer },
+): Promise<readonly Relocation[]> {
+  const home = recycleSchemaFor(how.logged);
+  const moving = tables.filter(({ stays = null }) => stays === null);
+  const here = moving.map(({ fromSchema, holdName }) => ({ schema: fromSchema, table: holdName }));
+  const there = moving.map((table) => ({ schema: home, table: homeName(table) }));
+  const [relocations, keyed] = await Promise.all([
+    relocate(pool, tables, how),
+    findKeyed(pool, [...here, ...there], server),
+  ]);
+  // Where the name of a CHECK was taken.
+  const beside = relocations.flatMap((relocation) =>
+    relocation.outcome === 'moved' && relocation.holdSchema !== home
+      ? [{ schema: relocation.holdSchema, table: relocation.holdName }]
+      : [],
+  );
+  const keyedBeside = await findKeyed(pool, beside, server);
+  const all: Relocation[] = [];
+  for (const [index, relocation] of relocations.entries()) {
+    const table = tables[index];
+    const names = table === undefined ? [] : [table.holdName, homeName(table)];
+    const isKeyed = names.some((name) => keyed(name) || keyedBeside(name));
+    all.push(
+      table !== undefined && isKeyed ? await free(pool, table, relocation, how) : relocation,
+    );
+  }
+  return all;
+}
+
+function homeName({ holdName, newName = holdName }: RelocateTable): string {
+  return newName;
+}
+
+/** Which of them have foreign keys, or are the parents of some. All, where nobody can tell. */
+async function findKeyed(
+  pool: ServicePool,
+  names: readonly { readonly schema: string; readonly table: string }[],
+  server: KeyedServer,
+): Promise<(name: string) => boolean> {
+  if (names.length === 0) return () => false;
+  try {
+    const [rows = []] = await pool.run(foreignKeysOf(names, server));
+    const found = rows.flatMap((row) => [textOf(row, 'child'), textOf(row, 'parent')]);
+    return (name) => found.some((one) => isSameName(one, name));
+  } catch (error) {
+    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+    return () => true;
+  }
+}
+
+/** Takes its keys off, and leads its children's back, from where it is now. */
+async function free(
+  pool: ServicePool,
+  table: RelocateTable,
+  relocation: Relocation,
+  how: TryOptions,
+): Promise<Relocation> {
+  if (relocation.outcome !== 'moved') return relocation;
+  const { holdSchema: fromSchema, holdName } = relocation;
+  const [failure = null] = await detach(pool, [{ ...table, fromSchema, holdName }], how);
+  return { ...relocation, failure };
 }
