@@ -88,10 +88,7 @@ jest.unstable_mockModule('../../src/drop/rule-tables.js', () => ({
 
 jest.unstable_mockModule('../../src/moves/take-home.js', () => ({
   takeHome: () => failing('nothing here has foreign keys'),
-}));
-
-jest.unstable_mockModule('../../src/moves/relocate.js', () => ({
-  relocate: async (
+  moveHome: async (
     _pool: unknown,
     tables: readonly RelocateTable[],
     { logged }: { logged: boolean },
