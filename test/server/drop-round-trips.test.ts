@@ -8,6 +8,7 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { type Cost, DropMeter } from '../support/drop-meter.js';
+import { freshLedger } from '../support/fresh-ledger.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
@@ -29,6 +30,8 @@ describe.each(testServers())('on $name', (server) => {
   let schema: FreshSchema;
 
   beforeAll(async () => {
+    // A proxy's start is busy with what others have left.
+    await freshLedger(server);
     tap = await wireTap(server, (event) => meter.see(event));
     proxy = await proxyInFront(tap);
     root = await connect(server, { multipleStatements: true });
