@@ -5,9 +5,8 @@
  */
 import { type Examination, examine } from '../account/examine.js';
 import type { Program } from '../account/programs.js';
-import { PROTECTED } from '../config/schema.js';
 import type { DoctorSettings } from './account-settings.js';
-import { leavesOut, whyNotHeldBy } from './proxy-settings.js';
+import { leavesOut, notProtectedBy, whyNotHeldBy } from './proxy-settings.js';
 import { withPool } from './with-pool.js';
 
 /** More names than this are a list for --json. */
@@ -20,7 +19,7 @@ export function runDoctor(
   return withPool(settings, async (pool) => {
     const found = await examine(pool, { wanted: settings.schemas });
     const { mode, protect } = settings;
-    const notProtected = PROTECTED.filter((what) => mode !== 'hold' || !protect.includes(what));
+    const notProtected = notProtectedBy(settings);
     const all = { ...found, mode, protect, notProtected };
     const text = options.json ? JSON.stringify(all, null, 2) : formatExamination(found, settings);
     process.stdout.write(`${text}\n`);
@@ -61,9 +60,10 @@ function formatRights({ account, tier, missing }: Examination): readonly string[
   ];
 }
 
-function formatSettings({ mode, protect }: HoldSettings): readonly string[] {
+function formatSettings(settings: HoldSettings): readonly string[] {
+  const { mode, protect } = settings;
   if (mode !== 'hold') return [`settings  ${whyNotHeldBy(mode)}`];
-  const missing = PROTECTED.filter((what) => !protect.includes(what));
+  const missing = notProtectedBy(settings);
   if (missing.length > 0) return [`settings  ${leavesOut(missing)}`];
   return [`settings  held is what ${protect.join(', ')} would destroy`];
 }

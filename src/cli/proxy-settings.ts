@@ -1,5 +1,5 @@
 /** Settings of a proxy, and which of them may change while it runs. */
-import type { Settings } from '../config/schema.js';
+import { PROTECTED, type Settings } from '../config/schema.js';
 
 /** The collector is made of these. */
 const COLLECTOR_KEYS = [
@@ -68,6 +68,14 @@ export function whyNotHeldBy(mode: Exclude<ProxySettings['mode'], 'hold'>): stri
     case 'replay':
       return 'UNDROP_MODE is replay: nothing is held or collected, and undrop’s own schemas may be written to';
   }
+}
+
+/** What of UNDROP_PROTECT's default these settings don't hold. */
+export function notProtectedBy({
+  mode,
+  protect,
+}: Pick<ProxySettings, 'mode' | 'protect'>): readonly string[] {
+  return PROTECTED.filter((what) => mode !== 'hold' || !protect.includes(what));
 }
 
 /** `missing`: of UNDROP_PROTECT's default. */

@@ -1,5 +1,4 @@
 /** A proxy that runs, in one process or in several, as `serve` and the tests hold it. */
-import { PROTECTED } from '../config/schema.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
 import { rulesThatNeverFit } from '../policy/never-fit.js';
@@ -11,6 +10,7 @@ import {
   holdMsOf,
   leavesOut,
   NO_HOLD,
+  notProtectedBy,
   type ProxySettings,
   type SettingsChange,
   whyNotHeldBy,
@@ -67,7 +67,7 @@ export function sayReady(
 /** Where the settings don't hold all: whoever meant that reads it, and whoever didn't, too. */
 export function warnUnprotected(log: Log, settings: ProxySettings): void {
   const warn = (what: string, fields = {}) => log.warn({ event: 'unprotected', ...fields }, what);
-  const { mode, rules, allowDestroy, protect } = settings;
+  const { mode, rules, allowDestroy } = settings;
   for (const { rule, behind } of rulesThatNeverFit(rules)) {
     const why =
       behind === null
@@ -77,10 +77,8 @@ export function warnUnprotected(log: Log, settings: ProxySettings): void {
     log.warn(fields, `a rule of UNDROP_RULES decides nothing: ${why}`);
   }
   if (mode !== 'hold') return warn(whyNotHeldBy(mode));
-  const missing = PROTECTED.filter((what) => !protect.includes(what));
-  if (missing.length > 0) {
-    warn(leavesOut(missing));
-  }
+  const missing = notProtectedBy(settings);
+  if (missing.length > 0) warn(leavesOut(missing));
   if (holdMsOf(settings) === 0) warn(NO_HOLD);
   const unheld = rules.filter(isForAll).map(({ text }) => text);
   if (unheld.length > 0) {
