@@ -93,14 +93,15 @@ export async function openTerminal(name: CliName, target: Target): Promise<Termi
 }
 
 /**
- * Without escape sequences, and with one way of ending a line. What is typed before the client has
- * the terminal to itself is echoed by both, and once more where it draws its line anew.
+ * Without escape sequences and the bell, and with one way of ending a line. What is typed before
+ * the client has the terminal to itself is echoed by both, and once more where it draws its line
+ * anew.
  */
-function asSeen(raw: string): string {
-  // The escape character itself would be refused in a literal.
-  const sequences = new RegExp(`${String.fromCharCode(27)}(\\[[0-9;?]*[a-zA-Z]|[=>])`, 'g');
-  const lines = raw.replaceAll(sequences, '').replaceAll('\r', '');
-  return lines.replaceAll(/^(ready> (.+))(?:\n\2 *)+$/gm, '$1');
+export function asSeen(raw: string): string {
+  // The characters themselves would be refused in a literal.
+  const [bell, esc] = [7, 27].map((code) => String.fromCharCode(code));
+  const sequences = new RegExp(`${esc}(\\[[0-9;?]*[a-zA-Z]|[=>])|[${bell}\r]`, 'g');
+  return raw.replaceAll(sequences, '').replaceAll(/^(ready> (.+))(?:\n\2 *)+$/gm, '$1');
 }
 
 function quoteForShell(word: string): string {
