@@ -3,15 +3,16 @@
  * it keeps and on which also everything it does as a collector runs.
  *
  * Invariant (fencing): a proxy that lost the lock can't act. The lock lives and ends with the
- * connection, and the connection is the only one it acts on: when a stopped proxy wakes, or a
- * network comes back, its next statement finds the connection gone. So that the server ends the
+ * connection, and the connection is the only one it acts on, but for texts that begin with a look
+ * at the lock (`apart`): when a stopped proxy wakes, or a network comes back, its next statement
+ * finds the connection gone. So that the server ends the
  * connection of a proxy that is not heard of any more, its session has short timeouts, and a proxy
  * that waits says something now and then.
  */
 import type { Clock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
-import type { ServicePool, TaskConnection } from '../service/pools.js';
+import { isServerError, type ServicePool, type TaskConnection } from '../service/pools.js';
 import { numberOrNullOf } from '../service/row.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
 
@@ -160,13 +161,41 @@ async function assertLock(connection: TaskConnection): Promise<void> {
   }
 }
 
-/** The pinned connection for code that takes a pool: all of it runs on the lock's connection. */
+/**
+ * The pinned connection for code that takes a pool: all of it runs on the lock's connection, but
+ * for what would leave that one another: no statement takes a default schema away again, and
+ * servers write it to the binary log with all that comes behind (`use`, of a schema that may be
+ * gone by then), and judge by it what replicas get (replicate-do-db).
+ */
 function pinned(pool: ServicePool, connection: TaskConnection): ServicePool {
   return {
     run: (text, options) => connection.run(text, options),
-    task: (fn) => fn(connection),
+    task: (fn, { apart = false } = {}) =>
+      apart
+        ? pool.task((other) => fn(whileLocked(other, connection.threadId)), { apart })
+        : fn(connection),
     killQuery: (threadId) => pool.killQuery(threadId),
     isWaiting: (threadId) => pool.isWaiting(threadId),
     dispose: async () => undefined,
+  };
+}
+
+/** Rejects with UNDROP_NOT_COLLECTOR where that connection does not have the lock any more. */
+function whileLocked(other: TaskConnection, threadId: number): TaskConnection {
+  const ifLocked = sql`SELECT ${note('lock')}
+    IF(IS_USED_LOCK(${COLLECTOR_LOCK}) = ${threadId}, 1, (SELECT 1 UNION SELECT 2)) AS ours`;
+  return {
+    threadId: other.threadId,
+    discard: () => other.discard(),
+    run: async (text, options) => {
+      try {
+        const [, ...rows] = await other.run([ifLocked, ...[text].flat()], options);
+        return rows;
+      } catch (error) {
+        // "Subquery returns more than 1 row".
+        if (isServerError(error, 1242)) throw new UndropError('UNDROP_NOT_COLLECTOR');
+        throw error;
+      }
+    },
   };
 }

@@ -3,6 +3,7 @@
  *
  * Invariant: the table stays where it is and as it is, whatever can't come back; that is said.
  */
+import { UndropError } from '../errors.js';
 import { type Detached, type ForeignKey, hasDetached } from '../ledger/detached.js';
 import { isUnanswered } from '../service/connect-error.js';
 import { isKilled } from '../service/kill-after.js';
@@ -102,7 +103,7 @@ export function mayPass(problem: string | null): boolean {
   return problem === IS_LOCKED || problem === NO_ANSWER;
 }
 
-/** What is in the way, or null. */
+/** What is in the way, or null. Rejects where it is another proxy's to do by now. */
 export async function tried(work: () => Promise<unknown>): Promise<string | null> {
   for (let tries = 1; ; tries++) {
     try {
@@ -112,6 +113,7 @@ export async function tried(work: () => Promise<unknown>): Promise<string | null
       if (isKilled(error) && tries < TRIES) continue;
       if (isKilled(error)) return IS_LOCKED;
       if (isUnanswered(error)) return NO_ANSWER;
+      if (error instanceof UndropError && error.code === 'UNDROP_NOT_COLLECTOR') throw error;
       return error instanceof Error ? error.message : String(error);
     }
   }

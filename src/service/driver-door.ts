@@ -23,18 +23,16 @@ export function driverClientOf(connection: Connection): DriverClient {
 
 /** In mysql2 the charset whose characters are bytes. */
 const BINARY = 63;
-/** utf8mb4_general_ci. */
-const UTF8MB4 = 45;
 
-/** The next text is sent as UTF-8, or each of its characters as one byte. */
-export function sendAs(connection: Connection, encoding: 'utf8mb4' | 'bytes'): void {
+/** From now on each character of a text is sent as one byte, no more as UTF-8. */
+export function sendBytes(connection: Connection): void {
   const inner: unknown = Reflect.get(driverClientOf(connection), 'connection');
   const config: unknown = isObject(inner) ? Reflect.get(inner, 'config') : undefined;
   assert(
     isObject(config) && typeof Reflect.get(config, 'charsetNumber') === 'number',
     'the locked version of mysql2 has connection.config.charsetNumber',
   );
-  Reflect.set(config, 'charsetNumber', encoding === 'bytes' ? BINARY : UTF8MB4);
+  Reflect.set(config, 'charsetNumber', BINARY);
 }
 
 function isDriverClient(value: unknown): value is DriverClient {

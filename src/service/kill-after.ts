@@ -43,8 +43,9 @@ export async function runOrKill(
   options: KillAfterOptions = {},
 ): Promise<readonly Rows[]> {
   const texts = [SHORT_INNODB_WAIT, ...[text].flat()];
-  const [, ...rows] = await pool.task((connection) =>
-    runOrKillOn(connection, pool, texts, options),
+  const [, ...rows] = await pool.task(
+    (connection) => runOrKillOn(connection, pool, texts, options),
+    { apart: options.last !== undefined },
   );
   return rows;
 }

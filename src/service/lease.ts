@@ -6,9 +6,9 @@ import type { Connection } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import { causeWords } from './cause-words.js';
-import { driverClientOf, sendAs } from './driver-door.js';
+import { driverClientOf, sendBytes } from './driver-door.js';
 import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
-import { renderBytes, renderText } from './render.js';
+import { type RenderedText, renderBytes, renderText } from './render.js';
 import { serverErrorOf } from './server-error.js';
 import { type SQLQuery, sql } from './sql.js';
 
@@ -54,11 +54,7 @@ export class Lease implements TaskConnection {
   /** Ends the lease. A connection that isn't to be used again keeps its listener to its end. */
   close(): void {
     if (!this.#spoilt) this.#stopListening();
-    this.#broken ??= new UndropError('UNDROP_SERVICE_FAILED', {
-      step: 'run a statement',
-      server: this.#options.server,
-      cause: 'its task is over',
-    });
+    this.#end('its task is over');
   }
 
   run(text: SQLQuery | readonly SQLQuery[], options: RunOptions = {}): Promise<readonly Rows[]> {
@@ -70,22 +66,34 @@ export class Lease implements TaskConnection {
   async #run(queries: readonly SQLQuery[], options: RunOptions): Promise<readonly Rows[]> {
     if (this.#broken !== null) throw this.#broken;
     const { deadlineMs = DEADLINE_MS, logged = true, last } = options;
-    if (last !== undefined) this.#spoilt = true;
-    // A text before it may have been in bytes, as a leader's connection goes on behind one.
-    sendAs(this.#connection, last === undefined ? 'utf8mb4' : 'bytes');
-    const { text, answersBefore, answersAfter } =
-      last === undefined ? renderText(queries, { logged }) : renderBytes(queries, { logged, last });
-    let logsAgain = false;
+    if (last !== undefined) return this.#runLast(queries, { deadlineMs, logged, last });
+    let isLogged = logged;
     try {
-      const answers = await this.#send(text, deadlineMs);
-      logsAgain = last === undefined;
-      return answers.slice(answersBefore, answers.length - answersAfter).map(asRows);
+      const answers = await this.#send(renderText(queries, { logged }), deadlineMs);
+      isLogged = true;
+      return answers;
     } finally {
-      if (!logged && !logsAgain) await this.#logAgain();
+      if (!isLogged) await this.#logAgain();
     }
   }
 
-  async #send(text: string, deadlineMs: number): Promise<readonly unknown[]> {
+  async #runLast(
+    queries: readonly SQLQuery[],
+    { deadlineMs, ...how }: Required<RunOptions>,
+  ): Promise<readonly Rows[]> {
+    this.#spoilt = true;
+    sendBytes(this.#connection);
+    try {
+      return await this.#send(renderBytes(queries, how), deadlineMs);
+    } finally {
+      this.#end('its last statement was run');
+    }
+  }
+
+  async #send(
+    { text, answersBefore, answersAfter }: RenderedText,
+    deadlineMs: number,
+  ): Promise<readonly Rows[]> {
     let timer: NodeJS.Timeout | undefined;
     const expired = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => reject(this.#expire(deadlineMs)), Math.max(0, deadlineMs));
@@ -94,7 +102,7 @@ export class Lease implements TaskConnection {
     try {
       const [answers] = await Promise.race([answered, expired]);
       assert(Array.isArray(answers), 'a text of several statements has several answers');
-      return answers;
+      return answers.slice(answersBefore, answers.length - answersAfter).map(asRows);
     } catch (error) {
       // What arrives after the deadline has nobody waiting for it.
       answered.catch(() => undefined);
@@ -106,17 +114,16 @@ export class Lease implements TaskConnection {
   }
 
   /**
-   * An error amid an unlogged text leaves sql_log_bin off, and so does one that ends in bytes: the
-   * next text of a task, which a leader's is for hours, must not inherit it.
+   * An error amid an unlogged text leaves sql_log_bin off: the next text of a task, as a leader's
+   * is for hours, must not inherit it.
    */
   async #logAgain(): Promise<void> {
     if (this.#broken !== null) return;
     const look = sql`SELECT @@SESSION.sql_log_bin AS logged`;
-    const { text, answersBefore } = renderText([look], { logged: true });
-    const answers = await this.#send(text, DEADLINE_MS);
-    const [row] = asRows(answers[answersBefore]);
-    if (Number(row?.['logged']) === 1) return;
-    await this.#send('DO 0;\nSET sql_log_bin=1', DEADLINE_MS);
+    const [rows] = await this.#send(renderText([look], { logged: true }), DEADLINE_MS);
+    if (Number(rows?.[0]?.['logged']) === 1) return;
+    const text = 'DO 0;\nSET sql_log_bin=1';
+    await this.#send({ text, answersBefore: 2, answersAfter: 0 }, DEADLINE_MS);
   }
 
   #expire(deadlineMs: number): Error {
@@ -130,15 +137,14 @@ export class Lease implements TaskConnection {
 
   #break(cause: unknown): Error {
     this.#spoilt = true;
-    this.#broken ??= new UndropError(
-      'UNDROP_SERVICE_FAILED',
-      {
-        step: 'run a statement',
-        server: this.#options.server,
-        cause: causeWords(cause),
-      },
-      cause,
-    );
+    return this.#end(causeWords(cause), cause);
+  }
+
+  /** Nothing can be run here from now on; what the first reason says is said each time. */
+  #end(reason: string, cause?: unknown): Error {
+    const { server } = this.#options;
+    const facts = { step: 'run a statement', server, cause: reason };
+    this.#broken ??= new UndropError('UNDROP_SERVICE_FAILED', facts, cause);
     return this.#broken;
   }
 }

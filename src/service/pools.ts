@@ -53,7 +53,7 @@ export interface RunOptions {
   readonly logged?: boolean;
   /**
    * One more statement at the end of the text, as bytes in the charset that the text has set before
-   * it; its answer comes last. The connection is destroyed after the task.
+   * it; its answer comes last. Nothing can be run behind it: the connection is destroyed.
    */
   readonly last?: Buffer;
 }
@@ -80,9 +80,13 @@ export interface TaskConnection extends ServiceConnection {
 export interface ServicePool extends ServiceConnection {
   /**
    * Gives `fn` one connection for itself: GET_LOCK and session variables last through server errors
-   * in it, not through a deadline. Where `fn` throws, the connection is destroyed.
+   * in it, not through a deadline. Where `fn` throws, the connection is destroyed. `apart`: on none
+   * that the pool goes on with, where it has but one (the collector's).
    */
-  task<T>(fn: (connection: TaskConnection) => Promise<T>): Promise<T>;
+  task<T>(
+    fn: (connection: TaskConnection) => Promise<T>,
+    options?: { readonly apart?: boolean },
+  ): Promise<T>;
   /** KILL QUERY, on a connection kept apart, so that a full pool can't delay it. */
   killQuery(threadId: number): Promise<void>;
   /** Whether a statement of ours waits for somebody's lock there; asked on the same connection. */

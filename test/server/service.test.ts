@@ -93,18 +93,17 @@ describe.each(testServers())('the service pool on $name', (server) => {
     }
   });
 
-  test('says a text in UTF-8 behind one in another charset, on the connection of a task', async () => {
-    const said = await pool.task(async (connection) => {
+  test('runs nothing behind a statement in another charset, and speaks UTF-8 again', async () => {
+    const behind = pool.task(async (connection) => {
       const latin1 = sql`SET character_set_client = latin1`;
       await connection.run([latin1], { last: Buffer.from("SELECT 'caf\xe9'", 'latin1') });
-      const answers: unknown[] = [];
-      for (const text of ['café', 'Š', 'ħ']) {
-        const [rows] = await connection.run(sql`SELECT ${text} AS text`);
-        answers.push(rows?.[0]?.['text']);
-      }
-      return answers;
+      await connection.run(sql`SELECT 1`);
     });
-    expect(said).toEqual(['café', 'Š', 'ħ']);
+    await expect(behind).rejects.toThrow('its last statement was run');
+    for (const text of ['café', 'Š', 'ħ']) {
+      const [rows] = await pool.run(sql`SELECT ${text} AS text`);
+      expect(rows?.[0]?.['text']).toBe(text);
+    }
   });
 
   test('gives each statement of a text its answer', async () => {
@@ -174,20 +173,6 @@ describe.each(testServers())('the service pool on $name', (server) => {
       const failing = connection.run(sql`SELECT nonsense`, { logged: false });
       await expect(failing).rejects.toMatchObject({ errno: 1054 });
       const [[on] = []] = await connection.run(logged);
-      expect(numberOf(on ?? {}, 'logged')).toBe(1);
-    });
-  });
-
-  test.each([
-    ['fails', 'CREATE nonsense'],
-    ['is done', 'DO 0'],
-  ])('writes to the binary log again behind a text in bytes that %s', async (how, text) => {
-    await pool.task(async (connection) => {
-      const last = Buffer.from(text);
-      const said = connection.run(sql`DO 0`, { logged: false, last });
-      if (how === 'fails') await expect(said).rejects.toMatchObject({ errno: 1064 });
-      else await said;
-      const [[on] = []] = await connection.run(sql`SELECT @@SESSION.sql_log_bin AS logged`);
       expect(numberOf(on ?? {}, 'logged')).toBe(1);
     });
   });

@@ -110,6 +110,8 @@ export async function pipeClients(
   }
   client.stdout.resume();
   const [code] = (await once(client, 'close')) as [number | null];
+  // Else it waits for its reader, and the test for it.
+  printer.kill();
   return { code, stderr };
 }
 

@@ -1,0 +1,86 @@
+/**
+ * What the collector's one connection is left as, on real servers: without a default schema, which
+ * each of its later statements would have in the binary log (`use`, of a schema that may be gone by
+ * then); and what it does on another connection is not done without its lock.
+ */
+import { expect, jest } from '@jest/globals';
+import { systemClock } from '../../src/clock.js';
+import type { HeldTrigger } from '../../src/ledger/triggers.js';
+import { COLLECTOR_LOCK, leadWhenever } from '../../src/lifecycle/leader.js';
+import { silentLog } from '../../src/log.js';
+import { createTrigger } from '../../src/moves/create-trigger.js';
+import { showTriggers } from '../../src/moves/show-triggers.js';
+import type { ServicePool } from '../../src/service/pools.js';
+import { sql } from '../../src/service/sql.js';
+import { inLanes } from '../support/lanes.js';
+import { type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+import { newId } from './service-fixture.js';
+
+jest.setTimeout(120_000);
+
+inLanes(testServers(), 'a collector’s session on $name', (server, { test, ...each }) => {
+  let pool: ServicePool;
+  let schema: FreshSchema;
+
+  each.beforeAll(async () => {
+    pool = poolOn(server);
+    schema = await freshSchema(server, 'leads');
+  });
+  each.afterAll(async () => {
+    await pool.dispose();
+    await schema.drop();
+  });
+
+  /** No schema is in its text, so one must be used. */
+  const aTrigger = async (table: string) => {
+    await query(server, `CREATE TABLE ${schema.name}.${table} (n INT)`);
+    const [head, tail] = [
+      `CREATE TRIGGER tr_${table} BEFORE INSERT ON `,
+      ' FOR EACH ROW SET NEW.n = 7',
+    ];
+    const trigger: HeldTrigger = {
+      ...{ name: `tr_${table}`, event: 'BEFORE INSERT', order: 1, definer: 'a@b', sqlMode: '' },
+      ...{ characterSetClient: 'utf8mb4', collationConnection: 'utf8mb4_bin', quote: '`' },
+      ...{ databaseCollation: 'utf8mb4_bin', shownHead: head, shownTail: tail },
+      head: Buffer.from(head).toString('base64'),
+      tail: Buffer.from(tail).toString('base64'),
+    };
+    return { to: { id: newId(), schema: schema.name, table }, trigger };
+  };
+
+  test('has no default schema behind a trigger that it made', async () => {
+    const { to, trigger } = await aTrigger('one');
+    const seen: unknown[] = [];
+    await lead(pool, async (connection) => {
+      await createTrigger(connection, to, trigger, { logged: true });
+      const [rows] = await connection.run(sql`SELECT DATABASE() AS at`);
+      seen.push(rows?.[0]?.['at'], (await showTriggers(connection, to)).length);
+    });
+    expect(seen).toEqual([null, 1]);
+  });
+
+  test('makes no trigger without its lock', async () => {
+    const { to, trigger } = await aTrigger('two');
+    const seen: unknown[] = [];
+    await lead(pool, async (connection) => {
+      await connection.run(sql`DO RELEASE_LOCK(${COLLECTOR_LOCK})`);
+      const making = createTrigger(connection, to, trigger, { logged: true });
+      seen.push(await making.catch((error: { readonly code?: string }) => error.code));
+    });
+    expect(seen).toEqual(['UNDROP_NOT_COLLECTOR']);
+    expect(await showTriggers(pool, to)).toEqual([]);
+  });
+});
+
+async function lead(pool: ServicePool, work: (connection: ServicePool) => Promise<void>) {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  await leadWhenever({ pool, clock: systemClock, log: silentLog, signal }, async (lease) => {
+    try {
+      await work(lease.connection);
+    } finally {
+      stopping.abort();
+    }
+  });
+}
