@@ -5,9 +5,8 @@
  * Invariant (fencing): a proxy that lost the lock can't act. The lock lives and ends with the
  * connection, and the connection is the only one it acts on, but for texts that begin with a look
  * at the lock (`apart`): when a stopped proxy wakes, or a network comes back, its next statement
- * finds the connection gone. So that the server ends the
- * connection of a proxy that is not heard of any more, its session has short timeouts, and a proxy
- * that waits says something now and then.
+ * finds the connection gone. So that the server ends the connection of a proxy that is not heard of
+ * any more, its session has short timeouts, and a proxy that waits says something now and then.
  */
 import type { Clock } from '../clock.js';
 import { UndropError } from '../errors.js';
@@ -171,23 +170,26 @@ function pinned(pool: ServicePool, connection: TaskConnection): ServicePool {
   return {
     run: (text, options) => connection.run(text, options),
     task: (fn, { apart = false } = {}) =>
-      apart
-        ? pool.task((other) => fn(whileLocked(other, connection.threadId)), { apart })
-        : fn(connection),
+      apart ? pool.task((other) => fn(whileLocked(connection, other)), { apart }) : fn(connection),
     killQuery: (threadId) => pool.killQuery(threadId),
     isWaiting: (threadId) => pool.isWaiting(threadId),
     dispose: async () => undefined,
   };
 }
 
-/** Rejects with UNDROP_NOT_COLLECTOR where that connection does not have the lock any more. */
-function whileLocked(other: TaskConnection, threadId: number): TaskConnection {
+/**
+ * The other connection, for as long as this one has the lock: else its texts reject with
+ * UNDROP_NOT_COLLECTOR. They are tried again for longer than this one may be silent.
+ */
+function whileLocked(connection: TaskConnection, other: TaskConnection): TaskConnection {
+  const { threadId } = connection;
   const ifLocked = sql`SELECT ${note('lock')}
     IF(IS_USED_LOCK(${COLLECTOR_LOCK}) = ${threadId}, 1, (SELECT 1 UNION SELECT 2)) AS ours`;
   return {
     threadId: other.threadId,
     discard: () => other.discard(),
     run: async (text, options) => {
+      await assertLock(connection);
       try {
         const [, ...rows] = await other.run([ifLocked, ...[text].flat()], options);
         return rows;

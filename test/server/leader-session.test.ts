@@ -15,6 +15,7 @@ import { sql } from '../../src/service/sql.js';
 import { inLanes } from '../support/lanes.js';
 import { type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
+import { tappedPool } from '../support/tapped-pool.js';
 import { newId } from './service-fixture.js';
 
 jest.setTimeout(120_000);
@@ -60,17 +61,26 @@ inLanes(testServers(), 'a collector’s session on $name', (server, { test, ...e
     expect(seen).toEqual([null, 1]);
   });
 
-  test('makes no trigger without its lock', async () => {
-    const { to, trigger } = await aTrigger('two');
-    const seen: unknown[] = [];
-    await lead(pool, async (connection) => {
-      await connection.run(sql`DO RELEASE_LOCK(${COLLECTOR_LOCK})`);
-      const making = createTrigger(connection, to, trigger, { logged: true });
-      seen.push(await making.catch((error: { readonly code?: string }) => error.code));
+  for (const when of ['before it looks', 'behind its look'] as const) {
+    test(`makes no trigger where the lock is lost ${when}`, async () => {
+      const { to, trigger } = await aTrigger(when.slice(0, 4));
+      let unlock = async () => {};
+      const losing = tappedPool(pool, async (send, texts) => {
+        if (texts.some((text) => text.includes('UNION SELECT'))) await unlock();
+        return send();
+      });
+      const seen: unknown[] = [];
+      await lead(losing, async (connection) => {
+        const release = sql`DO RELEASE_LOCK(${COLLECTOR_LOCK})`;
+        unlock = async () => void (await connection.run(release));
+        if (when === 'before it looks') await unlock();
+        const making = createTrigger(connection, to, trigger, { logged: true });
+        seen.push(await making.catch((error: { readonly code?: string }) => error.code));
+      });
+      expect(seen).toEqual(['UNDROP_NOT_COLLECTOR']);
+      expect(await showTriggers(pool, to)).toEqual([]);
     });
-    expect(seen).toEqual(['UNDROP_NOT_COLLECTOR']);
-    expect(await showTriggers(pool, to)).toEqual([]);
-  });
+  }
 });
 
 async function lead(pool: ServicePool, work: (connection: ServicePool) => Promise<void>) {
