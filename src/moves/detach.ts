@@ -47,7 +47,6 @@ export async function detach(
     assert(parseHoldName(holdName)?.id === id, 'only from a table under its hold name');
   }
   const failures: (string | null)[] = [];
-  const { patience = new Patience() } = how;
   let plans: readonly (Plan | string | null)[];
   try {
     const server = await readServerFacts(pool);
@@ -57,6 +56,8 @@ export async function detach(
     plans = await Promise.all(plans.map((plan) => (isPlan(plan) ? record(pool, plan) : plan)));
     // Those out of all tables first: the children of one may be others of them.
     for (const plan of plans) failures.push(isPlan(plan) ? await dropOwn(pool, plan, how) : plan);
+    // Where no client waits, what was looked at before leaves time for the children.
+    const { patience = new Patience() } = how;
     for (const [index, plan] of plans.entries()) {
       if (!isPlan(plan) || failures[index] !== null) continue;
       const isOver = () => patience.isOver;

@@ -23,16 +23,18 @@ export function driverClientOf(connection: Connection): DriverClient {
 
 /** In mysql2 the charset whose characters are bytes. */
 const BINARY = 63;
+/** utf8mb4_general_ci. */
+const UTF8MB4 = 45;
 
-/** From now on each character of a text is sent as one byte, no more as UTF-8. */
-export function sendBytes(connection: Connection): void {
+/** The next text is sent as UTF-8, or each of its characters as one byte. */
+export function sendAs(connection: Connection, encoding: 'utf8mb4' | 'bytes'): void {
   const inner: unknown = Reflect.get(driverClientOf(connection), 'connection');
   const config: unknown = isObject(inner) ? Reflect.get(inner, 'config') : undefined;
   assert(
     isObject(config) && typeof Reflect.get(config, 'charsetNumber') === 'number',
     'the locked version of mysql2 has connection.config.charsetNumber',
   );
-  Reflect.set(config, 'charsetNumber', BINARY);
+  Reflect.set(config, 'charsetNumber', encoding === 'bytes' ? BINARY : UTF8MB4);
 }
 
 function isDriverClient(value: unknown): value is DriverClient {

@@ -6,7 +6,7 @@ import type { Connection } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import { causeWords } from './cause-words.js';
-import { driverClientOf, sendBytes } from './driver-door.js';
+import { driverClientOf, sendAs } from './driver-door.js';
 import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
 import { type RenderedText, renderBytes, renderText } from './render.js';
 import { serverErrorOf } from './server-error.js';
@@ -67,6 +67,8 @@ export class Lease implements TaskConnection {
     if (this.#broken !== null) throw this.#broken;
     const { deadlineMs = DEADLINE_MS, logged = true, last } = options;
     if (last !== undefined) return this.#runLast(queries, { deadlineMs, logged, last });
+    // The driver follows the session's charset, which a text that failed may have left as another.
+    sendAs(this.#connection, 'utf8mb4');
     let isLogged = logged;
     try {
       const answers = await this.#send(renderText(queries, { logged }), deadlineMs);
@@ -82,7 +84,7 @@ export class Lease implements TaskConnection {
     { deadlineMs, ...how }: Required<RunOptions>,
   ): Promise<readonly Rows[]> {
     this.#spoilt = true;
-    sendBytes(this.#connection);
+    sendAs(this.#connection, 'bytes');
     try {
       return await this.#send(renderBytes(queries, how), deadlineMs);
     } finally {

@@ -2,11 +2,12 @@
  * A key of a live child that is led back to its parent's own name: its index keeps its name where
  * two proxies do it at once, and the binary log has of it what it has of the parent's drop.
  */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { ensureLedger } from '../../src/ledger/tables.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { leadBack } from '../../src/moves/child-keys.js';
+import { detach } from '../../src/moves/detach.js';
 import { leadKeysBack } from '../../src/moves/led-keys.js';
 import type { ServicePool, TaskConnection } from '../../src/service/pools.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
@@ -14,7 +15,8 @@ import { newId } from '../../src/session/intercept.js';
 import { until } from '../support/poll.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
-import { intend } from './service-fixture.js';
+import { tappedPool } from '../support/tapped-pool.js';
+import { intend, renameAway } from './service-fixture.js';
 
 describe.each(testServers())('the key of a child on $name', (server) => {
   let root: Connection;
@@ -126,6 +128,32 @@ describe.each(testServers())('the key of a child on $name', (server) => {
       expect(['DROP FOREIGN KEY', 'ADD CONSTRAINT'].filter(isWritten)).toEqual(steps);
     },
   );
+
+  test('is led back by a debt’s payer however long the looks before it took', async () => {
+    await root.query('CREATE TABLE slow (id INT PRIMARY KEY)');
+    await root.query(`CREATE TABLE slow_kid (pid INT, CONSTRAINT slow_key
+      FOREIGN KEY (pid) REFERENCES slow (id))`);
+    const drop = await intend(pool, root, { schema, tables: ['slow'] });
+    await renameAway(root, drop);
+    const [{ id } = { id: '' }] = drop.facts.tables;
+    const [holdName = ''] = drop.holdNames;
+    const now = performance.now.bind(performance);
+    let lateMs = 0;
+    const clock = jest.spyOn(performance, 'now').mockImplementation(() => now() + lateMs);
+    const slow = tappedPool(pool, async (send, texts) => {
+      const answer = await send();
+      if (texts.some((text) => text.includes('information_schema.TRIGGERS'))) lateMs = 5_000;
+      return answer;
+    });
+    try {
+      const table = { id, fromSchema: schema, holdName, table: 'slow' };
+      expect(await detach(slow, [table], { logged: true })).toEqual([null]);
+      expect(lateMs).toBe(5_000);
+    } finally {
+      clock.mockRestore();
+    }
+    expect(await show('slow_kid')).toContain('REFERENCES `slow` (`id`)');
+  });
 });
 
 interface BinlogPlace {

@@ -93,6 +93,16 @@ describe.each(testServers())('the service pool on $name', (server) => {
     }
   });
 
+  test('says a text in UTF-8 behind one that failed under another charset, in a task', async () => {
+    const said = await pool.task(async (connection) => {
+      const texts = [sql`SET NAMES latin1`, sql`SELECT nonsense`];
+      await expect(connection.run(texts)).rejects.toMatchObject({ errno: 1054 });
+      const [rows] = await connection.run(sql`SELECT ${'café ħ'} AS text`);
+      return rows?.[0]?.['text'];
+    });
+    expect(said).toBe('café ħ');
+  });
+
   test('runs nothing behind a statement in another charset, and speaks UTF-8 again', async () => {
     const behind = pool.task(async (connection) => {
       const latin1 = sql`SET character_set_client = latin1`;
