@@ -9,6 +9,18 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   w: 604_800_000,
 };
 
+/** The same the other way round, by whole units: `1h30m`. */
+export function formatDuration(ms: number): string {
+  let [rest, text] = [ms, ''];
+  for (const unit of ['d', 'h', 'm', 's', 'ms']) {
+    const unitMs = UNIT_MS[unit] ?? 1;
+    const count = Math.floor(rest / unitMs);
+    if (count > 0) text += `${count}${unit}`;
+    rest -= count * unitMs;
+  }
+  return text === '' ? '0' : text;
+}
+
 /** Milliseconds, or null where `text` is no duration. A bare number but 0 has no unit: null. */
 export function parseDuration(text: string): number | null {
   if (text === '0') return 0;

@@ -207,6 +207,17 @@ export const ERRORS = {
     text: '{tables} not dropped, still there: the wish destroy is not allowed {why}.',
     remedy: '{instead}',
   },
+  UNDROP_WISH_TOO_SHORT: {
+    fault: 'operator',
+    errno: 1142,
+    sqlState: '42000',
+    text:
+      '{tables} not dropped, still there: the wish {wish} is for less than {min}, ' +
+      'the shortest hold that a wish may ask for here.',
+    remedy:
+      'Drop it without the wish, or with a longer hold; or set UNDROP_MIN_HOLD, ' +
+      'UNDROP_ALLOW_DESTROY to users, or a rule for such tables.',
+  },
   UNDROP_RECYCLE_SCHEMA: {
     fault: 'client',
     errno: 1142,

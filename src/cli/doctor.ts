@@ -6,7 +6,7 @@
 import { type Examination, examine } from '../account/examine.js';
 import type { Program } from '../account/programs.js';
 import type { DoctorSettings } from './account-settings.js';
-import { leavesOut, notProtectedBy, whyNotHeldBy } from './proxy-settings.js';
+import { DESTROY_ALLOWED, leavesOut, notProtectedBy, whyNotHeldBy } from './proxy-settings.js';
 import { withPool } from './with-pool.js';
 
 /** More names than this are a list for --json. */
@@ -18,9 +18,9 @@ export function runDoctor(
 ): Promise<number> {
   return withPool(settings, async (pool) => {
     const found = await examine(pool, { wanted: settings.schemas });
-    const { mode, protect } = settings;
+    const { mode, protect, allowDestroy } = settings;
     const notProtected = notProtectedBy(settings);
-    const all = { ...found, mode, protect, notProtected };
+    const all = { ...found, mode, protect, notProtected, allowDestroy };
     const text = options.json ? JSON.stringify(all, null, 2) : formatExamination(found, settings);
     process.stdout.write(`${text}\n`);
     const isPartly = found.notHeld.length + notProtected.length > 0;
@@ -29,7 +29,7 @@ export function runDoctor(
 }
 
 /** What a proxy would do by these settings. */
-type HoldSettings = Pick<DoctorSettings, 'mode' | 'protect'>;
+type HoldSettings = Pick<DoctorSettings, 'mode' | 'protect' | 'allowDestroy'>;
 
 export function formatExamination(found: Examination, settings: HoldSettings): string {
   return [
@@ -64,8 +64,10 @@ function formatSettings(settings: HoldSettings): readonly string[] {
   const { mode, protect } = settings;
   if (mode !== 'hold') return [`settings  ${whyNotHeldBy(mode)}`];
   const missing = notProtectedBy(settings);
-  if (missing.length > 0) return [`settings  ${leavesOut(missing)}`];
-  return [`settings  held is what ${protect.join(', ')} would destroy`];
+  const held =
+    missing.length > 0 ? leavesOut(missing) : `held is what ${protect.join(', ')} would destroy`;
+  const wishes = settings.allowDestroy === 'users' ? [`          ${DESTROY_ALLOWED}`] : [];
+  return [`settings  ${held}`, ...wishes];
 }
 
 function formatSchemas(found: Examination): readonly string[] {

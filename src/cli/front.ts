@@ -19,7 +19,7 @@ import { trustedBy } from '../session/proxy-protocol.js';
 import type { ProxyTls } from '../session/tls.js';
 import { Unblocker } from '../session/unblock.js';
 import { warmCrossCheck } from '../sql/cross-check.js';
-import { holdMsOf, type ProxySettings } from './proxy-settings.js';
+import { holdMsOf, type ProxySettings, wishMsMinOf } from './proxy-settings.js';
 
 /** A MySQL client says nothing before it is greeted, so its load balancer needn't hesitate. */
 const HEADER_TIMEOUT_MS = 5_000;
@@ -47,6 +47,7 @@ interface Current {
   readonly rules: readonly Rule[];
   readonly allowDestroy: 'off' | 'users';
   readonly holdMs: number;
+  readonly wishMsMin: number;
   readonly session: SessionSettings;
 }
 
@@ -132,6 +133,9 @@ export class Front {
       get allowDestroy() {
         return current().allowDestroy;
       },
+      get wishMsMin() {
+        return current().wishMsMin;
+      },
     };
   }
 
@@ -159,6 +163,7 @@ function currentOf(settings: ProxySettings): Current {
     rules: settings.rules,
     allowDestroy: settings.allowDestroy,
     holdMs: holdMsOf(settings),
+    wishMsMin: wishMsMinOf(settings),
     session: {
       connectTimeoutMs: settings.connectTimeout,
       greetingTimeoutMs: settings.greetingTimeout,

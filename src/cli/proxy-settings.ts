@@ -32,6 +32,7 @@ export const PROXY_KEYS = [
   'protect',
   'rules',
   'allowDestroy',
+  'minHold',
   ...COLLECTOR_KEYS,
   'maxConnections',
   'workers',
@@ -52,6 +53,15 @@ export type ProxySettings = Pick<Settings, ProxyKey>;
 export function holdMsOf({ lifecycle, hold }: ProxySettings): number {
   return lifecycle.includes('hold') ? hold : 0;
 }
+
+/** The shortest hold that whoever drops may wish for, in milliseconds. */
+export function wishMsMinOf(settings: ProxySettings): number {
+  return settings.allowDestroy === 'users' ? 0 : Math.min(settings.minHold, holdMsOf(settings));
+}
+
+/** What a wish may do where UNDROP_ALLOW_DESTROY is users. */
+export const DESTROY_ALLOWED =
+  'UNDROP_ALLOW_DESTROY lets users have their tables gone at once, by the wishes now and destroy';
 
 /** Whether a DROP TABLE that no rule fits brings its table into HOLD. */
 export function areHeld(settings: ProxySettings): boolean {

@@ -7,6 +7,7 @@ import { describeAddress } from '../service/address.js';
 import type { ServerAddress } from '../service/pools.js';
 import type { DrainOptions } from '../session/drain.js';
 import {
+  DESTROY_ALLOWED,
   holdMsOf,
   leavesOut,
   NO_HOLD,
@@ -89,9 +90,7 @@ export function warnUnprotected(log: Log, settings: ProxySettings): void {
   if (native.length > 0) {
     warn('UNDROP_RULES lets the server drop some tables at once', { rules: native });
   }
-  if (allowDestroy === 'users') {
-    warn('UNDROP_ALLOW_DESTROY lets users have their tables dropped at once by a wish');
-  }
+  if (allowDestroy === 'users') warn(DESTROY_ALLOWED);
 }
 
 /** `*.*: now`, or the same by another name. */

@@ -216,7 +216,8 @@ export const SETTINGS = {
     variable: 'UNDROP_ALLOW_DESTROY',
     default: 'off',
     expected: 'off or users',
-    meaning: 'who may drop a table at once by the wish destroy: nobody, or users who may drop it',
+    meaning:
+      'who may have a table gone at once, by the wish destroy, now, or a hold below UNDROP_MIN_HOLD: nobody, or users who may drop it',
     parse: oneOf(['off', 'users']),
   }),
   protect: setting<readonly (typeof PROTECTIONS)[number][]>({
@@ -239,6 +240,14 @@ export const SETTINGS = {
     default: '7d',
     expected: LONG_DURATION,
     meaning: 'how long a table can be brought back whole',
+    parse: duration(0),
+  }),
+  minHold: setting<number>({
+    variable: 'UNDROP_MIN_HOLD',
+    default: '1h',
+    expected: LONG_DURATION,
+    meaning:
+      'the shortest hold that a wish may ask for; a shorter UNDROP_HOLD is its own minimum, and UNDROP_ALLOW_DESTROY=users lifts it',
     parse: duration(0),
   }),
   evac: setting<number>({

@@ -12,6 +12,8 @@ export interface DropOptions {
   readonly proxyId: string;
   /** How long the tables can be brought back, in milliseconds. */
   readonly holdMs: number;
+  /** The shortest hold that a wish may ask for; default: `holdMs`. */
+  readonly wishMsMin?: number;
   /** UNDROP_RULES; default: none. */
   readonly rules?: readonly Rule[];
   /** What the statement wishes in its comments; default: nothing. */

@@ -20,6 +20,8 @@ export interface RecordOptions {
   readonly proxyId: string;
   /** How long the tables can be brought back, in milliseconds. */
   readonly holdMs: number;
+  /** The shortest hold that a wish may ask for; default: `holdMs`. */
+  readonly wishMsMin?: number;
   /** UNDROP_RULES; default: none. */
   readonly rules?: readonly Rule[];
   /** As they were said for this drop; default: none. */
@@ -46,13 +48,14 @@ export async function recordDrop(
   request: Pick<DropRequest, 'text' | 'statement' | 'session' | 'groupId' | 'ids'>,
   names: ServiceNames,
   { logged, user, account = `${user}@`, wish: ofSession = null }: Dropper,
-  { pool, proxyId, holdMs, rules = [], wishes = [], mayWaitUnseen = false }: RecordOptions,
+  options: RecordOptions,
 ): Promise<RecordedIntent> {
+  const { pool, proxyId, holdMs, rules = [], wishes = [], mayWaitUnseen = false } = options;
   if ('error' in names) return notRecorded(names.error);
   const { text, session, groupId, ids } = request;
   const all = ofSession === null ? wishes : [...wishes, ofSession];
   if (areForDestroying(all)) return notRecorded(notDestroyed(request));
-  const wish = readWishes(all, sentenceStart(request));
+  const wish = readWishes(all, sentenceStart(request), options);
   if (wish instanceof UndropError) return notRecorded(wish);
   try {
     const isRuled = rules.length > 0 || wish !== null;

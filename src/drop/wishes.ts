@@ -2,6 +2,7 @@
  * The wishes for one drop: what its statement says in comments, and `@undrop` of its session, which
  * the drop that sees it uses up, whatever becomes of it.
  */
+import { formatDuration } from '../duration.js';
 import { UndropError } from '../errors.js';
 import { oneWish, WISH_EXPECTED, type Wish } from '../policy/wish.js';
 import { sentenceStart } from './next-step.js';
@@ -18,12 +19,35 @@ export class DestroyWished extends Error {
   }
 }
 
+/** How short a hold may be wished for, in milliseconds. */
+export interface WishLimits {
+  readonly holdMs: number;
+  /** Default: `holdMs`, so that a wish can't shorten. */
+  readonly wishMsMin?: number;
+}
+
 /** What all of them say, or why nothing is dropped. `tables`: the start of a sentence. */
-export function readWishes(wishes: Iterable<string>, tables: string): Wish | null | UndropError {
+export function readWishes(
+  wishes: Iterable<string>,
+  tables: string,
+  { holdMs, wishMsMin = holdMs }: WishLimits,
+): Wish | null | UndropError {
   const wish = oneWish([...wishes]);
-  if (wish === null || 'what' in wish) return wish;
+  if (wish === null) return null;
+  if ('what' in wish) {
+    // A wish that isn't followed is an error: whoever wishes reads that the table is still there.
+    if (wishedMs(wish) >= wishMsMin) return wish;
+    const params = { tables, wish: wish.text, min: formatDuration(wishMsMin) };
+    return new UndropError('UNDROP_WISH_TOO_SHORT', params);
+  }
   const found = JSON.stringify(wish.odd.slice(0, 80));
   return new UndropError('UNDROP_WISH', { tables, expected: WISH_EXPECTED, found });
+}
+
+/** `destroy` is allowed or not by itself. */
+function wishedMs({ what }: Wish): number {
+  if (what.do === 'hold') return what.ms;
+  return what.do === 'now' ? 0 : Number.POSITIVE_INFINITY;
 }
 
 /** Whether all of them are understood, and say so. */

@@ -50,7 +50,7 @@ export async function dropOrPass(
   if (wishes === null) return refused(notUnderstood('its character set'), options);
   const drop = { taken, statement };
   const all = facts === null ? [] : allWishes(wishes, facts);
-  const wish = readWishes(all, sentenceStart(drop));
+  const wish = readWishes(all, sentenceStart(drop), options.service);
   if (wish instanceof UndropError) {
     await forgetWish(facts, options);
     return refused(wish, options);

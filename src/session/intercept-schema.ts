@@ -94,12 +94,13 @@ async function wishFor(
     readonly name: string;
     readonly facts: UserFacts;
   },
-  { userSession }: InterceptOptions,
+  { userSession, service }: InterceptOptions,
 ): Promise<Wish | null | UndropError> {
   const tables = `Schema ${name} and its tables were`;
   if (wishes === null) return notUnderstood('its character set');
   if (facts.wish !== null) await userSession.run([FORGET_WISH]);
-  const wish = readWishes(facts.wish === null ? wishes : [...wishes, facts.wish], tables);
+  const all = facts.wish === null ? wishes : [...wishes, facts.wish];
+  const wish = readWishes(all, tables, service);
   if (wish === null || wish instanceof UndropError || wish.what.do !== 'destroy') return wish;
   const why = 'of a whole schema';
   const instead = 'Drop its tables with that wish, then the schema.';

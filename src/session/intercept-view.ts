@@ -86,7 +86,8 @@ async function wishOf(
   if (facts.wish !== null) await userSession.run([FORGET_WISH]);
   if (said === null) return notUnderstood('its character set');
   const views = listTables(names, 'View');
-  const wish = readWishes(facts.wish === null ? said : [...said, facts.wish], views);
+  const all = facts.wish === null ? said : [...said, facts.wish];
+  const wish = readWishes(all, views, service);
   if (wish === null || wish instanceof UndropError || wish.what.do !== 'destroy') return wish;
   if (service.allowDestroy === 'users') return wish;
   const instead = 'Drop it without the wish; or set UNDROP_ALLOW_DESTROY to users.';

@@ -61,6 +61,8 @@ export interface DropService {
   readonly rules?: readonly Rule[];
   /** UNDROP_ALLOW_DESTROY; default: off. */
   readonly allowDestroy?: 'off' | 'users';
+  /** The shortest hold that a wish may ask for; default: `holdMs`. */
+  readonly wishMsMin?: number;
   /** What is told of, and passed on; default: nothing. */
   readonly observes?: ReadonlySet<Protection>;
   readonly activeIds: Set<string>;

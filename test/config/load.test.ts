@@ -147,6 +147,7 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   protect: ['', 'none,drop-table', 'drop', 'drop-table;drop-database', 'all'],
   lifecycle: ['', 'keep', 'hold,,drop', 'hold drop'],
   hold: ['', '7', '7 d', '-1d', 'never', '11000d'],
+  minHold: ['', '1', '-1h', '11000d'],
   evac: ['', '3', '1y'],
   checkInterval: ['0', '999ms', '25d', '1'],
   purgeCheckInterval: ['0', '500ms', '25d', 'often'],

@@ -2,7 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { parseAddress } from '../../src/config/address.js';
-import { parseDuration } from '../../src/duration.js';
+import { formatDuration, parseDuration } from '../../src/duration.js';
 
 describe('a duration', () => {
   test.each([
@@ -36,6 +36,13 @@ describe('a duration', () => {
     'forever',
   ])('%j is none', (text) => {
     expect(parseDuration(text)).toBeNull();
+  });
+
+  test('is written by whole units, and read again as what it was', () => {
+    expect([0, 3_600_000, 5_400_000, 90_061_001].map(formatDuration)).toEqual([
+      ...['0', '1h', '1h30m', '1d1h1m1s1ms'],
+    ]);
+    fc.assert(fc.property(fc.nat(), (ms) => expect(parseDuration(formatDuration(ms))).toBe(ms)));
   });
 
   test('is what its parts are together', () => {

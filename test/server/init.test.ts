@@ -245,6 +245,16 @@ describe.each(testServers())('on $name', (server) => {
       expect(JSON.parse(json.stdout)).toMatchObject({ notProtected });
     });
 
+    test('says that users may have tables gone at once, where they may', async () => {
+      const { variables } = await made('managed');
+      const { stdout } = await runUndrop(server, ['doctor'], variables);
+      expect(stdout).not.toContain('UNDROP_ALLOW_DESTROY');
+      const open = await runUndrop(server, ['doctor'], { ...variables, ALLOW_DESTROY: 'users' });
+      expect(open.stdout).toContain(
+        'UNDROP_ALLOW_DESTROY lets users have their tables gone at once',
+      );
+    });
+
     test('says what breaks without a right that is missing', async () => {
       const { variables, user } = await made('managed');
       await root.query(`REVOKE TRIGGER ON *.* FROM ${user}@'%'`);
