@@ -27,13 +27,11 @@ export function ensureInstalled() {
     process.exit(1);
   }
   if (isInstalled()) return;
-  process.stdout.write('undrop: installing packages (npm install, about 20 s) …\n');
+  process.stdout.write('undrop: installing packages (npm ci, about 20 s) …\n');
   // Its standard output would only push what we say out of sight; errors go to the other one.
-  // Not `npm ci`: it refuses a lock without the packages of other platforms, which not every
-  // registry has. This takes the locked versions by their hashes too, and leaves the lock alone.
   // NODE_ENV=production would leave out what compiles.
-  const options = ['--include=dev', '--no-save', '--no-fund', '--no-audit', '--loglevel=error'];
-  run('npm', ['install', ...options], { stdio: ['inherit', 'ignore', 'inherit'] });
+  const options = ['--include=dev', '--no-fund', '--no-audit', '--loglevel=error'];
+  run('npm', ['ci', ...options], { stdio: ['inherit', 'ignore', 'inherit'] });
 }
 
 /**
