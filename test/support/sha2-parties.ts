@@ -333,7 +333,11 @@ export class Sha2Client extends Party {
 
   #encrypted(key: Buffer | KeyObject): Buffer {
     const bytes = xor(this.#clear(), this.#nonce);
-    return publicEncrypt({ key, ...OAEP }, bytes);
+    // One in 256 ends with a NUL and would be taken for a password in clear.
+    for (;;) {
+      const encrypted = publicEncrypt({ key, ...OAEP }, bytes);
+      if (encrypted.at(-1) !== 0) return encrypted;
+    }
   }
 }
 
