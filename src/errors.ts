@@ -64,7 +64,14 @@ export const ERRORS = {
     sqlState: 'HY000',
     text: 'The client asked for TLS, which this proxy does not offer.',
     remedy:
-      'Set UNDROP_TLS_CERT and UNDROP_TLS_KEY, or connect without TLS (--ssl-mode=PREFERRED or DISABLED; --skip-ssl for mariadb).',
+      'Set UNDROP_TLS to offered, or connect without TLS (--ssl-mode=PREFERRED or DISABLED; --skip-ssl for mariadb).',
+  },
+  UNDROP_TLS_REQUIRED: {
+    fault: 'client',
+    errno: 3159,
+    sqlState: 'HY000',
+    text: 'Connections using insecure transport are prohibited: this proxy takes clients with TLS alone.',
+    remedy: 'Connect with TLS (--ssl-mode=REQUIRED; --ssl for mariadb), or by a unix socket.',
   },
   UNDROP_NO_TLS_BEHIND_REQUEST: {
     fault: 'client',

@@ -7,7 +7,7 @@ export const ACCOUNT_KEYS = [
   'user',
   'password',
   'passwordFile',
-  'tlsCert',
+  'tls',
   'upstreamTls',
   'upstreamCa',
 ] as const;

@@ -4,6 +4,7 @@
  */
 import type { Counters } from '../metrics.js';
 import type { ServerAddress } from '../service/pools.js';
+import type { CertificateAndKey } from '../session/self-signed.js';
 import type { ProxySettings } from './proxy-settings.js';
 
 export type ToWorker =
@@ -11,11 +12,17 @@ export type ToWorker =
   | {
       readonly kind: 'start';
       readonly settings: ProxySettings;
+      /** What clients see where no files say what; the same from all workers. */
+      readonly ownCertificate: CertificateAndKey | null;
       /** Service connections of this worker, for one server. */
       readonly serviceConnectionsMax: number;
       readonly worker: number;
     }
-  | { readonly kind: 'change'; readonly settings: ProxySettings }
+  | {
+      readonly kind: 'change';
+      readonly settings: ProxySettings;
+      readonly ownCertificate: CertificateAndKey | null;
+    }
   /** The answer to the oldest request for a permit that has none. */
   | { readonly kind: 'permit'; readonly isAllowed: boolean }
   | { readonly kind: 'drain'; readonly waitMs: number; readonly timeoutMs: number }

@@ -17,7 +17,7 @@ import { newHoldId } from '../names/hold-id.js';
 import { PoolSet } from '../service/pool-set.js';
 import { removeStaleSockets } from '../session/listener.js';
 import { LocalPermits } from '../session/permits.js';
-import { openProxyTls } from '../session/tls.js';
+import { openProxyTls, type ProxyTls } from '../session/tls.js';
 import { Home } from './home.js';
 import type { FromWorker, ToWorker } from './messages.js';
 import { compareSettings, type ProxySettings } from './proxy-settings.js';
@@ -51,7 +51,7 @@ export async function startWorkers(
     await home.stop();
     await pools.dispose();
   };
-  const workers = new Workers({ count, log, onHeld: () => home.wake('drop') });
+  const workers = new Workers({ count, log, tls, onHeld: () => home.wake('drop') });
   try {
     await removeStaleSockets(settings.listen);
     const { addresses, relay } = await workers.start(settings);
@@ -84,6 +84,8 @@ export async function startWorkers(
 interface WorkersOptions {
   readonly count: number;
   readonly log: Log;
+  /** By the settings that workers are told. */
+  readonly tls: ProxyTls;
   onHeld(): void;
 }
 
@@ -202,7 +204,9 @@ class Workers {
     assert(settings !== null, 'workers are forked for settings');
     const share = Math.ceil(SERVICE_CONNECTIONS / this.#options.count);
     const serviceConnectionsMax = Math.max(SERVICE_CONNECTIONS_MIN, share);
-    tell(member, { kind: 'start', settings, serviceConnectionsMax, worker: member.number });
+    const { ownCertificate } = this.#options.tls;
+    const { number: worker } = member;
+    tell(member, { kind: 'start', settings, ownCertificate, serviceConnectionsMax, worker });
   }
 
   #onMessage(member: Member, message: FromWorker): void {
@@ -273,7 +277,8 @@ class Workers {
         clearTimeout(timer);
         resolve(answer);
       };
-      tell(member, { kind: 'change', settings });
+      const { ownCertificate } = this.#options.tls;
+      tell(member, { kind: 'change', settings, ownCertificate });
     });
     if (cause === null) return;
     const fields = { event: 'reload', worker: member.number, cause };

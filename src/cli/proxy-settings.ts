@@ -23,6 +23,7 @@ export const PROXY_KEYS = [
   'user',
   'password',
   'passwordFile',
+  'tls',
   'tlsCert',
   'tlsKey',
   'upstreamTls',

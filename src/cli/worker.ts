@@ -15,7 +15,6 @@ import { openProxyTls, type ProxyTls } from '../session/tls.js';
 import { Front } from './front.js';
 import type { FromWorker, ToWorker } from './messages.js';
 import { sessionsByOpenFiles } from './open-files.js';
-import type { ProxySettings } from './proxy-settings.js';
 import { RemotePermits } from './remote-permits.js';
 import { keepYoungGenerationSmall } from './young-generation.js';
 
@@ -23,6 +22,7 @@ import { keepYoungGenerationSmall } from './young-generation.js';
 const COUNTERS_EVERY_MS = 1_000;
 
 type Start = Extract<ToWorker, { kind: 'start' }>;
+type Change = Extract<ToWorker, { kind: 'change' }>;
 
 /** `then` is called when the message is on its way. */
 function tell(message: FromWorker, then: () => void = () => undefined): void {
@@ -45,7 +45,7 @@ class Worker {
 
   static async start(start: Start): Promise<Worker> {
     keepYoungGenerationSmall();
-    const worker = new Worker(start, await openProxyTls(start.settings));
+    const worker = new Worker(start, await openProxyTls(start.settings, start.ownCertificate));
     const { addresses, relay } = await worker.#front.open();
     const counters = worker.#counters;
     setInterval(() => tell({ kind: 'counters', counters }), COUNTERS_EVERY_MS).unref();
@@ -92,7 +92,7 @@ class Worker {
       case 'permit':
         return this.#permits.onAnswer(message.isAllowed);
       case 'change':
-        this.#change(message.settings).then(
+        this.#change(message).then(
           () => tell({ kind: 'changed', cause: null }),
           (error: unknown) => tell({ kind: 'changed', cause: String(error) }),
         );
@@ -110,8 +110,8 @@ class Worker {
     }
   }
 
-  async #change(settings: ProxySettings): Promise<void> {
-    await this.#tls.change(settings);
+  async #change({ settings, ownCertificate }: Change): Promise<void> {
+    await this.#tls.change(settings, ownCertificate);
     this.#pools.useTls(this.#tls.service);
     this.#front.change(settings);
     this.#permits.max = settings.maxConnections;

@@ -29,6 +29,7 @@ const MODES = ['hold', 'observe', 'off', 'replay'] as const;
 /** What `protect` has without being told. */
 export const PROTECTED = ['drop-table', 'drop-database', 'create-or-replace'] as const;
 const PROTECTIONS = [...PROTECTED, 'truncate', 'drop-partition', 'drop-view'] as const;
+const CLIENT_TLS = ['off', 'offered', 'required'] as const;
 const UPSTREAM_TLS = [
   'disabled',
   'as-client',
@@ -153,11 +154,20 @@ export const SETTINGS = {
     meaning: 'a file with it (a newline at the end is cut); wins over UNDROP_ADMIN_PASSWORD',
     parse: (text) => text,
   }),
+  tls: setting<(typeof CLIENT_TLS)[number]>({
+    variable: 'UNDROP_TLS',
+    default: 'offered',
+    expected: CLIENT_TLS.join(', '),
+    meaning:
+      'TLS with clients: off, offered to those that ask for it, required of all that do not come by a unix socket',
+    parse: oneOf(CLIENT_TLS),
+  }),
   tlsCert: setting<string>({
     variable: 'UNDROP_TLS_CERT',
     default: '',
     expected: 'the path of a PEM file, the certificate first, then its chain',
-    meaning: 'what clients are offered TLS with; without it there is none',
+    meaning:
+      'the certificate that clients see; without it a self-signed one is made at each start and kept in memory',
     parse: (text) => text,
   }),
   tlsKey: setting<string>({

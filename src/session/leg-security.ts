@@ -35,6 +35,8 @@ export interface LoginSecurity {
   readonly sockets: LegPair;
   /** Whether clients are offered TLS. */
   readonly offersTls: boolean;
+  /** Whether those that come neither in TLS nor by a unix socket are refused. */
+  readonly requiresTls: boolean;
   readonly keys: BridgeKeys;
   /** Whether the upstream leg is to be in TLS; throws where it has to be and can't. */
   wantsTls(about: { readonly client: LegSecurity; readonly isOffered: boolean }): boolean;
@@ -44,6 +46,7 @@ export interface LoginSecurity {
 export const PLAIN: LoginSecurity = {
   sockets: { client: 'plain', upstream: 'plain' },
   offersTls: false,
+  requiresTls: false,
   keys: { own: null, server: 'refuse' },
   wantsTls: () => false,
 };

@@ -301,6 +301,9 @@ export class LoginRelay {
     if (!isProtocol41(payload)) throw new UndropError('UNDROP_OLD_CLIENT');
     const response = decodeHandshakeResponse41(payload);
     const legs = this.#decideLegs(greeted);
+    if (legs.client === 'plain' && this.#owner.security.requiresTls) {
+      throw new UndropError('UNDROP_TLS_REQUIRED');
+    }
     const { keys } = this.#owner.security;
     const challenge = { plugin: response.plugin, nonce: greeted.challenge.nonce };
     const bridge = needsBridge(legs) ? new AuthBridge(legs, keys, challenge) : null;

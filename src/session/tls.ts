@@ -6,23 +6,18 @@
  * Invariant: the modes are those of MySQL's ssl-mode, and no mode ever falls back to less than what
  * its name says.
  */
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPair,
-  type KeyObject,
-  X509Certificate,
-} from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import net, { type Socket } from 'node:net';
 import tls, { type SecureContext, TLSSocket } from 'node:tls';
-import { promisify } from 'node:util';
 import { UndropError } from '../errors.js';
 import { describeAddress } from '../service/address.js';
 import { causeWords } from '../service/cause-words.js';
 import type { ServerAddress, ServiceTls } from '../service/pools.js';
 import { spkiOf } from './auth-bridge.js';
 import type { LegSecurity, LoginSecurity, ProxyKey, ServerKeyPolicy } from './leg-security.js';
+import { generateKey, proxyKeyOf } from './proxy-key.js';
+import { type CertificateAndKey, selfSigned } from './self-signed.js';
 
 /**
  * The upstream leg: never; for clients in TLS where the server offers it; wherever it offers it;
@@ -38,7 +33,9 @@ export type UpstreamTlsMode =
 
 export interface TlsSettings {
   readonly upstream: readonly ServerAddress[];
-  /** Paths of PEM files; empty where clients are offered no TLS. */
+  /** Of clients; those on a unix socket are never required to have it. */
+  readonly tls: 'off' | 'offered' | 'required';
+  /** Paths of PEM files; empty for a certificate that is made at the start. */
   readonly tlsCert: string;
   readonly tlsKey: string;
   readonly upstreamTls: UpstreamTlsMode;
@@ -48,16 +45,17 @@ export interface TlsSettings {
   readonly upstreamPublicKey: string;
 }
 
-export type ServiceTlsSettings = Pick<TlsSettings, 'tlsCert' | 'upstreamTls' | 'upstreamCa'>;
+export type ServiceTlsSettings = Pick<TlsSettings, 'tls' | 'upstreamTls' | 'upstreamCa'>;
 
 /** Milliseconds for a TLS handshake. */
 const HANDSHAKE_MS = 10_000;
-const OWN_KEY_BITS = 2048;
 
-/** What was read from the files. */
+/** What was read from the files, or made. */
 interface Material {
   /** Null where clients are offered no TLS. */
   readonly forClients: SecureContext | null;
+  /** What it was made of, where no files were given. */
+  readonly ownCertificate: CertificateAndKey | null;
   readonly forServers: SecureContext;
   readonly ca: string | null;
   /** Of the certificate, where it is an RSA key. */
@@ -86,11 +84,16 @@ export class ProxyTls {
   /**
    * Reads the files again, also where the settings are the same: handshakes from now on have the
    * new certificate and trust the new authorities. UNDROP_CONFIG lists what is wrong, and nothing
-   * has changed.
+   * has changed. `given`: as for `openProxyTls`.
    */
-  async change(settings: TlsSettings): Promise<void> {
-    this.#material = await readMaterial(settings, this.#material.generatedKey);
+  async change(settings: TlsSettings, given: CertificateAndKey | null = null): Promise<void> {
+    this.#material = await readMaterial(settings, given, this.#material.generatedKey);
     this.#settings = settings;
+  }
+
+  /** What clients see, where no files were given: for the other processes of this proxy. */
+  get ownCertificate(): CertificateAndKey | null {
+    return this.#material.ownCertificate;
   }
 
   /** For service connections; null where they go without. */
@@ -108,6 +111,7 @@ export class ProxyTls {
         upstream: isSocket ? 'socket' : 'plain',
       },
       offersTls: forClients !== null,
+      requiresTls: this.#settings.tls === 'required',
       keys: {
         own: certificateKey ?? generatedKey,
         server: serverKey === 'auto' ? autoPolicy(upstream) : serverKey,
@@ -163,9 +167,15 @@ function distrustOf(secured: TLSSocket, mode: UpstreamTlsMode, name: string): st
   return problem === undefined ? null : causeWords(problem);
 }
 
-/** Reads the files of `settings`; UNDROP_CONFIG lists all that is wrong. */
-export async function openProxyTls(settings: TlsSettings): Promise<ProxyTls> {
-  return new ProxyTls(settings, await readMaterial(settings, null));
+/**
+ * Reads the files of `settings`; UNDROP_CONFIG lists all that is wrong. `given`: the certificate
+ * that another process of this proxy made.
+ */
+export async function openProxyTls(
+  settings: TlsSettings,
+  given: CertificateAndKey | null = null,
+): Promise<ProxyTls> {
+  return new ProxyTls(settings, await readMaterial(settings, given, null));
 }
 
 /** The upstream leg of a session may be secure where the client's isn't. */
@@ -183,12 +193,12 @@ export function readServiceTls(settings: ServiceTlsSettings): ServiceTls | null 
   return serviceTlsOf(settings, ca);
 }
 
-/** Where there is no certificate for clients, `as-client` means that nobody has TLS. */
+/** Where clients have no TLS, `as-client` means that nobody has. */
 function serviceTlsOf(
-  { upstreamTls: mode, tlsCert }: ServiceTlsSettings,
+  { upstreamTls: mode, tls: ofClients }: ServiceTlsSettings,
   ca: string | null,
 ): ServiceTls | null {
-  if (mode === 'disabled' || (mode === 'as-client' && tlsCert === '')) return null;
+  if (mode === 'disabled' || (mode === 'as-client' && ofClients === 'off')) return null;
   return {
     isOptional: mode === 'as-client' || mode === 'preferred',
     verifies: mode === 'verify-ca' || mode === 'verify-identity',
@@ -260,22 +270,19 @@ function handshake(socket: TLSSocket, event: 'secure' | 'secureConnect'): Promis
   });
 }
 
-async function generateKey(): Promise<ProxyKey> {
-  const options = { modulusLength: OWN_KEY_BITS };
-  return proxyKeyOf((await promisify(generateKeyPair)('rsa', options)).privateKey);
-}
-
-function proxyKeyOf(privateKey: KeyObject): ProxyKey {
-  const publicPem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' });
-  const modulusBits = privateKey.asymmetricKeyDetails?.modulusLength ?? 0;
-  return { privateKey, publicPem: Buffer.from(publicPem), modulusBytes: modulusBits / 8 };
-}
-
 // ── files ──────────────────────────────────────────────────────────────────────────────────────
 
-async function readMaterial(settings: TlsSettings, oldKey: ProxyKey | null): Promise<Material> {
+async function readMaterial(
+  settings: TlsSettings,
+  given: CertificateAndKey | null,
+  oldKey: ProxyKey | null,
+): Promise<Material> {
   const problems: string[] = [];
-  const identity = readIdentity(settings, problems);
+  const hasFiles = settings.tlsCert !== '' || settings.tlsKey !== '';
+  const isOff = settings.tls === 'off';
+  const ownCertificate = isOff || hasFiles ? null : (given ?? (await selfSigned()));
+  const ofFiles = () => (isOff ? null : readIdentity(settings, problems));
+  const identity = ownCertificate === null ? ofFiles() : identityOf(ownCertificate);
   const ca = readCa(settings, problems);
   const serverKey = readServerKey(settings, problems);
   if (problems.length > 0)
@@ -285,6 +292,7 @@ async function readMaterial(settings: TlsSettings, oldKey: ProxyKey | null): Pro
   const isMissing = certificateKey === null && oldKey === null && needsKey(settings);
   return {
     forClients: identity?.context ?? null,
+    ownCertificate,
     forServers: tls.createSecureContext(ca === null ? {} : { ca }),
     ca,
     certificateKey,
@@ -293,11 +301,16 @@ async function readMaterial(settings: TlsSettings, oldKey: ProxyKey | null): Pro
   };
 }
 
-function readIdentity(
-  { tlsCert, tlsKey }: TlsSettings,
-  problems: string[],
-): { readonly context: SecureContext; readonly key: KeyObject } | null {
-  if (tlsCert === '' && tlsKey === '') return null;
+interface Identity {
+  readonly context: SecureContext;
+  readonly key: KeyObject;
+}
+
+function identityOf({ cert, key }: CertificateAndKey): Identity {
+  return { context: tls.createSecureContext({ cert, key }), key: createPrivateKey(key) };
+}
+
+function readIdentity({ tlsCert, tlsKey }: TlsSettings, problems: string[]): Identity | null {
   if (tlsCert === '' || tlsKey === '') {
     const [missing, given] =
       tlsCert === ''
@@ -320,9 +333,7 @@ function readIdentity(
     );
     return null;
   }
-  const makeContext = () => tls.createSecureContext({ cert: certText, key: keyText });
-  const context = attempt(makeContext, expectedCert, problems);
-  return context === null ? null : { context, key };
+  return attempt(() => identityOf({ cert: certText, key: keyText }), expectedCert, problems);
 }
 
 function readCa(

@@ -134,6 +134,7 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   adminUser: [''],
   adminPassword: null,
   adminPasswordFile: null,
+  tls: ['', 'on', 'preferred', 'offered,required'],
   tlsCert: null,
   tlsKey: null,
   upstreamTls: ['', 'on', 'require', 'required,verify-ca'],

@@ -45,7 +45,7 @@ describe.each(testServers())('on $name', ({ name }) => {
   const account = { user: 'app', password: PASSWORD };
   const insisting = { user: 'insists', password: PASSWORD };
   let server: ThrowawayServer;
-  /** With a certificate, and without. */
+  /** With a certificate, and without TLS. */
   let proxy: ProxyTarget;
   let bare: ProxyTarget;
   const more: ProxyTarget[] = [];
@@ -63,7 +63,7 @@ describe.each(testServers())('on $name', ({ name }) => {
         : [grant, "ALTER USER insists@'%' REQUIRE SSL"]),
     );
     proxy = await proxyInFront(server, withCertificate());
-    bare = await proxyInFront(server);
+    bare = await proxyInFront(server, { TLS: 'off' });
   });
 
   afterAll(async () => {
@@ -154,11 +154,11 @@ describe.each(testServers())('on $name', ({ name }) => {
 
   test('a service account with REQUIRE SSL needs a leg in TLS to the server, and holds then', async () => {
     const service = { ...server, ...insisting };
-    for (const variables of [{}, { UPSTREAM_TLS: 'disabled' }]) {
+    for (const variables of [{ TLS: 'off' }, { UPSTREAM_TLS: 'disabled' }]) {
       const starting = proxyInFront(service, variables);
       await expect(starting).rejects.toMatchObject({ code: 'UNDROP_ACCOUNT' });
     }
-    const legs = [{ UPSTREAM_TLS: 'required' }, { UPSTREAM_TLS: 'preferred' }, withCertificate()];
+    const legs = [{ UPSTREAM_TLS: 'required' }, { UPSTREAM_TLS: 'preferred' }, {}];
     // Where nothing but TLS will do, a server without it is one that may come up with it later.
     for (const variables of hasTls ? legs : []) {
       const schema = await freshSchema(server, 'svc');

@@ -66,6 +66,7 @@ class Play {
       security: {
         sockets: { client, upstream },
         offersTls: true,
+        requiresTls: false,
         keys: { own: OWN, server: played.serverKey ?? 'ask' },
         wantsTls: ({ isOffered }) => isOffered && upstream === 'tls',
       },

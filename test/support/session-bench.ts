@@ -180,6 +180,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   const counters = newCounters();
   const tls = await openProxyTls({
     upstream: [],
+    tls: options.tls?.tlsCert === undefined ? 'off' : 'offered',
     tlsCert: '',
     tlsKey: '',
     upstreamTls: 'disabled',

@@ -1,0 +1,54 @@
+/**
+ * The certificate that clients see where nobody gave one: signed by its own key, made at the start
+ * of a proxy, in memory. It hides what is said from whoever listens; a client that checks
+ * certificates does not take it, as it proves nothing of who shows it.
+ *
+ * Invariant: it is never written to disk, and a process has but one.
+ */
+import { generateKeyPair, randomBytes } from 'node:crypto';
+import { promisify } from 'node:util';
+import forge from 'node-forge';
+
+/** In PEM. */
+export interface CertificateAndKey {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** RSA, as every client knows it, and passwords can be encrypted with it (leg-security.ts). */
+const KEY_BITS = 2048;
+const NAME = 'undrop_auto_generated_server_certificate';
+const DAY_MS = 86_400_000;
+/** Clocks differ. */
+const VALID_BEFORE_DAYS = 1;
+const VALID_DAYS = 3_650;
+
+let made: Promise<CertificateAndKey> | null = null;
+
+/** The one of this process, made at the first call. */
+export function selfSigned(): Promise<CertificateAndKey> {
+  made ??= make();
+  return made;
+}
+
+async function make(): Promise<CertificateAndKey> {
+  const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: KEY_BITS });
+  const key = privateKey.export({ type: 'pkcs1', format: 'pem' }).toString();
+  const forgeKey = forge.pki.privateKeyFromPem(key);
+  const certificate = forge.pki.createCertificate();
+  certificate.publicKey = forge.pki.setRsaPublicKey(forgeKey.n, forgeKey.e);
+  // A first byte below 0x80: serial numbers are positive.
+  certificate.serialNumber = `01${randomBytes(15).toString('hex')}`;
+  certificate.validity.notBefore = new Date(Date.now() - VALID_BEFORE_DAYS * DAY_MS);
+  certificate.validity.notAfter = new Date(Date.now() + VALID_DAYS * DAY_MS);
+  const names = [{ name: 'commonName', value: NAME }];
+  certificate.setSubject(names);
+  certificate.setIssuer(names);
+  certificate.setExtensions([
+    { name: 'basicConstraints', cA: false, critical: true },
+    { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
+    { name: 'extKeyUsage', serverAuth: true },
+  ]);
+  certificate.sign(forgeKey, forge.md.sha256.create());
+  return { cert: forge.pki.certificateToPem(certificate), key };
+}
