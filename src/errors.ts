@@ -4,7 +4,8 @@
  *
  * Invariant: what a client may see of our own errors is exactly what stands here; anything else
  * reaches it as UNDROP_INTERNAL with a reference to the log (`toClientError`).
- * errno and SQLSTATE are of the server's range (1000–1999; 2000–2999 belongs to client libraries).
+ * errno and SQLSTATE are of the server's ranges (1000–1999 and from 3000 on; 2000–2999 belongs to
+ * client libraries).
  */
 
 /** Who has to act: the one who sent it, the server, who runs undrop, or its developers. */
