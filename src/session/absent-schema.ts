@@ -1,7 +1,8 @@
 /**
  * DROP DATABASE of a schema that isn't there, which destroys nothing: the session itself is asked
  * whether there is such a schema and whether it might drop one, and then says the words of DROP
- * DATABASE for that by SIGNAL; as a note where the server has blocks for that (block-words.ts).
+ * DATABASE for that by SIGNAL; as a note where the server has blocks for that (block-words.ts), as
+ * a warning elsewhere (note-of-absent.ts).
  *
  * Invariant: no DROP DATABASE goes to the server. A schema that comes to be meanwhile stays.
  */
@@ -53,11 +54,14 @@ const SETTINGS = Buffer.from(
 /** Gives a note that can be put in other words. */
 const NOTED = Buffer.from('DROP TEMPORARY TABLE IF EXISTS `_undrop`.`_undrop_none`');
 
-/** The answer to the DROP; null: the schema is there, or nobody can say whether it is. */
+/**
+ * The answer to the DROP; null: the schema is there, or nobody can say whether it is. `isNote`:
+ * what the session has as a warning is one.
+ */
 export async function answerOfAbsent(
   drop: SchemaDrop,
   { userSession, server }: { readonly userSession: UserSession; readonly server: ServerVersion },
-): Promise<{ readonly payload: Buffer } | null> {
+): Promise<{ readonly payload: Buffer; readonly isNote?: boolean } | null> {
   const charset = clientCharsetOf(drop.charset);
   const name = schemaNameOf(drop);
   if (charset === null || name === null || drop.schema.includes(0)) return null;
@@ -90,9 +94,11 @@ export async function answerOfAbsent(
   }
   const note = { ...said, sqlState: '01000' };
   const canNote = hasBlocks(server, { sqlMode: `${sqlMode ?? 'ORACLE'}` });
-  const text = `${notes}` === '0' ? NOTHING : canNote ? noteSql(note) : signalSql(note);
+  const isSilent = `${notes}` === '0';
+  const text = isSilent ? NOTHING : canNote ? noteSql(note) : signalSql(note);
   const ok = await ask(text, userSession, 'ok');
-  return ok && { payload: okWithStatus(ok.payload, SERVER_STATUS_DB_DROPPED) };
+  const isNote = !isSilent && !canNote;
+  return ok && { payload: okWithStatus(ok.payload, SERVER_STATUS_DB_DROPPED), isNote };
 }
 
 /** SHOW names the host that the session comes from, DROP DATABASE that of its account. */

@@ -164,6 +164,8 @@ export type Interception =
       readonly refusal: UndropError | null;
       readonly facts: UserFacts | null;
       readonly dropped: DropResult | null;
+      /** What the session has as a warning is a note (note-of-absent.ts). Default: false. */
+      readonly isNote?: boolean;
     };
 
 export type Answered = Extract<Interception, { kind: 'answer' }>;
@@ -380,6 +382,9 @@ export async function refused(
   return { kind: 'answer', payload, refusal: error, facts: null, dropped: null };
 }
 
-export function answerWith({ payload }: { readonly payload: Buffer }): Interception {
-  return { kind: 'answer', payload, refusal: null, facts: null, dropped: null };
+export function answerWith({
+  payload,
+  isNote = false,
+}: Pick<Answered, 'payload' | 'isNote'>): Interception {
+  return { kind: 'answer', payload, refusal: null, facts: null, dropped: null, isNote };
 }

@@ -12,6 +12,7 @@ import { Pump } from '../relay/pump.js';
 import type { Dialled } from './connect.js';
 import { leaveLogin } from './farewell.js';
 import type { LoginRelay } from './login.js';
+import { NoteOfAbsent } from './note-of-absent.js';
 import { endSoon } from './sockets.js';
 import type { ProxyTls } from './tls.js';
 
@@ -37,6 +38,7 @@ interface Upstream {
 }
 
 export class Legs {
+  readonly note = new NoteOfAbsent();
   readonly #owner: LegsOwner;
   #client: Socket;
   #clientStream: ByteStream;
@@ -78,7 +80,7 @@ export class Legs {
   }
 
   toClient(bytes: Buffer): void {
-    this.#toClient?.write(bytes);
+    this.#toClient?.write(this.note.reworded(bytes));
   }
 
   toServer(bytes: Buffer): void {

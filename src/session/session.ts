@@ -249,7 +249,8 @@ export class Session {
 
   #report(taken: Taken, answer: Answered, service: DropService): void {
     const { log, counters, background, onHeld } = this.#options;
-    const { refusal, dropped } = answer;
+    const { refusal, dropped, isNote } = answer;
+    if (isNote === true) this.#legs.note.expect();
     if (refusal !== null) {
       counters.statementsRefused++;
       const statement = loggedText(taken.text);

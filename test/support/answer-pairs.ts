@@ -19,11 +19,6 @@ export interface Difference {
 
 /** Closed: a new entry needs a reason, and its place in the limitations. */
 export const DIFFERENCES: Readonly<Record<string, Difference>> = {
-  'note-1008': {
-    reason:
-      'DROP DATABASE IF EXISTS of a missing schema notes that (1008) as a warning, not as a note',
-    where: ['diagnostics'],
-  },
   'no-152': {
     reason:
       'MySQL before 8: behind the error 1217 for a parent there is no warning 152 for each of them where the user has no right on `_undrop`',

@@ -160,6 +160,7 @@ const CASES: Readonly<Record<string, string | Case>> = {
     session: ["SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'"],
     sql: 'BEGIN NOT ATOMIC SELECT \'\\\'; DROP TABLE "a"; SELECT "n" FROM t; END',
   },
+  'the note on a missing schema': 'DROP DATABASE IF EXISTS d9; SHOW WARNINGS; DROP TABLE a',
   'a schema behind': { sql: 'SELECT 1; DROP TABLE a; DROP DATABASE d1' },
 };
 
