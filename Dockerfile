@@ -1,20 +1,18 @@
 # undrop alone: the proxy, without a server. Settings come by UNDROP_* variables.
-FROM node:20-bookworm-slim AS build
+FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --no-fund --no-audit
-COPY tsconfig.json ./
+COPY tsconfig.json tsconfig.src.json ./
+COPY scripts ./scripts
 COPY src ./src
-RUN npx tsc -p tsconfig.json && npm prune --omit=dev
+RUN npm run build
 
-FROM node:20-bookworm-slim
+FROM node:24-bookworm-slim
 ENV NODE_ENV=production UNDROP_LISTEN=0.0.0.0:3307
-WORKDIR /app
-COPY --from=build /app/package.json ./
-COPY --from=build /app/node_modules ./node_modules
-COPY --from=build /app/build/src ./build/src
+COPY --from=build /app/build/undrop.mjs /app/build/THIRD-PARTY-LICENSES.txt /app/
 USER node
 EXPOSE 3307
 # Node as process 1 has no default action for signals; undrop has its own for SIGTERM and SIGINT.
-ENTRYPOINT ["node", "build/src/cli/main.js"]
+ENTRYPOINT ["node", "/app/undrop.mjs"]
 CMD ["serve"]

@@ -3,7 +3,7 @@
  * `npm test`, `npm run check` and `npm run bench`, so that each of them works on a fresh clone.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -34,23 +34,25 @@ export function ensureInstalled() {
   run('npm', ['ci', ...options], { stdio: ['inherit', 'ignore', 'inherit'] });
 }
 
+/** Makes `build/undrop.mjs`, the product as it is packed. It takes less than a second. */
+export function ensureBundled() {
+  run(process.execPath, [join(root, 'scripts/bundle.mjs')]);
+}
+
 /**
- * Compiles into build/ (`tsconfig.json`: src, test and bench; `tsconfig.src.json`: the product
- * alone, so that nothing else can keep it from starting), and removes what has no source any more.
- * Not from an empty folder: a demo that runs out of it goes on while `npm test` builds beside it.
+ * Compiles src, test and bench into build/, where the tests run, and removes what has no source any
+ * more. Not from an empty folder: who runs out of it goes on while `npm test` builds beside.
  */
-export function ensureBuilt(project = 'tsconfig.json') {
+export function ensureBuilt() {
   if (!existsSync(join(root, 'build'))) process.stdout.write('undrop: compiling …\n');
-  const compiler = join(root, 'node_modules/typescript/bin/tsc');
-  run(process.execPath, [compiler, '-p', project]);
+  run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.json']);
   const files = readdirSync(join(root, 'build'), { recursive: true });
   for (const file of files.filter((name) => /\.js(\.map)?$/.test(name))) {
     const source = join(root, file.replace(/\.js(\.map)?$/, ''));
     const hasSource = ['.ts', '.tsx'].some((extension) => existsSync(source + extension));
     if (!hasSource) rmSync(join(root, 'build', file));
   }
-  // For `npx --no-install undrop`.
-  chmodSync(join(root, 'build/src/cli/main.js'), 0o755);
+  ensureBundled();
 }
 
 function isInstalled() {

@@ -2,10 +2,10 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { ensureBuilt, ensureInstalled, root } from './ensure.mjs';
+import { ensureBundled, ensureInstalled, root } from './ensure.mjs';
 
 ensureInstalled();
-ensureBuilt('tsconfig.src.json');
+ensureBundled();
 
 // npm passes signals on, but not its own sudden death: then nobody is left who could stop us. Where
 // a signal came first, npm is gone because of it, and the process is ending already.
@@ -27,6 +27,6 @@ const watch = setInterval(() => {
 watch.unref();
 
 // In this process, not in a child: a signal reaches the one that has to clean up.
-const main = join(root, 'build/src/cli/main.js');
+const main = join(root, 'build/undrop.mjs');
 process.argv.splice(1, 1, main, 'start');
 await import(pathToFileURL(main).href);

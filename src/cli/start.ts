@@ -3,7 +3,8 @@
  * settings, `start` is `serve`; with nothing set it is the demo on a throwaway server. `demo
  * --tour` shows a running one off.
  */
-import { join, relative } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createConnection } from 'mysql2/promise';
@@ -120,7 +121,7 @@ async function tour(env: NodeJS.ProcessEnv, out: Out): Promise<number> {
   }
 }
 
-/** As it can be typed in the folder where we were started. */
+/** As it can be typed: in a clone of the project npx finds it, elsewhere it was installed. */
 function commandName(): string {
-  return `node ${relative(process.cwd(), MAIN)}`;
+  return existsSync(join(PROJECT, 'src')) ? 'npx undrop' : 'undrop';
 }

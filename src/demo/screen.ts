@@ -11,7 +11,7 @@ export interface ScreenFacts {
   readonly user: string;
   /** Command-line clients on the PATH which can log in to the server. */
   readonly clients: readonly string[];
-  /** How a person types a command of undrop: `node build/src/cli/main.js`. */
+  /** How a person types a command of undrop: `npx undrop` in a clone. */
   readonly command: string;
   /** As configured: `10m`. */
   readonly hold: string;

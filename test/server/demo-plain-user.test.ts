@@ -49,14 +49,17 @@ test('a plain user lays down and starts a server from packages, and nothing of i
   rmSync(home, { recursive: true });
 }, 180_000);
 
-/** What has been built, with the packages it needs at run time. */
+/** What has been built, with the packages that it needs to start a server. */
 async function copyPrograms(home: string): Promise<void> {
   const lock = JSON.parse(await readFile(join(projectFolder, 'package-lock.json'), 'utf8')) as {
-    packages: Record<string, { readonly dev?: boolean }>;
+    packages: Record<string, { readonly dependencies?: Readonly<Record<string, string>> }>;
   };
-  const packages = Object.entries(lock.packages)
-    .filter(([path, { dev }]) => path !== '' && dev !== true)
-    .map(([path]) => path);
+  const needed = new Set(['mysql2', '@databases/mysql', 'pino', 'pino-pretty']);
+  for (const name of needed) {
+    const { dependencies = {} } = lock.packages[`node_modules/${name}`] ?? {};
+    for (const one of Object.keys(dependencies)) needed.add(one);
+  }
+  const packages = [...needed].map((name) => `node_modules/${name}`);
   for (const path of ['package.json', 'build/src', 'build/test/support', ...packages]) {
     const from = join(projectFolder, path);
     if (existsSync(from)) cpSync(from, join(home, path), { recursive: true, dereference: true });

@@ -1,0 +1,118 @@
+/**
+ * The product as others get it: `npm pack` of a clone in which nothing is built, installed into an
+ * empty folder elsewhere. It serves, drops, restores and drains, on each version of Node.js.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type CommandResult, runCommand, tryCommand } from '../../src/demo/run-command.js';
+import { nodeProgram, nodeVersions } from '../support/node-versions.js';
+import { until } from '../support/poll.js';
+import { environment } from '../support/proxy.js';
+import { projectFolder } from '../support/server-set.js';
+import { connect, freshSchema, query, testServer } from '../support/servers.js';
+
+const BYTES_MAX = 8 * 2 ** 20;
+const ROW_BYTES = 3 * 2 ** 20;
+const PARTS = ['src', 'scripts', 'docs', 'package.json', 'package-lock.json', 'CHANGELOG.md'];
+
+let temporary = '';
+let undrop = '';
+
+beforeAll(async () => {
+  temporary = mkdtempSync(join(tmpdir(), 'undrop-packed-'));
+  const clone = join(temporary, 'clone');
+  for (const part of [...PARTS, 'LICENSE', 'README.md', 'tsconfig.json', 'tsconfig.src.json']) {
+    cpSync(join(projectFolder, part), join(clone, part), { recursive: true });
+  }
+  symlinkSync(join(projectFolder, 'node_modules'), join(clone, 'node_modules'));
+  await runCommand(['npm', 'pack', '--pack-destination', temporary], { cwd: clone });
+  const archive = readdirSync(temporary).find((name) => name.endsWith('.tgz')) ?? '';
+  const prefix = join(temporary, 'elsewhere');
+  const options = ['--global', '--offline', '--no-audit', '--no-fund', '--prefix', prefix];
+  await runCommand(['npm', 'install', ...options, join(temporary, archive)], { cwd: temporary });
+  undrop = join(prefix, 'bin/undrop');
+}, 120_000);
+afterAll(() => rmSync(temporary, { recursive: true, force: true }));
+
+test('it is one file to run, with nothing else to install, and small', () => {
+  const modules = join(temporary, 'elsewhere/lib/node_modules');
+  const folders = readdirSync(modules, { recursive: true, withFileTypes: true });
+  const files = folders.filter((entry) => entry.isFile());
+  expect(readdirSync(modules)).toEqual(['undrop']);
+  expect(folders.filter(({ name }) => name === 'node_modules')).toEqual([]);
+  expect(files.filter(({ name }) => /\.[cm]?js$/.test(name)).map(({ name }) => name)).toEqual([
+    'undrop.mjs',
+  ]);
+  const bytes = files.reduce((sum, { parentPath, name }) => {
+    return sum + readFileSync(join(parentPath, name)).length;
+  }, 0);
+  expect(bytes).toBeLessThan(BYTES_MAX);
+});
+
+describe.each(nodeVersions())('on Node.js %s', (version) => {
+  const server = testServer('mariadb-11.8');
+
+  test('it serves, holds, restores and drains', async () => {
+    const node = await nodeProgram(version);
+    const env = environment(server, {});
+    const run = (...args: string[]): Promise<CommandResult> =>
+      tryCommand([node, undrop, ...args], { env });
+    const schema = await freshSchema(server, 'packed');
+    const proxy = spawn(node, [undrop, 'serve'], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const ended = once(proxy, 'exit');
+    let said = '';
+    proxy.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+    const event = (name: string) => new RegExp(`^.*"event":"${name}".*$`, 'm').exec(said)?.[0];
+    await until(async () => event('ready') !== undefined && event('ledger') !== undefined, 'ready');
+    const { listen, relay } = JSON.parse(event('ready') ?? '') as {
+      listen: string[];
+      relay: string;
+    };
+    expect(relay).toBe('raw');
+    const port = Number(/:(\d+)$/.exec(listen[0] ?? '')?.[1]);
+    const client = await connect({ ...server, host: '127.0.0.1', port });
+    const big = Buffer.alloc(ROW_BYTES, 'undrop');
+    await client.query(`CREATE TABLE ${schema.name}.big (bytes LONGBLOB)`);
+    await client.query(`INSERT INTO ${schema.name}.big VALUES (?)`, [big]);
+    const [rows] = await client.query(`SELECT bytes FROM ${schema.name}.big`);
+    expect((rows as { bytes: Buffer }[])[0]?.bytes.equals(big)).toBe(true);
+    await client.query(`DROP TABLE ${schema.name}.big`);
+    expect(await query(server, `SHOW TABLES FROM ${schema.name}`)).toEqual([]);
+    expect((await run('list')).stdout).toContain(`${schema.name}.big`);
+    expect(await run('restore', `${schema.name}.big`)).toMatchObject({ code: 0 });
+    const length = `SELECT LENGTH(bytes) AS bytes FROM ${schema.name}.big`;
+    expect(await query(server, length)).toEqual([{ bytes: ROW_BYTES }]);
+    proxy.kill('SIGTERM');
+    const [code] = (await ended) as [number | null];
+    expect(code).toBe(0);
+    client.destroy();
+    await schema.drop();
+  }, 120_000);
+
+  test('a worker is the same file', async () => {
+    const env = environment(server, { WORKERS: '2' });
+    const node = await nodeProgram(version);
+    const proxy = spawn(node, [undrop, 'serve'], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const ended = once(proxy, 'exit');
+    let said = '';
+    proxy.stdout.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+    await until(async () => /"event":"ready".*"workers":2/.test(said), 'two workers');
+    proxy.kill('SIGTERM');
+    const [code] = (await ended) as [number | null];
+    expect(code).toBe(0);
+  }, 60_000);
+});
