@@ -21,6 +21,8 @@ import { readServerFacts } from '../service/server-facts.js';
 import { areHeld, type ProxySettings } from './proxy-settings.js';
 
 const LEDGER_RETRY_MS = 5_000;
+/** A start waits no longer for the ledger: one of an earlier version may take long to complete. */
+const LEDGER_WAIT_MS = 2_000;
 /** So long a recovery may keep the proxy from its end: all of it can be done again. */
 const STOP_WITHIN_MS = 5_000;
 /** Later it is for whoever collects. */
@@ -52,7 +54,7 @@ export class Home {
   static async open(options: HomeOptions, settings: ProxySettings): Promise<Home> {
     // A log that is replayed brings the ledger along.
     const isReplay = settings.mode === 'replay';
-    const ledger = isReplay ? 'not-ready' : await makeLedger(options);
+    const ledger = isReplay ? 'not-ready' : await makeLedgerSoon(options);
     const home = new Home(options, settings);
     const signal = home.#stopping.signal;
     const holds = areHeld(settings);
@@ -118,6 +120,13 @@ function lifecycleSettings(settings: ProxySettings): LifecycleSettings {
 }
 
 type LedgerIs = 'ready' | 'not-ready' | 'read-only';
+
+async function makeLedgerSoon(options: HomeOptions): Promise<LedgerIs> {
+  const over = new AbortController();
+  const late = systemClock.sleep(LEDGER_WAIT_MS, over.signal).then(() => 'not-ready' as const);
+  const making = makeLedger(options).finally(() => over.abort());
+  return Promise.race([making, late]);
+}
 
 async function makeLedger({ pool, log }: HomeOptions): Promise<LedgerIs> {
   try {

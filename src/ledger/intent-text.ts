@@ -20,7 +20,7 @@ import { foreignKeysOf } from './foreign-keys.js';
 import { processlistOf, proxyAt } from './owner.js';
 import { readHasBackupLock, readLockRows, sessionLocksSql } from './session-locks.js';
 import { cutStatement } from './statement-text.js';
-import { LEDGER } from './tables.js';
+import { KNOWN_VERSION, LEDGER } from './tables.js';
 import type {
   DropIntent,
   ForeignKeyName,
@@ -50,7 +50,7 @@ export function intentText(
   assert(intent.tables.length > 0, 'an intent has a table');
   const note0 = note('intent', intent.tables[0]?.id);
   const statements = [
-    sql`SET @undrop_text = ${cutStatement(intent.statementText)},
+    sql`SET ${KNOWN_VERSION}, @undrop_text = ${cutStatement(intent.statementText)},
         @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${intent.threadId}),
         @undrop_proxy = ${proxyAt(intent.proxyId, server)},
         ${sql.join(

@@ -19,7 +19,7 @@ import {
   schemaScript,
 } from './schema-details.js';
 import { cutStatement } from './statement-text.js';
-import { beforeNextTry, LEDGER, ledgerUnavailable } from './tables.js';
+import { beforeNextTry, KNOWN_VERSION, LEDGER, ledgerUnavailable } from './tables.js';
 import { mayUnlog } from './unlogged.js';
 
 /**
@@ -98,7 +98,8 @@ async function insertion(pool: ServicePool, drop: SchemaDrop, rowLogged: boolean
   const server = await readServerFacts(pool);
   const { id, groupId, proxyId, threadId, user, clientAddress, schema, details, sqlLogBin } = drop;
   return [
-    sql`SET @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${threadId}),
+    sql`SET ${KNOWN_VERSION},
+        @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${threadId}),
         @undrop_proxy = ${proxyAt(proxyId, server)}`,
     sql`INSERT IGNORE ${note('schema', id)} INTO ${LEDGER} (id, group_id, proxy_id, thread_id,
         upstream_port, schema_name, table_name, kind, dropped_at, user_name, client_address,

@@ -9,21 +9,26 @@ import { type ErrorCode, UndropError } from '../errors.js';
 import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/recycle-schema.js';
 import { isConnectionLost } from '../service/connect-error.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
-import { numberOf, numberOrNullOf } from '../service/row.js';
-import { ident, note, sql } from '../service/sql.js';
+import { numberOf, numberOrNullOf, textOf } from '../service/row.js';
+import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 import { ensureGuards } from './guards.js';
 
 /** Version of the ledger's tables; two neighbouring versions can run side by side. */
 export const LEDGER_VERSION = 2;
+/** The oldest with every column that is written here, and the newest that this program knows of. */
+const OLDEST_VERSION = 2;
+const NEWEST_VERSION = LEDGER_VERSION + 1;
 
 export const LEDGER = ident(RECYCLE_SCHEMA, 'ledger');
 const VERSION_TABLE = ident(RECYCLE_SCHEMA, 'ledger_version');
 
-/** Of a ledger with many rows, on a server that copies it. */
-const UPGRADE_DEADLINE_MS = 60_000;
+/** Of a ledger with many rows; others read and write it meanwhile. */
+const UPGRADE_DEADLINE_MS = 3_600_000;
 
 /** The schema or the table is missing. */
 const LEDGER_GONE = [1049, 1146];
+/** A column is missing; `KNOWN_VERSION` found another version. */
+const LEDGER_OTHER = [1054, 1242];
 /** Deadlock, or a lock on the ledger: worth one more try. */
 const TRANSIENT = [1205, 1213];
 
@@ -32,32 +37,58 @@ const NOT_ALLOWED = [1044, 1142, 1227, 1290, 1836];
 
 /**
  * Behind a write that failed: resolves where it is worth one more try. Where somebody has dropped
- * the ledger it is made again, empty, as at the start of a proxy. Rejects with `error` otherwise.
+ * the ledger it is made again, empty, as at the start of a proxy; where it is another one by now
+ * that is looked into. Rejects with `error` otherwise.
  */
 export async function beforeNextTry(pool: ServicePool, error: unknown): Promise<void> {
-  if (isServerError(error, ...LEDGER_GONE)) await ensureLedger(pool);
+  if (isServerError(error, ...LEDGER_GONE, ...LEDGER_OTHER)) await ensureLedger(pool);
   else if (!isConnectionLost(error) && !isServerError(error, ...TRANSIENT)) throw error;
 }
 
 /**
+ * An assignment for the SET of a text that writes an intent: the text ends there with 1242 where
+ * the ledger is of a version whose columns or meaning this program doesn't know.
+ */
+export const KNOWN_VERSION = sql`@undrop_version = (SELECT
+  IF(MAX(version) BETWEEN ${OLDEST_VERSION} AND ${NEWEST_VERSION}, MAX(version),
+    (SELECT 1 UNION SELECT 2)) FROM ${VERSION_TABLE})`;
+
+/**
  * Rejects with UNDROP_LEDGER_UNAVAILABLE where the account may not, the server is read-only and has
- * no ledger yet, or a proxy that is too new made it; as the pool does where there is no server.
+ * no ledger yet, a proxy that is too new made it, or it is being made anew for this one just now;
+ * as the pool does where there is no server.
  */
 export async function ensureLedger(pool: ServicePool): Promise<void> {
+  await assertLedgerKnown(pool);
   try {
     const found = await look(pool);
     if (found.schemas === 0) await create(pool);
     else if (found.tables < 2 || (await readVersion(pool)) === null) await create(pool);
     if (!found.local) await createLocal(pool);
-    if (((await readVersion(pool)) ?? LEDGER_VERSION) < 2) await upgradeToVersion2(pool);
+    await completeColumns(pool);
+    if (((await readVersion(pool)) ?? LEDGER_VERSION) < LEDGER_VERSION) await recordVersion(pool);
     await ensureGuards(pool, { tolerate: NOT_ALLOWED });
     await pool.run(WRITES);
   } catch (error) {
     throw ledgerUnavailable(error);
   }
-  const version = (await readVersion(pool)) ?? LEDGER_VERSION;
-  if (version > LEDGER_VERSION + 1) {
-    throw ledgerUnavailable(new Error(`its version is ${version}, this proxy's ${LEDGER_VERSION}`));
+}
+
+/**
+ * Rejects with UNDROP_LEDGER_UNAVAILABLE where the ledger is newer than what this program knows:
+ * then nothing is written to it, and nothing collected by it. Where there is none it resolves.
+ */
+export async function assertLedgerKnown(connection: ServiceConnection): Promise<void> {
+  try {
+    const version = (await readVersion(connection)) ?? LEDGER_VERSION;
+    if (version <= NEWEST_VERSION) return;
+    throw ledgerUnavailable(
+      new Error(
+        `its version is ${version}, this undrop knows none above ${NEWEST_VERSION}: start a newer one`,
+      ),
+    );
+  } catch (error) {
+    if (!isServerError(error, ...LEDGER_GONE)) throw error;
   }
 }
 
@@ -79,6 +110,15 @@ const WRITES = [
   sql`EXPLAIN ${note('look')} INSERT INTO ${LEDGER} SELECT * FROM ${LEDGER} WHERE FALSE`,
   sql`EXPLAIN ${note('look')} UPDATE ${LEDGER} SET state = '' WHERE FALSE`,
   sql`EXPLAIN ${note('look')} DELETE FROM ${LEDGER} WHERE FALSE`,
+];
+
+/** Every column that this version reads or writes. */
+const COLUMNS: readonly string[] = [
+  ...['id', 'group_id', 'proxy_id', 'thread_id', 'upstream_port', 'schema_name', 'table_name'],
+  ...['kind', 'engine', 'dropped_at', 'user_name', 'client_address', 'statement_text'],
+  ...['row_estimate', 'byte_estimate', 'hold_until', 'pinned', 'state', 'state_since'],
+  ...['hold_schema', 'hold_name', 'relocated', 'failure', 'definition', 'restore_script'],
+  ...['detached', 'sql_log_bin', 'row_logged', 'ended_at', 'restored_as'],
 ];
 
 interface Found {
@@ -166,19 +206,52 @@ async function create(connection: ServiceConnection): Promise<void> {
   ]);
 }
 
-/** A proxy of version 1 goes on beside it: it names its columns. */
-async function upgradeToVersion2(connection: ServiceConnection): Promise<void> {
-  try {
-    await connection.run(
-      sql`ALTER TABLE ${LEDGER} ADD COLUMN detached LONGTEXT NULL AFTER restore_script`,
-      { deadlineMs: UPGRADE_DEADLINE_MS },
-    );
-  } catch (error) {
-    // Another proxy was faster.
-    if (!isServerError(error, 1060)) throw error;
+/** What came with a later version. Older proxies go on beside it: they name their columns. */
+const LATER_COLUMNS: Readonly<Record<string, SQLQuery>> = { detached: sql`detached LONGTEXT NULL` };
+
+/** By what is there, and not by the version's number alone, which somebody may have restored. */
+async function completeColumns(connection: ServiceConnection): Promise<void> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('look')} COLUMN_NAME AS name FROM information_schema.COLUMNS
+        WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'ledger'`,
+  );
+  const found = new Set(rows.map((row) => textOf(row, 'name')));
+  const lost = COLUMNS.filter((name) => !found.has(name) && !Object.hasOwn(LATER_COLUMNS, name));
+  if (lost.length > 0) throw new Error(`it lacks columns: ${lost.join(', ')}`);
+  for (const [name, column] of Object.entries(LATER_COLUMNS)) {
+    if (!found.has(name)) await addColumn(connection, column);
   }
+}
+
+/**
+ * Beside whoever writes to the ledger: a lock on it is waited for one second, as for any of ours,
+ * so that a drop which queues behind that waits no longer; and no rows are copied under a lock.
+ */
+async function addColumn(connection: ServiceConnection, column: SQLQuery): Promise<void> {
+  const options = { deadlineMs: UPGRADE_DEADLINE_MS };
+  const add = sql`ALTER TABLE ${LEDGER} ADD COLUMN ${column}`;
+  try {
+    await connection.run(sql`${add}, ALGORITHM=INSTANT`, options);
+  } catch (error) {
+    if (isServerError(error, ADDED)) return;
+    if (!isServerError(error, ...NOT_INSTANT)) throw error;
+    await connection.run(sql`${add}, ALGORITHM=INPLACE, LOCK=NONE`, options).catch(tolerateAdded);
+  }
+}
+
+/** Another proxy was faster. */
+const ADDED = 1060;
+/** The server doesn't know the word, or can't do that here, or not any more (4092). */
+const NOT_INSTANT = [1800, 1845, 1846, 4092];
+
+function tolerateAdded(error: unknown): void {
+  if (!isServerError(error, ADDED)) throw error;
+}
+
+async function recordVersion(connection: ServiceConnection): Promise<void> {
   await connection.run(
-    sql`INSERT IGNORE INTO ${VERSION_TABLE} (version, made_at) VALUES (2, UTC_TIMESTAMP())`,
+    sql`INSERT IGNORE INTO ${VERSION_TABLE} (version, made_at)
+        VALUES (${LEDGER_VERSION}, UTC_TIMESTAMP())`,
   );
 }
 

@@ -13,7 +13,7 @@ import type { DroppingStatement } from './entry.js';
 import { holdUntil } from './intent-text.js';
 import { processlistOf, proxyAt } from './owner.js';
 import { cutStatement } from './statement-text.js';
-import { beforeNextTry, LEDGER, ledgerUnavailable } from './tables.js';
+import { beforeNextTry, KNOWN_VERSION, LEDGER, ledgerUnavailable } from './tables.js';
 import { mayUnlog } from './unlogged.js';
 
 /** What made a view, and the session that it was made in. */
@@ -94,7 +94,7 @@ async function insertion(pool: ServicePool, drops: ViewDrops, rowLogged: boolean
         ${viewScript(id, definition)}, ${sqlLogBin}, ${rowLogged})`,
   );
   return [
-    sql`SET @undrop_text = ${cutStatement(statementText)},
+    sql`SET ${KNOWN_VERSION}, @undrop_text = ${cutStatement(statementText)},
         @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${threadId}),
         @undrop_proxy = ${proxyAt(proxyId, server)}`,
     sql`INSERT IGNORE ${note('views', drops.views[0]?.id)} INTO ${LEDGER} (id, group_id, proxy_id,

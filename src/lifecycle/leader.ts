@@ -10,6 +10,7 @@
  */
 import type { Clock } from '../clock.js';
 import { UndropError } from '../errors.js';
+import { assertLedgerKnown } from '../ledger/tables.js';
 import type { Log } from '../log.js';
 import { isServerError, type ServicePool, type TaskConnection } from '../service/pools.js';
 import { numberOrNullOf } from '../service/row.js';
@@ -94,6 +95,7 @@ async function leadOnce(
   work: (lease: Lease) => Promise<void>,
 ): Promise<void> {
   await pool.task(async (connection) => {
+    await assertLedgerKnown(connection);
     const holder = await tryLock(connection);
     if (holder !== 'us') {
       say(attempt, `held by ${holder}`, () => {

@@ -8,7 +8,7 @@
  */
 import type { Clock } from '../clock.js';
 import { UndropError } from '../errors.js';
-import { ensureLedger } from '../ledger/tables.js';
+import { assertLedgerKnown, ensureLedger } from '../ledger/tables.js';
 import { countKeptViews, endKeptViews } from '../ledger/views.js';
 import type { Log } from '../log.js';
 import type { Reconcile } from '../recovery/reconcile.js';
@@ -102,6 +102,8 @@ export class Rounds {
       this.#fullAtMs = beganMs;
       this.#openRetryMs = OPEN_RETRY_MS;
     }
+    // A newer proxy may have begun: it is the one to collect, once this one lets go of the lock.
+    await assertLedgerKnown(this.#connection);
     const server = await readServerFacts(this.#connection);
     // Not the time of the question: on a slow way the server's clock would seem to be ahead, and
     // tables would leave HOLD before their time.

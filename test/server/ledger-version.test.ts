@@ -1,0 +1,196 @@
+/**
+ * A ledger of another version, on real servers: what a newer undrop made is neither written to nor
+ * collected by, that of the next version is; one that lacks a column is completed where that came
+ * later, and told of otherwise.
+ */
+import { expect, jest } from '@jest/globals';
+import { Home } from '../../src/cli/home.js';
+import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
+import { silentLog } from '../../src/log.js';
+import {
+  type Collecting,
+  holdTable,
+  startCollecting,
+  until,
+  whereIs,
+} from '../lifecycle/collecting.js';
+import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
+import { inLanes } from '../support/lanes.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+import { tappedPool } from '../support/tapped-pool.js';
+
+jest.setTimeout(120_000);
+
+const TOO_NEW = LEDGER_VERSION + 2;
+
+inLanes(testServers(), 'a ledger on $name', (server, { test, ...each }) => {
+  let proxy: Awaited<ReturnType<typeof proxyInFront>>;
+  let schema: FreshSchema;
+  let collecting: Collecting | null = null;
+
+  each.beforeAll(async () => {
+    let isReady = false;
+    const log = {
+      ...silentLog,
+      info: (_fields: object, message: string) => {
+        isReady ||= message.startsWith('the ledger is ready');
+      },
+    };
+    proxy = await proxyInFront(server, { PROTECT: 'drop-table,drop-database,drop-view' }, log);
+    await until('its start is over', () => isReady);
+    schema = await freshSchema(server, 'versions');
+  });
+  each.beforeEach(async () => {
+    await freshLedger(server);
+    await say(server, 'CREATE TABLE t (a INT PRIMARY KEY)', 'INSERT INTO t VALUES (1)');
+  });
+  each.afterEach(async () => {
+    await collecting?.stop();
+    collecting = null;
+    await say(server, 'DROP TABLE IF EXISTS t');
+  });
+  each.afterAll(async () => {
+    await proxy.stop();
+    await schema.drop();
+    await dropRecycleSchemas(server);
+  });
+
+  /** The error of the last text, or its answer. */
+  async function say(to: ProxyTarget | typeof server, ...texts: readonly string[]) {
+    const client = await connect(to, { database: schema.name });
+    let answer = '';
+    try {
+      for (const text of texts) answer = JSON.stringify((await client.query(text))[0]);
+    } catch (error) {
+      answer = (error as Error).message;
+    } finally {
+      await client.end();
+    }
+    return answer;
+  }
+
+  const become = (version: number) =>
+    query(server, `INSERT INTO _undrop.ledger_version VALUES (${version}, NOW())`);
+
+  const states = async () => {
+    const rows = await query<{ state: string }>(server, 'SELECT state FROM _undrop.ledger');
+    return rows.map(({ state }) => state);
+  };
+
+  test('that is too new is not written to: drops are refused, each kind of them', async () => {
+    await say(server, 'CREATE OR REPLACE VIEW v AS SELECT 1 AS one');
+    await become(TOO_NEW);
+    for (const text of ['DROP TABLE t', 'DROP VIEW v', `DROP DATABASE ${schema.name}`]) {
+      const answer = await say(proxy, text);
+      expect([text, answer]).toEqual([text, expect.stringContaining(`version is ${TOO_NEW}`)]);
+    }
+    expect(await states()).toEqual([]);
+    expect(await say(server, 'SELECT a FROM t, v')).toBe('[{"a":1}]');
+    await say(server, 'DROP VIEW v');
+  });
+
+  test('of the next version is written to, whatever columns it has beside', async () => {
+    await become(LEDGER_VERSION + 1);
+    await query(server, 'ALTER TABLE _undrop.ledger ADD COLUMN newer INT NOT NULL');
+    try {
+      expect(await say(proxy, 'DROP TABLE t')).toContain('affectedRows');
+      await until('it is held', async () => (await states()).includes('HOLD'));
+    } finally {
+      await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN newer');
+    }
+  });
+
+  test('that is too new is collected by nobody but the newer, who gets the lock', async () => {
+    collecting = startCollecting(server);
+    await collecting.looked();
+    await become(TOO_NEW);
+    const held = await holdTable(server);
+    collecting.collector.wake('test');
+    const isFree = async () => {
+      const [row] = await query<{ n: number | null }>(
+        server,
+        "SELECT IS_USED_LOCK('undrop:collector') AS n",
+      );
+      return row?.n === null;
+    };
+    await until('the lock is free', isFree);
+    expect(await whereIs(server, held.id)).toEqual([`${held.schema}.${held.name}`]);
+    expect(collecting.said.at(-1)?.message).toContain(`its version is ${TOO_NEW}`);
+    await query(server, `DELETE FROM _undrop.ledger_version WHERE version = ${TOO_NEW}`);
+    await until('it is collected', async () => (await whereIs(server, held.id)).length === 0);
+  });
+
+  test('that lacks a column of long ago refuses drops, and says which', async () => {
+    await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN client_address');
+    try {
+      expect(await say(proxy, 'DROP TABLE t')).toContain('it lacks columns: client_address');
+      expect(await say(server, 'SELECT a FROM t')).toBe('[{"a":1}]');
+    } finally {
+      await query(server, 'ALTER TABLE _undrop.ledger ADD COLUMN client_address VARCHAR(255)');
+    }
+  });
+
+  test('whose version is right and whose columns are not is completed', async () => {
+    await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN detached');
+    const pool = poolOn(server);
+    await Promise.all([ensureLedger(pool), ensureLedger(pool)]).finally(() => pool.dispose());
+    expect(await say(proxy, 'DROP TABLE t')).toContain('affectedRows');
+    await until('it is held', async () => (await states()).includes('HOLD'));
+  });
+
+  test('that takes long to complete keeps no proxy from its start', async () => {
+    await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN detached');
+    await query(server, 'UPDATE _undrop.ledger_version SET version = 1');
+    const pool = poolOn(server);
+    let complete = () => {};
+    const completing = new Promise<void>((resolve) => {
+      complete = resolve;
+    });
+    const slow = tappedPool(pool, async (send, texts) => {
+      if (texts.some((text) => text.startsWith('ALTER'))) await completing;
+      return send();
+    });
+    const options = { pool: slow, proxyId: 'test', activeIds: new Set<string>(), log: silentLog };
+    const version = () => say(server, 'SELECT MAX(version) AS v FROM _undrop.ledger_version');
+    let home: Home | null = null;
+    try {
+      // Before the column is there.
+      home = await Home.open(options, proxy.settings);
+      expect(await version()).toBe('[{"v":1}]');
+      complete();
+      await until('it is complete', async () => (await version()) === `[{"v":${LEDGER_VERSION}}]`);
+    } finally {
+      complete();
+      await home?.stop();
+      await pool.dispose();
+    }
+  });
+
+  test('of another transaction’s reading is completed between the drops of older proxies', async () => {
+    await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN detached');
+    const reader = await connect(server);
+    await reader.query('START TRANSACTION');
+    await reader.query('SELECT * FROM _undrop.ledger');
+    const pool = poolOn(server);
+    try {
+      const first = ensureLedger(pool).catch((error: Error) => error.message);
+      // What an older proxy writes queues behind the ALTER, which gives up.
+      await query(
+        server,
+        'SET lock_wait_timeout = 60',
+        `INSERT INTO _undrop.ledger (id, group_id, proxy_id, thread_id, schema_name, table_name,
+           kind, dropped_at, user_name, client_address, statement_text, hold_until, state,
+           state_since) VALUES ('a', 'a', 'p', 1, 's', 't', 'base', NOW(), 'u', '', '', NOW(),
+           'removed', NOW())`,
+      );
+      expect(await first).toContain('Lock wait timeout exceeded');
+      await reader.query('COMMIT');
+      await ensureLedger(pool);
+    } finally {
+      await reader.end();
+      await pool.dispose();
+    }
+  });
+});
