@@ -37,6 +37,7 @@ export const PROXY_KEYS = [
   ...COLLECTOR_KEYS,
   'maxConnections',
   'workers',
+  'relay',
   'connectTimeout',
   'greetingTimeout',
   'loginTimeout',
@@ -105,6 +106,7 @@ const FIXED_KEYS: readonly ProxyKey[] = [
   'password',
   'passwordFile',
   'workers',
+  'relay',
 ];
 
 /** What a change of settings asks for. */
