@@ -122,6 +122,8 @@ class Workers {
       exec: fileURLToPath(new URL('./worker.js', import.meta.url)),
       args: [],
     });
+    // Workers that are just starting would complain of it with traces of the stack.
+    process.once('exit', () => this.kill());
   }
 
   /** Resolves when all of them serve; rejects when one can't. */
