@@ -45,13 +45,16 @@ export async function startProxy(initial: ProxySettings, log: Log): Promise<Runn
     { proxyId, activeIds, pools, permits, tls, counters, log, isWorker: false, onHeld },
     settings,
   );
+  const ending = new AbortController();
   const closeHome = async () => {
+    ending.abort();
     await home.stop();
     await pools.dispose();
   };
   try {
     const { addresses, relay } = await front.open();
-    sayReady(log, { settings, addresses, proxyId, relay, workers: 1 });
+    const started = { settings, addresses, proxyId, relay, workers: 1 };
+    const said = sayReady(log, { answers: () => pools.answers(), signal: ending.signal }, started);
     return {
       addresses,
       counters: () => counters,
@@ -68,6 +71,7 @@ export async function startProxy(initial: ProxySettings, log: Log): Promise<Runn
       stop: async (options = {}) => {
         await front.close(drainOptions(settings, options));
         await closeHome();
+        await said;
         log.info({ event: 'stopped', ...counters }, 'stopped');
       },
     };
