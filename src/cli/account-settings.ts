@@ -10,6 +10,9 @@ export const ACCOUNT_KEYS = [
   'tls',
   'upstreamTls',
   'upstreamCa',
+  'upstreamCert',
+  'upstreamKey',
+  'upstreamPublicKey',
 ] as const;
 
 /** Of `doctor`, which looks whether the schemas that were meant are held, and by which settings. */

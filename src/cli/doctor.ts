@@ -7,6 +7,7 @@ import { type Examination, examine } from '../account/examine.js';
 import type { Program } from '../account/programs.js';
 import type { DoctorSettings } from './account-settings.js';
 import { DESTROY_ALLOWED, leavesOut, notProtectedBy, whyNotHeldBy } from './proxy-settings.js';
+import { wayTo } from './upstream-way.js';
 import { withPool } from './with-pool.js';
 
 /** More names than this are a list for --json. */
@@ -20,7 +21,8 @@ export function runDoctor(
     const found = await examine(pool, { wanted: settings.schemas });
     const { mode, protect, allowDestroy } = settings;
     const notProtected = notProtectedBy(settings);
-    const all = { ...found, mode, protect, notProtected, allowDestroy };
+    const ways = settings.upstream.map((upstream) => wayTo(upstream, settings));
+    const all = { ...found, ways, mode, protect, notProtected, allowDestroy };
     const text = options.json ? JSON.stringify(all, null, 2) : formatExamination(found, settings);
     process.stdout.write(`${text}\n`);
     const isPartly = found.notHeld.length + notProtected.length > 0;
@@ -31,9 +33,10 @@ export function runDoctor(
 /** What a proxy would do by these settings. */
 type HoldSettings = Pick<DoctorSettings, 'mode' | 'protect' | 'allowDestroy'>;
 
-export function formatExamination(found: Examination, settings: HoldSettings): string {
+export function formatExamination(found: Examination, settings: DoctorSettings): string {
   return [
     ...formatServer(found),
+    ...settings.upstream.map((upstream) => `way       ${wayTo(upstream, settings)}`),
     ...formatRights(found),
     ...formatSettings(settings),
     ...formatSchemas(found),

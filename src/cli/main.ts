@@ -4,7 +4,6 @@
  * needs when it runs, so that none waits for the others.
  *   0 done · 1 refused or failed, with the reason on standard error · 2 wrong usage or settings
  */
-import './signals.js';
 import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
 import { hideBin } from 'yargs/helpers';
@@ -14,7 +13,6 @@ import { UndropError } from '../errors.js';
 import { type LeveledLog, openLog } from '../log.js';
 import { ACCOUNT_KEYS, DOCTOR_KEYS, INIT_KEYS } from './account-settings.js';
 import { PROXY_KEYS } from './proxy-settings.js';
-import { leaveSignals } from './signals.js';
 import type { StartDoors } from './start.js';
 
 const EXIT_FAILED = 1;
@@ -135,16 +133,10 @@ function hideSettings(commandLine: Argv): void {
 async function main(): Promise<number> {
   let exitCode = 0;
   const commandLine = yargs(hideBin(process.argv));
-  const serving = (command: (flags: Flags) => Promise<number>) => async (flags: Flags) => {
+  const run = (command: (flags: Flags) => Promise<number>) => async (flags: Flags) => {
     hideSettings(commandLine);
     assertOnce(flags);
     exitCode = await command(flags);
-  };
-  const run = (command: (flags: Flags) => Promise<number>) => {
-    return serving((flags) => {
-      leaveSignals();
-      return command(flags);
-    });
   };
   await commandLine
     .scriptName('undrop')
@@ -157,7 +149,7 @@ async function main(): Promise<number> {
           'UNDROP_UPSTREAM=db:3306 UNDROP_USER=undrop UNDROP_PASSWORD_FILE=/run/secrets/pw $0 serve',
           'in front of db, on 127.0.0.1:3307',
         ),
-      serving(async (flags) => {
+      run(async (flags) => {
         const { serve } = await import('./serve.js');
         return serve({ load: () => settingsOf(PROXY_KEYS, flags), openLog: logOf });
       }),
@@ -201,7 +193,7 @@ async function main(): Promise<number> {
       'start',
       'what `npm start` runs: the proxy, on a throwaway server where none is configured',
       (command) => command,
-      serving(async () => {
+      run(async () => {
         const { runStart } = await import('./start.js');
         return runStart(process.env, [], process.stdout, doors);
       }),

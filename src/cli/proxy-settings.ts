@@ -28,6 +28,8 @@ export const PROXY_KEYS = [
   'tlsKey',
   'upstreamTls',
   'upstreamCa',
+  'upstreamCert',
+  'upstreamKey',
   'upstreamPublicKey',
   'mode',
   'protect',
@@ -37,7 +39,6 @@ export const PROXY_KEYS = [
   ...COLLECTOR_KEYS,
   'maxConnections',
   'workers',
-  'relay',
   'connectTimeout',
   'greetingTimeout',
   'loginTimeout',
@@ -106,7 +107,6 @@ const FIXED_KEYS: readonly ProxyKey[] = [
   'password',
   'passwordFile',
   'workers',
-  'relay',
 ];
 
 /** What a change of settings asks for. */
@@ -121,7 +121,12 @@ export interface SettingsChange {
 }
 
 export function compareSettings(old: ProxySettings, next: ProxySettings): SettingsChange {
-  const different = PROXY_KEYS.filter((key) => !isSame(old[key], next[key]));
+  const different = PROXY_KEYS.filter((key) => {
+    // What is in the file is read for each connection.
+    const isInFile = next.passwordFile !== '' && next.passwordFile === old.passwordFile;
+    if (key === 'password' && isInFile) return false;
+    return !isSame(old[key], next[key]);
+  });
   const isReplay = [old, next].some(({ mode }) => mode === 'replay');
   const fixed = different.filter((key) => {
     return FIXED_KEYS.includes(key) || (key === 'mode' && isReplay);

@@ -33,19 +33,20 @@ export async function withPool<T>(
   work: (pool: ServicePool) => Promise<T>,
   refusedAs: 'UNDROP_ACCOUNT' | 'UNDROP_ADMIN_ACCOUNT' = 'UNDROP_ACCOUNT',
 ): Promise<T> {
-  const tls = readServiceTls(settings);
+  const security = readServiceTls(settings);
   let failure: unknown = null;
   for (const address of settings.upstream) {
     const { user, password } = settings;
     const log = silentLog;
-    const pool = openServicePool({ address, user, password, tls, connectionsMax: 2, log });
+    const pool = openServicePool({ ...security, address, user, password, connectionsMax: 2, log });
     try {
       await greet(pool, address, refusedAs);
       await assertNoProxy(pool, address);
     } catch (error) {
       await pool.dispose();
       const isFinal =
-        error instanceof UndropError && [refusedAs, 'UNDROP_CONFIG'].includes(error.code);
+        error instanceof UndropError &&
+        [refusedAs, 'UNDROP_CONFIG', 'UNDROP_SERVER_KEY'].includes(error.code);
       if (isFinal) throw error;
       failure = error;
       continue;

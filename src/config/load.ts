@@ -2,8 +2,8 @@
  * Settings out of flags, environment and file: flag over environment over file over default. Every
  * wrong value is listed at once, with what was expected and what came.
  */
-import { readFileSync } from 'node:fs';
 import { UndropError } from '../errors.js';
+import { readPasswordFile } from '../password-file.js';
 import { flagOf, SETTINGS, type Setting, type SettingKey, type Settings } from './schema.js';
 
 /** Where a value came from, for the message. */
@@ -64,8 +64,8 @@ export function loadSettings<K extends SettingKey>(
       problems.push(`${given?.from ?? variable}: expected ${expected}, found ${found}.`);
     } else values[key] = value;
   }
-  readPasswordFile(values, problems, { from: 'passwordFile', to: 'password' });
-  readPasswordFile(values, problems, { from: 'adminPasswordFile', to: 'adminPassword' });
+  takePassword(values, problems, { from: 'passwordFile', to: 'password' });
+  takePassword(values, problems, { from: 'adminPasswordFile', to: 'adminPassword' });
   if (problems.length > 0) {
     throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
   }
@@ -119,7 +119,7 @@ function isText(value: unknown): boolean {
   return isPlain(value) || (Array.isArray(value) && value.every(isPlain));
 }
 
-function readPasswordFile(
+function takePassword(
   values: Record<string, unknown>,
   problems: string[],
   { from, to }: { readonly from: SettingKey; readonly to: SettingKey },
@@ -127,7 +127,7 @@ function readPasswordFile(
   const path = values[from];
   if (typeof path !== 'string' || path === '') return;
   try {
-    values[to] = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+    values[to] = readPasswordFile(path);
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);
     problems.push(`${SETTINGS[from].variable}: expected a readable file, found ${cause}.`);

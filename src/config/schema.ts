@@ -108,7 +108,8 @@ export const SETTINGS = {
     variable: 'UNDROP_PASSWORD_FILE',
     default: '',
     expected: 'the path of a file',
-    meaning: 'a file with its password (a newline at the end is cut); wins over UNDROP_PASSWORD',
+    meaning:
+      'a file with its password (a newline at the end is cut), read anew for each connection; wins over UNDROP_PASSWORD',
     parse: (text) => text,
   }),
   tier: setting<(typeof ACCOUNT_TIERS)[number]>({
@@ -193,12 +194,27 @@ export const SETTINGS = {
       'the authorities for verify-ca and verify-identity; without it those that Node.js knows',
     parse: (text) => text,
   }),
+  upstreamCert: setting<string>({
+    variable: 'UNDROP_UPSTREAM_CERT',
+    default: '',
+    expected: 'the path of a PEM file, the certificate first, then its chain',
+    meaning:
+      'what the server may know undrop by in TLS: of the sessions of all clients and of the service account (REQUIRE X509)',
+    parse: (text) => text,
+  }),
+  upstreamKey: setting<string>({
+    variable: 'UNDROP_UPSTREAM_KEY',
+    default: '',
+    expected: 'the path of a PEM file without a passphrase',
+    meaning: 'the private key of that certificate',
+    parse: (text) => text,
+  }),
   upstreamPublicKey: setting<string>({
     variable: 'UNDROP_UPSTREAM_PUBLIC_KEY',
     default: 'auto',
     expected: 'auto, ask, or the path of a PEM file',
     meaning:
-      "the server's RSA key, with which the password of a client in TLS goes on without TLS (caching_sha2_password, sha256_password): auto asks for it on this machine only, ask always",
+      "the server's RSA key, with which a password goes on without TLS (caching_sha2_password, sha256_password), that of a client in TLS and that of the service account: auto asks for it on this machine only, ask believes any that comes, and any TLS for the service account",
     parse: (text) => (text === '' ? null : text),
   }),
   mode: setting<(typeof MODES)[number]>({
@@ -339,14 +355,6 @@ export const SETTINGS = {
     expected: 'a number from 1 to 256, or auto',
     meaning: 'how many processes serve clients; auto: one for each core',
     parse: (text) => (text.toLowerCase() === 'auto' ? 'auto' : integer(1, 256)(text)),
-  }),
-  relay: setting<'auto' | 'stream'>({
-    variable: 'UNDROP_RELAY',
-    default: 'auto',
-    expected: 'auto or stream',
-    meaning:
-      'how sockets are used: auto takes their raw handles where a trial at the start shows that they work',
-    parse: oneOf(['auto', 'stream']),
   }),
   connectTimeout: setting<number>({
     variable: 'UNDROP_CONNECT_TIMEOUT',

@@ -138,12 +138,9 @@ class Attempt {
 
   async #perform(step: Exclude<Step, { do: 'answer' } | { do: 'again' }>): Promise<void> {
     switch (step.do) {
-      case 'inspect': {
-        // Behind it: what ended the drop meanwhile is among the answers.
-        const inspection = await this.#inspect();
-        this.#answers = { ...this.#answers, inspection };
+      case 'inspect':
+        this.#answers = { ...this.#answers, inspection: await this.#inspect() };
         return;
-      }
       case 'user': {
         if (step.brings === 'rename') this.#sendsRename();
         const results = await this.#runOnSession(step.commands);
@@ -248,10 +245,8 @@ class Attempt {
     const isWaiting = () => isIntentWaiting(this.#options.pool, this.#request.ids[0] ?? '');
     const asked = await askMeanwhile(this.#request, look, { recording, isWaiting, run });
     if (asked.kind === 'ended') {
-      const { inspection } = asked.answers;
-      assert(inspection !== null, 'it was asked with one');
-      this.#answers = asked.answers;
-      return inspection;
+      this.#answers = { ...this.#answers, probe: asked.probe };
+      return asked.inspection;
     }
     let intent = await recording;
     const mayBeFree = asked.kind === 'waited' && intent.intent === null;

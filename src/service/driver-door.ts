@@ -1,10 +1,12 @@
 /**
  * The one place that reaches behind @databases/mysql: for the thread id, to listen for the breaking
- * of a connection that is taken but idle, which mysql2 would throw at the process, and to send a
- * text that isn't in UTF-8. Checked on every connection, so that another version of the library
- * can't fail silently.
+ * of a connection that is taken but idle, which mysql2 would throw at the process, to send a text
+ * that isn't in UTF-8, and to log in with TLS by what the server offers. Checked on every
+ * connection, so that another version of the library can't fail silently.
  */
+import type { Duplex } from 'node:stream';
 import type { Connection } from '@databases/mysql';
+import type { Connection as CoreConnection } from 'mysql2';
 import { assert } from '../assert.js';
 
 interface DriverClient {
@@ -35,6 +37,26 @@ export function sendAs(connection: Connection, encoding: 'utf8mb4' | 'bytes'): v
     'the locked version of mysql2 has connection.config.charsetNumber',
   );
   Reflect.set(config, 'charsetNumber', encoding === 'bytes' ? BINARY : UTF8MB4);
+}
+
+/** What the driver reads and writes: a TLSSocket once it is in TLS. */
+export function driverStreamOf(connection: CoreConnection): Duplex {
+  const stream: unknown = Reflect.get(connection, 'stream');
+  assert(
+    isObject(stream) && typeof Reflect.get(stream, 'prependListener') === 'function',
+    'the locked version of mysql2 has connection.stream',
+  );
+  return stream as unknown as Duplex;
+}
+
+/** To be called before the driver reads the greeting. */
+export function goOnWithoutTls(connection: CoreConnection): void {
+  const config: unknown = Reflect.get(connection, 'config');
+  assert(
+    isObject(config) && isObject(Reflect.get(config, 'ssl')),
+    'the locked version of mysql2 has connection.config.ssl',
+  );
+  Reflect.set(config, 'ssl', false);
 }
 
 function isDriverClient(value: unknown): value is DriverClient {

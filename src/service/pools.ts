@@ -6,14 +6,18 @@
  * escaped on this side), in one round trip, and ends by its deadline: the driver has none.
  */
 import type { ConnectionPool } from '@databases/mysql';
+import type { SslOptions } from 'mysql2/promise';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
+import { readPasswordFile } from '../password-file.js';
 import { connectError } from './connect-error.js';
-import { createPool } from './databases.js';
+import { newWay } from './databases.js';
+import { logIn, type ServiceLogin } from './driver-login.js';
 import { Lease } from './lease.js';
 import { WAITS_FOR_LOCK } from './lock-waits.js';
 import { isServerError } from './server-error.js';
+import { isOnThisMachine, type ServerKeySetting } from './server-key.js';
 import { note, type SQLQuery, sql } from './sql.js';
 
 export { isServerError, ServerError } from './server-error.js';
@@ -37,6 +41,15 @@ export interface ServiceTls {
   readonly verifiesName: boolean;
   /** Authorities in PEM; null for those that Node knows. */
   readonly ca: string | null;
+  /** What the server may know us by, in PEM; null for nothing. */
+  readonly identity: { readonly cert: string; readonly key: string } | null;
+}
+
+/** How the password of a service connection is kept from others on the way. */
+export interface ServiceSecurity {
+  /** Null: none. */
+  readonly tls: ServiceTls | null;
+  readonly serverKey: ServerKeySetting;
 }
 
 /** BIGINT comes as bigint, DECIMAL as string, DATETIME as a Date in UTC, BLOB as Buffer. */
@@ -97,16 +110,17 @@ export interface ServicePool extends ServiceConnection {
 
 /** A pool as its owner has it. */
 export interface OwnedPool extends ServicePool {
-  /** TLS for connections that are opened from now on; where it is another, all are replaced. */
-  useTls(tls: ServiceTls | null): void;
+  /** For connections that are opened from now on; where it is another, all are replaced. */
+  useTls(security: ServiceSecurity): void;
 }
 
-export interface ServicePoolOptions {
+/** Default: no TLS, and the server's key by `auto`. */
+export interface ServicePoolOptions extends Partial<ServiceSecurity> {
   readonly address: ServerAddress;
   readonly user: string;
   readonly password: string;
-  /** Default: none. */
-  readonly tls?: ServiceTls | null;
+  /** Read for each connection, in the place of `password`; empty for none. */
+  readonly passwordFile?: string;
   /** At least 2. */
   readonly connectionsMax: number;
   readonly log: Log;
@@ -128,9 +142,13 @@ const DISCARD = new Error('This service connection is not to be used again.');
 class Pool implements OwnedPool {
   readonly #options: ServicePoolOptions;
   readonly #server: string;
-  /** As it was asked for, and as connections have it. */
-  #wantedTls: ServiceTls | null;
-  #tls: ServiceTls | null;
+  readonly #way = newWay((options) => logIn(options, this.#login));
+  #security: ServiceSecurity;
+  #login: ServiceLogin;
+  /** What the password file said last. */
+  #password: string;
+  /** The last connection could have no TLS, and that was said. */
+  #isPlain = false;
   #main: ConnectionPool;
   #side: ConnectionPool;
   #disposed: Promise<void> | null = null;
@@ -140,8 +158,10 @@ class Pool implements OwnedPool {
     this.#options = options;
     const { address } = options;
     this.#server = 'host' in address ? `${address.host}:${address.port}` : address.socketPath;
-    this.#wantedTls = options.tls ?? null;
-    this.#tls = usefulTls(this.#wantedTls, address);
+    this.#password = options.password;
+    const { tls = null, serverKey = 'auto' } = options;
+    this.#security = { tls, serverKey };
+    this.#login = this.#newLogin();
     this.#main = this.#open(options.connectionsMax);
     this.#side = this.#open(1);
   }
@@ -165,10 +185,11 @@ class Pool implements OwnedPool {
     return rows.length > 0;
   }
 
-  useTls(tls: ServiceTls | null): void {
-    if (JSON.stringify(tls) === JSON.stringify(this.#wantedTls)) return;
-    this.#wantedTls = tls;
-    this.#reopen(usefulTls(tls, this.#options.address));
+  useTls(security: ServiceSecurity): void {
+    if (JSON.stringify(security) === JSON.stringify(this.#security)) return;
+    this.#security = { tls: security.tls, serverKey: security.serverKey };
+    this.#login = this.#newLogin();
+    this.#reopen();
   }
 
   dispose(): Promise<void> {
@@ -227,25 +248,52 @@ class Pool implements OwnedPool {
       });
       pooled.then(resolve, (error: unknown) => {
         clearTimeout(timer);
-        if (state !== 'waiting' || !this.#goesOnWithoutTls(error)) {
-          return reject(connectError(error, this.#server));
-        }
-        this.#lease(pool, fn, acquireWithinMs).then(resolve, reject);
+        reject(connectError(error, this.#server));
       });
     });
   }
 
-  /** True where the server has no TLS and none is needed: the pools are then without. */
-  #goesOnWithoutTls(error: unknown): boolean {
-    const { code } = error as { readonly code?: unknown };
-    if (code !== 'HANDSHAKE_NO_SSL_SUPPORT' || this.#wantedTls?.isOptional !== true) return false;
-    if (this.#tls !== null) this.#reopen(null);
-    return true;
+  #newLogin(): ServiceLogin {
+    const { address, user } = this.#options;
+    const { tls, serverKey } = this.#security;
+    const useful = usefulTls(tls, address);
+    return {
+      address,
+      user,
+      tls: useful === null ? null : { wanted: useful, ssl: driverTls(useful) },
+      serverKey,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      password: () => this.#readPassword(),
+      onOffer: (offersTls) => this.#onOffer(offersTls),
+    };
   }
 
-  #reopen(tls: ServiceTls | null): void {
+  /** Anew for each connection, so that a rotation takes no restart. */
+  #readPassword(): string {
+    const { passwordFile = '', log } = this.#options;
+    if (passwordFile === '') return this.#password;
+    try {
+      this.#password = readPasswordFile(passwordFile);
+    } catch (error) {
+      log.warn({ err: error }, 'UNDROP_PASSWORD_FILE can not be read; what it said last is taken');
+    }
+    return this.#password;
+  }
+
+  /** A server without TLS is said once, until one with it has been seen there. */
+  #onOffer(offersTls: boolean): void {
+    if (!offersTls && !this.#isPlain) {
+      const fields = { event: 'upstream-plain', server: this.#server };
+      // On this machine nobody stands in between.
+      const level = isOnThisMachine(this.#options.address) ? 'debug' : 'warn';
+      const said = 'the server offers no TLS: the service account logs in without';
+      this.#options.log[level](fields, said);
+    }
+    this.#isPlain = !offersTls;
+  }
+
+  #reopen(): void {
     if (this.#disposed !== null) return;
-    this.#tls = tls;
     this.#retire();
     const old = this.#side;
     this.#side = this.#open(1);
@@ -294,6 +342,7 @@ class Pool implements OwnedPool {
     });
     await Promise.race([closed, late]);
     clearTimeout(timer);
+    this.#way.forget();
   }
 
   #deadline(deadlineMs: number): UndropError {
@@ -301,9 +350,8 @@ class Pool implements OwnedPool {
   }
 
   #open(poolSize: number): ConnectionPool {
-    const { address, user, password, log } = this.#options;
-    return createPool({
-      connectionString: connectionString({ address, user, password, tls: this.#tls }),
+    const { log } = this.#options;
+    return this.#way.pool({
       poolSize,
       bigIntMode: 'bigint',
       timeZone: { client: 'utc' },
@@ -317,37 +365,16 @@ class Pool implements OwnedPool {
   }
 }
 
-function connectionString(to: {
-  readonly address: ServerAddress;
-  readonly user: string;
-  readonly password: string;
-  readonly tls: ServiceTls | null;
-}): string {
-  const { address, tls } = to;
-  const host = hostOf(address, tls);
-  const url = new URL(`mysql://${host.includes(':') ? `[${host}]` : host}/`);
-  url.username = encodeURIComponent(to.user);
-  url.password = encodeURIComponent(to.password);
-  if ('host' in address) url.port = String(address.port);
-  else url.searchParams.set('socketPath', address.socketPath);
-  url.searchParams.set('connectTimeout', String(CONNECT_TIMEOUT_MS));
-  url.searchParams.set('keepAliveInitialDelay', '30000');
-  if (tls !== null) url.searchParams.set('ssl', JSON.stringify(driverTls(tls)));
-  return url.href;
-}
-
 /** As with ssl-mode=PREFERRED: nobody listens on a unix socket. */
 function usefulTls(tls: ServiceTls | null, address: ServerAddress): ServiceTls | null {
   return tls?.isOptional === true && 'socketPath' in address ? null : tls;
 }
 
-/** The driver looks for the name that it dials in the certificate. */
-function hostOf(address: ServerAddress, tls: ServiceTls | null): string {
-  if ('socketPath' in address) return 'localhost';
-  return tls?.verifiesName === true ? (address.name ?? address.host) : address.host;
-}
-
-function driverTls({ verifies, verifiesName, ca }: ServiceTls): object {
-  const checks = { rejectUnauthorized: verifies, verifyIdentity: verifiesName };
-  return ca === null ? checks : { ...checks, ca };
+function driverTls({ verifies, verifiesName, ca, identity }: ServiceTls): SslOptions {
+  return {
+    rejectUnauthorized: verifies,
+    verifyIdentity: verifiesName,
+    ...(ca === null ? {} : { ca }),
+    ...identity,
+  };
 }

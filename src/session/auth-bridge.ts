@@ -10,14 +10,9 @@
  * is in no error and no log. One that the client gave to a secure leg never goes over an insecure
  * one in clear.
  */
-import {
-  constants,
-  createPublicKey,
-  type KeyObject,
-  privateDecrypt,
-  publicEncrypt,
-} from 'node:crypto';
+import { privateDecrypt } from 'node:crypto';
 import { UndropError } from '../errors.js';
+import { encryptPassword, OAEP, xor } from '../service/server-key.js';
 import {
   AUTH_MORE_DATA,
   type AuthChallenge,
@@ -101,7 +96,9 @@ export class AuthBridge {
       this.#state = { name: 'relaying' };
       try {
         if (payload[0] === AUTH_MORE_DATA) {
-          return { to: 'sender', payload: this.#encrypt(state.password, payload.subarray(1)) };
+          const { nonce } = this.#challenge;
+          const key = { sent: payload.subarray(1), nonce, policy: this.#keys.server };
+          return { to: 'sender', payload: encryptPassword(state.password, key) };
         }
       } finally {
         state.password.fill(0);
@@ -199,57 +196,8 @@ export class AuthBridge {
   #wrongKey(): never {
     throw new UndropError('UNDROP_PASSWORD_KEY');
   }
-
-  #encrypt(password: Buffer, sent: Buffer): Buffer {
-    const key = this.#trusted(sent);
-    const modulusBits = key.asymmetricKeyDetails?.modulusLength ?? 0;
-    if (password.length > modulusBits / 8 - OAEP_BYTES) {
-      const problem = `the password is too long for the server's key of ${modulusBits} bits`;
-      throw new UndropError('UNDROP_SERVER_KEY', { problem });
-    }
-    return publicEncrypt({ key, ...OAEP }, xor(password, this.#challenge.nonce));
-  }
-
-  #trusted(sent: Buffer): KeyObject {
-    const policy = this.#keys.server;
-    if (policy === 'refuse') {
-      const problem = 'its key would have to be believed as it comes';
-      throw new UndropError('UNDROP_SERVER_KEY', { problem });
-    }
-    const key = publicKeyOf(sent);
-    if (policy === 'ask' || spkiOf(key).equals(policy.pinned)) return key;
-    const problem = 'its key is not the one in UNDROP_UPSTREAM_PUBLIC_KEY';
-    throw new UndropError('UNDROP_SERVER_KEY', { problem });
-  }
-}
-
-const OAEP = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' } as const;
-/** What the padding takes of a block. */
-const OAEP_BYTES = 42;
-
-function publicKeyOf(pem: Buffer): KeyObject {
-  try {
-    const key = createPublicKey(pem);
-    if (key.asymmetricKeyType === 'rsa') return key;
-  } catch {
-    // Whatever it is, it is no key.
-  }
-  throw new UndropError('UNDROP_SERVER_KEY', { problem: 'what it sent is no RSA key' });
-}
-
-/** A public key in the form in which keys are compared. */
-export function spkiOf(key: KeyObject): Buffer {
-  return key.export({ type: 'spki', format: 'der' });
 }
 
 function onward(payload: Buffer): BridgeStep {
   return { to: 'peer', payload };
-}
-
-/** In place. The nonce is repeated as often as it takes. */
-function xor(bytes: Buffer, nonce: Buffer): Buffer {
-  for (let index = 0; index < bytes.length; index++) {
-    bytes[index] = (bytes[index] ?? 0) ^ (nonce[index % nonce.length] ?? 0);
-  }
-  return bytes;
 }

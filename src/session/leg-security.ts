@@ -1,5 +1,6 @@
 /** How the two legs of a session are protected, and with which keys a password crosses over. */
 import type { KeyObject } from 'node:crypto';
+import type { ServerKeyPolicy } from '../service/server-key.js';
 
 /** Over a unix socket nobody else listens either. */
 export type LegSecurity = 'plain' | 'socket' | 'tls';
@@ -16,12 +17,6 @@ export interface ProxyKey {
   readonly publicPem: Buffer;
   readonly modulusBytes: number;
 }
-
-/**
- * Whether a password may be encrypted with a key that the server sends over an insecure leg, where
- * somebody in between could send another: never, always, or where it is a certain one (SPKI, DER).
- */
-export type ServerKeyPolicy = 'refuse' | 'ask' | { readonly pinned: Buffer };
 
 export interface BridgeKeys {
   /** Null where no leg to a server is ever more secure than the client's. */

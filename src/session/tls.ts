@@ -6,18 +6,17 @@
  * Invariant: the modes are those of MySQL's ssl-mode, and no mode ever falls back to less than what
  * its name says.
  */
-import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import net, { type Socket } from 'node:net';
 import tls, { type SecureContext, TLSSocket } from 'node:tls';
 import { UndropError } from '../errors.js';
 import { describeAddress } from '../service/address.js';
 import { causeWords } from '../service/cause-words.js';
-import type { ServerAddress, ServiceTls } from '../service/pools.js';
-import { spkiOf } from './auth-bridge.js';
-import type { LegSecurity, LoginSecurity, ProxyKey, ServerKeyPolicy } from './leg-security.js';
+import type { ServerAddress, ServiceSecurity, ServiceTls } from '../service/pools.js';
+import { keyPolicyFor } from '../service/server-key.js';
+import type { LegSecurity, LoginSecurity, ProxyKey } from './leg-security.js';
 import { generateKey, proxyKeyOf } from './proxy-key.js';
 import { type CertificateAndKey, selfSigned } from './self-signed.js';
+import { identityOf, readCa, readIdentity, readServerKey } from './tls-files.js';
 
 /**
  * The upstream leg: never; for clients in TLS where the server offers it; wherever it offers it;
@@ -41,11 +40,14 @@ export interface TlsSettings {
   readonly upstreamTls: UpstreamTlsMode;
   /** Path of a PEM file; empty for the authorities that Node knows. */
   readonly upstreamCa: string;
+  /** Paths of PEM files: what servers may know us by; empty for nothing. */
+  readonly upstreamCert: string;
+  readonly upstreamKey: string;
   /** `auto`: asked of a server on this machine; `ask`: of any; or the path of a PEM file. */
   readonly upstreamPublicKey: string;
 }
 
-export type ServiceTlsSettings = Pick<TlsSettings, 'tls' | 'upstreamTls' | 'upstreamCa'>;
+export type ServiceTlsSettings = Omit<TlsSettings, 'upstream' | 'tlsCert' | 'tlsKey'>;
 
 /** Milliseconds for a TLS handshake. */
 const HANDSHAKE_MS = 10_000;
@@ -57,12 +59,11 @@ interface Material {
   /** What it was made of, where no files were given. */
   readonly ownCertificate: CertificateAndKey | null;
   readonly forServers: SecureContext;
-  readonly ca: string | null;
+  readonly service: ServiceSecurity;
   /** Of the certificate, where it is an RSA key. */
   readonly certificateKey: ProxyKey | null;
   /** Made where one is needed and the certificate brings none; kept then. */
   readonly generatedKey: ProxyKey | null;
-  readonly serverKey: 'auto' | 'ask' | { readonly pinned: Buffer };
 }
 
 /** TLS with the server, and why nobody may log in there; null where it is trusted. */
@@ -96,14 +97,14 @@ export class ProxyTls {
     return this.#material.ownCertificate;
   }
 
-  /** For service connections; null where they go without. */
-  get service(): ServiceTls | null {
-    return serviceTlsOf(this.#settings, this.#material.ca);
+  /** For service connections. */
+  get service(): ServiceSecurity {
+    return this.#material.service;
   }
 
   /** What a session may do, by its two sockets. */
   securityFor(client: LegSecurity, upstream: ServerAddress): LoginSecurity {
-    const { forClients, certificateKey, generatedKey, serverKey } = this.#material;
+    const { forClients, certificateKey, generatedKey, service } = this.#material;
     const isSocket = 'socketPath' in upstream;
     return {
       sockets: {
@@ -114,7 +115,7 @@ export class ProxyTls {
       requiresTls: this.#settings.tls === 'required',
       keys: {
         own: certificateKey ?? generatedKey,
-        server: serverKey === 'auto' ? autoPolicy(upstream) : serverKey,
+        server: keyPolicyFor(service.serverKey, upstream),
       },
       wantsTls: (about) => wantsTls(this.#settings.upstreamTls, { ...about, upstream }),
     };
@@ -185,18 +186,18 @@ function needsKey({ upstream, upstreamTls }: TlsSettings): boolean {
 }
 
 /** Of a command that has service connections alone. */
-export function readServiceTls(settings: ServiceTlsSettings): ServiceTls | null {
+export function readServiceTls(settings: ServiceTlsSettings): ServiceSecurity {
   const problems: string[] = [];
-  const ca = readCa(settings, problems);
+  const { service } = readTowardsServers(settings, problems);
   if (problems.length > 0)
     throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
-  return serviceTlsOf(settings, ca);
+  return service;
 }
 
 /** Where clients have no TLS, `as-client` means that nobody has. */
 function serviceTlsOf(
   { upstreamTls: mode, tls: ofClients }: ServiceTlsSettings,
-  ca: string | null,
+  { ca, identity }: Pick<ServiceTls, 'ca' | 'identity'>,
 ): ServiceTls | null {
   if (mode === 'disabled' || (mode === 'as-client' && ofClients === 'off')) return null;
   return {
@@ -204,6 +205,7 @@ function serviceTlsOf(
     verifies: mode === 'verify-ca' || mode === 'verify-identity',
     verifiesName: mode === 'verify-identity',
     ca,
+    identity,
   };
 }
 
@@ -226,13 +228,6 @@ function wantsTls(
       if (about.isOffered) return true;
       throw upstreamTlsError(about.upstream, 'it offers none');
   }
-}
-
-/** Nobody stands between two programs of one machine. */
-function autoPolicy(upstream: ServerAddress): ServerKeyPolicy {
-  if ('socketPath' in upstream) return 'ask';
-  const isLoopback = upstream.host === '::1' || /^(::ffff:)?127\./.test(upstream.host);
-  return isLoopback || upstream.host === 'localhost' ? 'ask' : 'refuse';
 }
 
 /** As it was configured, before it was resolved. */
@@ -278,13 +273,14 @@ async function readMaterial(
   oldKey: ProxyKey | null,
 ): Promise<Material> {
   const problems: string[] = [];
-  const hasFiles = settings.tlsCert !== '' || settings.tlsKey !== '';
+  const { tlsCert: cert, tlsKey: key } = settings;
+  const hasFiles = cert !== '' || key !== '';
   const isOff = settings.tls === 'off';
   const ownCertificate = isOff || hasFiles ? null : (given ?? (await selfSigned()));
-  const ofFiles = () => (isOff ? null : readIdentity(settings, problems));
+  const ofFiles = () =>
+    isOff ? null : readIdentity({ cert, key, prefix: 'UNDROP_TLS' }, problems);
   const identity = ownCertificate === null ? ofFiles() : identityOf(ownCertificate);
-  const ca = readCa(settings, problems);
-  const serverKey = readServerKey(settings, problems);
+  const towardsServers = readTowardsServers(settings, problems);
   if (problems.length > 0)
     throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
   const isRsa = identity?.key.asymmetricKeyType === 'rsa';
@@ -293,95 +289,29 @@ async function readMaterial(
   return {
     forClients: identity?.context ?? null,
     ownCertificate,
-    forServers: tls.createSecureContext(ca === null ? {} : { ca }),
-    ca,
+    ...towardsServers,
     certificateKey,
     generatedKey: isMissing ? await generateKey() : oldKey,
-    serverKey,
   };
 }
 
-interface Identity {
-  readonly context: SecureContext;
-  readonly key: KeyObject;
-}
-
-function identityOf({ cert, key }: CertificateAndKey): Identity {
-  return { context: tls.createSecureContext({ cert, key }), key: createPrivateKey(key) };
-}
-
-function readIdentity({ tlsCert, tlsKey }: TlsSettings, problems: string[]): Identity | null {
-  if (tlsCert === '' || tlsKey === '') {
-    const [missing, given] =
-      tlsCert === ''
-        ? ['UNDROP_TLS_CERT', 'UNDROP_TLS_KEY']
-        : ['UNDROP_TLS_KEY', 'UNDROP_TLS_CERT'];
-    problems.push(`${missing} is not set: expected the path of a PEM file beside ${given}.`);
-    return null;
-  }
-  const certText = readText('UNDROP_TLS_CERT', tlsCert, problems);
-  const keyText = readText('UNDROP_TLS_KEY', tlsKey, problems);
-  if (certText === null || keyText === null) return null;
-  const expectedCert = `UNDROP_TLS_CERT: expected a certificate in PEM in ${tlsCert}`;
-  const expectedKey = `UNDROP_TLS_KEY: expected a private key in PEM, without a passphrase, in ${tlsKey}`;
-  const certificate = attempt(() => new X509Certificate(certText), expectedCert, problems);
-  const key = attempt(() => createPrivateKey(keyText), expectedKey, problems);
-  if (certificate === null || key === null) return null;
-  if (!certificate.checkPrivateKey(key)) {
-    problems.push(
-      `UNDROP_TLS_KEY: expected the key of the certificate in ${tlsCert}, found another.`,
-    );
-    return null;
-  }
-  return attempt(() => identityOf({ cert: certText, key: keyText }), expectedCert, problems);
-}
-
-function readCa(
-  { upstreamCa, upstreamTls }: ServiceTlsSettings,
+function readTowardsServers(
+  settings: ServiceTlsSettings,
   problems: string[],
-): string | null {
-  if (upstreamCa === '') return null;
-  if (upstreamTls !== 'verify-ca' && upstreamTls !== 'verify-identity') {
+): Pick<Material, 'forServers' | 'service'> {
+  const { upstreamCert: cert, upstreamKey: key, upstreamTls } = settings;
+  const ca = readCa(settings, problems);
+  const serverKey = readServerKey(settings, problems);
+  const hasFiles = cert !== '' || key !== '';
+  const ofFiles = () => readIdentity({ cert, key, prefix: 'UNDROP_UPSTREAM' }, problems);
+  const identity = hasFiles ? (ofFiles()?.pem ?? null) : null;
+  if (hasFiles && upstreamTls === 'disabled') {
     problems.push(
-      `UNDROP_UPSTREAM_CA: expected UNDROP_UPSTREAM_TLS to be verify-ca or verify-identity with it, found ${upstreamTls}, which checks no certificate.`,
+      'UNDROP_UPSTREAM_CERT: expected UNDROP_UPSTREAM_TLS to be another with it, found disabled.',
     );
-    return null;
   }
-  const text = readText('UNDROP_UPSTREAM_CA', upstreamCa, problems);
-  if (text === null) return null;
-  const expected = `UNDROP_UPSTREAM_CA: expected certificates in PEM in ${upstreamCa}`;
-  const certificate = attempt(() => new X509Certificate(text), expected, problems);
-  return certificate === null ? null : text;
-}
-
-function readServerKey(
-  { upstreamPublicKey: setting }: TlsSettings,
-  problems: string[],
-): Material['serverKey'] {
-  if (setting === 'auto' || setting === 'ask') return setting;
-  const text = readText('UNDROP_UPSTREAM_PUBLIC_KEY', setting, problems);
-  if (text === null) return 'auto';
-  const expected = `UNDROP_UPSTREAM_PUBLIC_KEY: expected an RSA public key in PEM in ${setting}`;
-  const key = attempt(() => rsaKeyOf(text), expected, problems);
-  return key === null ? 'auto' : { pinned: spkiOf(key) };
-}
-
-function rsaKeyOf(pem: string): KeyObject {
-  const key = createPublicKey(pem);
-  if (key.asymmetricKeyType !== 'rsa') throw new Error(`a key of ${key.asymmetricKeyType}`);
-  return key;
-}
-
-function readText(variable: string, path: string, problems: string[]): string | null {
-  const expected = `${variable}: expected a readable file`;
-  return attempt(() => readFileSync(path, 'utf8'), expected, problems);
-}
-
-function attempt<T>(read: () => T, expected: string, problems: string[]): T | null {
-  try {
-    return read();
-  } catch (error) {
-    problems.push(`${expected}, found ${(error as Error).message}.`);
-    return null;
-  }
+  return {
+    forServers: tls.createSecureContext({ ...(ca === null ? {} : { ca }), ...identity }),
+    service: { tls: serviceTlsOf(settings, { ca, identity }), serverKey },
+  };
 }

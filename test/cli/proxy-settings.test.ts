@@ -1,4 +1,7 @@
 /** What a change of settings asks for. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { compareSettings, PROXY_KEYS, type ProxySettings } from '../../src/cli/proxy-settings.js';
 import { loadSettings } from '../../src/config/load.js';
@@ -44,5 +47,22 @@ describe('of settings that change', () => {
       fixed: ['listen', 'workers'],
       collectorChanged: false,
     });
+  });
+
+  test('a password in a file is none of them: it is read for each connection', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'undrop-settings-'));
+    const file = join(folder, 'password');
+    const load = (password: string) => {
+      writeFileSync(file, password);
+      return settings({ UNDROP_PASSWORD_FILE: file });
+    };
+    try {
+      const change = compareSettings(load('one'), load('two'));
+      expect(change).toMatchObject({ changed: [], fixed: [] });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+    const other = settings({ UNDROP_PASSWORD: 'two' });
+    expect(compareSettings(settings(), other)).toMatchObject({ fixed: ['password'] });
   });
 });

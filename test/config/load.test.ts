@@ -139,6 +139,8 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   tlsKey: null,
   upstreamTls: ['', 'on', 'require', 'required,verify-ca'],
   upstreamCa: null,
+  upstreamCert: null,
+  upstreamKey: null,
   upstreamPublicKey: [''],
   mode: ['', 'on', 'hold,observe'],
   // Each mistake has words of its own: test/policy/policy.test.ts.
@@ -160,7 +162,6 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   ledgerKeep: ['', '90', 'ever'],
   maxConnections: ['', '0', '-1', '1000001', 'many'],
   workers: ['', '0', '257', 'all', '1.5'],
-  relay: ['automatic', 'raw'],
   connectTimeout: ['', '0', '10', '2h'],
   greetingTimeout: ['', '0', '10', '2h'],
   loginTimeout: ['', '0', '9', '2h'],

@@ -5,11 +5,11 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
-import { networkInterfaces } from 'node:os';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { ThrowawayServer } from '../../src/demo/throwaway.js';
 import { encodePacket } from '../../src/wire/framing.js';
 import { makeCertificates } from '../support/certificates.js';
+import { ownAddress } from '../support/own-address.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { SERVER_NAMES } from '../support/server-set.js';
@@ -18,7 +18,7 @@ import { Peer } from '../support/session-bench.js';
 
 jest.setTimeout(120_000);
 
-/** A server blocks after so many; each way of leaving is tried more often. */
+/** A server blocks after so many, but never loopback; each way of leaving is tried more often. */
 const ERRORS_MAX = 3;
 const TIMES = 6;
 /** Where it takes a login of ours to have the count set back. */
@@ -137,7 +137,10 @@ describe.each(SERVER_NAMES)('%s with max_connect_errors', (name) => {
     );
     const upstream = { host: ownAddress(), port: server.port, user: 'life', password: 'pw' };
     proxies = await Promise.all(
-      LEGS.map((mode) => proxyInFront(upstream, { LOGIN_TIMEOUT: '50ms', UPSTREAM_TLS: mode })),
+      LEGS.map((mode) => {
+        const key = { UPSTREAM_PUBLIC_KEY: 'ask' };
+        return proxyInFront(upstream, { LOGIN_TIMEOUT: '50ms', UPSTREAM_TLS: mode, ...key });
+      }),
     );
   });
 
@@ -247,14 +250,6 @@ async function sessions(server: Target): Promise<number> {
     "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'unauthenticated user'",
   );
   return rows.length;
-}
-
-/** Of this machine, and not loopback: from there a server never blocks anybody. */
-function ownAddress(): string {
-  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
-  const found = all.find(({ family, internal }) => family === 'IPv4' && !internal);
-  if (found === undefined) throw new Error('This test needs an IPv4 address beside loopback.');
-  return found.address;
 }
 
 function responseOf(

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
-import { chooseRelay } from '../../src/relay/raw-handle.js';
+import { isRawRelayPossible } from '../../src/relay/raw-handle.js';
 import { openProxyTls, type TlsSettings } from '../../src/session/tls.js';
 import { CLIENT_SSL, hasFlag } from '../../src/wire/capabilities.js';
 import {
@@ -133,7 +133,7 @@ function expectSameResponse(packet: Buffer, sequenceId: number, wantsTls: boolea
 
 describe.each(WAYS)('by %s', (way) => {
   beforeAll(async () => {
-    if (way === 'raw handles') expect(await chooseRelay('auto')).toBe('raw');
+    if (way === 'raw handles') expect(await isRawRelayPossible()).toBe(true);
   });
 
   describe('a client', () => {
@@ -464,6 +464,8 @@ describe('[56] the files', () => {
     tlsKey: '',
     upstreamTls: 'as-client',
     upstreamCa: '',
+    upstreamCert: '',
+    upstreamKey: '',
     upstreamPublicKey: 'auto',
     ...some,
   });
@@ -505,6 +507,16 @@ describe('[56] the files', () => {
     expect(await problemsOf({ upstreamTls: 'required', upstreamCa: files.ca })).toMatch(
       /^UNDROP_UPSTREAM_CA: expected UNDROP_UPSTREAM_TLS to be verify-ca or verify-identity/,
     );
+    expect(await problemsOf({ upstreamTls: 'required', upstreamCert: cert })).toMatch(
+      /^UNDROP_UPSTREAM_KEY is not set: .* beside UNDROP_UPSTREAM_CERT\./,
+    );
+    const identity = { upstreamCert: cert, upstreamKey: files.ecKey };
+    expect(await problemsOf({ upstreamTls: 'required', ...identity })).toMatch(
+      /^UNDROP_UPSTREAM_KEY: expected the key of the certificate in .*cert\.pem, found another\./,
+    );
+    expect(await problemsOf({ ...identity, upstreamKey: key, upstreamTls: 'disabled' })).toMatch(
+      /^UNDROP_UPSTREAM_CERT: expected UNDROP_UPSTREAM_TLS to be another with it, found disabled/,
+    );
     expect(await problemsOf({ upstreamPublicKey: missing })).toMatch(
       /^UNDROP_UPSTREAM_PUBLIC_KEY: expected a readable file/,
     );
@@ -517,6 +529,23 @@ describe('[56] the files', () => {
     const said = await problemsOf({ tlsCert: files.cert, upstreamCa: files.ca });
     expect(said).toContain('UNDROP_TLS_KEY');
     expect(said).toContain('UNDROP_UPSTREAM_CA');
+  });
+
+  test('that the server is to know undrop by are read anew, too', async () => {
+    const upstreamCert = join(files.folder, 'identity.pem');
+    const upstreamKey = join(files.folder, 'identity-key.pem');
+    const install = (fromCert: string, fromKey: string) => {
+      writeFileSync(upstreamCert, readFileSync(fromCert));
+      writeFileSync(upstreamKey, readFileSync(fromKey));
+    };
+    const these = settings({ upstreamTls: 'required', upstreamCert, upstreamKey });
+    install(files.cert, files.key);
+    const proxyTls = await openProxyTls(these);
+    const shown = () => proxyTls.service.tls?.identity?.cert;
+    expect(shown()).toBe(readFileSync(files.cert, 'utf8'));
+    install(files.renewedCert, files.renewedKey);
+    await proxyTls.change(these);
+    expect(shown()).toBe(readFileSync(files.renewedCert, 'utf8'));
   });
 
   test('with an EC key, or with the chain behind the certificate, will do', async () => {

@@ -185,6 +185,8 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     tlsKey: '',
     upstreamTls: 'disabled',
     upstreamCa: '',
+    upstreamCert: '',
+    upstreamKey: '',
     upstreamPublicKey: 'auto',
     ...options.tls,
   });

@@ -1,0 +1,167 @@
+/**
+ * How the service account logs in to real servers: by a key that is known, and by no other; by a
+ * password file that changes meanwhile; by a client certificate. With somebody on the way to the
+ * server: service/driver-login.test.ts.
+ */
+
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { UndropError } from '../../src/errors.js';
+import { silentLog } from '../../src/log.js';
+import { greet } from '../../src/service/pool-set.js';
+import { openServicePool, type ServicePoolOptions } from '../../src/service/pools.js';
+import { spkiOf } from '../../src/service/server-key.js';
+import { sql } from '../../src/service/sql.js';
+import { type Certificates, makeCertificates } from '../support/certificates.js';
+import { heldRows } from '../support/client-held.js';
+import { SERVERS_WITHOUT_TLS, tlsOptions } from '../support/login-plugins.js';
+import { proxyInFront } from '../support/proxy.js';
+import { connect, query, startServer, testServers } from '../support/servers.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(300_000);
+
+const PASSWORD = 'pa$$ wörd;';
+
+describe.each(testServers())('on $name', (server) => {
+  const { name, host, port } = server;
+
+  async function withPool<T>(
+    options: Partial<ServicePoolOptions>,
+    work: (pool: ReturnType<typeof openServicePool>) => Promise<T>,
+  ): Promise<T> {
+    const pool = openServicePool({
+      ...{ address: { host, port }, user: 'key_of_it', password: PASSWORD },
+      ...{ connectionsMax: 3, log: silentLog, ...options },
+    });
+    try {
+      return await work(pool);
+    } finally {
+      await pool.dispose();
+    }
+  }
+
+  test('a password file is read for each connection', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'undrop-password-'));
+    const passwordFile = join(folder, 'password');
+    writeFileSync(passwordFile, 'old\n');
+    await query(server, "CREATE USER rotated@'%' IDENTIFIED BY 'old'");
+    try {
+      const user = 'rotated';
+      await withPool({ user, password: 'old', passwordFile }, async (pool) => {
+        await pool.task(async (first) => {
+          await first.run(sql`SELECT 1`);
+          const change = name === 'mysql-5.6' ? 'SET PASSWORD FOR' : 'ALTER USER';
+          const to = name === 'mysql-5.6' ? "= PASSWORD('new')" : "IDENTIFIED BY 'new'";
+          await query(server, `${change} rotated@'%' ${to}`);
+          writeFileSync(passwordFile, 'new\n');
+          // The first connection is taken, so this is another one.
+          await pool.run(sql`SELECT 1`);
+          // In the middle of a rotation it may be gone for a moment.
+          rmSync(passwordFile);
+          await pool.task(async (third) => {
+            await third.run(sql`SELECT 1`);
+            await first.run(sql`SELECT 1`);
+          });
+        });
+      });
+    } finally {
+      rmSync(folder, { recursive: true });
+      await query(server, "DROP USER rotated@'%'");
+    }
+  });
+
+  if (name !== 'mysql-9.7') return;
+
+  describe.each(['caching_sha2_password', 'sha256_password'])('%s', (plugin) => {
+    beforeAll(async () => {
+      await query(server, `CREATE USER key_of_it@'%' IDENTIFIED WITH ${plugin} BY '${PASSWORD}'`);
+    });
+
+    afterAll(() => query(server, "DROP USER key_of_it@'%'"));
+
+    let changes = 0;
+
+    /** What it asks for is the password itself: nothing of it is in its cache. */
+    const coldLogin = async (options: Partial<ServicePoolOptions>): Promise<string> => {
+      const password = `${PASSWORD}${changes++}`;
+      await query(server, `ALTER USER key_of_it@'%' IDENTIFIED WITH ${plugin} BY '${password}'`);
+      return withPool({ password, ...options }, (pool) =>
+        greet(pool, { host, port }).then(
+          () => 'in',
+          (error: unknown) => (error instanceof UndropError ? error.code : 'another error'),
+        ),
+      );
+    };
+
+    test('lets the account in by the key that is pinned, and by no other', async () => {
+      const variable = plugin.startsWith('caching') ? 'Caching_sha2_password' : '';
+      const [status] = await query<{ Value: string }>(
+        server,
+        `SHOW STATUS LIKE '${variable === '' ? 'Rsa' : `${variable}_rsa`}_public_key'`,
+      );
+      const key = createPublicKey(status?.Value ?? '');
+      expect(await coldLogin({ serverKey: { pinned: spkiOf(key) } })).toBe('in');
+      const other = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey;
+      const refused = await coldLogin({ serverKey: { pinned: spkiOf(other) } });
+      expect(refused).toBe('UNDROP_SERVER_KEY');
+    });
+
+    test('lets it in in TLS, and on this machine without', async () => {
+      const tls = { isOptional: false, verifies: false, verifiesName: false };
+      expect(await coldLogin({ tls: { ...tls, ca: null, identity: null } })).toBe('in');
+      expect(await coldLogin({})).toBe('in');
+      expect(await coldLogin({ password: 'another' })).toBe('UNDROP_ACCOUNT');
+    });
+  });
+});
+
+const WITH_TLS = testServers().filter(({ name }) => !SERVERS_WITHOUT_TLS.has(name));
+
+describe.each(WITH_TLS)('on $name that asks for client certificates', ({ name }) => {
+  let files: Certificates;
+
+  beforeAll(() => {
+    files = makeCertificates();
+  });
+
+  afterAll(() => files.remove());
+
+  test('sessions and the service account have that of UNDROP_UPSTREAM_CERT', async () => {
+    const itsOwn = ['--ssl-ca', '--ssl-cert', '--ssl-key'];
+    const options = [files.ca, files.cert, files.key].map((file, at) => `${itsOwn[at]}=${file}`);
+    const server = await startServer(
+      name,
+      name === 'mysql-9.7' ? options : tlsOptions(name, files),
+    );
+    try {
+      await query(
+        server,
+        "CREATE USER known@'%' IDENTIFIED BY 'pw' REQUIRE X509",
+        "GRANT ALL ON *.* TO known@'%' WITH GRANT OPTION",
+      );
+      const upstream = { ...server, user: 'known', password: 'pw' };
+      const checked = { UPSTREAM_TLS: 'verify-identity', UPSTREAM_CA: files.ca };
+      await expect(proxyInFront(upstream, checked)).rejects.toMatchObject({
+        code: 'UNDROP_ACCOUNT',
+      });
+      const identity = { UPSTREAM_CERT: files.renewedCert, UPSTREAM_KEY: files.renewedKey };
+      const proxy = await proxyInFront(upstream, { ...checked, ...identity });
+      try {
+        const client = await connect(proxy, {});
+        await client.query('CREATE DATABASE shop');
+        await client.query('CREATE TABLE shop.t AS SELECT 1 AS a');
+        await client.query('DROP TABLE shop.t');
+        await client.end();
+        expect(await heldRows(server, 'shop')).toEqual({ t: 1 });
+      } finally {
+        await proxy.stop();
+      }
+    } finally {
+      await server.stop();
+    }
+  });
+});

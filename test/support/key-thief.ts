@@ -1,0 +1,131 @@
+/**
+ * Who stands on the way to the server and answers in its place, with a key and a certificate of
+ * their own: what a login gives them. A real server can't play that.
+ */
+import { once } from 'node:events';
+import net from 'node:net';
+import { CLIENT_SSL } from '../../src/wire/capabilities.js';
+import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';
+import { encodePacket, HEADER_BYTES, PacketAssembler } from '../../src/wire/framing.js';
+import { encodeErr } from '../../src/wire/response/err.js';
+import { ownAddress } from './own-address.js';
+import { Peer } from './session-bench.js';
+import { Sha2Server } from './sha2-parties.js';
+import { acceptTls } from './tls-peers.js';
+
+/** What the next connection meets. */
+export interface Trick {
+  readonly asks: 'caching_sha2_password' | 'sha256_password' | 'mysql_clear_password';
+  /** With which it does TLS; null: it offers none. */
+  readonly certificate: { readonly cert: string; readonly key: string } | null;
+}
+
+export interface Loot {
+  readonly inTls: boolean;
+  /** Whether the password itself came out. */
+  readonly hasPassword: boolean;
+  /** The other side went before it was refused: a server counts that against its address. */
+  readonly wasLeft: boolean;
+}
+
+export interface KeyThief {
+  readonly host: string;
+  readonly port: number;
+  trick: Trick;
+  /** What the oldest login gave that was not asked for yet. */
+  loot(): Promise<Loot>;
+  close(): Promise<void>;
+}
+
+/** `password`: what it knows a success by. */
+export async function openKeyThief(password: string, first: Trick): Promise<KeyThief> {
+  const found: Promise<Loot>[] = [];
+  const sockets = new Set<net.Socket>();
+  const listener = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    found.push(rob(new Peer(socket), thief.trick, password));
+  });
+  const host = ownAddress();
+  listener.listen(0, host);
+  await once(listener, 'listening');
+  const { port } = listener.address() as net.AddressInfo;
+  const thief: KeyThief = {
+    host,
+    port,
+    trick: first,
+    loot: async () => {
+      const oldest = found.shift();
+      if (oldest === undefined) throw new Error('nobody came');
+      return oldest;
+    },
+    close: async () => {
+      for (const socket of sockets) socket.destroy();
+      listener.close();
+      await once(listener, 'close');
+    },
+  };
+  return thief;
+}
+
+const REFUSAL = encodeErr({
+  errno: 1045,
+  sqlState: '28000',
+  message: Buffer.from('Access denied'),
+});
+
+async function rob(plain: Peer, { asks, certificate }: Trick, password: string): Promise<Loot> {
+  let peer = plain;
+  const isClear = asks === 'mysql_clear_password';
+  const leg = certificate === null ? ('plain' as const) : ('tls' as const);
+  const out = (bytes: Buffer) => {
+    if (isGreeting) return peer.send(offering(bytes, certificate !== null));
+    // There is nothing behind the login.
+    peer.send(server.outcome === 'OK' ? encodePacket(REFUSAL, bytes[3] ?? 0) : bytes);
+  };
+  const plugin = isClear ? 'caching_sha2_password' : asks;
+  let isGreeting = true;
+  const greets = isClear ? 'mysql_native_password' : 'caching_sha2_password';
+  const server: Sha2Server = new Sha2Server({ plugin, password, leg, greets, out });
+  server.greet();
+  isGreeting = false;
+  let inTls = false;
+  for (let packets = 0; server.outcome === null; packets++) {
+    const framed = await peer.packet().catch(() => null);
+    if (framed === null) return { inTls, hasPassword: false, wasLeft: true };
+    const payload = framed.subarray(HEADER_BYTES);
+    const isRequest = packets === 0 && payload.length === 32;
+    if (isClear && !isRequest) return await robInClear(peer, framed, { inTls, password });
+    // An SSLRequest that isn't there is one that was declined.
+    if (certificate !== null && packets === 0 && !isRequest) throw new Error('expected TLS');
+    server.receive(framed);
+    if (!isRequest || certificate === null) continue;
+    peer = await acceptTls(peer, certificate);
+    inTls = true;
+  }
+  return { inTls, hasPassword: server.outcome === 'OK', wasLeft: false };
+}
+
+async function robInClear(
+  peer: Peer,
+  framed: Buffer,
+  { inTls, password }: { readonly inTls: boolean; readonly password: string },
+): Promise<Loot> {
+  const sequenceId = (framed[3] ?? 0) + 1;
+  peer.send(encodePacket(Buffer.from('\xfemysql_clear_password\0', 'latin1'), sequenceId));
+  const answer = await peer.packet().catch(() => null);
+  if (answer === null) return { inTls, hasPassword: false, wasLeft: true };
+  peer.send(encodePacket(REFUSAL, sequenceId + 2));
+  return { inTls, hasPassword: answer.includes(password), wasLeft: false };
+}
+
+function offering(greeting: Buffer, tls: boolean): Buffer {
+  const assembler = new PacketAssembler(greeting.length);
+  assembler.push(greeting);
+  const { payload } = assembler.next() ?? { payload: Buffer.alloc(0) };
+  const { lowOffset } = decodeHandshakeV10(payload);
+  const copy = Buffer.from(greeting);
+  const low = copy.readUInt16LE(HEADER_BYTES + lowOffset) & ~CLIENT_SSL;
+  copy.writeUInt16LE(low | (tls ? CLIENT_SSL : 0), HEADER_BYTES + lowOffset);
+  return copy;
+}
