@@ -11,6 +11,7 @@ import { UndropError } from '../errors.js';
 import { assertLedgerKnown, ensureLedger } from '../ledger/tables.js';
 import { countKeptViews, endKeptViews } from '../ledger/views.js';
 import type { Log } from '../log.js';
+import { findOrphans } from '../recovery/orphans.js';
 import type { Reconcile } from '../recovery/reconcile.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
@@ -42,6 +43,8 @@ const READ_ONLY_CHECK_MS = 60_000;
  */
 const OPEN_RETRY_MS = 5_000;
 const OPEN_RETRY_MS_MAX = 10_000;
+/** How often it is looked whether somebody died amid a drop; and each of those is one reason. */
+const ORPHANS_EVERY_MS = 5_000;
 
 export interface RoundsOptions {
   readonly proxyId: string;
@@ -71,6 +74,8 @@ export class Rounds {
   /** What the last look cost before anything was done. */
   #readingMs = 0;
   #openRetryMs = OPEN_RETRY_MS;
+  #orphansAtMs = Number.NEGATIVE_INFINITY;
+  #orphans: ReadonlySet<string> = new Set();
   #said = '';
 
   constructor(options: RoundsOptions) {
@@ -86,11 +91,40 @@ export class Rounds {
     while (!signal.aborted) {
       const beganMs = monotonicMs();
       const delayMs = await this.#look();
-      if (delayMs > 0) await lease.idle(delayMs, wakeup.signal);
+      if (delayMs > 0) await this.#idle(delayMs);
       if (wakeup.signal.aborted && !signal.aborted) {
         const gapMs = Math.min(Math.max(WAKE_GAP_MS, 10 * this.#readingMs), WAKE_GAP_MS_MAX);
         await lease.idle(gapMs - (monotonicMs() - beganMs), signal);
       }
+    }
+  }
+
+  /** Waits until the next look, or until there is something to be recovered. */
+  async #idle(delayMs: number): Promise<void> {
+    const { lease, wakeup, monotonicMs } = this.#options;
+    const untilMs = monotonicMs() + delayMs;
+    for (let leftMs = delayMs; leftMs > 0; leftMs = untilMs - monotonicMs()) {
+      await lease.idle(Math.min(leftMs, ORPHANS_EVERY_MS), wakeup.signal);
+      if (wakeup.signal.aborted || (await this.#areNewOrphans())) return;
+    }
+  }
+
+  /** Then the next look is a full one. */
+  async #areNewOrphans(): Promise<boolean> {
+    const { activeIds, log, monotonicMs } = this.#options;
+    const nowMs = monotonicMs();
+    if (nowMs - this.#orphansAtMs < ORPHANS_EVERY_MS) return false;
+    this.#orphansAtMs = nowMs;
+    try {
+      const found = await findOrphans(this.#connection, activeIds);
+      const areNew = found.some((id) => !this.#orphans.has(id));
+      this.#orphans = new Set(found);
+      if (areNew) this.#fullAtMs = nowMs;
+      return areNew;
+    } catch (error) {
+      if (!isServerError(error)) throw error;
+      log.debug({ event: 'collector', err: error }, 'it was not looked for interrupted drops');
+      return false;
     }
   }
 
@@ -112,7 +146,8 @@ export class Rounds {
       this.#say('the server is read-only: nothing is collected');
       return Math.min(settings.checkIntervalMs, READ_ONLY_CHECK_MS);
     }
-    const isFull = beganMs >= this.#fullAtMs;
+    // Amid a purge there is no pause.
+    const isFull = beganMs >= this.#fullAtMs || (await this.#areNewOrphans());
     if (isFull) await this.#recover(beganMs);
     const tables = await listCollectable(this.#connection, this.#options.activeIds);
     this.#readingMs = monotonicMs() - beganMs;

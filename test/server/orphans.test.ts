@@ -1,0 +1,98 @@
+/**
+ * A process that is killed amid a drop, on real servers: whoever collects finishes what it left
+ * within seconds, not at its next look; and the look for such drops reads nothing of held tables.
+ */
+import { expect, jest } from '@jest/globals';
+import { findOrphans } from '../../src/recovery/orphans.js';
+import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
+import { inLanes } from '../support/lanes.js';
+import { until } from '../support/poll.js';
+import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
+import { connect, freshSchema, query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+import { wireTap } from '../support/wire-tap.js';
+
+jest.setTimeout(120_000);
+
+const ROWS = 2_000;
+
+inLanes(testServers(), 'a killed drop on $name', (server, { test, ...each }) => {
+  each.beforeEach(() => freshLedger(server));
+  each.afterAll(() => dropRecycleSchemas(server));
+
+  test('of a worker is finished though nobody drops anything else', async () => {
+    const schema = await freshSchema(server, 'orphans');
+    const at = `${schema.name}.`;
+    await query(
+      server,
+      `CREATE TABLE ${at}parent (id INT PRIMARY KEY) ENGINE=InnoDB`,
+      `CREATE TABLE ${at}child (id INT, FOREIGN KEY (id) REFERENCES ${at}parent (id)) ENGINE=InnoDB`,
+    );
+    let proxy: ProxyProcess | null = null;
+    let isKilled = false;
+    const tap = await wireTap(server, ({ moment, text, user }) => {
+      if (moment !== 'before answer' || user === 'undrop' || !text.includes('RENAME')) return true;
+      for (const { msg, pid } of proxy?.lines ?? []) {
+        if (msg === 'a worker serves' && !isKilled) process.kill(Number(pid), 'SIGKILL');
+      }
+      isKilled = true;
+      return 'cut';
+    });
+    try {
+      const variables = { WORKERS: '2', COLLECT: 'auto', CHECK_INTERVAL: '1d', TLS: 'off' };
+      proxy = await spawnProxy(tap, variables);
+      const collects = () => proxy?.lines.some(({ msg }) => msg === 'this proxy collects');
+      await until(() => collects() === true, 'it collects');
+      const client = await connect(proxy, { database: schema.name });
+      client.on('error', () => undefined);
+      await client.query('SET foreign_key_checks = 0');
+      await expect(client.query('DROP TABLE parent')).rejects.toThrow();
+      expect(isKilled).toBe(true);
+      await query(
+        server,
+        `CREATE TABLE ${at}parent (id INT PRIMARY KEY) ENGINE=InnoDB`,
+        `INSERT INTO ${at}parent VALUES (1)`,
+      );
+      const isTaken = () =>
+        query(server, `INSERT INTO ${at}child VALUES (1)`).then(
+          () => true,
+          () => false,
+        );
+      await until(isTaken, 'the child takes rows of the new parent', 60_000);
+    } finally {
+      await proxy?.stop();
+      await tap.close();
+      await schema.drop();
+    }
+  });
+
+  test('is looked for without reading what is held', async () => {
+    const values = Array.from(
+      { length: ROWS },
+      (_, n) => `('${String(n).padStart(32, '0')}', 'g', 'p', 1, 's', 't${n}', 'base', NOW(), 'u',
+        '', '', NOW(), 'HOLD', NOW())`,
+    );
+    await query(
+      server,
+      `INSERT INTO _undrop.ledger (id, group_id, proxy_id, thread_id, schema_name, table_name,
+         kind, dropped_at, user_name, client_address, statement_text, hold_until, state,
+         state_since) VALUES ${values.join(', ')}`,
+      'ANALYZE TABLE _undrop.ledger',
+    );
+    const reads = async () => {
+      const rows = await query<{ readonly Value: string }>(
+        server,
+        "SHOW GLOBAL STATUS LIKE 'Handler_read%'",
+      );
+      return rows.reduce((sum, { Value }) => sum + Number(Value), 0);
+    };
+    const pool = poolOn(server);
+    try {
+      const before = await reads();
+      expect(await findOrphans(pool, new Set())).toEqual([]);
+      expect((await reads()) - before).toBeLessThan(ROWS / 2);
+    } finally {
+      await pool.dispose();
+    }
+  });
+});
