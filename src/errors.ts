@@ -182,6 +182,20 @@ export const ERRORS = {
     remedy:
       'Write it in its plainest form (DROP TABLE [IF EXISTS] name [, name …]; TRUNCATE TABLE name), alone in its statement, or use a direct connection.',
   },
+  UNDROP_TOO_MANY: {
+    fault: 'client',
+    errno: 1235,
+    sqlState: '42000',
+    text: 'Nothing was dropped: the text may drop tables, and has more than {max} {what}.',
+    remedy: 'Split it into smaller texts, or use a direct connection.',
+  },
+  UNDROP_TOO_MANY_PREPARED: {
+    fault: 'client',
+    errno: 1461,
+    sqlState: '42000',
+    text: '{tables} not prepared to be dropped: the prepared drops of {whose} take as much memory as they may.',
+    remedy: 'Close prepared drops that are not needed any more, or send this one as a text.',
+  },
   UNDROP_RULE: {
     fault: 'operator',
     errno: 1142,

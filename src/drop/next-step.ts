@@ -1372,7 +1372,7 @@ function logTable({ words }: Answers): Step {
 }
 
 /** The RENAME was denied, and the right to drop may be among those that are missing. */
-function mayNotDrop(error: ErrPacket): boolean {
+export function mayNotDrop(error: ErrPacket): boolean {
   if (error.errno !== 1142) return false;
   const rights = deniedRights(error);
   return rights === null || rights.denied.includes('DROP');
@@ -1473,7 +1473,7 @@ function raised(
 }
 
 /** The same error as DROP gives it: it names only the right that DROP needs. */
-function inWordsOfDrop(error: ErrPacket): ErrPacket {
+export function inWordsOfDrop(error: ErrPacket): ErrPacket {
   const rights = deniedRights(error);
   if (rights === null) return error;
   const message = Buffer.concat([

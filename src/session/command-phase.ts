@@ -9,6 +9,7 @@ import { refuse } from '../drop/next-step.js';
 import type { SessionFacts } from '../drop/user-session.js';
 import { ResponseTracker } from '../relay/response-tracker.js';
 import { isFullyKnown, type LexMode } from '../sql/lex-mode.js';
+import type { Reading } from '../sql/reading.js';
 import { CLIENT_MULTI_STATEMENTS, CLIENT_SESSION_TRACK, hasFlag } from '../wire/capabilities.js';
 import { COM_CHANGE_USER, COM_SET_OPTION, COM_STMT_PREPARE } from '../wire/commands.js';
 import { encodePacket, type Packet } from '../wire/framing.js';
@@ -16,6 +17,7 @@ import { carriersOf } from './carriers.js';
 import { ChangeUser } from './change-user.js';
 import { CommandGate, HELD_BYTES_MAX } from './command-gate.js';
 import { noticeForwarded } from './concerns-name.js';
+import { inSlices } from './in-slices.js';
 import {
   type DropService,
   type Interception,
@@ -29,9 +31,9 @@ import { LastSeen } from './last-seen.js';
 import type { Login } from './login.js';
 import { type LongHead, newStatementStream, readLongHead } from './long-head.js';
 import { LongStatement } from './long-statement.js';
-import { isOfPieces, type LookOptions, lookAt } from './look-at.js';
+import { isOfPieces, type LookOptions, lookingAt } from './look-at.js';
 import type { Replacement } from './marker.js';
-import { type Observing, observe, soughtNow } from './observe.js';
+import { type Observing, observing, soughtNow } from './observe.js';
 import { Piecewise } from './piecewise.js';
 import { PreparedDrops } from './prepared-drops.js';
 import { refusalOf, refusalOfRest } from './refusals.js';
@@ -53,6 +55,11 @@ export interface CommandPhaseOwner {
   onFailure(error: unknown): void;
 }
 
+interface Looking {
+  readonly packet: Packet;
+  readonly reading: Reading<Taken | null>;
+}
+
 export class CommandPhase {
   readonly #owner: CommandPhaseOwner;
   readonly #login: Login;
@@ -60,6 +67,9 @@ export class CommandPhase {
   readonly #tracker: ResponseTracker;
   readonly #prepared: PreparedDrops;
   #taken: Taken | null = null;
+  /** A text of which only the beginning was read when the gate stopped; and it is being read. */
+  #looking: Looking | null = null;
+  #isLooking = false;
   /** A COM_CHANGE_USER that the gate has stopped at, and one that is under way. */
   #takenChange: Packet | null = null;
   #changing: ChangeUser | null = null;
@@ -101,7 +111,7 @@ export class CommandPhase {
 
   /** Nothing is under way: no response owed, no command half sent, no statement of ours. */
   get isIdle(): boolean {
-    if (this.#intercepting !== null || this.#changing !== null) return false;
+    if (this.#intercepting !== null || this.#changing !== null || this.#isLooking) return false;
     return this.#tracker.idle && this.#gate.atCommandEdge;
   }
 
@@ -159,11 +169,13 @@ export class CommandPhase {
 
   #take(behind: Buffer): Promise<void> {
     const [taken, change] = [this.#taken, this.#takenChange];
-    const [head, refused] = [this.#longHead, this.#longRefused];
+    const [head, refused, looking] = [this.#longHead, this.#longRefused, this.#looking];
     this.#taken = null;
+    this.#looking = null;
     this.#takenChange = null;
     [this.#longHead, this.#longRefused] = [null, null];
     if (change !== null) return this.#changeUser(change, behind);
+    if (looking !== null) return this.#lookOn(looking, behind);
     if (head !== null) return this.#openLong(head, behind);
     if (refused !== null) return this.#refuseLong(refused, behind);
     assert(taken !== null, 'the gate stops only at a statement that was taken');
@@ -173,6 +185,7 @@ export class CommandPhase {
   /** The session ended: whoever waits on the user session is told, and nothing new begins. */
   fail(error: Error): void {
     this.#ended = true;
+    this.#prepared.forgetAll();
     this.#intercepting?.fail(error);
     this.#changing?.leave();
   }
@@ -191,9 +204,29 @@ export class CommandPhase {
       return false;
     }
     this.#lastSeen.onCommand(packet.payload);
-    observe(packet, this.#owner.observing(), this.#lookOptions);
-    this.#taken = lookAt(packet, this.#lookOptions);
-    return this.#taken === null;
+    const reading = this.#look(packet);
+    const { done, value } = reading.next();
+    if (done === true) this.#taken = value;
+    else this.#looking = { packet, reading };
+    return done === true && value === null;
+  }
+
+  *#look(packet: Packet): Reading<Taken | null> {
+    const options = this.#lookOptions;
+    yield* observing(packet, this.#owner.observing(), options);
+    return yield* lookingAt(packet, options);
+  }
+
+  /** A text that takes long to read: what is behind it waits, and what is not ours goes on. */
+  async #lookOn({ packet, reading }: Looking, behind: Buffer): Promise<void> {
+    this.#isLooking = true;
+    const taken = await inSlices(reading);
+    this.#isLooking = false;
+    if (this.#ended) return;
+    if (taken !== null) return this.#intercept(taken, behind);
+    this.#onCommand(packet.payload[0] ?? 0);
+    this.#owner.toServer(encodePacket(packet.payload, 0));
+    this.#goOn(Buffer.alloc(0), behind);
   }
 
   /** The session as ours, behind whatever is under way. */

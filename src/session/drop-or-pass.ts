@@ -47,7 +47,7 @@ export async function dropOrPass(
   const facts = isAsked ? await readUserFacts(options) : known;
   if (facts !== null && 'errno' in facts) return answerWith(facts);
   const wishes = facts === null ? [] : wishesIn(text, facts, options.server);
-  if (wishes === null) return refused(notUnderstood('its character set'), options);
+  if (wishes === null) return refused(notUnderstood('its wishes'), options);
   const drop = { taken, statement };
   const all = facts === null ? [] : allWishes(wishes, facts);
   const wish = readWishes(all, sentenceStart(drop), options.service);

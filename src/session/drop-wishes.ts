@@ -15,8 +15,8 @@ export function mayWish(text: Uint8Array): boolean {
 }
 
 /**
- * The wishes in order, as they are written; null where nobody can tell how the text is read. One in
- * the comment of a line is given back with its dashes, and one without its colon whole, and so they
+ * The wishes in order, as they are written; null where nobody can tell how the text is read, or it
+ * has very many comments. One in the comment of a line is given back with its dashes, and one without its colon whole, and so they
  * are none: behind a `;` the first would count for the next statement.
  */
 export function wishesIn(
@@ -27,7 +27,9 @@ export function wishesIn(
   if (!mayWish(text)) return [];
   const mode = modeFromSqlMode(server, sqlMode, charset);
   if (!isFullyKnown(mode)) return null;
-  return commentsOf(text, mode).flatMap(({ body, isLine }) => {
+  const comments = commentsOf(text, mode);
+  if (comments === null) return null;
+  return comments.flatMap(({ body, isLine }) => {
     const comment = Buffer.from(body).toString('latin1');
     const [, wish = NEAR_MISS.exec(comment)?.[0]] = WISH.exec(comment) ?? [];
     if (wish === undefined) return [];
@@ -35,7 +37,7 @@ export function wishesIn(
   });
 }
 
-const NEAR = 'undrop[\\s=]+(?:pin|now|destroy|hold\\s*=\\s*[^\\s*]+)\\s*';
+const NEAR = 'undrop[\\s=]+(?:pin|now|destroy|hold\\s*=\\s*[^\\s*]{1,64}(?![^\\s*]))\\s*';
 const MENTION = new RegExp(`\\bundrop\\s*:|(?:/\\*|--|#)\\s*${NEAR}(?:\\*/|\\n|$)`, 'i');
 const WISH = /^\s*undrop\s*:([\s\S]*)$/i;
 /** Nothing else may stand there: `undrop now holds this` is a comment like any. */

@@ -22,7 +22,7 @@ import { formatHoldName } from '../names/hold-name.js';
 import type { Ruling } from '../policy/decide.js';
 import { settleEnded } from '../recovery/settle-intents.js';
 import { type Block, dropsOfBlock, mayComeToBe, withInstead } from '../sql/block-drops.js';
-import { classifyUnderAll } from '../sql/classify.js';
+import { classifying } from '../sql/classify.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import type { TableName } from '../sql/grammar/table-name.js';
 import { type ClientCharset, clientCharsetOf, modeFromSqlMode } from '../sql/lex-mode.js';
@@ -30,6 +30,7 @@ import type { Refused } from '../sql/verdict.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
 import { mayWish } from './drop-wishes.js';
+import { inSlices } from './in-slices.js';
 import { type BlockName, blockName, countInstead, insteadOf, NO_NAME } from './instead-of-drops.js';
 import {
   type Answered,
@@ -219,10 +220,9 @@ class BlockPlan {
       names.map((name, index) => blockName(name, intent.tables[index])),
     );
     const mode = modeFromSqlMode(server, facts.sqlMode, facts.charset);
-    const isInnocent = [false, true].every(
-      (multiStatements) => classifyUnderAll(text, mode, { multiStatements }).kind === 'not-ours',
-    );
-    if (!isInnocent) {
+    const one = await inSlices(classifying(text, mode, { multiStatements: false }));
+    const several = await inSlices(classifying(text, mode, { multiStatements: true }));
+    if (one.kind !== 'not-ours' || several.kind !== 'not-ours') {
       return refused(notUnderstood('the block is not read to its end'), this.#options);
     }
     return {

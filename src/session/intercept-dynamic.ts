@@ -10,7 +10,7 @@ import { assert } from '../assert.js';
 import { factsSql, readFacts } from '../drop/facts.js';
 import type { UserFacts } from '../drop/request.js';
 import { UndropError } from '../errors.js';
-import { classifyUnderAll } from '../sql/classify.js';
+import { classifying } from '../sql/classify.js';
 import { clientCharsetOf, modeFromSqlMode, modeOfSession } from '../sql/lex-mode.js';
 import { plainNameOf, readNamedStatement } from '../sql/named-statement.js';
 import { isRecycleName } from '../sql/recycle-name.js';
@@ -20,6 +20,7 @@ import type { ErrPacket } from '../wire/response/err.js';
 import { isReadAlike, isSame, isWide } from './alike.js';
 import { concernsName, noticePrepare } from './concerns-name.js';
 import { mayWish, wishesIn } from './drop-wishes.js';
+import { inSlices } from './in-slices.js';
 import {
   answerWith,
   type DynamicVerdict,
@@ -33,7 +34,7 @@ import {
   unclear,
   type Wrapped,
 } from './intercept.js';
-import { runPreparedDrop, tablesIn } from './intercept-prepared.js';
+import { noRoom, runPreparedDrop, tablesIn } from './intercept-prepared.js';
 import { dropOf, replaceTable } from './intercept-replace.js';
 import { dropSchema } from './intercept-schema.js';
 import { objectionTo } from './objections.js';
@@ -77,7 +78,7 @@ export async function dynamic(
   }
   const mode = modeOfSession(options.server, { ...facts, charset: 'utf8mb4' });
   const read = { multiStatements: false, isPrepared: true, ...sought };
-  const inner = classifyUnderAll(text, mode, read);
+  const inner = await inSlices(classifying(text, mode, read));
   switch (inner.kind) {
     case 'disagree':
     case 'dynamic':
@@ -197,7 +198,7 @@ async function dropIn(
   }
   const name = plainNameOf(source.name);
   if (name === null) return refused(notDone(`${how} under such a name`, tables), options);
-  if (!prepared.hasRoom) return refused(notDone(`${how} beside so many others`, tables), options);
+  if (prepared.full !== null) return refused(noRoom(statement, prepared.full), options);
   const { schema } = facts;
   const context = { schema, charset: 'utf8mb4' };
   const wishes = wishesIn(text, { ...facts, charset: 'utf8mb4' }, options.server);

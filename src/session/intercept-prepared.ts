@@ -35,7 +35,6 @@ import {
 import { dropSchema } from './intercept-schema.js';
 import {
   isOfSchema,
-  PREPARED_DROPS_MAX,
   type PreparedDrop,
   type PreparedDrops,
   type PreparedReplacing,
@@ -56,16 +55,8 @@ export async function prepareDrop(
   options: InterceptOptions & { readonly prepared: PreparedDrops },
 ): Promise<Interception> {
   const { prepared, server, userSession } = options;
-  if (!prepared.hasRoom) {
-    return refused(
-      new UndropError('UNDROP_NOT_DONE_YET', {
-        tables: tablesIn(statement),
-        how: `by one of more than ${PREPARED_DROPS_MAX} prepared statements, or of so long texts`,
-        instead: 'Close prepared drops that are not needed any more.',
-      }),
-      options,
-    );
-  }
+  const { full } = prepared;
+  if (full !== null) return refused(noRoom(statement, full), options);
   const [said, answer] = await userSession.run([
     { kind: 'query', text: factsSql(server) },
     { kind: 'prepare', text },
@@ -121,6 +112,10 @@ export async function commandOnDrop(
     return refused(notDone('by a bulk execution', tablesIn(drop.statement)), options);
   }
   return runPreparedDrop(drop, options);
+}
+
+export function noRoom(statement: PreparedDrop['statement'], whose: string): UndropError {
+  return new UndropError('UNDROP_TOO_MANY_PREPARED', { tables: tablesIn(statement), whose });
 }
 
 /** For a refusal. */

@@ -24,13 +24,14 @@ import { FORGET_WISH } from '../drop/wishes.js';
 import { ownLockSql, probeSql, type QualifiedName, showCreateSql } from '../drop/words.js';
 import { UndropError } from '../errors.js';
 import { blankWords } from '../sql/blank-words.js';
-import { classifyUnderAll } from '../sql/classify.js';
+import { classifying } from '../sql/classify.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import { type ClientCharset, clientCharsetOf, modeFromSqlMode } from '../sql/lex-mode.js';
 import type { Replacement } from '../sql/verdict.js';
 import { decodeErr, type ErrPacket } from '../wire/response/err.js';
 import type { OkPacket } from '../wire/response/ok.js';
 import { wishesIn } from './drop-wishes.js';
+import { inSlices } from './in-slices.js';
 import {
   answerWith,
   dropAndHold,
@@ -118,7 +119,8 @@ export async function replaceTable(
   const create = blankWords(text, replacement.words);
   const mode = modeFromSqlMode(options.server, facts.sqlMode, facts.charset);
   const charset = clientCharsetOf(facts.charset);
-  const isPlain = classifyUnderAll(create, mode, { multiStatements: false }).kind === 'not-ours';
+  const created = await inSlices(classifying(create, mode, { multiStatements: false }));
+  const isPlain = created.kind === 'not-ours';
   if (!isPlain || charset === null) {
     return refused(notUnderstood('CREATE OR REPLACE in a form that is not known'), options);
   }

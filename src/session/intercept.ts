@@ -9,29 +9,45 @@ import { randomBytes } from 'node:crypto';
 import { assert, assertNever } from '../assert.js';
 import type { DropOptions, DropResult, DropStatement, SessionGuess } from '../drop/drop-options.js';
 import { factsSql, readFacts } from '../drop/facts.js';
-import { refuse } from '../drop/next-step.js';
+import { inWordsOfDrop, mayNotDrop, refuse } from '../drop/next-step.js';
 import { askVerdict, asProgram, NO_VERDICT, readVerdict } from '../drop/program-verdict.js';
 import type { UserFacts } from '../drop/request.js';
 import { runDrop } from '../drop/run-drop.js';
 import { runPartitions } from '../drop/run-partitions.js';
 import type { SessionFacts } from '../drop/user-session.js';
 import { areForDestroying, DestroyWished, notDestroyed } from '../drop/wishes.js';
-import { cleanSql } from '../drop/words.js';
+import { cleanSql, probeSql } from '../drop/words.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import { newHoldId } from '../names/hold-id.js';
 import type { Rule } from '../policy/rules.js';
 import type { ServicePool } from '../service/pools.js';
-import { classifyUnderAll } from '../sql/classify.js';
+import { classifying } from '../sql/classify.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
-import { modeOfSession } from '../sql/lex-mode.js';
-import type { Dynamic, DynamicSource, Refused, Replacement, Verdict } from '../sql/verdict.js';
+import { clientCharsetOf, modeOfSession } from '../sql/lex-mode.js';
+import type {
+  Dynamic,
+  DynamicSource,
+  Refused,
+  Replacement,
+  TooMany,
+  Verdict,
+} from '../sql/verdict.js';
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { ServerVersion } from '../wire/server-version.js';
+import { inSlices } from './in-slices.js';
 import { objectionTo } from './objections.js';
 import { isProtected, type Protection, soughtBy } from './protection.js';
-import { guardedBy, HOW, namesIn, notDone, notUnderstood, schemaAndTables } from './refusals.js';
+import {
+  guardedBy,
+  HOW,
+  namesIn,
+  notDone,
+  notUnderstood,
+  schemaAndTables,
+  tooManyOf,
+} from './refusals.js';
 import type { CommandSession } from './user-session.js';
 
 /** A statement, or another command, that was taken out of the client's stream. */
@@ -198,7 +214,8 @@ async function interceptText(taken: Taken, options: InterceptOptions): Promise<I
   if ('errno' in facts) return answerWith(facts);
   const sought = soughtBy(options.service.protect);
   const read = { ...options, isPrepared: taken.carrier === 'prepare', ...sought };
-  const known = classifyUnderAll(taken.text, modeOfSession(options.server, facts), read);
+  const mode = modeOfSession(options.server, facts);
+  const known = await inSlices(classifying(taken.text, mode, read));
   if (known.kind === 'disagree') {
     return refused(notUnderstood(`the character set ${facts.charset}`), options);
   }
@@ -231,6 +248,7 @@ async function handle(
     case 'dynamic':
       return options.carriers.dynamic(taken, verdict, options);
     case 'unclear':
+      if (verdict.tooMany !== undefined) return refuseTooMany(verdict.tooMany, options);
       return unclear(taken, verdict.why, options);
     case 'guarded':
       return refused(guardedBy(verdict), options);
@@ -342,6 +360,23 @@ export async function unclear(
     if (words !== null) return answerWith(words);
   }
   return refused(notUnderstood(why), options);
+}
+
+/**
+ * Who may not drop the first name is told so by the server. The text itself doesn't go there, as
+ * the server, too, takes long over it.
+ */
+async function refuseTooMany(tooMany: TooMany, options: InterceptOptions): Promise<Interception> {
+  const { userSession, guess, gtidMayBeSet } = options;
+  const { first } = tooMany;
+  // An error would use the GTID up.
+  if (first !== undefined && !gtidMayBeSet) {
+    const charset = clientCharsetOf(guess.charset) ?? 'plain';
+    const text = probeSql(first, { groupId: newId(), charset });
+    const [said] = await userSession.run([{ kind: 'query', text }]);
+    if (said?.kind === 'err' && mayNotDrop(said)) return answerWith(inWordsOfDrop(said));
+  }
+  return refused(tooManyOf(tooMany), options);
 }
 
 /** A PREPARE that isn't even begun leaves what was said before, which was to us. */

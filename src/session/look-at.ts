@@ -3,9 +3,10 @@
  * Invariant: what goes through from here is none of ours in any mode that is possible.
  */
 import { UndropError } from '../errors.js';
-import { classifyUnderAll } from '../sql/classify.js';
+import { classifying } from '../sql/classify.js';
 import type { KnownMode } from '../sql/lex-mode.js';
 import { type NamedStatement, readNamedStatement } from '../sql/named-statement.js';
+import type { Reading } from '../sql/reading.js';
 import { isRecycleNameIn } from '../sql/recycle-name.js';
 import { mentionsRecycle } from '../sql/trigger-scan.js';
 import type { Capabilities } from '../wire/capabilities.js';
@@ -39,15 +40,15 @@ export interface LookOptions {
   readonly prepared: PreparedDrops;
 }
 
-/** Null where the packet may go through. */
-export function lookAt(packet: Packet, options: LookOptions): Taken | null {
+/** Null where the packet may go through. It yields where others may have their turn. */
+export function* lookingAt(packet: Packet, options: LookOptions): Reading<Taken | null> {
   const { payload } = packet;
   const other = { packet, text: payload.subarray(1), verdict: null, refusal: null };
   switch (payload[0]) {
     case COM_QUERY:
-      return lookAtQuery(packet, options);
+      return yield* lookAtQuery(packet, options);
     case COM_STMT_PREPARE:
-      return lookAtText(packet, 'prepare', payload.subarray(1), options);
+      return yield* lookAtText(packet, 'prepare', payload.subarray(1), options);
     case COM_DROP_DB:
       return options.protect.has('drop-database') ||
         (options.guards !== false && isRecycleNameIn(other.text))
@@ -66,11 +67,11 @@ export function lookAt(packet: Packet, options: LookOptions): Taken | null {
   }
 }
 
-function lookAtQuery(packet: Packet, options: LookOptions): Taken | null {
+function* lookAtQuery(packet: Packet, options: LookOptions): Reading<Taken | null> {
   try {
     const offset = queryTextOffset(packet.payload, options.capabilities);
     const text = packet.payload.subarray(offset);
-    const taken = lookAtText(packet, 'query', text, options);
+    const taken = yield* lookAtText(packet, 'query', text, options);
     const { prepared, server } = options;
     if (!prepared.watchesNames) return taken;
     const named = readNamedStatement(text, server, options);
@@ -100,19 +101,19 @@ function isOneOfSeveral(
   return multiStatements && (kind === 'unknown' || kind === 'disagree') && text.includes(';');
 }
 
-function lookAtText(
+function* lookAtText(
   packet: Packet,
   carrier: 'query' | 'prepare',
   text: Buffer,
   { server, protect, multiStatements, guards = true }: LookOptions,
-): Taken | null {
+): Reading<Taken | null> {
   const mayBeGuarded = guards && ((server.inRecycle ?? false) !== false || mentionsRecycle(text));
   if (protect.size === 0 && !mayBeGuarded) return null;
   // A PREPARE takes no second statement.
   const isSeveral = multiStatements && carrier === 'query';
   const isPrepared = carrier === 'prepare';
   const read = { multiStatements: isSeveral, isPrepared, ...soughtBy(protect) };
-  const verdict = classifyUnderAll(text, server, read);
+  const verdict = yield* classifying(text, server, read);
   if (verdict.kind !== 'disagree' && !isProtected(verdict, protect)) return null;
   return { packet, carrier, text, verdict, refusal: null };
 }

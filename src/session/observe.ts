@@ -2,11 +2,12 @@
  * UNDROP_MODE=observe: says of a packet that goes to the server what it would have done to it in
  * the mode hold. It only looks: what goes on is the client's packet, at its time.
  */
+import type { Reading } from '../sql/reading.js';
 import { isRecycleNameIn } from '../sql/recycle-name.js';
 import type { Sought } from '../sql/trigger-scan.js';
 import { tablesOf, type Verdict } from '../sql/verdict.js';
 import type { Taken } from './intercept.js';
-import { type LookOptions, lookAt } from './look-at.js';
+import { type LookOptions, lookingAt } from './look-at.js';
 import { PreparedDrops } from './prepared-drops.js';
 import type { Protection } from './protection.js';
 
@@ -26,16 +27,16 @@ export interface Observed {
 }
 
 /** `observing` null: nothing is looked at. */
-export function observe(
-  packet: Parameters<typeof lookAt>[0],
-  observing: Observing | null,
+export function* observing(
+  packet: Parameters<typeof lookingAt>[0],
+  told: Observing | null,
   options: LookOptions,
-): void {
-  if (observing === null) return;
-  const { protect, tell } = observing;
+): Reading<void> {
+  if (told === null) return;
+  const { protect, tell } = told;
   const prepared = new PreparedDrops(options.server);
   const server = { ...options.server, inRecycle: false };
-  const taken = lookAt(packet, { ...options, server, protect, prepared });
+  const taken = yield* lookingAt(packet, { ...options, server, protect, prepared });
   // Of a malformed packet, or a command without a text, there is nothing to be said.
   if (taken === null || taken.refusal !== null) return;
   const { carrier, text, verdict } = taken;

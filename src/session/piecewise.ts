@@ -11,9 +11,10 @@ import { assert } from '../assert.js';
 import { cleanFactsSql, readFacts } from '../drop/facts.js';
 import type { UserFacts } from '../drop/request.js';
 import type { ResponseTracker } from '../relay/response-tracker.js';
+import { classifying, type VerdictUnderAll } from '../sql/classify.js';
 import type { KnownMode } from '../sql/lex-mode.js';
 import { isPrepare } from '../sql/named-statement.js';
-import { type Ahead, type OwnPiece, readAhead, type Wanted } from '../sql/read-ahead.js';
+import { type Ahead, type OwnPiece, readingAhead, type Wanted } from '../sql/read-ahead.js';
 import { unread } from '../sql/recycle-guard.js';
 import type { Refused } from '../sql/verdict.js';
 import { COM_QUERY } from '../wire/commands.js';
@@ -22,6 +23,7 @@ import { decodeErr, type ErrPacket } from '../wire/response/err.js';
 import { okWithMoreResults } from '../wire/response/ok.js';
 import { noticeForwarded } from './concerns-name.js';
 import { FileRelay } from './file-relay.js';
+import { inSlices } from './in-slices.js';
 import { type Interception, type InterceptOptions, intercept, type Taken } from './intercept.js';
 import { planBlock } from './intercept-block.js';
 import { commandOnName } from './intercept-dynamic.js';
@@ -118,7 +120,7 @@ export class Piecewise {
     let isAsked = false;
     for (let at = 0; !this.#options.isClientGone(); ) {
       const rest = this.#text.subarray(at);
-      const ahead = readAhead(rest, known, this.#wanted);
+      const ahead = await inSlices(readingAhead(rest, known, this.#wanted));
       if (ahead === null) {
         if (isAsked) return this.#refuseRest(rest);
         const facts = await this.#askFacts();
@@ -126,6 +128,12 @@ export class Piecewise {
         known = this.#options.known(facts);
         isAsked = true;
         continue;
+      }
+      if (isAsked && at === 0) {
+        const verdict = await this.#readWhole(known);
+        if (verdict.kind === 'unclear' && verdict.tooMany !== undefined) {
+          return intercept({ ...this.#options.taken, verdict }, this.#one());
+        }
       }
       const { ours } = ahead;
       if (ours === null && at === 0) return { kind: 'forward', facts: null };
@@ -311,6 +319,13 @@ export class Piecewise {
     const [answer] = await this.#session().run([{ kind: 'query', text }]);
     assert(answer?.kind === 'err', 'a SIGNAL is an error');
     return answer.errno !== ER_PARSE_ERROR;
+  }
+
+  /** What there is more of than may be in a text is told before anything of it is executed. */
+  #readWhole(known: KnownMode): Promise<VerdictUnderAll> {
+    const { protect } = this.#options.context().service;
+    const options = { multiStatements: true, ...soughtBy(protect) };
+    return inSlices(classifying(this.#text, known, options));
   }
 
   async #interceptWhole(): Promise<Interception> {

@@ -19,9 +19,13 @@ import {
 } from '../wire/commands.js';
 import type { ServerVersion } from '../wire/server-version.js';
 
-/** So many drops of one session are remembered, with so many bytes. */
+/** So many drops of one session are remembered. */
 export const PREPARED_DROPS_MAX = 16_384;
-const PREPARED_BYTES_MAX = 16 * 1024 * 1024;
+/** Bytes of the drops of one session, and of all sessions of this process. */
+export const PREPARED_BYTES_MAX = 16 * 1024 * 1024;
+export const ALL_PREPARED_BYTES_MAX = 64 * 1024 * 1024;
+/** What one takes beside its bytes: objects, and places in tables. */
+const DROP_BYTES = 768;
 /** As much of a text as the ledger takes. */
 const TEXT_BYTES_MAX = 16_384;
 /** MariaDB: the statement that was prepared last. */
@@ -59,10 +63,41 @@ export interface PreparedReplacing {
 
 type Prepared = Omit<PreparedDrop, 'hasLongData' | 'isDoubtful'>;
 
+/** As it is kept: of a list of names the tree takes several times the memory of the text. */
+class KeptDrop implements PreparedDrop {
+  readonly text: Buffer;
+  readonly context: NameContext;
+  readonly wishes: readonly string[];
+  readonly replacing: PreparedReplacing | null;
+  readonly bytes: number;
+  hasLongData = false;
+  isDoubtful = false;
+  readonly #statement: Buffer;
+
+  constructor({ text, statement, context, wishes, replacing }: Prepared) {
+    // Their own memory: the packet that they came in may be much larger.
+    const textBytes = replacing === null ? TEXT_BYTES_MAX : text.length;
+    this.text = Buffer.from(text.subarray(0, textBytes));
+    this.context = context;
+    this.wishes = wishes.map((wish) => Buffer.from(wish).toString());
+    this.replacing = replacing;
+    this.#statement = Buffer.from(JSON.stringify(statement, bytesAsText), 'latin1');
+    const wished = wishes.reduce((sum, { length }) => sum + length, 0);
+    this.bytes = DROP_BYTES + this.text.length + this.#statement.length + wished;
+  }
+
+  get statement(): PreparedDrop['statement'] {
+    return JSON.parse(this.#statement.toString('latin1'), textAsBytes);
+  }
+}
+
+/** Bytes of all sessions. */
+let allBytes = 0;
+
 export class PreparedDrops {
   readonly #flavour: Flavour;
-  readonly #byId = new Map<number, PreparedDrop>();
-  readonly #byName = new Map<string, PreparedDrop>();
+  readonly #byId = new Map<number, KeptDrop>();
+  readonly #byName = new Map<string, KeptDrop>();
   #bytes = 0;
   #lastId: number | null = null;
 
@@ -84,10 +119,11 @@ export class PreparedDrops {
     return this.#byName.size > 0;
   }
 
-  /** Whether one more drop can be remembered. */
-  get hasRoom(): boolean {
+  /** Whose drops leave no room for one more; null: there is room. */
+  get full(): 'this session' | 'all sessions' | null {
     const count = this.#byId.size + this.#byName.size;
-    return count < PREPARED_DROPS_MAX && this.#bytes < PREPARED_BYTES_MAX;
+    if (count >= PREPARED_DROPS_MAX || this.#bytes >= PREPARED_BYTES_MAX) return 'this session';
+    return allBytes >= ALL_PREPARED_BYTES_MAX ? 'all sessions' : null;
   }
 
   /**
@@ -127,7 +163,7 @@ export class PreparedDrops {
 
   forgetName(name: string): void {
     const drop = this.#byName.get(name);
-    if (drop !== undefined) this.#bytes -= bytesOf(drop);
+    if (drop !== undefined) this.#count(-drop.bytes);
     this.#byName.delete(name);
   }
 
@@ -136,15 +172,9 @@ export class PreparedDrops {
     for (const drop of this.#byName.values()) drop.isDoubtful = true;
   }
 
-  #keep(drop: Prepared): PreparedDrop {
-    // Their own memory: the packet that they came in may be much larger.
-    const { context, wishes, replacing } = drop;
-    const textBytes = replacing === null ? TEXT_BYTES_MAX : drop.text.length;
-    const text = Buffer.from(drop.text.subarray(0, textBytes));
-    const statement = copyOf(drop.statement);
-    const flags = { hasLongData: false, isDoubtful: false };
-    const kept = { text, statement, context, wishes, replacing, ...flags };
-    this.#bytes += bytesOf(kept);
+  #keep(drop: Prepared): KeptDrop {
+    const kept = new KeptDrop(drop);
+    this.#count(kept.bytes);
     return kept;
   }
 
@@ -153,17 +183,27 @@ export class PreparedDrops {
     if (command === COM_STMT_PREPARE) this.#lastId = null;
     const isReset = command === COM_RESET_CONNECTION && this.#knowsReset;
     if (!isReset && command !== COM_CHANGE_USER) return;
+    this.forgetAll();
+  }
+
+  /** The server has forgotten them, or the session has ended. May be called twice. */
+  forgetAll(): void {
     this.#byId.clear();
     this.#byName.clear();
-    this.#bytes = 0;
+    this.#count(-this.#bytes);
     this.#lastId = null;
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    allBytes += bytes;
   }
 
   #forget(id: number | null): void {
     const drop = id === null ? undefined : this.#byId.get(id);
     if (id === null || drop === undefined) return;
     this.#byId.delete(id);
-    this.#bytes -= bytesOf(drop);
+    this.#count(-drop.bytes);
     if (this.#lastId === id) this.#lastId = null;
   }
 }
@@ -173,22 +213,16 @@ export function isOfSchema(statement: PreparedDrop['statement']): statement is P
   return 'schema' in statement;
 }
 
-function copyOf(statement: PreparedDrop['statement']): PreparedDrop['statement'] {
-  if (isOfSchema(statement)) return { ...statement, schema: Uint8Array.from(statement.schema) };
-  const names = statement.names.map((name) => ({
-    ...name,
-    schema: name.schema === null ? null : Uint8Array.from(name.schema),
-    table: Uint8Array.from(name.table),
-  }));
-  return { ...statement, names };
+/** Marks bytes in JSON; no other text of a statement begins so. */
+const BYTES = '\0';
+
+/** `value` has been through a Buffer's own way of being written. */
+function bytesAsText(this: unknown, key: string, value: unknown): unknown {
+  const given = (this as Record<string, unknown>)[key];
+  return given instanceof Uint8Array ? BYTES + Buffer.from(given).toString('latin1') : value;
 }
 
-function bytesOf({ text, statement, wishes }: PreparedDrop): number {
-  const wished = wishes.reduce((sum, { length }) => sum + length, 0);
-  if (isOfSchema(statement)) return text.length + statement.schema.length + wished;
-  const names = statement.names.reduce(
-    (sum, { schema, table }) => sum + table.length + (schema?.length ?? 0),
-    0,
-  );
-  return text.length + names + wished;
+function textAsBytes(_key: string, value: unknown): unknown {
+  if (typeof value !== 'string' || !value.startsWith(BYTES)) return value;
+  return Uint8Array.from(Buffer.from(value.slice(1), 'latin1'));
 }

@@ -4,8 +4,9 @@
  */
 import { type ErrorCode, UndropError } from '../errors.js';
 import type { TableName } from '../sql/grammar/table-name.js';
+import { NAMES_MAX, PARTITIONS_MAX, STATEMENTS_MAX } from '../sql/reading.js';
 import type { Finding } from '../sql/statement-stream.js';
-import type { Carrier, Guarded, Refused } from '../sql/verdict.js';
+import type { Carrier, Guarded, Refused, TooMany } from '../sql/verdict.js';
 
 /** The sentence "cannot hold what is dropped …" ends so. */
 export const HOW: Readonly<Record<Carrier, string>> = {
@@ -87,6 +88,12 @@ export const SET_IF_EXISTS = 'SET sql_if_exists = 0 for it, or use a direct conn
 
 export function notDone(how: string, tables: string, instead = SEND_PLAIN): UndropError {
   return new UndropError('UNDROP_NOT_DONE_YET' satisfies ErrorCode, { tables, how, instead });
+}
+
+/** A text that names, or holds, more than one may. */
+export function tooManyOf({ what }: TooMany): UndropError {
+  const max = { names: NAMES_MAX, statements: STATEMENTS_MAX, partitions: PARTITIONS_MAX }[what];
+  return new UndropError('UNDROP_TOO_MANY', { what, max });
 }
 
 export function notUnderstood(why: string): UndropError {

@@ -5,11 +5,20 @@
  * Invariant: where the structure isn't what was expected, the stream is marked broken and stands at
  * the next `;`: nothing behind it is taken for a part of the block.
  */
+import type { Token } from './lexer.js';
 import type { Statement } from './next-statement.js';
+import { NAMES_MAX, STATEMENTS_MAX } from './reading.js';
 import type { TokenStream } from './token-stream.js';
 
 const DEPTH_MAX = 100;
 const HEAD_TOKENS_MAX = 24;
+/** A list of names, each with its schema, a dot and a comma, and the words around it. */
+const LISTED_TOKENS_MAX = 4 * NAMES_MAX + 32;
+
+/** Whether a statement that is read by a grammar of its own has more tokens than were kept. */
+export function isCut(tokens: readonly Token[]): boolean {
+  return tokens.length >= LISTED_TOKENS_MAX;
+}
 /** Words that open a structure where a statement may begin. */
 export const OPENERS = ['BEGIN', 'IF', 'CASE', 'LOOP', 'WHILE', 'REPEAT', 'FOR'] as const;
 
@@ -88,8 +97,8 @@ export function readBodyStatement(stream: TokenStream, place: Place): boolean {
 
 /** How many tokens a grammar may want to see of the statement that begins here. */
 export function keptMax(stream: TokenStream): number {
+  if (stream.isWord(...READ_WHOLE)) return LISTED_TOKENS_MAX;
   if (stream.keepsAll) return Number.POSITIVE_INFINITY;
-  if (stream.isWord(...READ_WHOLE)) return Number.POSITIVE_INFINITY;
   if (stream.keepsAlter && stream.isWord('ALTER')) return Number.POSITIVE_INFINITY;
   return stream.isWord('CREATE') ? HEAD_TOKENS_MAX : 1;
 }
@@ -189,6 +198,8 @@ function readList(stream: TokenStream, ends: readonly string[], place: Place): b
   for (;;) {
     if (stream.isAtStop) return false;
     if (stream.isWord(...ends)) return true;
+    // More are refused: nobody asks for the rest.
+    if (place.collected !== null && place.collected.length > STATEMENTS_MAX) return false;
     if (!readBodyStatement(stream, place)) continue;
     if (!stream.isSymbol(';')) return false;
     stream.step();

@@ -6,19 +6,27 @@
  * `not-ours`. The word DROP directly before TABLE or DATABASE has to be explained, as the body of a
  * stored program or the like; what isn't explained is `unclear`.
  */
+import { isCut } from './block-reader.js';
+import { isTwoByte } from './client-charset.js';
 import { leavesTable } from './grammar/drop-table.js';
 import { type DynamicText, parseExecuteImmediate, parsePrepare } from './grammar/dynamic-sql.js';
 import { type Source, TokenCursor } from './grammar/token-cursor.js';
 import {
-  hasOddHost,
   hypotheses,
   isFullyKnown,
   type KnownMode,
   type LexMode,
+  lastOddHost,
   variantsOfVersion,
 } from './lex-mode.js';
 import { modeAfter } from './mode-changes.js';
-import { endOfText, nextStatement, type ReadOptions, type Statement } from './next-statement.js';
+import {
+  endOfText,
+  type NextStatement,
+  type ReadOptions,
+  readingStatement,
+  type Statement,
+} from './next-statement.js';
 import {
   alterVerdict,
   createVerdict,
@@ -26,12 +34,29 @@ import {
   truncateVerdict,
   unexplained,
 } from './plain-verdict.js';
+import {
+  NAMES_MAX,
+  type Reading,
+  readAtOnce,
+  STATEMENTS_MAX,
+  TooMuchWork,
+  Work,
+} from './reading.js';
 import { guardOf, unread } from './recycle-guard.js';
 import { isRecycleNameIn } from './recycle-name.js';
 import { sameVerdict } from './same-verdict.js';
 import { mayBeOurs, mentionsRecycle, soughtOf } from './trigger-scan.js';
 import { unescapeLiteral } from './unescape-literal.js';
-import { guardedIn, NOT_OURS, type Piece, refused, unclear, type Verdict } from './verdict.js';
+import {
+  guardedIn,
+  NOT_OURS,
+  type Piece,
+  refused,
+  tablesOf,
+  tooMany,
+  unclear,
+  type Verdict,
+} from './verdict.js';
 
 export type { ReadOptions } from './next-statement.js';
 export type {
@@ -52,36 +77,67 @@ const BRANCHES_MAX = 2;
 /** A text above this is read once, in the mode that the server names, and not guessed at. */
 export const GUESSED_BYTES_MAX = 65536;
 
+const TOO_MANY_WAYS = 'it can be read in too many ways';
+
 /** Classifies a text whose mode is known. What a version does that is in doubt makes it unclear. */
 export function classify(bytes: Uint8Array, mode: LexMode, options: ReadOptions): Verdict {
-  const verdict = classifyAlike(bytes, variantsOfVersion(mode, bytes), options);
+  const verdict = readAtOnce(
+    withinBounds(classifyAlike(bytes, variantsOfVersion(mode, bytes), options, new Work()), mode),
+  );
   return verdict.kind === 'disagree' ? unclear('versions of the server differ in it') : verdict;
 }
+
+/** `disagree`: it depends on the mode, or on what versions of the server do. */
+export type VerdictUnderAll = Verdict | { readonly kind: 'disagree' };
 
 /**
  * Classifies under all modes that `known` leaves open. `disagree`: it depends on the mode; ask the
  * server for it, and classify again with what it says. With everything known, `disagree` is what a
  * version does that is in doubt, and the text must be refused.
  */
+export function* classifying(
+  bytes: Uint8Array,
+  known: KnownMode,
+  options: ReadOptions,
+): Reading<VerdictUnderAll> {
+  if (!isFullyKnown(known) && bytes.length > GUESSED_BYTES_MAX) return { kind: 'disagree' };
+  const modes = hypotheses(known, bytes);
+  return yield* withinBounds(classifyAlike(bytes, modes, options, new Work()), known);
+}
+
+/** The same in one go. */
 export function classifyUnderAll(
   bytes: Uint8Array,
   known: KnownMode,
   options: ReadOptions,
-): Verdict | { readonly kind: 'disagree' } {
-  if (!isFullyKnown(known) && bytes.length > GUESSED_BYTES_MAX) return { kind: 'disagree' };
-  return classifyAlike(bytes, hypotheses(known, bytes), options);
+): VerdictUnderAll {
+  return readAtOnce(classifying(bytes, known, options));
 }
 
-function classifyAlike(
+function* withinBounds(
+  reading: Reading<VerdictUnderAll>,
+  known: KnownMode,
+): Reading<VerdictUnderAll> {
+  try {
+    return yield* reading;
+  } catch (error) {
+    if (!(error instanceof TooMuchWork)) throw error;
+    return isFullyKnown(known) ? unclear(TOO_MANY_WAYS) : { kind: 'disagree' };
+  }
+}
+
+function* classifyAlike(
   bytes: Uint8Array,
   modes: readonly LexMode[],
   options: ReadOptions,
-): Verdict | { readonly kind: 'disagree' } {
+  work: Work,
+): Reading<VerdictUnderAll> {
   const [first, ...others] = modes;
   if (first === undefined) return { kind: 'disagree' };
-  const verdict = classifyNested(bytes, first, options, 0);
+  const verdict = yield* classifyNested(bytes, first, { options, work, nested: 0 });
   for (const mode of others) {
-    const other = classifyNested(bytes, mode, options, 0);
+    work.readAgain();
+    const other = yield* classifyNested(bytes, mode, { options, work, nested: 0 });
     if (!sameVerdict(other, verdict)) return { kind: 'disagree' };
   }
   return verdict;
@@ -90,27 +146,32 @@ function classifyAlike(
 /**
  * The statements of a text, each with its verdict, up to the one at which the server stops with a
  * syntax error, or behind which only the server knows how the rest is read; or up to the first that
- * `isWanted`.
+ * `isWanted`. Throws `TooMuchWork`, never where there is one mode alone.
  */
-export function classifyStatements(
+export function* classifyingStatements(
   bytes: Uint8Array,
   mode: LexMode,
-  options: ReadOptions,
+  options: ReadOptions & { readonly work?: Work },
   isWanted: (verdict: Verdict) => boolean = () => false,
-): readonly Piece[] {
-  return pieces({ bytes, mode }, options, { offset: 0, nested: 0, branches: 0, isWanted });
+): Reading<readonly Piece[]> {
+  const { work = new Work(), ...read } = options;
+  const context = { options: read, work, nested: 0 };
+  return yield* pieces({ bytes, mode }, context, { offset: 0, branches: 0, isWanted });
 }
 
-function classifyNested(
-  bytes: Uint8Array,
-  mode: LexMode,
-  options: ReadOptions,
-  nested: number,
-): Verdict {
+/** The same in one go. */
+export function classifyStatements(
+  ...given: Parameters<typeof classifyingStatements>
+): readonly Piece[] {
+  return readAtOnce(classifyingStatements(...given));
+}
+
+function* classifyNested(bytes: Uint8Array, mode: LexMode, context: Context): Reading<Verdict> {
+  const { options } = context;
   const mayBe = mayBeOurs(bytes, 0, bytes.length, options);
   if (!mayBe && mode.inRecycle !== true) return NOT_OURS;
-  const place = { offset: 0, nested, branches: 0, isWanted: () => false };
-  const all = pieces({ bytes, mode }, options, place);
+  const place = { offset: 0, branches: 0, isWanted: () => false };
+  const all = yield* pieces({ bytes, mode }, context, place);
   const [first] = all;
   if (first === undefined || all.every(({ verdict }) => verdict.kind === 'not-ours')) {
     return NOT_OURS;
@@ -128,7 +189,6 @@ function unclearOf(why: string, found: readonly Piece[]): Verdict {
 
 interface Place {
   readonly offset: number;
-  readonly nested: number;
   /** How often the mode has already become uncertain on the way here. */
   readonly branches: number;
   /** Of what comes behind such a statement nothing is read. */
@@ -136,64 +196,114 @@ interface Place {
 }
 
 /** The statements from `place.offset` on. */
-function pieces(source: Source, options: ReadOptions, place: Place): readonly Piece[] {
+function* pieces(source: Source, context: Context, place: Place): Reading<readonly Piece[]> {
   const { bytes } = source;
+  const { options } = context;
   let { mode } = source;
-  let end = endOfText(bytes, mode);
+  const end = endsOfText(bytes);
+  const mayGoOddly = oddHosts(bytes, options);
   const read = { ...options, keepsAll: mode.inRecycle === true || mentionsRecycle(bytes) };
   const found: Piece[] = [];
   let stopAt: number | null = null;
-  let hostsOf: LexMode | null = null;
+  let names = 0;
+  let isOurs = false;
   for (let offset: number | null = place.offset; offset !== null; ) {
-    if (mode !== hostsOf) {
-      hostsOf = mode;
+    if (mayGoOddly(offset, mode)) {
       const rest = bytes.subarray(offset);
-      if (hasOddHost(rest, mode) && mayBeOurs(rest, 0, rest.length, options)) {
-        const verdict = unread(rest, 'what goes on behind an @ is not known');
-        found.push({ start: offset, end: bytes.length, next: null, verdict });
-        break;
-      }
+      const verdict = unread(rest, 'what goes on behind an @ is not known');
+      found.push({ start: offset, end: bytes.length, next: null, verdict });
+      break;
     }
-    const statement = nextStatement(bytes, offset, end, mode, read);
-    const context = { nested: place.nested, options };
-    const verdict = guardedVerdict(statement, { bytes, mode }, context);
+    const statement: NextStatement = yield* readingStatement(bytes, offset, end(mode), mode, read);
     const { start, next } = statement;
+    if (!context.work.add((next ?? statement.end) - offset)) yield;
+    const verdict = yield* guardedVerdict(statement, { bytes, mode }, context);
     found.push({ start, end: statement.end, next, verdict });
+    isOurs ||= verdict.kind !== 'not-ours';
+    names += tablesOf(verdict).length;
+    // Behind a syntax error nothing is run; there nobody reads on for ever.
+    const bound = boundOf({ names, statements: found.length, isOurs: isOurs || stopAt !== null });
+    if (bound !== null)
+      return [{ start: place.offset, end: bytes.length, next: null, verdict: bound }];
     offset = next;
     if (offset === null) break;
     if (!statement.isWhole) stopAt ??= found.length - 1;
     if (stopAt === null && place.isWanted(verdict)) break;
     const known = options.multiStatements ? modeAfter(statement, bytes, mode) : mode;
     if (isFullyKnown(known)) {
-      if (known.charset !== mode.charset) end = endOfText(bytes, known);
       mode = known;
     } else {
-      found.push(...piecesUnderAll(known, source, options, { ...place, offset }));
+      const rest = yield* piecesUnderAll(known, source, context, { ...place, offset });
+      for (const piece of rest) found.push(piece);
       break;
     }
   }
   return stopAt === null ? found : cutShort(found, stopAt, bytes.length);
 }
 
+/** Of a text that has more than may be in one; a text with nothing of ours may have any number. */
+function boundOf(found: {
+  readonly names: number;
+  readonly statements: number;
+  readonly isOurs: boolean;
+}): Verdict | null {
+  if (found.names > NAMES_MAX) return tooMany('names');
+  return found.isOurs && found.statements > STATEMENTS_MAX ? tooMany('statements') : null;
+}
+
+/** `endOfText` of the same bytes under one mode and another. */
+function endsOfText(bytes: Uint8Array): (mode: LexMode) => number {
+  const known = new Map<LexMode['charset'], number>();
+  return (mode) => {
+    const end = known.get(mode.charset) ?? endOfText(bytes, mode);
+    known.set(mode.charset, end);
+    return end;
+  };
+}
+
+/**
+ * Whether what may be ours from an offset on has an @ behind which nobody knows how it goes on.
+ * Offsets only grow, so that each is looked for once.
+ */
+function oddHosts(bytes: Uint8Array, options: ReadOptions) {
+  let mayBe = true;
+  let last: number | null = null;
+  return (offset: number, mode: LexMode): boolean => {
+    if (!mayBe || !isTwoByte(mode.charset)) return false;
+    last ??= lastOddHost(bytes);
+    if (last < offset) return false;
+    mayBe = mayBeOurs(bytes, offset, bytes.length, options);
+    return mayBe;
+  };
+}
+
 /** The statements from `place.offset` on, where a statement before it may have changed the mode. */
-function piecesUnderAll(
+function* piecesUnderAll(
   known: KnownMode,
   { bytes }: Source,
-  options: ReadOptions,
+  context: Context,
   place: Place,
-): readonly Piece[] {
+): Reading<readonly Piece[]> {
+  const { options, work } = context;
   const whole = { start: place.offset, end: bytes.length, next: null };
   const rest = bytes.subarray(place.offset);
+  if (!work.add(rest.length)) yield;
   const isHere = (known.inRecycle ?? false) !== false;
   const mayBe = isHere || mayBeOurs(rest, 0, rest.length, options);
   if (!mayBe) return [{ ...whole, verdict: NOT_OURS }];
   const branches = place.branches + 1;
   const isTooMuch = branches > BRANCHES_MAX || rest.length > GUESSED_BYTES_MAX;
   const modes = isTooMuch ? [] : hypotheses(known, rest);
-  const [first, ...others] = modes.map((mode) =>
-    pieces({ bytes, mode }, options, { ...place, branches }),
-  );
-  if (first !== undefined && others.every((other) => areSame(other, first))) return first;
+  let first: readonly Piece[] | null = null;
+  let areAlike = modes.length > 0;
+  for (const mode of modes) {
+    if (first !== null) work.readAgain();
+    const found = yield* pieces({ bytes, mode }, context, { ...place, branches });
+    first ??= found;
+    areAlike = areSame(found, first);
+    if (!areAlike) break;
+  }
+  if (first !== null && areAlike) return first;
   const why = 'a statement before it may change how it is read';
   const verdict: Verdict = isHere ? { kind: 'guarded', how: 'unclear' } : unread(rest, why);
   return [{ ...whole, verdict }];
@@ -227,11 +337,12 @@ interface Context {
   /** How many texts are around this one. */
   readonly nested: number;
   readonly options: ReadOptions;
+  readonly work: Work;
 }
 
 /** What undrop keeps is spoken of in words of its own by drops of tables and of a schema alone. */
-function guardedVerdict(statement: Statement, source: Source, context: Context): Verdict {
-  const verdict = statementVerdict(statement, source, context);
+function* guardedVerdict(statement: Statement, source: Source, context: Context): Reading<Verdict> {
+  const verdict = yield* statementVerdict(statement, source, context);
   if (verdict.kind === 'drop-table' && !leavesTable(verdict.statement)) {
     const isRecycled = verdict.statement.names.some(({ schema }) =>
       schema === null ? source.mode.inRecycle === true : isRecycleNameIn(schema),
@@ -247,35 +358,39 @@ function guardedVerdict(statement: Statement, source: Source, context: Context):
   return guardOf(statement, source, context.options) ?? verdict;
 }
 
-function statementVerdict(statement: Statement, source: Source, context: Context): Verdict {
+function* statementVerdict(
+  statement: Statement,
+  source: Source,
+  context: Context,
+): Reading<Verdict> {
   switch (statement.shape) {
     case 'program':
       return statement.isWhole || !statement.hasDrop
         ? NOT_OURS
         : unclear('the end of the stored program was not found');
     case 'block':
-      return bodyVerdict('compound', statement, source, context);
+      return yield* bodyVerdict('compound', statement, source, context);
     case 'wrapped':
-      return bodyVerdict('set-statement', statement, source, context);
+      return yield* bodyVerdict('set-statement', statement, source, context);
     case 'plain':
-      return plainVerdict(statement, source, context);
+      return yield* plainVerdict(statement, source, context);
   }
 }
 
 /** Of a block, and of SET STATEMENT … FOR. */
-function bodyVerdict(
+function* bodyVerdict(
   carrier: 'compound' | 'set-statement',
   statement: Statement,
   source: Source,
   context: Context,
-): Verdict {
-  const inside = statement.body.map((inner) => ({
-    start: inner.start,
-    end: inner.end,
-    next: null,
-    verdict: statementVerdict(inner, source, context),
-    ...(inner.repeats === true ? { repeats: true } : {}),
-  }));
+): Reading<Verdict> {
+  const inside: Piece[] = [];
+  for (const inner of statement.body) {
+    const { start, end, repeats } = inner;
+    const verdict = yield* statementVerdict(inner, source, context);
+    inside.push({ start, end, next: null, verdict, ...(repeats === true ? { repeats } : {}) });
+  }
+  if (statement.body.length > STATEMENTS_MAX) return tooMany('statements');
   if (statement.hides === true) return unclear('a part of the block is not understood');
   const isOurs = inside.some(({ verdict }) => verdict.kind !== 'not-ours');
   if (isOurs) return refused(carrier, inside);
@@ -284,7 +399,7 @@ function bodyVerdict(
   return statement.hasDrop && !isExplained ? unclear('there is a DROP in the block') : NOT_OURS;
 }
 
-function plainVerdict(statement: Statement, source: Source, context: Context): Verdict {
+function* plainVerdict(statement: Statement, source: Source, context: Context): Reading<Verdict> {
   const cursor = new TokenCursor(statement.tokens);
   const head = cursor.take();
   if (head.kind !== 'word') return unexplained(statement);
@@ -298,19 +413,24 @@ function plainVerdict(statement: Statement, source: Source, context: Context): V
     case 'ALTER':
       return alterVerdict(cursor, statement, source, context.options);
     case 'PREPARE': {
-      const text = parsePrepare(cursor, source);
+      const text = isCut(statement.tokens) ? null : parsePrepare(cursor, source);
       return text === null
         ? unclear('this PREPARE is not understood')
-        : dynamicVerdict('prepare', text, source, context);
+        : yield* dynamicVerdict('prepare', text, source, context);
     }
     case 'EXECUTE':
-      return executeVerdict(cursor, source, context);
+      return yield* executeVerdict(cursor, statement, source, context);
     default:
       return NEVER_OURS.has(head.text) ? NOT_OURS : unexplained(statement);
   }
 }
 
-function executeVerdict(cursor: TokenCursor, source: Source, context: Context): Verdict {
+function* executeVerdict(
+  cursor: TokenCursor,
+  statement: Statement,
+  source: Source,
+  context: Context,
+): Reading<Verdict> {
   if (!cursor.takeWords('IMMEDIATE')) return NOT_OURS;
   // MySQL runs what was prepared under the name `immediate`, and knows no text behind it.
   if (source.mode.flavour === 'mysql') {
@@ -318,18 +438,18 @@ function executeVerdict(cursor: TokenCursor, source: Source, context: Context): 
       ? NOT_OURS
       : unclear('this EXECUTE IMMEDIATE is not understood');
   }
-  const text = parseExecuteImmediate(cursor, source);
+  const text = isCut(statement.tokens) ? null : parseExecuteImmediate(cursor, source);
   return text === null
     ? unclear('this EXECUTE IMMEDIATE is not understood')
-    : dynamicVerdict('execute-immediate', text, source, context);
+    : yield* dynamicVerdict('execute-immediate', text, source, context);
 }
 
-function dynamicVerdict(
+function* dynamicVerdict(
   carrier: 'prepare' | 'execute-immediate',
   text: DynamicText,
   source: Source,
-  { nested, options: around }: Context,
-): Verdict {
+  { nested, options: around, work }: Context,
+): Reading<Verdict> {
   if (text.kind === 'expression' && nested === 0) {
     const { sql: expression, variable, isPure, name, using } = text;
     const kind = variable ? 'variable' : isPure ? 'pure' : 'expression';
@@ -343,10 +463,12 @@ function dynamicVerdict(
   // The server converts the literal between charsets before it reads it, and what runs before may
   // change the mode: however it is read, it must be innocent.
   const { flavour, versionId, inRecycle = false } = mode;
-  const modes = [mode, ...hypotheses({ flavour, versionId, inRecycle }, inner)];
+  const open = { flavour, versionId, inRecycle };
+  const modes = [mode, ...(inner.length > GUESSED_BYTES_MAX ? [] : hypotheses(open, inner))];
   const options = { multiStatements: false, isPrepared: true, ...soughtOf(around) };
   for (const one of modes) {
-    const verdict = classifyNested(inner, one, options, nested + 1);
+    if (one !== mode) work.readAgain();
+    const verdict = yield* classifyNested(inner, one, { options, work, nested: nested + 1 });
     if (verdict.kind !== 'not-ours') {
       const { name, using } = text;
       const expression = bytes.subarray(text.start, text.end);
@@ -354,6 +476,9 @@ function dynamicVerdict(
       const piece = { start: 0, end: inner.length, next: null, verdict };
       return { ...refused(carrier, [piece]), source: from };
     }
+  }
+  if (inner.length > GUESSED_BYTES_MAX && mayBeOurs(inner, 0, inner.length, options)) {
+    return unclear('the text that it prepares is too long');
   }
   return [inner, fromFilename(inner)].some((one) => isReadOtherwise(one, inner, source, options))
     ? unclear('its text is converted before it is read')

@@ -14,8 +14,14 @@ export interface Comment {
   readonly isLine: boolean;
 }
 
-/** All in order, but those of versions. Empty where the text isn't read to its end. */
-export function commentsOf(bytes: Uint8Array, mode: LexMode): readonly Comment[] {
+/** A text with more of them is not read on. */
+const COMMENTS_MAX = 1_000;
+
+/**
+ * All in order, but those of versions. Empty where the text isn't read to its end, null where there
+ * are more than 1,000.
+ */
+export function commentsOf(bytes: Uint8Array, mode: LexMode): readonly Comment[] | null {
   const lexer = new Lexer(bytes, 0, bytes.length, mode);
   const found: Comment[] = [];
   let from = 0;
@@ -23,6 +29,7 @@ export function commentsOf(bytes: Uint8Array, mode: LexMode): readonly Comment[]
     const kind = lexer.next();
     if (kind === 'error') return [];
     found.push(...commentsBetween(bytes, from, lexer.start));
+    if (found.length > COMMENTS_MAX) return null;
     if (kind === 'end') return found;
     from = lexer.end;
   }
@@ -32,14 +39,15 @@ export function commentsOf(bytes: Uint8Array, mode: LexMode): readonly Comment[]
 function commentsBetween(bytes: Uint8Array, from: number, to: number): readonly Comment[] {
   const found: Comment[] = [];
   let at = from;
-  while (at < to) {
-    const [first, second, third, fourth] = bytes.subarray(at, at + 4);
+  while (at < to && found.length <= COMMENTS_MAX) {
+    const [first, second] = [bytes[at], bytes[at + 1]];
     if (first === HASH || (first === DASH && second === DASH)) {
       const begin = at + (first === HASH ? 1 : 2);
       while (at < to && bytes[at] !== LF) at++;
       found.push({ body: bytes.subarray(begin, at), isLine: true });
     } else if (first === SLASH && second === STAR) {
-      const isVersion = third === BANG || (third === UPPER_M && fourth === BANG);
+      const isOfMariaDb = bytes[at + 2] === UPPER_M && bytes[at + 3] === BANG;
+      const isVersion = bytes[at + 2] === BANG || isOfMariaDb;
       const end = isVersion ? null : endOfComment(bytes, at + 2, to);
       if (end !== null) found.push({ body: bytes.subarray(at + 2, end), isLine: false });
       at = end === null ? at + 3 : end + 2;

@@ -160,11 +160,19 @@ export function readsSixDigits(mode: LexMode): boolean {
  * looks like ASCII: there servers go byte by byte, and by tables of letters that differ.
  */
 export function hasOddHost(bytes: Uint8Array, { charset }: LexMode): boolean {
-  if (!isTwoByte(charset) || !bytes.includes(0x40)) return false;
-  return ODD_HOST.test(asBuffer(bytes).toString('latin1'));
+  return isTwoByte(charset) && lastOddHost(bytes) >= 0;
 }
 
-const ODD_HOST = /@[\w.$\x80-\xff]*[\x80-\xff][@[\\\]^`{|}~]/;
+/** Where the last of them begins, whatever the charset; -1: there is none. */
+export function lastOddHost(bytes: Uint8Array): number {
+  let last = -1;
+  if (!bytes.includes(0x40)) return last;
+  for (const { index } of asBuffer(bytes).toString('latin1').matchAll(ODD_HOST)) last = index;
+  return last;
+}
+
+/** What it ends with may begin the next. */
+const ODD_HOST = /@[\w.$\x80-\xff]*[\x80-\xff](?=[@[\\\]^`{|}~])/g;
 
 /** Whether `$$ … $$` is a literal. */
 export function readsDollarQuotes(mode: LexMode): boolean {

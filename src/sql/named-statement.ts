@@ -7,7 +7,7 @@
  */
 import { takeIdentifier } from './grammar/table-name.js';
 import { TokenCursor } from './grammar/token-cursor.js';
-import { hypotheses, type KnownMode, type LexMode } from './lex-mode.js';
+import { hypotheses, isFullyKnown, type KnownMode, type LexMode } from './lex-mode.js';
 import { endOfText, nextStatement, type ReadOptions } from './next-statement.js';
 import { sameBytes } from './same-verdict.js';
 
@@ -21,7 +21,7 @@ export type NamedStatement =
   | { readonly kind: 'disagree' }
   | { readonly kind: 'unknown' };
 
-/** A text above this isn't guessed at. */
+/** A text isn't guessed at that has more bytes than this, over all ways to read it. */
 const GUESSED_BYTES_MAX = 65_536;
 const WORDS = /prepare|execute|call/i;
 
@@ -33,7 +33,20 @@ export function mayConcernName(text: Uint8Array, start: number, end: number): bo
 
 /** Whether it is one of which a syntax error is mostly about the text that it prepares. */
 export function isPrepare(text: Buffer): boolean {
-  return /^(?:\s|\/\*[\s\S]*?\*\/|(?:#|--)[^\n]*\n)*PREPARE\s/i.test(text.toString('latin1'));
+  // By hand: an expression for all of it tries each end of each comment with each of all others.
+  const read = text.toString('latin1');
+  for (let at = 0; at < read.length; ) {
+    const end = read.startsWith('/*', at)
+      ? read.indexOf('*/', at + 2) + 2
+      : /^(?:#|--)/.test(read.slice(at, at + 2))
+        ? read.indexOf('\n', at) + 1
+        : /\s/.test(read.charAt(at))
+          ? at + 1
+          : 0;
+    if (end <= at) return /^PREPARE\s/i.test(read.slice(at, at + 8));
+    at = end;
+  }
+  return false;
 }
 
 export function readNamedStatement(
@@ -43,7 +56,11 @@ export function readNamedStatement(
 ): NamedStatement {
   if (!mayConcernName(bytes, 0, bytes.length)) return { kind: 'other' };
   if (bytes.length > GUESSED_BYTES_MAX) return { kind: 'unknown' };
-  const [first, ...others] = hypotheses(known, bytes).map((mode) => read(bytes, mode, options));
+  const modes = hypotheses(known, bytes);
+  if (modes.length * bytes.length > GUESSED_BYTES_MAX) {
+    return { kind: modes.length > 1 && !isFullyKnown(known) ? 'disagree' : 'unknown' };
+  }
+  const [first, ...others] = modes.map((mode) => read(bytes, mode, options));
   if (first === undefined) return { kind: 'unknown' };
   return others.every((other) => sameBytes(other, first)) ? first : { kind: 'disagree' };
 }

@@ -2,16 +2,18 @@
  * The verdict on one statement by what it begins with: DROP, CREATE, TRUNCATE, ALTER. Pure.
  * Invariant: what isn't read to its last token and may destroy a table is `unclear`.
  */
+import { isCut } from './block-reader.js';
 import { hasPartitionVerb, parseAlterPartition } from './grammar/alter-partition.js';
 import { parseCreateOrReplace } from './grammar/create-or-replace.js';
 import { parseDropTable } from './grammar/drop-table.js';
 import { parseDropView } from './grammar/drop-view.js';
-import { takeIdentifier } from './grammar/table-name.js';
+import { takeIdentifier, takeTableName } from './grammar/table-name.js';
 import type { Source, TokenCursor } from './grammar/token-cursor.js';
 import { parseTruncate } from './grammar/truncate.js';
 import type { Statement } from './next-statement.js';
+import { NAMES_MAX, PARTITIONS_MAX } from './reading.js';
 import type { Sought } from './trigger-scan.js';
-import { NOT_OURS, refused, unclear, type Verdict } from './verdict.js';
+import { NOT_OURS, refused, tooMany, unclear, type Verdict } from './verdict.js';
 
 /** What may stand behind DROP, other than what is ours. */
 const DROPPED_ELSE = new Set(
@@ -45,10 +47,13 @@ export function dropVerdict(
       ? { ...refused('drop-database', []), schema: schema.value, ifExists }
       : unclear('this DROP DATABASE is not understood');
   }
-  if (views && cursor.takeWords('VIEW')) return dropViewOf(cursor, statement, source);
+  if (views && cursor.takeWords('VIEW')) {
+    return isCut(statement.tokens) ? tooMany('names') : dropViewOf(cursor, statement, source);
+  }
   const object = cursor.peek();
   if (cursor.isWord('SEQUENCE')) return NOT_OURS;
   if (object.kind === 'word' && DROPPED_ELSE.has(object.text)) return NOT_OURS;
+  if (isCut(statement.tokens)) return unclear('this DROP is not understood');
   const mayBeTable = cursor
     .rest()
     .some(({ kind, text }) => kind === 'word' && /^(TABLES?|DATABASE|SCHEMA|SEQUENCE)$/.test(text));
@@ -62,7 +67,12 @@ function dropOf(
   statement: Statement,
   source: Source,
 ): Verdict {
+  const ahead = cursor.copy();
   const parsed = parseDropTable(cursor, source, object);
+  if (isCut(statement.tokens) || (parsed?.names.length ?? 0) > NAMES_MAX) {
+    ahead.takeWords('IF', 'EXISTS');
+    return tooMany('names', takeTableName(ahead, source));
+  }
   return parsed !== null && statement.isWhole
     ? { kind: 'drop-table', statement: parsed }
     : unclear(`this DROP ${object.toUpperCase()} is not understood`);
@@ -113,6 +123,8 @@ export function alterVerdict(
 ): Verdict {
   if (!partitions || !hasPartitionVerb(statement.tokens)) return NOT_OURS;
   const parsed = parseAlterPartition(cursor, source);
+  const listed = parsed?.partitions?.names ?? [];
+  if (listed !== 'all' && listed.length > PARTITIONS_MAX) return tooMany('partitions');
   return parsed !== null && statement.isWhole
     ? { kind: 'drop-table', statement: parsed }
     : unclear('this ALTER TABLE of partitions is not understood');

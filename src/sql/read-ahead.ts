@@ -4,9 +4,10 @@
  *
  * Invariant: a cut is where all modes that are left open see the end of a statement.
  */
-import { classifyStatements, GUESSED_BYTES_MAX } from './classify.js';
-import { hypotheses, isFullyKnown, type KnownMode } from './lex-mode.js';
+import { classifyingStatements, GUESSED_BYTES_MAX } from './classify.js';
+import { hypotheses, isFullyKnown, type KnownMode, type LexMode } from './lex-mode.js';
 import { mayConcernName } from './named-statement.js';
+import { type Reading, TooMuchWork, Work } from './reading.js';
 import { sameVerdict } from './same-verdict.js';
 import type { Sought } from './trigger-scan.js';
 import type { Verdict } from './verdict.js';
@@ -32,29 +33,46 @@ export interface Wanted extends Sought {
   readonly names: boolean;
 }
 
-/** Null where it depends on what `known` leaves open. */
-export function readAhead(
+/** Null where it depends on what `known` leaves open, or can be read in too many ways. */
+export function* readingAhead(
   bytes: Uint8Array,
   known: KnownMode,
-  { isOurs, names, ...sought }: Wanted,
-): Ahead | null {
+  wanted: Wanted,
+): Reading<Ahead | null> {
   if (!isFullyKnown(known) && bytes.length > GUESSED_BYTES_MAX) return null;
-  const [first, ...others] = hypotheses(known, bytes).map((mode) => {
-    const read = { multiStatements: true, ...sought };
-    const pieces = classifyStatements(bytes, mode, read, isOurs);
-    const starts = pieces.map((_piece, index) => pieces[index - 1]?.next ?? 0);
-    const found = pieces.findIndex(
-      ({ verdict, next }, index) =>
-        isOurs(verdict) ||
-        (names && mayConcernName(bytes, starts[index] ?? 0, next ?? bytes.length)),
-    );
-    const piece = pieces[found];
-    if (piece === undefined) return { before: starts, ours: null };
-    const { next, verdict } = piece;
-    return { before: starts.slice(0, found), ours: { at: starts[found] ?? 0, next, verdict } };
-  });
-  if (first === undefined || !others.every(({ ours }) => isSame(ours, first.ours))) return null;
+  const work = new Work();
+  let first: Ahead | null = null;
+  try {
+    for (const mode of hypotheses(known, bytes)) {
+      if (first !== null) work.readAgain();
+      const ahead: Ahead = yield* readUnder(bytes, mode, wanted, work);
+      first ??= ahead;
+      if (!isSame(ahead.ours, first.ours)) return null;
+    }
+  } catch (error) {
+    if (error instanceof TooMuchWork) return null;
+    throw error;
+  }
   return first;
+}
+
+function* readUnder(
+  bytes: Uint8Array,
+  mode: LexMode,
+  { isOurs, names, ...sought }: Wanted,
+  work: Work,
+): Reading<Ahead> {
+  const read = { multiStatements: true, ...sought, work };
+  const pieces = yield* classifyingStatements(bytes, mode, read, isOurs);
+  const starts = pieces.map((_piece, index) => pieces[index - 1]?.next ?? 0);
+  const found = pieces.findIndex(
+    ({ verdict, next }, index) =>
+      isOurs(verdict) || (names && mayConcernName(bytes, starts[index] ?? 0, next ?? bytes.length)),
+  );
+  const piece = pieces[found];
+  if (piece === undefined) return { before: starts, ours: null };
+  const { next, verdict } = piece;
+  return { before: starts.slice(0, found), ours: { at: starts[found] ?? 0, next, verdict } };
 }
 
 function isSame(one: OwnPiece | null, other: OwnPiece | null): boolean {

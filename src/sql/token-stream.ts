@@ -4,6 +4,7 @@
  * literal that doesn't end; only who knows what the `;` means goes on.
  */
 import type { Lexer, Token } from './lexer.js';
+import { type Reading, SLICE_BYTES } from './reading.js';
 import type { Sought } from './trigger-scan.js';
 
 /** What stands behind DROP where base tables go with it. */
@@ -130,6 +131,18 @@ export class TokenStream {
 
   skipToStop(): void {
     while (!this.isAtStop) this.step();
+    if (this.lexer.kind === 'error') this.end = this.lexer.end;
+  }
+
+  /** The same; yields where others may have their turn. */
+  *skippingToStop(): Reading<void> {
+    let from = this.end;
+    while (!this.isAtStop) {
+      this.step();
+      if (this.end - from < SLICE_BYTES) continue;
+      from = this.end;
+      yield;
+    }
     if (this.lexer.kind === 'error') this.end = this.lexer.end;
   }
 

@@ -91,6 +91,15 @@ export interface Unclear {
   readonly kind: 'unclear';
   /** For the log and for the text of the refusal. */
   readonly why: string;
+  /** There is more of it than is read: it is refused so where the server takes its syntax. */
+  readonly tooMany?: TooMany;
+}
+
+/** What there is more of in a text than `sql/reading.ts` allows. */
+export interface TooMany {
+  readonly what: 'names' | 'statements' | 'partitions';
+  /** Of one statement: the first of its names. */
+  readonly first?: TableName;
 }
 
 /** Might write where held tables are: it is refused, whatever else it does. */
@@ -118,6 +127,11 @@ export const NOT_OURS: NotOurs = { kind: 'not-ours' };
 
 export function unclear(why: string): Unclear {
   return { kind: 'unclear', why };
+}
+
+export function tooMany(what: TooMany['what'], first: TableName | null = null): Unclear {
+  const found = first === null ? { what } : { what, first };
+  return { kind: 'unclear', why: `too many ${what}`, tooMany: found };
 }
 
 /** The first part of it that is guarded. */

@@ -3,7 +3,12 @@
  * server forgets, and bounded.
  */
 import { describe, expect, test } from '@jest/globals';
-import { PREPARED_DROPS_MAX, PreparedDrops } from '../../src/session/prepared-drops.js';
+import {
+  ALL_PREPARED_BYTES_MAX,
+  PREPARED_BYTES_MAX,
+  PREPARED_DROPS_MAX,
+  PreparedDrops,
+} from '../../src/session/prepared-drops.js';
 import * as com from '../../src/wire/commands.js';
 import { requestOf } from '../support/drop-situation.js';
 
@@ -88,17 +93,56 @@ describe('prepared drops', () => {
   test('there is room for so many, and for so many bytes', () => {
     const drops = new PreparedDrops(MYSQL);
     for (let id = 1; id <= PREPARED_DROPS_MAX; id++) {
-      expect(drops.hasRoom).toBe(true);
+      expect(drops.full).toBeNull();
       remember(drops, id);
     }
-    expect(drops.hasRoom).toBe(false);
+    expect(drops.full).toBe('this session');
     drops.takes(com.COM_STMT_CLOSE, 1);
-    expect(drops.hasRoom).toBe(true);
+    expect(drops.full).toBeNull();
     const long = new PreparedDrops(MYSQL);
-    for (let id = 1; long.hasRoom; id++) remember(long, id, `DROP TABLE t${' '.repeat(16_384)}`);
+    for (let id = 1; long.full === null; id++)
+      remember(long, id, `DROP TABLE t${' '.repeat(16_384)}`);
     drops.onCommand(com.COM_RESET_CONNECTION);
     for (let id = 1; id < 1_100; id++) long.takes(com.COM_STMT_CLOSE, id);
     expect(long.isWatching).toBe(false);
-    expect(long.hasRoom).toBe(true);
+    expect(long.full).toBeNull();
+  });
+
+  test('are kept as bytes, and are what they were', () => {
+    const drops = new PreparedDrops(MARIADB);
+    const sql = 'DROP TABLE IF EXISTS `d``\u00e9`.`\u0000a`, b WAIT 3';
+    const { statement } = requestOf({
+      server: 'mariadb-11.8',
+      sql: 'DROP TABLE IF EXISTS d.a, b WAIT 3',
+    });
+    const [first] = statement.names;
+    const odd = { ...first, schema: Buffer.from([0, 0xe9, 0x60]), table: Uint8Array.of(0xff) };
+    const names = [odd, ...statement.names.slice(1)] as typeof statement.names;
+    const drop = { text: Buffer.from(sql), context: CONTEXT, wishes: ['pin'], replacing: null };
+    drops.remember(7, { ...drop, statement: { ...statement, names } });
+    const expected = { ...odd, schema: Uint8Array.of(0, 0xe9, 0x60) };
+    expect(drops.find(7)?.statement).toEqual({
+      ...statement,
+      names: [expected, ...names.slice(1)],
+    });
+    drops.forgetAll();
+  });
+
+  test('there is room for so many bytes of all sessions, which come back with each', () => {
+    const sessions: PreparedDrops[] = [];
+    const text = `DROP TABLE t${' '.repeat(16_384)}`;
+    for (let isFull = false; !isFull; ) {
+      const drops = new PreparedDrops(MYSQL);
+      for (let id = 1; drops.full === null; id++) remember(drops, id, text);
+      sessions.push(drops);
+      isFull = drops.full === 'all sessions';
+    }
+    const bytes = (sessions.length - 1) * PREPARED_BYTES_MAX;
+    expect(bytes).toBeLessThanOrEqual(ALL_PREPARED_BYTES_MAX);
+    const other = new PreparedDrops(MYSQL);
+    expect(other.full).toBe('all sessions');
+    sessions[0]?.forgetAll();
+    expect(other.full).toBeNull();
+    for (const drops of sessions) drops.forgetAll();
   });
 });

@@ -7,7 +7,8 @@ import fc from 'fast-check';
 import { dropsOfBlock } from '../../src/sql/block-drops.js';
 import { classify, classifyUnderAll } from '../../src/sql/classify.js';
 import { quoteClientName } from '../../src/sql/quote-client-name.js';
-import { readAhead } from '../../src/sql/read-ahead.js';
+import { readingAhead } from '../../src/sql/read-ahead.js';
+import { readAtOnce } from '../../src/sql/reading.js';
 import { sameVerdict } from '../../src/sql/same-verdict.js';
 import { StatementStream } from '../../src/sql/statement-stream.js';
 import { mayBeOurs, soughtOf, TriggerWatch } from '../../src/sql/trigger-scan.js';
@@ -231,7 +232,8 @@ describe('ALTER TABLE of partitions', () => {
     const text = Buffer.from('DO 1; ALTER TABLE a DROP PARTITION p; DO 2');
     const isOurs = ({ kind }: Verdict) => kind !== 'not-ours';
     const ahead = (partitions: boolean) =>
-      readAhead(text, lexMode('mysql-9.7'), { isOurs, partitions, names: false })?.ours;
+      readAtOnce(readingAhead(text, lexMode('mysql-9.7'), { isOurs, partitions, names: false }))
+        ?.ours;
     expect(ahead(true)).toMatchObject({ at: 5, next: text.indexOf(' DO 2') });
     expect(ahead(false)).toBeNull();
   });

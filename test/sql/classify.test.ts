@@ -236,10 +236,10 @@ describe('a statement that changes how the rest of its text is read', () => {
     expect(says(`${both}; ${hiddenByGbk}`, lexMode('mysql-9.7'))).toContain('refused');
   });
 
-  test('ten thousand of them are read one after another', () => {
-    const text = `${'SET NAMES utf8;'.repeat(10_000)}DROP TABLE a`;
+  test('a thousand of them are read one after another', () => {
+    const text = `${'SET NAMES utf8;'.repeat(999)}DROP TABLE a`;
     const pieces = classifyStatements(Buffer.from(text), lexMode('mariadb-11.8'), MULTI);
-    expect(pieces).toHaveLength(10_001);
+    expect(pieces).toHaveLength(1_000);
   });
 });
 

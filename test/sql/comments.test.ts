@@ -30,7 +30,7 @@ test.each<[string, readonly string[], Partial<LexMode>?]>([
   ['/* a */', [' a ']],
 ])('of %s', (text, comments, mode = {}) => {
   const found = commentsOf(Buffer.from(text), { ...MODE, ...mode });
-  expect(found.map(({ body, isLine }) => `${isLine ? '--' : ''}${Buffer.from(body)}`)).toEqual(
+  expect(found?.map(({ body, isLine }) => `${isLine ? '--' : ''}${Buffer.from(body)}`)).toEqual(
     comments,
   );
 });

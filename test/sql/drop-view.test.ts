@@ -1,7 +1,8 @@
 /** What is read of DROP VIEW, where it is looked for, and that it is none of ours elsewhere. */
 import { describe, expect, test } from '@jest/globals';
 import { classifyUnderAll } from '../../src/sql/classify.js';
-import { readAhead } from '../../src/sql/read-ahead.js';
+import { readingAhead } from '../../src/sql/read-ahead.js';
+import { readAtOnce } from '../../src/sql/reading.js';
 import { StatementStream } from '../../src/sql/statement-stream.js';
 import { mayBeOurs, type Sought, TriggerWatch } from '../../src/sql/trigger-scan.js';
 
@@ -71,7 +72,7 @@ describe('DROP VIEW', () => {
     const text = Buffer.from('DO 1; DROP VIEW v; DO 2');
     for (const views of [true, false]) {
       const isOurs = ({ kind }: { readonly kind: string }) => kind !== 'not-ours';
-      const ahead = readAhead(text, MODE, { isOurs, views, names: false });
+      const ahead = readAtOnce(readingAhead(text, MODE, { isOurs, views, names: false }));
       expect(ahead?.ours?.at).toBe(views ? 5 : undefined);
       const stream = new StatementStream({
         mode: MODE,

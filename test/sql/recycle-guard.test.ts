@@ -6,7 +6,8 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { classify, classifyUnderAll } from '../../src/sql/classify.js';
 import type { LexMode } from '../../src/sql/lex-mode.js';
-import { readAhead } from '../../src/sql/read-ahead.js';
+import { readingAhead } from '../../src/sql/read-ahead.js';
+import { readAtOnce } from '../../src/sql/reading.js';
 import { describeVerdict, lexMode, SERVER_MODES, type ServerKey } from './describe-verdict.js';
 
 const MULTI = { multiStatements: true };
@@ -217,7 +218,9 @@ describe('with a recycle schema as the default one', () => {
       ...['disagree', 'not-ours', 'not-ours', 'not-ours'],
     ]);
     const wanted = { isOurs: () => true, names: false };
-    expect(readAhead(Buffer.from('DELETE FROM t; SELECT 1'), known, wanted)).toBeNull();
+    expect(
+      readAtOnce(readingAhead(Buffer.from('DELETE FROM t; SELECT 1'), known, wanted)),
+    ).toBeNull();
   });
 });
 

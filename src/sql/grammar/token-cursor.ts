@@ -59,6 +59,11 @@ export class TokenCursor {
     return true;
   }
 
+  /** The same place, to go on from by itself. */
+  copy(): TokenCursor {
+    return new TokenCursor(this.#tokens, this.#index);
+  }
+
   /** What hasn't been taken. */
   rest(): readonly Token[] {
     return this.#tokens.slice(this.#index);
