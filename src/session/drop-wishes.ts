@@ -16,8 +16,9 @@ export function mayWish(text: Uint8Array): boolean {
 
 /**
  * The wishes in order, as they are written; null where nobody can tell how the text is read, or it
- * has very many comments. One in the comment of a line is given back with its dashes, and one without its colon whole, and so they
- * are none: behind a `;` the first would count for the next statement.
+ * has very many comments. One in the comment of a line is given back with its dashes, and one
+ * without its colon whole, and so they are none: behind a `;` the first would count for the next
+ * statement.
  */
 export function wishesIn(
   text: Uint8Array,
