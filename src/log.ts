@@ -6,6 +6,7 @@
 import { createRequire } from 'node:module';
 import { pino } from 'pino';
 import type { PinoPretty } from 'pino-pretty';
+import { readableLine } from './readable-log.js';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -56,7 +57,9 @@ export function openLog(options: {
           sync: true,
           ignore: 'pid,hostname',
           translateTime: 'SYS:HH:MM:ss',
-          singleLine: true,
+          hideObject: true,
+          errorLikeObjectKeys: [],
+          messageFormat: readableLine,
         }),
       )
     : pino(settings, pino.destination({ dest: destination, sync: true }));

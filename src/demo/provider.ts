@@ -51,7 +51,7 @@ export async function startFirst(
     reasons.push(...whyNot);
     for (const way of ways) {
       progress.say(`server: ${way.what}, ${way.why}`);
-      if (reasons.length > 0) progress.say(`nothing better: ${reasons.join('; ')}`);
+      for (const reason of reasons) progress.say(`not taken: ${reason}`);
       try {
         return await way.start();
       } catch (error) {
@@ -124,7 +124,7 @@ async function lookForApt(options: ProviderOptions): Promise<Look> {
   const packages = isDebian ? ['mysql-server-core', 'mysql-client'] : ['mysql-server-core-8.0'];
   const key = isDebian ? 'mysql-9.7' : `mysql-${readDistribution()?.codename}`;
   const what = `MySQL ${isDebian ? '9' : '8'} from the distribution's packages`;
-  const why = 'unpacked into a private folder (about 70 MB, once)';
+  const why = 'unpacked (70 MB, once)';
   const start = async (): Promise<ThrowawayServer> => {
     const say = (line: string): void => options.progress.step(line.replace(/ …$/, ''));
     const set = { key, flavour: 'mysql' as const, suite, packages };

@@ -29,16 +29,17 @@ export function screen(facts: ScreenFacts): string {
     '',
     `undrop is ready on ${host}:${port}, in front of ${facts.server}.`,
     ...(takenPort === null ? [] : [`(Port ${takenPort} is taken by another program.)`]),
-    `The schema ${SHOP_SCHEMA} is for you to drop: ${rows.join(', ')} rows.`,
+    `The schema ${SHOP_SCHEMA} is for you to drop. Its rows:`,
+    `  ${rows.join(', ')}.`,
     '',
     'Try in a second terminal, in this folder:',
     '',
     ...(facts.clients.length === 0 ? withoutClient(command) : withClient(facts)),
     '',
     facts.mode === 'hold'
-      ? `A dropped table is held for ${spell(facts.hold)}, then removed. Ctrl-C ends the proxy and the server,`
-      : `UNDROP_MODE is ${facts.mode}: a dropped table is gone at once. Ctrl-C ends the proxy and the server,`,
-    'and takes their data away.',
+      ? `A dropped or truncated table is held for ${spell(facts.hold)}, then removed.`
+      : `UNDROP_MODE is ${facts.mode}: a dropped table is gone at once.`,
+    'Ctrl-C ends the proxy and the server, and takes their data away.',
     '',
   ];
   return `${lines.join('\n')}\n`;
@@ -73,8 +74,8 @@ function withoutClient(command: string): readonly string[] {
   return [
     `  ${command} demo --tour`,
     '',
-    'No MySQL client is installed here; this needs none: it drops tables, lists what is held and',
-    'brings a table back. The same by hand, for what you drop with a client or a program of yours:',
+    'No MySQL client is installed here; this needs none: it drops tables, lists',
+    'what is held and brings a table back. By hand, for what you drop yourself:',
     '',
     `  ${command} list`,
     `  ${command} restore ${SHOP_SCHEMA}.order_items`,

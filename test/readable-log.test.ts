@@ -1,0 +1,39 @@
+/** What a person reads of the log on a terminal. */
+import { expect, test } from '@jest/globals';
+import { readableLine } from '../src/readable-log.js';
+
+test.each([
+  [
+    'a drop',
+    {
+      ...{ level: 30, event: 'held', msg: 'tables are held', client: '127.0.0.1:5', user: 'root' },
+      tables: ['shop.orders', 'shop.items'],
+      held: ['shop._vt_HOLD_01a1f8313c3171b7af374deee1b3e638_20261120091218'],
+    },
+    // Jest runs by Adelaide's clock.
+    'held shop.orders, shop.items by root until 2026-11-20 19:42',
+  ],
+  [
+    'counters',
+    { event: 'stopped', msg: 'stopped', sessionsTotal: 3, dropsHeld: 0, sessionsOpen: 0 },
+    'stopped (sessionsTotal 3)',
+  ],
+  [
+    'an error',
+    { event: 'collector', msg: 'will try again', err: { name: 'Error', message: 'no answer' } },
+    'will try again (err no answer)',
+  ],
+  [
+    'a refusal',
+    {
+      msg: 'Table t was not dropped.',
+      client: '::1',
+      user: 'ann',
+      code: 'UNDROP_X',
+      statement: '…',
+    },
+    'Table t was not dropped. (by ann, code UNDROP_X)',
+  ],
+])('%s is one sentence', (_what, record, line) => {
+  expect(readableLine(record)).toBe(line);
+});
