@@ -101,6 +101,13 @@ async function tour(env: NodeJS.ProcessEnv, out: Out): Promise<number> {
     out.write('type `npm start` in another terminal first.\n');
     return 1;
   }
+  const mode = demo.variables['UNDROP_MODE'];
+  if (mode !== 'hold') {
+    out.write(
+      `UNDROP_MODE of the demo is ${mode}: nothing would be held, so nothing is dropped.\n`,
+    );
+    return 1;
+  }
   const { host, port } = demo.proxy;
   const ending = new AbortController();
   process.once('SIGINT', () => ending.abort());

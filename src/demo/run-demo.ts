@@ -147,6 +147,7 @@ async function chooseListen(env: NodeJS.ProcessEnv): Promise<Listen> {
 /** Short times, so that a newcomer sees the whole lifecycle; what the environment says wins. */
 function demoSettings(env: NodeJS.ProcessEnv, { host, port }: Listen): Record<string, string> {
   return {
+    UNDROP_MODE: env['UNDROP_MODE'] ?? 'hold',
     UNDROP_HOLD: env['UNDROP_HOLD'] ?? '10m',
     UNDROP_EVAC: env['UNDROP_EVAC'] ?? '1m',
     UNDROP_CHECK_INTERVAL: env['UNDROP_CHECK_INTERVAL'] ?? '5s',
@@ -173,7 +174,7 @@ async function announce(
     ...{ host, port, takenPort, user, command },
     clients: await findClients(env['PATH'] ?? '', server),
     hold: variables['UNDROP_HOLD'] ?? '',
-    mode: env['UNDROP_MODE'] ?? 'hold',
+    mode: variables['UNDROP_MODE'] ?? '',
   };
   if (server.folder !== null) {
     const proxy = { host, port };

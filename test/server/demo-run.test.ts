@@ -41,6 +41,12 @@ test('says which server and why, gives the tour, and ends without a trace', asyn
   expect(tour.code).toBe(0);
   const list = await undrop(['list']);
   expect(list.stdout).toContain('shop.orders');
+  const { host, port } = demo.state.proxy;
+  const target = { host, port, user: demo.state.user, password: '' };
+  await query(target, 'TRUNCATE TABLE shop.customers');
+  expect((await undrop(['list'])).stdout).toContain('shop.customers');
+  // What it asks to find its way is no warning for who looks at the first window.
+  expect(demo.text()).not.toContain('"level":40');
 
   demo.child.kill('SIGINT');
   expect(await demo.exitCode).toBe(0);
