@@ -7,7 +7,7 @@ import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
 import { DebtPayer } from '../moves/debt-payer.js';
 import type { Rule } from '../policy/rules.js';
-import { isRawRelayPossible } from '../relay/raw-handle.js';
+import { chooseRelay } from '../relay/raw-handle.js';
 import type { PoolSet } from '../service/pool-set.js';
 import type { ServerAddress, ServicePool } from '../service/pools.js';
 import type { DrainOptions } from '../session/drain.js';
@@ -59,11 +59,13 @@ export class Front {
   readonly #stopping = new AbortController();
   readonly #unblocker: Unblocker;
   readonly #payers = new Map<ServicePool, DebtPayer>();
+  readonly #relay: ProxySettings['relay'];
   #current: Current;
 
   constructor(options: FrontOptions, settings: ProxySettings) {
     this.#options = options;
     this.#current = currentOf(settings);
+    this.#relay = settings.relay;
     this.#unblocker = new Unblocker({
       visit: (address) => options.pools.visit(address),
       background: (promise) => this.#background(promise),
@@ -85,9 +87,9 @@ export class Front {
     readonly addresses: readonly ServerAddress[];
     readonly relay: 'raw' | 'stream';
   }> {
-    const isRaw = await isRawRelayPossible();
+    const relay = await chooseRelay(this.#relay);
     await warmCrossCheck();
-    return { addresses: await this.#listener.open(), relay: isRaw ? 'raw' : 'stream' };
+    return { addresses: await this.#listener.open(), relay };
   }
 
   /** For the next statement of every session, and for new sessions. */

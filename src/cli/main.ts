@@ -4,6 +4,7 @@
  * needs when it runs, so that none waits for the others.
  *   0 done · 1 refused or failed, with the reason on standard error · 2 wrong usage or settings
  */
+import './signals.js';
 import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
 import { hideBin } from 'yargs/helpers';
@@ -13,6 +14,7 @@ import { UndropError } from '../errors.js';
 import { type LeveledLog, openLog } from '../log.js';
 import { ACCOUNT_KEYS, DOCTOR_KEYS, INIT_KEYS } from './account-settings.js';
 import { PROXY_KEYS } from './proxy-settings.js';
+import { leaveSignals } from './signals.js';
 import type { StartDoors } from './start.js';
 
 const EXIT_FAILED = 1;
@@ -133,10 +135,16 @@ function hideSettings(commandLine: Argv): void {
 async function main(): Promise<number> {
   let exitCode = 0;
   const commandLine = yargs(hideBin(process.argv));
-  const run = (command: (flags: Flags) => Promise<number>) => async (flags: Flags) => {
+  const serving = (command: (flags: Flags) => Promise<number>) => async (flags: Flags) => {
     hideSettings(commandLine);
     assertOnce(flags);
     exitCode = await command(flags);
+  };
+  const run = (command: (flags: Flags) => Promise<number>) => {
+    return serving((flags) => {
+      leaveSignals();
+      return command(flags);
+    });
   };
   await commandLine
     .scriptName('undrop')
@@ -149,7 +157,7 @@ async function main(): Promise<number> {
           'UNDROP_UPSTREAM=db:3306 UNDROP_USER=undrop UNDROP_PASSWORD_FILE=/run/secrets/pw $0 serve',
           'in front of db, on 127.0.0.1:3307',
         ),
-      run(async (flags) => {
+      serving(async (flags) => {
         const { serve } = await import('./serve.js');
         return serve({ load: () => settingsOf(PROXY_KEYS, flags), openLog: logOf });
       }),
@@ -193,7 +201,7 @@ async function main(): Promise<number> {
       'start',
       'what `npm start` runs: the proxy, on a throwaway server where none is configured',
       (command) => command,
-      run(async () => {
+      serving(async () => {
         const { runStart } = await import('./start.js');
         return runStart(process.env, [], process.stdout, doors);
       }),

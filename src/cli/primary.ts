@@ -47,7 +47,9 @@ export async function startWorkers(
   const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
   const pool = await pools.home();
   const home = await Home.open({ pool, proxyId, activeIds: new Set(), log }, settings);
+  const ending = new AbortController();
   const closeHome = async () => {
+    ending.abort();
     await home.stop();
     await pools.dispose();
   };
@@ -55,7 +57,8 @@ export async function startWorkers(
   try {
     await removeStaleSockets(settings.listen);
     const { addresses, relay } = await workers.start(settings);
-    sayReady(log, { settings, addresses, proxyId, relay, workers: count });
+    const started = { settings, addresses, proxyId, relay, workers: count };
+    const said = sayReady(log, { answers: () => pools.answers(), signal: ending.signal }, started);
     return {
       addresses,
       counters: () => workers.counters(),
@@ -71,6 +74,7 @@ export async function startWorkers(
       stop: async (options: StopOptions = {}) => {
         await workers.stop(drainOptions(settings, options));
         await closeHome();
+        await said;
         log.info({ event: 'stopped', ...workers.counters() }, 'stopped');
       },
     };
@@ -122,6 +126,8 @@ class Workers {
       exec: fileURLToPath(new URL('./worker.js', import.meta.url)),
       args: [],
     });
+    // Workers that are just starting would complain of it with traces of the stack.
+    process.once('exit', () => this.kill());
   }
 
   /** Resolves when all of them serve; rejects when one can't. */

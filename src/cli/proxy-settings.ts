@@ -39,6 +39,7 @@ export const PROXY_KEYS = [
   ...COLLECTOR_KEYS,
   'maxConnections',
   'workers',
+  'relay',
   'connectTimeout',
   'greetingTimeout',
   'loginTimeout',
@@ -107,6 +108,7 @@ const FIXED_KEYS: readonly ProxyKey[] = [
   'password',
   'passwordFile',
   'workers',
+  'relay',
 ];
 
 /** What a change of settings asks for. */

@@ -1,4 +1,5 @@
 /** A proxy that runs, in one process or in several, as `serve` and the tests hold it. */
+import { systemClock } from '../clock.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
 import { rulesThatNeverFit } from '../policy/never-fit.js';
@@ -48,8 +49,12 @@ export function drainOptions(settings: ProxySettings, options: StopOptions): Dra
   return { waitMs, timeoutMs, signal };
 }
 
-export function sayReady(
+const UPSTREAM_RETRY_MS = 1_000;
+
+/** Where no upstream answers yet, it says that first. Does not reject. */
+export async function sayReady(
   log: Log,
+  { answers, signal }: { answers(): Promise<boolean>; readonly signal: AbortSignal },
   facts: {
     readonly settings: ProxySettings;
     readonly addresses: readonly ServerAddress[];
@@ -57,12 +62,19 @@ export function sayReady(
     readonly relay: string;
     readonly workers: number;
   },
-): void {
+): Promise<void> {
   const { settings, addresses, ...others } = facts;
   const listen = addresses.map(describeAddress);
   const upstream = settings.upstream.map(describeAddress);
+  const fields = { listen, upstream, ...others };
   warnUnprotected(log, settings);
-  log.info({ event: 'ready', listen, upstream, ...others }, 'ready: clients are served');
+  if (!(await answers())) {
+    const fate = 'until one does, clients get UNDROP_UPSTREAM_UNREACHABLE';
+    log.warn({ event: 'waiting', ...fields }, `no server answers yet: ${fate}`);
+    do await systemClock.sleep(UPSTREAM_RETRY_MS, signal);
+    while (!signal.aborted && !(await answers()));
+  }
+  if (!signal.aborted) log.info({ event: 'ready', ...fields }, 'ready: clients are served');
 }
 
 /** Where the settings don't hold all: whoever meant that reads it, and whoever didn't, too. */

@@ -20,6 +20,7 @@ import { openFilesFor, openFilesMax, sessionsByOpenFiles } from './open-files.js
 import { startWorkers } from './primary.js';
 import { compareSettings, type ProxySettings } from './proxy-settings.js';
 import { drainOptions, type RunningProxy, sayReady, warnUnprotected } from './running-proxy.js';
+import { type HeardSignal, takeSignals } from './signals.js';
 import { keepYoungGenerationSmall } from './young-generation.js';
 
 /** Service connections for one server; the collector keeps one of them. */
@@ -44,13 +45,16 @@ export async function startProxy(initial: ProxySettings, log: Log): Promise<Runn
     { proxyId, activeIds, pools, permits, tls, counters, log, isWorker: false, onHeld },
     settings,
   );
+  const ending = new AbortController();
   const closeHome = async () => {
+    ending.abort();
     await home.stop();
     await pools.dispose();
   };
   try {
     const { addresses, relay } = await front.open();
-    sayReady(log, { settings, addresses, proxyId, relay, workers: 1 });
+    const started = { settings, addresses, proxyId, relay, workers: 1 };
+    const said = sayReady(log, { answers: () => pools.answers(), signal: ending.signal }, started);
     return {
       addresses,
       counters: () => counters,
@@ -67,6 +71,7 @@ export async function startProxy(initial: ProxySettings, log: Log): Promise<Runn
       stop: async (options = {}) => {
         await front.close(drainOptions(settings, options));
         await closeHome();
+        await said;
         log.info({ event: 'stopped', ...counters }, 'stopped');
       },
     };
@@ -92,15 +97,17 @@ export async function serve({ load, openLog }: ServeDoors): Promise<number> {
   const settings = load();
   const log = openLog(settings.logLevel);
   const count = settings.workers === 'auto' ? availableParallelism() : settings.workers;
+  const signals = new Signals(log);
   checkOpenFiles(settings, count, log);
-  const proxy = await (count === 1
-    ? startProxy(settings, log)
-    : startWorkers(settings, count, log));
+  const starting = count === 1 ? startProxy(settings, log) : startWorkers(settings, count, log);
+  const proxy = await Promise.race([starting, signals.ending.then(() => null)]);
+  // Nobody was served, and a start that is broken off leaves no more than one that is killed.
+  if (proxy === null) process.exit(0);
   let reloading = Promise.resolve();
-  process.on('SIGHUP', () => {
+  signals.serve(() => {
     reloading = reloading.then(() => reload(proxy, load, log));
   });
-  const hurry = await firstEndingSignal(log);
+  const hurry = await signals.ending;
   const stopped = proxy.stop({ signal: hurry });
   await Promise.race([stopped, shortlyAfter(hurry)]);
   // What has not closed by then, a killed proxy would leave as well.
@@ -144,26 +151,53 @@ async function reload(proxy: RunningProxy, load: () => ProxySettings, log: Level
 /** Signals so close together are one: nobody types or schedules two. */
 const ECHO_MS = 500;
 
-/** Resolves at the first signal; what it resolves to is aborted by the second. */
-function firstEndingSignal(log: Log): Promise<AbortSignal> {
-  const hurry = new AbortController();
-  return new Promise((resolve) => {
-    let signals = 0;
-    let lastAt = Number.NEGATIVE_INFINITY;
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => {
-        // npm passes on what the process group got already: one signal, twice within a moment.
-        const isEcho = performance.now() - lastAt < ECHO_MS;
-        lastAt = performance.now();
-        if (isEcho) return;
-        signals++;
-        log.info({ event: 'signal', signal }, signals === 1 ? 'draining' : 'ending at once');
-        if (signals === 1) resolve(hurry.signal);
-        else if (signals === 2) hurry.abort();
-        else process.exit(1);
-      });
-    }
-  });
+/** What a proxy does about signals, before it serves and then. */
+class Signals {
+  /** Resolves at the first signal that ends it; what it resolves to is aborted by the second. */
+  readonly ending: Promise<AbortSignal>;
+  readonly #log: Log;
+  readonly #hurry = new AbortController();
+  #end: (hurry: AbortSignal) => void = () => undefined;
+  #onHangup: (() => void) | null = null;
+  #hungUp = false;
+  #ended = 0;
+  #lastAt = Number.NEGATIVE_INFINITY;
+
+  constructor(log: Log) {
+    this.#log = log;
+    this.ending = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    takeSignals((signal) => this.#hear(signal));
+  }
+
+  /** Clients are served: `onHangup` is called for each SIGHUP, also for one that came before. */
+  serve(onHangup: () => void): void {
+    this.#onHangup = onHangup;
+    if (this.#hungUp) onHangup();
+  }
+
+  #hear(signal: HeardSignal): void {
+    const fields = { event: 'signal', signal };
+    if (signal === 'SIGTERM' || signal === 'SIGINT') return this.#onEnding(fields);
+    if (signal !== 'SIGHUP') return this.#log.info(fields, 'not a signal that undrop knows');
+    if (this.#onHangup !== null) return this.#onHangup();
+    this.#hungUp = true;
+    this.#log.info(fields, 'the settings are read anew as soon as clients are served');
+  }
+
+  #onEnding(fields: { readonly event: string; readonly signal: HeardSignal }): void {
+    // npm passes on what the process group got already: one signal, twice within a moment.
+    const isEcho = performance.now() - this.#lastAt < ECHO_MS;
+    this.#lastAt = performance.now();
+    if (isEcho) return;
+    this.#ended++;
+    const first = this.#onHangup === null ? 'ending before clients are served' : 'draining';
+    this.#log.info(fields, this.#ended === 1 ? first : 'ending at once');
+    if (this.#ended === 1) this.#end(this.#hurry.signal);
+    else if (this.#ended === 2) this.#hurry.abort();
+    else process.exit(1);
+  }
 }
 
 function shortlyAfter(signal: AbortSignal): Promise<void> {

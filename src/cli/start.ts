@@ -14,6 +14,7 @@ import { type DemoProxy, runDemo } from '../demo/run-demo.js';
 import { SHOP_SCHEMA } from '../demo/shop.js';
 import { findDemo } from '../demo/state.js';
 import { runTour } from '../demo/tour.js';
+import { leaveSignals } from './signals.js';
 
 const PROJECT = join(fileURLToPath(import.meta.url), '../../../..');
 const MAIN = join(PROJECT, 'build/src/cli/main.js');
@@ -66,6 +67,7 @@ export function runDemoCommand(
     args: [...argv],
     options: { tour: { type: 'boolean' } },
   });
+  leaveSignals();
   if (values.tour) return tour(env, out);
   return demo(env, out, doors);
 }

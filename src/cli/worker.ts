@@ -5,6 +5,7 @@
  * Invariant: it lives as long as the first process wants it to, and no longer than that lives; what
  * it is to do, it is told, and signals that reach all processes of a group don't concern it.
  */
+import './signals.js';
 import { randomBytes } from 'node:crypto';
 import { assertNever } from '../assert.js';
 import { type LeveledLog, openLog } from '../log.js';
@@ -16,6 +17,7 @@ import { Front } from './front.js';
 import type { FromWorker, ToWorker } from './messages.js';
 import { sessionsByOpenFiles } from './open-files.js';
 import { RemotePermits } from './remote-permits.js';
+import { takeSignals } from './signals.js';
 import { keepYoungGenerationSmall } from './young-generation.js';
 
 /** How often the first process hears how far the counters are. */
@@ -142,7 +144,7 @@ function begin(start: Start): void {
   );
 }
 
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
+takeSignals(() => undefined);
 process.on('message', (message: ToWorker) => {
   if (message.kind === 'start') begin(message);
   else if (worker === null) pending.push(message);

@@ -356,6 +356,14 @@ export const SETTINGS = {
     meaning: 'how many processes serve clients; auto: one for each core',
     parse: (text) => (text.toLowerCase() === 'auto' ? 'auto' : integer(1, 256)(text)),
   }),
+  relay: setting<'auto' | 'stream'>({
+    variable: 'UNDROP_RELAY',
+    default: 'auto',
+    expected: 'auto or stream',
+    meaning:
+      'how sockets are used: auto takes their raw handles where a trial at the start shows that they work',
+    parse: oneOf(['auto', 'stream']),
+  }),
   connectTimeout: setting<number>({
     variable: 'UNDROP_CONNECT_TIMEOUT',
     default: '10s',

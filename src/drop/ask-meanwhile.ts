@@ -3,14 +3,23 @@
  * drop itself: its own FLUSH TABLES WITH READ LOCK ends it at once, and for anybody else's it waits
  * there, as long as its own settings and KILL say.
  *
- * Invariant: what is sent is the probe that would be sent if nothing could be recorded; it moves
- * nothing.
+ * Invariant: what is sent is what would be sent if nothing could be recorded: it can't succeed, and
+ * moves nothing.
  */
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import type { Result } from '../wire/result-reader.js';
 import type { Look } from './look-at-names.js';
-import { broughtBy, type Inspection, NO_ANSWERS, nextStep, sentenceStart } from './next-step.js';
+import {
+  type Answers,
+  broughtBy,
+  type Inspection,
+  NO_ANSWERS,
+  nextStep,
+  sentenceStart,
+  type UserAnswer,
+  withBrought,
+} from './next-step.js';
 import type { DropRequest } from './request.js';
 import type { UserCommand } from './user-session.js';
 import type { QualifiedName } from './words.js';
@@ -31,7 +40,9 @@ export type Asked =
   /** The session has waited as well, and nothing speaks against the drop. */
   | { readonly kind: 'waited' }
   /** The drop ends here, whatever becomes of the intent. */
-  | { readonly kind: 'ended'; readonly inspection: Inspection; readonly probe: Result };
+  | { readonly kind: 'ended'; readonly answers: Answers };
+
+const MOVES_NOTHING: ReadonlySet<UserAnswer> = new Set<UserAnswer>(['probe', 'mayDrop', 'turn']);
 
 export async function askMeanwhile(
   request: DropRequest,
@@ -45,12 +56,16 @@ export async function askMeanwhile(
   const params = { tables, cause: 'another session keeps the ledger locked' };
   const intentError = new UndropError('UNDROP_NOT_RECORDED', params);
   const inspection: Inspection = { ...look, intent: null, intentError };
-  const asking = nextStep(request, { ...NO_ANSWERS, inspection });
-  if (asking.do !== 'user' || asking.brings !== 'probe') return { kind: 'nothing' };
-  const probe = broughtBy('probe', await run(asking.commands));
-  const next = nextStep(request, { ...NO_ANSWERS, inspection, probe });
+  let answers: Answers = { ...NO_ANSWERS, inspection };
+  let next = nextStep(request, answers);
+  if (next.do !== 'user' || !MOVES_NOTHING.has(next.brings)) return { kind: 'nothing' };
+  while (next.do === 'user' && MOVES_NOTHING.has(next.brings)) {
+    const { brings, commands } = next;
+    answers = withBrought(answers, brings, broughtBy(brings, await run(commands)));
+    next = nextStep(request, answers);
+  }
   const isEnd = next.do === 'answer' && next.refusal === null;
-  return isEnd ? { kind: 'ended', inspection, probe } : { kind: 'waited' };
+  return isEnd ? { kind: 'ended', answers } : { kind: 'waited' };
 }
 
 /** False once it is done. */

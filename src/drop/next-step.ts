@@ -569,21 +569,37 @@ function judged(request: DropRequest, inspection: Inspection, answers: Answers):
 }
 
 /**
- * The way back can't be recorded, so the table stays. On a read-only server that is also why: then
- * the server's own words are the answer, asked for by a RENAME that can't succeed.
+ * The way back can't be recorded, so the table stays. That may be as the server is read-only, or
+ * held for reading by another session: then the server's own words are the answer, asked for by
+ * RENAMEs that can't succeed. Who may drop and not rename is denied those before they wait, so that
+ * the session has its turn at the locks in a statement that asks for the right to drop alone.
  */
 function unrecorded(
   request: DropRequest,
   inspection: Inspection,
   error: UndropError,
-  { probe }: Answers,
+  { probe, mayDrop, turns }: Answers,
 ): Step {
-  const index = inspection.kinds.findIndex((kind) => kind !== 'temporary');
-  const name = inspection.names[index];
-  if (name === undefined) return refuse(error);
-  if (probe === null) return probeStep(request, inspection, [name]);
-  assert(probe.kind === 'err', 'a RENAME into a schema that does not exist fails');
-  return SAME_AS_DROP.has(probe.errno) ? answerWith(probe) : refuse(error);
+  const names = inspection.names.filter((_name, index) => inspection.kinds[index] !== 'temporary');
+  const [first] = names;
+  if (first === undefined) return refuse(error);
+  if (probe === null) return probeStep(request, inspection, [first]);
+  const said = mayDrop ?? probe;
+  assert(said.kind === 'err', 'a RENAME into a schema that does not exist fails');
+  if (SAME_AS_DROP.has(said.errno)) return answerWith(said);
+  if (said.errno !== 1142) return refuse(error);
+  if (mayDrop === null && names.length > 1) {
+    const commands = textsInStead('ask', request, names).map((text) => {
+      return { kind: 'query' as const, text };
+    });
+    return { do: 'user', brings: 'mayDrop', commands };
+  }
+  const [turn] = turns;
+  const denied = inspection.names[placeOfDenied(said, inspection)];
+  if (turn === undefined) return turnStep(request, { name: denied ?? first });
+  assert(turn.kind === 'err', 'there is no such partition');
+  const isDropDenied = turn.errno === 1142;
+  return isDropDenied || SAME_AS_DROP.has(turn.errno) ? answerWith(turn) : refuse(error);
 }
 
 /**
@@ -1174,7 +1190,11 @@ function notRenamed(
       return turnStep(request, left[next.at]);
     case 'ask':
     case 'clean': {
-      const texts = textsInStead(next.kind, request, left);
+      const texts = textsInStead(
+        next.kind,
+        request,
+        left.map(({ name }) => name),
+      );
       const commands = texts.map((text) => ({ kind: 'query' as const, text }));
       return { do: 'user', brings: BROUGHT_IN_STEAD[next.kind], commands };
     }
@@ -1213,9 +1233,8 @@ const BROUGHT_IN_STEAD = { ask: 'mayDrop', clean: 'cleaned' } as const;
 function textsInStead(
   kind: keyof typeof BROUGHT_IN_STEAD,
   request: DropRequest,
-  moves: readonly Move[],
+  names: readonly QualifiedName[],
 ): readonly Buffer[] {
-  const names = moves.map(({ name }) => name);
   switch (kind) {
     case 'ask':
       return names.map((name) => probeSql(name, request));

@@ -138,9 +138,12 @@ class Attempt {
 
   async #perform(step: Exclude<Step, { do: 'answer' } | { do: 'again' }>): Promise<void> {
     switch (step.do) {
-      case 'inspect':
-        this.#answers = { ...this.#answers, inspection: await this.#inspect() };
+      case 'inspect': {
+        // Behind it: what ended the drop meanwhile is among the answers.
+        const inspection = await this.#inspect();
+        this.#answers = { ...this.#answers, inspection };
         return;
+      }
       case 'user': {
         if (step.brings === 'rename') this.#sendsRename();
         const results = await this.#runOnSession(step.commands);
@@ -245,8 +248,10 @@ class Attempt {
     const isWaiting = () => isIntentWaiting(this.#options.pool, this.#request.ids[0] ?? '');
     const asked = await askMeanwhile(this.#request, look, { recording, isWaiting, run });
     if (asked.kind === 'ended') {
-      this.#answers = { ...this.#answers, probe: asked.probe };
-      return asked.inspection;
+      const { inspection } = asked.answers;
+      assert(inspection !== null, 'it was asked with one');
+      this.#answers = asked.answers;
+      return inspection;
     }
     let intent = await recording;
     const mayBeFree = asked.kind === 'waited' && intent.intent === null;

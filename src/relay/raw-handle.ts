@@ -1,8 +1,8 @@
 /**
  * A socket's handle without the stream in front of it: reads into one buffer of its own, writes
  * with one request object, no allocation for a chunk. The only file that touches undocumented Node
- * (`_handle`, and what `process.binding('stream_wrap')` has); `isRawRelayPossible` tries all of it
- * once, and where it fails sockets are used as streams (relay/byte-stream.ts).
+ * (`_handle`, and what `process.binding('stream_wrap')` has); `chooseRelay` tries all of it once,
+ * and where it fails sockets are used as streams (relay/byte-stream.ts).
  *
  * Invariants: the socket stays the owner: its end, error and close events, `end()` and `destroy()`
  * work as ever. A buffer that the kernel has not taken whole belongs to libuv until `onDrain`; its
@@ -24,6 +24,8 @@ interface Handle {
   readStop(): number;
   useUserBuffer(buffer: Uint8Array): void;
   writeBuffer(request: WriteRequest, buffer: Uint8Array): number;
+  /** Bytes that libuv has and the kernel hasn't. */
+  readonly writeQueueSize: number;
 }
 
 interface StreamWrap {
@@ -77,7 +79,7 @@ export class RawStream implements ByteStream {
 
   constructor(socket: Socket, options: { readonly ownBytes: number }) {
     const handle = handleOf(socket);
-    if (handle === null || wrap === null) throw new Error('No raw handle; ask isRawRelayPossible.');
+    if (handle === null || wrap === null) throw new Error('No raw handle; ask chooseRelay.');
     this.#socket = socket;
     this.#handle = handle;
     this.#wrap = wrap;
@@ -222,25 +224,28 @@ function sweep(): void {
   sweeper = null;
 }
 
-/** True for a plain TCP or unix socket, after `isRawRelayPossible` said yes. */
+/** True for a plain TCP or unix socket, after `chooseRelay` said raw. */
 export function hasRawHandle(socket: Socket): boolean {
   return wrap !== null && handleOf(socket) !== null;
 }
 
 /**
- * Tries everything that this file relies on, once, on a connection of its own over loopback: a
- * chunk there and back through two raw streams, and the end. Where anything is missing or answers
- * otherwise, the answer is false, and no raw handle is ever used.
+ * Makes raw handles the way of all sockets from here on, or not, and says which. `auto` tries
+ * everything that this file relies on, once, on a connection of its own over loopback: a chunk
+ * there, more than the kernel takes at once back, and the end. Where anything is missing or answers
+ * otherwise, or with `stream`, no raw handle is used.
  */
-export async function isRawRelayPossible(): Promise<boolean> {
+export async function chooseRelay(setting: 'auto' | 'stream'): Promise<'raw' | 'stream'> {
+  wrap = null;
+  if (setting === 'stream') return 'stream';
   try {
     wrap = loadStreamWrap();
-    if (await tryEcho()) return true;
+    if (await tryTraffic()) return 'raw';
   } catch {
     // Whatever is missing: the documented way works everywhere.
   }
   wrap = null;
-  return false;
+  return 'stream';
 }
 
 function loadStreamWrap(): StreamWrap | null {
@@ -267,43 +272,61 @@ function handleOf(socket: Socket): Handle | null {
 }
 
 const TRY_MS = 2_000;
+/** Of these so many are written until the kernel leaves some of it to libuv. */
+const TRY_CHUNK_BYTES = 2 ** 20;
+const TRY_CHUNKS_MAX = 64;
 
-async function tryEcho(): Promise<boolean> {
+async function tryTraffic(): Promise<boolean> {
   if (wrap === null) return false;
-  const sent = Buffer.from('undrop');
+  // Each byte tells where it stands; twice, so that whatever is read is one slice of it.
+  const sent = Buffer.alloc(2 * TRY_CHUNK_BYTES, Buffer.from('undrop tries its sockets '));
+  sent.copyWithin(TRY_CHUNK_BYTES, 0);
   return new Promise<boolean>((resolve) => {
+    let [written, received] = [0, 0];
+    let isTrue = true;
     const server = net.createServer({ pauseOnConnect: true }, (accepted) => {
-      const echo = new RawStream(accepted, { ownBytes: 64 });
-      echo.start((chunk) => {
-        echo.write(Buffer.from(chunk));
-        accepted.end();
+      accepted.on('error', () => done(false));
+      const raw = new RawStream(accepted, { ownBytes: 64 });
+      raw.onDrain = () => accepted.end();
+      raw.start(() => {
+        while (written < TRY_CHUNKS_MAX * TRY_CHUNK_BYTES) {
+          written += TRY_CHUNK_BYTES;
+          const isTaken = raw.write(sent.subarray(0, TRY_CHUNK_BYTES));
+          if (isTaken === (handleOf(accepted)?.writeQueueSize ?? 0) > 0) return done(false);
+          if (!isTaken) return reader?.resume();
+        }
+        done(false);
       });
     });
+    let reader: RawStream | null = null;
     const done = (answer: boolean) => {
       clearTimeout(timer);
       server.close();
+      socket?.destroy();
       resolve(answer);
     };
+    let socket: Socket | null = null;
     const timer = setTimeout(() => done(false), TRY_MS);
     // Of this process alone, also where it is one of several that share their ports.
     server.listen({ port: 0, host: '127.0.0.1', exclusive: true }, () => {
       const { port } = server.address() as net.AddressInfo;
-      const socket = net.connect({ port, host: '127.0.0.1' });
-      let received = Buffer.alloc(0);
-      socket.on('error', () => done(false));
-      socket.once('connect', () => {
-        if (handleOf(socket) === null) return done(false);
-        socket.pause();
-        const raw = new RawStream(socket, { ownBytes: 4 });
-        raw.start((chunk) => {
-          received = Buffer.concat([received, chunk]);
+      const connecting = net.connect({ port, host: '127.0.0.1' });
+      socket = connecting;
+      connecting.on('error', () => done(false));
+      connecting.once('connect', () => {
+        if (handleOf(connecting) === null) return done(false);
+        connecting.pause();
+        reader = new RawStream(connecting, { ownBytes: 4_096 });
+        reader.start((chunk) => {
+          const from = received % TRY_CHUNK_BYTES;
+          isTrue &&= chunk.equals(sent.subarray(from, from + chunk.length));
+          received += chunk.length;
         });
-        raw.write(sent);
+        // Until the other side could not write on.
+        reader.pause();
+        reader.write(Buffer.from('undrop'));
       });
-      socket.once('end', () => {
-        socket.destroy();
-        done(received.equals(sent));
-      });
+      connecting.once('end', () => done(isTrue && received === written));
     });
   });
 }

@@ -71,6 +71,24 @@ export class PoolSet {
     return this.at(first);
   }
 
+  /** Whether one of the upstreams answers, be it that it refuses the account. Does not reject. */
+  async answers(): Promise<boolean> {
+    for (const address of this.#options.upstream) {
+      try {
+        await greet(this.at(address), address);
+        return true;
+      } catch (error) {
+        const cause = error instanceof UndropError ? error.cause : error;
+        if (
+          isServerError(cause) ||
+          (error instanceof UndropError && error.code === 'UNDROP_ACCOUNT')
+        )
+          return true;
+      }
+    }
+    return false;
+  }
+
   /** Logs in at that address on a connection of its own, and leaves. */
   async visit(address: ServerAddress): Promise<void> {
     const options = { ...this.#options, ...this.#security, address, connectionsMax: 2 };

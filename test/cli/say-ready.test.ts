@@ -13,7 +13,9 @@ function warningsWith(env: Readonly<Record<string, string>>): readonly string[] 
     ...silentLog,
     warn: (_fields: unknown, text: unknown) => warnings.push(`${text}`),
   };
-  sayReady(log, { settings, addresses: [], proxyId: 'p', relay: 'raw', workers: 1 });
+  const there = { answers: () => Promise.resolve(true), signal: new AbortController().signal };
+  const facts = { settings, addresses: [], proxyId: 'p', relay: 'raw', workers: 1 };
+  void sayReady(log, there, facts);
   return warnings;
 }
 

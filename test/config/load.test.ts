@@ -162,6 +162,7 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   ledgerKeep: ['', '90', 'ever'],
   maxConnections: ['', '0', '-1', '1000001', 'many'],
   workers: ['', '0', '257', 'all', '1.5'],
+  relay: ['automatic', 'raw'],
   connectTimeout: ['', '0', '10', '2h'],
   greetingTimeout: ['', '0', '10', '2h'],
   loginTimeout: ['', '0', '9', '2h'],

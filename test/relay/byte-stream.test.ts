@@ -5,7 +5,7 @@ import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { type ByteStream, SocketStream } from '../../src/relay/byte-stream.js';
 import { openByteStream } from '../../src/relay/open-byte-stream.js';
 import { Pump } from '../../src/relay/pump.js';
-import { isRawRelayPossible, RawStream } from '../../src/relay/raw-handle.js';
+import { chooseRelay, RawStream } from '../../src/relay/raw-handle.js';
 import { breakOff } from '../support/break-off.js';
 
 const open = new Set<net.Socket | net.Server>();
@@ -34,7 +34,29 @@ async function pair(): Promise<readonly [net.Socket, net.Socket]> {
 }
 
 test('raw handles work on this Node', async () => {
-  expect(await isRawRelayPossible()).toBe(true);
+  expect(await chooseRelay('auto')).toBe('raw');
+});
+
+test('raw handles are not used where a write that waits is taken for done', async () => {
+  type Binding = (name: string) => Record<string, number>;
+  const real = (process as unknown as { binding: Binding }).binding;
+  const spy: Binding = (name) => {
+    const found = real.call(process, name);
+    // The place of another number, which stays 0.
+    return { ...found, kLastWriteWasAsync: found['kArrayBufferOffset'] ?? -1 };
+  };
+  Object.assign(process, { binding: spy });
+  try {
+    expect(await chooseRelay('auto')).toBe('stream');
+  } finally {
+    Object.assign(process, { binding: real });
+  }
+});
+
+test('raw handles are not used where the setting says so', async () => {
+  expect(await chooseRelay('stream')).toBe('stream');
+  const [here] = await pair();
+  expect(openByteStream(here)).toBeInstanceOf(SocketStream);
 });
 
 test('what a stream keeps behind a write under way is its own', async () => {
@@ -57,7 +79,7 @@ test('what a stream keeps behind a write under way is its own', async () => {
 
 describe.each(['raw handle', 'stream'])('by %s', (way) => {
   beforeAll(async () => {
-    await isRawRelayPossible();
+    await chooseRelay('auto');
   });
 
   function streamOf(socket: net.Socket): ByteStream {

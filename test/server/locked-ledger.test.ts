@@ -3,8 +3,9 @@
  * session has the server's own words at once, and one by another waits as long as natively and goes
  * on. And where it can't be written to for a moment, nothing stays in it that was refused.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { inLanes } from '../support/lanes.js';
 import { describeAnswer } from '../support/native-case.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
@@ -19,7 +20,16 @@ jest.setTimeout(60_000);
 
 const HOLD_ALL = 'FLUSH TABLES WITH READ LOCK';
 
-describe.each(testServers())('on $name', (server) => {
+/** `right`: on `tables` of the schema; null: root. */
+const ACCOUNTS = [
+  { who: 'root', user: 'root', right: null, tables: [] },
+  { who: 'a user with rights on the schema', user: 'locked_s', right: 'ALL', tables: ['*'] },
+  { who: 'a user with DROP on its tables', user: 'locked_t', right: 'DROP', tables: ['a', 'b'] },
+] as const;
+
+const USERS = ACCOUNTS.map(({ who, user }) => [who, user] as const);
+
+inLanes(testServers(), 'on $name', (server, { beforeAll, afterAll, test }) => {
   let tap: WireTap;
   let proxy: ProxyTarget;
   let root: Connection;
@@ -45,15 +55,30 @@ describe.each(testServers())('on $name', (server) => {
       await gate;
       return true;
     });
-    proxy = await proxyInFront(tap);
+    proxy = await proxyInFront(tap, {
+      PROTECT: 'drop-table,drop-database,create-or-replace,truncate,drop-partition',
+    });
     root = await connect(server);
     schema = (await freshSchema(server, 'locked')).name;
     await root.query(`USE ${schema}`);
     survival = new Survival(root, [schema]);
+    await make();
+    for (const { user, right, tables } of ACCOUNTS) {
+      if (right === null) continue;
+      await root.query(`CREATE USER ${user}@'%'`);
+      // For the lock of its own.
+      await root.query(`GRANT RELOAD ON *.* TO ${user}@'%'`);
+      for (const table of tables) {
+        await root.query(`GRANT ${right} ON ${schema}.${table} TO ${user}@'%'`);
+      }
+    }
   });
 
   afterAll(async () => {
     await root.query(`DROP DATABASE ${schema}`);
+    for (const { user, right } of ACCOUNTS) {
+      if (right !== null) await root.query(`DROP USER ${user}@'%'`);
+    }
     await root.end();
     await proxy.stop();
     await tap.close();
@@ -72,75 +97,176 @@ describe.each(testServers())('on $name', (server) => {
     expect(await survival.findLost()).toEqual([]);
   }
 
-  test('a drop by the session that holds the server is refused by the first word', async () => {
-    await make();
-    const hear = async (target: Target) => {
-      const client = await RawClient.open(target, { schema });
-      await client.run(['DO 0', HOLD_ALL]);
-      const heard: string[] = [];
-      for (const text of ['DROP TABLE a', 'DROP TABLE IF EXISTS missing, a', 'SHOW WARNINGS']) {
-        heard.push(...describeAnswer(await client.query(text)));
-      }
-      await client.run(['UNLOCK TABLES']);
-      await client.quit();
-      return heard;
-    };
-    const direct = await hear(server);
-    expect(direct[0]).toContain('ERR 1223');
-    // The intent has no answer, and nobody has given it up: but for what a busy machine delays.
-    await until(async () => {
-      let open: () => void = () => undefined;
-      gate = new Promise((resolve) => {
-        open = resolve;
-      });
-      kills = 0;
-      try {
-        expect(await hear(proxy)).toEqual(direct);
-        return kills === 0;
-      } finally {
-        open();
-        await settled();
-      }
-    }, 'the answer comes before the intent is given up');
-    const [tables] = await root.query<RowDataPacket[]>('SHOW TABLES');
-    expect(tables).toHaveLength(2);
-  });
+  test.each(USERS)(
+    'a drop by the session that holds the server is refused by the first word: %s',
+    async (_who, user) => {
+      await make();
+      const hear = async (target: Target) => {
+        const client = await RawClient.open(target, { schema, user });
+        await client.run(['DO 0', HOLD_ALL]);
+        const heard: string[] = [];
+        for (const text of ['DROP TABLE a', 'DROP TABLE IF EXISTS missing, a', 'SHOW WARNINGS']) {
+          heard.push(...describeAnswer(await client.query(text)));
+        }
+        await client.run(['UNLOCK TABLES']);
+        await client.quit();
+        return heard;
+      };
+      const direct = await hear(server);
+      expect(direct[0]).toContain('ERR 1223');
+      // The intent has no answer, and nobody has given it up: but for what a busy machine delays.
+      await until(async () => {
+        let open: () => void = () => undefined;
+        gate = new Promise((resolve) => {
+          open = resolve;
+        });
+        kills = 0;
+        try {
+          expect(await hear(proxy)).toEqual(direct);
+          return kills === 0;
+        } finally {
+          open();
+          await settled();
+        }
+      }, 'the answer comes before the intent is given up');
+      const [tables] = await root.query<RowDataPacket[]>('SHOW TABLES');
+      expect(tables).toHaveLength(2);
+    },
+  );
 
-  test('a drop beside a session that holds the server waits for its end', async () => {
-    await make();
+  async function waiting(threadId: number): Promise<boolean> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT 1 FROM information_schema.PROCESSLIST
+       WHERE ID = ${threadId} AND STATE LIKE 'Waiting for %lock'`,
+    );
+    return rows.length === 1;
+  }
+
+  /** What `work` hears while another session holds the server. */
+  async function besideHolder<T>(work: (release: () => Promise<void>) => Promise<T>): Promise<T> {
     const holder = await RawClient.open(server, { schema });
-    const client = await RawClient.open(proxy, { schema });
-    await client.run(['DO 0']);
-    await holder.run([HOLD_ALL]);
-    answered = 0;
-    const answering = client.query('DROP TABLE a, b');
-    // The second try to write the intent has failed as well.
-    await until(() => answered === 2, 'the intent is given up');
-    await holder.run(['UNLOCK TABLES']);
-    expect((await answering).results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
-    await holder.quit();
-    await client.quit();
-    await settled();
-    const [tables] = await root.query<RowDataPacket[]>('SHOW TABLES');
-    expect(tables).toHaveLength(0);
+    try {
+      await holder.run([HOLD_ALL]);
+      return await work(() => holder.run(['UNLOCK TABLES']));
+    } finally {
+      await holder.quit();
+    }
+  }
+
+  test.each(USERS)(
+    'a drop beside a session that holds the server waits for its end: %s',
+    async (_who, user) => {
+      await make();
+      const client = await RawClient.open(proxy, { schema, user });
+      await client.run(['DO 0']);
+      await besideHolder(async (release) => {
+        answered = 0;
+        const answering = client.query('DROP TABLE a, b');
+        // The second try to write the intent has failed as well.
+        await until(() => answered === 2, 'the intent is given up');
+        await release();
+        expect((await answering).results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
+      });
+      await client.quit();
+      await settled();
+      const [tables] = await root.query<RowDataPacket[]>('SHOW TABLES');
+      expect(tables).toHaveLength(0);
+    },
+  );
+
+  test.each(USERS)(
+    'a drop beside such a session ends when the client says how long it waits: %s',
+    async (_who, user) => {
+      await make();
+      const hear = async (target: Target) => {
+        const client = await RawClient.open(target, { schema, user });
+        await client.run(['SET lock_wait_timeout = 1']);
+        const heard = await besideHolder(() => client.query('DROP TABLE a, b'));
+        await client.quit();
+        return describeAnswer(heard);
+      };
+      const direct = await hear(server);
+      expect(direct[0]).toContain('ERR 1205');
+      expect(await hear(proxy)).toEqual(direct);
+      await settled();
+    },
+  );
+
+  test.each(USERS)(
+    'KILL QUERY ends a drop that waits beside such a session: %s',
+    async (_who, user) => {
+      await make();
+      const hear = async (target: Target) => {
+        const client = await RawClient.open(target, { schema, user });
+        let heard: readonly string[] = [];
+        await besideHolder(async () => {
+          const answering = client.query('DROP TABLE a, b').then((answer) => {
+            heard = describeAnswer(answer);
+          });
+          const waits = async () => {
+            const [rows] = await root.query<RowDataPacket[]>(
+              `SELECT 1 FROM information_schema.PROCESSLIST
+             WHERE ID = ${client.threadId} AND STATE LIKE 'Waiting for %lock'`,
+            );
+            return rows.length === 1;
+          };
+          await until(waits, 'the drop waits for the lock');
+          await root.query(`KILL QUERY ${client.threadId}`);
+          await until(() => heard.length > 0, 'the drop is answered');
+          await answering;
+        });
+        await client.quit();
+        return heard;
+      };
+      const direct = await hear(server);
+      expect(direct[0]).toContain('ERR 1317');
+      expect(await hear(proxy)).toEqual(direct);
+      await settled();
+    },
+  );
+
+  test('what else takes tables waits beside such a session, by who has no right on others', async () => {
+    const own = `own_${schema}`;
+    const isMariaDb = server.flavour === 'mariadb';
+    const texts = [
+      'TRUNCATE b',
+      'ALTER TABLE p DROP PARTITION p0',
+      'ALTER TABLE p TRUNCATE PARTITION p1',
+      ...(isMariaDb ? ['CREATE OR REPLACE TABLE b (id INT)'] : []),
+      `DROP DATABASE ${own}`,
+    ];
+    await root.query(`CREATE DATABASE ${own}`);
+    await root.query(`GRANT ALL ON ${own}.* TO locked_s@'%'`);
+    await root.query(`CREATE TABLE ${own}.b (id INT PRIMARY KEY)`);
+    await root.query(`CREATE TABLE ${own}.p (id INT) PARTITION BY RANGE (id)
+      (PARTITION p0 VALUES LESS THAN (9), PARTITION p1 VALUES LESS THAN (99))`);
+    for (const text of texts) {
+      const client = await RawClient.open(proxy, { schema: own, user: 'locked_s' });
+      await besideHolder(async (release) => {
+        const answering = client.query(text);
+        await until(() => waiting(client.threadId), `${text} waits`);
+        await release();
+        const { results } = await answering;
+        expect([text, results.map(({ kind }) => kind)]).toEqual([text, ['ok']]);
+      });
+      await client.quit();
+    }
+    await intentsSettled(root, [own]);
   });
 
-  test('a drop beside such a session ends when the client says how long it waits', async () => {
+  test('who may not drop one of the tables hears so beside such a session', async () => {
     await make();
+    await root.query('CREATE TABLE c (id INT PRIMARY KEY)');
     const hear = async (target: Target) => {
-      const holder = await RawClient.open(server, { schema });
-      const client = await RawClient.open(target, { schema });
-      await client.run(['SET lock_wait_timeout = 1']);
-      await holder.run([HOLD_ALL]);
-      const heard = describeAnswer(await client.query('DROP TABLE a, b'));
-      await holder.run(['UNLOCK TABLES']);
-      await holder.quit();
+      const client = await RawClient.open(target, { schema, user: 'locked_t' });
+      const heard = await besideHolder(() => client.query('DROP TABLE a, c'));
       await client.quit();
-      return heard;
+      return describeAnswer(heard);
     };
     const direct = await hear(server);
-    expect(direct[0]).toContain('ERR 1205');
+    expect(direct[0]).toContain('ERR 1142');
     expect(await hear(proxy)).toEqual(direct);
+    await root.query('DROP TABLE c');
     await settled();
   });
 

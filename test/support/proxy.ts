@@ -67,8 +67,8 @@ export interface ProxyProcess extends ProxyTarget {
 }
 
 /**
- * `undrop serve` as a process; resolves when it is ready. `under`: a program that runs it, with its
- * arguments (`prlimit`).
+ * `undrop serve` as a process; resolves when it takes clients. `under`: a program that runs it,
+ * with its arguments (`prlimit`).
  */
 export async function spawnProxy(
   upstream: Target,
@@ -96,7 +96,8 @@ export async function spawnProxy(
       for (const line of complete) {
         const record = JSON.parse(line) as Record<string, unknown>;
         lines.push(record);
-        if (record['event'] !== 'ready') continue;
+        // Where the server is not there, it waits for it, and takes clients all the same.
+        if (record['event'] !== 'ready' && record['event'] !== 'waiting') continue;
         clearTimeout(timer);
         resolve(record);
       }
