@@ -152,7 +152,10 @@ export class Front {
   }
 
   #background(promise: Promise<void>): void {
-    const tracked = promise.finally(() => this.#work.delete(tracked));
+    const onFailed = (error: unknown) => {
+      this.#options.log.error({ err: error }, 'what goes on behind an answer has failed');
+    };
+    const tracked = promise.catch(onFailed).finally(() => this.#work.delete(tracked));
     this.#work.add(tracked);
   }
 }

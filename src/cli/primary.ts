@@ -195,7 +195,7 @@ class Workers {
         onChanged: () => undefined,
       };
       this.#members.add(member);
-      process.on('message', (message: FromWorker) => this.#onMessage(member, message));
+      process.on('message', (message: FromWorker) => this.#obey(member, message));
       process.on('error', (error) => {
         this.#options.log.error({ worker: number, err: error }, 'a worker could not be told');
       });
@@ -213,6 +213,17 @@ class Workers {
     const { ownCertificate } = this.#options.tls;
     const { number: worker } = member;
     tell(member, { kind: 'start', settings, ownCertificate, serviceConnectionsMax, worker });
+  }
+
+  /** What one worker says must not cost the sessions of the others. */
+  #obey(member: Member, message: FromWorker): void {
+    try {
+      this.#onMessage(member, message);
+    } catch (error) {
+      const fields = { event: 'worker', worker: member.number, err: error };
+      this.#options.log.error(fields, 'a worker is ended, as it was not understood');
+      kill(member);
+    }
   }
 
   #onMessage(member: Member, message: FromWorker): void {

@@ -89,7 +89,16 @@ class Worker {
     log.debug({ proxyId }, 'a worker begins');
   }
 
+  /** One message must not cost all sessions of this process. */
   obey(message: Exclude<ToWorker, Start>): void {
+    try {
+      this.#obey(message);
+    } catch (error) {
+      this.#log.error({ err: error }, 'what the first process said was not understood');
+    }
+  }
+
+  #obey(message: Exclude<ToWorker, Start>): void {
     switch (message.kind) {
       case 'permit':
         return this.#permits.onAnswer(message.isAllowed);

@@ -3,6 +3,7 @@
  * behind it: the raw handle (relay/raw-handle.ts), and the socket's own stream, for what has none.
  */
 import type { Socket } from 'node:net';
+import { behindDoor, endByThrown } from './door.js';
 
 export interface ByteStream {
   /** Called when what could not be written at once has been. */
@@ -25,7 +26,8 @@ export interface ByteStream {
 export class SocketStream implements ByteStream {
   onDrain: () => void = () => undefined;
   readonly #socket: Socket;
-  readonly #onDrain = (): void => this.onDrain();
+  readonly #onThrown = (thrown: unknown): void => endByThrown(this.#socket, thrown);
+  readonly #onDrain = behindDoor(() => this.onDrain(), this.#onThrown);
   #onChunk: ((chunk: Buffer) => void) | null = null;
 
   constructor(socket: Socket) {
@@ -35,8 +37,8 @@ export class SocketStream implements ByteStream {
 
   start(onChunk: (chunk: Buffer) => void): void {
     if (this.#onChunk !== null) this.#socket.off('data', this.#onChunk);
-    this.#onChunk = onChunk;
-    this.#socket.on('data', onChunk);
+    this.#onChunk = behindDoor(onChunk, this.#onThrown);
+    this.#socket.on('data', this.#onChunk);
     this.#socket.resume();
   }
 

@@ -10,6 +10,7 @@
  */
 import net, { type Socket } from 'node:net';
 import type { ByteStream } from './byte-stream.js';
+import { endByThrown } from './door.js';
 
 interface WriteRequest {
   handle: Handle;
@@ -141,8 +142,12 @@ export class RawStream implements ByteStream {
     handle.onread = (arrayBuffer) => {
       const count = streamBaseState[kReadBytesOrError] ?? 0;
       // 0 is EAGAIN; below are the end and errors, which are the socket's own to handle.
-      if (count > 0) this.#onRead(count);
-      else if (count < 0) onEnd.call(handle, arrayBuffer);
+      try {
+        if (count > 0) this.#onRead(count);
+        else if (count < 0) onEnd.call(handle, arrayBuffer);
+      } catch (error) {
+        endByThrown(this.#socket, error);
+      }
     };
   }
 
@@ -186,8 +191,17 @@ export class RawStream implements ByteStream {
     borrowers.delete(this);
   }
 
+  tryRest(): void {
+    try {
+      this.#rest();
+    } catch (error) {
+      borrowers.delete(this);
+      endByThrown(this.#socket, error);
+    }
+  }
+
   /** The end of a big answer is seldom a short read; after it there is none. */
-  rest(): void {
+  #rest(): void {
     if (this.#socket.destroyed) borrowers.delete(this);
     else if (!this.#isBusy && this.#buffer !== this.#own) this.#giveBack();
     this.#isBusy = false;
@@ -211,14 +225,19 @@ export class RawStream implements ByteStream {
       if (status < 0 && !this.#socket.destroyed) {
         this.#socket.destroy(new Error(`write: errno ${status}`));
       }
-      if (this.#pending === 0) this.onDrain();
+      if (this.#pending > 0) return;
+      try {
+        this.onDrain();
+      } catch (error) {
+        endByThrown(this.#socket, error);
+      }
     };
     return request;
   }
 }
 
 function sweep(): void {
-  for (const stream of borrowers) stream.rest();
+  for (const stream of borrowers) stream.tryRest();
   if (borrowers.size > 0 || sweeper === null) return;
   clearInterval(sweeper);
   sweeper = null;

@@ -194,7 +194,8 @@ function connect(target: ServerAddress, timeoutMs: number): Promise<net.Socket> 
     });
     socket.once('connect', () => {
       clearTimeout(timer);
-      socket.removeAllListeners('error');
+      // Between its owners it may break as well.
+      socket.on('error', () => undefined);
       socket.pause();
       resolve(socket);
     });

@@ -7,6 +7,7 @@
  */
 import type { Socket } from 'node:net';
 import type { ByteStream } from '../relay/byte-stream.js';
+import { behindDoor } from '../relay/door.js';
 import { openByteStream } from '../relay/open-byte-stream.js';
 import { Pump } from '../relay/pump.js';
 import type { Dialled } from './connect.js';
@@ -27,6 +28,8 @@ export interface LegsOwner {
   onClientGone(): void;
   /** The server ended the connection, or broke it off. May be told several times. */
   onServerEnd(error: Error | null): void;
+  /** One of these threw. */
+  onThrown(thrown: unknown): void;
 }
 
 /** The leg to the server. */
@@ -48,16 +51,23 @@ export class Legs {
   #isOver = false;
   /** A login that is to be left when its TLS is there. */
   #left: LoginRelay | null = null;
-  readonly #onClientEnd = (): void => this.#owner.onClientEnd();
-  readonly #onClientGone = (): void => this.#owner.onClientGone();
+  readonly #onClientEnd: () => void;
+  readonly #onClientGone: () => void;
+  readonly #onClientError: (error: Error) => void;
   /** By 'end', 'error' and 'close', whose argument is no error. */
-  readonly #onServerEnd = (cause?: unknown): void =>
-    this.#owner.onServerEnd(cause instanceof Error ? cause : null);
+  readonly #onServerEnd: (cause?: unknown) => void;
 
   constructor(client: Socket, stream: ByteStream, owner: LegsOwner) {
     this.#client = client;
     this.#owner = owner;
     this.#clientStream = stream;
+    const { onThrown } = owner;
+    this.#onClientEnd = behindDoor(owner.onClientEnd, onThrown);
+    this.#onClientGone = behindDoor(owner.onClientGone, onThrown);
+    this.#onClientError = behindDoor(owner.onClientError, onThrown);
+    const onServerEnd = (cause?: unknown) =>
+      owner.onServerEnd(cause instanceof Error ? cause : null);
+    this.#onServerEnd = behindDoor(onServerEnd, onThrown);
     this.#watchClient();
   }
 
@@ -180,7 +190,7 @@ export class Legs {
   }
 
   #watchClient(): void {
-    this.#client.on('error', (error) => this.#owner.onClientError(error));
+    this.#client.on('error', this.#onClientError);
     this.#client.on('end', this.#onClientEnd);
     this.#client.on('close', this.#onClientGone);
   }

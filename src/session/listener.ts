@@ -11,6 +11,7 @@ import { toClientError, UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
 import type { ByteStream } from '../relay/byte-stream.js';
+import { behindDoor } from '../relay/door.js';
 import { openByteStream } from '../relay/open-byte-stream.js';
 import { describeAddress } from '../service/address.js';
 import type { ServerAddress } from '../service/pools.js';
@@ -74,7 +75,9 @@ export class Listener implements Drainable {
   readonly #lines = new Seldom(REFUSALS_LOGGED_EVERY_MS);
 
   constructor(options: ListenerOptions) {
-    this.#options = options;
+    const onThrown = (error: unknown) => options.log.error({ err: error }, 'a login ended badly');
+    const onBrokenLogin = behindDoor(options.onBrokenLogin, onThrown);
+    this.#options = { ...options, onBrokenLogin };
   }
 
   get openSessions(): number {
@@ -147,14 +150,16 @@ export class Listener implements Drainable {
   }
 
   #accept(socket: net.Socket): void {
-    const arrived = () => ({
-      socket,
-      stream: openByteStream(socket),
-      client: endpointOf(socket),
-    });
-    const { isAnnounced, headerTimeoutMs } = this.#options.settings();
-    if (isAnnounced(socket)) this.#askWho(arrived(), headerTimeoutMs);
-    else this.#letIn(arrived());
+    // While it waits for a permit, nobody else listens.
+    socket.on('error', () => undefined);
+    try {
+      const { isAnnounced, headerTimeoutMs } = this.#options.settings();
+      const arrived = { socket, stream: openByteStream(socket), client: endpointOf(socket) };
+      if (isAnnounced(socket)) this.#askWho(arrived, headerTimeoutMs);
+      else this.#letIn(arrived);
+    } catch (error) {
+      this.#cutOff(socket, error);
+    }
   }
 
   /** Until it has said for whom it comes, a connection has no permit. */
@@ -196,9 +201,12 @@ export class Listener implements Drainable {
       dial: (signal) => this.#dial(signal, dialOptions(settings, socket, client)),
       onClose: () => {
         counters.sessionsOpen--;
-        permits.give();
         this.#sessions.delete(session);
-        if (this.#sessions.size === 0) this.#onEmpty?.();
+        try {
+          permits.give();
+        } finally {
+          if (this.#sessions.size === 0) this.#onEmpty?.();
+        }
       },
     });
     this.#sessions.add(session);
@@ -223,8 +231,21 @@ export class Listener implements Drainable {
     this.#turnAway(arrived, new UndropError('UNDROP_TOO_MANY_CONNECTIONS', { connectionsMax }));
   }
 
+  #cutOff(socket: net.Socket, error: unknown): void {
+    this.#options.log.error({ err: error }, 'a client is cut off, as it could not be served');
+    socket.destroy();
+  }
+
+  #turnAway(arrived: Arrived, error: unknown): void {
+    try {
+      this.#tell(arrived, error);
+    } catch (thrown) {
+      this.#cutOff(arrived.socket, thrown);
+    }
+  }
+
   /** The error has the shape of one before the greeting: it is without SQLSTATE. */
-  #turnAway({ socket, stream, client }: Arrived, error: unknown): void {
+  #tell({ socket, stream, client }: Arrived, error: unknown): void {
     const { log, counters } = this.#options;
     const reference = randomBytes(6).toString('hex');
     const { errno, message } = toClientError(error, reference);

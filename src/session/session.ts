@@ -7,48 +7,20 @@
  * that session and no other.
  */
 import { randomBytes } from 'node:crypto';
-import type { Socket } from 'node:net';
+import { InvariantError } from '../assert.js';
 import { toClientError, UndropError } from '../errors.js';
-import type { Log } from '../log.js';
-import type { Counters } from '../metrics.js';
-import type { ByteStream } from '../relay/byte-stream.js';
-import type { ServerAddress } from '../service/pools.js';
-import { encodePacket } from '../wire/framing.js';
+import { behindDoor } from '../relay/door.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
-import { encodeErr } from '../wire/response/err.js';
 import { CommandPhase } from './command-phase.js';
 import type { Dialled } from './connect.js';
 import { leaveUnanswered, tellBrokenLogin } from './farewell.js';
 import type { DropService, Interception, Taken } from './intercept.js';
+import { lastWords } from './last-words.js';
 import { Legs } from './legs.js';
 import { loggedText } from './logged-text.js';
 import { type Login, LoginRelay } from './login.js';
 import type { Observed, Observing } from './observe.js';
-import type { ProxyTls } from './tls.js';
-
-export interface SessionOptions {
-  readonly client: Socket;
-  /** Its bytes; not read yet. */
-  readonly clientStream: ByteStream;
-  readonly clientAddress: string;
-  /** Milliseconds that the client may take for each answer of its login. */
-  readonly loginTimeoutMs: number;
-  readonly tls: ProxyTls;
-  readonly log: Log;
-  readonly counters: Counters;
-  /** Stops trying further addresses when `signal` is aborted. */
-  dial(signal: AbortSignal): Promise<Dialled>;
-  /** The service for the address that was dialled. */
-  serviceFor(dialled: Dialled): DropService;
-  /** Work that goes on after the answer; a shutdown waits for it. */
-  background(work: Promise<void>): void;
-  /** The login there ended in a way that the server may count (session/unblock.ts). */
-  onBrokenLogin(address: ServerAddress): void;
-  /** Tables were held, and the ledger has it. */
-  onHeld(): void;
-  /** The session is over. */
-  onClose(): void;
-}
+import type { SessionOptions } from './session-options.js';
 
 type Answered = Extract<Interception, { kind: 'answer' }>;
 
@@ -80,10 +52,12 @@ export class Session {
       onServerBytes: (chunk) => this.#onServerBytes(chunk),
       onClientEnd: () => this.#onClientEnd(),
       onClientError: (error) => {
+        if (error instanceof InvariantError) this.#fail(error);
         options.log.debug({ ...this.#who(), err: error }, 'the client broke off');
       },
       onClientGone: () => this.#onClientGone(),
       onServerEnd: (error) => this.#onServerEnd(error),
+      onThrown: (thrown) => this.#onThrown(thrown),
     });
   }
 
@@ -91,8 +65,8 @@ export class Session {
   async start(): Promise<void> {
     const phase = this.#phase;
     if (phase.name !== 'dialling') return;
-    this.#legs.start();
     try {
+      this.#legs.start();
       this.#relay(await this.#options.dial(phase.stopTrying.signal));
     } catch (error) {
       this.#fail(error);
@@ -102,12 +76,12 @@ export class Session {
   /** Ends the session as soon as nothing is under way; at once where it is idle. */
   drain(): void {
     this.#draining = true;
-    this.#drainIfIdle();
+    this.#guarded(() => this.#drainIfIdle());
   }
 
   /** Ends the session now. */
   destroy(): void {
-    this.#close(new UndropError('UNDROP_SHUTTING_DOWN'));
+    this.#guarded(() => this.#close(new UndropError('UNDROP_SHUTTING_DOWN')));
     this.#legs.destroy();
   }
 
@@ -143,7 +117,7 @@ export class Session {
       (error: unknown) => {
         this.#options.log.info({ ...this.#who(), err: error }, 'no TLS with a client');
         this.#clientIs = 'gone';
-        this.#endBoth();
+        this.#guarded(() => this.#endBoth());
       },
     );
   }
@@ -157,12 +131,10 @@ export class Session {
 
   #inLogin(goOn: () => void): void {
     if (this.#phase.name !== 'login') return;
-    try {
+    this.#guarded(() => {
       goOn();
       this.#watchLogin();
-    } catch (error) {
-      this.#fail(error);
-    }
+    });
   }
 
   #enterCommands(
@@ -195,9 +167,9 @@ export class Session {
   }
 
   #onServerBytes(chunk: Buffer): void {
-    this.#options.counters.bytesFromServers += chunk.length;
     const phase = this.#phase;
     try {
+      this.#options.counters.bytesFromServers += chunk.length;
       if (phase.name === 'commands') phase.commands.feedServer(chunk);
       else if (phase.name === 'login') {
         phase.relay.feedServer(chunk);
@@ -210,9 +182,9 @@ export class Session {
   }
 
   #onClientBytes(chunk: Buffer): void {
-    this.#options.counters.bytesFromClients += chunk.length;
     const phase = this.#phase;
     try {
+      this.#options.counters.bytesFromClients += chunk.length;
       if (phase.name === 'commands') phase.commands.feedClient(chunk);
       else if (phase.name === 'login') {
         phase.relay.feedClient(chunk);
@@ -321,14 +293,36 @@ export class Session {
   #onServerEnd(error: Error | null): void {
     const phase = this.#phase;
     if (phase.name === 'closed') return;
+    if (error instanceof InvariantError) return this.#fail(error);
     if (error !== null) this.#options.log.info({ ...this.#who(), err: error }, 'server broke off');
     this.#close(error ?? new Error('The server closed the connection.'));
     this.#legs.endClient();
     this.#legs.destroyServer();
   }
 
+  #guarded(run: () => void): void {
+    behindDoor(run, (thrown) => this.#onThrown(thrown))();
+  }
+
+  /** By what nobody awaits: an event, a timer. */
+  #onThrown(thrown: unknown): void {
+    if (this.#phase.name !== 'closed') return this.#fail(thrown);
+    this.#options.log.error({ ...this.#who(), err: thrown }, 'a session that was over has failed');
+    this.#legs.destroy();
+  }
+
   /** Something went wrong: the client gets an error where one can be said, and both sides end. */
   #fail(thrown: unknown): void {
+    try {
+      this.#endWith(thrown);
+    } catch (error) {
+      const fields = { client: this.#options.clientAddress, err: error };
+      this.#options.log.error(fields, 'a session is cut off, as it could not be ended');
+      this.#legs.destroy();
+    }
+  }
+
+  #endWith(thrown: unknown): void {
     const phase = this.#phase;
     if (phase.name === 'closed') return;
     const error =
@@ -339,7 +333,7 @@ export class Session {
     const fields = { ...this.#who(), phase: phase.name, reference, err: error };
     if (error instanceof UndropError) this.#options.log.warn(fields, error.message);
     else this.#options.log.error(fields, 'a session ends on an error of undrop');
-    const answer = encodeFailure(phase, toClientError(error, reference));
+    const answer = lastWords(phase, toClientError(error, reference));
     this.#close(error instanceof Error ? error : new Error(String(error)));
     this.#legs.endClient(answer);
     if (phase.name === 'login') this.#legs.leaveServer(phase.relay);
@@ -353,12 +347,14 @@ export class Session {
     this.#clearLoginTimer();
     if (phase.name === 'dialling') phase.stopTrying.abort();
     this.#phase = { name: 'closed' };
-    this.#legs.letGo();
-    if (phase.name === 'commands') {
+    try {
+      this.#legs.letGo();
+      if (phase.name !== 'commands') return;
       if (phase.commands.untracked) this.#options.counters.sessionsUntracked++;
       phase.commands.fail(error ?? new Error('The session ended.'));
+    } finally {
+      this.#options.onClose();
     }
-    this.#options.onClose();
   }
 
   #drainIfIdle(): void {
@@ -379,22 +375,4 @@ export class Session {
     if (phase.name !== 'commands') return { client, user: '', threadId: null };
     return { client, user: phase.commands.user, threadId: phase.login.threadId };
   }
-}
-
-/**
- * The ERR that ends a session, or null in the middle of a response, where nothing can be said.
- * Before the greeting it carries no SQLSTATE, as the capabilities aren't known.
- */
-function encodeFailure(phase: Phase, error: ReturnType<typeof toClientError>): Buffer | null {
-  const message = Buffer.from(error.message);
-  const isGreeted =
-    phase.name === 'commands' || (phase.name === 'login' && phase.relay.state !== 'greeting');
-  if (!isGreeted) return encodePacket(encodeErr({ ...error, sqlState: null, message }), 0);
-  const payload = encodeErr({ ...error, message });
-  if (phase.name === 'login') {
-    const { nextToClient } = phase.relay;
-    return nextToClient === null ? null : encodePacket(payload, nextToClient);
-  }
-  const sequenceId = phase.commands.errorSequenceId;
-  return sequenceId === null ? null : encodePacket(payload, sequenceId);
 }

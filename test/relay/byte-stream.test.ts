@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { InvariantError } from '../../src/assert.js';
 import { type ByteStream, SocketStream } from '../../src/relay/byte-stream.js';
 import { openByteStream } from '../../src/relay/open-byte-stream.js';
 import { Pump } from '../../src/relay/pump.js';
@@ -78,6 +79,25 @@ test('what a stream keeps behind a write under way is its own', async () => {
 });
 
 describe.each(['raw handle', 'stream'])('by %s', (way) => {
+  test.each(['a chunk', 'room'])('who throws at %s loses that socket alone', async (what) => {
+    const [here, there] = await pair();
+    const stream = way === 'stream' ? new SocketStream(here) : openByteStream(here);
+    const failed = once(here, 'error');
+    const fail = () => {
+      throw new Error('the fault of this test');
+    };
+    stream.onDrain = fail;
+    stream.start(what === 'a chunk' ? fail : () => undefined);
+    if (what === 'a chunk') there.write('x');
+    else {
+      while (stream.write(Buffer.alloc(2 ** 20)));
+      there.resume();
+    }
+    const [error] = (await failed) as [Error];
+    expect(error).toBeInstanceOf(InvariantError);
+    expect(error.cause).toMatchObject({ message: 'the fault of this test' });
+  });
+
   beforeAll(async () => {
     await chooseRelay('auto');
   });

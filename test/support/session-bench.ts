@@ -10,7 +10,7 @@ import { silentLog } from '../../src/log.js';
 import { type Counters, newCounters } from '../../src/metrics.js';
 import type { ServerAddress, ServicePool } from '../../src/service/pools.js';
 import { drain } from '../../src/session/drain.js';
-import { Listener } from '../../src/session/listener.js';
+import { Listener, type ListenerOptions } from '../../src/session/listener.js';
 import { LocalPermits } from '../../src/session/permits.js';
 import { openProxyTls, type ProxyTls, type TlsSettings } from '../../src/session/tls.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
@@ -160,6 +160,8 @@ export interface BenchOptions {
   readonly upstreams?: readonly ServerAddress[];
   /** Tried before the fake server. */
   readonly upstreamsBefore?: readonly ServerAddress[];
+  /** Instead of what the listener has otherwise. */
+  readonly over?: Partial<ListenerOptions>;
 }
 
 /** Opens a listener before a fake server. */
@@ -177,7 +179,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as net.AddressInfo;
-  const counters = newCounters();
+  const counters = options.over?.counters ?? newCounters();
   const tls = await openProxyTls({
     upstream: [],
     tls: options.tls?.tlsCert === undefined ? 'off' : 'offered',
@@ -221,6 +223,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     background: () => undefined,
     onHeld: () => undefined,
     onBrokenLogin: () => options.onBrokenLogin?.(),
+    ...options.over,
   });
   let addresses: readonly ServerAddress[] = [];
   try {

@@ -1,0 +1,212 @@
+/**
+ * What is thrown where Node.js calls a session, or the listener for one (events of sockets, timers,
+ * new connections), ends that session with a line of the log; the one beside it is served on.
+ */
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { assert } from '../../src/assert.js';
+import { type Log, silentLog } from '../../src/log.js';
+import { newCounters } from '../../src/metrics.js';
+import { chooseRelay } from '../../src/relay/raw-handle.js';
+import type { ListenerOptions } from '../../src/session/listener.js';
+import { LocalPermits } from '../../src/session/permits.js';
+import { encodePacket } from '../../src/wire/framing.js';
+import { exchange } from '../support/conversation.js';
+import {
+  type Bench,
+  type BenchOptions,
+  type Connected,
+  endListener,
+  logIn,
+  openBench,
+  type Peer,
+} from '../support/session-bench.js';
+
+/** By streams first: raw handles are tried for once, and used from then on. */
+const WAYS = ['streams', 'raw handles'];
+
+const PING = encodePacket(Buffer.from([0x0e]), 0);
+const [GREETING = Buffer.alloc(0)] = exchange('mysql-9.7/deprecate-eof', 'login').spoken.map(
+  ({ packet }) => packet,
+);
+const OK = encodePacket(Buffer.from('00000002000000', 'hex'), 1);
+
+/** Fails once, the next time that it is passed. */
+class Fault {
+  #isArmed = false;
+
+  arm(): void {
+    this.#isArmed = true;
+  }
+
+  pass(): void {
+    const isFailing = this.#isArmed;
+    this.#isArmed = false;
+    assert(!isFailing, 'the fault of this test');
+  }
+}
+
+/** A log that keeps its errors, and fails where it warns or informs. */
+class ErrorLog implements Log {
+  readonly errors: string[] = [];
+  readonly debug = silentLog.debug;
+  readonly #fault: Fault;
+
+  constructor(fault: Fault) {
+    this.#fault = fault;
+  }
+
+  warn(): void {
+    this.#fault.pass();
+  }
+
+  info(): void {
+    this.#fault.pass();
+  }
+
+  error(_fields: object, message: string): void {
+    this.errors.push(message);
+  }
+}
+
+let bench: Bench | null = null;
+
+afterEach(async () => {
+  await bench?.close();
+  bench = null;
+});
+
+describe.each(WAYS)('by %s, a fault', (way) => {
+  beforeAll(async () => {
+    if (way === 'raw handles') expect(await chooseRelay('auto')).toBe('raw');
+  });
+
+  let fault: Fault;
+  let log: ErrorLog;
+
+  async function open(
+    over: Partial<ListenerOptions> = {},
+    options: BenchOptions = {},
+  ): Promise<Bench> {
+    bench = await openBench({ ...options, over: { log, ...over } });
+    return bench;
+  }
+
+  beforeEach(() => {
+    fault = new Fault();
+    log = new ErrorLog(fault);
+  });
+
+  /** Whatever happened beside it. */
+  async function isServed({ client, server }: Connected): Promise<void> {
+    client.send(PING);
+    expect(await server.packet()).toEqual(PING);
+    server.send(OK);
+    expect(await client.packet()).toEqual(OK);
+  }
+
+  async function isLogged(peer: Peer, message: RegExp): Promise<void> {
+    await peer.until('logged', () => log.errors.some((line) => message.test(line)));
+  }
+
+  const failingPermits = () => {
+    const permits = new LocalPermits(100);
+    return {
+      take: () => permits.take(),
+      get max() {
+        return permits.max;
+      },
+      give: () => {
+        permits.give();
+        fault.pass();
+      },
+    };
+  };
+
+  test.each(['bytesFromClients', 'bytesFromServers'] as const)(
+    'where bytes arrive (%s) ends their session',
+    async (counted) => {
+      const counters = newCounters();
+      let count = 0;
+      Object.defineProperty(counters, counted, {
+        get: () => count,
+        set: (value: number) => {
+          count = value;
+          fault.pass();
+        },
+      });
+      const opened = await open({ counters });
+      const [other, ailing] = [await logIn(opened), await logIn(opened)];
+      fault.arm();
+      if (counted === 'bytesFromClients') ailing.client.send(PING);
+      else ailing.server.send(OK);
+      await ailing.client.ended();
+      expect(log.errors).toEqual(['a session ends on an error of undrop']);
+      await isServed(other);
+    },
+  );
+
+  test.each(['client', 'server'] as const)('where the %s goes ends the session', async (which) => {
+    const opened = await open({ permits: failingPermits() });
+    const [other, ailing] = [await logIn(opened), await logIn(opened)];
+    fault.arm();
+    ailing[which].destroy();
+    await isLogged(other.client, /^a session that was over has failed$/);
+    await isServed(other);
+  });
+
+  test('where a client takes too long ends its session', async () => {
+    const opened = await open({}, { loginTimeoutMs: 50 });
+    const other = await logIn(opened);
+    const late = await opened.client();
+    fault.arm();
+    (await opened.accepted()).send(GREETING);
+    await isLogged(other.client, /^a session is cut off, as it could not be ended$/);
+    await late.ended();
+    await isServed(other);
+  });
+
+  test('where a client arrives costs that client', async () => {
+    const permits = new LocalPermits(100);
+    const failing = {
+      take: () => {
+        fault.pass();
+        return permits.take();
+      },
+      max: 100,
+      give: () => permits.give(),
+    };
+    const opened = await open({ permits: failing });
+    const other = await logIn(opened);
+    fault.arm();
+    const late = await opened.client();
+    await late.ended();
+    expect(log.errors).toEqual(['a client is cut off, as it could not be served']);
+    await isServed(other);
+  });
+
+  test('where a login breaks off is a line of the log', async () => {
+    const broken = new Fault();
+    const opened = await open({ onBrokenLogin: () => broken.pass() });
+    const other = await logIn(opened);
+    const ailing = await opened.client();
+    broken.arm();
+    const server = await opened.accepted();
+    server.send(GREETING);
+    await ailing.take(GREETING.length);
+    server.destroy();
+    await ailing.ended();
+    await isLogged(other.client, /^a login ended badly$/);
+    await isServed(other);
+  });
+
+  test('amid a drain keeps no other session from its end', async () => {
+    const opened = await open({ permits: failingPermits() });
+    const first = await logIn(opened);
+    const second = await logIn(opened);
+    fault.arm();
+    await endListener(opened.listener, { timeoutMs: 60_000 });
+    await first.client.ended();
+    await second.client.ended();
+    expect(log.errors).toEqual(['a session that was over has failed']);
+  });
+});
