@@ -5,6 +5,7 @@
  */
 import { type Examination, examine } from '../account/examine.js';
 import type { Program } from '../account/programs.js';
+import { findStrangers } from '../lifecycle/collector-lock.js';
 import type { DoctorSettings } from './account-settings.js';
 import { DESTROY_ALLOWED, leavesOut, notProtectedBy, whyNotHeldBy } from './proxy-settings.js';
 import { wayTo } from './upstream-way.js';
@@ -22,12 +23,18 @@ export function runDoctor(
     const { mode, protect, allowDestroy } = settings;
     const notProtected = notProtectedBy(settings);
     const ways = settings.upstream.map((upstream) => wayTo(upstream, settings));
-    const all = { ...found, ways, mode, protect, notProtected, allowDestroy };
-    const text = options.json ? JSON.stringify(all, null, 2) : formatExamination(found, settings);
+    const lockedBy = await findStrangers(pool);
+    const all = { ...found, ways, mode, protect, notProtected, allowDestroy, lockedBy };
+    const lines = [formatExamination(found, settings), ...lockedBy.map(formatStranger)];
+    const text = options.json ? JSON.stringify(all, null, 2) : lines.join('\n');
     process.stdout.write(`${text}\n`);
     const isPartly = found.notHeld.length + notProtected.length > 0;
     return found.tier === null || isPartly ? 1 : 0;
   });
+}
+
+function formatStranger(words: string): string {
+  return `collector ${words}, the lock of collectors, and is none of undrop: nobody waits for it`;
 }
 
 /** What a proxy would do by these settings. */

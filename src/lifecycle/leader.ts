@@ -1,6 +1,6 @@
 /**
- * One collector for each server: the proxy that has the server's own lock, on one connection that
- * it keeps and on which also everything it does as a collector runs.
+ * One collector for each server: the proxy that has the server's own lock (collector-lock.ts), on
+ * one connection that it keeps and on which also everything it does as a collector runs.
  *
  * Invariant (fencing): a proxy that lost the lock can't act. The lock lives and ends with the
  * connection, and the connection is the only one it acts on, but for texts that begin with a look
@@ -8,19 +8,23 @@
  * finds the connection gone. So that the server ends the connection of a proxy that is not heard of
  * any more, its session has short timeouts, and a proxy that waits says something now and then.
  */
+import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { assertLedgerKnown } from '../ledger/tables.js';
 import type { Log } from '../log.js';
 import { isServerError, type ServicePool, type TaskConnection } from '../service/pools.js';
 import { numberOrNullOf } from '../service/row.js';
-import { note, type SQLQuery, sql } from '../service/sql.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { note, sql } from '../service/sql.js';
+import {
+  type LockState,
+  lookAtLock,
+  NO_TABLE,
+  type TakenLock,
+  takeLock,
+} from './collector-lock.js';
 
-/** The name of the lock; locks are the server's, not a schema's. */
-export const COLLECTOR_LOCK = 'undrop:collector';
-
-/** The server ends a session of ours that has said nothing for so long, and so frees the lock. */
-const SILENCE_SECONDS = 20;
 const HEARTBEAT_MS = 5_000;
 /** How often those without the lock try to get it. */
 const TRY_EVERY_MS = 5_000;
@@ -59,7 +63,7 @@ export async function leadWhenever(
   work: (lease: Lease) => Promise<void>,
 ): Promise<void> {
   const { clock, log, signal } = options;
-  const attempt: Attempt = { said: '' };
+  const attempt: Attempt = { said: '', saidStrangers: '' };
   let brokenMs = 0;
   while (!signal.aborted) {
     let pauseMs = TRY_EVERY_MS;
@@ -81,6 +85,7 @@ export async function leadWhenever(
 /** What was last said of the lock, so that it isn't said every few seconds. */
 interface Attempt {
   said: string;
+  saidStrangers: string;
 }
 
 function say(attempt: Attempt, what: string, speak: (what: string) => void): void {
@@ -96,70 +101,73 @@ async function leadOnce(
 ): Promise<void> {
   await pool.task(async (connection) => {
     await assertLedgerKnown(connection);
-    const holder = await tryLock(connection);
-    if (holder !== 'us') {
-      say(attempt, `held by ${holder}`, () => {
+    const server = await readServerFacts(connection);
+    if (server.readOnly) {
+      say(attempt, 'the server is read-only: nothing is collected', (what) => {
+        log.info({ event: 'collector' }, what);
+      });
+      return;
+    }
+    const seen = await lookAtLock(connection, server);
+    sayStrangers(attempt, seen, log);
+    const nonce = randomBytes(16).toString('hex');
+    const lock = seen.leader === null ? await takeLock(connection, server, { seen, nonce }) : null;
+    if (lock === null) {
+      say(attempt, 'another', () => {
+        const { leader: holder } = seen;
         log.info({ event: 'collector', holder }, 'another proxy collects on this server');
       });
       return;
     }
-    // Its session settings are not the pool's.
-    connection.discard();
     attempt.said = '';
     log.info({ event: 'collector', threadId: connection.threadId }, 'this proxy collects');
     await work({
-      connection: pinned(pool, connection),
-      idle: (delayMs, wake) => idle(connection, clock, delayMs, wake),
+      connection: pinned(pool, connection, lock),
+      idle: (delayMs, wake) => idle({ connection, lock, clock }, delayMs, wake),
     });
-    await connection.run(sql`${note('lock')} DO RELEASE_LOCK(${COLLECTOR_LOCK})`, {
-      deadlineMs: DEADLINE_MS,
-    });
+    await lock.release();
   });
 }
 
-/**
- * One text, so that there is no moment with the lock but without the timeouts, wherever this
- * process may be stopped. Without the lock the settings stay what they were.
- */
-async function tryLock(connection: TaskConnection): Promise<'us' | number | null> {
-  const ifOurs = (seconds: number, otherwise: SQLQuery) =>
-    sql`CAST(IF(IS_USED_LOCK(${COLLECTOR_LOCK}) = CONNECTION_ID(), ${seconds}, ${otherwise})
-      AS UNSIGNED)`;
-  const [got, , holder] = await connection.run(
-    [
-      sql`${note('lock')} SELECT GET_LOCK(${COLLECTOR_LOCK}, 0) AS got`,
-      sql`SET SESSION wait_timeout = ${ifOurs(SILENCE_SECONDS, sql`@@session.wait_timeout`)},
-        SESSION net_read_timeout = ${ifOurs(SILENCE_SECONDS, sql`@@session.net_read_timeout`)},
-        SESSION net_write_timeout = ${ifOurs(SILENCE_SECONDS, sql`@@session.net_write_timeout`)}`,
-      sql`SELECT IS_USED_LOCK(${COLLECTOR_LOCK}) AS holder`,
-    ],
-    { deadlineMs: DEADLINE_MS },
-  );
-  if (got?.[0] !== undefined && numberOrNullOf(got[0], 'got') === 1) return 'us';
-  return holder?.[0] === undefined ? null : numberOrNullOf(holder[0], 'holder');
+function sayStrangers(attempt: Attempt, { strangers }: LockState, log: Log): void {
+  const who = strangers.map(({ words, name }) => `${words} has ${name}`).join('; ');
+  if (who !== '' && who !== attempt.saidStrangers) {
+    log.warn(
+      { event: 'collector', who },
+      'somebody else has the lock of collectors: not waited for',
+    );
+  }
+  attempt.saidStrangers = who;
+}
+
+interface Held {
+  readonly connection: TaskConnection;
+  readonly lock: TakenLock;
 }
 
 async function idle(
-  connection: TaskConnection,
-  clock: Clock,
+  { clock, ...held }: Held & { readonly clock: Clock },
   delayMs: number,
   signal: AbortSignal,
 ): Promise<void> {
   for (let leftMs = delayMs; leftMs > 0 && !signal.aborted; leftMs -= HEARTBEAT_MS) {
     await clock.sleep(Math.min(leftMs, HEARTBEAT_MS), signal);
-    await assertLock(connection);
+    await assertLock(held);
   }
 }
 
-async function assertLock(connection: TaskConnection): Promise<void> {
-  const [rows] = await connection.run(
-    sql`${note('lock')} SELECT IS_USED_LOCK(${COLLECTOR_LOCK}) = CONNECTION_ID() AS ours`,
-    { deadlineMs: DEADLINE_MS },
-  );
-  const row = rows?.[0];
-  if (row === undefined || numberOrNullOf(row, 'ours') !== 1) {
-    throw new UndropError('UNDROP_NOT_COLLECTOR');
+async function assertLock({ connection, lock }: Held): Promise<void> {
+  try {
+    const [rows] = await connection.run(sql`${note('lock')} SELECT ${lock.isLed} AS ours`, {
+      deadlineMs: DEADLINE_MS,
+    });
+    const row = rows?.[0];
+    if (row !== undefined && numberOrNullOf(row, 'ours') === 1) return;
+  } catch (error) {
+    // Its row is lost: another proxy may lead by a new one.
+    if (!isServerError(error, ...NO_TABLE)) throw error;
   }
+  throw new UndropError('UNDROP_NOT_COLLECTOR');
 }
 
 /**
@@ -168,11 +176,13 @@ async function assertLock(connection: TaskConnection): Promise<void> {
  * servers write it to the binary log with all that comes behind (`use`, of a schema that may be
  * gone by then), and judge by it what replicas get (replicate-do-db).
  */
-function pinned(pool: ServicePool, connection: TaskConnection): ServicePool {
+function pinned(pool: ServicePool, connection: TaskConnection, lock: TakenLock): ServicePool {
   return {
     run: (text, options) => connection.run(text, options),
     task: (fn, { apart = false } = {}) =>
-      apart ? pool.task((other) => fn(whileLocked(connection, other)), { apart }) : fn(connection),
+      apart
+        ? pool.task((other) => fn(whileLocked({ connection, lock }, other)), { apart })
+        : fn(connection),
     killQuery: (threadId) => pool.killQuery(threadId),
     isWaiting: (threadId) => pool.isWaiting(threadId),
     dispose: async () => undefined,
@@ -183,15 +193,14 @@ function pinned(pool: ServicePool, connection: TaskConnection): ServicePool {
  * The other connection, for as long as this one has the lock: else its texts reject with
  * UNDROP_NOT_COLLECTOR. They are tried again for longer than this one may be silent.
  */
-function whileLocked(connection: TaskConnection, other: TaskConnection): TaskConnection {
-  const { threadId } = connection;
+function whileLocked({ connection, lock }: Held, other: TaskConnection): TaskConnection {
   const ifLocked = sql`SELECT ${note('lock')}
-    IF(IS_USED_LOCK(${COLLECTOR_LOCK}) = ${threadId}, 1, (SELECT 1 UNION SELECT 2)) AS ours`;
+    IF(${lock.isOurs(connection.threadId)}, 1, (SELECT 1 UNION SELECT 2)) AS ours`;
   return {
     threadId: other.threadId,
     discard: () => other.discard(),
     run: async (text, options) => {
-      await assertLock(connection);
+      await assertLock({ connection, lock });
       try {
         const [, ...rows] = await other.run([ifLocked, ...[text].flat()], options);
         return rows;

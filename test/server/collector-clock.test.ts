@@ -85,7 +85,7 @@ inLanes(testServers(), 'on a slow way to $name', (server, { afterEach, beforeEac
     await collecting.looked();
     const [lock] = await query<{ id: number }>(
       server,
-      "SELECT IS_USED_LOCK('undrop:collector') AS id",
+      "SELECT IS_USED_LOCK(CONCAT('undrop:collector:', nonce)) AS id FROM _undrop.leader",
     );
     await query(server, `KILL ${lock?.id}`);
     await until('it is said', () =>

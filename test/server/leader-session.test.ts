@@ -6,7 +6,7 @@
 import { expect, jest } from '@jest/globals';
 import { systemClock } from '../../src/clock.js';
 import type { HeldTrigger } from '../../src/ledger/triggers.js';
-import { COLLECTOR_LOCK, leadWhenever } from '../../src/lifecycle/leader.js';
+import { leadWhenever } from '../../src/lifecycle/leader.js';
 import { silentLog } from '../../src/log.js';
 import { createTrigger } from '../../src/moves/create-trigger.js';
 import { showTriggers } from '../../src/moves/show-triggers.js';
@@ -71,7 +71,8 @@ inLanes(testServers(), 'a collector’s session on $name', (server, { test, ...e
       });
       const seen: unknown[] = [];
       await lead(losing, async (connection) => {
-        const release = sql`DO RELEASE_LOCK(${COLLECTOR_LOCK})`;
+        const release = sql`DO RELEASE_LOCK(
+          (SELECT CONCAT('undrop:collector:', nonce) FROM _undrop.leader))`;
         unlock = async () => void (await connection.run(release));
         if (when === 'before it looks') await unlock();
         const making = createTrigger(connection, to, trigger, { logged: true });

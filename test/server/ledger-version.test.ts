@@ -111,7 +111,7 @@ inLanes(testServers(), 'a ledger on $name', (server, { test, ...each }) => {
     const isFree = async () => {
       const [row] = await query<{ n: number | null }>(
         server,
-        "SELECT IS_USED_LOCK('undrop:collector') AS n",
+        "SELECT IS_USED_LOCK(CONCAT('undrop:collector:', nonce)) AS n FROM _undrop.leader",
       );
       return row?.n === null;
     };

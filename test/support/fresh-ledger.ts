@@ -8,7 +8,7 @@ import { query, type Target } from './servers.js';
 import { poolOn } from './service-pool.js';
 
 const KEPT: ReadonlySet<string> = new Set([
-  ...['ledger', 'ledger_version', GUARD_CHILD],
+  ...['ledger', 'ledger_version', 'leader', GUARD_CHILD],
   ...Array.from({ length: GUARDS_MAX }, (_, index) => guardName(index)),
 ]);
 /** How to drop a kind of table; all others by DROP TABLE. */

@@ -1,0 +1,124 @@
+/**
+ * Who else may have the collector's lock, on real servers: GET_LOCK takes no right. Nobody who is
+ * no proxy of ours keeps tables from being collected, and whoever tries is named.
+ */
+import { expect, jest } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import {
+  type Collecting,
+  holdTable,
+  startCollecting,
+  until,
+  whereIs,
+} from '../lifecycle/collecting.js';
+import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
+import { inLanes } from '../support/lanes.js';
+import { runUndrop } from '../support/proxy.js';
+import { connect, query, testServers } from '../support/servers.js';
+
+jest.setTimeout(120_000);
+
+const KNOWN = 'undrop:collector';
+const COLLECTS = 'this proxy collects';
+
+inLanes(testServers(), 'the collector’s lock on $name', (server, { test, ...each }) => {
+  const running: Collecting[] = [];
+  const intruders: Connection[] = [];
+
+  each.beforeAll(async () => {
+    await query(server, "CREATE USER lock_it@'%' IDENTIFIED BY 'l0ck'");
+  });
+  each.beforeEach(() => freshLedger(server));
+  each.afterEach(async () => {
+    await Promise.all(intruders.splice(0).map((intruder) => intruder.end()));
+    await Promise.all(running.splice(0).map((one) => one.stop()));
+  });
+  each.afterAll(async () => {
+    await query(server, "DROP USER lock_it@'%'");
+    await dropRecycleSchemas(server);
+  });
+
+  const collect = () => {
+    const one = startCollecting(server, { lifecycle: ['HOLD'] });
+    running.push(one);
+    return one;
+  };
+  const stopAll = () => Promise.all(running.splice(0).map((one) => one.stop()));
+  const messages = (one: Collecting) => one.said.map(({ message }) => message);
+  const leads = (one: Collecting) => until('it collects', () => messages(one).includes(COLLECTS));
+
+  /** A session of an account that may log in, and nothing else; or of our own. */
+  async function withLock(name: string, account: object = { user: 'lock_it', password: 'l0ck' }) {
+    const intruder = await connect({ ...server, ...account });
+    intruders.push(intruder);
+    const [rows] = await intruder.query('SELECT GET_LOCK(?, 0) AS got', [name]);
+    expect(rows).toEqual([{ got: 1 }]);
+    return intruder;
+  }
+
+  const secretName = async () => {
+    const [row] = await query<{ nonce: string }>(server, 'SELECT nonce FROM _undrop.leader');
+    return `${KNOWN}:${row?.nonce}`;
+  };
+
+  const isGone = async (id: string) => (await whereIs(server, id)).length === 0;
+
+  test('in the hands of anybody who may log in is not waited for, and it is said who', async () => {
+    const { threadId } = await withLock(KNOWN);
+    const held = await holdTable(server);
+    const one = collect();
+    await until('the table is gone', () => isGone(held.id));
+    const warning = one.said.find(({ message }) =>
+      message.startsWith('somebody else has the lock'),
+    );
+    expect(warning?.fields['who']).toMatch(new RegExp(`^${threadId} lock_it@\\S+ has ${KNOWN}$`));
+    const { stdout } = await runUndrop(server, ['doctor']);
+    expect(stdout).toContain(`${threadId} lock_it@`);
+    await until('nobody is named any more', async () => {
+      await Promise.all(intruders.splice(0).map((intruder) => intruder.end()));
+      return !(await runUndrop(server, ['doctor'])).stdout.includes('lock_it@');
+    });
+  });
+
+  test('under the name of the last leadership is not waited for either', async () => {
+    const first = collect();
+    await leads(first);
+    const name = await secretName();
+    await stopAll();
+    const { threadId } = await withLock(name);
+    const held = await holdTable(server);
+    const next = collect();
+    await until('the table is gone', () => isGone(held.id));
+    const warning = next.said.find(({ message }) => message.startsWith('somebody else has'));
+    expect(warning?.fields['who']).toContain(`${threadId} lock_it@`);
+    expect(await secretName()).not.toBe(name);
+  });
+
+  test('has one of several proxies that begin at once, whoever else tries', async () => {
+    await withLock(KNOWN);
+    const all = [collect(), collect(), collect(), collect()];
+    await until('each has tried', () => all.every(({ said }) => said.length > 1));
+    const ends = all.map((one) => messages(one).filter((said) => / collects/.test(said)));
+    expect(ends.map(([said]) => said).sort()).toEqual([
+      ...Array.from({ length: 3 }, () => 'another proxy collects on this server'),
+      COLLECTS,
+    ]);
+  });
+
+  test('of an undrop that knows one name only is waited for', async () => {
+    const old = await withLock(KNOWN, {});
+    const one = collect();
+    await until('it waits', () => messages(one).includes('another proxy collects on this server'));
+    expect(messages(one)).not.toContain(COLLECTS);
+    await old.query('DO RELEASE_LOCK(?)', [KNOWN]);
+    await leads(one);
+  });
+
+  test('is given up where its row is lost, and had again', async () => {
+    const one = collect();
+    await leads(one);
+    await query(server, 'DROP TABLE _undrop.leader');
+    const times = () => messages(one).filter((said) => said === COLLECTS).length;
+    await until('it collects again', () => times() === 2);
+  });
+});
