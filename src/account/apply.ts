@@ -4,7 +4,7 @@
  */
 import { UndropError } from '../errors.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
-import { numberOf, textOrNullOf } from '../service/row.js';
+import { numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
 import { type Account, type Grant, grantsFor, type Tier } from './grants.js';
@@ -14,7 +14,10 @@ import { createUserSql, grantSql } from './statements.js';
 const NO_PASSWORD = 'UNDROP_PASSWORD is not set: expected the password of the new account.';
 
 export interface ApplyOptions {
-  readonly account: Account;
+  /** Without a host: the one that the server sees the administrator come from. */
+  readonly account: Pick<Account, 'user'> & { readonly host: string | null };
+  /** It may log in with TLS only; of an account that isn't there yet. Default: false. */
+  readonly requiresTls?: boolean;
   /** Of an account that isn't there yet. */
   readonly password: string;
   readonly tier: Tier;
@@ -22,6 +25,7 @@ export interface ApplyOptions {
 }
 
 export interface Applied {
+  readonly account: Account;
   readonly isNew: boolean;
   readonly grants: readonly Grant[];
   /** Of the schemas that it is for: what isn't there yet. */
@@ -30,25 +34,37 @@ export interface Applied {
 
 /** `admin`: may create users and grant what is to be granted. Rejects with the server's errors. */
 export async function applyAccount(admin: ServicePool, options: ApplyOptions): Promise<Applied> {
-  const { account, password, tier, schemas } = options;
+  const { password, tier, schemas, requiresTls = false } = options;
+  const account = { ...options.account, host: options.account.host ?? (await hostOf(admin)) };
   const server = await readServerFacts(admin);
   const isLiteral = await hasPartialRevokes(admin);
   const grants = grantsFor(server, { tier, schemas, isLiteral });
   const isNew = !(await exists(admin, account));
   if (isNew) {
     if (password === '') throw new UndropError('UNDROP_CONFIG', { problems: NO_PASSWORD });
-    await admin.run(createUserSql(account, password));
+    for (const query of createUserSql(account, password, { requiresTls, server })) {
+      await admin.run(query);
+    }
   }
   try {
     for (const grant of grants) await admin.run(grantSql(grant, account));
   } catch (error) {
     if (!isNew || !isServerError(error)) throw error;
-    throw notAllGranted(options, error);
+    throw notAllGranted(account, tier, error);
   }
-  return { isNew, grants, absent: await missingSchemas(admin, schemas, await readSchemas(admin)) };
+  const absent = await missingSchemas(admin, schemas, await readSchemas(admin));
+  return { account, isNew, grants, absent };
 }
 
-function notAllGranted({ account, tier }: ApplyOptions, error: Error): UndropError {
+/** An address, or the name that the server has for it. */
+async function hostOf(connection: ServicePool): Promise<string> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('look')} SUBSTRING_INDEX(USER(), '@', -1) AS host`,
+  );
+  return textOf(rows[0] ?? {}, 'host');
+}
+
+function notAllGranted(account: Account, tier: Tier, error: Error): UndropError {
   const params = {
     account: `${account.user}@${account.host}`,
     what: `but has not all rights of the tier ${tier}`,

@@ -2,11 +2,12 @@
  * `undrop init`: the statements that make the service account for this very server, printed; with
  * --apply they are run by the account of an administrator, and the ledger is made.
  */
+import { randomBytes } from 'node:crypto';
 import { applyAccount } from '../account/apply.js';
 import { readTier } from '../account/examine.js';
 import { type Account, grantsFor, TIERS, type Tier } from '../account/grants.js';
 import { isOfUsers } from '../account/schemas.js';
-import { printStatements, takeAwayAll } from '../account/statements.js';
+import { createUserSql, printStatements, takeAwayAll } from '../account/statements.js';
 import { innermost } from '../drop/innermost.js';
 import { UndropError } from '../errors.js';
 import { ensureLedger } from '../ledger/tables.js';
@@ -48,14 +49,39 @@ function checkSchemas({ tier, schemas }: InitSettings): void {
 }
 
 async function printIt(settings: InitSettings, json: boolean): Promise<string> {
-  const { user, accountHost: host, tier, schemas } = settings;
-  const { version, server } = await greetingOf(settings);
+  const { user, accountHost, tier, schemas } = settings;
+  const { version, server, seenFrom } = await greetingOf(settings);
+  const host = accountHost === '' ? seenFrom : accountHost;
   const grants = grantsFor(server, { tier, schemas, isLiteral: false });
-  const statements = printStatements({ user, host }, grants);
+  const password = settings.password === '' ? newPassword() : settings.password;
+  const made = createUserSql({ user, host }, password, {
+    requiresTls: requiresTls(settings),
+    server,
+  });
+  const statements = printStatements({ user, host }, made, grants);
   if (json) return JSON.stringify({ version, tier, statements: statements.split('\n') }, null, 2);
-  const head = `-- The service account of undrop (tier ${tier}) on ${version}.`;
   const mayBeLiteral = server.flavour === 'mysql' && server.versionId >= 80_016;
-  return [head, ...(tier === 'least' && mayBeLiteral ? [IF_LITERAL] : []), statements].join('\n');
+  return [
+    `-- The service account of undrop (tier ${tier}) on ${version}.`,
+    ...(accountHost === '' ? [`-- It may log in from here, ${host}: --account-host ${ELSE}.`] : []),
+    ...(settings.password === '' ? [NEW_PASSWORD] : []),
+    ...(tier === 'least' && mayBeLiteral ? [IF_LITERAL] : []),
+    statements,
+  ].join('\n');
+}
+
+const ELSE = 'is for where undrop runs elsewhere, or an address is translated on the way';
+const NEW_PASSWORD =
+  '-- The password was made just now, for this account alone: give it to undrop in UNDROP_PASSWORD_FILE.';
+
+/** Strong, and of all kinds of characters that a server may want; in no need of quoting. */
+function newPassword(): string {
+  return `${randomBytes(24).toString('hex')}-Aa1`;
+}
+
+/** The account is never used without TLS by these settings, so nobody else may. */
+function requiresTls({ upstreamTls }: InitSettings): boolean {
+  return ['required', 'verify-ca', 'verify-identity'].includes(upstreamTls);
 }
 
 const IF_LITERAL = `-- Where partial_revokes is ON, names are no patterns: take \`undrop init --apply\` there, or write
@@ -63,15 +89,17 @@ const IF_LITERAL = `-- Where partial_revokes is ON, names are no patterns: take 
 -- _undrop_local, _undrop_local_2 to _undrop_local_32.`;
 
 async function applyIt(settings: InitSettings, json: boolean): Promise<string> {
-  const { user, password, accountHost: host, tier, schemas, adminUser, adminPassword } = settings;
-  const account = { user, host };
+  const { user, password, accountHost, tier, schemas, adminUser, adminPassword } = settings;
+  const wanted = { user, host: accountHost === '' ? null : accountHost };
   const admin = { ...settings, user: adminUser, password: adminPassword };
-  const { isNew, grants, absent } = await withPool(
+  const made = { account: wanted, password, tier, schemas, requiresTls: requiresTls(settings) };
+  const { account, isNew, grants, absent } = await withPool(
     admin,
-    (pool) => applyAccount(pool, { account, password, tier, schemas }),
+    (pool) => applyAccount(pool, made),
     'UNDROP_ADMIN_ACCOUNT',
   );
-  const has = await logIn(settings, isNew);
+  const { host } = account;
+  const has = await logIn({ ...settings, accountHost: host }, isNew);
   const stillHas = has !== null && TIERS.indexOf(has) < TIERS.indexOf(tier) ? has : null;
   if (json) return JSON.stringify({ account, tier, isNew, grants, absent, stillHas }, null, 2);
   const what = isNew ? 'was made' : 'was there, with its password';
@@ -133,16 +161,20 @@ function otherPassword({ user, accountHost, tier, upstream }: InitSettings, erro
 }
 
 /** What the server says of itself to whoever knocks. */
-async function greetingOf(
-  settings: InitSettings,
-): Promise<{ readonly version: string; readonly server: ServerVersion }> {
+async function greetingOf(settings: InitSettings): Promise<{
+  readonly version: string;
+  readonly server: ServerVersion;
+  /** Our address on that connection. */
+  readonly seenFrom: string;
+}> {
   const { upstream, connectTimeout, greetingTimeout } = settings;
   const dialled = await dialUpstream(upstream, {
     connectTimeoutMs: connectTimeout,
     greetingTimeoutMs: greetingTimeout,
   });
   const { serverVersion } = decodeHandshakeV10(dialled.greeting.subarray(HEADER_BYTES));
+  const seenFrom = dialled.socket.localAddress ?? 'localhost';
   leaveUnanswered({ ...dialled, heard: dialled.greeting, onBroken: () => undefined });
   const server = parseServerVersion(serverVersion);
-  return { version: bareVersion(serverVersion), server };
+  return { version: bareVersion(serverVersion), server, seenFrom };
 }

@@ -31,6 +31,10 @@ function settingsOf<K extends SettingKey>(
   for (const name of loaded.unknownVariables) {
     process.stderr.write(`undrop: warning: ${name} is no setting of undrop\n`);
   }
+  for (const key of ['password', 'admin-password'].filter((flag) => flags[flag] !== undefined)) {
+    const instead = `give --${key}-file a file instead`;
+    process.stderr.write(`undrop: warning: all on this machine can see --${key}; ${instead}\n`);
+  }
   for (const { key, by } of loaded.overridden) {
     process.stderr.write(`undrop: warning: ${key} of the file is not used, as ${by} is given\n`);
   }

@@ -114,7 +114,7 @@ export const SETTINGS = {
   }),
   tier: setting<(typeof ACCOUNT_TIERS)[number]>({
     variable: 'UNDROP_TIER',
-    default: 'full',
+    default: 'managed',
     expected: ACCOUNT_TIERS.join(', '),
     meaning:
       'which rights `undrop init` gives the service account: full everything, managed without what a managed server keeps for itself, least on UNDROP_SCHEMAS alone',
@@ -129,10 +129,11 @@ export const SETTINGS = {
   }),
   accountHost: setting<string>({
     variable: 'UNDROP_ACCOUNT_HOST',
-    default: '%',
+    default: '',
     expected: 'the host of an account, as the server writes it',
-    meaning: 'from where the service account may log in, when `undrop init` makes it',
-    parse: (text) => (text === '' ? null : text),
+    meaning:
+      'from where the service account may log in, when `undrop init` makes it; by default from where that runs, as the server sees it',
+    parse: (text) => text,
   }),
   adminUser: setting<string>({
     variable: 'UNDROP_ADMIN_USER',

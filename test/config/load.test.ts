@@ -130,7 +130,7 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   passwordFile: null,
   tier: ['', 'all', 'full,least'],
   schemas: [',', 'shop,,crm'],
-  accountHost: [''],
+  accountHost: null,
   adminUser: [''],
   adminPassword: null,
   adminPasswordFile: null,

@@ -17,6 +17,7 @@ export function initVariables(
     USER: user,
     PASSWORD: password,
     TIER: tier,
+    ACCOUNT_HOST: '%',
     ADMIN_USER: server.user,
     ADMIN_PASSWORD: server.password,
     ...(tier === 'least' ? { SCHEMAS: schema } : {}),
