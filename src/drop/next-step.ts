@@ -589,8 +589,8 @@ function unrecorded(
   if (SAME_AS_DROP.has(said.errno)) return answerWith(said);
   if (said.errno !== 1142) return refuse(error);
   if (mayDrop === null && names.length > 1) {
-    const commands = textsInStead('ask', request, names).map((text) => {
-      return { kind: 'query' as const, text };
+    const commands = names.map((name) => {
+      return { kind: 'query' as const, text: probeSql(name, request) };
     });
     return { do: 'user', brings: 'mayDrop', commands };
   }
@@ -853,7 +853,23 @@ function renameAtOnce(
     rename.kind === 'err' ? notRenamed(request, inspection, [moves], rename, answers) : rename;
   if ('do' in ok) return ok;
   assert(ok.kind === 'ok', 'RENAME answers OK or ERR');
-  return { ok, moves, failed: null, keepsLocks: false };
+  if (!warnsOfKeys(inspection, moves, ok)) return { ok, moves, failed: null, keepsLocks: false };
+  if (answers.cleaned === null) {
+    const clean = { kind: 'query' as const, text: cleanSql(request.groupId) };
+    return { do: 'user', brings: 'cleaned', commands: [clean] };
+  }
+  const unwarned = { ...ok, warnings: 0, payload: okWithWarnings(ok, 0) };
+  return { ok: unwarned, moves, failed: null, keepsLocks: false };
+}
+
+/** MySQL warns of keys to columns that aren't unique (6124); of the drop it says nothing. */
+function warnsOfKeys(
+  inspection: Inspection,
+  moves: readonly Move[],
+  { warnings }: OkPacket,
+): boolean {
+  const hasKeys = moves.some(({ seen }) => hasForeignKeys(seen));
+  return hasKeys && warnings > countRemarks(inspection.judge) && !hasGtidNext(inspection);
 }
 
 /**
@@ -1156,8 +1172,10 @@ function notRenamed(
     return closedSchema(request, inspection, error, answers) ?? renameFailed(request, error);
   }
   if (error.errno === LOG_TABLE) return logTable(answers);
-  if (error.errno !== 1142) return renameFailed(request, error);
-  const wasAsked = isGranted(inspection, error, answers);
+  const isForKey = error.errno === NOT_UNIQUE && !hasGtidNext(inspection);
+  if (error.errno !== 1142 && !isForKey) return renameFailed(request, error);
+  // What fails for a key has come past the rights on all of them.
+  const wasAsked = isForKey || isGranted(inspection, error, answers);
   if (mayNotDrop(error) && !wasAsked) return deniedDrop(request, inspection, error, answers);
   const { mayDrop } = answers;
   const ended = mayDrop === null ? null : probeEnds(request, inspection, mayDrop, answers);
@@ -1190,11 +1208,7 @@ function notRenamed(
       return turnStep(request, left[next.at]);
     case 'ask':
     case 'clean': {
-      const texts = textsInStead(
-        next.kind,
-        request,
-        left.map(({ name }) => name),
-      );
+      const texts = textsInStead(next.kind, request, left);
       const commands = texts.map((text) => ({ kind: 'query' as const, text }));
       return { do: 'user', brings: BROUGHT_IN_STEAD[next.kind], commands };
     }
@@ -1233,11 +1247,11 @@ const BROUGHT_IN_STEAD = { ask: 'mayDrop', clean: 'cleaned' } as const;
 function textsInStead(
   kind: keyof typeof BROUGHT_IN_STEAD,
   request: DropRequest,
-  names: readonly QualifiedName[],
+  moves: readonly Waited[],
 ): readonly Buffer[] {
   switch (kind) {
     case 'ask':
-      return names.map((name) => probeSql(name, request));
+      return moves.map(({ name }) => probeSql(name, request));
     case 'clean':
       // A KILL QUERY hits one of them, and the drop is done.
       return [cleanSql(request.groupId), cleanSql(request.groupId)];
@@ -1379,6 +1393,12 @@ function accountOf({ facts }: Inspection): string {
 function engineHas({ server }: DropRequest, { intent }: Inspection): boolean {
   return intent?.tables.some((table) => isOfEngine(table, server)) === true;
 }
+
+/**
+ * Of MySQL since 8.4, for the parent of a foreign key to columns that aren't unique: only a session
+ * with restrict_fk_on_non_standard_key off may rename it, and any may drop it.
+ */
+const NOT_UNIQUE = 6125;
 
 /** A log table while it is written can't be renamed alone (1581), and not be dropped. */
 const LOG_TABLE = 1581;

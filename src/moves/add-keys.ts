@@ -32,13 +32,6 @@ export function isMysqlFrom57({ flavour, versionId }: ServerFacts): boolean {
 
 /** foreign_key_checks is off: the rows were right, or as wrong as they are now, before. */
 const UNCHECKED = sql`SET SESSION foreign_key_checks = 0`;
-/**
- * Since 8.4 MySQL adds no key to columns that aren't unique, save where its session may
- * (restrict_fk_on_non_standard_key, which takes SESSION_VARIABLES_ADMIN). Older ones stay.
- */
-export const UNRESTRICTED = sql`SET SESSION foreign_key_checks = 0
-  /*!80400 , SESSION restrict_fk_on_non_standard_key = 0 */`;
-export const NOT_UNIQUE = 6125;
 
 /**
  * Adds those that are missing. Rejects with the server's error; then none of them was added. False
@@ -209,12 +202,7 @@ export async function alter(
   const name = ident(schema, table);
   const statement = sql`ALTER TABLE ${note('keys', id)} ${name} ${sql.join([...changes], ', ')}`;
   const texts = unless === undefined ? [statement] : [unless, statement];
-  try {
-    await runOrKill(pool, [UNCHECKED, ...texts], { logged, patience });
-  } catch (error) {
-    if (!isServerError(error, NOT_UNIQUE)) throw error;
-    await runOrKill(pool, [UNRESTRICTED, ...texts], { logged, patience });
-  }
+  await runOrKill(pool, [UNCHECKED, ...texts], { logged, patience });
 }
 
 export function dropKey(name: string): SQLQuery {

@@ -12,7 +12,6 @@ import { isKilled, runOrKill } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { numberOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
-import { NOT_UNIQUE, UNRESTRICTED } from './add-keys.js';
 import { lookAtTable } from './look-at-table.js';
 
 export interface PutBack {
@@ -43,11 +42,7 @@ export async function putBack(pool: ServicePool, what: PutBack): Promise<void> {
   const to = ident(toSchema, toTable);
   const rename = sql`RENAME ${note('put-back', id)} TABLE ${from} TO ${to}`;
   try {
-    await runOrKill(pool, rename, { logged }).catch((error: unknown) => {
-      // A child that waits for its parent to have its name again.
-      if (!isServerError(error, NOT_UNIQUE)) throw error;
-      return runOrKill(pool, [UNRESTRICTED, rename], { logged });
-    });
+    await runOrKill(pool, rename, { logged });
   } catch (error) {
     // A KILL that meets the RENAME at its end is answered with 1317, and it is done.
     if (isKilled(error) && (await isPutBack(pool, what))) return;

@@ -50,7 +50,18 @@ export async function runOrKill(
   return rows;
 }
 
-/** The same on a connection that the caller has already; the last text that it runs there. */
+/**
+ * Since 8.4 MySQL makes no key to columns that aren't unique, nor does it rename the parent of one,
+ * save in a session that says so. Older ones stay. Not in every text, as it leaves a warning, and
+ * the variable may go.
+ */
+const MAY_KEEP_SUCH_KEYS = sql`SET /*!80400 SESSION restrict_fk_on_non_standard_key = 0, */ @undrop = NULL`;
+const NOT_UNIQUE = 6125;
+
+/**
+ * The same on a connection that the caller has already; the last text that it runs there. What
+ * fails for a key to columns that aren't unique has changed nothing, and is run once more.
+ */
 export async function runOrKillOn(
   connection: TaskConnection,
   pool: ServicePool,
@@ -61,7 +72,11 @@ export async function runOrKillOn(
   const done = new AbortController();
   const watching = watch(connection, pool, { killAfterMs, patience, signal: done.signal });
   try {
-    return await connection.run(text, how);
+    return await connection.run(text, how).catch(async (error: unknown) => {
+      if (!isServerError(error, NOT_UNIQUE)) throw error;
+      const [, ...rows] = await connection.run([MAY_KEEP_SUCH_KEYS, ...[text].flat()], how);
+      return rows;
+    });
   } finally {
     done.abort();
     await watching;

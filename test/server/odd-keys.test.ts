@@ -1,0 +1,110 @@
+/**
+ * Foreign keys to columns that aren't unique, as a session may make them, and as every server
+ * before MySQL 8.4 has made them: tables that have them are dropped with the server's own answers,
+ * by who may drop alone too, and come back with their keys.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { restore } from '../../src/undo/run-restore.js';
+import { describeAnswer } from '../support/native-case.js';
+import { until } from '../support/poll.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { RawClient } from '../support/raw-client.js';
+import { connect, type Target, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+import { intentsSettled } from '../support/settled.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(120_000);
+
+const SCHEMA = 'odd_keys';
+const SETTINGS = [0, 1].map(
+  (value) => `SET @a = 0 /*!80400 , SESSION restrict_fk_on_non_standard_key = ${value} */`,
+);
+const [MAY = ''] = SETTINGS;
+
+describe.each(testServers())('on $name', (server) => {
+  let proxy: ProxyTarget;
+  let root: Connection;
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server);
+    root = await connect(server);
+    await root.query("CREATE USER odd_keys@'%'");
+    await root.query(`GRANT DROP ON ${SCHEMA}.* TO odd_keys@'%'`);
+  });
+
+  afterAll(async () => {
+    await root.query(`DROP DATABASE IF EXISTS ${SCHEMA}`);
+    await root.query("DROP USER odd_keys@'%'");
+    await root.end();
+    await proxy.stop();
+  });
+
+  async function make(): Promise<void> {
+    for (const text of [
+      MAY,
+      `DROP DATABASE IF EXISTS ${SCHEMA}`,
+      `CREATE DATABASE ${SCHEMA}`,
+      `USE ${SCHEMA}`,
+      'CREATE TABLE p (id INT PRIMARY KEY, k INT, KEY (k))',
+      'CREATE TABLE c (k INT, CONSTRAINT zz FOREIGN KEY (k) REFERENCES p (k))',
+      'CREATE TABLE s (k INT, i INT, KEY (k), FOREIGN KEY (i) REFERENCES s (k))',
+      'INSERT INTO p VALUES (1, 7), (2, 7)',
+      'INSERT INTO c VALUES (7)',
+    ]) {
+      await root.query(text);
+    }
+  }
+
+  /** What is heard of a drop of what was just made, and what is there then. */
+  async function hear(target: Target, how: { user: string; set: string; text: string }) {
+    await make();
+    const client = await RawClient.open(target, { user: how.user, schema: SCHEMA });
+    await client.run([how.set, 'SET @b = 0']);
+    const heard = [how.text, how.text.includes('DATABASE') ? 'DO 0' : 'SHOW WARNINGS'];
+    const said: string[] = [];
+    for (const text of heard) said.push(...describeAnswer(await client.query(text)));
+    await client.quit();
+    await intentsSettled(root, [SCHEMA]);
+    const [left] = await root.query<RowDataPacket[]>(
+      `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+       WHERE TABLE_SCHEMA = '${SCHEMA}' ORDER BY 1`,
+    );
+    return [...said, ...left.map((row) => String(row['name']))];
+  }
+
+  const isOdd = server.name === 'mysql-9.7';
+  const cases = (isOdd ? SETTINGS : [MAY]).flatMap((set, index) => [
+    { user: 'odd_keys', set, text: 'DROP TABLE c, p, s' },
+    { user: 'root', set, text: 'DROP TABLE s, p, c' },
+    { user: 'root', set, text: 'DROP TABLE IF EXISTS c, missing, p' },
+    { user: 'root', set, text: 'DROP TABLE p' },
+    { user: index === 0 ? 'root' : 'odd_keys', set, text: `DROP DATABASE ${SCHEMA}` },
+  ]);
+
+  test.each(cases)('$text by $user, $set', async (how) => {
+    const direct = await hear(server, how);
+    expect(await hear(proxy, how)).toEqual(direct);
+  });
+
+  test('the keys come back with the tables', async () => {
+    await make();
+    const show = async () => {
+      const [rows] = await root.query<RowDataPacket[]>('SHOW CREATE TABLE c');
+      const [own] = await root.query<RowDataPacket[]>('SHOW CREATE TABLE s');
+      return [rows, own].map(([row]) => String(row?.['Create Table']));
+    };
+    const before = await show();
+    const client = await RawClient.open(proxy, { schema: SCHEMA });
+    await client.run(['DROP TABLE c, s, p']);
+    await client.quit();
+    await intentsSettled(root, [SCHEMA]);
+    const pool = poolOn(server);
+    for (const table of ['c', 'p', 's']) await restore(pool, { target: `${SCHEMA}.${table}` });
+    await pool.dispose();
+    await until(async () => JSON.stringify(await show()) === JSON.stringify(before), 'the keys');
+    const refused = root.query('INSERT INTO c VALUES (8)');
+    await expect(refused).rejects.toMatchObject({ errno: 1452 });
+  });
+});
