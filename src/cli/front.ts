@@ -19,6 +19,7 @@ import { trustedBy } from '../session/proxy-protocol.js';
 import type { ProxyTls } from '../session/tls.js';
 import { Unblocker } from '../session/unblock.js';
 import { warmCrossCheck } from '../sql/cross-check.js';
+import type { ActiveDrops } from './active-drops.js';
 import { holdMsOf, type ProxySettings, wishMsMinOf } from './proxy-settings.js';
 
 /** A MySQL client says nothing before it is greeted, so its load balancer needn't hesitate. */
@@ -26,8 +27,7 @@ const HEADER_TIMEOUT_MS = 5_000;
 
 export interface FrontOptions {
   readonly proxyId: string;
-  /** Drops that this process is in the middle of. */
-  readonly activeIds: Set<string>;
+  readonly activeDrops: ActiveDrops;
   readonly pools: PoolSet;
   readonly permits: Permits;
   /** The addresses are shared with other processes. */
@@ -58,7 +58,7 @@ export class Front {
   readonly #work = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
   readonly #unblocker: Unblocker;
-  readonly #payers = new Map<ServicePool, DebtPayer>();
+  readonly #payers = new WeakMap<ServicePool, DebtPayer>();
   readonly #relay: ProxySettings['relay'];
   #current: Current;
 
@@ -106,13 +106,13 @@ export class Front {
   }
 
   #serviceFor(address: ServerAddress) {
-    const { pools, proxyId, activeIds, onHeld, log } = this.#options;
+    const { pools, proxyId, activeDrops, onHeld, log } = this.#options;
     const current = () => this.#current;
     const pool = pools.at(address);
     return {
       pool,
       proxyId,
-      activeIds,
+      activeIds: activeDrops.at(pool),
       onUnsettled: onHeld,
       owe: (ids: readonly string[]) => this.#background(this.#payerAt(pool).owe(ids)),
       stopping: this.#stopping.signal,
@@ -142,10 +142,11 @@ export class Front {
   }
 
   #payerAt(pool: ServicePool): DebtPayer {
-    const { activeIds, log } = this.#options;
+    const { activeDrops, log } = this.#options;
     const known = this.#payers.get(pool);
     if (known !== undefined) return known;
     const signal = this.#stopping.signal;
+    const activeIds = activeDrops.at(pool);
     const payer = new DebtPayer({ pool, activeIds, clock: systemClock, log, signal });
     this.#payers.set(pool, payer);
     return payer;

@@ -1,6 +1,6 @@
 /**
  * What a proxy has once, however many processes serve its clients: the ledger, the recovery of what
- * a killed proxy left, and the collector.
+ * a killed proxy left, and the collector; on one server (home-keeper.ts says on which).
  *
  * Invariants: where the ledger can't be reached, nothing of this stops the proxy: sessions are
  * relayed, drops are refused, and it is tried again. On a read-only server nothing of it writes: a
@@ -34,6 +34,8 @@ export interface HomeOptions {
   readonly proxyId: string;
   /** Drops that this process is in the middle of. */
   readonly activeIds: ReadonlySet<string>;
+  /** What this process has seen of servers' clocks; default: nothing. */
+  readonly lastSeen?: LastSeen;
   readonly log: Log;
 }
 
@@ -46,7 +48,7 @@ export class Home {
   readonly #reconcile = inTurn((pool: ServicePool, options: ReconcileOptions) =>
     reconcile(pool, { walks: this.#walks, ...options }),
   );
-  readonly #lastSeen: LastSeen = new Map();
+  readonly #lastSeen: LastSeen;
   /** Collectors one after another: the old one is done before the next begins. */
   #changing: Promise<void> = Promise.resolve();
 
@@ -65,6 +67,7 @@ export class Home {
 
   private constructor(options: HomeOptions, settings: ProxySettings) {
     this.#options = options;
+    this.#lastSeen = options.lastSeen ?? new Map();
     this.#collector = this.#collect(settings);
   }
 

@@ -25,6 +25,8 @@ export type ToWorker =
     }
   /** The answer to the oldest request for a permit that has none. */
   | { readonly kind: 'permit'; readonly isAllowed: boolean }
+  /** Another server has that address. */
+  | { readonly kind: 'renew'; readonly address: ServerAddress }
   | { readonly kind: 'drain'; readonly waitMs: number; readonly timeoutMs: number }
   /** Whatever is still open ends now. */
   | { readonly kind: 'hurry' };

@@ -15,10 +15,12 @@ import type { Log } from '../log.js';
 import { addCounters, type Counters, newCounters } from '../metrics.js';
 import { newHoldId } from '../names/hold-id.js';
 import { PoolSet } from '../service/pool-set.js';
+import type { ServerAddress } from '../service/pools.js';
 import { removeStaleSockets } from '../session/listener.js';
 import { LocalPermits } from '../session/permits.js';
 import { openProxyTls, type ProxyTls } from '../session/tls.js';
-import { Home } from './home.js';
+import { ActiveDrops } from './active-drops.js';
+import { HomeKeeper } from './home-keeper.js';
 import type { FromWorker, ToWorker } from './messages.js';
 import { compareSettings, type ProxySettings } from './proxy-settings.js';
 import { drainOptions, type RunningProxy, type StopOptions, sayReady } from './running-proxy.js';
@@ -45,15 +47,18 @@ export async function startWorkers(
   const tls = await openProxyTls(settings);
   const connectionsMax = SERVICE_CONNECTIONS_MIN;
   const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
-  const pool = await pools.home();
-  const home = await Home.open({ pool, proxyId, activeIds: new Set(), log }, settings);
+  const workers = new Workers({ count, log, tls, onHeld: () => home.wake('drop') });
+  const onTakenOver = (address: ServerAddress) => workers.renew(address);
+  const home = await HomeKeeper.open(
+    { pools, proxyId, activeDrops: new ActiveDrops(), log, onTakenOver },
+    settings,
+  );
   const ending = new AbortController();
   const closeHome = async () => {
     ending.abort();
     await home.stop();
     await pools.dispose();
   };
-  const workers = new Workers({ count, log, tls, onHeld: () => home.wake('drop') });
   try {
     await removeStaleSockets(settings.listen);
     const { addresses, relay } = await workers.start(settings);
@@ -149,6 +154,13 @@ class Workers {
     // Those that have yet to begin begin with them.
     const members = [...this.#members].filter(({ hasBegun }) => hasBegun);
     await Promise.all(members.map((member) => this.#changeOne(member, settings)));
+  }
+
+  /** Another server has that address. */
+  renew(address: ServerAddress): void {
+    for (const member of this.#members) {
+      if (member.hasBegun) tell(member, { kind: 'renew', address });
+    }
   }
 
   /** Drains all of them; resolves when none is left. */

@@ -14,8 +14,9 @@ import { newHoldId } from '../names/hold-id.js';
 import { PoolSet } from '../service/pool-set.js';
 import { LocalPermits } from '../session/permits.js';
 import { openProxyTls } from '../session/tls.js';
+import { ActiveDrops } from './active-drops.js';
 import { Front } from './front.js';
-import { Home } from './home.js';
+import { HomeKeeper } from './home-keeper.js';
 import { openFilesFor, openFilesMax, sessionsByOpenFiles } from './open-files.js';
 import { startWorkers } from './primary.js';
 import { compareSettings, type ProxySettings } from './proxy-settings.js';
@@ -32,17 +33,16 @@ const HURRY_MS = 1_000;
 export async function startProxy(initial: ProxySettings, log: Log): Promise<RunningProxy> {
   let settings = initial;
   const proxyId = newHoldId(Date.now(), randomBytes);
-  const activeIds = new Set<string>();
+  const activeDrops = new ActiveDrops();
   const counters = newCounters();
   const permits = new LocalPermits(permitsOf(settings));
   const tls = await openProxyTls(settings);
   const connectionsMax = SERVICE_CONNECTIONS_MAX;
   const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
-  const pool = await pools.home();
-  const home = await Home.open({ pool, proxyId, activeIds, log }, settings);
+  const home = await HomeKeeper.open({ pools, proxyId, activeDrops, log }, settings);
   const onHeld = () => home.wake('drop');
   const front = new Front(
-    { proxyId, activeIds, pools, permits, tls, counters, log, isWorker: false, onHeld },
+    { proxyId, activeDrops, pools, permits, tls, counters, log, isWorker: false, onHeld },
     settings,
   );
   const ending = new AbortController();

@@ -13,6 +13,7 @@ import { type Counters, newCounters } from '../metrics.js';
 import { newHoldId } from '../names/hold-id.js';
 import { PoolSet } from '../service/pool-set.js';
 import { openProxyTls, type ProxyTls } from '../session/tls.js';
+import { ActiveDrops } from './active-drops.js';
 import { Front } from './front.js';
 import type { FromWorker, ToWorker } from './messages.js';
 import { sessionsByOpenFiles } from './open-files.js';
@@ -75,7 +76,7 @@ class Worker {
     this.#front = new Front(
       {
         proxyId,
-        activeIds: new Set<string>(),
+        activeDrops: new ActiveDrops(),
         pools: this.#pools,
         permits: this.#permits,
         tls,
@@ -108,6 +109,8 @@ class Worker {
           (error: unknown) => tell({ kind: 'changed', cause: String(error) }),
         );
         return;
+      case 'renew':
+        return this.#pools.renew(message.address);
       case 'drain':
         this.#end(message).catch((error: unknown) => {
           this.#log.error({ err: error }, 'a worker did not end in order');

@@ -23,19 +23,24 @@ const { default: createPool, sql } = load();
 export { sql };
 
 /** By the address that stands for each in the library, which takes nothing but an address. */
-const opens = new Map<string, Open>();
+const opens = new Map<string, WeakRef<Open>>();
 let ways = 0;
 
-/** A way to open connections, for pools; `forget` when the last of them is gone. */
+/**
+ * A way to open connections, for pools; `forget` when the last of them is gone. Whoever has the way
+ * keeps `open`: nobody is kept by it.
+ */
 export function newWay(open: Open): {
   pool(options: Options): ReturnType<Databases['default']>;
   forget(): void;
+  readonly open: Open;
 } {
   const connectionString = `mysql://${++ways}.invalid/`;
-  opens.set(connectionString, open);
+  opens.set(connectionString, new WeakRef(open));
   return {
     pool: (options) => createPool({ ...options, connectionString }),
     forget: () => opens.delete(connectionString),
+    open,
   };
 }
 
@@ -57,7 +62,7 @@ type Driver = { createConnection: (options: ConnectionOptions) => Promise<Connec
 function letUsOpen(driver: Driver): void {
   const { createConnection } = driver;
   driver.createConnection = ({ uri = '', ...options }) => {
-    const open = opens.get(uri);
+    const open = opens.get(uri)?.deref();
     return open === undefined ? createConnection({ uri, ...options }) : open(options);
   };
 }

@@ -2,7 +2,6 @@
  * One service pool for each address that sessions were dialled to: what is done for a session is
  * done on the very server that it is on.
  */
-import { assert } from '../assert.js';
 import { type ErrorCode, UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import { describeAddress } from './address.js';
@@ -14,7 +13,9 @@ import {
   type ServicePool,
   type ServiceSecurity,
 } from './pools.js';
-import { note, sql } from './sql.js';
+import { textOf } from './row.js';
+import { readServerFacts } from './server-facts.js';
+import { note, serverIdentity, sql } from './sql.js';
 
 export interface PoolSetOptions extends Partial<ServiceSecurity> {
   /** At least one, in the order in which they are tried. */
@@ -27,10 +28,25 @@ export interface PoolSetOptions extends Partial<ServiceSecurity> {
   readonly log: Log;
 }
 
+/** A server, and where it was found. */
+export interface FoundServer {
+  readonly address: ServerAddress;
+  /** The same as long as it is the same server. */
+  readonly identity: string;
+  readonly readOnly: boolean;
+}
+
 export class PoolSet {
   readonly #options: PoolSetOptions;
   #security: ServiceSecurity;
-  readonly #pools = new Map<string, OwnedPool>();
+  /**
+   * By address, of which a name may have new ones all the time. A pool is held by its sessions and
+   * by its connections, whose idle ones are closed after 30 s; without either it is forgotten.
+   */
+  readonly #pools = new Map<string, WeakRef<OwnedPool>>();
+  readonly #forgotten = new FinalizationRegistry<string>((key) => {
+    if (this.#pools.get(key)?.deref() === undefined) this.#pools.delete(key);
+  });
 
   constructor(options: PoolSetOptions) {
     this.#options = options;
@@ -38,37 +54,44 @@ export class PoolSet {
     this.#security = { tls, serverKey };
   }
 
+  /** How many addresses are remembered. */
+  get size(): number {
+    return this.#pools.size;
+  }
+
   /** The pool for that address, opened where it is the first call. */
   at(address: ServerAddress): ServicePool {
+    return this.#ownedAt(address);
+  }
+
+  #ownedAt(address: ServerAddress): OwnedPool {
     const key = describeAddress(address);
-    const open = this.#pools.get(key);
+    const open = this.#pools.get(key)?.deref();
     if (open !== undefined) return open;
     const pool = openServicePool({ ...this.#options, ...this.#security, address });
-    this.#pools.set(key, pool);
+    this.#pools.set(key, new WeakRef(pool));
+    this.#forgotten.register(pool, key);
     return pool;
   }
 
   /**
-   * The pool of the first upstream that takes the service account: there the collector works.
-   * Where none answers it is the first, which may come up later. Rejects with UNDROP_ACCOUNT where
-   * a server answers and refuses the account, and with UNDROP_SERVER_KEY where the password may not
-   * go there.
+   * Asks the server at that address on a connection that is new, which leads to whoever has the
+   * address by now. Rejects with UNDROP_ACCOUNT where it refuses the account, and with
+   * UNDROP_SERVER_KEY where the password may not go there.
    */
-  async home(): Promise<ServicePool> {
-    const [first] = this.#options.upstream;
-    assert(first !== undefined, 'at least one upstream is configured');
-    for (const address of this.#options.upstream) {
-      const pool = this.at(address);
-      try {
-        await greet(pool, address);
-        return pool;
-      } catch (error) {
-        if (error instanceof UndropError && FOR_GOOD.includes(error.code)) throw error;
-        const server = describeAddress(address);
-        this.#options.log.warn({ server, err: error }, 'the server does not answer');
-      }
+  async look(address: ServerAddress): Promise<FoundServer> {
+    try {
+      return await this.#ownedAt(address).afresh(async (connection) => {
+        const facts = await readServerFacts(connection);
+        const [rows = []] = await connection.run(
+          sql`SELECT ${note('hello')} ${serverIdentity(facts)} AS id`,
+        );
+        const identity = textOf(rows[0] ?? {}, 'id');
+        return { address, identity, readOnly: facts.readOnly };
+      });
+    } catch (error) {
+      throw finalError(error, address, 'UNDROP_ACCOUNT') ?? error;
     }
-    return this.at(first);
   }
 
   /** Whether one of the upstreams answers, be it that it refuses the account. Does not reject. */
@@ -89,33 +112,38 @@ export class PoolSet {
     return false;
   }
 
-  /** Logs in at that address on a connection of its own, and leaves. */
+  /** Logs in at that address on a connection that is new. */
   async visit(address: ServerAddress): Promise<void> {
-    const options = { ...this.#options, ...this.#security, address, connectionsMax: 2 };
-    const pool = openServicePool(options);
-    try {
-      await pool.run(sql`DO ${note('hello')} 1`);
-    } finally {
-      await pool.dispose();
-    }
+    await this.#ownedAt(address).afresh((connection) => connection.run(sql`DO ${note('hello')} 1`));
+  }
+
+  /** Another server has that address: no connection to the old one is used again. */
+  renew(address: ServerAddress): void {
+    this.#pools.get(describeAddress(address))?.deref()?.renew();
   }
 
   /** For connections that are opened from now on; the open ones are replaced. */
   useTls(security: ServiceSecurity): void {
     this.#security = security;
-    for (const pool of this.#pools.values()) pool.useTls(security);
+    for (const pool of this.#pools.values()) pool.deref()?.useTls(security);
   }
 
   async dispose(): Promise<void> {
-    await Promise.all([...this.#pools.values()].map((pool) => pool.dispose()));
+    await Promise.all([...this.#pools.values()].map((pool) => pool.deref()?.dispose()));
   }
 }
 
 /** Waiting wouldn't help. */
+export function isForGood(error: unknown): boolean {
+  return error instanceof UndropError && FOR_GOOD.includes(error.code);
+}
+
 const FOR_GOOD: readonly ErrorCode[] = ['UNDROP_ACCOUNT', 'UNDROP_SERVER_KEY'];
 
 /** Access denied, with or without a password; by host; an authentication that we can't do. */
 const ACCOUNT_REFUSED = [1044, 1045, 1130, 1251, 1698, 1862];
+
+type RefusedAs = 'UNDROP_ACCOUNT' | 'UNDROP_ADMIN_ACCOUNT';
 
 /**
  * Connects; UNDROP_ACCOUNT where the server refuses the account (or what an account that isn't the
@@ -125,16 +153,25 @@ const ACCOUNT_REFUSED = [1044, 1045, 1130, 1251, 1698, 1862];
 export async function greet(
   pool: ServicePool,
   address: ServerAddress,
-  refusedAs: 'UNDROP_ACCOUNT' | 'UNDROP_ADMIN_ACCOUNT' = 'UNDROP_ACCOUNT',
+  refusedAs: RefusedAs = 'UNDROP_ACCOUNT',
 ): Promise<void> {
   try {
     await pool.run(sql`SELECT ${note('hello')} 1 AS one`);
   } catch (error) {
-    // A login that is refused comes as the cause of a connection that could not be had.
-    const cause = error instanceof UndropError ? error.cause : error;
-    if (cause instanceof UndropError && cause.code === 'UNDROP_SERVER_KEY') throw cause;
-    if (!isServerError(cause, ...ACCOUNT_REFUSED)) throw error;
-    const server = describeAddress(address);
-    throw new UndropError(refusedAs, { server, cause: cause.message }, error);
+    throw finalError(error, address, refusedAs) ?? error;
   }
+}
+
+/** Null where it is another error. */
+function finalError(
+  error: unknown,
+  address: ServerAddress,
+  refusedAs: RefusedAs,
+): UndropError | null {
+  // A login that is refused comes as the cause of a connection that could not be had.
+  const cause = error instanceof UndropError ? error.cause : error;
+  if (cause instanceof UndropError && cause.code === 'UNDROP_SERVER_KEY') return cause;
+  if (!isServerError(cause, ...ACCOUNT_REFUSED)) return null;
+  const server = describeAddress(address);
+  return new UndropError(refusedAs, { server, cause: cause.message }, error);
 }

@@ -11,6 +11,7 @@ import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import { readPasswordFile } from '../password-file.js';
+import { BoundedPool } from './bounded-pool.js';
 import { connectError } from './connect-error.js';
 import { newWay } from './databases.js';
 import { logIn, type ServiceLogin } from './driver-login.js';
@@ -112,6 +113,13 @@ export interface ServicePool extends ServiceConnection {
 export interface OwnedPool extends ServicePool {
   /** For connections that are opened from now on; where it is another, all are replaced. */
   useTls(security: ServiceSecurity): void;
+  /** What is done from now on is done on connections that are opened from now on. */
+  renew(): void;
+  /**
+   * Gives `fn` a connection that is opened for it, in the place of the one for KILL QUERY, which
+   * waits meanwhile.
+   */
+  afresh<T>(fn: (connection: ServiceConnection) => Promise<T>): Promise<T>;
 }
 
 /** Default: no TLS, and the server's key by `auto`. */
@@ -121,7 +129,7 @@ export interface ServicePoolOptions extends Partial<ServiceSecurity> {
   readonly password: string;
   /** Read for each connection, in the place of `password`; empty for none. */
   readonly passwordFile?: string;
-  /** At least 2. */
+  /** At least 2; there is one more for KILL QUERY. */
   readonly connectionsMax: number;
   readonly log: Log;
 }
@@ -149,8 +157,9 @@ class Pool implements OwnedPool {
   #password: string;
   /** The last connection could have no TLS, and that was said. */
   #isPlain = false;
-  #main: ConnectionPool;
-  #side: ConnectionPool;
+  readonly #main: BoundedPool;
+  /** One connection, for what can't wait. */
+  readonly #side: BoundedPool;
   #disposed: Promise<void> | null = null;
 
   constructor(options: ServicePoolOptions) {
@@ -162,8 +171,8 @@ class Pool implements OwnedPool {
     const { tls = null, serverKey = 'auto' } = options;
     this.#security = { tls, serverKey };
     this.#login = this.#newLogin();
-    this.#main = this.#open(options.connectionsMax);
-    this.#side = this.#open(1);
+    this.#main = this.#bounded(options.connectionsMax);
+    this.#side = this.#bounded(1);
   }
 
   run(text: SQLQuery | readonly SQLQuery[], options: RunOptions = {}): Promise<readonly Rows[]> {
@@ -190,6 +199,15 @@ class Pool implements OwnedPool {
     this.#security = { tls: security.tls, serverKey: security.serverKey };
     this.#login = this.#newLogin();
     this.#reopen();
+  }
+
+  renew(): void {
+    this.#reopen();
+  }
+
+  afresh<T>(fn: (connection: ServiceConnection) => Promise<T>): Promise<T> {
+    if (this.#disposed === null) this.#side.renew();
+    return this.#lease('side', fn);
   }
 
   dispose(): Promise<void> {
@@ -226,7 +244,9 @@ class Pool implements OwnedPool {
         state = 'given-up';
         reject(this.#deadline(acquireWithinMs));
       }, acquireWithinMs);
-      const pooled = (pool === 'main' ? this.#main : this.#side).task(async (connection) => {
+      const from = pool === 'main' ? this.#main : this.#side;
+      const isWanted = () => state === 'waiting';
+      const pooled = from.task(isWanted, async (connection) => {
         if (state === 'given-up') throw DISCARD;
         clearTimeout(timer);
         state = 'begun';
@@ -294,34 +314,19 @@ class Pool implements OwnedPool {
 
   #reopen(): void {
     if (this.#disposed !== null) return;
-    this.#retire();
-    const old = this.#side;
-    this.#side = this.#open(1);
-    this.#forget(old);
+    this.#main.renew();
+    this.#side.renew();
   }
 
   /**
    * No answer by the deadline: the way to the server may be dead, and the statement may still run.
    */
   #abandon(pool: 'main' | 'side', threadId: number): void {
-    if (pool === 'side') return;
-    this.#retire();
+    if (pool === 'side' || this.#disposed !== null) return;
+    // Idle connections over a dead way would cost a deadline each: all are replaced.
+    this.#main.renew();
     this.#kill(sql`KILL ${threadId}`).catch((error: unknown) => {
       this.#options.log.debug({ err: error, threadId }, 'could not kill an abandoned statement');
-    });
-  }
-
-  /** Idle connections over a dead way would cost a deadline each: all are replaced. */
-  #retire(): void {
-    if (this.#disposed !== null) return;
-    const old = this.#main;
-    this.#main = this.#open(this.#options.connectionsMax);
-    this.#forget(old);
-  }
-
-  #forget(old: ConnectionPool): void {
-    old.dispose().catch((error: unknown) => {
-      this.#options.log.debug({ err: error }, 'could not close retired service connections');
     });
   }
 
@@ -349,12 +354,23 @@ class Pool implements OwnedPool {
     return new UndropError('UNDROP_DEADLINE', { server: this.#server, deadlineMs });
   }
 
-  #open(poolSize: number): ConnectionPool {
+  #bounded(connectionsMax: number): BoundedPool {
+    return new BoundedPool({
+      connectionsMax,
+      open: ({ onConnectionOpened }) => this.#open(connectionsMax, onConnectionOpened),
+      onError: (error) => {
+        this.#options.log.debug({ err: error }, 'could not close retired service connections');
+      },
+    });
+  }
+
+  #open(poolSize: number, onConnectionOpened: () => void): ConnectionPool {
     const { log } = this.#options;
     return this.#way.pool({
       poolSize,
       bigIntMode: 'bigint',
       timeZone: { client: 'utc' },
+      onConnectionOpened,
       queueTimeoutMilliseconds: QUEUE_TIMEOUT_MS,
       // Only ever waited for by the library's own closing of a connection that has no answer.
       acquireLockTimeoutMilliseconds: 100,

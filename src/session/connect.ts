@@ -122,6 +122,17 @@ function unreachable(
   return new UndropError('UNDROP_UPSTREAM_UNREACHABLE', { upstream, cause });
 }
 
+/** Where `upstream` may be reached by now; UNDROP_UPSTREAM_UNREACHABLE where nobody knows. */
+export async function resolveUpstream(
+  upstream: ServerAddress,
+  options: Pick<DialOptions, 'connectTimeoutMs' | 'resolve'>,
+): Promise<readonly ServerAddress[]> {
+  const failures: Failure[] = [];
+  const targets = await addressesOf(upstream, options, failures);
+  if (targets.length === 0) throw unreachable([upstream], failures);
+  return targets;
+}
+
 /** Where `upstream` may be reached; none where its name can't be resolved in time. */
 async function addressesOf(
   upstream: ServerAddress,

@@ -7,8 +7,11 @@ import { until } from './poll.js';
 import { query, startServer } from './servers.js';
 
 export interface ReplicaPair {
+  /** Who is who changes by a failover. */
   readonly source: ThrowawayServer;
   readonly replica: ThrowawayServer;
+  /** The replica becomes the source, with all that the old one has, which follows it then. */
+  failOver(): Promise<void>;
   /** Of sessions that begin from now on: `ROW`, `STATEMENT` or `MIXED`. */
   useFormat(format: string): Promise<void>;
   /** Rejects where the replica has stopped. */
@@ -30,7 +33,7 @@ type Status = Readonly<Record<string, string | number | bigint | null>>;
 export function gtidOptions({ name, gtid }: PairOptions): readonly string[] {
   const mode = gtid ? 'ON' : 'OFF';
   const gtids = [`--gtid-mode=${mode}`, `--enforce-gtid-consistency=${mode}`];
-  return name.startsWith('mysql') ? gtids : [];
+  return name.startsWith('mysql') ? gtids : ['--log_slave_updates=ON'];
 }
 
 /** Both are empty but for the service account; the replica follows when this resolves. */
@@ -41,25 +44,42 @@ export async function startPair({ name, gtid }: PairOptions): Promise<ReplicaPai
     startServer(name, [...options, '--read-only=ON']),
   ]);
   const isMysql = source.flavour === 'mysql';
+  const readOnly = isMysql ? 'super_read_only' : 'read_only';
+  const roles = { source, replica };
+  const caughtUp = async () => {
+    const [end] = await query<{ readonly File: string; readonly Position: number }>(
+      roles.source,
+      isMysql ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS',
+    );
+    const isThere = async () => {
+      const { file, position } = await statusOf(roles.replica, isMysql);
+      if (file !== end?.File) return file > (end?.File ?? '');
+      return position >= Number(end.Position);
+    };
+    await until(isThere, `the replica is at ${end?.File}:${end?.Position}`, 120_000);
+  };
   const pair: ReplicaPair = {
-    source,
-    replica,
+    get source() {
+      return roles.source;
+    },
+    get replica() {
+      return roles.replica;
+    },
+    failOver: async () => {
+      const { source: old, replica: next } = roles;
+      await query(old, `SET GLOBAL ${readOnly} = ON`);
+      await caughtUp();
+      const off = ['SET GLOBAL super_read_only = OFF', 'SET GLOBAL read_only = OFF'];
+      await query(next, 'STOP REPLICA', 'RESET REPLICA ALL', ...off.slice(isMysql ? 0 : 1));
+      const change = changeSource(next, { gtid, isMysql });
+      await query(old, isMysql ? change : `${change}, MASTER_DEMOTE_TO_SLAVE=1`, 'START REPLICA');
+      Object.assign(roles, { source: next, replica: old });
+    },
     useFormat: async (format) => {
-      await query(source, `SET GLOBAL binlog_format = '${format}'`);
+      await query(roles.source, `SET GLOBAL binlog_format = '${format}'`);
     },
-    assertFollows: () => statusOf(replica, isMysql).then(() => undefined),
-    caughtUp: async () => {
-      const [end] = await query<{ readonly File: string; readonly Position: number }>(
-        source,
-        isMysql ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS',
-      );
-      const isThere = async () => {
-        const { file, position } = await statusOf(replica, isMysql);
-        if (file !== end?.File) return file > (end?.File ?? '');
-        return position >= Number(end.Position);
-      };
-      await until(isThere, `the replica is at ${end?.File}:${end?.Position}`, 120_000);
-    },
+    assertFollows: () => statusOf(roles.replica, isMysql).then(() => undefined),
+    caughtUp,
     stop: async () => {
       await Promise.all([source.stop(), replica.stop()]);
     },

@@ -1,0 +1,233 @@
+/**
+ * Failovers of a real pair, to and fro, under clients that drop all the time: no committed row is
+ * lost, and the running proxy goes on collecting on the new primary. By one address that moves, and
+ * by a list; FAILOVERS says how many.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, jest } from '@jest/globals';
+import type { Connection } from 'mysql2/promise';
+import { inLanes } from '../support/lanes.js';
+import { until } from '../support/poll.js';
+import { proxyInFront, spawnProxy, type Variables } from '../support/proxy.js';
+import { type ReplicaPair, startPair } from '../support/replica-pair.js';
+import { connect, query, type Target } from '../support/servers.js';
+import { type SwitchedAddress, switchedAddress } from '../support/switched-address.js';
+
+const FAILOVERS = Number(process.env['FAILOVERS'] ?? '2');
+const CLIENTS = 3;
+/** Between two drops of a client: held tables are to be many, not all that there is. */
+const PACE_MS = 100;
+const ROWS = 3;
+const LONGEST_MS = 600_000 + FAILOVERS * 120_000;
+/** What is said to be found within a minute; a busy machine may take longer. */
+const COLLECTED_WITHIN_MS = 120_000;
+const APP = { user: 'app', password: 'app' };
+const VARIABLES: Variables = {
+  COLLECT: 'auto',
+  GRACE: '0s',
+  CHECK_INTERVAL: '1h',
+  RULES: 'quick.*: now',
+  MIN_HOLD: '0s',
+};
+
+jest.setTimeout(LONGEST_MS);
+
+/** What a client did, by the answers that it got. */
+interface Made {
+  readonly table: string;
+  hasRows: boolean;
+  isDropped: boolean;
+}
+
+const PAIRS = [
+  { title: 'MySQL 9.7, one address, two workers', name: 'mysql-9.7', by: 'address' },
+  { title: 'MariaDB 11.8, a list', name: 'mariadb-11.8', by: 'list' },
+] as const;
+
+inLanes(
+  PAIRS,
+  '$title',
+  ({ title, name, by }, { test, beforeAll, afterAll }) => {
+    let pair: ReplicaPair;
+    let addresses: readonly SwitchedAddress[];
+
+    beforeAll(async () => {
+      pair = await startPair({ name, gtid: true });
+      const { source, replica } = pair;
+      const targets = by === 'address' ? [source] : [source, null];
+      addresses = await Promise.all(targets.map(switchedAddress));
+      await query(
+        source,
+        'CREATE DATABASE d',
+        'CREATE DATABASE quick',
+        `CREATE USER ${APP.user}@'%' IDENTIFIED BY '${APP.password}'`,
+        `GRANT ALL ON d.* TO ${APP.user}@'%'`,
+        `GRANT ALL ON quick.* TO ${APP.user}@'%'`,
+      );
+      await pair.caughtUp();
+      expect(replica.port).not.toBe(source.port);
+    });
+
+    afterAll(async () => {
+      await Promise.all(addresses.map((address) => address.close()));
+      await pair.stop();
+    });
+
+    /** The address moves, or the old one of the list is taken out of it and the new one comes. */
+    function move(round: number): void {
+      const [first, second] = addresses;
+      // Connections that stay with the old server are as bad as those that break.
+      const cut = round % 2 === 1;
+      if (second === undefined) return first?.pointTo(pair.source, { cut });
+      const [old, next] = round % 2 === 0 ? [first, second] : [second, first];
+      old?.pointTo(null, { cut: true });
+      next?.pointTo(pair.source, { cut: true });
+    }
+
+    test('loses no row, and goes on collecting', async () => {
+      const UPSTREAM = addresses.map(({ host, port }) => `${host}:${port}`).join(',');
+      const start = by === 'address' ? spawnProxy : proxyInFront;
+      const workers = by === 'address' ? { WORKERS: '2' } : {};
+      const proxy = await start(pair.source, { ...VARIABLES, ...workers, UPSTREAM });
+      const client = { ...proxy, ...APP };
+      const made: Made[] = [];
+      const over = new AbortController();
+      const dropping = Array.from({ length: CLIENTS }, (_, index) =>
+        dropOnAndOn(client, { prefix: `t${index}`, made, signal: over.signal }),
+      );
+      const seconds: number[] = [];
+      try {
+        await dropAndWait(client, pair.source, 'before');
+        for (let round = 0; round < FAILOVERS; round++) {
+          const before = made.length;
+          await pair.failOver();
+          const beganMs = Date.now();
+          move(round);
+          await dropAndWait(client, pair.source, `behind_${round}`);
+          seconds.push((Date.now() - beganMs) / 1000);
+          const goesOn = () => made.slice(before).filter(({ isDropped }) => isDropped).length > 5;
+          await until(goesOn, 'drops on the new primary', 60_000);
+          await pair.caughtUp();
+        }
+        over.abort();
+        await Promise.all(dropping);
+        await expectRows(pair.source, made);
+      } finally {
+        over.abort();
+        await Promise.all(dropping);
+        await proxy.stop();
+      }
+      const dropped = made.filter(({ isDropped }) => isDropped);
+      process.stdout.write(
+        `${title}: ${FAILOVERS} failovers, ${made.length} tables, ${dropped.length} dropped, ` +
+          `collected on the new primary after ${seconds.map((one) => one.toFixed(1)).join(', ')} s\n`,
+      );
+    });
+  },
+  LONGEST_MS,
+);
+
+/** A client that comes back whenever its connection breaks or its server refuses something. */
+async function dropOnAndOn(
+  proxy: Target,
+  how: { readonly prefix: string; readonly made: Made[]; readonly signal: AbortSignal },
+): Promise<void> {
+  const { prefix, made, signal } = how;
+  let connection: Connection | null = null;
+  for (let count = 0; !signal.aborted; count++) {
+    const one: Made = { table: `${prefix}_${count}`, hasRows: false, isDropped: false };
+    made.push(one);
+    try {
+      connection ??= await connectTo(proxy);
+      await connection.query(`CREATE TABLE d.${one.table} (a INT PRIMARY KEY)`);
+      await connection.query(`INSERT INTO d.${one.table} VALUES (1), (2), (3)`);
+      one.hasRows = true;
+      await connection.query(`DROP TABLE d.${one.table}`);
+      one.isDropped = true;
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      connection?.destroy();
+      connection = null;
+    }
+    await sleep(PACE_MS);
+  }
+  connection?.destroy();
+}
+
+async function connectTo(proxy: Target): Promise<Connection> {
+  const connection = await connect(proxy, { connectTimeout: 5_000 });
+  connection.on('error', () => undefined);
+  return connection;
+}
+
+/** Drops a table that is to go at once; resolves when it is gone from that server for good. */
+async function dropAndWait(proxy: Target, primary: Target, table: string): Promise<void> {
+  const isDropped = async () => {
+    try {
+      const connection = await connectTo(proxy);
+      try {
+        await connection.query(`CREATE TABLE IF NOT EXISTS quick.${table} (a INT)`);
+        await connection.query(`DROP TABLE quick.${table}`);
+        return true;
+      } finally {
+        connection.destroy();
+      }
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      return false;
+    }
+  };
+  await until(isDropped, `${table} is dropped`, 60_000);
+  const ended = `SELECT 1 FROM _undrop.ledger WHERE table_name = '${table}' AND state = 'removed'`;
+  const isRemoved = async () => (await query(primary, ended)).length > 0;
+  await until(isRemoved, `${table} is removed`, COLLECTED_WITHIN_MS);
+}
+
+/** Each committed row is found, and what was dropped is held. */
+async function expectRows(primary: Target, made: readonly Made[]): Promise<void> {
+  let lost: readonly unknown[] = [];
+  const areThere = async () => {
+    const found = await findRows(primary, made);
+    lost = made.flatMap((one) => {
+      const place = found.get(one.table);
+      const isThere = place?.rows === ROWS && (!one.isDropped || place.where === 'held');
+      return isThere || !one.hasRows ? [] : [{ ...one, place }];
+    });
+    return lost.length === 0;
+  };
+  // What a failover met between RENAME and outcome, recovery has in a moment.
+  await until(areThere, 'all rows are found', 60_000).catch(() => undefined);
+  expect(lost).toEqual([]);
+}
+
+interface Found {
+  readonly where: 'live' | 'held';
+  readonly rows: number;
+}
+
+async function findRows(
+  server: Target,
+  made: readonly Made[],
+): Promise<ReadonlyMap<string, Found>> {
+  const connection = await connect(server);
+  const rowsOf = async (text: string) => (await connection.query(text))[0] as unknown[];
+  const live = (await rowsOf(
+    "SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'd'",
+  )) as { readonly name: string }[];
+  const held = (await rowsOf(
+    `SELECT table_name AS name, CONCAT('\`', hold_schema, '\`.\`', hold_name, '\`') AS place
+     FROM _undrop.ledger WHERE schema_name = 'd' AND state = 'HOLD'`,
+  )) as { readonly name: string; readonly place: string }[];
+  const names = new Set(made.map(({ table }) => table));
+  const places = [
+    ...live.map(({ name }) => ({ name, place: `d.\`${name}\``, where: 'live' as const })),
+    ...held.map((one) => ({ ...one, where: 'held' as const })),
+  ].filter(({ name }) => names.has(name));
+  const found = new Map<string, Found>();
+  for (const { name, place, where } of places) {
+    const [row] = (await rowsOf(`SELECT COUNT(*) AS n FROM ${place}`)) as { readonly n: number }[];
+    found.set(name, { where, rows: Number(row?.n) });
+  }
+  await connection.end();
+  return found;
+}

@@ -1,0 +1,114 @@
+/**
+ * How many service connections there are, whatever becomes of them: no more than is said, pools
+ * that were replaced included; and how they end: with a goodbye, as servers count and log others.
+ */
+import { expect, jest } from '@jest/globals';
+import { silentLog } from '../../src/log.js';
+import { openServicePool } from '../../src/service/pools.js';
+import { sql } from '../../src/service/sql.js';
+import { inLanes } from '../support/lanes.js';
+import { until } from '../support/poll.js';
+import { proxyInFront, runUndrop } from '../support/proxy.js';
+import { connect, freshSchema, query, type TestServer, testServers } from '../support/servers.js';
+import { SERVICE_ACCOUNT } from '../support/service-account.js';
+
+jest.setTimeout(180_000);
+
+/** As a proxy of one process has. */
+const CONNECTIONS_MAX = 8;
+const CLIENTS = 40;
+
+inLanes(testServers(), 'service connections on $name', (server, { test, afterEach }) => {
+  /** None of an earlier test. */
+  afterEach(() => until(async () => (await countAll(server)) === 0, 'no service connection'));
+
+  test('are no more than is said while deadlines pass', async () => {
+    const { host, port } = server;
+    const pool = openServicePool({
+      ...SERVICE_ACCOUNT,
+      address: { host, port },
+      connectionsMax: CONNECTIONS_MAX,
+      log: silentLog,
+    });
+    const counting = await countUntilTold(server);
+    const late = Array.from({ length: CLIENTS }, async (_, index) => {
+      await pool.run(sql`DO SLEEP(${index % 3 === 0 ? 30 : 0.05})`, { deadlineMs: 1_000 });
+    });
+    const ended = await Promise.allSettled(late);
+    expect(ended.filter(({ status }) => status === 'rejected')).not.toEqual([]);
+    await pool.run(sql`DO 0`);
+    await pool.dispose();
+    expect(await counting.stop()).toBeLessThanOrEqual(CONNECTIONS_MAX + 1);
+  });
+
+  test('are no more than is said under a global read lock', async () => {
+    const proxy = await proxyInFront(server);
+    const schema = await freshSchema(server);
+    const names = Array.from({ length: CLIENTS }, (_, index) => `t${index}`);
+    const clients = await Promise.all(names.map(() => connect(proxy, { database: schema.name })));
+    const locker = await connect(server);
+    try {
+      for (const name of names) await locker.query(`CREATE TABLE ${schema.name}.${name} (a INT)`);
+      await locker.query('FLUSH TABLES WITH READ LOCK');
+      const counting = await countUntilTold(server);
+      let answered = 0;
+      const dropping = names.map(async (name, index) => {
+        await clients[index]?.query(`DROP TABLE ${name}`).catch(() => undefined);
+        answered++;
+      });
+      await until(() => answered > CONNECTIONS_MAX, 'some give up', 12_000).catch(() => undefined);
+      await locker.query('UNLOCK TABLES');
+      await Promise.all(dropping);
+      expect(await counting.stop()).toBeLessThanOrEqual(CONNECTIONS_MAX + 1);
+    } finally {
+      await Promise.all([locker, ...clients].map((connection) => connection.end()));
+      await proxy.stop();
+      await schema.drop();
+    }
+  });
+
+  test('of a command end in order', async () => {
+    await query(server, 'FLUSH STATUS');
+    const before = await countAborted(server);
+    for (const args of [['list'], ['restore', 'no.such_table'], ['doctor']]) {
+      await runUndrop(server, args);
+    }
+    await until(async () => (await countAll(server)) === 0, 'their end');
+    expect(await countAborted(server)).toBe(before);
+  });
+});
+
+async function countAll(server: TestServer): Promise<number> {
+  const [row] = await query<{ n: number }>(server, COUNT);
+  return Number(row?.n);
+}
+
+const COUNT = `SELECT COUNT(*) AS n FROM information_schema.PROCESSLIST
+  WHERE USER = '${SERVICE_ACCOUNT.user}'`;
+
+/** Looks again and again; the most that there were at a time. */
+async function countUntilTold(server: TestServer): Promise<{ stop(): Promise<number> }> {
+  const connection = await connect(server);
+  let isOver = false;
+  const looking = (async () => {
+    let most = 0;
+    while (!isOver) {
+      const [rows] = await connection.query(COUNT);
+      const [row] = rows as unknown as readonly { n: number }[];
+      most = Math.max(most, Number(row?.n));
+    }
+    await connection.end();
+    return most;
+  })();
+  return {
+    stop: () => {
+      isOver = true;
+      return looking;
+    },
+  };
+}
+
+async function countAborted(server: TestServer): Promise<number> {
+  const [row] = await query<{ Value: string }>(server, "SHOW GLOBAL STATUS LIKE 'Aborted_clients'");
+  return Number(row?.Value);
+}
