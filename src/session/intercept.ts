@@ -289,7 +289,7 @@ async function dropTable(
   facts: UserFacts | null,
   options: InterceptOptions,
 ): Promise<Interception> {
-  const objection = objectionTo(statement, options.server);
+  const objection = objectionTo(statement, options.server, taken.text);
   if (objection !== null) {
     if (objection.isOfSyntax) return unclear(taken, objection.why, options);
     return refused(notUnderstood(objection.why), options);

@@ -6,16 +6,20 @@ import { crossCheck } from '../sql/cross-check.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import type { ServerVersion } from '../wire/server-version.js';
 
-/** Why a DROP TABLE isn't run although its grammar is clear; null: nothing speaks against it. */
+/**
+ * Why a DROP TABLE isn't run although its grammar is clear; null: nothing speaks against it. `text`:
+ * that of the statement alone, where it is one.
+ */
 export function objectionTo(
   statement: DropTableStatement,
   server: ServerVersion,
+  text: Uint8Array | null = null,
 ): { readonly why: string; readonly isOfSyntax: boolean } | null {
   const names = statement.names.flatMap(({ schema, table }) => [schema, table]);
   if (hasFileNames(server) && names.some(isFileName)) {
     return { why: `${FILE_NAME_PREFIX} names a table by its file`, isOfSyntax: true };
   }
-  const secondOpinion = crossCheck(statement);
+  const secondOpinion = crossCheck(statement, text);
   if (secondOpinion === 'agree') return null;
   return { why: `the second parser: ${secondOpinion.disagree}`, isOfSyntax: false };
 }

@@ -1,5 +1,7 @@
 /** The second opinion agrees with every reading of the corpus, and sees a slip in a list. */
+import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { classify } from '../../src/sql/classify.js';
 import { crossCheck, warmCrossCheck } from '../../src/sql/cross-check.js';
 import type { DropTableStatement } from '../../src/sql/grammar/drop-table.js';
@@ -21,7 +23,9 @@ test('it agrees with every DROP TABLE of the corpus', async () => {
       const options = { multiStatements: false };
       const verdict = classify(Buffer.from(case_.sql), modeOf(case_, server), options);
       if (verdict.kind !== 'drop-table') throw new Error(`${case_.sql} is ${verdict.kind}`);
+      const text = Buffer.from(case_.sql);
       expect([case_.sql, crossCheck(verdict.statement)]).toEqual([case_.sql, 'agree']);
+      expect([case_.sql, crossCheck(verdict.statement, text)]).toEqual([case_.sql, 'agree']);
       count++;
     }
   }
@@ -37,4 +41,100 @@ test('odd names are replaced, and as many are left', () => {
   expect(crossCheck(dropTable('DROP TABLE IF EXISTS `a``b`.`c d`, `drop table x`, e'))).toBe(
     'agree',
   );
+});
+
+const OWN_TEXTS = [
+  'DROP TABLE a',
+  ' drop\n table IF EXISTS a , `b c`.`d;e` ;',
+  'DROP TABLE a.b, c . d, `1`.`2-3`;\n',
+  'DROP TABLE IF EXISTS 1a, _b, `table`',
+];
+
+test.each(OWN_TEXTS)('a wrong reading of %j is noticed', (sql) => {
+  const read = dropTable(sql);
+  const text = Buffer.from(sql);
+  expect(crossCheck(read, text)).toBe('agree');
+  const [first, ...others] = read.names;
+  if (first === undefined) throw new Error('a drop has a name');
+  const wrong: readonly Partial<DropTableStatement>[] = [
+    { names: others },
+    { names: [...read.names, first] },
+    { names: [{ ...first, table: Buffer.from('other') }, ...others] },
+    { names: [{ ...first, schema: Buffer.from('other') }, ...others] },
+    { ifExists: !read.ifExists },
+  ];
+  for (const slip of wrong) {
+    expect(crossCheck({ ...read, ...slip }, text)).toEqual({
+      disagree: expect.stringContaining('second parser reads'),
+    });
+  }
+});
+
+/** What the library is known to read otherwise than servers do; and what it takes long over. */
+test.each([
+  'DROP TABLE `a``b`',
+  'DROP TABLE /*!32312 IF EXISTS */ t',
+  'DROP TABLE t /*!40000 , u */',
+  'DROP TABLE `a\\b`',
+  'DROP TABLE a$b',
+  'DROP TABLE `\u00e9`',
+  'DROP TABLE a RESTRICT',
+  'DROP TABLE a CASCADE',
+  'DROP TABLE a -- b',
+  'DROP TABLE `a#b`',
+  'DROP TABLE ifexistsa',
+  'DROP TABLE b, ifexists',
+  'DROP TABLES a',
+  `DROP TABLE a${' '.repeat(8_192)}`,
+])('%j is not given to the library as it is', (sql) => {
+  const read = dropTable(sql);
+  const slip = { ...read, ifExists: !read.ifExists };
+  // It reads what we print, which is the same slip.
+  expect(crossCheck(slip, Buffer.from(sql))).toBe('agree');
+});
+
+test('no word as a name makes it refuse an innocent drop', () => {
+  const words = readFileSync('src/sql/reserved-words.ts', 'utf8').match(/\b[A-Z_]{2,}\b/g) ?? [];
+  const more = 'status date time if index view key user role value year temporary exists table';
+  let count = 0;
+  for (const word of [...new Set([...words, ...more.split(' ')])]) {
+    const shapes = [word, `a.${word}`, `${word}.a`, `a, ${word}`, `\`${word}\``];
+    for (const sql of shapes.flatMap((s) => [`DROP TABLE ${s}`, `DROP TABLE IF EXISTS ${s};`])) {
+      const verdict = classify(Buffer.from(sql), lexMode('mariadb-11.8'), {
+        multiStatements: false,
+      });
+      if (verdict.kind !== 'drop-table') continue;
+      expect([sql, crossCheck(verdict.statement, Buffer.from(sql))]).toEqual([sql, 'agree']);
+      count++;
+    }
+  }
+  expect(count).toBeGreaterThan(500);
+});
+
+test('no list of plain names does, however it is written', () => {
+  const name = fc.oneof(
+    fc.stringMatching(/^[A-Za-z0-9_]{1,12}$/),
+    fc.stringMatching(/^[A-Za-z0-9_ .,;-]{1,12}$/).map((text) => `\`${text}\``),
+  );
+  const blank = fc.constantFrom('', ' ', '\n', '\t ', '\r\n');
+  const part = fc.tuple(blank, name, blank).map((parts) => parts.join(''));
+  const table = fc.oneof(
+    part,
+    fc.tuple(part, part).map((both) => both.join('.')),
+  );
+  const list = fc.array(table, { minLength: 1, maxLength: 5 });
+  let count = 0;
+  fc.assert(
+    fc.property(list, fc.constantFrom('', 'IF EXISTS', 'if  exists'), (tables, ifExists) => {
+      const text = Buffer.from(`DROP TABLE ${ifExists} ${tables.join(',')};`);
+      for (const server of ['mysql-9.7', 'mysql-5.6', 'mariadb-11.8'] as const) {
+        const verdict = classify(text, lexMode(server), { multiStatements: false });
+        if (verdict.kind !== 'drop-table') continue;
+        expect([`${text}`, crossCheck(verdict.statement, text)]).toEqual([`${text}`, 'agree']);
+        count++;
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+  expect(count).toBeGreaterThan(500);
 });
