@@ -7,8 +7,8 @@ import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import type { ServerVersion } from '../wire/server-version.js';
 
 /**
- * Why a DROP TABLE isn't run although its grammar is clear; null: nothing speaks against it. `text`:
- * that of the statement alone, where it is one.
+ * Why a DROP TABLE isn't run although its grammar is clear; null: nothing speaks against it.
+ * `text`: that of the statement alone, where it is one.
  */
 export function objectionTo(
   statement: DropTableStatement,

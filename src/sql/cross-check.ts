@@ -33,8 +33,8 @@ const OWN_TEXT_BYTES_MAX = 8_192;
  */
 const OWN_TEXT = /^[\t\n\r ]*DROP[\t\n\r ]+TABLE[\t\n\r ][\w\t\n\r .,;`-]*$/i;
 /**
- * It takes a doubled backtick for two, `--` for a comment, the beginning of the name `ifexistsa` for
- * IF EXISTS, and these words for aliases.
+ * It takes a doubled backtick for two, `--` for a comment, the beginning of the name `ifexistsa`
+ * for IF EXISTS, and these words for aliases.
  */
 const READ_OTHERWISE = /``|--|IF\s*EXISTS\w|IFEXISTS|\b(?:WAIT|NOWAIT|RESTRICT|CASCADE)\b/i;
 
