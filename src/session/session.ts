@@ -35,6 +35,9 @@ type Phase =
     }
   | { readonly name: 'closed' };
 
+/** HAProxy's mysql-check sends its login with the connection, some 100 bytes. */
+const EARLY_BYTES_MAX = 4_096;
+
 export class Session {
   readonly #options: SessionOptions;
   readonly #legs: Legs;
@@ -42,6 +45,8 @@ export class Session {
   /** `ended`: it sends no more, and reads on. */
   #clientIs: 'here' | 'ended' | 'gone' = 'here';
   #draining = false;
+  /** What the client sent before the greeting. */
+  #early: Buffer = Buffer.alloc(0);
   #loginTimer: NodeJS.Timeout | null = null;
 
   constructor(options: SessionOptions) {
@@ -109,6 +114,11 @@ export class Session {
     const stopWatching = tellBrokenLogin(socket, relay, onBroken);
     legs.connect(dialled);
     this.#onServerBytes(greeting);
+    const early = this.#early;
+    this.#early = Buffer.alloc(0);
+    // An error in the place of the greeting ends it.
+    if (early.length > 0 && relay.state !== 'greeting')
+      this.#inLogin(() => relay.feedClient(early));
   }
 
   #secureClient(relay: LoginRelay, clientHello: Buffer): void {
@@ -190,7 +200,9 @@ export class Session {
         phase.relay.feedClient(chunk);
         this.#watchLogin();
       } else if (phase.name === 'dialling') {
-        const problem = 'the client sent bytes before the greeting of the server';
+        this.#early = Buffer.concat([this.#early, chunk]);
+        if (this.#early.length <= EARLY_BYTES_MAX) return;
+        const problem = 'the client sent more than a login before the greeting of the server';
         throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
       }
     } catch (error) {

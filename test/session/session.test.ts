@@ -538,11 +538,24 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await bothEnd(connected);
     });
 
-    test('speaks before the greeting is told so, and excused', async () => {
+    test('speaks before the greeting is heard behind it', async () => {
       const opened = await open();
       const client = await opened.client();
       const server = await opened.accepted();
-      client.send(PING);
+      client.send(RESPONSE);
+      server.send(GREETING);
+      await client.take(GREETING.length);
+      expect((await server.take(RESPONSE.length)).equals(RESPONSE)).toBe(true);
+      client.end();
+      server.end();
+      await bothEnd({ client, server });
+    });
+
+    test('says more than a login before the greeting is told so, and excused', async () => {
+      const opened = await open();
+      const client = await opened.client();
+      const server = await opened.accepted();
+      client.send(Buffer.alloc(5_000));
       expect(await errorTo(client)).toMatchObject({ errno: 1835, sqlState: '', sequenceId: 0 });
       client.end();
       server.send(GREETING);

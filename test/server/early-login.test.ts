@@ -1,0 +1,81 @@
+/**
+ * Clients that don't wait for the greeting: HAProxy's `option mysql-check user …` sends its login,
+ * and the command that ends the session, with the connection. What it hears through the proxy is
+ * what it hears from the server.
+ */
+import { once } from 'node:events';
+import net from 'node:net';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { encodePacket, PacketAssembler } from '../../src/wire/framing.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { query, type Target, testServers } from '../support/servers.js';
+
+jest.setTimeout(60_000);
+
+const QUIT = encodePacket(Buffer.of(0x01), 0);
+
+/** As HAProxy composes it, with `post-41` (its default) and with `pre-41`. */
+function checkOf(user: string, kind: 'post-41' | 'pre-41'): Buffer {
+  const name = Buffer.concat([Buffer.from(user), Buffer.of(0, 0)]);
+  const head =
+    kind === 'pre-41'
+      ? Buffer.from('0080000001', 'hex')
+      : Buffer.concat([Buffer.from('008200000080000121', 'hex'), Buffer.alloc(23)]);
+  return Buffer.concat([encodePacket(Buffer.concat([head, name]), 1), QUIT]);
+}
+
+/** First bytes and error numbers of all packets until the end. */
+async function heard({ host, port }: Target, bytes: Buffer): Promise<readonly string[]> {
+  const socket = net.connect({ host, port });
+  socket.write(bytes);
+  const chunks: Buffer[] = [];
+  socket.on('data', (chunk) => chunks.push(chunk));
+  socket.on('error', () => undefined);
+  await once(socket, 'close');
+  const assembler = new PacketAssembler(1_000_000);
+  assembler.push(Buffer.concat(chunks));
+  const packets: string[] = [];
+  for (let packet = assembler.next(); packet !== null; packet = assembler.next()) {
+    const { payload, sequenceId } = packet;
+    const isErr = payload[0] === 0xff;
+    packets.push(`${sequenceId} ${payload[0]}${isErr ? ` ${payload.readUInt16LE(1)}` : ''}`);
+  }
+  return packets;
+}
+
+describe.each(testServers())('a login that comes before the greeting, on $name', (server) => {
+  const user = 'haproxy_check';
+  const isModern = server.name === 'mysql-9.7';
+  let proxy: ProxyTarget;
+
+  beforeAll(async () => {
+    await query(server, `CREATE USER ${user}@'%'`);
+    proxy = await proxyInFront(server);
+  });
+
+  afterAll(async () => {
+    await proxy.stop();
+    await query(server, `DROP USER ${user}@'%'`);
+  });
+
+  test('is answered as by the server', async () => {
+    const check = checkOf(user, 'post-41');
+    const direct = await heard(server, check);
+    expect(await heard(proxy, check)).toEqual(direct);
+    if (!isModern) expect(direct).toEqual(['0 10', '2 0']);
+  });
+
+  test('by nobody whom the server knows, too', async () => {
+    const check = checkOf('no_such_user', 'post-41');
+    expect(await heard(proxy, check)).toEqual(await heard(server, check));
+  });
+
+  test('of an older protocol is told so behind the greeting', async () => {
+    expect(await heard(proxy, checkOf(user, 'pre-41'))).toEqual(['0 10', '2 255 1043']);
+  });
+
+  test('is bounded', async () => {
+    const said = await heard(proxy, encodePacket(Buffer.alloc(70_000, 7), 1));
+    expect(said.at(-1)).toMatch(/255 1835$/);
+  });
+});
