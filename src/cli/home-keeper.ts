@@ -68,6 +68,11 @@ export class HomeKeeper {
     this.#watching = this.#watch();
   }
 
+  /** max_connections of the server; null where none has answered yet. */
+  get connectionsMax(): number | null {
+    return this.#at?.connectionsMax ?? null;
+  }
+
   /** As of `Home`. */
   wake(because: string): void {
     this.#home.wake(because);

@@ -24,14 +24,17 @@ import { HomeKeeper } from './home-keeper.js';
 import type { FromWorker, ToWorker } from './messages.js';
 import { compareSettings, type ProxySettings } from './proxy-settings.js';
 import { drainOptions, type RunningProxy, type StopOptions, sayReady } from './running-proxy.js';
+import { SERVICE_CONNECTIONS_MIN, serviceConnectionsOf } from './worker-count.js';
 
-/** Service connections of all workers together, for one server. */
-const SERVICE_CONNECTIONS = 8;
-/** Of each worker, at least: a DROP DATABASE has three for itself, and moves tables by others. */
-const SERVICE_CONNECTIONS_MIN = 4;
 /** A worker that dies sooner than this is not replaced at once. */
 const STEADY_MS = 10_000;
 const RESTART_DELAY_MS = 1_000;
+/** So often in a row: then the fault is not a client's that came once. */
+const CRASHES_MAX = 5;
+const LOOK_EVERY_MS = 1_000;
+/** Looks at a worker that says nothing, while it serves and while it starts. */
+const SILENT_MAX = 15;
+const STARTING_MAX = 120;
 /** What a worker may take to go on by other settings, and to end when there is a hurry. */
 const CHANGE_MS = 10_000;
 const HURRY_MS = 1_000;
@@ -47,7 +50,18 @@ export async function startWorkers(
   const tls = await openProxyTls(settings);
   const connectionsMax = SERVICE_CONNECTIONS_MIN;
   const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
-  const workers = new Workers({ count, log, tls, onHeld: () => home.wake('drop') });
+  let onCrashLoop: (error: UndropError) => void = () => undefined;
+  const failed = new Promise<UndropError>((resolve) => {
+    onCrashLoop = resolve;
+  });
+  const workers = new Workers({
+    count,
+    log,
+    tls,
+    onHeld: () => home.wake('drop'),
+    onCrashLoop,
+    serverConnectionsMax: () => home.connectionsMax,
+  });
   const onTakenOver = (address: ServerAddress) => workers.renew(address);
   const home = await HomeKeeper.open(
     { pools, proxyId, activeDrops: new ActiveDrops(), log, onTakenOver },
@@ -66,6 +80,7 @@ export async function startWorkers(
     const said = sayReady(log, { answers: () => pools.answers(), signal: ending.signal }, started);
     return {
       addresses,
+      failed,
       counters: () => workers.counters(),
       change: async (next) => {
         const change = compareSettings(settings, next);
@@ -96,6 +111,10 @@ interface WorkersOptions {
   /** By the settings that workers are told. */
   readonly tls: ProxyTls;
   onHeld(): void;
+  /** One dies soon after each of its starts: there is no sense in another. */
+  onCrashLoop(error: UndropError): void;
+  /** Null where it isn't known. */
+  serverConnectionsMax(): number | null;
 }
 
 type Ready = Extract<FromWorker, { kind: 'ready' }>;
@@ -107,6 +126,9 @@ interface Member {
   readonly startedMs: number;
   /** It has heard its settings. */
   hasBegun: boolean;
+  isServing: boolean;
+  /** Looks at it since it was heard of. */
+  silentFor: number;
   permits: number;
   counters: Counters;
   onReady: (answer: Ready) => void;
@@ -122,11 +144,15 @@ class Workers {
   #past = newCounters();
   #settings: ProxySettings | null = null;
   #isEnding = false;
+  readonly #watch: NodeJS.Timeout;
+  /** How often in a row a worker died soon, by its number. */
+  readonly #crashes = new Map<number, number>();
   #onAllGone: (() => void) | null = null;
 
   constructor(options: WorkersOptions) {
     this.#options = options;
     cluster.schedulingPolicy = cluster.SCHED_RR;
+    this.#watch = setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
     cluster.setupPrimary({
       exec: fileURLToPath(new URL('./worker.js', import.meta.url)),
       args: [],
@@ -200,6 +226,8 @@ class Workers {
         process,
         startedMs: performance.now(),
         hasBegun: false,
+        isServing: false,
+        silentFor: 0,
         permits: 0,
         counters: newCounters(),
         onReady: resolve,
@@ -220,8 +248,8 @@ class Workers {
     member.hasBegun = true;
     const settings = this.#settings;
     assert(settings !== null, 'workers are forked for settings');
-    const share = Math.ceil(SERVICE_CONNECTIONS / this.#options.count);
-    const serviceConnectionsMax = Math.max(SERVICE_CONNECTIONS_MIN, share);
+    const { count, serverConnectionsMax } = this.#options;
+    const serviceConnectionsMax = serviceConnectionsOf(count, serverConnectionsMax());
     const { ownCertificate } = this.#options.tls;
     const { number: worker } = member;
     tell(member, { kind: 'start', settings, ownCertificate, serviceConnectionsMax, worker });
@@ -243,6 +271,8 @@ class Workers {
       case 'hello':
         return this.#isEnding ? kill(member) : this.#begin(member);
       case 'ready':
+        member.isServing = true;
+        member.silentFor = 0;
         return member.onReady(message);
       case 'failed':
         return member.onFailed(new UndropError('UNDROP_WORKER', { cause: message.cause }));
@@ -256,6 +286,7 @@ class Workers {
       case 'held':
         return this.#options.onHeld();
       case 'counters':
+        member.silentFor = 0;
         member.counters = message.counters;
     }
   }
@@ -273,14 +304,40 @@ class Workers {
     member.onFailed(new UndropError('UNDROP_WORKER', { cause: 'it ended before it served' }));
     member.onChanged(null);
     if (this.#isEnding) {
-      if (this.#members.size === 0) this.#onAllGone?.();
+      if (this.#members.size === 0) {
+        clearInterval(this.#watch);
+        this.#onAllGone?.();
+      }
       return;
     }
     const { number, startedMs } = member;
     const fields = { event: 'worker', worker: number, ...how };
     this.#options.log.error(fields, 'a worker died, with its sessions; another takes its place');
     const isSteady = performance.now() - startedMs > STEADY_MS;
+    const crashes = isSteady ? 0 : (this.#crashes.get(number) ?? 0) + 1;
+    this.#crashes.set(number, crashes);
+    if (crashes >= CRASHES_MAX) {
+      const cause = `it ended ${crashes} times in a row within ${STEADY_MS / 1_000} s of its start`;
+      return this.#options.onCrashLoop(new UndropError('UNDROP_WORKER', { cause }));
+    }
     setTimeout(() => this.#replace(number), isSteady ? 0 : RESTART_DELAY_MS);
+  }
+
+  /**
+   * A worker says something every second. One that doesn't is blocked, with all of its sessions.
+   * Looks are counted, not time: this process may have been asleep itself.
+   */
+  #look(): void {
+    for (const member of this.#members) {
+      const { number, isServing } = member;
+      if (++member.silentFor !== (isServing ? SILENT_MAX : STARTING_MAX)) continue;
+      const fields = { event: 'worker', worker: number, pid: member.process.process.pid };
+      this.#options.log.error(
+        fields,
+        'a worker is blocked and not heard of any more: it is killed',
+      );
+      kill(member);
+    }
   }
 
   /** A worker that can't start ends, and is replaced in its turn. */

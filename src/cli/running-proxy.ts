@@ -1,5 +1,6 @@
 /** A proxy that runs, in one process or in several, as `serve` and the tests hold it. */
 import { systemClock } from '../clock.js';
+import type { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
 import { rulesThatNeverFit } from '../policy/never-fit.js';
@@ -36,6 +37,8 @@ export interface RunningProxy {
    * rejects, nothing has changed.
    */
   change(settings: ProxySettings): Promise<SettingsChange>;
+  /** Resolves when it can't go on; then it is to be stopped. */
+  readonly failed?: Promise<UndropError>;
   /** Drains, ends the collector at its next pause and closes the service pools. */
   stop(options?: StopOptions): Promise<void>;
 }

@@ -8,6 +8,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { UndropError } from '../errors.js';
 import type { LeveledLog, Log } from '../log.js';
 import { newCounters } from '../metrics.js';
 import { newHoldId } from '../names/hold-id.js';
@@ -22,6 +23,7 @@ import { startWorkers } from './primary.js';
 import { compareSettings, type ProxySettings } from './proxy-settings.js';
 import { drainOptions, type RunningProxy, sayReady, warnUnprotected } from './running-proxy.js';
 import { type HeardSignal, takeSignals } from './signals.js';
+import { autoWorkers } from './worker-count.js';
 import { keepYoungGenerationSmall } from './young-generation.js';
 
 /** Service connections for one server; the collector keeps one of them. */
@@ -96,7 +98,7 @@ export async function serve({ load, openLog }: ServeDoors): Promise<number> {
   keepYoungGenerationSmall();
   const settings = load();
   const log = openLog(settings.logLevel);
-  const count = settings.workers === 'auto' ? availableParallelism() : settings.workers;
+  const count = workersOf(settings, log);
   const signals = new Signals(log);
   checkOpenFiles(settings, count, log);
   const starting = count === 1 ? startProxy(settings, log) : startWorkers(settings, count, log);
@@ -107,12 +109,29 @@ export async function serve({ load, openLog }: ServeDoors): Promise<number> {
   signals.serve(() => {
     reloading = reloading.then(() => reload(proxy, load, log));
   });
-  const hurry = await signals.ending;
+  const { failed = new Promise<never>(() => undefined) } = proxy;
+  const hurry = await Promise.race([signals.ending, failed]);
+  if (hurry instanceof UndropError) {
+    log.error({ event: 'worker', err: hurry }, 'workers die again and again: the proxy ends');
+    await Promise.race([proxy.stop(), signals.ending]);
+    process.exit(1);
+  }
   const stopped = proxy.stop({ signal: hurry });
   await Promise.race([stopped, shortlyAfter(hurry)]);
   // What has not closed by then, a killed proxy would leave as well.
   if (hurry.aborted) process.exit(0);
   return 0;
+}
+
+function workersOf({ workers }: ProxySettings, log: Log): number {
+  const cores = availableParallelism();
+  const auto = autoWorkers(cores);
+  if (workers === 'auto') return auto;
+  if (workers < auto) {
+    const fields = { event: 'workers', cores, workers, auto };
+    log.info(fields, 'UNDROP_WORKERS leaves cores unused: auto would serve with more processes');
+  }
+  return workers;
 }
 
 function permitsOf(settings: ProxySettings): number {

@@ -352,9 +352,9 @@ export const SETTINGS = {
   }),
   workers: setting<number | 'auto'>({
     variable: 'UNDROP_WORKERS',
-    default: '1',
+    default: 'auto',
     expected: 'a number from 1 to 256, or auto',
-    meaning: 'how many processes serve clients; auto: one for each core',
+    meaning: 'how many processes serve clients; auto: half as many as there are cores, from 1 to 4',
     parse: (text) => (text.toLowerCase() === 'auto' ? 'auto' : integer(1, 256)(text)),
   }),
   relay: setting<'auto' | 'stream'>({

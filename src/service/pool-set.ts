@@ -13,7 +13,7 @@ import {
   type ServicePool,
   type ServiceSecurity,
 } from './pools.js';
-import { textOf } from './row.js';
+import { numberOf, textOf } from './row.js';
 import { readServerFacts } from './server-facts.js';
 import { note, serverIdentity, sql } from './sql.js';
 
@@ -34,6 +34,8 @@ export interface FoundServer {
   /** The same as long as it is the same server. */
   readonly identity: string;
   readonly readOnly: boolean;
+  /** Its max_connections. */
+  readonly connectionsMax: number;
 }
 
 export class PoolSet {
@@ -84,10 +86,13 @@ export class PoolSet {
       return await this.#ownedAt(address).afresh(async (connection) => {
         const facts = await readServerFacts(connection);
         const [rows = []] = await connection.run(
-          sql`SELECT ${note('hello')} ${serverIdentity(facts)} AS id`,
+          sql`SELECT ${note('hello')} ${serverIdentity(facts)} AS id,
+            @@global.max_connections AS connectionsMax`,
         );
-        const identity = textOf(rows[0] ?? {}, 'id');
-        return { address, identity, readOnly: facts.readOnly };
+        const [row = {}] = rows;
+        const identity = textOf(row, 'id');
+        const connectionsMax = numberOf(row, 'connectionsMax');
+        return { address, identity, readOnly: facts.readOnly, connectionsMax };
       });
     } catch (error) {
       throw finalError(error, address, 'UNDROP_ACCOUNT') ?? error;

@@ -12,6 +12,7 @@ const primary = (host: string, identity = host): FoundServer => ({
   address: at(host),
   identity,
   readOnly: false,
+  connectionsMax: 151,
 });
 const replica = (host: string): FoundServer => ({ ...primary(host), readOnly: true });
 const GONE = new Error('ECONNREFUSED');

@@ -131,7 +131,50 @@ describe('workers', () => {
       expect(await listens(proxy.port)).toBe(false);
     });
   });
+
+  test('one that is blocked is found and replaced; the others go on', async () => {
+    await withWorkers(async (proxy) => {
+      const connections = await open(proxy, 2);
+      await until(() => workerPids(proxy).length === WORKERS, 'all workers');
+      const [first = 0] = workerPids(proxy);
+      process.kill(first, 'SIGSTOP');
+      await until(() => workerPids(proxy).length === WORKERS + 1, 'another worker', 100_000);
+      expect(isAlive(first)).toBe(false);
+      expect(await alive(connections)).toHaveLength(1);
+    });
+  });
+
+  test('that die again and again end the proxy, which says so', async () => {
+    await withWorkers(async (proxy) => {
+      await until(() => workerPids(proxy).length === WORKERS, 'all workers');
+      const killed = new Set<number>();
+      const isOver = () => {
+        const [last = 0, ...others] = workerPids(proxy).toReversed();
+        const isNext = killed.size === 0 || others.some((pid) => killed.has(pid));
+        if (isNext && !killed.has(last) && isAlive(last)) process.kill(last, 'SIGKILL');
+        if (isNext) killed.add(last);
+        return proxy.child.exitCode !== null;
+      };
+      await until(isOver, 'the end of the proxy', 100_000);
+      expect(proxy.child.exitCode).toBe(1);
+      expect(killed.size).toBe(5);
+      const said = proxy.lines.filter(({ msg }) => String(msg).includes('again and again'));
+      expect(said).toMatchObject([{ event: 'worker', err: { code: 'UNDROP_WORKER' } }]);
+    });
+  });
 });
+
+/** In front of one server: which, is nothing to workers. */
+async function withWorkers(run: (proxy: ProxyProcess) => Promise<void>): Promise<void> {
+  const [server] = testServers();
+  if (server === undefined) throw new Error('There is no test server.');
+  const proxy = await spawnProxy(server, { WORKERS: String(WORKERS) });
+  try {
+    await run(proxy);
+  } finally {
+    proxy.kill('SIGKILL');
+  }
+}
 
 /** KILL QUERY and KILL reach a session by its id, whichever worker has it. */
 async function interrupts(killer: Connection | undefined, victim: Connection | undefined) {
