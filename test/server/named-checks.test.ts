@@ -138,6 +138,12 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
     );
   });
 
+  test('made and dropped forty times, its name is free each time', async () => {
+    if (!collides) return;
+    await makeAndDrop(40);
+    expect((await held()).map(({ holdSchema }) => holdSchema)).toEqual(homes(40));
+  });
+
   test('what is dropped without a binary log goes to a local schema that is not in it', async () => {
     await query(server, 'FLUSH LOGS');
     await root.query('SET sql_log_bin = 0');
