@@ -326,7 +326,8 @@ export const SETTINGS = {
     variable: 'UNDROP_COLLECT',
     default: 'auto',
     expected: 'auto, on or off',
-    meaning: 'whether this proxy collects: auto on a writable server, one proxy by lock',
+    meaning:
+      'whether this proxy collects: on a writable server, one proxy by lock; with auto not where that replicates from another (dual primaries, Galera: on for one of them)',
     parse: oneOf(['auto', 'on', 'off']),
   }),
   grace: setting<number>({

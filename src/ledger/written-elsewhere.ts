@@ -7,9 +7,9 @@
  * server's.
  */
 
-import type { ServicePool } from '../service/pools.js';
+import type { ServiceConnection, ServicePool } from '../service/pools.js';
 import { numberOf } from '../service/row.js';
-import { readServerFacts } from '../service/server-facts.js';
+import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { note, serverIdentity, sql } from '../service/sql.js';
 import { processlistOf, serverOf } from './owner.js';
 
@@ -21,15 +21,24 @@ export async function writtenElsewhere(
   const labelled = rows.filter(({ proxyId }) => serverOf(proxyId) !== null);
   if (labelled.length === 0) return new Set();
   const server = await readServerFacts(pool);
-  // MariaDB's own threads are of the same user.
+  if (!(await doesReplicate(pool, server))) return new Set();
   const [answer = []] = await pool.run(
-    sql`SELECT ${note('elsewhere')} CRC32(${serverIdentity(server)}) AS here,
-        EXISTS (SELECT 1 FROM ${processlistOf(server)}
-          WHERE USER = 'system user' AND COMMAND <> 'Daemon') AS replicates`,
+    sql`SELECT ${note('elsewhere')} CRC32(${serverIdentity(server)}) AS here`,
   );
-  const facts = answer[0] ?? {};
-  if (numberOf(facts, 'replicates') === 0) return new Set();
-  const here = String(numberOf(facts, 'here'));
+  const here = String(numberOf(answer[0] ?? {}, 'here'));
   const others = labelled.filter(({ proxyId }) => serverOf(proxyId) !== here);
   return new Set(others.map(({ id }) => id));
+}
+
+/** Whether it takes over what others do: a replica, one of two primaries, a node of a group. */
+export async function doesReplicate(
+  connection: ServiceConnection,
+  server: ServerFacts,
+): Promise<boolean> {
+  // MariaDB's own threads are of the same user.
+  const [answer = []] = await connection.run(
+    sql`SELECT ${note('elsewhere')} EXISTS (SELECT 1 FROM ${processlistOf(server)}
+          WHERE USER = 'system user' AND COMMAND <> 'Daemon') AS replicates`,
+  );
+  return numberOf(answer[0] ?? {}, 'replicates') !== 0;
 }

@@ -2,6 +2,7 @@
  * Keeps watch over the server's identity and clock for one leadership, writes down that it looked,
  * and says how long to wait (grace.ts has the rule).
  */
+import type { Clock } from '../clock.js';
 import type { Log } from '../log.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';
@@ -26,6 +27,7 @@ export interface GraceKeeperOptions {
   readonly connection: ServicePool;
   readonly settings: Pick<LifecycleSettings, 'holdMs' | 'graceMs'>;
   readonly lastSeen: LastSeen;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -41,20 +43,25 @@ export class GraceKeeper {
 
   /**
    * Milliseconds that the collector must leave everything alone; 0: none. `readAtMs`: when the
-   * server's clock was read, by the monotonic one.
+   * server's clock was read, by the monotonic one; `wallClockMs`: by this machine's other.
    */
   async check(
     server: ServerFacts,
-    { heldCount, readAtMs: nowMs }: { readonly heldCount: number; readonly readAtMs: number },
+    {
+      heldCount,
+      readAtMs: nowMs,
+      wallClockMs,
+    }: { readonly heldCount: number; readonly readAtMs: number; readonly wallClockMs: number },
   ): Promise<number> {
     const { connection, settings, lastSeen, log } = this.#options;
+    const aheadNowMs = server.utcNow.getTime() - wallClockMs;
     const continuing = this.#last !== null;
     const before = lastSeen.get(server.serverIdentity);
     const utcMs = server.utcNow.getTime();
     const last = this.#last ?? (await readLastLook(connection, server.serverIdentity));
     const clockDriftMs =
       before === undefined ? 0 : utcMs - before.utcMs - (nowMs - before.monotonicMs);
-    const facts = { ...last, heldCount, now: server.utcNow, clockDriftMs, continuing };
+    const facts = { ...last, aheadNowMs, heldCount, now: server.utcNow, clockDriftMs, continuing };
     const grace = decideGrace(facts, settings);
     const news = grace.until !== null && (grace.isNew || !continuing);
     if (news) {
@@ -73,9 +80,9 @@ export class GraceKeeper {
   }
 
   async #write(identity: string, graceUntil: Date | null): Promise<void> {
-    const { connection, log } = this.#options;
+    const { connection, clock, log } = this.#options;
     try {
-      await writeLastLook(connection, identity, graceUntil);
+      await writeLastLook(connection, identity, { graceUntil, proxyNow: new Date(clock.nowMs()) });
     } catch (error) {
       if (!isServerError(error)) throw error;
       log.warn({ event: 'grace', err: error }, 'the look could not be written down');

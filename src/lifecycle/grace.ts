@@ -14,9 +14,13 @@ export interface LastLook {
   readonly at: Date | null;
   /** A wait that was decided before. */
   readonly graceUntil: Date | null;
+  /** How far this server's clock was ahead of the proxy's at the last look; `null`: not known. */
+  readonly aheadMs: number | null;
 }
 
 export interface GraceFacts extends LastLook {
+  /** The same now. */
+  readonly aheadNowMs: number;
   /** Held tables and kept views. */
   readonly heldCount: number;
   /** The server's UTC clock. */
@@ -60,6 +64,10 @@ function reason(facts: GraceFacts, holdMs: number): string | null {
   if (!facts.known || at === null) return 'this server is new to the ledger';
   const sinceMs = now.getTime() - at.getTime();
   if (sinceMs < -CLOCK_DRIFT_MS_MAX) return "the server's clock went back since the last look";
+  const jumpedMs = facts.aheadMs === null ? 0 : facts.aheadNowMs - facts.aheadMs;
+  if (Math.abs(jumpedMs) > CLOCK_DRIFT_MS_MAX) {
+    return "the server's clock, or the proxy's, jumped since the last look";
+  }
   if (sinceMs > holdMs) return 'the last look is older than UNDROP_HOLD';
   return null;
 }

@@ -3,14 +3,14 @@
  * until when a wait lasts (grace.ts). One row for each server that ever had these tables.
  */
 import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
-import { isServerError, type ServiceConnection } from '../service/pools.js';
-import { dateOrNullOf } from '../service/row.js';
+import { isServerError, type Row, type ServiceConnection } from '../service/pools.js';
+import { dateOf, dateOrNullOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
 import type { LastLook } from './grace.js';
 
 const TABLE = ident(RECYCLE_SCHEMA, 'collector');
 const IDENTITY_CHARACTERS_MAX = 190;
-const NEVER: LastLook = { known: false, at: null, graceUntil: null };
+const NEVER: LastLook = { known: false, at: null, graceUntil: null, aheadMs: null };
 
 /** What was written before; nothing where the table or its schema is lost. */
 export async function readLastLook(
@@ -18,9 +18,10 @@ export async function readLastLook(
   serverIdentity: string,
 ): Promise<LastLook> {
   try {
+    // All columns: that of the proxy's clock came later.
     const [any, own] = await connection.run([
       sql`SELECT ${note('look')} MAX(last_look) AS at FROM ${TABLE}`,
-      sql`SELECT grace_until FROM ${TABLE} WHERE server_identity = ${bounded(serverIdentity)}`,
+      sql`SELECT * FROM ${TABLE} WHERE server_identity = ${bounded(serverIdentity)}`,
     ]);
     const at = any?.[0];
     const row = own?.[0];
@@ -28,6 +29,7 @@ export async function readLastLook(
       known: row !== undefined,
       at: at === undefined ? null : dateOrNullOf(at, 'at'),
       graceUntil: row === undefined ? null : dateOrNullOf(row, 'grace_until'),
+      aheadMs: row === undefined ? null : aheadOf(row),
     };
   } catch (error) {
     if (isServerError(error, 1146, 1049)) return NEVER;
@@ -35,24 +37,36 @@ export async function readLastLook(
   }
 }
 
+/** By how much the server's clock was ahead of that of the proxy which looked. */
+function aheadOf(row: Row): number | null {
+  const proxyClock = 'proxy_clock' in row ? dateOrNullOf(row, 'proxy_clock') : null;
+  return proxyClock === null ? null : dateOf(row, 'last_look').getTime() - proxyClock.getTime();
+}
+
 /** Writes that this server was looked at just now. Makes the table where it is missing. */
 export async function writeLastLook(
   connection: ServiceConnection,
   serverIdentity: string,
-  graceUntil: Date | null,
+  { graceUntil, proxyNow }: { readonly graceUntil: Date | null; readonly proxyNow: Date },
 ): Promise<void> {
-  const until = graceUntil?.toISOString().slice(0, 23).replace('T', ' ') ?? null;
-  const write = sql`${note('look')} REPLACE INTO ${TABLE} (server_identity, last_look, grace_until)
-    VALUES (${bounded(serverIdentity)}, UTC_TIMESTAMP(3), ${until})`;
+  const text = (time: Date) => time.toISOString().slice(0, 23).replace('T', ' ');
+  const until = graceUntil === null ? null : text(graceUntil);
+  const write = sql`${note('look')} REPLACE INTO ${TABLE}
+      (server_identity, last_look, grace_until, proxy_clock)
+    VALUES (${bounded(serverIdentity)}, UTC_TIMESTAMP(3), ${until}, ${text(proxyNow)})`;
   try {
     await connection.run(write);
   } catch (error) {
-    if (!isServerError(error, 1146)) throw error;
+    if (!isServerError(error, 1146, 1054)) throw error;
+    const isOld = isServerError(error, 1054);
     await connection.run([
-      sql`${note('look')} CREATE TABLE IF NOT EXISTS ${TABLE} (
+      isOld
+        ? sql`ALTER ${note('look')} TABLE ${TABLE} ADD COLUMN proxy_clock DATETIME(3) NULL`
+        : sql`${note('look')} CREATE TABLE IF NOT EXISTS ${TABLE} (
         server_identity VARCHAR(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY,
         last_look DATETIME(3) NOT NULL,
-        grace_until DATETIME(3) NULL
+        grace_until DATETIME(3) NULL,
+        proxy_clock DATETIME(3) NULL
       ) ENGINE=InnoDB`,
       write,
     ]);

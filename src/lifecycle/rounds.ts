@@ -10,6 +10,7 @@ import type { Clock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { assertLedgerKnown, ensureLedger } from '../ledger/tables.js';
 import { countKeptViews, endKeptViews } from '../ledger/views.js';
+import { doesReplicate } from '../ledger/written-elsewhere.js';
 import type { Log } from '../log.js';
 import { findOrphans } from '../recovery/orphans.js';
 import type { Reconcile } from '../recovery/reconcile.js';
@@ -37,6 +38,13 @@ const IDLE_MS_MIN = 20;
 /** However short UNDROP_HOLD is, there is no need to look more often because of it. */
 const LOOK_MS_MIN = 1_000;
 const READ_ONLY_CHECK_MS = 60_000;
+/** What is under way for so long isn't looked at every few seconds any more. */
+const LONG_OPEN_MS = 600_000;
+const REPLICATES =
+  'this server replicates from another: nothing is collected, unless UNDROP_COLLECT is on';
+const LONG_OPEN =
+  'under way for long: somebody keeps a drop waiting, or another server began it that this one ' +
+  'replicates from; where that is gone for good, STOP REPLICA here lets it be settled';
 /**
  * What recovery had to leave is tried again after so long, and from then on at this pace: a live
  * table's foreign key may be waiting for it.
@@ -74,6 +82,9 @@ export class Rounds {
   /** What the last look cost before anything was done. */
   #readingMs = 0;
   #openRetryMs = OPEN_RETRY_MS;
+  /** Since when recovery has left what is under way, and what of it for long. */
+  #open: ReadonlyMap<string, number> = new Map();
+  #longOpen: ReadonlySet<string> = new Set();
   #orphansAtMs = Number.NEGATIVE_INFINITY;
   #orphans: ReadonlySet<string> = new Set();
   #said = '';
@@ -130,7 +141,7 @@ export class Rounds {
 
   /** One look; how many milliseconds until the next. */
   async #look(): Promise<number> {
-    const { settings, monotonicMs, wakeup } = this.#options;
+    const { settings, monotonicMs, clock, wakeup } = this.#options;
     const beganMs = monotonicMs();
     if (wakeup.take() !== null) {
       this.#fullAtMs = beganMs;
@@ -141,7 +152,7 @@ export class Rounds {
     const server = await readServerFacts(this.#connection);
     // Not the time of the question: on a slow way the server's clock would seem to be ahead, and
     // tables would leave HOLD before their time.
-    const readAtMs = monotonicMs();
+    const [readAtMs, wallClockMs] = [monotonicMs(), clock.nowMs()];
     if (server.readOnly) {
       this.#say('the server is read-only: nothing is collected');
       return Math.min(settings.checkIntervalMs, READ_ONLY_CHECK_MS);
@@ -149,10 +160,14 @@ export class Rounds {
     // Amid a purge there is no pause.
     const isFull = beganMs >= this.#fullAtMs || (await this.#areNewOrphans());
     if (isFull) await this.#recover(beganMs);
+    if (settings.collect === 'auto' && (await doesReplicate(this.#connection, server))) {
+      this.#say(REPLICATES);
+      return Math.min(settings.checkIntervalMs, READ_ONLY_CHECK_MS);
+    }
     const tables = await listCollectable(this.#connection, this.#options.activeIds);
     this.#readingMs = monotonicMs() - beganMs;
     const heldCount = tables.length + this.#keptViews;
-    const waitMs = await this.#grace.check(server, { heldCount, readAtMs });
+    const waitMs = await this.#grace.check(server, { heldCount, readAtMs, wallClockMs });
     if (waitMs > 0) {
       return Math.max(Math.min(waitMs, this.#fullAtMs - monotonicMs()), IDLE_MS_MIN);
     }
@@ -175,13 +190,26 @@ export class Rounds {
         activeIds,
         log,
       });
-      this.#retrySoon(nowMs, debtsLeft.length > 0 || untouched.length > 0);
+      this.#retrySoon(nowMs, debtsLeft.length > 0 || this.#areYoung(untouched, nowMs));
       this.#keptViews = await countKeptViews(this.#connection);
     } catch (error) {
       log.warn({ event: 'collector', err: error }, 'the ledger could not be looked after');
       this.#retrySoon(nowMs, true);
       if (isServerError(error, ...NO_LEDGER)) await this.#makeLedger();
     }
+  }
+
+  /** Whether one of them is under way for a short time only; says so once of those that are not. */
+  #areYoung(untouched: readonly string[], nowMs: number): boolean {
+    const before = this.#open;
+    this.#open = new Map(untouched.map((id) => [id, before.get(id) ?? nowMs]));
+    const ids = untouched.filter((id) => nowMs - (this.#open.get(id) ?? nowMs) >= LONG_OPEN_MS);
+    const news = ids.filter((id) => !this.#longOpen.has(id));
+    this.#longOpen = new Set(ids);
+    if (news.length > 0) {
+      this.#options.log.warn({ event: 'collector', ids: news }, LONG_OPEN);
+    }
+    return ids.length < untouched.length;
   }
 
   /** Kept views and ended rows whose time is over, by a clock that was found to be right. */

@@ -7,7 +7,10 @@ import type { TableState } from '../names/hold-name.js';
 /** `auto` follows the version rule (removal-way.ts), the others force it. */
 export type FastDrop = 'auto' | 'always' | 'never';
 
-/** `auto` and `on` collect where the server is writable, one proxy at a time; `off` never. */
+/**
+ * `auto` and `on` collect where the server is writable, one proxy at a time; `auto` not where it
+ * replicates from another, which may collect, too. `off` never.
+ */
 export type Collect = 'auto' | 'on' | 'off';
 
 export interface LifecycleSettings {

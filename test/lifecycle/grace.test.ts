@@ -9,6 +9,8 @@ const usual: GraceFacts = {
   known: true,
   at: hours(-1),
   graceUntil: null,
+  aheadMs: 500,
+  aheadNowMs: 500,
   heldCount: 3,
   now,
   clockDriftMs: 0,
@@ -32,6 +34,11 @@ describe('the wait of a collector that may be looking at a restored backup', () 
       'the last look is in the future',
       { at: hours(1) },
       "the server's clock went back since the last look",
+    ],
+    [
+      'the clock has jumped ahead while nobody looked',
+      { aheadNowMs: 61_000 },
+      "the server's clock, or the proxy's, jumped since the last look",
     ],
     [
       'the clock jumps ahead while we look',

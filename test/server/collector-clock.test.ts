@@ -96,6 +96,60 @@ inLanes(testServers(), 'on a slow way to $name', (server, { afterEach, beforeEac
     expect(leaderships).toBe(2);
   });
 
+  test('a clock that jumps while no proxy runs is seen by the next, by its own clock', async () => {
+    const settings = { graceMs: 3_600_000, holdMs: 36_000_000 };
+    collecting = startCollecting(server, settings);
+    await collecting.looked();
+    await collecting.stop();
+    // As if the server's clock had gone ten minutes ahead since.
+    await query(server, 'UPDATE _undrop.collector SET last_look = last_look - INTERVAL 10 MINUTE');
+    const held = await holdTable(server);
+    collecting = startCollecting(server, settings);
+    await collecting.looked();
+    expect(await whereIs(server, held.id)).toHaveLength(1);
+    const said = collecting.said.map(({ fields }) => fields['because']);
+    expect(said).toContain("the server's clock, or the proxy's, jumped since the last look");
+  });
+
+  test('a last look of an earlier undrop, which had no clock beside it, is as good', async () => {
+    await query(
+      server,
+      `CREATE TABLE _undrop.collector (
+         server_identity VARCHAR(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PRIMARY KEY,
+         last_look DATETIME(3) NOT NULL, grace_until DATETIME(3) NULL) ENGINE=InnoDB`,
+    );
+    const held = await holdTable(server);
+    collecting = startCollecting(server, { lifecycle: ['HOLD'] });
+    await until('the table is gone', async () => (await whereIs(server, held.id)).length === 0);
+    const [row] = await query<{ n: number }>(
+      server,
+      'SELECT COUNT(proxy_clock) AS n FROM _undrop.collector',
+    );
+    expect(Number(row?.n)).toBe(1);
+  });
+
+  test('what is under way for long is told of, and not looked at every few seconds', async () => {
+    let [aheadMs, looks] = [0, 0];
+    collecting = startCollecting(
+      server,
+      { checkIntervalMs: 3_600_000 },
+      (pool) => pool,
+      async () => {
+        looks += 1;
+        aheadMs += 300_000;
+        return { debtsLeft: [], untouched: ['a'] };
+      },
+      () => performance.now() + aheadMs,
+    );
+    await until('it is told of', () => {
+      collecting?.collector.wake('test');
+      return (collecting?.said ?? []).some(({ message }) =>
+        message.startsWith('under way for long'),
+      );
+    });
+    expect(looks).toBe(3);
+  });
+
   test('a look that had to wait does not keep the next one away for minutes', async () => {
     let aheadMs = 0;
     let looks = 0;

@@ -9,6 +9,7 @@ import { retireSchemaGuard } from '../../src/moves/retire-schema-guard.js';
 import { schemaGuardName } from '../../src/names/schema-guard.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pools.js';
+import { holdTable, startCollecting, whereIs } from '../lifecycle/collecting.js';
 import { inLanes } from '../support/lanes.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
@@ -78,6 +79,21 @@ inLanes(
       await pair.caughtUp();
       expect(await drop.stateOn(pair.replica)).toBe('HOLD1');
       expect((await recover()).untouched).toEqual([]);
+    });
+
+    test('collects nothing of what its source may collect, unless it is told to', async () => {
+      const held = await holdTable(pair.replica);
+      const auto = startCollecting(pair.replica, { collect: 'auto' });
+      await auto.looked();
+      await auto.stop();
+      expect(await whereIs(pair.replica, held.id)).toEqual([`${held.schema}.${held.name}`]);
+      expect(auto.said.at(-1)?.message).toMatch(/^this server replicates from another/);
+      const on = startCollecting(pair.replica, { collect: 'on' });
+      try {
+        await until(async () => (await whereIs(pair.replica, held.id)).length === 0, 'it is gone');
+      } finally {
+        await on.stop();
+      }
     });
 
     test('takes a guard out of a schema also where the local recycle schema is missing', async () => {
