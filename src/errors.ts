@@ -19,6 +19,8 @@ export interface ErrorEntry {
   readonly sqlState: string;
   /** What was expected and what came; `{name}` is replaced by a parameter. */
   readonly text: string;
+  /** What a client gets instead, who may be anybody: no address, no cause, but a `{reference}`. */
+  readonly forClients?: string;
   /** One sentence on what to do. */
   readonly remedy: string;
 }
@@ -86,6 +88,7 @@ export const ERRORS = {
     errno: 1043,
     sqlState: '08S01',
     text: 'No TLS with the server at {upstream}: {cause}.',
+    forClients: 'No TLS with the server; the log of undrop says why (reference {reference}).',
     remedy: 'Check UNDROP_UPSTREAM_TLS, UNDROP_UPSTREAM_CA and the certificate of the server.',
   },
   UNDROP_CLEARTEXT_PASSWORD: {
@@ -137,6 +140,7 @@ export const ERRORS = {
     errno: 1040,
     sqlState: '08004',
     text: 'Too many connections: undrop may open no more files ({cause}).',
+    forClients: 'Too many connections; the log of undrop says why (reference {reference}).',
     remedy: 'Raise its limit of open files (ulimit -n), or lower UNDROP_MAX_CONNECTIONS.',
   },
   UNDROP_PROXY_HEADER: {
@@ -151,6 +155,8 @@ export const ERRORS = {
     errno: 1053,
     sqlState: '08S01',
     text: 'The server at {upstream} could not be reached: {cause}.',
+    forClients:
+      'The server could not be reached; the log of undrop says why (reference {reference}).',
     remedy: 'Check UNDROP_UPSTREAM and that the server runs.',
   },
   UNDROP_SHUTTING_DOWN: {
@@ -580,8 +586,9 @@ export interface ClientError {
 export function toClientError(error: unknown, reference: string): ClientError {
   const known =
     error instanceof UndropError ? error : new UndropError('UNDROP_INTERNAL', { reference });
-  const { errno, sqlState } = known.entry;
-  return { errno, sqlState, message: `${known.code}: ${known.message}` };
+  const { errno, sqlState, forClients } = known.entry;
+  const words = forClients === undefined ? known.message : fill(forClients, { reference });
+  return { errno, sqlState, message: `${known.code}: ${words}` };
 }
 
 function fill(template: string, params: Record<string, string | number>): string {

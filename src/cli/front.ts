@@ -74,6 +74,7 @@ export class Front {
     this.#listener = new Listener({
       ...options,
       listen: settings.listen,
+      listenMode: settings.listenMode,
       upstreams: settings.upstream,
       settings: () => this.#current.session,
       serviceFor: ({ address }) => this.#serviceFor(address),

@@ -19,6 +19,7 @@ const COLLECTOR_KEYS = [
 /** Settings that a proxy needs, by their keys in config/schema.ts. */
 export const PROXY_KEYS = [
   'listen',
+  'listenMode',
   'upstream',
   'user',
   'password',
@@ -103,6 +104,7 @@ export const NO_HOLD =
 /** What is bound or opened with these stays until the process ends. */
 const FIXED_KEYS: readonly ProxyKey[] = [
   'listen',
+  'listenMode',
   'upstream',
   'user',
   'password',

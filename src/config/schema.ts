@@ -82,6 +82,13 @@ export const SETTINGS = {
     meaning: 'where clients connect',
     parse: listOf((text) => parseAddress(text, { host: '127.0.0.1', port: 3307 })),
   }),
+  listenMode: setting<number>({
+    variable: 'UNDROP_LISTEN_MODE',
+    default: '0660',
+    expected: 'three or four octal digits',
+    meaning: 'who may connect to the unix sockets of UNDROP_LISTEN: the mode of their files',
+    parse: (text) => (/^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : null),
+  }),
   upstream: setting<readonly Address[]>({
     variable: 'UNDROP_UPSTREAM',
     default: null,

@@ -11,8 +11,13 @@ import { encodePacket, type Packet } from '../wire/framing.js';
 import { GrowingBuffer } from '../wire/growing-buffer.js';
 import type { AuthBridge, BridgeStep } from './auth-bridge.js';
 
-/** Bytes of one packet, and of commands sent ahead, before an authentication is done. */
-export const AUTH_BYTES_MAX = 1024 * 1024;
+/**
+ * Bytes of one packet before an authentication is done: who isn't known yet costs at most 128 KiB,
+ * and a packet may be held twice.
+ */
+export const AUTH_BYTES_MAX = 48 * 1024;
+/** Of what the client sends ahead of the OK. */
+export const AHEAD_BYTES_MAX = 32 * 1024;
 
 export interface AuthExchangeOptions {
   /** Null where both legs are equally secure. */
@@ -26,7 +31,7 @@ export interface AuthExchangeOptions {
 
 export class AuthExchange {
   readonly #options: AuthExchangeOptions;
-  readonly #parked = new GrowingBuffer();
+  readonly #parked = new GrowingBuffer({ usefulBytes: AHEAD_BYTES_MAX });
   /** An answer that came before the server has asked. */
   #early: Packet | null = null;
   /** The server has asked, and was not answered yet. */
@@ -92,6 +97,7 @@ export class AuthExchange {
       const problem = 'the client sent two answers ahead in the login';
       throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
     }
+    checkAhead(this.#parked.length + packet.payload.length);
     this.#early = { ...packet, payload: Buffer.from(packet.payload) };
     packet.payload.fill(0);
   }
@@ -126,12 +132,14 @@ export class AuthExchange {
 
   #park({ payload, sequenceId }: Packet): void {
     const framed = encodePacket(payload, sequenceId);
-    const bytes = this.#parked.length + framed.length;
-    if (bytes > AUTH_BYTES_MAX) {
-      throw new UndropError('UNDROP_PACKET_TOO_LARGE', { bytes, bytesMax: AUTH_BYTES_MAX });
-    }
+    checkAhead(this.#parked.length + (this.#early?.payload.length ?? 0) + framed.length);
     this.#parked.append(framed);
   }
+}
+
+function checkAhead(bytes: number): void {
+  if (bytes <= AHEAD_BYTES_MAX) return;
+  throw new UndropError('UNDROP_PACKET_TOO_LARGE', { bytes, bytesMax: AHEAD_BYTES_MAX });
 }
 
 /** What the server would refuse as a broken handshake (farewell.ts) doesn't get to it. */

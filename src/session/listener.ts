@@ -47,6 +47,8 @@ export interface ListenerOptions {
   readonly listen: readonly ServerAddress[];
   readonly upstreams: readonly ServerAddress[];
   readonly permits: Permits;
+  /** Of the files of unix sockets. */
+  readonly listenMode: number;
   /** The addresses are shared with other processes. */
   readonly isWorker: boolean;
   readonly tls: ProxyTls;
@@ -140,8 +142,7 @@ export class Listener implements Drainable {
     });
     this.#servers.push(server);
     if ('socketPath' in address) {
-      // Who may reach the server's own socket may reach ours: the accounts decide.
-      chmodSync(address.socketPath, 0o777);
+      chmodSync(address.socketPath, this.#options.listenMode);
       return address;
     }
     const bound = server.address();
@@ -316,13 +317,18 @@ async function removeStaleSocket(path: string): Promise<void> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
     throw error;
   }
-  const isAlive = await new Promise<boolean>((resolve) => {
+  const isStale = await new Promise<boolean>((resolve, reject) => {
     const probe = net.connect({ path });
     probe.once('connect', () => {
       probe.destroy();
-      resolve(true);
+      resolve(false);
     });
-    probe.once('error', () => resolve(false));
+    probe.once('error', (cause: NodeJS.ErrnoException) => {
+      if (cause.code === 'ECONNREFUSED') return resolve(true);
+      // Somebody may well listen there (EACCES, EAGAIN), or it is no stream (EPROTOTYPE).
+      const words = `a socket is there, of which is not known whether anybody listens on it: ${cause.message}`;
+      reject(new UndropError('UNDROP_LISTEN', { address: path, cause: words }, cause));
+    });
   });
-  if (!isAlive) unlinkSync(path);
+  if (isStale) unlinkSync(path);
 }

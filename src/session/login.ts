@@ -311,7 +311,8 @@ export class LoginRelay {
       server: parseServerVersion(greeting.serverVersion),
       threadId: greeting.threadId,
       user: response.user,
-      schema: response.schema,
+      // A copy: the rest of the packet is not to stay with the session.
+      schema: response.schema === null ? null : Buffer.from(response.schema),
       capabilities: agreedCapabilities(
         relayedCapabilities(greeting.capabilities),
         relayedCapabilities(response.capabilities),

@@ -41,13 +41,14 @@ export function encodePacket(payload: Uint8Array, sequenceId: number): Buffer {
  */
 export class PacketAssembler {
   readonly #payloadBytesMax: number;
-  readonly #pushed = new GrowingBuffer();
+  readonly #pushed: GrowingBuffer;
   /** Nothing can be returned before so many bytes are there: saves joining chunks in vain. */
   #neededBytes = HEADER_BYTES;
 
   /** `payloadBytesMax`: a longer packet ends in UNDROP_PACKET_TOO_LARGE before it is buffered. */
   constructor(payloadBytesMax: number) {
     this.#payloadBytesMax = payloadBytesMax;
+    this.#pushed = new GrowingBuffer({ usefulBytes: HEADER_BYTES + payloadBytesMax });
   }
 
   /** Bytes that were pushed and not yet returned. */

@@ -5,9 +5,15 @@
  * Invariant: holds at most about twice its bytes; what was taken is never written to again.
  */
 export class GrowingBuffer {
+  readonly #usefulBytes: number;
   #memory = NOTHING;
   #from = 0;
   #to = 0;
+
+  /** `usefulBytes`: more than is ever waited for, so that it doesn't grow beyond on a guess. */
+  constructor({ usefulBytes = Number.MAX_SAFE_INTEGER } = {}) {
+    this.#usefulBytes = usefulBytes;
+  }
 
   get length(): number {
     return this.#to - this.#from;
@@ -25,7 +31,8 @@ export class GrowingBuffer {
     const needed = length + chunk.length;
     if (this.#memory.length - this.#to < chunk.length) {
       // What comes in one chunk mostly is whole.
-      const memory = Buffer.allocUnsafe(length === 0 ? needed : 2 * needed);
+      const guess = length === 0 ? needed : Math.min(2 * needed, this.#usefulBytes);
+      const memory = Buffer.allocUnsafe(Math.max(needed, guess));
       this.#memory.copy(memory, 0, this.#from, this.#to);
       this.#memory = memory;
       this.#from = 0;

@@ -124,6 +124,7 @@ describe('a value in the file', () => {
 /** For each setting what it doesn't take; null where it takes any text. */
 const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   listen: ['', 'a b', ':99999', 'db:1,', 'db:1,,db:2'],
+  listenMode: ['', '660x', '888', '07777', 'rw'],
   upstream: ['', 'mysql://db', 'db:x'],
   user: [''],
   password: null,

@@ -8,6 +8,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { ThrowawayServer } from '../../src/demo/throwaway.js';
+import { silentLog } from '../../src/log.js';
 import type { LegSecurity } from '../../src/session/leg-security.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import {
@@ -300,13 +301,17 @@ describe.each(testServers())('[21] [22] [23] [24] $name (wire 21, 22, 23, 24)', 
     await expect(connect(server, { ssl: { rejectUnauthorized: false } })).rejects.toMatchObject({
       code: 'HANDSHAKE_SSL_ERROR',
     });
-    const proxy = await proxyInFront(server, { UPSTREAM_TLS: 'required' });
+    const warnings: string[] = [];
+    const warn = (_fields: object, line: string) => warnings.push(line);
+    const log = { ...silentLog, warn };
+    const proxy = await proxyInFront(server, { UPSTREAM_TLS: 'required' }, log);
     proxies.push(proxy);
     const reason = '(unsupported protocol|wrong version number)';
-    const words = `^UNDROP_UPSTREAM_TLS: No TLS with the server at [\\d.:]+: ${reason}\\. Check`;
+    const words = `^No TLS with the server at [\\d.:]+: ${reason}\\. Check`;
     await expect(connect(proxy)).rejects.toMatchObject({
-      message: expect.stringMatching(new RegExp(words)),
+      message: expect.stringMatching(/^UNDROP_UPSTREAM_TLS: No TLS with the server; the log/),
     });
+    expect(warnings).toContainEqual(expect.stringMatching(new RegExp(words)));
   });
 
   test('and so lets nobody in by sha256_password, for which it has no RSA key either', async () => {

@@ -1,5 +1,5 @@
 /** Where clients connect: TCP and unix sockets, what a killed process left, what is taken. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
@@ -37,6 +37,29 @@ function leaveStale(path: string): void {
   expect(statSync(path).isSocket()).toBe(true);
 }
 
+/** A process that listens there and takes nobody, with as many waiting as may. */
+async function leaveFull(path: string): Promise<{ end(): void }> {
+  const listen = `listen({ path: ${JSON.stringify(path)}, backlog: 1 }`;
+  const script = `require('net').createServer().${listen}, () => process.kill(process.pid, 'SIGSTOP'))`;
+  const child = spawn(process.execPath, ['-e', script]);
+  const waiting: net.Socket[] = [];
+  const end = () => {
+    for (const socket of waiting) socket.destroy();
+    child.kill('SIGKILL');
+  };
+  for (;;) {
+    const outcome = await new Promise<string>((resolve) => {
+      const socket = net.connect({ path });
+      waiting.push(socket);
+      socket.once('connect', () => resolve('waits'));
+      socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''));
+    });
+    if (outcome === 'EAGAIN') return { end };
+    // It is not there yet, or takes one more.
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
 describe('a listener', () => {
   test('takes clients on every address, TCP and unix (wire 59)', async () => {
     const socketPath = join(folder, 'undrop.sock');
@@ -50,11 +73,14 @@ describe('a listener', () => {
     expect(bench.listener.openSessions).toBe(2);
   });
 
-  test('lets everybody at its unix socket: the accounts decide (wire 59)', async () => {
-    const socketPath = join(folder, 'undrop.sock');
-    bench = await openBench({ listen: [{ socketPath }] });
-    expect(statSync(socketPath).mode & 0o777).toBe(0o777);
-  });
+  test.each([0o660, 0o777])(
+    'gives its unix socket the mode that is set: %o (wire 59)',
+    async (mode) => {
+      const socketPath = join(folder, 'undrop.sock');
+      bench = await openBench({ listen: [{ socketPath }], over: { listenMode: mode } });
+      expect(statSync(socketPath).mode & 0o777).toBe(mode);
+    },
+  );
 
   test('replaces the socket file of a killed process (wire 59)', async () => {
     const socketPath = join(folder, 'undrop.sock');
@@ -81,6 +107,19 @@ describe('a start fails', () => {
     // That one has knocked to find out.
     await bench.accepted();
     await isServed(bench, 0);
+  });
+
+  test('where a socket is in the way of which is not known whether it is stale', async () => {
+    const socketPath = join(folder, 'undrop.sock');
+    const busy = await leaveFull(socketPath);
+    try {
+      await expect(openBench({ listen: [{ socketPath }] })).rejects.toThrow(
+        /^Could not listen on .*undrop\.sock: .* not known whether anybody listens on it: .*EAGAIN/,
+      );
+      expect(statSync(socketPath).isSocket()).toBe(true);
+    } finally {
+      busy.end();
+    }
   });
 
   test('where a file that is no socket is in the way, which stays', async () => {

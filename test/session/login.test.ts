@@ -1,4 +1,6 @@
 /** The connection phase, played with the logins of four real servers, in every cut. */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { PLAIN } from '../../src/session/leg-security.js';
@@ -193,6 +195,30 @@ describe('what comes ahead of the OK', () => {
     expect(decodedErrno(played.toClient.at(-1))).toBe(1045);
   });
 
+  test.each([1_000_000, 48 * 1024])(
+    'costs at most 128 KiB before it is done, whatever is sent (a packet of %i)',
+    (packetBytes) => {
+      const header = Buffer.of(0, 0, 0, 3);
+      header.writeUIntLE(packetBytes, 0, 3);
+      // Commands ahead of the OK, and then a packet that never ends.
+      const sent = [encodePacket(Buffer.alloc(30_000, 3), 0), header];
+      for (let left = packetBytes - 1_000; left > 0; left -= 1_000) sent.push(Buffer.alloc(1_000));
+      const kept: Played[] = [];
+      const before = bytesInUse();
+      for (let count = 0; count < 20; count++) {
+        const played = new Played().play(spoken.slice(0, 2), whole);
+        kept.push(played);
+        try {
+          for (const piece of sent) played.relay.feedClient(piece);
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'UNDROP_PACKET_TOO_LARGE' });
+        }
+      }
+      const bytes = (bytesInUse() - before) / kept.length;
+      expect(bytes).toBeLessThan(128 * 1024);
+    },
+  );
+
   test('is bounded', () => {
     const played = new Played().play(spoken.slice(0, 2), whole);
     const flood = () => {
@@ -203,6 +229,14 @@ describe('what comes ahead of the OK', () => {
     expect(codeOf(flood)).toBe('UNDROP_PACKET_TOO_LARGE');
   });
 });
+
+/** Of buffers, without what nobody holds any more. */
+function bytesInUse(): number {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+  collectGarbage();
+  return process.memoryUsage().arrayBuffers;
+}
 
 function decodedErrno(framed: Buffer | undefined): number {
   return framed?.[4] === 0xff ? framed.readUInt16LE(5) : 0;

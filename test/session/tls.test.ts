@@ -304,7 +304,7 @@ describe.each(WAYS)('by %s', (way) => {
       );
       client.send(RESPONSE);
       const { said, sequenceId } = await errorTo(client);
-      expect(said).toMatch(/^UNDROP_UPSTREAM_TLS: No TLS with the server at .*: it offers none\./);
+      expect(said).toMatch(/^UNDROP_UPSTREAM_TLS: No TLS with the server; the log/);
       expect(sequenceId).toBe(2);
       await serverIsExcused(server);
     });
@@ -369,7 +369,7 @@ describe.each(WAYS)('by %s', (way) => {
       expect(await attempt('verify-ca', '', files.cert)).toMatch(/UNDROP_UPSTREAM_TLS/);
       expect(await attempt('verify-identity', files.ca, files.cert)).toBe('trusted');
       expect(await attempt('verify-identity', files.ca, files.otherNameCert)).toMatch(
-        /UNDROP_UPSTREAM_TLS: .* does not match/,
+        /UNDROP_UPSTREAM_TLS/,
       );
     });
   });

@@ -200,6 +200,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
       { host: '127.0.0.1', port },
     ],
     isWorker: false,
+    listenMode: 0o660,
     permits: new LocalPermits(options.connectionsMax ?? 100),
     settings: () => ({
       connectTimeoutMs: options.connectTimeoutMs ?? DEADLINE_MS,
