@@ -474,6 +474,13 @@ export const ERRORS = {
     text: 'Held table {id} is in state {state}: rows of it may be gone.',
     remedy: 'Bring it back from a backup, or rename it by hand to see what is left.',
   },
+  UNDROP_TORN: {
+    fault: 'operator',
+    errno: 1105,
+    sqlState: 'HY000',
+    text: 'Table {table} is in pieces: the server was killed amid its RENAME, and some of its partitions have the hold name. Nothing was changed.',
+    remedy: 'Bring its partitions together as docs/what-if.md says, "A partitioned table is torn".',
+  },
   UNDROP_BUSY: {
     fault: 'client',
     errno: 1205,

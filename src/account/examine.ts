@@ -3,8 +3,10 @@
  * without the missing ones, the tier that comes out of it, and what drops tables where nobody sees
  * it. Changes nothing.
  */
+import { TORN } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
 import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
-import type { ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { sql } from '../service/sql.js';
@@ -36,6 +38,8 @@ export interface Examination {
   /** Of those that were asked for: not there, or none of the account's. */
   readonly notHeld: readonly string[];
   readonly missing: readonly MissingRight[];
+  /** Tables with partitions that are in pieces, as `schema.table`; by recovery, in the ledger. */
+  readonly torn: readonly string[];
   readonly programs: readonly Program[];
   /** False: there may be procedures and functions that this account can't even see. */
   readonly seesAllPrograms: boolean;
@@ -68,10 +72,26 @@ export async function examine(
     refused: schemas.filter((schema) => !seen.includes(schema)),
     notHeld: await missingSchemas(pool, wanted, heldSomehow),
     missing,
+    torn: await findTorn(pool),
     programs: await findPrograms(pool, server),
     seesAllPrograms: SEES_PROGRAMS.some((right) => rights.server.has(right)),
   };
 }
+
+/** None where the ledger isn't there, or can't be read: then that is said. */
+async function findTorn(pool: ServicePool): Promise<readonly string[]> {
+  try {
+    const rows = await findRows(pool, { by: 'intent' }, { texts: false });
+    const torn = rows.filter(({ failure }) => failure === TORN);
+    return torn.map(({ schema, table }) => `${schema}.${table}`);
+  } catch (error) {
+    if (isServerError(error, ...NO_LEDGER)) return [];
+    throw error;
+  }
+}
+
+/** It, or its schema, isn't there; or no right on it. */
+const NO_LEDGER = [1146, 1049, 1017, 1142, 1044] as const;
 
 /** The tier that the account has; null: something essential is missing. */
 export async function readTier(pool: ServicePool): Promise<Tier | null> {

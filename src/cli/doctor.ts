@@ -1,11 +1,12 @@
 /**
  * `undrop doctor`: is the server one that undrop knows, has the service account what it needs, do
- * the settings hold what is dropped, and what drops tables beyond their reach? Changes nothing;
- * exit code 1 where drops would be refused, or held in part or not at all.
+ * the settings hold what is dropped, what drops tables beyond their reach, and is a table in pieces?
+ * Changes nothing; exit code 1 where drops would be refused, or held in part or not at all.
  */
 import { type Examination, examine } from '../account/examine.js';
 import type { Program } from '../account/programs.js';
 import { findStrangers } from '../lifecycle/collector-lock.js';
+import { HOW_TO_MEND } from '../undo/format.js';
 import type { DoctorSettings } from './account-settings.js';
 import { DESTROY_ALLOWED, leavesOut, notProtectedBy, whyNotHeldBy } from './proxy-settings.js';
 import { wayTo } from './upstream-way.js';
@@ -28,7 +29,7 @@ export function runDoctor(
     const lines = [formatExamination(found, settings), ...lockedBy.map(formatStranger)];
     const text = options.json ? JSON.stringify(all, null, 2) : lines.join('\n');
     process.stdout.write(`${text}\n`);
-    const isPartly = found.notHeld.length + notProtected.length > 0;
+    const isPartly = found.notHeld.length + notProtected.length + found.torn.length > 0;
     return found.tier === null || isPartly ? 1 : 0;
   });
 }
@@ -47,6 +48,7 @@ export function formatExamination(found: Examination, settings: DoctorSettings):
     ...formatRights(found),
     ...formatSettings(settings),
     ...formatSchemas(found),
+    ...formatTorn(found),
     ...formatPrograms(found),
   ].join('\n');
 }
@@ -93,6 +95,11 @@ function formatSchemas(found: Examination): readonly string[] {
       .filter(({ schemas }) => schemas.length > 0)
       .map(({ what, schemas }) => `          ${what}: ${listed(schemas)}`),
   ];
+}
+
+function formatTorn({ torn }: Examination): readonly string[] {
+  if (torn.length === 0) return [];
+  return [`torn      ${listed(torn)}: ${HOW_TO_MEND}`];
 }
 
 function formatPrograms({ programs, seesAllPrograms }: Examination): readonly string[] {

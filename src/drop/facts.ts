@@ -5,7 +5,7 @@
  */
 
 import { assert } from '../assert.js';
-import { hasDataDirectory } from '../moves/stays.js';
+import { type LastingStay, lastingStay } from '../moves/stays.js';
 import { serverIdentitySql } from '../service/server-identity.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import type { ErrPacket } from '../wire/response/err.js';
@@ -165,10 +165,9 @@ export function readKind(result: Result): NameKind | ErrPacket {
   return /^CREATE\s+TEMPORARY\s/i.test(definition) ? 'temporary' : 'base';
 }
 
-/** Whether a RENAME into another schema would lose the table's file: see data-directory.ts. */
-export function readStaysInSchema(result: Result, server: ServerVersion): boolean {
-  if (result.kind !== 'rows' || server.flavour !== 'mariadb') return false;
-  return hasDataDirectory(ascii(result.rows[0]?.[1]));
+/** Why it is to be held in its own schema; or null. */
+export function readLastingStay(result: Result, server: ServerVersion): LastingStay | null {
+  return result.kind === 'rows' ? lastingStay(ascii(result.rows[0]?.[1]), server) : null;
 }
 
 /**

@@ -7,6 +7,7 @@ import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { processlistOf } from '../ledger/owner.js';
 import { mayUnlog } from '../ledger/unlogged.js';
+import { takeOut } from '../moves/debts.js';
 import { retireAbandonedGuard } from '../moves/retire-schema-guard.js';
 import { SCHEMA_GUARD_COMMENT, schemaGuardName } from '../names/schema-guard.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
@@ -72,6 +73,7 @@ export async function lookAlone(
 ): Promise<Look> {
   for (let looks = 1; ; looks++) {
     const look = await lookIntoSchema(owner, schema, groupId);
+    if (look.held.length > 0) await takeOut(pool, schema);
     if (look.held.length === 0 || looks === LOOKS_MAX) {
       await assertAlone(pool, look, schema);
       return look;

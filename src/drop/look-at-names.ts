@@ -7,6 +7,7 @@
  * fail.
  */
 import { assert } from '../assert.js';
+import type { LastingStay } from '../moves/stays.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
 import type { ServerVersion } from '../wire/server-version.js';
@@ -16,7 +17,7 @@ import {
   readFacts,
   readIsSequence,
   readKind,
-  readStaysInSchema,
+  readLastingStay,
 } from './facts.js';
 import { askVerdict, NO_VERDICT, readVerdict } from './program-verdict.js';
 import type { DropRequest, UserFacts } from './request.js';
@@ -32,8 +33,8 @@ export interface Look {
   readonly kinds: readonly (NameKind | ErrPacket)[];
   /** For each name: whether the session sees a sequence of MariaDB's. */
   readonly sequences: readonly boolean[];
-  /** For each name: whether it must be held in its own schema. */
-  readonly stay: readonly boolean[];
+  /** For each name: why it must be held in its own schema, or null. */
+  readonly stay: readonly (LastingStay | null)[];
   readonly facts: UserFacts | ErrPacket;
 }
 
@@ -119,7 +120,7 @@ function kindsOf(
   return {
     kinds: answers.map(readKind),
     sequences: answers.map(readIsSequence),
-    stay: answers.map((answer) => readStaysInSchema(answer, server)),
+    stay: answers.map((answer) => readLastingStay(answer, server)),
   };
 }
 

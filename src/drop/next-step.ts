@@ -20,7 +20,7 @@ import { UndropError } from '../errors.js';
 import type { LockedTable, UsedTables } from '../ledger/session-locks.js';
 import type { ForeignKeyName, IntentFacts, IntentTable } from '../ledger/write.js';
 import type { RelocateTable, Relocation } from '../moves/relocate.js';
-import { STAYS_FOR_ITS_FILE, STAYS_LOCKED } from '../moves/stays.js';
+import { STAYS_LOCKED } from '../moves/stays.js';
 import { hasGuards } from '../names/guard-table.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { recycleSchemaFor } from '../names/recycle-schema.js';
@@ -982,7 +982,7 @@ function afterRename(
       fromSchema: seen.schema,
       holdName,
       table: seen.table,
-      stays: whyItStays(inspection.stay[index] === true, keepsLocks),
+      stays: inspection.stay[index] ?? (keepsLocks ? STAYS_LOCKED : null),
     }));
     const isBound = moves.some(({ seen }) => hasForeignKeys(seen) || seen.triggers.length > 0);
     return { do: 'relocate', tables, logged: facts.logged, detach: !keepsLocks && isBound };
@@ -1024,7 +1024,7 @@ function homeward(
   const mayGo = moves.every(
     ({ index, name, seen }) =>
       name.schema !== null &&
-      stay[index] !== true &&
+      stay[index] === null &&
       !hasForeignKeys(seen) &&
       seen.triggers.length === 0,
   );
@@ -1054,11 +1054,6 @@ function beside({ facts }: Inspection, step: Step): Step {
   if (gtidNext === null || step.do !== 'user' || step.brings !== 'words') return step;
   const { commands, at } = underOwnGtid(gtidNext, step.commands);
   return at === 0 ? step : { ...step, brings: 'aside', commands };
-}
-
-function whyItStays(forItsFile: boolean, keepsLocks: boolean): string | null {
-  if (forItsFile) return STAYS_FOR_ITS_FILE;
-  return keepsLocks ? STAYS_LOCKED : null;
 }
 
 /** Some tables are held, the others are as they were: so would a native drop have ended there. */

@@ -14,7 +14,7 @@ import { readSessionLocks, readTablesInUse } from '../ledger/session-locks.js';
 import { forgetUnanswered, isIntentWaiting } from '../ledger/waiting-intent.js';
 import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { whyItStays } from '../moves/data-directory.js';
-import { STAYS_LOCKED } from '../moves/stays.js';
+import { type LastingStay, STAYS_LOCKED } from '../moves/stays.js';
 import { moveHome, takeHome } from '../moves/take-home.js';
 import { asksForHosts, type Ruling } from '../policy/decide.js';
 import { settleEnded } from '../recovery/settle-intents.js';
@@ -268,11 +268,10 @@ class Attempt {
   ): Promise<Pick<Inspection, 'stay'> | null> {
     const { server } = this.#request;
     if ('errno' in facts || intent === null || !hidesDirectories(facts, server)) return null;
-    const stay: boolean[] = [];
+    const stay: (LastingStay | null)[] = [];
     for (const { id, schema, table, holdUntil } of intent.tables) {
       const asked = { id, schema, name: table };
-      const why = holdUntil === null ? null : await whyItStays(this.#options.pool, asked);
-      stay.push(why !== null);
+      stay.push(holdUntil === null ? null : await whyItStays(this.#options.pool, asked));
     }
     return { stay };
   }

@@ -21,6 +21,7 @@ import {
 import { statementTextOf } from '../ledger/statement-text.js';
 import type { IntentFacts } from '../ledger/write.js';
 import { type Log, silentLog } from '../log.js';
+import { takeOut } from '../moves/debts.js';
 import { putSchemaBack } from '../recovery/put-schema-back.js';
 import type { ServiceConnection } from '../service/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
@@ -274,6 +275,7 @@ class SchemaDropping {
   async #holdWhatCame({ schema, owner, tables }: Emptied, rounds: number): Promise<void> {
     for (let times = 0; times < 3; times++) {
       const look = await lookIntoSchema(owner, schema, this.#groupId);
+      if (look.held.length > 0) await takeOut(this.#options.pool, schema);
       if (look.guards.length > 0) await assertAlone(this.#options.pool, look, schema);
       if (look.tables.length === 0) return;
       const intents = await tables.record(look.tables);

@@ -21,9 +21,15 @@ import {
 import { whyItStays } from '../moves/data-directory.js';
 import type { RelocateTable } from '../moves/relocate.js';
 import { isLost, renew } from '../moves/renew.js';
-import { STAYS_WITH_TRIGGERS } from '../moves/stays.js';
+import {
+  renamesInPieces,
+  STAYS_FOR_ITS_FILE,
+  STAYS_IN_PIECES,
+  STAYS_WITH_TRIGGERS,
+} from '../moves/stays.js';
 import { moveHome, takeHome } from '../moves/take-home.js';
 import { formatHoldName } from '../names/hold-name.js';
+import { isRecycleSchema, recycleSchemaFor } from '../names/recycle-schema.js';
 import type { HoldTime, Ruling } from '../policy/decide.js';
 import type { Rule } from '../policy/rules.js';
 import type { Wish } from '../policy/wish.js';
@@ -79,6 +85,8 @@ const NEXT_TRY_MS = 900;
 /** Without one more table moved. */
 const HOME_TRIES_MAX = 40;
 const HOME_PAUSE_MS = 50;
+/** ER_TRG_IN_WRONG_SCHEMA: one was made since the look. */
+const NEW_TRIGGER = 1435;
 /** What was intended longer ago gets a due time from then on. */
 const LOST_MS_MAX = 1_000;
 
@@ -95,6 +103,8 @@ export class SchemaTables {
   readonly #rulings = new Map<string, Ruling>();
   /** Those that were renamed long after their rulings. */
   readonly #late = new Set<string>();
+  /** Those that go into the recycle schema at once, by their only RENAME. */
+  readonly #inPieces = new Set<string>();
   #ruledAtMs = 0;
   readonly #waits: InnodbWaits;
 
@@ -168,10 +178,11 @@ export class SchemaTables {
   /** Throws `Halt` where one of them would have to stay in its schema. */
   async assertMovable(tables: readonly IntentTable[]): Promise<void> {
     const { pool, schema, server } = this.#options;
-    if (server.flavour !== 'mariadb') return;
+    if (!renamesInPieces(server)) return;
     for (const { id, table } of tables) {
       const why = await whyItStays(pool, { id, schema, name: table });
-      if (why !== null) throw staying(schema, table, why);
+      if (why === STAYS_FOR_ITS_FILE) throw staying(schema, table, why);
+      if (why === STAYS_IN_PIECES) this.#inPieces.add(id);
     }
   }
 
@@ -194,17 +205,29 @@ export class SchemaTables {
       there.some(
         (table) => table.id === id && (hasForeignKeys(table) || table.triggers.length > 0),
       );
-    const plain = named.filter(({ id }) => !isBound(id));
+    const isHome = ({ fromSchema, newName }: RelocateTable) =>
+      isRecycleSchema(fromSchema) && newName === undefined;
+    for (const table of named.filter(isHome)) {
+      this.#addHeld(table, { holdSchema: table.fromSchema, holdName: table.holdName });
+    }
+    const moving = named.filter((table) => !isHome(table));
+    const plain = moving.filter(({ id }) => !isBound(id));
     const failed: RelocateTable[] = [];
     for (const batch of inBatches(plain, BATCH))
       failed.push(...(await this.#move(moveHome, batch)).failed);
-    await this.#takeHome([...named.filter(({ id }) => isBound(id)), ...failed]);
+    await this.#takeHome([...moving.filter(({ id }) => isBound(id)), ...failed]);
   }
 
   /** In one RENAME, or where one of them is gone each for itself. */
   async #rename(group: readonly IntentTable[]): Promise<readonly RelocateTable[]> {
     const { pool, facts, schema } = this.#options;
-    const tables = group.map((table) => steadTable(table, schema));
+    const home = recycleSchemaFor(facts.logged);
+    // No table goes to another schema with its triggers.
+    const goesHome = ({ id, triggers }: IntentTable) =>
+      this.#inPieces.has(id) && facts.logged && triggers.length === 0;
+    const tables = group.map((table) => {
+      return { ...steadTable(table, schema), ...(goesHome(table) ? { holdSchema: home } : {}) };
+    });
     for (let tries = 1; tries <= RENAME_TRIES_MAX; tries++) {
       const killAfterMs = tries === 1 ? FIRST_TRY_MS : NEXT_TRY_MS;
       const { logged, checksForeignKeys } = facts;
@@ -212,7 +235,7 @@ export class SchemaTables {
       const outcome = await renameInStead(pool, { tables, ...how });
       switch (outcome.kind) {
         case 'renamed':
-          return tables.map(({ id, schema: fromSchema, holdName, table }) => {
+          return tables.map(({ id, holdSchema: fromSchema = schema, holdName, table }) => {
             return { id, fromSchema, holdName, table };
           });
         case 'gone':
@@ -227,6 +250,10 @@ export class SchemaTables {
         }
         case 'denied':
         case 'failed': {
+          if (outcome.kind === 'failed' && outcome.errno === NEW_TRIGGER && group.some(goesHome)) {
+            for (const { id } of group) this.#inPieces.delete(id);
+            return this.#rename(group);
+          }
           const why = `the service account of undrop can’t rename ${tables[0]?.table}: ${outcome.cause}`;
           throw new Halt(notDropped(schema, why, GRANT));
         }
@@ -300,7 +327,7 @@ export class SchemaTables {
     move: typeof moveHome,
     tables: readonly RelocateTable[],
   ): Promise<{ readonly failed: readonly RelocateTable[]; readonly why: string | null }> {
-    const { pool, facts, schema, server } = this.#options;
+    const { pool, facts, server } = this.#options;
     const how = { logged: facts.logged, patience: new Patience(), server };
     const relocations = await move(pool, tables, how);
     const failed: RelocateTable[] = [];
@@ -312,13 +339,20 @@ export class SchemaTables {
         why = relocation.failure;
         failed.push(table);
       } else if (relocation.outcome === 'moved') {
-        const { id, holdSchema, holdName, failure = null } = relocation;
-        this.held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
-        this.names.push(`${schema}.${table.table}`);
-        this.by.push(this.#rulings.get(id)?.by ?? null);
+        this.#addHeld(table, relocation);
       }
     }
     return { failed, why };
+  }
+
+  #addHeld(
+    { id, table }: RelocateTable,
+    at: Pick<HeldTable, 'holdSchema' | 'holdName'> & { readonly failure?: string | null },
+  ): void {
+    const { holdSchema, holdName, failure = null } = at;
+    this.held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
+    this.names.push(`${this.#options.schema}.${table}`);
+    this.by.push(this.#rulings.get(id)?.by ?? null);
   }
 
   #newId(): string {

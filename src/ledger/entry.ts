@@ -81,3 +81,7 @@ export interface LedgerRow {
  * says where it goes.
  */
 export const TO_COME = 'it is being restored: its foreign keys and triggers are still to come';
+
+/** `failure` of an intent whose table is in pieces (recovery/torn.ts). */
+export const TORN =
+  'UNDROP_TORN: the server was killed amid its RENAME; some of its partitions have the hold name';

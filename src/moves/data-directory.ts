@@ -1,14 +1,15 @@
-/** Asks whether a held table has a DATA DIRECTORY, with which it stays in its own schema. */
+/** Asks whether a held table has a DATA DIRECTORY, or partitions, and so stays in its own schema. */
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
-import { hasDataDirectory, STAYS_FOR_ITS_FILE } from './stays.js';
+import { parseServerVersion } from '../wire/server-version.js';
+import { type LastingStay, lastingStay } from './stays.js';
 
 /** Why the table, under whatever name, isn't to be relocated once it is held; or null. */
 export async function whyItStays(
   pool: ServicePool,
   table: { readonly id: string; readonly schema: string; readonly name: string },
-): Promise<string | null> {
+): Promise<LastingStay | null> {
   try {
     const [versions = [], definitions = []] = await pool.run([
       sql`SELECT ${note('whereabouts', table.id)} @@version AS version`,
@@ -16,10 +17,10 @@ export async function whyItStays(
     ]);
     const [version, definition] = [versions[0], definitions[0]];
     if (version === undefined || definition === undefined) return null;
-    if (!textOf(version, 'version').includes('MariaDB')) return null;
+    const server = parseServerVersion(textOf(version, 'version'));
     // A view has no such column.
     const text = definition['Create Table'];
-    return typeof text === 'string' && hasDataDirectory(text) ? STAYS_FOR_ITS_FILE : null;
+    return typeof text === 'string' ? lastingStay(text, server) : null;
   } catch (error) {
     // It is a view, or gone: relocating it will say so.
     if (isServerError(error)) return null;

@@ -13,7 +13,7 @@ import { parseHoldName } from '../names/hold-name.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { whyItStays } from './data-directory.js';
-import { STAYS_FOR_ITS_FILE, STAYS_WITH_TRIGGERS } from './stays.js';
+import { STAYS_IN_PIECES, STAYS_WITH_TRIGGERS, staysForGood } from './stays.js';
 import { takeHome } from './take-home.js';
 
 export interface DebtReport {
@@ -49,7 +49,7 @@ export async function payDebts(
     const elsewhere = await writtenElsewhere(pool, rows);
     for (const row of rows) {
       if (elsewhere.has(row.id)) continue;
-      if (activeIds.has(row.id) || row.failure === STAYS_FOR_ITS_FILE) continue;
+      if (activeIds.has(row.id) || staysForGood(row.failure)) continue;
       tries++;
       const failure = await pay(pool, row).catch(wordsOf);
       if (failure === null) paid.push(row.id);
@@ -61,6 +61,18 @@ export async function payDebts(
   return { paid, left };
 }
 
+/**
+ * Takes what stays in a schema for its partitions out of it, as the schema is about to be dropped:
+ * by another RENAME. What can't be moved is there still. May run twice.
+ */
+export async function takeOut(pool: ServicePool, schema: string): Promise<void> {
+  const rows = await findRows(pool, { by: 'debt' }, { texts: false });
+  for (const row of rows) {
+    if (row.holdSchema !== schema || row.failure !== STAYS_IN_PIECES) continue;
+    await pay(pool, row, { leaves: true }).catch(wordsOf);
+  }
+}
+
 /** One that fails keeps the others from nothing. */
 function wordsOf(error: unknown): string {
   if (!isServerError(error)) throw error;
@@ -68,13 +80,20 @@ function wordsOf(error: unknown): string {
 }
 
 /** Null when paid, else what stands in the way. */
-async function pay(pool: ServicePool, row: LedgerRow): Promise<string | null> {
+async function pay(
+  pool: ServicePool,
+  row: LedgerRow,
+  { leaves = false }: { readonly leaves?: boolean } = {},
+): Promise<string | null> {
   const { id, holdSchema, holdName, table, rowLogged } = row;
   if (holdSchema === null || holdName === null || parseHoldName(holdName)?.id !== id) {
     return 'the ledger has no hold name of it';
   }
   const stays = await whyItStays(pool, { id, schema: holdSchema, name: holdName });
-  const from = { id, fromSchema: holdSchema, holdName, table, stays };
+  const from = {
+    ...{ id, fromSchema: holdSchema, holdName, table },
+    stays: leaves && stays === STAYS_IN_PIECES ? null : stays,
+  };
   const [relocation] = await takeHome(pool, [from], { logged: row.sqlLogBin });
   switch (relocation?.outcome) {
     case 'moved':

@@ -18,6 +18,7 @@ import { isServerError, type ServicePool } from '../service/pools.js';
 import { dateOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
 import type { RelocateTable } from './relocate.js';
+import { STAYS_IN_PIECES } from './stays.js';
 
 export interface RenewOptions {
   /** How long they are to be held from now on, all of them or each by its id. */
@@ -47,7 +48,9 @@ export async function renew(
       const lostMs = held === null ? 0 : due.getTime() - held.due.getTime();
       const isWorth = lostMs > lostMsMin || (lostMs < 0 && maySooner(table.id));
       if (held === null || !isWorth || held.state !== 'HOLD') return table;
-      return { ...table, newName: formatHoldName({ ...held, due }) };
+      // It is renamed once more anyway.
+      const stays = table.stays === STAYS_IN_PIECES ? null : (table.stays ?? null);
+      return { ...table, newName: formatHoldName({ ...held, due }), stays };
     });
   } catch (error) {
     // They are held, if for less time; a drop that is done must not fail for this.

@@ -34,6 +34,7 @@ import { ident, note, sql } from '../service/sql.js';
 import { livingOwners } from './living-owners.js';
 import { lostParts } from './lost-parts.js';
 import { hasNotHappened, settle } from './settle-intents.js';
+import { isTorn, keepTorn } from './torn.js';
 
 export type SchemaToPutBack = SchemaDropKey &
   Pick<SchemaDropRow, 'schema' | 'sqlLogBin' | 'details' | 'threadId'>;
@@ -105,6 +106,8 @@ interface TablesBack {
   readonly stay: readonly LedgerRow[];
   /** To be tried again. */
   readonly left: readonly LedgerRow[];
+  /** In pieces, for people to bring together: an intent that stays when the schema's row goes. */
+  readonly torn: readonly LedgerRow[];
 }
 
 async function putTablesBack(
@@ -115,7 +118,12 @@ async function putTablesBack(
   const { schema } = drop;
   const { rows, owned } = await rowsWithOwners(pool, drop);
   const held = await mapHoldTables(pool, [schema]);
-  const result = { back: [] as LedgerRow[], stay: [] as LedgerRow[], left: [] as LedgerRow[] };
+  const result = {
+    back: [] as LedgerRow[],
+    stay: [] as LedgerRow[],
+    left: [] as LedgerRow[],
+    torn: [] as LedgerRow[],
+  };
   const waiting = new Set<string>();
   // The oldest first.
   for (const row of rows.toReversed()) {
@@ -126,6 +134,7 @@ async function putTablesBack(
     result[became].push(row);
     if (became === 'stay') log.warn({ id, table: `${schema}.${table}` }, STAYS);
     if (became === 'left') log.warn({ id, table: `${schema}.${table}` }, LEFT);
+    if (became === 'torn') await keepTorn(pool, row, log);
   }
   const done: LedgerRow[] = [];
   // Behind all names: the parent of a key may be another of them.
@@ -134,7 +143,7 @@ async function putTablesBack(
     else result.left.push(row);
   }
   const stay = result.stay.filter(({ state }) => state === 'intent');
-  return { back: done, stay, left: result.left };
+  return { back: done, stay, left: result.left, torn: result.torn };
 }
 
 /**
@@ -177,6 +186,7 @@ async function giveName(
   const { id, schema, table, sqlLogBin: logged } = row;
   if (held === undefined) {
     if (row.state !== 'intent') return 'stay';
+    if (await isTorn(pool, row)) return 'torn';
     return (await hasNotHappened(pool, row)) ? 'back' : 'left';
   }
   if (held.state !== 'HOLD') return 'stay';

@@ -29,6 +29,7 @@ import { isSurelyAbsent } from './absence.js';
 import { finishRestore } from './come-back.js';
 import { openIntents } from './living-owners.js';
 import { isOfOneRow } from './of-one-row.js';
+import { isTorn, keepTorn } from './torn.js';
 
 export interface SettledIntents {
   readonly completed: readonly string[];
@@ -115,9 +116,16 @@ export async function settle(
   readonly forgotten: readonly string[];
   /** Nobody can see what became of them, or they have another owner by now. */
   readonly left: readonly string[];
+  /** In pieces: nothing can be done but by people. */
+  readonly torn: readonly string[];
 }> {
   const held = await findHeld(pool, orphans);
-  const result = { completed: [] as string[], forgotten: [] as string[], left: [] as string[] };
+  const result = {
+    completed: [] as string[],
+    forgotten: [] as string[],
+    left: [] as string[],
+    torn: [] as string[],
+  };
   for (const row of orphans) {
     const { id, schema, table } = row;
     try {
@@ -136,9 +144,13 @@ async function settleOne(
   row: LedgerRow,
   held: ReadonlyMap<string, HoldTable>,
   log: Log,
-): Promise<'completed' | 'forgotten' | 'left'> {
+): Promise<'completed' | 'forgotten' | 'left' | 'torn'> {
   const { id, schema, table: name } = row;
   const table = held.get(id);
+  if (table === undefined && (await isTorn(pool, row))) {
+    await keepTorn(pool, row, log);
+    return 'torn';
+  }
   if (table === undefined && !(await hasNotHappened(pool, row))) {
     log.warn({ id, table: `${schema}.${name}` }, UNSEEN);
     return 'left';

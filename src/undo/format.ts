@@ -25,7 +25,7 @@ export function formatHeldList(rows: readonly Held[], width: number | null): str
     { title: 'TABLE', cells: rows.map(formatWhat) },
     { title: 'DROPPED (UTC)', cells: rows.map(({ droppedAt }) => formatTime(droppedAt)) },
     { title: 'BY', cells: rows.map(({ user }) => printable(user ?? '-')) },
-    { title: 'STATE', cells: rows.map(({ state }) => state) },
+    { title: 'STATE', cells: rows.map(formatState) },
     { title: 'UNTIL (UTC)', cells: rows.map(formatUntil) },
     { title: 'ROWS', right: true, cells: rows.map(({ rowEstimate }) => formatCount(rowEstimate)) },
     {
@@ -34,7 +34,9 @@ export function formatHeldList(rows: readonly Held[], width: number | null): str
       cells: rows.map(({ byteEstimate }) => formatBytes(byteEstimate)),
     },
   ];
-  return [layOut(columns, width), ...rows.flatMap(formatUnseen)].join('');
+  return [layOut(columns, width), ...rows.flatMap(formatUnseen), ...rows.flatMap(formatTorn)].join(
+    '',
+  );
 }
 
 function formatUnseen(row: Held): readonly string[] {
@@ -42,6 +44,22 @@ function formatUnseen(row: Held): readonly string[] {
   const held = printable(`${row.holdSchema}.${row.holdName}`);
   return [`${formatName(row.origin)} is held as ${held}, which this account can't see.\n`];
 }
+
+function isTorn(row: Held): boolean {
+  return row.kind === 'table' && row.torn === true;
+}
+
+function formatState(row: Held): string {
+  return isTorn(row) ? 'TORN' : row.state;
+}
+
+function formatTorn(row: Held): readonly string[] {
+  return isTorn(row) ? [`${formatName(row.origin)} is in pieces: ${HOW_TO_MEND}.\n`] : [];
+}
+
+/** For people, of a table that the server was killed amid the RENAME of. */
+export const HOW_TO_MEND =
+  'some of its partitions have the hold name; docs/what-if.md says how to bring it together';
 
 /** What was done, in one or a few lines. */
 export function formatRestoreReport(report: RestoreReport): string {
@@ -98,7 +116,7 @@ export function heldListJson(rows: readonly Held[]): readonly object[] {
   return rows.map((row) => ({
     id: row.id,
     kind: row.kind,
-    state: row.state,
+    state: formatState(row),
     schema: row.origin?.schema ?? null,
     table: row.origin?.table ?? null,
     droppedAt: row.droppedAt?.toISOString() ?? null,
@@ -193,7 +211,9 @@ function formatTime(time: Date | null): string {
 }
 
 /** PURGE and DROP wait for nothing. */
-function formatUntil({ state, due }: Held): string {
+function formatUntil(row: Held): string {
+  const { state, due } = row;
+  if (isTorn(row)) return '-';
   if (state === 'HOLD' && isPinned(due)) return 'pinned';
   return state === 'HOLD' || state === 'EVAC' ? formatTime(due) : '-';
 }

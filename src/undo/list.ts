@@ -6,11 +6,11 @@
  * Invariant: the names are the truth of which tables are held and in which state; the ledger adds
  * to it.
  */
-import type { LedgerRow } from '../ledger/entry.js';
+import { type LedgerRow, TORN } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { findViewDrops, type ViewRow } from '../ledger/views.js';
 import { idTimeMs } from '../names/hold-id.js';
-import { parseHoldName, type TableState } from '../names/hold-name.js';
+import { formatHoldName, parseHoldName, type TableState } from '../names/hold-name.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
 import { isRetiredGuard } from '../names/schema-guard.js';
 import { isSurelyAbsent } from '../recovery/absence.js';
@@ -32,6 +32,8 @@ export interface HeldTable extends HeldFacts {
   readonly holdName: string;
   /** By the ledger alone: the server lets this account see no table there. */
   readonly unseen?: true;
+  /** The same, as its partitions are under two names: it is no table until they are together. */
+  readonly torn?: true;
 }
 
 export interface HeldView extends HeldFacts {
@@ -71,7 +73,8 @@ export async function listAll(connection: ServiceConnection): Promise<readonly H
   const rows = await liveRows(connection);
   const tables = await listOf(connection, rows);
   const unseen = await findUnseen(connection, rows, tables);
-  return [...tables, ...unseen, ...views.map(describeView)].sort(newestFirst);
+  const torn = findTorn(rows, tables);
+  return [...tables, ...unseen, ...torn, ...views.map(describeView)].sort(newestFirst);
 }
 
 /** The tables alone that are to be seen, newest first. */
@@ -112,6 +115,17 @@ async function findUnseen(
     found.push({ ...describe({ ...held, schema, name }, row), unseen: true });
   }
   return found;
+}
+
+/** As recovery has found them. */
+function findTorn(rows: readonly LedgerRow[], seen: readonly HeldTable[]): readonly HeldTable[] {
+  const ids = new Set(seen.map(({ id }) => id));
+  const torn = rows.filter(({ id, failure }) => failure === TORN && !ids.has(id));
+  return torn.map((row) => {
+    const held = { state: 'HOLD', id: row.id, due: row.holdUntil } as const;
+    const at = { schema: row.schema, name: formatHoldName(held) };
+    return { ...describe({ ...held, ...at }, row), torn: true };
+  });
 }
 
 /** Whether the server says so, to whom it would show the table. */

@@ -30,13 +30,18 @@ const SHOWN_MAX = 5;
 /** What to rename to what. `held`: newest first. */
 export function planRestore(held: readonly Held[], request: RestoreRequest): RestorePlan {
   const found = findTarget(held, request.target);
-  const table = found.find(({ state }) => state === 'HOLD') ?? found[0];
+  const table = found.find((one) => one.state === 'HOLD' && !isTorn(one)) ?? found[0];
   if (table === undefined) throw notFound(held, request.target);
+  if (isTorn(table)) throw new UndropError('UNDROP_TORN', { table: qualified(table) ?? table.id });
   if (table.state !== 'HOLD') {
     throw new UndropError('UNDROP_NOT_RESTORABLE', { id: table.id, state: table.state });
   }
   const to = chooseName(table, request.to);
   return { table, to, others: found.filter((other) => other !== table) };
+}
+
+function isTorn(table: Held): boolean {
+  return table.kind === 'table' && table.torn === true;
 }
 
 /**

@@ -19,6 +19,7 @@ import type { TableKind } from '../../src/ledger/entry.js';
 import type { LockedTable, UsedTable } from '../../src/ledger/session-locks.js';
 import type { IntentFacts, IntentTable } from '../../src/ledger/write.js';
 import type { Relocation } from '../../src/moves/relocate.js';
+import { STAYS_FOR_ITS_FILE } from '../../src/moves/stays.js';
 import { RECYCLE_SCHEMA, recycleSchemaFor } from '../../src/names/recycle-schema.js';
 import { classifyUnderAll } from '../../src/sql/classify.js';
 import type { Result } from '../../src/wire/result-reader.js';
@@ -185,7 +186,7 @@ export function inspectionOf(situation: Situation): Inspection {
     sequences: situation.names.map(({ kind, seen }) => {
       return kind === 'temporary' || seen?.kind === 'sequence';
     }),
-    stay: situation.names.map(({ stays = false }) => stays),
+    stay: situation.names.map(({ stays = false }) => (stays ? STAYS_FOR_ITS_FILE : null)),
     facts: factsError === undefined ? facts : errResult(...factsError),
     intent: intentError === undefined ? intent : null,
     intentError:

@@ -17,8 +17,9 @@ export interface KillableServer extends Target {
   readonly dataFolder: string;
   /** SIGKILL, at once. */
   kill(): void;
-  /** Behind `kill`: resolves when it answers again. */
-  restart(): Promise<void>;
+  /** Behind `kill`: resolves when it answers again; `alone`: over the socket only. */
+  restart(how?: { readonly alone?: boolean }): Promise<void>;
+  readonly socketPath: string;
   /** Ends it, and removes its folder. */
   stop(): Promise<void>;
 }
@@ -30,12 +31,12 @@ export async function startKillable(name: string): Promise<KillableServer> {
   const folder = await mkdtemp(join(dataDir === null ? tmpdir() : dirname(dataDir), 'killable-'));
   await copyDataFolder(template, folder);
   const port = await freePort();
-  const start = async () => {
+  const start = async (more: readonly string[] = []) => {
     const launched = await launch(installation, {
       folder,
       keepFolder: true,
       connectOver: 'socket',
-      extraOptions: [`--port=${port}`, `--server-id=${port}`],
+      extraOptions: [`--port=${port}`, `--server-id=${port}`, ...more],
     });
     const pid = Number(await readFile(join(folder, 'server.pid'), 'utf8'));
     return { launched, pid };
@@ -61,9 +62,10 @@ export async function startKillable(name: string): Promise<KillableServer> {
     name,
     dataFolder: join(folder, 'data'),
     kill,
-    restart: async () => {
+    socketPath: join(folder, 's.sock'),
+    restart: async ({ alone = false } = {}) => {
       await running.launched.ended;
-      running = await start();
+      running = await start(alone ? ['--skip-networking'] : []);
     },
     stop: async () => {
       kill();

@@ -1,0 +1,67 @@
+/**
+ * Tables with partitions that a RENAME has left in pieces. MariaDB, and MySQL before 8, rename them
+ * one by one; where the server is killed amid that, some have the hold name and the others their
+ * own, and nothing can open the table. Its rows are all there, so its intent is kept, and says so,
+ * until people have brought it together (docs/what-if.md). Changes the ledger only.
+ */
+import { type LedgerRow, TO_COME, TORN } from '../ledger/entry.js';
+import { recordState } from '../ledger/write.js';
+import type { Log } from '../log.js';
+import { renamesInPieces } from '../moves/stays.js';
+import { findName } from '../moves/whereabouts.js';
+import { isServerError, type ServicePool } from '../service/pools.js';
+import { numberOf } from '../service/row.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+
+/**
+ * Of an intent whose owner is gone and whose table is not held. Rejects where the account may not
+ * look (PROCESS).
+ */
+export async function isTorn(pool: ServicePool, row: LedgerRow): Promise<boolean> {
+  const { id, schema, table, engine, droppedAt } = row;
+  const server = await readServerFacts(pool);
+  if (!renamesInPieces(server)) return false;
+  const inFile = (part: string): SQLQuery => {
+    const folded = server.lowerCaseTableNames === 0 ? part : part.toLowerCase();
+    return sql`CAST(CONVERT(${folded} USING filename) AS BINARY)`;
+  };
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('torn', id)} COALESCE(SUM(NAME LIKE ${`%/\\_vt\\_%\\_${id}\\_%`}), 0) AS moved,
+          COALESCE(SUM(CAST(LEFT(NAME, LOCATE('#p#', NAME) - 1) AS BINARY) =
+            CONCAT(${inFile(schema)}, '/', ${inFile(table)})), 0) AS own
+        FROM information_schema.INNODB_SYS_TABLES WHERE NAME LIKE '%#p#%'`,
+  );
+  const [found = {}] = rows;
+  if (numberOf(found, 'moved') > 0) return true;
+  // Of the first of them the file may have moved alone (MySQL 5.6), and of other engines none is here.
+  const mayBeMissed = numberOf(found, 'own') > 0 || (engine !== null && engine !== 'InnoDB');
+  return mayBeMissed && droppedAt <= server.startedAt && (await isBroken(pool, row));
+}
+
+/** Says so in its row, and the first time in the log. */
+export async function keepTorn(pool: ServicePool, row: LedgerRow, log: Log): Promise<void> {
+  const { id, schema, table, failure, rowLogged } = row;
+  if (failure === TORN || failure === TO_COME) return;
+  log.warn({ event: 'torn', id, table: `${schema}.${table}`, failure: TORN }, SAID);
+  await recordState(pool, { id, state: 'intent', onlyFrom: 'intent', failure: TORN, rowLogged });
+}
+
+const SAID =
+  'a table with partitions is in pieces, as the server was killed amid its RENAME: its rows are ' +
+  'all there; how to bring it together stands in docs/what-if.md';
+
+/** What can't be opened for want of a part of it; by the server and its engine. */
+const CANT_BE_OPENED = [1016, 1017, 1030, 1033, 1146, 1696, 1812, 1932] as const;
+
+/** The server has a table of that name, and can't open it. */
+async function isBroken(pool: ServicePool, { id, schema, table }: LedgerRow): Promise<boolean> {
+  if ((await findName(pool, [schema], table)).length === 0) return false;
+  try {
+    await pool.run(sql`SHOW CREATE TABLE ${note('torn', id)} ${ident(schema, table)}`);
+    return false;
+  } catch (error) {
+    if (!isServerError(error, ...CANT_BE_OPENED)) throw error;
+    return true;
+  }
+}

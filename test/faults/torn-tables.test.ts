@@ -1,0 +1,339 @@
+/**
+ * kill -9 of the server amid the RENAME of a table with many partitions, when the first of its
+ * files have their new names. MySQL 9.7 takes it back. The others leave it in pieces: then undrop
+ * says so for as long as it is, and docs/what-if.md, whose steps are followed here as they stand,
+ * brings it together with all its rows.
+ */
+import { execFile } from 'node:child_process';
+import { watch } from 'node:fs';
+import { readdir, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { examine } from '../../src/account/examine.js';
+import { TORN } from '../../src/ledger/entry.js';
+import { silentLog } from '../../src/log.js';
+import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
+import { formatHeldList, heldListJson } from '../../src/undo/format.js';
+import { listAll } from '../../src/undo/list.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { until } from '../support/poll.js';
+import { projectFolder } from '../support/server-set.js';
+import { connect, testServers } from '../support/servers.js';
+import { type FaultRig, openFaultRig } from './fault-rig.js';
+
+const PARTITIONS = 64;
+const ROWS = 300;
+/** The server is killed when so many files have moved. */
+const MOVED = 8;
+/** It may be through with the others before the signal comes. */
+const TRIES_MAX = 10;
+const SETTLED_MS = 90_000;
+
+interface Names {
+  readonly schema: string;
+  readonly table: string;
+  /** Where the hold name is. */
+  readonly place: string;
+  readonly held: string;
+  readonly id: string;
+}
+
+describe.each(testServers())('a server killed amid the RENAME of partitions, $name', ({ name }) => {
+  const isAtomic = name === 'mysql-9.7';
+  let rig: FaultRig;
+  let root: Connection;
+  let count = 0;
+  /** Of warnings. */
+  const events: string[] = [];
+
+  beforeAll(async () => {
+    rig = await openFaultRig(name);
+    root = rig.direct;
+  }, 120_000);
+
+  afterAll(async () => {
+    root.destroy();
+    await rig.close();
+  });
+
+  async function make(schema: string): Promise<void> {
+    await root.query(`CREATE DATABASE ${schema}`);
+    await root.query(
+      `CREATE TABLE ${schema}.parts (id INT PRIMARY KEY, v INT, KEY (v)) ENGINE=InnoDB
+       PARTITION BY HASH (id) PARTITIONS ${PARTITIONS}`,
+    );
+    const rows = Array.from({ length: ROWS }, (_, id) => `(${id}, ${id})`);
+    await root.query(`INSERT INTO ${schema}.parts VALUES ${rows.join(', ')}`);
+    await root.query(`CREATE TABLE ${schema}.plain (id INT PRIMARY KEY) ENGINE=InnoDB`);
+    await root.query(`INSERT INTO ${schema}.plain VALUES (1), (2)`);
+  }
+
+  /** Until the server is killed, as files of such names have come to be in a schema's folder. */
+  async function killAmid(
+    work: () => Promise<unknown>,
+    { place, isMoved }: { readonly place: string; readonly isMoved: RegExp },
+  ): Promise<void> {
+    const moved = new Set<string>();
+    const watcher = watch(join(rig.server.dataFolder, place), (_event, file) => {
+      if (file !== null && isMoved.test(file)) moved.add(file);
+      if (moved.size >= MOVED) rig.server.kill();
+    });
+    try {
+      await work().catch(() => undefined);
+      // What has ended before is killed all the same.
+      rig.server.kill();
+    } finally {
+      watcher.close();
+    }
+    await restart();
+  }
+
+  async function throughProxy(text: string): Promise<void> {
+    const client = await connect(rig.proxy);
+    client.on('error', () => undefined);
+    await client.query(text).finally(() => client.destroy());
+  }
+
+  async function rowsOf(at: string): Promise<number | null> {
+    try {
+      const [rows] = await root.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${at}`);
+      return Number(rows[0]?.['n']);
+    } catch (error) {
+      expect([1146, 1017, 1696, 1932]).toContain((error as { readonly errno?: number }).errno);
+      return null;
+    }
+  }
+
+  async function stateOf(schema: string): Promise<RowDataPacket | null> {
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT id, state, failure FROM _undrop.ledger
+       WHERE schema_name = ? AND table_name = 'parts' AND state IN ('intent', 'HOLD')`,
+      [schema],
+    );
+    return rows[0] ?? null;
+  }
+
+  /** As the proxy does, which has lived on, a moment later. */
+  function recover(): Promise<ReconcileReport> {
+    const warn = (what: unknown) => events.push((what as { readonly event?: string }).event ?? '');
+    const log = Object.assign(Object.create(silentLog), { warn });
+    return reconcile(rig.pool, { proxyId: 'test', activeIds: new Set(), log });
+  }
+
+  /** Drops until the table is in pieces, or once where that can't be; then where it is. */
+  async function tear(
+    text: (schema: string) => string,
+    place: (schema: string) => string,
+  ): Promise<Names | null> {
+    for (let tries = 1; tries <= (isAtomic ? 1 : TRIES_MAX); tries++) {
+      const schema = `torn_${++count}`;
+      await make(schema);
+      const at = { place: place(schema), isMoved: /^_vt_HOLD_.*#p#/i };
+      await killAmid(() => throughProxy(text(schema)), at);
+      const settled = async () => {
+        await recover();
+        const row = await stateOf(schema);
+        return row === null || row['state'] !== 'intent' || row['failure'] === TORN;
+      };
+      await until(settled, 'recovery has seen it', SETTLED_MS);
+      const row = await stateOf(schema);
+      if (row?.['failure'] === TORN) {
+        const id = String(row['id']);
+        const listed = (await listAll(rig.pool)).find((held) => held.id === id);
+        if (listed?.kind !== 'table') throw new Error('what is torn is not listed');
+        const names = { schema, table: 'parts', place: at.place, held: listed.holdName, id };
+        if (!(await nameFrmLikePar(names))) return names;
+        await until(async () => {
+          await recover();
+          return (await stateOf(schema))?.['state'] === 'HOLD';
+        }, 'it is held');
+      }
+      if (row !== null) await restore(rig.pool, { target: String(row['id']) });
+      expect(await rowsOf(`${schema}.parts`)).toBe(ROWS);
+    }
+    return null;
+  }
+
+  async function expectTorn({ schema, id }: Names): Promise<void> {
+    expect(await rowsOf(`${schema}.parts`)).toBe(null);
+    // Whoever was the first to see it.
+    const isSaid = () => rig.proxy.lines.some((line) => line['event'] === 'torn');
+    await until(() => events.includes('torn') || isSaid(), 'the log says that a table is torn');
+    const again = await recover();
+    // It is not looked at every few seconds.
+    expect([again.forgotten, again.untouched]).toEqual([[], []]);
+    expect(await stateOf(schema)).toMatchObject({ state: 'intent', failure: TORN });
+    const held = await listAll(rig.pool);
+    expect(heldListJson(held)).toContainEqual(expect.objectContaining({ id, state: 'TORN' }));
+    expect(formatHeldList(held, null)).toContain(`${schema}.parts is in pieces`);
+    await expect(restore(rig.pool, { target: id })).rejects.toMatchObject({ code: 'UNDROP_TORN' });
+    expect((await examine(rig.pool)).torn).toContain(`${schema}.parts`);
+  }
+
+  /** The rows are all there, and undrop has nothing to say of the table any more. */
+  async function expectWhole({ schema, id }: Names): Promise<void> {
+    expect(await rowsOf(`${schema}.parts`)).toBe(ROWS);
+    await until(async () => {
+      await recover();
+      return (await stateOf(schema)) === null;
+    }, 'the intent is forgotten');
+    expect((await listAll(rig.pool)).filter((held) => held.id === id)).toEqual([]);
+    expect((await examine(rig.pool)).torn).toEqual([]);
+    await throughProxy(`INSERT INTO ${schema}.parts VALUES (-1, 0)`);
+    await throughProxy(`DROP TABLE ${schema}.parts`);
+  }
+
+  /** The steps of docs/what-if.md. */
+  async function mend(names: Names, { isBackwards = false } = {}): Promise<void> {
+    const left = await leftFiles(names, { isBackwards });
+    if (left.length > 0) expect(name).toBe('mysql-5.6');
+    await restart({ alone: true }, left);
+    const page = await readFile(join(projectFolder, 'docs/what-if.md'), 'utf8');
+    const section = page
+      .split('\n## ')
+      .find((one) => one.startsWith('A partitioned table is torn'));
+    const steps = [...(section ?? '').matchAll(/^```(sql|sh)\n(.*?)^```/gms)];
+    expect(steps.length).toBe(5);
+    for (const [, kind, text = ''] of steps) {
+      const meant = withNames(text, names, { isBackwards });
+      if (kind === 'sh') {
+        await promisify(execFile)('sh', ['-ec', meant], { cwd: rig.server.dataFolder });
+        continue;
+      }
+      for (const statement of meant.split(/;\n/).filter((one) => one.trim() !== '')) {
+        const [rows] = await root.query<RowDataPacket[]>(statement);
+        const printed = Array.isArray(rows) ? rows[0]?.['statement'] : undefined;
+        if (printed !== undefined) await root.query(String(printed));
+        if (/^CHECK/.test(statement)) expect(rows).toMatchObject([{ Msg_text: 'OK' }]);
+      }
+    }
+    await restart();
+  }
+
+  /** `renamed`: files, while it is stopped. */
+  async function restart(
+    how: { readonly alone?: boolean } = {},
+    renamed: readonly (readonly [string, string])[] = [],
+  ): Promise<void> {
+    root.destroy();
+    rig.server.kill();
+    for (const [from, to] of renamed) await rename(from, to);
+    await rig.server.restart(how);
+    const { socketPath } = rig.server;
+    root = await connect(rig.server, how.alone === true ? { socketPath } : {});
+  }
+
+  /** MySQL 5.6: the last of them may have its file's new name, and its own in the dictionary. */
+  async function leftFiles(
+    names: Names,
+    how: { readonly isBackwards: boolean },
+  ): Promise<readonly (readonly [string, string])[]> {
+    const { from, to } = directions(names, how);
+    const [rows] = await root.query<RowDataPacket[]>(
+      'SELECT NAME AS name FROM information_schema.INNODB_SYS_TABLES WHERE NAME LIKE ?',
+      [`${from.place}/%#p#%`],
+    );
+    const known = new Set(rows.map((row) => `${String(row['name']).split('/')[1]}.ibd`));
+    const at = (place: string, file: string) => join(rig.server.dataFolder, place, file);
+    const files = await readdir(at(from.place, ''));
+    return files
+      .filter((file) => file.startsWith(`${from.name}#`) && !known.has(file))
+      .map((file) => [at(from.place, file), at(to.place, file.replace(from.name, to.name))]);
+  }
+
+  /** Where all of them have moved, and the .par file too. False: they haven't. */
+  async function nameFrmLikePar(names: Names, { isBackwards = false } = {}): Promise<boolean> {
+    const { from, to } = directions(names, { isBackwards });
+    const at = (place: string) => join(rig.server.dataFolder, place);
+    if (!(await readdir(at(from.place))).includes(`${from.name}.par`)) return false;
+    await rename(join(at(to.place), `${to.name}.frm`), join(at(from.place), `${from.name}.frm`));
+    await root.query('FLUSH TABLES');
+    expect(await rowsOf(`${from.place}.${from.name}`)).toBe(ROWS);
+    return true;
+  }
+
+  test('is said by undrop, and brought together, behind a DROP TABLE', async () => {
+    const names = await tear(
+      (schema) => `DROP TABLE ${schema}.parts`,
+      (schema) => schema,
+    );
+    if (isAtomic) return expect(names).toBe(null);
+    if (names === null) throw new Error('no kill has torn the table');
+    await expectTorn(names);
+    await mend(names);
+    await expectWhole(names);
+  }, 300_000);
+
+  if (isAtomic) return;
+
+  test('keeps nothing else from being put back behind a DROP DATABASE', async () => {
+    const names = await tear(
+      (schema) => `DROP DATABASE ${schema}`,
+      () => '_undrop',
+    );
+    if (names === null) throw new Error('no kill has torn the table');
+    const { schema } = names;
+    await until(async () => (await rowsOf(`${schema}.plain`)) === 2, 'the other is back');
+    // The schema is open to others.
+    await until(async () => {
+      const [guards] = await root.query<RowDataPacket[]>(
+        `SHOW TABLES IN ${schema} LIKE '!undrop%'`,
+      );
+      return guards.length === 0;
+    }, 'the guard is gone');
+    await expectTorn(names);
+    await mend(names);
+    await expectWhole(names);
+    await throughProxy(`DROP DATABASE ${schema}`);
+  }, 300_000);
+
+  test('of a restore, too, by the same steps with the names exchanged', async () => {
+    let torn: Names | null = null;
+    for (let tries = 1; torn === null && tries <= TRIES_MAX; tries++) {
+      const schema = `torn_${++count}`;
+      await make(schema);
+      await throughProxy(`DROP TABLE ${schema}.parts`);
+      await until(async () => (await stateOf(schema))?.['state'] === 'HOLD', 'it is held');
+      const id = String((await stateOf(schema))?.['id']);
+      const work = () => restore(rig.pool, { target: id });
+      await killAmid(work, { place: schema, isMoved: /^parts#p#/i });
+      const held = (await listAll(rig.pool)).find((one) => one.id === id);
+      if (
+        held?.kind === 'table' &&
+        (await rowsOf(`${held.holdSchema}.${held.holdName}`)) === null
+      ) {
+        const names = { schema, table: 'parts', place: held.holdSchema, held: held.holdName, id };
+        if (!(await nameFrmLikePar(names, { isBackwards: true }))) {
+          torn = names;
+          await mend(torn, { isBackwards: true });
+        }
+      }
+      if (torn !== null) await restore(rig.pool, { target: id });
+      expect(await rowsOf(`${schema}.parts`)).toBe(ROWS);
+    }
+    expect(torn).not.toBe(null);
+  }, 300_000);
+});
+
+/** What has moved, and where it goes. */
+function directions(
+  { schema, table, place, held }: Names,
+  { isBackwards }: { readonly isBackwards: boolean },
+) {
+  const own = { place: schema, name: table };
+  const hold = { place, name: held };
+  return isBackwards ? { from: own, to: hold } : { from: hold, to: own };
+}
+
+/** What stands on the page for a table of one's own. */
+function withNames(text: string, names: Names, how: { readonly isBackwards: boolean }): string {
+  const { from, to } = directions(names, how);
+  return text
+    .replaceAll('%ID%', how.isBackwards ? `${from.place}/${from.name}#%` : `%${names.id}%`)
+    .replace(/shop([/.])HELD/g, `${from.place}$1${from.name}`)
+    .replace(/shop([/.])orders/g, `${to.place}$1${to.name}`)
+    .replaceAll('shop/', `${to.place}/`)
+    .replaceAll('mend/orders', `mend/${to.name}`);
+}

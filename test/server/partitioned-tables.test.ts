@@ -1,0 +1,174 @@
+/**
+ * Tables with partitions, which MariaDB and MySQL before 8 rename one by one: there a drop is one
+ * RENAME, so that a server that is killed finds one place at most to tear the table. It is held in
+ * its own schema, and leaves that when the schema is dropped.
+ */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { STAYS_IN_PIECES } from '../../src/moves/stays.js';
+import type { ServicePool } from '../../src/service/pools.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { RawClient } from '../support/raw-client.js';
+import { connect, freshSchema, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
+import { intentsSettled } from '../support/settled.js';
+
+const PARTITIONS = `PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10),
+  PARTITION p1 VALUES LESS THAN (20), PARTITION p2 VALUES LESS THAN (30))`;
+
+describe.each(testServers())('a table with partitions on $name', (server) => {
+  const inPieces = server.name !== 'mysql-9.7';
+  let proxy: ProxyTarget;
+  let pool: ServicePool;
+  let root: Connection;
+  let schema: string;
+  let drop: () => Promise<void>;
+  let client: RawClient;
+
+  beforeAll(async () => {
+    proxy = await proxyInFront(server);
+    pool = poolOn(server);
+    root = await connect(server);
+    ({ name: schema, drop } = await freshSchema(server, 'pieces'));
+    await root.query(`USE ${schema}`);
+    client = await RawClient.open(proxy, { schema });
+  });
+
+  afterAll(async () => {
+    await client.quit();
+    await drop();
+    await pool.dispose();
+    await root.end();
+    await proxy.stop();
+  });
+
+  async function make(table: string): Promise<void> {
+    await root.query(`CREATE TABLE ${table} (id INT PRIMARY KEY) ENGINE=InnoDB ${PARTITIONS}`);
+    await root.query(`INSERT INTO ${table} VALUES (1), (11), (21)`);
+  }
+
+  async function heldOf(table: string): Promise<RowDataPacket> {
+    await intentsSettled(root, [schema, `${schema}_gone`, `${schema}_back`]);
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT id, hold_schema AS place, hold_name AS name, relocated, failure FROM _undrop.ledger
+       WHERE schema_name = ? AND table_name = ? AND state = 'HOLD' ORDER BY id DESC LIMIT 1`,
+      [schema, table],
+    );
+    const [row] = rows;
+    if (row === undefined) throw new Error(`${table} is not held`);
+    const [counted] = await root.query<RowDataPacket[]>(
+      `SELECT COUNT(*) AS n FROM ${row['place']}.${row['name']}`,
+    );
+    expect(counted).toEqual([{ n: 3 }]);
+    return row;
+  }
+
+  /** Since `from`, those that name the table of that id. */
+  async function renamesOf(id: string, from: RowDataPacket): Promise<number> {
+    const [events] = await root.query<RowDataPacket[]>(
+      `SHOW BINLOG EVENTS IN '${from['File']}' FROM ${from['Position']}`,
+    );
+    // What MariaDB notes of rows of the ledger has the restore script in it.
+    const isRename = ({ Event_type: type, Info: text }: RowDataPacket) =>
+      type === 'Query' && /RENAME/.test(text) && String(text).includes(id);
+    return events.filter(isRename).length;
+  }
+
+  async function here(): Promise<RowDataPacket> {
+    const text = server.name === 'mysql-9.7' ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS';
+    const [[status]] = await root.query<RowDataPacket[]>(text);
+    if (status === undefined) throw new Error('the binary log is off');
+    return status;
+  }
+
+  async function said(text: string): Promise<readonly string[]> {
+    const { results } = await client.query(text);
+    return results.map((result) =>
+      result.kind === 'err' ? result.message.toString() : result.kind,
+    );
+  }
+
+  test('is dropped by one RENAME where that goes partition by partition', async () => {
+    await make('t');
+    const from = await here();
+    expect(await said('DROP TABLE t')).toEqual(['ok']);
+    const held = await heldOf('t');
+    expect(held).toMatchObject(
+      inPieces
+        ? { place: schema, relocated: 0, failure: STAYS_IN_PIECES }
+        : { place: '_undrop', relocated: 1, failure: null },
+    );
+    expect(await renamesOf(String(held['id']), from)).toBe(inPieces ? 1 : 2);
+    await restore(pool, { target: String(held['id']) });
+    const [rows] = await root.query<RowDataPacket[]>('SELECT id FROM t ORDER BY id');
+    expect(rows).toEqual([{ id: 1 }, { id: 11 }, { id: 21 }]);
+    await root.query('DROP TABLE t');
+  });
+
+  test('also in a session whose SHOW CREATE TABLE says less, and under LOCK TABLES', async () => {
+    for (const before of ["SET sql_mode = 'ANSI'", 'LOCK TABLES t WRITE']) {
+      await make('t');
+      expect(await said(before)).toEqual(['ok']);
+      expect(await said('DROP TABLE t')).toEqual(['ok']);
+      await said('UNLOCK TABLES');
+      expect((await heldOf('t'))['failure']).toBe(inPieces ? STAYS_IN_PIECES : null);
+      await said("SET sql_mode = ''");
+    }
+  });
+
+  test('leaves its schema with that, by one RENAME; so does one that is held there', async () => {
+    const name = `${schema}_gone`;
+    await root.query(`CREATE DATABASE ${name}`);
+    await make(`${name}.early`);
+    await make(`${name}.late`);
+    expect(await said(`DROP TABLE ${name}.early`)).toEqual(['ok']);
+    const from = await here();
+    expect(await said(`DROP DATABASE ${name}`)).toEqual(['ok']);
+    await intentsSettled(root, [schema, `${schema}_gone`, `${schema}_back`]);
+    const [rows] = await root.query<RowDataPacket[]>(
+      `SELECT id, table_name AS own, hold_schema AS place, hold_name AS name FROM _undrop.ledger
+       WHERE schema_name = ? AND kind = 'base' AND state = 'HOLD' ORDER BY table_name`,
+      [name],
+    );
+    expect(rows.map(({ own, place }) => [own, place])).toEqual([
+      ['early', '_undrop'],
+      ['late', '_undrop'],
+    ]);
+    for (const { name: held } of rows) {
+      const [counted] = await root.query(`SELECT COUNT(*) AS n FROM _undrop.${held}`);
+      expect(counted).toEqual([{ n: 3 }]);
+    }
+    const late = String(rows[1]?.['id']);
+    expect(await renamesOf(late, from)).toBe(inPieces ? 1 : 2);
+  });
+
+  test('with a trigger, too, and all of them are back where the schema can’t go', async () => {
+    const name = `${schema}_back`;
+    await root.query(`CREATE DATABASE ${name}`);
+    await make(`${name}.plain`);
+    await make(`${name}.bound`);
+    await root.query(
+      `CREATE TRIGGER ${name}.tr AFTER INSERT ON ${name}.bound FOR EACH ROW SET @a = 1`,
+    );
+    await root.query(`CREATE TABLE ${name}.parent (id INT PRIMARY KEY) ENGINE=InnoDB`);
+    await root.query(
+      `CREATE TABLE child (id INT, FOREIGN KEY (id) REFERENCES ${name}.parent (id)) ENGINE=InnoDB`,
+    );
+    const [refused = ''] = await said(`DROP DATABASE ${name}`);
+    expect(refused).not.toBe('ok');
+    for (const table of ['plain', 'bound']) {
+      const [counted] = await root.query(`SELECT COUNT(*) AS n FROM ${name}.${table}`);
+      expect(counted).toEqual([{ n: 3 }]);
+    }
+    await root.query('DROP TABLE child');
+    expect(await said(`DROP DATABASE ${name}`)).toEqual(['ok']);
+    await intentsSettled(root, [schema, `${schema}_gone`, `${schema}_back`]);
+    const [places] = await root.query<RowDataPacket[]>(
+      `SELECT DISTINCT hold_schema AS place FROM _undrop.ledger
+       WHERE schema_name = ? AND kind = 'base' AND state = 'HOLD'`,
+      [name],
+    );
+    expect(places).toEqual([{ place: '_undrop' }]);
+  });
+});
