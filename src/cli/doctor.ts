@@ -1,6 +1,6 @@
 /**
  * `undrop doctor`: is the server one that undrop knows, has the service account what it needs, do
- * the settings hold what is dropped, what drops tables beyond their reach, and is a table in pieces?
+ * the settings hold what is dropped, what drops tables beyond their reach, is a table in pieces?
  * Changes nothing; exit code 1 where drops would be refused, or held in part or not at all.
  */
 import { type Examination, examine } from '../account/examine.js';

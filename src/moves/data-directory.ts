@@ -1,4 +1,4 @@
-/** Asks whether a held table has a DATA DIRECTORY, or partitions, and so stays in its own schema. */
+/** Asks whether a held table stays in its own schema, for a DATA DIRECTORY or its partitions. */
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';

@@ -34,7 +34,7 @@ export async function isTorn(pool: ServicePool, row: LedgerRow): Promise<boolean
   );
   const [found = {}] = rows;
   if (numberOf(found, 'moved') > 0) return true;
-  // Of the first of them the file may have moved alone (MySQL 5.6), and of other engines none is here.
+  // The file of the first may have moved alone (MySQL 5.6); those of other engines aren't here.
   const mayBeMissed = numberOf(found, 'own') > 0 || (engine !== null && engine !== 'InnoDB');
   return mayBeMissed && droppedAt <= server.startedAt && (await isBroken(pool, row));
 }
