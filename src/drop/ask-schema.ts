@@ -59,15 +59,16 @@ export async function askSchema(
     throw new Halt(notDropped(text, 'the session has set GTID_NEXT', instead));
   }
   const { facts: read, isThere } = await askRight(name, text, run);
-  if (OF_THE_SERVER.has(text.toLowerCase())) {
-    const instead = 'Use a direct connection if it has to go.';
-    throw new Halt(notDropped(text, 'it is one of the server itself', instead));
-  }
   if (!isThere) throw new SchemaGone();
   const schema = await findSchema(pool, text);
   if (schema === null) {
     const tables = `Schema ${text} and its tables were`;
     throw new Halt(new UndropError('UNDROP_NOT_SEEN', { tables, table: text }));
+  }
+  // As stored: under lower_case_table_names=0 MYSQL is a user's.
+  if (OF_THE_SERVER.has(schema)) {
+    const instead = 'Use a direct connection if it has to go.';
+    throw new Halt(notDropped(text, 'it is one of the server itself', instead));
   }
   return { schema, facts: read };
 }

@@ -29,11 +29,16 @@ export function notDropped(schema: string, why: string, instead: string): Undrop
   return new UndropError('UNDROP_SCHEMA_NOT_DROPPED', { schema, why, instead });
 }
 
+/** mysql.proc, mysql.event and the like are missing, or have another shape: 1805 and such. */
+const OF_OWN_TABLES = [1545, 1546, 1547, 1548, 1557, 1558, 1577, 1728, 1805, 1877];
+
 /** Throws what is no fault of a server, a client or ops. */
 export function haltOf(error: unknown, schema: string): Halt {
   if (error instanceof Halt) return error;
   if (error instanceof UndropError) return new Halt(error);
   if (!isServerError(error)) throw error;
-  const instead = 'Run the statement again.';
+  const instead = isServerError(error, ...OF_OWN_TABLES)
+    ? 'Upgrade the server’s own tables (mariadb-upgrade, mysql_upgrade); then drop the schema.'
+    : 'Run the statement again.';
   return new Halt(notDropped(schema, `the service failed: ${innermost(error)}`, instead));
 }

@@ -1,0 +1,63 @@
+/**
+ * What DROP DATABASE says where it drops nothing is true, and what is no schema of the server's own
+ * is dropped: a name that differs from one of those in case alone.
+ */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { connect, testServers } from '../support/servers.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(60_000);
+
+describe.each(testServers())('on $name', (server) => {
+  let proxy: ProxyTarget;
+  let root: Connection;
+  let client: Connection;
+
+  beforeAll(async () => {
+    root = await connect(server);
+    proxy = await proxyInFront(server);
+    client = await connect(proxy);
+  });
+
+  afterAll(async () => {
+    await client.end();
+    await root.end();
+    await proxy.stop();
+  });
+
+  test('a schema that differs in case from one of the server’s own is a user’s', async () => {
+    for (const name of ['MYSQL', 'Sys']) {
+      await root.query(`DROP DATABASE IF EXISTS ${name}`);
+      await root.query(`CREATE DATABASE ${name}`);
+      await root.query(`CREATE TABLE ${name}.t (id INT PRIMARY KEY)`);
+      await client.query(`DROP DATABASE ${name}`);
+      const [left] = await root.query<RowDataPacket[]>('SHOW DATABASES');
+      expect(left.map((row) => String(row['Database']))).not.toContain(name);
+    }
+    await expect(client.query('DROP DATABASE mysql')).rejects.toThrow('one of the server itself');
+  });
+
+  const has97 = server.name === 'mysql-9.7';
+  test('where mysql.proc or mysql.event has another shape', async () => {
+    // It has none of them.
+    if (has97) return;
+    await root.query('DROP DATABASE IF EXISTS shapes');
+    await root.query('CREATE DATABASE shapes');
+    await root.query('CREATE TABLE shapes.t (id INT PRIMARY KEY)');
+    await root.query('CREATE TRIGGER shapes.tr BEFORE INSERT ON shapes.t FOR EACH ROW SET @a = 1');
+    for (const table of ['event', 'proc']) {
+      await root.query(`RENAME TABLE mysql.${table} TO mysql.${table}_whole`);
+      await root.query(`CREATE TABLE mysql.${table} (id INT)`);
+      try {
+        const dropping = client.query('DROP DATABASE shapes');
+        await expect(dropping).rejects.toThrow(/\.\s*Upgrade the server’s own tables/);
+      } finally {
+        await root.query(`DROP TABLE mysql.${table}`);
+        await root.query(`RENAME TABLE mysql.${table}_whole TO mysql.${table}`);
+      }
+    }
+    await root.query('DROP DATABASE IF EXISTS shapes');
+  });
+});
