@@ -24,6 +24,11 @@ function checkOf(user: string, kind: 'post-41' | 'pre-41'): Buffer {
   return Buffer.concat([encodePacket(Buffer.concat([head, name]), 1), QUIT]);
 }
 
+/** A server that refuses leaves it unread, and what it closes then may lose its last words. */
+function withoutQuit(check: Buffer): Buffer {
+  return check.subarray(0, -QUIT.length);
+}
+
 /** First bytes and error numbers of all packets until the end. */
 async function heard({ host, port }: Target, bytes: Buffer): Promise<readonly string[]> {
   const socket = net.connect({ host, port });
@@ -59,14 +64,15 @@ describe.each(testServers())('a login that comes before the greeting, on $name',
   });
 
   test('is answered as by the server', async () => {
-    const check = checkOf(user, 'post-41');
+    const whole = checkOf(user, 'post-41');
+    const check = isModern ? withoutQuit(whole) : whole;
     const direct = await heard(server, check);
     expect(await heard(proxy, check)).toEqual(direct);
     if (!isModern) expect(direct).toEqual(['0 10', '2 0']);
   });
 
   test('by nobody whom the server knows, too', async () => {
-    const check = checkOf('no_such_user', 'post-41');
+    const check = withoutQuit(checkOf('no_such_user', 'post-41'));
     expect(await heard(proxy, check)).toEqual(await heard(server, check));
   });
 
