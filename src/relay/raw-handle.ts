@@ -290,7 +290,7 @@ function handleOf(socket: Socket): Handle | null {
   return isWhole && !('encrypted' in socket) ? (handle as Handle) : null;
 }
 
-const TRY_MS = 2_000;
+const TRY_MS = 10_000;
 /** Of these so many are written until the kernel leaves some of it to libuv. */
 const TRY_CHUNK_BYTES = 2 ** 20;
 const TRY_CHUNKS_MAX = 64;
