@@ -106,6 +106,14 @@ export const ERRORS = {
     remedy:
       'Set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca, or UNDROP_UPSTREAM_PUBLIC_KEY to the public_key.pem of the server.',
   },
+  UNDROP_OS_USER: {
+    fault: 'operator',
+    errno: 1045,
+    sqlState: '28000',
+    text: 'Access denied for this account over the unix socket that undrop reaches the server by: {why}.',
+    remedy:
+      'Set UNDROP_UPSTREAM to host:port, or give the account a password and no other way in; on a direct connection it works.',
+  },
   UNDROP_PASSWORD_KEY: {
     fault: 'client',
     errno: 1045,

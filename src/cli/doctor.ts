@@ -3,11 +3,14 @@
  * the settings hold what is dropped, what drops tables beyond their reach, is a table in pieces?
  * Changes nothing; exit code 1 where drops would be refused, or held in part or not at all.
  */
+import { userInfo } from 'node:os';
 import { type Examination, examine } from '../account/examine.js';
+import { accountsOf } from '../account/os-user.js';
 import type { Program } from '../account/programs.js';
 import { findStrangers } from '../lifecycle/collector-lock.js';
 import { HOW_TO_MEND } from '../undo/format.js';
 import type { DoctorSettings } from './account-settings.js';
+import { lentWords } from './os-user.js';
 import { DESTROY_ALLOWED, leavesOut, notProtectedBy, whyNotHeldBy } from './proxy-settings.js';
 import { wayTo } from './upstream-way.js';
 import { withPool } from './with-pool.js';
@@ -23,13 +26,17 @@ export function runDoctor(
     const found = await examine(pool, { wanted: settings.schemas });
     const { mode, protect, allowDestroy } = settings;
     const notProtected = notProtectedBy(settings);
+    const osUser = userInfo().username;
+    const isLocal = settings.upstream.some((upstream) => 'socketPath' in upstream);
+    const lent = isLocal ? ((await accountsOf(osUser, pool)) ?? []) : [];
     const ways = settings.upstream.map((upstream) => wayTo(upstream, settings));
     const lockedBy = await findStrangers(pool);
-    const all = { ...found, ways, mode, protect, notProtected, allowDestroy, lockedBy };
-    const lines = [formatExamination(found, settings), ...lockedBy.map(formatStranger)];
+    const all = { ...found, ways, lent, mode, protect, notProtected, allowDestroy, lockedBy };
+    const lines = [formatExamination(found, settings, lent), ...lockedBy.map(formatStranger)];
     const text = options.json ? JSON.stringify(all, null, 2) : lines.join('\n');
     process.stdout.write(`${text}\n`);
-    const isPartly = found.notHeld.length + notProtected.length + found.torn.length > 0;
+    const { notHeld, torn } = found;
+    const isPartly = notHeld.length + notProtected.length + torn.length + lent.length > 0;
     return found.tier === null || isPartly ? 1 : 0;
   });
 }
@@ -41,10 +48,15 @@ function formatStranger(words: string): string {
 /** What a proxy would do by these settings. */
 type HoldSettings = Pick<DoctorSettings, 'mode' | 'protect' | 'allowDestroy'>;
 
-export function formatExamination(found: Examination, settings: DoctorSettings): string {
+export function formatExamination(
+  found: Examination,
+  settings: DoctorSettings,
+  lent: readonly string[],
+): string {
   return [
     ...formatServer(found),
     ...settings.upstream.map((upstream) => `way       ${wayTo(upstream, settings)}`),
+    ...(lent.length === 0 ? [] : [`          ${lentWords(userInfo().username, lent)}`]),
     ...formatRights(found),
     ...formatSettings(settings),
     ...formatSchemas(found),

@@ -22,6 +22,7 @@ import { openProxyTls, type ProxyTls } from '../session/tls.js';
 import { ActiveDrops } from './active-drops.js';
 import { HomeKeeper } from './home-keeper.js';
 import type { FromWorker, ToWorker } from './messages.js';
+import { assertNotLent } from './os-user.js';
 import { compareSettings, type ProxySettings } from './proxy-settings.js';
 import { drainOptions, type RunningProxy, type StopOptions, sayReady } from './running-proxy.js';
 import { SERVICE_CONNECTIONS_MIN, serviceConnectionsOf } from './worker-count.js';
@@ -50,6 +51,7 @@ export async function startWorkers(
   const tls = await openProxyTls(settings);
   const connectionsMax = SERVICE_CONNECTIONS_MIN;
   const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
+  await assertNotLent(pools, settings, log);
   let onCrashLoop: (error: UndropError) => void = () => undefined;
   const failed = new Promise<UndropError>((resolve) => {
     onCrashLoop = resolve;

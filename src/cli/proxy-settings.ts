@@ -32,6 +32,7 @@ export const PROXY_KEYS = [
   'upstreamCert',
   'upstreamKey',
   'upstreamPublicKey',
+  'lendOsUser',
   'mode',
   'protect',
   'rules',

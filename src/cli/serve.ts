@@ -19,6 +19,7 @@ import { ActiveDrops } from './active-drops.js';
 import { Front } from './front.js';
 import { HomeKeeper } from './home-keeper.js';
 import { openFilesFor, openFilesMax, sessionsByOpenFiles } from './open-files.js';
+import { assertNotLent } from './os-user.js';
 import { startWorkers } from './primary.js';
 import { compareSettings, type ProxySettings } from './proxy-settings.js';
 import { drainOptions, type RunningProxy, sayReady, warnUnprotected } from './running-proxy.js';
@@ -41,6 +42,7 @@ export async function startProxy(initial: ProxySettings, log: Log): Promise<Runn
   const tls = await openProxyTls(settings);
   const connectionsMax = SERVICE_CONNECTIONS_MAX;
   const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
+  await assertNotLent(pools, settings, log);
   const home = await HomeKeeper.open({ pools, proxyId, activeDrops, log }, settings);
   const onHeld = () => home.wake('drop');
   const front = new Front(

@@ -94,7 +94,8 @@ export const SETTINGS = {
     default: null,
     expected:
       'host:port (3306 where none is said) or the path of a unix socket; several with commas, tried in order',
-    meaning: 'the MySQL or MariaDB server',
+    meaning:
+      'the MySQL or MariaDB server; over a unix socket accounts by unix_socket or auth_socket are refused (UNDROP_LEND_OS_USER)',
     parse: listOf((text) => parseAddress(text, { host: '127.0.0.1', port: 3306 })),
   }),
   user: setting<string>({
@@ -224,6 +225,14 @@ export const SETTINGS = {
     meaning:
       "the server's RSA key, with which a password goes on without TLS (caching_sha2_password, sha256_password), that of a client in TLS and that of the service account: auto asks for it on this machine only, ask believes any that comes, and any TLS for the service account",
     parse: (text) => (text === '' ? null : text),
+  }),
+  lendOsUser: setting<'off' | 'on'>({
+    variable: 'UNDROP_LEND_OS_USER',
+    default: 'off',
+    expected: 'off, on',
+    meaning:
+      'over a unix socket: on lets every client in, without a password, as the accounts that the server opens to the OS user of undrop by unix_socket or auth_socket; off refuses those logins, and the start where such an account is seen',
+    parse: oneOf(['off', 'on'] as const),
   }),
   mode: setting<(typeof MODES)[number]>({
     variable: 'UNDROP_MODE',

@@ -107,11 +107,8 @@ export class PoolSet {
         return true;
       } catch (error) {
         const cause = error instanceof UndropError ? error.cause : error;
-        if (
-          isServerError(cause) ||
-          (error instanceof UndropError && error.code === 'UNDROP_ACCOUNT')
-        )
-          return true;
+        const isForGood = error instanceof UndropError && FOR_GOOD.includes(error.code);
+        if (isServerError(cause) || isForGood) return true;
       }
     }
     return false;

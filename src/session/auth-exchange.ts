@@ -7,9 +7,11 @@
  * waits for it; an answer ahead of its question waits for that.
  */
 import { UndropError } from '../errors.js';
+import { COM_QUIT } from '../wire/commands.js';
 import { encodePacket, type Packet } from '../wire/framing.js';
 import { GrowingBuffer } from '../wire/growing-buffer.js';
 import type { AuthBridge, BridgeStep } from './auth-bridge.js';
+import type { OsUserCheck } from './os-user-check.js';
 
 /**
  * Bytes of one packet before an authentication is done: who isn't known yet costs at most 128 KiB,
@@ -22,6 +24,8 @@ export const AHEAD_BYTES_MAX = 32 * 1024;
 export interface AuthExchangeOptions {
   /** Null where both legs are equally secure. */
   readonly bridge: AuthBridge | null;
+  /** What comes before the server's OK goes on; null for nothing. */
+  readonly check: OsUserCheck | null;
   /** Sequence ids that come next on either leg; the server's turn is first. */
   readonly nextToClient: number;
   readonly nextToServer: number;
@@ -34,8 +38,11 @@ export class AuthExchange {
   readonly #parked = new GrowingBuffer({ usefulBytes: AHEAD_BYTES_MAX });
   /** An answer that came before the server has asked. */
   #early: Packet | null = null;
+  /** The server's OK, which waits for the check. */
+  #ok: Packet | null = null;
   /** The server has asked, and was not answered yet. */
   #isAwaited = false;
+  #last: Buffer = Buffer.alloc(0);
   #nextToClient: number;
   #nextToServer: number;
   /** Sequence id on the server's leg minus the one on the client's. */
@@ -62,8 +69,24 @@ export class AuthExchange {
     return this.#parked.bytes;
   }
 
-  /** True where the server's packet was its OK or its ERR: the authentication is over. */
+  /** The server's OK or ERR, once it has come. */
+  get last(): Buffer {
+    return this.#last;
+  }
+
+  /** True where the client has the server's OK or its ERR: the authentication is over. */
   fromServer(packet: Packet): boolean {
+    const { check, toServer } = this.#options;
+    const ok = this.#ok;
+    if (ok !== null && check !== null) return check.passes(packet.payload) && this.#pass(ok);
+    if (check === null || packet.payload[0] !== 0x00) return this.#pass(packet);
+    this.#isAwaited = false;
+    this.#ok = { ...packet, payload: Buffer.from(packet.payload) };
+    toServer(check.question);
+    return false;
+  }
+
+  #pass(packet: Packet): boolean {
     const { bridge, toClient } = this.#options;
     this.#isAwaited = true;
     this.#nextToServer = packet.sequenceId + 1;
@@ -79,6 +102,7 @@ export class AuthExchange {
     this.#nextToClient = sequenceId + 1;
     const isOver = packet.payload[0] === 0x00 || packet.payload[0] === 0xff;
     this.#isAwaited = !isOver && !isFastAuthOk(packet.payload);
+    if (isOver) this.#last = packet.payload;
     const early = this.#early;
     if (early !== null && this.#isAwaited) {
       this.#early = null;
@@ -118,7 +142,8 @@ export class AuthExchange {
   leave(): void {
     this.#options.bridge?.wipe();
     this.#early?.payload.fill(0);
-    if (this.#isAwaited) this.#send(Buffer.alloc(0), this.#nextToServer);
+    if (this.#ok !== null) this.#options.toServer(encodePacket(Buffer.of(COM_QUIT), 0));
+    else if (this.#isAwaited) this.#send(Buffer.alloc(0), this.#nextToServer);
   }
 
   /** What goes to the server may be a password: it is wiped where it was read. */

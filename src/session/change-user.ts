@@ -1,6 +1,7 @@
 /**
  * COM_CHANGE_USER where one leg is secure and the other isn't: its authentication needs the bridge
- * as the login did. Between equally secure legs it goes through unread, like any command.
+ * as the login did, and over a unix socket the check of the OS user. Otherwise it goes through
+ * unread, like any command.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_change_user.html
  *
  * Invariant: it begins when nothing else is owed on the session, and ends with the server's OK or
@@ -14,11 +15,13 @@ import {
 import { encodePacket, type Packet, PacketAssembler } from '../wire/framing.js';
 import type { AuthBridge } from './auth-bridge.js';
 import { AUTH_BYTES_MAX, AuthExchange, checkOrder } from './auth-exchange.js';
+import type { OsUserCheck } from './os-user-check.js';
 
 export interface ChangeUserOptions {
   /** The client's command. */
   readonly packet: Packet;
   readonly bridge: AuthBridge;
+  readonly check: OsUserCheck | null;
   toClient(bytes: Buffer): void;
   toServer(bytes: Buffer): void;
   /** The server's OK or ERR went to the client. What either side sent beyond is handed over. */
@@ -75,7 +78,7 @@ export class ChangeUser {
     while (this.#state.name === 'authentication') {
       const packet = this.#fromServer.next();
       if (packet === null) return;
-      if (this.#state.exchange.fromServer(packet)) this.#finish(this.#state.exchange, packet);
+      if (this.#state.exchange.fromServer(packet)) this.#finish(this.#state.exchange);
     }
   }
 
@@ -102,10 +105,11 @@ export class ChangeUser {
   }
 
   #send(authResponse: Buffer, nextToClient: number): void {
-    const { bridge, packet, toClient, toServer } = this.#options;
+    const { bridge, check, packet, toClient, toServer } = this.#options;
     const command = withChangeUserResponse(packet.payload, this.#command, authResponse);
     const exchange = new AuthExchange({
       bridge,
+      check,
       nextToClient,
       nextToServer: 1,
       toClient,
@@ -116,10 +120,10 @@ export class ChangeUser {
     for (const secret of [authResponse, this.#command.authResponse, command]) secret.fill(0);
   }
 
-  #finish(exchange: AuthExchange, { payload }: Packet): void {
+  #finish(exchange: AuthExchange): void {
     this.#state = { name: 'done' };
     this.#options.onDone({
-      last: encodePacket(payload, exchange.nextToClient - 1),
+      last: encodePacket(exchange.last, exchange.nextToClient - 1),
       fromServer: this.#fromServer.rest(),
       fromClient: Buffer.concat([exchange.parked, this.#fromClient.rest()]),
     });

@@ -34,6 +34,7 @@ import { LongStatement } from './long-statement.js';
 import { isOfPieces, type LookOptions, lookingAt } from './look-at.js';
 import type { Replacement } from './marker.js';
 import { type Observing, observing, soughtNow } from './observe.js';
+import { newOsUserCheck } from './os-user-check.js';
 import { Piecewise } from './piecewise.js';
 import { PreparedDrops } from './prepared-drops.js';
 import { refusalOf, refusalOfRest } from './refusals.js';
@@ -259,6 +260,7 @@ export class CommandPhase {
     const changing = new ChangeUser({
       packet,
       bridge,
+      check: newOsUserCheck(this.#login),
       toClient: (bytes) => this.#owner.toClient(bytes),
       toServer: (bytes) => this.#owner.toServer(bytes),
       onDone: ({ last, fromServer, fromClient }) => {

@@ -33,6 +33,8 @@ export interface LoginSecurity {
   /** Whether those that come neither in TLS nor by a unix socket are refused. */
   readonly requiresTls: boolean;
   readonly keys: BridgeKeys;
+  /** Whether the OS user of this process is not to be lent to clients (os-user-check.ts). */
+  readonly checksOsUser: boolean;
   /** Whether the upstream leg is to be in TLS; throws where it has to be and can't. */
   wantsTls(about: { readonly client: LegSecurity; readonly isOffered: boolean }): boolean;
 }
@@ -43,5 +45,6 @@ export const PLAIN: LoginSecurity = {
   offersTls: false,
   requiresTls: false,
   keys: { own: null, server: 'refuse' },
+  checksOsUser: false,
   wantsTls: () => false,
 };

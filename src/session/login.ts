@@ -43,6 +43,7 @@ import { parseServerVersion, type ServerVersion } from '../wire/server-version.j
 import { AuthBridge, needsBridge } from './auth-bridge.js';
 import { AUTH_BYTES_MAX, AuthExchange, checkOrder, isFastAuthOk } from './auth-exchange.js';
 import type { LegPair, LoginSecurity } from './leg-security.js';
+import { newOsUserCheck } from './os-user-check.js';
 import { isUncounted } from './unblock.js';
 
 /** What the connection phase settled. */
@@ -54,8 +55,10 @@ export interface Login {
   readonly schema: Buffer | null;
   /** What both sides have. */
   readonly capabilities: Capabilities;
-  /** For later changes of user; null where both legs are equally secure. */
+  /** For later changes of user; null where they can go through unread. */
   readonly bridge: AuthBridge | null;
+  /** Whether the OS user of this process must not be what lets the client in. */
+  readonly checksOsUser: boolean;
 }
 
 export interface LoginOwner {
@@ -136,10 +139,7 @@ export class LoginRelay {
     return state.name === 'response' || state.name === 'client-tls' || state.name === 'password';
   }
 
-  /**
-   * Sequence id of an error of ours in the place of what would come next; null where none can be
-   * said, as the client waits for TLS.
-   */
+  /** Sequence id of an error of ours; null where none can be said, as the client waits for TLS. */
   get nextToClient(): number | null {
     const state = this.#state;
     switch (state.name) {
@@ -304,23 +304,24 @@ export class LoginRelay {
     if (legs.client === 'plain' && this.#owner.security.requiresTls) {
       throw new UndropError('UNDROP_TLS_REQUIRED');
     }
-    const { keys } = this.#owner.security;
+    const { keys, checksOsUser } = this.#owner.security;
     const challenge = { plugin: response.plugin, nonce: greeted.challenge.nonce };
-    const bridge = needsBridge(legs) ? new AuthBridge(legs, keys, challenge) : null;
+    const isRead = needsBridge(legs) || checksOsUser;
+    const bridge = isRead ? new AuthBridge(legs, keys, challenge) : null;
+    // A copy: the rest of the packet is not to stay with the session.
+    const schema = response.schema === null ? null : Buffer.from(response.schema);
     const login = {
-      server: parseServerVersion(greeting.serverVersion),
+      ...{ server: parseServerVersion(greeting.serverVersion), user: response.user, schema },
       threadId: greeting.threadId,
-      user: response.user,
-      // A copy: the rest of the packet is not to stay with the session.
-      schema: response.schema === null ? null : Buffer.from(response.schema),
       capabilities: agreedCapabilities(
         relayedCapabilities(greeting.capabilities),
         relayedCapabilities(response.capabilities),
       ),
       bridge,
+      checksOsUser,
     };
-    const tls = legs.upstream === 'tls';
-    this.#begin({ login, payload, response, tls, nextToClient: greeted.nextToClient });
+    const { nextToClient } = greeted;
+    this.#begin({ login, payload, response, tls: legs.upstream === 'tls', nextToClient });
   }
 
   #decideLegs({ greeting, request }: Greeted): LegPair {
@@ -366,6 +367,7 @@ export class LoginRelay {
     const { login, nextToClient } = answered;
     const exchange = new AuthExchange({
       bridge: login.bridge,
+      check: newOsUserCheck(login),
       nextToClient,
       nextToServer: sequenceId + 1,
       toClient: (bytes) => this.#owner.toClient(bytes),

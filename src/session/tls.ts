@@ -45,9 +45,14 @@ export interface TlsSettings {
   readonly upstreamKey: string;
   /** `auto`: asked of a server on this machine; `ask`: of any; or the path of a PEM file. */
   readonly upstreamPublicKey: string;
+  /** Over a unix socket: whether clients may be let in as what the OS user of undrop may be. */
+  readonly lendOsUser: 'off' | 'on';
 }
 
-export type ServiceTlsSettings = Omit<TlsSettings, 'upstream' | 'tlsCert' | 'tlsKey'>;
+export type ServiceTlsSettings = Omit<
+  TlsSettings,
+  'upstream' | 'tlsCert' | 'tlsKey' | 'lendOsUser'
+>;
 
 /** Milliseconds for a TLS handshake. */
 const HANDSHAKE_MS = 10_000;
@@ -117,6 +122,7 @@ export class ProxyTls {
         own: certificateKey ?? generatedKey,
         server: keyPolicyFor(service.serverKey, upstream),
       },
+      checksOsUser: isSocket && this.#settings.lendOsUser === 'off',
       wantsTls: (about) => wantsTls(this.#settings.upstreamTls, { ...about, upstream }),
     };
   }

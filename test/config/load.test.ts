@@ -143,6 +143,7 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   upstreamCert: null,
   upstreamKey: null,
   upstreamPublicKey: [''],
+  lendOsUser: ['', 'yes', '1'],
   mode: ['', 'on', 'hold,observe'],
   // Each mistake has words of its own: test/policy/policy.test.ts.
   rules: null,

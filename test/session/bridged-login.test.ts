@@ -67,6 +67,7 @@ class Play {
         sockets: { client, upstream },
         offersTls: true,
         requiresTls: false,
+        checksOsUser: false,
         keys: { own: OWN, server: played.serverKey ?? 'ask' },
         wantsTls: ({ isOffered }) => isOffered && upstream === 'tls',
       },
@@ -112,6 +113,7 @@ class Play {
     this.#changing = new ChangeUser({
       packet,
       bridge,
+      check: null,
       toClient: (answer) => this.#deliver(() => this.client.receive(answer)),
       toServer: (command) => this.#deliver(() => this.server.receive(command)),
       onDone: () => {

@@ -467,6 +467,7 @@ describe('[56] the files', () => {
     upstreamCert: '',
     upstreamKey: '',
     upstreamPublicKey: 'auto',
+    lendOsUser: 'off',
     ...some,
   });
 

@@ -190,6 +190,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     upstreamCert: '',
     upstreamKey: '',
     upstreamPublicKey: 'auto',
+    lendOsUser: 'off',
     ...options.tls,
   });
   const listener = new Listener({
