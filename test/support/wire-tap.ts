@@ -9,7 +9,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { ResponseTracker } from '../../src/relay/response-tracker.js';
-import { agreedCapabilities, type Capabilities } from '../../src/wire/capabilities.js';
+import { agreedCapabilities, type Capabilities, CLIENT_SSL } from '../../src/wire/capabilities.js';
 import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
 import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';
 import { encodePacket, type Packet, PacketAssembler } from '../../src/wire/framing.js';
@@ -190,15 +190,17 @@ class Tapped {
   }
 
   async #onServerPacket(packet: Packet): Promise<void> {
-    const framed = encodePacket(packet.payload, packet.sequenceId);
+    const isGreeting = this.#greeted === null && packet.payload[0] !== 0xff;
+    const payload = isGreeting ? withoutTls(packet.payload) : packet.payload;
+    const framed = encodePacket(payload, packet.sequenceId);
     this.#answer.push(framed);
     const tracker = this.#tracker;
     if (tracker !== null) {
       const before = tracker.responses;
       tracker.feed(framed);
       if (tracker.responses === before && !tracker.untracked) return;
-    } else if (this.#greeted === null && packet.payload[0] !== 0xff) {
-      this.#greeted = decodeHandshakeV10(packet.payload).capabilities;
+    } else if (isGreeting) {
+      this.#greeted = decodeHandshakeV10(payload).capabilities;
     } else if (packet.payload[0] === 0x00 && this.#agreed !== null) {
       this.#tracker = new ResponseTracker(this.#agreed);
     }
@@ -223,4 +225,12 @@ class Tapped {
       ? verdict
       : verdict === true && !this.#isOver;
   }
+}
+
+/** As a server greets that offers no TLS: nobody could read along. */
+function withoutTls(greeting: Buffer): Buffer {
+  const bytes = Buffer.from(greeting);
+  const { lowOffset } = decodeHandshakeV10(bytes);
+  bytes.writeUInt16LE(bytes.readUInt16LE(lowOffset) & ~CLIENT_SSL, lowOffset);
+  return bytes;
 }
