@@ -127,8 +127,11 @@ type LedgerIs = 'ready' | 'not-ready' | 'read-only';
 async function makeLedgerSoon(options: HomeOptions): Promise<LedgerIs> {
   const over = new AbortController();
   const late = systemClock.sleep(LEDGER_WAIT_MS, over.signal).then(() => 'not-ready' as const);
-  const making = makeLedger(options).finally(() => over.abort());
-  return Promise.race([making, late]);
+  try {
+    return await Promise.race([makeLedger(options), late]);
+  } finally {
+    over.abort();
+  }
 }
 
 async function makeLedger({ pool, log }: HomeOptions): Promise<LedgerIs> {

@@ -40,7 +40,7 @@ describe('of settings that change', () => {
   });
 
   test('those that are bound at the start stay, and are named', () => {
-    const next = settings({ UNDROP_LISTEN: ':1', UNDROP_WORKERS: 'auto', UNDROP_PROTECT: 'none' });
+    const next = settings({ UNDROP_LISTEN: ':1', UNDROP_WORKERS: '2', UNDROP_PROTECT: 'none' });
     expect(compareSettings(settings(), next)).toEqual({
       settings: { ...settings(), protect: [] },
       changed: ['protect'],

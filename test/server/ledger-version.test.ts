@@ -168,6 +168,33 @@ inLanes(testServers(), 'a ledger on $name', (server, { test, ...each }) => {
     }
   });
 
+  test('that is there is made once by a start, which goes on at once', async () => {
+    const pool = poolOn(server);
+    let looks = 0;
+    const counted = tappedPool(pool, (send, texts) => {
+      looks += texts.filter((text) => /SELECT .*MAX\(version\) AS version/.test(text)).length;
+      return send();
+    });
+    let isReady = false;
+    const log = {
+      ...silentLog,
+      info: (_fields: object, message: string) => {
+        isReady ||= message.startsWith('the ledger is ready');
+      },
+    };
+    await ensureLedger(counted);
+    const once = looks;
+    const options = { pool: counted, proxyId: 'test', activeIds: new Set<string>(), log };
+    const home = await Home.open(options, { ...proxy.settings, collect: 'off' });
+    try {
+      await until('it says so', () => isReady);
+      expect(looks).toBe(2 * once);
+    } finally {
+      await home.stop();
+      await pool.dispose();
+    }
+  });
+
   test('of another transaction’s reading is completed between the drops of older proxies', async () => {
     await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN detached');
     const reader = await connect(server);
