@@ -26,9 +26,16 @@ export class NoteOfAbsent {
     this.#chunksLeft--;
     const at = chunk.indexOf(SAID);
     const start = at - HEADER_BYTES;
-    if (start < 0) return chunk;
+    if (start < 0 || !isRow(chunk, start, at + SAID.length)) return chunk;
     const head = Buffer.from(chunk.subarray(0, at));
     head.writeUIntLE(head.readUIntLE(start, 3) - SAID.length + MEANT.length, start, 3);
     return Buffer.concat([head, MEANT, chunk.subarray(at + SAID.length)]);
   }
+}
+
+/** Whether the packet at `start` is a row that ends with the one value at `last`: its message. */
+function isRow(chunk: Buffer, start: number, last: number): boolean {
+  const length = chunk[last];
+  if (length === undefined) return false;
+  return chunk.readUIntLE(start, 3) === last + 1 + length - (start + HEADER_BYTES);
 }
