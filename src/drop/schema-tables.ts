@@ -255,7 +255,7 @@ export class SchemaTables {
             return this.#rename(group);
           }
           const why = `the service account of undrop can’t rename ${tables[0]?.table}: ${outcome.cause}`;
-          throw new Halt(notDropped(schema, why, GRANT));
+          throw new Halt(notDropped(schema, why, outcome.kind === 'denied' ? GRANT : MEND));
         }
       }
     }
@@ -364,6 +364,8 @@ export class SchemaTables {
 }
 
 const GRANT = 'Grant ALTER, DROP, CREATE and INSERT on the schema to the service account.';
+const MEND =
+  'Mend what the server says of that table, or drop it on a direct connection; then drop the schema.';
 const ALONE =
   'Drop that table by itself and wait until it is removed, or restore it elsewhere; then drop the schema.';
 
