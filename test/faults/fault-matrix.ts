@@ -1,13 +1,16 @@
 /**
  * The matrix of faults: at every statement and every answer of a drop of two tables, with foreign
- * keys and triggers and without, the proxy or the server is killed, connections are cut, or the
- * service account is refused. Afterwards each table is under its own name or held, and can be
- * restored whole; who lives on serves the next client and finishes what was left, by itself.
+ * keys and triggers, with partitions, and without, the proxy or the server is killed, connections
+ * are cut, or the service account is refused. Afterwards each table is under its own name or held,
+ * and can be restored whole, or was torn by the server, and recovery says so; who lives on serves
+ * the next client and finishes what was left, by itself.
  *
  * Every run takes a pairwise part of it; FAULTS=all takes the whole.
  */
 import { describe, expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
+import { TORN } from '../../src/ledger/entry.js';
+import { STAYS_IN_PIECES } from '../../src/moves/stays.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { pairwise } from '../support/pairs.js';
@@ -29,11 +32,13 @@ import { renameLeftFile } from './left-files.js';
 import { PHASES, type Phase, phaseOf } from './phases.js';
 import { type Outcome, sayDrop } from './say-drop.js';
 import { assertSound, countRows, DROPPER, IN_STEAD, locate, PLAIN, type Scene } from './scenes.js';
+import { PARTITIONED, tornTables } from './torn-scene.js';
 
 const SCENES: Readonly<Record<string, Scene>> = {
   family: FAMILY,
   plain: PLAIN,
   'in stead': IN_STEAD,
+  partitions: PARTITIONED,
 };
 
 /** Of those alone that have foreign keys and triggers. */
@@ -50,6 +55,8 @@ const EVENTS_MAX = 400;
 
 /** How often each two values meet in every run. */
 const ROUNDS = 2;
+/** Servers killed in every run as they rename partitions. */
+const AMID = Number(process.env['FAULTS_AMID'] ?? '1');
 
 /** At a statement, or at its answer. */
 type Side = 'statement' | 'answer';
@@ -114,6 +121,7 @@ class Matrix {
   async runWhole(): Promise<void> {
     let runs = 0;
     for (const scene of Object.keys(SCENES)) {
+      if (scene === 'partitions') await this.#runAmid();
       for (const fault of FAULTS) {
         const moments: readonly TapMoment[] = [
           momentOf(fault, 'statement', this.#name),
@@ -141,6 +149,7 @@ class Matrix {
     const events = await this.#countEvents();
     const size = FAULTS.length * [...events.values()].reduce((sum, all) => sum + all.length, 0);
     say(`${this.#name}: ${rows.length} of ${size} cells of the matrix of faults, seed ${seed}`);
+    await this.#runAmid();
     for (const { fault, scene, phase, side } of rows) {
       const count = (events.get(scene) ?? []).filter((one) => one === `${phase} ${side}`).length;
       const [moment, at] = [momentOf(fault, side, this.#name), 1 + dice.below(count)];
@@ -154,6 +163,17 @@ class Matrix {
       if (await this.#run({ ...row, isAt: isAtThe(at) })) continue;
       const isThere = await this.#run({ ...row, isAt: isAtThe(1) });
       expect({ ...row, isThere }).toEqual({ ...row, isThere: true });
+    }
+  }
+
+  /** The server has the RENAME of the partitions, and is killed before it answers. */
+  async #runAmid(): Promise<void> {
+    for (let nr = 1; nr <= AMID; nr++) {
+      const row = { fault: 'server killed', scene: 'partitions', place: `amid, ${nr}` } as const;
+      if (!this.#only.test(nameOf(row))) continue;
+      const isAt: IsAt = ({ moment, command }) =>
+        moment === 'after statement' && command.includes('/* undrop hold');
+      expect(await this.#run({ ...row, isAt: () => isAt })).toBe(true);
     }
   }
 
@@ -235,13 +255,19 @@ class Matrix {
     await this.#renamesOver(outcome);
     // MySQL 5.6 renames table by table, and a crash leaves what was done.
     const isTorn = isServerKilled && this.#name === 'mysql-5.6';
-    if (isTorn) await renameLeftFile(direct, server.dataFolder, [schema, '_undrop']);
+    if (isTorn && scene !== PARTITIONED)
+      await renameLeftFile(direct, server.dataFolder, [schema, '_undrop']);
     const before = await locate(direct, schema);
     await this.#settled();
     const after = await locate(direct, schema);
     // MariaDB gets one RENAME after the other where both tables have triggers.
     const isInTurn = scene === FAMILY && this.#name.startsWith('mariadb');
-    assertSound(before, after, { text: '', rowsOfB: 0, isAtomic: !isTorn && !isInTurn });
+    const renamesInPieces = scene === PARTITIONED && this.#name !== 'mysql-9.7';
+    const home = renamesInPieces ? schema : '_undrop';
+    const isAtomic = !isTorn && !isInTurn && !(isServerKilled && renamesInPieces);
+    assertSound(before, after, { text: '', rowsOfB: 0, isAtomic, home });
+    const torn = await tornTables(direct, schema);
+    if (torn.length > 0) expect([isServerKilled, renamesInPieces]).toEqual([true, true]);
     if (outcome.kind === 'ok') expect(after.held).toHaveLength(2);
     const isOpen = outcome.kind === 'error' && outcome.message.startsWith('UNDROP_FATE_UNKNOWN');
     if (outcome.kind === 'error' && !isOpen && !isInTurn) expect(after.live).toHaveLength(2);
@@ -251,7 +277,13 @@ class Matrix {
     await next.query('SELECT 1');
     await next.end();
     const problems = await this.#restoreAll();
-    expect(await countRows(direct, schema)).toEqual({ a: 3, b: 2 });
+    const rows = Object.entries({ a: 3, b: 2 }).filter(([table]) => !torn.includes(table));
+    expect(await countRows(direct, schema, torn)).toEqual(Object.fromEntries(rows));
+    if (torn.length > 0) {
+      say(`${this.#name}: ${torn} in pieces, and said to be so`);
+      await this.close();
+      return this.open();
+    }
     // Nor is its DROP TRIGGER: it may leave the name taken.
     if (isTorn && problems.length > 0) {
       return expect(problems.filter((problem) => !problem.includes('(1359)'))).toEqual([]);
@@ -304,8 +336,9 @@ class Matrix {
     const { direct, schema } = this.#there;
     const [rows] = await direct.query<RowDataPacket[]>(
       `SELECT id FROM _undrop.ledger
-       WHERE schema_name = ? AND (state = 'intent' OR state = 'HOLD' AND NOT relocated)`,
-      [schema],
+       WHERE schema_name = ? AND (state = 'intent' OR state = 'HOLD' AND NOT relocated)
+         AND COALESCE(failure, '') NOT IN (?, ?)`,
+      [schema, TORN, STAYS_IN_PIECES],
     );
     return rows.length === 0;
   }
@@ -327,7 +360,7 @@ function rowsOf(name: string, dice: Dice) {
   const cells = SERVER_NAMES.flatMap((server) =>
     FAULTS.flatMap((fault) =>
       PHASES.flatMap((phase) =>
-        (FAMILY_PHASES.includes(phase) ? ['family'] : Object.keys(SCENES)).flatMap((scene) =>
+        scenesWith(phase, server).flatMap((scene) =>
           (['statement', 'answer'] as const).map((side) => ({ server, fault, phase, scene, side })),
         ),
       ),
@@ -335,6 +368,14 @@ function rowsOf(name: string, dice: Dice) {
   );
   const rows = Array.from({ length: ROUNDS }, () => pairwise(cells, dice)).flat();
   return rows.filter(({ server }) => server === name);
+}
+
+function scenesWith(phase: Phase, server: string): readonly string[] {
+  if (FAMILY_PHASES.includes(phase)) return ['family'];
+  const scenes = Object.keys(SCENES);
+  // Such tables stay where they are.
+  const isStay = phase === 'relocate' && server !== 'mysql-9.7';
+  return isStay ? scenes.filter((scene) => scene !== 'partitions') : scenes;
 }
 
 function nameOf({ fault, scene, place }: Pick<Row, 'fault' | 'scene' | 'place'>): string {
