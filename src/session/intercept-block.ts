@@ -71,7 +71,7 @@ export async function planBlock(
     if (judge?.kind === 'prepared') {
       await options.userSession.run([{ kind: 'close', statementId: judge.statementId }]);
     }
-    return refuse(block.why, verdict.tables, options);
+    return refuse(block.why, verdict.tables, options, block.instead);
   }
   for (const { statement } of block.drops) {
     const objection = objectionTo(statement, options.server);
@@ -85,8 +85,9 @@ function refuse(
   why: string,
   tables: readonly TableName[],
   options: InterceptOptions,
+  instead?: string,
 ): Promise<Interception> {
-  return refused(notDone(`${HOW.compound} ${why}`, listTables(tables)), options);
+  return refused(notDone(`${HOW.compound} ${why}`, listTables(tables), instead), options);
 }
 
 /** Its words once more, as SHOW WARNINGS is about the last statement; they quote to the end. */
@@ -216,9 +217,8 @@ class BlockPlan {
       const about = at === null ? this.#names : this.#names.slice(at, at + 1);
       return refuse(why, about, this.#options);
     }
-    const text = this.#inOtherWords(
-      names.map((name, index) => blockName(name, intent.tables[index])),
-    );
+    const named = names.map((name, index) => blockName(name, intent.tables[index]));
+    const text = this.#inOtherWords(named);
     const mode = modeFromSqlMode(server, facts.sqlMode, facts.charset);
     const one = await inSlices(classifying(text, mode, { multiStatements: false }));
     const several = await inSlices(classifying(text, mode, { multiStatements: true }));

@@ -45,11 +45,22 @@ const IN_THE_WAY: readonly (readonly [RegExp, string])[] = [
   [/\/\*m?!/i, 'that has a version comment'],
 ];
 
-/** The drops; or why they can't be taken over, as it follows "in a compound statement". */
-export function dropsOfBlock(
-  bytes: Uint8Array,
-  { statements }: Refused,
-): Block | { readonly why: string } {
+/** Why they can't be taken over, as it follows "in a compound statement", and what helps. */
+export interface NotTaken {
+  readonly why: string;
+  /** Default: to send the drop by itself. */
+  readonly instead?: string;
+}
+
+/** `PREPARE … FROM @v` and the like: its value then is not the one that could be asked for now. */
+const UNSEEN_TEXT: NotTaken = {
+  why: 'that executes a text which only the server knows, as it comes to it, and which may be a drop',
+  instead:
+    'Write that text as a literal in the statement, or send its PREPARE as a statement of its own, or use a direct connection.',
+};
+
+/** The drops, or why not. */
+export function dropsOfBlock(bytes: Uint8Array, { statements }: Refused): Block | NotTaken {
   const text = latin1(bytes);
   const found = IN_THE_WAY.find(([words]) => words.test(text));
   if (found !== undefined) return { why: found[1] };
@@ -59,6 +70,7 @@ export function dropsOfBlock(
   const drops: BlockDrop[] = [];
   for (const { start, end, verdict, repeats = false } of statements) {
     if (verdict.kind === 'not-ours') continue;
+    if (verdict.kind === 'dynamic') return UNSEEN_TEXT;
     if (verdict.kind !== 'drop-table') return { why: 'that drops in another way as well' };
     if (verdict.statement.empties === true) return { why: 'that empties a table' };
     if (verdict.statement.partitions !== undefined) return { why: 'that destroys partitions' };
