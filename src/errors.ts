@@ -114,6 +114,21 @@ export const ERRORS = {
     remedy:
       'Set UNDROP_UPSTREAM to host:port, or give the account a password and no other way in; on a direct connection it works.',
   },
+  UNDROP_ACCOUNT_REQUIRES: {
+    fault: 'client',
+    errno: 1045,
+    sqlState: '28000',
+    text: 'Access denied: {why}.',
+    remedy:
+      'Connect with TLS (--ssl-mode=REQUIRED; --ssl for mariadb); with a certificate of your own, to the server directly.',
+  },
+  UNDROP_SECURE_TRANSPORT: {
+    fault: 'client',
+    errno: 3159,
+    sqlState: 'HY000',
+    text: 'Connections using insecure transport are prohibited while --require_secure_transport=ON{why}.',
+    remedy: 'Connect with TLS (--ssl-mode=REQUIRED; --ssl for mariadb), or by a unix socket.',
+  },
   UNDROP_PASSWORD_KEY: {
     fault: 'client',
     errno: 1045,

@@ -16,7 +16,14 @@ export const ACCOUNT_KEYS = [
 ] as const;
 
 /** Of `doctor`, which looks whether the schemas that were meant are held, and by which settings. */
-export const DOCTOR_KEYS = [...ACCOUNT_KEYS, 'schemas', 'mode', 'protect', 'allowDestroy'] as const;
+export const DOCTOR_KEYS = [
+  ...ACCOUNT_KEYS,
+  'lendTls',
+  'schemas',
+  'mode',
+  'protect',
+  'allowDestroy',
+] as const;
 
 /** Of `init`, which may log in as an administrator. */
 export const INIT_KEYS = [

@@ -24,14 +24,15 @@ export function runDoctor(
 ): Promise<number> {
   return withPool(settings, async (pool) => {
     const found = await examine(pool, { wanted: settings.schemas });
-    const { mode, protect, allowDestroy } = settings;
+    const { mode, protect, allowDestroy, lendTls } = settings;
     const notProtected = notProtectedBy(settings);
     const osUser = userInfo().username;
     const isLocal = settings.upstream.some((upstream) => 'socketPath' in upstream);
     const lent = isLocal ? ((await accountsOf(osUser, pool)) ?? []) : [];
     const ways = settings.upstream.map((upstream) => wayTo(upstream, settings));
     const lockedBy = await findStrangers(pool);
-    const all = { ...found, ways, lent, mode, protect, notProtected, allowDestroy, lockedBy };
+    const set = { mode, protect, notProtected, allowDestroy, lendTls };
+    const all = { ...found, ways, lent, ...set, lockedBy };
     const lines = [formatExamination(found, settings, lent), ...lockedBy.map(formatStranger)];
     const text = options.json ? JSON.stringify(all, null, 2) : lines.join('\n');
     process.stdout.write(`${text}\n`);
@@ -45,6 +46,9 @@ function formatStranger(words: string): string {
   return `collector ${words}, the lock of collectors, and is none of undrop: nobody waits for it`;
 }
 
+const TLS_LENT =
+  'UNDROP_LEND_TLS=on: what undrop has of TLS there counts for its clients, whatever they have';
+
 /** What a proxy would do by these settings. */
 type HoldSettings = Pick<DoctorSettings, 'mode' | 'protect' | 'allowDestroy'>;
 
@@ -57,6 +61,7 @@ export function formatExamination(
     ...formatServer(found),
     ...settings.upstream.map((upstream) => `way       ${wayTo(upstream, settings)}`),
     ...(lent.length === 0 ? [] : [`          ${lentWords(userInfo().username, lent)}`]),
+    ...(settings.lendTls === 'on' ? [`          ${TLS_LENT}`] : []),
     ...formatRights(found),
     ...formatSettings(settings),
     ...formatSchemas(found),

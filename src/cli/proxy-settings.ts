@@ -33,6 +33,7 @@ export const PROXY_KEYS = [
   'upstreamKey',
   'upstreamPublicKey',
   'lendOsUser',
+  'lendTls',
   'mode',
   'protect',
   'rules',

@@ -234,6 +234,14 @@ export const SETTINGS = {
       'over a unix socket: on lets every client in, without a password, as the accounts that the server opens to the OS user of undrop by unix_socket or auth_socket; off refuses those logins, and the start where such an account is seen',
     parse: oneOf(['off', 'on'] as const),
   }),
+  lendTls: setting<'off' | 'on'>({
+    variable: 'UNDROP_LEND_TLS',
+    default: 'off',
+    expected: 'off, on',
+    meaning:
+      'where the server is reached in TLS or over a unix socket: on lets clients without TLS into accounts with REQUIRE SSL and past require_secure_transport, and any client by UNDROP_UPSTREAM_CERT into accounts that require a certificate; off refuses those logins, as the server would',
+    parse: oneOf(['off', 'on'] as const),
+  }),
   mode: setting<(typeof MODES)[number]>({
     variable: 'UNDROP_MODE',
     default: 'hold',

@@ -11,7 +11,7 @@ import { COM_QUIT } from '../wire/commands.js';
 import { encodePacket, type Packet } from '../wire/framing.js';
 import { GrowingBuffer } from '../wire/growing-buffer.js';
 import type { AuthBridge, BridgeStep } from './auth-bridge.js';
-import type { OsUserCheck } from './os-user-check.js';
+import type { LoginCheck } from './login-check.js';
 
 /**
  * Bytes of one packet before an authentication is done: who isn't known yet costs at most 128 KiB,
@@ -25,7 +25,7 @@ export interface AuthExchangeOptions {
   /** Null where both legs are equally secure. */
   readonly bridge: AuthBridge | null;
   /** What comes before the server's OK goes on; null for nothing. */
-  readonly check: OsUserCheck | null;
+  readonly check: LoginCheck | null;
   /** Sequence ids that come next on either leg; the server's turn is first. */
   readonly nextToClient: number;
   readonly nextToServer: number;

@@ -1,7 +1,7 @@
 /**
  * COM_CHANGE_USER where one leg is secure and the other isn't: its authentication needs the bridge
- * as the login did, and over a unix socket the check of the OS user. Otherwise it goes through
- * unread, like any command.
+ * and the check (login-check.ts) as the login did. Otherwise it goes through unread, like any
+ * command.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_change_user.html
  *
  * Invariant: it begins when nothing else is owed on the session, and ends with the server's OK or
@@ -15,13 +15,13 @@ import {
 import { encodePacket, type Packet, PacketAssembler } from '../wire/framing.js';
 import type { AuthBridge } from './auth-bridge.js';
 import { AUTH_BYTES_MAX, AuthExchange, checkOrder } from './auth-exchange.js';
-import type { OsUserCheck } from './os-user-check.js';
+import type { LoginCheck } from './login-check.js';
 
 export interface ChangeUserOptions {
   /** The client's command. */
   readonly packet: Packet;
   readonly bridge: AuthBridge;
-  readonly check: OsUserCheck | null;
+  readonly check: LoginCheck | null;
   toClient(bytes: Buffer): void;
   toServer(bytes: Buffer): void;
   /** The server's OK or ERR went to the client. What either side sent beyond is handed over. */

@@ -29,12 +29,12 @@ import { commandOnName } from './intercept-dynamic.js';
 import { commandOnDrop } from './intercept-prepared.js';
 import { LastSeen } from './last-seen.js';
 import type { Login } from './login.js';
+import { newLoginCheck } from './login-check.js';
 import { type LongHead, newStatementStream, readLongHead } from './long-head.js';
 import { LongStatement } from './long-statement.js';
 import { isOfPieces, type LookOptions, lookingAt } from './look-at.js';
 import type { Replacement } from './marker.js';
 import { type Observing, observing, soughtNow } from './observe.js';
-import { newOsUserCheck } from './os-user-check.js';
 import { Piecewise } from './piecewise.js';
 import { PreparedDrops } from './prepared-drops.js';
 import { refusalOf, refusalOfRest } from './refusals.js';
@@ -260,7 +260,7 @@ export class CommandPhase {
     const changing = new ChangeUser({
       packet,
       bridge,
-      check: newOsUserCheck(this.#login),
+      check: newLoginCheck(this.#login),
       toClient: (bytes) => this.#owner.toClient(bytes),
       toServer: (bytes) => this.#owner.toServer(bytes),
       onDone: ({ last, fromServer, fromClient }) => {

@@ -33,8 +33,11 @@ export interface LoginSecurity {
   /** Whether those that come neither in TLS nor by a unix socket are refused. */
   readonly requiresTls: boolean;
   readonly keys: BridgeKeys;
-  /** Whether the OS user of this process is not to be lent to clients (os-user-check.ts). */
+  /** Whether the OS user of this process is not to be lent to clients (login-check.ts). */
   readonly checksOsUser: boolean;
+  /** Nor its TLS with the server, with the certificate that it may show there. */
+  readonly checksTls: boolean;
+  readonly showsCertificate: boolean;
   /** Whether the upstream leg is to be in TLS; throws where it has to be and can't. */
   wantsTls(about: { readonly client: LegSecurity; readonly isOffered: boolean }): boolean;
 }
@@ -46,5 +49,7 @@ export const PLAIN: LoginSecurity = {
   requiresTls: false,
   keys: { own: null, server: 'refuse' },
   checksOsUser: false,
+  checksTls: false,
+  showsCertificate: false,
   wantsTls: () => false,
 };

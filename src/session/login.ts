@@ -43,7 +43,7 @@ import { parseServerVersion, type ServerVersion } from '../wire/server-version.j
 import { AuthBridge, needsBridge } from './auth-bridge.js';
 import { AUTH_BYTES_MAX, AuthExchange, checkOrder, isFastAuthOk } from './auth-exchange.js';
 import type { LegPair, LoginSecurity } from './leg-security.js';
-import { newOsUserCheck } from './os-user-check.js';
+import { checksOf, type LoginChecks, newLoginCheck } from './login-check.js';
 import { isUncounted } from './unblock.js';
 
 /** What the connection phase settled. */
@@ -57,8 +57,8 @@ export interface Login {
   readonly capabilities: Capabilities;
   /** For later changes of user; null where they can go through unread. */
   readonly bridge: AuthBridge | null;
-  /** Whether the OS user of this process must not be what lets the client in. */
-  readonly checksOsUser: boolean;
+  /** What of this process must not be what lets the client in. */
+  readonly checks: LoginChecks | null;
 }
 
 export interface LoginOwner {
@@ -304,9 +304,10 @@ export class LoginRelay {
     if (legs.client === 'plain' && this.#owner.security.requiresTls) {
       throw new UndropError('UNDROP_TLS_REQUIRED');
     }
-    const { keys, checksOsUser } = this.#owner.security;
+    const { keys } = this.#owner.security;
+    const checks = checksOf(legs, this.#owner.security);
     const challenge = { plugin: response.plugin, nonce: greeted.challenge.nonce };
-    const isRead = needsBridge(legs) || checksOsUser;
+    const isRead = needsBridge(legs) || checks !== null;
     const bridge = isRead ? new AuthBridge(legs, keys, challenge) : null;
     // A copy: the rest of the packet is not to stay with the session.
     const schema = response.schema === null ? null : Buffer.from(response.schema);
@@ -318,7 +319,7 @@ export class LoginRelay {
         relayedCapabilities(response.capabilities),
       ),
       bridge,
-      checksOsUser,
+      checks,
     };
     const { nextToClient } = greeted;
     this.#begin({ login, payload, response, tls: legs.upstream === 'tls', nextToClient });
@@ -367,7 +368,7 @@ export class LoginRelay {
     const { login, nextToClient } = answered;
     const exchange = new AuthExchange({
       bridge: login.bridge,
-      check: newOsUserCheck(login),
+      check: newLoginCheck(login),
       nextToClient,
       nextToServer: sequenceId + 1,
       toClient: (bytes) => this.#owner.toClient(bytes),

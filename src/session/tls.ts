@@ -47,11 +47,13 @@ export interface TlsSettings {
   readonly upstreamPublicKey: string;
   /** Over a unix socket: whether clients may be let in as what the OS user of undrop may be. */
   readonly lendOsUser: 'off' | 'on';
+  /** Whether clients may be let in by what only the upstream leg has of TLS. */
+  readonly lendTls: 'off' | 'on';
 }
 
 export type ServiceTlsSettings = Omit<
   TlsSettings,
-  'upstream' | 'tlsCert' | 'tlsKey' | 'lendOsUser'
+  'upstream' | 'tlsCert' | 'tlsKey' | 'lendOsUser' | 'lendTls'
 >;
 
 /** Milliseconds for a TLS handshake. */
@@ -123,6 +125,8 @@ export class ProxyTls {
         server: keyPolicyFor(service.serverKey, upstream),
       },
       checksOsUser: isSocket && this.#settings.lendOsUser === 'off',
+      checksTls: this.#settings.lendTls === 'off',
+      showsCertificate: this.#settings.upstreamCert !== '',
       wantsTls: (about) => wantsTls(this.#settings.upstreamTls, { ...about, upstream }),
     };
   }

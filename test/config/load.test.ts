@@ -144,6 +144,7 @@ const WRONG: Readonly<Record<SettingKey, readonly string[] | null>> = {
   upstreamKey: null,
   upstreamPublicKey: [''],
   lendOsUser: ['', 'yes', '1'],
+  lendTls: ['', 'yes', '1'],
   mode: ['', 'on', 'hold,observe'],
   // Each mistake has words of its own: test/policy/policy.test.ts.
   rules: null,

@@ -149,7 +149,8 @@ describe.each(WITH_TLS)('on $name that asks for client certificates', ({ name })
         code: 'UNDROP_ACCOUNT',
       });
       const identity = { UPSTREAM_CERT: files.renewedCert, UPSTREAM_KEY: files.renewedKey };
-      const proxy = await proxyInFront(upstream, { ...checked, ...identity });
+      const lent = { LEND_TLS: 'on' };
+      const proxy = await proxyInFront(upstream, { ...checked, ...identity, ...lent });
       try {
         const client = await connect(proxy, {});
         await client.query('CREATE DATABASE shop');

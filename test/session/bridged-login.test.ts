@@ -68,6 +68,8 @@ class Play {
         offersTls: true,
         requiresTls: false,
         checksOsUser: false,
+        checksTls: false,
+        showsCertificate: false,
         keys: { own: OWN, server: played.serverKey ?? 'ask' },
         wantsTls: ({ isOffered }) => isOffered && upstream === 'tls',
       },

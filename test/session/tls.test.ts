@@ -468,6 +468,7 @@ describe('[56] the files', () => {
     upstreamKey: '',
     upstreamPublicKey: 'auto',
     lendOsUser: 'off',
+    lendTls: 'off',
     ...some,
   });
 

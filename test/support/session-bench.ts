@@ -191,6 +191,8 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     upstreamKey: '',
     upstreamPublicKey: 'auto',
     lendOsUser: 'off',
+    // Its servers are no servers, and answer no questions.
+    lendTls: 'on',
     ...options.tls,
   });
   const listener = new Listener({

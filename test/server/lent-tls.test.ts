@@ -1,0 +1,203 @@
+/**
+ * A proxy that reaches its server in TLS, by a certificate, or by a unix socket, has what accounts
+ * and servers may require of a client: REQUIRE SSL, REQUIRE X509, require_secure_transport. Its
+ * clients are let in by what they have themselves, as the server would.
+ */
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { createConnection } from 'mysql2/promise';
+import type { ThrowawayServer } from '../../src/demo/throwaway.js';
+import { newLoginCheck } from '../../src/session/login-check.js';
+import { parseServerVersion } from '../../src/wire/server-version.js';
+import { type Certificates, makeCertificates } from '../support/certificates.js';
+import { SERVERS_WITHOUT_TLS } from '../support/login-plugins.js';
+import { type ProxyTarget, proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
+import { RawClient } from '../support/raw-client.js';
+import { connect, query, startServer, type Target, testServers } from '../support/servers.js';
+
+// A busy machine is slow, not wrong.
+jest.setTimeout(120_000);
+
+type Way = 'tcp' | 'tls' | 'socket';
+
+/** What the accounts are made with; each has a name of its own. */
+const REQUIREMENTS = {
+  none: 'NONE',
+  ssl: 'SSL',
+  x509: 'X509',
+  issuer: "ISSUER '/CN=authority'",
+} as const;
+const ACCOUNTS = Object.keys(REQUIREMENTS) as (keyof typeof REQUIREMENTS)[];
+
+const WITH_TLS = testServers().filter(({ name }) => !SERVERS_WITHOUT_TLS.has(name));
+
+describe.each(WITH_TLS)('in TLS to $name', ({ name }) => {
+  let files: Certificates;
+  let server: ThrowawayServer;
+  const proxies: ProxyTarget[] = [];
+
+  beforeAll(async () => {
+    files = makeCertificates();
+    const options = [`--ssl-ca=${files.ca}`, `--ssl-cert=${files.cert}`, `--ssl-key=${files.key}`];
+    server = await startServer(name, options);
+    await query(
+      server,
+      ...ACCOUNTS.map(
+        (user) => `CREATE USER \`${user}\`@'%' IDENTIFIED BY 'pw' REQUIRE ${REQUIREMENTS[user]}`,
+      ),
+    );
+  });
+
+  afterAll(async () => {
+    for (const proxy of proxies) await proxy.stop();
+    await server.stop();
+    files.remove();
+  });
+
+  const inTls = () => ({ UPSTREAM_TLS: 'required' });
+  const byCertificate = () => ({
+    ...inTls(),
+    UPSTREAM_CERT: files.renewedCert,
+    UPSTREAM_KEY: files.renewedKey,
+  });
+
+  let sockets = 0;
+
+  /** Logs in by each way that is asked for: `in`, or the number and the words. */
+  async function outcomes(variables: Variables, ways: readonly Way[], users = ACCOUNTS) {
+    const socketPath = join(files.folder, `${sockets++}.sock`);
+    const proxy = await proxyInFront(server, { LISTEN: `127.0.0.1:0,${socketPath}`, ...variables });
+    proxies.push(proxy);
+    const told: Record<string, string> = {};
+    for (const way of ways) {
+      for (const user of users) told[`${user} ${way}`] = await logIn(proxy, socketPath, way, user);
+    }
+    return { proxy, told };
+  }
+
+  async function logIn(to: Target, socketPath: string, way: Way, user: string): Promise<string> {
+    const { host, port } = to;
+    const at = way === 'socket' ? { socketPath } : { host, port };
+    const ssl = way === 'tls' ? { ssl: { rejectUnauthorized: false } } : {};
+    try {
+      const client = await createConnection({ ...at, ...ssl, user, password: 'pw' });
+      const [rows] = await client.query('SELECT CURRENT_USER() AS account, @@warning_count AS w');
+      await client.end();
+      expect(rows).toEqual([{ account: `${user}@%`, w: 0 }]);
+      return 'in';
+    } catch (error) {
+      const { errno, sqlState, message } = error as Record<string, string>;
+      if (errno === undefined) throw error;
+      return `${errno} ${sqlState} ${message}`;
+    }
+  }
+
+  const denied = (what: string) =>
+    expect.stringMatching(`^1045 28000 UNDROP_ACCOUNT_REQUIRES: Access denied: .*${what}`);
+  /** The server itself, which has seen no certificate. */
+  const byServer = expect.stringMatching(/^1045 28000 Access denied for user/);
+
+  test('who has no TLS is refused where the account asks for it, on a socket too', async () => {
+    const { told } = await outcomes(inTls(), ['tcp', 'tls', 'socket'], ['none', 'ssl', 'x509']);
+    expect(told).toEqual({
+      'none tcp': 'in',
+      'none tls': 'in',
+      'none socket': 'in',
+      'ssl tcp': denied('`ssl`@`%` is made with REQUIRE SSL, and the client has no TLS'),
+      'ssl tls': 'in',
+      'ssl socket': denied('REQUIRE SSL'),
+      'x509 tcp': byServer,
+      'x509 tls': byServer,
+      'x509 socket': byServer,
+    });
+  });
+
+  test("nobody comes in by undrop's certificate", async () => {
+    const { told } = await outcomes(byCertificate(), ['tcp', 'tls']);
+    expect(told).toEqual({
+      'none tcp': 'in',
+      'none tls': 'in',
+      'ssl tcp': denied('REQUIRE SSL'),
+      'ssl tls': 'in',
+      'x509 tcp': denied('REQUIRE X509'),
+      'x509 tls': denied('REQUIRE X509, and the certificate .* of undrop'),
+      'issuer tcp': expect.stringMatching(/^1045 28000 .*Access denied/),
+      'issuer tls': expect.stringMatching(/^1045 28000 .*Access denied/),
+    });
+  });
+
+  test('unless the setting lends both', async () => {
+    const lent = { ...byCertificate(), LEND_TLS: 'on' };
+    const { told } = await outcomes(lent, ['tcp', 'tls'], ['none', 'ssl', 'x509']);
+    expect(new Set(Object.values(told))).toEqual(new Set(['in']));
+    const { stdout } = await runUndrop(server, ['doctor'], lent);
+    expect(stdout).toContain('UNDROP_LEND_TLS=on: what undrop has of TLS there counts');
+  });
+
+  test('nor by a change of user', async () => {
+    for (const [variables, ssl, to] of [
+      [inTls(), {}, 'ssl'],
+      [byCertificate(), { ssl: { rejectUnauthorized: false } }, 'x509'],
+    ] as const) {
+      const { proxy } = await outcomes(variables, []);
+      const client = await connect({ ...proxy, user: 'none', password: 'pw' }, ssl);
+      await client.changeUser({ user: 'none', password: 'pw' });
+      const becoming = client.changeUser({ user: to, password: 'pw' });
+      await expect(becoming).rejects.toMatchObject({ errno: 1045, sqlState: '28000' });
+      client.destroy();
+    }
+  });
+
+  test('require_secure_transport is for who comes by TCP without TLS, whatever the way on', async () => {
+    const ways: readonly Way[] = ['tcp', 'tls', 'socket'];
+    const bySocket = { UPSTREAM: server.socketPath ?? '' };
+    const refused = expect.stringMatching(/^3159 HY000 UNDROP_SECURE_TRANSPORT: Connections using/);
+    await query(server, 'SET GLOBAL require_secure_transport = ON');
+    try {
+      for (const variables of [inTls(), bySocket]) {
+        const { told } = await outcomes(variables, ways, ['none']);
+        expect(told).toEqual({ 'none tcp': refused, 'none tls': 'in', 'none socket': 'in' });
+      }
+      const { told } = await outcomes({ ...inTls(), LEND_TLS: 'on' }, ['tcp'], ['none']);
+      expect(told).toEqual({ 'none tcp': 'in' });
+    } finally {
+      const local = await createConnection({ socketPath: server.socketPath ?? '', user: 'root' });
+      await local.query('SET GLOBAL require_secure_transport = OFF');
+      await local.end();
+    }
+  });
+
+  test('where the server does not say, nobody comes in', async () => {
+    await query(server, "CREATE USER twice@'%' IDENTIFIED BY 'pw' WITH MAX_QUERIES_PER_HOUR 1");
+    const { proxy } = await outcomes(inTls(), []);
+    await expect(connect({ ...proxy, user: 'twice', password: 'pw' })).rejects.toMatchObject({
+      message: expect.stringMatching(/^UNDROP_.*the server does not say/),
+    });
+  });
+});
+
+/** Its TLS is too old for undrop; its words are not. */
+const OLD = testServers().filter(({ name }) => name === 'mysql-5.6');
+
+test.each(OLD)('$name says in SHOW GRANTS what an account requires', async (server) => {
+  const client = await RawClient.open(server);
+  const judged = async (clause: string): Promise<boolean> => {
+    const account = "'a b REQUIRE'@'%'";
+    await query(server, `GRANT USAGE ON *.* TO ${account} IDENTIFIED BY 'pw' REQUIRE ${clause}`);
+    const check = newLoginCheck({
+      checks: { osUser: false, tls: true, certificate: false, transport: false },
+      server: parseServerVersion('5.6.24'),
+      capabilities: client,
+    });
+    expect(check?.question.toString()).toMatch(/SHOW \/\* undrop login \*\/ GRANTS$/);
+    const { packets } = await client.query(`SHOW GRANTS FOR ${account}`);
+    await query(server, `DROP USER ${account}`);
+    return packets.map(({ payload }) => check?.passes(payload)).includes(true);
+  };
+  try {
+    expect(await judged('NONE')).toBe(true);
+    await expect(judged('SSL')).rejects.toThrow(/REQUIRE'@'%' is made with REQUIRE SSL, and/);
+  } finally {
+    client.close();
+  }
+});
