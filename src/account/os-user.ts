@@ -26,12 +26,14 @@ async function ofMariadb(osUser: string, pool: ServicePool): Promise<string[] | 
   try {
     const [rows = []] = await pool.run(
       sql`SELECT ${note('os-user')} User AS name, Host AS host, CAST(Priv AS CHAR) AS priv
-        FROM mysql.global_priv WHERE Priv LIKE '%unix_socket%'`,
+        FROM mysql.global_priv WHERE LOWER(CONVERT(Priv USING utf8)) LIKE '%unix_socket%'`,
     );
     return rows.flatMap((row) => {
       const name = textOf(row, 'name');
       const priv = JSON.parse(textOf(row, 'priv')) as Way & { readonly auth_or?: readonly Way[] };
-      const ways = [priv, ...(priv.auth_or ?? [])].filter(({ plugin }) => plugin === 'unix_socket');
+      const ways = [priv, ...(priv.auth_or ?? [])].filter(
+        ({ plugin }) => plugin?.toLowerCase() === 'unix_socket',
+      );
       const isOpen = ways.some(
         ({ authentication_string: as = '' }) => name === osUser || as === osUser,
       );
@@ -46,7 +48,7 @@ async function ofMariadb(osUser: string, pool: ServicePool): Promise<string[] | 
 async function ofMysql(osUser: string, pool: ServicePool): Promise<string[]> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('os-user')} User AS name, Host AS host FROM mysql.user
-      WHERE plugin IN ('auth_socket', 'unix_socket')
+      WHERE LOWER(CONVERT(plugin USING utf8)) IN ('auth_socket', 'unix_socket')
         AND (User = ${osUser} OR authentication_string = ${osUser})`,
   );
   return rows.map((row) => `${textOf(row, 'name')}@${textOf(row, 'host')}`);

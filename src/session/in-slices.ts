@@ -1,7 +1,7 @@
 /**
  * Reads long texts beside everything else that this process does: one slice for each turn of the
- * event loop, and one text at a time, whatever the number of sessions that send some. So others
- * wait for one slice, and the memory of one reading is all that is taken.
+ * event loop, and one long text at a time, whatever the number of sessions that send some. So
+ * others wait for one slice, and what is over with its first slice waits for nobody.
  *
  * Invariant: who waits here holds its client's stream; nothing of it goes on meanwhile.
  */
@@ -10,7 +10,12 @@ import type { Reading } from '../sql/reading.js';
 let last: Promise<unknown> = Promise.resolve();
 
 /** To its end. Rejects with what the reading throws. */
-export function inSlices<T>(reading: Reading<T>): Promise<T> {
+export async function inSlices<T>(reading: Reading<T>): Promise<T> {
+  const { done, value } = reading.next();
+  return done === true ? value : inLine(reading);
+}
+
+function inLine<T>(reading: Reading<T>): Promise<T> {
   const before = last;
   const done = (async () => {
     await before;

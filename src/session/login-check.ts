@@ -94,7 +94,8 @@ const NO_SUCH_VARIABLE = 1193;
 
 // ── the OS user ────────────────────────────────────────────────────────────────────────────────
 
-const BY_OS_USER = /\b(?:VIA|OR|WITH) ['"`]?(?:unix|auth)_socket\b/;
+/** Servers know a plugin by its name in any case, and say it as it was typed. */
+const BY_OS_USER = /\b(?:VIA|OR|WITH) ['"`]?(?:unix|auth)_socket\b/i;
 
 /**
  * The account as it was made, and what MySQL's plugin and MariaDB's later ones set when they look

@@ -24,6 +24,8 @@ export const PREPARED_DROPS_MAX = 16_384;
 /** Bytes of the drops of one session, and of all sessions of this process. */
 export const PREPARED_BYTES_MAX = 16 * 1024 * 1024;
 export const ALL_PREPARED_BYTES_MAX = 64 * 1024 * 1024;
+/** What a session has room for though others have filled theirs. */
+const OWN_BYTES_MIN = 16 * 1024;
 /** What one takes beside its bytes: objects, and places in tables. */
 const DROP_BYTES = 768;
 /** As much of a text as the ledger takes. */
@@ -123,7 +125,8 @@ export class PreparedDrops {
   get full(): 'this session' | 'all sessions' | null {
     const count = this.#byId.size + this.#byName.size;
     if (count >= PREPARED_DROPS_MAX || this.#bytes >= PREPARED_BYTES_MAX) return 'this session';
-    return allBytes >= ALL_PREPARED_BYTES_MAX ? 'all sessions' : null;
+    const isShort = allBytes >= ALL_PREPARED_BYTES_MAX;
+    return isShort && this.#bytes >= OWN_BYTES_MIN ? 'all sessions' : null;
   }
 
   /**

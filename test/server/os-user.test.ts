@@ -16,6 +16,10 @@ const ACCOUNT = `'${OS_USER}'@'localhost'`;
 const BY_SOCKET = `CREATE OR REPLACE USER ${ACCOUNT} IDENTIFIED VIA unix_socket`;
 const BY_BOTH = `CREATE OR REPLACE USER ${ACCOUNT} IDENTIFIED VIA mysql_native_password USING PASSWORD('its own') OR unix_socket`;
 
+/** A server knows a plugin by its name in any case. */
+const IN_CAPITALS = `CREATE OR REPLACE USER ${ACCOUNT} IDENTIFIED VIA UNIX_SOCKET`;
+const BY_EITHER = `CREATE OR REPLACE USER ${ACCOUNT} IDENTIFIED VIA mysql_native_password USING PASSWORD('its own') OR Unix_Socket`;
+
 /** The builds of MySQL that the tests have come without auth_socket. */
 const MARIADB = testServers().filter(({ flavour }) => flavour === 'mariadb');
 
@@ -54,9 +58,11 @@ describe.each(MARIADB)('over the socket of $name', ({ name }) => {
   const REFUSED = /^1045 UNDROP_OS_USER: Access denied .* open to the OS user of undrop/;
 
   test('nobody becomes the account of the OS user of undrop', async () => {
-    await query(server, BY_SOCKET);
-    expect(await logIn(proxy, OS_USER, '')).toMatch(REFUSED);
-    expect(await logIn(proxy, OS_USER, 'a guess')).toMatch(REFUSED);
+    for (const made of [BY_SOCKET, IN_CAPITALS, BY_EITHER]) {
+      await query(server, made);
+      expect(await logIn(proxy, OS_USER, '')).toMatch(REFUSED);
+      expect(await logIn(proxy, OS_USER, 'a guess')).toMatch(REFUSED);
+    }
   });
 
   test('nor by a change of user', async () => {
@@ -82,7 +88,7 @@ describe.each(MARIADB)('over the socket of $name', ({ name }) => {
   });
 
   test('a start where there is such an account is refused, unless it is meant', async () => {
-    for (const made of [BY_SOCKET, BY_BOTH]) {
+    for (const made of [BY_SOCKET, BY_BOTH, IN_CAPITALS, BY_EITHER]) {
       await query(server, made);
       await expect(proxyInFront(server, overSocket())).rejects.toMatchObject({
         code: 'UNDROP_CONFIG',

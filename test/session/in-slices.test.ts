@@ -68,6 +68,7 @@ test('the event loop turns between two slices, and one text is read at a time', 
   let turns = 0;
   let isOver = false;
   function* reading(): Reading<void> {
+    yield;
     readings++;
     for (let slice = 0; slice < 20; slice++) {
       most = Math.max(most, readings);
@@ -84,6 +85,18 @@ test('the event loop turns between two slices, and one text is read at a time', 
   isOver = true;
   expect(most).toBe(1);
   expect(turns).toBeGreaterThanOrEqual(50);
+});
+
+test('what is read in one slice waits for no long text of others', async () => {
+  let isRead = false;
+  function* long(): Reading<void> {
+    while (!isRead) yield;
+  }
+  const others = [inSlices(long()), inSlices(long())];
+  const short = classifying(Buffer.from('DROP TABLE t'), lexMode('mysql-9.7'), OPTIONS);
+  expect(await inSlices(short)).toMatchObject({ kind: 'drop-table' });
+  isRead = true;
+  await Promise.all(others);
 });
 
 test('a reading that fails holds nobody up', async () => {

@@ -139,10 +139,14 @@ describe('prepared drops', () => {
     }
     const bytes = (sessions.length - 1) * PREPARED_BYTES_MAX;
     expect(bytes).toBeLessThanOrEqual(ALL_PREPARED_BYTES_MAX);
+    // Who has none yet has room for a few all the same.
     const other = new PreparedDrops(MYSQL);
+    expect(other.full).toBeNull();
+    remember(other, 1, text);
     expect(other.full).toBe('all sessions');
     sessions[0]?.forgetAll();
     expect(other.full).toBeNull();
+    other.forgetAll();
     for (const drops of sessions) drops.forgetAll();
   });
 });
