@@ -78,13 +78,17 @@ interface InSteadOptions {
   readonly isJudged: boolean;
   /** How many it takes, one after the other. */
   readonly renames: number;
-  /** Of those that are still to be renamed. */
-  readonly tableCount: number;
+  /** Those that are still to be renamed. */
+  readonly tables: readonly TurnTable[];
+}
+
+export interface TurnTable {
+  readonly table: Uint8Array | string;
 }
 
 export function nextInStead(
   { mayDrop, stead, turns, ownLock, cleaned }: SteadAnswers,
-  { isJudged, renames, tableCount }: InSteadOptions,
+  { isJudged, renames, tables }: InSteadOptions,
 ): InStead {
   if (!isJudged && mayDrop === null) return { kind: 'ask' };
   if (mayDrop?.kind === 'err' && !isAllowed(mayDrop)) return { kind: 'error', error: mayDrop };
@@ -93,7 +97,7 @@ export function nextInStead(
     const first = { kind: 'rename', killAfterMs: FIRST_TRY_MS } as const;
     if (renames === 1) return first;
     // A drop has the locks of all tables before it takes one.
-    return nextTurn(turns, tableCount) ?? first;
+    return nextTurn(turns, tables) ?? first;
   }
   switch (outcome.kind) {
     case 'renamed':
@@ -111,7 +115,7 @@ export function nextInStead(
     case 'busy':
       break;
   }
-  const waiting = nextTurn(turns, tableCount);
+  const waiting = nextTurn(turns, tables);
   if (waiting !== null) return waiting;
   const busy = stead.filter(({ kind }) => kind === 'busy').length;
   if (busy === TRIES_BEFORE_OWN && ownLock === null) return { kind: 'own' };
@@ -125,12 +129,24 @@ export function nextInStead(
 /** Waits for the lock of each table, one after another; null: nobody has one of them any more. */
 export function nextTurn(
   turns: readonly Result[],
-  tableCount: number,
+  tables: readonly TurnTable[],
 ): Extract<InStead, { kind: 'gone' | 'error' | 'wait' }> | null {
-  for (const turn of turns) {
+  for (const [index, turn] of turns.entries()) {
     assert(turn.kind === 'err', 'there is no such partition');
+    if (isOfAnother(turn, tables[index])) continue;
     if (MISSING.has(turn.errno)) return { kind: 'gone' };
     if (!FREE.has(turn.errno)) return { kind: 'error', error: turn };
   }
-  return turns.length < tableCount ? { kind: 'wait', at: turns.length } : null;
+  return turns.length < tables.length ? { kind: 'wait', at: turns.length } : null;
+}
+
+/**
+ * What is missing is the sequence of a default (MariaDB), so the table was had. Where the names are
+ * in two charsets it may be the table all the same, which its RENAME then says.
+ */
+function isOfAnother({ errno, message }: ErrPacket, table: TurnTable | undefined): boolean {
+  if (errno !== 1146 || table === undefined) return false;
+  const [, missing] = /'[^']*\.([^']*)'/.exec(message.toString('latin1')) ?? [];
+  const name = Buffer.from(table.table).toString('latin1');
+  return missing !== undefined && missing.toLowerCase() !== name.toLowerCase();
 }

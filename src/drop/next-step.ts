@@ -30,7 +30,14 @@ import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import { type OkPacket, okWithWarnings } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
 import type { Look } from './look-at-names.js';
-import { isAllowed, isNoView, nextInStead, nextTurn, type SteadAnswers } from './next-in-stead.js';
+import {
+  isAllowed,
+  isNoView,
+  nextInStead,
+  nextTurn,
+  type SteadAnswers,
+  type TurnTable,
+} from './next-in-stead.js';
 import { nextUnderLocks } from './next-under-locks.js';
 import {
   type BlockedParent,
@@ -711,7 +718,7 @@ function waitFirst(
   { waitsFor }: Extract<Decision, { kind: 'words' }>,
   { turns }: Answers,
 ): Step | null {
-  const waiting = nextTurn(turns, waitsFor.length);
+  const waiting = nextTurn(turns, turnTables(waitsFor));
   switch (waiting?.kind) {
     case 'wait':
       return turnStep(request, waitsFor[waiting.at]);
@@ -903,7 +910,7 @@ function renameInTurn(
       keepsLocks: false,
     };
   }
-  const waiting = nextTurn(turns, moves.length);
+  const waiting = nextTurn(turns, turnTables(moves));
   if (waiting?.kind === 'wait') return turnStep(request, moves[waiting.at]);
   if (waiting?.kind === 'gone') return again('a table was gone when it was to be renamed');
   if (waiting?.kind === 'error') return renameFailed(request, waiting.error);
@@ -1186,7 +1193,7 @@ function notRenamed(
   const next = nextInStead(answers, {
     isJudged,
     renames: groups.length,
-    tableCount: left.length,
+    tables: turnTables(left),
   });
   const others = namingOnly(
     request,
@@ -1228,6 +1235,10 @@ function notRenamed(
       return refuse(new UndropError(code, { tables: sentenceStart(others), cause }));
     }
   }
+}
+
+function turnTables(all: readonly Waited[]): readonly TurnTable[] {
+  return all.map(({ name }) => name);
 }
 
 /** The session waits for the lock of one table. */

@@ -280,7 +280,7 @@ export class SchemaTables {
     const { groupId, charset, schemaBytes, run } = this.#options;
     const turns: Result[] = [];
     for (;;) {
-      const next = nextTurn(turns, tables.length);
+      const next = nextTurn(turns, tables);
       if (next === null) return true;
       if (next.kind === 'gone') return false;
       if (next.kind === 'error') throw new Halt(next.error);

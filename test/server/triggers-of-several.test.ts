@@ -51,7 +51,22 @@ const TALKS: readonly (readonly [string, readonly string[]])[] = [
   ],
 ];
 
+/** The table is there, and whatever opens it says 1146 of another. */
+const LOST_DEFAULT = [
+  'CREATE SEQUENCE s',
+  'CREATE TABLE lost (id INT DEFAULT nextval(s))',
+  'DROP SEQUENCE s',
+  'DROP TABLE a, lost, b',
+  ...END,
+];
+
 describe.each(testServers())('on $name', (server) => {
+  const talks = server.name.startsWith('mariadb')
+    ? [
+        ...TALKS,
+        ['beside a table whose default is of a sequence that is gone', LOST_DEFAULT] as const,
+      ]
+    : TALKS;
   let two: TwoSchemas;
   let pool: ServicePool;
 
@@ -87,7 +102,7 @@ describe.each(testServers())('on $name', (server) => {
     expect(found).toEqual([{ names: 'of_a,of_b' }]);
   };
 
-  test.each(TALKS)('%s: the same bytes, and nothing is lost', async (_name, texts) => {
+  test.each(talks)('%s: the same bytes, and nothing is lost', async (_name, texts) => {
     await two.compare(async (target) => {
       const client = await RawClient.open(target, { schema: two.schema.name });
       await client.run(MAKE);
