@@ -305,7 +305,8 @@ export const ERRORS = {
     errno: 1105,
     sqlState: 'HY000',
     text: '{tables} not dropped, still there: the server would not rename it: {cause}.',
-    remedy: 'Repair the table, or drop it on a direct connection if its rows are not needed.',
+    remedy:
+      'Mend what the server names (a trigger with an error in its body: DROP TRIGGER), or drop the table on a direct connection if its rows are not needed.',
   },
   UNDROP_CHANGED_MEANWHILE: {
     fault: 'client',

@@ -2,6 +2,8 @@
  * What DROP DATABASE says where it drops nothing is true, and what is no schema of the server's own
  * is dropped: a name that differs from one of those in case alone.
  */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
@@ -77,6 +79,35 @@ describe.each(testServers().filter(({ name }) => name === 'mysql-9.7'))('on $nam
       /can’t rename t: .* is too long \(1059\)\. Mend what the server says/,
     );
     await root.query('DROP DATABASE long_keys');
+    await client.end();
+    await proxy.stop();
+    await root.end();
+  });
+});
+
+// MySQL 8 and later keep a trigger where no test can spoil it.
+describe.each(testServers().filter(({ name }) => name !== 'mysql-9.7'))('on $name', (server) => {
+  test('where a trigger can’t be read any more, it is said to be dropped first', async () => {
+    const root = await connect(server);
+    const proxy = await proxyInFront(server);
+    const client = await connect(proxy);
+    await root.query('DROP DATABASE IF EXISTS spoilt');
+    await root.query('CREATE DATABASE spoilt');
+    await root.query('CREATE TABLE spoilt.t (id INT PRIMARY KEY)');
+    await root.query('CREATE TRIGGER spoilt.tr BEFORE INSERT ON spoilt.t FOR EACH ROW SET @a = 1');
+    const [[{ folder } = { folder: '' }]] = await root.query<
+      (RowDataPacket & { folder: string })[]
+    >('SELECT @@datadir AS folder');
+    const file = join(folder, 'spoilt', 't.TRG');
+    await writeFile(file, (await readFile(file, 'utf8')).replace('SET @a = 1', 'SET @a : 1'));
+    await root.query('FLUSH TABLES');
+    const mending = /error in its body.*\. Mend what the server names .*: DROP TRIGGER/s;
+    await expect(client.query('DROP TABLE spoilt.t')).rejects.toThrow(mending);
+    const ofSchema = /error in its body.*\. Mend what the server says/s;
+    await expect(client.query('DROP DATABASE spoilt')).rejects.toThrow(ofSchema);
+    expect((await root.query('SELECT * FROM spoilt.t'))[0]).toEqual([]);
+    await client.query('DROP TRIGGER spoilt.tr');
+    await client.query('DROP DATABASE spoilt');
     await client.end();
     await proxy.stop();
     await root.end();
