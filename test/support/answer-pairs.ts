@@ -15,6 +15,8 @@ export interface Difference {
   readonly reason: string;
   /** All else is the same. */
   readonly where: readonly (keyof Seen)[];
+  /** What is left to do is done soon, and then there is none: on a busy machine before the look. */
+  readonly mayEnd?: true;
 }
 
 /** Closed: a new entry needs a reason, and its place in the limitations. */
@@ -84,6 +86,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
   'own-schema': {
     reason: 'a table that cannot be relocated is seen under its hold name in its own schema',
     where: ['tables', 'root', 'probes'],
+    mayEnd: true,
   },
 };
 
@@ -200,7 +203,7 @@ function expectPair({ direct, proxied }: Pair, one: NativeCase, end: string): vo
   if (end === 'equal') return expect(seenIn(proxied)).toEqual(seenIn(direct));
   const difference = DIFFERENCES[end] ?? DIFFERENCES_UNDER[end];
   if (difference === undefined) throw new Error(`${end} is in no list`);
-  expect(seenIn(proxied)).not.toEqual(seenIn(direct));
+  if (difference.mayEnd !== true) expect(seenIn(proxied)).not.toEqual(seenIn(direct));
   expect(without(proxied, difference.where)).toEqual(without(direct, difference.where));
 }
 
