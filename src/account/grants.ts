@@ -6,7 +6,7 @@
  *   managed   without what a managed server keeps for itself: what needs it is held in place
  *   least     the same, of the schemas that are named alone
  */
-import { grantedSparesFor, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/recycle-schema.js';
+import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, spareSchemasFor } from '../names/recycle-schema.js';
 import type { ServerVersion } from '../wire/server-version.js';
 
 export const TIERS = ['full', 'managed', 'least'] as const;
@@ -205,7 +205,7 @@ function leastGrants(
 }
 
 function ownSchemas(): readonly string[] {
-  const spare = [...grantedSparesFor(true), ...grantedSparesFor(false)];
+  const spare = [...spareSchemasFor(true), ...spareSchemasFor(false)];
   return [RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, ...spare];
 }
 

@@ -1,6 +1,7 @@
 /**
  * What was taken off a dropped table so that it keeps nothing and nobody waiting while it is held,
- * as the ledger has it: its foreign keys, those of live tables that led to it, its triggers. Pure.
+ * as the ledger has it: its foreign keys, those of live tables that led to it, its triggers, and
+ * CHECKs whose names are taken wherever it could go. Pure.
  *
  * Invariant: names of the user's own, never a hold name; so it is true wherever the table is.
  */
@@ -34,17 +35,25 @@ export interface ChildKey {
   readonly isDone: boolean;
 }
 
+/** A CHECK with a name that the user gave. */
+export interface HeldCheck {
+  readonly name: string;
+  /** `CONSTRAINT … CHECK …` as SHOW CREATE TABLE prints it, in one line. */
+  readonly clause: string;
+}
+
 export interface Detached {
   readonly keysOut: readonly ForeignKey[];
   readonly keysIn: readonly ChildKey[];
   /** In the order in which they are to be made. */
   readonly triggers: readonly HeldTrigger[];
+  readonly checks: readonly HeldCheck[];
 }
 
-export const NOTHING_DETACHED: Detached = { keysOut: [], keysIn: [], triggers: [] };
+export const NOTHING_DETACHED: Detached = { keysOut: [], keysIn: [], triggers: [], checks: [] };
 
-export function hasDetached({ keysOut, keysIn, triggers }: Detached): boolean {
-  return keysOut.length + keysIn.length + triggers.length > 0;
+export function hasDetached({ keysOut, keysIn, triggers, checks }: Detached): boolean {
+  return keysOut.length + keysIn.length + triggers.length + checks.length > 0;
 }
 
 /**
@@ -62,6 +71,10 @@ export function mergeDetached(before: Detached, found: Detached): Detached {
       ...found.keysIn.filter((key) => !before.keysIn.some((known) => isSameChildKey(known, key))),
     ],
     triggers: mergeTriggers(before.triggers, found.triggers),
+    checks: [
+      ...before.checks,
+      ...found.checks.filter(({ name }) => !before.checks.some((known) => known.name === name)),
+    ],
   };
 }
 
@@ -80,11 +93,13 @@ export function formatDetached(detached: Detached): string | null {
 
 export function parseDetached(text: string | null): Detached {
   if (text === null) return NOTHING_DETACHED;
-  // A row from before triggers were taken off has none.
-  const { keysOut = [], keysIn = [], triggers = [] } = JSON.parse(text) as Partial<Detached>;
+  // A row from before triggers or CHECKs were taken off has none.
+  const parsed = JSON.parse(text) as Partial<Detached>;
+  const { keysOut = [], keysIn = [], triggers = [], checks = [] } = parsed;
   for (const key of [...keysOut, ...keysIn.map((child) => child.key)]) assertKey(key);
   for (const trigger of triggers) assertTrigger(trigger);
-  return { keysOut, keysIn, triggers };
+  for (const { clause } of checks) assert(checkNameOf(clause) !== null, 'a CHECK as it is printed');
+  return { keysOut, keysIn, triggers, checks };
 }
 
 /** What goes into a statement without quotes must be one of ours. */
@@ -92,6 +107,22 @@ function assertKey({ onDelete, onUpdate }: ForeignKey): void {
   for (const action of [onDelete, onUpdate]) {
     assert(action === null || KEY_ACTIONS.includes(action), 'an action of a foreign key');
   }
+}
+
+const CHECK = /^CONSTRAINT `((?:[^`]|``)+)` CHECK \(.*\)(?: \/\*!80016 NOT ENFORCED \*\/)?$/;
+
+/** Of a clause; null where it is none of a CHECK. */
+export function checkNameOf(clause: string): string | null {
+  return CHECK.exec(clause)?.[1]?.replaceAll('``', '`') ?? null;
+}
+
+/** Every CHECK in the text of SHOW CREATE TABLE, a line each. */
+export function checksIn(definition: string): readonly HeldCheck[] {
+  return definition.split('\n').flatMap((line) => {
+    const clause = line.replace(/^ {2}/, '').replace(/,$/, '');
+    const name = line.startsWith('  CONSTRAINT ') ? checkNameOf(clause) : null;
+    return name === null ? [] : [{ name, clause }];
+  });
 }
 
 /** As SHOW CREATE TABLE prints it in a table of `schema`. */

@@ -29,6 +29,7 @@ export function restoreScript(facts: ScriptFacts): string {
     '/* If the name is taken, move the table that has it out of the way first. */',
     ...(facts.sqlLogBin ? [] : ['SET SESSION sql_log_bin = 0;']),
     `RENAME TABLE ${held} TO ${own};`,
+    ...facts.detached.checks.map(({ clause }) => `ALTER TABLE ${own} ADD ${clause};`),
     ...keyLines(own, facts.detached),
     ...triggerLines(facts, facts.detached.triggers),
     '',

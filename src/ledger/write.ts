@@ -15,7 +15,7 @@ import { isServerError, type Rows, type ServicePool } from '../service/pools.js'
 import { dateOf, numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
-import { parseDetached } from './detached.js';
+import { checksIn, type Detached, parseDetached } from './detached.js';
 import { type DroppingStatement, type LedgerState, type TableKind, TO_COME } from './entry.js';
 import { intentText } from './intent-text.js';
 import { isForeignKeyLine, ownDefinition, restoreScript } from './restore-script.js';
@@ -229,7 +229,7 @@ function outcomeUpdate(
     table: textOf(row, 'table_name'),
     droppedAt: dateOf(row, 'dropped_at'),
     sqlLogBin: numberOf(row, 'sql_log_bin') === 1,
-    detached: parseDetached(textOrNullOf(row, 'detached')),
+    detached: withoutKept(parseDetached(textOrNullOf(row, 'detached')), definition),
   });
   return sql`UPDATE ${note('outcome', id)} ${LEDGER}
     SET state_since = IF(state = 'intent', UTC_TIMESTAMP(), state_since), state = 'HOLD',
@@ -240,6 +240,12 @@ function outcomeUpdate(
         COALESCE(definition, ${definition})),
       restore_script = ${script}
     WHERE id = ${id} AND (state = 'HOLD' OR state = 'intent' AND NOT failure <=> ${TO_COME})`;
+}
+
+/** A CHECK that was to be taken off, and then there was a place for the table with it. */
+function withoutKept(detached: Detached, definition: string | null): Detached {
+  const kept = new Set(checksIn(definition ?? '').map(({ name }) => name));
+  return { ...detached, checks: detached.checks.filter(({ name }) => !kept.has(name)) };
 }
 
 /** Null where the table can't be shown: it has moved on, or its files are broken. */

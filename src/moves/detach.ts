@@ -123,9 +123,10 @@ async function planFor(
   const keysIn = children.map((child) => ({ ...child, key: { ...child.key, ...own } }));
   // What leads to it was perhaps led back before: a twin had the same key meanwhile (led-keys.ts).
   const known = before.keysIn.filter((one) => !keysIn.some((key) => isSameChildKey(one, key)));
-  const detached = mergeDetached({ ...before, keysIn: known }, { keysOut, keysIn, triggers });
+  const off = { keysOut, keysIn, triggers, checks: [] };
+  const detached = mergeDetached({ ...before, keysIn: known }, off);
   const definition =
-    before.keysOut.length > 0 && row.definition !== null
+    before.keysOut.length + before.checks.length > 0 && row.definition !== null
       ? null
       : withKeys(look.definition, table, { schema: row.schema, now: look.keys, own: keysOut });
   return { table, row, detached, definition, ownKeys: look.keys.map(({ name }) => name), found };

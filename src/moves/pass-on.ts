@@ -14,6 +14,7 @@ export async function passOn(pool: ServicePool, options: ReattachOptions): Promi
   if ((await lookAtTable(pool, table)) !== 'missing') return;
   const isHome = restoredAs.schema === origin.schema;
   const keysOut = detached.keysOut.map((key) => renamed(key, origin, restoredAs));
-  const own = { keysOut, keysIn: [], triggers: isHome ? detached.triggers : [] };
+  const { checks } = detached;
+  const own = { keysOut, keysIn: [], triggers: isHome ? detached.triggers : [], checks };
   await give(pool, table, own, ({ endedAt, droppedAt }) => endedAt ?? droppedAt);
 }

@@ -1,8 +1,8 @@
 /**
  * Moves held tables from their own schema into the recycle schema, or where the name of a CHECK is
- * taken there, into a spare one: a RENAME, tried for a moment only. What can't be moved stays where
- * it is, held, and becomes a debt. May run twice, and at once with another proxy's recovery: what
- * somebody else has moved is moved.
+ * taken there, into a spare one, or where none takes it, without its CHECKs: a RENAME, tried for a
+ * moment only. What can't be moved stays where it is, held, and becomes a debt. May run twice, and
+ * at once with another proxy's recovery: what somebody else has moved is moved.
  *
  * Invariant: renames hold names only. A view that was renamed by mistake, which the server refuses
  * to move, gets its own name back.
@@ -16,7 +16,8 @@ import { isKilled, runOrKill, type TryOptions } from '../service/kill-after.js';
 import { Patience } from '../service/patience.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
-import { findSpareSchemas } from './spare-schema.js';
+import { detachChecks } from './detach-checks.js';
+import { findSpareSchemas, type SpareSchema } from './spare-schema.js';
 import { findName } from './whereabouts.js';
 
 export interface RelocateTable {
@@ -83,9 +84,8 @@ export async function relocate(
   } catch (error) {
     const [only] = tables;
     if (tables.length === 1 && only !== undefined) {
-      if (isServerError(error, CHECK_NAME_TAKEN)) {
-        return [await relocateBeside(pool, only, { ...how, error })];
-      }
+      const mayBeTaken = isServerError(error, CHECK_NAME_TAKEN) || isKilled(error);
+      if (mayBeTaken) return [await relocateBeside(pool, only, { ...how, error })];
       return [await explain(pool, only, { ...how, error })];
     }
     // The connection is broken, or all of them together can't be moved: each for itself.
@@ -111,7 +111,14 @@ async function oneByOne(
   return relocations;
 }
 
-/** Into the first of the spare schemas that takes it. */
+/** Where another session makes a schema, or moves a CHECK of that name into it. */
+const SPARES_MAX = 3;
+
+/**
+ * Into a spare schema that takes it, from where a restore copies no rows; else without its CHECKs.
+ * A RENAME also waits where another one takes the name of a CHECK in the same schema, so one that
+ * was given up says little of the table itself.
+ */
 async function relocateBeside(
   pool: ServicePool,
   table: RelocateTable,
@@ -120,19 +127,41 @@ async function relocateBeside(
   const { logged } = how;
   let error = first;
   try {
-    for (const { schema: holdSchema, exists } of await findSpareSchemas(pool, table, { logged })) {
-      if (!exists) await createSchema(pool, holdSchema);
+    const spares = await findSpareSchemas(pool, table, { logged });
+    if (spares === null) return explain(pool, table, { ...how, error });
+    // The first is the one that all others go for as well.
+    const found = inOrder(spares, table).slice(isKilled(first) ? 1 : 0);
+    for (const { schema: holdSchema, exists } of found.slice(0, SPARES_MAX)) {
       try {
+        if (!exists) await createSchema(pool, holdSchema);
         await rename(pool, [table], holdSchema, how);
         return moved(table, holdSchema);
-      } catch (renameError) {
-        if (!isServerError(renameError, CHECK_NAME_TAKEN)) throw renameError;
+      } catch (spareError) {
+        if (!isServerError(spareError)) throw spareError;
+        error = spareError;
       }
+    }
+    // It is the table that others have locked.
+    const isLocked = isKilled(first) && isKilled(error) && error !== first;
+    if (!isLocked) {
+      const problem = await detachChecks(pool, table, how);
+      if (problem !== null) throw new Error(problem);
+      const holdSchema = recycleSchemaFor(logged);
+      await rename(pool, [table], holdSchema, how);
+      return moved(table, holdSchema);
     }
   } catch (otherError) {
     error = otherError;
   }
   return explain(pool, table, { ...how, error });
+}
+
+/** The first, then others that sessions at once don't all have in common. */
+function inOrder(spares: readonly SpareSchema[], { id }: RelocateTable): readonly SpareSchema[] {
+  const [first, ...others] = spares;
+  if (first === undefined || others.length === 0) return spares;
+  const at = Number.parseInt(id.slice(-6), 16) % others.length;
+  return [first, ...others.slice(at), ...others.slice(0, at)];
 }
 
 async function rename(

@@ -8,10 +8,8 @@
 export const RECYCLE_SCHEMA = '_undrop';
 export const RECYCLE_SCHEMA_LOCAL = '_undrop_local';
 
-/** How many tables with a CHECK of one name can be held; the next stays in its own schema. */
-const SCHEMAS_MAX = 1_024;
-/** As many of them an account has rights on that has none on all schemas. */
-const GRANTED_MAX = 32;
+/** How many tables can be held with a CHECK of one name; the next are held without theirs. */
+const SCHEMAS_MAX = 32;
 
 /** Where a dropped table goes: `logged` is whether the user's session wrote to the binary log. */
 export function recycleSchemaFor(logged: boolean): string {
@@ -22,11 +20,6 @@ export function recycleSchemaFor(logged: boolean): string {
 export function spareSchemasFor(logged: boolean): readonly string[] {
   const first = recycleSchemaFor(logged);
   return Array.from({ length: SCHEMAS_MAX - 1 }, (_, index) => `${first}_${index + 2}`);
-}
-
-/** Those that an account without rights on all schemas is granted. */
-export function grantedSparesFor(logged: boolean): readonly string[] {
-  return spareSchemasFor(logged).slice(0, GRANTED_MAX - 1);
 }
 
 const LOGGED: ReadonlySet<string> = new Set([RECYCLE_SCHEMA, ...spareSchemasFor(true)]);

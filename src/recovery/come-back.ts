@@ -1,6 +1,7 @@
 /**
- * What follows the RENAME of a restore: the table's foreign keys and triggers. The ledger says
- * before that they are still to come, so that a restore that broke off between can be finished.
+ * What follows the RENAME of a restore: the table's CHECKs, foreign keys and triggers, so far as
+ * they were taken off. The ledger says before that they are still to come, so that a restore that
+ * broke off between can be finished.
  *
  * Invariant: the table stays where it is and as it is, whatever comes of this.
  */
@@ -11,11 +12,14 @@ import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import { passOn } from '../moves/pass-on.js';
 import { mayPass, type Reattached, type ReattachOptions, reattach } from '../moves/reattach.js';
+import { type ReattachedCheck, reattachChecks } from '../moves/reattach-checks.js';
 import { type ReattachedTrigger, reattachTriggers } from '../moves/reattach-triggers.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { findAnnounced, type Place } from './is-back.js';
 
 export interface CameBack {
+  /** The CHECKs that were taken off it, and what became of them. */
+  readonly checks: readonly ReattachedCheck[];
   /** The foreign keys that were its own, and what became of them. */
   readonly foreignKeys: readonly Reattached[];
   /** Why nobody knows which it had, or null. */
@@ -26,6 +30,7 @@ export interface CameBack {
 }
 
 export const NOTHING_OFF: CameBack = {
+  checks: [],
   foreignKeys: [],
   foreignKeysProblem: null,
   triggers: [],
@@ -34,8 +39,8 @@ export const NOTHING_OFF: CameBack = {
 
 /** All that is to be said of what isn't there again. */
 export function problemsOf(cameBack: CameBack): readonly string[] {
-  const { foreignKeys, foreignKeysProblem, triggers, triggersProblem } = cameBack;
-  const each = [...foreignKeys, ...triggers].map(({ problem }) => problem);
+  const { checks, foreignKeys, foreignKeysProblem, triggers, triggersProblem } = cameBack;
+  const each = [...checks, ...foreignKeys, ...triggers].map(({ problem }) => problem);
   return [foreignKeysProblem, triggersProblem, ...each].flatMap((problem) => problem ?? []);
 }
 
@@ -90,6 +95,7 @@ export async function comeBack(
   }
   const { schema, table, detached } = row;
   const options: ReattachOptions = { id, origin: { schema, table }, restoredAs, detached, logged };
+  const checks = await reattachChecks(pool, options);
   const keys = await tolerantly(() => reattach(pool, options));
   // Behind the keys: what a trigger does with the rows isn't checked before they are there.
   const triggers = await tolerantly(() => reattachTriggers(pool, options));
@@ -98,10 +104,12 @@ export async function comeBack(
     return [];
   });
   const isWhole = keys.problem === null && triggers.problem === null;
-  const isToCome = [...keys.value, ...triggers.value].some(({ problem }) => mayPass(problem));
+  const all = [...checks, ...keys.value, ...triggers.value];
+  const isToCome = all.some(({ problem }) => mayPass(problem));
   // What passes may be tried again.
   if (row.failure === TO_COME && isWhole && !isToCome) await say(pool, row, { failure: null });
   return {
+    checks,
     foreignKeys: keys.value,
     foreignKeysProblem: keys.problem,
     triggers: triggers.value,

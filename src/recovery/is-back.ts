@@ -45,11 +45,14 @@ export async function isBack(pool: ServicePool, row: LedgerRow, at: Place = row)
           WHERE TABLE_SCHEMA = ${at.schema} AND TABLE_NAME = ${at.table}`,
     ]);
     const bornAt = dateOrNullOf(born[0] ?? { bornAt: null }, 'bornAt');
-    const isKept = row.detached.keysOut.length === 0;
+    const { keysOut, checks } = row.detached;
+    const isKept = keysOut.length + checks.length === 0;
     const keepsBirth = isKept && server.flavour === 'mysql' && server.versionId >= 80_000;
     if (keepsBirth && bornAt !== null && bornAt > row.droppedAt) return false;
     const definition = ownDefinition(textOf(shown[0] ?? {}, 'Create Table'), at.table, row.table);
-    return row.definition === null || comparable(definition) === comparable(row.definition);
+    if (row.definition === null) return true;
+    const off = new Set(checks.map(({ clause }) => `  ${clause}`));
+    return comparable(definition, off) === comparable(row.definition, off);
   } catch (error) {
     // No such table, or a view: either way, not the one that was dropped.
     if (isServerError(error)) return false;
@@ -58,18 +61,19 @@ export async function isBack(pool: ServicePool, row: LedgerRow, at: Place = row)
 }
 
 /**
- * By hand a table may come back without its foreign keys; with them the server orders their indexes
- * anew, and names them after the keys. The names that MySQL gives to CHECKs begin with that of the
- * table, also while it is held.
+ * By hand a table may come back without its foreign keys, and without the CHECKs `off`; with keys
+ * the server orders their indexes anew, and names them after the keys. The names that MySQL gives
+ * to CHECKs begin with that of the table, also while it is held.
  */
-function comparable(definition: string): string {
+function comparable(definition: string, off: ReadonlySet<string>): string {
   return definition
     .replace(/ AUTO_INCREMENT=\d+/, '')
     .split('\n')
     .filter((line) => !isForeignKeyLine(line))
+    .map((line) => line.replace(/,$/, ''))
+    .filter((line) => !off.has(line))
     .map((line) =>
       line
-        .replace(/,$/, '')
         .replace(/^( {2}KEY )`(?:[^`]|``)*`/, '$1')
         .replace(/^( {2}CONSTRAINT `).*(_chk_\d+` CHECK )/, '$1$2'),
     )

@@ -24,6 +24,7 @@ import type { Log } from '../log.js';
 import { passOn } from '../moves/pass-on.js';
 import { putBack } from '../moves/put-back.js';
 import { mayPass, type ReattachOptions, reattach } from '../moves/reattach.js';
+import { reattachChecks } from '../moves/reattach-checks.js';
 import { reattachTriggers } from '../moves/reattach-triggers.js';
 import { renewHeld } from '../moves/renew.js';
 import { retireSchemaGuard } from '../moves/retire-schema-guard.js';
@@ -225,9 +226,11 @@ async function comeBack(pool: ServicePool, row: LedgerRow): Promise<readonly str
   const { id, schema, table, detached, sqlLogBin: logged } = row;
   const origin = { schema, table };
   const options: ReattachOptions = { id, origin, restoredAs: origin, detached, logged };
+  const checks = await reattachChecks(pool, options);
   const keys = await reattach(pool, options);
   // Behind the keys: what a trigger does with the rows isn't checked before they are there.
   const triggers = await reattachTriggers(pool, options);
   await passOn(pool, options);
-  return [...keys, ...triggers].flatMap(({ problem }) => (problem === null ? [] : [problem]));
+  const all = [...checks, ...keys, ...triggers];
+  return all.flatMap(({ problem }) => (problem === null ? [] : [problem]));
 }

@@ -80,6 +80,7 @@ export function formatRestoreReport(report: RestoreReport): string {
   const lines = [
     `${report.wasBack ? 'Finished what was begun: restored' : 'Restored'} ${kind === 'view' ? 'the view ' : ''}${what}${as}${details.length === 0 ? '' : ` (${details.join(', ')})`}.`,
     ...(report.recorded !== false ? [] : ['The ledger could not be told; recovery will notice.']),
+    ...report.checks.flatMap(formatCheck),
     ...report.foreignKeys.flatMap(formatForeignKey),
     ...(report.foreignKeysProblem === null
       ? []
@@ -94,6 +95,13 @@ export function formatRestoreReport(report: RestoreReport): string {
     ),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** Nothing where all is as it was. */
+function formatCheck(check: RestoreReport['checks'][number]): readonly string[] {
+  const { name, table, problem } = check;
+  if (problem === null) return [];
+  return [printable(`CHECK ${name} of ${table} is not back as it was: ${problem}`)];
 }
 
 /** Nothing where all is as it was. */
@@ -147,6 +155,7 @@ export function restoreReportJson(report: RestoreReport): object {
     rowEstimate,
     recorded,
     wasBack: report.wasBack,
+    checks: report.checks,
     foreignKeys: report.foreignKeys,
     foreignKeysProblem: report.foreignKeysProblem,
     triggers: report.triggers,

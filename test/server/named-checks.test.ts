@@ -1,11 +1,14 @@
 /**
  * Tables with a CHECK that the user has named. On MySQL 8.0.16 and later that name is unique in its
  * schema, so the next table with it can't be held beside the first: it goes to a spare schema, from
- * where it is listed, restored and collected like any other. Elsewhere all are in `_undrop`.
+ * where it is listed, restored and collected like any other; where none is left, its CHECKs are
+ * taken off and come back with it. Elsewhere all are in `_undrop`.
  */
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
+import { NOTHING_DETACHED } from '../../src/ledger/detached.js';
 import { findRows } from '../../src/ledger/read.js';
+import { recordDetached } from '../../src/ledger/record-detached.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pools.js';
@@ -138,11 +141,163 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
     );
   });
 
-  test('made and dropped forty times, its name is free each time', async () => {
+  /** Spare schemas that are closed to us, as other tables of somebody's are in them. */
+  async function closeSpares(): Promise<void> {
+    const spares = Array.from({ length: 31 }, (_, index) => `_undrop_${index + 2}`);
+    await query(
+      server,
+      'DO 0',
+      ...spares.flatMap((name) => [`CREATE DATABASE ${name}`, `CREATE TABLE ${name}.t (id INT)`]),
+    );
+  }
+
+  test('with no spare schema left its name is free each time, and it is restored with it', async () => {
     if (!collides) return;
+    await closeSpares();
     await makeAndDrop(40);
-    expect((await held()).map(({ holdSchema }) => holdSchema)).toEqual(homes(40));
+    const tables = await held();
+    expect(tables.map(({ holdSchema }) => holdSchema)).toEqual(tables.map(() => '_undrop'));
+    const rows = await findRows(pool, { by: 'live' });
+    expect(rows.map(({ relocated, failure }) => [relocated, failure])).toEqual(
+      rows.map(() => [true, null]),
+    );
+    expect(rows.every(({ definition }) => definition?.includes('CONSTRAINT `positive`'))).toBe(
+      true,
+    );
+    const { id = '' } = tables[6] ?? {};
+    const report = await restore(pool, { target: id });
+    const table = `${schema.name}.t`;
+    expect(report.checks).toEqual([{ name: 'positive', table, problem: null }]);
+    expect(await countRows(server, table)).toBe(7);
+    await expect(root.query('INSERT INTO t VALUES (0)')).rejects.toMatchObject({ errno: 3819 });
+    // Once more, as it is without its CHECK a second time.
+    expect(await drop()).toBe('ok');
+    await make(1);
   });
+
+  test('CHECKs that can not come back are said, the table is back', async () => {
+    if (!collides) return;
+    await closeSpares();
+    await makeAndDrop(2);
+    await make(3);
+    const { id = '' } = (await held())[1] ?? {};
+    const { checks } = await restore(pool, { target: id, to: 'back' });
+    const problem = "Duplicate check constraint name 'positive'. (3822)";
+    expect(checks).toEqual([{ name: 'positive', table: `${schema.name}.back`, problem }]);
+    expect(await countRows(server, `${schema.name}.back`)).toBe(2);
+  });
+
+  test('the restore script gives back what was taken off, by hand', async () => {
+    if (!collides) return;
+    await closeSpares();
+    await make(1);
+    expect(await drop()).toBe('ok');
+    const odd = "CONSTRAINT `it's; odd` CHECK ((`id` <> 7)) /*!80016 NOT ENFORCED */";
+    await root.query(`CREATE TABLE t (id INT, s VARCHAR(9), CONSTRAINT positive CHECK (id > 0),
+      CONSTRAINT words CHECK (s <> '\\'ä;'), ${odd}, CHECK (id < 9))`);
+    const [before] = await query(server, `SHOW CREATE TABLE ${schema.name}.t`);
+    expect(await drop()).toBe('ok');
+    await outcomesAreWritten(2);
+    const rows = await findRows(pool, { by: 'live' });
+    const script = rows.map(({ restoreScript }) => restoreScript ?? '');
+    const last = script.find((text) => text.includes('words')) ?? '';
+    // The one that has kept its CHECK says nothing of it.
+    expect(script.filter((text) => text.includes('positive'))).toEqual([last]);
+    const statements = last.split('\n').filter((line) => /^(RENAME|ALTER)/.test(line));
+    for (const statement of statements) await root.query(statement);
+    const [after] = await query(server, `SHOW CREATE TABLE ${schema.name}.t`);
+    expect(after?.['Create Table']).toBe(before?.['Create Table']);
+    const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log: silentLog };
+    await reconcile(pool, options);
+    expect(await findRows(pool, { by: 'live' })).toHaveLength(1);
+  });
+
+  test('what a killed proxy left without its CHECK, or about to be, is completed', async () => {
+    if (!collides) return;
+    await closeSpares();
+    await make(1);
+    expect(await drop()).toBe('ok');
+    const checks = [{ name: 'positive', clause: 'CONSTRAINT `positive` CHECK ((`id` > 0))' }];
+    const ids: string[] = [];
+    for (const isOff of [true, false]) {
+      await make(ids.length + 2);
+      const session = await connect(server, { database: schema.name });
+      const own = await intend(pool, session, { schema: schema.name, tables: ['t'] });
+      await renameAway(session, own);
+      const { id = '' } = own.facts.tables[0] ?? {};
+      ids.push(id);
+      const definition = `CREATE TABLE \`t\` (\n  ${checks[0]?.clause}\n)`;
+      const detached = { ...NOTHING_DETACHED, checks };
+      await recordDetached(pool, { id, detached, definition, rowLogged: true });
+      const away = `${schema.name}.${own.holdNames[0]}`;
+      if (isOff) await query(server, `ALTER TABLE ${away} DROP CHECK positive`);
+      await endSession(server, session);
+    }
+    const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log: silentLog };
+    expect((await reconcile(pool, options)).completed).toHaveLength(2);
+    expect(await rowsHeld()).toEqual([1, 2, 3]);
+    await make(1);
+    await root.query('DROP TABLE t');
+    for (const id of ids) {
+      expect((await restore(pool, { target: id })).checks.map((one) => one.problem)).toEqual([
+        null,
+      ]);
+      await root.query('DROP TABLE t');
+    }
+  });
+
+  test('a spare schema that others have locked keeps nobody from its name', async () => {
+    if (!collides) return;
+    await makeAndDrop(1);
+    // A DROP DATABASE that waits for one table has the schema for itself, as a CREATE has.
+    const table = '_undrop_2._vt_HOLD_1';
+    await query(server, 'CREATE DATABASE _undrop_2', `CREATE TABLE ${table} (id INT)`);
+    const reader = await connect(server);
+    const dropper = await connect(server);
+    await reader.query('BEGIN');
+    await reader.query(`SELECT * FROM ${table}`);
+    const waiting = dropper.query('DROP DATABASE _undrop_2');
+    try {
+      await until('the schema is locked', async () => {
+        const sql = `SELECT 1 FROM information_schema.PROCESSLIST
+          WHERE ID = ${dropper.threadId} AND STATE LIKE 'Waiting for % lock'`;
+        return (await query(server, sql)).length > 0;
+      });
+      await make(2);
+      expect(await drop()).toBe('ok');
+      await make(3);
+    } finally {
+      await reader.query('ROLLBACK');
+      await waiting;
+      await reader.end();
+      await dropper.end();
+    }
+  });
+
+  test('sessions at once make and drop one, each in a schema of its own', async () => {
+    const sessions = Array.from({ length: 4 }, async (_, index) => {
+      const own = await freshSchema(server, `checks_${index}`);
+      const session = await RawClient.open(proxy, { schema: own.name });
+      const run = async (sql: string) => (await session.query(sql)).results[0];
+      for (let round = 1; round <= 6; round += 1) {
+        await until('its name is free', async () => {
+          const made = await run('CREATE TABLE t (id INT, CONSTRAINT positive CHECK (id > 0))');
+          return made?.kind === 'ok';
+        });
+        expect((await run('DROP TABLE t'))?.kind).toBe('ok');
+      }
+      await session.quit();
+      return own;
+    });
+    const schemas = await Promise.all(sessions);
+    await outcomesAreWritten(24);
+    await until('all have left their schemas', async () => (await held()).every(isAtHome));
+    for (const own of schemas) await own.drop();
+  });
+
+  function isAtHome({ holdSchema }: HeldTable): boolean {
+    return holdSchema.startsWith('_undrop');
+  }
 
   test('what is dropped without a binary log goes to a local schema that is not in it', async () => {
     await query(server, 'FLUSH LOGS');
