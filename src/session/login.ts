@@ -239,7 +239,8 @@ export class LoginRelay {
       return this.#owner.toClient(encodePacket(packet.payload, packet.sequenceId));
     }
     const isOver = state.exchange.fromServer(packet);
-    if (!isOver || isErr) return;
+    // The last answer to a check may be an ERR; what ends the login is the OK that has waited.
+    if (!isOver || state.exchange.last[0] === 0xff) return;
     this.#state = { name: 'done' };
     this.#owner.onDone(state.login, {
       fromServer: this.#fromServer.rest(),
@@ -304,11 +305,10 @@ export class LoginRelay {
     if (legs.client === 'plain' && this.#owner.security.requiresTls) {
       throw new UndropError('UNDROP_TLS_REQUIRED');
     }
-    const { keys } = this.#owner.security;
     const checks = checksOf(legs, this.#owner.security);
     const challenge = { plugin: response.plugin, nonce: greeted.challenge.nonce };
     const isRead = needsBridge(legs) || checks !== null;
-    const bridge = isRead ? new AuthBridge(legs, keys, challenge) : null;
+    const bridge = isRead ? new AuthBridge(legs, this.#owner.security.keys, challenge) : null;
     // A copy: the rest of the packet is not to stay with the session.
     const schema = response.schema === null ? null : Buffer.from(response.schema);
     const login = {

@@ -179,6 +179,23 @@ describe.each(WITH_TLS)('in TLS to $name', ({ name }) => {
 /** Its TLS is too old for undrop; its words are not. */
 const OLD = testServers().filter(({ name }) => name === 'mysql-5.6');
 
+test.each(OLD)(
+  '$name has no require_secure_transport, and lets all in',
+  async ({ name }) => {
+    const server = await startServer(name);
+    try {
+      const proxy = await proxyInFront(server, { UPSTREAM: server.socketPath ?? '' });
+      const client = await connect(proxy, { connectTimeout: 5_000 });
+      await client.query('SELECT 1');
+      await client.end();
+      await proxy.stop();
+    } finally {
+      await server.stop();
+    }
+  },
+  20_000,
+);
+
 test.each(OLD)('$name says in SHOW GRANTS what an account requires', async (server) => {
   const client = await RawClient.open(server);
   const judged = async (clause: string): Promise<boolean> => {
