@@ -53,6 +53,19 @@ test('it is one file to run, with nothing else to install, and small', () => {
   expect(bytes).toBeLessThan(BYTES_MAX);
 });
 
+/** `undrop serve`, and what it has said so far. */
+function serve(node: string, env: Readonly<Record<string, string>>) {
+  const proxy = spawn(node, [undrop, 'serve'], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let text = '';
+  proxy.stdout.setEncoding('utf8').on('data', (more: string) => {
+    text += more;
+  });
+  return { proxy, ended: once(proxy, 'exit'), said: () => text };
+}
+
 describe.each(nodeVersions())('on Node.js %s', (version) => {
   const server = testServer('mariadb-11.8');
 
@@ -62,16 +75,8 @@ describe.each(nodeVersions())('on Node.js %s', (version) => {
     const run = (...args: string[]): Promise<CommandResult> =>
       tryCommand([node, undrop, ...args], { env });
     const schema = await freshSchema(server, 'packed');
-    const proxy = spawn(node, [undrop, 'serve'], {
-      env: { ...process.env, ...env },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const ended = once(proxy, 'exit');
-    let said = '';
-    proxy.stdout.setEncoding('utf8').on('data', (text: string) => {
-      said += text;
-    });
-    const event = (name: string) => new RegExp(`^.*"event":"${name}".*$`, 'm').exec(said)?.[0];
+    const { proxy, ended, said } = serve(node, env);
+    const event = (name: string) => new RegExp(`^.*"event":"${name}".*$`, 'm').exec(said())?.[0];
     await until(async () => event('ready') !== undefined && event('ledger') !== undefined, 'ready');
     const { listen, relay } = JSON.parse(event('ready') ?? '') as {
       listen: string[];
@@ -101,16 +106,8 @@ describe.each(nodeVersions())('on Node.js %s', (version) => {
   test('a worker is the same file', async () => {
     const env = environment(server, { WORKERS: '2' });
     const node = await nodeProgram(version);
-    const proxy = spawn(node, [undrop, 'serve'], {
-      env: { ...process.env, ...env },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const ended = once(proxy, 'exit');
-    let said = '';
-    proxy.stdout.setEncoding('utf8').on('data', (text: string) => {
-      said += text;
-    });
-    await until(async () => /"event":"ready".*"workers":2/.test(said), 'two workers');
+    const { proxy, ended, said } = serve(node, env);
+    await until(async () => /"event":"ready".*"workers":2/.test(said()), 'two workers');
     proxy.kill('SIGTERM');
     const [code] = (await ended) as [number | null];
     expect(code).toBe(0);
