@@ -9,9 +9,9 @@ import { fileURLToPath } from 'node:url';
 import { ensureAptRoot, inRoot } from '../src/demo/apt-root.js';
 import { cacheFolder } from '../src/demo/cache.js';
 import { freePort } from '../src/demo/launch.js';
+import { projectFolder } from '../test/support/folders.js';
 import { listens, until } from '../test/support/poll.js';
 import { spawnProxy, type Variables } from '../test/support/proxy.js';
-import { projectFolder } from '../test/support/server-set.js';
 import type { Target } from '../test/support/servers.js';
 
 export interface Peer extends Target {

@@ -1,10 +1,12 @@
 /**
- * `npm test`: installs and builds what is missing, then runs jest (arguments go on to it). The last
- * line of its output is `N passed, N failed`. A process that the tests leave behind is named, ended
- * and counted as a failure: it would hold our output open, and whoever reads that would wait on.
+ * `npm test`: installs and builds what is missing, then runs jest (arguments go on to it). Each run
+ * has a seed, by which the tests choose servers and samples; UNDROP_TEST_SEED repeats one. With
+ * TEST_LONG=1 (`npm run test:long`) they leave nothing out. The last line of the output is
+ * `N passed, N failed`. A process that the tests leave behind is named, ended and counted as a
+ * failure: it would hold our output open, and whoever reads that would wait for it.
  */
 import { spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
+import { randomInt, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -17,29 +19,39 @@ const POLL_MS = 500;
 /** From the last test's end: the servers are stopped meanwhile. */
 const END_WITHIN_MS = 90_000;
 
+const start = Date.now();
+const args = process.argv.slice(2);
+const isLong = process.env.TEST_LONG === '1';
+const seed = readSeed();
+process.stdout.write(isLong ? `everything, seed ${seed}\n` : `a sample, seed ${seed}\n`);
 ensureInstalled();
 ensureBuilt();
 const runId = randomUUID();
 const folder = mkdtempSync(join(tmpdir(), 'undrop-test-run-'));
 const countsFile = join(folder, 'counts.json');
+const serversFile = join(folder, 'servers.txt');
+// The proxies that the tests start would not know it.
+const { UNDROP_TEST_SEED: _seed, ...otherVariables } = process.env;
 const jest = spawn(
   process.execPath,
   [
     '--experimental-vm-modules',
     '--disable-warning=ExperimentalWarning',
     'node_modules/jest/bin/jest.js',
-    ...workers(process.argv.slice(2)),
-    ...process.argv.slice(2),
+    ...workers(),
+    ...args,
   ],
   {
     cwd: root,
     stdio: 'inherit',
     env: {
-      ...process.env,
+      ...otherVariables,
       // An odd time zone on purpose: due times are UTC, whatever the machine's clock says.
       TZ: 'Australia/Adelaide',
       TEST_RUN_ID: runId,
       TEST_COUNTS_FILE: countsFile,
+      TEST_SERVERS_FILE: serversFile,
+      TEST_SEED: String(seed),
     },
   },
 );
@@ -50,8 +62,43 @@ const exitCode = await Promise.race([ended, isStuck()]);
 const left = await endLeftBehind(`TEST_RUN_ID=${runId}`);
 for (const one of left) process.stdout.write(`left behind by the tests, ended now: ${one}\n`);
 const { passed, failed } = readCounts();
+tellServers();
+rmSync(folder, { recursive: true, force: true });
 process.exitCode = exitCode === 0 && left.length === 0 ? 0 : 1;
+if (process.exitCode !== 0) {
+  const words = args.map((word) => (/^[-\w./=]+$/.test(word) ? word : `'${word}'`));
+  const command = [
+    `npm run test${isLong ? ':long' : ''}`,
+    ...(args.length > 0 ? ['--'] : []),
+    ...words,
+  ];
+  process.stdout.write(`to repeat: UNDROP_TEST_SEED=${seed} ${command.join(' ')}\n`);
+}
+const minutes = ((Date.now() - start) / 60_000).toFixed(1);
+process.stdout.write(`${isLong ? 'everything' : 'a sample'} in ${minutes} minutes\n`);
 process.stdout.write(`${passed} passed, ${failed + left.length} failed\n`);
+
+function readSeed() {
+  const given = process.env.UNDROP_TEST_SEED;
+  if (given === undefined) return randomInt(1, 1_000_000);
+  const value = Number(given);
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  process.stderr.write(`UNDROP_TEST_SEED: expected a whole number, found ${given}.\n`);
+  process.exit(1);
+}
+
+/** How many files met each server, as servers.ts has noted. */
+function tellServers() {
+  if (!existsSync(serversFile)) return;
+  const lines = new Set(readFileSync(serversFile, 'utf8').trim().split('\n'));
+  const counts = new Map();
+  for (const line of lines) {
+    const [, ...names] = line.split(' ');
+    for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  const each = [...counts].sort().map(([name, count]) => `${name} in ${count}`);
+  process.stdout.write(`servers by test files: ${each.join(', ')}\n`);
+}
 
 /** Resolves, with no exit code, where jest has its results and does not end for all that. */
 async function isStuck() {
@@ -66,13 +113,11 @@ function readCounts() {
     return JSON.parse(readFileSync(countsFile, 'utf8'));
   } catch {
     return { passed: 0, failed: exitCode === 0 ? 0 : 1 };
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 
 /** Each has four servers of its own; given ones are there once. Tests wait more than they work. */
-function workers(args) {
+function workers() {
   const isSaid = args.some((word) => /^(-w|-i|--maxWorkers|--runInBand)/.test(word));
   if (isSaid) return [];
   const few = Math.min(3, availableParallelism());

@@ -20,8 +20,8 @@ import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js
 import { formatHeldList, heldListJson } from '../../src/undo/format.js';
 import { listAll } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
+import { projectFolder } from '../support/folders.js';
 import { until } from '../support/poll.js';
-import { projectFolder } from '../support/server-set.js';
 import { connect, testServers } from '../support/servers.js';
 import { type FaultRig, openFaultRig } from './fault-rig.js';
 

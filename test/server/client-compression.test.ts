@@ -16,6 +16,7 @@ import {
 import { runClient } from '../support/clients.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import {
+  allTestServers,
   connect,
   freshSchema,
   query,
@@ -103,7 +104,7 @@ describe.each(testServers())('[48] $name (wire 48)', (server) => {
 });
 
 test('[48] a mysql 9.7 that insists on compression says that there is none (wire 48)', async () => {
-  const server = testServers().find(({ name }) => name === 'mysql-9.7');
+  const server = allTestServers().find(({ name }) => name === 'mysql-9.7');
   if (server === undefined) throw new Error('There is no MySQL 9.7.');
   const proxy = await proxyInFront(server);
   const options = [...connectionOptions('mysql-9.7'), '--compression-algorithms=zlib'];

@@ -5,9 +5,9 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } fr
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { projectFolder } from '../support/folders.js';
 import { until } from '../support/poll.js';
 import { environment, MAIN, proxyInFront, runUndrop } from '../support/proxy.js';
-import { projectFolder } from '../support/server-set.js';
 import { testServers } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.

@@ -10,8 +10,8 @@ import { chmod, readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
+import { projectFolder } from '../support/folders.js';
 import { listens, until } from '../support/poll.js';
-import { projectFolder } from '../support/server-set.js';
 import { query } from '../support/servers.js';
 
 const NOBODY = 65534;

@@ -11,8 +11,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { type CommandResult, tryCommand } from '../../src/demo/run-command.js';
 import { type DemoState, findDemo } from '../../src/demo/state.js';
+import { projectFolder } from '../support/folders.js';
 import { until } from '../support/poll.js';
-import { projectFolder } from '../support/server-set.js';
 import { query } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.

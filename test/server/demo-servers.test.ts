@@ -1,16 +1,16 @@
 /** The test servers themselves: what the other tests take for granted about them. */
 import { describe, expect, jest, test } from '@jest/globals';
 import { SERVER_NAMES } from '../support/server-set.js';
-import { connect, freshSchema, generalLog, query, testServers } from '../support/servers.js';
+import { allTestServers, connect, freshSchema, generalLog, query } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(120_000);
 
 test('all four servers are there', () => {
-  expect(testServers().map((server) => server.name)).toEqual(SERVER_NAMES);
+  expect(allTestServers().map((server) => server.name)).toEqual(SERVER_NAMES);
 });
 
-describe.each(testServers())('$name', (server) => {
+describe.each(allTestServers())('$name', (server) => {
   test('is the product and version that its name says, with binlog and a server id', async () => {
     const rows = await query(
       server,

@@ -5,16 +5,24 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, jest, test } from '@jest/globals';
 import { fillShop, SHOP_ROWS } from '../../src/demo/shop.js';
+import { projectFolder } from '../support/folders.js';
 import { listens, until } from '../support/poll.js';
-import { projectFolder, SERVER_NAMES, startFromSet } from '../support/server-set.js';
-import { connect, freshSchema, query, startServer, testServers } from '../support/servers.js';
+import { startFromSet } from '../support/server-set.js';
+import {
+  connect,
+  freshSchema,
+  query,
+  startServer,
+  testServerNames,
+  testServers,
+} from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(120_000);
 
 const START_ONE = join(projectFolder, 'build/test/support/start-one.js');
 
-describe.each(SERVER_NAMES)('%s', (name) => {
+describe.each(testServerNames())('%s', (name) => {
   test('is gone after stop, with its port and folder; a second stop does no harm', async () => {
     const server = await startServer(name, ['--max-connections=77']);
     expect(await query(server, 'SELECT @@max_connections AS n')).toEqual([{ n: 77 }]);

@@ -12,8 +12,7 @@ import { makeCertificates } from '../support/certificates.js';
 import { ownAddress } from '../support/own-address.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { SERVER_NAMES } from '../support/server-set.js';
-import { connect, query, startServer, type Target } from '../support/servers.js';
+import { connect, query, startServer, type Target, testServerNames } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
 jest.setTimeout(120_000);
@@ -116,7 +115,7 @@ const BROKEN_RESPONSES: Readonly<Record<string, Buffer>> = {
   'has a scramble of another length': responseOf('life', NATIVE, { scrambleBytes: 7 }),
 };
 
-describe.each(SERVER_NAMES)('%s with max_connect_errors', (name) => {
+describe.each(testServerNames())('%s with max_connect_errors', (name) => {
   /** The legs to the server: plain, and in TLS where the server has that. */
   const LEGS = ['disabled', 'preferred'] as const;
   let server: ThrowawayServer;

@@ -4,7 +4,7 @@ import { listHeld } from '../../src/undo/list.js';
 import { describeAnswer } from '../support/native-case.js';
 import { proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
-import { freshSchema, testServers } from '../support/servers.js';
+import { allTestServers, freshSchema } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 
 // The server itself takes seconds of it.
@@ -15,7 +15,7 @@ const NAMES = 1_000;
 /** In the first part, in one between, and the last of all. */
 const THERE = [0, 500, NAMES - 1];
 
-const ofMysql = testServers().filter(({ name }) => name === 'mysql-5.6');
+const ofMysql = allTestServers().filter(({ name }) => name === 'mysql-5.6');
 
 test.each(ofMysql)('a drop of a thousand names on $name', async (server) => {
   const schema = await freshSchema(server);

@@ -9,10 +9,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type CommandResult, runCommand, tryCommand } from '../../src/demo/run-command.js';
+import { projectFolder } from '../support/folders.js';
 import { nodeProgram, nodeVersions } from '../support/node-versions.js';
 import { until } from '../support/poll.js';
 import { environment } from '../support/proxy.js';
-import { projectFolder } from '../support/server-set.js';
 import { connect, freshSchema, query, testServer } from '../support/servers.js';
 
 const BYTES_MAX = 8 * 2 ** 20;

@@ -11,7 +11,13 @@ import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
-import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
+import {
+  allTestServers,
+  connect,
+  type FreshSchema,
+  freshSchema,
+  testServers,
+} from '../support/servers.js';
 
 const REFUSED = 'UNDROP_RECYCLE_SCHEMA_WRITE';
 const FLAGS = MODERN | CLIENT.MULTI_STATEMENTS;
@@ -333,7 +339,7 @@ inLanes(testServers(), 'on $name', (server, { test, beforeAll, afterAll }) => {
     // Of MySQL 5.6 these tools can take none.
     const from =
       server.name === 'mysql-5.6'
-        ? testServers().find(({ name }) => name === 'mariadb-10.11')
+        ? allTestServers().find(({ name }) => name === 'mariadb-10.11')
         : server;
     if (from === undefined) throw new Error('the set has a MariaDB');
     const source = from === server ? proxy : from;

@@ -1,7 +1,7 @@
 /**
  * The tracker against the marker, on every server: at the end of each step of random conversations
  * the tracker is idle exactly where the marker says that no answer is owed any more.
- * UNDROP_TEST_CONVERSATIONS: how many for each server (default 100); UNDROP_TEST_SEED: the first.
+ * UNDROP_TEST_CONVERSATIONS: how many for each server.
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { CLIENT_DEPRECATE_EOF } from '../../src/wire/capabilities.js';
@@ -15,12 +15,13 @@ import {
   randomPrepare,
   TABLES,
 } from '../support/random-conversation.js';
+import { rounds, seedFor } from '../support/sample.js';
 import { freshSchema, query, type TestServer, testServers } from '../support/servers.js';
 
 jest.setTimeout(6 * 3_600_000);
 
-const CONVERSATIONS = Number(process.env['UNDROP_TEST_CONVERSATIONS'] ?? 100);
-const SEED = Number(process.env['UNDROP_TEST_SEED'] ?? '20261120');
+const CONVERSATIONS = Number(process.env['UNDROP_TEST_CONVERSATIONS'] ?? rounds(2500, 50));
+const SEED = seedFor('conversations');
 const STEPS = 12;
 const BURST_MAX = 6;
 

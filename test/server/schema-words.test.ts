@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { connect, testServers } from '../support/servers.js';
+import { allTestServers, connect, testServers } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(60_000);
@@ -65,7 +65,7 @@ describe.each(testServers())('on $name', (server) => {
 });
 
 // Elsewhere the names of keys may be longer than of other things.
-describe.each(testServers().filter(({ name }) => name === 'mysql-9.7'))('on $name', (server) => {
+describe.each(allTestServers().filter(({ name }) => name === 'mysql-9.7'))('on $name', (server) => {
   test('where a RENAME fails for another reason than rights, none is asked for', async () => {
     const root = await connect(server);
     const proxy = await proxyInFront(server);

@@ -23,14 +23,20 @@ import {
   whereIs,
 } from '../lifecycle/collecting.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
-import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
+import {
+  allTestServers,
+  connect,
+  type FreshSchema,
+  freshSchema,
+  query,
+} from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
 import { tappedPool } from '../support/tapped-pool.js';
 
 jest.setTimeout(120_000);
 
-describe.each(testServers())('undo on $name', (server) => {
+describe.each(allTestServers())('undo on $name', (server) => {
   let pool: ServicePool;
   let schema: FreshSchema;
   let collecting: Collecting | null = null;

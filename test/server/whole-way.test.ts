@@ -7,7 +7,7 @@ import { parseHoldName } from '../../src/names/hold-name.js';
 import { inLanes } from '../support/lanes.js';
 import { until } from '../support/poll.js';
 import { spawnProxy } from '../support/proxy.js';
-import { connect, freshSchema, generalLog, query, testServers } from '../support/servers.js';
+import { allTestServers, connect, freshSchema, generalLog, query } from '../support/servers.js';
 
 jest.setTimeout(120_000);
 
@@ -20,7 +20,7 @@ const QUICK = {
   COLLECT: 'auto',
 };
 
-inLanes(testServers(), 'the whole way on $name', (server, { test }) => {
+inLanes(allTestServers(), 'the whole way on $name', (server, { test }) => {
   const isSlow = server.name === 'mysql-5.6';
   const states = isSlow ? ['HOLD', 'PURGE', 'EVAC', 'DROP'] : ['HOLD', 'DROP'];
 

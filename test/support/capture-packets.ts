@@ -16,7 +16,8 @@ import { join } from 'node:path';
 import * as caps from '../../src/wire/capabilities.js';
 import * as com from '../../src/wire/commands.js';
 import { encodePacket } from '../../src/wire/framing.js';
-import { projectFolder, SERVER_NAMES, startFromSet } from './server-set.js';
+import { projectFolder } from './folders.js';
+import { SERVER_NAMES, startFromSet } from './server-set.js';
 import { query, type Target } from './servers.js';
 
 /** A server that has said nothing for so long has said all; far more than it needs here. */

@@ -7,7 +7,7 @@ import { ensureAptRoot, inRoot } from '../../src/demo/apt-root.js';
 import { cacheFolder } from '../../src/demo/cache.js';
 import { tryCommand } from '../../src/demo/run-command.js';
 import type { ScriptJob, Transcript } from './client-script.js';
-import { projectFolder } from './server-set.js';
+import { projectFolder } from './folders.js';
 
 /** With what it needs for caching_sha2_password and for ed25519. */
 const PYTHON = ['python3-pymysql', 'python3-cryptography', 'python3-nacl'];

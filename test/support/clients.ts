@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { ensureAptRoot, inRoot } from '../../src/demo/apt-root.js';
 import { cacheFolder } from '../../src/demo/cache.js';
 import { type CommandResult, tryCommand } from '../../src/demo/run-command.js';
-import { ensureInstalled, projectFolder, type ServerName } from './server-set.js';
+import { projectFolder } from './folders.js';
+import { ensureInstalled, type ServerName } from './server-set.js';
 import type { Target } from './servers.js';
 
 interface ClientRow {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { ensureAptRoot, inRoot } from '../../src/demo/apt-root.js';
 import { cacheFolder } from '../../src/demo/cache.js';
 import { type CommandResult, tryCommand } from '../../src/demo/run-command.js';
-import { projectFolder } from './server-set.js';
+import { projectFolder } from './folders.js';
 import type { Target } from './servers.js';
 
 /** Scripts under test/support/tools; each has a project in it, and goes up and down with it. */

@@ -1,12 +1,14 @@
 /**
  * The versions of Node.js that the product runs on, each out of the npm package of its platform.
- * NODE_VERSIONS says with which the tests run it ("20,26"); without it, with that of the tests.
+ * NODE_VERSIONS says on which the tests run it ("20,26"); otherwise on all of them in a long run,
+ * and on that of the tests in any other.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheFolder, ensureCached } from '../../src/demo/cache.js';
 import { runCommand } from '../../src/demo/run-command.js';
-import { projectFolder } from './server-set.js';
+import { projectFolder } from './folders.js';
+import { isLong } from './sample.js';
 
 const VERSIONS: Readonly<Record<string, string>> = {
   20: '20.20.2',
@@ -16,7 +18,7 @@ const VERSIONS: Readonly<Record<string, string>> = {
 };
 
 export function nodeVersions(): readonly string[] {
-  return process.env['NODE_VERSIONS']?.split(',') ?? ['this'];
+  return process.env['NODE_VERSIONS']?.split(',') ?? (isLong ? Object.keys(VERSIONS) : ['this']);
 }
 
 /** The program; installed into the cache first where it isn't there. */

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { cacheFolder, ensureCached } from '../../src/demo/cache.js';
 import { runCommand, tryCommand } from '../../src/demo/run-command.js';
 import type { Transcript } from './client-script.js';
-import { projectFolder } from './server-set.js';
+import { projectFolder } from './folders.js';
 import type { Target, TestServer } from './servers.js';
 
 export const NPM_TOOLS = ['knex', 'sequelize', 'typeorm', 'drizzle'] as const;

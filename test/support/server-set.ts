@@ -3,18 +3,21 @@
  * machine. Invariant: the set is fixed; a server that can't be had is a failure, never a skip.
  */
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { ensureAptServer } from '../../src/demo/apt-root.js';
 import { cacheFolder } from '../../src/demo/cache.js';
 import type { Flavour, Installation } from '../../src/demo/installation.js';
 import { ensureNpm56 } from '../../src/demo/npm56.js';
 import { startThrowaway, type ThrowawayServer } from '../../src/demo/throwaway.js';
+import { projectFolder } from './folders.js';
 import { makeServiceAccount } from './service-account.js';
 
 export const SERVER_NAMES = ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'] as const;
 
 export type ServerName = (typeof SERVER_NAMES)[number];
+
+export function flavourOf(name: ServerName): Flavour {
+  return name.startsWith('mariadb') ? 'mariadb' : 'mysql';
+}
 
 interface AptRow {
   readonly flavour: Flavour;
@@ -32,9 +35,6 @@ const APT: Readonly<Record<Exclude<ServerName, 'mysql-5.6'>, AptRow>> = {
   'mariadb-10.11': { flavour: 'mariadb', suite: 'bookworm' },
   'mariadb-11.8': { flavour: 'mariadb', suite: 'sid' },
 };
-
-/** The project's folder, seen from build/test/support. */
-export const projectFolder = join(fileURLToPath(import.meta.url), '../../../..');
 
 /** Lays the server down where that hasn't been done, and starts one with a fresh data folder. */
 export async function startFromSet(

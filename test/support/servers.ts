@@ -3,6 +3,7 @@
  * own and the server's general log. Invariant: a test finds all servers of the set, or fails.
  */
 import { randomBytes } from 'node:crypto';
+import { appendFileSync } from 'node:fs';
 import {
   type Connection,
   type ConnectionOptions,
@@ -10,7 +11,8 @@ import {
   type RowDataPacket,
 } from 'mysql2/promise';
 import type { ThrowawayServer } from '../../src/demo/throwaway.js';
-import { type ServerName, startFromSet } from './server-set.js';
+import { sample, testFile } from './sample.js';
+import { flavourOf, SERVER_NAMES, type ServerName, startFromSet } from './server-set.js';
 import { makeServiceAccount } from './service-account.js';
 
 /** A running server of the set; its jest worker has it alone. */
@@ -19,8 +21,23 @@ export type TestServer = Omit<ThrowawayServer, 'stop' | 'why' | 'ended' | 'folde
 /** Where a connection goes: a server, or the proxy in front of one. */
 export type Target = Pick<TestServer, 'host' | 'port' | 'user' | 'password'>;
 
-/** All servers; for `describe.each(testServers())('$name', (server) => …)`. */
+/**
+ * The servers of this test file, for `describe.each(testServers())('$name', (server) => …)`: in a
+ * long run all of them, otherwise one MySQL and one MariaDB, which the seed of the run chooses for
+ * each file anew.
+ */
 export function testServers(): readonly TestServer[] {
+  return onesOfThisFile(allTestServers());
+}
+
+/** The names of `testServers()`, for files that start servers of their own. */
+export function testServerNames(): readonly ServerName[] {
+  const names = SERVER_NAMES.map((name) => ({ name, flavour: flavourOf(name) }));
+  return onesOfThisFile(names).map(({ name }) => name);
+}
+
+/** All servers of the set, for what each of them must be met by in every run. */
+export function allTestServers(): readonly TestServer[] {
   const sets = JSON.parse(process.env['TEST_SERVER_SETS'] ?? '[]') as TestServer[][];
   const worker = Number(process.env['JEST_WORKER_ID'] ?? '1');
   const set = sets[worker - 1];
@@ -32,9 +49,24 @@ export function testServers(): readonly TestServer[] {
 
 /** The one of that name. */
 export function testServer(name: string): TestServer {
-  const found = testServers().find((server) => server.name === name);
+  const found = allTestServers().find((server) => server.name === name);
   if (found === undefined) throw new Error(`There is no test server named ${name}.`);
   return found;
+}
+
+function onesOfThisFile<One extends Pick<TestServer, 'name' | 'flavour'>>(
+  ones: readonly One[],
+): readonly One[] {
+  const kind = ({ flavour }: One) => flavour;
+  const chosen = sample(ones, { name: 'servers', kind });
+  tellWhich(chosen.map(({ name }) => name));
+  return chosen;
+}
+
+/** scripts/test.mjs says at the end how many files met which server. */
+function tellWhich(names: readonly string[]): void {
+  const file = process.env['TEST_SERVERS_FILE'];
+  if (file !== undefined) appendFileSync(file, `${testFile()} ${names.join(' ')}\n`);
 }
 
 /** A server of the set for one test alone, with more options; the test stops it. */
