@@ -7,6 +7,7 @@ import { isServerError, type ServicePool } from '../service/pools.js';
 import { numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
+import { ACCESS_DENIED } from '../wire/server-errors.js';
 import { type Account, type Grant, grantsFor, type Tier } from './grants.js';
 import { missingSchemas, readSchemas } from './schemas.js';
 import { createUserSql, grantSql } from './statements.js';
@@ -83,16 +84,13 @@ async function exists(admin: ServicePool, { user, host }: Account): Promise<bool
     );
     return numberOf(rows[0] ?? {}, 'n') > 0;
   } catch (error) {
-    if (!isServerError(error, ...TABLE_DENIED)) throw error;
+    if (!isServerError(error, ...ACCESS_DENIED)) throw error;
     const instead =
       '`undrop init --apply` looks there whether the account exists: GRANT SELECT ON mysql.user to the administrator, or have somebody run what `undrop init` prints.';
     const params = { account: 'the administrator', cause: error.message, instead };
     throw new UndropError('UNDROP_MISSING_RIGHT', params, error);
   }
 }
-
-/** A schema, a table, a column of it. */
-const TABLE_DENIED = [1044, 1142, 1143] as const;
 
 /** MySQL 8.0.16 and later: names of schemas in grants are no patterns then. */
 export async function hasPartialRevokes(connection: ServicePool): Promise<boolean> {

@@ -10,6 +10,7 @@ import { isServerError, type ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { sql } from '../service/sql.js';
+import { ABSENT_TABLE, ACCESS_DENIED } from '../wire/server-errors.js';
 import { type Need, needsOf, type Tier } from './grants.js';
 import { findPrograms, type Program } from './programs.js';
 import { hasRight, type Rights, readRights } from './rights.js';
@@ -85,13 +86,10 @@ async function findTorn(pool: ServicePool): Promise<readonly string[]> {
     const torn = rows.filter(({ failure }) => failure === TORN);
     return torn.map(({ schema, table }) => `${schema}.${table}`);
   } catch (error) {
-    if (isServerError(error, ...NO_LEDGER)) return [];
+    if (isServerError(error, ...ABSENT_TABLE, ...ACCESS_DENIED)) return [];
     throw error;
   }
 }
-
-/** It, or its schema, isn't there; or no right on it. */
-const NO_LEDGER = [1146, 1049, 1017, 1142, 1044] as const;
 
 /** The tier that the account has; null: something essential is missing. */
 export async function readTier(pool: ServicePool): Promise<Tier | null> {

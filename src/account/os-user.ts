@@ -5,13 +5,14 @@
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
+import { ACCESS_DENIED, ER_NO_SUCH_TABLE } from '../wire/server-errors.js';
 
 /** `name@host` of each; null where the service account may not see the accounts. */
 export async function accountsOf(osUser: string, pool: ServicePool): Promise<string[] | null> {
   try {
     return (await ofMariadb(osUser, pool)) ?? (await ofMysql(osUser, pool));
   } catch (error) {
-    if (!isServerError(error, ...DENIED_ERRNOS)) throw error;
+    if (!isServerError(error, ...ACCESS_DENIED)) throw error;
     return null;
   }
 }
@@ -40,7 +41,7 @@ async function ofMariadb(osUser: string, pool: ServicePool): Promise<string[] | 
       return isOpen ? [`${name}@${textOf(row, 'host')}`] : [];
     });
   } catch (error) {
-    if (isServerError(error, NO_SUCH_TABLE)) return null;
+    if (isServerError(error, ER_NO_SUCH_TABLE)) return null;
     throw error;
   }
 }
@@ -53,6 +54,3 @@ async function ofMysql(osUser: string, pool: ServicePool): Promise<string[]> {
   );
   return rows.map((row) => `${textOf(row, 'name')}@${textOf(row, 'host')}`);
 }
-
-const NO_SUCH_TABLE = 1146;
-const DENIED_ERRNOS = [1044, 1142, 1143] as const;

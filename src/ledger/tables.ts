@@ -11,6 +11,18 @@ import { isConnectionLost } from '../service/connect-error.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { numberOf, numberOrNullOf, textOf } from '../service/row.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import {
+  ABSENT_TABLE,
+  ACCESS_DENIED,
+  ALGORITHM_NOT_SUPPORTED,
+  ER_BAD_FIELD_ERROR,
+  ER_DUP_FIELDNAME,
+  ER_INNODB_MAX_ROW_VERSION,
+  ER_SUBQUERY_NO_1_ROW,
+  ER_UNKNOWN_ALTER_ALGORITHM,
+  LOCK_NOT_GRANTED,
+  READ_ONLY_SERVER,
+} from '../wire/server-errors.js';
 import { ensureGuards } from './guards.js';
 
 /** Version of the ledger's tables; two neighbouring versions can run side by side. */
@@ -25,15 +37,11 @@ const VERSION_TABLE = ident(RECYCLE_SCHEMA, 'ledger_version');
 /** Of a ledger with many rows; others read and write it meanwhile. */
 const UPGRADE_DEADLINE_MS = 3_600_000;
 
-/** The schema or the table is missing. */
-const LEDGER_GONE = [1049, 1146];
-/** A column is missing; `KNOWN_VERSION` found another version. */
-const LEDGER_OTHER = [1054, 1242];
-/** Deadlock, or a lock on the ledger: worth one more try. */
-const TRANSIENT = [1205, 1213];
+/** A column is missing; or `KNOWN_VERSION` found another version. */
+const LEDGER_OTHER = [ER_BAD_FIELD_ERROR, ER_SUBQUERY_NO_1_ROW];
 
-/** The account may not: on the schema, the table, SUPER or the like; the server is read-only. */
-const NOT_ALLOWED = [1044, 1142, 1227, 1290, 1836];
+/** The account lacks a right, or the server is read-only. */
+const NOT_ALLOWED = [...ACCESS_DENIED, ...READ_ONLY_SERVER];
 
 /**
  * Behind a write that failed: resolves where it is worth one more try. Where somebody has dropped
@@ -41,8 +49,8 @@ const NOT_ALLOWED = [1044, 1142, 1227, 1290, 1836];
  * that is looked into. Rejects with `error` otherwise.
  */
 export async function beforeNextTry(pool: ServicePool, error: unknown): Promise<void> {
-  if (isServerError(error, ...LEDGER_GONE, ...LEDGER_OTHER)) await ensureLedger(pool);
-  else if (!isConnectionLost(error) && !isServerError(error, ...TRANSIENT)) throw error;
+  if (isServerError(error, ...ABSENT_TABLE, ...LEDGER_OTHER)) await ensureLedger(pool);
+  else if (!isConnectionLost(error) && !isServerError(error, ...LOCK_NOT_GRANTED)) throw error;
 }
 
 /**
@@ -88,7 +96,7 @@ export async function assertLedgerKnown(connection: ServiceConnection): Promise<
       ),
     );
   } catch (error) {
-    if (!isServerError(error, ...LEDGER_GONE)) throw error;
+    if (!isServerError(error, ...ABSENT_TABLE)) throw error;
   }
 }
 
@@ -233,19 +241,22 @@ async function addColumn(connection: ServiceConnection, column: SQLQuery): Promi
   try {
     await connection.run(sql`${add}, ALGORITHM=INSTANT`, options);
   } catch (error) {
-    if (isServerError(error, ADDED)) return;
+    // Another proxy has added the column.
+    if (isServerError(error, ER_DUP_FIELDNAME)) return;
     if (!isServerError(error, ...NOT_INSTANT)) throw error;
     await connection.run(sql`${add}, ALGORITHM=INPLACE, LOCK=NONE`, options).catch(tolerateAdded);
   }
 }
 
-/** Another proxy was faster. */
-const ADDED = 1060;
-/** The server doesn't know the word, or can't do that here, or not any more (4092). */
-const NOT_INSTANT = [1800, 1845, 1846, 4092];
+/** The server doesn't know the ALGORITHM, or can't do this ALTER with it (any more). */
+const NOT_INSTANT = [
+  ER_UNKNOWN_ALTER_ALGORITHM,
+  ER_INNODB_MAX_ROW_VERSION,
+  ...ALGORITHM_NOT_SUPPORTED,
+];
 
 function tolerateAdded(error: unknown): void {
-  if (!isServerError(error, ADDED)) throw error;
+  if (!isServerError(error, ER_DUP_FIELDNAME)) throw error;
 }
 
 async function recordVersion(connection: ServiceConnection): Promise<void> {

@@ -6,6 +6,7 @@
  */
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { note, sql } from '../service/sql.js';
+import { ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';
 
 const known = new WeakMap<ServicePool, Promise<boolean>>();
 
@@ -24,7 +25,7 @@ async function ask(pool: ServicePool): Promise<boolean> {
     await pool.run(sql`DO ${note('look')} 0`, { logged: false });
     return true;
   } catch (error) {
-    if (isServerError(error, 1227)) return false;
+    if (isServerError(error, ER_SPECIFIC_ACCESS_DENIED_ERROR)) return false;
     throw error;
   }
 }

@@ -17,6 +17,7 @@ import { type HoldTable, listHoldTables, listHoldTablesAtHome } from '../service
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { numberOf, textOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
+import { ABSENT_TABLE } from '../wire/server-errors.js';
 
 /** A table that the lifecycle has in its hands. */
 export interface Collectable extends HoldTable {
@@ -24,8 +25,6 @@ export interface Collectable extends HoldTable {
   readonly logged: boolean;
 }
 
-/** The ledger, or its schema, is not there. The lifecycle goes on by names. */
-export const NO_LEDGER = [1146, 1049, 1017] as const;
 /** Rows read at once. */
 const ELSEWHERE_MAX = 10_000;
 
@@ -70,7 +69,7 @@ async function readAwaited(
       isActive(id) || alive.has(id) || groups.has(groupId);
     return new Set(intents.filter(isOpen).map(({ id }) => id));
   } catch (error) {
-    if (isServerError(error, ...NO_LEDGER)) return new Set();
+    if (isServerError(error, ...ABSENT_TABLE)) return new Set();
     throw error;
   }
 }
@@ -115,7 +114,7 @@ async function readElsewhere(connection: ServiceConnection): Promise<readonly El
     }
     return found;
   } catch (error) {
-    if (isServerError(error, ...NO_LEDGER)) return [];
+    if (isServerError(error, ...ABSENT_TABLE)) return [];
     throw error;
   }
 }

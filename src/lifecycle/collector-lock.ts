@@ -19,6 +19,7 @@ import {
 import { numberOf, numberOrNullOf, textOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import { ABSENT_TABLE, ACCESS_DENIED } from '../wire/server-errors.js';
 
 /**
  * Undrop 0.1 has this one alone. It is taken too, where a session may have two, so that one which
@@ -104,13 +105,10 @@ export async function findStrangers(pool: ServicePool): Promise<readonly string[
     const { strangers } = await lookAtLock(pool, await readServerFacts(pool));
     return strangers.map(({ words, name }) => `${words} has ${name}`);
   } catch (error) {
-    if (!isServerError(error, ...MAY_NOT)) throw error;
+    if (!isServerError(error, ...ACCESS_DENIED)) throw error;
     return [];
   }
 }
-
-/** No right to read the row, or the processlist. */
-const MAY_NOT = [1044, 1142, 1227];
 
 /** A lock that a leader has. */
 export interface TakenLock {
@@ -182,7 +180,7 @@ async function claim(
     const [changed] = await connection.run(change);
     return changed?.affectedRows === 1;
   } catch (error) {
-    if (!isServerError(error, ...NO_TABLE)) throw error;
+    if (!isServerError(error, ...ABSENT_TABLE)) throw error;
     await createSchema(connection, RECYCLE_SCHEMA);
     const [, changed] = await connection.run([CREATION, change]);
     return changed?.affectedRows === 1;
@@ -195,9 +193,6 @@ const CREATION = sql`CREATE TABLE IF NOT EXISTS ${TABLE} (
   holder VARCHAR(512) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
   since DATETIME NOT NULL
 ) ENGINE=InnoDB`;
-
-/** The table or its schema isn't there. */
-export const NO_TABLE = [1146, 1049] as const;
 
 async function readRow(
   connection: ServiceConnection,
@@ -212,7 +207,7 @@ async function readRow(
       ? null
       : { nonce: textOf(row, 'nonce'), holder: textOf(row, 'holder') };
   } catch (error) {
-    if (!isServerError(error, ...NO_TABLE)) throw error;
+    if (!isServerError(error, ...ABSENT_TABLE)) throw error;
     return null;
   }
 }

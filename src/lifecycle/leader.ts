@@ -17,13 +17,8 @@ import { isServerError, type ServicePool, type TaskConnection } from '../service
 import { numberOrNullOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
-import {
-  type LockState,
-  lookAtLock,
-  NO_TABLE,
-  type TakenLock,
-  takeLock,
-} from './collector-lock.js';
+import { ABSENT_TABLE, ER_SUBQUERY_NO_1_ROW } from '../wire/server-errors.js';
+import { type LockState, lookAtLock, type TakenLock, takeLock } from './collector-lock.js';
 
 const HEARTBEAT_MS = 5_000;
 /** How often those without the lock try to get it. */
@@ -165,7 +160,7 @@ async function assertLock({ connection, lock }: Held): Promise<void> {
     if (row !== undefined && numberOrNullOf(row, 'ours') === 1) return;
   } catch (error) {
     // Its row is lost: another proxy may lead by a new one.
-    if (!isServerError(error, ...NO_TABLE)) throw error;
+    if (!isServerError(error, ...ABSENT_TABLE)) throw error;
   }
   throw new UndropError('UNDROP_NOT_COLLECTOR');
 }
@@ -205,8 +200,9 @@ function whileLocked({ connection, lock }: Held, other: TaskConnection): TaskCon
         const [, ...rows] = await other.run([ifLocked, ...[text].flat()], options);
         return rows;
       } catch (error) {
-        // "Subquery returns more than 1 row".
-        if (isServerError(error, 1242)) throw new UndropError('UNDROP_NOT_COLLECTOR');
+        if (isServerError(error, ER_SUBQUERY_NO_1_ROW)) {
+          throw new UndropError('UNDROP_NOT_COLLECTOR');
+        }
         throw error;
       }
     },

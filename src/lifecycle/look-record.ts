@@ -6,6 +6,7 @@ import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
 import { isServerError, type Row, type ServiceConnection } from '../service/pools.js';
 import { dateOf, dateOrNullOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
+import { ABSENT_TABLE, ER_BAD_FIELD_ERROR, ER_NO_SUCH_TABLE } from '../wire/server-errors.js';
 import type { LastLook } from './grace.js';
 
 const TABLE = ident(RECYCLE_SCHEMA, 'collector');
@@ -32,7 +33,7 @@ export async function readLastLook(
       aheadMs: row === undefined ? null : aheadOf(row),
     };
   } catch (error) {
-    if (isServerError(error, 1146, 1049)) return NEVER;
+    if (isServerError(error, ...ABSENT_TABLE)) return NEVER;
     throw error;
   }
 }
@@ -57,8 +58,8 @@ export async function writeLastLook(
   try {
     await connection.run(write);
   } catch (error) {
-    if (!isServerError(error, 1146, 1054)) throw error;
-    const isOld = isServerError(error, 1054);
+    if (!isServerError(error, ER_NO_SUCH_TABLE, ER_BAD_FIELD_ERROR)) throw error;
+    const isOld = isServerError(error, ER_BAD_FIELD_ERROR);
     await connection.run([
       isOld
         ? sql`ALTER ${note('look')} TABLE ${TABLE} ADD COLUMN proxy_clock DATETIME(3) NULL`

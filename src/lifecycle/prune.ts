@@ -6,6 +6,7 @@
 import { LEDGER } from '../ledger/tables.js';
 import { isServerError, type ServiceConnection } from '../service/pools.js';
 import { note, sql } from '../service/sql.js';
+import { ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';
 
 /** What one look removes at most, of either kind; the next goes on. */
 const ROWS_MAX = 1_000;
@@ -33,7 +34,7 @@ export async function pruneLedger(connection: ServiceConnection, keepMs: number)
       );
     } catch (error) {
       // The account was allowed once, when the row was written, and is not any more.
-      if (logged || !isServerError(error, 1227)) throw error;
+      if (logged || !isServerError(error, ER_SPECIFIC_ACCESS_DENIED_ERROR)) throw error;
     }
   }
 }

@@ -16,6 +16,7 @@ import {
 } from '../service/pools.js';
 import { numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
+import { ABSENT_TABLE, ER_SPECIFIC_ACCESS_DENIED_ERROR, GAVE_UP } from '../wire/server-errors.js';
 import { choosePurgeKey, type IndexColumn, type PurgeKey } from './purge-key.js';
 import { deleteBetween, nextBounds } from './purge-sql.js';
 
@@ -23,10 +24,8 @@ import { deleteBetween, nextBounds } from './purge-sql.js';
  * Finding the next row may have to pass all that are marked as deleted while a snapshot is open.
  */
 const CHUNK_DEADLINE_MS = 120_000;
-/**
- * A table that is in use: try again later rather than wait. The gone, the locked, the interrupted.
- */
-const LEAVE_IT = [1146, 1017, 1205, 1213, 1317] as const;
+/** Another key would not help: the table is absent or in use, or a right is missing. */
+const OF_ANY_KEY = [ER_SPECIFIC_ACCESS_DENIED_ERROR, ...ABSENT_TABLE, ...GAVE_UP];
 
 /** One piece. `end`: the walk has come to the end of the table. */
 export interface Chunk {
@@ -78,9 +77,7 @@ export class PurgeWalk {
       this.#rowsRemoved += chunk.rowsRemoved;
       return chunk;
     } catch (error) {
-      if (key === null || !isServerError(error) || isServerError(error, 1227, ...LEAVE_IT)) {
-        throw error;
-      }
+      if (key === null || !isServerError(error) || isServerError(error, ...OF_ANY_KEY)) throw error;
       // A key that this server can't walk (invisible, of a type we misjudged): go on without.
       this.#key = null;
       return { rowsRemoved: 0, end: false };

@@ -5,13 +5,12 @@
 import type { Clock } from '../clock.js';
 import type { Log } from '../log.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
+import { ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';
 import type { Collectable } from './collectable.js';
 import { type Chunk, isEmpty, PurgeWalk } from './purge.js';
 import type { LifecycleSettings } from './settings.js';
 
 const PAUSE_MS_MAX = 1_000;
-/** The account may not switch sql_log_bin off. */
-const REFUSED = 1227;
 
 export interface PurgerOptions {
   readonly connection: ServicePool;
@@ -78,7 +77,8 @@ export class Purger {
     try {
       return await walk.next(connection, { logged: !unlogged });
     } catch (error) {
-      if (!unlogged || !table.logged || !isServerError(error, REFUSED)) throw error;
+      const mayNot = isServerError(error, ER_SPECIFIC_ACCESS_DENIED_ERROR);
+      if (!unlogged || !table.logged || !mayNot) throw error;
       this.#mayBeUnlogged = false;
       log.warn({ event: 'purge', err: error }, 'may not switch sql_log_bin off: purge is logged');
       return walk.next(connection, { logged: true });

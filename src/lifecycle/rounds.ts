@@ -16,8 +16,9 @@ import { findOrphans } from '../recovery/orphans.js';
 import type { Reconcile } from '../recovery/reconcile.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
+import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { Actions, type Outcome } from './actions.js';
-import { type Collectable, listCollectable, NO_LEDGER } from './collectable.js';
+import { type Collectable, listCollectable } from './collectable.js';
 import { GraceKeeper, type LastSeen } from './grace-keeper.js';
 import type { Lease } from './leader.js';
 import { nextStep } from './next-step.js';
@@ -195,7 +196,7 @@ export class Rounds {
     } catch (error) {
       log.warn({ event: 'collector', err: error }, 'the ledger could not be looked after');
       this.#retrySoon(nowMs, true);
-      if (isServerError(error, ...NO_LEDGER)) await this.#makeLedger();
+      if (isServerError(error, ...ABSENT_TABLE)) await this.#makeLedger();
     }
   }
 

@@ -12,6 +12,7 @@ import type { Log } from '../log.js';
 import { formatHoldName, type TableState } from '../names/hold-name.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { ident, note, sql } from '../service/sql.js';
+import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import type { Collectable } from './collectable.js';
 
 /** What an action of the collector works with. */
@@ -24,8 +25,6 @@ export interface ActionContext {
 /** Its name before the drop: undefined where the ledger doesn't tell. */
 export type MovedTable = Collectable & { readonly origin: string | undefined };
 
-/** A statement names a table that isn't there; 1017 on MySQL 5.6. */
-const NOT_THERE = [1146, 1017] as const;
 const RENAME_DEADLINE_MS = 30_000;
 
 /** The table under its new name, or `null` where it wasn't there any more. */
@@ -42,7 +41,7 @@ export async function moveTable(
       { deadlineMs: RENAME_DEADLINE_MS, logged: table.logged },
     );
   } catch (error) {
-    if (isServerError(error, ...NOT_THERE)) return null;
+    if (isServerError(error, ...ABSENT_TO_RENAME)) return null;
     throw error;
   }
   const origin = await followInLedger({ connection, log }, table, { state: to, holdName: name });

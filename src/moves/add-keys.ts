@@ -12,6 +12,7 @@ import { runOrKill, type TryOptions } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import { ALGORITHM_NOT_SUPPORTED } from '../wire/server-errors.js';
 import { lookAtTable } from './look-at-table.js';
 import { type PlainIndex, readIndexes } from './read-definition.js';
 
@@ -108,13 +109,10 @@ async function addUnderIndexName(
   try {
     await addInOrder(pool, table, keys, how);
   } catch (error) {
-    if (!isServerError(error, ...NOT_IN_PLACE)) throw error;
+    if (!isServerError(error, ...ALGORITHM_NOT_SUPPORTED)) throw error;
     await alter(pool, table, keys.map(plainKey), how);
   }
 }
-
-/** ALGORITHM=INPLACE is not supported, without and with a reason. */
-const NOT_IN_PLACE = [1845, 1846] as const;
 
 /**
  * The server puts the indexes that it makes for the keys behind all others. Those that stood behind

@@ -11,6 +11,7 @@ import { isKilled, type TryOptions } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
+import { ER_FK_DUP_NAME, ER_SUBQUERY_NO_1_ROW } from '../wire/server-errors.js';
 import { addKeys, alter, dropKey, isMysqlFrom57, type KeyedTable, plainKey } from './add-keys.js';
 import { giveToDropped } from './give-to-dropped.js';
 import { lookAtTable } from './look-at-table.js';
@@ -89,15 +90,13 @@ async function dropAway(
     await alter(pool, child, [dropKey(key.name)], { ...options, unless });
     return true;
   } catch (error) {
-    if (!isServerError(error, MORE_THAN_ONE_ROW)) throw error;
+    if (!isServerError(error, ER_SUBQUERY_NO_1_ROW)) throw error;
     const now = await lookAtKey(pool, child, key);
     if (now === null || typeof now === 'string') return true;
     if (isAway(now, key, options)) throw error;
     return false;
   }
 }
-
-const MORE_THAN_ONE_ROW = 1242;
 
 /**
  * Before the key is dropped: an account without REFERENCES could not add it again. Added twice in
@@ -114,10 +113,8 @@ async function assertMayAdd(
   try {
     await alter(pool, child, [plainKey(key), plainKey(key)], options);
   } catch (error) {
-    if (isServerError(error, SECOND_OF_ITS_NAME)) return;
+    if (isServerError(error, ER_FK_DUP_NAME)) return;
     throw error;
   }
   assert(false, 'a foreign key is not added twice under one name');
 }
-
-const SECOND_OF_ITS_NAME = 1826;

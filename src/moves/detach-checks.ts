@@ -12,6 +12,7 @@ import { ownDefinition } from '../ledger/restore-script.js';
 import type { TryOptions } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { ident, sql } from '../service/sql.js';
+import { ALGORITHM_NOT_SUPPORTED, ER_CHECK_CONSTRAINT_NOT_FOUND } from '../wire/server-errors.js';
 import { alter } from './add-keys.js';
 import { lookAtTable } from './look-at-table.js';
 import type { RelocateTable } from './relocate.js';
@@ -46,16 +47,13 @@ export async function detachChecks(
   try {
     await alter(pool, held, [...drops, sql`ALGORITHM=INSTANT`], how);
   } catch (error) {
-    if (isServerError(error, NOT_INSTANT)) return `its CHECKs: ${error.message}`;
+    // The engine is not InnoDB.
+    if (isServerError(error, ...ALGORITHM_NOT_SUPPORTED)) return `its CHECKs: ${error.message}`;
     // Another proxy was faster.
-    if (!isServerError(error, NO_SUCH_CHECK)) throw error;
+    if (!isServerError(error, ER_CHECK_CONSTRAINT_NOT_FOUND)) throw error;
   }
   return null;
 }
-
-/** Of an engine other than InnoDB. */
-const NOT_INSTANT = 1845;
-const NO_SUCH_CHECK = 3821;
 
 /** The server made it of the table's name, and makes it anew with every RENAME. */
 function isMade(name: string, holdName: string): boolean {

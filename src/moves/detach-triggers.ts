@@ -16,6 +16,13 @@ import { isServerError, type ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import { ident, note, sql } from '../service/sql.js';
+import {
+  ER_NOT_SUPPORTED_YET,
+  ER_REFERENCED_TRG_DOES_NOT_EXIST,
+  ER_SUBQUERY_NO_1_ROW,
+  ER_TRG_ALREADY_EXISTS,
+  ER_TRG_DOES_NOT_EXIST,
+} from '../wire/server-errors.js';
 import type { KeyedTable } from './add-keys.js';
 import { createTrigger, setModes, statementOf } from './create-trigger.js';
 import type { RelocateTable } from './relocate.js';
@@ -160,7 +167,7 @@ async function refusalOf(
 }
 
 /** A trigger of that name; before MySQL 5.7 one for that event, of which there is but one. */
-const EXISTS: readonly number[] = [1359, 1235];
+const EXISTS: readonly number[] = [ER_TRG_ALREADY_EXISTS, ER_NOT_SUPPORTED_YET];
 
 /**
  * MySQL asks for the right to name a definer last but for the trigger behind which a new one is to
@@ -184,12 +191,10 @@ async function refusalOfDefiner(
     await runOrKill(pool, create, { logged, patience });
   } catch (error) {
     if (!isServerError(error) || isKilled(error)) throw error;
-    return error.errno === NONE_TO_FOLLOW ? null : error.message;
+    return error.errno === ER_REFERENCED_TRG_DOES_NOT_EXIST ? null : error.message;
   }
   throw new InvariantError('a trigger was made behind one that is not there');
 }
-
-const NONE_TO_FOLLOW = 3011;
 
 /**
  * The last made first, so that what is left after an interruption are the first, behind which the
@@ -218,4 +223,4 @@ export async function dropTriggers(
 }
 
 /** More than one row, which is how the look ends where it isn't there; and no such trigger. */
-const NOT_THERE = [1242, 1360] as const;
+const NOT_THERE = [ER_SUBQUERY_NO_1_ROW, ER_TRG_DOES_NOT_EXIST] as const;

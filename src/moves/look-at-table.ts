@@ -3,6 +3,7 @@ import type { ForeignKey } from '../ledger/detached.js';
 import { isServerError, type ServiceConnection } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
+import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { readForeignKeys } from './read-definition.js';
 
 export interface TableLook {
@@ -10,9 +11,6 @@ export interface TableLook {
   /** Null: there are some that the definition doesn't say in words that are understood. */
   readonly keys: readonly ForeignKey[] | null;
 }
-
-/** No such table, or no such schema; 1017 of MySQL 5.6 where the file is missing. */
-const NOT_THERE = [1146, 1049, 1017] as const;
 
 /** `missing` only where the server itself says so; `view` for whatever is no table. */
 export async function lookAtTable(
@@ -32,7 +30,7 @@ export async function lookAtTable(
     const names = named.map((found) => textOf(found, 'name'));
     return { definition, keys: readForeignKeys(definition, schema, names) };
   } catch (error) {
-    if (isServerError(error, ...NOT_THERE)) return 'missing';
+    if (isServerError(error, ...ABSENT_TABLE)) return 'missing';
     throw error;
   }
 }

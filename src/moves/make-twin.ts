@@ -18,6 +18,13 @@ import { runOrKill } from '../service/kill-after.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ident, note, sql } from '../service/sql.js';
+import {
+  ER_BAD_DB_ERROR,
+  ER_CANT_CREATE_TABLE,
+  ER_DUP_KEY,
+  ER_FK_DUP_NAME,
+  ER_FK_FAIL_ADD_SYSTEM,
+} from '../wire/server-errors.js';
 import { addKeys, alter, dropKey, type KeyedTable } from './add-keys.js';
 import { inOwnNames, withLedKeys } from './led-keys.js';
 import { lookAtTable } from './look-at-table.js';
@@ -57,9 +64,13 @@ export interface NoTwin {
 
 /** Where it isn't used it is collected after so long. */
 const LEFT_MS = 3_600_000;
-const UNKNOWN_SCHEMA = 1049;
 /** A foreign key of that name is in the schema. */
-const KEY_NAME_TAKEN = [1826, 1823, 1005, 1022] as const;
+const KEY_NAME_TAKEN = [
+  ER_FK_DUP_NAME,
+  ER_FK_FAIL_ADD_SYSTEM,
+  ER_CANT_CREATE_TABLE,
+  ER_DUP_KEY,
+] as const;
 
 /** Rejects with the server's errors; `isKilled` where somebody has the table locked. */
 export async function makeTwin(pool: ServicePool, request: TwinRequest): Promise<Twin | NoTwin> {
@@ -173,7 +184,7 @@ async function createLike(
   try {
     await runOrKill(pool, create, { logged });
   } catch (error) {
-    if (!isServerError(error, UNKNOWN_SCHEMA)) throw error;
+    if (!isServerError(error, ER_BAD_DB_ERROR)) throw error;
     await createSchema(pool, schema);
     await runOrKill(pool, create, { logged });
   }

@@ -12,6 +12,7 @@ import { isKilled, runOrKill } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { numberOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
+import { ABSENT_TO_RENAME, ER_DUP_KEY, ER_TABLE_EXISTS_ERROR } from '../wire/server-errors.js';
 import { lookAtTable } from './look-at-table.js';
 
 export interface PutBack {
@@ -50,8 +51,7 @@ export async function putBack(pool: ServicePool, what: PutBack): Promise<void> {
   }
 }
 
-/** ER_DUP_KEY names the table in which the key is. */
-const DUPLICATE_KEY = 1022;
+/** `ER_DUP_KEY` names the table in which the key is. */
 const STATISTICS = /innodb_(table|index)_stats/;
 
 /** Whether it is there, and held nowhere: by a debt that is paid it moves home. */
@@ -73,10 +73,10 @@ async function explain(pool: ServicePool, what: PutBack, error: unknown): Promis
   if (isKilled(error)) {
     return new UndropError('UNDROP_BUSY', { table: `${what.holdSchema}.${what.holdName}`, cause });
   }
-  if (isServerError(error, 1050)) {
+  if (isServerError(error, ER_TABLE_EXISTS_ERROR)) {
     return new UndropError('UNDROP_NAME_TAKEN', { id, table: `${toSchema}.${toTable}` }, error);
   }
-  if (isServerError(error, DUPLICATE_KEY) && STATISTICS.test(cause)) {
+  if (isServerError(error, ER_DUP_KEY) && STATISTICS.test(cause)) {
     return new UndropError(
       'UNDROP_STATISTICS_LEFT',
       { id, table: `${toSchema}.${toTable}` },
@@ -87,8 +87,7 @@ async function explain(pool: ServicePool, what: PutBack, error: unknown): Promis
   if (!(await schemaExists(pool, toSchema))) {
     return new UndropError('UNDROP_SCHEMA_MISSING', { id, schema: toSchema }, error);
   }
-  // 1017 on 5.6.
-  if (isServerError(error, 1146, 1017)) return notHeld(what, error);
+  if (isServerError(error, ...ABSENT_TO_RENAME)) return notHeld(what, error);
   const step = `restore held table ${id}`;
   return new UndropError('UNDROP_SERVICE_FAILED', { step, server: 'the server', cause }, error);
 }

@@ -16,6 +16,7 @@ import { isKilled, runOrKill, type TryOptions } from '../service/kill-after.js';
 import { Patience } from '../service/patience.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import { ER_CHECK_CONSTRAINT_DUP_NAME, ER_LOCK_WAIT_TIMEOUT } from '../wire/server-errors.js';
 import { detachChecks } from './detach-checks.js';
 import { findSpareSchemas, type SpareSchema } from './spare-schema.js';
 import { findName } from './whereabouts.js';
@@ -51,9 +52,6 @@ export type Relocation =
       readonly failure: string;
     };
 
-/** MySQL 8.0.16 and later: the name of a CHECK is unique in its schema. */
-const CHECK_NAME_TAKEN = 3822;
-
 /**
  * One `Relocation` for each table, in order. Does not reject: what can't be reached or moved is
  * reported as failed, and is found by recovery.
@@ -84,7 +82,8 @@ export async function relocate(
   } catch (error) {
     const [only] = tables;
     if (tables.length === 1 && only !== undefined) {
-      const mayBeTaken = isServerError(error, CHECK_NAME_TAKEN) || isKilled(error);
+      // MySQL 8.0.16 and later: the name of a CHECK is unique in its schema.
+      const mayBeTaken = isServerError(error, ER_CHECK_CONSTRAINT_DUP_NAME) || isKilled(error);
       if (mayBeTaken) return [await relocateBeside(pool, only, { ...how, error })];
       return [await explain(pool, only, { ...how, error })];
     }
@@ -216,7 +215,12 @@ function moved(
 
 function failed({ id }: RelocateTable, error: unknown): Relocation {
   if (isKilled(error)) {
-    return { id, outcome: 'failed', errno: 1205, failure: 'another session has it locked' };
+    return {
+      id,
+      outcome: 'failed',
+      errno: ER_LOCK_WAIT_TIMEOUT,
+      failure: 'another session has it locked',
+    };
   }
   const errno = isServerError(error) ? error.errno : null;
   const failure = error instanceof Error ? error.message : String(error);

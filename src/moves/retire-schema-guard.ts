@@ -21,11 +21,21 @@ import { isServerError, type ServiceConnection, type ServicePool } from '../serv
 import { numberOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { ident, note, sql } from '../service/sql.js';
+import {
+  ABSENT_TABLE,
+  ABSENT_TO_RENAME,
+  ER_BAD_DB_ERROR,
+  ER_ERROR_ON_RENAME,
+  ER_KILL_DENIED_ERROR,
+} from '../wire/server-errors.js';
 
-/** Another proxy was faster, or the schema has gone. 1017 on 5.6. */
-const NOT_THERE = [1146, 1049, 1017] as const;
-/** Before MySQL 8 and on MariaDB: what a RENAME says whose schema isn't there. */
-const NO_TARGET = 1025;
+/** Another proxy was faster, or the schema is gone; or the schema that it is renamed into. */
+const NOT_RENAMED = [
+  ...ABSENT_TO_RENAME,
+  ER_BAD_DB_ERROR,
+  // MariaDB and MySQL before 8 say so if the schema that it is renamed into is missing.
+  ER_ERROR_ON_RENAME,
+];
 
 export interface GuardedSchema {
   readonly schema: string;
@@ -53,7 +63,7 @@ export async function retireSchemaGuard(
       );
     } catch (error) {
       if (isKilled(error)) return false;
-      if (!isServerError(error, ...NOT_THERE, NO_TARGET)) throw error;
+      if (!isServerError(error, ...NOT_RENAMED)) throw error;
       const isThere = (await findSchemaGuards(pool, { schema, groupId })).includes(name);
       if (!isThere) continue;
       // A server that was a replica has no local schema until a proxy makes it.
@@ -84,7 +94,7 @@ async function openGate(pool: ServicePool, groupId: string): Promise<void> {
       await pool.killQuery(threadId);
     } catch (error) {
       // Another account's: then the guard stays for as long as that statement lasts.
-      if (!isServerError(error, 1095)) throw error;
+      if (!isServerError(error, ER_KILL_DENIED_ERROR)) throw error;
     }
   }
 }
@@ -147,7 +157,7 @@ async function isMadeByUs(
     );
     return found.length === 0;
   } catch (error) {
-    if (isServerError(error, ...NOT_THERE)) return true;
+    if (isServerError(error, ...ABSENT_TABLE)) return true;
     throw error;
   }
 }

@@ -10,12 +10,10 @@ import { isSameName } from '../names/same-name.js';
 import type { TryOptions } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
+import { ER_TRG_IN_WRONG_SCHEMA } from '../wire/server-errors.js';
 import { detach } from './detach.js';
 import { type RelocateTable, type Relocation, relocate } from './relocate.js';
 import { STAYS_WITH_TRIGGERS } from './stays.js';
-
-/** RENAME into another schema; also where this account doesn't see the triggers. */
-const HAS_TRIGGERS = 1435;
 
 /** One `Relocation` for each table, in order. Does not reject. */
 export async function takeHome(
@@ -30,7 +28,9 @@ export async function takeHome(
   });
   const relocations = await relocate(pool, freed, how);
   return relocations.map((relocation) => {
-    if (relocation.outcome !== 'failed' || relocation.errno !== HAS_TRIGGERS) return relocation;
+    if (relocation.outcome !== 'failed') return relocation;
+    // The server says so of triggers that this account doesn't see, too.
+    if (relocation.errno !== ER_TRG_IN_WRONG_SCHEMA) return relocation;
     return { ...relocation, failure: `${STAYS_WITH_TRIGGERS}: ${relocation.failure}` };
   });
 }

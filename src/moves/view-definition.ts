@@ -10,6 +10,7 @@ import { runOrKill } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { ident, note, quoteIdentifier, sql } from '../service/sql.js';
+import { ABSENT_TABLE, ER_WRONG_OBJECT } from '../wire/server-errors.js';
 import { inCharset } from './create-trigger.js';
 
 export interface ShownView {
@@ -19,8 +20,8 @@ export interface ShownView {
   readonly definition: ViewDefinition;
 }
 
-/** No such table or view, no such schema; it is a table. */
-const NO_VIEW = [1146, 1049, 1347] as const;
+/** The view or its schema is absent; or it is a table. */
+const NO_VIEW = [...ABSENT_TABLE, ER_WRONG_OBJECT];
 
 interface ViewName {
   readonly id: string;

@@ -7,9 +7,7 @@ import { isServerError, type ServiceConnection } from '../service/pools.js';
 import { numberOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
-
-/** No such table, or no such schema; 1017 of MySQL 5.6 where the file is missing. */
-const NOT_THERE = [1146, 1049, 1017] as const;
+import { ABSENT_TABLE } from '../wire/server-errors.js';
 
 /** True only where the server itself says so; a right that is missing (1142) says nothing. */
 export async function isSurelyAbsent(
@@ -22,7 +20,7 @@ export async function isSurelyAbsent(
     return false;
   } catch (error) {
     if (!isServerError(error)) throw error;
-    return isServerError(error, ...NOT_THERE) && !(await isBetween(connection, schema, name));
+    return isServerError(error, ...ABSENT_TABLE) && !(await isBetween(connection, schema, name));
   }
 }
 

@@ -32,6 +32,7 @@ import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
+import { ER_CHECK_CONSTRAINT_DUP_NAME } from '../wire/server-errors.js';
 import { livingOwners } from './living-owners.js';
 import { lostParts } from './lost-parts.js';
 import { hasNotHappened, settle } from './settle-intents.js';
@@ -197,13 +198,13 @@ async function giveName(
     return 'back';
   } catch (error) {
     if (!(error instanceof UndropError)) throw error;
-    const isTaken = error.code === 'UNDROP_NAME_TAKEN' || isServerError(error.cause, CHECK_TAKEN);
+    // MySQL 8.0.16 and later: the name of a CHECK is unique in its schema.
+    const isTaken =
+      error.code === 'UNDROP_NAME_TAKEN' ||
+      isServerError(error.cause, ER_CHECK_CONSTRAINT_DUP_NAME);
     return isTaken ? 'stay' : 'left';
   }
 }
-
-/** ER_CHECK_CONSTRAINT_DUP_NAME: MySQL 8.0.16 and later name CHECKs by the schema. */
-const CHECK_TAKEN = 3822;
 
 /** False: something of it is to be tried again. */
 async function makeWhole(pool: ServicePool, row: LedgerRow, log: Log): Promise<boolean> {

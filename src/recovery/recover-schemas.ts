@@ -23,6 +23,7 @@ import { renewHeld } from '../moves/renew.js';
 import { findSchemaGuards } from '../moves/retire-schema-guard.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { ident, note, sql } from '../service/sql.js';
+import { ER_BAD_DB_ERROR } from '../wire/server-errors.js';
 import { livingOwners } from './living-owners.js';
 import { isOfOneRow } from './of-one-row.js';
 import { putSchemaBack } from './put-schema-back.js';
@@ -137,7 +138,7 @@ async function isThere(connection: ServiceConnection, schema: string): Promise<b
     await connection.run(sql`SHOW CREATE DATABASE ${note('absence')} ${ident(schema)}`);
     return true;
   } catch (error) {
-    if (!isServerError(error, 1049)) throw error;
+    if (!isServerError(error, ER_BAD_DB_ERROR)) throw error;
     return false;
   }
 }

@@ -13,6 +13,12 @@ import { isServerError, type ServicePool } from '../service/pools.js';
 import { numberOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import {
+  CANT_BE_OPENED,
+  ER_FAILED_READ_FROM_PAR_FILE,
+  ER_GET_ERRNO,
+  ER_NO_SUCH_TABLE,
+} from '../wire/server-errors.js';
 
 /**
  * Of an intent whose owner is gone and whose table is not held. Rejects where the account may not
@@ -51,8 +57,8 @@ const SAID =
   'a table with partitions is in pieces, as the server was killed amid its RENAME: its rows are ' +
   'all there; how to bring it together stands in docs/what-if.md';
 
-/** What can't be opened for want of a part of it; by the server and its engine. */
-const CANT_BE_OPENED = [1016, 1017, 1030, 1033, 1146, 1696, 1812, 1932] as const;
+/** A part of it is missing; the server lists it. */
+const BROKEN = [...CANT_BE_OPENED, ER_GET_ERRNO, ER_NO_SUCH_TABLE, ER_FAILED_READ_FROM_PAR_FILE];
 
 /** The server has a table of that name, and can't open it. */
 async function isBroken(pool: ServicePool, { id, schema, table }: LedgerRow): Promise<boolean> {
@@ -61,7 +67,7 @@ async function isBroken(pool: ServicePool, { id, schema, table }: LedgerRow): Pr
     await pool.run(sql`SHOW CREATE TABLE ${note('torn', id)} ${ident(schema, table)}`);
     return false;
   } catch (error) {
-    if (!isServerError(error, ...CANT_BE_OPENED)) throw error;
+    if (!isServerError(error, ...BROKEN)) throw error;
     return true;
   }
 }

@@ -9,6 +9,11 @@
  */
 
 import { systemClock } from '../clock.js';
+import {
+  ER_FK_NO_UNIQUE_INDEX_PARENT,
+  ER_LOCK_WAIT_TIMEOUT,
+  ER_QUERY_INTERRUPTED,
+} from '../wire/server-errors.js';
 import { LOOK_MS, type Patience } from './patience.js';
 import {
   isServerError,
@@ -56,7 +61,6 @@ export async function runOrKill(
  * the variable may go.
  */
 const MAY_KEEP_SUCH_KEYS = sql`SET /*!80400 SESSION restrict_fk_on_non_standard_key = 0, */ @undrop = NULL`;
-const NOT_UNIQUE = 6125;
 
 /**
  * The same on a connection that the caller has already; the last text that it runs there. What
@@ -73,7 +77,7 @@ export async function runOrKillOn(
   const watching = watch(connection, pool, { killAfterMs, patience, signal: done.signal });
   try {
     return await connection.run(text, how).catch(async (error: unknown) => {
-      if (!isServerError(error, NOT_UNIQUE)) throw error;
+      if (!isServerError(error, ER_FK_NO_UNIQUE_INDEX_PARENT)) throw error;
       const [, ...rows] = await connection.run([MAY_KEEP_SUCH_KEYS, ...[text].flat()], how);
       return rows;
     });
@@ -83,9 +87,9 @@ export async function runOrKillOn(
   }
 }
 
-/** Whether the statement gave up waiting for a lock: interrupted (1317) or timed out (1205). */
+/** Whether the statement gave up waiting for a lock: by the KILL, or by the server's own limit. */
 export function isKilled(error: unknown): boolean {
-  return isServerError(error, 1317, 1205);
+  return isServerError(error, ER_QUERY_INTERRUPTED, ER_LOCK_WAIT_TIMEOUT);
 }
 
 interface Watch {

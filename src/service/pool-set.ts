@@ -4,6 +4,14 @@
  */
 import { type ErrorCode, UndropError } from '../errors.js';
 import type { Log } from '../log.js';
+import {
+  ER_ACCESS_DENIED_ERROR,
+  ER_ACCESS_DENIED_NO_PASSWORD_ERROR,
+  ER_DBACCESS_DENIED_ERROR,
+  ER_HOST_NOT_PRIVILEGED,
+  ER_MUST_CHANGE_PASSWORD_LOGIN,
+  ER_NOT_SUPPORTED_AUTH_MODE,
+} from '../wire/server-errors.js';
 import { describeAddress } from './address.js';
 import {
   isServerError,
@@ -143,7 +151,14 @@ export function isForGood(error: unknown): boolean {
 const FOR_GOOD: readonly ErrorCode[] = ['UNDROP_ACCOUNT', 'UNDROP_SERVER_KEY'];
 
 /** Access denied, with or without a password; by host; an authentication that we can't do. */
-const ACCOUNT_REFUSED = [1044, 1045, 1130, 1251, 1698, 1862];
+const ACCOUNT_REFUSED = [
+  ER_DBACCESS_DENIED_ERROR,
+  ER_ACCESS_DENIED_ERROR,
+  ER_HOST_NOT_PRIVILEGED,
+  ER_NOT_SUPPORTED_AUTH_MODE,
+  ER_ACCESS_DENIED_NO_PASSWORD_ERROR,
+  ER_MUST_CHANGE_PASSWORD_LOGIN,
+];
 
 type RefusedAs = 'UNDROP_ACCOUNT' | 'UNDROP_ADMIN_ACCOUNT';
 

@@ -11,6 +11,7 @@ import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import { readPasswordFile } from '../password-file.js';
+import { ER_NO_SUCH_THREAD } from '../wire/server-errors.js';
 import { BoundedPool } from './bounded-pool.js';
 import { connectError } from './connect-error.js';
 import { newWay } from './databases.js';
@@ -334,8 +335,8 @@ class Pool implements OwnedPool {
     try {
       await this.#run('side', text, { deadlineMs: KILL_DEADLINE_MS });
     } catch (error) {
-      // 1094: it is gone already.
-      if (!isServerError(error, 1094)) throw error;
+      // It is gone already.
+      if (!isServerError(error, ER_NO_SUCH_THREAD)) throw error;
     }
   }
 

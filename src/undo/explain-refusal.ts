@@ -1,17 +1,24 @@
 /** What somebody who restores can act on, where the server refuses. Pure. */
 import { UndropError } from '../errors.js';
 import { isServerError } from '../service/pools.js';
+import {
+  ACCESS_DENIED,
+  BAD_NAME,
+  ER_ACCESS_DENIED_ERROR,
+  ER_CANT_CREATE_USER_WITH_GRANT,
+  ER_PROCACCESS_DENIED_ERROR,
+  ER_SPECIFIC_ACCESS_DENIED_ERROR,
+  READ_ONLY_SERVER,
+} from '../wire/server-errors.js';
 import type { Held, HeldTable, TableName } from './list.js';
 
-/** Of a schema or a table that no server takes, or that is too long, or in no such charset. */
-export const BAD_NAMES: ReadonlySet<number> = new Set([1059, 1102, 1103, 1300]);
-
-/** Denied: a schema, a statement, a table, a column, a right on everything, a routine, a grant. */
-export const DENIED = [1044, 1045, 1142, 1143, 1227, 1370, 1410] as const;
-const NO_SUCH_RIGHT = 1227;
-
-/** ER_OPTION_PREVENTS_STATEMENT, ER_READ_ONLY_MODE. */
-const READ_ONLY = [1290, 1836] as const;
+/** Beside the rights on tables: to log in, to make a routine, to grant. */
+export const DENIED = [
+  ...ACCESS_DENIED,
+  ER_ACCESS_DENIED_ERROR,
+  ER_PROCACCESS_DENIED_ERROR,
+  ER_CANT_CREATE_USER_WITH_GRANT,
+];
 
 const SEE_DOCTOR =
   'See `undrop doctor` for what is missing and `undrop init` for how to grant it; or restore by ' +
@@ -39,15 +46,15 @@ export function explainRefusal(
 ): unknown {
   if (!(error instanceof UndropError) || error.code !== 'UNDROP_SERVICE_FAILED') return error;
   const { cause } = error;
-  if (isServerError(cause, ...BAD_NAMES)) {
+  if (isServerError(cause, ...BAD_NAME)) {
     return new UndropError('UNDROP_BAD_TARGET', { target: `${to.schema}.${to.table}` }, error);
   }
-  if (isServerError(cause, ...READ_ONLY) && /read[-_ ]only/i.test(cause.sqlMessage)) {
+  if (isServerError(cause, ...READ_ONLY_SERVER) && /read[-_ ]only/i.test(cause.sqlMessage)) {
     const params = { id: table.id, cause: cause.sqlMessage };
     return new UndropError('UNDROP_READ_ONLY', params, error);
   }
   if (!isServerError(cause, ...DENIED)) return error;
-  const isOfLog = !table.logged && cause.errno === NO_SUCH_RIGHT;
+  const isOfLog = !table.logged && cause.errno === ER_SPECIFIC_ACCESS_DENIED_ERROR;
   const what = { account: 'the service account', cause: cause.sqlMessage };
   const instead = isOfLog ? UNLOGGED : SEE_DOCTOR;
   return new UndropError('UNDROP_MISSING_RIGHT', { ...what, instead }, error);

@@ -16,6 +16,7 @@ import { isRetiredGuard } from '../names/schema-guard.js';
 import { isSurelyAbsent } from '../recovery/absence.js';
 import { type HoldTable, listHoldTables, listHoldTablesAtHome } from '../service/hold-tables.js';
 import { isServerError, type ServiceConnection } from '../service/pools.js';
+import { ABSENT_TABLE } from '../wire/server-errors.js';
 
 /** A table's qualified name. */
 export interface TableName {
@@ -63,9 +64,6 @@ interface HeldFacts {
   /** Whether its ledger row is in the binary log; null: no row. */
   readonly rowLogged: boolean | null;
 }
-
-/** The ledger, or its schema, isn't there. */
-const NO_LEDGER = [1146, 1049, 1017] as const;
 
 /** Tables and views, newest first. */
 export async function listAll(connection: ServiceConnection): Promise<readonly Held[]> {
@@ -150,7 +148,7 @@ async function ofLedger<T>(read: () => Promise<readonly T[]>): Promise<readonly 
   try {
     return await read();
   } catch (error) {
-    if (isServerError(error, ...NO_LEDGER)) return [];
+    if (isServerError(error, ...ABSENT_TABLE)) return [];
     throw error;
   }
 }

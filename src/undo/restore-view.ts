@@ -6,10 +6,8 @@ import { UndropError } from '../errors.js';
 import { recordViewRestored } from '../ledger/views.js';
 import { createView } from '../moves/view-definition.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
-import { BAD_NAMES } from './explain-refusal.js';
+import { BAD_NAME, ER_TABLE_EXISTS_ERROR } from '../wire/server-errors.js';
 import type { HeldView, TableName } from './list.js';
-
-const NAME_TAKEN = 1050;
 
 /**
  * False: the ledger could not be told. Rejects with UNDROP_NAME_TAKEN,
@@ -25,11 +23,11 @@ export async function restoreView(
     await createView(pool, id, { schema, view }, { definition, logged });
   } catch (error) {
     if (!isServerError(error)) throw error;
-    if (error.errno === NAME_TAKEN) {
+    if (error.errno === ER_TABLE_EXISTS_ERROR) {
       throw new UndropError('UNDROP_NAME_TAKEN', { id, table: `${schema}.${view}` }, error);
     }
     const cause = error.sqlMessage;
-    if (BAD_NAMES.has(error.errno)) {
+    if (BAD_NAME.includes(error.errno)) {
       throw new UndropError('UNDROP_BAD_TARGET', { target: `${schema}.${view}` }, error);
     }
     throw new UndropError('UNDROP_VIEW_NOT_MADE', { view: `${schema}.${view}`, cause }, error);

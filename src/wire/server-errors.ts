@@ -1,0 +1,208 @@
+/**
+ * The errors of the server by the names of its manual, and the few sets of them that more than one
+ * place asks for. No other file writes such a number.
+ *
+ * The names are those of the MySQL 9 error reference
+ * (https://dev.mysql.com/doc/mysql-errors/en/server-error-reference.html). An error that only
+ * MariaDB has, or that has another meaning there, has MariaDB's name
+ * (https://mariadb.com/kb/en/mariadb-error-code-reference/) and stands in the second part: from
+ * 1900 to 1999 and from 4000 on the two products give one number to different errors.
+ *
+ * Invariant: no set takes a table that is there, but can't be opened or can't be seen, for one that
+ * is absent.
+ */
+
+// ── MySQL, and MariaDB where it has the same error ──────────────────────────────────────────────
+
+export const ER_CANT_CREATE_TABLE = 1005;
+export const ER_DB_CREATE_EXISTS = 1007;
+export const ER_DB_DROP_EXISTS = 1008;
+export const ER_CANT_OPEN_FILE = 1016;
+export const ER_FILE_NOT_FOUND = 1017;
+export const ER_DUP_KEY = 1022;
+export const ER_ERROR_ON_RENAME = 1025;
+export const ER_GET_ERRNO = 1030;
+export const ER_ILLEGAL_HA = 1031;
+export const ER_NOT_FORM_FILE = 1033;
+export const ER_CON_COUNT_ERROR = 1040;
+export const ER_DBACCESS_DENIED_ERROR = 1044;
+export const ER_ACCESS_DENIED_ERROR = 1045;
+export const ER_NO_DB_ERROR = 1046;
+export const ER_BAD_DB_ERROR = 1049;
+export const ER_TABLE_EXISTS_ERROR = 1050;
+export const ER_BAD_TABLE_ERROR = 1051;
+export const ER_BAD_FIELD_ERROR = 1054;
+export const ER_TOO_LONG_IDENT = 1059;
+export const ER_DUP_FIELDNAME = 1060;
+export const ER_PARSE_ERROR = 1064;
+export const ER_NONUNIQ_TABLE = 1066;
+export const ER_UPDATE_TABLE_USED = 1093;
+export const ER_NO_SUCH_THREAD = 1094;
+export const ER_KILL_DENIED_ERROR = 1095;
+export const ER_TABLE_NOT_LOCKED_FOR_WRITE = 1099;
+export const ER_TABLE_NOT_LOCKED = 1100;
+export const ER_WRONG_DB_NAME = 1102;
+export const ER_WRONG_TABLE_NAME = 1103;
+export const ER_HOST_IS_BLOCKED = 1129;
+export const ER_HOST_NOT_PRIVILEGED = 1130;
+export const ER_TABLEACCESS_DENIED_ERROR = 1142;
+export const ER_COLUMNACCESS_DENIED_ERROR = 1143;
+export const ER_NO_SUCH_TABLE = 1146;
+export const ER_WRONG_MRG_TABLE = 1168;
+export const ER_LOCK_OR_ACTIVE_TRANSACTION = 1192;
+export const ER_UNKNOWN_SYSTEM_VARIABLE = 1193;
+export const ER_CRASHED_ON_USAGE = 1194;
+export const ER_CRASHED_ON_REPAIR = 1195;
+export const ER_TOO_MANY_USER_CONNECTIONS = 1203;
+export const ER_LOCK_WAIT_TIMEOUT = 1205;
+export const ER_LOCK_DEADLOCK = 1213;
+export const ER_ROW_IS_REFERENCED = 1217;
+export const ER_CANT_UPDATE_WITH_READLOCK = 1223;
+export const ER_USER_LIMIT_REACHED = 1226;
+export const ER_SPECIFIC_ACCESS_DENIED_ERROR = 1227;
+export const ER_NOT_SUPPORTED_YET = 1235;
+export const ER_SUBQUERY_NO_1_ROW = 1242;
+export const ER_UNKNOWN_STMT_HANDLER = 1243;
+export const ER_NOT_SUPPORTED_AUTH_MODE = 1251;
+export const ER_UNKNOWN_STORAGE_ENGINE = 1286;
+export const ER_OPTION_PREVENTS_STATEMENT = 1290;
+export const ER_UNSUPPORTED_PS = 1295;
+export const ER_INVALID_CHARACTER_STRING = 1300;
+export const ER_QUERY_INTERRUPTED = 1317;
+export const ER_WRONG_OBJECT = 1347;
+export const ER_VIEW_INVALID = 1356;
+export const ER_TRG_ALREADY_EXISTS = 1359;
+export const ER_TRG_DOES_NOT_EXIST = 1360;
+export const ER_PROCACCESS_DENIED_ERROR = 1370;
+export const ER_XAER_RMFAIL = 1399;
+export const ER_CANT_CREATE_USER_WITH_GRANT = 1410;
+export const ER_TRG_IN_WRONG_SCHEMA = 1435;
+export const ER_ROW_IS_REFERENCED_2 = 1451;
+export const ER_MAX_PREPARED_STMT_COUNT_REACHED = 1461;
+export const ER_PARTITION_MGMT_ON_NONPARTITIONED = 1505;
+export const ER_DROP_PARTITION_NON_EXISTENT = 1507;
+export const ER_DROP_LAST_PARTITION = 1508;
+export const ER_EVENT_OPEN_TABLE_FAILED = 1545;
+export const ER_EVENT_NEITHER_M_EXPR_NOR_M_AT = 1546;
+export const ER_COL_COUNT_DOESNT_MATCH_CORRUPTED = 1547;
+export const ER_CANNOT_LOAD_FROM_TABLE = 1548;
+export const ER_FOREIGN_DUPLICATE_KEY = 1557;
+export const ER_COL_COUNT_DOESNT_MATCH_PLEASE_UPDATE = 1558;
+export const ER_WRONG_PARTITION_NAME = 1567;
+export const ER_CANT_CHANGE_TX_CHARACTERISTICS = 1568;
+export const ER_EVENTS_DB_ERROR = 1577;
+export const ER_BAD_LOG_STATEMENT = 1580;
+export const ER_CANT_RENAME_LOG_TABLE = 1581;
+export const ER_WARN_DEPRECATED_SYNTAX_NO_REPLACEMENT = 1681;
+export const ER_DATA_OUT_OF_RANGE = 1690;
+export const ER_FAILED_READ_FROM_PAR_FILE = 1696;
+export const ER_ACCESS_DENIED_NO_PASSWORD_ERROR = 1698;
+export const ER_TRUNCATE_ILLEGAL_FK = 1701;
+export const ER_CANNOT_LOAD_FROM_TABLE_V2 = 1728;
+export const ER_UNKNOWN_PARTITION = 1735;
+export const ER_CANT_DO_IMPLICIT_COMMIT_IN_TRX_WHEN_GTID_NEXT_IS_SET = 1778;
+export const ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION = 1792;
+export const ER_UNKNOWN_ALTER_ALGORITHM = 1800;
+export const ER_COL_COUNT_DOESNT_MATCH_CORRUPTED_V2 = 1805;
+export const ER_TABLESPACE_MISSING = 1812;
+export const ER_MUST_CHANGE_PASSWORD = 1820;
+export const ER_FK_FAIL_ADD_SYSTEM = 1823;
+export const ER_FK_DUP_NAME = 1826;
+export const ER_READ_ONLY_MODE = 1836;
+export const ER_GTID_NEXT_TYPE_UNDEFINED_GTID = 1837;
+export const ER_ALTER_OPERATION_NOT_SUPPORTED = 1845;
+export const ER_ALTER_OPERATION_NOT_SUPPORTED_REASON = 1846;
+export const ER_MUST_CHANGE_PASSWORD_LOGIN = 1862;
+export const ER_TABLE_CORRUPT = 1877;
+export const ER_REFERENCED_TRG_DOES_NOT_EXIST = 3011;
+export const ER_QUERY_TIMEOUT = 3024;
+export const ER_ACCOUNT_HAS_BEEN_LOCKED = 3118;
+export const ER_FK_CANNOT_DROP_PARENT = 3730;
+export const ER_CHECK_CONSTRAINT_NOT_FOUND = 3821;
+export const ER_CHECK_CONSTRAINT_DUP_NAME = 3822;
+export const ER_FK_NO_UNIQUE_INDEX_PARENT = 6125;
+/** MariaDB gives 4091 to `ER_UNKNOWN_SEQUENCES`. */
+export const ER_XA_TEMP_TABLE = 4091;
+/** MySQL 8.0.29 and later. MariaDB gives 4092 to `ER_UNKNOWN_VIEW`. */
+export const ER_INNODB_MAX_ROW_VERSION = 4092;
+
+// ── MariaDB alone ───────────────────────────────────────────────────────────────────────────────
+
+export const ER_CONNECTION_KILLED = 1927;
+export const ER_NO_SUCH_TABLE_IN_ENGINE = 1932;
+export const ER_IT_IS_A_VIEW = 1965;
+/** MySQL's is `ER_QUERY_TIMEOUT`. */
+export const ER_STATEMENT_TIMEOUT = 1969;
+export const ER_NOT_SEQUENCE2 = 4090;
+/** MySQL gives 4092 to `ER_INNODB_MAX_ROW_VERSION`. */
+export const ER_UNKNOWN_VIEW = 4092;
+export const ER_VERS_NOT_SUPPORTED = 4137;
+export const ER_BACKUP_LOCK_IS_ACTIVE = 4145;
+/** MariaDB has MySQL's name with a number of its own. */
+export const ER_ACCOUNT_HAS_BEEN_LOCKED_MARIADB = 4151;
+
+// ── sets ────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * The server says that there is no such table, or no such schema. `ER_FILE_NOT_FOUND` is not among
+ * them: all four servers say that of a MyISAM table that has lost one of its files, and has its
+ * rows in the other. Only a RENAME of MySQL 5.6 says it of a table that is absent.
+ */
+export const ABSENT_TABLE: readonly number[] = [ER_NO_SUCH_TABLE, ER_BAD_DB_ERROR];
+
+/**
+ * A RENAME didn't find the table. `ER_BAD_DB_ERROR` is not among them: MySQL 8 and later say that
+ * of the schema that the table is renamed into, too. A table that has lost a file is renamed, or
+ * ends with other errors.
+ */
+export const ABSENT_TO_RENAME: readonly number[] = [ER_NO_SUCH_TABLE, ER_FILE_NOT_FOUND];
+
+/** A table can't be opened because a part of it is missing or damaged; it may have rows. */
+export const CANT_BE_OPENED: readonly number[] = [
+  ER_CANT_OPEN_FILE,
+  ER_FILE_NOT_FOUND,
+  ER_NOT_FORM_FILE,
+  ER_TABLESPACE_MISSING,
+  ER_NO_SUCH_TABLE_IN_ENGINE,
+];
+
+/** InnoDB or a metadata lock made the statement give up; it has changed nothing. */
+export const LOCK_NOT_GRANTED: readonly number[] = [ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK];
+
+/** A KILL QUERY, or a time limit of the statement, has ended it. */
+export const INTERRUPTED: readonly number[] = [
+  ER_QUERY_INTERRUPTED,
+  ER_STATEMENT_TIMEOUT,
+  ER_QUERY_TIMEOUT,
+];
+
+/** The same statement may succeed a moment later. */
+export const GAVE_UP: readonly number[] = [...LOCK_NOT_GRANTED, ...INTERRUPTED];
+
+/** A right on the schema, the table, a column of it, or a global one is missing. */
+export const ACCESS_DENIED: readonly number[] = [
+  ER_DBACCESS_DENIED_ERROR,
+  ER_TABLEACCESS_DENIED_ERROR,
+  ER_COLUMNACCESS_DENIED_ERROR,
+  ER_SPECIFIC_ACCESS_DENIED_ERROR,
+];
+
+/** `read_only`, `super_read_only`, `innodb_read_only` and their like. */
+export const READ_ONLY_SERVER: readonly number[] = [
+  ER_OPTION_PREVENTS_STATEMENT,
+  ER_READ_ONLY_MODE,
+];
+
+/** The name of a schema or a table is too long, of wrong characters or not in its charset. */
+export const BAD_NAME: readonly number[] = [
+  ER_TOO_LONG_IDENT,
+  ER_WRONG_DB_NAME,
+  ER_WRONG_TABLE_NAME,
+  ER_INVALID_CHARACTER_STRING,
+];
+
+/** An ALTER TABLE can't be done with the ALGORITHM that it names. */
+export const ALGORITHM_NOT_SUPPORTED: readonly number[] = [
+  ER_ALTER_OPERATION_NOT_SUPPORTED,
+  ER_ALTER_OPERATION_NOT_SUPPORTED_REASON,
+];
