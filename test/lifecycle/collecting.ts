@@ -188,7 +188,7 @@ export async function countRows(server: Target, quoted: string): Promise<number>
 export function until(
   what: string,
   check: () => boolean | Promise<boolean>,
-  withinMs = 30_000,
+  withinMs = 60_000,
 ): Promise<void> {
   return poll(check, what, withinMs);
 }

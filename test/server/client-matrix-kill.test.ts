@@ -3,12 +3,13 @@
  * second session. Both work through the proxy as the thread id of the greeting is the server's.
  */
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import { createConnection as createMariadb } from 'mariadb';
 import type { RowDataPacket } from 'mysql2/promise';
 import type { CliName } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
 import { openTerminal } from '../support/client-terminal.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import {
@@ -26,6 +27,7 @@ jest.setTimeout(300_000);
 const CLIS = ['mysql-9.7', 'mariadb-10.11', 'mariadb-11.8'] as const;
 
 describe.each(testServers())('[57] $name (wire 57)', (server) => {
+  const test = testOnOne(server);
   const user = `kill_${randomBytes(4).toString('hex')}`;
   const account = { user, password: 'pa$$ word;' };
   let proxy: ProxyTarget;

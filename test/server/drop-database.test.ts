@@ -6,16 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  jest,
-  test,
-} from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { parseSchemaDetails } from '../../src/ledger/schema-details.js';
 import { silentLog } from '../../src/log.js';
@@ -23,6 +14,7 @@ import { newHoldId } from '../../src/names/hold-id.js';
 import { SCHEMA_GUARD_COMMENT, schemaGuardName } from '../../src/names/schema-guard.js';
 import { recoverSchemas } from '../../src/recovery/recover-schemas.js';
 import { restore } from '../../src/undo/run-restore.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient, type RawResult } from '../support/raw-client.js';
@@ -36,6 +28,7 @@ import { wireTap } from '../support/wire-tap.js';
 jest.setTimeout(180_000);
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   let proxy: ProxyTarget;
   let root: Connection;
   let client: RawClient;

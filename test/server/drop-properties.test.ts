@@ -3,9 +3,6 @@
  * same answers, the same names gone, and what is gone through the proxy is held with all rows.
  * Then the same with their texts mutated: nothing is destroyed, and hardly anything is refused that
  * the server would have done.
- *
- * DROPS is how many of each kind for each server, DROPS_SEED the seed, DROPS_ONLY the number of the
- * one to say again, as a failure names it.
  */
 import { isUtf8 } from 'node:buffer';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
@@ -16,16 +13,17 @@ import type { ServerKey } from '../sql/describe-verdict.js';
 import { mutate } from '../support/mutations.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { diceOf, randomDrop, type Script } from '../support/random-drops.js';
+import { rounds, seedFor } from '../support/sample.js';
 import { type TestServer, testServers } from '../support/servers.js';
 import { type Outcome, type TwinOutcome, TwinRuns } from '../support/twin-runs.js';
 
-const COUNT = Number(process.env['DROPS'] ?? '500');
-const SEED = Number(process.env['DROPS_SEED'] ?? '4');
-const ONLY = process.env['DROPS_ONLY'];
+/** How many of each kind, for each server. */
+const COUNT = rounds(2_000, 120);
 /** A run that finds more than this ends: it has said enough. */
 const PROBLEMS_MAX = 10;
-/** Of so many statements that the server takes one may be refused. */
+/** Of so many statements that the server takes one may be refused, and one in any run. */
 const ACCEPTED_FOR_ONE_REFUSED = 1_000;
+const SEED = seedFor('drops');
 /** Another seed than that of the drops as they are. */
 const MUTANTS = 0x5eed;
 
@@ -91,15 +89,15 @@ describe.each(testServers())('on $name', (server) => {
     return report;
   };
 
-  test(`${COUNT} random drops do what they do natively, and lose nothing (seed ${SEED})`, async () => {
+  test(`${COUNT} random drops do what they do natively, and lose nothing`, async () => {
     const { problems, refused, held, said } = await reportOf('drops');
     expect({ problems, refused }).toEqual({ problems: [], refused: [] });
-    if (ONLY === undefined) expect(held).toBeGreaterThan(said / 4);
+    expect(held).toBeGreaterThan(said / 8);
   });
 
-  test(`${COUNT} mutated drops destroy nothing, and are refused only by design (seed ${SEED})`, async () => {
+  test(`${COUNT} mutated drops destroy nothing, and are refused only by design`, async () => {
     const { problems, refused, accepted } = await reportOf('mutants');
-    const isTolerable = refused.length <= accepted / ACCEPTED_FOR_ONE_REFUSED;
+    const isTolerable = refused.length <= Math.max(1, accepted / ACCEPTED_FOR_ONE_REFUSED);
     const tooMany = isTolerable ? [] : refused;
     expect({ problems, tooMany }).toEqual({ problems: [], tooMany: [] });
   });
@@ -115,8 +113,7 @@ async function sayAll(
   const refused: string[] = [];
   const problems: string[] = [];
   let [held, accepted, said] = [0, 0, 0];
-  const numbers = ONLY === undefined ? [...Array(COUNT).keys()] : [Number(ONLY)];
-  for (const number of numbers) {
+  for (let number = 0; number < COUNT; number++) {
     const script = scriptOf(number);
     const first = await runs.run(script);
     // The server's own threads (statistics, purge) may have the table locked for a moment.

@@ -1,17 +1,17 @@
 /**
  * Two sessions on two proxies that drop the same tables at once: they say what two native sessions
  * say, one of which comes first; each table has one row in the ledger and is held whole.
- *
- * RIVAL_ROUNDS is how many for each server.
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
+import { rounds } from '../support/sample.js';
 import { connect, freshSchema, type TestServer, testServers } from '../support/servers.js';
 
-const ROUNDS = Number(process.env['RIVAL_ROUNDS'] ?? '25');
+/** For each server. */
+const ROUNDS = rounds(50, 8);
 
 jest.setTimeout(120_000 + ROUNDS * 2_000);
 

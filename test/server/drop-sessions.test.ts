@@ -3,18 +3,21 @@
  * case of names. What comes over the wire is what comes without the proxy.
  */
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test as jestTest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
-import { clear, describeAnswer, type NativeCase, runCase, seenIn } from '../support/native-case.js';
+import {
+  clear,
+  connectRoot,
+  describeAnswer,
+  type NativeCase,
+  runCase,
+  seenIn,
+} from '../support/native-case.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MARIADB_CLIENT, RawClient, type RawClientOptions } from '../support/raw-client.js';
-import {
-  connect,
-  startServer,
-  type Target,
-  type TestServer,
-  testServers,
-} from '../support/servers.js';
+import { sample } from '../support/sample.js';
+import { startServer, type Target, type TestServer, testServers } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 
 // A busy machine is slow, not wrong.
@@ -29,7 +32,7 @@ interface Bench {
 
 async function openBench(server: Target): Promise<Bench> {
   const proxy = await proxyInFront(server);
-  const root = await connect(server, { multipleStatements: false });
+  const root = await connectRoot(server);
   const survival = new Survival(root, ['d1', 'd2', 'd3']);
   const close = async () => {
     await proxy.stop();
@@ -73,6 +76,7 @@ const CONVERSATION = [
 ];
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   let bench: Bench;
   beforeAll(async () => {
     bench = await openBench(server);
@@ -126,7 +130,9 @@ const FOLDED: readonly NativeCase[] = [
   },
 ];
 
-describe.each(['mysql-5.6', 'mariadb-10.11'] as const)('names without case on %s', (name) => {
+const FOLDING = sample(['mysql-5.6', 'mariadb-10.11'] as const, { name: 'folding', count: 1 });
+
+describe.each(FOLDING)('names without case on %s', (name) => {
   const golden = JSON.parse(readFileSync('test/golden/native_cases.json', 'utf8')) as NativeCase[];
   const some = golden.filter((one) => {
     return /^(b0|b15|t0|n06|n10c|n11|n12)/.test(one.name) && one.ends === undefined;
@@ -144,7 +150,8 @@ describe.each(['mysql-5.6', 'mariadb-10.11'] as const)('names without case on %s
   });
 
   const isHere = ({ servers }: NativeCase) => servers?.includes(name) ?? true;
-  test.each([...FOLDED, ...some].filter(isHere))('$name', async (one) => {
+  const cases = [...FOLDED, ...sample(some, { name, count: 8 })].filter(isHere);
+  jestTest.each(cases)('$name', async (one) => {
     const { root, proxy, survival } = bench;
     const direct = await runCase(one, { target: server, root, survival: null });
     const proxied = await runCase(one, { target: proxy, root, survival });

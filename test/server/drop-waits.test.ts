@@ -9,6 +9,7 @@ import { parseHoldName } from '../../src/names/hold-name.js';
 import { serverTime } from '../lifecycle/collecting.js';
 import { inLanes } from '../support/lanes.js';
 import { describeAnswer } from '../support/native-case.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { type RawAnswer, RawClient } from '../support/raw-client.js';
@@ -31,7 +32,9 @@ const runs = testServers().flatMap((server) =>
   ACCOUNTS.map((account) => ({ ...account, server, name: server.name })),
 );
 
-inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, { afterAll, beforeAll, test }) => {
+inLanes(runs, 'on $name, by $who', ({ server, grants, tables }, lane) => {
+  const { afterAll, beforeAll } = lane;
+  const test = testOnOne(server, lane);
   let proxy: ProxyTarget;
   let root: Connection;
   let schema = '';

@@ -3,12 +3,13 @@
  * still there is bound no more than behind a native drop, no row is lost, and what comes back is as
  * it was, by the server's own words.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import {
@@ -34,6 +35,7 @@ const CHILD = (far: string) => `CREATE TABLE c (
   KEY behind (a))`;
 
 describe.each(testServers())('foreign keys on $name', (server) => {
+  const test = testOnOne(server);
   let proxy: ProxyTarget;
   let pool: ServicePool;
   let schema: FreshSchema;
@@ -136,7 +138,7 @@ describe.each(testServers())('foreign keys on $name', (server) => {
     // The server refuses the RENAME of such a parent to a session that may not make such keys.
     for (const before of [[unchecked], [unchecked, may]]) {
       await drop('DROP TABLE p', before);
-      await until(async () => (await row('p'))?.['restore_script'] != null, 'the outcome', 10_000);
+      await until(async () => (await row('p'))?.['restore_script'] != null, 'the outcome');
       expect(await show('c')).toBe(shown);
       await back('p');
       expect(await errnoOf('DELETE FROM p WHERE id = 1')).not.toBe(null);
@@ -146,7 +148,7 @@ describe.each(testServers())('foreign keys on $name', (server) => {
   test('come back by hand, by the script in the ledger', async () => {
     await makeFamily();
     await drop('DROP TABLE c');
-    await until(async () => (await row('c'))?.['restore_script'] != null, 'the outcome', 10_000);
+    await until(async () => (await row('c'))?.['restore_script'] != null, 'the outcome');
     const script = String((await row('c'))?.['restore_script']);
     const client = await connect(server, { multipleStatements: true });
     // Later than the drop, as a DBA would: MySQL's ALTER TABLE makes the table's birth its own.
@@ -262,7 +264,7 @@ describe.each(testServers())('foreign keys on $name', (server) => {
         expect((await row('p'))?.['relocated']).toBe(0);
         await reader.query('COMMIT');
       }
-      await until(async () => (await row('p'))?.['relocated'] === 1, 'the debt is paid', 30_000);
+      await until(async () => (await row('p'))?.['relocated'] === 1, 'the debt is paid');
       expect(byLines(await show('c'))).toEqual(before);
       await back('p');
       expect(await errnoOf('INSERT INTO c (id, pid) VALUES (9, 9)')).toBe(1452);
@@ -295,7 +297,7 @@ describe.each(testServers())('foreign keys on $name', (server) => {
       expect(shown.filter((line) => line.includes('FOREIGN KEY'))).toHaveLength(4);
       if (isAsked) expect(shown.join()).toContain('REFERENCES `_vt_HOLD_');
       else expect(shown).toEqual(before);
-      await until(async () => (await row('p'))?.['state'] === 'HOLD', 'the outcome', 10_000);
+      await until(async () => (await row('p'))?.['state'] === 'HOLD', 'the outcome');
       expect((await row('p'))?.['relocated']).toBe(isAsked ? 0 : 1);
       await back('p');
       expect(byLines(await show('c'))).toEqual(before);
@@ -364,7 +366,7 @@ describe.each(testServers())('foreign keys on $name', (server) => {
       await drop('DROP TABLE c', [], collecting);
       for (const table of ['p', 'c']) {
         const isRemoved = async () => (await row(table))?.['state'] === 'removed';
-        await until(isRemoved, `${table} is removed`, 60_000);
+        await until(isRemoved, `${table} is removed`);
       }
     } finally {
       await collecting.stop();

@@ -3,16 +3,7 @@
  * the recoveries of two proxies), one of which may die in the middle: what the one has written down
  * or led back the other leaves, and everything comes back.
  */
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  jest,
-  test,
-} from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
@@ -23,13 +14,14 @@ import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { renderText } from '../../src/service/render.js';
 import { restore } from '../../src/undo/run-restore.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { endSession, intend, PROXY_ID, renameAway, sayTo } from './service-fixture.js';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 /** What a drop waits for longer than is looked at again. */
 const LATE_SECONDS = 2;
@@ -81,6 +73,7 @@ function dies(): Promise<never> {
 }
 
 describe.each(testServers())('at once on $name', (server) => {
+  const test = testOnOne(server);
   let proxy: ProxyTarget;
   let pool: ServicePool;
   let schema: FreshSchema;

@@ -1,8 +1,9 @@
 /** As many clients as may come, and not one more: by our own limit, and by that of open files. */
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { connect, query, type Target, testServers } from '../support/servers.js';
@@ -41,6 +42,7 @@ function limitFor(proxy: ProxyProcess, count: number): number {
 }
 
 describe.each(testServers())('in front of $name', (server) => {
+  const test = testOnOne(server);
   test('a client too many is told so, and the server hears nothing of it (wire 53)', async () => {
     const proxy = await spawnProxy(server, { MAX_CONNECTIONS: '2' });
     const connections = await open(proxy, 2);

@@ -7,6 +7,7 @@ import { expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { inLanes } from '../support/lanes.js';
 import { describeAnswer } from '../support/native-case.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
@@ -16,7 +17,7 @@ import { Survival } from '../support/survival.js';
 import { type WireTap, wireTap } from '../support/wire-tap.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 const HOLD_ALL = 'FLUSH TABLES WITH READ LOCK';
 
@@ -29,7 +30,9 @@ const ACCOUNTS = [
 
 const USERS = ACCOUNTS.map(({ who, user }) => [who, user] as const);
 
-inLanes(testServers(), 'on $name', (server, { beforeAll, afterAll, test }) => {
+inLanes(testServers(), 'on $name', (server, lane) => {
+  const { afterAll, beforeAll } = lane;
+  const test = testOnOne(server, lane);
   let tap: WireTap;
   let proxy: ProxyTarget;
   let root: Connection;

@@ -4,7 +4,7 @@
  * where it is listed, restored and collected like any other; where none is left, its CHECKs are
  * taken off and come back with it. Elsewhere all are in `_undrop`.
  */
-import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { NOTHING_DETACHED } from '../../src/ledger/detached.js';
 import { findRows } from '../../src/ledger/read.js';
@@ -16,6 +16,7 @@ import { type HeldTable, listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { type Collecting, countRows, startCollecting, until } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
@@ -28,6 +29,7 @@ jest.setTimeout(120_000);
 const TIMES = 5;
 
 describe.each(testServers())('named CHECKs on $name', (server) => {
+  const test = testOnOne(server);
   const collides = server.name === 'mysql-9.7';
   const checks = server.name !== 'mysql-5.6';
   let pool: ServicePool;

@@ -2,7 +2,7 @@
  * Recovery on real servers where one thing fails again and again, or where it must not act: what
  * else there is to do is done, and the ledger of a read-only server is left alone.
  */
-import { afterEach, describe, expect, jest, test } from '@jest/globals';
+import { afterEach, describe, expect, jest } from '@jest/globals';
 import { Home } from '../../src/cli/home.js';
 import { findRows } from '../../src/ledger/read.js';
 import { listCollectable } from '../../src/lifecycle/collectable.js';
@@ -11,6 +11,7 @@ import { reconcile } from '../../src/recovery/reconcile.js';
 import { newWalks } from '../../src/recovery/walks.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { ServerError } from '../../src/service/server-error.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
 import { query, testServers } from '../support/servers.js';
@@ -35,6 +36,7 @@ const LATE = 'd'.repeat(32);
 const LATER = 'e'.repeat(32);
 
 describe.each(testServers())('recovery on $name', (server) => {
+  const test = testOnOne(server);
   const own = ownSession(server);
   let proxy: Awaited<ReturnType<typeof proxyInFront>> | null = null;
 
@@ -204,10 +206,10 @@ describe.each(testServers())('recovery on $name', (server) => {
     await query(server, 'SET GLOBAL read_only = ON');
     proxy = await proxyInFront(server, {}, log);
     const isSaid = async () => said.some((line) => line.startsWith('the server is read-only'));
-    await until(isSaid, 'it says so', 20_000);
+    await until(isSaid, 'it says so');
     expect(await stateOf(drop)).toEqual(['intent', false]);
     await query(server, 'SET GLOBAL read_only = OFF');
-    await until(async () => (await stateOf(drop))?.[0] === 'HOLD', 'it is recovered', 30_000);
+    await until(async () => (await stateOf(drop))?.[0] === 'HOLD', 'it is recovered');
   });
 });
 

@@ -13,10 +13,12 @@ import { reconcile } from '../../src/recovery/reconcile.js';
 import { serverTime } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { connect, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { ownSession } from './own-session.js';
 import {
+  callsToKill,
   FaultyPool,
   intend,
   PROXY_ID,
@@ -32,7 +34,8 @@ jest.setTimeout(300_000);
 const nothing = () => undefined;
 
 inLanes(testServers(), 'recovery on $name', (server, lane) => {
-  const { afterEach, beforeEach, test } = lane;
+  const { afterEach, beforeEach } = lane;
+  const test = testOnOne(server, lane);
   const own = ownSession(server, lane);
   /** Of whoever looks on; the sessions that drop come and go. */
   let root: Connection;
@@ -359,37 +362,38 @@ inLanes(testServers(), 'recovery on $name', (server, lane) => {
   test.each(['before', 'after'] as const)(
     'ends well wherever it was killed, %s a call to the server',
     async (moment) => {
-      let calls = 0;
-      for (let call = 1; ; call += 1) {
-        await freshLedger(server);
-        const interrupted = await renamed('a', 'b');
-        const unborn = await intended('c');
-        const debt = await owed('e');
-        const back = await held('d');
-        await root.query(`RENAME TABLE _undrop.${back.holdNames[0]} TO ${own.schema.name}.d`);
-        await own.die();
-        const faulty = new FaultyPool(own.pool, { call, moment });
-        const wasKilled = await recover(faulty).then(
-          () => false,
-          () => true,
-        );
-        const [a = '', b = ''] = interrupted.holdNames;
-        const [e = ''] = debt.holdNames;
-        const counts = { ...(await live()), ...(await recycled()) };
-        expect(counts).toEqual({ [a]: 3, [b]: 3, c: 3, d: 3, [e]: 3 });
-        await recover();
-        expect(await live()).toEqual({ c: 3, d: 3 });
-        expect(await recycled()).toEqual({ [a]: 3, [b]: 3, [e]: 3 });
-        const ids = [...idsOf(interrupted), ...idsOf(debt), ...idsOf(back)];
-        const states = await Promise.all(ids.map(stateOf));
-        expect(states).toEqual(['HOLD', 'HOLD', 'HOLD', 'restored']);
-        expect(await findRows(own.pool, { by: 'debt' })).toEqual([]);
-        expect(await stateOf(idsOf(unborn)[0] ?? '')).toBeUndefined();
-        await root.query(`DROP TABLE c, d, _undrop.${a}, _undrop.${b}, _undrop.${e}`);
-        if (!wasKilled) break;
-        calls = call;
-      }
+      const calls = await endsWell({ call: Number.POSITIVE_INFINITY, moment });
       expect(calls).toBeGreaterThan(10);
+      for (const call of callsToKill(calls, `${server.name} ${moment}`)) {
+        await endsWell({ call, moment });
+      }
     },
   );
+
+  /** How many calls there were. */
+  async function endsWell(dies: ConstructorParameters<typeof FaultyPool>[1]): Promise<number> {
+    await freshLedger(server);
+    const interrupted = await renamed('a', 'b');
+    const unborn = await intended('c');
+    const debt = await owed('e');
+    const back = await held('d');
+    await root.query(`RENAME TABLE _undrop.${back.holdNames[0]} TO ${own.schema.name}.d`);
+    await own.die();
+    const faulty = new FaultyPool(own.pool, dies);
+    await recover(faulty).then(nothing, nothing);
+    const [a = '', b = ''] = interrupted.holdNames;
+    const [e = ''] = debt.holdNames;
+    const counts = { ...(await live()), ...(await recycled()) };
+    expect({ dies, counts }).toEqual({ dies, counts: { [a]: 3, [b]: 3, c: 3, d: 3, [e]: 3 } });
+    await recover();
+    expect({ dies, live: await live() }).toEqual({ dies, live: { c: 3, d: 3 } });
+    expect(await recycled()).toEqual({ [a]: 3, [b]: 3, [e]: 3 });
+    const ids = [...idsOf(interrupted), ...idsOf(debt), ...idsOf(back)];
+    const states = await Promise.all(ids.map(stateOf));
+    expect({ dies, states }).toEqual({ dies, states: ['HOLD', 'HOLD', 'HOLD', 'restored'] });
+    expect(await findRows(own.pool, { by: 'debt' })).toEqual([]);
+    expect(await stateOf(idsOf(unborn)[0] ?? '')).toBeUndefined();
+    await root.query(`DROP TABLE c, d, _undrop.${a}, _undrop.${b}, _undrop.${e}`);
+    return faulty.calls;
+  }
 });

@@ -9,6 +9,7 @@ import { findRows } from '../../src/ledger/read.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
 import { type Collecting, countRows, startCollecting } from '../lifecycle/collecting.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
@@ -23,7 +24,8 @@ const HOUR_MS = 3_600_000;
 const SOON_MS = 60_000;
 
 inLanes(testServers(), 'on $name', (server, lane) => {
-  const { afterEach, beforeEach, test } = lane;
+  const { afterEach, beforeEach } = lane;
+  const test = testOnOne(server, lane);
   let collecting: Collecting | null = null;
   let proxy: ProxyTarget | null = null;
   let log: GeneralLog | null = null;

@@ -5,10 +5,10 @@
  */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
-import { type NativeCase, runCase, seenIn } from '../support/native-case.js';
+import { connectRoot, type NativeCase, runCase, seenIn } from '../support/native-case.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { connect, query, testServers } from '../support/servers.js';
+import { query, testServers } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 
 // A busy machine is slow, not wrong.
@@ -41,7 +41,7 @@ describe.each(testServers())('on $name', (server) => {
 
   beforeAll(async () => {
     proxy = await proxyInFront(server);
-    root = await connect(server, { multipleStatements: false });
+    root = await connectRoot(server);
     survival = new Survival(root, ['d1', 'd2']);
   });
 

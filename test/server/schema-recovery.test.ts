@@ -26,11 +26,19 @@ import { findHoldTables } from '../../src/service/hold-tables.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { connect, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { ownSession } from './own-session.js';
-import { FaultyPool, localPortOf, newId, PROXY_ID, rowCounts } from './service-fixture.js';
+import {
+  callsToKill,
+  FaultyPool,
+  localPortOf,
+  newId,
+  PROXY_ID,
+  rowCounts,
+} from './service-fixture.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(300_000);
@@ -49,7 +57,8 @@ interface Begun extends SchemaDropKey {
 }
 
 inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) => {
-  const { afterEach, beforeEach, test } = lane;
+  const { afterEach, beforeEach } = lane;
+  const test = testOnOne(server, lane);
   const own = ownSession(server, lane);
   /** Of whoever looks on; the sessions that drop come and go. */
   let root: Connection;
@@ -549,25 +558,24 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     'comes to the same end when it is killed %s each call to the server',
     async (moment) => {
       const before = await definitions();
-      let calls = 0;
       const schema = own.schema.name;
-      for (let isDone = false; !isDone; calls++) {
+      const comesToItsEnd = async (call: number) => {
         if ((await findSchemaDrops(own.pool)).length === 0) {
           await emptied();
           await own.die();
         }
-        const faulty = new FaultyPool(own.pool, { call: calls + 1, moment });
-        isDone = await recover(faulty).then(
-          () => true,
-          () => false,
-        );
+        const faulty = new FaultyPool(own.pool, { call, moment });
+        await recover(faulty).catch(() => undefined);
         const open = await findSchemaDrops(own.pool);
         const wanted = open.length > 0 ? [schema] : [];
-        expect({ calls, back: (await recover()).schemasBack }).toEqual({ calls, back: wanted });
+        expect({ call, back: (await recover()).schemasBack }).toEqual({ call, back: wanted });
         expect(await rowCounts(server, schema)).toEqual(ROWS);
         expect(await definitions()).toEqual(before);
-      }
+        return faulty.calls;
+      };
+      const calls = await comesToItsEnd(Number.POSITIVE_INFINITY);
       expect(calls).toBeGreaterThan(20);
+      for (const call of callsToKill(calls, `${server.name} ${moment}`)) await comesToItsEnd(call);
     },
   );
 });

@@ -16,6 +16,7 @@ import { formatHoldName } from '../../src/names/hold-name.js';
 import type { ServicePool, TaskConnection } from '../../src/service/pools.js';
 import { quoteIdentifier } from '../../src/service/sql.js';
 import { until } from '../support/poll.js';
+import { sample } from '../support/sample.js';
 import { connect, query, type Target } from '../support/servers.js';
 
 export const PROXY_ID = 'proxy-of-the-test';
@@ -172,6 +173,12 @@ export async function relayTo(target: Target): Promise<Relay> {
   };
 }
 
+/** Calls to the server at which a test kills: each of them in a long run, otherwise some. */
+export function callsToKill(count: number, name: string): readonly number[] {
+  const calls = Array.from({ length: count }, (_none, index) => index + 1);
+  return sample(calls, { name, count: 6 });
+}
+
 /**
  * A pool whose process dies at the given call to the server, counted from 1: before the text is
  * sent, or before its answer is seen. From then on nothing works.
@@ -187,6 +194,11 @@ export class FaultyPool implements ServicePool {
   ) {
     this.#pool = pool;
     this.#dies = dies;
+  }
+
+  /** So far. */
+  get calls(): number {
+    return this.#calls;
   }
 
   run(...args: Parameters<ServicePool['run']>): ReturnType<ServicePool['run']> {

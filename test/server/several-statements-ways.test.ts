@@ -3,10 +3,11 @@
  * a file of the client's, in a pipeline, switched on and off, with results of any size, killed,
  * left by their client. The bytes are the server's own, and no table is lost.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import * as caps from '../../src/wire/capabilities.js';
 import { encodePacket } from '../../src/wire/framing.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { connect, freshSchema, type Target, testServers } from '../support/servers.js';
@@ -23,6 +24,7 @@ const text = (sql: string): Buffer => encodePacket(Buffer.from(`\x03${sql}`), 0)
 const option = (value: 0 | 1): Buffer => encodePacket(Buffer.from([0x1b, value, 0]), 0);
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   let proxy: ProxyTarget;
   let root: Connection;
   let schema = '';

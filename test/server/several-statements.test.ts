@@ -1,25 +1,31 @@
 /**
  * Texts of several statements with a DROP TABLE among them, directly and through the proxy: the
  * same bytes, the same state, and no table lost.
- *
- * SEVERAL_TEXTS is how many random ones for each server and client, SEVERAL_SEED the seed.
  */
-import { expect, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { seededRandom } from '../support/dice.js';
-import { inLanes } from '../support/lanes.js';
-import { type CaseRun, runCase, seenIn } from '../support/native-case.js';
+import {
+  type CaseRun,
+  connectRoot,
+  type NativeCase,
+  runCase,
+  seenIn,
+} from '../support/native-case.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { CLIENT, MARIADB_CLIENT } from '../support/raw-client.js';
-import { connect, testServers } from '../support/servers.js';
+import { CLIENT, MARIADB_CLIENT, type RawClientOptions } from '../support/raw-client.js';
+import { rounds, sample, seedFor } from '../support/sample.js';
+import { testServers } from '../support/servers.js';
 import { randomText, SEVERAL_CASES, SEVERAL_SETUP } from '../support/several-cases.js';
 import { Survival } from '../support/survival.js';
 
-const TEXTS = Number(process.env['SEVERAL_TEXTS'] ?? '25');
-const SEED = Number(process.env['SEVERAL_SEED'] ?? '1');
+// A busy machine is slow, not wrong.
+jest.setTimeout(120_000);
 
-const LONGEST_MS = 120_000 + TEXTS * 2_000;
-jest.setTimeout(LONGEST_MS);
+/** How many of the cases a run that is not long takes, for each server. */
+const SHARE = 0.3;
+/** Random texts for each server and client. */
+const TEXTS = rounds(100, 10);
 
 const CLIENTS = {
   'an old client': { flags: CLIENT.MULTI_STATEMENTS },
@@ -34,53 +40,52 @@ const CLIENTS = {
   },
 };
 
-inLanes(
-  testServers(),
-  'several statements in a text on $name',
-  (server, lane) => {
-    const { afterAll, beforeAll, test } = lane;
-    let proxy: ProxyTarget;
-    let root: Connection;
+interface ByClient {
+  readonly name: string;
+  readonly client: RawClientOptions;
+  readonly one: NativeCase;
+}
 
-    beforeAll(async () => {
-      proxy = await proxyInFront(server);
-      root = await connect(server, { multipleStatements: false });
-    });
+function byClients(cases: readonly NativeCase[]): readonly ByClient[] {
+  return Object.entries(CLIENTS).flatMap(([by, client]) =>
+    cases.map((one) => ({ name: `by ${by}: ${one.name}`, client, one })),
+  );
+}
 
-    afterAll(async () => {
-      await root.end();
-      await proxy.stop();
-    });
+describe.each(testServers())('several statements in a text on $name', (server) => {
+  let proxy: ProxyTarget;
+  let root: Connection;
+  let survival: Survival;
 
-    const cases = SEVERAL_CASES.filter(({ servers }) => servers?.includes(server.name) ?? true);
+  beforeAll(async () => {
+    proxy = await proxyInFront(server);
+    root = await connectRoot(server);
+    survival = new Survival(root, ['d1', 'd2']);
+  });
 
-    for (const [name, client] of Object.entries(CLIENTS)) {
-      test.each(cases)(`by ${name}: $name`, async (one) => {
-        const survival = new Survival(root, ['d1', 'd2']);
-        const isRefused = one.ends !== undefined;
-        const direct = await runCase(one, { target: server, root, client, survival: null });
-        const proxied = await runCase(one, { target: proxy, root, client, survival });
-        expect(proxied.lost).toEqual([]);
-        if (isRefused) return expectRefusedEnd(direct, proxied);
-        expect(seenIn(proxied)).toEqual(seenIn(direct));
-      });
+  afterAll(async () => {
+    await root.end();
+    await proxy.stop();
+  });
 
-      test(`by ${name}: ${TEXTS} random texts (seed ${SEED})`, async () => {
-        const random = seededRandom(SEED * 2 + Object.keys(CLIENTS).indexOf(name));
-        for (let count = 0; count < TEXTS; count++) {
-          const sql = randomText(random);
-          const one = { name: sql, setup: SEVERAL_SETUP, sql };
-          const survival = new Survival(root, ['d1', 'd2']);
-          const direct = await runCase(one, { target: server, root, client, survival: null });
-          const proxied = await runCase(one, { target: proxy, root, client, survival });
-          expect({ sql, lost: proxied.lost }).toEqual({ sql, lost: [] });
-          expect({ sql, ...seenIn(proxied) }).toEqual({ sql, ...seenIn(direct) });
-        }
-      });
-    }
-  },
-  LONGEST_MS,
-);
+  async function compare({ client, one }: ByClient): Promise<void> {
+    const direct = await runCase(one, { target: server, root, client, survival: null });
+    const proxied = await runCase(one, { target: proxy, root, client, survival });
+    expect(proxied.lost).toEqual([]);
+    if (one.ends !== undefined) return expectRefusedEnd(direct, proxied);
+    expect(seenIn(proxied)).toEqual(seenIn(direct));
+  }
+
+  const cases = SEVERAL_CASES.filter(({ servers }) => servers?.includes(server.name) ?? true);
+  test.each(sample(byClients(cases), { name: server.name, share: SHARE }))('$name', compare);
+
+  const random = seededRandom(seedFor(server.name));
+  const texts = Array.from({ length: TEXTS }, (): NativeCase => {
+    const sql = randomText(random);
+    return { name: JSON.stringify(sql), setup: SEVERAL_SETUP, sql };
+  });
+  test.each(byClients(texts))('$name', compare);
+});
 
 /** All the same but the last packet. */
 function expectRefusedEnd(direct: CaseRun, proxied: CaseRun): void {

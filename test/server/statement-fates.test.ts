@@ -3,13 +3,14 @@
  * first, and what it did there decides. Where a table is gone then, it is held behind the proxy,
  * and either way the answer is the same byte for byte.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import { heldRows } from '../support/client-held.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
 import { freshSchema, generalLog, query, type Target, testServers } from '../support/servers.js';
 
-jest.setTimeout(60_000);
+jest.setTimeout(120_000);
 
 type Fate = 'live' | 'held' | 'destroyed';
 
@@ -91,6 +92,7 @@ const IN_CHARSETS: readonly Said[] = [
 ];
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   let proxy: ProxyTarget;
   let schema = '';
   let drop: () => Promise<void>;

@@ -4,7 +4,7 @@
  * forgotten can't be taken over any more. Where they change hands while somebody looks on, nobody
  * touches what they hold.
  */
-import { beforeEach, describe, expect, test } from '@jest/globals';
+import { beforeEach, describe, expect } from '@jest/globals';
 import { renameInStead } from '../../src/drop/rename-in-stead.js';
 import { giveBack, takeOver } from '../../src/ledger/take-over.js';
 import { forgetIntents } from '../../src/ledger/write.js';
@@ -12,6 +12,7 @@ import { listCollectable } from '../../src/lifecycle/collectable.js';
 import { silentLog } from '../../src/log.js';
 import { settleIntents } from '../../src/recovery/settle-intents.js';
 import type { ServicePool } from '../../src/service/pools.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
@@ -20,6 +21,7 @@ import { ownSession } from './own-session.js';
 import { intend, rowCounts } from './service-fixture.js';
 
 describe.each(testServers())('intents that are taken over on $name', (server) => {
+  const test = testOnOne(server);
   const own = ownSession(server);
 
   beforeEach(async () => {
@@ -131,33 +133,33 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
       (await listCollectable(pool, new Set())).map(({ id }) => id),
   };
 
-  test.each([
-    ['taken over', 'recovery'],
-    ['taken over', 'the collector'],
-    ['given back', 'recovery'],
-    ['given back', 'the collector'],
-    ['passed on to the same id at another port', 'recovery'],
-    ['passed on to the same id at another port', 'the collector'],
-  ] as const)('%s between two looks: what they hold is not touched by %s', async (way, who) => {
-    const ids = await away();
-    const stead = poolOn(server, 2);
-    try {
-      const passOn = await WAYS[way](ids, stead);
-      let isPassedOn = false;
-      const between = tappedPool(own.pool, async (send, texts) => {
-        if (!isPassedOn && texts.some((text) => text.includes('/* undrop owners */'))) {
-          isPassedOn = true;
-          await passOn();
-        }
-        return send();
-      });
-      const touched = await TOUCHED[who](between);
-      expect({ isPassedOn, touched }).toEqual({ isPassedOn: true, touched: [] });
-    } finally {
-      await stead.dispose();
-    }
-    // When that owner is gone as well, it is.
-    await own.die();
-    await until(async () => (await TOUCHED[who](own.pool)).length > 0, `${who} has it`);
-  });
+  type Pair = readonly [way: keyof typeof WAYS, who: keyof typeof TOUCHED];
+  const pairs = Object.keys(WAYS).flatMap((way) =>
+    Object.keys(TOUCHED).map((who) => [way, who] as unknown as Pair),
+  );
+  test.each(pairs)(
+    '%s between two looks: what they hold is not touched by %s',
+    async (way, who) => {
+      const ids = await away();
+      const stead = poolOn(server, 2);
+      try {
+        const passOn = await WAYS[way](ids, stead);
+        let isPassedOn = false;
+        const between = tappedPool(own.pool, async (send, texts) => {
+          if (!isPassedOn && texts.some((text) => text.includes('/* undrop owners */'))) {
+            isPassedOn = true;
+            await passOn();
+          }
+          return send();
+        });
+        const touched = await TOUCHED[who](between);
+        expect({ isPassedOn, touched }).toEqual({ isPassedOn: true, touched: [] });
+      } finally {
+        await stead.dispose();
+      }
+      // When that owner is gone as well, it is.
+      await own.die();
+      await until(async () => (await TOUCHED[who](own.pool)).length > 0, `${who} has it`);
+    },
+  );
 });

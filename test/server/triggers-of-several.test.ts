@@ -3,10 +3,11 @@
  * of such a drop, and all of them come back. MariaDB, where a killed RENAME could damage one that
  * it has renamed already, gets one RENAME after the other.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { describeAnswer } from '../support/native-case.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, query, testServers } from '../support/servers.js';
@@ -61,6 +62,7 @@ const LOST_DEFAULT = [
 ];
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   const talks = server.name.startsWith('mariadb')
     ? [
         ...TALKS,

@@ -16,6 +16,7 @@ import { restore } from '../../src/undo/run-restore.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront, type Variables } from '../support/proxy.js';
 import {
@@ -34,7 +35,9 @@ jest.setTimeout(120_000);
 const BASE = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, REFERENCES, PROCESS';
 const MODES = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES';
 
-inLanes(testServers(), 'triggers on $name', (server, { afterAll, beforeAll, test }) => {
+inLanes(testServers(), 'triggers on $name', (server, lane) => {
+  const { afterAll, beforeAll } = lane;
+  const test = testOnOne(server, lane);
   const isOld = server.name === 'mysql-5.6';
   let proxy: ProxyTarget;
   let pool: ServicePool;
@@ -70,7 +73,7 @@ inLanes(testServers(), 'triggers on $name', (server, { afterAll, beforeAll, test
   const ledgerRow = (table: string) => ledgerRowOf(direct, { schema: schema.name, table });
   const outcome = async (table: string) => {
     const isThere = async () => (await ledgerRow(table))?.['restore_script'] != null;
-    await until(isThere, 'the outcome', 10_000);
+    await until(isThere, 'the outcome');
     return await ledgerRow(table);
   };
   const names = async (): Promise<readonly string[]> =>
@@ -324,7 +327,7 @@ inLanes(testServers(), 'triggers on $name', (server, { afterAll, beforeAll, test
         async (narrow) => {
           await drop('DROP TABLE t', [], narrow);
           const isRemoved = async () => (await ledgerRow('t'))?.['state'] === 'removed';
-          await until(isRemoved, 'it is removed', 60_000);
+          await until(isRemoved, 'it is removed');
           expect(await select('SELECT * FROM audit')).toEqual([]);
           expect(await names()).toEqual([]);
         },

@@ -4,12 +4,13 @@
  * elsewhere.
  */
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { silentLog } from '../../src/log.js';
 import { newHoldId } from '../../src/names/hold-id.js';
 import { formatHoldName } from '../../src/names/hold-name.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { type RawAnswer, RawClient } from '../support/raw-client.js';
@@ -37,6 +38,7 @@ function gate() {
 }
 
 describe.each(testServers())('what empties a table on $name', (server) => {
+  const test = testOnOne(server);
   let proxy: ProxyTarget;
   let root: Connection;
   let schema: string;

@@ -4,30 +4,36 @@
  * protected.
  */
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { TwinSwap } from '../../src/drop/twin-swap.js';
 import { recordIntent, recordOutcome } from '../../src/ledger/write.js';
 import { newHoldId, twinIdOf } from '../../src/names/hold-id.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
 import type { TaskConnection } from '../../src/service/pools.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
+import { rounds } from '../support/sample.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { intentsSettled } from '../support/settled.js';
 import { wireTap } from '../support/wire-tap.js';
 
+// A busy machine is slow, not wrong.
+jest.setTimeout(120_000);
+
 const PROTECT = 'drop-table,truncate';
 const RULES = '*.kept: refuse; *.gone: native; *.short: hold=2h';
 /** Tables that are emptied while others write to them. */
-const ROUNDS = 5;
+const ROUNDS = rounds(5, 2);
 
 function holdId(): string {
   return newHoldId(Date.now(), randomBytes);
 }
 
 describe.each(testServers())('TRUNCATE on $name', (server) => {
+  const test = testOnOne(server);
   let proxy: ProxyTarget;
   let root: Connection;
   let schema: string;

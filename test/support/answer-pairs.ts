@@ -5,9 +5,16 @@
 import { readFileSync } from 'node:fs';
 import { expect } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
-import { type CaseRun, type NativeCase, runCase, type Seen, seenIn } from './native-case.js';
+import {
+  type CaseRun,
+  connectRoot,
+  type NativeCase,
+  runCase,
+  type Seen,
+  seenIn,
+} from './native-case.js';
 import { type ProxyTarget, proxyInFront } from './proxy.js';
-import { connect, type TestServer, testServers } from './servers.js';
+import type { TestServer } from './servers.js';
 import { Survival } from './survival.js';
 
 export interface Difference {
@@ -106,16 +113,10 @@ export const DIFFERENCES_UNDER: Readonly<Record<string, Difference>> = {
   },
 };
 
-export interface Pair {
+interface Pair {
   /** Null where the proxy refuses: there is nothing to compare. */
   readonly direct: CaseRun | null;
   readonly proxied: CaseRun;
-}
-
-interface Bench {
-  readonly proxy: ProxyTarget;
-  readonly root: Connection;
-  readonly survival: Survival;
 }
 
 /** The second file is of what a session may be in: LOCK TABLES, GTID_NEXT. */
@@ -133,60 +134,48 @@ export function endOf({ ends }: NativeCase, { name }: TestServer): string {
   return typeof ends === 'string' ? ends : (ends?.[name] ?? 'equal');
 }
 
-/** The servers work at the same time, one case after another on each; a test waits for its own. */
-export class AnswerPairs {
-  readonly #benches: Bench[] = [];
-  readonly #runs = new Map<string, Promise<Pair>>();
-  readonly #casesOf: (server: TestServer) => readonly NativeCase[];
-
-  constructor(casesOf: (server: TestServer) => readonly NativeCase[]) {
-    this.#casesOf = casesOf;
-  }
-
-  async start(): Promise<void> {
-    for (const server of testServers()) {
-      const bench = await openBench(server);
-      this.#benches.push(bench);
-      let last: Promise<unknown> = Promise.resolve();
-      for (const one of this.#casesOf(server)) {
-        const run = last.then(() => runPair(server, one, bench));
-        last = run.catch(() => undefined);
-        this.#runs.set(`${server.name} ${one.name}`, run);
-      }
-    }
-  }
-
-  async stop(): Promise<void> {
-    for (const { proxy, root } of this.#benches) {
-      await root.end();
-      await proxy.stop();
-    }
-  }
-
-  /** Rejects where the two runs didn't end as they should. */
-  async expect(server: TestServer, one: NativeCase): Promise<void> {
-    const run = this.#runs.get(`${server.name} ${one.name}`);
-    if (run === undefined) throw new Error('it was not run');
-    expectPair(await run, one, endOf(one, server));
-  }
-}
-
 /** Also what is not protected by itself. */
 const PROTECT = 'drop-table,drop-database,create-or-replace,truncate,drop-partition';
 
-async function openBench(server: TestServer): Promise<Bench> {
-  const proxy = await proxyInFront(server, { PROTECT });
-  const root = await connect(server, { multipleStatements: false });
-  await root.query('SET lock_wait_timeout = 2');
-  return { proxy, root, survival: new Survival(root, ['d1', 'd2', 'd3']) };
-}
+/** A server and one proxy in front of it, for many cases one after another. */
+export class AnswerPairs {
+  readonly #server: TestServer;
+  readonly #proxy: ProxyTarget;
+  readonly #root: Connection;
+  readonly #survival: Survival;
 
-async function runPair(server: TestServer, one: NativeCase, bench: Bench): Promise<Pair> {
-  const { proxy, root, survival } = bench;
-  const isRefused = endOf(one, server).startsWith('UNDROP_');
-  const direct = isRefused ? null : await runCase(one, { target: server, root, survival: null });
-  const proxied = await runCase(one, { target: proxy, root, survival });
-  return { direct, proxied };
+  private constructor(server: TestServer, proxy: ProxyTarget, root: Connection) {
+    this.#server = server;
+    this.#proxy = proxy;
+    this.#root = root;
+    this.#survival = new Survival(root, ['d1', 'd2', 'd3']);
+  }
+
+  static async open(server: TestServer): Promise<AnswerPairs> {
+    const proxy = await proxyInFront(server, { PROTECT });
+    return new AnswerPairs(server, proxy, await connectRoot(server));
+  }
+
+  async close(): Promise<void> {
+    await this.#root.end();
+    await this.#proxy.stop();
+  }
+
+  /** Rejects where the two runs didn't end as they should. */
+  async expect(one: NativeCase): Promise<void> {
+    const server = this.#server;
+    expectPair(await this.#run(one), one, endOf(one, server));
+  }
+
+  async #run(one: NativeCase): Promise<Pair> {
+    const root = this.#root;
+    const isRefused = endOf(one, this.#server).startsWith('UNDROP_');
+    const direct = isRefused
+      ? null
+      : await runCase(one, { target: this.#server, root, survival: null });
+    const survival = this.#survival;
+    return { direct, proxied: await runCase(one, { target: this.#proxy, root, survival }) };
+  }
 }
 
 function expectPair({ direct, proxied }: Pair, one: NativeCase, end: string): void {

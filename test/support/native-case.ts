@@ -7,7 +7,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Connection } from 'mysql2/promise';
 import { type RawAnswer, RawClient, type RawClientOptions } from './raw-client.js';
-import type { Target } from './servers.js';
+import { connect, type Target } from './servers.js';
 import type { Survival } from './survival.js';
 
 export interface NativeCase {
@@ -106,9 +106,16 @@ export interface CaseRun extends Seen {
   readonly lost: readonly string[];
 }
 
+/** For `CaseOptions.root`: it says several statements in a text, and waits a minute for a lock. */
+export async function connectRoot(server: Target): Promise<Connection> {
+  const root = await connect(server, { multipleStatements: true });
+  await root.query('SET lock_wait_timeout = 60');
+  return root;
+}
+
 export interface CaseOptions {
   readonly target: Target;
-  /** On the server itself. */
+  /** On the server itself; see `connectRoot`. */
   readonly root: Connection;
   readonly client?: RawClientOptions;
   /** Null: nobody looks for held tables. */
@@ -147,7 +154,7 @@ export async function runCase(one: NativeCase, options: CaseOptions): Promise<Ca
       ...describeAnswer(await client.query('SHOW COUNT(*) ERRORS')),
     ];
     const tablesAfter = await listTables(root);
-    const lost = [...((await survival?.findLost(one)) ?? [])];
+    const lost = survival === null ? [] : await findLostNow(survival, one, root);
     const probes: (readonly string[])[] = [];
     for (const text of expand(one.probe)) {
       probes.push(describeAnswer(await client.query(text)));
@@ -173,6 +180,18 @@ export async function runCase(one: NativeCase, options: CaseOptions): Promise<Ca
     for (const session of sessions) session.close();
     for (const text of one.cleanup ?? []) await attempt(root, text);
   }
+}
+
+/** The session may have a held table locked, which is counted after its end. */
+async function findLostNow(
+  survival: Survival,
+  one: NativeCase,
+  root: Connection,
+): Promise<string[]> {
+  await root.query('SET lock_wait_timeout = 1');
+  const lost = await survival.findLost(one);
+  await root.query('SET lock_wait_timeout = 60');
+  return [...lost];
 }
 
 /** Everything but what only the proxy's side can say. */
@@ -204,7 +223,9 @@ function withoutId({ packets, results }: RawAnswer): RawAnswer {
 
 async function reset(root: Connection, one: NativeCase): Promise<void> {
   await clear(root);
-  for (const text of expand(one.setup)) await root.query(await withDirectory(root, text));
+  const texts: string[] = [];
+  for (const text of expand(one.setup)) texts.push(await withDirectory(root, text));
+  await sayAll(root, texts);
   if (one.grants === undefined) return;
   const accounts = [
     `GRANT USAGE ON *.* TO ${ACCOUNT}`,
@@ -247,7 +268,12 @@ export async function clear(root: Connection): Promise<void> {
   );
   for (const { what } of tables as { readonly what: string }[]) texts.push(`DROP ${what}`);
   texts.push('SET foreign_key_checks=1', 'USE d1');
-  for (const text of texts) await root.query(text);
+  await sayAll(root, texts);
+}
+
+/** In one text, because each round trip costs as much as a small statement. */
+async function sayAll(root: Connection, texts: readonly string[]): Promise<void> {
+  if (texts.length > 0) await root.query(texts.join(';\n'));
 }
 
 const ACCOUNT = "u1@'127.0.0.1'";

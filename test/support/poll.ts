@@ -11,7 +11,7 @@ const PAUSE_MS = 50;
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  withinMs = 20_000,
+  withinMs = 60_000,
 ): Promise<void> {
   const deadline = Date.now() + withinMs;
   for (let looks = 0; !(await condition()); looks++) {

@@ -47,7 +47,7 @@ export const MODERN = CLIENT.SESSION_TRACK | CLIENT.DEPRECATE_EOF;
 
 const MORE_RESULTS = 0x0008;
 /** Longer than anything here takes: a test that waits for more has found something. */
-const SILENCE_MS = 20_000;
+const SILENCE_MS = 60_000;
 /** utf8mb4_general_ci, which all servers of the set know. */
 const COLLATION_UTF8MB4 = 45;
 
