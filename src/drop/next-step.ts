@@ -49,11 +49,10 @@ import {
 } from './parents.js';
 import { asProgram, NO_VERDICT } from './program-verdict.js';
 import { whatIsRecycled } from './recycled-words.js';
-import { countRemarks, remarksOf } from './remarks.js';
 import { renameGroups } from './rename-groups.js';
 import type { SteadRename } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
-import { type SaidKind, sayWords } from './say-words.js';
+import { type Said, type SaidKind, sayWords } from './say-words.js';
 import { signalOf, signalSql } from './signal-sql.js';
 import type { UserCommand } from './user-session.js';
 import {
@@ -87,8 +86,6 @@ export interface Inspection extends Look {
 
 export interface Answers extends SteadAnswers {
   readonly inspection: Inspection | null;
-  /** SHOW WARNINGS behind a PREPARE of the client's text. */
-  readonly remarks: Result | null;
   readonly judged: Result | null;
   readonly probe: Result | null;
   /** What the server says of the right to drop, where it denied the RENAME for want of it. */
@@ -108,8 +105,6 @@ export interface Answers extends SteadAnswers {
   readonly words: Result | null;
   /** The words under another GTID_NEXT than the session's. */
   readonly aside: Result | null;
-  /** The words, with which there are more rows in the diagnostics than one. */
-  readonly rows: Result | null;
   /** The probes once more where their words couldn't be read, in letters that can. */
   readonly readable: Result | null;
   /** Of what has a GTID, where there is nothing to move. */
@@ -120,7 +115,6 @@ export interface Answers extends SteadAnswers {
 
 export const NO_ANSWERS: Answers = {
   inspection: null,
-  remarks: null,
   judged: null,
   probe: null,
   rights: null,
@@ -138,7 +132,6 @@ export const NO_ANSWERS: Answers = {
   relocations: null,
   words: null,
   aside: null,
-  rows: null,
   gtid: null,
   readable: null,
   unguarded: null,
@@ -146,7 +139,6 @@ export const NO_ANSWERS: Answers = {
 
 /** The answers that a statement of ours on the user session brings. */
 export type UserAnswer =
-  | 'remarks'
   | 'judged'
   | 'probe'
   | 'rights'
@@ -159,7 +151,6 @@ export type UserAnswer =
   | 'home'
   | 'words'
   | 'aside'
-  | 'rows'
   | 'gtid'
   | 'readable'
   | 'unguarded';
@@ -179,7 +170,6 @@ export function broughtBy(brings: UserAnswer, results: readonly Result[]): Resul
     return results.find((said) => said.kind === 'err' && UNDER_LOCKS.has(said.errno)) ?? last;
   }
   if (brings === 'cleaned') return results.find(({ kind }) => kind === 'ok') ?? last;
-  if (brings === 'rows') return results.at(-2) ?? last;
   if (brings === 'readable') {
     const probes = results.slice(1, -2);
     return probes.find((result) => !saysMayDrop(result)) ?? probes[0] ?? last;
@@ -250,13 +240,10 @@ export type Step =
 
 /** The next step; after 'answer' there is none. */
 export function nextStep(asked: DropRequest, answers: Answers): Step {
-  const { inspection, remarks } = answers;
+  const { inspection } = answers;
   if (inspection === null) return { do: 'inspect' };
-  const drop = asMeant(asked, inspection);
-  const decision = decide(drop, inspection);
-  const isSaid = ['native', 'words', 'move'].includes(decision.kind);
-  if (isSaid && remarks === null && countRemarks(inspection.judge) > 0) return remarksStep(drop);
-  const request = remarks === null ? drop : { ...drop, remarks: remarksOf(remarks) };
+  const request = asMeant(asked, inspection);
+  const decision = decide(request, inspection);
   switch (decision.kind) {
     case 'refuse':
       return refuse(decision.error);
@@ -281,16 +268,6 @@ export function nextStep(asked: DropRequest, answers: Answers): Step {
 function asMeant(drop: DropRequest, { facts }: Inspection): DropRequest {
   if ('errno' in facts || !facts.addsIfExists) return drop;
   return { ...drop, statement: { ...drop.statement, ifExists: true } };
-}
-
-/** What the server thinks of the text, once more: between the first PREPARE and now was more. */
-function remarksStep({ text }: DropRequest): Step {
-  const warnings = Buffer.from('SHOW /* undrop remarks */ WARNINGS');
-  const commands: UserCommand[] = [
-    { kind: 'prepare', text },
-    { kind: 'query', text: warnings },
-  ];
-  return { do: 'user', brings: 'remarks', commands };
 }
 
 /** One name of the statement and all that is known of it. */
@@ -754,8 +731,9 @@ function saidOrSay(
 ): Step {
   const next = wordsStep(request, inspection, { named, blocked }, answers);
   if (next !== null) return next;
-  const said = answers.unguarded ?? answers.rows ?? answers.words;
-  assert(said !== null, 'no step is left only when the words were said');
+  const words = answers.unguarded ?? answers.words;
+  assert(words !== null, 'no step is left only when the words were said');
+  const said = counting(words, wordsFor(request, inspection, { named, blocked }).notes);
   const { gtid } = answers;
   if (gtid?.kind === 'ok' && said.kind === 'ok') return answerWith(okOfBoth(gtid, said));
   return answerWith(inFull(said, request, blocked));
@@ -876,7 +854,7 @@ function warnsOfKeys(
   { warnings }: OkPacket,
 ): boolean {
   const hasKeys = moves.some(({ seen }) => hasForeignKeys(seen));
-  return hasKeys && warnings > countRemarks(inspection.judge) && !hasGtidNext(inspection);
+  return hasKeys && warnings > 0 && !hasGtidNext(inspection);
 }
 
 /**
@@ -976,7 +954,9 @@ function afterRename(
   answers: Answers,
 ): Step {
   const { named, blocked } = decision;
-  const words = answers.unguarded ?? answers.aside ?? answers.rows ?? answers.words;
+  const spoken = answers.unguarded ?? answers.aside ?? answers.words;
+  const { notes } = wordsFor(request, inspection, { named, blocked });
+  const words = spoken === null ? null : counting(spoken, notes);
   assert(ok !== null || failed !== null, 'what is held was renamed');
   const going = homeward(request, inspection, { moves, keepsLocks }, answers);
   if (going !== null && 'do' in going) return going;
@@ -1340,7 +1320,7 @@ function wordsStep(
   answers: Answers,
 ): Step | null {
   const { server } = request;
-  const words = answers.aside ?? answers.rows ?? answers.words;
+  const words = answers.aside ?? answers.words;
   const [parent] = blocked;
   if (words !== null) {
     if (parent === undefined || !hasGuards(server) || !isGuardMissing(words)) return null;
@@ -1348,11 +1328,25 @@ function wordsStep(
     const text = parentErrorSql(server, parent);
     return { do: 'user', brings: 'unguarded', commands: [{ kind: 'query', text }] };
   }
-  const { facts, intent } = inspection;
-  const parentAt = parent === undefined ? -1 : (intent?.tables.indexOf(parent.table) ?? -1);
-  const said = sayWords(request, { names: named, blocked, parentAt, facts });
+  const said = wordsFor(request, inspection, { named, blocked });
   const commands = said.texts.map((text) => ({ kind: 'query' as const, text }));
-  return { do: 'user', brings: said.areRows ? 'rows' : 'words', commands };
+  return { do: 'user', brings: 'words', commands };
+}
+
+function wordsFor(
+  request: DropRequest,
+  { intent }: Inspection,
+  { named, blocked }: Pick<Extract<Decision, { kind: 'words' }>, 'named' | 'blocked'>,
+): Said {
+  const [parent] = blocked;
+  const parentAt = parent === undefined ? -1 : (intent?.tables.indexOf(parent.table) ?? -1);
+  return sayWords(request, { names: named, blocked, parentAt });
+}
+
+/** The server has one note where a native drop has several. */
+function counting(said: Result, notes: number | undefined): Result {
+  if (said.kind !== 'ok' || notes === undefined || said.warnings === 0) return said;
+  return { ...said, warnings: notes, payload: okWithWarnings(said, notes) };
 }
 
 /** Of schemas that are the server's own: nobody may rename there. */

@@ -18,8 +18,6 @@ export interface DropRequest {
   readonly charset: ClientCharset;
   readonly session: SessionFacts;
   readonly groupId: string;
-  /** Draws the server's warnings on the client's own text into one of ours; default: nothing. */
-  readonly remarks?: string;
   /** One for each name of the statement, in order. */
   readonly ids: readonly string[];
 }

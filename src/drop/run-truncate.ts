@@ -14,7 +14,6 @@ import type { Ruling } from '../policy/decide.js';
 import { decodeErr } from '../wire/response/err.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { InnodbWaits } from './innodb-waits.js';
-import { lockTableSql, UNLOCK_SQL } from './lock-words.js';
 import { type HeldTable, refusalBeforeLooking, sentenceStart } from './next-step.js';
 import {
   answer,
@@ -41,14 +40,6 @@ import {
 import { type Swapped, TwinSwap, tolerantly } from './twin-swap.js';
 import { ownLockSql, type QualifiedName, truncateOwnSql, turnSql } from './words.js';
 
-export interface TruncateOptions extends DropOptions {
-  /**
-   * Whether the session, which is under LOCK TABLES, has nothing else locked than this table, for
-   * writing, and nobody waits for it. `table`: in UTF-8.
-   */
-  readonly mayUnlock: (table: TableInUtf8, intent: IntentFacts) => Promise<boolean>;
-}
-
 /** Its turn has come: it has no such partition, or none at all. */
 const FREE: ReadonlySet<number> = new Set([1505, 1735]);
 const UNKNOWN_SCHEMA = 1049;
@@ -59,7 +50,7 @@ const NOT_LOCKED = 1100;
 const OF_THE_SERVER: readonly string[] = ['performance_schema', 'information_schema'];
 
 /** `drop`: a drop of the one table. Rejects where the user session broke, or `DestroyWished`. */
-export function runTruncate(drop: DropStatement, options: TruncateOptions): Promise<DropResult> {
+export function runTruncate(drop: DropStatement, options: DropOptions): Promise<DropResult> {
   return new Truncation(drop, options).run();
 }
 
@@ -74,17 +65,13 @@ interface Look {
 type Tried = 'again' | 'waited' | 'held';
 
 class Truncation extends OneTableStatement {
-  readonly #mayUnlock: TruncateOptions['mayUnlock'];
   #swap: TwinSwap | null = null;
   /** Of the intent, and of the twin: the same in every try until one is held. */
   #id: string;
-  /** The lock of LOCK TABLES was given up. */
-  #wasUnlocked = false;
   readonly #waits: InnodbWaits;
 
-  constructor(drop: DropStatement, options: TruncateOptions) {
+  constructor(drop: DropStatement, options: DropOptions) {
     super(drop, options);
-    this.#mayUnlock = options.mayUnlock;
     this.#id = options.newId();
     this.#waits = new InnodbWaits({ groupId: this.groupId, run: (commands) => this.say(commands) });
   }
@@ -137,8 +124,7 @@ class Truncation extends OneTableStatement {
     // What can't be done now is done before the intent is forgotten.
     await tolerantly(() => swap.leave());
     if (this.by.has(this.#id)) await this.forget(this.#id);
-    const end = await this.#endOf(tried, swap);
-    return (await this.#lockAgain(table)) ?? end;
+    return this.#endOf(tried, swap);
   }
 
   /** What was emptied once is empty, whatever a later try has met; it lacks an ALTER then. */
@@ -209,7 +195,7 @@ class Truncation extends OneTableStatement {
     return own?.kind === 'err' && own.errno === NOT_LOCKED ? 'locked' : 'free';
   }
 
-  /** Null: nothing speaks against it, and the session has it locked no more. */
+  /** Null: nothing speaks against it. */
   async #objection(
     table: OneTable,
     { request, intent, rulings, isLocked }: Look,
@@ -231,14 +217,7 @@ class Truncation extends OneTableStatement {
     if (why !== null) return this.raise(why);
     if (intent.hasBackupLock) return refused(notTruncated(seen, 'beside LOCK INSTANCE FOR BACKUP'));
     if (!isLocked) return null;
-    if (!(await this.#mayUnlock(table, intent))) {
-      const how = 'in a session that may have others locked';
-      return refused(notTruncated(seen, how, 'UNLOCK TABLES first.'));
-    }
-    const [unlocked] = await this.say([{ kind: 'query', text: UNLOCK_SQL }]);
-    if (unlocked?.kind === 'err') return answer(unlocked);
-    this.#wasUnlocked = true;
-    return null;
+    return refused(notTruncated(seen, 'under LOCK TABLES', 'UNLOCK TABLES first.'));
   }
 
   async #read(table: OneTable, swapped: Swapped): Promise<End | Tried> {
@@ -261,14 +240,6 @@ class Truncation extends OneTableStatement {
       case 'failed':
         return refused(new UndropError('UNDROP_HOLD_FAILED', { tables, cause: swapped.cause }));
     }
-  }
-
-  /** Null, or the answer where the lock can't be had again. */
-  async #lockAgain(table: OneTable): Promise<End | null> {
-    if (!this.#wasUnlocked) return null;
-    const text = lockTableSql(table.name, this.drop.charset);
-    const [said] = await this.say([{ kind: 'query', text }]);
-    return said?.kind === 'err' ? answer(said) : null;
   }
 }
 

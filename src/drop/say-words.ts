@@ -6,10 +6,8 @@
  */
 import type { IntentTable } from '../ledger/write.js';
 import { hasGuards } from '../names/guard-table.js';
-import type { ErrPacket } from '../wire/response/err.js';
-import { errorsSql, hasBlocks, notesSql } from './block-words.js';
 import { type BlockedParent, guardedParentSql, parentError, parentErrorSql } from './parents.js';
-import type { DropRequest, UserFacts } from './request.js';
+import type { DropRequest } from './request.js';
 import { type Signal, signalSql } from './signal-sql.js';
 import {
   cleanSql,
@@ -38,13 +36,12 @@ interface Subject {
   readonly blocked: readonly BlockedParent[];
   /** Where in the statement the first of `blocked` is. */
   readonly parentAt: number;
-  readonly facts: UserFacts | ErrPacket;
 }
 
-interface Said {
+export interface Said {
   readonly texts: readonly Buffer[];
-  /** The last of them is for the rows of SHOW WARNINGS; the answer is that before it. */
-  readonly areRows: boolean;
+  /** How many notes the OK counts, if it has any; default: as many as the server says. */
+  readonly notes?: number;
 }
 
 export function sayWords(request: DropRequest, subject: Subject): Said {
@@ -52,47 +49,31 @@ export function sayWords(request: DropRequest, subject: Subject): Said {
   const names = subject.names.filter(({ kind }) => kind !== 'nothing');
   const [parent] = subject.blocked;
   if (names.length === 0 && parent === undefined) {
-    return { texts: [cleanSql(request.groupId)], areRows: false };
+    return { texts: [cleanSql(request.groupId)] };
   }
   if (server.flavour === 'mariadb') return sayOfMariadb(request, { ...subject, names });
   if (parent === undefined) {
-    return { texts: [dropSql(request, names, statement)], areRows: false };
+    return { texts: [dropSql(request, names, statement)] };
   }
   const error = hasGuards(server)
     ? guardedParentSql(subject.blocked.length, request)
     : parentErrorSql(server, parent);
-  return { texts: [...dropTemporaries(request, names), error], areRows: false };
+  return { texts: [...dropTemporaries(request, names), error] };
 }
 
-/** What is no table to it has a row of its own, before that for all that is missing. */
+/** Its words for what is no table are errors of their own, or notes, one for each. */
 function sayOfMariadb(request: DropRequest, subject: Subject): Said {
-  const { names, blocked, facts } = subject;
+  const { names, blocked } = subject;
   const { ifExists } = request.statement;
-  const hasRows = 'sqlMode' in facts && hasBlocks(request.server, facts);
-  const missing = names.filter(({ kind }) => kind === 'missing');
   const wrong = names.filter(isOfWrongKind);
-  if (ifExists && blocked.length === 0) {
-    const [first] = wrong;
-    if (!hasRows || first === undefined) {
-      return { texts: [dropSql(request, names, request.statement)], areRows: false };
-    }
-    const isKept = missing.length > 0;
-    const noted = names.filter((one) => one.kind === 'temporary' || one.kind === 'missing');
-    const said = isKept ? noted : [...noted, first];
-    const drop = dropSql(request, said, request.statement);
-    return { texts: [notesSql(wrong.map(signalOf), { dropSql: drop, isKept })], areRows: false };
+  const [error] = errorsOfMariadb(request, subject);
+  if (error !== undefined) {
+    return { texts: [...dropTemporaries(request, names), signalSql(error)] };
   }
-  const errors = errorsOfMariadb(request, subject);
-  const [first, ...more] = errors;
-  if (first === undefined) {
-    return { texts: [dropSql(request, names, request.statement)], areRows: false };
-  }
-  const texts = [...dropTemporaries(request, names), signalSql(first)];
-  const isAlone = more.length + missing.length === 0;
-  if (isAlone || !hasRows || ifExists) return { texts, areRows: false };
-  const unknown = missing.length === 0 ? null : dropSql(request, missing, { ifExists });
-  const rows = errorsSql(errors, { dropSql: unknown, server: request.server });
-  return { texts: [...texts, rows], areRows: true };
+  const texts = [dropSql(request, names, request.statement)];
+  if (wrong.length === 0 || !ifExists || blocked.length > 0) return { texts };
+  const isMissing = names.some(({ kind }) => kind === 'missing');
+  return { texts, notes: wrong.length + (isMissing ? 1 : 0) };
 }
 
 /** A parent is spoken of where nothing was wrong before it; under IF EXISTS views are notes. */

@@ -55,11 +55,10 @@ export function renameSql(options: {
   readonly wait: string | null;
   readonly ifExists?: boolean;
   readonly charset: ClientCharset;
-  readonly remarks?: string;
 }): Buffer {
-  const { groupId, remarks = '' } = options;
+  const { groupId } = options;
   const ifExists = options.ifExists === true ? 'IF EXISTS ' : '';
-  const verb = `RENAME /* undrop hold ${groupId} */${remarks} TABLE ${ifExists}`;
+  const verb = `RENAME /* undrop hold ${groupId} */ TABLE ${ifExists}`;
   const parts: Buffer[] = [Buffer.from(verb)];
   for (const [index, { name, holdName }] of options.moves.entries()) {
     const wait = index === 0 && options.wait !== null ? ` ${options.wait}` : '';
@@ -166,13 +165,11 @@ interface DropWords {
   readonly object: 'table' | 'sequence';
   readonly ifExists: boolean;
   readonly charset: ClientCharset;
-  /** As in `DropRequest`. */
-  readonly remarks?: string;
 }
 
 export function dropTemporarySql(names: readonly QualifiedName[], options: DropWords): Buffer {
-  const { groupId, object, remarks = '' } = options;
-  const verb = `DROP /* undrop words ${groupId} */${remarks} TEMPORARY ${object.toUpperCase()} `;
+  const { groupId, object } = options;
+  const verb = `DROP /* undrop words ${groupId} */ TEMPORARY ${object.toUpperCase()} `;
   return dropNames(verb, names, options);
 }
 
@@ -182,8 +179,8 @@ export function dropTemporarySql(names: readonly QualifiedName[], options: DropW
  * such there; nobody else can change that.
  */
 export function dropOwnTemporarySql(names: readonly QualifiedName[], options: DropWords): Buffer {
-  const { groupId, object, remarks = '' } = options;
-  const verb = `DROP /* undrop temporary ${groupId} */${remarks} ${object.toUpperCase()} `;
+  const { groupId, object } = options;
+  const verb = `DROP /* undrop temporary ${groupId} */ ${object.toUpperCase()} `;
   return dropNames(verb, names, options);
 }
 

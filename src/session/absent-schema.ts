@@ -6,10 +6,9 @@
  *
  * Invariant: no DROP DATABASE goes to the server. A schema that comes to be meanwhile stays.
  */
-import { hasBlocks, notesSql } from '../drop/block-words.js';
 import { decodeName } from '../drop/decode-name.js';
 import { quoteAccount, readSchemaFacts, schemaFactsSql } from '../drop/schema-words.js';
-import { type Signal, signalOf, signalSql } from '../drop/signal-sql.js';
+import { signalOf, signalSql } from '../drop/signal-sql.js';
 import type { UserSession } from '../drop/user-session.js';
 import { FORGET_WISH } from '../drop/wishes.js';
 import { UndropError } from '../errors.js';
@@ -18,7 +17,6 @@ import { quoteClientName } from '../sql/quote-client-name.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import { okWithStatus } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
-import type { ServerVersion } from '../wire/server-version.js';
 import { SERVER_STATUS_DB_DROPPED } from '../wire/status.js';
 
 export interface SchemaDrop {
@@ -47,12 +45,7 @@ const NOTHING = Buffer.from(
   'DO /* undrop clean */ (SELECT 1 FROM (SELECT 1 AS one) AS one LIMIT 1)',
 );
 
-const SETTINGS = Buffer.from(
-  'SELECT CAST(@@sql_notes + 0 AS BINARY), CAST(@@sql_mode AS BINARY), @undrop IS NULL LIMIT 1',
-);
-
-/** Gives a note that can be put in other words. */
-const NOTED = Buffer.from('DROP TEMPORARY TABLE IF EXISTS `_undrop`.`_undrop_none`');
+const SETTINGS = Buffer.from('SELECT CAST(@@sql_notes + 0 AS BINARY), @undrop IS NULL LIMIT 1');
 
 /**
  * The answer to the DROP; null: the schema is there, or nobody can say whether it is. `isNote`:
@@ -60,7 +53,7 @@ const NOTED = Buffer.from('DROP TEMPORARY TABLE IF EXISTS `_undrop`.`_undrop_non
  */
 export async function answerOfAbsent(
   drop: SchemaDrop,
-  { userSession, server }: { readonly userSession: UserSession; readonly server: ServerVersion },
+  { userSession }: { readonly userSession: UserSession },
 ): Promise<{ readonly payload: Buffer; readonly isNote?: boolean } | null> {
   const charset = clientCharsetOf(drop.charset);
   const name = schemaNameOf(drop);
@@ -86,19 +79,17 @@ export async function answerOfAbsent(
   // Without any right on it there is no right to drop it, and these are the words for that.
   if (isDenied) return denied(shown, show, userSession);
   if (!MAY_DROP.has(probe.errno)) return null;
-  const [notes, sqlMode, hasNoWish] = settings?.kind === 'rows' ? (settings.rows[0] ?? []) : [];
+  const [notes, hasNoWish] = settings?.kind === 'rows' ? (settings.rows[0] ?? []) : [];
   if (`${hasNoWish}` !== '1') await userSession.run([FORGET_WISH]);
   const said = { errno: NO_SUCH_SCHEMA, message: textFor(name) };
   if (!drop.ifExists) {
     return ask(signalSql({ ...said, sqlState: 'HY000' }), userSession, 'err');
   }
   const note = { ...said, sqlState: '01000' };
-  const canNote = hasBlocks(server, { sqlMode: `${sqlMode ?? 'ORACLE'}` });
   const isSilent = `${notes}` === '0';
-  const text = isSilent ? NOTHING : canNote ? noteSql(note) : signalSql(note);
-  const ok = await ask(text, userSession, 'ok');
-  const isNote = !isSilent && !canNote;
-  return ok && { payload: okWithStatus(ok.payload, SERVER_STATUS_DB_DROPPED), isNote };
+  const ok = await ask(isSilent ? NOTHING : signalSql(note), userSession, 'ok');
+  const payload = ok && okWithStatus(ok.payload, SERVER_STATUS_DB_DROPPED);
+  return payload && { payload, isNote: !isSilent };
 }
 
 /** SHOW names the host that the session comes from, DROP DATABASE that of its account. */
@@ -124,10 +115,6 @@ async function ask(
 ): Promise<{ readonly payload: Buffer } | null> {
   const [said] = await userSession.run([{ kind: 'query', text }]);
   return said !== undefined && said.kind === kind && 'payload' in said ? said : null;
-}
-
-function noteSql(note: Signal): Buffer {
-  return notesSql([note], { dropSql: NOTED, isKept: false });
 }
 
 function textFor(name: string): string {

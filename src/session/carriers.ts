@@ -1,8 +1,8 @@
 /**
  * The ways of a drop, by what brings it: put together here, as some of them come back to others.
  */
+import { runTruncate } from '../drop/run-truncate.js';
 import { dropOrPass } from './drop-or-pass.js';
-import { emptyAndHold } from './empty-and-hold.js';
 import { type Carriers, refused } from './intercept.js';
 import { dynamic, setStatement } from './intercept-dynamic.js';
 import { prepareDrop } from './intercept-prepared.js';
@@ -34,7 +34,7 @@ export function carriersOf(prepared: PreparedDrops | null): Carriers {
         ? refused(notDone(how, schemaAndTables(schema)), options)
         : prepareDrop(taken.text, { statement: { schema, ifExists } }, { ...options, prepared });
     },
-    empty: emptyAndHold,
+    empty: runTruncate,
     replace: (taken, replacing, options) => {
       if (taken.carrier !== 'prepare') return replaceTable(taken, replacing, options);
       const { replacement } = replacing;

@@ -12,7 +12,6 @@ import { systemClock } from '../clock.js';
 import type { DropResult } from '../drop/drop-options.js';
 import { readKind } from '../drop/facts.js';
 import { innermost } from '../drop/innermost.js';
-import { lockTableSql } from '../drop/lock-words.js';
 import { refuse } from '../drop/next-step.js';
 import { askParser, NO_VERDICT, passesParser } from '../drop/program-verdict.js';
 import { qualify } from '../drop/qualify.js';
@@ -45,7 +44,6 @@ import {
   unclear,
 } from './intercept.js';
 import { objectionTo } from './objections.js';
-import { isOnlyLock } from './only-lock.js';
 import { listTables, notDone, notUnderstood, SET_IF_EXISTS } from './refusals.js';
 import { ReplacedTables } from './replaced-tables.js';
 
@@ -206,9 +204,6 @@ class Attempt {
   readonly #plan: Plan;
   readonly #options: InterceptOptions;
   readonly #replaced: ReplacedTables;
-
-  /** The session has the table locked by LOCK TABLES, and no other. */
-  #isLocked = false;
   readonly #startMs = performance.now();
 
   constructor(plan: Plan, options: InterceptOptions) {
@@ -221,7 +216,7 @@ class Attempt {
     try {
       for (let tries = 1; ; tries++) {
         const said = await this.#create();
-        if (said.kind === 'ok') return this.#answer((await this.#lockAgain()) ?? said.payload);
+        if (said.kind === 'ok') return this.#answer(said.payload);
         if (said.errno !== TABLE_EXISTS) {
           const { payload, refusal } = await this.#failed(said);
           return this.#answer(payload, refusal);
@@ -262,11 +257,9 @@ class Attempt {
       const why = 'a temporary table has the name of the table that it replaces';
       return wrongBy(notUnderstood(why));
     }
-    const isLocked = lock.kind === 'err' && lock.errno === NOT_LOCKED;
-    this.#isLocked ||= isLocked;
-    if (isLocked && !(await isOnlyLock(this.#plan, this.#options))) {
+    if (lock.kind === 'err' && lock.errno === NOT_LOCKED) {
       const tables = listTables(statement.names);
-      const how = 'by CREATE OR REPLACE in a session that may have others locked';
+      const how = 'by CREATE OR REPLACE under LOCK TABLES';
       const instead = 'UNLOCK TABLES first.';
       return wrongBy(new UndropError('UNDROP_NOT_DONE_YET', { tables, how, instead }));
     }
@@ -291,16 +284,6 @@ class Attempt {
     return this.#plan.table.schema.toLowerCase() === SERVERS_OWN;
   }
 
-  /** The native statement keeps the lock. Null, or the payload of an error. */
-  async #lockAgain(): Promise<Buffer | null> {
-    if (!this.#isLocked) return null;
-    const { name, charset } = this.#plan;
-    const [said] = await this.#options.userSession.run([
-      { kind: 'query', text: lockTableSql(name, charset) },
-    ]);
-    return said?.kind === 'err' ? said.payload : null;
-  }
-
   /** The new table could not be made, and it wasn't for another one. */
   async #failed(error: ErrPacket): Promise<Wrong> {
     const failed = { payload: error.payload, refusal: null };
@@ -314,8 +297,6 @@ class Attempt {
       return wrongBy(new UndropError('UNDROP_FATE_UNKNOWN', { tables, cause }, end.error));
     }
     if (end.fate === 'held') return failed;
-    const unlocked = await this.#lockAgain();
-    if (unlocked !== null) return { payload: unlocked, refusal: null };
     const readsItself = error.errno === NO_SUCH_TABLE && this.#isOfTheOld(error);
     if (!readsItself) return failed;
     const message = `Table '${this.#plan.table.table}' is specified twice, both as a target for 'CREATE' and as a separate source for data`;

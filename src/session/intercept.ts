@@ -110,8 +110,8 @@ export interface Carriers {
   schema(taken: Taken, named: NamedSchema, options: InterceptOptions): Answer;
   /** CREATE OR REPLACE of a table or a sequence: intercept-replace.ts. */
   replace(taken: Taken, replacing: Replacing, options: InterceptOptions): Answer;
-  /** Runs a TRUNCATE that was understood: empty-and-hold.ts. */
-  empty(drop: DropStatement, how: DropOptions, options: InterceptOptions): Promise<DropResult>;
+  /** Runs a TRUNCATE that was understood: drop/run-truncate.ts. */
+  empty(drop: DropStatement, how: DropOptions): Promise<DropResult>;
   /** DROP VIEW: intercept-view.ts. */
   views(taken: Taken, drop: DropOfViews, options: InterceptOptions): Answer;
 }
@@ -326,7 +326,7 @@ export async function dropAndHold(
   let result: DropResult;
   try {
     const { empties = false, partitions } = drop.statement;
-    if (empties) result = await options.carriers.empty(request, how, options);
+    if (empties) result = await options.carriers.empty(request, how);
     else if (partitions !== undefined) result = await runPartitions(request, how);
     else result = await runDrop(request, how);
   } catch (error) {
