@@ -23,7 +23,6 @@ import {
   type OneTable,
   OneTableStatement,
   refused,
-  type TableInUtf8,
   TRIES_MAX,
   wrongSetting,
 } from './one-table.js';

@@ -6,8 +6,6 @@ export interface ServerVersion {
   readonly flavour: 'mysql' | 'mariadb';
   /** major × 10000 + minor × 100 + patch, as in version comments: 90704, 50624, 101119. */
   readonly versionId: number;
-  /** Built with assertions. */
-  readonly isDebug?: boolean;
 }
 
 /** Reads `9.7.4`, `5.6.24-log`, `5.5.5-10.11.19-MariaDB-log`, `11.8.9-MariaDB`. */
@@ -18,7 +16,6 @@ export function parseServerVersion(serverVersion: string): ServerVersion {
   return {
     flavour: isMariadb ? 'mariadb' : 'mysql',
     versionId: Number(major) * 10_000 + Number(minor) * 100 + Number(patch),
-    ...(/-debug\b/i.test(bare) ? { isDebug: true } : {}),
   };
 }
 
