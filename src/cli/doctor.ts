@@ -12,6 +12,7 @@ import { HOW_TO_MEND } from '../undo/format.js';
 import type { DoctorSettings } from './account-settings.js';
 import { lentWords } from './os-user.js';
 import { DESTROY_ALLOWED, leavesOut, notProtectedBy, whyNotHeldBy } from './proxy-settings.js';
+import type { Out } from './shell.js';
 import { wayTo } from './upstream-way.js';
 import { withPool } from './with-pool.js';
 
@@ -21,6 +22,7 @@ const NAMES_MAX = 20;
 export function runDoctor(
   settings: DoctorSettings,
   options: { readonly json: boolean },
+  out: Out,
 ): Promise<number> {
   return withPool(settings, async (pool) => {
     const found = await examine(pool, { wanted: settings.schemas });
@@ -35,7 +37,7 @@ export function runDoctor(
     const all = { ...found, ways, lent, ...set, lockedBy };
     const lines = [formatExamination(found, settings, lent), ...lockedBy.map(formatStranger)];
     const text = options.json ? JSON.stringify(all, null, 2) : lines.join('\n');
-    process.stdout.write(`${text}\n`);
+    out.write(`${text}\n`);
     const { notHeld, torn } = found;
     const isPartly = notHeld.length + notProtected.length + torn.length + lent.length > 0;
     return found.tier === null || isPartly ? 1 : 0;

@@ -18,15 +18,17 @@ import { decodeHandshakeV10 } from '../wire/connection/handshake-v10.js';
 import { HEADER_BYTES } from '../wire/framing.js';
 import { bareVersion, parseServerVersion, type ServerVersion } from '../wire/server-version.js';
 import type { InitSettings } from './account-settings.js';
+import type { Out } from './shell.js';
 import { withPool } from './with-pool.js';
 
 export async function runInit(
   settings: InitSettings,
   { apply, json }: { readonly apply: boolean; readonly json: boolean },
+  out: Out,
 ): Promise<number> {
   checkSchemas(settings);
   const text = apply ? await applyIt(settings, json) : await printIt(settings, json);
-  process.stdout.write(`${text}\n`);
+  out.write(`${text}\n`);
   return 0;
 }
 

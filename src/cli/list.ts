@@ -2,19 +2,21 @@
 import { formatHeldList, heldListJson } from '../undo/format.js';
 import { listAll } from '../undo/list.js';
 import type { AccountSettings } from './account-settings.js';
+import type { Out } from './shell.js';
 import { withPool } from './with-pool.js';
 
 export function runList(
   settings: AccountSettings,
   options: { readonly json: boolean },
+  out: Out,
 ): Promise<number> {
   return withPool(settings, async (pool) => {
     const held = await listAll(pool);
-    const width = process.stdout.isTTY ? process.stdout.columns : null;
+    const width = out.isTTY ? (out.columns ?? null) : null;
     const text = options.json
       ? JSON.stringify(heldListJson(held), null, 2)
       : formatHeldList(held, width);
-    process.stdout.write(`${text.trimEnd()}\n`);
+    out.write(`${text.trimEnd()}\n`);
     return 0;
   });
 }

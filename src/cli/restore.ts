@@ -2,11 +2,13 @@
 import { formatRestoreReport, restoreReportJson } from '../undo/format.js';
 import { restore } from '../undo/run-restore.js';
 import type { AccountSettings } from './account-settings.js';
+import type { Out } from './shell.js';
 import { withPool } from './with-pool.js';
 
 export function runRestore(
   settings: AccountSettings,
   options: { readonly target: string; readonly to: string | null; readonly json: boolean },
+  out: Out,
 ): Promise<number> {
   return withPool(settings, async (pool) => {
     const { target, to } = options;
@@ -14,7 +16,7 @@ export function runRestore(
     const text = options.json
       ? JSON.stringify(restoreReportJson(report), null, 2)
       : formatRestoreReport(report);
-    process.stdout.write(`${text.trimEnd()}\n`);
+    out.write(`${text.trimEnd()}\n`);
     return 0;
   });
 }

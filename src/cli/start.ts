@@ -14,6 +14,7 @@ import { type DemoProxy, runDemo } from '../demo/run-demo.js';
 import { SHOP_SCHEMA } from '../demo/shop.js';
 import { findDemo } from '../demo/state.js';
 import { runTour } from '../demo/tour.js';
+import type { Out } from './shell.js';
 import { leaveSignals } from './signals.js';
 
 const PROJECT = join(fileURLToPath(import.meta.url), '../../../..');
@@ -31,8 +32,6 @@ export interface StartDoors {
 
 /** Who sets one of these doesn't mean the demo, whose server lets root in without a password. */
 const OF_PRODUCTION = ['UNDROP_USER', 'UNDROP_PASSWORD', 'UNDROP_PASSWORD_FILE'] as const;
-
-export type Out = { write(text: string): unknown };
 
 /** `undrop start`: resolves to the exit code when it was told to end. */
 export function runStart(

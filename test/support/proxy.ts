@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { runCommandLine, sayWhy } from '../../src/cli/command-line.js';
 import { PROXY_KEYS, type ProxySettings } from '../../src/cli/proxy-settings.js';
 import type { RunningProxy } from '../../src/cli/running-proxy.js';
 import { startProxy } from '../../src/cli/serve.js';
@@ -140,6 +141,24 @@ export interface CommandResult {
 
 /** Runs a command of undrop (`['restore', 'd.t']`) with the service account, or its own. */
 export async function runUndrop(
+  upstream: Target,
+  args: readonly string[],
+  variables: Variables = {},
+): Promise<CommandResult> {
+  const said = { stdout: '', stderr: '' };
+  const shell = {
+    args,
+    env: { PATH: process.env['PATH'], ...environment(upstream, variables) },
+    stdout: { write: (text: string) => (said.stdout += text) },
+    stderr: { write: (text: string) => (said.stderr += text) },
+    leaveSignals: () => undefined,
+  };
+  const code = await runCommandLine(shell).catch((error) => sayWhy(error, shell.stderr));
+  return { code, ...said };
+}
+
+/** The same as a process of its own, as a person types it. */
+export async function spawnUndrop(
   upstream: Target,
   args: readonly string[],
   variables: Variables = {},
