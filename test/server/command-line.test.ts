@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { projectFolder } from '../support/folders.js';
 import { until } from '../support/poll.js';
-import { environment, MAIN, proxyInFront, runUndrop } from '../support/proxy.js';
+import { environment, MAIN, proxyInFront, spawnUndrop } from '../support/proxy.js';
 import { testServers } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
@@ -58,7 +58,7 @@ describe.each(testServers().slice(0, 1))('beside $name', (server) => {
 
   test('a flag that is given twice is refused, whatever it would mean', async () => {
     const twice = ['--upstream', 'a:1', '--user', 'a', '--upstream', 'b:1', '--user', 'b'];
-    const { code, stdout, stderr } = await runUndrop(server, ['list', ...twice]);
+    const { code, stdout, stderr } = await spawnUndrop(server, ['list', ...twice]);
     expect([code, stdout]).toEqual([2, '']);
     expect(stderr).toMatch(
       /UNDROP_CONFIG: --upstream: expected once, found 2 times\.\n--user: expected once, found 2/,
@@ -103,7 +103,7 @@ describe.each(testServers())('before $name', (server) => {
   ])('%s tells a proxy from a server', async (_command, args) => {
     const proxy = await proxyInFront(server);
     try {
-      const { code, stdout, stderr } = await runUndrop({ ...proxy, user: 'root' }, args);
+      const { code, stdout, stderr } = await spawnUndrop({ ...proxy, user: 'root' }, args);
       expect([code, stdout]).toEqual([2, '']);
       expect(stderr).toMatch(/UNDROP_UPSTREAM 127\.0\.0\.1:\d+ is a proxy of undrop/);
     } finally {
