@@ -225,6 +225,14 @@ export const ERRORS = {
     text: '{tables} not prepared to be dropped: the prepared drops of {whose} take as much memory as they may.',
     remedy: 'Close prepared drops that are not needed any more, or send this one as a text.',
   },
+  UNDROP_NOT_JUDGED: {
+    fault: 'operator',
+    errno: 1461,
+    sqlState: '42000',
+    text: 'Nothing was dropped: undrop has the server check each drop by preparing it, and the server prepares no more statements.',
+    remedy:
+      'Raise max_prepared_stmt_count, or close prepared statements that are not needed any more.',
+  },
   UNDROP_RULE: {
     fault: 'operator',
     errno: 1142,

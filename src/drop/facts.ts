@@ -14,6 +14,9 @@ import type { ServerVersion } from '../wire/server-version.js';
 import type { UserFacts } from './request.js';
 import type { UserSession } from './user-session.js';
 
+/** The server prepares no more statements: max_prepared_stmt_count. */
+export const PREPARED_TOO_MANY = 1461;
+
 /** The statement that reads `UserFacts`. */
 export function factsSql(server: ServerVersion): Buffer {
   return selectFacts(server, '');

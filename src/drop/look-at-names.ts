@@ -19,16 +19,13 @@ import {
   readKind,
   readLastingStay,
 } from './facts.js';
-import { askVerdict, NO_VERDICT, readVerdict } from './program-verdict.js';
 import type { DropRequest, UserFacts } from './request.js';
 import type { UserCommand } from './user-session.js';
-import { askExistsSql, dropTemporarySql, showCreateSql } from './words.js';
+import { askExistsSql, showCreateSql } from './words.js';
 
 export interface Look {
   /** The answer to preparing the client's own text; null: it was judged before, and taken. */
   readonly judge: Result | null;
-  /** The verdict is of program-verdict.ts, as nothing can be prepared. */
-  readonly isJudgedAsProgram: boolean;
   /** For each name, in order; an error that says nothing on the kind ends the drop. */
   readonly kinds: readonly (NameKind | ErrPacket)[];
   /** For each name: whether the session sees a sequence of MariaDB's. */
@@ -55,9 +52,7 @@ export async function lookAtNames(
     const judge = wasJudged ? null : results[0];
     assert(judge !== undefined, 'the PREPARE has an answer');
     const answers = wasJudged ? results : results.slice(1);
-    const look = kindsOf(answers.slice(0, -1), server);
-    const verdict = await judgeUnprepared(request, { judge, kinds: look.kinds }, run);
-    return { ...verdict, ...look, facts: readFacts(last(answers)) };
+    return { judge, ...kindsOf(answers.slice(0, -1), server), facts: readFacts(last(answers)) };
   }
   const results = await run([...judging, facts]);
   const judge = wasJudged ? null : results[0];
@@ -65,34 +60,7 @@ export async function lookAtNames(
   const read = readFacts(last(results));
   const answers =
     'errno' in read || read.gtidNext === null ? await run(shows) : await askOneByOne(request, run);
-  return { judge, isJudgedAsProgram: false, ...kindsOf(answers, server), facts: read };
-}
-
-/** Not where GTID_NEXT is set: an error would use it up. */
-async function judgeUnprepared(
-  request: DropRequest,
-  { judge, kinds }: Pick<Look, 'judge' | 'kinds'>,
-  run: Run,
-): Promise<Pick<Look, 'judge' | 'isJudgedAsProgram'>> {
-  if (judge?.kind !== 'err' || !NO_VERDICT.has(judge.errno)) {
-    return { judge, isJudgedAsProgram: false };
-  }
-  const { groupId } = request;
-  const asking = [...askVerdict(request), ...closingHandlers(request, kinds)];
-  const verdict = readVerdict(await run(asking), groupId);
-  if (verdict === null) return { judge, isJudgedAsProgram: false };
-  return { judge: verdict.taken ? null : verdict.why, isJudgedAsProgram: true };
-}
-
-/** A HANDLER that is open is closed by the PREPARE of a drop, else by one of what isn't there. */
-function closingHandlers(
-  { statement, charset, groupId }: DropRequest,
-  kinds: Look['kinds'],
-): readonly UserCommand[] {
-  const names = statement.names.filter((_name, index) => kinds[index] === 'base');
-  if (names.length === 0) return [];
-  const words = { groupId, object: 'table', ifExists: true, charset } as const;
-  return [query(dropTemporarySql(names, words))];
+  return { judge, ...kindsOf(answers, server), facts: read };
 }
 
 /** SHOW CREATE of what is there; of what isn't, the error of a PREPARE. */

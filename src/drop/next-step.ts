@@ -29,6 +29,7 @@ import { isRecycleName } from '../sql/recycle-name.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import { type OkPacket, okWithWarnings } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
+import { PREPARED_TOO_MANY } from './facts.js';
 import type { Look } from './look-at-names.js';
 import {
   isAllowed,
@@ -47,7 +48,6 @@ import {
   parentErrorInFull,
   parentErrorSql,
 } from './parents.js';
-import { asProgram, NO_VERDICT } from './program-verdict.js';
 import { whatIsRecycled } from './recycled-words.js';
 import { renameGroups } from './rename-groups.js';
 import type { SteadRename } from './rename-in-stead.js';
@@ -310,7 +310,10 @@ type Decision =
 function decide(request: DropRequest, inspection: Inspection): Decision {
   const { judge, facts } = inspection;
   const isVerdict = judge?.kind === 'err' && judge.errno !== TEMPORARY_IN_XA;
-  if (isVerdict && !NO_VERDICT.has(judge.errno)) return { kind: 'judged' };
+  if (isVerdict && judge.errno === PREPARED_TOO_MANY) {
+    return { kind: 'refuse', error: new UndropError('UNDROP_NOT_JUDGED', {}) };
+  }
+  if (isVerdict) return { kind: 'judged' };
   if ('errno' in facts) return { kind: 'error', error: facts };
   const failed = inspection.kinds.find((kind) => typeof kind !== 'string');
   if (typeof failed === 'object') return { kind: 'error', error: failed };
@@ -537,15 +540,12 @@ function childOf(
 
 /** The server refuses the text: asked once more, so that its words are the session's last. */
 function judged(request: DropRequest, inspection: Inspection, answers: Answers): Step {
-  const { judge, isJudgedAsProgram } = inspection;
+  const { judge } = inspection;
   const { judged: verdict } = answers;
   if (verdict === null) {
     const isSyntax = judge?.kind === 'err' && judge.errno === 1064;
     const text = (isSyntax ? request.tail : null) ?? request.text;
-    const command: UserCommand = isJudgedAsProgram
-      ? { kind: 'query', text: asProgram({ text, groupId: request.groupId }) }
-      : { kind: 'prepare', text };
-    return { do: 'user', brings: 'judged', commands: [command] };
+    return { do: 'user', brings: 'judged', commands: [{ kind: 'prepare', text }] };
   }
   // It takes now what it refused a moment ago.
   if (verdict.kind !== 'err') return again('the syntax is valid now');

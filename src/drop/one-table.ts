@@ -12,9 +12,9 @@ import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
+import { PREPARED_TOO_MANY } from './facts.js';
 import { lookAtNames } from './look-at-names.js';
 import { type HeldTable, refuse } from './next-step.js';
-import { asProgram, NO_VERDICT } from './program-verdict.js';
 import { qualify } from './qualify.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { askServiceNames } from './service-names.js';
@@ -96,7 +96,7 @@ export abstract class OneTableStatement {
     const look = await lookAtNames(request, run, { gtidMayBeSet });
     const { judge, facts } = look;
     await this.close(judge);
-    if (judge?.kind === 'err') return this.#judged(judge, look.isJudgedAsProgram);
+    if (judge?.kind === 'err') return this.#judged(judge);
     if ('errno' in facts) return answer(facts);
     this.#facts = facts;
     if (facts.wish !== null) await this.#takeWish(facts, facts.wish);
@@ -112,17 +112,11 @@ export abstract class OneTableStatement {
   }
 
   /** Asked once more, so that its words are the session's last. */
-  async #judged(judge: ErrPacket, isJudgedAsProgram: boolean): Promise<End> {
-    if (NO_VERDICT.has(judge.errno)) {
-      const why = `the server prepares nothing: ${judge.message.toString()}`;
-      return refused(new UndropError('UNDROP_NOT_UNDERSTOOD', { why }));
-    }
+  async #judged(judge: ErrPacket): Promise<End> {
+    if (judge.errno === PREPARED_TOO_MANY) return refused(new UndropError('UNDROP_NOT_JUDGED', {}));
     const { text: own, tail = own } = this.drop;
     const text = judge.errno === SYNTAX_ERROR ? tail : own;
-    const command: UserCommand = isJudgedAsProgram
-      ? { kind: 'query', text: asProgram({ text, groupId: this.groupId }) }
-      : { kind: 'prepare', text };
-    const [said] = await this.say([command]);
+    const [said] = await this.say([{ kind: 'prepare', text }]);
     await this.close(said);
     return answer(said?.kind === 'err' ? said : judge);
   }

@@ -10,7 +10,6 @@ import { assert } from '../assert.js';
 import { factsSql, readFacts, readHasOwnKeysOnly, readKind } from '../drop/facts.js';
 import { refusalBeforeLooking } from '../drop/next-step.js';
 import { blockedParents, hasForeignKeys } from '../drop/parents.js';
-import { NO_VERDICT } from '../drop/program-verdict.js';
 import { qualify } from '../drop/qualify.js';
 import { recordDrop } from '../drop/record-drop.js';
 import type { UserFacts } from '../drop/request.js';
@@ -138,7 +137,7 @@ class BlockPlan {
     assert(said !== undefined && beside !== undefined, 'each query has an answer');
     if (judge?.kind === 'prepared') {
       await userSession.run([{ kind: 'close', statementId: judge.statementId }]);
-    } else if (judge?.kind === 'err' && !NO_VERDICT.has(judge.errno)) {
+    } else if (judge?.kind === 'err' && judge.errno !== 1461) {
       return refusedBy(judge, this.#taken, this.#options);
     }
     const facts = readFacts(said);

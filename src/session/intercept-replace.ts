@@ -10,10 +10,9 @@
 import { assert } from '../assert.js';
 import { systemClock } from '../clock.js';
 import type { DropResult } from '../drop/drop-options.js';
-import { readKind } from '../drop/facts.js';
+import { PREPARED_TOO_MANY, readKind } from '../drop/facts.js';
 import { innermost } from '../drop/innermost.js';
 import { refuse } from '../drop/next-step.js';
-import { askParser, NO_VERDICT, passesParser } from '../drop/program-verdict.js';
 import { qualify } from '../drop/qualify.js';
 import type { UserFacts } from '../drop/request.js';
 import { readSchemaFacts, schemaFactsSql } from '../drop/schema-words.js';
@@ -68,8 +67,14 @@ const CROWD_PAUSE_MS = 20;
 const KEEPS_THE_OLD: ReadonlySet<number> = new Set([1146, 1205, 1213, 1317, 1356, 1969]);
 /** What the server says before it looks at anything: XA, read-only. */
 const BEFORE_ALL_ELSE: ReadonlySet<number> = new Set([1290, 1399, 1792, 1836]);
-/** What a parser says that knows no schema, or knows this one for closed. */
-const OF_THE_SCHEMA: ReadonlySet<number> = new Set([1044, 1046]);
+/**
+ * Errors of the server's parser, which leave the transaction open: a closed schema or none, and
+ * what it says of names, bytes, types, lengths, charsets, collations, sequences and variables.
+ */
+const OF_PARSER: ReadonlySet<number> = new Set([
+  1044, 1046, 1059, 1063, 1064, 1066, 1074, 1102, 1103, 1115, 1193, 1221, 1253, 1273, 1300, 1425,
+  1426, 1427, 1439, 4085, 4161,
+]);
 
 /** Statements of ours come between. */
 const ASKS_FOR_COUNTS = /row_count|found_rows|warning_count|error_count/i;
@@ -167,15 +172,13 @@ async function judge(
   const { userSession } = options;
   const said = await prepare(text, options);
   if (said === null) return null;
-  if (NO_VERDICT.has(said.errno)) {
-    return refused(notUnderstood(`the server prepares nothing: ${said.message}`), options);
+  if (said.errno === PREPARED_TOO_MANY) {
+    return refused(new UndropError('UNDROP_NOT_JUDGED', {}), options);
   }
   if (isImmediate) return answerWith(said);
-  const groupId = newId();
-  const [parsed] = await userSession.run([{ kind: 'query', text: askParser({ text, groupId }) }]);
-  if (passesParser(parsed, groupId) && !OF_THE_SCHEMA.has(said.errno)) {
-    // It is none of the parser's: by then the transaction has ended.
-    const ending = probeSql(name, { groupId, charset });
+  if (!OF_PARSER.has(said.errno)) {
+    // The server looks at tables after it has ended the transaction, and so does this.
+    const ending = probeSql(name, { groupId: newId(), charset });
     const [ended] = await userSession.run([{ kind: 'query', text: ending }]);
     if (ended?.kind === 'err' && BEFORE_ALL_ELSE.has(ended.errno)) return answerWith(ended);
   }

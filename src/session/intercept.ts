@@ -8,9 +8,8 @@
 import { randomBytes } from 'node:crypto';
 import { assert, assertNever } from '../assert.js';
 import type { DropOptions, DropResult, DropStatement, SessionGuess } from '../drop/drop-options.js';
-import { factsSql, readFacts } from '../drop/facts.js';
+import { factsSql, PREPARED_TOO_MANY, readFacts } from '../drop/facts.js';
 import { inWordsOfDrop, mayNotDrop, refuse } from '../drop/next-step.js';
-import { askVerdict, asProgram, NO_VERDICT, readVerdict } from '../drop/program-verdict.js';
 import type { UserFacts } from '../drop/request.js';
 import { runDrop } from '../drop/run-drop.js';
 import { runPartitions } from '../drop/run-partitions.js';
@@ -337,6 +336,9 @@ export async function dropAndHold(
   return { kind: 'answer', payload, refusal, facts, dropped: result };
 }
 
+/** No statement of this kind can be prepared. */
+const NOT_PREPARABLE = 1295;
+
 /** The server judges the syntax, by a PREPARE that executes nothing. */
 export async function unclear(
   taken: Taken,
@@ -355,9 +357,10 @@ export async function unclear(
       const [whole] = await userSession.run([{ kind: 'prepare', text: taken.tail }]);
       return answerWith(whole?.kind === 'err' ? whole : judge);
     }
-    if (!NO_VERDICT.has(judge.errno)) return answerWith(judge);
-    const words = await wordsUnprepared(taken, options);
-    if (words !== null) return answerWith(words);
+    if (judge.errno === PREPARED_TOO_MANY) {
+      return refused(new UndropError('UNDROP_NOT_JUDGED', {}), options);
+    }
+    if (judge.errno !== NOT_PREPARABLE) return answerWith(judge);
   }
   return refused(notUnderstood(why), options);
 }
@@ -385,26 +388,10 @@ async function alone(
   { text }: Taken,
   userSession: CommandSession,
 ): Promise<ErrPacket> {
-  if (!NO_VERDICT.has(judge.errno)) return judge;
+  if (judge.errno !== NOT_PREPARABLE && judge.errno !== PREPARED_TOO_MANY) return judge;
   const clean = { kind: 'query', text: cleanSql(newId()) } as const;
   const [, again] = await userSession.run([clean, { kind: 'prepare', text }]);
   return again?.kind === 'err' ? again : judge;
-}
-
-/** The server's words for a drop that it doesn't take; null: nobody can tell. */
-async function wordsUnprepared(
-  { text, tail = text }: Taken,
-  { userSession, gtidMayBeSet }: InterceptOptions,
-): Promise<ErrPacket | null> {
-  // An error would use the GTID up.
-  if (gtidMayBeSet || !/^\s*(DROP|ANALYZE|EXPLAIN)\s/i.test(text.toString('latin1'))) return null;
-  const groupId = newId();
-  const verdict = readVerdict(await userSession.run(askVerdict({ text, groupId })), groupId);
-  if (verdict === null || verdict.taken) return null;
-  const isSyntax = verdict.why.errno === 1064;
-  const said = asProgram({ text: isSyntax ? tail : text, groupId });
-  const [words] = await userSession.run([{ kind: 'query', text: said }]);
-  return words?.kind === 'err' ? words : null;
 }
 
 /** The place of the refusal is found by the marker, which is all that is run. */

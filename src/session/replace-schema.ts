@@ -6,11 +6,12 @@
  * Invariant: OR REPLACE goes to the server as the DROP of run-schema-drop.ts only.
  */
 import { askRight } from '../drop/ask-schema.js';
+import { PREPARED_TOO_MANY } from '../drop/facts.js';
 import { Halt } from '../drop/halt.js';
-import { NO_VERDICT } from '../drop/program-verdict.js';
 import type { SchemaDropRequest } from '../drop/run-schema-drop.js';
 import { createSchemaSql } from '../drop/schema-words.js';
 import { cleanSql } from '../drop/words.js';
+import { UndropError } from '../errors.js';
 import {
   answerWith,
   type Interception,
@@ -78,8 +79,8 @@ async function judge(
     const why = 'CREATE OR REPLACE in a form that is not known';
     return isPlain ? null : refused(notUnderstood(why), options);
   }
-  if (NO_VERDICT.has(said.errno)) {
-    return refused(notUnderstood(`the server prepares nothing: ${said.message}`), options);
+  if (said.errno === PREPARED_TOO_MANY) {
+    return refused(new UndropError('UNDROP_NOT_JUDGED', {}), options);
   }
   // Its words quote the text to the end.
   const whole = said.errno === SYNTAX_ERROR ? await prepare(tail, options) : null;

@@ -48,17 +48,6 @@ const SETTINGS: readonly Setting[] = [
     apply: (one) => (says(one, /sql_select_limit/) ? null : before(one, 'SET sql_select_limit=0')),
   },
   {
-    name: 'no statement can be prepared',
-    apply: (one) =>
-      says(one, /max_prepared_stmt_count/)
-        ? null
-        : {
-            ...one,
-            setup: [...one.setup, 'SET GLOBAL max_prepared_stmt_count=0'],
-            cleanup: ['SET GLOBAL max_prepared_stmt_count=DEFAULT', ...(one.cleanup ?? [])],
-          },
-  },
-  {
     name: 'GTID_NEXT is set',
     apply: (one) => {
       const isInTransaction = says(one, /^@begin|BEGIN|START TRANSACTION|XA |autocommit|gtid/i);
@@ -94,15 +83,11 @@ const IN_ERROR: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 };
 
 /**
- * Not there: MariaDB takes no WAIT in a program, so it can't be asked what it thinks of one, nor
- * what a server remarks on a text, and MySQL 5.6 counts that question in XA; some errors leave the
- * GTID with the session, which asking for them doesn't, nor what would wait; what isn't prepared
- * isn't found without an error, or where texts are cut off; from no schema, one that is gone, or
- * with a GTID, nobody goes to another and back. The others are cases that say nothing there, or
- * whose GTID can't be masked.
+ * Not there: some errors leave the GTID with the session, which asking for them doesn't, nor what
+ * would wait; from no schema, one that is gone, or with a GTID, nobody goes to another and back.
+ * The others are cases that say nothing there, or whose GTID can't be masked.
  */
 const LEFT_OUT: Readonly<Record<string, RegExp>> = {
-  'no statement can be prepared': /^(n04b |n50|n56 |n62 |n67|p34d |p40 )/,
   'GTID_NEXT is set': /^(b33|b38c|n12[bc] |n13|n22c |n66|n72)/,
   'results in utf16': /^(n13[cd] |n50[lm] )/,
   'in another schema than prepared':
@@ -123,10 +108,6 @@ const ENDS: Readonly<Record<string, readonly End[]>> = {
     // Which right is missing can't be read.
     { cases: /^n74[b-e]? /, servers: /./, end: 'UNDROP_LOCKED_TABLES' },
     { cases: /^n74f /, servers: /5\.6|mariadb/, end: 'view-in-utf16' },
-  ],
-  // Nobody can be asked what the session has locked.
-  'no statement can be prepared': [
-    { cases: /^p47 /, servers: /5\.6|mariadb/, end: 'UNDROP_CHANGED_MEANWHILE' },
   ],
   'in another schema than prepared': [
     { cases: /^n69d /, servers: /^mysql-9/, end: 'not-there-and-back' },

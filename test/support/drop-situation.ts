@@ -179,7 +179,6 @@ export function inspectionOf(situation: Situation): Inspection {
   const { judge, factsError, intentError } = situation;
   return {
     judge: judge === undefined ? preparedResult(7) : errResult(...judge),
-    isJudgedAsProgram: false,
     kinds: situation.names.map(({ kind }) =>
       typeof kind === 'string' ? kind : errResult(...kind),
     ),
