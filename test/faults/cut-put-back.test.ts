@@ -2,21 +2,23 @@
  * A CREATE OR REPLACE that fails behind its RENAME, and breaks while the old table, due at once by
  * a rule, is put back: connections cut, the account refused, the proxy or the server killed.
  * Afterwards the table is under its own name or held for UNDROP_HOLD at least, whole, and never
- * collected; what the client was told is true; a restore brings all of it back. Each event has one
- * fault, those of the RENAME have each; PUT_BACK_FAULTS=all gives each event each of them,
- * PUT_BACK_ONLY is a pattern of cells, as a failure names them.
+ * collected; what the client was told is true; a restore brings all of it back.
+ *
+ * A run takes a part of the cells with each fault, a long run each event with each fault.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { expect, test } from '@jest/globals';
-import type { Connection, RowDataPacket } from 'mysql2/promise';
+import type { RowDataPacket } from 'mysql2/promise';
 import { ERRORS, UndropError } from '../../src/errors.js';
 import { parseHoldName } from '../../src/names/hold-name.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { until } from '../support/poll.js';
+import { sample } from '../support/sample.js';
 import { connect } from '../support/servers.js';
 import type { TapEvent } from '../support/wire-tap.js';
+import { isMeant, isWhole } from './cells.js';
 import { type Fault, type FaultRig, openFaultRig } from './fault-rig.js';
-import { type Outcome, outcomeOf } from './say-drop.js';
+import { type Outcome, say } from './say-drop.js';
 
 const CUTS: readonly Fault[] = [
   'connection cut',
@@ -24,8 +26,8 @@ const CUTS: readonly Fault[] = [
   'account refused',
   'proxy killed',
 ];
-const IS_ALL = process.env['PUT_BACK_FAULTS'] === 'all';
-const ONLY = new RegExp(process.env['PUT_BACK_ONLY'] ?? '');
+/** At events of the put-back, and at those of its RENAME alone. */
+const [CELLS, OF_RENAME] = [5, 3];
 /** With fewer events it was not the put-back that was struck. */
 const EVENTS_MIN = 20;
 const SETTLED_MS = 60_000;
@@ -84,7 +86,7 @@ async function strikeAll(): Promise<readonly string[]> {
   const failures: string[] = [];
   const struck: (readonly [Cell, string])[] = [];
   const ends = new Map<string, number>();
-  for (const cell of cellsOf(events).filter(({ name }) => ONLY.test(name))) {
+  for (const cell of cellsOf(events).filter(isMeant)) {
     try {
       const done = await strike(cell);
       struck.push([cell, done.table]);
@@ -104,18 +106,25 @@ async function strikeAll(): Promise<readonly string[]> {
 }
 
 function cellsOf(events: readonly TapEvent[]): readonly Cell[] {
-  return events.flatMap(({ moment, command }, index) => {
+  const all = events.flatMap(({ moment, command }, index) => {
     const text = command.toString('latin1');
     const what = /\/\* undrop [a-z -]+/.exec(text)?.[0] ?? text.slice(1, 30);
     const isRename = PUTS_BACK.test(text);
-    const cuts = CUTS.filter((_cut, nth) => IS_ALL || isRename || nth === index % CUTS.length);
-    const faults: readonly Fault[] = isRename ? [...cuts, 'server killed'] : cuts;
+    const faults: readonly Fault[] = isRename ? [...CUTS, 'server killed'] : CUTS;
     const at = index + 1;
     return faults.map((fault) => {
       const name = `${fault} / ${at} / ${moment} of ${what}`;
-      return { fault, at, name };
+      return { fault, at, name, isRename };
     });
   });
+  if (isWhole) return all;
+  const kind = ({ fault }: Cell) => fault;
+  const others = all.filter(({ isRename }) => !isRename);
+  const renames = all.filter(({ isRename }) => isRename);
+  return [
+    ...sample(others, { name: 'events', count: CELLS, kind }),
+    ...sample(renames, { name: 'renames', count: OF_RENAME }),
+  ];
 }
 
 /** Rejects where the table is lost, or due too soon, or the answer isn't true. */
@@ -157,18 +166,14 @@ async function replace(fault: Fault | null, isAt: () => boolean): Promise<Replac
     isKept ||= event.moment === 'after answer' && KEEPS.test(text);
     return isStruck;
   });
-  let client: Connection | null = null;
-  const outcome = await outcomeOf(async () => {
-    client = await connect(rig.proxy, { database: rig.schema });
-    client.on('error', () => undefined);
-    await client.query(`CREATE OR REPLACE TABLE ${table} AS SELECT * FROM ${table}`);
-  });
+  const text = `CREATE OR REPLACE TABLE ${table} AS SELECT * FROM ${table}`;
+  const { outcome, leave } = await say(rig, [text]);
   const told = [...events];
   await settled({ orStruck: true });
   rig.disarm();
   await rig.mend();
   await settled();
-  (client as Connection | null)?.destroy();
+  leave();
   return { table, outcome, events: told };
 }
 

@@ -1,15 +1,21 @@
 /**
  * A server that may be killed, a proxy in front of it, and a tap between them that strikes at one
- * event of a drop: the proxy or the server is killed, connections are cut, or the service account
- * is refused from then on. The proxy and what it has in mind go from drop to drop, as in life.
+ * event of a statement: the proxy or the server is killed, connections are cut, or the service
+ * account is refused from then on. The proxy and what it has in mind go from case to case, as in
+ * life.
+ *
+ * Most proxies run in this process, because a process costs a third of a CPU second. Such a one is
+ * killed by its tap: nothing goes through any more, which is all that a server sees of SIGKILL. The
+ * first proxy of a rig, and each tenth after it, is a process, and gets the signal.
  */
 import type { Connection } from 'mysql2/promise';
 import { ensureLedger } from '../../src/ledger/tables.js';
+import { type Log, silentLog } from '../../src/log.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { type KillableServer, startKillable } from '../support/killable-server.js';
 import { until } from '../support/poll.js';
-import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
-import { connect, freshSchema } from '../support/servers.js';
+import { proxyInFront, spawnProxy, type Variables } from '../support/proxy.js';
+import { connect, freshSchema, type Target } from '../support/servers.js';
 import { SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
 import { type TapEvent, type TapVerdict, type WireTap, wireTap } from '../support/wire-tap.js';
@@ -27,11 +33,18 @@ export type Fault = (typeof FAULTS)[number];
 /** Where a fault strikes: at the event of which this first is true. */
 export type IsAt = (event: TapEvent) => boolean;
 
+export interface RigProxy extends Target {
+  /** What it logged so far. */
+  readonly lines: readonly Readonly<Record<string, unknown>>[];
+  /** Resolves when it has been killed. */
+  readonly killed: Promise<void>;
+}
+
 export interface FaultRig {
   readonly server: KillableServer;
   readonly schema: string;
   /** Clients go here; another one where the proxy was killed. */
-  readonly proxy: ProxyProcess;
+  readonly proxy: RigProxy;
   /** As root, around the proxy, in the schema; another one where the server was killed. */
   readonly direct: Connection;
   /** Around the proxy as well. */
@@ -41,14 +54,14 @@ export interface FaultRig {
   /** Nothing strikes any more; null where nothing did. Events since `arm`, without the last. */
   disarm(): { readonly struck: TapEvent | null; readonly seen: readonly TapEvent[] };
   readonly struck: TapEvent | null;
-  /** Behind the client's answer: what was killed is started again, the account let in again. */
+  /** After the client's answer: what was killed is started again, the account let in again. */
   mend(): Promise<void>;
   close(): Promise<void>;
 }
 
-const READY_MS = 30_000;
-/** The server is killed up to so many milliseconds later: in the middle of a statement. */
-export const LATE_MS = Number(process.env['FAULTS_LATE_MS'] ?? '0');
+/** A busy machine is slow, not wrong. */
+const READY_MS = 60_000;
+const PROCESS_EVERY = 10;
 
 /** `variables`: of the proxy, beside what a rig wants. */
 export async function openFaultRig(name: string, variables: Variables = {}): Promise<FaultRig> {
@@ -68,8 +81,8 @@ class Rig implements FaultRig {
   readonly #variables: Variables;
   #schema = '';
   #direct: Connection | null = null;
-  #proxy: ProxyProcess | null = null;
-  #tap: WireTap | null = null;
+  #proxy: KillableProxy | null = null;
+  #starts = 0;
   #armed: { readonly fault: Fault | null; readonly isAt: IsAt } | null = null;
   #seen: TapEvent[] = [];
   #struck: { readonly fault: Fault; readonly event: TapEvent } | null = null;
@@ -88,7 +101,7 @@ class Rig implements FaultRig {
     return this.#schema;
   }
 
-  get proxy(): ProxyProcess {
+  get proxy(): KillableProxy {
     return there(this.#proxy);
   }
 
@@ -104,8 +117,6 @@ class Rig implements FaultRig {
     await ensureLedger(this.pool);
     this.#schema = (await freshSchema(this.server, 'fault')).name;
     await this.#connect();
-    const onEvent = (event: TapEvent) => this.#onEvent(event);
-    this.#tap = await wireTap(this.server, onEvent, { gate: () => this.#gate });
     await this.#startProxy();
   }
 
@@ -123,7 +134,7 @@ class Rig implements FaultRig {
   async mend(): Promise<void> {
     switch (this.#struck?.fault) {
       case 'proxy killed':
-        await this.proxy.ended;
+        await this.proxy.ended();
         return this.#startProxy();
       case 'server killed':
         this.#direct?.destroy();
@@ -139,11 +150,8 @@ class Rig implements FaultRig {
 
   async close(): Promise<void> {
     this.#armed = null;
-    if (this.#proxy !== null) {
-      this.#proxy.kill('SIGKILL');
-      await this.#proxy.ended;
-    }
-    await this.#tap?.close();
+    this.#proxy?.kill();
+    await this.#proxy?.ended();
     await this.pool.dispose();
     this.#direct?.destroy();
     await this.server.stop();
@@ -158,7 +166,12 @@ class Rig implements FaultRig {
 
   /** It collects, as a proxy does: what had to be left is looked after until it is done. */
   async #startProxy(): Promise<void> {
-    const proxy = await spawnProxy(there(this.#tap), { ...this.#variables, COLLECT: 'on' });
+    this.#collectors.clear();
+    const tap = await wireTap(this.server, (event) => this.#onEvent(event), {
+      gate: () => this.#gate,
+    });
+    const start = this.#starts++ % PROCESS_EVERY === 0 ? asProcess : inMemory;
+    const proxy = await start(tap, { ...this.#variables, COLLECT: 'on' });
     this.#proxy = proxy;
     const isReady = () => proxy.lines.some((line) => line['event'] === 'ledger');
     await until(isReady, 'the ledger is ready', READY_MS);
@@ -180,23 +193,21 @@ class Rig implements FaultRig {
   #strike(fault: Fault, { user }: TapEvent): TapVerdict {
     switch (fault) {
       case 'proxy killed':
-        this.proxy.kill('SIGKILL');
-        there(this.#tap).sever();
+        this.proxy.kill();
         return 'cut';
       case 'server killed':
-        if (LATE_MS === 0) this.server.kill();
-        else setTimeout(() => this.server.kill(), LATE_MS * Math.random());
-        return LATE_MS === 0 ? 'cut' : true;
+        this.server.kill();
+        return 'cut';
       case 'connection cut':
         return 'cut';
       case 'all connections cut':
-        there(this.#tap).sever();
+        this.proxy.tap.sever();
         return 'cut';
       case 'account refused': {
         // Who is in the middle of a login may be the service.
         const isService = (name: string) => name === SERVICE_ACCOUNT.user || name === '';
         this.#gate = this.#refuse(true);
-        there(this.#tap).sever(isService);
+        this.proxy.tap.sever(isService);
         return isService(user) ? 'cut' : true;
       }
     }
@@ -212,6 +223,61 @@ class Rig implements FaultRig {
         : `ALTER USER ${at} ACCOUNT ${isRefused ? 'LOCK' : 'UNLOCK'}`;
     await this.direct.query(text);
   }
+}
+
+interface KillableProxy extends RigProxy {
+  readonly tap: WireTap;
+  /** At once, with all its connections. */
+  kill(): void;
+  /** After `kill`: nothing of it is left. */
+  ended(): Promise<void>;
+}
+
+async function asProcess(tap: WireTap, variables: Variables): Promise<KillableProxy> {
+  const proxy = await spawnProxy(tap, variables);
+  return killable(proxy, tap, {
+    kill: () => proxy.kill('SIGKILL'),
+    ended: async () => void (await proxy.ended),
+  });
+}
+
+async function inMemory(tap: WireTap, variables: Variables): Promise<KillableProxy> {
+  const lines: Record<string, unknown>[] = [];
+  const note = (fields: object) => void lines.push(fields as Record<string, unknown>);
+  const log: Log = { ...silentLog, info: note, warn: note, error: note };
+  const proxy = await proxyInFront(tap, variables, log);
+  const now = AbortSignal.abort();
+  return killable({ ...proxy, lines }, tap, {
+    kill: () => undefined,
+    ended: () => proxy.running.stop({ waitMs: 0, timeoutMs: 0, signal: now }),
+  });
+}
+
+function killable(
+  { host, port, user, password, lines }: Omit<RigProxy, 'killed'>,
+  tap: WireTap,
+  { kill, ended }: { kill(): void; ended(): Promise<void> },
+): KillableProxy {
+  let closed = Promise.resolve();
+  let tell: () => void = () => undefined;
+  let isKilled = false;
+  const killed = new Promise<void>((resolve) => {
+    tell = resolve;
+  });
+  return {
+    ...{ host, port, user, password, lines, tap, killed },
+    kill: () => {
+      if (isKilled) return;
+      isKilled = true;
+      kill();
+      closed = tap.close();
+      tell();
+    },
+    ended: async () => {
+      await closed;
+      await ended();
+    },
+  };
 }
 
 function there<Value>(value: Value | null): Value {

@@ -1,14 +1,16 @@
 /**
  * What else takes tables away, where something breaks in the middle of it: TRUNCATE, MariaDB's
- * CREATE OR REPLACE, DROP DATABASE, ALTER TABLE … DROP and TRUNCATE PARTITION. What each is made
- * of, and where its tables may be afterwards.
+ * CREATE OR REPLACE, DROP DATABASE, ALTER TABLE … DROP and TRUNCATE PARTITION, DROP VIEW. What each
+ * is made of, and where its tables may be afterwards.
  */
 import { expect } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import type { ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { until } from '../support/poll.js';
-import { oddTwins } from './killed-truncates.js';
+import type { TapEvent } from '../support/wire-tap.js';
+import type { Fault } from './fault-rig.js';
+import { Rival } from './rival.js';
 
 /** Around the proxy, in `schema`. */
 export interface Place {
@@ -27,11 +29,21 @@ export interface KinScene {
   /** In the client's session, the last being what breaks. */
   readonly texts: (schema: string) => readonly string[];
   make(place: Place): Promise<void>;
+  /** Default: all that leave the server running. */
+  readonly faults?: readonly Fault[];
+  /** The events that count; default: all. */
+  readonly counts?: (event: TapEvent) => boolean;
+  /** How many there are about; default: as many as one has that comes to its end. */
+  readonly events?: number;
+  /** Begins when it does; resolves to what ends it. */
+  meanwhile?(place: Place): Promise<() => Promise<void>>;
+  /** What is under the table's own name. */
+  live?(place: Place): Promise<string>;
   /** Rejects where something is lost. What is held is restored by it. */
   end(place: Place): Promise<End>;
 }
 
-const KEYS_MS = 30_000;
+const KEYS_MS = 60_000;
 
 const TRUNCATE: KinScene = {
   title: 'TRUNCATE',
@@ -48,6 +60,7 @@ const TRUNCATE: KinScene = {
       'INSERT INTO p VALUES (1)',
       'INSERT INTO a (pid) VALUES (1), (1), (NULL)',
     ),
+  live: async (place) => String(await countRows(place, `${place.schema}.a`)),
   end: async (place) => {
     const rows = await countRows(place, `${place.schema}.a`);
     await hasKeys(place, ['a.mine>p', 'c.theirs>a']);
@@ -68,14 +81,10 @@ const REPLACE: KinScene = {
   texts: () => ['CREATE OR REPLACE TABLE a (fresh INT) SELECT 7 AS fresh'],
   make: (place) =>
     makeAnew(place, 'CREATE TABLE a (old INT) ENGINE=InnoDB', 'INSERT INTO a VALUES (1), (2), (3)'),
+  live: async (place) => String(await columnOf(place)),
   end: async (place) => {
-    const { direct, pool, schema } = place;
-    const [columns] = await direct.query<RowDataPacket[]>(
-      `SELECT COLUMN_NAME AS name FROM information_schema.COLUMNS
-       WHERE TABLE_SCHEMA = ? AND TABLE_NAME = 'a'`,
-      [schema],
-    );
-    const [column] = columns.map(({ name }) => String(name));
+    const { pool, schema } = place;
+    const column = await columnOf(place);
     const held = await heldIds(place, schema);
     expect({ column, held: held.length }).toEqual({ column, held: column === 'old' ? 0 : 1 });
     for (const id of held) await restore(pool, { target: id, to: 'back' });
@@ -122,30 +131,74 @@ const DROP_DATABASE: KinScene = {
       'INSERT INTO kid VALUES (1, 1)',
     );
   },
+  end: (place) => endOfSix(place, SIX),
+};
+
+const REPLACE_DATABASE: KinScene = {
+  ...DROP_DATABASE,
+  title: 'CREATE OR REPLACE DATABASE',
+  on: /mariadb/,
+  texts: (schema) => [
+    'SET foreign_key_checks = 0',
+    `CREATE OR REPLACE DATABASE ${six(schema)} CHARACTER SET latin1`,
+  ],
   end: async (place) => {
-    const { direct, pool, schema } = place;
-    const [found] = await direct.query<RowDataPacket[]>(
-      `SELECT 1 FROM information_schema.SCHEMATA
-       WHERE SCHEMA_NAME = ? AND DEFAULT_CHARACTER_SET_NAME = 'utf8mb4'`,
-      [six(schema)],
-    );
-    const isThere = found.length > 0;
-    const held = await heldIds(place, six(schema));
-    expect({ isThere, held: held.length }).toEqual({ isThere, held: isThere ? 0 : 6 });
-    if (isThere) expect(await countRows(place, `${six(schema)}.seen`)).toBe(2);
-    else await direct.query(`CREATE DATABASE ${six(schema)} CHARACTER SET utf8mb4`);
-    for (const id of held) await restore(pool, { target: id });
-    const rows: Record<string, number> = {};
-    for (const table of Object.keys(SIX)) {
-      rows[table] = await countRows(place, `${six(schema)}.${table}`);
-    }
-    expect(rows).toEqual(SIX);
-    await hasKeys(place, SIX_KEYS);
-    const [triggers] = await direct.query<RowDataPacket[]>(`SHOW TRIGGERS FROM ${six(schema)}`);
-    expect(triggers.map((row) => row['Trigger'])).toEqual(['writes']);
-    return isThere ? 'whole' : 'done';
+    const isThere = (await charsetOf(place, six(place.schema))) !== undefined;
+    const end = await endOfSix(place, SIX);
+    return isThere ? end : 'between';
   },
 };
+
+let rival: Rival | null = null;
+let rivals = 0;
+
+/** None is lost that the other session was told of. */
+const DROP_BESIDE_RIVAL: KinScene = {
+  ...DROP_DATABASE,
+  title: 'DROP DATABASE beside a session that creates tables',
+  texts: (schema) => ['SET lock_wait_timeout = 1', ...DROP_DATABASE.texts(schema)],
+  faults: ['proxy killed'],
+  // From where it is decided whether the schema goes.
+  counts: ({ command }) =>
+    [
+      ...['/* undrop emptied ', '/* undrop schema ', '/* undrop schema-look ', 'undrop_gate'],
+      ...['KILL QUERY', '/* undrop schema-gone '],
+    ].some((part) => command.includes(part)),
+  // They are not the same ones each time.
+  events: 80,
+  meanwhile: async ({ direct, schema }) => {
+    // The faster it is, the later the drop comes to its end.
+    const one = new Rival(direct, six(schema), (7 * rivals++) % 60);
+    rival = one;
+    const running = one.run();
+    return async () => {
+      one.stop();
+      await running;
+    };
+  },
+  end: (place) => endOfSix(place, { ...SIX, ...Object.fromEntries(rival?.made ?? []) }),
+};
+
+async function endOfSix(place: Place, expected: Readonly<Record<string, number>>): Promise<End> {
+  const { direct, pool, schema } = place;
+  const charset = await charsetOf(place, six(schema));
+  const isWhole = charset === 'utf8mb4';
+  const held = await heldIds(place, six(schema));
+  const heldMax = Object.keys(expected).length;
+  expect({ isWhole, held: held.length }).toEqual({ isWhole, held: isWhole ? 0 : heldMax });
+  if (isWhole) expect(await countRows(place, `${six(schema)}.seen`)).toBe(2);
+  if (charset === undefined) await direct.query(`CREATE DATABASE ${six(schema)}`);
+  for (const id of held) await restore(pool, { target: id });
+  const rows: Record<string, number> = {};
+  for (const table of await tablesOf(place, six(schema))) {
+    rows[table] = await countRows(place, `${six(schema)}.${table}`);
+  }
+  expect(rows).toEqual(expected);
+  await hasKeys(place, SIX_KEYS);
+  const [triggers] = await direct.query<RowDataPacket[]>(`SHOW TRIGGERS FROM ${six(schema)}`);
+  expect(triggers.map((row) => row['Trigger'])).toEqual(['writes']);
+  return isWhole ? 'whole' : 'done';
+}
 
 const PARTS: readonly (readonly number[])[] = [[1], [11, 12], [21, 22, 23], [31]];
 
@@ -196,10 +249,57 @@ function partitions(verb: 'DROP' | 'TRUNCATE'): KinScene {
   };
 }
 
+const VIEWS: readonly string[] = ['seen_a', 'seen_b'];
+
+/** What is dropped is the definition, so that one is there or in the ledger. */
+const DROP_VIEW: KinScene = {
+  title: 'DROP VIEW',
+  on: /./,
+  texts: () => [`DROP VIEW ${VIEWS.join()}`],
+  make: (place) =>
+    makeAnew(
+      place,
+      'CREATE TABLE p (id INT PRIMARY KEY) ENGINE=InnoDB',
+      ...VIEWS.map((view) => `CREATE ALGORITHM=MERGE VIEW ${view} AS SELECT id AS ${view} FROM p`),
+    ),
+  end: async (place) => {
+    const { direct, pool, schema } = place;
+    const there = (await viewsOf(place)).length;
+    expect([0, VIEWS.length]).toContain(there);
+    const [kept] = await direct.query<RowDataPacket[]>(
+      "SELECT id FROM _undrop.ledger WHERE state = 'kept' AND schema_name = ?",
+      [schema],
+    );
+    expect(kept.length).toBe(VIEWS.length - there);
+    for (const { id } of kept) await restore(pool, { target: String(id) });
+    const views = await viewsOf(place);
+    expect(views.map(({ name }) => name)).toEqual(VIEWS);
+    for (const { name } of views) {
+      const [[shown]] = await direct.query<RowDataPacket[]>(`SHOW CREATE VIEW ${schema}.${name}`);
+      const text = String(shown?.['Create View']);
+      expect(text).toContain('ALGORITHM=MERGE');
+      expect(text).toContain(`\`p\`.\`id\` AS \`${name}\``);
+    }
+    return there === 0 ? 'done' : 'whole';
+  },
+};
+
+async function viewsOf({ direct, schema }: Place): Promise<readonly { readonly name: string }[]> {
+  const [rows] = await direct.query<RowDataPacket[]>(
+    `SELECT TABLE_NAME AS name FROM information_schema.VIEWS
+     WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME`,
+    [schema],
+  );
+  return rows.map(({ name }) => ({ name: String(name) }));
+}
+
 export const KIN_SCENES: readonly KinScene[] = [
   TRUNCATE,
   REPLACE,
   DROP_DATABASE,
+  REPLACE_DATABASE,
+  DROP_BESIDE_RIVAL,
+  DROP_VIEW,
   partitions('DROP'),
   partitions('TRUNCATE'),
 ];
@@ -219,6 +319,7 @@ async function makeAnew({ direct, schema }: Place, ...texts: readonly string[]):
     `USE ${schema}`,
     'SET foreign_key_checks = 0',
     `DROP DATABASE IF EXISTS ${six(schema)}`,
+    `DROP VIEW IF EXISTS ${VIEWS.join()}`,
     'DROP TABLE IF EXISTS back, kid, c, a, p, parts, part_0, part_1',
     'SET foreign_key_checks = 1',
   ];
@@ -228,6 +329,34 @@ async function makeAnew({ direct, schema }: Place, ...texts: readonly string[]):
 async function countRows({ direct }: Place, table: string): Promise<number> {
   const [[row]] = await direct.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${table}`);
   return Number(row?.['n']);
+}
+
+/** Undefined: there is no such schema. */
+async function charsetOf({ direct }: Place, schema: string): Promise<string | undefined> {
+  const [found] = await direct.query<RowDataPacket[]>(
+    `SELECT DEFAULT_CHARACTER_SET_NAME AS charset FROM information_schema.SCHEMATA
+     WHERE SCHEMA_NAME = ?`,
+    [schema],
+  );
+  return found.map(({ charset }) => String(charset))[0];
+}
+
+async function tablesOf({ direct }: Place, schema: string): Promise<readonly string[]> {
+  const [rows] = await direct.query<RowDataPacket[]>(
+    `SELECT TABLE_NAME AS name FROM information_schema.TABLES
+     WHERE TABLE_SCHEMA = ? AND TABLE_TYPE = 'BASE TABLE'`,
+    [schema],
+  );
+  return rows.map(({ name }) => String(name));
+}
+
+async function columnOf({ direct, schema }: Place): Promise<string | undefined> {
+  const [columns] = await direct.query<RowDataPacket[]>(
+    `SELECT COLUMN_NAME AS name FROM information_schema.COLUMNS
+     WHERE TABLE_SCHEMA = ? AND TABLE_NAME = 'a'`,
+    [schema],
+  );
+  return columns.map(({ name }) => String(name))[0];
 }
 
 async function heldIds({ direct }: Place, schema: string): Promise<readonly string[]> {
@@ -253,4 +382,15 @@ async function hasKeys({ direct, schema }: Place, keys: readonly string[]): Prom
   const isSo = async () => JSON.stringify(await find()) === JSON.stringify(keys);
   await until(isSo, 'keys lead where they led', KEYS_MS).catch(() => undefined);
   expect(await find()).toEqual(keys);
+}
+
+/** Tables of ours that nobody knows, but twins that are about to be collected. */
+async function oddTwins(direct: Connection): Promise<readonly string[]> {
+  const [rows] = await direct.query<RowDataPacket[]>(
+    `SELECT TABLE_SCHEMA AS place, TABLE_NAME AS name FROM information_schema.TABLES
+     WHERE TABLE_SCHEMA LIKE '\\_undrop%' AND TABLE_NAME LIKE '\\_vt\\_%'
+       AND SUBSTRING(TABLE_NAME, 10, 32) NOT IN (SELECT id FROM _undrop.ledger)
+       AND SUBSTRING(TABLE_NAME, 43) > DATE_FORMAT(UTC_TIMESTAMP() + INTERVAL 61 MINUTE, '%Y%m%d%H%i%s')`,
+  );
+  return rows.map(({ place, name }) => `${place}.${name}`);
 }

@@ -1,7 +1,7 @@
-/** A client that drops, and what it is told: an answer, or the end of its connection. */
-import type { Connection } from 'mysql2/promise';
-import { connect, type Target } from '../support/servers.js';
-import { DROPPER, ONE_STATEMENT, type Scene } from './scenes.js';
+/** A client that says something, and what it is told: an answer, or the end of its connection. */
+import type { Connection, ConnectionOptions } from 'mysql2/promise';
+import { connect } from '../support/servers.js';
+import type { FaultRig } from './fault-rig.js';
 
 export type Outcome =
   | { readonly kind: 'ok' }
@@ -9,7 +9,7 @@ export type Outcome =
   | { readonly kind: 'lost' };
 
 /** Nobody waits longer for an answer, whatever breaks. */
-const ANSWER_MS = 40_000;
+const ANSWER_MS = 60_000;
 
 const LOST: readonly unknown[] = ['PROTOCOL_CONNECTION_LOST', 'ECONNRESET', 'EPIPE'];
 
@@ -19,36 +19,34 @@ export interface Said {
   leave(): void;
 }
 
-export async function sayDrop(proxy: Target, schema: string, scene: Scene): Promise<Said> {
+/** In a session through the proxy, in the rig's schema. Rejects where the client waits for ever. */
+export async function say(
+  { proxy, schema }: Pick<FaultRig, 'proxy' | 'schema'>,
+  texts: readonly string[],
+  as: ConnectionOptions = {},
+): Promise<Said> {
   let client: Connection | null = null;
-  const outcome = await outcomeOf(async () => {
-    const user = scene.grants === undefined ? {} : { user: DROPPER, password: '' };
-    client = await connect(proxy, { database: schema, ...user });
+  const talk = async (): Promise<Outcome> => {
+    client = await connect(proxy, { database: schema, ...as });
     client.on('error', () => undefined);
-    const { text } = scene.drop ?? ONE_STATEMENT;
-    for (const statement of [...scene.before, text]) await client.query(statement);
-  });
-  return { outcome, leave: () => client?.destroy() };
-}
-
-/** Rejects where the client waits for ever. */
-export async function outcomeOf(talk: () => Promise<void>): Promise<Outcome> {
+    for (const text of texts) await client.query(text);
+    return { kind: 'ok' };
+  };
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     const what = `no answer within ${ANSWER_MS / 1000} s`;
     timer = setTimeout(() => reject(new Error(what)), ANSWER_MS);
   });
-  const talking = talk();
-  try {
-    await Promise.race([talking, late]);
-    return { kind: 'ok' };
-  } catch (error) {
-    talking.catch(() => undefined);
-    const { code, errno, message } = error as NodeJS.ErrnoException;
-    if (LOST.includes(code)) return { kind: 'lost' };
-    if (errno === undefined || errno < 0) throw error;
-    return { kind: 'error', errno, message };
-  } finally {
-    clearTimeout(timer);
-  }
+  const lost = proxy.killed.then((): Outcome => ({ kind: 'lost' }));
+  const outcome = await Promise.race([talk().catch(outcomeOf), lost, late]).finally(() =>
+    clearTimeout(timer),
+  );
+  return { outcome, leave: () => client?.destroy() };
+}
+
+function outcomeOf(error: unknown): Outcome {
+  const { code, errno, message } = error as NodeJS.ErrnoException;
+  if (LOST.includes(code)) return { kind: 'lost' };
+  if (errno === undefined || errno < 0) throw error;
+  return { kind: 'error', errno, message };
 }

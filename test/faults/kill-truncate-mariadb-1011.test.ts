@@ -1,4 +1,0 @@
-/** A file for each server, so that they run side by side; see killed-truncates.ts. */
-import { killedTruncates } from './killed-truncates.js';
-
-killedTruncates('mariadb-10.11');
