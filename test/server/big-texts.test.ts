@@ -2,7 +2,8 @@
  * Texts that are short for the network and take long to read: there are bounds on what one of them
  * may hold, and what is none of ours passes, whatever it holds.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
 import { freshSchema, query, testServers } from '../support/servers.js';
@@ -23,6 +24,7 @@ function errorOf({ results }: RawAnswer): string {
 }
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   const user = 'undrop_nobody';
   let proxy: ProxyTarget;
   let root: RawClient;

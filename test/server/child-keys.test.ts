@@ -2,7 +2,7 @@
  * A key of a live child that is led back to its parent's own name: its index keeps its name where
  * two proxies do it at once, and the binary log has of it what it has of the parent's drop.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { ensureLedger } from '../../src/ledger/tables.js';
 import { recordOutcome } from '../../src/ledger/write.js';
@@ -12,6 +12,7 @@ import { leadKeysBack } from '../../src/moves/led-keys.js';
 import type { ServicePool, TaskConnection } from '../../src/service/pools.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
 import { newId } from '../../src/session/intercept.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
@@ -19,6 +20,7 @@ import { tappedPool } from '../support/tapped-pool.js';
 import { intend, renameAway } from './service-fixture.js';
 
 describe.each(testServers())('the key of a child on $name', (server) => {
+  const test = testOnOne(server);
   let root: Connection;
   let schema: string;
   let dropSchema: () => Promise<void>;

@@ -14,6 +14,7 @@ import {
   THE_END,
 } from '../support/client-script.js';
 import { runClient } from '../support/clients.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import {
   allTestServers,
@@ -38,6 +39,7 @@ const CLIS: readonly (readonly [cli: CliName, options: readonly string[]])[] = [
 ];
 
 describe.each(testServers())('[48] $name (wire 48)', (server) => {
+  const test = testOnOne(server);
   let proxy: ProxyTarget;
 
   beforeAll(async () => {

@@ -13,6 +13,7 @@ import { heldRows } from '../support/client-held.js';
 import { UNICODE } from '../support/client-script.js';
 import { type ClientName, runClient, sysbenchCommand } from '../support/clients.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
+import { sample } from '../support/sample.js';
 import { query, type Target, type TestServer, testServers } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
@@ -44,11 +45,22 @@ function failureOf(server: TestServer, tool: ClientName): string | null {
 
 /** The servers that have TLS without being told to; through the proxy every one has. */
 const OFFER_TLS: ReadonlySet<string> = new Set(['mysql-9.7', 'mariadb-11.8']);
-const CELLS = testServers().flatMap((server) =>
+const ALL = testServers().flatMap((server) =>
   [false, true].map((tls) => ({ server, tls, cell: `${server.name}${tls ? ', TLS' : ''}` })),
 );
 
-describe.each(CELLS)('[64] $cell (wire 64)', ({ server, tls }) => {
+const TOOLS = [...DUMPS.map(({ dump }) => dump), ...SLAPS, 'disable', 'auto'] as const;
+
+/** Each tool once, and each of the cells. */
+const TAKEN = sample(
+  ALL.flatMap(({ cell }) => TOOLS.map((tool) => ({ cell, tool }))),
+  { name: 'tools', kind: ({ cell, tool }) => [cell, tool] },
+);
+const CELLS = ALL.filter(({ cell }) => TAKEN.some((one) => one.cell === cell));
+
+describe.each(CELLS)('[64] $cell (wire 64)', ({ server, tls, cell }) => {
+  const isTaken = (tool: (typeof TOOLS)[number]) =>
+    TAKEN.some((one) => one.cell === cell && one.tool === tool);
   const user = `tools_${randomBytes(4).toString('hex')}`;
   const password = 'pa$$ word;';
   const account = { user, password };
@@ -100,7 +112,10 @@ describe.each(CELLS)('[64] $cell (wire 64)', ({ server, tls }) => {
     await query(server, ...runs.map(({ schema }) => `DROP DATABASE IF EXISTS ${schema}`));
   }
 
-  test.each(DUMPS)('$dump says the same, and what it says is reloaded', async (tools) => {
+  const dumps = DUMPS.filter(({ dump }) => isTaken(dump));
+  if (dumps.length > 0) test.each(dumps)('$dump: what it says is reloaded', reload);
+
+  async function reload(tools: (typeof DUMPS)[number]): Promise<void> {
     const { dump, client, options } = tools;
     const failure = failureOf(server, dump);
     const runs = await both('dump', async (target, schema, way) => {
@@ -132,9 +147,12 @@ describe.each(CELLS)('[64] $cell (wire 64)', ({ server, tls }) => {
       expect(through?.[0]?.lines.join('\n')).toContain(failure);
     }
     await dropSchemas(runs);
-  });
+  }
 
-  test.each(SLAPS)('%s comes to its end', async (slap) => {
+  const slaps = SLAPS.filter(isTaken);
+  if (slaps.length > 0) test.each(slaps)('%s comes to its end', runSlap);
+
+  async function runSlap(slap: (typeof SLAPS)[number]): Promise<void> {
     const failure = failureOf(server, slap);
     const runs = await both('slap', (target, schema, way) =>
       runClient(slap, target, [
@@ -155,9 +173,12 @@ describe.each(CELLS)('[64] $cell (wire 64)', ({ server, tls }) => {
       expect(through?.text).toContain(failure);
     }
     await dropSchemas(runs);
-  });
+  }
 
-  test.each(['disable', 'auto'])('sysbench with --db-ps-mode=%s', async (psMode) => {
+  const modes = (['disable', 'auto'] as const).filter(isTaken);
+  if (modes.length > 0) test.each(modes)('sysbench with --db-ps-mode=%s', runSysbench);
+
+  async function runSysbench(psMode: 'disable' | 'auto'): Promise<void> {
     const runs = await both('bench', async (target, schema, { isProxy }) => {
       const said: string[] = [];
       // sysbench wants the server's certificate to be of its authority; here only the proxy's is.
@@ -186,7 +207,7 @@ describe.each(CELLS)('[64] $cell (wire 64)', ({ server, tls }) => {
     );
     expect(await heldRows(server, through?.schema ?? '')).toEqual({ sbtest1: 1000 });
     await dropSchemas(runs);
-  });
+  }
 });
 
 /** With a view, which a dump announces by a DROP TABLE. */

@@ -3,11 +3,12 @@
  * and behind the login. What a client receives is, byte for byte, what the server would have sent.
  */
 import net from 'node:net';
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import { createConnection as createMariadb } from 'mariadb';
 import { encodePacket } from '../../src/wire/framing.js';
 import { heldRows } from '../support/client-held.js';
 import { conversations, exchange } from '../support/conversation.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import {
   connect,
@@ -34,6 +35,7 @@ const COM_STMT_EXECUTE = 0x17;
 const VARIANTS = ['eof', 'deprecate-eof', 'track', 'attributes', 'optional', 'cached'];
 
 describe.each(testServers())('$name', (server) => {
+  const test = testOnOne(server);
   let proxy: ProxyTarget;
   let schema = '';
   let drop: (() => Promise<void>) | null = null;

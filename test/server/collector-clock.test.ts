@@ -15,11 +15,14 @@ import {
 import { type HeldBackRelay, heldBackRelay } from '../lifecycle/held-back-relay.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type GeneralLog, generalLog, query, testServers } from '../support/servers.js';
 
 jest.setTimeout(120_000);
 
-inLanes(testServers(), 'on a slow way to $name', (server, { afterEach, beforeEach, test }) => {
+inLanes(testServers(), 'on a slow way to $name', (server, lane) => {
+  const { afterEach, beforeEach } = lane;
+  const test = testOnOne(server, lane);
   let collecting: Collecting | null = null;
   let relay: HeldBackRelay | null = null;
   let log: GeneralLog | null = null;

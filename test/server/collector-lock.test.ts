@@ -13,6 +13,7 @@ import {
 } from '../lifecycle/collecting.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { runUndrop } from '../support/proxy.js';
 import { connect, query, testServers } from '../support/servers.js';
 
@@ -21,19 +22,20 @@ jest.setTimeout(120_000);
 const KNOWN = 'undrop:collector';
 const COLLECTS = 'this proxy collects';
 
-inLanes(testServers(), 'the collector’s lock on $name', (server, { test, ...each }) => {
+inLanes(testServers(), 'the collector’s lock on $name', (server, lane) => {
+  const test = testOnOne(server, lane);
   const running: Collecting[] = [];
   const intruders: Connection[] = [];
 
-  each.beforeAll(async () => {
+  lane.beforeAll(async () => {
     await query(server, "CREATE USER lock_it@'%' IDENTIFIED BY 'l0ck'");
   });
-  each.beforeEach(() => freshLedger(server));
-  each.afterEach(async () => {
+  lane.beforeEach(() => freshLedger(server));
+  lane.afterEach(async () => {
     await Promise.all(intruders.splice(0).map((intruder) => intruder.end()));
     await Promise.all(running.splice(0).map((one) => one.stop()));
   });
-  each.afterAll(async () => {
+  lane.afterAll(async () => {
     await query(server, "DROP USER lock_it@'%'");
     await dropRecycleSchemas(server);
   });

@@ -1,8 +1,9 @@
 /** Names out of the charsets of clients are to us what they are to the server. */
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect } from '@jest/globals';
 import { decodeName, hasToBeLearned } from '../../src/drop/decode-name.js';
 import { learnNames } from '../../src/drop/learn-names.js';
 import { UndropError } from '../../src/errors.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { query, type TestServer, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 
@@ -47,6 +48,7 @@ function decoded(name: Buffer, charset: string): string | null {
 }
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   test.each(CHARSETS)('%s is decoded alike, or not at all', async (charset) => {
     const characters = charactersOf(charset);
     const wrong: string[] = [];

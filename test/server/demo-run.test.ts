@@ -13,12 +13,20 @@ import { type CommandResult, tryCommand } from '../../src/demo/run-command.js';
 import { type DemoState, findDemo } from '../../src/demo/state.js';
 import { projectFolder } from '../support/folders.js';
 import { until } from '../support/poll.js';
+import { sample } from '../support/sample.js';
 import { query } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(180_000);
 
 const MAIN = join(projectFolder, 'build/src/cli/main.js');
+
+/** Each of these starts a server, which costs seconds: a run that is not long has two of them. */
+const DEMOS = ['SIGTERM', 'SIGHUP', 'sudden death', 'server dies', 'taken port'] as const;
+const TAKEN = sample(DEMOS, { name: 'demos', count: 2 });
+const testOf = (demo: (typeof DEMOS)[number]) => (name: string, run: () => Promise<void>) => {
+  if (TAKEN.includes(demo)) test(name, run);
+};
 
 /** A place for temporary files of its own, so that what is left behind shows. */
 let temporary = '';
@@ -54,14 +62,16 @@ test('says which server and why, gives the tour, and ends without a trace', asyn
   await expectNoTrace();
 });
 
-test.each(['SIGTERM', 'SIGHUP'] as const)('%s ends it in order', async (signal) => {
-  const demo = await startDemo();
-  demo.child.kill(signal);
-  expect(await demo.exitCode).toBe(0);
-  await expectNoTrace();
-});
+for (const signal of ['SIGTERM', 'SIGHUP'] as const) {
+  testOf(signal)(`${signal} ends it in order`, async () => {
+    const demo = await startDemo();
+    demo.child.kill(signal);
+    expect(await demo.exitCode).toBe(0);
+    await expectNoTrace();
+  });
+}
 
-test('its sudden death takes the server along', async () => {
+testOf('sudden death')('its sudden death takes the server along', async () => {
   const demo = await startDemo();
   expect(processesOf(temporary).length).toBeGreaterThan(1);
   demo.child.kill('SIGKILL');
@@ -76,7 +86,7 @@ test('a signal while it is still preparing ends it without a trace', async () =>
   expect(readdirSync(temporary)).toEqual([]);
 });
 
-test('the death of the server ends it, with a word and a failure', async () => {
+testOf('server dies')('the death of the server ends it, with a word and a failure', async () => {
   const demo = await startDemo();
   const [host = '', port = ''] = (demo.state.variables['UNDROP_UPSTREAM'] ?? '').split(':');
   const root = { host, port: Number(port), user: 'root', password: '' };
@@ -88,7 +98,7 @@ test('the death of the server ends it, with a word and a failure', async () => {
   await expectNoTrace();
 });
 
-test('a taken port is no obstacle, but is told', async () => {
+testOf('taken port')('a taken port is no obstacle, but is told', async () => {
   const occupant = createServer().listen({ host: '127.0.0.1', port: 3307 });
   // Whoever has the port, it is taken now.
   await Promise.race([once(occupant, 'listening'), once(occupant, 'error')]).catch(() => undefined);

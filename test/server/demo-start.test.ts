@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, jest, test } from '@jest/globals';
 import { fillShop, SHOP_ROWS } from '../../src/demo/shop.js';
 import { projectFolder } from '../support/folders.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { listens, until } from '../support/poll.js';
 import { startFromSet } from '../support/server-set.js';
 import {
@@ -23,6 +24,7 @@ jest.setTimeout(120_000);
 const START_ONE = join(projectFolder, 'build/test/support/start-one.js');
 
 describe.each(testServerNames())('%s', (name) => {
+  const test = testOnOne({ name });
   test('is gone after stop, with its port and folder; a second stop does no harm', async () => {
     const server = await startServer(name, ['--max-connections=77']);
     expect(await query(server, 'SELECT @@max_connections AS n')).toEqual([{ n: 77 }]);

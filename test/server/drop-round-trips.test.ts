@@ -5,10 +5,11 @@
  *
  * KEYED_TABLES is how many of these; making 2,000 takes minutes.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { type Cost, DropMeter } from '../support/drop-meter.js';
 import { freshLedger } from '../support/fresh-ledger.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
@@ -23,6 +24,7 @@ const FAMILY = 20;
 jest.setTimeout(300_000);
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   const meter = new DropMeter();
   let tap: WireTap;
   let proxy: ProxyTarget;

@@ -2,8 +2,9 @@
  * What a drop does while the service account or the ledger fails: it is refused in clear words, the
  * table is still there and the session goes on; when the reason has gone, drops are held again.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
@@ -17,6 +18,7 @@ const ACCOUNT = 'undrop_svc';
 const PASSWORD = 'a password';
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   let proxy: ProxyTarget;
   let root: Connection;
   let schema = '';

@@ -5,8 +5,9 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import { encodePacket, PacketAssembler } from '../../src/wire/framing.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { query, type Target, testServers } from '../support/servers.js';
 
@@ -49,6 +50,7 @@ async function heard({ host, port }: Target, bytes: Buffer): Promise<readonly st
 }
 
 describe.each(testServers())('a login that comes before the greeting, on $name', (server) => {
+  const test = testOnOne(server);
   const user = 'haproxy_check';
   const isModern = server.name === 'mysql-9.7';
   let proxy: ProxyTarget;

@@ -10,6 +10,7 @@ import { inLanes } from '../support/lanes.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, spawnProxy, type Variables } from '../support/proxy.js';
 import { type ReplicaPair, startPair } from '../support/replica-pair.js';
+import { sample } from '../support/sample.js';
 import { connect, query, type Target } from '../support/servers.js';
 import { type SwitchedAddress, switchedAddress } from '../support/switched-address.js';
 
@@ -45,7 +46,7 @@ const PAIRS = [
 ] as const;
 
 inLanes(
-  PAIRS,
+  sample(PAIRS, { name: 'pairs', count: 1 }),
   '$title',
   ({ title, name, by }, { test, beforeAll, afterAll }) => {
     let pair: ReplicaPair;

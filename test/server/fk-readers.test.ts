@@ -6,6 +6,7 @@
 import { expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
@@ -33,7 +34,9 @@ interface Outcome {
   readonly others: readonly string[];
 }
 
-inLanes(testServers(), 'on $name', (server, { afterAll, beforeAll, test }) => {
+inLanes(testServers(), 'on $name', (server, lane) => {
+  const { afterAll, beforeAll } = lane;
+  const test = testOnOne(server, lane);
   let proxy: ProxyTarget;
   let root: Connection;
   let schema: FreshSchema;

@@ -9,6 +9,7 @@ import { expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { heldTables } from '../support/client-held.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { connect, query, type Target, type TestServer, testServers } from '../support/servers.js';
@@ -39,7 +40,9 @@ interface Seen {
 /** Ends it. */
 type Onlooker = () => Promise<Seen>;
 
-inLanes(testServers(), '$name', (server: TestServer, { beforeAll, afterAll, test }) => {
+inLanes(testServers(), '$name', (server: TestServer, lane) => {
+  const { beforeAll, afterAll } = lane;
+  const test = testOnOne(server, lane);
   let proxy: ProxyTarget;
 
   beforeAll(async () => {

@@ -5,10 +5,11 @@
  */
 import { once } from 'node:events';
 import net from 'node:net';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { ThrowawayServer } from '../../src/demo/throwaway.js';
 import { encodePacket } from '../../src/wire/framing.js';
 import { makeCertificates } from '../support/certificates.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { ownAddress } from '../support/own-address.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
@@ -116,6 +117,7 @@ const BROKEN_RESPONSES: Readonly<Record<string, Buffer>> = {
 };
 
 describe.each(testServerNames())('%s with max_connect_errors', (name) => {
+  const test = testOnOne({ name });
   /** The legs to the server: plain, and in TLS where the server has that. */
   const LEGS = ['disabled', 'preferred'] as const;
   let server: ThrowawayServer;

@@ -2,14 +2,16 @@
  * What `undrop init` does without being told: an account of the tier managed, from where the server
  * sees it come, with a password that nobody else has, and what it prints can be run as it is.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
+import { testOnOne } from '../support/on-one-server.js';
 import { runUndrop, type Variables } from '../support/proxy.js';
 import { connect, query, testServers } from '../support/servers.js';
 
 jest.setTimeout(120_000);
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   const user = `d_${process.pid % 100_000}`;
   let root: Connection;
   let seenAs: string;

@@ -1,8 +1,9 @@
 /** `undrop init` and `undrop doctor` where something is unusual: each says so. */
-import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import type { Tier } from '../../src/account/grants.js';
 import { initVariables } from '../support/init-variables.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 
@@ -11,6 +12,7 @@ jest.setTimeout(120_000);
 const PASSWORD = 'a secret';
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   const isMysql8 = !server.name.startsWith('mariadb') && server.name !== 'mysql-5.6';
   let schema: FreshSchema;
   let root: Connection;

@@ -2,10 +2,11 @@
  * `undrop init` and `undrop doctor` as a person types them, on each server: the account is made
  * once, has what its tier says, and what each tier can do is done by a proxy with that account.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import type { Tier } from '../../src/account/grants.js';
 import { initVariables } from '../support/init-variables.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
@@ -24,6 +25,7 @@ interface Account {
 const DEFAULTS = ['drop-table', 'drop-database', 'create-or-replace'];
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   let schema: FreshSchema;
   let other: FreshSchema;
   let root: Connection;

@@ -9,6 +9,7 @@ import type { ServicePool } from '../../src/service/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { encodeErr } from '../../src/wire/response/err.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
@@ -26,7 +27,8 @@ const INTERRUPTED = encodeErr({
 });
 
 inLanes(testServers(), 'a KILL too late for its RENAME on $name', (server, lane) => {
-  const { afterAll, beforeAll, beforeEach, test } = lane;
+  const { afterAll, beforeAll, beforeEach } = lane;
+  const test = testOnOne(server, lane);
   let tap: WireTap;
   let proxy: ProxyTarget;
   let direct: Connection;

@@ -13,6 +13,7 @@ import { showTriggers } from '../../src/moves/show-triggers.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { sql } from '../../src/service/sql.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { tappedPool } from '../support/tapped-pool.js';
@@ -20,15 +21,16 @@ import { newId } from './service-fixture.js';
 
 jest.setTimeout(120_000);
 
-inLanes(testServers(), 'a collector’s session on $name', (server, { test, ...each }) => {
+inLanes(testServers(), 'a collector’s session on $name', (server, lane) => {
+  const test = testOnOne(server, lane);
   let pool: ServicePool;
   let schema: FreshSchema;
 
-  each.beforeAll(async () => {
+  lane.beforeAll(async () => {
     pool = poolOn(server);
     schema = await freshSchema(server, 'leads');
   });
-  each.afterAll(async () => {
+  lane.afterAll(async () => {
     await pool.dispose();
     await schema.drop();
   });

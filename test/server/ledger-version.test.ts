@@ -16,6 +16,7 @@ import {
 } from '../lifecycle/collecting.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
@@ -25,12 +26,13 @@ jest.setTimeout(120_000);
 
 const TOO_NEW = LEDGER_VERSION + 2;
 
-inLanes(testServers(), 'a ledger on $name', (server, { test, ...each }) => {
+inLanes(testServers(), 'a ledger on $name', (server, lane) => {
+  const test = testOnOne(server, lane);
   let proxy: Awaited<ReturnType<typeof proxyInFront>>;
   let schema: FreshSchema;
   let collecting: Collecting | null = null;
 
-  each.beforeAll(async () => {
+  lane.beforeAll(async () => {
     let isReady = false;
     const log = {
       ...silentLog,
@@ -42,16 +44,16 @@ inLanes(testServers(), 'a ledger on $name', (server, { test, ...each }) => {
     await until('its start is over', () => isReady);
     schema = await freshSchema(server, 'versions');
   });
-  each.beforeEach(async () => {
+  lane.beforeEach(async () => {
     await freshLedger(server);
     await say(server, 'CREATE TABLE t (a INT PRIMARY KEY)', 'INSERT INTO t VALUES (1)');
   });
-  each.afterEach(async () => {
+  lane.afterEach(async () => {
     await collecting?.stop();
     collecting = null;
     await say(server, 'DROP TABLE IF EXISTS t');
   });
-  each.afterAll(async () => {
+  lane.afterAll(async () => {
     await proxy.stop();
     await schema.drop();
     await dropRecycleSchemas(server);

@@ -1,5 +1,5 @@
 /** The ledger on real servers: what an intent records and finds out, outcomes, states, reading. */
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect } from '@jest/globals';
 import { findRows } from '../../src/ledger/read.js';
 import { ensureLedger } from '../../src/ledger/tables.js';
 import {
@@ -9,12 +9,14 @@ import {
   recordOutcome,
   recordState,
 } from '../../src/ledger/write.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { ownSession } from './own-session.js';
 import { intend, localPortOf, newId, PROXY_ID, renameAway } from './service-fixture.js';
 
 describe.each(testServers())('the ledger on $name', (server) => {
+  const test = testOnOne(server);
   const own = ownSession(server);
 
   async function factsOf(...tables: readonly string[]): Promise<readonly IntentTable[]> {

@@ -14,6 +14,7 @@ import {
 } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { proxyInFront } from '../support/proxy.js';
 import {
   freshSchema,
@@ -29,99 +30,128 @@ jest.setTimeout(120_000);
 
 const WHOLE_WAY = ['HOLD → PURGE', 'PURGE → EVAC', 'EVAC → DROP', 'DROP → gone'];
 
-inLanes(
-  testServers(),
-  'the lifecycle on $name',
-  (server, { afterAll, afterEach, beforeEach, test }) => {
-    const isOld = server.name === 'mysql-5.6';
-    let collecting: Collecting | null = null;
+inLanes(testServers(), 'the lifecycle on $name', (server, lane) => {
+  const { afterAll, afterEach, beforeEach } = lane;
+  const test = testOnOne(server, lane);
+  const isOld = server.name === 'mysql-5.6';
+  let collecting: Collecting | null = null;
 
-    beforeEach(() => freshLedger(server));
-    afterEach(async () => {
-      await collecting?.stop();
-      collecting = null;
-    });
-    afterAll(() => freshLedger(server));
+  beforeEach(() => freshLedger(server));
+  afterEach(async () => {
+    await collecting?.stop();
+    collecting = null;
+  });
+  afterAll(() => freshLedger(server));
 
-    /** Every transition of `held` that the server was sent, by its own log. */
-    async function wayOf(held: Held, settings: Partial<LifecycleSettings>): Promise<string[]> {
-      const log = await generalLog(server);
-      collecting = startCollecting(server, settings);
-      await until('the table is gone', async () => (await whereIs(server, held.id)).length === 0);
-      await collecting.stop();
-      const commands = await log.read();
-      await log.stop();
-      return transitions(commands, held.id);
+  /** Every transition of `held` that the server was sent, by its own log. */
+  async function wayOf(held: Held, settings: Partial<LifecycleSettings>): Promise<string[]> {
+    const log = await generalLog(server);
+    collecting = startCollecting(server, settings);
+    await until('the table is gone', async () => (await whereIs(server, held.id)).length === 0);
+    await collecting.stop();
+    const commands = await log.read();
+    await log.stop();
+    return transitions(commands, held.id);
+  }
+
+  test('goes the way that this server needs, with one id', async () => {
+    const held = await holdTable(server);
+    expect(await wayOf(held, {})).toEqual(isOld ? WHOLE_WAY : ['HOLD → DROP', 'DROP → gone']);
+  });
+
+  test('a HOLD that is not due waits, and goes when it is, without anybody waking it', async () => {
+    const held = await holdTable(server, { dueInSeconds: 3 });
+    const later = await holdTable(server, { dueInSeconds: 3_600 });
+    const settings = { checkIntervalMs: 3_600_000, holdMs: 3_600_000, purgeCheckIntervalMs: 200 };
+    collecting = startCollecting(server, settings);
+    const due = held.name.slice(-14);
+    await until(
+      'the first table moves on',
+      async () => !(await whereIs(server, held.id)).includes(`_undrop.${held.name}`),
+    );
+    const [row] = await query<{ late: number }>(
+      server,
+      `SELECT UTC_TIMESTAMP() >= STR_TO_DATE('${due}', '%Y%m%d%H%i%s') AS late LIMIT 1`,
+    );
+    expect(Number(row?.late)).toBe(1);
+    expect(await whereIs(server, later.id)).toEqual([`_undrop.${later.name}`]);
+    expect(await countRows(server, later.quoted)).toBe(10);
+  });
+
+  const subsets: readonly (readonly [string, readonly TableState[], readonly string[]])[] = [
+    ['hold,purge,evac,drop', ['HOLD', 'PURGE', 'EVAC', 'DROP'], WHOLE_WAY],
+    ['hold,purge', ['HOLD', 'PURGE'], ['HOLD → PURGE', 'PURGE → DROP', 'DROP → gone']],
+    ['hold,evac', ['HOLD', 'EVAC'], ['HOLD → EVAC', 'EVAC → DROP', 'DROP → gone']],
+    ['hold', ['HOLD'], ['HOLD → DROP', 'DROP → gone']],
+  ];
+  test.each(subsets)('UNDROP_LIFECYCLE=%s goes its way', async (_name, lifecycle, way) => {
+    const held = await holdTable(server);
+    expect(await wayOf(held, { lifecycle, fastDrop: 'never' })).toEqual(way);
+  });
+  test.each(subsets)('%s without hold does not wait for HOLD', async (_name, lifecycle, way) => {
+    const held = await holdTable(server, { dueInSeconds: 3_600 });
+    const without = lifecycle.filter((state) => state !== 'HOLD');
+    expect(await wayOf(held, { lifecycle: without, fastDrop: 'never' })).toEqual(way);
+  });
+
+  test('EVAC lasts its time, where nothing says earlier that no page is cached', async () => {
+    const held = await holdTable(server, { rows: 5_000 });
+    const settings = { lifecycle: ['HOLD', 'EVAC'] as const, fastDrop: 'never' as const };
+    collecting = startCollecting(server, { ...settings, evacMs: 3_600_000 });
+    await until('it is in EVAC', async () => (await whereIs(server, held.id)).some(isEvac));
+    await collecting.looked();
+    expect((await whereIs(server, held.id)).filter(isEvac)).toHaveLength(1);
+  });
+
+  test('the adaptive hash index brings EVAC back, without a purge', async () => {
+    const variable = 'innodb_adaptive_hash_index';
+    const [before] = await query<{ value: number }>(server, `SELECT @@${variable} AS value`);
+    await query(server, `SET GLOBAL ${variable} = ON`);
+    try {
+      const held = await holdTable(server);
+      const expected = ['HOLD → EVAC', 'EVAC → DROP', 'DROP → gone'];
+      expect(await wayOf(held, {})).toEqual(isOld ? WHOLE_WAY : expected);
+    } finally {
+      await query(server, `SET GLOBAL ${variable} = ${Number(before?.value)}`);
     }
+  });
 
-    test('goes the way that this server needs, with one id', async () => {
-      const held = await holdTable(server);
-      expect(await wayOf(held, {})).toEqual(isOld ? WHOLE_WAY : ['HOLD → DROP', 'DROP → gone']);
-    });
+  test('100,000 rows: all there at the first step, none at the others', async () => {
+    const held = await holdTable(server, { rows: 0 });
+    await fill(held, 100_000);
+    const counts: number[] = [];
+    const log = await generalLog(server);
+    const settings = { fastDrop: 'never', purgeChunkRows: 1_000, evacMs: 1_000 } as const;
+    collecting = startCollecting(server, settings, (pool) =>
+      beforeEachStep(pool, async (quoted) => {
+        counts.push(await countRows(server, quoted));
+      }),
+    );
+    await until(
+      'the table is gone',
+      async () => (await whereIs(server, held.id)).length === 0,
+      90_000,
+    );
+    await collecting.stop();
+    const commands = await log.read();
+    await log.stop();
+    expect(transitions(commands, held.id)).toEqual(WHOLE_WAY);
+    expect(counts).toEqual([100_000, 0, 0, 0]);
+  });
 
-    test('a HOLD that is not due waits, and goes when it is, without anybody waking it', async () => {
-      const held = await holdTable(server, { dueInSeconds: 3 });
-      const later = await holdTable(server, { dueInSeconds: 3_600 });
-      const settings = { checkIntervalMs: 3_600_000, holdMs: 3_600_000, purgeCheckIntervalMs: 200 };
-      collecting = startCollecting(server, settings);
-      const due = held.name.slice(-14);
-      await until(
-        'the first table moves on',
-        async () => !(await whereIs(server, held.id)).includes(`_undrop.${held.name}`),
-      );
-      const [row] = await query<{ late: number }>(
-        server,
-        `SELECT UTC_TIMESTAMP() >= STR_TO_DATE('${due}', '%Y%m%d%H%i%s') AS late LIMIT 1`,
-      );
-      expect(Number(row?.late)).toBe(1);
-      expect(await whereIs(server, later.id)).toEqual([`_undrop.${later.name}`]);
-      expect(await countRows(server, later.quoted)).toBe(10);
-    });
-
-    const subsets: readonly (readonly [string, readonly TableState[], readonly string[]])[] = [
-      ['hold,purge,evac,drop', ['HOLD', 'PURGE', 'EVAC', 'DROP'], WHOLE_WAY],
-      ['hold,purge', ['HOLD', 'PURGE'], ['HOLD → PURGE', 'PURGE → DROP', 'DROP → gone']],
-      ['hold,evac', ['HOLD', 'EVAC'], ['HOLD → EVAC', 'EVAC → DROP', 'DROP → gone']],
-      ['hold', ['HOLD'], ['HOLD → DROP', 'DROP → gone']],
-    ];
-    test.each(subsets)('UNDROP_LIFECYCLE=%s goes its way', async (_name, lifecycle, way) => {
-      const held = await holdTable(server);
-      expect(await wayOf(held, { lifecycle, fastDrop: 'never' })).toEqual(way);
-    });
-    test.each(subsets)('%s without hold does not wait for HOLD', async (_name, lifecycle, way) => {
-      const held = await holdTable(server, { dueInSeconds: 3_600 });
-      const without = lifecycle.filter((state) => state !== 'HOLD');
-      expect(await wayOf(held, { lifecycle: without, fastDrop: 'never' })).toEqual(way);
-    });
-
-    test('EVAC lasts its time, where nothing says earlier that no page is cached', async () => {
-      const held = await holdTable(server, { rows: 5_000 });
-      const settings = { lifecycle: ['HOLD', 'EVAC'] as const, fastDrop: 'never' as const };
-      collecting = startCollecting(server, { ...settings, evacMs: 3_600_000 });
-      await until('it is in EVAC', async () => (await whereIs(server, held.id)).some(isEvac));
-      await collecting.looked();
-      expect((await whereIs(server, held.id)).filter(isEvac)).toHaveLength(1);
-    });
-
-    test('the adaptive hash index brings EVAC back, without a purge', async () => {
-      const variable = 'innodb_adaptive_hash_index';
-      const [before] = await query<{ value: number }>(server, `SELECT @@${variable} AS value`);
-      await query(server, `SET GLOBAL ${variable} = ON`);
-      try {
-        const held = await holdTable(server);
-        const expected = ['HOLD → EVAC', 'EVAC → DROP', 'DROP → gone'];
-        expect(await wayOf(held, {})).toEqual(isOld ? WHOLE_WAY : expected);
-      } finally {
-        await query(server, `SET GLOBAL ${variable} = ${Number(before?.value)}`);
-      }
-    });
-
-    test('100,000 rows: all there at the first step, none at the others', async () => {
-      const held = await holdTable(server, { rows: 0 });
-      await fill(held, 100_000);
-      const counts: number[] = [];
-      const log = await generalLog(server);
-      const settings = { fastDrop: 'never', purgeChunkRows: 1_000, evacMs: 1_000 } as const;
+  test('a drop of 100,000 rows through the proxy: one id, and every row until its PURGE', async () => {
+    const schema = await freshSchema(server);
+    const own = `${schema.name}.big`;
+    await query(server, `CREATE TABLE ${own} (id INT PRIMARY KEY, note VARCHAR(40))`);
+    await fill({ quoted: own }, 100_000);
+    const log = await generalLog(server);
+    const proxy = await proxyInFront(server, { HOLD: '2s' });
+    const counts: number[] = [];
+    try {
+      await query(proxy, `DROP TABLE ${own}`);
+      const [table] = await listHeldNames(server);
+      counts.push(await countRows(server, `_undrop.${table ?? ''}`));
+      const settings = { purgeChunkRows: 50, evacMs: 2_000 };
       collecting = startCollecting(server, settings, (pool) =>
         beforeEachStep(pool, async (quoted) => {
           counts.push(await countRows(server, quoted));
@@ -129,68 +159,37 @@ inLanes(
       );
       await until(
         'the table is gone',
-        async () => (await whereIs(server, held.id)).length === 0,
+        async () => (await listHeldNames(server)).length === 0,
         90_000,
       );
       await collecting.stop();
       const commands = await log.read();
+      const [id = ''] = commands.flatMap(
+        ({ text }) => /_vt_HOLD_([0-9a-f]{32})_/.exec(text)?.[1] ?? [],
+      );
+      const steps = isOld ? WHOLE_WAY : ['HOLD → DROP', 'DROP → gone'];
+      // Into the hold name on the user's session, into the recycle schema, and on from there.
+      expect(transitions(commands, id)).toEqual(['HOLD → gone', 'HOLD → HOLD', ...steps]);
+      const all = 100_000;
+      expect(counts).toEqual(isOld ? [all, all, 0, 0, 0] : [all, all, all]);
+    } finally {
+      await proxy.stop();
       await log.stop();
-      expect(transitions(commands, held.id)).toEqual(WHOLE_WAY);
-      expect(counts).toEqual([100_000, 0, 0, 0]);
-    });
+      await schema.drop();
+    }
+  });
 
-    test('a drop of 100,000 rows through the proxy: one id, and every row until its PURGE', async () => {
-      const schema = await freshSchema(server);
-      const own = `${schema.name}.big`;
-      await query(server, `CREATE TABLE ${own} (id INT PRIMARY KEY, note VARCHAR(40))`);
-      await fill({ quoted: own }, 100_000);
-      const log = await generalLog(server);
-      const proxy = await proxyInFront(server, { HOLD: '2s' });
-      const counts: number[] = [];
-      try {
-        await query(proxy, `DROP TABLE ${own}`);
-        const [table] = await listHeldNames(server);
-        counts.push(await countRows(server, `_undrop.${table ?? ''}`));
-        const settings = { purgeChunkRows: 50, evacMs: 2_000 };
-        collecting = startCollecting(server, settings, (pool) =>
-          beforeEachStep(pool, async (quoted) => {
-            counts.push(await countRows(server, quoted));
-          }),
-        );
-        await until(
-          'the table is gone',
-          async () => (await listHeldNames(server)).length === 0,
-          90_000,
-        );
-        await collecting.stop();
-        const commands = await log.read();
-        const [id = ''] = commands.flatMap(
-          ({ text }) => /_vt_HOLD_([0-9a-f]{32})_/.exec(text)?.[1] ?? [],
-        );
-        const steps = isOld ? WHOLE_WAY : ['HOLD → DROP', 'DROP → gone'];
-        // Into the hold name on the user's session, into the recycle schema, and on from there.
-        expect(transitions(commands, id)).toEqual(['HOLD → gone', 'HOLD → HOLD', ...steps]);
-        const all = 100_000;
-        expect(counts).toEqual(isOld ? [all, all, 0, 0, 0] : [all, all, all]);
-      } finally {
-        await proxy.stop();
-        await log.stop();
-        await schema.drop();
-      }
-    });
-
-    async function fill({ quoted }: Pick<Held, 'quoted'>, rows: number): Promise<void> {
-      const digits =
-        '(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)';
-      await query(
-        server,
-        `INSERT INTO ${quoted} (id, note)
+  async function fill({ quoted }: Pick<Held, 'quoted'>, rows: number): Promise<void> {
+    const digits =
+      '(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)';
+    await query(
+      server,
+      `INSERT INTO ${quoted} (id, note)
        SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d AS n, REPEAT('x', 40)
        FROM ${digits} a, ${digits} b, ${digits} c, ${digits} e, ${digits} f LIMIT ${rows}`,
-      );
-    }
-  },
-);
+    );
+  }
+});
 
 async function listHeldNames(server: Target): Promise<readonly string[]> {
   const rows = await query<{ name: string }>(

@@ -1,16 +1,18 @@
 /** Moves on real servers: into the recycle schema, back under a name of its own, debts. */
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect } from '@jest/globals';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
 import { payDebts } from '../../src/moves/debts.js';
 import { putBack } from '../../src/moves/put-back.js';
 import { type Relocation, relocate } from '../../src/moves/relocate.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { connect, query, testServers } from '../support/servers.js';
 import { ownSession } from './own-session.js';
 import { intend, renameAway, rowCounts, type UserDrop } from './service-fixture.js';
 
 describe.each(testServers())('moves on $name', (server) => {
+  const test = testOnOne(server);
   const own = ownSession(server);
 
   /** Two tables of three and no rows, or those named, under their hold names. */

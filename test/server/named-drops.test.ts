@@ -3,8 +3,9 @@
  * and through the proxy, and compared to the byte. Whatever is said, every base table that is gone
  * is held with all its rows, and the server never executes a drop that was prepared by a name.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { generalLog, query, type Target, testServers } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
@@ -197,6 +198,7 @@ const CONVERSATIONS: readonly Conversation[] = [
 ];
 
 describe.each(testServers())('$name: a DROP', (server) => {
+  const test = testOnOne(server);
   let bench: TwoSchemas;
 
   beforeAll(async () => {

@@ -3,10 +3,11 @@
  * before MySQL 8.4 has made them: tables that have them are dropped with the server's own answers,
  * by who may drop alone too, and come back with their keys.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { restore } from '../../src/undo/run-restore.js';
 import { describeAnswer } from '../support/native-case.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
@@ -24,6 +25,7 @@ const SETTINGS = [0, 1].map(
 const [MAY = ''] = SETTINGS;
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   let proxy: ProxyTarget;
   let root: Connection;
 

@@ -2,7 +2,8 @@
  * Texts in which a drop is hard to see: the server does it, and through the proxy no table is
  * destroyed. Each was found by reading the code, as one that went through.
  */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { freshSchema, query, type TestServer, testServers } from '../support/servers.js';
@@ -66,6 +67,7 @@ const MYSQL_56: readonly Texts[] = [
 ];
 
 describe.each(testServers())('on $name', (server: TestServer) => {
+  const test = testOnOne(server);
   let proxy: ProxyTarget;
   beforeAll(async () => {
     proxy = await proxyInFront(server);

@@ -6,6 +6,7 @@ import { expect, jest } from '@jest/globals';
 import { findOrphans } from '../../src/recovery/orphans.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
@@ -16,9 +17,10 @@ jest.setTimeout(120_000);
 
 const ROWS = 2_000;
 
-inLanes(testServers(), 'a killed drop on $name', (server, { test, ...each }) => {
-  each.beforeEach(() => freshLedger(server));
-  each.afterAll(() => dropRecycleSchemas(server));
+inLanes(testServers(), 'a killed drop on $name', (server, lane) => {
+  const test = testOnOne(server, lane);
+  lane.beforeEach(() => freshLedger(server));
+  lane.afterAll(() => dropRecycleSchemas(server));
 
   test('of a worker is finished though nobody drops anything else', async () => {
     const schema = await freshSchema(server, 'orphans');

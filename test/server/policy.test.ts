@@ -7,6 +7,7 @@ import type { Connection } from 'mysql2/promise';
 import type { ProxySettings } from '../../src/cli/proxy-settings.js';
 import { parseRules } from '../../src/policy/rules.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
 import { connect, freshSchema, type TestServer, testServers } from '../support/servers.js';
@@ -546,7 +547,9 @@ const CASES: readonly Case[] = [
   },
 ];
 
-inLanes(testServers(), 'on $name', (server, { afterAll, beforeAll, test }) => {
+inLanes(testServers(), 'on $name', (server, lane) => {
+  const { afterAll, beforeAll } = lane;
+  const test = testOnOne(server, lane);
   const lines: object[] = [];
   const note = (fields: object, msg: string) => lines.push({ ...fields, msg });
   let proxy: Awaited<ReturnType<typeof proxyInFront>>;

@@ -2,11 +2,13 @@
  * How many service connections there are, whatever becomes of them: no more than is said, pools
  * that were replaced included; and how they end: with a goodbye, as servers count and log others.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, jest } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
 import { openServicePool } from '../../src/service/pools.js';
 import { sql } from '../../src/service/sql.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, runUndrop } from '../support/proxy.js';
 import { connect, freshSchema, query, type TestServer, testServers } from '../support/servers.js';
@@ -17,8 +19,12 @@ jest.setTimeout(180_000);
 /** As a proxy of one process has. */
 const CONNECTIONS_MAX = 8;
 const CLIENTS = 40;
+/** Who looks all the time leaves no time to the others. */
+const BETWEEN_LOOKS_MS = 5;
 
-inLanes(testServers(), 'service connections on $name', (server, { test, afterEach }) => {
+inLanes(testServers(), 'service connections on $name', (server, lane) => {
+  const { afterEach } = lane;
+  const test = testOnOne(server, lane);
   /** None of an earlier test. */
   afterEach(() => until(async () => (await countAll(server)) === 0, 'no service connection'));
 
@@ -96,6 +102,7 @@ async function countUntilTold(server: TestServer): Promise<{ stop(): Promise<num
       const [rows] = await connection.query(COUNT);
       const [row] = rows as unknown as readonly { n: number }[];
       most = Math.max(most, Number(row?.n));
+      await sleep(BETWEEN_LOOKS_MS);
     }
     await connection.end();
     return most;

@@ -3,8 +3,9 @@
  * the proxy, and compared to the byte, ids of statements aside. Whatever is said, every base table
  * that is gone is held with all its rows, and no handle of a DROP reaches the server's EXECUTE.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import { describeAnswer } from '../support/native-case.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { generalLog, query, type Target, testServers } from '../support/servers.js';
 import { TwoSchemas } from '../support/two-schemas.js';
@@ -297,6 +298,7 @@ const CONVERSATIONS: readonly Conversation[] = [
 ];
 
 describe.each(testServers())('$name: a prepared DROP', (server) => {
+  const test = testOnOne(server);
   let bench: TwoSchemas;
 
   beforeAll(async () => {

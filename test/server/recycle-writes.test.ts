@@ -9,6 +9,7 @@ import { connectionOptions } from '../support/client-cli.js';
 import { dumpTools, runClient } from '../support/clients.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
 import {
@@ -104,7 +105,9 @@ function codeOf({ results }: RawAnswer): string {
   return ours ?? `${last.errno} ${last.message}`;
 }
 
-inLanes(testServers(), 'on $name', (server, { test, beforeAll, afterAll }) => {
+inLanes(testServers(), 'on $name', (server, lane) => {
+  const { beforeAll, afterAll } = lane;
+  const test = testOnOne(server, lane);
   let near: FreshSchema;
   let root: Connection;
   let proxy: ProxyTarget;

@@ -3,9 +3,10 @@
  * where they are granted, directly and through the proxy. The answer and the diagnostics are the
  * same, and what was dropped directly is held.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { connectRoot, type NativeCase, runCase, seenIn } from '../support/native-case.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { query, testServers } from '../support/servers.js';
@@ -35,6 +36,7 @@ const cases = Object.entries(RIGHTS).flatMap(([right, grant]) =>
 );
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   let proxy: ProxyTarget;
   let root: Connection;
   let survival: Survival;

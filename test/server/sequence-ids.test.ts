@@ -3,14 +3,16 @@
  * is what it relies on, asked of every server.
  */
 import net from 'node:net';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { encodePacket } from '../../src/wire/framing.js';
 import { exchange } from '../support/conversation.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { freshSchema, query, testServers } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
 describe.each(testServers())('$name', (server) => {
+  const test = testOnOne(server);
   let proxy: ProxyTarget;
   let schema = '';
   let drop: () => Promise<void>;

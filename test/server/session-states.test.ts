@@ -4,11 +4,12 @@
  * what was known of the session before it is forgotten where the server has forgotten it.
  */
 import { createHash } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import * as caps from '../../src/wire/capabilities.js';
 import * as com from '../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX } from '../../src/wire/framing.js';
 import { heldRows } from '../support/client-held.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { freshSchema, query, type Target, testServers } from '../support/servers.js';
 import { type Heard, type Utterance, WireTalk } from '../support/wire-talk.js';
@@ -40,6 +41,7 @@ function errnoOf({ packets: [first] }: Heard): number {
 }
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   let proxy: ProxyTarget;
   let schema = '';
   let packetBytesMax = 0;

@@ -5,9 +5,10 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import net from 'node:net';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import { encodePacket } from '../../src/wire/framing.js';
 import { exchange } from '../support/conversation.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import {
@@ -31,6 +32,7 @@ const TEXT_BYTES = 3_000_000;
 const GROWTH_BYTES_MAX = 40 * MIB;
 
 describe.each(testServers())('in front of $name', (server) => {
+  const test = testOnOne(server);
   let way: StoppableWay;
   let proxy: ProxyProcess;
   let schema: FreshSchema;

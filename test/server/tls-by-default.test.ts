@@ -8,10 +8,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import { createConnection as createMariadb } from 'mariadb';
 import type { CliName } from '../support/client-cli.js';
 import { runClient } from '../support/clients.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront, spawnProxy } from '../support/proxy.js';
 import { connect, query, type Target, testServers } from '../support/servers.js';
 
@@ -33,6 +34,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   const proxies: ProxyTarget[] = [];
 
   afterAll(async () => {

@@ -7,11 +7,12 @@ import { once } from 'node:events';
 import { copyFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, jest } from '@jest/globals';
 import { CLIENT_PROTOCOL_41, CLIENT_SSL } from '../../src/wire/capabilities.js';
 import { encodePacket } from '../../src/wire/framing.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import { heldRows } from '../support/client-held.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy, type Variables } from '../support/proxy.js';
 import { connect, freshSchema, query, type Target, testServers } from '../support/servers.js';
@@ -72,6 +73,7 @@ async function certificateOf(target: Target): Promise<string> {
 }
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   test.each(['1', '2'])('SIGHUP renews the certificate, in %s processes', async (workers) => {
     const [cert, key] = [join(files.folder, 'live.pem'), join(files.folder, 'live-key.pem')];
     const install = (fromCert: string, fromKey: string) => {

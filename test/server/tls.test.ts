@@ -3,13 +3,14 @@
  * clients see of it, accounts that insist on it, certificates that are renewed, clients that ask
  * for it and don't do it, and that no log has a password.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { ThrowawayServer } from '../../src/demo/throwaway.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';
 import { runClient } from '../support/clients.js';
 import { SERVERS_WITHOUT_TLS, tlsOptions } from '../support/login-plugins.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
 import {
   connect,
@@ -41,6 +42,7 @@ function withCertificate(): Variables {
 }
 
 describe.each(testServers())('on $name', ({ name }) => {
+  const test = testOnOne({ name });
   const hasTls = !SERVERS_WITHOUT_TLS.has(name);
   const account = { user: 'app', password: PASSWORD };
   const insisting = { user: 'insists', password: PASSWORD };

@@ -8,7 +8,9 @@ import { fillShop, SHOP_ROWS, type ShopTable } from '../../src/demo/shop.js';
 import { runTour } from '../../src/demo/tour.js';
 import { type ClientName, dumpTools, runClient } from '../support/clients.js';
 import { inLanes } from '../support/lanes.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
+import { sample } from '../support/sample.js';
 import {
   connect,
   type FreshSchema,
@@ -27,17 +29,18 @@ const TABLES = Object.keys(SHOP_ROWS) as ShopTable[];
 /** Short times; the tour itself needs a few seconds between the drop and the restore. */
 const SHORT = { HOLD: '15s', EVAC: '1s', CHECK_INTERVAL: '1s', PURGE_CHECK_INTERVAL: '1s' };
 
+/** The tour is the same on each server, and costs most by the rows of its shop. */
+const TOURED = sample(testServers(), { name: 'tour', count: 1 });
+
 describe('the tour by mysql2', () => {
   const tours = new Map<string, { readonly code: number; readonly text: string }>();
 
   // All at once: each of them waits for its table to leave HOLD.
   beforeAll(async () => {
-    await Promise.all(
-      testServers().map(async (server) => tours.set(server.name, await tourOn(server))),
-    );
+    await Promise.all(TOURED.map(async (server) => tours.set(server.name, await tourOn(server))));
   });
 
-  test.each(testServers())('$name: both are held, one comes back, the other goes', ({ name }) => {
+  test.each(TOURED)('$name: both are held, one comes back, the other goes', ({ name }) => {
     const { code, text } = tours.get(name) ?? { code: null, text: 'no tour' };
     expect(text).toContain('DROP TABLE order_items, orders;\nQuery OK, 0 rows affected');
     expect(text).toMatch(/ERROR 1146 \(42S02\): Table '\w+\.order_items' doesn't exist/);
@@ -69,7 +72,9 @@ async function tourOn(server: TestServer): Promise<{ code: number; text: string 
   return { code, text };
 }
 
-inLanes(testServers(), '$name', (server, { afterAll, beforeAll, test }) => {
+inLanes(testServers(), '$name', (server, lane) => {
+  const { afterAll, beforeAll } = lane;
+  const test = testOnOne(server, lane);
   let proxy: ProxyTarget;
   let shop: FreshSchema;
 
@@ -80,7 +85,8 @@ inLanes(testServers(), '$name', (server, { afterAll, beforeAll, test }) => {
     await proxy.stop();
   });
 
-  test.each(clientsOf(server))('%s: drop two tables, bring one back', async (client) => {
+  const clients = sample(clientsOf(server), { name: `clients of ${server.name}`, count: 1 });
+  test.each(clients)('%s: drop two tables, bring one back', async (client) => {
     shop = await freshShop(server);
     const run = (sql: string) => runClient(client, proxy, ['-N', '-B', shop.name], { input: sql });
     const dropped = await run(

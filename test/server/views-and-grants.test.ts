@@ -2,11 +2,12 @@
  * What hangs on the name of a table that is dropped: views over it and rights on it stay with the
  * name, as behind a native drop. Neither a view nor a right leads to the held rows.
  */
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import type { ServicePool } from '../../src/service/pools.js';
 import { listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
@@ -18,6 +19,7 @@ jest.setTimeout(120_000);
 const ACCOUNT = "reader@'127.0.0.1'";
 
 describe.each(testServers())('on $name', (server) => {
+  const test = testOnOne(server);
   let schema: FreshSchema;
   let proxy: ProxyTarget;
   let root: Connection;
