@@ -17,7 +17,7 @@ jest.setTimeout(120_000);
 
 const WORKERS = 2;
 
-/** A proxy of its own in front of one server, in a long run of each, which is gone afterwards in any case. */
+/** A proxy of its own in front of one server (a long run: of each), gone afterwards in any case. */
 async function onServers(
   variables: Variables,
   run: (proxy: ProxyProcess, server: TestServer) => Promise<void>,
