@@ -6,6 +6,18 @@ import { UndropError } from '../errors.js';
 import type { ServicePool } from '../service/pools.js';
 import { isRecycleName } from '../sql/recycle-name.js';
 import type { Result } from '../wire/result-reader.js';
+import {
+  ABSENT_TO_DROP_VIEW,
+  DDL_FORBIDDEN,
+  ER_BAD_DB_ERROR,
+  ER_DBACCESS_DENIED_ERROR,
+  ER_LOCK_OR_ACTIVE_TRANSACTION,
+  ER_TABLEACCESS_DENIED_ERROR,
+  ER_TOO_LONG_IDENT,
+  ER_WRONG_DB_NAME,
+  GAVE_UP,
+  OWN_GLOBAL_LOCK,
+} from '../wire/server-errors.js';
 import { Halt, notDropped, SchemaGone } from './halt.js';
 import type { UserFacts } from './request.js';
 import { findSchema } from './schema-look.js';
@@ -20,15 +32,16 @@ import {
 import { signalSql } from './signal-sql.js';
 import type { UserCommand } from './user-session.js';
 
-const UNKNOWN_SCHEMA = 1049;
-/** No such view; MariaDB has one error for that and for a table. */
-const MAY_DROP: ReadonlySet<number> = new Set([UNKNOWN_SCHEMA, 1051, 4092]);
-/** What DROP DATABASE would have said as well, word for word. */
-const SAME_AS_DROP: ReadonlySet<number> = new Set([
-  1044, 1059, 1102, 1192, 1205, 1213, 1223, 1290, 1317, 1399, 1568, 1792, 1820, 1836, 1969, 3024,
-  4145,
-]);
-const DENIED = 1142;
+/** DROP DATABASE would have ended with the same error, word for word. */
+const SAME_AS_DROP: readonly number[] = [
+  ...DDL_FORBIDDEN,
+  ...GAVE_UP,
+  ...OWN_GLOBAL_LOCK,
+  ER_DBACCESS_DENIED_ERROR,
+  ER_TOO_LONG_IDENT,
+  ER_WRONG_DB_NAME,
+  ER_LOCK_OR_ACTIVE_TRANSACTION,
+];
 
 const OF_THE_SERVER: ReadonlySet<string> = new Set([
   'mysql',
@@ -88,15 +101,15 @@ export async function askRight(
   }
   const read = readSchemaFacts(asked);
   if ('errno' in read) throw new Halt(read);
-  if (SAME_AS_DROP.has(right.errno)) throw new Halt(right);
-  if (right.errno === DENIED) {
+  if (SAME_AS_DROP.includes(right.errno)) throw new Halt(right);
+  if (right.errno === ER_TABLEACCESS_DENIED_ERROR) {
     const signal = signalSql(deniedSignal(text, read.account));
     const [said] = await run([{ kind: 'query', text: signal }]);
     throw new Halt(said?.kind === 'err' ? said : right);
   }
-  if (!MAY_DROP.has(right.errno)) {
+  if (!ABSENT_TO_DROP_VIEW.includes(right.errno)) {
     const cause = `the right to drop it can’t be asked for: ${right.message.toString()}`;
     throw new Halt(notDropped(text, cause, 'Use a direct connection.'));
   }
-  return { facts: read, isThere: right.errno !== UNKNOWN_SCHEMA };
+  return { facts: read, isThere: right.errno !== ER_BAD_DB_ERROR };
 }

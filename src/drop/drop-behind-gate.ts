@@ -13,6 +13,12 @@ import { textOf, textOrNullOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
+import {
+  ER_KILL_DENIED_ERROR,
+  ER_LOCK_WAIT_TIMEOUT,
+  ER_NO_SUCH_THREAD,
+  ER_QUERY_INTERRUPTED,
+} from '../wire/server-errors.js';
 import { isEmptied, type Look, pauseMs, readLook, type TryEnd } from './next-schema-step.js';
 import type { Gate } from './schema-gate.js';
 import { dropSchemaSql, nothingSql, type SchemaName, schemaComment } from './schema-words.js';
@@ -39,10 +45,6 @@ const LOOK_SELDOM_MS = 50;
 const SOON_MS = 500;
 /** Of the some 40 s for which it is held. */
 const GATE_AGE_MS_MAX = 10_000;
-const NOT_ALLOWED_TO_KILL = 1095;
-const NO_SUCH_THREAD = 1094;
-const INTERRUPTED = 1317;
-const LOCK_WAIT_TIMEOUT = 1205;
 
 /** Rejects where the user session broke, or the service; then the DROP ends by its own timeout. */
 export async function dropBehindGate(options: TryOptions): Promise<TryEnd> {
@@ -157,7 +159,7 @@ async function stop(pool: ServicePool, threadId: number): Promise<void> {
   try {
     await pool.killQuery(threadId);
   } catch (error) {
-    if (!isServerError(error, NOT_ALLOWED_TO_KILL, NO_SUCH_THREAD)) throw error;
+    if (!isServerError(error, ER_KILL_DENIED_ERROR, ER_NO_SUCH_THREAD)) throw error;
   }
 }
 
@@ -180,5 +182,5 @@ async function endOf(
 }
 
 function isStopped({ errno }: ErrPacket): boolean {
-  return errno === INTERRUPTED || errno === LOCK_WAIT_TIMEOUT;
+  return errno === ER_QUERY_INTERRUPTED || errno === ER_LOCK_WAIT_TIMEOUT;
 }

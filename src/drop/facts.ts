@@ -10,12 +10,28 @@ import { serverIdentitySql } from '../service/server-identity.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
+import {
+  CANT_BE_OPENED,
+  ER_BAD_DB_ERROR,
+  ER_CRASHED_ON_REPAIR,
+  ER_CRASHED_ON_USAGE,
+  ER_DATA_OUT_OF_RANGE,
+  ER_DBACCESS_DENIED_ERROR,
+  ER_MAX_PREPARED_STMT_COUNT_REACHED,
+  ER_NO_SUCH_TABLE,
+  ER_SPECIFIC_ACCESS_DENIED_ERROR,
+  ER_TABLE_NOT_LOCKED,
+  ER_TABLEACCESS_DENIED_ERROR,
+  ER_UNKNOWN_STORAGE_ENGINE,
+  ER_UNKNOWN_TABLE,
+  ER_WRONG_MRG_TABLE,
+} from '../wire/server-errors.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import type { UserFacts } from './request.js';
 import type { UserSession } from './user-session.js';
 
 /** The server prepares no more statements: max_prepared_stmt_count. */
-export const PREPARED_TOO_MANY = 1461;
+export const PREPARED_TOO_MANY = ER_MAX_PREPARED_STMT_COUNT_REACHED;
 
 /** The statement that reads `UserFacts`. */
 export function factsSql(server: ServerVersion): Buffer {
@@ -53,7 +69,6 @@ export function failingFactsSql(server: ServerVersion): Buffer {
 
 /** BIGINT's largest value: twice that is ER_DATA_OUT_OF_RANGE, in every sql_mode. */
 const FAILING = { columns: ', n * 9223372036854775807', rows: 2 };
-const ER_DATA_OUT_OF_RANGE = 1690;
 
 /**
  * The same for what the client's own statements follow: the server forgets the marker's error. Of a
@@ -202,28 +217,29 @@ export function readIsSequence(result: Result): boolean {
 
 function kindOfError(error: ErrPacket): NameKind | ErrPacket {
   switch (error.errno) {
-    case 1049: // unknown database
-    case 1109: // no such table in information_schema
-    case 1146: // no such table
+    case ER_BAD_DB_ERROR:
+    case ER_UNKNOWN_TABLE: // in information_schema
+    case ER_NO_SUCH_TABLE:
       return 'missing';
-    case 1100: // not locked with LOCK TABLES: the session is in that mode
+    case ER_TABLE_NOT_LOCKED:
       return 'unlocked';
-    case 1044: // access to the database denied
-    case 1142: // no right on the table
-    case 1227:
+    case ER_DBACCESS_DENIED_ERROR:
+    case ER_TABLEACCESS_DENIED_ERROR:
+    case ER_SPECIFIC_ACCESS_DENIED_ERROR:
       return 'denied';
     default:
-      return BROKEN_TABLE.has(error.errno) ? 'base' : error;
+      return BROKEN_TABLE.includes(error.errno) ? 'base' : error;
   }
 }
 
-/**
- * A table that is there but can't be opened: RENAME will say what it thinks of it. 1017 file not
- * found, 1033 bad definition, 1105/1286 engine, 1194/1195 crashed, 1356 view of nothing is a view.
- */
-const BROKEN_TABLE: ReadonlySet<number> = new Set([
-  1016, 1017, 1033, 1168, 1194, 1195, 1286, 1812, 1932,
-]);
+/** The table is there, but can't be opened: RENAME will say what it thinks of it. */
+const BROKEN_TABLE: readonly number[] = [
+  ...CANT_BE_OPENED,
+  ER_WRONG_MRG_TABLE,
+  ER_CRASHED_ON_USAGE,
+  ER_CRASHED_ON_REPAIR,
+  ER_UNKNOWN_STORAGE_ENGINE,
+];
 
 function ascii(bytes: Buffer | null | undefined): string {
   return Buffer.from((bytes ?? Buffer.alloc(0)).filter((byte) => byte !== 0)).toString('latin1');

@@ -5,6 +5,7 @@ import type { ServicePool } from '../service/pools.js';
 import { numberOrNullOf, textOf, textOrNullOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
 import type { PartitionList } from '../sql/grammar/alter-partition.js';
+import { ER_WRONG_PARTITION_NAME } from '../wire/server-errors.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import { decodeName } from './decode-name.js';
 import { learnNames } from './learn-names.js';
@@ -126,7 +127,11 @@ function toDrop(
 }
 
 /** Before MySQL 8 and on MariaDB: of one that comes twice, and of a subpartition. */
-const INCORRECT: Signal = { errno: 1567, sqlState: 'HY000', message: 'Incorrect partition name' };
+const INCORRECT: Signal = {
+  errno: ER_WRONG_PARTITION_NAME,
+  sqlState: 'HY000',
+  message: 'Incorrect partition name',
+};
 
 function toTruncate(
   names: readonly string[],

@@ -15,6 +15,11 @@ import { textOf, textOrNullOf } from '../service/row.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import { ident, note, serverIdentity, sql } from '../service/sql.js';
 import type { Result } from '../wire/result-reader.js';
+import {
+  ER_BAD_DB_ERROR,
+  ER_LOCK_WAIT_TIMEOUT,
+  METADATA_LOCK_GRANTED,
+} from '../wire/server-errors.js';
 import { lookIntoSchema } from './drop-behind-gate.js';
 import { Halt, notDropped, SchemaGone } from './halt.js';
 import { innermost } from './innermost.js';
@@ -113,11 +118,6 @@ export async function assertAlone(
 const MUST_LOG =
   'your session has switched sql_log_bin off, and the service account of undrop may not';
 const GIVE_TIER = 'Give that account the tier full, or use a direct connection.';
-const UNKNOWN_SCHEMA = 1049;
-const LOCK_WAIT_TIMEOUT = 1205;
-
-/** Of a table that has no partition of that name, or none at all. */
-const IS_THERE: ReadonlySet<number> = new Set([1505, 1735]);
 
 /**
  * Its name. Throws `Halt` where it can't be made or held, or the session doesn't see it;
@@ -154,9 +154,9 @@ export async function makeGuard(
     ]);
   } catch (error) {
     if (!isServerError(error)) throw error;
-    if (isServerError(error, UNKNOWN_SCHEMA)) throw new SchemaGone();
+    if (isServerError(error, ER_BAD_DB_ERROR)) throw new SchemaGone();
     const why = `the service account of undrop can’t make a table in it: ${innermost(error)}`;
-    const instead = isServerError(error, LOCK_WAIT_TIMEOUT)
+    const instead = isServerError(error, ER_LOCK_WAIT_TIMEOUT)
       ? 'Run the statement again when whoever has it locked is done: your own LOCK INSTANCE FOR BACKUP, perhaps.'
       : 'Grant it ALL on the schema, or use a direct connection.';
     throw new Halt(notDropped(schema, why, instead));
@@ -165,7 +165,7 @@ export async function makeGuard(
   const [said] = await run([
     { kind: 'query', text: turnSql(table, { groupId, charset, wait: null }) },
   ]);
-  if (said?.kind !== 'err' || !IS_THERE.has(said.errno)) {
+  if (said?.kind !== 'err' || !METADATA_LOCK_GRANTED.includes(said.errno)) {
     const cause = said?.kind === 'err' ? said.message.toString() : 'it says nothing of it';
     const why = `your session does not see the table that undrop has made in it: ${cause}`;
     throw new Halt(notDropped(schema, why, 'Check that UNDROP_UPSTREAM leads to one server.'));

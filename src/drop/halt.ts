@@ -2,6 +2,18 @@
 import { UndropError } from '../errors.js';
 import { isServerError } from '../service/pools.js';
 import type { ErrPacket } from '../wire/response/err.js';
+import {
+  ER_CANNOT_LOAD_FROM_TABLE,
+  ER_CANNOT_LOAD_FROM_TABLE_V2,
+  ER_COL_COUNT_DOESNT_MATCH_CORRUPTED,
+  ER_COL_COUNT_DOESNT_MATCH_CORRUPTED_V2,
+  ER_COL_COUNT_DOESNT_MATCH_PLEASE_UPDATE,
+  ER_EVENT_NEITHER_M_EXPR_NOR_M_AT,
+  ER_EVENT_OPEN_TABLE_FAILED,
+  ER_EVENTS_DB_ERROR,
+  ER_FOREIGN_DUPLICATE_KEY,
+  ER_TABLE_CORRUPT,
+} from '../wire/server-errors.js';
 import { innermost } from './innermost.js';
 import { refuse } from './next-step.js';
 
@@ -29,8 +41,19 @@ export function notDropped(schema: string, why: string, instead: string): Undrop
   return new UndropError('UNDROP_SCHEMA_NOT_DROPPED', { schema, why, instead });
 }
 
-/** mysql.proc, mysql.event and the like are missing, or have another shape: 1805 and such. */
-const OF_OWN_TABLES = [1545, 1546, 1547, 1548, 1557, 1558, 1577, 1728, 1805, 1877];
+/** mysql.proc, mysql.event or the like is missing, or has another shape. */
+const OF_OWN_TABLES = [
+  ER_EVENT_OPEN_TABLE_FAILED,
+  ER_EVENT_NEITHER_M_EXPR_NOR_M_AT,
+  ER_COL_COUNT_DOESNT_MATCH_CORRUPTED,
+  ER_CANNOT_LOAD_FROM_TABLE,
+  ER_FOREIGN_DUPLICATE_KEY,
+  ER_COL_COUNT_DOESNT_MATCH_PLEASE_UPDATE,
+  ER_EVENTS_DB_ERROR,
+  ER_CANNOT_LOAD_FROM_TABLE_V2,
+  ER_COL_COUNT_DOESNT_MATCH_CORRUPTED_V2,
+  ER_TABLE_CORRUPT,
+];
 
 /** Throws what is no fault of a server, a client or ops. */
 export function haltOf(error: unknown, schema: string): Halt {

@@ -9,6 +9,7 @@ import { assert } from '../assert.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
+import { ER_LOCK_WAIT_TIMEOUT } from '../wire/server-errors.js';
 import { signalSql } from './signal-sql.js';
 import type { UserCommand } from './user-session.js';
 
@@ -16,7 +17,7 @@ import type { UserCommand } from './user-session.js';
 export const INNODB_WAIT_S = 1;
 
 const TIMEOUT = {
-  errno: 1205,
+  errno: ER_LOCK_WAIT_TIMEOUT,
   sqlState: 'HY000',
   message: 'Lock wait timeout exceeded; try restarting transaction',
 };

@@ -10,6 +10,12 @@ import { assert } from '../assert.js';
 import type { LastingStay } from '../moves/stays.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
+import {
+  ABSENT_TABLE,
+  ER_DBACCESS_DENIED_ERROR,
+  ER_TABLE_NOT_LOCKED,
+  ER_TABLEACCESS_DENIED_ERROR,
+} from '../wire/server-errors.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import {
   factsSql,
@@ -72,14 +78,19 @@ async function askOneByOne(
     statement.names.map((name) => ({ kind: 'prepare', text: askExistsSql(name, charset) })),
   );
   const isShown = (result: Result | undefined) =>
-    result?.kind === 'prepared' || (result?.kind === 'err' && !SURE.has(result.errno));
+    result?.kind === 'prepared' || (result?.kind === 'err' && !SURE.includes(result.errno));
   const shown = statement.names.filter((_name, index) => isShown(exist[index]));
   const answers = [...(await run(shown.map((name) => query(showCreateSql(name, charset)))))];
   return exist.map((result) => (isShown(result) ? (answers.shift() ?? result) : result));
 }
 
-/** Missing schema or table; no right, which a temporary table would not need; not locked. */
-const SURE: ReadonlySet<number> = new Set([1049, 1146, 1044, 1142, 1100]);
+/** The table is absent; a right is missing, which a temporary table would not need; not locked. */
+const SURE: readonly number[] = [
+  ...ABSENT_TABLE,
+  ER_DBACCESS_DENIED_ERROR,
+  ER_TABLEACCESS_DENIED_ERROR,
+  ER_TABLE_NOT_LOCKED,
+];
 
 function kindsOf(
   answers: readonly Result[],

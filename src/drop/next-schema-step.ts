@@ -8,6 +8,7 @@ import { parseHoldName } from '../names/hold-name.js';
 import { parseSchemaGuard } from '../names/schema-guard.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { OkPacket } from '../wire/response/ok.js';
+import { ER_LOCK_WAIT_TIMEOUT } from '../wire/server-errors.js';
 
 /** One row of information_schema.TABLES. */
 export interface Found {
@@ -62,7 +63,6 @@ export type BehindTry =
 
 const ROUNDS_MAX = 64;
 const ROUNDS_WITHIN_MS = 20_000;
-const LOCK_WAIT_TIMEOUT = 1205;
 
 export interface TriesSoFar {
   /** How many of them were stopped. */
@@ -85,7 +85,7 @@ export function behindTry(end: TryEnd, so: TriesSoFar): BehindTry {
     }
     case 'failed': {
       // It was given less time than the session gives it.
-      const mayWait = end.error.errno === LOCK_WAIT_TIMEOUT && so.sinceMs < so.lockWaitMs;
+      const mayWait = end.error.errno === ER_LOCK_WAIT_TIMEOUT && so.sinceMs < so.lockWaitMs;
       return mayWait ? { do: 'again' } : { do: 'error', error: end.error };
     }
   }

@@ -5,6 +5,7 @@
  */
 import type { ServicePool } from '../service/pools.js';
 import type { Result } from '../wire/result-reader.js';
+import { ER_QUERY_INTERRUPTED } from '../wire/server-errors.js';
 import { Halt } from './halt.js';
 import { queueSql, type SchemaName } from './schema-words.js';
 import { signalSql } from './signal-sql.js';
@@ -66,8 +67,12 @@ export async function waitInSession(
   if (said?.kind === 'err') throw new Halt(said);
   const wasKilled = said?.kind === 'rows' && said.rows[0]?.[0]?.toString() === '1';
   if (!wasKilled) return;
-  const [error] = await run([{ kind: 'query', text: signalSql(INTERRUPTED) }]);
+  const [error] = await run([{ kind: 'query', text: signalSql(WAS_KILLED) }]);
   if (error?.kind === 'err') throw new Halt(error);
 }
 
-const INTERRUPTED = { errno: 1317, sqlState: '70100', message: 'Query execution was interrupted' };
+const WAS_KILLED = {
+  errno: ER_QUERY_INTERRUPTED,
+  sqlState: '70100',
+  message: 'Query execution was interrupted',
+};

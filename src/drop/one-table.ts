@@ -11,6 +11,7 @@ import { forgetUnanswered } from '../ledger/waiting-intent.js';
 import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
+import { ER_PARSE_ERROR } from '../wire/server-errors.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { PREPARED_TOO_MANY } from './facts.js';
 import { lookAtNames } from './look-at-names.js';
@@ -48,8 +49,6 @@ export const FIRST_TRY_MS = 200;
 /** The session had its turn, so the next is short of a chance only by those who came between. */
 export const NEXT_TRY_MS = 900;
 export const TRIES_MAX = 12;
-
-const SYNTAX_ERROR = 1064;
 
 export abstract class OneTableStatement {
   protected readonly drop: DropStatement;
@@ -115,7 +114,7 @@ export abstract class OneTableStatement {
   async #judged(judge: ErrPacket): Promise<End> {
     if (judge.errno === PREPARED_TOO_MANY) return refused(new UndropError('UNDROP_NOT_JUDGED', {}));
     const { text: own, tail = own } = this.drop;
-    const text = judge.errno === SYNTAX_ERROR ? tail : own;
+    const text = judge.errno === ER_PARSE_ERROR ? tail : own;
     const [said] = await this.say([{ kind: 'prepare', text }]);
     await this.close(said);
     return answer(said?.kind === 'err' ? said : judge);

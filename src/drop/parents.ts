@@ -11,6 +11,16 @@ import { parseHoldName } from '../names/hold-name.js';
 import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
+import {
+  ER_BAD_DB_ERROR,
+  ER_BAD_TABLE_ERROR,
+  ER_DBACCESS_DENIED_ERROR,
+  ER_FK_CANNOT_DROP_PARENT,
+  ER_ROW_IS_REFERENCED,
+  ER_ROW_IS_REFERENCED_2,
+  ER_TABLE_NOT_LOCKED,
+  ER_TABLEACCESS_DENIED_ERROR,
+} from '../wire/server-errors.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import { SIGNAL_CHARACTERS_MAX, type Signal, signalSql } from './signal-sql.js';
 
@@ -62,13 +72,15 @@ const BEFORE_MYSQL_8 = 'Cannot delete or update a parent row: a foreign key cons
 /** The error that the server gives for a parent. */
 export function parentError(server: ServerVersion, { table, key }: BlockedParent): Signal {
   if (server.flavour === 'mariadb') {
-    return { errno: 1451, sqlState: '23000', message: BEFORE_MYSQL_8 };
+    return { errno: ER_ROW_IS_REFERENCED_2, sqlState: '23000', message: BEFORE_MYSQL_8 };
   }
-  if (server.versionId < 80_000) return { errno: 1217, sqlState: '23000', message: BEFORE_MYSQL_8 };
+  if (server.versionId < 80_000) {
+    return { errno: ER_ROW_IS_REFERENCED, sqlState: '23000', message: BEFORE_MYSQL_8 };
+  }
   const message =
     `Cannot drop table '${table.table}' referenced by a foreign key constraint ` +
     `'${key.name}' on table '${key.table}'.`;
-  return { errno: 3730, sqlState: 'HY000', message };
+  return { errno: ER_FK_CANNOT_DROP_PARENT, sqlState: 'HY000', message };
 }
 
 /** Raises the error in the session, so that SHOW WARNINGS has it, too; destroys nothing. */
@@ -95,11 +107,17 @@ export function guardedParentSql(count: number, { groupId }: { readonly groupId:
  * OK would be one of the guards.
  */
 export function isGuardMissing(said: Result): boolean {
-  return said.kind === 'ok' || (said.kind === 'err' && GUARD_MISSING.has(said.errno));
+  return said.kind === 'ok' || (said.kind === 'err' && GUARD_MISSING.includes(said.errno));
 }
 
-/** Access denied (schema, table), unknown (schema, table), not among the locked. */
-const GUARD_MISSING: ReadonlySet<number> = new Set([1044, 1142, 1049, 1051, 1100]);
+/** A right on it is missing; it or its schema is; or it isn't among the locked tables. */
+const GUARD_MISSING: readonly number[] = [
+  ER_DBACCESS_DENIED_ERROR,
+  ER_TABLEACCESS_DENIED_ERROR,
+  ER_BAD_DB_ERROR,
+  ER_BAD_TABLE_ERROR,
+  ER_TABLE_NOT_LOCKED,
+];
 
 /**
  * What the session said, but with the whole text where SIGNAL takes only its beginning. In no case

@@ -19,6 +19,13 @@ import {
 } from '../service/pools.js';
 import { numberOf } from '../service/row.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import {
+  ABSENT_TO_RENAME,
+  ACCESS_DENIED,
+  ER_LOCK_DEADLOCK,
+  ER_LOCK_WAIT_TIMEOUT,
+  ER_QUERY_INTERRUPTED,
+} from '../wire/server-errors.js';
 
 export interface SteadTable {
   readonly id: string;
@@ -84,9 +91,6 @@ async function areHeld(pool: ServicePool, tables: SteadRename['tables']): Promis
   );
   return numberOf(rows[0] ?? {}, 'n') === tables.length;
 }
-
-/** No such table; 1017 is MySQL 5.6 for a table that is missing. */
-const GONE: readonly number[] = [1146, 1017];
 
 export interface Stead {
   readonly ids: readonly string[];
@@ -155,11 +159,10 @@ function renameText(rename: SteadRename): readonly SQLQuery[] {
 
 /** What an error of the server's says of what was to be done in the user's stead. */
 export function steadOutcomeOf(error: Error, gone: readonly number[] = []): SteadOutcome {
-  // Timed out, interrupted, a deadlock.
-  if (isServerError(error, 1205)) return { kind: 'busy', isTimeout: true };
-  if (isServerError(error, 1317, 1213)) return { kind: 'busy' };
-  if (isServerError(error, ...GONE, ...gone)) return { kind: 'gone' };
+  if (isServerError(error, ER_LOCK_WAIT_TIMEOUT)) return { kind: 'busy', isTimeout: true };
+  if (isServerError(error, ER_QUERY_INTERRUPTED, ER_LOCK_DEADLOCK)) return { kind: 'busy' };
+  if (isServerError(error, ...ABSENT_TO_RENAME, ...gone)) return { kind: 'gone' };
   const cause = error.message;
-  if (isServerError(error, 1044, 1142, 1227)) return { kind: 'denied', cause };
+  if (isServerError(error, ...ACCESS_DENIED)) return { kind: 'denied', cause };
   return { kind: 'failed', cause, ...(isServerError(error) ? { errno: error.errno } : {}) };
 }

@@ -17,6 +17,13 @@ import { isServerError } from '../service/pools.js';
 import type { PartitionList } from '../sql/grammar/alter-partition.js';
 import { decodeErr } from '../wire/response/err.js';
 import { okWithInfo } from '../wire/response/ok.js';
+import {
+  ABSENT_TABLE,
+  ER_DROP_LAST_PARTITION,
+  ER_DROP_PARTITION_NON_EXISTENT,
+  ER_TABLE_NOT_LOCKED,
+  ER_UNKNOWN_PARTITION,
+} from '../wire/server-errors.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import {
   type FoundPartitions,
@@ -65,14 +72,11 @@ import {
 } from './swap-partitions.js';
 import { ownLockSql, waitText } from './words.js';
 
-/** Its turn has come: there is no such partition; or the table has one only. */
+/** It got the metadata lock. If the table isn't partitioned any more, the client gets the error. */
 const FREE: Readonly<Record<PartitionList['verb'], readonly number[]>> = {
-  drop: [1507, 1508],
-  truncate: [1735],
+  drop: [ER_DROP_PARTITION_NON_EXISTENT, ER_DROP_LAST_PARTITION],
+  truncate: [ER_UNKNOWN_PARTITION],
 };
-/** No such table, or no such schema. */
-const MISSING: readonly number[] = [1146, 1049];
-const NOT_LOCKED = 1100;
 /** What of these is waited for is waited for by the turn; but no more often than this in a row. */
 const ROUNDS_MAX = TRIES_MAX;
 /** As many are exchanged under the lock that others wait for; more only before. */
@@ -161,14 +165,14 @@ class PartitionsStatement extends OneTableStatement {
     const own = ownLockSql(table.name, { groupId: this.groupId, charset: this.drop.charset });
     const [locks] = await this.say([{ kind: 'prepare', text: own }]);
     await this.close(locks);
-    const isLocked = locks?.kind === 'err' && locks.errno === NOT_LOCKED;
+    const isLocked = locks?.kind === 'err' && locks.errno === ER_TABLE_NOT_LOCKED;
     const verbs =
       this.#list.verb === 'drop' ? (['drop', 'truncate'] as const) : (['truncate'] as const);
     for (const verb of verbs) {
       const text = alterPartitionSql(table.name, this.#words({ missing: 1, verb }));
       const [turn] = await this.say([{ kind: 'query', text }]);
       assert(turn?.kind === 'err', 'there is no such partition');
-      if (MISSING.includes(turn.errno) && this.drop.statement.ifExists) {
+      if (ABSENT_TABLE.includes(turn.errno) && this.drop.statement.ifExists) {
         return this.#ask(table, { missing: 1, ifTableExists: true });
       }
       if (!FREE[verb].includes(turn.errno)) return answer(turn);

@@ -12,6 +12,12 @@ import { UndropError } from '../errors.js';
 import type { IntentFacts } from '../ledger/write.js';
 import type { Ruling } from '../policy/decide.js';
 import { decodeErr } from '../wire/response/err.js';
+import {
+  ABSENT_TABLE,
+  ER_BAD_DB_ERROR,
+  ER_TABLE_NOT_LOCKED,
+  METADATA_LOCK_GRANTED,
+} from '../wire/server-errors.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { InnodbWaits } from './innodb-waits.js';
 import { type HeldTable, refusalBeforeLooking, sentenceStart } from './next-step.js';
@@ -39,12 +45,6 @@ import {
 import { type Swapped, TwinSwap, tolerantly } from './twin-swap.js';
 import { ownLockSql, type QualifiedName, truncateOwnSql, turnSql } from './words.js';
 
-/** Its turn has come: it has no such partition, or none at all. */
-const FREE: ReadonlySet<number> = new Set([1505, 1735]);
-const UNKNOWN_SCHEMA = 1049;
-/** No such table. */
-const GONE: ReadonlySet<number> = new Set([1146, UNKNOWN_SCHEMA]);
-const NOT_LOCKED = 1100;
 /** Of these schemas the server empties what it counts itself, or nothing. */
 const OF_THE_SERVER: readonly string[] = ['performance_schema', 'information_schema'];
 
@@ -188,10 +188,10 @@ class Truncation extends OneTableStatement {
     ]);
     assert(turn?.kind === 'err', 'there is no such partition');
     await this.close(own);
-    if (turn.errno === UNKNOWN_SCHEMA) return this.raise(sayMissing(table));
-    if (!FREE.has(turn.errno)) return answer(turn);
+    if (turn.errno === ER_BAD_DB_ERROR) return this.raise(sayMissing(table));
+    if (!METADATA_LOCK_GRANTED.includes(turn.errno)) return answer(turn);
     if (table.kind === 'view') return this.raise(sayMissing(table));
-    return own?.kind === 'err' && own.errno === NOT_LOCKED ? 'locked' : 'free';
+    return own?.kind === 'err' && own.errno === ER_TABLE_NOT_LOCKED ? 'locked' : 'free';
   }
 
   /** Null: nothing speaks against it. */
@@ -244,7 +244,7 @@ class Truncation extends OneTableStatement {
 
 function saysGone(tried: End | Tried): boolean {
   if (typeof tried !== 'object' || tried.refusal !== null) return false;
-  return GONE.has(decodeErr(tried.payload).errno);
+  return ABSENT_TABLE.includes(decodeErr(tried.payload).errno);
 }
 
 function whyOf(tried: End | Tried): string {

@@ -13,6 +13,7 @@ import { UndropError } from '../errors.js';
 import { isServerError, type ServicePool, type TaskConnection } from '../service/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import { ER_CONNECTION_KILLED, ER_QUERY_INTERRUPTED } from '../wire/server-errors.js';
 import { DROP_WAITS_S } from './schema-words.js';
 
 export interface Gate {
@@ -157,7 +158,7 @@ class Holder {
       );
     } catch (error) {
       // The KILL that opens it, or a person's.
-      if (!isServerError(error, INTERRUPTED, CONNECTION_KILLED)) throw error;
+      if (!isServerError(error, ER_QUERY_INTERRUPTED, ER_CONNECTION_KILLED)) throw error;
     }
     this.hasEnded = true;
     // Where it has ended by itself the guard is held until the next statement here.
@@ -167,10 +168,6 @@ class Holder {
     await connection.run(sql`HANDLER ${alias} CLOSE`);
   }
 }
-
-const INTERRUPTED = 1317;
-/** MariaDB. */
-const CONNECTION_KILLED = 1927;
 
 function rows(): SQLQuery {
   return sql.join(

@@ -6,6 +6,7 @@ import type { SchemaDetails, SchemaPart } from '../ledger/schema-details.js';
 import { isServerError, type Row, type ServicePool } from '../service/pools.js';
 import { numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import { ER_BAD_DB_ERROR, LOCK_NOT_GRANTED } from '../wire/server-errors.js';
 
 /** Views and programs whose definition is kept, and bytes of these; of more only the names. */
 const PARTS_MAX = 1_000;
@@ -32,12 +33,10 @@ export async function readSchemaDetails(
   try {
     return await readDetails(pool, schema);
   } catch (error) {
-    if (isServerError(error, UNKNOWN_SCHEMA)) return null;
+    if (isServerError(error, ER_BAD_DB_ERROR)) return null;
     throw error;
   }
 }
-
-const UNKNOWN_SCHEMA = 1049;
 
 async function readDetails(pool: ServicePool, schema: string): Promise<SchemaDetails> {
   const [shown = [], described = [], views = [], routines = [], events = []] = await pool.run([
@@ -85,9 +84,6 @@ const SHOWN: Readonly<Record<string, readonly [SQLQuery, string]>> = {
   'PACKAGE BODY': [sql`PACKAGE BODY`, 'Create Package Body'],
 };
 
-/** A lock that others have for a moment; the drop fails by it, and can be said again. */
-const LOCKED = [1205, 1213];
-
 /** Null where it can't be read: it is gone, it is broken, or the account may not. */
 async function show(
   pool: ServicePool,
@@ -102,7 +98,8 @@ async function show(
     const sqlMode = 'sql_mode' in row ? textOrNullOf(row, 'sql_mode') : null;
     return { statement, ...(sqlMode === null ? {} : { sqlMode }) };
   } catch (error) {
-    if (isServerError(error) && !isServerError(error, ...LOCKED)) return null;
+    // The drop fails because of a lock, and can be said again.
+    if (isServerError(error) && !isServerError(error, ...LOCK_NOT_GRANTED)) return null;
     throw error;
   }
 }

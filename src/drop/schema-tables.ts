@@ -37,6 +37,7 @@ import { Patience } from '../service/patience.js';
 import type { ServicePool } from '../service/pools.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
 import type { Result } from '../wire/result-reader.js';
+import { ER_TRG_IN_WRONG_SCHEMA } from '../wire/server-errors.js';
 import { encodeName } from './encode-name.js';
 import { Halt, notDropped } from './halt.js';
 import { innermost } from './innermost.js';
@@ -85,8 +86,6 @@ const NEXT_TRY_MS = 900;
 /** Without one more table moved. */
 const HOME_TRIES_MAX = 40;
 const HOME_PAUSE_MS = 50;
-/** ER_TRG_IN_WRONG_SCHEMA: one was made since the look. */
-const NEW_TRIGGER = 1435;
 /** What was intended longer ago gets a due time from then on. */
 const LOST_MS_MAX = 1_000;
 
@@ -250,7 +249,11 @@ export class SchemaTables {
         }
         case 'denied':
         case 'failed': {
-          if (outcome.kind === 'failed' && outcome.errno === NEW_TRIGGER && group.some(goesHome)) {
+          if (
+            outcome.kind === 'failed' &&
+            outcome.errno === ER_TRG_IN_WRONG_SCHEMA &&
+            group.some(goesHome)
+          ) {
             for (const { id } of group) this.#inPieces.delete(id);
             return this.#rename(group);
           }

@@ -9,6 +9,7 @@ import { quoteClientName } from '../sql/quote-client-name.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
+import { ER_DBACCESS_DENIED_ERROR } from '../wire/server-errors.js';
 import type { Signal } from './signal-sql.js';
 import { qualified } from './words.js';
 
@@ -115,5 +116,9 @@ export function quoteAccount(account: string): string {
 /** What DROP DATABASE says to those without the right. */
 export function deniedSignal(name: string, account: string): Signal {
   const message = `Access denied for user ${quoteAccount(account)} to database '${name}'`;
-  return { errno: 1044, sqlState: '42000', message: Array.from(message).slice(0, 128).join('') };
+  return {
+    errno: ER_DBACCESS_DENIED_ERROR,
+    sqlState: '42000',
+    message: Array.from(message).slice(0, 128).join(''),
+  };
 }

@@ -21,6 +21,14 @@ import { findHoldTables } from '../service/hold-tables.js';
 import { runOrKill, runOrKillOn } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { ident, note, quoteIdentifier, type SQLQuery, sql } from '../service/sql.js';
+import {
+  ER_BAD_DB_ERROR,
+  ER_DROP_LAST_PARTITION,
+  ER_DROP_PARTITION_NON_EXISTENT,
+  ER_SUBQUERY_NO_1_ROW,
+  ER_TRG_IN_WRONG_SCHEMA,
+  METADATA_LOCK_GRANTED,
+} from '../wire/server-errors.js';
 import { nameOf, type Partition } from './find-partitions.js';
 import { inStead, type SteadOutcome, steadOutcomeOf } from './rename-in-stead.js';
 
@@ -78,13 +86,16 @@ export function planSwap(
   return { ...how, schema: inSchema, table: name, parts: held, holdSchema, logged, utcNow };
 }
 
-const UNKNOWN_SCHEMA = 1049;
-/** A partition isn't there, or is the last; or it isn't empty, see `underLock`; or no schema. */
-const GONE = [1505, 1507, 1508, 1735, 1242, UNKNOWN_SCHEMA] as const;
+/** A partition isn't there, is the last, or isn't empty (see `underLock`); or no schema is. */
+const GONE = [
+  ...METADATA_LOCK_GRANTED,
+  ER_DROP_PARTITION_NON_EXISTENT,
+  ER_DROP_LAST_PARTITION,
+  ER_SUBQUERY_NO_1_ROW,
+  ER_BAD_DB_ERROR,
+];
 /** An hour. */
 const LEFT_MS = 3_600_000;
-/** A table with triggers; then the partition becomes a table of its own schema first. */
-const HAS_TRIGGERS = 1435;
 
 /** The tables that the exchanges need; `versioned` of a table whose partitions are not taken. */
 export async function makeEmptyTables(
@@ -104,7 +115,7 @@ export async function makeEmptyTables(
       try {
         await create();
       } catch (error) {
-        if (!isServerError(error, UNKNOWN_SCHEMA)) throw error;
+        if (!isServerError(error, ER_BAD_DB_ERROR)) throw error;
         await createSchema(pool, holdSchema);
         await create();
       }
@@ -297,8 +308,8 @@ async function convert(
     try {
       await run(into(holdSchema));
     } catch (error) {
-      if (!isServerError(error, HAS_TRIGGERS, UNKNOWN_SCHEMA)) throw error;
-      const isOurs = isServerError(error, UNKNOWN_SCHEMA);
+      if (!isServerError(error, ER_TRG_IN_WRONG_SCHEMA, ER_BAD_DB_ERROR)) throw error;
+      const isOurs = isServerError(error, ER_BAD_DB_ERROR);
       if (isOurs) await createSchema(pool, holdSchema);
       await run(into(isOurs ? holdSchema : schema));
       if (!isOurs) taken.set(id, schema);

@@ -8,6 +8,12 @@ import { lookAtTable } from '../moves/look-at-table.js';
 import { parseHoldName } from '../names/hold-name.js';
 import type { ServicePool } from '../service/pools.js';
 import { quoteIdentifier } from '../service/sql.js';
+import {
+  ER_ILLEGAL_HA,
+  ER_NO_SUCH_TABLE,
+  ER_TRUNCATE_ILLEGAL_FK,
+  ER_VERS_NOT_SUPPORTED,
+} from '../wire/server-errors.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import type { Signal } from './signal-sql.js';
 
@@ -30,7 +36,7 @@ export async function objectionToTruncate(
   const { engine, triggers, kind } = seen;
   if (kind === 'sequence') {
     const message = `Storage engine SEQUENCE of the table ${quoted(seen)} doesn't have this option`;
-    return { errno: 1031, sqlState: 'HY000', message };
+    return { errno: ER_ILLEGAL_HA, sqlState: 'HY000', message };
   }
   // A held child is one that was dropped before, and is about to lose its key.
   const child = seen.foreignKeysIn.find(({ table }) => parseHoldName(table) === null);
@@ -65,13 +71,17 @@ function isLog({ schema, table }: Name): boolean {
 }
 
 export const VERSIONED: Signal = {
-  errno: 4137,
+  errno: ER_VERS_NOT_SUPPORTED,
   sqlState: 'HY000',
   message: 'System-versioned tables do not support TRUNCATE TABLE',
 };
 
 export function sayMissing({ schema, table }: Name): Signal {
-  return { errno: 1146, sqlState: '42S02', message: `Table '${schema}.${table}' doesn't exist` };
+  return {
+    errno: ER_NO_SUCH_TABLE,
+    sqlState: '42S02',
+    message: `Table '${schema}.${table}' doesn't exist`,
+  };
 }
 
 /** MySQL 8 and later name the key alone, the others show it. */
@@ -91,7 +101,7 @@ async function parentSignal(
       : ` FOREIGN KEY ${list(key.columns)} REFERENCES ${quoted(seen)} ${list(key.parentColumns)}`;
   const what = `${quoted({ schema, table })}, CONSTRAINT ${quoteIdentifier(name)}${shown}`;
   const message = `Cannot truncate a table referenced in a foreign key constraint (${what})`;
-  return { errno: 1701, sqlState: '42000', message };
+  return { errno: ER_TRUNCATE_ILLEGAL_FK, sqlState: '42000', message };
 }
 
 function quoted({ schema, table }: Name): string {

@@ -20,6 +20,13 @@ import { recycleSchemaFor, spareSchemasFor } from '../names/recycle-schema.js';
 import { isKilled } from '../service/kill-after.js';
 import { Patience } from '../service/patience.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
+import {
+  ABSENT_TABLE,
+  ABSENT_TO_RENAME,
+  ER_FK_DUP_NAME,
+  ER_TABLE_EXISTS_ERROR,
+  ER_TRG_IN_WRONG_SCHEMA,
+} from '../wire/server-errors.js';
 import { innermost } from './innermost.js';
 import { INNODB_WAIT_S } from './innodb-waits.js';
 import type { HeldTable } from './next-step.js';
@@ -36,16 +43,11 @@ export type Swapped =
   | { readonly kind: 'denied' | 'failed' | 'unserved'; readonly cause: string };
 
 const AGAIN: Swapped = { kind: 'again' };
-/** No such table, or no such schema; 1017 of MySQL 5.6 where the file is missing. */
-const GONE = [1146, 1017, 1049] as const;
 /**
  * Where it is to be held there is a foreign key of that name: another's who is about to lose it. Of
  * MySQL, and of MariaDB and 5.6, which say it of a table; but hold names are never there twice.
  */
-const KEY_NAME_TAKEN: readonly (number | undefined)[] = [1826, 1050];
-
-/** It got a trigger since it was looked at, which can't go to another schema with it. */
-const NEW_TRIGGER = 1435;
+const KEY_NAME_TAKEN: readonly (number | undefined)[] = [ER_FK_DUP_NAME, ER_TABLE_EXISTS_ERROR];
 
 export interface SwapOptions {
   readonly pool: ServicePool;
@@ -100,7 +102,8 @@ export class TwinSwap {
       if (why !== null) return why === 'missing' ? AGAIN : { kind: 'none', why };
       return await this.#rename(seen, { utcNow, killAfterMs });
     } catch (error) {
-      if (isKilled(error) || isServerError(error, ...GONE)) return AGAIN;
+      if (isKilled(error) || isServerError(error, ...ABSENT_TABLE, ...ABSENT_TO_RENAME))
+        return AGAIN;
       const isUnknown = error instanceof UndropError && error.code === 'UNDROP_FATE_UNKNOWN';
       if (isUnknown || !(isServerError(error) || error instanceof UndropError)) throw error;
       const kind = isServerError(error) ? 'failed' : 'unserved';
@@ -192,7 +195,8 @@ export class TwinSwap {
         await this.leave();
         return AGAIN;
       case 'failed':
-        if (outcome.errno === NEW_TRIGGER) return AGAIN;
+        // It got a trigger since it was looked at, which can't go to another schema with it.
+        if (outcome.errno === ER_TRG_IN_WRONG_SCHEMA) return AGAIN;
         if (twin.keys.length === 0 || !KEY_NAME_TAKEN.includes(outcome.errno)) return outcome;
         this.#taken++;
         return AGAIN;

@@ -9,6 +9,7 @@ import { assert } from '../assert.js';
 import type { LockWait } from '../sql/grammar/drop-table.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
 import { quoteClientName } from '../sql/quote-client-name.js';
+import { ER_IT_IS_A_VIEW, ER_NOT_SEQUENCE2 } from '../wire/server-errors.js';
 import type { Signal } from './signal-sql.js';
 import type { UserCommand } from './user-session.js';
 
@@ -299,10 +300,14 @@ export const OWN_GTID_BEHIND = 2;
 
 /** MariaDB's words for a view in DROP TABLE, which no harmless statement of its own gives. */
 export function viewSignal(schema: string, table: string): Signal {
-  return { errno: 1965, sqlState: '42S02', message: `'${schema}.${table}' is a view` };
+  return { errno: ER_IT_IS_A_VIEW, sqlState: '42S02', message: `'${schema}.${table}' is a view` };
 }
 
 /** The same for a table in DROP SEQUENCE. */
 export function notSequenceSignal(schema: string, table: string): Signal {
-  return { errno: 4090, sqlState: '42S02', message: `'${schema}.${table}' is not a SEQUENCE` };
+  return {
+    errno: ER_NOT_SEQUENCE2,
+    sqlState: '42S02',
+    message: `'${schema}.${table}' is not a SEQUENCE`,
+  };
 }

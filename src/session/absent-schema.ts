@@ -17,6 +17,14 @@ import { quoteClientName } from '../sql/quote-client-name.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import { okWithStatus } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
+import {
+  ABSENT_TO_DROP_VIEW,
+  DDL_FORBIDDEN,
+  ER_BAD_DB_ERROR,
+  ER_DB_DROP_EXISTS,
+  ER_DBACCESS_DENIED_ERROR,
+  ER_LOCK_OR_ACTIVE_TRANSACTION,
+} from '../wire/server-errors.js';
 import { SERVER_STATUS_DB_DROPPED } from '../wire/status.js';
 
 export interface SchemaDrop {
@@ -27,18 +35,15 @@ export interface SchemaDrop {
   readonly charset: string;
 }
 
-/** ER_DB_DROP_EXISTS; under IF EXISTS it is a note. */
-const NO_SUCH_SCHEMA = 1008;
-const UNKNOWN_SCHEMA = 1049;
-const SCHEMA_DENIED = 1044;
 /** Nobody drops it, and that is what is said of a view in it, too. */
 const CLOSED_SCHEMA = 'information_schema';
 /** Ends the transaction as a drop does, and fails: nothing has such a name. */
 const ENDING = Buffer.from('DROP /* undrop end */ VIEW `_undrop_none`.`_undrop`');
-/** No such schema, no such table, MariaDB's no such view: the right to drop is there. */
-const MAY_DROP: ReadonlySet<number> = new Set([UNKNOWN_SCHEMA, 1051, 4092]);
-/** What DROP DATABASE would have said as well, word for word. */
-const SAME_AS_DROP: ReadonlySet<number> = new Set([1192, 1290, 1399, 1568, 1792, 1820, 1836]);
+/**
+ * DROP DATABASE would have ended with the same error, word for word. After others, of locks and of
+ * waiting, the statement goes the usual way, and waits there.
+ */
+const SAME_AS_DROP: readonly number[] = [...DDL_FORBIDDEN, ER_LOCK_OR_ACTIVE_TRANSACTION];
 
 /** Reads a table, as MySQL 5.6 and MariaDB keep the diagnostics of what was before otherwise. */
 const NOTHING = Buffer.from(
@@ -64,24 +69,24 @@ export async function answerOfAbsent(
   if (name === CLOSED_SCHEMA) {
     const texts = [ENDING, Buffer.concat(view)];
     const [, denied] = await userSession.run(texts.map((text) => ({ kind: 'query', text })));
-    return isError(denied, SCHEMA_DENIED) ? denied : null;
+    return isError(denied, ER_DBACCESS_DENIED_ERROR) ? denied : null;
   }
   const [shown] = await userSession.run([{ kind: 'query', text: show }]);
-  const isDenied = isError(shown, SCHEMA_DENIED);
-  if (!isDenied && !isError(shown, UNKNOWN_SCHEMA)) return null;
+  const isDenied = isError(shown, ER_DBACCESS_DENIED_ERROR);
+  if (!isDenied && !isError(shown, ER_BAD_DB_ERROR)) return null;
   // Ends the transaction, and needs the right to drop, as the statement itself.
   const [settings, probe] = await userSession.run([
     { kind: 'query', text: SETTINGS },
     { kind: 'query', text: Buffer.concat(view) },
   ]);
   if (probe?.kind !== 'err') return null;
-  if (SAME_AS_DROP.has(probe.errno)) return probe;
+  if (SAME_AS_DROP.includes(probe.errno)) return probe;
   // Without any right on it there is no right to drop it, and these are the words for that.
   if (isDenied) return denied(shown, show, userSession);
-  if (!MAY_DROP.has(probe.errno)) return null;
+  if (!ABSENT_TO_DROP_VIEW.includes(probe.errno)) return null;
   const [notes, hasNoWish] = settings?.kind === 'rows' ? (settings.rows[0] ?? []) : [];
   if (`${hasNoWish}` !== '1') await userSession.run([FORGET_WISH]);
-  const said = { errno: NO_SUCH_SCHEMA, message: textFor(name) };
+  const said = { errno: ER_DB_DROP_EXISTS, message: textFor(name) };
   if (!drop.ifExists) {
     return ask(signalSql({ ...said, sqlState: 'HY000' }), userSession, 'err');
   }

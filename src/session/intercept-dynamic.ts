@@ -17,6 +17,7 @@ import { isRecycleName } from '../sql/recycle-name.js';
 import { mayBeOurs } from '../sql/trigger-scan.js';
 import { type Replacement, tablesOf } from '../sql/verdict.js';
 import type { ErrPacket } from '../wire/response/err.js';
+import { ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER } from '../wire/server-errors.js';
 import { isReadAlike, isSame, isWide } from './alike.js';
 import { concernsName, noticePrepare } from './concerns-name.js';
 import { mayWish, wishesIn } from './drop-wishes.js';
@@ -218,9 +219,7 @@ async function hasParameters(text: Buffer, { userSession }: Options): Promise<bo
 }
 
 const DEALLOCATE_TRIES_MAX = 5;
-const ER_PARSE_ERROR = 1064;
 /** Unknown prepared statement handler. */
-const ER_UNKNOWN_STMT_HANDLER = 1243;
 
 /** The client's PREPARE, as it is; and then nothing is left of it on the server. */
 async function prepareByName(

@@ -27,6 +27,7 @@ import { readServerFacts } from '../service/server-facts.js';
 import type { DropViewStatement } from '../sql/grammar/drop-view.js';
 import { clientCharsetOf } from '../sql/lex-mode.js';
 import type { ErrPacket } from '../wire/response/err.js';
+import { ER_LOCK_WAIT_TIMEOUT, GAVE_UP, OWN_GLOBAL_LOCK } from '../wire/server-errors.js';
 import { wishesIn } from './drop-wishes.js';
 import {
   answerWith,
@@ -145,7 +146,8 @@ async function planViews(
         const views = await writeDown(text, named, { groupId, facts, tables }, options);
         return views instanceof UndropError ? views : { isNative, by, groupId, views };
       } catch (error) {
-        if (round === ROUNDS_MAX || !isServerError(firstCause(error), 1205)) throw error;
+        const hasWaited = isServerError(firstCause(error), ER_LOCK_WAIT_TIMEOUT);
+        if (round === ROUNDS_MAX || !hasWaited) throw error;
       }
     }
   } catch (error) {
@@ -156,8 +158,8 @@ async function planViews(
 /** Somebody may lock the server between the session's turn and the writing, but not always. */
 const ROUNDS_MAX = 3;
 
-/** What DROP VIEW would have said as well, word for word, having waited or not. */
-const SAME_AS_DROP: ReadonlySet<number> = new Set([1205, 1213, 1223, 1317, 1969, 3024, 4145]);
+/** DROP VIEW would have ended with the same error, having waited or not. */
+const SAME_AS_DROP: readonly number[] = [...GAVE_UP, ...OWN_GLOBAL_LOCK];
 
 /**
  * The session waits until nobody has the server or one of the views locked, as long as its own
@@ -173,7 +175,7 @@ async function waitForTurn(
   for (const name of names) {
     const text = turnSql(name, { groupId, charset, wait: null });
     const [said] = await userSession.run([{ kind: 'query', text }]);
-    if (said?.kind === 'err' && SAME_AS_DROP.has(said.errno)) return said;
+    if (said?.kind === 'err' && SAME_AS_DROP.includes(said.errno)) return said;
   }
   return null;
 }

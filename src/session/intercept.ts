@@ -34,6 +34,7 @@ import type {
 } from '../sql/verdict.js';
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response/err.js';
+import { ER_PARSE_ERROR, ER_UNSUPPORTED_PS } from '../wire/server-errors.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import { inSlices } from './in-slices.js';
 import { objectionTo } from './objections.js';
@@ -337,7 +338,6 @@ export async function dropAndHold(
 }
 
 /** No statement of this kind can be prepared. */
-const NOT_PREPARABLE = 1295;
 
 /** The server judges the syntax, by a PREPARE that executes nothing. */
 export async function unclear(
@@ -352,7 +352,7 @@ export async function unclear(
   } else if (judge?.kind === 'err') {
     // Of a PREPARE it is the whole answer: nothing was prepared.
     if (taken.carrier === 'prepare') return answerWith(await alone(judge, taken, userSession));
-    if (judge.errno === 1064 && taken.tail !== undefined) {
+    if (judge.errno === ER_PARSE_ERROR && taken.tail !== undefined) {
       // Its words quote the text to the end.
       const [whole] = await userSession.run([{ kind: 'prepare', text: taken.tail }]);
       return answerWith(whole?.kind === 'err' ? whole : judge);
@@ -360,7 +360,7 @@ export async function unclear(
     if (judge.errno === PREPARED_TOO_MANY) {
       return refused(new UndropError('UNDROP_NOT_JUDGED', {}), options);
     }
-    if (judge.errno !== NOT_PREPARABLE) return answerWith(judge);
+    if (judge.errno !== ER_UNSUPPORTED_PS) return answerWith(judge);
   }
   return refused(notUnderstood(why), options);
 }
@@ -388,7 +388,7 @@ async function alone(
   { text }: Taken,
   userSession: CommandSession,
 ): Promise<ErrPacket> {
-  if (judge.errno !== NOT_PREPARABLE && judge.errno !== PREPARED_TOO_MANY) return judge;
+  if (judge.errno !== ER_UNSUPPORTED_PS && judge.errno !== PREPARED_TOO_MANY) return judge;
   const clean = { kind: 'query', text: cleanSql(newId()) } as const;
   const [, again] = await userSession.run([clean, { kind: 'prepare', text }]);
   return again?.kind === 'err' ? again : judge;

@@ -12,6 +12,7 @@ import type { Capabilities } from '../wire/capabilities.js';
 import { encodeComQuery } from '../wire/command/com-query.js';
 import { encodePacket } from '../wire/framing.js';
 import { queryResultReader, type Result, type ResultReader } from '../wire/result-reader.js';
+import { ER_PARSE_ERROR, ER_UNKNOWN_SYSTEM_VARIABLE } from '../wire/server-errors.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import type { LegPair, LoginSecurity } from './leg-security.js';
 
@@ -89,9 +90,6 @@ function questionsOf(checks: LoginChecks, server: ServerVersion): readonly Quest
   return [...(osUser ? OS_USER : []), ...requires, ...(transport ? [TRANSPORT] : [])];
 }
 
-const PARSE_ERROR = 1064;
-const NO_SUCH_VARIABLE = 1193;
-
 // ── the OS user ────────────────────────────────────────────────────────────────────────────────
 
 /** Servers know a plugin by its name in any case, and say it as it was typed. */
@@ -107,7 +105,7 @@ const OS_USER: readonly Question[] = [
     judge: (made) => {
       const text = textIn(made);
       if (BY_OS_USER.test(text)) throw ofOsUser();
-      const isMade = text.startsWith('CREATE USER ') || isError(made, PARSE_ERROR);
+      const isMade = text.startsWith('CREATE USER ') || isError(made, ER_PARSE_ERROR);
       if (!isMade) throw ofOsUser(made);
     },
   },
@@ -166,7 +164,7 @@ const TRANSPORT: Question = {
   text: 'SELECT /* undrop login */ @@require_secure_transport',
   judge: (answer) => {
     // Before MySQL 5.7.8 and MariaDB 10.5 there is none.
-    if (textIn(answer) === '0' || isError(answer, NO_SUCH_VARIABLE)) return;
+    if (textIn(answer) === '0' || isError(answer, ER_UNKNOWN_SYSTEM_VARIABLE)) return;
     const isUnknown = textIn(answer) !== '1';
     const why = isUnknown ? `, and the server does not say that it is off${causeIn(answer)}` : '';
     throw new UndropError('UNDROP_SECURE_TRANSPORT', { why });

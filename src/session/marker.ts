@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto';
 import type { ResponseTracker } from '../relay/response-tracker.js';
 import { encodePacket, HEADER_BYTES } from '../wire/framing.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
+import { ER_QUERY_INTERRUPTED, ER_STATEMENT_TIMEOUT } from '../wire/server-errors.js';
 
 /** Payload bytes of an ERR that may be the marker's; the server bounds its texts at 512 bytes. */
 const ERR_BYTES_MAX = 4096;
@@ -135,11 +136,11 @@ function isWordless(payload: Buffer): boolean {
   );
 }
 
-/** By KILL QUERY (1317) or max_statement_time (1969). */
+/** By KILL QUERY or max_statement_time. */
 function isInterrupted(payload: Buffer): boolean {
   if (payload.length < 3) return false;
   const errno = payload.readUInt16LE(1);
-  return errno === 1317 || errno === 1969;
+  return errno === ER_QUERY_INTERRUPTED || errno === ER_STATEMENT_TIMEOUT;
 }
 
 const WORDLESS = Buffer.from('\xff\x28\x04#42000', 'latin1');

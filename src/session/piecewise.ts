@@ -21,6 +21,7 @@ import { COM_QUERY } from '../wire/commands.js';
 import { encodePacket } from '../wire/framing.js';
 import { decodeErr, type ErrPacket } from '../wire/response/err.js';
 import { okWithMoreResults } from '../wire/response/ok.js';
+import { ER_PARSE_ERROR } from '../wire/server-errors.js';
 import { noticeForwarded } from './concerns-name.js';
 import { FileRelay } from './file-relay.js';
 import { inSlices } from './in-slices.js';
@@ -63,7 +64,6 @@ export interface PiecewiseOptions {
 
 /** How many statements are tried for having caused a syntax error; what CALL says is one result. */
 const CULPRITS_MAX = 8;
-const ER_PARSE_ERROR = 1064;
 
 export class Piecewise {
   readonly #options: PiecewiseOptions;

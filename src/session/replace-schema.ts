@@ -12,6 +12,7 @@ import type { SchemaDropRequest } from '../drop/run-schema-drop.js';
 import { createSchemaSql } from '../drop/schema-words.js';
 import { cleanSql } from '../drop/words.js';
 import { UndropError } from '../errors.js';
+import { ER_DB_CREATE_EXISTS, ER_PARSE_ERROR } from '../wire/server-errors.js';
 import {
   answerWith,
   type Interception,
@@ -22,8 +23,6 @@ import {
 import { prepare } from './intercept-replace.js';
 import { changedMeanwhile, notUnderstood } from './refusals.js';
 
-const SCHEMA_EXISTS = 1007;
-const SYNTAX_ERROR = 1064;
 /** Others drop it, and make it again, as often as this. */
 const TRIES_MAX = 8;
 
@@ -59,7 +58,7 @@ export async function replaceSchema(
     const [, made] = await userSession.run(texts.map((text) => ({ kind: 'query', text })));
     if (made?.kind === 'ok') return answerWith(made);
     if (made?.kind !== 'err') throw new Error('CREATE DATABASE answers OK or ERR');
-    if (made.errno !== SCHEMA_EXISTS) return answerWith(made);
+    if (made.errno !== ER_DB_CREATE_EXISTS) return answerWith(made);
     const dropped = await drop(request);
     if (dropped !== null) return dropped;
   }
@@ -83,6 +82,6 @@ async function judge(
     return refused(new UndropError('UNDROP_NOT_JUDGED', {}), options);
   }
   // Its words quote the text to the end.
-  const whole = said.errno === SYNTAX_ERROR ? await prepare(tail, options) : null;
+  const whole = said.errno === ER_PARSE_ERROR ? await prepare(tail, options) : null;
   return answerWith(whole ?? said);
 }

@@ -10,6 +10,20 @@
 import type { Log } from '../log.js';
 import { describeAddress } from '../service/address.js';
 import type { ServerAddress } from '../service/pools.js';
+import {
+  ER_ACCESS_DENIED_ERROR,
+  ER_ACCESS_DENIED_NO_PASSWORD_ERROR,
+  ER_ACCOUNT_HAS_BEEN_LOCKED,
+  ER_ACCOUNT_HAS_BEEN_LOCKED_MARIADB,
+  ER_BAD_DB_ERROR,
+  ER_CON_COUNT_ERROR,
+  ER_DBACCESS_DENIED_ERROR,
+  ER_HOST_IS_BLOCKED,
+  ER_HOST_NOT_PRIVILEGED,
+  ER_MUST_CHANGE_PASSWORD_LOGIN,
+  ER_TOO_MANY_USER_CONNECTIONS,
+  ER_USER_LIMIT_REACHED,
+} from '../wire/server-errors.js';
 
 /** What is remembered of an address. */
 interface Count {
@@ -105,9 +119,20 @@ export class Unblocker {
  * Who may not come in, or not into that schema, and where nobody may: no broken handshakes. What
  * else a login may end in costs one login of ours.
  */
-const UNCOUNTED: ReadonlySet<number> = new Set([
-  1040, 1044, 1045, 1049, 1129, 1130, 1203, 1226, 1698, 1862, 3118, 4151,
-]);
+const UNCOUNTED: readonly number[] = [
+  ER_CON_COUNT_ERROR,
+  ER_DBACCESS_DENIED_ERROR,
+  ER_ACCESS_DENIED_ERROR,
+  ER_BAD_DB_ERROR,
+  ER_HOST_IS_BLOCKED,
+  ER_HOST_NOT_PRIVILEGED,
+  ER_TOO_MANY_USER_CONNECTIONS,
+  ER_USER_LIMIT_REACHED,
+  ER_ACCESS_DENIED_NO_PASSWORD_ERROR,
+  ER_MUST_CHANGE_PASSWORD_LOGIN,
+  ER_ACCOUNT_HAS_BEEN_LOCKED,
+  ER_ACCOUNT_HAS_BEEN_LOCKED_MARIADB,
+];
 
 /**
  * True where this packet of the server ends a login, and not in a way that it may count: by an OK,
@@ -119,5 +144,5 @@ export function isUncounted(
 ): boolean {
   if (payload[0] === 0x00) return true;
   if (payload[0] !== 0xff || payload.length < 3) return false;
-  return !isGreeted || UNCOUNTED.has(payload.readUInt16LE(1));
+  return !isGreeted || UNCOUNTED.includes(payload.readUInt16LE(1));
 }

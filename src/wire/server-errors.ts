@@ -43,6 +43,7 @@ export const ER_TABLE_NOT_LOCKED_FOR_WRITE = 1099;
 export const ER_TABLE_NOT_LOCKED = 1100;
 export const ER_WRONG_DB_NAME = 1102;
 export const ER_WRONG_TABLE_NAME = 1103;
+export const ER_UNKNOWN_TABLE = 1109;
 export const ER_HOST_IS_BLOCKED = 1129;
 export const ER_HOST_NOT_PRIVILEGED = 1130;
 export const ER_TABLEACCESS_DENIED_ERROR = 1142;
@@ -205,4 +206,45 @@ export const BAD_NAME: readonly number[] = [
 export const ALGORITHM_NOT_SUPPORTED: readonly number[] = [
   ER_ALTER_OPERATION_NOT_SUPPORTED,
   ER_ALTER_OPERATION_NOT_SUPPORTED_REASON,
+];
+
+/** A DROP VIEW found no such view, or no such schema: the session has the right to drop it. */
+export const ABSENT_TO_DROP_VIEW: readonly number[] = [
+  ER_BAD_DB_ERROR,
+  ER_BAD_TABLE_ERROR,
+  ER_UNKNOWN_VIEW,
+];
+
+/**
+ * An ALTER TABLE names a partition that doesn't exist: it got the metadata lock, and has changed
+ * nothing.
+ */
+export const METADATA_LOCK_GRANTED: readonly number[] = [
+  ER_PARTITION_MGMT_ON_NONPARTITIONED,
+  ER_UNKNOWN_PARTITION,
+];
+
+/** The session itself has FLUSH TABLES WITH READ LOCK or a BACKUP STAGE, which forbids DDL. */
+export const OWN_GLOBAL_LOCK: readonly number[] = [
+  ER_CANT_UPDATE_WITH_READLOCK,
+  ER_BACKUP_LOCK_IS_ACTIVE,
+];
+
+/** The session itself has LOCK TABLES, which don't allow this statement. */
+export const UNDER_LOCK_TABLES: readonly number[] = [
+  ER_TABLE_NOT_LOCKED_FOR_WRITE,
+  ER_TABLE_NOT_LOCKED,
+  ER_LOCK_OR_ACTIVE_TRANSACTION,
+];
+
+/**
+ * The state of the session or the server forbids every DDL statement, whatever it names: read-only,
+ * an XA transaction, SET TRANSACTION before its transaction, an expired password.
+ */
+export const DDL_FORBIDDEN: readonly number[] = [
+  ...READ_ONLY_SERVER,
+  ER_XAER_RMFAIL,
+  ER_CANT_CHANGE_TX_CHARACTERISTICS,
+  ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION,
+  ER_MUST_CHANGE_PASSWORD,
 ];
