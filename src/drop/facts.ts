@@ -201,14 +201,6 @@ const HIDING: ReadonlySet<string> = new Set([
   ...['ANSI', 'DB2', 'MAXDB', 'MSSQL', 'ORACLE', 'POSTGRESQL'],
 ]);
 
-/** Whether all its foreign keys have names that the server made, which a RENAME makes anew. */
-export function readHasOwnKeysOnly(result: Result): boolean {
-  const definition = result.kind === 'rows' ? ascii(result.rows[0]?.[1]) : '';
-  const name = /^CREATE TABLE `((?:[^`]|``)+)` \(/.exec(definition)?.[1];
-  const keys = [...definition.matchAll(/\n {2}CONSTRAINT `((?:[^`]|``)+)` FOREIGN KEY /g)];
-  return name !== undefined && keys.every(([, key]) => key?.startsWith(`${name}_ibfk_`) === true);
-}
-
 /** Whether what answers to the name is a sequence of MariaDB's; no line ends within a literal. */
 export function readIsSequence(result: Result): boolean {
   if (result.kind !== 'rows') return false;

@@ -26,8 +26,6 @@ export interface RecordOptions {
   readonly rules?: readonly Rule[];
   /** As they were said for this drop; default: none. */
   readonly wishes?: Iterable<string>;
-  /** Nobody sees how long the drop waits, so it counts as one that had to. Default: false. */
-  readonly mayWaitUnseen?: boolean;
 }
 
 export type RecordedIntent =
@@ -50,7 +48,7 @@ export async function recordDrop(
   { logged, user, account = `${user}@`, wish: ofSession = null }: Dropper,
   options: RecordOptions,
 ): Promise<RecordedIntent> {
-  const { pool, proxyId, holdMs, rules = [], wishes = [], mayWaitUnseen = false } = options;
+  const { pool, proxyId, holdMs, rules = [], wishes = [] } = options;
   if ('error' in names) return notRecorded(names.error);
   const { text, session, groupId, ids } = request;
   const all = ofSession === null ? wishes : [...wishes, ofSession];
@@ -62,9 +60,7 @@ export async function recordDrop(
     const ruled = { rules, wish, holdMs, account, looksForRows: true };
     const rulings = isRuled ? await ruleTables(pool, names.tables, ruled) : [];
     const tables = names.tables.map((name, index) => {
-      const { hold = holdMs, holdIfLate = null } = rulings[index] ?? {};
-      const sure = mayWaitUnseen ? (holdIfLate ?? hold) : hold;
-      return { id: ids[index] ?? '', ...name, hold: sure };
+      return { id: ids[index] ?? '', ...name, hold: rulings[index]?.hold ?? holdMs };
     });
     const intent = await recordIntent(pool, {
       threadId: session.threadId,

@@ -109,29 +109,6 @@ export function probeSql(
   ]);
 }
 
-/**
- * A RENAME that can never succeed, as its target is there, and waits for nobody: the server says
- * first whether the session may rename at all. `beside`, in the same schema, isn't there.
- */
-export function askMoveSql(
-  name: QualifiedName,
-  beside: string,
-  { groupId, charset }: { readonly groupId: string; readonly charset: ClientCharset },
-): Buffer {
-  const table = qualified(name, charset);
-  const other = qualified({ schema: name.schema, table: Buffer.from(beside) }, charset);
-  return Buffer.concat([
-    Buffer.from(`RENAME /* undrop may ${groupId} */ TABLE `),
-    table,
-    Buffer.from(' NOWAIT TO '),
-    table,
-    Buffer.from(', '),
-    table,
-    Buffer.from(' TO '),
-    other,
-  ]);
-}
-
 /** In which charset the server says what it says. */
 export function resultsSql(charset: string): Buffer {
   return Buffer.from(`SET /* undrop words */ character_set_results = ${charset}`);
@@ -153,11 +130,6 @@ export function askMovesSql(options: {
   });
   const verb = Buffer.from(`RENAME /* undrop may ${groupId} */ TABLE `);
   return Buffer.concat([verb, table, Buffer.from(' NOWAIT TO '), table, ...parts]);
-}
-
-/** Ends the transaction as a drop does, where there is nothing to rename. */
-export function commitSql(groupId: string): Buffer {
-  return Buffer.from(`COMMIT /* undrop words ${groupId} */ AND NO CHAIN NO RELEASE`);
 }
 
 interface DropWords {

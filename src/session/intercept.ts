@@ -280,8 +280,21 @@ function byOtherCarrier(
     const wrapped = { verdict: only.verdict, at: only.start, guess: facts ?? options.guess };
     return options.carriers.setStatement(taken, wrapped, options);
   }
-  return refused(notDone(HOW[carrier], namesIn(verdict)), options);
+  if (carrier !== 'compound') return refused(notDone(HOW[carrier], namesIn(verdict)), options);
+  const isUnseen = statements.some((piece) => piece.verdict.kind === 'dynamic');
+  const error = notDone(
+    isUnseen ? `${HOW.compound} that executes ${UNSEEN_TEXT}` : HOW.compound,
+    namesIn(verdict),
+    isUnseen ? SEND_LITERAL : undefined,
+  );
+  return refusedIfValid(taken, error, options);
 }
+
+/** `PREPARE … FROM @v` and the like: its value then is not the one that could be asked for now. */
+const UNSEEN_TEXT =
+  'a text which only the server knows, as it comes to it, and which may be a drop';
+const SEND_LITERAL =
+  'Write that text as a literal in the statement, or send its PREPARE as a statement of its own, or use a direct connection.';
 
 async function dropTable(
   taken: Taken,
@@ -340,9 +353,18 @@ export async function dropAndHold(
 /** No statement of this kind can be prepared. */
 
 /** The server judges the syntax, by a PREPARE that executes nothing. */
-export async function unclear(
+export function unclear(
   taken: Taken,
   why: string,
+  options: InterceptOptions,
+): Promise<Interception> {
+  return refusedIfValid(taken, notUnderstood(why), options);
+}
+
+/** The server's own words for what it doesn't take; `error` for what it does. */
+async function refusedIfValid(
+  taken: Taken,
+  error: UndropError,
   options: InterceptOptions,
 ): Promise<Interception> {
   const { userSession } = options;
@@ -362,7 +384,7 @@ export async function unclear(
     }
     if (judge.errno !== ER_UNSUPPORTED_PS) return answerWith(judge);
   }
-  return refused(notUnderstood(why), options);
+  return refused(error, options);
 }
 
 /**

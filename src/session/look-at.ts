@@ -119,15 +119,13 @@ function* lookAtText(
 }
 
 /**
- * Whether it holds several statements, or may do so: it is executed piece by piece. A block is
- * executed as one piece, in other words.
+ * Whether it holds several statements, or may do so: it is executed piece by piece.
  */
 export function isOfPieces(
   { carrier, verdict, refusal }: Taken,
   { multiStatements }: { readonly multiStatements: boolean },
 ): boolean {
   if (carrier !== 'query' || verdict === null || refusal !== null) return false;
-  if (verdict.kind === 'refused' && verdict.carrier === 'compound') return true;
   if (!multiStatements) return false;
   if (verdict.kind === 'refused') return verdict.carrier === 'multi-statement';
   return verdict.kind === 'disagree';

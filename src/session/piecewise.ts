@@ -16,7 +16,6 @@ import type { KnownMode } from '../sql/lex-mode.js';
 import { isPrepare } from '../sql/named-statement.js';
 import { type Ahead, type OwnPiece, readingAhead, type Wanted } from '../sql/read-ahead.js';
 import { unread } from '../sql/recycle-guard.js';
-import type { Refused } from '../sql/verdict.js';
 import { COM_QUERY } from '../wire/commands.js';
 import { encodePacket } from '../wire/framing.js';
 import { decodeErr, type ErrPacket } from '../wire/response/err.js';
@@ -26,7 +25,6 @@ import { noticeForwarded } from './concerns-name.js';
 import { FileRelay } from './file-relay.js';
 import { inSlices } from './in-slices.js';
 import { type Interception, type InterceptOptions, intercept, type Taken } from './intercept.js';
-import { planBlock } from './intercept-block.js';
 import { commandOnName } from './intercept-dynamic.js';
 import type { Login } from './login.js';
 import { type PieceEnd, PieceRelay } from './piece-relay.js';
@@ -108,11 +106,7 @@ export class Piecewise {
    * statement is settled, where nothing of it was answered here; rejects where the session broke.
    */
   async run(): Promise<Interception | null> {
-    const { taken, tracker, isSure } = this.#options;
-    if (taken.verdict?.kind === 'refused' && taken.verdict.carrier === 'compound') {
-      const done = await this.#runBlock(taken, taken.verdict, true);
-      return 'kind' in done ? done : null;
-    }
+    const { tracker, isSure } = this.#options;
     if (!isSure && !(await this.#isSeveral())) return this.#interceptWhole();
     // Where the answer to the first piece begins is known where none is owed.
     if (!tracker.idle) await this.#session().run([]);
@@ -192,25 +186,6 @@ export class Piecewise {
     return { isOurs: (verdict) => isProtected(verdict, protect), names, ...soughtBy(protect) };
   }
 
-  /** The answer to a block is the server's, to the same block in other words. */
-  async #runBlock(
-    taken: Taken,
-    verdict: Refused,
-    isLast: boolean,
-  ): Promise<Interception | PieceEnd> {
-    const { owner, onFacts } = this.#options;
-    const made = await planBlock(taken, verdict, this.#one());
-    if (made.kind !== 'run') return made;
-    onFacts(made.facts);
-    this.#options.prepared.doubtNames();
-    const done = await this.#send(made.text, isLast).catch((error: unknown) => {
-      made.abandon();
-      throw error;
-    });
-    owner.onAnswer(taken, await made.settle());
-    return done;
-  }
-
   // ── pieces ─────────────────────────────────────────────────────────────────────────────────
 
   /** Executes what is none of ours, up to `end`; null: to the end of the text. False: an error. */
@@ -231,20 +206,6 @@ export class Piecewise {
     const { taken, owner, prepared } = this.#options;
     const packet = { ...taken.packet, payload: this.#payload(text) };
     const piece: Taken = { ...taken, packet, text, tail: rest, verdict };
-    if (verdict.kind === 'refused' && verdict.carrier === 'compound') {
-      // What stood before it may have changed the charset.
-      const facts = await this.#askFacts();
-      if ('errno' in facts) return this.#say(facts.payload) ?? 'over';
-      const done = await this.#runBlock(piece, verdict, next === null);
-      if (!('kind' in done)) {
-        if (done.error !== null) this.#say(done.error);
-        return done.isBroken ? 'over' : null;
-      }
-      assert(done.kind === 'answer', 'a block that is ours does not go on as it is');
-      this.#say(done.payload);
-      owner.onAnswer(piece, done);
-      return 'over';
-    }
     const one = this.#one();
     const interception = this.#wanted.isOurs(verdict)
       ? await intercept(piece, one)

@@ -24,8 +24,6 @@ export const OPENERS = ['BEGIN', 'IF', 'CASE', 'LOOP', 'WHILE', 'REPEAT', 'FOR']
 
 type Opener = (typeof OPENERS)[number];
 
-const LOOPS: ReadonlySet<Opener> = new Set(['LOOP', 'WHILE', 'REPEAT', 'FOR']);
-
 /**
  * Where the statements in the block go, those in blocks within it as well; null: nobody asks, as in
  * the body of a stored program.
@@ -36,8 +34,6 @@ type Collected = Statement[] | null;
 export interface Place {
   readonly collected: Collected;
   readonly depth: number;
-  /** In a loop or a handler: it may run more than once. */
-  readonly repeats: boolean;
 }
 
 /** Reads one statement of a body, up to its `;`. False: no `;` belongs behind it. */
@@ -89,7 +85,6 @@ export function readBodyStatement(stream: TokenStream, place: Place): boolean {
       hasDrop: stream.drops > dropsBefore,
       isWhole: stream.lexer.kind !== 'error',
       namesRecycle: stream.namesRecycle,
-      repeats: place.repeats,
     });
   }
   return true;
@@ -126,12 +121,11 @@ function readHandler(stream: TokenStream, place: Place): void {
     if (isLong && stream.isWord('VALUE')) stream.advance();
     if (isLong) stream.advance();
   } while (stream.isSymbol(','));
-  if (!stream.isAtStop) readBodyStatement(stream, { ...place, repeats: true });
+  if (!stream.isAtStop) readBodyStatement(stream, place);
 }
 
 /** Reads a block; the stream stands behind the word that opens it. */
-export function readStructure(stream: TokenStream, opener: Opener, around: Place): void {
-  const place = LOOPS.has(opener) ? { ...around, repeats: true } : around;
+export function readStructure(stream: TokenStream, opener: Opener, place: Place): void {
   switch (opener) {
     case 'BEGIN':
       if (stream.isWord('NOT')) {

@@ -386,9 +386,9 @@ function* bodyVerdict(
 ): Reading<Verdict> {
   const inside: Piece[] = [];
   for (const inner of statement.body) {
-    const { start, end, repeats } = inner;
+    const { start, end } = inner;
     const verdict = yield* statementVerdict(inner, source, context);
-    inside.push({ start, end, next: null, verdict, ...(repeats === true ? { repeats } : {}) });
+    inside.push({ start, end, next: null, verdict });
   }
   if (statement.body.length > STATEMENTS_MAX) return tooMany('statements');
   if (statement.hides === true) return unclear('a part of the block is not understood');

@@ -37,8 +37,6 @@ export interface Statement {
   readonly namesRecycle: boolean;
   /** Read to its end without surprise: no broken literal, no block that doesn't close. */
   readonly isWhole: boolean;
-  /** Within a block: in a loop or a handler. */
-  readonly repeats?: boolean;
 }
 
 export interface NextStatement extends Statement {
@@ -113,8 +111,7 @@ function* readStatement(stream: TokenStream, flavour: Flavour, nested: number): 
     const tokens = stream.keep(keptMax(stream));
     stream.advance();
     if (readProgramHead(stream, flavour)) {
-      if (!stream.isAtStop)
-        readBodyStatement(stream, { collected: null, depth: 0, repeats: false });
+      if (!stream.isAtStop) readBodyStatement(stream, { collected: null, depth: 0 });
       return result(stream, { shape: 'program', start, tokens, body: [] });
     }
     yield* stream.skippingToStop();
@@ -131,7 +128,7 @@ function* readStatement(stream: TokenStream, flavour: Flavour, nested: number): 
     const body: Statement[] = [];
     if (isDeclare) readDeclarations(stream);
     if (isDeclare) stream.advance();
-    readStructure(stream, opener ?? 'BEGIN', { collected: body, depth: 0, repeats: false });
+    readStructure(stream, opener ?? 'BEGIN', { collected: body, depth: 0 });
     const read = result(stream, { shape: 'block', start, tokens, body });
     return { ...read, hides: stream.openings > stream.explained };
   }

@@ -119,8 +119,6 @@ export interface Piece {
   /** Of a text: where the following one begins, behind the `;`. Null: it is the last. */
   readonly next: number | null;
   readonly verdict: Verdict;
-  /** Of a block: it stands in a loop or a handler. */
-  readonly repeats?: boolean;
 }
 
 export const NOT_OURS: NotOurs = { kind: 'not-ours' };

@@ -4,7 +4,6 @@
  */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { dropsOfBlock } from '../../src/sql/block-drops.js';
 import { classify, classifyUnderAll } from '../../src/sql/classify.js';
 import { quoteClientName } from '../../src/sql/quote-client-name.js';
 import { readingAhead } from '../../src/sql/read-ahead.js';
@@ -236,13 +235,6 @@ describe('ALTER TABLE of partitions', () => {
         ?.ours;
     expect(ahead(true)).toMatchObject({ at: 5, next: text.indexOf(' DO 2') });
     expect(ahead(false)).toBeNull();
-  });
-
-  test('is not taken over in a block', () => {
-    const bytes = Buffer.from('BEGIN NOT ATOMIC ALTER TABLE a DROP PARTITION p; DROP TABLE b; END');
-    const verdict = classify(bytes, lexMode('mariadb-11.8'), PARTITIONS);
-    if (verdict.kind !== 'refused') throw new Error(verdict.kind);
-    expect(dropsOfBlock(bytes, verdict)).toEqual({ why: 'that destroys partitions' });
   });
 });
 

@@ -29,7 +29,7 @@ import type { Target, TestServer } from './servers.js';
 const NATIVE = [
   1050, 1051, 1146, 1217, 1451, 1452, 3730, 1005, 1215, 1824, 1347, 1965, 4092, 3822, 1449, 1785,
 ];
-/** What undrop says to a DROP DATABASE around held tables, and to some blocks of MariaDB's. */
+/** What undrop says to a DROP DATABASE around held tables. */
 const OURS = /^UNDROP_(SCHEMA_NOT_DROPPED|NOT_DONE_YET): /;
 /** What a restore may meet. */
 const REFUSED = [
@@ -206,8 +206,6 @@ export class RandomHistory {
     }
     const { able, limited } = this.#sessions;
     const session = dice.of([...able, limited]);
-    const isMariadb = this.#options.source.flavour === 'mariadb';
-    const block = `BEGIN NOT ATOMIC DROP TABLE ${quoted(one)}; END`;
     const text = dice.of([
       `DROP TABLE ${quoted(one)}`,
       `DROP TABLE ${both}`,
@@ -219,9 +217,8 @@ export class RandomHistory {
       `DROP TABLE IF EXISTS \`${schema}\`.missing`,
       ...(isView || session === limited ? [] : [locked(one)]),
       ...(isView || session !== able[0] ? [] : [shadowed(one)]),
-      ...(isView || session === limited || !isMariadb ? [] : [block]),
     ]);
-    await this.#say(session, text === block ? 'drop in a block' : 'drop', text);
+    await this.#say(session, 'drop', text);
     await session.query('SET foreign_key_checks = 1; UNLOCK TABLES');
   }
 

@@ -149,22 +149,9 @@ const CASES: Readonly<Record<string, string | Case>> = {
     session: ["PREPARE s FROM 'DROP TABLE a'"],
     sql: "SET sql_mode = 'NO_BACKSLASH_ESCAPES'; SELECT '\\'; EXECUTE s; SELECT '\\'",
   },
-  'a block with drops between': {
-    servers: MARIADB,
-    sql: 'SELECT 1; BEGIN NOT ATOMIC DROP TABLE a; SELECT * FROM t; DROP TABLE IF EXISTS zz; END; SHOW WARNINGS; IF 1 THEN DROP TABLE b; END IF',
-  },
-  'a block with an error between': {
-    servers: MARIADB,
-    sql: 'BEGIN NOT ATOMIC SELECT 1; DROP TABLE a; SELECT * FROM missing; DROP TABLE b; END; DO 1',
-  },
   'a block with a syntax error between': {
     servers: MARIADB,
     sql: 'DO 1; BEGIN NOT ATOMIC DROP TABLE a b; END; DO 2; DROP TABLE b',
-  },
-  'a block that only the mode makes one': {
-    servers: MARIADB,
-    session: ["SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'"],
-    sql: 'BEGIN NOT ATOMIC SELECT \'\\\'; DROP TABLE "a"; SELECT "n" FROM t; END',
   },
   'the note on a missing schema': 'DROP DATABASE IF EXISTS d9; SHOW WARNINGS; DROP TABLE a',
   'a schema behind': { sql: 'SELECT 1; DROP TABLE a; DROP DATABASE d1' },
