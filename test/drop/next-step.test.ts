@@ -29,6 +29,7 @@ import {
   stepsOf,
 } from '../support/drop-situation.js';
 import { errResult, okResult, rowsResult } from '../support/results.js';
+import { rounds } from '../support/sample.js';
 
 interface Case extends Situation {
   readonly comment: string;
@@ -322,7 +323,7 @@ describe('in no situation', () => {
           }
         }
       }),
-      { numRuns: 2_000 },
+      { numRuns: rounds(2_000, 200) },
     );
   });
 
@@ -337,7 +338,7 @@ describe('in no situation', () => {
         if (bases.length > 0) expect(isMoved).toBe(true);
         expect(last.held.length).toBeGreaterThanOrEqual(bases.length);
       }),
-      { numRuns: 2_000 },
+      { numRuns: rounds(2_000, 200) },
     );
   });
 
@@ -351,7 +352,7 @@ describe('in no situation', () => {
         if (renamed && answers.rounds.flat().some(isOk)) return;
         expect(last.held).toEqual([]);
       }),
-      { numRuns: 1_000 },
+      { numRuns: rounds(1_000, 100) },
     );
   });
 
@@ -375,7 +376,7 @@ describe('in no situation', () => {
           renamed !== null && isRead(renamed) && (moved[0] === 1 || mayDrop !== null);
         expect(isJudged || rights !== null || readable !== null).toBe(true);
       }),
-      { numRuns: 2_000 },
+      { numRuns: rounds(2_000, 200) },
     );
   });
 
@@ -389,7 +390,7 @@ describe('in no situation', () => {
           expect(steps.some((step) => step.do === 'round' && step.renames)).toBe(false);
         }
       }),
-      { numRuns: 1_000 },
+      { numRuns: rounds(1_000, 100) },
     );
   });
 });

@@ -13,6 +13,7 @@ import { encodePacket, PAYLOAD_BYTES_MAX, type Packet } from '../../src/wire/fra
 import { MalformedPacketError } from '../../src/wire/packet-reader.js';
 import { lexMode } from '../sql/describe-verdict.js';
 import { chunkSizes, cut, everySplit, lend, singleBytes } from '../support/chunks.js';
+import { rounds } from '../support/sample.js';
 
 const OURS = 'DROP TABLE ours';
 
@@ -177,7 +178,7 @@ describe('what is not ours', () => {
         expect(taken).toEqual([]);
         expect(gate.atCommandEdge).toBe(true);
       }),
-      { numRuns: 500 },
+      { numRuns: rounds(500, 100) },
     );
   });
 

@@ -12,6 +12,7 @@ import { sameVerdict } from '../../src/sql/same-verdict.js';
 import { StatementStream } from '../../src/sql/statement-stream.js';
 import { mayBeOurs, soughtOf, TriggerWatch } from '../../src/sql/trigger-scan.js';
 import type { Verdict } from '../../src/sql/verdict.js';
+import { rounds } from '../support/sample.js';
 import { describeVerdict, latin1, lexMode, type ServerKey } from './describe-verdict.js';
 
 const PARTITIONS = { multiStatements: true, partitions: true };
@@ -258,7 +259,7 @@ describe('the scan for it', () => {
         const seen = all.map((part) => watch.push(Buffer.from(part))).at(-1) ?? false;
         expect(seen).toBe(isDrop || isOurs || (isAlter && /drop/i.test(text)));
       }),
-      { numRuns: 2000 },
+      { numRuns: rounds(2_000, 400) },
     );
   });
 

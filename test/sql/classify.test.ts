@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { classify, classifyStatements, classifyUnderAll } from '../../src/sql/classify.js';
 import { CLIENT_CHARSETS } from '../../src/sql/client-charset.js';
 import { hasOddHost, type LexMode } from '../../src/sql/lex-mode.js';
+import { rounds } from '../support/sample.js';
 import { describeVerdict, lexMode, type ServerKey } from './describe-verdict.js';
 
 type Row = readonly [sql: string, expected: string];
@@ -349,7 +350,7 @@ describe('any bytes', () => {
           last = piece.end;
         }
       }),
-      { numRuns: 3000 },
+      { numRuns: rounds(3_000, 500) },
     );
   });
 
@@ -363,7 +364,7 @@ describe('any bytes', () => {
         const verdict = classify(Buffer.from(sql, 'latin1'), mode, MULTI);
         expect(describeVerdict(verdict)).toContain('here.t1');
       }),
-      { numRuns: 1000 },
+      { numRuns: rounds(1_000, 200) },
     );
   });
 

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { classify } from '../../src/sql/classify.js';
 import { crossCheck, warmCrossCheck } from '../../src/sql/cross-check.js';
 import type { DropTableStatement } from '../../src/sql/grammar/drop-table.js';
+import { rounds } from '../support/sample.js';
 import { corpusCases, modeOf } from './corpus.js';
 import { lexMode } from './describe-verdict.js';
 
@@ -134,7 +135,7 @@ test('no list of plain names does, however it is written', () => {
         count++;
       }
     }),
-    { numRuns: 1_000 },
+    { numRuns: rounds(1_000, 600) },
   );
   expect(count).toBeGreaterThan(500);
 });

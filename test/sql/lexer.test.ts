@@ -6,6 +6,7 @@ import type { LexMode } from '../../src/sql/lex-mode.js';
 import { Lexer } from '../../src/sql/lexer.js';
 import { quoteClientName } from '../../src/sql/quote-client-name.js';
 import { unescapeLiteral } from '../../src/sql/unescape-literal.js';
+import { rounds } from '../support/sample.js';
 import { latin1, lexMode } from './describe-verdict.js';
 
 /** Kinds and texts, as `word:DROP name:t .`. */
@@ -96,7 +97,7 @@ describe('names', () => {
         const lexer = new Lexer(quoted, 0, quoted.length, mode);
         expect([lexer.next(), lexer.start, lexer.end]).toEqual(['name', 0, quoted.length]);
       }),
-      { numRuns: 2000 },
+      { numRuns: rounds(2_000, 500) },
     );
   });
 

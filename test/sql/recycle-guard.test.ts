@@ -8,6 +8,7 @@ import { classify, classifyUnderAll } from '../../src/sql/classify.js';
 import type { LexMode } from '../../src/sql/lex-mode.js';
 import { readingAhead } from '../../src/sql/read-ahead.js';
 import { readAtOnce } from '../../src/sql/reading.js';
+import { rounds } from '../support/sample.js';
 import { describeVerdict, lexMode, SERVER_MODES, type ServerKey } from './describe-verdict.js';
 
 const MULTI = { multiStatements: true };
@@ -256,7 +257,7 @@ describe('whatever stands around it', () => {
       fc.property(fc.constantFrom(...WRITES), gaps, name, modes, (text, between, schema, mode) => {
         expect(says(spaced(text, between, schema), mode)).toBe('guarded/named');
       }),
-      { numRuns: 500 },
+      { numRuns: rounds(500, 100) },
     );
   });
 
@@ -265,7 +266,7 @@ describe('whatever stands around it', () => {
       fc.property(fc.constantFrom(...READS), gaps, name, modes, (text, between, schema, mode) => {
         expect(says(spaced(text, between, schema), mode)).toBe('not-ours');
       }),
-      { numRuns: 500 },
+      { numRuns: rounds(500, 100) },
     );
   });
 
@@ -276,7 +277,7 @@ describe('whatever stands around it', () => {
         const sql = `INSERT INTO d.t VALUES (${text.replaceAll('%', schema)})`;
         expect(says(sql, mode)).toBe('not-ours');
       }),
-      { numRuns: 500 },
+      { numRuns: rounds(500, 100) },
     );
   });
 });

@@ -2,6 +2,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { mayBeOurs, mentionsRecycle, TriggerWatch } from '../../src/sql/trigger-scan.js';
+import { rounds } from '../support/sample.js';
 
 /** The same question asked naively. */
 function naively(text: string): boolean {
@@ -33,7 +34,7 @@ test('the scan says what a naive search says, and sees nothing beyond its range'
         expect(mentionsRecycle(Buffer.from(text, 'latin1'))).toBe(/_undrop/i.test(text));
       },
     ),
-    { numRuns: 3000 },
+    { numRuns: rounds(3_000, 500) },
   );
 });
 
