@@ -4,9 +4,11 @@
  */
 import { expect, jest } from '@jest/globals';
 import { parseHoldName } from '../../src/names/hold-name.js';
+import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { until } from '../support/poll.js';
 import { spawnProxy } from '../support/proxy.js';
+import { sample } from '../support/sample.js';
 import { allTestServers, connect, freshSchema, generalLog, query } from '../support/servers.js';
 
 jest.setTimeout(120_000);
@@ -20,11 +22,19 @@ const QUICK = {
   COLLECT: 'auto',
 };
 
-inLanes(allTestServers(), 'the whole way on $name', (server, { test }) => {
+/** MySQL 5.6 has a way of its own; the way of the others is the same. */
+const SERVERS = sample(allTestServers(), {
+  name: 'servers',
+  kind: ({ name }) => (name === 'mysql-5.6' ? 'slow' : 'fast'),
+});
+
+inLanes(SERVERS, 'the whole way on $name', (server, { test }) => {
   const isSlow = server.name === 'mysql-5.6';
   const states = isSlow ? ['HOLD', 'PURGE', 'EVAC', 'DROP'] : ['HOLD', 'DROP'];
 
   test(`is ${states.join(', ')} and gone, with one id`, async () => {
+    // This proxy would collect what an earlier test has left.
+    await freshLedger(server);
     const schema = await freshSchema(server, 'way');
     await query(
       server,
