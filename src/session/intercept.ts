@@ -287,8 +287,13 @@ function byOtherCarrier(
     namesIn(verdict),
     isUnseen ? SEND_LITERAL : undefined,
   );
-  return refusedIfValid(taken, error, options);
+  // MariaDB says of a PREPARE of IF, LOOP and the like that it is no statement.
+  const isPrepared = /^\s*begin\b/i.test(taken.text.toString('latin1', 0, HEAD_BYTES));
+  return isPrepared ? refusedIfValid(taken, error, options) : refused(error, options);
 }
+
+/** Of a text, to see its first word. */
+const HEAD_BYTES = 100;
 
 /** `PREPARE … FROM @v` and the like: its value then is not the one that could be asked for now. */
 const UNSEEN_TEXT =

@@ -177,7 +177,7 @@ const STATEMENTS = [
   ...[
     'INSERT INTO t (s) VALUES (1)',
     'INSERT INTO b VALUES (9, 9)',
-    'SELECT ROW_COUNT()',
+    'SELECT LAST_INSERT_ID()',
     'USE d1',
   ],
   ...[
