@@ -81,7 +81,7 @@ function problemOf(one: CorpusCase, run: Run): string | null {
     return isSame ? null : JSON.stringify(run);
   }
   const isAccepted = !direct.answers.some((answer) => answer.startsWith('ERR'));
-  const isByKind = REFUSED_KINDS.has(one.kind);
+  const isByKind = REFUSED_KINDS.has(one.kind) || refusal.includes('in a compound statement');
   return isAccepted && !isByKind ? refusal : null;
 }
 
