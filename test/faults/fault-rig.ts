@@ -161,6 +161,7 @@ class Rig implements FaultRig {
     const { server } = this;
     const direct = await connect(server, { database: this.#schema });
     direct.on('error', () => undefined);
+    await direct.query('SET lock_wait_timeout = 60');
     this.#direct = direct;
   }
 
