@@ -4,11 +4,11 @@
  * stands in the closed list. Whatever it is, no table is lost.
  */
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { AnswerPairs, DIFFERENCES, endOf, isOf, nativeCases } from '../support/answer-pairs.js';
+import { expect, jest, test } from '@jest/globals';
+import { compareDrops, DIFFERENCES, endOf, isOf, nativeCases } from '../support/answer-pairs.js';
 import type { NativeCase } from '../support/native-case.js';
 import { sample } from '../support/sample.js';
-import { allTestServers, type TestServer, testServers } from '../support/servers.js';
+import { allTestServers, type TestServer } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
 jest.setTimeout(120_000);
@@ -16,16 +16,7 @@ jest.setTimeout(120_000);
 /** How many of the cases a run that is not long takes, for each server. */
 const SHARE = 0.2;
 
-describe.each(testServers())('a drop on $name', (server) => {
-  let pairs: AnswerPairs;
-
-  beforeAll(async () => {
-    pairs = await AnswerPairs.open(server);
-  });
-  afterAll(() => pairs.close());
-
-  test.each(casesOf(server))('$name', (one) => pairs.expect(one));
-});
+compareDrops(casesOf);
 
 /** Of each way to send a statement, and of each end, at least one. */
 function casesOf(server: TestServer): readonly NativeCase[] {

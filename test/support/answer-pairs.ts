@@ -3,7 +3,7 @@
  * of them are to end: the same, with a refusal, or with a difference of the closed list.
  */
 import { readFileSync } from 'node:fs';
-import { expect } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import {
   type CaseRun,
@@ -14,7 +14,7 @@ import {
   seenIn,
 } from './native-case.js';
 import { type ProxyTarget, proxyInFront } from './proxy.js';
-import type { TestServer } from './servers.js';
+import { type TestServer, testServers } from './servers.js';
 import { Survival } from './survival.js';
 
 export interface Difference {
@@ -213,4 +213,18 @@ function expectRefusal(proxied: CaseRun, code: string): void {
 function without(run: CaseRun, where: readonly (keyof Seen)[]): Partial<Seen> {
   const entries = Object.entries(seenIn(run)).filter(([key]) => !where.includes(key as keyof Seen));
   return Object.fromEntries(entries);
+}
+
+/** The tests of these cases, on the servers of the file. */
+export function compareDrops(casesOf: (server: TestServer) => readonly NativeCase[]): void {
+  describe.each(testServers())('a drop on $name', (server) => {
+    let pairs: AnswerPairs;
+
+    beforeAll(async () => {
+      pairs = await AnswerPairs.open(server);
+    });
+    afterAll(() => pairs.close());
+
+    test.each(casesOf(server))('$name', (one) => pairs.expect(one));
+  });
 }
