@@ -17,7 +17,6 @@ import {
   ER_CRASHED_ON_USAGE,
   ER_DATA_OUT_OF_RANGE,
   ER_DBACCESS_DENIED_ERROR,
-  ER_MAX_PREPARED_STMT_COUNT_REACHED,
   ER_NO_SUCH_TABLE,
   ER_SPECIFIC_ACCESS_DENIED_ERROR,
   ER_TABLE_NOT_LOCKED,
@@ -29,9 +28,6 @@ import {
 import type { ServerVersion } from '../wire/server-version.js';
 import type { UserFacts } from './request.js';
 import type { UserSession } from './user-session.js';
-
-/** The server prepares no more statements: max_prepared_stmt_count. */
-export const PREPARED_TOO_MANY = ER_MAX_PREPARED_STMT_COUNT_REACHED;
 
 /** The statement that reads `UserFacts`. */
 export function factsSql(server: ServerVersion): Buffer {

@@ -88,16 +88,6 @@ export function askReadSql(name: QualifiedName, { groupId, charset }: Said): Buf
   return Buffer.concat([verb, qualified(name, charset), Buffer.from(' LIMIT 0')]);
 }
 
-/** For a table that the session had locked for writing. */
-export function lockTableSql(name: QualifiedName, charset: ClientCharset): Buffer {
-  const table = qualified(name, charset);
-  return Buffer.concat([
-    Buffer.from('LOCK /* undrop locks */ TABLES '),
-    table,
-    Buffer.from(' WRITE'),
-  ]);
-}
-
 export const UNLOCK_SQL = Buffer.from('UNLOCK /* undrop locks */ TABLES');
 
 /**

@@ -15,6 +15,7 @@
  * and the service saw it as a base table and its intent is in the ledger. An answer that says
  * "dropped" is given only after the RENAME was.
  */
+
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { LockedTable, UsedTables } from '../ledger/session-locks.js';
@@ -29,7 +30,7 @@ import { isRecycleName } from '../sql/recycle-name.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import { type OkPacket, okWithWarnings } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
-import { PREPARED_TOO_MANY } from './facts.js';
+import { ER_MAX_PREPARED_STMT_COUNT_REACHED } from '../wire/server-errors.js';
 import type { Look } from './look-at-names.js';
 import {
   isAllowed,
@@ -310,7 +311,7 @@ type Decision =
 function decide(request: DropRequest, inspection: Inspection): Decision {
   const { judge, facts } = inspection;
   const isVerdict = judge?.kind === 'err' && judge.errno !== TEMPORARY_IN_XA;
-  if (isVerdict && judge.errno === PREPARED_TOO_MANY) {
+  if (isVerdict && judge.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
     return { kind: 'refuse', error: new UndropError('UNDROP_NOT_JUDGED', {}) };
   }
   if (isVerdict) return { kind: 'judged' };

@@ -11,9 +11,8 @@ import { forgetUnanswered } from '../ledger/waiting-intent.js';
 import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
-import { ER_PARSE_ERROR } from '../wire/server-errors.js';
+import { ER_MAX_PREPARED_STMT_COUNT_REACHED, ER_PARSE_ERROR } from '../wire/server-errors.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
-import { PREPARED_TOO_MANY } from './facts.js';
 import { lookAtNames } from './look-at-names.js';
 import { type HeldTable, refuse } from './next-step.js';
 import { qualify } from './qualify.js';
@@ -112,7 +111,8 @@ export abstract class OneTableStatement {
 
   /** Asked once more, so that its words are the session's last. */
   async #judged(judge: ErrPacket): Promise<End> {
-    if (judge.errno === PREPARED_TOO_MANY) return refused(new UndropError('UNDROP_NOT_JUDGED', {}));
+    if (judge.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED)
+      return refused(new UndropError('UNDROP_NOT_JUDGED', {}));
     const { text: own, tail = own } = this.drop;
     const text = judge.errno === ER_PARSE_ERROR ? tail : own;
     const [said] = await this.say([{ kind: 'prepare', text }]);

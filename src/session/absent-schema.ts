@@ -1,8 +1,8 @@
 /**
  * DROP DATABASE of a schema that isn't there, which destroys nothing: the session itself is asked
  * whether there is such a schema and whether it might drop one, and then says the words of DROP
- * DATABASE for that by SIGNAL; as a note where the server has blocks for that (block-words.ts), as
- * a warning elsewhere (note-of-absent.ts).
+ * DATABASE for that by SIGNAL, with IF EXISTS as a warning, which becomes a note on its way to the
+ * client (note-of-absent.ts).
  *
  * Invariant: no DROP DATABASE goes to the server. A schema that comes to be meanwhile stays.
  */

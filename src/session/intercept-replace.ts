@@ -7,10 +7,11 @@
  * Invariant: the text that runs replaces nothing: without these words CREATE fails where anything
  * has the name.
  */
+
 import { assert } from '../assert.js';
 import { systemClock } from '../clock.js';
 import type { DropResult } from '../drop/drop-options.js';
-import { PREPARED_TOO_MANY, readKind } from '../drop/facts.js';
+import { readKind } from '../drop/facts.js';
 import { innermost } from '../drop/innermost.js';
 import { refuse } from '../drop/next-step.js';
 import { qualify } from '../drop/qualify.js';
@@ -28,6 +29,7 @@ import { type ClientCharset, clientCharsetOf, modeFromSqlMode } from '../sql/lex
 import type { Replacement } from '../sql/verdict.js';
 import { decodeErr, type ErrPacket } from '../wire/response/err.js';
 import type { OkPacket } from '../wire/response/ok.js';
+import { ER_MAX_PREPARED_STMT_COUNT_REACHED } from '../wire/server-errors.js';
 import { wishesIn } from './drop-wishes.js';
 import { inSlices } from './in-slices.js';
 import {
@@ -172,7 +174,7 @@ async function judge(
   const { userSession } = options;
   const said = await prepare(text, options);
   if (said === null) return null;
-  if (said.errno === PREPARED_TOO_MANY) {
+  if (said.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
     return refused(new UndropError('UNDROP_NOT_JUDGED', {}), options);
   }
   if (isImmediate) return answerWith(said);

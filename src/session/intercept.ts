@@ -8,7 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import { assert, assertNever } from '../assert.js';
 import type { DropOptions, DropResult, DropStatement, SessionGuess } from '../drop/drop-options.js';
-import { factsSql, PREPARED_TOO_MANY, readFacts } from '../drop/facts.js';
+import { factsSql, readFacts } from '../drop/facts.js';
 import { inWordsOfDrop, mayNotDrop, refuse } from '../drop/next-step.js';
 import type { UserFacts } from '../drop/request.js';
 import { runDrop } from '../drop/run-drop.js';
@@ -34,7 +34,11 @@ import type {
 } from '../sql/verdict.js';
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response/err.js';
-import { ER_PARSE_ERROR, ER_UNSUPPORTED_PS } from '../wire/server-errors.js';
+import {
+  ER_MAX_PREPARED_STMT_COUNT_REACHED,
+  ER_PARSE_ERROR,
+  ER_UNSUPPORTED_PS,
+} from '../wire/server-errors.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import { inSlices } from './in-slices.js';
 import { objectionTo } from './objections.js';
@@ -287,13 +291,13 @@ function byOtherCarrier(
     namesIn(verdict),
     isUnseen ? SEND_LITERAL : undefined,
   );
-  // MariaDB says of a PREPARE of IF, LOOP and the like that it is no statement.
-  const isPrepared = /^\s*begin\b/i.test(taken.text.toString('latin1', 0, HEAD_BYTES));
-  return isPrepared ? refusedIfValid(taken, error, options) : refused(error, options);
+  // MariaDB calls a PREPARE of IF, LOOP and the like a syntax error, so the answer says nothing.
+  const isJudged = /^\s*begin\b/i.test(taken.text.toString('latin1', 0, FIRST_WORD_BYTES));
+  return isJudged ? refusedIfValid(taken, error, options) : refused(error, options);
 }
 
-/** Of a text, to see its first word. */
-const HEAD_BYTES = 100;
+/** Enough of a text to read its first word. */
+const FIRST_WORD_BYTES = 100;
 
 /** `PREPARE … FROM @v` and the like: its value then is not the one that could be asked for now. */
 const UNSEEN_TEXT =
@@ -355,8 +359,6 @@ export async function dropAndHold(
   return { kind: 'answer', payload, refusal, facts, dropped: result };
 }
 
-/** No statement of this kind can be prepared. */
-
 /** The server judges the syntax, by a PREPARE that executes nothing. */
 export function unclear(
   taken: Taken,
@@ -384,7 +386,7 @@ async function refusedIfValid(
       const [whole] = await userSession.run([{ kind: 'prepare', text: taken.tail }]);
       return answerWith(whole?.kind === 'err' ? whole : judge);
     }
-    if (judge.errno === PREPARED_TOO_MANY) {
+    if (judge.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
       return refused(new UndropError('UNDROP_NOT_JUDGED', {}), options);
     }
     if (judge.errno !== ER_UNSUPPORTED_PS) return answerWith(judge);
@@ -415,7 +417,8 @@ async function alone(
   { text }: Taken,
   userSession: CommandSession,
 ): Promise<ErrPacket> {
-  if (judge.errno !== ER_UNSUPPORTED_PS && judge.errno !== PREPARED_TOO_MANY) return judge;
+  if (judge.errno !== ER_UNSUPPORTED_PS && judge.errno !== ER_MAX_PREPARED_STMT_COUNT_REACHED)
+    return judge;
   const clean = { kind: 'query', text: cleanSql(newId()) } as const;
   const [, again] = await userSession.run([clean, { kind: 'prepare', text }]);
   return again?.kind === 'err' ? again : judge;

@@ -6,13 +6,16 @@
  * Invariant: OR REPLACE goes to the server as the DROP of run-schema-drop.ts only.
  */
 import { askRight } from '../drop/ask-schema.js';
-import { PREPARED_TOO_MANY } from '../drop/facts.js';
 import { Halt } from '../drop/halt.js';
 import type { SchemaDropRequest } from '../drop/run-schema-drop.js';
 import { createSchemaSql } from '../drop/schema-words.js';
 import { cleanSql } from '../drop/words.js';
 import { UndropError } from '../errors.js';
-import { ER_DB_CREATE_EXISTS, ER_PARSE_ERROR } from '../wire/server-errors.js';
+import {
+  ER_DB_CREATE_EXISTS,
+  ER_MAX_PREPARED_STMT_COUNT_REACHED,
+  ER_PARSE_ERROR,
+} from '../wire/server-errors.js';
 import {
   answerWith,
   type Interception,
@@ -78,7 +81,7 @@ async function judge(
     const why = 'CREATE OR REPLACE in a form that is not known';
     return isPlain ? null : refused(notUnderstood(why), options);
   }
-  if (said.errno === PREPARED_TOO_MANY) {
+  if (said.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
     return refused(new UndropError('UNDROP_NOT_JUDGED', {}), options);
   }
   // Its words quote the text to the end.

@@ -27,7 +27,6 @@ export const ER_NOT_FORM_FILE = 1033;
 export const ER_CON_COUNT_ERROR = 1040;
 export const ER_DBACCESS_DENIED_ERROR = 1044;
 export const ER_ACCESS_DENIED_ERROR = 1045;
-export const ER_NO_DB_ERROR = 1046;
 export const ER_BAD_DB_ERROR = 1049;
 export const ER_TABLE_EXISTS_ERROR = 1050;
 export const ER_BAD_TABLE_ERROR = 1051;
@@ -35,11 +34,8 @@ export const ER_BAD_FIELD_ERROR = 1054;
 export const ER_TOO_LONG_IDENT = 1059;
 export const ER_DUP_FIELDNAME = 1060;
 export const ER_PARSE_ERROR = 1064;
-export const ER_NONUNIQ_TABLE = 1066;
-export const ER_UPDATE_TABLE_USED = 1093;
 export const ER_NO_SUCH_THREAD = 1094;
 export const ER_KILL_DENIED_ERROR = 1095;
-export const ER_TABLE_NOT_LOCKED_FOR_WRITE = 1099;
 export const ER_TABLE_NOT_LOCKED = 1100;
 export const ER_WRONG_DB_NAME = 1102;
 export const ER_WRONG_TABLE_NAME = 1103;
@@ -71,7 +67,6 @@ export const ER_UNSUPPORTED_PS = 1295;
 export const ER_INVALID_CHARACTER_STRING = 1300;
 export const ER_QUERY_INTERRUPTED = 1317;
 export const ER_WRONG_OBJECT = 1347;
-export const ER_VIEW_INVALID = 1356;
 export const ER_TRG_ALREADY_EXISTS = 1359;
 export const ER_TRG_DOES_NOT_EXIST = 1360;
 export const ER_PROCACCESS_DENIED_ERROR = 1370;
@@ -92,16 +87,12 @@ export const ER_COL_COUNT_DOESNT_MATCH_PLEASE_UPDATE = 1558;
 export const ER_WRONG_PARTITION_NAME = 1567;
 export const ER_CANT_CHANGE_TX_CHARACTERISTICS = 1568;
 export const ER_EVENTS_DB_ERROR = 1577;
-export const ER_BAD_LOG_STATEMENT = 1580;
-export const ER_CANT_RENAME_LOG_TABLE = 1581;
-export const ER_WARN_DEPRECATED_SYNTAX_NO_REPLACEMENT = 1681;
 export const ER_DATA_OUT_OF_RANGE = 1690;
 export const ER_FAILED_READ_FROM_PAR_FILE = 1696;
 export const ER_ACCESS_DENIED_NO_PASSWORD_ERROR = 1698;
 export const ER_TRUNCATE_ILLEGAL_FK = 1701;
 export const ER_CANNOT_LOAD_FROM_TABLE_V2 = 1728;
 export const ER_UNKNOWN_PARTITION = 1735;
-export const ER_CANT_DO_IMPLICIT_COMMIT_IN_TRX_WHEN_GTID_NEXT_IS_SET = 1778;
 export const ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION = 1792;
 export const ER_UNKNOWN_ALTER_ALGORITHM = 1800;
 export const ER_COL_COUNT_DOESNT_MATCH_CORRUPTED_V2 = 1805;
@@ -110,7 +101,6 @@ export const ER_MUST_CHANGE_PASSWORD = 1820;
 export const ER_FK_FAIL_ADD_SYSTEM = 1823;
 export const ER_FK_DUP_NAME = 1826;
 export const ER_READ_ONLY_MODE = 1836;
-export const ER_GTID_NEXT_TYPE_UNDEFINED_GTID = 1837;
 export const ER_ALTER_OPERATION_NOT_SUPPORTED = 1845;
 export const ER_ALTER_OPERATION_NOT_SUPPORTED_REASON = 1846;
 export const ER_MUST_CHANGE_PASSWORD_LOGIN = 1862;
@@ -122,8 +112,6 @@ export const ER_FK_CANNOT_DROP_PARENT = 3730;
 export const ER_CHECK_CONSTRAINT_NOT_FOUND = 3821;
 export const ER_CHECK_CONSTRAINT_DUP_NAME = 3822;
 export const ER_FK_NO_UNIQUE_INDEX_PARENT = 6125;
-/** MariaDB gives 4091 to `ER_UNKNOWN_SEQUENCES`. */
-export const ER_XA_TEMP_TABLE = 4091;
 /** MySQL 8.0.29 and later. MariaDB gives 4092 to `ER_UNKNOWN_VIEW`. */
 export const ER_INNODB_MAX_ROW_VERSION = 4092;
 
@@ -228,13 +216,6 @@ export const METADATA_LOCK_GRANTED: readonly number[] = [
 export const OWN_GLOBAL_LOCK: readonly number[] = [
   ER_CANT_UPDATE_WITH_READLOCK,
   ER_BACKUP_LOCK_IS_ACTIVE,
-];
-
-/** The session itself has LOCK TABLES, which don't allow this statement. */
-export const UNDER_LOCK_TABLES: readonly number[] = [
-  ER_TABLE_NOT_LOCKED_FOR_WRITE,
-  ER_TABLE_NOT_LOCKED,
-  ER_LOCK_OR_ACTIVE_TRANSACTION,
 ];
 
 /**
