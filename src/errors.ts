@@ -527,15 +527,6 @@ export const ERRORS = {
     text: 'This proxy does not have the collector lock of the server any more.',
     remedy: 'Nothing: another proxy collects, or this one as soon as it gets the lock again.',
   },
-  UNDROP_VIEW_NOT_MADE: {
-    fault: 'client',
-    errno: 1356,
-    sqlState: 'HY000',
-    text: 'View {view} was not made anew: {cause}. Its definition is kept.',
-    remedy:
-      'Restore the tables, views and functions that it reads first; or take its statement ' +
-      'from the ledger (restore_script), and run it as who may.',
-  },
   UNDROP_NO_SUCH_HELD: {
     fault: 'client',
     errno: 1146,

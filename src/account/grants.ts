@@ -41,9 +41,7 @@ const IN_PLACE =
 const NO_RESTORE =
   'held tables can’t be given back to it; DROP DATABASE is refused, and TRUNCATE and DROP PARTITION where UNDROP_PROTECT has them';
 const NO_SIGHT =
-  'DROP DATABASE is refused, and TRUNCATE, DROP PARTITION and DROP VIEW where UNDROP_PROTECT has them; rules can’t see that a table is empty';
-
-const WITHOUT_VIEWS = 'dropped views come back by their restore script only, run by somebody else';
+  'DROP DATABASE is refused, and TRUNCATE and DROP PARTITION where UNDROP_PROTECT has them; rules can’t see that a table is empty';
 
 const WITHOUT_LOCKS = 'ALTER TABLE … DROP PARTITION is refused where UNDROP_PROTECT has it';
 
@@ -58,11 +56,7 @@ const ON_SCHEMAS: readonly (readonly [right: string, without: string, there?: st
   ['ALTER', IN_PLACE],
   ['REFERENCES', 'foreign keys don’t come back with a restored table (MySQL 5.7 and later)'],
   ['TRIGGER', 'triggers are not seen: they stay on the held table, in its own schema'],
-  [
-    'SHOW VIEW',
-    'definitions of views are not recorded when their schema is dropped; DROP VIEW is refused where UNDROP_PROTECT has it',
-  ],
-  ['CREATE VIEW', WITHOUT_VIEWS],
+  ['SHOW VIEW', 'definitions of views are not recorded when their schema is dropped'],
   ['LOCK TABLES', WITHOUT_LOCKS],
 ];
 
@@ -74,7 +68,7 @@ export function needsOf(server: GrantingServer): readonly Need[] {
   );
   const base = onSchemas.map(([right, without, there = without]): Need => {
     const refuses = without === NO_LEDGER;
-    const isEssential = without !== WITHOUT_VIEWS && without !== WITHOUT_LOCKS;
+    const isEssential = without !== WITHOUT_LOCKS;
     return { right, on: 'schemas', isEssential, without, withoutThere: there, refuses };
   });
   const seen = 'undrop can’t see that the user’s session is on its server: every drop is refused';

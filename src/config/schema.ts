@@ -28,7 +28,7 @@ export type LifecycleState = (typeof STATES)[number];
 const MODES = ['hold', 'observe', 'off', 'replay'] as const;
 /** What `protect` has without being told. */
 export const PROTECTED = ['drop-table', 'drop-database', 'create-or-replace'] as const;
-const PROTECTIONS = [...PROTECTED, 'truncate', 'drop-partition', 'drop-view'] as const;
+const PROTECTIONS = [...PROTECTED, 'truncate', 'drop-partition'] as const;
 const CLIENT_TLS = ['off', 'offered', 'required'] as const;
 const UPSTREAM_TLS = [
   'disabled',
@@ -276,7 +276,7 @@ export const SETTINGS = {
     default: PROTECTED.join(','),
     expected: `a list of ${PROTECTIONS.join(', ')}; or none`,
     meaning:
-      'which statements never destroy a table, its partitions, or a view’s definition; what is left out goes to the server as it is',
+      'which statements never destroy a table or its partitions; what is left out goes to the server as it is',
     parse: (text) => (text.toLowerCase() === 'none' ? [] : listOf(oneOf(PROTECTIONS))(text)),
   }),
   lifecycle: setting<readonly LifecycleState[]>({

@@ -49,7 +49,7 @@ export async function assertSameServer(
 }
 
 /** Whether the service is on the session's server. */
-export async function seesSession(
+async function seesSession(
   owner: ServiceConnection,
   { groupId, server, session, facts }: SessionThere,
 ): Promise<boolean> {

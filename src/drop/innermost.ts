@@ -6,7 +6,7 @@ export function innermost(error: unknown): string {
   return (found instanceof Error ? found.message : String(found)).replace(/\.$/, '');
 }
 
-export function firstCause(error: unknown): unknown {
+function firstCause(error: unknown): unknown {
   let found = error;
   while (found instanceof Error && found.cause !== undefined) found = found.cause;
   return found;

@@ -21,7 +21,7 @@ export interface LastLook {
 export interface GraceFacts extends LastLook {
   /** The same now. */
   readonly aheadNowMs: number;
-  /** Held tables and kept views. */
+  /** Held tables. */
   readonly heldCount: number;
   /** The server's UTC clock. */
   readonly now: Date;

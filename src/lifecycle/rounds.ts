@@ -9,7 +9,6 @@
 import type { Clock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { assertLedgerKnown, ensureLedger } from '../ledger/tables.js';
-import { countKeptViews, endKeptViews } from '../ledger/views.js';
 import { doesReplicate } from '../ledger/written-elsewhere.js';
 import type { Log } from '../log.js';
 import { findOrphans } from '../recovery/orphans.js';
@@ -78,8 +77,6 @@ export class Rounds {
   readonly #grace: GraceKeeper;
   readonly #retries = new Retries();
   #fullAtMs = Number.NEGATIVE_INFINITY;
-  /** At the last full look. */
-  #keptViews = 0;
   /** What the last look cost before anything was done. */
   #readingMs = 0;
   #openRetryMs = OPEN_RETRY_MS;
@@ -167,7 +164,7 @@ export class Rounds {
     }
     const tables = await listCollectable(this.#connection, this.#options.activeIds);
     this.#readingMs = monotonicMs() - beganMs;
-    const heldCount = tables.length + this.#keptViews;
+    const heldCount = tables.length;
     const waitMs = await this.#grace.check(server, { heldCount, readAtMs, wallClockMs });
     if (waitMs > 0) {
       return Math.max(Math.min(waitMs, this.#fullAtMs - monotonicMs()), IDLE_MS_MIN);
@@ -192,7 +189,6 @@ export class Rounds {
         log,
       });
       this.#retrySoon(nowMs, debtsLeft.length > 0 || this.#areYoung(untouched, nowMs));
-      this.#keptViews = await countKeptViews(this.#connection);
     } catch (error) {
       log.warn({ event: 'collector', err: error }, 'the ledger could not be looked after');
       this.#retrySoon(nowMs, true);
@@ -213,12 +209,11 @@ export class Rounds {
     return ids.length < untouched.length;
   }
 
-  /** Kept views and ended rows whose time is over, by a clock that was found to be right. */
+  /** Ended rows whose time is over, by a clock that was found to be right. */
   async #giveUpOld(): Promise<void> {
     const { log, settings } = this.#options;
     try {
       await pruneLedger(this.#connection, settings.ledgerKeepMs);
-      await endKeptViews(this.#connection);
     } catch (error) {
       log.warn({ event: 'collector', err: error }, 'old rows of the ledger could not be given up');
     }

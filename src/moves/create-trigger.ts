@@ -42,7 +42,7 @@ export async function statementOf(
 }
 
 /** Rejects with UNDROP_BAD_NAME where it can't be said in that charset. */
-export async function inCharset(pool: ServicePool, text: string, charset: string): Promise<Buffer> {
+async function inCharset(pool: ServicePool, text: string, charset: string): Promise<Buffer> {
   if (isAscii(text) || charset.startsWith('utf8')) return Buffer.from(text);
   const converted = sql`CONVERT(${text} USING ${ident(charset)})`;
   const [rows = []] = await pool.run(

@@ -14,7 +14,6 @@ import { noticeChanges } from './notice-changes.js';
 import { isOfOneRow } from './of-one-row.js';
 import { recoverSchemas } from './recover-schemas.js';
 import { settleIntents } from './settle-intents.js';
-import { settleViews } from './settle-views.js';
 import { newWalks, type Walks } from './walks.js';
 
 export interface ReconcileOptions {
@@ -31,7 +30,7 @@ export interface ReconcileReport {
   readonly schemasBack: readonly string[];
   /** Schemas that were dropped. */
   readonly schemasGone: readonly string[];
-  /** Intents whose RENAME, or DROP VIEW, had happened. */
+  /** Intents whose RENAME had happened. */
   readonly completed: readonly string[];
   /** Those of which it had not happened. */
   readonly forgotten: readonly string[];
@@ -71,16 +70,15 @@ export async function reconcile(
     ...how,
     walk: walks.intents,
   }).catch(instead(NO_INTENTS));
-  const views = await settleViews(pool, { ...how, walk: walks.views }).catch(instead(NO_VIEWS));
   const debts = await payDebts(pool, { ...how, walk: walks.debts }).catch(instead(NO_DEBTS));
   const changes = await noticeChanges(pool, { ...how, walk: walks.changes }).catch(
     instead(NO_CHANGES),
   );
   const report = {
     ...schemas,
-    completed: [...intents.completed, ...views.kept],
-    forgotten: [...intents.forgotten, ...views.forgotten],
-    untouched: [...open, ...untouched, ...views.untouched],
+    completed: intents.completed,
+    forgotten: intents.forgotten,
+    untouched: [...open, ...untouched],
     ...changes,
     debtsPaid: debts.paid,
     debtsLeft: debts.left.map(({ id }) => id),
@@ -96,6 +94,5 @@ export async function reconcile(
 
 const NO_SCHEMAS = { schemasBack: [], schemasGone: [], open: [] };
 const NO_INTENTS = { completed: [], forgotten: [], untouched: [] };
-const NO_VIEWS = { kept: [], forgotten: [], untouched: [] };
 const NO_DEBTS = { paid: [], left: [] };
 const NO_CHANGES = { restoredByHand: [], gone: [] };

@@ -9,12 +9,11 @@ import type { Walk } from '../ledger/walk.js';
 export interface Walks {
   readonly schemas: Walk;
   readonly intents: Walk;
-  readonly views: Walk;
   readonly debts: Walk;
   readonly changes: Walk;
 }
 
 export function newWalks(): Walks {
   const walk = (): Walk => ({ behind: null });
-  return { schemas: walk(), intents: walk(), views: walk(), debts: walk(), changes: walk() };
+  return { schemas: walk(), intents: walk(), debts: walk(), changes: walk() };
 }

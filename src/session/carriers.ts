@@ -8,7 +8,6 @@ import { dynamic, setStatement } from './intercept-dynamic.js';
 import { prepareDrop } from './intercept-prepared.js';
 import { dropOf, replaceTable } from './intercept-replace.js';
 import { dropSchema } from './intercept-schema.js';
-import { dropViews } from './intercept-view.js';
 import type { PreparedDrops } from './prepared-drops.js';
 import { listTables, notDone, schemaAndTables } from './refusals.js';
 
@@ -43,6 +42,5 @@ export function carriersOf(prepared: PreparedDrops | null): Carriers {
         ? refused(notDone('by a prepared statement', listTables(statement.names)), options)
         : prepareDrop(taken.text, { statement, replacement }, { ...options, prepared });
     },
-    views: dropViews,
   };
 }

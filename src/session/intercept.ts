@@ -116,8 +116,6 @@ export interface Carriers {
   replace(taken: Taken, replacing: Replacing, options: InterceptOptions): Answer;
   /** Runs a TRUNCATE that was understood: drop/run-truncate.ts. */
   empty(drop: DropStatement, how: DropOptions): Promise<DropResult>;
-  /** DROP VIEW: intercept-view.ts. */
-  views(taken: Taken, drop: DropOfViews, options: InterceptOptions): Answer;
 }
 
 type Answer = Promise<Interception>;
@@ -142,9 +140,6 @@ export interface Replacing {
   /** By EXECUTE IMMEDIATE: what its PREPARE says ends no transaction. */
   readonly isImmediate?: boolean;
 }
-
-/** `dropView` undefined: it isn't understood. */
-export type DropOfViews = Pick<Refused, 'dropView'> & { readonly facts: UserFacts | null };
 
 /** What stands behind SET STATEMENT … FOR. */
 export interface Wrapped {
@@ -278,7 +273,6 @@ function byOtherCarrier(
   if (replacement !== undefined) {
     return options.carriers.replace(taken, { replacement, facts }, options);
   }
-  if (carrier === 'drop-view') return options.carriers.views(taken, { ...verdict, facts }, options);
   const isAlone = only !== undefined && second === undefined && taken.carrier === 'query';
   if (carrier === 'set-statement' && isAlone) {
     const wrapped = { verdict: only.verdict, at: only.start, guess: facts ?? options.guess };

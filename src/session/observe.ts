@@ -69,9 +69,6 @@ export function soughtNow(owner: {
     get partitions() {
       return isNamed('drop-partition');
     },
-    get views() {
-      return isNamed('drop-view');
-    },
   };
 }
 

@@ -13,15 +13,13 @@ export type Protection =
   | 'drop-database'
   | 'create-or-replace'
   | 'truncate'
-  | 'drop-partition'
-  | 'drop-view';
+  | 'drop-partition';
 
 /** What is looked for where `protect` is protected. */
 export function soughtBy(protect: ReadonlySet<Protection>): Required<Sought> {
   return {
     truncates: protect.has('truncate'),
     partitions: protect.has('drop-partition'),
-    views: protect.has('drop-view'),
   };
 }
 
@@ -43,7 +41,6 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
         const isRecycled = verdict.schema !== null && isRecycleNameIn(verdict.schema);
         return isRecycled || protect.has(verdict.carrier);
       }
-      if (verdict.carrier === 'drop-view') return protect.has('drop-view');
       return verdict.statements.some((piece) => isProtected(piece.verdict, protect));
     default:
       return assertNever(verdict);

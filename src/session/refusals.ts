@@ -13,7 +13,6 @@ export const HOW: Readonly<Record<Carrier, string>> = {
   'multi-statement': 'in a text of several statements',
   'drop-database': 'with its schema (DROP DATABASE)',
   'create-or-replace': 'by CREATE OR REPLACE',
-  'drop-view': 'by DROP VIEW in such a place',
   prepare: 'by what a text PREPARE says',
   'execute-immediate': 'by EXECUTE IMMEDIATE',
   compound: 'in a compound statement',
@@ -67,8 +66,7 @@ export function guardedBy({ how }: Guarded): UndropError {
 
 /** The tables of a refused statement, or the schema that would have gone with all of them. */
 export function namesIn(verdict: Refused): string {
-  const { carrier, tables, schema } = verdict;
-  if (carrier === 'drop-view') return listTables(tables, 'View');
+  const { tables, schema } = verdict;
   if (schema === null || tables.length > 0) return listTables(tables);
   return schemaAndTables(schema);
 }
@@ -100,10 +98,10 @@ export function notUnderstood(why: string): UndropError {
   return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
 }
 
-export function listTables(names: readonly TableName[], kind: 'Table' | 'View' = 'Table'): string {
-  if (names.length === 0) return `A ${kind.toLowerCase()} that it may name was`;
+export function listTables(names: readonly TableName[]): string {
+  if (names.length === 0) return 'A table that it may name was';
   const listed = names.map(({ schema, table }) =>
     (schema === null ? [table] : [schema, table]).map((part) => Buffer.from(part)).join('.'),
   );
-  return names.length === 1 ? `${kind} ${listed[0]} was` : `${kind}s ${listed.join(', ')} were`;
+  return names.length === 1 ? `Table ${listed[0]} was` : `Tables ${listed.join(', ')} were`;
 }

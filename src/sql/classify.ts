@@ -405,7 +405,7 @@ function* plainVerdict(statement: Statement, source: Source, context: Context): 
   if (head.kind !== 'word') return unexplained(statement);
   switch (head.text) {
     case 'DROP':
-      return dropVerdict(cursor, statement, source, context.options);
+      return dropVerdict(cursor, statement, source);
     case 'CREATE':
       return createVerdict(cursor, statement, source);
     case 'TRUNCATE':

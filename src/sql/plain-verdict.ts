@@ -6,7 +6,6 @@ import { isCut } from './block-reader.js';
 import { hasPartitionVerb, parseAlterPartition } from './grammar/alter-partition.js';
 import { parseCreateOrReplace } from './grammar/create-or-replace.js';
 import { parseDropTable } from './grammar/drop-table.js';
-import { parseDropView } from './grammar/drop-view.js';
 import { takeIdentifier, takeTableName } from './grammar/table-name.js';
 import type { Source, TokenCursor } from './grammar/token-cursor.js';
 import { parseTruncate } from './grammar/truncate.js';
@@ -27,12 +26,7 @@ export function unexplained(statement: Statement): Verdict {
   return statement.hasDrop ? unclear('there is a DROP where none is expected') : NOT_OURS;
 }
 
-export function dropVerdict(
-  cursor: TokenCursor,
-  statement: Statement,
-  source: Source,
-  { views = false }: Sought,
-): Verdict {
+export function dropVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {
   if (cursor.takeWords('TABLE') || cursor.takeWords('TABLES')) {
     return dropOf('table', cursor, statement, source);
   }
@@ -46,9 +40,6 @@ export function dropVerdict(
     return schema !== null && cursor.isAtEnd && statement.isWhole
       ? { ...refused('drop-database', []), schema: schema.value, ifExists }
       : unclear('this DROP DATABASE is not understood');
-  }
-  if (views && cursor.takeWords('VIEW')) {
-    return isCut(statement.tokens) ? tooMany('names') : dropViewOf(cursor, statement, source);
   }
   const object = cursor.peek();
   if (cursor.isWord('SEQUENCE')) return NOT_OURS;
@@ -76,13 +67,6 @@ function dropOf(
   return parsed !== null && statement.isWhole
     ? { kind: 'drop-table', statement: parsed }
     : unclear(`this DROP ${object.toUpperCase()} is not understood`);
-}
-
-/** A DROP VIEW, behind these words. */
-function dropViewOf(cursor: TokenCursor, { isWhole }: Statement, source: Source): Verdict {
-  const found = refused('drop-view', []);
-  const dropView = parseDropView(cursor, source);
-  return dropView !== null && isWhole ? { ...found, tables: dropView.names, dropView } : found;
 }
 
 export function createVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {

@@ -109,13 +109,12 @@ export class TokenStream {
   /** The current token makes what stands before it the beginning of a statement of ours. */
   get #isOpening(): boolean {
     const [first, second, third] = this.#before;
-    const { truncates, partitions, views } = this.#sought;
+    const { truncates, partitions } = this.#sought;
     // Whatever the name between them is. Behind SELECT it is a column.
     if (second === 'PREPARE' && first !== 'SELECT' && this.isWord('FROM')) return true;
     switch (third) {
       case 'DROP':
         if (this.isWord(...DROPPABLE)) return true;
-        if (views === true && this.isWord('VIEW')) return true;
         return partitions === true && this.isWord('PARTITION');
       case 'TRUNCATE':
         if (partitions === true && this.isWord('PARTITION')) return true;

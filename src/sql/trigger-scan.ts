@@ -6,7 +6,7 @@
  * word), so where `classify` finds something, these bytes hold `drop` and one of `table`,
  * `database`, `schema`, `sequence`; or `prepare` or `immediate`, whose text may be spelled in any
  * way; or `create` and `replace`; or the beginning of a name of undrop's own schemas; where they
- * are sought, `truncate`, or `drop` and `view`, or `alter`, `truncate` and `partition` (an ALTER
+ * are sought, `truncate`, or `alter`, `truncate` and `partition` (an ALTER
  * TABLE … DROP PARTITION has `drop` and `table`). GTID_NEXT and SQL_LOG_BIN are shown as well: a
  * drop under them is asked for, or recorded, differently.
  */
@@ -28,7 +28,6 @@ const TABLE = wordOf('table');
 const SCHEMA = wordOf('schema');
 const DATABASE = wordOf('database');
 const SEQUENCE = wordOf('sequence');
-const VIEW = wordOf('view');
 const CREATE = wordOf('create');
 const DROP = wordOf('drop');
 const UNDROP = wordOf('undrop');
@@ -51,16 +50,14 @@ export interface Sought {
   readonly truncates?: boolean;
   /** ALTER TABLE … DROP PARTITION and TRUNCATE PARTITION; default: they are none of ours. */
   readonly partitions?: boolean;
-  /** DROP VIEW; default: it is none of ours. */
-  readonly views?: boolean;
 }
 
 const NOTHING_MORE: Sought = {};
 
 /** What is sought, and nothing else that `options` may say. */
 export function soughtOf(options: Sought): Required<Sought> {
-  const { truncates = false, partitions = false, views = false } = options;
-  return { truncates, partitions, views };
+  const { truncates = false, partitions = false } = options;
+  return { truncates, partitions };
 }
 
 /** Whether `bytes[start, end)`, the text of one statement packet, has to be classified. */
@@ -100,8 +97,7 @@ export function mayBeOurs(
       (hasWord(bytes, start, end, TABLE) ||
         hasWord(bytes, start, end, SCHEMA) ||
         hasWord(bytes, start, end, DATABASE) ||
-        hasWord(bytes, start, end, SEQUENCE) ||
-        (sought.views === true && hasWord(bytes, start, end, VIEW)))) ||
+        hasWord(bytes, start, end, SEQUENCE))) ||
     (replace && hasWord(bytes, start, end, CREATE)) ||
     (truncate &&
       (sought.truncates === true ||
@@ -170,16 +166,11 @@ export class TriggerWatch {
   #partition = false;
   readonly #truncates: boolean;
   readonly #partitions: boolean;
-  /** What stands behind DROP. */
-  readonly #objects: RegExp;
 
   constructor(sought: Sought = NOTHING_MORE) {
-    const { truncates, partitions, views } = soughtOf(sought);
+    const { truncates, partitions } = soughtOf(sought);
     this.#truncates = truncates;
     this.#partitions = partitions;
-    this.#objects = views
-      ? /table|schema|database|sequence|view/i
-      : /table|schema|database|sequence/i;
   }
 
   /** Whether it has the beginning of a recycle schema's name. */
@@ -192,7 +183,7 @@ export class TriggerWatch {
     const text = this.#carried + chunk.toString('latin1');
     this.#carried = text.slice(-CARRIED_BYTES);
     this.#drop ||= /drop/i.test(text);
-    this.#object ||= this.#objects.test(text);
+    this.#object ||= /table|schema|database|sequence/i.test(text);
     this.#create ||= /create/i.test(text);
     this.#replace ||= /replace/i.test(text);
     this.#recycle ||= /_undrop/i.test(text);

@@ -3,7 +3,6 @@
  * held tables are, is `not-ours`; what isn't understood and might do so is `unclear` or `guarded`.
  */
 import type { DropTableStatement } from './grammar/drop-table.js';
-import type { DropViewStatement } from './grammar/drop-view.js';
 import type { TableName } from './grammar/table-name.js';
 
 /** By what a drop that this version doesn't execute came. */
@@ -11,7 +10,6 @@ export type Carrier =
   | 'multi-statement'
   | 'drop-database'
   | 'create-or-replace'
-  | 'drop-view'
   | 'prepare'
   | 'execute-immediate'
   | 'compound'
@@ -47,8 +45,6 @@ export interface Refused {
   readonly optionsAt?: number;
   /** Of CREATE OR REPLACE of a table or a sequence, where it was read to its end. */
   readonly replacement?: Replacement;
-  /** Of DROP VIEW, where it was read to its end; `tables` are its views. */
-  readonly dropView?: DropViewStatement;
   /** The statements of a multi-statement text or of a block, or the one that is wrapped. */
   readonly statements: readonly Piece[];
   /** Of a text that is executed by PREPARE or EXECUTE IMMEDIATE: what the server makes it of. */

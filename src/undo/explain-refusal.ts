@@ -10,7 +10,7 @@ import {
   ER_SPECIFIC_ACCESS_DENIED_ERROR,
   READ_ONLY_SERVER,
 } from '../wire/server-errors.js';
-import type { Held, HeldTable, TableName } from './list.js';
+import type { HeldTable, TableName } from './list.js';
 
 /** Beside the rights on tables: to log in, to make a routine, to grant. */
 export const DENIED = [
@@ -42,7 +42,7 @@ export function notSeen({ origin, id, holdSchema, holdName }: HeldTable): Undrop
 /** `error` itself where there is no more to say. */
 export function explainRefusal(
   error: unknown,
-  { table, to }: { readonly table: Held; readonly to: TableName },
+  { table, to }: { readonly table: HeldTable; readonly to: TableName },
 ): unknown {
   if (!(error instanceof UndropError) || error.code !== 'UNDROP_SERVICE_FAILED') return error;
   const { cause } = error;

@@ -1,7 +1,7 @@
 /** Held tables and restores as people read them, and as programs do. Pure. */
 import { isTwinId } from '../names/hold-id.js';
 import { isPinned } from '../names/hold-name.js';
-import type { Held, TableName } from './list.js';
+import type { HeldTable, TableName } from './list.js';
 import type { RestoreReport } from './run-restore.js';
 import { cut, displayWidth, printable } from './text-width.js';
 
@@ -17,7 +17,7 @@ interface Column {
 }
 
 /** An aligned table that fits into `width` columns where it can; `null`: as wide as it is. */
-export function formatHeldList(rows: readonly Held[], width: number | null): string {
+export function formatHeldList(rows: readonly HeldTable[], width: number | null): string {
   if (rows.length === 0) return 'No table is held.\n';
   const digits = uniqueDigits(rows.map(({ id }) => id));
   const columns: readonly Column[] = [
@@ -39,21 +39,21 @@ export function formatHeldList(rows: readonly Held[], width: number | null): str
   );
 }
 
-function formatUnseen(row: Held): readonly string[] {
-  if (row.kind === 'view' || !row.unseen) return [];
+function formatUnseen(row: HeldTable): readonly string[] {
+  if (!row.unseen) return [];
   const held = printable(`${row.holdSchema}.${row.holdName}`);
   return [`${formatName(row.origin)} is held as ${held}, which this account can't see.\n`];
 }
 
-function isTorn(row: Held): boolean {
-  return row.kind === 'table' && row.torn === true;
+function isTorn(row: HeldTable): boolean {
+  return row.torn === true;
 }
 
-function formatState(row: Held): string {
+function formatState(row: HeldTable): string {
   return isTorn(row) ? 'TORN' : row.state;
 }
 
-function formatTorn(row: Held): readonly string[] {
+function formatTorn(row: HeldTable): readonly string[] {
   return isTorn(row) ? [`${formatName(row.origin)} is in pieces: ${HOW_TO_MEND}.\n`] : [];
 }
 
@@ -63,7 +63,7 @@ export const HOW_TO_MEND =
 
 /** What was done, in one or a few lines. */
 export function formatRestoreReport(report: RestoreReport): string {
-  const { kind, origin, restoredAs, droppedAt, user, rowEstimate, others } = report;
+  const { origin, restoredAs, droppedAt, user, rowEstimate, others } = report;
   const dropped = [
     ...(droppedAt === null ? [] : [formatTime(droppedAt)]),
     ...(user === null ? [] : [`by ${printable(user)}`]),
@@ -73,12 +73,12 @@ export function formatRestoreReport(report: RestoreReport): string {
     ...(rowEstimate === null
       ? []
       : [`about ${formatCount(rowEstimate)} ${rowEstimate === 1 ? 'row' : 'rows'}`]),
-    ...(rowEstimate === null && origin !== null && kind === 'table' ? ['rows not counted'] : []),
+    ...(rowEstimate === null && origin !== null ? ['rows not counted'] : []),
   ];
   const what = origin === null ? report.id : formatName(origin);
   const as = isSameName(origin, restoredAs) ? '' : ` as ${formatName(restoredAs)}`;
   const lines = [
-    `${report.wasBack ? 'Finished what was begun: restored' : 'Restored'} ${kind === 'view' ? 'the view ' : ''}${what}${as}${details.length === 0 ? '' : ` (${details.join(', ')})`}.`,
+    `${report.wasBack ? 'Finished what was begun: restored' : 'Restored'} ${what}${as}${details.length === 0 ? '' : ` (${details.join(', ')})`}.`,
     ...(report.recorded !== false ? [] : ['The ledger could not be told; recovery will notice.']),
     ...report.checks.flatMap(formatCheck),
     ...report.foreignKeys.flatMap(formatForeignKey),
@@ -120,10 +120,9 @@ function formatTrigger(trigger: RestoreReport['triggers'][number]): readonly str
 }
 
 /** For `--json`: times in ISO 8601, UTC. */
-export function heldListJson(rows: readonly Held[]): readonly object[] {
+export function heldListJson(rows: readonly HeldTable[]): readonly object[] {
   return rows.map((row) => ({
     id: row.id,
-    kind: row.kind,
     state: formatState(row),
     schema: row.origin?.schema ?? null,
     table: row.origin?.table ?? null,
@@ -134,18 +133,17 @@ export function heldListJson(rows: readonly Held[]): readonly object[] {
     until: row.due.toISOString(),
     rowEstimate: row.rowEstimate,
     byteEstimate: row.byteEstimate,
-    holdSchema: row.kind === 'table' ? row.holdSchema : null,
-    holdName: row.kind === 'table' ? row.holdName : null,
-    seen: row.kind === 'view' || row.unseen !== true,
+    holdSchema: row.holdSchema,
+    holdName: row.holdName,
+    seen: row.unseen !== true,
   }));
 }
 
 /** For `--json`. */
 export function restoreReportJson(report: RestoreReport): object {
-  const { kind, id, origin, restoredAs, droppedAt, user, rowEstimate, recorded } = report;
+  const { id, origin, restoredAs, droppedAt, user, rowEstimate, recorded } = report;
   return {
     id,
-    kind,
     schema: origin?.schema ?? null,
     table: origin?.table ?? null,
     restoredSchema: restoredAs.schema,
@@ -201,9 +199,9 @@ function uniqueDigits(ids: readonly string[]): number {
   return 32;
 }
 
-function formatWhat({ kind, origin, id }: Held): string {
+function formatWhat({ origin, id }: HeldTable): string {
   if (origin === null && isTwinId(id)) return '(spare of a TRUNCATE)';
-  return kind === 'view' ? `${formatName(origin)} (view)` : formatName(origin);
+  return formatName(origin);
 }
 
 function formatName(name: TableName | null): string {
@@ -220,7 +218,7 @@ function formatTime(time: Date | null): string {
 }
 
 /** PURGE and DROP wait for nothing. */
-function formatUntil(row: Held): string {
+function formatUntil(row: HeldTable): string {
   const { state, due } = row;
   if (isTorn(row)) return '-';
   if (state === 'HOLD' && isPinned(due)) return 'pinned';

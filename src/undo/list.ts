@@ -1,14 +1,12 @@
 /**
  * Everything that is held: the names on the server, joined with what the ledger knows of them. A
- * table without a ledger row is listed too; so is one that is still held in its own schema. Of
- * views the ledger has all that there is.
+ * table without a ledger row is listed too; so is one that is still held in its own schema.
  *
  * Invariant: the names are the truth of which tables are held and in which state; the ledger adds
  * to it.
  */
 import { type LedgerRow, TORN } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
-import { findViewDrops, type ViewRow } from '../ledger/views.js';
 import { idTimeMs } from '../names/hold-id.js';
 import { formatHoldName, parseHoldName, type TableState } from '../names/hold-name.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
@@ -24,25 +22,13 @@ export interface TableName {
   readonly table: string;
 }
 
-/** A table with its rows, or a view's definition. */
-export type Held = HeldTable | HeldView;
-
-export interface HeldTable extends HeldFacts {
-  readonly kind: 'table';
+export interface HeldTable {
   readonly holdSchema: string;
   readonly holdName: string;
   /** By the ledger alone: the server lets this account see no table there. */
   readonly unseen?: true;
   /** The same, as its partitions are under two names: it is no table until they are together. */
   readonly torn?: true;
-}
-
-export interface HeldView extends HeldFacts {
-  readonly kind: 'view';
-  readonly row: ViewRow;
-}
-
-interface HeldFacts {
   /** 32 hex digits. */
   readonly id: string;
   readonly state: TableState;
@@ -65,17 +51,16 @@ interface HeldFacts {
   readonly rowLogged: boolean | null;
 }
 
-/** Tables and views, newest first. */
-export async function listAll(connection: ServiceConnection): Promise<readonly Held[]> {
-  const views = await ofLedger(() => findViewDrops(connection, 'kept'));
+/** All of them, newest first. */
+export async function listAll(connection: ServiceConnection): Promise<readonly HeldTable[]> {
   const rows = await liveRows(connection);
   const tables = await listOf(connection, rows);
   const unseen = await findUnseen(connection, rows, tables);
   const torn = findTorn(rows, tables);
-  return [...tables, ...unseen, ...torn, ...views.map(describeView)].sort(newestFirst);
+  return [...tables, ...unseen, ...torn].sort(newestFirst);
 }
 
-/** The tables alone that are to be seen, newest first. */
+/** Those that are to be seen, newest first. */
 export async function listHeld(connection: ServiceConnection): Promise<readonly HeldTable[]> {
   return listOf(connection, await liveRows(connection));
 }
@@ -140,13 +125,9 @@ async function isAbsent(
   }
 }
 
-function liveRows(connection: ServiceConnection): Promise<readonly LedgerRow[]> {
-  return ofLedger(() => findRows(connection, { by: 'live' }, { texts: false }));
-}
-
-async function ofLedger<T>(read: () => Promise<readonly T[]>): Promise<readonly T[]> {
+async function liveRows(connection: ServiceConnection): Promise<readonly LedgerRow[]> {
   try {
-    return await read();
+    return await findRows(connection, { by: 'live' }, { texts: false });
   } catch (error) {
     if (isServerError(error, ...ABSENT_TABLE)) return [];
     throw error;
@@ -164,7 +145,6 @@ function isElsewhere(schema: string | null): schema is string {
 
 function describe(table: HoldTable, row: LedgerRow | undefined): HeldTable {
   return {
-    kind: 'table',
     id: table.id,
     state: table.state,
     due: table.due,
@@ -183,32 +163,12 @@ function describe(table: HoldTable, row: LedgerRow | undefined): HeldTable {
   };
 }
 
-function describeView(row: ViewRow): HeldView {
-  const { id, schema, view, groupId, user, clientAddress, droppedAt, sqlLogBin, rowLogged } = row;
-  return {
-    kind: 'view',
-    id,
-    state: 'HOLD',
-    due: row.holdUntil,
-    origin: { schema, table: view },
-    droppedAt,
-    user,
-    clientAddress,
-    groupId,
-    rowEstimate: null,
-    byteEstimate: null,
-    logged: sqlLogBin,
-    rowLogged,
-    row,
-  };
-}
-
 /** Only a UUIDv7 has a time in it. */
 function timeOf(id: string): Date | null {
   return id.charAt(12) === '7' ? new Date(idTimeMs(id)) : null;
 }
 
-function newestFirst(one: Held, other: Held): number {
-  const sinceMs = (table: Held) => table.droppedAt?.getTime() ?? 0;
+function newestFirst(one: HeldTable, other: HeldTable): number {
+  const sinceMs = (table: HeldTable) => table.droppedAt?.getTime() ?? 0;
   return sinceMs(other) - sinceMs(one) || (one.id < other.id ? 1 : -1);
 }

@@ -7,7 +7,7 @@
 import { UndropError } from '../errors.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
 import { isSameName } from '../names/same-name.js';
-import type { Held, TableName } from './list.js';
+import type { HeldTable, TableName } from './list.js';
 import { similarNames } from './similar.js';
 import { parseTableName } from './table-name.js';
 
@@ -19,16 +19,16 @@ export interface RestoreRequest {
 }
 
 export interface RestorePlan {
-  readonly table: Held;
+  readonly table: HeldTable;
   readonly to: TableName;
   /** Further tables that are held under the same name, newest first. */
-  readonly others: readonly Held[];
+  readonly others: readonly HeldTable[];
 }
 
 const SHOWN_MAX = 5;
 
 /** What to rename to what. `held`: newest first. */
-export function planRestore(held: readonly Held[], request: RestoreRequest): RestorePlan {
+export function planRestore(held: readonly HeldTable[], request: RestoreRequest): RestorePlan {
   const found = findTarget(held, request.target);
   const table = found.find((one) => one.state === 'HOLD' && !isTorn(one)) ?? found[0];
   if (table === undefined) throw notFound(held, request.target);
@@ -40,14 +40,14 @@ export function planRestore(held: readonly Held[], request: RestoreRequest): Res
   return { table, to, others: found.filter((other) => other !== table) };
 }
 
-function isTorn(table: Held): boolean {
-  return table.kind === 'table' && table.torn === true;
+function isTorn(table: HeldTable): boolean {
+  return table.torn === true;
 }
 
 /**
  * All that are meant; of one name only. A whole id wins, then a name, then the beginning of an id.
  */
-function findTarget(held: readonly Held[], target: string): readonly Held[] {
+function findTarget(held: readonly HeldTable[], target: string): readonly HeldTable[] {
   const digits = target.replaceAll('-', '').toLowerCase();
   const whole = held.filter(({ id }) => id === digits);
   if (whole.length > 0) return whole;
@@ -65,7 +65,7 @@ export function isIdPrefix(digits: string): boolean {
 }
 
 /** Names as they are written, else without regard to case. */
-function findByName(held: readonly Held[], target: string): readonly Held[] {
+function findByName(held: readonly HeldTable[], target: string): readonly HeldTable[] {
   const same = held.filter((table) => namesOf(table).includes(target));
   const found =
     same.length > 0
@@ -78,7 +78,7 @@ function findByName(held: readonly Held[], target: string): readonly Held[] {
 }
 
 /** All ways to write the name of where it came from. */
-function namesOf({ origin }: Held): readonly string[] {
+function namesOf({ origin }: HeldTable): readonly string[] {
   if (origin === null) return [];
   const { schema, table } = origin;
   const quote = (name: string) => `\`${name.replaceAll('`', '``')}\``;
@@ -95,7 +95,7 @@ function namesOf({ origin }: Held): readonly string[] {
 /** The server's own schemas, where a user's table has no place. */
 const OF_THE_SERVER = new Set(['mysql', 'sys', 'information_schema', 'performance_schema']);
 
-function chooseName(table: Held, to: string | undefined): TableName {
+function chooseName(table: HeldTable, to: string | undefined): TableName {
   if (to === undefined) {
     if (table.origin === null) throw new UndropError('UNDROP_NO_ORIGIN', { id: table.id });
     return table.origin;
@@ -110,7 +110,7 @@ function chooseName(table: Held, to: string | undefined): TableName {
   return { schema, table: parsed.table };
 }
 
-function notFound(held: readonly Held[], target: string): UndropError {
+function notFound(held: readonly HeldTable[], target: string): UndropError {
   const names = new Set(held.map(qualified).filter((name) => name !== null));
   const ofSchema = held.filter(({ origin }) => origin && isSameName(origin.schema, target));
   const inSchema = [...new Set(ofSchema.map(qualified))].filter((name) => name !== null);
@@ -123,7 +123,7 @@ function notFound(held: readonly Held[], target: string): UndropError {
   return new UndropError('UNDROP_NO_SUCH_HELD', params);
 }
 
-function ambiguous(target: string, found: readonly Held[]): UndropError {
+function ambiguous(target: string, found: readonly HeldTable[]): UndropError {
   const shown = found
     .slice(0, SHOWN_MAX)
     .map((table) => `${table.id} (${qualified(table) ?? 'origin not known'})`);
@@ -131,6 +131,6 @@ function ambiguous(target: string, found: readonly Held[]): UndropError {
   return new UndropError('UNDROP_AMBIGUOUS', { target, found: shown.join(', ') + more });
 }
 
-function qualified({ origin }: Held): string | null {
+function qualified({ origin }: HeldTable): string | null {
   return origin === null ? null : `${origin.schema}.${origin.table}`;
 }

@@ -1,6 +1,6 @@
 /**
  * Brings one held table back: finds it, gives it its name by one atomic RENAME, tells the ledger,
- * and gives it back its foreign keys and its triggers. A view is made anew.
+ * and gives it back its foreign keys and its triggers.
  *
  * Invariant: whoever loses the race (against the collector, another restore, a DBA) changes
  * nothing.
@@ -16,7 +16,6 @@ import {
   type CameBack,
   comeBack,
   findUnfinished,
-  NOTHING_OFF,
   tolerantly,
   writtenName,
 } from '../recovery/come-back.js';
@@ -24,9 +23,8 @@ import { isUnanswered } from '../service/connect-error.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { note, sql } from '../service/sql.js';
 import { explainRefusal, notSeen } from './explain-refusal.js';
-import { type Held, type HeldTable, listAll, type TableName } from './list.js';
+import { type HeldTable, listAll, type TableName } from './list.js';
 import { isIdPrefix, planRestore, type RestorePlan, type RestoreRequest } from './next-step.js';
-import { restoreView } from './restore-view.js';
 import { parseTableName, readingsOf } from './table-name.js';
 
 /** Of one name that was dropped and ended; one is enough to say so. */
@@ -36,7 +34,6 @@ const ROWS_MAX = 1_000;
 const MISSED: readonly ErrorCode[] = ['UNDROP_NAME_TAKEN', 'UNDROP_NOT_HELD'];
 
 export interface RestoreReport extends CameBack {
-  readonly kind: Held['kind'];
   readonly id: string;
   /** Where it came from; null where the ledger had no row of it. */
   readonly origin: TableName | null;
@@ -47,7 +44,7 @@ export interface RestoreReport extends CameBack {
   /** It had its name again; an earlier restore broke off before its keys and triggers were back. */
   readonly wasBack: boolean;
   /** Still held under the same name, newest first. */
-  readonly others: readonly Held[];
+  readonly others: readonly HeldTable[];
   /** False: the ledger could not be told, recovery will notice; null: it never knew the table. */
   readonly recorded: boolean | null;
 }
@@ -62,16 +59,14 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
   const planned = await plan(pool, request);
   if ('restoredAs' in planned) return finish(pool, planned);
   const { table, to, others } = planned;
-  if (table.kind === 'table' && table.unseen) throw notSeen(table);
+  if (table.unseen) throw notSeen(table);
   await assertSchema(pool, table, to.schema);
-  const work = table.kind === 'view' ? restoreView(pool, table, to) : restoreTable(pool, table, to);
-  const recorded = await work.catch(async (error: unknown) => {
+  const recorded = await restoreTable(pool, table, to).catch(async (error: unknown) => {
     throw await explain(pool, error, { ...planned, target: request.target });
   });
-  const cameBack = table.kind === 'view' ? NOTHING_OFF : await comeBack(pool, table, to);
+  const cameBack = await comeBack(pool, table, to);
   return {
     ...cameBack,
-    kind: table.kind,
     id: table.id,
     origin: table.origin,
     restoredAs: to,
@@ -91,7 +86,7 @@ async function explain(
   { table, to, target }: RestorePlan & { readonly target: string },
 ): Promise<unknown> {
   const isMissed = error instanceof UndropError && MISSED.includes(error.code);
-  if (!isMissed || table.kind === 'view') return explainRefusal(error, { table, to });
+  if (!isMissed) return explainRefusal(error, { table, to });
   const { id, holdSchema, holdName } = table;
   const { value } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
   const [row] = value;
@@ -113,7 +108,7 @@ async function finish(pool: ServicePool, { row, restoredAs }: Unfinished): Promi
   const recorded = await record(pool, { id, rowLogged }, restoredAs);
   const cameBack = await comeBack(pool, { id, logged }, restoredAs);
   const origin = { schema, table };
-  const what = { kind: 'table', id, origin, restoredAs, droppedAt, user, rowEstimate } as const;
+  const what = { id, origin, restoredAs, droppedAt, user, rowEstimate };
   return { ...cameBack, ...what, others: [], recorded, wasBack: true };
 }
 
@@ -216,7 +211,7 @@ function endedMs({ endedAt }: LedgerRow): number {
   return endedAt?.getTime() ?? 0;
 }
 
-async function assertSchema(pool: ServicePool, table: Held, schema: string): Promise<void> {
+async function assertSchema(pool: ServicePool, table: HeldTable, schema: string): Promise<void> {
   const [rows] = await pool.run(
     sql`${note('restore', table.id)} SELECT 1 AS one FROM information_schema.SCHEMATA
       WHERE SCHEMA_NAME = ${schema}`,

@@ -1,6 +1,6 @@
 /**
  * What else takes tables away, where something breaks in the middle of it: TRUNCATE, MariaDB's
- * CREATE OR REPLACE, DROP DATABASE, ALTER TABLE … DROP and TRUNCATE PARTITION, DROP VIEW. What each
+ * CREATE OR REPLACE, DROP DATABASE, ALTER TABLE … DROP and TRUNCATE PARTITION. What each
  * is made of, and where its tables may be afterwards.
  */
 import { expect } from '@jest/globals';
@@ -249,57 +249,12 @@ function partitions(verb: 'DROP' | 'TRUNCATE'): KinScene {
   };
 }
 
-const VIEWS: readonly string[] = ['seen_a', 'seen_b'];
-
-/** What is dropped is the definition, so that one is there or in the ledger. */
-const DROP_VIEW: KinScene = {
-  title: 'DROP VIEW',
-  on: /./,
-  texts: () => [`DROP VIEW ${VIEWS.join()}`],
-  make: (place) =>
-    makeAnew(
-      place,
-      'CREATE TABLE p (id INT PRIMARY KEY) ENGINE=InnoDB',
-      ...VIEWS.map((view) => `CREATE ALGORITHM=MERGE VIEW ${view} AS SELECT id AS ${view} FROM p`),
-    ),
-  end: async (place) => {
-    const { direct, pool, schema } = place;
-    const there = (await viewsOf(place)).length;
-    expect([0, VIEWS.length]).toContain(there);
-    const [kept] = await direct.query<RowDataPacket[]>(
-      "SELECT id FROM _undrop.ledger WHERE state = 'kept' AND schema_name = ?",
-      [schema],
-    );
-    expect(kept.length).toBe(VIEWS.length - there);
-    for (const { id } of kept) await restore(pool, { target: String(id) });
-    const views = await viewsOf(place);
-    expect(views.map(({ name }) => name)).toEqual(VIEWS);
-    for (const { name } of views) {
-      const [[shown]] = await direct.query<RowDataPacket[]>(`SHOW CREATE VIEW ${schema}.${name}`);
-      const text = String(shown?.['Create View']);
-      expect(text).toContain('ALGORITHM=MERGE');
-      expect(text).toContain(`\`p\`.\`id\` AS \`${name}\``);
-    }
-    return there === 0 ? 'done' : 'whole';
-  },
-};
-
-async function viewsOf({ direct, schema }: Place): Promise<readonly { readonly name: string }[]> {
-  const [rows] = await direct.query<RowDataPacket[]>(
-    `SELECT TABLE_NAME AS name FROM information_schema.VIEWS
-     WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME`,
-    [schema],
-  );
-  return rows.map(({ name }) => ({ name: String(name) }));
-}
-
 export const KIN_SCENES: readonly KinScene[] = [
   TRUNCATE,
   REPLACE,
   DROP_DATABASE,
   REPLACE_DATABASE,
   DROP_BESIDE_RIVAL,
-  DROP_VIEW,
   partitions('DROP'),
   partitions('TRUNCATE'),
 ];
@@ -319,7 +274,6 @@ async function makeAnew({ direct, schema }: Place, ...texts: readonly string[]):
     `USE ${schema}`,
     'SET foreign_key_checks = 0',
     `DROP DATABASE IF EXISTS ${six(schema)}`,
-    `DROP VIEW IF EXISTS ${VIEWS.join()}`,
     'DROP TABLE IF EXISTS back, kid, c, a, p, parts, part_0, part_1',
     'SET foreign_key_checks = 1',
   ];

@@ -31,7 +31,6 @@ jest.setTimeout(120_000);
 
 /** More than is looked at in one go. */
 const CROWD = 1_010;
-const OLD = '1'.repeat(32);
 const LATE = 'd'.repeat(32);
 const LATER = 'e'.repeat(32);
 
@@ -95,14 +94,6 @@ describe.each(testServers())('recovery on $name', (server) => {
     await crowd('f', { state: 'intent' });
     await recoverTimes(1);
     expect(await stateOf(drop)).toEqual(['HOLD', true]);
-  });
-
-  test('a crowd of DROP VIEWs that are under way keeps no older one from being settled', async () => {
-    const definition = JSON.stringify({ head: '', tail: '', shown: '' });
-    await crowd('f', { kind: 'view', state: 'dropping', definition }, 10 * CROWD);
-    await change(`f${'0'.repeat(31)}`, { id: OLD, thread_id: 0 });
-    await recoverTimes(2);
-    expect(await stateById(OLD)).toBe('kept');
   });
 
   test('a crowd of schemas that are being dropped keeps no later one from its end', async () => {

@@ -7,7 +7,6 @@ import {
   heldListJson,
   restoreReportJson,
 } from '../../src/undo/format.js';
-import type { HeldView } from '../../src/undo/list.js';
 import type { RestoreReport } from '../../src/undo/run-restore.js';
 import { held } from './held.js';
 
@@ -74,22 +73,9 @@ describe('the list of held tables', () => {
     expect(formatHeldList([], 80)).toBe('No table is held.\n');
   });
 
-  test('marks a view, of which there is no table', () => {
-    const { holdSchema: _schema, holdName: _name, ...facts } = held(1, 'shop.totals');
-    const row = {} as HeldView['row'];
-    const view: HeldView = { ...facts, kind: 'view', row, rowEstimate: null, byteEstimate: null };
-    expect(formatHeldList([view], null)).toContain('  shop.totals (view)  ');
-    expect(heldListJson([view])[0]).toMatchObject({
-      kind: 'view',
-      holdSchema: null,
-      holdName: null,
-    });
-  });
-
   test('is plain records as JSON', () => {
     expect(heldListJson(rows)[1]).toEqual({
       id: held(1, 'x.y').id,
-      kind: 'table',
       state: 'PURGE',
       schema: 'shop',
       table: 'orders',
@@ -109,7 +95,6 @@ describe('the list of held tables', () => {
 
 describe('the report of a restore', () => {
   const report: RestoreReport = {
-    kind: 'table',
     id: held(1, 'shop.orders').id,
     origin: { schema: 'shop', table: 'orders' },
     restoredAs: { schema: 'shop', table: 'orders' },
@@ -136,11 +121,6 @@ describe('the report of a restore', () => {
     expect(formatRestoreReport({ ...report, wasBack: true })).toBe(
       'Finished what was begun: restored shop.orders (dropped 2026-03-01 12:00:01 by app, about 100,000 rows).\n',
     );
-  });
-
-  test('of a view counts no rows', () => {
-    const view = formatRestoreReport({ ...report, kind: 'view', rowEstimate: null });
-    expect(view).toBe('Restored the view shop.orders (dropped 2026-03-01 12:00:01 by app).\n');
   });
 
   test('says the new name, the others of that name, and a silent ledger', () => {
@@ -185,7 +165,6 @@ describe('the report of a restore', () => {
 
   test('is a plain record as JSON', () => {
     expect(restoreReportJson(report)).toEqual({
-      kind: 'table',
       id: report.id,
       schema: 'shop',
       table: 'orders',

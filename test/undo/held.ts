@@ -6,7 +6,6 @@ export function held(count: number, name: string | null, more: Partial<HeldTable
   const id = `0195a1b2c3d${count.toString(16)}7000800000000000000${count.toString(16)}`;
   const [schema = '', table = ''] = (name ?? '').split('.');
   return {
-    kind: 'table',
     id,
     state: 'HOLD',
     due: new Date('2026-03-08T12:00:00Z'),
