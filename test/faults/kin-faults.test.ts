@@ -1,8 +1,8 @@
 /**
- * A TRUNCATE, a CREATE OR REPLACE of a table or a schema, a DROP or TRUNCATE PARTITION, a DROP
- * DATABASE, alone or beside a session that creates tables, or a DROP VIEW, in the middle of which
- * the proxy is killed, connections are cut, or the service account is refused, at a statement or an
- * answer on the wire. Afterwards everything is as it was, or all is held; the client's answer is
+ * A TRUNCATE, a CREATE OR REPLACE of a table or a schema, a DROP or TRUNCATE PARTITION, or a DROP
+ * DATABASE, alone or beside a session that creates tables, in the middle of which the proxy is
+ * killed, connections are cut, or the service account is refused, at a statement or an answer on
+ * the wire. Afterwards everything is as it was, or all is held; the client's answer is
  * true; a proxy that lives on serves the next client and finishes what was left.
  *
  * A run takes a pairwise part of the cells, a long run each event of each scene with each fault.

@@ -1,12 +1,17 @@
 /**
- * What the collector gives up of the ledger in the end, and what keeps it from that: definitions of
- * views, and the rows of what has gone.
+ * What the collector removes from the ledger in the end, and what keeps it from that; and what the
+ * rows of dropped views, which earlier versions wrote, do to everything that reads the ledger.
  */
 import { expect, jest } from '@jest/globals';
-import { type Collecting, startCollecting, until } from '../lifecycle/collecting.js';
+import { silentLog } from '../../src/log.js';
+import { reconcile } from '../../src/recovery/reconcile.js';
+import { listAll } from '../../src/undo/list.js';
+import { restore } from '../../src/undo/run-restore.js';
+import { type Collecting, holdTable, startCollecting, until } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { query, testServers } from '../support/servers.js';
+import { poolOn } from '../support/service-pool.js';
 
 jest.setTimeout(120_000);
 
@@ -47,12 +52,43 @@ inLanes(
 
     test('ended rows outlast UNDROP_GRACE', async () => {
       await row('0b', { kind: 'base', state: 'removed' });
+      // Without a held table there is nothing to wait for.
+      await holdTable(server, { dueInSeconds: 3_600 });
       collecting = startCollecting(server, { graceMs: 3_600_000, holdMs: 3_600_000 });
       await collecting.looked();
+      const waits = collecting.said.filter(({ fields }) => fields['event'] === 'grace');
+      expect(waits.map(({ fields }) => fields['heldCount'])).toEqual([1]);
       expect(await states()).toEqual({ '0b': 'removed' });
       await collecting.stop();
       collecting = startCollecting(server, { graceMs: 0 });
       await until('it is given up', async () => !('0b' in (await states())));
+    });
+
+    test('rows of views that an earlier version wrote disturb nobody', async () => {
+      await row('0a', { kind: 'view', state: 'dropping' });
+      await row('0b', { kind: 'view', state: 'kept' });
+      await row('0c', { kind: 'view', state: 'restored' });
+      await row('0d', { kind: 'view', state: 'removed' });
+      const pool = poolOn(server);
+      const report = await reconcile(pool, {
+        proxyId: 'test',
+        activeIds: new Set(),
+        log: silentLog,
+      });
+      expect(report).toMatchObject({ completed: [], forgotten: [], untouched: [], gone: [] });
+      expect(await listAll(pool)).toEqual([]);
+      for (const target of ['s.t', 't', '0a', '0b', '0c', '0d']) {
+        const error = await restore(pool, { target }).catch((rejected: unknown) => rejected);
+        expect(error).toMatchObject({ code: 'UNDROP_NO_SUCH_HELD' });
+      }
+      await pool.dispose();
+      collecting = startCollecting(server, { graceMs: 0 });
+      await until('the ended ones are given up', async () => {
+        const left = Object.keys(await states());
+        return !left.includes('0c') && !left.includes('0d');
+      });
+      await collecting.looked();
+      expect(await states()).toEqual({ '0a': 'dropping', '0b': 'kept' });
     });
 
     test('the row of a dropped schema outlasts its tables', async () => {

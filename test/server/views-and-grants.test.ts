@@ -1,6 +1,7 @@
 /**
  * What hangs on the name of a table that is dropped: views over it and rights on it stay with the
- * name, as behind a native drop. Neither a view nor a right leads to the held rows.
+ * name, as after a native drop. Neither a view nor a right leads to the held rows. Statements on
+ * views themselves are the server's.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
@@ -9,7 +10,7 @@ import { listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
-import { RawClient } from '../support/raw-client.js';
+import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { connect, type FreshSchema, freshSchema, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 
@@ -109,5 +110,36 @@ describe.each(testServers())('on $name', (server) => {
     await restore(pool, { target: held.id });
     expect(await reader.rows('SELECT * FROM v')).toEqual([['1'], ['2']]);
     await reader.quit();
+  });
+
+  test('a view is made, replaced and dropped as on the server, also among other statements', async () => {
+    const texts = [
+      'CREATE VIEW v AS SELECT id FROM a',
+      'CREATE OR REPLACE VIEW v AS SELECT 1 AS one',
+      'DROP TABLE v',
+      'DROP VIEW a',
+      'DROP VIEW v, missing',
+      'CREATE OR REPLACE VIEW v AS SELECT 2 AS two',
+      'DO 1; DROP VIEW v; CREATE OR REPLACE VIEW v AS SELECT 3 AS three; SELECT * FROM v',
+      'DROP VIEW v; DROP TABLE IF EXISTS missing; CREATE VIEW v AS SELECT id FROM a; SELECT * FROM v',
+      'DROP VIEW IF EXISTS v, missing',
+      'DROP VIEW v',
+    ];
+    const said: unknown[] = [];
+    for (const at of [server, proxy]) {
+      await root.query('DROP VIEW IF EXISTS v');
+      const flags = MODERN | CLIENT.MULTI_STATEMENTS;
+      const session = await RawClient.open(at, { schema: schema.name, flags });
+      const answers: unknown[] = [];
+      for (const text of texts) {
+        const { packets } = await session.query(text);
+        const warnings = await session.rows('SHOW WARNINGS');
+        answers.push([text, packets.map(({ payload }) => payload.toString('latin1')), warnings]);
+      }
+      answers.push(await session.rows('SELECT * FROM a'));
+      await session.quit();
+      said.push(answers);
+    }
+    expect(said[1]).toEqual(said[0]);
   });
 });
