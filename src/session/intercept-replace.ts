@@ -29,7 +29,19 @@ import { type ClientCharset, clientCharsetOf, modeFromSqlMode } from '../sql/lex
 import type { Replacement } from '../sql/verdict.js';
 import { decodeErr, type ErrPacket } from '../wire/response/err.js';
 import type { OkPacket } from '../wire/response/ok.js';
-import { ER_MAX_PREPARED_STMT_COUNT_REACHED } from '../wire/server-errors.js';
+import {
+  DDL_FORBIDDEN,
+  ER_BAD_TABLE_ERROR,
+  ER_MAX_PREPARED_STMT_COUNT_REACHED,
+  ER_NO_SUCH_TABLE,
+  ER_PARSE_ERROR,
+  ER_TABLE_EXISTS_ERROR,
+  ER_TABLE_NOT_LOCKED,
+  ER_UPDATE_TABLE_USED,
+  ER_VIEW_INVALID,
+  GAVE_UP,
+  SAID_BY_PARSER,
+} from '../wire/server-errors.js';
 import { wishesIn } from './drop-wishes.js';
 import { inSlices } from './in-slices.js';
 import {
@@ -48,12 +60,6 @@ import { objectionTo } from './objections.js';
 import { listTables, notDone, notUnderstood, SET_IF_EXISTS } from './refusals.js';
 import { ReplacedTables } from './replaced-tables.js';
 
-/** The name is taken. */
-const TABLE_EXISTS = 1050;
-const SYNTAX_ERROR = 1064;
-const NOT_LOCKED = 1100;
-const MISSING = 1051;
-const NO_SUCH_TABLE = 1146;
 /** What is there is a table for CREATE, and none for DROP. */
 const SERVERS_OWN = 'performance_schema';
 /** Others that take the name are held as well: so often, and while a lock is waited for. */
@@ -66,17 +72,8 @@ const CROWD_PAUSE_MS = 20;
  * there (the old table itself, or a view of it), of a lock that isn't had, of a KILL or a time that
  * is over. Behind others that come so late it is gone.
  */
-const KEEPS_THE_OLD: ReadonlySet<number> = new Set([1146, 1205, 1213, 1317, 1356, 1969]);
-/** What the server says before it looks at anything: XA, read-only. */
-const BEFORE_ALL_ELSE: ReadonlySet<number> = new Set([1290, 1399, 1792, 1836]);
-/**
- * Errors of the server's parser, which leave the transaction open: a closed schema or none, and
- * what it says of names, bytes, types, lengths, charsets, collations, sequences and variables.
- */
-const OF_PARSER: ReadonlySet<number> = new Set([
-  1044, 1046, 1059, 1063, 1064, 1066, 1074, 1102, 1103, 1115, 1193, 1221, 1253, 1273, 1300, 1425,
-  1426, 1427, 1439, 4085, 4161,
-]);
+const KEEPS_THE_OLD: readonly number[] = [...GAVE_UP, ER_NO_SUCH_TABLE, ER_VIEW_INVALID];
+const OF_PARSER: ReadonlySet<number> = new Set(SAID_BY_PARSER);
 
 /** Statements of ours come between. */
 const ASKS_FOR_COUNTS = /row_count|found_rows|warning_count|error_count/i;
@@ -182,10 +179,10 @@ async function judge(
     // The server looks at tables after it has ended the transaction, and so does this.
     const ending = probeSql(name, { groupId: newId(), charset });
     const [ended] = await userSession.run([{ kind: 'query', text: ending }]);
-    if (ended?.kind === 'err' && BEFORE_ALL_ELSE.has(ended.errno)) return answerWith(ended);
+    if (ended?.kind === 'err' && DDL_FORBIDDEN.includes(ended.errno)) return answerWith(ended);
   }
   // The words are the session's last; those of the parser quote the text to the end.
-  const isSyntax = said.errno === SYNTAX_ERROR;
+  const isSyntax = said.errno === ER_PARSE_ERROR;
   const again = await prepare((isSyntax ? tail : null) ?? text, options);
   return again === null ? null : answerWith(again);
 }
@@ -222,7 +219,7 @@ class Attempt {
       for (let tries = 1; ; tries++) {
         const said = await this.#create();
         if (said.kind === 'ok') return this.#answer(said.payload);
-        if (said.errno !== TABLE_EXISTS) {
+        if (said.errno !== ER_TABLE_EXISTS_ERROR) {
           const { payload, refusal } = await this.#failed(said);
           return this.#answer(payload, refusal);
         }
@@ -262,7 +259,7 @@ class Attempt {
       const why = 'a temporary table has the name of the table that it replaces';
       return wrongBy(notUnderstood(why));
     }
-    if (lock.kind === 'err' && lock.errno === NOT_LOCKED) {
+    if (lock.kind === 'err' && lock.errno === ER_TABLE_NOT_LOCKED) {
       const tables = listTables(statement.names);
       const how = 'by CREATE OR REPLACE under LOCK TABLES';
       const instead = 'UNLOCK TABLES first.';
@@ -282,7 +279,7 @@ class Attempt {
   /** What had the name is gone, or changes: what has it now is for CREATE to say. */
   #isInPassing({ payload, refusal }: DropResult): boolean {
     if (refusal !== null) return refusal.code === 'UNDROP_CHANGED_MEANWHILE';
-    return decodeErr(payload).errno === MISSING && !this.#isServersOwn;
+    return decodeErr(payload).errno === ER_BAD_TABLE_ERROR && !this.#isServersOwn;
   }
 
   get #isServersOwn(): boolean {
@@ -292,7 +289,7 @@ class Attempt {
   /** The new table could not be made, and it wasn't for another one. */
   async #failed(error: ErrPacket): Promise<Wrong> {
     const failed = { payload: error.payload, refusal: null };
-    if (!KEEPS_THE_OLD.has(error.errno)) return failed;
+    if (!KEEPS_THE_OLD.includes(error.errno)) return failed;
     // Before all else, as nothing but this statement's life keeps it from being collected.
     await this.#replaced.keep();
     const end = await this.#replaced.putBack();
@@ -302,10 +299,10 @@ class Attempt {
       return wrongBy(new UndropError('UNDROP_FATE_UNKNOWN', { tables, cause }, end.error));
     }
     if (end.fate === 'held') return failed;
-    const readsItself = error.errno === NO_SUCH_TABLE && this.#isOfTheOld(error);
+    const readsItself = error.errno === ER_NO_SUCH_TABLE && this.#isOfTheOld(error);
     if (!readsItself) return failed;
     const message = `Table '${this.#plan.table.table}' is specified twice, both as a target for 'CREATE' and as a separate source for data`;
-    const text = signalSql({ errno: 1093, sqlState: 'HY000', message });
+    const text = signalSql({ errno: ER_UPDATE_TABLE_USED, sqlState: 'HY000', message });
     const [said] = await this.#options.userSession.run([{ kind: 'query', text }]);
     return said?.kind === 'err' ? { payload: said.payload, refusal: null } : failed;
   }
