@@ -31,8 +31,10 @@ export interface ChildKey {
   readonly childSchema: string;
   readonly childTable: string;
   readonly key: ForeignKey;
-  /** It leads to the name again, as behind a native drop. */
+  /** It leads to the name again, as after a native drop; or it is lost. */
   readonly isDone: boolean;
+  /** The child was dropped while the key was off it, so that its own row may lack the key. */
+  readonly isLost?: true;
 }
 
 /** A CHECK with a name that the user gave. */
@@ -62,12 +64,16 @@ export function hasDetached({ keysOut, keysIn, triggers, checks }: Detached): bo
  */
 export function mergeDetached(before: Detached, found: Detached): Detached {
   const isKnown = (key: ForeignKey) => before.keysOut.some(({ name }) => name === key.name);
-  const isDone = (child: ChildKey) =>
-    child.isDone || found.keysIn.some((other) => other.isDone && isSameChildKey(other, child));
+  const sameOf = (child: ChildKey) =>
+    [child, ...found.keysIn].filter((other) => isSameChildKey(other, child));
   return {
     keysOut: [...before.keysOut, ...found.keysOut.filter((key) => !isKnown(key))],
     keysIn: [
-      ...before.keysIn.map((child) => ({ ...child, isDone: isDone(child) })),
+      ...before.keysIn.map((child) => ({
+        ...child,
+        isDone: sameOf(child).some(({ isDone }) => isDone),
+        ...(sameOf(child).some(({ isLost }) => isLost) ? { isLost: true as const } : {}),
+      })),
       ...found.keysIn.filter((key) => !before.keysIn.some((known) => isSameChildKey(known, key))),
     ],
     triggers: mergeTriggers(before.triggers, found.triggers),

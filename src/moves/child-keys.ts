@@ -13,7 +13,6 @@ import type { ServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
 import { ER_FK_DUP_NAME, ER_SUBQUERY_NO_1_ROW } from '../wire/server-errors.js';
 import { addKeys, alter, dropKey, isMysqlFrom57, type KeyedTable, plainKey } from './add-keys.js';
-import { giveToDropped } from './give-to-dropped.js';
 import { lookAtTable } from './look-at-table.js';
 
 export interface LeadBackOptions extends TryOptions {
@@ -28,27 +27,29 @@ const ADD_TRIES = 3;
 /** For the same reason it waits like any other where a client is waiting, but once. */
 const ADD_TRIES_WITHIN_PATIENCE = 1;
 
-/** Rejects with the server's error where the child is locked or can't be altered. */
+/**
+ * False: there is no such child any more, and the key may be lost with it. Rejects with the
+ * server's error if the child is locked or can't be altered.
+ */
 export async function leadBack(
   pool: ServicePool,
   { childSchema, childTable, key }: ChildKey,
   options: LeadBackOptions,
-): Promise<void> {
+): Promise<boolean> {
   const { id } = options;
   const child = { id, schema: childSchema, table: childTable };
   const look = await lookAtKey(pool, child, key);
-  if (look === 'view') return;
+  if (look === 'view') return true;
   if (look !== 'missing' && look !== null) {
-    if (!isAway(look, key, options)) return;
+    if (!isAway(look, key, options)) return true;
     await assertMayAdd(pool, child, key, options);
-    if (!(await dropAway(pool, child, key, options))) return;
+    if (!(await dropAway(pool, child, key, options))) return true;
   }
   const { patience, ...how } = options;
   const triesMax = patience === undefined ? ADD_TRIES : ADD_TRIES_WITHIN_PATIENCE;
   for (let tries = 1; ; tries++) {
     try {
-      if (!(await addKeys(pool, child, [key], how))) await giveToDropped(pool, child, key);
-      return;
+      return await addKeys(pool, child, [key], how);
     } catch (error) {
       if (tries === triesMax || !isKilled(error)) throw error;
     }
@@ -56,7 +57,7 @@ export async function leadBack(
 }
 
 /** Null where it has no such key. */
-async function lookAtKey(
+export async function lookAtKey(
   pool: ServicePool,
   child: KeyedTable,
   { name }: ForeignKey,

@@ -241,11 +241,15 @@ async function leadChildrenBack(
       continue;
     }
     const away = { schema: fromSchema, table: holdName };
-    const problem = await tolerantly(what, () => leadBack(pool, child, { ...how, id, away }));
+    let isThere = false;
+    const problem = await tolerantly(what, async () => {
+      isThere = await leadBack(pool, child, { ...how, id, away });
+    });
     failure ??= problem;
     if (problem !== null) continue;
+    const done = { isDone: true, ...(isThere ? {} : { isLost: true as const }) };
     const keysIn = detached.keysIn.map((key) =>
-      isSameChildKey(key, child) ? { ...key, isDone: true } : key,
+      isSameChildKey(key, child) ? { ...key, ...done } : key,
     );
     detached = { ...detached, keysIn };
   }

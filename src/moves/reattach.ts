@@ -4,7 +4,7 @@
  * Invariant: the table stays where it is and as it is, whatever can't come back; that is said.
  */
 import { UndropError } from '../errors.js';
-import { type Detached, type ForeignKey, hasDetached } from '../ledger/detached.js';
+import { type ChildKey, type Detached, type ForeignKey, hasDetached } from '../ledger/detached.js';
 import { isUnanswered } from '../service/connect-error.js';
 import { isKilled } from '../service/kill-after.js';
 import type { ServicePool } from '../service/pools.js';
@@ -12,7 +12,7 @@ import { numberOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
 import { type AddKeysOptions, addKeys, type KeyedTable } from './add-keys.js';
-import { leadBack } from './child-keys.js';
+import { type LeadBackOptions, leadBack, lookAtKey } from './child-keys.js';
 
 /** One foreign key that came back, or did not. */
 export interface Reattached {
@@ -55,8 +55,8 @@ export async function reattach(
       describe(pool, id, { table: restoredAs, key, problem: problems[index] ?? null }),
     ),
   );
-  for (const child of detached.keysIn.filter(({ isDone }) => !isDone)) {
-    const problem = await tried(() => leadBack(pool, child, { ...how, id, away: restoredAs }));
+  for (const child of detached.keysIn.filter(({ isDone, isLost }) => !isDone || isLost)) {
+    const problem = await tried(() => leadBackOrSay(pool, child, { ...how, id, away: restoredAs }));
     const { childSchema: schema, childTable, key } = child;
     const of = { schema, table: childTable };
     if (problem !== null) reports.push(await describe(pool, id, { table: of, key, problem }));
@@ -64,8 +64,25 @@ export async function reattach(
   return reports;
 }
 
+/** A lost key is not added, because what has the child's name by now may be another table. */
+async function leadBackOrSay(
+  pool: ServicePool,
+  child: ChildKey,
+  options: LeadBackOptions,
+): Promise<void> {
+  const { childSchema: schema, childTable: table, key } = child;
+  const isThere = child.isLost
+    ? hasKey(await lookAtKey(pool, { id: options.id, schema, table }, key))
+    : await leadBack(pool, child, options);
+  if (!isThere) throw new Error('its table was dropped meanwhile');
+}
+
+function hasKey(look: Awaited<ReturnType<typeof lookAtKey>>): boolean {
+  return look !== null && typeof look !== 'string';
+}
+
 /** As the server itself renames what it named after the table. */
-export function renamed(
+function renamed(
   key: ForeignKey,
   origin: ReattachOptions['origin'],
   restoredAs: ReattachOptions['restoredAs'],
@@ -86,11 +103,13 @@ async function addAll(
   keys: readonly ForeignKey[],
   options: AddKeysOptions,
 ): Promise<readonly (string | null)[]> {
-  if ((await tried(() => addKeys(pool, table, keys, options))) === null) {
-    return keys.map(() => null);
-  }
+  const add = async (some: readonly ForeignKey[]) => {
+    if (!(await addKeys(pool, table, some, options)))
+      throw new Error('the table was dropped again');
+  };
+  if ((await tried(() => add(keys))) === null) return keys.map(() => null);
   const problems: (string | null)[] = [];
-  for (const key of keys) problems.push(await tried(() => addKeys(pool, table, [key], options)));
+  for (const key of keys) problems.push(await tried(() => add([key])));
   return problems;
 }
 

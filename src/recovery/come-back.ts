@@ -10,7 +10,6 @@ import { hasDetached } from '../ledger/detached.js';
 import { type LedgerRow, TO_COME } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
-import { passOn } from '../moves/pass-on.js';
 import { mayPass, type Reattached, type ReattachOptions, reattach } from '../moves/reattach.js';
 import { type ReattachedCheck, reattachChecks } from '../moves/reattach-checks.js';
 import { type ReattachedTrigger, reattachTriggers } from '../moves/reattach-triggers.js';
@@ -99,10 +98,6 @@ export async function comeBack(
   const keys = await tolerantly(() => reattach(pool, options));
   // Behind the keys: what a trigger does with the rows isn't checked before they are there.
   const triggers = await tolerantly(() => reattachTriggers(pool, options));
-  await tolerantly(async () => {
-    await passOn(pool, options);
-    return [];
-  });
   const isWhole = keys.problem === null && triggers.problem === null;
   const all = [...checks, ...keys.value, ...triggers.value];
   const isToCome = all.some(({ problem }) => mayPass(problem));

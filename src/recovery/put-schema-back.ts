@@ -21,7 +21,6 @@ import {
 } from '../ledger/schema-drops.js';
 import { forgetIntents, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
-import { passOn } from '../moves/pass-on.js';
 import { putBack } from '../moves/put-back.js';
 import { mayPass, type ReattachOptions, reattach } from '../moves/reattach.js';
 import { reattachChecks } from '../moves/reattach-checks.js';
@@ -231,7 +230,6 @@ async function comeBack(pool: ServicePool, row: LedgerRow): Promise<readonly str
   const keys = await reattach(pool, options);
   // Behind the keys: what a trigger does with the rows isn't checked before they are there.
   const triggers = await reattachTriggers(pool, options);
-  await passOn(pool, options);
   const all = [...checks, ...keys, ...triggers];
   return all.flatMap(({ problem }) => (problem === null ? [] : [problem]));
 }

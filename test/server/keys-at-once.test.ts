@@ -13,6 +13,7 @@ import { takeHome } from '../../src/moves/take-home.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pools.js';
 import { renderText } from '../../src/service/render.js';
+import { formatRestoreReport } from '../../src/undo/format.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
@@ -141,15 +142,25 @@ describe.each(testServers())('at once on $name', (server) => {
     reconcile(pool, { proxyId: PROXY_ID, activeIds: new Set(), log: silentLog });
   const back = (table: string) => restore(pool, { target: `${schema.name}.${table}` });
 
-  test('a child that is dropped while its key is led back comes back with that key', async () => {
+  test('a child that is dropped while its key is led back: the parent’s restore names the key', async () => {
     const finish = await interrupted('p');
     const texts = ['SET foreign_key_checks = 0', 'DROP TABLE c'];
     const behind = once('DROP FOREIGN KEY', () => sayTo(proxy, { schema: schema.name, texts }));
     await finish(interposed(pool, { behind }));
     await recover();
-    await back('c');
-    await back('p');
+    const child = await back('c');
+    expect(child.foreignKeys).toEqual([]);
+    const parent = await back('p');
+    const { name: at } = schema;
+    expect(formatRestoreReport(parent)).toContain(
+      `Foreign key fa of ${at}.c to ${at}.p is not there: its table was dropped meanwhile`,
+    );
+    await direct.query(
+      'ALTER TABLE c ADD CONSTRAINT fa FOREIGN KEY (a) REFERENCES p (id) ON DELETE CASCADE',
+    );
     expect(await show()).toEqual(family);
+    const [rows] = await direct.query<RowDataPacket[]>('SELECT * FROM c');
+    expect(rows.length).toBe(2);
   });
 
   test('a key that the one has led back is not dropped again by the other', async () => {
@@ -251,14 +262,21 @@ describe.each(testServers())('at once on $name', (server) => {
     expect([shown, rows.length]).toEqual([made, 2]);
   });
 
-  test('a table that is dropped again while it comes back has everything the next time', async () => {
+  test('a table that is dropped again while it comes back: the restore names what is missing', async () => {
     const drop = ['SET foreign_key_checks = 0', 'DROP TABLE c'];
     const again = () => sayTo(proxy, { schema: schema.name, texts: drop });
     await again();
     await recover();
     const behind = once('undrop put-back', again);
-    await restore(interposed(pool, { behind }), { target: `${schema.name}.c` });
+    const first = await restore(interposed(pool, { behind }), { target: `${schema.name}.c` });
+    const said = formatRestoreReport(first);
+    const { name: at } = schema;
+    expect(said).toContain(
+      `Foreign key fa of ${at}.c to ${at}.p is not there: the table was dropped again`,
+    );
+    expect(said).toContain(`Trigger tr of ${at}.c is not back as it was: `);
     await back('c');
-    expect(await show()).toEqual(family);
+    const [rows] = await direct.query<RowDataPacket[]>('SELECT * FROM c');
+    expect(rows.length).toBe(2);
   });
 });
