@@ -4,8 +4,10 @@
  * relay between). Ids start again from 1 when the server does; id and port together don't come
  * back, so an owner is never taken for gone because of a clock.
  */
-import type { ServerFacts } from '../service/server-facts.js';
-import { type SQLQuery, serverIdentity, sql } from '../service/sql.js';
+import type { ServiceConnection, ServicePool } from '../service/pools.js';
+import { numberOf } from '../service/row.js';
+import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
+import { note, type SQLQuery, serverIdentity, sql } from '../service/sql.js';
 
 /**
  * For a row's `proxy_id`: which proxy, and on which server it wrote the row; by the server's own
@@ -34,4 +36,39 @@ export function processlistOf(
   return flavour === 'mysql' && versionId >= 80_022 && performanceSchema
     ? sql`performance_schema.processlist`
     : sql`information_schema.PROCESSLIST`;
+}
+
+/**
+ * Ids of the rows that replication has brought, on a server that may be written to: they are about
+ * drops on the source, whose sessions are there. What was done about them here would stop the
+ * replica, or come back to the source. Invariant: if nothing is replicated any more (a replica that
+ * was promoted), all rows are this server's.
+ */
+export async function writtenElsewhere(
+  pool: ServicePool,
+  rows: readonly { readonly id: string; readonly proxyId: string }[],
+): Promise<ReadonlySet<string>> {
+  const labelled = rows.filter(({ proxyId }) => serverOf(proxyId) !== null);
+  if (labelled.length === 0) return new Set();
+  const server = await readServerFacts(pool);
+  if (!(await doesReplicate(pool, server))) return new Set();
+  const [answer = []] = await pool.run(
+    sql`SELECT ${note('elsewhere')} CRC32(${serverIdentity(server)}) AS here`,
+  );
+  const here = String(numberOf(answer[0] ?? {}, 'here'));
+  const others = labelled.filter(({ proxyId }) => serverOf(proxyId) !== here);
+  return new Set(others.map(({ id }) => id));
+}
+
+/** Whether it takes over what others do: a replica, one of two primaries, a node of a group. */
+export async function doesReplicate(
+  connection: ServiceConnection,
+  server: ServerFacts,
+): Promise<boolean> {
+  // MariaDB's own threads are of the same user.
+  const [answer = []] = await connection.run(
+    sql`SELECT ${note('elsewhere')} EXISTS (SELECT 1 FROM ${processlistOf(server)}
+          WHERE USER = 'system user' AND COMMAND <> 'Daemon') AS replicates`,
+  );
+  return numberOf(answer[0] ?? {}, 'replicates') !== 0;
 }

@@ -8,8 +8,8 @@
  */
 import type { Clock } from '../clock.js';
 import { UndropError } from '../errors.js';
+import { doesReplicate } from '../ledger/owner.js';
 import { assertLedgerKnown, ensureLedger } from '../ledger/tables.js';
-import { doesReplicate } from '../ledger/written-elsewhere.js';
 import type { Log } from '../log.js';
 import { findOrphans } from '../recovery/orphans.js';
 import type { Reconcile } from '../recovery/reconcile.js';
@@ -22,9 +22,9 @@ import { GraceKeeper, type LastSeen } from './grace-keeper.js';
 import type { Lease } from './leader.js';
 import { nextStep } from './next-step.js';
 import { pruneLedger } from './prune.js';
-import { Retries } from './retries.js';
 import type { LifecycleSettings } from './settings.js';
 import type { Wakeup } from './wakeup.js';
+import { Retries } from './wakeup.js';
 
 /** What one look may take before facts and names are read again. */
 const SLICE_MS = 5_000;

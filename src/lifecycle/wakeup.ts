@@ -1,4 +1,7 @@
-/** A bell: any number of rings until somebody looks are one. */
+/** When the collector looks again: a bell, and the tables that are left alone for a while. */
+import type { Collectable } from './collectable.js';
+
+/** Any number of rings until somebody looks are one. */
 export class Wakeup {
   #controller = new AbortController();
   #because: string | null = null;
@@ -23,4 +26,32 @@ export class Wakeup {
     }
     return because;
   }
+}
+
+/** Tables that are left alone, and why. In memory only: losing it means trying again. */
+export class Retries {
+  readonly #entries = new Map<string, { readonly atMs: number; readonly because: string }>();
+
+  /** When to try `table` again; `null`: now. */
+  atMs(table: Collectable, nowMs: number): number | null {
+    const entry = this.#entries.get(key(table));
+    return entry === undefined || entry.atMs <= nowMs ? null : entry.atMs;
+  }
+
+  /** Leaves `table` alone until `atMs`. True where this reason is new, so that it is said once. */
+  leave(table: Collectable, atMs: number, because: string): boolean {
+    const before = this.#entries.get(key(table))?.because;
+    this.#entries.set(key(table), { atMs, because });
+    return before !== because;
+  }
+
+  /** Forgets what isn't there any more. */
+  keepOnly(tables: readonly Collectable[]): void {
+    const keys = new Set(tables.map(key));
+    for (const known of this.#entries.keys()) if (!keys.has(known)) this.#entries.delete(known);
+  }
+}
+
+function key({ schema, name }: Collectable): string {
+  return `${schema}.${name}`;
 }

@@ -4,10 +4,10 @@
  * another proxy.
  */
 import type { LedgerRow } from '../ledger/entry.js';
+import { writtenElsewhere } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
 import { turnPage, type Walk } from '../ledger/walk.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
-import { writtenElsewhere } from '../ledger/written-elsewhere.js';
 import type { Log } from '../log.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { isServerError, type ServicePool } from '../service/pools.js';

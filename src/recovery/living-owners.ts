@@ -2,9 +2,8 @@
  * Which of the sessions that ledger rows speak of are there still: by the thread's id and the port
  * from which the server sees it come. Those of rows that replication brings are on the source.
  */
-import { processlistOf } from '../ledger/owner.js';
+import { processlistOf, writtenElsewhere } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
-import { writtenElsewhere } from '../ledger/written-elsewhere.js';
 import type { ServicePool } from '../service/pools.js';
 import { numberOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';

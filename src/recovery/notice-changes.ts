@@ -11,6 +11,7 @@ import { turnPage, type Walk } from '../ledger/walk.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
+import { isOfOneRow } from '../service/connect-error.js';
 import {
   findHoldTables,
   type HoldTable,
@@ -20,7 +21,6 @@ import {
 import type { ServicePool } from '../service/pools.js';
 import { isSurelyAbsent } from './absence.js';
 import { findAnnounced, isBack } from './is-back.js';
-import { isOfOneRow } from './of-one-row.js';
 
 export interface NoticedChanges {
   readonly restoredByHand: readonly string[];

@@ -13,6 +13,7 @@ import { UndropError } from '../errors.js';
 import { hasDetached } from '../ledger/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
+import type { SchemaDetails, SchemaPart } from '../ledger/schema-details.js';
 import {
   endSchemaDrop,
   forgetSchemaDrop,
@@ -33,7 +34,6 @@ import { textOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ER_CHECK_CONSTRAINT_DUP_NAME } from '../wire/server-errors.js';
 import { livingOwners } from './living-owners.js';
-import { lostParts } from './lost-parts.js';
 import { hasNotHappened, settle } from './settle-intents.js';
 import { isTorn, keepTorn } from './torn.js';
 
@@ -67,6 +67,29 @@ async function endOrForget(pool: ServicePool, drop: SchemaToPutBack, log: Log): 
   const names = lost.map(({ kind, name }) => `${kind} ${name}`);
   log.warn({ groupId, schema, lost: names }, LOST);
   await endSchemaDrop(pool, drop);
+}
+
+/**
+ * Those that were seen before and aren't there any more. MySQL before 8 and MariaDB drop views and
+ * programs first, and what stands in their way later (1010, a stray file) doesn't bring them back.
+ */
+async function lostParts(
+  pool: ServicePool,
+  schema: string,
+  { parts }: Pick<SchemaDetails, 'parts'>,
+): Promise<readonly SchemaPart[]> {
+  if (parts.length === 0) return [];
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look')} TABLE_NAME AS name, 'VIEW' AS kind FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = ${schema} AND TABLE_TYPE = 'VIEW'
+      UNION ALL SELECT ROUTINE_NAME, ROUTINE_TYPE FROM information_schema.ROUTINES
+        WHERE ROUTINE_SCHEMA = ${schema}
+      UNION ALL SELECT EVENT_NAME, 'EVENT' FROM information_schema.EVENTS
+        WHERE EVENT_SCHEMA = ${schema}`,
+  );
+  const keyOf = (kind: string, name: string) => `${kind.toUpperCase()} ${name}`;
+  const there = new Set(rows.map((row) => keyOf(textOf(row, 'kind'), textOf(row, 'name'))));
+  return parts.filter(({ kind, name }) => !there.has(keyOf(kind, name)));
 }
 
 const LOST =

@@ -7,14 +7,15 @@
  *
  * Invariant: never renames a live table; touches an intent only when its owner is gone.
  */
+
+import type { Walk } from '../ledger/walk.js';
 import type { Log } from '../log.js';
 import { payDebts } from '../moves/debts.js';
+import { isOfOneRow } from '../service/connect-error.js';
 import type { ServicePool } from '../service/pools.js';
 import { noticeChanges } from './notice-changes.js';
-import { isOfOneRow } from './of-one-row.js';
 import { recoverSchemas } from './recover-schemas.js';
 import { settleIntents } from './settle-intents.js';
-import { newWalks, type Walks } from './walks.js';
 
 export interface ReconcileOptions {
   readonly proxyId: string;
@@ -96,3 +97,36 @@ const NO_SCHEMAS = { schemasBack: [], schemasGone: [], open: [] };
 const NO_INTENTS = { completed: [], forgotten: [], untouched: [] };
 const NO_DEBTS = { paid: [], left: [] };
 const NO_CHANGES = { restoredByHand: [], gone: [] };
+
+/**
+ * Where the rounds of recovery are in the ledger, for each kind of rows: one round takes so many
+ * rows in hand, and the next goes on after them, so that what can't be helped keeps nothing from
+ * its turn. In memory only: a walk that is lost begins again.
+ */
+export interface Walks {
+  readonly schemas: Walk;
+  readonly intents: Walk;
+  readonly debts: Walk;
+  readonly changes: Walk;
+}
+
+export function newWalks(): Walks {
+  const walk = (): Walk => ({ behind: null });
+  return { schemas: walk(), intents: walk(), debts: walk(), changes: walk() };
+}
+
+/**
+ * Runs the recoveries of one process one after another, because its start recovers, and so does its
+ * collector. Two at once are safe for the tables, but each may drop the key of a child that the
+ * other has just led back to its parent's name, and if the server is busy neither adds it again.
+ */
+export function inTurn<Args extends readonly unknown[], Result>(
+  work: (...args: Args) => Promise<Result>,
+): (...args: Args) => Promise<Result> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (...args) => {
+    const turn = last.then(() => work(...args));
+    last = turn.catch(() => undefined);
+    return turn;
+  };
+}

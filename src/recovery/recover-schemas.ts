@@ -21,11 +21,11 @@ import { turnPage, type Walk } from '../ledger/walk.js';
 import type { Log } from '../log.js';
 import { renewHeld } from '../moves/renew.js';
 import { findSchemaGuards } from '../moves/retire-schema-guard.js';
+import { isOfOneRow } from '../service/connect-error.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ER_BAD_DB_ERROR } from '../wire/server-errors.js';
 import { livingOwners } from './living-owners.js';
-import { isOfOneRow } from './of-one-row.js';
 import { putSchemaBack } from './put-schema-back.js';
 import { settle } from './settle-intents.js';
 

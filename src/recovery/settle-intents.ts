@@ -22,13 +22,13 @@ import { takeHome } from '../moves/take-home.js';
 import { twinIdOf } from '../names/hold-id.js';
 import { formatHoldName } from '../names/hold-name.js';
 import { isRecycleSchema, recycleSchemaFor } from '../names/recycle-schema.js';
+import { isOfOneRow } from '../service/connect-error.js';
 import { hasRows } from '../service/has-rows.js';
 import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pools.js';
 import { isSurelyAbsent } from './absence.js';
 import { finishRestore } from './come-back.js';
 import { openIntents } from './living-owners.js';
-import { isOfOneRow } from './of-one-row.js';
 import { isTorn, keepTorn } from './torn.js';
 
 export interface SettledIntents {

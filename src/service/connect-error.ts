@@ -1,10 +1,9 @@
 /**
- * What kept a service connection from being opened, by the driver's error: the way to the server,
- * TLS, or the login. Each is mended elsewhere. Pure.
+ * Errors of the service: what the server answers, and what keeps a connection from being opened (the
+ * way to the server, TLS, or the login), by the driver's error. Pure.
  */
 import { type ErrorCode, UndropError } from '../errors.js';
 import { causeWords } from './cause-words.js';
-import { serverErrorOf } from './server-error.js';
 
 /** Of the system (`ECONNREFUSED`, `ENOENT` …), or the server has hung up; no `ER_…` of a server. */
 const NO_WAY = /^(?:E(?!R_|PROTO$)[A-Z_]+|PROTOCOL_CONNECTION_LOST)$/;
@@ -44,4 +43,41 @@ function codeOf(error: unknown): ErrorCode {
   if (typeof code !== 'string') return 'UNDROP_SERVICE_FAILED';
   if (TLS.test(code)) return 'UNDROP_UPSTREAM_TLS';
   return NO_WAY.test(code) ? 'UNDROP_UPSTREAM_UNREACHABLE' : 'UNDROP_SERVICE_FAILED';
+}
+
+/** An error that the server itself answered with. The driver's own has statements in its text. */
+export class ServerError extends Error {
+  override readonly name = 'ServerError';
+  readonly errno: number;
+  readonly sqlState: string;
+  readonly sqlMessage: string;
+
+  constructor(answer: { errno: number; sqlState: string; sqlMessage: string }) {
+    super(`${answer.sqlMessage} (${answer.errno})`);
+    this.errno = answer.errno;
+    this.sqlState = answer.sqlState;
+    this.sqlMessage = answer.sqlMessage;
+  }
+}
+
+/** Whether the server answered with an error (one of `errnos`, where given). */
+export function isServerError(error: unknown, ...errnos: readonly number[]): error is ServerError {
+  return error instanceof ServerError && (errnos.length === 0 || errnos.includes(error.errno));
+}
+
+/** The server's answer in an error of the driver; null where the server has not answered. */
+export function serverErrorOf(error: unknown): ServerError | null {
+  if (!(error instanceof Error)) return null;
+  const { errno, sqlState, sqlMessage } = error as Partial<ServerError>;
+  if (typeof errno !== 'number' || typeof sqlState !== 'string') return null;
+  return new ServerError({ errno, sqlState, sqlMessage: sqlMessage ?? error.message });
+}
+
+/**
+ * Whether an error concerns one row or table alone, so that the others can be gone on with. If the
+ * connection broke, also by a deadline, the next statement would meet the same.
+ */
+export function isOfOneRow(error: unknown): error is Error {
+  if (isServerError(error)) return true;
+  return error instanceof UndropError && !isUnanswered(error);
 }

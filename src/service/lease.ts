@@ -6,10 +6,10 @@ import type { Connection } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import { causeWords } from './cause-words.js';
+import { serverErrorOf } from './connect-error.js';
 import { driverClientOf, sendAs } from './driver-door.js';
 import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
 import { type RenderedText, renderBytes, renderText } from './render.js';
-import { serverErrorOf } from './server-error.js';
 import { type SQLQuery, sql } from './sql.js';
 
 const DEADLINE_MS = 10_000;

@@ -13,16 +13,15 @@ import type { Log } from '../log.js';
 import { readPasswordFile } from '../password-file.js';
 import { ER_NO_SUCH_THREAD } from '../wire/server-errors.js';
 import { BoundedPool } from './bounded-pool.js';
-import { connectError } from './connect-error.js';
+import { connectError, isServerError } from './connect-error.js';
 import { newWay } from './databases.js';
 import { logIn, type ServiceLogin } from './driver-login.js';
 import { Lease } from './lease.js';
 import { WAITS_FOR_LOCK } from './lock-waits.js';
-import { isServerError } from './server-error.js';
 import { isOnThisMachine, type ServerKeySetting } from './server-key.js';
 import { note, type SQLQuery, sql } from './sql.js';
 
-export { isServerError, ServerError } from './server-error.js';
+export { isServerError, ServerError } from './connect-error.js';
 
 /** Where the server listens. */
 export type ServerAddress =

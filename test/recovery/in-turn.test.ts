@@ -1,6 +1,6 @@
 /** Recoveries of one process: one after another, whatever becomes of each. */
 import { describe, expect, test } from '@jest/globals';
-import { inTurn } from '../../src/recovery/in-turn.js';
+import { inTurn } from '../../src/recovery/reconcile.js';
 
 describe('what is done in turn', () => {
   test('begins when what came before has ended, also by an error', async () => {
