@@ -1,6 +1,6 @@
 /**
- * Errors of the service: what the server answers, and what keeps a connection from being opened (the
- * way to the server, TLS, or the login), by the driver's error. Pure.
+ * Errors of the service: what the server answers, and what keeps a connection from being opened,
+ * by the driver's error (the way to the server, TLS, or the login). Pure.
  */
 import { type ErrorCode, UndropError } from '../errors.js';
 import { causeWords } from './cause-words.js';
