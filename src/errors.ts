@@ -200,8 +200,9 @@ export const ERRORS = {
     fault: 'client',
     errno: 1235,
     sqlState: '42000',
-    text: 'Nothing of this text was executed, and the connection ends here: it is too long to be held, something in it may {what}, and {why}.',
-    remedy: 'Send its statements one by one, or on a direct connection to the server.',
+    text: 'Nothing of this text was executed, and the connection ends here: a text above 256 KiB that might drop a table has to be held in memory, and {why} in time.',
+    remedy:
+      'Send its statements one by one, or again later, or on a direct connection to the server.',
   },
   UNDROP_NOT_UNDERSTOOD: {
     fault: 'client',

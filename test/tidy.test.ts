@@ -61,8 +61,6 @@ const LONG_FILES: Readonly<Record<string, string>> = {
   'src/config/schema.ts': 'one table; every setting of the product stands there',
   'src/drop/next-step.ts': 'one table of decisions; cut in two, neither half could be judged alone',
   'src/errors.ts': 'one registry; every error of the product stands there',
-  'src/session/command-phase.ts': 'one session from command to command, and what stops its stream',
-  'src/session/intercept.ts': 'one statement from recognition to its answer, and the types of it',
   'src/sql/classify.ts': 'one recursion: texts, statements in them, texts in those',
   'src/sql/lexer.ts': 'one state machine over bytes',
 };

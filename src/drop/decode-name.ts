@@ -6,7 +6,7 @@ import { UndropError } from '../errors.js';
 
 /**
  * MySQL's character_set_client → a label of the WHATWG encoding standard that says the same of
- * every character that both have. Of all others the server is asked: learn-names.ts.
+ * every character that both have. In others a name is refused.
  */
 const LABELS: Readonly<Record<string, string>> = {
   utf8: 'utf-8',
@@ -24,31 +24,13 @@ const LABELS: Readonly<Record<string, string>> = {
   euckr: 'euc-kr',
 };
 
-/** What the server has made of names, by charset and bytes. */
-const learned = new Map<string, string>();
-const LEARNED_MAX = 10_000;
-
-/** Whether the server is to be asked what it makes of the name: `learnName` has its answer then. */
-export function hasToBeLearned(name: Uint8Array, charset: string): boolean {
-  const isSure = charset === 'latin1' || LABELS[charset] !== undefined;
-  return !isSure && !name.every((byte) => byte < 0x80) && !learned.has(keyOf(name, charset));
-}
-
-export function learnName(name: Uint8Array, charset: string, decoded: string): void {
-  if (learned.size >= LEARNED_MAX) learned.clear();
-  learned.set(keyOf(name, charset), decoded);
-}
-
-function keyOf(name: Uint8Array, charset: string): string {
-  return `${charset} ${Buffer.from(name).toString('hex')}`;
-}
-
-/** Decodes a name; UNDROP_NAME_CHARSET where its bytes are none of that character set. */
+/**
+ * Decodes a name. Throws UNDROP_NAME_CHARSET if its bytes are none of that character set, or the
+ * character set has no label.
+ */
 export function decodeName(name: Uint8Array, charset: string): string {
   if (name.every((byte) => byte < 0x80)) return Buffer.from(name).toString('latin1');
   if (charset === 'latin1') return Array.from(name, decodeLatin1).join('');
-  const known = learned.get(keyOf(name, charset));
-  if (known !== undefined) return known;
   const label = LABELS[charset];
   if (label === undefined) throw new UndropError('UNDROP_NAME_CHARSET', { charset });
   try {

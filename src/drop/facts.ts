@@ -4,18 +4,17 @@
  * 0.
  */
 
-import { assert } from '../assert.js';
+import { UndropError } from '../errors.js';
 import { type LastingStay, lastingStay } from '../moves/stays.js';
 import { serverIdentitySql } from '../service/server-identity.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
-import type { ErrPacket } from '../wire/response/err.js';
+import { decodeErr, type ErrPacket, encodeErr } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
 import {
   CANT_BE_OPENED,
   ER_BAD_DB_ERROR,
   ER_CRASHED_ON_REPAIR,
   ER_CRASHED_ON_USAGE,
-  ER_DATA_OUT_OF_RANGE,
   ER_DBACCESS_DENIED_ERROR,
   ER_NO_SUCH_TABLE,
   ER_SPECIFIC_ACCESS_DENIED_ERROR,
@@ -27,44 +26,11 @@ import {
 } from '../wire/server-errors.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import type { UserFacts } from './request.js';
-import type { UserSession } from './user-session.js';
 
 /** The statement that reads `UserFacts`. */
 export function factsSql(server: ServerVersion): Buffer {
   return selectFacts(server, '');
 }
-
-/**
- * Asks for them where the client's own statement follows. An error of the server is passed on. A
- * GTID of the session's own would be used up by a statement that fails.
- */
-export async function readFactsBeforeText(
-  session: UserSession,
-  server: ServerVersion,
-  gtidMayBeSet: boolean,
-): Promise<UserFacts | ErrPacket> {
-  const ask = async (text: Buffer) => {
-    const [answer] = await session.run([{ kind: 'query', text }]);
-    assert(answer !== undefined, 'the facts of the session have an answer');
-    return readFacts(answer);
-  };
-  const facts = await ask(gtidMayBeSet ? factsSql(server) : failingFactsSql(server));
-  // Settings of the session may be against its two rows (max_join_size, sql_buffer_result).
-  return 'errno' in facts ? ask(factsSql(server)) : facts;
-}
-
-/**
- * `factsSql` with an error behind its row: so what MySQL still has to say of session tracking (a
- * CALL that failed may have changed a lot) goes to the client, as an ERR_Packet has no room for it.
- * MariaDB never says what comes behind an error.
- */
-export function failingFactsSql(server: ServerVersion): Buffer {
-  if (server.flavour !== 'mysql' || !tracksSchemas(server)) return factsSql(server);
-  return selectFacts(server, 'FROM (SELECT 1 AS n UNION ALL SELECT 2) AS twice ', FAILING);
-}
-
-/** BIGINT's largest value: twice that is ER_DATA_OUT_OF_RANGE, in every sql_mode. */
-const FAILING = { columns: ', n * 9223372036854775807', rows: 2 };
 
 /**
  * The same for what the client's own statements follow: the server forgets the marker's error. Of a
@@ -74,11 +40,7 @@ export function cleanFactsSql(server: ServerVersion): Buffer {
   return selectFacts(server, 'FROM (SELECT 1 AS one) AS one ');
 }
 
-function selectFacts(
-  server: ServerVersion,
-  from: string,
-  more: { readonly columns: string; readonly rows: number } = { columns: '', rows: 1 },
-): Buffer {
+function selectFacts(server: ServerVersion, from: string): Buffer {
   // MariaDB has no GTID_NEXT; its gtid_seq_no survives everything that we send.
   const gtidNext = server.flavour === 'mysql' && server.versionId >= 50605 ? '@@gtid_next' : "''";
   const identity = serverIdentitySql(server);
@@ -101,12 +63,7 @@ function selectFacts(
     '@@collation_connection',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
-  return Buffer.from(`${FACTS}${columns.join(', ')}${more.columns} ${from}LIMIT ${more.rows}`);
-}
-
-/** Whether the answer to a text is one for `readFacts`. */
-export function isFactsSql(text: Uint8Array): boolean {
-  return Buffer.from(text).toString('latin1').startsWith(FACTS);
+  return Buffer.from(`${FACTS}${columns.join(', ')} ${from}LIMIT 1`);
 }
 
 /** No time limit of the session's (MySQL 5.7.8 and later): a DROP has none. */
@@ -129,15 +86,19 @@ function tracksGtids({ flavour, versionId }: ServerVersion): boolean {
   return flavour === 'mysql' && versionId >= 50_706;
 }
 
-/** Reads the answer to `factsSql` and its like; an error of the server is passed on. */
+/**
+ * Reads the answer to `factsSql` and its like; an error of the server is passed on. A session whose
+ * results or collation are of UTF-16 and the like is refused, because errors and definitions have
+ * NULs in them there.
+ */
 export function readFacts(result: Result): UserFacts | ErrPacket {
-  if (result.kind === 'err' && result.errno !== ER_DATA_OUT_OF_RANGE) return result;
-  const rows = result.kind === 'rows' || result.kind === 'err' ? result.rows : undefined;
-  const row = rows?.[0];
-  if (row === undefined && result.kind === 'err') return result;
+  if (result.kind === 'err') return result;
+  const row = result.kind === 'rows' ? result.rows[0] : undefined;
   if (row === undefined) throw new MalformedPacketError('The facts of the session: no row.');
   const text = (index: number) => row[index]?.toString('utf8') ?? null;
   const gtidNext = text(4) ?? '';
+  const wide = [text(10) ?? '', text(14) ?? ''].find((charset) => WIDE.test(charset));
+  if (wide !== undefined) return notReadIn(wide);
   return {
     schema: text(0),
     sqlMode: text(1) ?? '',
@@ -151,11 +112,18 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     tracksState: text(13) === '1',
     tracksGtids: (text(9) ?? 'OFF') !== 'OFF',
     resultsCharset: text(10),
-    collation: text(14) ?? '',
     gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
     addsIfExists: text(12) === '1',
     wish: text(11)?.trim() || null,
   };
+}
+
+const WIDE = /^(ucs2|utf16|utf16le|utf32)(_|$)/;
+
+function notReadIn(charset: string): ErrPacket {
+  const error = new UndropError('UNDROP_NAME_CHARSET', { charset });
+  const message = Buffer.from(`${error.code}: ${error.message}`);
+  return decodeErr(encodeErr({ ...error.entry, message }));
 }
 
 /** The name in `name@host`; after COM_CHANGE_USER it isn't the one that logged in. */
@@ -168,8 +136,8 @@ function userName(account: string): string {
 export type NameKind = 'temporary' | 'view' | 'base' | 'missing' | 'unlocked' | 'denied';
 
 /**
- * Reads the answer to SHOW CREATE TABLE. Under character_set_results=utf16 and the like NULs stand
- * between the letters. An error that says nothing on the kind (a lock wait, a kill) is passed on.
+ * Reads the answer to SHOW CREATE TABLE. An error that says nothing on the kind (a lock wait, a
+ * kill) is passed on.
  */
 export function readKind(result: Result): NameKind | ErrPacket {
   if (result.kind === 'err') return kindOfError(result);
@@ -230,5 +198,5 @@ const BROKEN_TABLE: readonly number[] = [
 ];
 
 function ascii(bytes: Buffer | null | undefined): string {
-  return Buffer.from((bytes ?? Buffer.alloc(0)).filter((byte) => byte !== 0)).toString('latin1');
+  return (bytes ?? Buffer.alloc(0)).toString('latin1');
 }

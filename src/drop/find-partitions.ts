@@ -8,7 +8,6 @@ import type { PartitionList } from '../sql/grammar/alter-partition.js';
 import { ER_WRONG_PARTITION_NAME } from '../wire/server-errors.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import { decodeName } from './decode-name.js';
-import { learnNames } from './learn-names.js';
 import type { OneTable } from './one-table.js';
 import type { Signal } from './signal-sql.js';
 
@@ -43,16 +42,11 @@ export function nameOf({ partition, subpartition }: Partition): string {
   return subpartition ?? partition;
 }
 
-/** In their order; none of a table that isn't partitioned. From here on `meant` can be read. */
+/** In their order; none of a table that isn't partitioned. */
 export async function readPartitions(
   pool: ServicePool,
-  { schema, table, facts }: Pick<OneTable, 'schema' | 'table' | 'facts'>,
-  meant: PartitionList,
+  { schema, table }: Pick<OneTable, 'schema' | 'table'>,
 ): Promise<readonly Partition[]> {
-  if (meant.names !== 'all') {
-    const names = meant.names.map(({ partition }) => partition);
-    await learnNames(pool, names, facts.charset);
-  }
   const [rows = []] = await pool.run(
     sql`SELECT ${note('partitions')} PARTITION_NAME AS part, SUBPARTITION_NAME AS sub,
         TABLE_ROWS AS rowEstimate, DATA_LENGTH + INDEX_LENGTH AS byteEstimate

@@ -17,7 +17,7 @@ import { lookAtNames } from './look-at-names.js';
 import { type HeldTable, refuse } from './next-step.js';
 import { qualify } from './qualify.js';
 import type { DropRequest, UserFacts } from './request.js';
-import { askServiceNames } from './service-names.js';
+import { serviceNames } from './service-names.js';
 import { SIGNAL_CHARACTERS_MAX, type Signal, signalSql } from './signal-sql.js';
 import type { UserCommand } from './user-session.js';
 import { areForDestroying, DestroyWished, FORGET_WISH } from './wishes.js';
@@ -101,7 +101,7 @@ export abstract class OneTableStatement {
     const [kind] = look.kinds;
     assert(kind !== undefined, 'the name was looked at');
     if (typeof kind === 'object') return answer(kind);
-    const stored = await askServiceNames(this.options.pool, request, facts);
+    const stored = serviceNames(request, facts);
     if ('error' in stored) return refused(stored.error);
     const [table] = stored.tables;
     const [name] = request.statement.names;

@@ -6,8 +6,8 @@
 
 import { foldName } from '../fold-name.js';
 import type { ForeignKeyName, IntentTable } from '../ledger/write.js';
-import { GUARDS_MAX, guardName } from '../names/guard-table.js';
 import { parseHoldName } from '../names/hold-name.js';
+import { GUARDS_MAX, guardName } from '../names/names.js';
 import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';

@@ -5,9 +5,9 @@
  * it fails before it begins; or, IF EXISTS, only such.
  */
 import { UndropError } from '../errors.js';
+import { quoteClientName } from '../sql/client-charset.js';
 import type { PartitionList } from '../sql/grammar/alter-partition.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
-import { quoteClientName } from '../sql/quote-client-name.js';
 import { type QualifiedName, qualified } from './words.js';
 
 /** How the name of what isn't there begins. */

@@ -47,8 +47,6 @@ export interface UserFacts {
   readonly tracksGtids: boolean;
   /** character_set_results; null: as it is stored. */
   readonly resultsCharset: string | null;
-  /** collation_connection. */
-  readonly collation: string;
   /** GTID_NEXT where it is a GTID; null: it is none, or there is no such thing. */
   readonly gtidNext: string | null;
   /** sql_if_exists of MariaDB: a drop goes as if it said IF EXISTS. */

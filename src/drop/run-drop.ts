@@ -43,7 +43,7 @@ import { type Dropper, type RecordedIntent, recordDrop } from './record-drop.js'
 import { renameInStead } from './rename-in-stead.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { runUnseen } from './run-unseen.js';
-import { askServiceNames, type ServiceNames } from './service-names.js';
+import { type ServiceNames, serviceNames } from './service-names.js';
 import type { UserCommand } from './user-session.js';
 import { areForDestroying, DestroyWished, FORGET_WISH } from './wishes.js';
 import { FORGET_TRIES_MAX, writeAtLast } from './write-at-last.js';
@@ -233,7 +233,7 @@ class Attempt {
   async #inspect(): Promise<Inspection> {
     const { guess, gtidMayBeSet = false, logBinMayBeOff = false } = this.#options;
     const { statement } = this.#request;
-    const guessed = await askServiceNames(this.#options.pool, this.#request, guess);
+    const guessed = serviceNames(this.#request, guess);
     this.#intendedAtMs = performance.now();
     // A wrong guess of that kind leaves nothing in the binary log.
     this.#logged = !logBinMayBeOff;
@@ -291,8 +291,8 @@ class Attempt {
     guessed: ServiceNames,
     facts: UserFacts,
   ): Promise<RecordedIntent> {
-    const { guess, pool } = this.#options;
-    const names = await askServiceNames(pool, this.#request, facts);
+    const { guess } = this.#options;
+    const names = serviceNames(this.#request, facts);
     const isSame = facts.logged === this.#logged && facts.user === guess.user;
     const isRight = isSame && this.#isRuledAlike(facts);
     if (isRight && JSON.stringify(names) === JSON.stringify(guessed)) return first;

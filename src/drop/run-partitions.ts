@@ -12,7 +12,7 @@ import { UndropError } from '../errors.js';
 import type { IntentFacts } from '../ledger/write.js';
 import { keepLonger } from '../moves/renew.js';
 import { takeHome } from '../moves/take-home.js';
-import { partitionTable } from '../names/partition-table.js';
+import { partitionTable } from '../names/names.js';
 import { isServerError } from '../service/pools.js';
 import type { PartitionList } from '../sql/grammar/alter-partition.js';
 import { decodeErr } from '../wire/response/err.js';
@@ -184,7 +184,7 @@ class PartitionsStatement extends OneTableStatement {
   async #find(table: OneTable): Promise<Meant | 'again'> {
     const { charset } = table.facts;
     try {
-      const all = await readPartitions(this.options.pool, table, this.#list);
+      const all = await readPartitions(this.options.pool, table);
       if (all.length === 0) return 'again';
       const list =
         this.#way === 'convert' ? withoutThose(this.#list, this.#taken, charset) : this.#list;

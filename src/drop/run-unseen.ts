@@ -11,7 +11,7 @@ import type { Result } from '../wire/result-reader.js';
 import type { UserFacts } from './request.js';
 import type { UserCommand, UserSession } from './user-session.js';
 
-type Settings = Pick<UserFacts, 'addsIfExists' | 'collation'>;
+type Settings = Pick<UserFacts, 'addsIfExists'>;
 
 /** `settings`: null where they aren't known. */
 export async function runUnseen(
@@ -19,18 +19,13 @@ export async function runUnseen(
   commands: readonly UserCommand[],
   settings: Settings | null,
 ): Promise<readonly Result[]> {
-  const { addsIfExists = false, collation = '' } = settings ?? {};
-  const sent = commands.flatMap((command) => [
-    ...(isRaised(command, collation) ? [inCollation('latin1_swedish_ci')] : []),
-    { ...(addsIfExists ? strictly(command) : command), isAsked: true },
-    ...(isRaised(command, collation) ? [inCollation(collation)] : []),
-  ]);
+  const { addsIfExists = false } = settings ?? {};
+  const sent = addsIfExists ? commands.map(strictly) : commands;
   const answered = sent.filter(({ kind }) => kind !== 'close');
   const results = await session.run(sent);
-  return results.flatMap((result, index) => {
+  return results.map((result, index) => {
     const command = answered[index];
-    if (command?.isAsked !== true) return [];
-    return [command.kind === 'query' ? unreported(result, command.text, addsIfExists) : result];
+    return command?.kind === 'query' ? unreported(result, command.text, addsIfExists) : result;
   });
 }
 
@@ -42,17 +37,6 @@ function unreported(result: Result, text: Uint8Array, addsIfExists: boolean): Re
     // Of a DROP TEMPORARY TABLE, which finds none; a DROP TABLE says nothing even where it does.
     ...(WORDS.test(Buffer.from(text).toString('latin1')) ? [TRACK_STATE_CHANGE] : []),
   ]);
-}
-
-/** The SQLSTATE of a SIGNAL is read in it, and has NULs in these. */
-function isRaised(command: UserCommand, collation: string): boolean {
-  if (command.kind !== 'query' || !/^(ucs2|utf16|utf16le|utf32)_/.test(collation)) return false;
-  return /\bSQLSTATE '/.test(Buffer.from(command.text).toString('latin1'));
-}
-
-function inCollation(collation: string) {
-  const text = Buffer.from(`SET /* undrop words */ collation_connection = ${collation}`);
-  return { kind: 'query' as const, text, isAsked: false };
 }
 
 const WORDS = /DROP \/\* undrop words /;

@@ -5,7 +5,7 @@
  * Invariant: none of them can destroy a base table.
  */
 import type { IntentTable } from '../ledger/write.js';
-import { hasGuards } from '../names/guard-table.js';
+import { hasGuards } from '../names/names.js';
 import { type BlockedParent, guardedParentSql, parentError, parentErrorSql } from './parents.js';
 import type { DropRequest } from './request.js';
 import { type Signal, signalSql } from './signal-sql.js';

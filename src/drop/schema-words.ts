@@ -4,8 +4,9 @@
  * Invariant: the DROP goes out only while a table of ours in that very schema holds it up
  * (schema-gate.ts), and is let go only where a look behind its locks found no other.
  */
+
+import { quoteClientName } from '../sql/client-charset.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
-import { quoteClientName } from '../sql/quote-client-name.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';

@@ -3,9 +3,7 @@
  */
 import { UndropError } from '../errors.js';
 import type { DropIntent } from '../ledger/write.js';
-import type { ServicePool } from '../service/pools.js';
 import { decodeName } from './decode-name.js';
-import { learnNames } from './learn-names.js';
 import { sentenceStart } from './next-step.js';
 import type { DropRequest } from './request.js';
 
@@ -15,19 +13,6 @@ export type NamedTable = Pick<DropIntent['tables'][number], 'schema' | 'table' |
 export type ServiceNames =
   | { readonly tables: readonly NamedTable[] }
   | { readonly error: UndropError };
-
-/** The same, of which the server may have been asked: learn-names.ts. */
-export async function askServiceNames(
-  pool: ServicePool,
-  request: Pick<DropRequest, 'statement'>,
-  session: { readonly schema: string | null; readonly charset: string },
-): Promise<ServiceNames> {
-  const names = request.statement.names.flatMap(({ schema, table }) =>
-    schema === null ? [table] : [schema, table],
-  );
-  await learnNames(pool, names, session.charset);
-  return serviceNames(request, session);
-}
 
 /** An error where a name can't be decoded, or has no schema. */
 export function serviceNames(

@@ -6,9 +6,9 @@
  * session and answers with the texts, counts and language of DROP TABLE.
  */
 import { assert } from '../assert.js';
+import { quoteClientName } from '../sql/client-charset.js';
 import type { LockWait } from '../sql/grammar/drop-table.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
-import { quoteClientName } from '../sql/quote-client-name.js';
 import { ER_IT_IS_A_VIEW, ER_NOT_SEQUENCE2 } from '../wire/server-errors.js';
 import type { Signal } from './signal-sql.js';
 import type { UserCommand } from './user-session.js';

@@ -5,7 +5,7 @@
  *
  * Invariant: they are empty and nobody's. Should one be dropped after all, nothing is lost.
  */
-import { GUARD_CHILD, GUARDS_MAX, guardName, hasGuards } from '../names/guard-table.js';
+import { GUARD_CHILD, GUARDS_MAX, guardName, hasGuards } from '../names/names.js';
 import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
 import { isServerError, type ServiceConnection } from '../service/pools.js';
 import { numberOf, textOf } from '../service/row.js';

@@ -6,7 +6,7 @@
 
 import { assert } from '../assert.js';
 import type { ChildKey, ForeignKey } from '../ledger/detached.js';
-import { isSameName } from '../names/same-name.js';
+import { isSameName } from '../names/names.js';
 import { isKilled, type TryOptions } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';

@@ -24,7 +24,7 @@ import { findRows } from '../ledger/read.js';
 import { recordDetached } from '../ledger/record-detached.js';
 import { ownDefinition } from '../ledger/restore-script.js';
 import { parseHoldName } from '../names/hold-name.js';
-import { isSameName } from '../names/same-name.js';
+import { isSameName } from '../names/names.js';
 import { isKilled, type TryOptions } from '../service/kill-after.js';
 import { Patience } from '../service/patience.js';
 import type { ServicePool } from '../service/pools.js';

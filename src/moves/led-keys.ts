@@ -7,7 +7,7 @@ import type { ForeignKey } from '../ledger/detached.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import { parseHoldName } from '../names/hold-name.js';
-import { isSameName } from '../names/same-name.js';
+import { isSameName } from '../names/names.js';
 import { Patience } from '../service/patience.js';
 import type { ServiceConnection, ServicePool } from '../service/pools.js';
 import type { KeyedTable } from './add-keys.js';

@@ -5,8 +5,8 @@
  */
 import { UndropError } from '../errors.js';
 import { foreignKeysOf, type KeyedServer } from '../ledger/foreign-keys.js';
+import { isSameName } from '../names/names.js';
 import { recycleSchemaFor } from '../names/recycle-schema.js';
-import { isSameName } from '../names/same-name.js';
 import type { TryOptions } from '../service/kill-after.js';
 import { isServerError, type ServicePool } from '../service/pools.js';
 import { textOf } from '../service/row.js';

@@ -2,7 +2,7 @@
  * A wish for one drop, as its statement says it in a comment or the session in `@undrop`:
  * `hold=7d`, `pin`, `now`, `destroy`. Pure.
  */
-import { parseHold } from './hold-length.js';
+import { parseDuration } from '../duration.js';
 
 export interface Wish {
   /** As understood: `hold=7d`. */
@@ -48,4 +48,13 @@ export function oneWish(texts: readonly string[]): Wish | { readonly odd: string
     found = wish;
   }
   return found;
+}
+
+const HOLD_MS_MAX = 3_650 * 86_400_000;
+
+/** The length as written, and in milliseconds; null where it is none, or too long. */
+export function parseHold(text: string): { readonly length: string; readonly ms: number } | null {
+  const [, length] = /^hold\s*=\s*(\S+)$/i.exec(text) ?? [];
+  const ms = length === undefined ? null : parseDuration(length);
+  return length === undefined || ms === null || ms > HOLD_MS_MAX ? null : { length, ms };
 }

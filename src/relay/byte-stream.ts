@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import { behindDoor, endByThrown } from './door.js';
+import { hasRawHandle, RawStream } from './raw-handle.js';
 
 export interface ByteStream {
   /** Called when what could not be written at once has been. */
@@ -62,4 +63,13 @@ export class SocketStream implements ByteStream {
     if (this.#onChunk !== null) this.#socket.off('data', this.#onChunk);
     this.#socket.pause();
   }
+}
+
+/** What a raw stream reads into while little comes; more is borrowed while much does. */
+const OWN_BYTES = 4 * 1024;
+
+export function openByteStream(socket: Socket): ByteStream {
+  return hasRawHandle(socket)
+    ? new RawStream(socket, { ownBytes: OWN_BYTES })
+    : new SocketStream(socket);
 }

@@ -12,12 +12,15 @@ export class Pump {
   readonly #sink: ByteStream;
   #held = false;
   #sinkFull = false;
+  #onEmpty: (() => void) | null = null;
 
   constructor(source: ByteStream, sink: ByteStream) {
     this.#source = source;
     this.#sink = sink;
     sink.onDrain = () => {
       this.#sinkFull = false;
+      this.#onEmpty?.();
+      this.#onEmpty = null;
       if (!this.#held) this.#source.resume();
     };
   }
@@ -31,6 +34,12 @@ export class Pump {
     if (bytes.length === 0 || this.#sink.write(bytes)) return;
     this.#sinkFull = true;
     this.#source.pause();
+  }
+
+  /** Calls back, at once or later, when the sink has taken all that was written. One at a time. */
+  whenEmpty(run: () => void): void {
+    if (this.#sinkFull) this.#onEmpty = run;
+    else run();
   }
 
   /** Stops reading the source until `release`. */

@@ -15,6 +15,10 @@ import {
   CLIENT_OPTIONAL_RESULTSET_METADATA,
   hasFlag,
   MARIADB_CLIENT_CACHE_METADATA,
+  SERVER_MORE_RESULTS_EXISTS,
+  SERVER_PS_OUT_PARAMS,
+  SERVER_STATUS_CURSOR_EXISTS,
+  SERVER_STATUS_IN_TRANS,
 } from '../wire/capabilities.js';
 import {
   COM_BINLOG_DUMP,
@@ -32,12 +36,6 @@ import {
   COM_STMT_SEND_LONG_DATA,
 } from '../wire/commands.js';
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from '../wire/framing.js';
-import {
-  SERVER_MORE_RESULTS_EXISTS,
-  SERVER_PS_OUT_PARAMS,
-  SERVER_STATUS_CURSOR_EXISTS,
-  SERVER_STATUS_IN_TRANS,
-} from '../wire/status.js';
 
 /** Grammar of one response. */
 const ONE_PACKET = 1;

@@ -12,8 +12,9 @@ import { signalOf, signalSql } from '../drop/signal-sql.js';
 import type { UserSession } from '../drop/user-session.js';
 import { FORGET_WISH } from '../drop/wishes.js';
 import { UndropError } from '../errors.js';
+import { quoteClientName } from '../sql/client-charset.js';
 import { clientCharsetOf } from '../sql/lex-mode.js';
-import { quoteClientName } from '../sql/quote-client-name.js';
+import { SERVER_STATUS_DB_DROPPED } from '../wire/capabilities.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import { okWithStatus } from '../wire/response/ok.js';
 import type { Result } from '../wire/result-reader.js';
@@ -25,7 +26,6 @@ import {
   ER_DBACCESS_DENIED_ERROR,
   ER_LOCK_OR_ACTIVE_TRANSACTION,
 } from '../wire/server-errors.js';
-import { SERVER_STATUS_DB_DROPPED } from '../wire/status.js';
 
 export interface SchemaDrop {
   /** Unescaped bytes in the client's charset. */

@@ -4,7 +4,8 @@
  * through or takes it.
  *
  * Invariant: no byte of a packet that may be ours goes on before the session has seen all of it;
- * one that is too long to be held goes on as `LongStatement` lets it.
+ * a text above HELD_BYTES_MAX is held as well, if there is room for it (text-room.ts), unless its
+ * first words show that it isn't ours.
  * A packet with a sequence id other than 0 is never a command (the data of LOCAL INFILE, replies of
  * an authentication); the server enforces that with error 1156. One with 0 is none where an upload
  * has counted to 255 and is still under way. Behind a silence the server may have ended that in
@@ -25,10 +26,16 @@ import {
   COM_STMT_SEND_LONG_DATA,
   isRelayedCommand,
 } from '../wire/commands.js';
-import { HEADER_BYTES, PAYLOAD_BYTES_MAX, type Packet } from '../wire/framing.js';
+import {
+  encodePacket,
+  HEADER_BYTES,
+  PAYLOAD_BYTES_MAX,
+  type Packet,
+  PacketAssembler,
+} from '../wire/framing.js';
 import { GrowingBuffer } from '../wire/growing-buffer.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
-import type { LongStatement } from './long-statement.js';
+import { TEXT_BYTES_MAX } from './text-room.js';
 import {
   HANDLE_BYTES,
   isText,
@@ -39,10 +46,10 @@ import {
   wouldBeOurs,
 } from './upload-wrap.js';
 
-/** A statement is held until it is whole up to so many bytes; a longer one is streamed. */
+/** A statement of so many bytes is held until it is whole; a longer one needs room first. */
 export const HELD_BYTES_MAX = 256 * 1024;
 
-/** Mostly so much of a longer one says that it is none of ours: then nothing of it is held. */
+/** The beginning of a longer one that may show that it isn't ours. */
 const LONG_HEAD_BYTES = 1_024;
 
 /** Commands up to so many payload bytes are the common case; above, a chunk is cut anyway. */
@@ -56,13 +63,10 @@ export interface GateOwner {
   /** True: the packet goes on. False: it was taken, and the gate stops behind it. */
   letThrough(packet: Packet): boolean;
   /**
-   * A text is too long to be held; `head` is the beginning of its first part, framed. True: it goes
-   * on unseen. False: the gate stops before it, and goes on with `begin`. Null: as long a beginning
-   * as is ever held has to be there; not of that one.
+   * A text is longer than is held without room; `head` is the beginning of its first part, framed.
+   * True: it goes on unread. False: the gate stops before it, and goes on with `holdLong`.
    */
-  letLongPass(head: Buffer): boolean | null;
-  /** A long text was refused: it was read to its end, and the gate stops behind it. */
-  onLongRefused(long: LongStatement): void;
+  letLongPass(head: Buffer): boolean;
 }
 
 export interface GateOptions {
@@ -98,11 +102,13 @@ export class CommandGate {
   readonly #held = new GrowingBuffer();
   #wantedBytes = 0;
   readonly #heldBytesMax: number;
-  #long: LongStatement | null = null;
+  /** A long text that isn't whole yet. */
+  #long: PacketAssembler | null = null;
+  #mayHoldLong = false;
 
   /**
-   * `handles`: what names one of these is shown whole, too. `heldBytesMax`: a longer text is
-   * streamed; below 16 MiB.
+   * `handles`: what names one of these is shown whole, too. `heldBytesMax`: a longer text needs
+   * room; below 16 MiB.
    */
   constructor(owner: GateOwner, options: GateOptions = {}) {
     this.#owner = owner;
@@ -114,9 +120,14 @@ export class CommandGate {
     this.#heldBytesMax = options.heldBytesMax ?? HELD_BYTES_MAX;
   }
 
-  /** The packet before which the gate stopped comes next; `long` takes it. */
-  begin(long: LongStatement): void {
-    this.#long = long;
+  /** There is room for the text before which the gate stopped, and which comes next. */
+  holdLong(): void {
+    this.#mayHoldLong = true;
+  }
+
+  /** A long text is held that isn't whole yet, or its room wasn't used yet. */
+  get holdsLong(): boolean {
+    return this.#long !== null || this.#mayHoldLong;
   }
 
   /** True where no command is half sent: a drain may end the session here. */
@@ -139,23 +150,15 @@ export class CommandGate {
       if (this.#held.length < this.#wantedBytes) return null;
       chunk = this.#held.takeAll();
     }
-    let from = 0;
     if (this.#long !== null) {
-      const long = this.#long;
-      from = long.feed(chunk, 0);
-      if (!long.isDone) return null;
+      this.#long.push(chunk);
+      const packet = this.#long.next();
+      if (packet === null) return null;
+      chunk = this.#long.rest();
       this.#long = null;
-      this.#lastSequenceId = 0;
-      this.#lastWasData = false;
-      this.#isDumping = false;
-      const { kind } = long.outcome;
-      if (kind === 'passed' || kind === 'cut') this.#owner.onCommand(long.command);
-      if (kind !== 'passed') {
-        this.#owner.onLongRefused(long);
-        return Buffer.from(chunk.subarray(from));
-      }
+      if (!this.#letLongThrough(packet)) return chunk;
     }
-    let at = from;
+    let at = 0;
     while (at < chunk.length) {
       if (this.#passing > 0) {
         const taken = Math.min(this.#passing, chunk.length - at);
@@ -165,7 +168,7 @@ export class CommandGate {
       }
       const size = this.#sizeOfNext(chunk, at);
       if (size > chunk.length - at) {
-        this.#owner.forward(chunk.subarray(from, at));
+        this.#owner.forward(chunk.subarray(0, at));
         this.#wantedBytes = size;
         this.#held.append(chunk.subarray(at));
         return null;
@@ -173,27 +176,26 @@ export class CommandGate {
       if (size === 0) {
         this.#pass(chunk, at);
       } else if (chunk.readUIntLE(at, 3) > this.#heldBytesMax) {
-        const headBytes = HEADER_BYTES + this.#heldBytesMax;
-        const mayPass = this.#owner.letLongPass(chunk.subarray(at, at + headBytes));
-        if (mayPass === null) {
-          this.#owner.forward(chunk.subarray(from, at));
-          this.#wantedBytes = headBytes;
-          this.#held.append(chunk.subarray(at));
-          return null;
+        if (this.#mayHoldLong) {
+          this.#owner.forward(chunk.subarray(0, at));
+          this.#mayHoldLong = false;
+          this.#long = new PacketAssembler(longBytesMax(chunk.readUIntLE(at, 3)));
+          return this.feed(chunk.subarray(at));
         }
-        if (!mayPass) {
-          this.#owner.forward(chunk.subarray(from, at));
+        const headBytes = HEADER_BYTES + this.#heldBytesMax;
+        if (!this.#owner.letLongPass(chunk.subarray(at, at + headBytes))) {
+          this.#owner.forward(chunk.subarray(0, at));
           return Buffer.from(chunk.subarray(at));
         }
         this.#pass(chunk, at);
       } else if (this.#inspect(chunk.subarray(at, at + size))) {
         at += size;
       } else {
-        this.#owner.forward(chunk.subarray(from, at));
+        this.#owner.forward(chunk.subarray(0, at));
         return Buffer.from(chunk.subarray(at + size));
       }
     }
-    this.#owner.forward(from === 0 ? chunk : chunk.subarray(from));
+    this.#owner.forward(chunk);
     return null;
   }
 
@@ -211,9 +213,7 @@ export class CommandGate {
     if (command === COM_QUERY && this.#handles.watchesNames) return false;
     if (isText && this.#session.mayBeInRecycle) return false;
     if (isText && mayBeOurs(chunk, HEADER_BYTES + 1, length, this.#sought)) return false;
-    this.#lastSequenceId = 0;
-    this.#lastWasData = false;
-    this.#isDumping = false;
+    this.#beginCommand();
     this.#owner.onCommand(command);
     return true;
   }
@@ -306,11 +306,24 @@ export class CommandGate {
     this.#isPart = length === PAYLOAD_BYTES_MAX;
   }
 
-  /** One whole packet: true where it goes through. */
-  #inspect(framed: Buffer): boolean {
+  /** False: it was taken. */
+  #letLongThrough(packet: Packet): boolean {
+    this.#beginCommand();
+    if (!this.#owner.letThrough(packet)) return false;
+    this.#owner.forward(encodePacket(packet.payload, 0));
+    this.#owner.onCommand(packet.payload[0] ?? COM_SLEEP);
+    return true;
+  }
+
+  #beginCommand(): void {
     this.#lastSequenceId = 0;
     this.#lastWasData = false;
     this.#isDumping = false;
+  }
+
+  /** One whole packet: true where it goes through. */
+  #inspect(framed: Buffer): boolean {
+    this.#beginCommand();
     if (framed.length === HEADER_BYTES) {
       this.#owner.onCommand(COM_SLEEP);
       return true;
@@ -328,6 +341,11 @@ export class CommandGate {
     this.#owner.onCommand(command);
     return true;
   }
+}
+
+/** How long a text may become of which this is the length of the first part. */
+export function longBytesMax(firstPart: number): number {
+  return firstPart < PAYLOAD_BYTES_MAX ? firstPart : TEXT_BYTES_MAX;
 }
 
 const IN_AN_UPLOAD = 'LOCAL INFILE: data behind a silence that would be a command of ours.';

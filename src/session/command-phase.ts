@@ -4,40 +4,32 @@
  * the marker on, the answer is written, and the stream goes on.
  */
 import { assert } from '../assert.js';
-import { readFactsBeforeText } from '../drop/facts.js';
-import { refuse } from '../drop/next-step.js';
 import type { SessionFacts } from '../drop/user-session.js';
+import type { UndropError } from '../errors.js';
 import { ResponseTracker } from '../relay/response-tracker.js';
-import { isFullyKnown, type LexMode } from '../sql/lex-mode.js';
+import { isFreeByHead } from '../sql/free-text.js';
 import type { Reading } from '../sql/reading.js';
-import { CLIENT_MULTI_STATEMENTS, CLIENT_SESSION_TRACK, hasFlag } from '../wire/capabilities.js';
-import { COM_CHANGE_USER, COM_SET_OPTION, COM_STMT_PREPARE } from '../wire/commands.js';
-import { encodePacket, type Packet } from '../wire/framing.js';
-import { carriersOf } from './carriers.js';
+import { CLIENT_MULTI_STATEMENTS, hasFlag } from '../wire/capabilities.js';
+import { queryTextOffset } from '../wire/command/com-query.js';
+import { COM_CHANGE_USER, COM_QUERY, COM_SET_OPTION, COM_STMT_PREPARE } from '../wire/commands.js';
+import { encodePacket, HEADER_BYTES, type Packet } from '../wire/framing.js';
+import { MalformedPacketError } from '../wire/packet-reader.js';
 import { ChangeUser } from './change-user.js';
-import { CommandGate, HELD_BYTES_MAX } from './command-gate.js';
+import { CommandGate, longBytesMax } from './command-gate.js';
 import { noticeForwarded } from './concerns-name.js';
+import { intercept } from './dispatch.js';
 import { inSlices } from './in-slices.js';
-import {
-  type DropService,
-  type Interception,
-  type InterceptOptions,
-  intercept,
-  type Taken,
-} from './intercept.js';
+import type { DropService, Interception, InterceptOptions, Taken } from './intercept.js';
 import { commandOnName } from './intercept-dynamic.js';
 import { commandOnDrop } from './intercept-prepared.js';
 import { LastSeen } from './last-seen.js';
 import type { Login } from './login.js';
 import { newLoginCheck } from './login-check.js';
-import { type LongHead, newStatementStream, readLongHead } from './long-head.js';
-import { LongStatement } from './long-statement.js';
 import { isOfPieces, type LookOptions, lookingAt } from './look-at.js';
-import type { Replacement } from './marker.js';
 import { type Observing, observing, soughtNow } from './observe.js';
 import { Piecewise } from './piecewise.js';
 import { PreparedDrops } from './prepared-drops.js';
-import { refusalOf, refusalOfRest } from './refusals.js';
+import { type Place, textRoom } from './text-room.js';
 import { WireUserSession } from './user-session.js';
 
 export interface CommandPhaseOwner {
@@ -45,6 +37,8 @@ export interface CommandPhaseOwner {
   readonly session: SessionFacts;
   toClient(bytes: Buffer): void;
   toServer(bytes: Buffer): void;
+  /** Calls back when the server's socket has taken everything that was sent. */
+  whenSent(run: () => void): void;
   /** Stops reading the client, until `releaseClient`. */
   holdClient(): void;
   releaseClient(): void;
@@ -74,11 +68,11 @@ export class CommandPhase {
   /** A COM_CHANGE_USER that the gate has stopped at, and one that is under way. */
   #takenChange: Packet | null = null;
   #changing: ChangeUser | null = null;
-  /** A text before which the gate has stopped, as it is too long to be held. */
-  #longHead: LongHead | null = null;
-  #longRefused: LongStatement | null = null;
-  /** Sequence id of an error behind the client's last packet. */
-  #answerId = 1;
+  /** Bytes of the long text before which the gate has stopped, as it needs room. */
+  #longBytes: number | null = null;
+  /** The room of a long text that is held, or under way. */
+  #place: Place | null = null;
+  readonly #over = new AbortController();
   #intercepting: WireUserSession | Piecewise | null = null;
   #ended = false;
   #clientIsGone = false;
@@ -102,9 +96,6 @@ export class CommandPhase {
         onCommand: (command) => this.#onCommand(command),
         letThrough: (packet) => this.#letThrough(packet),
         letLongPass: (head) => this.#letLongPass(head),
-        onLongRefused: (long) => {
-          this.#longRefused = long;
-        },
       },
       { handles: this.#prepared, session: this.#lastSeen, sought: soughtNow(owner), isAllAnswered },
     );
@@ -123,7 +114,7 @@ export class CommandPhase {
   get errorSequenceId(): number | null {
     if (this.#changing !== null) return this.#changing.nextToClient;
     if (this.#intercepting instanceof Piecewise) return this.#intercepting.errorSequenceId;
-    return this.#tracker.idle ? this.#answerId : null;
+    return this.#tracker.idle ? 1 : null;
   }
 
   get isIntercepting(): boolean {
@@ -163,22 +154,21 @@ export class CommandPhase {
     const it = this.#intercepting;
     if (it instanceof Piecewise && it.takesFile) return it.feedClient(chunk);
     const behind = this.#gate.feed(chunk);
-    if (behind === null) return;
+    if (behind === null) return this.#leaveRoom();
     this.#owner.holdClient();
     this.#take(behind).catch((error: unknown) => this.#owner.onFailure(error));
   }
 
   #take(behind: Buffer): Promise<void> {
     const [taken, change] = [this.#taken, this.#takenChange];
-    const [head, refused, looking] = [this.#longHead, this.#longRefused, this.#looking];
+    const [longBytes, looking] = [this.#longBytes, this.#looking];
     this.#taken = null;
     this.#looking = null;
     this.#takenChange = null;
-    [this.#longHead, this.#longRefused] = [null, null];
+    this.#longBytes = null;
     if (change !== null) return this.#changeUser(change, behind);
     if (looking !== null) return this.#lookOn(looking, behind);
-    if (head !== null) return this.#openLong(head, behind);
-    if (refused !== null) return this.#refuseLong(refused, behind);
+    if (longBytes !== null) return this.#makeRoom(longBytes, behind);
     assert(taken !== null, 'the gate stops only at a statement that was taken');
     return this.#intercept(taken, behind);
   }
@@ -186,6 +176,8 @@ export class CommandPhase {
   /** The session ended: whoever waits on the user session is told, and nothing new begins. */
   fail(error: Error): void {
     this.#ended = true;
+    this.#over.abort();
+    this.#place?.leave();
     this.#prepared.forgetAll();
     this.#intercepting?.fail(error);
     this.#changing?.leave();
@@ -204,7 +196,7 @@ export class CommandPhase {
       this.#takenChange = packet;
       return false;
     }
-    this.#lastSeen.onCommand(packet.payload);
+    this.#place?.arrived();
     const reading = this.#look(packet);
     const { done, value } = reading.next();
     if (done === true) this.#taken = value;
@@ -213,6 +205,7 @@ export class CommandPhase {
   }
 
   *#look(packet: Packet): Reading<Taken | null> {
+    yield* this.#lastSeen.readingCommand(packet.payload);
     const options = this.#lookOptions;
     yield* observing(packet, this.#owner.observing(), options);
     return yield* lookingAt(packet, options);
@@ -231,18 +224,11 @@ export class CommandPhase {
   }
 
   /** The session as ours, behind whatever is under way. */
-  #openUserSession({
-    failsPrepare = false,
-    replacement = null,
-  }: {
-    readonly failsPrepare?: boolean;
-    readonly replacement?: Replacement | null;
-  } = {}): WireUserSession {
+  #openUserSession({ failsPrepare = false } = {}): WireUserSession {
     const userSession = new WireUserSession({
       capabilities: this.#login.capabilities,
       tracker: this.#tracker,
       failsPrepare,
-      replacement,
       toServer: (bytes) => this.#owner.toServer(bytes),
       toClient: (bytes) => this.#owner.toClient(bytes),
     });
@@ -283,75 +269,51 @@ export class CommandPhase {
     return { capabilities, server, protect, guards, multiStatements, prepared: this.#prepared };
   }
 
-  #letLongPass(head: Buffer): boolean | null {
-    this.#prepared.doubtNames();
-    const read = readLongHead(head, this.#lookOptions);
-    this.#longHead = typeof read === 'string' ? null : read;
-    return read === 'more' ? null : read === 'free';
+  /** Otherwise it is held as soon as there is room. */
+  #letLongPass(head: Buffer): boolean {
+    if (this.#isFree(head.subarray(HEADER_BYTES))) return true;
+    this.#longBytes = longBytesMax(head.readUIntLE(0, 3));
+    return false;
   }
 
-  /** The server says how the text is read; then it goes on as it comes. */
-  async #openLong(long: LongHead, behind: Buffer): Promise<void> {
-    const { server } = this.#login;
-    const userSession = this.#openUserSession();
-    const facts = await readFactsBeforeText(userSession, server, this.#lastSeen.gtidMayBeSet);
-    this.#intercepting = null;
-    let mode: LexMode | null = null;
-    if (!('errno' in facts)) {
-      const known = this.#lastSeen.known(facts);
-      if (isFullyKnown(known)) mode = known;
-      this.#lastSeen.inFacts(facts);
+  #isFree(head: Buffer): boolean {
+    const { capabilities, server, multiStatements } = this.#lookOptions;
+    const isQuery = head[0] === COM_QUERY;
+    if (isQuery && multiStatements) return false;
+    try {
+      return isFreeByHead(head.subarray(isQuery ? queryTextOffset(head, capabilities) : 1), server);
+    } catch (error) {
+      // Query attributes before the text may be longer than the head.
+      if (!(error instanceof MalformedPacketError)) throw error;
+      return false;
     }
-    const { protect } = this.#owner.service;
-    const { mayBeInRecycle: inRecycle } = this.#lastSeen;
-    this.#gate.begin(
-      new LongStatement({
-        ...long,
-        statements: newStatementStream(mode, long.isOneOfSeveral, protect, { inRecycle }),
-        heldBytesMax: HELD_BYTES_MAX,
-        forward: (part) => this.#owner.toServer(this.#lastSeen.onLongPart(part)),
-      }),
-    );
-    this.#goOn(userSession.end(), behind);
   }
 
-  /** A long text was read to its end, and something of it didn't go on. */
-  async #refuseLong(long: LongStatement, behind: Buffer): Promise<void> {
-    const { outcome } = long;
-    assert(outcome.kind !== 'passed', 'what passed is not refused');
-    if (outcome.kind === 'stopped') {
-      this.#answerId = (long.sequenceId + 1) & 0xff;
-      throw refusalOfRest(outcome.finding);
-    }
-    const refusal = refusalOf(outcome.finding, long.isOneOfSeveral);
-    const carrier = long.command === COM_STMT_PREPARE ? 'prepare' : 'query';
-    const packet = { payload: Buffer.from([long.command]), sequenceId: long.sequenceId };
-    const taken: Taken = { packet, carrier, text: Buffer.alloc(0), verdict: null, refusal };
-    if (outcome.kind === 'withheld') return this.#intercept(taken, behind);
-    const { payload } = refuse(refusal);
-    const answer = { kind: 'answer', payload, refusal, facts: null, dropped: null } as const;
-    const userSession = this.#openUserSession({
-      replacement: {
-        nonce: outcome.nonce,
-        payload,
-        onReplaced: () => this.#owner.onAnswer(taken, answer),
-      },
-    });
-    await userSession.run([]);
-    this.#intercepting = null;
-    this.#goOn(userSession.end(), behind);
+  async #makeRoom(bytes: number, behind: Buffer): Promise<void> {
+    const onOverdue = (error: UndropError) => this.#owner.onFailure(error);
+    this.#place = await textRoom.take(bytes, this.#over.signal, onOverdue);
+    if (this.#ended) return this.#place.leave();
+    this.#gate.holdLong();
+    this.#goOn(Buffer.alloc(0), behind);
+  }
+
+  /** Gives back the room of a long text that is done with. */
+  #leaveRoom(): void {
+    const place = this.#place;
+    if (place === null || this.#gate.holdsLong) return;
+    this.#place = null;
+    this.#owner.whenSent(() => place.leave());
   }
 
   #context(): Omit<InterceptOptions, 'userSession' | 'multiStatements'> {
     return {
-      carriers: carriersOf(this.#prepared),
+      prepared: this.#prepared,
       server: this.#login.server,
       session: this.#owner.session,
       service: this.#owner.service,
       guess: this.#lastSeen.guess,
       gtidMayBeSet: this.#lastSeen.gtidMayBeSet,
       logBinMayBeOff: this.#lastSeen.logBinMayBeOff,
-      takesReports: hasFlag(this.#login.capabilities, CLIENT_SESSION_TRACK),
     };
   }
 
@@ -397,7 +359,7 @@ export class CommandPhase {
       assert(drop !== null, 'the gate takes no other handle');
       return commandOnDrop(taken.packet, drop, options);
     }
-    if (taken.carrier === 'named') return commandOnName(taken, prepared, options);
+    if (taken.carrier === 'named') return commandOnName(taken, options);
     // Whatever becomes of this one, it is the last that was prepared.
     if (taken.carrier === 'prepare') prepared.onCommand(COM_STMT_PREPARE);
     const interception = await intercept(taken, options);
@@ -427,6 +389,7 @@ export class CommandPhase {
   /** The stream goes on with what came meanwhile. */
   #goOn(fromServer: Buffer, behind: Buffer): void {
     if (this.#ended) return;
+    this.#leaveRoom();
     if (fromServer.length > 0) this.feedServer(fromServer);
     this.#owner.releaseClient();
     if (behind.length > 0) this.feedClient(behind);

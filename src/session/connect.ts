@@ -10,7 +10,7 @@ import { lookup } from 'node:dns/promises';
 import net from 'node:net';
 import { UndropError } from '../errors.js';
 import type { ByteStream } from '../relay/byte-stream.js';
-import { openByteStream } from '../relay/open-byte-stream.js';
+import { openByteStream } from '../relay/byte-stream.js';
 import { describeAddress } from '../service/address.js';
 import type { ServerAddress } from '../service/pools.js';
 import type { Endpoint } from '../wire/connection/proxy-header.js';

@@ -14,7 +14,7 @@ import { sentenceStart } from '../drop/next-step.js';
 import { whatIsRecycled } from '../drop/recycled-words.js';
 import type { UserFacts } from '../drop/request.js';
 import { ruleTables } from '../drop/rule-tables.js';
-import { askServiceNames, serviceNames } from '../drop/service-names.js';
+import { serviceNames } from '../drop/service-names.js';
 import { FORGET_WISH, readWishes } from '../drop/wishes.js';
 import { UndropError } from '../errors.js';
 import { mayBeNative, type Ruling } from '../policy/decide.js';
@@ -142,7 +142,7 @@ async function rulingsOf(
   { service }: InterceptOptions,
 ): Promise<readonly Ruling[] | UndropError> {
   const { pool, holdMs, rules = [] } = service;
-  const names = await askServiceNames(pool, { statement }, facts);
+  const names = serviceNames({ statement }, facts);
   if ('error' in names) return names.error;
   const recycled = names.tables.find(({ schema }) => isRecycleName(schema));
   if (recycled !== undefined) {

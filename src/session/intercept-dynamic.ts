@@ -11,16 +11,15 @@ import { factsSql, readFacts } from '../drop/facts.js';
 import type { UserFacts } from '../drop/request.js';
 import { UndropError } from '../errors.js';
 import { classifying } from '../sql/classify.js';
+import { isStorable } from '../sql/client-charset.js';
 import { clientCharsetOf, modeFromSqlMode, modeOfSession } from '../sql/lex-mode.js';
 import { plainNameOf, readNamedStatement } from '../sql/named-statement.js';
 import { isRecycleName } from '../sql/recycle-name.js';
-import { mayBeOurs } from '../sql/trigger-scan.js';
-import { type Replacement, tablesOf } from '../sql/verdict.js';
+import { mayBeOurs, type Sought } from '../sql/trigger-scan.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import { ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER } from '../wire/server-errors.js';
-import { isReadAlike, isSame, isWide } from './alike.js';
 import { concernsName, noticePrepare } from './concerns-name.js';
-import { mayWish, wishesIn } from './drop-wishes.js';
+import { wishesIn } from './drop-wishes.js';
 import { inSlices } from './in-slices.js';
 import {
   answerWith,
@@ -28,37 +27,31 @@ import {
   dropAndHold,
   type Interception,
   type InterceptOptions,
-  NO_WISHES,
   readUserFacts,
   refused,
   type Taken,
   unclear,
-  type Wrapped,
 } from './intercept.js';
 import { noRoom, runPreparedDrop, tablesIn } from './intercept-prepared.js';
-import { dropOf, replaceTable } from './intercept-replace.js';
 import { dropSchema } from './intercept-schema.js';
 import { objectionTo } from './objections.js';
-import { isOfSchema, type PreparedDrop, type PreparedDrops } from './prepared-drops.js';
+import { isOfSchema, type PreparedDrop } from './prepared-drops.js';
 import { isProtected, soughtBy } from './protection.js';
-import { guardedBy, HOW, listTables, namesIn, notDone, notUnderstood } from './refusals.js';
-import { SessionUnderSettings, settingsBefore } from './set-statement.js';
-
-type Options = InterceptOptions & { readonly prepared: PreparedDrops | null };
+import { guardedBy, HOW, namesIn, notDone, notUnderstood } from './refusals.js';
 
 /** PREPARE and EXECUTE IMMEDIATE, of a text that may be a drop. */
 export async function dynamic(
   taken: Taken,
   verdict: DynamicVerdict,
-  options: Options,
+  options: InterceptOptions,
 ): Promise<Interception> {
   const { source, carrier } = verdict;
-  const { prepared } = options;
-  if (prepared !== null && carrier === 'prepare') noticePrepare(plainNameOf(source.name), prepared);
+  if (carrier === 'prepare') noticePrepare(plainNameOf(source.name), options.prepared);
   // In a COM_STMT_PREPARE it is nothing that can be prepared; the server says so.
   if (taken.carrier === 'prepare') return unclear(taken, 'it prepares another text', options);
   if (source.kind === 'expression') {
-    return refused(notUnderstood('the text that it executes is an expression'), options);
+    const why = 'the text that it executes is an expression, not a literal or a variable';
+    return unclear(taken, why, options);
   }
   const made = await textOf(source.expression, options);
   if (made instanceof UndropError) return refused(made, options);
@@ -71,9 +64,7 @@ export async function dynamic(
   if (text === null) return { kind: 'forward', facts };
   const isAlike = [connection, facts.charset].every((charset) => isReadAlike(text, charset));
   const sought = soughtBy(options.service.protect);
-  // MySQL reads the bytes that a text has in `connection`: in a wide one they may be any ASCII.
-  const isOpen = isWide(connection) || isInRecycle(facts);
-  if (!isAlike && (isOpen || mayBeOurs(text, 0, text.length, sought))) {
+  if (!isAlike && (isInRecycle(facts) || mayBeOurs(text, 0, text.length, sought))) {
     const why = `its text goes through the character sets ${connection} and ${facts.charset}`;
     return refused(notUnderstood(why), options);
   }
@@ -92,25 +83,15 @@ export async function dynamic(
       return refused(guardedBy(inner), options);
     case 'refused': {
       if (!isProtected(inner, options.service.protect)) return { kind: 'forward', facts };
-      const { replacement, schema, ifExists = false } = inner;
-      if (replacement !== undefined) {
-        const statement = dropOf(replacement);
-        return dropIn(taken, verdict, { text, statement, replacement, facts }, options);
-      }
+      const { schema, ifExists = false } = inner;
       if (inner.carrier !== 'drop-database' || schema === null) {
         return refused(notDone(HOW[carrier], namesIn(inner)), options);
       }
-      const statement = { schema, ifExists };
-      return dropIn(taken, verdict, { text, statement, replacement: null, facts }, options);
+      return dropIn(taken, verdict, { text, statement: { schema, ifExists }, facts }, options);
     }
     case 'drop-table':
       if (!isProtected(inner, options.service.protect)) return { kind: 'forward', facts };
-      return dropIn(
-        taken,
-        verdict,
-        { text, statement: inner.statement, replacement: null, facts },
-        options,
-      );
+      return dropIn(taken, verdict, { text, statement: inner.statement, facts }, options);
   }
 }
 
@@ -125,7 +106,7 @@ interface Made {
 /** What the server makes of `expression`, with the facts of the session; or its error. */
 async function textOf(
   expression: Uint8Array,
-  { userSession, server, service }: Options,
+  { userSession, server, service }: InterceptOptions,
 ): Promise<Made | ErrPacket | UndropError> {
   const select = Buffer.concat([
     Buffer.from('SELECT /* undrop text */ CAST(CONVERT('),
@@ -162,36 +143,26 @@ function isInRecycle({ schema }: UserFacts): boolean {
 interface Found extends Omit<Made, 'connection'> {
   readonly text: Buffer;
   readonly statement: PreparedDrop['statement'];
-  /** Where the statement is a CREATE OR REPLACE. */
-  readonly replacement: Replacement | null;
 }
 
-/** The text is a DROP TABLE, a DROP DATABASE, or a CREATE OR REPLACE. */
+/** The text is a DROP TABLE, or a DROP DATABASE. */
 async function dropIn(
   taken: Taken,
   { carrier, source }: DynamicVerdict,
-  { text, statement, replacement, facts }: Found,
-  options: Options,
+  { text, statement, facts }: Found,
+  options: InterceptOptions,
 ): Promise<Interception> {
   const { prepared } = options;
   const how = HOW[carrier];
   const tables = tablesIn(statement);
-  if (prepared === null) return refused(notDone(how, tables), options);
   const objection = isOfSchema(statement) ? null : objectionTo(statement, options.server);
   if (objection !== null) return refused(notUnderstood(objection.why), options);
-  if (replacement !== null && (await hasParameters(text, options))) {
-    return refused(notDone(`${how}, with parameters,`, tables), options);
-  }
   if (carrier === 'execute-immediate') {
-    if (source.using !== null) return refused(notDone(`${how} … USING`, tables), options);
+    if (source.hasUsing) return refused(notDone(`${how} … USING`, tables), options);
     const inner = wishesIn(text, { ...facts, charset: 'utf8mb4' }, options.server);
     const outer = wishesIn(taken.text, facts, options.server);
     if (inner === null || outer === null) return refused(notUnderstood('its wishes'), options);
     const wishes = [...inner, ...outer];
-    if (replacement !== null) {
-      const replacing = { replacement, facts, wishes, isImmediate: true };
-      return replaceTable({ ...taken, text, tail: text }, replacing, options);
-    }
     if (isOfSchema(statement))
       return dropSchema({ text, wishes }, { ...statement, facts }, options);
     const charset = clientCharsetOf(facts.charset) ?? 'plain';
@@ -204,28 +175,18 @@ async function dropIn(
   const context = { schema, charset: 'utf8mb4' };
   const wishes = wishesIn(text, { ...facts, charset: 'utf8mb4' }, options.server);
   if (wishes === null) return refused(notUnderstood('its wishes'), options);
-  const replacing = replacement === null ? null : { replacement, facts };
   return prepareByName(taken, name, options, () => {
-    prepared.rememberName(name, { text, statement, context, wishes, replacing });
+    prepared.rememberName(name, { text, statement, context, wishes });
   });
 }
 
-/** False where it can't be prepared, too. */
-async function hasParameters(text: Buffer, { userSession }: Options): Promise<boolean> {
-  const [said] = await userSession.run([{ kind: 'prepare', text }]);
-  if (said?.kind !== 'prepared') return false;
-  await userSession.run([{ kind: 'close', statementId: said.statementId }]);
-  return said.definitions > 0;
-}
-
 const DEALLOCATE_TRIES_MAX = 5;
-/** Unknown prepared statement handler. */
 
 /** The client's PREPARE, as it is; and then nothing is left of it on the server. */
 async function prepareByName(
   { packet }: Taken,
   name: string,
-  { userSession }: Options,
+  { userSession }: InterceptOptions,
   remember: () => void,
 ): Promise<Interception> {
   const [answer] = await userSession.run([
@@ -245,56 +206,15 @@ async function prepareByName(
   return answerWith(answer);
 }
 
-/** SET STATEMENT … FOR: every statement of ours in the session goes under the same settings. */
-export async function setStatement(
-  taken: Taken,
-  { verdict, at, guess }: Wrapped,
-  options: Options,
-): Promise<Interception> {
-  const { prepared, userSession } = options;
-  const { text } = taken;
-  const prefix = prepared === null ? null : settingsBefore(text, at);
-  if (prefix !== null && verdict.kind === 'unclear') return unclear(taken, verdict.why, options);
-  const replacement = verdict.kind === 'refused' ? verdict.replacement : undefined;
-  if (prefix !== null && replacement !== undefined) {
-    const under = { ...options, userSession: new SessionUnderSettings(userSession, prefix) };
-    const inner = { ...taken, text: text.subarray(at) };
-    const words = replacement.words.map(({ start, end }) => ({ start: start - at, end: end - at }));
-    const moved = { ...replacement, words };
-    const { tail } = taken;
-    return replaceTable(
-      tail === undefined ? inner : { ...inner, tail: tail.subarray(at) },
-      { replacement: moved, facts: null },
-      under,
-    );
-  }
-  if (prefix === null || verdict.kind !== 'drop-table') {
-    const how = `${HOW['set-statement']} of these settings`;
-    return refused(notDone(how, listTables(tablesOf(verdict))), options);
-  }
-  const { statement } = verdict;
-  const objection = objectionTo(statement, options.server);
-  if (objection !== null) return refused(notUnderstood(objection.why), options);
-  const charset = clientCharsetOf(guess.charset) ?? 'plain';
-  const under = { ...options, userSession: new SessionUnderSettings(userSession, prefix) };
-  if (!mayWish(text)) return dropAndHold({ text, statement, charset }, guess, under, NO_WISHES);
-  const facts = await readUserFacts(options);
-  if ('errno' in facts) return answerWith(facts);
-  const wishes = wishesIn(text, facts, options.server);
-  if (wishes === null) return refused(notUnderstood('its wishes'), options);
-  return dropAndHold({ text, statement, charset }, facts, under, { wishes });
-}
-
 /**
  * EXECUTE and DEALLOCATE PREPARE of a drop that was prepared by name, or what may be one of them by
  * the session's own mode.
  */
 export async function commandOnName(
   { text, packet }: Taken,
-  prepared: PreparedDrops,
   options: InterceptOptions,
 ): Promise<Interception> {
-  const { userSession } = options;
+  const { userSession, prepared } = options;
   let read = readNamedStatement(text, options.server, options);
   let facts: UserFacts | null = null;
   if (read.kind === 'disagree') {
@@ -334,4 +254,28 @@ export async function commandOnName(
     return answerWith(answer);
   }
   return runPreparedDrop(drop, options);
+}
+
+/**
+ * Whether `text` is the same bytes in `charset`, and is read in the same way. What isn't ASCII (a
+ * backslash in Japanese, a backtick in Swedish) goes through two charsets before the server reads
+ * it; only in UTF-8 nothing happens to it.
+ */
+export function isReadAlike(text: Buffer, charset: string): boolean {
+  if (charset.startsWith('utf8')) return true;
+  const isAscii = text.every((byte) => byte < 0x80);
+  const kind = clientCharsetOf(charset);
+  return isAscii && kind !== null && isStorable(text, kind);
+}
+
+/**
+ * Whether `text` can stand for what the server has. A conversion may cut a text off at what is no
+ * character (MySQL 5.6), put a question mark there (MariaDB), or give NULL (MySQL); the server
+ * takes the bytes as they are. Then they have to be innocent in any charset.
+ */
+export function isSame(text: Buffer | null, bytes: Buffer | null, sought: Sought): boolean {
+  if (text === null || bytes === null) return text === bytes;
+  if (text.equals(bytes)) return true;
+  const letters = bytes.filter((byte) => byte !== 0);
+  return [letters, text].every((one) => !mayBeOurs(one, 0, one.length, sought));
 }

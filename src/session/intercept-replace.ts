@@ -17,12 +17,11 @@ import { refuse } from '../drop/next-step.js';
 import { qualify } from '../drop/qualify.js';
 import type { UserFacts } from '../drop/request.js';
 import { readSchemaFacts, schemaFactsSql } from '../drop/schema-words.js';
-import { askServiceNames } from '../drop/service-names.js';
+import { serviceNames } from '../drop/service-names.js';
 import { signalSql } from '../drop/signal-sql.js';
 import { FORGET_WISH } from '../drop/wishes.js';
 import { ownLockSql, probeSql, type QualifiedName, showCreateSql } from '../drop/words.js';
 import { UndropError } from '../errors.js';
-import { blankWords } from '../sql/blank-words.js';
 import { classifying } from '../sql/classify.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import { type ClientCharset, clientCharsetOf, modeFromSqlMode } from '../sql/lex-mode.js';
@@ -98,7 +97,7 @@ interface Plan {
 
 export async function replaceTable(
   taken: Taken,
-  { replacement, facts: known, wishes: said, isImmediate = false }: Replacing,
+  { replacement, facts: known }: Replacing,
   options: InterceptOptions,
 ): Promise<Interception> {
   const statement = dropOf(replacement);
@@ -129,13 +128,13 @@ export async function replaceTable(
   const [named] = statement.names;
   assert(named !== undefined, 'one table is replaced');
   const name = qualify(named, facts);
-  const judged = await judge(taken, { name, charset, isImmediate }, options);
+  const judged = await judge(taken, { name, charset }, options);
   if (judged !== null) return judged;
-  const stored = await askServiceNames(options.service.pool, { statement }, facts);
+  const stored = serviceNames({ statement }, facts);
   if ('error' in stored) return refused(stored.error, options);
   const [table] = stored.tables;
   assert(table !== undefined, 'each name is decoded');
-  const found = said ?? wishesIn(text, facts, options.server);
+  const found = wishesIn(text, facts, options.server);
   if (found === null) return refused(notUnderstood('its wishes'), options);
   const { wish } = facts;
   // Also where nothing is there to be replaced, it is used up.
@@ -160,12 +159,10 @@ export function dropOf({ table }: Replacement): DropTableStatement {
   };
 }
 
-type Judged = Pick<Plan, 'name' | 'charset'> & { readonly isImmediate: boolean };
-
 /** The server's error for the text, or null where it takes it. Nothing is left prepared. */
 async function judge(
   { text, tail }: Taken,
-  { name, charset, isImmediate }: Judged,
+  { name, charset }: Pick<Plan, 'name' | 'charset'>,
   options: InterceptOptions,
 ): Promise<Interception | null> {
   const { userSession } = options;
@@ -174,7 +171,6 @@ async function judge(
   if (said.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
     return refused(new UndropError('UNDROP_NOT_JUDGED', {}), options);
   }
-  if (isImmediate) return answerWith(said);
   if (!OF_PARSER.has(said.errno)) {
     // The server looks at tables after it has ended the transaction, and so does this.
     const ending = probeSql(name, { groupId: newId(), charset });
@@ -364,4 +360,16 @@ type Wrong = Pick<DropResult, 'payload' | 'refusal'>;
 
 function wrongBy(error: UndropError): Wrong {
   return { payload: refuse(error).payload, refusal: error };
+}
+
+const BLANK = 0x20;
+
+/** A copy of `text` with blanks at `words`. */
+export function blankWords(
+  text: Uint8Array,
+  words: readonly { readonly start: number; readonly end: number }[],
+): Buffer {
+  const changed = Buffer.from(text);
+  for (const { start, end } of words) changed.fill(BLANK, start, end);
+  return changed;
 }

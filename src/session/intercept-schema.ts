@@ -5,7 +5,6 @@
  *
  * Invariant: a name that can't be read, or that is one of a directory, is in no statement of ours.
  */
-import { learnNames } from '../drop/learn-names.js';
 import type { UserFacts } from '../drop/request.js';
 import { runSchemaDrop, type SchemaDropRequest } from '../drop/run-schema-drop.js';
 import { FORGET_WISH, readWishes } from '../drop/wishes.js';
@@ -43,7 +42,6 @@ export async function dropSchema(
   if (hasFileNames(server) && isFileName(schema)) {
     return refused(notUnderstood(`${FILE_NAME_PREFIX} names a schema by its directory`), options);
   }
-  await learnNames(service.pool, [schema], (known ?? options.guess).charset);
   const guessed = { schema, ifExists, charset: (known ?? options.guess).charset };
   const replaced = optionsAt === undefined ? null : { options: text.subarray(optionsAt) };
   const absent = replaced === null ? await answerOfAbsent(guessed, options) : null;
@@ -55,10 +53,12 @@ export async function dropSchema(
     return refused(notDone(how, schemaAndTables(schema), SET_IF_EXISTS), options);
   }
   const { charset: charsetName } = facts;
-  await learnNames(service.pool, [schema], charsetName);
   const charset = clientCharsetOf(charsetName);
   const name = schemaNameOf({ schema, charset: charsetName });
-  if (charset === null || name === null || schema.includes(0)) {
+  if (name === null) {
+    return refused(new UndropError('UNDROP_NAME_CHARSET', { charset: charsetName }), options);
+  }
+  if (charset === null || schema.includes(0)) {
     return refused(notUnderstood(`a name in the character set ${charsetName}`), options);
   }
   const said = wishes ?? wishesIn(text, facts, server);

@@ -1,37 +1,25 @@
 /**
- * What happens to a statement that was taken out of the client's stream: it is understood (asking
- * the server where only the server knows), then dropped-and-held, refused, or sent on after all.
- *
- * Invariant: a statement that would destroy a base table never goes to the server; what can't be
- * understood and might be one is refused, and the table is still there.
+ * What each way of a drop needs (dispatch.ts): a statement that was taken out of the client's
+ * stream, its surroundings, and the ways to answer it.
  */
 import { randomBytes } from 'node:crypto';
-import { assert, assertNever } from '../assert.js';
-import type { DropOptions, DropResult, DropStatement, SessionGuess } from '../drop/drop-options.js';
+import { assert } from '../assert.js';
+import type { DropResult, DropStatement, SessionGuess } from '../drop/drop-options.js';
 import { factsSql, readFacts } from '../drop/facts.js';
-import { inWordsOfDrop, mayNotDrop, refuse } from '../drop/next-step.js';
+import { refuse } from '../drop/next-step.js';
 import type { UserFacts } from '../drop/request.js';
 import { runDrop } from '../drop/run-drop.js';
 import { runPartitions } from '../drop/run-partitions.js';
+import { runTruncate } from '../drop/run-truncate.js';
 import type { SessionFacts } from '../drop/user-session.js';
 import { areForDestroying, DestroyWished, notDestroyed } from '../drop/wishes.js';
-import { cleanSql, probeSql } from '../drop/words.js';
+import { cleanSql } from '../drop/words.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import { newHoldId } from '../names/hold-id.js';
 import type { Rule } from '../policy/rules.js';
 import type { ServicePool } from '../service/pools.js';
-import { classifying } from '../sql/classify.js';
-import type { DropTableStatement } from '../sql/grammar/drop-table.js';
-import { clientCharsetOf, modeOfSession } from '../sql/lex-mode.js';
-import type {
-  Dynamic,
-  DynamicSource,
-  Refused,
-  Replacement,
-  TooMany,
-  Verdict,
-} from '../sql/verdict.js';
+import type { Dynamic, DynamicSource, Refused, Replacement, Verdict } from '../sql/verdict.js';
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import {
@@ -40,18 +28,9 @@ import {
   ER_UNSUPPORTED_PS,
 } from '../wire/server-errors.js';
 import type { ServerVersion } from '../wire/server-version.js';
-import { inSlices } from './in-slices.js';
-import { objectionTo } from './objections.js';
-import { isProtected, type Protection, soughtBy } from './protection.js';
-import {
-  guardedBy,
-  HOW,
-  namesIn,
-  notDone,
-  notUnderstood,
-  schemaAndTables,
-  tooManyOf,
-} from './refusals.js';
+import type { PreparedDrops } from './prepared-drops.js';
+import type { Protection } from './protection.js';
+import { notUnderstood } from './refusals.js';
 import type { CommandSession } from './user-session.js';
 
 /** A statement, or another command, that was taken out of the client's stream. */
@@ -96,30 +75,6 @@ export interface DropService {
   readonly log?: Log;
 }
 
-/** The ways of a drop: carriers.ts. */
-export interface Carriers {
-  /** As a text: drop-or-pass.ts. */
-  table(
-    taken: Taken,
-    statement: DropTableStatement,
-    facts: UserFacts | null,
-    options: InterceptOptions,
-  ): Answer;
-  /** COM_STMT_PREPARE of a drop that nothing speaks against. */
-  prepare(taken: Taken, statement: DropTableStatement, options: InterceptOptions): Answer;
-  /** PREPARE and EXECUTE IMMEDIATE, of a text that may be a drop. */
-  dynamic(taken: Taken, verdict: DynamicVerdict, options: InterceptOptions): Answer;
-  setStatement(taken: Taken, wrapped: Wrapped, options: InterceptOptions): Answer;
-  /** DROP DATABASE, its COM_STMT_PREPARE, or CREATE OR REPLACE DATABASE: intercept-schema.ts. */
-  schema(taken: Taken, named: NamedSchema, options: InterceptOptions): Answer;
-  /** CREATE OR REPLACE of a table or a sequence: intercept-replace.ts. */
-  replace(taken: Taken, replacing: Replacing, options: InterceptOptions): Answer;
-  /** Runs a TRUNCATE that was understood: drop/run-truncate.ts. */
-  empty(drop: DropStatement, how: DropOptions): Promise<DropResult>;
-}
-
-type Answer = Promise<Interception>;
-
 /** What a DROP DATABASE names, or a CREATE OR REPLACE DATABASE. */
 export interface NamedSchema {
   /** Unescaped bytes in the client's charset. */
@@ -135,26 +90,13 @@ export interface NamedSchema {
 export interface Replacing {
   readonly replacement: Replacement;
   readonly facts: UserFacts | null;
-  /** By default those in the text. */
-  readonly wishes?: readonly string[];
-  /** By EXECUTE IMMEDIATE: what its PREPARE says ends no transaction. */
-  readonly isImmediate?: boolean;
-}
-
-/** What stands behind SET STATEMENT … FOR. */
-export interface Wrapped {
-  readonly verdict: Verdict;
-  /** Where it begins in the text. */
-  readonly at: number;
-  /** What the session is in, or was last seen in. */
-  readonly guess: SessionGuess;
 }
 
 /** Of a text that the server makes of something else. */
 export type DynamicVerdict = (Refused | Dynamic) & { readonly source: DynamicSource };
 
 export interface InterceptOptions {
-  readonly carriers: Carriers;
+  readonly prepared: PreparedDrops;
   readonly userSession: CommandSession;
   readonly server: ServerVersion;
   readonly session: SessionFacts;
@@ -166,8 +108,6 @@ export interface InterceptOptions {
   /** It has spoken of GTID_NEXT. */
   readonly gtidMayBeSet: boolean;
   readonly logBinMayBeOff: boolean;
-  /** Its client takes reports on the session's state (CLIENT_SESSION_TRACK). */
-  readonly takesReports: boolean;
 }
 
 export type Interception =
@@ -185,42 +125,6 @@ export type Interception =
 
 export type Answered = Extract<Interception, { kind: 'answer' }>;
 
-/** Handles one taken statement to its answer. Rejects where the user session broke. */
-export async function intercept(taken: Taken, options: InterceptOptions): Promise<Interception> {
-  if (taken.refusal !== null) return refused(taken.refusal, options);
-  switch (taken.carrier) {
-    case 'drop-database':
-      return refused(notDone('as a schema (COM_DROP_DB)', schemaAndTables(taken.text)), options);
-    case 'unknown': {
-      const command = (taken.packet.payload[0] ?? 0).toString(16).padStart(2, '0');
-      return refused(new UndropError('UNDROP_UNKNOWN_COMMAND', { command }), options);
-    }
-    case 'query':
-    case 'prepare':
-      return interceptText(taken, options);
-    case 'handle':
-    case 'named':
-      throw new Error('what was prepared has a way of its own');
-  }
-}
-
-async function interceptText(taken: Taken, options: InterceptOptions): Promise<Interception> {
-  const { verdict } = taken;
-  if (verdict !== null && verdict.kind !== 'disagree') {
-    return handle(taken, verdict, null, options);
-  }
-  const facts = await readUserFacts(options);
-  if ('errno' in facts) return answerWith(facts);
-  const sought = soughtBy(options.service.protect);
-  const read = { ...options, isPrepared: taken.carrier === 'prepare', ...sought };
-  const mode = modeOfSession(options.server, facts);
-  const known = await inSlices(classifying(taken.text, mode, read));
-  if (known.kind === 'disagree') {
-    return refused(notUnderstood(`the character set ${facts.charset}`), options);
-  }
-  return handle(taken, known, facts, options);
-}
-
 /** sql_mode, charset and default schema, asked for at the moment of need. */
 export async function readUserFacts(options: InterceptOptions): Promise<UserFacts | ErrPacket> {
   const [result] = await options.userSession.run([
@@ -230,102 +134,16 @@ export async function readUserFacts(options: InterceptOptions): Promise<UserFact
   return readFacts(result);
 }
 
-async function handle(
-  taken: Taken,
-  verdict: Verdict,
-  facts: UserFacts | null,
-  options: InterceptOptions,
-): Promise<Interception> {
-  if (!isProtected(verdict, options.service.protect)) return { kind: 'forward', facts };
-  switch (verdict.kind) {
-    case 'not-ours':
-      return { kind: 'forward', facts };
-    case 'drop-table':
-      return dropTable(taken, verdict.statement, facts, options);
-    case 'refused':
-      return byOtherCarrier(taken, verdict, facts, options);
-    case 'dynamic':
-      return options.carriers.dynamic(taken, verdict, options);
-    case 'unclear':
-      if (verdict.tooMany !== undefined) return refuseTooMany(verdict.tooMany, options);
-      return unclear(taken, verdict.why, options);
-    case 'guarded':
-      return refused(guardedBy(verdict), options);
-    default:
-      return assertNever(verdict);
-  }
-}
-
-function byOtherCarrier(
-  taken: Taken,
-  verdict: Refused,
-  facts: UserFacts | null,
-  options: InterceptOptions,
-): Promise<Interception> {
-  const { carrier, source, statements } = verdict;
-  if (source !== undefined) return options.carriers.dynamic(taken, { ...verdict, source }, options);
-  const [only, second] = statements;
-  const { schema, ifExists = false, optionsAt, replacement } = verdict;
-  if (schema !== null && (carrier === 'drop-database' || optionsAt !== undefined)) {
-    const named = { schema, ifExists, facts, ...(optionsAt === undefined ? {} : { optionsAt }) };
-    return options.carriers.schema(taken, named, options);
-  }
-  if (replacement !== undefined) {
-    return options.carriers.replace(taken, { replacement, facts }, options);
-  }
-  const isAlone = only !== undefined && second === undefined && taken.carrier === 'query';
-  if (carrier === 'set-statement' && isAlone) {
-    const wrapped = { verdict: only.verdict, at: only.start, guess: facts ?? options.guess };
-    return options.carriers.setStatement(taken, wrapped, options);
-  }
-  if (carrier !== 'compound') return refused(notDone(HOW[carrier], namesIn(verdict)), options);
-  const isUnseen = statements.some((piece) => piece.verdict.kind === 'dynamic');
-  const error = notDone(
-    isUnseen ? `${HOW.compound} that executes ${UNSEEN_TEXT}` : HOW.compound,
-    namesIn(verdict),
-    isUnseen ? SEND_LITERAL : undefined,
-  );
-  // MariaDB calls a PREPARE of IF, LOOP and the like a syntax error, so the answer says nothing.
-  const isJudged = /^\s*begin\b/i.test(taken.text.toString('latin1', 0, FIRST_WORD_BYTES));
-  return isJudged ? refusedIfValid(taken, error, options) : refused(error, options);
-}
-
-/** Enough of a text to read its first word. */
-const FIRST_WORD_BYTES = 100;
-
-/** `PREPARE … FROM @v` and the like: its value then is not the one that could be asked for now. */
-const UNSEEN_TEXT =
-  'a text which only the server knows, as it comes to it, and which may be a drop';
-const SEND_LITERAL =
-  'Write that text as a literal in the statement, or send its PREPARE as a statement of its own, or use a direct connection.';
-
-async function dropTable(
-  taken: Taken,
-  statement: DropTableStatement,
-  facts: UserFacts | null,
-  options: InterceptOptions,
-): Promise<Interception> {
-  const objection = objectionTo(statement, options.server, taken.text);
-  if (objection !== null) {
-    if (objection.isOfSyntax) return unclear(taken, objection.why, options);
-    return refused(notUnderstood(objection.why), options);
-  }
-  if (taken.carrier === 'prepare') return options.carriers.prepare(taken, statement, options);
-  return options.carriers.table(taken, statement, facts, options);
-}
-
 export function newId(): string {
   return newHoldId(Date.now(), randomBytes);
 }
 
 /** What the statement wishes, and what is done where that is `destroy`. */
-export interface Wishes {
+interface Wishes {
   readonly wishes: readonly string[];
   /** `facts`: of a session that wishes it. Default: it is refused. */
   readonly destroy?: (facts: UserFacts | null) => Promise<Interception>;
 }
-
-export const NO_WISHES: Wishes = { wishes: [] };
 
 /** Runs a drop that was understood. */
 export async function dropAndHold(
@@ -342,7 +160,7 @@ export async function dropAndHold(
   let result: DropResult;
   try {
     const { empties = false, partitions } = drop.statement;
-    if (empties) result = await options.carriers.empty(request, how);
+    if (empties) result = await runTruncate(request, how);
     else if (partitions !== undefined) result = await runPartitions(request, how);
     else result = await runDrop(request, how);
   } catch (error) {
@@ -363,7 +181,7 @@ export function unclear(
 }
 
 /** The server's own words for what it doesn't take; `error` for what it does. */
-async function refusedIfValid(
+export async function refusedIfValid(
   taken: Taken,
   error: UndropError,
   options: InterceptOptions,
@@ -386,23 +204,6 @@ async function refusedIfValid(
     if (judge.errno !== ER_UNSUPPORTED_PS) return answerWith(judge);
   }
   return refused(error, options);
-}
-
-/**
- * Who may not drop the first name is told so by the server. The text itself doesn't go there, as
- * the server, too, takes long over it.
- */
-async function refuseTooMany(tooMany: TooMany, options: InterceptOptions): Promise<Interception> {
-  const { userSession, guess, gtidMayBeSet } = options;
-  const { first } = tooMany;
-  // An error would use the GTID up.
-  if (first !== undefined && !gtidMayBeSet) {
-    const charset = clientCharsetOf(guess.charset) ?? 'plain';
-    const text = probeSql(first, { groupId: newId(), charset });
-    const [said] = await userSession.run([{ kind: 'query', text }]);
-    if (said?.kind === 'err' && mayNotDrop(said)) return answerWith(inWordsOfDrop(said));
-  }
-  return refused(tooManyOf(tooMany), options);
 }
 
 /** A PREPARE that isn't even begun leaves what was said before, which was to us. */

@@ -6,11 +6,13 @@
 import type { SessionGuess } from '../drop/drop-options.js';
 import type { UserFacts } from '../drop/request.js';
 import { type KnownMode, modeOfSession } from '../sql/lex-mode.js';
+import { LONG_SLICE_BYTES, type Reading } from '../sql/reading.js';
 import { isRecycleName } from '../sql/recycle-name.js';
 import { mentionsRecycle, namesGtidNext, namesLogBin } from '../sql/trigger-scan.js';
 import { COM_INIT_DB, COM_QUERY, COM_STMT_PREPARE } from '../wire/commands.js';
 import type { Login } from './login.js';
 
+/** The longest name that is looked for, which a slice may cut. */
 const NAME_BYTES_MAX = 'sql_log_bin'.length;
 
 export class LastSeen {
@@ -21,8 +23,6 @@ export class LastSeen {
   #mayBeInRecycle: boolean;
   /** The command that was looked at last has such a name in it, and may lead there. */
   #mentionsRecycle = false;
-  /** The end of the last part of a long text: a name may be cut. */
-  #lastPart: Buffer = Buffer.alloc(0);
 
   constructor({ schema, user, server }: Pick<Login, 'schema' | 'user' | 'server'>) {
     this.#guess = { schema: schema?.toString() ?? null, charset: 'utf8mb4', user };
@@ -65,19 +65,20 @@ export class LastSeen {
     this.#mayBeInRecycle ||= mentionsRecycle(schema);
   }
 
-  /** Of a text that is too long to be looked at whole, in its order; hands it back. */
-  onLongPart(part: Buffer): Buffer {
-    const bytes = Buffer.concat([this.#lastPart, part]);
-    this.#noteVariables(bytes);
-    this.#lastPart = Buffer.from(bytes.subarray(-NAME_BYTES_MAX));
-    return part;
-  }
-
   /** A command that is looked at before it goes on. */
-  onCommand(payload: Uint8Array): void {
+  *readingCommand(payload: Uint8Array): Reading<void> {
     if (payload[0] === COM_INIT_DB) this.inSchema(payload.subarray(1));
-    this.#noteVariables(payload);
-    this.#mentionsRecycle = mentionsRecycle(payload) && mayLeadSomewhere(payload);
+    let mentions = false;
+    let mayLead = payload[0] !== COM_QUERY && payload[0] !== COM_STMT_PREPARE;
+    for (let at = 0; at < payload.length; at += LONG_SLICE_BYTES) {
+      if (at > 0) yield;
+      const slice = payload.subarray(Math.max(0, at - NAME_BYTES_MAX), at + LONG_SLICE_BYTES);
+      this.#noteVariables(slice);
+      mentions ||= mentionsRecycle(slice);
+      // A text leads to a schema by the word USE.
+      mayLead ||= /use/i.test(Buffer.from(slice).toString('latin1'));
+    }
+    this.#mentionsRecycle = mentions && mayLead;
     this.#mayBeInRecycle ||= this.#mentionsRecycle;
   }
 
@@ -93,10 +94,4 @@ export class LastSeen {
     this.#gtidMayBeSet ||= this.#server.flavour === 'mysql' && namesGtidNext(text);
     this.#logBinMayBeOff ||= namesLogBin(text);
   }
-}
-
-/** A text has to have the word USE, wherever; what else is looked at is about a schema. */
-function mayLeadSomewhere(payload: Uint8Array): boolean {
-  const isText = payload[0] === COM_QUERY || payload[0] === COM_STMT_PREPARE;
-  return !isText || /use/i.test(Buffer.from(payload).toString('latin1'));
 }

@@ -7,8 +7,8 @@
  */
 import type { Socket } from 'node:net';
 import type { ByteStream } from '../relay/byte-stream.js';
+import { openByteStream } from '../relay/byte-stream.js';
 import { behindDoor } from '../relay/door.js';
-import { openByteStream } from '../relay/open-byte-stream.js';
 import { Pump } from '../relay/pump.js';
 import type { Dialled } from './connect.js';
 import { leaveLogin } from './farewell.js';
@@ -95,6 +95,10 @@ export class Legs {
 
   toServer(bytes: Buffer): void {
     this.#toServer?.write(bytes);
+  }
+
+  whenSent(run: () => void): void {
+    this.#toServer?.whenEmpty(run);
   }
 
   holdClient(): void {

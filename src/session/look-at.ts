@@ -6,9 +6,9 @@ import { UndropError } from '../errors.js';
 import { classifying } from '../sql/classify.js';
 import type { KnownMode } from '../sql/lex-mode.js';
 import { type NamedStatement, readNamedStatement } from '../sql/named-statement.js';
-import type { Reading } from '../sql/reading.js';
+import { LONG_SLICE_BYTES, type Reading } from '../sql/reading.js';
 import { isRecycleNameIn } from '../sql/recycle-name.js';
-import { mentionsRecycle } from '../sql/trigger-scan.js';
+import { mentionsRecycle, TriggerWatch } from '../sql/trigger-scan.js';
 import type { Capabilities } from '../wire/capabilities.js';
 import { queryTextOffset } from '../wire/command/com-query.js';
 import {
@@ -107,7 +107,11 @@ function* lookAtText(
   text: Buffer,
   { server, protect, multiStatements, guards = true }: LookOptions,
 ): Reading<Taken | null> {
-  const mayBeGuarded = guards && ((server.inRecycle ?? false) !== false || mentionsRecycle(text));
+  const isInRecycle = (server.inRecycle ?? false) !== false;
+  if (text.length > LONG_SLICE_BYTES && !isInRecycle) {
+    if (!(yield* mayHoldOurs(text, protect))) return null;
+  }
+  const mayBeGuarded = guards && (isInRecycle || mentionsRecycle(text));
   if (protect.size === 0 && !mayBeGuarded) return null;
   // A PREPARE takes no second statement.
   const isSeveral = multiStatements && carrier === 'query';
@@ -116,6 +120,16 @@ function* lookAtText(
   const verdict = yield* classifying(text, server, read);
   if (verdict.kind !== 'disagree' && !isProtected(verdict, protect)) return null;
   return { packet, carrier, text, verdict, refusal: null };
+}
+
+/** Whether the words of a statement of ours are somewhere in a long text. */
+function* mayHoldOurs(text: Buffer, protect: ReadonlySet<Protection>): Reading<boolean> {
+  const watch = new TriggerWatch(soughtBy(protect));
+  for (let at = 0; at < text.length; at += LONG_SLICE_BYTES) {
+    if (watch.push(text.subarray(at, at + LONG_SLICE_BYTES))) return true;
+    yield;
+  }
+  return false;
 }
 
 /**

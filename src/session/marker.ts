@@ -8,7 +8,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { ResponseTracker } from '../relay/response-tracker.js';
-import { encodePacket, HEADER_BYTES } from '../wire/framing.js';
+import { HEADER_BYTES } from '../wire/framing.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { ER_QUERY_INTERRUPTED, ER_STATEMENT_TIMEOUT } from '../wire/server-errors.js';
 
@@ -28,28 +28,16 @@ export function markerText(nonce: string): string {
   return `)${nonce}`;
 }
 
-/** An ERR of the server that reaches the client in words of ours. */
-export interface Replacement {
-  /** What the ERR is known by. */
-  readonly nonce: string;
-  /** What stands for it, under its sequence id. */
-  readonly payload: Buffer;
-  /** It came. */
-  readonly onReplaced: () => void;
-}
-
 export class MarkerSeeker {
   readonly #nonce: Buffer;
   readonly #tracker: ResponseTracker;
-  readonly #replacement: Replacement | null;
   /** Bytes from a packet's edge on that can't be told yet. */
   #withheld: Buffer = Buffer.alloc(0);
 
   /** `tracker`: has followed the stream up to here, so it knows where a packet starts. */
-  constructor(nonce: string, tracker: ResponseTracker, replacement: Replacement | null = null) {
+  constructor(nonce: string, tracker: ResponseTracker) {
     this.#nonce = Buffer.from(nonce, 'latin1');
     this.#tracker = tracker;
-    this.#replacement = replacement;
   }
 
   /**
@@ -59,12 +47,6 @@ export class MarkerSeeker {
   feed(chunk: Buffer): { readonly foreign: Buffer; readonly own: Buffer | null } {
     const bytes = this.#withheld.length === 0 ? chunk : Buffer.concat([this.#withheld, chunk]);
     this.#withheld = Buffer.alloc(0);
-    const replaced: Buffer[] = [];
-    let from = 0;
-    const foreign = (to: number): Buffer =>
-      replaced.length === 0
-        ? bytes.subarray(0, to)
-        : Buffer.concat([...replaced, bytes.subarray(from, to)]);
     let at = 0;
     while (at < bytes.length) {
       const size = this.#foreignBytes(bytes, at);
@@ -77,21 +59,15 @@ export class MarkerSeeker {
         at + HEADER_BYTES + (bytes.length - at < HEADER_BYTES ? 0 : bytes.readUIntLE(at, 3));
       if (bytes.length - at <= HEADER_BYTES || end > bytes.length) {
         this.#withheld = Buffer.from(bytes.subarray(at));
-        return { foreign: foreign(at), own: null };
+        return { foreign: bytes.subarray(0, at), own: null };
       }
       const payload = bytes.subarray(at + HEADER_BYTES, end);
-      if (this.#isMarker(payload)) return { foreign: foreign(at), own: bytes.subarray(end) };
-      const replacement = this.#replacement;
-      if (replacement !== null && holds(payload, Buffer.from(replacement.nonce, 'latin1'))) {
-        replaced.push(bytes.subarray(from, at));
-        replaced.push(encodePacket(replacement.payload, bytes[at + 3] ?? 0));
-        replacement.onReplaced();
-        from = end;
-      }
+      if (this.#isMarker(payload))
+        return { foreign: bytes.subarray(0, at), own: bytes.subarray(end) };
       this.#tracker.feed(bytes, at, end);
       at = end;
     }
-    return { foreign: foreign(bytes.length), own: null };
+    return { foreign: bytes, own: null };
   }
 
   /** Bytes from `at` that are surely foreign; 0 where it has to be seen whole first. */

@@ -21,13 +21,14 @@ import { encodePacket } from '../wire/framing.js';
 import { decodeErr, type ErrPacket } from '../wire/response/err.js';
 import { okWithMoreResults } from '../wire/response/ok.js';
 import { ER_PARSE_ERROR } from '../wire/server-errors.js';
+import { HELD_BYTES_MAX } from './command-gate.js';
 import { noticeForwarded } from './concerns-name.js';
-import { FileRelay } from './file-relay.js';
+import { intercept } from './dispatch.js';
 import { inSlices } from './in-slices.js';
-import { type Interception, type InterceptOptions, intercept, type Taken } from './intercept.js';
+import type { Interception, InterceptOptions, Taken } from './intercept.js';
 import { commandOnName } from './intercept-dynamic.js';
 import type { Login } from './login.js';
-import { type PieceEnd, PieceRelay } from './piece-relay.js';
+import { FileRelay, type PieceEnd, PieceRelay } from './piece-relay.js';
 import type { PreparedDrops } from './prepared-drops.js';
 import { isProtected, soughtBy } from './protection.js';
 import { WireUserSession } from './user-session.js';
@@ -209,7 +210,7 @@ export class Piecewise {
     const one = this.#one();
     const interception = this.#wanted.isOurs(verdict)
       ? await intercept(piece, one)
-      : await commandOnName({ ...piece, carrier: 'named' }, prepared, one);
+      : await commandOnName({ ...piece, carrier: 'named' }, one);
     if (interception.facts !== null) this.#options.onFacts(interception.facts);
     if (interception.kind === 'forward') {
       noticeForwarded(text, interception.facts, { ...one, prepared });
@@ -326,7 +327,7 @@ export class Piecewise {
     starts: readonly number[],
     results: number,
   ): Promise<Buffer> {
-    if (error.errno !== ER_PARSE_ERROR) return error.payload;
+    if (error.errno !== ER_PARSE_ERROR || rest.length > HELD_BYTES_MAX) return error.payload;
     const last = Math.min(results, starts.length - 1);
     for (let index = last; index >= 0 && index > last - CULPRITS_MAX; index--) {
       const from = starts[index] ?? 0;

@@ -6,10 +6,8 @@
  * Invariant: bounded; what is forgotten is refused by the server (1243), never executed.
  */
 import type { NameContext } from '../drop/bind-names.js';
-import type { UserFacts } from '../drop/request.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import type { Flavour } from '../sql/lex-mode.js';
-import type { Replacement } from '../sql/verdict.js';
 import {
   COM_CHANGE_USER,
   COM_RESET_CONNECTION,
@@ -48,41 +46,26 @@ export interface PreparedDrop {
   readonly context: NameContext;
   /** What it wishes in its comments. */
   readonly wishes: readonly string[];
-  /** Null: it is a drop; else `text` is whole. */
-  readonly replacing: PreparedReplacing | null;
-  /** The client sent data for a parameter, and there is none. */
-  hasLongData: boolean;
   /** Something that can't be read may have prepared another under its name. */
   isDoubtful: boolean;
 }
 
-/** A CREATE OR REPLACE, whose text runs again: read as it was then, or not at all. */
-export interface PreparedReplacing {
-  readonly replacement: Replacement;
-  /** What the session was in at the PREPARE. */
-  readonly facts: Pick<UserFacts, 'schema' | 'charset' | 'sqlMode'>;
-}
-
-type Prepared = Omit<PreparedDrop, 'hasLongData' | 'isDoubtful'>;
+type Prepared = Omit<PreparedDrop, 'isDoubtful'>;
 
 /** As it is kept: of a list of names the tree takes several times the memory of the text. */
 class KeptDrop implements PreparedDrop {
   readonly text: Buffer;
   readonly context: NameContext;
   readonly wishes: readonly string[];
-  readonly replacing: PreparedReplacing | null;
   readonly bytes: number;
-  hasLongData = false;
   isDoubtful = false;
   readonly #statement: Buffer;
 
-  constructor({ text, statement, context, wishes, replacing }: Prepared) {
+  constructor({ text, statement, context, wishes }: Prepared) {
     // Their own memory: the packet that they came in may be much larger.
-    const textBytes = replacing === null ? TEXT_BYTES_MAX : text.length;
-    this.text = Buffer.from(text.subarray(0, textBytes));
+    this.text = Buffer.from(text.subarray(0, TEXT_BYTES_MAX));
     this.context = context;
     this.wishes = wishes.map((wish) => Buffer.from(wish).toString());
-    this.replacing = replacing;
     this.#statement = Buffer.from(JSON.stringify(statement, bytesAsText), 'latin1');
     const wished = wishes.reduce((sum, { length }) => sum + length, 0);
     this.bytes = DROP_BYTES + this.text.length + this.#statement.length + wished;
@@ -136,8 +119,8 @@ export class PreparedDrops {
   takes(command: number, id: number): boolean {
     const drop = this.find(id);
     if (drop === null) return false;
-    if (command === COM_STMT_SEND_LONG_DATA) drop.hasLongData = true;
-    else if (command === COM_STMT_CLOSE) this.#forget(id === LAST_PREPARED ? this.#lastId : id);
+    if (command === COM_STMT_SEND_LONG_DATA) return false;
+    if (command === COM_STMT_CLOSE) this.#forget(id === LAST_PREPARED ? this.#lastId : id);
     else return true;
     return false;
   }

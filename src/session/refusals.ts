@@ -5,7 +5,6 @@
 import { type ErrorCode, UndropError } from '../errors.js';
 import type { TableName } from '../sql/grammar/table-name.js';
 import { NAMES_MAX, PARTITIONS_MAX, STATEMENTS_MAX } from '../sql/reading.js';
-import type { Finding } from '../sql/statement-stream.js';
 import type { Carrier, Guarded, Refused, TooMany } from '../sql/verdict.js';
 
 /** The sentence "cannot hold what is dropped …" ends so. */
@@ -18,30 +17,6 @@ export const HOW: Readonly<Record<Carrier, string>> = {
   compound: 'in a compound statement',
   'set-statement': 'under SET STATEMENT',
 };
-
-/** Why a long text is refused, or what is left of it from a statement of ours on. */
-export function refusalOf(finding: Finding, isOneOfSeveral: boolean): UndropError {
-  if (finding.kind === 'unclear') {
-    return finding.guarded === undefined ? notUnderstood(finding.why) : guardedBy(finding.guarded);
-  }
-  const { verdict } = finding;
-  if (verdict.kind === 'guarded') return guardedBy(verdict);
-  if (verdict.kind === 'drop-table') {
-    const how = isOneOfSeveral ? `${HOW['multi-statement']} above 256 KiB` : 'in so long a text';
-    return notDone(how, listTables(verdict.statement.names));
-  }
-  if (verdict.kind === 'refused') return notDone(HOW[verdict.carrier], namesIn(verdict));
-  return notUnderstood(verdict.kind === 'unclear' ? verdict.why : 'it executes another text');
-}
-
-/** A long text that ends the session, as it can't be told where in it something begins. */
-export function refusalOfRest({
-  why,
-  guarded,
-}: Extract<Finding, { kind: 'unclear' }>): UndropError {
-  const what = guarded === undefined ? 'drop a table' : 'write to a schema of undrop itself';
-  return new UndropError('UNDROP_LONG_TEXT', { what, why });
-}
 
 /** The sentence "The statement was not executed: …" goes on so, and what helps. */
 const GUARDED: Readonly<Record<Guarded['how'], readonly [why: string, instead: string]>> = {

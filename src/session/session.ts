@@ -163,6 +163,7 @@ export class Session {
       },
       toClient: (bytes) => legs.toClient(bytes),
       toServer: (bytes) => legs.toServer(bytes),
+      whenSent: (run) => legs.whenSent(run),
       holdClient: () => legs.holdClient(),
       releaseClient: () => legs.releaseClient(),
       observing: () => this.#observing(service),

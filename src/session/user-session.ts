@@ -21,7 +21,7 @@ import {
   type Result,
   type ResultReader,
 } from '../wire/result-reader.js';
-import { MarkerSeeker, markerText, newMarkerNonce, type Replacement } from './marker.js';
+import { MarkerSeeker, markerText, newMarkerNonce } from './marker.js';
 
 /** An answer to a statement of ours (a SHOW CREATE TABLE, mostly) may have so many bytes. */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
@@ -36,8 +36,6 @@ export interface WireUserSessionOptions {
    * statements, 1820 where the password has expired), and then quotes no nonce.
    */
   readonly failsPrepare: boolean;
-  /** An answer to the client's own statement that comes in other words. */
-  readonly replacement?: Replacement | null;
   readonly toServer: (bytes: Buffer) => void;
   readonly toClient: (bytes: Buffer) => void;
 }
@@ -117,11 +115,7 @@ export class WireUserSession implements CommandSession {
     if (this.#markerSent) return [];
     this.#markerSent = true;
     const nonce = newMarkerNonce();
-    this.#seeker = new MarkerSeeker(
-      nonce,
-      this.#options.tracker,
-      this.#options.replacement ?? null,
-    );
+    this.#seeker = new MarkerSeeker(nonce, this.#options.tracker);
     const { capabilities, failsPrepare } = this.#options;
     const bytes = Buffer.from(markerText(nonce));
     const marker = encodePacket(encodeComQuery(bytes, capabilities), 0);

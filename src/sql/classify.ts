@@ -35,6 +35,8 @@ import {
   unexplained,
 } from './plain-verdict.js';
 import {
+  KEPT_MAX,
+  LONG_SLICE_BYTES,
   NAMES_MAX,
   type Reading,
   readAtOnce,
@@ -44,7 +46,6 @@ import {
 } from './reading.js';
 import { guardOf, unread } from './recycle-guard.js';
 import { isRecycleNameIn } from './recycle-name.js';
-import { sameVerdict } from './same-verdict.js';
 import { mayBeOurs, mentionsRecycle, soughtOf } from './trigger-scan.js';
 import { unescapeLiteral } from './unescape-literal.js';
 import {
@@ -52,6 +53,7 @@ import {
   NOT_OURS,
   type Piece,
   refused,
+  sameVerdict,
   tablesOf,
   tooMany,
   unclear,
@@ -77,7 +79,7 @@ const BRANCHES_MAX = 2;
 /** A text above this is read once, in the mode that the server names, and not guessed at. */
 export const GUESSED_BYTES_MAX = 65536;
 
-const TOO_MANY_WAYS = 'it can be read in too many ways';
+const TOO_MANY_WAYS = 'it is too long, or can be read in too many ways';
 
 /** Classifies a text whose mode is known. What a version does that is in doubt makes it unclear. */
 export function classify(bytes: Uint8Array, mode: LexMode, options: ReadOptions): Verdict {
@@ -168,7 +170,8 @@ export function classifyStatements(
 
 function* classifyNested(bytes: Uint8Array, mode: LexMode, context: Context): Reading<Verdict> {
   const { options } = context;
-  const mayBe = mayBeOurs(bytes, 0, bytes.length, options);
+  // A long text was searched for the words before.
+  const mayBe = bytes.length > LONG_SLICE_BYTES || mayBeOurs(bytes, 0, bytes.length, options);
   if (!mayBe && mode.inRecycle !== true) return NOT_OURS;
   const place = { offset: 0, branches: 0, isWanted: () => false };
   const all = yield* pieces({ bytes, mode }, context, place);
@@ -219,6 +222,7 @@ function* pieces(source: Source, context: Context, place: Place): Reading<readon
     if (!context.work.add((next ?? statement.end) - offset)) yield;
     const verdict = yield* guardedVerdict(statement, { bytes, mode }, context);
     found.push({ start, end: statement.end, next, verdict });
+    if (found.length > KEPT_MAX) throw new TooMuchWork();
     isOurs ||= verdict.kind !== 'not-ours';
     names += tablesOf(verdict).length;
     // Behind a syntax error nothing is run; there nobody reads on for ever.
@@ -450,14 +454,12 @@ function* dynamicVerdict(
   source: Source,
   { nested, options: around, work }: Context,
 ): Reading<Verdict> {
-  if (text.kind === 'expression' && nested === 0) {
-    const { sql: expression, variable, isPure, name, using } = text;
-    const kind = variable ? 'variable' : isPure ? 'pure' : 'expression';
-    const from = { kind, expression, name, using } as const;
-    return { kind: 'dynamic', carrier, expression, variable, source: from };
+  if (nested > 0) return unclear('it prepares a statement that prepares a statement');
+  const { name, hasUsing } = text;
+  if (text.kind !== 'literal') {
+    const { kind, sql: expression } = text;
+    return { kind: 'dynamic', carrier, source: { kind, expression, name, hasUsing } };
   }
-  if (nested > 0 || text.kind === 'expression')
-    return unclear('it prepares a statement that prepares a statement');
   const { bytes, mode } = source;
   const inner = unescapeLiteral(bytes, text, mode);
   // The server converts the literal between charsets before it reads it, and what runs before may
@@ -470,9 +472,8 @@ function* dynamicVerdict(
     if (one !== mode) work.readAgain();
     const verdict = yield* classifyNested(inner, one, { options, work, nested: nested + 1 });
     if (verdict.kind !== 'not-ours') {
-      const { name, using } = text;
       const expression = bytes.subarray(text.start, text.end);
-      const from = { kind: 'literal', expression, name, using } as const;
+      const from = { kind: 'literal', expression, name, hasUsing } as const;
       const piece = { start: 0, end: inner.length, next: null, verdict };
       return { ...refused(carrier, [piece]), source: from };
     }

@@ -6,8 +6,8 @@
  * Taken from the four servers of the test set, byte by byte (`test/server/recognition.test.ts`
  * compares them again); they agree. ucs2 and utf16 to utf32 are never a client's charset.
  */
-
 import { isUtf8 } from 'node:buffer';
+import { assert } from '../assert.js';
 
 const PROFILES = {
   plain: { blanks: [], dashes: [0x7f] },
@@ -218,3 +218,20 @@ const fourBytes: CharLength = (bytes, at, end) => {
     isDigit(bytes[at + 3] ?? 0);
   return isWhole ? 4 : 0;
 };
+
+const BACKTICK = 0x60;
+
+/** `value` in backticks, those within it doubled unless they are a part of a character. */
+export function quoteClientName(value: Uint8Array, charset: ClientCharset): Uint8Array {
+  const table = charsetTable(charset);
+  const quoted = [BACKTICK];
+  for (let at = 0; at < value.length; ) {
+    const length = table.charLength(value, at, value.length);
+    assert(length > 0 && value[at] !== 0, 'a name is whole characters of its charset, without NUL');
+    if (length === 1 && value[at] === BACKTICK) quoted.push(BACKTICK);
+    for (const byte of value.subarray(at, at + length)) quoted.push(byte);
+    at += length;
+  }
+  quoted.push(BACKTICK);
+  return Uint8Array.from(quoted);
+}

@@ -117,11 +117,15 @@ export function hypotheses(known: KnownMode, bytes: Uint8Array): readonly LexMod
   return modes.flatMap((mode) => variantsOfVersion(mode, bytes));
 }
 
+/** A longer text is read in one way, and refused where the lexer is in doubt. */
+export const VARIED_BYTES_MAX = 262_144;
+
 /**
  * The ways in which a mode may still be meant: where the version alone doesn't say what its lexer
  * does, and these bytes ask.
  */
 export function variantsOfVersion(mode: LexMode, bytes: Uint8Array): readonly LexMode[] {
+  if (bytes.length > VARIED_BYTES_MAX) return [mode];
   const isBetween = isBetweenVersions(mode);
   let modes: readonly LexMode[] = [mode];
   if (isBetween && mode.sixDigitVersions === undefined && hasSixDigitComment(bytes)) {

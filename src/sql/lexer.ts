@@ -4,11 +4,12 @@
  *
  * Invariant: what the server would read as a word, a quoted name or a `;` is read as such here,
  * under the same mode. Comments are skipped as that server skips them and version comments are read
- * as code where it does. Never throws; what ends in the middle of a literal is one `error` token
- * that reaches to the end, as there the server stops, too.
+ * as code where it does. What ends in the middle of a literal is one `error` token that reaches to
+ * the end, as there the server stops, too. It throws only where a token has more than 16 MiB.
  */
 import { type CharsetTable, charsetTable, isTwoByte } from './client-charset.js';
 import { isBetweenVersions, type LexMode, readsDollarQuotes, readsSixDigits } from './lex-mode.js';
+import { TooMuchWork } from './reading.js';
 import { isRecycleToken } from './recycle-name.js';
 
 /**
@@ -32,6 +33,7 @@ export interface Token {
 type NextState = 'start' | 'dot' | 'after-dot' | 'host' | 'system-variable' | 'variable-name';
 
 const WORD_BYTES_MAX = 64;
+const LEAP_BYTES_MAX = 16 * 1024 * 1024;
 const LEGACY_VERSION_MIN = 50700;
 const LEGACY_VERSION_MAX = 99999;
 const GALERA_CHECK_VERSION = 99997;
@@ -52,17 +54,12 @@ export class Lexer {
   /** It came to a place that this mode leaves open (`variantsOfVersion`). */
   isInDoubt = false;
 
-  #bytes: Uint8Array;
-  #textEnd: number;
+  readonly #bytes: Uint8Array;
+  readonly #textEnd: number;
   readonly #mode: LexMode;
   readonly #table: CharsetTable;
   #at: number;
   #nextState: NextState = 'start';
-  /** Where the blanks and comments before a token were left that end before `#limit`. */
-  #limit = 0;
-  #settledAt = 0;
-  #settledInComment = false;
-  #outsideAt = 0;
 
   /** Reads `bytes[start, end)`. */
   constructor(bytes: Uint8Array, start: number, end: number, mode: LexMode) {
@@ -93,49 +90,6 @@ export class Lexer {
       case 'start':
         return this.#start();
     }
-  }
-
-  /** Where the next token is looked for. */
-  get at(): number {
-    return this.#at;
-  }
-
-  /** Whether a token may begin at `at` in any way: not behind a dot or an `@`. */
-  get isAtStart(): boolean {
-    return this.#nextState === 'start';
-  }
-
-  /**
-   * Behind the last blank or comment that was skipped by `tryNext`, or before the version comment
-   * that is read as code.
-   */
-  get outsideAt(): number {
-    return this.#outsideAt;
-  }
-
-  /**
-   * The same as `next` for a text of which more is to come. False: the token can't be told before
-   * that, as it or what has to be seen behind it reaches beyond `limit`; then only blanks and
-   * whole comments were skipped. `limit` is at least 16 bytes before the end of what is there.
-   */
-  tryNext(limit: number): boolean {
-    const state = this.#nextState;
-    this.#limit = limit;
-    this.#settle(this.#at);
-    this.next();
-    if (this.#at <= limit) return true;
-    this.#nextState = state;
-    this.#at = this.#settledAt;
-    this.isInComment = this.#settledInComment;
-    return false;
-  }
-
-  /** The same text in other memory, in which the next token is looked for at `at`. */
-  moveTo(bytes: Uint8Array, at: number, end: number): void {
-    this.#bytes = bytes;
-    this.#outsideAt += at - this.#at;
-    this.#at = at;
-    this.#textEnd = end;
   }
 
   /** Whether the current token is this word; `upper` is upper-case ASCII. */
@@ -185,17 +139,28 @@ export class Lexer {
     return this.#set('error', start, this.#textEnd);
   }
 
+  /** How far a token, or what stands before it, may reach from `at`: others wait meanwhile. */
+  #limitFrom(at: number): number {
+    return Math.min(this.#textEnd, at + LEAP_BYTES_MAX);
+  }
+
+  /** Nothing ended before `limit`. False: the text ends there. */
+  #mustBeOver(limit: number): false {
+    if (limit < this.#textEnd) throw new TooMuchWork();
+    return false;
+  }
+
   /** 0 behind the end, as in the server's buffer. */
   #byte(at: number): number {
     return at < this.#textEnd ? (this.#bytes[at] ?? 0) : 0;
   }
 
   #start(): TokenKind {
+    const limit = this.#limitFrom(this.#at);
     for (;;) {
-      const from = this.#at;
-      while (this.#at < this.#textEnd && this.#table.isBlank(this.#byte(this.#at))) this.#at++;
+      while (this.#at < limit && this.#table.isBlank(this.#byte(this.#at))) this.#at++;
+      if (this.#at >= limit) this.#mustBeOver(limit);
       const at = this.#at;
-      if (from <= this.#limit) this.#settle(Math.min(at, this.#limit));
       const byte = this.#byte(at);
       if (byte === 0 && at >= this.#textEnd - 1) {
         // The end, or one NUL that stands for it.
@@ -212,12 +177,6 @@ export class Lexer {
         return this.#token(at, byte);
       }
     }
-  }
-
-  #settle(at: number): void {
-    this.#settledAt = at;
-    this.#settledInComment = this.isInComment;
-    if (!this.isInComment) this.#outsideAt = at;
   }
 
   #token(at: number, byte: number): TokenKind {
@@ -252,8 +211,10 @@ export class Lexer {
 
   /** A line comment ends at a line feed or at a NUL, which is looked at again. */
   #endOfLine(at: number): number {
+    const limit = this.#limitFrom(at);
     let end = at;
-    while (end < this.#textEnd && this.#byte(end) !== 0x0a && this.#byte(end) !== 0) end++;
+    while (end < limit && this.#byte(end) !== 0x0a && this.#byte(end) !== 0) end++;
+    if (end === limit) this.#mustBeOver(limit);
     return end;
   }
 
@@ -300,7 +261,8 @@ export class Lexer {
 
   /** One level of ordinary comment may stand inside of a version comment that is skipped. */
   #skipComment(from: number, mayNest: boolean): boolean {
-    for (let at = from; at < this.#textEnd; at++) {
+    const limit = this.#limitFrom(from);
+    for (let at = from; at < limit; at++) {
       const byte = this.#byte(at);
       if (mayNest && byte === SLASH && this.#byte(at + 1) === STAR) {
         if (!this.#skipComment(at + 2, false)) return false;
@@ -310,7 +272,7 @@ export class Lexer {
         return true;
       }
     }
-    return false;
+    return this.#mustBeOver(limit);
   }
 
   #word(at: number): TokenKind {
@@ -332,13 +294,15 @@ export class Lexer {
   }
 
   #namePart(from: number): number {
+    const limit = this.#limitFrom(from);
     let at = from;
-    while (at < this.#textEnd && this.#table.isNamePart(this.#byte(at))) {
+    while (at < limit && this.#table.isNamePart(this.#byte(at))) {
       const length = this.#table.charLength(this.#bytes, at, this.#textEnd);
       // A broken character ends the name on MariaDB; MySQL takes its first byte for a letter.
       if (length === 0 && this.#mode.flavour === 'mariadb') break;
       at += Math.max(length, 1);
     }
+    if (at >= limit) this.#mustBeOver(limit);
     return at;
   }
 
@@ -375,7 +339,8 @@ export class Lexer {
   /** From the quote at `quoteAt` on. A backslash escapes one byte, not one character. */
   #string(start: number, quoteAt: number): TokenKind {
     const quote = this.#byte(quoteAt);
-    for (let at = quoteAt + 1; at < this.#textEnd; at++) {
+    const limit = this.#limitFrom(quoteAt);
+    for (let at = quoteAt + 1; at < limit; at++) {
       const length = this.#table.charLength(this.#bytes, at, this.#textEnd);
       const byte = this.#byte(at);
       if (length > 1) at += length - 1;
@@ -388,13 +353,15 @@ export class Lexer {
         at++;
       }
     }
+    this.#mustBeOver(limit);
     return this.#abort(start);
   }
 
   #quoted(start: number, quote: number): TokenKind {
-    for (let at = start + 1; at < this.#textEnd; at++) {
+    const limit = this.#limitFrom(start);
+    for (let at = start + 1; at < limit; at++) {
       const byte = this.#byte(at);
-      if (byte === 0) break;
+      if (byte === 0) return this.#abort(start);
       const length = this.#table.charLength(this.#bytes, at, this.#textEnd);
       if (length > 1) at += length - 1;
       else if (byte === quote) {
@@ -405,6 +372,7 @@ export class Lexer {
         at++;
       }
     }
+    this.#mustBeOver(limit);
     return this.#abort(start);
   }
 

@@ -9,7 +9,7 @@ import { takeIdentifier } from './grammar/table-name.js';
 import { TokenCursor } from './grammar/token-cursor.js';
 import { hypotheses, isFullyKnown, type KnownMode, type LexMode } from './lex-mode.js';
 import { endOfText, nextStatement, type ReadOptions } from './next-statement.js';
-import { sameBytes } from './same-verdict.js';
+import { sameBytes } from './verdict.js';
 
 export type NamedStatement =
   /** `name`: as the server compares it; null where that takes more than ASCII. */

@@ -8,10 +8,10 @@
  */
 import { keptMax, OPENERS, readBodyStatement, readStructure } from './block-reader.js';
 import { charsetTable } from './client-charset.js';
-import type { Flavour, LexMode } from './lex-mode.js';
+import { type Flavour, type LexMode, VARIED_BYTES_MAX } from './lex-mode.js';
 import { Lexer, type Token } from './lexer.js';
 import { readDeclarations, readProgramHead } from './program-head.js';
-import { type Reading, readAtOnce } from './reading.js';
+import { type Reading, readAtOnce, TooMuchWork } from './reading.js';
 import { TokenStream } from './token-stream.js';
 import type { Sought } from './trigger-scan.js';
 
@@ -79,6 +79,7 @@ export function* readingStatement(
   const lexer = new Lexer(bytes, offset, end, mode);
   lexer.next();
   const statement = yield* readStatement(new TokenStream(lexer, options), mode.flavour, 0);
+  if (lexer.isInDoubt && bytes.length > VARIED_BYTES_MAX) throw new TooMuchWork();
   if (!lexer.isSymbol(';')) return { ...statement, next: null };
   // A `;` without a statement before it is an error; so is, for all but old MySQL, one within a
   // version comment before which the client said that several statements may come. And so is a NUL

@@ -8,9 +8,9 @@ import { classifyingStatements, GUESSED_BYTES_MAX } from './classify.js';
 import { hypotheses, isFullyKnown, type KnownMode, type LexMode } from './lex-mode.js';
 import { mayConcernName } from './named-statement.js';
 import { type Reading, TooMuchWork, Work } from './reading.js';
-import { sameVerdict } from './same-verdict.js';
 import type { Sought } from './trigger-scan.js';
 import type { Verdict } from './verdict.js';
+import { sameVerdict } from './verdict.js';
 
 export interface OwnPiece {
   /** Where the server begins to read it: behind the `;` before it. */

@@ -19,12 +19,18 @@ export type Reading<T> = Generator<undefined, T, undefined>;
 
 /** Bytes between two yields. */
 export const SLICE_BYTES = 16_384;
+/** The same where bytes are only searched. */
+export const LONG_SLICE_BYTES = 262_144;
+/** A statement may have so many bytes before the end of a block or a program in it is found. */
+export const STRUCTURE_BYTES_MAX = 262_144;
+/** So many tokens of a statement are kept at most, and so many statements of a text. */
+export const KEPT_MAX = 262_144;
 /** In all ways in which a text is read, where it is read in several. */
 const WORK_BYTES_MAX = 524_288;
 /** What a statement costs beside its bytes. */
 const STATEMENT_BYTES = 48;
 
-/** Thrown where a text can be read in too many ways; never leaves `sql/`. */
+/** Thrown where a text can be read in too many ways, or takes too long; never leaves `sql/`. */
 export class TooMuchWork extends Error {}
 
 /** What has been read of a text, over all ways in which it can be read. */

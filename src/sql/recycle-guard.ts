@@ -13,22 +13,20 @@ import { mentionsRecycle } from './trigger-scan.js';
 import { type Guarded, type Unclear, unclear } from './verdict.js';
 
 /** Words that begin a query; `(` does so, too. */
-export const QUERIES: readonly string[] = ['SELECT', 'TABLE', 'VALUES'];
+const QUERIES: readonly string[] = ['SELECT', 'TABLE', 'VALUES'];
 /** Words that begin another read. */
-export const READS: readonly string[] = ['SHOW', 'EXPLAIN', 'DESCRIBE', 'DESC', 'CHECKSUM'];
+const READS: readonly string[] = ['SHOW', 'EXPLAIN', 'DESCRIBE', 'DESC', 'CHECKSUM'];
 /** What begins with these names no table of the default schema, and makes nothing in it. */
-export const TABLELESS: readonly string[] = [
+const TABLELESS: readonly string[] = [
   ...['USE', 'SET', 'BEGIN', 'START', 'COMMIT', 'ROLLBACK', 'SAVEPOINT', 'RELEASE', 'XA', 'UNLOCK'],
   ...['PREPARE', 'EXECUTE', 'DEALLOCATE', 'KILL', 'HELP', 'SIGNAL', 'RESIGNAL', 'GET', 'RESET'],
   ...['PURGE', 'CHANGE', 'STOP', 'SHUTDOWN', 'BINLOG'],
 ];
-/** MariaDB writes to a sequence by an expression with one of these. */
-export const SEQUENCE_WORDS: readonly string[] = ['NEXT', 'NEXTVAL', 'SETVAL'];
 const CHANGES: readonly string[] = ['UPDATE', 'DELETE', 'INSERT', 'REPLACE'];
 /** The words behind CTEs that say what the statement does. */
 const BEHIND_WITH = [...QUERIES, ...CHANGES];
 
-export const NAMED: Guarded = { kind: 'guarded', how: 'named' };
+const NAMED: Guarded = { kind: 'guarded', how: 'named' };
 export const IN_RECYCLE: Guarded = { kind: 'guarded', how: 'default' };
 
 /** Null: it may go on. */

@@ -4,11 +4,17 @@
  * literal that doesn't end; only who knows what the `;` means goes on.
  */
 import type { Lexer, Token } from './lexer.js';
-import { type Reading, SLICE_BYTES } from './reading.js';
+import {
+  KEPT_MAX,
+  type Reading,
+  SLICE_BYTES,
+  STRUCTURE_BYTES_MAX,
+  TooMuchWork,
+} from './reading.js';
 import type { Sought } from './trigger-scan.js';
 
 /** What stands behind DROP where base tables go with it. */
-export const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
+const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
 
 /** Words that `openings` looks back at. */
 const OPENING = ['DROP', 'TRUNCATE', 'CREATE', 'OR', 'EXECUTE', 'PREPARE', 'SELECT'];
@@ -47,6 +53,8 @@ export class TokenStream {
   #before: readonly [string, string, string] = ['', '', ''];
   #kept: Token[] | null = null;
   #keptMax = 0;
+  /** Where the beginning of a statement, or its structure, has to be over. */
+  #boundAt: number;
 
   /** `lexer` stands on the first token. */
   constructor(lexer: Lexer, options: Sought & { readonly keepsAll?: boolean } = {}) {
@@ -55,6 +63,7 @@ export class TokenStream {
     this.keepsAll = options.keepsAll === true;
     this.keepsAlter = options.partitions === true;
     this.end = lexer.start;
+    this.#boundAt = lexer.start + STRUCTURE_BYTES_MAX;
   }
 
   /** `;`, the end, or a broken literal. */
@@ -93,12 +102,15 @@ export class TokenStream {
     this.#before = [this.#before[1], this.#before[2], this.#word];
     this.namesRecycle ||= this.lexer.isRecycleName;
     this.end = this.lexer.end;
+    // Others wait while a structure is read.
+    if (this.end > this.#boundAt) throw new TooMuchWork();
     this.lexer.next();
     if (this.#before[2] === 'DROP' && this.isWord(...DROPPABLE)) this.drops++;
     if (this.#isOpening) this.openings++;
     if (this.#kept === null || this.#kept.length >= this.#keptMax) return;
     // A broken literal is kept, so that no grammar takes what stands before it for the whole.
     if (!this.isAtStop || this.lexer.kind === 'error') this.#kept.push(this.lexer.token());
+    if (this.#kept.length >= KEPT_MAX) throw new TooMuchWork();
   }
 
   get #word(): string {
@@ -136,6 +148,7 @@ export class TokenStream {
   /** The same; yields where others may have their turn. */
   *skippingToStop(): Reading<void> {
     let from = this.end;
+    this.#boundAt = Number.POSITIVE_INFINITY;
     while (!this.isAtStop) {
       this.step();
       if (this.end - from < SLICE_BYTES) continue;

@@ -59,27 +59,22 @@ export interface Replacement {
   readonly words: readonly { readonly start: number; readonly end: number }[];
 }
 
-/** The text is known to the server only: ask it for the value of `expression`, classify that. */
+/** The text is known to the server only: it is asked for the value of a variable. */
 export interface Dynamic {
   readonly kind: 'dynamic';
   readonly carrier: 'prepare' | 'execute-immediate';
-  /** SQL in the client's charset. */
-  readonly expression: Uint8Array;
-  /** It is one user variable and nothing else. */
-  readonly variable: boolean;
   readonly source: DynamicSource;
 }
 
 /** Where a text that is executed comes from. */
 export interface DynamicSource {
-  /** `pure`: an expression that can be evaluated more than once. */
-  readonly kind: 'literal' | 'variable' | 'pure' | 'expression';
+  readonly kind: 'literal' | 'variable' | 'expression';
   /** SQL of the text, in the client's charset. */
   readonly expression: Uint8Array;
   /** The name that PREPARE gives to the statement. */
   readonly name: Uint8Array | null;
-  /** USING and what follows, of EXECUTE IMMEDIATE. */
-  readonly using: Uint8Array | null;
+  /** EXECUTE IMMEDIATE … USING. */
+  readonly hasUsing: boolean;
 }
 
 /** Might be ours, and the grammar doesn't take it: the server's PREPARE judges its syntax. */
@@ -150,4 +145,26 @@ export function refused(carrier: Carrier, statements: readonly Piece[]): Refused
 export function tablesOf(verdict: Verdict): readonly TableName[] {
   if (verdict.kind === 'drop-table') return verdict.statement.names;
   return verdict.kind === 'refused' ? verdict.tables : [];
+}
+
+export function sameVerdict(one: Verdict, other: Verdict): boolean {
+  return isSame(one, other);
+}
+
+/** The same for any other tree of such parts. */
+export function sameBytes(one: object, other: object): boolean {
+  return isSame(one, other);
+}
+
+function isSame(one: unknown, other: unknown): boolean {
+  if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) {
+    return one === other;
+  }
+  if (one instanceof Uint8Array) {
+    return other instanceof Uint8Array && Buffer.compare(one, other) === 0;
+  }
+  const keys = Object.keys(one);
+  if (keys.length !== Object.keys(other).length) return false;
+  const [a, b] = [one as Record<string, unknown>, other as Record<string, unknown>];
+  return keys.every((key) => key in b && isSame(a[key], b[key]));
 }

@@ -5,8 +5,8 @@
  * name in several schemas none is, as nobody could know which was meant.
  */
 import { UndropError } from '../errors.js';
+import { isSameName } from '../names/names.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
-import { isSameName } from '../names/same-name.js';
 import type { HeldTable, TableName } from './list.js';
 import { similarNames } from './similar.js';
 import { parseTableName } from './table-name.js';

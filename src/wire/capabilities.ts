@@ -113,3 +113,11 @@ export function agreedCapabilities(server: Capabilities, client: Capabilities): 
 export function hasFlag(capabilities: Capabilities, flag: number): boolean {
   return (capabilities.flags & flag) !== 0;
 }
+
+export const SERVER_STATUS_IN_TRANS = 0x0001;
+export const SERVER_MORE_RESULTS_EXISTS = 0x0008;
+export const SERVER_STATUS_CURSOR_EXISTS = 0x0040;
+/** Behind DROP DATABASE, also where there was none. */
+export const SERVER_STATUS_DB_DROPPED = 0x0100;
+export const SERVER_PS_OUT_PARAMS = 0x1000;
+export const SERVER_SESSION_STATE_CHANGED = 0x4000;

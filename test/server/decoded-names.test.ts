@@ -1,11 +1,9 @@
 /** Names out of the charsets of clients are to us what they are to the server. */
 import { describe, expect } from '@jest/globals';
-import { decodeName, hasToBeLearned } from '../../src/drop/decode-name.js';
-import { learnNames } from '../../src/drop/learn-names.js';
+import { decodeName } from '../../src/drop/decode-name.js';
 import { UndropError } from '../../src/errors.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { query, type TestServer, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
 
 const AT_ONCE = 2_000;
 const TWO_BYTES = ['cp932', 'gbk', 'euckr'];
@@ -66,24 +64,5 @@ describe.each(testServers())('on $name', (server) => {
     }
     expect(wrong).toEqual([]);
     expect(read).toBeGreaterThan(90);
-  });
-
-  test('what is another character in its standard is learned from the server', async () => {
-    const pool = poolOn(server);
-    const names = [
-      ['sjis', '8160', '〜'],
-      ['ujis', 'a1c1', '〜'],
-      ['big5', 'a145', '•'],
-      ['latin5', '80', '\u0080'],
-      ['cp850', '81', 'ü'],
-      ['sjis', '8740', null],
-    ] as const;
-    for (const [charset, hex, text] of names) {
-      const name = Buffer.from(`${hex}61`, 'hex');
-      await learnNames(pool, [name], charset);
-      expect(decoded(name, charset)).toBe(text === null ? null : `${text}a`);
-      expect(hasToBeLearned(name, charset)).toBe(text === null);
-    }
-    await pool.dispose();
   });
 });

@@ -37,13 +37,6 @@ function says(one: NativeCase, words: RegExp): boolean {
 
 const SETTINGS: readonly Setting[] = [
   {
-    name: 'results in utf16',
-    apply: (one) =>
-      says(one, /character_set_results|SET NAMES/i)
-        ? null
-        : before(one, 'SET character_set_results=utf16'),
-  },
-  {
     name: 'no rows selected',
     apply: (one) => (says(one, /sql_select_limit/) ? null : before(one, 'SET sql_select_limit=0')),
   },
@@ -64,12 +57,17 @@ const SETTINGS: readonly Setting[] = [
   {
     name: 'in another schema than prepared',
     apply: (one) => {
-      // Prepared it is refused.
-      const isWrapped = /^SET STATEMENT/i.test(one.sql ?? '');
-      return one.via !== undefined || isWrapped ? null : { ...one, via: 'execute-elsewhere' };
+      // Prepared they are refused.
+      const isWrapped = /^SET STATEMENT|^CREATE/i.test(one.sql ?? '');
+      if (one.via !== undefined || isWrapped) return null;
+      return { ...before(one, WITHOUT_SCHEMA_REPORTS), via: 'execute-elsewhere' };
     },
   },
 ];
+
+/** A drop has none of them (see the limitations). */
+const WITHOUT_SCHEMA_REPORTS =
+  'SET @none = 0 /*!50704 , session_track_schema = 0 */ /*M!100202 , session_track_schema = 0 */';
 
 const GTID_NEXT = [
   "SET @gtid='bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb:$NUMBER'",
@@ -89,7 +87,6 @@ const IN_ERROR: Readonly<Record<string, Readonly<Record<string, string>>>> = {
  */
 const LEFT_OUT: Readonly<Record<string, RegExp>> = {
   'GTID_NEXT is set': /^(b33|b38c|n12[bc] |n13|n22c |n66|n72)/,
-  'results in utf16': /^(n13[cd] |n50[lm] )/,
   'in another schema than prepared':
     /^(n11b |n12 |n13[cd] |n45b |n50|n56 |n60h |n67[f-h] |s10[cd])/,
 };
@@ -102,13 +99,6 @@ interface End {
 
 /** How cases end under a setting otherwise than without it. */
 const ENDS: Readonly<Record<string, readonly End[]>> = {
-  'results in utf16': [
-    { cases: /^n66[bdf]? /, servers: /^mysql-9/, end: 'words-in-utf16' },
-    { cases: /^n68c? /, servers: /./, end: 'words-in-utf16' },
-    // Which right is missing can't be read.
-    { cases: /^n74[b-e]? /, servers: /./, end: 'UNDROP_LOCKED_TABLES' },
-    { cases: /^n74f /, servers: /5\.6|mariadb/, end: 'view-in-utf16' },
-  ],
   'in another schema than prepared': [
     // The server's own error of the PREPARE.
     { cases: /^n13/, servers: /./, end: 'equal' },
@@ -161,7 +151,7 @@ test('every difference under a setting stands in the limitations', () => {
   for (const { reason } of Object.values(DIFFERENCES_UNDER)) expect(page).toContain(reason);
 });
 
-test('of the vendored cases at most eleven end otherwise under any setting', () => {
+test('of the vendored cases at most twelve end otherwise under any setting', () => {
   const vendored = nativeCases().filter(({ name }) => !name.includes(' ') && !/^k\d/.test(name));
   for (const setting of SETTINGS) {
     const differing = vendored.filter((one) =>
@@ -172,6 +162,6 @@ test('of the vendored cases at most eleven end otherwise under any setting', () 
       }),
     );
     process.stdout.write(`${setting.name}: ${differing.map(({ name }) => name).join(', ')}\n`);
-    expect(differing.length).toBeLessThanOrEqual(11);
+    expect(differing.length).toBeLessThanOrEqual(12);
   }
 });

@@ -384,7 +384,7 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
     await make('lengthy', 1);
     const text = `/* ${'x'.repeat(300_000)} */ TRUNCATE TABLE lengthy`;
     expect(said(await client.query(text))).toEqual([
-      expect.stringMatching(/^UNDROP_NOT_DONE_YET: /),
+      expect.stringMatching(/^UNDROP_NOT_UNDERSTOOD: /),
     ]);
     expect([await valuesOf('lengthy'), await held('lengthy')]).toEqual([[1], []]);
   });

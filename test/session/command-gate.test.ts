@@ -6,12 +6,10 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { UndropError } from '../../src/errors.js';
 import { CommandGate, type GateOwner, HELD_BYTES_MAX } from '../../src/session/command-gate.js';
-import { LongStatement } from '../../src/session/long-statement.js';
-import { StatementStream } from '../../src/sql/statement-stream.js';
+import { TEXT_BYTES_MAX } from '../../src/session/text-room.js';
 import * as com from '../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX, type Packet } from '../../src/wire/framing.js';
 import { MalformedPacketError } from '../../src/wire/packet-reader.js';
-import { lexMode } from '../sql/describe-verdict.js';
 import { chunkSizes, cut, everySplit, lend, singleBytes } from '../support/chunks.js';
 import { rounds } from '../support/sample.js';
 
@@ -23,27 +21,7 @@ interface Outcome {
   readonly taken: readonly string[];
   readonly commands: readonly number[];
   readonly shown: readonly Packet[];
-  readonly refusedLong: readonly LongStatement[];
   readonly gate: CommandGate;
-}
-
-/** Of a session with several statements in a text; a DROP TABLE is ours. */
-function longStatement(head: Buffer, heldBytesMax: number, owner: GateOwner): LongStatement {
-  return new LongStatement({
-    command: head[4] ?? 0,
-    textOffset: 1,
-    isOneOfSeveral: true,
-    heldBytesMax,
-    statements: new StatementStream({
-      mode: lexMode('mysql-9.7'),
-      multiStatements: true,
-      heldBytesMax,
-      tokenBytesMax: 40,
-      isOurs: (verdict) => verdict.kind !== 'not-ours',
-    }),
-    refusal: null,
-    forward: owner.forward,
-  });
 }
 
 /** Nothing comes of anything. */
@@ -52,7 +30,6 @@ const PASSING: GateOwner = {
   onCommand: () => undefined,
   letThrough: () => true,
   letLongPass: () => true,
-  onLongRefused: () => undefined,
 };
 
 /** Feeds `chunks` as a session would: what is behind a taken packet comes again. */
@@ -61,8 +38,7 @@ function gated(chunks: readonly Buffer[], heldBytesMax = HELD_BYTES_MAX): Outcom
   const taken: string[] = [];
   const commands: number[] = [];
   const shown: Packet[] = [];
-  const refusedLong: LongStatement[] = [];
-  let longHead: Buffer | null = null;
+  let needsRoom = false;
   const owner: GateOwner = {
     forward: (bytes) => forwarded.push(Buffer.from(bytes)),
     onCommand: (command) => commands.push(command),
@@ -74,18 +50,17 @@ function gated(chunks: readonly Buffer[], heldBytesMax = HELD_BYTES_MAX): Outcom
       return false;
     },
     letLongPass: (head) => {
-      longHead = Buffer.from(head);
-      return false;
+      needsRoom = !head.includes('free');
+      return !needsRoom;
     },
-    onLongRefused: (long) => refusedLong.push(long),
   };
   const gate = new CommandGate(owner, { heldBytesMax });
   for (const chunk of chunks) {
     let behind = lend(chunk, (memory) => gate.feed(memory));
     while (behind !== null) {
-      if (longHead === null) forwarded.push(Buffer.from('|'));
-      else gate.begin(longStatement(longHead, heldBytesMax, owner));
-      longHead = null;
+      if (needsRoom) gate.holdLong();
+      else forwarded.push(Buffer.from('|'));
+      needsRoom = false;
       behind = lend(behind, (memory) => gate.feed(memory));
     }
   }
@@ -94,7 +69,6 @@ function gated(chunks: readonly Buffer[], heldBytesMax = HELD_BYTES_MAX): Outcom
     taken,
     commands,
     shown,
-    refusedLong,
     gate,
   };
 }
@@ -190,7 +164,6 @@ describe('what is not ours', () => {
       onCommand: () => undefined,
       letThrough: () => true,
       letLongPass: () => true,
-      onLongRefused: () => undefined,
     });
     expect(gate.feed(chunk)).toBeNull();
     expect(forwarded).toHaveLength(1);
@@ -247,7 +220,6 @@ test('of a session whose default schema may be a recycle schema every text is sh
       onCommand: () => undefined,
       letThrough: ({ payload }) => shown.push(payload.toString('latin1')) > 0,
       letLongPass: () => true,
-      onLongRefused: () => undefined,
     },
     { session },
   );
@@ -389,118 +361,64 @@ describe('the data of LOCAL INFILE', () => {
   );
 });
 
-describe('a text that is too long to be held', () => {
+describe('a text that needs room', () => {
   const HELD = 60;
-  const values = `(1, 'drop table t; \\'', 0x${'41'.repeat(40)}), `.repeat(4);
-  const insert = `INSERT INTO t VALUES ${values} (2)`;
+  const insert = `INSERT INTO t VALUES ${"(1, 'drop table t')".repeat(8)}`;
 
-  test('goes on as it came, at every split, and the next command is looked at', () => {
-    const texts = [insert, `${insert}; SELECT 1`, `/* ${'x'.repeat(100)} */ ${insert};`];
-    for (const text of texts) {
-      const packets = [command(com.COM_PING), query(text), command(com.COM_PING)];
-      const stream = Buffer.concat([...packets, query(OURS)]);
-      const expected = Buffer.concat([...packets, Buffer.from('|')]).toString('latin1');
-      for (const chunks of [...everySplit(stream), singleBytes(stream), [stream]]) {
-        const { forwarded, taken, commands, gate } = gated(chunks, HELD);
-        expect(forwarded.toString('latin1')).toBe(expected);
-        expect(taken).toEqual([OURS]);
-        expect(commands).toEqual([com.COM_PING, com.COM_QUERY, com.COM_PING]);
-        expect(gate.atCommandEdge).toBe(true);
-      }
+  test('is shown whole, goes on as it came, and the next command is looked at', () => {
+    const packets = [command(com.COM_PING), query(insert), command(com.COM_PING)];
+    const stream = Buffer.concat([...packets, query(OURS)]);
+    const expected = Buffer.concat([...packets, Buffer.from('|')]).toString('latin1');
+    for (const chunks of [...everySplit(stream), singleBytes(stream), [stream]]) {
+      const { forwarded, taken, shown, commands, gate } = gated(chunks, HELD);
+      expect(forwarded.toString('latin1')).toBe(expected);
+      expect(shown[0]?.payload.toString()).toBe(`\x03${insert}`);
+      expect(taken).toEqual([OURS]);
+      expect(commands).toEqual([com.COM_PING, com.COM_QUERY, com.COM_PING]);
+      expect(gate.atCommandEdge).toBe(true);
     }
   });
 
-  test('goes nowhere where a statement of ours begins in what is held', () => {
-    const stream = Buffer.concat([
-      query(`SELECT 1; DROP TABLE t; ${insert}`),
-      command(com.COM_PING),
-    ]);
+  test('goes nowhere where it is ours', () => {
+    const stream = Buffer.concat([query(`${insert}; DROP TABLE ours`), command(com.COM_PING)]);
     for (const chunks of [...everySplit(stream), singleBytes(stream)]) {
-      const { forwarded, refusedLong, commands } = gated(chunks, HELD);
+      const { forwarded, taken, commands } = gated(chunks, HELD);
       expect(forwarded.toString('latin1')).toBe('|\x01\0\0\0\x0e');
-      expect(refusedLong.map(({ outcome }) => outcome)).toMatchObject([
-        { kind: 'withheld', finding: { kind: 'ours', at: 10 } },
-      ]);
+      expect(taken).toEqual([`${insert}; DROP TABLE ours`]);
       expect(commands).toEqual([com.COM_PING]);
     }
   });
 
-  test('is cut where one begins behind that, and filled up to its length', () => {
-    const before = `${insert}; SELECT 1; `;
-    const whole = query(`${before}DROP TABLE t; SELECT 2`);
-    const stream = Buffer.concat([whole, command(com.COM_PING)]);
-    for (const chunks of [...everySplit(stream), singleBytes(stream)]) {
-      const { forwarded, refusedLong, commands } = gated(chunks, HELD);
-      const [long] = refusedLong;
-      const outcome = long?.outcome;
-      if (outcome?.kind === 'withheld') {
-        // All of it came in one chunk.
-        expect(forwarded.toString('latin1')).toBe('|\x01\0\0\0\x0e');
-        continue;
-      }
-      if (outcome?.kind !== 'cut') throw new Error(`expected a cut, got ${outcome?.kind}`);
-      const expected = whole.toString('latin1').replace(/DROP.*$/, `\`${outcome.nonce}`);
-      expect(forwarded.toString('latin1')).toBe(
-        `${expected.padEnd(whole.length, ' ')}|\x01\0\0\0\x0e`,
-      );
-      expect(commands).toEqual([com.COM_QUERY, com.COM_PING]);
-    }
-  });
-
-  test('never goes on behind words of ours where it is not known how they are read', () => {
-    const before = `${insert}; CALL p(); ${'SELECT 1; '.repeat(9)}`;
-    const stream = Buffer.concat([query(`${before}SELECT 'drop table t'`), command(com.COM_PING)]);
-    const { forwarded, refusedLong } = gated(singleBytes(stream), HELD);
-    expect(refusedLong.map(({ outcome }) => outcome.kind)).toEqual(['stopped']);
-    const gone = forwarded.toString('latin1').split('|')[0] ?? '';
-    expect(gone).toContain('CALL p()');
-    expect(gone).not.toMatch(/drop table t'$/);
+  test('goes on unread where its first bytes say that it may', () => {
+    const stream = command(com.COM_QUERY, `free ${'a'.repeat(2 * HELD_BYTES_MAX)}`);
+    const { forwarded, shown } = gated([stream.subarray(0, 2_000)]);
+    expect(forwarded).toHaveLength(2_000);
+    expect(shown).toEqual([]);
   });
 });
 
 describe('a text of 16 MiB', () => {
-  /** Blanks with a statement at `at` of the payload. */
-  function long(size: number, at: number, text = 'SELECT 1; DROP TABLE t'): Buffer {
-    const bytes = Buffer.alloc(size - 1, 0x20);
-    bytes.write(text, at - 1);
-    return command(com.COM_QUERY, bytes);
-  }
-
   test.each([
-    ['at the limit of a packet', PAYLOAD_BYTES_MAX, 100, 1],
-    ['with the words cut by a header', PAYLOAD_BYTES_MAX + 50, PAYLOAD_BYTES_MAX - 13, 1],
-    ['with the words in the last part', 2 * PAYLOAD_BYTES_MAX + 50, 2 * PAYLOAD_BYTES_MAX + 3, 2],
-    ['with the poison cut by a header', PAYLOAD_BYTES_MAX + 50, PAYLOAD_BYTES_MAX - 12, 1],
-  ])(
-    '%s is stopped at the drop, with every header as it was (wire 16)',
-    (_name, size, at, lastId) => {
-      const stream = long(size, at);
-      const { forwarded, refusedLong } = gated(cut(stream, [70_000]));
-      const [refused] = refusedLong;
-      expect(refused?.sequenceId).toBe(lastId);
-      if (refused?.outcome.kind === 'withheld') {
-        expect(forwarded.toString('latin1')).toBe('|');
-        return;
-      }
-      if (refused?.outcome.kind !== 'cut') throw new Error('expected a cut');
-      const text = Buffer.alloc(size - 1, 0x20);
-      text.write(`SELECT 1; \`${refused.outcome.nonce}`, at - 1);
-      const expected = Buffer.concat([command(com.COM_QUERY, text), Buffer.from('|')]);
-      expect(forwarded.equals(expected)).toBe(true);
-    },
-  );
+    ['at the limit of a packet', PAYLOAD_BYTES_MAX, 100],
+    ['with the words cut by a header', PAYLOAD_BYTES_MAX + 50, PAYLOAD_BYTES_MAX - 13],
+    ['with the words in the last part', 2 * PAYLOAD_BYTES_MAX + 50, 2 * PAYLOAD_BYTES_MAX + 3],
+  ])('%s is shown in one piece (wire 16, 44)', (_name, size, at) => {
+    for (const text of [OURS, 'SELECT 1']) {
+      const bytes = Buffer.alloc(size - 1, 0x20);
+      bytes.write(text, at - 1);
+      const stream = Buffer.concat([command(com.COM_QUERY, bytes), query(OURS)]);
+      const { forwarded, shown } = gated(cut(stream, [70_000]));
+      expect(shown[0]?.payload.subarray(1).equals(bytes)).toBe(true);
+      expect(shown[0]?.sequenceId).toBe(Math.floor(size / PAYLOAD_BYTES_MAX));
+      const gone = text === OURS ? [] : [stream.subarray(0, -query(OURS).length)];
+      if (text === 'SELECT 1')
+        expect(forwarded.equals(Buffer.concat([...gone, Buffer.from('|')]))).toBe(true);
+    }
+  });
 
-  test('that isn’t ours goes on with every header (wire 44)', () => {
-    const stream = Buffer.concat([
-      long(PAYLOAD_BYTES_MAX + 10, PAYLOAD_BYTES_MAX - 5, 'SELECT 1'),
-      long(PAYLOAD_BYTES_MAX, 7, "SELECT 'drop table t'"),
-      query(OURS),
-    ]);
-    const { forwarded, taken } = gated(cut(stream, [70_000]));
-    expect(taken).toEqual([OURS]);
-    expect(
-      forwarded.equals(Buffer.concat([stream.subarray(0, -query(OURS).length), Buffer.from('|')])),
-    ).toBe(true);
+  test('goes on to the most that is held, and not beyond (wire 17)', () => {
+    const over = command(com.COM_QUERY, Buffer.alloc(TEXT_BYTES_MAX, 0x20));
+    expect(() => gated(cut(over, [1_000_000]))).toThrow(UndropError);
   });
 
   test('of a command that isn’t looked at passes with its continuations (wire 44)', () => {
@@ -510,64 +428,6 @@ describe('a text of 16 MiB', () => {
     const { taken, commands } = gated(cut(stream, [70_000]));
     expect(taken).toEqual([OURS]);
     expect(commands).toEqual([com.COM_STMT_EXECUTE]);
-  });
-
-  test('goes on from its first bytes on, where these say that it may', () => {
-    const forwarded: Buffer[] = [];
-    const heads: number[] = [];
-    const answers = [null, true];
-    const gate = new CommandGate({
-      forward: (bytes) => forwarded.push(Buffer.from(bytes)),
-      onCommand: () => undefined,
-      letThrough: () => true,
-      letLongPass: (head) => {
-        heads.push(head.length);
-        return answers[heads.length % 2] ?? null;
-      },
-      onLongRefused: () => undefined,
-    });
-    const stream = command(com.COM_QUERY, Buffer.alloc(2 * HELD_BYTES_MAX, 0x61));
-    expect(gate.feed(stream.subarray(0, 2_000))).toBeNull();
-    expect(Buffer.concat(forwarded)).toHaveLength(2_000);
-    expect(gate.feed(stream.subarray(2_000))).toBeNull();
-    // The second one needs all that is ever held of it.
-    for (const chunk of cut(stream, [65_536])) {
-      expect(gate.feed(chunk)).toBeNull();
-      if (heads.length === 2) expect(Buffer.concat(forwarded)).toHaveLength(stream.length);
-    }
-    expect(heads).toEqual([2_000, 65_536, HELD_BYTES_MAX + 4]);
-    expect(Buffer.concat(forwarded)).toEqual(Buffer.concat([stream, stream]));
-    expect(gate.atCommandEdge).toBe(true);
-  });
-
-  test('keeps no more than what is held, a chunk and a token (wire 17)', () => {
-    const text = Buffer.alloc(PAYLOAD_BYTES_MAX, 0x61);
-    text.write("SELECT 1; SELECT '");
-    const stream = command(com.COM_QUERY, text);
-    let forwardedBytes = 0;
-    let keptBytesMax = 0;
-    const owner: GateOwner = {
-      forward: (bytes) => {
-        forwardedBytes += bytes.length;
-      },
-      onCommand: () => undefined,
-      letThrough: () => true,
-      letLongPass: () => false,
-      onLongRefused: () => undefined,
-    };
-    const gate = new CommandGate(owner);
-    let fed = 0;
-    for (const chunk of cut(stream, [65_536])) {
-      const behind = gate.feed(chunk);
-      if (behind !== null) {
-        gate.begin(longStatement(stream.subarray(0, 5), HELD_BYTES_MAX, owner));
-        gate.feed(behind);
-      }
-      fed += chunk.length;
-      keptBytesMax = Math.max(keptBytesMax, fed - forwardedBytes);
-    }
-    expect(keptBytesMax).toBeLessThan(HELD_BYTES_MAX + 2 * 65_536);
-    expect(forwardedBytes).toBe(stream.length);
   });
 });
 
@@ -597,7 +457,6 @@ describe('handles of drops', () => {
           return false;
         },
         letLongPass: () => true,
-        onLongRefused: () => undefined,
       },
       {
         handles: {
@@ -657,7 +516,6 @@ test('TRUNCATE and its like are shown while they are sought, at once or in piece
       return true;
     },
     letLongPass: () => true,
-    onLongRefused: () => undefined,
   };
   const gate = new CommandGate(owner, { sought });
   const feed = () => {

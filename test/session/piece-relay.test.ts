@@ -3,8 +3,7 @@
  * and flags where it isn't, and the same however the network cut it.
  */
 import { describe, expect, test } from '@jest/globals';
-import { FileRelay } from '../../src/session/file-relay.js';
-import { type PieceEnd, PieceRelay } from '../../src/session/piece-relay.js';
+import { FileRelay, type PieceEnd, PieceRelay } from '../../src/session/piece-relay.js';
 import { COM_QUERY } from '../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX } from '../../src/wire/framing.js';
 import { everySplit, lend, singleBytes } from '../support/chunks.js';

@@ -25,7 +25,6 @@ function remember(drops: PreparedDrops, id: number, sql = 'DROP TABLE t'): void 
     statement,
     context: CONTEXT,
     wishes: [],
-    replacing: null,
   });
 }
 
@@ -75,7 +74,6 @@ describe('prepared drops', () => {
       statement,
       context: CONTEXT,
       wishes: [],
-      replacing: null,
     };
     drops.rememberName('p', drop);
     expect([drops.isWatching, drops.watchesNames]).toEqual([false, true]);
@@ -118,7 +116,7 @@ describe('prepared drops', () => {
     const [first] = statement.names;
     const odd = { ...first, schema: Buffer.from([0, 0xe9, 0x60]), table: Uint8Array.of(0xff) };
     const names = [odd, ...statement.names.slice(1)] as typeof statement.names;
-    const drop = { text: Buffer.from(sql), context: CONTEXT, wishes: ['pin'], replacing: null };
+    const drop = { text: Buffer.from(sql), context: CONTEXT, wishes: ['pin'] };
     drops.remember(7, { ...drop, statement: { ...statement, names } });
     const expected = { ...odd, schema: Uint8Array.of(0, 0xe9, 0x60) };
     expect(drops.find(7)?.statement).toEqual({

@@ -37,7 +37,7 @@ jest.unstable_mockModule('../../src/clock.js', () => ({
 }));
 
 jest.unstable_mockModule('../../src/drop/service-names.js', () => ({
-  askServiceNames: async () => ({ tables: [{ schema: 'shop', table: 't' }] }),
+  serviceNames: () => ({ tables: [{ schema: 'shop', table: 't' }] }),
 }));
 
 const unexpected = (): never => {

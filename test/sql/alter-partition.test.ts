@@ -5,13 +5,12 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { classify, classifyUnderAll } from '../../src/sql/classify.js';
-import { quoteClientName } from '../../src/sql/quote-client-name.js';
+import { quoteClientName } from '../../src/sql/client-charset.js';
 import { readingAhead } from '../../src/sql/read-ahead.js';
 import { readAtOnce } from '../../src/sql/reading.js';
-import { sameVerdict } from '../../src/sql/same-verdict.js';
-import { StatementStream } from '../../src/sql/statement-stream.js';
 import { mayBeOurs, soughtOf, TriggerWatch } from '../../src/sql/trigger-scan.js';
 import type { Verdict } from '../../src/sql/verdict.js';
+import { sameVerdict } from '../../src/sql/verdict.js';
 import { rounds } from '../support/sample.js';
 import { describeVerdict, latin1, lexMode, type ServerKey } from './describe-verdict.js';
 
@@ -277,77 +276,5 @@ describe('the scan for it', () => {
 
   test('takes nothing else for what is sought', () => {
     expect(soughtOf({})).toEqual({ truncates: false, partitions: false });
-  });
-});
-
-describe('in a text that is too long to be held', () => {
-  const long = 'x'.repeat(600);
-
-  const BETWEEN = lexMode('mysql-9.7', { versionId: 80036 });
-
-  function stream(
-    sql: string,
-    { partitions = true, chunk = sql.length, mode = lexMode('mysql-9.7') } = {},
-  ) {
-    const statements = new StatementStream({
-      mode,
-      multiStatements: true,
-      partitions,
-      heldBytesMax: 200,
-      tokenBytesMax: 48,
-      isOurs: ({ kind }) => kind !== 'not-ours',
-    });
-    const text = Buffer.from(sql);
-    for (let at = 0; at < text.length; at += chunk) {
-      const found = statements.push(text.subarray(at, at + chunk));
-      if (found !== null) return found;
-    }
-    return statements.finish();
-  }
-
-  test('stops where it begins', () => {
-    const sql = `INSERT INTO a VALUES ('${long}'); ALTER TABLE a DROP PARTITION p; DO 1`;
-    for (const chunk of [7, 64, sql.length]) {
-      expect(stream(sql, { chunk })).toMatchObject({ kind: 'ours', at: sql.indexOf('ALTER') });
-      expect(stream(sql, { chunk, partitions: false })).toBe(null);
-    }
-  });
-
-  test.each([
-    ['many names', `ALTER TABLE a DROP PARTITION ${'p, '.repeat(200)} q`, 'ours'],
-    ['a long comment before it', `ALTER TABLE a /* ${long} */ TRUNCATE PARTITION p`, 'ours'],
-    ['a long comment in it', `ALTER TABLE a DROP /* ${long} */ PARTITION p`, 'ours'],
-    ['a long comment before TABLE', `ALTER IGNORE /* ${long} */ TABLE a DROP PARTITION p`, 'ours'],
-    ['options without end', `ALTER TABLE a ${'LOCK=NONE, '.repeat(60)} DROP PARTITION p`, 'ours'],
-    ['another ALTER', `ALTER TABLE a ${'DROP b, '.repeat(60)} DROP c`, null],
-    ['one of partitions', `ALTER TABLE a REORGANIZE PARTITION ${'p, '.repeat(200)} q`, null],
-    [
-      'a word in a literal',
-      `ALTER TABLE a ADD b INT, COMMENT '${'DROP PARTITION '.repeat(40)}'`,
-      null,
-    ],
-    ['an ALTER of something else', `ALTER USER ${'a, '.repeat(200)} b`, null],
-    [
-      'what is not ours before it',
-      `ALTER TABLE a ${'DROP b, '.repeat(60)} DROP c; ALTER TABLE a DROP PARTITION p`,
-      'ours',
-    ],
-    ['another statement', `SELECT ${'1, '.repeat(200)} truncate partition`, null],
-  ])('with %s', (_name, sql, expected) => {
-    for (const chunk of [7, 64, sql.length]) {
-      expect(stream(sql, { chunk })?.kind ?? null).toBe(expected);
-      expect(stream(sql, { chunk, partitions: false })).toBe(null);
-    }
-  });
-
-  test('is unclear where it shows behind what was let go', () => {
-    const clauses = `ALTER TABLE a ${'ADD b INT, '.repeat(60)}`;
-    const found = (sql: string, mode = BETWEEN) =>
-      [true, false].map((partitions) => stream(sql, { chunk: 64, partitions, mode })?.kind ?? null);
-    expect(found(`${clauses} DROP PARTITION p`)).toEqual(['unclear', null]);
-    expect(found(`${clauses} TRUNCATE PARTITION p`)).toEqual(['unclear', null]);
-    // How `$` is read isn't known of this version, and so what stands behind it.
-    expect(found(`${clauses} ADD $c INT, DROP PARTITION p`)).toEqual(['unclear', null]);
-    expect(found(`${clauses} DROP $c, ADD COLUMN c INT`)).toEqual([null, null]);
   });
 });

@@ -1,9 +1,9 @@
 /** The corpus, each statement read as each of its servers reads it. */
 import { expect, test } from '@jest/globals';
 import { classify, classifyStatements, classifyUnderAll } from '../../src/sql/classify.js';
-import { sameVerdict } from '../../src/sql/same-verdict.js';
 import { mayBeOurs } from '../../src/sql/trigger-scan.js';
 import type { Piece, Verdict } from '../../src/sql/verdict.js';
+import { sameVerdict } from '../../src/sql/verdict.js';
 import { type CorpusCase, type CorpusKind, corpusCases, modeOf } from './corpus.js';
 import { describeVerdict, latin1, SERVER_MODES } from './describe-verdict.js';
 

@@ -64,8 +64,8 @@ export function describeVerdict(verdict: Verdict | { readonly kind: 'disagree' }
     case 'dynamic':
       return [
         `dynamic/${verdict.carrier}`,
-        latin1(verdict.expression),
-        ...(verdict.variable ? ['variable'] : []),
+        latin1(verdict.source.expression),
+        ...(verdict.source.kind === 'variable' ? ['variable'] : []),
       ].join(' ');
     case 'refused': {
       const inside = verdict.statements.map((piece) => describeVerdict(piece.verdict));

@@ -1,10 +1,14 @@
 /** Tokens where the servers' lexers differ from what one would expect; names quoted for them. */
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { CLIENT_CHARSETS, type ClientCharset, isStorable } from '../../src/sql/client-charset.js';
+import {
+  CLIENT_CHARSETS,
+  type ClientCharset,
+  isStorable,
+  quoteClientName,
+} from '../../src/sql/client-charset.js';
 import type { LexMode } from '../../src/sql/lex-mode.js';
 import { Lexer } from '../../src/sql/lexer.js';
-import { quoteClientName } from '../../src/sql/quote-client-name.js';
 import { unescapeLiteral } from '../../src/sql/unescape-literal.js';
 import { rounds } from '../support/sample.js';
 import { latin1, lexMode } from './describe-verdict.js';

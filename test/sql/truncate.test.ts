@@ -1,7 +1,6 @@
 /** TRUNCATE where it is looked for, however it is written, and not a byte of it where it isn't. */
 import { describe, expect, test } from '@jest/globals';
 import { classify } from '../../src/sql/classify.js';
-import { StatementStream } from '../../src/sql/statement-stream.js';
 import { mayBeOurs, TriggerWatch } from '../../src/sql/trigger-scan.js';
 import { describeVerdict, lexMode } from './describe-verdict.js';
 
@@ -63,22 +62,5 @@ describe('TRUNCATE', () => {
       });
       expect([at, ...seen]).toEqual([at, true, false]);
     }
-  });
-
-  test('stops a text that is too long to be held where it begins', () => {
-    const text = Buffer.from(`INSERT INTO a VALUES ('${'x'.repeat(600)}'); TRUNCATE a; DO 1`);
-    const stream = (truncates: boolean) => {
-      const statements = new StatementStream({
-        mode: lexMode('mysql-9.7'),
-        multiStatements: true,
-        truncates,
-        heldBytesMax: 200,
-        tokenBytesMax: 48,
-        isOurs: ({ kind }) => kind !== 'not-ours',
-      });
-      return statements.push(text) ?? statements.finish();
-    };
-    expect(stream(false)).toBe(null);
-    expect(stream(true)).toMatchObject({ kind: 'ours', at: text.indexOf('TRUNCATE') });
   });
 });

@@ -85,10 +85,10 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
       'CREATE OR REPLACE that ends at a lock (1205, 1213), a KILL (1317) or a time limit (1969) leaves the old table, which the server may have dropped by then',
     where: ['tables', 'root'],
   },
-  'wide-collation': {
+  'untold-schema': {
     reason:
-      'MySQL 8 and later: `SHOW WARNINGS` is empty behind an error that undrop raises under a `collation_connection` of ucs2, utf16 or utf32',
-    where: ['diagnostics'],
+      "a client that tracks the session's schema isn't told that the server went there and back",
+    where: ['answer'],
   },
   'cut-diagnostics': {
     reason:
@@ -104,14 +104,6 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
 
 /** The same, only under a setting of drop-answers-under.test.ts, not by the case itself. */
 export const DIFFERENCES_UNDER: Readonly<Record<string, Difference>> = {
-  'words-in-utf16': {
-    reason: 'the same under `character_set_results=utf16` and the like, in `SHOW WARNINGS` alone',
-    where: ['diagnostics'],
-  },
-  'view-in-utf16': {
-    reason: 'or for a view that is not locked the error 1142',
-    where: ['answer', 'diagnostics'],
-  },
   'not-there-and-back': {
     reason: 'a prepared DROP DATABASE that is executed in another default schema',
     where: ['diagnostics'],

@@ -136,7 +136,6 @@ export function inspectionOf(situation: Situation): Inspection {
     tracksGtids: false,
     resultsCharset: 'utf8mb4',
     tracksState: false,
-    collation: 'utf8mb4_general_ci',
     addsIfExists: false,
     wish: null,
     ...situation.facts,

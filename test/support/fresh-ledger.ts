@@ -3,7 +3,7 @@
  * is empty. Its tables stay where they are there, as some servers take long to make them.
  */
 import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
-import { GUARD_CHILD, GUARDS_MAX, guardName } from '../../src/names/guard-table.js';
+import { GUARD_CHILD, GUARDS_MAX, guardName } from '../../src/names/names.js';
 import { query, type Target } from './servers.js';
 import { poolOn } from './service-pool.js';
 

@@ -61,7 +61,6 @@ describe('bytes that wait', () => {
         onCommand: () => undefined,
         letThrough: passes,
         letLongPass: passes,
-        onLongRefused: () => undefined,
       });
       gate.feed(Buffer.of(0xff, 0xff, 0x03, 0, 0x03));
       const byte = Buffer.from('x');

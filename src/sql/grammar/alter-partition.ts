@@ -84,20 +84,6 @@ export function hasPartitionVerb(tokens: readonly Token[]): boolean {
   );
 }
 
-/** Whether an ALTER may turn out to be one of these, of which `tokens` is only the beginning. */
-export function mayBePartitions(tokens: readonly Token[], source: Source): boolean {
-  if (hasPartitionVerb(tokens)) return true;
-  const cursor = new TokenCursor(tokens, 1);
-  if (!takeTable(cursor)) return cursor.rest().length < 2;
-  // The last token may go on; one of the verbs is a word, and another stands behind it.
-  return takeBehindTable(cursor, source) === null || cursor.rest().length < 3;
-}
-
-function takeTable(cursor: TokenCursor): boolean {
-  takeModes(cursor);
-  return cursor.takeWords('TABLE');
-}
-
 /** `[ONLINE | OFFLINE] [IGNORE]`, as old servers and MariaDB take them, in any number. */
 function takeModes(cursor: TokenCursor): void {
   while (['ONLINE', 'OFFLINE', 'IGNORE'].some((word) => cursor.takeWords(word)));

@@ -10,35 +10,20 @@ import type { Source, TokenCursor } from './token-cursor.js';
 export type DynamicText = TextSource & {
   /** Of PREPARE: the name that the statement gets; null of EXECUTE IMMEDIATE. */
   readonly name: Uint8Array | null;
-  /** USING and what follows, of EXECUTE IMMEDIATE. */
-  readonly using: Uint8Array | null;
+  /** EXECUTE IMMEDIATE … USING. */
+  readonly hasUsing: boolean;
 };
 
 type TextSource =
   | { readonly kind: 'literal'; readonly start: number; readonly end: number }
-  | {
-      readonly kind: 'expression';
-      readonly sql: Uint8Array;
-      readonly variable: boolean;
-      /** However often it is evaluated, it is the same and does nothing. */
-      readonly isPure: boolean;
-    };
-
-/** Without those that are a stored function's name where a blank follows (IGNORE_SPACE). */
-const PURE_WORDS = new Set(
-  [
-    'NULL CONCAT CONCAT_WS REPLACE QUOTE LOWER UPPER LCASE UCASE DATABASE SCHEMA IF IFNULL',
-    'COALESCE CHAR HEX UNHEX REPEAT LPAD RPAD LEFT RIGHT',
-  ].flatMap((words) => words.split(' ')),
-);
-const PURE_SYMBOLS = '(),@|';
+  | { readonly kind: 'variable' | 'expression'; readonly sql: Uint8Array };
 
 /** Reads what follows the word PREPARE; null where it isn't this statement. */
 export function parsePrepare(cursor: TokenCursor, source: Source): DynamicText | null {
   const name = takeIdentifier(cursor, source);
   if (name === null || !cursor.takeWords('FROM')) return null;
   const text = dynamicText(cursor.rest(), source);
-  return text === null ? null : { ...text, name: name.value, using: null };
+  return text === null ? null : { ...text, name: name.value, hasUsing: false };
 }
 
 /** Reads what follows the words EXECUTE IMMEDIATE. */
@@ -51,8 +36,7 @@ export function parseExecuteImmediate(cursor: TokenCursor, source: Source): Dyna
     return depth === 0 && token.kind === 'word' && token.text === 'USING';
   });
   const text = dynamicText(usingAt < 0 ? tokens : tokens.slice(0, usingAt), source);
-  const using = usingAt < 0 ? null : withoutComments(tokens.slice(usingAt), source.bytes);
-  return text === null ? null : { ...text, name: null, using };
+  return text === null ? null : { ...text, name: null, hasUsing: usingAt >= 0 };
 }
 
 function dynamicText(tokens: readonly Token[], source: Source): TextSource | null {
@@ -62,43 +46,14 @@ function dynamicText(tokens: readonly Token[], source: Source): TextSource | nul
   if (isString && tokens.length === 1) {
     return { kind: 'literal', start: first.start, end: first.end };
   }
-  const variable =
+  const isVariable =
     first.kind === 'symbol' &&
     first.text === '@' &&
     tokens.length === 2 &&
     (second?.kind === 'name' || second?.kind === 'string');
-  if (!variable && (source.mode.flavour === 'mysql' || !isOneExpression(tokens))) return null;
+  if (!isVariable && source.mode.flavour === 'mysql') return null;
   const sql = withoutComments(tokens, source.bytes);
-  return { kind: 'expression', sql, variable, isPure: variable || tokens.every(isPure) };
-}
-
-/** Whether it can't end, or be two, in the middle of what we put around it. */
-function isOneExpression(tokens: readonly Token[]): boolean {
-  let depth = 0;
-  for (const { kind, text } of tokens) {
-    if (kind !== 'symbol') continue;
-    if (text === '(') depth++;
-    if (text === ')') depth--;
-    if (depth < 0 || (depth === 0 && text === ',')) return false;
-  }
-  return depth === 0;
-}
-
-function isPure(token: Token, index: number, tokens: readonly Token[]): boolean {
-  switch (token.kind) {
-    case 'string':
-    case 'number':
-      return true;
-    case 'symbol':
-      return PURE_SYMBOLS.includes(token.text);
-    case 'word':
-    case 'name': {
-      const isVariable = tokens[index - 1]?.text === '@' && tokens[index - 2]?.text !== '@';
-      return isVariable || (token.kind === 'word' && PURE_WORDS.has(token.text));
-    }
-    default:
-      return false;
-  }
+  return { kind: isVariable ? 'variable' : 'expression', sql };
 }
 
 /** The text of the tokens; a space where anything stood between two of them. */

@@ -1,7 +1,7 @@
 /**
  * Names as the grammar takes them: `t`, `d.t`, quoted or not; MariaDB and old MySQL also `.t`.
  * Invariant: a name that comes out of here means the same when it is quoted in the client's charset
- * (quote-client-name.ts), and is that of the table that the server would drop; any other is no name
+ * (client-charset.ts), and is that of the table that the server would drop; any other is no name
  * here, and the statement becomes unclear.
  */
 import { isUtf8 } from 'node:buffer';

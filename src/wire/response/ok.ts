@@ -3,8 +3,9 @@
  * state) is kept as it came.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_ok_packet.html
  */
+
+import { SERVER_MORE_RESULTS_EXISTS, SERVER_SESSION_STATE_CHANGED } from '../capabilities.js';
 import { PacketReader } from '../packet-reader.js';
-import { SERVER_MORE_RESULTS_EXISTS, SERVER_SESSION_STATE_CHANGED } from '../status.js';
 
 export interface OkPacket {
   readonly kind: 'ok';
@@ -63,39 +64,6 @@ export function okWithStatus(payload: Buffer, flag: number): Buffer {
   return changed;
 }
 
-/**
- * The same packet, which tells the client (of CLIENT_SESSION_TRACK) that its default schema is
- * `schema`, where a server puts that among its reports: behind those of system variables. With
- * `tracksState` also that something has changed.
- * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_ok_packet.html#sect_protocol_basic_ok_packet_sessinfo
- */
-export function okWithSchema(
-  payload: Buffer,
-  schema: string,
-  { tracksState = false }: { readonly tracksState?: boolean } = {},
-): Buffer {
-  const at = statusOffset(payload);
-  const status = payload.readUInt16LE(at);
-  const rest = new PacketReader(payload.subarray(at + 4), 'OK_Packet');
-  const info = rest.left > 0 ? rest.lenencBytes('info') : Buffer.alloc(0);
-  const hasState = (status & SERVER_SESSION_STATE_CHANGED) !== 0 && rest.left > 0;
-  const reports = hasState ? readReports(rest.lenencBytes('session_state')) : [];
-  const variables = reports.filter(({ type }) => type === TRACK_SYSTEM_VARIABLES);
-  const others = reports.filter(({ type }) => type > TRACK_SCHEMA);
-  const isTold = others.some(({ type }) => type === TRACK_STATE_CHANGE);
-  const own = lenenc(lenenc(Buffer.from(schema)));
-  const state = Buffer.concat([
-    ...variables.map(({ bytes }) => bytes),
-    Buffer.from([TRACK_SCHEMA]),
-    own,
-    ...(tracksState && !isTold ? [STATE_HAS_CHANGED] : []),
-    ...others.map(({ bytes }) => bytes),
-  ]);
-  const head = Buffer.from(payload.subarray(0, at + 4));
-  head.writeUInt16LE(status | SERVER_SESSION_STATE_CHANGED, at);
-  return Buffer.concat([head, lenenc(info), lenenc(state)]);
-}
-
 /** The same packet without its reports of these types, or as it is where it has none of them. */
 export function okWithoutReports(ok: OkPacket, types: readonly number[]): OkPacket {
   const { payload } = ok;
@@ -115,9 +83,7 @@ export function okWithoutReports(ok: OkPacket, types: readonly number[]): OkPack
 }
 
 export const TRACK_SYSTEM_VARIABLES = 0x00;
-const TRACK_SCHEMA = 0x01;
 export const TRACK_STATE_CHANGE = 0x02;
-const STATE_HAS_CHANGED = Buffer.from([TRACK_STATE_CHANGE, 1, 0x31]);
 
 function readReports(state: Buffer): readonly { readonly type: number; readonly bytes: Buffer }[] {
   const reader = new PacketReader(state, 'session_state');

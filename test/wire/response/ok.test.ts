@@ -1,8 +1,8 @@
 /** OK packets of real servers. */
 import { describe, expect, test } from '@jest/globals';
+import { SERVER_STATUS_IN_TRANS } from '../../../src/wire/capabilities.js';
 import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
 import { decodeOk, okWithAffectedRows } from '../../../src/wire/response/ok.js';
-import { SERVER_STATUS_IN_TRANS } from '../../../src/wire/status.js';
 import { truncations } from '../../support/chunks.js';
 import { exchange, payloads } from '../../support/conversation.js';
 

@@ -1,0 +1,39 @@
+/**
+ * Whether a long text can't be ours by its first words, so that the rest of it is relayed unread.
+ *
+ * Invariant: a text that is free holds one statement, which is a query of MySQL, or inserts into a
+ * table that isn't in a recycle schema, in every mode that is possible.
+ */
+import { hypotheses, type KnownMode, type LexMode } from './lex-mode.js';
+import { Lexer } from './lexer.js';
+
+/** Nothing follows them in their statement that writes, on MySQL. */
+const QUERIES = ['SELECT', 'VALUES'];
+const INSERTS = ['INSERT', 'REPLACE'];
+const BEFORE_THE_NAME = ['LOW_PRIORITY', 'DELAYED', 'HIGH_PRIORITY', 'IGNORE', 'INTO'];
+
+/** `head`: the beginning of the text of a session that takes one statement in a text. */
+export function isFreeByHead(head: Uint8Array, known: KnownMode): boolean {
+  if ((known.inRecycle ?? false) !== false) return false;
+  return hypotheses(known, head).every((mode) => isFree(head, mode));
+}
+
+function isFree(head: Uint8Array, mode: LexMode): boolean {
+  const lexer = new Lexer(head, 0, head.length, mode);
+  const isWord = (words: readonly string[]) => words.some((word) => lexer.isWord(word));
+  lexer.next();
+  if (mode.flavour === 'mysql' && isWord(QUERIES)) return !lexer.isInDoubt;
+  if (!isWord(INSERTS)) return false;
+  do lexer.next();
+  while (isWord(BEFORE_THE_NAME));
+  for (;;) {
+    if (lexer.kind !== 'word' && lexer.kind !== 'name') return false;
+    if (lexer.isRecycleName) return false;
+    lexer.next();
+    if (!lexer.isSymbol('.')) break;
+    lexer.next();
+  }
+  // What follows the name shows that all of the name is there.
+  const isWhole = lexer.kind === 'word' || lexer.isSymbol('(');
+  return isWhole && !lexer.isInDoubt;
+}
