@@ -1,8 +1,8 @@
 /** Durations and addresses as people write them. */
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { parseAddress } from '../../src/config/address.js';
 import { formatDuration, parseDuration } from '../../src/duration.js';
+import fc from '../support/properties.js';
 
 describe('a duration', () => {
   test.each([

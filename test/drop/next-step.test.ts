@@ -4,7 +4,6 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import type { NameKind } from '../../src/drop/facts.js';
 import {
   type Answers,
@@ -28,6 +27,7 @@ import {
   steadOutcome,
   stepsOf,
 } from '../support/drop-situation.js';
+import fc from '../support/properties.js';
 import { errResult, okResult, rowsResult } from '../support/results.js';
 import { rounds } from '../support/sample.js';
 

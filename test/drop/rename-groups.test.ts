@@ -1,7 +1,7 @@
 /** Which tables one RENAME takes. */
 import { expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { renameGroups } from '../../src/drop/rename-groups.js';
+import fc from '../support/properties.js';
 
 const isUpper = (name: string) => name === name.toUpperCase();
 

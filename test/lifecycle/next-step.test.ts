@@ -1,7 +1,6 @@
 /** The table of cases of the lifecycle. UPDATE_GOLDEN=1 writes what the function says now. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import {
   nextStep,
   type StepSettings,
@@ -10,6 +9,7 @@ import {
 } from '../../src/lifecycle/next-step.js';
 import type { RemovalFacts } from '../../src/lifecycle/removal-way.js';
 import type { TableState } from '../../src/names/hold-name.js';
+import fc from '../support/properties.js';
 
 interface Case {
   readonly comment: string;

@@ -1,9 +1,9 @@
 /** Ids of held tables: sortable by time, the same in every state. */
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { InvariantError } from '../../src/assert.js';
 import { idTimeMs, isHoldId, newHoldId } from '../../src/names/hold-id.js';
+import fc from '../support/properties.js';
 
 const TIME_MS_MAX = 2 ** 48 - 1;
 const times = fc.integer({ min: 0, max: TIME_MS_MAX });

@@ -1,8 +1,8 @@
 /** Names of held tables: the round trip, and what is never mistaken for one. */
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { InvariantError } from '../../src/assert.js';
 import { formatHoldName, parseHoldName } from '../../src/names/hold-name.js';
+import fc from '../support/properties.js';
 
 const ID = '0192f0a1b2c37d4e8f5061728394a5b6';
 const DUE = new Date('2026-11-20T08:09:10Z');

@@ -1,13 +1,13 @@
 /** The tracker against every captured conversation, in every cut: idle exactly at the ends. */
 import { getHeapSpaceStatistics } from 'node:v8';
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { ResponseTracker } from '../../src/relay/response-tracker.js';
 import { type Capabilities, CLIENT_DEPRECATE_EOF } from '../../src/wire/capabilities.js';
 import { COM_PING, COM_QUERY, COM_STATISTICS, COM_STMT_EXECUTE } from '../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX } from '../../src/wire/framing.js';
 import { chunkSizes, cut, everySplit, singleBytes } from '../support/chunks.js';
 import { conversation, conversations, exchange } from '../support/conversation.js';
+import fc from '../support/properties.js';
 
 const UNASKED = 'an ERR that nobody asked for';
 const EOF: Capabilities = { flags: 0, mariadb: 0 };

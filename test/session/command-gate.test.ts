@@ -3,7 +3,6 @@
  * whole, and what comes behind it is given back.
  */
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { UndropError } from '../../src/errors.js';
 import { CommandGate, type GateOwner, HELD_BYTES_MAX } from '../../src/session/command-gate.js';
 import { TEXT_BYTES_MAX } from '../../src/session/text-room.js';
@@ -11,6 +10,7 @@ import * as com from '../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX, type Packet } from '../../src/wire/framing.js';
 import { MalformedPacketError } from '../../src/wire/packet-reader.js';
 import { chunkSizes, cut, everySplit, lend, singleBytes } from '../support/chunks.js';
+import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
 
 const OURS = 'DROP TABLE ours';

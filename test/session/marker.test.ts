@@ -1,6 +1,5 @@
 /** Where the stream becomes ours: armed anywhere, cut anywhere, behind any response. */
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { ResponseTracker } from '../../src/relay/response-tracker.js';
 import { MarkerSeeker, newMarkerNonce } from '../../src/session/marker.js';
 import { COM_QUERY } from '../../src/wire/commands.js';
@@ -9,6 +8,7 @@ import { MalformedPacketError } from '../../src/wire/packet-reader.js';
 import { encodeErr } from '../../src/wire/response/err.js';
 import { chunkSizes, cut, lend, singleBytes } from '../support/chunks.js';
 import { conversation, conversations, exchange } from '../support/conversation.js';
+import fc from '../support/properties.js';
 
 /** What capture-packets.ts has sent as a syntax error. */
 const TEXT = 'undrop_0123456789abcdef01234567';

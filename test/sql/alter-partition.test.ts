@@ -3,7 +3,6 @@
  * written, and not a byte of them where they aren't.
  */
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { classify, classifyUnderAll } from '../../src/sql/classify.js';
 import { quoteClientName } from '../../src/sql/client-charset.js';
 import { readingAhead } from '../../src/sql/read-ahead.js';
@@ -11,6 +10,7 @@ import { readAtOnce } from '../../src/sql/reading.js';
 import { mayBeOurs, soughtOf, TriggerWatch } from '../../src/sql/trigger-scan.js';
 import type { Verdict } from '../../src/sql/verdict.js';
 import { sameVerdict } from '../../src/sql/verdict.js';
+import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
 import { describeVerdict, latin1, lexMode, type ServerKey } from './describe-verdict.js';
 

@@ -3,10 +3,10 @@
  * servers really do with such texts is tested in test/server/recognition.test.ts.
  */
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { classify, classifyStatements, classifyUnderAll } from '../../src/sql/classify.js';
 import { CLIENT_CHARSETS } from '../../src/sql/client-charset.js';
 import { hasOddHost, type LexMode } from '../../src/sql/lex-mode.js';
+import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
 import { describeVerdict, lexMode, type ServerKey } from './describe-verdict.js';
 

@@ -1,6 +1,5 @@
 /** Tokens where the servers' lexers differ from what one would expect; names quoted for them. */
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import {
   CLIENT_CHARSETS,
   type ClientCharset,
@@ -10,6 +9,7 @@ import {
 import type { LexMode } from '../../src/sql/lex-mode.js';
 import { Lexer } from '../../src/sql/lexer.js';
 import { unescapeLiteral } from '../../src/sql/unescape-literal.js';
+import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
 import { latin1, lexMode } from './describe-verdict.js';
 

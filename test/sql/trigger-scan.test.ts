@@ -1,7 +1,7 @@
 /** The hot path’s scan against the same question asked naively. */
 import { expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { mayBeOurs, mentionsRecycle, TriggerWatch } from '../../src/sql/trigger-scan.js';
+import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
 
 /** The same question asked naively. */

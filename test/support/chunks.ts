@@ -1,6 +1,6 @@
 /** Ways to cut bytes into chunks, as a network may. */
 import { expect } from '@jest/globals';
-import fc from 'fast-check';
+import fc from './properties.js';
 
 /** Every cut of `bytes` into two chunks of which neither is empty. */
 export function everySplit(bytes: Buffer): readonly (readonly [Buffer, Buffer])[] {

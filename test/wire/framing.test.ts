@@ -1,6 +1,5 @@
 /** Framing: packets of every length, in chunks of every length. */
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { UndropError } from '../../src/errors.js';
 import {
   encodePacket,
@@ -11,6 +10,7 @@ import {
 } from '../../src/wire/framing.js';
 import { chunkSizes, cut, everySplit, lend, singleBytes } from '../support/chunks.js';
 import { conversations } from '../support/conversation.js';
+import fc from '../support/properties.js';
 
 const PLENTY = 64 * 1024 * 1024;
 

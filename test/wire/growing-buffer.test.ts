@@ -1,10 +1,10 @@
 /** Bytes that wait to be whole: nothing gets lost, and they cost no more than their size. */
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { CommandGate } from '../../src/session/command-gate.js';
 import { PacketAssembler } from '../../src/wire/framing.js';
 import { GrowingBuffer } from '../../src/wire/growing-buffer.js';
 import { chunkSizes, cut, lend } from '../support/chunks.js';
+import fc from '../support/properties.js';
 
 const MIB = 1024 * 1024;
 

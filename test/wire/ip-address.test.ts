@@ -1,8 +1,8 @@
 /** IP addresses to bytes and back. */
 import net from 'node:net';
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { formatIpAddress, parseIpAddress, toIpv4, toIpv6 } from '../../src/wire/ip-address.js';
+import fc from '../support/properties.js';
 
 describe('an address', () => {
   test.each([

@@ -1,7 +1,7 @@
 /** The one bounded reader: each basic type, and what it says of bytes that are too short. */
 import { describe, expect, test } from '@jest/globals';
-import fc from 'fast-check';
 import { MalformedPacketError, PacketReader } from '../../src/wire/packet-reader.js';
+import fc from '../support/properties.js';
 
 function reader(hex: string): PacketReader {
   return new PacketReader(Buffer.from(hex, 'hex'), 'Test_Packet');
