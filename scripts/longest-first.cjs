@@ -1,7 +1,8 @@
 /**
- * The order of the test files: those that take longest first, so that all workers have something to
- * do until the end. Jest knows how long a file takes only where it has run before; here it is
- * written down, for those of 15 s and more. The order of all others is by their size.
+ * The order of the test files: those without servers first, because the servers may have to be
+ * fetched meanwhile (test/support/global-setup.ts). Among each kind those that take longest first,
+ * so that all workers have something to do until the end. Jest knows how long a file takes only
+ * where it has run before; here it is written down for the longest. All others go by their size.
  */
 const { statSync } = require('node:fs');
 const { relative } = require('node:path');
@@ -12,7 +13,9 @@ const SECONDS = require('./test-seconds.json');
 module.exports = class LongestFirst {
   sort(tests) {
     const known = tests.map((test) => ({ test, ...weightOf(test) }));
-    return known.sort((a, b) => b.seconds - a.seconds || b.size - a.size).map(({ test }) => test);
+    return known
+      .sort((a, b) => a.servers - b.servers || b.seconds - a.seconds || b.size - a.size)
+      .map(({ test }) => test);
   }
 
   /** For --onlyFailures. */
@@ -30,5 +33,6 @@ module.exports = class LongestFirst {
 
 function weightOf({ path, context }) {
   const name = relative(`${context.config.rootDir}/build/test`, path).replace(/\.test\.js$/, '');
-  return { seconds: SECONDS[name] ?? 0, size: statSync(path).size };
+  const servers = context.config.displayName.name === 'server' ? 1 : 0;
+  return { servers, seconds: SECONDS[name] ?? 0, size: statSync(path).size };
 }

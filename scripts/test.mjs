@@ -9,7 +9,7 @@ import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { availableParallelism, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ensureBuilt, ensureInstalled, root } from './ensure.mjs';
@@ -21,6 +21,7 @@ import { endLeftBehind } from './left-behind.mjs';
  */
 const SEED = 727_133;
 const POLL_MS = 500;
+const WORKER_BYTES = 3 * 2 ** 30;
 /** From the last test's end: the servers are stopped meanwhile. */
 const END_WITHIN_MS = 90_000;
 
@@ -121,10 +122,14 @@ function readCounts() {
   }
 }
 
-/** Each has four servers of its own; given ones are there once. Tests wait more than they work. */
+/**
+ * One more than processors, because tests wait as much as they work. Each has four servers of its
+ * own, and needs 3 GB with them; given servers are there once.
+ */
 function workers() {
   const isSaid = args.some((word) => /^(-w|-i|--maxWorkers|--runInBand)/.test(word));
   if (isSaid) return [];
-  const few = Math.min(3, availableParallelism());
-  return [`--maxWorkers=${process.env.UNDROP_TEST_SERVERS ? 1 : few}`];
+  if (process.env.UNDROP_TEST_SERVERS) return ['--maxWorkers=1'];
+  const byMemory = Math.max(1, Math.floor(totalmem() / WORKER_BYTES));
+  return [`--maxWorkers=${Math.min(3, availableParallelism() + 1, byMemory)}`];
 }

@@ -6,7 +6,7 @@ import { statfs } from 'node:fs/promises';
 import { freemem, tmpdir } from 'node:os';
 
 const MEMORY = '/dev/shm';
-/** Two sets of servers, and what the largest tests put into them, need less than half of it. */
+/** Three sets of servers, and what the largest tests put into them, need less than half of it. */
 const BYTES_MIN = 8 * 2 ** 30;
 
 export async function memoryOrDisk(): Promise<string> {

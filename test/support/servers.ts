@@ -3,7 +3,8 @@
  * own and the server's general log. Invariant: a test finds all servers of the set, or fails.
  */
 import { randomBytes } from 'node:crypto';
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Connection,
   type ConnectionOptions,
@@ -14,6 +15,8 @@ import type { ThrowawayServer } from '../../src/demo/throwaway.js';
 import { sample, testFile } from './sample.js';
 import { flavourOf, SERVER_NAMES, type ServerName, startFromSet } from './server-set.js';
 import { makeServiceAccount } from './service-account.js';
+
+const POLL_MS = 100;
 
 /** A running server of the set; its jest worker has it alone. */
 export type TestServer = Omit<ThrowawayServer, 'stop' | 'why' | 'ended' | 'folder'>;
@@ -36,11 +39,20 @@ export function testServerNames(): readonly ServerName[] {
   return onesOfThisFile(names).map(({ name }) => name);
 }
 
+/** What global-setup.ts has started, or why it could not. */
+export interface ServerSets {
+  /** One for each jest worker. */
+  readonly sets: readonly (readonly TestServer[])[];
+  readonly error?: string;
+}
+
+const serverSets = await whenStarted(process.env['TEST_SERVER_SETS']);
+
 /** All servers of the set, for what each of them must be met by in every run. */
 export function allTestServers(): readonly TestServer[] {
-  const sets = JSON.parse(process.env['TEST_SERVER_SETS'] ?? '[]') as TestServer[][];
+  if (serverSets.error !== undefined) throw new Error(serverSets.error);
   const worker = Number(process.env['JEST_WORKER_ID'] ?? '1');
-  const set = sets[worker - 1];
+  const set = serverSets.sets[worker - 1];
   if (set === undefined || set.length === 0) {
     throw new Error('No test servers: run this by jest project "server"; given ones, in band.');
   }
@@ -52,6 +64,14 @@ export function testServer(name: string): TestServer {
   const found = allTestServers().find((server) => server.name === name);
   if (found === undefined) throw new Error(`There is no test server named ${name}.`);
   return found;
+}
+
+/** Downloads have deadlines of their own; a test file waits as long as they take. */
+async function whenStarted(file: string | undefined): Promise<ServerSets> {
+  // Jest's own process loads this file before there are any, and so do the benchmarks.
+  if (file === undefined) return { sets: [] };
+  while (!existsSync(file)) await sleep(POLL_MS);
+  return JSON.parse(readFileSync(file, 'utf8')) as ServerSets;
 }
 
 function onesOfThisFile<One extends Pick<TestServer, 'name' | 'flavour'>>(
