@@ -53,7 +53,7 @@ async function make(): Promise<CertificateAndKey> {
   return { cert: forge.pki.certificateToPem(certificate), key };
 }
 
-/** Node.js signs, because node-forge's arithmetic would take a quarter of a second of each start. */
+/** Node.js signs, because the arithmetic of node-forge takes a quarter of a second. */
 function signWith(privateKey: KeyObject, certificate: forge.pki.Certificate): void {
   const signature = (): string => {
     const bytes = forge.asn1.toDer(certificate.tbsCertificate).getBytes();
