@@ -313,9 +313,9 @@ export const ERRORS = {
     fault: 'upstream',
     errno: 1105,
     sqlState: 'HY000',
-    text: '{tables} not dropped, still there: the server would not rename it: {cause}.',
+    text: '{tables} not dropped, still there: undrop could not hold it: {cause}.',
     remedy:
-      'Mend what the server names (a trigger with an error in its body: DROP TRIGGER), or drop the table on a direct connection if its rows are not needed.',
+      'Mend what is named (a trigger with an error in its body: DROP TRIGGER; a discarded tablespace: IMPORT TABLESPACE), or drop the table on a direct connection if its rows are not needed.',
   },
   UNDROP_CHANGED_MEANWHILE: {
     fault: 'client',

@@ -8,6 +8,7 @@ import { type IntentFacts, recordIntent } from '../ledger/write.js';
 import type { Ruling } from '../policy/decide.js';
 import type { Rule } from '../policy/rules.js';
 import type { ServicePool } from '../service/pools.js';
+import { refusalOfDiscarded } from './discarded.js';
 import { innermost } from './innermost.js';
 import { sentenceStart } from './next-step.js';
 import type { DropRequest, UserFacts } from './request.js';
@@ -73,7 +74,8 @@ export async function recordDrop(
       sqlLogBin: logged,
       tables,
     });
-    return { intent, intentError: null, rulings };
+    const discarded = await refusalOfDiscarded(pool, intent, sentenceStart(request));
+    return discarded === null ? { intent, intentError: null, rulings } : notRecorded(discarded);
   } catch (error) {
     const details = { tables: sentenceStart(request), cause: innermost(error) };
     return notRecorded(new UndropError('UNDROP_NOT_RECORDED', details, error));

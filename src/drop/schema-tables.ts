@@ -38,6 +38,7 @@ import type { ServicePool } from '../service/pools.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
 import type { Result } from '../wire/result-reader.js';
 import { ER_TRG_IN_WRONG_SCHEMA } from '../wire/server-errors.js';
+import { refusalOfDiscarded } from './discarded.js';
 import { encodeName } from './encode-name.js';
 import { Halt, notDropped } from './halt.js';
 import { innermost } from './innermost.js';
@@ -124,6 +125,8 @@ export class SchemaTables {
         if (ruling !== undefined) this.#rulings.set(id, ruling);
         return { id, schema, table, hold: ruling?.hold ?? holdMs };
       });
+      const tablesWere = `Schema ${schema} and its tables were`;
+      let discarded: UndropError | null;
       try {
         const intent = await recordIntent(pool, {
           threadId: session.threadId,
@@ -137,10 +140,12 @@ export class SchemaTables {
           tables,
         });
         all = all === null ? intent : { ...intent, tables: [...all.tables, ...intent.tables] };
+        discarded = await refusalOfDiscarded(pool, intent, tablesWere);
       } catch (error) {
-        const params = { tables: `Schema ${schema} and its tables were`, cause: innermost(error) };
+        const params = { tables: tablesWere, cause: innermost(error) };
         throw new Halt(new UndropError('UNDROP_NOT_RECORDED', params, error));
       }
+      if (discarded !== null) throw new Halt(discarded);
     }
     return all;
   }
