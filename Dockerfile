@@ -6,6 +6,7 @@ RUN npm ci --no-fund --no-audit
 COPY tsconfig.json tsconfig.src.json ./
 COPY scripts ./scripts
 COPY src ./src
+COPY throwaway-servers ./throwaway-servers
 RUN npm run build
 
 FROM node:24-bookworm-slim

@@ -6,13 +6,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ensureAptRoot, inRoot } from '../src/demo/apt-root.js';
-import { cacheFolder } from '../src/demo/cache.js';
-import { freePort } from '../src/demo/launch.js';
 import { projectFolder } from '../test/support/folders.js';
 import { listens, until } from '../test/support/poll.js';
 import { spawnProxy, type Variables } from '../test/support/proxy.js';
 import type { Target } from '../test/support/servers.js';
+import { ensureAptRoot, inRoot } from '../throwaway-servers/apt-root.js';
+import { cacheFolder } from '../throwaway-servers/cache.js';
+import { freePort } from '../throwaway-servers/launch.js';
 
 export interface Peer extends Target {
   readonly name: string;

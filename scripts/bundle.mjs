@@ -1,6 +1,7 @@
 /**
- * Makes the packed product out of src/: `build/undrop.mjs`, one file with all that it needs, which
- * runs wherever Node.js does, and `build/THIRD-PARTY-LICENSES.txt` for what is in it.
+ * Makes the packed product: `build/undrop.mjs`, one file with src/ and what `undrop demo` needs of
+ * throwaway-servers/, which runs wherever Node.js does, and `build/THIRD-PARTY-LICENSES.txt` for
+ * what is in it.
  * docs/decisions/esbuild.md says why.
  */
 import {
@@ -22,7 +23,7 @@ const OUTPUT = 'build/undrop.mjs';
 /** Which of its programs a process is, says how it was started. */
 const ENTRY = `
 import cluster from 'node:cluster';
-if (process.env.UNDROP_SUPERVISOR_ORDER) await import('./src/demo/supervisor.ts');
+if (process.env.UNDROP_SUPERVISOR_ORDER) await import('./throwaway-servers/supervisor.ts');
 else if (cluster.isWorker) await import('./src/cli/worker.ts');
 else await import('./src/cli/main.ts');
 `;
@@ -33,7 +34,9 @@ else await import('./src/cli/main.ts');
  */
 const IN_THE_BUNDLE = {
   'src/cli/primary.ts': [["new URL('./worker.js', import.meta.url)", 'import.meta.url']],
-  'src/demo/supervised.ts': [["new URL('supervisor.js', import.meta.url)", 'import.meta.url']],
+  'throwaway-servers/supervised.ts': [
+    ["new URL('supervisor.js', import.meta.url)", 'import.meta.url'],
+  ],
   'src/log.ts': [['createRequire(import.meta.url)', 'require']],
   'src/service/databases.ts': [['createRequire(import.meta.url)', 'require']],
   'src/cli/start.ts': [
@@ -86,7 +89,7 @@ function writeWhole(path, contents) {
 }
 
 function putInTheBundle({ onLoad }) {
-  onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
+  onLoad({ filter: /\/(src|throwaway-servers)\/.*\.ts$/ }, ({ path }) => {
     const replacements = IN_THE_BUNDLE[path.slice(root.length + 1)];
     if (replacements === undefined) return undefined;
     let contents = readFileSync(path, 'utf8');

@@ -40,7 +40,7 @@ export function ensureBundled() {
 }
 
 /**
- * Compiles src, test and bench into build/, where the tests run, and removes what has no source any
+ * Compiles the TypeScript into build/, where the tests run, and removes what has no source any
  * more. Not from an empty folder: who runs out of it goes on while `npm test` builds beside.
  */
 export function ensureBuilt() {

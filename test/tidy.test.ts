@@ -15,6 +15,10 @@ import {
 
 // ── the rules ──────────────────────────────────────────────────────────────────────────────────
 
+/** The folder of the throwaway servers, beside src, and those of src that may import it. */
+const SERVERS = 'throwaway-servers/';
+const USERS_OF_SERVERS = /^src\/(demo\/|cli\/([a-z]+\/)?start\.ts$)/;
+
 const ROOT_FILES = 'root';
 const LEFT_OF_RELAY = [ROOT_FILES, 'wire', 'sql', 'names', 'policy'];
 const LEFT_OF_LEDGER = [...LEFT_OF_RELAY, 'relay', 'service'];
@@ -48,7 +52,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const DOORS: Readonly<Record<string, readonly string[]>> = {
   '@databases/mysql': ['src/service/'],
   // The demo and its tour talk to the throwaway server as any client does.
-  mysql2: ['src/service/', 'src/demo/', 'src/cli/start.ts'],
+  mysql2: ['src/service/', 'src/demo/', SERVERS, 'src/cli/start.ts'],
   'node-forge': ['src/session/self-signed.ts'],
   'node-sql-parser': ['src/sql/'],
   pino: ['src/log.ts'],
@@ -108,7 +112,9 @@ const BANNED: readonly {
 
 // ── what they are checked on ────────────────────────────────────────────────────────────────
 
-const sources = listFiles('src', ['.ts']).map(readSource);
+const product = listFiles('src', ['.ts']).map(readSource);
+const servers = listFiles(SERVERS, ['.ts']).map(readSource);
+const sources = [...product, ...servers];
 const tests = listFiles('test', ['.ts']).map(readSource);
 const benches = listFiles('bench', ['.ts']).map(readSource);
 const scripts = [...listFiles('scripts', ['.mjs', '.cjs']), ...listFiles('test', ['.cjs'])].map(
@@ -121,17 +127,30 @@ const worded = everything.filter(({ path }) => path !== 'test/tidy.test.ts');
 
 describe('modules', () => {
   test('a folder of src imports only from those left of it', () => {
-    const wrong = sources.flatMap((file) =>
+    const wrong = product.flatMap((file) =>
       targetsOf(file)
-        .filter((target) => !mayImport(file.path, target))
+        .filter((target) => target.startsWith('src/') && !mayImport(file.path, target))
         .map((target) => `${file.path} imports ${target}`),
     );
     expect(wrong).toEqual([]);
   });
 
   test('every folder of src has its place in the order', () => {
-    const folders = new Set(sources.map(({ path }) => folderOf(path)));
+    const folders = new Set(product.map(({ path }) => folderOf(path)));
     expect([...folders].filter((folder) => !(folder in MAY_IMPORT))).toEqual([]);
+  });
+
+  test('throwaway-servers imports root files alone, and of src only the demo imports it', () => {
+    const outward = servers.flatMap((file) =>
+      targetsOf(file)
+        .filter((target) => !target.startsWith(SERVERS) && !/^src\/[^/]+$/.test(target))
+        .map((target) => `${file.path} imports ${target}`),
+    );
+    const inward = product
+      .filter(({ path }) => !USERS_OF_SERVERS.test(path))
+      .filter((file) => targetsOf(file).some((target) => target.startsWith(SERVERS)))
+      .map(({ path }) => path);
+    expect([...outward, ...inward]).toEqual([]);
   });
 
   test('every import leads to a file', () => {
@@ -171,9 +190,9 @@ describe('modules', () => {
     expect(wrong).toEqual([]);
   });
 
-  test('only cli and demo read the environment and end the process', () => {
+  test('only cli, demo and throwaway-servers read the environment and end the process', () => {
     const wrong = sources
-      .filter(({ path }) => !/^src\/(cli|demo)\//.test(path))
+      .filter(({ path }) => !/^(src\/(cli|demo)|throwaway-servers)\//.test(path))
       .flatMap((file) => finds(file, file.code, /\bprocess\s*\.\s*(env|exit|argv|on|kill)\b/g));
     expect(wrong).toEqual([]);
   });

@@ -4,8 +4,8 @@
  */
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { tryCommand } from '../../throwaway-servers/run-command.js';
 import { UndropError } from '../errors.js';
-import { tryCommand } from './run-command.js';
 
 /** Names of clients on `searchPath` that can be typed as they are. */
 export async function findClients(

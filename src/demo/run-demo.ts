@@ -5,16 +5,16 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Connection } from 'mysql2/promise';
+import { productOf } from '../../throwaway-servers/installation.js';
+import { freePort } from '../../throwaway-servers/launch.js';
+import { openProgress, type Progress } from '../../throwaway-servers/progress.js';
+import { provideServer, type ThrowawayServer } from '../../throwaway-servers/provider.js';
+import { connectAsRoot } from '../../throwaway-servers/supervised.js';
 import { UndropError } from '../errors.js';
 import { findClients } from './find-clients.js';
-import { productOf } from './installation.js';
-import { freePort } from './launch.js';
-import { openProgress, type Progress } from './progress.js';
-import { provideServer, type ThrowawayServer } from './provider.js';
 import { type ScreenFacts, screen } from './screen.js';
 import { fillShop } from './shop.js';
 import { writeDemoState } from './state.js';
-import { connectAsRoot } from './supervised.js';
 
 const PREFERRED_PORT = 3307;
 const PROXY_STOP_MS = 10_000;

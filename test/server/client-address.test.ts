@@ -6,9 +6,9 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
-import type { ThrowawayServer } from '../../src/demo/throwaway.js';
 import { type Endpoint, encodeProxyHeader } from '../../src/wire/connection/proxy-header.js';
 import { decodeErr } from '../../src/wire/response/err.js';
+import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { payload } from '../support/conversation.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import {

@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import databases, { sql } from '@databases/mysql';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createConnection as createMariadb } from 'mariadb';
-import type { ThrowawayServer } from '../../src/demo/throwaway.js';
+import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { ensurePrograms, runPhp, runPymysql } from '../support/client-programs.js';
 import type { ScriptJob } from '../support/client-script.js';

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { tryCommand } from '../../src/demo/run-command.js';
+import { tryCommand } from '../../throwaway-servers/run-command.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';

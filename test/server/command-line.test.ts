@@ -32,7 +32,7 @@ afterAll(() => rmSync(temporary, { recursive: true, force: true }));
 /** It builds itself, which others that run from the same build would notice. */
 function copyOfProject(): string {
   if (existsSync(join(temporary, 'scripts'))) return temporary;
-  const parts = ['src', 'scripts', 'package.json', 'package-lock.json'];
+  const parts = ['src', 'throwaway-servers', 'scripts', 'package.json', 'package-lock.json'];
   for (const part of [...parts, 'tsconfig.json', 'tsconfig.src.json']) {
     cpSync(join(projectFolder, part), join(temporary, part), { recursive: true });
   }

@@ -5,7 +5,7 @@
 
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { ThrowawayServer } from '../../src/demo/throwaway.js';
+import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import { runClient } from '../support/clients.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';

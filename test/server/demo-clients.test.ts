@@ -1,6 +1,6 @@
 /** The command-line clients of the tests: which of them gets into which server. */
 import { describe, expect, jest, test } from '@jest/globals';
-import { tryCommand } from '../../src/demo/run-command.js';
+import { tryCommand } from '../../throwaway-servers/run-command.js';
 import { type ClientName, dumpTools, runClient, sysbenchCommand } from '../support/clients.js';
 import { freshSchema, testServers } from '../support/servers.js';
 

@@ -15,6 +15,7 @@ import { listens, until } from '../support/poll.js';
 import { query } from '../support/servers.js';
 
 const NOBODY = 65534;
+const BUILT = ['build/src', 'build/throwaway-servers', 'build/test/support'];
 
 test('a plain user lays down and starts a server from packages, and nothing of it is left', async () => {
   const home = mkdtempSync(join(tmpdir(), 'undrop-plain-test-'));
@@ -60,7 +61,7 @@ async function copyPrograms(home: string): Promise<void> {
     for (const one of Object.keys(dependencies)) needed.add(one);
   }
   const packages = [...needed].map((name) => `node_modules/${name}`);
-  for (const path of ['package.json', 'build/src', 'build/test/support', ...packages]) {
+  for (const path of ['package.json', ...BUILT, ...packages]) {
     const from = join(projectFolder, path);
     if (existsSync(from)) cpSync(from, join(home, path), { recursive: true, dereference: true });
   }

@@ -4,9 +4,9 @@
  * collection.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import type { ThrowawayServer } from '../../src/demo/throwaway.js';
 import { listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
+import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { startCollecting, until, whereIs } from '../lifecycle/collecting.js';
 import { describeAnswer } from '../support/native-case.js';
 import { proxyInFront } from '../support/proxy.js';

@@ -6,8 +6,8 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { ThrowawayServer } from '../../src/demo/throwaway.js';
 import { encodePacket } from '../../src/wire/framing.js';
+import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { makeCertificates } from '../support/certificates.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { ownAddress } from '../support/own-address.js';

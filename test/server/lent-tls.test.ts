@@ -6,9 +6,9 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createConnection } from 'mysql2/promise';
-import type { ThrowawayServer } from '../../src/demo/throwaway.js';
 import { newLoginCheck } from '../../src/session/login-check.js';
 import { parseServerVersion } from '../../src/wire/server-version.js';
+import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import { SERVERS_WITHOUT_TLS } from '../support/login-plugins.js';
 import { type ProxyTarget, proxyInFront, runUndrop, type Variables } from '../support/proxy.js';

@@ -4,7 +4,7 @@
  */
 import { userInfo } from 'node:os';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { ThrowawayServer } from '../../src/demo/throwaway.js';
+import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { type ProxyTarget, proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
 import { connect, query, startServer, type Target, testServers } from '../support/servers.js';
 

@@ -8,7 +8,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type CommandResult, runCommand, tryCommand } from '../../src/demo/run-command.js';
+import { type CommandResult, runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
 import { projectFolder } from '../support/folders.js';
 import { nodeProgram, nodeVersions } from '../support/node-versions.js';
 import { until } from '../support/poll.js';
@@ -17,7 +17,15 @@ import { connect, freshSchema, query, testServer } from '../support/servers.js';
 
 const BYTES_MAX = 8 * 2 ** 20;
 const ROW_BYTES = 3 * 2 ** 20;
-const PARTS = ['src', 'scripts', 'docs', 'package.json', 'package-lock.json', 'CHANGELOG.md'];
+const PARTS = [
+  'src',
+  'throwaway-servers',
+  'scripts',
+  'docs',
+  'package.json',
+  'package-lock.json',
+  'CHANGELOG.md',
+];
 
 let temporary = '';
 let undrop = '';

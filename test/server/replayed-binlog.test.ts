@@ -4,7 +4,7 @@
  * server directly; and every base table that the log drops is held, with its rows.
  */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import type { ThrowawayServer } from '../../src/demo/throwaway.js';
+import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { connectionOptions } from '../support/client-cli.js';
 import { runClient } from '../support/clients.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';

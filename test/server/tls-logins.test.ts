@@ -7,9 +7,9 @@
  */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import type { ThrowawayServer } from '../../src/demo/throwaway.js';
 import { silentLog } from '../../src/log.js';
 import type { LegSecurity } from '../../src/session/leg-security.js';
+import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import {
   type Account,

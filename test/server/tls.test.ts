@@ -4,7 +4,7 @@
  * for it and don't do it, and that no log has a password.
  */
 import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
-import type { ThrowawayServer } from '../../src/demo/throwaway.js';
+import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
 import { heldRows } from '../support/client-held.js';

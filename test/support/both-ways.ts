@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { expect } from '@jest/globals';
-import type { CommandResult } from '../../src/demo/run-command.js';
+import type { CommandResult } from '../../throwaway-servers/run-command.js';
 import { heldDrops, schemaState } from './schema-state.js';
 import { query, type Target, type TestServer } from './servers.js';
 

@@ -3,9 +3,9 @@
  * PHP's mysqli and PDO. Invariant: nothing of the machine's own Python or PHP is used.
  */
 import { join } from 'node:path';
-import { ensureAptRoot, inRoot } from '../../src/demo/apt-root.js';
-import { cacheFolder } from '../../src/demo/cache.js';
-import { tryCommand } from '../../src/demo/run-command.js';
+import { ensureAptRoot, inRoot } from '../../throwaway-servers/apt-root.js';
+import { cacheFolder } from '../../throwaway-servers/cache.js';
+import { tryCommand } from '../../throwaway-servers/run-command.js';
 import type { ScriptJob, Transcript } from './client-script.js';
 import { projectFolder } from './folders.js';
 

@@ -6,9 +6,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { ensureAptRoot, inRoot } from '../../src/demo/apt-root.js';
-import { cacheFolder } from '../../src/demo/cache.js';
-import { type CommandResult, tryCommand } from '../../src/demo/run-command.js';
+import { ensureAptRoot, inRoot } from '../../throwaway-servers/apt-root.js';
+import { cacheFolder } from '../../throwaway-servers/cache.js';
+import { type CommandResult, tryCommand } from '../../throwaway-servers/run-command.js';
 import { projectFolder } from './folders.js';
 import { ensureInstalled, type ServerName } from './server-set.js';
 import type { Target } from './servers.js';

@@ -4,9 +4,9 @@
  * under test/support/tools. Invariant: nothing of the machine's own Python, PHP or Perl is used.
  */
 import { join } from 'node:path';
-import { ensureAptRoot, inRoot } from '../../src/demo/apt-root.js';
-import { cacheFolder } from '../../src/demo/cache.js';
-import { type CommandResult, tryCommand } from '../../src/demo/run-command.js';
+import { ensureAptRoot, inRoot } from '../../throwaway-servers/apt-root.js';
+import { cacheFolder } from '../../throwaway-servers/cache.js';
+import { type CommandResult, tryCommand } from '../../throwaway-servers/run-command.js';
 import { projectFolder } from './folders.js';
 import type { Target } from './servers.js';
 

@@ -7,7 +7,7 @@
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ThrowawayServer } from '../../src/demo/throwaway.js';
+import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { memoryOrDisk } from './memory-folder.js';
 import { SERVER_NAMES, startFromSet } from './server-set.js';
 import { parseGivenServers, type ServerSets } from './servers.js';

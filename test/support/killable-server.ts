@@ -6,8 +6,8 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { copyDataFolder } from '../../src/demo/data-folder.js';
-import { freePort, type Launched, launch } from '../../src/demo/launch.js';
+import { copyDataFolder } from '../../throwaway-servers/data-folder.js';
+import { freePort, type Launched, launch } from '../../throwaway-servers/launch.js';
 import { ensureInstalled, type ServerName } from './server-set.js';
 import { type Target, testServer } from './servers.js';
 import { makeServiceAccount } from './service-account.js';

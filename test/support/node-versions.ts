@@ -5,8 +5,8 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { cacheFolder, ensureCached } from '../../src/demo/cache.js';
-import { runCommand } from '../../src/demo/run-command.js';
+import { cacheFolder, ensureCached } from '../../throwaway-servers/cache.js';
+import { runCommand } from '../../throwaway-servers/run-command.js';
 import { projectFolder } from './folders.js';
 import { isLong } from './sample.js';
 

@@ -6,8 +6,8 @@
 import { createHash } from 'node:crypto';
 import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cacheFolder, ensureCached } from '../../src/demo/cache.js';
-import { runCommand, tryCommand } from '../../src/demo/run-command.js';
+import { cacheFolder, ensureCached } from '../../throwaway-servers/cache.js';
+import { runCommand, tryCommand } from '../../throwaway-servers/run-command.js';
 import type { Transcript } from './client-script.js';
 import { projectFolder } from './folders.js';
 import type { Target, TestServer } from './servers.js';

@@ -2,7 +2,7 @@
  * A source and a replica of it: two throwaway servers of one kind, of which one follows the other's
  * binary log. Invariant: whoever waits for the replica fails as soon as one of its threads stops.
  */
-import type { ThrowawayServer } from '../../src/demo/throwaway.js';
+import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { until } from './poll.js';
 import { query, startServer } from './servers.js';
 

@@ -3,11 +3,11 @@
  * machine. Invariant: the set is fixed; a server that can't be had is a failure, never a skip.
  */
 import { tmpdir } from 'node:os';
-import { ensureAptServer } from '../../src/demo/apt-root.js';
-import { cacheFolder } from '../../src/demo/cache.js';
-import type { Flavour, Installation } from '../../src/demo/installation.js';
-import { ensureNpm56 } from '../../src/demo/npm56.js';
-import { startThrowaway, type ThrowawayServer } from '../../src/demo/throwaway.js';
+import { ensureAptServer } from '../../throwaway-servers/apt-root.js';
+import { cacheFolder } from '../../throwaway-servers/cache.js';
+import type { Flavour, Installation } from '../../throwaway-servers/installation.js';
+import { ensureNpm56 } from '../../throwaway-servers/npm56.js';
+import { startThrowaway, type ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { projectFolder } from './folders.js';
 import { makeServiceAccount } from './service-account.js';
 

@@ -11,7 +11,7 @@ import {
   createConnection,
   type RowDataPacket,
 } from 'mysql2/promise';
-import type { ThrowawayServer } from '../../src/demo/throwaway.js';
+import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { sample, testFile } from './sample.js';
 import { flavourOf, SERVER_NAMES, type ServerName, startFromSet } from './server-set.js';
 import { makeServiceAccount } from './service-account.js';

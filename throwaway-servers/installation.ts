@@ -3,7 +3,7 @@
  * here depends on what is configured elsewhere on the machine: configuration files are never read
  * (--no-defaults), and what a private copy needs is given by path.
  */
-import { UndropError } from '../errors.js';
+import { UndropError } from '../src/errors.js';
 import { runCommand } from './run-command.js';
 
 export type Flavour = 'mysql' | 'mariadb';

@@ -4,7 +4,7 @@
  * promise settles.
  */
 import { spawn } from 'node:child_process';
-import { UndropError } from '../errors.js';
+import { UndropError } from '../src/errors.js';
 
 /** Of each output; what is more loses its beginning. */
 const OUTPUT_CHARS_MAX = 1_000_000;

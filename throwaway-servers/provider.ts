@@ -4,7 +4,7 @@
  * said before the work begins, together with why the ways before it were no good, and a way that
  * fails is followed by the next one, never by silence.
  */
-import { UndropError } from '../errors.js';
+import { UndropError } from '../src/errors.js';
 import { ensureAptServer, whyNoApt } from './apt-root.js';
 import { readDistribution } from './apt-sources.js';
 import { findEngine, startContainer } from './container.js';

@@ -8,7 +8,7 @@ import {
   parseDeb822,
   parseOneLine,
   readDistribution,
-} from '../../src/demo/apt-sources.js';
+} from '../../throwaway-servers/apt-sources.js';
 
 const DEBIAN = `# the archive
 Types: deb deb-src

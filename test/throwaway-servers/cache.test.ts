@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { cacheFolder, ensureCached } from '../../src/demo/cache.js';
+import { cacheFolder, ensureCached } from '../../throwaway-servers/cache.js';
 
 let cache = '';
 
@@ -51,7 +51,7 @@ test('two builders at once build once', async () => {
 });
 
 test('a builder killed in the middle is found out and its work done again', async () => {
-  const module = fileURLToPath(new URL('../../src/demo/cache.js', import.meta.url));
+  const module = fileURLToPath(new URL('../../throwaway-servers/cache.js', import.meta.url));
   const script = `
     import { ensureCached } from ${JSON.stringify(module)};
     import { writeFileSync } from 'node:fs';

@@ -6,7 +6,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UndropError } from '../errors.js';
+import { UndropError } from '../src/errors.js';
 import { findMainSource, readDistribution } from './apt-sources.js';
 import { ensureCached } from './cache.js';
 import { makeDataFolder } from './data-folder.js';

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Connection, createConnection } from 'mysql2/promise';
-import { UndropError } from '../errors.js';
+import { UndropError } from '../src/errors.js';
 import type { SupervisorOrder } from './supervisor.js';
 
 const PROGRAM = fileURLToPath(new URL('supervisor.js', import.meta.url));

@@ -8,7 +8,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Connection } from 'mysql2/promise';
-import { UndropError } from '../errors.js';
+import { UndropError } from '../src/errors.js';
 import type { Flavour } from './installation.js';
 import { runCommand, tryCommand } from './run-command.js';
 import { connectAsRoot, Supervised } from './supervised.js';
