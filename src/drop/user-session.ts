@@ -20,6 +20,16 @@ export interface UserSession {
   run(commands: readonly UserCommand[]): Promise<readonly Result[]>;
 }
 
+/** What the session sends beside the drop: another command of the protocol, as it is. */
+export type SessionCommand =
+  | UserCommand
+  | { readonly kind: 'packet'; readonly payload: Buffer; readonly isAnswered: boolean };
+
+/** A user session that takes any command. */
+export interface CommandSession extends UserSession {
+  run(commands: readonly SessionCommand[]): Promise<readonly Result[]>;
+}
+
 /** What is known of the session without asking the server. */
 export interface SessionFacts {
   readonly threadId: number;

@@ -19,7 +19,7 @@ import { CommandGate, longBytesMax } from './command-gate.js';
 import { noticeForwarded } from './concerns-name.js';
 import { intercept } from './dispatch.js';
 import { inSlices } from './in-slices.js';
-import type { DropService, Interception, InterceptOptions, Taken } from './intercept.js';
+import type { DropService, Interception, Taken } from './intercept.js';
 import { commandOnName } from './intercept-dynamic.js';
 import { commandOnDrop } from './intercept-prepared.js';
 import { LastSeen } from './last-seen.js';
@@ -28,7 +28,7 @@ import { newLoginCheck } from './login-check.js';
 import { isOfPieces, type LookOptions, lookingAt } from './look-at.js';
 import { type Observing, observing, soughtNow } from './observe.js';
 import { Piecewise } from './piecewise.js';
-import { PreparedDrops } from './prepared-drops.js';
+import { type DispatchOptions, PreparedDrops } from './prepared-drops.js';
 import { type Place, textRoom } from './text-room.js';
 import { WireUserSession } from './user-session.js';
 
@@ -305,7 +305,7 @@ export class CommandPhase {
     this.#owner.whenSent(() => place.leave());
   }
 
-  #context(): Omit<InterceptOptions, 'userSession' | 'multiStatements'> {
+  #context(): Omit<DispatchOptions, 'userSession' | 'multiStatements'> {
     return {
       prepared: this.#prepared,
       server: this.#login.server,
@@ -352,7 +352,7 @@ export class CommandPhase {
     this.#settle(taken, interception, userSession.end(), behind);
   }
 
-  async #answerTo(taken: Taken, options: InterceptOptions): Promise<Interception> {
+  async #answerTo(taken: Taken, options: DispatchOptions): Promise<Interception> {
     const prepared = this.#prepared;
     if (taken.carrier === 'handle') {
       const drop = prepared.find(taken.packet.payload.readUInt32LE(1));

@@ -20,7 +20,6 @@ import { inSlices } from './in-slices.js';
 import {
   answerWith,
   type Interception,
-  type InterceptOptions,
   type NamedSchema,
   newId,
   readUserFacts,
@@ -34,6 +33,7 @@ import { prepareDrop } from './intercept-prepared.js';
 import { replaceTable } from './intercept-replace.js';
 import { dropSchema } from './intercept-schema.js';
 import { objectionTo } from './objections.js';
+import type { DispatchOptions } from './prepared-drops.js';
 import { isProtected, soughtBy } from './protection.js';
 import {
   guardedBy,
@@ -46,7 +46,7 @@ import {
 } from './refusals.js';
 
 /** Handles one taken statement to its answer. Rejects where the user session broke. */
-export async function intercept(taken: Taken, options: InterceptOptions): Promise<Interception> {
+export async function intercept(taken: Taken, options: DispatchOptions): Promise<Interception> {
   if (taken.refusal !== null) return refused(taken.refusal, options);
   switch (taken.carrier) {
     case 'drop-database':
@@ -64,7 +64,7 @@ export async function intercept(taken: Taken, options: InterceptOptions): Promis
   }
 }
 
-async function interceptText(taken: Taken, options: InterceptOptions): Promise<Interception> {
+async function interceptText(taken: Taken, options: DispatchOptions): Promise<Interception> {
   const { verdict } = taken;
   if (verdict !== null && verdict.kind !== 'disagree') {
     return handle(taken, verdict, null, options);
@@ -85,7 +85,7 @@ async function handle(
   taken: Taken,
   verdict: Verdict,
   facts: UserFacts | null,
-  options: InterceptOptions,
+  options: DispatchOptions,
 ): Promise<Interception> {
   if (!isProtected(verdict, options.service.protect)) return { kind: 'forward', facts };
   if (taken.text.length > HELD_BYTES_MAX && verdict.kind !== 'guarded') {
@@ -114,7 +114,7 @@ function byOtherCarrier(
   taken: Taken,
   verdict: Refused,
   facts: UserFacts | null,
-  options: InterceptOptions,
+  options: DispatchOptions,
 ): Promise<Interception> {
   const { carrier, source, statements } = verdict;
   if (source !== undefined) return dynamic(taken, { ...verdict, source }, options);
@@ -155,7 +155,7 @@ const SEND_LITERAL =
 function schemaDrop(
   taken: Taken,
   named: NamedSchema,
-  options: InterceptOptions,
+  options: DispatchOptions,
 ): Promise<Interception> {
   if (taken.carrier !== 'prepare') return dropSchema(taken, named, options);
   const { schema, ifExists, optionsAt } = named;
@@ -167,7 +167,7 @@ async function dropTable(
   taken: Taken,
   statement: DropTableStatement,
   facts: UserFacts | null,
-  options: InterceptOptions,
+  options: DispatchOptions,
 ): Promise<Interception> {
   const objection = objectionTo(statement, options.server, taken.text);
   if (objection !== null) {
@@ -182,7 +182,7 @@ async function dropTable(
  * Who may not drop the first name is told so by the server. The text itself doesn't go there, as
  * the server, too, takes long over it.
  */
-async function refuseTooMany(tooMany: TooMany, options: InterceptOptions): Promise<Interception> {
+async function refuseTooMany(tooMany: TooMany, options: DispatchOptions): Promise<Interception> {
   const { userSession, guess, gtidMayBeSet } = options;
   const { first } = tooMany;
   // An error would use the GTID up.

@@ -26,7 +26,6 @@ import {
   type DynamicVerdict,
   dropAndHold,
   type Interception,
-  type InterceptOptions,
   readUserFacts,
   refused,
   type Taken,
@@ -35,7 +34,7 @@ import {
 import { noRoom, runPreparedDrop, tablesIn } from './intercept-prepared.js';
 import { dropSchema } from './intercept-schema.js';
 import { objectionTo } from './objections.js';
-import { isOfSchema, type PreparedDrop } from './prepared-drops.js';
+import { type DispatchOptions, isOfSchema, type PreparedDrop } from './prepared-drops.js';
 import { isProtected, soughtBy } from './protection.js';
 import { guardedBy, HOW, namesIn, notDone, notUnderstood } from './refusals.js';
 
@@ -43,7 +42,7 @@ import { guardedBy, HOW, namesIn, notDone, notUnderstood } from './refusals.js';
 export async function dynamic(
   taken: Taken,
   verdict: DynamicVerdict,
-  options: InterceptOptions,
+  options: DispatchOptions,
 ): Promise<Interception> {
   const { source, carrier } = verdict;
   if (carrier === 'prepare') noticePrepare(plainNameOf(source.name), options.prepared);
@@ -106,7 +105,7 @@ interface Made {
 /** What the server makes of `expression`, with the facts of the session; or its error. */
 async function textOf(
   expression: Uint8Array,
-  { userSession, server, service }: InterceptOptions,
+  { userSession, server, service }: DispatchOptions,
 ): Promise<Made | ErrPacket | UndropError> {
   const select = Buffer.concat([
     Buffer.from('SELECT /* undrop text */ CAST(CONVERT('),
@@ -150,7 +149,7 @@ async function dropIn(
   taken: Taken,
   { carrier, source }: DynamicVerdict,
   { text, statement, facts }: Found,
-  options: InterceptOptions,
+  options: DispatchOptions,
 ): Promise<Interception> {
   const { prepared } = options;
   const how = HOW[carrier];
@@ -186,7 +185,7 @@ const DEALLOCATE_TRIES_MAX = 5;
 async function prepareByName(
   { packet }: Taken,
   name: string,
-  { userSession }: InterceptOptions,
+  { userSession }: DispatchOptions,
   remember: () => void,
 ): Promise<Interception> {
   const [answer] = await userSession.run([
@@ -212,7 +211,7 @@ async function prepareByName(
  */
 export async function commandOnName(
   { text, packet }: Taken,
-  options: InterceptOptions,
+  options: DispatchOptions,
 ): Promise<Interception> {
   const { userSession, prepared } = options;
   let read = readNamedStatement(text, options.server, options);

@@ -15,23 +15,21 @@ import { COM_PING, COM_STMT_BULK_EXECUTE, COM_STMT_RESET } from '../wire/command
 import type { Packet } from '../wire/framing.js';
 import { okWithWarnings } from '../wire/response/ok.js';
 import { wishesIn } from './drop-wishes.js';
-import {
-  answerWith,
-  dropAndHold,
-  type Interception,
-  type InterceptOptions,
-  readUserFacts,
-  refused,
-} from './intercept.js';
+import { answerWith, dropAndHold, type Interception, readUserFacts, refused } from './intercept.js';
 import { dropSchema } from './intercept-schema.js';
-import { isOfSchema, type PreparedDrop, type PreparedSchema } from './prepared-drops.js';
+import {
+  type DispatchOptions,
+  isOfSchema,
+  type PreparedDrop,
+  type PreparedSchema,
+} from './prepared-drops.js';
 import { listTables, notDone, notUnderstood, schemaAndTables } from './refusals.js';
 
 /** The server prepares the client's text; what it says is the answer. */
 export async function prepareDrop(
   text: Buffer,
   statement: PreparedDrop['statement'],
-  options: InterceptOptions,
+  options: DispatchOptions,
 ): Promise<Interception> {
   const { prepared, server, userSession } = options;
   const { full } = prepared;
@@ -65,7 +63,7 @@ export async function prepareDrop(
 export async function commandOnDrop(
   { payload }: Packet,
   drop: PreparedDrop,
-  options: InterceptOptions,
+  options: DispatchOptions,
 ): Promise<Interception> {
   const { userSession } = options;
   const command = payload[0] ?? 0;
@@ -97,7 +95,7 @@ export function tablesIn(statement: PreparedDrop['statement']): string {
 /** Runs a drop that was prepared earlier. */
 export async function runPreparedDrop(
   drop: PreparedDrop,
-  options: InterceptOptions,
+  options: DispatchOptions,
 ): Promise<Interception> {
   const { statement } = drop;
   if (isOfSchema(statement)) return runBoundSchema(drop, statement, options);
@@ -108,7 +106,7 @@ export async function runPreparedDrop(
 async function runBoundSchema(
   { text, context, wishes }: PreparedDrop,
   { schema, ifExists }: PreparedSchema,
-  options: InterceptOptions,
+  options: DispatchOptions,
 ): Promise<Interception> {
   const plain = bindPlainSchema(schema);
   if (plain !== null)
@@ -123,7 +121,7 @@ async function runBoundSchema(
 async function runBound(
   { text, context, wishes }: PreparedDrop,
   statement: DropTableStatement,
-  options: InterceptOptions,
+  options: DispatchOptions,
 ): Promise<Interception> {
   const plain = bindPlainNames(statement, context);
   if (plain !== null) {

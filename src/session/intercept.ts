@@ -11,7 +11,7 @@ import type { UserFacts } from '../drop/request.js';
 import { runDrop } from '../drop/run-drop.js';
 import { runPartitions } from '../drop/run-partitions.js';
 import { runTruncate } from '../drop/run-truncate.js';
-import type { SessionFacts } from '../drop/user-session.js';
+import type { CommandSession, SessionFacts } from '../drop/user-session.js';
 import { areForDestroying, DestroyWished, notDestroyed } from '../drop/wishes.js';
 import { cleanSql } from '../drop/words.js';
 import { UndropError } from '../errors.js';
@@ -28,10 +28,8 @@ import {
   ER_UNSUPPORTED_PS,
 } from '../wire/server-errors.js';
 import type { ServerVersion } from '../wire/server-version.js';
-import type { PreparedDrops } from './prepared-drops.js';
 import type { Protection } from './protection.js';
 import { notUnderstood } from './refusals.js';
-import type { CommandSession } from './user-session.js';
 
 /** A statement, or another command, that was taken out of the client's stream. */
 export interface Taken {
@@ -96,7 +94,6 @@ export interface Replacing {
 export type DynamicVerdict = (Refused | Dynamic) & { readonly source: DynamicSource };
 
 export interface InterceptOptions {
-  readonly prepared: PreparedDrops;
   readonly userSession: CommandSession;
   readonly server: ServerVersion;
   readonly session: SessionFacts;

@@ -25,11 +25,11 @@ import { HELD_BYTES_MAX } from './command-gate.js';
 import { noticeForwarded } from './concerns-name.js';
 import { intercept } from './dispatch.js';
 import { inSlices } from './in-slices.js';
-import type { Interception, InterceptOptions, Taken } from './intercept.js';
+import type { Interception, Taken } from './intercept.js';
 import { commandOnName } from './intercept-dynamic.js';
 import type { Login } from './login.js';
 import { FileRelay, type PieceEnd, PieceRelay } from './piece-relay.js';
-import type { PreparedDrops } from './prepared-drops.js';
+import type { DispatchOptions, PreparedDrops } from './prepared-drops.js';
 import { isProtected, soughtBy } from './protection.js';
 import { WireUserSession } from './user-session.js';
 
@@ -53,7 +53,7 @@ export interface PiecewiseOptions {
   readonly isSure: boolean;
   readonly owner: PieceOwner;
   /** What the interception of one statement needs. */
-  readonly context: () => Omit<InterceptOptions, 'userSession' | 'multiStatements'>;
+  readonly context: () => Omit<DispatchOptions, 'userSession' | 'multiStatements'>;
   readonly isClientGone: () => boolean;
   /** How its texts are read by these facts; null: how they may be, without asking. */
   readonly known: (facts: UserFacts | null) => KnownMode;
@@ -295,7 +295,7 @@ export class Piecewise {
   }
 
   /** For one statement by itself. */
-  #one(): InterceptOptions {
+  #one(): DispatchOptions {
     return { ...this.#options.context(), userSession: this.#session(), multiStatements: false };
   }
 

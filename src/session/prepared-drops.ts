@@ -16,6 +16,7 @@ import {
   COM_STMT_SEND_LONG_DATA,
 } from '../wire/commands.js';
 import type { ServerVersion } from '../wire/server-version.js';
+import type { InterceptOptions } from './intercept.js';
 
 /** So many drops of one session are remembered. */
 export const PREPARED_DROPS_MAX = 16_384;
@@ -30,6 +31,11 @@ const DROP_BYTES = 768;
 const TEXT_BYTES_MAX = 16_384;
 /** MariaDB: the statement that was prepared last. */
 const LAST_PREPARED = 0xffff_ffff;
+
+/** What the ways of a prepared statement need beside the surroundings of any. */
+export interface DispatchOptions extends InterceptOptions {
+  readonly prepared: PreparedDrops;
+}
 
 /** A DROP DATABASE; the name in unescaped bytes. */
 export interface PreparedSchema {

@@ -6,7 +6,7 @@
  * `end`; nothing of our own answers does.
  */
 import { assert } from '../assert.js';
-import type { UserCommand, UserSession } from '../drop/user-session.js';
+import type { CommandSession, SessionCommand } from '../drop/user-session.js';
 import type { ResponseTracker } from '../relay/response-tracker.js';
 import type { Capabilities } from '../wire/capabilities.js';
 import {
@@ -38,16 +38,6 @@ export interface WireUserSessionOptions {
   readonly failsPrepare: boolean;
   readonly toServer: (bytes: Buffer) => void;
   readonly toClient: (bytes: Buffer) => void;
-}
-
-/** What the session sends beside the drop: another command of the protocol, as it is. */
-export type SessionCommand =
-  | UserCommand
-  | { readonly kind: 'packet'; readonly payload: Buffer; readonly isAnswered: boolean };
-
-/** A user session that takes any command. */
-export interface CommandSession extends UserSession {
-  run(commands: readonly SessionCommand[]): Promise<readonly Result[]>;
 }
 
 interface Run {
