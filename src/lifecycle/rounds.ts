@@ -216,6 +216,7 @@ export class Rounds {
       await pruneLedger(this.#connection, settings.ledgerKeepMs);
     } catch (error) {
       log.warn({ event: 'collector', err: error }, 'old rows of the ledger could not be given up');
+      if (isServerError(error, ...ABSENT_TABLE)) await this.#makeLedger();
     }
   }
 
