@@ -1,4 +1,8 @@
-/** Addresses as people write them: `host:port`, `[::1]:3307`, `3307`, `/path/to.sock`. */
+/**
+ * Addresses as people write them (`host:port`, `[::1]:3307`, `3307`, `/path/to.sock`), and networks
+ * (`10.0.0.0/8`, `fd00::/8`, one address; `unix` for sockets).
+ */
+import net from 'node:net';
 
 /** Same shape as the service's own; config imports nothing of the rest. */
 export type Address =
@@ -18,4 +22,21 @@ export function parseAddress(
   const port = digits === undefined ? defaults.port : Number(digits);
   if (port > 65_535) return null;
   return { host: v6 ?? (name === '' ? defaults.host : name), port };
+}
+
+export type Network =
+  | { readonly address: string; readonly prefixBits: number; readonly family: 'ipv4' | 'ipv6' }
+  /** Every client of a unix socket. */
+  | 'unix';
+
+/** Null where `text` is no network. */
+export function parseNetwork(text: string): Network | null {
+  if (text.toLowerCase() === 'unix') return 'unix';
+  const [, address = '', digits] = /^([0-9a-fA-F.:]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const version = net.isIP(address);
+  if (version === 0) return null;
+  const bitsMax = version === 4 ? 32 : 128;
+  const prefixBits = digits === undefined ? bitsMax : Number(digits);
+  if (prefixBits > bitsMax) return null;
+  return { address, prefixBits, family: version === 4 ? 'ipv4' : 'ipv6' };
 }

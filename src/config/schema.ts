@@ -4,8 +4,7 @@
  */
 import { parseDuration } from '../duration.js';
 import { parseRules, RULES_EXPECTED, type Rule } from '../policy/rules.js';
-import { type Address, parseAddress } from './address.js';
-import { type Network, parseNetwork } from './network.js';
+import { type Address, type Network, parseAddress, parseNetwork } from './address.js';
 
 export interface Setting<T> {
   /** Environment variable; the flag is the same in kebab case without the prefix. */

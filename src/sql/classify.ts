@@ -60,19 +60,6 @@ import {
   type Verdict,
 } from './verdict.js';
 
-export type { ReadOptions } from './next-statement.js';
-export type {
-  Carrier,
-  DropTable,
-  Dynamic,
-  Guarded,
-  NotOurs,
-  Piece,
-  Refused,
-  Unclear,
-  Verdict,
-} from './verdict.js';
-
 /** Statements that run none of the others, whatever words they hold. */
 const NEVER_OURS = new Set(['EXPLAIN', 'DESCRIBE', 'DESC']);
 const BRANCHES_MAX = 2;

@@ -11,7 +11,6 @@ import {
   type ClientCharset,
   charsetTable,
   clientCharsetOf,
-  isTwoByte,
 } from './client-charset.js';
 import { isRecycleName } from './recycle-name.js';
 
@@ -160,14 +159,10 @@ export function readsSixDigits(mode: LexMode): boolean {
 }
 
 /**
- * Whether something behind an `@` may end within a character of two bytes, of which the second
- * looks like ASCII: there servers go byte by byte, and by tables of letters that differ.
+ * Where the last `@` is behind which something may end within a character of two bytes, of which
+ * the second looks like ASCII: there servers go byte by byte, and by tables of letters that differ.
+ * -1: there is none.
  */
-export function hasOddHost(bytes: Uint8Array, { charset }: LexMode): boolean {
-  return isTwoByte(charset) && lastOddHost(bytes) >= 0;
-}
-
-/** Where the last of them begins, whatever the charset; -1: there is none. */
 export function lastOddHost(bytes: Uint8Array): number {
   let last = -1;
   if (!bytes.includes(0x40)) return last;
