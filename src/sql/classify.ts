@@ -11,14 +11,7 @@ import { isTwoByte } from './client-charset.js';
 import { leavesTable } from './grammar/drop-table.js';
 import { type DynamicText, parseExecuteImmediate, parsePrepare } from './grammar/dynamic-sql.js';
 import { type Source, TokenCursor } from './grammar/token-cursor.js';
-import {
-  hypotheses,
-  isFullyKnown,
-  type KnownMode,
-  type LexMode,
-  lastOddHost,
-  variantsOfVersion,
-} from './lex-mode.js';
+import { hypotheses, isFullyKnown, type KnownMode, type LexMode, lastOddHost } from './lex-mode.js';
 import { modeAfter } from './mode-changes.js';
 import {
   endOfText,
@@ -39,7 +32,6 @@ import {
   LONG_SLICE_BYTES,
   NAMES_MAX,
   type Reading,
-  readAtOnce,
   STATEMENTS_MAX,
   TooMuchWork,
   Work,
@@ -50,10 +42,10 @@ import { mayBeOurs, mentionsRecycle, soughtOf } from './trigger-scan.js';
 import { unescapeLiteral } from './unescape-literal.js';
 import {
   guardedIn,
+  isSame,
   NOT_OURS,
   type Piece,
   refused,
-  sameVerdict,
   tablesOf,
   tooMany,
   unclear,
@@ -67,14 +59,6 @@ const BRANCHES_MAX = 2;
 export const GUESSED_BYTES_MAX = 65536;
 
 const TOO_MANY_WAYS = 'it is too long, or can be read in too many ways';
-
-/** Classifies a text whose mode is known. What a version does that is in doubt makes it unclear. */
-export function classify(bytes: Uint8Array, mode: LexMode, options: ReadOptions): Verdict {
-  const verdict = readAtOnce(
-    withinBounds(classifyAlike(bytes, variantsOfVersion(mode, bytes), options, new Work()), mode),
-  );
-  return verdict.kind === 'disagree' ? unclear('versions of the server differ in it') : verdict;
-}
 
 /** `disagree`: it depends on the mode, or on what versions of the server do. */
 export type VerdictUnderAll = Verdict | { readonly kind: 'disagree' };
@@ -92,15 +76,6 @@ export function* classifying(
   if (!isFullyKnown(known) && bytes.length > GUESSED_BYTES_MAX) return { kind: 'disagree' };
   const modes = hypotheses(known, bytes);
   return yield* withinBounds(classifyAlike(bytes, modes, options, new Work()), known);
-}
-
-/** The same in one go. */
-export function classifyUnderAll(
-  bytes: Uint8Array,
-  known: KnownMode,
-  options: ReadOptions,
-): VerdictUnderAll {
-  return readAtOnce(classifying(bytes, known, options));
 }
 
 function* withinBounds(
@@ -127,7 +102,7 @@ function* classifyAlike(
   for (const mode of others) {
     work.readAgain();
     const other = yield* classifyNested(bytes, mode, { options, work, nested: 0 });
-    if (!sameVerdict(other, verdict)) return { kind: 'disagree' };
+    if (!isSame(other, verdict)) return { kind: 'disagree' };
   }
   return verdict;
 }
@@ -146,13 +121,6 @@ export function* classifyingStatements(
   const { work = new Work(), ...read } = options;
   const context = { options: read, work, nested: 0 };
   return yield* pieces({ bytes, mode }, context, { offset: 0, branches: 0, isWanted });
-}
-
-/** The same in one go. */
-export function classifyStatements(
-  ...given: Parameters<typeof classifyingStatements>
-): readonly Piece[] {
-  return readAtOnce(classifyingStatements(...given));
 }
 
 function* classifyNested(bytes: Uint8Array, mode: LexMode, context: Context): Reading<Verdict> {
@@ -306,7 +274,7 @@ function areSame(one: readonly Piece[], other: readonly Piece[]): boolean {
     one.every(({ start, next, verdict }, index) => {
       const expected = other[index];
       const isHere = expected?.start === start && expected.next === next;
-      return isHere && sameVerdict(verdict, expected.verdict);
+      return isHere && isSame(verdict, expected.verdict);
     })
   );
 }
@@ -480,8 +448,8 @@ function isReadOtherwise(
   { mode }: Source,
   options: ReadOptions,
 ): boolean {
-  const isSame = mode.charset === 'utf8' || inner.every((byte) => byte < 0x80);
-  if (converted === inner && isSame) return false;
+  const isUnchanged = mode.charset === 'utf8' || inner.every((byte) => byte < 0x80);
+  if (converted === inner && isUnchanged) return false;
   return mayBeOurs(converted, 0, converted.length, options);
 }
 

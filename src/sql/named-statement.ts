@@ -9,7 +9,7 @@ import { takeIdentifier } from './grammar/table-name.js';
 import { TokenCursor } from './grammar/token-cursor.js';
 import { hypotheses, isFullyKnown, type KnownMode, type LexMode } from './lex-mode.js';
 import { endOfText, nextStatement, type ReadOptions } from './next-statement.js';
-import { sameBytes } from './verdict.js';
+import { isSame } from './verdict.js';
 
 export type NamedStatement =
   /** `name`: as the server compares it; null where that takes more than ASCII. */
@@ -62,7 +62,7 @@ export function readNamedStatement(
   }
   const [first, ...others] = modes.map((mode) => read(bytes, mode, options));
   if (first === undefined) return { kind: 'unknown' };
-  return others.every((other) => sameBytes(other, first)) ? first : { kind: 'disagree' };
+  return others.every((other) => isSame(other, first)) ? first : { kind: 'disagree' };
 }
 
 function read(bytes: Uint8Array, mode: LexMode, options: ReadOptions): NamedStatement {

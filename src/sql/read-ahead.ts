@@ -9,8 +9,7 @@ import { hypotheses, isFullyKnown, type KnownMode, type LexMode } from './lex-mo
 import { mayConcernName } from './named-statement.js';
 import { type Reading, TooMuchWork, Work } from './reading.js';
 import type { Sought } from './trigger-scan.js';
-import type { Verdict } from './verdict.js';
-import { sameVerdict } from './verdict.js';
+import { isSame, type Verdict } from './verdict.js';
 
 export interface OwnPiece {
   /** Where the server begins to read it: behind the `;` before it. */
@@ -73,9 +72,4 @@ function* readUnder(
   if (piece === undefined) return { before: starts, ours: null };
   const { next, verdict } = piece;
   return { before: starts.slice(0, found), ours: { at: starts[found] ?? 0, next, verdict } };
-}
-
-function isSame(one: OwnPiece | null, other: OwnPiece | null): boolean {
-  if (one === null || other === null) return one === other;
-  return one.at === other.at && one.next === other.next && sameVerdict(one.verdict, other.verdict);
 }

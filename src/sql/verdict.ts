@@ -147,16 +147,8 @@ export function tablesOf(verdict: Verdict): readonly TableName[] {
   return verdict.kind === 'refused' ? verdict.tables : [];
 }
 
-export function sameVerdict(one: Verdict, other: Verdict): boolean {
-  return isSame(one, other);
-}
-
-/** The same for any other tree of such parts. */
-export function sameBytes(one: object, other: object): boolean {
-  return isSame(one, other);
-}
-
-function isSame(one: unknown, other: unknown): boolean {
+/** Whether two verdicts, or other trees of plain values and bytes, are the same. */
+export function isSame(one: unknown, other: unknown): boolean {
   if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) {
     return one === other;
   }

@@ -4,16 +4,16 @@
  * then variants of drops and of what looks like them, made from a fixed seed.
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { classify, classifyStatements, classifyUnderAll } from '../../src/sql/classify.js';
 import { charsetTable } from '../../src/sql/client-charset.js';
 import { clientCharsetOf, hypotheses, modeFromSqlMode } from '../../src/sql/lex-mode.js';
 import { mayBeOurs } from '../../src/sql/trigger-scan.js';
-import { sameVerdict, tablesOf, type Verdict } from '../../src/sql/verdict.js';
+import { isSame, tablesOf, type Verdict } from '../../src/sql/verdict.js';
 import { type CorpusCase, corpusCases } from '../sql/corpus.js';
 import { describeVerdict, latin1, type ServerKey } from '../sql/describe-verdict.js';
 import { LiveTruth, type Truth } from '../sql/live-truth.js';
 import { RawSession } from '../sql/raw-session.js';
 import { tablesFor, type Variant, VariantMaker } from '../sql/variants.js';
+import { classify, classifyStatements, classifyUnderAll } from '../support/classify.js';
 import { seededRandom } from '../support/dice.js';
 import { sample } from '../support/sample.js';
 import { type TestServer, testServers } from '../support/servers.js';
@@ -208,7 +208,7 @@ function differences(variant: Variant, real: Truth, server: TestServer): readonl
     return wrong;
   }
   const guessed = classifyUnderAll(bytes, base, variant);
-  if (guessed.kind !== 'disagree' && !sameVerdict(guessed, verdict)) say('guessed otherwise');
+  if (guessed.kind !== 'disagree' && !isSame(guessed, verdict)) say('guessed otherwise');
   if (verdict.kind !== 'not-ours' && !mayBeOurs(bytes, 0, bytes.length)) say('not looked at');
   const problem = contradiction(verdict, variant, real, server);
   if (problem !== null) say(problem);

@@ -1,8 +1,8 @@
 /** A reading of ours that is wrong is refused before anything is dropped. */
 import { expect, test } from '@jest/globals';
 import { objectionTo } from '../../src/session/objections.js';
-import { classify } from '../../src/sql/classify.js';
 import { lexMode } from '../sql/describe-verdict.js';
+import { classify } from '../support/classify.js';
 
 const MYSQL = { flavour: 'mysql', versionId: 90_704, isGalera: false } as const;
 

@@ -3,13 +3,13 @@
  * written, and not a byte of them where they aren't.
  */
 import { describe, expect, test } from '@jest/globals';
-import { classify, classifyUnderAll } from '../../src/sql/classify.js';
 import { quoteClientName } from '../../src/sql/client-charset.js';
 import { readingAhead } from '../../src/sql/read-ahead.js';
 import { readAtOnce } from '../../src/sql/reading.js';
 import { mayBeOurs, soughtOf, TriggerWatch } from '../../src/sql/trigger-scan.js';
 import type { Verdict } from '../../src/sql/verdict.js';
-import { sameVerdict } from '../../src/sql/verdict.js';
+import { isSame } from '../../src/sql/verdict.js';
+import { classify, classifyUnderAll } from '../support/classify.js';
 import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
 import { describeVerdict, latin1, lexMode, type ServerKey } from './describe-verdict.js';
@@ -214,7 +214,7 @@ describe('ALTER TABLE of partitions', () => {
       'ALTER TABLE a TRUNCATE PARTITION ALL',
     ].map((sql) => classify(Buffer.from(sql), lexMode('mariadb-10.11'), PARTITIONS));
     for (const one of verdicts) {
-      expect(verdicts.filter((other) => sameVerdict(one, other))).toEqual([one]);
+      expect(verdicts.filter((other) => isSame(one, other))).toEqual([one]);
     }
   });
 

@@ -1,9 +1,9 @@
 /** The corpus, each statement read as each of its servers reads it. */
 import { expect, test } from '@jest/globals';
-import { classify, classifyStatements, classifyUnderAll } from '../../src/sql/classify.js';
 import { mayBeOurs } from '../../src/sql/trigger-scan.js';
 import type { Piece, Verdict } from '../../src/sql/verdict.js';
-import { sameVerdict } from '../../src/sql/verdict.js';
+import { isSame } from '../../src/sql/verdict.js';
+import { classify, classifyStatements, classifyUnderAll } from '../support/classify.js';
 import { type CorpusCase, type CorpusKind, corpusCases, modeOf } from './corpus.js';
 import { describeVerdict, latin1, SERVER_MODES } from './describe-verdict.js';
 
@@ -79,7 +79,7 @@ test.each(cases)('$title', ({ case_ }) => {
     }
     // Understood the same, or not at all, where the mode isn't known.
     const guessed = classifyUnderAll(bytes, SERVER_MODES[server], options);
-    expect(guessed.kind === 'disagree' || sameVerdict(guessed, verdict)).toBe(true);
+    expect(guessed.kind === 'disagree' || isSame(guessed, verdict)).toBe(true);
     expect(verdict.kind === 'not-ours' || mayBeOurs(bytes, 0, bytes.length)).toBe(true);
   }
 });

@@ -1,9 +1,9 @@
 /** The second opinion agrees with every reading of the corpus, and sees a slip in a list. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
-import { classify } from '../../src/sql/classify.js';
 import { crossCheck, warmCrossCheck } from '../../src/sql/cross-check.js';
 import type { DropTableStatement } from '../../src/sql/grammar/drop-table.js';
+import { classify } from '../support/classify.js';
 import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
 import { corpusCases, modeOf } from './corpus.js';

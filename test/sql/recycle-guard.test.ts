@@ -3,10 +3,10 @@
  * name, each carrier, and the session's default schema.
  */
 import { describe, expect, test } from '@jest/globals';
-import { classify, classifyUnderAll } from '../../src/sql/classify.js';
 import type { LexMode } from '../../src/sql/lex-mode.js';
 import { readingAhead } from '../../src/sql/read-ahead.js';
 import { readAtOnce } from '../../src/sql/reading.js';
+import { classify, classifyUnderAll } from '../support/classify.js';
 import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
 import { describeVerdict, lexMode, SERVER_MODES, type ServerKey } from './describe-verdict.js';

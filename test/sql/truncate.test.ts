@@ -1,7 +1,7 @@
 /** TRUNCATE where it is looked for, however it is written, and not a byte of it where it isn't. */
 import { describe, expect, test } from '@jest/globals';
-import { classify } from '../../src/sql/classify.js';
 import { mayBeOurs, TriggerWatch } from '../../src/sql/trigger-scan.js';
+import { classify } from '../support/classify.js';
 import { describeVerdict, lexMode } from './describe-verdict.js';
 
 const TRUNCATES = { multiStatements: true, truncates: true };

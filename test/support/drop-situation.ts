@@ -21,9 +21,9 @@ import type { IntentFacts, IntentTable } from '../../src/ledger/write.js';
 import type { Relocation } from '../../src/moves/relocate.js';
 import { STAYS_FOR_ITS_FILE } from '../../src/moves/stays.js';
 import { RECYCLE_SCHEMA, recycleSchemaFor } from '../../src/names/recycle-schema.js';
-import { classifyUnderAll } from '../../src/sql/classify.js';
 import type { Result } from '../../src/wire/result-reader.js';
 import { parseServerVersion } from '../../src/wire/server-version.js';
+import { classifyUnderAll } from './classify.js';
 import { describePayload, errResult, okResult, preparedResult, rowsResult } from './results.js';
 
 /** `[1146, '42S02', 'text']` */

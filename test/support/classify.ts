@@ -1,0 +1,32 @@
+/** Recognition of a text in one go, as `sql/classify.ts` does it in slices. */
+import {
+  classifying,
+  classifyingStatements,
+  type VerdictUnderAll,
+} from '../../src/sql/classify.js';
+import type { KnownMode, LexMode } from '../../src/sql/lex-mode.js';
+import type { ReadOptions } from '../../src/sql/next-statement.js';
+import { readAtOnce } from '../../src/sql/reading.js';
+import { type Piece, unclear, type Verdict } from '../../src/sql/verdict.js';
+
+/** The mode is known. What a version does that is in doubt makes the text unclear. */
+export function classify(bytes: Uint8Array, mode: LexMode, options: ReadOptions): Verdict {
+  const verdict = classifyUnderAll(bytes, mode, options);
+  return verdict.kind === 'disagree' ? unclear('versions of the server differ in it') : verdict;
+}
+
+/** Under all modes that `known` leaves open. */
+export function classifyUnderAll(
+  bytes: Uint8Array,
+  known: KnownMode,
+  options: ReadOptions,
+): VerdictUnderAll {
+  return readAtOnce(classifying(bytes, known, options));
+}
+
+/** Statement by statement. */
+export function classifyStatements(
+  ...given: Parameters<typeof classifyingStatements>
+): readonly Piece[] {
+  return readAtOnce(classifyingStatements(...given));
+}
