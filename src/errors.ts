@@ -297,9 +297,8 @@ export const ERRORS = {
     fault: 'operator',
     errno: 1235,
     sqlState: '42000',
-    text: '{tables} not dropped, still there: the session holds LOCK TABLES, under which this server renames only what is locked under its own name, and only for who may alter it and create in its place.',
-    remedy:
-      'UNLOCK TABLES first; or lock without an alias, with the rights ALTER, CREATE and INSERT.',
+    text: '{tables} not dropped, still there: the session holds LOCK TABLES, under which it can’t be held: that takes the rights ALTER, CREATE and INSERT on it, and no GTID_NEXT.',
+    remedy: 'UNLOCK TABLES first.',
   },
   UNDROP_PRIVILEGES: {
     fault: 'operator',

@@ -23,7 +23,9 @@ const ROOT_FILES = 'root';
 const LEFT_OF_RELAY = [ROOT_FILES, 'wire', 'sql', 'names', 'policy'];
 const LEFT_OF_LEDGER = [...LEFT_OF_RELAY, 'relay', 'service'];
 const LEFT_OF_DROP = [...LEFT_OF_LEDGER, 'ledger', 'moves', 'recovery'];
-const LEFT_OF_SESSION = [...LEFT_OF_DROP, 'drop', 'undo', 'lifecycle', 'account'];
+/** Until the other statements have rooms of their own, `drop` stands beside these. */
+const LEFT_OF_STATEMENTS = [...LEFT_OF_DROP, 'drop', 'steps'];
+const LEFT_OF_SESSION = [...LEFT_OF_STATEMENTS, 'statements', 'undo', 'lifecycle', 'account'];
 
 /** Beside itself. Neighbours don't import each other; `config` and `demo` stand apart. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -37,7 +39,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ledger: LEFT_OF_LEDGER,
   moves: [...LEFT_OF_LEDGER, 'ledger'],
   recovery: [...LEFT_OF_LEDGER, 'ledger', 'moves'],
-  drop: LEFT_OF_DROP,
+  drop: LEFT_OF_STATEMENTS,
+  steps: LEFT_OF_STATEMENTS,
+  statements: LEFT_OF_STATEMENTS,
   undo: LEFT_OF_DROP,
   lifecycle: LEFT_OF_DROP,
   account: LEFT_OF_DROP,
@@ -63,7 +67,6 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
 /** Files above 400 lines, and why they are one thing. */
 const LONG_FILES: Readonly<Record<string, string>> = {
   'src/config/schema.ts': 'one table; every setting of the product stands there',
-  'src/drop/next-step.ts': 'one table of decisions; cut in two, neither half could be judged alone',
   'src/errors.ts': 'one registry; every error of the product stands there',
   'src/sql/classify.ts': 'one recursion: texts, statements in them, texts in those',
   'src/sql/lexer.ts': 'one state machine over bytes',
@@ -185,7 +188,7 @@ describe('modules', () => {
     expect(own.filter((name) => !decisions.includes(name))).toEqual([]);
   });
 
-  test('wire, sql, names, policy and next steps are pure, with all that they import', () => {
+  test('wire, sql, names, policy, statements and next steps are pure, with all that they import', () => {
     const wrong = sources.filter(isPure).flatMap((file) => impurities(file));
     expect(wrong).toEqual([]);
   });
@@ -415,7 +418,9 @@ function startedBy({ path, strings }: SourceFile): readonly string[] {
 }
 
 function isPure({ path }: SourceFile): boolean {
-  return /^src\/(wire|sql|names|policy)\//.test(path) || /\/next-[a-z-]+\.ts$/.test(path);
+  return (
+    /^src\/(wire|sql|names|policy|statements)\//.test(path) || /\/next-[a-z-]+\.ts$/.test(path)
+  );
 }
 
 /** What touches the world, in the file or in anything that it needs at run time. */

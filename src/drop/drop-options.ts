@@ -2,7 +2,7 @@
 import type { UndropError } from '../errors.js';
 import type { Rule } from '../policy/rules.js';
 import type { ServicePool } from '../service/pools.js';
-import type { HeldTable } from './next-step.js';
+import type { HeldTable } from '../steps/refuse.js';
 import type { DropRequest, UserFacts } from './request.js';
 import type { UserSession } from './user-session.js';
 

@@ -7,7 +7,7 @@ import { recordOutcome } from '../ledger/write.js';
 import { renewHeld } from '../moves/renew.js';
 import type { HoldTime } from '../policy/decide.js';
 import type { ServicePool } from '../service/pools.js';
-import type { HeldTable } from './next-step.js';
+import type { HeldTable } from '../steps/refuse.js';
 
 export interface DroppedSchema {
   readonly key: SchemaDropKey;

@@ -14,6 +14,7 @@ import { isServerError, type ServiceConnection, type ServicePool } from '../serv
 import { textOf, textOrNullOf } from '../service/row.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import { ident, note, serverIdentity, sql } from '../service/sql.js';
+import { isSameServer } from '../steps/preconditions.js';
 import type { Result } from '../wire/result-reader.js';
 import {
   ER_BAD_DB_ERROR,
@@ -24,7 +25,6 @@ import { lookIntoSchema } from './drop-behind-gate.js';
 import { Halt, notDropped, SchemaGone } from './halt.js';
 import { innermost } from './innermost.js';
 import type { Look } from './next-schema-step.js';
-import { isSameServer } from './next-step.js';
 import type { UserFacts } from './request.js';
 import type { SchemaName } from './schema-words.js';
 import type { SessionFacts, UserCommand } from './user-session.js';

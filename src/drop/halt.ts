@@ -1,6 +1,7 @@
 /** A DROP DATABASE that ends here: everything is put back, and this is its answer. */
 import { UndropError } from '../errors.js';
 import { isServerError } from '../service/pools.js';
+import { refuse } from '../steps/refuse.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import {
   ER_CANNOT_LOAD_FROM_TABLE,
@@ -15,7 +16,6 @@ import {
   ER_TABLE_CORRUPT,
 } from '../wire/server-errors.js';
 import { innermost } from './innermost.js';
-import { refuse } from './next-step.js';
 
 export class Halt extends Error {
   /** Payload of the ERR packet. */

@@ -8,6 +8,7 @@
  */
 import { assert } from '../assert.js';
 import type { LastingStay } from '../moves/stays.js';
+import { perform, query, type Steps } from '../steps/procedure.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
 import {
@@ -41,46 +42,43 @@ export interface Look {
   readonly facts: UserFacts | ErrPacket;
 }
 
-type Run = (commands: readonly UserCommand[]) => Promise<readonly Result[]>;
-
-/** `gtidMayBeSet`: the session has spoken of GTID_NEXT, so it is asked first. */
-export async function lookAtNames(
+/**
+ * Asks in the session, while the service begins to record. `gtidMayBeSet`: the session has spoken
+ * of GTID_NEXT, so it is asked first.
+ */
+export function* lookAtNames(
   request: DropRequest,
-  run: Run,
   { gtidMayBeSet }: { readonly gtidMayBeSet: boolean },
-): Promise<Look> {
+): Steps<Look> {
   const { statement, server, charset, text, wasJudged = false } = request;
   const judging: UserCommand[] = wasJudged ? [] : [{ kind: 'prepare', text }];
   const facts = { kind: 'query', text: factsSql(server) } as const;
   const shows = statement.names.map((name) => query(showCreateSql(name, charset)));
   if (!gtidMayBeSet) {
-    const results = await run([...judging, ...shows, facts]);
+    const results = yield* perform('both', { commands: [...judging, ...shows, facts] });
     const judge = wasJudged ? null : results[0];
     assert(judge !== undefined, 'the PREPARE has an answer');
     const answers = wasJudged ? results : results.slice(1);
     return { judge, ...kindsOf(answers.slice(0, -1), server), facts: readFacts(last(answers)) };
   }
-  const results = await run([...judging, facts]);
+  const results = yield* perform('both', { commands: [...judging, facts] });
   const judge = wasJudged ? null : results[0];
   assert(judge !== undefined, 'the PREPARE has an answer');
   const read = readFacts(last(results));
   const answers =
-    'errno' in read || read.gtidNext === null ? await run(shows) : await askOneByOne(request, run);
+    'errno' in read || read.gtidNext === null ? yield* say(shows) : yield* askOneByOne(request);
   return { judge, ...kindsOf(answers, server), facts: read };
 }
 
 /** SHOW CREATE of what is there; of what isn't, the error of a PREPARE. */
-async function askOneByOne(
-  { statement, charset }: DropRequest,
-  run: Run,
-): Promise<readonly Result[]> {
-  const exist = await run(
+function* askOneByOne({ statement, charset }: DropRequest): Steps<readonly Result[]> {
+  const exist = yield* say(
     statement.names.map((name) => ({ kind: 'prepare', text: askExistsSql(name, charset) })),
   );
   const isShown = (result: Result | undefined) =>
     result?.kind === 'prepared' || (result?.kind === 'err' && !SURE.includes(result.errno));
   const shown = statement.names.filter((_name, index) => isShown(exist[index]));
-  const answers = [...(await run(shown.map((name) => query(showCreateSql(name, charset)))))];
+  const answers = [...(yield* say(shown.map((name) => query(showCreateSql(name, charset)))))];
   return exist.map((result) => (isShown(result) ? (answers.shift() ?? result) : result));
 }
 
@@ -103,8 +101,8 @@ function kindsOf(
   };
 }
 
-function query(text: Uint8Array): UserCommand {
-  return { kind: 'query', text };
+function say(commands: readonly UserCommand[]): Steps<readonly Result[]> {
+  return perform('user', { commands, renames: false });
 }
 
 function last(results: readonly Result[]): Result {

@@ -9,12 +9,13 @@ import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import { forgetUnanswered } from '../ledger/waiting-intent.js';
 import { forgetIntents, recordOutcome } from '../ledger/write.js';
+import { drive } from '../steps/procedure.js';
+import { type HeldTable, refuse } from '../steps/refuse.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
 import { ER_MAX_PREPARED_STMT_COUNT_REACHED, ER_PARSE_ERROR } from '../wire/server-errors.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { lookAtNames } from './look-at-names.js';
-import { type HeldTable, refuse } from './next-step.js';
 import { qualify } from './qualify.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { serviceNames } from './service-names.js';
@@ -90,8 +91,10 @@ export abstract class OneTableStatement {
   async #look(): Promise<OneTable | End> {
     const { gtidMayBeSet = false } = this.options;
     const request = this.request();
-    const run = (commands: readonly UserCommand[]) => this.say(commands);
-    const look = await lookAtNames(request, run, { gtidMayBeSet });
+    const look = await drive(lookAtNames(request, { gtidMayBeSet }), (effect) => {
+      assert(effect.do === 'user' || effect.do === 'both', 'only the session is asked');
+      return this.say(effect.commands);
+    });
     const { judge, facts } = look;
     await this.close(judge);
     if (judge?.kind === 'err') return this.#judged(judge);

@@ -1,11 +1,10 @@
 /**
- * Runs one ALTER TABLE … DROP or TRUNCATE PARTITION: the rows of each partition become a held table
- * of their own. The user's session is asked first, by the same statement of a partition that isn't
- * there, which needs the same rights, waits for the same locks and ends the same transaction; the
- * service account does the rest (swap-partitions.ts).
+ * Runs one ALTER TABLE … DROP or TRUNCATE PARTITION: the rows of each partition become a held
+ * table. The user's session is asked first, by the same statement of a partition that isn't there,
+ * which has the same rights, locks and transaction; the service does the rest (swap-partitions.ts).
  *
- * Invariant: nothing that goes to the user's session destroys a row. A partition is taken only
- * where its intent is in the ledger; OK is said only behind all of them.
+ * Invariant: nothing that goes to the user's session destroys a row. A partition is taken only if
+ * its intent is in the ledger; OK is said after all of them.
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
@@ -15,6 +14,8 @@ import { takeHome } from '../moves/take-home.js';
 import { partitionTable } from '../names/names.js';
 import { isServerError } from '../service/pools.js';
 import type { PartitionList } from '../sql/grammar/alter-partition.js';
+import { refusalBeforeLooking } from '../steps/preconditions.js';
+import type { HeldTable } from '../steps/refuse.js';
 import { decodeErr } from '../wire/response/err.js';
 import { okWithInfo } from '../wire/response/ok.js';
 import {
@@ -35,7 +36,6 @@ import {
   withoutThose,
 } from './find-partitions.js';
 import { innermost } from './innermost.js';
-import { type HeldTable, refusalBeforeLooking } from './next-step.js';
 import {
   answer,
   type End,

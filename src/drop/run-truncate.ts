@@ -11,6 +11,8 @@ import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { IntentFacts } from '../ledger/write.js';
 import type { Ruling } from '../policy/decide.js';
+import { refusalBeforeLooking } from '../steps/preconditions.js';
+import { type HeldTable, sentenceStart } from '../steps/refuse.js';
 import { decodeErr } from '../wire/response/err.js';
 import {
   ABSENT_TABLE,
@@ -20,7 +22,6 @@ import {
 } from '../wire/server-errors.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { InnodbWaits } from './innodb-waits.js';
-import { type HeldTable, refusalBeforeLooking, sentenceStart } from './next-step.js';
 import {
   answer,
   type End,

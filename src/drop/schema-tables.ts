@@ -36,6 +36,8 @@ import type { Wish } from '../policy/wish.js';
 import { Patience } from '../service/patience.js';
 import type { ServicePool } from '../service/pools.js';
 import type { ClientCharset } from '../sql/lex-mode.js';
+import { isFree, saysGone } from '../steps/ask-to-drop.js';
+import type { HeldTable } from '../steps/refuse.js';
 import type { Result } from '../wire/result-reader.js';
 import { ER_TRG_IN_WRONG_SCHEMA } from '../wire/server-errors.js';
 import { refusalOfDiscarded } from './discarded.js';
@@ -43,8 +45,6 @@ import { encodeName } from './encode-name.js';
 import { Halt, notDropped } from './halt.js';
 import { innermost } from './innermost.js';
 import { INNODB_WAIT_S, InnodbWaits } from './innodb-waits.js';
-import { nextTurn } from './next-in-stead.js';
-import type { HeldTable } from './next-step.js';
 import { hasForeignKeys } from './parents.js';
 import { renameGroups } from './rename-groups.js';
 import { renameInStead, type SteadTable } from './rename-in-stead.js';
@@ -286,18 +286,15 @@ export class SchemaTables {
   /** The session waits for the others' locks, as its DROP would. False: one of them is gone. */
   async #waitForTurn(tables: readonly SteadTable[]): Promise<boolean> {
     const { groupId, charset, schemaBytes, run } = this.#options;
-    const turns: Result[] = [];
-    for (;;) {
-      const next = nextTurn(turns, tables);
-      if (next === null) return true;
-      if (next.kind === 'gone') return false;
-      if (next.kind === 'error') throw new Halt(next.error);
-      const table = tables[next.at];
-      assert(table !== undefined, 'a table has its turn');
-      const name = { schema: schemaBytes, table: await this.#inClientBytes(table.table) };
+    for (const { table } of tables) {
+      const name = { schema: schemaBytes, table: await this.#inClientBytes(table) };
       const text = turnSql(name, { groupId, charset, wait: null });
-      turns.push(...(await run([{ kind: 'query', text }])));
+      const [said] = await run([{ kind: 'query', text }]);
+      assert(said?.kind === 'err', 'there is no such partition');
+      if (saysGone(said, name)) return false;
+      if (!isFree(said)) throw new Halt(said);
     }
+    return true;
   }
 
   /** Throws `Halt` where the session can't be asked for it. */

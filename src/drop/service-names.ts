@@ -3,8 +3,8 @@
  */
 import { UndropError } from '../errors.js';
 import type { DropIntent } from '../ledger/write.js';
+import { sentenceStart } from '../steps/refuse.js';
 import { decodeName } from './decode-name.js';
-import { sentenceStart } from './next-step.js';
 import type { DropRequest } from './request.js';
 
 /** `partition`: only rows of it are dropped. */

@@ -20,6 +20,7 @@ import { recycleSchemaFor, spareSchemasFor } from '../names/recycle-schema.js';
 import { isKilled } from '../service/kill-after.js';
 import { Patience } from '../service/patience.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
+import type { HeldTable } from '../steps/refuse.js';
 import {
   ABSENT_TABLE,
   ABSENT_TO_RENAME,
@@ -29,7 +30,6 @@ import {
 } from '../wire/server-errors.js';
 import { innermost } from './innermost.js';
 import { INNODB_WAIT_S } from './innodb-waits.js';
-import type { HeldTable } from './next-step.js';
 import { renameInStead } from './rename-in-stead.js';
 import type { UserFacts } from './request.js';
 

@@ -5,7 +5,7 @@
 import { formatDuration } from '../duration.js';
 import { UndropError } from '../errors.js';
 import { oneWish, WISH_EXPECTED, type Wish } from '../policy/wish.js';
-import { sentenceStart } from './next-step.js';
+import { sentenceStart } from '../steps/refuse.js';
 import type { DropRequest, UserFacts } from './request.js';
 import type { UserCommand } from './user-session.js';
 

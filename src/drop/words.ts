@@ -74,26 +74,6 @@ export function renameSql(options: {
   return Buffer.concat(parts);
 }
 
-/** One atomic RENAME of tables under their hold names into the recycle schema, under the same. */
-export function homeSql(options: {
-  readonly groupId: string;
-  readonly moves: readonly { readonly name: QualifiedName; readonly holdName: string }[];
-  readonly home: string;
-  readonly charset: ClientCharset;
-}): Buffer {
-  const { groupId, moves, home, charset } = options;
-  const parts = moves.map(({ name: { schema }, holdName }, index) => {
-    const table = Buffer.from(holdName);
-    return Buffer.concat([
-      Buffer.from(index === 0 ? '' : ', '),
-      qualified({ schema, table }, charset),
-      Buffer.from(' TO '),
-      qualified({ schema: Buffer.from(home), table }, charset),
-    ]);
-  });
-  return Buffer.concat([Buffer.from(`RENAME /* undrop home ${groupId} */ TABLE `), ...parts]);
-}
-
 /**
  * A RENAME that can never succeed, as its target schema doesn't exist: it ends the transaction as
  * the DROP would, and says what read-only, XA and missing rights would say.
@@ -107,11 +87,6 @@ export function probeSql(
     qualified(name, options.charset),
     Buffer.from(` TO \`_undrop_none_${options.groupId}\`.\`t\``),
   ]);
-}
-
-/** In which charset the server says what it says. */
-export function resultsSql(charset: string): Buffer {
-  return Buffer.from(`SET /* undrop words */ character_set_results = ${charset}`);
 }
 
 /** The same of several; the first is what can't be renamed. */
@@ -167,16 +142,6 @@ export function truncateOwnSql(
 ): Buffer {
   const verb = Buffer.from(`TRUNCATE /* undrop temporary ${groupId} */ TABLE `);
   return Buffer.concat([verb, qualified(name, charset)]);
-}
-
-/**
- * Asks for the right to drop: the server checks it for all names before it looks at any, in the
- * words of DROP TABLE. Of what is no view it destroys nothing. Where it may be dropped it waits for
- * locks, as long as the client's own WAIT says.
- */
-export function dropRightsSql(names: readonly QualifiedName[], options: AskWords): Buffer {
-  const verb = `${within(options.wait)}DROP /* undrop rights ${options.groupId} */ VIEW `;
-  return dropNames(verb, names, { ...options, ifExists: false });
 }
 
 /**
@@ -263,12 +228,9 @@ export function underOwnGtid(
     `SET /* undrop words */ gtid_next = '${gtidNext}'`,
     'COMMIT /* undrop words */ AND NO CHAIN NO RELEASE',
   ].map((text) => ({ kind: 'query' as const, text: Buffer.from(text) }));
-  assert(off !== undefined && back.length === OWN_GTID_BEHIND, 'it is found by its place');
+  assert(off !== undefined, 'it is switched off first');
   return { commands: [off, ...commands, ...back], at: 1 };
 }
-
-/** How many answers stand behind that of the last command. */
-export const OWN_GTID_BEHIND = 2;
 
 /** MariaDB's words for a view in DROP TABLE, which no harmless statement of its own gives. */
 export function viewSignal(schema: string, table: string): Signal {

@@ -5,7 +5,7 @@
  */
 import { isServerError, type Rows, type ServicePool } from '../service/pools.js';
 import { textOf, textOrNullOf } from '../service/row.js';
-import { note, type SQLQuery, sql } from '../service/sql.js';
+import { type SQLQuery, sql } from '../service/sql.js';
 
 export interface LockedTable {
   readonly schema: string;
@@ -68,67 +68,4 @@ export async function readSessionLocks(
     if (isServerError(error)) return null;
     throw error;
   }
-}
-
-/** A table that somebody has in use, perhaps locked. */
-export interface UsedTable {
-  readonly schema: string;
-  readonly table: string;
-  /** As opposed to a sequence, a view, or what is gone by now. */
-  readonly isBase: boolean;
-  readonly isInnodb: boolean;
-}
-
-export interface UsedTables {
-  /** Null: nobody can say. */
-  readonly tables: readonly UsedTable[] | null;
-  /** So many of InnoDB's has the session itself; null: nobody can say. */
-  readonly ownInnodb: number | null;
-  /** Somebody waits for a table: what is unlocked would be his at once. */
-  readonly isWaitedFor: boolean;
-}
-
-/** More than these aren't asked for. */
-const USED_MAX = 64;
-
-const UNKNOWN: UsedTables = { tables: null, ownInnodb: null, isWaitedFor: true };
-
-/** Tables of which the session may hold a lock. Does not reject for what the server says. */
-export async function readTablesInUse(pool: ServicePool, threadId: number): Promise<UsedTables> {
-  try {
-    const [used = []] = await pool.run(sql`SHOW OPEN TABLES WHERE In_use > 0`);
-    if (used.length === 0) return { tables: [], ownInnodb: null, isWaitedFor: false };
-    if (used.length > USED_MAX) return UNKNOWN;
-    const lookups = used.map(
-      (row) => sql`SELECT ${note('in-use')} TABLE_SCHEMA AS schemaName, TABLE_NAME AS tableName,
-          TABLE_TYPE AS type, ENGINE AS engine FROM information_schema.TABLES
-        WHERE TABLE_SCHEMA = ${textOf(row, 'Database')} AND TABLE_NAME = ${textOf(row, 'Table')}`,
-    );
-    const [found = []] = await pool.run(sql.join(lookups, sql` UNION ALL `));
-    const [status = []] = await pool.run(sql`SHOW ENGINE INNODB STATUS`);
-    const tables = found.map((row) => ({
-      schema: textOf(row, 'schemaName'),
-      table: textOf(row, 'tableName'),
-      isBase: textOf(row, 'type') === 'BASE TABLE',
-      isInnodb: textOrNullOf(row, 'engine') === 'InnoDB',
-    }));
-    const ownInnodb = innodbTablesOf(textOrNullOf(status[0] ?? {}, 'Status') ?? '', threadId);
-    const [waiting = []] = await pool.run(
-      sql`SELECT ${note('waits')} 1 AS one FROM information_schema.PROCESSLIST
-        WHERE STATE LIKE 'Waiting for table %lock' LIMIT 1`,
-    );
-    return { tables, ownInnodb, isWaitedFor: waiting.length > 0 };
-  } catch (error) {
-    if (isServerError(error)) return UNKNOWN;
-    throw error;
-  }
-}
-
-/** Of a session that is doing nothing, these are locked. Null where the status doesn't list it. */
-export function innodbTablesOf(status: string, threadId: number): number | null {
-  const own = status
-    .split('---TRANSACTION')
-    .find((part) => part.includes(`MySQL thread id ${threadId},`));
-  if (own === undefined) return null;
-  return Number(/^mysql tables in use (\d+)/m.exec(own)?.[1] ?? '0');
 }

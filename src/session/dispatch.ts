@@ -6,14 +6,14 @@
  * understood and might be one is refused, and the table is still there.
  */
 import { assertNever } from '../assert.js';
-import { inWordsOfDrop, mayNotDrop } from '../drop/next-step.js';
 import type { UserFacts } from '../drop/request.js';
-import { probeSql } from '../drop/words.js';
+import { turnSql } from '../drop/words.js';
 import { UndropError } from '../errors.js';
 import { classifying } from '../sql/classify.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import { clientCharsetOf, modeOfSession } from '../sql/lex-mode.js';
 import type { Refused, TooMany, Verdict } from '../sql/verdict.js';
+import { ER_TABLEACCESS_DENIED_ERROR } from '../wire/server-errors.js';
 import { HELD_BYTES_MAX } from './command-gate.js';
 import { dropOrPass } from './drop-or-pass.js';
 import { inSlices } from './in-slices.js';
@@ -188,9 +188,9 @@ async function refuseTooMany(tooMany: TooMany, options: DispatchOptions): Promis
   // An error would use the GTID up.
   if (first !== undefined && !gtidMayBeSet) {
     const charset = clientCharsetOf(guess.charset) ?? 'plain';
-    const text = probeSql(first, { groupId: newId(), charset });
+    const text = turnSql(first, { groupId: newId(), charset, wait: null });
     const [said] = await userSession.run([{ kind: 'query', text }]);
-    if (said?.kind === 'err' && mayNotDrop(said)) return answerWith(inWordsOfDrop(said));
+    if (said?.kind === 'err' && said.errno === ER_TABLEACCESS_DENIED_ERROR) return answerWith(said);
   }
   return refused(tooManyOf(tooMany), options);
 }

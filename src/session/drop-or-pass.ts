@@ -10,7 +10,6 @@
 import { assert } from '../assert.js';
 import type { SessionGuess } from '../drop/drop-options.js';
 import { innermost } from '../drop/innermost.js';
-import { sentenceStart } from '../drop/next-step.js';
 import { whatIsRecycled } from '../drop/recycled-words.js';
 import type { UserFacts } from '../drop/request.js';
 import { ruleTables } from '../drop/rule-tables.js';
@@ -21,6 +20,7 @@ import { mayBeNative, type Ruling } from '../policy/decide.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import { clientCharsetOf } from '../sql/lex-mode.js';
 import { isRecycleName } from '../sql/recycle-name.js';
+import { sentenceStart } from '../steps/refuse.js';
 import { mayWish, wishesIn } from './drop-wishes.js';
 import {
   answerWith,

@@ -13,7 +13,6 @@ import { systemClock } from '../clock.js';
 import type { DropResult } from '../drop/drop-options.js';
 import { readKind } from '../drop/facts.js';
 import { innermost } from '../drop/innermost.js';
-import { refuse } from '../drop/next-step.js';
 import { qualify } from '../drop/qualify.js';
 import type { UserFacts } from '../drop/request.js';
 import { readSchemaFacts, schemaFactsSql } from '../drop/schema-words.js';
@@ -26,6 +25,7 @@ import { classifying } from '../sql/classify.js';
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import { type ClientCharset, clientCharsetOf, modeFromSqlMode } from '../sql/lex-mode.js';
 import type { Replacement } from '../sql/verdict.js';
+import { refuse } from '../steps/refuse.js';
 import { decodeErr, type ErrPacket } from '../wire/response/err.js';
 import type { OkPacket } from '../wire/response/ok.js';
 import {

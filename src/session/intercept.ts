@@ -6,9 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { assert } from '../assert.js';
 import type { DropResult, DropStatement, SessionGuess } from '../drop/drop-options.js';
 import { factsSql, readFacts } from '../drop/facts.js';
-import { refuse } from '../drop/next-step.js';
 import type { UserFacts } from '../drop/request.js';
-import { runDrop } from '../drop/run-drop.js';
 import { runPartitions } from '../drop/run-partitions.js';
 import { runTruncate } from '../drop/run-truncate.js';
 import type { CommandSession, SessionFacts } from '../drop/user-session.js';
@@ -20,6 +18,9 @@ import { newHoldId } from '../names/hold-id.js';
 import type { Rule } from '../policy/rules.js';
 import type { ServicePool } from '../service/pools.js';
 import type { Dynamic, DynamicSource, Refused, Replacement, Verdict } from '../sql/verdict.js';
+import { dropTable as dropTableSteps } from '../statements/drop-table/drop-table.js';
+import { refuse } from '../steps/refuse.js';
+import { run } from '../steps/run.js';
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import {
@@ -159,7 +160,7 @@ export async function dropAndHold(
     const { empties = false, partitions } = drop.statement;
     if (empties) result = await runTruncate(request, how);
     else if (partitions !== undefined) result = await runPartitions(request, how);
-    else result = await runDrop(request, how);
+    else result = await run(dropTableSteps, request, how);
   } catch (error) {
     if (error instanceof DestroyWished) return destroy(error.facts);
     throw error;

@@ -6,7 +6,6 @@
  * they are due; and what isn't replaced and isn't back is held for UNDROP_HOLD at least.
  */
 import type { DropResult } from '../drop/drop-options.js';
-import type { HeldTable } from '../drop/next-step.js';
 import { writeAtLast } from '../drop/write-at-last.js';
 import { UndropError } from '../errors.js';
 import { TO_COME } from '../ledger/entry.js';
@@ -16,6 +15,7 @@ import { keepLonger } from '../moves/renew.js';
 import { finishRestore, problemsOf } from '../recovery/come-back.js';
 import { settleEnded } from '../recovery/settle-intents.js';
 import { isServerError } from '../service/pools.js';
+import type { HeldTable } from '../steps/refuse.js';
 import { isFateUnknown, restore } from '../undo/run-restore.js';
 import type { InterceptOptions } from './intercept.js';
 

@@ -41,6 +41,7 @@ export const ER_TOO_BIG_FIELDLENGTH = 1074;
 export const ER_UPDATE_TABLE_USED = 1093;
 export const ER_NO_SUCH_THREAD = 1094;
 export const ER_KILL_DENIED_ERROR = 1095;
+export const ER_TABLE_NOT_LOCKED_FOR_WRITE = 1099;
 export const ER_TABLE_NOT_LOCKED = 1100;
 export const ER_WRONG_DB_NAME = 1102;
 export const ER_WRONG_TABLE_NAME = 1103;
@@ -100,11 +101,14 @@ export const ER_COL_COUNT_DOESNT_MATCH_PLEASE_UPDATE = 1558;
 export const ER_WRONG_PARTITION_NAME = 1567;
 export const ER_CANT_CHANGE_TX_CHARACTERISTICS = 1568;
 export const ER_EVENTS_DB_ERROR = 1577;
+export const ER_BAD_LOG_STATEMENT = 1580;
+export const ER_CANT_RENAME_LOG_TABLE = 1581;
 export const ER_FAILED_READ_FROM_PAR_FILE = 1696;
 export const ER_ACCESS_DENIED_NO_PASSWORD_ERROR = 1698;
 export const ER_TRUNCATE_ILLEGAL_FK = 1701;
 export const ER_CANNOT_LOAD_FROM_TABLE_V2 = 1728;
 export const ER_UNKNOWN_PARTITION = 1735;
+export const ER_CANT_DO_IMPLICIT_COMMIT_IN_TRX_WHEN_GTID_NEXT_IS_SET = 1778;
 export const ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION = 1792;
 export const ER_UNKNOWN_ALTER_ALGORITHM = 1800;
 export const ER_COL_COUNT_DOESNT_MATCH_CORRUPTED_V2 = 1805;
@@ -113,6 +117,7 @@ export const ER_MUST_CHANGE_PASSWORD = 1820;
 export const ER_FK_FAIL_ADD_SYSTEM = 1823;
 export const ER_FK_DUP_NAME = 1826;
 export const ER_READ_ONLY_MODE = 1836;
+export const ER_GTID_NEXT_TYPE_UNDEFINED_GTID = 1837;
 export const ER_ALTER_OPERATION_NOT_SUPPORTED = 1845;
 export const ER_ALTER_OPERATION_NOT_SUPPORTED_REASON = 1846;
 export const ER_MUST_CHANGE_PASSWORD_LOGIN = 1862;
@@ -124,6 +129,8 @@ export const ER_FK_CANNOT_DROP_PARENT = 3730;
 export const ER_CHECK_CONSTRAINT_NOT_FOUND = 3821;
 export const ER_CHECK_CONSTRAINT_DUP_NAME = 3822;
 export const ER_FK_NO_UNIQUE_INDEX_PARENT = 6125;
+/** MariaDB gives 4091 to `ER_UNKNOWN_SEQUENCES`. */
+export const ER_XA_TEMP_TABLE = 4091;
 /** MySQL 8.0.29 and later. MariaDB gives 4092 to `ER_UNKNOWN_VIEW`. */
 export const ER_INNODB_MAX_ROW_VERSION = 4092;
 
@@ -230,6 +237,13 @@ export const METADATA_LOCK_GRANTED: readonly number[] = [
 export const OWN_GLOBAL_LOCK: readonly number[] = [
   ER_CANT_UPDATE_WITH_READLOCK,
   ER_BACKUP_LOCK_IS_ACTIVE,
+];
+
+/** The session itself has LOCK TABLES, which don't allow this statement. */
+export const UNDER_LOCK_TABLES: readonly number[] = [
+  ER_TABLE_NOT_LOCKED_FOR_WRITE,
+  ER_TABLE_NOT_LOCKED,
+  ER_LOCK_OR_ACTIVE_TRANSACTION,
 ];
 
 /**

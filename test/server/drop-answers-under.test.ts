@@ -151,7 +151,7 @@ test('every difference under a setting stands in the limitations', () => {
   for (const { reason } of Object.values(DIFFERENCES_UNDER)) expect(page).toContain(reason);
 });
 
-test('of the vendored cases at most twelve end otherwise under any setting', () => {
+test('of the vendored cases at most sixteen end otherwise under any setting', () => {
   const vendored = nativeCases().filter(({ name }) => !name.includes(' ') && !/^k\d/.test(name));
   for (const setting of SETTINGS) {
     const differing = vendored.filter((one) =>
@@ -162,6 +162,6 @@ test('of the vendored cases at most twelve end otherwise under any setting', () 
       }),
     );
     process.stdout.write(`${setting.name}: ${differing.map(({ name }) => name).join(', ')}\n`);
-    expect(differing.length).toBeLessThanOrEqual(12);
+    expect(differing.length).toBeLessThanOrEqual(16);
   }
 });

@@ -10,7 +10,7 @@ import {
   PreparedDrops,
 } from '../../src/session/prepared-drops.js';
 import * as com from '../../src/wire/commands.js';
-import { requestOf } from '../support/drop-situation.js';
+import { requestOf } from '../support/drop-request.js';
 
 const MYSQL = { flavour: 'mysql', versionId: 90_704 } as const;
 const MARIADB = { flavour: 'mariadb', versionId: 110_806 } as const;

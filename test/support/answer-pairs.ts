@@ -60,6 +60,22 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
       'MySQL 8 and later: what the server remarks on the text of a drop (1681, 4164) is not passed on',
     where: ['answer', 'diagnostics'],
   },
+  'stays-locked': {
+    reason: 'a session stays under LOCK TABLES after a drop of its last locked table',
+    where: ['diagnostics', 'probes', 'tables', 'root'],
+  },
+  'stays-locked, and tells': {
+    reason: 'a session stays under LOCK TABLES after a drop of its last locked table',
+    where: ['answer', 'diagnostics', 'probes', 'tables', 'root'],
+  },
+  'alias-lock': {
+    reason: 'a drop of a table that the session has locked under an alias only',
+    where: ['answer', 'diagnostics', 'probes', 'tables', 'root'],
+  },
+  'performance-schema': {
+    reason: 'MySQL: a drop of what is, or is not, in `performance_schema` is refused by error 1044',
+    where: ['answer', 'diagnostics', 'probes', 'tables', 'root'],
+  },
   'one-row': {
     reason:
       'MariaDB: where a drop names a view, or DROP SEQUENCE a table, `SHOW WARNINGS` has one row where the server has several, and a note names it as unknown (1051, 4091)',

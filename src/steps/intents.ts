@@ -1,0 +1,175 @@
+/**
+ * The intents of one try in the ledger: recorded under what is guessed of the session while the
+ * session itself is asked, corrected where the guess was wrong, and at the end turned into what is
+ * held, or forgotten.
+ *
+ * Invariants: an intent is in the ledger before its RENAME is sent. Once a RENAME was sent, an
+ * intent is forgotten only after a look: a KILL that meets a RENAME at its end is answered with an
+ * error, and it is done. What was sent into a connection that broke is left to recovery.
+ */
+
+import { systemClock } from '../clock.js';
+import type { DropOptions } from '../drop/drop-options.js';
+import { type Dropper, type RecordedIntent, recordDrop } from '../drop/record-drop.js';
+import type { DropRequest, UserFacts } from '../drop/request.js';
+import { type ServiceNames, serviceNames } from '../drop/service-names.js';
+import { FORGET_TRIES_MAX, writeAtLast } from '../drop/write-at-last.js';
+import { forgetUnanswered, isIntentWaiting } from '../ledger/waiting-intent.js';
+import { forgetIntents, recordOutcome } from '../ledger/write.js';
+import { asksForHosts, type Ruling } from '../policy/decide.js';
+import { settleEnded } from '../recovery/settle-intents.js';
+import type { HeldTable } from './refuse.js';
+
+/** How often it is looked whether an intent waits. */
+const LOOK_EVERY_MS = 100;
+
+export class Intents {
+  readonly #request: DropRequest;
+  readonly #options: DropOptions;
+  readonly #hints: ReadonlySet<string>;
+  #guessed: ServiceNames = { tables: [] };
+  /** An intent that is on its way. */
+  #recording: Promise<RecordedIntent | null> = Promise.resolve(null);
+  #recorded: RecordedIntent | null = null;
+  /** Whether the last intent went into the binary log. */
+  #logged = true;
+  #beganMs = 0;
+  /** A RENAME is under way, or done. */
+  mayBeRenamed = false;
+  /** One was sent, whatever came of it. */
+  wasRenameSent = false;
+
+  constructor(request: DropRequest, options: DropOptions, hints: ReadonlySet<string>) {
+    this.#request = request;
+    this.#options = options;
+    this.#hints = hints;
+    for (const id of request.ids) options.activeIds.add(id);
+  }
+
+  /** When the due time was fixed, or a moment before; by `performance.now`. */
+  get beganMs(): number {
+    return this.#beganMs;
+  }
+
+  get recorded(): RecordedIntent | null {
+    return this.#recorded;
+  }
+
+  rulingOf(id: string): Ruling | undefined {
+    return this.#recorded?.rulings[this.#request.ids.indexOf(id)];
+  }
+
+  /** Begins to record under the guess; does not wait for it. */
+  begin(): void {
+    const { guess, logBinMayBeOff = false } = this.#options;
+    this.#guessed = serviceNames(this.#request, guess);
+    this.#beganMs = performance.now();
+    // A wrong guess of that kind leaves nothing in the binary log.
+    this.#logged = !logBinMayBeOff;
+    this.#recording = this.#record(this.#guessed, { logged: this.#logged, ...guess });
+  }
+
+  /** Resolves with true once the intents are seen to wait, with false once they are done. */
+  async isStuck(): Promise<boolean> {
+    const done = new AbortController();
+    const ending = this.#recording.then(() => {
+      done.abort();
+      return false;
+    });
+    for (;;) {
+      await systemClock.sleep(LOOK_EVERY_MS, done.signal);
+      if (done.signal.aborted) return ending;
+      const isWaiting = isIntentWaiting(this.#options.pool, this.#request.ids[0] ?? '');
+      if (await Promise.race([isWaiting, ending])) return true;
+    }
+  }
+
+  /** The intents as the session's own facts want them. */
+  async record(facts: UserFacts, wasStuck: boolean): Promise<RecordedIntent> {
+    const { guess } = this.#options;
+    let first = await this.#recording;
+    if (first === null || (wasStuck && first.intent === null)) {
+      first = await this.#record(this.#guessed, { logged: this.#logged, ...guess });
+    }
+    this.#recorded = first;
+    const names = serviceNames(this.#request, facts);
+    const isSame = facts.logged === this.#logged && facts.user === guess.user;
+    const isRight = isSame && this.#isRuledAlike(facts);
+    if (isRight && JSON.stringify(names) === JSON.stringify(this.#guessed)) return first;
+    // What the server refused once it would refuse again, with words about the second try.
+    if (first.intent === null && !('error' in this.#guessed)) return first;
+    // A row that stays is in the way of the new one, and then nothing is dropped.
+    if (first.intent !== null) await this.tryToForget();
+    this.#logged = facts.logged;
+    this.#recorded = await this.#record(names, facts);
+    return this.#recorded;
+  }
+
+  /** What was decided by the guess would be decided so again. */
+  #isRuledAlike({ account, wish }: UserFacts): boolean {
+    const { guess, rules = [] } = this.#options;
+    return wish === null && (!asksForHosts(rules) || guess.account === account);
+  }
+
+  #record(names: ServiceNames, session: Dropper): Promise<RecordedIntent> {
+    return recordDrop(this.#request, names, session, { ...this.#options, wishes: this.#hints });
+  }
+
+  /** Writes the outcome until it is written, after the answer; tells recovery if it can't. */
+  async finish(held: readonly HeldTable[], onLate?: (error: Error) => void): Promise<void> {
+    const { stopping } = this.#options;
+    const triesMax = held.length === 0 ? FORGET_TRIES_MAX : Number.POSITIVE_INFINITY;
+    try {
+      await writeAtLast(() => this.#write(held), { stopping, onLate, triesMax });
+    } catch (error) {
+      this.#options.onUnsettled();
+      throw error;
+    } finally {
+      this.release();
+    }
+  }
+
+  async #write(held: readonly HeldTable[]): Promise<void> {
+    const ids = this.#request.ids.filter((id) => !held.some((table) => table.id === id));
+    if (held.length > 0) {
+      const tables = held.map(({ failure, ...table }) => {
+        return failure === null ? table : { ...table, failure };
+      });
+      await recordOutcome(this.#options.pool, { tables, forgotten: [] });
+    }
+    await this.#forget(ids);
+  }
+
+  /** False where recovery has to forget them. */
+  async tryToForget(): Promise<boolean> {
+    try {
+      await this.#forget(this.#request.ids);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      return false;
+    }
+  }
+
+  /** Nothing was recorded for a name that doesn't exist, so mostly there is nothing to forget. */
+  async #forget(ids: readonly string[]): Promise<void> {
+    // What is still on its way could not be forgotten.
+    const first = await this.#recording;
+    const tables = (this.#recorded ?? first)?.intent?.tables;
+    const recorded = ids.filter(
+      (id) => tables?.some((table) => table.id === id && table.holdUntil !== null) ?? true,
+    );
+    if (recorded.length === 0) return;
+    if (this.wasRenameSent) {
+      await settleEnded(this.#options.pool, recorded);
+      // Recovery has what could not be settled.
+      return this.#options.onUnsettled();
+    }
+    const forget = first?.intent === null ? forgetUnanswered : forgetIntents;
+    await forget(this.#options.pool, recorded, { sqlLogBin: this.#logged });
+  }
+
+  release(): void {
+    for (const id of this.#request.ids) this.#options.activeIds.delete(id);
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * What a statement that takes tables away is made of. A procedure is a generator: it yields
+ * effects, gets their answers, and reads from top to bottom; `yield*` calls another procedure. It
+ * is pure: `run.ts` performs the effects on a session and the service pool, a test in memory.
+ */
+import type { RecordedIntent } from '../drop/record-drop.js';
+import type { SteadOutcome, SteadRename } from '../drop/rename-in-stead.js';
+import type { UserFacts } from '../drop/request.js';
+import type { UserCommand } from '../drop/user-session.js';
+import type { LockedTable } from '../ledger/session-locks.js';
+import type { IntentFacts, IntentTable } from '../ledger/write.js';
+import type { RelocateTable, Relocation } from '../moves/relocate.js';
+import type { LastingStay } from '../moves/stays.js';
+import type { Result } from '../wire/result-reader.js';
+
+/** Each effect, and what its answer is. */
+interface Effects {
+  /** Runs commands on the user's session. `renames`: the last may move tables. */
+  user: {
+    readonly in: { readonly commands: readonly UserCommand[]; readonly renames: boolean };
+    readonly out: readonly Result[];
+  };
+  /** The same, while the service begins to record the intents under what is guessed. */
+  both: {
+    readonly in: { readonly commands: readonly UserCommand[] };
+    readonly out: readonly Result[];
+  };
+  /** From here on the settings of the session are known. */
+  know: { readonly in: { readonly facts: UserFacts }; readonly out: undefined };
+  /** Whether the intents wait for a lock of somebody's; false: they are written, or failed. */
+  isRecordingStuck: { readonly in: object; readonly out: boolean };
+  /** The intents, recorded anew if a guess was wrong, or if `wasStuck` and they failed. */
+  record: {
+    readonly in: { readonly facts: UserFacts; readonly wasStuck: boolean };
+    readonly out: RecordedIntent;
+  };
+  /** The service looks why tables have to stay in their own schema. */
+  stays: {
+    readonly in: { readonly tables: readonly IntentTable[] };
+    readonly out: readonly (LastingStay | null)[];
+  };
+  /** The service looks what the session has locked; null: the server can't tell. */
+  locks: { readonly in: object; readonly out: readonly LockedTable[] | null };
+  /** The service renames to hold names. */
+  take: { readonly in: { readonly rename: SteadRename }; readonly out: SteadOutcome };
+  /** The service takes keys and triggers off, if `detach`, and moves into the recycle schema. */
+  relocate: {
+    readonly in: {
+      readonly tables: readonly RelocateTable[];
+      readonly logged: boolean;
+      readonly detach: boolean;
+      readonly lowerCaseTableNames: IntentFacts['lowerCaseTableNames'];
+    };
+    readonly out: readonly Relocation[];
+  };
+}
+
+export type EffectName = keyof Effects;
+export type Effect<K extends EffectName = EffectName> = {
+  [Name in K]: { readonly do: Name } & Effects[Name]['in'];
+}[K];
+export type Outcome<K extends EffectName> = Effects[K]['out'];
+
+/** A pure procedure with the result `T`. */
+export type Steps<T> = Generator<Effect, T, unknown>;
+
+/** Yields one effect; its answer has the type that belongs to it. */
+export function* perform<K extends EffectName>(name: K, what: Effects[K]['in']): Steps<Outcome<K>> {
+  return (yield { do: name, ...what } as Effect) as Outcome<K>;
+}
+
+/** Runs texts on the user's session in one write; one answer for each. */
+export function* ask(...texts: readonly Uint8Array[]): Steps<readonly Result[]> {
+  return yield* perform('user', { commands: texts.map(query), renames: false });
+}
+
+export function query(text: Uint8Array): UserCommand {
+  return { kind: 'query', text };
+}
+
+/** Drives a procedure to its end; `world` performs each effect. What it throws ends both. */
+export async function drive<T>(
+  steps: Steps<T>,
+  world: (effect: Effect) => Promise<unknown>,
+): Promise<T> {
+  let step = steps.next();
+  while (step.done !== true) step = steps.next(await world(step.value));
+  return step.value;
+}

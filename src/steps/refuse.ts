@@ -1,0 +1,81 @@
+/**
+ * The replies that a procedure ends with: the server's own answer, a refusal of undrop's, or "the
+ * tables changed, try again". Pure.
+ */
+import { assert } from '../assert.js';
+import type { DropRequest } from '../drop/request.js';
+import { UndropError } from '../errors.js';
+import { type ErrPacket, encodeErr } from '../wire/response/err.js';
+import type { Result } from '../wire/result-reader.js';
+
+/** A table that is under its hold name, as the ledger is to have it. */
+export interface HeldTable {
+  readonly id: string;
+  readonly holdSchema: string;
+  readonly holdName: string;
+  readonly relocated: boolean;
+  readonly failure: string | null;
+}
+
+export interface Answer {
+  readonly kind: 'answer';
+  /** Payload of an OK or ERR packet. */
+  readonly payload: Buffer;
+  readonly held: readonly HeldTable[];
+  /** The refusal, for the log. */
+  readonly refusal: UndropError | null;
+}
+
+/** The tables changed between two looks: the intents are forgotten, and it is tried again. */
+export interface Again {
+  readonly kind: 'again';
+  readonly because: string;
+  /** The answer after the last try; null: that they keep changing. */
+  readonly otherwise: UndropError | null;
+}
+
+export type Reply = Answer | Again;
+
+/** The part of a request that says which tables are meant. */
+export type Naming = Pick<DropRequest, 'statement'>;
+
+/** The answer of the server, as it came. */
+export function answerWith(result: Result): Answer {
+  assert(result.kind === 'ok' || result.kind === 'err', 'a DROP answers OK or ERR');
+  return { kind: 'answer', payload: result.payload, held: [], refusal: null };
+}
+
+/** A refusal of undrop's: an ERR with the error's code in front, nothing held. */
+export function refuse(error: UndropError): Answer {
+  const { errno, sqlState } = error.entry;
+  const message = Buffer.from(`${error.code}: ${error.message}`);
+  const payload = encodeErr({ errno, sqlState, message });
+  return { kind: 'answer', payload, held: [], refusal: error };
+}
+
+/** The server would not rename a table; its error is the cause. */
+export function holdFailed(request: Naming, { errno, message }: ErrPacket): Answer {
+  const cause = `${errno} ${message.toString()}`;
+  return refuse(new UndropError('UNDROP_HOLD_FAILED', { tables: sentenceStart(request), cause }));
+}
+
+export function again(because: string, otherwise: UndropError | null = null): Again {
+  return { kind: 'again', because, otherwise };
+}
+
+/** "Table a was" or "Tables a, b were", the start of a sentence that goes on with "not dropped". */
+export function sentenceStart(request: Naming): string {
+  const names = request.statement.names.map(({ schema, table }) => {
+    const parts = schema === null ? [table] : [schema, table];
+    return parts.map((part) => Buffer.from(part).toString()).join('.');
+  });
+  const [shown, more] = [names.slice(0, 5).join(', '), names.length - 5];
+  const list = more > 0 ? `${shown} and ${more} more` : shown;
+  return names.length === 1 ? `Table ${list} was` : `Tables ${list} were`;
+}
+
+/** Only those names of the statement that stand at `indices`. */
+export function namingOnly({ statement }: Naming, indices: readonly number[]): Naming {
+  const names = statement.names.filter((_name, index) => indices.includes(index));
+  return { statement: { ...statement, names } };
+}

@@ -1,0 +1,203 @@
+/**
+ * Runs a procedure: the one place that performs effects, on the user's session and on the service
+ * pool. It owns the tries, the intents, the handles that are left open, and the end of all of them.
+ */
+import { assertNever } from '../assert.js';
+import type { DropOptions, DropResult, DropStatement } from '../drop/drop-options.js';
+import { innermost } from '../drop/innermost.js';
+import { lastLook } from '../drop/last-look.js';
+import { renameInStead, type SteadOutcome, type SteadRename } from '../drop/rename-in-stead.js';
+import type { DropRequest, UserFacts } from '../drop/request.js';
+import { runUnseen } from '../drop/run-unseen.js';
+import type { UserCommand } from '../drop/user-session.js';
+import { UndropError } from '../errors.js';
+import { readSessionLocks } from '../ledger/session-locks.js';
+import type { IntentTable } from '../ledger/write.js';
+import { whyItStays } from '../moves/data-directory.js';
+import type { Relocation } from '../moves/relocate.js';
+import { type LastingStay, STAYS_LOCKED } from '../moves/stays.js';
+import { moveHome, takeHome } from '../moves/take-home.js';
+import { Patience } from '../service/patience.js';
+import type { Result } from '../wire/result-reader.js';
+import { Intents } from './intents.js';
+import { drive, type Effect, type Steps } from './procedure.js';
+import { type Answer, type Reply, refuse, sentenceStart } from './refuse.js';
+
+/** A drop that took longer than this before its RENAME was done gets a due time from then on. */
+const LOST_MS_MAX = 1_000;
+/** Tables that keep changing are given up after so many tries; 3 were too few for a crowd. */
+const TRIES_MAX = 8;
+
+/** What a procedure begins with in each try. */
+export interface Beginning {
+  readonly request: DropRequest;
+  /** A hint of the session is used up by the first try, and counts for those that follow. */
+  readonly hints: Set<string>;
+  /** The session has spoken of GTID_NEXT. */
+  readonly gtidMayBeSet: boolean;
+}
+
+/** Rejects where the user's session broke, or with what the procedure throws. */
+export async function run(
+  procedure: (beginning: Beginning) => Steps<Reply>,
+  drop: DropStatement,
+  options: DropOptions,
+): Promise<DropResult> {
+  const { gtidMayBeSet = false } = options;
+  const hints = new Set(options.wishes);
+  for (let tries = 1; ; tries++) {
+    const ids = drop.statement.names.map(() => options.newId());
+    const request: DropRequest = { ...drop, groupId: options.newId(), ids };
+    const one = new Try(request, options, new Intents(request, options, hints));
+    const reply = await one.run(procedure({ request, hints, gtidMayBeSet }));
+    if (reply.kind === 'answer') return one.resultOf(reply);
+    if (tries < TRIES_MAX) continue;
+    const params = { tables: sentenceStart(drop), times: tries };
+    return one.resultOf(
+      refuse(reply.otherwise ?? new UndropError('UNDROP_CHANGED_MEANWHILE', params)),
+    );
+  }
+}
+
+class Try {
+  readonly #request: DropRequest;
+  readonly #options: DropOptions;
+  readonly #intents: Intents;
+  #facts: UserFacts | null = null;
+  /**
+   * Handles of the client's text, which was prepared to be judged: a DROP that is ready to be
+   * executed by whoever knows its number. None outlives the try.
+   */
+  readonly #handles = new Set<number>();
+
+  constructor(request: DropRequest, options: DropOptions, intents: Intents) {
+    this.#request = request;
+    this.#options = options;
+    this.#intents = intents;
+  }
+
+  async run(steps: Steps<Reply>): Promise<Reply> {
+    try {
+      const reply = await drive(steps, (effect) => this.#perform(effect));
+      await this.#closeHandles();
+      if (reply.kind === 'again') {
+        if (!(await this.#intents.tryToForget())) this.#options.onUnsettled();
+        this.#intents.release();
+      }
+      return reply;
+    } catch (error) {
+      // What is thrown by a session that is there, as DestroyWished.
+      await this.#closeHandles().catch(() => undefined);
+      const isForgotten = !this.#intents.mayBeRenamed && (await this.#intents.tryToForget());
+      this.#intents.release();
+      if (!isForgotten) this.#options.onUnsettled();
+      throw error;
+    }
+  }
+
+  resultOf({ payload, held, refusal }: Answer): DropResult {
+    const heldIds = new Set(held.map(({ id }) => id));
+    const tables = this.#intents.recorded?.intent?.tables ?? [];
+    return {
+      payload,
+      held,
+      tables: tables
+        .filter(({ id }) => heldIds.has(id))
+        .map(({ schema, table }) => `${schema}.${table}`),
+      by: held.map(({ id }) => this.#intents.rulingOf(id)?.by ?? null),
+      refusal,
+      facts: this.#facts,
+      finish: (onLate) => this.#intents.finish(held, onLate),
+    };
+  }
+
+  async #perform(effect: Effect): Promise<unknown> {
+    switch (effect.do) {
+      case 'user':
+        return this.#runOnSession(effect.commands, effect.renames);
+      case 'both':
+        this.#intents.begin();
+        return this.#runOnSession(effect.commands, false);
+      case 'know':
+        this.#facts = effect.facts;
+        return undefined;
+      case 'isRecordingStuck':
+        return this.#intents.isStuck();
+      case 'record':
+        return this.#intents.record(effect.facts, effect.wasStuck);
+      case 'stays':
+        return this.#stays(effect.tables);
+      case 'locks':
+        return readSessionLocks(this.#options.pool, this.#request.session.threadId);
+      case 'take':
+        return this.#take(effect.rename);
+      case 'relocate':
+        return this.#relocate(effect);
+      default:
+        return assertNever(effect);
+    }
+  }
+
+  async #runOnSession(
+    commands: readonly UserCommand[],
+    renames: boolean,
+  ): Promise<readonly Result[]> {
+    const wasRenamed = this.#intents.mayBeRenamed;
+    if (renames) {
+      this.#intents.mayBeRenamed = true;
+      this.#intents.wasRenameSent = true;
+    }
+    const closing = [...this.#handles].map((statementId) => {
+      return { kind: 'close' as const, statementId };
+    });
+    this.#handles.clear();
+    const sent = [...closing, ...commands];
+    const results = await runUnseen(this.#options.userSession, sent, this.#facts);
+    for (const result of results) {
+      if (result.kind === 'prepared') this.#handles.add(result.statementId);
+    }
+    if (renames && results.at(-1)?.kind === 'err') this.#intents.mayBeRenamed = wasRenamed;
+    return results;
+  }
+
+  async #closeHandles(): Promise<void> {
+    if (this.#handles.size > 0) await this.#runOnSession([], false);
+  }
+
+  async #stays(tables: readonly IntentTable[]): Promise<readonly (LastingStay | null)[]> {
+    const stays: (LastingStay | null)[] = [];
+    for (const { id, schema, table, holdUntil } of tables) {
+      const asked = { id, schema, name: table };
+      stays.push(holdUntil === null ? null : await whyItStays(this.#options.pool, asked));
+    }
+    return stays;
+  }
+
+  async #take(rename: SteadRename): Promise<SteadOutcome> {
+    const wasRenamed = this.#intents.mayBeRenamed;
+    this.#intents.mayBeRenamed = true;
+    const outcome = await renameInStead(this.#options.pool, rename).catch((error: unknown) => {
+      const tables = sentenceStart(this.#request);
+      throw new UndropError('UNDROP_FATE_UNKNOWN', { tables, cause: innermost(error) }, error);
+    });
+    this.#intents.mayBeRenamed = wasRenamed || outcome.kind === 'renamed';
+    return outcome;
+  }
+
+  async #relocate({
+    tables: renamed,
+    logged,
+    detach,
+    lowerCaseTableNames,
+  }: Effect<'relocate'>): Promise<readonly Relocation[]> {
+    const { pool, holdMs } = this.#options;
+    const isLate = performance.now() - this.#intents.beganMs > LOST_MS_MAX;
+    const rulingOf = (id: string) => this.#intents.rulingOf(id);
+    const tables = await lastLook(pool, renamed, { isLate, holdMs, rulingOf });
+    // After a long wait it may have keys and triggers that it had not when it was looked at.
+    const mayHaveMore = isLate && renamed.every(({ stays }) => stays !== STAYS_LOCKED);
+    const move = detach || mayHaveMore ? takeHome : moveHome;
+    const server = { ...this.#request.server, lowerCaseTableNames };
+    return move(pool, tables, { logged, patience: new Patience(), server });
+  }
+}

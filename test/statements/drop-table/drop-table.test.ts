@@ -1,0 +1,87 @@
+/**
+ * A DROP TABLE in a table of worlds: what is said, what is held at the end, and what is still there
+ * (UPDATE_GOLDEN=1 writes what happens now); and what happens in no world.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { describe, expect, test } from '@jest/globals';
+import { dropIn, type End, type World, type WorldTable } from '../../support/drop-world.js';
+import fc from '../../support/properties.js';
+
+interface Case extends World {
+  readonly comment: string;
+  end?: End;
+}
+
+const FILE = 'test/golden/drop_table_cases.json';
+const cases = JSON.parse(readFileSync(FILE, 'utf8')) as Case[];
+
+describe('a DROP TABLE', () => {
+  test.each(cases)('$server: $comment', async (one) => {
+    const end = await dropIn(one);
+    if (process.env['UPDATE_GOLDEN'] === '1') {
+      one.end = end;
+      writeFileSync(FILE, `${JSON.stringify(cases, null, 1)}\n`);
+    }
+    expect(end).toEqual(one.end);
+  });
+});
+
+describe('in no world', () => {
+  const table = fc.record<WorldTable>(
+    {
+      kind: fc.constantFrom('base', 'base', 'base', 'view', 'temporary'),
+      rights: fc.constantFrom('all', 'all', 'drop alone', 'none'),
+      isParent: fc.boolean(),
+      hasTriggers: fc.boolean(),
+      isBusy: fc.boolean(),
+      lock: fc.constantFrom('write', 'read'),
+      isHidden: fc.boolean(),
+      vanishes: fc.boolean(),
+    },
+    { requiredKeys: ['kind'] },
+  );
+  const world = fc.record<World>(
+    {
+      server: fc.constantFrom('mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'),
+      sql: fc.constantFrom('DROP TABLE a', 'DROP TABLE a, b, c', 'DROP TABLE IF EXISTS a, b, c'),
+      tables: fc.dictionary(fc.constantFrom('a', 'b', 'c'), table),
+      isReadOnly: fc.boolean(),
+      gtidNext: fc.constant('aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa:1'),
+      noIntents: fc.boolean(),
+      service: fc.constantFrom('renamed', 'busy', 'gone', 'denied', 'failed'),
+      relocation: fc.constantFrom('moved', 'failed'),
+      isElsewhere: fc.boolean(),
+    },
+    { requiredKeys: ['server', 'sql', 'tables'] },
+  );
+
+  test('a base table is neither there nor held, or held without the right to drop it', async () => {
+    await fc.assert(
+      fc.asyncProperty(world, async (one) => {
+        const { held, there } = await dropIn(one);
+        for (const [name, { kind, rights, vanishes }] of Object.entries(one.tables)) {
+          if (kind !== 'base') expect(held).not.toContain(name);
+          if (kind !== 'base' || vanishes === true) continue;
+          expect([...held, ...there]).toContain(name);
+          if (rights === 'none') expect(there).toContain(name);
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test('OK is said while a base table is still there under its name', async () => {
+    await fc.assert(
+      fc.asyncProperty(world, async (one) => {
+        const { said, there } = await dropIn(one);
+        if (!said.startsWith('OK')) return;
+        const named = one.sql === 'DROP TABLE a' ? ['a'] : ['a', 'b', 'c'];
+        const left = named.filter(
+          (name) => one.tables[name]?.kind === 'base' && there.includes(name),
+        );
+        expect(left).toEqual([]);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+});

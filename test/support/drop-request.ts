@@ -1,0 +1,43 @@
+/** A DROP TABLE as a session hands it over: recognised, with the ids that its tables get. */
+import type { DropRequest } from '../../src/drop/request.js';
+import { parseServerVersion } from '../../src/wire/server-version.js';
+import { classifyUnderAll } from './classify.js';
+
+const VERSIONS: Readonly<Record<string, string>> = {
+  'mysql-9.7': '9.7.4',
+  'mysql-8.0': '8.0.11',
+  'mysql-5.6': '5.6.24-log',
+  'mariadb-10.11': '5.5.5-10.11.19-MariaDB-log',
+  'mariadb-11.8': '11.8.9-MariaDB',
+};
+const GROUP_ID = '0195a1b2c3d070008000000000000000';
+
+export function idOf(index: number): string {
+  return `0195a1b2c3d07000800000000000000${(index + 1).toString(16)}`;
+}
+
+export function requestOf({
+  server,
+  sql,
+}: {
+  readonly server: string;
+  readonly sql: string;
+}): DropRequest {
+  const version = parseServerVersion(VERSIONS[server] ?? server);
+  const text = Buffer.from(sql);
+  const verdict = classifyUnderAll(text, version, { multiStatements: true });
+  if (verdict.kind !== 'drop-table') throw new Error(`${sql} is ${verdict.kind}`);
+  return {
+    text,
+    statement: verdict.statement,
+    server: version,
+    charset: 'utf8',
+    session: {
+      threadId: 42,
+      upstreamLocalPort: 50_001,
+      clientAddress: '10.0.0.1:40000',
+    },
+    groupId: GROUP_ID,
+    ids: verdict.statement.names.map((_name, index) => idOf(index)),
+  };
+}

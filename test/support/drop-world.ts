@@ -1,0 +1,308 @@
+/**
+ * A server in memory, as far as a DROP TABLE touches it: tables, who may what with them, who has
+ * them locked. It performs the effects of a procedure, so that a test sees what is said and what is
+ * held at the end, and not which statements led there.
+ */
+import type { RecordedIntent } from '../../src/drop/record-drop.js';
+import type { SteadOutcome } from '../../src/drop/rename-in-stead.js';
+import type { UserCommand } from '../../src/drop/user-session.js';
+import { UndropError } from '../../src/errors.js';
+import type { IntentTable } from '../../src/ledger/write.js';
+import type { Relocation } from '../../src/moves/relocate.js';
+import { parseHoldName } from '../../src/names/hold-name.js';
+import { recycleSchemaFor } from '../../src/names/recycle-schema.js';
+import { dropTable } from '../../src/statements/drop-table/drop-table.js';
+import { drive, type Effect } from '../../src/steps/procedure.js';
+import type { Result } from '../../src/wire/result-reader.js';
+import type { ServerVersion } from '../../src/wire/server-version.js';
+import { idOf, requestOf } from './drop-request.js';
+import { describePayload, errResult, okResult, preparedResult, rowsResult } from './results.js';
+
+export interface WorldTable {
+  readonly kind: 'base' | 'view' | 'temporary';
+  /** The user's rights; default: all. */
+  readonly rights?: 'all' | 'drop alone' | 'none';
+  /** A table outside the statement refers to it. */
+  readonly isParent?: boolean;
+  readonly hasTriggers?: boolean;
+  /** Another session has it locked until its tries are over. */
+  readonly isBusy?: boolean;
+  /** LOCK TABLES of the session itself. */
+  readonly lock?: 'write' | 'read';
+  /** The service account doesn't see it. */
+  readonly isHidden?: boolean;
+  /** Another session drops it before the RENAME. */
+  readonly vanishes?: boolean;
+}
+
+export interface World {
+  readonly server: string;
+  readonly sql: string;
+  readonly tables: Readonly<Record<string, WorldTable>>;
+  /** What the server says of the text. */
+  readonly judge?: readonly [number, string, string];
+  readonly isReadOnly?: boolean;
+  readonly gtidNext?: string;
+  readonly noIntents?: boolean;
+  /** Of the RENAME by the service. */
+  readonly service?: SteadOutcome['kind'];
+  readonly relocation?: Relocation['outcome'];
+  /** Thread id and port are those of another server. */
+  readonly isElsewhere?: boolean;
+}
+
+export interface End {
+  readonly said: string;
+  readonly held: readonly string[];
+  readonly there: readonly string[];
+}
+
+const DUE = new Date('2026-03-08T12:00:00Z');
+
+export async function dropIn(world: World): Promise<End> {
+  const request = requestOf(world);
+  const memory = new Memory(world, request.server);
+  const beginning = {
+    request,
+    hints: new Set<string>(),
+    gtidMayBeSet: world.gtidNext !== undefined,
+  };
+  const reply = await drive(dropTable(beginning), async (effect) => memory.perform(effect));
+  const said = reply.kind === 'again' ? `again: ${reply.because}` : describePayload(reply.payload);
+  const held = reply.kind === 'again' ? [] : reply.held.map(({ id }) => memory.nameOf(id));
+  return {
+    said,
+    held,
+    there: [...memory.names.keys()].filter((name) => parseHoldName(name) === null),
+  };
+}
+
+class Memory {
+  readonly names: Map<string, WorldTable>;
+  readonly #world: World;
+  readonly #server: ServerVersion;
+  readonly #statement: readonly string[];
+  #handles = 0;
+
+  constructor(world: World, server: ServerVersion) {
+    this.#world = world;
+    this.#server = server;
+    this.names = new Map(Object.entries(world.tables));
+    this.#statement = requestOf(world).statement.names.map(({ table }) => `${Buffer.from(table)}`);
+  }
+
+  nameOf(id: string): string {
+    return this.#statement.find((_name, index) => idOf(index) === id) ?? id;
+  }
+
+  perform(effect: Effect): unknown {
+    switch (effect.do) {
+      case 'user':
+      case 'both':
+        return effect.commands.filter(({ kind }) => kind !== 'close').map((one) => this.#say(one));
+      case 'know':
+        return undefined;
+      case 'isRecordingStuck':
+        return false;
+      case 'record':
+        return this.#record();
+      case 'stays':
+        return effect.tables.map(() => null);
+      case 'locks':
+        return this.#locks();
+      case 'take':
+        return this.#take(effect);
+      case 'relocate':
+        return effect.tables.map(({ id, holdName }): Relocation => {
+          const { relocation: outcome = 'moved' } = this.#world;
+          if (outcome === 'failed') return { id, outcome, errno: 1205, failure: 'busy' };
+          if (outcome === 'put-back') return { id, outcome, failure: 'it is a view' };
+          return { id, outcome, holdSchema: recycleSchemaFor(effect.logged), holdName };
+        });
+    }
+  }
+
+  #locks() {
+    return [...this.names].flatMap(([table, { lock }]) =>
+      lock === undefined ? [] : [{ schema: 'shop', table, isWrite: lock === 'write' }],
+    );
+  }
+
+  #record(): RecordedIntent {
+    if (this.#world.noIntents === true) {
+      const params = { tables: 'Table t was', cause: 'the ledger is away' };
+      const intentError = new UndropError('UNDROP_NOT_RECORDED', params);
+      return { intent: null, intentError, rulings: [] };
+    }
+    const tables = this.#statement.map((table, index) => this.#seen(table, idOf(index)));
+    const isMysql = this.#server.flavour === 'mysql' && this.#server.versionId >= 80_000;
+    const intent = {
+      utcNow: new Date('2026-03-01T12:00:00Z'),
+      sessionHost: this.#world.isElsewhere === true ? null : 'localhost:50001',
+      serverIdentity: 'the server',
+      lowerCaseTableNames: 0 as const,
+      lockedTables: isMysql ? this.#locks() : null,
+      hasBackupLock: false,
+      tables,
+    };
+    return { intent, intentError: null, rulings: [] };
+  }
+
+  #seen(table: string, id: string): IntentTable {
+    const one = this.names.get(table);
+    const isSeen = one !== undefined && one.kind !== 'temporary' && one.isHidden !== true;
+    const kind = isSeen ? (one.kind === 'view' ? 'view' : 'base') : 'missing';
+    const key = { schema: 'shop', table: 'child', name: 'fk' };
+    const trigger = { name: 'tr' };
+    return {
+      id,
+      schema: 'shop',
+      table,
+      kind,
+      engine: 'InnoDB',
+      rowEstimate: 3,
+      byteEstimate: 16_384,
+      holdUntil: kind === 'base' ? DUE : null,
+      foreignKeysOut: 0,
+      foreignKeysIn: one?.isParent === true ? [key] : [],
+      foreignKeysToItself: [],
+      triggers: one?.hasTriggers === true ? [trigger] : [],
+    } as unknown as IntentTable;
+  }
+
+  #take({ rename }: Effect<'take'>): SteadOutcome {
+    const { service: kind = 'renamed' } = this.#world;
+    if (kind === 'denied' || kind === 'failed') return { kind, cause: 'why' };
+    if (kind !== 'renamed') return { kind };
+    for (const { table, holdName } of rename.tables) this.#move(table, holdName);
+    return { kind };
+  }
+
+  #move(table: string, holdName: string): void {
+    const one = this.names.get(table);
+    if (one === undefined) throw new Error(`${table} is renamed and not there`);
+    this.names.delete(table);
+    this.names.set(holdName, one);
+  }
+
+  #say(command: UserCommand): Result {
+    if (command.kind === 'close') throw new Error('it has no answer');
+    const text = Buffer.from(command.text).toString();
+    const { judge } = this.#world;
+    if (command.kind === 'prepare') {
+      const isOwn = text.startsWith('SELECT /* undrop own ');
+      if (isOwn && this.names.get(nameIn(text))?.lock !== undefined) {
+        return errResult(1100, 'HY000', 'not locked');
+      }
+      const isClients = text === this.#world.sql;
+      return isClients && judge !== undefined
+        ? errResult(...judge)
+        : preparedResult(++this.#handles);
+    }
+    if (text.startsWith('SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop facts'))
+      return this.#facts();
+    if (text.startsWith('SHOW /* undrop kind */')) return this.#kind(nameIn(text));
+    if (text.includes('/* undrop turn ')) return this.#asked(nameIn(text));
+    if (/^(RENAME|ALTER) \/\* undrop (hold|may|probe) /.test(text)) return this.#rename(text);
+    if (text.startsWith('SIGNAL')) return signalled(text);
+    if (text.startsWith('DROP /* undrop parent ')) return errResult(1217, '23000', 'a parent');
+    if (/^DROP \/\* undrop (words|temporary) /.test(text)) return this.#dropTemporary(text);
+    if (/^(DO|SET|UNLOCK|COMMIT) /.test(text)) return okResult();
+    throw new Error(`a statement that nobody expects: ${text}`);
+  }
+
+  #facts(): Result {
+    const { gtidNext = '' } = this.#world;
+    const row = [
+      'shop',
+      '',
+      'utf8mb4',
+      '1',
+      gtidNext,
+      'the server',
+      'app@10.0.0.1',
+      '1',
+      '0',
+      'OFF',
+    ];
+    const more = ['utf8mb4', null, '0', '0', 'utf8mb4_general_ci'];
+    return rowsResult(
+      [...row, ...more].map(() => 'c'),
+      [...row, ...more],
+    );
+  }
+
+  #kind(name: string): Result {
+    const one = this.names.get(name);
+    if (one === undefined) return missing(name);
+    if (one.kind === 'view') return rowsResult(['View', 'Create View'], [name, 'CREATE VIEW']);
+    const temporary = one.kind === 'temporary' ? 'TEMPORARY ' : '';
+    return rowsResult(['Table', 'Create Table'], [name, `CREATE ${temporary}TABLE \`${name}\` ()`]);
+  }
+
+  /** What stands in the way of any DDL of the session. */
+  #wrong(name: string, needed: 'drop' | 'rename'): Result | null {
+    const one = this.names.get(name);
+    const { rights = 'all', lock } = one ?? {};
+    if (rights === 'none' || (rights === 'drop alone' && needed === 'rename')) {
+      const denied = needed === 'drop' ? 'DROP' : 'DROP, ALTER';
+      return errResult(1142, '42000', `${denied} command denied to user 'app' for table '${name}'`);
+    }
+    if (this.#world.isReadOnly === true) return errResult(1290, 'HY000', 'read only');
+    const isUnderLocks = [...this.names.values()].some((other) => other.lock !== undefined);
+    if (isUnderLocks && lock === undefined) return errResult(1100, 'HY000', 'not locked');
+    if (lock === 'read') return errResult(1099, 'HY000', 'locked with a READ lock');
+    if (one === undefined) return missing(name);
+    return one.isBusy === true ? errResult(1205, 'HY000', 'Lock wait timeout exceeded') : null;
+  }
+
+  #asked(name: string): Result {
+    return this.#wrong(name, 'drop') ?? errResult(1505, 'HY000', 'not partitioned');
+  }
+
+  #rename(text: string): Result {
+    const pairs = [
+      ...text.matchAll(/`shop`\.`([^`]+)`(?: NOWAIT)? (?:RENAME )?TO (?:`shop`\.)?`([^`]+)`/g),
+    ];
+    const isAlter = text.startsWith('ALTER');
+    const takesLocks = this.#server.flavour === 'mysql' && this.#server.versionId >= 80_013;
+    const isLocked = [...this.names.values()].some(({ lock }) => lock !== undefined);
+    for (const [, name = ''] of pairs) {
+      if (this.names.get(name)?.vanishes === true) this.names.delete(name);
+      const wrong = this.#wrong(name, 'rename');
+      if (wrong !== null) return wrong;
+    }
+    if (isLocked && !isAlter && !takesLocks)
+      return errResult(1192, 'HY000', 'active locked tables');
+    if (text.includes('undrop may')) return errResult(1050, '42S01', 'already exists');
+    for (const [, name = '', holdName = ''] of pairs) this.#move(name, holdName);
+    return okResult();
+  }
+
+  /** Nothing but temporary tables goes; the others are missing to it. */
+  #dropTemporary(text: string): Result {
+    const all = [...text.matchAll(/`shop`\.`([^`]+)`/g)].map(([, name = '']) => name);
+    const gone = all.filter((name) => this.names.get(name)?.kind === 'temporary');
+    for (const name of gone) this.names.delete(name);
+    const others = all.filter((name) => !gone.includes(name)).map((name) => `shop.${name}`);
+    if (others.length === 0) return okResult();
+    if (text.includes('IF EXISTS')) return okResult(1);
+    return errResult(1051, '42S02', `Unknown table '${others.join(',')}'`);
+  }
+}
+
+function nameIn(text: string): string {
+  return /(?:`shop`\.)?`([^`]+)`/.exec(text)?.[1] ?? '';
+}
+
+function missing(name: string): Result {
+  return errResult(1146, '42S02', `Table 'shop.${name}' doesn't exist`);
+}
+
+function signalled(text: string): Result {
+  const [, state = '', errno = '', hex = ''] =
+    /^SIGNAL SQLSTATE '(\w+)' SET MYSQL_ERRNO = (\d+), MESSAGE_TEXT = _utf8mb4 X'(\w+)'/.exec(
+      text,
+    ) ?? [];
+  return errResult(Number(errno), state, Buffer.from(hex, 'hex').toString());
+}
