@@ -2,7 +2,7 @@
  * Recovery on real servers where one thing fails again and again, or where it must not act: what
  * else there is to do is done, and the ledger of a read-only server is left alone.
  */
-import { afterEach, describe, expect, jest } from '@jest/globals';
+import { afterAll, afterEach, describe, expect, jest } from '@jest/globals';
 import { Home } from '../../src/cli/home.js';
 import { findRows } from '../../src/ledger/read.js';
 import { listCollectable } from '../../src/lifecycle/collectable.js';
@@ -10,6 +10,7 @@ import { type Log, silentLog } from '../../src/log.js';
 import { newWalks, reconcile } from '../../src/recovery/reconcile.js';
 import { ServerError } from '../../src/service/connect-error.js';
 import type { ServicePool } from '../../src/service/pools.js';
+import { freshLedger } from '../support/fresh-ledger.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { proxyInFront } from '../support/proxy.js';
@@ -43,6 +44,8 @@ describe.each(testServers())('recovery on $name', (server) => {
     await proxy?.stop();
     proxy = null;
   });
+  // A crowd would slow down the proxies of all test files that come after.
+  afterAll(() => freshLedger(server));
 
   async function renamed(table: string): Promise<UserDrop> {
     await query(server, `CREATE TABLE ${own.schema.name}.${table} (a INT PRIMARY KEY)`);
