@@ -5,7 +5,8 @@
  * the wire. Afterwards everything is as it was, or all is held; the client's answer is
  * true; a proxy that lives on serves the next client and finishes what was left.
  *
- * A run takes half of a pairwise part of the cells, a long run each event of each scene with each fault.
+ * A run takes half of a pairwise part of the cells, a long run each event of each scene with each
+ * fault.
  */
 import { describe, expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
