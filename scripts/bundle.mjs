@@ -24,7 +24,7 @@ const OUTPUT = 'build/undrop.mjs';
 const ENTRY = `
 import cluster from 'node:cluster';
 if (process.env.UNDROP_SUPERVISOR_ORDER) await import('./throwaway-servers/supervisor.ts');
-else if (cluster.isWorker) await import('./src/cli/worker.ts');
+else if (cluster.isWorker) await import('./src/cli/workers/worker.ts');
 else await import('./src/cli/main.ts');
 `;
 
@@ -33,13 +33,15 @@ else await import('./src/cli/main.ts');
  * load late is in it. Each has to be found, or the bundle isn't made.
  */
 const IN_THE_BUNDLE = {
-  'src/cli/primary.ts': [["new URL('./worker.js', import.meta.url)", 'import.meta.url']],
+  'src/cli/services/primary.ts': [
+    ["new URL('../workers/worker.js', import.meta.url)", 'import.meta.url'],
+  ],
   'throwaway-servers/supervised.ts': [
     ["new URL('supervisor.js', import.meta.url)", 'import.meta.url'],
   ],
   'src/log.ts': [['createRequire(import.meta.url)', 'require']],
   'src/service/databases.ts': [['createRequire(import.meta.url)', 'require']],
-  'src/cli/start.ts': [
+  'src/cli/commands/start.ts': [
     ["'../../../..'", "'../..'"],
     ["'build/src/cli/main.js'", "'build/undrop.mjs'"],
   ],

@@ -246,17 +246,17 @@ export const ERRORS = {
     errno: 1142,
     sqlState: '42000',
     text:
-      '{tables} not dropped, still there: the wish destroy is not allowed where a rule of ' +
+      '{tables} not dropped, still there: the hint destroy is not allowed where a rule of ' +
       'UNDROP_RULES may refuse it, and the service account does not see enough to tell: {rule}.',
     remedy:
-      'Drop it without the wish; or grant the service account what `undrop doctor` says it lacks. ' +
+      'Drop it without the hint; or grant the service account what `undrop doctor` says it lacks. ' +
       'Age is known on MySQL 8 and later only.',
   },
-  UNDROP_WISH: {
+  UNDROP_HINT: {
     fault: 'client',
     errno: 1235,
     sqlState: '42000',
-    text: '{tables} not dropped: expected as a wish {expected}, found {found}.',
+    text: '{tables} not dropped: expected as a hint {expected}, found {found}.',
     remedy:
       'Write /* undrop: pin */ into the statement, or SET @undrop before it; SET @undrop = NULL takes it back.',
   },
@@ -264,18 +264,18 @@ export const ERRORS = {
     fault: 'operator',
     errno: 1142,
     sqlState: '42000',
-    text: '{tables} not dropped, still there: the wish destroy is not allowed {why}.',
+    text: '{tables} not dropped, still there: the hint destroy is not allowed {why}.',
     remedy: '{instead}',
   },
-  UNDROP_WISH_TOO_SHORT: {
+  UNDROP_HINT_TOO_SHORT: {
     fault: 'operator',
     errno: 1142,
     sqlState: '42000',
     text:
-      '{tables} not dropped, still there: the wish {wish} is for less than {min}, ' +
-      'the shortest hold that a wish may ask for here.',
+      '{tables} not dropped, still there: the hint {hint} is for less than {min}, ' +
+      'the shortest hold that a hint may ask for here.',
     remedy:
-      'Drop it without the wish, or with a longer hold; or set UNDROP_MIN_HOLD, ' +
+      'Drop it without the hint, or with a longer hold; or set UNDROP_MIN_HOLD, ' +
       'UNDROP_ALLOW_DESTROY to users, or a rule for such tables.',
   },
   UNDROP_RECYCLE_SCHEMA: {

@@ -20,12 +20,11 @@ const SERVERS = 'throwaway-servers/';
 const USERS_OF_SERVERS = /^src\/(demo\/|cli\/([a-z]+\/)?start\.ts$)/;
 
 const ROOT_FILES = 'root';
-const LEFT_OF_RELAY = [ROOT_FILES, 'wire', 'sql', 'names', 'policy'];
-const LEFT_OF_LEDGER = [...LEFT_OF_RELAY, 'relay', 'service'];
-const LEFT_OF_DROP = [...LEFT_OF_LEDGER, 'ledger', 'moves', 'recovery'];
-/** Until the other statements have rooms of their own, `drop` stands beside these. */
-const LEFT_OF_STATEMENTS = [...LEFT_OF_DROP, 'drop', 'steps'];
-const LEFT_OF_SESSION = [...LEFT_OF_STATEMENTS, 'statements', 'undo', 'lifecycle', 'account'];
+const PURE = ['wire', 'sql', 'names', 'policy'];
+const LEFT_OF_LEDGER = [ROOT_FILES, ...PURE, 'relay', 'service'];
+const LEFT_OF_RECOVERY = [...LEFT_OF_LEDGER, 'ledger', 'held'];
+const LEFT_OF_STEPS = [...LEFT_OF_RECOVERY, 'recovery', 'undo'];
+const LEFT_OF_SESSION = [...LEFT_OF_STEPS, 'lifecycle', 'account', 'steps', 'statements'];
 
 /** Beside itself. Neighbours don't import each other; `config` and `demo` stand apart. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -35,29 +34,27 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   names: [ROOT_FILES],
   policy: [ROOT_FILES],
   relay: [ROOT_FILES, 'wire'],
-  service: LEFT_OF_RELAY,
+  service: [ROOT_FILES, ...PURE],
   ledger: LEFT_OF_LEDGER,
-  moves: [...LEFT_OF_LEDGER, 'ledger'],
-  recovery: [...LEFT_OF_LEDGER, 'ledger', 'moves'],
-  drop: LEFT_OF_STATEMENTS,
-  steps: LEFT_OF_STATEMENTS,
-  statements: LEFT_OF_STATEMENTS,
-  undo: LEFT_OF_DROP,
-  lifecycle: LEFT_OF_DROP,
-  account: LEFT_OF_DROP,
+  held: [...LEFT_OF_LEDGER, 'ledger'],
+  recovery: LEFT_OF_RECOVERY,
+  undo: [...LEFT_OF_RECOVERY, 'recovery'],
+  lifecycle: [...LEFT_OF_RECOVERY, 'recovery'],
+  account: [...LEFT_OF_RECOVERY, 'recovery'],
+  steps: LEFT_OF_STEPS,
+  statements: [...LEFT_OF_STEPS, 'steps'],
   session: LEFT_OF_SESSION,
-  admin: LEFT_OF_SESSION,
   config: [ROOT_FILES, 'policy'],
   demo: [ROOT_FILES],
-  cli: [...LEFT_OF_SESSION, 'session', 'admin', 'config', 'demo'],
+  cli: [...LEFT_OF_SESSION, 'session', 'config', 'demo'],
 };
 
 /** Paths (or their beginnings) that may import a package. */
 const DOORS: Readonly<Record<string, readonly string[]>> = {
   '@databases/mysql': ['src/service/'],
   // The demo and its tour talk to the throwaway server as any client does.
-  mysql2: ['src/service/', 'src/demo/', SERVERS, 'src/cli/start.ts'],
-  'node-forge': ['src/session/self-signed.ts'],
+  mysql2: ['src/service/', 'src/demo/', SERVERS, 'src/cli/commands/start.ts'],
+  'node-forge': ['src/session/login/self-signed.ts'],
   'node-sql-parser': ['src/sql/'],
   pino: ['src/log.ts'],
   'pino-pretty': ['src/log.ts'],
@@ -69,7 +66,7 @@ const LONG_FILES: Readonly<Record<string, string>> = {
   'src/config/schema.ts': 'one table; every setting of the product stands there',
   'src/errors.ts': 'one registry; every error of the product stands there',
   'src/sql/classify.ts': 'one recursion: texts, statements in them, texts in those',
-  'src/sql/lexer.ts': 'one state machine over bytes',
+  'src/sql/lex/lexer.ts': 'one state machine over bytes',
 };
 
 /**

@@ -3,7 +3,7 @@
  * twice: rights are only ever added, and the password of an account that is there is left alone.
  */
 import { UndropError } from '../errors.js';
-import { isServerError, type ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';

@@ -6,7 +6,7 @@
 import { TORN } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
-import { isServerError, type ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { textOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { sql } from '../service/sql.js';

@@ -2,7 +2,7 @@
  * Accounts that a server opens to an OS user: over its unix socket, by the plugins unix_socket and
  * auth_socket, without a password. What such a user runs can log in as them.
  */
-import { isServerError, type ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { textOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
 import { ACCESS_DENIED, ER_NO_SUCH_TABLE } from '../wire/server-errors.js';

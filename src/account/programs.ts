@@ -3,11 +3,11 @@
  * statements come by. Their bodies are read by the lexer that reads statements, under the sql_mode
  * that they were made with.
  */
-import type { ServicePool } from '../service/pools.js';
+import type { ServicePool } from '../service/pool/pools.js';
 import { textOf, textOrNullOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
-import { type LexMode, modeFromSqlMode } from '../sql/lex-mode.js';
-import { Lexer } from '../sql/lexer.js';
+import { type LexMode, modeFromSqlMode } from '../sql/lex/lex-mode.js';
+import { Lexer } from '../sql/lex/lexer.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import { OF_SERVERS } from './schemas.js';
 

@@ -2,7 +2,7 @@
  * What the service account may, as the server says it: of itself every account may read that. Those
  * of its active roles count, where it may see them.
  */
-import type { ServicePool } from '../service/pools.js';
+import type { ServicePool } from '../service/pool/pools.js';
 import { textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';

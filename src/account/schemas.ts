@@ -1,6 +1,6 @@
 /** The schemas that a service account may be for: those of users. */
 import { foldName } from '../fold-name.js';
-import type { ServicePool } from '../service/pools.js';
+import type { ServicePool } from '../service/pool/pools.js';
 import { textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';

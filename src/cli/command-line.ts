@@ -9,10 +9,10 @@ import { type Loaded, loadSettings } from '../config/load.js';
 import { flagOf, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { type LeveledLog, openLog } from '../log.js';
-import { ACCOUNT_KEYS, DOCTOR_KEYS, INIT_KEYS } from './account-settings.js';
+import { ACCOUNT_KEYS, DOCTOR_KEYS, INIT_KEYS } from './commands/account-settings.js';
+import type { StartDoors } from './commands/start.js';
 import { PROXY_KEYS } from './proxy-settings.js';
 import type { Shell } from './shell.js';
-import type { StartDoors } from './start.js';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -85,7 +85,7 @@ async function accountOf<K extends SettingKey>(
     flags['config'] !== undefined ||
     env['UNDROP_UPSTREAM'] !== undefined ||
     env['UNDROP_CONFIG'] !== undefined;
-  const demo = isConfigured ? {} : await (await import('./start.js')).demoVariables();
+  const demo = isConfigured ? {} : await (await import('./commands/start.js')).demoVariables();
   const demoServer = demo['UNDROP_UPSTREAM'];
   // There may be several; whoever reads an empty list should know of which one it is.
   if (demoServer !== undefined) stderr.write(`(the demo's server at ${demoServer})\n`);
@@ -185,7 +185,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
           .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
           .example('$0 list', 'what can be brought back, and until when'),
       run(async (flags) => {
-        const { runList } = await import('./list.js');
+        const { runList } = await import('./commands/list.js');
         const settings = await accountOf(shell, flags, ACCOUNT_KEYS);
         return runList(settings, { json: flags['json'] === true }, stdout);
       }),
@@ -205,7 +205,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
           .example('$0 restore shop.orders', 'back under its own name')
           .example('$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'),
       run(async (flags) => {
-        const { runRestore } = await import('./restore.js');
+        const { runRestore } = await import('./commands/restore.js');
         const settings = await accountOf(shell, flags, ACCOUNT_KEYS);
         const target = String(flags['target']);
         const to = typeof flags['to'] === 'string' ? flags['to'] : null;
@@ -217,7 +217,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
       'what `npm start` runs: the proxy, on a throwaway server where none is configured',
       (command) => command,
       serving(async () => {
-        const { runStart } = await import('./start.js');
+        const { runStart } = await import('./commands/start.js');
         return runStart(env, [], stdout, doorsOf(shell));
       }),
     )
@@ -235,7 +235,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
           .example('$0 init --upstream db:3306 --user undrop', 'what to run there, to be read')
           .example('$0 init --tier least --schemas shop --apply', 'rights on one schema alone'),
       run(async (flags) => {
-        const { runInit } = await import('./init.js');
+        const { runInit } = await import('./commands/init.js');
         const options = { apply: flags['apply'] === true, json: flags['json'] === true };
         return runInit(settingsOf(shell, INIT_KEYS, flags), options, stdout);
       }),
@@ -248,7 +248,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
           .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
           .example('$0 doctor', 'what is missing, and what breaks without it'),
       run(async (flags) => {
-        const { runDoctor } = await import('./doctor.js');
+        const { runDoctor } = await import('./commands/doctor.js');
         const settings = await accountOf(shell, flags, DOCTOR_KEYS);
         return runDoctor(settings, { json: flags['json'] === true }, stdout);
       }),
@@ -262,7 +262,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
           describe: 'show what it does, without any client',
         }),
       run(async () => {
-        const { runDemoCommand } = await import('./start.js');
+        const { runDemoCommand } = await import('./commands/start.js');
         return runDemoCommand(env, args.slice(1), stdout, doorsOf(shell));
       }),
     )

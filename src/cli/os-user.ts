@@ -4,7 +4,7 @@ import { accountsOf } from '../account/os-user.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import { describeAddress } from '../service/address.js';
-import type { PoolSet } from '../service/pool-set.js';
+import type { PoolSet } from '../service/pool/pool-set.js';
 import type { ProxySettings } from './proxy-settings.js';
 
 /**

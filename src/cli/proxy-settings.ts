@@ -61,14 +61,14 @@ export function holdMsOf({ lifecycle, hold }: ProxySettings): number {
   return lifecycle.includes('hold') ? hold : 0;
 }
 
-/** The shortest hold that whoever drops may wish for, in milliseconds. */
-export function wishMsMinOf(settings: ProxySettings): number {
+/** The shortest hold that whoever drops may hint for, in milliseconds. */
+export function hintMsMinOf(settings: ProxySettings): number {
   return settings.allowDestroy === 'users' ? 0 : Math.min(settings.minHold, holdMsOf(settings));
 }
 
-/** What a wish may do where UNDROP_ALLOW_DESTROY is users. */
+/** What a hint may do where UNDROP_ALLOW_DESTROY is users. */
 export const DESTROY_ALLOWED =
-  'UNDROP_ALLOW_DESTROY lets users have their tables gone at once, by the wishes now and destroy';
+  'UNDROP_ALLOW_DESTROY lets users have their tables gone at once, by the hints now and destroy';
 
 /** Whether a DROP TABLE that no rule fits brings its table into HOLD. */
 export function areHeld(settings: ProxySettings): boolean {

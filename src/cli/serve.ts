@@ -12,20 +12,25 @@ import { UndropError } from '../errors.js';
 import type { LeveledLog, Log } from '../log.js';
 import { newCounters } from '../metrics.js';
 import { newHoldId } from '../names/hold-id.js';
-import { PoolSet } from '../service/pool-set.js';
-import { LocalPermits } from '../session/permits.js';
-import { openProxyTls } from '../session/tls.js';
-import { ActiveDrops } from './active-drops.js';
-import { Front } from './front.js';
-import { HomeKeeper } from './home-keeper.js';
-import { openFilesFor, openFilesMax, sessionsByOpenFiles } from './open-files.js';
+import { PoolSet } from '../service/pool/pool-set.js';
+import { LocalConnectionLimit } from '../session/connection-limit.js';
+import { openProxyTls } from '../session/login/tls.js';
 import { assertNotLent } from './os-user.js';
-import { startWorkers } from './primary.js';
 import { compareSettings, type ProxySettings } from './proxy-settings.js';
-import { drainOptions, type RunningProxy, sayReady, warnUnprotected } from './running-proxy.js';
+import { ActiveDrops } from './services/active-drops.js';
+import { LedgerServerKeeper } from './services/ledger-server-keeper.js';
+import { startWorkers } from './services/primary.js';
 import { type HeardSignal, takeSignals } from './signals.js';
-import { autoWorkers } from './worker-count.js';
-import { keepYoungGenerationSmall } from './young-generation.js';
+import { Front } from './workers/front.js';
+import { openFilesFor, openFilesMax, sessionsByOpenFiles } from './workers/open-files.js';
+import {
+  drainOptions,
+  type RunningProxy,
+  sayReady,
+  warnUnprotected,
+} from './workers/running-proxy.js';
+import { autoWorkers } from './workers/worker-count.js';
+import { keepYoungGenerationSmall } from './workers/young-generation.js';
 
 /** Service connections for one server; the collector keeps one of them. */
 const SERVICE_CONNECTIONS_MAX = 8;
@@ -38,19 +43,19 @@ export async function startProxy(initial: ProxySettings, log: Log): Promise<Runn
   const proxyId = newHoldId(Date.now(), randomBytes);
   const activeDrops = new ActiveDrops();
   const counters = newCounters();
-  const permits = new LocalPermits(permitsOf(settings));
+  const permits = new LocalConnectionLimit(permitsOf(settings));
   const tls = await openProxyTls(settings);
   const connectionsMax = SERVICE_CONNECTIONS_MAX;
   const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
   await assertNotLent(pools, settings, log);
-  const home = await HomeKeeper.open({ pools, proxyId, activeDrops, log }, settings);
+  const home = await LedgerServerKeeper.open({ pools, proxyId, activeDrops, log }, settings);
   const onHeld = () => home.wake('drop');
   const front = new Front(
     { proxyId, activeDrops, pools, permits, tls, counters, log, isWorker: false, onHeld },
     settings,
   );
   const ending = new AbortController();
-  const closeHome = async () => {
+  const closeServices = async () => {
     ending.abort();
     await home.stop();
     await pools.dispose();
@@ -74,13 +79,13 @@ export async function startProxy(initial: ProxySettings, log: Log): Promise<Runn
       },
       stop: async (options = {}) => {
         await front.close(drainOptions(settings, options));
-        await closeHome();
+        await closeServices();
         await said;
         log.info({ event: 'stopped', ...counters }, 'stopped');
       },
     };
   } catch (error) {
-    await closeHome();
+    await closeServices();
     throw error;
   }
 }

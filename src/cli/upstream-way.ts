@@ -3,9 +3,9 @@
  * others on the way can read.
  */
 import { describeAddress } from '../service/address.js';
-import type { ServerAddress } from '../service/pools.js';
-import { isOnThisMachine } from '../service/server-key.js';
-import type { AccountSettings } from './account-settings.js';
+import { isOnThisMachine } from '../service/login/server-key.js';
+import type { ServerAddress } from '../service/pool/pools.js';
+import type { AccountSettings } from './commands/account-settings.js';
 
 /** A sentence without its end. */
 export function wayTo(upstream: ServerAddress, settings: AccountSettings): string {

@@ -267,7 +267,7 @@ export const SETTINGS = {
     default: 'off',
     expected: 'off or users',
     meaning:
-      'who may have a table gone at once, by the wish destroy, now, or a hold below UNDROP_MIN_HOLD: nobody, or users who may drop it',
+      'who may have a table gone at once, by the hint destroy, now, or a hold below UNDROP_MIN_HOLD: nobody, or users who may drop it',
     parse: oneOf(['off', 'users']),
   }),
   protect: setting<readonly (typeof PROTECTIONS)[number][]>({
@@ -297,7 +297,7 @@ export const SETTINGS = {
     default: '1h',
     expected: LONG_DURATION,
     meaning:
-      'the shortest hold that a wish may ask for; a shorter UNDROP_HOLD is its own minimum, and UNDROP_ALLOW_DESTROY=users lifts it',
+      'the shortest hold that a hint may ask for; a shorter UNDROP_HOLD is its own minimum, and UNDROP_ALLOW_DESTROY=users lifts it',
     parse: duration(0),
   }),
   evac: setting<number>({

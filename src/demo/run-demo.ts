@@ -128,10 +128,10 @@ interface Listen {
 }
 
 async function chooseListen(env: NodeJS.ProcessEnv): Promise<Listen> {
-  const wish = env['UNDROP_LISTEN'];
-  const given = /^([^,]+):(\d{1,5})$/.exec(wish ?? '');
-  if (wish !== undefined && given === null) {
-    const problems = `UNDROP_LISTEN: the demo expects one host:port, found ${JSON.stringify(wish)}.`;
+  const hint = env['UNDROP_LISTEN'];
+  const given = /^([^,]+):(\d{1,5})$/.exec(hint ?? '');
+  if (hint !== undefined && given === null) {
+    const problems = `UNDROP_LISTEN: the demo expects one host:port, found ${JSON.stringify(hint)}.`;
     throw new UndropError('UNDROP_CONFIG', { problems });
   }
   const [, host = '127.0.0.1', port = ''] = given ?? [];

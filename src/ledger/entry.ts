@@ -3,7 +3,7 @@
  * says enough); people, restores and recovery do.
  */
 import type { TableState } from '../names/hold-name.js';
-import type { Detached } from './detached.js';
+import type { Detached } from './detached/detached.js';
 
 /**
  * intent: the RENAME may or may not have happened. restored: under a name of its own again.
@@ -80,7 +80,7 @@ export interface LedgerRow {
  * `failure` of a row whose table is about to be restored, until all of it is back; `restoredAs`
  * says where it goes.
  */
-export const TO_COME = 'it is being restored: its foreign keys and triggers are still to come';
+export const RESTORING = 'it is being restored: its foreign keys and triggers are still to come';
 
 /** `failure` of an intent whose table is in pieces (recovery/torn.ts). */
 export const TORN =

@@ -4,7 +4,7 @@
  * relay between). Ids start again from 1 when the server does; id and port together don't come
  * back, so an owner is never taken for gone because of a clock.
  */
-import type { ServiceConnection, ServicePool } from '../service/pools.js';
+import type { ServiceConnection, ServicePool } from '../service/pool/pools.js';
 import { numberOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { note, type SQLQuery, serverIdentity, sql } from '../service/sql.js';

@@ -1,6 +1,6 @@
 /** Reads the ledger's rows of tables; those of whole schemas: schema-drops.ts. */
 import { assert } from '../assert.js';
-import type { Row, ServiceConnection } from '../service/pools.js';
+import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import {
   dateOf,
   dateOrNullOf,
@@ -10,7 +10,7 @@ import {
   textOrNullOf,
 } from '../service/row.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
-import { parseDetached } from './detached.js';
+import { parseDetached } from './detached/detached.js';
 import type { LedgerRow, LedgerState } from './entry.js';
 import { LEDGER } from './tables.js';
 

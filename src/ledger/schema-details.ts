@@ -4,7 +4,7 @@
  */
 import { assert } from '../assert.js';
 import { quoteIdentifier } from '../service/sql.js';
-import { delimiterFor } from './triggers.js';
+import { delimiterFor } from './detached/triggers.js';
 
 /** A view, routine, event or package, as SHOW CREATE printed it. */
 export interface SchemaPart {

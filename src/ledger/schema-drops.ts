@@ -6,7 +6,7 @@
  * Invariant: it is written before the first intent of its group and ended behind the last. So an
  * intent that is read has its open row, or the drop is over.
  */
-import type { Row, ServiceConnection, ServicePool } from '../service/pools.js';
+import type { Row, ServiceConnection, ServicePool } from '../service/pool/pools.js';
 import { dateOf, numberOf, numberOrNullOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';

@@ -7,8 +7,8 @@
  */
 import { type ErrorCode, UndropError } from '../errors.js';
 import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/recycle-schema.js';
-import { isConnectionLost } from '../service/connect-error.js';
-import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
+import { isConnectionLost } from '../service/login/connect-error.js';
+import { isServerError, type ServiceConnection, type ServicePool } from '../service/pool/pools.js';
 import { numberOf, numberOrNullOf, textOf } from '../service/row.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 import {
@@ -23,7 +23,7 @@ import {
   LOCK_NOT_GRANTED,
   READ_ONLY_SERVER,
 } from '../wire/server-errors.js';
-import { ensureGuards } from './guards.js';
+import { ensureFkErrorTables } from './fk-error-tables.js';
 
 /** Version of the ledger's tables; two neighbouring versions can run side by side. */
 export const LEDGER_VERSION = 2;
@@ -75,7 +75,7 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
     if (!found.local) await createLocal(pool);
     await completeColumns(pool);
     if (((await readVersion(pool)) ?? LEDGER_VERSION) < LEDGER_VERSION) await recordVersion(pool);
-    await ensureGuards(pool, { tolerate: NOT_ALLOWED });
+    await ensureFkErrorTables(pool, { tolerate: NOT_ALLOWED });
     await pool.run(WRITES);
   } catch (error) {
     throw ledgerUnavailable(error);

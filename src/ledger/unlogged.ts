@@ -4,7 +4,7 @@
  * there. Each row says what was done with it, as a logged UPDATE of a row that a replica hasn't got
  * would stop its replication.
  */
-import { isServerError, type ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { note, sql } from '../service/sql.js';
 import { ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';
 

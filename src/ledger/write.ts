@@ -11,15 +11,15 @@ import { inBatches } from '../in-batches.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { HoldTime } from '../policy/decide.js';
-import { isServerError, type Rows, type ServicePool } from '../service/pools.js';
+import { isServerError, type Rows, type ServicePool } from '../service/pool/pools.js';
 import { dateOf, numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
-import { checksIn, type Detached, parseDetached } from './detached.js';
-import { type DroppingStatement, type LedgerState, type TableKind, TO_COME } from './entry.js';
-import { intentText } from './intent-text.js';
-import { isForeignKeyLine, ownDefinition, restoreScript } from './restore-script.js';
-import type { LockedTable } from './session-locks.js';
+import { checksIn, type Detached, parseDetached } from './detached/detached.js';
+import { isForeignKeyLine, ownDefinition, restoreScript } from './detached/restore-script.js';
+import { type DroppingStatement, type LedgerState, RESTORING, type TableKind } from './entry.js';
+import { intentText } from './intents/intent-text.js';
+import type { LockedTable } from './intents/session-locks.js';
 import { beforeNextTry, LEDGER, ledgerUnavailable } from './tables.js';
 import { mayUnlog } from './unlogged.js';
 
@@ -239,7 +239,7 @@ function outcomeUpdate(
       definition = IF(detached IS NULL, COALESCE(${definition}, definition),
         COALESCE(definition, ${definition})),
       restore_script = ${script}
-    WHERE id = ${id} AND (state = 'HOLD' OR state = 'intent' AND NOT failure <=> ${TO_COME})`;
+    WHERE id = ${id} AND (state = 'HOLD' OR state = 'intent' AND NOT failure <=> ${RESTORING})`;
 }
 
 /** A CHECK that was to be taken off, and then there was a place for the table with it. */

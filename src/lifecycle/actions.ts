@@ -7,13 +7,13 @@
 import { assertNever } from '../assert.js';
 import type { Clock } from '../clock.js';
 import type { Log } from '../log.js';
-import { isServerError, type ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import type { Collectable } from './collectable.js';
 import { type CachedPages, cachedPagesOf, readCachedPages } from './evac.js';
 import { nextStep, type TableFacts } from './next-step.js';
-import { isEmpty } from './purge.js';
-import { Purger } from './purger.js';
+import { isEmpty } from './purge/purge.js';
+import { Purger } from './purge/purger.js';
 import { removeTable } from './remove.js';
 import type { LifecycleSettings } from './settings.js';
 import { readTableFacts } from './table-facts.js';

@@ -6,15 +6,16 @@
  * table is never mistaken for one of ours. Nothing of a statement before that has ended: what it
  * holds may be put back.
  */
+
+import { type LedgerCursor, nextPage } from '../ledger/cursor.js';
 import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
 import { LEDGER } from '../ledger/tables.js';
-import { turnPage, type Walk } from '../ledger/walk.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
-import { openIntents } from '../recovery/living-owners.js';
-import { type HoldTable, listHoldTables, listHoldTablesAtHome } from '../service/hold-tables.js';
-import { isServerError, type ServiceConnection, type ServicePool } from '../service/pools.js';
+import { intentsWithLiveSession } from '../recovery/live-owners.js';
+import { type HoldTable, listHoldTables, listRecycledHoldTables } from '../service/hold-tables.js';
+import { isServerError, type ServiceConnection, type ServicePool } from '../service/pool/pools.js';
 import { numberOf, textOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
@@ -37,7 +38,7 @@ export async function listCollectable(
   activeIds: ReadonlySet<string>,
 ): Promise<readonly Collectable[]> {
   const active = new Set(activeIds);
-  const home = await listHoldTablesAtHome(connection);
+  const home = await listRecycledHoldTables(connection);
   // Behind the names: an intent is there before its table is.
   const awaited = await readAwaited(connection, (id) => active.has(id) || activeIds.has(id));
   const tables = home
@@ -64,7 +65,7 @@ async function readAwaited(
       connection,
       intents.map(({ groupId }) => groupId),
     );
-    const alive = await openIntents(connection, intents);
+    const alive = await intentsWithLiveSession(connection, intents);
     const isOpen = ({ id, groupId }: LedgerRow) =>
       isActive(id) || alive.has(id) || groups.has(groupId);
     return new Set(intents.filter(isOpen).map(({ id }) => id));
@@ -96,7 +97,7 @@ interface ElsewhereRow {
 async function readElsewhere(connection: ServiceConnection): Promise<readonly ElsewhereRow[]> {
   try {
     const found: ElsewhereRow[] = [];
-    const walk: Walk = { behind: '' };
+    const walk: LedgerCursor = { behind: '' };
     for (let isMore = true; isMore; ) {
       const [rows = []] = await connection.run(
         sql`SELECT ${note('look')} id, hold_schema, sql_log_bin FROM ${LEDGER}
@@ -110,7 +111,7 @@ async function readElsewhere(connection: ServiceConnection): Promise<readonly El
         logged: numberOf(row, 'sql_log_bin') === 1,
       }));
       found.push(...page.filter(({ schema }) => !isRecycleSchema(schema)));
-      isMore = turnPage(walk, page, ELSEWHERE_MAX);
+      isMore = nextPage(walk, page, ELSEWHERE_MAX);
     }
     return found;
   } catch (error) {

@@ -7,12 +7,12 @@ import { performance } from 'node:perf_hooks';
 import type { Clock } from '../clock.js';
 import type { Log } from '../log.js';
 import type { Reconcile } from '../recovery/reconcile.js';
-import type { ServicePool } from '../service/pools.js';
-import type { LastSeen } from './grace-keeper.js';
-import { leadWhenever } from './leader.js';
+import type { ServicePool } from '../service/pool/pools.js';
+import type { LastSeen } from './leader/grace-keeper.js';
+import { leadWhenever } from './leader/leader.js';
+import { Wakeup } from './leader/wakeup.js';
 import { Rounds } from './rounds.js';
 import type { LifecycleSettings } from './settings.js';
-import { Wakeup } from './wakeup.js';
 
 export interface CollectorOptions {
   /** Of the server that is collected; one connection of it is kept while this proxy collects. */

@@ -2,7 +2,7 @@
  * Asks the server which held tables still have pages in its buffer pool, so that an EVAC can end
  * before its time. Only MySQL 8.0 and later tells.
  */
-import type { ServiceConnection } from '../service/pools.js';
+import type { ServiceConnection } from '../service/pool/pools.js';
 import { numberOf, textOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
 import type { RemovalFacts } from './removal-way.js';

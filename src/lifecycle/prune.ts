@@ -4,7 +4,7 @@
  * its views and programs, outlasts all its tables.
  */
 import { LEDGER } from '../ledger/tables.js';
-import { isServerError, type ServiceConnection } from '../service/pools.js';
+import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
 import { note, sql } from '../service/sql.js';
 import { ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';
 

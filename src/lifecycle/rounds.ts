@@ -13,18 +13,18 @@ import { assertLedgerKnown, ensureLedger } from '../ledger/tables.js';
 import type { Log } from '../log.js';
 import { findOrphans } from '../recovery/orphans.js';
 import type { Reconcile } from '../recovery/reconcile.js';
-import { isServerError, type ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { Actions, type Outcome } from './actions.js';
 import { type Collectable, listCollectable } from './collectable.js';
-import { GraceKeeper, type LastSeen } from './grace-keeper.js';
-import type { Lease } from './leader.js';
+import { GraceKeeper, type LastSeen } from './leader/grace-keeper.js';
+import type { Lease } from './leader/leader.js';
+import type { Wakeup } from './leader/wakeup.js';
+import { Retries } from './leader/wakeup.js';
 import { nextStep } from './next-step.js';
 import { pruneLedger } from './prune.js';
 import type { LifecycleSettings } from './settings.js';
-import type { Wakeup } from './wakeup.js';
-import { Retries } from './wakeup.js';
 
 /** What one look may take before facts and names are read again. */
 const SLICE_MS = 5_000;

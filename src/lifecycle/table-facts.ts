@@ -8,7 +8,7 @@
 import { foldName } from '../fold-name.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { HoldTable } from '../service/hold-tables.js';
-import type { Row, ServiceConnection } from '../service/pools.js';
+import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import { textOf, textOrNullOf } from '../service/row.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';

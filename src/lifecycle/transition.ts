@@ -10,7 +10,7 @@ import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { formatHoldName, type TableState } from '../names/hold-name.js';
-import { isServerError, type ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import type { Collectable } from './collectable.js';

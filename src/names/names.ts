@@ -29,17 +29,17 @@ export function partitionTable(
 }
 
 /** Parents of one statement that can be asked for. */
-export const GUARDS_MAX = 8;
+export const FK_ERROR_TABLES_MAX = 8;
 
 /** Refers to all of them. */
-export const GUARD_CHILD = 'guard_child';
+export const FK_ERROR_CHILD = 'guard_child';
 
-export function guardName(index: number): string {
+export function fkErrorTableName(index: number): string {
   return `guard_${index + 1}`;
 }
 
 /** MySQL before 8 says more of a parent than an error. */
-export function hasGuards(server: {
+export function hasFkErrorTables(server: {
   readonly flavour: 'mysql' | 'mariadb';
   readonly versionId: number;
 }): boolean {

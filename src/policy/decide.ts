@@ -1,13 +1,13 @@
 /**
- * What becomes of one table that is dropped: the first rule that fits it, the wish of whoever drops
+ * What becomes of one table that is dropped: the first rule that fits it, the hint of whoever drops
  * it, and what is configured otherwise. Pure.
  *
- * Invariant: what isn't known of a table fits no condition; a rule that refuses wins over a wish,
+ * Invariant: what isn't known of a table fits no condition; a rule that refuses wins over a hint,
  * and one that might refuse, if more were known, over all that lets the table go sooner.
  */
 import { foldName } from '../fold-name.js';
+import type { Hint } from './hint.js';
 import type { Condition, Glob, Rule } from './rules.js';
-import type { Wish } from './wish.js';
 
 /** Milliseconds in HOLD; `pinned`: for good. */
 export type HoldTime = number | 'pinned';
@@ -48,20 +48,20 @@ export interface Ruling {
   readonly holdIfEmpty: number | null;
   /** How long, if its RENAME had to wait: its size is that of before; null: as `hold`. */
   readonly holdIfLate: number | null;
-  /** `rule app.*: now`, `wish pin`; null: nothing but UNDROP_HOLD. */
+  /** `rule app.*: now`, `hint pin`; null: nothing but UNDROP_HOLD. */
   readonly by: string | null;
 }
 
 export interface Deciding extends Comparing {
   readonly rules: readonly Rule[];
-  readonly wish: Wish | null;
+  readonly hint: Hint | null;
   /** UNDROP_HOLD, in milliseconds. */
   readonly holdMs: number;
 }
 
 /** `destroy` is no hold time: whoever asks has done with it before. */
 export function decideTable(subject: Subject, traits: Traits, deciding: Deciding): Ruling {
-  const { rules, wish, holdMs } = deciding;
+  const { rules, hint, holdMs } = deciding;
   const rule = firstRule(rules, subject, traits, deciding);
   const held: Ruling = {
     hold: holdMs,
@@ -72,9 +72,9 @@ export function decideTable(subject: Subject, traits: Traits, deciding: Deciding
     holdIfLate: null,
     by: null,
   };
-  if (wish !== null && (rule === null || !refuses(rule))) {
-    const hold = holdOfWish(wish);
-    const by = `wish ${wish.text}`;
+  if (hint !== null && (rule === null || !refuses(rule))) {
+    const hold = holdOfHint(hint);
+    const by = `hint ${hint.text}`;
     if (held.mayRefuse === null || hold === 'pinned' || hold >= holdMs)
       return { ...held, hold, by };
     return { ...held, by: `${by}, under a rule that could not be judged` };
@@ -212,7 +212,7 @@ export function asksForHosts(rules: readonly Rule[]): boolean {
   );
 }
 
-function holdOfWish({ what }: Wish): HoldTime {
+function holdOfHint({ what }: Hint): HoldTime {
   switch (what.do) {
     case 'pin':
       return 'pinned';

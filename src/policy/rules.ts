@@ -5,7 +5,7 @@
  * Invariant: a rule that isn't understood is a mistake with a message, and none of them counts.
  */
 import { parseDuration } from '../duration.js';
-import { parseHold } from './wish.js';
+import { parseHold } from './hint.js';
 
 export interface Rule {
   /** As written, for the log and for errors. */

@@ -3,12 +3,12 @@
  * process was killed. A look of every few seconds, as a live table's foreign key may lead to a held
  * one until recovery comes; so it costs the same however many tables are held.
  */
-import { hasOwner } from '../ledger/group-owner.js';
+import { hasOwner } from '../ledger/intents/group-owner.js';
 import { LEDGER } from '../ledger/tables.js';
-import type { Row, ServicePool } from '../service/pools.js';
+import type { Row, ServicePool } from '../service/pool/pools.js';
 import { dateOf, numberOf, numberOrNullOf, textOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
-import { livingOwners, type Owned } from './living-owners.js';
+import { liveOwners, type Owned } from './live-owners.js';
 
 /** Enough to see that there is one; recovery has walks for all of them. */
 const ROWS_MAX = 1_000;
@@ -28,7 +28,7 @@ export async function findOrphans(
 ): Promise<readonly string[]> {
   const open = (await readOpen(pool)).filter(({ id }) => !activeIds.has(id));
   if (open.length === 0) return [];
-  const alive = await livingOwners(pool, open);
+  const alive = await liveOwners(pool, open);
   const dead = open.filter(({ id }) => !alive.has(id));
   if (dead.length === 0) return [];
   const now = new Map((await readOpen(pool)).map(({ id, threadId }) => [id, threadId]));

@@ -10,7 +10,13 @@
 
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
-import { hasDetached } from '../ledger/detached.js';
+import { mayPass, type ReattachOptions, reattach } from '../held/foreign-keys/reattach.js';
+import { renewHeld } from '../held/relocate/due-times.js';
+import { reattachChecks } from '../held/relocate/reattach-checks.js';
+import { retireBarrierTable } from '../held/relocate/retire-barrier-table.js';
+import { renameBack } from '../held/rename-back.js';
+import { reattachTriggers } from '../held/triggers/reattach-triggers.js';
+import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import type { SchemaDetails, SchemaPart } from '../ledger/schema-details.js';
@@ -22,19 +28,13 @@ import {
 } from '../ledger/schema-drops.js';
 import { forgetIntents, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
-import { putBack } from '../moves/put-back.js';
-import { mayPass, type ReattachOptions, reattach } from '../moves/reattach.js';
-import { reattachChecks } from '../moves/reattach-checks.js';
-import { reattachTriggers } from '../moves/reattach-triggers.js';
-import { renewHeld } from '../moves/renew.js';
-import { retireSchemaGuard } from '../moves/retire-schema-guard.js';
 import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
-import { isServerError, type ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { textOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ER_CHECK_CONSTRAINT_DUP_NAME } from '../wire/server-errors.js';
-import { livingOwners } from './living-owners.js';
-import { hasNotHappened, settle } from './settle-intents.js';
+import { liveOwners } from './live-owners.js';
+import { hasNotHappened, settle } from './resolve-intents.js';
 import { isTorn, keepTorn } from './torn.js';
 
 export type SchemaToPutBack = SchemaDropKey &
@@ -54,7 +54,7 @@ export async function putSchemaBack(
   if (stay.length > 0) await renewHeld(pool, new Map(stay.map(({ id }) => [id, 'pinned'])));
   const settled = await settle(pool, stay, log);
   if (left.length + settled.left.length > 0) return false;
-  if (!(await retireSchemaGuard(pool, drop))) return false;
+  if (!(await retireBarrierTable(pool, drop))) return false;
   await endOrForget(pool, drop, log);
   return true;
 }
@@ -62,7 +62,7 @@ export async function putSchemaBack(
 /** The only definitions of what is lost are in the schema's row. */
 async function endOrForget(pool: ServicePool, drop: SchemaToPutBack, log: Log): Promise<void> {
   const { schema, groupId, details } = drop;
-  const lost = details === null ? [] : await lostParts(pool, schema, details);
+  const lost = details === null ? [] : await unrestorableParts(pool, schema, details);
   if (lost.length === 0) return forgetSchemaDrop(pool, drop);
   const names = lost.map(({ kind, name }) => `${kind} ${name}`);
   log.warn({ groupId, schema, lost: names }, LOST);
@@ -73,7 +73,7 @@ async function endOrForget(pool: ServicePool, drop: SchemaToPutBack, log: Log): 
  * Those that were seen before and aren't there any more. MySQL before 8 and MariaDB drop views and
  * programs first, and what stands in their way later (1010, a stray file) doesn't bring them back.
  */
-async function lostParts(
+async function unrestorableParts(
   pool: ServicePool,
   schema: string,
   { parts }: Pick<SchemaDetails, 'parts'>,
@@ -184,7 +184,7 @@ async function rowsWithOwners(
     const intents = rows.filter(
       ({ state, threadId }) => state === 'intent' && threadId !== drop.threadId,
     );
-    const owned = intents.length === 0 ? new Set<string>() : await livingOwners(pool, intents);
+    const owned = intents.length === 0 ? new Set<string>() : await liveOwners(pool, intents);
     return { rows, owned };
   };
   for (let looks = 1; looks <= OWNER_LOOKS_MAX; looks++) {
@@ -216,7 +216,7 @@ async function giveName(
   if (held.state !== 'HOLD') return 'stay';
   try {
     const from = { holdSchema: held.schema, holdName: held.name };
-    await putBack(pool, { id, ...from, toSchema: schema, toTable: table, logged });
+    await renameBack(pool, { id, ...from, toSchema: schema, toTable: table, logged });
     return 'back';
   } catch (error) {
     if (!(error instanceof UndropError)) throw error;
@@ -231,7 +231,7 @@ async function giveName(
 /** False: something of it is to be tried again. */
 async function makeWhole(pool: ServicePool, row: LedgerRow, log: Log): Promise<boolean> {
   const { id, schema, table, detached, rowLogged, threadId } = row;
-  const problems = hasDetached(detached) ? await comeBack(pool, row) : [];
+  const problems = hasDetached(detached) ? await reattachAll(pool, row) : [];
   if (problems.some(mayPass)) return false;
   if (problems.length === 0 && row.state === 'intent') {
     // Unless somebody has taken it over since.
@@ -245,7 +245,7 @@ async function makeWhole(pool: ServicePool, row: LedgerRow, log: Log): Promise<b
   return true;
 }
 
-async function comeBack(pool: ServicePool, row: LedgerRow): Promise<readonly string[]> {
+async function reattachAll(pool: ServicePool, row: LedgerRow): Promise<readonly string[]> {
   const { id, schema, table, detached, sqlLogBin: logged } = row;
   const origin = { schema, table };
   const options: ReattachOptions = { id, origin, restoredAs: origin, detached, logged };

@@ -8,14 +8,14 @@
  * Invariant: never renames a live table; touches an intent only when its owner is gone.
  */
 
-import type { Walk } from '../ledger/walk.js';
+import { retryPending } from '../held/relocate/pending.js';
+import type { LedgerCursor } from '../ledger/cursor.js';
 import type { Log } from '../log.js';
-import { payDebts } from '../moves/debts.js';
-import { isOfOneRow } from '../service/connect-error.js';
-import type { ServicePool } from '../service/pools.js';
-import { noticeChanges } from './notice-changes.js';
-import { recoverSchemas } from './recover-schemas.js';
-import { settleIntents } from './settle-intents.js';
+import { isRowLevelError } from '../service/login/connect-error.js';
+import type { ServicePool } from '../service/pool/pools.js';
+import { detectManualChanges } from './detect-manual-changes.js';
+import { recoverSchemas } from './recover-drop-database.js';
+import { resolveIntents } from './resolve-intents.js';
 
 export interface ReconcileOptions {
   readonly proxyId: string;
@@ -23,7 +23,7 @@ export interface ReconcileOptions {
   readonly activeIds: ReadonlySet<string>;
   readonly log: Log;
   /** Where its last round has stopped; default: at the beginning. */
-  readonly walks?: Walks;
+  readonly walks?: RecoveryCursors;
 }
 
 export interface ReconcileReport {
@@ -54,25 +54,25 @@ export async function reconcile(
   pool: ServicePool,
   options: ReconcileOptions,
 ): Promise<ReconcileReport> {
-  const { activeIds, log, proxyId, walks = newWalks() } = options;
+  const { activeIds, log, proxyId, walks = newRecoveryCursors() } = options;
   const how = { activeIds, log };
   const failures: unknown[] = [];
   const instead =
     <T>(nothing: T) =>
     (error: unknown): T => {
-      if (!isOfOneRow(error)) throw error;
+      if (!isRowLevelError(error)) throw error;
       failures.push(error);
       return nothing;
     };
   const { open, ...schemas } = await recoverSchemas(pool, { log, walk: walks.schemas }).catch(
     instead(NO_SCHEMAS),
   );
-  const { untouched, ...intents } = await settleIntents(pool, {
+  const { untouched, ...intents } = await resolveIntents(pool, {
     ...how,
     walk: walks.intents,
   }).catch(instead(NO_INTENTS));
-  const debts = await payDebts(pool, { ...how, walk: walks.debts }).catch(instead(NO_DEBTS));
-  const changes = await noticeChanges(pool, { ...how, walk: walks.changes }).catch(
+  const debts = await retryPending(pool, { ...how, walk: walks.debts }).catch(instead(NO_DEBTS));
+  const changes = await detectManualChanges(pool, { ...how, walk: walks.changes }).catch(
     instead(NO_CHANGES),
   );
   const report = {
@@ -103,15 +103,15 @@ const NO_CHANGES = { restoredByHand: [], gone: [] };
  * rows in hand, and the next goes on after them, so that what can't be helped keeps nothing from
  * its turn. In memory only: a walk that is lost begins again.
  */
-export interface Walks {
-  readonly schemas: Walk;
-  readonly intents: Walk;
-  readonly debts: Walk;
-  readonly changes: Walk;
+export interface RecoveryCursors {
+  readonly schemas: LedgerCursor;
+  readonly intents: LedgerCursor;
+  readonly debts: LedgerCursor;
+  readonly changes: LedgerCursor;
 }
 
-export function newWalks(): Walks {
-  const walk = (): Walk => ({ behind: null });
+export function newRecoveryCursors(): RecoveryCursors {
+  const walk = (): LedgerCursor => ({ behind: null });
   return { schemas: walk(), intents: walk(), debts: walk(), changes: walk() };
 }
 
@@ -120,7 +120,7 @@ export function newWalks(): Walks {
  * collector. Two at once are safe for the tables, but each may drop the key of a child that the
  * other has just led back to its parent's name, and if the server is busy neither adds it again.
  */
-export function inTurn<Args extends readonly unknown[], Result>(
+export function serialize<Args extends readonly unknown[], Result>(
   work: (...args: Args) => Promise<Result>,
 ): (...args: Args) => Promise<Result> {
   let last: Promise<unknown> = Promise.resolve();

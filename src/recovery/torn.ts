@@ -4,12 +4,13 @@
  * own, and nothing can open the table. Its rows are all there, so its intent is kept, and says so,
  * until people have brought it together (docs/what-if.md). Changes the ledger only.
  */
-import { type LedgerRow, TO_COME, TORN } from '../ledger/entry.js';
+
+import { renamesInPieces } from '../held/relocate/blockers.js';
+import { locateHoldTable } from '../held/relocate/locate.js';
+import { type LedgerRow, RESTORING, TORN } from '../ledger/entry.js';
 import { recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
-import { renamesInPieces } from '../moves/stays.js';
-import { findName } from '../moves/whereabouts.js';
-import { isServerError, type ServicePool } from '../service/pools.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { numberOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
@@ -48,7 +49,7 @@ export async function isTorn(pool: ServicePool, row: LedgerRow): Promise<boolean
 /** Says so in its row, and the first time in the log. */
 export async function keepTorn(pool: ServicePool, row: LedgerRow, log: Log): Promise<void> {
   const { id, schema, table, failure, rowLogged } = row;
-  if (failure === TORN || failure === TO_COME) return;
+  if (failure === TORN || failure === RESTORING) return;
   log.warn({ event: 'torn', id, table: `${schema}.${table}`, failure: TORN }, SAID);
   await recordState(pool, { id, state: 'intent', onlyFrom: 'intent', failure: TORN, rowLogged });
 }
@@ -62,7 +63,7 @@ const BROKEN = [...CANT_BE_OPENED, ER_GET_ERRNO, ER_NO_SUCH_TABLE, ER_FAILED_REA
 
 /** The server has a table of that name, and can't open it. */
 async function isBroken(pool: ServicePool, { id, schema, table }: LedgerRow): Promise<boolean> {
-  if ((await findName(pool, [schema], table)).length === 0) return false;
+  if ((await locateHoldTable(pool, [schema], table)).length === 0) return false;
   try {
     await pool.run(sql`SHOW CREATE TABLE ${note('torn', id)} ${ident(schema, table)}`);
     return false;

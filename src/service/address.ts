@@ -1,5 +1,5 @@
 /** How an address is printed. */
-import type { ServerAddress } from './pools.js';
+import type { ServerAddress } from './pool/pools.js';
 
 /** `host:port`, `[v6]:port`, or the path of a unix socket. */
 export function describeAddress(address: ServerAddress): string {

@@ -1,5 +1,5 @@
 /** Whether a table has any row, as this account sees it. Rejects with the server's error. */
-import type { ServicePool } from './pools.js';
+import type { ServicePool } from './pool/pools.js';
 import { ident, note, sql } from './sql.js';
 
 export async function hasRows(

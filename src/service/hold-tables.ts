@@ -4,7 +4,7 @@
  */
 import { type HoldName, parseHoldName } from '../names/hold-name.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
-import type { ServiceConnection } from './pools.js';
+import type { ServiceConnection } from './pool/pools.js';
 import { textOf } from './row.js';
 import { note, sql } from './sql.js';
 
@@ -40,7 +40,7 @@ export async function readRecycleSchemas(
 }
 
 /** Every held table in our own schemas. */
-export async function listHoldTablesAtHome(
+export async function listRecycledHoldTables(
   connection: ServiceConnection,
 ): Promise<readonly HoldTable[]> {
   return listHoldTables(connection, await readRecycleSchemas(connection));
@@ -55,7 +55,7 @@ export async function mapHoldTables(
   schemas: Iterable<string>,
 ): Promise<ReadonlyMap<string, HoldTable>> {
   const away = await listHoldTables(connection, [...schemas]);
-  const home = await listHoldTablesAtHome(connection);
+  const home = await listRecycledHoldTables(connection);
   return new Map([...away, ...home].map((table) => [table.id, table]));
 }
 

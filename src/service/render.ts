@@ -10,7 +10,7 @@ import type { SQLQuery } from './sql.js';
 
 /**
  * The settings that every text of ours starts from, whatever ran before on its connection. Each
- * lock is waited for one second at most; kill-after.ts has what is shorter.
+ * lock is waited for one second at most; statement-timeout.ts has what is shorter.
  */
 const SETTINGS = [
   'NAMES utf8mb4',

@@ -3,7 +3,7 @@
  * literal 1 is a BIGINT on MySQL and an INT on MariaDB), so each reader takes what means the same.
  */
 import { assert } from '../assert.js';
-import type { Row } from './pools.js';
+import type { Row } from './pool/pools.js';
 
 export function textOf(row: Row, column: string): string {
   const value = textOrNullOf(row, column);

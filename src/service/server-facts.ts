@@ -3,7 +3,7 @@
  * without an error for the variables that it hasn't got. Read anew by whoever decides by it.
  */
 import { UndropError } from '../errors.js';
-import type { Rows, ServiceConnection } from './pools.js';
+import type { Rows, ServiceConnection } from './pool/pools.js';
 import { dateOf, numberOf, textOf } from './row.js';
 import { note, sql } from './sql.js';
 

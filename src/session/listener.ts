@@ -14,19 +14,19 @@ import type { ByteStream } from '../relay/byte-stream.js';
 import { openByteStream } from '../relay/byte-stream.js';
 import { behindDoor } from '../relay/door.js';
 import { describeAddress } from '../service/address.js';
-import type { ServerAddress } from '../service/pools.js';
+import type { ServerAddress } from '../service/pool/pools.js';
+import type { DropService } from '../statements/intercepted.js';
 import { type Endpoint, encodeProxyHeader } from '../wire/connection/proxy-header.js';
 import { encodePacket } from '../wire/framing.js';
 import { encodeErr } from '../wire/response/err.js';
-import { assertNotOwn, type Dialled, type DialOptions, dialUpstream } from './connect.js';
+import type { ConnectionLimit } from './connection-limit.js';
+import { assertNotOwn, type Dialled, type DialOptions, dialUpstream } from './dial/dial.js';
+import { leadsTo } from './dial/own-address.js';
+import { readProxyHeader } from './dial/proxy-protocol.js';
 import type { Drainable } from './drain.js';
-import type { DropService } from './intercept.js';
-import { leadsTo } from './own-address.js';
-import type { Permits } from './permits.js';
-import { readProxyHeader } from './proxy-protocol.js';
+import type { ProxyTls } from './login/tls.js';
 import { Session } from './session.js';
 import { endSoon, KEEP_ALIVE } from './sockets.js';
-import type { ProxyTls } from './tls.js';
 
 /** What may change while sessions are open; each new one takes what holds then. */
 export interface SessionSettings {
@@ -46,7 +46,7 @@ export interface SessionSettings {
 export interface ListenerOptions {
   readonly listen: readonly ServerAddress[];
   readonly upstreams: readonly ServerAddress[];
-  readonly permits: Permits;
+  readonly permits: ConnectionLimit;
   /** Of the files of unix sockets. */
   readonly listenMode: number;
   /** The addresses are shared with other processes. */

@@ -3,10 +3,10 @@ import type { Socket } from 'node:net';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
 import type { ByteStream } from '../relay/byte-stream.js';
-import type { ServerAddress } from '../service/pools.js';
-import type { Dialled } from './connect.js';
-import type { DropService } from './intercept.js';
-import type { ProxyTls } from './tls.js';
+import type { ServerAddress } from '../service/pool/pools.js';
+import type { DropService } from '../statements/intercepted.js';
+import type { Dialled } from './dial/dial.js';
+import type { ProxyTls } from './login/tls.js';
 
 export interface SessionOptions {
   readonly client: Socket;
@@ -24,7 +24,9 @@ export interface SessionOptions {
   serviceFor(dialled: Dialled): DropService;
   /** Work that goes on after the answer; a shutdown waits for it. */
   background(work: Promise<void>): void;
-  /** The login there ended in a way that the server may count (session/unblock.ts). */
+  /**
+   * The login there ended in a way that the server may count (session/dial/reset-host-errors.ts).
+   */
   onBrokenLogin(address: ServerAddress): void;
   /** Tables were held, and the ledger has it. */
   onHeld(): void;

@@ -1,6 +1,6 @@
 /**
  * One client and its one connection to the server, from accept to close. The sockets are in
- * legs.ts, the connection phase in login.ts, the command phase in command-phase.ts.
+ * connections.ts, the connection phase in login.ts, the command phase in command-phase.ts.
  *
  * Invariants: one client session has one server session of its own. Where either side ends, the
  * other gets what was sent to it and then its end, in bounded time. What one session throws ends
@@ -10,16 +10,16 @@ import { randomBytes } from 'node:crypto';
 import { InvariantError } from '../assert.js';
 import { toClientError, UndropError } from '../errors.js';
 import { behindDoor } from '../relay/door.js';
+import type { DropService, Interception, Taken } from '../statements/intercepted.js';
+import { loggedText } from '../steps/refusals/logged-text.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
-import { CommandPhase } from './command-phase.js';
-import type { Dialled } from './connect.js';
-import { leaveUnanswered, tellBrokenLogin } from './farewell.js';
-import type { DropService, Interception, Taken } from './intercept.js';
-import { lastWords } from './last-words.js';
-import { Legs } from './legs.js';
-import { loggedText } from './logged-text.js';
-import { type Login, LoginRelay } from './login.js';
-import type { Observed, Observing } from './observe.js';
+import { CommandPhase } from './commands/command-phase.js';
+import { SessionConnections } from './connections.js';
+import { abandonUnanswered, reportBrokenLogin } from './dial/abandon-login.js';
+import type { Dialled } from './dial/dial.js';
+import { lastWords } from './final-error.js';
+import type { Observed, Observing } from './gate/observe.js';
+import { type Login, LoginRelay } from './login/login.js';
 import type { SessionOptions } from './session-options.js';
 
 type Answered = Extract<Interception, { kind: 'answer' }>;
@@ -40,7 +40,7 @@ const EARLY_BYTES_MAX = 4_096;
 
 export class Session {
   readonly #options: SessionOptions;
-  readonly #legs: Legs;
+  readonly #legs: SessionConnections;
   #phase: Phase = { name: 'dialling', stopTrying: new AbortController() };
   /** `ended`: it sends no more, and reads on. */
   #clientIs: 'here' | 'ended' | 'gone' = 'here';
@@ -51,7 +51,7 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#legs = new Legs(options.client, options.clientStream, {
+    this.#legs = new SessionConnections(options.client, options.clientStream, {
       tls: options.tls,
       onClientBytes: (chunk) => this.#onClientBytes(chunk),
       onServerBytes: (chunk) => this.#onServerBytes(chunk),
@@ -95,7 +95,7 @@ export class Session {
     const onBroken = () => this.#options.onBrokenLogin(address);
     if (this.#clientIs !== 'here' || this.#phase.name === 'closed') {
       this.#endBoth();
-      return leaveUnanswered({ ...dialled, heard: greeting, onBroken });
+      return abandonUnanswered({ ...dialled, heard: greeting, onBroken });
     }
     const legs = this.#legs;
     const relay: LoginRelay = new LoginRelay({
@@ -111,7 +111,7 @@ export class Session {
       },
     });
     this.#phase = { name: 'login', relay, dialled };
-    const stopWatching = tellBrokenLogin(socket, relay, onBroken);
+    const stopWatching = reportBrokenLogin(socket, relay, onBroken);
     legs.connect(dialled);
     this.#onServerBytes(greeting);
     const early = this.#early;

@@ -5,10 +5,10 @@
  * Invariant: where the structure isn't what was expected, the stream is marked broken and stands at
  * the next `;`: nothing behind it is taken for a part of the block.
  */
-import type { Token } from './lexer.js';
+import type { Token } from './lex/lexer.js';
+import type { TokenStream } from './lex/token-stream.js';
 import type { Statement } from './next-statement.js';
 import { NAMES_MAX, STATEMENTS_MAX } from './reading.js';
-import type { TokenStream } from './token-stream.js';
 
 const DEPTH_MAX = 100;
 const HEAD_TOKENS_MAX = 24;

@@ -7,12 +7,19 @@
  * stored program or the like; what isn't explained is `unclear`.
  */
 import { isCut } from './block-reader.js';
-import { isTwoByte } from './client-charset.js';
 import { leavesTable } from './grammar/drop-table.js';
 import { type DynamicText, parseExecuteImmediate, parsePrepare } from './grammar/dynamic-sql.js';
 import { type Source, TokenCursor } from './grammar/token-cursor.js';
-import { hypotheses, isFullyKnown, type KnownMode, type LexMode, lastOddHost } from './lex-mode.js';
-import { modeAfter } from './mode-changes.js';
+import { isTwoByte } from './lex/client-charset.js';
+import {
+  hypotheses,
+  isFullyKnown,
+  type KnownMode,
+  type LexMode,
+  lastOddHost,
+} from './lex/lex-mode.js';
+import { modeAfter } from './lex/mode-changes.js';
+import { unescapeLiteral } from './lex/unescape-literal.js';
 import {
   endOfText,
   type NextStatement,
@@ -36,10 +43,9 @@ import {
   TooMuchWork,
   Work,
 } from './reading.js';
-import { guardOf, unread } from './recycle-guard.js';
 import { isRecycleNameIn } from './recycle-name.js';
+import { recycleSchemaWriteOf, unread } from './recycle-schema-write.js';
 import { mayBeOurs, mentionsRecycle, soughtOf } from './trigger-scan.js';
-import { unescapeLiteral } from './unescape-literal.js';
 import {
   guardedIn,
   isSame,
@@ -314,7 +320,7 @@ function* guardedVerdict(statement: Statement, source: Source, context: Context)
     const inside = isText ? null : guardedIn(verdict);
     if (inside !== null) return inside;
   }
-  return guardOf(statement, source, context.options) ?? verdict;
+  return recycleSchemaWriteOf(statement, source, context.options) ?? verdict;
 }
 
 function* statementVerdict(

@@ -4,8 +4,8 @@
  * Invariant: a text that is free holds one statement, which is a query of MySQL, or inserts into a
  * table that isn't in a recycle schema, in every mode that is possible.
  */
-import { hypotheses, type KnownMode, type LexMode } from './lex-mode.js';
-import { Lexer } from './lexer.js';
+import { hypotheses, type KnownMode, type LexMode } from './lex/lex-mode.js';
+import { Lexer } from './lex/lexer.js';
 
 /** Nothing follows them in their statement that writes, on MySQL. */
 const QUERIES = ['SELECT', 'VALUES'];

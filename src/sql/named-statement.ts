@@ -7,7 +7,7 @@
  */
 import { takeIdentifier } from './grammar/table-name.js';
 import { TokenCursor } from './grammar/token-cursor.js';
-import { hypotheses, isFullyKnown, type KnownMode, type LexMode } from './lex-mode.js';
+import { hypotheses, isFullyKnown, type KnownMode, type LexMode } from './lex/lex-mode.js';
 import { endOfText, nextStatement, type ReadOptions } from './next-statement.js';
 import { isSame } from './verdict.js';
 

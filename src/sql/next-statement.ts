@@ -7,12 +7,12 @@
  * is read; so this takes an offset and a mode, and keeps nothing between two calls.
  */
 import { keptMax, OPENERS, readBodyStatement, readStructure } from './block-reader.js';
-import { charsetTable } from './client-charset.js';
-import { type Flavour, type LexMode, VARIED_BYTES_MAX } from './lex-mode.js';
-import { Lexer, type Token } from './lexer.js';
+import { charsetTable } from './lex/client-charset.js';
+import { type Flavour, type LexMode, VARIED_BYTES_MAX } from './lex/lex-mode.js';
+import { Lexer, type Token } from './lex/lexer.js';
+import { TokenStream } from './lex/token-stream.js';
 import { readDeclarations, readProgramHead } from './program-head.js';
 import { type Reading, readAtOnce, TooMuchWork } from './reading.js';
-import { TokenStream } from './token-stream.js';
 import type { Sought } from './trigger-scan.js';
 
 /**

@@ -3,8 +3,8 @@
  * read to its end, the body is taken for a statement without structure and ends at the first `;`,
  * which shows more of it, never less.
  */
-import type { Flavour } from './lex-mode.js';
-import type { TokenStream } from './token-stream.js';
+import type { Flavour } from './lex/lex-mode.js';
+import type { TokenStream } from './lex/token-stream.js';
 
 const PROGRAMS = ['PROCEDURE', 'FUNCTION', 'TRIGGER', 'EVENT', 'PACKAGE'] as const;
 

@@ -5,7 +5,7 @@
  * Invariant: a cut is where all modes that are left open see the end of a statement.
  */
 import { classifyingStatements, GUESSED_BYTES_MAX } from './classify.js';
-import { hypotheses, isFullyKnown, type KnownMode, type LexMode } from './lex-mode.js';
+import { hypotheses, isFullyKnown, type KnownMode, type LexMode } from './lex/lex-mode.js';
 import { mayConcernName } from './named-statement.js';
 import { type Reading, TooMuchWork, Work } from './reading.js';
 import type { Sought } from './trigger-scan.js';
@@ -58,10 +58,10 @@ export function* readingAhead(
 function* readUnder(
   bytes: Uint8Array,
   mode: LexMode,
-  { isOurs, names, ...sought }: Wanted,
+  { isOurs, names, ...enabled }: Wanted,
   work: Work,
 ): Reading<Ahead> {
-  const read = { multiStatements: true, ...sought, work };
+  const read = { multiStatements: true, ...enabled, work };
   const pieces = yield* classifyingStatements(bytes, mode, read, isOurs);
   const starts = pieces.map((_piece, index) => pieces[index - 1]?.next ?? 0);
   const found = pieces.findIndex(

@@ -6,7 +6,7 @@
  * word), so where `classify` finds something, these bytes hold `drop` and one of `table`,
  * `database`, `schema`, `sequence`; or `prepare` or `immediate`, whose text may be spelled in any
  * way; or `create` and `replace`; or the beginning of a name of undrop's own schemas; where they
- * are sought, `truncate`, or `alter`, `truncate` and `partition` (an ALTER
+ * are enabled, `truncate`, or `alter`, `truncate` and `partition` (an ALTER
  * TABLE … DROP PARTITION has `drop` and `table`). GTID_NEXT and SQL_LOG_BIN are shown as well: a
  * drop under them is asked for, or recorded, differently.
  */
@@ -54,7 +54,7 @@ export interface Sought {
 
 const NOTHING_MORE: Sought = {};
 
-/** What is sought, and nothing else that `options` may say. */
+/** What is enabled, and nothing else that `options` may say. */
 export function soughtOf(options: Sought): Required<Sought> {
   const { truncates = false, partitions = false } = options;
   return { truncates, partitions };
@@ -65,7 +65,7 @@ export function mayBeOurs(
   bytes: Uint8Array,
   start: number,
   end: number,
-  sought: Sought = NOTHING_MORE,
+  enabled: Sought = NOTHING_MORE,
 ): boolean {
   let drop = false;
   let replace = false;
@@ -100,8 +100,8 @@ export function mayBeOurs(
         hasWord(bytes, start, end, SEQUENCE))) ||
     (replace && hasWord(bytes, start, end, CREATE)) ||
     (truncate &&
-      (sought.truncates === true ||
-        (sought.partitions === true &&
+      (enabled.truncates === true ||
+        (enabled.partitions === true &&
           hasWord(bytes, start, end, PARTITION) &&
           hasWord(bytes, start, end, ALTER))))
   );
@@ -167,8 +167,8 @@ export class TriggerWatch {
   readonly #truncates: boolean;
   readonly #partitions: boolean;
 
-  constructor(sought: Sought = NOTHING_MORE) {
-    const { truncates, partitions } = soughtOf(sought);
+  constructor(enabled: Sought = NOTHING_MORE) {
+    const { truncates, partitions } = soughtOf(enabled);
     this.#truncates = truncates;
     this.#partitions = partitions;
   }

@@ -9,9 +9,6 @@
  * Invariant: it can't succeed, so nothing is destroyed.
  */
 import { assert } from '../assert.js';
-import type { DropRequest, UserFacts } from '../drop/request.js';
-import { signalOf, signalSql } from '../drop/signal-sql.js';
-import { type QualifiedName, turnSql } from '../drop/words.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
 import {
@@ -32,6 +29,9 @@ import {
 import type { Steps } from './procedure.js';
 import { ask } from './procedure.js';
 import { type Again, type Answer, again, answerWith } from './refuse.js';
+import type { DropRequest, UserFacts } from './request.js';
+import { signalOf, signalSql } from './session/signal.js';
+import { type QualifiedName, turnSql } from './session/user-session-sql.js';
 
 /** Errors of a statement of ours that the DROP would have given too, word for word. */
 export const SAME_AS_DROP: readonly number[] = [

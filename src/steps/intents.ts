@@ -9,16 +9,16 @@
  */
 
 import { systemClock } from '../clock.js';
-import type { DropOptions } from '../drop/drop-options.js';
-import { type Dropper, type RecordedIntent, recordDrop } from '../drop/record-drop.js';
-import type { DropRequest, UserFacts } from '../drop/request.js';
-import { type ServiceNames, serviceNames } from '../drop/service-names.js';
-import { FORGET_TRIES_MAX, writeAtLast } from '../drop/write-at-last.js';
-import { forgetUnanswered, isIntentWaiting } from '../ledger/waiting-intent.js';
+import { forgetUnanswered, isIntentWaiting } from '../ledger/intents/waiting-intent.js';
 import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { asksForHosts, type Ruling } from '../policy/decide.js';
-import { settleEnded } from '../recovery/settle-intents.js';
+import { resolveEnded } from '../recovery/resolve-intents.js';
+import type { DropOptions } from './drop-options.js';
+import { type ServiceNames, serviceNames } from './names/resolve.js';
+import { type Dropper, type RecordedIntent, recordDrop } from './record-intents.js';
 import type { HeldTable } from './refuse.js';
+import type { DropRequest, UserFacts } from './request.js';
+import { FORGET_TRIES_MAX, retryUntilWritten } from './retry-until-written.js';
 
 /** How often it is looked whether an intent waits. */
 const LOOK_EVERY_MS = 100;
@@ -106,13 +106,13 @@ export class Intents {
   }
 
   /** What was decided by the guess would be decided so again. */
-  #isRuledAlike({ account, wish }: UserFacts): boolean {
+  #isRuledAlike({ account, hint }: UserFacts): boolean {
     const { guess, rules = [] } = this.#options;
-    return wish === null && (!asksForHosts(rules) || guess.account === account);
+    return hint === null && (!asksForHosts(rules) || guess.account === account);
   }
 
   #record(names: ServiceNames, session: Dropper): Promise<RecordedIntent> {
-    return recordDrop(this.#request, names, session, { ...this.#options, wishes: this.#hints });
+    return recordDrop(this.#request, names, session, { ...this.#options, hints: this.#hints });
   }
 
   /** Writes the outcome until it is written, after the answer; tells recovery if it can't. */
@@ -120,7 +120,7 @@ export class Intents {
     const { stopping } = this.#options;
     const triesMax = held.length === 0 ? FORGET_TRIES_MAX : Number.POSITIVE_INFINITY;
     try {
-      await writeAtLast(() => this.#write(held), { stopping, onLate, triesMax });
+      await retryUntilWritten(() => this.#write(held), { stopping, onLate, triesMax });
     } catch (error) {
       this.#options.onUnsettled();
       throw error;
@@ -161,7 +161,7 @@ export class Intents {
     );
     if (recorded.length === 0) return;
     if (this.wasRenameSent) {
-      await settleEnded(this.#options.pool, recorded);
+      await resolveEnded(this.#options.pool, recorded);
       // Recovery has what could not be settled.
       return this.#options.onUnsettled();
     }

@@ -2,17 +2,18 @@
  * What speaks against taking a table away, whatever it is: a text that nobody understands, undrop's
  * own schemas, a service that isn't on the session's server, a rule. Pure.
  */
-import type { NameKind } from '../drop/facts.js';
-import { whatIsRecycled } from '../drop/recycled-words.js';
-import type { DropRequest, UserFacts } from '../drop/request.js';
-import type { QualifiedName } from '../drop/words.js';
+
 import { UndropError } from '../errors.js';
 import type { IntentFacts, IntentTable } from '../ledger/write.js';
 import type { Ruling } from '../policy/decide.js';
 import { isRecycleName } from '../sql/recycle-name.js';
 import type { ErrPacket } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
+import { whatIsRecycled } from './refusals/recycled-table.js';
 import { sentenceStart } from './refuse.js';
+import type { DropRequest, UserFacts } from './request.js';
+import type { NameKind } from './session/facts.js';
+import type { QualifiedName } from './session/user-session-sql.js';
 
 /** What was seen of the names of a statement, in order. */
 interface Looked {

@@ -3,15 +3,16 @@
  * effects, gets their answers, and reads from top to bottom; `yield*` calls another procedure. It
  * is pure: `run.ts` performs the effects on a session and the service pool, a test in memory.
  */
-import type { RecordedIntent } from '../drop/record-drop.js';
-import type { SteadOutcome, SteadRename } from '../drop/rename-in-stead.js';
-import type { UserFacts } from '../drop/request.js';
-import type { UserCommand } from '../drop/user-session.js';
-import type { LockedTable } from '../ledger/session-locks.js';
+
+import type { LastingBlocker } from '../held/relocate/blockers.js';
+import type { RelocateTable, Relocation } from '../held/relocate/relocate.js';
+import type { LockedTable } from '../ledger/intents/session-locks.js';
 import type { IntentFacts, IntentTable } from '../ledger/write.js';
-import type { RelocateTable, Relocation } from '../moves/relocate.js';
-import type { LastingStay } from '../moves/stays.js';
 import type { Result } from '../wire/result-reader.js';
+import type { RecordedIntent } from './record-intents.js';
+import type { ServiceRename, ServiceRenameOutcome } from './rename/rename-by-service.js';
+import type { UserFacts } from './request.js';
+import type { UserCommand } from './session/user-session.js';
 
 /** Each effect, and what its answer is. */
 interface Effects {
@@ -37,12 +38,12 @@ interface Effects {
   /** The service looks why tables have to stay in their own schema. */
   stays: {
     readonly in: { readonly tables: readonly IntentTable[] };
-    readonly out: readonly (LastingStay | null)[];
+    readonly out: readonly (LastingBlocker | null)[];
   };
   /** The service looks what the session has locked; null: the server can't tell. */
   locks: { readonly in: object; readonly out: readonly LockedTable[] | null };
   /** The service renames to hold names. */
-  take: { readonly in: { readonly rename: SteadRename }; readonly out: SteadOutcome };
+  take: { readonly in: { readonly rename: ServiceRename }; readonly out: ServiceRenameOutcome };
   /** The service takes keys and triggers off, if `detach`, and moves into the recycle schema. */
   relocate: {
     readonly in: {

@@ -3,10 +3,10 @@
  * tables changed, try again". Pure.
  */
 import { assert } from '../assert.js';
-import type { DropRequest } from '../drop/request.js';
 import { UndropError } from '../errors.js';
 import { type ErrPacket, encodeErr } from '../wire/response/err.js';
 import type { Result } from '../wire/result-reader.js';
+import type { DropRequest } from './request.js';
 
 /** A table that is under its hold name, as the ledger is to have it. */
 export interface HeldTable {

@@ -3,25 +3,29 @@
  * pool. It owns the tries, the intents, the handles that are left open, and the end of all of them.
  */
 import { assertNever } from '../assert.js';
-import type { DropOptions, DropResult, DropStatement } from '../drop/drop-options.js';
-import { innermost } from '../drop/innermost.js';
-import { lastLook } from '../drop/last-look.js';
-import { renameInStead, type SteadOutcome, type SteadRename } from '../drop/rename-in-stead.js';
-import type { DropRequest, UserFacts } from '../drop/request.js';
-import { runUnseen } from '../drop/run-unseen.js';
-import type { UserCommand } from '../drop/user-session.js';
 import { UndropError } from '../errors.js';
-import { readSessionLocks } from '../ledger/session-locks.js';
+import { BLOCKED_BY_LOCK, type LastingBlocker } from '../held/relocate/blockers.js';
+import { whyItStays } from '../held/relocate/data-directory.js';
+import { detachAndRelocate, moveToRecycleSchema } from '../held/relocate/detach-and-relocate.js';
+import type { Relocation } from '../held/relocate/relocate.js';
+import { readSessionLocks } from '../ledger/intents/session-locks.js';
 import type { IntentTable } from '../ledger/write.js';
-import { whyItStays } from '../moves/data-directory.js';
-import type { Relocation } from '../moves/relocate.js';
-import { type LastingStay, STAYS_LOCKED } from '../moves/stays.js';
-import { moveHome, takeHome } from '../moves/take-home.js';
-import { Patience } from '../service/patience.js';
+import { LockWaitBudget } from '../service/pool/lock-wait-budget.js';
 import type { Result } from '../wire/result-reader.js';
+import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { Intents } from './intents.js';
 import { drive, type Effect, type Steps } from './procedure.js';
+import { rootCause } from './refusals/root-cause.js';
 import { type Answer, type Reply, refuse, sentenceStart } from './refuse.js';
+import {
+  renameByService,
+  type ServiceRename,
+  type ServiceRenameOutcome,
+} from './rename/rename-by-service.js';
+import type { DropRequest, UserFacts } from './request.js';
+import { renewDueTimes } from './rules/renew-due-times.js';
+import { runQuietly } from './session/run-quietly.js';
+import type { UserCommand } from './session/user-session.js';
 
 /** A drop that took longer than this before its RENAME was done gets a due time from then on. */
 const LOST_MS_MAX = 1_000;
@@ -44,7 +48,7 @@ export async function run(
   options: DropOptions,
 ): Promise<DropResult> {
   const { gtidMayBeSet = false } = options;
-  const hints = new Set(options.wishes);
+  const hints = new Set(options.hints);
   for (let tries = 1; ; tries++) {
     const ids = drop.statement.names.map(() => options.newId());
     const request: DropRequest = { ...drop, groupId: options.newId(), ids };
@@ -86,7 +90,7 @@ class Try {
       }
       return reply;
     } catch (error) {
-      // What is thrown by a session that is there, as DestroyWished.
+      // What is thrown by a session that is there, as DestroyHinted.
       await this.#closeHandles().catch(() => undefined);
       const isForgotten = !this.#intents.mayBeRenamed && (await this.#intents.tryToForget());
       this.#intents.release();
@@ -152,7 +156,7 @@ class Try {
     });
     this.#handles.clear();
     const sent = [...closing, ...commands];
-    const results = await runUnseen(this.#options.userSession, sent, this.#facts);
+    const results = await runQuietly(this.#options.userSession, sent, this.#facts);
     for (const result of results) {
       if (result.kind === 'prepared') this.#handles.add(result.statementId);
     }
@@ -164,8 +168,8 @@ class Try {
     if (this.#handles.size > 0) await this.#runOnSession([], false);
   }
 
-  async #stays(tables: readonly IntentTable[]): Promise<readonly (LastingStay | null)[]> {
-    const stays: (LastingStay | null)[] = [];
+  async #stays(tables: readonly IntentTable[]): Promise<readonly (LastingBlocker | null)[]> {
+    const stays: (LastingBlocker | null)[] = [];
     for (const { id, schema, table, holdUntil } of tables) {
       const asked = { id, schema, name: table };
       stays.push(holdUntil === null ? null : await whyItStays(this.#options.pool, asked));
@@ -173,12 +177,12 @@ class Try {
     return stays;
   }
 
-  async #take(rename: SteadRename): Promise<SteadOutcome> {
+  async #take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
     const wasRenamed = this.#intents.mayBeRenamed;
     this.#intents.mayBeRenamed = true;
-    const outcome = await renameInStead(this.#options.pool, rename).catch((error: unknown) => {
+    const outcome = await renameByService(this.#options.pool, rename).catch((error: unknown) => {
       const tables = sentenceStart(this.#request);
-      throw new UndropError('UNDROP_FATE_UNKNOWN', { tables, cause: innermost(error) }, error);
+      throw new UndropError('UNDROP_FATE_UNKNOWN', { tables, cause: rootCause(error) }, error);
     });
     this.#intents.mayBeRenamed = wasRenamed || outcome.kind === 'renamed';
     return outcome;
@@ -193,11 +197,11 @@ class Try {
     const { pool, holdMs } = this.#options;
     const isLate = performance.now() - this.#intents.beganMs > LOST_MS_MAX;
     const rulingOf = (id: string) => this.#intents.rulingOf(id);
-    const tables = await lastLook(pool, renamed, { isLate, holdMs, rulingOf });
+    const tables = await renewDueTimes(pool, renamed, { isLate, holdMs, rulingOf });
     // After a long wait it may have keys and triggers that it had not when it was looked at.
-    const mayHaveMore = isLate && renamed.every(({ stays }) => stays !== STAYS_LOCKED);
-    const move = detach || mayHaveMore ? takeHome : moveHome;
+    const mayHaveMore = isLate && renamed.every(({ stays }) => stays !== BLOCKED_BY_LOCK);
+    const move = detach || mayHaveMore ? detachAndRelocate : moveToRecycleSchema;
     const server = { ...this.#request.server, lowerCaseTableNames };
-    return move(pool, tables, { logged, patience: new Patience(), server });
+    return move(pool, tables, { logged, lockWaitBudget: new LockWaitBudget(), server });
   }
 }

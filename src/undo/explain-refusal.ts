@@ -1,6 +1,6 @@
 /** What somebody who restores can act on, where the server refuses. Pure. */
 import { UndropError } from '../errors.js';
-import { isServerError } from '../service/pools.js';
+import { isServerError } from '../service/pool/pools.js';
 import {
   ACCESS_DENIED,
   BAD_NAME,

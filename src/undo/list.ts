@@ -5,15 +5,16 @@
  * Invariant: the names are the truth of which tables are held and in which state; the ledger adds
  * to it.
  */
+
+import { isCertainlyAbsent } from '../held/absence.js';
 import { type LedgerRow, TORN } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
+import { isRetiredBarrier } from '../names/barrier-table.js';
 import { idTimeMs } from '../names/hold-id.js';
 import { formatHoldName, parseHoldName, type TableState } from '../names/hold-name.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
-import { isRetiredGuard } from '../names/schema-guard.js';
-import { isSurelyAbsent } from '../recovery/absence.js';
-import { type HoldTable, listHoldTables, listHoldTablesAtHome } from '../service/hold-tables.js';
-import { isServerError, type ServiceConnection } from '../service/pools.js';
+import { type HoldTable, listHoldTables, listRecycledHoldTables } from '../service/hold-tables.js';
+import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 
 /** A table's qualified name. */
@@ -73,10 +74,12 @@ async function listOf(
   const elsewhere = new Set([...rows.values()].map(heldIn).filter(isElsewhere));
   // In this order, as what is moved home meanwhile would be seen in neither otherwise.
   const away = await listHoldTables(connection, [...elsewhere]);
-  const home = await listHoldTablesAtHome(connection);
-  const atHome = new Set(home.map(({ id }) => id));
-  const users = home.filter((table) => !isRetiredGuard(table));
-  const known = away.filter(({ id, schema }) => heldIn(rows.get(id)) === schema && !atHome.has(id));
+  const home = await listRecycledHoldTables(connection);
+  const inRecycleSchema = new Set(home.map(({ id }) => id));
+  const users = home.filter((table) => !isRetiredBarrier(table));
+  const known = away.filter(
+    ({ id, schema }) => heldIn(rows.get(id)) === schema && !inRecycleSchema.has(id),
+  );
   return [...users, ...known].map((table) => describe(table, rows.get(table.id))).sort(newestFirst);
 }
 
@@ -118,7 +121,7 @@ async function isAbsent(
   name: string,
 ): Promise<boolean> {
   try {
-    return await isSurelyAbsent(connection, schema, name);
+    return await isCertainlyAbsent(connection, schema, name);
   } catch (error) {
     if (!isServerError(error)) throw error;
     return false;

@@ -7,24 +7,24 @@
  */
 
 import { type ErrorCode, UndropError } from '../errors.js';
+import {
+  findUnfinished,
+  markRestoring,
+  type ReattachReport,
+  reattachAll,
+  tolerantly,
+  writtenName,
+} from '../held/finish-restore.js';
+import { isRenamedBack, renameBack } from '../held/rename-back.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
-import { isPutBack, putBack } from '../moves/put-back.js';
-import {
-  announce,
-  type CameBack,
-  comeBack,
-  findUnfinished,
-  tolerantly,
-  writtenName,
-} from '../recovery/come-back.js';
-import { isUnanswered } from '../service/connect-error.js';
-import { isServerError, type ServicePool } from '../service/pools.js';
+import { isUnanswered } from '../service/login/connect-error.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { note, sql } from '../service/sql.js';
 import { explainRefusal, notSeen } from './explain-refusal.js';
 import { type HeldTable, listAll, type TableName } from './list.js';
-import { isIdPrefix, planRestore, type RestorePlan, type RestoreRequest } from './next-step.js';
+import { isIdPrefix, planRestore, type RestorePlan, type RestoreRequest } from './plan-restore.js';
 import { parseTableName, readingsOf } from './table-name.js';
 
 /** Of one name that was dropped and ended; one is enough to say so. */
@@ -33,7 +33,7 @@ const ROWS_MAX = 1_000;
 /** Where it was, or where it goes, isn't as the plan has it. */
 const MISSED: readonly ErrorCode[] = ['UNDROP_NAME_TAKEN', 'UNDROP_NOT_HELD'];
 
-export interface RestoreReport extends CameBack {
+export interface RestoreReport extends ReattachReport {
   readonly id: string;
   /** Where it came from; null where the ledger had no row of it. */
   readonly origin: TableName | null;
@@ -64,7 +64,7 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
   const recorded = await restoreTable(pool, table, to).catch(async (error: unknown) => {
     throw await explain(pool, error, { ...planned, target: request.target });
   });
-  const cameBack = await comeBack(pool, table, to);
+  const cameBack = await reattachAll(pool, table, to);
   return {
     ...cameBack,
     id: table.id,
@@ -93,7 +93,7 @@ async function explain(
   if (row !== undefined && row.endedAt !== null) return ended(target, row, error);
   const at = { id, holdSchema, toSchema: to.schema, toTable: to.table };
   // It has been renamed, and its row not written yet.
-  if (!(await isPutBack(pool, at))) return error;
+  if (!(await isRenamedBack(pool, at))) return error;
   return new UndropError('UNDROP_NOT_HELD', { id, table: `${holdSchema}.${holdName}` }, error);
 }
 
@@ -106,7 +106,7 @@ interface Unfinished {
 async function finish(pool: ServicePool, { row, restoredAs }: Unfinished): Promise<RestoreReport> {
   const { id, schema, table, sqlLogBin: logged, rowLogged, droppedAt, user, rowEstimate } = row;
   const recorded = await record(pool, { id, rowLogged }, restoredAs);
-  const cameBack = await comeBack(pool, { id, logged }, restoredAs);
+  const cameBack = await reattachAll(pool, { id, logged }, restoredAs);
   const origin = { schema, table };
   const what = { id, origin, restoredAs, droppedAt, user, rowEstimate };
   return { ...cameBack, ...what, others: [], recorded, wasBack: true };
@@ -118,10 +118,10 @@ async function restoreTable(
   to: TableName,
 ): Promise<boolean | null> {
   const { id, holdSchema, holdName, logged } = table;
-  const takeBack = await announce(pool, id, to);
+  const takeBack = await markRestoring(pool, id, to);
   const target = { toSchema: to.schema, toTable: to.table };
   try {
-    await putBack(pool, { id, holdSchema, holdName, ...target, logged });
+    await renameBack(pool, { id, holdSchema, holdName, ...target, logged });
   } catch (error) {
     if (!isFateUnknown(error)) await takeBack();
     else if (await isSurelyBack(pool, { id, holdSchema, ...target }))
@@ -133,9 +133,9 @@ async function restoreTable(
 
 async function isSurelyBack(
   pool: ServicePool,
-  what: Parameters<typeof isPutBack>[1],
+  what: Parameters<typeof isRenamedBack>[1],
 ): Promise<boolean> {
-  const { value } = await tolerantly(async () => [await isPutBack(pool, what)]);
+  const { value } = await tolerantly(async () => [await isRenamedBack(pool, what)]);
   return value.includes(true);
 }
 

@@ -54,8 +54,9 @@ export const MARIADB_CLIENT_BULK_UNIT_RESULTS = 1 << 5;
 
 /**
  * Not here, on purpose: COMPRESS and ZSTD (we would be blind), SSL (each leg has its own,
- * session/login.ts), CAPABILITY_EXTENSION (an unknown future grammar), MariaDB's COM_MULTI (several
- * commands in one packet). CLIENT_RESERVED and SECURE_CONNECTION are needed by old clients.
+ * session/login/login.ts), CAPABILITY_EXTENSION (an unknown future grammar), MariaDB's COM_MULTI
+ * (several commands in one packet). CLIENT_RESERVED and SECURE_CONNECTION are needed by old
+ * clients.
  */
 const RELAYED_FLAGS =
   CLIENT_LONG_PASSWORD |

@@ -17,7 +17,7 @@ test.each([
       loadSettings(['listen', 'hold'], { flags: {}, env: { ...env, ...variables }, file: null });
     },
     startProxy: () => Promise.reject(new Error('the proxy was started')),
-    provide: () => Promise.reject(new Error('a server was sought')),
+    provide: () => Promise.reject(new Error('a server was enabled')),
   });
   await expect(demo).rejects.toThrow(words);
 });

@@ -229,8 +229,8 @@ async function collected(): Promise<void> {
 /** As whoever misses it brings it back. */
 async function restoredAtLast(table: string): Promise<typeof WHOLE> {
   await restore(rig.pool, { target: `${rig.schema}.${table}` }).catch((error: unknown) => {
-    const isBack = error instanceof UndropError && error.code === 'UNDROP_NO_SUCH_HELD';
-    if (!isBack) throw error;
+    const isRestored = error instanceof UndropError && error.code === 'UNDROP_NO_SUCH_HELD';
+    if (!isRestored) throw error;
   });
   return shown(table);
 }

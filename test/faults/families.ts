@@ -45,8 +45,8 @@ export const FAMILY: Scene = {
   },
   check: async (connection, _schema, when) => {
     // What was locked by the killed proxy's last statement is a debt for a moment.
-    const isBack = async () => (await show(connection, 'kid')) === made.get('kid');
-    await until(isBack, 'the child leads to its parent by name', 60_000).catch(() => undefined);
+    const isRestored = async () => (await show(connection, 'kid')) === made.get('kid');
+    await until(isRestored, 'the child leads to its parent by name', 60_000).catch(() => undefined);
     expect(await show(connection, 'kid')).toBe(made.get('kid'));
     if (when === 'held') {
       const [triggers] = await connection.query<RowDataPacket[]>('SHOW TRIGGERS');

@@ -10,8 +10,8 @@
  */
 import { describe, expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
+import { BLOCKED_BY_PARTITIONS } from '../../src/held/relocate/blockers.js';
 import { TORN } from '../../src/ledger/entry.js';
-import { STAYS_IN_PIECES } from '../../src/moves/stays.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { pairwise } from '../support/pairs.js';
@@ -298,7 +298,7 @@ class Matrix {
       `SELECT id FROM _undrop.ledger
        WHERE schema_name = ? AND (state = 'intent' OR state = 'HOLD' AND NOT relocated)
          AND COALESCE(failure, '') NOT IN (?, ?)`,
-      [schema, TORN, STAYS_IN_PIECES],
+      [schema, TORN, BLOCKED_BY_PARTITIONS],
     );
     return rows.length === 0;
   }

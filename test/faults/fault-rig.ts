@@ -11,7 +11,7 @@
 import type { Connection } from 'mysql2/promise';
 import { ensureLedger } from '../../src/ledger/tables.js';
 import { type Log, silentLog } from '../../src/log.js';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { type KillableServer, startKillable } from '../support/killable-server.js';
 import { until } from '../support/poll.js';
 import { proxyInFront, spawnProxy, type Variables } from '../support/proxy.js';

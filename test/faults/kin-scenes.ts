@@ -5,7 +5,7 @@
  */
 import { expect } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { until } from '../support/poll.js';
 import type { TapEvent } from '../support/wire-tap.js';
@@ -338,7 +338,7 @@ async function hasKeys({ direct, schema }: Place, keys: readonly string[]): Prom
   expect(await find()).toEqual(keys);
 }
 
-/** Tables of ours that nobody knows, but twins that are about to be collected. */
+/** Tables of ours that nobody knows, but ghosts that are about to be collected. */
 async function oddTwins(direct: Connection): Promise<readonly string[]> {
   const [rows] = await direct.query<RowDataPacket[]>(
     `SELECT TABLE_SCHEMA AS place, TABLE_NAME AS name FROM information_schema.TABLES

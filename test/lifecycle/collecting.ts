@@ -11,7 +11,7 @@ import { newHoldId } from '../../src/names/hold-id.js';
 import { formatHoldName, type TableState } from '../../src/names/hold-name.js';
 import { RECYCLE_SCHEMA } from '../../src/names/recycle-schema.js';
 import type { Reconcile } from '../../src/recovery/reconcile.js';
-import type { RunOptions, ServicePool, TaskConnection } from '../../src/service/pools.js';
+import type { RunOptions, ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
 import { renderQuery } from '../../src/service/render.js';
 import type { SQLQuery } from '../../src/service/sql.js';
 import { until as poll } from '../support/poll.js';

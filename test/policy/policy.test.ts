@@ -1,15 +1,15 @@
-/** Rules and wishes as they are written, and what becomes of a table by them: a table of cases. */
+/** Rules and hints as they are written, and what becomes of a table by them: a table of cases. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { decideTable, firstRule, NO_TRAITS, traitsAsked } from '../../src/policy/decide.js';
+import { oneHint, parseHint } from '../../src/policy/hint.js';
 import { rulesThatNeverFit } from '../../src/policy/never-fit.js';
 import { parseRules } from '../../src/policy/rules.js';
-import { oneWish, parseWish } from '../../src/policy/wish.js';
 
 interface Decision {
   readonly name: string;
   readonly rules: string;
-  readonly wish?: string;
+  readonly hint?: string;
   readonly table: string | readonly [string, string];
   readonly account?: string;
   readonly bytes?: number;
@@ -23,7 +23,7 @@ interface Decision {
 interface Golden {
   readonly decisions: readonly Decision[];
   readonly mistakes: readonly { readonly rules: string; readonly problems: readonly string[] }[];
-  readonly wishes: readonly {
+  readonly hints: readonly {
     readonly texts: readonly string[];
     readonly expect?: string | null;
     readonly odd?: string;
@@ -40,11 +40,11 @@ describe('of a table', () => {
     const [schema = '', table = ''] =
       typeof one.table === 'string' ? one.table.split('.') : one.table;
     const { bytes = null, ageMs = null, isEmpty = null, account = 'app@web', foldsCase } = one;
-    const wish = one.wish === undefined ? null : parseWish(one.wish);
+    const hint = one.hint === undefined ? null : parseHint(one.hint);
     const ruling = decideTable(
       { schema, table, account },
       { bytes, ageMs, isEmpty },
-      { rules, wish, holdMs: 168 * HOUR_MS, foldsCase: foldsCase === true },
+      { rules, hint, holdMs: 168 * HOUR_MS, foldsCase: foldsCase === true },
     );
     const { hold } = one.expect;
     expect(ruling).toEqual({
@@ -71,12 +71,12 @@ describe('the mistakes in', () => {
   });
 });
 
-describe('the wish of', () => {
-  test.each(golden.wishes)('$texts', ({ texts, expect: expected, odd }) => {
-    const wish = oneWish(texts);
-    if (odd !== undefined) expect(wish).toEqual({ odd });
-    else if (expected === null) expect(wish).toBeNull();
-    else expect(wish).toMatchObject({ text: expected });
+describe('the hint of', () => {
+  test.each(golden.hints)('$texts', ({ texts, expect: expected, odd }) => {
+    const hint = oneHint(texts);
+    if (odd !== undefined) expect(hint).toEqual({ odd });
+    else if (expected === null) expect(hint).toBeNull();
+    else expect(hint).toMatchObject({ text: expected });
   });
 });
 

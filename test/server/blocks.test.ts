@@ -34,7 +34,7 @@ const REFUSED: readonly (readonly [string, string, RegExp])[] = [
     'BEGIN NOT ATOMIC DECLARE EXIT HANDLER FOR NOT FOUND DROP TABLE a; END',
     SEND_PLAIN,
   ],
-  ['a wish', 'BEGIN NOT ATOMIC /* undrop: pin */ DROP TABLE a; END', SEND_PLAIN],
+  ['a hint', 'BEGIN NOT ATOMIC /* undrop: pin */ DROP TABLE a; END', SEND_PLAIN],
   ['a version comment', 'BEGIN NOT ATOMIC /*!50000 DROP TABLE a */; END', SEND_PLAIN],
   ['a schema', 'BEGIN NOT ATOMIC DROP DATABASE OTHER; END', SEND_PLAIN],
   [

@@ -4,14 +4,14 @@
  */
 import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { detach } from '../../src/held/foreign-keys/detach.js';
+import { repointForeignKey } from '../../src/held/foreign-keys/repoint.js';
+import { repointForeignKeys } from '../../src/held/foreign-keys/repointed.js';
 import { ensureLedger } from '../../src/ledger/tables.js';
 import { recordOutcome } from '../../src/ledger/write.js';
-import { leadBack } from '../../src/moves/child-keys.js';
-import { detach } from '../../src/moves/detach.js';
-import { leadKeysBack } from '../../src/moves/led-keys.js';
-import type { ServicePool, TaskConnection } from '../../src/service/pools.js';
+import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
-import { newId } from '../../src/session/intercept.js';
+import { newId } from '../../src/statements/intercepted.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
@@ -75,7 +75,7 @@ describe.each(testServers())('the key of a child on $name', (server) => {
     const child = { childSchema: schema, childTable: 'kid', key, isDone: false };
     const away = { schema, table: 'away' };
     const facts = await readServerFacts(pool);
-    await leadBack(between, child, { id: newId(), away, server: facts, logged: true });
+    await repointForeignKey(between, child, { id: newId(), away, server: facts, logged: true });
     expect(await show()).toBe(before);
   });
 
@@ -119,11 +119,11 @@ describe.each(testServers())('the key of a child on $name', (server) => {
       expect(await show(child)).toContain(`REFERENCES \`${holdSchema}\`.\`${holdName}\``);
       const before = await binlogPlace();
       // On a busy machine its time is over before it has begun: then it is the parent's debt.
-      const isBack = async () => {
-        await leadKeysBack(pool, { id: newId(), schema, table: child });
+      const isRestored = async () => {
+        await repointForeignKeys(pool, { id: newId(), schema, table: child });
         return (await show(child)).includes(`REFERENCES \`${parent}\` (\`id\`)`);
       };
-      await until(isBack, 'the key is led back');
+      await until(isRestored, 'the key is led back');
       const written = await loggedSince(before);
       expect(written.length > 0).toBe(sqlLogBin === 1);
       const isWritten = (step: string) => written.some((text) => text.includes(step));

@@ -3,7 +3,7 @@
  * the answer is younger than the question, and a table must not leave HOLD because of it.
  */
 import { expect, jest } from '@jest/globals';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import {
   type Collecting,
   holdTable,

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { findRows } from '../../src/ledger/read.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { connect, freshSchema, query, testServer } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';

@@ -127,7 +127,7 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     expect(await heldRows('child')).toEqual([[5]]);
   });
 
-  test('with the wish to destroy what it replaces is refused', async () => {
+  test('with the hint to destroy what it replaces is refused', async () => {
     const client = await session();
     await make('kept', 1);
     const { results } = await client.query(
@@ -162,7 +162,7 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     await alone.stop();
   });
 
-  test('uses up a wish of the session also where nothing is there', async () => {
+  test('uses up a hint of the session also where nothing is there', async () => {
     const client = await session();
     await client.run(["SET @undrop = 'pin'", 'CREATE OR REPLACE TABLE fresh SELECT 1 AS v']);
     expect(await client.rows('SELECT @undrop')).toEqual([[null]]);

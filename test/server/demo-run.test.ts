@@ -111,7 +111,7 @@ testOf('taken port')('a taken port is no obstacle, but is told', async () => {
   occupant.close();
 });
 
-test('an account without a server to log in to is no wish for a demo', async () => {
+test('an account without a server to log in to is no hint for a demo', async () => {
   const { exitCode, text } = spawnDemo({ UNDROP_USER: 'undrop', UNDROP_UPSTREM: 'db:3306' });
   expect(await exitCode).toBe(2);
   expect(text()).toContain('UNDROP_USER is set, and UNDROP_UPSTREAM');

@@ -10,9 +10,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } fr
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { parseSchemaDetails } from '../../src/ledger/schema-details.js';
 import { silentLog } from '../../src/log.js';
+import { BARRIER_TABLE_COMMENT, barrierTableName } from '../../src/names/barrier-table.js';
 import { newHoldId } from '../../src/names/hold-id.js';
-import { SCHEMA_GUARD_COMMENT, schemaGuardName } from '../../src/names/schema-guard.js';
-import { recoverSchemas } from '../../src/recovery/recover-schemas.js';
+import { recoverSchemas } from '../../src/recovery/recover-drop-database.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
@@ -527,7 +527,7 @@ describe.each(testServers())('on $name', (server) => {
     expect(await tablesOf(name)).toEqual([]);
   });
 
-  test('another one of the proxy is waited for, as locks are: a KILL and the end of patience', async () => {
+  test('another one of the proxy is waited for, as locks are: a KILL and the end of lockWaitBudget', async () => {
     await fill(name);
     const { name: next } = await freshSchema(server, 'next');
     await root.query(`CREATE TABLE ${next}.t (id INT)`);
@@ -680,15 +680,15 @@ describe.each(testServers())('on $name', (server) => {
 
   test('a guard that a killed proxy has left goes; a table of somebody’s own stays', async () => {
     await fill(name);
-    const makeGuard = async () => {
+    const makeBarrierTable = async () => {
       const groupId = newHoldId(Date.now(), randomBytes);
-      const guard = `\`${name}\`.\`${schemaGuardName({ groupId, logged: true })}\``;
+      const guard = `\`${name}\`.\`${barrierTableName({ groupId, logged: true })}\``;
       await root.query(
-        `CREATE TABLE ${guard} (id INT NOT NULL PRIMARY KEY) COMMENT='${SCHEMA_GUARD_COMMENT}'`,
+        `CREATE TABLE ${guard} (id INT NOT NULL PRIMARY KEY) COMMENT='${BARRIER_TABLE_COMMENT}'`,
       );
       return guard;
     };
-    const own = await makeGuard();
+    const own = await makeBarrierTable();
     await root.query(`INSERT INTO ${own} VALUES (1)`);
     expect(words(await say(`DROP DATABASE ${name}`))).toMatch(
       /^1235 UNDROP_SCHEMA_NOT_DROPPED: .* undrop has not made it/,
@@ -696,7 +696,7 @@ describe.each(testServers())('on $name', (server) => {
     expect(await count(own)).toBe(1);
     await root.query(`DROP TABLE ${own}`);
     await expectWhole(name);
-    await makeGuard();
+    await makeBarrierTable();
     expect(words(await say(`DROP DATABASE ${name}`))).toBe('OK 3');
     expect(await isThere(name)).toBe(false);
   });

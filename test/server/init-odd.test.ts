@@ -146,10 +146,10 @@ describe.each(testServers())('on $name', (server) => {
       expect(code).toBe(1);
       expect(stdout).toContain(`missing ${right} on ${schema.name}: ${without}`);
       expect(stdout).not.toContain('ledger');
-      const isBack = (
+      const isRestored = (
         await runUndrop(server, ['restore', `${schema.name}.t`], { USER: user, PASSWORD })
       ).code;
-      expect(isBack === 0).toBe(right === 'SELECT');
+      expect(isRestored === 0).toBe(right === 'SELECT');
     },
   );
 

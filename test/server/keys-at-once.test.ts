@@ -5,13 +5,13 @@
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
+import { detachAndRelocate } from '../../src/held/relocate/detach-and-relocate.js';
+import { relocate } from '../../src/held/relocate/relocate.js';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
-import { relocate } from '../../src/moves/relocate.js';
-import { takeHome } from '../../src/moves/take-home.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { renderText } from '../../src/service/render.js';
 import { formatRestoreReport } from '../../src/undo/format.js';
 import { restore } from '../../src/undo/run-restore.js';
@@ -125,7 +125,7 @@ describe.each(testServers())('at once on $name', (server) => {
     const [{ id } = { id: '' }] = drop.facts.tables;
     const [holdName = ''] = drop.holdNames;
     const held = { id, fromSchema: schema.name, holdName, table };
-    return (through: ServicePool) => takeHome(through, [held], { logged: true });
+    return (through: ServicePool) => detachAndRelocate(through, [held], { logged: true });
   }
 
   /** For its turn, for so long at least. */

@@ -7,7 +7,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';

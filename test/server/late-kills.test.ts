@@ -5,7 +5,7 @@
  */
 import { expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { encodeErr } from '../../src/wire/response/err.js';
 import { inLanes } from '../support/lanes.js';

@@ -5,12 +5,12 @@
  */
 import { expect, jest } from '@jest/globals';
 import { systemClock } from '../../src/clock.js';
-import type { HeldTrigger } from '../../src/ledger/triggers.js';
-import { leadWhenever } from '../../src/lifecycle/leader.js';
+import { createTrigger } from '../../src/held/triggers/create-trigger.js';
+import { showTriggers } from '../../src/held/triggers/show-triggers.js';
+import type { HeldTrigger } from '../../src/ledger/detached/triggers.js';
+import { leadWhenever } from '../../src/lifecycle/leader/leader.js';
 import { silentLog } from '../../src/log.js';
-import { createTrigger } from '../../src/moves/create-trigger.js';
-import { showTriggers } from '../../src/moves/show-triggers.js';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { sql } from '../../src/service/sql.js';
 import { inLanes } from '../support/lanes.js';
 import { testOnOne } from '../support/on-one-server.js';

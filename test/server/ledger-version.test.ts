@@ -4,7 +4,7 @@
  * later, and told of otherwise.
  */
 import { expect, jest } from '@jest/globals';
-import { Home } from '../../src/cli/home.js';
+import { ProxyServices } from '../../src/cli/services/proxy-services.js';
 import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
 import { silentLog } from '../../src/log.js';
 import {
@@ -154,10 +154,10 @@ inLanes(testServers(), 'a ledger on $name', (server, lane) => {
     });
     const options = { pool: slow, proxyId: 'test', activeIds: new Set<string>(), log: silentLog };
     const version = () => say(server, 'SELECT MAX(version) AS v FROM _undrop.ledger_version');
-    let home: Home | null = null;
+    let home: ProxyServices | null = null;
     try {
       // Before the column is there.
-      home = await Home.open(options, proxy.settings);
+      home = await ProxyServices.open(options, proxy.settings);
       expect(await version()).toBe('[{"v":1}]');
       complete();
       await until('it is complete', async () => (await version()) === `[{"v":${LEDGER_VERSION}}]`);
@@ -185,7 +185,7 @@ inLanes(testServers(), 'a ledger on $name', (server, lane) => {
     await ensureLedger(counted);
     const once = looks;
     const options = { pool: counted, proxyId: 'test', activeIds: new Set<string>(), log };
-    const home = await Home.open(options, { ...proxy.settings, collect: 'off' });
+    const home = await ProxyServices.open(options, { ...proxy.settings, collect: 'off' });
     try {
       await until('it says so', () => isReady);
       expect(looks).toBe(2 * once);

@@ -1,11 +1,11 @@
 /** Moves on real servers: into the recycle schema, back under a name of its own, debts. */
 import { describe, expect } from '@jest/globals';
+import { retryPending } from '../../src/held/relocate/pending.js';
+import { type Relocation, relocate } from '../../src/held/relocate/relocate.js';
+import { renameBack } from '../../src/held/rename-back.js';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
-import { payDebts } from '../../src/moves/debts.js';
-import { putBack } from '../../src/moves/put-back.js';
-import { type Relocation, relocate } from '../../src/moves/relocate.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { connect, query, testServers } from '../support/servers.js';
 import { ownSession } from './own-session.js';
@@ -105,16 +105,16 @@ describe.each(testServers())('moves on $name', (server) => {
     expect(relocations.map(({ outcome }) => outcome)).toEqual(['failed', 'moved']);
     await recordHeld(drop, relocations);
     const options = { activeIds: new Set<string>(), log: silentLog };
-    const still = await payDebts(own.pool, options);
+    const still = await retryPending(own.pool, options);
     expect(still.paid).toEqual([]);
     expect(still.left).toHaveLength(1);
     expect(await rowsOf(own.schema.name)).toEqual({ [hold]: 3 });
     await other.end();
     const [id = ''] = drop.facts.tables.map((table) => table.id);
     const active = { ...options, activeIds: new Set([id]) };
-    expect(await payDebts(own.pool, active)).toEqual({ paid: [], left: [] });
-    expect(await payDebts(own.pool, options)).toEqual({ paid: [id], left: [] });
-    expect(await payDebts(own.pool, options)).toEqual({ paid: [], left: [] });
+    expect(await retryPending(own.pool, active)).toEqual({ paid: [], left: [] });
+    expect(await retryPending(own.pool, options)).toEqual({ paid: [id], left: [] });
+    expect(await retryPending(own.pool, options)).toEqual({ paid: [], left: [] });
     expect(await rowsOf(own.schema.name)).toEqual({});
     const [row] = await findRows(own.pool, { by: 'id', prefix: id });
     expect(row).toMatchObject({ relocated: true, holdSchema: '_undrop', failure: null });
@@ -142,7 +142,7 @@ describe.each(testServers())('moves on $name', (server) => {
   test('a held table comes back under its own name with all its rows', async () => {
     const drop = await dropped('a');
     await move(drop);
-    await putBack(own.pool, backTo(drop, 'a'));
+    await renameBack(own.pool, backTo(drop, 'a'));
     expect(await rowsOf(own.schema.name)).toEqual({ a: 3 });
     expect(await rowsOf('_undrop')).toEqual({});
   });
@@ -151,8 +151,8 @@ describe.each(testServers())('moves on $name', (server) => {
     const drop = await dropped('a');
     await move(drop);
     const both = await Promise.allSettled([
-      putBack(own.pool, backTo(drop, 'a')),
-      putBack(own.pool, backTo(drop, 'other')),
+      renameBack(own.pool, backTo(drop, 'a')),
+      renameBack(own.pool, backTo(drop, 'other')),
     ]);
     expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
     const [loser] = both.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
@@ -167,7 +167,7 @@ describe.each(testServers())('moves on $name', (server) => {
     await move(drop);
     await own.session.query('CREATE TABLE taken (a INT)');
     await own.session.query('CREATE VIEW `a view` AS SELECT 1 AS a');
-    await expect(putBack(own.pool, backTo(drop, toTable))).rejects.toMatchObject({ code });
+    await expect(renameBack(own.pool, backTo(drop, toTable))).rejects.toMatchObject({ code });
     const [holdName = ''] = drop.holdNames;
     expect(await rowsOf('_undrop')).toEqual({ [holdName]: 3 });
   });
@@ -175,7 +175,7 @@ describe.each(testServers())('moves on $name', (server) => {
   test('it does not come back into a schema that is not there', async () => {
     const drop = await dropped('a');
     await move(drop);
-    const back = putBack(own.pool, backTo(drop, 'a', 'no_such_schema'));
+    const back = renameBack(own.pool, backTo(drop, 'a', 'no_such_schema'));
     await expect(back).rejects.toMatchObject({ code: 'UNDROP_SCHEMA_MISSING' });
   });
 
@@ -185,15 +185,15 @@ describe.each(testServers())('moves on $name', (server) => {
     const [holdName = ''] = drop.holdNames;
     const other = await connect(server);
     await other.query(`LOCK TABLES _undrop.${holdName} READ`);
-    const busy = putBack(own.pool, backTo(drop, 'a'));
+    const busy = renameBack(own.pool, backTo(drop, 'a'));
     await expect(busy).rejects.toMatchObject({ code: 'UNDROP_BUSY' });
     await other.end();
     const purged = holdName.replace('HOLD', 'PURGE');
     await query(server, `RENAME TABLE _undrop.${holdName} TO _undrop.${purged}`);
-    const late = putBack(own.pool, { ...backTo(drop, 'a'), holdName: purged });
+    const late = renameBack(own.pool, { ...backTo(drop, 'a'), holdName: purged });
     await expect(late).rejects.toMatchObject({ code: 'UNDROP_NOT_RESTORABLE' });
     const allowed = { ...backTo(drop, 'a'), holdName: purged, states: ['HOLD', 'PURGE'] as const };
-    await putBack(own.pool, allowed);
+    await renameBack(own.pool, allowed);
     expect(await rowsOf(own.schema.name)).toEqual({ a: 3 });
   });
 });

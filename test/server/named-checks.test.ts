@@ -6,12 +6,12 @@
  */
 import { afterEach, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
-import { NOTHING_DETACHED } from '../../src/ledger/detached.js';
+import { NOTHING_DETACHED } from '../../src/ledger/detached/detached.js';
+import { recordDetached } from '../../src/ledger/detached/record-detached.js';
 import { findRows } from '../../src/ledger/read.js';
-import { recordDetached } from '../../src/ledger/record-detached.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { type HeldTable, listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { type Collecting, countRows, startCollecting, until } from '../lifecycle/collecting.js';

@@ -4,7 +4,7 @@
  */
 import { afterAll, afterEach, beforeAll, beforeEach } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import type { Hooks } from '../support/lanes.js';
 import { connect, type FreshSchema, freshSchema, type Target } from '../support/servers.js';

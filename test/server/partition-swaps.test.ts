@@ -4,7 +4,7 @@
  */
 import { expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
-import { swapPartitions } from '../../src/drop/swap-partitions.js';
+import { swapPartitions } from '../../src/statements/partitions/exchange.js';
 import { proxyInFront } from '../support/proxy.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';

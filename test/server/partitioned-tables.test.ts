@@ -5,8 +5,8 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { STAYS_IN_PIECES } from '../../src/moves/stays.js';
-import type { ServicePool } from '../../src/service/pools.js';
+import { BLOCKED_BY_PARTITIONS } from '../../src/held/relocate/blockers.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
@@ -96,7 +96,7 @@ describe.each(testServers())('a table with partitions on $name', (server) => {
     const held = await heldOf('t');
     expect(held).toMatchObject(
       inPieces
-        ? { place: schema, relocated: 0, failure: STAYS_IN_PIECES }
+        ? { place: schema, relocated: 0, failure: BLOCKED_BY_PARTITIONS }
         : { place: '_undrop', relocated: 1, failure: null },
     );
     expect(await renamesOf(String(held['id']), from)).toBe(inPieces ? 1 : 2);
@@ -112,7 +112,7 @@ describe.each(testServers())('a table with partitions on $name', (server) => {
       expect(await said(before)).toEqual(['ok']);
       expect(await said('DROP TABLE t')).toEqual(['ok']);
       await said('UNLOCK TABLES');
-      expect((await heldOf('t'))['failure']).toBe(inPieces ? STAYS_IN_PIECES : null);
+      expect((await heldOf('t'))['failure']).toBe(inPieces ? BLOCKED_BY_PARTITIONS : null);
       await said("SET sql_mode = ''");
     }
   });

@@ -1,5 +1,5 @@
 /**
- * UNDROP_RULES, UNDROP_MODE and wishes, on live servers: a table of cases. What becomes of each
+ * UNDROP_RULES, UNDROP_MODE and hints, on live servers: a table of cases. What becomes of each
  * table is read from the server: live, gone, or held under a name that says for how long.
  */
 import { expect, jest } from '@jest/globals';
@@ -22,7 +22,7 @@ const RULES = `
   *.size_* size>1T: refuse; *.size_* size<1T: hold=3h;
   *.void_* empty: now; *.age_* age>1d: refuse; *.age_* age<1d: hold=4h; *.\`a;b\`: hold=5h`;
 
-/** Hours in HOLD of a table without rule and wish. */
+/** Hours in HOLD of a table without rule and hint. */
 const WEEK = 168;
 
 type Fate = 'live' | 'gone' | 'pinned' | number;
@@ -46,13 +46,13 @@ interface Case {
   readonly logsNo?: string;
   readonly on?: 'mariadb' | 'mysql-9.7';
   /** What is left in `@undrop`; default: nothing. */
-  readonly wish?: string;
+  readonly hint?: string;
 }
 
 const DESTROY = { settings: { allowDestroy: 'users' } } as const;
 
 const CASES: readonly Case[] = [
-  { name: 'no rule, no wish', tables: { t: 1 }, sql: 'DROP TABLE t', fates: { t: WEEK } },
+  { name: 'no rule, no hint', tables: { t: 1 }, sql: 'DROP TABLE t', fates: { t: WEEK } },
   {
     name: 'rule now',
     tables: { now_a: 1 },
@@ -154,62 +154,62 @@ const CASES: readonly Case[] = [
     fates: { 'a;b': 5 },
   },
   {
-    name: 'wish hold, in a comment',
+    name: 'hint hold, in a comment',
     tables: { t: 1, now_a: 1 },
     sql: '/* a */ DROP /*undrop: hold=2d */ TABLE t, now_a -- b',
     fates: { t: 48, now_a: 48 },
-    logs: { event: 'held', by: ['wish hold=2d', 'wish hold=2d'] },
+    logs: { event: 'held', by: ['hint hold=2d', 'hint hold=2d'] },
   },
   {
-    name: 'wish pin, over a rule native',
+    name: 'hint pin, over a rule native',
     tables: { native_a: 1 },
     sql: 'DROP TABLE native_a /* Undrop: PIN */',
     fates: { native_a: 'pinned' },
   },
   {
-    name: 'wish now, where users may destroy',
+    name: 'hint now, where users may destroy',
     ...DESTROY,
     tables: { t: 1 },
     sql: 'DROP TABLE t /*undrop:now*/',
     fates: { t: 0 },
   },
   {
-    name: 'wish now, where they may not',
+    name: 'hint now, where they may not',
     tables: { t: 1 },
     sql: 'DROP TABLE t /*undrop:now*/',
-    error: /UNDROP_WISH_TOO_SHORT: Table t was not dropped.*the wish now .*for less than 1h/,
+    error: /UNDROP_HINT_TOO_SHORT: Table t was not dropped.*the hint now .*for less than 1h/,
     fates: { t: 'live' },
-    logs: { code: 'UNDROP_WISH_TOO_SHORT' },
+    logs: { code: 'UNDROP_HINT_TOO_SHORT' },
   },
   {
-    name: 'a wish below the minimum in @undrop, which it uses up',
+    name: 'a hint below the minimum in @undrop, which it uses up',
     tables: { t: 1 },
     before: ["SET @undrop = 'hold=59m'"],
     sql: 'DROP TABLE t',
-    error: /UNDROP_WISH_TOO_SHORT: Table t .*the wish hold=59m /,
+    error: /UNDROP_HINT_TOO_SHORT: Table t .*the hint hold=59m /,
     fates: { t: 'live' },
   },
   {
-    name: 'a wish below the minimum, by a prepared statement',
+    name: 'a hint below the minimum, by a prepared statement',
     tables: { t: 1 },
     sql: 'DROP TABLE t /* undrop: now */',
     via: 'execute',
-    error: /UNDROP_WISH_TOO_SHORT/,
+    error: /UNDROP_HINT_TOO_SHORT/,
     fates: { t: 'live' },
   },
   {
-    name: 'a wish below the minimum, by PREPARE',
+    name: 'a hint below the minimum, by PREPARE',
     tables: { t: 1 },
     before: ["PREPARE s FROM 'DROP TABLE t /* undrop: now */'"],
     sql: 'EXECUTE s',
-    error: /UNDROP_WISH_TOO_SHORT/,
+    error: /UNDROP_HINT_TOO_SHORT/,
     fates: { t: 'live' },
   },
   {
-    name: 'a wish below the minimum, of a DROP DATABASE',
+    name: 'a hint below the minimum, of a DROP DATABASE',
     tables: { t: 1 },
     sql: 'DROP DATABASE $schema /* undrop: now */',
-    error: /UNDROP_WISH_TOO_SHORT: Schema .* and its tables were not dropped/,
+    error: /UNDROP_HINT_TOO_SHORT: Schema .* and its tables were not dropped/,
     fates: { t: 'live' },
   },
   {
@@ -220,24 +220,24 @@ const CASES: readonly Case[] = [
     fates: { t: 1 },
   },
   {
-    name: 'no wish, but a name',
+    name: 'no hint, but a name',
     tables: { 't/* undrop: now */': 1 },
     sql: 'DROP TABLE `t/* undrop: now */`',
     fates: { 't/* undrop: now */': WEEK },
   },
   {
-    name: 'a wish that is none',
+    name: 'a hint that is none',
     tables: { t: 1 },
     sql: 'DROP TABLE t /* undrop: keep */',
-    error: /UNDROP_WISH: Table t was not dropped: expected as a wish hold=7d .*found "keep"/,
+    error: /UNDROP_HINT: Table t was not dropped: expected as a hint hold=7d .*found "keep"/,
     fates: { t: 'live' },
   },
   {
-    name: 'a wish that lacks its colon',
+    name: 'a hint that lacks its colon',
     tables: { t: 1 },
     sql: 'DROP TABLE t /* undrop pin */',
     error:
-      /UNDROP_WISH.*expected as a wish hold=7d .*, in \/\* undrop: … \*\/ or in @undrop, found "undrop pin"/,
+      /UNDROP_HINT.*expected as a hint hold=7d .*, in \/\* undrop: … \*\/ or in @undrop, found "undrop pin"/,
     fates: { t: 'live' },
   },
   {
@@ -247,58 +247,58 @@ const CASES: readonly Case[] = [
     fates: { t: WEEK },
   },
   {
-    name: 'a wish in the comment of a line',
+    name: 'a hint in the comment of a line',
     tables: { t: 1 },
     sql: 'DROP TABLE t -- undrop: pin',
-    error: /UNDROP_WISH.*found "-- undrop: pin"/,
+    error: /UNDROP_HINT.*found "-- undrop: pin"/,
     fates: { t: 'live' },
   },
   {
-    name: 'a wish of a table under a rule refuse',
+    name: 'a hint of a table under a rule refuse',
     tables: { refuse_a: 1 },
     sql: 'DROP TABLE refuse_a /* undrop: pin */',
     error: /UNDROP_RULE/,
     fates: { refuse_a: 'live' },
   },
   {
-    name: 'wish in @undrop, for one drop',
+    name: 'hint in @undrop, for one drop',
     tables: { t: 1, u: 1 },
     before: ["SET @undrop = 'pin'", 'DROP TABLE t'],
     sql: 'DROP TABLE u',
     fates: { t: 'pinned', u: WEEK },
   },
   {
-    name: 'wish in @undrop, over a rule native',
+    name: 'hint in @undrop, over a rule native',
     tables: { native_a: 1 },
     before: ["SET @undrop = 'hold=3d'"],
     sql: 'DROP TABLE native_a',
     fates: { native_a: 72 },
   },
   {
-    name: 'a wish in @undrop that is none',
+    name: 'a hint in @undrop that is none',
     tables: { t: 1 },
     before: ["SET @undrop = 'for ever'"],
     sql: 'DROP TABLE t',
-    error: /UNDROP_WISH/,
+    error: /UNDROP_HINT/,
     fates: { t: 'live' },
   },
   {
-    name: 'two wishes that differ',
+    name: 'two hints that differ',
     tables: { t: 1 },
     before: ["SET @undrop = 'pin'"],
     sql: 'DROP TABLE t /* undrop: now */',
-    error: /UNDROP_WISH.*now and pin/,
+    error: /UNDROP_HINT.*now and pin/,
     fates: { t: 'live' },
   },
   {
-    name: 'wish destroy, where nobody may',
+    name: 'hint destroy, where nobody may',
     tables: { t: 1 },
     sql: 'DROP TABLE t /* undrop: destroy */',
     error: /UNDROP_DESTROY: Table t was not dropped, still there/,
     fates: { t: 'live' },
   },
   {
-    name: 'wish destroy in @undrop, where nobody may',
+    name: 'hint destroy in @undrop, where nobody may',
     tables: { t: 1 },
     before: ["SET @undrop = 'destroy'"],
     sql: 'DROP TABLE t',
@@ -306,7 +306,7 @@ const CASES: readonly Case[] = [
     fates: { t: 'live' },
   },
   {
-    name: 'wish destroy, where users may',
+    name: 'hint destroy, where users may',
     ...DESTROY,
     tables: { t: 1, u: 1 },
     sql: 'DROP TABLE t, u /* undrop: destroy */',
@@ -314,7 +314,7 @@ const CASES: readonly Case[] = [
     logs: { event: 'destroyed', user: 'root', statement: expect.stringMatching(/DROP TABLE t, u/) },
   },
   {
-    name: 'wish destroy in @undrop, where users may',
+    name: 'hint destroy in @undrop, where users may',
     ...DESTROY,
     tables: { t: 1, u: 1 },
     before: ["SET @undrop = 'destroy'", 'DROP TABLE t'],
@@ -322,7 +322,7 @@ const CASES: readonly Case[] = [
     fates: { t: 'gone', u: WEEK },
   },
   {
-    name: 'wish destroy, under a rule refuse',
+    name: 'hint destroy, under a rule refuse',
     ...DESTROY,
     tables: { t: 1, refuse_a: 1 },
     sql: 'DROP TABLE t, refuse_a /* undrop: destroy */',
@@ -330,14 +330,14 @@ const CASES: readonly Case[] = [
     fates: { t: 'live', refuse_a: 'live' },
   },
   {
-    name: 'wish destroy, under a rule refuse by size that does not fit',
+    name: 'hint destroy, under a rule refuse by size that does not fit',
     ...DESTROY,
     tables: { size_a: 1 },
     sql: 'DROP TABLE size_a /* undrop: destroy */',
     fates: { size_a: 'gone' },
   },
   {
-    name: 'wish destroy, under a rule refuse by age, where the server does not know it',
+    name: 'hint destroy, under a rule refuse by age, where the server does not know it',
     ...DESTROY,
     tables: { age_a: 1 },
     sql: 'DROP TABLE age_a /* undrop: destroy */',
@@ -346,7 +346,7 @@ const CASES: readonly Case[] = [
     on: 'mariadb',
   },
   {
-    name: 'wish now, under a rule refuse by age, where the server does not know it',
+    name: 'hint now, under a rule refuse by age, where the server does not know it',
     ...DESTROY,
     tables: { age_a: 1 },
     sql: 'DROP TABLE age_a /* undrop: now */',
@@ -354,14 +354,14 @@ const CASES: readonly Case[] = [
     on: 'mariadb',
   },
   {
-    name: 'wishes by prepared statements',
+    name: 'hints by prepared statements',
     tables: { t: 1, native_a: 1 },
     sql: 'DROP TABLE t, native_a /* undrop: hold=1h */',
     via: 'execute',
     fates: { t: 1, native_a: 1 },
   },
   {
-    name: 'wish destroy by a prepared statement',
+    name: 'hint destroy by a prepared statement',
     ...DESTROY,
     tables: { t: 1 },
     sql: 'DROP TABLE t /* undrop: destroy */',
@@ -377,14 +377,14 @@ const CASES: readonly Case[] = [
     fates: { short_a: 1, native_a: 0 },
   },
   {
-    name: 'wishes by PREPARE',
+    name: 'hints by PREPARE',
     tables: { t: 1 },
     before: ["PREPARE s FROM 'DROP TABLE t /* undrop: pin */'"],
     sql: 'EXECUTE s',
     fates: { t: 'pinned' },
   },
   {
-    name: 'wishes in a text of several statements',
+    name: 'hints in a text of several statements',
     tables: { t: 1, u: 1, native_a: 1 },
     sql: 'SELECT 1; /* undrop: pin */ DROP TABLE t; DROP TABLE native_a; DROP TABLE u',
     fates: { t: 'pinned', u: WEEK, native_a: 'gone' },
@@ -404,7 +404,7 @@ const CASES: readonly Case[] = [
     fates: { t: 'live', refuse_a: 'live' },
   },
   {
-    name: 'wish pin for a DROP DATABASE',
+    name: 'hint pin for a DROP DATABASE',
     tables: { t: 1, now_a: 1 },
     sql: 'DROP DATABASE $schema /* undrop: pin */',
     fates: { t: 'pinned', now_a: 'pinned' },
@@ -415,7 +415,7 @@ const CASES: readonly Case[] = [
     before: ["SET @undrop = ' '"],
     sql: 'DROP TABLE t',
     fates: { t: WEEK },
-    wish: ' ',
+    hint: ' ',
   },
   {
     name: 'a temporary table under a rule native',
@@ -433,7 +433,7 @@ const CASES: readonly Case[] = [
     fates: {},
   },
   {
-    name: 'no wish for the ledger',
+    name: 'no hint for the ledger',
     ...DESTROY,
     tables: {},
     sql: 'DROP TABLE _undrop.ledger /* undrop: destroy */',
@@ -441,7 +441,7 @@ const CASES: readonly Case[] = [
     fates: {},
   },
   {
-    name: 'wishes by EXECUTE IMMEDIATE',
+    name: 'hints by EXECUTE IMMEDIATE',
     tables: { t: 1, u: 1 },
     before: ["EXECUTE IMMEDIATE 'DROP TABLE t /* undrop: hold=1h */'", "SET @undrop = 'hold=2h'"],
     sql: "EXECUTE IMMEDIATE 'DROP TABLE u'",
@@ -449,7 +449,7 @@ const CASES: readonly Case[] = [
     on: 'mariadb',
   },
   {
-    name: 'a wish by @undrop is used up by a DROP DATABASE of no schema',
+    name: 'a hint by @undrop is used up by a DROP DATABASE of no schema',
     ...DESTROY,
     tables: { t: 1 },
     before: ["SET @undrop = 'destroy'", 'DROP DATABASE IF EXISTS undrop_no_such_schema'],
@@ -457,7 +457,7 @@ const CASES: readonly Case[] = [
     fates: { t: WEEK },
   },
   {
-    name: 'a wish by @undrop is used up by a DROP DATABASE of no schema that fails',
+    name: 'a hint by @undrop is used up by a DROP DATABASE of no schema that fails',
     ...DESTROY,
     tables: { t: 1 },
     before: ["SET @undrop = 'destroy'"],
@@ -552,8 +552,8 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     await other.end();
     if (one.error === undefined) await said;
     else await expect(said).rejects.toThrow(one.error);
-    const [[wish]] = (await client.query('SELECT @undrop AS wish')) as unknown as [[object]];
-    expect(wish).toEqual({ wish: one.wish ?? null });
+    const [[hint]] = (await client.query('SELECT @undrop AS hint')) as unknown as [[object]];
+    expect(hint).toEqual({ hint: one.hint ?? null });
     await client.end();
     await intentsSettled(root, [schema]);
     for (const [table, fate] of Object.entries(one.fates)) {
@@ -574,7 +574,7 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     test(one.name, () => run(one));
   }
 
-  test('wish destroy of tables that the service account does not see', async () => {
+  test('hint destroy of tables that the service account does not see', async () => {
     const { name: schema, drop } = await freshSchema(server, 'policy');
     const { password } = SERVICE_ACCOUNT;
     // 5.6 has 16 letters for it.

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, jest } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
-import { openServicePool } from '../../src/service/pools.js';
+import { openServicePool } from '../../src/service/pool/pools.js';
 import { sql } from '../../src/service/sql.js';
 import { inLanes } from '../support/lanes.js';
 import { testOnOne } from '../support/on-one-server.js';

@@ -4,8 +4,8 @@
  * then variants of drops and of what looks like them, made from a fixed seed.
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { charsetTable } from '../../src/sql/client-charset.js';
-import { clientCharsetOf, hypotheses, modeFromSqlMode } from '../../src/sql/lex-mode.js';
+import { charsetTable } from '../../src/sql/lex/client-charset.js';
+import { clientCharsetOf, hypotheses, modeFromSqlMode } from '../../src/sql/lex/lex-mode.js';
 import { mayBeOurs } from '../../src/sql/trigger-scan.js';
 import { isSame, tablesOf, type Verdict } from '../../src/sql/verdict.js';
 import { type CorpusCase, corpusCases } from '../sql/corpus.js';

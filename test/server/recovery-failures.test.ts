@@ -3,13 +3,13 @@
  * else there is to do is done, and the ledger of a read-only server is left alone.
  */
 import { afterAll, afterEach, describe, expect, jest } from '@jest/globals';
-import { Home } from '../../src/cli/home.js';
+import { ProxyServices } from '../../src/cli/services/proxy-services.js';
 import { findRows } from '../../src/ledger/read.js';
 import { listCollectable } from '../../src/lifecycle/collectable.js';
 import { type Log, silentLog } from '../../src/log.js';
-import { newWalks, reconcile } from '../../src/recovery/reconcile.js';
-import { ServerError } from '../../src/service/connect-error.js';
-import type { ServicePool } from '../../src/service/pools.js';
+import { newRecoveryCursors, reconcile } from '../../src/recovery/reconcile.js';
+import { ServerError } from '../../src/service/login/connect-error.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
@@ -167,7 +167,7 @@ describe.each(testServers())('recovery on $name', (server) => {
 
   /** As one proxy does, time and again. */
   async function recoverTimes(times: number, pool = own.pool): Promise<void> {
-    const walks = newWalks();
+    const walks = newRecoveryCursors();
     const activeIds = new Set<string>();
     const options = { proxyId: PROXY_ID, activeIds, log: silentLog, walks };
     for (let round = 0; round < times; round++) await reconcile(pool, options);
@@ -185,7 +185,7 @@ describe.each(testServers())('recovery on $name', (server) => {
       return new Promise(() => undefined);
     });
     const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log: silentLog };
-    const home = await Home.open({ ...options, pool: stuck }, settings);
+    const home = await ProxyServices.open({ ...options, pool: stuck }, settings);
     await until(() => Promise.resolve(isStuck), 'it recovers');
     expect(await home.stop()).toBe(undefined);
   });

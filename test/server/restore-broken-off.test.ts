@@ -5,10 +5,10 @@
 import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { UndropError } from '../../src/errors.js';
-import { TO_COME } from '../../src/ledger/entry.js';
+import { RESTORING } from '../../src/ledger/entry.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
@@ -162,8 +162,8 @@ describe.each(testServers())('a restore that breaks off on $name', (server) => {
       await restore(faulty, request).catch(() => undefined);
       await recover();
       const wanted = { ...request, to: `${schema.name}.elsewhere` };
-      const isBack = (await rowsOf("SHOW TABLES LIKE 'old'")).length > 0;
-      if (isBack) await expect(restore(pool, wanted)).rejects.toThrow('No table is held');
+      const isRestored = (await rowsOf("SHOW TABLES LIKE 'old'")).length > 0;
+      if (isRestored) await expect(restore(pool, wanted)).rejects.toThrow('No table is held');
       const { restoredAs } = await restore(pool, request).catch(() => ({ restoredAs: null }));
       if (restoredAs !== null) finished.push(restoredAs.table);
       expect(await rowsOf('SHOW CREATE TABLE c')).toEqual([definition]);
@@ -188,7 +188,7 @@ describe.each(testServers())('a restore that breaks off on $name', (server) => {
        ORDER BY id DESC LIMIT 1`,
     );
     await run(
-      `UPDATE _undrop.ledger SET state = 'removed', ended_at = UTC_TIMESTAMP(), failure = '${TO_COME}',
+      `UPDATE _undrop.ledger SET state = 'removed', ended_at = UTC_TIMESTAMP(), failure = '${RESTORING}',
        restored_as = '${schema.name}.c' WHERE id = '${row?.['id']}'`,
       `DROP TABLE ${row?.['hold_schema']}.${row?.['hold_name']}`,
       'DROP TABLE kid',

@@ -4,7 +4,8 @@
  */
 import { expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
-import { asGroupOwner } from '../../src/ledger/group-owner.js';
+import { detachAndRelocate } from '../../src/held/relocate/detach-and-relocate.js';
+import { asGroupOwner } from '../../src/ledger/intents/group-owner.js';
 import { findRows } from '../../src/ledger/read.js';
 import {
   findSchemaDrops,
@@ -17,13 +18,12 @@ import {
 } from '../../src/ledger/schema-drops.js';
 import { recordIntent } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
-import { takeHome } from '../../src/moves/take-home.js';
+import { barrierTableName } from '../../src/names/barrier-table.js';
 import { formatHoldName, PINNED_UNTIL } from '../../src/names/hold-name.js';
-import { schemaGuardName } from '../../src/names/schema-guard.js';
 import { putSchemaBack } from '../../src/recovery/put-schema-back.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { inLanes } from '../support/lanes.js';
 import { testOnOne } from '../support/on-one-server.js';
@@ -114,7 +114,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     });
     const tables = TABLES.map((table) => ({ id: newId(), schema, table }));
     const facts = await recordIntent(own.pool, { ...common, holdMs: 600_000, tables });
-    await root.query(`CREATE TABLE \`${guardOf(groupId)}\` (a INT) ENGINE=InnoDB`);
+    await root.query(`CREATE TABLE \`${recycleSchemaWriteOf(groupId)}\` (a INT) ENGINE=InnoDB`);
     const named = facts.tables.map(({ id, table, holdUntil }) => ({
       id,
       table,
@@ -123,8 +123,8 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     return { ...key, tables: named };
   }
 
-  function guardOf(groupId: string): string {
-    return schemaGuardName({ groupId, logged: true });
+  function recycleSchemaWriteOf(groupId: string): string {
+    return barrierTableName({ groupId, logged: true });
   }
 
   /** To hold names in their own schema. */
@@ -142,7 +142,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     const moving = tables.map(({ id, table, name: holdName }) => {
       return { id, table, holdName, fromSchema: own.schema.name };
     });
-    const moved = await takeHome(own.pool, moving, { logged: true });
+    const moved = await detachAndRelocate(own.pool, moving, { logged: true });
     expect(moved.map(({ outcome }) => outcome)).toEqual(moving.map(() => 'moved'));
   }
 
@@ -271,7 +271,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
   test('waits for a guard that the server is about to make still', async () => {
     const before = await definitions();
     const drop = await begin();
-    await root.query(`DROP TABLE \`${guardOf(drop.groupId)}\``);
+    await root.query(`DROP TABLE \`${recycleSchemaWriteOf(drop.groupId)}\``);
     const making = await connect(server, { database: own.schema.name });
     const made = making
       .query(`DO /* undrop schema-guard ${drop.groupId} */ SLEEP(300)`)
@@ -281,7 +281,9 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     expect((await recover()).schemasBack).toEqual([]);
     await root.query(`KILL QUERY ${making.threadId}`);
     await made;
-    await making.query(`CREATE TABLE \`${guardOf(drop.groupId)}\` (a INT) ENGINE=InnoDB`);
+    await making.query(
+      `CREATE TABLE \`${recycleSchemaWriteOf(drop.groupId)}\` (a INT) ENGINE=InnoDB`,
+    );
     await making.end();
     await until(async () => (await recover()).schemasBack.length > 0, 'nobody makes it any more');
     await expectBack(before);
@@ -309,7 +311,9 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
       expect(await recover()).toMatchObject({ schemasBack: [], schemasGone: [] });
       expect((await recover()).untouched).toContain(drop.groupId);
     });
-    expect(Object.keys(await rowCounts(server, own.schema.name))).toEqual([guardOf(drop.groupId)]);
+    expect(Object.keys(await rowCounts(server, own.schema.name))).toEqual([
+      recycleSchemaWriteOf(drop.groupId),
+    ]);
     await until(async () => {
       await recover();
       return (await findSchemaDrops(own.pool)).length === 0;
@@ -378,7 +382,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
   test('does not open the gate before the DROP has ended', async () => {
     const before = await definitions();
     const drop = await emptied();
-    const guard = guardOf(drop.groupId);
+    const guard = recycleSchemaWriteOf(drop.groupId);
     const holder = await connect(server, { database: own.schema.name });
     await holder.query(`HANDLER \`${guard}\` OPEN`);
     const text = `SELECT /* undrop schema-gate ${drop.groupId} */ SUM(SLEEP(4)) FROM
@@ -480,7 +484,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     await root.query(TRIGGER);
     const drop = await emptied();
     await root.query(`ALTER DATABASE ${own.schema.name} CHARACTER SET utf8mb4`);
-    await root.query(`DROP TABLE \`${guardOf(drop.groupId)}\``);
+    await root.query(`DROP TABLE \`${recycleSchemaWriteOf(drop.groupId)}\``);
     await giveUpSchemaDrop(own.pool, drop, own.session);
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
     const [row] = await query(

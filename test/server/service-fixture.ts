@@ -13,7 +13,7 @@ import {
 } from '../../src/ledger/write.js';
 import { newHoldId } from '../../src/names/hold-id.js';
 import { formatHoldName } from '../../src/names/hold-name.js';
-import type { ServicePool, TaskConnection } from '../../src/service/pools.js';
+import type { ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
 import { quoteIdentifier } from '../../src/service/sql.js';
 import { until } from '../support/poll.js';
 import { sample } from '../support/sample.js';

@@ -4,8 +4,8 @@ import type { Connection } from 'mysql2/promise';
 import { UndropError } from '../../src/errors.js';
 import { silentLog } from '../../src/log.js';
 import { findHoldTables, listHoldTables } from '../../src/service/hold-tables.js';
-import { isKilled, runOrKill } from '../../src/service/kill-after.js';
-import { isServerError, openServicePool, type ServicePool } from '../../src/service/pools.js';
+import { isServerError, openServicePool, type ServicePool } from '../../src/service/pool/pools.js';
+import { isKilled, runWithTimeout } from '../../src/service/pool/statement-timeout.js';
 import { numberOf, textOf } from '../../src/service/row.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
 import { ident, sql } from '../../src/service/sql.js';
@@ -222,10 +222,10 @@ describe.each(testServers())('the service pool on $name', (server) => {
     try {
       await other.query(`LOCK TABLES ${schema.name}.locked WRITE`);
       const rename = sql`RENAME TABLE ${table} TO ${ident(schema.name, 'moved')}`;
-      const error = await runOrKill(pool, rename).catch((reason: unknown) => reason);
+      const error = await runWithTimeout(pool, rename).catch((reason: unknown) => reason);
       expect(isKilled(error)).toBe(true);
       await other.query('UNLOCK TABLES');
-      await runOrKill(pool, rename);
+      await runWithTimeout(pool, rename);
     } finally {
       await other.end();
     }

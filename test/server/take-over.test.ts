@@ -5,13 +5,13 @@
  * touches what they hold.
  */
 import { beforeEach, describe, expect } from '@jest/globals';
-import { renameInStead } from '../../src/drop/rename-in-stead.js';
-import { giveBack, takeOver } from '../../src/ledger/take-over.js';
+import { giveBack, takeOver } from '../../src/ledger/intents/take-over.js';
 import { forgetIntents } from '../../src/ledger/write.js';
 import { listCollectable } from '../../src/lifecycle/collectable.js';
 import { silentLog } from '../../src/log.js';
-import { settleIntents } from '../../src/recovery/settle-intents.js';
-import type { ServicePool } from '../../src/service/pools.js';
+import { resolveIntents } from '../../src/recovery/resolve-intents.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
+import { renameByService } from '../../src/steps/rename/rename-by-service.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';
 import { query, testServers } from '../support/servers.js';
@@ -32,7 +32,7 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
   const intended = () => intend(own.pool, own.session, { schema: own.schema.name, tables: ['t'] });
 
   const settle = (through: ServicePool = own.pool) =>
-    settleIntents(through, { activeIds: new Set(), log: silentLog });
+    resolveIntents(through, { activeIds: new Set(), log: silentLog });
 
   test('stay as long as the connection does, though the session is gone', async () => {
     const { intent } = await intended();
@@ -85,7 +85,7 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
       return { id, schema: from, table, holdName: holdNames[index] ?? '' };
     });
     const how = { logged: true, checksForeignKeys: true, killAfterMs: 200 };
-    expect(await renameInStead(own.pool, { tables, ...how })).toEqual({ kind: 'gone' });
+    expect(await renameByService(own.pool, { tables, ...how })).toEqual({ kind: 'gone' });
     expect(await rowCounts(server, own.schema.name)).toEqual({ t: 2 });
   });
 

@@ -8,7 +8,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
-import type { LegSecurity } from '../../src/session/leg-security.js';
+import type { LegSecurity } from '../../src/session/login/connection-security.js';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import {

@@ -103,7 +103,7 @@ describe.each(testServers())('on $name', ({ name }) => {
   test.each(clisFor(name))('%s that asks for TLS of a proxy without it is told so', async (cli) => {
     const target = { ...bare, ...account };
     const said = await statusOf(cli, target, connectionOptions(cli, { tls: true }));
-    // MariaDB's take it for a wish, unless they are to check the certificate as well.
+    // MariaDB's take it for a hint, unless they are to check the certificate as well.
     if (cli === 'mysql-9.7') expect(said).toContain("SSL is required but the server doesn't");
     else expect(said).toMatch(/^SSL:\s+Not in use$/m);
   });

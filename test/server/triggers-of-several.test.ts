@@ -4,7 +4,7 @@
  * it has renamed already, gets one RENAME after the other.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { describeAnswer } from '../support/native-case.js';
 import { testOnOne } from '../support/on-one-server.js';
@@ -92,7 +92,7 @@ describe.each(testServers())('on $name', (server) => {
     const rows = await query(server, `SHOW TABLES FROM ${two.schema.name}`);
     return rows.map((row) => String(Object.values(row)[0]));
   };
-  const comeBack = async () => {
+  const reattachAll = async () => {
     const { name } = two.schema;
     expect(await live()).toEqual([]);
     for (const table of ['a', 'plain', 'b']) {
@@ -123,7 +123,7 @@ describe.each(testServers())('on $name', (server) => {
 
     test('come back with their triggers', async () => {
       await say([DROP]);
-      await comeBack();
+      await reattachAll();
     });
 
     test('dropped by a user with DROP alone come back with their triggers', async () => {
@@ -132,7 +132,7 @@ describe.each(testServers())('on $name', (server) => {
       const heard = await say([DROP, 'SHOW WARNINGS'], 'ts_drops');
       await query(server, "DROP USER ts_drops@'%'");
       expect(heard.join()).not.toMatch(/ERR/);
-      await comeBack();
+      await reattachAll();
     });
 
     test('stay where another session has the last of them locked', async () => {
@@ -160,7 +160,7 @@ describe.each(testServers())('on $name', (server) => {
       }, 'the drop waits');
       await reader.end();
       await dropping;
-      await comeBack();
+      await reattachAll();
     });
 
     test('are in no RENAME of MariaDB together, as a kill could damage one', async () => {
@@ -174,7 +174,7 @@ describe.each(testServers())('on $name', (server) => {
         .filter((info) => info.includes('undrop hold '))
         .map((info) => [...info.matchAll(/`(a|plain|b)` TO/g)].map(([, name]) => name));
       expect(renames).toEqual([['a'], ['plain', 'b']]);
-      await comeBack();
+      await reattachAll();
     });
 
     test('keep them where a kill comes while a child of the next table is written to', async () => {

@@ -6,11 +6,11 @@
 import { expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { grantsFor } from '../../src/account/grants.js';
-import type { HeldTrigger } from '../../src/ledger/triggers.js';
+import { retryPending } from '../../src/held/relocate/pending.js';
+import { dropTriggers } from '../../src/held/triggers/detach-triggers.js';
+import type { HeldTrigger } from '../../src/ledger/detached/triggers.js';
 import { silentLog } from '../../src/log.js';
-import { payDebts } from '../../src/moves/debts.js';
-import { dropTriggers } from '../../src/moves/detach-triggers.js';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { readServerFacts } from '../../src/service/server-facts.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { type CliName, connectionOptions } from '../support/client-cli.js';
@@ -305,7 +305,7 @@ inLanes(testServers(), 'triggers on $name', (server, lane) => {
     await narrowly({ grants }, {}, (narrow) => drop('DROP TABLE t', [], narrow));
     const held = await outcome('t');
     expect(held).toMatchObject({ relocated: 0 });
-    const { paid } = await payDebts(pool, { activeIds: new Set(), log: silentLog });
+    const { paid } = await retryPending(pool, { activeIds: new Set(), log: silentLog });
     expect(paid).toContain(held?.['id']);
     expect(await names()).toEqual([]);
     expect(await outcome('t')).toMatchObject({ relocated: 1, failure: null });

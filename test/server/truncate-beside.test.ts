@@ -175,9 +175,9 @@ describe.each(testServers())('what empties a table on $name', (server) => {
     expect(await parentOf('crowd_ch')).toEqual([`${schema}.crowd_par`]);
   });
 
-  test('of a table that goes before its twin is made: the server’s own words', async () => {
+  test('of a table that goes before its ghost is made: the server’s own words', async () => {
     await root.query('CREATE TABLE going (v INT) ENGINE=InnoDB');
-    const drop = rightBefore('CREATE TABLE /* undrop twin ', () => root.query('DROP TABLE going'));
+    const drop = rightBefore('CREATE TABLE /* undrop ghost ', () => root.query('DROP TABLE going'));
     expect(await saidThrough(drop, 'TRUNCATE going')).toEqual([
       `1146 Table '${schema}.going' doesn't exist`,
     ]);
@@ -308,7 +308,7 @@ describe.each(testServers())('what empties a table on $name', (server) => {
     const client = await RawClient.open(dying, { schema });
     const answer = client.query('TRUNCATE cut_ch').catch(() => null);
     try {
-      await until(() => isRenamed, 'the child has its twin');
+      await until(() => isRenamed, 'the child has its ghost');
     } finally {
       await tap.close();
       await answer;

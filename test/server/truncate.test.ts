@@ -1,16 +1,16 @@
 /**
  * TRUNCATE where UNDROP_PROTECT names it, beside what native_cases.json has of it: rows that others
- * commit and columns that they add meanwhile; rules and wishes; what restore says; where it isn't
+ * commit and columns that they add meanwhile; rules and hints; what restore says; where it isn't
  * protected.
  */
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { TwinSwap } from '../../src/drop/twin-swap.js';
 import { recordIntent, recordOutcome } from '../../src/ledger/write.js';
 import { newHoldId, twinIdOf } from '../../src/names/hold-id.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
-import type { TaskConnection } from '../../src/service/pools.js';
+import type { TaskConnection } from '../../src/service/pool/pools.js';
+import { GhostSwap } from '../../src/statements/truncate/swap.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront, runUndrop } from '../support/proxy.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
@@ -93,23 +93,23 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
     expect(await held('several')).toEqual([[1, 2, 3], [4]]);
   });
 
-  test('is held as long as a rule says, refused or passed on by one, and by a wish', async () => {
-    for (const table of ['short', 'kept', 'gone', 'wished', 'pinned']) await make(table, 1);
+  test('is held as long as a rule says, refused or passed on by one, and by a hint', async () => {
+    for (const table of ['short', 'kept', 'gone', 'hinted', 'pinned']) await make(table, 1);
     expect(said(await client.query('TRUNCATE short'))).toEqual(['ok']);
     expect(said(await client.query('TRUNCATE kept'))).toEqual([
       expect.stringMatching(/^UNDROP_RULE: /),
     ]);
     expect(said(await client.query('TRUNCATE gone'))).toEqual(['ok']);
-    expect(said(await client.query('TRUNCATE /* undrop: destroy */ wished'))).toEqual(['ok']);
+    expect(said(await client.query('TRUNCATE /* undrop: destroy */ hinted'))).toEqual(['ok']);
     await client.run(["SET @undrop = 'pin'", 'TRUNCATE pinned']);
-    const left = ['short', 'kept', 'gone', 'wished', 'pinned'].map(async (table) => {
+    const left = ['short', 'kept', 'gone', 'hinted', 'pinned'].map(async (table) => {
       return [table, (await valuesOf(table)).length, (await held(table)).length];
     });
     expect(await Promise.all(left)).toEqual([
       ['short', 0, 1],
       ['kept', 1, 0],
       ['gone', 0, 0],
-      ['wished', 0, 0],
+      ['hinted', 0, 0],
       ['pinned', 0, 1],
     ]);
     const [rows] = await root.query<RowDataPacket[]>(
@@ -163,7 +163,7 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
     for (const writer of writers) await writer.end();
   });
 
-  test('of a table that is altered right before its RENAME: a twin of that takes its place', async () => {
+  test('of a table that is altered right before its RENAME: a ghost of that takes its place', async () => {
     await make('late', 1);
     await root.query('CREATE TABLE parent_of_late (v INT PRIMARY KEY) ENGINE=InnoDB');
     await root.query('INSERT INTO parent_of_late VALUES (1), (2), (3)');
@@ -197,7 +197,7 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
       },
     };
     const session = { logged: true, checksForeignKeys: true };
-    const swap = new TwinSwap({ pool: between, session, tables: 'Table late was' });
+    const swap = new GhostSwap({ pool: between, session, tables: 'Table late was' });
     const said: string[] = [];
     for (const id of ids) {
       const { tables, utcNow } = await recordIntent(pool, {
@@ -343,7 +343,7 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
     let isCut = false;
     const tap = await wireTap(server, async ({ moment, command }) => {
       if (isCut || moment !== 'before statement') return true;
-      isCut = command.toString('latin1').includes('CREATE TABLE /* undrop twin ');
+      isCut = command.toString('latin1').includes('CREATE TABLE /* undrop ghost ');
       return isCut ? 'cut' : true;
     });
     const tapped = await proxyInFront({ ...server, ...tap }, { PROTECT });

@@ -2,14 +2,14 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
+import { retireBarrierTable } from '../../src/held/relocate/retire-barrier-table.js';
 import { findRows } from '../../src/ledger/read.js';
 import { recordIntent, recordOutcome } from '../../src/ledger/write.js';
-import { retireSchemaGuard } from '../../src/moves/retire-schema-guard.js';
+import { barrierTableName } from '../../src/names/barrier-table.js';
 import { newHoldId } from '../../src/names/hold-id.js';
 import { formatHoldName } from '../../src/names/hold-name.js';
-import { schemaGuardName } from '../../src/names/schema-guard.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { listAll, listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import {
@@ -121,9 +121,9 @@ describe.each(allTestServers())('undo on $name', (server) => {
 
   test('does not list the guard of a DROP DATABASE that is on its way out', async () => {
     const groupId = newHoldId(Date.now(), randomBytes);
-    const guard = schemaGuardName({ groupId, logged: true });
+    const guard = barrierTableName({ groupId, logged: true });
     await query(server, `CREATE TABLE \`${schema.name}\`.\`${guard}\` (id INT)`);
-    expect(await retireSchemaGuard(pool, { schema: schema.name, groupId })).toBe(true);
+    expect(await retireBarrierTable(pool, { schema: schema.name, groupId })).toBe(true);
     expect(await findHoldTables(pool, ['_undrop'], groupId)).toHaveLength(1);
     expect(await listHeld(pool)).toEqual([]);
   });

@@ -5,7 +5,7 @@
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { testOnOne } from '../support/on-one-server.js';

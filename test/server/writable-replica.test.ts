@@ -3,12 +3,12 @@
  * under way on the source is left alone, and is this server's once nothing is replicated any more.
  */
 import { expect, jest } from '@jest/globals';
+import { retireBarrierTable } from '../../src/held/relocate/retire-barrier-table.js';
 import { findRows } from '../../src/ledger/read.js';
 import { silentLog } from '../../src/log.js';
-import { retireSchemaGuard } from '../../src/moves/retire-schema-guard.js';
-import { schemaGuardName } from '../../src/names/schema-guard.js';
+import { barrierTableName } from '../../src/names/barrier-table.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { holdTable, startCollecting, whereIs } from '../lifecycle/collecting.js';
 import { inLanes } from '../support/lanes.js';
 import { until } from '../support/poll.js';
@@ -98,7 +98,7 @@ inLanes(
 
     test('takes a guard out of a schema also where the local recycle schema is missing', async () => {
       const groupId = newId();
-      const guard = schemaGuardName({ groupId, logged: false });
+      const guard = barrierTableName({ groupId, logged: false });
       await query(
         pair.replica,
         'DROP DATABASE IF EXISTS _undrop_local',
@@ -106,7 +106,7 @@ inLanes(
         `CREATE TABLE guarded.\`${guard}\` (id INT) ENGINE=InnoDB`,
       );
       const drop = { schema: 'guarded', groupId };
-      await until(() => retireSchemaGuard(there, drop), 'the guard is retired');
+      await until(() => retireBarrierTable(there, drop), 'the guard is retired');
       expect(await query(pair.replica, 'SHOW TABLES FROM guarded')).toEqual([]);
     });
 

@@ -5,10 +5,10 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
-import { type ServerKeyPolicy, spkiOf } from '../../src/service/server-key.js';
-import { ChangeUser } from '../../src/session/change-user.js';
-import type { LegSecurity, ProxyKey } from '../../src/session/leg-security.js';
-import { type Login, LoginRelay } from '../../src/session/login.js';
+import { type ServerKeyPolicy, spkiOf } from '../../src/service/login/server-key.js';
+import { ChangeUser } from '../../src/session/login/change-user.js';
+import type { LegSecurity, ProxyKey } from '../../src/session/login/connection-security.js';
+import { type Login, LoginRelay } from '../../src/session/login/login.js';
 import { PacketAssembler } from '../../src/wire/framing.js';
 import { SERVER_KEYS, Sha2Client, type Sha2Plugin, Sha2Server } from '../support/sha2-parties.js';
 

@@ -7,8 +7,8 @@ import { assert } from '../../src/assert.js';
 import { type Log, silentLog } from '../../src/log.js';
 import { newCounters } from '../../src/metrics.js';
 import { chooseRelay } from '../../src/relay/raw-handle.js';
+import { LocalConnectionLimit } from '../../src/session/connection-limit.js';
 import type { ListenerOptions } from '../../src/session/listener.js';
-import { LocalPermits } from '../../src/session/permits.js';
 import { encodePacket } from '../../src/wire/framing.js';
 import { exchange } from '../support/conversation.js';
 import {
@@ -109,7 +109,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   }
 
   const failingPermits = () => {
-    const permits = new LocalPermits(100);
+    const permits = new LocalConnectionLimit(100);
     return {
       take: () => permits.take(),
       get max() {
@@ -166,7 +166,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   });
 
   test('where a client arrives costs that client', async () => {
-    const permits = new LocalPermits(100);
+    const permits = new LocalConnectionLimit(100);
     const failing = {
       take: () => {
         fault.pass();

@@ -4,8 +4,8 @@
  * pauses and statements alone. Real ones are in test/server/create-or-replace.test.ts.
  */
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import type { UserCommand } from '../../src/drop/user-session.js';
-import type { InterceptOptions, Taken } from '../../src/session/intercept.js';
+import type { InterceptOptions, Taken } from '../../src/statements/intercepted.js';
+import type { UserCommand } from '../../src/steps/session/user-session.js';
 import { parseServerVersion } from '../../src/wire/server-version.js';
 import {
   describePayload,
@@ -36,14 +36,14 @@ jest.unstable_mockModule('../../src/clock.js', () => ({
   },
 }));
 
-jest.unstable_mockModule('../../src/drop/service-names.js', () => ({
+jest.unstable_mockModule('../../src/steps/names/resolve.js', () => ({
   serviceNames: () => ({ tables: [{ schema: 'shop', table: 't' }] }),
 }));
 
 const unexpected = (): never => {
   throw new Error('nobody asks for that here');
 };
-jest.unstable_mockModule('../../src/session/intercept.js', () => ({
+jest.unstable_mockModule('../../src/statements/intercepted.js', () => ({
   answerWith: unexpected,
   readUserFacts: unexpected,
   refused: unexpected,
@@ -59,7 +59,7 @@ jest.unstable_mockModule('../../src/session/intercept.js', () => ({
   },
 }));
 
-jest.unstable_mockModule('../../src/session/replaced-tables.js', () => ({
+jest.unstable_mockModule('../../src/statements/create-or-replace/replaced-tables.js', () => ({
   ReplacedTables: class {
     readonly dropped: { readonly result: unknown; readonly held: readonly string[] }[] = [];
     add(result: { readonly held: readonly string[] }): void {
@@ -71,7 +71,7 @@ jest.unstable_mockModule('../../src/session/replaced-tables.js', () => ({
   },
 }));
 
-const { replaceTable } = await import('../../src/session/intercept-replace.js');
+const { replaceTable } = await import('../../src/statements/create-or-replace/table.js');
 
 const TEXT = 'CREATE OR REPLACE TABLE t (v INT)';
 const WORDS = [
@@ -109,10 +109,10 @@ async function replace() {
     sqlMode: '',
     charset: 'utf8mb4',
     addsIfExists: false,
-    wish: null,
+    hint: null,
   };
   const table = { schema: null, table: Buffer.from('t') };
-  const replacing = { replacement: { table, words: WORDS }, facts: known, wishes: [] };
+  const replacing = { replacement: { table, words: WORDS }, facts: known, hints: [] };
   const said = await replaceTable(taken, replacing as never, options);
   if (said.kind !== 'answer') throw new Error('it is not passed on');
   return {

@@ -307,7 +307,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
 
   describe('a login that is refused', () => {
     test.each([
-      ['a wish for TLS', sslRequest(), 'UNDROP_TLS_NOT_OFFERED', 1105],
+      ['a hint for TLS', sslRequest(), 'UNDROP_TLS_NOT_OFFERED', 1105],
       [
         'a client before 4.1',
         Buffer.from('85a60300000001root\0', 'latin1'),

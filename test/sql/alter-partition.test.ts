@@ -3,7 +3,7 @@
  * written, and not a byte of them where they aren't.
  */
 import { describe, expect, test } from '@jest/globals';
-import { quoteClientName } from '../../src/sql/client-charset.js';
+import { quoteClientName } from '../../src/sql/lex/client-charset.js';
 import { readingAhead } from '../../src/sql/read-ahead.js';
 import { readAtOnce } from '../../src/sql/reading.js';
 import { mayBeOurs, soughtOf, TriggerWatch } from '../../src/sql/trigger-scan.js';
@@ -193,10 +193,10 @@ describe('ALTER TABLE of partitions', () => {
 
   test('is no TRUNCATE, nor the other way round', () => {
     const sql = 'ALTER TABLE a TRUNCATE PARTITION p; TRUNCATE b';
-    const kinds = (sought: object) => {
+    const kinds = (enabled: object) => {
       const verdict = classify(Buffer.from(sql), lexMode('mysql-9.7'), {
         multiStatements: true,
-        ...sought,
+        ...enabled,
       });
       return verdict.kind === 'refused' ? verdict.statements.map((one) => one.verdict.kind) : [];
     };
@@ -265,7 +265,9 @@ describe('the scan for it', () => {
   test('sees it in pieces at every split', () => {
     const text = Buffer.from('abc ALTER TABLE a TRUNCATE PARTITION p');
     for (let at = 0; at <= text.length; at++) {
-      const watches = [PARTITIONS, { truncates: false }].map((sought) => new TriggerWatch(sought));
+      const watches = [PARTITIONS, { truncates: false }].map(
+        (enabled) => new TriggerWatch(enabled),
+      );
       const seen = watches.map((watch) => {
         watch.push(text.subarray(0, at));
         return watch.push(text.subarray(at));
@@ -274,7 +276,7 @@ describe('the scan for it', () => {
     }
   });
 
-  test('takes nothing else for what is sought', () => {
+  test('takes nothing else for what is enabled', () => {
     expect(soughtOf({})).toEqual({ truncates: false, partitions: false });
   });
 });

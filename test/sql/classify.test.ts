@@ -3,8 +3,8 @@
  * servers really do with such texts is tested in test/server/recognition.test.ts.
  */
 import { describe, expect, test } from '@jest/globals';
-import { CLIENT_CHARSETS, isTwoByte } from '../../src/sql/client-charset.js';
-import { type LexMode, lastOddHost } from '../../src/sql/lex-mode.js';
+import { CLIENT_CHARSETS, isTwoByte } from '../../src/sql/lex/client-charset.js';
+import { type LexMode, lastOddHost } from '../../src/sql/lex/lex-mode.js';
 import { classify, classifyStatements, classifyUnderAll } from '../support/classify.js';
 import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';

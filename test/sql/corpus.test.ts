@@ -74,8 +74,8 @@ test.each(cases)('$title', ({ case_ }) => {
       checkParts(case_.parts, classifyStatements(bytes, mode, options), verdict);
     }
     if (/\b(drop|truncate) partition\b/i.test(case_.sql) && case_.kind !== 'not-a-drop') {
-      const sought = classify(bytes, mode, { ...options, partitions: true });
-      expect(describeVerdict(sought)).toMatch(/^(drop|truncate)-partition /);
+      const enabled = classify(bytes, mode, { ...options, partitions: true });
+      expect(describeVerdict(enabled)).toMatch(/^(drop|truncate)-partition /);
     }
     // Understood the same, or not at all, where the mode isn't known.
     const guessed = classifyUnderAll(bytes, SERVER_MODES[server], options);

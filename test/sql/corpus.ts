@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { LexMode } from '../../src/sql/lex-mode.js';
+import type { LexMode } from '../../src/sql/lex/lex-mode.js';
 import { lexMode, type ServerKey } from './describe-verdict.js';
 
 export type CorpusKind =

@@ -601,7 +601,7 @@ async function onlyMariadb(record: Recording): Promise<void> {
 async function goodbyes(record: Recording, isMysql97: boolean): Promise<void> {
   const own = { title: 'the end of an idle session', flags: BASE, file: 'goodbye' };
   await record(own, async (talk) => {
-    await talk.text('a short patience', 'SET wait_timeout = 1');
+    await talk.text('a short lockWaitBudget', 'SET wait_timeout = 1');
     if (isMysql97) talk.recorder.exchange('an ERR that nobody asked for');
     while (!talk.recorder.isClosed) await new Promise((resolve) => setTimeout(resolve, 50));
   });

@@ -4,7 +4,7 @@ import {
   classifyingStatements,
   type VerdictUnderAll,
 } from '../../src/sql/classify.js';
-import type { KnownMode, LexMode } from '../../src/sql/lex-mode.js';
+import type { KnownMode, LexMode } from '../../src/sql/lex/lex-mode.js';
 import type { ReadOptions } from '../../src/sql/next-statement.js';
 import { readAtOnce } from '../../src/sql/reading.js';
 import { type Piece, unclear, type Verdict } from '../../src/sql/verdict.js';

@@ -3,16 +3,17 @@
  * them locked. It performs the effects of a procedure, so that a test sees what is said and what is
  * held at the end, and not which statements led there.
  */
-import type { RecordedIntent } from '../../src/drop/record-drop.js';
-import type { SteadOutcome } from '../../src/drop/rename-in-stead.js';
-import type { UserCommand } from '../../src/drop/user-session.js';
+
 import { UndropError } from '../../src/errors.js';
+import type { Relocation } from '../../src/held/relocate/relocate.js';
 import type { IntentTable } from '../../src/ledger/write.js';
-import type { Relocation } from '../../src/moves/relocate.js';
 import { parseHoldName } from '../../src/names/hold-name.js';
 import { recycleSchemaFor } from '../../src/names/recycle-schema.js';
 import { dropTable } from '../../src/statements/drop-table/drop-table.js';
 import { drive, type Effect } from '../../src/steps/procedure.js';
+import type { RecordedIntent } from '../../src/steps/record-intents.js';
+import type { ServiceRenameOutcome } from '../../src/steps/rename/rename-by-service.js';
+import type { UserCommand } from '../../src/steps/session/user-session.js';
 import type { Result } from '../../src/wire/result-reader.js';
 import type { ServerVersion } from '../../src/wire/server-version.js';
 import { idOf, requestOf } from './drop-request.js';
@@ -45,7 +46,7 @@ export interface World {
   readonly gtidNext?: string;
   readonly noIntents?: boolean;
   /** Of the RENAME by the service. */
-  readonly service?: SteadOutcome['kind'];
+  readonly service?: ServiceRenameOutcome['kind'];
   readonly relocation?: Relocation['outcome'];
   /** Thread id and port are those of another server. */
   readonly isElsewhere?: boolean;
@@ -170,7 +171,7 @@ class Memory {
     } as unknown as IntentTable;
   }
 
-  #take({ rename }: Effect<'take'>): SteadOutcome {
+  #take({ rename }: Effect<'take'>): ServiceRenameOutcome {
     const { service: kind = 'renamed' } = this.#world;
     if (kind === 'denied' || kind === 'failed') return { kind, cause: 'why' };
     if (kind !== 'renamed') return { kind };

@@ -3,7 +3,7 @@
  * it in words that can be compared: who they are and whether the server sees TLS, or its error.
  */
 import { createConnection as createMariadb } from 'mariadb';
-import type { LegSecurity } from '../../src/session/leg-security.js';
+import type { LegSecurity } from '../../src/session/login/connection-security.js';
 import { connect } from './servers.js';
 
 /** Where a client connects, by either way. */

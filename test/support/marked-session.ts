@@ -6,7 +6,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { ResponseTracker } from '../../src/relay/response-tracker.js';
-import { MarkerSeeker, markerText, newMarkerNonce } from '../../src/session/marker.js';
+import { MarkerSeeker, markerText, newMarkerNonce } from '../../src/session/user-session/marker.js';
 import * as caps from '../../src/wire/capabilities.js';
 import { encodeComQuery } from '../../src/wire/command/com-query.js';
 import { COM_CHANGE_USER } from '../../src/wire/commands.js';
@@ -68,16 +68,16 @@ export class MarkedSession {
     socket.on('close', over);
   }
 
-  /** `wished`: capabilities beside the needed ones; those that the server has are agreed. */
-  static async open(target: Target, wished: caps.Capabilities): Promise<MarkedSession> {
+  /** `hinted`: capabilities beside the needed ones; those that the server has are agreed. */
+  static async open(target: Target, hinted: caps.Capabilities): Promise<MarkedSession> {
     const socket = connect(target.port, target.host).setNoDelay(true);
     const [first] = (await once(socket, 'data')) as [Buffer];
     const greeting = first.subarray(HEADER_BYTES);
     const { capabilities } = decodeHandshakeV10(greeting);
     const isMariadb = (capabilities.flags & caps.CLIENT_LONG_PASSWORD) === 0;
-    const mariadb = isMariadb ? wished.mariadb : 0;
+    const mariadb = isMariadb ? hinted.mariadb : 0;
     const longPassword = isMariadb ? 0 : caps.CLIENT_LONG_PASSWORD;
-    const flags = (NEEDED | longPassword | wished.flags) >>> 0;
+    const flags = (NEEDED | longPassword | hinted.flags) >>> 0;
     const agreed = caps.agreedCapabilities(capabilities, { flags, mariadb });
     const plugin = greeting.toString('latin1').split('\0').at(-2) ?? '';
     const session = new MarkedSession(socket, { agreed, plugin });

@@ -7,7 +7,7 @@
  */
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { UndropError } from '../../src/errors.js';
-import type { ServicePool } from '../../src/service/pools.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
 import { listHeld } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import type { Dice } from './dice.js';

@@ -1,6 +1,6 @@
 /** Service connections of a test, as a proxy has them. */
 import { silentLog } from '../../src/log.js';
-import { openServicePool, type ServicePool } from '../../src/service/pools.js';
+import { openServicePool, type ServicePool } from '../../src/service/pool/pools.js';
 import type { Target } from './servers.js';
 
 /** The caller disposes of it. */

@@ -8,11 +8,11 @@ import { TLSSocket } from 'node:tls';
 import { systemClock } from '../../src/clock.js';
 import { silentLog } from '../../src/log.js';
 import { type Counters, newCounters } from '../../src/metrics.js';
-import type { ServerAddress, ServicePool } from '../../src/service/pools.js';
+import type { ServerAddress, ServicePool } from '../../src/service/pool/pools.js';
+import { LocalConnectionLimit } from '../../src/session/connection-limit.js';
 import { drain } from '../../src/session/drain.js';
 import { Listener, type ListenerOptions } from '../../src/session/listener.js';
-import { LocalPermits } from '../../src/session/permits.js';
-import { openProxyTls, type ProxyTls, type TlsSettings } from '../../src/session/tls.js';
+import { openProxyTls, type ProxyTls, type TlsSettings } from '../../src/session/login/tls.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response/err.js';
 import { breakOff } from './break-off.js';
@@ -205,7 +205,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     ],
     isWorker: false,
     listenMode: 0o660,
-    permits: new LocalPermits(options.connectionsMax ?? 100),
+    permits: new LocalConnectionLimit(options.connectionsMax ?? 100),
     settings: () => ({
       connectTimeoutMs: options.connectTimeoutMs ?? DEADLINE_MS,
       greetingTimeoutMs: options.greetingTimeoutMs ?? DEADLINE_MS,

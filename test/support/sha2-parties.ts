@@ -12,7 +12,7 @@ import {
   publicEncrypt,
   randomBytes,
 } from 'node:crypto';
-import type { LegSecurity } from '../../src/session/leg-security.js';
+import type { LegSecurity } from '../../src/session/login/connection-security.js';
 import * as caps from '../../src/wire/capabilities.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response/err.js';

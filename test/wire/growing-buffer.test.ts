@@ -1,6 +1,6 @@
 /** Bytes that wait to be whole: nothing gets lost, and they cost no more than their size. */
 import { describe, expect, test } from '@jest/globals';
-import { CommandGate } from '../../src/session/command-gate.js';
+import { CommandGate } from '../../src/session/gate/command-gate.js';
 import { PacketAssembler } from '../../src/wire/framing.js';
 import { GrowingBuffer } from '../../src/wire/growing-buffer.js';
 import { chunkSizes, cut, lend } from '../support/chunks.js';

@@ -146,7 +146,7 @@ describe('malformed', () => {
     for (const packet of packets) reader.push(Buffer.from(packet, 'hex'));
   };
 
-  test('an empty packet, or a wish for a file, is no answer to a statement of ours', () => {
+  test('an empty packet, or a hint for a file, is no answer to a statement of ours', () => {
     expect(() => push(queryResultReader(PLAIN), '')).toThrow(MalformedPacketError);
     expect(() => push(queryResultReader(PLAIN), 'fb78')).toThrow(MalformedPacketError);
   });

@@ -3,7 +3,7 @@
  * rows of partitions and leave the table. Invariant: what isn't exactly this, to the last token, is
  * null; so is one that says how it is to be done (IGNORE, ALGORITHM, …).
  */
-import type { Token } from '../lexer.js';
+import type { Token } from '../lex/lexer.js';
 import { type DropTableStatement, type LockWait, takeWait } from './drop-table.js';
 import { type TableName, takeIdentifier, takeTableName } from './table-name.js';
 import { type Source, TokenCursor } from './token-cursor.js';

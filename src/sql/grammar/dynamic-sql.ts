@@ -3,7 +3,7 @@
  * from. Invariant: only a literal whose bytes stand in the statement, as one literal without a
  * prefix, is a literal here; everything else is for the server to evaluate.
  */
-import type { Token } from '../lexer.js';
+import type { Token } from '../lex/lexer.js';
 import { takeIdentifier } from './table-name.js';
 import type { Source, TokenCursor } from './token-cursor.js';
 

@@ -5,9 +5,9 @@
  * here, and the statement becomes unclear.
  */
 import { isUtf8 } from 'node:buffer';
-import { charsetTable, isStorable } from '../client-charset.js';
-import type { Token } from '../lexer.js';
-import { isReserved, mayBeReserved } from '../reserved-words.js';
+import { charsetTable, isStorable } from '../lex/client-charset.js';
+import type { Token } from '../lex/lexer.js';
+import { isReserved, mayBeReserved } from '../lex/reserved-words.js';
 import type { Source, TokenCursor } from './token-cursor.js';
 
 /** A table as the client names it. */
@@ -71,7 +71,7 @@ export function takeTableNames(cursor: TokenCursor, source: Source): readonly Ta
 
 /**
  * The same as a part of a table's name, of which MySQL takes what is beyond the BMP for question
- * marks (drop/decode-name.ts).
+ * marks (steps/names/decode-name.ts).
  */
 function takePart(cursor: TokenCursor, source: Source): Identifier | null {
   const { flavour, charset } = source.mode;

@@ -2,8 +2,8 @@
  * A position in the tokens of one statement, for the small grammars. Invariant: behind the last
  * token there is an `end` without end, so that no grammar has to look for it.
  */
-import type { LexMode } from '../lex-mode.js';
-import type { Token } from '../lexer.js';
+import type { LexMode } from '../lex/lex-mode.js';
+import type { Token } from '../lex/lexer.js';
 
 /** What a grammar reads from. */
 export interface Source {

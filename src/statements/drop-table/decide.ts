@@ -6,18 +6,18 @@
  * its intent is in the ledger.
  */
 import { assert } from '../../assert.js';
-import type { Look } from '../../drop/look-at-names.js';
-import { type BlockedParent, blockedParents } from '../../drop/parents.js';
-import type { DropRequest, UserFacts } from '../../drop/request.js';
-import type { SaidKind } from '../../drop/say-words.js';
-import type { QualifiedName } from '../../drop/words.js';
 import { UndropError } from '../../errors.js';
+import type { LastingBlocker } from '../../held/relocate/blockers.js';
 import type { ForeignKeyName, IntentFacts, IntentTable } from '../../ledger/write.js';
-import type { LastingStay } from '../../moves/stays.js';
 import { formatHoldName } from '../../names/hold-name.js';
 import type { Ruling } from '../../policy/decide.js';
 import { knownKind, refusalBeforeLooking } from '../../steps/preconditions.js';
 import { type Again, again, sentenceStart } from '../../steps/refuse.js';
+import type { DropRequest, UserFacts } from '../../steps/request.js';
+import type { Look } from '../../steps/session/inspect-names.js';
+import type { QualifiedName } from '../../steps/session/user-session-sql.js';
+import { type BlockedParent, blockedParents } from './parents.js';
+import type { SaidKind } from './server-answers.js';
 
 /** Everything that is known of a drop once its intents are in the ledger. */
 export interface Drop {
@@ -30,7 +30,7 @@ export interface Drop {
   /** What rules and hints make of each name. */
   readonly rulings: readonly Ruling[];
   /** For each name: why it must be held in its own schema, or null. */
-  readonly stay: readonly (LastingStay | null)[];
+  readonly stay: readonly (LastingBlocker | null)[];
 }
 
 /** One name of the statement and all that is known of it. */

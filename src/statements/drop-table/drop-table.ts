@@ -7,17 +7,11 @@
  * RENAME was done.
  */
 import { assert } from '../../assert.js';
-import { hidesDirectories } from '../../drop/facts.js';
-import { type Look, lookAtNames } from '../../drop/look-at-names.js';
-import { hasForeignKeys } from '../../drop/parents.js';
-import { qualify } from '../../drop/qualify.js';
-import type { DropRequest, UserFacts } from '../../drop/request.js';
-import { areForDestroying, DestroyWished, FORGET_WISH } from '../../drop/wishes.js';
-import { dropOwnTemporarySql, probeSql, type QualifiedName } from '../../drop/words.js';
 import { UndropError } from '../../errors.js';
-import type { Relocation } from '../../moves/relocate.js';
-import { STAYS_LOCKED } from '../../moves/stays.js';
+import { BLOCKED_BY_LOCK } from '../../held/relocate/blockers.js';
+import type { Relocation } from '../../held/relocate/relocate.js';
 import { type Asked, askToDrop, waitForLocks } from '../../steps/ask-to-drop.js';
+import { qualify } from '../../steps/names/qualify.js';
 import { ask, perform, type Steps } from '../../steps/procedure.js';
 import {
   type Answer,
@@ -30,7 +24,16 @@ import {
   refuse,
   sentenceStart,
 } from '../../steps/refuse.js';
+import type { DropRequest, UserFacts } from '../../steps/request.js';
+import { areForDestroying, DestroyHinted, FORGET_HINT } from '../../steps/rules/hints.js';
 import type { Beginning } from '../../steps/run.js';
+import { hidesDirectories } from '../../steps/session/facts.js';
+import { inspectNames, type Look } from '../../steps/session/inspect-names.js';
+import {
+  dropOwnTemporarySql,
+  probeSql,
+  type QualifiedName,
+} from '../../steps/session/user-session-sql.js';
 import { decodeErr, type ErrPacket } from '../../wire/response/err.js';
 import {
   ER_MAX_PREPARED_STMT_COUNT_REACHED,
@@ -41,6 +44,7 @@ import {
   ER_XAER_RMFAIL,
 } from '../../wire/server-errors.js';
 import { type Decision, type Drop, decide, type Move } from './decide.js';
+import { hasForeignKeys } from './parents.js';
 import { type Moved, rename } from './rename.js';
 import { logNotes, okOfBoth, say, type Words } from './say.js';
 import { refuseLocked, renameUnderLocks } from './under-locks.js';
@@ -49,7 +53,7 @@ import { refuseLocked, renameUnderLocks } from './under-locks.js';
 type Asking = Pick<Drop, 'request' | 'look' | 'names' | 'facts'>;
 
 export function* dropTable({ request: asked, hints, gtidMayBeSet }: Beginning): Steps<Reply> {
-  const look = yield* lookAtNames(asked, { gtidMayBeSet });
+  const look = yield* inspectNames(asked, { gtidMayBeSet });
   const { facts } = look;
   if (!('errno' in facts)) yield* know(facts, hints);
   const wrong = (yield* syntaxError(asked, look)) ?? (yield* serversError(asked, look));
@@ -72,10 +76,10 @@ export function* dropTable({ request: asked, hints, gtidMayBeSet }: Beginning): 
 /** Uses up the hint of the session, for this drop. */
 function* know(facts: UserFacts, hints: Set<string>): Steps<void> {
   yield* perform('know', { facts });
-  if (facts.wish === null) return;
-  yield* perform('user', { commands: [FORGET_WISH], renames: false });
-  hints.add(facts.wish);
-  if (areForDestroying(hints)) throw new DestroyWished(facts);
+  if (facts.hint === null) return;
+  yield* perform('user', { commands: [FORGET_HINT], renames: false });
+  hints.add(facts.hint);
+  if (areForDestroying(hints)) throw new DestroyHinted(facts);
 }
 
 /** The server refuses the text: asked once more, so that its words are the session's last. */
@@ -265,7 +269,7 @@ function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<readonly Hel
       fromSchema: seen.schema,
       holdName,
       table: seen.table,
-      stays: stay[index] ?? (keepsLocks ? STAYS_LOCKED : null),
+      stays: stay[index] ?? (keepsLocks ? BLOCKED_BY_LOCK : null),
     })),
     logged: facts.logged,
     detach: !keepsLocks && isBound,

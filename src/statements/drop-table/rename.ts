@@ -1,16 +1,13 @@
 /**
  * Renames the base tables of a drop to their hold names: the user's own session by one atomic
  * RENAME, so that rights, locks and the binary log are the user's. MariaDB takes several where one
- * has triggers (drop/rename-groups.ts). If the user may drop a table, but not rename it, the
- * service account renames, after the server has said in the user's session that it may be dropped.
+ * has triggers (steps/rename/rename-groups.ts). If the user may drop a table, but not rename it,
+ * the service account renames, after the server has said in the user's session that it may be
+ * dropped.
  *
  * Invariant: nobody without the right to drop a table gets it renamed.
  */
 import { assert, assertNever } from '../../assert.js';
-import { hasForeignKeys } from '../../drop/parents.js';
-import { renameGroups } from '../../drop/rename-groups.js';
-import { signalSql } from '../../drop/signal-sql.js';
-import { askMovesSql, cleanSql, ownLockSql, renameSql, waitText } from '../../drop/words.js';
 import { UndropError } from '../../errors.js';
 import { askToDrop, isGone, SAME_AS_DROP } from '../../steps/ask-to-drop.js';
 import { ask, perform, query, type Steps } from '../../steps/procedure.js';
@@ -25,6 +22,15 @@ import {
   refuse,
   sentenceStart,
 } from '../../steps/refuse.js';
+import { renameGroups } from '../../steps/rename/rename-groups.js';
+import { signalSql } from '../../steps/session/signal.js';
+import {
+  askMovesSql,
+  cleanSql,
+  ownLockSql,
+  renameSql,
+  waitText,
+} from '../../steps/session/user-session-sql.js';
 import type { ErrPacket } from '../../wire/response/err.js';
 import { type OkPacket, okWithWarnings } from '../../wire/response/ok.js';
 import type { Result } from '../../wire/result-reader.js';
@@ -40,6 +46,7 @@ import {
   UNDER_LOCK_TABLES,
 } from '../../wire/server-errors.js';
 import type { Drop, Move } from './decide.js';
+import { hasForeignKeys } from './parents.js';
 
 /** What was renamed. */
 export interface Moved {

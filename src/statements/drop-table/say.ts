@@ -1,22 +1,23 @@
 /**
  * Brings the server to say its words for the names of a DROP TABLE that are no base tables, and for
- * parents that it would not drop; which statements do that is in drop/say-words.ts.
+ * parents that it would not drop; which statements do that is in
+ * statements/drop-table/server-answers.ts.
  */
 import { assert } from '../../assert.js';
+import { hasFkErrorTables } from '../../names/names.js';
+import { ask, perform, query, type Steps } from '../../steps/procedure.js';
+import { gtidSql, underOwnGtid } from '../../steps/session/user-session-sql.js';
+import type { ErrPacket } from '../../wire/response/err.js';
+import { type OkPacket, okWithWarnings } from '../../wire/response/ok.js';
+import type { Result } from '../../wire/result-reader.js';
+import type { Drop, Name } from './decide.js';
 import {
   type BlockedParent,
   isGuardMissing,
   parentErrorInFull,
   parentErrorSql,
-} from '../../drop/parents.js';
-import { sayWords } from '../../drop/say-words.js';
-import { gtidSql, underOwnGtid } from '../../drop/words.js';
-import { hasGuards } from '../../names/names.js';
-import { ask, perform, query, type Steps } from '../../steps/procedure.js';
-import type { ErrPacket } from '../../wire/response/err.js';
-import { type OkPacket, okWithWarnings } from '../../wire/response/ok.js';
-import type { Result } from '../../wire/result-reader.js';
-import type { Drop, Name } from './decide.js';
+} from './parents.js';
+import { sayWords } from './server-answers.js';
 
 export interface Words {
   readonly named: readonly Name[];
@@ -37,7 +38,7 @@ export function* say(
   const { commands, at } = underOwnGtid(own, texts.map(query));
   const results = yield* perform('user', { commands, renames: false });
   let said = results[at + texts.length - 1];
-  if (parent !== undefined && hasGuards(request.server) && said && isGuardMissing(said)) {
+  if (parent !== undefined && hasFkErrorTables(request.server) && said && isGuardMissing(said)) {
     [said] = yield* ask(parentErrorSql(request.server, parent));
   }
   assert(said?.kind === 'ok' || said?.kind === 'err', 'words are an OK or an ERR');

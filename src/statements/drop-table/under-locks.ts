@@ -8,18 +8,18 @@
  * Invariant: no lock of another table is given up.
  */
 import { assert } from '../../assert.js';
-import { alterNameSql, UNLOCK_SQL } from '../../drop/lock-words.js';
-import { renameSql } from '../../drop/words.js';
 import { UndropError } from '../../errors.js';
 import { foldName } from '../../fold-name.js';
-import type { LockedTable } from '../../ledger/session-locks.js';
+import type { LockedTable } from '../../ledger/intents/session-locks.js';
 import { parseHoldName } from '../../names/hold-name.js';
 import { ask, perform, query, type Steps } from '../../steps/procedure.js';
 import { type Answer, type Reply, refuse, sentenceStart } from '../../steps/refuse.js';
+import { renameSql } from '../../steps/session/user-session-sql.js';
 import type { OkPacket } from '../../wire/response/ok.js';
 import type { Result } from '../../wire/result-reader.js';
 import { ER_TABLEACCESS_DENIED_ERROR } from '../../wire/server-errors.js';
 import type { Drop, Move } from './decide.js';
+import { alterNameSql, UNLOCK_SQL } from './lock-sql.js';
 import { endedBefore, type Moved, renameFailed } from './rename.js';
 
 export function* renameUnderLocks(drop: Drop, moves: readonly Move[]): Steps<Moved | Reply> {

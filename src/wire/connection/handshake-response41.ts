@@ -1,7 +1,7 @@
 /**
  * Protocol::HandshakeResponse41, the client's answer to the greeting. Relayed as it came, with its
  * capability words cut in place (clients do send bits that weren't offered). The auth response is
- * for session/auth-bridge.ts alone, where one leg is secure and the other isn't.
+ * for session/login/auth-bridge.ts alone, where one leg is secure and the other isn't.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_response.html
  */
 import {

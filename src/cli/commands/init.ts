@@ -1,0 +1,182 @@
+/**
+ * `undrop init`: the statements that make the service account for this very server, printed; with
+ * --apply they are run by the account of an administrator, and the ledger is made.
+ */
+import { randomBytes } from 'node:crypto';
+import { applyAccount } from '../../account/apply.js';
+import { readTier } from '../../account/examine.js';
+import { type Account, grantsFor, TIERS, type Tier } from '../../account/grants.js';
+import { isOfUsers } from '../../account/schemas.js';
+import { createUserSql, printStatements, takeAwayAll } from '../../account/statements.js';
+import { UndropError } from '../../errors.js';
+import { ensureLedger } from '../../ledger/tables.js';
+import { describeAddress } from '../../service/address.js';
+import { abandonUnanswered } from '../../session/dial/abandon-login.js';
+import { dialUpstream } from '../../session/dial/dial.js';
+import { rootCause } from '../../steps/refusals/root-cause.js';
+import { decodeHandshakeV10 } from '../../wire/connection/handshake-v10.js';
+import { HEADER_BYTES } from '../../wire/framing.js';
+import { bareVersion, parseServerVersion, type ServerVersion } from '../../wire/server-version.js';
+import type { Out } from '../shell.js';
+import type { InitSettings } from './account-settings.js';
+import { withPool } from './with-pool.js';
+
+export async function runInit(
+  settings: InitSettings,
+  { apply, json }: { readonly apply: boolean; readonly json: boolean },
+  out: Out,
+): Promise<number> {
+  checkSchemas(settings);
+  const text = apply ? await applyIt(settings, json) : await printIt(settings, json);
+  out.write(`${text}\n`);
+  return 0;
+}
+
+function checkSchemas({ tier, schemas }: InitSettings): void {
+  const others = schemas.filter((schema) => !isOfUsers(schema));
+  const problems = [
+    ...(tier === 'least' && schemas.length === 0
+      ? ['UNDROP_SCHEMAS is not set: expected the schemas of the tier least.']
+      : []),
+    ...(tier !== 'least' && schemas.length > 0
+      ? [`UNDROP_SCHEMAS is for the tier least: expected none, as UNDROP_TIER is ${tier}.`]
+      : []),
+    ...(others.length > 0
+      ? [`UNDROP_SCHEMAS: expected schemas of users, found ${others.join(', ')}.`]
+      : []),
+  ];
+  if (problems.length > 0) {
+    throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
+  }
+}
+
+async function printIt(settings: InitSettings, json: boolean): Promise<string> {
+  const { user, accountHost, tier, schemas } = settings;
+  const { version, server, seenFrom } = await greetingOf(settings);
+  const host = accountHost === '' ? seenFrom : accountHost;
+  const grants = grantsFor(server, { tier, schemas, isLiteral: false });
+  const password = settings.password === '' ? newPassword() : settings.password;
+  const made = createUserSql({ user, host }, password, {
+    requiresTls: requiresTls(settings),
+    server,
+  });
+  const statements = printStatements({ user, host }, made, grants);
+  if (json) return JSON.stringify({ version, tier, statements: statements.split('\n') }, null, 2);
+  const mayBeLiteral = server.flavour === 'mysql' && server.versionId >= 80_016;
+  return [
+    `-- The service account of undrop (tier ${tier}) on ${version}.`,
+    ...(accountHost === '' ? [`-- It may log in from here, ${host}: --account-host ${ELSE}.`] : []),
+    ...(settings.password === '' ? [NEW_PASSWORD] : []),
+    ...(tier === 'least' && mayBeLiteral ? [IF_LITERAL] : []),
+    statements,
+  ].join('\n');
+}
+
+const ELSE = 'is for where undrop runs elsewhere, or an address is translated on the way';
+const NEW_PASSWORD =
+  '-- The password was made just now, for this account alone: give it to undrop in UNDROP_PASSWORD_FILE.';
+
+/** Strong, and of all kinds of characters that a server may want; in no need of quoting. */
+function newPassword(): string {
+  return `${randomBytes(24).toString('hex')}-Aa1`;
+}
+
+/** The account is never used without TLS by these settings, so nobody else may. */
+function requiresTls({ upstreamTls }: InitSettings): boolean {
+  return ['required', 'verify-ca', 'verify-identity'].includes(upstreamTls);
+}
+
+const IF_LITERAL = `-- Where partial_revokes is ON, names are no patterns: take \`undrop init --apply\` there, or write
+-- names without backslashes, and for _undrop% one by one _undrop, _undrop_2 to _undrop_32,
+-- _undrop_local, _undrop_local_2 to _undrop_local_32.`;
+
+async function applyIt(settings: InitSettings, json: boolean): Promise<string> {
+  const { user, password, accountHost, tier, schemas, adminUser, adminPassword } = settings;
+  const wanted = { user, host: accountHost === '' ? null : accountHost };
+  const admin = { ...settings, user: adminUser, password: adminPassword };
+  const made = { account: wanted, password, tier, schemas, requiresTls: requiresTls(settings) };
+  const { account, isNew, grants, absent } = await withPool(
+    admin,
+    (pool) => applyAccount(pool, made),
+    'UNDROP_ADMIN_ACCOUNT',
+  );
+  const { host } = account;
+  const has = await logIn({ ...settings, accountHost: host }, isNew);
+  const stillHas = has !== null && TIERS.indexOf(has) < TIERS.indexOf(tier) ? has : null;
+  if (json) return JSON.stringify({ account, tier, isNew, grants, absent, stillHas }, null, 2);
+  const what = isNew ? 'was made' : 'was there, with its password';
+  return [
+    `The account ${user}@${host} ${what}; it has the rights of the tier ${tier}:`,
+    ...grants.map(
+      ({ rights, schema, why }) => `  ${rights.join(', ')} on ${schema ?? '*'}: ${why}`,
+    ),
+    ...absent.map((schema) => `There is no schema ${schema} yet.`),
+    ...(stillHas === null ? [] : [tooMuch(stillHas, account)]),
+    'The ledger is ready. `undrop doctor` looks at it again at any time.',
+  ].join('\n');
+}
+
+/**
+ * As the account itself: that shows that it can log in, and that the rights are enough. Hands back
+ * the tier that it has.
+ */
+async function logIn(settings: InitSettings, isNew: boolean): Promise<Tier | null> {
+  try {
+    return await withPool(settings, async (pool) => {
+      await ensureLedger(pool);
+      return await readTier(pool);
+    });
+  } catch (error) {
+    if (!(error instanceof UndropError)) throw error;
+    if (isNew) throw unfinished(settings, error);
+    throw error.code === 'UNDROP_ACCOUNT' ? otherPassword(settings, error) : error;
+  }
+}
+
+function tooMuch(tier: Tier, account: Account): string {
+  return [
+    `Nothing was taken away: it still has the tier ${tier}. To take that away (drops are`,
+    `refused meanwhile): ${takeAwayAll(account)}; then run this again.`,
+  ].join('\n');
+}
+
+function unfinished({ user, accountHost, tier }: InitSettings, error: UndropError) {
+  const isOut = error.code === 'UNDROP_ACCOUNT';
+  const lacks = isOut ? 'can’t log in from here' : 'not the ledger';
+  const params = {
+    account: `${user}@${accountHost}`,
+    what: `with the rights of the tier ${tier}, but ${lacks}`,
+    cause: rootCause(error),
+    instead: isOut
+      ? 'Where undrop is to run elsewhere, run `undrop doctor` there; otherwise DROP USER, and run this again with UNDROP_ACCOUNT_HOST as the server sees this host.'
+      : 'Run this again when that is mended; what is done already stays.',
+  };
+  return new UndropError('UNDROP_ACCOUNT_UNFINISHED', params, error);
+}
+
+/** Of an account that init has not made: nobody's password is changed by the way. */
+function otherPassword({ user, accountHost, tier, upstream }: InitSettings, error: UndropError) {
+  const server = upstream.map(describeAddress).join(', ');
+  const account = `${user}@${accountHost}`;
+  const params = { account, tier, server, cause: rootCause(error) };
+  return new UndropError('UNDROP_OTHER_PASSWORD', params, error);
+}
+
+/** What the server says of itself to whoever knocks. */
+async function greetingOf(settings: InitSettings): Promise<{
+  readonly version: string;
+  readonly server: ServerVersion;
+  /** Our address on that connection. */
+  readonly seenFrom: string;
+}> {
+  const { upstream, connectTimeout, greetingTimeout } = settings;
+  const dialled = await dialUpstream(upstream, {
+    connectTimeoutMs: connectTimeout,
+    greetingTimeoutMs: greetingTimeout,
+  });
+  const { serverVersion } = decodeHandshakeV10(dialled.greeting.subarray(HEADER_BYTES));
+  const seenFrom = dialled.socket.localAddress ?? 'localhost';
+  abandonUnanswered({ ...dialled, heard: dialled.greeting, onBroken: () => undefined });
+  const server = parseServerVersion(serverVersion);
+  return { version: bareVersion(serverVersion), server, seenFrom };
+}

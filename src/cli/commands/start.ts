@@ -1,0 +1,135 @@
+/**
+ * `undrop start` (behind `npm start`) and `undrop demo`: with UNDROP_UPSTREAM or a file of
+ * settings, `start` is `serve`; with nothing set it is the demo on a throwaway server. `demo
+ * --tour` shows a running one off.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { createConnection } from 'mysql2/promise';
+import { cacheFolder } from '../../../throwaway-servers/cache.js';
+import { tryCommand } from '../../../throwaway-servers/run-command.js';
+import { type DemoProxy, runDemo } from '../../demo/run-demo.js';
+import { SHOP_SCHEMA } from '../../demo/shop.js';
+import { findDemo } from '../../demo/state.js';
+import { runTour } from '../../demo/tour.js';
+import type { Out } from '../shell.js';
+import { leaveSignals } from '../signals.js';
+
+const PROJECT = join(fileURLToPath(import.meta.url), '../../../..');
+const MAIN = join(PROJECT, 'build/src/cli/main.js');
+
+/** What the other commands lend to these two. */
+export interface StartDoors {
+  /** `undrop serve` with that environment and arguments; resolves to the exit code. */
+  readonly serve: (env: NodeJS.ProcessEnv, argv: readonly string[]) => Promise<number>;
+  /** Throws UNDROP_CONFIG where `startProxy` would, for its variables. */
+  readonly checkSettings: (variables: Readonly<Record<string, string>>) => void;
+  /** Starts the proxy by UNDROP_* variables alone; it listens when this resolves. */
+  readonly startProxy: (variables: Readonly<Record<string, string>>) => Promise<DemoProxy>;
+}
+
+/** Who sets one of these doesn't mean the demo, whose server lets root in without a password. */
+const OF_PRODUCTION = ['UNDROP_USER', 'UNDROP_PASSWORD', 'UNDROP_PASSWORD_FILE'] as const;
+
+/** `undrop start`: resolves to the exit code when it was told to end. */
+export function runStart(
+  env: NodeJS.ProcessEnv,
+  argv: readonly string[],
+  out: Out,
+  doors: StartDoors,
+): Promise<number> {
+  // A file of settings has the upstream in it, or `serve` says that it hasn't.
+  const isTold = argv.some((word) => /^--(upstream|config)(=|$)/.test(word));
+  if (!env['UNDROP_UPSTREAM'] && !env['UNDROP_CONFIG'] && !isTold) {
+    const meant = OF_PRODUCTION.find((name) => env[name]);
+    if (meant === undefined) return runDemoCommand(env, [], out, doors);
+    out.write(`undrop: ${meant} is set, and UNDROP_UPSTREAM, the address of the server, is not.\n`);
+    out.write(
+      'Set it to be in front of that server, or unset both for a demo with its own server.\n',
+    );
+    return Promise.resolve(2);
+  }
+  out.write(`undrop: in front of ${env['UNDROP_UPSTREAM'] ?? 'the upstream given'}\n`);
+  return doors.serve(env, argv);
+}
+
+/** `undrop demo [--tour]`. */
+export function runDemoCommand(
+  env: NodeJS.ProcessEnv,
+  argv: readonly string[],
+  out: Out,
+  doors: StartDoors,
+): Promise<number> {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: { tour: { type: 'boolean' } },
+  });
+  leaveSignals();
+  if (values.tour) return tour(env, out);
+  return demo(env, out, doors);
+}
+
+async function demo(env: NodeJS.ProcessEnv, out: Out, doors: StartDoors): Promise<number> {
+  const code = await runDemo({
+    env,
+    cache: cacheFolder(env, PROJECT),
+    command: commandName(),
+    write: (line) => out.write(line),
+    checkSettings: doors.checkSettings,
+    startProxy: doors.startProxy,
+  });
+  // Everything has been ended; what still hangs must not keep a terminal that was told to end.
+  setTimeout(() => process.exit(code), 1_000).unref();
+  return code;
+}
+
+/**
+ * The UNDROP_* variables of the demo that runs on this machine, for commands typed beside it with
+ * nothing configured; none where no demo runs.
+ */
+export async function demoVariables(): Promise<Readonly<Record<string, string>>> {
+  const demo = await findDemo();
+  return demo?.variables ?? {};
+}
+
+/** Only beside a demo of this very account: the tour drops tables. */
+async function tour(env: NodeJS.ProcessEnv, out: Out): Promise<number> {
+  const demo = await findDemo();
+  if (demo === null) {
+    out.write('No demo of your account runs on this machine:\n');
+    out.write('type `npm start` in another terminal first.\n');
+    return 1;
+  }
+  const mode = demo.variables['UNDROP_MODE'];
+  if (mode !== 'hold') {
+    out.write(
+      `UNDROP_MODE of the demo is ${mode}: nothing would be held, so nothing is dropped.\n`,
+    );
+    return 1;
+  }
+  const { host, port } = demo.proxy;
+  const ending = new AbortController();
+  process.once('SIGINT', () => ending.abort());
+  const connection = await createConnection({ host, port, user: demo.user });
+  try {
+    out.write(`Connected to ${host}:${port}, with ${demo.server} behind it.\n`);
+    const variables = { ...env, ...demo.variables } as Record<string, string>;
+    return await runTour({
+      connection,
+      schema: SHOP_SCHEMA,
+      write: (line) => out.write(line),
+      commandName: commandName(),
+      command: (args) => tryCommand([process.execPath, MAIN, ...args], { env: variables }),
+      signal: ending.signal,
+    });
+  } finally {
+    connection.destroy();
+  }
+}
+
+/** As it can be typed: in a clone of the project npx finds it, elsewhere it was installed. */
+function commandName(): string {
+  return existsSync(join(PROJECT, 'src')) ? 'npx undrop' : 'undrop';
+}

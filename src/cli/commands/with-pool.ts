@@ -1,0 +1,81 @@
+/** For commands that only talk to the server: a pool of two for as long as the command runs. */
+import { type ErrorCode, UndropError } from '../../errors.js';
+import { silentLog } from '../../log.js';
+import { RECYCLE_SCHEMA } from '../../names/recycle-schema.js';
+import { describeAddress } from '../../service/address.js';
+import { greet } from '../../service/pool/pool-set.js';
+import {
+  isServerError,
+  openServicePool,
+  type ServerAddress,
+  type ServicePool,
+} from '../../service/pool/pools.js';
+import { ident, note, sql } from '../../service/sql.js';
+import { readServiceTls } from '../../session/login/tls.js';
+import { DENIED } from '../../undo/explain-refusal.js';
+import type { AccountSettings } from './account-settings.js';
+
+const REFUSED_BY_PROXY: ErrorCode = 'UNDROP_RECYCLE_SCHEMA_WRITE';
+
+const INSTEAD = {
+  UNDROP_ACCOUNT: 'See `undrop doctor` for what is missing and `undrop init` for how to grant it.',
+  UNDROP_ADMIN_ACCOUNT:
+    'Set UNDROP_ADMIN_USER to an account that may create users and grant all of this, or have somebody run what `undrop init` prints.',
+} as const;
+
+/**
+ * Gives `work` a pool on the first upstream that answers; the error of the last where none does,
+ * `refusedAs` (default: UNDROP_ACCOUNT) where one refuses the account, UNDROP_MISSING_RIGHT where
+ * it refuses what `work` does.
+ */
+export async function withPool<T>(
+  settings: AccountSettings,
+  work: (pool: ServicePool) => Promise<T>,
+  refusedAs: 'UNDROP_ACCOUNT' | 'UNDROP_ADMIN_ACCOUNT' = 'UNDROP_ACCOUNT',
+): Promise<T> {
+  const security = readServiceTls(settings);
+  let failure: unknown = null;
+  for (const address of settings.upstream) {
+    const { user, password } = settings;
+    const log = silentLog;
+    const pool = openServicePool({ ...security, address, user, password, connectionsMax: 2, log });
+    try {
+      await greet(pool, address, refusedAs);
+      await assertNoProxy(pool, address);
+    } catch (error) {
+      await pool.dispose();
+      const isFinal =
+        error instanceof UndropError &&
+        [refusedAs, 'UNDROP_CONFIG', 'UNDROP_SERVER_KEY'].includes(error.code);
+      if (isFinal) throw error;
+      failure = error;
+      continue;
+    }
+    try {
+      return await work(pool);
+    } catch (error) {
+      if (!isServerError(error, ...DENIED)) throw error;
+      const params = { account: user, cause: error.message, instead: INSTEAD[refusedAs] };
+      throw new UndropError('UNDROP_MISSING_RIGHT', params, error);
+    } finally {
+      await pool.dispose();
+    }
+  }
+  throw failure;
+}
+
+/**
+ * Through a proxy that holds, nothing but a read may name a schema of undrop; a server minds this
+ * not at all. A proxy that lets everything pass is as good as the server.
+ */
+async function assertNoProxy(pool: ServicePool, address: ServerAddress): Promise<void> {
+  try {
+    await pool.run(sql`DO ${note('hello')} (SELECT 1 AS ${ident(RECYCLE_SCHEMA)})`);
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+    // Whatever else is said to it, nobody but a proxy of undrop says that.
+    if (!error.sqlMessage.startsWith(REFUSED_BY_PROXY)) return;
+    const problems = `UNDROP_UPSTREAM ${describeAddress(address)} is a proxy of undrop: expected the address of the server behind it.`;
+    throw new UndropError('UNDROP_CONFIG', { problems }, error);
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * What each process has that serves clients: the listener with its sessions, and the pools that
+ * drops are done with.
+ */
+import { systemClock } from '../../clock.js';
+import { PendingRelocator } from '../../held/relocate/pending-relocator.js';
+import type { Log } from '../../log.js';
+import type { Counters } from '../../metrics.js';
+import type { Rule } from '../../policy/rules.js';
+import { chooseRelay } from '../../relay/raw-handle.js';
+import type { PoolSet } from '../../service/pool/pool-set.js';
+import type { ServerAddress, ServicePool } from '../../service/pool/pools.js';
+import type { ConnectionLimit } from '../../session/connection-limit.js';
+import { trustedBy } from '../../session/dial/proxy-protocol.js';
+import { HostErrorReset } from '../../session/dial/reset-host-errors.js';
+import type { DrainOptions } from '../../session/drain.js';
+import { drain } from '../../session/drain.js';
+import { Listener, type SessionSettings } from '../../session/listener.js';
+import type { ProxyTls } from '../../session/login/tls.js';
+import { warmCrossCheck } from '../../sql/cross-check.js';
+import type { Protection } from '../../sql/protection.js';
+import { hintMsMinOf, holdMsOf, type ProxySettings } from '../proxy-settings.js';
+import type { ActiveDrops } from '../services/active-drops.js';
+
+/** A MySQL client says nothing before it is greeted, so its load balancer needn't hesitate. */
+const HEADER_TIMEOUT_MS = 5_000;
+
+export interface FrontOptions {
+  readonly proxyId: string;
+  readonly activeDrops: ActiveDrops;
+  readonly pools: PoolSet;
+  readonly permits: ConnectionLimit;
+  /** The addresses are shared with other processes. */
+  readonly isWorker: boolean;
+  readonly tls: ProxyTls;
+  readonly counters: Counters;
+  readonly log: Log;
+  /** Tables were held, and the ledger has it; or a drop broke off. */
+  onHeld(): void;
+}
+
+/** Settings as the next statement and the next session find them. */
+interface Current {
+  readonly protect: ReadonlySet<Protection>;
+  readonly guards: boolean;
+  readonly observes: ReadonlySet<Protection>;
+  readonly rules: readonly Rule[];
+  readonly allowDestroy: 'off' | 'users';
+  readonly holdMs: number;
+  readonly hintMsMin: number;
+  readonly session: SessionSettings;
+}
+
+export class Front {
+  readonly #options: FrontOptions;
+  readonly #listener: Listener;
+  /** What goes on after answers: the outcome in the ledger. */
+  readonly #work = new Set<Promise<void>>();
+  readonly #stopping = new AbortController();
+  readonly #unblocker: HostErrorReset;
+  readonly #payers = new WeakMap<ServicePool, PendingRelocator>();
+  readonly #relay: ProxySettings['relay'];
+  #current: Current;
+
+  constructor(options: FrontOptions, settings: ProxySettings) {
+    this.#options = options;
+    this.#current = currentOf(settings);
+    this.#relay = settings.relay;
+    this.#unblocker = new HostErrorReset({
+      visit: (address) => options.pools.visit(address),
+      background: (promise) => this.#background(promise),
+      log: options.log,
+    });
+    this.#listener = new Listener({
+      ...options,
+      listen: settings.listen,
+      listenMode: settings.listenMode,
+      upstreams: settings.upstream,
+      settings: () => this.#current.session,
+      serviceFor: ({ address }) => this.#serviceFor(address),
+      background: (promise) => this.#background(promise),
+      onBrokenLogin: (address) => this.#unblocker.onBrokenLogin(address),
+    });
+  }
+
+  /** Takes clients from here on; the addresses as they are bound, and the way of relaying. */
+  async open(): Promise<{
+    readonly addresses: readonly ServerAddress[];
+    readonly relay: 'raw' | 'stream';
+  }> {
+    const relay = await chooseRelay(this.#relay);
+    await warmCrossCheck();
+    return { addresses: await this.#listener.open(), relay };
+  }
+
+  /** For the next statement of every session, and for new sessions. */
+  change(settings: ProxySettings): void {
+    this.#current = currentOf(settings);
+  }
+
+  /** Ends the sessions (session/drain.ts), and what goes on behind their answers. */
+  async close(options: DrainOptions): Promise<void> {
+    await drain(this.#listener, options, { clock: systemClock, log: this.#options.log });
+    this.#unblocker.stop();
+    this.#stopping.abort();
+    await Promise.allSettled(this.#work);
+  }
+
+  #serviceFor(address: ServerAddress) {
+    const { pools, proxyId, activeDrops, onHeld, log } = this.#options;
+    const current = () => this.#current;
+    const pool = pools.at(address);
+    return {
+      pool,
+      proxyId,
+      activeIds: activeDrops.at(pool),
+      onUnsettled: onHeld,
+      owe: (ids: readonly string[]) => this.#background(this.#payerAt(pool).owe(ids)),
+      stopping: this.#stopping.signal,
+      log,
+      get holdMs() {
+        return current().holdMs;
+      },
+      get protect() {
+        return current().protect;
+      },
+      get guards() {
+        return current().guards;
+      },
+      get observes() {
+        return current().observes;
+      },
+      get rules() {
+        return current().rules;
+      },
+      get allowDestroy() {
+        return current().allowDestroy;
+      },
+      get hintMsMin() {
+        return current().hintMsMin;
+      },
+    };
+  }
+
+  #payerAt(pool: ServicePool): PendingRelocator {
+    const { activeDrops, log } = this.#options;
+    const known = this.#payers.get(pool);
+    if (known !== undefined) return known;
+    const signal = this.#stopping.signal;
+    const activeIds = activeDrops.at(pool);
+    const payer = new PendingRelocator({ pool, activeIds, clock: systemClock, log, signal });
+    this.#payers.set(pool, payer);
+    return payer;
+  }
+
+  #background(promise: Promise<void>): void {
+    const onFailed = (error: unknown) => {
+      this.#options.log.error({ err: error }, 'what goes on behind an answer has failed');
+    };
+    const tracked = promise.catch(onFailed).finally(() => this.#work.delete(tracked));
+    this.#work.add(tracked);
+  }
+}
+
+function currentOf(settings: ProxySettings): Current {
+  return {
+    protect: new Set(settings.mode === 'hold' ? settings.protect : []),
+    guards: settings.mode !== 'replay',
+    observes: new Set(settings.mode === 'observe' ? settings.protect : []),
+    rules: settings.rules,
+    allowDestroy: settings.allowDestroy,
+    holdMs: holdMsOf(settings),
+    hintMsMin: hintMsMinOf(settings),
+    session: {
+      connectTimeoutMs: settings.connectTimeout,
+      greetingTimeoutMs: settings.greetingTimeout,
+      loginTimeoutMs: settings.loginTimeout,
+      headerTimeoutMs: HEADER_TIMEOUT_MS,
+      isAnnounced: trustedBy(settings.proxyProtocol),
+      announceUpstream: settings.upstreamProxyProtocol === 'v2',
+    },
+  };
+}

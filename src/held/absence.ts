@@ -1,0 +1,48 @@
+/**
+ * Whether a table is really not there. What information_schema doesn't list may only be out of this
+ * account's sight, when rights were taken from it; a ledger row that is given up then is the way
+ * back of a table that still exists.
+ */
+import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
+import { numberOf } from '../service/row.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import { ABSENT_TABLE } from '../wire/server-errors.js';
+
+/** True only where the server itself says so; a right that is missing (1142) says nothing. */
+export async function isCertainlyAbsent(
+  connection: ServiceConnection,
+  schema: string,
+  name: string,
+): Promise<boolean> {
+  try {
+    await connection.run(sql`SHOW CREATE TABLE ${note('absence')} ${ident(schema, name)}`);
+    return false;
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+    return isServerError(error, ...ABSENT_TABLE) && !(await isBetween(connection, schema, name));
+  }
+}
+
+/**
+ * MySQL before 8 has two dictionaries. Where it was killed in the middle of a RENAME, InnoDB has
+ * the new name and the table's .frm file the old one; nothing can open the table, and its rows are
+ * there.
+ */
+async function isBetween(
+  connection: ServiceConnection,
+  schema: string,
+  name: string,
+): Promise<boolean> {
+  const { flavour, versionId, lowerCaseTableNames } = await readServerFacts(connection);
+  if (flavour !== 'mysql' || versionId >= 80_000) return false;
+  const inFile = (part: string): SQLQuery => {
+    const folded = lowerCaseTableNames === 0 ? part : part.toLowerCase();
+    return sql`CAST(CONVERT(${folded} USING filename) AS BINARY)`;
+  };
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('absence')} COUNT(*) AS n FROM information_schema.INNODB_SYS_TABLES
+        WHERE CAST(NAME AS BINARY) = CONCAT(${inFile(schema)}, '/', ${inFile(name)})`,
+  );
+  return numberOf(rows[0] ?? {}, 'n') > 0;
+}

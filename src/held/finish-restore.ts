@@ -1,0 +1,155 @@
+/**
+ * What follows the RENAME of a restore: the table's CHECKs, foreign keys and triggers, so far as
+ * they were taken off. The ledger says before that they are still to come, so that a restore that
+ * broke off between can be finished.
+ *
+ * Invariant: the table stays where it is and as it is, whatever comes of this.
+ */
+import { UndropError } from '../errors.js';
+import { hasDetached } from '../ledger/detached/detached.js';
+import { type LedgerRow, RESTORING } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
+import { recordState } from '../ledger/write.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
+import {
+  mayPass,
+  type Reattached,
+  type ReattachOptions,
+  reattach,
+} from './foreign-keys/reattach.js';
+import { type ReattachedCheck, reattachChecks } from './relocate/reattach-checks.js';
+import { findRestoring, type Place } from './restored.js';
+import { type ReattachedTrigger, reattachTriggers } from './triggers/reattach-triggers.js';
+
+export interface ReattachReport {
+  /** The CHECKs that were taken off it, and what became of them. */
+  readonly checks: readonly ReattachedCheck[];
+  /** The foreign keys that were its own, and what became of them. */
+  readonly foreignKeys: readonly Reattached[];
+  /** Why nobody knows which it had, or null. */
+  readonly foreignKeysProblem: string | null;
+  /** The same of its triggers. */
+  readonly triggers: readonly ReattachedTrigger[];
+  readonly triggersProblem: string | null;
+}
+
+export const NOTHING_DETACHED: ReattachReport = {
+  checks: [],
+  foreignKeys: [],
+  foreignKeysProblem: null,
+  triggers: [],
+  triggersProblem: null,
+};
+
+/** All that is to be said of what isn't there again. */
+export function problemsOf(cameBack: ReattachReport): readonly string[] {
+  const { checks, foreignKeys, foreignKeysProblem, triggers, triggersProblem } = cameBack;
+  const each = [...checks, ...foreignKeys, ...triggers].map(({ problem }) => problem);
+  return [foreignKeysProblem, triggersProblem, ...each].flatMap((problem) => problem ?? []);
+}
+
+const NO_ROW = 'the ledger has no row of it';
+
+/**
+ * Says in the ledger where the table goes, and that keys and triggers are to come, if it had any.
+ * Resolves to what takes that back, for a table that stays where it is.
+ */
+export async function markRestoring(
+  pool: ServicePool,
+  id: string,
+  to: Place,
+): Promise<() => Promise<void>> {
+  const { value } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
+  const [row] = value;
+  // An intent: the statement that dropped it has failed, and its session puts it back.
+  const isHeld = row?.state === 'HOLD' || row?.state === 'intent';
+  const isToCome = isHeld && hasDetached(row.detached);
+  if (row === undefined || !isToCome) return async () => undefined;
+  await say(pool, row, { failure: RESTORING, restoredAs: writtenName(to) });
+  return () => say(pool, row, { failure: row.failure });
+}
+
+/** As the ledger has it. */
+export function writtenName({ schema, table }: Place): string {
+  return `${schema}.${table}`;
+}
+
+async function say(
+  pool: ServicePool,
+  { id, state, rowLogged }: LedgerRow,
+  what: { readonly failure: string | null; readonly restoredAs?: string },
+): Promise<void> {
+  await tolerantly(async () => {
+    await recordState(pool, { id, state, onlyFrom: state, ...what, rowLogged });
+    return [];
+  });
+}
+
+/** Gives it what it had; may run twice. */
+export async function reattachAll(
+  pool: ServicePool,
+  { id, logged }: { readonly id: string; readonly logged: boolean },
+  restoredAs: Place,
+): Promise<ReattachReport> {
+  const found = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
+  const [row] = found.value;
+  if (row === undefined) {
+    const problem = found.problem ?? NO_ROW;
+    return { ...NOTHING_DETACHED, foreignKeysProblem: problem, triggersProblem: problem };
+  }
+  const { schema, table, detached } = row;
+  const options: ReattachOptions = { id, origin: { schema, table }, restoredAs, detached, logged };
+  const checks = await reattachChecks(pool, options);
+  const keys = await tolerantly(() => reattach(pool, options));
+  // Behind the keys: what a trigger does with the rows isn't checked before they are there.
+  const triggers = await tolerantly(() => reattachTriggers(pool, options));
+  const isWhole = keys.problem === null && triggers.problem === null;
+  const all = [...checks, ...keys.value, ...triggers.value];
+  const isToCome = all.some(({ problem }) => mayPass(problem));
+  // What passes may be tried again.
+  if (row.failure === RESTORING && isWhole && !isToCome) await say(pool, row, { failure: null });
+  return {
+    checks,
+    foreignKeys: keys.value,
+    foreignKeysProblem: keys.problem,
+    triggers: triggers.value,
+    triggersProblem: triggers.problem,
+  };
+}
+
+/** Rows whose table may be back, and not whole. */
+const MAY_BE_BACK: readonly LedgerRow['state'][] = ['HOLD', 'restored', 'gone'];
+
+/**
+ * Where the table of a row is that is held no more, if its restore broke off before all of it was
+ * back.
+ */
+export async function findUnfinished(
+  pool: ServicePool,
+  { id, state }: LedgerRow,
+): Promise<Place | null> {
+  if (!MAY_BE_BACK.includes(state)) return null;
+  const [row] = await findRows(pool, { by: 'id', prefix: id });
+  return row === undefined ? null : findRestoring(pool, row);
+}
+
+/** Goes on with a restore that broke off. False: some of it is still to come, by another try. */
+export async function finishRestore(pool: ServicePool, id: string): Promise<boolean> {
+  const [row] = await findRows(pool, { by: 'id', prefix: id });
+  const at = row === undefined ? null : await findRestoring(pool, row);
+  if (row === undefined || at === null) return true;
+  await reattachAll(pool, { id, logged: row.sqlLogBin }, at);
+  const [now] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
+  return now?.failure !== RESTORING;
+}
+
+export async function tolerantly<T>(
+  work: () => Promise<readonly T[]>,
+): Promise<{ readonly value: readonly T[]; readonly problem: string | null }> {
+  try {
+    return { value: await work(), problem: null };
+  } catch (error) {
+    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+    return { value: [], problem: error.message };
+  }
+}

@@ -1,0 +1,269 @@
+/**
+ * Takes off a held table what would bind the live: its foreign keys, which would keep others from
+ * their rows or delete held ones with them, those of live children, which followed the table to
+ * its hold name and are led back to its own, as a native drop leaves them, and its triggers.
+ *
+ * Invariants: whatever is taken off is in the ledger before, in names of the user's own. Everything
+ * is tried for a moment only; what can't be done at once is said, and done by whoever pays the
+ * debt. May run twice, and goes on from what is there.
+ */
+import { assert } from '../../assert.js';
+import {
+  type ChildKey,
+  type Detached,
+  type ForeignKey,
+  hasDetached,
+  isSameChildKey,
+  mergeDetached,
+  NOTHING_DETACHED,
+  printedKey,
+} from '../../ledger/detached/detached.js';
+import { foreignKeysOf } from '../../ledger/detached/foreign-keys.js';
+import { recordDetached } from '../../ledger/detached/record-detached.js';
+import { ownDefinition } from '../../ledger/detached/restore-script.js';
+import type { LedgerRow } from '../../ledger/entry.js';
+import { findRows } from '../../ledger/read.js';
+import { parseHoldName } from '../../names/hold-name.js';
+import { isSameName } from '../../names/names.js';
+import { LockWaitBudget } from '../../service/pool/lock-wait-budget.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { isKilled, type TryOptions } from '../../service/pool/statement-timeout.js';
+import { textOf } from '../../service/row.js';
+import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
+import type { RelocateTable } from '../relocate/relocate.js';
+import { dropTriggers, type FoundTriggers, findTriggers } from '../triggers/detach-triggers.js';
+import { alter, dropKey } from './add-keys.js';
+import { toOriginalParent } from './original-parent.js';
+import { readTable } from './read-table.js';
+import { repointForeignKey } from './repoint.js';
+
+/** For each table what is in the way, or null. Does not reject. */
+export async function detach(
+  pool: ServicePool,
+  tables: readonly RelocateTable[],
+  how: TryOptions,
+): Promise<readonly (string | null)[]> {
+  for (const { id, holdName } of tables) {
+    assert(parseHoldName(holdName)?.id === id, 'only from a table under its hold name');
+  }
+  const failures: (string | null)[] = [];
+  let plans: readonly (Plan | string | null)[];
+  try {
+    const server = await readServerFacts(pool);
+    plans = await Promise.all(
+      tables.map((table) => planFor(pool, table, { ...how, tables, server })),
+    );
+    plans = await Promise.all(plans.map((plan) => (isPlan(plan) ? record(pool, plan) : plan)));
+    // Those out of all tables first: the children of one may be others of them.
+    for (const plan of plans) failures.push(isPlan(plan) ? await dropOwn(pool, plan, how) : plan);
+    // Where no client waits, what was looked at before leaves time for the children.
+    const { lockWaitBudget = new LockWaitBudget() } = how;
+    for (const [index, plan] of plans.entries()) {
+      if (!isPlan(plan) || failures[index] !== null) continue;
+      const isOver = () => lockWaitBudget.isOver;
+      failures[index] =
+        (await repointChildren(pool, plan, { ...how, server, isOver })) ??
+        plan.found.problem ??
+        (await dropTriggers(pool, plan.table, plan.found.triggers, how));
+    }
+    return failures;
+  } catch (error) {
+    const failure = error instanceof Error ? error.message : String(error);
+    return tables.map((_table, index) => failures[index] ?? failure);
+  }
+}
+
+interface Plan {
+  readonly table: RelocateTable;
+  readonly row: LedgerRow;
+  readonly detached: Detached;
+  /** Null: as it was recorded before. */
+  readonly definition: string | null;
+  /** As they are called now. */
+  readonly ownKeys: readonly string[];
+  /** Triggers that are on it now. */
+  readonly found: FoundTriggers;
+}
+
+function isPlan(plan: Plan | string | null): plan is Plan {
+  return plan !== null && typeof plan !== 'string';
+}
+
+/** Null where nothing is to be taken off; a text where it can't be. */
+async function planFor(
+  pool: ServicePool,
+  table: RelocateTable,
+  context: TryOptions & {
+    readonly tables: readonly RelocateTable[];
+    readonly server: ServerFacts;
+  },
+): Promise<Plan | string | null> {
+  const { id, fromSchema: schema, holdName } = table;
+  const [look, children, found] = await Promise.all([
+    readTable(pool, { id, schema, table: holdName }),
+    findChildren(pool, table, context.server),
+    findTriggers(pool, table, context),
+  ]);
+  // Behind the looks: what these don't find, as another proxy has it off already, is recorded.
+  const [row] = await findRows(pool, { by: 'id', prefix: id });
+  // A view is put back by whoever relocates it.
+  if (typeof look === 'string') return null;
+  if (look.keys === null) return 'its foreign keys are not understood';
+  if (typeof children === 'string') return children;
+  const { triggers } = found;
+  const before = row?.detached ?? NOTHING_DETACHED;
+  const hasSome = look.keys.length + children.length + triggers.length > 0 || hasDetached(before);
+  if (!hasSome) return found.problem;
+  if (row === undefined) return 'the ledger has no row of it';
+  const keysOut = await Promise.all(
+    look.keys.map((key) => withOriginalNames(pool, key, { ...context, table, schema: row.schema })),
+  );
+  // Not the schema that it is in: that may be ours already.
+  const own = { parentSchema: row.schema, parentTable: table.table };
+  const keysIn = children.map((child) => ({ ...child, key: { ...child.key, ...own } }));
+  // What leads to it was perhaps led back before: a ghost had the same key meanwhile
+  // (repointed.ts).
+  const known = before.keysIn.filter((one) => !keysIn.some((key) => isSameChildKey(one, key)));
+  const off = { keysOut, keysIn, triggers, checks: [] };
+  const detached = mergeDetached({ ...before, keysIn: known }, off);
+  const definition =
+    before.keysOut.length + before.checks.length > 0 && row.definition !== null
+      ? null
+      : withKeys(look.definition, table, { schema: row.schema, now: look.keys, own: keysOut });
+  return { table, row, detached, definition, ownKeys: look.keys.map(({ name }) => name), found };
+}
+
+/** Foreign keys of live tables to it. Other held ones lose theirs for themselves. */
+async function findChildren(
+  pool: ServicePool,
+  { id, fromSchema, holdName }: RelocateTable,
+  server: ServerFacts,
+): Promise<readonly ChildKey[] | string> {
+  const [rows = []] = await pool.run(
+    foreignKeysOf([{ schema: fromSchema, table: holdName }], server),
+  );
+  const found: ChildKey[] = [];
+  for (const row of rows) {
+    const [childSchema, childTable] = [textOf(row, 'childSchema'), textOf(row, 'child')];
+    const isItself = isSameName(childSchema, fromSchema) && isSameName(childTable, holdName);
+    if (isItself || !isSameName(textOf(row, 'parent'), holdName)) continue;
+    if (parseHoldName(childTable) !== null) continue;
+    const look = await readTable(pool, { id, schema: childSchema, table: childTable });
+    if (typeof look === 'string') continue;
+    const name = textOf(row, 'name');
+    const key = look.keys?.find((candidate) => candidate.name === name);
+    if (key === undefined) {
+      return `the foreign key ${name} of ${childSchema}.${childTable} is not understood`;
+    }
+    found.push({ childSchema, childTable, key, isDone: false });
+  }
+  return found;
+}
+
+/** Names that the server made of the hold name, and parents that are held as well. */
+async function withOriginalNames(
+  pool: ServicePool,
+  key: ForeignKey,
+  where: {
+    readonly table: RelocateTable;
+    readonly schema: string;
+    readonly tables: readonly RelocateTable[];
+  },
+): Promise<ForeignKey> {
+  const { table, schema, tables } = where;
+  const made = `${table.holdName}_ibfk_`;
+  const name = key.name.toLowerCase().startsWith(made.toLowerCase())
+    ? `${table.table}_ibfk_${key.name.slice(made.length)}`
+    : key.name;
+  const parent = parseHoldName(key.parentTable);
+  if (parent === null) return { ...key, name };
+  if (parent.id === table.id) {
+    return { ...key, name, parentSchema: schema, parentTable: table.table };
+  }
+  const beside = tables.find(({ id }) => id === parent.id);
+  if (beside !== undefined) {
+    return { ...key, name, parentSchema: beside.fromSchema, parentTable: beside.table };
+  }
+  return toOriginalParent(pool, { ...key, name });
+}
+
+/** The definition as it was, for people and for whoever compares. */
+function withKeys(
+  printed: string,
+  { holdName, table, fromSchema }: RelocateTable,
+  keys: {
+    readonly schema: string;
+    readonly now: readonly ForeignKey[];
+    readonly own: readonly ForeignKey[];
+  },
+): string {
+  return keys.now.reduce(
+    (text, key, index) => {
+      const own = keys.own[index];
+      return own === undefined
+        ? text
+        : text.replace(printedKey(key, fromSchema), () => printedKey(own, keys.schema));
+    },
+    ownDefinition(printed, holdName, table),
+  );
+}
+
+async function record(pool: ServicePool, plan: Plan): Promise<Plan | string> {
+  const { table, detached, definition, row } = plan;
+  const { id } = table;
+  const isThere = await recordDetached(pool, {
+    id,
+    detached,
+    definition,
+    rowLogged: row.rowLogged,
+  });
+  return isThere ? plan : 'the ledger did not take down what is on it';
+}
+
+async function dropOwn(pool: ServicePool, plan: Plan, how: TryOptions): Promise<string | null> {
+  const { id, fromSchema: schema, holdName } = plan.table;
+  return tolerantly('its foreign keys', () =>
+    alter(pool, { id, schema, table: holdName }, plan.ownKeys.map(dropKey), how),
+  );
+}
+
+async function repointChildren(
+  pool: ServicePool,
+  plan: Plan,
+  how: TryOptions & { readonly server: ServerFacts; readonly isOver: () => boolean },
+): Promise<string | null> {
+  const { id, fromSchema, holdName } = plan.table;
+  let { detached } = plan;
+  let failure: string | null = null;
+  for (const child of detached.keysIn.filter(({ isDone }) => !isDone)) {
+    const what = `the foreign key of ${child.childSchema}.${child.childTable}`;
+    if (how.isOver()) {
+      failure ??= `${what} was not tried`;
+      continue;
+    }
+    const away = { schema: fromSchema, table: holdName };
+    let isThere = false;
+    const problem = await tolerantly(what, async () => {
+      isThere = await repointForeignKey(pool, child, { ...how, id, away });
+    });
+    failure ??= problem;
+    if (problem !== null) continue;
+    const done = { isDone: true, ...(isThere ? {} : { isLost: true as const }) };
+    const keysIn = detached.keysIn.map((key) =>
+      isSameChildKey(key, child) ? { ...key, ...done } : key,
+    );
+    detached = { ...detached, keysIn };
+  }
+  if (detached !== plan.detached) await record(pool, { ...plan, detached, definition: null });
+  return failure;
+}
+
+async function tolerantly(what: string, work: () => Promise<void>): Promise<string | null> {
+  try {
+    await work();
+    return null;
+  } catch (error) {
+    if (isKilled(error)) return `${what}: another session has a table locked`;
+    return `${what}: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * Gives a table that is back under a name of its own what was taken off it while it was held.
+ *
+ * Invariant: the table stays where it is and as it is, whatever can't come back; that is said.
+ */
+import { UndropError } from '../../errors.js';
+import {
+  type ChildKey,
+  type Detached,
+  type ForeignKey,
+  hasDetached,
+} from '../../ledger/detached/detached.js';
+import { isUnanswered } from '../../service/login/connect-error.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { isKilled } from '../../service/pool/statement-timeout.js';
+import { numberOf } from '../../service/row.js';
+import { readServerFacts } from '../../service/server-facts.js';
+import { note, sql } from '../../service/sql.js';
+import { type AddKeysOptions, addKeys, type KeyedTable } from './add-keys.js';
+import { lookAtKey, type RepointOptions, repointForeignKey } from './repoint.js';
+
+/** One foreign key that came back, or did not. */
+export interface Reattached {
+  readonly name: string;
+  /** The table that has it, and the one it leads to, `schema.table`. */
+  readonly table: string;
+  readonly parent: string;
+  /** Why it is not there; null: it is. */
+  readonly problem: string | null;
+  /** It leads to nothing: no table has that name. */
+  readonly isParentMissing: boolean;
+}
+
+export interface ReattachOptions {
+  readonly id: string;
+  /** Where it came from, and under which name it is back. */
+  readonly origin: { readonly schema: string; readonly table: string };
+  readonly restoredAs: { readonly schema: string; readonly table: string };
+  readonly detached: Detached;
+  readonly logged: boolean;
+}
+
+/** A table that somebody has locked is tried again. */
+const TRIES = 5;
+
+/** Does not reject with what the server says of a key. */
+export async function reattach(
+  pool: ServicePool,
+  options: ReattachOptions,
+): Promise<readonly Reattached[]> {
+  const { id, origin, restoredAs, detached, logged } = options;
+  if (!hasDetached(detached)) return [];
+  const server = await readServerFacts(pool);
+  const how = { server, logged };
+  const table: KeyedTable = { id, ...restoredAs };
+  const keys = detached.keysOut.map((key) => renamed(key, origin, restoredAs));
+  const problems = await addAll(pool, table, keys, how);
+  const reports = await Promise.all(
+    keys.map(async (key, index) =>
+      describe(pool, id, { table: restoredAs, key, problem: problems[index] ?? null }),
+    ),
+  );
+  for (const child of detached.keysIn.filter(({ isDone, isLost }) => !isDone || isLost)) {
+    const problem = await tried(() => leadBackOrSay(pool, child, { ...how, id, away: restoredAs }));
+    const { childSchema: schema, childTable, key } = child;
+    const of = { schema, table: childTable };
+    if (problem !== null) reports.push(await describe(pool, id, { table: of, key, problem }));
+  }
+  return reports;
+}
+
+/** A lost key is not added, because what has the child's name by now may be another table. */
+async function leadBackOrSay(
+  pool: ServicePool,
+  child: ChildKey,
+  options: RepointOptions,
+): Promise<void> {
+  const { childSchema: schema, childTable: table, key } = child;
+  const isThere = child.isLost
+    ? hasKey(await lookAtKey(pool, { id: options.id, schema, table }, key))
+    : await repointForeignKey(pool, child, options);
+  if (!isThere) throw new Error('its table was dropped meanwhile');
+}
+
+function hasKey(look: Awaited<ReturnType<typeof lookAtKey>>): boolean {
+  return look !== null && typeof look !== 'string';
+}
+
+/** As the server itself renames what it named after the table. */
+function renamed(
+  key: ForeignKey,
+  origin: ReattachOptions['origin'],
+  restoredAs: ReattachOptions['restoredAs'],
+): ForeignKey {
+  const made = `${origin.table}_ibfk_`;
+  const name = key.name.startsWith(made)
+    ? `${restoredAs.table}_ibfk_${key.name.slice(made.length)}`
+    : key.name;
+  const isItself = key.parentSchema === origin.schema && key.parentTable === origin.table;
+  if (!isItself) return { ...key, name };
+  return { ...key, name, parentSchema: restoredAs.schema, parentTable: restoredAs.table };
+}
+
+/** All at once, or where that fails each for itself; what is in the way of each, or null. */
+async function addAll(
+  pool: ServicePool,
+  table: KeyedTable,
+  keys: readonly ForeignKey[],
+  options: AddKeysOptions,
+): Promise<readonly (string | null)[]> {
+  const add = async (some: readonly ForeignKey[]) => {
+    if (!(await addKeys(pool, table, some, options)))
+      throw new Error('the table was dropped again');
+  };
+  if ((await tried(() => add(keys))) === null) return keys.map(() => null);
+  const problems: (string | null)[] = [];
+  for (const key of keys) problems.push(await tried(() => add([key])));
+  return problems;
+}
+
+/** Problems that pass. */
+const IS_LOCKED = 'another session has a table locked';
+const NO_ANSWER = 'the server gave no answer';
+
+/** Whether the same may come to an end by another try. */
+export function mayPass(problem: string | null): boolean {
+  return problem === IS_LOCKED || problem === NO_ANSWER;
+}
+
+/** What is in the way, or null. Rejects where it is another proxy's to do by now. */
+export async function tried(work: () => Promise<unknown>): Promise<string | null> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await work();
+      return null;
+    } catch (error) {
+      if (isKilled(error) && tries < TRIES) continue;
+      if (isKilled(error)) return IS_LOCKED;
+      if (isUnanswered(error)) return NO_ANSWER;
+      if (error instanceof UndropError && error.code === 'UNDROP_NOT_COLLECTOR') throw error;
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+}
+
+async function describe(
+  pool: ServicePool,
+  id: string,
+  {
+    table,
+    key,
+    problem,
+  }: {
+    readonly table: { readonly schema: string; readonly table: string };
+    readonly key: ForeignKey;
+    readonly problem: string | null;
+  },
+): Promise<Reattached> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look', id)} COUNT(*) AS n FROM information_schema.TABLES
+      WHERE TABLE_SCHEMA = ${key.parentSchema} AND TABLE_NAME = ${key.parentTable}`,
+  );
+  return {
+    name: key.name,
+    table: `${table.schema}.${table.table}`,
+    parent: `${key.parentSchema}.${key.parentTable}`,
+    problem,
+    isParentMissing: numberOf(rows[0] ?? {}, 'n') === 0,
+  };
+}

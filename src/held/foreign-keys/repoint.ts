@@ -1,0 +1,121 @@
+/**
+ * Leads a foreign key of a live table back to the name of its parent, which is held under another
+ * one: dropped, and added again by a second statement, as no server does both in one (1826). May
+ * run twice: a key that is neither here nor there was dropped by us before.
+ */
+
+import { assert } from '../../assert.js';
+import type { ChildKey, ForeignKey } from '../../ledger/detached/detached.js';
+import { isSameName } from '../../names/names.js';
+import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { isKilled, type TryOptions } from '../../service/pool/statement-timeout.js';
+import type { ServerFacts } from '../../service/server-facts.js';
+import { note, sql } from '../../service/sql.js';
+import { ER_FK_DUP_NAME, ER_SUBQUERY_NO_1_ROW } from '../../wire/server-errors.js';
+import { addKeys, alter, dropKey, isMysqlFrom57, type KeyedTable, plainKey } from './add-keys.js';
+import { readTable } from './read-table.js';
+
+export interface RepointOptions extends TryOptions {
+  readonly id: string;
+  /** Where the key leads to now. */
+  readonly away: { readonly schema: string; readonly table: string };
+  readonly server: ServerFacts;
+}
+
+/** Between the two statements the child has no key at all, so the second is tried more often. */
+const ADD_TRIES = 3;
+/** For the same reason it waits like any other where a client is waiting, but once. */
+const ADD_TRIES_WITHIN_PATIENCE = 1;
+
+/**
+ * False: there is no such child any more, and the key may be lost with it. Rejects with the
+ * server's error if the child is locked or can't be altered.
+ */
+export async function repointForeignKey(
+  pool: ServicePool,
+  { childSchema, childTable, key }: ChildKey,
+  options: RepointOptions,
+): Promise<boolean> {
+  const { id } = options;
+  const child = { id, schema: childSchema, table: childTable };
+  const look = await lookAtKey(pool, child, key);
+  if (look === 'view') return true;
+  if (look !== 'missing' && look !== null) {
+    if (!isAway(look, key, options)) return true;
+    await assertMayAdd(pool, child, key, options);
+    if (!(await dropAway(pool, child, key, options))) return true;
+  }
+  const { lockWaitBudget, ...how } = options;
+  const triesMax = lockWaitBudget === undefined ? ADD_TRIES : ADD_TRIES_WITHIN_PATIENCE;
+  for (let tries = 1; ; tries++) {
+    try {
+      return await addKeys(pool, child, [key], how);
+    } catch (error) {
+      if (tries === triesMax || !isKilled(error)) throw error;
+    }
+  }
+}
+
+/** Null where it has no such key. */
+export async function lookAtKey(
+  pool: ServicePool,
+  child: KeyedTable,
+  { name }: ForeignKey,
+): Promise<ForeignKey | 'missing' | 'view' | null> {
+  const look = await readTable(pool, child);
+  if (typeof look === 'string') return look;
+  return look.keys?.find((found) => found.name === name) ?? null;
+}
+
+function isAway(now: ForeignKey, key: ForeignKey, { away }: RepointOptions): boolean {
+  const leadsTo = (schema: string, table: string) =>
+    isSameName(now.parentSchema, schema) && isSameName(now.parentTable, table);
+  return leadsTo(away.schema, away.table) && !leadsTo(key.parentSchema, key.parentTable);
+}
+
+/**
+ * Another proxy may have led it back since the look, and would lose it; so a look that fails where
+ * the key doesn't lead away stands before it in the same text. False: it has been led back.
+ */
+async function dropAway(
+  pool: ServicePool,
+  child: KeyedTable,
+  key: ForeignKey,
+  options: RepointOptions,
+): Promise<boolean> {
+  const unless = sql`SELECT ${note('keys', child.id)} IF(COUNT(*) = 1, 1, (SELECT 1 UNION SELECT 2))
+    FROM information_schema.REFERENTIAL_CONSTRAINTS
+    WHERE CONSTRAINT_SCHEMA = ${child.schema} AND TABLE_NAME = ${child.table}
+      AND CONSTRAINT_NAME = ${key.name} AND REFERENCED_TABLE_NAME = ${options.away.table}`;
+  try {
+    await alter(pool, child, [dropKey(key.name)], { ...options, unless });
+    return true;
+  } catch (error) {
+    if (!isServerError(error, ER_SUBQUERY_NO_1_ROW)) throw error;
+    const now = await lookAtKey(pool, child, key);
+    if (now === null || typeof now === 'string') return true;
+    if (isAway(now, key, options)) throw error;
+    return false;
+  }
+}
+
+/**
+ * Before the key is dropped: an account without REFERENCES could not add it again. Added twice in
+ * one statement it is refused as a second one of its name, also where another proxy has just taken
+ * it off; a missing right is said before that.
+ */
+async function assertMayAdd(
+  pool: ServicePool,
+  child: KeyedTable,
+  key: ForeignKey,
+  options: RepointOptions,
+): Promise<void> {
+  if (!isMysqlFrom57(options.server)) return;
+  try {
+    await alter(pool, child, [plainKey(key), plainKey(key)], options);
+  } catch (error) {
+    if (isServerError(error, ER_FK_DUP_NAME)) return;
+    throw error;
+  }
+  assert(false, 'a foreign key is not added twice under one name');
+}

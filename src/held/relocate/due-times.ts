@@ -1,0 +1,154 @@
+/**
+ * New hold names for tables that are about to be relocated, or are: a due time is fixed before the
+ * user's RENAME, and what that RENAME, or the rest of its statement, waited for a lock would be
+ * missing from the time in HOLD. The id stays, and whoever looks for a held table looks by it; the
+ * ledger follows the name.
+ *
+ * Invariant: the due time is only ever moved into the future, but of a table that was seen empty
+ * and may go sooner then.
+ */
+import { assert } from '../../assert.js';
+import { UndropError } from '../../errors.js';
+import { formatHoldName, PINNED_UNTIL, parseHoldName } from '../../names/hold-name.js';
+import { isLocalSchema } from '../../names/recycle-schema.js';
+import type { HoldTime } from '../../policy/decide.js';
+import { type HoldTable, listRecycledHoldTables } from '../../service/hold-tables.js';
+import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { runWithTimeout } from '../../service/pool/statement-timeout.js';
+import { dateOf } from '../../service/row.js';
+import { ident, note, sql } from '../../service/sql.js';
+import { BLOCKED_BY_PARTITIONS } from './blockers.js';
+import type { RelocateTable } from './relocate.js';
+
+export interface RenewOptions {
+  /** How long they are to be held from now on, all of them or each by its id. */
+  readonly holdMs: HoldTime | ((id: string) => HoldTime);
+  /** What is less than this is not worth another name; default 0. */
+  readonly lostMsMin?: number;
+  /** Of which an earlier time is taken as well; default: none. */
+  readonly maySooner?: (id: string) => boolean;
+}
+
+/** The tables, to be held from now on. Where the server doesn't tell the time, as they were. */
+export async function renew(
+  pool: ServicePool,
+  tables: readonly RelocateTable[],
+  { holdMs, lostMsMin = 0, maySooner = () => false }: RenewOptions,
+): Promise<readonly RelocateTable[]> {
+  try {
+    const [rows = []] = await pool.run(
+      sql`SELECT ${note('renew', tables[0]?.id)} UTC_TIMESTAMP() AS utcNow`,
+    );
+    const nowMs = dateOf(rows[0] ?? {}, 'utcNow').getTime();
+    return tables.map((table) => {
+      const hold = typeof holdMs === 'function' ? holdMs(table.id) : holdMs;
+      const dueMs = hold === 'pinned' ? Number.POSITIVE_INFINITY : nowMs + hold;
+      const due = new Date(Math.min(dueMs, PINNED_UNTIL.getTime()));
+      const held = parseHoldName(table.holdName);
+      const lostMs = held === null ? 0 : due.getTime() - held.due.getTime();
+      const isWorth = lostMs > lostMsMin || (lostMs < 0 && maySooner(table.id));
+      if (held === null || !isWorth || held.state !== 'HOLD') return table;
+      // It is renamed once more anyway.
+      const stays = table.stays === BLOCKED_BY_PARTITIONS ? null : (table.stays ?? null);
+      return { ...table, newName: formatHoldName({ ...held, due }), stays };
+    });
+  } catch (error) {
+    // They are held, if for less time; a drop that is done must not fail for this.
+    if (isServerError(error) || error instanceof UndropError) return tables;
+    throw error;
+  }
+}
+
+/** What a hold may lose before its tables get other names for it: a hundredth. */
+const LOST_PART = 0.01;
+/** Names in one RENAME. */
+const BATCH = 40;
+
+/** Whether a drop that took so long has taken from a hold what is worth another name. */
+export function isLost(hold: HoldTime, elapsedMs: number): boolean {
+  return hold !== 'pinned' && hold > 0 && elapsedMs > hold * LOST_PART;
+}
+
+/**
+ * Held tables in the recycle schemas, each to be held from now on for its time in `holds` (by id),
+ * where more than a hundredth of that has gone by, or for good. Names by id, of those in HOLD.
+ * Rejects where one of them can't be renamed, or the server can't be asked; may run again then, and
+ * twice at once: who finds a table under another name rejects, too.
+ */
+export async function renewHeld(
+  pool: ServicePool,
+  holds: ReadonlyMap<string, HoldTime>,
+): Promise<ReadonlyMap<string, string>> {
+  const [rows = []] = await pool.run(sql`SELECT ${note('renew')} UTC_TIMESTAMP() AS utcNow`);
+  const nowMs = dateOf(rows[0] ?? {}, 'utcNow').getTime();
+  const home = await listRecycledHoldTables(pool);
+  const held = home.filter(({ id, state }) => holds.has(id) && state === 'HOLD');
+  const names = new Map(held.map(({ id, name }) => [id, name]));
+  const moves = held.flatMap((table) => {
+    const newName = laterName(table, holds.get(table.id) ?? 0, nowMs);
+    return newName === null ? [] : [{ ...table, newName }];
+  });
+  for (const logged of [true, false]) {
+    const alike = moves.filter(({ schema }) => isLocalSchema(schema) !== logged);
+    for (let at = 0; at < alike.length; at += BATCH) {
+      const batch = alike.slice(at, at + BATCH);
+      await rename(pool, batch, { logged });
+      for (const { id, newName } of batch) names.set(id, newName);
+    }
+  }
+  return names;
+}
+
+/**
+ * Held tables, where they are, none of them to go sooner than in `holdMs`: what had them dropped
+ * has failed. As they were where the server says why not.
+ */
+export async function keepLonger<T extends { readonly id: string } & HeldAt>(
+  pool: ServicePool,
+  tables: readonly T[],
+  { holdMs, logged }: { readonly holdMs: number; readonly logged: boolean },
+): Promise<readonly T[]> {
+  const kept: T[] = [];
+  for (const table of tables) {
+    const { holdSchema: schema, holdName: name } = table;
+    const held = parseHoldName(name);
+    assert(held !== null, 'it is held');
+    try {
+      const [rows = []] = await pool.run(sql`SELECT ${note('renew')} UTC_TIMESTAMP() AS utcNow`);
+      const nowMs = dateOf(rows[0] ?? {}, 'utcNow').getTime();
+      const newName = laterName({ ...held, schema, name }, holdMs, nowMs);
+      if (newName !== null) await rename(pool, [{ ...held, schema, name, newName }], { logged });
+      kept.push(newName === null ? table : { ...table, holdName: newName });
+    } catch (error) {
+      if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+      kept.push(table);
+    }
+  }
+  return kept;
+}
+
+interface HeldAt {
+  readonly holdSchema: string;
+  readonly holdName: string;
+}
+
+/** Null where it is not worth another name. */
+function laterName(table: HoldTable, hold: HoldTime, nowMs: number): string | null {
+  const dueMs = hold === 'pinned' ? Number.POSITIVE_INFINITY : nowMs + hold;
+  const due = new Date(Math.min(dueMs, PINNED_UNTIL.getTime()));
+  const lostMs = due.getTime() - table.due.getTime();
+  const isWorth = hold === 'pinned' ? lostMs > 0 : isLost(hold, lostMs);
+  return isWorth ? formatHoldName({ state: 'HOLD', id: table.id, due }) : null;
+}
+
+async function rename(
+  pool: ServicePool,
+  tables: readonly (HoldTable & { readonly newName: string })[],
+  how: { readonly logged: boolean },
+): Promise<void> {
+  const pairs = tables.map(
+    ({ schema, name, newName }) => sql`${ident(schema, name)} TO ${ident(schema, newName)}`,
+  );
+  const step = note('renew', tables[0]?.id);
+  await runWithTimeout(pool, sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`, how);
+}

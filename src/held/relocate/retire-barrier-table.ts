@@ -1,0 +1,168 @@
+/**
+ * Takes the guard of a DROP DATABASE (statements/drop-database/barrier.ts) out of the schema, once
+ * no DROP can be waiting for it any more: into a schema of ours, where the collector removes it.
+ * May run twice.
+ *
+ * Invariant: ends statements of the group's own gate only, and renames its own guard only.
+ */
+import { assert } from '../../assert.js';
+import { hasOwner } from '../../ledger/intents/group-owner.js';
+import { processlistOf } from '../../ledger/owner.js';
+import { openGroupsOf } from '../../ledger/schema-drops.js';
+import { ensureLedger } from '../../ledger/tables.js';
+import {
+  BARRIER_TABLE_COMMENT,
+  parseBarrierTable,
+  RETIRED_BARRIER_DUE,
+} from '../../names/barrier-table.js';
+import { formatHoldName } from '../../names/hold-name.js';
+import { recycleSchemaFor } from '../../names/recycle-schema.js';
+import {
+  isServerError,
+  type ServiceConnection,
+  type ServicePool,
+} from '../../service/pool/pools.js';
+import { isKilled, runWithTimeout } from '../../service/pool/statement-timeout.js';
+import { numberOf, textOf } from '../../service/row.js';
+import { readServerFacts } from '../../service/server-facts.js';
+import { ident, note, sql } from '../../service/sql.js';
+import {
+  ABSENT_TABLE,
+  ABSENT_TO_RENAME,
+  ER_BAD_DB_ERROR,
+  ER_ERROR_ON_RENAME,
+  ER_KILL_DENIED_ERROR,
+} from '../../wire/server-errors.js';
+
+/** Another proxy was faster, or the schema is gone; or the schema that it is renamed into. */
+const NOT_RENAMED = [
+  ...ABSENT_TO_RENAME,
+  ER_BAD_DB_ERROR,
+  // MariaDB and MySQL before 8 say so if the schema that it is renamed into is missing.
+  ER_ERROR_ON_RENAME,
+];
+
+export interface BarredSchema {
+  readonly schema: string;
+  readonly groupId: string;
+}
+
+/** False: somebody has it locked, or is about to make it; to be tried again. */
+export async function retireBarrierTable(
+  pool: ServicePool,
+  { schema, groupId }: BarredSchema,
+): Promise<boolean> {
+  // That of a proxy that was killed waits on, if not for long; the guard comes behind it.
+  if ((await findStatements(pool, 'guard', groupId)).length > 0) return false;
+  for (const name of await findBarrierTables(pool, { schema, groupId })) {
+    await openGate(pool, groupId);
+    const logged = parseBarrierTable(name)?.logged === true;
+    // In DROP nothing is waited for.
+    const away = formatHoldName({ state: 'DROP', id: groupId, due: RETIRED_BARRIER_DUE });
+    try {
+      await runWithTimeout(
+        pool,
+        sql`RENAME ${note('retire', groupId)} TABLE ${ident(schema, name)}
+          TO ${ident(recycleSchemaFor(logged), away)}`,
+        { logged },
+      );
+    } catch (error) {
+      if (isKilled(error)) return false;
+      if (!isServerError(error, ...NOT_RENAMED)) throw error;
+      const isThere = (await findBarrierTables(pool, { schema, groupId })).includes(name);
+      if (!isThere) continue;
+      // A server that was a replica has no local schema until a proxy makes it.
+      await ensureLedger(pool);
+      return false;
+    }
+  }
+  return true;
+}
+
+/** Its name in the schema; none where it is gone. */
+export async function findBarrierTables(
+  connection: ServiceConnection,
+  { schema, groupId }: BarredSchema,
+): Promise<readonly string[]> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('look', groupId)} TABLE_NAME AS name FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME LIKE '!undrop\\_%'`,
+  );
+  const names = rows.map((row) => textOf(row, 'name'));
+  return names.filter((name) => parseBarrierTable(name)?.groupId === groupId);
+}
+
+/** The statement of a proxy that was killed goes on, and keeps the guard open. */
+async function openGate(pool: ServicePool, groupId: string): Promise<void> {
+  for (const threadId of await findStatements(pool, 'gate', groupId)) {
+    try {
+      await pool.killQuery(threadId);
+    } catch (error) {
+      // Another account's: then the guard stays for as long as that statement lasts.
+      if (!isServerError(error, ER_KILL_DENIED_ERROR)) throw error;
+    }
+  }
+}
+
+/** Connections that are in the middle of making the guard, or of holding it. */
+async function findStatements(
+  pool: ServicePool,
+  step: 'guard' | 'gate',
+  groupId: string,
+): Promise<readonly number[]> {
+  const server = await readServerFacts(pool);
+  // In two parts, as this statement must not find itself, nor that of another proxy.
+  const comment = sql`CONCAT('%/* undrop schema-', ${step}, ' ', ${groupId}, ' */%')`;
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look', groupId)} ID AS id FROM ${processlistOf(server)}
+        WHERE INFO LIKE ${comment}`,
+  );
+  return rows.map((row) => numberOf(row, 'id'));
+}
+
+/**
+ * Takes a guard away that a drop which is over has left, as its proxy was killed while the server
+ * made it. Foreign: it isn't the empty table that undrop makes; in use: its drop isn't over.
+ */
+export async function retireAbandonedBarrier(
+  pool: ServicePool,
+  { schema, guard }: { readonly schema: string; readonly guard: string },
+): Promise<'retired' | 'foreign' | 'in-use'> {
+  const groupId = parseBarrierTable(guard)?.groupId;
+  assert(groupId !== undefined, 'it has the name of a guard');
+  // In this order: where nobody owns the group any more its row is open, or it is over.
+  if (await hasOwner(pool, groupId)) return 'in-use';
+  if ((await openGroupsOf(pool, [groupId])).size > 0) return 'in-use';
+  if (!(await isMadeByUs(pool, { schema, guard }))) return 'foreign';
+  return (await retireBarrierTable(pool, { schema, groupId })) ? 'retired' : 'in-use';
+}
+
+/** By its comment and its only column; and it has no row. */
+async function isMadeByUs(
+  pool: ServicePool,
+  { schema, guard }: { readonly schema: string; readonly guard: string },
+): Promise<boolean> {
+  const [tables = [], columns = []] = await pool.run([
+    sql`SELECT ${note('look')} TABLE_COMMENT AS comment FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${guard}`,
+    sql`SELECT COLUMN_NAME AS name, DATA_TYPE AS type FROM information_schema.COLUMNS
+        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${guard}`,
+  ]);
+  const [table] = tables;
+  // It is gone meanwhile.
+  if (table === undefined) return true;
+  const [column] = columns;
+  if (column === undefined || columns.length > 1) return false;
+  if (textOf(table, 'comment') !== BARRIER_TABLE_COMMENT) return false;
+  if (textOf(column, 'name') !== 'id' || textOf(column, 'type').toLowerCase() !== 'int')
+    return false;
+  try {
+    const [found = []] = await pool.run(
+      sql`SELECT ${note('look')} 1 AS one FROM ${ident(schema, guard)} LIMIT 1`,
+    );
+    return found.length === 0;
+  } catch (error) {
+    if (isServerError(error, ...ABSENT_TABLE)) return true;
+    throw error;
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * Gives a held table a name of its own again: one atomic RENAME. A collection at the same time is a
+ * RENAME as well: one wins, the other finds nothing.
+ *
+ * Invariant: where the server says why not, the table is where it was before; where the connection
+ * breaks, nobody knows yet.
+ */
+import { UndropError } from '../errors.js';
+import { parseHoldName, type TableState } from '../names/hold-name.js';
+import { findHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
+import { isKilled, runWithTimeout } from '../service/pool/statement-timeout.js';
+import { numberOf } from '../service/row.js';
+import { ident, note, sql } from '../service/sql.js';
+import { ABSENT_TO_RENAME, ER_DUP_KEY, ER_TABLE_EXISTS_ERROR } from '../wire/server-errors.js';
+import { readTable } from './foreign-keys/read-table.js';
+
+export interface RenamedBack {
+  readonly id: string;
+  readonly holdSchema: string;
+  readonly holdName: string;
+  readonly toSchema: string;
+  readonly toTable: string;
+  /** sql_log_bin of the drop. */
+  readonly logged: boolean;
+  /** States in which the rows are still all there; default HOLD alone. */
+  readonly states?: readonly TableState[];
+}
+
+/**
+ * Rejects with UNDROP_NAME_TAKEN, UNDROP_STATISTICS_LEFT, UNDROP_SCHEMA_MISSING, UNDROP_NOT_HELD
+ * (somebody was faster), UNDROP_NOT_RESTORABLE (its rows may be gone), UNDROP_BUSY (locked by
+ * others), or UNDROP_SERVICE_FAILED.
+ */
+export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<void> {
+  const { id, holdSchema, holdName, toSchema, toTable, logged, states = ['HOLD'] } = what;
+  const held = parseHoldName(holdName);
+  if (held?.id !== id) throw notHeld(what);
+  if (!states.includes(held.state)) {
+    throw new UndropError('UNDROP_NOT_RESTORABLE', { id, state: held.state });
+  }
+  const from = ident(holdSchema, holdName);
+  const to = ident(toSchema, toTable);
+  const rename = sql`RENAME ${note('put-back', id)} TABLE ${from} TO ${to}`;
+  try {
+    await runWithTimeout(pool, rename, { logged });
+  } catch (error) {
+    // A KILL that meets the RENAME at its end is answered with 1317, and it is done.
+    if (isKilled(error) && (await isRenamedBack(pool, what))) return;
+    throw await explain(pool, what, error);
+  }
+}
+
+/** `ER_DUP_KEY` names the table in which the key is. */
+const STATISTICS = /innodb_(table|index)_stats/;
+
+/** Whether it is there, and held nowhere: by a debt that is paid it moves home. */
+export async function isRenamedBack(
+  pool: ServicePool,
+  { id, holdSchema, ...to }: Pick<RenamedBack, 'id' | 'holdSchema' | 'toSchema' | 'toTable'>,
+): Promise<boolean> {
+  // In this order, as what moves home meanwhile would be seen in neither otherwise.
+  const away = await findHoldTables(pool, [holdSchema], id);
+  const home = await findHoldTables(pool, await readRecycleSchemas(pool), id);
+  if (away.length + home.length > 0) return false;
+  return (await readTable(pool, { id, schema: to.toSchema, table: to.toTable })) !== 'missing';
+}
+
+async function explain(pool: ServicePool, what: RenamedBack, error: unknown): Promise<unknown> {
+  if (!isServerError(error)) return error;
+  const { id, toSchema, toTable } = what;
+  const cause = error.sqlMessage;
+  if (isKilled(error)) {
+    return new UndropError('UNDROP_BUSY', { table: `${what.holdSchema}.${what.holdName}`, cause });
+  }
+  if (isServerError(error, ER_TABLE_EXISTS_ERROR)) {
+    return new UndropError('UNDROP_NAME_TAKEN', { id, table: `${toSchema}.${toTable}` }, error);
+  }
+  if (isServerError(error, ER_DUP_KEY) && STATISTICS.test(cause)) {
+    return new UndropError(
+      'UNDROP_STATISTICS_LEFT',
+      { id, table: `${toSchema}.${toTable}` },
+      error,
+    );
+  }
+  // A missing schema is 1049 on MySQL 8 and later, and 1025 or even 1146 elsewhere.
+  if (!(await schemaExists(pool, toSchema))) {
+    return new UndropError('UNDROP_SCHEMA_MISSING', { id, schema: toSchema }, error);
+  }
+  if (isServerError(error, ...ABSENT_TO_RENAME)) return notHeld(what, error);
+  const step = `restore held table ${id}`;
+  return new UndropError('UNDROP_SERVICE_FAILED', { step, server: 'the server', cause }, error);
+}
+
+async function schemaExists(pool: ServicePool, schema: string): Promise<boolean> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look')} COUNT(*) AS n FROM information_schema.SCHEMATA
+        WHERE SCHEMA_NAME = ${schema}`,
+  );
+  return numberOf(rows[0] ?? {}, 'n') > 0;
+}
+
+function notHeld({ id, holdSchema, holdName }: RenamedBack, cause?: unknown): UndropError {
+  return new UndropError('UNDROP_NOT_HELD', { id, table: `${holdSchema}.${holdName}` }, cause);
+}

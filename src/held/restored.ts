@@ -1,0 +1,87 @@
+/**
+ * Whether a table that was held has a name of its own again, and where a restore that broke off has
+ * put it. Changes nothing.
+ */
+
+import { isForeignKeyLine, ownDefinition } from '../ledger/detached/restore-script.js';
+import { type LedgerRow, RESTORING } from '../ledger/entry.js';
+import { isServerError, type ServicePool } from '../service/pool/pools.js';
+import { dateOrNullOf, textOf } from '../service/row.js';
+import { readServerFacts } from '../service/server-facts.js';
+import { ident, note, sql } from '../service/sql.js';
+
+export interface Place {
+  readonly schema: string;
+  readonly table: string;
+}
+
+/**
+ * Where the table is whose restore broke off; null where none did, or where what has the name by
+ * now is another table. `row`: with its texts.
+ */
+export async function findRestoring(pool: ServicePool, row: LedgerRow): Promise<Place | null> {
+  const { failure, restoredAs } = row;
+  if (failure !== RESTORING || restoredAs === null) return null;
+  const parts = restoredAs.split('.');
+  // A name may have dots.
+  for (let at = 1; at < parts.length; at++) {
+    const place = { schema: parts.slice(0, at).join('.'), table: parts.slice(at).join('.') };
+    if (await isRestored(pool, row, place)) return place;
+  }
+  return null;
+}
+
+/**
+ * Whether the table at that place is the one that was dropped, not a new one: the same definition,
+ * and on MySQL 8 and later, which keeps a table's birth through a RENAME, one from before the drop;
+ * save where the restore script has an ALTER TABLE for its keys, which MySQL takes for a new birth.
+ */
+export async function isRestored(
+  pool: ServicePool,
+  row: LedgerRow,
+  at: Place = row,
+): Promise<boolean> {
+  const own = ident(at.schema, at.table);
+  try {
+    const server = await readServerFacts(pool);
+    const [shown = [], born = []] = await pool.run([
+      sql`SHOW CREATE TABLE ${note('notice', row.id)} ${own}`,
+      sql`SELECT CREATE_TIME AS bornAt FROM information_schema.TABLES
+          WHERE TABLE_SCHEMA = ${at.schema} AND TABLE_NAME = ${at.table}`,
+    ]);
+    const bornAt = dateOrNullOf(born[0] ?? { bornAt: null }, 'bornAt');
+    const { keysOut, checks } = row.detached;
+    const isKept = keysOut.length + checks.length === 0;
+    const keepsBirth = isKept && server.flavour === 'mysql' && server.versionId >= 80_000;
+    if (keepsBirth && bornAt !== null && bornAt > row.droppedAt) return false;
+    const definition = ownDefinition(textOf(shown[0] ?? {}, 'Create Table'), at.table, row.table);
+    if (row.definition === null) return true;
+    const off = new Set(checks.map(({ clause }) => `  ${clause}`));
+    return comparable(definition, off) === comparable(row.definition, off);
+  } catch (error) {
+    // No such table, or a view: either way, not the one that was dropped.
+    if (isServerError(error)) return false;
+    throw error;
+  }
+}
+
+/**
+ * By hand a table may come back without its foreign keys, and without the CHECKs `off`; with keys
+ * the server orders their indexes anew, and names them after the keys. The names that MySQL gives
+ * to CHECKs begin with that of the table, also while it is held.
+ */
+function comparable(definition: string, off: ReadonlySet<string>): string {
+  return definition
+    .replace(/ AUTO_INCREMENT=\d+/, '')
+    .split('\n')
+    .filter((line) => !isForeignKeyLine(line))
+    .map((line) => line.replace(/,$/, ''))
+    .filter((line) => !off.has(line))
+    .map((line) =>
+      line
+        .replace(/^( {2}KEY )`(?:[^`]|``)*`/, '$1')
+        .replace(/^( {2}CONSTRAINT `).*(_chk_\d+` CHECK )/, '$1$2'),
+    )
+    .sort()
+    .join('\n');
+}

@@ -1,0 +1,57 @@
+/**
+ * Makes a trigger as it was made the first time: the same bytes, under the same sql_mode and
+ * charsets, from which the server takes what it keeps with it.
+ */
+import { UndropError } from '../../errors.js';
+import { type HeldTrigger, isAscii, quotedTable } from '../../ledger/detached/triggers.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
+import { textOf } from '../../service/row.js';
+import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
+import type { KeyedTable } from '../foreign-keys/add-keys.js';
+
+/** Rejects with the server's error: 1359 where another trigger has its name. */
+export async function createTrigger(
+  pool: ServicePool,
+  { id, schema, table }: KeyedTable,
+  trigger: HeldTrigger,
+  { logged, lockWaitBudget }: TryOptions,
+): Promise<void> {
+  const last = await statementOf(pool, trigger, table);
+  // Without a schema in the text all names in it are of the default one.
+  const use = sql`USE ${ident(schema)}`;
+  await runWithTimeout(pool, [use, setModes(trigger, id)], { logged, lockWaitBudget, last });
+}
+
+/** One statement, so that none is read under settings that are half changed. */
+export function setModes(trigger: HeldTrigger, id: string): SQLQuery {
+  const { characterSetClient, collationConnection, sqlMode } = trigger;
+  return sql`SET ${note('trigger', id)} character_set_client = ${characterSetClient},
+    collation_connection = ${collationConnection}, sql_mode = ${sqlMode}`;
+}
+
+/** For the table of that name, in the trigger's own charset. */
+export async function statementOf(
+  pool: ServicePool,
+  trigger: HeldTrigger,
+  table: string,
+): Promise<Buffer> {
+  const { head, tail, characterSetClient } = trigger;
+  const name = await inCharset(pool, quotedTable(trigger, table), characterSetClient);
+  return Buffer.concat([Buffer.from(head, 'base64'), name, Buffer.from(tail, 'base64')]);
+}
+
+/** Rejects with UNDROP_BAD_NAME where it can't be said in that charset. */
+async function inCharset(pool: ServicePool, text: string, charset: string): Promise<Buffer> {
+  if (isAscii(text) || charset.startsWith('utf8')) return Buffer.from(text);
+  const converted = sql`CONVERT(${text} USING ${ident(charset)})`;
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('trigger')} HEX(${converted}) AS there,
+        HEX(CONVERT(${converted} USING utf8mb4)) AS back`,
+  );
+  const [row = {}] = rows;
+  if (textOf(row, 'back').toLowerCase() !== Buffer.from(text).toString('hex')) {
+    throw new UndropError('UNDROP_BAD_NAME', { name: `${text} in ${charset}` });
+  }
+  return Buffer.from(textOf(row, 'there'), 'hex');
+}

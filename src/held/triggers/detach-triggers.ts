@@ -1,0 +1,226 @@
+/**
+ * Takes its triggers off a held table: their names are free again, as behind a native drop, no row
+ * that is purged fires them, and the table may leave its schema, which the server refuses with
+ * triggers on it (1435).
+ *
+ * Invariants: a trigger is dropped only where this account has shown that it may make it again as
+ * it is, and where it is in the ledger. Only one that hangs on the held table: names are those of
+ * the schema, and somebody else's trigger may have that name a moment later.
+ */
+import { InvariantError } from '../../assert.js';
+import { UndropError } from '../../errors.js';
+import type { HeldTrigger } from '../../ledger/detached/triggers.js';
+import { mayUnlog } from '../../ledger/unlogged.js';
+import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { isKilled, runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
+import { textOf } from '../../service/row.js';
+import type { ServerFacts } from '../../service/server-facts.js';
+import { ident, note, sql } from '../../service/sql.js';
+import {
+  ER_NOT_SUPPORTED_YET,
+  ER_REFERENCED_TRG_DOES_NOT_EXIST,
+  ER_SUBQUERY_NO_1_ROW,
+  ER_TRG_ALREADY_EXISTS,
+  ER_TRG_DOES_NOT_EXIST,
+} from '../../wire/server-errors.js';
+import type { KeyedTable } from '../foreign-keys/add-keys.js';
+import { BLOCKED_BY_TRIGGERS } from '../relocate/blockers.js';
+import type { RelocateTable } from '../relocate/relocate.js';
+import { createTrigger, setModes, statementOf } from './create-trigger.js';
+import { type ShownTrigger, showTriggers } from './show-triggers.js';
+
+export interface ProofOptions extends TryOptions {
+  readonly server: Pick<ServerFacts, 'flavour' | 'versionId'>;
+}
+
+export interface FoundTriggers {
+  /** Those that may be taken off: all, or none. */
+  readonly triggers: readonly HeldTrigger[];
+  /** Why they are to stay, or null. */
+  readonly problem: string | null;
+}
+
+/** Rejects where the server can't be asked at all. */
+export async function findTriggers(
+  pool: ServicePool,
+  table: RelocateTable,
+  how: ProofOptions,
+): Promise<FoundTriggers> {
+  try {
+    const { id, fromSchema: schema, holdName } = table;
+    const shown = await showTriggers(pool, { id, schema, table: holdName });
+    if (shown.length === 0) return { triggers: [], problem: null };
+    const triggers = shown.map((trigger) => withoutName(trigger, holdName));
+    const known = triggers.filter((trigger) => trigger !== null);
+    const problem =
+      known.length < triggers.length
+        ? 'what made them is not understood'
+        : await whyNotAgain(pool, table, known, how);
+    if (problem === null) return { triggers: known, problem };
+    return { triggers: [], problem: `${BLOCKED_BY_TRIGGERS}: ${problem}` };
+  } catch (error) {
+    if (isKilled(error)) return { triggers: [], problem: LOCKED };
+    if (!isServerError(error) && !isBadName(error)) throw error;
+    return { triggers: [], problem: `${BLOCKED_BY_TRIGGERS}: ${error.message}` };
+  }
+}
+
+const LOCKED = 'its triggers: another session has a table locked';
+
+function isBadName(error: unknown): error is UndropError {
+  return error instanceof UndropError && error.code === 'UNDROP_BAD_NAME';
+}
+
+/**
+ * The server itself has put the hold name there, by the sql_quote_show_create of the session that
+ * renamed it. Null where it is not as it prints it.
+ */
+function withoutName({ bytes, text, ...trigger }: ShownTrigger, name: string): HeldTrigger | null {
+  const on = new RegExp(`^CREATE .*?DEFINER=.*?\\bON (?:\`${name}\`|"${name}"|${name}\\b)`, 'is');
+  const [shown, raw] = [on.exec(text)?.[0], on.exec(bytes.toString('latin1'))?.[0]];
+  if (shown === undefined || raw === undefined) return null;
+  const [end, bytesEnd] = [shown.length, raw.length];
+  const quoted = name.length + (/[`"]$/.test(raw) ? 2 : 0);
+  return {
+    ...trigger,
+    quote: raw.endsWith('"') ? '"' : '`',
+    head: bytes.subarray(0, bytesEnd - quoted).toString('base64'),
+    tail: bytes.subarray(bytesEnd).toString('base64'),
+    shownHead: text.slice(0, end - quoted),
+    shownTail: text.slice(end),
+  };
+}
+
+/** Null where this account may make all of them again as they are. */
+async function whyNotAgain(
+  pool: ServicePool,
+  { id, fromSchema: schema, holdName, table }: RelocateTable,
+  triggers: readonly HeldTrigger[],
+  how: ProofOptions,
+): Promise<string | null> {
+  const held = { id, schema, table: holdName };
+  const changed = await whatChanged(pool, { id, schema }, triggers);
+  if (changed !== null) return changed;
+  for (const trigger of triggers) {
+    // Its own name, too, has to be one in the trigger's charset.
+    await statementOf(pool, trigger, table);
+    const refusal = await refusalOf(pool, held, trigger, how);
+    if (refusal !== null) return `${trigger.name}: ${refusal}`;
+  }
+  for (const definer of new Set(triggers.map((trigger) => trigger.definer))) {
+    const refusal = await refusalOfDefiner(pool, held, definer, how);
+    if (refusal !== null) return `the definer ${definer}: ${refusal}`;
+  }
+  return null;
+}
+
+/** The server keeps modes and charsets with a trigger, some of which can't be set any more. */
+async function whatChanged(
+  pool: ServicePool,
+  { id, schema }: { readonly id: string; readonly schema: string },
+  triggers: readonly HeldTrigger[],
+): Promise<string | null> {
+  const answers = await pool.run([
+    sql`SELECT ${note('look', id)} DEFAULT_COLLATION_NAME AS collation
+      FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ${schema}`,
+    ...triggers.flatMap((trigger) => [
+      setModes(trigger, id),
+      sql`SELECT @@SESSION.sql_mode AS mode, @@SESSION.character_set_client AS client,
+        @@SESSION.collation_connection AS connection`,
+    ]),
+    // The driver follows the session's charset, and would send the next text in the last one.
+    sql`SET NAMES utf8mb4`,
+  ]);
+  const collation = textOf(answers[0]?.[0] ?? {}, 'collation');
+  for (const [index, trigger] of triggers.entries()) {
+    const set = answers[2 + 2 * index]?.[0] ?? {};
+    const isSame =
+      textOf(set, 'mode') === trigger.sqlMode &&
+      textOf(set, 'client') === trigger.characterSetClient &&
+      textOf(set, 'connection') === trigger.collationConnection;
+    if (!isSame) return `${trigger.name}: its sql_mode can't be set any more`;
+    if (trigger.databaseCollation !== collation) {
+      return `${trigger.name}: its schema had another collation when it was made`;
+    }
+  }
+  return null;
+}
+
+/**
+ * It is made once more while it is there: that it exists is said once all else is right, but for
+ * the definer on MySQL. Should somebody have dropped it a moment ago, it is there again, on the
+ * held table.
+ */
+async function refusalOf(
+  pool: ServicePool,
+  held: KeyedTable,
+  trigger: HeldTrigger,
+  how: ProofOptions,
+): Promise<string | null> {
+  try {
+    await createTrigger(pool, held, trigger, how);
+    return null;
+  } catch (error) {
+    if (!isServerError(error) || isKilled(error)) throw error;
+    return EXISTS.includes(error.errno) ? null : error.message;
+  }
+}
+
+/** A trigger of that name; before MySQL 5.7 one for that event, of which there is but one. */
+const EXISTS: readonly number[] = [ER_TRG_ALREADY_EXISTS, ER_NOT_SUPPORTED_YET];
+
+/**
+ * MySQL asks for the right to name a definer last but for the trigger behind which a new one is to
+ * stand: there is none of that name, so none is made.
+ */
+async function refusalOfDefiner(
+  pool: ServicePool,
+  { id, schema, table }: KeyedTable,
+  definer: string,
+  { server, logged, lockWaitBudget }: ProofOptions,
+): Promise<string | null> {
+  if (server.flavour === 'mariadb') return null;
+  // SUPER before MySQL 8, which is what `sql_log_bin` needs there.
+  if (server.versionId < 80_000) return (await mayUnlog(pool)) ? null : 'it takes SUPER';
+  const at = definer.lastIndexOf('@');
+  const [user, host] = [definer.slice(0, at), definer.slice(at + 1)];
+  const create = sql`CREATE ${note('trigger', id)} DEFINER = ${user}@${host}
+    TRIGGER ${ident(schema, `_undrop_${id}`)} BEFORE INSERT ON ${ident(schema, table)}
+    FOR EACH ROW FOLLOWS ${ident(`_undrop_none_${id}`)} SET @undrop = 1`;
+  try {
+    await runWithTimeout(pool, create, { logged, lockWaitBudget });
+  } catch (error) {
+    if (!isServerError(error) || isKilled(error)) throw error;
+    return error.errno === ER_REFERENCED_TRG_DOES_NOT_EXIST ? null : error.message;
+  }
+  throw new InvariantError('a trigger was made behind one that is not there');
+}
+
+/**
+ * The last made first, so that what is left after an interruption are the first, behind which the
+ * others are made again. Null when none is left, else what is in the way.
+ */
+export async function dropTriggers(
+  pool: ServicePool,
+  { id, fromSchema: schema, holdName }: RelocateTable,
+  triggers: readonly HeldTrigger[],
+  { logged, lockWaitBudget }: TryOptions,
+): Promise<string | null> {
+  for (const { name } of triggers.toReversed()) {
+    const there = sql`SELECT ${note('trigger', id)} IF(COUNT(*) = 1, 1, (SELECT 1 UNION SELECT 2))
+      FROM information_schema.TRIGGERS
+      WHERE EVENT_OBJECT_SCHEMA = ${schema} AND EVENT_OBJECT_TABLE = ${holdName}
+        AND CAST(TRIGGER_NAME AS BINARY) = CAST(${name} AS BINARY)`;
+    const drop = sql`DROP TRIGGER ${note('trigger', id)} ${ident(schema, name)}`;
+    try {
+      await runWithTimeout(pool, [there, drop], { logged, lockWaitBudget });
+    } catch (error) {
+      if (isKilled(error)) return LOCKED;
+      if (!isServerError(error, ...NOT_THERE)) throw error;
+    }
+  }
+  return null;
+}
+
+/** More than one row, which is how the look ends where it isn't there; and no such trigger. */
+const NOT_THERE = [ER_SUBQUERY_NO_1_ROW, ER_TRG_DOES_NOT_EXIST] as const;

@@ -1,0 +1,156 @@
+/**
+ * What was taken off a dropped table so that it keeps nothing and nobody waiting while it is held,
+ * as the ledger has it: its foreign keys, those of live tables that led to it, its triggers, and
+ * CHECKs whose names are taken wherever it could go. Pure.
+ *
+ * Invariant: names of the user's own, never a hold name; so it is true wherever the table is.
+ */
+import { assert } from '../../assert.js';
+import { quoteIdentifier } from '../../service/sql.js';
+import { assertTrigger, type HeldTrigger, mergeTriggers } from './triggers.js';
+
+export const KEY_ACTIONS = ['RESTRICT', 'CASCADE', 'SET NULL', 'NO ACTION', 'SET DEFAULT'] as const;
+
+export type KeyAction = (typeof KEY_ACTIONS)[number];
+
+export interface ForeignKey {
+  readonly name: string;
+  readonly columns: readonly string[];
+  readonly parentSchema: string;
+  readonly parentTable: string;
+  readonly parentColumns: readonly string[];
+  /** Null: the definition says nothing. */
+  readonly onDelete: KeyAction | null;
+  readonly onUpdate: KeyAction | null;
+  /** The plain index of exactly these columns; the server would make one of its own name. */
+  readonly index: string | null;
+}
+
+/** A foreign key of a live table to the dropped one. */
+export interface ChildKey {
+  readonly childSchema: string;
+  readonly childTable: string;
+  readonly key: ForeignKey;
+  /** It leads to the name again, as after a native drop; or it is lost. */
+  readonly isDone: boolean;
+  /** The child was dropped while the key was off it, so that its own row may lack the key. */
+  readonly isLost?: true;
+}
+
+/** A CHECK with a name that the user gave. */
+export interface HeldCheck {
+  readonly name: string;
+  /** `CONSTRAINT … CHECK …` as SHOW CREATE TABLE prints it, in one line. */
+  readonly clause: string;
+}
+
+export interface Detached {
+  readonly keysOut: readonly ForeignKey[];
+  readonly keysIn: readonly ChildKey[];
+  /** In the order in which they are to be made. */
+  readonly triggers: readonly HeldTrigger[];
+  readonly checks: readonly HeldCheck[];
+}
+
+export const NOTHING_DETACHED: Detached = { keysOut: [], keysIn: [], triggers: [], checks: [] };
+
+export function hasDetached({ keysOut, keysIn, triggers, checks }: Detached): boolean {
+  return keysOut.length + keysIn.length + triggers.length + checks.length > 0;
+}
+
+/**
+ * Keys recorded before win, as a later look no longer finds what was taken off meanwhile. What one
+ * of two proxies has led back is led back.
+ */
+export function mergeDetached(before: Detached, found: Detached): Detached {
+  const isKnown = (key: ForeignKey) => before.keysOut.some(({ name }) => name === key.name);
+  const sameOf = (child: ChildKey) =>
+    [child, ...found.keysIn].filter((other) => isSameChildKey(other, child));
+  return {
+    keysOut: [...before.keysOut, ...found.keysOut.filter((key) => !isKnown(key))],
+    keysIn: [
+      ...before.keysIn.map((child) => ({
+        ...child,
+        isDone: sameOf(child).some(({ isDone }) => isDone),
+        ...(sameOf(child).some(({ isLost }) => isLost) ? { isLost: true as const } : {}),
+      })),
+      ...found.keysIn.filter((key) => !before.keysIn.some((known) => isSameChildKey(known, key))),
+    ],
+    triggers: mergeTriggers(before.triggers, found.triggers),
+    checks: [
+      ...before.checks,
+      ...found.checks.filter(({ name }) => !before.checks.some((known) => known.name === name)),
+    ],
+  };
+}
+
+export function isSameChildKey(one: ChildKey, other: ChildKey): boolean {
+  return (
+    one.childSchema === other.childSchema &&
+    one.childTable === other.childTable &&
+    one.key.name === other.key.name
+  );
+}
+
+/** Null where nothing is. */
+export function formatDetached(detached: Detached): string | null {
+  return hasDetached(detached) ? JSON.stringify(detached) : null;
+}
+
+export function parseDetached(text: string | null): Detached {
+  if (text === null) return NOTHING_DETACHED;
+  // A row from before triggers or CHECKs were taken off has none.
+  const parsed = JSON.parse(text) as Partial<Detached>;
+  const { keysOut = [], keysIn = [], triggers = [], checks = [] } = parsed;
+  for (const key of [...keysOut, ...keysIn.map((child) => child.key)]) assertKey(key);
+  for (const trigger of triggers) assertTrigger(trigger);
+  for (const { clause } of checks) assert(checkNameOf(clause) !== null, 'a CHECK as it is printed');
+  return { keysOut, keysIn, triggers, checks };
+}
+
+/** What goes into a statement without quotes must be one of ours. */
+function assertKey({ onDelete, onUpdate }: ForeignKey): void {
+  for (const action of [onDelete, onUpdate]) {
+    assert(action === null || KEY_ACTIONS.includes(action), 'an action of a foreign key');
+  }
+}
+
+const CHECK = /^CONSTRAINT `((?:[^`]|``)+)` CHECK \(.*\)(?: \/\*!80016 NOT ENFORCED \*\/)?$/;
+
+/** Of a clause; null where it is none of a CHECK. */
+export function checkNameOf(clause: string): string | null {
+  return CHECK.exec(clause)?.[1]?.replaceAll('``', '`') ?? null;
+}
+
+/** Every CHECK in the text of SHOW CREATE TABLE, a line each. */
+export function checksIn(definition: string): readonly HeldCheck[] {
+  return definition.split('\n').flatMap((line) => {
+    const clause = line.replace(/^ {2}/, '').replace(/,$/, '');
+    const name = line.startsWith('  CONSTRAINT ') ? checkNameOf(clause) : null;
+    return name === null ? [] : [{ name, clause }];
+  });
+}
+
+/** As SHOW CREATE TABLE prints it in a table of `schema`. */
+export function printedKey(key: ForeignKey, schema: string): string {
+  const parent =
+    key.parentSchema === schema
+      ? quoteIdentifier(key.parentTable)
+      : `${quoteIdentifier(key.parentSchema)}.${quoteIdentifier(key.parentTable)}`;
+  return keyText(key, parent);
+}
+
+/** For a statement that anybody may run from anywhere. */
+export function qualifiedKey(key: ForeignKey): string {
+  return keyText(key, `${quoteIdentifier(key.parentSchema)}.${quoteIdentifier(key.parentTable)}`);
+}
+
+function keyText(key: ForeignKey, parent: string): string {
+  const list = (names: readonly string[]) => `(${names.map(quoteIdentifier).join(', ')})`;
+  const onDelete = key.onDelete === null ? '' : ` ON DELETE ${key.onDelete}`;
+  const onUpdate = key.onUpdate === null ? '' : ` ON UPDATE ${key.onUpdate}`;
+  return (
+    `CONSTRAINT ${quoteIdentifier(key.name)} FOREIGN KEY ${list(key.columns)} ` +
+    `REFERENCES ${parent} ${list(key.parentColumns)}${onDelete}${onUpdate}`
+  );
+}

@@ -1,0 +1,50 @@
+/**
+ * Writes down what is taken off a held table. Two proxies may do so at once, each of what it found;
+ * so nothing is written over: what is there is joined with what is new, and where it has changed
+ * meanwhile, once more.
+ */
+import type { ServicePool } from '../../service/pool/pools.js';
+import { textOrNullOf } from '../../service/row.js';
+import { note, sql } from '../../service/sql.js';
+import { LEDGER } from '../tables.js';
+import { type Detached, formatDetached, mergeDetached, parseDetached } from './detached.js';
+
+export interface DetachedRecord {
+  readonly id: string;
+  readonly detached: Detached;
+  /** The one with everything; null leaves what is there. */
+  readonly definition: string | null;
+  /** Of the row. */
+  readonly rowLogged: boolean;
+}
+
+/** Another proxy writes once before it takes off, and once behind that. */
+const TRIES_MAX = 8;
+
+/**
+ * Before anything is taken off, and when a child's key leads to the name again. False where the row
+ * is of no held table any more, or keeps changing: then nothing may be taken off.
+ */
+export async function recordDetached(
+  pool: ServicePool,
+  { id, detached, definition, rowLogged }: DetachedRecord,
+): Promise<boolean> {
+  for (let tries = 1; tries <= TRIES_MAX; tries++) {
+    const [[row] = []] = await pool.run(
+      sql`SELECT ${note('detach', id)} detached FROM ${LEDGER} WHERE id = ${id} AND ${HELD}`,
+    );
+    if (row === undefined) return false;
+    const before = textOrNullOf(row, 'detached');
+    const [written] = await pool.run(
+      sql`UPDATE ${note('detach', id)} ${LEDGER}
+        SET detached = ${formatDetached(mergeDetached(parseDetached(before), detached))},
+          definition = COALESCE(${definition}, definition)
+        WHERE id = ${id} AND ${HELD} AND detached <=> ${before}`,
+      { logged: rowLogged },
+    );
+    if (written?.affectedRows === 1) return true;
+  }
+  return false;
+}
+
+const HELD = sql`state IN ('intent', 'HOLD')`;

@@ -1,0 +1,271 @@
+/**
+ * The one text that runs while the client waits: records the intent and asks for everything that
+ * the plan of the drop needs. Pure: intent and server in, statements out; answers in, facts out.
+ *
+ * Invariant: every look into information_schema has schema and table as constants; 5.6 and MariaDB
+ * would open every table of the server otherwise. And what writes reads no table: where the binary
+ * log has statements, a replica would read its own, whose estimates are others.
+ */
+
+import { assert } from '../../assert.js';
+import { foldName } from '../../fold-name.js';
+import { PINNED_UNTIL } from '../../names/hold-name.js';
+import type { HoldTime } from '../../policy/decide.js';
+import type { Rows } from '../../service/pool/pools.js';
+import { dateOf, numberOrNullOf, textOf, textOrNullOf } from '../../service/row.js';
+import type { ServerFacts } from '../../service/server-facts.js';
+import { ident, note, type SQLQuery, serverIdentity, sql } from '../../service/sql.js';
+import { foreignKeysOf } from '../detached/foreign-keys.js';
+import type { TableKind } from '../entry.js';
+import { processlistOf, proxyAt } from '../owner.js';
+import { cutStatement } from '../statement-text.js';
+import { KNOWN_VERSION, LEDGER } from '../tables.js';
+import type {
+  DropIntent,
+  ForeignKeyName,
+  IntentFacts,
+  IntentTable,
+  RecordedPartition,
+} from '../write.js';
+import { readHasBackupLock, readLockRows, sessionLocksSql } from './session-locks.js';
+
+/** What of the server the text depends on; all else is asked by the text itself. */
+export type ServerShape = Pick<
+  ServerFacts,
+  'flavour' | 'versionId' | 'version' | 'lowerCaseTableNames' | 'performanceSchema'
+>;
+
+export interface IntentText {
+  readonly statements: readonly SQLQuery[];
+  /** From the answers, one for each statement; null where the server is another one by now. */
+  readonly read: (answers: readonly Rows[]) => IntentFacts | null;
+}
+
+/** `again`: the same intent may be recorded already. */
+export function intentText(
+  intent: DropIntent,
+  server: ServerShape,
+  options: { readonly rowLogged: boolean; readonly again: boolean },
+): IntentText {
+  assert(intent.tables.length > 0, 'an intent has a table');
+  const note0 = note('intent', intent.tables[0]?.id);
+  const statements = [
+    sql`SET ${KNOWN_VERSION}, @undrop_text = ${cutStatement(intent.statementText)},
+        @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${intent.threadId}),
+        @undrop_proxy = ${proxyAt(intent.proxyId, server)},
+        ${sql.join(
+          intent.tables.map((_table, index) => sql`${variablesOf(index).schema} = NULL`),
+          ', ',
+        )}`,
+    ...intent.tables.map((table, index) => findTable(table, variablesOf(index))),
+    insertion(intent, options, note0),
+    sql`SELECT ${note0} UTC_TIMESTAMP() AS utcNow, @@version AS version, @undrop_host AS host,
+        ${serverIdentity(server)} AS identity`,
+    union(intent.tables.map((table) => kindOf(table))),
+    sql`SELECT id, hold_until AS holdUntil FROM ${LEDGER}
+        WHERE state = 'intent' AND id IN (${list(intent.tables.map(({ id }) => id))})`,
+    foreignKeysOf(intent.tables, server),
+    union(
+      intent.tables.map(
+        ({ id, schema, table }) => sql`SELECT ${id} AS id, TRIGGER_NAME AS name
+          FROM information_schema.TRIGGERS
+          WHERE EVENT_OBJECT_SCHEMA = ${schema} AND EVENT_OBJECT_TABLE = ${table}`,
+      ),
+    ),
+    ...(knowsLocks(server) ? [sessionLocksSql(intent.threadId)] : []),
+  ];
+  return { statements, read: (answers) => readFacts(intent, server, answers) };
+}
+
+/** What a look at a table leaves in the session; without a table `schema` stays NULL. */
+function variablesOf(index: number) {
+  const variable = (what: string) => sql`@${ident(`undrop_${what}_${index}`)}`;
+  return {
+    schema: variable('schema'),
+    table: variable('table'),
+    kind: variable('kind'),
+    engine: variable('engine'),
+    rows: variable('rows'),
+    bytes: variable('bytes'),
+  };
+}
+
+function findTable(
+  { schema, table }: DropIntent['tables'][number],
+  into: ReturnType<typeof variablesOf>,
+): SQLQuery {
+  return sql`SELECT TABLE_SCHEMA, TABLE_NAME, IF(TABLE_TYPE = 'SEQUENCE', 'sequence', 'base'),
+      ENGINE, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH
+    INTO ${into.schema}, ${into.table}, ${into.kind}, ${into.engine}, ${into.rows}, ${into.bytes}
+    FROM information_schema.TABLES
+    WHERE ${named(schema, table)}
+      AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE')`;
+}
+
+/** One INSERT, so one transaction. What isn't there costs no row, and no sync of the log. */
+function insertion(
+  intent: DropIntent,
+  options: { readonly rowLogged: boolean; readonly again: boolean },
+  comment: SQLQuery,
+): SQLQuery {
+  const { groupId, threadId, user, clientAddress } = intent;
+  const sqlLogBin = intent.sqlLogBin !== false;
+  const rows = intent.tables.map(({ id, hold = intent.holdMs, partition }, index) => {
+    const { schema, engine, ...ofTable } = variablesOf(index);
+    const {
+      table,
+      kind,
+      rows: rowEstimate,
+      bytes,
+    } = partition === undefined ? ofTable : valuesOf(partition);
+    return sql`SELECT ${id}, ${groupId}, @undrop_proxy, ${threadId},
+        IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL), ${schema}, ${table},
+        ${kind}, ${engine}, UTC_TIMESTAMP(), ${user},
+        ${clientAddress}, @undrop_text, ${rowEstimate}, ${bytes},
+        ${holdUntil(hold)}, 'intent', UTC_TIMESTAMP(),
+        ${sqlLogBin}, ${options.rowLogged}
+      FROM DUAL WHERE ${schema} IS NOT NULL`;
+  });
+  const verb = options.again ? sql`INSERT IGNORE` : sql`INSERT`;
+  return sql`${verb} ${comment} INTO ${LEDGER} (id, group_id, proxy_id, thread_id, upstream_port,
+      schema_name, table_name, kind, engine, dropped_at, user_name, client_address,
+      statement_text, row_estimate, byte_estimate, hold_until, state, state_since, sql_log_bin,
+      row_logged)
+    ${union(rows)}`;
+}
+
+function valuesOf({ table, rowEstimate, byteEstimate }: RecordedPartition) {
+  return {
+    table: sql`${table}`,
+    kind: sql`'partition'`,
+    rows: sql`${rowEstimate}`,
+    bytes: sql`${byteEstimate}`,
+  };
+}
+
+/** When it is over, as SQL. */
+export function holdUntil(hold: HoldTime): SQLQuery {
+  if (hold === 'pinned') return sql`${PINNED_UNTIL}`;
+  return sql`UTC_TIMESTAMP() + INTERVAL ${Math.ceil(hold / 1000)} SECOND`;
+}
+
+function kindOf(wanted: DropIntent['tables'][number]): SQLQuery {
+  return sql`SELECT ${wanted.id} AS id, TABLE_SCHEMA AS schemaName, TABLE_NAME AS tableName,
+      TABLE_TYPE AS type, ENGINE AS engine, TABLE_ROWS AS rowEstimate,
+      DATA_LENGTH + INDEX_LENGTH AS byteEstimate
+    FROM information_schema.TABLES WHERE ${named(wanted.schema, wanted.table)}`;
+}
+
+/** Under lower_case_table_names=0 two names that differ in case are two tables. */
+export function named(schema: string, table: string): SQLQuery {
+  return sql`TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${table}
+    AND (@@lower_case_table_names <> 0 OR CAST(TABLE_NAME AS BINARY) = CAST(${table} AS BINARY))`;
+}
+
+function knowsLocks(server: ServerShape): boolean {
+  return server.flavour === 'mysql' && server.versionId >= 80_000 && server.performanceSchema;
+}
+
+function readFacts(
+  intent: DropIntent,
+  server: ServerShape,
+  answers: readonly Rows[],
+): IntentFacts | null {
+  // Before: the variables, a look at each table, the INSERT.
+  const asked = answers.slice(intent.tables.length + 2);
+  const [general = [], kinds = [], holds = [], keys = [], triggers = [], lockRows] = asked;
+  const [facts] = general;
+  assert(facts !== undefined, 'a SELECT without FROM has a row');
+  if (textOf(facts, 'version') !== server.version) return null;
+  const tables = intent.tables.map((wanted) =>
+    readTable(wanted, server, {
+      kind: kinds.find((row) => textOf(row, 'id') === wanted.id),
+      hold: holds.find((row) => textOf(row, 'id') === wanted.id),
+      keys,
+      triggers: triggers.filter((row) => textOf(row, 'id') === wanted.id),
+    }),
+  );
+  return {
+    utcNow: dateOf(facts, 'utcNow'),
+    sessionHost: textOrNullOf(facts, 'host'),
+    serverIdentity: textOf(facts, 'identity'),
+    lowerCaseTableNames: server.lowerCaseTableNames,
+    lockedTables: lockRows === undefined ? null : readLockRows(lockRows),
+    hasBackupLock: readHasBackupLock(lockRows ?? []),
+    tables,
+  };
+}
+
+function readTable(
+  wanted: DropIntent['tables'][number],
+  server: ServerShape,
+  found: {
+    readonly kind: Rows[number] | undefined;
+    readonly hold: Rows[number] | undefined;
+    readonly keys: readonly Rows[number][];
+    readonly triggers: readonly Rows[number][];
+  },
+): IntentTable {
+  const { kind, hold } = found;
+  const schema = kind === undefined ? wanted.schema : textOf(kind, 'schemaName');
+  const table = kind === undefined ? wanted.table : textOf(kind, 'tableName');
+  const isThis = sameTable({ schema, table }, server);
+  const out = found.keys.filter((row) => isThis(row, 'childSchema', 'child'));
+  const into = found.keys.filter((row) => isThis(row, 'parentSchema', 'parent'));
+  return {
+    id: wanted.id,
+    schema,
+    table,
+    kind: kind === undefined ? 'missing' : readKind(textOf(kind, 'type')),
+    engine: kind === undefined ? null : textOrNullOf(kind, 'engine'),
+    rowEstimate: kind === undefined ? null : numberOrNullOf(kind, 'rowEstimate'),
+    byteEstimate: kind === undefined ? null : numberOrNullOf(kind, 'byteEstimate'),
+    holdUntil: hold === undefined ? null : dateOf(hold, 'holdUntil'),
+    foreignKeysOut: out.filter((row) => !into.includes(row)).length,
+    foreignKeysIn: into.filter((row) => !out.includes(row)).map(readKeyName),
+    foreignKeysToItself: into.filter((row) => out.includes(row)).map(readKeyName),
+    triggers: found.triggers.map((row) => textOf(row, 'name')),
+  };
+}
+
+function sameTable(
+  { schema, table }: { readonly schema: string; readonly table: string },
+  { lowerCaseTableNames }: ServerShape,
+): (row: Rows[number], schemaColumn: string, tableColumn: string) => boolean {
+  const fold = (name: string) => (lowerCaseTableNames === 0 ? name : foldName(name));
+  return (row, schemaColumn, tableColumn) =>
+    fold(textOf(row, schemaColumn)) === fold(schema) &&
+    fold(textOf(row, tableColumn)) === fold(table);
+}
+
+function readKeyName(row: Rows[number]): ForeignKeyName {
+  return {
+    schema: textOf(row, 'childSchema'),
+    table: textOf(row, 'child'),
+    name: textOf(row, 'name'),
+  };
+}
+
+function readKind(type: string): TableKind {
+  switch (type) {
+    case 'BASE TABLE':
+    case 'SYSTEM VERSIONED':
+      return 'base';
+    case 'SEQUENCE':
+      return 'sequence';
+    default:
+      // VIEW, SYSTEM VIEW, and whatever a later server calls what isn't a base table.
+      return 'view';
+  }
+}
+
+function union(queries: readonly SQLQuery[]): SQLQuery {
+  return sql.join([...queries], sql` UNION ALL `);
+}
+
+function list(values: readonly string[]): SQLQuery {
+  return sql.join(
+    values.map((value) => sql`${value}`),
+    ', ',
+  );
+}

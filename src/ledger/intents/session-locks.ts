@@ -1,0 +1,71 @@
+/**
+ * What a session has locked by LOCK TABLES, as far as servers tell others: MySQL 8 and later table
+ * by table; older ones and MariaDB only which tables anybody has in use.
+ * https://dev.mysql.com/doc/refman/9.0/en/performance-schema-metadata-locks-table.html
+ */
+import { isServerError, type Rows, type ServicePool } from '../../service/pool/pools.js';
+import { textOf, textOrNullOf } from '../../service/row.js';
+import { type SQLQuery, sql } from '../../service/sql.js';
+
+export interface LockedTable {
+  readonly schema: string;
+  readonly table: string;
+  /** LOCK TABLES … WRITE. */
+  readonly isWrite: boolean;
+}
+
+/**
+ * LOCK TABLES takes kinds of metadata lock that nothing else keeps between two statements; so does
+ * LOCK INSTANCE FOR BACKUP, beside which all others may change rows only. Of a view that is locked
+ * LOCK TABLES takes no notice where it ends with the last table.
+ */
+export function sessionLocksSql(threadId: number): SQLQuery {
+  return sql`SELECT
+      (SELECT ENABLED FROM performance_schema.setup_instruments
+       WHERE NAME = 'wait/lock/metadata/sql/mdl') AS known,
+      taken.kind, taken.schemaName, taken.tableName, taken.lockType
+    FROM (SELECT 1 AS one) AS one
+    LEFT JOIN (
+      SELECT DISTINCT held.OBJECT_TYPE AS kind, held.OBJECT_SCHEMA AS schemaName,
+        held.OBJECT_NAME AS tableName, held.LOCK_TYPE AS lockType
+      FROM performance_schema.metadata_locks AS held
+      JOIN performance_schema.threads AS owner ON owner.THREAD_ID = held.OWNER_THREAD_ID
+      WHERE owner.PROCESSLIST_ID = ${threadId} AND held.LOCK_STATUS = 'GRANTED'
+        AND (held.OBJECT_TYPE = 'TABLE'
+            AND held.LOCK_TYPE IN ('SHARED_NO_READ_WRITE', 'SHARED_READ_ONLY', 'SHARED_NO_WRITE')
+          OR held.OBJECT_TYPE = 'BACKUP LOCK' AND held.LOCK_TYPE = 'SHARED')
+        AND NOT EXISTS (SELECT 1 FROM information_schema.VIEWS
+          WHERE TABLE_SCHEMA = held.OBJECT_SCHEMA AND TABLE_NAME = held.OBJECT_NAME)
+    ) AS taken ON TRUE`;
+}
+
+/** Null where the server doesn't say. */
+export function readLockRows(rows: readonly Rows[number][]): readonly LockedTable[] | null {
+  if (rows.length === 0 || rows.some((row) => textOrNullOf(row, 'known') !== 'YES')) return null;
+  return rows
+    .filter((row) => textOrNullOf(row, 'kind') === 'TABLE')
+    .map((row) => ({
+      schema: textOf(row, 'schemaName'),
+      table: textOf(row, 'tableName'),
+      isWrite: textOf(row, 'lockType') === 'SHARED_NO_READ_WRITE',
+    }));
+}
+
+/** Whether the session itself has said LOCK INSTANCE FOR BACKUP, as far as the server tells. */
+export function readHasBackupLock(rows: readonly Rows[number][]): boolean {
+  return rows.some((row) => textOrNullOf(row, 'kind') === 'BACKUP LOCK');
+}
+
+/** As it is now. Does not reject for what the server says: null is always safe. */
+export async function readSessionLocks(
+  pool: ServicePool,
+  threadId: number,
+): Promise<readonly LockedTable[] | null> {
+  try {
+    const [rows = []] = await pool.run(sessionLocksSql(threadId));
+    return readLockRows(rows);
+  } catch (error) {
+    if (isServerError(error)) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,73 @@
+/**
+ * Makes a service connection the owner of intents for as long as it renames in a user's stead: then
+ * recovery leaves them alone while that connection is in the processlist, also where the session of
+ * the user, or this process, is gone before.
+ *
+ * Invariant: an intent is taken over, or forgotten by recovery, never both: each is one statement
+ * that changes the row only as it was seen.
+ */
+import type { ServiceConnection, TaskConnection } from '../../service/pool/pools.js';
+import { numberOf, numberOrNullOf } from '../../service/row.js';
+import { readServerFacts } from '../../service/server-facts.js';
+import { note, sql } from '../../service/sql.js';
+import { processlistOf } from '../owner.js';
+import { LEDGER } from '../tables.js';
+
+/** The user's session, as the intents have it. */
+export interface Owner {
+  readonly threadId: number;
+  readonly upstreamPort: number | null;
+}
+
+export interface Intents {
+  readonly ids: readonly string[];
+  /** Of their rows. */
+  readonly rowLogged: boolean;
+}
+
+/** Null where one of the intents isn't there any more: then nothing may be renamed. */
+export async function takeOver(
+  connection: TaskConnection,
+  { ids, rowLogged }: Intents,
+): Promise<Owner | null> {
+  const server = await readServerFacts(connection);
+  const [, rows = [], changed] = await connection.run(
+    [
+      sql`SET @undrop_host = (SELECT ${note('owner')} HOST FROM ${processlistOf(server)}
+            WHERE ID = ${connection.threadId})`,
+      sql`SELECT thread_id, upstream_port FROM ${LEDGER} WHERE ${areIntents(ids)} LIMIT 1`,
+      sql`UPDATE ${note('take-over', ids[0])} ${LEDGER} SET thread_id = ${connection.threadId},
+            upstream_port =
+              IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL)
+          WHERE ${areIntents(ids)}`,
+    ],
+    { logged: rowLogged },
+  );
+  const [row] = rows;
+  if (row === undefined || changed?.affectedRows !== ids.length) return null;
+  return {
+    threadId: numberOf(row, 'thread_id'),
+    upstreamPort: numberOrNullOf(row, 'upstream_port'),
+  };
+}
+
+/** The RENAME will not happen any more, or is done; and the user's session goes on. */
+export async function giveBack(
+  connection: ServiceConnection,
+  { ids, rowLogged }: Intents,
+  { threadId, upstreamPort }: Owner,
+): Promise<void> {
+  await connection.run(
+    sql`UPDATE ${note('give-back', ids[0])} ${LEDGER}
+        SET thread_id = ${threadId}, upstream_port = ${upstreamPort} WHERE ${areIntents(ids)}`,
+    { logged: rowLogged },
+  );
+}
+
+function areIntents(ids: readonly string[]) {
+  const list = sql.join(
+    ids.map((id) => sql`${id}`),
+    ', ',
+  );
+  return sql`state = 'intent' AND id IN (${list})`;
+}

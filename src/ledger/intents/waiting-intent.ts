@@ -1,0 +1,54 @@
+/**
+ * An intent that has no answer. It may wait for somebody's lock (FLUSH TABLES WITH READ LOCK, a
+ * backup): the server is asked, as a statement that is slow is none that waits. And it may have
+ * been given up: its statement goes on until the KILL arrives, and what it writes then is there.
+ */
+import { systemClock } from '../../clock.js';
+import { WAITS_FOR_LOCK } from '../../service/lock-waits.js';
+import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { note, sql } from '../../service/sql.js';
+import { forgetIntents } from '../write.js';
+
+/** Longer than a lock of the service lasts, and its KILL. */
+const LOOKS_MAX = 50;
+const LOOK_EVERY_MS = 100;
+
+/** `id`: the first of its tables. False where the server can't say. */
+export async function isIntentWaiting(pool: ServicePool, id: string): Promise<boolean> {
+  try {
+    const [rows = []] = await pool.run(
+      sql`SELECT ${note('waits')} 1 FROM information_schema.PROCESSLIST
+        WHERE ID <> CONNECTION_ID() AND ${WAITS_FOR_LOCK}
+          AND INFO LIKE ${`%undrop intent ${id}%`}`,
+    );
+    return rows.length > 0;
+  } catch (error) {
+    if (isServerError(error)) return false;
+    throw error;
+  }
+}
+
+/**
+ * Deletes intents that nobody has seen being written, behind the end of what writes them. Rejects
+ * where that has no end within some seconds, too: then recovery forgets them.
+ */
+export async function forgetUnanswered(
+  pool: ServicePool,
+  ids: readonly string[],
+  options: { readonly sqlLogBin: boolean },
+): Promise<void> {
+  const [id = ''] = ids;
+  for (let looks = 1; await isIntentRunning(pool, id); looks++) {
+    if (looks === LOOKS_MAX) throw new Error('an intent that was given up is still being written');
+    await systemClock.sleep(LOOK_EVERY_MS);
+  }
+  await forgetIntents(pool, ids, options);
+}
+
+async function isIntentRunning(pool: ServicePool, id: string): Promise<boolean> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('runs')} 1 FROM information_schema.PROCESSLIST
+        WHERE ID <> CONNECTION_ID() AND INFO LIKE ${`%undrop intent ${id}%`}`,
+  );
+  return rows.length > 0;
+}

@@ -1,0 +1,210 @@
+/**
+ * One collector for each server: the proxy that has the server's own lock (collector-lock.ts), on
+ * one connection that it keeps and on which also everything it does as a collector runs.
+ *
+ * Invariant (fencing): a proxy that lost the lock can't act. The lock lives and ends with the
+ * connection, and the connection is the only one it acts on, but for texts that begin with a look
+ * at the lock (`apart`): when a stopped proxy wakes, or a network comes back, its next statement
+ * finds the connection gone. So that the server ends the connection of a proxy that is not heard of
+ * any more, its session has short timeouts, and a proxy that waits says something now and then.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '../../clock.js';
+import { UndropError } from '../../errors.js';
+import { assertLedgerKnown } from '../../ledger/tables.js';
+import type { Log } from '../../log.js';
+import { isServerError, type ServicePool, type TaskConnection } from '../../service/pool/pools.js';
+import { numberOrNullOf } from '../../service/row.js';
+import { readServerFacts } from '../../service/server-facts.js';
+import { note, sql } from '../../service/sql.js';
+import { ABSENT_TABLE, ER_SUBQUERY_NO_1_ROW } from '../../wire/server-errors.js';
+import { type LockState, lookAtLock, type TakenLock, takeLock } from './collector-lock.js';
+
+const HEARTBEAT_MS = 5_000;
+/** How often those without the lock try to get it. */
+const TRY_EVERY_MS = 5_000;
+/**
+ * Behind a connection that broke it is tried again sooner, and after twice as long each time until
+ * one has lasted longer than that: a live table's foreign key may be waiting for what was left.
+ */
+const AFTER_BREAK_MS = 250;
+const DEADLINE_MS = 10_000;
+
+/** The lock, for as long as the work on it lasts. */
+export interface Lease {
+  /** Everything the leader does runs here: one pinned connection in the shape of a pool. */
+  readonly connection: ServicePool;
+  /**
+   * Waits `delayMs`, or until `signal` is aborted, and keeps the lock meanwhile. Rejects with
+   * UNDROP_NOT_COLLECTOR where the lock is gone.
+   */
+  idle(delayMs: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface LeaderOptions {
+  readonly pool: ServicePool;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Ends the leadership, or the wait for it, at the next pause. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Tries for the lock until `signal` is aborted; each time it is ours, runs `work`, which returns
+ * when the signal is aborted. What `work` or the connection throws ends that leadership only.
+ */
+export async function leadWhenever(
+  options: LeaderOptions,
+  work: (lease: Lease) => Promise<void>,
+): Promise<void> {
+  const { clock, log, signal } = options;
+  const attempt: Attempt = { said: '', saidStrangers: '' };
+  let brokenMs = 0;
+  while (!signal.aborted) {
+    let pauseMs = TRY_EVERY_MS;
+    const beganMs = clock.nowMs();
+    try {
+      await leadOnce(options, attempt, work);
+    } catch (error) {
+      if (clock.nowMs() - beganMs > brokenMs) brokenMs = 0;
+      brokenMs = Math.min(Math.max(2 * brokenMs, AFTER_BREAK_MS), TRY_EVERY_MS);
+      pauseMs = brokenMs;
+      say(attempt, String(error), (why) => {
+        log.warn({ event: 'collector', err: error }, `collecting ended, will try again: ${why}`);
+      });
+    }
+    await clock.sleep(pauseMs, signal);
+  }
+}
+
+/** What was last said of the lock, so that it isn't said every few seconds. */
+interface Attempt {
+  said: string;
+  saidStrangers: string;
+}
+
+function say(attempt: Attempt, what: string, speak: (what: string) => void): void {
+  if (attempt.said === what) return;
+  attempt.said = what;
+  speak(what);
+}
+
+async function leadOnce(
+  { pool, clock, log }: LeaderOptions,
+  attempt: Attempt,
+  work: (lease: Lease) => Promise<void>,
+): Promise<void> {
+  await pool.task(async (connection) => {
+    await assertLedgerKnown(connection);
+    const server = await readServerFacts(connection);
+    if (server.readOnly) {
+      say(attempt, 'the server is read-only: nothing is collected', (what) => {
+        log.info({ event: 'collector' }, what);
+      });
+      return;
+    }
+    const seen = await lookAtLock(connection, server);
+    sayStrangers(attempt, seen, log);
+    const nonce = randomBytes(16).toString('hex');
+    const lock = seen.leader === null ? await takeLock(connection, server, { seen, nonce }) : null;
+    if (lock === null) {
+      say(attempt, 'another', () => {
+        const { leader: holder } = seen;
+        log.info({ event: 'collector', holder }, 'another proxy collects on this server');
+      });
+      return;
+    }
+    attempt.said = '';
+    log.info({ event: 'collector', threadId: connection.threadId }, 'this proxy collects');
+    await work({
+      connection: pinned(pool, connection, lock),
+      idle: (delayMs, wake) => idle({ connection, lock, clock }, delayMs, wake),
+    });
+    await lock.release();
+  });
+}
+
+function sayStrangers(attempt: Attempt, { strangers }: LockState, log: Log): void {
+  const who = strangers.map(({ words, name }) => `${words} has ${name}`).join('; ');
+  if (who !== '' && who !== attempt.saidStrangers) {
+    log.warn(
+      { event: 'collector', who },
+      'somebody else has the lock of collectors: not waited for',
+    );
+  }
+  attempt.saidStrangers = who;
+}
+
+interface Held {
+  readonly connection: TaskConnection;
+  readonly lock: TakenLock;
+}
+
+async function idle(
+  { clock, ...held }: Held & { readonly clock: Clock },
+  delayMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let leftMs = delayMs; leftMs > 0 && !signal.aborted; leftMs -= HEARTBEAT_MS) {
+    await clock.sleep(Math.min(leftMs, HEARTBEAT_MS), signal);
+    await assertLock(held);
+  }
+}
+
+async function assertLock({ connection, lock }: Held): Promise<void> {
+  try {
+    const [rows] = await connection.run(sql`${note('lock')} SELECT ${lock.isLed} AS ours`, {
+      deadlineMs: DEADLINE_MS,
+    });
+    const row = rows?.[0];
+    if (row !== undefined && numberOrNullOf(row, 'ours') === 1) return;
+  } catch (error) {
+    // Its row is lost: another proxy may lead by a new one.
+    if (!isServerError(error, ...ABSENT_TABLE)) throw error;
+  }
+  throw new UndropError('UNDROP_NOT_COLLECTOR');
+}
+
+/**
+ * The pinned connection for code that takes a pool: all of it runs on the lock's connection, but
+ * for what would leave that one another: no statement takes a default schema away again, and
+ * servers write it to the binary log with all that comes behind (`use`, of a schema that may be
+ * gone by then), and judge by it what replicas get (replicate-do-db).
+ */
+function pinned(pool: ServicePool, connection: TaskConnection, lock: TakenLock): ServicePool {
+  return {
+    run: (text, options) => connection.run(text, options),
+    task: (fn, { apart = false } = {}) =>
+      apart
+        ? pool.task((other) => fn(whileLocked({ connection, lock }, other)), { apart })
+        : fn(connection),
+    killQuery: (threadId) => pool.killQuery(threadId),
+    isWaiting: (threadId) => pool.isWaiting(threadId),
+    dispose: async () => undefined,
+  };
+}
+
+/**
+ * The other connection, for as long as this one has the lock: else its texts reject with
+ * UNDROP_NOT_COLLECTOR. They are tried again for longer than this one may be silent.
+ */
+function whileLocked({ connection, lock }: Held, other: TaskConnection): TaskConnection {
+  const ifLocked = sql`SELECT ${note('lock')}
+    IF(${lock.isOurs(connection.threadId)}, 1, (SELECT 1 UNION SELECT 2)) AS ours`;
+  return {
+    threadId: other.threadId,
+    discard: () => other.discard(),
+    run: async (text, options) => {
+      await assertLock({ connection, lock });
+      try {
+        const [, ...rows] = await other.run([ifLocked, ...[text].flat()], options);
+        return rows;
+      } catch (error) {
+        if (isServerError(error, ER_SUBQUERY_NO_1_ROW)) {
+          throw new UndropError('UNDROP_NOT_COLLECTOR');
+        }
+        throw error;
+      }
+    },
+  };
+}

@@ -1,0 +1,175 @@
+/**
+ * Removes the rows of one table in small pieces, along its key where it has one.
+ *
+ * Invariant: works on the one table that it was made for, whose name it asserts; its session has
+ * foreign_key_checks off, so that nothing follows a foreign key into live rows even if one appears
+ * after the look. May be given up at any piece and begun anew.
+ */
+import { assert } from '../../assert.js';
+import { parseHoldName } from '../../names/hold-name.js';
+import type { HoldTable } from '../../service/hold-tables.js';
+import {
+  isServerError,
+  type Row,
+  type RunOptions,
+  type ServiceConnection,
+} from '../../service/pool/pools.js';
+import { numberOf, textOf, textOrNullOf } from '../../service/row.js';
+import { ident, note, sql } from '../../service/sql.js';
+import {
+  ABSENT_TABLE,
+  ER_SPECIFIC_ACCESS_DENIED_ERROR,
+  GAVE_UP,
+} from '../../wire/server-errors.js';
+import { choosePurgeKey, type IndexColumn, type PurgeKey } from './purge-key.js';
+import { deleteBetween, nextBounds } from './purge-sql.js';
+
+/**
+ * Finding the next row may have to pass all that are marked as deleted while a snapshot is open.
+ */
+const CHUNK_DEADLINE_MS = 120_000;
+/** Another key would not help: the table is absent or in use, or a right is missing. */
+const OF_ANY_KEY = [ER_SPECIFIC_ACCESS_DENIED_ERROR, ...ABSENT_TABLE, ...GAVE_UP];
+
+/** One piece. `end`: the walk has come to the end of the table. */
+export interface Chunk {
+  readonly rowsRemoved: number;
+  readonly end: boolean;
+}
+
+/** The walk through one table; belongs to one connection, whose variables have its bounds. */
+export class PurgeWalk {
+  readonly table: HoldTable;
+  readonly #chunkRows: number;
+  #key: PurgeKey | null;
+  /** `start`: nothing known yet. `high`: the next piece is bounded. `rest`: the last piece. */
+  #at: 'start' | 'high' | 'rest' = 'start';
+  #low = false;
+  #rowsRemoved = 0;
+
+  private constructor(table: HoldTable, chunkRows: number, key: PurgeKey | null) {
+    this.table = table;
+    this.#chunkRows = chunkRows;
+    this.#key = key;
+  }
+
+  /** Looks for a key. `chunkRows`: rows of one DELETE, at least 1. */
+  static async begin(
+    connection: ServiceConnection,
+    table: HoldTable,
+    options: { readonly chunkRows: number },
+  ): Promise<PurgeWalk> {
+    assertPurgeable(table);
+    const key = choosePurgeKey(await readIndexColumns(connection, table));
+    return new PurgeWalk(table, options.chunkRows, key);
+  }
+
+  /** Rows removed since the walk began. */
+  get rowsRemoved(): number {
+    return this.#rowsRemoved;
+  }
+
+  /** Removes the next piece. 1227 where `logged` is false and the account may not. */
+  async next(connection: ServiceConnection, options: { logged: boolean }): Promise<Chunk> {
+    const runOptions = { logged: options.logged, deadlineMs: CHUNK_DEADLINE_MS };
+    const key = this.#key;
+    try {
+      const chunk =
+        key === null
+          ? await this.#removeAny(connection, runOptions)
+          : await this.#removeAlong(connection, key, runOptions);
+      this.#rowsRemoved += chunk.rowsRemoved;
+      return chunk;
+    } catch (error) {
+      if (key === null || !isServerError(error) || isServerError(error, ...OF_ANY_KEY)) throw error;
+      // A key that this server can't walk (invisible, of a type we misjudged): go on without.
+      this.#key = null;
+      return { rowsRemoved: 0, end: false };
+    }
+  }
+
+  async #removeAny(connection: ServiceConnection, options: RunOptions): Promise<Chunk> {
+    const bounds = { low: false, high: false, chunkRows: this.#chunkRows };
+    const [, deleted] = await connection.run(
+      [GUARD, deleteBetween(this.table, null, bounds)],
+      options,
+    );
+    const rowsRemoved = deleted?.affectedRows ?? 0;
+    return { rowsRemoved, end: rowsRemoved < this.#chunkRows };
+  }
+
+  async #removeAlong(
+    connection: ServiceConnection,
+    key: PurgeKey,
+    options: RunOptions,
+  ): Promise<Chunk> {
+    if (this.#at === 'start') await this.#findFirstBound(connection, key, options);
+    const chunkRows = this.#chunkRows;
+    const high = this.#at === 'high';
+    const deletion = deleteBetween(this.table, key, { low: this.#low, high, chunkRows });
+    const onwards = high ? nextBounds(this.table, key, { low: true, chunkRows }) : [];
+    const answers = await connection.run([GUARD, deletion, ...onwards], options);
+    const rowsRemoved = answers[1]?.affectedRows ?? 0;
+    if (!high) return { rowsRemoved, end: rowsRemoved < chunkRows };
+    this.#low = true;
+    this.#at = isFound(answers.at(-1)?.[0]) ? 'high' : 'rest';
+    return { rowsRemoved, end: false };
+  }
+
+  async #findFirstBound(
+    connection: ServiceConnection,
+    key: PurgeKey,
+    options: RunOptions,
+  ): Promise<void> {
+    const bounds = nextBounds(this.table, key, { low: false, chunkRows: this.#chunkRows });
+    const answers = await connection.run(bounds, options);
+    this.#at = isFound(answers.at(-1)?.[0]) ? 'high' : 'rest';
+  }
+}
+
+/** Whether no row is left. */
+export async function isEmpty(connection: ServiceConnection, table: HoldTable): Promise<boolean> {
+  const [rows] = await connection.run(
+    sql`SELECT ${note('purge', table.id)} 1 AS one FROM ${ident(table.schema, table.name)} LIMIT 1`,
+    { deadlineMs: CHUNK_DEADLINE_MS },
+  );
+  return rows?.length === 0;
+}
+
+const GUARD = sql`SET SESSION foreign_key_checks = 0, SESSION sql_safe_updates = 0`;
+
+/** The last thing before rows go: the name says PURGE, of this very id. */
+function assertPurgeable({ name, id }: HoldTable): void {
+  const parsed = parseHoldName(name);
+  assert(parsed?.state === 'PURGE' && parsed.id === id, 'only a table in PURGE is purged');
+}
+
+function isFound(row: Row | undefined): boolean {
+  return row !== undefined && numberOf(row, 'found') === 1;
+}
+
+async function readIndexColumns(
+  connection: ServiceConnection,
+  { schema, name, id }: HoldTable,
+): Promise<readonly IndexColumn[]> {
+  const [statistics, columns] = await connection.run([
+    sql`${note('purge', id)} SELECT INDEX_NAME AS name, NON_UNIQUE AS repeated,
+      COLUMN_NAME AS col, SUB_PART AS part, NULLABLE AS nullable
+      FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}
+      AND INDEX_TYPE = 'BTREE' ORDER BY INDEX_NAME, SEQ_IN_INDEX`,
+    sql`SELECT COLUMN_NAME AS col, LOWER(DATA_TYPE) AS type FROM information_schema.COLUMNS
+      WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}`,
+  ]);
+  const types = new Map((columns ?? []).map((row) => [textOf(row, 'col'), textOf(row, 'type')]));
+  return (statistics ?? []).map((row) => {
+    const column = textOrNullOf(row, 'col');
+    return {
+      index: textOf(row, 'name'),
+      unique: numberOf(row, 'repeated') === 0,
+      column,
+      prefix: textOrNullOf(row, 'part') !== null,
+      nullable: textOrNullOf(row, 'nullable') === 'YES',
+      dataType: types.get(column ?? '') ?? null,
+    };
+  });
+}

@@ -1,0 +1,151 @@
+/**
+ * What others did with held tables: a DBA renamed one back on a direct connection, or removed it;
+ * or a proxy died between a RENAME and its ledger row. Changes the ledger only, never a table.
+ *
+ * Invariant: a row is changed only from the state in which it was read, and ended only after a
+ * second look at that one table, which has to say that there is none.
+ */
+
+import { isCertainlyAbsent } from '../held/absence.js';
+import { findRestoring, isRestored } from '../held/restored.js';
+import { type LedgerCursor, nextPage } from '../ledger/cursor.js';
+import { type LedgerRow, type LedgerState, RESTORING } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
+import { recordOutcome, recordState } from '../ledger/write.js';
+import type { Log } from '../log.js';
+import { isRecycleSchema } from '../names/recycle-schema.js';
+import {
+  findHoldTables,
+  type HoldTable,
+  mapHoldTables,
+  readRecycleSchemas,
+} from '../service/hold-tables.js';
+import { isRowLevelError } from '../service/login/connect-error.js';
+import type { ServicePool } from '../service/pool/pools.js';
+
+export interface ManualChanges {
+  readonly restoredByHand: readonly string[];
+  readonly gone: readonly string[];
+}
+
+/** Vanished tables looked after in one go, a few statements each; the others wait for the next. */
+const ENDED_MAX = 1_000;
+/** Rows read in one go. */
+const ROWS_MAX = 100_000;
+
+export async function detectManualChanges(
+  pool: ServicePool,
+  options: {
+    readonly activeIds: ReadonlySet<string>;
+    readonly log: Log;
+    /** Where the last round has stopped; default: from the newest on. */
+    readonly walk?: LedgerCursor;
+  },
+): Promise<ManualChanges> {
+  const { activeIds, log, walk = { behind: null } } = options;
+  // The rows before the names: a drop that ends meanwhile is then not yet among the rows.
+  const how = { rowsMax: ROWS_MAX, behind: walk.behind, texts: false };
+  const live = await findRows(pool, { by: 'live' }, how);
+  nextPage(walk, live, ROWS_MAX);
+  const rows = live.filter(({ id, state }) => state !== 'intent' && !activeIds.has(id));
+  const held = await findHeld(pool, rows);
+  const restoredByHand: string[] = [];
+  const gone: string[] = [];
+  let ended = 0;
+  let last: string | null = null;
+  for (const row of rows) {
+    const there = held.get(row.id);
+    if (there === undefined && ended++ >= ENDED_MAX) {
+      walk.behind = last;
+      break;
+    }
+    const { id, schema, table } = row;
+    last = id;
+    try {
+      if (there !== undefined) await follow(pool, row, there);
+      const state = there === undefined ? await lookAgain(pool, row) : null;
+      if (state === null) continue;
+      if (state === 'restored') restoredByHand.push(id);
+      if (state === 'gone') gone.push(id);
+      log.info({ id, table: `${schema}.${table}`, state }, 'a held table has gone');
+    } catch (error) {
+      if (!isRowLevelError(error)) throw error;
+      log.warn({ id, table: `${schema}.${table}`, err: error }, 'a row could not be followed');
+    }
+  }
+  return { restoredByHand, gone };
+}
+
+async function findHeld(
+  pool: ServicePool,
+  rows: readonly LedgerRow[],
+): Promise<ReadonlyMap<string, HoldTable>> {
+  if (rows.length === 0) return new Map();
+  const elsewhere = new Set(
+    rows
+      .filter(({ holdSchema }) => holdSchema !== null && !isRecycleSchema(holdSchema))
+      .map(({ holdSchema }) => holdSchema ?? ''),
+  );
+  return mapHoldTables(pool, elsewhere);
+}
+
+/** The name is the truth; the ledger follows it. */
+async function follow(pool: ServicePool, row: LedgerRow, table: HoldTable): Promise<void> {
+  const isSame =
+    row.state === table.state && row.holdSchema === table.schema && row.holdName === table.name;
+  if (isSame) return;
+  const isHome = isRecycleSchema(table.schema);
+  if (row.state === 'HOLD' && table.state === 'HOLD') {
+    const place = { holdSchema: table.schema, holdName: table.name };
+    const why = row.failure === null || isHome ? {} : { failure: row.failure };
+    const outcome = { id: row.id, ...place, relocated: isHome || row.relocated, ...why };
+    await recordOutcome(pool, { tables: [outcome], forgotten: [] });
+    return;
+  }
+  await recordState(pool, {
+    id: row.id,
+    state: table.state,
+    holdSchema: table.schema,
+    holdName: table.name,
+    ...(isHome ? { relocated: true, failure: null } : {}),
+    rowLogged: row.rowLogged,
+    onlyFrom: row.state,
+  });
+}
+
+/** How a row has ended whose table wasn't found; null where it has not. */
+async function lookAgain(pool: ServicePool, row: LedgerRow): Promise<LedgerState | null> {
+  const [now] = await findRows(pool, { by: 'id', prefix: row.id });
+  if (now === undefined || now.state !== row.state || now.holdName !== row.holdName) return null;
+  const schemas = new Set([now.schema, now.holdSchema ?? now.schema]);
+  const away = await findHoldTables(pool, [...schemas], row.id);
+  const home = await findHoldTables(pool, await readRecycleSchemas(pool), row.id);
+  if (away.length + home.length > 0 || !(await hasLeft(pool, now))) return null;
+  const { id, schema, table, rowLogged } = now;
+  // A restore that broke off: what is still to come stays so, and is for the next one.
+  if ((await findRestoring(pool, now)) !== null) {
+    await recordState(pool, { id, state: 'restored', rowLogged, onlyFrom: now.state });
+    return 'restored';
+  }
+  const state = await endOf(pool, now);
+  await recordState(pool, {
+    id,
+    state,
+    ...(state === 'restored' ? { restoredAs: `${schema}.${table}` } : {}),
+    ...(now.failure === RESTORING ? { failure: null } : {}),
+    rowLogged,
+    onlyFrom: now.state,
+  });
+  return state;
+}
+
+async function hasLeft(pool: ServicePool, row: LedgerRow): Promise<boolean> {
+  const { holdSchema, holdName } = row;
+  return holdSchema === null || holdName === null || isCertainlyAbsent(pool, holdSchema, holdName);
+}
+
+/** A table that was to be dropped next was removed by us, before the ledger could say so. */
+async function endOf(pool: ServicePool, row: LedgerRow): Promise<LedgerState> {
+  if (row.state === 'DROP') return 'removed';
+  return (await isRestored(pool, row)) ? 'restored' : 'gone';
+}

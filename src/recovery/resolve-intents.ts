@@ -1,0 +1,278 @@
+/**
+ * What an interrupted drop left: an intent in the ledger, and a table that is either still under
+ * its own name or under a hold name with the intent's id.
+ *
+ * Invariant: the order of the looks. First the intents, then which of their owners are gone (from
+ * then on no RENAME of theirs can happen), then the names; so what is not found as held never will
+ * be. An intent is forgotten only where the server says that there is no such held table, and only
+ * if no service connection has taken it over since (take-over.ts).
+ */
+
+import { isCertainlyAbsent } from '../held/absence.js';
+import { leaveGhostsOf } from '../held/empty-copy.js';
+import { finishRestore } from '../held/finish-restore.js';
+import { detach } from '../held/foreign-keys/detach.js';
+import { repointForeignKeys } from '../held/foreign-keys/repointed.js';
+import { whyItStays } from '../held/relocate/data-directory.js';
+import { detachAndRelocate } from '../held/relocate/detach-and-relocate.js';
+import { renew } from '../held/relocate/due-times.js';
+import { type LedgerCursor, nextPage } from '../ledger/cursor.js';
+import { type LedgerRow, RESTORING } from '../ledger/entry.js';
+import { findRows } from '../ledger/read.js';
+import { openGroupsOf } from '../ledger/schema-drops.js';
+import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
+import { type Log, silentLog } from '../log.js';
+import { twinIdOf } from '../names/hold-id.js';
+import { formatHoldName } from '../names/hold-name.js';
+import { isRecycleSchema, recycleSchemaFor } from '../names/recycle-schema.js';
+import { hasRows } from '../service/has-rows.js';
+import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
+import { isRowLevelError } from '../service/login/connect-error.js';
+import type { ServicePool } from '../service/pool/pools.js';
+import { intentsWithLiveSession } from './live-owners.js';
+import { isTorn, keepTorn } from './torn.js';
+
+export interface ResolvedIntents {
+  readonly completed: readonly string[];
+  readonly forgotten: readonly string[];
+  readonly untouched: readonly string[];
+}
+
+/**
+ * Nobody knows when the RENAME of an interrupted drop was done. Where recovery comes later than
+ * this after its intent, the table is held from then on.
+ */
+const LOST_MS_MIN = 60_000;
+/** So many are read at once, and behind so many tries the others wait for the next round. */
+const INTENTS_MAX = 1_000;
+
+export async function resolveIntents(
+  pool: ServicePool,
+  options: {
+    readonly activeIds: ReadonlySet<string>;
+    readonly log: Log;
+    /** Where the last round has stopped; default: from the newest on. */
+    readonly walk?: LedgerCursor;
+  },
+): Promise<ResolvedIntents> {
+  const { activeIds, log, walk = { behind: null } } = options;
+  const all = { completed: [] as string[], forgotten: [] as string[], untouched: [] as string[] };
+  let tries = 0;
+  for (let isMore = true; isMore && tries < INTENTS_MAX; ) {
+    // Before the intents: one that ends meanwhile is among them still.
+    const before = new Set(activeIds);
+    const how = { rowsMax: INTENTS_MAX, behind: walk.behind, texts: false };
+    const intents = await findRows(pool, { by: 'intent' }, how);
+    isMore = nextPage(walk, intents, INTENTS_MAX);
+    if (intents.length === 0) break;
+    const alive = await intentsWithLiveSession(pool, intents);
+    // Behind the intents: those of a DROP DATABASE that is read have its row until it is over.
+    const groupIds = intents.map(({ groupId }) => groupId);
+    const groups = await openGroupsOf(pool, groupIds);
+    const isOurs = ({ id, groupId }: LedgerRow) =>
+      !before.has(id) && !activeIds.has(id) && !alive.has(id) && !groups.has(groupId);
+    const ours = intents.filter(isOurs);
+    tries += ours.length;
+    all.untouched.push(...intents.filter((row) => !isOurs(row)).map(({ id }) => id));
+    const { completed, forgotten, left } = await settle(pool, ours, log, { isTolerant: true });
+    all.completed.push(...completed);
+    all.forgotten.push(...forgotten);
+    all.untouched.push(...left);
+  }
+  return all;
+}
+
+/**
+ * The same for a statement that its session knows to have ended, so that no RENAME of its intents
+ * can happen any more. The rows of those that had happened.
+ */
+export async function resolveEnded(
+  pool: ServicePool,
+  ids: readonly string[],
+): Promise<readonly LedgerRow[]> {
+  const own = await findRows(pool, { by: 'intent', only: ids }, { texts: false });
+  const { completed } = await settle(pool, own, silentLog);
+  const rows: LedgerRow[] = [];
+  for (const id of completed) {
+    rows.push(...(await findRows(pool, { by: 'id', prefix: id }, { texts: false })));
+  }
+  return rows;
+}
+
+const UNSEEN =
+  'nobody can see what became of a drop: this account lacks a right, or a server without atomic ' +
+  'DDL was killed amid its RENAME';
+
+/**
+ * Completes or forgets intents that nobody is in the middle of. Where one fails it rejects; if it
+ * is tolerant, that one is left and the others are gone on with.
+ */
+export async function settle(
+  pool: ServicePool,
+  orphans: readonly LedgerRow[],
+  log: Log,
+  { isTolerant = false }: { readonly isTolerant?: boolean } = {},
+): Promise<{
+  readonly completed: readonly string[];
+  readonly forgotten: readonly string[];
+  /** Nobody can see what became of them, or they have another owner by now. */
+  readonly left: readonly string[];
+  /** In pieces: nothing can be done but by people. */
+  readonly torn: readonly string[];
+}> {
+  const held = await findHeld(pool, orphans);
+  const result = {
+    completed: [] as string[],
+    forgotten: [] as string[],
+    left: [] as string[],
+    torn: [] as string[],
+  };
+  for (const row of orphans) {
+    const { id, schema, table } = row;
+    try {
+      result[await settleOne(pool, row, held, log)].push(id);
+    } catch (error) {
+      if (!isTolerant || !isRowLevelError(error)) throw error;
+      result.left.push(id);
+      log.warn({ id, table: `${schema}.${table}`, err: error }, 'an intent could not be settled');
+    }
+  }
+  return result;
+}
+
+async function settleOne(
+  pool: ServicePool,
+  row: LedgerRow,
+  held: ReadonlyMap<string, HoldTable>,
+  log: Log,
+): Promise<'completed' | 'forgotten' | 'left' | 'torn'> {
+  const { id, schema, table: name } = row;
+  const table = held.get(id);
+  if (table === undefined && (await isTorn(pool, row))) {
+    await keepTorn(pool, row, log);
+    return 'torn';
+  }
+  if (table === undefined && !(await hasNotHappened(pool, row))) {
+    log.warn({ id, table: `${schema}.${name}` }, UNSEEN);
+    return 'left';
+  }
+  if (table === undefined && row.failure === RESTORING) {
+    // Its session had begun to put it back.
+    if (!(await finishRestore(pool, id))) return 'left';
+    await recordIntentAs(pool, row, { state: 'restored' });
+    log.info({ id, table: `${schema}.${name}` }, 'an interrupted drop was taken back');
+    return 'completed';
+  }
+  if (row.failure === RESTORING) await recordIntentAs(pool, row, { failure: null });
+  const isHeld = table !== undefined && (await complete(pool, row, table));
+  if (isHeld) await leadTwinsKeysBack(pool, row, log);
+  // Left: its drop goes on by another connection, or somebody else has forgotten it.
+  if (!isHeld && !(await forget(pool, row, { hasTwin: held.has(twinIdOf(id)) }))) return 'left';
+  log.info(
+    { id, table: `${schema}.${name}`, holdName: table?.name },
+    isHeld ? 'completed an interrupted drop' : 'an interrupted drop had not happened',
+  );
+  return isHeld ? 'completed' : 'forgotten';
+}
+
+async function recordIntentAs(
+  pool: ServicePool,
+  { id, rowLogged }: LedgerRow,
+  what: { readonly state: 'restored' } | { readonly failure: null },
+): Promise<void> {
+  await recordState(pool, { id, state: 'intent', ...what, rowLogged, onlyFrom: 'intent' });
+}
+
+/** Of a TRUNCATE that broke off behind its RENAME: its ghost has the name. The rows are held. */
+async function leadTwinsKeysBack(
+  pool: ServicePool,
+  { id, schema, table }: LedgerRow,
+  log: Log,
+): Promise<void> {
+  try {
+    await repointForeignKeys(pool, { id, schema, table });
+  } catch (error) {
+    if (!isRowLevelError(error)) throw error;
+    log.warn({ id, table: `${schema}.${table}`, err: error }, 'its foreign keys are not looked at');
+  }
+}
+
+/** False where the row has another owner by now. */
+async function forget(
+  pool: ServicePool,
+  row: LedgerRow,
+  { hasTwin }: { readonly hasTwin: boolean },
+): Promise<boolean> {
+  const { id, rowLogged, threadId, sqlLogBin } = row;
+  const how = { sqlLogBin: rowLogged, ownedBy: threadId };
+  if ((await forgetIntents(pool, [id], how)) === 0) return false;
+  if (hasTwin) await leaveGhostsOf(pool, id, { logged: sqlLogBin });
+  return true;
+}
+
+/** Nothing is under the intent's hold name, neither where it would be nor where it would go. */
+export async function hasNotHappened(pool: ServicePool, row: LedgerRow): Promise<boolean> {
+  const name = formatHoldName({ state: 'HOLD', id: row.id, due: row.holdUntil });
+  if (!(await isCertainlyAbsent(pool, row.schema, name))) return false;
+  const home = new Set([recycleSchemaFor(row.sqlLogBin), ...(await readRecycleSchemas(pool))]);
+  for (const schema of home) if (!(await isCertainlyAbsent(pool, schema, name))) return false;
+  return true;
+}
+
+/** The held table of each intent. */
+async function findHeld(
+  pool: ServicePool,
+  intents: readonly LedgerRow[],
+): Promise<ReadonlyMap<string, HoldTable>> {
+  if (intents.length === 0) return new Map();
+  return mapHoldTables(pool, new Set(intents.map(({ schema }) => schema)));
+}
+
+/** False: nothing is held; what is under the hold name was a view, and has its own name again. */
+async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Promise<boolean> {
+  const { id, sqlLogBin, rowLogged } = row;
+  const isHome = isRecycleSchema(held.schema.toLowerCase());
+  if (held.state !== 'HOLD') {
+    const { schema: holdSchema, name: holdName, state } = held;
+    await recordState(pool, {
+      id,
+      state,
+      holdSchema,
+      holdName,
+      relocated: isHome,
+      rowLogged,
+      onlyFrom: 'intent',
+    });
+    return true;
+  }
+  const outcome = { id, holdName: held.name };
+  // It was made for an exchange that did not happen, or that gave it nothing. (One that is in its
+  // own schema was a partition.)
+  if (row.kind === 'partition' && isHome && !(await hasRows(pool, held))) return false;
+  if (isHome) {
+    // A table that was emptied goes there with what binds it, in the RENAME itself.
+    const there = { id, fromSchema: held.schema, holdName: held.name, table: row.table };
+    const [failure = null] = await detach(pool, [there], { logged: sqlLogBin });
+    const at = { ...outcome, holdSchema: held.schema, relocated: failure === null };
+    const table = failure === null ? at : { ...at, failure };
+    await recordOutcome(pool, { tables: [table], forgotten: [] });
+    return true;
+  }
+  const stays = await whyItStays(pool, held);
+  const from = { id, fromSchema: held.schema, holdName: held.name, table: row.table, stays };
+  const holdMs = row.holdUntil.getTime() - row.droppedAt.getTime();
+  const renewed = await renew(pool, [from], { holdMs, lostMsMin: LOST_MS_MIN });
+  const [relocation] = await detachAndRelocate(pool, renewed, { logged: sqlLogBin });
+  if (relocation?.outcome === 'put-back') return false;
+  const table =
+    relocation?.outcome === 'moved'
+      ? { id, holdName: relocation.holdName, holdSchema: relocation.holdSchema, relocated: true }
+      : {
+          ...outcome,
+          holdSchema: held.schema,
+          relocated: false,
+          failure: relocation?.failure ?? 'it was not tried',
+        };
+  await recordOutcome(pool, { tables: [table], forgotten: [] });
+  return true;
+}

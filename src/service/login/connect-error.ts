@@ -1,0 +1,83 @@
+/**
+ * Errors of the service: what the server answers, and what keeps a connection from being opened,
+ * by the driver's error (the way to the server, TLS, or the login). Pure.
+ */
+import { type ErrorCode, UndropError } from '../../errors.js';
+import { causeWords } from '../cause-words.js';
+
+/** Of the system (`ECONNREFUSED`, `ENOENT` …), or the server has hung up; no `ER_…` of a server. */
+const NO_WAY = /^(?:E(?!R_|PROTO$)[A-Z_]+|PROTOCOL_CONNECTION_LOST)$/;
+/** Of the driver, OpenSSL or Node. */
+const TLS = /^(?:HANDSHAKE_(?:NO_)?SSL_|EPROTO$|ERR_(?:SSL|TLS)_|CERT_|UNABLE_TO_|.*SELF_SIGNED)/;
+
+/** `server`: its address, as it is printed. */
+export function connectError(error: unknown, server: string): UndropError {
+  const answer = serverErrorOf(error);
+  const cause = causeWords(error);
+  if (answer !== null) {
+    return new UndropError('UNDROP_SERVICE_FAILED', { step: 'connect', server, cause }, answer);
+  }
+  const code = codeOf(error);
+  return new UndropError(code, { step: 'connect', server, upstream: server, cause }, error);
+}
+
+/** Whether there was no connection, or it broke. */
+export function isConnectionLost(error: unknown): boolean {
+  return error instanceof UndropError && LOST.includes(error.code);
+}
+
+/** Whether there is no answer of the server to what was to be run: it may be run all the same. */
+export function isUnanswered(error: unknown): boolean {
+  const isLate = error instanceof UndropError && error.code === 'UNDROP_DEADLINE';
+  return isLate || isConnectionLost(error);
+}
+
+const LOST: readonly ErrorCode[] = [
+  'UNDROP_SERVICE_FAILED',
+  'UNDROP_UPSTREAM_UNREACHABLE',
+  'UNDROP_UPSTREAM_TLS',
+];
+
+function codeOf(error: unknown): ErrorCode {
+  const { code } = error as { readonly code?: unknown };
+  if (typeof code !== 'string') return 'UNDROP_SERVICE_FAILED';
+  if (TLS.test(code)) return 'UNDROP_UPSTREAM_TLS';
+  return NO_WAY.test(code) ? 'UNDROP_UPSTREAM_UNREACHABLE' : 'UNDROP_SERVICE_FAILED';
+}
+
+/** An error that the server itself answered with. The driver's own has statements in its text. */
+export class ServerError extends Error {
+  override readonly name = 'ServerError';
+  readonly errno: number;
+  readonly sqlState: string;
+  readonly sqlMessage: string;
+
+  constructor(answer: { errno: number; sqlState: string; sqlMessage: string }) {
+    super(`${answer.sqlMessage} (${answer.errno})`);
+    this.errno = answer.errno;
+    this.sqlState = answer.sqlState;
+    this.sqlMessage = answer.sqlMessage;
+  }
+}
+
+/** Whether the server answered with an error (one of `errnos`, where given). */
+export function isServerError(error: unknown, ...errnos: readonly number[]): error is ServerError {
+  return error instanceof ServerError && (errnos.length === 0 || errnos.includes(error.errno));
+}
+
+/** The server's answer in an error of the driver; null where the server has not answered. */
+export function serverErrorOf(error: unknown): ServerError | null {
+  if (!(error instanceof Error)) return null;
+  const { errno, sqlState, sqlMessage } = error as Partial<ServerError>;
+  if (typeof errno !== 'number' || typeof sqlState !== 'string') return null;
+  return new ServerError({ errno, sqlState, sqlMessage: sqlMessage ?? error.message });
+}
+
+/**
+ * Whether an error concerns one row or table alone, so that the others can be gone on with. If the
+ * connection broke, also by a deadline, the next statement would meet the same.
+ */
+export function isRowLevelError(error: unknown): error is Error {
+  if (isServerError(error)) return true;
+  return error instanceof UndropError && !isUnanswered(error);
+}

@@ -1,0 +1,128 @@
+/**
+ * The one place that reaches behind @databases/mysql: for the thread id, to listen for the breaking
+ * of a connection that is taken but idle, which mysql2 would throw at the process, to send a text
+ * that isn't in UTF-8, to log in with TLS by what the server offers, and to take leave. Checked on
+ * every connection, so that another version of the library can't fail silently.
+ */
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Connection } from '@databases/mysql';
+import type { Connection as CoreConnection } from 'mysql2';
+import { assert } from '../../assert.js';
+
+export interface DriverClient {
+  readonly threadId: number;
+  on(event: 'error', listener: (error: Error) => void): void;
+  removeListener(event: 'error', listener: (error: Error) => void): void;
+  /** Resolves when the goodbye is on its way. */
+  end(): Promise<void>;
+}
+
+interface Driver {
+  client?: unknown;
+  dispose(): Promise<void>;
+}
+
+/** Connections whose closing is awaited. */
+const awaited = new WeakSet<object>();
+
+/** Before the library closes that connection, whenever and why ever it does. Once for each. */
+export function beforeDisposing(
+  connection: Connection,
+  close: (client: DriverClient) => Promise<void>,
+): void {
+  const driver = driverOf(connection);
+  if (awaited.has(driver)) return;
+  awaited.add(driver);
+  const client = driverClientOf(connection);
+  const dispose = driver.dispose.bind(driver);
+  driver.dispose = async () => {
+    await close(client);
+    await dispose();
+  };
+}
+
+/** A server that is there answers sooner; a way that swallows bytes takes so long. */
+const QUIT_WITHIN_MS = 1_000;
+
+/**
+ * Takes leave: servers count and log a connection that just ends. Resolves when the server has
+ * ended it, or had its time for that, and it is closed; a statement that is running is waited for
+ * as long.
+ */
+export async function quit(client: DriverClient): Promise<void> {
+  const inner: unknown = Reflect.get(client, 'connection');
+  const socket: unknown = isObject(inner) ? Reflect.get(inner, 'stream') : undefined;
+  assert(socket instanceof Socket, 'the locked version of mysql2 has connection.stream');
+  if (socket.destroyed) return;
+  client.on('error', () => undefined);
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, QUIT_WITHIN_MS);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+    client.end().catch(() => undefined);
+  });
+  socket.destroy();
+}
+
+function driverOf(connection: Connection): Driver {
+  const driver: unknown = Reflect.get(connection, '_driver');
+  const isDriver = isObject(driver) && typeof Reflect.get(driver, 'dispose') === 'function';
+  assert(isDriver, 'the locked version of @databases/mysql has _driver.dispose');
+  return driver as Driver;
+}
+
+/** The mysql2 connection of a task. */
+export function driverClientOf(connection: Connection): DriverClient {
+  const { client } = driverOf(connection);
+  assert(isDriverClient(client), 'the locked version of @databases/mysql has _driver.client');
+  return client;
+}
+
+/** In mysql2 the charset whose characters are bytes. */
+const BINARY = 63;
+/** utf8mb4_general_ci. */
+const UTF8MB4 = 45;
+
+/** The next text is sent as UTF-8, or each of its characters as one byte. */
+export function sendAs(connection: Connection, encoding: 'utf8mb4' | 'bytes'): void {
+  const inner: unknown = Reflect.get(driverClientOf(connection), 'connection');
+  const config: unknown = isObject(inner) ? Reflect.get(inner, 'config') : undefined;
+  assert(
+    isObject(config) && typeof Reflect.get(config, 'charsetNumber') === 'number',
+    'the locked version of mysql2 has connection.config.charsetNumber',
+  );
+  Reflect.set(config, 'charsetNumber', encoding === 'bytes' ? BINARY : UTF8MB4);
+}
+
+/** What the driver reads and writes: a TLSSocket once it is in TLS. */
+export function driverStreamOf(connection: CoreConnection): Duplex {
+  const stream: unknown = Reflect.get(connection, 'stream');
+  assert(
+    isObject(stream) && typeof Reflect.get(stream, 'prependListener') === 'function',
+    'the locked version of mysql2 has connection.stream',
+  );
+  return stream as unknown as Duplex;
+}
+
+/** To be called before the driver reads the greeting. */
+export function goOnWithoutTls(connection: CoreConnection): void {
+  const config: unknown = Reflect.get(connection, 'config');
+  assert(
+    isObject(config) && isObject(Reflect.get(config, 'ssl')),
+    'the locked version of mysql2 has connection.config.ssl',
+  );
+  Reflect.set(config, 'ssl', false);
+}
+
+function isDriverClient(value: unknown): value is DriverClient {
+  if (!isObject(value)) return false;
+  const { threadId, on } = value as Partial<DriverClient>;
+  return typeof threadId === 'number' && typeof on === 'function';
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}

@@ -1,0 +1,221 @@
+/**
+ * How the driver opens one service connection: TLS or none by what the server offers this time, the
+ * password as it is now, and the plugins that would give the password itself away. The driver's own
+ * believe whatever key comes.
+ *
+ * Invariant: the password itself goes to the server in TLS that was asked for or checked, over a
+ * unix socket, or by a key that UNDROP_UPSTREAM_PUBLIC_KEY allows. Where a server asks for it
+ * otherwise, it is answered with nothing, so that it refuses by itself: a login that breaks off
+ * would count against our address.
+ */
+import { createHash } from 'node:crypto';
+import { TLSSocket } from 'node:tls';
+import { type AuthPlugin, type Connection as CoreConnection, createConnection } from 'mysql2';
+import type { Connection, ConnectionOptions, SslOptions } from 'mysql2/promise';
+import { UndropError } from '../../errors.js';
+import { CLIENT_SSL, hasFlag } from '../../wire/capabilities.js';
+import { decodeHandshakeV10 } from '../../wire/connection/handshake-v10.js';
+import { PacketAssembler } from '../../wire/framing.js';
+import type { ServerAddress, ServiceTls } from '../pool/pools.js';
+import { driverStreamOf, goOnWithoutTls } from './driver-door.js';
+import {
+  assertMayAsk,
+  encryptPassword,
+  keyPolicyFor,
+  type ServerKeyPolicy,
+  type ServerKeySetting,
+  xor,
+} from './server-key.js';
+
+export interface ServiceLogin {
+  readonly address: ServerAddress;
+  readonly user: string;
+  /** Null: none. `ssl` is the driver's form of it, the same object for the same TLS. */
+  readonly tls: { readonly wanted: ServiceTls; readonly ssl: SslOptions } | null;
+  readonly serverKey: ServerKeySetting;
+  readonly connectTimeoutMs: number;
+  /** Asked for each connection. */
+  password(): string;
+  /** Whether the server offers TLS that isn't insisted on; where it doesn't, there is none. */
+  onOffer(offersTls: boolean): void;
+}
+
+/** Bytes of a greeting; what is longer is for the driver to refuse. */
+const GREETING_BYTES_MAX = 64 * 1024;
+const KEEP_ALIVE_MS = 30_000;
+
+/** Resolves when the server has let us in. `options`: what else the driver is to do. */
+export async function logIn(options: ConnectionOptions, login: ServiceLogin): Promise<Connection> {
+  const { address, tls } = login;
+  const password = login.password();
+  const gate = new PasswordGate(password, login);
+  const core = createConnection({
+    ...options,
+    ...('socketPath' in address
+      ? { socketPath: address.socketPath }
+      : { host: hostOf(address, tls?.wanted ?? null), port: address.port }),
+    user: login.user,
+    password,
+    connectTimeout: login.connectTimeoutMs,
+    keepAliveInitialDelay: KEEP_ALIVE_MS,
+    ...(tls === null ? {} : { ssl: tls.ssl }),
+    authPlugins: gate.plugins,
+  });
+  gate.connection = core;
+  if (tls?.wanted.isOptional === true) {
+    onGreeting(core, (offersTls) => {
+      if (!offersTls) goOnWithoutTls(core);
+      login.onOffer(offersTls);
+    });
+  }
+  try {
+    await new Promise<void>((resolve, reject) => {
+      core.once('connect', () => resolve());
+      core.once('error', reject);
+    });
+    if (gate.refusal !== null) throw gate.refusal;
+    return core.promise();
+  } catch (error) {
+    core.on('error', () => undefined);
+    core.destroy();
+    throw gate.refusal ?? error;
+  }
+}
+
+/** The driver looks for the name that it dials in the certificate. */
+function hostOf(address: Exclude<ServerAddress, { socketPath: string }>, tls: ServiceTls | null) {
+  return tls?.verifiesName === true ? (address.name ?? address.host) : address.host;
+}
+
+/** Told before the driver reads the greeting, and not where there is none. */
+function onGreeting(core: CoreConnection, tell: (offersTls: boolean) => void): void {
+  const stream = driverStreamOf(core);
+  const packets = new PacketAssembler(GREETING_BYTES_MAX);
+  const onData = (chunk: Buffer) => {
+    try {
+      packets.push(chunk);
+      const packet = packets.next();
+      if (packet === null) return;
+      tell(hasFlag(decodeHandshakeV10(packet.payload).capabilities, CLIENT_SSL));
+    } catch {
+      // No greeting: the driver says what it is.
+    }
+    stream.off('data', onData);
+  };
+  stream.prependListener('data', onData);
+}
+
+const CACHING_SHA2 = 'caching_sha2_password';
+const SHA256 = 'sha256_password';
+/** caching_sha2_password: what the server says, and what asks for its key in either plugin. */
+const FAST_AUTH_OK = 0x03;
+const PERFORM_FULL_AUTHENTICATION = 0x04;
+const KEY_REQUEST = { [CACHING_SHA2]: 0x02, [SHA256]: 0x01 } as const;
+const NONCE_BYTES = 20;
+
+type Sha2 = keyof typeof KEY_REQUEST;
+
+/** The plugins of one login, and why the password was not sent. */
+class PasswordGate {
+  readonly #password: string;
+  readonly #login: ServiceLogin;
+  readonly #policy: ServerKeyPolicy;
+  connection: CoreConnection | null = null;
+  refusal: UndropError | null = null;
+
+  constructor(password: string, login: ServiceLogin) {
+    this.#password = password;
+    this.#login = login;
+    this.#policy = keyPolicyFor(login.serverKey, login.address);
+  }
+
+  get plugins(): Record<string, AuthPlugin> {
+    return {
+      [CACHING_SHA2]: () => this.#sha2(CACHING_SHA2),
+      [SHA256]: () => this.#sha2(SHA256),
+      mysql_clear_password: () => () => this.#refuse('it asked for the password in clear'),
+    };
+  }
+
+  #sha2(plugin: Sha2): (data: Buffer) => Buffer | null {
+    let nonce = Buffer.alloc(0);
+    let state: 'nonce' | 'scramble' | 'key' | 'done' = 'nonce';
+    const full = () => {
+      const answer = this.#inFull(plugin);
+      state = answer === null ? 'key' : 'done';
+      return answer ?? Buffer.of(KEY_REQUEST[plugin]);
+    };
+    return (data) => {
+      switch (state) {
+        case 'nonce':
+          nonce = Buffer.from(data.subarray(0, NONCE_BYTES));
+          if (plugin === SHA256) return full();
+          state = 'scramble';
+          return scrambleOf(this.#password, nonce);
+        case 'scramble':
+          if (data.length === 1 && data[0] === PERFORM_FULL_AUTHENTICATION) return full();
+          state = 'done';
+          if (data.length === 1 && data[0] === FAST_AUTH_OK) return null;
+          break;
+        case 'key':
+          state = 'done';
+          return this.#attempt(() => {
+            const key = { sent: data, nonce, policy: this.#policy };
+            return encryptPassword(this.#inClear(), key);
+          });
+        default:
+      }
+      throw new Error(`the server said more in ${plugin} than there is to say`);
+    };
+  }
+
+  /** The password where it may go as it is, nothing where it may not go, null: by the key. */
+  #inFull(plugin: Sha2): Buffer | null {
+    if (this.#password === '') return Buffer.of(0);
+    const { address, tls } = this.#login;
+    if (this.connection !== null && driverStreamOf(this.connection) instanceof TLSSocket) {
+      const isAskedFor = tls !== null && (tls.wanted.verifies || !tls.wanted.isOptional);
+      if (isAskedFor || this.#policy === 'ask') return this.#inClear();
+      return this.#refuse(
+        'UNDROP_UPSTREAM_TLS neither asks for TLS nor has its certificate checked',
+      );
+    }
+    // sha256_password knows of TLS alone.
+    if ('socketPath' in address && plugin !== SHA256) return this.#inClear();
+    const answer = this.#attempt(() => {
+      assertMayAsk(this.#policy);
+      return null;
+    });
+    return answer;
+  }
+
+  #inClear(): Buffer {
+    return Buffer.from(`${this.#password}\0`);
+  }
+
+  #refuse(problem: string): Buffer {
+    this.refusal ??= new UndropError('UNDROP_SERVER_KEY', { problem });
+    return Buffer.alloc(0);
+  }
+
+  #attempt<T>(work: () => T): T | Buffer {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof UndropError)) throw error;
+      this.refusal ??= error;
+      return Buffer.alloc(0);
+    }
+  }
+}
+
+/** XOR(SHA256(password), SHA256(SHA256(SHA256(password)), nonce)). */
+function scrambleOf(password: string, nonce: Buffer): Buffer {
+  if (password === '') return Buffer.alloc(0);
+  const once = sha256(Buffer.from(password));
+  return xor(once, sha256(Buffer.concat([sha256(sha256(Buffer.from(password))), nonce])));
+}
+
+function sha256(bytes: Buffer): Buffer {
+  return createHash('sha256').update(bytes).digest();
+}

@@ -1,0 +1,194 @@
+/**
+ * One service pool for each address that sessions were dialled to: what is done for a session is
+ * done on the very server that it is on.
+ */
+import { type ErrorCode, UndropError } from '../../errors.js';
+import type { Log } from '../../log.js';
+import {
+  ER_ACCESS_DENIED_ERROR,
+  ER_ACCESS_DENIED_NO_PASSWORD_ERROR,
+  ER_DBACCESS_DENIED_ERROR,
+  ER_HOST_NOT_PRIVILEGED,
+  ER_MUST_CHANGE_PASSWORD_LOGIN,
+  ER_NOT_SUPPORTED_AUTH_MODE,
+} from '../../wire/server-errors.js';
+import { describeAddress } from '../address.js';
+import { numberOf, textOf } from '../row.js';
+import { readServerFacts } from '../server-facts.js';
+import { note, serverIdentity, sql } from '../sql.js';
+import {
+  isServerError,
+  type OwnedPool,
+  openServicePool,
+  type ServerAddress,
+  type ServicePool,
+  type ServiceSecurity,
+} from './pools.js';
+
+export interface PoolSetOptions extends Partial<ServiceSecurity> {
+  /** At least one, in the order in which they are tried. */
+  readonly upstream: readonly ServerAddress[];
+  readonly user: string;
+  readonly password: string;
+  readonly passwordFile?: string;
+  /** Of each pool. */
+  readonly connectionsMax: number;
+  readonly log: Log;
+}
+
+/** A server, and where it was found. */
+export interface FoundServer {
+  readonly address: ServerAddress;
+  /** The same as long as it is the same server. */
+  readonly identity: string;
+  readonly readOnly: boolean;
+  /** Its max_connections. */
+  readonly connectionsMax: number;
+}
+
+export class PoolSet {
+  readonly #options: PoolSetOptions;
+  #security: ServiceSecurity;
+  /**
+   * By address, of which a name may have new ones all the time. A pool is held by its sessions and
+   * by its connections, whose idle ones are closed after 30 s; without either it is forgotten.
+   */
+  readonly #pools = new Map<string, WeakRef<OwnedPool>>();
+  readonly #forgotten = new FinalizationRegistry<string>((key) => {
+    if (this.#pools.get(key)?.deref() === undefined) this.#pools.delete(key);
+  });
+
+  constructor(options: PoolSetOptions) {
+    this.#options = options;
+    const { tls = null, serverKey = 'auto' } = options;
+    this.#security = { tls, serverKey };
+  }
+
+  /** How many addresses are remembered. */
+  get size(): number {
+    return this.#pools.size;
+  }
+
+  /** The pool for that address, opened where it is the first call. */
+  at(address: ServerAddress): ServicePool {
+    return this.#ownedAt(address);
+  }
+
+  #ownedAt(address: ServerAddress): OwnedPool {
+    const key = describeAddress(address);
+    const open = this.#pools.get(key)?.deref();
+    if (open !== undefined) return open;
+    const pool = openServicePool({ ...this.#options, ...this.#security, address });
+    this.#pools.set(key, new WeakRef(pool));
+    this.#forgotten.register(pool, key);
+    return pool;
+  }
+
+  /**
+   * Asks the server at that address on a connection that is new, which leads to whoever has the
+   * address by now. Rejects with UNDROP_ACCOUNT where it refuses the account, and with
+   * UNDROP_SERVER_KEY where the password may not go there.
+   */
+  async look(address: ServerAddress): Promise<FoundServer> {
+    try {
+      return await this.#ownedAt(address).afresh(async (connection) => {
+        const facts = await readServerFacts(connection);
+        const [rows = []] = await connection.run(
+          sql`SELECT ${note('hello')} ${serverIdentity(facts)} AS id,
+            @@global.max_connections AS connectionsMax`,
+        );
+        const [row = {}] = rows;
+        const identity = textOf(row, 'id');
+        const connectionsMax = numberOf(row, 'connectionsMax');
+        return { address, identity, readOnly: facts.readOnly, connectionsMax };
+      });
+    } catch (error) {
+      throw finalError(error, address, 'UNDROP_ACCOUNT') ?? error;
+    }
+  }
+
+  /** Whether one of the upstreams answers, be it that it refuses the account. Does not reject. */
+  async answers(): Promise<boolean> {
+    for (const address of this.#options.upstream) {
+      try {
+        await greet(this.at(address), address);
+        return true;
+      } catch (error) {
+        const cause = error instanceof UndropError ? error.cause : error;
+        const isForGood = error instanceof UndropError && FOR_GOOD.includes(error.code);
+        if (isServerError(cause) || isForGood) return true;
+      }
+    }
+    return false;
+  }
+
+  /** Logs in at that address on a connection that is new. */
+  async visit(address: ServerAddress): Promise<void> {
+    await this.#ownedAt(address).afresh((connection) => connection.run(sql`DO ${note('hello')} 1`));
+  }
+
+  /** Another server has that address: no connection to the old one is used again. */
+  renew(address: ServerAddress): void {
+    this.#pools.get(describeAddress(address))?.deref()?.renew();
+  }
+
+  /** For connections that are opened from now on; the open ones are replaced. */
+  useTls(security: ServiceSecurity): void {
+    this.#security = security;
+    for (const pool of this.#pools.values()) pool.deref()?.useTls(security);
+  }
+
+  async dispose(): Promise<void> {
+    await Promise.all([...this.#pools.values()].map((pool) => pool.deref()?.dispose()));
+  }
+}
+
+/** Waiting wouldn't help. */
+export function isForGood(error: unknown): boolean {
+  return error instanceof UndropError && FOR_GOOD.includes(error.code);
+}
+
+const FOR_GOOD: readonly ErrorCode[] = ['UNDROP_ACCOUNT', 'UNDROP_SERVER_KEY'];
+
+/** Access denied, with or without a password; by host; an authentication that we can't do. */
+const ACCOUNT_REFUSED = [
+  ER_DBACCESS_DENIED_ERROR,
+  ER_ACCESS_DENIED_ERROR,
+  ER_HOST_NOT_PRIVILEGED,
+  ER_NOT_SUPPORTED_AUTH_MODE,
+  ER_ACCESS_DENIED_NO_PASSWORD_ERROR,
+  ER_MUST_CHANGE_PASSWORD_LOGIN,
+];
+
+type RefusedAs = 'UNDROP_ACCOUNT' | 'UNDROP_ADMIN_ACCOUNT';
+
+/**
+ * Connects; UNDROP_ACCOUNT where the server refuses the account (or what an account that isn't the
+ * service's is told by), UNDROP_SERVER_KEY where its password was not sent, the pool's own error
+ * otherwise.
+ */
+export async function greet(
+  pool: ServicePool,
+  address: ServerAddress,
+  refusedAs: RefusedAs = 'UNDROP_ACCOUNT',
+): Promise<void> {
+  try {
+    await pool.run(sql`SELECT ${note('hello')} 1 AS one`);
+  } catch (error) {
+    throw finalError(error, address, refusedAs) ?? error;
+  }
+}
+
+/** Null where it is another error. */
+function finalError(
+  error: unknown,
+  address: ServerAddress,
+  refusedAs: RefusedAs,
+): UndropError | null {
+  // A login that is refused comes as the cause of a connection that could not be had.
+  const cause = error instanceof UndropError ? error.cause : error;
+  if (cause instanceof UndropError && cause.code === 'UNDROP_SERVER_KEY') return cause;
+  if (!isServerError(cause, ...ACCOUNT_REFUSED)) return null;
+  const server = describeAddress(address);
+  return new UndropError(refusedAs, { server, cause: cause.message }, error);
+}

@@ -1,0 +1,140 @@
+/**
+ * Runs a text that may wait for a metadata lock, and ends the wait after a moment by KILL QUERY
+ * from a second connection: no server of the set has a lock timeout below one second.
+ *
+ * Invariants: nobody waits behind us for a metadata lock for longer than `killAfterMs`, or than the
+ * lockWaitBudget that is left. A KILL never hits another text, nor one that does not wait for such
+ * a lock: MariaDB (10.11, 11.8) goes on with a RENAME that is killed while InnoDB makes it wait,
+ * and takes it back with no end while others' DDL waits, too. There the wait ends by its own
+ * timeout.
+ */
+
+import { systemClock } from '../../clock.js';
+import {
+  ER_FK_NO_UNIQUE_INDEX_PARENT,
+  ER_LOCK_WAIT_TIMEOUT,
+  ER_QUERY_INTERRUPTED,
+} from '../../wire/server-errors.js';
+import { type SQLQuery, sql } from '../sql.js';
+import { LOOK_MS, type LockWaitBudget } from './lock-wait-budget.js';
+import {
+  isServerError,
+  type Rows,
+  type RunOptions,
+  type ServicePool,
+  type TaskConnection,
+} from './pools.js';
+
+export const KILL_AFTER_MS = 200;
+
+export interface KillAfterOptions extends Pick<RunOptions, 'logged' | 'last' | 'deadlineMs'> {
+  readonly killAfterMs?: number;
+  /** A client waits: a try that is seen waiting is given up before, when this is used up. */
+  readonly lockWaitBudget?: LockWaitBudget | undefined;
+}
+
+/** What a text that may wait for a lock is run with. */
+export type TryOptions = Pick<KillAfterOptions, 'lockWaitBudget'> & { readonly logged: boolean };
+
+/**
+ * Where no KILL helps. MariaDB takes 0 as well, and fails then beside any other DDL, as each locks
+ * the tables of InnoDB's statistics for a moment.
+ */
+const SHORT_INNODB_WAIT = sql`SET SESSION innodb_lock_wait_timeout = 1`;
+
+/** Rejects with the server's 1317 or 1205 where the time was over (`isKilled`). */
+export async function runWithTimeout(
+  pool: ServicePool,
+  text: SQLQuery | readonly SQLQuery[],
+  options: KillAfterOptions = {},
+): Promise<readonly Rows[]> {
+  const texts = [SHORT_INNODB_WAIT, ...[text].flat()];
+  const [, ...rows] = await pool.task(
+    (connection) => runWithTimeoutOn(connection, pool, texts, options),
+    { apart: options.last !== undefined },
+  );
+  return rows;
+}
+
+/**
+ * Since 8.4 MySQL makes no key to columns that aren't unique, nor does it rename the parent of one,
+ * save in a session that says so. Older ones stay. Not in every text, as it leaves a warning, and
+ * the variable may go.
+ */
+const MAY_KEEP_SUCH_KEYS = sql`SET /*!80400 SESSION restrict_fk_on_non_standard_key = 0, */ @undrop = NULL`;
+
+/**
+ * The same on a connection that the caller has already; the last text that it runs there. What
+ * fails for a key to columns that aren't unique has changed nothing, and is run once more.
+ */
+export async function runWithTimeoutOn(
+  connection: TaskConnection,
+  pool: ServicePool,
+  text: SQLQuery | readonly SQLQuery[],
+  options: KillAfterOptions = {},
+): Promise<readonly Rows[]> {
+  const { killAfterMs = KILL_AFTER_MS, lockWaitBudget, ...how } = options;
+  const done = new AbortController();
+  const watching = watch(connection, pool, { killAfterMs, lockWaitBudget, signal: done.signal });
+  try {
+    return await connection.run(text, how).catch(async (error: unknown) => {
+      if (!isServerError(error, ER_FK_NO_UNIQUE_INDEX_PARENT)) throw error;
+      const [, ...rows] = await connection.run([MAY_KEEP_SUCH_KEYS, ...[text].flat()], how);
+      return rows;
+    });
+  } finally {
+    done.abort();
+    await watching;
+  }
+}
+
+/** Whether the statement gave up waiting for a lock: by the KILL, or by the server's own limit. */
+export function isKilled(error: unknown): boolean {
+  return isServerError(error, ER_QUERY_INTERRUPTED, ER_LOCK_WAIT_TIMEOUT);
+}
+
+interface Watch {
+  readonly killAfterMs: number;
+  readonly lockWaitBudget: LockWaitBudget | undefined;
+  /** The text has ended. */
+  readonly signal: AbortSignal;
+}
+
+/** Ends with the text, or when it was killed. Does not reject. */
+async function watch(
+  connection: TaskConnection,
+  pool: ServicePool,
+  { killAfterMs, lockWaitBudget, signal }: Watch,
+): Promise<void> {
+  const endMs = performance.now() + killAfterMs;
+  const ended = ending(signal);
+  for (let isOver = false; !isOver; ) {
+    const leftMs = endMs - performance.now();
+    const isFirst = lockWaitBudget === undefined && leftMs > 0;
+    await systemClock.sleep(isFirst ? leftMs : LOOK_MS, signal);
+    if (signal.aborted) return;
+    const isWaiting = await Promise.race([isSeenWaiting(pool, connection), ended]);
+    if (signal.aborted) return;
+    if (!isWaiting) continue;
+    isOver = lockWaitBudget?.seenWaiting() === true || performance.now() >= endMs;
+  }
+  // The answer may already be on its way here; what the KILL hits then must not be the next
+  // text of somebody else. If the KILL itself fails, lock_wait_timeout ends the wait.
+  connection.discard();
+  await pool.killQuery(connection.threadId).catch(() => undefined);
+}
+
+async function isSeenWaiting(pool: ServicePool, { threadId }: TaskConnection): Promise<boolean> {
+  try {
+    return await pool.isWaiting(threadId);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return false;
+  }
+}
+
+function ending(signal: AbortSignal): Promise<false> {
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve(false), { once: true });
+  });
+}

@@ -1,0 +1,196 @@
+/**
+ * What happens to a statement that was taken out of the client's stream: it is understood (asking
+ * the server where only the server knows), then dropped-and-held, refused, or sent on after all.
+ *
+ * Invariant: a statement that would destroy a base table never goes to the server; what can't be
+ * understood and might be one is refused, and the table is still there.
+ */
+import { assertNever } from '../../assert.js';
+import { UndropError } from '../../errors.js';
+import { classifying } from '../../sql/classify.js';
+import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
+import { clientCharsetOf, modeOfSession } from '../../sql/lex/lex-mode.js';
+import { enabledKinds, isProtected } from '../../sql/protection.js';
+import type { Refused, TooMany, Verdict } from '../../sql/verdict.js';
+import { replaceTable } from '../../statements/create-or-replace/table.js';
+import { dropSchema } from '../../statements/drop-database/text.js';
+import { dropOrPass } from '../../statements/drop-table/text.js';
+import {
+  answerWith,
+  type Interception,
+  type NamedSchema,
+  newId,
+  readUserFacts,
+  refused,
+  refusedIfValid,
+  type Taken,
+  unclear,
+} from '../../statements/intercepted.js';
+import {
+  guardedBy,
+  HOW,
+  namesIn,
+  notDone,
+  notUnderstood,
+  schemaAndTables,
+  tooManyOf,
+} from '../../steps/refusals/refusals.js';
+import { objectionTo } from '../../steps/refusals/unsupported.js';
+import type { UserFacts } from '../../steps/request.js';
+import { inSlices } from '../../steps/session/in-slices.js';
+import { turnSql } from '../../steps/session/user-session-sql.js';
+import { ER_TABLEACCESS_DENIED_ERROR } from '../../wire/server-errors.js';
+import { HELD_BYTES_MAX } from '../gate/command-gate.js';
+import { prepareDrop } from './binary-protocol.js';
+import type { DispatchOptions } from './prepared-drops.js';
+import { dynamic } from './text-protocol.js';
+
+/** Handles one taken statement to its answer. Rejects where the user session broke. */
+export async function intercept(taken: Taken, options: DispatchOptions): Promise<Interception> {
+  if (taken.refusal !== null) return refused(taken.refusal, options);
+  switch (taken.carrier) {
+    case 'drop-database':
+      return refused(notDone('as a schema (COM_DROP_DB)', schemaAndTables(taken.text)), options);
+    case 'unknown': {
+      const command = (taken.packet.payload[0] ?? 0).toString(16).padStart(2, '0');
+      return refused(new UndropError('UNDROP_UNKNOWN_COMMAND', { command }), options);
+    }
+    case 'query':
+    case 'prepare':
+      return interceptText(taken, options);
+    case 'handle':
+    case 'named':
+      throw new Error('what was prepared has a way of its own');
+  }
+}
+
+async function interceptText(taken: Taken, options: DispatchOptions): Promise<Interception> {
+  const { verdict } = taken;
+  if (verdict !== null && verdict.kind !== 'disagree') {
+    return handle(taken, verdict, null, options);
+  }
+  const facts = await readUserFacts(options);
+  if ('errno' in facts) return answerWith(facts);
+  const enabled = enabledKinds(options.service.protect);
+  const read = { ...options, isPrepared: taken.carrier === 'prepare', ...enabled };
+  const mode = modeOfSession(options.server, facts);
+  const known = await inSlices(classifying(taken.text, mode, read));
+  if (known.kind === 'disagree') {
+    return refused(notUnderstood(`the character set ${facts.charset}`), options);
+  }
+  return handle(taken, known, facts, options);
+}
+
+async function handle(
+  taken: Taken,
+  verdict: Verdict,
+  facts: UserFacts | null,
+  options: DispatchOptions,
+): Promise<Interception> {
+  if (!isProtected(verdict, options.service.protect)) return { kind: 'forward', facts };
+  if (taken.text.length > HELD_BYTES_MAX && verdict.kind !== 'guarded') {
+    return refused(notUnderstood('it is too long'), options);
+  }
+  switch (verdict.kind) {
+    case 'not-ours':
+      return { kind: 'forward', facts };
+    case 'drop-table':
+      return dropTable(taken, verdict.statement, facts, options);
+    case 'refused':
+      return byOtherCarrier(taken, verdict, facts, options);
+    case 'dynamic':
+      return dynamic(taken, verdict, options);
+    case 'unclear':
+      if (verdict.tooMany !== undefined) return refuseTooMany(verdict.tooMany, options);
+      return unclear(taken, verdict.why, options);
+    case 'guarded':
+      return refused(guardedBy(verdict), options);
+    default:
+      return assertNever(verdict);
+  }
+}
+
+function byOtherCarrier(
+  taken: Taken,
+  verdict: Refused,
+  facts: UserFacts | null,
+  options: DispatchOptions,
+): Promise<Interception> {
+  const { carrier, source, statements } = verdict;
+  if (source !== undefined) return dynamic(taken, { ...verdict, source }, options);
+  const { schema, ifExists = false, optionsAt, replacement } = verdict;
+  if (schema !== null && (carrier === 'drop-database' || optionsAt !== undefined)) {
+    const named = { schema, ifExists, facts, ...(optionsAt === undefined ? {} : { optionsAt }) };
+    return schemaDrop(taken, named, options);
+  }
+  if (replacement !== undefined) {
+    if (taken.carrier !== 'prepare') return replaceTable(taken, { replacement, facts }, options);
+    return refused(notDone('by a prepared CREATE OR REPLACE', namesIn(verdict)), options);
+  }
+  if (carrier === 'set-statement') {
+    return refusedIfValid(taken, notDone(HOW[carrier], namesIn(verdict)), options);
+  }
+  if (carrier !== 'compound') return refused(notDone(HOW[carrier], namesIn(verdict)), options);
+  const isUnseen = statements.some((piece) => piece.verdict.kind === 'dynamic');
+  const error = notDone(
+    isUnseen ? `${HOW.compound} that executes ${UNSEEN_TEXT}` : HOW.compound,
+    namesIn(verdict),
+    isUnseen ? SEND_LITERAL : undefined,
+  );
+  // MariaDB calls a PREPARE of IF, LOOP and the like a syntax error, so the answer says nothing.
+  const isJudged = /^\s*begin\b/i.test(taken.text.toString('latin1', 0, FIRST_WORD_BYTES));
+  return isJudged ? refusedIfValid(taken, error, options) : refused(error, options);
+}
+
+/** Enough of a text to read its first word. */
+const FIRST_WORD_BYTES = 100;
+
+/** `PREPARE … FROM @v` and the like: its value then is not the one that could be asked for now. */
+const UNSEEN_TEXT =
+  'a text which only the server knows, as it comes to it, and which may be a drop';
+const SEND_LITERAL =
+  'Write that text as a literal in the statement, or send its PREPARE as a statement of its own, or use a direct connection.';
+
+/** DROP DATABASE, or CREATE OR REPLACE DATABASE. */
+function schemaDrop(
+  taken: Taken,
+  named: NamedSchema,
+  options: DispatchOptions,
+): Promise<Interception> {
+  if (taken.carrier !== 'prepare') return dropSchema(taken, named, options);
+  const { schema, ifExists, optionsAt } = named;
+  if (optionsAt === undefined) return prepareDrop(taken.text, { schema, ifExists }, options);
+  return refused(notDone('by a prepared CREATE OR REPLACE', schemaAndTables(schema)), options);
+}
+
+async function dropTable(
+  taken: Taken,
+  statement: DropTableStatement,
+  facts: UserFacts | null,
+  options: DispatchOptions,
+): Promise<Interception> {
+  const objection = objectionTo(statement, options.server, taken.text);
+  if (objection !== null) {
+    if (objection.isOfSyntax) return unclear(taken, objection.why, options);
+    return refused(notUnderstood(objection.why), options);
+  }
+  if (taken.carrier === 'prepare') return prepareDrop(taken.text, statement, options);
+  return dropOrPass(taken, statement, facts, options);
+}
+
+/**
+ * Who may not drop the first name is told so by the server. The text itself doesn't go there, as
+ * the server, too, takes long over it.
+ */
+async function refuseTooMany(tooMany: TooMany, options: DispatchOptions): Promise<Interception> {
+  const { userSession, guess, gtidMayBeSet } = options;
+  const { first } = tooMany;
+  // An error would use the GTID up.
+  if (first !== undefined && !gtidMayBeSet) {
+    const charset = clientCharsetOf(guess.charset) ?? 'plain';
+    const text = turnSql(first, { groupId: newId(), charset, wait: null });
+    const [said] = await userSession.run([{ kind: 'query', text }]);
+    if (said?.kind === 'err' && said.errno === ER_TABLEACCESS_DENIED_ERROR) return answerWith(said);
+  }
+  return refused(tooManyOf(tooMany), options);
+}

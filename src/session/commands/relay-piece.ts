@@ -1,0 +1,234 @@
+/**
+ * The response to one piece of a text, as a part of the answer to the whole text: the sequence ids
+ * go on from where the piece before ended, and unless it is the last piece, every OK and EOF says
+ * that more results follow. All else goes to the client as it came, as it comes.
+ *
+ * Invariant: no more is kept of a response than the head of a packet, and the ERR of a piece that
+ * isn't the last.
+ */
+import { lenencBytes, ResponseTracker } from '../../relay/response-tracker.js';
+import {
+  type Capabilities,
+  CLIENT_DEPRECATE_EOF,
+  hasFlag,
+  SERVER_MORE_RESULTS_EXISTS,
+} from '../../wire/capabilities.js';
+import { COM_QUERY } from '../../wire/commands.js';
+import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from '../../wire/framing.js';
+
+/** header + two lenenc integers + status of an OK packet. */
+const OK_HEAD_BYTES = 21;
+/** A longer ERR isn't kept; the server bounds its texts at 512 bytes. */
+const ERR_BYTES_MAX = 4096;
+
+export interface StatementRelayOptions {
+  readonly capabilities: Capabilities;
+  /** Of the first packet of the answer. */
+  readonly sequenceId: number;
+  readonly isLast: boolean;
+  readonly toClient: (bytes: Buffer) => void;
+  /** The server asked for a file of the client's, and the client knows. */
+  readonly onFileWanted: () => void;
+  readonly onDone: (end: PieceEnd) => void;
+}
+
+export interface PieceEnd {
+  /** It ended with an ERR. */
+  readonly isBroken: boolean;
+  /** Payload of that ERR where the client doesn't have it yet. */
+  readonly error: Buffer | null;
+  /** Of that ERR, or of what comes behind the response. */
+  readonly sequenceId: number;
+  /** Results before the ERR. */
+  readonly results: number;
+  /** Bytes behind the response. */
+  readonly behind: Buffer;
+}
+
+export class StatementRelay {
+  readonly #options: StatementRelayOptions;
+  readonly #tracker: ResponseTracker;
+  readonly #deprecateEof: boolean;
+  #withheld: Buffer = Buffer.alloc(0);
+  /** Payload bytes of the packet under way that are still to come. */
+  #left = 0;
+  /** The next packet continues the one before. */
+  #isPart = false;
+  #sequenceId: number;
+  #results = 0;
+  #isBroken = false;
+  #error: Buffer | null = null;
+  #asksForFile = false;
+
+  constructor(options: StatementRelayOptions) {
+    this.#options = options;
+    this.#sequenceId = options.sequenceId;
+    this.#deprecateEof = hasFlag(options.capabilities, CLIENT_DEPRECATE_EOF);
+    this.#tracker = new ResponseTracker(options.capabilities);
+    this.#tracker.expect(COM_QUERY);
+  }
+
+  /** The server counts from 1 in each piece, the client goes on: what lies between, modulo 256. */
+  get shift(): number {
+    return (this.#options.sequenceId - 1) & 0xff;
+  }
+
+  /** The server's next bytes. They are changed where they are. */
+  feed(chunk: Buffer): void {
+    const bytes = this.#withheld.length === 0 ? chunk : Buffer.concat([this.#withheld, chunk]);
+    this.#withheld = Buffer.alloc(0);
+    let at = 0;
+    while (at < bytes.length && !this.#tracker.idle) {
+      if (this.#left > 0) {
+        const count = Math.min(this.#left, bytes.length - at);
+        this.#tracker.feed(bytes, at, at + count);
+        this.#left -= count;
+        at += count;
+        continue;
+      }
+      const wanted = this.#wanted(bytes, at);
+      if (wanted > bytes.length - at) {
+        this.#withheld = Buffer.from(bytes.subarray(at));
+        break;
+      }
+      this.#take(bytes, at, at + wanted);
+      at += wanted;
+    }
+    const kept = this.#error === null ? 0 : HEADER_BYTES + this.#error.length;
+    const isDone = this.#tracker.idle;
+    const said = at - kept;
+    this.#options.toClient(bytes.subarray(0, said));
+    if (isDone) this.#finish(Buffer.from(bytes.subarray(at)));
+    else if (this.#asksForFile) this.#options.onFileWanted();
+    this.#asksForFile = false;
+  }
+
+  /** How many bytes of the packet at `at` have to be there before any of it goes on. */
+  #wanted(bytes: Buffer, at: number): number {
+    const there = bytes.length - at;
+    if (there < HEADER_BYTES) return HEADER_BYTES;
+    const length = bytes.readUIntLE(at, 3);
+    if (this.#isPart || length === 0) return HEADER_BYTES;
+    if (there === HEADER_BYTES) return HEADER_BYTES + 1;
+    const first = bytes[at + HEADER_BYTES] ?? 0;
+    if (this.#hasStatus(first, length)) return HEADER_BYTES + Math.min(length, OK_HEAD_BYTES);
+    const isKept = first === 0xff && !this.#options.isLast && length <= ERR_BYTES_MAX;
+    return HEADER_BYTES + (isKept ? length : 1);
+  }
+
+  /** Whether it is an OK or an EOF. */
+  #hasStatus(first: number, length: number): boolean {
+    switch (this.#tracker.place) {
+      case 'start':
+        return first === 0x00;
+      case 'columns':
+        return false;
+      case 'metadata-eof':
+        return first === 0xfe;
+      case 'rows':
+        return first === 0xfe && length < PAYLOAD_BYTES_MAX && (this.#deprecateEof || length <= 5);
+    }
+  }
+
+  /** `end`: as far as was wanted. */
+  #take(bytes: Buffer, at: number, end: number): void {
+    const { place } = this.#tracker;
+    const length = bytes.readUIntLE(at, 3);
+    const head = bytes.subarray(at + HEADER_BYTES, end);
+    const first = this.#isPart || length === 0 ? -1 : (head[0] ?? -1);
+    const hasStatus = first >= 0 && this.#hasStatus(first, length);
+    this.#tracker.feed(bytes, at, end);
+    this.#left = length - head.length;
+    this.#isPart = length === PAYLOAD_BYTES_MAX;
+    this.#sequenceId = ((bytes[at + 3] ?? 0) + this.shift) & 0xff;
+    bytes[at + 3] = this.#sequenceId;
+    if (hasStatus) {
+      if (place !== 'metadata-eof') this.#results++;
+      if (!this.#options.isLast) sayMore(head, length);
+    } else if (first === 0xff) {
+      this.#takeError(head);
+    } else if (first === 0xfb && place === 'start') {
+      this.#asksForFile = true;
+    }
+  }
+
+  /** MariaDB's reports of progress look like errors, and end nothing. */
+  #takeError(head: Buffer): void {
+    const isProgress = head[1] === 0xff && head[2] === 0xff;
+    if (this.#options.isLast || isProgress) return;
+    this.#isBroken = true;
+    if (this.#left === 0) this.#error = Buffer.from(head);
+  }
+
+  #finish(behind: Buffer): void {
+    const error = this.#error;
+    const sequenceId = error === null ? (this.#sequenceId + 1) & 0xff : this.#sequenceId;
+    const [isBroken, results] = [this.#isBroken, this.#results];
+    this.#options.onDone({ isBroken, error, sequenceId, results, behind });
+  }
+}
+
+/** Sets SERVER_MORE_RESULTS_EXISTS in the head of an OK, or of an EOF. */
+function sayMore(head: Buffer, length: number): void {
+  let at = 3;
+  if (head[0] !== 0xfe || length > 5) {
+    at = 1 + lenencBytes(head[1] ?? 0);
+    at += lenencBytes(head[at] ?? 0);
+  }
+  const status = head[at];
+  if (status !== undefined) head[at] = status | SERVER_MORE_RESULTS_EXISTS;
+}
+
+/**
+ * What the client sends of a file (LOAD DATA LOCAL INFILE) that a piece of its text asked for: the
+ * client's sequence ids go on over all pieces, the server's begin anew with each.
+ *
+ * Invariant: it ends with the empty packet that ends the file; nothing behind that is touched.
+ */
+export class InfileRelay {
+  readonly #shift: number;
+  readonly #toServer: (bytes: Buffer) => void;
+  #left = 0;
+  #isPart = false;
+  #headerBytes = 0;
+  #length = 0;
+  #isDone = false;
+
+  /** `shift`: by how much the client's sequence ids are ahead. */
+  constructor(shift: number, toServer: (bytes: Buffer) => void) {
+    this.#shift = shift;
+    this.#toServer = toServer;
+  }
+
+  /** Sends the client's next bytes on, changed where they are; what is behind the file, or null. */
+  feed(chunk: Buffer): Buffer | null {
+    let at = 0;
+    while (at < chunk.length && !this.#isDone) {
+      if (this.#left > 0) {
+        const count = Math.min(this.#left, chunk.length - at);
+        this.#left -= count;
+        at += count;
+      } else {
+        this.#takeHeaderByte(chunk, at);
+        at++;
+      }
+    }
+    this.#toServer(chunk.subarray(0, at));
+    return this.#isDone ? Buffer.from(chunk.subarray(at)) : null;
+  }
+
+  #takeHeaderByte(chunk: Buffer, at: number): void {
+    const byte = chunk[at] ?? 0;
+    if (this.#headerBytes < HEADER_BYTES - 1) {
+      this.#length |= byte << (8 * this.#headerBytes);
+      this.#headerBytes++;
+      return;
+    }
+    chunk[at] = (byte - this.#shift) & 0xff;
+    this.#left = this.#length;
+    this.#isDone = this.#length === 0 && !this.#isPart;
+    this.#isPart = this.#length === PAYLOAD_BYTES_MAX;
+    this.#headerBytes = 0;
+    this.#length = 0;
+  }
+}

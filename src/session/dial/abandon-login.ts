@@ -1,0 +1,84 @@
+/**
+ * Leaves a login whose client has gone (a load balancer's health check, a client that can't do the
+ * plugin that the server asks for, one that is too slow). To a server, a connection that breaks off
+ * in its login is a broken handshake, and max_connect_errors of them lock out the address they came
+ * from (error 1129): here that of all clients. A refused login is none. So the server is answered,
+ * with nothing, until it refuses; MySQL 8 and later asks back even a user that it doesn't know.
+ *
+ * Invariant: it takes a bounded time, and no client waits for it.
+ */
+import type { Socket } from 'node:net';
+import type { ByteStream } from '../../relay/byte-stream.js';
+import { PLAIN } from '../login/connection-security.js';
+import { LoginRelay } from '../login/login.js';
+import { endSoon, LAME_DUCK_MS } from '../sockets.js';
+
+/**
+ * Brings `relay` to its end without its client. The stream is read here from now on; `heard` is
+ * what came before.
+ */
+export function abandonLogin(login: {
+  readonly socket: Socket;
+  readonly stream: ByteStream;
+  readonly relay: LoginRelay;
+  readonly heard?: Buffer;
+}): void {
+  const { socket, stream, relay, heard = Buffer.alloc(0) } = login;
+  if (socket.destroyed) return;
+  const timer = setTimeout(() => socket.destroy(), LAME_DUCK_MS);
+  timer.unref();
+  // Whatever it ends by: nobody waits for an answer any more.
+  socket.on('error', () => socket.destroy());
+  socket.on('end', () => socket.destroy());
+  socket.once('close', () => clearTimeout(timer));
+  const feed = (step: () => void) => {
+    try {
+      step();
+    } catch (error) {
+      // It is no server that we know how to leave.
+      socket.destroy(error instanceof Error ? error : new Error(String(error)));
+    }
+  };
+  feed(() => relay.leave(() => endSoon(socket)));
+  feed(() => relay.feedServer(heard));
+  stream.start((chunk) => feed(() => relay.feedServer(chunk)));
+}
+
+/** The same for a connection on which we have said nothing yet. */
+export function abandonUnanswered(login: {
+  readonly socket: Socket;
+  readonly stream: ByteStream;
+  readonly heard?: Buffer;
+  /** Told where it ends before the server has refused. */
+  readonly onBroken: () => void;
+}): void {
+  const { socket, stream, onBroken } = login;
+  const relay = new LoginRelay({
+    security: PLAIN,
+    secureClient: () => undefined,
+    secureServer: () => undefined,
+    toClient: () => undefined,
+    toServer: (bytes) => stream.write(bytes),
+    onGreeting: () => undefined,
+    onDone: () => undefined,
+  });
+  reportBrokenLogin(socket, relay, onBroken);
+  abandonLogin({ ...login, relay });
+}
+
+/**
+ * Calls `onBroken` where `socket` closes before the server has let in or refused whom it had.
+ * Returns how not to.
+ */
+export function reportBrokenLogin(
+  socket: Socket,
+  relay: LoginRelay,
+  onBroken: () => void,
+): () => void {
+  const onClose = () => {
+    if (!relay.isSettled) onBroken();
+  };
+  if (socket.destroyed) onClose();
+  else socket.once('close', onClose);
+  return () => socket.off('close', onClose);
+}

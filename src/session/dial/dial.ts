@@ -1,0 +1,272 @@
+/**
+ * Dials the server for one client: each configured upstream in its order, a name resolved anew at
+ * every dial (a failover behind it is followed) and each of its addresses tried. A server is
+ * reached when it has greeted; until then the client has seen no byte, and the next may be tried.
+ *
+ * Invariant: every wait is bounded. A server that did accept us is never just left, not even a slow
+ * one: it would count that against our address (abandon-login.ts).
+ */
+import { lookup } from 'node:dns/promises';
+import net from 'node:net';
+import { UndropError } from '../../errors.js';
+import type { ByteStream } from '../../relay/byte-stream.js';
+import { openByteStream } from '../../relay/byte-stream.js';
+import { describeAddress } from '../../service/address.js';
+import type { ServerAddress } from '../../service/pool/pools.js';
+import type { Endpoint } from '../../wire/connection/proxy-header.js';
+import { HEADER_BYTES } from '../../wire/framing.js';
+import { GrowingBuffer } from '../../wire/growing-buffer.js';
+import { AUTH_BYTES_MAX } from '../login/auth-exchange.js';
+import { KEEP_ALIVE } from '../sockets.js';
+import { abandonUnanswered } from './abandon-login.js';
+
+/** What a server may begin with. */
+const PROTOCOL_9 = 0x09;
+const PROTOCOL_10 = 0x0a;
+const ERR = 0xff;
+/** Of this process, of the whole system. */
+const OUT_OF_FILES = ['EMFILE', 'ENFILE'];
+
+export interface Dialled {
+  readonly socket: net.Socket;
+  /** Its bytes; paused, and behind those of `greeting`. */
+  readonly stream: ByteStream;
+  /** The first packet of the server, its greeting or an error in its place, and what came along. */
+  readonly greeting: Buffer;
+  /** The very address that was reached: the service connections of this session go there. */
+  readonly address: ServerAddress;
+  /** The port from which the server sees us come; null over a unix socket. */
+  readonly localPort: number | null;
+}
+
+export interface DialOptions {
+  /** Milliseconds for connecting to one upstream, however many addresses its name has. */
+  readonly connectTimeoutMs: number;
+  /** Milliseconds that a server may take for its greeting. */
+  readonly greetingTimeoutMs: number;
+  /** Said ahead of everything else, to tell the server for whom we connect. */
+  readonly announcement?: { readonly header: Buffer; readonly client: Endpoint | null };
+  /**
+   * Told where an accepted connection ended unanswered all the same
+   * (session/dial/reset-host-errors.ts).
+   */
+  readonly onBrokenLogin?: (address: ServerAddress) => void;
+  /** Whether this proxy listens there itself; default: it is not known to. */
+  readonly isOwn?: (address: ServerAddress) => boolean;
+  /** All addresses of a name; the system's resolver by default. */
+  readonly resolve?: (host: string) => Promise<readonly string[]>;
+}
+
+/**
+ * Dials in order until one greets, or `signal` is aborted; UNDROP_UPSTREAM_UNREACHABLE names every
+ * address that failed, and why.
+ */
+export async function dialUpstream(
+  upstreams: readonly ServerAddress[],
+  options: DialOptions,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Dialled> {
+  const failures: Failure[] = [];
+  for (const upstream of upstreams) {
+    const deadlineMs = performance.now() + options.connectTimeoutMs;
+    const targets = await addressesOf(upstream, options, failures);
+    for (const [index, target] of targets.entries()) {
+      if (signal.aborted) break;
+      if (options.isOwn?.(target) === true) {
+        failures.push({ where: describeAddress(target), cause: 'undrop itself listens there' });
+        continue;
+      }
+      const leftMs = Math.max(1, deadlineMs - performance.now()) / (targets.length - index);
+      try {
+        return await dial(target, { ...options, connectTimeoutMs: Math.ceil(leftMs) });
+      } catch (error) {
+        const cause = causeOf(error);
+        // No other address would do better.
+        if (OUT_OF_FILES.includes(cause))
+          throw new UndropError('UNDROP_OPEN_FILES', { cause }, error);
+        failures.push({ where: describeAddress(target), cause });
+      }
+    }
+  }
+  throw unreachable(upstreams, failures);
+}
+
+/**
+ * UNDROP_CONFIG where one of them is this proxy itself. A name that can't be resolved yet is looked
+ * at when it is dialled.
+ */
+export async function assertNotOwn(
+  upstreams: readonly ServerAddress[],
+  options: Pick<DialOptions, 'connectTimeoutMs' | 'isOwn' | 'resolve'>,
+): Promise<void> {
+  for (const upstream of upstreams) {
+    const targets = await addressesOf(upstream, options, []);
+    if (!targets.some((target) => options.isOwn?.(target))) continue;
+    const problems = `UNDROP_UPSTREAM ${describeAddress(upstream)} is where undrop itself listens (UNDROP_LISTEN): expected the address of the server.`;
+    throw new UndropError('UNDROP_CONFIG', { problems });
+  }
+}
+
+interface Failure {
+  readonly where: string;
+  readonly cause: string;
+}
+
+/** Where there was but one address, it is not said twice. */
+function unreachable(
+  upstreams: readonly ServerAddress[],
+  failures: readonly Failure[],
+): UndropError {
+  const upstream = upstreams.map(describeAddress).join(', ');
+  const causes = failures.map(({ where, cause }) =>
+    where === upstream ? cause : `${where} ${cause}`,
+  );
+  const cause = causes.length === 0 ? 'the client has gone' : causes.join('; ');
+  return new UndropError('UNDROP_UPSTREAM_UNREACHABLE', { upstream, cause });
+}
+
+/** Where `upstream` may be reached by now; UNDROP_UPSTREAM_UNREACHABLE where nobody knows. */
+export async function resolveUpstream(
+  upstream: ServerAddress,
+  options: Pick<DialOptions, 'connectTimeoutMs' | 'resolve'>,
+): Promise<readonly ServerAddress[]> {
+  const failures: Failure[] = [];
+  const targets = await addressesOf(upstream, options, failures);
+  if (targets.length === 0) throw unreachable([upstream], failures);
+  return targets;
+}
+
+/** Where `upstream` may be reached; none where its name can't be resolved in time. */
+async function addressesOf(
+  upstream: ServerAddress,
+  options: Pick<DialOptions, 'connectTimeoutMs' | 'resolve'>,
+  failures: Failure[],
+): Promise<readonly ServerAddress[]> {
+  if ('socketPath' in upstream || net.isIP(upstream.host) !== 0) return [upstream];
+  const { host, port } = upstream;
+  try {
+    const hosts = await within(options.connectTimeoutMs, (options.resolve ?? resolveAll)(host));
+    if (hosts.length === 0) failures.push({ where: host, cause: 'it has no address' });
+    return hosts.map((address) => ({ host: address, port, name: host }));
+  } catch (error) {
+    failures.push({ where: host, cause: causeOf(error) });
+    return [];
+  }
+}
+
+async function resolveAll(host: string): Promise<readonly string[]> {
+  const found = await lookup(host, { all: true, verbatim: true });
+  return found.map(({ address }) => address);
+}
+
+/**
+ * Tries once more where the server begins with what is no greeting. MySQL closes the socket of a
+ * killed session in the killer's thread (vio_shutdown); what the killed one still writes then goes
+ * to whoever has got its descriptor meanwhile: a new connection, ahead of its greeting.
+ */
+async function dial(target: ServerAddress, options: DialOptions): Promise<Dialled> {
+  const dialled = await dialOnce(target, options);
+  if (isForLogin(dialled.greeting)) return dialled;
+  dialled.socket.destroy();
+  options.onBrokenLogin?.(target);
+  return dialOnce(target, options);
+}
+
+/** A greeting of whatever version, an error, or what no MySQL says: the login tells them apart. */
+function isForLogin(packet: Buffer): boolean {
+  const first = packet[HEADER_BYTES] ?? 0;
+  const isTooLong = packet.readUIntLE(0, 3) > AUTH_BYTES_MAX;
+  return isTooLong || first === PROTOCOL_9 || first === PROTOCOL_10 || first === ERR;
+}
+
+async function dialOnce(target: ServerAddress, options: DialOptions): Promise<Dialled> {
+  const socket = await connect(target, options.connectTimeoutMs);
+  const stream = openByteStream(socket);
+  const { announcement } = options;
+  if (announcement !== undefined) stream.write(announcement.header);
+  const localPort = announcement?.client?.port ?? socket.localPort ?? null;
+  const greeting = await wholeGreeting(socket, stream, {
+    timeoutMs: options.greetingTimeoutMs,
+    onBroken: () => options.onBrokenLogin?.(target),
+  });
+  return { socket, stream, greeting, address: target, localPort };
+}
+
+function connect(target: ServerAddress, timeoutMs: number): Promise<net.Socket> {
+  return new Promise((resolve, reject) => {
+    const where =
+      'socketPath' in target
+        ? { path: target.socketPath }
+        : { host: target.host, port: target.port, ...KEEP_ALIVE };
+    const socket = net.connect({ ...where, allowHalfOpen: true });
+    const timer = setTimeout(() => {
+      socket.destroy(new Error(`no connection within ${timeoutMs} ms`));
+    }, timeoutMs);
+    socket.once('error', (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      // Between its owners it may break as well.
+      socket.on('error', () => undefined);
+      socket.pause();
+      resolve(socket);
+    });
+  });
+}
+
+/**
+ * Resolves with what the server says first, a whole packet and what came with it; the stream is
+ * paused behind it. What is too long for a greeting is left to the login to refuse.
+ */
+function wholeGreeting(
+  socket: net.Socket,
+  stream: ByteStream,
+  { timeoutMs, onBroken }: { readonly timeoutMs: number; readonly onBroken: () => void },
+): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const heard = new GrowingBuffer();
+    const settle = () => {
+      clearTimeout(timer);
+      socket.off('end', onEnd).off('close', onEnd).off('error', onError);
+    };
+    const fail = (error: Error) => {
+      settle();
+      reject(error);
+    };
+    const onError = (error: Error) => fail(error);
+    const onEnd = () => {
+      fail(new Error('it closed the connection before its greeting'));
+      socket.destroy();
+    };
+    const timer = setTimeout(() => {
+      fail(new Error(`no greeting within ${timeoutMs} ms`));
+      abandonUnanswered({ socket, stream, heard: heard.takeAll(), onBroken });
+    }, timeoutMs);
+    socket.on('end', onEnd).on('close', onEnd).on('error', onError);
+    stream.start((chunk) => {
+      heard.append(chunk);
+      if (heard.length < HEADER_BYTES) return;
+      const payloadBytes = heard.bytes.readUIntLE(0, 3);
+      const isWhole = heard.length >= HEADER_BYTES + payloadBytes;
+      if (!isWhole && payloadBytes <= AUTH_BYTES_MAX) return;
+      settle();
+      stream.pause();
+      resolve(heard.takeAll());
+    });
+  });
+}
+
+function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
+function causeOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code ?? message;
+}

@@ -1,0 +1,146 @@
+/**
+ * The first look at a packet that may be ours: what it is, by all that is known without asking.
+ * Invariant: what goes through from here is none of ours in any mode that is possible.
+ */
+import { UndropError } from '../../errors.js';
+import { classifying } from '../../sql/classify.js';
+import type { KnownMode } from '../../sql/lex/lex-mode.js';
+import { type NamedStatement, readNamedStatement } from '../../sql/named-statement.js';
+import { enabledKinds, isProtected, type Protection } from '../../sql/protection.js';
+import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
+import { isRecycleNameIn } from '../../sql/recycle-name.js';
+import { mentionsRecycle, TriggerWatch } from '../../sql/trigger-scan.js';
+import type { Taken } from '../../statements/intercepted.js';
+import type { Capabilities } from '../../wire/capabilities.js';
+import { queryTextOffset } from '../../wire/command/com-query.js';
+import {
+  COM_CHANGE_USER,
+  COM_DROP_DB,
+  COM_INIT_DB,
+  COM_QUERY,
+  COM_STMT_BULK_EXECUTE,
+  COM_STMT_EXECUTE,
+  COM_STMT_PREPARE,
+  COM_STMT_RESET,
+} from '../../wire/commands.js';
+import type { Packet } from '../../wire/framing.js';
+import { MalformedPacketError } from '../../wire/packet-reader.js';
+import { namedStatementEffect } from '../commands/named-statements.js';
+import type { PreparedDrops } from '../commands/prepared-drops.js';
+
+export interface LookOptions {
+  readonly capabilities: Capabilities;
+  /** The server, and what is known of the session. */
+  readonly server: KnownMode;
+  readonly protect: ReadonlySet<Protection>;
+  /** Whether writes to undrop's own schemas are ours; default true. */
+  readonly guards?: boolean;
+  /** Whether the server may take several statements in one text. */
+  readonly multiStatements: boolean;
+  readonly prepared: PreparedDrops;
+}
+
+/** Null where the packet may go through. It yields where others may have their turn. */
+export function* classifyPacket(packet: Packet, options: LookOptions): Reading<Taken | null> {
+  const { payload } = packet;
+  const other = { packet, text: payload.subarray(1), verdict: null, refusal: null };
+  switch (payload[0]) {
+    case COM_QUERY:
+      return yield* lookAtQuery(packet, options);
+    case COM_STMT_PREPARE:
+      return yield* lookAtText(packet, 'prepare', payload.subarray(1), options);
+    case COM_DROP_DB:
+      return options.protect.has('drop-database') ||
+        (options.guards !== false && isRecycleNameIn(other.text))
+        ? { ...other, carrier: 'drop-database' }
+        : null;
+    case COM_INIT_DB:
+    case COM_CHANGE_USER:
+      // Shown for what they say of the session.
+      return null;
+    case COM_STMT_EXECUTE:
+    case COM_STMT_BULK_EXECUTE:
+    case COM_STMT_RESET:
+      return { ...other, carrier: 'handle', text: Buffer.alloc(0) };
+    default:
+      return { ...other, carrier: 'unknown' };
+  }
+}
+
+function* lookAtQuery(packet: Packet, options: LookOptions): Reading<Taken | null> {
+  try {
+    const offset = queryTextOffset(packet.payload, options.capabilities);
+    const text = packet.payload.subarray(offset);
+    const taken = yield* lookAtText(packet, 'query', text, options);
+    const { prepared, server } = options;
+    if (!prepared.watchesNames) return taken;
+    const named = readNamedStatement(text, server, options);
+    if (isOneOfSeveral(named, text, options)) {
+      if (taken === null) return { packet, carrier: 'query', text, verdict: OPEN, refusal: null };
+      if (isMultiStatement(taken, options)) return taken;
+    }
+    // What only the session's own mode can say is asked for, where it isn't taken anyway.
+    const isOpen = named.kind === 'disagree';
+    if (!isOpen && namedStatementEffect(named, prepared) === null) return taken;
+    return taken ?? { packet, carrier: 'named', text, verdict: null, refusal: null };
+  } catch (error) {
+    if (!(error instanceof MalformedPacketError)) throw error;
+    const refusal = new UndropError('UNDROP_MALFORMED_PACKET', { problem: error.message });
+    return { packet, carrier: 'query', text: Buffer.alloc(0), verdict: null, refusal };
+  }
+}
+
+/** Its statements are read one by one, as each may change what the next one means. */
+const OPEN = { kind: 'disagree' } as const;
+
+function isOneOfSeveral(
+  { kind }: NamedStatement,
+  text: Buffer,
+  { multiStatements }: LookOptions,
+): boolean {
+  return multiStatements && (kind === 'unknown' || kind === 'disagree') && text.includes(';');
+}
+
+function* lookAtText(
+  packet: Packet,
+  carrier: 'query' | 'prepare',
+  text: Buffer,
+  { server, protect, multiStatements, guards = true }: LookOptions,
+): Reading<Taken | null> {
+  const isInRecycle = (server.inRecycle ?? false) !== false;
+  if (text.length > LONG_SLICE_BYTES && !isInRecycle) {
+    if (!(yield* mayHoldOurs(text, protect))) return null;
+  }
+  const mayBeGuarded = guards && (isInRecycle || mentionsRecycle(text));
+  if (protect.size === 0 && !mayBeGuarded) return null;
+  // A PREPARE takes no second statement.
+  const isSeveral = multiStatements && carrier === 'query';
+  const isPrepared = carrier === 'prepare';
+  const read = { multiStatements: isSeveral, isPrepared, ...enabledKinds(protect) };
+  const verdict = yield* classifying(text, server, read);
+  if (verdict.kind !== 'disagree' && !isProtected(verdict, protect)) return null;
+  return { packet, carrier, text, verdict, refusal: null };
+}
+
+/** Whether the words of a statement of ours are somewhere in a long text. */
+function* mayHoldOurs(text: Buffer, protect: ReadonlySet<Protection>): Reading<boolean> {
+  const watch = new TriggerWatch(enabledKinds(protect));
+  for (let at = 0; at < text.length; at += LONG_SLICE_BYTES) {
+    if (watch.push(text.subarray(at, at + LONG_SLICE_BYTES))) return true;
+    yield;
+  }
+  return false;
+}
+
+/**
+ * Whether it holds several statements, or may do so: it is executed piece by piece.
+ */
+export function isMultiStatement(
+  { carrier, verdict, refusal }: Taken,
+  { multiStatements }: { readonly multiStatements: boolean },
+): boolean {
+  if (carrier !== 'query' || verdict === null || refusal !== null) return false;
+  if (!multiStatements) return false;
+  if (verdict.kind === 'refused') return verdict.carrier === 'multi-statement';
+  return verdict.kind === 'disagree';
+}

@@ -1,0 +1,377 @@
+/**
+ * Stands in the client's stream of the command phase: what can't be ours goes on as the bytes that
+ * came, in the chunk they came in; what may be ours is shown whole to the session, which lets it
+ * through or takes it.
+ *
+ * Invariant: no byte of a packet that may be ours goes on before the session has seen all of it;
+ * a text above HELD_BYTES_MAX is held as well, if there is room for it (text-room.ts), unless its
+ * first words show that it isn't ours.
+ * A packet with a sequence id other than 0 is never a command (the data of LOCAL INFILE, replies of
+ * an authentication); the server enforces that with error 1156. One with 0 is none where an upload
+ * has counted to 255 and is still under way. Behind a silence the server may have ended that in
+ * this very moment; then what would be ours as a command ends the session.
+ */
+import { UndropError } from '../../errors.js';
+import { mayBeOurs, type Sought } from '../../sql/trigger-scan.js';
+import {
+  COM_BINLOG_DUMP,
+  COM_BINLOG_DUMP_GTID,
+  COM_CHANGE_USER,
+  COM_INIT_DB,
+  COM_QUERY,
+  COM_SLEEP,
+  COM_STMT_CLOSE,
+  COM_STMT_EXECUTE,
+  COM_STMT_PREPARE,
+  COM_STMT_SEND_LONG_DATA,
+  isRelayedCommand,
+} from '../../wire/commands.js';
+import {
+  encodePacket,
+  HEADER_BYTES,
+  PAYLOAD_BYTES_MAX,
+  type Packet,
+  PacketAssembler,
+} from '../../wire/framing.js';
+import { GrowingBuffer } from '../../wire/growing-buffer.js';
+import { MalformedPacketError } from '../../wire/packet-reader.js';
+import {
+  HANDLE_BYTES,
+  isText,
+  mayDestroy,
+  namesHandle,
+  type WatchedHandles,
+  type WatchedSession,
+  wouldBeOurs,
+} from './infile-sequence.js';
+import { TEXT_BYTES_MAX } from './text-room.js';
+
+/** A statement of so many bytes is held until it is whole; a longer one needs room first. */
+export const HELD_BYTES_MAX = 256 * 1024;
+
+/** The beginning of a longer one that may show that it isn't ours. */
+const LONG_HEAD_BYTES = 1_024;
+
+/** Commands up to so many payload bytes are the common case; above, a chunk is cut anyway. */
+const COMMON_BYTES_MAX = 0xffff;
+
+export interface GateOwner {
+  /** Bytes for the server. */
+  forward(bytes: Buffer): void;
+  /** A command went on; its response is owed. */
+  onCommand(command: number): void;
+  /** True: the packet goes on. False: it was taken, and the gate stops behind it. */
+  letThrough(packet: Packet): boolean;
+  /**
+   * A text is longer than is held without room; `head` is the beginning of its first part, framed.
+   * True: it goes on unread. False: the gate stops before it, and goes on with `holdLong`.
+   */
+  letLongPass(head: Buffer): boolean;
+}
+
+export interface GateOptions {
+  /** True: every command has its whole answer, so no upload is under way. Default: not known. */
+  readonly isAllAnswered?: () => boolean;
+  /** Milliseconds of a clock that nobody sets; default: the process's. */
+  readonly nowMs?: () => number;
+  readonly handles?: WatchedHandles;
+  readonly session?: WatchedSession;
+  /** May change while the session lives. */
+  readonly enabled?: Sought;
+  readonly heldBytesMax?: number;
+}
+
+export class CommandGate {
+  readonly #owner: GateOwner;
+  readonly #handles: WatchedHandles;
+  readonly #session: WatchedSession;
+  readonly #enabled: Sought;
+  readonly #isAllAnswered: () => boolean;
+  readonly #nowMs: () => number;
+  /** Bytes of the current packet that pass without a look. */
+  #passing = 0;
+  #isPartOfCommand = false;
+  #isPart = false;
+  #lastSequenceId = 0;
+  #lastWasData = false;
+  /** When an upload counted to 255. */
+  #wrappedAtMs = 0;
+  /** The last command was that of a replica: acknowledgements may follow. */
+  #isDumping = false;
+  /** The start of a packet that has to be whole first, and how many bytes that takes. */
+  readonly #held = new GrowingBuffer();
+  #wantedBytes = 0;
+  readonly #heldBytesMax: number;
+  /** A long text that isn't whole yet. */
+  #long: PacketAssembler | null = null;
+  #mayHoldLong = false;
+
+  /**
+   * `handles`: what names one of these is shown whole, too. `heldBytesMax`: a longer text needs
+   * room; below 16 MiB.
+   */
+  constructor(owner: GateOwner, options: GateOptions = {}) {
+    this.#owner = owner;
+    this.#handles = options.handles ?? NO_HANDLES;
+    this.#session = options.session ?? UNWATCHED;
+    this.#enabled = options.enabled ?? {};
+    this.#isAllAnswered = options.isAllAnswered ?? (() => false);
+    this.#nowMs = options.nowMs ?? (() => performance.now());
+    this.#heldBytesMax = options.heldBytesMax ?? HELD_BYTES_MAX;
+  }
+
+  /** There is room for the text before which the gate stopped, and which comes next. */
+  holdLong(): void {
+    this.#mayHoldLong = true;
+  }
+
+  /** A long text is held that isn't whole yet, or its room wasn't used yet. */
+  get holdsLong(): boolean {
+    return this.#long !== null || this.#mayHoldLong;
+  }
+
+  /** True where no command is half sent: a drain may end the session here. */
+  get atCommandEdge(): boolean {
+    return this.#passing === 0 && this.#held.length === 0 && !this.#isPart && this.#long === null;
+  }
+
+  /**
+   * Takes the client's next bytes. Returns null when all of them went their way, or, where the gate
+   * stopped before or behind a packet, what is to be fed again when it may go on.
+   */
+  feed(arrived: Buffer): Buffer | null {
+    if (this.#isOneInnocent(arrived)) {
+      this.#owner.forward(arrived);
+      return null;
+    }
+    let chunk = arrived;
+    if (this.#held.length > 0) {
+      this.#held.append(arrived);
+      if (this.#held.length < this.#wantedBytes) return null;
+      chunk = this.#held.takeAll();
+    }
+    if (this.#long !== null) {
+      this.#long.push(chunk);
+      const packet = this.#long.next();
+      if (packet === null) return null;
+      chunk = this.#long.rest();
+      this.#long = null;
+      if (!this.#letLongThrough(packet)) return chunk;
+    }
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#passing > 0) {
+        const taken = Math.min(this.#passing, chunk.length - at);
+        this.#passing -= taken;
+        at += taken;
+        continue;
+      }
+      const size = this.#sizeOfNext(chunk, at);
+      if (size > chunk.length - at) {
+        this.#owner.forward(chunk.subarray(0, at));
+        this.#wantedBytes = size;
+        this.#held.append(chunk.subarray(at));
+        return null;
+      }
+      if (size === 0) {
+        this.#pass(chunk, at);
+      } else if (chunk.readUIntLE(at, 3) > this.#heldBytesMax) {
+        if (this.#mayHoldLong) {
+          this.#owner.forward(chunk.subarray(0, at));
+          this.#mayHoldLong = false;
+          this.#long = new PacketAssembler(longBytesMax(chunk.readUIntLE(at, 3)));
+          return this.feed(chunk.subarray(at));
+        }
+        const headBytes = HEADER_BYTES + this.#heldBytesMax;
+        if (!this.#owner.letLongPass(chunk.subarray(at, at + headBytes))) {
+          this.#owner.forward(chunk.subarray(0, at));
+          return Buffer.from(chunk.subarray(at));
+        }
+        this.#pass(chunk, at);
+      } else if (this.#inspect(chunk.subarray(at, at + size))) {
+        at += size;
+      } else {
+        this.#owner.forward(chunk.subarray(0, at));
+        return Buffer.from(chunk.subarray(at + size));
+      }
+    }
+    this.#owner.forward(chunk);
+    return null;
+  }
+
+  /** The common case: one whole command in the chunk that can't be ours. One scan, no object. */
+  #isOneInnocent(chunk: Buffer): boolean {
+    const { length } = chunk;
+    if (length <= HEADER_BYTES || length > HEADER_BYTES + COMMON_BYTES_MAX) return false;
+    if (((chunk[0] ?? 0) | ((chunk[1] ?? 0) << 8)) !== length - HEADER_BYTES) return false;
+    // A third length byte, a sequence id, or something under way: not the common case.
+    if (chunk[2] !== 0 || chunk[3] !== 0 || !this.atCommandEdge) return false;
+    if (this.#lastSequenceId === 255) return false;
+    const command = chunk[HEADER_BYTES] ?? 0;
+    const isText = command === COM_QUERY || command === COM_STMT_PREPARE;
+    if (!isText && (command !== COM_STMT_EXECUTE || this.#handles.isWatching)) return false;
+    if (command === COM_QUERY && this.#handles.watchesNames) return false;
+    if (isText && this.#session.mayBeInRecycle) return false;
+    if (isText && mayBeOurs(chunk, HEADER_BYTES + 1, length, this.#enabled)) return false;
+    this.#beginCommand();
+    this.#owner.onCommand(command);
+    return true;
+  }
+
+  /**
+   * How many bytes of the packet at `at` have to be there before it can be judged: 0 where it goes
+   * through unseen, otherwise those of the whole packet, of the head of a long text, or of the
+   * header, where the length isn't known yet.
+   */
+  #sizeOfNext(chunk: Buffer, at: number): number {
+    const left = chunk.length - at;
+    if (left < HEADER_BYTES) return HEADER_BYTES;
+    const sequenceId = chunk[at + 3] ?? 0;
+    const length = chunk.readUIntLE(at, 3);
+    if (this.#isWrappedData(sequenceId) && length > 0) return this.#sizeOfWrapped(chunk, at);
+    if (this.#isData(sequenceId)) return 0;
+    if (length === 0) return HEADER_BYTES;
+    if (left < HEADER_BYTES + 1) return HEADER_BYTES + 1;
+    const command = chunk[at + HEADER_BYTES] ?? 0;
+    if (this.#isAck(command, length)) return 0;
+    // The server answers these with an error, and nothing else of their kind with anything.
+    if (length < (UNANSWERED_BYTES_MIN.get(command) ?? 0)) {
+      throw new MalformedPacketError(`Command ${command}: cut short at ${length} bytes.`);
+    }
+    if (this.#handles.isWatching && namesHandle(command) && length >= HANDLE_BYTES) {
+      if (left < HEADER_BYTES + HANDLE_BYTES) return HEADER_BYTES + HANDLE_BYTES;
+      const isTaken = this.#handles.takes(command, chunk.readUInt32LE(at + HEADER_BYTES + 1));
+      return isTaken && length <= this.#heldBytesMax ? HEADER_BYTES + length : 0;
+    }
+    if (!isInspected(command)) return 0;
+    if (length <= this.#heldBytesMax) return HEADER_BYTES + length;
+    if (isText(command)) return HEADER_BYTES + Math.min(LONG_HEAD_BYTES, this.#heldBytesMax);
+    throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
+      bytes: length,
+      bytesMax: this.#heldBytesMax,
+    });
+  }
+
+  /** A continuation, a reply or the data of a file: never a command. */
+  #isData(sequenceId: number): boolean {
+    return this.#isPart || sequenceId !== 0 || this.#isWrappedData(sequenceId);
+  }
+
+  /** An upload's ids wrap from 255 to 0; it ends with an empty packet, or by the server. */
+  #isWrappedData(sequenceId: number): boolean {
+    if (this.#isPart || sequenceId !== 0) return false;
+    return this.#lastSequenceId === 255 && this.#lastWasData && !this.#isAllAnswered();
+  }
+
+  /**
+   * No server ends an upload before its end but behind a silence of net_read_timeout, a second or
+   * more (MariaDB, where it was killed meanwhile; others close the connection).
+   */
+  #sizeOfWrapped(chunk: Buffer, at: number): number {
+    if (this.#nowMs() - this.#wrappedAtMs < SILENCE_MS) return 0;
+    const left = chunk.length - at;
+    if (left < HEADER_BYTES + 1) return HEADER_BYTES + 1;
+    const command = chunk[at + HEADER_BYTES] ?? 0;
+    const length = chunk.readUIntLE(at, 3);
+    if (!mayDestroy(command, length)) return 0;
+    const size = HEADER_BYTES + (namesHandle(command) ? Math.min(length, HANDLE_BYTES) : length);
+    if (size > HEADER_BYTES + this.#heldBytesMax) throw new MalformedPacketError(IN_AN_UPLOAD);
+    if (left < size) return size;
+    const shown = { handles: this.#handles, session: this.#session, enabled: this.#enabled };
+    const isOurs = wouldBeOurs(chunk.subarray(at, at + size), shown);
+    if (isOurs) throw new MalformedPacketError(IN_AN_UPLOAD);
+    return 0;
+  }
+
+  /** Of a semi-synchronous replica. It has no answer; as a command no server knows it. */
+  #isAck(command: number, length: number): boolean {
+    return this.#isDumping && command === SEMI_SYNC_ACK && length <= ACK_BYTES_MAX;
+  }
+
+  /** Lets the packet at `at` go through; its header is here, the rest may not be. */
+  #pass(chunk: Buffer, at: number): void {
+    const length = chunk.readUIntLE(at, 3);
+    const sequenceId = chunk[at + 3] ?? 0;
+    const isData = this.#isData(sequenceId);
+    const command = chunk[at + HEADER_BYTES] ?? COM_SLEEP;
+    this.#passing = HEADER_BYTES + length;
+    if (!isData && this.#isAck(command, length)) return;
+    this.#isDumping = !isData && (command === COM_BINLOG_DUMP || command === COM_BINLOG_DUMP_GTID);
+    if (!isData) this.#owner.onCommand(command);
+    this.#isPartOfCommand = isData ? this.#isPart && this.#isPartOfCommand : true;
+    // An empty continuation ends a packet of 16 MiB, not the upload.
+    this.#lastWasData = isData && !this.#isPartOfCommand && (length > 0 || this.#isPart);
+    this.#lastSequenceId = sequenceId;
+    if (sequenceId === 255) this.#wrappedAtMs = this.#nowMs();
+    this.#isPart = length === PAYLOAD_BYTES_MAX;
+  }
+
+  /** False: it was taken. */
+  #letLongThrough(packet: Packet): boolean {
+    this.#beginCommand();
+    if (!this.#owner.letThrough(packet)) return false;
+    this.#owner.forward(encodePacket(packet.payload, 0));
+    this.#owner.onCommand(packet.payload[0] ?? COM_SLEEP);
+    return true;
+  }
+
+  #beginCommand(): void {
+    this.#lastSequenceId = 0;
+    this.#lastWasData = false;
+    this.#isDumping = false;
+  }
+
+  /** One whole packet: true where it goes through. */
+  #inspect(framed: Buffer): boolean {
+    this.#beginCommand();
+    if (framed.length === HEADER_BYTES) {
+      this.#owner.onCommand(COM_SLEEP);
+      return true;
+    }
+    const command = framed[HEADER_BYTES] ?? COM_SLEEP;
+    const isShown =
+      (command === COM_QUERY && this.#handles.watchesNames) || this.#session.mayBeInRecycle;
+    const { length } = framed;
+    if (
+      isText(command) &&
+      !isShown &&
+      !mayBeOurs(framed, HEADER_BYTES + 1, length, this.#enabled)
+    ) {
+      this.#owner.onCommand(command);
+      return true;
+    }
+    const payload = Buffer.from(framed.subarray(HEADER_BYTES));
+    if (!this.#owner.letThrough({ payload, sequenceId: 0 })) return false;
+    this.#owner.onCommand(command);
+    return true;
+  }
+}
+
+/** How long a text may become of which this is the length of the first part. */
+export function longBytesMax(firstPart: number): number {
+  return firstPart < PAYLOAD_BYTES_MAX ? firstPart : TEXT_BYTES_MAX;
+}
+
+const IN_AN_UPLOAD = 'LOCAL INFILE: data behind a silence that would be a command of ours.';
+/** Well below the least net_read_timeout, which counts whole seconds. */
+const SILENCE_MS = 250;
+
+/** Commands without an answer, and the fewest bytes that they have. */
+const UNANSWERED_BYTES_MIN: ReadonlyMap<number, number> = new Map([
+  [COM_STMT_CLOSE, 5],
+  [COM_STMT_SEND_LONG_DATA, 7],
+]);
+
+const UNWATCHED: WatchedSession = { mayBeInRecycle: false };
+
+const NO_HANDLES: WatchedHandles = { isWatching: false, watchesNames: false, takes: () => false };
+
+/** The first byte of an acknowledgement; a position of 8 bytes and a file's name are behind it. */
+const SEMI_SYNC_ACK = 0xef;
+const ACK_BYTES_MAX = 1_024;
+
+/** Commands that are looked at whole: texts, what leads to a schema, and whatever isn't relayed. */
+function isInspected(command: number): boolean {
+  const leadsToSchema = command === COM_INIT_DB || command === COM_CHANGE_USER;
+  return isText(command) || leadsToSchema || !isRelayedCommand(command);
+}

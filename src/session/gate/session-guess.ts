@@ -1,0 +1,97 @@
+/**
+ * What a session was last seen in, without asking the server: guesses that save round trips, and
+ * are checked against the session's own facts where it matters.
+ */
+
+import { type KnownMode, modeOfSession } from '../../sql/lex/lex-mode.js';
+import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
+import { isRecycleName } from '../../sql/recycle-name.js';
+import { mentionsRecycle, namesGtidNext, namesLogBin } from '../../sql/trigger-scan.js';
+import type { SessionGuess } from '../../steps/drop-options.js';
+import type { UserFacts } from '../../steps/request.js';
+import { COM_INIT_DB, COM_QUERY, COM_STMT_PREPARE } from '../../wire/commands.js';
+import type { Login } from '../login/login.js';
+
+/** The longest name that is looked for, which a slice may cut. */
+const NAME_BYTES_MAX = 'sql_log_bin'.length;
+
+export class LastSeen {
+  readonly #server: Login['server'];
+  #guess: SessionGuess;
+  #gtidMayBeSet = false;
+  #logBinMayBeOff = false;
+  #mayBeInRecycle: boolean;
+  /** The command that was looked at last has such a name in it, and may lead there. */
+  #mentionsRecycle = false;
+
+  constructor({ schema, user, server }: Pick<Login, 'schema' | 'user' | 'server'>) {
+    this.#guess = { schema: schema?.toString() ?? null, charset: 'utf8mb4', user };
+    this.#server = server;
+    this.#mayBeInRecycle = schema !== null && mentionsRecycle(schema);
+  }
+
+  /** Default schema, charset and user. */
+  get guess(): SessionGuess {
+    return this.#guess;
+  }
+
+  /** A text that names GTID_NEXT went by; from then on for good, it may be set at any time. */
+  get gtidMayBeSet(): boolean {
+    return this.#gtidMayBeSet;
+  }
+
+  /** The same of SQL_LOG_BIN. */
+  get logBinMayBeOff(): boolean {
+    return this.#logBinMayBeOff;
+  }
+
+  /**
+   * The default schema may be a recycle schema: one was named, in whatever way. Every way to one
+   * has its name in it; what is prepared and executed later never leads there.
+   */
+  get mayBeInRecycle(): boolean {
+    return this.#mayBeInRecycle;
+  }
+
+  /** How its texts are read by these facts; null: how they may be, without asking. */
+  known(facts: UserFacts | null): KnownMode {
+    if (facts !== null) return modeOfSession(this.#server, facts);
+    return this.#mayBeInRecycle ? { ...this.#server, inRecycle: 'perhaps' } : this.#server;
+  }
+
+  /** The client asks for another default schema; the server may refuse it. */
+  inSchema(schema: Uint8Array): void {
+    this.#guess = { ...this.#guess, schema: Buffer.from(schema).toString() };
+    this.#mayBeInRecycle ||= mentionsRecycle(schema);
+  }
+
+  /** A command that is looked at before it goes on. */
+  *readingCommand(payload: Uint8Array): Reading<void> {
+    if (payload[0] === COM_INIT_DB) this.inSchema(payload.subarray(1));
+    let mentions = false;
+    let mayLead = payload[0] !== COM_QUERY && payload[0] !== COM_STMT_PREPARE;
+    for (let at = 0; at < payload.length; at += LONG_SLICE_BYTES) {
+      if (at > 0) yield;
+      const slice = payload.subarray(Math.max(0, at - NAME_BYTES_MAX), at + LONG_SLICE_BYTES);
+      this.#noteVariables(slice);
+      mentions ||= mentionsRecycle(slice);
+      // A text leads to a schema by the word USE.
+      mayLead ||= /use/i.test(Buffer.from(slice).toString('latin1'));
+    }
+    this.#mentionsRecycle = mentions && mayLead;
+    this.#mayBeInRecycle ||= this.#mentionsRecycle;
+  }
+
+  /** As it was before the command that was looked at last. */
+  inFacts({ schema, charset, user, account, logged }: UserFacts): void {
+    this.#guess = { schema, charset, user, account };
+    this.#logBinMayBeOff ||= !logged;
+    const isInRecycle = schema !== null && isRecycleName(schema);
+    this.#mayBeInRecycle = isInRecycle || this.#mentionsRecycle;
+  }
+
+  #noteVariables(text: Uint8Array): void {
+    this.#gtidMayBeSet ||= this.#server.flavour === 'mysql' && namesGtidNext(text);
+    this.#logBinMayBeOff ||= namesLogBin(text);
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * Passwords across a secure and an insecure leg. caching_sha2_password and sha256_password send the
+ * password in clear where their own leg is secure, and by the other side's RSA key where it isn't.
+ * A proxy has two legs; where the one is secure and the other not, each side would speak another
+ * language than its peer, so this translates: it takes the password out of the one form and puts it
+ * into the other. Everything else goes through unread.
+ * https://dev.mysql.com/doc/dev/mysql-server/latest/page_caching_sha2_authentication_exchanges.html
+ *
+ * Invariants: a password stands in memory between two packets of one exchange and is wiped then; it
+ * is in no error and no log. One that the client gave to a secure leg never goes over an insecure
+ * one in clear.
+ */
+import { privateDecrypt } from 'node:crypto';
+import { UndropError } from '../../errors.js';
+import { encryptPassword, OAEP, xor } from '../../service/login/server-key.js';
+import {
+  AUTH_MORE_DATA,
+  type AuthChallenge,
+  challengeIn,
+} from '../../wire/connection/auth-packets.js';
+import type { BridgeKeys, LegPair, LegSecurity, ProxyKey } from './connection-security.js';
+
+/** What becomes of a packet: it goes on to the other side, or its sender gets an answer. */
+export interface BridgeStep {
+  readonly to: 'peer' | 'sender';
+  readonly payload: Buffer;
+}
+
+type State =
+  | { readonly name: 'relaying' }
+  /** The client's next packet is about its password. */
+  | { readonly name: 'password' }
+  /** The server was asked for its key. */
+  | { readonly name: 'server-key'; readonly password: Buffer }
+  /** The client has our key. */
+  | { readonly name: 'own-key' };
+
+const CACHING_SHA2 = 'caching_sha2_password';
+const SHA256 = 'sha256_password';
+/** Plugins whose client sends a secret as it is. */
+const CLEARTEXT: ReadonlySet<string> = new Set([
+  'mysql_clear_password',
+  'dialog',
+  'authentication_openid_connect_client',
+]);
+
+/** caching_sha2_password: "send the password", and what asks for a key in either plugin. */
+const PERFORM_FULL_AUTHENTICATION = 0x04;
+const KEY_REQUEST: Readonly<Record<string, number>> = { [CACHING_SHA2]: 0x02, [SHA256]: 0x01 };
+
+/** True where a bridge has anything to do between these legs. */
+export function needsBridge({ client, upstream }: LegPair): boolean {
+  return client !== upstream;
+}
+
+export class AuthBridge {
+  readonly #legs: LegPair;
+  readonly #keys: BridgeKeys;
+  #challenge: AuthChallenge;
+  #state: State = { name: 'relaying' };
+
+  /** `challenge`: the plugin that the client begins with, and the last nonce of the server. */
+  constructor(legs: LegPair, keys: BridgeKeys, challenge: AuthChallenge) {
+    this.#legs = legs;
+    this.#keys = keys;
+    this.#challenge = challenge;
+  }
+
+  /** COM_CHANGE_USER begins anew: with a plugin of the client's choice, and the last nonce. */
+  restart(plugin: string): void {
+    this.#challenge = { plugin, nonce: this.#challenge.nonce };
+    this.#state = { name: 'relaying' };
+  }
+
+  /** The client's first answer, which comes inside of its response or of COM_CHANGE_USER. */
+  fromClientFirst(answer: Buffer): BridgeStep {
+    if (answer.length > 0) this.#refuseDowngrade();
+    if (this.#challenge.plugin === SHA256 && this.#isBridged) this.#state = { name: 'password' };
+    return this.fromClient(answer);
+  }
+
+  fromClient(payload: Buffer): BridgeStep {
+    const state = this.#state;
+    if (state.name === 'own-key') return onward(this.#decrypt(payload) ?? this.#wrongKey());
+    if (state.name !== 'password') return onward(payload);
+    this.#state = { name: 'relaying' };
+    const request = KEY_REQUEST[this.#challenge.plugin] ?? 0;
+    return this.#isSecure(this.#legs.client)
+      ? this.#passwordForInsecure(payload, request)
+      : this.#passwordForSecure(payload, request);
+  }
+
+  fromServer(payload: Buffer): BridgeStep {
+    const state = this.#state;
+    if (state.name === 'server-key') {
+      this.#state = { name: 'relaying' };
+      try {
+        if (payload[0] === AUTH_MORE_DATA) {
+          const { nonce } = this.#challenge;
+          const key = { sent: payload.subarray(1), nonce, policy: this.#keys.server };
+          return { to: 'sender', payload: encryptPassword(state.password, key) };
+        }
+      } finally {
+        state.password.fill(0);
+      }
+    }
+    const challenge = challengeIn(payload);
+    if (challenge !== null) this.#onChallenge(challenge);
+    else if (this.#asksForPassword(payload)) this.#state = { name: 'password' };
+    return onward(payload);
+  }
+
+  /** The session ended: nothing of a password is left. */
+  wipe(): void {
+    if (this.#state.name === 'server-key') this.#state.password.fill(0);
+    this.#state = { name: 'relaying' };
+  }
+
+  #onChallenge(challenge: AuthChallenge): void {
+    this.#challenge = challenge;
+    this.#refuseDowngrade();
+    const isFirst = challenge.plugin === SHA256 && this.#isBridged;
+    this.#state = isFirst ? { name: 'password' } : { name: 'relaying' };
+  }
+
+  #asksForPassword(payload: Buffer): boolean {
+    return (
+      this.#challenge.plugin === CACHING_SHA2 &&
+      this.#isBridged &&
+      // Longer than it should be, a client may take it for the same.
+      payload.length >= 2 &&
+      payload[0] === AUTH_MORE_DATA &&
+      payload[1] === PERFORM_FULL_AUTHENTICATION
+    );
+  }
+
+  get #isBridged(): boolean {
+    return this.#isSecure(this.#legs.client) !== this.#isSecure(this.#legs.upstream);
+  }
+
+  /** sha256_password knows of TLS alone: over a unix socket it wants RSA as well. */
+  #isSecure(leg: LegSecurity): boolean {
+    return leg === 'tls' || (leg === 'socket' && this.#challenge.plugin !== SHA256);
+  }
+
+  #refuseDowngrade(): void {
+    const { plugin } = this.#challenge;
+    if (!CLEARTEXT.has(plugin)) return;
+    if (!this.#isSecure(this.#legs.client) || this.#isSecure(this.#legs.upstream)) return;
+    throw new UndropError('UNDROP_CLEARTEXT_PASSWORD', { plugin });
+  }
+
+  /** From a secure client to an insecure leg: by the server's key, which is asked for. */
+  #passwordForInsecure(payload: Buffer, request: number): BridgeStep {
+    // No password, or a client that takes its own leg for insecure (a relay in front of us): as is.
+    const isPassword = payload.length > 1 && payload.at(-1) === 0;
+    if (!isPassword) return onward(payload);
+    this.#state = { name: 'server-key', password: Buffer.from(payload) };
+    payload.fill(0);
+    return onward(Buffer.from([request]));
+  }
+
+  /** From an insecure client to a secure leg: by our key, then in clear. */
+  #passwordForSecure(payload: Buffer, request: number): BridgeStep {
+    if (payload.length === 1 && payload[0] === request) {
+      this.#state = { name: 'own-key' };
+      const more = Buffer.from([AUTH_MORE_DATA]);
+      return { to: 'sender', payload: Buffer.concat([more, this.#ownKey().publicPem]) };
+    }
+    // Encrypted without asking: by a key that the client has in a file. It may be ours.
+    if (payload.length !== this.#keys.own?.modulusBytes) return onward(payload);
+    const password = this.#decrypt(payload);
+    if (password !== null) return onward(password);
+    return payload.at(-1) === 0 ? onward(payload) : this.#wrongKey();
+  }
+
+  #ownKey(): ProxyKey {
+    const { own } = this.#keys;
+    if (own === null)
+      throw new Error('No key of our own where the upstream leg is the secure one.');
+    return own;
+  }
+
+  /** The password with its NUL; null where it wasn't encrypted with our key. */
+  #decrypt(payload: Buffer): Buffer | null {
+    this.#state = { name: 'relaying' };
+    const key = this.#ownKey().privateKey;
+    try {
+      return xor(privateDecrypt({ key, ...OAEP }, payload), this.#challenge.nonce);
+    } catch {
+      // OpenSSL says no more than that it failed, on purpose.
+      return null;
+    }
+  }
+
+  #wrongKey(): never {
+    throw new UndropError('UNDROP_PASSWORD_KEY');
+  }
+}
+
+function onward(payload: Buffer): BridgeStep {
+  return { to: 'peer', payload };
+}

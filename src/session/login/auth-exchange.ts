@@ -1,0 +1,184 @@
+/**
+ * One authentication, at login or by COM_CHANGE_USER: packets go to and fro until the server says
+ * OK or ERR. Any plugin with any number of rounds works, empty packets too. Only a bridge
+ * (session/login/auth-bridge.ts) ever changes one.
+ *
+ * Invariants: each leg counts its own sequence ids. A command that the client sends ahead of the OK
+ * waits for it; an answer ahead of its question waits for that.
+ */
+import { UndropError } from '../../errors.js';
+import { COM_QUIT } from '../../wire/commands.js';
+import { encodePacket, type Packet } from '../../wire/framing.js';
+import { GrowingBuffer } from '../../wire/growing-buffer.js';
+import type { AuthBridge, BridgeStep } from './auth-bridge.js';
+import type { LoginCheck } from './login-check.js';
+
+/**
+ * Bytes of one packet before an authentication is done: who isn't known yet costs at most 128 KiB,
+ * and a packet may be held twice.
+ */
+export const AUTH_BYTES_MAX = 48 * 1024;
+/** Of what the client sends ahead of the OK. */
+export const AHEAD_BYTES_MAX = 32 * 1024;
+
+export interface AuthExchangeOptions {
+  /** Null where both legs are equally secure. */
+  readonly bridge: AuthBridge | null;
+  /** What comes before the server's OK goes on; null for nothing. */
+  readonly check: LoginCheck | null;
+  /** Sequence ids that come next on either leg; the server's turn is first. */
+  readonly nextToClient: number;
+  readonly nextToServer: number;
+  toClient(bytes: Buffer): void;
+  toServer(bytes: Buffer): void;
+}
+
+export class AuthExchange {
+  readonly #options: AuthExchangeOptions;
+  readonly #parked = new GrowingBuffer({ usefulBytes: AHEAD_BYTES_MAX });
+  /** An answer that came before the server has asked. */
+  #early: Packet | null = null;
+  /** The server's OK, which waits for the check. */
+  #ok: Packet | null = null;
+  /** The server has asked, and was not answered yet. */
+  #isAwaited = false;
+  #last: Buffer = Buffer.alloc(0);
+  #nextToClient: number;
+  #nextToServer: number;
+  /** Sequence id on the server's leg minus the one on the client's. */
+  #offset: number;
+
+  constructor(options: AuthExchangeOptions) {
+    this.#options = options;
+    this.#nextToClient = options.nextToClient;
+    this.#nextToServer = options.nextToServer;
+    this.#offset = options.nextToServer - options.nextToClient;
+  }
+
+  get waitsForClient(): boolean {
+    return this.#isAwaited;
+  }
+
+  /** Sequence id of an error of ours in the place of what would come next. */
+  get nextToClient(): number {
+    return this.#nextToClient & 0xff;
+  }
+
+  /** Commands that wait, as they came. */
+  get parked(): Buffer {
+    return this.#parked.bytes;
+  }
+
+  /** The server's OK or ERR, once it has come. */
+  get last(): Buffer {
+    return this.#last;
+  }
+
+  /** True where the client has the server's OK or its ERR: the authentication is over. */
+  fromServer(packet: Packet): boolean {
+    const { check, toServer } = this.#options;
+    const ok = this.#ok;
+    if (ok !== null && check !== null) return check.passes(packet.payload) && this.#pass(ok);
+    if (check === null || packet.payload[0] !== 0x00) return this.#pass(packet);
+    this.#isAwaited = false;
+    this.#ok = { ...packet, payload: Buffer.from(packet.payload) };
+    toServer(check.question);
+    return false;
+  }
+
+  #pass(packet: Packet): boolean {
+    const { bridge, toClient } = this.#options;
+    this.#isAwaited = true;
+    this.#nextToServer = packet.sequenceId + 1;
+    const step = bridge?.fromServer(packet.payload) ?? onward(packet);
+    if (step.to === 'sender') {
+      this.#send(step.payload, this.#nextToServer);
+      this.#offset += 2;
+      return false;
+    }
+    // 0 is that of an ERR for which the server counts anew (a shutdown).
+    const sequenceId = packet.sequenceId === 0 ? 0 : packet.sequenceId - this.#offset;
+    toClient(encodePacket(step.payload, sequenceId));
+    this.#nextToClient = sequenceId + 1;
+    const isOver = packet.payload[0] === 0x00 || packet.payload[0] === 0xff;
+    this.#isAwaited = !isOver && !isFastAuthOk(packet.payload);
+    if (isOver) this.#last = packet.payload;
+    const early = this.#early;
+    if (early !== null && this.#isAwaited) {
+      this.#early = null;
+      this.#answer(early);
+    }
+    // What nobody has asked for is for the server to refuse, as a command.
+    if (early !== null && isOver) this.#park(early);
+    return isOver;
+  }
+
+  fromClient(packet: Packet): void {
+    if (packet.sequenceId === 0) return this.#park(packet);
+    if (this.#isAwaited) return this.#answer(packet);
+    // In every plugin the two sides take turns.
+    if (this.#early !== null) {
+      const problem = 'the client sent two answers ahead in the login';
+      throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
+    }
+    checkAhead(this.#parked.length + packet.payload.length);
+    this.#early = { ...packet, payload: Buffer.from(packet.payload) };
+    packet.payload.fill(0);
+  }
+
+  #answer(packet: Packet): void {
+    const { bridge, toClient } = this.#options;
+    const expected = this.nextToClient;
+    this.#nextToClient = packet.sequenceId + 1;
+    checkOrder(packet, expected);
+    const step = bridge?.fromClient(packet.payload) ?? onward(packet);
+    if (step.to === 'peer') return this.#send(step.payload, packet.sequenceId + this.#offset);
+    toClient(encodePacket(step.payload, this.#nextToClient));
+    this.#nextToClient++;
+    this.#offset -= 2;
+  }
+
+  /** The client has gone: where the server waits for it, it is answered with nothing. */
+  leave(): void {
+    this.#options.bridge?.wipe();
+    this.#early?.payload.fill(0);
+    if (this.#ok !== null) this.#options.toServer(encodePacket(Buffer.of(COM_QUIT), 0));
+    else if (this.#isAwaited) this.#send(Buffer.alloc(0), this.#nextToServer);
+  }
+
+  /** What goes to the server may be a password: it is wiped where it was read. */
+  #send(payload: Buffer, sequenceId: number): void {
+    const framed = encodePacket(payload, sequenceId);
+    payload.fill(0);
+    this.#isAwaited = false;
+    this.#nextToServer = sequenceId + 1;
+    this.#options.toServer(framed);
+  }
+
+  #park({ payload, sequenceId }: Packet): void {
+    const framed = encodePacket(payload, sequenceId);
+    checkAhead(this.#parked.length + (this.#early?.payload.length ?? 0) + framed.length);
+    this.#parked.append(framed);
+  }
+}
+
+function checkAhead(bytes: number): void {
+  if (bytes <= AHEAD_BYTES_MAX) return;
+  throw new UndropError('UNDROP_PACKET_TOO_LARGE', { bytes, bytesMax: AHEAD_BYTES_MAX });
+}
+
+/** What the server would refuse as a broken handshake (abandon-login.ts) doesn't get to it. */
+export function checkOrder({ sequenceId }: Packet, expected: number): void {
+  if (sequenceId === expected) return;
+  const problem = `expected sequence id ${expected} in the login, got ${sequenceId}`;
+  throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
+}
+
+function onward({ payload }: Packet): BridgeStep {
+  return { to: 'peer', payload };
+}
+
+/** caching_sha2_password: the hash was right, and the OK follows without an answer. */
+export function isFastAuthOk(payload: Buffer): boolean {
+  return payload.length === 2 && payload[0] === 0x01 && payload[1] === 0x03;
+}

@@ -1,0 +1,189 @@
+/**
+ * What undrop is to the server, its clients are not. Over a unix socket the server sees undrop's
+ * process, and the plugins unix_socket and auth_socket let it in as the account of its OS user. In
+ * TLS it sees undrop's leg, and undrop's certificate, which an account may require of its client.
+ * So before a client hears that it is in, the server is asked what has let it in.
+ *
+ * Invariant: no client hears the OK of a login by what only undrop has, or of which that isn't
+ * known, unless the settings lend it.
+ */
+import { UndropError } from '../../errors.js';
+import type { Capabilities } from '../../wire/capabilities.js';
+import { encodeComQuery } from '../../wire/command/com-query.js';
+import { encodePacket } from '../../wire/framing.js';
+import { queryResultReader, type Result, type ResultReader } from '../../wire/result-reader.js';
+import { ER_PARSE_ERROR, ER_UNKNOWN_SYSTEM_VARIABLE } from '../../wire/server-errors.js';
+import type { ServerVersion } from '../../wire/server-version.js';
+import type { LegPair, LoginSecurity } from './connection-security.js';
+
+/** By what of undrop's own a client could come in. */
+export interface LoginChecks {
+  readonly osUser: boolean;
+  /** Its TLS with the server, where the client has none. */
+  readonly tls: boolean;
+  readonly certificate: boolean;
+  /** Its TLS or its unix socket, where the client comes by TCP without TLS. */
+  readonly transport: boolean;
+}
+
+/** Null for nothing: the server sees no more of us than we of the client. */
+export function checksOf(legs: LegPair, security: LoginSecurity): LoginChecks | null {
+  const { checksOsUser: osUser, checksTls, showsCertificate } = security;
+  const inTls = checksTls && legs.upstream === 'tls';
+  const checks = {
+    osUser,
+    tls: inTls && legs.client !== 'tls',
+    certificate: inTls && showsCertificate,
+    transport: checksTls && legs.client === 'plain' && legs.upstream !== 'plain',
+  };
+  return Object.values(checks).includes(true) ? checks : null;
+}
+
+interface Question {
+  readonly text: string;
+  /** Throws where the client may not come in. */
+  readonly judge: (answer: Result) => void;
+}
+
+/** What is asked before this client hears that it is in; null for nothing. */
+export function newLoginCheck(login: {
+  readonly checks: LoginChecks | null;
+  readonly server: ServerVersion;
+  readonly capabilities: Capabilities;
+}): LoginCheck | null {
+  if (login.checks === null) return null;
+  return new LoginCheck(questionsOf(login.checks, login.server), login.capabilities);
+}
+
+export class LoginCheck {
+  /** Commands for the server, framed. */
+  readonly question: Buffer;
+  /** Those whose answers haven't come to their end. */
+  readonly #asked: { readonly judge: Question['judge']; readonly reader: ResultReader }[];
+
+  constructor(questions: readonly Question[], capabilities: Capabilities) {
+    const texts = questions.map(({ text }) => encodeComQuery(Buffer.from(text), capabilities));
+    this.question = Buffer.concat(texts.map((text) => encodePacket(text, 0)));
+    this.#asked = questions.map(({ judge }) => ({
+      judge,
+      reader: queryResultReader(capabilities),
+    }));
+  }
+
+  /**
+   * Takes the packets of the answers; true at their end, where the client may have the OK. Throws
+   * where it may not.
+   */
+  passes(payload: Buffer): boolean {
+    const [next] = this.#asked;
+    const answer = next?.reader.push(payload) ?? null;
+    if (answer === null) return false;
+    this.#asked.shift();
+    next?.judge(answer);
+    return this.#asked.length === 0;
+  }
+}
+
+function questionsOf(checks: LoginChecks, server: ServerVersion): readonly Question[] {
+  const { osUser, tls, certificate, transport } = checks;
+  const requires = tls || certificate ? [requirements(server, { tls })] : [];
+  return [...(osUser ? OS_USER : []), ...requires, ...(transport ? [TRANSPORT] : [])];
+}
+
+// ── the OS user ────────────────────────────────────────────────────────────────────────────────
+
+/** Servers know a plugin by its name in any case, and say it as it was typed. */
+const BY_OS_USER = /\b(?:VIA|OR|WITH) ['"`]?(?:unix|auth)_socket\b/i;
+
+/**
+ * The account as it was made, and what MySQL's plugin and MariaDB's later ones set when they look
+ * at an OS user. MySQL before 5.7 doesn't know the first; MariaDB 10.11 doesn't set the second.
+ */
+const OS_USER: readonly Question[] = [
+  {
+    text: 'SHOW /* undrop os-user */ CREATE USER CURRENT_USER()',
+    judge: (made) => {
+      const text = textIn(made);
+      if (BY_OS_USER.test(text)) throw ofOsUser();
+      const isMade = text.startsWith('CREATE USER ') || isError(made, ER_PARSE_ERROR);
+      if (!isMade) throw ofOsUser(made);
+    },
+  },
+  {
+    text: 'SELECT /* undrop os-user */ @@external_user',
+    judge: (seen) => {
+      if (textIn(seen) !== '') throw ofOsUser();
+      if (seen.kind !== 'rows' || seen.rows.length !== 1) throw ofOsUser(seen);
+    },
+  },
+];
+
+/** `unclear`: what the server answers instead. */
+function ofOsUser(unclear?: Result): UndropError {
+  const open = 'open to the OS user of undrop';
+  const why =
+    unclear === undefined
+      ? `it is ${open}, by unix_socket or auth_socket`
+      : `the server does not say whether it is ${open}${causeIn(unclear)}`;
+  return new UndropError('UNDROP_OS_USER', { why });
+}
+
+// ── TLS ────────────────────────────────────────────────────────────────────────────────────────
+
+const ACCOUNT = /^(?:CREATE USER|GRANT .+? TO) (.+?)(?: IDENTIFIED | REQUIRE | WITH |$)/s;
+const CLAUSE = / REQUIRE (NONE|SSL|X509|CIPHER|ISSUER|SUBJECT)\b/;
+
+/** `tls`: the client has none. */
+function requirements(server: ServerVersion, { tls }: { readonly tls: boolean }): Question {
+  const { flavour, versionId } = server;
+  // What came later than SHOW CREATE USER took the clause out of SHOW GRANTS.
+  const isOld = versionId < (flavour === 'mysql' ? 50_706 : 100_200);
+  const what = isOld ? 'GRANTS' : 'CREATE USER CURRENT_USER()';
+  return {
+    text: `SHOW /* undrop login */ ${what}`,
+    judge: (made) => {
+      const text = textIn(made);
+      const account = ACCOUNT.exec(text)?.[1];
+      if (account === undefined) {
+        const why = `the server does not say whether the account requires TLS${causeIn(made)}`;
+        throw new UndropError('UNDROP_ACCOUNT_REQUIRES', { why });
+      }
+      const clause = CLAUSE.exec(text)?.[1] ?? 'NONE';
+      if (clause === 'NONE' || (clause === 'SSL' && !tls)) return;
+      const has = tls
+        ? 'the client has no TLS'
+        : 'the certificate and the cipher that the server sees are those of undrop';
+      const why = `${account} is made with REQUIRE ${clause}, and ${has}`;
+      throw new UndropError('UNDROP_ACCOUNT_REQUIRES', { why });
+    },
+  };
+}
+
+/** Not of clients on a unix socket: there servers ask for no TLS either. */
+const TRANSPORT: Question = {
+  text: 'SELECT /* undrop login */ @@require_secure_transport',
+  judge: (answer) => {
+    // Before MySQL 5.7.8 and MariaDB 10.5 there is none.
+    if (textIn(answer) === '0' || isError(answer, ER_UNKNOWN_SYSTEM_VARIABLE)) return;
+    const isUnknown = textIn(answer) !== '1';
+    const why = isUnknown ? `, and the server does not say that it is off${causeIn(answer)}` : '';
+    throw new UndropError('UNDROP_SECURE_TRANSPORT', { why });
+  },
+};
+
+// ── answers ────────────────────────────────────────────────────────────────────────────────────
+
+function isError(result: Result, errno: number): boolean {
+  return result.kind === 'err' && result.errno === errno;
+}
+
+function causeIn(result: Result): string {
+  return result.kind === 'err' ? `: ${result.message} (${result.errno})` : '';
+}
+
+/** Whatever the charset, which an init_connect may have set. */
+function textIn(result: Result): string {
+  if (result.kind !== 'rows') return '';
+  const value = result.rows[0]?.[0] ?? Buffer.alloc(0);
+  return Buffer.from(value.filter((byte) => byte !== 0)).toString('latin1');
+}

@@ -1,0 +1,403 @@
+/**
+ * The connection phase of one session: the server's greeting and the client's response go on with
+ * their capabilities cut, each leg in TLS where it is to be, then the authentication goes to and
+ * fro until the server says OK or ERR (session/login/auth-exchange.ts).
+ * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html
+ *
+ * Invariants: the authentication is the server's; no payload of it is kept or logged. After an
+ * SSLRequest nothing is read as a packet that didn't come through TLS. TLS ends here: it never
+ * passes through unread.
+ */
+import { assert } from '../../assert.js';
+import { UndropError } from '../../errors.js';
+import {
+  agreedCapabilities,
+  type Capabilities,
+  CLIENT_SSL,
+  hasFlag,
+  relayedCapabilities,
+} from '../../wire/capabilities.js';
+import { COM_QUIT } from '../../wire/commands.js';
+import { type AuthChallenge, challengeInGreeting } from '../../wire/connection/auth-packets.js';
+import {
+  anonymousResponse,
+  decodeHandshakeResponse41,
+  type HandshakeResponse41,
+  isProtocol41,
+  relayResponse,
+  withAuthResponse,
+} from '../../wire/connection/handshake-response41.js';
+import {
+  decodeHandshakeV10,
+  type HandshakeV10,
+  relayGreeting,
+} from '../../wire/connection/handshake-v10.js';
+import {
+  isSslRequest,
+  mayBeClientHello,
+  sslRequestFor,
+  withHeadOf,
+} from '../../wire/connection/ssl-request.js';
+import { encodePacket, type Packet, PacketAssembler } from '../../wire/framing.js';
+import { parseServerVersion, type ServerVersion } from '../../wire/server-version.js';
+import { isUncounted } from '../dial/reset-host-errors.js';
+import { AuthBridge, needsBridge } from './auth-bridge.js';
+import { AUTH_BYTES_MAX, AuthExchange, checkOrder, isFastAuthOk } from './auth-exchange.js';
+import type { LegPair, LoginSecurity } from './connection-security.js';
+import { checksOf, type LoginChecks, newLoginCheck } from './login-check.js';
+
+/** What the connection phase settled. */
+export interface Login {
+  readonly server: ServerVersion;
+  readonly threadId: number;
+  readonly user: string;
+  /** Default schema, in the client's charset. */
+  readonly schema: Buffer | null;
+  /** What both sides have. */
+  readonly capabilities: Capabilities;
+  /** For later changes of user; null where they can go through unread. */
+  readonly bridge: AuthBridge | null;
+  /** What of this process must not be what lets the client in. */
+  readonly checks: LoginChecks | null;
+}
+
+export interface LoginOwner {
+  readonly security: LoginSecurity;
+  toClient(bytes: Buffer): void;
+  toServer(bytes: Buffer): void;
+  onGreeting(greeting: HandshakeV10): void;
+  /**
+   * The client begins with TLS, of which `clientHello` came already: nothing of it is fed before
+   * `clientIsSecure` was called, and nothing is sent to it.
+   */
+  secureClient(clientHello: Buffer): void;
+  /** The same with the server, where we begin. */
+  secureServer(): void;
+  /** The server said OK. What either side sent beyond it is handed over. */
+  onDone(login: Login, rest: { readonly fromServer: Buffer; readonly fromClient: Buffer }): void;
+}
+
+/** The greeting, and of a client in TLS its SSLRequest. */
+interface Greeted {
+  readonly greeting: HandshakeV10;
+  readonly challenge: AuthChallenge;
+  readonly request: Buffer | null;
+  /** Sequence id that comes next on the client's leg. */
+  readonly nextToClient: number;
+}
+
+/** The client's response before it goes on. */
+interface Answered {
+  readonly login: Login;
+  /** For the server, as it is to go on the wire. */
+  readonly payload: Buffer;
+  readonly response: HandshakeResponse41;
+  readonly tls: boolean;
+  /** Sequence id that comes next on the client's leg. */
+  readonly nextToClient: number;
+}
+
+type State =
+  | { readonly name: 'greeting' }
+  | { readonly name: 'response'; readonly greeted: Greeted }
+  | { readonly name: 'client-tls'; readonly greeted: Greeted }
+  /** The response holds a request for a key; the password comes next. */
+  | { readonly name: 'password'; readonly answered: Answered }
+  | { readonly name: 'server-tls'; readonly answered: Answered }
+  | { readonly name: 'authentication'; readonly login: Login; readonly exchange: AuthExchange }
+  | { readonly name: 'leaving'; readonly onLeft: () => void }
+  | { readonly name: 'done' };
+
+/** Sequence id of the first packet for the server. */
+const FIRST_TO_SERVER = 1;
+
+export class LoginRelay {
+  readonly #owner: LoginOwner;
+  readonly #fromServer = new PacketAssembler(AUTH_BYTES_MAX);
+  readonly #fromClient = new PacketAssembler(AUTH_BYTES_MAX);
+  #state: State = { name: 'greeting' };
+  #isSettled = false;
+
+  constructor(owner: LoginOwner) {
+    this.#owner = owner;
+  }
+
+  /** greeting: waits for the server; response: for the client; authentication: for an OK. */
+  get state(): State['name'] {
+    return this.#state.name;
+  }
+
+  /**
+   * The server let in whom it had, or refused in a way that it doesn't count
+   * (reset-host-errors.ts).
+   */
+  get isSettled(): boolean {
+    return this.#isSettled;
+  }
+
+  /** The server has asked, and the client not yet answered. */
+  get waitsForClient(): boolean {
+    const state = this.#state;
+    if (state.name === 'authentication') return state.exchange.waitsForClient;
+    return state.name === 'response' || state.name === 'client-tls' || state.name === 'password';
+  }
+
+  /** Sequence id of an error of ours; null where none can be said, as the client waits for TLS. */
+  get nextToClient(): number | null {
+    const state = this.#state;
+    switch (state.name) {
+      case 'response':
+        return state.greeted.nextToClient;
+      case 'password':
+      case 'server-tls':
+        return state.answered.nextToClient;
+      case 'authentication':
+        return state.exchange.nextToClient;
+      case 'client-tls':
+        return null;
+      default:
+        return 0;
+    }
+  }
+
+  /**
+   * The client has gone: the server is answered with nothing until it refuses, and then `onLeft` is
+   * called. Nothing is for the client any more. Where TLS with the server was begun, it is there.
+   */
+  leave(onLeft: () => void): void {
+    const state = this.#state;
+    this.#state = { name: 'leaving', onLeft };
+    switch (state.name) {
+      case 'response':
+      case 'client-tls':
+      case 'password':
+        return this.#answerWithNothing(FIRST_TO_SERVER);
+      case 'authentication':
+        return state.exchange.leave();
+      case 'server-tls':
+        return this.#answerWithNothing(FIRST_TO_SERVER + 1);
+      default:
+    }
+  }
+
+  feedServer(chunk: Buffer): void {
+    this.#fromServer.push(chunk);
+    this.#readServer();
+  }
+
+  feedClient(chunk: Buffer): void {
+    const { name } = this.#state;
+    if (name === 'greeting') {
+      const problem = 'the client sent bytes before the greeting of the server';
+      throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
+    }
+    assert(name !== 'client-tls', 'nothing is fed before TLS is there');
+    if (name === 'leaving') return;
+    this.#fromClient.push(chunk);
+    this.#readClient();
+  }
+
+  /** What is fed and sent on the client's leg from now on goes through TLS. */
+  clientIsSecure(): void {
+    const state = this.#state;
+    if (state.name !== 'client-tls') return;
+    this.#state = { name: 'response', greeted: state.greeted };
+    this.#readServer();
+  }
+
+  /** The same on the server's leg. */
+  serverIsSecure(): void {
+    const state = this.#state;
+    if (state.name !== 'server-tls') return;
+    this.#authenticate(state.answered, FIRST_TO_SERVER + 1);
+    this.#readClient();
+  }
+
+  /** While TLS is being set up on the client's leg, nothing can be passed on to it. */
+  #readServer(): void {
+    while (this.#state.name !== 'done' && this.#state.name !== 'client-tls') {
+      const packet = this.#fromServer.next();
+      if (packet === null) return;
+      this.#onServerPacket(packet);
+    }
+  }
+
+  #readClient(): void {
+    while (this.#state.name !== 'done' && this.#state.name !== 'server-tls') {
+      const packet = this.#fromClient.next();
+      if (packet === null) return;
+      this.#onClientPacket(packet);
+      if (this.#state.name === 'client-tls') return this.#secureClient();
+    }
+  }
+
+  #onServerPacket(packet: Packet): void {
+    const state = this.#state;
+    this.#isSettled = isUncounted(packet.payload, { isGreeted: state.name !== 'greeting' });
+    if (state.name === 'leaving') return this.#excuse(packet, state.onLeft);
+    const isErr = packet.payload[0] === 0xff;
+    if (state.name === 'greeting' && !isErr) return this.#onGreeting(packet);
+    // An ERR at any point ("Too many connections", 1130, 1045): its own words, and then its end.
+    if (state.name !== 'authentication') {
+      return this.#owner.toClient(encodePacket(packet.payload, packet.sequenceId));
+    }
+    const isOver = state.exchange.fromServer(packet);
+    // The last answer to a check may be an ERR; what ends the login is the OK that has waited.
+    if (!isOver || state.exchange.last[0] === 0xff) return;
+    this.#state = { name: 'done' };
+    this.#owner.onDone(state.login, {
+      fromServer: this.#fromServer.rest(),
+      fromClient: Buffer.concat([state.exchange.parked, this.#fromClient.rest()]),
+    });
+  }
+
+  /** One more step towards the server's refusal. */
+  #excuse({ payload, sequenceId }: Packet, onLeft: () => void): void {
+    if (payload[0] === 0x00) this.#owner.toServer(encodePacket(Buffer.of(COM_QUIT), 0));
+    if (payload[0] === 0x00 || payload[0] === 0xff) return onLeft();
+    if (!isFastAuthOk(payload)) this.#answerWithNothing(sequenceId + 1);
+  }
+
+  #answerWithNothing(sequenceId: number): void {
+    const isResponse = sequenceId <= FIRST_TO_SERVER + 1;
+    const payload = isResponse ? anonymousResponse() : Buffer.alloc(0);
+    this.#owner.toServer(encodePacket(payload, sequenceId));
+  }
+
+  #onGreeting(packet: Packet): void {
+    const greeting = decodeHandshakeV10(packet.payload);
+    const challenge = challengeInGreeting(packet.payload, greeting);
+    const greeted = { greeting, challenge, request: null, nextToClient: packet.sequenceId + 1 };
+    this.#state = { name: 'response', greeted };
+    this.#owner.onGreeting(greeting);
+    const relayed = relayGreeting(packet.payload, greeting, {
+      tls: this.#owner.security.offersTls,
+    });
+    this.#owner.toClient(encodePacket(relayed, packet.sequenceId));
+  }
+
+  #onClientPacket(packet: Packet): void {
+    const state = this.#state;
+    switch (state.name) {
+      case 'response':
+        return this.#onResponse(packet, state.greeted);
+      case 'password':
+        return this.#onPassword(packet, state.answered);
+      case 'authentication':
+        return state.exchange.fromClient(packet);
+      default:
+        assert(state.name === 'leaving', `no packet is read in state ${state.name}`);
+    }
+  }
+
+  #onResponse(packet: Packet, before: Greeted): void {
+    const greeted = { ...before, nextToClient: packet.sequenceId + 1 };
+    this.#state = { name: 'response', greeted };
+    checkOrder(packet, before.nextToClient);
+    const { greeting, request } = greeted;
+    if (request === null && isSslRequest(packet.payload)) {
+      if (!this.#owner.security.offersTls) throw new UndropError('UNDROP_TLS_NOT_OFFERED');
+      const sslRequest = Buffer.from(packet.payload);
+      this.#state = { name: 'client-tls', greeted: { ...greeted, request: sslRequest } };
+      return;
+    }
+    const payload = request === null ? packet.payload : withHeadOf(request, packet.payload);
+    if (!isProtocol41(payload)) throw new UndropError('UNDROP_OLD_CLIENT');
+    const response = decodeHandshakeResponse41(payload);
+    const legs = this.#decideLegs(greeted);
+    if (legs.client === 'plain' && this.#owner.security.requiresTls) {
+      throw new UndropError('UNDROP_TLS_REQUIRED');
+    }
+    const checks = checksOf(legs, this.#owner.security);
+    const challenge = { plugin: response.plugin, nonce: greeted.challenge.nonce };
+    const isRead = needsBridge(legs) || checks !== null;
+    const bridge = isRead ? new AuthBridge(legs, this.#owner.security.keys, challenge) : null;
+    // A copy: the rest of the packet is not to stay with the session.
+    const schema = response.schema === null ? null : Buffer.from(response.schema);
+    const login = {
+      ...{ server: parseServerVersion(greeting.serverVersion), user: response.user, schema },
+      threadId: greeting.threadId,
+      capabilities: agreedCapabilities(
+        relayedCapabilities(greeting.capabilities),
+        relayedCapabilities(response.capabilities),
+      ),
+      bridge,
+      checks,
+    };
+    const { nextToClient } = greeted;
+    this.#begin({ login, payload, response, tls: legs.upstream === 'tls', nextToClient });
+  }
+
+  #decideLegs({ greeting, request }: Greeted): LegPair {
+    const { sockets, wantsTls } = this.#owner.security;
+    const client = request === null ? sockets.client : 'tls';
+    const isOffered = hasFlag(greeting.capabilities, CLIENT_SSL);
+    return { client, upstream: wantsTls({ client, isOffered }) ? 'tls' : sockets.upstream };
+  }
+
+  #begin(answered: Answered): void {
+    const { login, response, nextToClient } = answered;
+    const step = login.bridge?.fromClientFirst(Buffer.from(response.authResponse)) ?? null;
+    if (step === null) return this.#sendResponse(answered);
+    if (step.to === 'peer') return this.#sendResponse(withAnswer(answered, step.payload));
+    this.#state = { name: 'password', answered: { ...answered, nextToClient: nextToClient + 1 } };
+    this.#owner.toClient(encodePacket(step.payload, nextToClient));
+  }
+
+  /** Of sha256_password, encrypted with our key; the response that it belongs to waits. */
+  #onPassword(packet: Packet, before: Answered): void {
+    const answered = { ...before, nextToClient: packet.sequenceId + 1 };
+    this.#state = { name: 'password', answered };
+    checkOrder(packet, before.nextToClient);
+    const { bridge } = answered.login;
+    assert(bridge !== null, 'our key is for a bridge');
+    this.#sendResponse(withAnswer(answered, bridge.fromClient(packet.payload).payload));
+  }
+
+  #sendResponse(answered: Answered): void {
+    if (!answered.tls) return this.#authenticate(answered, FIRST_TO_SERVER);
+    // What came unasked, and not through TLS, must not be read as if it had.
+    if (this.#fromServer.bufferedBytes > 0) {
+      const problem = 'the server sent bytes before it was asked for TLS';
+      throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
+    }
+    this.#state = { name: 'server-tls', answered };
+    const request = sslRequestFor(relayed(answered));
+    this.#owner.toServer(encodePacket(request, FIRST_TO_SERVER));
+    this.#owner.secureServer();
+  }
+
+  #authenticate(answered: Answered, sequenceId: number): void {
+    const { login, nextToClient } = answered;
+    const exchange = new AuthExchange({
+      bridge: login.bridge,
+      check: newLoginCheck(login),
+      nextToClient,
+      nextToServer: sequenceId + 1,
+      toClient: (bytes) => this.#owner.toClient(bytes),
+      toServer: (bytes) => this.#owner.toServer(bytes),
+    });
+    this.#state = { name: 'authentication', login, exchange };
+    this.#owner.toServer(encodePacket(relayed(answered), sequenceId));
+    if (login.bridge !== null) answered.payload.fill(0);
+  }
+
+  #secureClient(): void {
+    const rest = this.#fromClient.rest();
+    if (!mayBeClientHello(rest)) throw new UndropError('UNDROP_NO_TLS_BEHIND_REQUEST');
+    this.#owner.secureClient(rest);
+  }
+}
+
+function relayed({ payload, response, tls }: Answered): Buffer {
+  return relayResponse(payload, response, { tls });
+}
+
+function withAnswer(answered: Answered, authResponse: Buffer): Answered {
+  const { payload, response } = answered;
+  const replaced = withAuthResponse(payload, response, authResponse);
+  // It may be a password.
+  response.authResponse.fill(0);
+  authResponse.fill(0);
+  return { ...answered, payload: replaced };
+}

@@ -1,0 +1,328 @@
+/**
+ * TLS of a proxy: its certificate for clients, how it goes on to the server, and the keys with
+ * which passwords cross from one leg to the other (session/login/auth-bridge.ts). Files are read at
+ * the start and at a reload; a reload that fails leaves everything as it was.
+ *
+ * Invariant: the modes are those of MySQL's ssl-mode, and no mode ever falls back to less than what
+ * its name says.
+ */
+import net, { type Socket } from 'node:net';
+import tls, { type SecureContext, TLSSocket } from 'node:tls';
+import { UndropError } from '../../errors.js';
+import { describeAddress } from '../../service/address.js';
+import { causeWords } from '../../service/cause-words.js';
+import { keyPolicyFor } from '../../service/login/server-key.js';
+import type { ServerAddress, ServiceSecurity, ServiceTls } from '../../service/pool/pools.js';
+import type { LegSecurity, LoginSecurity, ProxyKey } from './connection-security.js';
+import { generateKey, proxyKeyOf } from './proxy-key.js';
+import { type CertificateAndKey, selfSigned } from './self-signed.js';
+import { identityOf, readCa, readIdentity, readServerKey } from './tls-files.js';
+
+/**
+ * The upstream leg: never; for clients in TLS where the server offers it; wherever it offers it;
+ * always; and then with its certificate checked, its name too.
+ */
+export type UpstreamTlsMode =
+  | 'disabled'
+  | 'as-client'
+  | 'preferred'
+  | 'required'
+  | 'verify-ca'
+  | 'verify-identity';
+
+export interface TlsSettings {
+  readonly upstream: readonly ServerAddress[];
+  /** Of clients; those on a unix socket are never required to have it. */
+  readonly tls: 'off' | 'offered' | 'required';
+  /** Paths of PEM files; empty for a certificate that is made at the start. */
+  readonly tlsCert: string;
+  readonly tlsKey: string;
+  readonly upstreamTls: UpstreamTlsMode;
+  /** Path of a PEM file; empty for the authorities that Node knows. */
+  readonly upstreamCa: string;
+  /** Paths of PEM files: what servers may know us by; empty for nothing. */
+  readonly upstreamCert: string;
+  readonly upstreamKey: string;
+  /** `auto`: asked of a server on this machine; `ask`: of any; or the path of a PEM file. */
+  readonly upstreamPublicKey: string;
+  /** Over a unix socket: whether clients may be let in as what the OS user of undrop may be. */
+  readonly lendOsUser: 'off' | 'on';
+  /** Whether clients may be let in by what only the upstream leg has of TLS. */
+  readonly lendTls: 'off' | 'on';
+}
+
+export type ServiceTlsSettings = Omit<
+  TlsSettings,
+  'upstream' | 'tlsCert' | 'tlsKey' | 'lendOsUser' | 'lendTls'
+>;
+
+/** Milliseconds for a TLS handshake. */
+const HANDSHAKE_MS = 10_000;
+
+/** What was read from the files, or made. */
+interface Material {
+  /** Null where clients are offered no TLS. */
+  readonly forClients: SecureContext | null;
+  /** What it was made of, where no files were given. */
+  readonly ownCertificate: CertificateAndKey | null;
+  readonly forServers: SecureContext;
+  readonly service: ServiceSecurity;
+  /** Of the certificate, where it is an RSA key. */
+  readonly certificateKey: ProxyKey | null;
+  /** Made where one is needed and the certificate brings none; kept then. */
+  readonly generatedKey: ProxyKey | null;
+}
+
+/** TLS with the server, and why nobody may log in there; null where it is trusted. */
+export interface UpstreamTls {
+  readonly socket: TLSSocket;
+  readonly distrust: UndropError | null;
+}
+
+export class ProxyTls {
+  #settings: TlsSettings;
+  #material: Material;
+
+  /** `openProxyTls` makes one. */
+  constructor(settings: TlsSettings, material: Material) {
+    this.#settings = settings;
+    this.#material = material;
+  }
+
+  /**
+   * Reads the files again, also where the settings are the same: handshakes from now on have the
+   * new certificate and trust the new authorities. UNDROP_CONFIG lists what is wrong, and nothing
+   * has changed. `given`: as for `openProxyTls`.
+   */
+  async change(settings: TlsSettings, given: CertificateAndKey | null = null): Promise<void> {
+    this.#material = await readMaterial(settings, given, this.#material.generatedKey);
+    this.#settings = settings;
+  }
+
+  /** What clients see, where no files were given: for the other processes of this proxy. */
+  get ownCertificate(): CertificateAndKey | null {
+    return this.#material.ownCertificate;
+  }
+
+  /** For service connections. */
+  get service(): ServiceSecurity {
+    return this.#material.service;
+  }
+
+  /** What a session may do, by its two sockets. */
+  securityFor(client: LegSecurity, upstream: ServerAddress): LoginSecurity {
+    const { forClients, certificateKey, generatedKey, service } = this.#material;
+    const isSocket = 'socketPath' in upstream;
+    return {
+      sockets: {
+        client: client === 'socket' ? 'socket' : 'plain',
+        upstream: isSocket ? 'socket' : 'plain',
+      },
+      offersTls: forClients !== null,
+      requiresTls: this.#settings.tls === 'required',
+      keys: {
+        own: certificateKey ?? generatedKey,
+        server: keyPolicyFor(service.serverKey, upstream),
+      },
+      checksOsUser: isSocket && this.#settings.lendOsUser === 'off',
+      checksTls: this.#settings.lendTls === 'off',
+      showsCertificate: this.#settings.upstreamCert !== '',
+      wantsTls: (about) => wantsTls(this.#settings.upstreamTls, { ...about, upstream }),
+    };
+  }
+
+  /**
+   * TLS with a client. `clientHello`: what of it was read already. Rejects where the client gives
+   * up or has no TLS to speak of.
+   */
+  accept(socket: Socket, clientHello: Buffer): Promise<TLSSocket> {
+    const { forClients } = this.#material;
+    if (forClients === null) throw new UndropError('UNDROP_TLS_NOT_OFFERED');
+    if (clientHello.length > 0) socket.unshift(clientHello);
+    const secured = new TLSSocket(socket, { isServer: true, secureContext: forClients });
+    secured.disableRenegotiation();
+    return handshake(secured, 'secure');
+  }
+
+  /**
+   * TLS with the server; UNDROP_UPSTREAM_TLS where that fails. A certificate that isn't trusted is
+   * `distrust`: a handshake that breaks off on it would count against us
+   * (session/dial/abandon-login.ts).
+   */
+  async connect(socket: Socket, upstream: ServerAddress): Promise<UpstreamTls> {
+    const mode = this.#settings.upstreamTls;
+    const name = nameOf(upstream);
+    const secured = tls.connect({
+      socket,
+      secureContext: this.#material.forServers,
+      ...(net.isIP(name) === 0 ? { servername: name } : {}),
+      rejectUnauthorized: false,
+      checkServerIdentity: () => undefined,
+    });
+    secured.disableRenegotiation();
+    try {
+      await handshake(secured, 'secureConnect');
+    } catch (error) {
+      throw upstreamTlsError(upstream, causeWords(error));
+    }
+    const cause = distrustOf(secured, mode, name);
+    return { socket: secured, distrust: cause === null ? null : upstreamTlsError(upstream, cause) };
+  }
+}
+
+/** Why the server isn't trusted; null where it is, or needn't be. */
+function distrustOf(secured: TLSSocket, mode: UpstreamTlsMode, name: string): string | null {
+  if (mode !== 'verify-ca' && mode !== 'verify-identity') return null;
+  if (!secured.authorized) return `its certificate is not trusted: ${secured.authorizationError}`;
+  if (mode === 'verify-ca') return null;
+  const problem = tls.checkServerIdentity(name, secured.getPeerCertificate());
+  return problem === undefined ? null : causeWords(problem);
+}
+
+/**
+ * Reads the files of `settings`; UNDROP_CONFIG lists all that is wrong. `given`: the certificate
+ * that another process of this proxy made.
+ */
+export async function openProxyTls(
+  settings: TlsSettings,
+  given: CertificateAndKey | null = null,
+): Promise<ProxyTls> {
+  return new ProxyTls(settings, await readMaterial(settings, given, null));
+}
+
+/** The upstream leg of a session may be secure where the client's isn't. */
+function needsKey({ upstream, upstreamTls }: TlsSettings): boolean {
+  const isAlwaysLess = upstreamTls === 'disabled' || upstreamTls === 'as-client';
+  return !isAlwaysLess || upstream.some((address) => 'socketPath' in address);
+}
+
+/** Of a command that has service connections alone. */
+export function readServiceTls(settings: ServiceTlsSettings): ServiceSecurity {
+  const problems: string[] = [];
+  const { service } = readTowardsServers(settings, problems);
+  if (problems.length > 0)
+    throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
+  return service;
+}
+
+/** Where clients have no TLS, `as-client` means that nobody has. */
+function serviceTlsOf(
+  { upstreamTls: mode, tls: ofClients }: ServiceTlsSettings,
+  { ca, identity }: Pick<ServiceTls, 'ca' | 'identity'>,
+): ServiceTls | null {
+  if (mode === 'disabled' || (mode === 'as-client' && ofClients === 'off')) return null;
+  return {
+    isOptional: mode === 'as-client' || mode === 'preferred',
+    verifies: mode === 'verify-ca' || mode === 'verify-identity',
+    verifiesName: mode === 'verify-identity',
+    ca,
+    identity,
+  };
+}
+
+function wantsTls(
+  mode: UpstreamTlsMode,
+  about: {
+    readonly client: LegSecurity;
+    readonly isOffered: boolean;
+    readonly upstream: ServerAddress;
+  },
+): boolean {
+  switch (mode) {
+    case 'disabled':
+      return false;
+    case 'as-client':
+      return about.client === 'tls' && about.isOffered && !('socketPath' in about.upstream);
+    case 'preferred':
+      return about.isOffered && !('socketPath' in about.upstream);
+    default:
+      if (about.isOffered) return true;
+      throw upstreamTlsError(about.upstream, 'it offers none');
+  }
+}
+
+/** As it was configured, before it was resolved. */
+function nameOf(upstream: ServerAddress): string {
+  if ('socketPath' in upstream) return 'localhost';
+  return upstream.name ?? upstream.host;
+}
+
+function upstreamTlsError(upstream: ServerAddress, cause: string): UndropError {
+  const params = { upstream: describeAddress(upstream), cause };
+  return new UndropError('UNDROP_UPSTREAM_TLS', params);
+}
+
+/** Resolves with the socket when it is secure; destroys it where that doesn't come about. */
+function handshake(socket: TLSSocket, event: 'secure' | 'secureConnect'): Promise<TLSSocket> {
+  return new Promise((resolve, reject) => {
+    const onFailure = (error?: Error) => {
+      clearTimeout(timer);
+      reject(error ?? new Error('the connection ended during the TLS handshake'));
+      socket.destroy();
+    };
+    const onEnd = () => onFailure();
+    const timer = setTimeout(() => {
+      onFailure(new Error(`no TLS handshake within ${HANDSHAKE_MS} ms`));
+    }, HANDSHAKE_MS);
+    socket.once('error', onFailure);
+    socket.once('end', onEnd);
+    socket.once('close', onEnd);
+    socket.once(event, () => {
+      clearTimeout(timer);
+      socket.off('end', onEnd);
+      socket.off('close', onEnd);
+      resolve(socket);
+    });
+  });
+}
+
+// ── files ──────────────────────────────────────────────────────────────────────────────────────
+
+async function readMaterial(
+  settings: TlsSettings,
+  given: CertificateAndKey | null,
+  oldKey: ProxyKey | null,
+): Promise<Material> {
+  const problems: string[] = [];
+  const { tlsCert: cert, tlsKey: key } = settings;
+  const hasFiles = cert !== '' || key !== '';
+  const isOff = settings.tls === 'off';
+  const ownCertificate = isOff || hasFiles ? null : (given ?? (await selfSigned()));
+  const ofFiles = () =>
+    isOff ? null : readIdentity({ cert, key, prefix: 'UNDROP_TLS' }, problems);
+  const identity = ownCertificate === null ? ofFiles() : identityOf(ownCertificate);
+  const towardsServers = readTowardsServers(settings, problems);
+  if (problems.length > 0)
+    throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
+  const isRsa = identity?.key.asymmetricKeyType === 'rsa';
+  const certificateKey = identity !== null && isRsa ? proxyKeyOf(identity.key) : null;
+  const isMissing = certificateKey === null && oldKey === null && needsKey(settings);
+  return {
+    forClients: identity?.context ?? null,
+    ownCertificate,
+    ...towardsServers,
+    certificateKey,
+    generatedKey: isMissing ? await generateKey() : oldKey,
+  };
+}
+
+function readTowardsServers(
+  settings: ServiceTlsSettings,
+  problems: string[],
+): Pick<Material, 'forServers' | 'service'> {
+  const { upstreamCert: cert, upstreamKey: key, upstreamTls } = settings;
+  const ca = readCa(settings, problems);
+  const serverKey = readServerKey(settings, problems);
+  const hasFiles = cert !== '' || key !== '';
+  const ofFiles = () => readIdentity({ cert, key, prefix: 'UNDROP_UPSTREAM' }, problems);
+  const identity = hasFiles ? (ofFiles()?.pem ?? null) : null;
+  if (hasFiles && upstreamTls === 'disabled') {
+    problems.push(
+      'UNDROP_UPSTREAM_CERT: expected UNDROP_UPSTREAM_TLS to be another with it, found disabled.',
+    );
+  }
+  return {
+    forServers: tls.createSecureContext({ ...(ca === null ? {} : { ca }), ...identity }),
+    service: { tls: serviceTlsOf(settings, { ca, identity }), serverKey },
+  };
+}

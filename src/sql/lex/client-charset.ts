@@ -1,0 +1,237 @@
+/**
+ * What the server's lexer wants to know of a client's charset: which bytes above 0x7E are blank,
+ * which of them turn `--` into a comment, and where a character's second byte may look like a quote
+ * or a backslash. All other differences between charsets don't matter to where a token ends.
+ *
+ * Taken from the four servers of the test set, byte by byte (`test/server/recognition.test.ts`
+ * compares them again); they agree. ucs2 and utf16 to utf32 are never a client's charset.
+ */
+import { isUtf8 } from 'node:buffer';
+import { assert } from '../../assert.js';
+
+const PROFILES = {
+  plain: { blanks: [], dashes: [0x7f] },
+  utf8: { blanks: [], dashes: [0x7f] },
+  latin1: { blanks: [0xa0], dashes: [0x7f, 0xa0] },
+  latin2: { blanks: [0xa0], dashes: [0xa0] },
+  latin7: {
+    blanks: [0xa0],
+    dashes: [
+      ...[0x7f, 0x81, 0x83, 0x88, 0x8a, 0x8c, 0x90],
+      ...[0x98, 0x9a, 0x9c, 0x9f, 0xa0, 0xa1, 0xa5],
+    ],
+  },
+  cp1250: { blanks: [0xa0], dashes: [0x7f, 0x80, 0x81, 0x83, 0x88, 0x90, 0x98, 0xa0] },
+  cp1251: { blanks: [], dashes: [] },
+  cp850: { blanks: [], dashes: [0x7f, 0xff] },
+  cp852: { blanks: [0xff], dashes: [0xff] },
+  hebrew: { blanks: [0xa0], dashes: [0x7f, 0xa0, 0xfd, 0xfe] },
+  hp8: {
+    blanks: [],
+    dashes: [
+      ...Array.from({ length: 33 }, (_, index) => 0x80 + index),
+      ...[0x7f, 0xb1, 0xb2, 0xf2, 0xf3, 0xf4, 0xf5, 0xff],
+    ],
+  },
+  macroman: { blanks: [], dashes: [0x80, 0xcb, 0xe5] },
+  swe7: { blanks: [], dashes: [0x7f] },
+  sjis: { blanks: [], dashes: [0x7f] },
+  gbk: { blanks: [], dashes: [0x7f] },
+  big5: { blanks: [], dashes: [0x7f] },
+  gb18030: { blanks: [], dashes: [0x7f] },
+} as const satisfies Record<string, Profile>;
+
+interface Profile {
+  readonly blanks: readonly number[];
+  readonly dashes: readonly number[];
+}
+
+/** A kind of client charset, named after one of its members; `plain`: without surprises. */
+export type ClientCharset = keyof typeof PROFILES;
+
+/** All kinds, `plain` first. */
+export const CLIENT_CHARSETS = Object.keys(PROFILES) as readonly ClientCharset[];
+
+/** The server's charsets that aren't `plain`. */
+const KINDS: Readonly<Record<string, ClientCharset>> = {
+  ...{ armscii8: 'latin1', dec8: 'latin1', geostd8: 'latin1', greek: 'latin1', latin1: 'latin1' },
+  ...{ latin5: 'latin1', latin2: 'latin2', latin7: 'latin7', cp1250: 'cp1250', cp850: 'cp850' },
+  ...{ cp1251: 'cp1251', cp1257: 'cp1251', macce: 'cp1251', cp852: 'cp852', cp866: 'cp852' },
+  ...{ keybcs2: 'cp852', hebrew: 'hebrew', hp8: 'hp8', macroman: 'macroman', swe7: 'swe7' },
+  ...{ utf8: 'utf8', utf8mb3: 'utf8', utf8mb4: 'utf8' },
+  ...{ sjis: 'sjis', cp932: 'sjis', gbk: 'gbk', big5: 'big5', gb18030: 'gb18030' },
+};
+
+const PLAIN = new Set(
+  'ascii binary cp1256 eucjpms euckr gb2312 koi8r koi8u tis620 ujis'.split(' '),
+);
+
+/**
+ * The kind of a charset by the server's name for it, as in `@@character_set_client`; null for a
+ * name that no server is known to have.
+ */
+export function clientCharsetOf(mysqlName: string): ClientCharset | null {
+  const name = mysqlName.toLowerCase();
+  return KINDS[name] ?? (PLAIN.has(name) ? 'plain' : null);
+}
+
+/** Whether it has characters of two bytes of which the second may look like ASCII. */
+export function isTwoByte(charset: ClientCharset): boolean {
+  return ['sjis', 'gbk', 'big5', 'gb18030'].includes(charset);
+}
+
+const BLANK = 1;
+const DASH = 2;
+const NAME = 4;
+
+/** Byte classes of a charset, and the length of its characters. */
+export interface CharsetTable {
+  readonly charset: ClientCharset;
+  isBlank(byte: number): boolean;
+  /** Whether `--` before this byte begins a comment; 0 stands for the end of the text too. */
+  isAfterDashes(byte: number): boolean;
+  /** Whether the byte may be part of an unquoted name, as a character or as its first byte. */
+  isNamePart(byte: number): boolean;
+  /**
+   * Bytes of the well-formed character at `at` where it has several and the later ones could be
+   * taken for ASCII; 1 for anything else, 0 for a first byte whose character is broken.
+   */
+  charLength(bytes: Uint8Array, at: number, end: number): number;
+}
+
+/**
+ * Whether a name in `charset` reaches the server's dictionary as it is, as far as bytes can tell.
+ * MySQL cuts a name at a broken character and turns one beyond the BMP into `?`: what it would drop
+ * then is another table than the one that is written there.
+ */
+export function isStorable(name: Uint8Array, charset: ClientCharset): boolean {
+  // Seven-bit Swedish has letters for these, Japanese a Yen sign and an overline for two of them.
+  const notAscii = charset === 'swe7' ? '@[\\]^`{|}~' : charset === 'sjis' ? '\\~' : '';
+  if (name.every((byte) => byte < 0x80)) {
+    return !name.some((byte) => notAscii.includes(String.fromCharCode(byte)));
+  }
+  if (charset === 'utf8') {
+    return isUtf8(name) && !/[\u{10000}-\u{10ffff}]/u.test(Buffer.from(name).toString());
+  }
+  const table = charsetTable(charset);
+  for (let at = 0; at < name.length; ) {
+    const length = table.charLength(name, at, name.length);
+    const first = name[at] ?? 0;
+    if (length === 1 && notAscii.includes(String.fromCharCode(first))) return false;
+    const isStray = length === 1 && first >= 0x80 && isTwoByte(charset);
+    const isKana = charset === 'sjis' && first >= 0xa1 && first <= 0xdf;
+    if (length === 0 || (isStray && !isKana) || (length === 4 && first >= 0x90)) return false;
+    at += length;
+  }
+  return true;
+}
+
+const TABLES = new Map<ClientCharset, CharsetTable>();
+
+/** The table of a charset kind; made once. */
+export function charsetTable(charset: ClientCharset): CharsetTable {
+  const known = TABLES.get(charset);
+  if (known !== undefined) return known;
+  const made = makeTable(charset);
+  TABLES.set(charset, made);
+  return made;
+}
+
+function makeTable(charset: ClientCharset): CharsetTable {
+  const profile: Profile = PROFILES[charset];
+  const classes = new Uint8Array(256);
+  const add = (byte: number, flag: number) => {
+    classes[byte] = (classes[byte] ?? 0) | flag;
+  };
+  for (const byte of [9, 10, 11, 12, 13, 32, ...profile.blanks]) add(byte, BLANK);
+  for (let byte = 0; byte <= 32; byte++) add(byte, DASH);
+  for (const byte of profile.dashes) add(byte, DASH);
+  for (let byte = 0; byte < 256; byte++) {
+    const isHigh = byte >= 0x80 && !profile.blanks.includes(byte);
+    if (isHigh || /[\w$]/.test(String.fromCharCode(byte))) add(byte, NAME);
+  }
+  // Seven-bit Swedish has letters where ASCII has brackets.
+  if (charset === 'swe7') for (const letter of '[\\]^{}~') add(letter.charCodeAt(0), NAME);
+  const flagOf = (byte: number) => classes[byte] ?? 0;
+  return {
+    charset,
+    isBlank: (byte) => (flagOf(byte) & BLANK) !== 0,
+    isAfterDashes: (byte) => (flagOf(byte) & DASH) !== 0,
+    isNamePart: (byte) => (flagOf(byte) & NAME) !== 0,
+    charLength: charLengthOf(charset),
+  };
+}
+
+type CharLength = CharsetTable['charLength'];
+
+function charLengthOf(charset: ClientCharset): CharLength {
+  switch (charset) {
+    case 'sjis':
+      return twoBytes(
+        (lead) => (lead >= 0x81 && lead <= 0x9f) || (lead >= 0xe0 && lead <= 0xfc),
+        (trail) => (trail >= 0x40 && trail <= 0x7e) || (trail >= 0x80 && trail <= 0xfc),
+      );
+    case 'gbk':
+      return twoBytes(isLeadOfGbk, isTrailOfGbk);
+    case 'big5':
+      return twoBytes(
+        (lead) => lead >= 0xa1 && lead <= 0xf9,
+        (trail) => (trail >= 0x40 && trail <= 0x7e) || (trail >= 0xa1 && trail <= 0xfe),
+      );
+    case 'gb18030':
+      return fourBytes;
+    default:
+      return () => 1;
+  }
+}
+
+function twoBytes(
+  isLead: (byte: number) => boolean,
+  isTrail: (byte: number) => boolean,
+): CharLength {
+  return (bytes, at, end) => {
+    if (!isLead(bytes[at] ?? 0)) return 1;
+    return at + 1 < end && isTrail(bytes[at + 1] ?? 0) ? 2 : 0;
+  };
+}
+
+function isLeadOfGbk(byte: number): boolean {
+  return byte >= 0x81 && byte <= 0xfe;
+}
+
+function isTrailOfGbk(byte: number): boolean {
+  return (byte >= 0x40 && byte <= 0x7e) || (byte >= 0x80 && byte <= 0xfe);
+}
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x39;
+}
+
+/** gb18030: two bytes as gbk, or four of which the second and the last are digits. */
+const fourBytes: CharLength = (bytes, at, end) => {
+  if (!isLeadOfGbk(bytes[at] ?? 0)) return 1;
+  if (at + 1 < end && isTrailOfGbk(bytes[at + 1] ?? 0)) return 2;
+  const isWhole =
+    at + 3 < end &&
+    isDigit(bytes[at + 1] ?? 0) &&
+    isLeadOfGbk(bytes[at + 2] ?? 0) &&
+    isDigit(bytes[at + 3] ?? 0);
+  return isWhole ? 4 : 0;
+};
+
+const BACKTICK = 0x60;
+
+/** `value` in backticks, those within it doubled unless they are a part of a character. */
+export function quoteClientName(value: Uint8Array, charset: ClientCharset): Uint8Array {
+  const table = charsetTable(charset);
+  const quoted = [BACKTICK];
+  for (let at = 0; at < value.length; ) {
+    const length = table.charLength(value, at, value.length);
+    assert(length > 0 && value[at] !== 0, 'a name is whole characters of its charset, without NUL');
+    if (length === 1 && value[at] === BACKTICK) quoted.push(BACKTICK);
+    for (const byte of value.subarray(at, at + length)) quoted.push(byte);
+    at += length;
+  }
+  quoted.push(BACKTICK);
+  return Uint8Array.from(quoted);
+}

@@ -1,0 +1,123 @@
+/**
+ * Whether a statement may write where held tables and the ledger are: it names a recycle schema, or
+ * has one as its default schema, and isn't seen to be a read. What is written in a literal or in a
+ * comment names nothing.
+ *
+ * Invariant: only a statement that reads by its first word passes with such a name in it, whatever
+ * the rest of it is; what isn't understood is none.
+ */
+import type { Source } from './grammar/token-cursor.js';
+import type { Token } from './lex/lexer.js';
+import type { ReadOptions, Statement } from './next-statement.js';
+import { mentionsRecycle } from './trigger-scan.js';
+import { type Guarded, type Unclear, unclear } from './verdict.js';
+
+/** Words that begin a query; `(` does so, too. */
+const QUERIES: readonly string[] = ['SELECT', 'TABLE', 'VALUES'];
+/** Words that begin another read. */
+const READS: readonly string[] = ['SHOW', 'EXPLAIN', 'DESCRIBE', 'DESC', 'CHECKSUM'];
+/** What begins with these names no table of the default schema, and makes nothing in it. */
+const TABLELESS: readonly string[] = [
+  ...['USE', 'SET', 'BEGIN', 'START', 'COMMIT', 'ROLLBACK', 'SAVEPOINT', 'RELEASE', 'XA', 'UNLOCK'],
+  ...['PREPARE', 'EXECUTE', 'DEALLOCATE', 'KILL', 'HELP', 'SIGNAL', 'RESIGNAL', 'GET', 'RESET'],
+  ...['PURGE', 'CHANGE', 'STOP', 'SHUTDOWN', 'BINLOG'],
+];
+const CHANGES: readonly string[] = ['UPDATE', 'DELETE', 'INSERT', 'REPLACE'];
+/** The words behind CTEs that say what the statement does. */
+const BEHIND_WITH = [...QUERIES, ...CHANGES];
+
+const NAMED: Guarded = { kind: 'guarded', how: 'named' };
+export const IN_RECYCLE: Guarded = { kind: 'guarded', how: 'default' };
+
+/** Null: it may go on. */
+export function recycleSchemaWriteOf(
+  statement: Statement,
+  source: Source,
+  options: ReadOptions,
+): Guarded | null {
+  const isHere = source.mode.inRecycle === true;
+  if (!statement.namesRecycle && !isHere) return null;
+  if (isRead(statement, source, options)) return null;
+  if (statement.namesRecycle) return NAMED;
+  return isTableless(statement) && !movesSequence(statement.tokens, source) ? null : IN_RECYCLE;
+}
+
+/** Of a text that may be ours, where nobody can say how it is read. */
+export function unread(text: Uint8Array, why: string): Guarded | Unclear {
+  return mentionsRecycle(text) ? { kind: 'guarded', how: 'unclear' } : unclear(why);
+}
+
+function isRead(statement: Statement, source: Source, options: ReadOptions): boolean {
+  const { shape, tokens, body } = statement;
+  const [inner] = body;
+  if (shape === 'wrapped') return inner !== undefined && isRead(inner, source, options);
+  if (shape !== 'plain' || movesSequence(tokens, source)) return false;
+  const at = tokens.findIndex((token) => token.kind !== 'symbol' || token.text !== '(');
+  const head = wordAt(tokens, at);
+  if (head === 'WITH') return isQueryBehindWith(tokens.slice(at + 1));
+  if (QUERIES.includes(head)) return true;
+  if (at > 0) return false;
+  if (head === 'LOCK') return !tokens.some((_token, index) => wordAt(tokens, index) === 'WRITE');
+  // Of one that is prepared nobody would notice that it is executed.
+  if (head === 'USE') return options.isPrepared !== true;
+  return READS.includes(head) && !isExecuted(tokens);
+}
+
+/** EXPLAIN ANALYZE runs what it explains. */
+function isExecuted(tokens: readonly Token[]): boolean {
+  const words = tokens.map((_token, index) => wordAt(tokens, index));
+  return words[1] === 'ANALYZE' && words.some((word) => CHANGES.includes(word));
+}
+
+/** The first such word that is in no parentheses says it. */
+function isQueryBehindWith(tokens: readonly Token[]): boolean {
+  let depth = 0;
+  const at = tokens.findIndex(({ kind, text }, index) => {
+    if (kind === 'symbol' && text === '(') depth++;
+    if (kind === 'symbol' && text === ')') depth--;
+    return depth === 0 && BEHIND_WITH.includes(wordAt(tokens, index));
+  });
+  return QUERIES.includes(wordAt(tokens, at));
+}
+
+/** MariaDB's NEXT VALUE FOR, NEXTVAL and SETVAL write to the sequence that they name. */
+function movesSequence(tokens: readonly Token[], { bytes, mode }: Source): boolean {
+  if (mode.flavour !== 'mariadb') return false;
+  return tokens.some(({ kind, start, end }, index) => {
+    if (kind !== 'word' && kind !== 'name') return false;
+    const isNext = wordAt(tokens, index) === 'NEXT' && wordAt(tokens, index + 1) === 'VALUE';
+    const text = Buffer.from(bytes.subarray(start, end)).toString('latin1');
+    return isNext || MOVES_SEQUENCE.test(text);
+  });
+}
+
+/** ORACLE mode takes the first as a part of a name, which may be quoted. */
+const MOVES_SEQUENCE = /^.?(?:nextval|setval).?$/i;
+
+function isTableless({ shape, tokens, body, isWhole }: Statement): boolean {
+  const [inner] = body;
+  if (shape === 'wrapped') return inner !== undefined && isTableless(inner);
+  if (shape !== 'plain') return false;
+  if (tokens.length === 0) return isWhole;
+  const head = wordAt(tokens, 0);
+  switch (head) {
+    case 'CREATE':
+    case 'DROP': {
+      const at = wordAt(tokens, 1) === 'OR' ? 3 : 1;
+      return ['DATABASE', 'SCHEMA', 'USER', 'ROLE'].includes(wordAt(tokens, at));
+    }
+    case 'ALTER':
+    case 'RENAME':
+      return ['USER', 'ROLE'].includes(wordAt(tokens, 1));
+    case 'FLUSH':
+      return !tokens.some((_token, index) => /^TABLES?$/.test(wordAt(tokens, index)));
+    default:
+      return TABLELESS.includes(head);
+  }
+}
+
+/** Empty where there is no word. */
+function wordAt(tokens: readonly Token[], index: number): string {
+  const token = tokens[index];
+  return token?.kind === 'word' ? token.text : '';
+}

@@ -1,0 +1,203 @@
+/**
+ * What a DROP DATABASE waits for until the service has looked: a table of ours in its schema, which
+ * two service connections have open, each in the middle of a statement. A person's KILL of one of
+ * them leaves the other.
+ *
+ * Invariants: the statements outlast the DROP (DROP_WAITS_S for each of its locks), so that where
+ * nobody says "go on", as this process was killed, the DROP fails and has dropped nothing. SLEEP(4)
+ * doesn't look whether its client is there; a longer one does. A connection begins no statement
+ * but its last, as a HANDLER that somebody waits for is closed by the next one.
+ */
+import { systemClock } from '../../clock.js';
+import { UndropError } from '../../errors.js';
+import { isServerError, type ServicePool, type TaskConnection } from '../../service/pool/pools.js';
+import type { ServerFacts } from '../../service/server-facts.js';
+import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
+import { ER_CONNECTION_KILLED, ER_QUERY_INTERRUPTED } from '../../wire/server-errors.js';
+import { DROP_WAITS_S } from './sql.js';
+
+export interface Gate {
+  /** When the guard was seen to be held, by `performance.now()`, or a moment before. */
+  readonly seenAtMs: number;
+  /** False: a connection that holds it was killed, or its statement; the other alone is too few. */
+  readonly isWhole: boolean;
+  /** The DROP goes on. Resolves when the guard is free. */
+  open(): Promise<void>;
+  /**
+   * Nobody here will say "go on" any more: the guard is free when the statements that hold it end,
+   * by themselves or by recovery. Once it is open this does nothing.
+   */
+  leave(): void;
+}
+
+export interface GateOptions {
+  readonly schema: string;
+  readonly guard: string;
+  readonly groupId: string;
+  readonly server: Pick<ServerFacts, 'flavour' | 'versionId'>;
+}
+
+const HOLDERS = 2;
+/** A KILL may hit a connection before it is seen to hold anything. */
+const TRIES_MAX = 3;
+const SLEEP_S = 4;
+/** The DROP waits four times: for GLOBAL, BACKUP and the schema, then for the guard. */
+const SLEEPS = Math.ceil((20 * DROP_WAITS_S) / SLEEP_S);
+const DEADLINE_MS = (SLEEPS * SLEEP_S + 60) * 1_000;
+const ASLEEP_WITHIN_MS = 10_000;
+const LOOK_EVERY_MS = 2;
+const KILL_TRIES = 5;
+const KILL_EVERY_MS = 100;
+
+/** Resolves when the guard is held; rejects where it can't be. */
+export async function closeBarrier(pool: ServicePool, options: GateOptions): Promise<Gate> {
+  for (let tries = 1; ; tries++) {
+    const opened = new AbortController();
+    const holders = Array.from({ length: HOLDERS }, () => new Holder(pool, options, opened.signal));
+    const isWhole = () => holders.every(({ hasEnded }) => !hasEnded);
+    const open = async () => {
+      opened.abort();
+      await Promise.all(holders.map((holder) => holder.end()));
+    };
+    try {
+      const seenAtMs = await untilHeld(pool, holders, isWhole);
+      if (seenAtMs !== null) {
+        return {
+          seenAtMs,
+          get isWhole() {
+            return isWhole();
+          },
+          open,
+          leave: () => opened.abort(),
+        };
+      }
+    } catch (error) {
+      opened.abort();
+      throw error;
+    }
+    await open();
+    if (tries === TRIES_MAX) throw notHeld('the statement that holds the guard ended at once');
+  }
+}
+
+/** When all of them were seen asleep; null: one of them has ended. */
+async function untilHeld(
+  pool: ServicePool,
+  holders: readonly Holder[],
+  isWhole: () => boolean,
+): Promise<number | null> {
+  const endMs = performance.now() + ASLEEP_WITHIN_MS;
+  for (;;) {
+    const seenAtMs = performance.now();
+    for (const { failure } of holders) if (failure !== null) throw failure;
+    if (!isWhole()) return null;
+    const threadIds = holders.flatMap(({ threadId }) => (threadId === null ? [] : [threadId]));
+    const haveAll = threadIds.length === holders.length;
+    if (haveAll && (await areAsleep(pool, threadIds)) && isWhole()) return seenAtMs;
+    if (performance.now() > endMs) throw notHeld('nobody sees the guard being held');
+    await systemClock.sleep(LOOK_EVERY_MS);
+  }
+}
+
+/** One connection that holds the guard, until it is told otherwise. */
+class Holder {
+  readonly #pool: ServicePool;
+  readonly #options: GateOptions;
+  readonly #over: Promise<void>;
+  /** Null until it has a connection. */
+  threadId: number | null = null;
+  /** Its statement, and so perhaps what it holds. */
+  hasEnded = false;
+  /** It could not begin. */
+  failure: unknown = null;
+
+  constructor(pool: ServicePool, options: GateOptions, opened: AbortSignal) {
+    this.#pool = pool;
+    this.#options = options;
+    this.#over = pool
+      .task(async (connection) => {
+        connection.discard();
+        this.threadId = connection.threadId;
+        await this.#hold(connection, opened);
+      })
+      .catch((error: unknown) => {
+        this.hasEnded = true;
+        // A connection that was killed is another's doing.
+        if (this.threadId === null || isServerError(error)) this.failure = error;
+      });
+  }
+
+  /** Where its connection broke the server goes on with its statement: that is ended as well. */
+  async end(): Promise<void> {
+    const over = this.#over.then(() => true);
+    let failures = 0;
+    for (let isOver = false; !isOver; ) {
+      try {
+        if (this.threadId !== null) await this.#pool.killQuery(this.threadId);
+      } catch (error) {
+        if (!(error instanceof Error) || ++failures === KILL_TRIES) throw error;
+      }
+      // One that was about to begin may have begun behind it.
+      isOver = await Promise.race([over, systemClock.sleep(KILL_EVERY_MS).then(() => false)]);
+    }
+  }
+
+  async #hold(connection: TaskConnection, opened: AbortSignal): Promise<void> {
+    if (opened.aborted) return;
+    const { schema, guard, groupId } = this.#options;
+    const step = note('schema-gate', groupId);
+    const alias = ident('undrop_gate');
+    try {
+      await connection.run(
+        [
+          ...unlimited(this.#options),
+          sql`HANDLER ${ident(schema, guard)} OPEN AS ${alias}`,
+          sql`SELECT ${step} SUM(SLEEP(${SLEEP_S})) FROM (${rows()}) AS undrop_rows`,
+        ],
+        { deadlineMs: DEADLINE_MS },
+      );
+    } catch (error) {
+      // The KILL that opens it, or a person's.
+      if (!isServerError(error, ER_QUERY_INTERRUPTED, ER_CONNECTION_KILLED)) throw error;
+    }
+    this.hasEnded = true;
+    // Where it has ended by itself the guard is held until the next statement here.
+    if (!opened.aborted) {
+      await new Promise((resolve) => opened.addEventListener('abort', resolve, { once: true }));
+    }
+    await connection.run(sql`HANDLER ${alias} CLOSE`);
+  }
+}
+
+function rows(): SQLQuery {
+  return sql.join(
+    Array.from({ length: SLEEPS }, (_, index) => sql`SELECT ${index} AS undrop_row`),
+    sql` UNION ALL `,
+  );
+}
+
+/** A global limit on statements would end it. */
+function unlimited({ server: { flavour, versionId } }: GateOptions): readonly SQLQuery[] {
+  if (flavour === 'mariadb') return [sql`SET SESSION max_statement_time = 0`];
+  return versionId >= 50_708 ? [sql`SET SESSION max_execution_time = 0`] : [];
+}
+
+async function areAsleep(pool: ServicePool, threadIds: readonly number[]): Promise<boolean> {
+  const ids = sql.join(
+    threadIds.map((threadId) => sql`${threadId}`),
+    ', ',
+  );
+  const [found = []] = await pool.run(
+    sql`SELECT ${note('waits')} 1 AS one FROM information_schema.PROCESSLIST
+        WHERE ID IN (${ids}) AND STATE = 'User sleep'`,
+  );
+  return found.length === threadIds.length;
+}
+
+function notHeld(cause: string): UndropError {
+  return new UndropError('UNDROP_SERVICE_FAILED', {
+    step: 'hold the guard of a schema',
+    server: 'the server',
+    cause,
+  });
+}

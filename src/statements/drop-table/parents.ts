@@ -1,0 +1,141 @@
+/**
+ * Parents that the server would not drop, as tables outside the statement refer to them, and its
+ * words for that. Pure. The words are raised by SIGNAL or of guards of ours, never by a DROP that
+ * names the parent: by then its last child may be gone.
+ */
+
+import { foldName } from '../../fold-name.js';
+import type { ForeignKeyName, IntentTable } from '../../ledger/write.js';
+import { parseHoldName } from '../../names/hold-name.js';
+import { FK_ERROR_TABLES_MAX, fkErrorTableName } from '../../names/names.js';
+import { RECYCLE_SCHEMA } from '../../names/recycle-schema.js';
+import { SIGNAL_CHARACTERS_MAX, type Signal, signalSql } from '../../steps/session/signal.js';
+import { type ErrPacket, encodeErr } from '../../wire/response/err.js';
+import type { Result } from '../../wire/result-reader.js';
+import {
+  ER_BAD_DB_ERROR,
+  ER_BAD_TABLE_ERROR,
+  ER_DBACCESS_DENIED_ERROR,
+  ER_FK_CANNOT_DROP_PARENT,
+  ER_ROW_IS_REFERENCED,
+  ER_ROW_IS_REFERENCED_2,
+  ER_TABLE_NOT_LOCKED,
+  ER_TABLEACCESS_DENIED_ERROR,
+} from '../../wire/server-errors.js';
+import type { ServerVersion } from '../../wire/server-version.js';
+
+export interface BlockedParent {
+  readonly table: IntentTable;
+  /** The first that is in the way. */
+  readonly key: ForeignKeyName;
+}
+
+export interface DropRules {
+  /** MySQL 8 and later: all or nothing, wherever in the statement the children stand. */
+  readonly isAtomic: boolean;
+  /** Names that differ in case are one. */
+  readonly foldsCase: boolean;
+  /** It goes with all that is in it, also with what the statement's list has not; default: none. */
+  readonly schema?: string;
+}
+
+/** Servers that aren't atomic drop one table after the other: children have to come first. */
+export function blockedParents(
+  tables: readonly IntentTable[],
+  { isAtomic, foldsCase, schema: whole }: DropRules,
+): readonly BlockedParent[] {
+  const fold = (name: string) => (foldsCase ? foldName(name) : name);
+  const keyOf = ({ schema, table }: { readonly schema: string; readonly table: string }) =>
+    fold(`${schema}\0${table}`);
+  const isWithin = ({ schema }: { readonly schema: string }) =>
+    whole !== undefined && fold(schema) === fold(whole);
+  const gone = new Set(isAtomic ? tables.map(keyOf) : []);
+  const blocked: BlockedParent[] = [];
+  for (const table of tables) {
+    // A held child is one that was dropped before, and is about to lose its key.
+    const key = table.foreignKeysIn.find(
+      (child) => !gone.has(keyOf(child)) && !isWithin(child) && parseHoldName(child.table) === null,
+    );
+    if (key === undefined) gone.add(keyOf(table));
+    else blocked.push({ table, key });
+  }
+  return blocked;
+}
+
+/** Whether something is to be taken off before it is moved away. */
+export function hasForeignKeys(table: IntentTable): boolean {
+  const { foreignKeysIn, foreignKeysOut, foreignKeysToItself } = table;
+  return foreignKeysIn.length + foreignKeysOut + foreignKeysToItself.length > 0;
+}
+
+const BEFORE_MYSQL_8 = 'Cannot delete or update a parent row: a foreign key constraint fails';
+/** The error that the server gives for a parent. */
+export function parentError(server: ServerVersion, { table, key }: BlockedParent): Signal {
+  if (server.flavour === 'mariadb') {
+    return { errno: ER_ROW_IS_REFERENCED_2, sqlState: '23000', message: BEFORE_MYSQL_8 };
+  }
+  if (server.versionId < 80_000) {
+    return { errno: ER_ROW_IS_REFERENCED, sqlState: '23000', message: BEFORE_MYSQL_8 };
+  }
+  const message =
+    `Cannot drop table '${table.table}' referenced by a foreign key constraint ` +
+    `'${key.name}' on table '${key.table}'.`;
+  return { errno: ER_FK_CANNOT_DROP_PARENT, sqlState: 'HY000', message };
+}
+
+/** Raises the error in the session, so that SHOW WARNINGS has it, too; destroys nothing. */
+export function parentErrorSql(server: ServerVersion, parent: BlockedParent): Buffer {
+  const error = parentError(server, parent);
+  const message = Array.from(error.message).slice(0, SIGNAL_CHARACTERS_MAX).join('');
+  return signalSql({ ...error, message });
+}
+
+/**
+ * Asks for the drop of tables of ours that can't be dropped (ledger/fk-error-tables.ts): MySQL
+ * before 8 says of them what it says of any parent, a row for each.
+ */
+export function guardedParentSql(count: number, { groupId }: { readonly groupId: string }): Buffer {
+  const names = Array.from(
+    { length: Math.min(count, FK_ERROR_TABLES_MAX) },
+    (_, index) => `\`${RECYCLE_SCHEMA}\`.\`${fkErrorTableName(index)}\``,
+  );
+  return Buffer.from(`DROP /* undrop parent ${groupId} */ TABLE ${names.join(', ')}`);
+}
+
+/**
+ * The session may not ask for the guards, or they are not there: the error is raised by SIGNAL. An
+ * OK would be one of the guards.
+ */
+export function isGuardMissing(said: Result): boolean {
+  return said.kind === 'ok' || (said.kind === 'err' && GUARD_MISSING.includes(said.errno));
+}
+
+/** A right on it is missing; it or its schema is; or it isn't among the locked tables. */
+const GUARD_MISSING: readonly number[] = [
+  ER_DBACCESS_DENIED_ERROR,
+  ER_TABLEACCESS_DENIED_ERROR,
+  ER_BAD_DB_ERROR,
+  ER_BAD_TABLE_ERROR,
+  ER_TABLE_NOT_LOCKED,
+];
+
+/**
+ * What the session said, but with the whole text where SIGNAL takes only its beginning. In no case
+ * an OK: the parent is still there.
+ */
+export function parentErrorInFull(
+  said: Result,
+  server: ServerVersion,
+  parent: BlockedParent,
+): ErrPacket {
+  const { errno, sqlState, message } = parentError(server, parent);
+  const isCut = Array.from(message).length > SIGNAL_CHARACTERS_MAX;
+  if (said.kind === 'err' && (said.errno !== errno || !isCut)) return said;
+  return errorOf({ errno, sqlState, message });
+}
+
+function errorOf({ errno, sqlState, message }: Signal): ErrPacket {
+  const text = Buffer.from(message);
+  const payload = encodeErr({ errno, sqlState, message: text });
+  return { kind: 'err', errno, sqlState, message: text, payload };
+}

@@ -1,0 +1,181 @@
+/**
+ * A DROP TABLE, or a TRUNCATE, as a text: held, as ever; or passed on to the server as it is,
+ * where ops wrote down that it may be (a rule `native` for all its tables), or where its user
+ * hints `destroy` and may.
+ *
+ * Invariant: what is passed on was decided by the facts of the session at that moment, not by a
+ * guess, and each is a line of the log before it goes. A rule that refuses wins over any hint, and
+ * one that may refuse over this one.
+ */
+import { assert } from '../../assert.js';
+import { UndropError } from '../../errors.js';
+import { mayBeNative, type Ruling } from '../../policy/decide.js';
+import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
+import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
+import { isRecycleName } from '../../sql/recycle-name.js';
+import type { SessionGuess } from '../../steps/drop-options.js';
+import { serviceNames } from '../../steps/names/resolve.js';
+import { loggedText } from '../../steps/refusals/logged-text.js';
+import { whatIsRecycled } from '../../steps/refusals/recycled-table.js';
+import { notUnderstood } from '../../steps/refusals/refusals.js';
+import { rootCause } from '../../steps/refusals/root-cause.js';
+import { sentenceStart } from '../../steps/refuse.js';
+import type { UserFacts } from '../../steps/request.js';
+import { FORGET_HINT, readHints } from '../../steps/rules/hints.js';
+import { hintsIn, mayHint } from '../../steps/rules/hints-of-text.js';
+import { ruleTables } from '../../steps/rules/rules.js';
+import {
+  answerWith,
+  dropAndHold,
+  type Interception,
+  type InterceptOptions,
+  readUserFacts,
+  refused,
+  type Taken,
+} from '../intercepted.js';
+
+/** `known`: the facts of the session, where they were asked for. */
+export async function dropOrPass(
+  taken: Taken,
+  statement: DropTableStatement,
+  known: UserFacts | null,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { text, tail = text } = taken;
+  const mayPass = mayBePassed(statement, options.guess, options);
+  const isAsked = known === null && (mayPass || mayHint(text));
+  const facts = isAsked ? await readUserFacts(options) : known;
+  if (facts !== null && 'errno' in facts) return answerWith(facts);
+  const hints = facts === null ? [] : hintsIn(text, facts, options.server);
+  if (hints === null) return refused(notUnderstood('its hints'), options);
+  const drop = { taken, statement };
+  const all = facts === null ? [] : allHints(hints, facts);
+  const hint = readHints(all, sentenceStart(drop), options.service);
+  if (hint instanceof UndropError) {
+    await forgetHint(facts, options);
+    return refused(hint, options);
+  }
+  const passed = facts === null || hint !== null ? null : await passByRule(drop, facts, options);
+  if (passed !== null) return passed;
+  const guess = facts ?? options.guess;
+  const charset = clientCharsetOf(guess.charset) ?? 'plain';
+  return dropAndHold({ text, tail, statement, charset }, guess, options, {
+    hints,
+    destroy: (seen) => destroy(drop, seen ?? facts, options),
+  });
+}
+
+function allHints(hints: readonly string[], { hint }: UserFacts): readonly string[] {
+  return hint === null ? hints : [...hints, hint];
+}
+
+async function forgetHint(facts: UserFacts | null, { userSession }: InterceptOptions) {
+  if (facts !== null && facts.hint !== null) await userSession.run([FORGET_HINT]);
+}
+
+interface Drop {
+  readonly taken: Taken;
+  readonly statement: DropTableStatement;
+}
+
+/** Whether a look is worth it: what the session is in may be another than the guess. */
+function mayBePassed(
+  statement: DropTableStatement,
+  guess: SessionGuess,
+  { service: { rules = [] } }: InterceptOptions,
+): boolean {
+  if (statement.isDoubtful || !rules.some(({ action }) => action.do === 'native')) return false;
+  const names = serviceNames({ statement }, guess);
+  if ('error' in names) return false;
+  const account = guess.account ?? `${guess.user}@`;
+  return names.tables.every((name) =>
+    mayBeNative(rules, { ...name, account }, { foldsCase: true }),
+  );
+}
+
+/** Null: it is to be held. */
+async function passByRule(
+  drop: Drop,
+  facts: UserFacts,
+  options: InterceptOptions,
+): Promise<Interception | null> {
+  if (!mayBePassed(drop.statement, facts, options)) return null;
+  const ruled = await rulingsOf(drop, facts, options);
+  if (ruled instanceof UndropError || !ruled.every(({ isNative }) => isNative)) return null;
+  return pass(drop, facts, { event: 'native', by: ruled.map(({ by }) => by) }, options);
+}
+
+/** The hint `destroy`; `facts` were read, as there is a hint. */
+async function destroy(
+  drop: Drop,
+  facts: UserFacts | null,
+  options: InterceptOptions,
+): Promise<Interception> {
+  assert(facts !== null, 'a hint was read with the facts of the session');
+  const { service } = options;
+  await forgetHint(facts, options);
+  if (service.allowDestroy !== 'users') {
+    const tables = sentenceStart(drop);
+    const why = 'here';
+    const instead = 'Drop it without the hint; or set UNDROP_ALLOW_DESTROY to users.';
+    return refused(new UndropError('UNDROP_DESTROY', { tables, why, instead }), options);
+  }
+  const ruled = await rulingsOf(drop, facts, options);
+  if (ruled instanceof UndropError) return refused(ruled, options);
+  const rule = ruled.find(({ refusedBy }) => refusedBy !== null)?.refusedBy ?? null;
+  if (rule !== null) {
+    const params = { tables: sentenceStart(drop), table: 'one of them', rule };
+    return refused(new UndropError('UNDROP_RULE', params), options);
+  }
+  const open = ruled.find(({ mayRefuse }) => mayRefuse !== null)?.mayRefuse ?? null;
+  if (open !== null) {
+    const params = { tables: sentenceStart(drop), rule: open };
+    return refused(new UndropError('UNDROP_RULE_NOT_JUDGED', params), options);
+  }
+  return pass(drop, facts, { event: 'destroyed', by: ['hint destroy'] }, options);
+}
+
+/** By the rules alone; an error where the tables can't be named, or are ours. */
+async function rulingsOf(
+  { statement }: Drop,
+  facts: UserFacts,
+  { service }: InterceptOptions,
+): Promise<readonly Ruling[] | UndropError> {
+  const { pool, holdMs, rules = [] } = service;
+  const names = serviceNames({ statement }, facts);
+  if ('error' in names) return names.error;
+  const recycled = names.tables.find(({ schema }) => isRecycleName(schema));
+  if (recycled !== undefined) {
+    const table = `${recycled.schema}.${recycled.table}`;
+    return new UndropError('UNDROP_RECYCLE_SCHEMA', { table, what: whatIsRecycled(recycled) });
+  }
+  const { account } = facts;
+  const ruled = { rules, hint: null, holdMs, account, looksForRows: true };
+  try {
+    return await ruleTables(pool, names.tables, ruled);
+  } catch (error) {
+    const params = { tables: sentenceStart({ statement }), cause: rootCause(error) };
+    return new UndropError('UNDROP_NOT_RECORDED', params, error);
+  }
+}
+
+/** The client's packet goes on; the server judges the rights of the user, and answers. */
+function pass(
+  { taken, statement }: Drop,
+  facts: UserFacts,
+  audit: { readonly event: 'native' | 'destroyed'; readonly by: readonly (string | null)[] },
+  { service, session }: InterceptOptions,
+): Interception {
+  const names = serviceNames({ statement }, facts);
+  const tables = 'error' in names ? [] : names.tables;
+  const fields = {
+    client: session.clientAddress,
+    user: facts.user,
+    threadId: session.threadId,
+    ...audit,
+    tables: tables.map(({ schema, table }) => `${schema}.${table}`),
+    statement: loggedText(taken.text),
+  };
+  service.log?.warn(fields, 'not held: the server is to drop it');
+  return { kind: 'forward', facts };
+}

@@ -1,0 +1,235 @@
+/**
+ * What each way of a drop needs (dispatch.ts): a statement that was taken out of the client's
+ * stream, its surroundings, and the ways to answer it.
+ */
+import { randomBytes } from 'node:crypto';
+import { assert } from '../assert.js';
+import { UndropError } from '../errors.js';
+import type { Log } from '../log.js';
+import { newHoldId } from '../names/hold-id.js';
+import type { Rule } from '../policy/rules.js';
+import type { ServicePool } from '../service/pool/pools.js';
+import type { Protection } from '../sql/protection.js';
+import type { Dynamic, DynamicSource, Refused, Replacement, Verdict } from '../sql/verdict.js';
+import type { DropResult, DropStatement, SessionGuess } from '../steps/drop-options.js';
+import { notUnderstood } from '../steps/refusals/refusals.js';
+import { refuse } from '../steps/refuse.js';
+import type { UserFacts } from '../steps/request.js';
+import { areForDestroying, DestroyHinted, notDestroyed } from '../steps/rules/hints.js';
+import { run } from '../steps/run.js';
+import { factsSql, readFacts } from '../steps/session/facts.js';
+import type { CommandSession, SessionFacts } from '../steps/session/user-session.js';
+import { cleanSql } from '../steps/session/user-session-sql.js';
+import type { Packet } from '../wire/framing.js';
+import type { ErrPacket } from '../wire/response/err.js';
+import {
+  ER_MAX_PREPARED_STMT_COUNT_REACHED,
+  ER_PARSE_ERROR,
+  ER_UNSUPPORTED_PS,
+} from '../wire/server-errors.js';
+import type { ServerVersion } from '../wire/server-version.js';
+import { dropTable as dropTableSteps } from './drop-table/drop-table.js';
+import { runPartitions } from './partitions/partitions.js';
+import { runTruncate } from './truncate/truncate.js';
+
+/** A statement, or another command, that was taken out of the client's stream. */
+export interface Taken {
+  readonly packet: Packet;
+  readonly carrier: 'query' | 'prepare' | 'drop-database' | 'unknown' | 'handle' | 'named';
+  /** The statement text; empty where the carrier has none. */
+  readonly text: Buffer;
+  /** From the statement to the end of the client's text, where it is one of several. */
+  readonly tail?: Buffer;
+  /** Null where there is no text to be understood. */
+  readonly verdict: Verdict | { readonly kind: 'disagree' } | null;
+  /** The packet was malformed: the refusal is already known. */
+  readonly refusal: UndropError | null;
+}
+
+/** What the interception needs of its surroundings. */
+export interface DropService {
+  /** The service pool for the address that the session was dialled to. */
+  readonly pool: ServicePool;
+  readonly proxyId: string;
+  readonly holdMs: number;
+  readonly protect: ReadonlySet<Protection>;
+  /** False: undrop's own schemas may be written to, by texts that can be held; default true. */
+  readonly guards?: boolean;
+  /** UNDROP_RULES; default: none. */
+  readonly rules?: readonly Rule[];
+  /** UNDROP_ALLOW_DESTROY; default: off. */
+  readonly allowDestroy?: 'off' | 'users';
+  /** The shortest hold that a hint may ask for; default: `holdMs`. */
+  readonly hintMsMin?: number;
+  /** What is told of, and passed on; default: nothing. */
+  readonly observes?: ReadonlySet<Protection>;
+  readonly activeIds: Set<string>;
+  /** A drop left something for recovery. */
+  onUnsettled(): void;
+  /** Held tables that are still in their own schema, by id; default: left to whoever collects. */
+  owe?(ids: readonly string[]): void;
+  /** Aborted: this process is about to end. */
+  readonly stopping: AbortSignal;
+  /** Default: nobody is told. */
+  readonly log?: Log;
+}
+
+/** What a DROP DATABASE names, or a CREATE OR REPLACE DATABASE. */
+export interface NamedSchema {
+  /** Unescaped bytes in the client's charset. */
+  readonly schema: Uint8Array;
+  readonly ifExists: boolean;
+  /** Of CREATE OR REPLACE: where in the text its options begin, or would. */
+  readonly optionsAt?: number;
+  /** Where they were asked for already. */
+  readonly facts: UserFacts | null;
+}
+
+/** A CREATE OR REPLACE, with the session's facts where they were asked for already. */
+export interface Replacing {
+  readonly replacement: Replacement;
+  readonly facts: UserFacts | null;
+}
+
+/** Of a text that the server makes of something else. */
+export type DynamicVerdict = (Refused | Dynamic) & { readonly source: DynamicSource };
+
+export interface InterceptOptions {
+  readonly userSession: CommandSession;
+  readonly server: ServerVersion;
+  readonly session: SessionFacts;
+  readonly service: DropService;
+  /** Whether the server takes several statements in one text of this session. */
+  readonly multiStatements: boolean;
+  /** What the session was last seen in. */
+  readonly guess: SessionGuess;
+  /** It has spoken of GTID_NEXT. */
+  readonly gtidMayBeSet: boolean;
+  readonly logBinMayBeOff: boolean;
+}
+
+export type Interception =
+  /** It is none of ours: send the client's packet on. */
+  | { readonly kind: 'forward'; readonly facts: UserFacts | null }
+  | {
+      readonly kind: 'answer';
+      readonly payload: Buffer;
+      readonly refusal: UndropError | null;
+      readonly facts: UserFacts | null;
+      readonly dropped: DropResult | null;
+      /** What the session has as a warning is a note (note-of-absent.ts). Default: false. */
+      readonly isNote?: boolean;
+    };
+
+export type Answered = Extract<Interception, { kind: 'answer' }>;
+
+/** sql_mode, charset and default schema, asked for at the moment of need. */
+export async function readUserFacts(options: InterceptOptions): Promise<UserFacts | ErrPacket> {
+  const [result] = await options.userSession.run([
+    { kind: 'query', text: factsSql(options.server) },
+  ]);
+  assert(result !== undefined, 'the facts of the session have an answer');
+  return readFacts(result);
+}
+
+export function newId(): string {
+  return newHoldId(Date.now(), randomBytes);
+}
+
+/** What the statement hints, and what is done where that is `destroy`. */
+interface Hints {
+  readonly hints: readonly string[];
+  /** `facts`: of a session that hints it. Default: it is refused. */
+  readonly destroy?: (facts: UserFacts | null) => Promise<Interception>;
+}
+
+/** Runs a drop that was understood. */
+export async function dropAndHold(
+  drop: Omit<DropStatement, 'server' | 'session'>,
+  guess: SessionGuess,
+  options: InterceptOptions,
+  { hints, destroy = () => refused(notDestroyed(drop), options) }: Hints,
+): Promise<Interception> {
+  if (areForDestroying(hints)) return destroy(null);
+  const { service, session, server, userSession, gtidMayBeSet, logBinMayBeOff } = options;
+  const request = { ...drop, server, session };
+  const seen = { guess, gtidMayBeSet, logBinMayBeOff };
+  const how = { ...service, ...seen, userSession, newId, hints };
+  let result: DropResult;
+  try {
+    const { empties = false, partitions } = drop.statement;
+    if (empties) result = await runTruncate(request, how);
+    else if (partitions !== undefined) result = await runPartitions(request, how);
+    else result = await run(dropTableSteps, request, how);
+  } catch (error) {
+    if (error instanceof DestroyHinted) return destroy(error.facts);
+    throw error;
+  }
+  const { payload, refusal, facts } = result;
+  return { kind: 'answer', payload, refusal, facts, dropped: result };
+}
+
+/** The server judges the syntax, by a PREPARE that executes nothing. */
+export function unclear(
+  taken: Taken,
+  why: string,
+  options: InterceptOptions,
+): Promise<Interception> {
+  return refusedIfValid(taken, notUnderstood(why), options);
+}
+
+/** The server's own words for what it doesn't take; `error` for what it does. */
+export async function refusedIfValid(
+  taken: Taken,
+  error: UndropError,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { userSession } = options;
+  const [judge] = await userSession.run([{ kind: 'prepare', text: taken.text }]);
+  if (judge?.kind === 'prepared') {
+    await userSession.run([{ kind: 'close', statementId: judge.statementId }]);
+  } else if (judge?.kind === 'err') {
+    // Of a PREPARE it is the whole answer: nothing was prepared.
+    if (taken.carrier === 'prepare') return answerWith(await alone(judge, taken, userSession));
+    if (judge.errno === ER_PARSE_ERROR && taken.tail !== undefined) {
+      // Its words quote the text to the end.
+      const [whole] = await userSession.run([{ kind: 'prepare', text: taken.tail }]);
+      return answerWith(whole?.kind === 'err' ? whole : judge);
+    }
+    if (judge.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
+      return refused(new UndropError('UNDROP_NOT_JUDGED', {}), options);
+    }
+    if (judge.errno !== ER_UNSUPPORTED_PS) return answerWith(judge);
+  }
+  return refused(error, options);
+}
+
+/** A PREPARE that isn't even begun leaves what was said before, which was to us. */
+async function alone(
+  judge: ErrPacket,
+  { text }: Taken,
+  userSession: CommandSession,
+): Promise<ErrPacket> {
+  if (judge.errno !== ER_UNSUPPORTED_PS && judge.errno !== ER_MAX_PREPARED_STMT_COUNT_REACHED)
+    return judge;
+  const clean = { kind: 'query', text: cleanSql(newId()) } as const;
+  const [, again] = await userSession.run([clean, { kind: 'prepare', text }]);
+  return again?.kind === 'err' ? again : judge;
+}
+
+/** The place of the refusal is found by the marker, which is all that is run. */
+export async function refused(
+  error: UndropError,
+  options: InterceptOptions,
+): Promise<Interception> {
+  await options.userSession.run([]);
+  const { payload } = refuse(error);
+  return { kind: 'answer', payload, refusal: error, facts: null, dropped: null };
+}
+
+export function answerWith({
+  payload,
+  isNote = false,
+}: Pick<Answered, 'payload' | 'isNote'>): Interception {
+  return { kind: 'answer', payload, refusal: null, facts: null, dropped: null, isNote };
+}

@@ -1,0 +1,109 @@
+/**
+ * What speaks against a TRUNCATE by what the service has seen of its table: the server's own words
+ * where it would not empty the table either, else ours.
+ */
+import { UndropError } from '../../errors.js';
+import { readTable } from '../../held/foreign-keys/read-table.js';
+import type { ForeignKeyName, IntentTable } from '../../ledger/write.js';
+import { parseHoldName } from '../../names/hold-name.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { quoteIdentifier } from '../../service/sql.js';
+import type { Signal } from '../../steps/session/signal.js';
+import {
+  ER_ILLEGAL_HA,
+  ER_NO_SUCH_TABLE,
+  ER_TRUNCATE_ILLEGAL_FK,
+  ER_VERS_NOT_SUPPORTED,
+} from '../../wire/server-errors.js';
+import type { ServerVersion } from '../../wire/server-version.js';
+
+interface Name {
+  readonly schema: string;
+  readonly table: string;
+}
+
+interface Context {
+  readonly checksForeignKeys: boolean;
+  readonly server: ServerVersion;
+}
+
+/** A signal: the words of the server. Null: nothing does. */
+export async function objectionToTruncate(
+  pool: ServicePool,
+  seen: IntentTable,
+  { checksForeignKeys, server }: Context,
+): Promise<UndropError | Signal | null> {
+  const { engine, triggers, kind } = seen;
+  if (kind === 'sequence') {
+    const message = `Storage engine SEQUENCE of the table ${quoted(seen)} doesn't have this option`;
+    return { errno: ER_ILLEGAL_HA, sqlState: 'HY000', message };
+  }
+  // A held child is one that was dropped before, and is about to lose its key.
+  const child = seen.foreignKeysIn.find(({ table }) => parseHoldName(table) === null);
+  if (child !== undefined && checksForeignKeys) return parentSignal(pool, child, { seen, server });
+  if (engine?.toLowerCase() !== 'innodb') {
+    const instead = isLog(seen) ? INSTEAD_OF_LOG : INSTEAD;
+    return notTruncated(seen, 'of another engine than InnoDB', instead);
+  }
+  return triggers.length > 0 ? notTruncated(seen, 'with triggers') : null;
+}
+
+/** `how`: the sentence "a table that is dropped by TRUNCATE …" goes on so. */
+export function notTruncated({ schema, table }: Name, how: string, instead = INSTEAD): UndropError {
+  const tables = `Table ${schema}.${table} was not emptied and`;
+  return new UndropError('UNDROP_NOT_DONE_YET', { tables, how: `by TRUNCATE ${how}`, instead });
+}
+
+/** The table is as it was. */
+export function notServed({ schema, table }: Name, why: string): UndropError {
+  const step = `truncate ${schema}.${table}`;
+  const cause = `${why}; the table is as it was: run it again`;
+  return new UndropError('UNDROP_SERVICE_FAILED', { step, server: 'the server', cause });
+}
+
+const INSTEAD = 'Use DELETE, or a direct connection: both keep no rows.';
+
+/** The server takes no DELETE of its own logs (1556). */
+const INSTEAD_OF_LOG = 'Use a direct connection.';
+
+function isLog({ schema, table }: Name): boolean {
+  return schema === 'mysql' && (table === 'slow_log' || table === 'general_log');
+}
+
+export const VERSIONED: Signal = {
+  errno: ER_VERS_NOT_SUPPORTED,
+  sqlState: 'HY000',
+  message: 'System-versioned tables do not support TRUNCATE TABLE',
+};
+
+export function sayMissing({ schema, table }: Name): Signal {
+  return {
+    errno: ER_NO_SUCH_TABLE,
+    sqlState: '42S02',
+    message: `Table '${schema}.${table}' doesn't exist`,
+  };
+}
+
+/** MySQL 8 and later name the key alone, the others show it. */
+async function parentSignal(
+  pool: ServicePool,
+  { schema, table, name }: ForeignKeyName,
+  { seen, server }: { readonly seen: IntentTable; readonly server: ServerVersion },
+): Promise<Signal> {
+  const isShort = server.flavour === 'mysql' && server.versionId >= 80_000;
+  const look = isShort ? 'view' : await readTable(pool, { id: seen.id, schema, table });
+  const keys = typeof look === 'string' ? null : look.keys;
+  const key = keys?.find((one) => one.name === name);
+  const list = (names: readonly string[]) => `(${names.map(quoteIdentifier).join(', ')})`;
+  const shown =
+    key === undefined
+      ? ''
+      : ` FOREIGN KEY ${list(key.columns)} REFERENCES ${quoted(seen)} ${list(key.parentColumns)}`;
+  const what = `${quoted({ schema, table })}, CONSTRAINT ${quoteIdentifier(name)}${shown}`;
+  const message = `Cannot truncate a table referenced in a foreign key constraint (${what})`;
+  return { errno: ER_TRUNCATE_ILLEGAL_FK, sqlState: '42000', message };
+}
+
+function quoted({ schema, table }: Name): string {
+  return `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
+}

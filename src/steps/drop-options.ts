@@ -1,0 +1,61 @@
+/** What a drop is run with, and what comes of it. */
+import type { UndropError } from '../errors.js';
+import type { Rule } from '../policy/rules.js';
+import type { ServicePool } from '../service/pool/pools.js';
+import type { HeldTable } from './refuse.js';
+import type { DropRequest, UserFacts } from './request.js';
+import type { UserSession } from './session/user-session.js';
+
+export interface DropOptions {
+  readonly userSession: UserSession;
+  readonly pool: ServicePool;
+  readonly proxyId: string;
+  /** How long the tables can be brought back, in milliseconds. */
+  readonly holdMs: number;
+  /** The shortest hold that a hint may ask for; default: `holdMs`. */
+  readonly hintMsMin?: number;
+  /** UNDROP_RULES; default: none. */
+  readonly rules?: readonly Rule[];
+  /** What the statement hints in its comments; default: nothing. */
+  readonly hints?: readonly string[];
+  /** Ids that this process is in the middle of: recovery leaves them alone. */
+  readonly activeIds: Set<string>;
+  /** A drop broke off, or its outcome could not be written: recovery has something to look at. */
+  onUnsettled(): void;
+  /** Aborted: this process is about to end, and what it has not written is left to recovery. */
+  readonly stopping: AbortSignal;
+  /** What the session is believed to be in; checked against the session's own facts. */
+  readonly guess: SessionGuess;
+  /** The session has spoken of GTID_NEXT. */
+  readonly gtidMayBeSet?: boolean;
+  /** The session has spoken of SQL_LOG_BIN. */
+  readonly logBinMayBeOff?: boolean;
+  /** Ids of drops: `newHoldId` with the process's clock and randomness. */
+  readonly newId: () => string;
+}
+
+/** What a session was last seen in: default schema, charset, and who it is. */
+export interface SessionGuess {
+  readonly schema: string | null;
+  readonly charset: string;
+  readonly user: string;
+  /** With the host, where it is known; default: it isn't. */
+  readonly account?: string;
+}
+
+export interface DropResult {
+  /** Payload of the OK or ERR packet for the client. */
+  readonly payload: Buffer;
+  readonly held: readonly HeldTable[];
+  /** Names of the held tables as stored, in the same order; for the log. */
+  readonly tables: readonly string[];
+  /** Which rule or hint decided of each of them, in the same order; default: none. */
+  readonly by?: readonly (string | null)[];
+  readonly refusal: UndropError | null;
+  /** As the session's facts say; null where they were never read. */
+  readonly facts: UserFacts | null;
+  /** Writes the outcome into the ledger, behind the answer; `onLate`: where it takes longer. */
+  finish(onLate?: (error: Error) => void): Promise<void>;
+}
+
+export type DropStatement = Omit<DropRequest, 'groupId' | 'ids'>;

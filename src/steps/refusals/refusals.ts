@@ -1,0 +1,82 @@
+/**
+ * Why a statement is refused, in words: how the drop came, and what is still there. Invariant: an
+ * error says which tables it is about, wherever they are known.
+ */
+import { type ErrorCode, UndropError } from '../../errors.js';
+import type { TableName } from '../../sql/grammar/table-name.js';
+import { NAMES_MAX, PARTITIONS_MAX, STATEMENTS_MAX } from '../../sql/reading.js';
+import type { Carrier, Guarded, Refused, TooMany } from '../../sql/verdict.js';
+
+/** The sentence "cannot hold what is dropped …" ends so. */
+export const HOW: Readonly<Record<Carrier, string>> = {
+  'multi-statement': 'in a text of several statements',
+  'drop-database': 'with its schema (DROP DATABASE)',
+  'create-or-replace': 'by CREATE OR REPLACE',
+  prepare: 'by what a text PREPARE says',
+  'execute-immediate': 'by EXECUTE IMMEDIATE',
+  compound: 'in a compound statement',
+  'set-statement': 'under SET STATEMENT',
+};
+
+/** The sentence "The statement was not executed: …" goes on so, and what helps. */
+const GUARDED: Readonly<Record<Guarded['how'], readonly [why: string, instead: string]>> = {
+  named: [
+    'it is not a read, and names a schema of undrop itself',
+    'Only reads are let through there.',
+  ],
+  default: [
+    'it is not a read, and the default schema is one of undrop itself',
+    'USE another schema for what is to be changed in that.',
+  ],
+  unclear: [
+    'it may write to a schema of undrop itself, as far as is understood',
+    'Only reads are let through there.',
+  ],
+};
+
+export function guardedBy({ how }: Guarded): UndropError {
+  const [why, instead] = GUARDED[how];
+  return new UndropError('UNDROP_RECYCLE_SCHEMA_WRITE', { why, instead });
+}
+
+/** The tables of a refused statement, or the schema that would have gone with all of them. */
+export function namesIn(verdict: Refused): string {
+  const { tables, schema } = verdict;
+  if (schema === null || tables.length > 0) return listTables(tables);
+  return schemaAndTables(schema);
+}
+
+export function schemaAndTables(schema: Uint8Array): string {
+  return `Schema ${Buffer.from(schema)} and its tables were`;
+}
+
+export function changedMeanwhile(schema: Uint8Array, times = 1): UndropError {
+  return new UndropError('UNDROP_CHANGED_MEANWHILE', { tables: schemaAndTables(schema), times });
+}
+
+const SEND_PLAIN =
+  'Send it as a plain statement of its own, not prepared, or use a direct connection.';
+/** MariaDB. */
+export const SET_IF_EXISTS = 'SET sql_if_exists = 0 for it, or use a direct connection.';
+
+export function notDone(how: string, tables: string, instead = SEND_PLAIN): UndropError {
+  return new UndropError('UNDROP_NOT_DONE_YET' satisfies ErrorCode, { tables, how, instead });
+}
+
+/** A text that names, or holds, more than one may. */
+export function tooManyOf({ what }: TooMany): UndropError {
+  const max = { names: NAMES_MAX, statements: STATEMENTS_MAX, partitions: PARTITIONS_MAX }[what];
+  return new UndropError('UNDROP_TOO_MANY', { what, max });
+}
+
+export function notUnderstood(why: string): UndropError {
+  return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
+}
+
+export function listTables(names: readonly TableName[]): string {
+  if (names.length === 0) return 'A table that it may name was';
+  const listed = names.map(({ schema, table }) =>
+    (schema === null ? [table] : [schema, table]).map((part) => Buffer.from(part)).join('.'),
+  );
+  return names.length === 1 ? `Table ${listed[0]} was` : `Tables ${listed.join(', ')} were`;
+}

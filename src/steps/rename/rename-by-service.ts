@@ -1,0 +1,176 @@
+/**
+ * The RENAME to hold names by the service account, for a user who may drop a table and not rename
+ * it, and of every table that is emptied, whose empty ghost takes the name in the same statement.
+ * Whether the user may drop it, the server has said in the user's own session before; that session
+ * holds no lock of a transaction any more.
+ *
+ * Invariant: while it may happen the intents are its own connection's, so that recovery doesn't
+ * give them up: neither the end of the user's session nor that of this process ends the statement.
+ */
+import { UndropError } from '../../errors.js';
+import { giveBack, type Intents, type Owner, takeOver } from '../../ledger/intents/take-over.js';
+import { mayUnlog } from '../../ledger/unlogged.js';
+import {
+  isServerError,
+  type ServiceConnection,
+  type ServicePool,
+  type TaskConnection,
+} from '../../service/pool/pools.js';
+import { runWithTimeoutOn } from '../../service/pool/statement-timeout.js';
+import { numberOf } from '../../service/row.js';
+import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
+import {
+  ABSENT_TO_RENAME,
+  ACCESS_DENIED,
+  ER_LOCK_DEADLOCK,
+  ER_LOCK_WAIT_TIMEOUT,
+  ER_QUERY_INTERRUPTED,
+} from '../../wire/server-errors.js';
+
+export interface ServiceRenameTable {
+  readonly id: string;
+  readonly schema: string;
+  readonly table: string;
+  readonly holdName: string;
+  /** Default: its own schema. */
+  readonly holdSchema?: string;
+  /** What takes its name; default: nothing. */
+  readonly ghost?: { readonly schema: string; readonly table: string };
+}
+
+export interface ServiceRename {
+  readonly tables: readonly ServiceRenameTable[];
+  /** sql_log_bin of the user's session. */
+  readonly logged: boolean;
+  /** foreign_key_checks of it. */
+  readonly checksForeignKeys: boolean;
+  /** How long others may be waited for, in milliseconds. */
+  readonly killAfterMs: number;
+  /** For locks of InnoDB, which no KILL ends, in seconds; default: the connection's own. */
+  readonly innodbWaitS?: number;
+  /**
+   * On the same connection behind the RENAME, while recovery leaves the tables alone. Does not
+   * reject; it isn't called where the RENAME was done and the server said otherwise.
+   */
+  readonly whileOwned?: (connection: ServiceConnection) => Promise<void>;
+}
+
+export type ServiceRenameOutcome =
+  /** Done, whatever it was. */
+  | { readonly kind: 'renamed' }
+  /** Somebody has one of the tables locked; `isTimeout`: no KILL has ended the wait. */
+  | { readonly kind: 'busy'; readonly isTimeout?: true }
+  /** A table, or its intent, isn't there any more. */
+  | { readonly kind: 'gone' }
+  /** The service account may not either. */
+  | { readonly kind: 'denied'; readonly cause: string }
+  | { readonly kind: 'failed'; readonly cause: string; readonly errno?: number };
+
+/**
+ * Rejects where nobody knows whether it happened: the connection broke. An error of the server says
+ * little of that: a KILL that meets a RENAME at its end is answered with 1317, and it is done.
+ */
+export async function renameByService(
+  pool: ServicePool,
+  rename: ServiceRename,
+): Promise<ServiceRenameOutcome> {
+  const { tables, logged, killAfterMs } = rename;
+  const ids = tables.map(({ id }) => id);
+  const outcome = await inStead(pool, { ids, logged }, async (connection) => {
+    await runWithTimeoutOn(connection, pool, renameText(rename), { killAfterMs, logged });
+    await rename.whileOwned?.(connection);
+  });
+  if (outcome.kind === 'renamed' || !(await areHeld(pool, tables))) return outcome;
+  return { kind: 'renamed' };
+}
+
+async function areHeld(pool: ServicePool, tables: ServiceRename['tables']): Promise<boolean> {
+  const names = tables.map(({ schema, holdSchema = schema, holdName }) => {
+    return sql`(TABLE_SCHEMA = ${holdSchema} AND TABLE_NAME = ${holdName})`;
+  });
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look', tables[0]?.id)} COUNT(*) AS n FROM information_schema.TABLES
+        WHERE ${sql.join(names, ' OR ')}`,
+  );
+  return numberOf(rows[0] ?? {}, 'n') === tables.length;
+}
+
+export interface Stead {
+  readonly ids: readonly string[];
+  readonly logged: boolean;
+  /** Further errors that say that something isn't there. */
+  readonly gone?: readonly number[];
+}
+
+/** `work` has a connection of its own, which is not used again, and which owns the intents. */
+export async function inStead(
+  pool: ServicePool,
+  { ids, logged, gone = [] }: Stead,
+  work: (connection: TaskConnection) => Promise<void>,
+): Promise<ServiceRenameOutcome> {
+  if (!logged && !(await mayUnlog(pool))) {
+    return { kind: 'denied', cause: 'it may not switch sql_log_bin off' };
+  }
+  const intents = { ids, rowLogged: logged };
+  let owner: Owner | null = null;
+  try {
+    return await pool.task(async (connection) => {
+      // As long as it lives, the intents are nobody else's.
+      connection.discard();
+      owner = ids.length === 0 ? null : await takeOver(connection, intents);
+      if (owner === null && ids.length > 0) return { kind: 'gone' };
+      await work(connection);
+      // The statement goes on, and what it holds is not to be collected before it has ended.
+      if (owner !== null) await tryToGiveBack(connection, intents, owner);
+      return { kind: 'renamed' };
+    });
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+    if (owner !== null) await tryToGiveBack(pool, intents, owner);
+    return serviceRenameOutcomeOf(error, gone);
+  }
+}
+
+/** Where it fails recovery may settle the intents: then they are gone at the next try. */
+async function tryToGiveBack(
+  pool: ServiceConnection,
+  intents: Intents,
+  owner: Owner,
+): Promise<void> {
+  try {
+    await giveBack(pool, intents, owner);
+  } catch (error) {
+    if (!(isServerError(error) || error instanceof UndropError)) throw error;
+  }
+}
+
+function renameText(rename: ServiceRename): readonly SQLQuery[] {
+  const { tables, checksForeignKeys, innodbWaitS } = rename;
+  const pairs = tables.flatMap(({ schema, table, holdName, holdSchema = schema, ghost }) => {
+    const name = ident(schema, table);
+    const held = sql`${name} TO ${ident(holdSchema, holdName)}`;
+    return ghost === undefined
+      ? [held]
+      : [held, sql`${ident(ghost.schema, ghost.table)} TO ${name}`];
+  });
+  const step = note('hold-in-stead', tables[0]?.id);
+  const wait =
+    innodbWaitS === undefined ? sql`` : sql`, SESSION innodb_lock_wait_timeout = ${innodbWaitS}`;
+  return [
+    sql`SET foreign_key_checks = ${checksForeignKeys ? 1 : 0}${wait}`,
+    sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`,
+  ];
+}
+
+/** What an error of the server's says of what was to be done in the user's stead. */
+export function serviceRenameOutcomeOf(
+  error: Error,
+  gone: readonly number[] = [],
+): ServiceRenameOutcome {
+  if (isServerError(error, ER_LOCK_WAIT_TIMEOUT)) return { kind: 'busy', isTimeout: true };
+  if (isServerError(error, ER_QUERY_INTERRUPTED, ER_LOCK_DEADLOCK)) return { kind: 'busy' };
+  if (isServerError(error, ...ABSENT_TO_RENAME, ...gone)) return { kind: 'gone' };
+  const cause = error.message;
+  if (isServerError(error, ...ACCESS_DENIED)) return { kind: 'denied', cause };
+  return { kind: 'failed', cause, ...(isServerError(error) ? { errno: error.errno } : {}) };
+}

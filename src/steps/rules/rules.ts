@@ -1,0 +1,116 @@
+/**
+ * What rules and hints make of each table of a drop. Where a rule asks for more than names, the
+ * service looks: the size and age of the table, and whether it has a row.
+ *
+ * Invariants: without rules nothing is asked. What can't be told at once, for a lock or a right, is
+ * not known, and fits no rule. Nothing but a base table is ever read.
+ */
+
+import { UndropError } from '../../errors.js';
+import { named } from '../../ledger/intents/intent-text.js';
+import { shapeOf } from '../../ledger/write.js';
+import {
+  decideTable,
+  NO_TRAITS,
+  type Ruling,
+  type Traits,
+  traitsAsked,
+} from '../../policy/decide.js';
+import type { Hint } from '../../policy/hint.js';
+import type { Rule } from '../../policy/rules.js';
+import { isServerError, type Row, type ServicePool } from '../../service/pool/pools.js';
+import { runWithTimeout } from '../../service/pool/statement-timeout.js';
+import { numberOrNullOf, textOf, textOrNullOf } from '../../service/row.js';
+import { ident, note, sql } from '../../service/sql.js';
+
+export interface RuledName {
+  readonly schema: string;
+  readonly table: string;
+}
+
+export interface Ruled {
+  readonly rules: readonly Rule[];
+  readonly hint: Hint | null;
+  /** UNDROP_HOLD, in milliseconds. */
+  readonly holdMs: number;
+  /** `name@host`, or the name alone. */
+  readonly account: string;
+  /** False: nobody is asked whether a table is empty. */
+  readonly looksForRows: boolean;
+}
+
+/** One `Ruling` for each table, in order. Rejects where the service can't be asked at all. */
+export async function ruleTables(
+  pool: ServicePool,
+  tables: readonly RuledName[],
+  ruled: Ruled,
+): Promise<readonly Ruling[]> {
+  const { rules, account, looksForRows } = ruled;
+  const shape = rules.length === 0 ? null : await shapeOf(pool);
+  const comparing = { foldsCase: shape !== null && shape.lowerCaseTableNames !== 0 };
+  const rulings: Ruling[] = [];
+  for (const name of tables) {
+    const subject = { ...name, account };
+    const asked = traitsAsked(rules, subject, comparing);
+    const isAsked = asked.facts || (asked.empty && looksForRows);
+    // MySQL 8 and later: elsewhere a RENAME makes a table look new.
+    const knowsAge = shape?.flavour === 'mysql' && shape.versionId >= 80_000;
+    const how = { empty: asked.empty && looksForRows, knowsAge };
+    const traits = isAsked ? await readTraits(pool, name, how) : NO_TRAITS;
+    rulings.push(decideTable(subject, traits, { ...ruled, ...comparing }));
+  }
+  return rulings;
+}
+
+/** What the server knows of a table without reading it, and whether it is empty. */
+async function readTraits(
+  pool: ServicePool,
+  { schema, table }: RuledName,
+  { empty, knowsAge }: { readonly empty: boolean; readonly knowsAge: boolean },
+): Promise<Traits> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('rule')} TABLE_TYPE AS type, ENGINE AS engine,
+        DATA_LENGTH + INDEX_LENGTH AS bytes,
+        TIMESTAMPDIFF(SECOND, CREATE_TIME, UTC_TIMESTAMP()) AS ageS
+      FROM information_schema.TABLES WHERE ${named(schema, table)}`,
+  );
+  const [row] = rows;
+  if (row === undefined) return NO_TRAITS;
+  const ageS = numberOrNullOf(row, 'ageS');
+  return {
+    bytes: numberOrNullOf(row, 'bytes'),
+    ageMs: knowsAge && ageS !== null ? ageS * 1_000 : null,
+    isEmpty: empty && isReadable(row) ? await isEmptyTable(pool, schema, table) : null,
+  };
+}
+
+/** Its rows are on this server, and reading them has no other effect. */
+function isReadable(row: Row): boolean {
+  // A SELECT sees nothing of the history of a SYSTEM VERSIONED one.
+  return (
+    textOf(row, 'type') === 'BASE TABLE' &&
+    ['InnoDB', 'MyISAM', 'Aria'].includes(textOrNullOf(row, 'engine') ?? '')
+  );
+}
+
+/** Many rows that were deleted and not purged yet take long to be passed over. */
+const LOOK_DEADLINE_MS = 1_000;
+
+/** Rows that others have not committed count. Null: nobody can tell at once. */
+export async function isEmptyTable(
+  pool: ServicePool,
+  schema: string,
+  table: string,
+): Promise<boolean | null> {
+  try {
+    const texts = [
+      sql`SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED`,
+      sql`SELECT ${note('rule')} 1 AS one FROM ${ident(schema, table)} LIMIT 1`,
+    ];
+    const [, rows = []] = await runWithTimeout(pool, texts, { deadlineMs: LOOK_DEADLINE_MS });
+    return rows.length === 0;
+  } catch (error) {
+    if (isServerError(error) || error instanceof UndropError) return null;
+    throw error;
+  }
+}

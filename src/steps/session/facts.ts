@@ -1,0 +1,202 @@
+/**
+ * Facts that are read in the user's session, and how their answers are to be understood. Everything
+ * is cast to BINARY, as character_set_results may be anything; LIMIT, as sql_select_limit may be
+ * 0.
+ */
+
+import { UndropError } from '../../errors.js';
+import { type LastingBlocker, lastingBlocker } from '../../held/relocate/blockers.js';
+import { serverIdentitySql } from '../../service/server-identity.js';
+import { MalformedPacketError } from '../../wire/packet-reader.js';
+import { decodeErr, type ErrPacket, encodeErr } from '../../wire/response/err.js';
+import type { Result } from '../../wire/result-reader.js';
+import {
+  CANT_BE_OPENED,
+  ER_BAD_DB_ERROR,
+  ER_CRASHED_ON_REPAIR,
+  ER_CRASHED_ON_USAGE,
+  ER_DBACCESS_DENIED_ERROR,
+  ER_NO_SUCH_TABLE,
+  ER_SPECIFIC_ACCESS_DENIED_ERROR,
+  ER_TABLE_NOT_LOCKED,
+  ER_TABLEACCESS_DENIED_ERROR,
+  ER_UNKNOWN_STORAGE_ENGINE,
+  ER_UNKNOWN_TABLE,
+  ER_WRONG_MRG_TABLE,
+} from '../../wire/server-errors.js';
+import type { ServerVersion } from '../../wire/server-version.js';
+import type { UserFacts } from '../request.js';
+
+/** The statement that reads `UserFacts`. */
+export function factsSql(server: ServerVersion): Buffer {
+  return selectFacts(server, '');
+}
+
+/**
+ * The same for what the client's own statements follow: the server forgets the marker's error. Of a
+ * SELECT without a table MySQL 5.6 and MariaDB keep the diagnostics of the statement before.
+ */
+export function cleanFactsSql(server: ServerVersion): Buffer {
+  return selectFacts(server, 'FROM (SELECT 1 AS one) AS one ');
+}
+
+function selectFacts(server: ServerVersion, from: string): Buffer {
+  // MariaDB has no GTID_NEXT; its gtid_seq_no survives everything that we send.
+  const gtidNext = server.flavour === 'mysql' && server.versionId >= 50605 ? '@@gtid_next' : "''";
+  const identity = serverIdentitySql(server);
+  const values = [
+    'DATABASE()',
+    '@@sql_mode',
+    '@@character_set_client',
+    // MariaDB's would be ON or OFF as text.
+    '@@sql_log_bin + 0',
+    gtidNext,
+    identity,
+    'USER()',
+    '@@foreign_key_checks + 0',
+    tracksSchemas(server) ? '@@session_track_schema + 0' : '0',
+    tracksGtids(server) ? '@@session_track_gtids' : "'OFF'",
+    '@@character_set_results',
+    '@undrop',
+    hasSqlIfExists(server) ? '@@sql_if_exists + 0' : '0',
+    tracksSchemas(server) ? '@@session_track_state_change + 0' : '0',
+    '@@collation_connection',
+  ];
+  const columns = values.map((value) => `CAST(${value} AS BINARY)`);
+  return Buffer.from(`${FACTS}${columns.join(', ')} ${from}LIMIT 1`);
+}
+
+/** No time limit of the session's (MySQL 5.7.8 and later): a DROP has none. */
+const FACTS = 'SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop facts */ ';
+
+/** Servers with session tracking. */
+function tracksSchemas({ flavour, versionId }: ServerVersion): boolean {
+  return versionId >= (flavour === 'mysql' ? 50_704 : 100_202);
+}
+
+/**
+ * Since MariaDB 10.5.2.
+ * https://mariadb.com/docs/server/server-management/variables-and-modes/server-system-variables
+ */
+function hasSqlIfExists({ flavour, versionId }: ServerVersion): boolean {
+  return flavour === 'mariadb' && versionId >= 100_502;
+}
+
+function tracksGtids({ flavour, versionId }: ServerVersion): boolean {
+  return flavour === 'mysql' && versionId >= 50_706;
+}
+
+/**
+ * Reads the answer to `factsSql` and its like; an error of the server is passed on. A session whose
+ * results or collation are of UTF-16 and the like is refused, because errors and definitions have
+ * NULs in them there.
+ */
+export function readFacts(result: Result): UserFacts | ErrPacket {
+  if (result.kind === 'err') return result;
+  const row = result.kind === 'rows' ? result.rows[0] : undefined;
+  if (row === undefined) throw new MalformedPacketError('The facts of the session: no row.');
+  const text = (index: number) => row[index]?.toString('utf8') ?? null;
+  const gtidNext = text(4) ?? '';
+  const wide = [text(10) ?? '', text(14) ?? ''].find((charset) => WIDE.test(charset));
+  if (wide !== undefined) return notReadIn(wide);
+  return {
+    schema: text(0),
+    sqlMode: text(1) ?? '',
+    charset: text(2) ?? '',
+    serverIdentity: text(5) ?? '',
+    user: userName(text(6) ?? ''),
+    account: text(6) ?? '',
+    logged: text(3) !== '0',
+    checksForeignKeys: text(7) !== '0',
+    tracksSchema: text(8) === '1',
+    tracksState: text(13) === '1',
+    tracksGtids: (text(9) ?? 'OFF') !== 'OFF',
+    resultsCharset: text(10),
+    gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
+    addsIfExists: text(12) === '1',
+    hint: text(11)?.trim() || null,
+  };
+}
+
+const WIDE = /^(ucs2|utf16|utf16le|utf32)(_|$)/;
+
+function notReadIn(charset: string): ErrPacket {
+  const error = new UndropError('UNDROP_NAME_CHARSET', { charset });
+  const message = Buffer.from(`${error.code}: ${error.message}`);
+  return decodeErr(encodeErr({ ...error.entry, message }));
+}
+
+/** The name in `name@host`; after COM_CHANGE_USER it isn't the one that logged in. */
+function userName(account: string): string {
+  const at = account.lastIndexOf('@');
+  return at < 0 ? account : account.slice(0, at);
+}
+
+/** What answers to a name in the user's session. */
+export type NameKind = 'temporary' | 'view' | 'base' | 'missing' | 'unlocked' | 'denied';
+
+/**
+ * Reads the answer to SHOW CREATE TABLE. An error that says nothing on the kind (a lock wait, a
+ * kill) is passed on.
+ */
+export function readKind(result: Result): NameKind | ErrPacket {
+  if (result.kind === 'err') return kindOfError(result);
+  if (result.kind !== 'rows') throw new MalformedPacketError('SHOW CREATE TABLE: no rows.');
+  if (ascii(result.columns[0]) === 'View') return 'view';
+  const definition = ascii(result.rows[0]?.[1]);
+  return /^CREATE\s+TEMPORARY\s/i.test(definition) ? 'temporary' : 'base';
+}
+
+/** Why it is to be held in its own schema; or null. */
+export function readLastingStay(result: Result, server: ServerVersion): LastingBlocker | null {
+  return result.kind === 'rows' ? lastingBlocker(ascii(result.rows[0]?.[1]), server) : null;
+}
+
+/**
+ * Whether the session's SHOW CREATE TABLE leaves out where files are: then the service is asked.
+ * https://mariadb.com/docs/server/server-management/variables-and-modes/sql_mode
+ */
+export function hidesDirectories({ sqlMode }: UserFacts, { flavour }: ServerVersion): boolean {
+  return flavour === 'mariadb' && sqlMode.split(',').some((mode) => HIDING.has(mode));
+}
+
+const HIDING: ReadonlySet<string> = new Set([
+  ...['NO_DIR_IN_CREATE', 'NO_TABLE_OPTIONS', 'MYSQL323', 'MYSQL40'],
+  ...['ANSI', 'DB2', 'MAXDB', 'MSSQL', 'ORACLE', 'POSTGRESQL'],
+]);
+
+/** Whether what answers to the name is a sequence of MariaDB's; no line ends within a literal. */
+export function readIsSequence(result: Result): boolean {
+  if (result.kind !== 'rows') return false;
+  return /\n\) ENGINE=\w+ SEQUENCE=1(?: COMMENT='.*)?$/.test(ascii(result.rows[0]?.[1]));
+}
+
+function kindOfError(error: ErrPacket): NameKind | ErrPacket {
+  switch (error.errno) {
+    case ER_BAD_DB_ERROR:
+    case ER_UNKNOWN_TABLE: // in information_schema
+    case ER_NO_SUCH_TABLE:
+      return 'missing';
+    case ER_TABLE_NOT_LOCKED:
+      return 'unlocked';
+    case ER_DBACCESS_DENIED_ERROR:
+    case ER_TABLEACCESS_DENIED_ERROR:
+    case ER_SPECIFIC_ACCESS_DENIED_ERROR:
+      return 'denied';
+    default:
+      return BROKEN_TABLE.includes(error.errno) ? 'base' : error;
+  }
+}
+
+/** The table is there, but can't be opened: RENAME will say what it thinks of it. */
+const BROKEN_TABLE: readonly number[] = [
+  ...CANT_BE_OPENED,
+  ER_WRONG_MRG_TABLE,
+  ER_CRASHED_ON_USAGE,
+  ER_CRASHED_ON_REPAIR,
+  ER_UNKNOWN_STORAGE_ENGINE,
+];
+
+function ascii(bytes: Buffer | null | undefined): string {
+  return (bytes ?? Buffer.alloc(0)).toString('latin1');
+}

@@ -1,0 +1,247 @@
+/**
+ * Statements of ours on the user's session, built of names as the client's own bytes.
+ *
+ * Invariant: no statement built here can destroy a base table. The words for names that are no base
+ * tables come from DROP TEMPORARY TABLE, which touches nothing but temporary tables of this very
+ * session and answers with the texts, counts and language of DROP TABLE.
+ */
+import { assert } from '../../assert.js';
+import type { LockWait } from '../../sql/grammar/drop-table.js';
+import { quoteClientName } from '../../sql/lex/client-charset.js';
+import type { ClientCharset } from '../../sql/lex/lex-mode.js';
+import { ER_IT_IS_A_VIEW, ER_NOT_SEQUENCE2 } from '../../wire/server-errors.js';
+import type { Signal } from './signal.js';
+import type { UserCommand } from './user-session.js';
+
+/** A name of the statement, ready to be used in a statement of ours. */
+export interface QualifiedName {
+  /** Null: the session's default schema, where it can't be written in the client's charset. */
+  readonly schema: Uint8Array | null;
+  readonly table: Uint8Array;
+}
+
+/** `schema`.`table` in the client's own bytes. */
+export function qualified(name: QualifiedName, charset: ClientCharset): Buffer {
+  const table = quoteClientName(name.table, charset);
+  if (name.schema === null) return Buffer.from(table);
+  return Buffer.concat([quoteClientName(name.schema, charset), Buffer.from('.'), table]);
+}
+
+export function showCreateSql(name: QualifiedName, charset: ClientCharset): Buffer {
+  return Buffer.concat([
+    Buffer.from('SHOW /* undrop kind */ CREATE TABLE '),
+    qualified(name, charset),
+  ]);
+}
+
+/** Only to be prepared: whether anything answers to the name. */
+export function askExistsSql(name: QualifiedName, charset: ClientCharset): Buffer {
+  const table = qualified(name, charset);
+  return Buffer.concat([Buffer.from('SELECT /* undrop exists */ 1 FROM '), table]);
+}
+
+/** MariaDB's WAIT n or NOWAIT, as it stands in a statement; null: there is none. */
+export function waitText({ wait }: { readonly wait: LockWait | null }): string | null {
+  if (wait === null) return null;
+  return wait.kind === 'nowait' ? 'NOWAIT' : `WAIT ${wait.text}`;
+}
+
+/**
+ * One atomic RENAME of all moves; `wait` is MariaDB's WAIT n or NOWAIT, in RENAME's own place, and
+ * `ifExists` lets MariaDB since 10.5.2 pass by what isn't there.
+ */
+export function renameSql(options: {
+  readonly groupId: string;
+  readonly moves: readonly { readonly name: QualifiedName; readonly holdName: string }[];
+  readonly wait: string | null;
+  readonly ifExists?: boolean;
+  readonly charset: ClientCharset;
+}): Buffer {
+  const { groupId } = options;
+  const ifExists = options.ifExists === true ? 'IF EXISTS ' : '';
+  const verb = `RENAME /* undrop hold ${groupId} */ TABLE ${ifExists}`;
+  const parts: Buffer[] = [Buffer.from(verb)];
+  for (const [index, { name, holdName }] of options.moves.entries()) {
+    const wait = index === 0 && options.wait !== null ? ` ${options.wait}` : '';
+    const hold = { schema: name.schema, table: Buffer.from(holdName) };
+    parts.push(
+      Buffer.from(index === 0 ? '' : ', '),
+      qualified(name, options.charset),
+      Buffer.from(`${wait} TO `),
+      qualified(hold, options.charset),
+    );
+  }
+  return Buffer.concat(parts);
+}
+
+/**
+ * A RENAME that can never succeed, as its target schema doesn't exist: it ends the transaction as
+ * the DROP would, and says what read-only, XA and missing rights would say.
+ */
+export function probeSql(
+  name: QualifiedName,
+  options: { readonly groupId: string; readonly charset: ClientCharset },
+): Buffer {
+  return Buffer.concat([
+    Buffer.from(`RENAME /* undrop probe ${options.groupId} */ TABLE `),
+    qualified(name, options.charset),
+    Buffer.from(` TO \`_undrop_none_${options.groupId}\`.\`t\``),
+  ]);
+}
+
+/** The same of several; the first is what can't be renamed. */
+export function askMovesSql(options: {
+  readonly groupId: string;
+  readonly moves: readonly { readonly name: QualifiedName; readonly holdName: string }[];
+  readonly charset: ClientCharset;
+}): Buffer {
+  const { groupId, moves, charset } = options;
+  const [first] = moves;
+  assert(first !== undefined, 'a table is asked for');
+  const table = qualified(first.name, charset);
+  const parts = moves.map(({ name, holdName }) => {
+    const hold = qualified({ schema: name.schema, table: Buffer.from(holdName) }, charset);
+    return Buffer.concat([Buffer.from(', '), qualified(name, charset), Buffer.from(' TO '), hold]);
+  });
+  const verb = Buffer.from(`RENAME /* undrop may ${groupId} */ TABLE `);
+  return Buffer.concat([verb, table, Buffer.from(' NOWAIT TO '), table, ...parts]);
+}
+
+interface DropWords {
+  readonly groupId: string;
+  /** What the statement calls the tables; a temporary sequence is a temporary table. */
+  readonly object: 'table' | 'sequence';
+  readonly ifExists: boolean;
+  readonly charset: ClientCharset;
+}
+
+export function dropTemporarySql(names: readonly QualifiedName[], options: DropWords): Buffer {
+  const { groupId, object } = options;
+  const verb = `DROP /* undrop words ${groupId} */ TEMPORARY ${object.toUpperCase()} `;
+  return dropNames(verb, names, options);
+}
+
+/**
+ * Without the word TEMPORARY, as the client said it: that commits, and works in a read-only
+ * transaction. Only for names that are temporary tables of this very session, each of them seen as
+ * such there; nobody else can change that.
+ */
+export function dropOwnTemporarySql(names: readonly QualifiedName[], options: DropWords): Buffer {
+  const { groupId, object } = options;
+  const verb = `DROP /* undrop temporary ${groupId} */ ${object.toUpperCase()} `;
+  return dropNames(verb, names, options);
+}
+
+/**
+ * Of a temporary table of this very session, seen as such there; or of what the server counts
+ * itself (performance_schema).
+ */
+export function truncateOwnSql(
+  name: QualifiedName,
+  { groupId, charset }: Pick<DropWords, 'groupId' | 'charset'>,
+): Buffer {
+  const verb = Buffer.from(`TRUNCATE /* undrop temporary ${groupId} */ TABLE `);
+  return Buffer.concat([verb, qualified(name, charset)]);
+}
+
+/**
+ * A drop of nothing but missing tables has a GTID of its own; so has this, of a view that can't be:
+ * its name is made for this statement.
+ */
+export function gtidSql(
+  { schema }: QualifiedName,
+  { groupId, charset }: Pick<DropWords, 'groupId' | 'charset'>,
+): Buffer {
+  const view = { schema, table: Buffer.from(`_undrop_none_${groupId}`) };
+  const verb = Buffer.from(`DROP /* undrop gtid ${groupId} */ VIEW IF EXISTS `);
+  return Buffer.concat([verb, qualified(view, charset)]);
+}
+
+/**
+ * Waits until nobody else has the table locked, as DROP TABLE would, and fails then: it has no such
+ * partition. The right that it needs is DROP alone. `wait` is MariaDB's WAIT n or NOWAIT, in
+ * seconds.
+ */
+export function turnSql(name: QualifiedName, options: AskWords): Buffer {
+  const { groupId, charset, wait } = options;
+  return Buffer.concat([
+    Buffer.from(`${within(wait)}ALTER /* undrop turn ${groupId} */ TABLE `),
+    qualified(name, charset),
+    Buffer.from(` TRUNCATE PARTITION \`_undrop_none_${groupId}\``),
+  ]);
+}
+
+/**
+ * To be prepared: under LOCK TABLES of the table it says 1100, as nobody has locked it by this
+ * alias. Who could lock it may select from it.
+ */
+export function ownLockSql(
+  name: QualifiedName,
+  { groupId, charset }: Pick<DropWords, 'groupId' | 'charset'>,
+): Buffer {
+  return Buffer.concat([
+    Buffer.from(`SELECT /* undrop own ${groupId} */ 1 FROM `),
+    qualified(name, charset),
+    Buffer.from(` AS \`_undrop_none_${groupId}\` LIMIT 0`),
+  ]);
+}
+
+type AskWords = Pick<DropWords, 'groupId' | 'charset'> & { readonly wait: string | null };
+
+function within(wait: string | null): string {
+  return wait === null ? '' : `SET STATEMENT lock_wait_timeout = ${wait} FOR `;
+}
+
+/**
+ * Behind errors of ours: no warnings, no rows counted, and the OK of a statement that changed
+ * nothing. One statement, as session tracking says in the first OK what has changed; and it reads a
+ * table, as MySQL 5.6 and MariaDB keep the diagnostics of what was before otherwise.
+ */
+export function cleanSql(groupId: string): Buffer {
+  const read = 'SELECT 1 FROM (SELECT 1 AS one) AS one LIMIT 1';
+  return Buffer.from(`DO /* undrop clean ${groupId} */ (${read})`);
+}
+
+function dropNames(
+  verb: string,
+  names: readonly QualifiedName[],
+  options: Pick<DropWords, 'ifExists' | 'charset'>,
+): Buffer {
+  const parts = names.map((name, index) =>
+    Buffer.concat([Buffer.from(index === 0 ? '' : ', '), qualified(name, options.charset)]),
+  );
+  return Buffer.concat([Buffer.from(`${verb}${options.ifExists ? 'IF EXISTS ' : ''}`), ...parts]);
+}
+
+/**
+ * `commands` in a session that has used its GTID up, so that nothing is taken under it: under
+ * AUTOMATIC. Then the GTID is set once more and committed, and is what it was: used up. `at`: where
+ * the first of them is now.
+ */
+export function underOwnGtid(
+  gtidNext: string | null,
+  commands: readonly UserCommand[],
+): { readonly commands: readonly UserCommand[]; readonly at: number } {
+  if (gtidNext === null || !/^[\w:-]+$/.test(gtidNext)) return { commands, at: 0 };
+  const [off, ...back] = [
+    "SET /* undrop words */ gtid_next = 'AUTOMATIC'",
+    `SET /* undrop words */ gtid_next = '${gtidNext}'`,
+    'COMMIT /* undrop words */ AND NO CHAIN NO RELEASE',
+  ].map((text) => ({ kind: 'query' as const, text: Buffer.from(text) }));
+  assert(off !== undefined, 'it is switched off first');
+  return { commands: [off, ...commands, ...back], at: 1 };
+}
+
+/** MariaDB's words for a view in DROP TABLE, which no harmless statement of its own gives. */
+export function viewSignal(schema: string, table: string): Signal {
+  return { errno: ER_IT_IS_A_VIEW, sqlState: '42S02', message: `'${schema}.${table}' is a view` };
+}
+
+/** The same for a table in DROP SEQUENCE. */
+export function notSequenceSignal(schema: string, table: string): Signal {
+  return {
+    errno: ER_NOT_SEQUENCE2,
+    sqlState: '42S02',
+    message: `'${schema}.${table}' is not a SEQUENCE`,
+  };
+}

@@ -1,0 +1,151 @@
+/** The text that runs while the client waits: what it asks of which server, and what it learns. */
+import { describe, expect, test } from '@jest/globals';
+import { intentText, type ServerShape } from '../../../src/ledger/intents/intent-text.js';
+import type { DropIntent } from '../../../src/ledger/write.js';
+import type { Row, Rows } from '../../../src/service/pool/pools.js';
+import { renderQuery } from '../../../src/service/render.js';
+
+const ID = '0192f0a1b2c37d4e8f5061728394a5b6';
+const NOW = new Date('2026-11-20T08:09:10Z');
+const MYSQL: ServerShape = {
+  flavour: 'mysql',
+  version: '9.7.4',
+  versionId: 90704,
+  lowerCaseTableNames: 0,
+  performanceSchema: true,
+};
+const OLD: ServerShape = { ...MYSQL, version: '5.6.24', versionId: 50624 };
+const MARIADB: ServerShape = {
+  ...MYSQL,
+  flavour: 'mariadb',
+  version: '11.8.9-MariaDB',
+  versionId: 110809,
+  performanceSchema: false,
+};
+const INTENT: DropIntent = {
+  groupId: ID,
+  proxyId: 'p',
+  threadId: 7,
+  user: 'u',
+  clientAddress: '',
+  statementText: 'DROP TABLE t',
+  holdMs: 1,
+  tables: [{ id: ID, schema: 'Shop', table: 'T' }],
+};
+const HOW = { rowLogged: true, again: false };
+
+function textFor(server: ServerShape): string {
+  return intentText(INTENT, server, HOW).statements.map(renderQuery).join(';\n');
+}
+
+function rows(...records: readonly Row[]): Rows {
+  return Object.assign([...records], { affectedRows: 0 });
+}
+
+function answers(version: string, ...keys: readonly Row[]): readonly Rows[] {
+  return [
+    rows(),
+    rows(),
+    rows(),
+    rows({ utcNow: NOW, version, host: 'h:4711', identity: 'h|3306' }),
+    rows({
+      id: ID,
+      schemaName: 'shop',
+      tableName: 't',
+      type: 'SYSTEM VERSIONED',
+      engine: 'InnoDB',
+      rowEstimate: 3n,
+      byteEstimate: 16384n,
+    }),
+    rows({ id: ID, holdUntil: NOW }),
+    rows(...keys),
+    rows(),
+  ];
+}
+
+describe('the text of an intent', () => {
+  test.each([
+    ['MySQL 8 and later', MYSQL, 'REFERENTIAL_CONSTRAINTS', 'INNODB_SYS_FOREIGN'],
+    ['MySQL 5.6', OLD, 'INNODB_SYS_FOREIGN', 'REFERENTIAL_CONSTRAINTS'],
+    ['MariaDB', MARIADB, 'INNODB_SYS_FOREIGN', 'REFERENTIAL_CONSTRAINTS'],
+  ])('asks %s for foreign keys where it answers fast', (_name, server, asked, notAsked) => {
+    expect(textFor(server)).toContain(asked);
+    expect(textFor(server)).not.toContain(notAsked);
+  });
+
+  test.each([MYSQL, OLD, MARIADB])('looks for tables by constants alone, on $version', (server) => {
+    const looks = textFor(server).match(/information_schema\.TABLES\s+WHERE [^)]*/g) ?? [];
+    expect(looks).toHaveLength(2);
+    for (const look of looks) expect(look).toContain("TABLE_SCHEMA = 'Shop' AND TABLE_NAME = 'T'");
+    expect(textFor(server)).toContain("EVENT_OBJECT_SCHEMA = 'Shop' AND EVENT_OBJECT_TABLE = 'T'");
+  });
+
+  test('has no part that only some of its servers understand', () => {
+    for (const server of [MYSQL, OLD, MARIADB]) {
+      expect(textFor(server)).not.toMatch(/\bWITH\b|\bOVER\b|JSON_/);
+    }
+    expect(textFor(OLD)).not.toContain('performance_schema');
+    expect(textFor(MARIADB)).not.toContain('performance_schema');
+  });
+
+  test('folds names for files where the server folds them', () => {
+    expect(textFor({ ...OLD, lowerCaseTableNames: 1 })).toContain(
+      "CONVERT(LOWER(CONVERT('Shop' USING utf8) COLLATE utf8_general_ci) USING filename)",
+    );
+    expect(textFor(OLD)).toContain("CONVERT('Shop' USING filename)");
+  });
+
+  test('writes what reads no table, which replicas would read for themselves', () => {
+    for (const server of [MYSQL, OLD, MARIADB]) {
+      const { statements } = intentText(INTENT, server, HOW);
+      const [insert = ''] = statements.map(renderQuery).filter((text) => /^INSERT/.test(text));
+      expect(insert).not.toMatch(/information_schema|performance_schema|@@/);
+    }
+  });
+
+  test('may be sent again when it is not known whether it arrived', () => {
+    const again = intentText(INTENT, MYSQL, { rowLogged: true, again: true });
+    expect(again.statements.map(renderQuery)[2]).toMatch(/^INSERT IGNORE /);
+  });
+});
+
+describe('the facts from its answers', () => {
+  const key = (child: string, parent: string) => ({
+    childSchema: 'shop',
+    child,
+    name: 'fk',
+    parentSchema: 'SHOP',
+    parent,
+  });
+
+  test('are those of a table under any case, where the server folds names', () => {
+    const { read } = intentText(INTENT, { ...OLD, lowerCaseTableNames: 1 }, HOW);
+    const facts = read(answers(OLD.version, key('C', 'T'), key('t', 'p'), key('T', 't')));
+    expect(facts?.tables[0]).toEqual({
+      id: ID,
+      schema: 'shop',
+      table: 't',
+      kind: 'base',
+      engine: 'InnoDB',
+      rowEstimate: 3,
+      byteEstimate: 16384,
+      holdUntil: NOW,
+      foreignKeysOut: 1,
+      foreignKeysIn: [{ schema: 'shop', table: 'C', name: 'fk' }],
+      foreignKeysToItself: [{ schema: 'shop', table: 'T', name: 'fk' }],
+      triggers: [],
+    });
+    expect(facts).toMatchObject({
+      utcNow: NOW,
+      sessionHost: 'h:4711',
+      serverIdentity: 'h|3306',
+      lockedTables: null,
+      hasBackupLock: false,
+    });
+  });
+
+  test('are none where the server is another one by now', () => {
+    const { read } = intentText(INTENT, MYSQL, HOW);
+    expect(read(answers('9.8.0'))).toBeNull();
+  });
+});

@@ -1,0 +1,89 @@
+/** When the collector waits before its first look, and until when. */
+import { describe, expect, test } from '@jest/globals';
+import { decideGrace, type GraceFacts } from '../../../src/lifecycle/leader/grace.js';
+
+const now = new Date('2026-03-01T12:00:00Z');
+const hours = (count: number) => new Date(now.getTime() + count * 3_600_000);
+const settings = { holdMs: 7 * 86_400_000, graceMs: 3_600_000 };
+const usual: GraceFacts = {
+  known: true,
+  at: hours(-1),
+  graceUntil: null,
+  aheadMs: 500,
+  aheadNowMs: 500,
+  heldCount: 3,
+  now,
+  clockDriftMs: 0,
+  continuing: false,
+};
+
+describe('the wait of a collector that may be looking at a restored backup', () => {
+  test('there is none where this server was looked at lately', () => {
+    expect(decideGrace(usual, settings)).toEqual({ until: null });
+  });
+
+  test.each<[string, Partial<GraceFacts>, string]>([
+    ['the server is new to the ledger', { known: false }, 'this server is new to the ledger'],
+    ['nobody ever looked', { at: null }, 'this server is new to the ledger'],
+    [
+      'the last look is older than the hold',
+      { at: hours(-7 * 24 - 1) },
+      'the last look is older than UNDROP_HOLD',
+    ],
+    [
+      'the last look is in the future',
+      { at: hours(1) },
+      "the server's clock went back since the last look",
+    ],
+    [
+      'the clock has jumped ahead while nobody looked',
+      { aheadNowMs: 61_000 },
+      "the server's clock, or the proxy's, jumped since the last look",
+    ],
+    [
+      'the clock jumps ahead while we look',
+      { continuing: true, clockDriftMs: 61_000 },
+      "the server's clock jumped",
+    ],
+    [
+      'the clock jumps back while we look',
+      { continuing: true, clockDriftMs: -61_000 },
+      "the server's clock jumped",
+    ],
+  ])('it begins where %s', (_name, facts, because) => {
+    const grace = decideGrace({ ...usual, ...facts }, settings);
+    expect(grace).toEqual({ until: hours(1), because, isNew: true });
+  });
+
+  test('there is none where nothing is held, as nothing can be lost', () => {
+    expect(decideGrace({ ...usual, known: false, heldCount: 0 }, settings)).toEqual({
+      until: null,
+    });
+  });
+
+  test('there is none with UNDROP_GRACE=0', () => {
+    const grace = decideGrace({ ...usual, known: false }, { ...settings, graceMs: 0 });
+    expect(grace).toEqual({ until: null });
+  });
+
+  test('a restart neither shortens it nor begins it anew', () => {
+    const graceUntil = new Date(now.getTime() + 60_000);
+    const grace = decideGrace({ ...usual, at: hours(-300), graceUntil }, settings);
+    expect(grace).toMatchObject({ until: graceUntil, isNew: false });
+  });
+
+  test('it is over when its time is', () => {
+    const facts = { ...usual, graceUntil: now };
+    expect(decideGrace(facts, settings)).toEqual({ until: null });
+  });
+
+  test('it never lasts longer than it may, also where the clock went back meanwhile', () => {
+    const facts = { ...usual, graceUntil: hours(500) };
+    expect(decideGrace(facts, settings)).toMatchObject({ until: hours(1) });
+  });
+
+  test('an old last look means nothing to a collector that has been looking all the while', () => {
+    const facts = { ...usual, continuing: true, at: hours(-1000) };
+    expect(decideGrace(facts, settings)).toEqual({ until: null });
+  });
+});

@@ -1,0 +1,109 @@
+/**
+ * How long a client waits for the sake of others: one budget over all tries, spent by what is seen
+ * waiting and not by what works; and then nothing more is begun.
+ */
+import { describe, expect, test } from '@jest/globals';
+import { LOOK_MS, LockWaitBudget, WAIT_MS } from '../../../src/service/pool/lock-wait-budget.js';
+import { type Rows, ServerError, type ServicePool } from '../../../src/service/pool/pools.js';
+import { isKilled, runWithTimeout } from '../../../src/service/pool/statement-timeout.js';
+import { sql } from '../../../src/service/sql.js';
+
+const LOOKS = WAIT_MS / LOOK_MS;
+const NO_ROWS: readonly Rows[] = [];
+
+/** One text runs there, until it is killed or, of its own, at a look. */
+class OneText implements ServicePool {
+  looks = 0;
+  kills = 0;
+  readonly #isWaiting: boolean;
+  readonly #endsAtLook: number;
+  #end: (error: Error | null) => void = () => undefined;
+
+  constructor({ isWaiting, endsAtLook = 0 }: { isWaiting: boolean; endsAtLook?: number }) {
+    this.#isWaiting = isWaiting;
+    this.#endsAtLook = endsAtLook;
+  }
+
+  run(): Promise<readonly Rows[]> {
+    return new Promise((resolve, reject) => {
+      this.#end = (error) => (error === null ? resolve(NO_ROWS) : reject(error));
+    });
+  }
+
+  task: ServicePool['task'] = (fn) =>
+    fn({ threadId: 1, discard: () => undefined, run: () => this.run() });
+
+  async isWaiting(): Promise<boolean> {
+    this.looks++;
+    if (this.looks === this.#endsAtLook) this.#end(null);
+    return this.#isWaiting;
+  }
+
+  async killQuery(): Promise<void> {
+    this.kills++;
+    this.#end(new ServerError({ errno: 1317, sqlState: '70100', sqlMessage: 'interrupted' }));
+  }
+
+  async dispose(): Promise<void> {
+    throw new Error('nobody disposes of it');
+  }
+}
+
+const TEXT = sql`ALTER TABLE t DROP FOREIGN KEY k`;
+
+describe('lockWaitBudget', () => {
+  test('is used up by waiting, and stays so', () => {
+    const lockWaitBudget = new LockWaitBudget(() => 0);
+    for (let look = 1; look < LOOKS; look++) expect(lockWaitBudget.seenWaiting()).toBe(false);
+    expect([lockWaitBudget.seenWaiting(), lockWaitBudget.seenWaiting()]).toEqual([true, true]);
+  });
+
+  test('lets work go on for longer where nobody was waited for', () => {
+    let nowMs = 0;
+    const [free, heldUp] = [new LockWaitBudget(() => nowMs), new LockWaitBudget(() => nowMs)];
+    for (let look = 0; look < LOOKS; look++) heldUp.seenWaiting();
+    expect([free.isOver, heldUp.isOver]).toEqual([false, false]);
+    nowMs = 150;
+    expect([free.isOver, heldUp.isOver]).toEqual([false, true]);
+    nowMs = 601;
+    expect(free.isOver).toBe(true);
+  });
+
+  test('is one for all tries: those behind the first that waits in vain wait no more', async () => {
+    const lockWaitBudget = new LockWaitBudget();
+    const looks: number[] = [];
+    for (let tries = 0; tries < 3; tries++) {
+      const pool = new OneText({ isWaiting: true });
+      const error = await runWithTimeout(pool, TEXT, { lockWaitBudget }).catch(
+        (reason: unknown) => reason,
+      );
+      expect([isKilled(error), pool.kills]).toEqual([true, 1]);
+      looks.push(pool.looks);
+    }
+    expect(looks).toEqual([LOOKS, 1, 1]);
+  });
+
+  test('is not spent by what is slow and waits for nobody', async () => {
+    const lockWaitBudget = new LockWaitBudget();
+    const endsAtLook = LOOKS + 1;
+    const pool = new OneText({ isWaiting: false, endsAtLook });
+    await runWithTimeout(pool, TEXT, { lockWaitBudget, killAfterMs: 60_000 });
+    expect([pool.looks, pool.kills]).toEqual([endsAtLook, 0]);
+    expect(lockWaitBudget.seenWaiting()).toBe(false);
+  });
+
+  test('is nobody’s where no client waits: such a try is looked at when its time is over', async () => {
+    const pool = new OneText({ isWaiting: true });
+    const error = await runWithTimeout(pool, TEXT, { killAfterMs: 1 }).catch(
+      (reason: unknown) => reason,
+    );
+    // A timer may be early by a millisecond.
+    expect([isKilled(error), pool.looks <= 2, pool.kills]).toEqual([true, true, 1]);
+  });
+
+  test('has no part in what waits for nobody: that is never killed', async () => {
+    const pool = new OneText({ isWaiting: false, endsAtLook: 3 });
+    await runWithTimeout(pool, TEXT, { killAfterMs: 1 });
+    expect([pool.looks, pool.kills]).toEqual([3, 0]);
+  });
+});

@@ -1,0 +1,174 @@
+/**
+ * The response to a piece of a text: as it came where it is the only one, with other sequence ids
+ * and flags where it isn't, and the same however the network cut it.
+ */
+import { describe, expect, test } from '@jest/globals';
+import {
+  InfileRelay,
+  type PieceEnd,
+  StatementRelay,
+} from '../../../src/session/commands/relay-piece.js';
+import { COM_QUERY } from '../../../src/wire/commands.js';
+import { encodePacket, PAYLOAD_BYTES_MAX } from '../../../src/wire/framing.js';
+import { everySplit, lend, singleBytes } from '../../support/chunks.js';
+import { conversation, conversations, exchange } from '../../support/conversation.js';
+
+interface Relayed {
+  readonly said: Buffer;
+  readonly end: PieceEnd | null;
+}
+
+function relay(
+  name: string,
+  chunks: readonly Buffer[],
+  options: { readonly sequenceId: number; readonly isLast: boolean },
+): Relayed {
+  const said: Buffer[] = [];
+  let end: PieceEnd | null = null;
+  const piece = new StatementRelay({
+    ...options,
+    capabilities: conversation(name).agreed,
+    toClient: (bytes) => said.push(Buffer.from(bytes)),
+    onFileWanted: () => undefined,
+    onDone: (done) => {
+      end = done;
+    },
+  });
+  for (const chunk of chunks) lend(chunk, (memory) => piece.feed(memory));
+  return { said: Buffer.concat(said), end };
+}
+
+/** Answers to one COM_QUERY each, in every conversation that was captured. */
+const answers = conversations().flatMap(({ name, exchanges }) =>
+  exchanges
+    .filter(({ commands }) => commands.length === 1 && commands[0] === COM_QUERY)
+    .filter(({ spoken }) => spoken.filter(({ by }) => by === 'client').length === 1)
+    .filter(({ answer }) => answer.length > 0)
+    .map(({ title, answer }) => ({ name, title, answer })),
+);
+
+function packetsOf(bytes: Buffer): readonly Buffer[] {
+  const packets: Buffer[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const size = 4 + bytes.readUIntLE(at, 3);
+    packets.push(bytes.subarray(at, at + size));
+    at += size;
+  }
+  return packets;
+}
+
+test('there are answers to look at', () => {
+  expect(answers.length).toBeGreaterThan(100);
+});
+
+describe.each(answers)('$name, $title', ({ name, answer }) => {
+  test('as the only piece it goes through as it came, and the end of it is found', () => {
+    const { said, end } = relay(name, [answer], { sequenceId: 1, isLast: true });
+    expect(said.equals(answer)).toBe(true);
+    expect(end?.behind).toHaveLength(0);
+  });
+
+  test('as the last piece only its sequence ids go on', () => {
+    const { said } = relay(name, [answer], { sequenceId: 251, isLast: true });
+    const expected = packetsOf(answer).map((packet) => {
+      const shifted = Buffer.from(packet);
+      shifted[3] = ((packet[3] ?? 0) + 250) & 0xff;
+      return shifted;
+    });
+    expect(said.equals(Buffer.concat(expected))).toBe(true);
+  });
+
+  test('it is the same at every cut', () => {
+    const options = { sequenceId: 7, isLast: false };
+    const whole = relay(name, [answer], options);
+    const cuts = answer.length > 1500 ? [singleBytes(answer)] : everySplit(answer);
+    for (const cut of [...cuts, singleBytes(answer)]) {
+      const { said, end } = relay(name, cut, options);
+      expect(said.equals(whole.said)).toBe(true);
+      expect(end).toEqual(whole.end);
+    }
+  });
+});
+
+describe.each(['mysql-9.7/eof', 'mysql-9.7/deprecate-eof', 'mariadb-11.8/eof'])('%s', (name) => {
+  const options = { sequenceId: 1, isLast: false };
+  const answerTo = (title: string) => exchange(name, title).answer;
+
+  test('rows of a piece that is not the last say that more follows, wherever they say anything', () => {
+    const answer = answerTo('one row of two columns, one of them NULL');
+    const { said, end } = relay(name, [answer], options);
+    const changed = [...answer].filter((byte, index) => said[index] !== byte);
+    expect(said).toHaveLength(answer.length);
+    expect(changed).toHaveLength(name.endsWith('deprecate-eof') ? 1 : 2);
+    expect(end).toMatchObject({ isBroken: false, error: null, results: 1 });
+    expect(end?.sequenceId).toBe(packetsOf(answer).length + 1);
+  });
+
+  test('an error of it is kept for its words, and nothing behind it is taken', () => {
+    const answer = answerTo('an ERR');
+    const { said, end } = relay(name, [Buffer.concat([answer, answer])], options);
+    expect(said).toHaveLength(0);
+    expect(end).toMatchObject({ isBroken: true, sequenceId: 1, results: 0 });
+    expect(end?.error?.equals(answer.subarray(4))).toBe(true);
+    expect(end?.behind.equals(answer)).toBe(true);
+  });
+
+  test('an error of the last one goes to the client', () => {
+    const answer = answerTo('an ERR');
+    const { said, end } = relay(name, [answer], { sequenceId: 3, isLast: true });
+    expect(said[3]).toBe(3);
+    expect(end?.error).toBeNull();
+  });
+});
+
+test('a report of progress among rows is neither an end nor an error', () => {
+  const name = 'mariadb-11.8/eof';
+  const packets = packetsOf(exchange(name, 'one row of two columns, one of them NULL').answer);
+  const report = encodePacket(Buffer.from('ffffff010101e80300036f6e65', 'hex'), 9);
+  for (let at = 1; at < packets.length; at++) {
+    const answer = Buffer.concat([...packets.slice(0, at), report, ...packets.slice(at)]);
+    for (const chunks of everySplit(answer)) {
+      const { said, end } = relay(name, chunks, { sequenceId: 1, isLast: false });
+      expect(said).toHaveLength(answer.length);
+      expect(end).toMatchObject({ isBroken: false, error: null, results: 1 });
+    }
+  }
+});
+
+describe('a file of the client', () => {
+  const part = encodePacket(Buffer.alloc(PAYLOAD_BYTES_MAX, 'x'), 254);
+  const file = Buffer.concat([
+    encodePacket(Buffer.from('1\n'), 5),
+    encodePacket(Buffer.from('22\n'), 6),
+    encodePacket(Buffer.alloc(0), 7),
+  ]);
+
+  function send(chunks: readonly Buffer[], shift: number) {
+    const said: Buffer[] = [];
+    let behind: Buffer | null = null;
+    const relayed = new InfileRelay(shift, (bytes) => said.push(Buffer.from(bytes)));
+    for (const chunk of chunks) behind = lend(chunk, (memory) => relayed.feed(memory));
+    return { said: Buffer.concat(said), behind };
+  }
+
+  test('gets the sequence ids of the server, at every cut', () => {
+    const expected = packetsOf(file).map((packet, index) => {
+      const shifted = Buffer.from(packet);
+      shifted[3] = (index + 2) & 0xff;
+      return shifted;
+    });
+    for (const cut of [[file], ...everySplit(file), singleBytes(file)]) {
+      const { said, behind } = send(cut, 3);
+      expect(said.equals(Buffer.concat(expected))).toBe(true);
+      expect(behind).toHaveLength(0);
+    }
+  });
+
+  test('ends with an empty packet that ends nothing else; what is behind is left alone', () => {
+    const command = encodePacket(Buffer.from('\x0e'), 0);
+    const { said, behind } = send([Buffer.concat([part, file, command])], 254);
+    expect(said).toHaveLength(part.length + file.length);
+    expect([said[3], said[part.length - 1]]).toEqual([0, 1]);
+    expect(behind).toEqual(command);
+  });
+});

@@ -1,0 +1,199 @@
+/** Dialling: names with several addresses, upstreams in their order, and all that can be slow. */
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import net from 'node:net';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import {
+  assertNotOwn,
+  type Dialled,
+  type DialOptions,
+  dialUpstream,
+} from '../../../src/session/dial/dial.js';
+import { breakOff } from '../../support/break-off.js';
+import { exchange } from '../../support/conversation.js';
+
+const GREETING = exchange('mysql-9.7/eof', 'login').spoken[0]?.packet ?? Buffer.alloc(0);
+const QUICK: DialOptions = { connectTimeoutMs: 5_000, greetingTimeoutMs: 5_000 };
+
+const servers: net.Server[] = [];
+const sockets = new Set<net.Socket>();
+
+afterEach(async () => {
+  for (const socket of sockets) socket.destroy();
+  await Promise.all(servers.splice(0).map((server) => once(server.close(), 'close')));
+  sockets.clear();
+});
+
+/** Listens on `host`; `greet` is done with each connection. Its port. */
+async function serve(
+  host: string,
+  port: number,
+  greet: (socket: net.Socket) => void,
+): Promise<number> {
+  const server = net.createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    greet(socket);
+  });
+  servers.push(server);
+  server.listen(port, host);
+  await once(server, 'listening');
+  return (server.address() as net.AddressInfo).port;
+}
+
+const greets = (socket: net.Socket) => socket.write(GREETING);
+
+async function dialled(...args: Parameters<typeof dialUpstream>): Promise<Dialled> {
+  const found = await dialUpstream(...args);
+  sockets.add(found.socket);
+  return found;
+}
+
+describe('a name', () => {
+  test('is resolved at every dial, so that a failover behind it is followed', async () => {
+    const port = await serve('127.0.0.2', 0, greets);
+    await serve('127.0.0.3', port, greets);
+    const answers = [['127.0.0.2'], ['127.0.0.3']];
+    const resolve = async () => answers.shift() ?? [];
+    const upstream = [{ host: 'db.example', port }];
+    const first = await dialled(upstream, { ...QUICK, resolve });
+    const second = await dialled(upstream, { ...QUICK, resolve });
+    expect([first, second].map(({ address }) => address)).toEqual([
+      { host: '127.0.0.2', port, name: 'db.example' },
+      { host: '127.0.0.3', port, name: 'db.example' },
+    ]);
+    expect(second.greeting.equals(GREETING)).toBe(true);
+  });
+
+  test('has each of its addresses tried, in their order (wire 54)', async () => {
+    const port = await serve('127.0.0.4', 0, greets);
+    const resolve = async () => ['127.0.0.2', '127.0.0.3', '127.0.0.4'];
+    const { address } = await dialled([{ host: 'db.example', port }], { ...QUICK, resolve });
+    expect(address).toMatchObject({ host: '127.0.0.4' });
+  });
+
+  test('that nobody knows is told of with its cause, and the next upstream is tried (wire 54)', async () => {
+    const port = await serve('127.0.0.2', 0, greets);
+    const unknown = Object.assign(new Error('getaddrinfo'), { code: 'ENOTFOUND' });
+    const options = { ...QUICK, resolve: () => Promise.reject(unknown) };
+    const name = { host: 'nobody.example', port };
+    await expect(dialled([name], options)).rejects.toThrow(/nobody\.example ENOTFOUND/);
+    const { address } = await dialled([name, { host: '127.0.0.2', port }], options);
+    expect(address).toEqual({ host: '127.0.0.2', port });
+  });
+
+  test('whose resolver is silent is given up in time (wire 54)', async () => {
+    const options = { ...QUICK, connectTimeoutMs: 30, resolve: () => new Promise<never>(() => 0) };
+    await expect(dialled([{ host: 'slow.example', port: 1 }], options)).rejects.toThrow(
+      /slow\.example no answer within 30 ms/,
+    );
+  });
+});
+
+describe('what is no greeting', () => {
+  const stray = Buffer.from('0100000101', 'hex');
+
+  test('has the same server tried once more, and the broken login told', async () => {
+    const answers = [stray, GREETING];
+    const port = await serve('127.0.0.2', 0, (socket) => socket.write(answers.shift() ?? stray));
+    const broken: unknown[] = [];
+    const onBrokenLogin = (address: unknown) => broken.push(address);
+    const { greeting } = await dialled([{ host: '127.0.0.2', port }], { ...QUICK, onBrokenLogin });
+    expect(greeting.equals(GREETING)).toBe(true);
+    expect(broken).toEqual([{ host: '127.0.0.2', port }]);
+  });
+
+  test('is left to the login where it comes again', async () => {
+    let count = 0;
+    const port = await serve('127.0.0.2', 0, (socket) => {
+      count++;
+      socket.write(stray);
+    });
+    const { greeting } = await dialled([{ host: '127.0.0.2', port }], QUICK);
+    expect([count, greeting]).toEqual([2, stray]);
+  });
+});
+
+describe('an upstream that is the proxy itself', () => {
+  const isOwn = ({ host }: { readonly host?: string }) => host === '127.0.0.2';
+
+  test('stops the start, by its address and by a name of it', async () => {
+    const resolve = async () => ['127.0.0.3', '127.0.0.2'];
+    const options = { ...QUICK, isOwn: isOwn as NonNullable<DialOptions['isOwn']>, resolve };
+    for (const host of ['127.0.0.2', 'self.example']) {
+      await expect(assertNotOwn([{ host, port: 3307 }], options)).rejects.toMatchObject({
+        code: 'UNDROP_CONFIG',
+        message: expect.stringContaining(`UNDROP_UPSTREAM ${host}:3307 is where undrop itself`),
+      });
+    }
+    await assertNotOwn([{ host: '127.0.0.3', port: 3307 }], options);
+    const silent = { ...options, resolve: () => Promise.reject(new Error('not yet')) };
+    await assertNotOwn([{ host: 'self.example', port: 3307 }], silent);
+  });
+
+  test('is not dialled, whatever its name has come to mean', async () => {
+    const port = await serve('127.0.0.2', 0, greets);
+    const resolve = async () => ['127.0.0.2'];
+    const options = { ...QUICK, isOwn: isOwn as NonNullable<DialOptions['isOwn']>, resolve };
+    await expect(dialled([{ host: 'self.example', port }], options)).rejects.toThrow(
+      /127\.0\.0\.2:\d+ undrop itself listens there/,
+    );
+  });
+});
+
+describe('the next upstream is tried', () => {
+  test.each([
+    ['goes before its greeting', (socket: net.Socket) => socket.end(), 5_000],
+    ['breaks off before its greeting', (socket: net.Socket) => breakOff(socket), 5_000],
+    ['says nothing', () => undefined, 30],
+    ['says one byte', (socket: net.Socket) => socket.write(GREETING.subarray(0, 1)), 30],
+    ['says all but one byte', (socket: net.Socket) => socket.write(GREETING.subarray(0, -1)), 30],
+  ])('where the first %s', async (_what, first, greetingTimeoutMs) => {
+    const port = await serve('127.0.0.2', 0, first);
+    await serve('127.0.0.3', port, greets);
+    const upstreams = ['127.0.0.2', '127.0.0.3'].map((host) => ({ host, port }));
+    const { address } = await dialled(upstreams, { ...QUICK, greetingTimeoutMs });
+    expect(address).toMatchObject({ host: '127.0.0.3' });
+  });
+
+  test('not where the greeting comes in pieces', async () => {
+    const port = await serve('127.0.0.2', 0, (socket) => {
+      socket.setNoDelay();
+      socket.write(GREETING.subarray(0, 2));
+      setImmediate(() => socket.write(GREETING.subarray(2)));
+    });
+    const { greeting } = await dialled([{ host: '127.0.0.2', port }], QUICK);
+    expect(greeting.equals(GREETING)).toBe(true);
+  });
+
+  test('not where the first has answered, be it with an error (wire 54)', async () => {
+    const { answer } = exchange('mysql-9.7/too-many', 'a connection too many');
+    const port = await serve('127.0.0.2', 0, (socket) => socket.end(answer));
+    await serve('127.0.0.3', port, greets);
+    const upstreams = ['127.0.0.2', '127.0.0.3'].map((host) => ({ host, port }));
+    const { address, greeting } = await dialled(upstreams, QUICK);
+    expect(address).toMatchObject({ host: '127.0.0.2' });
+    expect(greeting.equals(answer)).toBe(true);
+  });
+
+  test('not for a client that has gone', async () => {
+    const port = await serve('127.0.0.2', 0, greets);
+    const gone = AbortSignal.abort();
+    await expect(dialled([{ host: '127.0.0.2', port }], QUICK, gone)).rejects.toThrow(
+      /the client has gone/,
+    );
+  });
+});
+
+test('a connection is kept alive from its first silent minute on (wire 59)', async () => {
+  const port = await serve('127.0.0.2', 0, greets);
+  const { localPort } = await dialled([{ host: '127.0.0.2', port }], QUICK);
+  // `tr:tm->when` of the socket: timer 2 is keepalive, in hundredths of a second.
+  const ends = [localPort ?? 0, port].map((one) => one.toString(16).toUpperCase().padStart(4, '0'));
+  const line = readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .find((text) => new RegExp(`\\w{8}:${ends[0]} \\w{8}:${ends[1]} `).test(text));
+  const [, timer, when = ''] = / (\w\w):(\w{8}) \w{8} +\d+ /.exec(line ?? '') ?? [];
+  expect(timer).toBe('02');
+  expect(Number.parseInt(when, 16)).toBeLessThanOrEqual(6_000);
+});

@@ -1,0 +1,134 @@
+/** Clients behind a load balancer that says who they are, on real sockets. */
+import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { chooseRelay } from '../../../src/relay/raw-handle.js';
+import { trustedBy } from '../../../src/session/dial/proxy-protocol.js';
+import { decodeProxyHeader, encodeProxyHeader } from '../../../src/wire/connection/proxy-header.js';
+import { decodeErr } from '../../../src/wire/response/err.js';
+import { singleBytes } from '../../support/chunks.js';
+import { exchange, payload } from '../../support/conversation.js';
+import { type Bench, openBench, type Peer } from '../../support/session-bench.js';
+
+const GREETING = exchange('mysql-9.7/eof', 'login').spoken[0]?.packet ?? Buffer.alloc(0);
+const CLIENT = { host: '10.1.2.3', port: 51234 };
+const HEADER = encodeProxyHeader(CLIENT, { host: '10.0.0.1', port: 3307 });
+
+let bench: Bench | null = null;
+
+afterEach(async () => {
+  await bench?.close();
+  bench = null;
+});
+
+async function isGreeted(opened: Bench, client: Peer): Promise<Peer> {
+  const server = await opened.accepted();
+  server.send(GREETING);
+  await client.take(GREETING.length);
+  return server;
+}
+
+async function errorTo(client: Peer): Promise<string> {
+  return decodeErr(payload(await client.packet())).message.toString();
+}
+
+// By streams first: raw handles are tried for once, and used from then on.
+describe.each(['streams', 'raw handles'])('a client that is announced, by %s (wire 58)', (way) => {
+  beforeAll(async () => {
+    if (way === 'raw handles') expect(await chooseRelay('auto')).toBe('raw');
+  });
+
+  test.each([
+    ['by version 2', HEADER],
+    ['by version 1', Buffer.from('PROXY TCP4 10.1.2.3 10.0.0.1 51234 3307\r\n')],
+    ['as a health check', Buffer.from('0d0a0d0a000d0a515549540a20000000', 'hex')],
+  ])('%s gets its greeting, and no sooner', async (_name, header) => {
+    bench = await openBench({ isAnnounced: true });
+    const client = await bench.client();
+    for (const byte of singleBytes(header)) {
+      expect(bench.counters.sessionsTotal).toBe(0);
+      client.send(byte);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await isGreeted(bench, client);
+  });
+
+  test('is announced to the server in turn, ahead of everything else', async () => {
+    bench = await openBench({ isAnnounced: true, announceUpstream: true });
+    const client = await bench.client();
+    client.send(HEADER);
+    const server = await isGreeted(bench, client);
+    const header = decodeProxyHeader(await server.take(28));
+    expect(header).toEqual({ client: CLIENT, bytes: 28 });
+  });
+
+  test('without a header is announced to the server where it is asked for', async () => {
+    bench = await openBench({ announceUpstream: true });
+    const client = await bench.client();
+    const server = await isGreeted(bench, client);
+    expect(decodeProxyHeader(await server.take(28))?.client?.host).toBe('127.0.0.1');
+  });
+
+  test.each([
+    ['by something else', Buffer.from('0a352e37'), /expected a header of the PROXY protocol/],
+    ['with bytes behind', Buffer.concat([HEADER, Buffer.of(1)]), /bytes follow it/],
+  ])('%s is told so, and the server hears nothing of it', async (_name, bytes, problem) => {
+    bench = await openBench({ isAnnounced: true });
+    const client = await bench.client();
+    client.send(bytes);
+    const text = await errorTo(client);
+    expect(text).toMatch(/^UNDROP_PROXY_HEADER: Expected a header of the PROXY protocol: /);
+    expect(text).toMatch(problem);
+    await client.ended();
+    client.end();
+    expect(bench.counters).toMatchObject({ sessionsTotal: 0, sessionsOpen: 0 });
+  });
+
+  test('that says nothing is told what was missing', async () => {
+    bench = await openBench({ isAnnounced: true, headerTimeoutMs: 30 });
+    const client = await bench.client();
+    expect(await errorTo(client)).toMatch(/there was none within 30 ms/);
+    await client.ended();
+  });
+
+  test('that goes without a word is let go', async () => {
+    bench = await openBench({ isAnnounced: true });
+    const client = await bench.client();
+    client.end();
+    await client.ended();
+    expect(client.received).toHaveLength(0);
+    expect(bench.counters.sessionsTotal).toBe(0);
+  });
+
+  test('in the middle of its header is let go', async () => {
+    bench = await openBench({ isAnnounced: true });
+    const client = await bench.client();
+    client.send(HEADER.subarray(0, 20));
+    client.end();
+    expect(await errorTo(client)).toMatch(/the connection ended in the middle of it/);
+    await client.ended();
+  });
+});
+
+describe('an address is trusted (wire 58)', () => {
+  const socket = (remoteAddress: string | undefined, remoteFamily = 'IPv4') =>
+    ({ remoteAddress, remoteFamily }) as never;
+  const trusts = trustedBy([
+    { address: '10.0.0.0', prefixBits: 8, family: 'ipv4' },
+    { address: 'fd00::', prefixBits: 8, family: 'ipv6' },
+  ]);
+
+  test.each([
+    ['10.9.8.7', 'IPv4', true],
+    ['11.0.0.1', 'IPv4', false],
+    ['::ffff:10.9.8.7', 'IPv6', true],
+    ['::ffff:11.0.0.1', 'IPv6', false],
+    ['fd12::1', 'IPv6', true],
+    ['2001:db8::1', 'IPv6', false],
+  ])('%s by its network: %s, %s', (address, family, isTrusted) => {
+    expect(trusts(socket(address, family))).toBe(isTrusted);
+  });
+
+  test('at a unix socket only where that is written down', () => {
+    expect(trusts(socket(undefined))).toBe(false);
+    expect(trustedBy(['unix'])(socket(undefined))).toBe(true);
+  });
+});

@@ -1,0 +1,609 @@
+/** TLS between a fake client, the real session and a fake server, on real sockets. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { UndropError } from '../../../src/errors.js';
+import { chooseRelay } from '../../../src/relay/raw-handle.js';
+import { openProxyTls, type TlsSettings } from '../../../src/session/login/tls.js';
+import { CLIENT_SSL, hasFlag } from '../../../src/wire/capabilities.js';
+import {
+  decodeHandshakeResponse41,
+  withAuthResponse,
+} from '../../../src/wire/connection/handshake-response41.js';
+import { decodeHandshakeV10 } from '../../../src/wire/connection/handshake-v10.js';
+import { encodePacket } from '../../../src/wire/framing.js';
+import { decodeErr, encodeErr } from '../../../src/wire/response/err.js';
+import { type Certificates, makeCertificates } from '../../support/certificates.js';
+import { exchange, payload } from '../../support/conversation.js';
+import {
+  type Bench,
+  type BenchOptions,
+  openBench,
+  type Peer,
+} from '../../support/session-bench.js';
+import { acceptTls, startTls } from '../../support/tls-peers.js';
+
+/** By streams first: raw handles are tried for once, and used from then on. */
+const WAYS = ['streams', 'raw handles'];
+
+// Keys are made, some of them by a busy machine.
+jest.setTimeout(60_000);
+
+let files: Certificates;
+let bench: Bench | null = null;
+
+beforeAll(() => {
+  files = makeCertificates();
+});
+
+afterEach(async () => {
+  await bench?.close();
+  bench = null;
+});
+
+afterAll(() => files.remove());
+
+const LOGIN = exchange('mysql-9.7/deprecate-eof', 'login').spoken.map(({ packet }) => packet);
+const [GREETING = Buffer.alloc(0), RESPONSE = Buffer.alloc(0)] = LOGIN;
+const OK = Buffer.from('00000002000000', 'hex');
+const PING = encodePacket(Buffer.from([0x0e]), 0);
+
+function userIn(response: Buffer): string {
+  return decodeHandshakeResponse41(payload(response)).user;
+}
+
+/** The client's response and its SSLRequest, with the flag set. */
+function inTls(): { readonly request: Buffer; readonly response: Buffer } {
+  const response = Buffer.from(payload(RESPONSE));
+  response.writeUInt32LE((response.readUInt32LE(0) | CLIENT_SSL) >>> 0, 0);
+  return {
+    request: encodePacket(response.subarray(0, 32), 1),
+    response: encodePacket(response, 2),
+  };
+}
+
+/** A greeting of a server that has TLS, or none. */
+function greetingWith(offersTls: boolean): Buffer {
+  const copy = Buffer.from(GREETING);
+  const { lowOffset } = decodeHandshakeV10(payload(GREETING));
+  const low = copy.readUInt16LE(4 + lowOffset) & ~CLIENT_SSL;
+  copy.writeUInt16LE(low | (offersTls ? CLIENT_SSL : 0), 4 + lowOffset);
+  return copy;
+}
+
+interface Greeted {
+  readonly client: Peer;
+  readonly server: Peer;
+  /** As the client sees it. */
+  readonly offersTls: boolean;
+}
+
+async function greeted(
+  tls: Partial<TlsSettings>,
+  options: BenchOptions & { readonly serverHasTls?: boolean } = {},
+): Promise<Greeted> {
+  bench = await openBench({ ...options, tls });
+  const client = await bench.client();
+  const server = await bench.accepted();
+  const sent = greetingWith(options.serverHasTls ?? true);
+  server.send(sent);
+  const seen = decodeHandshakeV10(payload(await client.take(sent.length)));
+  return { client, server, offersTls: hasFlag(seen.capabilities, CLIENT_SSL) };
+}
+
+function withCertificate(): Partial<TlsSettings> {
+  return { tlsCert: files.cert, tlsKey: files.key };
+}
+
+async function errorTo(
+  peer: Peer,
+): Promise<{ readonly said: string; readonly sequenceId: number }> {
+  const packet = await peer.packet();
+  const said = decodeErr(payload(packet)).message.toString();
+  return { said, sequenceId: packet[3] ?? 0 };
+}
+
+/** The server gets a login of nobody, which it refuses, instead of a broken handshake. */
+async function serverIsExcused(server: Peer): Promise<void> {
+  const polite = await server.packet();
+  expect(polite[3]).toBe(1);
+  expect(decodeHandshakeResponse41(payload(polite)).user).toBe('');
+  const message = Buffer.from('Access denied');
+  server.send(encodePacket(encodeErr({ errno: 1045, sqlState: '28000', message }), 2));
+  await server.ended();
+  server.end();
+}
+
+/** Both are told OK, each by its own sequence id, and a command goes through. */
+async function finishLogin(
+  peers: { readonly client: Peer; readonly server: Peer },
+  sequenceIds: { readonly client: number; readonly server: number },
+): Promise<void> {
+  const { client, server } = peers;
+  server.send(encodePacket(OK, sequenceIds.server));
+  expect((await client.packet()).equals(encodePacket(OK, sequenceIds.client))).toBe(true);
+  client.send(PING);
+  expect((await server.packet()).equals(PING)).toBe(true);
+  server.send(encodePacket(OK, 1));
+  expect((await client.packet()).equals(encodePacket(OK, 1))).toBe(true);
+}
+
+/** What the client sent after its header goes to the server as it is, its flags aside. */
+function expectSameResponse(packet: Buffer, sequenceId: number, wantsTls: boolean): void {
+  expect(packet[3]).toBe(sequenceId);
+  expect(packet.subarray(8).equals(RESPONSE.subarray(8))).toBe(true);
+  const { capabilities } = decodeHandshakeResponse41(payload(packet));
+  expect(hasFlag(capabilities, CLIENT_SSL)).toBe(wantsTls);
+}
+
+describe.each(WAYS)('by %s', (way) => {
+  beforeAll(async () => {
+    if (way === 'raw handles') expect(await chooseRelay('auto')).toBe('raw');
+  });
+
+  describe('a client', () => {
+    test('[20] is offered none without a certificate, and TLS never passes through (wire 20)', async () => {
+      const { client, server, offersTls } = await greeted({});
+      expect(offersTls).toBe(false);
+      client.send(inTls().request);
+      const { said, sequenceId } = await errorTo(client);
+      expect(said).toMatch(/^UNDROP_TLS_NOT_OFFERED: /);
+      expect(sequenceId).toBe(2);
+      await serverIsExcused(server);
+    });
+
+    test.each([true, false])(
+      '[20] is offered it with one; the server has it: %s (wire 20)',
+      async (has) => {
+        const { client, server, offersTls } = await greeted(withCertificate(), {
+          serverHasTls: has,
+        });
+        expect(offersTls).toBe(true);
+        client.send(RESPONSE);
+        expectSameResponse(await server.packet(), 1, false);
+        await finishLogin({ client, server }, { client: 2, server: 2 });
+      },
+    );
+
+    test.each([
+      ['its request and its ClientHello in one segment', {}],
+      ['both in segments of one byte', { cut: 1 }],
+      ['both in segments of 40 bytes, the first ending in the ClientHello', { cut: 40 }],
+    ])('[30] logs in with %s', async (_name, options) => {
+      const { client, server } = await greeted({
+        ...withCertificate(),
+        upstreamTls: 'disabled',
+      });
+      const { request, response } = inTls();
+      const secured = await startTls(client, { first: request, ...options });
+      secured.send(response);
+      expectSameResponse(await server.packet(), 1, false);
+      await finishLogin({ client: secured, server }, { client: 3, server: 2 });
+    });
+
+    test('[30] that sends a packet behind its request is cut off, and it is not read (wire 30)', async () => {
+      const { client, server } = await greeted(withCertificate());
+      const { request, response } = inTls();
+      client.send(request, response, encodePacket(Buffer.from('\x03DROP TABLE t'), 0));
+      await client.ended();
+      expect(client.received).toHaveLength(0);
+      client.end();
+      await serverIsExcused(server);
+      expect(server.received).toHaveLength(0);
+    });
+
+    test('that sends no TLS a moment later is cut off too', async () => {
+      const { client, server } = await greeted(withCertificate());
+      const { request, response } = inTls();
+      client.send(request);
+      client.send(response);
+      client.send(PING);
+      await client.ended();
+      client.end();
+      await serverIsExcused(server);
+    });
+
+    test.each(['end', 'destroy'] as const)('that leaves amid TLS by %s is excused', async (way) => {
+      const { client, server } = await greeted(withCertificate());
+      client.send(inTls().request);
+      client[way]();
+      await serverIsExcused(server);
+    });
+
+    test('that keeps silent amid TLS is cut off, and the server is excused', async () => {
+      const { client, server } = await greeted(withCertificate(), { loginTimeoutMs: 100 });
+      client.send(inTls().request);
+      await client.ended();
+      client.end();
+      await serverIsExcused(server);
+    });
+
+    test('gets an error in its TLS, by its own sequence id', async () => {
+      const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
+      const { request } = inTls();
+      const secured = await startTls(client, { first: request });
+      secured.send(encodePacket(Buffer.from('0500000000root\0', 'latin1'), 2));
+      const { said, sequenceId } = await errorTo(secured);
+      expect(said).toMatch(/^UNDROP_MALFORMED_PACKET: /);
+      expect(sequenceId).toBe(3);
+      await serverIsExcused(server);
+    });
+
+    test('that names other capabilities in its response has those of its request', async () => {
+      const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
+      const { request, response } = inTls();
+      const secured = await startTls(client, { first: request });
+      const careless = Buffer.from(response);
+      careless.writeUInt32LE(0, 4);
+      secured.send(careless);
+      expectSameResponse(await server.packet(), 1, false);
+    });
+
+    test('sends and gets what is longer than a record, at every edge of one', async () => {
+      const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
+      const { request, response } = inTls();
+      const secured = await startTls(client, { first: request });
+      secured.send(response);
+      await server.packet();
+      await finishLogin({ client: secured, server }, { client: 3, server: 2 });
+      for (const size of [16_379, 16_380, 16_381, 32_768, 65_536, 1_000_000, 10_000_000]) {
+        // COM_STMT_SEND_LONG_DATA, of which nothing is read, and an ERR that nobody asked for.
+        const data = encodePacket(Buffer.concat([Buffer.of(0x18), Buffer.alloc(size, 'd')]), 0);
+        secured.send(data);
+        expect((await server.take(data.length)).equals(data)).toBe(true);
+        const answer = encodePacket(Buffer.concat([Buffer.of(0xff), Buffer.alloc(size, 'e')]), 1);
+        server.send(answer);
+        expect((await secured.take(answer.length)).equals(answer)).toBe(true);
+      }
+    });
+  });
+
+  describe('a server', () => {
+    test('is asked for TLS where that is required, and by the ids of its own leg (wire 25)', async () => {
+      const { client, server } = await greeted({ upstreamTls: 'required' });
+      client.send(RESPONSE);
+      const request = await server.packet();
+      expect([request.length, request[3]]).toEqual([36, 1]);
+      expect(request.readUInt32LE(4) & CLIENT_SSL).not.toBe(0);
+      const secured = await acceptTls(server, files);
+      expectSameResponse(await secured.packet(), 2, true);
+      await finishLogin({ client, server: secured }, { client: 2, server: 3 });
+    });
+
+    test('and a client both have TLS as the client has it', async () => {
+      const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'as-client' });
+      const { request, response } = inTls();
+      const securedClient = await startTls(client, { first: request });
+      securedClient.send(response);
+      expect(await server.packet()).toHaveLength(36);
+      const securedServer = await acceptTls(server, files);
+      expectSameResponse(await securedServer.packet(), 2, true);
+      const peers = { client: securedClient, server: securedServer };
+      await finishLogin(peers, { client: 3, server: 3 });
+    });
+
+    test('commands that a client sends ahead wait for TLS as well', async () => {
+      const { client, server } = await greeted({ upstreamTls: 'preferred' });
+      client.send(RESPONSE, PING);
+      await server.packet();
+      const secured = await acceptTls(server, files);
+      await secured.packet();
+      secured.send(encodePacket(OK, 3));
+      expect((await secured.packet()).equals(PING)).toBe(true);
+    });
+
+    test.each([
+      ['as-client, without the client', 'as-client', true],
+      ['preferred, where it has none', 'preferred', false],
+      ['disabled', 'disabled', true],
+    ] as const)('is not asked with %s', async (_name, upstreamTls, serverHasTls) => {
+      const { client, server } = await greeted({ upstreamTls }, { serverHasTls });
+      client.send(RESPONSE);
+      expectSameResponse(await server.packet(), 1, false);
+    });
+
+    test('that has none where it is required: the client is told', async () => {
+      const { client, server } = await greeted(
+        { upstreamTls: 'required' },
+        { serverHasTls: false },
+      );
+      client.send(RESPONSE);
+      const { said, sequenceId } = await errorTo(client);
+      expect(said).toMatch(/^UNDROP_UPSTREAM_TLS: No TLS with the server; the log/);
+      expect(sequenceId).toBe(2);
+      await serverIsExcused(server);
+    });
+
+    test('that breaks TLS off: the client is told', async () => {
+      const { client, server } = await greeted({ upstreamTls: 'required' });
+      client.send(RESPONSE);
+      await server.packet();
+      server.send(encodePacket(Buffer.from('\xff\x13\x04#08S01Bad handshake', 'latin1'), 2));
+      expect((await errorTo(client)).said).toMatch(/^UNDROP_UPSTREAM_TLS: /);
+      await client.ended();
+    });
+
+    test('what it sends unasked before TLS is not read as if it had come by TLS', async () => {
+      const { client, server } = await greeted({ upstreamTls: 'required' });
+      // The beginning of a packet that would be completed within TLS.
+      server.send(Buffer.from('07000002', 'hex'));
+      await server.until(
+        'arrived',
+        () => (bench?.counters.bytesFromServers ?? 0) > GREETING.length,
+      );
+      client.send(RESPONSE);
+      expect((await errorTo(client)).said).toMatch(/^UNDROP_MALFORMED_PACKET: /);
+    });
+
+    test('is excused behind TLS where the session ends before that is there (wire 33)', async () => {
+      const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'required' });
+      client.send(RESPONSE);
+      await server.packet();
+      bench?.listener.endWhenIdle(() => undefined);
+      expect((await errorTo(client)).said).toMatch(/^UNDROP_SHUTTING_DOWN/);
+      const peer = await acceptTls(server, files);
+      const response = await peer.packet();
+      expect([response[3], userIn(response)]).toEqual([2, '']);
+      const message = Buffer.from('Access denied');
+      peer.send(encodePacket(encodeErr({ errno: 1045, sqlState: '28000', message }), 3));
+      await peer.ended();
+    });
+
+    test('is trusted by its authority, and by its name where that is asked for', async () => {
+      const attempt = async (
+        upstreamTls: TlsSettings['upstreamTls'],
+        upstreamCa: string,
+        cert: string,
+      ): Promise<string> => {
+        // With the certificate's key, as making another takes its time.
+        const some = { ...withCertificate(), upstreamTls, upstreamCa };
+        const { client, server } = await greeted(some);
+        client.send(RESPONSE);
+        await server.packet();
+        const peer = await acceptTls(server, { cert, key: files.key });
+        // A server that isn't trusted hears of nobody, and refuses that.
+        const isTrusted = userIn(await peer.packet()) !== '';
+        const verdict = isTrusted ? 'trusted' : (await errorTo(client)).said;
+        await bench?.close();
+        bench = null;
+        return verdict;
+      };
+      expect(await attempt('verify-ca', files.ca, files.cert)).toBe('trusted');
+      expect(await attempt('verify-ca', files.ca, files.otherNameCert)).toBe('trusted');
+      expect(await attempt('verify-ca', files.otherCa, files.cert)).toMatch(/UNDROP_UPSTREAM_TLS/);
+      expect(await attempt('verify-ca', '', files.cert)).toMatch(/UNDROP_UPSTREAM_TLS/);
+      expect(await attempt('verify-identity', files.ca, files.cert)).toBe('trusted');
+      expect(await attempt('verify-identity', files.ca, files.otherNameCert)).toMatch(
+        /UNDROP_UPSTREAM_TLS/,
+      );
+    });
+  });
+
+  describe('a password in clear', () => {
+    const SECRET = 'the secret';
+    const askFor = (plugin: string, first = 0xfe) =>
+      Buffer.concat([Buffer.of(first), Buffer.from(`${plugin}\0`)]);
+
+    test.each([
+      ['mysql_clear_password', 0xfe],
+      ['dialog', 0xfe],
+      ['mysql_clear_password', 0x02],
+    ])('[24] by %s is not asked for over a lesser leg (%d)', async (plugin, first) => {
+      const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
+      const { request, response } = inTls();
+      const secured = await startTls(client, { first: request });
+      secured.send(response);
+      await server.packet();
+      server.send(encodePacket(askFor(plugin, first), 2));
+      const { said, sequenceId } = await errorTo(secured);
+      expect(said).toMatch(new RegExp(`^UNDROP_CLEARTEXT_PASSWORD: .* ${plugin} would send`));
+      expect(sequenceId).toBe(3);
+      // The server is answered with nothing, by the next id of its leg.
+      expect(await server.packet()).toEqual(encodePacket(Buffer.alloc(0), 3));
+    });
+
+    test('[24] that comes unasked does not go on over a lesser leg (wire 24)', async () => {
+      const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
+      const plain = payload(inTls().response);
+      const named = Buffer.concat([
+        withAuthResponse(plain, decodeHandshakeResponse41(plain), Buffer.from(`${SECRET}\0`)),
+      ]);
+      const from = named.indexOf('caching_sha2_password');
+      const response = Buffer.concat([
+        named.subarray(0, from),
+        Buffer.from('mysql_clear_password'),
+        named.subarray(from + 'caching_sha2_password'.length),
+      ]);
+      const secured = await startTls(client, { first: inTls().request });
+      secured.send(encodePacket(response, 2));
+      expect((await errorTo(secured)).said).toMatch(/^UNDROP_CLEARTEXT_PASSWORD: /);
+      await serverIsExcused(server);
+      expect(server.received.includes(SECRET)).toBe(false);
+    });
+
+    test('[24] goes through between equal legs (wire 24)', async () => {
+      const { client, server } = await greeted({});
+      client.send(RESPONSE);
+      await server.packet();
+      server.send(encodePacket(askFor('mysql_clear_password'), 2));
+      await client.packet();
+      client.send(encodePacket(Buffer.from(`${SECRET}\0`), 3));
+      expect(await server.packet()).toEqual(encodePacket(Buffer.from(`${SECRET}\0`), 3));
+    });
+  });
+
+  test('other plugins go through unread between unequal legs, in any number of rounds (wire 24)', async () => {
+    const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
+    const { request, response } = inTls();
+    const secured = await startTls(client, { first: request });
+    secured.send(response);
+    await server.packet();
+    const rounds = [
+      ['fe636c69656e745f656432353531390000', 'aa'.repeat(64)],
+      ['fe706172736563007061727365632d6e6f6e6365', ''],
+      ['5001020304', 'bb'.repeat(96)],
+      ['0104', '02'],
+      ['01ff', '00'],
+      ['02617574685f736f636b65740000', ''],
+    ];
+    let sequenceId = 2;
+    for (const [asked = '', answered = ''] of rounds) {
+      server.send(encodePacket(Buffer.from(asked, 'hex'), sequenceId));
+      expect(await secured.packet()).toEqual(
+        encodePacket(Buffer.from(asked, 'hex'), sequenceId + 1),
+      );
+      secured.send(encodePacket(Buffer.from(answered, 'hex'), sequenceId + 2));
+      const expected = encodePacket(Buffer.from(answered, 'hex'), sequenceId + 1);
+      expect(await server.packet()).toEqual(expected);
+      sequenceId += 2;
+    }
+    await finishLogin({ client: secured, server }, { client: sequenceId + 1, server: sequenceId });
+  });
+});
+
+describe('[56] the files', () => {
+  const settings = (some: Partial<TlsSettings>): TlsSettings => ({
+    upstream: [{ host: '127.0.0.1', port: 1 }],
+    tls: 'offered',
+    tlsCert: '',
+    tlsKey: '',
+    upstreamTls: 'as-client',
+    upstreamCa: '',
+    upstreamCert: '',
+    upstreamKey: '',
+    upstreamPublicKey: 'auto',
+    lendOsUser: 'off',
+    lendTls: 'off',
+    ...some,
+  });
+
+  async function problemsOf(some: Partial<TlsSettings>): Promise<string> {
+    try {
+      await openProxyTls(settings(some));
+      return '';
+    } catch (error) {
+      if (!(error instanceof UndropError)) throw error;
+      expect(error.code).toBe('UNDROP_CONFIG');
+      return error.message;
+    }
+  }
+
+  test('stop the start where one is wrong, and say which and why', async () => {
+    const { cert, key } = files;
+    const missing = join(files.folder, 'missing.pem');
+    expect(await problemsOf({ tlsCert: missing, tlsKey: key })).toMatch(
+      /^UNDROP_TLS_CERT: expected a readable file, found ENOENT/,
+    );
+    expect(await problemsOf({ tlsCert: cert })).toMatch(/^UNDROP_TLS_KEY is not set: .*_CERT\./);
+    expect(await problemsOf({ tlsKey: key })).toMatch(/^UNDROP_TLS_CERT is not set: .*_KEY\./);
+    expect(await problemsOf({ tlsCert: key, tlsKey: key })).toMatch(
+      /^UNDROP_TLS_CERT: expected a certificate in PEM in .*key\.pem, found /,
+    );
+    expect(await problemsOf({ tlsCert: cert, tlsKey: cert })).toMatch(
+      /^UNDROP_TLS_KEY: expected a private key in PEM, without a passphrase, in .*cert\.pem/,
+    );
+    expect(await problemsOf({ tlsCert: cert, tlsKey: files.lockedKey })).toMatch(
+      /^UNDROP_TLS_KEY: .* without a passphrase/,
+    );
+    expect(await problemsOf({ tlsCert: cert, tlsKey: files.ecKey })).toMatch(
+      /^UNDROP_TLS_KEY: expected the key of the certificate in .*cert\.pem, found another\./,
+    );
+    expect(await problemsOf({ upstreamTls: 'verify-ca', upstreamCa: key })).toMatch(
+      /^UNDROP_UPSTREAM_CA: expected certificates in PEM in .*key\.pem, found /,
+    );
+    expect(await problemsOf({ upstreamTls: 'required', upstreamCa: files.ca })).toMatch(
+      /^UNDROP_UPSTREAM_CA: expected UNDROP_UPSTREAM_TLS to be verify-ca or verify-identity/,
+    );
+    expect(await problemsOf({ upstreamTls: 'required', upstreamCert: cert })).toMatch(
+      /^UNDROP_UPSTREAM_KEY is not set: .* beside UNDROP_UPSTREAM_CERT\./,
+    );
+    const identity = { upstreamCert: cert, upstreamKey: files.ecKey };
+    expect(await problemsOf({ upstreamTls: 'required', ...identity })).toMatch(
+      /^UNDROP_UPSTREAM_KEY: expected the key of the certificate in .*cert\.pem, found another\./,
+    );
+    expect(await problemsOf({ ...identity, upstreamKey: key, upstreamTls: 'disabled' })).toMatch(
+      /^UNDROP_UPSTREAM_CERT: expected UNDROP_UPSTREAM_TLS to be another with it, found disabled/,
+    );
+    expect(await problemsOf({ upstreamPublicKey: missing })).toMatch(
+      /^UNDROP_UPSTREAM_PUBLIC_KEY: expected a readable file/,
+    );
+    expect(await problemsOf({ upstreamPublicKey: files.ecKey })).toMatch(
+      /^UNDROP_UPSTREAM_PUBLIC_KEY: expected an RSA public key/,
+    );
+  });
+
+  test('are all named at once', async () => {
+    const said = await problemsOf({ tlsCert: files.cert, upstreamCa: files.ca });
+    expect(said).toContain('UNDROP_TLS_KEY');
+    expect(said).toContain('UNDROP_UPSTREAM_CA');
+  });
+
+  test('that the server is to know undrop by are read anew, too', async () => {
+    const upstreamCert = join(files.folder, 'identity.pem');
+    const upstreamKey = join(files.folder, 'identity-key.pem');
+    const install = (fromCert: string, fromKey: string) => {
+      writeFileSync(upstreamCert, readFileSync(fromCert));
+      writeFileSync(upstreamKey, readFileSync(fromKey));
+    };
+    const these = settings({ upstreamTls: 'required', upstreamCert, upstreamKey });
+    install(files.cert, files.key);
+    const proxyTls = await openProxyTls(these);
+    const shown = () => proxyTls.service.tls?.identity?.cert;
+    expect(shown()).toBe(readFileSync(files.cert, 'utf8'));
+    install(files.renewedCert, files.renewedKey);
+    await proxyTls.change(these);
+    expect(shown()).toBe(readFileSync(files.renewedCert, 'utf8'));
+  });
+
+  test('with an EC key, or with the chain behind the certificate, will do', async () => {
+    const chain = join(files.folder, 'chain.pem');
+    writeFileSync(chain, readFileSync(files.cert, 'utf8') + readFileSync(files.ca, 'utf8'));
+    expect(await problemsOf({ tlsCert: files.ecCert, tlsKey: files.ecKey })).toBe('');
+    expect(await problemsOf({ tlsCert: chain, tlsKey: files.key })).toBe('');
+    expect(await problemsOf({ upstreamPublicKey: files.publicKey })).toBe('');
+  });
+
+  test('that are read anew count for the next handshake; wrong ones change nothing (wire 56)', async () => {
+    const [cert, key] = [join(files.folder, 'live.pem'), join(files.folder, 'live-key.pem')];
+    const install = (fromCert: string, fromKey: string) => {
+      writeFileSync(cert, readFileSync(fromCert));
+      writeFileSync(key, readFileSync(fromKey));
+    };
+    install(files.cert, files.key);
+    const tls = { tlsCert: cert, tlsKey: key, upstreamTls: 'disabled' as const };
+    bench = await openBench({ tls });
+    const { client: open, server: itsServer } = await logInByTls(bench);
+    const first = await certificateOf(bench);
+    install(files.renewedCert, files.renewedKey);
+    expect(await certificateOf(bench)).toBe(first);
+    await bench.tls.change(settings(tls));
+    const second = await certificateOf(bench);
+    expect(second).not.toBe(first);
+    install(files.cert, files.ecKey);
+    await expect(bench.tls.change(settings(tls))).rejects.toThrow(/UNDROP_TLS_KEY: expected the/);
+    expect(await certificateOf(bench)).toBe(second);
+    // A session that was open all the while goes on.
+    open.send(PING);
+    expect((await itsServer.packet()).equals(PING)).toBe(true);
+  });
+});
+
+async function logInByTls(opened: Bench): Promise<{ client: Peer; server: Peer }> {
+  const client = await opened.client();
+  const server = await opened.accepted();
+  const sent = greetingWith(true);
+  server.send(sent);
+  await client.take(sent.length);
+  const { request, response } = inTls();
+  const secured = await startTls(client, { first: request });
+  secured.send(response);
+  await server.packet();
+  await finishLogin({ client: secured, server }, { client: 3, server: 2 });
+  return { client: secured, server };
+}
+
+/** Fingerprint of what a new client is shown. */
+async function certificateOf(opened: Bench): Promise<string> {
+  const { client } = await logInByTls(opened);
+  return client.peerFingerprint;
+}

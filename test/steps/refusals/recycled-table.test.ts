@@ -1,0 +1,16 @@
+/** What a client hears of a table in our own schemas: only a held one is removed in its time. */
+import { expect, test } from '@jest/globals';
+import { whatIsRecycled } from '../../../src/steps/refusals/recycled-table.js';
+
+const HELD = '_vt_HOLD_0195a1b2c3d070008000000000000009_20260308120000';
+
+test.each([
+  ['_undrop', 'ledger', 'the ledger of undrop, which stays'],
+  ['_UNDROP', 'LEDGER_VERSION', 'the ledger of undrop, which stays'],
+  ['_undrop', HELD, 'in the recycle schema of undrop, which removes it in its time'],
+  ['_undrop_local', HELD, 'in the recycle schema of undrop, which removes it in its time'],
+  ['_undrop_local', 'ledger', 'in the recycle schema of undrop, where no client drops anything'],
+  ['_undrop', 'guard_1', 'in the recycle schema of undrop, where no client drops anything'],
+])('%s.%s is said to be: %s', (schema, table, expected) => {
+  expect(whatIsRecycled({ schema, table })).toBe(expected);
+});

@@ -1,0 +1,21 @@
+/** A reading of ours that is wrong is refused before anything is dropped. */
+import { expect, test } from '@jest/globals';
+import { objectionTo } from '../../../src/steps/refusals/unsupported.js';
+import { lexMode } from '../../sql/describe-verdict.js';
+import { classify } from '../../support/classify.js';
+
+const MYSQL = { flavour: 'mysql', versionId: 90_704, isGalera: false } as const;
+
+test('a list of tables that a second parser does not find in the text is objected to', () => {
+  const text = Buffer.from('DROP TABLE kept, gone');
+  const verdict = classify(text, lexMode('mysql-9.7'), { multiStatements: false });
+  if (verdict.kind !== 'drop-table') throw new Error(verdict.kind);
+  const { statement } = verdict;
+  const server = { ...MYSQL, text: '9.7.4' };
+  expect(objectionTo(statement, server, text)).toBeNull();
+  const wrong = { ...statement, names: statement.names.slice(0, 1) };
+  expect(objectionTo(wrong, server, text)).toEqual({
+    why: expect.stringContaining('the second parser reads'),
+    isOfSyntax: false,
+  });
+});

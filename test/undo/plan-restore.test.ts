@@ -1,0 +1,138 @@
+/** Which held table is meant, and where it goes. */
+import { describe, expect, test } from '@jest/globals';
+import { UndropError } from '../../src/errors.js';
+import type { HeldTable } from '../../src/undo/list.js';
+import { planRestore } from '../../src/undo/plan-restore.js';
+import { held } from './held.js';
+
+const orders = held(1, 'shop.orders');
+const older = held(2, 'shop.items');
+const newer = held(3, 'shop.items');
+const other = held(4, 'crm.notes');
+const all = [other, newer, older, orders];
+
+function refusal(tables: readonly HeldTable[], target: string, to?: string): UndropError {
+  try {
+    planRestore(tables, { target, to });
+  } catch (error) {
+    if (error instanceof UndropError) return error;
+    throw error;
+  }
+  throw new Error('it was not refused');
+}
+
+describe('which held table is meant', () => {
+  test.each([
+    ['its name', 'orders'],
+    ['its qualified name', 'shop.orders'],
+    ['its name in backticks', '`shop`.`orders`'],
+    ['its name in another case', 'SHOP.Orders'],
+    ['its id', orders.id],
+    ['its id in capitals', orders.id.toUpperCase()],
+    ['its id with dashes', orders.id.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')],
+    ['a unique beginning of its id', orders.id.slice(0, 12)],
+  ])('is found by %s', (_how, target) => {
+    const plan = planRestore(all, { target });
+    expect(plan).toEqual({ table: orders, to: orders.origin, others: [] });
+  });
+
+  test('is the newest of that name; the others are named', () => {
+    const plan = planRestore(all, { target: 'items' });
+    expect(plan).toMatchObject({ table: newer, others: [older] });
+  });
+
+  test('is the newest that is whole, where the newest is being emptied', () => {
+    const purged = held(3, 'shop.items', { state: 'PURGE' });
+    const plan = planRestore([purged, older], { target: 'items' });
+    expect(plan).toMatchObject({ table: older, others: [purged] });
+  });
+
+  test('is the one whose name looks like an id, before ids that begin so', () => {
+    const cafe = held(5, 'shop.0195');
+    expect(planRestore([cafe, ...all], { target: '0195' }).table).toBe(cafe);
+  });
+
+  test('is not guessed among schemas', () => {
+    const error = refusal([held(5, 'crm.orders'), ...all], 'orders');
+    expect(error.code).toBe('UNDROP_AMBIGUOUS');
+    expect(error.message).toContain('(crm.orders)');
+    expect(error.message).toContain('(shop.orders)');
+  });
+
+  test('is not guessed among ids that begin the same', () => {
+    expect(refusal(all, '0195a1b2').code).toBe('UNDROP_AMBIGUOUS');
+  });
+
+  test('is not looked for by fewer than four digits of an id', () => {
+    expect(refusal([orders], '019').code).toBe('UNDROP_NO_SUCH_HELD');
+  });
+
+  test.each([
+    ['ordes', ' Similar: shop.orders.'],
+    ['shop.ordres', ' Similar: shop.orders.'],
+    ['order', ' Similar: shop.orders.'],
+    ['customers', ''],
+  ])('%s is not there, and similar names are said', (target, similar) => {
+    const error = refusal(all, target);
+    expect(error.code).toBe('UNDROP_NO_SUCH_HELD');
+    expect(error.message).toBe(
+      `No table is held under the name or id "${target}".${similar} ` +
+        'Look at `undrop list` for everything that can be brought back; of an id at least the ' +
+        'first 4 digits are needed.',
+    );
+  });
+
+  test('is a schema, whose tables are said', () => {
+    const tables = ['a', 'b', 'c', 'd', 'e', 'f'].map((table, n) => held(n, `ed.${table}`));
+    expect(refusal([...tables, held(7, 'ed.a'), ...all], 'ED').message).toContain(
+      'It is a schema of which these are held: ed.a, ed.b, ed.c, ed.d, ed.e and 1 more.',
+    );
+  });
+
+  test.each(['', '.', 'x'])('"%s" is similar to no name of one character', (target) => {
+    expect(refusal([held(1, 'shop.?')], target).message).not.toContain('Similar');
+  });
+
+  test.each(['PURGE', 'EVAC', 'DROP'] as const)(
+    'is refused in %s: its rows may be gone',
+    (state) => {
+      const error = refusal([held(1, 'shop.orders', { state })], 'orders');
+      expect(error.code).toBe('UNDROP_NOT_RESTORABLE');
+      expect(error.message).toContain(`in state ${state}`);
+    },
+  );
+});
+
+describe('where it goes', () => {
+  test.each([
+    ['old', { schema: 'shop', table: 'old' }],
+    ['crm.old', { schema: 'crm', table: 'old' }],
+    ['`my.db`.`o``ld`', { schema: 'my.db', table: 'o`ld' }],
+    ['日本.表', { schema: '日本', table: '表' }],
+  ])('--to %s', (to, expected) => {
+    expect(planRestore(all, { target: 'orders', to }).to).toEqual(expected);
+  });
+
+  test.each([
+    '',
+    '.',
+    'a.',
+    '.b',
+    'a.b.c',
+    '`a',
+    `${'x'.repeat(65)}`,
+    '_undrop.x',
+    '_UNDROP_LOCAL.x',
+    'crm.o\u{1f600}',
+  ])('is refused: --to "%s"', (to) => {
+    expect(refusal(all, 'orders', to).code).toBe('UNDROP_BAD_TARGET');
+  });
+
+  test('must be said for a table that the ledger does not know', () => {
+    const lost = held(6, null);
+    expect(refusal([lost], lost.id).code).toBe('UNDROP_NO_ORIGIN');
+    expect(refusal([lost], lost.id, 'orders').code).toBe('UNDROP_NO_ORIGIN');
+    const plan = planRestore([lost], { target: lost.id, to: 'shop.orders' });
+    expect(plan.to).toEqual({ schema: 'shop', table: 'orders' });
+  });
+});
