@@ -42,7 +42,7 @@ const IN_THE_BUNDLE = {
   'src/log.ts': [['createRequire(import.meta.url)', 'require']],
   'src/service/databases.ts': [['createRequire(import.meta.url)', 'require']],
   'src/cli/commands/start.ts': [
-    ["'../../../..'", "'../..'"],
+    ["'../../../../..'", "'../..'"],
     ["'build/src/cli/main.js'", "'build/undrop.mjs'"],
   ],
   'src/cli/command-line.ts': [

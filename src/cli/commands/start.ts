@@ -17,7 +17,7 @@ import { runTour } from '../../demo/tour.js';
 import type { Out } from '../shell.js';
 import { leaveSignals } from '../signals.js';
 
-const PROJECT = join(fileURLToPath(import.meta.url), '../../../..');
+const PROJECT = join(fileURLToPath(import.meta.url), '../../../../..');
 const MAIN = join(PROJECT, 'build/src/cli/main.js');
 
 /** What the other commands lend to these two. */
