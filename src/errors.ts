@@ -323,14 +323,6 @@ export const ERRORS = {
     text: '{tables} not dropped: other sessions changed the tables meanwhile (tries: {times}).',
     remedy: 'Run the statement again.',
   },
-  UNDROP_TRUNCATED_BEFORE_ALTER: {
-    fault: 'client',
-    errno: 1105,
-    sqlState: 'HY000',
-    text: '{tables} truncated, but is as it was before another session altered it a moment ago: {why}. Held, rows and ALTER, as {held}.',
-    remedy:
-      'Run that ALTER TABLE again, or restore what is held under another name (undrop restore) and compare.',
-  },
   UNDROP_SCHEMA_NOT_DROPPED: {
     fault: 'operator',
     errno: 1235,

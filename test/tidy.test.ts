@@ -413,7 +413,9 @@ function startedBy({ path, strings }: SourceFile): readonly string[] {
 
 /** Pure rooms, and the procedures: what they need of the world they yield as effects. */
 function isPure({ path }: SourceFile): boolean {
-  const isProcedure = /^src\/statements\/drop-table\/(?!text\.)/.test(path);
+  // What the service account does for one statement alone has a file of its own.
+  const isProcedure =
+    /^src\/statements\/(drop-table|truncate|partitions)\/(?!(text|service)\.)/.test(path);
   return (
     isProcedure || /^src\/(wire|sql|names|policy)\//.test(path) || /\/next-[a-z-]+\.ts$/.test(path)
   );

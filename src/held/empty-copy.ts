@@ -34,8 +34,6 @@ import { hasOthers } from './relocate/spare-schema.js';
 export interface GhostRequest {
   /** Of the table's drop. */
   readonly id: string;
-  /** How many were made for it before. */
-  readonly before: number;
   readonly source: { readonly schema: string; readonly table: string };
   /** Of the source, where they are off it by now; null: as they are read. */
   readonly keys: readonly ForeignKey[] | null;
@@ -77,7 +75,7 @@ export async function makeGhost(
   pool: ServicePool,
   request: GhostRequest,
 ): Promise<GhostTable | NoGhost> {
-  const { source, logged, utcNow, before } = request;
+  const { source, logged, utcNow } = request;
   const id = twinIdOf(request.id);
   const server = await readServerFacts(pool);
   const look = await readTable(pool, { id, ...source });
@@ -87,7 +85,7 @@ export async function makeGhost(
   const keysOfSource = await withOriginalNames(pool, source, shown);
   // Which the server doesn't empty.
   if (isVersioned(look.definition)) return { none: 'versioned' };
-  const due = new Date(utcNow.getTime() + LEFT_MS + 1_000 * before);
+  const due = new Date(utcNow.getTime() + LEFT_MS);
   const formatted = formatHoldName({ state: 'HOLD', id, due });
   const table = server.lowerCaseTableNames === 0 ? formatted : formatted.toLowerCase();
   const fingerprint = likenessOf(look.definition, source.table, keysOfSource, { source, server });

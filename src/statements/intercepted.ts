@@ -29,8 +29,10 @@ import {
 } from '../wire/server-errors.js';
 import type { ServerVersion } from '../wire/server-version.js';
 import { dropTable as dropTableSteps } from './drop-table/drop-table.js';
-import { runPartitions } from './partitions/partitions.js';
-import { runTruncate } from './truncate/truncate.js';
+import { alterPartitions } from './partitions/partitions.js';
+import { PARTITION_SERVICE } from './partitions/service.js';
+import { SWAP_SERVICE } from './truncate/service.js';
+import { truncate } from './truncate/truncate.js';
 
 /** A statement, or another command, that was taken out of the client's stream. */
 export interface Taken {
@@ -158,8 +160,9 @@ export async function dropAndHold(
   let result: DropResult;
   try {
     const { empties = false, partitions } = drop.statement;
-    if (empties) result = await runTruncate(request, how);
-    else if (partitions !== undefined) result = await runPartitions(request, how);
+    if (empties) result = await run(truncate(SWAP_SERVICE), request, how);
+    else if (partitions !== undefined)
+      result = await run(alterPartitions(PARTITION_SERVICE), request, how);
     else result = await run(dropTableSteps, request, how);
   } catch (error) {
     if (error instanceof DestroyHinted) return destroy(error.facts);

@@ -1,7 +1,8 @@
 /**
- * The intents of one try in the ledger: recorded under what is guessed of the session while the
- * session itself is asked, corrected where the guess was wrong, and at the end turned into what is
- * held, or forgotten.
+ * The intents of one try in the ledger: those of the names of the statement, recorded under what is
+ * guessed of the session while the session itself is asked and corrected where the guess was wrong,
+ * and those of targets: partitions, or the same table once more. At the end each is turned into
+ * what is held, or forgotten.
  *
  * Invariants: an intent is in the ledger before its RENAME is sent. Once a RENAME was sent, an
  * intent is forgotten only after a look: a KILL that meets a RENAME at its end is answered with an
@@ -14,7 +15,7 @@ import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { asksForHosts, type Ruling } from '../policy/decide.js';
 import { resolveEnded } from '../recovery/resolve-intents.js';
 import type { DropOptions } from './drop-options.js';
-import { type ServiceNames, serviceNames } from './names/resolve.js';
+import { type NamedTable, type ServiceNames, serviceNames } from './names/resolve.js';
 import { type Dropper, type RecordedIntent, recordDrop } from './record-intents.js';
 import type { HeldTable } from './refuse.js';
 import type { DropRequest, UserFacts } from './request.js';
@@ -23,13 +24,22 @@ import { FORGET_TRIES_MAX, retryUntilWritten } from './retry-until-written.js';
 /** How often it is looked whether an intent waits. */
 const LOOK_EVERY_MS = 100;
 
+interface Target {
+  readonly name: string;
+  readonly ruling: Ruling | undefined;
+  /** False: nobody knows whether its intent was written. */
+  readonly isAnswered: boolean;
+}
+
 export class Intents {
   readonly #request: DropRequest;
   readonly #options: DropOptions;
   readonly #hints: ReadonlySet<string>;
   #guessed: ServiceNames = { tables: [] };
-  /** An intent that is on its way. */
-  #recording: Promise<RecordedIntent | null> = Promise.resolve(null);
+  /** An intent that is on its way; null: none was begun. */
+  #recording: Promise<RecordedIntent> | null = null;
+  /** Targets whose intents are in the ledger, or may be, by their ids. */
+  readonly #targets = new Map<string, Target>();
   #recorded: RecordedIntent | null = null;
   /** Whether the last intent went into the binary log. */
   #logged = true;
@@ -51,11 +61,17 @@ export class Intents {
     return this.#beganMs;
   }
 
-  get recorded(): RecordedIntent | null {
-    return this.#recorded;
+  /** As it is in the ledger, for the log; null: it is no table of the statement. */
+  nameOf(id: string): string | null {
+    const table = this.#recorded?.intent?.tables.find((one) => one.id === id);
+    return table === undefined
+      ? (this.#targets.get(id)?.name ?? null)
+      : `${table.schema}.${table.table}`;
   }
 
   rulingOf(id: string): Ruling | undefined {
+    const target = this.#targets.get(id);
+    if (target !== undefined) return target.ruling;
     return this.#recorded?.rulings[this.#request.ids.indexOf(id)];
   }
 
@@ -72,7 +88,7 @@ export class Intents {
   /** Resolves with true once the intents are seen to wait, with false once they are done. */
   async isStuck(): Promise<boolean> {
     const done = new AbortController();
-    const ending = this.#recording.then(() => {
+    const ending = Promise.resolve(this.#recording).then(() => {
       done.abort();
       return false;
     });
@@ -103,6 +119,27 @@ export class Intents {
     this.#logged = facts.logged;
     this.#recorded = await this.#record(names, facts);
     return this.#recorded;
+  }
+
+  async recordTargets(facts: UserFacts, tables: readonly NamedTable[]): Promise<RecordedIntent> {
+    this.#logged = facts.logged;
+    const ids = tables.map(() => this.#options.newId());
+    const names = tables.map(({ schema, table, partition }) => {
+      return `${schema}.${partition?.table ?? table}`;
+    });
+    const isAnswered = false;
+    for (const [index, id] of ids.entries()) {
+      this.#options.activeIds.add(id);
+      this.#targets.set(id, { name: names[index] ?? '', ruling: undefined, isAnswered });
+    }
+    const how = { ...this.#options, hints: this.#hints };
+    const recorded = await recordDrop({ ...this.#request, ids }, { tables }, facts, how);
+    if (recorded.intent === null) return recorded;
+    for (const [index, id] of ids.entries()) {
+      const ruling = recorded.rulings[index];
+      this.#targets.set(id, { name: names[index] ?? '', ruling, isAnswered: true });
+    }
+    return recorded;
   }
 
   /** What was decided by the guess would be decided so again. */
@@ -138,12 +175,26 @@ export class Intents {
       await recordOutcome(this.#options.pool, { tables, forgotten: [] });
     }
     await this.#forget(ids);
+    await this.#settleTargets((id) => held.some((table) => table.id === id));
+  }
+
+  /** A target of which nothing is held may have left something beside its intent. */
+  async #settleTargets(isHeld: (id: string) => boolean): Promise<void> {
+    const { pool } = this.#options;
+    for (const [id, { isAnswered }] of this.#targets) {
+      if (isHeld(id)) continue;
+      if (isAnswered) await resolveEnded(pool, [id]);
+      else await forgetUnanswered(pool, [id], { sqlLogBin: this.#logged });
+      this.#targets.delete(id);
+      this.#options.activeIds.delete(id);
+    }
   }
 
   /** False where recovery has to forget them. */
   async tryToForget(): Promise<boolean> {
     try {
       await this.#forget(this.#request.ids);
+      await this.#settleTargets(() => false);
       return true;
     } catch (error) {
       if (!(error instanceof Error)) throw error;
@@ -153,9 +204,10 @@ export class Intents {
 
   /** Nothing was recorded for a name that doesn't exist, so mostly there is nothing to forget. */
   async #forget(ids: readonly string[]): Promise<void> {
+    if (this.#recording === null) return;
     // What is still on its way could not be forgotten.
     const first = await this.#recording;
-    const tables = (this.#recorded ?? first)?.intent?.tables;
+    const tables = (this.#recorded ?? first).intent?.tables;
     const recorded = ids.filter(
       (id) => tables?.some((table) => table.id === id && table.holdUntil !== null) ?? true,
     );
@@ -165,11 +217,13 @@ export class Intents {
       // Recovery has what could not be settled.
       return this.#options.onUnsettled();
     }
-    const forget = first?.intent === null ? forgetUnanswered : forgetIntents;
+    const forget = first.intent === null ? forgetUnanswered : forgetIntents;
     await forget(this.#options.pool, recorded, { sqlLogBin: this.#logged });
   }
 
   release(): void {
-    for (const id of this.#request.ids) this.#options.activeIds.delete(id);
+    for (const id of [...this.#request.ids, ...this.#targets.keys()]) {
+      this.#options.activeIds.delete(id);
+    }
   }
 }

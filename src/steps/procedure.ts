@@ -8,8 +8,11 @@ import type { LastingBlocker } from '../held/relocate/blockers.js';
 import type { RelocateTable, Relocation } from '../held/relocate/relocate.js';
 import type { LockedTable } from '../ledger/intents/session-locks.js';
 import type { IntentFacts, IntentTable } from '../ledger/write.js';
+import type { ServicePool } from '../service/pool/pools.js';
 import type { Result } from '../wire/result-reader.js';
+import type { NamedTable } from './names/resolve.js';
 import type { RecordedIntent } from './record-intents.js';
+import type { HeldTable } from './refuse.js';
 import type { ServiceRename, ServiceRenameOutcome } from './rename/rename-by-service.js';
 import type { UserFacts } from './request.js';
 import type { UserCommand } from './session/user-session.js';
@@ -54,6 +57,21 @@ interface Effects {
     };
     readonly out: readonly Relocation[];
   };
+  /** New intents, of partitions or of the table; what isn't held is forgotten after the answer. */
+  recordTargets: {
+    readonly in: { readonly facts: UserFacts; readonly targets: readonly NamedTable[] };
+    readonly out: RecordedIntent;
+  };
+  /** The statement fails: what is held of it is held for the whole time from now on. */
+  keepLonger: {
+    readonly in: { readonly held: readonly HeldTable[]; readonly logged: boolean };
+    readonly out: readonly HeldTable[];
+  };
+  /** Work of the service account that only one statement has. If it throws, recovery looks. */
+  serve: {
+    readonly in: { readonly work: (pool: ServicePool) => Promise<unknown> };
+    readonly out: unknown;
+  };
 }
 
 export type EffectName = keyof Effects;
@@ -62,29 +80,43 @@ export type Effect<K extends EffectName = EffectName> = {
 }[K];
 export type Outcome<K extends EffectName> = Effects[K]['out'];
 
-/** A pure procedure with the result `T`. */
-export type Steps<T> = Generator<Effect, T, unknown>;
+/** A pure procedure with the result `T`; `E`: the effects that it asks for. */
+export type Steps<T, E = Effect> = Generator<E, T, unknown>;
 
 /** Yields one effect; its answer has the type that belongs to it. */
-export function* perform<K extends EffectName>(name: K, what: Effects[K]['in']): Steps<Outcome<K>> {
-  return (yield { do: name, ...what } as Effect) as Outcome<K>;
+export function* perform<K extends EffectName>(
+  name: K,
+  what: Effects[K]['in'],
+): Steps<Outcome<K>, Effect<K>> {
+  return (yield { do: name, ...what } as Effect<K>) as Outcome<K>;
 }
 
 /** Runs texts on the user's session in one write; one answer for each. */
-export function* ask(...texts: readonly Uint8Array[]): Steps<readonly Result[]> {
+export function* ask(...texts: readonly Uint8Array[]): Steps<readonly Result[], Effect<'user'>> {
   return yield* perform('user', { commands: texts.map(query), renames: false });
+}
+
+/** What `work` resolves with; its result is its own, and the effect's only while it runs. */
+export function* serve<T>(work: (pool: ServicePool) => Promise<T>): Steps<T> {
+  return (yield* perform('serve', { work })) as T;
 }
 
 export function query(text: Uint8Array): UserCommand {
   return { kind: 'query', text };
 }
 
-/** Drives a procedure to its end; `world` performs each effect. What it throws ends both. */
-export async function drive<T>(
-  steps: Steps<T>,
-  world: (effect: Effect) => Promise<unknown>,
+/** Drives a procedure, which may catch what an effect fails with; `world` performs each effect. */
+export async function drive<T, E>(
+  steps: Steps<T, E>,
+  world: (effect: E) => Promise<unknown>,
 ): Promise<T> {
   let step = steps.next();
-  while (step.done !== true) step = steps.next(await world(step.value));
+  while (step.done !== true) {
+    const go = await world(step.value).then(
+      (answer) => () => steps.next(answer),
+      (error: unknown) => () => steps.throw(error),
+    );
+    step = go();
+  }
   return step.value;
 }

@@ -7,6 +7,7 @@ import { UndropError } from '../errors.js';
 import { BLOCKED_BY_LOCK, type LastingBlocker } from '../held/relocate/blockers.js';
 import { whyItStays } from '../held/relocate/data-directory.js';
 import { detachAndRelocate, moveToRecycleSchema } from '../held/relocate/detach-and-relocate.js';
+import { keepLonger } from '../held/relocate/due-times.js';
 import type { Relocation } from '../held/relocate/relocate.js';
 import { readSessionLocks } from '../ledger/intents/session-locks.js';
 import type { IntentTable } from '../ledger/write.js';
@@ -100,14 +101,10 @@ class Try {
   }
 
   resultOf({ payload, held, refusal }: Answer): DropResult {
-    const heldIds = new Set(held.map(({ id }) => id));
-    const tables = this.#intents.recorded?.intent?.tables ?? [];
     return {
       payload,
       held,
-      tables: tables
-        .filter(({ id }) => heldIds.has(id))
-        .map(({ schema, table }) => `${schema}.${table}`),
+      tables: held.flatMap(({ id }) => this.#intents.nameOf(id) ?? []),
       by: held.map(({ id }) => this.#intents.rulingOf(id)?.by ?? null),
       refusal,
       facts: this.#facts,
@@ -137,6 +134,14 @@ class Try {
         return this.#take(effect.rename);
       case 'relocate':
         return this.#relocate(effect);
+      case 'recordTargets':
+        return this.#intents.recordTargets(effect.facts, effect.targets);
+      case 'keepLonger': {
+        const { holdMs, pool } = this.#options;
+        return keepLonger(pool, effect.held, { holdMs, logged: effect.logged });
+      }
+      case 'serve':
+        return this.#serve(effect.work);
       default:
         return assertNever(effect);
     }
@@ -186,6 +191,15 @@ class Try {
     });
     this.#intents.mayBeRenamed = wasRenamed || outcome.kind === 'renamed';
     return outcome;
+  }
+
+  /** Rows may be under a hold name if it throws. */
+  async #serve(work: Effect<'serve'>['work']): Promise<unknown> {
+    const wasRenamed = this.#intents.mayBeRenamed;
+    this.#intents.mayBeRenamed = true;
+    const result = await work(this.#options.pool);
+    this.#intents.mayBeRenamed = wasRenamed;
+    return result;
   }
 
   async #relocate({

@@ -202,7 +202,9 @@ async function endOfSix(place: Place, expected: Readonly<Record<string, number>>
 
 const PARTS: readonly (readonly number[])[] = [[1], [11, 12], [21, 22, 23], [31]];
 
-/** Of the second and the third of four, in a table with a trigger. */
+const COUNTS = 'CREATE TRIGGER counts AFTER INSERT ON parts FOR EACH ROW SET @counted = NEW.id';
+
+/** Of the second and the third of four; MariaDB drops none of a table with a trigger. */
 function partitions(verb: 'DROP' | 'TRUNCATE'): KinScene {
   return {
     title: `${verb} PARTITION`,
@@ -216,7 +218,7 @@ function partitions(verb: 'DROP' | 'TRUNCATE'): KinScene {
         `INSERT INTO parts VALUES ${PARTS.flat()
           .map((id) => `(${id})`)
           .join(', ')}`,
-        'CREATE TRIGGER counts AFTER INSERT ON parts FOR EACH ROW SET @counted = NEW.id',
+        ...(verb === 'TRUNCATE' ? [COUNTS] : []),
       ),
     end: async (place) => {
       const { direct, pool, schema } = place;
@@ -238,7 +240,7 @@ function partitions(verb: 'DROP' | 'TRUNCATE'): KinScene {
       }
       expect(rows.sort((one, other) => one - other)).toEqual(PARTS.flat());
       const [triggers] = await direct.query<RowDataPacket[]>(`SHOW TRIGGERS FROM ${schema}`);
-      expect(triggers.map((row) => row['Trigger'])).toEqual(['counts']);
+      expect(triggers.map((row) => row['Trigger'])).toEqual(verb === 'TRUNCATE' ? ['counts'] : []);
       if (held.length === 0) {
         expect({ live, left: left.length }).toEqual({ live: PARTS.flat(), left: 4 });
         return 'whole';

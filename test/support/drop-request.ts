@@ -25,7 +25,8 @@ export function requestOf({
 }): DropRequest {
   const version = parseServerVersion(VERSIONS[server] ?? server);
   const text = Buffer.from(sql);
-  const verdict = classifyUnderAll(text, version, { multiStatements: true });
+  const enabled = { truncates: true, partitions: true };
+  const verdict = classifyUnderAll(text, version, { multiStatements: true, ...enabled });
   if (verdict.kind !== 'drop-table') throw new Error(`${sql} is ${verdict.kind}`);
   return {
     text,

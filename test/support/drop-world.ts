@@ -120,6 +120,10 @@ class Memory {
           if (outcome === 'put-back') return { id, outcome, failure: 'it is a view' };
           return { id, outcome, holdSchema: recycleSchemaFor(effect.logged), holdName };
         });
+      case 'recordTargets':
+      case 'keepLonger':
+      case 'serve':
+        throw new Error(`${effect.do} is no effect of a DROP TABLE`);
     }
   }
 

@@ -11,11 +11,11 @@ import { UndropError } from '../../errors.js';
 import { BLOCKED_BY_LOCK } from '../../held/relocate/blockers.js';
 import type { Relocation } from '../../held/relocate/relocate.js';
 import { type Asked, askToDrop, waitForLocks } from '../../steps/ask-to-drop.js';
+import { know, syntaxError } from '../../steps/first-look.js';
 import { qualify } from '../../steps/names/qualify.js';
 import { ask, perform, type Steps } from '../../steps/procedure.js';
 import {
   type Answer,
-  again,
   answerWith,
   type HeldTable,
   holdFailed,
@@ -24,8 +24,7 @@ import {
   refuse,
   sentenceStart,
 } from '../../steps/refuse.js';
-import type { DropRequest, UserFacts } from '../../steps/request.js';
-import { areForDestroying, DestroyHinted, FORGET_HINT } from '../../steps/rules/hints.js';
+import type { DropRequest } from '../../steps/request.js';
 import type { Beginning } from '../../steps/run.js';
 import { hidesDirectories } from '../../steps/session/facts.js';
 import { inspectNames, type Look } from '../../steps/session/inspect-names.js';
@@ -36,9 +35,7 @@ import {
 } from '../../steps/session/user-session-sql.js';
 import { decodeErr, type ErrPacket } from '../../wire/response/err.js';
 import {
-  ER_MAX_PREPARED_STMT_COUNT_REACHED,
   ER_NO_DB_ERROR,
-  ER_PARSE_ERROR,
   ER_TABLEACCESS_DENIED_ERROR,
   ER_XA_TEMP_TABLE,
   ER_XAER_RMFAIL,
@@ -71,27 +68,6 @@ export function* dropTable({ request: asked, hints, gtidMayBeSet }: Beginning): 
   if (look.kinds.every((kind) => kind === 'temporary')) return yield* dropTemporary(asking);
   const drop = yield* record(asking);
   return 'kind' in drop ? drop : yield* decideAndDrop(drop);
-}
-
-/** Uses up the hint of the session, for this drop. */
-function* know(facts: UserFacts, hints: Set<string>): Steps<void> {
-  yield* perform('know', { facts });
-  if (facts.hint === null) return;
-  yield* perform('user', { commands: [FORGET_HINT], renames: false });
-  hints.add(facts.hint);
-  if (areForDestroying(hints)) throw new DestroyHinted(facts);
-}
-
-/** The server refuses the text: asked once more, so that its words are the session's last. */
-function* syntaxError(request: DropRequest, { judge }: Look): Steps<Reply | null> {
-  if (judge?.kind !== 'err' || judge.errno === ER_XA_TEMP_TABLE) return null;
-  if (judge.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
-    return refuse(new UndropError('UNDROP_NOT_JUDGED', {}));
-  }
-  const text = (judge.errno === ER_PARSE_ERROR ? request.tail : null) ?? request.text;
-  const [said] = yield* perform('user', { commands: [{ kind: 'prepare', text }], renames: false });
-  if (said?.kind !== 'err') return again('the syntax is valid now');
-  return answerWith(said);
 }
 
 /** errno of the operating system, which MariaDB gives where a table's file is missing. */

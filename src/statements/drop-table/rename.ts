@@ -31,6 +31,7 @@ import {
   renameSql,
   waitText,
 } from '../../steps/session/user-session-sql.js';
+import { clean } from '../../steps/session-answers.js';
 import type { ErrPacket } from '../../wire/response/err.js';
 import { type OkPacket, okWithWarnings } from '../../wire/response/ok.js';
 import type { Result } from '../../wire/result-reader.js';
@@ -212,11 +213,7 @@ function* renameByService(drop: Drop, groups: Groups): Steps<Moved | Reply | 'lo
         assertNever(outcome);
     }
   }
-  // A KILL QUERY hits one of them, and the tables are held.
-  const clean = cleanSql(drop.request.groupId);
-  const ok = (yield* ask(clean, clean)).find(({ kind }) => kind === 'ok');
-  assert(ok?.kind === 'ok', 'DO answers OK');
-  return whole(all, ok);
+  return whole(all, yield* clean(drop.request));
 }
 
 function take({ request, facts }: Drop, moves: readonly Move[], killAfterMs: number) {

@@ -1,12 +1,8 @@
 /** Which partitions an ALTER TABLE … DROP or TRUNCATE PARTITION means, as the service sees them. */
+
 import { UndropError } from '../../errors.js';
-import { named } from '../../ledger/intents/intent-text.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { numberOrNullOf, textOf, textOrNullOf } from '../../service/row.js';
-import { note, sql } from '../../service/sql.js';
 import type { PartitionList } from '../../sql/grammar/alter-partition.js';
 import { decodeName } from '../../steps/names/decode-name.js';
-import type { OneTable } from '../../steps/one-table.js';
 import type { Signal } from '../../steps/session/signal.js';
 import { ER_WRONG_PARTITION_NAME } from '../../wire/server-errors.js';
 import type { ServerVersion } from '../../wire/server-version.js';
@@ -33,8 +29,6 @@ export interface FoundPartitions {
   readonly kind: 'found';
   readonly parts: readonly Partition[];
   readonly missing: number;
-  /** Behind it the server counts on from the highest AUTO_INCREMENT of the other partitions. */
-  readonly resets: boolean;
 }
 
 /** What an EXCHANGE names. */
@@ -42,60 +36,36 @@ export function nameOf({ partition, subpartition }: Partition): string {
   return subpartition ?? partition;
 }
 
-/** In their order; none of a table that isn't partitioned. */
-export async function readPartitions(
-  pool: ServicePool,
-  { schema, table }: Pick<OneTable, 'schema' | 'table'>,
-): Promise<readonly Partition[]> {
-  const [rows = []] = await pool.run(
-    sql`SELECT ${note('partitions')} PARTITION_NAME AS part, SUBPARTITION_NAME AS sub,
-        TABLE_ROWS AS rowEstimate, DATA_LENGTH + INDEX_LENGTH AS byteEstimate
-      FROM information_schema.PARTITIONS
-      WHERE ${named(schema, table)} AND PARTITION_NAME IS NOT NULL
-      ORDER BY PARTITION_ORDINAL_POSITION, SUBPARTITION_ORDINAL_POSITION`,
-  );
-  return rows.map((row) => ({
-    partition: textOf(row, 'part'),
-    subpartition: textOrNullOf(row, 'sub'),
-    rowEstimate: numberOrNullOf(row, 'rowEstimate'),
-    byteEstimate: numberOrNullOf(row, 'byteEstimate'),
-  }));
+interface Context {
+  readonly charset: string;
+  readonly server: ServerVersion;
+  /** Partitions that aren't there any more, because they were taken. */
+  readonly gone: ReadonlySet<string>;
 }
 
 /** `all`: at least one. */
 export function whatIsMeant(
   list: PartitionList,
   all: readonly Partition[],
-  { charset, server }: { readonly charset: string; readonly server: ServerVersion },
+  { charset, server, gone }: Context,
 ): Meant {
-  const resets = list.verb === 'truncate';
-  if (list.names === 'all') return { kind: 'found', parts: all, missing: 0, resets };
+  if (list.names === 'all') return { kind: 'found', parts: all, missing: 0 };
   let names: readonly string[];
   try {
-    names = list.names.map(({ partition }) => decodeName(partition, charset));
+    const isGone = (name: string) => [...gone].some((one) => isNamed(one, name));
+    const asked = list.names.map(({ partition }) => decodeName(partition, charset));
+    names = asked.filter((name) => !isGone(name));
   } catch (error) {
     if (error instanceof UndropError) return { kind: 'refused', error };
     throw error;
   }
-  const there = new Set(all.flatMap((one) => [one.partition, one.subpartition ?? '']));
-  const isOdd = (name: string) => ![...there].some((one) => isNamed(one, name));
-  if (names.some((name) => isOdd(name) && [...there].some((one) => isPerhapsNamed(one, name)))) {
+  const isThere = (name: string) => all.some((part) => isOf(part, name));
+  // How a server folds the case of other letters is its own: ß and ẞ are two names, or one.
+  if (names.some((name) => !isThere(name) && /[^\0-\x7f]/.test(name))) {
     const why = 'only the server can say whether a partition of another case is meant';
     return { kind: 'refused', error: new UndropError('UNDROP_NOT_UNDERSTOOD', { why }) };
   }
   return list.verb === 'drop' ? toDrop(names, all, list) : toTruncate(names, all, server);
-}
-
-/** The list without partitions that aren't there any more, as we have taken them. */
-export function withoutThose(
-  list: PartitionList,
-  taken: ReadonlySet<string>,
-  charset: string,
-): PartitionList {
-  if (list.names === 'all' || taken.size === 0) return list;
-  const isTaken = (name: string) => [...taken].some((one) => isNamed(one, name));
-  const names = list.names.filter(({ partition }) => !isTaken(decodeName(partition, charset)));
-  return { ...list, names };
 }
 
 /**
@@ -117,7 +87,7 @@ function toDrop(
   if (counted >= partitions.size || isTwice || (missing > 0 && !ifExists)) {
     return { kind: 'fails', missing: counted, saysWhich: false };
   }
-  return { kind: 'found', parts, missing, resets: false };
+  return { kind: 'found', parts, missing };
 }
 
 /** Before MySQL 8 and on MariaDB: of one that comes twice, and of a subpartition. */
@@ -134,35 +104,26 @@ function toTruncate(
 ): Meant {
   const isNew = server.flavour === 'mysql' && server.versionId >= 80_000;
   const isOfPartition = (name: string) => all.some((one) => isNamed(one.partition, name));
-  const isOfSub = (name: string) => all.some((one) => isNamed(one.subpartition ?? '', name));
-  if (!names.every((name) => isOfPartition(name) || isOfSub(name))) {
+  if (!names.every((name) => all.some((part) => isOf(part, name)))) {
     return { kind: 'fails', missing: 1, saysWhich: true };
   }
   const isTwice = new Set(names.map(inLowerLatin)).size < names.length;
   if (!isNew && (isTwice || !names.every(isOfPartition))) {
     return { kind: 'error', signal: INCORRECT };
   }
-  const parts = all.filter(({ partition, subpartition }) =>
-    names.some((name) => isNamed(partition, name) || isNamed(subpartition ?? '', name)),
-  );
-  // A table has one number there, which goes back with all of its rows alone.
-  const resets = !isNew || parts.length === all.length;
-  return { kind: 'found', parts, missing: 0, resets };
+  const parts = all.filter((part) => names.some((name) => isOf(part, name)));
+  return { kind: 'found', parts, missing: 0 };
 }
 
-/**
- * The same name for sure. How a server folds the case of other letters is its own (ß and ẞ are two
- * names, or one), so a name that is there only by more than that is refused.
- */
+function isOf({ partition, subpartition }: Partition, name: string): boolean {
+  return isNamed(partition, name) || isNamed(subpartition ?? '', name);
+}
+
+/** The same name for sure. */
 function isNamed(partition: string, name: string): boolean {
   return partition === name || inLowerLatin(partition) === inLowerLatin(name);
 }
 
 function inLowerLatin(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
-}
-
-function isPerhapsNamed(partition: string, name: string): boolean {
-  const fold = (one: string) => one.normalize('NFKD').toUpperCase().toLowerCase();
-  return !isNamed(partition, name) && fold(partition) === fold(name);
 }

@@ -1,39 +1,28 @@
 /**
- * Runs one ALTER TABLE … DROP or TRUNCATE PARTITION: the rows of each partition become a held
- * table. The user's session is asked first, by the same statement of a partition that isn't there,
- * which has the same rights, locks and transaction; the service does the rest (exchange.ts).
+ * Runs an ALTER TABLE … DROP or TRUNCATE PARTITION, from top to bottom. The user session is asked
+ * by the same statement of a partition that isn't there, which needs the same rights, waits for the
+ * same locks and ends the same transaction; then the service account makes a held table of the rows
+ * of each partition (service.ts).
  *
- * Invariant: nothing that goes to the user's session destroys a row. A partition is taken only if
- * its intent is in the ledger; OK is said after all of them.
+ * Invariant: nothing that goes to the user session destroys a row. A partition is taken only if
+ * its intent is in the ledger; OK is said only after all of them were.
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { detachAndRelocate } from '../../held/relocate/detach-and-relocate.js';
-import { keepLonger } from '../../held/relocate/due-times.js';
 import type { IntentFacts } from '../../ledger/write.js';
 import { partitionTable } from '../../names/names.js';
-import { isServerError } from '../../service/pool/pools.js';
 import type { PartitionList } from '../../sql/grammar/alter-partition.js';
-import type { DropOptions, DropResult, DropStatement } from '../../steps/drop-options.js';
-import {
-  answer,
-  type End,
-  FIRST_TRY_MS,
-  NEXT_TRY_MS,
-  type OneTable,
-  OneTableStatement,
-  refused,
-  TRIES_MAX,
-  wrongSetting,
-} from '../../steps/one-table.js';
+import { lookAtOneTable, type OneTable, wrongSetting } from '../../steps/first-look.js';
 import { refusalBeforeLooking } from '../../steps/preconditions.js';
-import { recordDrop } from '../../steps/record-intents.js';
-import { rootCause } from '../../steps/refusals/root-cause.js';
-import type { HeldTable } from '../../steps/refuse.js';
-import type { ServiceRenameOutcome } from '../../steps/rename/rename-by-service.js';
+import { ask, perform, type Steps, serve } from '../../steps/procedure.js';
+import { type Answer, answerWith, type HeldTable, type Reply, refuse } from '../../steps/refuse.js';
+import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
+import type { Beginning } from '../../steps/run.js';
 import { ownLockSql, waitText } from '../../steps/session/user-session-sql.js';
+import { clean, raise } from '../../steps/session-answers.js';
 import { decodeErr } from '../../wire/response/err.js';
-import { okWithInfo } from '../../wire/response/ok.js';
+import { type OkPacket, okWithInfo } from '../../wire/response/ok.js';
+import type { Result } from '../../wire/result-reader.js';
 import {
   ABSENT_TABLE,
   ER_DROP_LAST_PARTITION,
@@ -41,28 +30,8 @@ import {
   ER_TABLE_NOT_LOCKED,
   ER_UNKNOWN_PARTITION,
 } from '../../wire/server-errors.js';
-import {
-  findFilled,
-  findTaken,
-  leaveEmptyTables,
-  makeEmptyTables,
-  type PartitionSwap,
-  planSwap,
-  type SwapHow,
-  type SwapWay,
-  swapPartitions,
-  type Taken,
-  tryLock,
-} from './exchange.js';
-import {
-  type FoundPartitions,
-  type Meant,
-  nameOf,
-  type Partition,
-  readPartitions,
-  whatIsMeant,
-  withoutThose,
-} from './find-partitions.js';
+import { type FoundPartitions, nameOf, type Partition, whatIsMeant } from './find-partitions.js';
+import type { NotTaken, PartitionService, TakeHow } from './service.js';
 import {
   alterPartitionSql,
   NONE,
@@ -77,327 +46,222 @@ const FREE: Readonly<Record<PartitionList['verb'], readonly number[]>> = {
   drop: [ER_DROP_PARTITION_NON_EXISTENT, ER_DROP_LAST_PARTITION],
   truncate: [ER_UNKNOWN_PARTITION],
 };
-/** What of these is waited for is waited for by the turn; but no more often than this in a row. */
-const ROUNDS_MAX = TRIES_MAX;
-/** As many are exchanged under the lock that others wait for; more only before. */
-const LOCKED_MAX = 4;
-/** One set of intents. */
-const SET_MAX = 16;
+/** As many are taken by one statement; others wait for its lock meanwhile. */
+const PARTS_MAX = 16;
 /** What the server says of an ALTER TABLE that copies nothing. */
 const NOTHING_COPIED = 'Records: 0  Duplicates: 0  Warnings: 0';
 
-/** `drop`: of partitions of one table. Rejects where the user session broke, or `DestroyHinted`. */
-export function runPartitions(drop: DropStatement, options: DropOptions): Promise<DropResult> {
-  const { partitions } = drop.statement;
-  assert(partitions !== undefined, 'it names partitions');
-  return new PartitionsStatement(drop, options, partitions).run();
+/** The procedure, with what the service account does for it. */
+export function alterPartitions(service: PartitionService): (beginning: Beginning) => Steps<Reply> {
+  return function* (beginning) {
+    const table = yield* lookAtOneTable(beginning);
+    if ('kind' in table) return table;
+    const { statement } = table.request;
+    assert(statement.partitions !== undefined, 'it names partitions');
+    // MariaDB's ALTER TABLE IF EXISTS says it of the partitions, too.
+    const ifExists = statement.partitions.ifExists || statement.ifExists;
+    const altering = new Altering(table, { ...statement.partitions, ifExists }, service);
+    return yield* altering.run();
+  };
 }
 
-type Swapped = Awaited<ReturnType<typeof swapPartitions>>;
 type MoreWords = Pick<PartitionWords, 'missing'> & Partial<PartitionWords>;
+type End = Answer | FoundPartitions | 'changed';
 
-class PartitionsStatement extends OneTableStatement {
+class Altering {
+  readonly #table: OneTable;
   readonly #list: PartitionList;
-  readonly #way: SwapWay;
+  readonly #service: PartitionService;
+  readonly #way: TakeHow['way'];
   #held: readonly HeldTable[] = [];
-  /** In the ledger, by id. */
-  readonly #names = new Map<string, string>();
+  /** What they are called in the ledger. */
+  readonly #names = new Set<string>();
   /** Those whose rows are held; more may have come since, but into what was converted. */
   readonly #taken = new Set<string>();
-  #ids: readonly string[] = [];
 
-  constructor(drop: DropStatement, options: DropOptions, list: PartitionList) {
-    super(drop, options);
-    // MariaDB's ALTER TABLE IF EXISTS says it of the partitions, too.
-    this.#list = { ...list, ifExists: list.ifExists || drop.statement.ifExists };
-    const drops = drop.server.flavour === 'mysql' ? 'locked' : 'convert';
+  constructor(table: OneTable, list: PartitionList, service: PartitionService) {
+    this.#table = table;
+    this.#list = list;
+    this.#service = service;
+    const drops = table.request.server.flavour === 'mysql' ? 'locked' : 'convert';
     this.#way = list.verb === 'drop' ? drops : 'exchange';
   }
 
-  protected get ids(): readonly string[] {
-    return this.#ids;
-  }
-
-  protected get held(): readonly HeldTable[] {
-    return this.#held;
-  }
-
-  protected nameOf({ id }: HeldTable, { schema }: OneTable): string {
-    return `${schema}.${this.#names.get(id) ?? ''}`;
-  }
-
-  protected async act(table: OneTable): Promise<End> {
-    const under = wrongSetting(table);
-    if (under !== null) return refused(notTaken(table, this.#list.verb, under));
-    for (let round = 1; round <= ROUNDS_MAX; round++) {
-      const turn = await this.#turn(table);
-      if (turn !== 'free') return this.#endWith(table, turn);
-      const meant = await this.#find(table);
-      if (meant === 'again') continue;
-      const killAfterMs = round === 1 ? FIRST_TRY_MS : NEXT_TRY_MS;
-      const end =
-        meant.kind === 'found'
-          ? await this.#takeAll(table, meant, killAfterMs)
-          : await this.#fail(table, meant);
-      if (end === 'taken' && meant.kind === 'found') return this.#done(table, meant.missing);
-      if (typeof end === 'object') return this.#endWith(table, end);
+  *run(): Steps<Reply> {
+    const under = wrongSetting(this.#table);
+    if (under !== null) return this.#refuse(under);
+    const end = yield* takeByService<End>(this.#table.request, {
+      wait: () => this.#waitForTurn(),
+      take: (killAfterMs) => this.#findAndTake(killAfterMs),
+    });
+    if (typeof end === 'object' && end.kind === 'found') {
+      return { ...(yield* this.#done(end.missing)), held: this.#held };
     }
-    const params = { tables: partitionsOf(table), times: ROUNDS_MAX };
-    return this.#endWith(table, refused(new UndropError('UNDROP_CHANGED_MEANWHILE', params)));
+    const params = { tables: partitionsOf(this.#table), times: SERVICE_TRIES_MAX };
+    const answer =
+      end === 'changed' ? refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', params)) : end;
+    return this.#held.length === 0 ? answer : yield* this.#leave(answer);
   }
 
   /** What was taken before it failed is held, and the client is told. */
-  async #endWith({ schema, table, facts: { logged } }: OneTable, end: End): Promise<End> {
-    if (this.#held.length === 0) return end;
-    const { pool, holdMs } = this.options;
-    this.#held = await keepLonger(pool, this.#held, { holdMs, logged });
-    const names = new Set(this.#held.map(({ id }) => this.#names.get(id)));
-    const cause = end.refusal?.message ?? decodeErr(end.payload).message.toString();
-    const params = { table: `${schema}.${table}`, names: [...names].join(', '), cause };
-    return refused(new UndropError('UNDROP_PARTITIONS_LEFT', params));
+  *#leave({ refusal, payload }: Answer): Steps<Answer> {
+    const { schema, table, facts } = this.#table;
+    const { logged } = facts;
+    const held = yield* perform('keepLonger', { held: this.#held, logged });
+    const cause = refusal?.message ?? decodeErr(payload).message.toString();
+    const params = { table: `${schema}.${table}`, names: [...this.#names].join(', '), cause };
+    return { ...refuse(new UndropError('UNDROP_PARTITIONS_LEFT', params)), held };
   }
 
   /**
-   * The rights of the statement; then waits for the table as long as the session's own settings
-   * say, which DROP PARTITION does behind its look at the names, TRUNCATE PARTITION before it.
+   * The rights of the statement; then the table is waited for as long as the session's own settings
+   * say, which DROP PARTITION does after its look at the names, TRUNCATE PARTITION before it.
    */
-  async #turn(table: OneTable): Promise<End | 'free'> {
-    const own = ownLockSql(table.name, { groupId: this.groupId, charset: this.drop.charset });
-    const [locks] = await this.say([{ kind: 'prepare', text: own }]);
-    await this.close(locks);
-    const isLocked = locks?.kind === 'err' && locks.errno === ER_TABLE_NOT_LOCKED;
-    const verbs =
-      this.#list.verb === 'drop' ? (['drop', 'truncate'] as const) : (['truncate'] as const);
+  *#waitForTurn(): Steps<Answer | null> {
+    const { name, request } = this.#table;
+    const own = ownLockSql(name, request);
+    const [locks] = yield* perform('user', {
+      commands: [{ kind: 'prepare', text: own }],
+      renames: false,
+    });
+    const { verb: wanted } = this.#list;
+    const verbs = wanted === 'drop' ? (['drop', 'truncate'] as const) : (['truncate'] as const);
     for (const verb of verbs) {
-      const text = alterPartitionSql(table.name, this.#words({ missing: 1, verb }));
-      const [turn] = await this.say([{ kind: 'query', text }]);
-      assert(turn?.kind === 'err', 'there is no such partition');
-      if (ABSENT_TABLE.includes(turn.errno) && this.drop.statement.ifExists) {
-        return this.#ask(table, { missing: 1, ifTableExists: true });
+      const turn = yield* this.#ask({ missing: 1, verb });
+      assert(turn.kind === 'err', 'there is no such partition');
+      if (ABSENT_TABLE.includes(turn.errno) && request.statement.ifExists) {
+        return answerWith(yield* this.#ask({ missing: 1, ifTableExists: true }));
       }
-      if (!FREE[verb].includes(turn.errno)) return answer(turn);
+      if (!FREE[verb].includes(turn.errno)) return answerWith(turn);
     }
-    if (!isLocked) return 'free';
-    return refused(notTaken(table, this.#list.verb, 'under LOCK TABLES', 'UNLOCK TABLES first.'));
+    const isLocked = locks?.kind === 'err' && locks.errno === ER_TABLE_NOT_LOCKED;
+    return isLocked ? this.#refuse('under LOCK TABLES', 'UNLOCK TABLES first.') : null;
   }
 
-  async #find(table: OneTable): Promise<Meant | 'again'> {
-    const { charset } = table.facts;
-    try {
-      const all = await readPartitions(this.options.pool, table);
-      if (all.length === 0) return 'again';
-      const list =
-        this.#way === 'convert' ? withoutThose(this.#list, this.#taken, charset) : this.#list;
-      return whatIsMeant(list, all, { charset, server: this.drop.server });
-    } catch (error) {
-      if (!isServerError(error) && !(error instanceof UndropError)) throw error;
-      const params = { tables: partitionsOf(table), cause: rootCause(error) };
-      return { kind: 'refused', error: new UndropError('UNDROP_NOT_RECORDED', params, error) };
+  *#findAndTake(killAfterMs: number): Steps<End | 'busy'> {
+    const { facts, request } = this.#table;
+    const { charset } = facts;
+    const all = yield* serve((pool) => this.#service.readPartitions(pool, this.#table));
+    if (all instanceof UndropError) return refuse(all);
+    if (all.length === 0) return 'busy';
+    const gone = this.#way === 'convert' ? this.#taken : new Set<string>();
+    const meant = whatIsMeant(this.#list, all, { charset, server: request.server, gone });
+    switch (meant.kind) {
+      case 'found':
+        return (yield* this.#take(meant, killAfterMs)) ?? meant;
+      case 'refused':
+        return refuse(meant.error);
+      case 'error':
+        return yield* raise(request, meant.signal);
+      case 'fails':
+        return yield* this.#fail(meant);
     }
   }
 
-  /** In the server's words; `again`: what was missing is there. */
-  async #fail(
-    table: OneTable,
-    meant: Exclude<Meant, { readonly kind: 'found' }>,
-  ): Promise<End | 'again'> {
-    if (meant.kind === 'refused') return refused(meant.error);
-    if (meant.kind === 'error') return this.raise(meant.signal);
+  /** In the server's words; `busy`: what was missing is there. */
+  *#fail(meant: { readonly missing: number; readonly saysWhich: boolean }): Steps<Answer | 'busy'> {
+    const { missing, saysWhich } = meant;
     const { names } = this.#list;
-    const said = meant.saysWhich && names !== 'all' ? names.map(({ partition }) => partition) : [];
-    const end = await this.#ask(table, { missing: meant.missing, names: said });
-    return meant.saysWhich && end.payload.includes(NONE) ? 'again' : end;
+    const said = saysWhich && names !== 'all' ? names.map(({ partition }) => partition) : [];
+    const { payload, refusal, ...end } = answerWith(yield* this.#ask({ missing, names: said }));
+    return saysWhich && payload.includes(NONE) ? 'busy' : { ...end, payload, refusal };
   }
 
   /** The answer to what takes no row. */
-  async #ask(table: OneTable, more: MoreWords): Promise<End & { readonly isOk: boolean }> {
-    const text = alterPartitionSql(table.name, this.#words(more));
-    const [said] = await this.say([{ kind: 'query', text }]);
-    assert(said?.kind === 'err' || said?.kind === 'ok', 'ALTER TABLE answers OK or ERR');
-    return { ...answer(said), isOk: said.kind === 'ok' };
+  *#ask(more: MoreWords): Steps<Result> {
+    const { name, request } = this.#table;
+    const { groupId, charset, statement } = request;
+    const { verb } = this.#list;
+    const words = { groupId, charset, verb, wait: waitText(statement), ...more };
+    const [said] = yield* ask(alterPartitionSql(name, words));
+    assert(said !== undefined, 'ALTER TABLE has an answer');
+    return said;
   }
 
-  /** All of them; for an end of MySQL's DROP PARTITION few at once, as others wait for the lock. */
-  async #takeAll(
-    table: OneTable,
-    { parts, resets }: FoundPartitions,
-    killAfterMs: number,
-  ): Promise<End | 'again' | 'taken'> {
-    const way = this.#way;
-    const left = parts.filter((part) => !this.#taken.has(nameOf(part)));
-    if (way !== 'locked' || left.length > LOCKED_MAX) {
-      if (way === 'locked' && this.#held.length === 0) {
-        const lock = await tryLock(this.options.pool, { ...table, killAfterMs });
-        if (lock.kind !== 'renamed') return this.#why(table, lock);
-      }
-      const earlyWay = way === 'locked' ? 'exchange' : way;
-      const early = { way: earlyWay, drops: [], resets, killAfterMs } as const;
-      for (let at = 0; at < left.length; at += SET_MAX) {
-        const end = await this.#take(table, left.slice(at, at + SET_MAX), early);
-        if (end !== 'taken') return end;
-      }
+  /** Null: done; `busy`: others have locked the table, or changed it. */
+  *#take({ parts: all }: FoundPartitions, killAfterMs: number): Steps<Answer | 'busy' | null> {
+    const { schema, table, facts } = this.#table;
+    const parts = all.filter((part) => !this.#taken.has(nameOf(part)));
+    if (parts.length > PARTS_MAX) {
+      return this.#refuse(`of more than ${PARTS_MAX} partitions`, 'Name fewer in one statement.');
     }
-    if (way !== 'locked' || parts.length === 0) return 'taken';
-    const { pool } = this.options;
-    const filled =
-      this.#taken.size === 0 ? parts : await this.#orUnknown(findFilled(pool, table, parts));
-    if (filled === 'gone') return 'again';
-    if (filled.length > LOCKED_MAX) {
-      // Others write to them all the time.
-      for (const part of filled) this.#taken.delete(nameOf(part));
-      return 'again';
+    const intent = parts.length === 0 ? null : yield* this.#record(parts);
+    if (intent !== null && 'kind' in intent) return intent;
+    const isLocked = this.#way === 'locked';
+    const drops = isLocked ? [...new Set(all.map(({ partition }) => partition))] : [];
+    if (drops.length + parts.length === 0) return null;
+    const how = { way: this.#way, drops, killAfterMs };
+    const request = { schema, table, logged: facts.logged, parts, intent, ...how };
+    const { held, outcome } = yield* serve((pool) => this.#service.takePartitions(pool, request));
+    this.#held = [...this.#held, ...held];
+    for (const [index, part] of parts.entries()) {
+      const id = intent?.tables[index]?.id;
+      if (!held.some((one) => one.id === id)) continue;
+      this.#taken.add(nameOf(part));
+      this.#names.add(recordedAs(table, part));
     }
-    const drops = [...new Set(parts.map(({ partition }) => partition))];
-    return this.#take(table, filled, { way, drops, resets, killAfterMs });
+    if (outcome.kind === 'renamed') return null;
+    // Some have rows again.
+    if (outcome.kind === 'gone' && isLocked) this.#taken.clear();
+    return this.#whyNot(outcome);
   }
 
-  /** One set of intents, to its end; `again`: others have the table locked, or changed it. */
-  async #take(
-    table: OneTable,
-    parts: readonly Partition[],
-    how: SwapHow,
-  ): Promise<End | 'again' | 'taken'> {
-    const { pool } = this.options;
-    const recorded = parts.length === 0 ? null : await this.#record(table, parts);
-    if (recorded !== null && 'payload' in recorded) return recorded;
-    const { logged } = table.facts;
-    const swap = planSwap({ ...table, logged }, parts, recorded, how);
-    if (swap === null) return this.#giveUp();
-    const made = await makeEmptyTables(pool, swap).catch((error: unknown) => {
-      if (!(error instanceof UndropError)) throw error;
-      return { kind: 'failed', cause: rootCause(error) } as const;
+  *#record(parts: readonly Partition[]): Steps<IntentFacts | Answer> {
+    const { schema, table, facts, name, request } = this.#table;
+    const targets = parts.map((part) => {
+      const { rowEstimate, byteEstimate } = part;
+      const partition = { table: recordedAs(table, part), rowEstimate, byteEstimate };
+      return { schema, table, partition };
     });
-    if (made.kind === 'versioned') {
-      await this.#settle(swap);
-      return refused(notTaken(table, this.#list.verb, 'of a table with system versions'));
-    }
-    const { outcome, taken }: Swapped =
-      made.kind === 'renamed'
-        ? await this.#orUnknown(swapPartitions(pool, swap))
-        : { outcome: made, taken: new Map() };
-    if (outcome.kind !== 'renamed') {
-      await this.#settle(swap);
-      return this.#why(table, outcome);
-    }
-    await this.#hold(swap, taken);
-    return 'taken';
-  }
-
-  async #record(table: OneTable, parts: readonly Partition[]): Promise<IntentFacts | End> {
-    this.#ids = parts.map(() => this.options.newId());
-    const names = parts.map(({ partition, subpartition, ...estimates }, index) => {
-      const recorded = partitionTable(table.table, partition, subpartition);
-      const id = this.#ids[index] ?? '';
-      this.begin(id);
-      this.#names.set(id, recorded);
-      const { schema, table: own } = table;
-      return { schema, table: own, partition: { table: recorded, ...estimates } };
-    });
-    const how = { ...this.options, hints: this.hints };
-    const request = this.request();
-    const recorded = await recordDrop(request, { tables: names }, table.facts, how);
-    if (recorded.intent === null) {
-      for (const id of this.#ids) this.unforgotten.add(id);
-      return refused(recorded.intentError);
-    }
-    const { intent, rulings } = recorded;
-    for (const [index, id] of this.#ids.entries()) this.by.set(id, rulings[index]?.by ?? null);
+    const recorded = yield* perform('recordTargets', { facts, targets });
+    const { intent, intentError, rulings } = recorded;
+    if (intent === null) return refuse(intentError);
     const kinds = parts.map(() => 'base' as const);
-    const look = { judge: null, kinds, names: [table.name], rulings };
-    // None: it went while it was looked at, see `planSwap`.
+    const look = { judge: null, kinds, names: [name], rulings };
+    const refusal = refusalBeforeLooking(request, look, intent, facts);
+    if (refusal !== null) return refuse(refusal);
+    if (intent.hasBackupLock) return this.#refuse('beside LOCK INSTANCE FOR BACKUP');
+    // None: it went while it was looked at.
     const isInnoDb = intent.tables.every(({ engine }) => /^innodb$/i.test(engine ?? 'InnoDB'));
-    const refusal =
-      refusalBeforeLooking(request, look, intent, table.facts) ??
-      (intent.hasBackupLock
-        ? notTaken(table, this.#list.verb, 'beside LOCK INSTANCE FOR BACKUP')
-        : null) ??
-      (isInnoDb ? null : notTaken(table, this.#list.verb, 'of another engine than InnoDB'));
-    if (refusal === null) return intent;
-    await this.#giveUp();
-    return refused(refusal);
+    return isInnoDb ? intent : this.#refuse('of another engine than InnoDB');
   }
 
-  /** What nobody can say of rows is never said to be otherwise. */
-  #orUnknown<T>(asked: Promise<T>): Promise<T> {
-    return asked.catch((error: unknown) => {
-      throw this.#unknown(error);
-    });
+  #refuse(how: string, instead?: string): Answer {
+    return refuse(notTaken(this.#table, this.#list.verb, how, instead));
   }
 
-  #unknown(error: unknown): UndropError {
-    const params = { tables: 'Some partitions were perhaps', cause: rootCause(error) };
-    return new UndropError('UNDROP_FATE_UNKNOWN', params, error);
-  }
-
-  /** Nothing of them was taken: the intents are forgotten. */
-  async #giveUp(): Promise<'again'> {
-    for (const id of this.#ids) if (this.by.has(id)) await this.forget(id);
-    return 'again';
-  }
-
-  /** Behind what failed: what of it was taken all the same is held, the rest is left. */
-  async #settle(swap: PartitionSwap): Promise<void> {
-    const { pool } = this.options;
-    const which = swap.way === 'convert' ? 'all' : 'filled';
-    const taken = await this.#orUnknown(findTaken(pool, swap, which));
-    await this.#hold(swap, taken);
-    const left = swap.parts.filter(({ id }) => !taken.has(id));
-    for (const { id } of left) await this.forget(id);
-    await leaveEmptyTables(pool, { ...swap, parts: left });
-  }
-
-  /** Those that are in the table's own schema, as it has triggers, go home like any other. */
-  async #hold(swap: PartitionSwap, taken: Taken): Promise<void> {
-    const { logged, parts } = swap;
-    const away = parts.filter(({ id }) => taken.get(id) === swap.schema);
-    const moves = away.map(({ id, holdName }) => {
-      return { id, holdName, fromSchema: swap.schema, table: this.#names.get(id) ?? '' };
-    });
-    const relocations = await detachAndRelocate(this.options.pool, moves, { logged });
-    for (const { id, name, holdName } of parts) {
-      const holdSchema = taken.get(id);
-      if (holdSchema === undefined) continue;
-      this.#taken.add(name);
-      const move = relocations.find((one) => one.id === id);
-      const place = move?.outcome === 'moved' ? move.holdSchema : holdSchema;
-      const failure = move === undefined || move.outcome === 'moved' ? null : move.failure;
-      const held = { id, holdSchema: place, holdName, relocated: failure === null, failure };
-      this.#held = [...this.#held, held];
-    }
-  }
-
-  #why(
-    table: OneTable,
-    outcome: Exclude<ServiceRenameOutcome, { kind: 'renamed' }>,
-  ): End | 'again' {
+  #whyNot(outcome: NotTaken): Answer | 'busy' {
     switch (outcome.kind) {
       case 'gone':
       case 'busy':
-        return 'again';
+        return 'busy';
       case 'denied': {
-        const params = { tables: partitionsOf(table), cause: outcome.cause };
-        return refused(new UndropError('UNDROP_PRIVILEGES', params));
+        const params = { tables: partitionsOf(this.#table), cause: outcome.cause };
+        return refuse(new UndropError('UNDROP_PRIVILEGES', params));
       }
+      case 'versioned':
+        return this.#refuse('of a table with system versions');
       case 'failed':
-        return refused(notExchanged(table, this.#list.verb, outcome.cause));
+        return refuse(notExchanged(this.#table, this.#list.verb, outcome.cause));
     }
   }
 
-  /** As behind the statement itself; a note for each that isn't there. */
-  async #done(table: OneTable, missing: number): Promise<End> {
-    const { payload, isOk } =
-      missing === 0
-        ? { payload: await this.clean(), isOk: true }
-        : await this.#ask(table, { missing, ifExists: true });
+  /** As after the statement itself; a note for each that isn't there. */
+  *#done(missing: number): Steps<Answer> {
+    const { request } = this.#table;
+    const noted = missing === 0 ? null : yield* this.#ask({ missing, ifExists: true });
     // What is held is gone: an error of the notes alone would say otherwise.
-    const clean = isOk || this.#held.length === 0 ? payload : await this.clean();
-    const hasInfo = clean[0] === 0x00 && this.#list.verb === 'drop' && this.#taken.size > 0;
-    return answer({ payload: hasInfo ? okWithInfo({ payload: clean }, NOTHING_COPIED) : clean });
+    const isError = noted?.kind === 'err' && this.#held.length > 0;
+    const said = noted === null || isError ? yield* clean(request) : noted;
+    const hasInfo = said.kind === 'ok' && this.#list.verb === 'drop' && this.#taken.size > 0;
+    return answerWith(hasInfo ? withInfo(said) : said);
   }
+}
 
-  #words(more: MoreWords): PartitionWords {
-    const { statement, charset } = this.drop;
-    const { verb } = this.#list;
-    return { groupId: this.groupId, charset, verb, wait: waitText(statement), ...more };
-  }
+function recordedAs(table: string, { partition, subpartition }: Partition): string {
+  return partitionTable(table, partition, subpartition);
+}
+
+function withInfo(ok: OkPacket): OkPacket {
+  return { ...ok, payload: okWithInfo(ok, NOTHING_COPIED) };
 }

@@ -4,6 +4,7 @@
  * Invariant: no statement built here takes a row: each names a partition that no table has, so that
  * it fails before it begins; or, IF EXISTS, only such.
  */
+
 import { UndropError } from '../../errors.js';
 import type { PartitionList } from '../../sql/grammar/alter-partition.js';
 import { quoteClientName } from '../../sql/lex/client-charset.js';
@@ -30,22 +31,15 @@ export interface PartitionWords {
 }
 
 export function alterPartitionSql(name: QualifiedName, words: PartitionWords): Buffer {
-  const {
-    groupId,
-    charset,
-    verb,
-    ifTableExists = false,
-    ifExists = false,
-    wait,
-    names = [],
-  } = words;
+  const { groupId, charset, verb, wait, names = [] } = words;
   const none = Array.from({ length: words.missing }, () => Buffer.from(`\`${NONE}${groupId}\``));
   const list = [...names.map((one) => Buffer.from(quoteClientName(one, charset))), ...none];
+  const ifTableExists = words.ifTableExists === true ? 'IF EXISTS ' : '';
   return Buffer.concat([
-    Buffer.from(`ALTER /* undrop turn ${groupId} */ TABLE ${ifTableExists ? 'IF EXISTS ' : ''}`),
+    Buffer.from(`ALTER /* undrop turn ${groupId} */ TABLE ${ifTableExists}`),
     qualified(name, charset),
     Buffer.from(`${wait === null ? '' : ` ${wait}`} ${verb.toUpperCase()} PARTITION `),
-    Buffer.from(ifExists ? 'IF EXISTS ' : ''),
+    Buffer.from(words.ifExists === true ? 'IF EXISTS ' : ''),
     ...list.flatMap((one, index) => (index === 0 ? [one] : [Buffer.from(', '), one])),
   ]);
 }

@@ -1,13 +1,12 @@
 /**
  * What speaks against a TRUNCATE by what the service has seen of its table: the server's own words
- * where it would not empty the table either, else ours.
+ * if it would not empty the table either, else a refusal of undrop's.
  */
+
 import { UndropError } from '../../errors.js';
-import { readTable } from '../../held/foreign-keys/read-table.js';
 import type { ForeignKeyName, IntentTable } from '../../ledger/write.js';
 import { parseHoldName } from '../../names/hold-name.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import { quoteIdentifier } from '../../service/sql.js';
+import { type Steps, serve } from '../../steps/procedure.js';
 import type { Signal } from '../../steps/session/signal.js';
 import {
   ER_ILLEGAL_HA,
@@ -16,6 +15,7 @@ import {
   ER_VERS_NOT_SUPPORTED,
 } from '../../wire/server-errors.js';
 import type { ServerVersion } from '../../wire/server-version.js';
+import type { SwapService } from './service.js';
 
 interface Name {
   readonly schema: string;
@@ -25,27 +25,34 @@ interface Name {
 interface Context {
   readonly checksForeignKeys: boolean;
   readonly server: ServerVersion;
+  readonly hasBackupLock: boolean;
+  /** By LOCK TABLES of the session. */
+  readonly isLocked: boolean;
 }
 
 /** A signal: the words of the server. Null: nothing does. */
-export async function objectionToTruncate(
-  pool: ServicePool,
+export function* objectionToTruncate(
   seen: IntentTable,
-  { checksForeignKeys, server }: Context,
-): Promise<UndropError | Signal | null> {
+  { checksForeignKeys, server, hasBackupLock, isLocked }: Context,
+  service: Pick<SwapService, 'readTable'>,
+): Steps<UndropError | Signal | null> {
   const { engine, triggers, kind } = seen;
   if (kind === 'sequence') {
-    const message = `Storage engine SEQUENCE of the table ${quoted(seen)} doesn't have this option`;
+    const message = `Storage engine SEQUENCE of the table ${inFull(seen)} doesn't have this option`;
     return { errno: ER_ILLEGAL_HA, sqlState: 'HY000', message };
   }
   // A held child is one that was dropped before, and is about to lose its key.
   const child = seen.foreignKeysIn.find(({ table }) => parseHoldName(table) === null);
-  if (child !== undefined && checksForeignKeys) return parentSignal(pool, child, { seen, server });
+  if (child !== undefined && checksForeignKeys) {
+    return yield* parentSignal(child, { seen, server }, service);
+  }
   if (engine?.toLowerCase() !== 'innodb') {
     const instead = isLog(seen) ? INSTEAD_OF_LOG : INSTEAD;
     return notTruncated(seen, 'of another engine than InnoDB', instead);
   }
-  return triggers.length > 0 ? notTruncated(seen, 'with triggers') : null;
+  if (triggers.length > 0) return notTruncated(seen, 'with triggers');
+  if (hasBackupLock) return notTruncated(seen, 'beside LOCK INSTANCE FOR BACKUP');
+  return isLocked ? notTruncated(seen, 'under LOCK TABLES', 'UNLOCK TABLES first.') : null;
 }
 
 /** `how`: the sentence "a table that is dropped by TRUNCATE …" goes on so. */
@@ -85,25 +92,30 @@ export function sayMissing({ schema, table }: Name): Signal {
 }
 
 /** MySQL 8 and later name the key alone, the others show it. */
-async function parentSignal(
-  pool: ServicePool,
+function* parentSignal(
   { schema, table, name }: ForeignKeyName,
   { seen, server }: { readonly seen: IntentTable; readonly server: ServerVersion },
-): Promise<Signal> {
+  { readTable }: Pick<SwapService, 'readTable'>,
+): Steps<Signal> {
   const isShort = server.flavour === 'mysql' && server.versionId >= 80_000;
-  const look = isShort ? 'view' : await readTable(pool, { id: seen.id, schema, table });
+  const child = { id: seen.id, schema, table };
+  const look = isShort ? 'view' : yield* serve((pool) => readTable(pool, child));
   const keys = typeof look === 'string' ? null : look.keys;
   const key = keys?.find((one) => one.name === name);
-  const list = (names: readonly string[]) => `(${names.map(quoteIdentifier).join(', ')})`;
+  const list = (names: readonly string[]) => `(${names.map(quoted).join(', ')})`;
   const shown =
     key === undefined
       ? ''
-      : ` FOREIGN KEY ${list(key.columns)} REFERENCES ${quoted(seen)} ${list(key.parentColumns)}`;
-  const what = `${quoted({ schema, table })}, CONSTRAINT ${quoteIdentifier(name)}${shown}`;
+      : ` FOREIGN KEY ${list(key.columns)} REFERENCES ${inFull(seen)} ${list(key.parentColumns)}`;
+  const what = `${inFull({ schema, table })}, CONSTRAINT ${quoted(name)}${shown}`;
   const message = `Cannot truncate a table referenced in a foreign key constraint (${what})`;
   return { errno: ER_TRUNCATE_ILLEGAL_FK, sqlState: '42000', message };
 }
 
-function quoted({ schema, table }: Name): string {
-  return `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
+function inFull({ schema, table }: Name): string {
+  return `${quoted(schema)}.${quoted(table)}`;
+}
+
+function quoted(name: string): string {
+  return `\`${name.replaceAll('`', '``')}\``;
 }

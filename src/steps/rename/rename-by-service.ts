@@ -48,11 +48,6 @@ export interface ServiceRename {
   readonly killAfterMs: number;
   /** For locks of InnoDB, which no KILL ends, in seconds; default: the connection's own. */
   readonly innodbWaitS?: number;
-  /**
-   * On the same connection behind the RENAME, while recovery leaves the tables alone. Does not
-   * reject; it isn't called where the RENAME was done and the server said otherwise.
-   */
-  readonly whileOwned?: (connection: ServiceConnection) => Promise<void>;
 }
 
 export type ServiceRenameOutcome =
@@ -78,7 +73,6 @@ export async function renameByService(
   const ids = tables.map(({ id }) => id);
   const outcome = await inStead(pool, { ids, logged }, async (connection) => {
     await runWithTimeoutOn(connection, pool, renameText(rename), { killAfterMs, logged });
-    await rename.whileOwned?.(connection);
   });
   if (outcome.kind === 'renamed' || !(await areHeld(pool, tables))) return outcome;
   return { kind: 'renamed' };

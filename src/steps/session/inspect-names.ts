@@ -43,25 +43,27 @@ export interface Look {
 }
 
 /**
- * Asks in the session, while the service begins to record. `gtidMayBeSet`: the session has spoken
- * of GTID_NEXT, so it is asked first.
+ * Asks in the session, while the service begins to record unless `isAlone`. `gtidMayBeSet`: the
+ * session has spoken of GTID_NEXT, so it is asked first.
  */
 export function* inspectNames(
   request: DropRequest,
-  { gtidMayBeSet }: { readonly gtidMayBeSet: boolean },
+  { gtidMayBeSet, isAlone = false }: { readonly gtidMayBeSet: boolean; readonly isAlone?: boolean },
 ): Steps<Look> {
   const { statement, server, charset, text, wasJudged = false } = request;
   const judging: UserCommand[] = wasJudged ? [] : [{ kind: 'prepare', text }];
   const facts = { kind: 'query', text: factsSql(server) } as const;
+  const first = (commands: readonly UserCommand[]) =>
+    isAlone ? say(commands) : perform('both', { commands });
   const shows = statement.names.map((name) => query(showCreateSql(name, charset)));
   if (!gtidMayBeSet) {
-    const results = yield* perform('both', { commands: [...judging, ...shows, facts] });
+    const results = yield* first([...judging, ...shows, facts]);
     const judge = wasJudged ? null : results[0];
     assert(judge !== undefined, 'the PREPARE has an answer');
     const answers = wasJudged ? results : results.slice(1);
     return { judge, ...kindsOf(answers.slice(0, -1), server), facts: readFacts(last(answers)) };
   }
-  const results = yield* perform('both', { commands: [...judging, facts] });
+  const results = yield* first([...judging, facts]);
   const judge = wasJudged ? null : results[0];
   assert(judge !== undefined, 'the PREPARE has an answer');
   const read = readFacts(last(results));

@@ -1,0 +1,293 @@
+/**
+ * Takes rows of partitions under hold names, by the service account. A partition is exchanged with
+ * an empty table, which is atomic. To drop it, MySQL does that under LOCK TABLES, so that nobody
+ * writes to it between; MariaDB, which fails at an exchange under such a lock while others wait
+ * (10.11: 1205, 11.8: for ever), makes a table of it by one atomic CONVERT PARTITION.
+ *
+ * Invariants: a partition is dropped only after a look under the same lock has found it empty, or
+ * as the very table that is held. A table takes part in one exchange only: a second one would give
+ * the rows back.
+ */
+
+import { UndropError } from '../../errors.js';
+import { isVersioned } from '../../held/foreign-keys/read-definition.js';
+import { readTable } from '../../held/foreign-keys/read-table.js';
+import { ownDefinition } from '../../ledger/detached/restore-script.js';
+import { named } from '../../ledger/intents/intent-text.js';
+import type { IntentFacts } from '../../ledger/write.js';
+import { formatHoldName } from '../../names/hold-name.js';
+import { recycleSchemaFor } from '../../names/recycle-schema.js';
+import { hasRows } from '../../service/has-rows.js';
+import { findHoldTables } from '../../service/hold-tables.js';
+import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { runWithTimeout, runWithTimeoutOn } from '../../service/pool/statement-timeout.js';
+import { numberOrNullOf, textOf, textOrNullOf } from '../../service/row.js';
+import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
+import { rootCause } from '../../steps/refusals/root-cause.js';
+import type { HeldTable } from '../../steps/refuse.js';
+import {
+  inStead,
+  type ServiceRenameOutcome,
+  serviceRenameOutcomeOf,
+} from '../../steps/rename/rename-by-service.js';
+import {
+  ER_BAD_DB_ERROR,
+  ER_DROP_LAST_PARTITION,
+  ER_DROP_PARTITION_NON_EXISTENT,
+  ER_SUBQUERY_NO_1_ROW,
+  METADATA_LOCK_GRANTED,
+} from '../../wire/server-errors.js';
+import { nameOf, type Partition } from './find-partitions.js';
+import { partitionsOf } from './sql.js';
+
+export interface TakeHow {
+  /** `locked`: exchanged, and `drops` dropped, under one lock. */
+  readonly way: 'exchange' | 'convert' | 'locked';
+  /** Partitions. */
+  readonly drops: readonly string[];
+  /** How long others may be waited for, in milliseconds. */
+  readonly killAfterMs: number;
+}
+
+interface Table {
+  readonly schema: string;
+  readonly table: string;
+}
+
+interface HeldPartition {
+  readonly id: string;
+  /** What an EXCHANGE names: the subpartition, if there are some. */
+  readonly name: string;
+  readonly holdName: string;
+}
+
+export interface PartitionSwap extends TakeHow, Table {
+  readonly parts: readonly HeldPartition[];
+  readonly holdSchema: string;
+  /** sql_log_bin of the user's session. */
+  readonly logged: boolean;
+  /** The server's clock. */
+  readonly utcNow: Date;
+}
+
+export interface TakeRequest extends Table, TakeHow, Pick<PartitionSwap, 'logged'> {
+  readonly parts: readonly Partition[];
+  /** Of the parts, in order; null: there are none. */
+  readonly intent: IntentFacts | null;
+}
+
+/** `versioned`: no exchange and no plain look has rows of other times. */
+export type NotTaken =
+  | Exclude<ServiceRenameOutcome, { kind: 'renamed' }>
+  | { readonly kind: 'versioned' };
+
+/** In their order; none of a table that isn't partitioned. */
+async function readPartitions(
+  pool: ServicePool,
+  { schema, table }: Table,
+): Promise<readonly Partition[] | UndropError> {
+  try {
+    const [rows = []] = await pool.run(
+      sql`SELECT ${note('partitions')} PARTITION_NAME AS part, SUBPARTITION_NAME AS sub,
+          TABLE_ROWS AS rowEstimate, DATA_LENGTH + INDEX_LENGTH AS byteEstimate
+        FROM information_schema.PARTITIONS
+        WHERE ${named(schema, table)} AND PARTITION_NAME IS NOT NULL
+        ORDER BY PARTITION_ORDINAL_POSITION, SUBPARTITION_ORDINAL_POSITION`,
+    );
+    return rows.map((row) => ({
+      partition: textOf(row, 'part'),
+      subpartition: textOrNullOf(row, 'sub'),
+      rowEstimate: numberOrNullOf(row, 'rowEstimate'),
+      byteEstimate: numberOrNullOf(row, 'byteEstimate'),
+    }));
+  } catch (error) {
+    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+    const params = { tables: partitionsOf({ schema, table }), cause: rootCause(error) };
+    return new UndropError('UNDROP_NOT_RECORDED', params, error);
+  }
+}
+
+/**
+ * Takes the rows of partitions. Rejects with UNDROP_FATE_UNKNOWN if nobody knows what of it
+ * happened: the connection broke. `held`: also after a failure, what was taken all the same.
+ */
+async function takePartitions(
+  pool: ServicePool,
+  request: TakeRequest,
+): Promise<{
+  readonly held: readonly HeldTable[];
+  readonly outcome: NotTaken | { readonly kind: 'renamed' };
+}> {
+  const swap = planSwap(request);
+  if (swap === null) return { held: [], outcome: { kind: 'gone' } };
+  try {
+    const outcome = (await makeEmptyTables(pool, swap)) ?? (await swapPartitions(pool, swap));
+    const isDone = outcome.kind === 'renamed';
+    const { holdSchema, parts } = swap;
+    const taken = new Set(isDone ? parts.map(({ id }) => id) : await findTaken(pool, swap));
+    await leaveEmptyTables(pool, { ...swap, parts: parts.filter(({ id }) => !taken.has(id)) });
+    const held = parts.filter(({ id }) => taken.has(id));
+    const at = { holdSchema, relocated: true, failure: null };
+    return { held: held.map(({ id, holdName }) => ({ id, holdName, ...at })), outcome };
+  } catch (error) {
+    // What nobody can say of rows is never said to be otherwise.
+    const params = { tables: 'Some partitions were perhaps', cause: rootCause(error) };
+    throw new UndropError('UNDROP_FATE_UNKNOWN', params, error);
+  }
+}
+
+/** Null: it is no table any more. */
+function planSwap({ parts, intent, ...request }: TakeRequest): PartitionSwap | null {
+  const held: HeldPartition[] = [];
+  for (const [index, part] of parts.entries()) {
+    const seen = intent?.tables[index];
+    if (seen === undefined || seen.holdUntil === null) return null;
+    if (seen.kind !== 'base' || seen.engine === null) return null;
+    const { id, holdUntil } = seen;
+    const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
+    held.push({ id, name: nameOf(part), holdName });
+  }
+  // As the server stores them.
+  const { schema, table } = intent?.tables[0] ?? request;
+  const utcNow = intent?.utcNow ?? new Date(0);
+  const holdSchema = recycleSchemaFor(request.logged);
+  return { ...request, schema, table, parts: held, holdSchema, utcNow };
+}
+
+/** A partition isn't there, is the last, or isn't empty (see `underLock`); or no schema is. */
+const GONE = [
+  ...METADATA_LOCK_GRANTED,
+  ER_DROP_PARTITION_NON_EXISTENT,
+  ER_DROP_LAST_PARTITION,
+  ER_SUBQUERY_NO_1_ROW,
+  ER_BAD_DB_ERROR,
+];
+/** An hour. */
+const LEFT_MS = 3_600_000;
+
+/** The tables that the exchanges need. Null: they are there. */
+async function makeEmptyTables(
+  pool: ServicePool,
+  { schema, table, way, parts, holdSchema, logged }: PartitionSwap,
+): Promise<NotTaken | ServiceRenameOutcome | null> {
+  try {
+    const look = await readTable(pool, { id: parts[0]?.id ?? '', schema, table });
+    if (typeof look === 'string') return { kind: 'gone' };
+    if (isVersioned(look.definition)) return { kind: 'versioned' };
+    if (way === 'convert') return null;
+    for (const { id, holdName } of parts) {
+      const last = emptyTable(look.definition, table, `\`${holdSchema}\`.\`${holdName}\``);
+      await runWithTimeout(pool, sql`DO ${note('partition', id)} 0`, { logged, last });
+    }
+    return null;
+  } catch (error) {
+    if (error instanceof UndropError) return { kind: 'failed', cause: rootCause(error) };
+    if (!isServerError(error)) throw error;
+    return serviceRenameOutcomeOf(error);
+  }
+}
+
+/**
+ * As SHOW CREATE TABLE prints it, without PARTITION BY, and the names of CHECKs, which are the
+ * schema's. If that isn't what the partitions are, the exchange says so.
+ */
+function emptyTable(definition: string, table: string, name: string): Buffer {
+  const own = ownDefinition(definition, table, 'own');
+  const columns = own.slice(own.indexOf('\n'));
+  // The last: a column may be named so.
+  const [clause = ''] = [...columns.matchAll(/\n(?:\/\*!\d+)? PARTITION BY /g)].at(-1) ?? [];
+  const end = clause === '' ? columns.length : columns.lastIndexOf(clause);
+  const plain = columns
+    .slice(0, end)
+    .replace(/^ {2}CONSTRAINT `(?:[^`]|``)*` CHECK /gm, '  CHECK ');
+  return Buffer.from(`CREATE TABLE ${name} (${plain}`);
+}
+
+/** Rejects if nobody knows what of it happened. */
+export function swapPartitions(
+  pool: ServicePool,
+  swap: PartitionSwap,
+): Promise<ServiceRenameOutcome> {
+  const { parts, way, logged, killAfterMs } = swap;
+  const ids = parts.map(({ id }) => id);
+  return inStead(pool, { ids, logged, gone: GONE }, async (connection) => {
+    const verb = way === 'convert' ? convert : exchange;
+    const texts = way === 'locked' ? underLock(swap) : parts.map((part) => verb(swap, part));
+    await runWithTimeoutOn(connection, pool, texts, { killAfterMs, logged });
+  });
+}
+
+/** Those under hold names; an empty one may have been made for an exchange that never was. */
+async function findTaken(
+  pool: ServicePool,
+  { parts, holdSchema, way }: PartitionSwap,
+): Promise<readonly string[]> {
+  const taken: string[] = [];
+  for (const { id } of parts) {
+    const [found] = await findHoldTables(pool, [holdSchema], id);
+    if (found === undefined) continue;
+    if (way === 'convert' || (await hasRows(pool, found))) taken.push(id);
+  }
+  return taken;
+}
+
+/** Empty ones that were made for nothing: the collector has them in an hour. */
+async function leaveEmptyTables(
+  pool: ServicePool,
+  { parts, holdSchema, logged, utcNow }: PartitionSwap,
+): Promise<void> {
+  for (const { id, holdName } of parts) {
+    const due = new Date(utcNow.getTime() + LEFT_MS);
+    const name = formatHoldName({ state: 'HOLD', id, due });
+    const rename = sql`RENAME ${note('partition', id)}
+      TABLE ${ident(holdSchema, holdName)} TO ${ident(holdSchema, name)}`;
+    try {
+      await runWithTimeout(pool, rename, { logged });
+    } catch (error) {
+      // It was never made, or goes in its time.
+      if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+    }
+  }
+}
+
+/** Seconds. Should this machine vanish, the server has the lock back then. */
+const SILENCE_SECONDS = 10;
+const SHORT_SILENCE = sql`SET SESSION wait_timeout = ${SILENCE_SECONDS},
+  SESSION net_read_timeout = ${SILENCE_SECONDS}, SESSION net_write_timeout = ${SILENCE_SECONDS}`;
+
+/**
+ * One text: the lock ends with the connection, whatever comes of it. What came into a partition
+ * since it was exchanged, or has another place in it since it was looked at, is found by a look
+ * that fails then (1242).
+ */
+function underLock(swap: PartitionSwap): readonly SQLQuery[] {
+  const { schema, table, parts, drops, holdSchema } = swap;
+  const step = note('partition', parts[0]?.id);
+  const own = ident(schema, table);
+  const held = parts.map(({ holdName }) => sql`${ident(holdSchema, holdName)} WRITE`);
+  const locks = sql.join([sql`${own} WRITE`, ...held], ', ');
+  const names = drops.map((name) => ident(name));
+  const dropped = sql.join(names, ', ');
+  return [
+    SHORT_SILENCE,
+    sql`LOCK ${step} TABLES ${locks}`,
+    ...parts.map((part) => exchange(swap, part)),
+    sql`SELECT ${step} IF(COUNT(*) = 0, 1, (SELECT 1 UNION SELECT 2)) AS isEmpty
+      FROM (SELECT 1 FROM ${own} PARTITION (${dropped}) LIMIT 1) AS found`,
+    sql`ALTER ${step} TABLE ${own} DROP PARTITION ${dropped}`,
+    sql`UNLOCK TABLES`,
+  ];
+}
+
+function exchange({ schema, table, holdSchema }: PartitionSwap, part: HeldPartition): SQLQuery {
+  return sql`ALTER ${note('partition', part.id)} TABLE ${ident(schema, table)}
+    EXCHANGE PARTITION ${ident(part.name)} WITH TABLE ${ident(holdSchema, part.holdName)}`;
+}
+
+function convert({ schema, table, holdSchema }: PartitionSwap, part: HeldPartition): SQLQuery {
+  return sql`ALTER ${note('partition', part.id)} TABLE ${ident(schema, table)}
+    CONVERT PARTITION ${ident(part.name)} TO TABLE ${ident(holdSchema, part.holdName)}`;
+}
+
+export const PARTITION_SERVICE = { readPartitions, takePartitions };
+export type PartitionService = typeof PARTITION_SERVICE;

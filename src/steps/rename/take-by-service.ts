@@ -1,0 +1,75 @@
+/**
+ * The service account takes rows away for a user: the user's session says whether it may and waits
+ * for the metadata locks, as long as its own settings and KILL say, and then the service has a
+ * moment to be faster than others. Each time it isn't, both begin again.
+ *
+ * Invariant: a lock of InnoDB, for which MariaDB makes a RENAME of a parent wait, is waited for as
+ * long as the session's `innodb_lock_wait_timeout` says: no metadata lock is in the way then, so
+ * the session itself can't wait, and the tries of the service are counted.
+ */
+import { assert } from '../../assert.js';
+import { MalformedPacketError } from '../../wire/packet-reader.js';
+import { ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
+import { ask, type Effect, type Steps } from '../procedure.js';
+import { type Answer, answerWith } from '../refuse.js';
+import type { DropRequest } from '../request.js';
+import { signalSql } from '../session/signal.js';
+
+/** The service waits so long for others at its first try, in milliseconds. */
+const FIRST_TRY_MS = 200;
+/** The session had its turn before, so only those who came between are in the way. */
+const NEXT_TRY_MS = 900;
+/** Tables that keep changing, or that others are always faster to lock, are given up. */
+export const SERVICE_TRIES_MAX = 12;
+/** For locks of InnoDB in one try of the service; no KILL ends that wait. */
+export const INNODB_WAIT_S = 1;
+
+export interface ByService<T, E = Effect> {
+  /** In the user's session: its rights, and its turn at the locks. Null: it has had that. */
+  readonly wait: () => Steps<T | null, E>;
+  /** Others are waited for as long as `killAfterMs`; `timeout`: for a lock of InnoDB, in vain. */
+  readonly take: (killAfterMs: number) => Steps<T | 'busy' | 'timeout', E>;
+}
+
+/** `changed`: given up. */
+export function* takeByService<T, E = Effect>(
+  { groupId }: Pick<DropRequest, 'groupId'>,
+  { wait, take }: ByService<T, E>,
+): Steps<T | Answer | 'changed', E | Effect<'user'>> {
+  let waitedS = 0;
+  for (let tries = 1; tries <= SERVICE_TRIES_MAX; ) {
+    const ended = yield* wait();
+    if (ended !== null) return ended;
+    const taken = yield* take(waitedS === 0 && tries === 1 ? FIRST_TRY_MS : NEXT_TRY_MS);
+    if (taken === 'timeout') {
+      waitedS += INNODB_WAIT_S;
+      const over = yield* hasWaited(groupId, waitedS);
+      if (over !== null) return over;
+    } else if (taken === 'busy') tries++;
+    else return taken;
+  }
+  return 'changed';
+}
+
+const TIMEOUT = {
+  errno: ER_LOCK_WAIT_TIMEOUT,
+  sqlState: 'HY000',
+  message: 'Lock wait timeout exceeded; try restarting transaction',
+};
+
+/** Null: the session's own limit allows another try. */
+function* hasWaited(groupId: string, waitedS: number): Steps<Answer | null, Effect<'user'>> {
+  const hint = '/*+ MAX_EXECUTION_TIME(0) */';
+  const value = 'CAST(@@innodb_lock_wait_timeout AS BINARY)';
+  const limit = `SELECT ${hint} /* undrop innodb-wait ${groupId} */ ${value} LIMIT 1`;
+  const [asked] = yield* ask(Buffer.from(limit));
+  if (asked?.kind === 'err') return answerWith(asked);
+  const limitS = asked?.kind === 'rows' ? asked.rows[0]?.[0]?.toString() : undefined;
+  if (limitS === undefined || !/^\d+$/.test(limitS)) {
+    throw new MalformedPacketError('The lock wait timeout of the session: no row.');
+  }
+  if (waitedS < Number(limitS)) return null;
+  const [said] = yield* ask(signalSql(TIMEOUT));
+  assert(said?.kind === 'err', 'SIGNAL answers with an error');
+  return answerWith(said);
+}

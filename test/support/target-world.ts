@@ -1,0 +1,184 @@
+/**
+ * A server in memory for a statement that names one table and leaves it there: what the session
+ * says of the table, turn by turn, and what the service has renamed. A test gives the answers, and
+ * sees what is said and what is held at the end.
+ */
+
+import { UndropError } from '../../src/errors.js';
+import type { IntentTable } from '../../src/ledger/write.js';
+import type { ServicePool } from '../../src/service/pool/pools.js';
+import { drive, type Effect, type Steps } from '../../src/steps/procedure.js';
+import type { Reply } from '../../src/steps/refuse.js';
+import type { ServiceRenameOutcome } from '../../src/steps/rename/rename-by-service.js';
+import type { Beginning } from '../../src/steps/run.js';
+import type { Result } from '../../src/wire/result-reader.js';
+import { idOf, requestOf } from './drop-request.js';
+import { describePayload, errResult, okResult, preparedResult, rowsResult } from './results.js';
+
+export interface TargetWorld {
+  readonly server?: string;
+  readonly sql: string;
+  /** What the session sees under the name; default: a base table. */
+  readonly seenAs?: 'base' | 'temporary' | 'view' | 'missing';
+  /** What the server says of the text. */
+  readonly judge?: readonly [number, string, string];
+  readonly gtidNext?: string;
+  /** LOCK TABLES of the session itself. */
+  readonly isLocked?: boolean;
+  /** The answers to its turns, the last of them for all that follow; default: it has the lock. */
+  readonly turns?: readonly (readonly [number, string, string] | null)[];
+  /** What the service sees of it. */
+  readonly seen?: Partial<IntentTable>;
+  readonly hasBackupLock?: boolean;
+  readonly noIntents?: boolean;
+  readonly isElsewhere?: boolean;
+  /** Of the RENAMEs by the service, the last of them for all that follow; default: done. */
+  readonly takes?: readonly ServiceRenameOutcome[];
+}
+
+export interface TargetEnd {
+  readonly said: string;
+  /** How many. */
+  readonly held: number;
+  /** How often the session was asked for its turn. */
+  readonly turns: number;
+}
+
+const DUE = new Date('2026-03-08T12:00:00Z');
+
+export async function endIn(
+  world: TargetWorld,
+  procedure: (beginning: Beginning) => Steps<Reply>,
+): Promise<TargetEnd> {
+  const { server = 'mysql-9.7', sql, gtidNext } = world;
+  const request = requestOf({ server, sql });
+  const beginning = { request, hints: new Set<string>(), gtidMayBeSet: gtidNext !== undefined };
+  const memory = new Memory(world);
+  const reply = await drive(procedure(beginning), async (effect) => memory.perform(effect));
+  if (reply.kind === 'again') throw new Error(reply.because);
+  const said = describePayload(reply.payload);
+  return { said, held: reply.held.length, turns: memory.turns };
+}
+
+class Memory {
+  turns = 0;
+  readonly #world: TargetWorld;
+  #takes = 0;
+  #ids = 0;
+
+  constructor(world: TargetWorld) {
+    this.#world = world;
+  }
+
+  perform(effect: Effect): unknown {
+    switch (effect.do) {
+      case 'user':
+        return effect.commands.map((one) => {
+          if (one.kind === 'close') throw new Error('it has no answer');
+          return this.#say(Buffer.from(one.text).toString(), one.kind);
+        });
+      case 'know':
+        return undefined;
+      case 'recordTargets':
+        return this.#record(effect.targets.length);
+      case 'take':
+        return nth(this.#world.takes, this.#takes++) ?? { kind: 'renamed' };
+      case 'keepLonger':
+        return effect.held;
+      case 'serve':
+        // Its work is made up as well.
+        return effect.work(NO_POOL);
+      default:
+        throw new Error(`${effect.do} is no effect of such a statement`);
+    }
+  }
+
+  #record(count: number) {
+    const { noIntents, hasBackupLock = false, isElsewhere, seen } = this.#world;
+    if (noIntents === true) {
+      const params = { tables: 'Table t was', cause: 'the ledger is away' };
+      const intentError = new UndropError('UNDROP_NOT_RECORDED', params);
+      return { intent: null, intentError, rulings: [] };
+    }
+    const tables = Array.from({ length: count }, () => ({
+      id: idOf(this.#ids++),
+      schema: 'shop',
+      table: 't',
+      kind: 'base',
+      engine: 'InnoDB',
+      holdUntil: DUE,
+      foreignKeysIn: [],
+      triggers: [],
+      ...seen,
+    }));
+    const intent = {
+      utcNow: new Date('2026-03-01T12:00:00Z'),
+      sessionHost: isElsewhere === true ? null : 'localhost:50001',
+      serverIdentity: 'the server',
+      lowerCaseTableNames: 0,
+      lockedTables: null,
+      hasBackupLock,
+      tables,
+    };
+    return { intent, intentError: null, rulings: [] };
+  }
+
+  #say(text: string, kind: 'query' | 'prepare'): Result {
+    const { judge, sql, isLocked } = this.#world;
+    if (kind === 'prepare') {
+      if (text === sql && judge !== undefined) return errResult(...judge);
+      const isOwn = text.startsWith('SELECT /* undrop own ');
+      return isOwn && isLocked === true ? errResult(1100, 'HY000', 'own') : preparedResult(1);
+    }
+    if (text.includes('/* undrop facts')) return this.#facts();
+    if (text.startsWith('SHOW /* undrop kind */')) return this.#kind();
+    if (text.includes('/* undrop innodb-wait ')) return rowsResult(['s'], ['2']);
+    if (text.includes('/* undrop turn ')) {
+      const isDrop = / DROP PARTITION /.test(text);
+      if (text.includes('IF EXISTS')) return okResult(1);
+      const turn = isDrop ? null : nth(this.#world.turns, this.turns++);
+      if (turn !== null && turn !== undefined) return errResult(...turn);
+      return isDrop
+        ? errResult(1507, 'HY000', 'Error in list of partitions to DROP')
+        : errResult(1735, 'HY000', `Unknown partition '_undrop_none_' in table 't'`);
+    }
+    if (text.startsWith('SIGNAL')) return signalled(text);
+    return okResult();
+  }
+
+  #kind(): Result {
+    const { seenAs = 'base' } = this.#world;
+    if (seenAs === 'missing') return errResult(1146, '42S02', "Table 'shop.t' doesn't exist");
+    if (seenAs === 'view') return rowsResult(['View', 'Create View'], ['t', 'CREATE VIEW']);
+    const temporary = seenAs === 'temporary' ? 'TEMPORARY ' : '';
+    return rowsResult(['Table', 'Create Table'], ['t', `CREATE ${temporary}TABLE \`t\` ()`]);
+  }
+
+  #facts(): Result {
+    const { gtidNext = '' } = this.#world;
+    const who = ['the server', 'app@10.0.0.1', '1', '0', 'OFF'];
+    const row = ['shop', '', 'utf8mb4', '1', gtidNext, ...who];
+    const more = ['utf8mb4', null, '0', '0', 'utf8mb4_general_ci'];
+    const all = [...row, ...more];
+    return rowsResult(
+      all.map(() => 'c'),
+      all,
+    );
+  }
+}
+
+/** What is made up never looks at it. */
+const NO_POOL = {} as ServicePool;
+
+/** The last one counts for all that follow. */
+function nth<T>(list: readonly T[] = [], index: number): T | undefined {
+  return list[Math.min(index, list.length - 1)];
+}
+
+function signalled(text: string): Result {
+  const [, state = '', errno = '', hex = ''] =
+    /^SIGNAL SQLSTATE '(\w+)' SET MYSQL_ERRNO = (\d+), MESSAGE_TEXT = _utf8mb4 X'(\w+)'/.exec(
+      text,
+    ) ?? [];
+  return errResult(Number(errno), state, Buffer.from(hex, 'hex').toString());
+}
