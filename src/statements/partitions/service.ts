@@ -56,7 +56,7 @@ interface Table {
 
 interface HeldPartition {
   readonly id: string;
-  /** What an EXCHANGE names: the subpartition, if there are some. */
+  /** What the statement names: an EXCHANGE the subpartition, if there are some. */
   readonly name: string;
   readonly holdName: string;
 }
@@ -145,7 +145,9 @@ function planSwap({ parts, intent, ...request }: TakeRequest): PartitionSwap | n
     if (seen.kind !== 'base' || seen.engine === null) return null;
     const { id, holdUntil } = seen;
     const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
-    held.push({ id, name: nameOf(part), holdName });
+    // Of one with subpartitions MariaDB says that it can't be converted.
+    const name = request.way === 'convert' ? part.partition : nameOf(part);
+    held.push({ id, name, holdName });
   }
   // As the server stores them.
   const { schema, table } = intent?.tables[0] ?? request;
