@@ -30,34 +30,35 @@ export interface Difference {
 export const DIFFERENCES: Readonly<Record<string, Difference>> = {
   'no-152': {
     reason:
-      'MySQL before 8: behind the error 1217 for a parent there is no warning 152 for each of them where the user has no right on `_undrop`',
+      'no warning 152 for each child, if the user has no privilege on `_undrop`, or there are more than eight',
     where: ['diagnostics'],
   },
   'notes-beside-a-parent': {
-    reason: 'MariaDB: beside the error 1451 for a parent no notes of IF EXISTS name missing tables',
+    reason:
+      'MariaDB: beside the error 1451 for a parent | no notes of IF EXISTS name missing tables or views',
     where: ['diagnostics'],
   },
   'open-transaction': {
-    reason: 'MySQL with autocommit=0: notes on missing tables leave an empty transaction open',
+    reason: 'MySQL with autocommit=0 | notes on missing tables leave an empty transaction open',
     where: ['answer', 'diagnostics', 'probes'],
   },
   'said-too-late': {
     reason:
-      'MySQL with GTID_NEXT set: SHOW WARNINGS has no notes on missing tables beside held ones, which are counted',
+      'missing tables beside held ones | `SHOW WARNINGS` has no notes on them, though they are counted',
     where: ['diagnostics'],
   },
   'late-tracker': {
-    reason: 'MariaDB: behind notes alone the transaction tracker reports one answer later',
+    reason: 'MariaDB: after notes alone | the transaction tracker reports one answer later',
     where: ['answer', 'diagnostics'],
   },
   'early-tracker': {
     reason:
-      'MySQL 8 and later: the transaction tracker says nothing of the transaction that DROP DATABASE ends',
+      'MySQL 8 and later: DROP DATABASE | the transaction tracker says nothing of the transaction that it ends',
     where: ['answer'],
   },
   'lost-remark': {
     reason:
-      'MySQL 8 and later: what the server remarks on the text of a drop (1681, 4164) is not passed on',
+      "MySQL 8 and later: a remark of the server on a drop's text (1681, 4164) | is not passed on",
     where: ['answer', 'diagnostics'],
   },
   'stays-locked': {
@@ -69,50 +70,49 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     where: ['answer', 'diagnostics', 'probes', 'tables', 'root'],
   },
   'alias-lock': {
-    reason: 'a drop of a table that the session has locked under an alias only',
+    reason: 'a table that the session has locked under an alias only',
     where: ['answer', 'diagnostics', 'probes', 'tables', 'root'],
   },
   'performance-schema': {
-    reason: 'MySQL: a drop of what is, or is not, in `performance_schema` is refused by error 1044',
+    reason: 'MySQL: a name in `performance_schema`, whether it exists or not | error 1044',
     where: ['answer', 'diagnostics', 'probes', 'tables', 'root'],
   },
   'one-row': {
     reason:
-      'MariaDB: where a drop names a view, or DROP SEQUENCE a table, `SHOW WARNINGS` has one row where the server has several, and a note names it as unknown (1051, 4091)',
+      'MariaDB: a drop names a view, or DROP SEQUENCE a table | `SHOW WARNINGS` has one row where the server has several, and a note calls it unknown (1051, 4091)',
     where: ['diagnostics'],
   },
   'lock-of-a-parent': {
     reason:
-      'MySQL before 8 and MariaDB: a parent that is not dropped under LOCK TABLES keeps its lock',
+      'MySQL before 8 and MariaDB: a parent that is not dropped under LOCK TABLES | keeps its lock',
     where: ['diagnostics', 'probes'],
   },
   'its-own-view': {
     reason:
-      'CREATE OR REPLACE of a table from a view of the same table is refused by error 1356, not 1443',
+      'from a view of the same table; from the table itself; of a log table in use | error 1356, not 1443',
     where: ['answer', 'diagnostics'],
   },
   'no-tracker': {
     reason:
-      'the transaction tracker says nothing of the transaction that CREATE OR REPLACE of a table ends',
+      'MariaDB: CREATE OR REPLACE of a table | the transaction tracker says nothing of the transaction that it ends',
     where: ['answer'],
   },
   'put-back': {
     reason:
-      'CREATE OR REPLACE that ends at a lock (1205, 1213), a KILL (1317) or a time limit (1969) leaves the old table, which the server may have dropped by then',
+      'it ends at a lock (1205, 1213), a KILL (1317) or a time limit (1969) | the old table stays, which the server may have dropped by then',
     where: ['tables', 'root'],
   },
   'untold-schema': {
-    reason:
-      "a client that tracks the session's schema isn't told that the server went there and back",
+    reason: "session tracking doesn't report that the server went there and back",
     where: ['answer'],
   },
   'cut-diagnostics': {
     reason:
-      'MySQL 5.6: behind the error 1701 of a TRUNCATE `SHOW WARNINGS` has the first 128 characters of its text',
+      'MySQL 5.6: after the error 1701 of a TRUNCATE | `SHOW WARNINGS` has the first 128 characters of its text',
     where: ['diagnostics'],
   },
   'own-schema': {
-    reason: 'a table that cannot be relocated is seen under its hold name in its own schema',
+    reason: 'These tables stay in their own schema under their hold name',
     where: ['tables', 'root', 'probes'],
     mayEnd: true,
   },
@@ -121,7 +121,8 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
 /** The same, only under a setting of drop-answers-under.test.ts, not by the case itself. */
 export const DIFFERENCES_UNDER: Readonly<Record<string, Difference>> = {
   'not-there-and-back': {
-    reason: 'a prepared DROP DATABASE that is executed in another default schema',
+    reason:
+      'a DROP DATABASE that drops the default schema, executed in another one than that of its PREPARE',
     where: ['diagnostics'],
   },
 };
