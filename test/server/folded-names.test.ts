@@ -87,7 +87,7 @@ describe.each(['mysql-5.6', 'mariadb-11.8'])('on %s', (name) => {
     const schema = two.schema.name;
     const client = await RawClient.open(proxy, { schema });
     await client.run([
-      'CREATE TABLE ProxyServices (id INT PRIMARY KEY, up INT, FOREIGN KEY (up) REFERENCES HOME (id)) ENGINE=InnoDB',
+      'CREATE TABLE Home (id INT PRIMARY KEY, up INT, FOREIGN KEY (up) REFERENCES HOME (id)) ENGINE=InnoDB',
       'INSERT INTO home VALUES (1, NULL)',
       'TRUNCATE HOME',
     ]);
