@@ -257,12 +257,12 @@ inLanes(testServers(), 'on $name', (server, lane) => {
     await intentsSettled(root, [own]);
   });
 
-  test('who may not drop one of the tables hears so beside such a session', async () => {
+  test('who may not drop the first of the tables hears so beside such a session', async () => {
     await make();
     await root.query('CREATE TABLE c (id INT PRIMARY KEY)');
     const hear = async (target: Target) => {
       const client = await RawClient.open(target, { schema, user: 'locked_t' });
-      const heard = await besideHolder(() => client.query('DROP TABLE a, c'));
+      const heard = await besideHolder(() => client.query('DROP TABLE c, a'));
       await client.quit();
       return describeAnswer(heard);
     };
