@@ -76,6 +76,10 @@ const VARIABLES_OF_DEMO_AND_CLI = [
 /** Parts of Node that give the same for the same; node:module loads the second parser. */
 const PURE_PARTS_OF_NODE = ['node:buffer', 'node:util', 'node:module'];
 
+/** Files of statements that perform what their procedures ask for. */
+const SERVED =
+  /^src\/statements\/[a-z-]+\/(service|records|barrier|drop-at-barrier|queue|read-schema)\.ts$/;
+
 /** What a pure file doesn't touch: the clock, randomness, the process, timers, the network. */
 const WORLD =
   /\bDate\.now\b|\bnew Date\(\)|\bMath\.random\b|\bprocess\.|\bset(Timeout|Interval|Immediate)\(|\bfetch\(|\bperformance\./g;
@@ -413,9 +417,9 @@ function startedBy({ path, strings }: SourceFile): readonly string[] {
 
 /** Pure rooms, and the procedures: what they need of the world they yield as effects. */
 function isPure({ path }: SourceFile): boolean {
-  // What the service account does for one statement alone has a file of its own.
   const isProcedure =
-    /^src\/statements\/(drop-table|truncate|partitions)\/(?!(text|service)\.)/.test(path);
+    /^src\/statements\/(drop-(table|database)|truncate|partitions)\/(?!text\.)/.test(path) &&
+    !SERVED.test(path);
   return (
     isProcedure || /^src\/(wire|sql|names|policy)\//.test(path) || /\/next-[a-z-]+\.ts$/.test(path)
   );

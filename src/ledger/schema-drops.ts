@@ -175,7 +175,7 @@ export async function giveUpSchemaDrop(
  */
 export async function leaveSchemaDrop(
   pool: ServicePool,
-  { groupId, rowLogged }: SchemaDropKey,
+  { groupId, rowLogged }: Pick<SchemaDropKey, 'groupId' | 'rowLogged'>,
   { threadId }: { readonly threadId: number },
 ): Promise<void> {
   await pool.run(

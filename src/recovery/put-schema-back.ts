@@ -10,12 +10,11 @@
 
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
-import { mayPass, type ReattachOptions, reattach } from '../held/foreign-keys/reattach.js';
+import { NOTHING_DETACHED, problemsOf, reattachAll } from '../held/finish-restore.js';
+import { mayPass } from '../held/foreign-keys/reattach.js';
 import { renewHeld } from '../held/relocate/due-times.js';
-import { reattachChecks } from '../held/relocate/reattach-checks.js';
 import { retireBarrierTable } from '../held/relocate/retire-barrier-table.js';
 import { renameBack } from '../held/rename-back.js';
-import { reattachTriggers } from '../held/triggers/reattach-triggers.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
@@ -69,16 +68,11 @@ async function endOrForget(pool: ServicePool, drop: SchemaToPutBack, log: Log): 
   await endSchemaDrop(pool, drop);
 }
 
-/**
- * Those that were seen before and aren't there any more. MySQL before 8 and MariaDB drop views and
- * programs first, and what stands in their way later (1010, a stray file) doesn't bring them back.
- */
-async function unrestorableParts(
+/** The names of all views and programs that are there. */
+export async function listParts(
   pool: ServicePool,
   schema: string,
-  { parts }: Pick<SchemaDetails, 'parts'>,
-): Promise<readonly SchemaPart[]> {
-  if (parts.length === 0) return [];
+): Promise<readonly Pick<SchemaPart, 'name' | 'kind'>[]> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('look')} TABLE_NAME AS name, 'VIEW' AS kind FROM information_schema.TABLES
         WHERE TABLE_SCHEMA = ${schema} AND TABLE_TYPE = 'VIEW'
@@ -87,9 +81,22 @@ async function unrestorableParts(
       UNION ALL SELECT EVENT_NAME, 'EVENT' FROM information_schema.EVENTS
         WHERE EVENT_SCHEMA = ${schema}`,
   );
-  const keyOf = (kind: string, name: string) => `${kind.toUpperCase()} ${name}`;
-  const there = new Set(rows.map((row) => keyOf(textOf(row, 'kind'), textOf(row, 'name'))));
-  return parts.filter(({ kind, name }) => !there.has(keyOf(kind, name)));
+  return rows.map((row) => {
+    return { name: textOf(row, 'name'), kind: textOf(row, 'kind').toUpperCase() };
+  });
+}
+
+/** Those that were seen before and aren't there any more. */
+async function unrestorableParts(
+  pool: ServicePool,
+  schema: string,
+  { parts }: Pick<SchemaDetails, 'parts'>,
+): Promise<readonly SchemaPart[]> {
+  if (parts.length === 0) return [];
+  const there = await listParts(pool, schema);
+  return parts.filter(({ kind, name }) => {
+    return !there.some((part) => part.kind === kind.toUpperCase() && part.name === name);
+  });
 }
 
 const LOST =
@@ -230,9 +237,14 @@ async function giveName(
 
 /** False: something of it is to be tried again. */
 async function makeWhole(pool: ServicePool, row: LedgerRow, log: Log): Promise<boolean> {
-  const { id, schema, table, detached, rowLogged, threadId } = row;
-  const problems = hasDetached(detached) ? await reattachAll(pool, row) : [];
-  if (problems.some(mayPass)) return false;
+  const { id, schema, table, detached, sqlLogBin: logged, rowLogged, threadId } = row;
+  const cameBack = hasDetached(detached)
+    ? await reattachAll(pool, { id, logged }, { schema, table })
+    : NOTHING_DETACHED;
+  const { foreignKeysProblem, triggersProblem } = cameBack;
+  const problems = problemsOf(cameBack);
+  const isToCome = foreignKeysProblem !== null || triggersProblem !== null;
+  if (isToCome || problems.some(mayPass)) return false;
   if (problems.length === 0 && row.state === 'intent') {
     // Unless somebody has taken it over since.
     return (await forgetIntents(pool, [id], { sqlLogBin: rowLogged, ownedBy: threadId })) > 0;
@@ -243,16 +255,4 @@ async function makeWhole(pool: ServicePool, row: LedgerRow, log: Log): Promise<b
   // The row has what could not come back.
   await recordState(pool, { id, state: 'restored', restoredAs: name, rowLogged, ...why });
   return true;
-}
-
-async function reattachAll(pool: ServicePool, row: LedgerRow): Promise<readonly string[]> {
-  const { id, schema, table, detached, sqlLogBin: logged } = row;
-  const origin = { schema, table };
-  const options: ReattachOptions = { id, origin, restoredAs: origin, detached, logged };
-  const checks = await reattachChecks(pool, options);
-  const keys = await reattach(pool, options);
-  // Behind the keys: what a trigger does with the rows isn't checked before they are there.
-  const triggers = await reattachTriggers(pool, options);
-  const all = [...checks, ...keys, ...triggers];
-  return all.flatMap(({ problem }) => (problem === null ? [] : [problem]));
 }

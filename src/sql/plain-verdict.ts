@@ -77,10 +77,8 @@ export function createVerdict(cursor: TokenCursor, statement: Statement, source:
   if (replaced === 'unclear' || source.mode.flavour === 'mysql') {
     return unclear('this CREATE OR REPLACE is not understood');
   }
-  const { optionsAt, ...gone } = replaced;
-  const found = { ...refused('create-or-replace', []), ...gone };
-  if (optionsAt !== null && statement.isWhole) return { ...found, optionsAt };
-  const [table] = gone.tables;
+  const found = { ...refused('create-or-replace', []), ...replaced };
+  const [table] = replaced.tables;
   if (table === undefined || !statement.isWhole) return found;
   return { ...found, replacement: { table, words } };
 }

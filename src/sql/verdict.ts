@@ -41,8 +41,6 @@ export interface Refused {
   readonly schema: Uint8Array | null;
   /** Of DROP DATABASE. */
   readonly ifExists?: boolean;
-  /** Of CREATE OR REPLACE DATABASE, where its name was read: the offset of what follows that. */
-  readonly optionsAt?: number;
   /** Of CREATE OR REPLACE of a table or a sequence, where it was read to its end. */
   readonly replacement?: Replacement;
   /** The statements of a multi-statement text or of a block, or the one that is wrapped. */

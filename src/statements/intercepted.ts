@@ -76,13 +76,11 @@ export interface DropService {
   readonly log?: Log;
 }
 
-/** What a DROP DATABASE names, or a CREATE OR REPLACE DATABASE. */
+/** What a DROP DATABASE names. */
 export interface NamedSchema {
   /** Unescaped bytes in the client's charset. */
   readonly schema: Uint8Array;
   readonly ifExists: boolean;
-  /** Of CREATE OR REPLACE: where in the text its options begin, or would. */
-  readonly optionsAt?: number;
   /** Where they were asked for already. */
   readonly facts: UserFacts | null;
 }

@@ -134,21 +134,6 @@ const DROP_DATABASE: KinScene = {
   end: (place) => endOfSix(place, SIX),
 };
 
-const REPLACE_DATABASE: KinScene = {
-  ...DROP_DATABASE,
-  title: 'CREATE OR REPLACE DATABASE',
-  on: /mariadb/,
-  texts: (schema) => [
-    'SET foreign_key_checks = 0',
-    `CREATE OR REPLACE DATABASE ${six(schema)} CHARACTER SET latin1`,
-  ],
-  end: async (place) => {
-    const isThere = (await charsetOf(place, six(place.schema))) !== undefined;
-    const end = await endOfSix(place, SIX);
-    return isThere ? end : 'between';
-  },
-};
-
 let rival: Rival | null = null;
 let rivals = 0;
 
@@ -255,7 +240,6 @@ export const KIN_SCENES: readonly KinScene[] = [
   TRUNCATE,
   REPLACE,
   DROP_DATABASE,
-  REPLACE_DATABASE,
   DROP_BESIDE_RIVAL,
   partitions('DROP'),
   partitions('TRUNCATE'),

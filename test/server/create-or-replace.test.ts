@@ -183,7 +183,7 @@ describe.each(servers)('CREATE OR REPLACE on $name', (server) => {
     const text = `/*M!100100 CREATE OR REPLACE DATABASE ${schema} */`;
     const { results } = await client.query(text);
     const said = results.map((one) => (one.kind === 'err' ? String(one.message) : one.kind));
-    expect(said).toEqual([expect.stringMatching(/^UNDROP_NOT_UNDERSTOOD: /)]);
+    expect(said).toEqual([expect.stringMatching(/^UNDROP_NOT_DONE_YET: /)]);
     expect(await rowsOf('within')).toEqual([1]);
   });
 

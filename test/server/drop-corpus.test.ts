@@ -24,7 +24,8 @@ const ALWAYS = ['t1', 't2', 'b', 'c', 'a;b', "x'y"];
 /** What it leaves behind is more than tables that are gone. */
 const LEAVES_MORE = /create|alter|rename|database|schema|sequence|insert|truncate/i;
 const REFUSED_KINDS = new Set(['drop-database']);
-const REFUSED = /in a compound statement|under SET STATEMENT|the text that it executes is an expr/;
+const REFUSED =
+  /in a compound statement|by CREATE OR REPLACE|under SET STATEMENT|the text that it executes is an expr/;
 
 interface Outcome {
   readonly answers: readonly string[];

@@ -1,7 +1,7 @@
 /**
- * Takes the guard of a DROP DATABASE (statements/drop-database/barrier.ts) out of the schema, once
- * no DROP can be waiting for it any more: into a schema of ours, where the collector removes it.
- * May run twice.
+ * Takes the barrier table of a DROP DATABASE (statements/drop-database/barrier.ts) out of the
+ * schema, once no DROP can be waiting for it any more: into a schema of ours, where the collector
+ * removes it. May run twice.
  *
  * Invariant: ends statements of the group's own gate only, and renames its own guard only.
  */

@@ -18,7 +18,6 @@ import { dropOrPass } from '../../statements/drop-table/text.js';
 import {
   answerWith,
   type Interception,
-  type NamedSchema,
   newId,
   readUserFacts,
   refused,
@@ -118,16 +117,17 @@ function byOtherCarrier(
 ): Promise<Interception> {
   const { carrier, source, statements } = verdict;
   if (source !== undefined) return dynamic(taken, { ...verdict, source }, options);
-  const { schema, ifExists = false, optionsAt, replacement } = verdict;
-  if (schema !== null && (carrier === 'drop-database' || optionsAt !== undefined)) {
-    const named = { schema, ifExists, facts, ...(optionsAt === undefined ? {} : { optionsAt }) };
-    return schemaDrop(taken, named, options);
+  const { schema, ifExists = false, replacement } = verdict;
+  if (schema !== null && carrier === 'drop-database') {
+    if (taken.carrier === 'prepare') return prepareDrop(taken.text, { schema, ifExists }, options);
+    return dropSchema(taken, { schema, ifExists, facts }, options);
   }
-  if (replacement !== undefined) {
-    if (taken.carrier !== 'prepare') return replaceTable(taken, { replacement, facts }, options);
+  if (carrier === 'create-or-replace' && taken.carrier === 'prepare') {
     return refused(notDone('by a prepared CREATE OR REPLACE', namesIn(verdict)), options);
   }
-  if (carrier === 'set-statement') {
+  if (replacement !== undefined) return replaceTable(taken, { replacement, facts }, options);
+  // The server itself says what it doesn't take.
+  if (carrier === 'set-statement' || (carrier === 'create-or-replace' && schema !== null)) {
     return refusedIfValid(taken, notDone(HOW[carrier], namesIn(verdict)), options);
   }
   if (carrier !== 'compound') return refused(notDone(HOW[carrier], namesIn(verdict)), options);
@@ -150,18 +150,6 @@ const UNSEEN_TEXT =
   'a text which only the server knows, as it comes to it, and which may be a drop';
 const SEND_LITERAL =
   'Write that text as a literal in the statement, or send its PREPARE as a statement of its own, or use a direct connection.';
-
-/** DROP DATABASE, or CREATE OR REPLACE DATABASE. */
-function schemaDrop(
-  taken: Taken,
-  named: NamedSchema,
-  options: DispatchOptions,
-): Promise<Interception> {
-  if (taken.carrier !== 'prepare') return dropSchema(taken, named, options);
-  const { schema, ifExists, optionsAt } = named;
-  if (optionsAt === undefined) return prepareDrop(taken.text, { schema, ifExists }, options);
-  return refused(notDone('by a prepared CREATE OR REPLACE', schemaAndTables(schema)), options);
-}
 
 async function dropTable(
   taken: Taken,

@@ -1,6 +1,6 @@
 /**
  * The note 1008 of a DROP DATABASE IF EXISTS of no schema, where the session could be made to say
- * it as a warning only (absent.ts): in what SHOW WARNINGS answers next it is a note again.
+ * it as a warning only (check-rights.ts): in what SHOW WARNINGS answers next it is a note again.
  *
  * Invariant: nothing else is changed; a session that has no such warning is not looked at.
  */

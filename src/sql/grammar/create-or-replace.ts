@@ -11,8 +11,6 @@ export interface CreateOrReplace {
   readonly tables: readonly TableName[];
   /** The database whose tables go. */
   readonly schema: Uint8Array | null;
-  /** Where its options begin, or would; null where no name could be read. */
-  readonly optionsAt: number | null;
 }
 
 /** Reads what follows the words CREATE OR REPLACE. */
@@ -24,15 +22,13 @@ export function parseCreateOrReplace(
   const isTemporary = cursor.takeWords('TEMPORARY');
   if (cursor.takeWords('DATABASE') || cursor.takeWords('SCHEMA')) {
     cursor.takeWords('IF', 'NOT', 'EXISTS');
-    const { end } = cursor.peek();
-    const schema = takeIdentifier(cursor, source)?.value ?? null;
-    return { tables: [], schema, optionsAt: schema === null || isTemporary ? null : end };
+    return { tables: [], schema: takeIdentifier(cursor, source)?.value ?? null };
   }
   if (cursor.takeWords('TABLE') || cursor.takeWords('SEQUENCE')) {
     if (isTemporary) return null;
     cursor.takeWords('IF', 'NOT', 'EXISTS');
     const name = takeTableName(cursor, source);
-    return { tables: name === null ? [] : [name], schema: null, optionsAt: null };
+    return { tables: name === null ? [] : [name], schema: null };
   }
   const isOdd = [0, 1, 2].some((ahead) => cursor.isWord('TABLE', ahead));
   return isOdd ? 'unclear' : null;

@@ -1,12 +1,12 @@
 /**
- * What a DROP DATABASE waits for until the service has looked: a table of ours in its schema, which
- * two service connections have open, each in the middle of a statement. A person's KILL of one of
- * them leaves the other.
+ * The barrier that a DROP DATABASE waits at until the service has looked: a table of ours in its
+ * schema, which two service connections have open, each in the middle of a statement. A person's
+ * KILL of one of them leaves the other.
  *
- * Invariants: the statements outlast the DROP (DROP_WAITS_S for each of its locks), so that where
- * nobody says "go on", as this process was killed, the DROP fails and has dropped nothing. SLEEP(4)
- * doesn't look whether its client is there; a longer one does. A connection begins no statement
- * but its last, as a HANDLER that somebody waits for is closed by the next one.
+ * Invariants: the statements outlast the DROP (DROP_WAITS_S for each of its locks), so that if
+ * nobody says "go on", because this process was killed, the DROP fails and has dropped nothing.
+ * SLEEP(4) doesn't look whether its client is there; a longer one does. A connection begins no
+ * statement but its last, because a HANDLER that somebody waits for is closed by the next one.
  */
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
@@ -16,32 +16,16 @@ import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
 import { ER_CONNECTION_KILLED, ER_QUERY_INTERRUPTED } from '../../wire/server-errors.js';
 import { DROP_WAITS_S } from './sql.js';
 
-export interface Gate {
-  /** When the guard was seen to be held, by `performance.now()`, or a moment before. */
-  readonly seenAtMs: number;
-  /** False: a connection that holds it was killed, or its statement; the other alone is too few. */
-  readonly isWhole: boolean;
-  /** The DROP goes on. Resolves when the guard is free. */
-  open(): Promise<void>;
-  /**
-   * Nobody here will say "go on" any more: the guard is free when the statements that hold it end,
-   * by themselves or by recovery. Once it is open this does nothing.
-   */
-  leave(): void;
-}
-
-export interface GateOptions {
+export interface BarrierOptions {
   readonly schema: string;
-  readonly guard: string;
+  readonly table: string;
   readonly groupId: string;
   readonly server: Pick<ServerFacts, 'flavour' | 'versionId'>;
 }
 
 const HOLDERS = 2;
-/** A KILL may hit a connection before it is seen to hold anything. */
-const TRIES_MAX = 3;
 const SLEEP_S = 4;
-/** The DROP waits four times: for GLOBAL, BACKUP and the schema, then for the guard. */
+/** The DROP waits four times: for GLOBAL, BACKUP and the schema, then for the barrier table. */
 const SLEEPS = Math.ceil((20 * DROP_WAITS_S) / SLEEP_S);
 const DEADLINE_MS = (SLEEPS * SLEEP_S + 60) * 1_000;
 const ASLEEP_WITHIN_MS = 10_000;
@@ -49,60 +33,67 @@ const LOOK_EVERY_MS = 2;
 const KILL_TRIES = 5;
 const KILL_EVERY_MS = 100;
 
-/** Resolves when the guard is held; rejects where it can't be. */
-export async function closeBarrier(pool: ServicePool, options: GateOptions): Promise<Gate> {
-  for (let tries = 1; ; tries++) {
-    const opened = new AbortController();
-    const holders = Array.from({ length: HOLDERS }, () => new Holder(pool, options, opened.signal));
-    const isWhole = () => holders.every(({ hasEnded }) => !hasEnded);
-    const open = async () => {
-      opened.abort();
-      await Promise.all(holders.map((holder) => holder.end()));
-    };
-    try {
-      const seenAtMs = await untilHeld(pool, holders, isWhole);
-      if (seenAtMs !== null) {
-        return {
-          seenAtMs,
-          get isWhole() {
-            return isWhole();
-          },
-          open,
-          leave: () => opened.abort(),
-        };
-      }
-    } catch (error) {
-      opened.abort();
-      throw error;
+export class Barrier {
+  readonly #opened = new AbortController();
+  readonly #holders: readonly Holder[];
+  /** When the table was seen to be held, by `performance.now()`, or a moment before. */
+  seenAtMs = 0;
+
+  constructor(pool: ServicePool, options: BarrierOptions) {
+    const { signal } = this.#opened;
+    this.#holders = Array.from({ length: HOLDERS }, () => new Holder(pool, options, signal));
+  }
+
+  /** False: a connection that holds it was killed, or its statement; the other alone is too few. */
+  get isWhole(): boolean {
+    return this.#holders.every(({ hasEnded }) => !hasEnded);
+  }
+
+  /** The DROP goes on. Resolves when the table is free. */
+  async open(): Promise<void> {
+    this.leave();
+    await Promise.all(this.#holders.map((holder) => holder.end()));
+  }
+
+  /**
+   * Nobody here will say "go on" any more: the table is free when the statements that hold it end,
+   * by themselves or by recovery. Once the barrier is open this does nothing.
+   */
+  leave(): void {
+    this.#opened.abort();
+  }
+
+  /** Resolves when all of them were seen asleep, or one of them has ended. */
+  async close(pool: ServicePool): Promise<void> {
+    const endMs = performance.now() + ASLEEP_WITHIN_MS;
+    for (;;) {
+      this.seenAtMs = performance.now();
+      for (const { failure } of this.#holders) if (failure !== null) throw failure;
+      if (!this.isWhole) return;
+      const ids = this.#holders.flatMap(({ threadId }) => (threadId === null ? [] : [threadId]));
+      if (ids.length === HOLDERS && (await areAsleep(pool, ids))) return;
+      if (performance.now() > endMs) throw new UndropError('UNDROP_SERVICE_FAILED', NOT_HELD);
+      await systemClock.sleep(LOOK_EVERY_MS);
     }
-    await open();
-    if (tries === TRIES_MAX) throw notHeld('the statement that holds the guard ended at once');
   }
 }
 
-/** When all of them were seen asleep; null: one of them has ended. */
-async function untilHeld(
-  pool: ServicePool,
-  holders: readonly Holder[],
-  isWhole: () => boolean,
-): Promise<number | null> {
-  const endMs = performance.now() + ASLEEP_WITHIN_MS;
-  for (;;) {
-    const seenAtMs = performance.now();
-    for (const { failure } of holders) if (failure !== null) throw failure;
-    if (!isWhole()) return null;
-    const threadIds = holders.flatMap(({ threadId }) => (threadId === null ? [] : [threadId]));
-    const haveAll = threadIds.length === holders.length;
-    if (haveAll && (await areAsleep(pool, threadIds)) && isWhole()) return seenAtMs;
-    if (performance.now() > endMs) throw notHeld('nobody sees the guard being held');
-    await systemClock.sleep(LOOK_EVERY_MS);
+/** Resolves when the table is held, or `isWhole` says that it is not; rejects if it can't be. */
+export async function closeBarrier(pool: ServicePool, options: BarrierOptions): Promise<Barrier> {
+  const barrier = new Barrier(pool, options);
+  try {
+    await barrier.close(pool);
+    return barrier;
+  } catch (error) {
+    barrier.leave();
+    throw error;
   }
 }
 
-/** One connection that holds the guard, until it is told otherwise. */
+/** One connection that holds the table, until it is told otherwise. */
 class Holder {
   readonly #pool: ServicePool;
-  readonly #options: GateOptions;
+  readonly #options: BarrierOptions;
   readonly #over: Promise<void>;
   /** Null until it has a connection. */
   threadId: number | null = null;
@@ -111,7 +102,7 @@ class Holder {
   /** It could not begin. */
   failure: unknown = null;
 
-  constructor(pool: ServicePool, options: GateOptions, opened: AbortSignal) {
+  constructor(pool: ServicePool, options: BarrierOptions, opened: AbortSignal) {
     this.#pool = pool;
     this.#options = options;
     this.#over = pool
@@ -127,7 +118,7 @@ class Holder {
       });
   }
 
-  /** Where its connection broke the server goes on with its statement: that is ended as well. */
+  /** If its connection broke the server goes on with its statement: that is ended as well. */
   async end(): Promise<void> {
     const over = this.#over.then(() => true);
     let failures = 0;
@@ -137,21 +128,21 @@ class Holder {
       } catch (error) {
         if (!(error instanceof Error) || ++failures === KILL_TRIES) throw error;
       }
-      // One that was about to begin may have begun behind it.
+      // One that was about to begin may have begun after it.
       isOver = await Promise.race([over, systemClock.sleep(KILL_EVERY_MS).then(() => false)]);
     }
   }
 
   async #hold(connection: TaskConnection, opened: AbortSignal): Promise<void> {
     if (opened.aborted) return;
-    const { schema, guard, groupId } = this.#options;
+    const { schema, table, groupId } = this.#options;
     const step = note('schema-gate', groupId);
     const alias = ident('undrop_gate');
     try {
       await connection.run(
         [
           ...unlimited(this.#options),
-          sql`HANDLER ${ident(schema, guard)} OPEN AS ${alias}`,
+          sql`HANDLER ${ident(schema, table)} OPEN AS ${alias}`,
           sql`SELECT ${step} SUM(SLEEP(${SLEEP_S})) FROM (${rows()}) AS undrop_rows`,
         ],
         { deadlineMs: DEADLINE_MS },
@@ -161,7 +152,7 @@ class Holder {
       if (!isServerError(error, ER_QUERY_INTERRUPTED, ER_CONNECTION_KILLED)) throw error;
     }
     this.hasEnded = true;
-    // Where it has ended by itself the guard is held until the next statement here.
+    // If it has ended by itself the table is held until the next statement here.
     if (!opened.aborted) {
       await new Promise((resolve) => opened.addEventListener('abort', resolve, { once: true }));
     }
@@ -177,7 +168,7 @@ function rows(): SQLQuery {
 }
 
 /** A global limit on statements would end it. */
-function unlimited({ server: { flavour, versionId } }: GateOptions): readonly SQLQuery[] {
+function unlimited({ server: { flavour, versionId } }: BarrierOptions): readonly SQLQuery[] {
   if (flavour === 'mariadb') return [sql`SET SESSION max_statement_time = 0`];
   return versionId >= 50_708 ? [sql`SET SESSION max_execution_time = 0`] : [];
 }
@@ -194,10 +185,8 @@ async function areAsleep(pool: ServicePool, threadIds: readonly number[]): Promi
   return found.length === threadIds.length;
 }
 
-function notHeld(cause: string): UndropError {
-  return new UndropError('UNDROP_SERVICE_FAILED', {
-    step: 'hold the guard of a schema',
-    server: 'the server',
-    cause,
-  });
-}
+const NOT_HELD = {
+  step: 'hold the barrier table of a schema',
+  server: 'the server',
+  cause: 'nobody sees the table being held',
+};

@@ -1,18 +1,25 @@
 /**
- * What is asked of the user's session before a DROP DATABASE touches anything: whether it may drop
- * the schema, and how long it waits for locks; and of the service, what the schema is called.
+ * What is asked before a DROP DATABASE touches anything: the user's session, whether there is such
+ * a schema, whether it may drop it, and how long it waits for locks; the service, what the schema
+ * is called. If there is none, the session says the words of DROP DATABASE for that by SIGNAL, with
+ * IF EXISTS as a warning, which becomes a note on its way to the client.
+ *
+ * Invariant: no DROP DATABASE is sent here. A schema that another session makes meanwhile stays.
  */
+import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import type { ServicePool } from '../../service/pool/pools.js';
 import { isRecycleName } from '../../sql/recycle-name.js';
-import type { UserFacts } from '../../steps/request.js';
+import { ask } from '../../steps/procedure.js';
+import { answerWith, refuse } from '../../steps/refuse.js';
 import { signalSql } from '../../steps/session/signal.js';
-import type { UserCommand } from '../../steps/session/user-session.js';
-import type { Result } from '../../wire/result-reader.js';
+import { cleanSql } from '../../steps/session/user-session-sql.js';
+import { SERVER_STATUS_DB_DROPPED } from '../../wire/capabilities.js';
+import { okWithStatus } from '../../wire/response/ok.js';
 import {
   ABSENT_TO_DROP_VIEW,
   DDL_FORBIDDEN,
   ER_BAD_DB_ERROR,
+  ER_DB_DROP_EXISTS,
   ER_DBACCESS_DENIED_ERROR,
   ER_LOCK_OR_ACTIVE_TRANSACTION,
   ER_TABLEACCESS_DENIED_ERROR,
@@ -21,15 +28,23 @@ import {
   GAVE_UP,
   OWN_GLOBAL_LOCK,
 } from '../../wire/server-errors.js';
-import { DropDatabaseAborted, notDropped, SchemaGone } from './aborted.js';
-import { findSchema } from './read-schema.js';
+import {
+  call,
+  type Gone,
+  notDropped,
+  type SchemaAnswer,
+  type SchemaDropRequest,
+  type SchemaSteps,
+  tablesOf,
+} from './effects.js';
 import {
   deniedSignal,
+  ENDING_SQL,
   maySchemaSql,
   readSchemaFacts,
   type SchemaFacts,
-  type SchemaName,
   schemaFactsSql,
+  showSchemaSql,
 } from './sql.js';
 
 /** DROP DATABASE would have ended with the same error, word for word. */
@@ -43,75 +58,84 @@ const SAME_AS_DROP: readonly number[] = [
   ER_LOCK_OR_ACTIVE_TRANSACTION,
 ];
 
-const OF_THE_SERVER: ReadonlySet<string> = new Set([
-  'mysql',
-  'sys',
-  'information_schema',
-  'performance_schema',
-]);
+/** Nobody drops it, and nobody has a transaction ended by a statement that names it. */
+const CLOSED_SCHEMA = 'information_schema';
+const OF_THE_SERVER = ['mysql', 'sys', CLOSED_SCHEMA, 'performance_schema'];
 
-export interface AskedSchema {
+export interface There {
+  readonly kind: 'there';
   /** As stored. */
   readonly schema: string;
-  readonly facts: SchemaFacts;
+  readonly lockWaitS: number;
 }
 
-/** Throws `DropDatabaseAborted` with the answer where it ends here; then nothing was changed. */
-export async function askSchema(
-  name: SchemaName,
-  { name: text, facts }: { readonly name: string; readonly facts: UserFacts },
-  { pool }: { readonly pool: ServicePool },
-  run: (commands: readonly UserCommand[]) => Promise<readonly Result[]>,
-): Promise<AskedSchema> {
-  if (isRecycleName(text)) {
-    const why = 'undrop keeps dropped tables in it';
-    throw new DropDatabaseAborted(notDropped(text, why, 'See `undrop list` for what is held.'));
-  }
-  if (facts.gtidNext !== null) {
-    const instead = "SET SESSION gtid_next = 'AUTOMATIC', then drop.";
-    throw new DropDatabaseAborted(notDropped(text, 'the session has set GTID_NEXT', instead));
-  }
-  const { facts: read, isThere } = await askRight(name, text, run);
-  if (!isThere) throw new SchemaGone();
-  const schema = await findSchema(pool, text);
-  if (schema === null) {
-    const tables = `Schema ${text} and its tables were`;
-    throw new DropDatabaseAborted(new UndropError('UNDROP_NOT_SEEN', { tables, table: text }));
-  }
-  // As stored: under lower_case_table_names=0 MYSQL is a user's.
-  if (OF_THE_SERVER.has(schema)) {
-    const instead = 'Use a direct connection if it has to go.';
-    throw new DropDatabaseAborted(notDropped(text, 'it is one of the server itself', instead));
-  }
-  return { schema, facts: read };
-}
-
-/**
- * Throws `DropDatabaseAborted` with the words of DROP DATABASE where the session may not drop it.
- */
-export async function askRight(
-  name: SchemaName,
-  text: string,
-  run: (commands: readonly UserCommand[]) => Promise<readonly Result[]>,
-): Promise<{ readonly facts: SchemaFacts; readonly isThere: boolean }> {
-  const [asked, right] = await run([
-    { kind: 'query', text: schemaFactsSql() },
-    { kind: 'query', text: maySchemaSql(name) },
-  ]);
-  if (asked === undefined || right?.kind !== 'err') {
-    throw new Error('DROP VIEW of a view that can not be fails');
-  }
-  const read = readSchemaFacts(asked);
-  if ('errno' in read) throw new DropDatabaseAborted(read);
-  if (SAME_AS_DROP.includes(right.errno)) throw new DropDatabaseAborted(right);
+/** An answer: it ends here, and nothing was changed. */
+export function* checkRights(request: SchemaDropRequest): SchemaSteps<There | SchemaAnswer | Gone> {
+  const { name } = request;
+  const [asked, shown] = yield* ask(schemaFactsSql(), showSchemaSql(request));
+  const facts = readSchemaFacts(asked);
+  if ('errno' in facts) return answerWith(facts);
+  const isAbsent = shown?.kind === 'err' && shown.errno === ER_BAD_DB_ERROR;
+  const refusal = isAbsent ? null : refusalOf(request);
+  if (refusal !== null) return refuse(refusal);
+  if (name === CLOSED_SCHEMA) yield* ask(ENDING_SQL);
+  const [right] = yield* ask(maySchemaSql(request));
+  assert(right?.kind === 'err', 'DROP VIEW of a view that can not exist fails');
+  if (SAME_AS_DROP.includes(right.errno)) return answerWith(right);
   if (right.errno === ER_TABLEACCESS_DENIED_ERROR) {
-    const signal = signalSql(deniedSignal(text, read.account));
-    const [said] = await run([{ kind: 'query', text: signal }]);
-    throw new DropDatabaseAborted(said?.kind === 'err' ? said : right);
+    const [said] = yield* ask(signalSql(deniedSignal(name, facts.account)));
+    return answerWith(said ?? right);
   }
   if (!ABSENT_TO_DROP_VIEW.includes(right.errno)) {
     const cause = `the right to drop it can’t be asked for: ${right.message.toString()}`;
-    throw new DropDatabaseAborted(notDropped(text, cause, 'Use a direct connection.'));
+    return refuse(notDropped(name, cause, 'Use a direct connection.'));
   }
-  return { facts: read, isThere: right.errno !== ER_BAD_DB_ERROR };
+  if (isAbsent) return yield* sayAbsent(request, facts);
+  return right.errno === ER_BAD_DB_ERROR ? { kind: 'gone' } : yield* findSchema(request, facts);
+}
+
+/** What speaks against a drop of the schema, whoever may drop it; null: nothing. */
+function refusalOf({ name, hint, facts }: SchemaDropRequest): UndropError | null {
+  if (hint instanceof UndropError) return hint;
+  if (isRecycleName(name)) {
+    return notDropped(
+      name,
+      'undrop keeps dropped tables in it',
+      'See `undrop list` for what is held.',
+    );
+  }
+  if (facts.gtidNext === null) return null;
+  const instead = "SET SESSION gtid_next = 'AUTOMATIC', then drop.";
+  return notDropped(name, 'the session has set GTID_NEXT', instead);
+}
+
+function* findSchema(
+  { name }: SchemaDropRequest,
+  { lockWaitS }: SchemaFacts,
+): SchemaSteps<There | SchemaAnswer> {
+  const schema = yield* call('findSchema', name);
+  if (schema === null) {
+    return refuse(new UndropError('UNDROP_NOT_SEEN', { tables: tablesOf(name), table: name }));
+  }
+  // As stored, because MYSQL is a user's under lower_case_table_names=0.
+  if (OF_THE_SERVER.includes(schema)) {
+    const instead = 'Use a direct connection if it has to go.';
+    return refuse(notDropped(name, 'it is one of the server itself', instead));
+  }
+  return { kind: 'there', schema, lockWaitS };
+}
+
+/** The last words in the session, which SHOW WARNINGS is about. */
+function* sayAbsent(
+  { name, ifExists, groupId }: SchemaDropRequest,
+  { hasNotes }: SchemaFacts,
+): SchemaSteps<SchemaAnswer> {
+  const message = `Can't drop database '${name}'; database doesn't exist`;
+  const signal = { errno: ER_DB_DROP_EXISTS, sqlState: ifExists ? '01000' : 'HY000', message };
+  const isSilent = ifExists && !hasNotes;
+  const [said] = yield* ask(isSilent ? cleanSql(groupId) : signalSql(signal));
+  assert(said !== undefined, 'a statement has an answer');
+  if (said.kind !== 'ok') return answerWith(said);
+  const payload = okWithStatus(said.payload, SERVER_STATUS_DB_DROPPED);
+  return { ...answerWith(said), payload, isNote: !isSilent };
 }

@@ -1,13 +1,12 @@
 /**
- * The tables of a schema that is being dropped: their intents, their RENAMEs to hold names by the
- * service account in the user's stead, their way into the recycle schema. Each step may be begun
- * again with tables that have come meanwhile.
+ * Holds the tables of a schema that is being dropped: their intents, their RENAMEs to hold names by
+ * the service account, and their way into the recycle schema. Each step may be begun again with
+ * tables that have come meanwhile.
  *
- * Invariant: a table is renamed only behind its intent, and counted as away only where it is in the
+ * Invariant: a table is renamed only after its intent, and counted as away only if it is in the
  * recycle schema: what stays in its schema would be dropped with it.
  */
 import { assert } from '../../assert.js';
-import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import {
   BLOCKED_BY_DATA_DIRECTORY,
@@ -15,366 +14,241 @@ import {
   BLOCKED_BY_TRIGGERS,
   renamesInPieces,
 } from '../../held/relocate/blockers.js';
-import { whyItStays } from '../../held/relocate/data-directory.js';
-import { detachAndRelocate, moveToRecycleSchema } from '../../held/relocate/detach-and-relocate.js';
-import { isLost, renew } from '../../held/relocate/due-times.js';
 import type { RelocateTable } from '../../held/relocate/relocate.js';
 import { inBatches } from '../../in-batches.js';
-import type { KeyedServer } from '../../ledger/detached/foreign-keys.js';
-import { statementTextOf } from '../../ledger/statement-text.js';
-import {
-  forgetIntents,
-  type IntentFacts,
-  type IntentTable,
-  recordIntent,
-} from '../../ledger/write.js';
+import type { IntentTable } from '../../ledger/write.js';
 import { formatHoldName } from '../../names/hold-name.js';
 import { isRecycleSchema, recycleSchemaFor } from '../../names/recycle-schema.js';
-import type { HoldTime, Ruling } from '../../policy/decide.js';
-import type { Hint } from '../../policy/hint.js';
-import type { Rule } from '../../policy/rules.js';
-import { LockWaitBudget } from '../../service/pool/lock-wait-budget.js';
-import type { ServicePool } from '../../service/pool/pools.js';
-import type { ClientCharset } from '../../sql/lex/lex-mode.js';
 import { isFree, saysGone } from '../../steps/ask-to-drop.js';
-import { refusalOfDiscarded } from '../../steps/discarded-tablespace.js';
-import { encodeName } from '../../steps/names/encode-name.js';
-import { rootCause } from '../../steps/refusals/root-cause.js';
-import type { HeldTable } from '../../steps/refuse.js';
-import { INNODB_WAIT_S, InnodbWaits } from '../../steps/rename/innodb-waits.js';
-import { renameByService, type ServiceRenameTable } from '../../steps/rename/rename-by-service.js';
+import { ask } from '../../steps/procedure.js';
+import { type Answer, answerWith, type HeldTable, refuse } from '../../steps/refuse.js';
+import type { ServiceRenameTable } from '../../steps/rename/rename-by-service.js';
 import { renameGroups } from '../../steps/rename/rename-groups.js';
-import type { UserFacts } from '../../steps/request.js';
-import { ruleTables } from '../../steps/rules/rules.js';
-import type { SessionFacts, UserCommand } from '../../steps/session/user-session.js';
+import {
+  INNODB_WAIT_S,
+  SERVICE_TRIES_MAX,
+  takeByService,
+} from '../../steps/rename/take-by-service.js';
 import { turnSql } from '../../steps/session/user-session-sql.js';
-import type { Result } from '../../wire/result-reader.js';
 import { ER_TRG_IN_WRONG_SCHEMA } from '../../wire/server-errors.js';
-import { hasForeignKeys } from '../drop-table/parents.js';
-import { DropDatabaseAborted, notDropped } from './aborted.js';
+import { blockedParents, hasForeignKeys, parentErrorSql } from '../drop-table/parents.js';
+import {
+  call,
+  crowded,
+  notDropped,
+  type SchemaDropRequest,
+  type SchemaEffect,
+  type SchemaSteps,
+} from './effects.js';
 
-export interface SchemaTablesOptions {
-  readonly pool: ServicePool;
-  readonly proxyId: string;
-  readonly holdMs: number;
-  /** UNDROP_RULES; default: none. */
-  readonly rules?: readonly Rule[];
-  /** For all of them; default: none. */
-  readonly hint?: Hint | null | undefined;
-  readonly activeIds: Set<string>;
-  readonly newId: () => string;
-  readonly session: SessionFacts;
-  readonly facts: UserFacts;
-  readonly server: KeyedServer;
-  /** The client's statement. */
-  readonly text: Uint8Array;
-  readonly groupId: string;
-  /** As stored. */
+/** The schema as stored, and the request. */
+export interface Place {
   readonly schema: string;
-  /** The same in the client's bytes. */
-  readonly schemaBytes: Uint8Array;
-  readonly charset: ClientCharset;
-  run(commands: readonly UserCommand[]): Promise<readonly Result[]>;
+  readonly request: SchemaDropRequest;
+}
+
+export interface Recorded {
+  readonly tables: readonly IntentTable[];
+  /** Ids of those that go into the recycle schema at once, because they have one RENAME only. */
+  readonly inPieces: ReadonlySet<string>;
 }
 
 /** Names in one text of ours. */
 const BATCH = 40;
-/** Tables that are freed and moved in one go, with a lockWaitBudget of their own. */
-const HOME_BATCH = 8;
-const RENAME_TRIES_MAX = 20;
-const FIRST_TRY_MS = 200;
-const NEXT_TRY_MS = 900;
+/** Tables that are freed and moved in one go, with a budget of their own for locks. */
+const RELOCATE_BATCH = 8;
 /** Without one more table moved. */
-const HOME_TRIES_MAX = 40;
-const HOME_PAUSE_MS = 50;
-/** What was intended longer ago gets a due time from then on. */
-const LOST_MS_MAX = 1_000;
+const RELOCATE_TRIES_MAX = 40;
+const RELOCATE_PAUSE_MS = 50;
 
-export class SchemaTables {
-  readonly #options: SchemaTablesOptions;
-  /** Of all intents, in order. */
-  readonly ids: string[] = [];
-  readonly held: HeldTable[] = [];
-  /** As stored, of those in `held`. */
-  readonly names: string[] = [];
-  /** Which rule or hint decided, of those in `held`. */
-  readonly by: (string | null)[] = [];
-  /** By id; none where there are neither rules nor hints. */
-  readonly #rulings = new Map<string, Ruling>();
-  /** Those that were renamed long after their rulings. */
-  readonly #late = new Set<string>();
-  /** Those that go into the recycle schema at once, by their only RENAME. */
-  readonly #inPieces = new Set<string>();
-  #ruledAtMs = 0;
-  readonly #waits: InnodbWaits;
-
-  constructor(options: SchemaTablesOptions) {
-    this.#options = options;
-    this.#waits = new InnodbWaits(options);
+/** An answer: a table can't be recorded, would not be dropped, or has to stay in its schema. */
+export function* recordTables(
+  { schema, request }: Place,
+  names: readonly string[],
+): SchemaSteps<Recorded | Answer> {
+  if (names.length === 0) return { tables: [], inPieces: new Set() };
+  const { tables, lowerCaseTableNames } = yield* call('recordTables', schema, names);
+  const rules = { isAtomic: true, foldsCase: lowerCaseTableNames !== 0, schema };
+  const [parent] = request.facts.checksForeignKeys ? blockedParents(tables, rules) : [];
+  if (parent !== undefined) {
+    const [said] = yield* ask(parentErrorSql(request.server, parent));
+    assert(said?.kind === 'err', 'SIGNAL answers with an error');
+    return answerWith(said);
   }
+  const stays = renamesInPieces(request.server) ? yield* call('stays', tables) : [];
+  const bound = tables.find((_table, index) => stays[index] === BLOCKED_BY_DATA_DIRECTORY);
+  if (bound !== undefined) return staying(schema, bound.table, BLOCKED_BY_DATA_DIRECTORY);
+  const pieces = tables.filter((_table, index) => stays[index] === BLOCKED_BY_PARTITIONS);
+  return {
+    tables: tables.filter(({ holdUntil }) => holdUntil !== null),
+    inPieces: new Set(pieces.map(({ id }) => id)),
+  };
+}
 
-  /**
-   * What is a table there, each with its intent. Throws `DropDatabaseAborted` where it can't be
-   * recorded.
-   */
-  async record(names: readonly string[]): Promise<IntentFacts | null> {
-    const { pool, proxyId, holdMs, session, facts, text, groupId, schema } = this.#options;
-    let all: IntentFacts | null = null;
-    this.#ruledAtMs = performance.now();
-    for (const batch of inBatches(names, BATCH)) {
-      const rulings = await this.#rule(batch);
-      const tables = batch.map((table, index) => {
-        const [id, ruling] = [this.#newId(), rulings[index]];
-        if (ruling !== undefined) this.#rulings.set(id, ruling);
-        return { id, schema, table, hold: ruling?.hold ?? holdMs };
-      });
-      const tablesWere = `Schema ${schema} and its tables were`;
-      let discarded: UndropError | null;
-      try {
-        const intent = await recordIntent(pool, {
-          threadId: session.threadId,
-          user: facts.user,
-          clientAddress: session.clientAddress,
-          groupId,
-          proxyId,
-          statementText: statementTextOf(text),
-          holdMs,
-          sqlLogBin: facts.logged,
-          tables,
-        });
-        all = all === null ? intent : { ...intent, tables: [...all.tables, ...intent.tables] };
-        discarded = await refusalOfDiscarded(pool, intent, tablesWere);
-      } catch (error) {
-        const params = { tables: tablesWere, cause: rootCause(error) };
-        throw new DropDatabaseAborted(new UndropError('UNDROP_NOT_RECORDED', params, error));
-      }
-      if (discarded !== null) throw new DropDatabaseAborted(discarded);
-    }
-    return all;
+/** All of them into the recycle schema; those that are gone meanwhile are left out. */
+export function* holdTables(
+  place: Place,
+  { tables, inPieces }: Recorded,
+): SchemaSteps<readonly HeldTable[] | Answer> {
+  const isMariadb = place.request.server.flavour === 'mariadb';
+  const groups = renameGroups(tables, ({ triggers }) => isMariadb && triggers.length > 0);
+  const renamed: RelocateTable[] = [];
+  for (const group of groups.flatMap((one) => inBatches(one, BATCH))) {
+    const taken = yield* take(place, group, inPieces);
+    if ('kind' in taken) return taken;
+    renamed.push(...taken);
   }
+  const isBound = ({ id }: RelocateTable) =>
+    tables.some((one) => one.id === id && (hasForeignKeys(one) || one.triggers.length > 0));
+  const away = renamed.filter(({ fromSchema }) => isRecycleSchema(fromSchema));
+  const left = renamed.filter((table) => !away.includes(table));
+  const plain = left.filter((table) => !isBound(table));
+  const moved = yield* relocate(place.schema, plain, left.filter(isBound));
+  if ('kind' in moved) return moved;
+  return [...away.map((table) => heldAt(table, table.fromSchema)), ...moved];
+}
 
-  /** What a drop that took so long has taken time from, by id, and how long it is to be held. */
-  lostBy(elapsedMs: number): ReadonlyMap<string, HoldTime> {
-    const holds = this.held.map(({ id }) => [id, this.#holdOf(id)] as const);
-    return new Map(holds.filter(([, hold]) => isLost(hold, elapsedMs)));
-  }
+function heldAt(
+  { id, holdName }: Pick<RelocateTable, 'id' | 'holdName'>,
+  holdSchema: string,
+  failure: string | null = null,
+): HeldTable {
+  return { id, holdSchema, holdName, relocated: failure === null, failure };
+}
 
-  #holdOf(id: string): HoldTime {
-    const ruling = this.#rulings.get(id);
-    const late = this.#late.has(id) ? ruling?.holdIfLate : null;
-    return late ?? ruling?.hold ?? this.#options.holdMs;
-  }
-
-  /**
-   * A rule that asks for rows fits none of them. Throws `DropDatabaseAborted` where one refuses.
-   */
-  async #rule(batch: readonly string[]): Promise<readonly Ruling[]> {
-    const { pool, holdMs, facts, schema, rules = [], hint = null } = this.#options;
-    if (rules.length === 0 && hint === null) return [];
-    const { account } = facts;
-    const names = batch.map((table) => ({ schema, table }));
-    const ruled = { rules, hint, holdMs, account, looksForRows: false };
-    const rulings = await ruleTables(pool, names, ruled);
-    const at = rulings.findIndex(({ refusedBy }) => refusedBy !== null);
-    const rule = rulings[at]?.refusedBy ?? null;
-    if (rule === null) return rulings;
-    const tables = `Schema ${schema} and its tables were`;
-    throw new DropDatabaseAborted(
-      new UndropError('UNDROP_RULE', { tables, table: `${schema}.${batch[at]}`, rule }),
-    );
-  }
-
-  /** Throws `DropDatabaseAborted` where one of them would have to stay in its schema. */
-  async assertMovable(tables: readonly IntentTable[]): Promise<void> {
-    const { pool, schema, server } = this.#options;
-    if (!renamesInPieces(server)) return;
-    for (const { id, table } of tables) {
-      const why = await whyItStays(pool, { id, schema, name: table });
-      if (why === BLOCKED_BY_DATA_DIRECTORY) throw staying(schema, table, why);
-      if (why === BLOCKED_BY_PARTITIONS) this.#inPieces.add(id);
-    }
-  }
-
-  /** All of them into the recycle schema; those that are gone meanwhile are left out. */
-  async hold(tables: readonly IntentTable[]): Promise<void> {
-    const isMariaDb = this.#options.server.flavour === 'mariadb';
-    const there = tables.filter(({ holdUntil }) => holdUntil !== null);
-    const away: RelocateTable[] = [];
-    const groups = renameGroups(there, ({ triggers }) => isMariaDb && triggers.length > 0);
-    for (const group of groups.flatMap((one) => inBatches(one, BATCH))) {
-      away.push(...(await this.#rename(group)));
-    }
-    const isLate = performance.now() - this.#ruledAtMs > LOST_MS_MAX;
-    if (isLate) for (const { id } of away) this.#late.add(id);
-    const { pool } = this.#options;
-    const holdOf = (id: string) => this.#holdOf(id);
-    const named = isLate && away.length > 0 ? await renew(pool, away, { holdMs: holdOf }) : away;
-    const isBound = (id: string) =>
-      isLate ||
-      there.some(
-        (table) => table.id === id && (hasForeignKeys(table) || table.triggers.length > 0),
-      );
-    const isHome = ({ fromSchema, newName }: RelocateTable) =>
-      isRecycleSchema(fromSchema) && newName === undefined;
-    for (const table of named.filter(isHome)) {
-      this.#addHeld(table, { holdSchema: table.fromSchema, holdName: table.holdName });
-    }
-    const moving = named.filter((table) => !isHome(table));
-    const plain = moving.filter(({ id }) => !isBound(id));
-    const failed: RelocateTable[] = [];
-    for (const batch of inBatches(plain, BATCH))
-      failed.push(...(await this.#move(moveToRecycleSchema, batch)).failed);
-    await this.#detachAndRelocate([...moving.filter(({ id }) => isBound(id)), ...failed]);
-  }
-
-  /** In one RENAME, or where one of them is gone each for itself. */
-  async #rename(group: readonly IntentTable[]): Promise<readonly RelocateTable[]> {
-    const { pool, facts, schema } = this.#options;
-    const home = recycleSchemaFor(facts.logged);
-    // No table goes to another schema with its triggers.
-    const isRelocated = ({ id, triggers }: IntentTable) =>
-      this.#inPieces.has(id) && facts.logged && triggers.length === 0;
-    const tables = group.map((table) => {
-      return { ...steadTable(table, schema), ...(isRelocated(table) ? { holdSchema: home } : {}) };
-    });
-    for (let tries = 1; tries <= RENAME_TRIES_MAX; tries++) {
-      const killAfterMs = tries === 1 ? FIRST_TRY_MS : NEXT_TRY_MS;
-      const { logged, checksForeignKeys } = facts;
+/** In one RENAME; none if one of them is gone. */
+function* take(
+  place: Place,
+  group: readonly IntentTable[],
+  inPieces: ReadonlySet<string>,
+): SchemaSteps<readonly RelocateTable[] | Answer> {
+  const { schema, request } = place;
+  const { logged, checksForeignKeys } = request.facts;
+  // No table goes to another schema with its triggers.
+  const isRelocated = ({ id, triggers }: IntentTable) =>
+    inPieces.has(id) && logged && triggers.length === 0;
+  const tables: readonly ServiceRenameTable[] = group.map((table) => {
+    const { id, holdUntil } = table;
+    assert(holdUntil !== null, 'a table that is renamed has an intent');
+    const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
+    const holdSchema = isRelocated(table) ? recycleSchemaFor(logged) : schema;
+    return { id, schema, table: table.table, holdName, holdSchema };
+  });
+  let isFirst = true;
+  const taken = yield* takeByService<Answer | 'gone' | 'held' | 'triggers', SchemaEffect>(request, {
+    *wait() {
+      const ended = isFirst ? null : yield* waitForLocks(place, tables);
+      isFirst = false;
+      return ended;
+    },
+    *take(killAfterMs) {
       const how = { logged, checksForeignKeys, killAfterMs, innodbWaitS: INNODB_WAIT_S };
-      const outcome = await renameByService(pool, { tables, ...how });
+      const outcome = yield* call('take', { tables, ...how });
       switch (outcome.kind) {
         case 'renamed':
-          return tables.map(({ id, holdSchema: fromSchema = schema, holdName, table }) => {
-            return { id, fromSchema, holdName, table };
-          });
+          return 'held';
         case 'gone':
-          return this.#renameOneByOne(group);
-        case 'busy': {
-          const over = outcome.isTimeout === true ? await this.#waits.another() : null;
-          if (over !== null) throw new DropDatabaseAborted(over);
-          // As often as the session's own time allows.
-          if (outcome.isTimeout === true) tries--;
-          if (await this.#waitForTurn(tables)) break;
-          return this.#renameOneByOne(group);
-        }
+          return 'gone';
+        case 'busy':
+          return outcome.isTimeout === true ? 'timeout' : 'busy';
         case 'denied':
         case 'failed': {
-          if (
-            outcome.kind === 'failed' &&
-            outcome.errno === ER_TRG_IN_WRONG_SCHEMA &&
-            group.some(isRelocated)
-          ) {
-            for (const { id } of group) this.#inPieces.delete(id);
-            return this.#rename(group);
-          }
+          const hasTriggers = outcome.kind === 'failed' && outcome.errno === ER_TRG_IN_WRONG_SCHEMA;
+          if (hasTriggers && group.some(isRelocated)) return 'triggers';
           const why = `the service account of undrop can’t rename ${tables[0]?.table}: ${outcome.cause}`;
-          throw new DropDatabaseAborted(
-            notDropped(schema, why, outcome.kind === 'denied' ? GRANT : MEND),
-          );
+          return refuse(notDropped(schema, why, outcome.kind === 'denied' ? GRANT : MEND));
         }
       }
-    }
-    throw crowded(schema, RENAME_TRIES_MAX);
-  }
-
-  async #renameOneByOne(group: readonly IntentTable[]): Promise<readonly RelocateTable[]> {
-    const [only] = group;
-    if (group.length === 1 && only !== undefined) {
-      // Somebody else has dropped or renamed it. The next look has it, if it is there.
-      const { pool, facts } = this.#options;
-      await forgetIntents(pool, [only.id], { sqlLogBin: facts.logged });
+    },
+  });
+  switch (taken) {
+    case 'held':
+      return tables.map(({ id, holdSchema: fromSchema = schema, holdName, table }) => {
+        return { id, fromSchema, holdName, table };
+      });
+    case 'gone':
+      // Somebody else has dropped or renamed one of them. The next look finds the others.
       return [];
+    case 'triggers':
+      return yield* take(place, group, new Set());
+    case 'changed':
+      return crowded(schema, SERVICE_TRIES_MAX);
+    default:
+      return taken;
+  }
+}
+
+/** The session waits for the others' locks, as its DROP would. */
+function* waitForLocks(
+  { request: { groupId, charset, schema, facts } }: Place,
+  tables: readonly ServiceRenameTable[],
+): SchemaSteps<Answer | 'gone' | null> {
+  for (const { table } of tables) {
+    const bytes = yield* call('encode', table);
+    if (bytes === null) {
+      return refuse(new UndropError('UNDROP_NAME_CHARSET', { charset: facts.charset }));
     }
-    const renamed: RelocateTable[] = [];
-    for (const table of group) renamed.push(...(await this.#rename([table])));
-    return renamed;
+    const name = { schema, table: bytes };
+    const [said] = yield* ask(turnSql(name, { groupId, charset, wait: null }));
+    assert(said?.kind === 'err', 'there is no such partition');
+    if (saysGone(said, name)) return 'gone';
+    if (!isFree(said)) return answerWith(said);
   }
+  return null;
+}
 
-  /** The session waits for the others' locks, as its DROP would. False: one of them is gone. */
-  async #waitForTurn(tables: readonly ServiceRenameTable[]): Promise<boolean> {
-    const { groupId, charset, schemaBytes, run } = this.#options;
-    for (const { table } of tables) {
-      const name = { schema: schemaBytes, table: await this.#inClientBytes(table) };
-      const text = turnSql(name, { groupId, charset, wait: null });
-      const [said] = await run([{ kind: 'query', text }]);
-      assert(said?.kind === 'err', 'there is no such partition');
-      if (saysGone(said, name)) return false;
-      if (!isFree(said)) throw new DropDatabaseAborted(said);
+interface Moved {
+  readonly held: readonly HeldTable[];
+  readonly failed: readonly RelocateTable[];
+  /** Why the last of them was not moved. */
+  readonly why: string;
+}
+
+/** `bound`: keys or triggers are taken off them first. */
+function* relocate(
+  schema: string,
+  plain: readonly RelocateTable[],
+  bound: readonly RelocateTable[],
+): SchemaSteps<readonly HeldTable[] | Answer> {
+  const first = yield* move(inBatches(plain, BATCH), false);
+  const held = [...first.held];
+  let left: readonly RelocateTable[] = [...bound, ...first.failed];
+  for (let tries = 0; left.length > 0; tries++) {
+    const moved = yield* move(inBatches(left, RELOCATE_BATCH), true);
+    held.push(...moved.held);
+    if (moved.failed.length < left.length) tries = 0;
+    left = moved.failed;
+    const [stuck] = left;
+    if (stuck === undefined) break;
+    if (tries > RELOCATE_TRIES_MAX || moved.why.startsWith(BLOCKED_BY_TRIGGERS)) {
+      return staying(schema, stuck.table, moved.why);
     }
-    return true;
+    yield* call('pause', RELOCATE_PAUSE_MS);
   }
+  return held;
+}
 
-  /** Throws `DropDatabaseAborted` where the session can't be asked for it. */
-  async #inClientBytes(table: string): Promise<Uint8Array> {
-    const { pool, facts } = this.#options;
-    const bytes = await encodeName(pool, table, facts.charset);
-    if (bytes !== null) return bytes;
-    throw new DropDatabaseAborted(
-      new UndropError('UNDROP_NAME_CHARSET', { charset: facts.charset }),
-    );
-  }
-
-  /** What binds the live is taken off first. */
-  async #detachAndRelocate(tables: readonly RelocateTable[]): Promise<void> {
-    const { schema } = this.#options;
-    let left = tables;
-    for (let tries = 0; left.length > 0; tries++) {
-      const failed: RelocateTable[] = [];
-      let why = 'it was not tried';
-      for (const batch of inBatches(left, HOME_BATCH)) {
-        const moved = await this.#move(detachAndRelocate, batch);
-        failed.push(...moved.failed);
-        why = moved.why ?? why;
-      }
-      if (failed.length < left.length) tries = 0;
-      left = failed;
-      const [first] = left;
-      if (first === undefined) return;
-      if (tries > HOME_TRIES_MAX || why.startsWith(BLOCKED_BY_TRIGGERS)) {
-        throw staying(schema, first.table, why);
-      }
-      await systemClock.sleep(HOME_PAUSE_MS);
-    }
-  }
-
-  async #move(
-    move: typeof moveToRecycleSchema,
-    tables: readonly RelocateTable[],
-  ): Promise<{ readonly failed: readonly RelocateTable[]; readonly why: string | null }> {
-    const { pool, facts, server } = this.#options;
-    const how = { logged: facts.logged, lockWaitBudget: new LockWaitBudget(), server };
-    const relocations = await move(pool, tables, how);
-    const failed: RelocateTable[] = [];
-    let why: string | null = null;
-    for (const [index, relocation] of relocations.entries()) {
-      const table = tables[index];
-      assert(table !== undefined, 'one report for each table');
+function* move(
+  batches: readonly (readonly RelocateTable[])[],
+  detach: boolean,
+): SchemaSteps<Moved> {
+  const held: HeldTable[] = [];
+  const failed: RelocateTable[] = [];
+  let why = '';
+  for (const batch of batches) {
+    const relocations = yield* call('relocate', batch, detach);
+    for (const [index, table] of batch.entries()) {
+      const relocation = relocations[index];
+      assert(relocation !== undefined, 'one report for each table');
       if (relocation.outcome === 'failed') {
         why = relocation.failure;
         failed.push(table);
       } else if (relocation.outcome === 'moved') {
-        this.#addHeld(table, relocation);
+        held.push(heldAt(relocation, relocation.holdSchema, relocation.failure));
       }
     }
-    return { failed, why };
   }
-
-  #addHeld(
-    { id, table }: RelocateTable,
-    at: Pick<HeldTable, 'holdSchema' | 'holdName'> & { readonly failure?: string | null },
-  ): void {
-    const { holdSchema, holdName, failure = null } = at;
-    this.held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
-    this.names.push(`${this.#options.schema}.${table}`);
-    this.by.push(this.#rulings.get(id)?.by ?? null);
-  }
-
-  #newId(): string {
-    const id = this.#options.newId();
-    this.ids.push(id);
-    this.#options.activeIds.add(id);
-    return id;
-  }
+  return { held, failed, why };
 }
 
 const GRANT = 'Grant ALTER, DROP, CREATE and INSERT on the schema to the service account.';
@@ -383,19 +257,6 @@ const MEND =
 const ALONE =
   'Drop that table by itself and wait until it is removed, or restore it elsewhere; then drop the schema.';
 
-function staying(schema: string, table: string, why: string): DropDatabaseAborted {
-  return new DropDatabaseAborted(
-    notDropped(schema, `its table ${table} can’t leave it (${why})`, ALONE),
-  );
-}
-
-export function crowded(schema: string, times: number): DropDatabaseAborted {
-  const tables = `Schema ${schema} and its tables were`;
-  return new DropDatabaseAborted(new UndropError('UNDROP_CHANGED_MEANWHILE', { tables, times }));
-}
-
-function steadTable({ id, table, holdUntil }: IntentTable, schema: string): ServiceRenameTable {
-  assert(holdUntil !== null, 'a table that is renamed has an intent');
-  const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
-  return { id, schema, table, holdName };
+function staying(schema: string, table: string, why: string): Answer {
+  return refuse(notDropped(schema, `its table ${table} can’t leave it (${why})`, ALONE));
 }

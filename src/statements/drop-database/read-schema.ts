@@ -1,12 +1,19 @@
 /**
- * What a schema is, beside its tables, before it is dropped: for the ledger, as a DROP DATABASE
- * that fails half way takes views and programs along on some servers.
+ * Reads a schema that is being dropped: its tables, and for the ledger what it is beside them,
+ * because a DROP DATABASE that fails half way takes views and programs along on some servers.
  */
 import type { SchemaDetails, SchemaPart } from '../../ledger/schema-details.js';
-import { isServerError, type Row, type ServicePool } from '../../service/pool/pools.js';
+import { listParts } from '../../recovery/put-schema-back.js';
+import {
+  isServerError,
+  type Row,
+  type ServiceConnection,
+  type ServicePool,
+} from '../../service/pool/pools.js';
 import { numberOf, textOf, textOrNullOf } from '../../service/row.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
 import { ER_BAD_DB_ERROR, LOCK_NOT_GRANTED } from '../../wire/server-errors.js';
+import { type Found, sortListed } from './found.js';
 
 /** Views and programs whose definition is kept, and bytes of these; of more only the names. */
 const PARTS_MAX = 1_000;
@@ -14,7 +21,7 @@ const PARTS_BYTES_MAX = 4 * 1024 * 1024;
 /** Of max_allowed_packet: they go twice into one, with each quote in them escaped. */
 const PARTS_OF_PACKET = 1 / 6;
 
-/** The name as stored; null where there is no such schema, or the service may not see it. */
+/** The name as stored; null: there is no such schema, or the service may not see it. */
 export async function findSchema(pool: ServicePool, name: string): Promise<string | null> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('look')} SCHEMA_NAME AS name FROM information_schema.SCHEMATA
@@ -25,7 +32,24 @@ export async function findSchema(pool: ServicePool, name: string): Promise<strin
   return row === undefined ? null : textOf(row, 'name');
 }
 
-/** Null where it is gone. */
+/** Every table in it; answers at once, also while a DROP has the schema locked. */
+export async function findTables(
+  connection: ServiceConnection,
+  schema: string,
+  groupId: string,
+): Promise<Found> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('schema-look', groupId)} TABLE_NAME AS name, TABLE_TYPE AS type
+        FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema}`,
+  );
+  const listed = rows.map((row) => ({
+    name: textOf(row, 'name'),
+    type: textOrNullOf(row, 'type') ?? '',
+  }));
+  return sortListed(listed, groupId);
+}
+
+/** Null: it is gone. */
 export async function readSchemaDetails(
   pool: ServicePool,
   schema: string,
@@ -39,31 +63,21 @@ export async function readSchemaDetails(
 }
 
 async function readDetails(pool: ServicePool, schema: string): Promise<SchemaDetails> {
-  const [shown = [], described = [], views = [], routines = [], events = []] = await pool.run([
+  const [shown = [], described = []] = await pool.run([
     sql`SHOW CREATE DATABASE ${note('look')} ${ident(schema)}`,
     sql`SELECT SCHEMATA.*, @@max_allowed_packet AS packet FROM information_schema.SCHEMATA
         WHERE SCHEMA_NAME = ${schema}`,
-    sql`SELECT TABLE_NAME AS name, 'VIEW' AS kind FROM information_schema.TABLES
-        WHERE TABLE_SCHEMA = ${schema} AND TABLE_TYPE = 'VIEW'`,
-    sql`SELECT ROUTINE_NAME AS name, ROUTINE_TYPE AS kind FROM information_schema.ROUTINES
-        WHERE ROUTINE_SCHEMA = ${schema}`,
-    sql`SELECT EVENT_NAME AS name, 'EVENT' AS kind FROM information_schema.EVENTS
-        WHERE EVENT_SCHEMA = ${schema}`,
   ]);
   const description = described[0] ?? {};
-  const names = [...views, ...routines, ...events].map((row) => {
-    return { name: textOf(row, 'name'), kind: textOf(row, 'kind').toUpperCase() };
-  });
   const bytesMax = Math.min(numberOf(description, 'packet') * PARTS_OF_PACKET, PARTS_BYTES_MAX);
   const parts: SchemaPart[] = [];
   let bytes = 0;
-  for (const [index, { name, kind }] of names.entries()) {
-    const isTooMuch = index >= PARTS_MAX;
-    const found = isTooMuch ? null : await show(pool, { schema, name, kind });
+  for (const part of await listParts(pool, schema)) {
+    const found = parts.length >= PARTS_MAX ? null : await show(pool, schema, part);
     const size = Buffer.byteLength(found?.statement ?? '');
     const isKept = bytes + size <= bytesMax;
     if (isKept) bytes += size;
-    parts.push({ name, kind, statement: null, ...(isKept ? found : null) });
+    parts.push({ ...part, statement: null, ...(isKept ? found : null) });
   }
   return {
     charset: textOf(description, 'DEFAULT_CHARACTER_SET_NAME'),
@@ -84,10 +98,11 @@ const SHOWN: Readonly<Record<string, readonly [SQLQuery, string]>> = {
   'PACKAGE BODY': [sql`PACKAGE BODY`, 'Create Package Body'],
 };
 
-/** Null where it can't be read: it is gone, it is broken, or the account may not. */
+/** Null: it can't be read, because it is gone or broken, or the account may not. */
 async function show(
   pool: ServicePool,
-  { schema, name, kind }: { readonly schema: string; readonly name: string; readonly kind: string },
+  schema: string,
+  { name, kind }: Pick<SchemaPart, 'name' | 'kind'>,
 ): Promise<Pick<SchemaPart, 'statement' | 'sqlMode'> | null> {
   const [what, column] = SHOWN[kind] ?? [null, ''];
   if (what === null) return null;

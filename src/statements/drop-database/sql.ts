@@ -1,75 +1,73 @@
 /**
  * Statements of a DROP DATABASE on the user's session, its name in the client's own bytes. Pure.
  *
- * Invariant: the DROP goes out only while a table of ours in that very schema holds it up
- * (barrier.ts), and is let go only where a look behind its locks found no other.
+ * Invariant: the DROP is sent only while the barrier in that very schema holds it up (barrier.ts),
+ * and goes on only after a look under its locks found no other table.
  */
 
 import { quoteClientName } from '../../sql/lex/client-charset.js';
-import type { ClientCharset } from '../../sql/lex/lex-mode.js';
 import type { Signal } from '../../steps/session/signal.js';
 import { qualified } from '../../steps/session/user-session-sql.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import type { ErrPacket } from '../../wire/response/err.js';
 import type { Result } from '../../wire/result-reader.js';
 import { ER_DBACCESS_DENIED_ERROR } from '../../wire/server-errors.js';
+import type { SchemaDropRequest } from './effects.js';
 
-export interface SchemaName {
-  /** Unescaped bytes in the client's charset. */
-  readonly schema: Uint8Array;
-  readonly charset: ClientCharset;
-  readonly groupId: string;
-  /** What follows the name in a CREATE OR REPLACE DATABASE; null: it is dropped. */
-  readonly options: Uint8Array | null;
-}
+type Named = Pick<SchemaDropRequest, 'schema' | 'charset' | 'groupId'>;
 
-/** Of the session, beside what `factsSql` asks. */
+/** What the drop needs of the session, beside `factsSql`. */
 export interface SchemaFacts {
   /** lock_wait_timeout, in seconds. */
   readonly lockWaitS: number;
   /** CURRENT_USER(). */
   readonly account: string;
+  /** sql_notes: a note is in SHOW WARNINGS. */
+  readonly hasNotes: boolean;
 }
 
 /** Each lock is waited for so long by the DROP; a proxy that dies leaves it no longer. */
 export const DROP_WAITS_S = 2;
 
 export function schemaFactsSql(): Buffer {
-  const values = ['@@lock_wait_timeout', 'CURRENT_USER()'];
+  const values = ['@@lock_wait_timeout', 'CURRENT_USER()', '@@sql_notes + 0'];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
   return Buffer.from(
     `SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop facts */ ${columns.join(', ')} LIMIT 1`,
   );
 }
 
-export function readSchemaFacts(result: Result): SchemaFacts | ErrPacket {
-  if (result.kind === 'err') return result;
-  const row = result.kind === 'rows' ? result.rows[0] : undefined;
-  const [wait, account] = (row ?? []).map((value) => value?.toString('utf8') ?? '');
+export function readSchemaFacts(result: Result | undefined): SchemaFacts | ErrPacket {
+  if (result?.kind === 'err') return result;
+  const row = result?.kind === 'rows' ? result.rows[0] : undefined;
+  const [wait, account, notes] = (row ?? []).map((value) => value?.toString('utf8') ?? '');
   if (wait === undefined || account === undefined || !/^\d+$/.test(wait)) {
     throw new MalformedPacketError('The facts of the session: no row.');
   }
-  return { lockWaitS: Number(wait), account };
+  return { lockWaitS: Number(wait), account, hasNotes: notes !== '0' };
+}
+
+export function showSchemaSql({ schema, charset }: Named): Buffer {
+  const show = Buffer.from('SHOW /* undrop schema */ CREATE DATABASE ');
+  return Buffer.concat([show, quoteClientName(schema, charset)]);
 }
 
 /**
- * Of a view that can't be: its name is made for this statement. It asks for the right to drop the
- * schema, ends the transaction as the DROP does, and fails in any case.
+ * Drops a view that can't exist, because its name is made for this statement. It asks for the right
+ * to drop the schema, ends the transaction as the DROP does, and fails in any case.
  */
-export function maySchemaSql({ schema, charset, groupId }: SchemaName): Buffer {
+export function maySchemaSql({ schema, charset, groupId }: Named): Buffer {
   const table = Buffer.from(`_undrop_none_${groupId}`);
   const verb = Buffer.from(`DROP /* undrop rights ${groupId} */ VIEW `);
   return Buffer.concat([verb, qualified({ schema, table }, charset)]);
 }
 
-/** What it destroys is dropped in one step with the making of a new schema, where it replaces. */
-export function dropSchemaSql({ schema, charset, groupId, options }: SchemaName): Buffer {
-  const [verb, or] = options === null ? ['DROP', ''] : ['CREATE', 'OR REPLACE '];
-  return Buffer.concat([
-    Buffer.from(`${verb} ${schemaComment(groupId)} ${or}DATABASE `),
-    quoteClientName(schema, charset),
-    options ?? Buffer.of(),
-  ]);
+/** Ends the transaction as a drop does, and fails: nothing has such a name. */
+export const ENDING_SQL = Buffer.from('DROP /* undrop end */ VIEW `_undrop_none`.`_undrop`');
+
+export function dropSchemaSql({ schema, charset, groupId }: Named): Buffer {
+  const verb = Buffer.from(`DROP ${schemaComment(groupId)} DATABASE `);
+  return Buffer.concat([verb, quoteClientName(schema, charset)]);
 }
 
 /** By which others know the statement. */
@@ -77,48 +75,29 @@ export function schemaComment(groupId: string): string {
   return `/* undrop schema ${groupId} */`;
 }
 
-/** The same where there is nothing to be replaced; 1007 where there is. */
-export function createSchemaSql({ schema, charset, options }: CreatedSchema): Buffer {
-  const name = quoteClientName(schema, charset);
-  return Buffer.concat([Buffer.from('CREATE DATABASE '), name, options]);
-}
-
-export interface CreatedSchema extends Pick<SchemaName, 'schema' | 'charset'> {
-  readonly options: Uint8Array;
-}
-
-/** MariaDB takes 0 from a session, by which the DROP would not wait for our own guard either. */
-export function dropPatienceS(lockWaitS: number): number {
-  return Math.min(Math.max(1, lockWaitS), DROP_WAITS_S);
-}
-
-export function patienceSql(seconds: number, { groupId }: Pick<SchemaName, 'groupId'>): Buffer {
+export function lockWaitSql(seconds: number, groupId: string): Buffer {
   return Buffer.from(
     `SET /* undrop lockWaitBudget ${groupId} */ SESSION lock_wait_timeout = ${seconds}`,
   );
 }
 
-/** MySQL says 1 where a KILL has ended it, and has no other time limit for it then. */
-export function queueSql({ groupId }: Pick<SchemaName, 'groupId'>): Buffer {
-  const hint = '/*+ MAX_EXECUTION_TIME(1000000) */';
-  const sleep = 'CAST(SLEEP(0.2) AS BINARY) LIMIT 1';
-  return Buffer.from(`SELECT ${hint} /* undrop queue ${groupId} */ ${sleep}`);
+/** Sleeps for a moment. MySQL fails after a KILL only if SLEEP decides about a row of a table. */
+export function queueSql(groupId: string): Buffer {
+  const start = `SELECT /*+ MAX_EXECUTION_TIME(1000000) */ /* undrop queue ${groupId} */ 1`;
+  const row = "FROM information_schema.ENGINES WHERE ENGINE = 'MEMORY'";
+  return Buffer.from(`${start} ${row} AND SLEEP(0.2)`);
 }
 
 /** A KILL QUERY that came late hits this. */
-export function nothingSql({ groupId }: Pick<SchemaName, 'groupId'>): Buffer {
+export function nothingSql(groupId: string): Buffer {
   return Buffer.from(`DO /* undrop clean ${groupId} */ 0`);
 }
 
-/** CURRENT_USER() as errors of the server name it. */
-export function quoteAccount(account: string): string {
-  const at = account.lastIndexOf('@');
-  return `'${account.slice(0, Math.max(at, 0))}'@'${account.slice(at + 1)}'`;
-}
-
-/** What DROP DATABASE says to those without the right. */
+/** What DROP DATABASE says to those without the right; the account is CURRENT_USER(). */
 export function deniedSignal(name: string, account: string): Signal {
-  const message = `Access denied for user ${quoteAccount(account)} to database '${name}'`;
+  const at = account.lastIndexOf('@');
+  const quoted = `'${account.slice(0, Math.max(at, 0))}'@'${account.slice(at + 1)}'`;
+  const message = `Access denied for user ${quoted} to database '${name}'`;
   return {
     errno: ER_DBACCESS_DENIED_ERROR,
     sqlState: '42000',

@@ -1,7 +1,5 @@
 /**
- * DROP DATABASE as a text: one that isn't there is answered (absent.ts), one that is there
- * is dropped with its tables held (statements/drop-database/drop-database.ts). What CREATE OR
- * REPLACE DATABASE replaces is dropped in the same way, by that statement itself (database.ts).
+ * DROP DATABASE as a text: read here, done by statements/drop-database.
  *
  * Invariant: a name that can't be read, or that is one of a directory, is in no statement of ours.
  */
@@ -9,8 +7,8 @@
 import { UndropError } from '../../errors.js';
 import type { Hint } from '../../policy/hint.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
+import { decodeName } from '../../steps/names/decode-name.js';
 import {
-  changedMeanwhile,
   notDone,
   notUnderstood,
   SET_IF_EXISTS,
@@ -20,7 +18,6 @@ import { FILE_NAME_PREFIX, hasFileNames, isFileName } from '../../steps/refusals
 import type { UserFacts } from '../../steps/request.js';
 import { FORGET_HINT, readHints } from '../../steps/rules/hints.js';
 import { hintsIn } from '../../steps/rules/hints-of-text.js';
-import { replaceSchema } from '../create-or-replace/database.js';
 import {
   answerWith,
   type Interception,
@@ -31,75 +28,55 @@ import {
   refused,
   type Taken,
 } from '../intercepted.js';
-import { answerOfAbsent, schemaNameOf } from './absent.js';
-import { runSchemaDrop, type SchemaDropRequest } from './drop-database.js';
+import { runDropDatabase } from './service.js';
 
 export async function dropSchema(
-  { text, tail = text, hints }: SaidOfSchema,
-  { schema, ifExists, facts: known, optionsAt }: NamedSchema,
+  { text, hints }: Pick<Taken, 'text'> & { readonly hints?: readonly string[] },
+  { schema, ifExists, facts: known }: NamedSchema,
   options: InterceptOptions,
 ): Promise<Interception> {
   const { userSession, server, session, service } = options;
   if (hasFileNames(server) && isFileName(schema)) {
     return refused(notUnderstood(`${FILE_NAME_PREFIX} names a schema by its directory`), options);
   }
-  const guessed = { schema, ifExists, charset: (known ?? options.guess).charset };
-  const replaced = optionsAt === undefined ? null : { options: text.subarray(optionsAt) };
-  const absent = replaced === null ? await answerOfAbsent(guessed, options) : null;
-  if (absent !== null) return answerWith(absent);
   const facts = known ?? (await readUserFacts(options));
   if ('errno' in facts) return answerWith(facts);
   if (facts.addsIfExists) {
     const how = 'as a schema under sql_if_exists';
     return refused(notDone(how, schemaAndTables(schema), SET_IF_EXISTS), options);
   }
-  const { charset: charsetName } = facts;
-  const charset = clientCharsetOf(charsetName);
-  const name = schemaNameOf({ schema, charset: charsetName });
-  if (name === null) {
-    return refused(new UndropError('UNDROP_NAME_CHARSET', { charset: charsetName }), options);
-  }
+  const charset = clientCharsetOf(facts.charset);
+  const name = nameIn(schema, facts);
+  if (name instanceof UndropError) return refused(name, options);
   if (charset === null || schema.includes(0)) {
-    return refused(notUnderstood(`a name in the character set ${charsetName}`), options);
+    return refused(notUnderstood(`a name in the character set ${facts.charset}`), options);
   }
-  const said = hints ?? hintsIn(text, facts, server);
-  const hint = await hintFor({ hints: said, name, facts }, options);
-  if (hint instanceof UndropError) return refused(hint, options);
-  const request = { text, schema, name, charset, server, session, facts, options: null };
-  const drop = async (said: SchemaDropRequest): Promise<Interception | null> => {
-    const dropped = await runSchemaDrop(said, { ...service, userSession, newId, hint });
-    if (dropped === null) return null;
-    const { payload, refusal } = dropped;
-    return { kind: 'answer', payload, refusal, facts: dropped.facts, dropped };
-  };
-  if (replaced !== null) {
-    return replaceSchema({ ...request, ...replaced, tail }, { ...options, drop });
-  }
-  const dropped = await drop(request);
-  if (dropped !== null) return dropped;
-  const gone = await answerOfAbsent(guessed, options);
-  return gone === null ? refused(changedMeanwhile(schema), options) : answerWith(gone);
+  if (facts.hint !== null) await userSession.run([FORGET_HINT]);
+  const hint = hintFor(hints ?? hintsIn(text, facts, server), { name, facts }, options);
+  const request = { text, schema, name, ifExists, charset, server, session, facts, hint };
+  const dropped = await runDropDatabase(request, { ...service, userSession, newId });
+  const { payload, refusal, isNote } = dropped;
+  return { kind: 'answer', payload, refusal, facts: null, dropped, isNote };
 }
 
-/** `hints`: by default those in the text. */
-type SaidOfSchema = Pick<Taken, 'text' | 'tail'> & { readonly hints?: readonly string[] };
+/** In UTF-8. */
+function nameIn(schema: Uint8Array, { charset }: UserFacts): string | UndropError {
+  try {
+    return decodeName(schema, charset);
+  } catch (error) {
+    if (error instanceof UndropError) return error;
+    throw error;
+  }
+}
 
-/** For all tables of the schema; that of the session is used up. */
-async function hintFor(
-  {
-    hints,
-    name,
-    facts,
-  }: {
-    readonly hints: readonly string[] | null;
-    readonly name: string;
-    readonly facts: UserFacts;
-  },
-  { userSession, service }: InterceptOptions,
-): Promise<Hint | null | UndropError> {
-  const tables = `Schema ${name} and its tables were`;
+/** For all tables of the schema. */
+function hintFor(
+  hints: readonly string[] | null,
+  { name, facts }: { readonly name: string; readonly facts: UserFacts },
+  { service }: InterceptOptions,
+): Hint | null | UndropError {
+  const tables = schemaAndTables(Buffer.from(name));
   if (hints === null) return notUnderstood('its character set');
-  if (facts.hint !== null) await userSession.run([FORGET_HINT]);
   const all = facts.hint === null ? hints : [...hints, facts.hint];
   const hint = readHints(all, tables, service);
   if (hint === null || hint instanceof UndropError || hint.what.do !== 'destroy') return hint;

@@ -50,10 +50,6 @@ export function schemaAndTables(schema: Uint8Array): string {
   return `Schema ${Buffer.from(schema)} and its tables were`;
 }
 
-export function changedMeanwhile(schema: Uint8Array, times = 1): UndropError {
-  return new UndropError('UNDROP_CHANGED_MEANWHILE', { tables: schemaAndTables(schema), times });
-}
-
 const SEND_PLAIN =
   'Send it as a plain statement of its own, not prepared, or use a direct connection.';
 /** MariaDB. */

@@ -1,9 +1,9 @@
 /**
- * One try of the DROP DATABASE in the user's session: it waits for the guard with its schema
- * locked and its list of tables made; the service looks, and lets it go only where there is none
- * but the guard.
+ * One try of the DROP DATABASE in the user's session: it waits for the barrier table with its
+ * schema locked and its list of tables made; the service looks, and lets it go only if there is no
+ * other table.
  *
- * Invariant: the look is made by the connection that owns the group, behind having seen the DROP
+ * Invariant: the look is made by the connection that owns the group, after the DROP was seen to
  * wait for a table; so a process that was taken for dead lets nothing go.
  */
 import { systemClock } from '../../clock.js';
@@ -13,10 +13,8 @@ import {
   type ServiceConnection,
   type ServicePool,
 } from '../../service/pool/pools.js';
-import { textOf, textOrNullOf } from '../../service/row.js';
 import { note, sql } from '../../service/sql.js';
 import type { UserCommand } from '../../steps/session/user-session.js';
-import type { ErrPacket } from '../../wire/response/err.js';
 import type { Result } from '../../wire/result-reader.js';
 import {
   ER_KILL_DENIED_ERROR,
@@ -24,52 +22,53 @@ import {
   ER_NO_SUCH_THREAD,
   ER_QUERY_INTERRUPTED,
 } from '../../wire/server-errors.js';
-import type { Gate } from './barrier.js';
-import { isEmptied, type Look, pauseMs, readLook, type TryEnd } from './decide.js';
-import { dropSchemaSql, nothingSql, type SchemaName, schemaComment } from './sql.js';
+import type { Barrier } from './barrier.js';
+import type { SchemaDropRequest, TryEnd } from './effects.js';
+import { isEmptied } from './found.js';
+import { findTables } from './read-schema.js';
+import { dropSchemaSql, nothingSql, schemaComment } from './sql.js';
 
 export interface TryOptions {
-  readonly name: SchemaName;
+  readonly request: SchemaDropRequest;
   /** As stored. */
   readonly schema: string;
-  readonly threadId: number;
   readonly pool: ServicePool;
   readonly log: Log;
   /** The connection that owns the group. */
   readonly owner: ServiceConnection;
-  readonly round: number;
-  /** Closed. It is open behind the try, whatever becomes of it but an error. */
-  readonly gate: Gate;
+  readonly rounds: number;
+  /** It is open afterwards, unless the try rejects. */
+  readonly barrier: Barrier;
   run(commands: readonly UserCommand[]): Promise<readonly Result[]>;
 }
 
-/** How soon it is looked whether the DROP waits, and where it waits for others, how often. */
+/** How soon it is looked whether the DROP waits, and how often while it waits for others. */
 const LOOK_EVERY_MS = 3;
 const LOOK_SELDOM_MS = 50;
 const SOON_MS = 500;
-/** Of the some 40 s for which it is held. */
-const GATE_AGE_MS_MAX = 10_000;
+/** The barrier holds for some 40 s. */
+const BARRIER_AGE_MS_MAX = 10_000;
 
-/** Rejects where the user session broke, or the service; then the DROP ends by its own timeout. */
-export async function dropBehindGate(options: TryOptions): Promise<TryEnd> {
+/** Rejects if the user session broke, or the service; then the DROP ends by its own timeout. */
+export async function dropAtBarrier(options: TryOptions): Promise<TryEnd> {
   try {
     return await tryToDrop(options);
   } finally {
     // A DROP whose session broke may be waiting still: it is not for us to let it go.
-    options.gate.leave();
+    options.barrier.leave();
   }
 }
 
 async function tryToDrop(options: TryOptions): Promise<TryEnd> {
-  const { name, pool, run, threadId, gate } = options;
-  if (performance.now() - gate.seenAtMs > GATE_AGE_MS_MAX || !gate.isWhole) {
+  const { request, pool, run, barrier } = options;
+  if (performance.now() - barrier.seenAtMs > BARRIER_AGE_MS_MAX || !barrier.isWhole) {
     // This process was held up, or what had come before took long; or somebody has killed a part.
-    await gate.open();
+    await barrier.open();
     return { kind: 'late' };
   }
   let said: Result | null = null;
   let hasEnded = false;
-  const dropping = run([{ kind: 'query', text: dropSchemaSql(name) }])
+  const dropping = run([{ kind: 'query', text: dropSchemaSql(request) }])
     .then(([result]) => {
       said = result ?? null;
     })
@@ -81,8 +80,8 @@ async function tryToDrop(options: TryOptions): Promise<TryEnd> {
   let failure: unknown = null;
   try {
     mayGo = await decide(options, () => hasEnded, dropping);
-    if (mayGo === false && !hasEnded) await stop(pool, threadId);
-    if (mayGo === true) await gate.open();
+    if (mayGo === false && !hasEnded) await stop(pool, request.session.threadId);
+    if (mayGo === true) await barrier.open();
   } catch (error) {
     failure = error;
   }
@@ -90,17 +89,17 @@ async function tryToDrop(options: TryOptions): Promise<TryEnd> {
   await dropping;
   const end = await endOf(said, { ...options, wasStopped: mayGo === false });
   if (end.kind === 'dropped') {
-    if (mayGo !== true) sayUnlooked(options);
+    if (mayGo !== true) logUnlooked(options);
     return end;
   }
   if (failure !== null) throw failure;
-  // It is in the way of whoever takes the guard away.
-  await gate.open();
+  // It is in the way of whoever takes the barrier table away.
+  await barrier.open();
   return end;
 }
 
-/** Somebody has killed both connections that held it up: nobody can tell what it has dropped. */
-function sayUnlooked({ log, schema, name: { groupId } }: TryOptions): void {
+/** Both connections that held it up were killed: nobody can tell what the DROP has dropped. */
+function logUnlooked({ log, schema, request: { groupId } }: TryOptions): void {
   const what =
     'a DROP DATABASE went on before undrop had looked, as both its connections were killed: ' +
     'a table that was made in the last moment may be lost';
@@ -113,6 +112,7 @@ async function decide(
   hasEnded: () => boolean,
   dropping: Promise<unknown>,
 ): Promise<boolean | null> {
+  const { owner, schema, request, rounds, barrier } = options;
   const ending = dropping.catch(() => undefined);
   const startMs = performance.now();
   while (!hasEnded()) {
@@ -120,42 +120,26 @@ async function decide(
     await Promise.race([ending, systemClock.sleep(everyMs)]);
     if (hasEnded()) break;
     // One connection holds it still, and might be killed as well.
-    if (!options.gate.isWhole) return false;
+    if (!barrier.isWhole) return false;
     if (!(await isWaitingForTable(options))) continue;
-    await Promise.race([ending, systemClock.sleep(pauseMs(options.round, Math.random()))]);
+    // So that the DROP and who creates in a loop don't go in step.
+    const pauseMs = Math.min(rounds * 4, 40) * Math.random();
+    await Promise.race([ending, systemClock.sleep(pauseMs)]);
     if (hasEnded()) break;
-    const look = await lookIntoSchema(options.owner, options.schema, options.name.groupId);
-    return isEmptied(look);
+    return isEmptied(await findTables(owner, schema, request.groupId));
   }
   return null;
 }
 
 /** Then its schema is locked, and its list is made. */
-async function isWaitingForTable({ owner, threadId, name }: TryOptions): Promise<boolean> {
-  const says = `%${schemaComment(name.groupId)}%`;
+async function isWaitingForTable({ owner, request }: TryOptions): Promise<boolean> {
+  const says = `%${schemaComment(request.groupId)}%`;
   const [rows = []] = await owner.run(
     sql`SELECT ${note('waits')} 1 AS one FROM information_schema.PROCESSLIST
-        WHERE ID = ${threadId} AND STATE = 'Waiting for table metadata lock'
+        WHERE ID = ${request.session.threadId} AND STATE = 'Waiting for table metadata lock'
           AND INFO LIKE ${says}`,
   );
   return rows.length > 0;
-}
-
-/** Every table and view in it; answers at once, also while a DROP has the schema locked. */
-export async function lookIntoSchema(
-  connection: ServiceConnection,
-  schema: string,
-  groupId: string,
-): Promise<Look> {
-  const [rows = []] = await connection.run(
-    sql`SELECT ${note('schema-look', groupId)} TABLE_NAME AS name, TABLE_TYPE AS type
-        FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema}`,
-  );
-  const found = rows.map((row) => ({
-    name: textOf(row, 'name'),
-    type: textOrNullOf(row, 'type') ?? '',
-  }));
-  return readLook(found, groupId);
 }
 
 /** Without the right to it the DROP ends by its own timeout. */
@@ -169,22 +153,15 @@ async function stop(pool: ServicePool, threadId: number): Promise<void> {
 
 async function endOf(
   said: Result | null,
-  { wasStopped, name, run }: TryOptions & { readonly wasStopped: boolean },
+  { wasStopped, request, run }: TryOptions & { readonly wasStopped: boolean },
 ): Promise<TryEnd> {
   if (wasStopped) {
-    // What came late hits one of these.
-    const text = nothingSql(name);
-    await run([
-      { kind: 'query', text },
-      { kind: 'query', text },
-    ]);
+    // A KILL that came late hits one of these.
+    const nothing = { kind: 'query' as const, text: nothingSql(request.groupId) };
+    await run([nothing, nothing]);
   }
   if (said?.kind === 'ok') return { kind: 'dropped', ok: said };
   if (said?.kind !== 'err') throw new Error('DROP DATABASE answers OK or ERR');
-  if (wasStopped && isStopped(said)) return { kind: 'came' };
-  return { kind: 'failed', error: said };
-}
-
-function isStopped({ errno }: ErrPacket): boolean {
-  return errno === ER_QUERY_INTERRUPTED || errno === ER_LOCK_WAIT_TIMEOUT;
+  const isStopped = said.errno === ER_QUERY_INTERRUPTED || said.errno === ER_LOCK_WAIT_TIMEOUT;
+  return wasStopped && isStopped ? { kind: 'came' } : { kind: 'failed', error: said };
 }

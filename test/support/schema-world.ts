@@ -1,0 +1,257 @@
+/**
+ * A schema in memory, as far as a DROP DATABASE touches it: its tables, who has them locked, what
+ * other sessions do meanwhile. It performs the effects of the procedure, so that a test sees what
+ * is said, what is held at the end and what is there, and not which statements led there.
+ */
+
+import { UndropError } from '../../src/errors.js';
+import type { RelocateTable, Relocation } from '../../src/held/relocate/relocate.js';
+import type { IntentFacts } from '../../src/ledger/write.js';
+import { barrierTableName } from '../../src/names/barrier-table.js';
+import { dropDatabase } from '../../src/statements/drop-database/drop-database.js';
+import {
+  perform,
+  type SchemaDropRequest,
+  type SchemaService,
+  SessionBroken,
+} from '../../src/statements/drop-database/effects.js';
+import { sortListed } from '../../src/statements/drop-database/found.js';
+import { drive } from '../../src/steps/procedure.js';
+import type {
+  ServiceRename,
+  ServiceRenameOutcome,
+} from '../../src/steps/rename/rename-by-service.js';
+import type { UserFacts } from '../../src/steps/request.js';
+import type { UserCommand } from '../../src/steps/session/user-session.js';
+import type { Result } from '../../src/wire/result-reader.js';
+import { requestOf } from './drop-request.js';
+import { describePayload, errResult, okResult, rowsResult } from './results.js';
+
+export interface SchemaTable {
+  /** A table of another schema refers to it. */
+  readonly isParent?: boolean;
+  /** So many tries of the service find it locked by others. */
+  readonly busy?: number;
+  /** Another session drops it before its RENAME. */
+  readonly vanishes?: boolean;
+  /** It can't be moved out of the schema. */
+  readonly isStuck?: boolean;
+}
+
+export interface SchemaWorld {
+  readonly server: string;
+  /** Default: there is no such schema. */
+  readonly tables?: Readonly<Record<string, SchemaTable>>;
+  readonly ifExists?: boolean;
+  /** What the session says when it is asked whether it may drop the schema. */
+  readonly right?: readonly [number, string, string];
+  readonly gtidNext?: string;
+  /** What the service answers to the RENAME; default: it is done. */
+  readonly service?: 'denied' | 'failed';
+  /** So often the queue has others before this one. */
+  readonly queue?: number;
+  readonly isElsewhere?: boolean;
+  /** Names that others make, the first of them before the first try of the DROP, and so on. */
+  readonly comes?: readonly string[];
+  /** An error of the DROP itself, when nothing else is in the schema. */
+  readonly ends?: readonly [number, string, string];
+  /** The service is away when this is called. */
+  readonly fails?: keyof SchemaService;
+  /** The session breaks when this is called. */
+  readonly breaks?: keyof SchemaService;
+  /** Not everything can be put back at once. */
+  readonly isBetween?: boolean;
+}
+
+export interface SchemaEnd {
+  readonly said: string;
+  readonly held: readonly string[];
+  /** Null: the schema is gone. */
+  readonly there: readonly string[] | null;
+}
+
+const DUE = new Date('2026-03-08T12:00:00Z');
+const SCHEMA = 'shop';
+
+export async function dropSchemaIn(world: SchemaWorld): Promise<SchemaEnd> {
+  const request = schemaRequest(world);
+  const memory = new Memory(world, request);
+  const said = await drive(dropDatabase(request), async (effect) => {
+    if (effect.do === 'user') return effect.commands.map((one) => memory.say(one));
+    if (effect.name === world.breaks) throw new SessionBroken();
+    const params = { step: effect.name, server: 'the server', cause: 'it is away' };
+    if (effect.name === world.fails) throw new UndropError('UNDROP_SERVICE_FAILED', params);
+    return perform(memory.service, effect);
+  }).then(
+    ({ payload }) => describePayload(payload),
+    (error: unknown) => {
+      if (error instanceof SessionBroken) return 'nothing: the session broke';
+      throw error;
+    },
+  );
+  return { said, held: [...memory.held.values()], there: memory.there };
+}
+
+function schemaRequest({ server, ifExists = false, gtidNext }: SchemaWorld): SchemaDropRequest {
+  const { groupId, session, server: version } = requestOf({ server, sql: 'DROP TABLE t' });
+  const facts = { logged: true, checksForeignKeys: true, charset: 'utf8mb4', user: 'u' };
+  return {
+    ...{ groupId, session, server: version, ifExists, charset: 'utf8', hint: null },
+    text: Buffer.from(`DROP DATABASE ${SCHEMA}`),
+    schema: Buffer.from(SCHEMA),
+    name: SCHEMA,
+    facts: { ...facts, gtidNext: gtidNext ?? null } as UserFacts,
+  };
+}
+
+class Memory {
+  /** Hold names, and whose they are. */
+  readonly held = new Map<string, string>();
+  readonly #world: SchemaWorld;
+  readonly #live: Map<string, SchemaTable> | null;
+  readonly #ids = new Map<string, string>();
+  readonly #guard: string;
+  readonly #coming: string[];
+  readonly #busy = new Map<string, number>();
+  #isGone = false;
+  #isGuarded = false;
+  #isOwner = false;
+  #isBarred = false;
+  #queue: number;
+  #nowMs = 0;
+
+  constructor(world: SchemaWorld, { groupId }: SchemaDropRequest) {
+    this.#world = world;
+    this.#live = world.tables === undefined ? null : new Map(Object.entries(world.tables));
+    this.#guard = barrierTableName({ groupId, logged: true });
+    this.#coming = [...(world.comes ?? [])];
+    this.#queue = world.queue ?? 0;
+    for (const [name, { busy = 0 }] of this.#live ?? []) this.#busy.set(name, busy);
+  }
+
+  get there(): readonly string[] | null {
+    return this.#live === null || this.#isGone ? null : [...this.#live.keys()];
+  }
+
+  /** What the session answers to a statement of undrop's. */
+  say({
+    kind,
+    text,
+  }: Extract<UserCommand, { text: Uint8Array }> | (UserCommand & { text?: never })) {
+    if (kind === 'close' || text === undefined) throw new Error('nothing is prepared');
+    const sql = Buffer.from(text).toString();
+    const isThere = this.there !== null;
+    if (sql.includes('undrop facts')) return rowsResult(['', '', ''], ['50', 'u@h', '1']);
+    if (sql.startsWith('SHOW')) {
+      return isThere ? rowsResult([''], ['']) : errResult(1049, '42000', 'no such schema');
+    }
+    if (sql.includes('undrop rights')) {
+      return errResult(...(this.#world.right ?? [1051, '42S02', 'no such view']));
+    }
+    const signal = /^SIGNAL SQLSTATE '(.*)' SET MYSQL_ERRNO = (\d+), .* X'(.*)'$/.exec(sql);
+    if (signal !== null) {
+      const [, state = '', errno = '', hex = ''] = signal;
+      if (state === '01000') return okResult(1);
+      return errResult(Number(errno), state, Buffer.from(hex, 'hex').toString());
+    }
+    if (sql.includes('undrop turn')) return this.#turn(sql);
+    if (sql.includes('undrop queue')) return rowsResult(['']);
+    return okResult();
+  }
+
+  #turn(sql: string): Result {
+    const [, name = ''] = /`\.`(.*?)` TRUNCATE/.exec(sql) ?? [];
+    const isThere = name === this.#guard ? this.#isGuarded : this.#live?.has(name) === true;
+    if (isThere) return errResult(1505, 'HY000', 'it has no partitions');
+    return errResult(1146, '42S02', `Table '${SCHEMA}.${name}' doesn't exist`);
+  }
+
+  readonly service: SchemaService = {
+    now: async () => ++this.#nowMs,
+    pause: async () => undefined,
+    isTurn: async () => this.#queue-- <= 0,
+    findSchema: async (name) => (this.there === null ? null : name),
+    own: async () => {
+      this.#isOwner = true;
+    },
+    seesSession: async () => this.#isOwner && this.#world.isElsewhere !== true,
+    find: async () => this.#find(),
+    takeOut: async () => undefined,
+    retire: async () => 'retired',
+    recordSchema: async () => this.there !== null,
+    recordTables: async (schema, names) => this.#record(schema, names),
+    stays: async (tables) => tables.map(() => null),
+    mayUnlog: async () => true,
+    makeTable: async () => {
+      this.#isGuarded = true;
+      return null;
+    },
+    encode: async (name) => Buffer.from(name),
+    take: async (rename) => this.#take(rename),
+    relocate: async (tables) => tables.map((table) => this.#relocate(table)),
+    closeBarrier: async () => {
+      this.#isBarred = true;
+    },
+    drop: async () => {
+      const [came, next] = [this.#coming.shift(), this.#find()];
+      if (came !== undefined) this.#live?.set(came, {});
+      if (!this.#isBarred || next.hasOwn !== true) throw new Error('nothing holds the DROP up');
+      if (came !== undefined || next.tables.length > 0) return { kind: 'came' };
+      const { ends } = this.#world;
+      if (ends !== undefined) return { kind: 'failed', error: errResult(...ends) };
+      this.#isGone = true;
+      return { kind: 'dropped', ok: okResult() };
+    },
+    renameBack: async () => {
+      if (this.#world.isBetween === true) return 'something of it is locked by others';
+      for (const [holdName, name] of this.held) {
+        this.held.delete(holdName);
+        this.#live?.set(name, {});
+      }
+      return null;
+    },
+  };
+
+  #find() {
+    const names = [...(this.#live?.keys() ?? []), ...(this.#isGuarded ? [this.#guard] : [])];
+    const listed = names.map((name) => ({ name, type: 'BASE TABLE' }));
+    return sortListed(listed, this.#guard.slice('!undrop_'.length, -'_logged'.length));
+  }
+
+  #record(schema: string, names: readonly string[]): IntentFacts {
+    const tables = names.map((table) => {
+      const id = `0195a1b2c3d0700080000000${String(this.#ids.size).padStart(8, '0')}`;
+      this.#ids.set(id, table);
+      const isParent = this.#live?.get(table)?.isParent === true;
+      const kid = { name: 'fk', schema: 'other', table: 'kid' };
+      return {
+        ...{ id, schema, table, kind: 'base' as const, engine: 'InnoDB', holdUntil: DUE },
+        ...{ rowEstimate: 0, byteEstimate: 0, foreignKeysOut: 0, triggers: [] },
+        ...{ foreignKeysIn: isParent ? [kid] : [], foreignKeysToItself: [] },
+      };
+    });
+    return { lowerCaseTableNames: 0, tables } as unknown as IntentFacts;
+  }
+
+  #take({ tables }: ServiceRename): ServiceRenameOutcome {
+    const { service } = this.#world;
+    if (service !== undefined) return { kind: service, cause: 'the server says so' };
+    const names = tables.map(({ table }) => table);
+    const busy = names.filter((name) => (this.#busy.get(name) ?? 0) > 0);
+    for (const name of busy) this.#busy.set(name, (this.#busy.get(name) ?? 0) - 1);
+    if (busy.length > 0) return { kind: 'busy' };
+    const gone = names.filter((name) => this.#live?.get(name)?.vanishes === true);
+    for (const name of gone) this.#live?.delete(name);
+    if (gone.length > 0) return { kind: 'gone' };
+    return { kind: 'renamed' };
+  }
+
+  #relocate({ id, table, holdName }: RelocateTable): Relocation {
+    if (this.#live?.get(table)?.isStuck === true) {
+      return { id, outcome: 'failed', errno: 1205, failure: 'it is locked' };
+    }
+    this.#live?.delete(table);
+    this.held.set(holdName, table);
+    return { id, outcome: 'moved', holdSchema: '_undrop', holdName };
+  }
+}
