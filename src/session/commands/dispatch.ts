@@ -14,7 +14,7 @@ import { enabledKinds, isProtected } from '../../sql/protection.js';
 import type { Refused, TooMany, Verdict } from '../../sql/verdict.js';
 import { replaceTable } from '../../statements/create-or-replace/table.js';
 import { dropSchema } from '../../statements/drop-database/text.js';
-import { dropOrPass } from '../../statements/drop-table/text.js';
+import { dropOrPass } from '../../statements/drop-table/hold-or-pass.js';
 import {
   answerWith,
   type Interception,

@@ -1,10 +1,10 @@
 /**
- * A DROP TABLE, or a TRUNCATE, as a text: held, as ever; or passed on to the server as it is,
- * where ops wrote down that it may be (a rule `native` for all its tables), or where its user
- * hints `destroy` and may.
+ * Chooses what becomes of a DROP TABLE or TRUNCATE that came as a query: it is held, unless ops
+ * wrote down that it may pass to the server (a rule `native` for all its tables) or its user hints
+ * `destroy` and may.
  *
  * Invariant: what is passed on was decided by the facts of the session at that moment, not by a
- * guess, and each is a line of the log before it goes. A rule that refuses wins over any hint, and
+ * guess, and the log has a line for it before it goes. A rule that refuses wins over any hint, and
  * one that may refuse over this one.
  */
 import { assert } from '../../assert.js';
