@@ -3,7 +3,7 @@ import { describe, expect, jest, test } from '@jest/globals';
 import { proxyInFront } from '../support/proxy.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
 
-jest.setTimeout(60_000);
+jest.setTimeout(180_000);
 
 describe.each(testServers())('accounts on $name', (server) => {
   test('a service account that the server refuses stops the start', async () => {

@@ -9,7 +9,7 @@ import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client
 import { freshSchema, query, testServers } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const FLAGS = { flags: MODERN | CLIENT.MULTI_STATEMENTS };
 

@@ -21,7 +21,7 @@ import {
 } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 /** What a header is to a server that doesn't know it, and to one that isn't told to take it. */
 const REFUSALS = { mysql: 1156, mariadb: 1130 };

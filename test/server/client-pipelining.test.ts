@@ -22,7 +22,7 @@ import {
 import { Peer } from '../support/session-bench.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const COM_QUIT = 0x01;
 const COM_INIT_DB = 0x02;

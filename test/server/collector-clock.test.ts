@@ -18,7 +18,7 @@ import { inLanes } from '../support/lanes.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { type GeneralLog, generalLog, query, testServers } from '../support/servers.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 inLanes(testServers(), 'on a slow way to $name', (server, lane) => {
   const { afterEach, beforeEach } = lane;

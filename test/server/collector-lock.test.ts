@@ -17,7 +17,7 @@ import { testOnOne } from '../support/on-one-server.js';
 import { runUndrop } from '../support/proxy.js';
 import { connect, query, testServers } from '../support/servers.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const KNOWN = 'undrop:collector';
 const COLLECTS = 'this proxy collects';

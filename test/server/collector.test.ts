@@ -19,7 +19,7 @@ import { testOnOne } from '../support/on-one-server.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const ID = '0195a1b2c3d4700080000000000000ff';
 const NEAR_MISSES: readonly string[] = [

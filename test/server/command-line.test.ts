@@ -11,7 +11,7 @@ import { environment, MAIN, proxyInFront, spawnUndrop } from '../support/proxy.j
 import { testServers } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(60_000);
+jest.setTimeout(180_000);
 
 const { SIGHUP, SIGTERM } = constants.signals;
 

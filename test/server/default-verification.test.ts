@@ -11,7 +11,7 @@ import { runClient } from '../support/clients.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { query, startServer } from '../support/servers.js';
 
-jest.setTimeout(60_000);
+jest.setTimeout(180_000);
 
 const PASSWORD = 'pa55 word';
 const CLIENT = 'mariadb-11.8';

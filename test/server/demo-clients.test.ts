@@ -5,7 +5,7 @@ import { type ClientName, dumpTools, runClient, sysbenchCommand } from '../suppo
 import { freshSchema, testServers } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 /** MySQL 9's own clients lack the only login plugin that the others offer. */
 const EVERYWHERE = ['mariadb-10.11', 'mariadb-11.8'] as const satisfies readonly ClientName[];

@@ -4,7 +4,7 @@ import { SERVER_NAMES } from '../support/server-set.js';
 import { allTestServers, connect, freshSchema, generalLog, query } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 test('all four servers are there', () => {
   expect(allTestServers().map((server) => server.name)).toEqual(SERVER_NAMES);

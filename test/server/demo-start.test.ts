@@ -19,7 +19,7 @@ import {
 } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const START_ONE = join(projectFolder, 'build/test/support/start-one.js');
 

@@ -11,7 +11,7 @@ import { RawClient } from '../support/raw-client.js';
 import { type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 describe.each(testServers())('on $name', (server) => {
   const isMariaDb = server.name.startsWith('mariadb');

@@ -17,7 +17,7 @@ import {
   testServers,
 } from '../support/servers.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 /** Signals that are no further apart are taken for one. */
 const ECHO_MS = 600;

@@ -16,7 +16,7 @@ import { sample } from '../support/sample.js';
 import { allTestServers, type TestServer } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 interface Setting {
   readonly name: string;

@@ -11,7 +11,7 @@ import { sample } from '../support/sample.js';
 import { allTestServers, type TestServer } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 /** How many of the cases a run that is not long takes, for each server. */
 const SHARE = 0.2;

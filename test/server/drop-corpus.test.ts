@@ -14,7 +14,7 @@ import { connect, type Target, type TestServer, testServers } from '../support/s
 import { Survival } from '../support/survival.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 /** How many of the statements a run that is not long takes, for each server. */
 const SHARE = 0.25;

@@ -12,7 +12,7 @@ import { connect, freshSchema, testServers } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const ACCOUNT = 'undrop_svc';
 const PASSWORD = 'a password';

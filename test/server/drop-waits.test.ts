@@ -18,7 +18,7 @@ import { intentsSettled } from '../support/settled.js';
 import { Survival } from '../support/survival.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const HOLD_MS = 3_600_000;
 

@@ -11,7 +11,7 @@ import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { query, type Target, testServers } from '../support/servers.js';
 
-jest.setTimeout(60_000);
+jest.setTimeout(180_000);
 
 const QUIT = encodePacket(Buffer.of(0x01), 0);
 

@@ -19,7 +19,7 @@ import {
 } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const ROWS = 3;
 /** What others do meanwhile; they wait for a lock no longer than the server's shortest. */

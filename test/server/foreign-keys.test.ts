@@ -22,7 +22,7 @@ import {
 import { poolOn } from '../support/service-pool.js';
 import { ledgerRowOf, sayTo } from './service-fixture.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 /** Keys of every kind: named, named by the server, of two columns, to itself, to another schema. */
 const CHILD = (far: string) => `CREATE TABLE c (

@@ -19,7 +19,7 @@ import {
 } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
-jest.setTimeout(60_000);
+jest.setTimeout(180_000);
 
 /** LONG_PASSWORD, PROTOCOL_41, TRANSACTIONS, SECURE_CONNECTION, MULTI_RESULTS, PLUGIN_AUTH. */
 const FLAGS = 0x1 | 0x200 | 0x2000 | 0x8000 | 0x20000 | 0x80000;

@@ -16,7 +16,7 @@ import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { connect, query, startServer, type Target, testServerNames } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 /** A server blocks after so many, but never loopback; each way of leaving is tried more often. */
 const ERRORS_MAX = 3;

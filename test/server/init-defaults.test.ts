@@ -8,7 +8,7 @@ import { testOnOne } from '../support/on-one-server.js';
 import { runUndrop, type Variables } from '../support/proxy.js';
 import { connect, query, testServers } from '../support/servers.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 describe.each(testServers())('on $name', (server) => {
   const test = testOnOne(server);

@@ -7,7 +7,7 @@ import { testOnOne } from '../support/on-one-server.js';
 import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const PASSWORD = 'a secret';
 

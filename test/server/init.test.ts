@@ -11,7 +11,7 @@ import { until } from '../support/poll.js';
 import { proxyInFront, runUndrop, type Variables } from '../support/proxy.js';
 import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const PASSWORD = 'it’s \\ a secret';
 

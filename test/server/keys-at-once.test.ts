@@ -22,7 +22,7 @@ import { connect, type FreshSchema, freshSchema, testServers } from '../support/
 import { poolOn } from '../support/service-pool.js';
 import { endSession, intend, PROXY_ID, renameAway, sayTo } from './service-fixture.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 /** What a drop waits for longer than is looked at again. */
 const LATE_SECONDS = 2;

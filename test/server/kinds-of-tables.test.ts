@@ -17,7 +17,7 @@ import { poolOn } from '../support/service-pool.js';
 import { Survival } from '../support/survival.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 interface Kind {
   readonly name: string;

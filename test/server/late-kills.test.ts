@@ -18,7 +18,7 @@ import { type WireTap, wireTap } from '../support/wire-tap.js';
 import { ledgerRowOf } from './service-fixture.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const INTERRUPTED = encodeErr({
   errno: 1317,

@@ -19,7 +19,7 @@ import { poolOn } from '../support/service-pool.js';
 import { tappedPool } from '../support/tapped-pool.js';
 import { newId } from './service-fixture.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 inLanes(testServers(), 'a collector’s session on $name', (server, lane) => {
   const test = testOnOne(server, lane);

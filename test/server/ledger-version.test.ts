@@ -22,7 +22,7 @@ import { connect, type FreshSchema, freshSchema, query, testServers } from '../s
 import { poolOn } from '../support/service-pool.js';
 import { tappedPool } from '../support/tapped-pool.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const TOO_NEW = LEDGER_VERSION + 2;
 

@@ -23,7 +23,7 @@ import {
 } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 type Way = 'tcp' | 'tls' | 'socket';
 

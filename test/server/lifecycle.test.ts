@@ -26,7 +26,7 @@ import {
   testServers,
 } from '../support/servers.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const WHOLE_WAY = ['HOLD → PURGE', 'PURGE → EVAC', 'EVAC → DROP', 'DROP → gone'];
 

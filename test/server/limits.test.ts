@@ -8,7 +8,7 @@ import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { connect, query, type Target, testServers } from '../support/servers.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 /** Enough for (100 - 64) / 2 sessions. */
 const OPEN_FILES = 100;

@@ -17,7 +17,7 @@ import { Survival } from '../support/survival.js';
 import { type WireTap, wireTap } from '../support/wire-tap.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const HOLD_ALL = 'FLUSH TABLES WITH READ LOCK';
 

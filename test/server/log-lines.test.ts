@@ -10,7 +10,7 @@ import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { connect, freshSchema, query, type Target, testServers } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
-jest.setTimeout(60_000);
+jest.setTimeout(180_000);
 
 const RIGHT = 'Righ7.Word';
 const WRONG = 'Wr0ng.Word';

@@ -13,7 +13,7 @@ import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
-jest.setTimeout(60_000);
+jest.setTimeout(180_000);
 
 const MIB = 1024 * 1024;
 /** What the collector of garbage needs for a while. */

@@ -24,7 +24,7 @@ import { poolOn } from '../support/service-pool.js';
 import { endSession, intend, PROXY_ID, renameAway } from './service-fixture.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const TIMES = 5;
 

@@ -11,7 +11,7 @@ import { generalLog, query, type Target, testServers } from '../support/servers.
 import { Survival } from '../support/survival.js';
 import { TwoSchemas } from '../support/two-schemas.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 interface Conversation {
   readonly name: string;

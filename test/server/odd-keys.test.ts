@@ -16,7 +16,7 @@ import { poolOn } from '../support/service-pool.js';
 import { intentsSettled } from '../support/settled.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const SCHEMA = 'odd_keys';
 const SETTINGS = [0, 1].map(

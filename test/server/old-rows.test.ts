@@ -13,7 +13,7 @@ import { inLanes } from '../support/lanes.js';
 import { query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 inLanes(
   testServers(),

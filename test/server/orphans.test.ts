@@ -13,7 +13,7 @@ import { connect, freshSchema, query, testServers } from '../support/servers.js'
 import { poolOn } from '../support/service-pool.js';
 import { wireTap } from '../support/wire-tap.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const ROWS = 2_000;
 

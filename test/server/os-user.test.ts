@@ -9,7 +9,7 @@ import { type ProxyTarget, proxyInFront, runUndrop, type Variables } from '../su
 import { connect, query, startServer, type Target, testServers } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const OS_USER = userInfo().username;
 const ACCOUNT = `'${OS_USER}'@'localhost'`;

@@ -119,5 +119,5 @@ describe.each(nodeVersions())('on Node.js %s', (version) => {
     proxy.kill('SIGTERM');
     const [code] = (await ended) as [number | null];
     expect(code).toBe(0);
-  }, 60_000);
+  }, 180_000);
 });

@@ -20,7 +20,7 @@ import { poolOn } from '../support/service-pool.js';
 import { intentsSettled } from '../support/settled.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const PROTECT = 'drop-table,drop-partition';
 const RULES = '*.kept: refuse; *.short: hold=2h';

@@ -14,7 +14,7 @@ import { connect, freshSchema, type TestServer, testServers } from '../support/s
 import { SERVICE_ACCOUNT } from '../support/service-account.js';
 import { intentsSettled } from '../support/settled.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const RULES = `
   *.now_*: now; *.native_*: native; *.short_*: hold=1h; *.refuse_*: refuse;

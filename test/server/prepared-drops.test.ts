@@ -10,7 +10,7 @@ import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { generalLog, query, type Target, testServers } from '../support/servers.js';
 import { TwoSchemas } from '../support/two-schemas.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const LAST_PREPARED = 0xffff_ffff;
 const [EXECUTE, CLOSE, RESET] = [0x17, 0x19, 0x1a];

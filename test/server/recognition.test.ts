@@ -52,7 +52,7 @@ describe.each(testServers())('$name', (server) => {
         }
       }
       session.close();
-    }, 30_000);
+    }, 180_000);
   });
 
   describe('the corpus', () => {
@@ -91,7 +91,7 @@ describe.each(testServers())('$name', (server) => {
     await truth.close();
     expect(wrong).toEqual([]);
     expect(dropped).toBeGreaterThan(VARIANTS / 8);
-  }, 60_000);
+  }, 180_000);
 });
 
 /** Runs one statement of the corpus where all tables that it names are, and compares. */

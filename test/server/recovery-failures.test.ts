@@ -27,7 +27,7 @@ import {
 } from './service-fixture.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 /** More than is looked at in one go. */
 const CROWD = 1_010;

@@ -10,7 +10,7 @@ import { until } from '../support/poll.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { connect, freshSchema, query, type TestServer, testServers } from '../support/servers.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 describe.each(testServers())('on $name, SIGHUP', (server) => {
   test('changes what live sessions and new ones meet; wrong settings change nothing (wire 56)', async () => {

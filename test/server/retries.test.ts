@@ -18,7 +18,7 @@ import { ownSession } from './own-session.js';
 import { intend, recordOwed, renameAway, type UserDrop } from './service-fixture.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const HOUR_MS = 3_600_000;
 const SOON_MS = 60_000;

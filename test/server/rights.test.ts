@@ -13,7 +13,7 @@ import { query, testServers } from '../support/servers.js';
 import { Survival } from '../support/survival.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const RIGHTS = {
   'DROP alone': 'DROP',

@@ -10,7 +10,7 @@ import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { allTestServers, connect, testServers } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(60_000);
+jest.setTimeout(180_000);
 
 describe.each(testServers())('on $name', (server) => {
   let proxy: ProxyTarget;

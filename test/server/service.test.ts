@@ -213,7 +213,7 @@ describe.each(testServers())('the service pool on $name', (server) => {
       await far.dispose();
       await relay.close();
     }
-  }, 20_000);
+  }, 180_000);
 
   test('waits for a metadata lock for a moment only', async () => {
     const table = ident(schema.name, 'locked');

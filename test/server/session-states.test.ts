@@ -14,7 +14,7 @@ import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { freshSchema, query, type Target, testServers } from '../support/servers.js';
 import { type Heard, type Utterance, WireTalk } from '../support/wire-talk.js';
 
-jest.setTimeout(60_000);
+jest.setTimeout(180_000);
 
 const MIB = 1024 * 1024;
 const NONCE = 'the_end_of_an_answer';

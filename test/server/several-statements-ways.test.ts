@@ -15,7 +15,7 @@ import { Survival } from '../support/survival.js';
 import { type Heard, type Reply, type Utterance, WireTalk } from '../support/wire-talk.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const SEVERAL = caps.CLIENT_MULTI_STATEMENTS | caps.CLIENT_LOCAL_FILES;
 const COM_PING = encodePacket(Buffer.from([0x0e]), 0);

@@ -20,7 +20,7 @@ import { randomText, SEVERAL_CASES, SEVERAL_SETUP } from '../support/several-cas
 import { Survival } from '../support/survival.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 /** How many of the cases a run that is not long takes, for each server. */
 const SHARE = 0.3;

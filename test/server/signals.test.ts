@@ -14,7 +14,7 @@ import { sample } from '../support/sample.js';
 import { connect, type Target, testServers } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const WORKERS = ['1', '2'];
 const { SIGHUP } = constants.signals;

@@ -21,7 +21,7 @@ import {
 } from '../support/servers.js';
 import { Peer } from '../support/session-bench.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const MIB = 1024 * 1024;
 const ROWS = 200;

@@ -10,7 +10,7 @@ import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { CLIENT, MODERN, type RawAnswer, RawClient } from '../support/raw-client.js';
 import { freshSchema, generalLog, query, type Target, testServers } from '../support/servers.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 type Fate = 'live' | 'held' | 'destroyed';
 

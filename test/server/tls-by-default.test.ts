@@ -17,7 +17,7 @@ import { type ProxyTarget, proxyInFront, spawnProxy } from '../support/proxy.js'
 import { connect, query, type Target, testServers } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const PASSWORD = 'pa$$ word;';
 const CLIS: readonly CliName[] = ['mysql-9.7', 'mariadb-10.11', 'mariadb-11.8'];

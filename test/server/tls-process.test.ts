@@ -20,7 +20,7 @@ import { Peer } from '../support/session-bench.js';
 import { startTls } from '../support/tls-peers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const IN_TLS = { ssl: { rejectUnauthorized: false } };
 const RESPONSE_HEAD = (() => {

@@ -22,7 +22,7 @@ import {
 } from '../support/servers.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const TABLES = Object.keys(SHOP_ROWS) as ShopTable[];
 

@@ -14,7 +14,7 @@ import { connect, query, testServers } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
 import { TwoSchemas } from '../support/two-schemas.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const MAKE = [
   'CREATE TABLE plain (id INT)',

@@ -29,7 +29,7 @@ import {
 import { poolOn } from '../support/service-pool.js';
 import { ledgerRowOf, newId, sayTo } from './service-fixture.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 /** What the documented account has, less what triggers need. */
 const BASE = 'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, REFERENCES, PROCESS';

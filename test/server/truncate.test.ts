@@ -14,7 +14,7 @@ import { intentsSettled } from '../support/settled.js';
 import { wireTap } from '../support/wire-tap.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const PROTECT = 'drop-table,truncate';
 const RULES = '*.kept: refuse; *.gone: native; *.short: hold=2h';

@@ -34,7 +34,7 @@ import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.
 import { poolOn } from '../support/service-pool.js';
 import { tappedPool } from '../support/tapped-pool.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 describe.each(allTestServers())('undo on $name', (server) => {
   let pool: ServicePool;

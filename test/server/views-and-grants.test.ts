@@ -15,7 +15,7 @@ import { connect, type FreshSchema, freshSchema, testServers } from '../support/
 import { poolOn } from '../support/service-pool.js';
 
 // A busy machine is slow, not wrong.
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const ACCOUNT = "reader@'127.0.0.1'";
 

@@ -11,7 +11,7 @@ import { spawnProxy } from '../support/proxy.js';
 import { sample } from '../support/sample.js';
 import { allTestServers, connect, freshSchema, generalLog, query } from '../support/servers.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const QUICK = {
   HOLD: '2s',

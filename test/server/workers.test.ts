@@ -13,7 +13,7 @@ import {
   testServers,
 } from '../support/servers.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const WORKERS = 2;
 

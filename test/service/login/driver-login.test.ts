@@ -13,7 +13,7 @@ import { type Certificates, makeCertificates } from '../../support/certificates.
 import { type KeyThief, type Loot, openKeyThief, type Trick } from '../../support/key-thief.js';
 
 // Keys are made, some of them by a busy machine.
-jest.setTimeout(60_000);
+jest.setTimeout(180_000);
 
 const PASSWORD = 'the sëcret';
 const PREFERRED: ServiceTls = {

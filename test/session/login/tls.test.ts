@@ -27,7 +27,7 @@ import { acceptTls, startTls } from '../../support/tls-peers.js';
 const WAYS = ['streams', 'raw handles'];
 
 // Keys are made, some of them by a busy machine.
-jest.setTimeout(60_000);
+jest.setTimeout(180_000);
 
 let files: Certificates;
 let bench: Bench | null = null;
