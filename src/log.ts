@@ -1,12 +1,11 @@
 /**
- * The one door to pino. JSON lines on standard output, or readable ones on a terminal. Invariant:
- * no password, no auth payload and no row of a user ever gets here; statement texts are bounded by
- * whoever logs them.
+ * The log: JSON lines on standard output by pino, or a readable line for each event on a terminal.
+ * Invariant: no password, no auth payload and no row of a user ever gets here; statement texts are
+ * bounded by whoever logs them.
  */
 import { createRequire } from 'node:module';
 import { pino } from 'pino';
 import type { PinoPretty } from 'pino-pretty';
-import { readableLine } from './readable-log.js';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -80,4 +79,55 @@ function describeError(error: unknown): object {
   const { code, errno } = error as { code?: unknown; errno?: unknown };
   const cause = error.cause === undefined ? {} : { cause: describeError(error.cause) };
   return { name: error.name, code, errno, message: error.message, ...cause };
+}
+
+type LogRecord = Readonly<Record<string, unknown>>;
+
+/** What a line begins with, or what tells a person nothing. */
+const NOT_SHOWN = new Set([
+  ...['level', 'time', 'msg', 'event', 'proxyId', 'threadId', 'relay', 'worker', 'pid'],
+  ...['groupId', 'client', 'user', 'statement'],
+]);
+
+/** The sentence of a record: for a drop what was held, by whom and until when. */
+export function readableLine(record: LogRecord): string {
+  const { event, msg } = record;
+  if (event === 'held') {
+    const until = dueTime(record['held']);
+    return `held ${listed(record['tables'])} ${by(record)}${until === null ? '' : ` until ${until}`}`;
+  }
+  const facts = Object.entries(record).flatMap(([key, value]) => {
+    const text = NOT_SHOWN.has(key) ? '' : shown(value);
+    return text === '' ? [] : [`${key} ${text}`];
+  });
+  const details = [by(record), ...facts].filter((text) => text !== '').join(', ');
+  return details === '' ? String(msg) : `${msg} (${details})`;
+}
+
+function by({ user, client }: LogRecord): string {
+  if (typeof user === 'string' && user !== '') return `by ${user}`;
+  return typeof client === 'string' ? `from ${client}` : '';
+}
+
+/** Counters that are 0 and what is not there say nothing. */
+function shown(value: unknown): string {
+  if (value === null || value === undefined || value === 0 || value === '') return '';
+  if (Array.isArray(value)) return listed(value);
+  if (typeof value !== 'object') return String(value);
+  const { message } = value as { message?: unknown };
+  return typeof message === 'string' ? message : JSON.stringify(value);
+}
+
+function listed(value: unknown): string {
+  return Array.isArray(value) ? value.map(String).join(', ') : '';
+}
+
+/** The first due time in hold names, by this machine's clock. */
+function dueTime(held: unknown): string | null {
+  const [, year, month, day, hour, minute, second] =
+    /_(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/.exec(Array.isArray(held) ? String(held[0]) : '') ??
+    [];
+  if (year === undefined) return null;
+  const due = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  return due.toLocaleString('sv-SE', { dateStyle: 'short', timeStyle: 'short' });
 }

@@ -1,6 +1,6 @@
 /** What a person reads of the log on a terminal. */
 import { expect, test } from '@jest/globals';
-import { readableLine } from '../src/readable-log.js';
+import { readableLine } from '../src/log.js';
 
 test.each([
   [

@@ -33,7 +33,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   wire: [ROOT_FILES],
   sql: [ROOT_FILES],
   names: [ROOT_FILES],
-  policy: [ROOT_FILES],
+  policy: [ROOT_FILES, 'names'],
   relay: [ROOT_FILES, 'wire'],
   service: [ROOT_FILES, ...PURE],
   ledger: LEFT_OF_LEDGER,

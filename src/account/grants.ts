@@ -7,7 +7,7 @@
  *   least     the same, of the schemas that are named alone
  */
 import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, spareSchemasFor } from '../names/recycle-schema.js';
-import type { ServerVersion } from '../wire/server-version.js';
+import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 
 export const TIERS = ['full', 'managed', 'least'] as const;
 export type Tier = (typeof TIERS)[number];

@@ -8,7 +8,7 @@ import { textOf, textOrNullOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
 import { type LexMode, modeFromSqlMode } from '../sql/lex/lex-mode.js';
 import { Lexer } from '../sql/lex/lexer.js';
-import type { ServerVersion } from '../wire/server-version.js';
+import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import { OF_SERVERS } from './schemas.js';
 
 export interface Program {

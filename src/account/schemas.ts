@@ -1,5 +1,5 @@
 /** The schemas that a service account may be for: those of users. */
-import { foldName } from '../fold-name.js';
+import { foldName } from '../names/names.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';

@@ -4,7 +4,7 @@
  */
 import { renderQuery } from '../service/render.js';
 import { grantClause, type SQLQuery, sql } from '../service/sql.js';
-import type { ServerVersion } from '../wire/server-version.js';
+import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import type { Account, Grant } from './grants.js';
 
 /** `requiresTls`: it may log in with TLS only. */

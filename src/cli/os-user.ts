@@ -3,7 +3,7 @@ import { userInfo } from 'node:os';
 import { accountsOf } from '../account/os-user.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
-import { describeAddress } from '../service/address.js';
+import { describeAddress } from '../service/errors.js';
 import type { PoolSet } from '../service/pool/pool-set.js';
 import type { ProxySettings } from './proxy-settings.js';
 

@@ -11,7 +11,7 @@ import { availableParallelism } from 'node:os';
 import { UndropError } from '../errors.js';
 import type { LeveledLog, Log } from '../log.js';
 import { newCounters } from '../metrics.js';
-import { newHoldId } from '../names/hold-id.js';
+import { newHoldId } from '../names/hold-name.js';
 import { PoolSet } from '../service/pool/pool-set.js';
 import { LocalConnectionLimit } from '../session/connection-limit.js';
 import { openProxyTls } from '../session/login/tls.js';

@@ -2,7 +2,7 @@
  * What `undrop doctor` says of the way to a server: what shows that it is the right one, and what
  * others on the way can read.
  */
-import { describeAddress } from '../service/address.js';
+import { describeAddress } from '../service/errors.js';
 import { isOnThisMachine } from '../service/login/server-key.js';
 import type { ServerAddress } from '../service/pool/pools.js';
 import type { AccountSettings } from './commands/account-settings.js';

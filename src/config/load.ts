@@ -2,8 +2,8 @@
  * Settings out of flags, environment and file: flag over environment over file over default. Every
  * wrong value is listed at once, with what was expected and what came.
  */
+import { readFileSync } from 'node:fs';
 import { UndropError } from '../errors.js';
-import { readPasswordFile } from '../password-file.js';
 import { flagOf, SETTINGS, type Setting, type SettingKey, type Settings } from './schema.js';
 
 /** Where a value came from, for the message. */
@@ -127,7 +127,7 @@ function takePassword(
   const path = values[from];
   if (typeof path !== 'string' || path === '') return;
   try {
-    values[to] = readPasswordFile(path);
+    values[to] = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);
     problems.push(`${SETTINGS[from].variable}: expected a readable file, found ${cause}.`);

@@ -7,7 +7,7 @@
  */
 import { type ErrorCode, UndropError } from '../errors.js';
 import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/recycle-schema.js';
-import { isConnectionLost } from '../service/login/connect-error.js';
+import { isConnectionLost } from '../service/errors.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pool/pools.js';
 import { numberOf, numberOrNullOf, textOf } from '../service/row.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';

@@ -7,8 +7,8 @@
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
-import { inBatches } from '../in-batches.js';
 import { parseHoldName } from '../names/hold-name.js';
+import { inBatches } from '../names/names.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { HoldTime } from '../policy/decide.js';
 import { isServerError, type Rows, type ServicePool } from '../service/pool/pools.js';

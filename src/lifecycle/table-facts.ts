@@ -5,7 +5,7 @@
  * is deleted there, and a DROP fires none.
  */
 
-import { foldName } from '../fold-name.js';
+import { foldName } from '../names/names.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { HoldTable } from '../service/hold-tables.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';

@@ -1,12 +1,13 @@
 /**
- * The name of a held table, `_vt_<STATE>_<id>_<due>`: all that the lifecycle needs to know of it.
+ * The name of a held table, `_vt_<STATE>_<id>_<due>`, is all that the lifecycle needs to know of
+ * it. The id is a UUIDv7 without dashes: ids sort by the time of the drop, and name the ledger
+ * row.
  * https://vitess.io/docs/reference/vreplication/table-lifecycle/ has the words.
  *
- * Invariant: only a name that matches the strict pattern is ever collected; a user's table is never
- * mistaken for one of ours, so a due time that is no calendar date does not match.
+ * Invariant: only a name that matches the strict pattern is ever collected; a user's table is
+ * never mistaken for one of ours, so a due time that is no calendar date does not match.
  */
 import { assert } from '../assert.js';
-import { isHoldId } from './hold-id.js';
 
 /**
  * HOLD: renamed away, untouched, restorable. PURGE: rows are being removed. EVAC: waits for its
@@ -80,4 +81,48 @@ function parseDue(digits: string): Date | null {
   const due = new Date(iso);
   // Date rolls 31 April over into May; what doesn't come back the same was no calendar date.
   return Number.isNaN(due.getTime()) || due.toISOString() !== iso ? null : due;
+}
+
+/** 32 lower-case hex digits. */
+const ID = /^[0-9a-f]{32}$/;
+const TIME_MS_MAX = 2 ** 48 - 1;
+
+/**
+ * A new id. `nowMs`: milliseconds since the epoch; `random(n)` gives n random bytes
+ * (`crypto.randomBytes`).
+ */
+export function newHoldId(nowMs: number, random: (bytes: number) => Uint8Array): string {
+  assert(Number.isInteger(nowMs) && nowMs >= 0 && nowMs <= TIME_MS_MAX, 'an id has a 48 bit time');
+  const tail = random(10);
+  assert(tail.length === 10, 'ten random bytes for an id');
+  const hex = Array.from(tail, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  const time = nowMs.toString(16).padStart(12, '0');
+  const variant = (8 + (Number.parseInt(hex.charAt(3), 16) & 3)).toString(16);
+  return `${time}7${hex.slice(0, 3)}${variant}${hex.slice(4, 19)}`;
+}
+
+/** Whether `text` is an id: 32 lower-case hex digits. Older tables' ids need not be UUIDv7. */
+export function isHoldId(text: string): boolean {
+  return ID.test(text);
+}
+
+/**
+ * The id of the empty ghost of a table that is emptied: that of its drop, but for the version in
+ * it, so that nobody takes the one for the other, and recovery finds it.
+ */
+export function twinIdOf(id: string): string {
+  assert(isHoldId(id), 'a hold id has 32 lower-case hex digits');
+  return `${id.slice(0, 12)}8${id.slice(13)}`;
+}
+
+/** Whether `id` may be such a ghost's: no drop of ours has one like that. */
+export function isTwinId(id: string): boolean {
+  assert(isHoldId(id), 'a hold id has 32 lower-case hex digits');
+  return id.charAt(12) === '8';
+}
+
+/** Milliseconds since the epoch at which `id` was made; meaningless for an id that isn't ours. */
+export function idTimeMs(id: string): number {
+  assert(isHoldId(id), 'a hold id has 32 lower-case hex digits');
+  return Number.parseInt(id.slice(0, 12), 16);
 }

@@ -1,13 +1,12 @@
 /**
- * What becomes of one table that is dropped: the first rule that fits it, the hint of whoever drops
- * it, and what is configured otherwise. Pure.
+ * What becomes of one table that is dropped: the first rule that fits it, the hint of whoever
+ * drops it, and what is configured otherwise. Also finds rules that never decide. Pure.
  *
  * Invariant: what isn't known of a table fits no condition; a rule that refuses wins over a hint,
  * and one that might refuse, if more were known, over all that lets the table go sooner.
  */
-import { foldName } from '../fold-name.js';
-import type { Hint } from './hint.js';
-import type { Condition, Glob, Rule } from './rules.js';
+import { foldName } from '../names/names.js';
+import type { Condition, Glob, Hint, Rule } from './rules.js';
 
 /** Milliseconds in HOLD; `pinned`: for good. */
 export type HoldTime = number | 'pinned';
@@ -289,4 +288,47 @@ export function isLike(name: string, { text, isExact }: Glob, foldsCase: boolean
     } else return false;
   }
   return wanted.slice(next).every((letter) => letter === '*');
+}
+
+export interface NeverFits {
+  readonly rule: Rule;
+  /** Null: its own conditions exclude each other. */
+  readonly behind: Rule | null;
+}
+
+export function rulesThatNeverFit(rules: readonly Rule[]): readonly NeverFits[] {
+  return rules.flatMap((rule, index): readonly NeverFits[] => {
+    if (excludesAll(rule.conditions)) return [{ rule, behind: null }];
+    const behind = rules.slice(0, index).find((earlier) => covers(earlier, rule));
+    return behind === undefined ? [] : [{ rule, behind }];
+  });
+}
+
+function covers(earlier: Rule, later: Rule): boolean {
+  const has = (one: Condition) => {
+    return later.conditions.some((other) => JSON.stringify(one) === JSON.stringify(other));
+  };
+  return (
+    fitsAllOf(earlier.schema, later.schema) &&
+    fitsAllOf(earlier.table, later.table) &&
+    earlier.conditions.every(has)
+  );
+}
+
+/** Whether `wide` fits each name that `narrow` does; upper and lower case taken for different. */
+function fitsAllOf(wide: Glob, narrow: Glob): boolean {
+  const isName = narrow.isExact || !/[*?]/.test(narrow.text);
+  if (wide.isExact) return isName && wide.text === narrow.text;
+  // A `?` of the wide one would take a `*` of the narrow one for a letter.
+  if (!isName && wide.text.includes('?')) return wide.text === narrow.text;
+  return isLike(narrow.text, wide, false);
+}
+
+/** As `size<1G size>2G`; what isn't known of a table fits neither. */
+function excludesAll(conditions: readonly Condition[]): boolean {
+  return (['size', 'age'] as const).some((kind) => {
+    const limits = (is: 'above' | 'below') =>
+      conditions.flatMap((one) => (one.kind === kind && one.is === is ? [one.limit] : []));
+    return Math.max(...limits('above')) >= Math.min(...limits('below'));
+  });
 }

@@ -14,13 +14,13 @@ import { findRows } from '../ledger/read.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
+import { isRowLevelError } from '../service/errors.js';
 import {
   findHoldTables,
   type HoldTable,
   mapHoldTables,
   readRecycleSchemas,
 } from '../service/hold-tables.js';
-import { isRowLevelError } from '../service/login/connect-error.js';
 import type { ServicePool } from '../service/pool/pools.js';
 
 export interface ManualChanges {

@@ -11,7 +11,7 @@
 import { retryPending } from '../held/relocate/pending.js';
 import type { LedgerCursor } from '../ledger/cursor.js';
 import type { Log } from '../log.js';
-import { isRowLevelError } from '../service/login/connect-error.js';
+import { isRowLevelError } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { detectManualChanges } from './detect-manual-changes.js';
 import { recoverSchemas } from './recover-drop-database.js';

@@ -22,13 +22,12 @@ import { findRows } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
 import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
 import { type Log, silentLog } from '../log.js';
-import { twinIdOf } from '../names/hold-id.js';
-import { formatHoldName } from '../names/hold-name.js';
+import { formatHoldName, twinIdOf } from '../names/hold-name.js';
 import { isRecycleSchema, recycleSchemaFor } from '../names/recycle-schema.js';
-import { hasRows } from '../service/has-rows.js';
+import { isRowLevelError } from '../service/errors.js';
 import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
-import { isRowLevelError } from '../service/login/connect-error.js';
 import type { ServicePool } from '../service/pool/pools.js';
+import { hasRows } from '../service/server-facts.js';
 import { intentsWithLiveSession } from './live-owners.js';
 import { isTorn, keepTorn } from './torn.js';
 

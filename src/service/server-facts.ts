@@ -3,9 +3,9 @@
  * without an error for the variables that it hasn't got. Read anew by whoever decides by it.
  */
 import { UndropError } from '../errors.js';
-import type { Rows, ServiceConnection } from './pool/pools.js';
+import type { Rows, ServiceConnection, ServicePool } from './pool/pools.js';
 import { dateOf, numberOf, textOf } from './row.js';
-import { note, sql } from './sql.js';
+import { ident, note, sql } from './sql.js';
 
 export interface ServerFacts {
   readonly flavour: 'mysql' | 'mariadb';
@@ -87,4 +87,15 @@ function nameAndValue(row: Rows[number]): [string, string] {
 
 function first(rows: readonly Rows[number][]): Rows[number] {
   return rows[0] ?? {};
+}
+
+/** Whether a table has any row that this account sees. Rejects with the server's error. */
+export async function hasRows(
+  pool: ServicePool,
+  { id, schema, name }: { readonly id: string; readonly schema: string; readonly name: string },
+): Promise<boolean> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('rows', id)} 1 AS one FROM ${ident(schema, name)} LIMIT 1`,
+  );
+  return rows.length > 0;
 }

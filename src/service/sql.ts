@@ -8,8 +8,8 @@
 import type { SQLQuery } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
+import { serverIdentitySql } from '../wire/connection/handshake-v10.js';
 import { sql } from './databases.js';
-import { serverIdentitySql } from './server-identity.js';
 
 export { type SQLQuery, sql };
 
@@ -29,7 +29,7 @@ export function ident(...names: readonly string[]): SQLQuery {
   return sql.__dangerous__rawValue(names.map(quoteIdentifier).join('.'));
 }
 
-/** What the server calls itself, see server-identity.ts. */
+/** `serverIdentitySql` as a query of ours. */
 export function serverIdentity(server: Parameters<typeof serverIdentitySql>[0]): SQLQuery {
   return sql.__dangerous__rawValue(serverIdentitySql(server));
 }

@@ -1,7 +1,7 @@
 /** The error that ends a session, as it is to be said where the session stands. */
 import type { ClientError } from '../errors.js';
 import { encodePacket } from '../wire/framing.js';
-import { encodeErr } from '../wire/response/err.js';
+import { encodeErr } from '../wire/response.js';
 import type { CommandPhase } from './commands/command-phase.js';
 import type { LoginRelay } from './login/login.js';
 

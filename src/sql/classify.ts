@@ -8,7 +8,12 @@
  */
 import { isCut } from './block-reader.js';
 import { leavesTable } from './grammar/drop-table.js';
-import { type DynamicText, parseExecuteImmediate, parsePrepare } from './grammar/dynamic-sql.js';
+import {
+  type DynamicText,
+  parseExecuteImmediate,
+  parsePrepare,
+  unescapeLiteral,
+} from './grammar/dynamic-sql.js';
 import { type Source, TokenCursor } from './grammar/token-cursor.js';
 import { isTwoByte } from './lex/client-charset.js';
 import {
@@ -19,7 +24,6 @@ import {
   lastOddHost,
 } from './lex/lex-mode.js';
 import { modeAfter } from './lex/mode-changes.js';
-import { unescapeLiteral } from './lex/unescape-literal.js';
 import {
   endOfText,
   type NextStatement,

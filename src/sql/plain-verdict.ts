@@ -1,14 +1,13 @@
 /**
  * The verdict on one statement by what it begins with: DROP, CREATE, TRUNCATE, ALTER. Pure.
- * Invariant: what isn't read to its last token and may destroy a table is `unclear`.
+ * Invariant: what isn't read to its last token and may destroy a table is `unclear`; a CREATE OR
+ * REPLACE is only ignored if it certainly replaces no table and no database.
  */
 import { isCut } from './block-reader.js';
 import { hasPartitionVerb, parseAlterPartition } from './grammar/alter-partition.js';
-import { parseCreateOrReplace } from './grammar/create-or-replace.js';
-import { parseDropTable } from './grammar/drop-table.js';
-import { takeIdentifier, takeTableName } from './grammar/table-name.js';
+import { parseDropTable, parseTruncate } from './grammar/drop-table.js';
+import { type TableName, takeIdentifier, takeTableName } from './grammar/table-name.js';
 import type { Source, TokenCursor } from './grammar/token-cursor.js';
-import { parseTruncate } from './grammar/truncate.js';
 import type { Statement } from './next-statement.js';
 import { NAMES_MAX, PARTITIONS_MAX } from './reading.js';
 import type { Sought } from './trigger-scan.js';
@@ -110,4 +109,32 @@ export function alterVerdict(
   return parsed !== null && statement.isWhole
     ? { kind: 'drop-table', statement: parsed }
     : unclear('this ALTER TABLE of partitions is not understood');
+}
+
+export interface CreateOrReplace {
+  /** The table that goes, where its name could be read. */
+  readonly tables: readonly TableName[];
+  /** The database whose tables go. */
+  readonly schema: Uint8Array | null;
+}
+
+/** Reads what follows the words CREATE OR REPLACE. */
+export function parseCreateOrReplace(
+  cursor: TokenCursor,
+  source: Source,
+): CreateOrReplace | 'unclear' | null {
+  // A temporary one replaces a temporary one; the base table of its name stays.
+  const isTemporary = cursor.takeWords('TEMPORARY');
+  if (cursor.takeWords('DATABASE') || cursor.takeWords('SCHEMA')) {
+    cursor.takeWords('IF', 'NOT', 'EXISTS');
+    return { tables: [], schema: takeIdentifier(cursor, source)?.value ?? null };
+  }
+  if (cursor.takeWords('TABLE') || cursor.takeWords('SEQUENCE')) {
+    if (isTemporary) return null;
+    cursor.takeWords('IF', 'NOT', 'EXISTS');
+    const name = takeTableName(cursor, source);
+    return { tables: name === null ? [] : [name], schema: null };
+  }
+  const isOdd = [0, 1, 2].some((ahead) => cursor.isWord('TABLE', ahead));
+  return isOdd ? 'unclear' : null;
 }

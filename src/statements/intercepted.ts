@@ -6,11 +6,17 @@ import { randomBytes } from 'node:crypto';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { Log } from '../log.js';
-import { newHoldId } from '../names/hold-id.js';
+import { newHoldId } from '../names/hold-name.js';
 import type { Rule } from '../policy/rules.js';
 import type { ServicePool } from '../service/pool/pools.js';
-import type { Protection } from '../sql/protection.js';
-import type { Dynamic, DynamicSource, Refused, Replacement, Verdict } from '../sql/verdict.js';
+import type {
+  Dynamic,
+  DynamicSource,
+  Protection,
+  Refused,
+  Replacement,
+  Verdict,
+} from '../sql/verdict.js';
 import type { DropResult, DropStatement, SessionGuess } from '../steps/drop-options.js';
 import { notUnderstood } from '../steps/refusals/refusals.js';
 import { refuse } from '../steps/refuse.js';
@@ -20,14 +26,14 @@ import { run } from '../steps/run.js';
 import { factsSql, readFacts } from '../steps/session/facts.js';
 import type { CommandSession, SessionFacts } from '../steps/session/user-session.js';
 import { cleanSql } from '../steps/session/user-session-sql.js';
+import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import type { Packet } from '../wire/framing.js';
-import type { ErrPacket } from '../wire/response/err.js';
+import type { ErrPacket } from '../wire/response.js';
 import {
   ER_MAX_PREPARED_STMT_COUNT_REACHED,
   ER_PARSE_ERROR,
   ER_UNSUPPORTED_PS,
 } from '../wire/server-errors.js';
-import type { ServerVersion } from '../wire/server-version.js';
 import { dropTable as dropTableSteps } from './drop-table/drop-table.js';
 import { alterPartitions } from './partitions/partitions.js';
 import { PARTITION_SERVICE } from './partitions/service.js';

@@ -9,7 +9,7 @@
  * Invariant: it can't succeed, so nothing is destroyed.
  */
 import { assert } from '../assert.js';
-import type { ErrPacket } from '../wire/response/err.js';
+import type { ErrPacket } from '../wire/response.js';
 import type { Result } from '../wire/result-reader.js';
 import {
   ABSENT_TO_RENAME,

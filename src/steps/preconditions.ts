@@ -7,7 +7,7 @@ import { UndropError } from '../errors.js';
 import type { IntentFacts, IntentTable } from '../ledger/write.js';
 import type { Ruling } from '../policy/decide.js';
 import { isRecycleName } from '../sql/recycle-name.js';
-import type { ErrPacket } from '../wire/response/err.js';
+import type { ErrPacket } from '../wire/response.js';
 import type { Result } from '../wire/result-reader.js';
 import { whatIsRecycled } from './refusals/recycled-table.js';
 import { sentenceStart } from './refuse.js';

@@ -4,7 +4,7 @@
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
-import { type ErrPacket, encodeErr } from '../wire/response/err.js';
+import { type ErrPacket, encodeErr } from '../wire/response.js';
 import type { Result } from '../wire/result-reader.js';
 import type { DropRequest } from './request.js';
 

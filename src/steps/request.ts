@@ -2,7 +2,7 @@
 
 import type { DropTableStatement } from '../sql/grammar/drop-table.js';
 import type { ClientCharset } from '../sql/lex/lex-mode.js';
-import type { ServerVersion } from '../wire/server-version.js';
+import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import type { SessionFacts } from './session/user-session.js';
 
 export interface DropRequest {

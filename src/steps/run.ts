@@ -11,7 +11,7 @@ import { keepLonger } from '../held/relocate/due-times.js';
 import type { Relocation } from '../held/relocate/relocate.js';
 import { readSessionLocks } from '../ledger/intents/session-locks.js';
 import type { IntentTable } from '../ledger/write.js';
-import { LockWaitBudget } from '../service/pool/lock-wait-budget.js';
+import { LockWaitBudget } from '../service/pool/statement-timeout.js';
 import type { Result } from '../wire/result-reader.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { Intents } from './intents.js';

@@ -2,8 +2,8 @@
  * Has the user session answer as after a statement of the client's: OK, or a server's error.
  */
 import { assert } from '../assert.js';
-import { encodeErr } from '../wire/response/err.js';
-import type { OkPacket } from '../wire/response/ok.js';
+import type { OkPacket } from '../wire/response.js';
+import { encodeErr } from '../wire/response.js';
 import { ask, type Steps } from './procedure.js';
 import { type Answer, answerWith } from './refuse.js';
 import type { DropRequest } from './request.js';

@@ -1,6 +1,5 @@
 /** Held tables and restores as people read them, and as programs do. Pure. */
-import { isTwinId } from '../names/hold-id.js';
-import { isPinned } from '../names/hold-name.js';
+import { isPinned, isTwinId } from '../names/hold-name.js';
 import type { HeldTable, TableName } from './list.js';
 import type { RestoreReport } from './run-restore.js';
 import { cut, displayWidth, printable } from './text-width.js';

@@ -9,9 +9,8 @@
 import { isCertainlyAbsent } from '../held/absence.js';
 import { type LedgerRow, TORN } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
-import { isRetiredBarrier } from '../names/barrier-table.js';
-import { idTimeMs } from '../names/hold-id.js';
-import { formatHoldName, parseHoldName, type TableState } from '../names/hold-name.js';
+import { formatHoldName, idTimeMs, parseHoldName, type TableState } from '../names/hold-name.js';
+import { isRetiredBarrier } from '../names/names.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
 import { type HoldTable, listHoldTables, listRecycledHoldTables } from '../service/hold-tables.js';
 import { isServerError, type ServiceConnection } from '../service/pool/pools.js';

@@ -19,7 +19,7 @@ import { isRenamedBack, renameBack } from '../held/rename-back.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
-import { isUnanswered } from '../service/login/connect-error.js';
+import { isUnanswered } from '../service/errors.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { note, sql } from '../service/sql.js';
 import { explainRefusal, notSeen } from './explain-refusal.js';

@@ -14,8 +14,7 @@ import {
   MARIADB_CLIENT_CACHE_METADATA,
 } from './capabilities.js';
 import { MalformedPacketError, PacketReader } from './packet-reader.js';
-import { decodeErr, type ErrPacket } from './response/err.js';
-import { decodeOk, type OkPacket } from './response/ok.js';
+import { decodeErr, decodeOk, type ErrPacket, type OkPacket } from './response.js';
 
 export interface RowsResult {
   readonly kind: 'rows';

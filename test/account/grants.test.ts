@@ -5,7 +5,7 @@ import { grantsFor, needsOf } from '../../src/account/grants.js';
 import { whatItDoes } from '../../src/account/programs.js';
 import { hasRight, type Rights, readRevoked } from '../../src/account/rights.js';
 import { createUserSql, printStatements } from '../../src/account/statements.js';
-import { parseServerVersion } from '../../src/wire/server-version.js';
+import { parseServerVersion } from '../../src/wire/connection/handshake-v10.js';
 
 const ACCOUNT = { user: 'undrop', host: '%' };
 

@@ -1,6 +1,6 @@
 /** The name of the table that a DROP DATABASE waits for. */
 import { expect, test } from '@jest/globals';
-import { barrierTableName, parseBarrierTable } from '../../src/names/barrier-table.js';
+import { barrierTableName, parseBarrierTable } from '../../src/names/names.js';
 
 const groupId = '01a1f8313c3171b7af374deee1b3e638';
 

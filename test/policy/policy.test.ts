@@ -1,10 +1,14 @@
 /** Rules and hints as they are written, and what becomes of a table by them: a table of cases. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import { decideTable, firstRule, NO_TRAITS, traitsAsked } from '../../src/policy/decide.js';
-import { oneHint, parseHint } from '../../src/policy/hint.js';
-import { rulesThatNeverFit } from '../../src/policy/never-fit.js';
-import { parseRules } from '../../src/policy/rules.js';
+import {
+  decideTable,
+  firstRule,
+  NO_TRAITS,
+  rulesThatNeverFit,
+  traitsAsked,
+} from '../../src/policy/decide.js';
+import { oneHint, parseHint, parseRules } from '../../src/policy/rules.js';
 
 interface Decision {
   readonly name: string;

@@ -7,7 +7,7 @@ import net from 'node:net';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { type Endpoint, encodeProxyHeader } from '../../src/wire/connection/proxy-header.js';
-import { decodeErr } from '../../src/wire/response/err.js';
+import { decodeErr } from '../../src/wire/response.js';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { payload } from '../support/conversation.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';

@@ -7,7 +7,7 @@ import { expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { restore } from '../../src/undo/run-restore.js';
-import { encodeErr } from '../../src/wire/response/err.js';
+import { encodeErr } from '../../src/wire/response.js';
 import { inLanes } from '../support/lanes.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { until } from '../support/poll.js';

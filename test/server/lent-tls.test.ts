@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { createConnection } from 'mysql2/promise';
 import { newLoginCheck } from '../../src/session/login/login-check.js';
-import { parseServerVersion } from '../../src/wire/server-version.js';
+import { parseServerVersion } from '../../src/wire/connection/handshake-v10.js';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import { SERVERS_WITHOUT_TLS } from '../support/login-plugins.js';

@@ -8,7 +8,7 @@ import { findRows } from '../../src/ledger/read.js';
 import { listCollectable } from '../../src/lifecycle/collectable.js';
 import { type Log, silentLog } from '../../src/log.js';
 import { newRecoveryCursors, reconcile } from '../../src/recovery/reconcile.js';
-import { ServerError } from '../../src/service/login/connect-error.js';
+import { ServerError } from '../../src/service/errors.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { freshLedger } from '../support/fresh-ledger.js';
 import { testOnOne } from '../support/on-one-server.js';

@@ -6,7 +6,7 @@ import { expect, jest } from '@jest/globals';
 import { retireBarrierTable } from '../../src/held/relocate/retire-barrier-table.js';
 import { findRows } from '../../src/ledger/read.js';
 import { silentLog } from '../../src/log.js';
-import { barrierTableName } from '../../src/names/barrier-table.js';
+import { barrierTableName } from '../../src/names/names.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
 import { holdTable, startCollecting, whereIs } from '../lifecycle/collecting.js';

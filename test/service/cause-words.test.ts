@@ -1,6 +1,6 @@
 /** Words of errors that aren't ours, as they stand within sentences of ours. */
 import { expect, test } from '@jest/globals';
-import { causeWords } from '../../src/service/cause-words.js';
+import { causeWords } from '../../src/service/errors.js';
 
 test.each([
   [

@@ -6,7 +6,7 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { InterceptOptions, Taken } from '../../src/statements/intercepted.js';
 import type { UserCommand } from '../../src/steps/session/user-session.js';
-import { parseServerVersion } from '../../src/wire/server-version.js';
+import { parseServerVersion } from '../../src/wire/connection/handshake-v10.js';
 import {
   describePayload,
   errResult,

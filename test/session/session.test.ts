@@ -7,7 +7,7 @@ import { chooseRelay } from '../../src/relay/raw-handle.js';
 import * as caps from '../../src/wire/capabilities.js';
 import { decodeHandshakeResponse41 } from '../../src/wire/connection/handshake-response41.js';
 import { encodePacket } from '../../src/wire/framing.js';
-import { decodeErr, encodeErr } from '../../src/wire/response/err.js';
+import { decodeErr, encodeErr } from '../../src/wire/response.js';
 import { conversation, exchange, payload } from '../support/conversation.js';
 import {
   answerMarker,

@@ -4,7 +4,7 @@
  */
 import { afterEach, expect, test } from '@jest/globals';
 import { encodePacket } from '../../src/wire/framing.js';
-import { decodeErr } from '../../src/wire/response/err.js';
+import { decodeErr } from '../../src/wire/response.js';
 import { conversation, exchange, payload } from '../support/conversation.js';
 import {
   answerMarker,

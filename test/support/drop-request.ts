@@ -1,6 +1,6 @@
 /** A DROP TABLE as a session hands it over: recognised, with the ids that its tables get. */
 import type { DropRequest } from '../../src/steps/request.js';
-import { parseServerVersion } from '../../src/wire/server-version.js';
+import { parseServerVersion } from '../../src/wire/connection/handshake-v10.js';
 import { classifyUnderAll } from './classify.js';
 
 const VERSIONS: Readonly<Record<string, string>> = {

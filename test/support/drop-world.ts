@@ -14,8 +14,8 @@ import { drive, type Effect } from '../../src/steps/procedure.js';
 import type { RecordedIntent } from '../../src/steps/record-intents.js';
 import type { ServiceRenameOutcome } from '../../src/steps/rename/rename-by-service.js';
 import type { UserCommand } from '../../src/steps/session/user-session.js';
+import type { ServerVersion } from '../../src/wire/connection/handshake-v10.js';
 import type { Result } from '../../src/wire/result-reader.js';
-import type { ServerVersion } from '../../src/wire/server-version.js';
 import { idOf, requestOf } from './drop-request.js';
 import { describePayload, errResult, okResult, preparedResult, rowsResult } from './results.js';
 

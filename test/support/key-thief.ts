@@ -7,7 +7,7 @@ import net from 'node:net';
 import { CLIENT_SSL } from '../../src/wire/capabilities.js';
 import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';
 import { encodePacket, HEADER_BYTES, PacketAssembler } from '../../src/wire/framing.js';
-import { encodeErr } from '../../src/wire/response/err.js';
+import { encodeErr } from '../../src/wire/response.js';
 import { ownAddress } from './own-address.js';
 import { Peer } from './session-bench.js';
 import { Sha2Server } from './sha2-parties.js';

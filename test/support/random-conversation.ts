@@ -1,7 +1,7 @@
 /** Random commands of a client, valid ones and others, from a seed. */
 import * as caps from '../../src/wire/capabilities.js';
-import { encodeComQuery } from '../../src/wire/command/com-query.js';
 import * as com from '../../src/wire/commands.js';
+import { encodeComQuery } from '../../src/wire/commands.js';
 import type { Random } from './dice.js';
 
 export function pick<T>(random: Random, values: readonly [T, ...T[]]): T {

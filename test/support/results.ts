@@ -1,8 +1,7 @@
 /**
  * Answers of a server, made up: for what decides on answers and must not care where they came from.
  */
-import { decodeErr, encodeErr } from '../../src/wire/response/err.js';
-import { decodeOk } from '../../src/wire/response/ok.js';
+import { decodeErr, decodeOk, encodeErr } from '../../src/wire/response.js';
 import type { Result, RowsResult } from '../../src/wire/result-reader.js';
 
 /** An OK packet with so many warnings. */

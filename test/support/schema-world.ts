@@ -7,7 +7,7 @@
 import { UndropError } from '../../src/errors.js';
 import type { RelocateTable, Relocation } from '../../src/held/relocate/relocate.js';
 import type { IntentFacts } from '../../src/ledger/write.js';
-import { barrierTableName } from '../../src/names/barrier-table.js';
+import { barrierTableName } from '../../src/names/names.js';
 import { dropDatabase } from '../../src/statements/drop-database/drop-database.js';
 import {
   perform,

@@ -14,7 +14,7 @@ import { drain } from '../../src/session/drain.js';
 import { Listener, type ListenerOptions } from '../../src/session/listener.js';
 import { openProxyTls, type ProxyTls, type TlsSettings } from '../../src/session/login/tls.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
-import { encodeErr } from '../../src/wire/response/err.js';
+import { encodeErr } from '../../src/wire/response.js';
 import { breakOff } from './break-off.js';
 import { exchange, payload } from './conversation.js';
 

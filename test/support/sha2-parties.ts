@@ -15,7 +15,7 @@ import {
 import type { LegSecurity } from '../../src/session/login/connection-security.js';
 import * as caps from '../../src/wire/capabilities.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
-import { encodeErr } from '../../src/wire/response/err.js';
+import { encodeErr } from '../../src/wire/response.js';
 
 export type Sha2Plugin = 'caching_sha2_password' | 'sha256_password';
 

@@ -1,7 +1,12 @@
 /** IP addresses to bytes and back. */
 import net from 'node:net';
 import { describe, expect, test } from '@jest/globals';
-import { formatIpAddress, parseIpAddress, toIpv4, toIpv6 } from '../../src/wire/ip-address.js';
+import {
+  formatIpAddress,
+  parseIpAddress,
+  toIpv4,
+  toIpv6,
+} from '../../src/wire/connection/proxy-header.js';
 import fc from '../support/properties.js';
 
 describe('an address', () => {

@@ -1,7 +1,6 @@
 /** Product and version, by the version strings that servers greet with. */
 import { expect, test } from '@jest/globals';
-import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';
-import { parseServerVersion } from '../../src/wire/server-version.js';
+import { decodeHandshakeV10, parseServerVersion } from '../../src/wire/connection/handshake-v10.js';
 import { exchange, payloads } from '../support/conversation.js';
 
 test.each([

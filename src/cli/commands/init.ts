@@ -10,13 +10,17 @@ import { isOfUsers } from '../../account/schemas.js';
 import { createUserSql, printStatements, takeAwayAll } from '../../account/statements.js';
 import { UndropError } from '../../errors.js';
 import { ensureLedger } from '../../ledger/tables.js';
-import { describeAddress } from '../../service/address.js';
+import { describeAddress } from '../../service/errors.js';
 import { abandonUnanswered } from '../../session/dial/abandon-login.js';
 import { dialUpstream } from '../../session/dial/dial.js';
 import { rootCause } from '../../steps/refusals/root-cause.js';
-import { decodeHandshakeV10 } from '../../wire/connection/handshake-v10.js';
+import {
+  bareVersion,
+  decodeHandshakeV10,
+  parseServerVersion,
+  type ServerVersion,
+} from '../../wire/connection/handshake-v10.js';
 import { HEADER_BYTES } from '../../wire/framing.js';
-import { bareVersion, parseServerVersion, type ServerVersion } from '../../wire/server-version.js';
 import type { Out } from '../shell.js';
 import type { InitSettings } from './account-settings.js';
 import { withPool } from './with-pool.js';

@@ -2,7 +2,7 @@
 import { type ErrorCode, UndropError } from '../../errors.js';
 import { silentLog } from '../../log.js';
 import { RECYCLE_SCHEMA } from '../../names/recycle-schema.js';
-import { describeAddress } from '../../service/address.js';
+import { describeAddress } from '../../service/errors.js';
 import { greet } from '../../service/pool/pool-set.js';
 import {
   isServerError,

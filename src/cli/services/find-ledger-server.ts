@@ -6,7 +6,7 @@
  * Invariant: as long as none of them takes writes, the home stays where it is.
  */
 import type { Log } from '../../log.js';
-import { describeAddress } from '../../service/address.js';
+import { describeAddress } from '../../service/errors.js';
 import { type FoundServer, isForGood } from '../../service/pool/pool-set.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
 

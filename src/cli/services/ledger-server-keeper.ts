@@ -7,7 +7,7 @@
  */
 import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
-import { describeAddress } from '../../service/address.js';
+import { describeAddress } from '../../service/errors.js';
 import type { FoundServer, PoolSet } from '../../service/pool/pool-set.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
 import { resolveUpstream } from '../../session/dial/dial.js';

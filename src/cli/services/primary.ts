@@ -13,7 +13,7 @@ import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import { addCounters, type Counters, newCounters } from '../../metrics.js';
-import { newHoldId } from '../../names/hold-id.js';
+import { newHoldId } from '../../names/hold-name.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
 import { LocalConnectionLimit } from '../../session/connection-limit.js';

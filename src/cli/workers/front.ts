@@ -18,7 +18,7 @@ import { drain } from '../../session/drain.js';
 import { Listener, type SessionSettings } from '../../session/listener.js';
 import type { ProxyTls } from '../../session/login/tls.js';
 import { warmCrossCheck } from '../../sql/cross-check.js';
-import type { Protection } from '../../sql/protection.js';
+import type { Protection } from '../../sql/verdict.js';
 import { hintMsMinOf, holdMsOf, type ProxySettings } from '../proxy-settings.js';
 import type { ActiveDrops } from '../services/active-drops.js';
 

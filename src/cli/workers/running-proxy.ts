@@ -3,9 +3,9 @@ import { systemClock } from '../../clock.js';
 import type { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
-import { rulesThatNeverFit } from '../../policy/never-fit.js';
+import { rulesThatNeverFit } from '../../policy/decide.js';
 import type { Rule } from '../../policy/rules.js';
-import { describeAddress } from '../../service/address.js';
+import { describeAddress } from '../../service/errors.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
 import type { DrainOptions } from '../../session/drain.js';
 import {

@@ -10,7 +10,7 @@ import { randomBytes } from 'node:crypto';
 import { assertNever } from '../../assert.js';
 import { type LeveledLog, openLog } from '../../log.js';
 import { type Counters, newCounters } from '../../metrics.js';
-import { newHoldId } from '../../names/hold-id.js';
+import { newHoldId } from '../../names/hold-name.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
 import { openProxyTls, type ProxyTls } from '../../session/login/tls.js';
 import { ActiveDrops } from '../services/active-drops.js';

@@ -10,7 +10,7 @@ import {
   type ForeignKey,
   hasDetached,
 } from '../../ledger/detached/detached.js';
-import { isUnanswered } from '../../service/login/connect-error.js';
+import { isUnanswered } from '../../service/errors.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { isKilled } from '../../service/pool/statement-timeout.js';
 import { numberOf } from '../../service/row.js';

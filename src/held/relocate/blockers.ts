@@ -6,7 +6,7 @@
  * only. Triggers that this account could not make again stay on their table, and no server renames
  * one with triggers into another schema. Pure.
  */
-import type { ServerVersion } from '../../wire/server-version.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 
 /** Why such a table isn't relocated, as the ledger has it. */
 export const BLOCKED_BY_DATA_DIRECTORY = 'it has a DATA DIRECTORY, so it stays in its own schema';

@@ -2,7 +2,7 @@
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { textOf } from '../../service/row.js';
 import { ident, note, sql } from '../../service/sql.js';
-import { parseServerVersion } from '../../wire/server-version.js';
+import { parseServerVersion } from '../../wire/connection/handshake-v10.js';
 import { type LastingBlocker, lastingBlocker } from './blockers.js';
 
 /** Why the table, under whatever name, isn't to be relocated once it is held; or null. */

@@ -12,9 +12,13 @@ import { createSchema } from '../../ledger/tables.js';
 import { parseHoldName } from '../../names/hold-name.js';
 import { recycleSchemaFor } from '../../names/recycle-schema.js';
 import { findHoldTables, readRecycleSchemas } from '../../service/hold-tables.js';
-import { LockWaitBudget } from '../../service/pool/lock-wait-budget.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
-import { isKilled, runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
+import {
+  isKilled,
+  LockWaitBudget,
+  runWithTimeout,
+  type TryOptions,
+} from '../../service/pool/statement-timeout.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
 import { ER_CHECK_CONSTRAINT_DUP_NAME, ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
 import { detachChecks } from './detach-checks.js';

@@ -10,12 +10,12 @@ import { hasOwner } from '../../ledger/intents/group-owner.js';
 import { processlistOf } from '../../ledger/owner.js';
 import { openGroupsOf } from '../../ledger/schema-drops.js';
 import { ensureLedger } from '../../ledger/tables.js';
+import { formatHoldName } from '../../names/hold-name.js';
 import {
   BARRIER_TABLE_COMMENT,
   parseBarrierTable,
   RETIRED_BARRIER_DUE,
-} from '../../names/barrier-table.js';
-import { formatHoldName } from '../../names/hold-name.js';
+} from '../../names/names.js';
 import { recycleSchemaFor } from '../../names/recycle-schema.js';
 import {
   isServerError,

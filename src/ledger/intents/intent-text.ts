@@ -8,8 +8,8 @@
  */
 
 import { assert } from '../../assert.js';
-import { foldName } from '../../fold-name.js';
 import { PINNED_UNTIL } from '../../names/hold-name.js';
+import { foldName } from '../../names/names.js';
 import type { HoldTime } from '../../policy/decide.js';
 import type { Rows } from '../../service/pool/pools.js';
 import { dateOf, numberOrNullOf, textOf, textOrNullOf } from '../../service/row.js';

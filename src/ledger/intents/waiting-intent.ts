@@ -4,8 +4,8 @@
  * been given up: its statement goes on until the KILL arrives, and what it writes then is there.
  */
 import { systemClock } from '../../clock.js';
-import { WAITS_FOR_LOCK } from '../../service/lock-waits.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { WAITS_FOR_LOCK } from '../../service/pool/statement-timeout.js';
 import { note, sql } from '../../service/sql.js';
 import { forgetIntents } from '../write.js';
 

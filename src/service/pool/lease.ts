@@ -5,8 +5,7 @@
 import type { Connection } from '@databases/mysql';
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { causeWords } from '../cause-words.js';
-import { serverErrorOf } from '../login/connect-error.js';
+import { causeWords, serverErrorOf } from '../errors.js';
 import { driverClientOf, sendAs } from '../login/driver-door.js';
 import { type RenderedText, renderBytes, renderText } from '../render.js';
 import { type SQLQuery, sql } from '../sql.js';

@@ -12,7 +12,7 @@ import {
   ER_MUST_CHANGE_PASSWORD_LOGIN,
   ER_NOT_SUPPORTED_AUTH_MODE,
 } from '../../wire/server-errors.js';
-import { describeAddress } from '../address.js';
+import { describeAddress } from '../errors.js';
 import { numberOf, textOf } from '../row.js';
 import { readServerFacts } from '../server-facts.js';
 import { note, serverIdentity, sql } from '../sql.js';

@@ -5,23 +5,24 @@
  * Invariant: every text runs under our own session settings (sql_mode '' above all, as values are
  * escaped on this side), in one round trip, and ends by its deadline: the driver has none.
  */
+
+import { readFileSync } from 'node:fs';
 import type { ConnectionPool } from '@databases/mysql';
 import type { SslOptions } from 'mysql2/promise';
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
-import { readPasswordFile } from '../../password-file.js';
 import { ER_NO_SUCH_THREAD } from '../../wire/server-errors.js';
 import { newWay } from '../databases.js';
-import { WAITS_FOR_LOCK } from '../lock-waits.js';
-import { connectError, isServerError } from '../login/connect-error.js';
+import { connectError, isServerError } from '../errors.js';
 import { logIn, type ServiceLogin } from '../login/driver-login.js';
 import { isOnThisMachine, type ServerKeySetting } from '../login/server-key.js';
 import { note, type SQLQuery, sql } from '../sql.js';
 import { BoundedPool } from './bounded-pool.js';
 import { Lease } from './lease.js';
+import { WAITS_FOR_LOCK } from './statement-timeout.js';
 
-export { isServerError, ServerError } from '../login/connect-error.js';
+export { isServerError, ServerError } from '../errors.js';
 
 /** Where the server listens. */
 export type ServerAddress =
@@ -293,7 +294,7 @@ class Pool implements OwnedPool {
     const { passwordFile = '', log } = this.#options;
     if (passwordFile === '') return this.#password;
     try {
-      this.#password = readPasswordFile(passwordFile);
+      this.#password = readFileSync(passwordFile, 'utf8').replace(/\r?\n$/, '');
     } catch (error) {
       log.warn({ err: error }, 'UNDROP_PASSWORD_FILE can not be read; what it said last is taken');
     }

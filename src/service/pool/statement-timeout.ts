@@ -8,7 +8,6 @@
  * and takes it back with no end while others' DDL waits, too. There the wait ends by its own
  * timeout.
  */
-
 import { systemClock } from '../../clock.js';
 import {
   ER_FK_NO_UNIQUE_INDEX_PARENT,
@@ -16,7 +15,6 @@ import {
   ER_QUERY_INTERRUPTED,
 } from '../../wire/server-errors.js';
 import { type SQLQuery, sql } from '../sql.js';
-import { LOOK_MS, type LockWaitBudget } from './lock-wait-budget.js';
 import {
   isServerError,
   type Rows,
@@ -138,3 +136,49 @@ function ending(signal: AbortSignal): Promise<false> {
     signal.addEventListener('abort', () => resolve(false), { once: true });
   });
 }
+
+/** How often a try is looked at. */
+export const LOOK_MS = 25;
+/** So much waiting in all. */
+export const WAIT_MS = 75;
+/** Nothing more is begun after so long; earlier where a debt is left in any case. */
+const WITHIN_MS = 600;
+const WITHIN_MS_HELD_UP = 125;
+
+/**
+ * How long the service lets a client wait for other sessions' locks: one budget over everything
+ * that it tries between a RENAME and its answer. Only the time counts in which a try was seen
+ * waiting. Once that is used up nothing waits any more, and hardly anything more is begun; the
+ * rest is a debt.
+ */
+export class LockWaitBudget {
+  readonly #nowMs: () => number;
+  readonly #startMs: number;
+  #leftMs = WAIT_MS;
+
+  constructor(nowMs: () => number = () => performance.now()) {
+    this.#nowMs = nowMs;
+    this.#startMs = nowMs();
+  }
+
+  /** A try was seen waiting for the last `LOOK_MS`. True: it is to be given up. */
+  seenWaiting(): boolean {
+    this.#leftMs = Math.max(0, this.#leftMs - LOOK_MS);
+    return this.#leftMs === 0;
+  }
+
+  /** Whether what isn't begun yet is left to the debts. */
+  get isOver(): boolean {
+    const withinMs = this.#leftMs === 0 ? WITHIN_MS_HELD_UP : WITHIN_MS;
+    return this.#nowMs() - this.#startMs > withinMs;
+  }
+}
+
+/**
+ * A condition on `STATE` of the process list: the session waits for another's lock. Not all that
+ * begins with `Waiting for` is that: a commit (`waiting for handler commit`, MySQL 8 and later) and
+ * what a replica reports (`Waiting for semi-sync ACK …`) end by themselves.
+ * https://dev.mysql.com/doc/refman/8.4/en/general-thread-states.html
+ */
+export const WAITS_FOR_LOCK = sql`(STATE LIKE 'Waiting for % lock'
+  OR STATE = 'Waiting for table flush')`;

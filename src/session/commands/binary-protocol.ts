@@ -33,7 +33,7 @@ import { hintsIn } from '../../steps/rules/hints-of-text.js';
 import { factsSql, readFacts } from '../../steps/session/facts.js';
 import { COM_PING, COM_STMT_BULK_EXECUTE, COM_STMT_RESET } from '../../wire/commands.js';
 import type { Packet } from '../../wire/framing.js';
-import { okWithWarnings } from '../../wire/response/ok.js';
+import { okWithWarnings } from '../../wire/response.js';
 import {
   type DispatchOptions,
   isOfSchema,

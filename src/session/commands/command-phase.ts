@@ -12,12 +12,12 @@ import type { DropService, Interception, Taken } from '../../statements/intercep
 import { inSlices } from '../../steps/session/in-slices.js';
 import type { SessionFacts } from '../../steps/session/user-session.js';
 import { CLIENT_MULTI_STATEMENTS, hasFlag } from '../../wire/capabilities.js';
-import { queryTextOffset } from '../../wire/command/com-query.js';
 import {
   COM_CHANGE_USER,
   COM_QUERY,
   COM_SET_OPTION,
   COM_STMT_PREPARE,
+  queryTextOffset,
 } from '../../wire/commands.js';
 import { encodePacket, HEADER_BYTES, type Packet } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';

@@ -7,7 +7,7 @@ import { modeFromSqlMode } from '../../sql/lex/lex-mode.js';
 import { type NamedStatement, readNamedStatement } from '../../sql/named-statement.js';
 import type { ReadOptions } from '../../sql/next-statement.js';
 import type { UserFacts } from '../../steps/request.js';
-import type { ServerVersion } from '../../wire/server-version.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import type { PreparedDrops } from './prepared-drops.js';
 
 export type OnName = Extract<NamedStatement, { kind: 'execute' | 'deallocate' }>;

@@ -17,7 +17,7 @@ import {
   COM_STMT_PREPARE,
   COM_STMT_SEND_LONG_DATA,
 } from '../../wire/commands.js';
-import type { ServerVersion } from '../../wire/server-version.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 
 /** So many drops of one session are remembered. */
 export const PREPARED_DROPS_MAX = 16_384;

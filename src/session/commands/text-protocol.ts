@@ -12,9 +12,9 @@ import { classifying } from '../../sql/classify.js';
 import { isStorable } from '../../sql/lex/client-charset.js';
 import { clientCharsetOf, modeFromSqlMode, modeOfSession } from '../../sql/lex/lex-mode.js';
 import { plainNameOf, readNamedStatement } from '../../sql/named-statement.js';
-import { enabledKinds, isProtected } from '../../sql/protection.js';
 import { isRecycleName } from '../../sql/recycle-name.js';
 import { mayBeOurs, type Sought } from '../../sql/trigger-scan.js';
+import { enabledKinds, isProtected } from '../../sql/verdict.js';
 import { dropSchema } from '../../statements/drop-database/text.js';
 import {
   answerWith,
@@ -32,7 +32,7 @@ import type { UserFacts } from '../../steps/request.js';
 import { hintsIn } from '../../steps/rules/hints-of-text.js';
 import { factsSql, readFacts } from '../../steps/session/facts.js';
 import { inSlices } from '../../steps/session/in-slices.js';
-import type { ErrPacket } from '../../wire/response/err.js';
+import type { ErrPacket } from '../../wire/response.js';
 import { ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER } from '../../wire/server-errors.js';
 import { noRoom, runPreparedDrop, tablesIn } from './binary-protocol.js';
 import { namedStatementEffect, noticePrepare } from './named-statements.js';

@@ -8,7 +8,7 @@
  * a second, or one for so many of them where they are a flood.
  */
 import type { Log } from '../../log.js';
-import { describeAddress } from '../../service/address.js';
+import { describeAddress } from '../../service/errors.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
 import {
   ER_ACCESS_DENIED_ERROR,

@@ -6,13 +6,12 @@ import { UndropError } from '../../errors.js';
 import { classifying } from '../../sql/classify.js';
 import type { KnownMode } from '../../sql/lex/lex-mode.js';
 import { type NamedStatement, readNamedStatement } from '../../sql/named-statement.js';
-import { enabledKinds, isProtected, type Protection } from '../../sql/protection.js';
 import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
 import { isRecycleNameIn } from '../../sql/recycle-name.js';
 import { mentionsRecycle, TriggerWatch } from '../../sql/trigger-scan.js';
+import { enabledKinds, isProtected, type Protection } from '../../sql/verdict.js';
 import type { Taken } from '../../statements/intercepted.js';
 import type { Capabilities } from '../../wire/capabilities.js';
-import { queryTextOffset } from '../../wire/command/com-query.js';
 import {
   COM_CHANGE_USER,
   COM_DROP_DB,
@@ -22,6 +21,7 @@ import {
   COM_STMT_EXECUTE,
   COM_STMT_PREPARE,
   COM_STMT_RESET,
+  queryTextOffset,
 } from '../../wire/commands.js';
 import type { Packet } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';

@@ -28,12 +28,12 @@ import {
 } from '../../wire/commands.js';
 import {
   encodePacket,
+  GrowingBuffer,
   HEADER_BYTES,
   PAYLOAD_BYTES_MAX,
   type Packet,
   PacketAssembler,
 } from '../../wire/framing.js';
-import { GrowingBuffer } from '../../wire/growing-buffer.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 import {
   HANDLE_BYTES,

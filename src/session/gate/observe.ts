@@ -3,10 +3,10 @@
  * the mode hold. It only looks: what goes on is the client's packet, at its time.
  */
 
-import type { Protection } from '../../sql/protection.js';
 import type { Reading } from '../../sql/reading.js';
 import { isRecycleNameIn } from '../../sql/recycle-name.js';
 import type { Sought } from '../../sql/trigger-scan.js';
+import type { Protection } from '../../sql/verdict.js';
 import { tablesOf, type Verdict } from '../../sql/verdict.js';
 import type { Taken } from '../../statements/intercepted.js';
 import { PreparedDrops } from '../commands/prepared-drops.js';

@@ -8,8 +8,7 @@
  */
 import { UndropError } from '../../errors.js';
 import { COM_QUIT } from '../../wire/commands.js';
-import { encodePacket, type Packet } from '../../wire/framing.js';
-import { GrowingBuffer } from '../../wire/growing-buffer.js';
+import { encodePacket, GrowingBuffer, type Packet } from '../../wire/framing.js';
 import type { AuthBridge, BridgeStep } from './auth-bridge.js';
 import type { LoginCheck } from './login-check.js';
 

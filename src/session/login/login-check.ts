@@ -9,11 +9,11 @@
  */
 import { UndropError } from '../../errors.js';
 import type { Capabilities } from '../../wire/capabilities.js';
-import { encodeComQuery } from '../../wire/command/com-query.js';
+import { encodeComQuery } from '../../wire/commands.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { encodePacket } from '../../wire/framing.js';
 import { queryResultReader, type Result, type ResultReader } from '../../wire/result-reader.js';
 import { ER_PARSE_ERROR, ER_UNKNOWN_SYSTEM_VARIABLE } from '../../wire/server-errors.js';
-import type { ServerVersion } from '../../wire/server-version.js';
 import type { LegPair, LoginSecurity } from './connection-security.js';
 
 /** By what of undrop's own a client could come in. */

@@ -24,22 +24,21 @@ import {
   decodeHandshakeResponse41,
   type HandshakeResponse41,
   isProtocol41,
+  isSslRequest,
+  mayBeClientHello,
   relayResponse,
+  sslRequestFor,
   withAuthResponse,
+  withHeadOf,
 } from '../../wire/connection/handshake-response41.js';
 import {
   decodeHandshakeV10,
   type HandshakeV10,
+  parseServerVersion,
   relayGreeting,
+  type ServerVersion,
 } from '../../wire/connection/handshake-v10.js';
-import {
-  isSslRequest,
-  mayBeClientHello,
-  sslRequestFor,
-  withHeadOf,
-} from '../../wire/connection/ssl-request.js';
 import { encodePacket, type Packet, PacketAssembler } from '../../wire/framing.js';
-import { parseServerVersion, type ServerVersion } from '../../wire/server-version.js';
 import { isUncounted } from '../dial/reset-host-errors.js';
 import { AuthBridge, needsBridge } from './auth-bridge.js';
 import { AUTH_BYTES_MAX, AuthExchange, checkOrder, isFastAuthOk } from './auth-exchange.js';

@@ -9,8 +9,7 @@
 import net, { type Socket } from 'node:net';
 import tls, { type SecureContext, TLSSocket } from 'node:tls';
 import { UndropError } from '../../errors.js';
-import { describeAddress } from '../../service/address.js';
-import { causeWords } from '../../service/cause-words.js';
+import { causeWords, describeAddress } from '../../service/errors.js';
 import { keyPolicyFor } from '../../service/login/server-key.js';
 import type { ServerAddress, ServiceSecurity, ServiceTls } from '../../service/pool/pools.js';
 import type { LegSecurity, LoginSecurity, ProxyKey } from './connection-security.js';

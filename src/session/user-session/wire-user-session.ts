@@ -9,11 +9,7 @@ import { assert } from '../../assert.js';
 import type { ResponseTracker } from '../../relay/response-tracker.js';
 import type { CommandSession, SessionCommand } from '../../steps/session/user-session.js';
 import type { Capabilities } from '../../wire/capabilities.js';
-import {
-  encodeComQuery,
-  encodeComStmtClose,
-  encodeComStmtPrepare,
-} from '../../wire/command/com-query.js';
+import { encodeComQuery, encodeComStmtClose, encodeComStmtPrepare } from '../../wire/commands.js';
 import { encodePacket, PacketAssembler } from '../../wire/framing.js';
 import {
   prepareResultReader,

@@ -1,10 +1,11 @@
 /**
- * `DROP TABLE[S] [IF EXISTS] name, … [WAIT n | NOWAIT] [RESTRICT | CASCADE]`, and MariaDB's
- * `DROP SEQUENCE [IF EXISTS] name, …`: a sequence is a table of one row.
- * Invariant: what isn't exactly this, to the last token, is null.
+ * `DROP TABLE[S] [IF EXISTS] name, … [WAIT n | NOWAIT] [RESTRICT | CASCADE]`, MariaDB's `DROP
+ * SEQUENCE [IF EXISTS] name, …` (a sequence is a table of one row), and `TRUNCATE [TABLE] name`.
+ * Invariant: what isn't exactly this, to the last token, is null; so are MariaDB's WAIT, NOWAIT
+ * and STORAGE of a TRUNCATE.
  */
 import type { PartitionList } from './alter-partition.js';
-import { type TableName, takeTableNames } from './table-name.js';
+import { type TableName, takeTableName, takeTableNames } from './table-name.js';
 import type { Source, TokenCursor } from './token-cursor.js';
 
 export type { TableName } from './table-name.js';
@@ -75,4 +76,23 @@ export function takeWait(cursor: TokenCursor, source: Source): LockWait | null {
   cursor.take();
   const { start, end } = cursor.take();
   return { kind: 'wait', text: Buffer.from(source.bytes.subarray(start, end)).toString('latin1') };
+}
+
+/** Reads what follows the word TRUNCATE. */
+export function parseTruncate(cursor: TokenCursor, source: Source): DropTableStatement | null {
+  cursor.takeWords('TABLE');
+  const name = takeTableName(cursor, source);
+  if (name === null || !cursor.isAtEnd) return null;
+  return {
+    kind: 'drop-table',
+    object: 'table',
+    temporary: false,
+    ifExists: false,
+    names: [name],
+    wait: null,
+    restrict: false,
+    cascade: false,
+    isDoubtful: name.isDoubtful,
+    empties: true,
+  };
 }

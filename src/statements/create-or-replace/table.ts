@@ -39,8 +39,8 @@ import {
   type QualifiedName,
   showCreateSql,
 } from '../../steps/session/user-session-sql.js';
-import { decodeErr, type ErrPacket } from '../../wire/response/err.js';
-import type { OkPacket } from '../../wire/response/ok.js';
+import type { OkPacket } from '../../wire/response.js';
+import { decodeErr, type ErrPacket } from '../../wire/response.js';
 import {
   DDL_FORBIDDEN,
   ER_BAD_TABLE_ERROR,

@@ -4,7 +4,7 @@
  * the session itself says that it means this very schema.
  */
 
-import { barrierTableName } from '../../names/barrier-table.js';
+import { barrierTableName } from '../../names/names.js';
 import { ask } from '../../steps/procedure.js';
 import { type Answer, refuse } from '../../steps/refuse.js';
 import { turnSql } from '../../steps/session/user-session-sql.js';

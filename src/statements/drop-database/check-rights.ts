@@ -14,7 +14,7 @@ import { answerWith, refuse } from '../../steps/refuse.js';
 import { signalSql } from '../../steps/session/signal.js';
 import { cleanSql } from '../../steps/session/user-session-sql.js';
 import { SERVER_STATUS_DB_DROPPED } from '../../wire/capabilities.js';
-import { okWithStatus } from '../../wire/response/ok.js';
+import { okWithStatus } from '../../wire/response.js';
 import {
   ABSENT_TO_DROP_VIEW,
   DDL_FORBIDDEN,

@@ -7,16 +7,15 @@ import { UndropError } from '../../errors.js';
 import type { LastingBlocker } from '../../held/relocate/blockers.js';
 import type { RelocateTable, Relocation } from '../../held/relocate/relocate.js';
 import type { IntentFacts, IntentTable } from '../../ledger/write.js';
-import type { Hint } from '../../policy/hint.js';
+import type { Hint } from '../../policy/rules.js';
 import type { ClientCharset } from '../../sql/lex/lex-mode.js';
 import type { Effect, Steps } from '../../steps/procedure.js';
 import { type Answer, refuse } from '../../steps/refuse.js';
 import type { ServiceRename, ServiceRenameOutcome } from '../../steps/rename/rename-by-service.js';
 import type { UserFacts } from '../../steps/request.js';
 import type { SessionFacts } from '../../steps/session/user-session.js';
-import type { ErrPacket } from '../../wire/response/err.js';
-import type { OkPacket } from '../../wire/response/ok.js';
-import type { ServerVersion } from '../../wire/server-version.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
+import type { ErrPacket, OkPacket } from '../../wire/response.js';
 import type { Found } from './found.js';
 
 export interface SchemaDropRequest {

@@ -4,8 +4,8 @@
  * Invariant: a table that isn't this drop's own barrier table is never left to the DROP.
  */
 
-import { parseBarrierTable } from '../../names/barrier-table.js';
 import { parseHoldName } from '../../names/hold-name.js';
+import { parseBarrierTable } from '../../names/names.js';
 
 /** One row of information_schema.TABLES. */
 export interface Listed {

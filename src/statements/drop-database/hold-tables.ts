@@ -15,9 +15,9 @@ import {
   renamesInPieces,
 } from '../../held/relocate/blockers.js';
 import type { RelocateTable } from '../../held/relocate/relocate.js';
-import { inBatches } from '../../in-batches.js';
 import type { IntentTable } from '../../ledger/write.js';
 import { formatHoldName } from '../../names/hold-name.js';
+import { inBatches } from '../../names/names.js';
 import { isRecycleSchema, recycleSchemaFor } from '../../names/recycle-schema.js';
 import { isFree, saysGone } from '../../steps/ask-to-drop.js';
 import { ask } from '../../steps/procedure.js';

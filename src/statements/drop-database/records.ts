@@ -7,7 +7,6 @@
 
 import { UndropError } from '../../errors.js';
 import { isLost, renewHeld } from '../../held/relocate/due-times.js';
-import { inBatches } from '../../in-batches.js';
 import { mergeParts, type SchemaDetails } from '../../ledger/schema-details.js';
 import {
   endSchemaDrop,
@@ -20,6 +19,7 @@ import {
 import { statementTextOf } from '../../ledger/statement-text.js';
 import { type IntentFacts, recordIntent, recordOutcome } from '../../ledger/write.js';
 import { type Log, silentLog } from '../../log.js';
+import { inBatches } from '../../names/names.js';
 import type { HoldTime, Ruling } from '../../policy/decide.js';
 import { putSchemaBack } from '../../recovery/put-schema-back.js';
 import { refusalOfDiscarded } from '../../steps/discarded-tablespace.js';

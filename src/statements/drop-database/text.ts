@@ -5,7 +5,7 @@
  */
 
 import { UndropError } from '../../errors.js';
-import type { Hint } from '../../policy/hint.js';
+import type { Hint } from '../../policy/rules.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
 import { decodeName } from '../../steps/names/decode-name.js';
 import {

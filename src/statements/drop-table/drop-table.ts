@@ -33,7 +33,7 @@ import {
   probeSql,
   type QualifiedName,
 } from '../../steps/session/user-session-sql.js';
-import { decodeErr, type ErrPacket } from '../../wire/response/err.js';
+import { decodeErr, type ErrPacket } from '../../wire/response.js';
 import {
   ER_NO_DB_ERROR,
   ER_TABLEACCESS_DENIED_ERROR,

@@ -4,13 +4,13 @@
  * names the parent: by then its last child may be gone.
  */
 
-import { foldName } from '../../fold-name.js';
 import type { ForeignKeyName, IntentTable } from '../../ledger/write.js';
 import { parseHoldName } from '../../names/hold-name.js';
-import { FK_ERROR_TABLES_MAX, fkErrorTableName } from '../../names/names.js';
+import { FK_ERROR_TABLES_MAX, fkErrorTableName, foldName } from '../../names/names.js';
 import { RECYCLE_SCHEMA } from '../../names/recycle-schema.js';
 import { SIGNAL_CHARACTERS_MAX, type Signal, signalSql } from '../../steps/session/signal.js';
-import { type ErrPacket, encodeErr } from '../../wire/response/err.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
+import { type ErrPacket, encodeErr } from '../../wire/response.js';
 import type { Result } from '../../wire/result-reader.js';
 import {
   ER_BAD_DB_ERROR,
@@ -22,7 +22,6 @@ import {
   ER_TABLE_NOT_LOCKED,
   ER_TABLEACCESS_DENIED_ERROR,
 } from '../../wire/server-errors.js';
-import type { ServerVersion } from '../../wire/server-version.js';
 
 export interface BlockedParent {
   readonly table: IntentTable;

@@ -32,8 +32,8 @@ import {
   waitText,
 } from '../../steps/session/user-session-sql.js';
 import { clean } from '../../steps/session-answers.js';
-import type { ErrPacket } from '../../wire/response/err.js';
-import { type OkPacket, okWithWarnings } from '../../wire/response/ok.js';
+import type { ErrPacket } from '../../wire/response.js';
+import { type OkPacket, okWithWarnings } from '../../wire/response.js';
 import type { Result } from '../../wire/result-reader.js';
 import {
   ER_BAD_LOG_STATEMENT,

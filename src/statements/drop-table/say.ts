@@ -7,8 +7,8 @@ import { assert } from '../../assert.js';
 import { hasFkErrorTables } from '../../names/names.js';
 import { ask, perform, query, type Steps } from '../../steps/procedure.js';
 import { gtidSql, underOwnGtid } from '../../steps/session/user-session-sql.js';
-import type { ErrPacket } from '../../wire/response/err.js';
-import { type OkPacket, okWithWarnings } from '../../wire/response/ok.js';
+import type { ErrPacket } from '../../wire/response.js';
+import { type OkPacket, okWithWarnings } from '../../wire/response.js';
 import type { Result } from '../../wire/result-reader.js';
 import type { Drop, Name } from './decide.js';
 import {

@@ -9,13 +9,13 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { foldName } from '../../fold-name.js';
 import type { LockedTable } from '../../ledger/intents/session-locks.js';
 import { parseHoldName } from '../../names/hold-name.js';
+import { foldName } from '../../names/names.js';
 import { ask, perform, query, type Steps } from '../../steps/procedure.js';
 import { type Answer, type Reply, refuse, sentenceStart } from '../../steps/refuse.js';
 import { renameSql } from '../../steps/session/user-session-sql.js';
-import type { OkPacket } from '../../wire/response/ok.js';
+import type { OkPacket } from '../../wire/response.js';
 import type { Result } from '../../wire/result-reader.js';
 import { ER_TABLEACCESS_DENIED_ERROR } from '../../wire/server-errors.js';
 import type { Drop, Move } from './decide.js';

@@ -4,8 +4,8 @@ import { UndropError } from '../../errors.js';
 import type { PartitionList } from '../../sql/grammar/alter-partition.js';
 import { decodeName } from '../../steps/names/decode-name.js';
 import type { Signal } from '../../steps/session/signal.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { ER_WRONG_PARTITION_NAME } from '../../wire/server-errors.js';
-import type { ServerVersion } from '../../wire/server-version.js';
 
 /** A partition, or a subpartition, with rows of its own. */
 export interface Partition {

@@ -20,8 +20,7 @@ import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-ser
 import type { Beginning } from '../../steps/run.js';
 import { ownLockSql, waitText } from '../../steps/session/user-session-sql.js';
 import { clean, raise } from '../../steps/session-answers.js';
-import { decodeErr } from '../../wire/response/err.js';
-import { type OkPacket, okWithInfo } from '../../wire/response/ok.js';
+import { decodeErr, type OkPacket, okWithInfo } from '../../wire/response.js';
 import type { Result } from '../../wire/result-reader.js';
 import {
   ABSENT_TABLE,

@@ -8,13 +8,13 @@ import type { ForeignKeyName, IntentTable } from '../../ledger/write.js';
 import { parseHoldName } from '../../names/hold-name.js';
 import { type Steps, serve } from '../../steps/procedure.js';
 import type { Signal } from '../../steps/session/signal.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import {
   ER_ILLEGAL_HA,
   ER_NO_SUCH_TABLE,
   ER_TRUNCATE_ILLEGAL_FK,
   ER_VERS_NOT_SUPPORTED,
 } from '../../wire/server-errors.js';
-import type { ServerVersion } from '../../wire/server-version.js';
 import type { SwapService } from './service.js';
 
 interface Name {

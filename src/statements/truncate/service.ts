@@ -22,9 +22,8 @@ import { repointForeignKeys } from '../../held/foreign-keys/repointed.js';
 import { hasOthers } from '../../held/relocate/spare-schema.js';
 import { createSchema } from '../../ledger/tables.js';
 import { recycleSchemaFor, spareSchemasFor } from '../../names/recycle-schema.js';
-import { LockWaitBudget } from '../../service/pool/lock-wait-budget.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
-import { isKilled } from '../../service/pool/statement-timeout.js';
+import { isKilled, LockWaitBudget } from '../../service/pool/statement-timeout.js';
 import { rootCause } from '../../steps/refusals/root-cause.js';
 import { ABSENT_TABLE, ABSENT_TO_RENAME } from '../../wire/server-errors.js';
 

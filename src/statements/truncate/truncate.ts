@@ -17,7 +17,7 @@ import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-ser
 import type { Beginning } from '../../steps/run.js';
 import { ownLockSql, truncateOwnSql, turnSql } from '../../steps/session/user-session-sql.js';
 import { clean, raise } from '../../steps/session-answers.js';
-import { decodeErr } from '../../wire/response/err.js';
+import { decodeErr } from '../../wire/response.js';
 import {
   ABSENT_TABLE,
   ER_BAD_DB_ERROR,

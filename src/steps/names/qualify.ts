@@ -3,7 +3,7 @@
  * where the default schema can't be written in the client's charset by us: then it is the session's
  * own default schema, which the binary log names beside.
  */
-import type { ErrPacket } from '../../wire/response/err.js';
+import type { ErrPacket } from '../../wire/response.js';
 import type { UserFacts } from '../request.js';
 import type { QualifiedName } from '../session/user-session-sql.js';
 

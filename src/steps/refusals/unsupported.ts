@@ -4,7 +4,7 @@
  */
 import { crossCheck } from '../../sql/cross-check.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
-import type { ServerVersion } from '../../wire/server-version.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 
 /**
  * Why a DROP TABLE isn't run although its grammar is clear; null: nothing speaks against it.

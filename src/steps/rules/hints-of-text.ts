@@ -7,7 +7,7 @@
 
 import { commentsOf } from '../../sql/lex/comments.js';
 import { isFullyKnown, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
-import type { ServerVersion } from '../../wire/server-version.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import type { UserFacts } from '../request.js';
 
 /** Whether `hintsIn` has to be asked. */

@@ -4,7 +4,7 @@
  */
 import { formatDuration } from '../../duration.js';
 import { UndropError } from '../../errors.js';
-import { HINT_EXPECTED, type Hint, oneHint } from '../../policy/hint.js';
+import { HINT_EXPECTED, type Hint, oneHint } from '../../policy/rules.js';
 import { sentenceStart } from '../refuse.js';
 import type { DropRequest, UserFacts } from '../request.js';
 import type { UserCommand } from '../session/user-session.js';

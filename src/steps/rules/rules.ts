@@ -16,8 +16,7 @@ import {
   type Traits,
   traitsAsked,
 } from '../../policy/decide.js';
-import type { Hint } from '../../policy/hint.js';
-import type { Rule } from '../../policy/rules.js';
+import type { Hint, Rule } from '../../policy/rules.js';
 import { isServerError, type Row, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { numberOrNullOf, textOf, textOrNullOf } from '../../service/row.js';

@@ -6,9 +6,10 @@
 
 import { UndropError } from '../../errors.js';
 import { type LastingBlocker, lastingBlocker } from '../../held/relocate/blockers.js';
-import { serverIdentitySql } from '../../service/server-identity.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
+import { serverIdentitySql } from '../../wire/connection/handshake-v10.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
-import { decodeErr, type ErrPacket, encodeErr } from '../../wire/response/err.js';
+import { decodeErr, type ErrPacket, encodeErr } from '../../wire/response.js';
 import type { Result } from '../../wire/result-reader.js';
 import {
   CANT_BE_OPENED,
@@ -24,7 +25,6 @@ import {
   ER_UNKNOWN_TABLE,
   ER_WRONG_MRG_TABLE,
 } from '../../wire/server-errors.js';
-import type { ServerVersion } from '../../wire/server-version.js';
 import type { UserFacts } from '../request.js';
 
 /** The statement that reads `UserFacts`. */

@@ -8,7 +8,8 @@
  */
 import { assert } from '../../assert.js';
 import type { LastingBlocker } from '../../held/relocate/blockers.js';
-import type { ErrPacket } from '../../wire/response/err.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
+import type { ErrPacket } from '../../wire/response.js';
 import type { Result } from '../../wire/result-reader.js';
 import {
   ABSENT_TABLE,
@@ -16,7 +17,6 @@ import {
   ER_TABLE_NOT_LOCKED,
   ER_TABLEACCESS_DENIED_ERROR,
 } from '../../wire/server-errors.js';
-import type { ServerVersion } from '../../wire/server-version.js';
 import { perform, query, type Steps } from '../procedure.js';
 import type { DropRequest, UserFacts } from '../request.js';
 import {

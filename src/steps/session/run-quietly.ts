@@ -6,7 +6,7 @@ import {
   okWithoutReports,
   TRACK_STATE_CHANGE,
   TRACK_SYSTEM_VARIABLES,
-} from '../../wire/response/ok.js';
+} from '../../wire/response.js';
 import type { Result } from '../../wire/result-reader.js';
 import type { UserFacts } from '../request.js';
 import type { UserCommand, UserSession } from './user-session.js';

@@ -1,5 +1,5 @@
 /** SIGNAL: an error raised in the session itself, so that SHOW WARNINGS has it too. */
-import type { ErrPacket } from '../../wire/response/err.js';
+import type { ErrPacket } from '../../wire/response.js';
 
 export interface Signal {
   readonly errno: number;

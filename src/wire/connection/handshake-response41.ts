@@ -1,8 +1,10 @@
 /**
- * Protocol::HandshakeResponse41, the client's answer to the greeting. Relayed as it came, with its
- * capability words cut in place (clients do send bits that weren't offered). The auth response is
- * for session/login/auth-bridge.ts alone, where one leg is secure and the other isn't.
+ * Protocol::HandshakeResponse41, the client's answer to the greeting, and Protocol::SSLRequest, its
+ * head alone, which TLS follows. The response is relayed as it came, with its capability words cut
+ * in place, because clients send bits that weren't offered. The auth response is read by
+ * session/login/auth-bridge.ts alone, if one leg is secure and the other isn't.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_response.html
+ * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_ssl_request.html
  */
 import {
   type Capabilities,
@@ -16,7 +18,6 @@ import {
   relayedCapabilities,
 } from '../capabilities.js';
 import { PacketReader } from '../packet-reader.js';
-import { SSL_REQUEST_BYTES } from './ssl-request.js';
 
 export interface HandshakeResponse41 {
   readonly capabilities: Capabilities;
@@ -140,4 +141,34 @@ export function anonymousResponse(): Buffer {
   payload.writeUInt32LE(0x1000000, 4);
   payload[8] = 8; // latin1_swedish_ci, known to every server
   return Buffer.concat([payload, Buffer.from('mysql_native_password\0')]);
+}
+
+/** Payload bytes of an SSLRequest. */
+export const SSL_REQUEST_BYTES = 32;
+
+/** First byte of every TLS handshake: a record of content type 22. */
+const TLS_HANDSHAKE = 0x16;
+
+/** True for a client that goes on in TLS after this packet, whatever was offered. */
+export function isSslRequest(payload: Buffer): boolean {
+  return payload.length === SSL_REQUEST_BYTES && (payload.readUInt32LE(0) & CLIENT_SSL) !== 0;
+}
+
+/** The request that goes before `response`, which is a HandshakeResponse41 with CLIENT_SSL set. */
+export function sslRequestFor(response: Buffer): Buffer {
+  return Buffer.from(response.subarray(0, SSL_REQUEST_BYTES));
+}
+
+/**
+ * The response with the head of the request in front of it. Servers read capabilities, packet size
+ * and character set from the request and skip them in the response (some drivers change them
+ * there), so whoever reads the response must do the same.
+ */
+export function withHeadOf(request: Buffer, response: Buffer): Buffer {
+  return Buffer.concat([request, response.subarray(SSL_REQUEST_BYTES)]);
+}
+
+/** True where `bytes`, if there are any, may be the beginning of a ClientHello. */
+export function mayBeClientHello(bytes: Buffer): boolean {
+  return bytes.length === 0 || bytes[0] === TLS_HANDSHAKE;
 }

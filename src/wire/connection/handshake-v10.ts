@@ -1,6 +1,7 @@
 /**
- * Protocol::HandshakeV10, the server's greeting. It is relayed as it came (thread id, scramble,
- * version), save for its capability bits, which are cut in place: the packet keeps its length.
+ * Protocol::HandshakeV10, the server's greeting, and the product and version that it names. It is
+ * relayed as it came (thread id, scramble, version), save for its capability bits, which are cut in
+ * place: the packet keeps its length.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_v10.html
  * https://mariadb.com/kb/en/connection/#initial-handshake-packet
  */
@@ -73,4 +74,38 @@ export function relayGreeting(
   copy.writeUInt16LE(relayed.flags >>> 16, greeting.highOffset);
   copy.writeUInt32LE(relayed.mariadb, greeting.mariadbOffset);
   return copy;
+}
+
+/** MariaDB before 11 puts `5.5.5-` in front of its version, for old replicas (MDEV-4088). */
+export interface ServerVersion {
+  readonly flavour: 'mysql' | 'mariadb';
+  /** major × 10000 + minor × 100 + patch, as in version comments: 90704, 50624, 101119. */
+  readonly versionId: number;
+}
+
+/** Reads `9.7.4`, `5.6.24-log`, `5.5.5-10.11.19-MariaDB-log`, `11.8.9-MariaDB`. */
+export function parseServerVersion(serverVersion: string): ServerVersion {
+  const isMariadb = /mariadb/i.test(serverVersion);
+  const bare = bareVersion(serverVersion);
+  const [, major = '0', minor = '0', patch = '0'] = /^(\d+)\.(\d+)\.(\d+)/.exec(bare) ?? [];
+  return {
+    flavour: isMariadb ? 'mariadb' : 'mysql',
+    versionId: Number(major) * 10_000 + Number(minor) * 100 + Number(patch),
+  };
+}
+
+/** As the server says it in SQL, `10.11.19-MariaDB-log`. */
+export function bareVersion(serverVersion: string): string {
+  return /mariadb/i.test(serverVersion) ? serverVersion.replace(/^5\.5\.5-/, '') : serverVersion;
+}
+
+/**
+ * An SQL expression for what the server calls itself: two sessions with the same value are on one
+ * server, whatever stands between them and it.
+ */
+export function serverIdentitySql(server: ServerVersion): string {
+  // A session of MariaDB's may have a server_id of its own, as those of mariadb-binlog's text have.
+  const names = ['@@hostname', '@@port', '@@datadir', '@@global.server_id'];
+  if (server.flavour === 'mysql' && server.versionId >= 50600) names.push('@@server_uuid');
+  return `CONCAT_WS('|', ${names.join(', ')})`;
 }

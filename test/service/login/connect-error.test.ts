@@ -1,6 +1,6 @@
 /** An advice by kind: what is wrong with the way, with TLS, or with the login. */
 import { expect, test } from '@jest/globals';
-import { connectError } from '../../../src/service/login/connect-error.js';
+import { connectError } from '../../../src/service/errors.js';
 
 test.each([
   ['ECONNREFUSED', 'UNDROP_UPSTREAM_UNREACHABLE'],

@@ -3,9 +3,14 @@
  * waiting and not by what works; and then nothing more is begun.
  */
 import { describe, expect, test } from '@jest/globals';
-import { LOOK_MS, LockWaitBudget, WAIT_MS } from '../../../src/service/pool/lock-wait-budget.js';
 import { type Rows, ServerError, type ServicePool } from '../../../src/service/pool/pools.js';
-import { isKilled, runWithTimeout } from '../../../src/service/pool/statement-timeout.js';
+import {
+  isKilled,
+  LOOK_MS,
+  LockWaitBudget,
+  runWithTimeout,
+  WAIT_MS,
+} from '../../../src/service/pool/statement-timeout.js';
 import { sql } from '../../../src/service/sql.js';
 
 const LOOKS = WAIT_MS / LOOK_MS;

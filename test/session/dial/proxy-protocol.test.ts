@@ -3,7 +3,7 @@ import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { chooseRelay } from '../../../src/relay/raw-handle.js';
 import { trustedBy } from '../../../src/session/dial/proxy-protocol.js';
 import { decodeProxyHeader, encodeProxyHeader } from '../../../src/wire/connection/proxy-header.js';
-import { decodeErr } from '../../../src/wire/response/err.js';
+import { decodeErr } from '../../../src/wire/response.js';
 import { singleBytes } from '../../support/chunks.js';
 import { exchange, payload } from '../../support/conversation.js';
 import { type Bench, openBench, type Peer } from '../../support/session-bench.js';

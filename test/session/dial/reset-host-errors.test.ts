@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { silentLog } from '../../../src/log.js';
 import { HostErrorReset, isUncounted } from '../../../src/session/dial/reset-host-errors.js';
-import { encodeErr } from '../../../src/wire/response/err.js';
+import { encodeErr } from '../../../src/wire/response.js';
 
 const ADDRESS = { host: 'db.example', port: 3306 };
 const OTHER = { host: 'db2.example', port: 3306 };

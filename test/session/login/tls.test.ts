@@ -12,7 +12,7 @@ import {
 } from '../../../src/wire/connection/handshake-response41.js';
 import { decodeHandshakeV10 } from '../../../src/wire/connection/handshake-v10.js';
 import { encodePacket } from '../../../src/wire/framing.js';
-import { decodeErr, encodeErr } from '../../../src/wire/response/err.js';
+import { decodeErr, encodeErr } from '../../../src/wire/response.js';
 import { type Certificates, makeCertificates } from '../../support/certificates.js';
 import { exchange, payload } from '../../support/conversation.js';
 import {

@@ -5,7 +5,7 @@ import { MarkerSeeker, newMarkerNonce } from '../../../src/session/user-session/
 import { COM_QUERY } from '../../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX } from '../../../src/wire/framing.js';
 import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
-import { encodeErr } from '../../../src/wire/response/err.js';
+import { encodeErr } from '../../../src/wire/response.js';
 import { chunkSizes, cut, lend, singleBytes } from '../../support/chunks.js';
 import { conversation, conversations, exchange } from '../../support/conversation.js';
 import fc from '../../support/properties.js';

@@ -1,5 +1,6 @@
 /** Tokens where the servers' lexers differ from what one would expect; names quoted for them. */
 import { describe, expect, test } from '@jest/globals';
+import { unescapeLiteral } from '../../../src/sql/grammar/dynamic-sql.js';
 import {
   CLIENT_CHARSETS,
   type ClientCharset,
@@ -8,7 +9,6 @@ import {
 } from '../../../src/sql/lex/client-charset.js';
 import type { LexMode } from '../../../src/sql/lex/lex-mode.js';
 import { Lexer } from '../../../src/sql/lex/lexer.js';
-import { unescapeLiteral } from '../../../src/sql/lex/unescape-literal.js';
 import fc from '../../support/properties.js';
 import { rounds } from '../../support/sample.js';
 import { latin1, lexMode } from '../describe-verdict.js';

@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { barrierTableName } from '../../../src/names/barrier-table.js';
+import { barrierTableName } from '../../../src/names/names.js';
 import { isEmptied, sortListed } from '../../../src/statements/drop-database/found.js';
 import {
   dropSchemaIn,

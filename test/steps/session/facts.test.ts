@@ -1,8 +1,8 @@
 /** What is read in the user's session, whatever its settings make of the answers. */
 import { describe, expect, test } from '@jest/globals';
 import { factsSql, readFacts, readKind } from '../../../src/steps/session/facts.js';
+import { parseServerVersion } from '../../../src/wire/connection/handshake-v10.js';
 import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
-import { parseServerVersion } from '../../../src/wire/server-version.js';
 import { errResult, okResult, rowsResult } from '../../support/results.js';
 
 const SIX = ['a', 'b', 'c', 'd', 'e', 'f'];

@@ -15,9 +15,9 @@ import {
   anonymousResponse,
   decodeHandshakeResponse41,
   isProtocol41,
+  isSslRequest,
   relayResponse,
 } from '../../../src/wire/connection/handshake-response41.js';
-import { isSslRequest } from '../../../src/wire/connection/ssl-request.js';
 import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
 import { truncations } from '../../support/chunks.js';
 import { conversations, payload } from '../../support/conversation.js';

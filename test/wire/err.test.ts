@@ -1,9 +1,9 @@
 /** ERR packets: of real servers, before a greeting, and our own. */
 import { describe, expect, test } from '@jest/globals';
-import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
-import { decodeErr, encodeErr } from '../../../src/wire/response/err.js';
-import { truncations } from '../../support/chunks.js';
-import { conversation, exchange, payloads } from '../../support/conversation.js';
+import { MalformedPacketError } from '../../src/wire/packet-reader.js';
+import { decodeErr, encodeErr } from '../../src/wire/response.js';
+import { truncations } from '../support/chunks.js';
+import { conversation, exchange, payloads } from '../support/conversation.js';
 
 const SERVERS = ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'];
 

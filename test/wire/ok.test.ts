@@ -1,10 +1,10 @@
 /** OK packets of real servers. */
 import { describe, expect, test } from '@jest/globals';
-import { SERVER_STATUS_IN_TRANS } from '../../../src/wire/capabilities.js';
-import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
-import { decodeOk, okWithAffectedRows } from '../../../src/wire/response/ok.js';
-import { truncations } from '../../support/chunks.js';
-import { exchange, payloads } from '../../support/conversation.js';
+import { SERVER_STATUS_IN_TRANS } from '../../src/wire/capabilities.js';
+import { MalformedPacketError } from '../../src/wire/packet-reader.js';
+import { decodeOk, okWithAffectedRows } from '../../src/wire/response.js';
+import { truncations } from '../support/chunks.js';
+import { exchange, payloads } from '../support/conversation.js';
 
 const SERVERS = ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'];
 

@@ -1,7 +1,6 @@
 /** Names as servers fold them, where that is another way than JavaScript's. */
 import { expect, test } from '@jest/globals';
-import { foldName } from '../src/fold-name.js';
-import { isSameName } from '../src/names/names.js';
+import { foldName, isSameName } from '../../src/names/names.js';
 
 test.each([
   ['Orders', 'orders'],

@@ -1,9 +1,10 @@
 /**
  * Errors of the service: what the server answers, and what keeps a connection from being opened,
- * by the driver's error (the way to the server, TLS, or the login). Pure.
+ * by the driver's error (the way to the server, TLS, or the login); and how they are printed.
+ * Pure.
  */
-import { type ErrorCode, UndropError } from '../../errors.js';
-import { causeWords } from '../cause-words.js';
+import { type ErrorCode, UndropError } from '../errors.js';
+import type { ServerAddress } from './pool/pools.js';
 
 /** Of the system (`ECONNREFUSED`, `ENOENT` …), or the server has hung up; no `ER_…` of a server. */
 const NO_WAY = /^(?:E(?!R_|PROTO$)[A-Z_]+|PROTOCOL_CONNECTION_LOST)$/;
@@ -80,4 +81,24 @@ export function serverErrorOf(error: unknown): ServerError | null {
 export function isRowLevelError(error: unknown): error is Error {
   if (isServerError(error)) return true;
   return error instanceof UndropError && !isUnanswered(error);
+}
+
+/** As in `80EC42:error:0A000102:SSL routines:ssl_choose_client_version:unsupported protocol:…`. */
+const OPENSSL_REASON = /:error:[0-9A-F]+:[^:]+:[^:]*:([^:]+):/;
+
+/**
+ * The words of somebody else's error, to stand within a sentence of ours: without a stop at the
+ * end, and of OpenSSL's, which name its source files on several lines, only what is wrong.
+ */
+export function causeWords(error: unknown): string {
+  const words = error instanceof Error ? error.message : String(error);
+  const [, reason = words] = OPENSSL_REASON.exec(words) ?? [];
+  return reason.trim().replace(/\.$/, '');
+}
+
+/** `host:port`, `[v6]:port`, or the path of a unix socket. */
+export function describeAddress(address: ServerAddress): string {
+  if ('socketPath' in address) return address.socketPath;
+  const { host, port } = address;
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -2,17 +2,17 @@
  * Where the text of a COM_QUERY starts: with query attributes of every type, and malformed ones.
  */
 import { describe, expect, test } from '@jest/globals';
-import { CLIENT_QUERY_ATTRIBUTES } from '../../../src/wire/capabilities.js';
+import { CLIENT_QUERY_ATTRIBUTES } from '../../src/wire/capabilities.js';
 import {
   encodeComQuery,
   encodeComStmtClose,
   encodeComStmtPrepare,
   queryTextOffset,
-} from '../../../src/wire/command/com-query.js';
-import { MalformedPacketError } from '../../../src/wire/packet-reader.js';
-import { truncations } from '../../support/chunks.js';
-import { conversation, payload } from '../../support/conversation.js';
-import fc from '../../support/properties.js';
+} from '../../src/wire/commands.js';
+import { MalformedPacketError } from '../../src/wire/packet-reader.js';
+import { truncations } from '../support/chunks.js';
+import { conversation, payload } from '../support/conversation.js';
+import fc from '../support/properties.js';
 
 const PLAIN = { flags: 0, mariadb: 0 };
 const ATTRIBUTES = { flags: CLIENT_QUERY_ATTRIBUTES, mariadb: 0 };
