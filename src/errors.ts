@@ -30,7 +30,7 @@ export const ERRORS = {
     fault: 'us',
     errno: 1105,
     sqlState: 'HY000',
-    text: 'undrop failed inside (reference {reference}); no table was destroyed.',
+    text: 'Internal error of undrop (reference {reference}); no table was destroyed.',
     remedy: 'Look for the reference in the log of undrop and report it.',
   },
   UNDROP_CONFIG: {
@@ -38,7 +38,7 @@ export const ERRORS = {
     errno: 1105,
     sqlState: 'HY000',
     text: '{problems}',
-    remedy: 'See `--help` behind the command for its settings, with unit, range and default.',
+    remedy: 'Run the command with `--help` for its settings, with unit, range and default.',
   },
   UNDROP_PACKET_TOO_LARGE: {
     fault: 'client',
@@ -58,7 +58,7 @@ export const ERRORS = {
     fault: 'client',
     errno: 1047,
     sqlState: '08S01',
-    text: 'Unknown command 0x{command}; it was not passed on, as it might destroy a table.',
+    text: 'Unknown command 0x{command}; it was not passed on, because it might destroy a table.',
     remedy: 'Use a direct connection to the server for this command.',
   },
   UNDROP_TLS_NOT_OFFERED: {
@@ -73,14 +73,14 @@ export const ERRORS = {
     fault: 'client',
     errno: 3159,
     sqlState: 'HY000',
-    text: 'Connections using insecure transport are prohibited: this proxy takes clients with TLS alone.',
+    text: 'Connections using insecure transport are prohibited: this proxy accepts only clients with TLS.',
     remedy: 'Connect with TLS (--ssl-mode=REQUIRED; --ssl for mariadb), or by a unix socket.',
   },
   UNDROP_NO_TLS_BEHIND_REQUEST: {
     fault: 'client',
     errno: 1043,
     sqlState: '08S01',
-    text: 'The client asked for TLS and sent something else behind its request, which was not read.',
+    text: 'The client asked for TLS, and sent something else after its request, which was not read.',
     remedy: 'Look for what put bytes between the client and this proxy: an attack, or a bad relay.',
   },
   UNDROP_UPSTREAM_TLS: {
@@ -95,14 +95,14 @@ export const ERRORS = {
     fault: 'operator',
     errno: 1045,
     sqlState: '28000',
-    text: 'Access denied: {plugin} would send the password in clear over the connection to the server, which is not encrypted as yours is.',
-    remedy: 'Set UNDROP_UPSTREAM_TLS to required or more.',
+    text: 'Access denied: {plugin} would send the password in clear over the connection to the server, which is not encrypted, although yours is.',
+    remedy: 'Set UNDROP_UPSTREAM_TLS to required or stricter.',
   },
   UNDROP_SERVER_KEY: {
     fault: 'operator',
     errno: 1045,
     sqlState: '28000',
-    text: 'Access denied: the password was not sent to the server, as others on the way could read it: {problem}.',
+    text: 'Access denied: the password was not sent to the server, because others on the way could read it: {problem}.',
     remedy:
       'Set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca, or UNDROP_UPSTREAM_PUBLIC_KEY to the public_key.pem of the server.',
   },
@@ -110,9 +110,9 @@ export const ERRORS = {
     fault: 'operator',
     errno: 1045,
     sqlState: '28000',
-    text: 'Access denied for this account over the unix socket that undrop reaches the server by: {why}.',
+    text: 'Access denied for this account over the unix socket through which undrop reaches the server: {why}.',
     remedy:
-      'Set UNDROP_UPSTREAM to host:port, or give the account a password and no other way in; on a direct connection it works.',
+      'Set UNDROP_UPSTREAM to host:port, or let the account log in by a password only; on a direct connection it works.',
   },
   UNDROP_ACCOUNT_REQUIRES: {
     fault: 'client',
@@ -133,9 +133,9 @@ export const ERRORS = {
     fault: 'client',
     errno: 1045,
     sqlState: '28000',
-    text: 'Access denied: the password was encrypted with another key than that of this proxy.',
+    text: 'Access denied: the password was encrypted with a key other than that of this proxy.',
     remedy:
-      'Let the client ask for the key (--get-server-public-key) instead of reading the one of the server from a file, or connect with TLS.',
+      'Let the client ask for the key (--get-server-public-key) instead of reading the key of the server from a file, or connect with TLS.',
   },
   UNDROP_OLD_CLIENT: {
     fault: 'client',
@@ -171,7 +171,7 @@ export const ERRORS = {
     errno: 1043,
     sqlState: '08S01',
     text: 'Expected a header of the PROXY protocol: {problem}.',
-    remedy: 'Let the load balancer send one, or take its address out of UNDROP_PROXY_PROTOCOL.',
+    remedy: 'Let the load balancer send one, or remove its address from UNDROP_PROXY_PROTOCOL.',
   },
   UNDROP_UPSTREAM_UNREACHABLE: {
     fault: 'upstream',
@@ -193,16 +193,16 @@ export const ERRORS = {
     fault: 'operator',
     errno: 1235,
     sqlState: '42000',
-    text: '{tables} not dropped, as nothing of the statement was executed: this version of undrop cannot hold what is dropped {how}.',
+    text: '{tables} not dropped, and nothing of the statement was executed: this version of undrop cannot hold what is dropped {how}.',
     remedy: '{instead}',
   },
   UNDROP_LONG_TEXT: {
     fault: 'client',
     errno: 1235,
     sqlState: '42000',
-    text: 'Nothing of this text was executed, and the connection ends here: a text above 256 KiB that might drop a table has to be held in memory, and {why} in time.',
+    text: 'Nothing of this query was executed, and the connection ends here: a query above 256 KiB that might drop a table must be held in memory, and {why} in time.',
     remedy:
-      'Send its statements one by one, or again later, or on a direct connection to the server.',
+      'Send its statements one by one, try again later, or use a direct connection to the server.',
   },
   UNDROP_NOT_UNDERSTOOD: {
     fault: 'client',
@@ -216,21 +216,21 @@ export const ERRORS = {
     fault: 'client',
     errno: 1235,
     sqlState: '42000',
-    text: 'Nothing was dropped: the text may drop tables, and has more than {max} {what}.',
-    remedy: 'Split it into smaller texts, or use a direct connection.',
+    text: 'Nothing was dropped: the query may drop tables, and has more than {max} {what}.',
+    remedy: 'Split it into smaller queries, or use a direct connection.',
   },
   UNDROP_TOO_MANY_PREPARED: {
     fault: 'client',
     errno: 1461,
     sqlState: '42000',
-    text: '{tables} not prepared to be dropped: the prepared drops of {whose} take as much memory as they may.',
-    remedy: 'Close prepared drops that are not needed any more, or send this one as a text.',
+    text: '{tables} not prepared to be dropped: the prepared drops of {whose} have used up the memory for them.',
+    remedy: 'Close prepared drops that are not needed any more, or send this one as a query.',
   },
   UNDROP_NOT_JUDGED: {
     fault: 'operator',
     errno: 1461,
     sqlState: '42000',
-    text: 'Nothing was dropped: undrop has the server check each drop by preparing it, and the server prepares no more statements.',
+    text: 'Nothing was dropped: undrop has the server check each drop by preparing it, and the server can prepare no more statements.',
     remedy:
       'Raise max_prepared_stmt_count, or close prepared statements that are not needed any more.',
   },
@@ -246,11 +246,11 @@ export const ERRORS = {
     errno: 1142,
     sqlState: '42000',
     text:
-      '{tables} not dropped, still there: the hint destroy is not allowed where a rule of ' +
+      '{tables} not dropped, still there: the hint destroy is not allowed if a rule of ' +
       'UNDROP_RULES may refuse it, and the service account does not see enough to tell: {rule}.',
     remedy:
       'Drop it without the hint; or grant the service account what `undrop doctor` says it lacks. ' +
-      'Age is known on MySQL 8 and later only.',
+      'Only MySQL 8 and later know the age of a table.',
   },
   UNDROP_HINT: {
     fault: 'client',
@@ -258,7 +258,7 @@ export const ERRORS = {
     sqlState: '42000',
     text: '{tables} not dropped: expected as a hint {expected}, found {found}.',
     remedy:
-      'Write /* undrop: pin */ into the statement, or SET @undrop before it; SET @undrop = NULL takes it back.',
+      'Write /* undrop: pin */ into the statement, or SET @undrop before it; SET @undrop = NULL cancels it.',
   },
   UNDROP_DESTROY: {
     fault: 'operator',
@@ -272,7 +272,7 @@ export const ERRORS = {
     errno: 1142,
     sqlState: '42000',
     text:
-      '{tables} not dropped, still there: the hint {hint} is for less than {min}, ' +
+      '{tables} not dropped, still there: the hint {hint} is shorter than {min}, ' +
       'the shortest hold that a hint may ask for here.',
     remedy:
       'Drop it without the hint, or with a longer hold; or set UNDROP_MIN_HOLD, ' +
@@ -297,16 +297,16 @@ export const ERRORS = {
     fault: 'operator',
     errno: 1235,
     sqlState: '42000',
-    text: '{tables} not dropped, still there: the session holds LOCK TABLES, under which it can’t be held: that takes the rights ALTER, CREATE and INSERT on it, and no GTID_NEXT.',
+    text: '{tables} not dropped, still there: the session holds LOCK TABLES, under which it can’t be held: that takes the privileges ALTER, CREATE and INSERT on it, and no GTID_NEXT.',
     remedy: 'UNLOCK TABLES first.',
   },
   UNDROP_PRIVILEGES: {
     fault: 'operator',
     errno: 1142,
     sqlState: '42000',
-    text: '{tables} not dropped, still there: you may not rename it, and the service account of undrop may not in your stead: {cause}.',
+    text: '{tables} not dropped, still there: neither you nor the service account of undrop may rename it: {cause}.',
     remedy:
-      'Grant ALTER, DROP, CREATE and INSERT on the schema to the service account; for DROP PARTITION on MySQL LOCK TABLES, too.',
+      'Grant ALTER, DROP, CREATE and INSERT on the schema to the service account; for DROP PARTITION on MySQL also LOCK TABLES.',
   },
   UNDROP_HOLD_FAILED: {
     fault: 'upstream',
@@ -314,7 +314,7 @@ export const ERRORS = {
     sqlState: 'HY000',
     text: '{tables} not dropped, still there: undrop could not hold it: {cause}.',
     remedy:
-      'Mend what is named (a trigger with an error in its body: DROP TRIGGER; a discarded tablespace: IMPORT TABLESPACE), or drop the table on a direct connection if its rows are not needed.',
+      'Repair what is named (a trigger with an error in its body: DROP TRIGGER; a discarded tablespace: IMPORT TABLESPACE), or drop the table on a direct connection if its rows are not needed.',
   },
   UNDROP_CHANGED_MEANWHILE: {
     fault: 'client',
@@ -336,21 +336,21 @@ export const ERRORS = {
     sqlState: 'HY000',
     text: 'Schema {schema} was not dropped, but not all of its tables are back yet: {why}.',
     remedy:
-      'Nothing is lost, and undrop goes on with it; `undrop list` has what is held, and `undrop restore` brings it back.',
+      'Nothing is lost, and undrop goes on with it; `undrop list` shows what is held, and `undrop restore` brings it back.',
   },
   UNDROP_FATE_UNKNOWN: {
     fault: 'upstream',
     errno: 1105,
     sqlState: 'HY000',
     text: '{tables} dropped, or not: the connection to the server broke meanwhile ({cause}).',
-    remedy: 'Look whether they are there; what was dropped is held, and `undrop list` has it.',
+    remedy: 'Check whether they are there; what was dropped is held, and `undrop list` shows it.',
   },
   UNDROP_PARTITIONS_LEFT: {
     fault: 'operator',
     errno: 1105,
     sqlState: 'HY000',
-    text: 'Not all was done with the partitions of {table}: rows of {names} are held, all others are where they were ({cause}).',
-    remedy: 'Run the statement again for the others; `undrop list` has what is held.',
+    text: 'Not all partitions of {table} were done: the rows of {names} are held, all others are where they were ({cause}).',
+    remedy: 'Run the statement again for the others; `undrop list` shows what is held.',
   },
   UNDROP_NAME_CHARSET: {
     fault: 'client',
@@ -401,7 +401,7 @@ export const ERRORS = {
     fault: 'operator',
     errno: 1142,
     sqlState: '42000',
-    text: 'The server refuses {account} a right that this needs: {cause}.',
+    text: 'The server denies {account} a privilege that this needs: {cause}.',
     remedy: '{instead}',
   },
   UNDROP_READ_ONLY: {
@@ -422,7 +422,7 @@ export const ERRORS = {
     fault: 'operator',
     errno: 1045,
     sqlState: '28000',
-    text: 'The account {account} was there already: it has the rights of the tier {tier} now, its password was not changed, and the server at {server} refuses UNDROP_PASSWORD: {cause}.',
+    text: 'The account {account} was there already: it has the privileges of the tier {tier} now, its password was not changed, and the server at {server} refuses UNDROP_PASSWORD: {cause}.',
     remedy:
       'Set UNDROP_PASSWORD to the password that the account has, or give it this one: ALTER USER … IDENTIFIED BY (MySQL 5.6: SET PASSWORD).',
   },
@@ -481,7 +481,7 @@ export const ERRORS = {
     sqlState: '23000',
     text: 'Held table {id} was not restored: the server keeps index statistics under the name {table}.',
     remedy:
-      'Restore under another name (--to). They are of a partition, or of a table that is gone: ' +
+      'Restore under another name (--to). They belong to a partition, or to a table that is gone: ' +
       'mysql.innodb_table_stats and innodb_index_stats show which.',
   },
   UNDROP_NOT_HELD: {
@@ -502,8 +502,8 @@ export const ERRORS = {
     fault: 'operator',
     errno: 1105,
     sqlState: 'HY000',
-    text: 'Table {table} is in pieces: the server was killed amid its RENAME, and some of its partitions have the hold name. Nothing was changed.',
-    remedy: 'Bring its partitions together as docs/what-if.md says, "A partitioned table is torn".',
+    text: 'Table {table} is torn: the server was killed during its RENAME, and some of its partitions have the hold name. Nothing was changed.',
+    remedy: 'Repair it as docs/what-if.md says, "A partitioned table is torn".',
   },
   UNDROP_BUSY: {
     fault: 'client',
@@ -539,8 +539,8 @@ export const ERRORS = {
     fault: 'client',
     errno: 1105,
     sqlState: 'HY000',
-    text: 'Held table {id} has no row in the ledger, so its own name is not known.',
-    remedy: 'Say where it is to go: --to schema.name.',
+    text: 'Held table {id} has no row in the ledger, so its original name is not known.',
+    remedy: 'Give it a name: --to schema.name.',
   },
   UNDROP_BAD_TARGET: {
     fault: 'client',
@@ -555,9 +555,9 @@ export const ERRORS = {
     fault: 'client',
     errno: 1049,
     sqlState: '42000',
-    text: 'Held table {id} was not restored: there is no schema {schema}, or the service account has no right on it.',
+    text: 'Held table {id} was not restored: there is no schema {schema}, or the service account has no privilege on it.',
     remedy:
-      'Create the schema first, by the script that the ledger has where it was dropped through undrop (docs/what-if.md), or restore into another one (--to schema.name). `undrop doctor` lists the schemas that the account has rights on.',
+      'Create the schema first, by the script that the ledger has if it was dropped through undrop (docs/what-if.md), or restore into another one (--to schema.name). `undrop doctor` lists the schemas that the account has privileges on.',
   },
   UNDROP_DEMO_NO_SERVER: {
     fault: 'operator',
@@ -602,7 +602,7 @@ export interface ClientError {
 }
 
 /**
- * The white-list: an `UndropError` is shown as it is, behind its code; anything else becomes
+ * The white-list: an `UndropError` is shown as it is, after its code; anything else becomes
  * UNDROP_INTERNAL with `reference`, under which the caller logs it.
  */
 export function toClientError(error: unknown, reference: string): ClientError {

@@ -26,7 +26,7 @@ function problemsOf(run: () => unknown): readonly string[] {
   } catch (error) {
     if (!(error instanceof UndropError)) throw error;
     expect(error.code).toBe('UNDROP_CONFIG');
-    const [problems = ''] = error.message.split(' See `--help`');
+    const [problems = ''] = error.message.split(' Run the command with `--help`');
     return problems.split('\n');
   }
   throw new Error('expected a mistake to be found');

@@ -177,7 +177,7 @@ const CASES: readonly Case[] = [
     name: 'hint now, where they may not',
     tables: { t: 1 },
     sql: 'DROP TABLE t /*undrop:now*/',
-    error: /UNDROP_HINT_TOO_SHORT: Table t was not dropped.*the hint now .*for less than 1h/,
+    error: /UNDROP_HINT_TOO_SHORT: Table t was not dropped.*the hint now .*is shorter than 1h/,
     fates: { t: 'live' },
     logs: { code: 'UNDROP_HINT_TOO_SHORT' },
   },

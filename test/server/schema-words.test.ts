@@ -101,7 +101,7 @@ describe.each(testServers().filter(({ name }) => name !== 'mysql-9.7'))('on $nam
     const file = join(folder, 'spoilt', 't.TRG');
     await writeFile(file, (await readFile(file, 'utf8')).replace('SET @a = 1', 'SET @a : 1'));
     await root.query('FLUSH TABLES');
-    const mending = /error in its body.*\. Mend what is named .*: DROP TRIGGER/s;
+    const mending = /error in its body.*\. Repair what is named .*: DROP TRIGGER/s;
     await expect(client.query('DROP TABLE spoilt.t')).rejects.toThrow(mending);
     const ofSchema = /error in its body.*\. Mend what the server says/s;
     await expect(client.query('DROP DATABASE spoilt')).rejects.toThrow(ofSchema);

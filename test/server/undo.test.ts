@@ -286,7 +286,7 @@ describe.each(allTestServers())('undo on $name', (server) => {
     await schema.drop();
     await expect(restore(pool, { target: 'orders' })).rejects.toMatchObject({
       code: 'UNDROP_SCHEMA_MISSING',
-      message: expect.stringContaining('or the service account has no right on it'),
+      message: expect.stringContaining('or the service account has no privilege on it'),
     });
     schema = await freshSchema(server);
     await restore(pool, { target: held.id, to: `${schema.name}.orders` });

@@ -206,7 +206,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       client.send(encodePacket(Buffer.from('\x06shop'), 0));
       await answerMarker(server);
       expect((await errorTo(client)).text).toMatch(
-        /^UNDROP_NOT_DONE_YET: Schema shop and its tables were not dropped, as nothing of the statement was executed: /,
+        /^UNDROP_NOT_DONE_YET: Schema shop and its tables were not dropped, and nothing of the statement was executed: /,
       );
     });
 
@@ -218,7 +218,7 @@ describe.each(WAYS)('sessions by %s', (way) => {
       await answerMarker(server);
       const { text: said, errno, sequenceId } = await errorTo(client);
       expect(said).toMatch(
-        /Schema shop and its tables were not dropped, as nothing of the statement was executed: .* by a prepared CREATE OR REPLACE/,
+        /Schema shop and its tables were not dropped, and nothing of the statement was executed: .* by a prepared CREATE OR REPLACE/,
       );
       expect([errno, sequenceId]).toEqual([1235, 1]);
       expect((await server.take(PING.length)).equals(PING)).toBe(true);
