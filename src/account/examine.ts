@@ -3,7 +3,6 @@
  * without the missing ones, the tier that comes out of it, and what drops tables where nobody sees
  * it. Changes nothing.
  */
-import { TORN } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
@@ -83,7 +82,7 @@ export async function examine(
 async function findTorn(pool: ServicePool): Promise<readonly string[]> {
   try {
     const rows = await findRows(pool, { by: 'intent' }, { texts: false });
-    const torn = rows.filter(({ failure }) => failure === TORN);
+    const torn = rows.filter(({ failure }) => failure?.todo === 'torn');
     return torn.map(({ schema, table }) => `${schema}.${table}`);
   } catch (error) {
     if (isServerError(error, ...ABSENT_TABLE, ...ACCESS_DENIED)) return [];

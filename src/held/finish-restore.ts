@@ -7,7 +7,7 @@
  */
 import { UndropError } from '../errors.js';
 import { hasDetached } from '../ledger/detached/detached.js';
-import { type LedgerRow, RESTORING } from '../ledger/entry.js';
+import { type Failure, type LedgerRow, RESTORING } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
@@ -77,7 +77,7 @@ export function writtenName({ schema, table }: Place): string {
 async function say(
   pool: ServicePool,
   { id, state, rowLogged }: LedgerRow,
-  what: { readonly failure: string | null; readonly restoredAs?: string },
+  what: { readonly failure: Failure | null; readonly restoredAs?: string },
 ): Promise<void> {
   await tolerantly(async () => {
     await recordState(pool, { id, state, onlyFrom: state, ...what, rowLogged });
@@ -107,7 +107,8 @@ export async function reattachAll(
   const all = [...checks, ...keys.value, ...triggers.value];
   const isToCome = all.some(({ problem }) => mayPass(problem));
   // What passes may be tried again.
-  if (row.failure === RESTORING && isWhole && !isToCome) await say(pool, row, { failure: null });
+  const isDone = row.failure?.todo === 'restoring' && isWhole && !isToCome;
+  if (isDone) await say(pool, row, { failure: null });
   return {
     checks,
     foreignKeys: keys.value,
@@ -140,7 +141,7 @@ export async function finishRestore(pool: ServicePool, id: string): Promise<bool
   if (row === undefined || at === null) return true;
   await reattachAll(pool, { id, logged: row.sqlLogBin }, at);
   const [now] = await findRows(pool, { by: 'id', prefix: id }, { texts: false });
-  return now?.failure !== RESTORING;
+  return now?.failure?.todo !== 'restoring';
 }
 
 export async function tolerantly<T>(

@@ -4,7 +4,7 @@
  */
 
 import { isForeignKeyLine, ownDefinition } from '../ledger/detached/restore-script.js';
-import { type LedgerRow, RESTORING } from '../ledger/entry.js';
+import type { LedgerRow } from '../ledger/entry.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { dateOrNullOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
@@ -21,7 +21,7 @@ export interface Place {
  */
 export async function findRestoring(pool: ServicePool, row: LedgerRow): Promise<Place | null> {
   const { failure, restoredAs } = row;
-  if (failure !== RESTORING || restoredAs === null) return null;
+  if (failure?.todo !== 'restoring' || restoredAs === null) return null;
   const parts = restoredAs.split('.');
   // A name may have dots.
   for (let at = 1; at < parts.length; at++) {

@@ -60,8 +60,8 @@ export interface LedgerRow {
   readonly holdName: string | null;
   /** False: still in its own schema. */
   readonly relocated: boolean;
-  /** Why something is still to be done, or null. */
-  readonly failure: string | null;
+  /** Columns `todo` and `failure`; null: nothing is to be said. */
+  readonly failure: Failure | null;
   readonly definition: string | null;
   /** What was taken off the table, and comes back with it. */
   readonly detached: Detached;
@@ -76,12 +76,37 @@ export interface LedgerRow {
   readonly restoredAs: string | null;
 }
 
-/**
- * `failure` of a row whose table is about to be restored, until all of it is back; `restoredAs`
- * says where it goes.
- */
-export const RESTORING = 'it is being restored: its foreign keys and triggers are still to come';
+/** What is still to be done about the table of a row. */
+export type Todo =
+  /** Its restore has begun: what was taken off it is to be reattached at `restoredAs`. */
+  | 'restoring'
+  /** It is in pieces (recovery/torn.ts); people are to bring it together. */
+  | 'torn'
+  /** What binds live tables is to be taken off it. */
+  | 'detach'
+  /** It is to be moved into the recycle schema. */
+  | 'relocate'
+  /** The same, once its session has unlocked its tables. */
+  | 'unlock'
+  /** It stays in its own schema (held/relocate/blockers.ts). */
+  | 'stays_file'
+  | 'stays_partitions'
+  | 'stays_triggers';
 
-/** `failure` of an intent whose table is in pieces (recovery/torn.ts). */
-export const TORN =
-  'UNDROP_TORN: the server was killed amid its RENAME; some of its partitions have the hold name';
+/** Why something was not done, and what is to be done about it. */
+export interface Failure {
+  /** For programs; null: nothing more is done. */
+  readonly todo: Todo | null;
+  /** For people. */
+  readonly text: string;
+}
+
+export const RESTORING: Failure = {
+  todo: 'restoring',
+  text: 'it is being restored: its foreign keys and triggers are still to come',
+};
+
+export const TORN: Failure = {
+  todo: 'torn',
+  text: 'UNDROP_TORN: the server was killed amid its RENAME; some of its partitions have the hold name',
+};

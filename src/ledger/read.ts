@@ -1,6 +1,6 @@
 /** Reads the ledger's rows of tables; those of whole schemas: schema-drops.ts. */
 import { assert } from '../assert.js';
-import type { Row, ServiceConnection } from '../service/pool/pools.js';
+import { isServerError, type Row, type ServiceConnection } from '../service/pool/pools.js';
 import {
   dateOf,
   dateOrNullOf,
@@ -10,9 +10,10 @@ import {
   textOrNullOf,
 } from '../service/row.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
+import { ER_BAD_FIELD_ERROR } from '../wire/server-errors.js';
 import { parseDetached } from './detached/detached.js';
-import type { LedgerRow, LedgerState } from './entry.js';
-import { LEDGER } from './tables.js';
+import type { Failure, LedgerRow, LedgerState, Todo } from './entry.js';
+import { LEDGER, TODO_IN_TEXT } from './tables.js';
 
 export type RowFilter =
   /** Every row whose table is, or may be, held. */
@@ -53,15 +54,23 @@ export async function findRows(
     ? sql`statement_text, definition, restore_script, detached`
     : sql`'' AS statement_text, NULL AS definition, NULL AS restore_script,
         NULL AS detached`;
-  const [rows = []] = await connection.run(
+  const select = (todo: SQLQuery) =>
     sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
           table_name, kind, engine, dropped_at, user_name, client_address, row_estimate,
           byte_estimate, hold_until, pinned, state, state_since, hold_schema, hold_name, relocated,
-          failure, sql_log_bin, row_logged, ended_at, restored_as, ${long}
-        FROM ${LEDGER} WHERE ${condition(filter)}${isBehind} ORDER BY id DESC LIMIT ${rowsMax}`,
-    { deadlineMs: READ_DEADLINE_MS },
-  );
-  return rows.map(asLedgerRow);
+          ${todo} AS todo, failure, sql_log_bin, row_logged, ended_at, restored_as, ${long}
+        FROM ${LEDGER} WHERE ${condition(filter)}${isBehind} ORDER BY id DESC LIMIT ${rowsMax}`;
+  const read = async (todo: SQLQuery) => {
+    const [rows = []] = await connection.run(select(todo), { deadlineMs: READ_DEADLINE_MS });
+    return rows.map(asLedgerRow);
+  };
+  try {
+    return await read(sql`todo`);
+  } catch (error) {
+    // No proxy has upgraded the ledger yet.
+    if (!isServerError(error, ER_BAD_FIELD_ERROR)) throw error;
+    return read(TODO_IN_TEXT);
+  }
 }
 
 function condition(filter: RowFilter): SQLQuery {
@@ -107,6 +116,12 @@ function sameName(column: SQLQuery, name: string): SQLQuery {
   return sql`(${column} = ${name} OR @@lower_case_table_names <> 0 AND LOWER(${column}) = LOWER(${name}))`;
 }
 
+/** An older proxy that ends while the ledger is upgraded may clear the text alone. */
+function asFailure(row: Row): Failure | null {
+  const text = textOrNullOf(row, 'failure');
+  return text === null ? null : { todo: textOrNullOf(row, 'todo') as Todo | null, text };
+}
+
 function asLedgerRow(row: Row): LedgerRow {
   return {
     id: textOf(row, 'id'),
@@ -131,7 +146,7 @@ function asLedgerRow(row: Row): LedgerRow {
     holdSchema: textOrNullOf(row, 'hold_schema'),
     holdName: textOrNullOf(row, 'hold_name'),
     relocated: numberOf(row, 'relocated') !== 0,
-    failure: textOrNullOf(row, 'failure'),
+    failure: asFailure(row),
     definition: textOrNullOf(row, 'definition'),
     detached: parseDetached(textOrNullOf(row, 'detached')),
     restoreScript: textOrNullOf(row, 'restore_script'),

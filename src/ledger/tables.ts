@@ -25,10 +25,13 @@ import {
 } from '../wire/server-errors.js';
 import { ensureFkErrorTables } from './fk-error-tables.js';
 
-/** Version of the ledger's tables; two neighbouring versions can run side by side. */
-export const LEDGER_VERSION = 2;
+/**
+ * Version of the ledger's tables; two neighbouring versions can run side by side. There is no
+ * version 3, because a proxy of version 2 would go on beside it and write `failure` without `todo`.
+ */
+export const LEDGER_VERSION = 4;
 /** The oldest with every column that is written here, and the newest that this program knows of. */
-const OLDEST_VERSION = 2;
+const OLDEST_VERSION = 4;
 const NEWEST_VERSION = LEDGER_VERSION + 1;
 
 export const LEDGER = ident(RECYCLE_SCHEMA, 'ledger');
@@ -74,7 +77,10 @@ export async function ensureLedger(pool: ServicePool): Promise<void> {
     else if (found.tables < 2 || (await readVersion(pool)) === null) await create(pool);
     if (!found.local) await createLocal(pool);
     await completeColumns(pool);
-    if (((await readVersion(pool)) ?? LEDGER_VERSION) < LEDGER_VERSION) await recordVersion(pool);
+    if (((await readVersion(pool)) ?? LEDGER_VERSION) < LEDGER_VERSION) {
+      await fillTodo(pool);
+      await recordVersion(pool);
+    }
     await ensureFkErrorTables(pool, { tolerate: NOT_ALLOWED });
     await pool.run(WRITES);
   } catch (error) {
@@ -126,7 +132,7 @@ const COLUMNS: readonly string[] = [
   ...['kind', 'engine', 'dropped_at', 'user_name', 'client_address', 'statement_text'],
   ...['row_estimate', 'byte_estimate', 'hold_until', 'pinned', 'state', 'state_since'],
   ...['hold_schema', 'hold_name', 'relocated', 'failure', 'definition', 'restore_script'],
-  ...['detached', 'sql_log_bin', 'row_logged', 'ended_at', 'restored_as'],
+  ...['todo', 'detached', 'sql_log_bin', 'row_logged', 'ended_at', 'restored_as'],
 ];
 
 interface Found {
@@ -191,6 +197,7 @@ async function create(connection: ServiceConnection): Promise<void> {
       hold_schema     VARCHAR(64) NULL,
       hold_name       VARCHAR(64) NULL,
       relocated       TINYINT NOT NULL DEFAULT 0,
+      todo            VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
       failure         VARCHAR(1024) NULL,
       definition      LONGTEXT NULL,
       restore_script  LONGTEXT NULL,
@@ -215,7 +222,10 @@ async function create(connection: ServiceConnection): Promise<void> {
 }
 
 /** What came with a later version. Older proxies go on beside it: they name their columns. */
-const LATER_COLUMNS: Readonly<Record<string, SQLQuery>> = { detached: sql`detached LONGTEXT NULL` };
+const LATER_COLUMNS: Readonly<Record<string, SQLQuery>> = {
+  detached: sql`detached LONGTEXT NULL`,
+  todo: sql`todo VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL`,
+};
 
 /** By what is there, and not by the version's number alone, which somebody may have restored. */
 async function completeColumns(connection: ServiceConnection): Promise<void> {
@@ -257,6 +267,34 @@ const NOT_INSTANT = [
 
 function tolerateAdded(error: unknown): void {
   if (!isServerError(error, ER_DUP_FIELDNAME)) throw error;
+}
+
+/** `todo` of a row of version 2, which said it in the text of `failure` alone. */
+export const TODO_IN_TEXT = sql`CASE
+  WHEN failure LIKE 'it is being restored: %' THEN 'restoring'
+  WHEN failure LIKE 'UNDROP\\_TORN: %' THEN 'torn'
+  WHEN failure LIKE 'it has a DATA DIRECTORY, so %' THEN 'stays_file'
+  WHEN failure LIKE 'it has partitions, which %' THEN 'stays_partitions'
+  WHEN failure LIKE 'it stays in its own schema with its triggers, %' THEN 'stays_triggers'
+  WHEN failure = 'the session that dropped it holds LOCK TABLES' THEN 'unlock'
+  WHEN state <> 'HOLD' OR failure IS NULL THEN NULL
+  WHEN hold_schema LIKE '\\_undrop%' THEN 'detach' ELSE 'relocate' END`;
+
+/** Rows that were written by version 2. May run twice. */
+async function fillTodo(pool: ServicePool): Promise<void> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('todo')} DISTINCT row_logged FROM ${LEDGER}
+        WHERE todo IS NULL AND failure IS NOT NULL`,
+    { deadlineMs: UPGRADE_DEADLINE_MS },
+  );
+  for (const row of rows) {
+    const rowLogged = numberOf(row, 'row_logged') !== 0;
+    await pool.run(
+      sql`UPDATE ${note('todo')} ${LEDGER} SET todo = ${TODO_IN_TEXT}
+          WHERE todo IS NULL AND failure IS NOT NULL AND row_logged = ${rowLogged}`,
+      { deadlineMs: UPGRADE_DEADLINE_MS, logged: rowLogged },
+    );
+  }
 }
 
 async function recordVersion(connection: ServiceConnection): Promise<void> {

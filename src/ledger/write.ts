@@ -17,7 +17,7 @@ import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 import { checksIn, type Detached, parseDetached } from './detached/detached.js';
 import { isForeignKeyLine, ownDefinition, restoreScript } from './detached/restore-script.js';
-import { type DroppingStatement, type LedgerState, RESTORING, type TableKind } from './entry.js';
+import type { DroppingStatement, Failure, LedgerState, TableKind } from './entry.js';
 import { intentText } from './intents/intent-text.js';
 import type { LockedTable } from './intents/session-locks.js';
 import { beforeNextTry, LEDGER, ledgerUnavailable } from './tables.js';
@@ -164,8 +164,8 @@ export interface DropOutcome {
     readonly holdSchema: string;
     readonly holdName: string;
     readonly relocated: boolean;
-    /** Why it wasn't relocated. */
-    readonly failure?: string;
+    /** Why it wasn't relocated; default null. */
+    readonly failure?: Failure | null;
   }[];
   /** Intents whose RENAME did not happen. */
   readonly forgotten: readonly string[];
@@ -210,8 +210,10 @@ function unlessBound(
 ): DropOutcome['tables'][number] {
   const hasKeys = definition?.split('\n').some(isForeignKeyLine) === true;
   if (!hasKeys || !isRecycleSchema(table.holdSchema)) return table;
-  return { ...table, relocated: false, failure: 'it has foreign keys still' };
+  return { ...table, relocated: false, failure: BOUND };
 }
+
+const BOUND: Failure = { todo: 'detach', text: 'it has foreign keys still' };
 
 /** A held table that has moved on meanwhile keeps what the ledger says of it. */
 function outcomeUpdate(
@@ -235,11 +237,11 @@ function outcomeUpdate(
     SET state_since = IF(state = 'intent', UTC_TIMESTAMP(), state_since), state = 'HOLD',
       hold_schema = ${holdSchema}, hold_name = ${holdName}, relocated = ${relocated},
       hold_until = COALESCE(${due}, hold_until),
-      failure = ${bounded(failure)},
+      ${assignFailure(failure)},
       definition = IF(detached IS NULL, COALESCE(${definition}, definition),
         COALESCE(definition, ${definition})),
       restore_script = ${script}
-    WHERE id = ${id} AND (state = 'HOLD' OR state = 'intent' AND NOT failure <=> ${RESTORING})`;
+    WHERE id = ${id} AND (state = 'HOLD' OR state = 'intent' AND NOT todo <=> 'restoring')`;
 }
 
 /** A CHECK that was to be taken off, and then there was a place for the table with it. */
@@ -308,7 +310,7 @@ export interface StateChange {
   readonly holdName?: string;
   readonly relocated?: boolean;
   /** Null clears it. */
-  readonly failure?: string | null;
+  readonly failure?: Failure | null;
   /** `schema.table`, with state restored. */
   readonly restoredAs?: string;
   /** Of the row. */
@@ -328,7 +330,7 @@ export async function recordState(pool: ServicePool, change: StateChange): Promi
     ...(holdSchema === undefined ? [] : [sql`hold_schema = ${holdSchema}`]),
     ...(holdName === undefined ? [] : [sql`hold_name = ${holdName}`]),
     ...(relocated === undefined ? [] : [sql`relocated = ${relocated}`]),
-    ...(failure === undefined ? [] : [sql`failure = ${bounded(failure)}`]),
+    ...(failure === undefined ? [] : [assignFailure(failure)]),
     ...(restoredAs === undefined ? [] : [sql`restored_as = ${restoredAs.slice(0, 255)}`]),
     ...(ENDED.includes(state) ? [sql`ended_at = COALESCE(ended_at, UTC_TIMESTAMP())`] : []),
   ];
@@ -339,8 +341,9 @@ export async function recordState(pool: ServicePool, change: StateChange): Promi
   );
 }
 
-function bounded(failure: string | null): string | null {
-  return failure === null ? null : failure.slice(0, 1_024);
+function assignFailure(failure: Failure | null): SQLQuery {
+  const text = failure?.text.slice(0, 1_024) ?? null;
+  return sql`todo = ${failure?.todo ?? null}, failure = ${text}`;
 }
 
 function list(values: readonly string[]): SQLQuery {

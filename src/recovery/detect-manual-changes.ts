@@ -9,7 +9,7 @@
 import { isCertainlyAbsent } from '../held/absence.js';
 import { findRestoring, isRestored } from '../held/restored.js';
 import { type LedgerCursor, nextPage } from '../ledger/cursor.js';
-import { type LedgerRow, type LedgerState, RESTORING } from '../ledger/entry.js';
+import type { LedgerRow, LedgerState } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
@@ -132,7 +132,7 @@ async function lookAgain(pool: ServicePool, row: LedgerRow): Promise<LedgerState
     id,
     state,
     ...(state === 'restored' ? { restoredAs: `${schema}.${table}` } : {}),
-    ...(now.failure === RESTORING ? { failure: null } : {}),
+    ...(now.failure?.todo === 'restoring' ? { failure: null } : {}),
     rowLogged,
     onlyFrom: now.state,
   });

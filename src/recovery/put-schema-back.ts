@@ -250,7 +250,7 @@ async function makeWhole(pool: ServicePool, row: LedgerRow, log: Log): Promise<b
     return (await forgetIntents(pool, [id], { sqlLogBin: rowLogged, ownedBy: threadId })) > 0;
   }
   const name = `${schema}.${table}`;
-  const why = problems.length === 0 ? {} : { failure: problems.join('; ') };
+  const why = problems.length === 0 ? {} : { failure: { todo: null, text: problems.join('; ') } };
   if (problems.length > 0) log.warn({ id, table: name, problems }, 'a table is back, not whole');
   // The row has what could not come back.
   await recordState(pool, { id, state: 'restored', restoredAs: name, rowLogged, ...why });

@@ -13,11 +13,12 @@ import { leaveGhostsOf } from '../held/empty-copy.js';
 import { finishRestore } from '../held/finish-restore.js';
 import { detach } from '../held/foreign-keys/detach.js';
 import { repointForeignKeys } from '../held/foreign-keys/repointed.js';
+import { NOT_TRIED } from '../held/relocate/blockers.js';
 import { whyItStays } from '../held/relocate/data-directory.js';
 import { detachAndRelocate } from '../held/relocate/detach-and-relocate.js';
 import { renew } from '../held/relocate/due-times.js';
 import { type LedgerCursor, nextPage } from '../ledger/cursor.js';
-import { type LedgerRow, RESTORING } from '../ledger/entry.js';
+import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
 import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
@@ -155,14 +156,14 @@ async function settleOne(
     log.warn({ id, table: `${schema}.${name}` }, UNSEEN);
     return 'left';
   }
-  if (table === undefined && row.failure === RESTORING) {
+  if (table === undefined && row.failure?.todo === 'restoring') {
     // Its session had begun to put it back.
     if (!(await finishRestore(pool, id))) return 'left';
     await recordIntentAs(pool, row, { state: 'restored' });
     log.info({ id, table: `${schema}.${name}` }, 'an interrupted drop was taken back');
     return 'completed';
   }
-  if (row.failure === RESTORING) await recordIntentAs(pool, row, { failure: null });
+  if (row.failure?.todo === 'restoring') await recordIntentAs(pool, row, { failure: null });
   const isHeld = table !== undefined && (await complete(pool, row, table));
   if (isHeld) await leadTwinsKeysBack(pool, row, log);
   // Left: its drop goes on by another connection, or somebody else has forgotten it.
@@ -270,7 +271,7 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
           ...outcome,
           holdSchema: held.schema,
           relocated: false,
-          failure: relocation?.failure ?? 'it was not tried',
+          failure: relocation?.failure ?? NOT_TRIED,
         };
   await recordOutcome(pool, { tables: [table], forgotten: [] });
   return true;

@@ -7,7 +7,7 @@
 
 import { renamesInPieces } from '../held/relocate/blockers.js';
 import { locateHoldTable } from '../held/relocate/locate.js';
-import { type LedgerRow, RESTORING, TORN } from '../ledger/entry.js';
+import { type LedgerRow, TORN } from '../ledger/entry.js';
 import { recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
@@ -49,8 +49,8 @@ export async function isTorn(pool: ServicePool, row: LedgerRow): Promise<boolean
 /** Says so in its row, and the first time in the log. */
 export async function keepTorn(pool: ServicePool, row: LedgerRow, log: Log): Promise<void> {
   const { id, schema, table, failure, rowLogged } = row;
-  if (failure === TORN || failure === RESTORING) return;
-  log.warn({ event: 'torn', id, table: `${schema}.${table}`, failure: TORN }, SAID);
+  if (failure?.todo === 'torn' || failure?.todo === 'restoring') return;
+  log.warn({ event: 'torn', id, table: `${schema}.${table}`, failure: TORN.text }, SAID);
   await recordState(pool, { id, state: 'intent', onlyFrom: 'intent', failure: TORN, rowLogged });
 }
 

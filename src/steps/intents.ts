@@ -169,10 +169,7 @@ export class Intents {
   async #write(held: readonly HeldTable[]): Promise<void> {
     const ids = this.#request.ids.filter((id) => !held.some((table) => table.id === id));
     if (held.length > 0) {
-      const tables = held.map(({ failure, ...table }) => {
-        return failure === null ? table : { ...table, failure };
-      });
-      await recordOutcome(this.#options.pool, { tables, forgotten: [] });
+      await recordOutcome(this.#options.pool, { tables: held, forgotten: [] });
     }
     await this.#forget(ids);
     await this.#settleTargets((id) => held.some((table) => table.id === id));

@@ -4,6 +4,7 @@
  */
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
+import type { Failure } from '../ledger/entry.js';
 import { type ErrPacket, encodeErr } from '../wire/response.js';
 import type { Result } from '../wire/result-reader.js';
 import type { DropRequest } from './request.js';
@@ -14,7 +15,7 @@ export interface HeldTable {
   readonly holdSchema: string;
   readonly holdName: string;
   readonly relocated: boolean;
-  readonly failure: string | null;
+  readonly failure: Failure | null;
 }
 
 export interface Answer {

@@ -4,7 +4,7 @@
  */
 import { assertNever } from '../assert.js';
 import { UndropError } from '../errors.js';
-import { BLOCKED_BY_LOCK, type LastingBlocker } from '../held/relocate/blockers.js';
+import type { LastingBlocker } from '../held/relocate/blockers.js';
 import { whyItStays } from '../held/relocate/data-directory.js';
 import { detachAndRelocate, moveToRecycleSchema } from '../held/relocate/detach-and-relocate.js';
 import { keepLonger } from '../held/relocate/due-times.js';
@@ -213,7 +213,7 @@ class Try {
     const rulingOf = (id: string) => this.#intents.rulingOf(id);
     const tables = await renewDueTimes(pool, renamed, { isLate, holdMs, rulingOf });
     // After a long wait it may have keys and triggers that it had not when it was looked at.
-    const mayHaveMore = isLate && renamed.every(({ stays }) => stays !== BLOCKED_BY_LOCK);
+    const mayHaveMore = isLate && renamed.every(({ stays }) => stays?.todo !== 'unlock');
     const move = detach || mayHaveMore ? detachAndRelocate : moveToRecycleSchema;
     const server = { ...this.#request.server, lowerCaseTableNames };
     return move(pool, tables, { logged, lockWaitBudget: new LockWaitBudget(), server });

@@ -7,7 +7,7 @@
  */
 
 import { isCertainlyAbsent } from '../held/absence.js';
-import { type LedgerRow, TORN } from '../ledger/entry.js';
+import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { formatHoldName, idTimeMs, parseHoldName, type TableState } from '../names/hold-name.js';
 import { isRetiredBarrier } from '../names/names.js';
@@ -105,7 +105,7 @@ async function findUnseen(
 /** As recovery has found them. */
 function findTorn(rows: readonly LedgerRow[], seen: readonly HeldTable[]): readonly HeldTable[] {
   const ids = new Set(seen.map(({ id }) => id));
-  const torn = rows.filter(({ id, failure }) => failure === TORN && !ids.has(id));
+  const torn = rows.filter(({ id, failure }) => failure?.todo === 'torn' && !ids.has(id));
   return torn.map((row) => {
     const held = { state: 'HOLD', id: row.id, due: row.holdUntil } as const;
     const at = { schema: row.schema, name: formatHoldName(held) };

@@ -10,8 +10,6 @@
  */
 import { describe, expect, test } from '@jest/globals';
 import type { RowDataPacket } from 'mysql2/promise';
-import { BLOCKED_BY_PARTITIONS } from '../../src/held/relocate/blockers.js';
-import { TORN } from '../../src/ledger/entry.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { Dice, seededRandom } from '../support/dice.js';
 import { pairwise } from '../support/pairs.js';
@@ -297,8 +295,8 @@ class Matrix {
     const [rows] = await direct.query<RowDataPacket[]>(
       `SELECT id FROM _undrop.ledger
        WHERE schema_name = ? AND (state = 'intent' OR state = 'HOLD' AND NOT relocated)
-         AND COALESCE(failure, '') NOT IN (?, ?)`,
-      [schema, TORN, BLOCKED_BY_PARTITIONS],
+         AND COALESCE(todo, '') NOT IN ('torn', 'stays_partitions')`,
+      [schema],
     );
     return rows.length === 0;
   }

@@ -6,7 +6,6 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { TORN } from '../../src/ledger/entry.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import { restore } from '../../src/undo/run-restore.js';
@@ -100,8 +99,8 @@ async function openRows({ direct }: FaultRig): Promise<number> {
   const [rows] = await direct.query<RowDataPacket[]>(
     `SELECT id FROM _undrop.ledger
      WHERE schema_name = ? AND state IN ('intent', 'emptying', 'emptied')
-       AND COALESCE(failure, '') <> ?`,
-    [SCHEMA, TORN],
+       AND COALESCE(todo, '') <> 'torn'`,
+    [SCHEMA],
   );
   return rows.length;
 }
@@ -113,8 +112,8 @@ function isRename(command: Buffer): boolean {
 /** As recovery says of the one with partitions; then all pieces and all other rows are there. */
 async function isInPieces({ direct }: FaultRig): Promise<boolean> {
   const [rows] = await direct.query<RowDataPacket[]>(
-    'SELECT id, table_name AS name FROM _undrop.ledger WHERE schema_name = ? AND failure = ?',
-    [SCHEMA, TORN],
+    "SELECT id, table_name AS name FROM _undrop.ledger WHERE schema_name = ? AND todo = 'torn'",
+    [SCHEMA],
   );
   if (rows.length === 0) return false;
   expect(rows).toMatchObject([{ name: 'parts' }]);

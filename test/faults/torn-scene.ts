@@ -5,7 +5,6 @@
  */
 import { expect } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { TORN } from '../../src/ledger/entry.js';
 import { PLAIN, type Scene } from './scenes.js';
 
 const PARTITIONS: Readonly<Record<string, number>> = { a: 16, b: 8 };
@@ -30,8 +29,8 @@ export async function tornTables(
 ): Promise<readonly string[]> {
   const [torn] = await connection.query<RowDataPacket[]>(
     `SELECT id, table_name AS name FROM _undrop.ledger
-     WHERE schema_name = ? AND state = 'intent' AND failure = ?`,
-    [schema, TORN],
+     WHERE schema_name = ? AND state = 'intent' AND todo = 'torn'`,
+    [schema],
   );
   for (const { id, name } of torn) {
     const [pieces] = await connection.query<RowDataPacket[]>(

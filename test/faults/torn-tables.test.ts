@@ -14,7 +14,6 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { examine } from '../../src/account/examine.js';
-import { TORN } from '../../src/ledger/entry.js';
 import { silentLog } from '../../src/log.js';
 import { type ReconcileReport, reconcile } from '../../src/recovery/reconcile.js';
 import { formatHeldList, heldListJson } from '../../src/undo/format.js';
@@ -125,7 +124,7 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
 
   async function stateOf(schema: string): Promise<RowDataPacket | null> {
     const [rows] = await root.query<RowDataPacket[]>(
-      `SELECT id, state, failure FROM _undrop.ledger
+      `SELECT id, state, todo FROM _undrop.ledger
        WHERE schema_name = ? AND table_name = 'parts' AND state IN ('intent', 'HOLD')`,
       [schema],
     );
@@ -152,11 +151,11 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
       const settled = async () => {
         await recover();
         const row = await stateOf(schema);
-        return row === null || row['state'] !== 'intent' || row['failure'] === TORN;
+        return row === null || row['state'] !== 'intent' || row['todo'] === 'torn';
       };
       await until(settled, 'recovery has seen it', SETTLED_MS);
       const row = await stateOf(schema);
-      if (row?.['failure'] === TORN) {
+      if (row?.['todo'] === 'torn') {
         const id = String(row['id']);
         const listed = (await listAll(rig.pool)).find((held) => held.id === id);
         if (listed === undefined) throw new Error('what is torn is not listed');
@@ -181,7 +180,7 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
     const again = await recover();
     // It is not looked at every few seconds.
     expect([again.forgotten, again.untouched]).toEqual([[], []]);
-    expect(await stateOf(schema)).toMatchObject({ state: 'intent', failure: TORN });
+    expect(await stateOf(schema)).toMatchObject({ state: 'intent', todo: 'torn' });
     const held = await listAll(rig.pool);
     expect(heldListJson(held)).toContainEqual(expect.objectContaining({ id, state: 'TORN' }));
     expect(formatHeldList(held, null)).toContain(`${schema}.parts is in pieces`);

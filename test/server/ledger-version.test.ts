@@ -5,6 +5,7 @@
  */
 import { expect, jest } from '@jest/globals';
 import { ProxyServices } from '../../src/cli/services/proxy-services.js';
+import { findRows } from '../../src/ledger/read.js';
 import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
 import { silentLog } from '../../src/log.js';
 import {
@@ -138,6 +139,72 @@ inLanes(testServers(), 'a ledger on $name', (server, lane) => {
     await Promise.all([ensureLedger(pool), ensureLedger(pool)]).finally(() => pool.dispose());
     expect(await say(proxy, 'DROP TABLE t')).toContain('affectedRows');
     await until('it is held', async () => (await states()).includes('HOLD'));
+  });
+
+  const OLD_TEXTS = {
+    restoring: 'it is being restored: its foreign keys and triggers are still to come',
+    torn: 'UNDROP_TORN: the server was killed amid its RENAME; some of its partitions have the hold name',
+    stays_file: 'it has a DATA DIRECTORY, so it stays in its own schema',
+    stays_partitions:
+      'it has partitions, which this server renames one by one, so it stays in its own schema',
+    stays_triggers:
+      'it stays in its own schema with its triggers, which the service account could not make again: t: denied',
+    unlock: 'the session that dropped it holds LOCK TABLES',
+    relocate: 'another session has it locked',
+    detach: 'its foreign keys: another session has a table locked',
+  };
+
+  test('of version 2 is read as it is, and says what is to be done in a column from then on', async () => {
+    await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN todo');
+    await query(server, 'UPDATE _undrop.ledger_version SET version = 2');
+    const kinds = Object.entries(OLD_TEXTS);
+    const rows = kinds.map(([todo, text], index) => {
+      const place = todo === 'detach' ? '_undrop' : schema.name;
+      const state = todo === 'torn' ? 'intent' : 'HOLD';
+      return `('${index}a', '', 'p', 1, 's', 't', 'base', NOW(), 'u', '', '', NOW(), '${state}',
+        NOW(), '${place}', '${text}', ${index % 2})`;
+    });
+    const insert = (texts: readonly string[]) =>
+      query(
+        server,
+        `INSERT INTO _undrop.ledger (id, group_id, proxy_id, thread_id, schema_name, table_name,
+           kind, dropped_at, user_name, client_address, statement_text, hold_until, state,
+           state_since, hold_schema, failure, row_logged) VALUES ${texts.join(', ')}`,
+      );
+    await insert([
+      ...rows,
+      `('8a', '', 'p', 1, 's', 't', 'base', NOW(), 'u', '', '', NOW(), 'restored', NOW(), NULL,
+        'the parent is gone', 1)`,
+      `('9a', '', 'p', 1, 's', 't', 'base', NOW(), 'u', '', '', NOW(), 'HOLD', NOW(), NULL, NULL, 1)`,
+    ]);
+    const pool = poolOn(server);
+    const read = async () => {
+      const found = [
+        ...(await findRows(pool, { by: 'live' })),
+        ...(await findRows(pool, { by: 'id', prefix: '8a' })),
+      ].sort((one, other) => (one.id < other.id ? -1 : 1));
+      return found.map(({ failure }) => failure);
+    };
+    const expected = [
+      ...kinds.map(([todo, text]) => ({ todo, text })),
+      { todo: null, text: 'the parent is gone' },
+      null,
+    ];
+    try {
+      expect(await read()).toEqual(expected);
+      await Promise.all([ensureLedger(pool), ensureLedger(pool)]);
+      expect(await read()).toEqual(expected);
+      const kept = await query<{ todo: string | null; failure: string | null }>(
+        server,
+        'SELECT todo, failure FROM _undrop.ledger ORDER BY id',
+      );
+      expect(kept.map(({ todo }) => todo)).toEqual([...kinds.map(([todo]) => todo), null, null]);
+      expect(kept.map(({ failure }) => failure)).toEqual(
+        expected.map((failure) => failure?.text ?? null),
+      );
+    } finally {
+      await pool.dispose();
+    }
   });
 
   test('that takes long to complete keeps no proxy from its start', async () => {

@@ -261,14 +261,15 @@ describe.each(testServers())('the ledger on $name', (server) => {
     await renameAway(own.session, drop);
     const [id = ''] = drop.intent.tables.map((table) => table.id);
     const [holdName = ''] = drop.holdNames;
+    const failure = { todo: 'relocate', text: 'locked' } as const;
     const outcome = {
-      tables: [{ id, holdSchema: own.schema.name, holdName, relocated: false, failure: 'locked' }],
+      tables: [{ id, holdSchema: own.schema.name, holdName, relocated: false, failure }],
       forgotten: [],
     };
     await recordOutcome(own.pool, outcome);
     await recordOutcome(own.pool, outcome);
     const [row] = await findRows(own.pool, { by: 'name', schema: own.schema.name, table: 'a`b' });
-    expect(row).toMatchObject({ id, state: 'HOLD', holdName, relocated: false, failure: 'locked' });
+    expect(row).toMatchObject({ id, state: 'HOLD', holdName, relocated: false, failure });
     expect(row?.definition).toMatch(/^CREATE TABLE `a``b` \(/);
     expect(await findRows(own.pool, { by: 'debt' })).toHaveLength(1);
     for (const statement of (row?.restoreScript ?? '').split(/^--.*$|;$/m)) {

@@ -5,7 +5,6 @@
 import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { UndropError } from '../../src/errors.js';
-import { RESTORING } from '../../src/ledger/entry.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
@@ -188,8 +187,8 @@ describe.each(testServers())('a restore that breaks off on $name', (server) => {
        ORDER BY id DESC LIMIT 1`,
     );
     await run(
-      `UPDATE _undrop.ledger SET state = 'removed', ended_at = UTC_TIMESTAMP(), failure = '${RESTORING}',
-       restored_as = '${schema.name}.c' WHERE id = '${row?.['id']}'`,
+      `UPDATE _undrop.ledger SET state = 'removed', ended_at = UTC_TIMESTAMP(), todo = 'restoring',
+       failure = 'it broke off', restored_as = '${schema.name}.c' WHERE id = '${row?.['id']}'`,
       `DROP TABLE ${row?.['hold_schema']}.${row?.['hold_name']}`,
       'DROP TABLE kid',
       ...FAMILY.slice(1, 2),

@@ -84,7 +84,8 @@ export async function renameAway(session: Connection, drop: UserDrop): Promise<v
 export async function recordOwed(pool: ServicePool, { facts, holdNames }: UserDrop): Promise<void> {
   const [{ id, schema: holdSchema } = { id: '', schema: '' }] = facts.tables;
   const [holdName = ''] = holdNames;
-  const outcome = { id, holdSchema, holdName, relocated: false, failure: 'locked' };
+  const failure = { todo: 'relocate', text: 'locked' } as const;
+  const outcome = { id, holdSchema, holdName, relocated: false, failure };
   await recordOutcome(pool, { tables: [outcome], forgotten: [] });
 }
 

@@ -58,6 +58,7 @@ export interface End {
   readonly there: readonly string[];
 }
 
+const BUSY = { todo: 'relocate', text: 'busy' } as const;
 const DUE = new Date('2026-03-08T12:00:00Z');
 
 export async function dropIn(world: World): Promise<End> {
@@ -116,8 +117,8 @@ class Memory {
       case 'relocate':
         return effect.tables.map(({ id, holdName }): Relocation => {
           const { relocation: outcome = 'moved' } = this.#world;
-          if (outcome === 'failed') return { id, outcome, errno: 1205, failure: 'busy' };
-          if (outcome === 'put-back') return { id, outcome, failure: 'it is a view' };
+          if (outcome === 'failed') return { id, outcome, errno: 1205, failure: BUSY };
+          if (outcome === 'put-back') return { id, outcome };
           return { id, outcome, holdSchema: recycleSchemaFor(effect.logged), holdName };
         });
       case 'recordTargets':

@@ -70,6 +70,7 @@ export interface SchemaEnd {
   readonly there: readonly string[] | null;
 }
 
+const LOCKED = { todo: 'relocate', text: 'it is locked' } as const;
 const DUE = new Date('2026-03-08T12:00:00Z');
 const SCHEMA = 'shop';
 
@@ -248,7 +249,7 @@ class Memory {
 
   #relocate({ id, table, holdName }: RelocateTable): Relocation {
     if (this.#live?.get(table)?.isStuck === true) {
-      return { id, outcome: 'failed', errno: 1205, failure: 'it is locked' };
+      return { id, outcome: 'failed', errno: 1205, failure: LOCKED };
     }
     this.#live?.delete(table);
     this.held.set(holdName, table);

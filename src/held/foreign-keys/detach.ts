@@ -21,7 +21,7 @@ import {
 import { foreignKeysOf } from '../../ledger/detached/foreign-keys.js';
 import { recordDetached } from '../../ledger/detached/record-detached.js';
 import { ownDefinition } from '../../ledger/detached/restore-script.js';
-import type { LedgerRow } from '../../ledger/entry.js';
+import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { parseHoldName } from '../../names/hold-name.js';
 import { isSameName } from '../../names/names.js';
@@ -41,12 +41,12 @@ export async function detach(
   pool: ServicePool,
   tables: readonly RelocateTable[],
   how: TryOptions,
-): Promise<readonly (string | null)[]> {
+): Promise<readonly (Failure | null)[]> {
   for (const { id, holdName } of tables) {
     assert(parseHoldName(holdName)?.id === id, 'only from a table under its hold name');
   }
-  const failures: (string | null)[] = [];
-  let plans: readonly (Plan | string | null)[];
+  const failures: (Failure | null)[] = [];
+  let plans: readonly (Plan | Failure | null)[];
   try {
     const server = await readServerFacts(pool);
     plans = await Promise.all(
@@ -67,7 +67,7 @@ export async function detach(
     }
     return failures;
   } catch (error) {
-    const failure = error instanceof Error ? error.message : String(error);
+    const failure = undone(error instanceof Error ? error.message : String(error));
     return tables.map((_table, index) => failures[index] ?? failure);
   }
 }
@@ -84,11 +84,15 @@ interface Plan {
   readonly found: FoundTriggers;
 }
 
-function isPlan(plan: Plan | string | null): plan is Plan {
-  return plan !== null && typeof plan !== 'string';
+function isPlan(plan: Plan | Failure | null): plan is Plan {
+  return plan !== null && 'table' in plan;
 }
 
-/** Null where nothing is to be taken off; a text where it can't be. */
+function undone(text: string): Failure {
+  return { todo: 'detach', text };
+}
+
+/** Null if nothing is to be taken off. */
 async function planFor(
   pool: ServicePool,
   table: RelocateTable,
@@ -96,7 +100,7 @@ async function planFor(
     readonly tables: readonly RelocateTable[];
     readonly server: ServerFacts;
   },
-): Promise<Plan | string | null> {
+): Promise<Plan | Failure | null> {
   const { id, fromSchema: schema, holdName } = table;
   const [look, children, found] = await Promise.all([
     readTable(pool, { id, schema, table: holdName }),
@@ -107,13 +111,13 @@ async function planFor(
   const [row] = await findRows(pool, { by: 'id', prefix: id });
   // A view is put back by whoever relocates it.
   if (typeof look === 'string') return null;
-  if (look.keys === null) return 'its foreign keys are not understood';
-  if (typeof children === 'string') return children;
+  if (look.keys === null) return undone('its foreign keys are not understood');
+  if (typeof children === 'string') return undone(children);
   const { triggers } = found;
   const before = row?.detached ?? NOTHING_DETACHED;
   const hasSome = look.keys.length + children.length + triggers.length > 0 || hasDetached(before);
   if (!hasSome) return found.problem;
-  if (row === undefined) return 'the ledger has no row of it';
+  if (row === undefined) return undone('the ledger has no row of it');
   const keysOut = await Promise.all(
     look.keys.map((key) => withOriginalNames(pool, key, { ...context, table, schema: row.schema })),
   );
@@ -207,7 +211,7 @@ function withKeys(
   );
 }
 
-async function record(pool: ServicePool, plan: Plan): Promise<Plan | string> {
+async function record(pool: ServicePool, plan: Plan): Promise<Plan | Failure> {
   const { table, detached, definition, row } = plan;
   const { id } = table;
   const isThere = await recordDetached(pool, {
@@ -216,10 +220,10 @@ async function record(pool: ServicePool, plan: Plan): Promise<Plan | string> {
     definition,
     rowLogged: row.rowLogged,
   });
-  return isThere ? plan : 'the ledger did not take down what is on it';
+  return isThere ? plan : undone('the ledger did not take down what is on it');
 }
 
-async function dropOwn(pool: ServicePool, plan: Plan, how: TryOptions): Promise<string | null> {
+async function dropOwn(pool: ServicePool, plan: Plan, how: TryOptions): Promise<Failure | null> {
   const { id, fromSchema: schema, holdName } = plan.table;
   return tolerantly('its foreign keys', () =>
     alter(pool, { id, schema, table: holdName }, plan.ownKeys.map(dropKey), how),
@@ -230,14 +234,14 @@ async function repointChildren(
   pool: ServicePool,
   plan: Plan,
   how: TryOptions & { readonly server: ServerFacts; readonly isOver: () => boolean },
-): Promise<string | null> {
+): Promise<Failure | null> {
   const { id, fromSchema, holdName } = plan.table;
   let { detached } = plan;
-  let failure: string | null = null;
+  let failure: Failure | null = null;
   for (const child of detached.keysIn.filter(({ isDone }) => !isDone)) {
     const what = `the foreign key of ${child.childSchema}.${child.childTable}`;
     if (how.isOver()) {
-      failure ??= `${what} was not tried`;
+      failure ??= undone(`${what} was not tried`);
       continue;
     }
     const away = { schema: fromSchema, table: holdName };
@@ -257,12 +261,12 @@ async function repointChildren(
   return failure;
 }
 
-async function tolerantly(what: string, work: () => Promise<void>): Promise<string | null> {
+async function tolerantly(what: string, work: () => Promise<void>): Promise<Failure | null> {
   try {
     await work();
     return null;
   } catch (error) {
-    if (isKilled(error)) return `${what}: another session has a table locked`;
-    return `${what}: ${error instanceof Error ? error.message : String(error)}`;
+    if (isKilled(error)) return undone(`${what}: another session has a table locked`);
+    return undone(`${what}: ${error instanceof Error ? error.message : String(error)}`);
   }
 }

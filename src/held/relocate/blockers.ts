@@ -6,27 +6,36 @@
  * only. Triggers that this account could not make again stay on their table, and no server renames
  * one with triggers into another schema. Pure.
  */
+import type { Failure } from '../../ledger/entry.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 
-/** Why such a table isn't relocated, as the ledger has it. */
-export const BLOCKED_BY_DATA_DIRECTORY = 'it has a DATA DIRECTORY, so it stays in its own schema';
+/** A reason that lasts as long as the table is held. */
+export interface LastingBlocker extends Failure {
+  readonly todo: 'stays_file' | 'stays_partitions';
+}
 
-/** The same of one with partitions. */
-export const BLOCKED_BY_PARTITIONS =
-  'it has partitions, which this server renames one by one, so it stays in its own schema';
+const BLOCKED_BY_DATA_DIRECTORY: LastingBlocker = {
+  todo: 'stays_file',
+  text: 'it has a DATA DIRECTORY, so it stays in its own schema',
+};
 
-/** Why it isn't relocated for now. */
-export const BLOCKED_BY_LOCK = 'the session that dropped it holds LOCK TABLES';
+const BLOCKED_BY_PARTITIONS: LastingBlocker = {
+  todo: 'stays_partitions',
+  text: 'it has partitions, which this server renames one by one, so it stays in its own schema',
+};
 
-/** The beginning of why; what the server says comes behind it. */
-export const BLOCKED_BY_TRIGGERS =
-  'it stays in its own schema with its triggers, which the service account could not make again';
+export const BLOCKED_BY_LOCK: Failure = {
+  todo: 'unlock',
+  text: 'the session that dropped it holds LOCK TABLES',
+};
 
-export type LastingBlocker = typeof BLOCKED_BY_DATA_DIRECTORY | typeof BLOCKED_BY_PARTITIONS;
+export const NOT_TRIED: Failure = { todo: 'relocate', text: 'it was not tried' };
 
-/** Whether nothing else is to be done with it, as long as it is held. */
-export function isBlockedForGood(failure: string | null): boolean {
-  return failure === BLOCKED_BY_DATA_DIRECTORY || failure === BLOCKED_BY_PARTITIONS;
+/** `problem`: which right or setting the service account lacks to make the triggers again. */
+export function blockedByTriggers(problem: string): Failure {
+  const why = 'which the service account could not make again';
+  const text = `it stays in its own schema with its triggers, ${why}: ${problem}`;
+  return { todo: 'stays_triggers', text };
 }
 
 type Server = Pick<ServerVersion, 'flavour' | 'versionId'>;

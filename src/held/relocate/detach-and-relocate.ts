@@ -12,7 +12,7 @@ import type { TryOptions } from '../../service/pool/statement-timeout.js';
 import { textOf } from '../../service/row.js';
 import { ER_TRG_IN_WRONG_SCHEMA } from '../../wire/server-errors.js';
 import { detach } from '../foreign-keys/detach.js';
-import { BLOCKED_BY_TRIGGERS } from './blockers.js';
+import { blockedByTriggers } from './blockers.js';
 import { type RelocateTable, type Relocation, relocate } from './relocate.js';
 
 /** One `Relocation` for each table, in order. Does not reject. */
@@ -31,7 +31,7 @@ export async function detachAndRelocate(
     if (relocation.outcome !== 'failed') return relocation;
     // The server says so of triggers that this account doesn't see, too.
     if (relocation.errno !== ER_TRG_IN_WRONG_SCHEMA) return relocation;
-    return { ...relocation, failure: `${BLOCKED_BY_TRIGGERS}: ${relocation.failure}` };
+    return { ...relocation, failure: blockedByTriggers(relocation.failure.text) };
   });
 }
 

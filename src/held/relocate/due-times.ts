@@ -17,7 +17,6 @@ import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { dateOf } from '../../service/row.js';
 import { ident, note, sql } from '../../service/sql.js';
-import { BLOCKED_BY_PARTITIONS } from './blockers.js';
 import type { RelocateTable } from './relocate.js';
 
 export interface RenewOptions {
@@ -49,7 +48,7 @@ export async function renew(
       const isWorth = lostMs > lostMsMin || (lostMs < 0 && maySooner(table.id));
       if (held === null || !isWorth || held.state !== 'HOLD') return table;
       // It is renamed once more anyway.
-      const stays = table.stays === BLOCKED_BY_PARTITIONS ? null : (table.stays ?? null);
+      const stays = table.stays?.todo === 'stays_partitions' ? null : (table.stays ?? null);
       return { ...table, newName: formatHoldName({ ...held, due }), stays };
     });
   } catch (error) {

@@ -5,7 +5,7 @@
  */
 
 import { type LedgerCursor, nextPage } from '../../ledger/cursor.js';
-import type { LedgerRow } from '../../ledger/entry.js';
+import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { writtenElsewhere } from '../../ledger/owner.js';
 import { findRows } from '../../ledger/read.js';
 import { recordOutcome, recordState } from '../../ledger/write.js';
@@ -13,7 +13,7 @@ import type { Log } from '../../log.js';
 import { parseHoldName } from '../../names/hold-name.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { BLOCKED_BY_PARTITIONS, BLOCKED_BY_TRIGGERS, isBlockedForGood } from './blockers.js';
+import { NOT_TRIED } from './blockers.js';
 import { whyItStays } from './data-directory.js';
 import { detachAndRelocate } from './detach-and-relocate.js';
 
@@ -50,16 +50,20 @@ export async function retryPending(
     const elsewhere = await writtenElsewhere(pool, rows);
     for (const row of rows) {
       if (elsewhere.has(row.id)) continue;
-      if (activeIds.has(row.id) || isBlockedForGood(row.failure)) continue;
+      if (activeIds.has(row.id) || staysForGood(row)) continue;
       tries++;
       const failure = await pay(pool, row).catch(wordsOf);
       if (failure === null) paid.push(row.id);
       // Of use once the account has another right: there is no hurry, and it was said before.
-      else if (!failure.startsWith(BLOCKED_BY_TRIGGERS)) left.push({ id: row.id, failure });
+      else if (failure.todo !== 'stays_triggers') left.push({ id: row.id, failure: failure.text });
     }
   }
   if (left.length > 0) log.warn({ left }, 'held tables that are still in their own schema');
   return { paid, left };
+}
+
+function staysForGood({ failure }: LedgerRow): boolean {
+  return failure?.todo === 'stays_file' || failure?.todo === 'stays_partitions';
 }
 
 /**
@@ -69,15 +73,15 @@ export async function retryPending(
 export async function takeOut(pool: ServicePool, schema: string): Promise<void> {
   const rows = await findRows(pool, { by: 'debt' }, { texts: false });
   for (const row of rows) {
-    if (row.holdSchema !== schema || row.failure !== BLOCKED_BY_PARTITIONS) continue;
+    if (row.holdSchema !== schema || row.failure?.todo !== 'stays_partitions') continue;
     await pay(pool, row, { leaves: true }).catch(wordsOf);
   }
 }
 
 /** One that fails keeps the others from nothing. */
-function wordsOf(error: unknown): string {
+function wordsOf(error: unknown): Failure {
   if (!isServerError(error)) throw error;
-  return error.message;
+  return { todo: 'relocate', text: error.message };
 }
 
 /** Null when paid, else what stands in the way. */
@@ -85,15 +89,15 @@ async function pay(
   pool: ServicePool,
   row: LedgerRow,
   { leaves = false }: { readonly leaves?: boolean } = {},
-): Promise<string | null> {
+): Promise<Failure | null> {
   const { id, holdSchema, holdName, table, rowLogged } = row;
   if (holdSchema === null || holdName === null || parseHoldName(holdName)?.id !== id) {
-    return 'the ledger has no hold name of it';
+    return { todo: 'relocate', text: 'the ledger has no hold name of it' };
   }
   const stays = await whyItStays(pool, { id, schema: holdSchema, name: holdName });
   const from = {
     ...{ id, fromSchema: holdSchema, holdName, table },
-    stays: leaves && stays === BLOCKED_BY_PARTITIONS ? null : stays,
+    stays: leaves && stays?.todo === 'stays_partitions' ? null : stays,
   };
   const [relocation] = await detachAndRelocate(pool, [from], { logged: row.sqlLogBin });
   switch (relocation?.outcome) {
@@ -111,8 +115,8 @@ async function pay(
       return null;
     }
     default: {
-      const failure = relocation?.failure ?? 'it was not tried';
-      if (failure !== row.failure) {
+      const failure = relocation?.failure ?? NOT_TRIED;
+      if (failure.todo !== row.failure?.todo || failure.text !== row.failure.text) {
         await recordState(pool, { id, state: 'HOLD', onlyFrom: 'HOLD', failure, rowLogged });
       }
       return failure;

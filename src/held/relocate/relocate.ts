@@ -8,6 +8,7 @@
  * to move, gets its own name back.
  */
 import { assert } from '../../assert.js';
+import type { Failure } from '../../ledger/entry.js';
 import { createSchema } from '../../ledger/tables.js';
 import { parseHoldName } from '../../names/hold-name.js';
 import { recycleSchemaFor } from '../../names/recycle-schema.js';
@@ -21,6 +22,7 @@ import {
 } from '../../service/pool/statement-timeout.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
 import { ER_CHECK_CONSTRAINT_DUP_NAME, ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
+import { NOT_TRIED } from './blockers.js';
 import { detachChecks } from './detach-checks.js';
 import { locateHoldTable } from './locate.js';
 import { findSpareSchemas, type SpareSchema } from './spare-schema.js';
@@ -34,7 +36,7 @@ export interface RelocateTable {
   /** Its own name, under which a view that was renamed by mistake is put back. */
   readonly table: string;
   /** Why it is to stay in its own schema; default null: it is to be moved. */
-  readonly stays?: string | null;
+  readonly stays?: Failure | null;
 }
 
 export type Relocation =
@@ -44,16 +46,16 @@ export type Relocation =
       readonly holdSchema: string;
       readonly holdName: string;
       /** It still binds the live, which is a debt; default null. */
-      readonly failure?: string | null;
+      readonly failure?: Failure | null;
     }
   /** It is a view: it has its own name again, and nothing is held. */
-  | { readonly id: string; readonly outcome: 'put-back'; readonly failure: string }
+  | { readonly id: string; readonly outcome: 'put-back' }
   /** Held under its hold name in its own schema, as far as is known. */
   | {
       readonly id: string;
       readonly outcome: 'failed';
       readonly errno: number | null;
-      readonly failure: string;
+      readonly failure: Failure;
     };
 
 /**
@@ -76,7 +78,7 @@ export async function relocate(
     const relocations = await relocate(pool, moving, how);
     return tables.map(({ id, stays }) => {
       const found = relocations.find((relocation) => relocation.id === id);
-      return found ?? { id, outcome: 'failed', errno: null, failure: stays ?? 'it was not tried' };
+      return found ?? { id, outcome: 'failed', errno: null, failure: stays ?? NOT_TRIED };
     });
   }
   if (tables.length === 0) return [];
@@ -202,7 +204,7 @@ async function explain(
     }
     if (here?.isView !== true) return failed(table, error);
     await runWithTimeout(pool, putBackView(table), { logged, lockWaitBudget });
-    return { id, outcome: 'put-back', failure: 'it is a view, and has its own name again' };
+    return { id, outcome: 'put-back' };
   } catch (lookError) {
     return failed(table, lookError);
   }
@@ -222,14 +224,11 @@ function moved(
 
 function failed({ id }: RelocateTable, error: unknown): Relocation {
   if (isKilled(error)) {
-    return {
-      id,
-      outcome: 'failed',
-      errno: ER_LOCK_WAIT_TIMEOUT,
-      failure: 'another session has it locked',
-    };
+    const text = 'another session has it locked';
+    const failure = { todo: 'relocate', text } as const;
+    return { id, outcome: 'failed', errno: ER_LOCK_WAIT_TIMEOUT, failure };
   }
   const errno = isServerError(error) ? error.errno : null;
-  const failure = error instanceof Error ? error.message : String(error);
-  return { id, outcome: 'failed', errno, failure };
+  const text = error instanceof Error ? error.message : String(error);
+  return { id, outcome: 'failed', errno, failure: { todo: 'relocate', text } };
 }

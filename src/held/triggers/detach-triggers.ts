@@ -10,6 +10,7 @@
 import { InvariantError } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { HeldTrigger } from '../../ledger/detached/triggers.js';
+import type { Failure } from '../../ledger/entry.js';
 import { mayUnlog } from '../../ledger/unlogged.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { isKilled, runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
@@ -24,7 +25,7 @@ import {
   ER_TRG_DOES_NOT_EXIST,
 } from '../../wire/server-errors.js';
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
-import { BLOCKED_BY_TRIGGERS } from '../relocate/blockers.js';
+import { blockedByTriggers } from '../relocate/blockers.js';
 import type { RelocateTable } from '../relocate/relocate.js';
 import { createTrigger, setModes, statementOf } from './create-trigger.js';
 import { type ShownTrigger, showTriggers } from './show-triggers.js';
@@ -37,7 +38,7 @@ export interface FoundTriggers {
   /** Those that may be taken off: all, or none. */
   readonly triggers: readonly HeldTrigger[];
   /** Why they are to stay, or null. */
-  readonly problem: string | null;
+  readonly problem: Failure | null;
 }
 
 /** Rejects where the server can't be asked at all. */
@@ -56,16 +57,19 @@ export async function findTriggers(
       known.length < triggers.length
         ? 'what made them is not understood'
         : await whyNotAgain(pool, table, known, how);
-    if (problem === null) return { triggers: known, problem };
-    return { triggers: [], problem: `${BLOCKED_BY_TRIGGERS}: ${problem}` };
+    if (problem === null) return { triggers: known, problem: null };
+    return { triggers: [], problem: blockedByTriggers(problem) };
   } catch (error) {
     if (isKilled(error)) return { triggers: [], problem: LOCKED };
     if (!isServerError(error) && !isBadName(error)) throw error;
-    return { triggers: [], problem: `${BLOCKED_BY_TRIGGERS}: ${error.message}` };
+    return { triggers: [], problem: blockedByTriggers(error.message) };
   }
 }
 
-const LOCKED = 'its triggers: another session has a table locked';
+const LOCKED: Failure = {
+  todo: 'detach',
+  text: 'its triggers: another session has a table locked',
+};
 
 function isBadName(error: unknown): error is UndropError {
   return error instanceof UndropError && error.code === 'UNDROP_BAD_NAME';
@@ -205,7 +209,7 @@ export async function dropTriggers(
   { id, fromSchema: schema, holdName }: RelocateTable,
   triggers: readonly HeldTrigger[],
   { logged, lockWaitBudget }: TryOptions,
-): Promise<string | null> {
+): Promise<Failure | null> {
   for (const { name } of triggers.toReversed()) {
     const there = sql`SELECT ${note('trigger', id)} IF(COUNT(*) = 1, 1, (SELECT 1 UNION SELECT 2))
       FROM information_schema.TRIGGERS

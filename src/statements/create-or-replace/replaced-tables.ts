@@ -9,7 +9,6 @@
 import { UndropError } from '../../errors.js';
 import { finishRestore, problemsOf } from '../../held/finish-restore.js';
 import { keepLonger } from '../../held/relocate/due-times.js';
-import { RESTORING } from '../../ledger/entry.js';
 import { findRows } from '../../ledger/read.js';
 import { recordOutcome } from '../../ledger/write.js';
 import { resolveEnded } from '../../recovery/resolve-intents.js';
@@ -112,10 +111,7 @@ export class ReplacedTables {
       await result.finish(onLate);
     }
     if (held === result.held || fate !== 'held') return;
-    const tables = held.map(({ failure, ...table }) =>
-      failure === null ? table : { ...table, failure },
-    );
-    await recordOutcome(this.#service.pool, { tables, forgotten: [] });
+    await recordOutcome(this.#service.pool, { tables: held, forgotten: [] });
   }
 
   /** Looks where it is, unless that is known, and ends what was begun. */
@@ -123,7 +119,9 @@ export class ReplacedTables {
     const { pool } = this.#service;
     const ids = held.map(({ id }) => id);
     const intents = await findRows(pool, { by: 'intent', only: ids }, { texts: false });
-    const unsure = intents.filter(({ failure }) => fate !== 'held' || failure === RESTORING);
+    const unsure = intents.filter(
+      ({ failure }) => fate !== 'held' || failure?.todo === 'restoring',
+    );
     await resolveEnded(
       pool,
       unsure.map(({ id }) => id),

@@ -8,13 +8,9 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import {
-  BLOCKED_BY_DATA_DIRECTORY,
-  BLOCKED_BY_PARTITIONS,
-  BLOCKED_BY_TRIGGERS,
-  renamesInPieces,
-} from '../../held/relocate/blockers.js';
+import { NOT_TRIED, renamesInPieces } from '../../held/relocate/blockers.js';
 import type { RelocateTable } from '../../held/relocate/relocate.js';
+import type { Failure } from '../../ledger/entry.js';
 import type { IntentTable } from '../../ledger/write.js';
 import { formatHoldName } from '../../names/hold-name.js';
 import { inBatches } from '../../names/names.js';
@@ -76,9 +72,11 @@ export function* recordTables(
     return answerWith(said);
   }
   const stays = renamesInPieces(request.server) ? yield* call('stays', tables) : [];
-  const bound = tables.find((_table, index) => stays[index] === BLOCKED_BY_DATA_DIRECTORY);
-  if (bound !== undefined) return staying(schema, bound.table, BLOCKED_BY_DATA_DIRECTORY);
-  const pieces = tables.filter((_table, index) => stays[index] === BLOCKED_BY_PARTITIONS);
+  for (const [index, { table }] of tables.entries()) {
+    const why = stays[index];
+    if (why?.todo === 'stays_file') return staying(schema, table, why);
+  }
+  const pieces = tables.filter((_table, index) => stays[index]?.todo === 'stays_partitions');
   return {
     tables: tables.filter(({ holdUntil }) => holdUntil !== null),
     inPieces: new Set(pieces.map(({ id }) => id)),
@@ -111,7 +109,7 @@ export function* holdTables(
 function heldAt(
   { id, holdName }: Pick<RelocateTable, 'id' | 'holdName'>,
   holdSchema: string,
-  failure: string | null = null,
+  failure: Failure | null = null,
 ): HeldTable {
   return { id, holdSchema, holdName, relocated: failure === null, failure };
 }
@@ -201,7 +199,7 @@ interface Moved {
   readonly held: readonly HeldTable[];
   readonly failed: readonly RelocateTable[];
   /** Why the last of them was not moved. */
-  readonly why: string;
+  readonly why: Failure;
 }
 
 /** `bound`: keys or triggers are taken off them first. */
@@ -220,7 +218,7 @@ function* relocate(
     left = moved.failed;
     const [stuck] = left;
     if (stuck === undefined) break;
-    if (tries > RELOCATE_TRIES_MAX || moved.why.startsWith(BLOCKED_BY_TRIGGERS)) {
+    if (tries > RELOCATE_TRIES_MAX || moved.why.todo === 'stays_triggers') {
       return staying(schema, stuck.table, moved.why);
     }
     yield* call('pause', RELOCATE_PAUSE_MS);
@@ -234,7 +232,7 @@ function* move(
 ): SchemaSteps<Moved> {
   const held: HeldTable[] = [];
   const failed: RelocateTable[] = [];
-  let why = '';
+  let why = NOT_TRIED;
   for (const batch of batches) {
     const relocations = yield* call('relocate', batch, detach);
     for (const [index, table] of batch.entries()) {
@@ -257,6 +255,6 @@ const MEND =
 const ALONE =
   'Drop that table by itself and wait until it is removed, or restore it elsewhere; then drop the schema.';
 
-function staying(schema: string, table: string, why: string): Answer {
-  return refuse(notDropped(schema, `its table ${table} can’t leave it (${why})`, ALONE));
+function staying(schema: string, table: string, why: Failure): Answer {
+  return refuse(notDropped(schema, `its table ${table} can’t leave it (${why.text})`, ALONE));
 }

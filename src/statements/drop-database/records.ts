@@ -223,7 +223,7 @@ export class SchemaRecords {
     const write = async () => {
       const names = lost.size === 0 ? null : await renewHeld(pool, lost);
       await recordOutcome(pool, {
-        tables: held.map(({ failure: _none, ...table }) => {
+        tables: held.map((table) => {
           return { ...table, holdName: names?.get(table.id) ?? table.holdName };
         }),
         forgotten: [...this.#tables.keys()].filter((id) => !heldIds.has(id)),

@@ -8,7 +8,7 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { BLOCKED_BY_LOCK } from '../../held/relocate/blockers.js';
+import { BLOCKED_BY_LOCK, NOT_TRIED } from '../../held/relocate/blockers.js';
 import type { Relocation } from '../../held/relocate/relocate.js';
 import { type Asked, askToDrop, waitForLocks } from '../../steps/ask-to-drop.js';
 import { know, syntaxError } from '../../steps/first-look.js';
@@ -259,7 +259,7 @@ function heldTable(moved: Move, relocations: readonly Relocation[]): readonly He
   const { id, schema } = moved.seen;
   const relocation = relocations.find((candidate) => candidate.id === id);
   const stayed = { id, holdSchema: schema, holdName, relocated: false };
-  if (relocation === undefined) return [{ ...stayed, failure: 'not tried' }];
+  if (relocation === undefined) return [{ ...stayed, failure: NOT_TRIED }];
   switch (relocation.outcome) {
     case 'moved': {
       // Its name may say another due time by now.

@@ -20,6 +20,7 @@ import { detach } from '../../held/foreign-keys/detach.js';
 import { readTable } from '../../held/foreign-keys/read-table.js';
 import { repointForeignKeys } from '../../held/foreign-keys/repointed.js';
 import { hasOthers } from '../../held/relocate/spare-schema.js';
+import type { Failure } from '../../ledger/entry.js';
 import { createSchema } from '../../ledger/tables.js';
 import { recycleSchemaFor, spareSchemasFor } from '../../names/recycle-schema.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
@@ -94,7 +95,7 @@ interface Held {
 async function freeHeld(
   pool: ServicePool,
   { place, was, logged, hasKeys }: Held,
-): Promise<{ readonly now: SeenTable | null; readonly failure: string | null }> {
+): Promise<{ readonly now: SeenTable | null; readonly failure: Failure | null }> {
   const now = await tolerantly(() => readFingerprint(pool, place, { was }));
   const { id, schema: fromSchema, table: holdName } = place;
   const { schema, table } = was;
