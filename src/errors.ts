@@ -11,6 +11,14 @@
 /** Who has to act: the one who sent it, the server, who runs undrop, or its developers. */
 export type Fault = 'client' | 'upstream' | 'operator' | 'us';
 
+/** The level at which the log has an error, by its fault; `metrics.ts` counts refusals by it. */
+export const LOG_LEVELS = {
+  client: 'warn',
+  upstream: 'warn',
+  operator: 'warn',
+  us: 'error',
+} as const satisfies Record<Fault, 'warn' | 'error'>;
+
 export interface ErrorEntry {
   readonly fault: Fault;
   /** Error number of the ERR packet. */
@@ -592,6 +600,11 @@ export class UndropError extends Error {
   get entry(): ErrorEntry {
     return ERRORS[this.code];
   }
+}
+
+/** Whose fault an error is; whatever isn't in the registry is ours. */
+export function faultOf(error: unknown): Fault {
+  return error instanceof UndropError ? error.entry.fault : 'us';
 }
 
 /** What an ERR packet needs. */

@@ -1,7 +1,9 @@
 /**
  * Counters of the process: plain integers, added to on the hot path and read by whoever reports
- * them. No labels for each query, no objects.
+ * them. No labels for each query, no objects. Refusals are counted by the fault of their error.
  */
+import type { Fault } from './errors.js';
+
 export interface Counters {
   sessionsTotal: number;
   sessionsOpen: number;
@@ -12,7 +14,11 @@ export interface Counters {
   dropsHeld: number;
   /** Statements that were passed on, and would have been held or refused. */
   dropsObserved: number;
-  statementsRefused: number;
+  /** Statements that undrop refused, by who has to act. */
+  refusalsForClients: number;
+  refusalsForServers: number;
+  refusalsForOperators: number;
+  refusalsForUs: number;
   sessionsUntracked: number;
 }
 
@@ -25,10 +31,21 @@ export function newCounters(): Counters {
     bytesFromServers: 0,
     dropsHeld: 0,
     dropsObserved: 0,
-    statementsRefused: 0,
+    refusalsForClients: 0,
+    refusalsForServers: 0,
+    refusalsForOperators: 0,
+    refusalsForUs: 0,
     sessionsUntracked: 0,
   };
 }
+
+/** The counter of the statements that were refused with an error of such a fault. */
+export const REFUSALS = {
+  client: 'refusalsForClients',
+  upstream: 'refusalsForServers',
+  operator: 'refusalsForOperators',
+  us: 'refusalsForUs',
+} as const satisfies Record<Fault, keyof Counters>;
 
 /** Counters of several processes as those of one. */
 export function addCounters(all: readonly Counters[]): Counters {

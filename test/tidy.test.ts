@@ -55,7 +55,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   '@databases/mysql': ['src/service/'],
   // The demo and its tour talk to the throwaway server as any client does.
   mysql2: ['src/service/', 'src/demo/', SERVERS, 'src/cli/commands/start.ts'],
-  'node-forge': ['src/session/login/self-signed.ts'],
+  'node-forge': ['src/session/login/certificates.ts'],
   'node-sql-parser': ['src/sql/'],
   pino: ['src/log.ts'],
   'pino-pretty': ['src/log.ts'],

@@ -1,10 +1,13 @@
 /**
- * One side of a session as the pump sees it: chunks come, chunks go, with back-pressure. Two ways
- * behind it: the raw handle (relay/raw-handle.ts), and the socket's own stream, for what has none.
+ * One side of a session as chunks that come and go with back-pressure, and the pump that carries
+ * one direction of a session from one side to the other. A side is a raw handle (raw-handle.ts), or
+ * the stream of a socket that has no such handle. The hot path, nothing else.
+ *
+ * Invariant: a pump keeps no bytes, and while its sink is full, its source is not read.
  */
 import type { Socket } from 'node:net';
-import { behindDoor, endByThrown } from './door.js';
 import { hasRawHandle, RawStream } from './raw-handle.js';
+import { behindDoor, endByThrown } from './sockets.js';
 
 export interface ByteStream {
   /** Called when what could not be written at once has been. */
@@ -72,4 +75,52 @@ export function openByteStream(socket: Socket): ByteStream {
   return hasRawHandle(socket)
     ? new RawStream(socket, { ownBytes: OWN_BYTES })
     : new SocketStream(socket);
+}
+
+export class Pump {
+  readonly #source: ByteStream;
+  readonly #sink: ByteStream;
+  #held = false;
+  #sinkFull = false;
+  #onEmpty: (() => void) | null = null;
+
+  constructor(source: ByteStream, sink: ByteStream) {
+    this.#source = source;
+    this.#sink = sink;
+    sink.onDrain = () => {
+      this.#sinkFull = false;
+      this.#onEmpty?.();
+      this.#onEmpty = null;
+      if (!this.#held) this.#source.resume();
+    };
+  }
+
+  /** `onChunk` gets each chunk as it was read, valid during the call. */
+  start(onChunk: (chunk: Buffer) => void): void {
+    this.#source.start(onChunk);
+  }
+
+  write(bytes: Buffer): void {
+    if (bytes.length === 0 || this.#sink.write(bytes)) return;
+    this.#sinkFull = true;
+    this.#source.pause();
+  }
+
+  /** Calls back, at once or later, when the sink has taken all that was written. One at a time. */
+  whenEmpty(run: () => void): void {
+    if (this.#sinkFull) this.#onEmpty = run;
+    else run();
+  }
+
+  /** Stops reading the source until `release`. */
+  hold(): void {
+    this.#held = true;
+    this.#source.pause();
+  }
+
+  /** Reads on as soon as the sink has room: what it still has to send is the source's memory. */
+  release(): void {
+    this.#held = false;
+    if (!this.#sinkFull) this.#source.resume();
+  }
 }

@@ -1,6 +1,6 @@
 /**
- * A socket's handle without the stream in front of it: reads into one buffer of its own, writes
- * with one request object, no allocation for a chunk. The only file that touches undocumented Node
+ * Uses a socket's handle without its stream: reads go into one buffer, writes have one request
+ * object, and a chunk allocates nothing. The only file that touches undocumented Node
  * (`_handle`, and what `process.binding('stream_wrap')` has); `chooseRelay` tries all of it once,
  * and where it fails sockets are used as streams (relay/byte-stream.ts).
  *
@@ -10,7 +10,7 @@
  */
 import net, { type Socket } from 'node:net';
 import type { ByteStream } from './byte-stream.js';
-import { endByThrown } from './door.js';
+import { endByThrown } from './sockets.js';
 
 interface WriteRequest {
   handle: Handle;
@@ -128,7 +128,7 @@ export class RawStream implements ByteStream {
     return false;
   }
 
-  /** TLS lays its own reader over the handle's, and its writes queue up behind ours. */
+  /** TLS lays its own reader over the handle's, and its writes queue up after ours. */
   detach(): void {
     this.pause();
     this.onDrain = () => undefined;
@@ -291,7 +291,7 @@ function handleOf(socket: Socket): Handle | null {
 }
 
 const TRY_MS = 10_000;
-/** Of these so many are written until the kernel leaves some of it to libuv. */
+/** So many chunks are written until the kernel leaves some of it to libuv. */
 const TRY_CHUNK_BYTES = 2 ** 20;
 const TRY_CHUNKS_MAX = 64;
 
@@ -326,7 +326,7 @@ async function tryTraffic(): Promise<boolean> {
     };
     let socket: Socket | null = null;
     const timer = setTimeout(() => done(false), TRY_MS);
-    // Of this process alone, also where it is one of several that share their ports.
+    // This process alone has the port, also if it is one of several that share theirs.
     server.listen({ port: 0, host: '127.0.0.1', exclusive: true }, () => {
       const { port } = server.address() as net.AddressInfo;
       const connecting = net.connect({ port, host: '127.0.0.1' });

@@ -123,7 +123,7 @@ export class ResponseTracker {
   }
 
   /**
-   * Of `count` bytes that follow, those that surely belong to the packet under way; 0 at an edge.
+   * How many of the next `count` bytes surely belong to the packet under way; 0 at an edge.
    * In the middle of a header it is one byte at a time.
    */
   bytesToPacketEnd(count: number): number {
@@ -186,7 +186,7 @@ export class ResponseTracker {
     }
   }
 
-  /** Of a row or a column definition the first byte says all, unless it may be no such. */
+  /** The first byte of a row or a column definition says all, unless it may be neither. */
   #keepHead(chunk: Buffer, at: number, taken: number): void {
     const first = chunk[at] ?? 0;
     if (this.#headBytes === 0 && first < 0xfe && this.#place !== AT_START) {
@@ -265,7 +265,7 @@ export class ResponseTracker {
         // Opening a cursor may fail when the columns are already out.
         if (first === 0xff) return this.#responseEnds();
         this.#readStatus(first);
-        // OUT parameters: MySQL says that more follows here, and not in the EOF behind the rows.
+        // OUT parameters: MySQL says that more follows here, and not in the EOF after the rows.
         this.#hasMoreAnyway = (this.#status & OUT_PARAMETERS_AND_MORE) === OUT_PARAMETERS_AND_MORE;
         // Without CLIENT_DEPRECATE_EOF this packet is all that follows where a cursor was opened.
         if ((this.#status & SERVER_STATUS_CURSOR_EXISTS) !== 0) return this.#responseEnds();

@@ -1,21 +1,18 @@
 /**
- * The two legs of one session: the sockets to the client and to the server, the streams that read
- * and write them, the pumps between, and TLS laid over either in the middle of a login.
+ * The two connections of one session: the sockets to the client and to the server, the streams
+ * that read and write them, the pumps between, and TLS laid over either in the middle of a login.
  *
- * Invariant: while TLS is being set up on one leg, nothing is read from the other, and nothing that
- * came outside of TLS is handed on.
+ * Invariant: while TLS is being set up on one connection, nothing is read from the other, and
+ * nothing that came outside of TLS is handed on.
  */
 import type { Socket } from 'node:net';
-import type { ByteStream } from '../relay/byte-stream.js';
-import { openByteStream } from '../relay/byte-stream.js';
-import { behindDoor } from '../relay/door.js';
-import { Pump } from '../relay/pump.js';
-import { NoteOfAbsent } from './commands/note-of-absent.js';
+import { type ByteStream, openByteStream, Pump } from '../relay/byte-stream.js';
+import { behindDoor, endSoon } from '../relay/sockets.js';
+import { HEADER_BYTES } from '../wire/framing.js';
 import { abandonLogin } from './dial/abandon-login.js';
 import type { Dialled } from './dial/dial.js';
 import type { LoginRelay } from './login/login.js';
 import type { ProxyTls } from './login/tls.js';
-import { endSoon } from './sockets.js';
 
 export interface ConnectionsOwner {
   readonly tls: ProxyTls;
@@ -32,7 +29,7 @@ export interface ConnectionsOwner {
   onThrown(thrown: unknown): void;
 }
 
-/** The leg to the server. */
+/** The connection to the server. */
 interface Upstream {
   readonly socket: Socket;
   readonly stream: ByteStream;
@@ -41,13 +38,14 @@ interface Upstream {
 }
 
 export class SessionConnections {
-  readonly note = new NoteOfAbsent();
   readonly #owner: ConnectionsOwner;
   #client: Socket;
   #clientStream: ByteStream;
   #upstream: Upstream | null = null;
   #toServer: Pump | null = null;
   #toClient: Pump | null = null;
+  /** Null where the session has no note that it says as a warning. */
+  #note: NoteOfAbsent | null = null;
   #isOver = false;
   /** A login that is to be left when its TLS is there. */
   #left: LoginRelay | null = null;
@@ -90,7 +88,12 @@ export class SessionConnections {
   }
 
   toClient(bytes: Buffer): void {
-    this.#toClient?.write(this.note.reworded(bytes));
+    this.#toClient?.write(this.#note === null ? bytes : this.#note.reworded(bytes));
+  }
+
+  /** The session has been made to say a note as a warning: SHOW WARNINGS comes next, if at all. */
+  expectNote(): void {
+    this.#note = new NoteOfAbsent();
   }
 
   toServer(bytes: Buffer): void {
@@ -202,4 +205,38 @@ export class SessionConnections {
   #watchUpstream(upstream: Socket): void {
     for (const event of ['end', 'close', 'error']) upstream.on(event, this.#onServerEnd);
   }
+}
+
+/** A row of SHOW WARNINGS, from its first value on: each with its length before it. */
+const SAID = Buffer.from('\x07Warning\x041008');
+const MEANT = Buffer.from('\x04Note\x041008');
+/** Who asks for warnings asks at once. */
+const CHUNKS_MAX = 16;
+
+/**
+ * The note 1008 of a DROP DATABASE IF EXISTS of a schema that isn't there. The session could be
+ * made to say it as a warning only; in the answer to the next SHOW WARNINGS it is a note again.
+ * Invariant: nothing else is changed.
+ */
+export class NoteOfAbsent {
+  #chunksLeft = CHUNKS_MAX;
+
+  /** What goes to the client; a row that is split between two chunks stays as it is. */
+  reworded(chunk: Buffer): Buffer {
+    if (this.#chunksLeft === 0) return chunk;
+    this.#chunksLeft--;
+    const at = chunk.indexOf(SAID);
+    const start = at - HEADER_BYTES;
+    if (start < 0 || !isRow(chunk, start, at + SAID.length)) return chunk;
+    const head = Buffer.from(chunk.subarray(0, at));
+    head.writeUIntLE(head.readUIntLE(start, 3) - SAID.length + MEANT.length, start, 3);
+    return Buffer.concat([head, MEANT, chunk.subarray(at + SAID.length)]);
+  }
+}
+
+/** Whether the packet at `start` is a row that ends with the one value at `last`: its message. */
+function isRow(chunk: Buffer, start: number, last: number): boolean {
+  const length = chunk[last];
+  if (length === undefined) return false;
+  return chunk.readUIntLE(start, 3) === last + 1 + length - (start + HEADER_BYTES);
 }

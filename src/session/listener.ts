@@ -7,12 +7,11 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import net from 'node:net';
-import { toClientError, UndropError } from '../errors.js';
+import { faultOf, LOG_LEVELS, toClientError, UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import type { Counters } from '../metrics.js';
-import type { ByteStream } from '../relay/byte-stream.js';
-import { openByteStream } from '../relay/byte-stream.js';
-import { behindDoor } from '../relay/door.js';
+import { type ByteStream, openByteStream } from '../relay/byte-stream.js';
+import { behindDoor, endSoon, KEEP_ALIVE } from '../relay/sockets.js';
 import { describeAddress } from '../service/errors.js';
 import type { ServerAddress } from '../service/pool/pools.js';
 import type { DropService } from '../statements/intercepted.js';
@@ -20,13 +19,17 @@ import { type Endpoint, encodeProxyHeader } from '../wire/connection/proxy-heade
 import { encodePacket } from '../wire/framing.js';
 import { encodeErr } from '../wire/response.js';
 import type { ConnectionLimit } from './connection-limit.js';
-import { assertNotOwn, type Dialled, type DialOptions, dialUpstream } from './dial/dial.js';
-import { leadsTo } from './dial/own-address.js';
+import {
+  assertNotOwn,
+  type Dialled,
+  type DialOptions,
+  dialUpstream,
+  leadsTo,
+} from './dial/dial.js';
 import { readProxyHeader } from './dial/proxy-protocol.js';
 import type { Drainable } from './drain.js';
 import type { ProxyTls } from './login/tls.js';
 import { Session } from './session.js';
-import { endSoon, KEEP_ALIVE } from './sockets.js';
 
 /** What may change while sessions are open; each new one takes what holds then. */
 export interface SessionSettings {
@@ -47,7 +50,7 @@ export interface ListenerOptions {
   readonly listen: readonly ServerAddress[];
   readonly upstreams: readonly ServerAddress[];
   readonly permits: ConnectionLimit;
-  /** Of the files of unix sockets. */
+  /** The mode of the files of unix sockets. */
   readonly listenMode: number;
   /** The addresses are shared with other processes. */
   readonly isWorker: boolean;
@@ -233,7 +236,7 @@ export class Listener implements Drainable {
   }
 
   #cutOff(socket: net.Socket, error: unknown): void {
-    this.#options.log.error({ err: error }, 'a client is cut off, as it could not be served');
+    this.#options.log.error({ err: error }, 'a client is cut off because it could not be served');
     socket.destroy();
   }
 
@@ -253,7 +256,7 @@ export class Listener implements Drainable {
     if (this.#lines.isDue()) {
       const who = client === null ? 'unix socket' : describeAddress(client);
       const fields = { client: who, refused: counters.sessionsRefused, reference, err: error };
-      log.warn(fields, 'a client was turned away');
+      log[LOG_LEVELS[faultOf(error)]](fields, 'a client was turned away');
     }
     const payload = encodeErr({ errno, sqlState: null, message: Buffer.from(message) });
     socket.on('error', () => socket.destroy());
@@ -326,7 +329,7 @@ async function removeStaleSocket(path: string): Promise<void> {
     probe.once('error', (cause: NodeJS.ErrnoException) => {
       if (cause.code === 'ECONNREFUSED') return resolve(true);
       // Somebody may well listen there (EACCES, EAGAIN), or it is no stream (EPROTOTYPE).
-      const words = `a socket is there, of which is not known whether anybody listens on it: ${cause.message}`;
+      const words = `a socket is there, and it is not known whether anybody listens on it: ${cause.message}`;
       reject(new UndropError('UNDROP_LISTEN', { address: path, cause: words }, cause));
     });
   });

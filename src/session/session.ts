@@ -7,22 +7,48 @@
  * that session and no other.
  */
 import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { InvariantError } from '../assert.js';
 import { toClientError, UndropError } from '../errors.js';
-import { behindDoor } from '../relay/door.js';
-import type { DropService, Interception, Taken } from '../statements/intercepted.js';
-import { loggedText } from '../steps/refusals/logged-text.js';
+import type { Log } from '../log.js';
+import type { Counters } from '../metrics.js';
+import type { ByteStream } from '../relay/byte-stream.js';
+import { behindDoor } from '../relay/sockets.js';
+import type { ServerAddress } from '../service/pool/pools.js';
+import type { Answered, DropService, Taken } from '../statements/intercepted.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { CommandPhase } from './commands/command-phase.js';
 import { SessionConnections } from './connections.js';
 import { abandonUnanswered, reportBrokenLogin } from './dial/abandon-login.js';
 import type { Dialled } from './dial/dial.js';
-import { lastWords } from './final-error.js';
-import type { Observed, Observing } from './gate/observe.js';
 import { type Login, LoginRelay } from './login/login.js';
-import type { SessionOptions } from './session-options.js';
+import type { ProxyTls } from './login/tls.js';
+import { lastWords, SessionReport, type Who } from './session-report.js';
 
-type Answered = Extract<Interception, { kind: 'answer' }>;
+/** What a session is given by the listener that let its client in. */
+export interface SessionOptions {
+  readonly client: Socket;
+  /** Its bytes; not read yet. */
+  readonly clientStream: ByteStream;
+  readonly clientAddress: string;
+  /** Milliseconds that the client may take for each answer of its login. */
+  readonly loginTimeoutMs: number;
+  readonly tls: ProxyTls;
+  readonly log: Log;
+  readonly counters: Counters;
+  /** Stops trying further addresses when `signal` is aborted. */
+  dial(signal: AbortSignal): Promise<Dialled>;
+  /** The service for the address that was dialled. */
+  serviceFor(dialled: Dialled): DropService;
+  /** Work that goes on after the answer; a shutdown waits for it. */
+  background(work: Promise<void>): void;
+  /** The login there ended in a way that the server may count (reset-host-errors.ts). */
+  onBrokenLogin(address: ServerAddress): void;
+  /** Tables were held, and the ledger has it. */
+  onHeld(): void;
+  /** The session is over. */
+  onClose(): void;
+}
 
 type Phase =
   | { readonly name: 'dialling'; readonly stopTrying: AbortController }
@@ -31,7 +57,6 @@ type Phase =
       readonly name: 'commands';
       readonly commands: CommandPhase;
       readonly login: Login;
-      readonly dialled: Dialled;
     }
   | { readonly name: 'closed' };
 
@@ -40,7 +65,8 @@ const EARLY_BYTES_MAX = 4_096;
 
 export class Session {
   readonly #options: SessionOptions;
-  readonly #legs: SessionConnections;
+  readonly #connections: SessionConnections;
+  readonly #report: SessionReport;
   #phase: Phase = { name: 'dialling', stopTrying: new AbortController() };
   /** `ended`: it sends no more, and reads on. */
   #clientIs: 'here' | 'ended' | 'gone' = 'here';
@@ -51,14 +77,15 @@ export class Session {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#legs = new SessionConnections(options.client, options.clientStream, {
+    this.#report = new SessionReport(options, () => this.#who());
+    this.#connections = new SessionConnections(options.client, options.clientStream, {
       tls: options.tls,
       onClientBytes: (chunk) => this.#onClientBytes(chunk),
       onServerBytes: (chunk) => this.#onServerBytes(chunk),
       onClientEnd: () => this.#onClientEnd(),
       onClientError: (error) => {
         if (error instanceof InvariantError) this.#fail(error);
-        options.log.debug({ ...this.#who(), err: error }, 'the client broke off');
+        this.#report.note('debug', error, 'the client broke off');
       },
       onClientGone: () => this.#onClientGone(),
       onServerEnd: (error) => this.#onServerEnd(error),
@@ -71,7 +98,7 @@ export class Session {
     const phase = this.#phase;
     if (phase.name !== 'dialling') return;
     try {
-      this.#legs.start();
+      this.#connections.start();
       this.#relay(await this.#options.dial(phase.stopTrying.signal));
     } catch (error) {
       this.#fail(error);
@@ -87,7 +114,7 @@ export class Session {
   /** Ends the session now. */
   destroy(): void {
     this.#guarded(() => this.#close(new UndropError('UNDROP_SHUTTING_DOWN')));
-    this.#legs.destroy();
+    this.#connections.destroy();
   }
 
   #relay(dialled: Dialled): void {
@@ -97,11 +124,14 @@ export class Session {
       this.#endBoth();
       return abandonUnanswered({ ...dialled, heard: greeting, onBroken });
     }
-    const legs = this.#legs;
+    const connections = this.#connections;
     const relay: LoginRelay = new LoginRelay({
-      security: this.#options.tls.securityFor(legs.clientIsLocal ? 'socket' : 'plain', address),
-      toClient: (bytes) => legs.toClient(bytes),
-      toServer: (bytes) => legs.toServer(bytes),
+      security: this.#options.tls.securityFor(
+        connections.clientIsLocal ? 'socket' : 'plain',
+        address,
+      ),
+      toClient: (bytes) => connections.toClient(bytes),
+      toServer: (bytes) => connections.toServer(bytes),
       onGreeting: () => undefined,
       secureClient: (clientHello) => this.#secureClient(relay, clientHello),
       secureServer: () => this.#secureServer(relay, dialled),
@@ -110,9 +140,9 @@ export class Session {
         this.#enterCommands(dialled, login, rest);
       },
     });
-    this.#phase = { name: 'login', relay, dialled };
+    this.#enter({ name: 'login', relay, dialled });
     const stopWatching = reportBrokenLogin(socket, relay, onBroken);
-    legs.connect(dialled);
+    connections.connect(dialled);
     this.#onServerBytes(greeting);
     const early = this.#early;
     this.#early = Buffer.alloc(0);
@@ -122,10 +152,10 @@ export class Session {
   }
 
   #secureClient(relay: LoginRelay, clientHello: Buffer): void {
-    this.#legs.secureClient(clientHello).then(
+    this.#connections.secureClient(clientHello).then(
       () => this.#inLogin(() => relay.clientIsSecure()),
       (error: unknown) => {
-        this.#options.log.info({ ...this.#who(), err: error }, 'no TLS with a client');
+        this.#report.note('info', error, 'no TLS with a client');
         this.#clientIs = 'gone';
         this.#guarded(() => this.#endBoth());
       },
@@ -133,7 +163,7 @@ export class Session {
   }
 
   #secureServer(relay: LoginRelay, dialled: Dialled): void {
-    this.#legs.secureServer(dialled).then(
+    this.#connections.secureServer(dialled).then(
       () => this.#inLogin(() => relay.serverIsSecure()),
       (error: unknown) => this.#fail(error),
     );
@@ -152,7 +182,7 @@ export class Session {
     login: Login,
     rest: { readonly fromServer: Buffer; readonly fromClient: Buffer },
   ): void {
-    const legs = this.#legs;
+    const connections = this.#connections;
     const service = this.#options.serviceFor(dialled);
     const commands = new CommandPhase(login, {
       service,
@@ -161,17 +191,18 @@ export class Session {
         upstreamLocalPort: dialled.localPort,
         clientAddress: this.#options.clientAddress,
       },
-      toClient: (bytes) => legs.toClient(bytes),
-      toServer: (bytes) => legs.toServer(bytes),
-      whenSent: (run) => legs.whenSent(run),
-      holdClient: () => legs.holdClient(),
-      releaseClient: () => legs.releaseClient(),
-      observing: () => this.#observing(service),
-      onAnswer: (taken, answer) => this.#report(taken, answer, service),
+      toClient: (bytes) => connections.toClient(bytes),
+      toServer: (bytes) => connections.toServer(bytes),
+      whenSent: (run) => connections.whenSent(run),
+      holdClient: () => connections.holdClient(),
+      releaseClient: () => connections.releaseClient(),
+      observing: () => this.#report.observing(service),
+      onAnswer: (taken, answer) => this.#onAnswer(taken, answer, service),
       onSettled: () => this.#onSettled(),
+      onState: (from, to) => this.#report.onState('commands', from, to),
       onFailure: (error) => this.#fail(error),
     });
-    this.#phase = { name: 'commands', commands, login, dialled };
+    this.#enter({ name: 'commands', commands, login });
     this.#clearLoginTimer();
     if (rest.fromServer.length > 0) commands.feedServer(rest.fromServer);
     if (rest.fromClient.length > 0) commands.feedClient(rest.fromClient);
@@ -213,49 +244,22 @@ export class Session {
 
   #onSettled(): void {
     const phase = this.#phase;
-    // What came behind may be ours as well; then that comes first.
+    // What came after it may be ours as well; then that comes first.
     if (phase.name === 'commands' && phase.commands.isIntercepting) return;
     if (this.#clientIs === 'gone') this.#endBoth();
-    else if (this.#clientIs === 'ended') this.#legs.endServer();
+    else if (this.#clientIs === 'ended') this.#connections.endServer();
     else if (this.#draining) this.#drainIfIdle();
   }
 
-  /** What isn't held, as UNDROP_MODE says so. */
-  #observing({ observes }: DropService): Observing | null {
-    if (observes === undefined || observes.size === 0) return null;
-    const tell = ({ text, isClear, tables }: Observed) => {
-      this.#options.counters.dropsObserved++;
-      const fields = { event: 'observed', tables, statement: loggedText(text) };
-      const what = isClear ? 'not held: the server drops it' : 'not held, if it is a drop at all';
-      this.#options.log.warn({ ...this.#who(), ...fields }, what);
-    };
-    return { protect: observes, tell };
-  }
-
-  #report(taken: Taken, answer: Answered, service: DropService): void {
-    const { log, counters, background, onHeld } = this.#options;
-    const { refusal, dropped, isNote } = answer;
-    if (isNote === true) this.#legs.note.expect();
-    if (refusal !== null) {
-      counters.statementsRefused++;
-      const statement = loggedText(taken.text);
-      log.warn({ ...this.#who(), code: refusal.code, statement }, refusal.message);
-    }
+  #onAnswer(taken: Taken, answer: Answered, service: DropService): void {
+    const { background, onHeld } = this.#options;
+    const { dropped, isNote } = answer;
+    if (isNote === true) this.#connections.expectNote();
+    this.#report.onAnswer(taken, answer);
     if (dropped === null) return;
     const isHeld = dropped.held.length > 0;
-    if (isHeld) {
-      counters.dropsHeld += dropped.held.length;
-      const held = dropped.held.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`);
-      const { tables, by = [] } = dropped;
-      const ruled = by.some((one) => one !== null) ? { by } : {};
-      log.info({ ...this.#who(), event: 'held', tables, held, ...ruled }, 'tables are held');
-    }
-    const notYet = (error: unknown) => {
-      const fields = { ...this.#who(), err: error };
-      if (isHeld) log.warn(fields, 'the outcome of a drop is not in the ledger yet');
-      else log.debug(fields, 'what a drop that failed has left in the ledger is there still');
-    };
-    const finished = dropped.finish(notYet).catch(notYet);
+    const onUnfinished = (error: unknown) => this.#report.onUnfinished(error, { isHeld });
+    const finished = dropped.finish(onUnfinished).catch(onUnfinished);
     if (!isHeld) return background(finished);
     const owed = dropped.held.filter(({ relocated }) => !relocated).map(({ id }) => id);
     background(finished.then(onHeld));
@@ -273,7 +277,7 @@ export class Session {
     if (phase.name === 'login') return this.#endBoth();
     // A drop under way is brought to its end; natively the server would do the same.
     if (phase.name === 'commands' && phase.commands.isIntercepting) return;
-    this.#legs.endServer();
+    this.#connections.endServer();
   }
 
   /** The client's socket is gone. */
@@ -299,29 +303,29 @@ export class Session {
   #endBoth(): void {
     const phase = this.#phase;
     this.#close(null);
-    this.#legs.leaveServer(phase.name === 'login' ? phase.relay : null);
-    this.#legs.endClient();
+    this.#connections.leaveServer(phase.name === 'login' ? phase.relay : null);
+    this.#connections.endClient();
   }
 
   #onServerEnd(error: Error | null): void {
     const phase = this.#phase;
     if (phase.name === 'closed') return;
     if (error instanceof InvariantError) return this.#fail(error);
-    if (error !== null) this.#options.log.info({ ...this.#who(), err: error }, 'server broke off');
+    if (error !== null) this.#report.note('info', error, 'server broke off');
     this.#close(error ?? new Error('The server closed the connection.'));
-    this.#legs.endClient();
-    this.#legs.destroyServer();
+    this.#connections.endClient();
+    this.#connections.destroyServer();
   }
 
   #guarded(run: () => void): void {
     behindDoor(run, (thrown) => this.#onThrown(thrown))();
   }
 
-  /** By what nobody awaits: an event, a timer. */
+  /** Something that nobody awaits has thrown: an event, a timer. */
   #onThrown(thrown: unknown): void {
     if (this.#phase.name !== 'closed') return this.#fail(thrown);
-    this.#options.log.error({ ...this.#who(), err: thrown }, 'a session that was over has failed');
-    this.#legs.destroy();
+    this.#report.onBroken(thrown, 'a session that was over has failed');
+    this.#connections.destroy();
   }
 
   /** Something went wrong: the client gets an error where one can be said, and both sides end. */
@@ -329,9 +333,8 @@ export class Session {
     try {
       this.#endWith(thrown);
     } catch (error) {
-      const fields = { client: this.#options.clientAddress, err: error };
-      this.#options.log.error(fields, 'a session is cut off, as it could not be ended');
-      this.#legs.destroy();
+      this.#report.onBroken(error, 'a session is cut off because it could not be ended');
+      this.#connections.destroy();
     }
   }
 
@@ -343,14 +346,12 @@ export class Session {
         ? new UndropError('UNDROP_MALFORMED_PACKET', { problem: thrown.message }, thrown)
         : thrown;
     const reference = randomBytes(6).toString('hex');
-    const fields = { ...this.#who(), phase: phase.name, reference, err: error };
-    if (error instanceof UndropError) this.#options.log.warn(fields, error.message);
-    else this.#options.log.error(fields, 'a session ends on an error of undrop');
+    this.#report.onFailure(error, { phase: phase.name, reference });
     const answer = lastWords(phase, toClientError(error, reference));
     this.#close(error instanceof Error ? error : new Error(String(error)));
-    this.#legs.endClient(answer);
-    if (phase.name === 'login') this.#legs.leaveServer(phase.relay);
-    else this.#legs.destroyServer();
+    this.#connections.endClient(answer);
+    if (phase.name === 'login') this.#connections.leaveServer(phase.relay);
+    else this.#connections.destroyServer();
   }
 
   /** Leaves every phase; whoever waits on the user session gets `error`. May run twice. */
@@ -359,9 +360,9 @@ export class Session {
     if (phase.name === 'closed') return;
     this.#clearLoginTimer();
     if (phase.name === 'dialling') phase.stopTrying.abort();
-    this.#phase = { name: 'closed' };
     try {
-      this.#legs.letGo();
+      this.#enter({ name: 'closed' });
+      this.#connections.letGo();
       if (phase.name !== 'commands') return;
       if (phase.commands.untracked) this.#options.counters.sessionsUntracked++;
       phase.commands.fail(error ?? new Error('The session ended.'));
@@ -382,7 +383,14 @@ export class Session {
     this.#loginTimer = null;
   }
 
-  #who(): { readonly client: string; readonly user: string; readonly threadId: number | null } {
+  /** The one place where the phase changes. */
+  #enter(phase: Phase): void {
+    const from = this.#phase.name;
+    this.#phase = phase;
+    this.#report.onState('session', from, phase.name);
+  }
+
+  #who(): Who {
     const phase = this.#phase;
     const client = this.#options.clientAddress;
     if (phase.name !== 'commands') return { client, user: '', threadId: null };

@@ -123,7 +123,7 @@ export type Interception =
       readonly refusal: UndropError | null;
       readonly facts: UserFacts | null;
       readonly dropped: DropResult | null;
-      /** What the session has as a warning is a note (note-of-absent.ts). Default: false. */
+      /** What the session has as a warning is a note (session/connections.ts). Default: false. */
       readonly isNote?: boolean;
     };
 

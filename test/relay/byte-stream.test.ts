@@ -3,8 +3,12 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { InvariantError } from '../../src/assert.js';
-import { type ByteStream, openByteStream, SocketStream } from '../../src/relay/byte-stream.js';
-import { Pump } from '../../src/relay/pump.js';
+import {
+  type ByteStream,
+  openByteStream,
+  Pump,
+  SocketStream,
+} from '../../src/relay/byte-stream.js';
 import { chooseRelay, RawStream } from '../../src/relay/raw-handle.js';
 import { breakOff } from '../support/break-off.js';
 

@@ -8,7 +8,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { silentLog } from '../../src/log.js';
-import type { LegSecurity } from '../../src/session/login/connection-security.js';
+import type { ConnectionSecurity } from '../../src/session/login/connection-security.js';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { type Certificates, makeCertificates } from '../support/certificates.js';
 import {
@@ -38,7 +38,7 @@ jest.setTimeout(300_000);
 
 const PASSWORD = 'pa$$ wörd;';
 const ITS_OWN = 'its own';
-const LEGS: readonly LegSecurity[] = ['plain', 'tls', 'socket'];
+const LEGS: readonly ConnectionSecurity[] = ['plain', 'tls', 'socket'];
 const LIBRARIES: readonly Library[] = ['mysql2', 'mariadb'];
 
 /** mysql2 can't do them, whatever the way. */
@@ -72,12 +72,12 @@ const SITUATIONS: readonly Situation[] = [
 interface Cell {
   readonly plugin: LoginPlugin;
   readonly library: Library;
-  readonly client: LegSecurity;
-  readonly upstream: LegSecurity;
+  readonly client: ConnectionSecurity;
+  readonly upstream: ConnectionSecurity;
 }
 
 /** The legs over which that server can be reached at all. */
-function legsOf(name: string): readonly LegSecurity[] {
+function legsOf(name: string): readonly ConnectionSecurity[] {
   return LEGS.filter((leg) => leg !== 'tls' || !SERVERS_WITHOUT_TLS.has(name));
 }
 
@@ -120,7 +120,7 @@ describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)',
   let files: Certificates;
   let server: ThrowawayServer;
   let watch: Sha2Watch;
-  const doors = new Map<LegSecurity, Door>();
+  const doors = new Map<ConnectionSecurity, Door>();
   const proxies: ProxyTarget[] = [];
   const told = new Map<string, string>();
   /** Those that were changed, by plugin. */
@@ -147,7 +147,7 @@ describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)',
     files.remove();
   });
 
-  function startProxy(upstream: LegSecurity, socketPath: string): Promise<ProxyTarget> {
+  function startProxy(upstream: ConnectionSecurity, socketPath: string): Promise<ProxyTarget> {
     const variables = {
       LISTEN: `127.0.0.1:0,${socketPath}`,
       TLS_CERT: files.cert,
@@ -175,7 +175,7 @@ describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)',
     return { library, leg: client, door };
   }
 
-  function pastProxy({ library }: Cell, leg: LegSecurity): Way {
+  function pastProxy({ library }: Cell, leg: ConnectionSecurity): Way {
     const { host, port } = server;
     return { library, leg, door: { host, port, socketPath: socketOf(server) } };
   }
@@ -206,7 +206,11 @@ describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)',
     return `${await logIn(way, account)} / ${await logIn(way, account)}`;
   }
 
-  async function directly(cell: Cell, leg: LegSecurity, situation: Situation): Promise<string> {
+  async function directly(
+    cell: Cell,
+    leg: ConnectionSecurity,
+    situation: Situation,
+  ): Promise<string> {
     const key = [cell.plugin.plugin, cell.library, leg, situation.situation].join();
     const said = told.get(key) ?? (await logInTwice(pastProxy(cell, leg), cell, situation));
     told.set(key, said);
@@ -347,7 +351,7 @@ describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)',
 
 function rowsOf(
   cells: readonly Cell[],
-): (readonly [string, Library, LegSecurity, LegSecurity, Cell])[] {
+): (readonly [string, Library, ConnectionSecurity, ConnectionSecurity, Cell])[] {
   return cells.map((cell) => [cell.plugin.plugin, cell.library, cell.client, cell.upstream, cell]);
 }
 

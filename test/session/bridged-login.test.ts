@@ -6,15 +6,15 @@ import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypt
 import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { type ServerKeyPolicy, spkiOf } from '../../src/service/login/server-key.js';
-import { ChangeUser } from '../../src/session/login/change-user.js';
-import type { LegSecurity, ProxyKey } from '../../src/session/login/connection-security.js';
+import { ChangeUser } from '../../src/session/login/auth-exchange.js';
+import type { ConnectionSecurity, ProxyKey } from '../../src/session/login/connection-security.js';
 import { type Login, LoginRelay } from '../../src/session/login/login.js';
 import { PacketAssembler } from '../../src/wire/framing.js';
 import { SERVER_KEYS, Sha2Client, type Sha2Plugin, Sha2Server } from '../support/sha2-parties.js';
 
 const PASSWORD = 'the sëcret';
 const OWN = proxyKeyOf(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey);
-const LEGS: readonly LegSecurity[] = ['plain', 'socket', 'tls'];
+const LEGS: readonly ConnectionSecurity[] = ['plain', 'socket', 'tls'];
 const PLUGINS: readonly Sha2Plugin[] = ['caching_sha2_password', 'sha256_password'];
 
 function proxyKeyOf(privateKey: KeyObject): ProxyKey {
@@ -24,8 +24,8 @@ function proxyKeyOf(privateKey: KeyObject): ProxyKey {
 
 interface Played {
   readonly plugin: Sha2Plugin;
-  readonly client: LegSecurity;
-  readonly upstream: LegSecurity;
+  readonly client: ConnectionSecurity;
+  readonly upstream: ConnectionSecurity;
   /** What the account has. */
   readonly password?: string;
   /** What the client says. */
@@ -190,7 +190,7 @@ describe.each(CELLS)('[21] [22] [23] [25] $plugin, $client to $upstream, begun $
   });
 });
 
-function isSecure(plugin: Sha2Plugin, leg: LegSecurity): boolean {
+function isSecure(plugin: Sha2Plugin, leg: ConnectionSecurity): boolean {
   return leg === 'tls' || (leg === 'socket' && plugin === 'caching_sha2_password');
 }
 

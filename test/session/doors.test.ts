@@ -160,7 +160,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
     const late = await opened.client();
     fault.arm();
     (await opened.accepted()).send(GREETING);
-    await isLogged(other.client, /^a session is cut off, as it could not be ended$/);
+    await isLogged(other.client, /^a session is cut off because it could not be ended$/);
     await late.ended();
     await isServed(other);
   });
@@ -180,7 +180,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
     fault.arm();
     const late = await opened.client();
     await late.ended();
-    expect(log.errors).toEqual(['a client is cut off, as it could not be served']);
+    expect(log.errors).toEqual(['a client is cut off because it could not be served']);
     await isServed(other);
   });
 

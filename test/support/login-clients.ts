@@ -3,7 +3,7 @@
  * it in words that can be compared: who they are and whether the server sees TLS, or its error.
  */
 import { createConnection as createMariadb } from 'mariadb';
-import type { LegSecurity } from '../../src/session/login/connection-security.js';
+import type { ConnectionSecurity } from '../../src/session/login/connection-security.js';
 import { connect } from './servers.js';
 
 /** Where a client connects, by either way. */
@@ -23,7 +23,7 @@ export type Library = 'mysql2' | 'mariadb';
 /** How a client goes where. */
 export interface Way {
   readonly library: Library;
-  readonly leg: LegSecurity;
+  readonly leg: ConnectionSecurity;
   readonly door: Door;
 }
 

@@ -12,7 +12,7 @@ import {
   publicEncrypt,
   randomBytes,
 } from 'node:crypto';
-import type { LegSecurity } from '../../src/session/login/connection-security.js';
+import type { ConnectionSecurity } from '../../src/session/login/connection-security.js';
 import * as caps from '../../src/wire/capabilities.js';
 import { encodePacket, HEADER_BYTES } from '../../src/wire/framing.js';
 import { encodeErr } from '../../src/wire/response.js';
@@ -63,7 +63,7 @@ abstract class Party {
   }
 }
 
-function isSecure(plugin: Sha2Plugin, leg: LegSecurity): boolean {
+function isSecure(plugin: Sha2Plugin, leg: ConnectionSecurity): boolean {
   return leg === 'tls' || (leg === 'socket' && plugin === 'caching_sha2_password');
 }
 
@@ -84,7 +84,7 @@ function scrambleOf(password: string, nonce: Buffer): Buffer {
 export interface ServerOptions {
   readonly plugin: Sha2Plugin;
   readonly password: string;
-  readonly leg: LegSecurity;
+  readonly leg: ConnectionSecurity;
   /** What the greeting names. */
   readonly greets: Sha2Plugin | 'mysql_native_password';
   /** Knows the password's hash already. */
@@ -223,7 +223,7 @@ export class Sha2Server extends Party {
 
 export interface ClientOptions {
   readonly password: string;
-  readonly leg: LegSecurity;
+  readonly leg: ConnectionSecurity;
   /** A key that it has in a file. */
   readonly knownKey?: KeyObject;
   readonly out: (bytes: Buffer) => void;

@@ -4,7 +4,7 @@
  */
 import type { Counters } from '../../metrics.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
-import type { CertificateAndKey } from '../../session/login/self-signed.js';
+import type { CertificateAndKey } from '../../session/login/certificates.js';
 import type { ProxySettings } from '../proxy-settings.js';
 
 export type ToWorker =

@@ -1,7 +1,7 @@
 /**
- * A DROP TABLE or DROP DATABASE by the protocol's prepared statements. Its PREPARE is the server's
- * own, so that the server judges the text and gives the id; then the server's handle is closed. An
- * EXECUTE of that id runs the drop, with the names as they were bound at the PREPARE.
+ * Handles a DROP TABLE or DROP DATABASE by the protocol's prepared statements. Its PREPARE is the
+ * server's own, so that the server judges the text and gives the id; then the server's handle is
+ * closed. An EXECUTE of that id runs the drop, with the names as they were bound at the PREPARE.
  *
  * Invariant: when the client gets the id, the server has no handle any more with which its text
  * could be executed.
@@ -36,7 +36,7 @@ import type { Packet } from '../../wire/framing.js';
 import { okWithWarnings } from '../../wire/response.js';
 import {
   type DispatchOptions,
-  isOfSchema,
+  isDropDatabase,
   type PreparedDrop,
   type PreparedSchema,
 } from './prepared-drops.js';
@@ -104,7 +104,7 @@ export function noRoom(statement: PreparedDrop['statement'], whose: string): Und
 
 /** For a refusal. */
 export function tablesIn(statement: PreparedDrop['statement']): string {
-  if (isOfSchema(statement)) return schemaAndTables(statement.schema);
+  if (isDropDatabase(statement)) return schemaAndTables(statement.schema);
   return listTables(statement.names);
 }
 
@@ -114,7 +114,7 @@ export async function runPreparedDrop(
   options: DispatchOptions,
 ): Promise<Interception> {
   const { statement } = drop;
-  if (isOfSchema(statement)) return runBoundSchema(drop, statement, options);
+  if (isDropDatabase(statement)) return runBoundSchema(drop, statement, options);
   return runBound(drop, statement, options);
 }
 

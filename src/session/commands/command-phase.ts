@@ -2,8 +2,11 @@
  * The command phase of one session: commands go through the gate, responses past the tracker, and a
  * statement that is ours is intercepted: the client's stream waits, the user session is ours from
  * the marker on, the answer is written, and the stream goes on.
+ *
+ * Invariant: one thing at a time has the two streams, and `State` says which; after `ended` nothing
+ * begins.
  */
-import { assert } from '../../assert.js';
+import { assert, InvariantError } from '../../assert.js';
 import type { UndropError } from '../../errors.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
 import { isFreeByHead } from '../../sql/free-text.js';
@@ -21,20 +24,25 @@ import {
 } from '../../wire/commands.js';
 import { encodePacket, HEADER_BYTES, type Packet } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
-import { classifyPacket, isMultiStatement, type LookOptions } from '../gate/classify-packet.js';
+import {
+  type ClassifyOptions,
+  classifyPacket,
+  isMultiStatement,
+  type Observing,
+  observing,
+  soughtNow,
+} from '../gate/classify-packet.js';
 import { CommandGate, longBytesMax } from '../gate/command-gate.js';
-import { type Observing, observing, soughtNow } from '../gate/observe.js';
 import { LastSeen } from '../gate/session-guess.js';
 import { type Place, textRoom } from '../gate/text-room.js';
-import { ChangeUser } from '../login/change-user.js';
+import { ChangeUser } from '../login/auth-exchange.js';
 import type { Login } from '../login/login.js';
 import { newLoginCheck } from '../login/login-check.js';
 import { WireUserSession } from '../user-session/wire-user-session.js';
 import { commandOnDrop } from './binary-protocol.js';
 import { intercept } from './dispatch.js';
 import { MultiStatementRun } from './multi-statement.js';
-import { noticeForwarded } from './named-statements.js';
-import { type DispatchOptions, PreparedDrops } from './prepared-drops.js';
+import { type DispatchOptions, noticeForwarded, PreparedDrops } from './prepared-drops.js';
 import { commandOnName } from './text-protocol.js';
 
 export interface CommandPhaseOwner {
@@ -52,13 +60,29 @@ export interface CommandPhaseOwner {
   onAnswer(taken: Taken, answer: Extract<Interception, { kind: 'answer' }>): void;
   /** An interception is over; nothing of it is under way any more. */
   onSettled(): void;
+  /** What has the streams is another from now on. */
+  onState(from: State['name'], to: State['name']): void;
   onFailure(error: unknown): void;
 }
 
-interface Looking {
-  readonly packet: Packet;
-  readonly reading: Reading<Taken | null>;
-}
+/** Why the gate has stopped. */
+type Stop =
+  | { readonly name: 'taken'; readonly taken: Taken }
+  /** Only the beginning of the text was read. */
+  | { readonly name: 'unread'; readonly packet: Packet; readonly reading: Reading<Taken | null> }
+  | { readonly name: 'change-user'; readonly packet: Packet }
+  /** A long text comes, which needs room. */
+  | { readonly name: 'long'; readonly bytes: number };
+
+/** What has the streams of the client and of the server. */
+type State =
+  | { readonly name: 'relaying' }
+  /** A text is read that takes long; its packet waits. */
+  | { readonly name: 'reading' }
+  | { readonly name: 'user-session'; readonly run: WireUserSession }
+  | { readonly name: 'multi-statement'; readonly run: MultiStatementRun }
+  | { readonly name: 'change-user'; readonly run: ChangeUser }
+  | { readonly name: 'ended' };
 
 export class CommandPhase {
   readonly #owner: CommandPhaseOwner;
@@ -66,20 +90,11 @@ export class CommandPhase {
   readonly #gate: CommandGate;
   readonly #tracker: ResponseTracker;
   readonly #prepared: PreparedDrops;
-  #taken: Taken | null = null;
-  /** A text of which only the beginning was read when the gate stopped; and it is being read. */
-  #looking: Looking | null = null;
-  #isLooking = false;
-  /** A COM_CHANGE_USER that the gate has stopped at, and one that is under way. */
-  #takenChange: Packet | null = null;
-  #changing: ChangeUser | null = null;
-  /** Bytes of the long text before which the gate has stopped, as it needs room. */
-  #longBytes: number | null = null;
+  #state: State = { name: 'relaying' };
+  #stop: Stop | null = null;
   /** The room of a long text that is held, or under way. */
   #place: Place | null = null;
   readonly #over = new AbortController();
-  #intercepting: WireUserSession | MultiStatementRun | null = null;
-  #ended = false;
   #clientIsGone = false;
   /** Once on, on for good: what might be several statements is several. */
   #multiStatements: boolean;
@@ -113,8 +128,7 @@ export class CommandPhase {
 
   /** Nothing is under way: no response owed, no command half sent, no statement of ours. */
   get isIdle(): boolean {
-    if (this.#intercepting !== null || this.#changing !== null || this.#isLooking) return false;
-    return this.#tracker.idle && this.#gate.atCommandEdge;
+    return this.#state.name === 'relaying' && this.#tracker.idle && this.#gate.atCommandEdge;
   }
 
   /**
@@ -122,21 +136,22 @@ export class CommandPhase {
    * of a response.
    */
   get errorSequenceId(): number | null {
-    if (this.#changing !== null) return this.#changing.nextToClient;
-    if (this.#intercepting instanceof MultiStatementRun) return this.#intercepting.errorSequenceId;
+    const state = this.#state;
+    if (state.name === 'change-user') return state.run.nextToClient;
+    if (state.name === 'multi-statement') return state.run.errorSequenceId;
     return this.#tracker.idle ? 1 : null;
   }
 
   get isIntercepting(): boolean {
-    const it = this.#intercepting;
-    return it instanceof MultiStatementRun ? !it.takesFile : it !== null;
+    return this.#state.name === 'user-session' || this.#state.name === 'multi-statement';
   }
 
   /** The client's socket is gone. True: what is under way is brought to its end first. */
   clientGone(): boolean {
     this.#clientIsGone = true;
-    const it = this.#intercepting;
-    return it instanceof MultiStatementRun ? !it.isRelaying : it !== null;
+    const state = this.#state;
+    if (state.name === 'multi-statement') return !state.run.isRelaying;
+    return state.name === 'user-session';
   }
 
   get inTransaction(): boolean {
@@ -153,44 +168,62 @@ export class CommandPhase {
   }
 
   feedServer(chunk: Buffer): void {
-    if (this.#intercepting !== null) return this.#intercepting.feed(chunk);
-    if (this.#changing !== null) return this.#changing.feedServer(chunk);
+    const state = this.#state;
+    if (state.name === 'user-session' || state.name === 'multi-statement') {
+      return state.run.feed(chunk);
+    }
+    if (state.name === 'change-user') return state.run.feedServer(chunk);
     this.#tracker.feed(chunk);
     this.#owner.toClient(chunk);
   }
 
   feedClient(chunk: Buffer): void {
-    if (this.#changing !== null) return this.#changing.feedClient(chunk);
-    const it = this.#intercepting;
-    if (it instanceof MultiStatementRun && it.takesFile) return it.feedClient(chunk);
-    const behind = this.#gate.feed(chunk);
-    if (behind === null) return this.#leaveRoom();
-    this.#owner.holdClient();
-    this.#take(behind).catch((error: unknown) => this.#owner.onFailure(error));
+    const state = this.#state;
+    if (state.name === 'change-user') return state.run.feedClient(chunk);
+    const rest = this.#gate.feed(chunk);
+    if (rest !== null) {
+      this.#owner.holdClient();
+      this.#take(rest).catch((error: unknown) => this.#owner.onFailure(error));
+    } else if (this.#place !== null) {
+      this.#leaveRoom(this.#place);
+    }
   }
 
-  #take(behind: Buffer): Promise<void> {
-    const [taken, change] = [this.#taken, this.#takenChange];
-    const [longBytes, looking] = [this.#longBytes, this.#looking];
-    this.#taken = null;
-    this.#looking = null;
-    this.#takenChange = null;
-    this.#longBytes = null;
-    if (change !== null) return this.#changeUser(change, behind);
-    if (looking !== null) return this.#lookOn(looking, behind);
-    if (longBytes !== null) return this.#makeRoom(longBytes, behind);
-    assert(taken !== null, 'the gate stops only at a statement that was taken');
-    return this.#intercept(taken, behind);
+  /** The gate has stopped; `rest` is what the client sent after that. */
+  #take(rest: Buffer): Promise<void> {
+    const stop = this.#stop;
+    this.#stop = null;
+    switch (stop?.name) {
+      case 'change-user':
+        return this.#changeUser(stop.packet, rest);
+      case 'unread':
+        return this.#readOn(stop, rest);
+      case 'long':
+        return this.#makeRoom(stop.bytes, rest);
+      case 'taken':
+        return this.#intercept(stop.taken, rest);
+      default:
+        throw new InvariantError('the gate stops only for a reason');
+    }
+  }
+
+  /** The one place where the state changes; a session that has ended stays so. */
+  #enter(state: State): void {
+    const from = this.#state.name;
+    if (from === 'ended') return;
+    this.#state = state;
+    this.#owner.onState(from, state.name);
   }
 
   /** The session ended: whoever waits on the user session is told, and nothing new begins. */
   fail(error: Error): void {
-    this.#ended = true;
+    const state = this.#state;
+    this.#enter({ name: 'ended' });
     this.#over.abort();
     this.#place?.leave();
     this.#prepared.forgetAll();
-    this.#intercepting?.fail(error);
-    this.#changing?.leave();
+    if (state.name === 'change-user') state.run.leave();
+    if (state.name === 'user-session' || state.name === 'multi-statement') state.run.fail(error);
   }
 
   #onCommand(command: number): void {
@@ -203,91 +236,98 @@ export class CommandPhase {
 
   #letThrough(packet: Packet): boolean {
     if (packet.payload[0] === COM_CHANGE_USER && this.#login.bridge !== null) {
-      this.#takenChange = packet;
+      this.#stop = { name: 'change-user', packet };
       return false;
     }
     this.#place?.arrived();
-    const reading = this.#look(packet);
+    const reading = this.#classify(packet);
     const { done, value } = reading.next();
-    if (done === true) this.#taken = value;
-    else this.#looking = { packet, reading };
-    return done === true && value === null;
+    if (done === true && value === null) return true;
+    this.#stop =
+      done === true && value !== null
+        ? { name: 'taken', taken: value }
+        : { name: 'unread', packet, reading };
+    return false;
   }
 
-  *#look(packet: Packet): Reading<Taken | null> {
+  *#classify(packet: Packet): Reading<Taken | null> {
     yield* this.#lastSeen.readingCommand(packet.payload);
-    const options = this.#lookOptions;
+    const options = this.#classifyOptions;
     yield* observing(packet, this.#owner.observing(), options);
     return yield* classifyPacket(packet, options);
   }
 
-  /** A text that takes long to read: what is behind it waits, and what is not ours goes on. */
-  async #lookOn({ packet, reading }: Looking, behind: Buffer): Promise<void> {
-    this.#isLooking = true;
+  /** A text that takes long to read: what came after it waits, and what is not ours goes on. */
+  async #readOn(
+    { packet, reading }: Extract<Stop, { readonly name: 'unread' }>,
+    rest: Buffer,
+  ): Promise<void> {
+    this.#enter({ name: 'reading' });
     const taken = await inSlices(reading);
-    this.#isLooking = false;
-    if (this.#ended) return;
-    if (taken !== null) return this.#intercept(taken, behind);
+    if (this.#hasEnded) return;
+    if (taken !== null) return this.#intercept(taken, rest);
     this.#onCommand(packet.payload[0] ?? 0);
     this.#owner.toServer(encodePacket(packet.payload, 0));
-    this.#goOn(Buffer.alloc(0), behind);
+    this.#goOn(Buffer.alloc(0), rest);
   }
 
-  /** The session as ours, behind whatever is under way. */
+  get #hasEnded(): boolean {
+    return this.#state.name === 'ended';
+  }
+
+  /** The session as ours, after whatever is under way. */
   #openUserSession({ failsPrepare = false } = {}): WireUserSession {
-    const userSession = new WireUserSession({
+    const run = new WireUserSession({
       capabilities: this.#login.capabilities,
       tracker: this.#tracker,
       failsPrepare,
       toServer: (bytes) => this.#owner.toServer(bytes),
       toClient: (bytes) => this.#owner.toClient(bytes),
     });
-    this.#intercepting = userSession;
-    return userSession;
+    this.#enter({ name: 'user-session', run });
+    return run;
   }
 
-  /** Where it stands in the stream is found by the marker; then it goes over the bridge. */
-  async #changeUser(packet: Packet, behind: Buffer): Promise<void> {
+  /** The marker finds the command's place in the stream; then it goes over the bridge. */
+  async #changeUser(packet: Packet, rest: Buffer): Promise<void> {
     const { bridge } = this.#login;
     assert(bridge !== null, 'without a bridge it goes through unread');
     const userSession = this.#openUserSession();
     await userSession.run([]);
-    this.#intercepting = null;
-    const changing = new ChangeUser({
+    const run = new ChangeUser({
       packet,
       bridge,
       check: newLoginCheck(this.#login),
       toClient: (bytes) => this.#owner.toClient(bytes),
       toServer: (bytes) => this.#owner.toServer(bytes),
       onDone: ({ last, fromServer, fromClient }) => {
-        this.#changing = null;
-        this.#lastSeen.inSchema(changing.schema);
+        this.#lastSeen.inSchema(run.schema);
         this.#onCommand(COM_CHANGE_USER);
         this.#tracker.feed(last);
         this.#goOn(fromServer, fromClient);
       },
     });
-    this.#changing = changing;
-    changing.begin();
-    this.#goOn(userSession.end(), behind);
+    this.#enter({ name: 'change-user', run });
+    run.begin();
+    this.#handOn(userSession.end(), rest);
   }
 
-  get #lookOptions(): LookOptions {
+  get #classifyOptions(): ClassifyOptions {
     const { capabilities } = this.#login;
     const { protect, guards = true } = this.#owner.service;
     const [server, multiStatements] = [this.#lastSeen.known(null), this.#multiStatements];
     return { capabilities, server, protect, guards, multiStatements, prepared: this.#prepared };
   }
 
-  /** Otherwise it is held as soon as there is room. */
+  /** True for a long text that isn't ours; otherwise it is held as soon as there is room. */
   #letLongPass(head: Buffer): boolean {
     if (this.#isFree(head.subarray(HEADER_BYTES))) return true;
-    this.#longBytes = longBytesMax(head.readUIntLE(0, 3));
+    this.#stop = { name: 'long', bytes: longBytesMax(head.readUIntLE(0, 3)) };
     return false;
   }
 
   #isFree(head: Buffer): boolean {
-    const { capabilities, server, multiStatements } = this.#lookOptions;
+    const { capabilities, server, multiStatements } = this.#classifyOptions;
     const isQuery = head[0] === COM_QUERY;
     if (isQuery && multiStatements) return false;
     try {
@@ -299,18 +339,17 @@ export class CommandPhase {
     }
   }
 
-  async #makeRoom(bytes: number, behind: Buffer): Promise<void> {
+  async #makeRoom(bytes: number, rest: Buffer): Promise<void> {
     const onOverdue = (error: UndropError) => this.#owner.onFailure(error);
     this.#place = await textRoom.take(bytes, this.#over.signal, onOverdue);
-    if (this.#ended) return this.#place.leave();
+    if (this.#hasEnded) return this.#place.leave();
     this.#gate.holdLong();
-    this.#goOn(Buffer.alloc(0), behind);
+    this.#goOn(Buffer.alloc(0), rest);
   }
 
   /** Gives back the room of a long text that is done with. */
-  #leaveRoom(): void {
-    const place = this.#place;
-    if (place === null || this.#gate.holdsLong) return;
+  #leaveRoom(place: Place): void {
+    if (this.#gate.holdsLong) return;
     this.#place = null;
     this.#owner.whenSent(() => place.leave());
   }
@@ -327,8 +366,8 @@ export class CommandPhase {
     };
   }
 
-  async #runPieces(taken: Taken, behind: Buffer): Promise<void> {
-    const multiStatement = new MultiStatementRun(
+  async #runMultiStatement(taken: Taken, rest: Buffer): Promise<void> {
+    const run = new MultiStatementRun(
       {
         taken,
         login: this.#login,
@@ -337,29 +376,25 @@ export class CommandPhase {
         owner: this.#owner,
         context: () => this.#context(),
         isClientGone: () => this.#clientIsGone,
-        known: (facts) => this.#lastSeen.known(facts),
-        onFacts: (facts) => this.#lastSeen.inFacts(facts),
-        prepared: this.#prepared,
+        lastSeen: this.#lastSeen,
       },
-      behind,
+      rest,
     );
-    this.#intercepting = multiStatement;
-    const interception = await multiStatement.run();
-    this.#intercepting = null;
-    const { fromServer, fromClient } = multiStatement.end();
+    this.#enter({ name: 'multi-statement', run });
+    const interception = await run.run();
+    const { fromServer, fromClient } = run.end();
     if (interception === null) return this.#goOn(fromServer, fromClient);
     if (interception.kind === 'forward') this.#prepared.doubtNames();
     this.#settle(taken, interception, fromServer, fromClient);
   }
 
-  async #intercept(taken: Taken, behind: Buffer): Promise<void> {
+  async #intercept(taken: Taken, rest: Buffer): Promise<void> {
     const read = { multiStatements: this.#multiStatements };
-    if (isMultiStatement(taken, read)) return this.#runPieces(taken, behind);
+    if (isMultiStatement(taken, read)) return this.#runMultiStatement(taken, rest);
     const userSession = this.#openUserSession({ failsPrepare: taken.carrier === 'prepare' });
     const context = { ...this.#context(), ...read, userSession };
     const interception = await this.#answerTo(taken, context);
-    this.#intercepting = null;
-    this.#settle(taken, interception, userSession.end(), behind);
+    this.#settle(taken, interception, userSession.end(), rest);
   }
 
   async #answerTo(taken: Taken, options: DispatchOptions): Promise<Interception> {
@@ -382,7 +417,7 @@ export class CommandPhase {
   /**
    * The statement is settled: its answer, or the statement itself, goes out; the stream goes on.
    */
-  #settle(taken: Taken, interception: Interception, fromServer: Buffer, behind: Buffer): void {
+  #settle(taken: Taken, interception: Interception, fromServer: Buffer, rest: Buffer): void {
     const { packet } = taken;
     if (interception.facts !== null) this.#lastSeen.inFacts(interception.facts);
     if (interception.kind === 'forward') {
@@ -393,16 +428,21 @@ export class CommandPhase {
       this.#owner.toClient(encodePacket(interception.payload, sequenceId));
       this.#owner.onAnswer(taken, interception);
     }
-    this.#goOn(fromServer, behind);
+    this.#goOn(fromServer, rest);
   }
 
-  /** The stream goes on with what came meanwhile. */
-  #goOn(fromServer: Buffer, behind: Buffer): void {
-    if (this.#ended) return;
-    this.#leaveRoom();
+  /** The streams are relayed again, beginning with what came meanwhile. */
+  #goOn(fromServer: Buffer, fromClient: Buffer): void {
+    this.#enter({ name: 'relaying' });
+    this.#handOn(fromServer, fromClient);
+  }
+
+  #handOn(fromServer: Buffer, fromClient: Buffer): void {
+    if (this.#hasEnded) return;
+    if (this.#place !== null) this.#leaveRoom(this.#place);
     if (fromServer.length > 0) this.feedServer(fromServer);
     this.#owner.releaseClient();
-    if (behind.length > 0) this.feedClient(behind);
+    if (fromClient.length > 0) this.feedClient(fromClient);
     this.#owner.onSettled();
   }
 }

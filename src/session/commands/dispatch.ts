@@ -10,8 +10,13 @@ import { UndropError } from '../../errors.js';
 import { classifying } from '../../sql/classify.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import { clientCharsetOf, modeOfSession } from '../../sql/lex/lex-mode.js';
-import type { Refused, TooMany, Verdict } from '../../sql/verdict.js';
-import { enabledKinds, isProtected } from '../../sql/verdict.js';
+import {
+  enabledKinds,
+  isProtected,
+  type Refused,
+  type TooMany,
+  type Verdict,
+} from '../../sql/verdict.js';
 import { replaceTable } from '../../statements/create-or-replace/table.js';
 import { dropSchema } from '../../statements/drop-database/text.js';
 import { dropOrPass } from '../../statements/drop-table/hold-or-pass.js';

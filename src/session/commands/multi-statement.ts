@@ -1,8 +1,8 @@
 /**
- * A text of several statements with one of ours among them, in pieces: what stands before ours goes
- * to the server as one packet, ours is taken like a text of its own, and the rest is looked at when
- * its turn comes, as the sql_mode may be another then. The client gets one answer with several
- * results, which ends at the first error.
+ * Executes a text of several statements with one of ours among them in pieces: what stands before
+ * ours goes to the server as one packet, ours is taken like a text of its own, and the rest is read
+ * when its turn comes, because the sql_mode may be another then. The client gets one answer with
+ * several results, which ends at the first error.
  *
  * Invariant: a piece goes to the server only where everything in it was seen to be none of ours, in
  * every mode that was possible then.
@@ -15,7 +15,8 @@ import { isPrepare } from '../../sql/named-statement.js';
 import { type Ahead, type OwnPiece, readingAhead, type Wanted } from '../../sql/read-ahead.js';
 import { unread } from '../../sql/recycle-schema-write.js';
 import { enabledKinds, isProtected } from '../../sql/verdict.js';
-import type { Interception, Taken } from '../../statements/intercepted.js';
+import { type Interception, refused, type Taken } from '../../statements/intercepted.js';
+import { notDone } from '../../steps/refusals/refusals.js';
 import type { UserFacts } from '../../steps/request.js';
 import { cleanFactsSql, readFacts } from '../../steps/session/facts.js';
 import { inSlices } from '../../steps/session/in-slices.js';
@@ -24,21 +25,18 @@ import { encodePacket } from '../../wire/framing.js';
 import { decodeErr, type ErrPacket, okWithMoreResults } from '../../wire/response.js';
 import { ER_PARSE_ERROR } from '../../wire/server-errors.js';
 import { HELD_BYTES_MAX } from '../gate/command-gate.js';
+import type { LastSeen } from '../gate/session-guess.js';
 import type { Login } from '../login/login.js';
 import { WireUserSession } from '../user-session/wire-user-session.js';
 import { intercept } from './dispatch.js';
-import { noticeForwarded } from './named-statements.js';
-import type { DispatchOptions, PreparedDrops } from './prepared-drops.js';
-import { InfileRelay, type PieceEnd, StatementRelay } from './relay-piece.js';
+import { type DispatchOptions, noticeForwarded } from './prepared-drops.js';
+import { type PieceEnd, StatementRelay } from './relay-piece.js';
 import { commandOnName } from './text-protocol.js';
 
-/** The two legs of the session, and who is told of answers. */
+/** The two connections of the session, and who is told of answers. */
 export interface MultiStatementOwner {
   toServer(bytes: Buffer): void;
   toClient(bytes: Buffer): void;
-  /** Stops reading the client, until `releaseClient`. */
-  holdClient(): void;
-  releaseClient(): void;
   /** A statement was answered by us. */
   onAnswer(taken: Taken, answer: Extract<Interception, { kind: 'answer' }>): void;
 }
@@ -54,46 +52,50 @@ export interface MultiStatementOptions {
   /** What the interception of one statement needs. */
   readonly context: () => Omit<DispatchOptions, 'userSession' | 'multiStatements'>;
   readonly isClientGone: () => boolean;
-  /** How its texts are read by these facts; null: how they may be, without asking. */
-  readonly known: (facts: UserFacts | null) => KnownMode;
-  readonly onFacts: (facts: UserFacts) => void;
-  readonly prepared: PreparedDrops;
+  readonly lastSeen: LastSeen;
 }
 
 /** How many statements are tried for having caused a syntax error; what CALL says is one result. */
 const CULPRITS_MAX = 8;
 
+/** The file comes amid the answers, and its sequence ids would have to be changed on their way. */
+const NO_FILE = notDone(
+  'in one query with LOAD DATA LOCAL INFILE',
+  'A table that it may name was',
+  'Send LOAD DATA LOCAL INFILE as a query of its own.',
+);
+
+/** Whether a text has the words of LOAD DATA LOCAL INFILE, wherever they are. */
+function mayAskForFile(text: Buffer): boolean {
+  const words = text.toString('latin1');
+  return [/\bload\b/i, /\blocal\b/i, /\binfile\b/i].every((word) => word.test(words));
+}
+
 export class MultiStatementRun {
   readonly #options: MultiStatementOptions;
-  /** Behind the query attributes. */
+  /** The text after the query attributes. */
   readonly #text: Buffer;
-  /** What the client sent behind its text. */
-  #behind: Buffer;
+  /** What the client sent after its text. */
+  readonly #rest: Buffer;
   #sequenceId: number;
   #userSession: WireUserSession | null = null;
   #relay: StatementRelay | null = null;
   #onRelayFailed: (error: Error) => void = () => undefined;
-  #file: InfileRelay | null = null;
   /** What came from the server while nobody waited for it. */
   #unexpected: Buffer[] = [];
   #failure: Error | null = null;
 
-  constructor(options: MultiStatementOptions, behind: Buffer) {
+  constructor(options: MultiStatementOptions, rest: Buffer) {
     const { taken } = options;
     this.#options = options;
     this.#text = taken.text;
-    this.#behind = behind;
+    this.#rest = rest;
     this.#sequenceId = (taken.packet.sequenceId + 1) & 0xff;
   }
 
   /** A response of the server's is on its way to the client. */
   get isRelaying(): boolean {
     return this.#relay !== null;
-  }
-
-  /** The client's bytes are asked for. */
-  get takesFile(): boolean {
-    return this.#file !== null;
   }
 
   /** Sequence id of an error of ours; null in the middle of a response. */
@@ -110,7 +112,7 @@ export class MultiStatementRun {
     if (!isSure && !(await this.#isSeveral())) return this.#interceptWhole();
     // Where the answer to the first piece begins is known where none is owed.
     if (!tracker.idle) await this.#session().run([]);
-    let known = this.#options.known(null);
+    let known = this.#options.lastSeen.known(null);
     let isAsked = false;
     for (let at = 0; !this.#options.isClientGone(); ) {
       const rest = this.#text.subarray(at);
@@ -119,7 +121,7 @@ export class MultiStatementRun {
         if (isAsked) return this.#refuseRest(rest);
         const facts = await this.#askFacts();
         if ('errno' in facts) return this.#say(facts.payload);
-        known = this.#options.known(facts);
+        known = this.#options.lastSeen.known(facts);
         isAsked = true;
         continue;
       }
@@ -131,17 +133,18 @@ export class MultiStatementRun {
       }
       const { ours } = ahead;
       if (ours === null && at === 0) return { kind: 'forward', facts: null };
+      if (at === 0 && mayAskForFile(this.#text)) return refused(NO_FILE, this.#one());
       isAsked = false;
       if (ours === null || ours.at > 0) {
         const isWhole = await this.#execute(rest, ahead, ours?.at ?? null);
         if (!isWhole || ours === null) return null;
         at += ours.at;
-        known = this.#options.known(null);
+        known = this.#options.lastSeen.known(null);
       } else {
         const facts = await this.#take(rest, ours);
         if (facts === 'over' || ours.next === null) return null;
         at += ours.next;
-        known = this.#options.known(facts);
+        known = this.#options.lastSeen.known(facts);
       }
     }
     return null;
@@ -158,15 +161,6 @@ export class MultiStatementRun {
     this.#relay.feed(chunk);
   }
 
-  /** The client's next bytes, where they are asked for. */
-  feedClient(chunk: Buffer): void {
-    const behind = this.#file?.feed(chunk) ?? null;
-    if (behind === null) return;
-    this.#file = null;
-    this.#behind = behind;
-    this.#options.owner.holdClient();
-  }
-
   /** The connection ended: whoever waits gets `error`. */
   fail(error: Error): void {
     this.#failure = error;
@@ -174,15 +168,16 @@ export class MultiStatementRun {
     this.#onRelayFailed(error);
   }
 
-  /** Gives the streams back: what came behind the text, and behind its answer. */
+  /** Gives the streams back: what came after the text, and after its answer. */
   end(): { readonly fromServer: Buffer; readonly fromClient: Buffer } {
     this.#closeSession();
-    return { fromServer: Buffer.concat(this.#unexpected), fromClient: this.#behind };
+    return { fromServer: Buffer.concat(this.#unexpected), fromClient: this.#rest };
   }
 
   get #wanted(): Wanted {
-    const { protect } = this.#options.context().service;
-    const names = this.#options.prepared.watchesNames;
+    const { service, prepared } = this.#options.context();
+    const { protect } = service;
+    const names = prepared.watchesNames;
     return { isOurs: (verdict) => isProtected(verdict, protect), names, ...enabledKinds(protect) };
   }
 
@@ -196,23 +191,23 @@ export class MultiStatementRun {
       const error = decodeErr(done.error);
       this.#say(await this.#inWordsOfTail(error, rest, piece.length, ahead.before, done.results));
     }
-    return !done.isBroken;
+    return !done.hasFailed;
   }
 
   /** One of ours: dropped and held, refused, or executed after all. */
   async #take(rest: Buffer, ours: OwnPiece): Promise<UserFacts | null | 'over'> {
     const { next, verdict } = ours;
     const text = rest.subarray(0, next === null ? rest.length : next - 1);
-    const { taken, owner, prepared } = this.#options;
+    const { taken, owner } = this.#options;
     const packet = { ...taken.packet, payload: this.#payload(text) };
     const piece: Taken = { ...taken, packet, text, tail: rest, verdict };
     const one = this.#one();
     const interception = this.#wanted.isOurs(verdict)
       ? await intercept(piece, one)
       : await commandOnName({ ...piece, carrier: 'named' }, one);
-    if (interception.facts !== null) this.#options.onFacts(interception.facts);
+    if (interception.facts !== null) this.#options.lastSeen.inFacts(interception.facts);
     if (interception.kind === 'forward') {
-      noticeForwarded(text, interception.facts, { ...one, prepared });
+      noticeForwarded(text, interception.facts, one);
       const isWhole = await this.#execute(rest, { before: [0], ours: null }, next);
       return isWhole ? null : 'over';
     }
@@ -230,18 +225,15 @@ export class MultiStatementRun {
     const { login, tracker, owner } = this.#options;
     return new Promise((resolve, reject) => {
       this.#onRelayFailed = reject;
-      const relay: StatementRelay = new StatementRelay({
+      const relay = new StatementRelay({
         capabilities: login.capabilities,
         sequenceId: this.#sequenceId,
         isLast,
         toClient: (bytes) => owner.toClient(bytes),
-        onFileWanted: () => this.#openFile(relay.shift),
         onDone: (end) => {
           this.#relay = null;
-          if (this.#file !== null) owner.holdClient();
-          this.#file = null;
           this.#sequenceId = end.sequenceId;
-          if (end.behind.length > 0) this.#unexpected.push(end.behind);
+          if (end.rest.length > 0) this.#unexpected.push(end.rest);
           resolve(end);
         },
       });
@@ -255,14 +247,6 @@ export class MultiStatementRun {
   #payload(text: Buffer): Buffer {
     const { payload } = this.#options.taken.packet;
     return Buffer.concat([payload.subarray(0, payload.length - this.#text.length), text]);
-  }
-
-  #openFile(shift: number): void {
-    this.#file = new InfileRelay(shift, (bytes) => this.#options.owner.toServer(bytes));
-    const early = this.#behind;
-    this.#behind = Buffer.alloc(0);
-    if (early.length > 0) this.feedClient(early);
-    if (this.#file !== null) this.#options.owner.releaseClient();
   }
 
   /** Writes an answer of one packet in its place. */
@@ -303,7 +287,7 @@ export class MultiStatementRun {
     const [answer] = await this.#session().run([{ kind: 'query', text }]);
     assert(answer !== undefined, 'the facts of the session have an answer');
     const facts = readFacts(answer);
-    if (!('errno' in facts)) this.#options.onFacts(facts);
+    if (!('errno' in facts)) this.#options.lastSeen.inFacts(facts);
     return facts;
   }
 
@@ -316,7 +300,7 @@ export class MultiStatementRun {
 
   /**
    * A syntax error quotes the text from where it is up to its end, which here is the end of the
-   * piece. The statement that it is about, prepared with everything behind it, gets the words that
+   * piece. The statement that it is about, prepared with everything after it, gets the words that
    * it would have got in the whole text: PREPARE takes no second statement, and executes nothing.
    */
   async #inWordsOfTail(

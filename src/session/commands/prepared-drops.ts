@@ -1,15 +1,17 @@
 /**
  * The drops that a session has prepared, by the ids that the server gave them, and by the names
  * that the client gave them. The server's own handle of each is closed at once, so that an EXECUTE
- * that isn't intercepted finds none; what is remembered here is what an EXECUTE runs instead.
+ * that isn't intercepted finds none; an intercepted EXECUTE runs the drop that is remembered here.
  *
  * Invariant: bounded; what is forgotten is refused by the server (1243), never executed.
  */
-
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
-import type { Flavour } from '../../sql/lex/lex-mode.js';
+import { type Flavour, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
+import { type NamedStatement, readNamedStatement } from '../../sql/named-statement.js';
+import type { ReadOptions } from '../../sql/next-statement.js';
 import type { InterceptOptions } from '../../statements/intercepted.js';
 import type { NameContext } from '../../steps/names/bind-names.js';
+import type { UserFacts } from '../../steps/request.js';
 import {
   COM_CHANGE_USER,
   COM_RESET_CONNECTION,
@@ -144,8 +146,8 @@ export class PreparedDrops {
     this.#lastId = id;
   }
 
-  /** By its plain name: `plainNameOf`. */
-  locateHoldTable(name: string): PreparedDrop | null {
+  /** The drop of a plain name (`plainNameOf`). */
+  findName(name: string): PreparedDrop | null {
     return this.#byName.get(name) ?? null;
   }
 
@@ -202,7 +204,7 @@ export class PreparedDrops {
 }
 
 /** Whether it is a DROP DATABASE. */
-export function isOfSchema(statement: PreparedDrop['statement']): statement is PreparedSchema {
+export function isDropDatabase(statement: PreparedDrop['statement']): statement is PreparedSchema {
   return 'schema' in statement;
 }
 
@@ -218,4 +220,51 @@ function bytesAsText(this: unknown, key: string, value: unknown): unknown {
 function textAsBytes(_key: string, value: unknown): unknown {
   if (typeof value !== 'string' || !value.startsWith(BYTES)) return value;
   return Uint8Array.from(Buffer.from(value.slice(1), 'latin1'));
+}
+
+export type OnName = Extract<NamedStatement, { kind: 'execute' | 'deallocate' }>;
+
+/** The statement where it concerns one of them, else null. */
+export function namedStatementEffect(
+  named: NamedStatement,
+  prepared: PreparedDrops,
+): OnName | null {
+  switch (named.kind) {
+    case 'other':
+      return null;
+    case 'disagree':
+    case 'unknown':
+      prepared.doubtNames();
+      return null;
+    case 'prepare':
+      noticePrepare(named.name, prepared);
+      return null;
+    case 'deallocate':
+      if (named.name === null) prepared.doubtNames();
+      return isKnown(named, prepared) ? named : null;
+    case 'execute':
+      return isKnown(named, prepared) ? named : null;
+  }
+}
+
+/** Whatever becomes of it, what had that name before is gone. */
+export function noticePrepare(name: string | null, prepared: PreparedDrops): void {
+  if (name === null) prepared.doubtNames();
+  else prepared.forgetName(name);
+}
+
+/** A text that goes to the server after all; `facts` null: the session's mode isn't known. */
+export function noticeForwarded(
+  text: Uint8Array,
+  facts: UserFacts | null,
+  options: ReadOptions & { readonly server: ServerVersion; readonly prepared: PreparedDrops },
+): void {
+  const { server, prepared } = options;
+  if (!prepared.watchesNames) return;
+  const mode = facts === null ? server : modeFromSqlMode(server, facts.sqlMode, facts.charset);
+  namedStatementEffect(readNamedStatement(text, mode, options), prepared);
+}
+
+function isKnown({ name }: OnName, prepared: PreparedDrops): boolean {
+  return name !== null && prepared.findName(name) !== null;
 }

@@ -1,7 +1,7 @@
 /**
- * The response to one piece of a text, as a part of the answer to the whole text: the sequence ids
- * go on from where the piece before ended, and unless it is the last piece, every OK and EOF says
- * that more results follow. All else goes to the client as it came, as it comes.
+ * Relays the response to one piece of a text as a part of the answer to the whole text: the
+ * sequence ids go on from where the piece before ended, and unless it is the last piece, every OK
+ * and EOF says that more results follow. All else goes to the client as it came, as it comes.
  *
  * Invariant: no more is kept of a response than the head of a packet, and the ERR of a piece that
  * isn't the last.
@@ -15,6 +15,7 @@ import {
 } from '../../wire/capabilities.js';
 import { COM_QUERY } from '../../wire/commands.js';
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from '../../wire/framing.js';
+import { MalformedPacketError } from '../../wire/packet-reader.js';
 
 /** header + two lenenc integers + status of an OK packet. */
 const OK_HEAD_BYTES = 21;
@@ -23,26 +24,24 @@ const ERR_BYTES_MAX = 4096;
 
 export interface StatementRelayOptions {
   readonly capabilities: Capabilities;
-  /** Of the first packet of the answer. */
+  /** Sequence id of the first packet of the answer. */
   readonly sequenceId: number;
   readonly isLast: boolean;
   readonly toClient: (bytes: Buffer) => void;
-  /** The server asked for a file of the client's, and the client knows. */
-  readonly onFileWanted: () => void;
   readonly onDone: (end: PieceEnd) => void;
 }
 
 export interface PieceEnd {
   /** It ended with an ERR. */
-  readonly isBroken: boolean;
+  readonly hasFailed: boolean;
   /** Payload of that ERR where the client doesn't have it yet. */
   readonly error: Buffer | null;
-  /** Of that ERR, or of what comes behind the response. */
+  /** Sequence id of that ERR, or of what comes after the response. */
   readonly sequenceId: number;
   /** Results before the ERR. */
   readonly results: number;
-  /** Bytes behind the response. */
-  readonly behind: Buffer;
+  /** Bytes after the response. */
+  readonly rest: Buffer;
 }
 
 export class StatementRelay {
@@ -56,9 +55,8 @@ export class StatementRelay {
   #isPart = false;
   #sequenceId: number;
   #results = 0;
-  #isBroken = false;
+  #hasFailed = false;
   #error: Buffer | null = null;
-  #asksForFile = false;
 
   constructor(options: StatementRelayOptions) {
     this.#options = options;
@@ -68,8 +66,8 @@ export class StatementRelay {
     this.#tracker.expect(COM_QUERY);
   }
 
-  /** The server counts from 1 in each piece, the client goes on: what lies between, modulo 256. */
-  get shift(): number {
+  /** The server counts from 1 in each piece, the client goes on: the difference, modulo 256. */
+  get #shift(): number {
     return (this.#options.sequenceId - 1) & 0xff;
   }
 
@@ -99,8 +97,6 @@ export class StatementRelay {
     const said = at - kept;
     this.#options.toClient(bytes.subarray(0, said));
     if (isDone) this.#finish(Buffer.from(bytes.subarray(at)));
-    else if (this.#asksForFile) this.#options.onFileWanted();
-    this.#asksForFile = false;
   }
 
   /** How many bytes of the packet at `at` have to be there before any of it goes on. */
@@ -140,7 +136,7 @@ export class StatementRelay {
     this.#tracker.feed(bytes, at, end);
     this.#left = length - head.length;
     this.#isPart = length === PAYLOAD_BYTES_MAX;
-    this.#sequenceId = ((bytes[at + 3] ?? 0) + this.shift) & 0xff;
+    this.#sequenceId = ((bytes[at + 3] ?? 0) + this.#shift) & 0xff;
     bytes[at + 3] = this.#sequenceId;
     if (hasStatus) {
       if (place !== 'metadata-eof') this.#results++;
@@ -148,7 +144,7 @@ export class StatementRelay {
     } else if (first === 0xff) {
       this.#takeError(head);
     } else if (first === 0xfb && place === 'start') {
-      this.#asksForFile = true;
+      throw new MalformedPacketError('a file is asked for between the results of other statements');
     }
   }
 
@@ -156,15 +152,15 @@ export class StatementRelay {
   #takeError(head: Buffer): void {
     const isProgress = head[1] === 0xff && head[2] === 0xff;
     if (this.#options.isLast || isProgress) return;
-    this.#isBroken = true;
+    this.#hasFailed = true;
     if (this.#left === 0) this.#error = Buffer.from(head);
   }
 
-  #finish(behind: Buffer): void {
+  #finish(rest: Buffer): void {
     const error = this.#error;
     const sequenceId = error === null ? (this.#sequenceId + 1) & 0xff : this.#sequenceId;
-    const [isBroken, results] = [this.#isBroken, this.#results];
-    this.#options.onDone({ isBroken, error, sequenceId, results, behind });
+    const [hasFailed, results] = [this.#hasFailed, this.#results];
+    this.#options.onDone({ hasFailed, error, sequenceId, results, rest });
   }
 }
 
@@ -177,58 +173,4 @@ function sayMore(head: Buffer, length: number): void {
   }
   const status = head[at];
   if (status !== undefined) head[at] = status | SERVER_MORE_RESULTS_EXISTS;
-}
-
-/**
- * What the client sends of a file (LOAD DATA LOCAL INFILE) that a piece of its text asked for: the
- * client's sequence ids go on over all pieces, the server's begin anew with each.
- *
- * Invariant: it ends with the empty packet that ends the file; nothing behind that is touched.
- */
-export class InfileRelay {
-  readonly #shift: number;
-  readonly #toServer: (bytes: Buffer) => void;
-  #left = 0;
-  #isPart = false;
-  #headerBytes = 0;
-  #length = 0;
-  #isDone = false;
-
-  /** `shift`: by how much the client's sequence ids are ahead. */
-  constructor(shift: number, toServer: (bytes: Buffer) => void) {
-    this.#shift = shift;
-    this.#toServer = toServer;
-  }
-
-  /** Sends the client's next bytes on, changed where they are; what is behind the file, or null. */
-  feed(chunk: Buffer): Buffer | null {
-    let at = 0;
-    while (at < chunk.length && !this.#isDone) {
-      if (this.#left > 0) {
-        const count = Math.min(this.#left, chunk.length - at);
-        this.#left -= count;
-        at += count;
-      } else {
-        this.#takeHeaderByte(chunk, at);
-        at++;
-      }
-    }
-    this.#toServer(chunk.subarray(0, at));
-    return this.#isDone ? Buffer.from(chunk.subarray(at)) : null;
-  }
-
-  #takeHeaderByte(chunk: Buffer, at: number): void {
-    const byte = chunk[at] ?? 0;
-    if (this.#headerBytes < HEADER_BYTES - 1) {
-      this.#length |= byte << (8 * this.#headerBytes);
-      this.#headerBytes++;
-      return;
-    }
-    chunk[at] = (byte - this.#shift) & 0xff;
-    this.#left = this.#length;
-    this.#isDone = this.#length === 0 && !this.#isPart;
-    this.#isPart = this.#length === PAYLOAD_BYTES_MAX;
-    this.#headerBytes = 0;
-    this.#length = 0;
-  }
 }

@@ -1,8 +1,7 @@
 /**
- * A DROP TABLE or DROP DATABASE in a text that the server makes of something else: PREPARE … FROM
- * and EXECUTE IMMEDIATE. The server says what the text is, and that is looked at like any other. A
- * prepared drop is deallocated on the server at once; what the client executes by its name is run
- * here.
+ * Handles PREPARE … FROM and EXECUTE IMMEDIATE of a text that may be a DROP TABLE or DROP DATABASE.
+ * The server says what the text is, and it is classified like any other. A prepared drop is
+ * deallocated on the server at once; an EXECUTE of its name runs the drop here.
  *
  * Invariant: when the client has its answer, the server knows no drop by any name.
  */
@@ -35,8 +34,13 @@ import { inSlices } from '../../steps/session/in-slices.js';
 import type { ErrPacket } from '../../wire/response.js';
 import { ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER } from '../../wire/server-errors.js';
 import { noRoom, runPreparedDrop, tablesIn } from './binary-protocol.js';
-import { namedStatementEffect, noticePrepare } from './named-statements.js';
-import { type DispatchOptions, isOfSchema, type PreparedDrop } from './prepared-drops.js';
+import {
+  type DispatchOptions,
+  isDropDatabase,
+  namedStatementEffect,
+  noticePrepare,
+  type PreparedDrop,
+} from './prepared-drops.js';
 
 /** PREPARE and EXECUTE IMMEDIATE, of a text that may be a drop. */
 export async function dynamic(
@@ -61,9 +65,9 @@ export async function dynamic(
   }
   const { text, facts, connection } = made;
   if (text === null) return { kind: 'forward', facts };
-  const isAlike = [connection, facts.charset].every((charset) => isReadAlike(text, charset));
+  const isSure = [connection, facts.charset].every((charset) => isReadTheSame(text, charset));
   const enabled = enabledKinds(options.service.protect);
-  if (!isAlike && (isInRecycle(facts) || mayBeOurs(text, 0, text.length, enabled))) {
+  if (!isSure && (isInRecycle(facts) || mayBeOurs(text, 0, text.length, enabled))) {
     const why = `its text goes through the character sets ${connection} and ${facts.charset}`;
     return refused(notUnderstood(why), options);
   }
@@ -154,7 +158,7 @@ async function dropIn(
   const { prepared } = options;
   const how = HOW[carrier];
   const tables = tablesIn(statement);
-  const objection = isOfSchema(statement) ? null : objectionTo(statement, options.server);
+  const objection = isDropDatabase(statement) ? null : objectionTo(statement, options.server);
   if (objection !== null) return refused(notUnderstood(objection.why), options);
   if (carrier === 'execute-immediate') {
     if (source.hasUsing) return refused(notDone(`${how} … USING`, tables), options);
@@ -162,7 +166,8 @@ async function dropIn(
     const outer = hintsIn(taken.text, facts, options.server);
     if (inner === null || outer === null) return refused(notUnderstood('its hints'), options);
     const hints = [...inner, ...outer];
-    if (isOfSchema(statement)) return dropSchema({ text, hints }, { ...statement, facts }, options);
+    if (isDropDatabase(statement))
+      return dropSchema({ text, hints }, { ...statement, facts }, options);
     const charset = clientCharsetOf(facts.charset) ?? 'plain';
     return dropAndHold({ text, statement, charset }, facts, options, { hints });
   }
@@ -224,7 +229,7 @@ export async function commandOnName(
   }
   const named = namedStatementEffect(read, prepared);
   if (named === null) return { kind: 'forward', facts };
-  const drop = named.name === null ? null : prepared.locateHoldTable(named.name);
+  const drop = named.name === null ? null : prepared.findName(named.name);
   assert(drop !== null && named.name !== null, 'it concerns one that is known');
   if (named.kind === 'deallocate') {
     prepared.forgetName(named.name);
@@ -259,7 +264,7 @@ export async function commandOnName(
  * backslash in Japanese, a backtick in Swedish) goes through two charsets before the server reads
  * it; only in UTF-8 nothing happens to it.
  */
-export function isReadAlike(text: Buffer, charset: string): boolean {
+export function isReadTheSame(text: Buffer, charset: string): boolean {
   if (charset.startsWith('utf8')) return true;
   const isAscii = text.every((byte) => byte < 0x80);
   const kind = clientCharsetOf(charset);

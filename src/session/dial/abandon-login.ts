@@ -9,9 +9,9 @@
  */
 import type { Socket } from 'node:net';
 import type { ByteStream } from '../../relay/byte-stream.js';
+import { endSoon, LAME_DUCK_MS } from '../../relay/sockets.js';
 import { PLAIN } from '../login/connection-security.js';
 import { LoginRelay } from '../login/login.js';
-import { endSoon, LAME_DUCK_MS } from '../sockets.js';
 
 /**
  * Brings `relay` to its end without its client. The stream is read here from now on; `heard` is

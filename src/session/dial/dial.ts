@@ -1,34 +1,37 @@
 /**
  * Dials the server for one client: each configured upstream in its order, a name resolved anew at
- * every dial (a failover behind it is followed) and each of its addresses tried. A server is
- * reached when it has greeted; until then the client has seen no byte, and the next may be tried.
+ * every dial (a failover is followed) and each of its addresses tried. A server is reached when it
+ * has greeted; until then the client has seen no byte, and the next may be tried. An upstream that
+ * is this very proxy is refused: a client would be dialled on to us for ever.
  *
  * Invariant: every wait is bounded. A server that did accept us is never just left, not even a slow
  * one: it would count that against our address (abandon-login.ts).
  */
+
 import { lookup } from 'node:dns/promises';
 import net from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { resolve } from 'node:path';
 import { UndropError } from '../../errors.js';
-import type { ByteStream } from '../../relay/byte-stream.js';
-import { openByteStream } from '../../relay/byte-stream.js';
+import { type ByteStream, openByteStream } from '../../relay/byte-stream.js';
+import { KEEP_ALIVE } from '../../relay/sockets.js';
 import { describeAddress } from '../../service/errors.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
 import type { Endpoint } from '../../wire/connection/proxy-header.js';
 import { GrowingBuffer, HEADER_BYTES } from '../../wire/framing.js';
 import { AUTH_BYTES_MAX } from '../login/auth-exchange.js';
-import { KEEP_ALIVE } from '../sockets.js';
 import { abandonUnanswered } from './abandon-login.js';
 
 /** What a server may begin with. */
 const PROTOCOL_9 = 0x09;
 const PROTOCOL_10 = 0x0a;
 const ERR = 0xff;
-/** Of this process, of the whole system. */
+/** No more files for this process, for the whole system. */
 const OUT_OF_FILES = ['EMFILE', 'ENFILE'];
 
 export interface Dialled {
   readonly socket: net.Socket;
-  /** Its bytes; paused, and behind those of `greeting`. */
+  /** Its bytes; paused, after those of `greeting`. */
   readonly stream: ByteStream;
   /** The first packet of the server, its greeting or an error in its place, and what came along. */
   readonly greeting: Buffer;
@@ -111,7 +114,7 @@ interface Failure {
   readonly cause: string;
 }
 
-/** Where there was but one address, it is not said twice. */
+/** Names each address with its cause; a single address is not said twice. */
 function unreachable(
   upstreams: readonly ServerAddress[],
   failures: readonly Failure[],
@@ -217,7 +220,7 @@ function connect(target: ServerAddress, timeoutMs: number): Promise<net.Socket> 
 
 /**
  * Resolves with what the server says first, a whole packet and what came with it; the stream is
- * paused behind it. What is too long for a greeting is left to the login to refuse.
+ * paused after it. What is too long for a greeting is left to the login to refuse.
  */
 function wholeGreeting(
   socket: net.Socket,
@@ -268,4 +271,42 @@ function within<T>(timeoutMs: number, work: Promise<T>): Promise<T> {
 function causeOf(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return code ?? message;
+}
+
+/** Whether who dials `target` comes to `bound`, which is listened on on this machine. */
+export function leadsTo(target: ServerAddress, bound: ServerAddress): boolean {
+  if ('socketPath' in target || 'socketPath' in bound) {
+    if (!('socketPath' in target && 'socketPath' in bound)) return false;
+    return resolve(target.socketPath) === resolve(bound.socketPath);
+  }
+  if (target.port !== bound.port) return false;
+  return leadsToHost(plain(target.host), plain(bound.host));
+}
+
+/** `from` is dialled, `to` is listened on. */
+function leadsToHost(from: string, to: string): boolean {
+  // Who dials "any address" comes to a loopback address.
+  const isLocal = isAny(from) || isOfThisMachine(from);
+  if (isAny(to)) return isLocal;
+  return from === to || (isAny(from) && isLoopback(to));
+}
+
+/** `::ffff:127.0.0.1` stands for an IPv4 address, which is returned. */
+function plain(host: string): string {
+  const [, mapped = host] = /^::ffff:(\d+(?:\.\d+){3})$/i.exec(host) ?? [];
+  return mapped;
+}
+
+function isAny(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
+}
+
+function isLoopback(host: string): boolean {
+  return host === '::1' || (net.isIPv4(host) && host.startsWith('127.'));
+}
+
+function isOfThisMachine(host: string): boolean {
+  if (isLoopback(host)) return true;
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return own.some(({ address }) => address === host);
 }

@@ -1,7 +1,7 @@
 /**
- * Clients that come through a proxy in front of ours (a load balancer): from the networks that are
- * trusted for it, and from nowhere else, the first bytes of a connection are a header of the PROXY
- * protocol, which says whose connection it is.
+ * Reads the header of the PROXY protocol, which says whose connection it is: a proxy in front of
+ * ours (a load balancer) sends it first. It is expected from the networks that are trusted for it,
+ * and from nowhere else.
  *
  * Invariant: the header is asked for where the address of the connection is trusted, and read
  * nowhere else, so no client can give itself another address.
@@ -41,7 +41,7 @@ export type Announced =
   | { readonly kind: 'gone' };
 
 /**
- * Reads the header off `stream`, and nothing behind it; the stream is paused then. Rejects with
+ * Reads the header off `stream`, and nothing after it; the stream is paused then. Rejects with
  * UNDROP_PROXY_HEADER where there is none in time.
  */
 export function readProxyHeader(

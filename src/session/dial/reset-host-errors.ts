@@ -37,7 +37,7 @@ interface Count {
   dueMs: number;
 }
 
-/** Servers block after 100 unless told otherwise, so there is no waiting behind so many. */
+/** Servers block after 100 unless told otherwise, so nothing waits after so many. */
 const ENDS_MAX = 10;
 const EVERY_MS = 1_000;
 /** An account that isn't let in has nothing to set back. */

@@ -1,5 +1,7 @@
 /**
- * The first look at a packet that may be ours: what it is, by all that is known without asking.
+ * The first classification of a packet that may be ours: what it is, by all that is known without
+ * asking the server. With UNDROP_MODE=observe the same is done for what is not held, and only told.
+ *
  * Invariant: what goes through from here is none of ours in any mode that is possible.
  */
 import { UndropError } from '../../errors.js';
@@ -8,8 +10,14 @@ import type { KnownMode } from '../../sql/lex/lex-mode.js';
 import { type NamedStatement, readNamedStatement } from '../../sql/named-statement.js';
 import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
 import { isRecycleNameIn } from '../../sql/recycle-name.js';
-import { mentionsRecycle, TriggerWatch } from '../../sql/trigger-scan.js';
-import { enabledKinds, isProtected, type Protection } from '../../sql/verdict.js';
+import { mentionsRecycle, type Sought, TriggerWatch } from '../../sql/trigger-scan.js';
+import {
+  enabledKinds,
+  isProtected,
+  type Protection,
+  tablesOf,
+  type Verdict,
+} from '../../sql/verdict.js';
 import type { Taken } from '../../statements/intercepted.js';
 import type { Capabilities } from '../../wire/capabilities.js';
 import {
@@ -25,10 +33,9 @@ import {
 } from '../../wire/commands.js';
 import type { Packet } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
-import { namedStatementEffect } from '../commands/named-statements.js';
-import type { PreparedDrops } from '../commands/prepared-drops.js';
+import { namedStatementEffect, PreparedDrops } from '../commands/prepared-drops.js';
 
-export interface LookOptions {
+export interface ClassifyOptions {
   readonly capabilities: Capabilities;
   /** The server, and what is known of the session. */
   readonly server: KnownMode;
@@ -41,14 +48,14 @@ export interface LookOptions {
 }
 
 /** Null where the packet may go through. It yields where others may have their turn. */
-export function* classifyPacket(packet: Packet, options: LookOptions): Reading<Taken | null> {
+export function* classifyPacket(packet: Packet, options: ClassifyOptions): Reading<Taken | null> {
   const { payload } = packet;
   const other = { packet, text: payload.subarray(1), verdict: null, refusal: null };
   switch (payload[0]) {
     case COM_QUERY:
-      return yield* lookAtQuery(packet, options);
+      return yield* classifyQuery(packet, options);
     case COM_STMT_PREPARE:
-      return yield* lookAtText(packet, 'prepare', payload.subarray(1), options);
+      return yield* classifyText(packet, 'prepare', payload.subarray(1), options);
     case COM_DROP_DB:
       return options.protect.has('drop-database') ||
         (options.guards !== false && isRecycleNameIn(other.text))
@@ -67,11 +74,11 @@ export function* classifyPacket(packet: Packet, options: LookOptions): Reading<T
   }
 }
 
-function* lookAtQuery(packet: Packet, options: LookOptions): Reading<Taken | null> {
+function* classifyQuery(packet: Packet, options: ClassifyOptions): Reading<Taken | null> {
   try {
     const offset = queryTextOffset(packet.payload, options.capabilities);
     const text = packet.payload.subarray(offset);
-    const taken = yield* lookAtText(packet, 'query', text, options);
+    const taken = yield* classifyText(packet, 'query', text, options);
     const { prepared, server } = options;
     if (!prepared.watchesNames) return taken;
     const named = readNamedStatement(text, server, options);
@@ -96,16 +103,16 @@ const OPEN = { kind: 'disagree' } as const;
 function isOneOfSeveral(
   { kind }: NamedStatement,
   text: Buffer,
-  { multiStatements }: LookOptions,
+  { multiStatements }: ClassifyOptions,
 ): boolean {
   return multiStatements && (kind === 'unknown' || kind === 'disagree') && text.includes(';');
 }
 
-function* lookAtText(
+function* classifyText(
   packet: Packet,
   carrier: 'query' | 'prepare',
   text: Buffer,
-  { server, protect, multiStatements, guards = true }: LookOptions,
+  { server, protect, multiStatements, guards = true }: ClassifyOptions,
 ): Reading<Taken | null> {
   const isInRecycle = (server.inRecycle ?? false) !== false;
   if (text.length > LONG_SLICE_BYTES && !isInRecycle) {
@@ -143,4 +150,74 @@ export function isMultiStatement(
   if (!multiStatements) return false;
   if (verdict.kind === 'refused') return verdict.carrier === 'multi-statement';
   return verdict.kind === 'disagree';
+}
+
+/** What is observed, and who is told of it. */
+export interface Observing {
+  readonly protect: ReadonlySet<Protection>;
+  tell(observed: Observed): void;
+}
+
+/** A statement that would have been held or refused. */
+export interface Observed {
+  readonly text: Buffer;
+  /** False: it may drop something, and only the server knows. */
+  readonly isClear: boolean;
+  /** What it names, as far as it can be read; `schema.*` for all tables of a schema. */
+  readonly tables: readonly string[];
+}
+
+/** `observing` null: nothing is looked at. */
+export function* observing(
+  packet: Parameters<typeof classifyPacket>[0],
+  told: Observing | null,
+  options: ClassifyOptions,
+): Reading<void> {
+  if (told === null) return;
+  const { protect, tell } = told;
+  const prepared = new PreparedDrops(options.server);
+  const server = { ...options.server, inRecycle: false };
+  const taken = yield* classifyPacket(packet, { ...options, server, protect, prepared });
+  // A malformed packet, or a command without a text, is not told.
+  if (taken === null || taken.refusal !== null) return;
+  const { carrier, text, verdict } = taken;
+  // What is undrop's own is refused in this mode, too.
+  if (carrier === 'drop-database') {
+    if (!isRecycleNameIn(text)) tell({ text, isClear: true, tables: [`${text}.*`] });
+    return;
+  }
+  if (verdict === null || verdict.kind === 'guarded' || isUndropsOwn(verdict)) return;
+  const isClear = verdict.kind === 'drop-table' || verdict.kind === 'refused';
+  tell({ text, isClear, tables: isClear ? namesOf(verdict) : [] });
+}
+
+function isUndropsOwn(verdict: NonNullable<Taken['verdict']>): boolean {
+  if (verdict.kind === 'drop-table') return verdict.isRecycled === true;
+  return verdict.kind === 'refused' && verdict.schema !== null && isRecycleNameIn(verdict.schema);
+}
+
+/** What the gate looks for by itself, in this mode or in that of holding. */
+export function soughtNow(owner: {
+  readonly service: { readonly protect: ReadonlySet<Protection> };
+  observing(): Observing | null;
+}): Sought {
+  const isNamed = (kind: Protection) =>
+    owner.service.protect.has(kind) || owner.observing()?.protect.has(kind) === true;
+  return {
+    get truncates() {
+      return isNamed('truncate');
+    },
+    get partitions() {
+      return isNamed('drop-partition');
+    },
+  };
+}
+
+function namesOf(verdict: Verdict): readonly string[] {
+  if (verdict.kind === 'refused' && verdict.schema !== null && verdict.tables.length === 0) {
+    return [`${Buffer.from(verdict.schema)}.*`];
+  }
+  return tablesOf(verdict).map(({ schema, table }) =>
+    (schema === null ? [table] : [schema, table]).map((part) => Buffer.from(part)).join('.'),
+  );
 }

@@ -8,8 +8,8 @@
  * first words show that it isn't ours.
  * A packet with a sequence id other than 0 is never a command (the data of LOCAL INFILE, replies of
  * an authentication); the server enforces that with error 1156. One with 0 is none where an upload
- * has counted to 255 and is still under way. Behind a silence the server may have ended that in
- * this very moment; then what would be ours as a command ends the session.
+ * has counted to 255 and is still under way. After a silence the server may have ended that upload
+ * in this very moment; then data that would be ours as a command ends the session.
  */
 import { UndropError } from '../../errors.js';
 import { mayBeOurs, type Sought } from '../../sql/trigger-scan.js';
@@ -60,7 +60,7 @@ export interface GateOwner {
   forward(bytes: Buffer): void;
   /** A command went on; its response is owed. */
   onCommand(command: number): void;
-  /** True: the packet goes on. False: it was taken, and the gate stops behind it. */
+  /** True: the packet goes on. False: it was taken, and the gate stops after it. */
   letThrough(packet: Packet): boolean;
   /**
    * A text is longer than is held without room; `head` is the beginning of its first part, framed.
@@ -137,7 +137,7 @@ export class CommandGate {
 
   /**
    * Takes the client's next bytes. Returns null when all of them went their way, or, where the gate
-   * stopped before or behind a packet, what is to be fed again when it may go on.
+   * stopped before or after a packet, what is to be fed again when it may go on.
    */
   feed(arrived: Buffer): Buffer | null {
     if (this.#isOneInnocent(arrived)) {
@@ -213,7 +213,7 @@ export class CommandGate {
     if (command === COM_QUERY && this.#handles.watchesNames) return false;
     if (isText && this.#session.mayBeInRecycle) return false;
     if (isText && mayBeOurs(chunk, HEADER_BYTES + 1, length, this.#enabled)) return false;
-    this.#beginCommand();
+    if (this.#lastSequenceId !== 0 || this.#lastWasData || this.#isDumping) this.#beginCommand();
     this.#owner.onCommand(command);
     return true;
   }
@@ -264,7 +264,7 @@ export class CommandGate {
   }
 
   /**
-   * No server ends an upload before its end but behind a silence of net_read_timeout, a second or
+   * No server ends an upload before its end but after a silence of net_read_timeout, a second or
    * more (MariaDB, where it was killed meanwhile; others close the connection).
    */
   #sizeOfWrapped(chunk: Buffer, at: number): number {
@@ -283,7 +283,7 @@ export class CommandGate {
     return 0;
   }
 
-  /** Of a semi-synchronous replica. It has no answer; as a command no server knows it. */
+  /** An acknowledgement of a semi-synchronous replica. It has no answer, and is no command. */
   #isAck(command: number, length: number): boolean {
     return this.#isDumping && command === SEMI_SYNC_ACK && length <= ACK_BYTES_MAX;
   }
@@ -352,7 +352,7 @@ export function longBytesMax(firstPart: number): number {
   return firstPart < PAYLOAD_BYTES_MAX ? firstPart : TEXT_BYTES_MAX;
 }
 
-const IN_AN_UPLOAD = 'LOCAL INFILE: data behind a silence that would be a command of ours.';
+const IN_AN_UPLOAD = 'LOCAL INFILE: data after a silence that would be a command of ours.';
 /** Well below the least net_read_timeout, which counts whole seconds. */
 const SILENCE_MS = 250;
 
@@ -366,7 +366,7 @@ const UNWATCHED: WatchedSession = { mayBeInRecycle: false };
 
 const NO_HANDLES: WatchedHandles = { isWatching: false, watchesNames: false, takes: () => false };
 
-/** The first byte of an acknowledgement; a position of 8 bytes and a file's name are behind it. */
+/** The first byte of an acknowledgement; a position of 8 bytes and a file's name follow. */
 const SEMI_SYNC_ACK = 0xef;
 const ACK_BYTES_MAX = 1_024;
 

@@ -1,6 +1,6 @@
 /**
- * The data of LOCAL INFILE whose sequence id has come to 0 again: as a command it might be ours.
- * Which commands those are.
+ * Says which data of LOCAL INFILE, whose sequence id has come to 0 again, would be ours if it were
+ * a command: the gate (command-gate.ts) ends such a session after a silence.
  */
 import { mayBeOurs, type Sought } from '../../sql/trigger-scan.js';
 import {
@@ -39,10 +39,10 @@ export interface Shown {
   readonly enabled: Sought;
 }
 
-/** The command and the id behind it. */
+/** The command and the id after it. */
 export const HANDLE_BYTES = 5;
 
-/** A name of 64 characters of 4 bytes, and its NUL, behind the command. */
+/** A name of 64 characters of 4 bytes, and its NUL, after the command. */
 const SCHEMA_BYTES_MAX = 258;
 
 /** Whether such a command of `length` bytes may be ours, or lead to a schema of ours. */
@@ -52,7 +52,7 @@ export function mayDestroy(command: number, length: number): boolean {
   return command === COM_STMT_EXECUTE || command === COM_STMT_BULK_EXECUTE;
 }
 
-/** Of a packet that `mayDestroy`: all of it, or with a handle as far as that. */
+/** `framed`: a packet that `mayDestroy`, whole, or as far as its handle. */
 export function wouldBeOurs(framed: Buffer, { handles, session, enabled }: Shown): boolean {
   const { length } = framed;
   const command = framed[HEADER_BYTES] ?? 0;

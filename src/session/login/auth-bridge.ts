@@ -1,14 +1,14 @@
 /**
- * Passwords across a secure and an insecure leg. caching_sha2_password and sha256_password send the
- * password in clear where their own leg is secure, and by the other side's RSA key where it isn't.
- * A proxy has two legs; where the one is secure and the other not, each side would speak another
- * language than its peer, so this translates: it takes the password out of the one form and puts it
- * into the other. Everything else goes through unread.
+ * Takes passwords from a secure connection to an insecure one, and back. caching_sha2_password and
+ * sha256_password send the password in clear where their own connection is secure, and by the other
+ * side's RSA key where it isn't. A proxy has two connections; where the one is secure and the other
+ * not, each side would speak another language than its peer, so this translates: it takes the
+ * password out of the one form and puts it into the other. Everything else goes through unread.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_caching_sha2_authentication_exchanges.html
  *
  * Invariants: a password stands in memory between two packets of one exchange and is wiped then; it
- * is in no error and no log. One that the client gave to a secure leg never goes over an insecure
- * one in clear.
+ * is in no error and no log. One that the client gave to a secure connection never goes over an
+ * insecure one in clear.
  */
 import { privateDecrypt } from 'node:crypto';
 import { UndropError } from '../../errors.js';
@@ -18,7 +18,12 @@ import {
   type AuthChallenge,
   challengeIn,
 } from '../../wire/connection/auth-packets.js';
-import type { BridgeKeys, LegPair, LegSecurity, ProxyKey } from './connection-security.js';
+import type {
+  BridgeKeys,
+  ConnectionPair,
+  ConnectionSecurity,
+  ProxyKey,
+} from './connection-security.js';
 
 /** What becomes of a packet: it goes on to the other side, or its sender gets an answer. */
 export interface BridgeStep {
@@ -48,20 +53,20 @@ const CLEARTEXT: ReadonlySet<string> = new Set([
 const PERFORM_FULL_AUTHENTICATION = 0x04;
 const KEY_REQUEST: Readonly<Record<string, number>> = { [CACHING_SHA2]: 0x02, [SHA256]: 0x01 };
 
-/** True where a bridge has anything to do between these legs. */
-export function needsBridge({ client, upstream }: LegPair): boolean {
+/** True where a bridge has anything to do between these connections. */
+export function needsBridge({ client, upstream }: ConnectionPair): boolean {
   return client !== upstream;
 }
 
 export class AuthBridge {
-  readonly #legs: LegPair;
+  readonly #connections: ConnectionPair;
   readonly #keys: BridgeKeys;
   #challenge: AuthChallenge;
   #state: State = { name: 'relaying' };
 
   /** `challenge`: the plugin that the client begins with, and the last nonce of the server. */
-  constructor(legs: LegPair, keys: BridgeKeys, challenge: AuthChallenge) {
-    this.#legs = legs;
+  constructor(connections: ConnectionPair, keys: BridgeKeys, challenge: AuthChallenge) {
+    this.#connections = connections;
     this.#keys = keys;
     this.#challenge = challenge;
   }
@@ -85,7 +90,7 @@ export class AuthBridge {
     if (state.name !== 'password') return onward(payload);
     this.#state = { name: 'relaying' };
     const request = KEY_REQUEST[this.#challenge.plugin] ?? 0;
-    return this.#isSecure(this.#legs.client)
+    return this.#isSecure(this.#connections.client)
       ? this.#passwordForInsecure(payload, request)
       : this.#passwordForSecure(payload, request);
   }
@@ -135,24 +140,25 @@ export class AuthBridge {
   }
 
   get #isBridged(): boolean {
-    return this.#isSecure(this.#legs.client) !== this.#isSecure(this.#legs.upstream);
+    return this.#isSecure(this.#connections.client) !== this.#isSecure(this.#connections.upstream);
   }
 
   /** sha256_password knows of TLS alone: over a unix socket it wants RSA as well. */
-  #isSecure(leg: LegSecurity): boolean {
-    return leg === 'tls' || (leg === 'socket' && this.#challenge.plugin !== SHA256);
+  #isSecure(connection: ConnectionSecurity): boolean {
+    return connection === 'tls' || (connection === 'socket' && this.#challenge.plugin !== SHA256);
   }
 
   #refuseDowngrade(): void {
     const { plugin } = this.#challenge;
     if (!CLEARTEXT.has(plugin)) return;
-    if (!this.#isSecure(this.#legs.client) || this.#isSecure(this.#legs.upstream)) return;
+    if (!this.#isSecure(this.#connections.client) || this.#isSecure(this.#connections.upstream))
+      return;
     throw new UndropError('UNDROP_CLEARTEXT_PASSWORD', { plugin });
   }
 
-  /** From a secure client to an insecure leg: by the server's key, which is asked for. */
+  /** From a secure client to an insecure connection: by the server's key, which is asked for. */
   #passwordForInsecure(payload: Buffer, request: number): BridgeStep {
-    // No password, or a client that takes its own leg for insecure (a relay in front of us): as is.
+    // No password, or a client that takes its connection for insecure (a relay before us): as is.
     const isPassword = payload.length > 1 && payload.at(-1) === 0;
     if (!isPassword) return onward(payload);
     this.#state = { name: 'server-key', password: Buffer.from(payload) };
@@ -160,7 +166,7 @@ export class AuthBridge {
     return onward(Buffer.from([request]));
   }
 
-  /** From an insecure client to a secure leg: by our key, then in clear. */
+  /** From an insecure client to a secure connection: by our key, then in clear. */
   #passwordForSecure(payload: Buffer, request: number): BridgeStep {
     if (payload.length === 1 && payload[0] === request) {
       this.#state = { name: 'own-key' };
@@ -177,7 +183,7 @@ export class AuthBridge {
   #ownKey(): ProxyKey {
     const { own } = this.#keys;
     if (own === null)
-      throw new Error('No key of our own where the upstream leg is the secure one.');
+      throw new Error('No key of our own where the upstream connection is the secure one.');
     return own;
   }
 

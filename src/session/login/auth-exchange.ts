@@ -1,14 +1,21 @@
 /**
  * One authentication, at login or by COM_CHANGE_USER: packets go to and fro until the server says
  * OK or ERR. Any plugin with any number of rounds works, empty packets too. Only a bridge
- * (session/login/auth-bridge.ts) ever changes one.
+ * (session/login/auth-bridge.ts) ever changes one; without a bridge a COM_CHANGE_USER goes through
+ * unread, like any command.
+ * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_change_user.html
  *
- * Invariants: each leg counts its own sequence ids. A command that the client sends ahead of the OK
- * waits for it; an answer ahead of its question waits for that.
+ * Invariants: each connection counts its own sequence ids. A command that the client sends ahead of
+ * the OK waits for it; an answer ahead of its question waits for that.
  */
 import { UndropError } from '../../errors.js';
 import { COM_QUIT } from '../../wire/commands.js';
-import { encodePacket, GrowingBuffer, type Packet } from '../../wire/framing.js';
+import {
+  type ComChangeUser,
+  decodeComChangeUser,
+  withChangeUserResponse,
+} from '../../wire/connection/auth-packets.js';
+import { encodePacket, GrowingBuffer, type Packet, PacketAssembler } from '../../wire/framing.js';
 import type { AuthBridge, BridgeStep } from './auth-bridge.js';
 import type { LoginCheck } from './login-check.js';
 
@@ -17,15 +24,15 @@ import type { LoginCheck } from './login-check.js';
  * and a packet may be held twice.
  */
 export const AUTH_BYTES_MAX = 48 * 1024;
-/** Of what the client sends ahead of the OK. */
-export const AHEAD_BYTES_MAX = 32 * 1024;
+/** Bytes that the client may send ahead of the OK. */
+const AHEAD_BYTES_MAX = 32 * 1024;
 
 export interface AuthExchangeOptions {
-  /** Null where both legs are equally secure. */
+  /** Null where both connections are equally secure. */
   readonly bridge: AuthBridge | null;
   /** What comes before the server's OK goes on; null for nothing. */
   readonly check: LoginCheck | null;
-  /** Sequence ids that come next on either leg; the server's turn is first. */
+  /** Sequence ids that come next on either connection; the server's turn is first. */
   readonly nextToClient: number;
   readonly nextToServer: number;
   toClient(bytes: Buffer): void;
@@ -44,7 +51,7 @@ export class AuthExchange {
   #last: Buffer = Buffer.alloc(0);
   #nextToClient: number;
   #nextToServer: number;
-  /** Sequence id on the server's leg minus the one on the client's. */
+  /** Sequence id on the server's connection minus the one on the client's. */
   #offset: number;
 
   constructor(options: AuthExchangeOptions) {
@@ -180,4 +187,117 @@ function onward({ payload }: Packet): BridgeStep {
 /** caching_sha2_password: the hash was right, and the OK follows without an answer. */
 export function isFastAuthOk(payload: Buffer): boolean {
   return payload.length === 2 && payload[0] === 0x01 && payload[1] === 0x03;
+}
+
+export interface ChangeUserOptions {
+  /** The client's command. */
+  readonly packet: Packet;
+  readonly bridge: AuthBridge;
+  readonly check: LoginCheck | null;
+  toClient(bytes: Buffer): void;
+  toServer(bytes: Buffer): void;
+  /** The server's OK or ERR went to the client. What either side sent beyond is handed over. */
+  onDone(done: {
+    readonly last: Buffer;
+    readonly fromServer: Buffer;
+    readonly fromClient: Buffer;
+  }): void;
+}
+
+type State =
+  /** The client has our key; its password comes next, and the command waits for that. */
+  | { readonly name: 'password'; readonly nextToClient: number }
+  | { readonly name: 'authentication'; readonly exchange: AuthExchange }
+  | { readonly name: 'done' };
+
+export class ChangeUser {
+  readonly #options: ChangeUserOptions;
+  readonly #command: ComChangeUser;
+  readonly #fromServer = new PacketAssembler(AUTH_BYTES_MAX);
+  readonly #fromClient = new PacketAssembler(AUTH_BYTES_MAX);
+  #state: State = { name: 'done' };
+
+  constructor(options: ChangeUserOptions) {
+    this.#options = options;
+    this.#command = decodeComChangeUser(options.packet.payload);
+  }
+
+  /** Default schema that the client asks for, in its charset. */
+  get schema(): Buffer {
+    return this.#command.schema;
+  }
+
+  /** Sequence id of an error of ours in the place of what would come next. */
+  get nextToClient(): number {
+    const state = this.#state;
+    if (state.name === 'done') return 1;
+    return state.name === 'password' ? state.nextToClient : state.exchange.nextToClient;
+  }
+
+  begin(): void {
+    const { bridge, packet, toClient } = this.#options;
+    const { plugin, authResponse } = this.#command;
+    bridge.restart(plugin);
+    const step = bridge.fromClientFirst(Buffer.from(authResponse));
+    if (step.to === 'peer') return this.#send(step.payload, 1);
+    const sequenceId = packet.sequenceId + 1;
+    this.#state = { name: 'password', nextToClient: sequenceId + 1 };
+    toClient(encodePacket(step.payload, sequenceId));
+  }
+
+  feedServer(chunk: Buffer): void {
+    this.#fromServer.push(chunk);
+    while (this.#state.name === 'authentication') {
+      const packet = this.#fromServer.next();
+      if (packet === null) return;
+      if (this.#state.exchange.fromServer(packet)) this.#finish(this.#state.exchange);
+    }
+  }
+
+  feedClient(chunk: Buffer): void {
+    this.#fromClient.push(chunk);
+    while (this.#state.name !== 'done') {
+      const packet = this.#fromClient.next();
+      if (packet === null) return;
+      if (this.#state.name === 'authentication') this.#state.exchange.fromClient(packet);
+      else this.#onPassword(packet, this.#state.nextToClient);
+    }
+  }
+
+  /** The session ended. */
+  leave(): void {
+    this.#options.bridge.wipe();
+  }
+
+  #onPassword(packet: Packet, expected: number): void {
+    this.#state = { name: 'password', nextToClient: packet.sequenceId + 1 };
+    checkOrder(packet, expected);
+    const { payload } = this.#options.bridge.fromClient(packet.payload);
+    this.#send(payload, packet.sequenceId + 1);
+  }
+
+  #send(authResponse: Buffer, nextToClient: number): void {
+    const { bridge, check, packet, toClient, toServer } = this.#options;
+    const command = withChangeUserResponse(packet.payload, this.#command, authResponse);
+    const exchange = new AuthExchange({
+      bridge,
+      check,
+      nextToClient,
+      nextToServer: 1,
+      toClient,
+      toServer,
+    });
+    this.#state = { name: 'authentication', exchange };
+    toServer(encodePacket(command, 0));
+    for (const secret of [authResponse, this.#command.authResponse, command]) secret.fill(0);
+  }
+
+  #finish(exchange: AuthExchange): void {
+    this.#state = { name: 'done' };
+    this.#options.onDone({
+      last: encodePacket(exchange.last, exchange.nextToClient - 1),
+      fromServer: this.#fromServer.rest(),
+      fromClient: Buffer.concat([exchange.parked, this.#fromClient.rest()]),
+    });
+  }
 }

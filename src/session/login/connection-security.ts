@@ -1,13 +1,15 @@
-/** How the two legs of a session are protected, and with which keys a password crosses over. */
+/**
+ * How the two connections of a session are protected, and with which keys a password crosses over.
+ */
 import type { KeyObject } from 'node:crypto';
 import type { ServerKeyPolicy } from '../../service/login/server-key.js';
 
 /** Over a unix socket nobody else listens either. */
-export type LegSecurity = 'plain' | 'socket' | 'tls';
+export type ConnectionSecurity = 'plain' | 'socket' | 'tls';
 
-export interface LegPair {
-  readonly client: LegSecurity;
-  readonly upstream: LegSecurity;
+export interface ConnectionPair {
+  readonly client: ConnectionSecurity;
+  readonly upstream: ConnectionSecurity;
 }
 
 /** The key that clients without TLS encrypt their passwords with. */
@@ -19,15 +21,15 @@ export interface ProxyKey {
 }
 
 export interface BridgeKeys {
-  /** Null where no leg to a server is ever more secure than the client's. */
+  /** Null where no connection to a server is ever more secure than the client's. */
   readonly own: ProxyKey | null;
   readonly server: ServerKeyPolicy;
 }
 
-/** How the legs of one session may be protected. */
+/** How the connections of one session may be protected. */
 export interface LoginSecurity {
   /** What the sockets are before any TLS. */
-  readonly sockets: LegPair;
+  readonly sockets: ConnectionPair;
   /** Whether clients are offered TLS. */
   readonly offersTls: boolean;
   /** Whether those that come neither in TLS nor by a unix socket are refused. */
@@ -38,11 +40,11 @@ export interface LoginSecurity {
   /** Nor its TLS with the server, with the certificate that it may show there. */
   readonly checksTls: boolean;
   readonly showsCertificate: boolean;
-  /** Whether the upstream leg is to be in TLS; throws where it has to be and can't. */
-  wantsTls(about: { readonly client: LegSecurity; readonly isOffered: boolean }): boolean;
+  /** Whether the upstream connection is to be in TLS; throws where it has to be and can't. */
+  wantsTls(about: { readonly client: ConnectionSecurity; readonly isOffered: boolean }): boolean;
 }
 
-/** Neither leg has TLS, nor may it. */
+/** Neither connection has TLS, nor may it. */
 export const PLAIN: LoginSecurity = {
   sockets: { client: 'plain', upstream: 'plain' },
   offersTls: false,

@@ -1,8 +1,8 @@
 /**
- * What undrop is to the server, its clients are not. Over a unix socket the server sees undrop's
- * process, and the plugins unix_socket and auth_socket let it in as the account of its OS user. In
- * TLS it sees undrop's leg, and undrop's certificate, which an account may require of its client.
- * So before a client hears that it is in, the server is asked what has let it in.
+ * Asks the server what has let a client in, before the client hears that it is in: what undrop is
+ * to the server, its clients are not. Over a unix socket the server sees undrop's process, and the
+ * plugins unix_socket and auth_socket let it in as the account of its OS user. In TLS it sees
+ * undrop's connection, and undrop's certificate, which an account may require of its client.
  *
  * Invariant: no client hears the OK of a login by what only undrop has, or of which that isn't
  * known, unless the settings lend it.
@@ -14,7 +14,7 @@ import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { encodePacket } from '../../wire/framing.js';
 import { queryResultReader, type Result, type ResultReader } from '../../wire/result-reader.js';
 import { ER_PARSE_ERROR, ER_UNKNOWN_SYSTEM_VARIABLE } from '../../wire/server-errors.js';
-import type { LegPair, LoginSecurity } from './connection-security.js';
+import type { ConnectionPair, LoginSecurity } from './connection-security.js';
 
 /** By what of undrop's own a client could come in. */
 export interface LoginChecks {
@@ -27,14 +27,14 @@ export interface LoginChecks {
 }
 
 /** Null for nothing: the server sees no more of us than we of the client. */
-export function checksOf(legs: LegPair, security: LoginSecurity): LoginChecks | null {
+export function checksOf(connections: ConnectionPair, security: LoginSecurity): LoginChecks | null {
   const { checksOsUser: osUser, checksTls, showsCertificate } = security;
-  const inTls = checksTls && legs.upstream === 'tls';
+  const inTls = checksTls && connections.upstream === 'tls';
   const checks = {
     osUser,
-    tls: inTls && legs.client !== 'tls',
+    tls: inTls && connections.client !== 'tls',
     certificate: inTls && showsCertificate,
-    transport: checksTls && legs.client === 'plain' && legs.upstream !== 'plain',
+    transport: checksTls && connections.client === 'plain' && connections.upstream !== 'plain',
   };
   return Object.values(checks).includes(true) ? checks : null;
 }
@@ -159,7 +159,7 @@ function requirements(server: ServerVersion, { tls }: { readonly tls: boolean })
   };
 }
 
-/** Not of clients on a unix socket: there servers ask for no TLS either. */
+/** Clients on a unix socket aren't asked: there servers want no TLS either. */
 const TRANSPORT: Question = {
   text: 'SELECT /* undrop login */ @@require_secure_transport',
   judge: (answer) => {

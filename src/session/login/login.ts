@@ -1,7 +1,7 @@
 /**
  * The connection phase of one session: the server's greeting and the client's response go on with
- * their capabilities cut, each leg in TLS where it is to be, then the authentication goes to and
- * fro until the server says OK or ERR (session/login/auth-exchange.ts).
+ * their capabilities cut, each connection in TLS where it is to be, then the authentication goes to
+ * and fro until the server says OK or ERR (session/login/auth-exchange.ts).
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html
  *
  * Invariants: the authentication is the server's; no payload of it is kept or logged. After an
@@ -42,7 +42,7 @@ import { encodePacket, type Packet, PacketAssembler } from '../../wire/framing.j
 import { isUncounted } from '../dial/reset-host-errors.js';
 import { AuthBridge, needsBridge } from './auth-bridge.js';
 import { AUTH_BYTES_MAX, AuthExchange, checkOrder, isFastAuthOk } from './auth-exchange.js';
-import type { LegPair, LoginSecurity } from './connection-security.js';
+import type { ConnectionPair, LoginSecurity } from './connection-security.js';
 import { checksOf, type LoginChecks, newLoginCheck } from './login-check.js';
 
 /** What the connection phase settled. */
@@ -81,7 +81,7 @@ interface Greeted {
   readonly greeting: HandshakeV10;
   readonly challenge: AuthChallenge;
   readonly request: Buffer | null;
-  /** Sequence id that comes next on the client's leg. */
+  /** Sequence id that comes next on the client's connection. */
   readonly nextToClient: number;
 }
 
@@ -92,7 +92,7 @@ interface Answered {
   readonly payload: Buffer;
   readonly response: HandshakeResponse41;
   readonly tls: boolean;
-  /** Sequence id that comes next on the client's leg. */
+  /** Sequence id that comes next on the client's connection. */
   readonly nextToClient: number;
 }
 
@@ -196,7 +196,7 @@ export class LoginRelay {
     this.#readClient();
   }
 
-  /** What is fed and sent on the client's leg from now on goes through TLS. */
+  /** What is fed and sent on the client's connection from now on goes through TLS. */
   clientIsSecure(): void {
     const state = this.#state;
     if (state.name !== 'client-tls') return;
@@ -204,7 +204,7 @@ export class LoginRelay {
     this.#readServer();
   }
 
-  /** The same on the server's leg. */
+  /** The same on the server's connection. */
   serverIsSecure(): void {
     const state = this.#state;
     if (state.name !== 'server-tls') return;
@@ -212,7 +212,7 @@ export class LoginRelay {
     this.#readClient();
   }
 
-  /** While TLS is being set up on the client's leg, nothing can be passed on to it. */
+  /** While TLS is being set up on the client's connection, nothing can be passed on to it. */
   #readServer(): void {
     while (this.#state.name !== 'done' && this.#state.name !== 'client-tls') {
       const packet = this.#fromServer.next();
@@ -303,14 +303,16 @@ export class LoginRelay {
     const payload = request === null ? packet.payload : withHeadOf(request, packet.payload);
     if (!isProtocol41(payload)) throw new UndropError('UNDROP_OLD_CLIENT');
     const response = decodeHandshakeResponse41(payload);
-    const legs = this.#decideLegs(greeted);
-    if (legs.client === 'plain' && this.#owner.security.requiresTls) {
+    const connections = this.#decideSecurity(greeted);
+    if (connections.client === 'plain' && this.#owner.security.requiresTls) {
       throw new UndropError('UNDROP_TLS_REQUIRED');
     }
-    const checks = checksOf(legs, this.#owner.security);
+    const checks = checksOf(connections, this.#owner.security);
     const challenge = { plugin: response.plugin, nonce: greeted.challenge.nonce };
-    const isRead = needsBridge(legs) || checks !== null;
-    const bridge = isRead ? new AuthBridge(legs, this.#owner.security.keys, challenge) : null;
+    const isRead = needsBridge(connections) || checks !== null;
+    const bridge = isRead
+      ? new AuthBridge(connections, this.#owner.security.keys, challenge)
+      : null;
     // A copy: the rest of the packet is not to stay with the session.
     const schema = response.schema === null ? null : Buffer.from(response.schema);
     const login = {
@@ -324,10 +326,10 @@ export class LoginRelay {
       checks,
     };
     const { nextToClient } = greeted;
-    this.#begin({ login, payload, response, tls: legs.upstream === 'tls', nextToClient });
+    this.#begin({ login, payload, response, tls: connections.upstream === 'tls', nextToClient });
   }
 
-  #decideLegs({ greeting, request }: Greeted): LegPair {
+  #decideSecurity({ greeting, request }: Greeted): ConnectionPair {
     const { sockets, wantsTls } = this.#owner.security;
     const client = request === null ? sockets.client : 'tls';
     const isOffered = hasFlag(greeting.capabilities, CLIENT_SSL);
@@ -343,7 +345,7 @@ export class LoginRelay {
     this.#owner.toClient(encodePacket(step.payload, nextToClient));
   }
 
-  /** Of sha256_password, encrypted with our key; the response that it belongs to waits. */
+  /** A password of sha256_password, encrypted with our key; its response waits for it. */
   #onPassword(packet: Packet, before: Answered): void {
     const answered = { ...before, nextToClient: packet.sequenceId + 1 };
     this.#state = { name: 'password', answered };

@@ -1,7 +1,7 @@
 /**
  * TLS of a proxy: its certificate for clients, how it goes on to the server, and the keys with
- * which passwords cross from one leg to the other (session/login/auth-bridge.ts). Files are read at
- * the start and at a reload; a reload that fails leaves everything as it was.
+ * which passwords cross from one connection to the other (session/login/auth-bridge.ts). Files are
+ * read at the start and at a reload; a reload that fails leaves everything as it was.
  *
  * Invariant: the modes are those of MySQL's ssl-mode, and no mode ever falls back to less than what
  * its name says.
@@ -12,14 +12,21 @@ import { UndropError } from '../../errors.js';
 import { causeWords, describeAddress } from '../../service/errors.js';
 import { keyPolicyFor } from '../../service/login/server-key.js';
 import type { ServerAddress, ServiceSecurity, ServiceTls } from '../../service/pool/pools.js';
-import type { LegSecurity, LoginSecurity, ProxyKey } from './connection-security.js';
-import { generateKey, proxyKeyOf } from './proxy-key.js';
-import { type CertificateAndKey, selfSigned } from './self-signed.js';
-import { identityOf, readCa, readIdentity, readServerKey } from './tls-files.js';
+import {
+  type CertificateAndKey,
+  generateKey,
+  identityOf,
+  proxyKeyOf,
+  readCa,
+  readIdentity,
+  readServerKey,
+  selfSigned,
+} from './certificates.js';
+import type { ConnectionSecurity, LoginSecurity, ProxyKey } from './connection-security.js';
 
 /**
- * The upstream leg: never; for clients in TLS where the server offers it; wherever it offers it;
- * always; and then with its certificate checked, its name too.
+ * The upstream connection: never; for clients in TLS where the server offers it; wherever it offers
+ * it; always; and then with its certificate checked, its name too.
  */
 export type UpstreamTlsMode =
   | 'disabled'
@@ -31,7 +38,7 @@ export type UpstreamTlsMode =
 
 export interface TlsSettings {
   readonly upstream: readonly ServerAddress[];
-  /** Of clients; those on a unix socket are never required to have it. */
+  /** TLS of clients; those on a unix socket are never required to have it. */
   readonly tls: 'off' | 'offered' | 'required';
   /** Paths of PEM files; empty for a certificate that is made at the start. */
   readonly tlsCert: string;
@@ -46,7 +53,7 @@ export interface TlsSettings {
   readonly upstreamPublicKey: string;
   /** Over a unix socket: whether clients may be let in as what the OS user of undrop may be. */
   readonly lendOsUser: 'off' | 'on';
-  /** Whether clients may be let in by what only the upstream leg has of TLS. */
+  /** Whether clients may be let in by what only the upstream connection has of TLS. */
   readonly lendTls: 'off' | 'on';
 }
 
@@ -66,7 +73,7 @@ interface Material {
   readonly ownCertificate: CertificateAndKey | null;
   readonly forServers: SecureContext;
   readonly service: ServiceSecurity;
-  /** Of the certificate, where it is an RSA key. */
+  /** The key of the certificate, if it is an RSA key. */
   readonly certificateKey: ProxyKey | null;
   /** Made where one is needed and the certificate brings none; kept then. */
   readonly generatedKey: ProxyKey | null;
@@ -109,7 +116,7 @@ export class ProxyTls {
   }
 
   /** What a session may do, by its two sockets. */
-  securityFor(client: LegSecurity, upstream: ServerAddress): LoginSecurity {
+  securityFor(client: ConnectionSecurity, upstream: ServerAddress): LoginSecurity {
     const { forClients, certificateKey, generatedKey, service } = this.#material;
     const isSocket = 'socketPath' in upstream;
     return {
@@ -189,13 +196,13 @@ export async function openProxyTls(
   return new ProxyTls(settings, await readMaterial(settings, given, null));
 }
 
-/** The upstream leg of a session may be secure where the client's isn't. */
+/** The upstream connection of a session may be secure where the client's isn't. */
 function needsKey({ upstream, upstreamTls }: TlsSettings): boolean {
   const isAlwaysLess = upstreamTls === 'disabled' || upstreamTls === 'as-client';
   return !isAlwaysLess || upstream.some((address) => 'socketPath' in address);
 }
 
-/** Of a command that has service connections alone. */
+/** TLS of a command that has service connections alone. */
 export function readServiceTls(settings: ServiceTlsSettings): ServiceSecurity {
   const problems: string[] = [];
   const { service } = readTowardsServers(settings, problems);
@@ -222,7 +229,7 @@ function serviceTlsOf(
 function wantsTls(
   mode: UpstreamTlsMode,
   about: {
-    readonly client: LegSecurity;
+    readonly client: ConnectionSecurity;
     readonly isOffered: boolean;
     readonly upstream: ServerAddress;
   },

@@ -1,5 +1,5 @@
 /**
- * The marker: a statement that can't be parsed, sent behind whatever is under way on the user
+ * The marker is a statement that can't be parsed, sent after whatever is under way on the user
  * session. The ERR that carries its nonce starts exactly where the last foreign response ends, so
  * the place of an answer of ours never depends on the response tracker being right. It executes
  * nothing, commits nothing and keeps GTID_NEXT; tried in every session state on all four servers.
@@ -41,7 +41,7 @@ export class MarkerSeeker {
   }
 
   /**
-   * Takes the server's next bytes. `foreign` go to the client; `own` are those behind the marker's
+   * Takes the server's next bytes. `foreign` go to the client; `own` are those after the marker's
    * answer, null while it hasn't come.
    */
   feed(chunk: Buffer): { readonly foreign: Buffer; readonly own: Buffer | null } {

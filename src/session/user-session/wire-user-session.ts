@@ -1,6 +1,6 @@
 /**
- * Statements of ours on the user's own session, on the wire: the marker and the first statements go
- * out in one write behind whatever is under way; from the marker's answer on the stream is ours.
+ * Runs statements of ours on the user's own session, on the wire: the marker and the first ones go
+ * out in one write after whatever is under way; from the marker's answer on the stream is ours.
  *
  * Invariant: what belongs to the client reaches it untouched, before the marker's answer and after
  * `end`; nothing of our own answers does.
@@ -26,7 +26,7 @@ export interface WireUserSessionOptions {
   readonly capabilities: Capabilities;
   readonly tracker: ResponseTracker;
   /**
-   * A PREPARE of the client may be refused: one of ours fails right behind the marker, so that a
+   * A PREPARE of the client may be refused: one of ours fails right after the marker, so that a
    * pipelined EXECUTE of "the last prepared" (MariaDB) finds none and gets its 1243. It can't be
    * the marker: its error is not always the parser's (1461 where there are too many prepared
    * statements, 1820 where the password has expired), and then quotes no nonce.
@@ -48,7 +48,7 @@ export class WireUserSession implements CommandSession {
   readonly #assembler = new PacketAssembler(ANSWER_BYTES_MAX);
   #seeker: MarkerSeeker | null = null;
   #markerSent = false;
-  /** Of the PREPARE that fails; its answer is nobody's. */
+  /** Reads the answer to the PREPARE that fails, which is nobody's. */
   #failing: ResultReader | null = null;
   #run: Run | null = null;
   #failure: Error | null = null;
@@ -91,7 +91,7 @@ export class WireUserSession implements CommandSession {
     this.#run = null;
   }
 
-  /** Gives the stream back; returns what came behind our last answer, which is the client's. */
+  /** Gives the stream back; returns what came after our last answer, which is the client's. */
   end(): Buffer {
     assert(this.#run === null, 'the stream goes back when our statements are answered');
     return this.#assembler.rest();

@@ -78,11 +78,11 @@ describe('prepared drops', () => {
     drops.rememberName('p', drop);
     expect([drops.isWatching, drops.watchesNames]).toEqual([false, true]);
     drops.doubtNames();
-    expect(drops.locateHoldTable('p')?.isDoubtful).toBe(true);
+    expect(drops.findName('p')?.isDoubtful).toBe(true);
     drops.rememberName('p', drop);
-    expect(drops.locateHoldTable('p')?.isDoubtful).toBe(false);
+    expect(drops.findName('p')?.isDoubtful).toBe(false);
     drops.forgetName('p');
-    expect([drops.locateHoldTable('p'), drops.watchesNames]).toEqual([null, false]);
+    expect([drops.findName('p'), drops.watchesNames]).toEqual([null, false]);
     drops.rememberName('p', drop);
     drops.onCommand(com.COM_CHANGE_USER);
     expect(drops.watchesNames).toBe(false);

@@ -3,13 +3,9 @@
  * and flags where it isn't, and the same however the network cut it.
  */
 import { describe, expect, test } from '@jest/globals';
-import {
-  InfileRelay,
-  type PieceEnd,
-  StatementRelay,
-} from '../../../src/session/commands/relay-piece.js';
+import { type PieceEnd, StatementRelay } from '../../../src/session/commands/relay-piece.js';
 import { COM_QUERY } from '../../../src/wire/commands.js';
-import { encodePacket, PAYLOAD_BYTES_MAX } from '../../../src/wire/framing.js';
+import { encodePacket } from '../../../src/wire/framing.js';
 import { everySplit, lend, singleBytes } from '../../support/chunks.js';
 import { conversation, conversations, exchange } from '../../support/conversation.js';
 
@@ -29,7 +25,6 @@ function relay(
     ...options,
     capabilities: conversation(name).agreed,
     toClient: (bytes) => said.push(Buffer.from(bytes)),
-    onFileWanted: () => undefined,
     onDone: (done) => {
       end = done;
     },
@@ -65,7 +60,7 @@ describe.each(answers)('$name, $title', ({ name, answer }) => {
   test('as the only piece it goes through as it came, and the end of it is found', () => {
     const { said, end } = relay(name, [answer], { sequenceId: 1, isLast: true });
     expect(said.equals(answer)).toBe(true);
-    expect(end?.behind).toHaveLength(0);
+    expect(end?.rest).toHaveLength(0);
   });
 
   test('as the last piece only its sequence ids go on', () => {
@@ -100,7 +95,7 @@ describe.each(['mysql-9.7/eof', 'mysql-9.7/deprecate-eof', 'mariadb-11.8/eof'])(
     const changed = [...answer].filter((byte, index) => said[index] !== byte);
     expect(said).toHaveLength(answer.length);
     expect(changed).toHaveLength(name.endsWith('deprecate-eof') ? 1 : 2);
-    expect(end).toMatchObject({ isBroken: false, error: null, results: 1 });
+    expect(end).toMatchObject({ hasFailed: false, error: null, results: 1 });
     expect(end?.sequenceId).toBe(packetsOf(answer).length + 1);
   });
 
@@ -108,9 +103,9 @@ describe.each(['mysql-9.7/eof', 'mysql-9.7/deprecate-eof', 'mariadb-11.8/eof'])(
     const answer = answerTo('an ERR');
     const { said, end } = relay(name, [Buffer.concat([answer, answer])], options);
     expect(said).toHaveLength(0);
-    expect(end).toMatchObject({ isBroken: true, sequenceId: 1, results: 0 });
+    expect(end).toMatchObject({ hasFailed: true, sequenceId: 1, results: 0 });
     expect(end?.error?.equals(answer.subarray(4))).toBe(true);
-    expect(end?.behind.equals(answer)).toBe(true);
+    expect(end?.rest.equals(answer)).toBe(true);
   });
 
   test('an error of the last one goes to the client', () => {
@@ -130,45 +125,7 @@ test('a report of progress among rows is neither an end nor an error', () => {
     for (const chunks of everySplit(answer)) {
       const { said, end } = relay(name, chunks, { sequenceId: 1, isLast: false });
       expect(said).toHaveLength(answer.length);
-      expect(end).toMatchObject({ isBroken: false, error: null, results: 1 });
+      expect(end).toMatchObject({ hasFailed: false, error: null, results: 1 });
     }
   }
-});
-
-describe('a file of the client', () => {
-  const part = encodePacket(Buffer.alloc(PAYLOAD_BYTES_MAX, 'x'), 254);
-  const file = Buffer.concat([
-    encodePacket(Buffer.from('1\n'), 5),
-    encodePacket(Buffer.from('22\n'), 6),
-    encodePacket(Buffer.alloc(0), 7),
-  ]);
-
-  function send(chunks: readonly Buffer[], shift: number) {
-    const said: Buffer[] = [];
-    let behind: Buffer | null = null;
-    const relayed = new InfileRelay(shift, (bytes) => said.push(Buffer.from(bytes)));
-    for (const chunk of chunks) behind = lend(chunk, (memory) => relayed.feed(memory));
-    return { said: Buffer.concat(said), behind };
-  }
-
-  test('gets the sequence ids of the server, at every cut', () => {
-    const expected = packetsOf(file).map((packet, index) => {
-      const shifted = Buffer.from(packet);
-      shifted[3] = (index + 2) & 0xff;
-      return shifted;
-    });
-    for (const cut of [[file], ...everySplit(file), singleBytes(file)]) {
-      const { said, behind } = send(cut, 3);
-      expect(said.equals(Buffer.concat(expected))).toBe(true);
-      expect(behind).toHaveLength(0);
-    }
-  });
-
-  test('ends with an empty packet that ends nothing else; what is behind is left alone', () => {
-    const command = encodePacket(Buffer.from('\x0e'), 0);
-    const { said, behind } = send([Buffer.concat([part, file, command])], 254);
-    expect(said).toHaveLength(part.length + file.length);
-    expect([said[3], said[part.length - 1]]).toEqual([0, 1]);
-    expect(behind).toEqual(command);
-  });
 });

@@ -1,7 +1,7 @@
 /** Which upstream is the proxy itself, by the address that it is dialled at. */
 import { networkInterfaces } from 'node:os';
 import { describe, expect, test } from '@jest/globals';
-import { leadsTo } from '../../../src/session/dial/own-address.js';
+import { leadsTo } from '../../../src/session/dial/dial.js';
 
 const own = Object.values(networkInterfaces()).flatMap((list) => list ?? [])[0]?.address ?? '';
 const at = (host: string, port = 3307) => ({ host, port });

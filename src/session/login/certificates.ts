@@ -1,15 +1,30 @@
 /**
- * The files of TLS: certificates, keys, authorities. Each is read whole and tried; what is wrong
- * with any of them is added to the list of problems, which names the variable.
+ * The certificates and keys of a proxy: those in files, which are read whole and tried, so that a
+ * list of problems names the variable of each wrong one; and those that are made at the start if
+ * nobody gave any. The self-signed certificate hides what is said from whoever listens; a client
+ * that checks certificates does not take it, because it proves nothing of who shows it.
+ *
+ * Invariant: what was made is never written to disk, and a process makes one certificate only.
  */
-import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair,
+  type KeyObject,
+  randomBytes,
+  sign,
+  X509Certificate,
+} from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import tls, { type SecureContext } from 'node:tls';
+import { promisify } from 'node:util';
+import forge from 'node-forge';
 import { type ServerKeySetting, spkiOf } from '../../service/login/server-key.js';
-import type { CertificateAndKey } from './self-signed.js';
+import type { ProxyKey } from './connection-security.js';
 import type { ServiceTlsSettings } from './tls.js';
 
-export interface Identity {
+interface Identity {
   readonly pem: CertificateAndKey;
   readonly context: SecureContext;
   readonly key: KeyObject;
@@ -94,4 +109,74 @@ function attempt<T>(read: () => T, expected: string, problems: string[]): T | nu
     problems.push(`${expected}, found ${(error as Error).message}.`);
     return null;
   }
+}
+
+/** In PEM. */
+export interface CertificateAndKey {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** RSA, because every client knows it, and passwords can be encrypted with it. */
+const KEY_BITS = 2048;
+const NAME = 'undrop_auto_generated_server_certificate';
+const DAY_MS = 86_400_000;
+/** Clocks differ. */
+const VALID_BEFORE_DAYS = 1;
+const VALID_DAYS = 3_650;
+
+let made: Promise<CertificateAndKey> | null = null;
+
+/** The one of this process, made at the first call. */
+export function selfSigned(): Promise<CertificateAndKey> {
+  made ??= make();
+  return made;
+}
+
+async function make(): Promise<CertificateAndKey> {
+  const privateKey = await generatePrivateKey();
+  const publicPem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }).toString();
+  const certificate = forge.pki.createCertificate();
+  certificate.publicKey = forge.pki.publicKeyFromPem(publicPem);
+  // A first byte below 0x80: serial numbers are positive.
+  certificate.serialNumber = `01${randomBytes(15).toString('hex')}`;
+  certificate.validity.notBefore = new Date(Date.now() - VALID_BEFORE_DAYS * DAY_MS);
+  certificate.validity.notAfter = new Date(Date.now() + VALID_DAYS * DAY_MS);
+  const names = [{ name: 'commonName', value: NAME }];
+  certificate.setSubject(names);
+  certificate.setIssuer(names);
+  certificate.setExtensions([
+    { name: 'basicConstraints', cA: false, critical: true },
+    { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
+    { name: 'extKeyUsage', serverAuth: true },
+  ]);
+  signWith(privateKey, certificate);
+  const key = privateKey.export({ type: 'pkcs1', format: 'pem' }).toString();
+  return { cert: forge.pki.certificateToPem(certificate), key };
+}
+
+/** Node.js signs, because the arithmetic of node-forge takes a quarter of a second. */
+function signWith(privateKey: KeyObject, certificate: forge.pki.Certificate): void {
+  const signature = (): string => {
+    const bytes = forge.asn1.toDer(certificate.tbsCertificate).getBytes();
+    return sign('sha256', Buffer.from(bytes, 'binary'), privateKey).toString('binary');
+  };
+  // It asks nothing else of a key.
+  const key: Partial<forge.pki.rsa.PrivateKey> = { sign: signature };
+  certificate.sign(key as forge.pki.rsa.PrivateKey, forge.md.sha256.create());
+}
+
+/** The key with which clients without TLS encrypt their passwords, if no certificate has one. */
+export async function generateKey(): Promise<ProxyKey> {
+  return proxyKeyOf(await generatePrivateKey());
+}
+
+async function generatePrivateKey(): Promise<KeyObject> {
+  return (await promisify(generateKeyPair)('rsa', { modulusLength: KEY_BITS })).privateKey;
+}
+
+export function proxyKeyOf(privateKey: KeyObject): ProxyKey {
+  const publicPem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' });
+  const modulusBits = privateKey.asymmetricKeyDetails?.modulusLength ?? 0;
+  return { privateKey, publicPem: Buffer.from(publicPem), modulusBytes: modulusBits / 8 };
 }

@@ -1,0 +1,118 @@
+/**
+ * What the log and the counters have of one session: who it is, which state it enters, what was
+ * held, refused or only observed, and the error on which it ends. The fault of an error picks the
+ * level of its line and the counter of a refusal.
+ *
+ * Invariant: no password and no whole statement gets to the log; a text is cut and cleaned before.
+ */
+import { type ClientError, faultOf, LOG_LEVELS, UndropError } from '../errors.js';
+import type { Log } from '../log.js';
+import { type Counters, REFUSALS } from '../metrics.js';
+import type { Answered, DropService, Taken } from '../statements/intercepted.js';
+import type { DropResult } from '../steps/drop-options.js';
+import { loggedText } from '../steps/refusals/logged-text.js';
+import { encodePacket } from '../wire/framing.js';
+import { encodeErr } from '../wire/response.js';
+import type { CommandPhase } from './commands/command-phase.js';
+import type { Observed, Observing } from './gate/classify-packet.js';
+import type { LoginRelay } from './login/login.js';
+
+/** Whose session it is; the user as it was last seen. */
+export interface Who {
+  readonly client: string;
+  readonly user: string;
+  readonly threadId: number | null;
+}
+
+export class SessionReport {
+  readonly #log: Log;
+  readonly #counters: Counters;
+  readonly #who: () => Who;
+
+  constructor({ log, counters }: { log: Log; counters: Counters }, who: () => Who) {
+    this.#log = log;
+    this.#counters = counters;
+    this.#who = who;
+  }
+
+  /** A state machine of the session (itself, or its command phase) has another state. */
+  onState(machine: 'session' | 'commands', from: string, to: string): void {
+    this.#log.debug({ ...this.#who(), machine, from, to }, 'the state has changed');
+  }
+
+  /** An event that nobody has to act on. */
+  note(level: 'debug' | 'info', error: unknown, message: string): void {
+    this.#log[level]({ ...this.#who(), err: error }, message);
+  }
+
+  /** The session ends on `error`; `reference` is what the client is told instead of details. */
+  onFailure(error: unknown, fields: { readonly phase: string; readonly reference: string }): void {
+    const message =
+      error instanceof UndropError ? error.message : 'a session ends on an error of undrop';
+    const level = LOG_LEVELS[faultOf(error)];
+    this.#log[level]({ ...this.#who(), ...fields, err: error }, message);
+  }
+
+  /** The session could not be ended as it should, and is cut off. */
+  onBroken(error: unknown, message: string): void {
+    this.#log.error({ ...this.#who(), err: error }, message);
+  }
+
+  /** A statement was answered by undrop. */
+  onAnswer({ text }: Taken, { refusal, dropped }: Answered): void {
+    if (refusal !== null) {
+      const fault = faultOf(refusal);
+      this.#counters[REFUSALS[fault]]++;
+      const fields = { code: refusal.code, statement: loggedText(text) };
+      this.#log[LOG_LEVELS[fault]]({ ...this.#who(), ...fields }, refusal.message);
+    }
+    if (dropped !== null && dropped.held.length > 0) this.#onHeld(dropped);
+  }
+
+  /** The ledger doesn't have the outcome of a drop; recovery will write it. */
+  onUnfinished(error: unknown, { isHeld }: { readonly isHeld: boolean }): void {
+    const fields = { ...this.#who(), err: error };
+    if (isHeld) this.#log.warn(fields, 'the outcome of a drop is not in the ledger yet');
+    else this.#log.debug(fields, 'what a drop that failed has left in the ledger is there still');
+  }
+
+  /** What UNDROP_MODE=observe looks for, and tells; null in any other mode. */
+  observing({ observes }: DropService): Observing | null {
+    if (observes === undefined || observes.size === 0) return null;
+    const tell = ({ text, isClear, tables }: Observed) => {
+      this.#counters.dropsObserved++;
+      const fields = { event: 'observed', tables, statement: loggedText(text) };
+      const what = isClear ? 'not held: the server drops it' : 'not held, if it is a drop at all';
+      this.#log.warn({ ...this.#who(), ...fields }, what);
+    };
+    return { protect: observes, tell };
+  }
+
+  #onHeld({ held: tablesHeld, tables, by = [] }: DropResult): void {
+    this.#counters.dropsHeld += tablesHeld.length;
+    const held = tablesHeld.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`);
+    const ruled = by.some((one) => one !== null) ? { by } : {};
+    this.#log.info({ ...this.#who(), event: 'held', tables, held, ...ruled }, 'tables are held');
+  }
+}
+
+type Where =
+  | { readonly name: 'dialling' | 'closed' }
+  | { readonly name: 'login'; readonly relay: LoginRelay }
+  | { readonly name: 'commands'; readonly commands: CommandPhase };
+
+/**
+ * The packet with the error that ends a session; null in the middle of a response, where no client
+ * would read it as an error. Before the greeting it has no SQLSTATE, because the capabilities
+ * aren't known.
+ */
+export function lastWords(where: Where, error: ClientError): Buffer | null {
+  const message = Buffer.from(error.message);
+  const isGreeted =
+    where.name === 'commands' || (where.name === 'login' && where.relay.state !== 'greeting');
+  if (!isGreeted) return encodePacket(encodeErr({ ...error, sqlState: null, message }), 0);
+  const payload = encodeErr({ ...error, message });
+  const sequenceId =
+    where.name === 'login' ? where.relay.nextToClient : where.commands.errorSequenceId;
+  return sequenceId === null ? null : encodePacket(payload, sequenceId);
+}
