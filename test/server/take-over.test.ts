@@ -143,12 +143,12 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
       const ids = await away();
       const stead = poolOn(server, 2);
       try {
-        const passOn = await WAYS[way](ids, stead);
+        const letThrough = await WAYS[way](ids, stead);
         let isPassedOn = false;
         const between = tappedPool(own.pool, async (send, texts) => {
           if (!isPassedOn && texts.some((text) => text.includes('/* undrop owners */'))) {
             isPassedOn = true;
-            await passOn();
+            await letThrough();
           }
           return send();
         });
