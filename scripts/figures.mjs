@@ -14,7 +14,7 @@ import { ensureBuilt, ensureInstalled, root } from './ensure.mjs';
 
 const PAGE = join(root, 'docs/ARCHITECTURE.md');
 const [BEGIN, END] = ['<!-- figures: npm run figures -- --write -->', '<!-- end of figures -->'];
-const NAMED = ['src/errors.ts', 'src/wire/server-errors.ts'];
+const NAMED = ['src/client-errors.ts', 'src/operation-errors.ts', 'src/wire/server-errors.ts'];
 /** Not errors. A count has an underscore (1_000), and isn't looked at. */
 const NO_ERRORS = ['1000', '1024', '2048', '4096', '3306', '3307'];
 const WITHIN_MS = 60_000;

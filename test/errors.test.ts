@@ -60,7 +60,7 @@ test('docs/errors.md is made of the registry', () => {
     '# Errors\n\n' +
       'What undrop itself answers with. Every other error that a client sees is the server’s own,\n' +
       'passed on as it came. In a client the text starts with the code; `{…}` stands for what was\n' +
-      'found. Made of `src/errors.ts` by `UPDATE_GOLDEN=1 npm test -- errors`.\n\n' +
+      'found. Made of `src/client-errors.ts` and `src/operation-errors.ts` by `UPDATE_GOLDEN=1 npm test -- errors`.\n\n' +
       sections.join('\n'),
   );
 });
