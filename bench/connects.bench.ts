@@ -3,14 +3,12 @@
  * and with it. HAProxy and MySQL Router hand the client's TLS on to the server; undrop ends it
  * and, as it does by default, has TLS with the server too.
  */
-
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeCertificates } from '../test/support/certificates.js';
 import { startServer } from '../test/support/servers.js';
 import { cpuOf, type Peer, type Peers, startPeers } from './peers.js';
-import { report } from './report.js';
 import {
   figuresOf,
   formatRatio,
@@ -18,8 +16,9 @@ import {
   inRounds,
   machineLoad,
   pairedRatios,
+  report,
   spread,
-} from './rounds.js';
+} from './report.js';
 import { sysbench } from './sysbench.js';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? '5');

@@ -9,8 +9,7 @@ import { until } from '../test/support/poll.js';
 import { spawnProxy } from '../test/support/proxy.js';
 import { SERVER_NAMES } from '../test/support/server-set.js';
 import { connect, startServer, type Target } from '../test/support/servers.js';
-import { report } from './report.js';
-import { inRounds, machineLoad, spread } from './rounds.js';
+import { inRounds, machineLoad, report, spread } from './report.js';
 
 const NAMES = (process.env['BENCH_SERVERS'] ?? SERVER_NAMES.join(',')).split(',');
 const SMALL_ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? '30');

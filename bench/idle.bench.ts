@@ -10,8 +10,7 @@ import { encodePacket } from '../src/wire/framing.js';
 import { startServer } from '../test/support/servers.js';
 import { WireTalk } from '../test/support/wire-talk.js';
 import { haproxy, type Peer, residentKb, undrop } from './peers.js';
-import { report } from './report.js';
-import { machineLoad } from './rounds.js';
+import { machineLoad, report } from './report.js';
 
 const COUNTS = (process.env['BENCH_SESSIONS'] ?? '1000,10000').split(',').map(Number);
 /** A session takes two descriptors of its relay; beside them it has a few for itself. */

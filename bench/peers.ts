@@ -71,7 +71,7 @@ export async function undrop(server: Target, variables: Variables = {}): Promise
   return { ...account(server), host, port, name: 'undrop', pid, stop: () => proxy.stop() };
 }
 
-export async function plainNode(server: Target): Promise<Peer> {
+async function plainNode(server: Target): Promise<Peer> {
   const port = await freePort();
   const script = fileURLToPath(new URL('../../bench/plain-relay.mjs', import.meta.url));
   const args = [script, String(port), server.host, String(server.port)];
@@ -105,7 +105,7 @@ listen mysql
 }
 
 /** Its defaults for a static destination; TLS of the client goes on to the server unread. */
-export async function mysqlRouter(server: Target): Promise<Peer> {
+async function mysqlRouter(server: Target): Promise<Peer> {
   const folder = await aptRoot('mysql-router', 'sid', 'mysql-router');
   const root = join(folder, 'root');
   const port = await freePort();

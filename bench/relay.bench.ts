@@ -5,7 +5,6 @@
  */
 import { query, startServer } from '../test/support/servers.js';
 import { cpuOf, type Peer, type Peers, startPeers } from './peers.js';
-import { report } from './report.js';
 import {
   figuresOf,
   formatRatio,
@@ -13,8 +12,9 @@ import {
   inRounds,
   machineLoad,
   pairedRatios,
+  report,
   spread,
-} from './rounds.js';
+} from './report.js';
 import { sysbench } from './sysbench.js';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? '5');

@@ -8,8 +8,7 @@ import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { spawnProxy } from '../test/support/proxy.js';
 import { type ReplicaPair, startPair } from '../test/support/replica-pair.js';
 import { connect, type Target } from '../test/support/servers.js';
-import { report } from './report.js';
-import { inRounds, machineLoad, spread } from './rounds.js';
+import { inRounds, machineLoad, report, spread } from './report.js';
 
 const NAMES = (process.env['BENCH_SERVERS'] ?? 'mysql-9.7,mariadb-11.8').split(',');
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? '30');

@@ -14,7 +14,7 @@ export interface SysbenchFigures {
   readonly errors: number;
 }
 
-export interface SysbenchRun {
+interface SysbenchRun {
   readonly script: string;
   readonly schema: string;
   readonly threads: number;

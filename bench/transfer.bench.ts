@@ -10,7 +10,6 @@ import { join } from 'node:path';
 import { clientCommand, loginOptions } from '../test/support/clients.js';
 import { query, startServer } from '../test/support/servers.js';
 import { cpuOf, direct, type Peer, type Peers, startPeers } from './peers.js';
-import { report } from './report.js';
 import {
   figuresOf,
   formatRatio,
@@ -18,8 +17,9 @@ import {
   inRounds,
   machineLoad,
   pairedRatios,
+  report,
   spread,
-} from './rounds.js';
+} from './report.js';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? '7');
 const ROWS = 100_000;

@@ -24,7 +24,7 @@ const OUTPUT = 'build/undrop.mjs';
 const ENTRY = `
 import cluster from 'node:cluster';
 if (process.env.UNDROP_SUPERVISOR_ORDER) await import('./throwaway-servers/supervisor.ts');
-else if (cluster.isWorker) await import('./src/cli/workers/worker.ts');
+else if (cluster.isWorker) await import('./src/cli/proxy/worker.ts');
 else await import('./src/cli/main.ts');
 `;
 
@@ -33,9 +33,7 @@ else await import('./src/cli/main.ts');
  * load late is in it. Each has to be found, or the bundle isn't made.
  */
 const IN_THE_BUNDLE = {
-  'src/cli/services/primary.ts': [
-    ["new URL('../workers/worker.js', import.meta.url)", 'import.meta.url'],
-  ],
+  'src/cli/proxy/workers.ts': [["new URL('worker.js', import.meta.url)", 'import.meta.url']],
   'throwaway-servers/supervised.ts': [
     ["new URL('supervisor.js', import.meta.url)", 'import.meta.url'],
   ],

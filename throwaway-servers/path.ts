@@ -1,8 +1,10 @@
 /**
- * Servers that are installed on this machine: `mysqld` or `mariadbd` on the PATH and where packages
- * put them. Invariant: a name tells nothing (Debian's `mysqld` may be MariaDB); the program is
- * asked for its version, and only a real start shows that it works in a folder of ours (AppArmor
- * may forbid that).
+ * Finds servers that are installed on this machine: `mysqld` or `mariadbd` on the PATH and where
+ * packages put them.
+ *
+ * Invariant: a name tells nothing (Debian's `mysqld` may be MariaDB); the program is asked for its
+ * version, and only a real start shows that it works in a folder of ours (AppArmor may forbid
+ * that).
  */
 import { existsSync, realpathSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
@@ -23,7 +25,7 @@ const USUAL_FOLDERS = [
   '/usr/local/opt/mariadb/bin',
 ];
 
-export interface PathServers {
+interface PathServers {
   /** What can be tried, the best first. */
   readonly found: readonly { readonly program: string; readonly installation: Installation }[];
   /** One sentence each on what is there but can't be used. */
@@ -49,7 +51,7 @@ export async function findPathServers(
 }
 
 /** A program by its full path, with where its own files are. */
-export async function installationOf(program: string): Promise<Installation> {
+async function installationOf(program: string): Promise<Installation> {
   const server = [program];
   const { flavour, version } = await askVersion(server);
   const initialise = await howToInitialise({ program, flavour, version });

@@ -1,17 +1,16 @@
 /**
- * Chooses a throwaway server where nobody named one, in a fixed order: what is installed, a
- * container, packages unpacked into a private folder, MySQL 5.6 from npm. Invariant: the choice is
- * said before the work begins, together with why the ways before it were no good, and a way that
- * fails is followed by the next one, never by silence.
+ * `provideServer` chooses a throwaway server if nobody named one, in a fixed order: what is
+ * installed, a container, packages unpacked into a private folder, MySQL 5.6 from npm.
+ *
+ * Invariant: the choice is said before the work begins, together with why the ways before it were
+ * no good; a way that fails is followed by the next one, never by silence.
  */
 import { UndropError } from '../src/errors.js';
-import { ensureAptServer, whyNoApt } from './apt-root.js';
-import { readDistribution } from './apt-sources.js';
+import { ensureAptServer, readDistribution, whyNoApt } from './apt-root.js';
 import { findEngine, startContainer } from './container.js';
 import { productOf } from './installation.js';
 import { ensureNpm56, whyNoNpm56 } from './npm56.js';
 import { findPathServers, firstLine } from './path.js';
-import type { Progress } from './progress.js';
 import { startThrowaway, type ThrowawayServer } from './throwaway.js';
 
 export type { ThrowawayServer } from './throwaway.js';
@@ -27,7 +26,7 @@ export interface Way {
 /** What a look at the machine gives: a way, or one clause on why there is none. */
 export type Look = { readonly ways: readonly Way[]; readonly whyNot: readonly string[] };
 
-export interface ProviderOptions {
+interface ProviderOptions {
   readonly env: NodeJS.ProcessEnv;
   /** Folder of server programs (cache.ts). */
   readonly cache: string;
@@ -154,4 +153,42 @@ function startCopy(
 ): Promise<ThrowawayServer> {
   options.progress.step(`starting ${productOf(made.installation)}`);
   return startThrowaway({ ...made, ...names, signal: options.signal });
+}
+
+const FIRST_MS = 2_000;
+const EVERY_MS = 5_000;
+
+/**
+ * Progress for a person: each step says that it began, and one that takes more than two seconds
+ * says again and again that it is still at it, so that silence always means the end.
+ */
+export interface Progress {
+  /** A line, and the end of the step before. */
+  say(line: string): void;
+  /** Begins a step: it goes on until the next one, `say` or `done`. */
+  step(line: string): void;
+  /** Ends the last step. */
+  done(): void;
+}
+
+/** Writes lines to `write`; a step's line ends with an ellipsis. */
+export function openProgress(write: (text: string) => void): Progress {
+  let timer: NodeJS.Timeout | undefined;
+  const done = (): void => clearTimeout(timer);
+  const say = (line: string): void => {
+    done();
+    write(`undrop: ${line}\n`);
+  };
+  const step = (line: string): void => {
+    say(`${line} …`);
+    const began = Date.now();
+    const still = (): void => {
+      write(`undrop:   still at it, ${Math.round((Date.now() - began) / 1000)} s\n`);
+      timer = setTimeout(still, EVERY_MS);
+      timer.unref();
+    };
+    timer = setTimeout(still, FIRST_MS);
+    timer.unref();
+  };
+  return { say, step, done };
 }

@@ -6,10 +6,10 @@
 import { spawn } from 'node:child_process';
 import { UndropError } from '../src/errors.js';
 
-/** Of each output; what is more loses its beginning. */
+/** The most of each output that is kept; what is longer loses its beginning. */
 const OUTPUT_CHARS_MAX = 1_000_000;
 
-export interface CommandOptions {
+interface CommandOptions {
   readonly cwd?: string;
   /** Added to this process's environment. */
   readonly env?: Readonly<Record<string, string>>;

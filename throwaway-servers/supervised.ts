@@ -1,4 +1,7 @@
-/** The parent's side of supervisor.ts: starts it, notices its end, and makes it end. */
+/**
+ * `Supervised` is the parent's side of supervisor.ts: it starts the supervisor, notices its end,
+ * and makes it end.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -77,7 +80,7 @@ export class Supervised {
   }
 }
 
-export interface ReadyOptions {
+interface ReadyOptions {
   readonly withinMs: number;
   readonly signal?: AbortSignal | undefined;
 }

@@ -33,7 +33,7 @@ export interface ThrowawayServer {
   stop(): Promise<void>;
 }
 
-export interface StartOptions {
+interface StartOptions {
   readonly name: string;
   readonly installation: Installation;
   /** Folder with an initialised `data`, which is copied; null: it is initialised now. */
@@ -41,7 +41,7 @@ export interface StartOptions {
   readonly why: string;
   /** Where its folder is made; default: where the system has temporary files. */
   readonly parent?: string;
-  /** Server options which go behind ours and so win. */
+  /** Server options that follow ours and so win. */
   readonly extraOptions?: readonly string[];
   readonly signal?: AbortSignal | undefined;
 }

@@ -1,6 +1,7 @@
 /**
- * Makes the service account by the account of an administrator, or brings it up to date. May run
- * twice: rights are only ever added, and the password of an account that is there is left alone.
+ * `applyAccount` creates the service account by the account of an administrator, or brings it up
+ * to date. It may run twice: privileges are only ever added, and the password of an account that
+ * exists is left alone.
  */
 import { UndropError } from '../errors.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
@@ -8,28 +9,34 @@ import { numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
 import { ACCESS_DENIED } from '../wire/server-errors.js';
-import { type Account, type Grant, grantsFor, type Tier } from './grants.js';
-import { missingSchemas, readSchemas } from './schemas.js';
-import { createUserSql, grantSql } from './statements.js';
+import {
+  type Account,
+  createUserSql,
+  type Grant,
+  grantSql,
+  grantsFor,
+  type Tier,
+} from './grants.js';
+import { missingSchemas, readSchemas } from './rights.js';
 
 const NO_PASSWORD = 'UNDROP_PASSWORD is not set: expected the password of the new account.';
 
-export interface ApplyOptions {
+interface ApplyOptions {
   /** Without a host: the one that the server sees the administrator come from. */
   readonly account: Pick<Account, 'user'> & { readonly host: string | null };
-  /** It may log in with TLS only; of an account that isn't there yet. Default: false. */
+  /** It may log in with TLS only; for an account that doesn't exist yet. Default: false. */
   readonly requiresTls?: boolean;
-  /** Of an account that isn't there yet. */
+  /** For an account that doesn't exist yet. */
   readonly password: string;
   readonly tier: Tier;
   readonly schemas: readonly string[];
 }
 
-export interface Applied {
+interface Applied {
   readonly account: Account;
   readonly isNew: boolean;
   readonly grants: readonly Grant[];
-  /** Of the schemas that it is for: what isn't there yet. */
+  /** Schemas that it is for and that don't exist yet. */
   readonly absent: readonly string[];
 }
 

@@ -1,23 +1,22 @@
 /**
- * What `undrop doctor` finds: the server, the rights of the service account and what is lost
- * without the missing ones, the tier that comes out of it, and what drops tables where nobody sees
- * it. Changes nothing.
+ * `examine` reads what `undrop doctor` reports: the server, the privileges of the service account
+ * and what is lost without the missing ones, the tier that results, and stored programs that drop
+ * tables. It changes nothing.
  */
 import { findRows } from '../ledger/read.js';
 import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
-import { isServerError, type ServicePool } from '../service/pool/pools.js';
+import { type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { textOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { sql } from '../service/sql.js';
 import { ABSENT_TABLE, ACCESS_DENIED } from '../wire/server-errors.js';
 import { type Need, needsOf, type Tier } from './grants.js';
 import { findPrograms, type Program } from './programs.js';
-import { hasRight, type Rights, readRights } from './rights.js';
-import { missingSchemas, readSchemas } from './schemas.js';
+import { hasRight, missingSchemas, type Rights, readRights, readSchemas } from './rights.js';
 
-export interface MissingRight {
+interface MissingRight {
   readonly right: string;
-  /** Where it is missing; null: on the server as a whole. */
+  /** The schemas on which it is missing; null: on the server as a whole. */
   readonly schemas: readonly string[] | null;
   readonly isEssential: boolean;
   readonly without: string;
@@ -35,7 +34,7 @@ export interface Examination {
   readonly heldInPlace: readonly string[];
   /** Schemas on which the account has no rights: a drop there is refused. */
   readonly refused: readonly string[];
-  /** Of those that were asked for: not there, or none of the account's. */
+  /** Schemas that were asked for, and are absent or none of the account's. */
   readonly notHeld: readonly string[];
   readonly missing: readonly MissingRight[];
   /** Tables with partitions that are in pieces, as `schema.table`; by recovery, in the ledger. */
@@ -78,16 +77,12 @@ export async function examine(
   };
 }
 
-/** None where the ledger isn't there, or can't be read: then that is said. */
+/** None if the ledger is absent or can't be read, which is said elsewhere. */
 async function findTorn(pool: ServicePool): Promise<readonly string[]> {
-  try {
-    const rows = await findRows(pool, { by: 'intent' }, { texts: false });
-    const torn = rows.filter(({ failure }) => failure?.todo === 'torn');
-    return torn.map(({ schema, table }) => `${schema}.${table}`);
-  } catch (error) {
-    if (isServerError(error, ...ABSENT_TABLE, ...ACCESS_DENIED)) return [];
-    throw error;
-  }
+  const intents = findRows(pool, { by: 'intent' }, { texts: false });
+  const rows = await unlessRefused(intents, [], ...ABSENT_TABLE, ...ACCESS_DENIED);
+  const torn = rows.filter(({ failure }) => failure?.todo === 'torn');
+  return torn.map(({ schema, table }) => `${schema}.${table}`);
 }
 
 /** The tier that the account has; null: something essential is missing. */
@@ -101,7 +96,10 @@ async function readLacks(pool: ServicePool) {
   const rights = await readRights(pool);
   const schemas = await readSchemas(pool);
   const needs = needsOf({ ...server, triggersTakeSuper: await doTriggersTakeSuper(pool) });
-  const seen = schemas.filter((schema) => hasAny(rights, needs, schema));
+  const onSchemas = needs.filter(({ on }) => on === 'schemas');
+  const seen = schemas.filter((schema) =>
+    onSchemas.some(({ right }) => hasRight(rights, right, schema)),
+  );
   const missing = needs.flatMap((need) => missingOf(need, rights, seen));
   return { server, rights, schemas, seen, needs, missing };
 }
@@ -116,7 +114,7 @@ async function doTriggersTakeSuper(pool: ServicePool): Promise<boolean> {
   return isOn('log_bin') && !isOn('log_bin_trust_function_creators');
 }
 
-/** To take a table out of a schema. */
+/** The privileges that take a table out of a schema. */
 const RENAMING = ['ALTER', 'DROP'];
 
 /** On the server as a whole; the second since MySQL 8.0.20. */
@@ -128,11 +126,7 @@ function describe({ flavour, version, versionId }: ServerFacts): Examination['se
   return { name, version, isTested: TESTED.has(`${flavour} ${major}.${minor}`) };
 }
 
-function hasAny(rights: Rights, needs: readonly Need[], schema: string): boolean {
-  return needs.some(({ on, right }) => on === 'schemas' && hasRight(rights, right, schema));
-}
-
-/** On the server, or where the ledger is. */
+/** Whether it is missing on the server, or where the ledger is. */
 function isMissing({ right, on }: Need, rights: Rights): boolean {
   if (on === 'server') return !rights.server.has(right);
   return !hasRight(rights, right, on === 'schemas' ? RECYCLE_SCHEMA : on);
@@ -142,13 +136,13 @@ function missingOf(need: Need, rights: Rights, seen: readonly string[]): readonl
   const { right, on, isEssential, without, withoutThere } = need;
   const own = isMissing(need, rights);
   if (on === 'server') return own ? [{ right, schemas: null, isEssential, without }] : [];
-  const home = own ? [on === 'schemas' ? RECYCLE_SCHEMA : on] : [];
+  const ours = own ? [on === 'schemas' ? RECYCLE_SCHEMA : on] : [];
   const there = withoutThere === null ? [] : seen.filter((name) => !hasRight(rights, right, name));
   const groups =
     without === withoutThere
-      ? [{ schemas: [...home, ...there], without }]
+      ? [{ schemas: [...ours, ...there], without }]
       : [
-          { schemas: home, without },
+          { schemas: ours, without },
           { schemas: there, without: withoutThere ?? '' },
         ];
   return groups

@@ -1,12 +1,14 @@
 /**
- * Which rights the service account needs, for what, and on which server: one table, of which
- * `undrop init` makes its statements and `undrop doctor` its questions. Pure.
+ * One table says which privileges the service account needs, for what, and on which server;
+ * `undrop init` makes its statements of it and `undrop doctor` its questions. Pure.
  *
  *   full      everything, exactly: also triggers of other definers, and what no replica sees
  *   managed   without what a managed server keeps for itself: what needs it is held in place
- *   least     the same, of the schemas that are named alone
+ *   least     as `managed`, on named schemas only
  */
 import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, spareSchemasFor } from '../names/recycle-schema.js';
+import { renderQuery } from '../service/render.js';
+import { grantClause, type SQLQuery, sql } from '../service/sql.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 
 export const TIERS = ['full', 'managed', 'least'] as const;
@@ -18,16 +20,16 @@ export interface Need {
   readonly on: 'schemas' | 'server' | 'performance_schema';
   /** Without it the product doesn't do its work; or one thing less exactly. */
   readonly isEssential: boolean;
-  /** Where it is missing on the server, or on our own schemas. */
+  /** What happens without it on the server, or on undrop's own schemas. */
   readonly without: string;
-  /** Where it is missing on a schema of users; null: nothing there needs it. */
+  /** What happens without it on a schema of users; null: nothing there needs it. */
   readonly withoutThere: string | null;
-  /** Where it is missing on the server or on our own schema, no drop is held anywhere. */
+  /** Without it on the server or on undrop's own schema, no drop is held anywhere. */
   readonly refuses: boolean;
 }
 
 /** A server, and what else decides which rights it takes. */
-export interface GrantingServer extends ServerVersion {
+interface GrantingServer extends ServerVersion {
   /** Default true. */
   readonly performanceSchema?: boolean;
   /** The binary log is on, and log_bin_trust_function_creators off. Default false. */
@@ -87,7 +89,7 @@ export function needsOf(server: GrantingServer): readonly Need[] {
   ];
 }
 
-/** Of a session to others; undrop asks before each drop. */
+/** Whether a session can see the locks of others; undrop asks before each drop. */
 function tellsLocks({ flavour, versionId, performanceSchema = true }: GrantingServer): boolean {
   return flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
 }
@@ -119,15 +121,15 @@ function extrasOf(server: GrantingServer): readonly Extra[] {
   });
 }
 
-/** For `SET sql_log_bin`. */
+/** The privilege for `SET sql_log_bin`. */
 function unlogRight({ flavour, versionId }: ServerVersion): string {
   if (flavour === 'mariadb') return versionId >= 100_502 ? 'BINLOG ADMIN' : 'SUPER';
   return versionId >= 80_014 ? 'SESSION_VARIABLES_ADMIN' : 'SUPER';
 }
 
 /**
- * For `CREATE DEFINER=… TRIGGER` as it was. With the binary log on every server wants SUPER for any
- * trigger, unless log_bin_trust_function_creators is on.
+ * The privileges for `CREATE DEFINER=… TRIGGER` as it was. With the binary log on every server
+ * wants SUPER for any trigger, unless log_bin_trust_function_creators is on.
  */
 function definerRights({ flavour, versionId }: ServerVersion): readonly string[] {
   if (flavour === 'mariadb') return versionId >= 100_502 ? ['SET USER', 'SUPER'] : ['SUPER'];
@@ -149,9 +151,9 @@ export interface Grant {
   readonly why: string;
 }
 
-export interface GrantOptions {
+interface GrantOptions {
   readonly tier: Tier;
-  /** Of the tier `least`. */
+  /** The schemas of the tier `least`. */
   readonly schemas: readonly string[];
   /** A `_` in a schema's name is itself: with partial_revokes there are no patterns. */
   readonly isLiteral: boolean;
@@ -180,7 +182,8 @@ function leastGrants(
   rights: readonly string[],
   { schemas, isLiteral }: GrantOptions,
 ): readonly Grant[] {
-  const own = isLiteral ? ownSchemas() : ['\\_undrop%'];
+  const spare = [...spareSchemasFor(true), ...spareSchemasFor(false)];
+  const own = isLiteral ? [RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, ...spare] : ['\\_undrop%'];
   const why = 'the ledger and the held tables';
   const grants: Grant[] = [
     { rights: ['PROCESS'], schema: null, why: 'to see the sessions that drop' },
@@ -198,12 +201,43 @@ function leastGrants(
   return grants;
 }
 
-function ownSchemas(): readonly string[] {
-  const spare = [...spareSchemasFor(true), ...spareSchemasFor(false)];
-  return [RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, ...spare];
-}
-
 /** In GRANT a schema's name is a pattern. */
 function escapePattern(schema: string): string {
   return schema.replaceAll(/[_%\\]/g, '\\$&');
+}
+
+/** `requiresTls`: it may log in with TLS only. */
+export function createUserSql(
+  { user, host }: Account,
+  password: string,
+  { requiresTls, server }: { readonly requiresTls: boolean; readonly server: ServerVersion },
+): readonly SQLQuery[] {
+  const made = sql`CREATE USER ${user}@${host} IDENTIFIED BY ${password}`;
+  if (!requiresTls) return [made];
+  const isOld = server.flavour === 'mysql' && server.versionId < REQUIRE_SINCE;
+  return isOld
+    ? [made, sql`GRANT USAGE ON *.* TO ${user}@${host} REQUIRE SSL`]
+    : [sql`${made} REQUIRE SSL`];
+}
+
+/** MySQL: before, CREATE USER has no such clause; MySQL 8 has none in GRANT. */
+const REQUIRE_SINCE = 50_706;
+
+export function grantSql({ rights, schema }: Grant, { user, host }: Account): SQLQuery {
+  return sql`GRANT ${grantClause(rights, schema)} TO ${user}@${host}`;
+}
+
+/** A text for a client, of the statement that leaves an account nothing but its login. */
+export function takeAwayAll({ user, host }: Account): string {
+  return renderQuery(sql`REVOKE ALL PRIVILEGES, GRANT OPTION FROM ${user}@${host}`);
+}
+
+/** A text for a client, to be run as it is. */
+export function printStatements(
+  account: Account,
+  made: ReturnType<typeof createUserSql>,
+  grants: readonly Grant[],
+): string {
+  const lines = grants.map((grant) => `${renderQuery(grantSql(grant, account))};  -- ${grant.why}`);
+  return [...made.map((query) => `${renderQuery(query)};`), ...lines].join('\n');
 }

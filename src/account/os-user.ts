@@ -1,20 +1,22 @@
 /**
- * Accounts that a server opens to an OS user: over its unix socket, by the plugins unix_socket and
- * auth_socket, without a password. What such a user runs can log in as them.
+ * Finds the accounts that a server opens to an OS user without a password, over its unix socket
+ * (the plugins unix_socket and auth_socket). A proxy that runs as such a user would let every
+ * client in as that account, because its OS user is not its clients'.
  */
-import { isServerError, type ServicePool } from '../service/pool/pools.js';
+import { userInfo } from 'node:os';
+import { UndropError } from '../errors.js';
+import type { Log } from '../log.js';
+import { describeAddress } from '../service/errors.js';
+import type { PoolSet } from '../service/pool/pool-set.js';
+import { type ServerAddress, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { textOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
 import { ACCESS_DENIED, ER_NO_SUCH_TABLE } from '../wire/server-errors.js';
 
 /** `name@host` of each; null where the service account may not see the accounts. */
 export async function accountsOf(osUser: string, pool: ServicePool): Promise<string[] | null> {
-  try {
-    return (await ofMariadb(osUser, pool)) ?? (await ofMysql(osUser, pool));
-  } catch (error) {
-    if (!isServerError(error, ...ACCESS_DENIED)) throw error;
-    return null;
-  }
+  const found = async () => (await ofMariadb(osUser, pool)) ?? (await ofMysql(osUser, pool));
+  return unlessRefused(found(), null, ...ACCESS_DENIED);
 }
 
 interface Way {
@@ -24,26 +26,20 @@ interface Way {
 
 /** MariaDB 10.4 and later, where an account may have several ways in. Null: another server. */
 async function ofMariadb(osUser: string, pool: ServicePool): Promise<string[] | null> {
-  try {
-    const [rows = []] = await pool.run(
-      sql`SELECT ${note('os-user')} User AS name, Host AS host, CAST(Priv AS CHAR) AS priv
-        FROM mysql.global_priv WHERE LOWER(CONVERT(Priv USING utf8)) LIKE '%unix_socket%'`,
+  const query = sql`SELECT ${note('os-user')} User AS name, Host AS host, CAST(Priv AS CHAR) AS priv
+    FROM mysql.global_priv WHERE LOWER(CONVERT(Priv USING utf8)) LIKE '%unix_socket%'`;
+  const answers = await unlessRefused(pool.run(query), null, ER_NO_SUCH_TABLE);
+  if (answers === null) return null;
+  const [rows = []] = answers;
+  return rows.flatMap((row) => {
+    const name = textOf(row, 'name');
+    const priv = JSON.parse(textOf(row, 'priv')) as Way & { readonly auth_or?: readonly Way[] };
+    const isOpen = [priv, ...(priv.auth_or ?? [])].some(
+      ({ plugin, authentication_string: as = '' }) =>
+        plugin?.toLowerCase() === 'unix_socket' && (name === osUser || as === osUser),
     );
-    return rows.flatMap((row) => {
-      const name = textOf(row, 'name');
-      const priv = JSON.parse(textOf(row, 'priv')) as Way & { readonly auth_or?: readonly Way[] };
-      const ways = [priv, ...(priv.auth_or ?? [])].filter(
-        ({ plugin }) => plugin?.toLowerCase() === 'unix_socket',
-      );
-      const isOpen = ways.some(
-        ({ authentication_string: as = '' }) => name === osUser || as === osUser,
-      );
-      return isOpen ? [`${name}@${textOf(row, 'host')}`] : [];
-    });
-  } catch (error) {
-    if (isServerError(error, ER_NO_SUCH_TABLE)) return null;
-    throw error;
-  }
+    return isOpen ? [`${name}@${textOf(row, 'host')}`] : [];
+  });
 }
 
 async function ofMysql(osUser: string, pool: ServicePool): Promise<string[]> {
@@ -53,4 +49,40 @@ async function ofMysql(osUser: string, pool: ServicePool): Promise<string[]> {
         AND (User = ${osUser} OR authentication_string = ${osUser})`,
   );
   return rows.map((row) => `${textOf(row, 'name')}@${textOf(row, 'host')}`);
+}
+
+interface AddressesAndConsent {
+  readonly upstream: readonly ServerAddress[];
+  /** UNDROP_LEND_OS_USER. */
+  readonly lendOsUser: 'on' | 'off';
+}
+
+/**
+ * Throws UNDROP_CONFIG if a server opens accounts to the OS user of this process over the unix
+ * socket that it is reached by. If that can't be read now, each login is still checked.
+ */
+export async function assertNotLent(
+  pools: PoolSet,
+  { upstream, lendOsUser }: AddressesAndConsent,
+  log: Log,
+): Promise<void> {
+  if (lendOsUser === 'on') return;
+  const osUser = userInfo().username;
+  for (const address of upstream) {
+    if (!('socketPath' in address)) continue;
+    const server = describeAddress(address);
+    const accounts = await accountsOf(osUser, pools.at(address)).catch((error: unknown) => {
+      log.debug({ server, err: error }, 'the accounts of the server can not be read');
+      return null;
+    });
+    if (accounts === null || accounts.length === 0) continue;
+    const problems = `UNDROP_UPSTREAM ${server}: expected no account that is open to undrop itself, found ${lentWords(osUser, accounts)}`;
+    await pools.dispose();
+    throw new UndropError('UNDROP_CONFIG', { problems });
+  }
+}
+
+/** A sentence for people. */
+export function lentWords(osUser: string, accounts: readonly string[]): string {
+  return `${accounts.join(', ')}, by unix_socket or auth_socket for the OS user ${osUser}. Run undrop as an OS user of its own, reach the server by host:port, or set UNDROP_LEND_OS_USER=on, which lets every client in as them.`;
 }

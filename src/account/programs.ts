@@ -1,7 +1,7 @@
 /**
- * Stored programs that drop tables: they run inside of the server, where nobody sees their
- * statements come by. Their bodies are read by the lexer that reads statements, under the sql_mode
- * that they were made with.
+ * `findPrograms` finds stored programs that drop tables: they run inside the server, where undrop
+ * doesn't see their statements. Their bodies are read by the lexer that reads statements, under
+ * the sql_mode that they were created with.
  */
 import type { ServicePool } from '../service/pool/pools.js';
 import { textOf, textOrNullOf } from '../service/row.js';
@@ -9,7 +9,7 @@ import { note, sql } from '../service/sql.js';
 import { type LexMode, modeFromSqlMode } from '../sql/lex/lex-mode.js';
 import { Lexer } from '../sql/lex/lexer.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
-import { OF_SERVERS } from './schemas.js';
+import { OF_SERVERS } from './rights.js';
 
 export interface Program {
   readonly schema: string;
@@ -77,7 +77,7 @@ export function whatItDoes(
   for (let kind = lexer.next(); kind !== 'end' && kind !== 'error'; kind = lexer.next()) {
     const word = kind === 'word' ? lexer.token().text : '';
     if (before === 'DROP' && DROPPED.has(word)) return 'drops';
-    // CREATE OR REPLACE: the statement REPLACE has no TABLE behind it.
+    // CREATE OR REPLACE: the statement REPLACE has no TABLE after it.
     if (before === 'REPLACE' && word === 'TABLE') return 'drops';
     isDynamic ||= word === 'PREPARE' && before !== 'DROP' && before !== 'DEALLOCATE';
     isDynamic ||= before === 'EXECUTE' && word === 'IMMEDIATE';

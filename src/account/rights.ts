@@ -1,7 +1,8 @@
 /**
- * What the service account may, as the server says it: of itself every account may read that. Those
- * of its active roles count, where it may see them.
+ * Reads the privileges of the service account, and the schemas of users that it sees. Every
+ * account may read its own privileges; those of its active roles count, if it may see them.
  */
+import { foldName } from '../names/names.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
@@ -13,18 +14,21 @@ export interface Rights {
   readonly account: string;
   /** On the whole server. */
   readonly server: ReadonlySet<string>;
-  /** By the schema's name, or the pattern of names, that they are granted on. */
+  /** Keyed by the schema's name, or the pattern of names, that they are granted on. */
   readonly schemas: ReadonlyMap<string, ReadonlySet<string>>;
   /** Names are no patterns. */
   readonly isLiteral: boolean;
-  /** By the schema's name: what a grant on the whole server doesn't give there. */
+  /** Keyed by the schema's name: what a grant on the whole server doesn't give there. */
   readonly revoked: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 export async function readRights(pool: ServicePool): Promise<Rights> {
   const [current = []] = await pool.run(sql`SELECT ${note('look')} CURRENT_USER() AS account`);
   const account = textOf(current[0] ?? {}, 'account');
-  const grantees = [granteeOf(account), ...(await activeRoles(pool))];
+  const at = account.lastIndexOf('@');
+  // As information_schema writes `undrop@%`.
+  const self = `'${account.slice(0, at)}'@'${account.slice(at + 1)}'`;
+  const grantees = [self, ...(await activeRoles(pool))];
   const [server = [], schemas = []] = await pool.run([
     sql`SELECT ${note('look')} GRANTEE AS grantee, PRIVILEGE_TYPE AS name
         FROM information_schema.USER_PRIVILEGES`,
@@ -40,12 +44,14 @@ export async function readRights(pool: ServicePool): Promise<Rights> {
     const rights = bySchema.get(schema) ?? new Set();
     bySchema.set(schema, rights.add(textOf(row, 'name')));
   }
+  // With those of its active roles.
+  const [grants = []] = await pool.run(sql`SHOW GRANTS`);
   return {
     account,
     server: new Set(own(server).map((row) => textOf(row, 'name'))),
     schemas: bySchema,
     isLiteral: await hasPartialRevokes(pool),
-    revoked: readRevoked(await ownGrants(pool)),
+    revoked: readRevoked(grants.flatMap((row) => Object.values(row)).map(String)),
   };
 }
 
@@ -59,12 +65,6 @@ export function readRevoked(grants: readonly string[]): Rights['revoked'] {
     ([rights, schema]) => [schema.replaceAll('``', '`'), new Set(rights.split(', '))] as const,
   );
   return new Map(entries);
-}
-
-/** With those of its active roles. */
-async function ownGrants(pool: ServicePool): Promise<readonly string[]> {
-  const [rows = []] = await pool.run(sql`SHOW GRANTS`);
-  return rows.flatMap((row) => Object.values(row)).map(String);
 }
 
 /** Whether the account has that right on a schema of that name. */
@@ -85,13 +85,9 @@ function isMeant(pattern: string, schema: string, { isLiteral }: Rights): boolea
   return new RegExp(`^${parts}$`, 's').test(schema);
 }
 
-/** `undrop@%` as information_schema writes it: `'undrop'@'%'`. */
-function granteeOf(account: string): string {
-  const at = account.lastIndexOf('@');
-  return `'${account.slice(0, at)}'@'${account.slice(at + 1)}'`;
-}
-
-/** As information_schema writes them: MariaDB has a role's name in more than one way. */
+/**
+ * Its active roles as information_schema writes them: MariaDB writes a role's name in several ways.
+ */
 async function activeRoles(pool: ServicePool): Promise<readonly string[]> {
   const { flavour, versionId } = await readServerFacts(pool);
   if (flavour === 'mysql' && versionId < 80_000) return [];
@@ -100,4 +96,34 @@ async function activeRoles(pool: ServicePool): Promise<readonly string[]> {
   if (roles === 'NONE') return [];
   if (flavour === 'mariadb') return [roles, `'${roles}'`, `'${roles}'@''`];
   return roles.split(',').map((role) => role.replaceAll('`', "'"));
+}
+
+export const OF_SERVERS = ['mysql', 'sys', 'information_schema', 'performance_schema'];
+
+/** Neither the server's own, nor undrop's. */
+export function isOfUsers(schema: string): boolean {
+  const name = schema.toLowerCase();
+  return !OF_SERVERS.includes(name) && !name.startsWith('_undrop');
+}
+
+/** Those of users that the account sees: where it has no rights, it may see none. */
+export async function readSchemas(pool: ServicePool): Promise<readonly string[]> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look')} SCHEMA_NAME AS name FROM information_schema.SCHEMATA
+        ORDER BY SCHEMA_NAME`,
+  );
+  return rows.map((row) => textOf(row, 'name')).filter(isOfUsers);
+}
+
+/** Those of `wanted` that aren't in `found`, by the server's rules on upper and lower case. */
+export async function missingSchemas(
+  pool: ServicePool,
+  wanted: readonly string[],
+  found: readonly string[],
+): Promise<readonly string[]> {
+  if (wanted.length === 0) return [];
+  const { lowerCaseTableNames } = await readServerFacts(pool);
+  const keyOf = (name: string) => (lowerCaseTableNames === 0 ? name : foldName(name));
+  const there = new Set(found.map(keyOf));
+  return wanted.filter((name) => !there.has(keyOf(name)));
 }

@@ -9,10 +9,20 @@ import { type Loaded, loadSettings } from '../config/load.js';
 import { flagOf, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { type LeveledLog, openLog } from '../log.js';
-import { ACCOUNT_KEYS, DOCTOR_KEYS, INIT_KEYS } from './commands/account-settings.js';
 import type { StartDoors } from './commands/start.js';
-import { PROXY_KEYS } from './proxy-settings.js';
-import type { Shell } from './shell.js';
+import type { Out } from './commands/with-pool.js';
+import { ACCOUNT_KEYS, DOCTOR_KEYS, INIT_KEYS, PROXY_KEYS } from './settings.js';
+
+/** What a command gets from the shell that runs it; tests run commands with one of their own. */
+interface Shell {
+  /** The command and its arguments. */
+  readonly args: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+  readonly stdout: Out;
+  readonly stderr: Out;
+  /** From now on a signal ends the process. */
+  leaveSignals(): void;
+}
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -74,7 +84,7 @@ function assertOnce(flags: Flags): void {
   throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
 }
 
-/** With no upstream set anywhere, the commands beside a running demo speak of its server. */
+/** If no upstream is set anywhere, commands use the server of a running demo. */
 async function accountOf<K extends SettingKey>(
   { env, stderr }: Shell,
   flags: Flags,
@@ -114,7 +124,7 @@ function doorsOf(shell: Shell): StartDoors {
       load(PROXY_KEYS, {}, { ...shell.env, ...variables });
     },
     startProxy: async (variables) => {
-      const { startProxy } = await import('./serve.js');
+      const { startProxy } = await import('./proxy/proxy.js');
       const env = { ...shell.env, ...variables };
       const settings = settingsOf({ env, stderr }, PROXY_KEYS, {});
       return startProxy(settings, openLogOf(shell)(settings.logLevel));
@@ -185,7 +195,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
           .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
           .example('$0 list', 'what can be brought back, and until when'),
       run(async (flags) => {
-        const { runList } = await import('./commands/list.js');
+        const { runList } = await import('./commands/undo.js');
         const settings = await accountOf(shell, flags, ACCOUNT_KEYS);
         return runList(settings, { json: flags['json'] === true }, stdout);
       }),
@@ -205,7 +215,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
           .example('$0 restore shop.orders', 'back under its own name')
           .example('$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'),
       run(async (flags) => {
-        const { runRestore } = await import('./commands/restore.js');
+        const { runRestore } = await import('./commands/undo.js');
         const settings = await accountOf(shell, flags, ACCOUNT_KEYS);
         const target = String(flags['target']);
         const to = typeof flags['to'] === 'string' ? flags['to'] : null;
@@ -218,7 +228,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
       (command) => command,
       serving(async () => {
         const { runStart } = await import('./commands/start.js');
-        return runStart(env, [], stdout, doorsOf(shell));
+        return runStart(env, stdout, doorsOf(shell));
       }),
     )
     .command(
@@ -242,7 +252,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
     )
     .command(
       'doctor',
-      'look at the server and at the rights of the service account',
+      'check the server and the privileges of the service account',
       (command) =>
         withSettings(command, DOCTOR_KEYS)
           .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
@@ -261,9 +271,10 @@ export async function runCommandLine(shell: Shell): Promise<number> {
           type: 'boolean',
           describe: 'show what it does, without any client',
         }),
-      run(async () => {
-        const { runDemoCommand } = await import('./commands/start.js');
-        return runDemoCommand(env, args.slice(1), stdout, doorsOf(shell));
+      run(async (flags) => {
+        const { runTourCommand, runDemoCommand } = await import('./commands/start.js');
+        if (flags['tour'] === true) return runTourCommand(env, stdout);
+        return runDemoCommand(env, stdout, doorsOf(shell));
       }),
     )
     .strict()
@@ -278,7 +289,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
   return exitCode;
 }
 
-/** Of yargs, which takes a command that it doesn't know for an argument of the default one. */
+/** Yargs takes a command that it doesn't know for an argument of the default one. */
 function inOwnWords(message: string): string {
   return message
     .replace(/^Unknown argument/, 'Unknown command or argument')

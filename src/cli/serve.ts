@@ -1,97 +1,29 @@
 /**
- * `undrop serve`: everything of a running proxy is put together here, and it is told to end or to
- * read its settings anew by signals.
+ * `undrop serve` runs a proxy until a signal ends it; SIGHUP reads the settings anew.
  *
- * Invariant: where the service can't reach the ledger, sessions are relayed and drops are refused;
- * only a wrong configuration (an account that the server refuses) stops the start. Wrong settings
- * that come later change nothing.
+ * Invariant: wrong settings stop the start; if they come later, they change nothing.
  */
-import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { UndropError } from '../errors.js';
 import type { LeveledLog, Log } from '../log.js';
-import { newCounters } from '../metrics.js';
-import { newHoldId } from '../names/hold-name.js';
-import { PoolSet } from '../service/pool/pool-set.js';
-import { LocalConnectionLimit } from '../session/connection-limit.js';
-import { openProxyTls } from '../session/login/tls.js';
-import { assertNotLent } from './os-user.js';
-import { compareSettings, type ProxySettings } from './proxy-settings.js';
-import { ActiveDrops } from './services/active-drops.js';
-import { LedgerServerKeeper } from './services/ledger-server-keeper.js';
-import { startWorkers } from './services/primary.js';
-import { type HeardSignal, takeSignals } from './signals.js';
-import { Front } from './workers/front.js';
-import { openFilesFor, openFilesMax, sessionsByOpenFiles } from './workers/open-files.js';
 import {
-  drainOptions,
-  type RunningProxy,
-  sayReady,
-  warnUnprotected,
-} from './workers/running-proxy.js';
-import { autoWorkers } from './workers/worker-count.js';
-import { keepYoungGenerationSmall } from './workers/young-generation.js';
+  autoWorkers,
+  keepYoungGenerationSmall,
+  openFilesFor,
+  openFilesMax,
+  sessionsByOpenFiles,
+} from './proxy/limits.js';
+import { type RunningProxy, startProxy, warnUnprotected } from './proxy/proxy.js';
+import type { ProxySettings } from './settings.js';
+import { type HeardSignal, takeSignals } from './signals.js';
 
-/** Service connections for one server; the collector keeps one of them. */
-const SERVICE_CONNECTIONS_MAX = 8;
-/** What a proxy that was told to end at once may still take for its own connections. */
+/** How long a proxy that was told to end at once may take for its own connections. */
 const HURRY_MS = 1_000;
 
-/** Starts a proxy in this process; it takes clients when this resolves. */
-export async function startProxy(initial: ProxySettings, log: Log): Promise<RunningProxy> {
-  let settings = initial;
-  const proxyId = newHoldId(Date.now(), randomBytes);
-  const activeDrops = new ActiveDrops();
-  const counters = newCounters();
-  const permits = new LocalConnectionLimit(permitsOf(settings));
-  const tls = await openProxyTls(settings);
-  const connectionsMax = SERVICE_CONNECTIONS_MAX;
-  const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
-  await assertNotLent(pools, settings, log);
-  const home = await LedgerServerKeeper.open({ pools, proxyId, activeDrops, log }, settings);
-  const onHeld = () => home.wake('drop');
-  const front = new Front(
-    { proxyId, activeDrops, pools, permits, tls, counters, log, isWorker: false, onHeld },
-    settings,
-  );
-  const ending = new AbortController();
-  const closeServices = async () => {
-    ending.abort();
-    await home.stop();
-    await pools.dispose();
-  };
-  try {
-    const { addresses, relay } = await front.open();
-    const started = { settings, addresses, proxyId, relay, workers: 1 };
-    const said = sayReady(log, { answers: () => pools.answers(), signal: ending.signal }, started);
-    return {
-      addresses,
-      counters: () => counters,
-      change: async (next) => {
-        const change = compareSettings(settings, next);
-        await tls.change(change.settings);
-        pools.useTls(tls.service);
-        front.change(change.settings);
-        settings = change.settings;
-        permits.max = permitsOf(settings);
-        if (change.collectorChanged) await home.change(settings);
-        return change;
-      },
-      stop: async (options = {}) => {
-        await front.close(drainOptions(settings, options));
-        await closeServices();
-        await said;
-        log.info({ event: 'stopped', ...counters }, 'stopped');
-      },
-    };
-  } catch (error) {
-    await closeServices();
-    throw error;
-  }
-}
-
 /** Where the settings come from, and the log that follows them. */
-export interface ServeDoors {
+interface ServeDoors {
   /** Reads all settings anew; throws UNDROP_CONFIG. */
   load(): ProxySettings;
   openLog(level: ProxySettings['logLevel']): LeveledLog;
@@ -108,23 +40,24 @@ export async function serve({ load, openLog }: ServeDoors): Promise<number> {
   const count = workersOf(settings, log);
   const signals = new Signals(log);
   checkOpenFiles(settings, count, log);
-  const starting = count === 1 ? startProxy(settings, log) : startWorkers(settings, count, log);
-  const proxy = await Promise.race([starting, signals.ending.then(() => null)]);
+  const proxy = await Promise.race([
+    startProxy(settings, log, count),
+    signals.ending.then(() => null),
+  ]);
   // Nobody was served, and a start that is broken off leaves no more than one that is killed.
   if (proxy === null) process.exit(0);
   let reloading = Promise.resolve();
   signals.serve(() => {
     reloading = reloading.then(() => reload(proxy, load, log));
   });
-  const { failed = new Promise<never>(() => undefined) } = proxy;
-  const hurry = await Promise.race([signals.ending, failed]);
+  const hurry = await Promise.race([signals.ending, proxy.failed]);
   if (hurry instanceof UndropError) {
     log.error({ event: 'worker', err: hurry }, 'workers die again and again: the proxy ends');
     await Promise.race([proxy.stop(), signals.ending]);
     process.exit(1);
   }
-  const stopped = proxy.stop({ signal: hurry });
-  await Promise.race([stopped, shortlyAfter(hurry)]);
+  const late = once(hurry, 'abort').then(() => sleep(HURRY_MS, undefined, { ref: false }));
+  await Promise.race([proxy.stop({ signal: hurry }), late]);
   // What has not closed by then, a killed proxy would leave as well.
   if (hurry.aborted) process.exit(0);
   return 0;
@@ -141,11 +74,7 @@ function workersOf({ workers }: ProxySettings, log: Log): number {
   return workers;
 }
 
-function permitsOf(settings: ProxySettings): number {
-  return Math.min(settings.maxConnections, sessionsByOpenFiles());
-}
-
-/** So that a limit of the system is met by words, and not by the last client. */
+/** Warns if the system's limit of open files is too low for UNDROP_MAX_CONNECTIONS. */
 function checkOpenFiles({ maxConnections }: ProxySettings, processes: number, log: Log): void {
   const fitting = sessionsByOpenFiles() * processes;
   if (fitting >= maxConnections) return;
@@ -177,7 +106,7 @@ async function reload(proxy: RunningProxy, load: () => ProxySettings, log: Level
 /** Signals so close together are one: nobody types or schedules two. */
 const ECHO_MS = 500;
 
-/** What a proxy does about signals, before it serves and then. */
+/** What a proxy does on signals, before it serves and after. */
 class Signals {
   /** Resolves at the first signal that ends it; what it resolves to is aborted by the second. */
   readonly ending: Promise<AbortSignal>;
@@ -224,13 +153,4 @@ class Signals {
     else if (this.#ended === 2) this.#hurry.abort();
     else process.exit(1);
   }
-}
-
-function shortlyAfter(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const wait = () => {
-      setTimeout(resolve, HURRY_MS).unref();
-    };
-    signal.addEventListener('abort', wait, { once: true });
-  });
 }

@@ -1,9 +1,10 @@
 /**
- * Signals, from the first moment of a process: imported before anything else, so that none ends it
- * or opens a debugger while the rest is still being loaded. Until somebody takes them they wait.
+ * Receives signals from the first moment of a process: it is imported before anything else, so
+ * that no signal ends the process or opens a debugger while the rest is still being loaded.
+ * Signals wait until somebody takes them.
  *
- * Invariant: SIGUSR1 never opens Node's inspector, with which anybody on the machine could run code
- * here, and SIGUSR2 doesn't end the process.
+ * Invariant: SIGUSR1 never opens Node's inspector, with which anybody on the machine could run
+ * code here, and SIGUSR2 doesn't end the process.
  */
 import { assert } from '../assert.js';
 
@@ -29,7 +30,7 @@ export function takeSignals(on: (signal: HeardSignal) => void): void {
   for (const signal of waiting.splice(0)) on(signal);
 }
 
-/** For commands that a signal may end: it does, as it would without us, also one that waits. */
+/** For commands that a signal may end: from now on it does, and so does one that waits. */
 export function leaveSignals(): void {
   for (const signal of ENDING) process.off(signal, hear);
   const [first] = waiting.splice(0).filter((signal) => !signal.startsWith('SIGUSR'));

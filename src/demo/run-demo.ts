@@ -1,17 +1,25 @@
 /**
- * `npm start` with nothing configured: a throwaway server, the shop in it, the proxy in front, and
- * the screen of what to try. Invariant: it ends by a signal, by the server's death or by an error,
- * and in each case neither process, port nor folder of it is left.
+ * `runDemo` runs a throwaway server, the shop in it, the proxy in front, and prints what to try:
+ * `npm start` with nothing configured.
+ *
+ * Invariant: it ends by a signal, by the server's death or by an error, and in each case neither
+ * process, port nor folder of it is left.
  */
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import type { Connection } from 'mysql2/promise';
 import { productOf } from '../../throwaway-servers/installation.js';
 import { freePort } from '../../throwaway-servers/launch.js';
-import { openProgress, type Progress } from '../../throwaway-servers/progress.js';
-import { provideServer, type ThrowawayServer } from '../../throwaway-servers/provider.js';
+import {
+  openProgress,
+  type Progress,
+  provideServer,
+  type ThrowawayServer,
+} from '../../throwaway-servers/provider.js';
+import { tryCommand } from '../../throwaway-servers/run-command.js';
 import { connectAsRoot } from '../../throwaway-servers/supervised.js';
 import { UndropError } from '../errors.js';
-import { findClients } from './find-clients.js';
 import { type ScreenFacts, screen } from './screen.js';
 import { fillShop } from './shop.js';
 import { writeDemoState } from './state.js';
@@ -28,7 +36,7 @@ export interface DemoProxy {
   stop(): Promise<void>;
 }
 
-export interface DemoParts {
+interface DemoParts {
   readonly env: NodeJS.ProcessEnv;
   readonly cache: string;
   /** How a person types a command of undrop. */
@@ -201,4 +209,38 @@ async function within(limitMs: number, work: Promise<void>): Promise<void> {
   });
   await Promise.race([work, limit]);
   clearTimeout(timer);
+}
+
+/**
+ * Names of command-line clients on `searchPath` that can log in to the server: those of MySQL 9 no
+ * longer have the one login plugin that MySQL 5.6 and MariaDB ask for.
+ */
+export async function findClients(
+  searchPath: string,
+  server: { readonly flavour: 'mysql' | 'mariadb'; readonly version: string },
+): Promise<readonly string[]> {
+  const folders = searchPath.split(delimiter).filter((folder) => folder !== '');
+  const names = ['mysql', 'mariadb'].filter((name) =>
+    folders.some((folder) => existsSync(join(folder, name))),
+  );
+  const takesNewLogin = server.flavour === 'mysql' && Number.parseFloat(server.version) >= 8;
+  const usable = await Promise.all(
+    names.map(async (name) => {
+      const version = await askClient(name);
+      if (version === null) return false;
+      const isMysql9 = /Ver (9|\d\d)\.\d/.test(version) && !version.includes('MariaDB');
+      return takesNewLogin || !isMysql9;
+    }),
+  );
+  return names.filter((_, index) => usable[index]);
+}
+
+async function askClient(name: string): Promise<string | null> {
+  try {
+    const { code, stdout } = await tryCommand([name, '--version'], { deadlineMs: 5_000 });
+    return code === 0 ? stdout : null;
+  } catch (error) {
+    if (error instanceof UndropError) return null;
+    throw error;
+  }
 }

@@ -1,4 +1,4 @@
-/** What to try next: the screen that `npm start` ends with. Pure: facts in, text out. */
+/** `screen` makes the text that `npm start` ends with: what to try next. Pure. */
 import { SHOP_ROWS, SHOP_SCHEMA } from './shop.js';
 
 export interface ScreenFacts {

@@ -1,7 +1,7 @@
 /**
- * The shop: a small schema to drop tables of. Filled by the server itself from a table of numbers,
- * so a hundred thousand rows take a second or two; the same rows every time, names in several
- * scripts.
+ * The shop is a small schema to drop tables of. The server itself fills it from a table of
+ * numbers, so a hundred thousand rows take a second or two; they are the same every time, with
+ * names in several scripts.
  */
 import type { Connection } from 'mysql2/promise';
 

@@ -1,7 +1,8 @@
 /**
- * Where a running demo is, for commands in a second terminal: a small file in the throwaway
- * server's folder, which vanishes with the server. Invariant: only files of one's own account are
- * believed.
+ * A small file in the throwaway server's folder says where a running demo is, for commands in a
+ * second terminal; it vanishes with the server.
+ *
+ * Invariant: only files of one's own account are believed.
  */
 import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,19 +1,18 @@
 /**
- * The tour: what a newcomer would type, typed for them. It drops two tables in one statement
- * through the running proxy, shows both held, brings one back with every row counted before and
- * after, and follows the other one on its way. Needs no client; prints each statement and each
+ * The tour types what a newcomer would type. It drops two tables in one statement through the
+ * running proxy, shows both held, brings one back with every row counted before and after, and
+ * follows the other until it is gone. It needs no client, and prints each statement and each
  * answer.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
-import { formatRows } from './format-rows.js';
 import { SHOP_ROWS } from './shop.js';
 
 /** A due time further away than this is told, not waited for, and so is one that is past. */
 const WATCH_MS = 180_000;
 const POLL_MS = 250;
 
-export interface TourParts {
+interface TourParts {
   /** Through the proxy. */
   readonly connection: Connection;
   readonly schema: string;
@@ -25,7 +24,7 @@ export interface TourParts {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface CommandAnswer {
+interface CommandAnswer {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
@@ -46,7 +45,7 @@ class Tour {
     this.#parts = parts;
   }
 
-  /** Of the demo's own tables the two with the most rows: one to bring back, one to let go. */
+  /** The demo's two tables with the most rows: one to bring back, one to let go. */
   async chooseTables(): Promise<readonly [string, string] | null> {
     const { connection, schema } = this.#parts;
     const [rows] = await connection.query<RowDataPacket[]>(
@@ -222,4 +221,24 @@ function timeOf(digits: string): number {
   ].map(Number);
   const [month = 1, day = 1, hour = 0, minute = 0, second = 0] = rest;
   return Date.UTC(year, month - 1, day, hour, minute, second);
+}
+
+/** Rows as a table of text, as MySQL's own clients print them; empty for no rows. */
+function formatRows(rows: readonly Readonly<Record<string, unknown>>[]): string {
+  const [first] = rows;
+  if (first === undefined) return '';
+  const names = Object.keys(first);
+  const cells = rows.map((row) => names.map((name) => cellText(row[name])));
+  const widths = names.map((name, column) =>
+    Math.max(name.length, ...cells.map((row) => row[column]?.length ?? 0)),
+  );
+  const rule = `+${widths.map((width) => '-'.repeat(width + 2)).join('+')}+`;
+  const line = (texts: readonly string[]): string =>
+    `|${texts.map((text, column) => ` ${text.padEnd(widths[column] ?? 0)} `).join('|')}|`;
+  return [rule, line(names), rule, ...cells.map(line), rule].join('\n');
+}
+
+function cellText(value: unknown): string {
+  if (value === null || value === undefined) return 'NULL';
+  return value instanceof Date ? value.toISOString() : String(value);
 }

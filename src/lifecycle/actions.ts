@@ -1,23 +1,18 @@
 /**
- * Does what `nextStep` says for one table, on the lock's connection.
+ * `Actions` does what `nextStep` says for one table, on the lock's connection.
  *
  * Invariant: every action follows a fresh read of the table it is for. What the server refuses for
- * one table is said and tried again later; it never stops the others.
+ * one table is logged and tried again later; it never stops the others.
  */
 import { assertNever } from '../assert.js';
-import type { Clock } from '../clock.js';
-import type { Log } from '../log.js';
-import { isServerError, type ServicePool } from '../service/pool/pools.js';
+import { isServerError } from '../service/pool/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';
-import type { Collectable } from './collectable.js';
-import { type CachedPages, cachedPagesOf, readCachedPages } from './evac.js';
+import { type Collectable, logFields } from './collectable.js';
 import { nextStep, type TableFacts } from './next-step.js';
-import { isEmpty } from './purge/purge.js';
-import { Purger } from './purge/purger.js';
+import { isEmpty, Purger } from './purge.js';
 import { removeTable } from './remove.js';
-import type { LifecycleSettings } from './settings.js';
-import { readTableFacts } from './table-facts.js';
-import { moveTable } from './transition.js';
+import { type CachedPages, readCachedPages, readTableFacts } from './table-facts.js';
+import { type ActionContext, moveTable } from './transition.js';
 
 export type Outcome =
   /** Moved on, removed, or found gone. */
@@ -25,32 +20,23 @@ export type Outcome =
   /** Its rows are to be removed. */
   | { readonly kind: 'purge'; readonly table: Collectable }
   | { readonly kind: 'wait'; readonly until: Date }
-  /** Not before a human did something, or the server is in another mood. */
+  /** It can't go on until somebody changes something, or the server does. */
   | { readonly kind: 'left'; readonly because: string };
-
-export interface ActionsOptions {
-  readonly connection: ServicePool;
-  readonly settings: LifecycleSettings;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly monotonicMs: () => number;
-  readonly signal: AbortSignal;
-}
 
 const PROGRESS: Outcome = { kind: 'progress' };
 
 export class Actions {
-  readonly #options: ActionsOptions;
+  readonly #options: ActionContext;
   readonly #purger: Purger;
   #cachedPages: CachedPages | null = null;
 
-  constructor(options: ActionsOptions) {
+  constructor(options: ActionContext) {
     this.#options = options;
     this.#purger = new Purger(options);
   }
 
-  /** What is read once for all tables of a look is read anew. */
-  beginLook(): void {
+  /** What is read once for all tables of a round is read anew. */
+  beginRound(): void {
     this.#cachedPages = null;
   }
 
@@ -87,14 +73,11 @@ export class Actions {
         case 'drop': {
           const removal = await removeTable(this.#options, table, server);
           if (removal.kind === 'blocked') {
-            return { kind: 'left', because: 'something hangs on it now' };
+            return { kind: 'left', because: 'a trigger or a foreign key depends on it now' };
           }
           if (removal.kind === 'removed') {
-            const { origin } = removal;
-            log.info(
-              { event: 'removal', ...nameOf(table), table: origin },
-              'table removed for good',
-            );
+            const fields = { event: 'removal', ...logFields(table), table: removal.origin };
+            log.info(fields, 'table removed for good');
           }
           return PROGRESS;
         }
@@ -102,7 +85,7 @@ export class Actions {
           const moved = await moveTable(this.#options, table, step);
           if (moved === null) return PROGRESS;
           const change = { from: table.state, to: step.to, because: step.because };
-          const what = { ...nameOf(moved), table: moved.origin };
+          const what = { ...logFields(moved), table: moved.origin };
           log.info({ event: 'transition', ...what, ...change }, 'table moved on');
           table = moved;
           break;
@@ -123,10 +106,11 @@ export class Actions {
     const empty = mayPurge && !this.#purger.isWalking(table) && (await isEmpty(connection, table));
     if (table.state !== 'EVAC') return { ...facts, empty, cachedPages: null };
     this.#cachedPages ??= await this.#readCachedPages(server);
-    return { ...facts, empty, cachedPages: cachedPagesOf(this.#cachedPages, table) };
+    const cachedPages = this.#cachedPages.get(`${table.schema}/${table.name}`.toLowerCase());
+    return { ...facts, empty, cachedPages: cachedPages ?? null };
   }
 
-  /** Where the account may not ask, an EVAC lasts its time. */
+  /** If the account may not read them, an EVAC lasts its time. */
   async #readCachedPages(server: ServerFacts): Promise<CachedPages> {
     const { connection, log } = this.#options;
     try {
@@ -147,8 +131,4 @@ export class Actions {
       return { kind: 'left', because: `${error.errno} ${error.sqlMessage}` };
     }
   }
-}
-
-function nameOf({ id, schema, name }: Collectable): object {
-  return { id, schema, name };
 }

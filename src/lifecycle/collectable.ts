@@ -1,12 +1,11 @@
 /**
- * Finds what the collector may touch.
+ * `listCollectable` finds the tables that the collector may act on.
  *
- * Invariant: only names of the strict pattern; in the schemas that are ours by the name alone,
+ * Invariant: it takes only names of the strict pattern; in undrop's schemas by the name alone,
  * elsewhere only with a live ledger row of that id that knows the table in that schema. A user's
- * table is never mistaken for one of ours. Nothing of a statement before that has ended: what it
- * holds may be put back.
+ * table is never mistaken for a held one. Nothing is taken of a statement that has not ended: its
+ * tables may be put back.
  */
-
 import { type LedgerCursor, nextPage } from '../ledger/cursor.js';
 import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
@@ -15,7 +14,7 @@ import { LEDGER } from '../ledger/tables.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
 import { intentsWithLiveSession } from '../recovery/live-owners.js';
 import { type HoldTable, listHoldTables, listRecycledHoldTables } from '../service/hold-tables.js';
-import { isServerError, type ServiceConnection, type ServicePool } from '../service/pool/pools.js';
+import { type ServiceConnection, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { numberOf, textOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
@@ -24,6 +23,11 @@ import { ABSENT_TABLE } from '../wire/server-errors.js';
 export interface Collectable extends HoldTable {
   /** Whether what is done to it is written to the binary log. */
   readonly logged: boolean;
+}
+
+/** Which table a line of the log is about. */
+export function logFields({ id, schema, name }: Collectable): object {
+  return { id, schema, name };
 }
 
 /** Rows read at once. */
@@ -38,10 +42,10 @@ export async function listCollectable(
   activeIds: ReadonlySet<string>,
 ): Promise<readonly Collectable[]> {
   const active = new Set(activeIds);
-  const home = await listRecycledHoldTables(connection);
-  // Behind the names: an intent is there before its table is.
+  const recycled = await listRecycledHoldTables(connection);
+  // After the names: an intent is there before its table is.
   const awaited = await readAwaited(connection, (id) => active.has(id) || activeIds.has(id));
-  const tables = home
+  const tables = recycled
     .filter(({ id }) => !awaited.has(id))
     .map((table) => ({ ...table, logged: !isLocalSchema(table.schema) }));
   return [...tables, ...(await listElsewhere(connection))].sort(
@@ -58,26 +62,20 @@ async function readAwaited(
   connection: ServicePool,
   isActive: (id: string) => boolean,
 ): Promise<ReadonlySet<string>> {
-  try {
-    const intents = await findRows(connection, { by: 'intent' }, { texts: false });
-    if (intents.length === 0) return new Set();
-    const groups = await openGroupsOf(
-      connection,
-      intents.map(({ groupId }) => groupId),
-    );
-    const alive = await intentsWithLiveSession(connection, intents);
-    const isOpen = ({ id, groupId }: LedgerRow) =>
-      isActive(id) || alive.has(id) || groups.has(groupId);
-    return new Set(intents.filter(isOpen).map(({ id }) => id));
-  } catch (error) {
-    if (isServerError(error, ...ABSENT_TABLE)) return new Set();
-    throw error;
-  }
+  const ledger = findRows(connection, { by: 'intent' }, { texts: false });
+  const intents = await unlessRefused(ledger, [], ...ABSENT_TABLE);
+  if (intents.length === 0) return new Set();
+  const groupIds = intents.map(({ groupId }) => groupId);
+  const groups = await openGroupsOf(connection, groupIds);
+  const alive = await intentsWithLiveSession(connection, intents);
+  const isOpen = ({ id, groupId }: LedgerRow) =>
+    isActive(id) || alive.has(id) || groups.has(groupId);
+  return new Set(intents.filter(isOpen).map(({ id }) => id));
 }
 
 /** Tables that could not be moved into the recycle schema and are held in their own. */
 async function listElsewhere(connection: ServiceConnection): Promise<readonly Collectable[]> {
-  const rows = await readElsewhere(connection);
+  const rows = await unlessRefused(readElsewhere(connection), [], ...ABSENT_TABLE);
   if (rows.length === 0) return [];
   const byId = new Map(rows.map((row) => [row.id, row]));
   const found = await listHoldTables(connection, [...new Set(rows.map(({ schema }) => schema))]);
@@ -87,40 +85,31 @@ async function listElsewhere(connection: ServiceConnection): Promise<readonly Co
   });
 }
 
-interface ElsewhereRow {
-  readonly id: string;
-  readonly schema: string;
-  readonly logged: boolean;
-}
+type HeldElsewhere = Pick<Collectable, 'id' | 'schema' | 'logged'>;
 
 /** In every state, not in HOLD only: what is collected in its own schema stays there to the end. */
-async function readElsewhere(connection: ServiceConnection): Promise<readonly ElsewhereRow[]> {
-  try {
-    const found: ElsewhereRow[] = [];
-    const walk: LedgerCursor = { behind: '' };
-    for (let isMore = true; isMore; ) {
-      const [rows = []] = await connection.run(
-        sql`SELECT ${note('look')} id, hold_schema, sql_log_bin FROM ${LEDGER}
-          WHERE state IN ('HOLD', 'PURGE', 'EVAC', 'DROP') AND relocated = 0
-          AND hold_schema IS NOT NULL AND id > ${walk.behind}
-          ORDER BY id LIMIT ${ELSEWHERE_MAX}`,
-      );
-      const page = rows.map((row) => ({
-        id: textOf(row, 'id'),
-        schema: textOf(row, 'hold_schema'),
-        logged: numberOf(row, 'sql_log_bin') === 1,
-      }));
-      found.push(...page.filter(({ schema }) => !isRecycleSchema(schema)));
-      isMore = nextPage(walk, page, ELSEWHERE_MAX);
-    }
-    return found;
-  } catch (error) {
-    if (isServerError(error, ...ABSENT_TABLE)) return [];
-    throw error;
+async function readElsewhere(connection: ServiceConnection): Promise<readonly HeldElsewhere[]> {
+  const found: HeldElsewhere[] = [];
+  const cursor: LedgerCursor = { behind: '' };
+  for (let isMore = true; isMore; ) {
+    const [rows = []] = await connection.run(
+      sql`SELECT ${note('look')} id, hold_schema, sql_log_bin FROM ${LEDGER}
+        WHERE state IN ('HOLD', 'PURGE', 'EVAC', 'DROP') AND relocated = 0
+        AND hold_schema IS NOT NULL AND id > ${cursor.behind}
+        ORDER BY id LIMIT ${ELSEWHERE_MAX}`,
+    );
+    const page = rows.map((row) => ({
+      id: textOf(row, 'id'),
+      schema: textOf(row, 'hold_schema'),
+      logged: numberOf(row, 'sql_log_bin') === 1,
+    }));
+    found.push(...page.filter(({ schema }) => !isRecycleSchema(schema)));
+    isMore = nextPage(cursor, page, ELSEWHERE_MAX);
   }
+  return found;
 }
 
-/** Whether this live row is the ledger's word that `table` is held in that schema. */
+/** Whether this row is live and says that `table` is held in that schema. */
 export function knows(row: LedgerRow, table: HoldTable): boolean {
   return row.id === table.id && row.holdSchema === table.schema && LIVE_STATES.includes(row.state);
 }

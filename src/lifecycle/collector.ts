@@ -1,27 +1,26 @@
 /**
- * The collector of one proxy: takes held tables through their lifecycle while this proxy has the
- * server's lock, and waits for the lock otherwise (leader.ts). A timer or a wake only says "look
- * again"; each look (rounds.ts) reads names and clock from the server.
+ * The collector of one proxy takes held tables through their lifecycle while this proxy has the
+ * server's lock, and waits for the lock otherwise (leader.ts). A timer or a wake only says that a
+ * round is due; each round (rounds.ts) reads names and clock from the server.
  */
 import { performance } from 'node:perf_hooks';
 import type { Clock } from '../clock.js';
 import type { Log } from '../log.js';
 import type { Reconcile } from '../recovery/reconcile.js';
 import type { ServicePool } from '../service/pool/pools.js';
-import type { LastSeen } from './leader/grace-keeper.js';
+import type { LastSeen } from './leader/grace.js';
 import { leadWhenever } from './leader/leader.js';
-import { Wakeup } from './leader/wakeup.js';
-import { Rounds } from './rounds.js';
-import type { LifecycleSettings } from './settings.js';
+import type { LifecycleSettings } from './next-step.js';
+import { Rounds, Wakeup } from './rounds.js';
 
 export interface CollectorOptions {
-  /** Of the server that is collected; one connection of it is kept while this proxy collects. */
+  /** The pool of the server that is collected; one connection is kept while this proxy collects. */
   readonly pool: ServicePool;
   readonly proxyId: string;
   readonly settings: LifecycleSettings;
   readonly clock: Clock;
   readonly log: Log;
-  /** Recovery, run before each full look; on the lock's connection. */
+  /** Recovery, run before each full round, on the lock's connection. */
   readonly reconcile: Reconcile;
   /** Drops that this proxy is in the middle of. */
   readonly activeIds: ReadonlySet<string>;
@@ -32,7 +31,7 @@ export interface CollectorOptions {
 }
 
 export interface Collector {
-  /** Something was dropped: look again soon. Cheap; may be called for every drop. */
+  /** Something was dropped: the next round comes soon. Cheap; may be called for every drop. */
   wake(because: string): void;
   /**
    * Ends at the next pause (a statement under way is finished), and frees the lock. Twice is fine.

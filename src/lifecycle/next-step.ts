@@ -1,7 +1,7 @@
 /**
- * The lifecycle as one pure function: what happens next to a held table, from its name, the server
- * and the settings. HOLD → PURGE → EVAC → DROP → gone; a state that is not in the lifecycle, or
- * that this server does not need, ignores its due time and is left at once.
+ * `nextStep` is the lifecycle as one pure function: it says what happens next to a held table,
+ * from its name, the server and the settings. HOLD → PURGE → EVAC → DROP → gone; a state that is
+ * not in the lifecycle, or that this server does not need, ignores its due time and ends at once.
  *
  * Invariant: no table leaves HOLD before its due time, save by a lifecycle without HOLD. Nothing
  * that would reach into live rows (a trigger, a foreign key from outside) is ever purged or
@@ -9,8 +9,6 @@
  */
 import { assertNever } from '../assert.js';
 import type { TableState } from '../names/hold-name.js';
-import { type RemovalFacts, removalWay } from './removal-way.js';
-import type { LifecycleSettings } from './settings.js';
 
 /** What the name says, and, once somebody looked, the table itself. */
 export interface StepTable {
@@ -118,4 +116,74 @@ function moveOn(
     return { kind: 'move', to: 'EVAC', due: new Date(now.getTime() + settings.evacMs), because };
   }
   return { kind: 'move', to: 'DROP', due: now, because };
+}
+
+/** What `removalWay` depends on. */
+export interface RemovalFacts {
+  readonly flavour: 'mysql' | 'mariadb';
+  /** 90704 for 9.7.4, 101119 for 10.11.19. */
+  readonly versionId: number;
+  readonly adaptiveHashIndex: boolean;
+}
+
+/** The states that this server needs; whether they happen is also up to the lifecycle. */
+interface RemovalWay {
+  readonly purge: boolean;
+  readonly evac: boolean;
+}
+
+const CHEAP_DROP_SINCE = { mysql: 80023, mariadb: 100600 } as const;
+
+/**
+ * Says which states between HOLD and DROP this server needs. A DROP scans the buffer pool before
+ * MySQL 8.0.23 and MariaDB 10.6, so there a table is emptied and its pages are waited for. Later
+ * servers drop at once, but where the adaptive hash index is on they still stall while they clear
+ * it (MySQL bug 113312), so there EVAC stays, without a purge.
+ */
+export function removalWay(facts: RemovalFacts, fastDrop: FastDrop): RemovalWay {
+  switch (fastDrop) {
+    case 'always':
+      return { purge: false, evac: false };
+    case 'never':
+      return { purge: true, evac: true };
+    case 'auto':
+      return facts.versionId < CHEAP_DROP_SINCE[facts.flavour]
+        ? { purge: true, evac: true }
+        : { purge: false, evac: facts.adaptiveHashIndex };
+    default:
+      return assertNever(fastDrop);
+  }
+}
+
+/** `auto` follows `removalWay`, the others force it. */
+type FastDrop = 'auto' | 'always' | 'never';
+
+/**
+ * `auto` and `on` collect where the server is writable, one proxy at a time; `auto` not where it
+ * replicates from another, which may collect, too. `off` never.
+ */
+type Collect = 'auto' | 'on' | 'off';
+
+/** What operators can set of the lifecycle, as the collector takes it. */
+export interface LifecycleSettings {
+  /** Any subset of the states; DROP is always implied, the order is fixed. */
+  readonly lifecycle: readonly TableState[];
+  /** How long a table can be brought back whole. Its due time is already in its name. */
+  readonly holdMs: number;
+  /** How long an emptied table waits for its pages to leave the buffer pool, at most. */
+  readonly evacMs: number;
+  /** The longest time between two rounds. */
+  readonly checkIntervalMs: number;
+  /** The longest time between two rounds while rows are still to be deleted. */
+  readonly purgeCheckIntervalMs: number;
+  /** Rows of one DELETE. */
+  readonly purgeChunkRows: number;
+  /** Whether the removal of rows is written to the binary log. */
+  readonly purgeBinlog: boolean;
+  readonly collect: Collect;
+  /** How long a collector waits that may be looking at a restored backup; 0: not at all. */
+  readonly graceMs: number;
+  readonly fastDrop: FastDrop;
+  /** How long ledger rows are kept after the end of their table. */
+  readonly ledgerKeepMs: number;
 }

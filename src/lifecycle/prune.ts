@@ -1,14 +1,16 @@
 /**
- * Removes ledger rows long after the end of their table. Invariants: only ended ones; a row that is
- * in the binary log is removed in it, any other outside of it; that of a dropped schema, which has
- * its views and programs, outlasts all its tables.
+ * `pruneLedger` deletes ledger rows long after the end of their table.
+ *
+ * Invariants: only rows of ended tables go. A row that is in the binary log is deleted in it, any
+ * other outside of it. The row of a dropped schema, which has its views and programs,
+ * outlasts all its tables.
  */
 import { LEDGER } from '../ledger/tables.js';
 import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
 import { note, sql } from '../service/sql.js';
 import { ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';
 
-/** What one look removes at most, of either kind; the next goes on. */
+/** The most rows, logged or not, that one round deletes; the next goes on. */
 const ROWS_MAX = 1_000;
 
 const ENDED = sql`state IN ('restored', 'removed', 'gone')`;

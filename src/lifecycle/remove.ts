@@ -1,9 +1,9 @@
 /**
- * The one physical DROP of the whole product.
+ * `removeTable` does the one physical DROP of the whole product.
  *
- * Invariant: what is dropped has a strict hold name in state DROP, in a schema that is ours (or one
- * where the ledger's live row of that id says it is), and by a fresh read nothing hangs on it and
- * nothing refers to it. The server keeps watch too: foreign_key_checks is on.
+ * Invariant: what is dropped has a strict hold name in state DROP, in a schema of undrop (or one
+ * where the ledger's live row of that id says it is), and by a fresh read it has no trigger and no
+ * foreign key refers to it. The server checks too: foreign_key_checks is on.
  */
 import { assert } from '../assert.js';
 import { findRows } from '../ledger/read.js';
@@ -18,8 +18,8 @@ import { type ActionContext, followInLedger } from './transition.js';
 /** A table of terabytes on an old server takes its time; then other proxies wait for the lock. */
 const DROP_DEADLINE_MS = 600_000;
 
-/** `gone`: somebody was faster. `blocked`: something appeared since the look. */
-export type Removal =
+/** `gone`: somebody was faster. `blocked`: a trigger or a foreign key appeared meanwhile. */
+type Removal =
   | { readonly kind: 'gone' | 'blocked' }
   /** Its name before the drop: undefined where the ledger doesn't tell. */
   | { readonly kind: 'removed'; readonly origin: string | undefined };

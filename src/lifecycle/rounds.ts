@@ -1,44 +1,39 @@
 /**
- * What a collector does while it has the lock: look, act, wait, look again. Each look reads the
- * server's facts and the names afresh; what is kept between looks (the walk of a purge, when to try
- * a failed table again) may be lost at any time.
+ * `Rounds` is what a collector does while it has the lock: it reads the server's facts and the
+ * names, acts, waits, and does so again. What is kept between rounds (the walk of a purge, when to
+ * try a failed table again) may be lost at any time.
  *
- * Invariant: nothing on a read-only server, nothing within a wait of UNDROP_GRACE. A long purge is
- * cut into slices, and between them everything else that is due has its turn.
+ * Invariant: nothing is done on a read-only server, nor within a wait of UNDROP_GRACE. A long
+ * purge is cut into slices, and between them everything else that is due has its turn.
  */
-import type { Clock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { doesReplicate } from '../ledger/owner.js';
 import { assertLedgerKnown, ensureLedger } from '../ledger/tables.js';
-import type { Log } from '../log.js';
 import { findOrphans } from '../recovery/orphans.js';
-import type { Reconcile } from '../recovery/reconcile.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 import { Actions, type Outcome } from './actions.js';
-import { type Collectable, listCollectable } from './collectable.js';
-import { GraceKeeper, type LastSeen } from './leader/grace-keeper.js';
+import { type Collectable, listCollectable, logFields } from './collectable.js';
+import type { CollectorOptions } from './collector.js';
+import { GraceKeeper } from './leader/grace.js';
 import type { Lease } from './leader/leader.js';
-import type { Wakeup } from './leader/wakeup.js';
-import { Retries } from './leader/wakeup.js';
 import { nextStep } from './next-step.js';
 import { pruneLedger } from './prune.js';
-import type { LifecycleSettings } from './settings.js';
 
-/** What one look may take before facts and names are read again. */
+/** How long a round may take before facts and names are read again. */
 const SLICE_MS = 5_000;
 /**
- * Wakes are served so far apart at least, and so that reading takes a tenth of the time, but no
- * farther: a look may have been slow by what it waited for.
+ * Rounds after a wake are at least so far apart that reading takes a tenth of the time; at most
+ * WAKE_GAP_MS_MAX, because a round may have been slow by what it waited for.
  */
 const WAKE_GAP_MS = 1_000;
 const WAKE_GAP_MS_MAX = 5_000;
 const IDLE_MS_MIN = 20;
-/** However short UNDROP_HOLD is, there is no need to look more often because of it. */
-const LOOK_MS_MIN = 1_000;
+/** However short UNDROP_HOLD is, rounds are not more frequent because of it. */
+const ROUND_MS_MIN = 1_000;
 const READ_ONLY_CHECK_MS = 60_000;
-/** What is under way for so long isn't looked at every few seconds any more. */
+/** What is under way for so long isn't checked every few seconds any more. */
 const LONG_OPEN_MS = 600_000;
 const REPLICATES =
   'this server replicates from another: nothing is collected, unless UNDROP_COLLECT is on';
@@ -46,26 +41,18 @@ const LONG_OPEN =
   'under way for long: somebody keeps a drop waiting, or another server began it that this one ' +
   'replicates from; where that is gone for good, STOP REPLICA here lets it be settled';
 /**
- * What recovery had to leave is tried again after so long, and from then on at this pace: a live
- * table's foreign key may be waiting for it.
+ * What recovery had to leave is tried again after OPEN_RETRY_MS, and then every OPEN_RETRY_MS_MAX,
+ * because a live table's foreign key may be waiting for it.
  */
 const OPEN_RETRY_MS = 5_000;
 const OPEN_RETRY_MS_MAX = 10_000;
-/** How often it is looked whether somebody died amid a drop; and each of those is one reason. */
+/** How often the collector checks whether a session died amid a drop. */
 const ORPHANS_EVERY_MS = 5_000;
 
-export interface RoundsOptions {
-  readonly proxyId: string;
-  readonly settings: LifecycleSettings;
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly reconcile: Reconcile;
-  readonly activeIds: ReadonlySet<string>;
-  readonly monotonicMs: () => number;
-  readonly lastSeen: LastSeen;
+interface RoundsOptions extends Required<Omit<CollectorOptions, 'pool'>> {
   readonly lease: Lease;
   readonly wakeup: Wakeup;
-  /** Aborted: the work ends at the next pause. */
+  /** If it is aborted, the work ends at the next pause. */
   readonly signal: AbortSignal;
 }
 
@@ -77,10 +64,10 @@ export class Rounds {
   readonly #grace: GraceKeeper;
   readonly #retries = new Retries();
   #fullAtMs = Number.NEGATIVE_INFINITY;
-  /** What the last look cost before anything was done. */
+  /** How long the last round took before anything was done. */
   #readingMs = 0;
   #openRetryMs = OPEN_RETRY_MS;
-  /** Since when recovery has left what is under way, and what of it for long. */
+  /** Ids that recovery has left because they are under way: since when, and which for long. */
   #open: ReadonlyMap<string, number> = new Map();
   #longOpen: ReadonlySet<string> = new Set();
   #orphansAtMs = Number.NEGATIVE_INFINITY;
@@ -90,16 +77,17 @@ export class Rounds {
   constructor(options: RoundsOptions) {
     this.#options = options;
     this.#connection = options.lease.connection;
-    this.#actions = new Actions({ ...options, connection: options.lease.connection });
-    this.#grace = new GraceKeeper({ ...options, connection: options.lease.connection });
+    const context = { ...options, connection: this.#connection };
+    this.#actions = new Actions(context);
+    this.#grace = new GraceKeeper(context);
   }
 
-  /** Looks again and again; returns when the signal is aborted, rejects when the lock is lost. */
+  /** One round after another; returns when the signal is aborted, rejects when the lock is lost. */
   async run(): Promise<void> {
     const { lease, wakeup, signal, monotonicMs } = this.#options;
     while (!signal.aborted) {
       const beganMs = monotonicMs();
-      const delayMs = await this.#look();
+      const delayMs = await this.#round();
       if (delayMs > 0) await this.#idle(delayMs);
       if (wakeup.signal.aborted && !signal.aborted) {
         const gapMs = Math.min(Math.max(WAKE_GAP_MS, 10 * this.#readingMs), WAKE_GAP_MS_MAX);
@@ -108,7 +96,7 @@ export class Rounds {
     }
   }
 
-  /** Waits until the next look, or until there is something to be recovered. */
+  /** Waits until the next round, or until there is something to be recovered. */
   async #idle(delayMs: number): Promise<void> {
     const { lease, wakeup, monotonicMs } = this.#options;
     const untilMs = monotonicMs() + delayMs;
@@ -118,7 +106,7 @@ export class Rounds {
     }
   }
 
-  /** Then the next look is a full one. */
+  /** Whether a session died amid a drop since the last check; then the next round is a full one. */
   async #areNewOrphans(): Promise<boolean> {
     const { activeIds, log, monotonicMs } = this.#options;
     const nowMs = monotonicMs();
@@ -132,13 +120,13 @@ export class Rounds {
       return areNew;
     } catch (error) {
       if (!isServerError(error)) throw error;
-      log.debug({ event: 'collector', err: error }, 'it was not looked for interrupted drops');
+      log.debug({ event: 'collector', err: error }, 'interrupted drops could not be searched for');
       return false;
     }
   }
 
-  /** One look; how many milliseconds until the next. */
-  async #look(): Promise<number> {
+  /** One round; resolves to how many milliseconds there are until the next. */
+  async #round(): Promise<number> {
     const { settings, monotonicMs, clock, wakeup } = this.#options;
     const beganMs = monotonicMs();
     if (wakeup.take() !== null) {
@@ -170,7 +158,7 @@ export class Rounds {
       return Math.max(Math.min(waitMs, this.#fullAtMs - monotonicMs()), IDLE_MS_MIN);
     }
     this.#say('');
-    if (isFull) await this.#giveUpOld();
+    if (isFull) await this.#prune();
     this.#retries.keepOnly(tables);
     return this.#act(tables, server, readAtMs);
   }
@@ -183,20 +171,17 @@ export class Rounds {
     const { reconcile, proxyId, activeIds, log, settings } = this.#options;
     this.#fullAtMs = nowMs + settings.checkIntervalMs;
     try {
-      const { debtsLeft, untouched } = await reconcile(this.#connection, {
-        proxyId,
-        activeIds,
-        log,
-      });
+      const how = { proxyId, activeIds, log };
+      const { debtsLeft, untouched } = await reconcile(this.#connection, how);
       this.#retrySoon(nowMs, debtsLeft.length > 0 || this.#areYoung(untouched, nowMs));
     } catch (error) {
-      log.warn({ event: 'collector', err: error }, 'the ledger could not be looked after');
+      log.warn({ event: 'collector', err: error }, 'recovery failed');
       this.#retrySoon(nowMs, true);
       if (isServerError(error, ...ABSENT_TABLE)) await this.#makeLedger();
     }
   }
 
-  /** Whether one of them is under way for a short time only; says so once of those that are not. */
+  /** Whether one of them is under way for a short time only; logs once those that are not. */
   #areYoung(untouched: readonly string[], nowMs: number): boolean {
     const before = this.#open;
     this.#open = new Map(untouched.map((id) => [id, before.get(id) ?? nowMs]));
@@ -209,27 +194,30 @@ export class Rounds {
     return ids.length < untouched.length;
   }
 
-  /** Ended rows whose time is over, by a clock that was found to be right. */
-  async #giveUpOld(): Promise<void> {
+  /** Deletes ended rows whose time is over, by a clock that was found to be right. */
+  async #prune(): Promise<void> {
     const { log, settings } = this.#options;
     try {
       await pruneLedger(this.#connection, settings.ledgerKeepMs);
     } catch (error) {
-      log.warn({ event: 'collector', err: error }, 'old rows of the ledger could not be given up');
+      log.warn({ event: 'collector', err: error }, 'old rows of the ledger could not be deleted');
       if (isServerError(error, ...ABSENT_TABLE)) await this.#makeLedger();
     }
   }
 
   /**
-   * A debt, an intent whose owner is still there, an outcome that could not be written: all are
-   * mostly over in a moment.
+   * A deferred relocation, an intent whose session is still there, an outcome that could not be
+   * written: each is mostly over in a moment.
    */
   #retrySoon(nowMs: number, isOpen: boolean): void {
     if (isOpen) this.#fullAtMs = Math.min(this.#fullAtMs, nowMs + this.#openRetryMs);
     this.#openRetryMs = isOpen ? OPEN_RETRY_MS_MAX : OPEN_RETRY_MS;
   }
 
-  /** Without one every drop is refused. What was in it is lost; the lifecycle needs none of it. */
+  /**
+   * Creates a lost ledger anew, because without one every drop is refused; the lifecycle needs
+   * none.
+   */
   async #makeLedger(): Promise<void> {
     const { log } = this.#options;
     try {
@@ -253,10 +241,10 @@ export class Rounds {
     const toMonotonic = (at: Date) => readAtMs + (at.getTime() - server.utcNow.getTime());
     const now = () => new Date(server.utcNow.getTime() + (monotonicMs() - readAtMs));
     const endMs = monotonicMs() + Math.max(SLICE_MS, 10 * this.#readingMs);
-    let nextMs = Math.min(this.#fullAtMs, readAtMs + Math.max(settings.holdMs / 2, LOOK_MS_MIN));
+    let nextMs = Math.min(this.#fullAtMs, readAtMs + Math.max(settings.holdMs / 2, ROUND_MS_MIN));
     let purging: Collectable | null = null;
     let moved = false;
-    this.#actions.beginLook();
+    this.#actions.beginRound();
     for (const table of tables) {
       if (signal.aborted || monotonicMs() > endMs) return 0;
       const step = nextStep({ ...table, facts: null }, server, settings, now());
@@ -282,8 +270,8 @@ export class Rounds {
   }
 
   /**
-   * Leaves a table of that name alone for a while, also one that should be gone by now; when to
-   * look at it again, by the monotonic clock.
+   * Leaves a table of that name alone for a while, also one that should be gone by now; returns
+   * when to try it again, by the monotonic clock.
    */
   #leave(table: Collectable, outcome: Outcome, toMonotonic: (at: Date) => number): number {
     const { settings, monotonicMs, log } = this.#options;
@@ -294,12 +282,9 @@ export class Rounds {
       this.#retries.leave(table, Math.min(againMs, due), outcome.kind);
       return Math.min(againMs, due);
     }
-    const { id, schema, name } = table;
-    if (this.#retries.leave(table, againMs, outcome.because)) {
-      log.warn(
-        { event: 'left', id, schema, name, because: outcome.because },
-        'table left as it is',
-      );
+    const { because } = outcome;
+    if (this.#retries.leave(table, againMs, because)) {
+      log.warn({ event: 'left', ...logFields(table), because }, 'table left as it is');
     }
     return againMs;
   }
@@ -309,4 +294,59 @@ export class Rounds {
     this.#said = what;
     if (what !== '') this.#options.log.info({ event: 'collector' }, what);
   }
+}
+
+/** A bell for the collector: any number of rings until the next round are one. */
+export class Wakeup {
+  #controller = new AbortController();
+  #because: string | null = null;
+
+  /** Rings. `because` goes to the log. */
+  wake(because: string): void {
+    this.#because = because;
+    this.#controller.abort();
+  }
+
+  /** Aborted as soon as somebody rings; a new one after each `take`. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Why it rang since the last `take`, or null. */
+  take(): string | null {
+    const because = this.#because;
+    if (because !== null) {
+      this.#because = null;
+      this.#controller = new AbortController();
+    }
+    return because;
+  }
+}
+
+/** Tables that are left alone for a while, and why; if it is lost, they are tried again. */
+export class Retries {
+  readonly #entries = new Map<string, { readonly atMs: number; readonly because: string }>();
+
+  /** When to try `table` again; `null`: now. */
+  atMs(table: Collectable, nowMs: number): number | null {
+    const entry = this.#entries.get(key(table));
+    return entry === undefined || entry.atMs <= nowMs ? null : entry.atMs;
+  }
+
+  /** Leaves `table` alone until `atMs`. True where this reason is new, so that it is said once. */
+  leave(table: Collectable, atMs: number, because: string): boolean {
+    const before = this.#entries.get(key(table))?.because;
+    this.#entries.set(key(table), { atMs, because });
+    return before !== because;
+  }
+
+  /** Forgets what isn't there any more. */
+  keepOnly(tables: readonly Collectable[]): void {
+    const keys = new Set(tables.map(key));
+    for (const known of this.#entries.keys()) if (!keys.has(known)) this.#entries.delete(known);
+  }
+}
+
+function key({ schema, name }: Collectable): string {
+  return `${schema}.${name}`;
 }

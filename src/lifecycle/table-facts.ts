@@ -1,23 +1,22 @@
 /**
- * Reads what has to be known of one held table before it is touched: is it a table, do triggers
- * hang on it, do foreign keys of other tables lead to it. A DELETE in it would fire the ones and
- * follow the others into live rows. In its own schema its own triggers may still be on it: no row
- * is deleted there, and a DROP fires none.
+ * Reads what has to be known of a held table before the collector acts on it: whether it is a
+ * table, has triggers, is referenced by foreign keys of other tables, and has pages in the buffer
+ * pool. A DELETE in it would fire the triggers and follow the foreign keys into live rows. In its
+ * own schema its own triggers may still be on it: no row is deleted there, and a DROP fires none.
  */
-
 import { foldName } from '../names/names.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { HoldTable } from '../service/hold-tables.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
-import { textOf, textOrNullOf } from '../service/row.js';
+import { numberOf, textOf, textOrNullOf } from '../service/row.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
-import type { TableFacts } from './next-step.js';
+import type { RemovalFacts, TableFacts } from './next-step.js';
 
 const TABLE_TYPES: ReadonlySet<string> = new Set(['BASE TABLE', 'SEQUENCE', 'SYSTEM VERSIONED']);
 const OBSTACLES_MAX = 5;
 
-/** Facts but those that need the rows or the buffer pool; `null`: the table is not there. */
+/** All facts except those that need the rows or the buffer pool; `null`: the table is absent. */
 export async function readTableFacts(
   connection: ServiceConnection,
   table: HoldTable,
@@ -34,16 +33,16 @@ export async function readTableFacts(
   const found = tables?.[0];
   if (found === undefined) return null;
   const kind = textOf(found, 'kind');
-  const isHome = isRecycleSchema(schema);
+  const isRecycled = isRecycleSchema(schema);
   const obstacles = [
     ...(TABLE_TYPES.has(kind) ? [] : [`it is a ${kind}`]),
-    ...(isHome ? list(triggers) : []).map((row) => `trigger ${textOf(row, 'name')} hangs on it`),
+    ...(isRecycled ? list(triggers) : []).map((row) => `trigger ${textOf(row, 'name')} is on it`),
     ...list(foreignKeys).map((row) => `foreign key ${textOf(row, 'name')} refers to it`),
   ];
   const engine = textOrNullOf(found, 'engine');
-  // Moving into our schema proved that no trigger hangs on it: the server refuses to move one with
-  // triggers (1435), also one that this account may not see.
-  const purgeable = isHome && kind === 'BASE TABLE' && engine === 'InnoDB';
+  // Moving it into undrop's schema proved that it has no trigger: the server refuses to move one
+  // with triggers (1435), also one that this account may not see.
+  const purgeable = isRecycled && kind === 'BASE TABLE' && engine === 'InnoDB';
   return { purgeable, obstacles };
 }
 
@@ -71,4 +70,28 @@ function foreignKeysTo({ schema, name }: HoldTable, server: ServerFacts): SQLQue
 
 function fileName(name: string): SQLQuery {
   return sql`CAST(CONVERT(${name} USING filename) AS BINARY)`;
+}
+
+/** Cached pages by `schema/name` in lower case; a table that isn't in it is not known. */
+export type CachedPages = ReadonlyMap<string, number>;
+
+/**
+ * One query for all held tables, as the server goes through all its tables for one as well. In
+ * partitioned tables the partitions are added up. One page of each index does not count: MySQL 9.7
+ * goes on counting the root of an index that was ever split, long after it has left the pool.
+ */
+export async function readCachedPages(
+  connection: ServiceConnection,
+  server: RemovalFacts,
+): Promise<CachedPages> {
+  if (server.flavour !== 'mysql' || server.versionId < 80000) return new Map();
+  const [rows] = await connection.run(
+    sql`${note('evac')} SELECT LOWER(SUBSTRING_INDEX(t.NAME, '#', 1)) AS name,
+      COALESCE(SUM(GREATEST(c.N_CACHED_PAGES, 1) - 1), 0) AS pages
+      FROM information_schema.INNODB_TABLES t
+      JOIN information_schema.INNODB_INDEXES i ON i.TABLE_ID = t.TABLE_ID
+      LEFT JOIN information_schema.INNODB_CACHED_INDEXES c ON c.INDEX_ID = i.INDEX_ID
+      WHERE t.NAME LIKE '%/\\_vt\\_%' GROUP BY 1`,
+  );
+  return new Map((rows ?? []).map((row) => [textOf(row, 'name'), numberOf(row, 'pages')]));
 }

@@ -1,10 +1,12 @@
 /**
- * One transition of the lifecycle: the same id under the name of another state, in the same schema,
- * by one atomic RENAME. The ledger follows; it is never needed.
+ * `moveTable` does one transition of the lifecycle: it renames a held table to the same id in
+ * another state, in the same schema, by one atomic RENAME. The ledger follows; it is never needed.
  *
- * Invariant: a table that is not under the expected name any more was restored or moved on by
- * somebody else; then nothing happens.
+ * Invariant: if a table is not under the expected name any more, somebody else restored it or
+ * moved it on; then nothing happens.
  */
+
+import type { Clock } from '../clock.js';
 import type { LedgerState } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
@@ -14,29 +16,36 @@ import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import type { Collectable } from './collectable.js';
+import type { LifecycleSettings } from './next-step.js';
 
-/** What an action of the collector works with. */
+/** What every action of the collector works with. */
 export interface ActionContext {
   /** The lock's own connection. */
   readonly connection: ServicePool;
+  readonly settings: LifecycleSettings;
+  readonly clock: Clock;
   readonly log: Log;
+  /** Milliseconds of a clock that nobody sets. */
+  readonly monotonicMs: () => number;
+  /** If it is aborted, the work ends at the next pause. */
+  readonly signal: AbortSignal;
 }
 
 /** Its name before the drop: undefined where the ledger doesn't tell. */
-export type MovedTable = Collectable & { readonly origin: string | undefined };
+type MovedTable = Collectable & { readonly origin: string | undefined };
 
 const RENAME_DEADLINE_MS = 30_000;
 
 /** The table under its new name, or `null` where it wasn't there any more. */
 export async function moveTable(
-  { connection, log }: ActionContext,
+  context: ActionContext,
   table: Collectable,
   { to, due }: { readonly to: TableState; readonly due: Date },
 ): Promise<MovedTable | null> {
   const name = formatHoldName({ state: to, id: table.id, due });
   const from = ident(table.schema, table.name);
   try {
-    await connection.run(
+    await context.connection.run(
       sql`RENAME ${note('move', table.id)} TABLE ${from} TO ${ident(table.schema, name)}`,
       { deadlineMs: RENAME_DEADLINE_MS, logged: table.logged },
     );
@@ -44,7 +53,7 @@ export async function moveTable(
     if (isServerError(error, ...ABSENT_TO_RENAME)) return null;
     throw error;
   }
-  const origin = await followInLedger({ connection, log }, table, { state: to, holdName: name });
+  const origin = await followInLedger(context, table, { state: to, holdName: name });
   return { ...table, state: to, due, name, origin };
 }
 

@@ -66,6 +66,23 @@ export function isServerError(error: unknown, ...errnos: readonly number[]): err
   return error instanceof ServerError && (errnos.length === 0 || errnos.includes(error.errno));
 }
 
+/**
+ * What `work` resolves to; `instead` if the server refuses it with one of `errnos`, or with any
+ * error if there are none.
+ */
+export async function unlessRefused<T>(
+  work: Promise<T>,
+  instead: T,
+  ...errnos: readonly number[]
+): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (isServerError(error, ...errnos)) return instead;
+    throw error;
+  }
+}
+
 /** The server's answer in an error of the driver; null where the server has not answered. */
 export function serverErrorOf(error: unknown): ServerError | null {
   if (!(error instanceof Error)) return null;

@@ -1,8 +1,11 @@
-/** Held tables and restores as people read them, and as programs do. Pure. */
+/**
+ * Texts and JSON of held tables and of restores, as `undrop list` and `undrop restore` print them.
+ * Pure. A text fits the width of the terminal and has no control characters: a name is whatever a
+ * user made of it.
+ */
 import { isPinned, isTwinId } from '../names/hold-name.js';
 import type { HeldTable, TableName } from './list.js';
 import type { RestoreReport } from './run-restore.js';
-import { cut, displayWidth, printable } from './text-width.js';
 
 const ID_DIGITS_MIN = 13;
 const GAP = '  ';
@@ -33,9 +36,8 @@ export function formatHeldList(rows: readonly HeldTable[], width: number | null)
       cells: rows.map(({ byteEstimate }) => formatBytes(byteEstimate)),
     },
   ];
-  return [layOut(columns, width), ...rows.flatMap(formatUnseen), ...rows.flatMap(formatTorn)].join(
-    '',
-  );
+  const remarks = [...rows.flatMap(formatUnseen), ...rows.flatMap(formatTorn)];
+  return [layOut(columns, width), ...remarks].join('');
 }
 
 function formatUnseen(row: HeldTable): readonly string[] {
@@ -44,19 +46,15 @@ function formatUnseen(row: HeldTable): readonly string[] {
   return [`${formatName(row.origin)} is held as ${held}, which this account can't see.\n`];
 }
 
-function isTorn(row: HeldTable): boolean {
-  return row.torn === true;
-}
-
 function formatState(row: HeldTable): string {
-  return isTorn(row) ? 'TORN' : row.state;
+  return row.torn ? 'TORN' : row.state;
 }
 
 function formatTorn(row: HeldTable): readonly string[] {
-  return isTorn(row) ? [`${formatName(row.origin)} is in pieces: ${HOW_TO_MEND}.\n`] : [];
+  return row.torn ? [`${formatName(row.origin)} is in pieces: ${HOW_TO_MEND}.\n`] : [];
 }
 
-/** For people, of a table that the server was killed amid the RENAME of. */
+/** For people: what to do about a table that the server was killed amid the RENAME of. */
 export const HOW_TO_MEND =
   'some of its partitions have the hold name; docs/what-if.md says how to bring it together';
 
@@ -75,19 +73,16 @@ export function formatRestoreReport(report: RestoreReport): string {
     ...(rowEstimate === null && origin !== null ? ['rows not counted'] : []),
   ];
   const what = origin === null ? report.id : formatName(origin);
-  const as = isSameName(origin, restoredAs) ? '' : ` as ${formatName(restoredAs)}`;
+  const isSameName = origin?.schema === restoredAs.schema && origin.table === restoredAs.table;
+  const as = isSameName ? '' : ` as ${formatName(restoredAs)}`;
   const lines = [
     `${report.wasBack ? 'Finished what was begun: restored' : 'Restored'} ${what}${as}${details.length === 0 ? '' : ` (${details.join(', ')})`}.`,
     ...(report.recorded !== false ? [] : ['The ledger could not be told; recovery will notice.']),
-    ...report.checks.flatMap(formatCheck),
+    ...report.checks.flatMap((check) => formatPart('CHECK', check)),
     ...report.foreignKeys.flatMap(formatForeignKey),
-    ...(report.foreignKeysProblem === null
-      ? []
-      : [`Its foreign keys could not be looked after: ${printable(report.foreignKeysProblem)}`]),
-    ...report.triggers.flatMap(formatTrigger),
-    ...(report.triggersProblem === null
-      ? []
-      : [`Its triggers could not be looked after: ${printable(report.triggersProblem)}`]),
+    ...formatProblem('foreign keys', report.foreignKeysProblem),
+    ...report.triggers.flatMap((trigger) => formatPart('Trigger', trigger)),
+    ...formatProblem('triggers', report.triggersProblem),
     ...(others.length === 0 ? [] : ['Also held under that name; restore them by id:']),
     ...others.map(
       (other) => `  ${other.id}  ${other.state}  dropped ${formatTime(other.droppedAt)}`,
@@ -96,14 +91,11 @@ export function formatRestoreReport(report: RestoreReport): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** Nothing where all is as it was. */
-function formatCheck(check: RestoreReport['checks'][number]): readonly string[] {
-  const { name, table, problem } = check;
-  if (problem === null) return [];
-  return [printable(`CHECK ${name} of ${table} is not back as it was: ${problem}`)];
+function formatProblem(what: string, problem: string | null): readonly string[] {
+  return problem === null ? [] : [`Its ${what} could not be restored: ${printable(problem)}`];
 }
 
-/** Nothing where all is as it was. */
+/** Nothing if all is as it was. */
 function formatForeignKey(key: RestoreReport['foreignKeys'][number]): readonly string[] {
   const what = printable(`Foreign key ${key.name} of ${key.table} to ${key.parent}`);
   if (key.problem !== null) return [`${what} is not there: ${printable(key.problem)}`];
@@ -112,10 +104,13 @@ function formatForeignKey(key: RestoreReport['foreignKeys'][number]): readonly s
     : [];
 }
 
-function formatTrigger(trigger: RestoreReport['triggers'][number]): readonly string[] {
-  const { name, table, problem } = trigger;
+/** A CHECK or a trigger; nothing if it is as it was. */
+function formatPart(
+  kind: 'CHECK' | 'Trigger',
+  { name, table, problem }: RestoreReport['checks' | 'triggers'][number],
+): readonly string[] {
   if (problem === null) return [];
-  return [printable(`Trigger ${name} of ${table} is not back as it was: ${problem}`)];
+  return [printable(`${kind} ${name} of ${table} is not back as it was: ${problem}`)];
 }
 
 /** For `--json`: times in ISO 8601, UTC. */
@@ -207,10 +202,6 @@ function formatName(name: TableName | null): string {
   return name === null ? '(not in the ledger)' : printable(`${name.schema}.${name.table}`);
 }
 
-function isSameName(one: TableName | null, other: TableName): boolean {
-  return one !== null && one.schema === other.schema && one.table === other.table;
-}
-
 /** To the second. */
 function formatTime(time: Date | null): string {
   return time === null ? '-' : time.toISOString().slice(0, 19).replace('T', ' ');
@@ -219,7 +210,7 @@ function formatTime(time: Date | null): string {
 /** PURGE and DROP wait for nothing. */
 function formatUntil(row: HeldTable): string {
   const { state, due } = row;
-  if (isTorn(row)) return '-';
+  if (row.torn) return '-';
   if (state === 'HOLD' && isPinned(due)) return 'pinned';
   return state === 'HOLD' || state === 'EVAC' ? formatTime(due) : '-';
 }
@@ -238,4 +229,36 @@ function formatBytes(bytes: number | null): string {
     unit += 1;
   }
   return `${value >= 10 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/;
+
+/** Without what a terminal would take as a command: a name is whatever a user made of it. */
+function printable(text: string): string {
+  return text.replaceAll(/\p{C}/gu, '?');
+}
+
+/** In columns. */
+function displayWidth(text: string): number {
+  let width = 0;
+  for (const character of text) width += widthOf(character);
+  return width;
+}
+
+/** At most `width` columns; what is cut ends in `…`. */
+export function cut(text: string, width: number): string {
+  if (displayWidth(text) <= width) return text;
+  let kept = '';
+  let left = width - 1;
+  for (const character of text) {
+    left -= widthOf(character);
+    if (left < 0) break;
+    kept += character;
+  }
+  return `${kept}…`;
+}
+
+function widthOf(character: string): number {
+  return WIDE.test(character) || (character.codePointAt(0) ?? 0) >= 0x1f300 ? 2 : 1;
 }

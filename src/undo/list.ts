@@ -1,11 +1,11 @@
 /**
- * Everything that is held: the names on the server, joined with what the ledger knows of them. A
- * table without a ledger row is listed too; so is one that is still held in its own schema.
+ * `listAll` lists everything that is held: the names on the server, joined with what the ledger
+ * knows of them. A table without a ledger row is listed too, and so is a table that is still held
+ * in its own schema.
  *
- * Invariant: the names are the truth of which tables are held and in which state; the ledger adds
- * to it.
+ * Invariant: the names on the server say which tables are held and in which state; the ledger only
+ * adds to that.
  */
-
 import { isCertainlyAbsent } from '../held/absence.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
@@ -13,7 +13,7 @@ import { formatHoldName, idTimeMs, parseHoldName, type TableState } from '../nam
 import { isRetiredBarrier } from '../names/names.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
 import { type HoldTable, listHoldTables, listRecycledHoldTables } from '../service/hold-tables.js';
-import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
+import { type ServiceConnection, unlessRefused } from '../service/pool/pools.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 
 /** A table's qualified name. */
@@ -25,16 +25,19 @@ export interface TableName {
 export interface HeldTable {
   readonly holdSchema: string;
   readonly holdName: string;
-  /** By the ledger alone: the server lets this account see no table there. */
+  /** Only the ledger knows it: the server lets this account see no table there. */
   readonly unseen?: true;
-  /** The same, as its partitions are under two names: it is no table until they are together. */
+  /**
+   * Only the ledger knows it: its partitions are under two names, so it is no table until they are
+   * together.
+   */
   readonly torn?: true;
   /** 32 hex digits. */
   readonly id: string;
   readonly state: TableState;
   /** UTC, by the server's clock: the state does not end before. */
   readonly due: Date;
-  /** Where it came from; null where the ledger has no row of it. */
+  /** Where it came from; null if the ledger has no row of it. */
   readonly origin: TableName | null;
   /** From the ledger, else from the id; null where neither tells. */
   readonly droppedAt: Date | null;
@@ -60,7 +63,7 @@ export async function listAll(connection: ServiceConnection): Promise<readonly H
   return [...tables, ...unseen, ...torn].sort(newestFirst);
 }
 
-/** Those that are to be seen, newest first. */
+/** The tables that this account sees, newest first. */
 export async function listHeld(connection: ServiceConnection): Promise<readonly HeldTable[]> {
   return listOf(connection, await liveRows(connection));
 }
@@ -71,38 +74,42 @@ async function listOf(
 ): Promise<readonly HeldTable[]> {
   const rows = new Map(live.map((row) => [row.id, row]));
   const elsewhere = new Set([...rows.values()].map(heldIn).filter(isElsewhere));
-  // In this order, as what is moved home meanwhile would be seen in neither otherwise.
+  // In this order, because what is relocated meanwhile would be seen in neither otherwise.
   const away = await listHoldTables(connection, [...elsewhere]);
-  const home = await listRecycledHoldTables(connection);
-  const inRecycleSchema = new Set(home.map(({ id }) => id));
-  const users = home.filter((table) => !isRetiredBarrier(table));
+  const recycled = await listRecycledHoldTables(connection);
+  const inRecycleSchema = new Set(recycled.map(({ id }) => id));
+  const users = recycled.filter((table) => !isRetiredBarrier(table));
   const known = away.filter(
     ({ id, schema }) => heldIn(rows.get(id)) === schema && !inRecycleSchema.has(id),
   );
   return [...users, ...known].map((table) => describe(table, rows.get(table.id))).sort(newestFirst);
 }
 
-/** What is held in its own schema, on which this account has no right. Asks once a schema. */
+/** Tables held in their own schema, on which this account has no right. Asks once for a schema. */
 async function findUnseen(
   connection: ServiceConnection,
   rows: readonly LedgerRow[],
   seen: readonly HeldTable[],
 ): Promise<readonly HeldTable[]> {
   const ids = new Set(seen.map(({ id }) => id));
-  const mayLook = new Map<string, boolean>();
+  const absent = new Map<string, boolean>();
   const found: HeldTable[] = [];
   for (const row of rows) {
     const { id, holdSchema: schema, holdName: name } = row;
     const held = name === null ? null : parseHoldName(name);
     if (ids.has(id) || !isElsewhere(schema) || name === null || held === null) continue;
-    if (!mayLook.has(schema)) mayLook.set(schema, await isAbsent(connection, schema, name));
-    if (mayLook.get(schema) === true) continue;
+    // Only a server that would show the table to this account says that it is absent.
+    const isAbsent =
+      absent.get(schema) ??
+      (await unlessRefused(isCertainlyAbsent(connection, schema, name), false));
+    absent.set(schema, isAbsent);
+    if (isAbsent) continue;
     found.push({ ...describe({ ...held, schema, name }, row), unseen: true });
   }
   return found;
 }
 
-/** As recovery has found them. */
+/** Tables that recovery has found torn. */
 function findTorn(rows: readonly LedgerRow[], seen: readonly HeldTable[]): readonly HeldTable[] {
   const ids = new Set(seen.map(({ id }) => id));
   const torn = rows.filter(({ id, failure }) => failure?.todo === 'torn' && !ids.has(id));
@@ -113,27 +120,8 @@ function findTorn(rows: readonly LedgerRow[], seen: readonly HeldTable[]): reado
   });
 }
 
-/** Whether the server says so, to whom it would show the table. */
-async function isAbsent(
-  connection: ServiceConnection,
-  schema: string,
-  name: string,
-): Promise<boolean> {
-  try {
-    return await isCertainlyAbsent(connection, schema, name);
-  } catch (error) {
-    if (!isServerError(error)) throw error;
-    return false;
-  }
-}
-
-async function liveRows(connection: ServiceConnection): Promise<readonly LedgerRow[]> {
-  try {
-    return await findRows(connection, { by: 'live' }, { texts: false });
-  } catch (error) {
-    if (isServerError(error, ...ABSENT_TABLE)) return [];
-    throw error;
-  }
+function liveRows(connection: ServiceConnection): Promise<readonly LedgerRow[]> {
+  return unlessRefused(findRows(connection, { by: 'live' }, { texts: false }), [], ...ABSENT_TABLE);
 }
 
 /** An intent whose RENAME has happened is held in its own schema. */
@@ -153,21 +141,17 @@ function describe(table: HoldTable, row: LedgerRow | undefined): HeldTable {
     holdSchema: table.schema,
     holdName: table.name,
     origin: row === undefined ? null : { schema: row.schema, table: row.table },
-    droppedAt: row?.droppedAt ?? timeOf(table.id),
+    // Only a UUIDv7 has a time in it.
+    droppedAt: row?.droppedAt ?? (table.id[12] === '7' ? new Date(idTimeMs(table.id)) : null),
     user: row?.user ?? null,
     clientAddress: row?.clientAddress ?? null,
     groupId: row?.groupId ?? null,
-    // Of a table that was filled a moment ago the server says 0: that it is empty nobody knows.
+    // The server also says 0 of a table that was filled a moment ago.
     rowEstimate: row?.rowEstimate || null,
     byteEstimate: row?.byteEstimate ?? null,
     logged: row?.sqlLogBin ?? !isLocalSchema(table.schema),
     rowLogged: row?.rowLogged ?? null,
   };
-}
-
-/** Only a UUIDv7 has a time in it. */
-function timeOf(id: string): Date | null {
-  return id.charAt(12) === '7' ? new Date(idTimeMs(id)) : null;
 }
 
 function newestFirst(one: HeldTable, other: HeldTable): number {

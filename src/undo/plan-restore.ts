@@ -1,15 +1,14 @@
 /**
- * Which held table somebody means, and where it goes. Pure; the refusals are UndropErrors.
+ * `planRestore` decides which held table somebody means, and which name it gets. Pure; the
+ * refusals are UndropErrors.
  *
- * Invariant: of several tables of one name the newest that is whole is taken; of tables of that
- * name in several schemas none is, as nobody could know which was meant.
+ * Invariant: of several tables of one name the newest that is whole is taken. If tables of that
+ * name are held from several schemas, none is taken, because nobody could know which was meant.
  */
 import { UndropError } from '../errors.js';
 import { isSameName } from '../names/names.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { HeldTable, TableName } from './list.js';
-import { similarNames } from './similar.js';
-import { parseTableName } from './table-name.js';
 
 export interface RestoreRequest {
   /** A table, a qualified table, an id or a unique beginning of one (4 digits or more). */
@@ -30,18 +29,14 @@ const SHOWN_MAX = 5;
 /** What to rename to what. `held`: newest first. */
 export function planRestore(held: readonly HeldTable[], request: RestoreRequest): RestorePlan {
   const found = findTarget(held, request.target);
-  const table = found.find((one) => one.state === 'HOLD' && !isTorn(one)) ?? found[0];
+  const table = found.find((one) => one.state === 'HOLD' && !one.torn) ?? found[0];
   if (table === undefined) throw notFound(held, request.target);
-  if (isTorn(table)) throw new UndropError('UNDROP_TORN', { table: qualified(table) ?? table.id });
+  if (table.torn) throw new UndropError('UNDROP_TORN', { table: qualified(table) ?? table.id });
   if (table.state !== 'HOLD') {
     throw new UndropError('UNDROP_NOT_RESTORABLE', { id: table.id, state: table.state });
   }
   const to = chooseName(table, request.to);
   return { table, to, others: found.filter((other) => other !== table) };
-}
-
-function isTorn(table: HeldTable): boolean {
-  return table.torn === true;
 }
 
 /**
@@ -133,4 +128,91 @@ function ambiguous(target: string, found: readonly HeldTable[]): UndropError {
 
 function qualified({ origin }: HeldTable): string | null {
   return origin === null ? null : `${origin.schema}.${origin.table}`;
+}
+
+const SIMILAR_MAX = 3;
+const DISTANCE_MAX = 2;
+
+/** Those of `names` (qualified) that somebody who mistyped one may have meant, nearest first. */
+function similarNames(target: string, names: readonly string[]): readonly string[] {
+  return names
+    .map((name) => ({ name, distance: distanceTo(target.toLowerCase(), name.toLowerCase()) }))
+    .filter(({ distance }) => distance <= DISTANCE_MAX)
+    .sort((one, other) => one.distance - other.distance)
+    .slice(0, SIMILAR_MAX)
+    .map(({ name }) => name);
+}
+
+/** To the qualified name or to the table's alone; 1 where one is part of the other. */
+function distanceTo(target: string, name: string): number {
+  const table = name.slice(name.indexOf('.') + 1);
+  const bare = target.slice(target.indexOf('.') + 1);
+  const part = bare.length > 2 && (table.includes(bare) || bare.includes(table));
+  // With every character another one nothing is similar.
+  const shares = edits(bare, table) < Math.max(bare.length, table.length);
+  const near = shares ? edits(bare, table) : Number.POSITIVE_INFINITY;
+  return Math.min(edits(target, name), near, part ? 1 : Number.POSITIVE_INFINITY);
+}
+
+/** Characters to insert, remove or replace. */
+function edits(one: string, other: string): number {
+  if (Math.abs(one.length - other.length) > DISTANCE_MAX) return Number.POSITIVE_INFINITY;
+  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= one.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= other.length; j += 1) {
+      const replaced = (row[j - 1] ?? 0) + (one[i - 1] === other[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[other.length] ?? 0;
+}
+
+/** A name as people type it: `[schema.]name`, with or without backticks. */
+interface WrittenName {
+  readonly schema: string | null;
+  readonly table: string;
+}
+
+const PART = /(?:`((?:[^`]|``)+)`|([^`.]+))/y;
+
+/** Beyond U+FFFF: MySQL takes a question mark instead, and doesn't say so. */
+const UNNAMEABLE = /[\0\u{10000}-\u{10ffff}]/u;
+
+/** `null` where it isn't a name: empty parts, a quote left open, more than two parts. */
+export function parseTableName(text: string): WrittenName | null {
+  const first = readPart(text, 0);
+  if (first === null) return null;
+  if (first.end === text.length) return { schema: null, table: first.name };
+  if (text.charAt(first.end) !== '.') return null;
+  const second = readPart(text, first.end + 1);
+  if (second === null || second.end !== text.length) return null;
+  return { schema: first.name, table: second.name };
+}
+
+/**
+ * All that may be meant by it, likeliest first: names have dots in them, too, and not everybody
+ * quotes them.
+ */
+export function readingsOf(text: string): readonly WrittenName[] {
+  const parsed = parseTableName(text);
+  const split = [...text.matchAll(/\./g)].map(({ index }) => ({
+    schema: text.slice(0, index),
+    table: text.slice(index + 1),
+  }));
+  return [...(parsed === null ? [] : [parsed]), { schema: null, table: text }, ...split];
+}
+
+function readPart(
+  text: string,
+  at: number,
+): { readonly name: string; readonly end: number } | null {
+  PART.lastIndex = at;
+  const match = PART.exec(text);
+  if (match === null) return null;
+  const [whole, quoted, plain] = match;
+  const name = quoted?.replaceAll('``', '`') ?? plain ?? '';
+  if (Array.from(name).length > 64 || UNNAMEABLE.test(name)) return null;
+  return { name, end: at + whole.length };
 }

@@ -1,11 +1,10 @@
 /**
- * Brings one held table back: finds it, gives it its name by one atomic RENAME, tells the ledger,
- * and gives it back its foreign keys and its triggers.
+ * `restore` brings one held table back: it finds the table, gives it its name by one atomic
+ * RENAME, tells the ledger, and puts foreign keys and triggers back.
  *
  * Invariant: whoever loses the race (against the collector, another restore, a DBA) changes
  * nothing.
  */
-
 import { type ErrorCode, UndropError } from '../errors.js';
 import {
   findUnfinished,
@@ -22,20 +21,34 @@ import { recordState } from '../ledger/write.js';
 import { isUnanswered } from '../service/errors.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { note, sql } from '../service/sql.js';
-import { explainRefusal, notSeen } from './explain-refusal.js';
+import {
+  ACCESS_DENIED,
+  BAD_NAME,
+  ER_ACCESS_DENIED_ERROR,
+  ER_CANT_CREATE_USER_WITH_GRANT,
+  ER_PROCACCESS_DENIED_ERROR,
+  ER_SPECIFIC_ACCESS_DENIED_ERROR,
+  READ_ONLY_SERVER,
+} from '../wire/server-errors.js';
 import { type HeldTable, listAll, type TableName } from './list.js';
-import { isIdPrefix, planRestore, type RestorePlan, type RestoreRequest } from './plan-restore.js';
-import { parseTableName, readingsOf } from './table-name.js';
+import {
+  isIdPrefix,
+  parseTableName,
+  planRestore,
+  type RestorePlan,
+  type RestoreRequest,
+  readingsOf,
+} from './plan-restore.js';
 
-/** Of one name that was dropped and ended; one is enough to say so. */
+/** The most rows that are read of one name; one that ended is enough to say so. */
 const ROWS_MAX = 1_000;
 
-/** Where it was, or where it goes, isn't as the plan has it. */
+/** Errors after which the old or the new name isn't as planned. */
 const MISSED: readonly ErrorCode[] = ['UNDROP_NAME_TAKEN', 'UNDROP_NOT_HELD'];
 
 export interface RestoreReport extends ReattachReport {
   readonly id: string;
-  /** Where it came from; null where the ledger had no row of it. */
+  /** Where it came from; null if the ledger had no row of it. */
   readonly origin: TableName | null;
   readonly restoredAs: TableName;
   readonly droppedAt: Date | null;
@@ -140,8 +153,8 @@ async function isSurelyBack(
 }
 
 /**
- * Of what `restore` rejects with: the connection broke, or there was no answer in time, so that the
- * table may be back.
+ * Whether the table may be back after this error of `restore`: the connection broke, or there was
+ * no answer in time.
  */
 export function isFateUnknown(error: unknown): boolean {
   return error instanceof UndropError && isUnanswered(error) && !isServerError(error.cause);
@@ -167,7 +180,7 @@ async function plan(pool: ServicePool, request: RestoreRequest): Promise<Restore
   }
 }
 
-/** Where it goes wasn't said, or it is there. */
+/** Whether the request has no new name, or the name that the table has by now. */
 function isMeant({ to }: RestoreRequest, { schema }: LedgerRow, restoredAs: TableName): boolean {
   const wanted = to === undefined ? null : parseTableName(to);
   if (wanted === null) return to === undefined;
@@ -175,8 +188,8 @@ function isMeant({ to }: RestoreRequest, { schema }: LedgerRow, restoredAs: Tabl
 }
 
 /**
- * By the name that it was dropped under, else by its id or the beginning of it; newest first. None
- * of their tables is held any more, whatever the rows say.
+ * Ledger rows of tables that are not held any more, by the name that they were dropped under, else
+ * by their id or the beginning of it; newest first.
  */
 async function findHeldOnce(pool: ServicePool, target: string): Promise<readonly LedgerRow[]> {
   const options = { rowsMax: ROWS_MAX, texts: false };
@@ -193,18 +206,14 @@ async function findHeldOnce(pool: ServicePool, target: string): Promise<readonly
 
 function ended(target: string, row: LedgerRow, cause: unknown): UndropError {
   const time = row.endedAt?.toISOString().slice(0, 19).replace('T', ' ');
-  const similar = ` It ${howItEnded(row)} at ${time} UTC${asWhat(row)}.`;
+  const how = {
+    restored: `was restored at ${time} UTC as ${row.restoredAs ?? 'before'}`,
+    removed: `was removed for good at ${time} UTC`,
+    gone: `was seen to be gone, not by undrop, at ${time} UTC`,
+  };
+  const { state } = row;
+  const similar = ` It ${how[state === 'restored' || state === 'removed' ? state : 'gone']}.`;
   return new UndropError('UNDROP_NO_SUCH_HELD', { target, similar }, cause);
-}
-
-/** The last thing that became of it. */
-function howItEnded({ state }: LedgerRow): string {
-  if (state === 'restored') return 'was restored';
-  return state === 'removed' ? 'was removed for good' : 'was seen to be gone, not by undrop,';
-}
-
-function asWhat({ state, restoredAs }: LedgerRow): string {
-  return state === 'restored' ? ` as ${restoredAs ?? 'before'}` : '';
 }
 
 function endedMs({ endedAt }: LedgerRow): number {
@@ -237,4 +246,52 @@ async function record(
     if (!isServerError(error) && !(error instanceof UndropError)) throw error;
     return false;
   }
+}
+
+/** Beside the rights on tables: to log in, to make a routine, to grant. */
+export const DENIED = [
+  ...ACCESS_DENIED,
+  ER_ACCESS_DENIED_ERROR,
+  ER_PROCACCESS_DENIED_ERROR,
+  ER_CANT_CREATE_USER_WITH_GRANT,
+];
+
+const SEE_DOCTOR =
+  'See `undrop doctor` for what is missing and `undrop init` for how to grant it; or restore by ' +
+  'another account (UNDROP_USER).';
+const UNLOGGED =
+  'The table was dropped with sql_log_bin=0 and comes back so: restore it by an account that may ' +
+  'set that (UNDROP_USER), such as one of the tier full; `undrop doctor` names the right.';
+
+const GIVE_RIGHTS =
+  'Give it rights on that schema (`undrop init` says which), or restore by another account ' +
+  '(UNDROP_USER).';
+
+/** The refusal for a table that only the ledger knows to be there. */
+function notSeen({ origin, id, holdSchema, holdName }: HeldTable): UndropError {
+  const what = origin === null ? id : `${origin.schema}.${origin.table}`;
+  const cause = `it does not see ${holdSchema}.${holdName}, as which ${what} is held`;
+  const params = { account: 'the service account', cause, instead: GIVE_RIGHTS };
+  return new UndropError('UNDROP_MISSING_RIGHT', params);
+}
+
+/** What somebody who restores can act on if the server refuses; else `error` itself. */
+function explainRefusal(
+  error: unknown,
+  { table, to }: { readonly table: HeldTable; readonly to: TableName },
+): unknown {
+  if (!(error instanceof UndropError) || error.code !== 'UNDROP_SERVICE_FAILED') return error;
+  const { cause } = error;
+  if (isServerError(cause, ...BAD_NAME)) {
+    return new UndropError('UNDROP_BAD_TARGET', { target: `${to.schema}.${to.table}` }, error);
+  }
+  if (isServerError(cause, ...READ_ONLY_SERVER) && /read[-_ ]only/i.test(cause.sqlMessage)) {
+    const params = { id: table.id, cause: cause.sqlMessage };
+    return new UndropError('UNDROP_READ_ONLY', params, error);
+  }
+  if (!isServerError(cause, ...DENIED)) return error;
+  const isOfLog = !table.logged && cause.errno === ER_SPECIFIC_ACCESS_DENIED_ERROR;
+  const what = { account: 'the service account', cause: cause.sqlMessage };
+  const instead = isOfLog ? UNLOGGED : SEE_DOCTOR;
+  return new UndropError('UNDROP_MISSING_RIGHT', { ...what, instead }, error);
 }

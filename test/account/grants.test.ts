@@ -1,10 +1,9 @@
 /** Rights by server and tier, and what a stored program does, without a server. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import { grantsFor, needsOf } from '../../src/account/grants.js';
+import { createUserSql, grantsFor, needsOf, printStatements } from '../../src/account/grants.js';
 import { whatItDoes } from '../../src/account/programs.js';
 import { hasRight, type Rights, readRevoked } from '../../src/account/rights.js';
-import { createUserSql, printStatements } from '../../src/account/statements.js';
 import { parseServerVersion } from '../../src/wire/connection/handshake-v10.js';
 
 const ACCOUNT = { user: 'undrop', host: '%' };

@@ -1,7 +1,7 @@
 /** What the log says of settings that are allowed and hold nothing. */
 import { describe, expect, test } from '@jest/globals';
-import { PROXY_KEYS } from '../../src/cli/proxy-settings.js';
-import { sayReady } from '../../src/cli/workers/running-proxy.js';
+import { sayReady } from '../../src/cli/proxy/proxy.js';
+import { PROXY_KEYS } from '../../src/cli/settings.js';
 import { loadSettings } from '../../src/config/load.js';
 import { type Log, silentLog } from '../../src/log.js';
 

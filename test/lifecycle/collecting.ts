@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { systemClock } from '../../src/clock.js';
 import { type Collector, startCollector } from '../../src/lifecycle/collector.js';
-import type { LifecycleSettings } from '../../src/lifecycle/settings.js';
+import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
 import type { Log } from '../../src/log.js';
 import { formatHoldName, newHoldId, type TableState } from '../../src/names/hold-name.js';
 import { RECYCLE_SCHEMA } from '../../src/names/recycle-schema.js';

@@ -3,12 +3,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import {
   nextStep,
+  type RemovalFacts,
   type StepSettings,
   type StepTable,
   type TableFacts,
 } from '../../src/lifecycle/next-step.js';
-import type { RemovalFacts } from '../../src/lifecycle/removal-way.js';
 import type { TableState } from '../../src/names/hold-name.js';
+
 import fc from '../support/properties.js';
 
 interface Case {
@@ -43,7 +44,7 @@ describe('whatever the server and the settings', () => {
       purgeable: fc.boolean(),
       empty: fc.boolean(),
       cachedPages: fc.option(fc.nat(3)),
-      obstacles: fc.constantFrom<readonly string[]>([], ['trigger t hangs on it']),
+      obstacles: fc.constantFrom<readonly string[]>([], ['trigger t is on it']),
     }),
   );
   const server = fc.record<RemovalFacts>({

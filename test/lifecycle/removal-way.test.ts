@@ -1,6 +1,6 @@
 /** The version rule, as a table. */
 import { describe, expect, test } from '@jest/globals';
-import { removalWay } from '../../src/lifecycle/removal-way.js';
+import { removalWay } from '../../src/lifecycle/next-step.js';
 
 describe('the version rule', () => {
   test.each([

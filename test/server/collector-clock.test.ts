@@ -111,10 +111,10 @@ inLanes(testServers(), 'on a slow way to $name', (server, lane) => {
     await collecting.looked();
     expect(await whereIs(server, held.id)).toHaveLength(1);
     const said = collecting.said.map(({ fields }) => fields['because']);
-    expect(said).toContain("the server's clock, or the proxy's, jumped since the last look");
+    expect(said).toContain("the server's clock, or the proxy's, jumped since the last round");
   });
 
-  test('a last look of an earlier undrop, which had no clock beside it, is as good', async () => {
+  test('a last round of an earlier undrop, which had no clock beside it, is as good', async () => {
     await query(
       server,
       `CREATE TABLE _undrop.collector (

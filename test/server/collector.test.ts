@@ -2,7 +2,7 @@
 import { expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { recordIntent } from '../../src/ledger/write.js';
-import type { LifecycleSettings } from '../../src/lifecycle/settings.js';
+import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
 import {
   type Collecting,
   countRows,
@@ -129,7 +129,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
     await stays(held);
     expect(await countRows(server, `${schema.name}.live`)).toBe(1);
     const said = collecting.said.map(({ fields }) => fields['because']);
-    expect(said.filter((because) => because === 'trigger tr hangs on it')).toHaveLength(1);
+    expect(said.filter((because) => because === 'trigger tr is on it')).toHaveLength(1);
     await query(server, 'DROP TRIGGER _undrop.tr');
     await until('the table is gone', gone(held));
   });

@@ -4,7 +4,7 @@
  * later, and told of otherwise.
  */
 import { expect, jest } from '@jest/globals';
-import { ProxyServices } from '../../src/cli/services/proxy-services.js';
+import { ProxyServices } from '../../src/cli/proxy/proxy-services.js';
 import { findRows } from '../../src/ledger/read.js';
 import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
 import { silentLog } from '../../src/log.js';

@@ -1,6 +1,6 @@
 /** The lifecycle on real servers, seen in the servers' own general log. */
 import { expect, jest, test } from '@jest/globals';
-import type { LifecycleSettings } from '../../src/lifecycle/settings.js';
+import type { LifecycleSettings } from '../../src/lifecycle/next-step.js';
 import type { TableState } from '../../src/names/hold-name.js';
 import {
   beforeEachStep,

@@ -4,7 +4,7 @@
  */
 import { expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
-import type { ProxySettings } from '../../src/cli/proxy-settings.js';
+import type { ProxySettings } from '../../src/cli/settings.js';
 import { parseRules } from '../../src/policy/rules.js';
 import { inLanes } from '../support/lanes.js';
 import { testOnOne } from '../support/on-one-server.js';

@@ -8,7 +8,7 @@ import {
   parseDeb822,
   parseOneLine,
   readDistribution,
-} from '../../throwaway-servers/apt-sources.js';
+} from '../../throwaway-servers/apt-root.js';
 
 const DEBIAN = `# the archive
 Types: deb deb-src

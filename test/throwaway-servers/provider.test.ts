@@ -3,11 +3,15 @@ import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { findClients } from '../../src/demo/find-clients.js';
+import { findClients } from '../../src/demo/run-demo.js';
 import { UndropError } from '../../src/errors.js';
 import { findPathServers } from '../../throwaway-servers/path.js';
-import { openProgress } from '../../throwaway-servers/progress.js';
-import { type Look, startFirst, type ThrowawayServer } from '../../throwaway-servers/provider.js';
+import {
+  type Look,
+  openProgress,
+  startFirst,
+  type ThrowawayServer,
+} from '../../throwaway-servers/provider.js';
 
 const server = (name: string): ThrowawayServer =>
   ({ name, stop: () => Promise.resolve() }) as ThrowawayServer;

@@ -1,20 +1,27 @@
 /**
- * `undrop doctor`: is the server one that undrop knows, has the service account what it needs, do
- * the settings hold what is dropped, what drops tables beyond their reach, is a table in pieces?
- * Changes nothing; exit code 1 where drops would be refused, or held in part or not at all.
+ * `undrop doctor` says whether the server is one that undrop knows, which privileges the service
+ * account lacks, whether the settings hold what is dropped, which programs drop tables unseen, and
+ * which tables are torn. It changes nothing; its exit code is 1 if drops would be refused, or held
+ * in part or not at all.
  */
 import { userInfo } from 'node:os';
 import { type Examination, examine } from '../../account/examine.js';
-import { accountsOf } from '../../account/os-user.js';
+import { accountsOf, lentWords } from '../../account/os-user.js';
 import type { Program } from '../../account/programs.js';
 import { findStrangers } from '../../lifecycle/leader/collector-lock.js';
+import { describeAddress } from '../../service/errors.js';
+import { isOnThisMachine } from '../../service/login/server-key.js';
+import type { ServerAddress } from '../../service/pool/pools.js';
 import { HOW_TO_MEND } from '../../undo/format.js';
-import { lentWords } from '../os-user.js';
-import { DESTROY_ALLOWED, leavesOut, notProtectedBy, whyNotHeldBy } from '../proxy-settings.js';
-import type { Out } from '../shell.js';
-import { wayTo } from '../upstream-way.js';
-import type { DoctorSettings } from './account-settings.js';
-import { withPool } from './with-pool.js';
+import {
+  type AccountSettings,
+  DESTROY_ALLOWED,
+  type DoctorSettings,
+  leavesOut,
+  notProtectedBy,
+  whyNotHeldBy,
+} from '../settings.js';
+import { type Out, withPool } from './with-pool.js';
 
 /** More names than this are a list for --json. */
 const NAMES_MAX = 20;
@@ -35,7 +42,10 @@ export function runDoctor(
     const lockedBy = await findStrangers(pool);
     const set = { mode, protect, notProtected, allowDestroy, lendTls };
     const all = { ...found, ways, lent, ...set, lockedBy };
-    const lines = [formatExamination(found, settings, lent), ...lockedBy.map(formatStranger)];
+    const lines = [
+      formatExamination(found, settings, lent),
+      ...lockedBy.map((words) => `collector ${words}, ${STRANGER}`),
+    ];
     const text = options.json ? JSON.stringify(all, null, 2) : lines.join('\n');
     out.write(`${text}\n`);
     const { notHeld, torn } = found;
@@ -44,17 +54,14 @@ export function runDoctor(
   });
 }
 
-function formatStranger(words: string): string {
-  return `collector ${words}, the lock of collectors, and is none of undrop: nobody waits for it`;
-}
-
+const STRANGER = 'the lock of collectors, and is none of undrop: nobody waits for it';
 const TLS_LENT =
   'UNDROP_LEND_TLS=on: what undrop has of TLS there counts for its clients, whatever they have';
 
 /** What a proxy would do by these settings. */
 type HoldSettings = Pick<DoctorSettings, 'mode' | 'protect' | 'allowDestroy'>;
 
-export function formatExamination(
+function formatExamination(
   found: Examination,
   settings: DoctorSettings,
   lent: readonly string[],
@@ -67,7 +74,7 @@ export function formatExamination(
     ...formatRights(found),
     ...formatSettings(settings),
     ...formatSchemas(found),
-    ...formatTorn(found),
+    ...(found.torn.length === 0 ? [] : [`torn      ${listed(found.torn)}: ${HOW_TO_MEND}`]),
     ...formatPrograms(found),
   ].join('\n');
 }
@@ -116,11 +123,6 @@ function formatSchemas(found: Examination): readonly string[] {
   ];
 }
 
-function formatTorn({ torn }: Examination): readonly string[] {
-  if (torn.length === 0) return [];
-  return [`torn      ${listed(torn)}: ${HOW_TO_MEND}`];
-}
-
 function formatPrograms({ programs, seesAllPrograms }: Examination): readonly string[] {
   const unseen = seesAllPrograms ? [] : [`          ${UNSEEN}`];
   if (programs.length === 0) {
@@ -152,4 +154,27 @@ function formatFound(programs: readonly Program[]): readonly string[] {
 function listed(names: readonly string[]): string {
   const more = names.length - NAMES_MAX;
   return names.slice(0, NAMES_MAX).join(', ') + (more > 0 ? ` and ${more} more` : '');
+}
+
+/** A sentence without its end. */
+function wayTo(upstream: ServerAddress, settings: AccountSettings): string {
+  return `to ${describeAddress(upstream)} ${how(upstream, settings)}`;
+}
+
+function how(upstream: ServerAddress, settings: AccountSettings): string {
+  const { upstreamTls, upstreamPublicKey } = settings;
+  if ('socketPath' in upstream) return 'over a unix socket';
+  if (upstreamTls === 'verify-identity') return 'in TLS; its certificate and name are checked';
+  if (upstreamTls === 'verify-ca') return 'in TLS; its certificate is checked';
+  if (isOnThisMachine(upstream)) return 'on this machine';
+  if (upstreamTls === 'required') {
+    return 'in TLS; its certificate is not checked, so whoever answers in its place gets the password: set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca';
+  }
+  if (upstreamPublicKey === 'ask') {
+    return 'with any key that comes, so whoever answers in its place gets the password: set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca';
+  }
+  if (upstreamPublicKey !== 'auto') {
+    return 'perhaps without TLS; the password goes by the key in UNDROP_UPSTREAM_PUBLIC_KEY alone, all else can be read on the way';
+  }
+  return 'with nothing that shows who it is: logins by caching_sha2_password or sha256_password that take the password itself are refused, as each first one after a start of the server does; set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca';
 }

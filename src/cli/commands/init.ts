@@ -1,29 +1,35 @@
 /**
- * `undrop init`: the statements that make the service account for this very server, printed; with
- * --apply they are run by the account of an administrator, and the ledger is made.
+ * `undrop init` prints the statements that create the service account for this very server; with
+ * --apply it runs them by the account of an administrator, and creates the ledger.
  */
 import { randomBytes } from 'node:crypto';
 import { applyAccount } from '../../account/apply.js';
 import { readTier } from '../../account/examine.js';
-import { type Account, grantsFor, TIERS, type Tier } from '../../account/grants.js';
-import { isOfUsers } from '../../account/schemas.js';
-import { createUserSql, printStatements, takeAwayAll } from '../../account/statements.js';
+import {
+  type Account,
+  createUserSql,
+  grantsFor,
+  printStatements,
+  TIERS,
+  type Tier,
+  takeAwayAll,
+} from '../../account/grants.js';
+import { isOfUsers } from '../../account/rights.js';
 import { UndropError } from '../../errors.js';
 import { ensureLedger } from '../../ledger/tables.js';
 import { describeAddress } from '../../service/errors.js';
 import { abandonUnanswered } from '../../session/dial/abandon-login.js';
 import { dialUpstream } from '../../session/dial/dial.js';
 import { rootCause } from '../../steps/refusals/root-cause.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import {
   bareVersion,
   decodeHandshakeV10,
   parseServerVersion,
-  type ServerVersion,
 } from '../../wire/connection/handshake-v10.js';
 import { HEADER_BYTES } from '../../wire/framing.js';
-import type { Out } from '../shell.js';
-import type { InitSettings } from './account-settings.js';
-import { withPool } from './with-pool.js';
+import type { InitSettings } from '../settings.js';
+import { type Out, withPool } from './with-pool.js';
 
 export async function runInit(
   settings: InitSettings,
@@ -59,7 +65,8 @@ async function printIt(settings: InitSettings, json: boolean): Promise<string> {
   const { version, server, seenFrom } = await greetingOf(settings);
   const host = accountHost === '' ? seenFrom : accountHost;
   const grants = grantsFor(server, { tier, schemas, isLiteral: false });
-  const password = settings.password === '' ? newPassword() : settings.password;
+  // Strong, and of all kinds of characters that a server may want; in no need of quoting.
+  const password = settings.password || `${randomBytes(24).toString('hex')}-Aa1`;
   const made = createUserSql({ user, host }, password, {
     requiresTls: requiresTls(settings),
     server,
@@ -79,11 +86,6 @@ async function printIt(settings: InitSettings, json: boolean): Promise<string> {
 const ELSE = 'is for where undrop runs elsewhere, or an address is translated on the way';
 const NEW_PASSWORD =
   '-- The password was made just now, for this account alone: give it to undrop in UNDROP_PASSWORD_FILE.';
-
-/** Strong, and of all kinds of characters that a server may want; in no need of quoting. */
-function newPassword(): string {
-  return `${randomBytes(24).toString('hex')}-Aa1`;
-}
 
 /** The account is never used without TLS by these settings, so nobody else may. */
 function requiresTls({ upstreamTls }: InitSettings): boolean {
@@ -116,13 +118,13 @@ async function applyIt(settings: InitSettings, json: boolean): Promise<string> {
     ),
     ...absent.map((schema) => `There is no schema ${schema} yet.`),
     ...(stillHas === null ? [] : [tooMuch(stillHas, account)]),
-    'The ledger is ready. `undrop doctor` looks at it again at any time.',
+    'The ledger is ready. `undrop doctor` checks it again at any time.',
   ].join('\n');
 }
 
 /**
- * As the account itself: that shows that it can log in, and that the rights are enough. Hands back
- * the tier that it has.
+ * Logs in as the account itself, which shows that it can and that its privileges are enough.
+ * Returns the tier that it has.
  */
 async function logIn(settings: InitSettings, isNew: boolean): Promise<Tier | null> {
   try {
@@ -158,7 +160,7 @@ function unfinished({ user, accountHost, tier }: InitSettings, error: UndropErro
   return new UndropError('UNDROP_ACCOUNT_UNFINISHED', params, error);
 }
 
-/** Of an account that init has not made: nobody's password is changed by the way. */
+/** For an account that init has not created: nobody's password is changed. */
 function otherPassword({ user, accountHost, tier, upstream }: InitSettings, error: UndropError) {
   const server = upstream.map(describeAddress).join(', ');
   const account = `${user}@${accountHost}`;

@@ -1,12 +1,10 @@
 /**
- * `undrop start` (behind `npm start`) and `undrop demo`: with UNDROP_UPSTREAM or a file of
- * settings, `start` is `serve`; with nothing set it is the demo on a throwaway server. `demo
- * --tour` shows a running one off.
+ * `undrop start`, which `npm start` runs, is `serve` if UNDROP_UPSTREAM or a file of settings is
+ * given, and else the demo on a throwaway server. `undrop demo --tour` shows a running demo off.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { createConnection } from 'mysql2/promise';
 import { cacheFolder } from '../../../throwaway-servers/cache.js';
 import { tryCommand } from '../../../throwaway-servers/run-command.js';
@@ -14,16 +12,16 @@ import { type DemoProxy, runDemo } from '../../demo/run-demo.js';
 import { SHOP_SCHEMA } from '../../demo/shop.js';
 import { findDemo } from '../../demo/state.js';
 import { runTour } from '../../demo/tour.js';
-import type { Out } from '../shell.js';
 import { leaveSignals } from '../signals.js';
+import type { Out } from './with-pool.js';
 
 const PROJECT = join(fileURLToPath(import.meta.url), '../../../../..');
 const MAIN = join(PROJECT, 'build/src/cli/main.js');
 
-/** What the other commands lend to these two. */
+/** What `start` and `demo` need of the command line. */
 export interface StartDoors {
-  /** `undrop serve` with that environment and arguments; resolves to the exit code. */
-  readonly serve: (env: NodeJS.ProcessEnv, argv: readonly string[]) => Promise<number>;
+  /** `undrop serve` with that environment; resolves to the exit code. */
+  readonly serve: (env: NodeJS.ProcessEnv) => Promise<number>;
   /** Throws UNDROP_CONFIG where `startProxy` would, for its variables. */
   readonly checkSettings: (variables: Readonly<Record<string, string>>) => void;
   /** Starts the proxy by UNDROP_* variables alone; it listens when this resolves. */
@@ -34,17 +32,11 @@ export interface StartDoors {
 const OF_PRODUCTION = ['UNDROP_USER', 'UNDROP_PASSWORD', 'UNDROP_PASSWORD_FILE'] as const;
 
 /** `undrop start`: resolves to the exit code when it was told to end. */
-export function runStart(
-  env: NodeJS.ProcessEnv,
-  argv: readonly string[],
-  out: Out,
-  doors: StartDoors,
-): Promise<number> {
+export function runStart(env: NodeJS.ProcessEnv, out: Out, doors: StartDoors): Promise<number> {
   // A file of settings has the upstream in it, or `serve` says that it hasn't.
-  const isTold = argv.some((word) => /^--(upstream|config)(=|$)/.test(word));
-  if (!env['UNDROP_UPSTREAM'] && !env['UNDROP_CONFIG'] && !isTold) {
+  if (!env['UNDROP_UPSTREAM'] && !env['UNDROP_CONFIG']) {
     const meant = OF_PRODUCTION.find((name) => env[name]);
-    if (meant === undefined) return runDemoCommand(env, [], out, doors);
+    if (meant === undefined) return runDemoCommand(env, out, doors);
     out.write(`undrop: ${meant} is set, and UNDROP_UPSTREAM, the address of the server, is not.\n`);
     out.write(
       'Set it to be in front of that server, or unset both for a demo with its own server.\n',
@@ -52,26 +44,16 @@ export function runStart(
     return Promise.resolve(2);
   }
   out.write(`undrop: in front of ${env['UNDROP_UPSTREAM'] ?? 'the upstream given'}\n`);
-  return doors.serve(env, argv);
+  return doors.serve(env);
 }
 
-/** `undrop demo [--tour]`. */
-export function runDemoCommand(
+/** `undrop demo`. */
+export async function runDemoCommand(
   env: NodeJS.ProcessEnv,
-  argv: readonly string[],
   out: Out,
   doors: StartDoors,
 ): Promise<number> {
-  const { values } = parseArgs({
-    args: [...argv],
-    options: { tour: { type: 'boolean' } },
-  });
   leaveSignals();
-  if (values.tour) return tour(env, out);
-  return demo(env, out, doors);
-}
-
-async function demo(env: NodeJS.ProcessEnv, out: Out, doors: StartDoors): Promise<number> {
   const code = await runDemo({
     env,
     cache: cacheFolder(env, PROJECT),
@@ -94,8 +76,8 @@ export async function demoVariables(): Promise<Readonly<Record<string, string>>>
   return demo?.variables ?? {};
 }
 
-/** Only beside a demo of this very account: the tour drops tables. */
-async function tour(env: NodeJS.ProcessEnv, out: Out): Promise<number> {
+/** `undrop demo --tour`. Only beside a demo of this very account: the tour drops tables. */
+export async function runTourCommand(env: NodeJS.ProcessEnv, out: Out): Promise<number> {
   const demo = await findDemo();
   if (demo === null) {
     out.write('No demo of your account runs on this machine:\n');
@@ -129,7 +111,7 @@ async function tour(env: NodeJS.ProcessEnv, out: Out): Promise<number> {
   }
 }
 
-/** As it can be typed: in a clone of the project npx finds it, elsewhere it was installed. */
+/** How the command is typed: in a clone of the project npx finds it, elsewhere it was installed. */
 function commandName(): string {
   return existsSync(join(PROJECT, 'src')) ? 'npx undrop' : 'undrop';
 }

@@ -1,4 +1,7 @@
-/** For commands that only talk to the server: a pool of two for as long as the command runs. */
+/**
+ * `withPool` gives a command that only talks to the server a pool of two connections for as long
+ * as it runs.
+ */
 import { type ErrorCode, UndropError } from '../../errors.js';
 import { silentLog } from '../../log.js';
 import { RECYCLE_SCHEMA } from '../../names/recycle-schema.js';
@@ -12,8 +15,15 @@ import {
 } from '../../service/pool/pools.js';
 import { ident, note, sql } from '../../service/sql.js';
 import { readServiceTls } from '../../session/login/tls.js';
-import { DENIED } from '../../undo/explain-refusal.js';
-import type { AccountSettings } from './account-settings.js';
+import { DENIED } from '../../undo/run-restore.js';
+import type { AccountSettings } from '../settings.js';
+
+/** Where a command writes to. */
+export interface Out {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
 
 const REFUSED_BY_PROXY: ErrorCode = 'UNDROP_RECYCLE_SCHEMA_WRITE';
 

@@ -1,11 +1,12 @@
 /**
- * The collector's lock: a lock of the server under a name that nobody can guess, and a row beside
- * the ledger that says the name and who has it. GET_LOCK takes no right, so a name that everybody
- * knows is anybody's; the row only the service account can write.
+ * The collector's lock is a lock of the server under a name that nobody can guess, and a row
+ * beside the ledger that says the name and who has it. GET_LOCK takes no privilege, so anybody
+ * could take a name that everybody knows; only the service account can write the row.
  *
- * Invariant: the name is new for each leadership. Its lock is taken first, and then the row changed
- * from what was seen, by one statement: of several who try one gets it. So who has the lock that
- * the row names leads if it is the one that the row says, and is no proxy of ours otherwise.
+ * Invariant: the name is new for each leadership. Its lock is taken first, and then the row is
+ * changed from what was read, by one statement: of several proxies that try, one gets it. So a
+ * session that has the lock of the row leads if the row names it, and is no proxy of undrop
+ * otherwise.
  */
 import { processlistOf } from '../../ledger/owner.js';
 import { createSchema } from '../../ledger/tables.js';
@@ -15,6 +16,7 @@ import {
   type ServiceConnection,
   type ServicePool,
   type TaskConnection,
+  unlessRefused,
 } from '../../service/pool/pools.js';
 import { numberOf, numberOrNullOf, textOf } from '../../service/row.js';
 import { readServerFacts, type ServerFacts } from '../../service/server-facts.js';
@@ -35,7 +37,7 @@ const DEADLINE_MS = 10_000;
 /** What the row says of a server; null: nothing yet. */
 interface LeaderRow {
   readonly nonce: string;
-  /** As `Holder.words`. */
+  /** `Holder.words` of the leader. */
   readonly holder: string;
 }
 
@@ -59,7 +61,7 @@ export interface LockState {
 }
 
 /** Who collects on this server, and who pretends to. Changes nothing. */
-export async function lookAtLock(
+export async function readLockState(
   connection: ServiceConnection,
   server: ServerFacts,
 ): Promise<LockState> {
@@ -99,15 +101,11 @@ export async function lookAtLock(
   };
 }
 
-/** For people: `12 joe@10.0.0.7:4711 has undrop:collector`. None where the account may not ask. */
+/** Sentences for people: `12 joe@10.0.0.7:4711 has undrop:collector`. None if it may not ask. */
 export async function findStrangers(pool: ServicePool): Promise<readonly string[]> {
-  try {
-    const { strangers } = await lookAtLock(pool, await readServerFacts(pool));
-    return strangers.map(({ words, name }) => `${words} has ${name}`);
-  } catch (error) {
-    if (!isServerError(error, ...ACCESS_DENIED)) throw error;
-    return [];
-  }
+  const read = async () => (await readLockState(pool, await readServerFacts(pool))).strangers;
+  const strangers = await unlessRefused(read(), [], ...ACCESS_DENIED);
+  return strangers.map(({ words, name }) => `${words} has ${name}`);
 }
 
 /** A lock that a leader has. */
@@ -198,18 +196,11 @@ async function readRow(
   connection: ServiceConnection,
   server: ServerFacts,
 ): Promise<LeaderRow | null> {
-  try {
-    const [[row] = []] = await connection.run(
-      sql`SELECT ${note('lock')} nonce, holder FROM ${TABLE}
-          WHERE server_identity = ${identityOf(server)}`,
-    );
-    return row === undefined
-      ? null
-      : { nonce: textOf(row, 'nonce'), holder: textOf(row, 'holder') };
-  } catch (error) {
-    if (!isServerError(error, ...ABSENT_TABLE)) throw error;
-    return null;
-  }
+  const query = sql`SELECT ${note('lock')} nonce, holder FROM ${TABLE}
+    WHERE server_identity = ${identityOf(server)}`;
+  const [[row] = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
+  if (row === undefined) return null;
+  return { nonce: textOf(row, 'nonce'), holder: textOf(row, 'holder') };
 }
 
 function nameOf(nonce: string): string {

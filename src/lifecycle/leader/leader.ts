@@ -3,10 +3,11 @@
  * one connection that it keeps and on which also everything it does as a collector runs.
  *
  * Invariant (fencing): a proxy that lost the lock can't act. The lock lives and ends with the
- * connection, and the connection is the only one it acts on, but for texts that begin with a look
- * at the lock (`apart`): when a stopped proxy wakes, or a network comes back, its next statement
- * finds the connection gone. So that the server ends the connection of a proxy that is not heard of
- * any more, its session has short timeouts, and a proxy that waits says something now and then.
+ * connection, and the connection is the only one it acts on, but for texts that begin with a
+ * check of the lock (`apart`): when a stopped proxy wakes, or a network comes back, its next
+ * statement finds the connection gone. So that the server ends the connection of a proxy that is
+ * not heard of any more, its session has short timeouts, and a proxy that waits says something now
+ * and then.
  */
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../clock.js';
@@ -18,13 +19,13 @@ import { numberOrNullOf } from '../../service/row.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { note, sql } from '../../service/sql.js';
 import { ABSENT_TABLE, ER_SUBQUERY_NO_1_ROW } from '../../wire/server-errors.js';
-import { type LockState, lookAtLock, type TakenLock, takeLock } from './collector-lock.js';
+import { type LockState, readLockState, type TakenLock, takeLock } from './collector-lock.js';
 
 const HEARTBEAT_MS = 5_000;
 /** How often those without the lock try to get it. */
 const TRY_EVERY_MS = 5_000;
 /**
- * Behind a connection that broke it is tried again sooner, and after twice as long each time until
+ * After a connection broke, the lock is tried again sooner, and after twice as long each time until
  * one has lasted longer than that: a live table's foreign key may be waiting for what was left.
  */
 const AFTER_BREAK_MS = 250;
@@ -41,7 +42,7 @@ export interface Lease {
   idle(delayMs: number, signal: AbortSignal): Promise<void>;
 }
 
-export interface LeaderOptions {
+interface LeaderOptions {
   readonly pool: ServicePool;
   readonly clock: Clock;
   readonly log: Log;
@@ -103,7 +104,7 @@ async function leadOnce(
       });
       return;
     }
-    const seen = await lookAtLock(connection, server);
+    const seen = await readLockState(connection, server);
     sayStrangers(attempt, seen, log);
     const nonce = randomBytes(16).toString('hex');
     const lock = seen.leader === null ? await takeLock(connection, server, { seen, nonce }) : null;
@@ -168,7 +169,7 @@ async function assertLock({ connection, lock }: Held): Promise<void> {
 /**
  * The pinned connection for code that takes a pool: all of it runs on the lock's connection, but
  * for what would leave that one another: no statement takes a default schema away again, and
- * servers write it to the binary log with all that comes behind (`use`, of a schema that may be
+ * servers write it to the binary log with all that follows (`use`, of a schema that may be
  * gone by then), and judge by it what replicas get (replicate-do-db).
  */
 function pinned(pool: ServicePool, connection: TaskConnection, lock: TakenLock): ServicePool {

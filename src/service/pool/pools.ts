@@ -22,7 +22,7 @@ import { BoundedPool } from './bounded-pool.js';
 import { Lease } from './lease.js';
 import { WAITS_FOR_LOCK } from './statement-timeout.js';
 
-export { isServerError, ServerError } from '../errors.js';
+export { isServerError, ServerError, unlessRefused } from '../errors.js';
 
 /** Where the server listens. */
 export type ServerAddress =

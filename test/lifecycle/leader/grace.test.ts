@@ -26,19 +26,19 @@ describe('the wait of a collector that may be looking at a restored backup', () 
     ['the server is new to the ledger', { known: false }, 'this server is new to the ledger'],
     ['nobody ever looked', { at: null }, 'this server is new to the ledger'],
     [
-      'the last look is older than the hold',
+      'the last round is older than the hold',
       { at: hours(-7 * 24 - 1) },
-      'the last look is older than UNDROP_HOLD',
+      'the last round is older than UNDROP_HOLD',
     ],
     [
-      'the last look is in the future',
+      'the last round is in the future',
       { at: hours(1) },
-      "the server's clock went back since the last look",
+      "the server's clock went back since the last round",
     ],
     [
       'the clock has jumped ahead while nobody looked',
       { aheadNowMs: 61_000 },
-      "the server's clock, or the proxy's, jumped since the last look",
+      "the server's clock, or the proxy's, jumped since the last round",
     ],
     [
       'the clock jumps ahead while we look',
@@ -82,7 +82,7 @@ describe('the wait of a collector that may be looking at a restored backup', () 
     expect(decideGrace(facts, settings)).toMatchObject({ until: hours(1) });
   });
 
-  test('an old last look means nothing to a collector that has been looking all the while', () => {
+  test('an old last round means nothing to a collector that has done rounds all the while', () => {
     const facts = { ...usual, continuing: true, at: hours(-1000) };
     expect(decideGrace(facts, settings)).toEqual({ until: null });
   });

@@ -1,0 +1,250 @@
+/**
+ * Keeps the services of a proxy (proxy-services.ts) on the server that takes writes: the first
+ * upstream that does, each name resolved anew. So a failover is followed by a list of servers, by
+ * a name or at the same address; recovery and the collector then go on at the other server.
+ *
+ * Invariants: as long as no server takes writes, the services stay where they are. The old
+ * services have ended, or had their time for that, before new ones begin.
+ */
+import { assert } from '../../assert.js';
+import { systemClock } from '../../clock.js';
+import type { Log } from '../../log.js';
+import { describeAddress } from '../../service/errors.js';
+import { type FoundServer, isForGood, type PoolSet } from '../../service/pool/pool-set.js';
+import type { ServerAddress } from '../../service/pool/pools.js';
+import { resolveUpstream } from '../../session/dial/dial.js';
+import type { ProxySettings } from '../settings.js';
+import type { ActiveDrops } from './front.js';
+import { ProxyServices, type ProxyServicesOptions, withinMs } from './proxy-services.js';
+
+/** How often the servers are asked which one takes writes: a login each time. */
+const LOOK_EVERY_MS = 5_000;
+/** How long the end of a proxy waits for this, with a move that is under way. */
+const STOP_WITHIN_MS = 6_000;
+
+interface LedgerServerKeeperOptions extends Omit<ProxyServicesOptions, 'pool' | 'activeIds'> {
+  readonly pools: PoolSet;
+  readonly activeDrops: ActiveDrops;
+  /** Another server has that address: for processes with pools of their own. */
+  onTakenOver(address: ServerAddress): void;
+}
+
+export class LedgerServerKeeper {
+  readonly #options: LedgerServerKeeperOptions;
+  readonly #stopping = new AbortController();
+  #settings: ProxySettings;
+  /** Null as long as no server has answered. */
+  #at: FoundServer | null;
+  #services: ProxyServices;
+  readonly #watching: Promise<void>;
+  /** Changes and moves, one after another. */
+  #changing: Promise<void> = Promise.resolve();
+
+  /**
+   * Opens the services at the first upstream that takes writes; if none answers, at the first,
+   * which may come up later. Rejects with UNDROP_ACCOUNT if a server refuses the account.
+   */
+  static async open(
+    options: LedgerServerKeeperOptions,
+    settings: ProxySettings,
+  ): Promise<LedgerServerKeeper> {
+    const [first] = settings.upstream;
+    assert(first !== undefined, 'at least one upstream is configured');
+    const at = await find(options, settings, null);
+    const own = { ...options, lastSeen: new Map() };
+    const services = await openAt(own, settings, at?.address ?? first);
+    return new LedgerServerKeeper(own, settings, { at, services });
+  }
+
+  private constructor(
+    options: LedgerServerKeeperOptions,
+    settings: ProxySettings,
+    opened: { readonly at: FoundServer | null; readonly services: ProxyServices },
+  ) {
+    this.#options = options;
+    this.#settings = settings;
+    this.#at = opened.at;
+    this.#services = opened.services;
+    this.#watching = this.#watch();
+  }
+
+  /** max_connections of the server; null where none has answered yet. */
+  get connectionsMax(): number | null {
+    return this.#at?.connectionsMax ?? null;
+  }
+
+  /** Something was dropped, in whatever process: the collector's next round comes soon. */
+  wake(because: string): void {
+    this.#services.wake(because);
+  }
+
+  change(settings: ProxySettings): Promise<void> {
+    this.#settings = settings;
+    return this.#serialize(() => this.#services.change(settings));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await withinMs(
+      STOP_WITHIN_MS,
+      this.#services.stop().then(() => this.#watching),
+    );
+  }
+
+  async #watch(): Promise<void> {
+    const { signal } = this.#stopping;
+    const { log } = this.#options;
+    for (;;) {
+      await systemClock.sleep(LOOK_EVERY_MS, signal);
+      if (signal.aborted) return;
+      try {
+        const found = await find(this.#options, this.#settings, this.#at);
+        if (signal.aborted) return;
+        if (found === null) continue;
+        const isSame = isSameAddress(found.address, this.#at);
+        if (!isSame || found.identity !== this.#at?.identity) {
+          await this.#serialize(() => this.#move(found));
+        }
+      } catch (error) {
+        log.warn({ event: 'ledger-server', err: error }, 'which server takes writes is not known');
+      }
+    }
+  }
+
+  async #move(found: FoundServer): Promise<void> {
+    const { pools, log, onTakenOver } = this.#options;
+    const before = this.#at;
+    const server = describeAddress(found.address);
+    const old = before && describeAddress(before.address);
+    const what = before === null ? 'a server answers' : 'another server takes writes';
+    const fields = { event: 'ledger-server', server, before: old };
+    log.info(fields, `${what}: ledger and collector work there`);
+    await this.#services.stop();
+    if (this.#stopping.signal.aborted) return;
+    this.#at = found;
+    if (isSameAddress(found.address, before)) {
+      pools.renew(found.address);
+      onTakenOver(found.address);
+    }
+    this.#services = await openAt(this.#options, this.#settings, found.address);
+    if (this.#stopping.signal.aborted) await this.#services.stop();
+  }
+
+  #serialize(work: () => Promise<void>): Promise<void> {
+    const done = this.#changing.then(work);
+    this.#changing = done.catch(() => undefined);
+    return done;
+  }
+}
+
+function openAt(
+  options: LedgerServerKeeperOptions,
+  settings: ProxySettings,
+  address: ServerAddress,
+): Promise<ProxyServices> {
+  const pool = options.pools.at(address);
+  return ProxyServices.open(
+    { ...options, pool, activeIds: options.activeDrops.at(pool) },
+    settings,
+  );
+}
+
+function find(
+  { pools, log }: LedgerServerKeeperOptions,
+  { upstream, connectTimeout: connectTimeoutMs }: ProxySettings,
+  current: FoundServer | null,
+): Promise<FoundServer | null> {
+  return findLedgerServer({
+    upstream,
+    current,
+    resolve: (one) => resolveUpstream(one, { connectTimeoutMs }),
+    look: (address) => pools.look(address),
+    log,
+  });
+}
+
+interface FindLedgerServerOptions {
+  /** In the order in which they are tried. */
+  readonly upstream: readonly ServerAddress[];
+  /** Where the services are now; null at the start. */
+  readonly current: FoundServer | null;
+  /** The addresses of `upstream` by now; rejects if its name can't be resolved. */
+  resolve(upstream: ServerAddress): Promise<readonly ServerAddress[]>;
+  /** Asks the server that answers there by now, on a new connection. */
+  look(address: ServerAddress): Promise<FoundServer>;
+  readonly log: Log;
+}
+
+/**
+ * Null if no server answers; the first that answers, which is read-only, if there is no current
+ * one. Rejects, if there is no current one, when waiting wouldn't help: a server refuses the
+ * account.
+ */
+export async function findLedgerServer(
+  options: FindLedgerServerOptions,
+): Promise<FoundServer | null> {
+  const { upstream, current } = options;
+  let firstAnswer: FoundServer | null = null;
+  for (const one of upstream) {
+    for (const address of currentFirst(await tryResolve(one, options), current)) {
+      const found = await tryLook(address, options);
+      if (found?.readOnly === false) return found;
+      firstAnswer ??= found;
+    }
+  }
+  return current ?? firstAnswer;
+}
+
+async function tryResolve(
+  upstream: ServerAddress,
+  options: FindLedgerServerOptions,
+): Promise<readonly ServerAddress[]> {
+  try {
+    return await options.resolve(upstream);
+  } catch (error) {
+    sayUnanswered(upstream, error, options);
+    return [];
+  }
+}
+
+/** The current address first: a name with several gives them in another order each time. */
+function currentFirst(
+  addresses: readonly ServerAddress[],
+  current: FoundServer | null,
+): readonly ServerAddress[] {
+  const isCurrent = (address: ServerAddress) => isSameAddress(address, current);
+  return [...addresses.filter(isCurrent), ...addresses.filter((address) => !isCurrent(address))];
+}
+
+async function tryLook(
+  address: ServerAddress,
+  options: FindLedgerServerOptions,
+): Promise<FoundServer | null> {
+  const { current, look } = options;
+  try {
+    const found = await look(address);
+    if (!isSameAddress(address, current) || found.identity === current?.identity) return found;
+    // A load balancer in front of several that take writes leads to each of them in turn.
+    const again = await look(address);
+    return again.identity === current?.identity ? again : found;
+  } catch (error) {
+    if (current === null && isForGood(error)) throw error;
+    sayUnanswered(address, error, options);
+    return null;
+  }
+}
+
+/** A warning at the start only: later, sessions and collector log it if it concerns them. */
+function sayUnanswered(
+  address: ServerAddress,
+  error: unknown,
+  { current, log }: FindLedgerServerOptions,
+) {
+  const fields = { server: describeAddress(address), err: error };
+  if (current === null) log.warn(fields, 'the server does not answer');
+  else log.debug(fields, 'the server does not answer');
+}
+
+function isSameAddress(address: ServerAddress, current: FoundServer | null): boolean {
+  return current !== null && describeAddress(address) === describeAddress(current.address);
+}

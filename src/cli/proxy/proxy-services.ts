@@ -1,0 +1,173 @@
+/**
+ * Runs what a proxy has once, however many processes serve its clients: the ledger, the recovery
+ * of what a killed proxy left, and the collector, on one server (ledger-server.ts says on which).
+ *
+ * Invariants: if the ledger can't be reached, the proxy goes on: sessions are relayed, drops are
+ * refused, and it is tried again. On a read-only server nothing is written: a replica's ledger is
+ * its source's, and so are the drops that it says are under way.
+ */
+import { systemClock } from '../../clock.js';
+import { ensureLedger } from '../../ledger/tables.js';
+import { type Collector, startCollector } from '../../lifecycle/collector.js';
+import type { LastSeen } from '../../lifecycle/leader/grace.js';
+import type { LifecycleSettings } from '../../lifecycle/next-step.js';
+import type { Log } from '../../log.js';
+import type { TableState } from '../../names/hold-name.js';
+import {
+  newRecoveryCursors,
+  type ReconcileOptions,
+  reconcile,
+  serialize,
+} from '../../recovery/reconcile.js';
+import type { ServicePool } from '../../service/pool/pools.js';
+import { readServerFacts } from '../../service/server-facts.js';
+import { areHeld, type ProxySettings } from '../settings.js';
+
+const LEDGER_RETRY_MS = 5_000;
+/** A start waits no longer for the ledger: one of an earlier version may take long to complete. */
+const LEDGER_WAIT_MS = 2_000;
+/** How long the end of a proxy waits for a recovery: all of it can be done again. */
+const STOP_WITHIN_MS = 5_000;
+/** After that it is left to whoever collects. */
+const RECOVERY_ENDS_MS = 3_600_000;
+
+export interface ProxyServicesOptions {
+  /** Of the server that is collected. */
+  readonly pool: ServicePool;
+  readonly proxyId: string;
+  /** Drops that this process is in the middle of. */
+  readonly activeIds: ReadonlySet<string>;
+  /** What this process has seen of servers' clocks; default: nothing. */
+  readonly lastSeen?: LastSeen;
+  readonly log: Log;
+}
+
+export class ProxyServices {
+  readonly #options: ProxyServicesOptions;
+  readonly #stopping = new AbortController();
+  #recovering: Promise<void> | undefined;
+  #collector: Collector;
+  readonly #walks = newRecoveryCursors();
+  readonly #reconcile = serialize((pool: ServicePool, options: ReconcileOptions) =>
+    reconcile(pool, { walks: this.#walks, ...options }),
+  );
+  readonly #lastSeen: LastSeen;
+
+  /** Creates the ledger, so that the first drop finds it, and goes on in the background. */
+  static async open(
+    options: ProxyServicesOptions,
+    settings: ProxySettings,
+  ): Promise<ProxyServices> {
+    // A log that is replayed brings the ledger along.
+    if (settings.mode === 'replay') return new ProxyServices(options, settings);
+    const ledger = await withinMs(LEDGER_WAIT_MS, makeLedger(options));
+    const services = new ProxyServices(options, settings);
+    services.#recovering = services.#recover(ledger ?? 'not-ready', areHeld(settings));
+    return services;
+  }
+
+  private constructor(options: ProxyServicesOptions, settings: ProxySettings) {
+    this.#options = options;
+    this.#lastSeen = options.lastSeen ?? new Map();
+    this.#collector = this.#collect(settings);
+  }
+
+  /** Something was dropped, in whatever process: the collector's next round comes soon. */
+  wake(because: string): void {
+    this.#collector.wake(because);
+  }
+
+  /** The collector uses other settings from now on. One change after another. */
+  async change(settings: ProxySettings): Promise<void> {
+    await this.#collector.stop();
+    if (!this.#stopping.signal.aborted) this.#collector = this.#collect(settings);
+  }
+
+  /** Ends the collector at its next pause, and waits 5 s at most for what is under way. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await withinMs(
+      STOP_WITHIN_MS,
+      this.#collector.stop().then(() => this.#recovering),
+    );
+  }
+
+  #collect(settings: ProxySettings): Collector {
+    return startCollector({
+      ...this.#options,
+      clock: systemClock,
+      lastSeen: this.#lastSeen,
+      reconcile: this.#reconcile,
+      settings: lifecycleSettings(settings),
+    });
+  }
+
+  /**
+   * Completes what a killed proxy left; tries until the ledger is there. A session of that proxy
+   * may outlive it; its drops are checked again, because another proxy may collect. `holds`:
+   * whether the settings hold what is dropped.
+   */
+  async #recover(found: LedgerIs, holds: boolean): Promise<void> {
+    const { pool, log } = this.#options;
+    const { signal } = this.#stopping;
+    let ledger = found;
+    let left: readonly string[] | null = null;
+    let saidReadOnly = false;
+    for (let pauseMs = LEDGER_RETRY_MS; pauseMs < RECOVERY_ENDS_MS && !signal.aborted; ) {
+      try {
+        if (ledger === 'read-only' && !saidReadOnly) {
+          saidReadOnly = true;
+          log.info({ event: 'ledger' }, 'the server is read-only: the ledger there is left alone');
+        }
+        if (ledger === 'ready') {
+          const { untouched } = await this.#reconcile(pool, this.#options);
+          const consequence = holds ? ': dropped tables will be held' : '';
+          if (left === null) log.info({ event: 'ledger' }, `the ledger is ready${consequence}`);
+          const before: readonly string[] = left ?? untouched;
+          left = untouched.filter((id) => before.includes(id));
+          if (left.length === 0) return;
+        }
+      } catch (error) {
+        log.warn({ err: error }, 'what an ended proxy left could not be settled yet');
+      }
+      await systemClock.sleep(pauseMs, signal);
+      if (left !== null) pauseMs *= 2;
+      // Each time: a source may have become a replica meanwhile.
+      ledger = await makeLedger(this.#options);
+    }
+  }
+}
+
+function lifecycleSettings(settings: ProxySettings): LifecycleSettings {
+  return {
+    ...settings,
+    collect: settings.mode === 'replay' ? 'off' : settings.collect,
+    lifecycle: settings.lifecycle.map((state) => state.toUpperCase() as TableState),
+    holdMs: settings.hold,
+    evacMs: settings.evac,
+    checkIntervalMs: settings.checkInterval,
+    purgeCheckIntervalMs: settings.purgeCheckInterval,
+    graceMs: settings.grace,
+    ledgerKeepMs: settings.ledgerKeep,
+  };
+}
+
+type LedgerIs = 'ready' | 'not-ready' | 'read-only';
+
+/** What `work` resolves to; null if it takes longer. */
+export async function withinMs<T>(limitMs: number, work: Promise<T>): Promise<T | null> {
+  const over = new AbortController();
+  const late = systemClock.sleep(limitMs, over.signal).then(() => null);
+  return Promise.race([work, late]).finally(() => over.abort());
+}
+
+async function makeLedger({ pool, log }: ProxyServicesOptions): Promise<LedgerIs> {
+  try {
+    if ((await readServerFacts(pool)).readOnly) return 'read-only';
+    await ensureLedger(pool);
+    return 'ready';
+  } catch (error) {
+    log.warn({ err: error }, 'the ledger is not ready; drops are refused until it is');
+    return 'not-ready';
+  }
+}

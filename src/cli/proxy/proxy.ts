@@ -1,0 +1,206 @@
+/**
+ * A running proxy: pools, TLS, the services that it has once, and what takes its clients, which is
+ * this process itself or several workers.
+ *
+ * Invariant: if the service account can't reach the ledger, sessions are relayed and drops are
+ * refused; only a wrong configuration (an account that the server refuses) stops the start.
+ */
+import { randomBytes } from 'node:crypto';
+import { assertNotLent } from '../../account/os-user.js';
+import { systemClock } from '../../clock.js';
+import type { UndropError } from '../../errors.js';
+import type { Log } from '../../log.js';
+import type { Counters } from '../../metrics.js';
+import { newHoldId } from '../../names/hold-name.js';
+import { rulesThatNeverFit } from '../../policy/decide.js';
+import type { Rule } from '../../policy/rules.js';
+import { describeAddress } from '../../service/errors.js';
+import { PoolSet } from '../../service/pool/pool-set.js';
+import type { ServerAddress } from '../../service/pool/pools.js';
+import type { DrainOptions } from '../../session/drain.js';
+import { openProxyTls } from '../../session/login/tls.js';
+import {
+  compareSettings,
+  DESTROY_ALLOWED,
+  holdMsOf,
+  leavesOut,
+  NO_HOLD,
+  notProtectedBy,
+  type ProxySettings,
+  type SettingsChange,
+  whyNotHeldBy,
+} from '../settings.js';
+import { ActiveDrops, Front } from './front.js';
+import { LedgerServerKeeper } from './ledger-server.js';
+import { SERVICE_CONNECTIONS_MAX, SERVICE_CONNECTIONS_MIN } from './limits.js';
+import { Workers } from './workers.js';
+
+export interface StopOptions {
+  /** Default: UNDROP_DRAIN_WAIT. */
+  readonly waitMs?: number;
+  /** Default: UNDROP_DRAIN_TIMEOUT. */
+  readonly timeoutMs?: number;
+  /** If it is aborted, everything ends at once. */
+  readonly signal?: AbortSignal;
+}
+
+export interface RunningProxy {
+  /** As bound: port 0 is the port that was given. */
+  readonly addresses: readonly ServerAddress[];
+  /** The sum of all its processes; those of a worker are at most a second old. */
+  counters(): Counters;
+  /**
+   * The next statement, the next session and the collector use the new settings. If it rejects,
+   * nothing has changed.
+   */
+  change(settings: ProxySettings): Promise<SettingsChange>;
+  /** Resolves when its workers die again and again; then it is to be stopped. */
+  readonly failed: Promise<UndropError>;
+  /** Drains, ends the collector at its next pause and closes the service pools. */
+  stop(options?: StopOptions): Promise<void>;
+}
+
+/** Takes clients: this process, or workers of it. */
+export interface ClientSide {
+  /** Takes clients from here on. If it rejects, no worker is left. */
+  open(): Promise<Opened>;
+  /** For the next statement of every session, and for new sessions. Does not reject. */
+  change(settings: ProxySettings): Promise<void>;
+  /** Drains the sessions. */
+  close(options: DrainOptions): Promise<void>;
+  readonly counters: Counters;
+}
+
+export interface Opened {
+  readonly addresses: readonly ServerAddress[];
+  readonly relay: 'raw' | 'stream';
+}
+
+/** Starts a proxy with so many processes for clients; it takes clients when this resolves. */
+export async function startProxy(
+  initial: ProxySettings,
+  log: Log,
+  processes = 1,
+): Promise<RunningProxy> {
+  let settings = initial;
+  const proxyId = newHoldId(Date.now(), randomBytes);
+  const tls = await openProxyTls(settings);
+  const connectionsMax = processes === 1 ? SERVICE_CONNECTIONS_MAX : SERVICE_CONNECTIONS_MIN;
+  const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
+  await assertNotLent(pools, settings, log);
+  const activeDrops = new ActiveDrops();
+  const onTakenOver = (address: ServerAddress) => workers?.renew(address);
+  const services = await LedgerServerKeeper.open(
+    { pools, proxyId, activeDrops, log, onTakenOver },
+    settings,
+  );
+  const onHeld = () => services.wake('drop');
+  let onCrashLoop: (error: UndropError) => void = () => undefined;
+  const failed = new Promise<UndropError>((resolve) => {
+    onCrashLoop = resolve;
+  });
+  const serverConnectionsMax = () => services.connectionsMax;
+  const workersOptions = { count: processes, log, tls, onHeld, onCrashLoop, serverConnectionsMax };
+  const workers = processes === 1 ? null : new Workers(workersOptions, settings);
+  const clients: ClientSide =
+    workers ?? new Front({ proxyId, activeDrops, pools, tls, log, onHeld }, settings);
+  const ending = new AbortController();
+  const closeServices = async () => {
+    ending.abort();
+    await services.stop();
+    await pools.dispose();
+  };
+  try {
+    const { addresses, relay } = await clients.open();
+    const started = { settings, addresses, proxyId, relay, workers: processes };
+    const said = sayReady(log, { answers: () => pools.answers(), signal: ending.signal }, started);
+    return {
+      addresses,
+      failed,
+      counters: () => clients.counters,
+      change: async (next) => {
+        const change = compareSettings(settings, next);
+        await tls.change(change.settings);
+        settings = change.settings;
+        pools.useTls(tls.service);
+        await clients.change(settings);
+        if (change.collectorChanged) await services.change(settings);
+        return change;
+      },
+      stop: async (options = {}) => {
+        const { drainWait: waitMs, drainTimeout: timeoutMs } = settings;
+        const { signal } = new AbortController();
+        await clients.close({ waitMs, timeoutMs, signal, ...options });
+        await closeServices();
+        await said;
+        log.info({ event: 'stopped', ...clients.counters }, 'stopped');
+      },
+    };
+  } catch (error) {
+    await closeServices();
+    throw error;
+  }
+}
+
+const UPSTREAM_RETRY_MS = 1_000;
+
+/** Logs that clients are served, and first, if no upstream answers yet, that. Does not reject. */
+export async function sayReady(
+  log: Log,
+  { answers, signal }: { answers(): Promise<boolean>; readonly signal: AbortSignal },
+  facts: {
+    readonly settings: ProxySettings;
+    readonly addresses: readonly ServerAddress[];
+    readonly proxyId: string;
+    readonly relay: string;
+    readonly workers: number;
+  },
+): Promise<void> {
+  const { settings, addresses, ...others } = facts;
+  const listen = addresses.map(describeAddress);
+  const upstream = settings.upstream.map(describeAddress);
+  const fields = { listen, upstream, ...others };
+  warnUnprotected(log, settings);
+  if (!(await answers())) {
+    const fate = 'until one does, clients get UNDROP_UPSTREAM_UNREACHABLE';
+    log.warn({ event: 'waiting', ...fields }, `no server answers yet: ${fate}`);
+    do await systemClock.sleep(UPSTREAM_RETRY_MS, signal);
+    while (!signal.aborted && !(await answers()));
+  }
+  if (!signal.aborted) log.info({ event: 'ready', ...fields }, 'ready: clients are served');
+}
+
+/** Warns of settings that don't hold everything. */
+export function warnUnprotected(log: Log, settings: ProxySettings): void {
+  const warn = (what: string, fields = {}) => log.warn({ event: 'unprotected', ...fields }, what);
+  const { mode, rules, allowDestroy } = settings;
+  for (const { rule, behind } of rulesThatNeverFit(rules)) {
+    const why =
+      behind === null
+        ? 'its conditions exclude each other'
+        : 'an earlier one fits all that it fits';
+    const fields = { event: 'rules', rule: rule.text, behind: behind?.text };
+    log.warn(fields, `a rule of UNDROP_RULES decides nothing: ${why}`);
+  }
+  if (mode !== 'hold') return warn(whyNotHeldBy(mode));
+  const missing = notProtectedBy(settings);
+  if (missing.length > 0) warn(leavesOut(missing));
+  if (holdMsOf(settings) === 0) warn(NO_HOLD);
+  const unheld = rules.filter(isForAll).map(({ text }) => text);
+  if (unheld.length > 0) {
+    const fields = { rules: unheld };
+    warn('UNDROP_RULES gives no table time in HOLD that no rule before it fits', fields);
+  }
+  const native = rules.filter(({ action }) => action.do === 'native').map(({ text }) => text);
+  if (native.length > 0) {
+    warn('UNDROP_RULES lets the server drop some tables at once', { rules: native });
+  }
+  if (allowDestroy === 'users') warn(DESTROY_ALLOWED);
+}
+
+/** `*.*: now`, or the same by another name. */
+function isForAll({ schema, table, conditions, action }: Rule): boolean {
+  const isNow = action.do === 'now' || (action.do === 'hold' && action.ms === 0);
+  const fitsAll = [schema, table].every(({ text, isExact }) => !isExact && /^\*+$/.test(text));
+  return isNow && fitsAll && conditions.length === 0;
+}

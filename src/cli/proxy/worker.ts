@@ -1,0 +1,173 @@
+/**
+ * A worker is a process that serves clients beside others of the same proxy (workers.ts starts it).
+ * It is a proxy of its own by id; ledger, recovery and collector are the first process's business.
+ *
+ * Invariant: it lives as long as the first process wants it to, and no longer than that lives. The
+ * first process tells it what to do; signals that reach all processes of a group don't concern it.
+ */
+import '../signals.js';
+import { randomBytes } from 'node:crypto';
+import { assertNever } from '../../assert.js';
+import { openLog } from '../../log.js';
+import type { Counters } from '../../metrics.js';
+import { newHoldId } from '../../names/hold-name.js';
+import { PoolSet } from '../../service/pool/pool-set.js';
+import type { ServerAddress } from '../../service/pool/pools.js';
+import type { CertificateAndKey } from '../../session/login/self-signed.js';
+import { openProxyTls } from '../../session/login/tls.js';
+import type { ProxySettings } from '../settings.js';
+import { takeSignals } from '../signals.js';
+import { ActiveDrops, Front } from './front.js';
+import { keepYoungGenerationSmall, RemoteConnectionLimit, sessionsByOpenFiles } from './limits.js';
+import type { Opened } from './proxy.js';
+
+/** How often the first process hears how far the counters are. */
+const COUNTERS_EVERY_MS = 1_000;
+
+type Start = Extract<ToWorker, { kind: 'start' }>;
+type Order = Exclude<ToWorker, Start>;
+
+/** `then` is called when the message is on its way. */
+function tell(message: FromWorker, then: () => void = () => undefined): void {
+  process.send?.(message, then);
+}
+
+/** Without the first process there is no work: that ends this one. */
+function goAway(): void {
+  process.disconnect?.();
+}
+
+/** Serves clients; resolves to what obeys the orders that follow. */
+async function serveClients(start: Start): Promise<(order: Order) => void> {
+  keepYoungGenerationSmall();
+  const { settings, serviceConnectionsMax: connectionsMax, worker } = start;
+  const tls = await openProxyTls(settings, start.ownCertificate);
+  const base = { worker };
+  const log = openLog({ level: settings.logLevel, pretty: process.stdout.isTTY, base });
+  const remoteLimit = new RemoteConnectionLimit({
+    max: settings.maxConnections,
+    ownMax: sessionsByOpenFiles(),
+    ask: () => tell({ kind: 'take' }),
+    give: () => tell({ kind: 'give' }),
+  });
+  const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
+  const proxyId = newHoldId(Date.now(), randomBytes);
+  const activeDrops = new ActiveDrops();
+  const onHeld = () => tell({ kind: 'held' });
+  const front = new Front({ proxyId, activeDrops, pools, remoteLimit, tls, log, onHeld }, settings);
+  const { counters } = front;
+  const hurry = new AbortController();
+  log.debug({ proxyId }, 'a worker begins');
+
+  const change = async ({ settings, ownCertificate }: Extract<Order, { kind: 'change' }>) => {
+    await tls.change(settings, ownCertificate);
+    pools.useTls(tls.service);
+    await front.change(settings);
+    log.setLevel(settings.logLevel);
+  };
+  const end = async (times: { readonly waitMs: number; readonly timeoutMs: number }) => {
+    await front.close({ ...times, signal: hurry.signal });
+    await pools.dispose();
+    tell({ kind: 'counters', counters }, goAway);
+  };
+  const obey = (order: Order) => {
+    switch (order.kind) {
+      case 'permit':
+        return remoteLimit.onAnswer(order.isAllowed);
+      case 'change':
+        change(order).then(
+          () => tell({ kind: 'changed', cause: null }),
+          (error: unknown) => tell({ kind: 'changed', cause: String(error) }),
+        );
+        return;
+      case 'renew':
+        return pools.renew(order.address);
+      case 'drain':
+        end(order).catch((error: unknown) => {
+          log.error({ err: error }, 'a worker did not end in order');
+          process.exit(1);
+        });
+        return;
+      case 'hurry':
+        return hurry.abort();
+      default:
+        return assertNever(order);
+    }
+  };
+  tell({ kind: 'ready', ...(await front.open()) });
+  setInterval(() => tell({ kind: 'counters', counters }), COUNTERS_EVERY_MS).unref();
+  return (order) => {
+    try {
+      obey(order);
+    } catch (error) {
+      // One message must not cost all sessions of this process.
+      log.error({ err: error }, 'what the first process said was not understood');
+    }
+  };
+}
+
+let obey: ((order: Order) => void) | null = null;
+/** Orders that came while it was starting. */
+const pending: Order[] = [];
+
+function begin(start: Start): void {
+  serveClients(start).then(
+    (started) => {
+      obey = started;
+      for (const order of pending.splice(0)) started(order);
+    },
+    (error: unknown) => {
+      const cause = error instanceof Error ? error.message : String(error);
+      tell({ kind: 'failed', cause }, goAway);
+    },
+  );
+}
+
+takeSignals(() => undefined);
+process.on('message', (message: ToWorker) => {
+  if (message.kind === 'start') begin(message);
+  else if (obey === null) pending.push(message);
+  else obey(message);
+});
+// What was said before somebody listens here is lost.
+tell({ kind: 'hello' });
+
+/** What the first process tells a worker; plain records: they go through a pipe as JSON. */
+export type ToWorker =
+  /** The first thing that a worker hears. */
+  | {
+      readonly kind: 'start';
+      readonly settings: ProxySettings;
+      /** What clients see if no files were given; the same from all workers. */
+      readonly ownCertificate: CertificateAndKey | null;
+      /** Service connections of this worker, for one server. */
+      readonly serviceConnectionsMax: number;
+      readonly worker: number;
+    }
+  | {
+      readonly kind: 'change';
+      readonly settings: ProxySettings;
+      readonly ownCertificate: CertificateAndKey | null;
+    }
+  /** The answer to the oldest request for a permit that has none. */
+  | { readonly kind: 'permit'; readonly isAllowed: boolean }
+  /** Another server has that address. */
+  | { readonly kind: 'renew'; readonly address: ServerAddress }
+  | { readonly kind: 'drain'; readonly waitMs: number; readonly timeoutMs: number }
+  /** Whatever is still open ends now. */
+  | { readonly kind: 'hurry' };
+
+/** What a worker tells the first process. */
+export type FromWorker =
+  /** It hears what it is told from now on. */
+  | { readonly kind: 'hello' }
+  | ({ readonly kind: 'ready' } & Opened)
+  /** It can't serve; it ends. */
+  | { readonly kind: 'failed'; readonly cause: string }
+  /** `cause`: why it goes on by the old settings, or null. */
+  | { readonly kind: 'changed'; readonly cause: string | null }
+  | { readonly kind: 'take' }
+  | { readonly kind: 'give' }
+  /** Tables were held. */
+  | { readonly kind: 'held' }
+  | { readonly kind: 'counters'; readonly counters: Counters };

@@ -1,0 +1,196 @@
+/**
+ * Lists which settings a proxy and the other commands take, and which of them may change while a
+ * proxy runs.
+ */
+import { PROTECTED, type Settings } from '../config/schema.js';
+
+/** The collector is made of these. */
+const COLLECTOR_KEYS = [
+  'lifecycle',
+  'hold',
+  'evac',
+  'checkInterval',
+  'purgeCheckInterval',
+  'purgeChunkRows',
+  'purgeBinlog',
+  'fastDrop',
+  'collect',
+  'grace',
+  'ledgerKeep',
+] as const;
+
+/** Settings that a proxy needs, by their keys in config/schema.ts. */
+export const PROXY_KEYS = [
+  'listen',
+  'listenMode',
+  'upstream',
+  'user',
+  'password',
+  'passwordFile',
+  'tls',
+  'tlsCert',
+  'tlsKey',
+  'upstreamTls',
+  'upstreamCa',
+  'upstreamCert',
+  'upstreamKey',
+  'upstreamPublicKey',
+  'lendOsUser',
+  'lendTls',
+  'mode',
+  'protect',
+  'rules',
+  'allowDestroy',
+  'minHold',
+  ...COLLECTOR_KEYS,
+  'maxConnections',
+  'workers',
+  'relay',
+  'connectTimeout',
+  'greetingTimeout',
+  'loginTimeout',
+  'proxyProtocol',
+  'upstreamProxyProtocol',
+  'drainWait',
+  'drainTimeout',
+  'logLevel',
+] as const;
+
+export type ProxyKey = (typeof PROXY_KEYS)[number];
+export type ProxySettings = Pick<Settings, ProxyKey>;
+
+/** How long a dropped table can be brought back, in milliseconds. */
+export function holdMsOf({ lifecycle, hold }: ProxySettings): number {
+  return lifecycle.includes('hold') ? hold : 0;
+}
+
+/** The shortest hold that whoever drops may hint for, in milliseconds. */
+export function hintMsMinOf(settings: ProxySettings): number {
+  return settings.allowDestroy === 'users' ? 0 : Math.min(settings.minHold, holdMsOf(settings));
+}
+
+/** What a hint may do where UNDROP_ALLOW_DESTROY is users. */
+export const DESTROY_ALLOWED =
+  'UNDROP_ALLOW_DESTROY lets users have their tables gone at once, by the hints now and destroy';
+
+/** Whether a DROP TABLE that no rule fits brings its table into HOLD. */
+export function areHeld(settings: ProxySettings): boolean {
+  const { mode, protect } = settings;
+  return mode === 'hold' && protect.includes('drop-table') && holdMsOf(settings) > 0;
+}
+
+export function whyNotHeldBy(mode: Exclude<ProxySettings['mode'], 'hold'>): string {
+  switch (mode) {
+    case 'observe':
+      return 'UNDROP_MODE is observe: nothing is held, a DROP destroys its tables at once, and the log says which';
+    case 'off':
+      return 'UNDROP_MODE is off: nothing is held, a DROP destroys its tables at once, and nobody is told';
+    case 'replay':
+      return 'UNDROP_MODE is replay: nothing is held or collected, and undrop’s own schemas may be written to';
+  }
+}
+
+/** The parts of UNDROP_PROTECT's default that these settings don't hold. */
+export function notProtectedBy({
+  mode,
+  protect,
+}: Pick<ProxySettings, 'mode' | 'protect'>): readonly string[] {
+  return PROTECTED.filter((what) => mode !== 'hold' || !protect.includes(what));
+}
+
+/** `missing`: parts of UNDROP_PROTECT's default. */
+export function leavesOut(missing: readonly string[]): string {
+  return `UNDROP_PROTECT leaves ${missing.join(', ')} out: those destroy tables at once`;
+}
+
+export const NO_HOLD =
+  'UNDROP_HOLD or UNDROP_LIFECYCLE gives tables no time in HOLD: what is dropped is removed at once';
+
+/** What is bound or opened with these stays until the process ends. */
+const FIXED_KEYS: readonly ProxyKey[] = [
+  'listen',
+  'listenMode',
+  'upstream',
+  'user',
+  'password',
+  'passwordFile',
+  'workers',
+  'relay',
+];
+
+/** What a change of settings asks for. */
+export interface SettingsChange {
+  /** The new settings, with the old value of what can't change. */
+  readonly settings: ProxySettings;
+  /** Keys that changed and take effect. */
+  readonly changed: readonly ProxyKey[];
+  /** Keys that changed and need a restart. */
+  readonly fixed: readonly ProxyKey[];
+  readonly collectorChanged: boolean;
+}
+
+export function compareSettings(old: ProxySettings, next: ProxySettings): SettingsChange {
+  const different = PROXY_KEYS.filter((key) => {
+    // What is in the file is read for each connection.
+    const isInFile = next.passwordFile !== '' && next.passwordFile === old.passwordFile;
+    if (key === 'password' && isInFile) return false;
+    // Settings are texts, numbers, and lists and records of them.
+    return JSON.stringify(old[key]) !== JSON.stringify(next[key]);
+  });
+  const isReplay = [old, next].some(({ mode }) => mode === 'replay');
+  const fixed = different.filter((key) => {
+    return FIXED_KEYS.includes(key) || (key === 'mode' && isReplay);
+  });
+  const changed = different.filter((key) => !fixed.includes(key));
+  const kept = Object.fromEntries(fixed.map((key) => [key, old[key]]));
+  const ofCollector: readonly ProxyKey[] = COLLECTOR_KEYS;
+  return {
+    settings: { ...next, ...kept },
+    changed,
+    fixed,
+    collectorChanged: changed.some((key) => ofCollector.includes(key)),
+  };
+}
+
+/** Settings of commands that only talk to the server, by their keys in config/schema.ts. */
+export const ACCOUNT_KEYS = [
+  'upstream',
+  'user',
+  'password',
+  'passwordFile',
+  'tls',
+  'upstreamTls',
+  'upstreamCa',
+  'upstreamCert',
+  'upstreamKey',
+  'upstreamPublicKey',
+] as const;
+
+/** Settings of `doctor`, which checks whether given schemas are held, and by which settings. */
+export const DOCTOR_KEYS = [
+  ...ACCOUNT_KEYS,
+  'lendTls',
+  'schemas',
+  'mode',
+  'protect',
+  'allowDestroy',
+] as const;
+
+/** Settings of `init`, which may log in as an administrator. */
+export const INIT_KEYS = [
+  ...ACCOUNT_KEYS,
+  'tier',
+  'schemas',
+  'accountHost',
+  'adminUser',
+  'adminPassword',
+  'adminPasswordFile',
+  'connectTimeout',
+  'greetingTimeout',
+] as const;
+
+export type InitSettings = Pick<Settings, (typeof INIT_KEYS)[number]>;
+
+export type DoctorSettings = Pick<Settings, (typeof DOCTOR_KEYS)[number]>;
+
+export type AccountSettings = Pick<Settings, (typeof ACCOUNT_KEYS)[number]>;
