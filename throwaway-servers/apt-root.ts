@@ -213,7 +213,7 @@ interface Distribution {
   readonly codename: string;
 }
 
-/** Reads /etc/os-release; null where there is none. */
+/** Reads /etc/os-release; null if there is none. */
 export function readDistribution(file = '/etc/os-release'): Distribution | null {
   if (!existsSync(file)) return null;
   const text = readFileSync(file, 'utf8');
@@ -222,7 +222,7 @@ export function readDistribution(file = '/etc/os-release'): Distribution | null 
   return { id: value('ID'), codename: value('VERSION_CODENAME') };
 }
 
-/** The archive which the distribution itself comes from; null where apt has none. */
+/** The archive which the distribution itself comes from; null if apt has none. */
 export function findMainSource(distribution: Distribution, folder = '/etc/apt'): AptSource | null {
   const { codename } = distribution;
   const isMain = ({ suites, components }: AptSource): boolean =>

@@ -1,5 +1,5 @@
 /**
- * A throwaway server in a container of docker or podman, where such an engine answers. Invariant:
+ * A throwaway server in a container of docker or podman, if such an engine answers. Invariant:
  * the supervisor removes the container by its name, as the death of `docker run` alone would not
  * end it.
  */
@@ -49,7 +49,7 @@ interface ContainerOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Pulls the image where it is missing, and starts a server that answers when this resolves. */
+/** Pulls the image if it is missing, and starts a server that answers when this resolves. */
 export async function startContainer(options: ContainerOptions): Promise<ThrowawayServer> {
   const { engine, image, signal } = options;
   const present = await tryCommand([engine, 'image', 'inspect', image], { deadlineMs: PROBE_MS });
@@ -135,7 +135,7 @@ async function publishedPort(running: Running, options: ContainerOptions): Promi
   throw new UndropError('UNDROP_DEMO_STEP', { step: `run ${options.image}`, cause });
 }
 
-/** Why an engine can't be used; null where it answers. */
+/** Why an engine can't be used; null if it answers. */
 async function whyNot(engine: Engine): Promise<string | null> {
   // docker's own program answers without its engine; only the part on the server tells.
   const argv =

@@ -39,7 +39,7 @@ export async function makeDataFolder(
   }
 }
 
-/** Copies the data folder of a template; shares the blocks where the file system can. */
+/** Copies the data folder of a template; shares the blocks if the file system can. */
 export async function copyDataFolder(template: string, folder: string): Promise<void> {
   await cp(join(template, 'data'), join(folder, 'data'), {
     recursive: true,

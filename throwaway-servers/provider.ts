@@ -34,7 +34,7 @@ interface ProviderOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Starts the first server that can be had; rejects with UNDROP_DEMO_NO_SERVER where none can. */
+/** Starts the first server that can be had; rejects with UNDROP_DEMO_NO_SERVER if none can. */
 export async function provideServer(options: ProviderOptions): Promise<ThrowawayServer> {
   return startFirst(looks(options), options);
 }

@@ -24,13 +24,13 @@ interface CommandOptions {
 }
 
 export interface CommandResult {
-  /** Exit code; null where a signal ended it. */
+  /** Exit code; null if a signal ended it. */
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** Runs `argv`; rejects with UNDROP_DEMO_STEP where it can't be started or ends with a failure. */
+/** Runs `argv`; rejects with UNDROP_DEMO_STEP if it can't be started or ends with a failure. */
 export async function runCommand(
   argv: readonly string[],
   options: CommandOptions = {},
@@ -42,7 +42,7 @@ export async function runCommand(
   throw stepError(argv, said === '' ? how : `${how}: ${said}`);
 }
 
-/** Runs `argv` and hands back how it ended; rejects only where it can't be started. */
+/** Runs `argv` and hands back how it ended; rejects only if it can't be started. */
 export function tryCommand(
   argv: readonly string[],
   options: CommandOptions = {},

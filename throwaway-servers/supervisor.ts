@@ -59,7 +59,7 @@ function supervise(order: SupervisorOrder): void {
   });
 }
 
-/** The errors in the server's log; its last lines where it calls nothing an error. */
+/** The errors in the server's log; its last lines if it calls nothing an error. */
 function lastWords(logFile: string): string {
   const lines = readFileSync(logFile, 'utf8').trim().split('\n');
   const errors = lines.filter((line) => /error/i.test(line));

@@ -17,11 +17,11 @@ export interface ThrowawayServer {
   readonly version: string;
   readonly host: string;
   readonly port: number;
-  /** null where it can't be reached by one from here. */
+  /** null if it can't be reached by one from here. */
   readonly socketPath: string | null;
   readonly user: string;
   readonly password: string;
-  /** The server's data folder; null where it isn't on this machine. */
+  /** The server's data folder; null if it isn't on this machine. */
   readonly dataDir: string | null;
   /** A folder of this server alone which vanishes with it; null for a server that was given. */
   readonly folder: string | null;

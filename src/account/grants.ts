@@ -47,7 +47,7 @@ const NO_SIGHT =
 
 const WITHOUT_LOCKS = 'ALTER TABLE … DROP PARTITION is refused where UNDROP_PROTECT has it';
 
-/** `there`: on a schema of users, where that is something else. */
+/** `there`: on a schema of users, if that is something else. */
 const ON_SCHEMAS: readonly (readonly [right: string, without: string, there?: string | null])[] = [
   ['SELECT', NO_LEDGER, NO_SIGHT],
   ['INSERT', NO_LEDGER, NO_RESTORE],
@@ -146,7 +146,7 @@ export interface Account {
 
 export interface Grant {
   readonly rights: readonly string[];
-  /** A schema, as a pattern where the server takes it for one; null: the server as a whole. */
+  /** A schema, as a pattern if the server takes it for one; null: the server as a whole. */
   readonly schema: string | null;
   readonly why: string;
 }

@@ -13,7 +13,7 @@ import { textOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
 import { ACCESS_DENIED, ER_NO_SUCH_TABLE } from '../wire/server-errors.js';
 
-/** `name@host` of each; null where the service account may not see the accounts. */
+/** `name@host` of each; null if the service account may not see the accounts. */
 export async function accountsOf(osUser: string, pool: ServicePool): Promise<string[] | null> {
   const found = async () => (await ofMariadb(osUser, pool)) ?? (await ofMysql(osUser, pool));
   return unlessRefused(found(), null, ...ACCESS_DENIED);

@@ -106,7 +106,7 @@ export function isOfUsers(schema: string): boolean {
   return !OF_SERVERS.includes(name) && !name.startsWith('_undrop');
 }
 
-/** Those of users that the account sees: where it has no rights, it may see none. */
+/** Those of users that the account sees: if it has no privileges, it may see none. */
 export async function readSchemas(pool: ServicePool): Promise<readonly string[]> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('look')} SCHEMA_NAME AS name FROM information_schema.SCHEMATA

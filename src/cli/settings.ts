@@ -69,7 +69,7 @@ export function hintMsMinOf(settings: ProxySettings): number {
   return settings.allowDestroy === 'users' ? 0 : Math.min(settings.minHold, holdMsOf(settings));
 }
 
-/** What a hint may do where UNDROP_ALLOW_DESTROY is users. */
+/** What a hint may do if UNDROP_ALLOW_DESTROY is users. */
 export const DESTROY_ALLOWED =
   'UNDROP_ALLOW_DESTROY lets users have their tables gone at once, by the hints now and destroy';
 

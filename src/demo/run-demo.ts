@@ -42,11 +42,11 @@ interface DemoParts {
   /** How a person types a command of undrop. */
   readonly command: string;
   readonly write: (text: string) => void;
-  /** Throws UNDROP_CONFIG where the proxy could not start with these UNDROP_* variables. */
+  /** Throws UNDROP_CONFIG if the proxy could not start with these UNDROP_* variables. */
   readonly checkSettings: (variables: Readonly<Record<string, string>>) => void;
   /** Starts the proxy with these UNDROP_* variables; it listens when this resolves. */
   readonly startProxy: (variables: Readonly<Record<string, string>>) => Promise<DemoProxy>;
-  /** How a server is had; the provider's order where it is missing. */
+  /** How a server is had; the provider's order if it is missing. */
   readonly provide?: typeof provideServer;
 }
 

@@ -6,7 +6,7 @@ export interface ScreenFacts {
   readonly server: string;
   readonly host: string;
   readonly port: number;
-  /** What was wanted and taken by somebody else; null where that didn't happen. */
+  /** What was wanted and taken by somebody else; null if that didn't happen. */
   readonly takenPort: number | null;
   readonly user: string;
   /** Command-line clients on the PATH which can log in to the server. */

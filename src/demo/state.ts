@@ -28,7 +28,7 @@ export async function writeDemoState(folder: string, state: DemoState): Promise<
   await rename(`${file}.new`, file);
 }
 
-/** The demo of this account that was started last; null where none runs. */
+/** The demo of this account that was started last; null if none runs. */
 export async function findDemo(parent: string = tmpdir()): Promise<DemoState | null> {
   const names = (await readdir(parent)).filter((name) => name.startsWith('undrop-server-'));
   const found = await Promise.all(names.map((name) => readState(join(parent, name, NAME))));

@@ -30,7 +30,7 @@ interface CommandAnswer {
   readonly stderr: string;
 }
 
-/** Resolves to the exit code: 0 where everything went as promised. */
+/** Resolves to the exit code: 0 if everything went as promised. */
 export async function runTour(parts: TourParts): Promise<number> {
   const tour = new Tour(parts);
   const tables = await tour.chooseTables();
@@ -97,7 +97,7 @@ class Tour {
     return this.#follow(gone, heldBefore);
   }
 
-  /** Runs a statement, prints it with its answer; false where the server refused it. */
+  /** Runs a statement, prints it with its answer; false if the server refused it. */
   async #statement(sql: string): Promise<boolean> {
     return (await this.#answer(sql)) !== null;
   }

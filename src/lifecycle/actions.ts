@@ -97,7 +97,7 @@ export class Actions {
     return PROGRESS;
   }
 
-  /** Rows and pages are asked for only where the step depends on them; both have a price. */
+  /** Rows and pages are asked for only if the step depends on them; both have a price. */
   async #readFacts(table: Collectable, server: ServerFacts): Promise<TableFacts | null> {
     const { connection } = this.#options;
     const facts = await readTableFacts(connection, table, server);

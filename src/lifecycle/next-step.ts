@@ -24,7 +24,7 @@ export interface TableFacts {
   /** Rows can be deleted one by one without touching anything else: a plain InnoDB table. */
   readonly purgeable: boolean;
   readonly empty: boolean;
-  /** Pages of the table in the buffer pool; `null` where the server does not tell. */
+  /** Pages of the table in the buffer pool; `null` if the server does not tell. */
   readonly cachedPages: number | null;
   /** Why the table must not be touched: triggers on it, foreign keys to it, not a table at all. */
   readonly obstacles: readonly string[];
@@ -159,7 +159,7 @@ export function removalWay(facts: RemovalFacts, fastDrop: FastDrop): RemovalWay 
 type FastDrop = 'auto' | 'always' | 'never';
 
 /**
- * `auto` and `on` collect where the server is writable, one proxy at a time; `auto` not where it
+ * `auto` and `on` collect if the server is writable, one proxy at a time; `auto` not where it
  * replicates from another, which may collect, too. `off` never.
  */
 type Collect = 'auto' | 'on' | 'off';

@@ -74,7 +74,7 @@ class PurgeWalk {
     return this.#rowsRemoved;
   }
 
-  /** Removes the next piece. 1227 where `logged` is false and the account may not. */
+  /** Removes the next piece. 1227 if `logged` is false and the account may not. */
   async next(connection: ServiceConnection, options: { logged: boolean }): Promise<Chunk> {
     const runOptions = { logged: options.logged, deadlineMs: CHUNK_DEADLINE_MS };
     const key = this.#key;
@@ -233,7 +233,7 @@ export class Purger {
     return 'its rows do not go away';
   }
 
-  /** Unlogged where it is hinted and allowed; always where replicas don't have the table. */
+  /** Unlogged if it is set and allowed; always if replicas don't have the table. */
   async #next(walk: PurgeWalk, table: Collectable): Promise<Chunk> {
     const { connection, settings, log } = this.#options;
     const unlogged = !table.logged || (!settings.purgeBinlog && this.#mayBeUnlogged);

@@ -2,8 +2,9 @@
  * `removeTable` does the one physical DROP of the whole product.
  *
  * Invariant: what is dropped has a strict hold name in state DROP, in a schema of undrop (or one
- * where the ledger's live row of that id says it is), and by a fresh read it has no trigger and no
- * foreign key refers to it. The server checks too: foreign_key_checks is on.
+ * for which the ledger's live row of that id says so), and a fresh read finds no obstacle: no
+ * foreign key of another table, and in a recycle schema no trigger. The server checks foreign keys,
+ * too: foreign_key_checks is on.
  */
 import { assert } from '../assert.js';
 import { findRows } from '../ledger/read.js';
@@ -21,7 +22,7 @@ const DROP_DEADLINE_MS = 600_000;
 /** `gone`: somebody was faster. `blocked`: a trigger or a foreign key appeared meanwhile. */
 type Removal =
   | { readonly kind: 'gone' | 'blocked' }
-  /** Its name before the drop: undefined where the ledger doesn't tell. */
+  /** Its name before the drop: undefined if the ledger doesn't tell. */
   | { readonly kind: 'removed'; readonly origin: string | undefined };
 
 /** Drops the table for good. May run twice. */

@@ -165,7 +165,7 @@ export class Rounds {
 
   /**
    * Recovery, which gives nothing up. The lifecycle doesn't need it, so it goes on whatever it
-   * rejects with: where the connection broke, the next statement says so.
+   * rejects with: if the connection broke, the next statement says so.
    */
   async #recover(nowMs: number): Promise<void> {
     const { reconcile, proxyId, activeIds, log, settings } = this.#options;
@@ -333,7 +333,7 @@ export class Retries {
     return entry === undefined || entry.atMs <= nowMs ? null : entry.atMs;
   }
 
-  /** Leaves `table` alone until `atMs`. True where this reason is new, so that it is said once. */
+  /** Leaves `table` alone until `atMs`. True if this reason is new, so that it is said once. */
   leave(table: Collectable, atMs: number, because: string): boolean {
     const before = this.#entries.get(key(table))?.because;
     this.#entries.set(key(table), { atMs, because });

@@ -31,12 +31,12 @@ export interface ActionContext {
   readonly signal: AbortSignal;
 }
 
-/** Its name before the drop: undefined where the ledger doesn't tell. */
+/** Its name before the drop: undefined if the ledger doesn't tell. */
 type MovedTable = Collectable & { readonly origin: string | undefined };
 
 const RENAME_DEADLINE_MS = 30_000;
 
-/** The table under its new name, or `null` where it wasn't there any more. */
+/** The table under its new name, or `null` if it wasn't there any more. */
 export async function moveTable(
   context: ActionContext,
   table: Collectable,
@@ -58,7 +58,7 @@ export async function moveTable(
 }
 
 /**
- * Tells the ledger, where there is one; the name that the table was dropped under, where it says
+ * Tells the ledger, if there is one; the name that the table was dropped under, if it says
  * so. A ledger that fails does not stop the lifecycle.
  */
 export async function followInLedger(

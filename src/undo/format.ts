@@ -18,7 +18,7 @@ interface Column {
   readonly cells: readonly string[];
 }
 
-/** An aligned table that fits into `width` columns where it can; `null`: as wide as it is. */
+/** An aligned table that fits into `width` columns if it can; `null`: as wide as it is. */
 export function formatHeldList(rows: readonly HeldTable[], width: number | null): string {
   if (rows.length === 0) return 'No table is held.\n';
   const digits = uniqueDigits(rows.map(({ id }) => id));

@@ -39,7 +39,7 @@ export interface HeldTable {
   readonly due: Date;
   /** Where it came from; null if the ledger has no row of it. */
   readonly origin: TableName | null;
-  /** From the ledger, else from the id; null where neither tells. */
+  /** From the ledger, else from the id; null if neither tells. */
   readonly droppedAt: Date | null;
   readonly user: string | null;
   readonly clientAddress: string | null;

@@ -143,7 +143,7 @@ function similarNames(target: string, names: readonly string[]): readonly string
     .map(({ name }) => name);
 }
 
-/** To the qualified name or to the table's alone; 1 where one is part of the other. */
+/** To the qualified name or to the table's alone; 1 if one is part of the other. */
 function distanceTo(target: string, name: string): number {
   const table = name.slice(name.indexOf('.') + 1);
   const bare = target.slice(target.indexOf('.') + 1);
@@ -180,7 +180,7 @@ const PART = /(?:`((?:[^`]|``)+)`|([^`.]+))/y;
 /** Beyond U+FFFF: MySQL takes a question mark instead, and doesn't say so. */
 const UNNAMEABLE = /[\0\u{10000}-\u{10ffff}]/u;
 
-/** `null` where it isn't a name: empty parts, a quote left open, more than two parts. */
+/** `null` if it isn't a name: empty parts, a quote left open, more than two parts. */
 export function parseTableName(text: string): WrittenName | null {
   const first = readPart(text, 0);
   if (first === null) return null;

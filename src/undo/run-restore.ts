@@ -66,7 +66,7 @@ export interface RestoreReport extends ReattachReport {
  * Rejects with UNDROP_NO_SUCH_HELD, UNDROP_AMBIGUOUS, UNDROP_NOT_RESTORABLE, UNDROP_TORN,
  * UNDROP_NO_ORIGIN, UNDROP_BAD_TARGET, UNDROP_SCHEMA_MISSING, UNDROP_NAME_TAKEN,
  * UNDROP_STATISTICS_LEFT, UNDROP_NOT_HELD, UNDROP_BUSY or UNDROP_MISSING_RIGHT; then nothing was
- * changed. Where the connection breaks, the same request goes on from where it was.
+ * changed. If the connection breaks, the same request goes on from where it was.
  */
 export async function restore(pool: ServicePool, request: RestoreRequest): Promise<RestoreReport> {
   const planned = await plan(pool, request);

@@ -22,7 +22,7 @@ const MAIN = join(PROJECT, 'build/src/cli/main.js');
 export interface StartDoors {
   /** `undrop serve` with that environment; resolves to the exit code. */
   readonly serve: (env: NodeJS.ProcessEnv) => Promise<number>;
-  /** Throws UNDROP_CONFIG where `startProxy` would, for its variables. */
+  /** Throws UNDROP_CONFIG if `startProxy` would, for its variables. */
   readonly checkSettings: (variables: Readonly<Record<string, string>>) => void;
   /** Starts the proxy by UNDROP_* variables alone; it listens when this resolves. */
   readonly startProxy: (variables: Readonly<Record<string, string>>) => Promise<DemoProxy>;
@@ -69,7 +69,7 @@ export async function runDemoCommand(
 
 /**
  * The UNDROP_* variables of the demo that runs on this machine, for commands typed beside it with
- * nothing configured; none where no demo runs.
+ * nothing configured; none if no demo runs.
  */
 export async function demoVariables(): Promise<Readonly<Record<string, string>>> {
   const demo = await findDemo();

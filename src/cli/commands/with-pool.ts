@@ -34,8 +34,8 @@ const INSTEAD = {
 } as const;
 
 /**
- * Gives `work` a pool on the first upstream that answers; the error of the last where none does,
- * `refusedAs` (default: UNDROP_ACCOUNT) where one refuses the account, UNDROP_MISSING_RIGHT where
+ * Gives `work` a pool on the first upstream that answers; the error of the last if none does,
+ * `refusedAs` (default: UNDROP_ACCOUNT) if one refuses the account, UNDROP_MISSING_RIGHT if
  * it refuses what `work` does.
  */
 export async function withPool<T>(

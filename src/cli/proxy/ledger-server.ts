@@ -68,7 +68,7 @@ export class LedgerServerKeeper {
     this.#watching = this.#watch();
   }
 
-  /** max_connections of the server; null where none has answered yet. */
+  /** max_connections of the server; null if none has answered yet. */
   get connectionsMax(): number | null {
     return this.#at?.connectionsMax ?? null;
   }

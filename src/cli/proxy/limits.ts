@@ -11,7 +11,7 @@ import { type ConnectionLimit, LocalConnectionLimit } from '../../session/connec
 /** Open files that are no session's: service connections, listeners, the log. */
 const OTHER_FILES = 64;
 
-/** Sessions that fit, each with a socket on either side; no limit where none is known. */
+/** Sessions that fit, each with a socket on either side; no limit if none is known. */
 export function sessionsByOpenFiles(filesMax: number = openFilesMax()): number {
   return Math.max(1, Math.floor((filesMax - OTHER_FILES) / 2));
 }
@@ -47,7 +47,7 @@ export function autoWorkers(cores: number): number {
 
 /**
  * Service connections of each worker, beside one that can't wait; the first process has the
- * smallest number. `serverMax`: max_connections of the server; null where it isn't known.
+ * smallest number. `serverMax`: max_connections of the server; null if it isn't known.
  */
 export function serviceConnectionsOf(workers: number, serverMax: number | null): number {
   if (serverMax === null) return SERVICE_CONNECTIONS_MIN;

@@ -43,7 +43,7 @@ interface WorkersOptions {
   onHeld(): void;
   /** One dies soon after each of its starts: there is no sense in another. */
   onCrashLoop(error: UndropError): void;
-  /** Null where it isn't known. */
+  /** Null if it isn't known. */
   serverConnectionsMax(): number | null;
 }
 

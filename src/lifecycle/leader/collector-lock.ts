@@ -112,12 +112,14 @@ export async function findStrangers(pool: ServicePool): Promise<readonly string[
 export interface TakenLock {
   /** As SQL: 1 while this very connection, or the one of `threadId`, has it. */
   isOurs(threadId?: number): SQLQuery;
-  /** The same, and the row says so still. Where it is lost, with 1146 or 1049. */
+  /**
+   * The same, and the row says so still. Fails with 1146 or 1049 if the row is lost with its table.
+   */
   readonly isLed: SQLQuery;
   release(): Promise<void>;
 }
 
-/** `seen`: just now. Null where somebody was faster. `nonce`: 32 hex digits that nobody knows. */
+/** `seen`: just now. Null if somebody was faster. `nonce`: 32 hex digits that nobody knows. */
 export async function takeLock(
   connection: TaskConnection,
   server: ServerFacts,
@@ -160,7 +162,7 @@ function takingText(name: string, isOurs: SQLQuery, server: ServerFacts): readon
   ];
 }
 
-/** Makes the table where it is missing. */
+/** Creates the table if it is missing. */
 async function claim(
   connection: ServiceConnection,
   server: ServerFacts,

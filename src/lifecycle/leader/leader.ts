@@ -37,7 +37,7 @@ export interface Lease {
   readonly connection: ServicePool;
   /**
    * Waits `delayMs`, or until `signal` is aborted, and keeps the lock meanwhile. Rejects with
-   * UNDROP_NOT_COLLECTOR where the lock is gone.
+   * UNDROP_NOT_COLLECTOR if the lock is gone.
    */
   idle(delayMs: number, signal: AbortSignal): Promise<void>;
 }
