@@ -13,7 +13,7 @@ import type { Counters } from '../../metrics.js';
 import { newHoldId } from '../../names/hold-name.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
-import type { CertificateAndKey } from '../../session/login/self-signed.js';
+import type { CertificateAndKey } from '../../session/login/certificates.js';
 import { openProxyTls } from '../../session/login/tls.js';
 import type { ProxySettings } from '../settings.js';
 import { takeSignals } from '../signals.js';
