@@ -36,8 +36,8 @@ export function formatHeldList(rows: readonly HeldTable[], width: number | null)
       cells: rows.map(({ byteEstimate }) => formatBytes(byteEstimate)),
     },
   ];
-  const remarks = [...rows.flatMap(formatUnseen), ...rows.flatMap(formatTorn)];
-  return [layOut(columns, width), ...remarks].join('');
+  const notes = [...rows.flatMap(formatUnseen), ...rows.flatMap(formatTorn)];
+  return [layOut(columns, width), ...notes].join('');
 }
 
 function formatUnseen(row: HeldTable): readonly string[] {
