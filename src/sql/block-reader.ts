@@ -7,8 +7,7 @@
  */
 import type { Token } from './lex/lexer.js';
 import type { TokenStream } from './lex/token-stream.js';
-import type { Statement } from './next-statement.js';
-import { NAMES_MAX, STATEMENTS_MAX } from './reading.js';
+import { NAMES_MAX } from './reading.js';
 
 const DEPTH_MAX = 100;
 const HEAD_TOKENS_MAX = 24;
@@ -24,21 +23,9 @@ export const OPENERS = ['BEGIN', 'IF', 'CASE', 'LOOP', 'WHILE', 'REPEAT', 'FOR']
 
 type Opener = (typeof OPENERS)[number];
 
-/**
- * Where the statements in the block go, those in blocks within it as well; null: nobody asks, as in
- * the body of a stored program.
- */
-type Collected = Statement[] | null;
-
-/** Where a statement of a body stands. */
-export interface Place {
-  readonly collected: Collected;
-  readonly depth: number;
-}
-
 /** Reads one statement of a body, up to its `;`. False: no `;` belongs behind it. */
-export function readBodyStatement(stream: TokenStream, place: Place): boolean {
-  if (place.depth > DEPTH_MAX) {
+export function readBodyStatement(stream: TokenStream, depth: number): boolean {
+  if (depth > DEPTH_MAX) {
     stream.giveUp();
     return true;
   }
@@ -50,43 +37,16 @@ export function readBodyStatement(stream: TokenStream, place: Place): boolean {
     stream.advance();
     return false;
   }
-  const inner = { ...place, depth: place.depth + 1 };
   const opener = OPENERS.find((word) => stream.isWord(word));
   const isDeclare = stream.isWord('DECLARE');
-  const isKept = place.collected !== null;
-  const { start } = stream.lexer;
-  const { drops: dropsBefore, openings: openingsBefore } = stream;
-  const isCreate = stream.isWord('CREATE');
-  const isJudged = stream.isWord(...JUDGED);
-  const tokens = isKept ? stream.keep(keptMax(stream)) : [];
-  stream.advance();
-  const begins = isJudged || (isCreate && stream.isWord('OR')) ? 1 : 0;
+  stream.advanceOverFirst();
   if (stream.isSymbol(':')) {
-    stream.keepNothing();
     stream.advance();
-    return stream.isAtStop || readBodyStatement(stream, inner);
+    return stream.isAtStop || readBodyStatement(stream, depth + 1);
   }
-  if (opener !== undefined) {
-    stream.keepNothing();
-    readStructure(stream, opener, inner);
-  } else if (isDeclare && stream.isWord('CONTINUE', 'EXIT', 'UNDO')) {
-    stream.keepNothing();
-    readHandler(stream, inner);
-  } else {
-    stream.skipToStop();
-    stream.keepNothing();
-    stream.explained += Math.min(stream.openings - openingsBefore, begins);
-    place.collected?.push({
-      shape: 'plain',
-      start,
-      end: stream.end,
-      tokens,
-      body: [],
-      hasDrop: stream.drops > dropsBefore,
-      isWhole: stream.lexer.kind !== 'error',
-      namesRecycle: stream.namesRecycle,
-    });
-  }
+  if (opener !== undefined) readStructure(stream, opener, depth + 1);
+  else if (isDeclare && stream.isWord('CONTINUE', 'EXIT', 'UNDO')) readHandler(stream, depth + 1);
+  else stream.skipToStop();
   return true;
 }
 
@@ -99,7 +59,6 @@ export function keptMax(stream: TokenStream): number {
 }
 
 /** What begins with these is read by a grammar of its own. */
-const JUDGED = ['DROP', 'PREPARE', 'EXECUTE', 'TRUNCATE', 'ALTER'];
 const READ_WHOLE = ['DROP', 'TRUNCATE', 'PREPARE', 'EXECUTE', 'DEALLOCATE'];
 
 /** `<<label>>`. */
@@ -111,7 +70,7 @@ function skipOracleLabel(stream: TokenStream): void {
 }
 
 /** `DECLARE … HANDLER FOR condition, … statement`. */
-function readHandler(stream: TokenStream, place: Place): void {
+function readHandler(stream: TokenStream, depth: number): void {
   stream.expectWord('FOR');
   do {
     // FOR or a comma, then one condition: SQLSTATE [VALUE] 'x', NOT FOUND, a name or a number.
@@ -121,11 +80,11 @@ function readHandler(stream: TokenStream, place: Place): void {
     if (isLong && stream.isWord('VALUE')) stream.advance();
     if (isLong) stream.advance();
   } while (stream.isSymbol(','));
-  if (!stream.isAtStop) readBodyStatement(stream, place);
+  if (!stream.isAtStop) readBodyStatement(stream, depth);
 }
 
 /** Reads a block; the stream stands behind the word that opens it. */
-export function readStructure(stream: TokenStream, opener: Opener, place: Place): void {
+export function readStructure(stream: TokenStream, opener: Opener, depth: number): void {
   switch (opener) {
     case 'BEGIN':
       if (stream.isWord('NOT')) {
@@ -138,13 +97,13 @@ export function readStructure(stream: TokenStream, opener: Opener, place: Place)
     case 'CASE':
       stream.expectWord('WHEN');
       stream.advance();
-      readBranches(stream, place);
+      readBranches(stream, depth);
       return;
     case 'IF':
-      readBranches(stream, place);
+      readBranches(stream, depth);
       return;
     case 'REPEAT':
-      if (!readList(stream, ['UNTIL'], place)) break;
+      if (!readList(stream, ['UNTIL'], depth)) break;
       stream.expectWord('END');
       readCloser(stream);
       return;
@@ -155,16 +114,16 @@ export function readStructure(stream: TokenStream, opener: Opener, place: Place)
       stream.advance();
       break;
   }
-  if (readList(stream, ['END'], place)) readCloser(stream);
+  if (readList(stream, ['END'], depth)) readCloser(stream);
   else stream.giveUp();
 }
 
 /** `… THEN list [ELSEIF … THEN list] [ELSE list] END …`; CASE has WHEN for ELSEIF. */
-function readBranches(stream: TokenStream, place: Place): void {
+function readBranches(stream: TokenStream, depth: number): void {
   for (;;) {
     stream.expectWord('THEN');
     stream.advance();
-    if (!readList(stream, ['ELSEIF', 'ELSIF', 'WHEN', 'ELSE', 'END'], place)) break;
+    if (!readList(stream, ['ELSEIF', 'ELSIF', 'WHEN', 'ELSE', 'END'], depth)) break;
     if (stream.isWord('END')) {
       readCloser(stream);
       return;
@@ -172,7 +131,7 @@ function readBranches(stream: TokenStream, place: Place): void {
     const isElse = stream.isWord('ELSE');
     stream.advance();
     if (!isElse) continue;
-    if (!readList(stream, ['END'], place)) break;
+    if (!readList(stream, ['END'], depth)) break;
     readCloser(stream);
     return;
   }
@@ -188,13 +147,11 @@ function readCloser(stream: TokenStream): void {
 }
 
 /** Statements with a `;` each, up to one of `ends`. False where none comes. */
-function readList(stream: TokenStream, ends: readonly string[], place: Place): boolean {
+function readList(stream: TokenStream, ends: readonly string[], depth: number): boolean {
   for (;;) {
     if (stream.isAtStop) return false;
     if (stream.isWord(...ends)) return true;
-    // More are refused: nobody asks for the rest.
-    if (place.collected !== null && place.collected.length > STATEMENTS_MAX) return false;
-    if (!readBodyStatement(stream, place)) continue;
+    if (!readBodyStatement(stream, depth)) continue;
     if (!stream.isSymbol(';')) return false;
     stream.step();
   }

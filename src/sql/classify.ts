@@ -338,34 +338,24 @@ function* statementVerdict(
         ? NOT_OURS
         : unclear('the end of the stored program was not found');
     case 'block':
-      return yield* bodyVerdict('compound', statement, source, context);
+      return bodyVerdict('compound', statement, source);
     case 'wrapped':
-      return yield* bodyVerdict('set-statement', statement, source, context);
+      return bodyVerdict('set-statement', statement, source);
     case 'plain':
       return yield* plainVerdict(statement, source, context);
   }
 }
 
-/** Of a block, and of SET STATEMENT … FOR. */
-function* bodyVerdict(
+/** The verdict on a block, or on SET STATEMENT … FOR: nothing in it can be run by itself. */
+function bodyVerdict(
   carrier: 'compound' | 'set-statement',
-  statement: Statement,
-  source: Source,
-  context: Context,
-): Reading<Verdict> {
-  const inside: Piece[] = [];
-  for (const inner of statement.body) {
-    const { start, end } = inner;
-    const verdict = yield* statementVerdict(inner, source, context);
-    inside.push({ start, end, next: null, verdict });
-  }
-  if (statement.body.length > STATEMENTS_MAX) return tooMany('statements');
-  if (statement.hides === true) return unclear('a part of the block is not understood');
-  const isOurs = inside.some(({ verdict }) => verdict.kind !== 'not-ours');
-  if (isOurs) return refused(carrier, inside);
-  if (!statement.isWhole) return unclear('its end was not found');
-  const isExplained = carrier === 'set-statement';
-  return statement.hasDrop && !isExplained ? unclear('there is a DROP in the block') : NOT_OURS;
+  { start, end, isWhole, hasOpening }: Statement,
+  { bytes }: Source,
+): Verdict {
+  if (!hasOpening) return isWhole ? NOT_OURS : unclear('its end was not found');
+  return mentionsRecycle(bytes.subarray(start, end))
+    ? { kind: 'guarded', how: 'unclear' }
+    : refused(carrier, []);
 }
 
 function* plainVerdict(statement: Statement, source: Source, context: Context): Reading<Verdict> {

@@ -17,7 +17,7 @@ import type { Sought } from './trigger-scan.js';
 
 /**
  * `program`: creates or alters a stored program; what is in its body doesn't run now. `block`: runs
- * the statements in `body`. `wrapped`: SET STATEMENT … FOR the one in `body`.
+ * the statements in it. `wrapped`: SET STATEMENT … FOR another one.
  */
 export type StatementShape = 'plain' | 'program' | 'block' | 'wrapped';
 
@@ -28,12 +28,11 @@ export interface Statement {
   readonly end: number;
   /** As many as a grammar may want to see: one is kept of a statement that can't be ours. */
   readonly tokens: readonly Token[];
-  readonly body: readonly Statement[];
   /** DROP stands directly before TABLE, TABLES, DATABASE, SCHEMA or SEQUENCE, somewhere. */
   readonly hasDrop: boolean;
-  /** A block: words of ours stand in it where none of the statements in `body` begins. */
-  readonly hides?: boolean;
-  /** It has the name of a recycle schema; of one in a block, it or one before it. */
+  /** Words that a statement of ours begins with, or one that may run such a text, stand in it. */
+  readonly hasOpening: boolean;
+  /** It has the name of a recycle schema. */
   readonly namesRecycle: boolean;
   /** Read to its end without surprise: no broken literal, no block that doesn't close. */
   readonly isWhole: boolean;
@@ -106,55 +105,56 @@ function endsInNul(bytes: Uint8Array, start: number, end: number, mode: LexMode)
 /** Reads up to the `;` behind the statement, or to the end of the text. */
 function* readStatement(stream: TokenStream, flavour: Flavour, nested: number): Reading<Statement> {
   const { start } = stream.lexer;
-  if (stream.isAtStop) return result(stream, { shape: 'plain', start, tokens: [], body: [] });
+  if (stream.isAtStop) return result(stream, { shape: 'plain', start, tokens: [] });
   const isMariaDb = flavour === 'mariadb';
   if (stream.isWord('CREATE', 'ALTER')) {
     const tokens = stream.keep(keptMax(stream));
     stream.advance();
     if (readProgramHead(stream, flavour)) {
-      if (!stream.isAtStop) readBodyStatement(stream, { collected: null, depth: 0 });
-      return result(stream, { shape: 'program', start, tokens, body: [] });
+      stream.keepNothing();
+      if (!stream.isAtStop) readBodyStatement(stream, 0);
+      return result(stream, { shape: 'program', start, tokens });
     }
     yield* stream.skippingToStop();
-    return result(stream, { shape: 'plain', start, tokens, body: [] });
+    return result(stream, { shape: 'plain', start, tokens });
   }
   const tokens = stream.keep(keptMax(stream));
   const opener = OPENERS.find((word) => stream.isWord(word));
   const isDeclare = stream.isWord('DECLARE');
   const isSet = stream.isWord('SET');
-  stream.advance();
+  stream.advanceOverFirst();
   // BEGIN alone or BEGIN WORK begins a transaction. ORACLE mode has blocks that begin with DECLARE.
   const isTransaction = opener === 'BEGIN' && (stream.isAtStop || stream.isWord('WORK'));
   if (isMariaDb && (isDeclare || (opener !== undefined && !isTransaction))) {
-    const body: Statement[] = [];
+    stream.keepNothing();
     if (isDeclare) readDeclarations(stream);
     if (isDeclare) stream.advance();
-    readStructure(stream, opener ?? 'BEGIN', { collected: body, depth: 0 });
-    const read = result(stream, { shape: 'block', start, tokens, body });
-    return { ...read, hides: stream.openings > stream.explained };
+    readStructure(stream, opener ?? 'BEGIN', 0);
+    return result(stream, { shape: 'block', start, tokens });
   }
   if (isMariaDb && isSet && stream.isWord('STATEMENT')) {
     if (nested >= NESTED_MAX || !stream.skipToWord('FOR')) {
       stream.giveUp();
-      return result(stream, { shape: 'wrapped', start, tokens, body: [] });
+      return result(stream, { shape: 'wrapped', start, tokens });
     }
     stream.advance();
-    const inner = yield* readStatement(stream, flavour, nested + 1);
-    return result(stream, { shape: 'wrapped', start, tokens, body: [inner] });
+    yield* readStatement(stream, flavour, nested + 1);
+    return result(stream, { shape: 'wrapped', start, tokens });
   }
   yield* stream.skippingToStop();
-  return result(stream, { shape: 'plain', start, tokens, body: [] });
+  return result(stream, { shape: 'plain', start, tokens });
 }
 
 function result(
   stream: TokenStream,
-  read: Pick<Statement, 'shape' | 'start' | 'tokens' | 'body'>,
+  read: Pick<Statement, 'shape' | 'start' | 'tokens'>,
 ): Statement {
   stream.keepNothing();
   if (!stream.isAtStop) stream.giveUp();
-  const { drops, namesRecycle, end } = stream;
-  const { shape, start, tokens, body } = read;
+  const { drops, hasOpening, namesRecycle, end } = stream;
+  const { shape, start, tokens } = read;
   const isWhole = !stream.isBroken && stream.lexer.kind !== 'error';
   // One by one: to spread `read` takes several times as long, and texts have 100,000 statements.
-  return { shape, start, tokens, body, end, hasDrop: drops > 0, namesRecycle, isWhole };
+  const hasDrop = drops > 0;
+  return { shape, start, tokens, end, hasDrop, hasOpening, namesRecycle, isWhole };
 }

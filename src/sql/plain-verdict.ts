@@ -8,18 +8,11 @@ import { hasPartitionVerb, parseAlterPartition } from './grammar/alter-partition
 import { parseDropTable, parseTruncate } from './grammar/drop-table.js';
 import { type TableName, takeIdentifier, takeTableName } from './grammar/table-name.js';
 import type { Source, TokenCursor } from './grammar/token-cursor.js';
+import { DROPPED_ELSE } from './lex/token-stream.js';
 import type { Statement } from './next-statement.js';
 import { NAMES_MAX, PARTITIONS_MAX } from './reading.js';
 import type { Sought } from './trigger-scan.js';
 import { NOT_OURS, refused, tooMany, unclear, type Verdict } from './verdict.js';
-
-/** What may stand behind DROP, other than what is ours. */
-const DROPPED_ELSE = new Set(
-  [
-    'TEMPORARY VIEW INDEX TRIGGER PROCEDURE FUNCTION EVENT USER ROLE SERVER TABLESPACE UNDO',
-    'LOGFILE RESOURCE SPATIAL PREPARE PACKAGE LIBRARY',
-  ].flatMap((words) => words.split(' ')),
-);
 
 export function unexplained(statement: Statement): Verdict {
   return statement.hasDrop ? unclear('there is a DROP where none is expected') : NOT_OURS;
@@ -42,7 +35,7 @@ export function dropVerdict(cursor: TokenCursor, statement: Statement, source: S
   }
   const object = cursor.peek();
   if (cursor.isWord('SEQUENCE')) return NOT_OURS;
-  if (object.kind === 'word' && DROPPED_ELSE.has(object.text)) return NOT_OURS;
+  if (object.kind === 'word' && DROPPED_ELSE.includes(object.text)) return NOT_OURS;
   if (isCut(statement.tokens)) return unclear('this DROP is not understood');
   const mayBeTable = cursor
     .rest()

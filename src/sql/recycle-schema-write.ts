@@ -48,9 +48,7 @@ export function unread(text: Uint8Array, why: string): Guarded | Unclear {
 }
 
 function isRead(statement: Statement, source: Source, options: ReadOptions): boolean {
-  const { shape, tokens, body } = statement;
-  const [inner] = body;
-  if (shape === 'wrapped') return inner !== undefined && isRead(inner, source, options);
+  const { shape, tokens } = statement;
   if (shape !== 'plain' || movesSequence(tokens, source)) return false;
   const at = tokens.findIndex((token) => token.kind !== 'symbol' || token.text !== '(');
   const head = wordAt(tokens, at);
@@ -94,9 +92,7 @@ function movesSequence(tokens: readonly Token[], { bytes, mode }: Source): boole
 /** ORACLE mode takes the first as a part of a name, which may be quoted. */
 const MOVES_SEQUENCE = /^.?(?:nextval|setval).?$/i;
 
-function isTableless({ shape, tokens, body, isWhole }: Statement): boolean {
-  const [inner] = body;
-  if (shape === 'wrapped') return inner !== undefined && isTableless(inner);
+function isTableless({ shape, tokens, isWhole }: Statement): boolean {
   if (shape !== 'plain') return false;
   if (tokens.length === 0) return isWhole;
   const head = wordAt(tokens, 0);

@@ -48,7 +48,7 @@ export interface Refused {
   readonly ifExists?: boolean;
   /** Of CREATE OR REPLACE of a table or a sequence, where it was read to its end. */
   readonly replacement?: Replacement;
-  /** The statements of a multi-statement text or of a block, or the one that is wrapped. */
+  /** The statements of a multi-statement text, or the one that is prepared. */
   readonly statements: readonly Piece[];
   /** Of a text that is executed by PREPARE or EXECUTE IMMEDIATE: what the server makes it of. */
   readonly source?: DynamicSource;
@@ -198,6 +198,8 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
         const isRecycled = verdict.schema !== null && isRecycleNameIn(verdict.schema);
         return isRecycled || protect.has(verdict.carrier);
       }
+      // What is in a block, or under SET STATEMENT, isn't read.
+      if (verdict.statements.length === 0) return protect.size > 0;
       return verdict.statements.some((piece) => isProtected(piece.verdict, protect));
     default:
       return assertNever(verdict);

@@ -120,7 +120,7 @@ function byOtherCarrier(
   facts: UserFacts | null,
   options: DispatchOptions,
 ): Promise<Interception> {
-  const { carrier, source, statements } = verdict;
+  const { carrier, source } = verdict;
   if (source !== undefined) return dynamic(taken, { ...verdict, source }, options);
   const { schema, ifExists = false, replacement } = verdict;
   if (schema !== null && carrier === 'drop-database') {
@@ -136,12 +136,7 @@ function byOtherCarrier(
     return refusedIfValid(taken, notDone(HOW[carrier], namesIn(verdict)), options);
   }
   if (carrier !== 'compound') return refused(notDone(HOW[carrier], namesIn(verdict)), options);
-  const isUnseen = statements.some((piece) => piece.verdict.kind === 'dynamic');
-  const error = notDone(
-    isUnseen ? `${HOW.compound} that executes ${UNSEEN_TEXT}` : HOW.compound,
-    namesIn(verdict),
-    isUnseen ? SEND_LITERAL : undefined,
-  );
+  const error = notDone(HOW.compound, namesIn(verdict));
   // MariaDB calls a PREPARE of IF, LOOP and the like a syntax error, so the answer says nothing.
   const isJudged = /^\s*begin\b/i.test(taken.text.toString('latin1', 0, FIRST_WORD_BYTES));
   return isJudged ? refusedIfValid(taken, error, options) : refused(error, options);
@@ -149,12 +144,6 @@ function byOtherCarrier(
 
 /** Enough of a text to read its first word. */
 const FIRST_WORD_BYTES = 100;
-
-/** `PREPARE … FROM @v` and the like: its value then is not the one that could be asked for now. */
-const UNSEEN_TEXT =
-  'a text which only the server knows, as it comes to it, and which may be a drop';
-const SEND_LITERAL =
-  'Write that text as a literal in the statement, or send its PREPARE as a statement of its own, or use a direct connection.';
 
 async function dropTable(
   taken: Taken,

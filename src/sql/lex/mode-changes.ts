@@ -41,10 +41,7 @@ export function modeAfter(statement: Statement, bytes: Uint8Array, mode: LexMode
   const open = { flavour, versionId, inRecycle: mayBeInRecycle ? 'perhaps' : false } as const;
   // A stored program puts sql_mode back when it ends, but not what SET NAMES did.
   if (head === 'CALL' || head === 'EXECUTE') return open;
-  if (statement.shape === 'block' || statement.shape === 'wrapped') {
-    const isSame = statement.body.every((inner) => modeAfter(inner, bytes, mode) === mode);
-    return isSame && statement.isWhole ? mode : open;
-  }
+  if (statement.shape === 'block' || statement.shape === 'wrapped') return open;
   if (head === 'USE') {
     const inRecycle = statement.namesRecycle;
     return inRecycle === wasInRecycle ? mode : { ...mode, inRecycle };

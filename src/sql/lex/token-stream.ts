@@ -17,7 +17,14 @@ import type { Lexer, Token } from './lexer.js';
 /** What stands behind DROP where base tables go with it. */
 const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
 
-/** Words that `openings` looks back at. */
+/** What may stand behind DROP, other than what is ours. */
+export const DROPPED_ELSE = [
+  ...['TEMPORARY', 'VIEW', 'INDEX', 'TRIGGER', 'PROCEDURE', 'FUNCTION', 'EVENT', 'USER', 'ROLE'],
+  ...['SERVER', 'TABLESPACE', 'UNDO', 'LOGFILE', 'RESOURCE', 'SPATIAL', 'PREPARE', 'PACKAGE'],
+  'LIBRARY',
+];
+
+/** Words that `hasOpening` looks back at. */
 const OPENING = ['DROP', 'TRUNCATE', 'CREATE', 'OR', 'EXECUTE', 'PREPARE', 'SELECT'];
 
 /** An operand has to follow: `END` and `DO` are the names of columns or variables there. */
@@ -35,12 +42,8 @@ export class TokenStream {
   end: number;
   /** How often DROP stood directly before one of `DROPPABLE`. */
   drops = 0;
-  /**
-   * How often words came that a statement of ours begins with, or one that may run such a text.
-   * Those of a body are to be `explained`, as its statements are judged one by one.
-   */
-  openings = 0;
-  explained = 0;
+  /** Words came that a statement of ours begins with, or one that may run such a text. */
+  hasOpening = false;
   /** One of the tokens names a recycle schema. */
   namesRecycle = false;
   /** Every token of a statement is kept for the grammars, whatever it begins with. */
@@ -98,6 +101,13 @@ export class TokenStream {
     if (!this.isAtStop) this.step();
   }
 
+  /** Over the first word of a statement in a body: a DROP of what isn't known may be of a table. */
+  advanceOverFirst(): void {
+    const isDrop = this.isWord('DROP');
+    this.advance();
+    this.hasOpening ||= isDrop && !this.isWord(...DROPPED_ELSE);
+  }
+
   /** Goes on by one token, also over a `;`. */
   step(): void {
     this.#before = [this.#before[1], this.#before[2], this.#word];
@@ -107,7 +117,7 @@ export class TokenStream {
     if (this.end > this.#boundAt) throw new TooMuchWork();
     this.lexer.next();
     if (this.#before[2] === 'DROP' && this.isWord(...DROPPABLE)) this.drops++;
-    if (this.#isOpening) this.openings++;
+    this.hasOpening ||= this.#isOpening;
     if (this.#kept === null || this.#kept.length >= this.#keptMax) return;
     // A broken literal is kept, so that no grammar takes what stands before it for the whole.
     if (!this.isAtStop || this.lexer.kind === 'error') this.#kept.push(this.lexer.token());
