@@ -9,24 +9,17 @@
 import { assert, InvariantError } from '../../assert.js';
 import type { UndropError } from '../../errors.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
-import { isFreeByHead } from '../../sql/free-text.js';
 import type { Reading } from '../../sql/reading.js';
 import type { DropService, Interception, Taken } from '../../statements/intercepted.js';
 import { inSlices } from '../../steps/session/in-slices.js';
 import type { SessionFacts } from '../../steps/session/user-session.js';
 import { CLIENT_MULTI_STATEMENTS, hasFlag } from '../../wire/capabilities.js';
-import {
-  COM_CHANGE_USER,
-  COM_QUERY,
-  COM_SET_OPTION,
-  COM_STMT_PREPARE,
-  queryTextOffset,
-} from '../../wire/commands.js';
+import { COM_CHANGE_USER, COM_SET_OPTION } from '../../wire/commands.js';
 import { encodePacket, HEADER_BYTES, type Packet } from '../../wire/framing.js';
-import { MalformedPacketError } from '../../wire/packet-reader.js';
 import {
   type ClassifyOptions,
   classifyPacket,
+  isFree,
   isMultiStatement,
   type Observing,
   observing,
@@ -39,11 +32,9 @@ import { ChangeUser } from '../login/auth-exchange.js';
 import type { Login } from '../login/login.js';
 import { newLoginCheck } from '../login/login-check.js';
 import { WireUserSession } from '../user-session/wire-user-session.js';
-import { commandOnDrop } from './binary-protocol.js';
-import { intercept } from './dispatch.js';
+import { answerTo } from './dispatch.js';
 import { MultiStatementRun } from './multi-statement.js';
-import { type DispatchOptions, noticeForwarded, PreparedDrops } from './prepared-drops.js';
-import { commandOnName } from './text-protocol.js';
+import { type DispatchOptions, PreparedDrops } from './prepared-drops.js';
 
 export interface CommandPhaseOwner {
   readonly service: DropService;
@@ -321,22 +312,9 @@ export class CommandPhase {
 
   /** True for a long text that isn't ours; otherwise it is held as soon as there is room. */
   #letLongPass(head: Buffer): boolean {
-    if (this.#isFree(head.subarray(HEADER_BYTES))) return true;
+    if (isFree(head.subarray(HEADER_BYTES), this.#classifyOptions)) return true;
     this.#stop = { name: 'long', bytes: longBytesMax(head.readUIntLE(0, 3)) };
     return false;
-  }
-
-  #isFree(head: Buffer): boolean {
-    const { capabilities, server, multiStatements } = this.#classifyOptions;
-    const isQuery = head[0] === COM_QUERY;
-    if (isQuery && multiStatements) return false;
-    try {
-      return isFreeByHead(head.subarray(isQuery ? queryTextOffset(head, capabilities) : 1), server);
-    } catch (error) {
-      // Query attributes before the text may be longer than the head.
-      if (!(error instanceof MalformedPacketError)) throw error;
-      return false;
-    }
   }
 
   async #makeRoom(bytes: number, rest: Buffer): Promise<void> {
@@ -393,25 +371,8 @@ export class CommandPhase {
     if (isMultiStatement(taken, read)) return this.#runMultiStatement(taken, rest);
     const userSession = this.#openUserSession({ failsPrepare: taken.carrier === 'prepare' });
     const context = { ...this.#context(), ...read, userSession };
-    const interception = await this.#answerTo(taken, context);
+    const interception = await answerTo(taken, context);
     this.#settle(taken, interception, userSession.end(), rest);
-  }
-
-  async #answerTo(taken: Taken, options: DispatchOptions): Promise<Interception> {
-    const prepared = this.#prepared;
-    if (taken.carrier === 'handle') {
-      const drop = prepared.find(taken.packet.payload.readUInt32LE(1));
-      assert(drop !== null, 'the gate takes no other handle');
-      return commandOnDrop(taken.packet, drop, options);
-    }
-    if (taken.carrier === 'named') return commandOnName(taken, options);
-    // Whatever becomes of this one, it is the last that was prepared.
-    if (taken.carrier === 'prepare') prepared.onCommand(COM_STMT_PREPARE);
-    const interception = await intercept(taken, options);
-    if (taken.carrier === 'query' && interception.kind === 'forward') {
-      noticeForwarded(taken.text, interception.facts, { ...options, prepared });
-    }
-    return interception;
   }
 
   /**

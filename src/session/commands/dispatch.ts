@@ -5,7 +5,7 @@
  * Invariant: a statement that would destroy a base table never goes to the server; what can't be
  * understood and might be one is refused, and the table is still there.
  */
-import { assertNever } from '../../assert.js';
+import { assert, assertNever } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { classifying } from '../../sql/classify.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
@@ -43,13 +43,32 @@ import { objectionTo } from '../../steps/refusals/unsupported.js';
 import type { UserFacts } from '../../steps/request.js';
 import { inSlices } from '../../steps/session/in-slices.js';
 import { turnSql } from '../../steps/session/user-session-sql.js';
+import { COM_STMT_PREPARE } from '../../wire/commands.js';
 import { ER_TABLEACCESS_DENIED_ERROR } from '../../wire/server-errors.js';
 import { HELD_BYTES_MAX } from '../gate/command-gate.js';
-import { prepareDrop } from './binary-protocol.js';
-import type { DispatchOptions } from './prepared-drops.js';
-import { dynamic } from './text-protocol.js';
+import { commandOnDrop, prepareDrop } from './binary-protocol.js';
+import { type DispatchOptions, noticeForwarded } from './prepared-drops.js';
+import { commandOnName, dynamic } from './text-protocol.js';
 
-/** Handles one taken statement to its answer. Rejects where the user session broke. */
+/** Handles whatever was taken to its answer. Rejects if the user session broke. */
+export async function answerTo(taken: Taken, options: DispatchOptions): Promise<Interception> {
+  const { prepared } = options;
+  if (taken.carrier === 'handle') {
+    const drop = prepared.find(taken.packet.payload.readUInt32LE(1));
+    assert(drop !== null, 'the gate takes no other handle');
+    return commandOnDrop(taken.packet, drop, options);
+  }
+  if (taken.carrier === 'named') return commandOnName(taken, options);
+  // Whatever becomes of this one, it is the last that was prepared.
+  if (taken.carrier === 'prepare') prepared.onCommand(COM_STMT_PREPARE);
+  const interception = await intercept(taken, options);
+  if (taken.carrier === 'query' && interception.kind === 'forward') {
+    noticeForwarded(taken.text, interception.facts, options);
+  }
+  return interception;
+}
+
+/** Handles one taken statement that is no command on a prepared one. */
 export async function intercept(taken: Taken, options: DispatchOptions): Promise<Interception> {
   if (taken.refusal !== null) return refused(taken.refusal, options);
   switch (taken.carrier) {

@@ -6,6 +6,7 @@
  */
 import { UndropError } from '../../errors.js';
 import { classifying } from '../../sql/classify.js';
+import { isFreeByHead } from '../../sql/free-text.js';
 import type { KnownMode } from '../../sql/lex/lex-mode.js';
 import { type NamedStatement, readNamedStatement } from '../../sql/named-statement.js';
 import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
@@ -127,6 +128,22 @@ function* classifyText(
   const verdict = yield* classifying(text, server, read);
   if (verdict.kind !== 'disagree' && !isProtected(verdict, protect)) return null;
   return { packet, carrier, text, verdict, refusal: null };
+}
+
+/** Whether the first bytes of a command show that its text isn't ours, however it goes on. */
+export function isFree(
+  head: Buffer,
+  { capabilities, server, multiStatements }: ClassifyOptions,
+): boolean {
+  const isQuery = head[0] === COM_QUERY;
+  if (isQuery && multiStatements) return false;
+  try {
+    return isFreeByHead(head.subarray(isQuery ? queryTextOffset(head, capabilities) : 1), server);
+  } catch (error) {
+    // Query attributes before the text may be longer than the head.
+    if (!(error instanceof MalformedPacketError)) throw error;
+    return false;
+  }
 }
 
 /** Whether the words of a statement of ours are somewhere in a long text. */
