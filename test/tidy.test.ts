@@ -456,9 +456,7 @@ function startedBy({ path, strings }: SourceFile): readonly string[] {
 /** Pure rooms, and the procedures: what they need of the world they yield as effects. */
 function isPure({ path }: SourceFile): boolean {
   const isProcedure =
-    /^src\/statements\/(drop-(table|database)|truncate|partitions)\/(?!(hold-or-pass|text)\.)/.test(
-      path,
-    ) && !SERVED.test(path);
+    /^src\/statements\/[a-z-]+\/(?!(hold-or-pass|text)\.)/.test(path) && !SERVED.test(path);
   return (
     isProcedure || /^src\/(wire|sql|names|policy)\//.test(path) || /\/next-[a-z-]+\.ts$/.test(path)
   );

@@ -142,38 +142,44 @@ export function newId(): string {
   return newHoldId(Date.now(), randomBytes);
 }
 
-/** What the statement hints, and what is done where that is `destroy`. */
-interface Hints {
+interface DropHow {
+  /** What the statement says in its comments. */
   readonly hints: readonly string[];
-  /** `facts`: of a session that hints it. Default: it is refused. */
+  /** What is done if that is `destroy`; `facts`: of a session that hints it; default: a refusal. */
   readonly destroy?: (facts: UserFacts | null) => Promise<Interception>;
+  /** Default: the one for the statement. */
+  readonly procedure?: Procedure;
 }
+
+type Procedure = Parameters<typeof run>[0];
 
 /** Runs a drop that was understood. */
 export async function dropAndHold(
   drop: Omit<DropStatement, 'server' | 'session'>,
   guess: SessionGuess,
   options: InterceptOptions,
-  { hints, destroy = () => refused(notDestroyed(drop), options) }: Hints,
+  how: DropHow,
 ): Promise<Interception> {
+  const { hints, destroy = () => refused(notDestroyed(drop), options) } = how;
+  const { procedure = procedureOf(drop.statement) } = how;
   if (areForDestroying(hints)) return destroy(null);
   const { service, session, server, userSession, gtidMayBeSet, logBinMayBeOff } = options;
   const request = { ...drop, server, session };
   const seen = { guess, gtidMayBeSet, logBinMayBeOff };
-  const how = { ...service, ...seen, userSession, newId, hints };
   let result: DropResult;
   try {
-    const { empties = false, partitions } = drop.statement;
-    if (empties) result = await run(truncate(SWAP_SERVICE), request, how);
-    else if (partitions !== undefined)
-      result = await run(alterPartitions(PARTITION_SERVICE), request, how);
-    else result = await run(dropTableSteps, request, how);
+    result = await run(procedure, request, { ...service, ...seen, userSession, newId, hints });
   } catch (error) {
     if (error instanceof DestroyHinted) return destroy(error.facts);
     throw error;
   }
   const { payload, refusal, facts } = result;
   return { kind: 'answer', payload, refusal, facts, dropped: result };
+}
+
+function procedureOf({ empties = false, partitions }: DropStatement['statement']): Procedure {
+  if (empties) return truncate(SWAP_SERVICE);
+  return partitions === undefined ? dropTableSteps : alterPartitions(PARTITION_SERVICE);
 }
 
 /** The server judges the syntax, by a PREPARE that executes nothing. */

@@ -70,7 +70,10 @@ export function* know(facts: UserFacts, hints: Set<string>): Steps<void> {
 }
 
 /** The server refuses the text: asked once more, so that its words are the session's last. */
-export function* syntaxError(request: DropRequest, { judge }: Look): Steps<Reply | null> {
+export function* syntaxError(
+  request: DropRequest,
+  { judge }: Pick<Look, 'judge'>,
+): Steps<Reply | null> {
   if (judge?.kind !== 'err' || judge.errno === ER_XA_TEMP_TABLE) return null;
   if (judge.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
     return refuse(new UndropError('UNDROP_NOT_JUDGED', {}));

@@ -10,6 +10,8 @@
  */
 
 import { systemClock } from '../clock.js';
+import { UndropError } from '../errors.js';
+import { finishRestore } from '../held/finish-restore.js';
 import { forgetUnanswered, isIntentWaiting } from '../ledger/intents/waiting-intent.js';
 import { forgetIntents, recordOutcome } from '../ledger/write.js';
 import { asksForHosts, type Ruling } from '../policy/decide.js';
@@ -122,6 +124,7 @@ export class Intents {
   }
 
   async recordTargets(facts: UserFacts, tables: readonly NamedTable[]): Promise<RecordedIntent> {
+    this.#beganMs = performance.now();
     this.#logged = facts.logged;
     const ids = tables.map(() => this.#options.newId());
     const names = tables.map(({ schema, table, partition }) => {
@@ -180,11 +183,20 @@ export class Intents {
     const { pool } = this.#options;
     for (const [id, { isAnswered }] of this.#targets) {
       if (isHeld(id)) continue;
-      if (isAnswered) await resolveEnded(pool, [id]);
+      if (isAnswered) await this.#settleTarget(id);
       else await forgetUnanswered(pool, [id], { sqlLogBin: this.#logged });
       this.#targets.delete(id);
       this.#options.activeIds.delete(id);
     }
+  }
+
+  async #settleTarget(id: string): Promise<void> {
+    const { pool } = this.#options;
+    await resolveEnded(pool, [id]);
+    // It may have been put back.
+    if (await finishRestore(pool, id)) return;
+    const cause = 'its keys and triggers are still to come';
+    throw new UndropError('UNDROP_BUSY', { table: this.nameOf(id) ?? id, cause });
   }
 
   /** False where recovery has to forget them. */

@@ -13,7 +13,7 @@ const VERSIONS: Readonly<Record<string, string>> = {
 const GROUP_ID = '0195a1b2c3d070008000000000000000';
 
 export function idOf(index: number): string {
-  return `0195a1b2c3d07000800000000000000${(index + 1).toString(16)}`;
+  return `0195a1b2c3d070008${(index + 1).toString(16).padStart(15, '0')}`;
 }
 
 export function requestOf({

@@ -1,7 +1,7 @@
 /**
- * A server in memory for a statement that names one table and leaves it there: what the session
- * says of the table, turn by turn, and what the service has renamed. A test gives the answers, and
- * sees what is said and what is held at the end.
+ * A server in memory for a statement that names one table, and leaves or makes one there: what the
+ * session says of the table, turn by turn, and what the service has renamed. A test gives the
+ * answers, and sees what is said and what is held at the end.
  */
 
 import { UndropError } from '../../src/errors.js';
@@ -18,6 +18,10 @@ import { describePayload, errResult, okResult, preparedResult, rowsResult } from
 export interface TargetWorld {
   readonly server?: string;
   readonly sql: string;
+  /** A drop of the same table, if the text is none. */
+  readonly drop?: string;
+  /** The answers to its CREATEs, the last of them for all that follow; null: it breaks. */
+  readonly creates?: readonly (Result | null)[];
   /** What the session sees under the name; default: a base table. */
   readonly seenAs?: 'base' | 'temporary' | 'view' | 'missing';
   /** What the server says of the text. */
@@ -42,6 +46,9 @@ export interface TargetEnd {
   readonly held: number;
   /** How often the session was asked for its turn. */
   readonly turns: number;
+  readonly creates: number;
+  /** How many had to be held for longer. */
+  readonly kept: number;
 }
 
 const DUE = new Date('2026-03-08T12:00:00Z');
@@ -50,18 +57,26 @@ export async function endIn(
   world: TargetWorld,
   procedure: (beginning: Beginning) => Steps<Reply>,
 ): Promise<TargetEnd> {
-  const { server = 'mysql-9.7', sql, gtidNext } = world;
-  const request = requestOf({ server, sql });
+  const { server = 'mysql-9.7', sql, drop = sql, gtidNext } = world;
+  const request = { ...requestOf({ server, sql: drop }), text: Buffer.from(sql) };
   const beginning = { request, hints: new Set<string>(), gtidMayBeSet: gtidNext !== undefined };
   const memory = new Memory(world);
-  const reply = await drive(procedure(beginning), async (effect) => memory.perform(effect));
-  if (reply.kind === 'again') throw new Error(reply.because);
-  const said = describePayload(reply.payload);
-  return { said, held: reply.held.length, turns: memory.turns };
+  const end = { held: 0, turns: 0, creates: 0, kept: 0 };
+  try {
+    const reply = await drive(procedure(beginning), async (effect) => memory.perform(effect));
+    if (reply.kind === 'again') throw new Error(reply.because);
+    const said = describePayload(reply.payload);
+    return { ...end, ...memory.counts, said, held: reply.held.length };
+  } catch (error) {
+    if (error !== BROKEN) throw error;
+    return { ...end, ...memory.counts, said: BROKEN.message };
+  }
 }
 
+const BROKEN = new Error('the session broke');
+
 class Memory {
-  turns = 0;
+  readonly counts = { turns: 0, creates: 0, kept: 0 };
   readonly #world: TargetWorld;
   #takes = 0;
   #ids = 0;
@@ -83,7 +98,12 @@ class Memory {
         return this.#record(effect.targets.length);
       case 'take':
         return nth(this.#world.takes, this.#takes++) ?? { kind: 'renamed' };
+      case 'relocate':
+        return effect.tables.map(({ id, holdName }) => {
+          return { id, outcome: 'moved', holdSchema: '_undrop', holdName };
+        });
       case 'keepLonger':
+        this.counts.kept = effect.held.length;
         return effect.held;
       case 'serve':
         // Its work is made up as well.
@@ -108,6 +128,8 @@ class Memory {
       engine: 'InnoDB',
       holdUntil: DUE,
       foreignKeysIn: [],
+      foreignKeysOut: 0,
+      foreignKeysToItself: [],
       triggers: [],
       ...seen,
     }));
@@ -136,13 +158,18 @@ class Memory {
     if (text.includes('/* undrop turn ')) {
       const isDrop = / DROP PARTITION /.test(text);
       if (text.includes('IF EXISTS')) return okResult(1);
-      const turn = isDrop ? null : nth(this.#world.turns, this.turns++);
+      const turn = isDrop ? null : nth(this.#world.turns, this.counts.turns++);
       if (turn !== null && turn !== undefined) return errResult(...turn);
       return isDrop
         ? errResult(1507, 'HY000', 'Error in list of partitions to DROP')
         : errResult(1735, 'HY000', `Unknown partition '_undrop_none_' in table 't'`);
     }
     if (text.startsWith('SIGNAL')) return signalled(text);
+    if (text.startsWith('CREATE ')) {
+      const created = nth(this.#world.creates, this.counts.creates++);
+      if (created === null) throw BROKEN;
+      return created ?? okResult();
+    }
     return okResult();
   }
 

@@ -17,7 +17,7 @@ import {
   type TooMany,
   type Verdict,
 } from '../../sql/verdict.js';
-import { replaceTable } from '../../statements/create-or-replace/table.js';
+import { replaceTable } from '../../statements/create-or-replace/text.js';
 import { dropSchema } from '../../statements/drop-database/text.js';
 import { dropOrPass } from '../../statements/drop-table/hold-or-pass.js';
 import {

@@ -14,6 +14,7 @@ import { type Asked, askToDrop, waitForLocks } from '../../steps/ask-to-drop.js'
 import { know, syntaxError } from '../../steps/first-look.js';
 import { qualify } from '../../steps/names/qualify.js';
 import { ask, perform, type Steps } from '../../steps/procedure.js';
+import type { RecordedIntent } from '../../steps/record-intents.js';
 import {
   type Answer,
   answerWith,
@@ -66,8 +67,8 @@ export function* dropTable({ request: asked, hints, gtidMayBeSet }: Beginning): 
     return refuse(new UndropError('UNDROP_NOT_UNDERSTOOD', { why }));
   }
   if (look.kinds.every((kind) => kind === 'temporary')) return yield* dropTemporary(asking);
-  const drop = yield* record(asking);
-  return 'kind' in drop ? drop : yield* decideAndDrop(drop);
+  const recorded = yield* record(asking);
+  return 'kind' in recorded ? recorded : yield* dropRecorded(asking, recorded);
 }
 
 /** errno of the operating system, which MariaDB gives where a table's file is missing. */
@@ -78,7 +79,7 @@ const EE_FILENOTFOUND = 29;
  * twice for what DROP TABLE is; so it is asked for by a RENAME that can't succeed. So is 1046, if
  * nobody has judged the text: its words are the session's last then.
  */
-function* serversError(request: DropRequest, look: Look): Steps<Answer | null> {
+export function* serversError(request: DropRequest, look: Look): Steps<Answer | null> {
   const { facts, kinds } = look;
   const at = kinds.findIndex((kind) => typeof kind !== 'string');
   const failed = kinds[at];
@@ -112,25 +113,32 @@ function* dropTemporary({ request, names }: Asking): Steps<Answer> {
 /**
  * Waits until the intents are in the ledger. While they wait for somebody's lock, the session asks
  * what the lock means for the drop itself: its own FLUSH TABLES WITH READ LOCK ends it at once, and
- * for anybody else's it waits there. Where nothing can be recorded nothing is dropped; that may be
- * because the server is read-only, and then its own words are the answer.
+ * for anybody else's it waits there.
  */
-function* record(asking: Asking): Steps<Drop | Reply> {
-  const { facts, look } = asking;
+function* record(asking: Asking): Steps<RecordedIntent | Reply> {
+  const { facts } = asking;
   // An error would use the session's GTID up.
   const wasStuck = facts.gtidNext === null && (yield* perform('isRecordingStuck', {}));
   if (wasStuck) {
     const ended = yield* askToDrop(asking, namesOf(asking));
     if (ended?.kind === 'answer') return ended;
   }
-  const recorded = yield* perform('record', { facts, wasStuck });
+  return yield* perform('record', { facts, wasStuck });
+}
+
+/**
+ * If nothing could be recorded nothing is dropped; that may be because the server is read-only, and
+ * then its own words are the answer.
+ */
+export function* dropRecorded(asking: Asking, recorded: RecordedIntent): Steps<Reply> {
+  const { facts, look, request } = asking;
   const { intent, intentError, rulings } = recorded;
   if (intent === null) {
     return (yield* askToDrop(asking, namesOf(asking))) ?? refuse(intentError);
   }
-  const hides = hidesDirectories(facts, asking.request.server);
+  const hides = hidesDirectories(facts, request.server);
   const stay = hides ? yield* perform('stays', { tables: intent.tables }) : look.stay;
-  return { ...asking, intent, rulings, stay };
+  return yield* decideAndDrop({ ...asking, intent, rulings, stay });
 }
 
 /** Those that DROP needs a right on, and a lock. */

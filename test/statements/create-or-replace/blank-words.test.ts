@@ -1,8 +1,8 @@
 /** CREATE OR REPLACE without its words: what is left replaces nothing, and has every offset. */
 import { describe, expect, test } from '@jest/globals';
-import { blankWords } from '../../src/statements/create-or-replace/table.js';
-import { lexMode } from '../sql/describe-verdict.js';
-import { classify } from '../support/classify.js';
+import { blankWords } from '../../../src/statements/create-or-replace/text.js';
+import { lexMode } from '../../sql/describe-verdict.js';
+import { classify } from '../../support/classify.js';
 
 const SINGLE = { multiStatements: false };
 const mode = lexMode('mariadb-11.8');

@@ -1,0 +1,195 @@
+/**
+ * A CREATE OR REPLACE of a table or a sequence (MariaDB), from top to bottom: the server judges the
+ * client's own text by a PREPARE; the text runs without the words OR REPLACE, and says 1050 if
+ * anything has the name; that is held like a dropped table, and the text runs again. Its answer is
+ * the client's. If another session was faster to take the name, what it has made is held as well.
+ *
+ * Invariants: the text that runs replaces nothing. If the statement fails, what it took is back
+ * under its name, or held for UNDROP_HOLD at least; until it ends, the intents stay intents, so
+ * that the collector leaves their tables, however soon they are due.
+ */
+import { assert } from '../../assert.js';
+import { UndropError } from '../../errors.js';
+import { askToDrop } from '../../steps/ask-to-drop.js';
+import { know, syntaxError } from '../../steps/first-look.js';
+import { qualify } from '../../steps/names/qualify.js';
+import { type NamedTable, serviceNames } from '../../steps/names/resolve.js';
+import { ask, perform, type Steps, serve } from '../../steps/procedure.js';
+import { listTables, notDone, notUnderstood } from '../../steps/refusals/refusals.js';
+import { type Answer, answerWith, type HeldTable, type Reply, refuse } from '../../steps/refuse.js';
+import type { DropRequest, UserFacts } from '../../steps/request.js';
+import type { Beginning } from '../../steps/run.js';
+import { inspectNames } from '../../steps/session/inspect-names.js';
+import { signalSql } from '../../steps/session/signal.js';
+import { ownLockSql, probeSql, type QualifiedName } from '../../steps/session/user-session-sql.js';
+import { decodeErr } from '../../wire/response.js';
+import {
+  DDL_FORBIDDEN,
+  ER_BAD_TABLE_ERROR,
+  ER_MAX_PREPARED_STMT_COUNT_REACHED,
+  ER_NO_SUCH_TABLE,
+  ER_TABLE_EXISTS_ERROR,
+  ER_TABLE_NOT_LOCKED,
+  ER_UPDATE_TABLE_USED,
+  ER_VIEW_INVALID,
+  GAVE_UP,
+  SAID_BY_PARSER,
+} from '../../wire/server-errors.js';
+import { dropRecorded, serversError } from '../drop-table/drop-table.js';
+import type { ReplaceService } from './service.js';
+
+/** Others that take the name are held as well; so often the text runs. */
+export const TRIES_MAX = 32;
+
+/** What is there is a table for CREATE, and none for DROP. */
+const SERVERS_OWN = 'performance_schema';
+
+const OF_PARSER: ReadonlySet<number> = new Set([
+  ...SAID_BY_PARSER,
+  ER_MAX_PREPARED_STMT_COUNT_REACHED,
+]);
+
+/**
+ * Errors after which the server has the old table still, or may have it: of a source that isn't
+ * there (the old table itself, or a view of it), of a lock that isn't had, of a KILL or a time that
+ * is over. After others that come so late it is gone.
+ */
+const KEEPS_THE_OLD: readonly number[] = [...GAVE_UP, ER_NO_SUCH_TABLE, ER_VIEW_INVALID];
+
+/** What is known once the server has taken the text. */
+interface Replacing {
+  readonly request: DropRequest;
+  readonly facts: UserFacts;
+  readonly name: QualifiedName;
+  /** The same in UTF-8. */
+  readonly table: NamedTable;
+  /** The client's text without OR REPLACE. */
+  readonly create: Buffer;
+  readonly service: ReplaceService;
+  /** What had the name, in order. */
+  readonly held: HeldTable[];
+}
+
+/** The procedure, with the text that runs and what the service account does for it. */
+export function createOrReplace(
+  what: Pick<Replacing, 'create' | 'facts' | 'service'>,
+): (beginning: Beginning) => Steps<Reply> {
+  return function* ({ request, hints }) {
+    const { facts } = what;
+    const [named] = request.statement.names;
+    assert(named !== undefined, 'one table is replaced');
+    const name = qualify(named, facts);
+    const wrong = yield* judge(request, name);
+    if (wrong !== null) return wrong;
+    const stored = serviceNames(request, facts);
+    if ('error' in stored) return refuse(stored.error);
+    const [table] = stored.tables;
+    assert(table !== undefined, 'each name is decoded');
+    yield* know(facts, hints);
+    const replacing: Replacing = { ...what, request, name, table, held: [] };
+    const end = yield* createAtLast(replacing);
+    return isOk(end) ? { ...end, held: replacing.held } : yield* takeBack(replacing, end);
+  };
+}
+
+/** The server's error for the text; null: it takes it. */
+function* judge(request: DropRequest, name: QualifiedName): Steps<Reply | null> {
+  const [judge] = yield* prepare(request.text);
+  if (judge?.kind !== 'err') return null;
+  if (!OF_PARSER.has(judge.errno)) {
+    // The server looks at tables after it has ended the transaction, and so does this.
+    const [ended] = yield* ask(probeSql(name, request));
+    if (ended?.kind === 'err' && DDL_FORBIDDEN.includes(ended.errno)) return answerWith(ended);
+  }
+  return yield* syntaxError(request, { judge });
+}
+
+function prepare(text: Uint8Array) {
+  return perform('user', { commands: [{ kind: 'prepare', text }], renames: false });
+}
+
+/** If the session breaks meanwhile, nothing of what is held goes sooner than by UNDROP_HOLD. */
+function* createAtLast(replacing: Replacing): Steps<Answer> {
+  const { create, request, service, table, held } = replacing;
+  let refusal: UndropError | null = null;
+  try {
+    for (let tries = 1; tries <= TRIES_MAX; tries++) {
+      const [said] = yield* ask(create);
+      assert(said?.kind === 'ok' || said?.kind === 'err', 'CREATE answers OK or ERR');
+      const isTaken = said.kind === 'err' && said.errno === ER_TABLE_EXISTS_ERROR;
+      if (!isTaken || table.schema.toLowerCase() === SERVERS_OWN) return answerWith(said);
+      if (tries > 1) yield* serve(() => service.pause());
+      const reply = tries < TRIES_MAX ? yield* hold(replacing) : null;
+      if (reply?.kind === 'again') refusal = reply.otherwise;
+      if (reply?.kind !== 'answer') continue;
+      held.push(...reply.held);
+      if (!isOk(reply) && !isInPassing(reply)) return reply;
+    }
+  } catch (error) {
+    yield* keepLonger(replacing);
+    throw error;
+  }
+  const params = { tables: listTables(request.statement.names), times: TRIES_MAX };
+  return refuse(refusal ?? new UndropError('UNDROP_CHANGED_MEANWHILE', params));
+}
+
+/** What has the name is held, unless it is gone by then. */
+function* hold({ request, facts, name, table }: Replacing): Steps<Reply> {
+  const [own] = yield* prepare(ownLockSql(name, request));
+  if (own?.kind === 'err' && own.errno === ER_TABLE_NOT_LOCKED) {
+    const how = 'by CREATE OR REPLACE under LOCK TABLES';
+    return refuse(notDone(how, listTables(request.statement.names), 'UNLOCK TABLES first.'));
+  }
+  const judged = { ...request, wasJudged: true };
+  const look = yield* inspectNames(judged, { gtidMayBeSet: false, isAlone: true });
+  const wrong = yield* serversError(request, look);
+  if (wrong !== null) return wrong;
+  if (look.kinds.includes('temporary')) {
+    return refuse(notUnderstood('a temporary table has the name of the table that it replaces'));
+  }
+  const asking = { request, look, names: [name], facts };
+  const targets = [table];
+  const recorded = yield* perform('recordTargets', { facts, targets });
+  if (recorded.intent !== null) return yield* dropRecorded(asking, recorded);
+  // A lock that the service doesn't wait for is waited for by the session.
+  const ended = yield* askToDrop(asking, [{ name, isBase: look.kinds.includes('base') }]);
+  if (ended !== null) return ended;
+  return yield* dropRecorded(asking, yield* perform('recordTargets', { facts, targets }));
+}
+
+function isOk({ payload }: Answer): boolean {
+  return payload[0] === 0x00;
+}
+
+/** What had the name is gone, or changes: what has it now is for CREATE to say. */
+function isInPassing({ payload, refusal }: Answer): boolean {
+  if (refusal !== null) return refusal.code === 'UNDROP_CHANGED_MEANWHILE';
+  return decodeErr(payload).errno === ER_BAD_TABLE_ERROR;
+}
+
+function keepLonger({ held, facts: { logged } }: Replacing) {
+  return perform('keepLonger', { held, logged });
+}
+
+/**
+ * The new table could not be made. The first that had the name gets it back if the server would
+ * have left it: who took the name meanwhile would natively have waited.
+ */
+function* takeBack(replacing: Replacing, failed: Answer): Steps<Answer> {
+  const { request, service, table } = replacing;
+  // First of all, as nothing but this statement's life keeps it from being collected.
+  const held = yield* keepLonger(replacing);
+  const [first, ...others] = held;
+  const { errno, message } = decodeErr(failed.payload);
+  const isToCome = failed.refusal === null && KEEPS_THE_OLD.includes(errno);
+  if (first === undefined || !isToCome) return { ...failed, held };
+  const tables = listTables(request.statement.names);
+  const isBack = yield* serve((pool) => service.putBack(pool, { id: first.id, tables }));
+  if (!isBack) return { ...failed, held };
+  const isOfItself = message.includes(`'${table.schema}.${table.table}'`);
+  if (errno !== ER_NO_SUCH_TABLE || !isOfItself) return { ...failed, held: others };
+  const words = `Table '${table.table}' is specified twice, both as a target for 'CREATE' and as a separate source for data`;
+  const signal = { errno: ER_UPDATE_TABLE_USED, sqlState: 'HY000', message: words };
+  const [said] = yield* ask(signalSql(signal));
+  return { ...(said?.kind === 'err' ? answerWith(said) : failed), held: others };
+}

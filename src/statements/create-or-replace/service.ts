@@ -1,0 +1,53 @@
+/**
+ * What the service account does for a CREATE OR REPLACE that fails: it gives the table that was to
+ * be replaced its name back.
+ */
+import { systemClock } from '../../clock.js';
+import { UndropError } from '../../errors.js';
+import { problemsOf } from '../../held/finish-restore.js';
+import type { Log } from '../../log.js';
+import { resolveEnded } from '../../recovery/resolve-intents.js';
+import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { rootCause } from '../../steps/refusals/root-cause.js';
+import { isFateUnknown, restore } from '../../undo/run-restore.js';
+
+/** Between two tries of a CREATE whose name others take. */
+const PAUSE_MS = 20;
+
+export interface ReplaceService {
+  /**
+   * False: it stays held, as somebody has its name or the server says why not. Rejects with
+   * UNDROP_FATE_UNKNOWN. `tables`: the start of a sentence.
+   */
+  putBack(
+    pool: ServicePool,
+    what: { readonly id: string; readonly tables: string },
+  ): Promise<boolean>;
+  pause(): Promise<void>;
+}
+
+export function replaceService(log: Log | undefined): ReplaceService {
+  return {
+    pause: () => systemClock.sleep(PAUSE_MS),
+    async putBack(pool, { id, tables }) {
+      try {
+        const report = await restore(pool, { target: id });
+        const problems = problemsOf(report);
+        const what = { id, table: report.restoredAs, problems };
+        if (problems.length === 0) log?.info(what, 'a table that was not replaced is back');
+        else log?.warn(what, 'a table that was not replaced is back, not whole');
+        return true;
+      } catch (error) {
+        if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+        if (isFateUnknown(error)) {
+          const cause = rootCause(error);
+          throw new UndropError('UNDROP_FATE_UNKNOWN', { tables, cause }, error);
+        }
+        log?.warn({ id, err: error }, 'a table that was not replaced stays held');
+        // The ledger may say that it is on its way back.
+        await resolveEnded(pool, [id]);
+        return false;
+      }
+    },
+  };
+}

@@ -1,0 +1,94 @@
+/**
+ * A CREATE OR REPLACE as a text (MariaDB): it is read once more by the session's own settings, and
+ * its words OR REPLACE become blanks.
+ *
+ * Invariant: without these words CREATE fails if anything has the name.
+ */
+import { classifying } from '../../sql/classify.js';
+import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
+import { clientCharsetOf, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
+import type { Replacement } from '../../sql/verdict.js';
+import {
+  listTables,
+  notDone,
+  notUnderstood,
+  SET_IF_EXISTS,
+} from '../../steps/refusals/refusals.js';
+import { objectionTo } from '../../steps/refusals/unsupported.js';
+import { hintsIn } from '../../steps/rules/hints-of-text.js';
+import { inSlices } from '../../steps/session/in-slices.js';
+import {
+  answerWith,
+  dropAndHold,
+  type Interception,
+  type InterceptOptions,
+  type Replacing,
+  readUserFacts,
+  refused,
+  type Taken,
+  unclear,
+} from '../intercepted.js';
+import { createOrReplace } from './create-or-replace.js';
+import { replaceService } from './service.js';
+
+/** Statements of ours come between. */
+const ASKS_FOR_COUNTS = /row_count|found_rows|warning_count|error_count/i;
+
+export async function replaceTable(
+  { text, ...taken }: Taken,
+  { replacement, facts: known }: Replacing,
+  options: InterceptOptions,
+): Promise<Interception> {
+  const { server, service } = options;
+  const statement = dropOf(replacement);
+  const objection = objectionTo(statement, server);
+  if (objection?.isOfSyntax) return unclear({ text, ...taken }, objection.why, options);
+  if (objection !== null) return refused(notUnderstood(objection.why), options);
+  const tables = listTables(statement.names);
+  if (ASKS_FOR_COUNTS.test(text.toString('latin1'))) {
+    const how = 'by CREATE OR REPLACE that asks for counts of the statement before';
+    return refused(notDone(how, tables), options);
+  }
+  const facts = known ?? (await readUserFacts(options));
+  if ('errno' in facts) return answerWith(facts);
+  if (facts.addsIfExists) {
+    const how = 'by CREATE OR REPLACE under sql_if_exists';
+    return refused(notDone(how, tables, SET_IF_EXISTS), options);
+  }
+  const create = blankWords(text, replacement.words);
+  const mode = modeFromSqlMode(server, facts.sqlMode, facts.charset);
+  const charset = clientCharsetOf(facts.charset);
+  const created = await inSlices(classifying(create, mode, { multiStatements: false }));
+  if (created.kind !== 'not-ours' || charset === null) {
+    return refused(notUnderstood('CREATE OR REPLACE in a form that is not known'), options);
+  }
+  const hints = hintsIn(text, facts, server);
+  if (hints === null) return refused(notUnderstood('its hints'), options);
+  const drop = { text, tail: taken.tail ?? text, statement, charset };
+  const procedure = createOrReplace({ create, facts, service: replaceService(service.log) });
+  return dropAndHold(drop, facts, options, { hints, procedure });
+}
+
+/** What is dropped; the server judges the name with the rest of the text. */
+function dropOf({ table }: Replacement): DropTableStatement {
+  return {
+    kind: 'drop-table',
+    object: 'table',
+    temporary: false,
+    ifExists: false,
+    names: [{ ...table, isDoubtful: false }],
+    wait: null,
+    restrict: false,
+    cascade: false,
+    isDoubtful: false,
+  };
+}
+
+const BLANK = 0x20;
+
+/** A copy of `text` with blanks at `words`. */
+export function blankWords(text: Uint8Array, words: Replacement['words']): Buffer {
+  const changed = Buffer.from(text);
+  for (const { start, end } of words) changed.fill(BLANK, start, end);
+  return changed;
+}
