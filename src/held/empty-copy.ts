@@ -25,16 +25,15 @@ import {
   ER_FK_FAIL_ADD_SYSTEM,
 } from '../wire/server-errors.js';
 import { addKeys, alter, dropKey, type KeyedTable } from './foreign-keys/add-keys.js';
-import { isVersioned } from './foreign-keys/read-definition.js';
-import { readTable } from './foreign-keys/read-table.js';
+import { isVersioned, readTable } from './foreign-keys/read-table.js';
 import { withOriginalNames, withRepointedKeys } from './foreign-keys/repointed.js';
 import { hasOthers } from './relocate/spare-schema.js';
 
 export interface GhostRequest {
-  /** Of the table's drop. */
+  /** The id of the table's drop. */
   readonly id: string;
   readonly source: { readonly schema: string; readonly table: string };
-  /** Of the source, where they are off it by now; null: as they are read. */
+  /** The source's keys, if they were taken off it; null: as they are read. */
   readonly keys: readonly ForeignKey[] | null;
   /** sql_log_bin of the session. */
   readonly logged: boolean;
@@ -46,7 +45,7 @@ export interface GhostTable extends KeyedTable {
   readonly logged: boolean;
   /** What the source was when the ghost was made, but for its name and AUTO_INCREMENT. */
   readonly fingerprint: string;
-  /** Of the source. */
+  /** The source's keys. */
   readonly keysOfSource: readonly ForeignKey[];
   readonly keys: readonly string[];
 }
@@ -55,7 +54,7 @@ export interface GhostTable extends KeyedTable {
  * Missing: the name isn't there, is no table, or was altered meanwhile, and is looked at again. Or
  * why it can't have a ghost, as it follows "it".
  */
-export interface NoGhost {
+interface NoGhost {
   readonly none: 'missing' | 'versioned' | (string & {});
 }
 
@@ -87,12 +86,15 @@ export async function makeGhost(
   const due = new Date(utcNow.getTime() + LEFT_MS);
   const formatted = formatHoldName({ state: 'HOLD', id, due });
   const table = server.lowerCaseTableNames === 0 ? formatted : formatted.toLowerCase();
-  const fingerprint = likenessOf(look.definition, source.table, keysOfSource, { source, server });
+  const fingerprint = fingerprintOf(look.definition, source.table, keysOfSource, {
+    source,
+    server,
+  });
   for (const schema of spareSchemasFor(logged)) {
     if (await hasOthers(pool, schema, id)) continue;
     const to = { id, schema, table };
     await createLike(pool, to, request);
-    const keys = keysOfSource.map((key) => ofTwin(key, to, { source, server }));
+    const keys = keysOfSource.map((key) => keyOfGhost(key, to, { source, server }));
     try {
       await addKeys(pool, to, keys, { logged, server });
     } catch (error) {
@@ -103,7 +105,7 @@ export async function makeGhost(
     assert(typeof made !== 'string', 'what was made a moment ago is there');
     const ghost = { ...to, logged, fingerprint, keysOfSource, keys: keys.map(({ name }) => name) };
     const found = await withOriginalNames(pool, to, made.keys ?? []);
-    if (likenessOf(made.definition, table, found, { source: to, server }) === fingerprint)
+    if (fingerprintOf(made.definition, table, found, { source: to, server }) === fingerprint)
       return ghost;
     await leaveGhost(pool, ghost);
     // Others may have altered it between the look and the copy.
@@ -121,7 +123,7 @@ export interface FingerprintOptions {
   readonly was?: Parameters<typeof withRepointedKeys>[1] & { readonly keys: readonly ForeignKey[] };
 }
 
-/** Of a table by any name; two are equal where the tables are alike. */
+/** The fingerprint of a table by any name; two are equal if the tables are alike. */
 export async function readFingerprint(
   pool: ServiceConnection,
   table: KeyedTable,
@@ -138,7 +140,7 @@ export async function readFingerprint(
       ? now
       : await withRepointedKeys(pool, was, { held: table.table, now, before: was.keys });
   return {
-    fingerprint: likenessOf(look.definition, table.table, keys, { source: table, server }),
+    fingerprint: fingerprintOf(look.definition, table.table, keys, { source: table, server }),
     keys,
   };
 }
@@ -197,12 +199,12 @@ interface Place {
 }
 
 /** The same key of the ghost: what leads to the table itself leads to the ghost. */
-function ofTwin(key: ForeignKey, to: KeyedTable, place: Place): ForeignKey {
+function keyOfGhost(key: ForeignKey, to: KeyedTable, place: Place): ForeignKey {
   const own = generatedPrefix(place.source.table);
   // Where names are folded the server made it of the folded one.
   const isMade = folded(key.name, place).startsWith(folded(own, place));
   const name = isMade ? generatedPrefix(to.table) + key.name.slice(own.length) : key.name;
-  if (!leadsToItself(key, place)) return { ...key, name };
+  if (!referencesItself(key, place)) return { ...key, name };
   return { ...key, name, parentSchema: to.schema, parentTable: to.table };
 }
 
@@ -211,7 +213,7 @@ function generatedPrefix(table: string): string {
   return `${table}_ibfk_`;
 }
 
-function leadsToItself(key: ForeignKey, place: Place): boolean {
+function referencesItself(key: ForeignKey, place: Place): boolean {
   const { schema, table } = place.source;
   return (
     folded(key.parentSchema, place) === folded(schema, place) &&
@@ -223,7 +225,7 @@ function folded(name: string, { server }: Place): string {
   return server.lowerCaseTableNames === 0 ? name : name.toLowerCase();
 }
 
-function likenessOf(
+function fingerprintOf(
   definition: string,
   table: string,
   keys: readonly ForeignKey[],
@@ -233,8 +235,8 @@ function likenessOf(
   const lines = ownDefinition(definition, table, itself.table)
     .split('\n')
     .filter((line) => !isForeignKeyLine(line))
-    .map((line) => inTwinsName(line.replace(/,$/, ''), table));
-  const like = keys.map((key) => JSON.stringify(ofTwin(key, itself, place)));
+    .map((line) => lineOfGhost(line.replace(/,$/, ''), table));
+  const like = keys.map((key) => JSON.stringify(keyOfGhost(key, itself, place)));
   // CREATE TABLE … LIKE puts those that foreign keys have made in another order.
   const indexes = lines.filter(isPlainIndex);
   const others = lines.filter((line) => !isPlainIndex(line));
@@ -246,9 +248,9 @@ function isPlainIndex(line: string): boolean {
 }
 
 /** Without the counter; a CHECK that the server named has the table's name in its own. */
-function inTwinsName(line: string, table: string): string {
+function lineOfGhost(line: string, table: string): string {
   if (line.startsWith(') ')) return line.replace(/ AUTO_INCREMENT=\d+/, '');
   const check = `  CONSTRAINT \`${table.replaceAll('`', '``')}_chk_`.toLowerCase();
   if (!line.toLowerCase().startsWith(check)) return line;
-  return `  CONSTRAINT \`twin_chk_${line.slice(check.length)}`;
+  return `  CONSTRAINT \`ghost_chk_${line.slice(check.length)}`;
 }

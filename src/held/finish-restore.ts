@@ -17,7 +17,7 @@ import {
   type ReattachOptions,
   reattach,
 } from './foreign-keys/reattach.js';
-import { type ReattachedCheck, reattachChecks } from './relocate/reattach-checks.js';
+import { type ReattachedCheck, reattachChecks } from './relocate/checks.js';
 import { findRestoring, type Place } from './restored.js';
 import { type ReattachedTrigger, reattachTriggers } from './triggers/reattach-triggers.js';
 
@@ -101,7 +101,7 @@ export async function reattachAll(
   const options: ReattachOptions = { id, origin: { schema, table }, restoredAs, detached, logged };
   const checks = await reattachChecks(pool, options);
   const keys = await tolerantly(() => reattach(pool, options));
-  // Behind the keys: what a trigger does with the rows isn't checked before they are there.
+  // After the keys: what a trigger does with the rows isn't checked before they are there.
   const triggers = await tolerantly(() => reattachTriggers(pool, options));
   const isWhole = keys.problem === null && triggers.problem === null;
   const all = [...checks, ...keys.value, ...triggers.value];

@@ -15,7 +15,7 @@ import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME, ER_DUP_KEY, ER_TABLE_EXISTS_ERROR } from '../wire/server-errors.js';
 import { readTable } from './foreign-keys/read-table.js';
 
-export interface RenamedBack {
+interface RenamedBack {
   readonly id: string;
   readonly holdSchema: string;
   readonly holdName: string;
@@ -54,15 +54,15 @@ export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<
 /** `ER_DUP_KEY` names the table in which the key is. */
 const STATISTICS = /innodb_(table|index)_stats/;
 
-/** Whether it is there, and held nowhere: by a debt that is paid it moves home. */
+/** Whether it is there, and held nowhere. A pending relocation may move it meanwhile. */
 export async function isRenamedBack(
   pool: ServicePool,
   { id, holdSchema, ...to }: Pick<RenamedBack, 'id' | 'holdSchema' | 'toSchema' | 'toTable'>,
 ): Promise<boolean> {
-  // In this order, as what moves home meanwhile would be seen in neither otherwise.
+  // In this order, because what is relocated meanwhile would be seen in neither otherwise.
   const away = await findHoldTables(pool, [holdSchema], id);
-  const home = await findHoldTables(pool, await readRecycleSchemas(pool), id);
-  if (away.length + home.length > 0) return false;
+  const recycled = await findHoldTables(pool, await readRecycleSchemas(pool), id);
+  if (away.length + recycled.length > 0) return false;
   return (await readTable(pool, { id, schema: to.toSchema, table: to.toTable })) !== 'missing';
 }
 

@@ -1,6 +1,6 @@
 /**
- * One row of the ledger: a dropped table and its way back. The lifecycle needs none of it (the name
- * says enough); people, restores and recovery do.
+ * One row of the ledger: a dropped table and its way back. The lifecycle needs none of it, because
+ * the hold name says enough; people, restores and recovery do.
  */
 import type { TableState } from '../names/hold-name.js';
 import type { Detached } from './detached/detached.js';
@@ -20,7 +20,7 @@ export type TableKind = 'base' | 'view' | 'sequence' | 'missing';
 export interface DroppingStatement {
   readonly groupId: string;
   readonly proxyId: string;
-  /** Of the user's session with the server. */
+  /** The thread id of the user's session. */
   readonly threadId: number;
   readonly user: string;
   readonly clientAddress: string;
@@ -110,3 +110,18 @@ export const TORN: Failure = {
   todo: 'torn',
   text: 'UNDROP_TORN: the server was killed amid its RENAME; some of its partitions have the hold name',
 };
+
+/** 4,096 characters take no more, however long they are. */
+const STATEMENT_TEXT_BYTES_MAX = 16_384;
+
+const STATEMENT_CHARACTERS_MAX = 4_096;
+
+/** As much of a statement as a row of the ledger has of it. */
+export function cutStatement(text: string): string {
+  return text.slice(0, STATEMENT_CHARACTERS_MAX);
+}
+
+/** As much of a statement as an intent has of it. */
+export function statementTextOf(text: Uint8Array): string {
+  return Buffer.from(text.subarray(0, STATEMENT_TEXT_BYTES_MAX)).toString();
+}

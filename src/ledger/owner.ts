@@ -23,7 +23,7 @@ export function proxyAt(
 const AT = '@';
 
 /** What `proxyAt` says of the server; null in a row of a version that didn't. */
-export function serverOf(proxyId: string): string | null {
+function serverOf(proxyId: string): string | null {
   const at = proxyId.indexOf(AT);
   return at < 0 ? null : proxyId.slice(at + AT.length);
 }

@@ -1,4 +1,4 @@
-/** Reads the ledger's rows of tables; those of whole schemas: schema-drops.ts. */
+/** Reads the ledger's rows of tables, page by page; schema-drops.ts reads those of schemas. */
 import { assert } from '../assert.js';
 import { isServerError, type Row, type ServiceConnection } from '../service/pool/pools.js';
 import {
@@ -15,7 +15,7 @@ import { parseDetached } from './detached/detached.js';
 import type { Failure, LedgerRow, LedgerState, Todo } from './entry.js';
 import { LEDGER, TODO_IN_TEXT } from './tables.js';
 
-export type RowFilter =
+type RowFilter =
   /** Every row whose table is, or may be, held. */
   | { readonly by: 'live' }
   /** Those of that id, or whose id begins so (hex digits); also ended ones. */
@@ -35,7 +35,7 @@ const ROWS_MAX = 100_000;
 const READ_DEADLINE_MS = 60_000;
 
 /**
- * Newest first; at most `rowsMax` (default 100,000), and only those behind `behind`. Without
+ * Newest first; at most `rowsMax` (default 100,000), and only those after `after`. Without
  * `texts` the long columns (statement, definition, restore script, what was taken off) are left
  * empty; default with them.
  */
@@ -44,12 +44,12 @@ export async function findRows(
   filter: RowFilter,
   options: {
     readonly rowsMax?: number;
-    readonly behind?: string | null;
+    readonly after?: string | null;
     readonly texts?: boolean;
   } = {},
 ): Promise<readonly LedgerRow[]> {
-  const { rowsMax = ROWS_MAX, behind = null, texts = true } = options;
-  const isBehind = behind === null ? sql`` : sql` AND id < ${behind}`;
+  const { rowsMax = ROWS_MAX, after = null, texts = true } = options;
+  const isAfter = after === null ? sql`` : sql` AND id < ${after}`;
   const long = texts
     ? sql`statement_text, definition, restore_script, detached`
     : sql`'' AS statement_text, NULL AS definition, NULL AS restore_script,
@@ -59,7 +59,7 @@ export async function findRows(
           table_name, kind, engine, dropped_at, user_name, client_address, row_estimate,
           byte_estimate, hold_until, pinned, state, state_since, hold_schema, hold_name, relocated,
           ${todo} AS todo, failure, sql_log_bin, row_logged, ended_at, restored_as, ${long}
-        FROM ${LEDGER} WHERE ${condition(filter)}${isBehind} ORDER BY id DESC LIMIT ${rowsMax}`;
+        FROM ${LEDGER} WHERE ${condition(filter)}${isAfter} ORDER BY id DESC LIMIT ${rowsMax}`;
   const read = async (todo: SQLQuery) => {
     const [rows = []] = await connection.run(select(todo), { deadlineMs: READ_DEADLINE_MS });
     return rows.map(asLedgerRow);
@@ -155,4 +155,19 @@ function asLedgerRow(row: Row): LedgerRow {
     endedAt: dateOrNullOf(row, 'ended_at'),
     restoredAs: textOrNullOf(row, 'restored_as'),
   };
+}
+
+export interface LedgerCursor {
+  /** The id after which the next page begins; null: at the beginning. */
+  after: string | null;
+}
+
+/** `page` was read, with room for `rowsMax`. True: there may be another. */
+export function nextPage(
+  cursor: LedgerCursor,
+  page: readonly { readonly id: string }[],
+  rowsMax: number,
+): boolean {
+  cursor.after = page.length < rowsMax ? null : (page.at(-1)?.id ?? null);
+  return cursor.after !== null;
 }

@@ -39,7 +39,7 @@ export function parseSchemaDetails(text: string): SchemaDetails {
   return details;
 }
 
-/** Of two looks what either saw, as it was seen last: a DROP that failed may have taken some. */
+/** What either look saw, as it was seen last: a DROP that failed may have taken some. */
 export function mergeParts(
   before: readonly SchemaPart[],
   now: readonly SchemaPart[],

@@ -1,16 +1,23 @@
 /**
- * The ledger's row of a DROP DATABASE: that it is under way, how far it is, what it takes to make
- * the schema anew. It stands beside the rows of the tables, which have its group id, and is in no
- * state of theirs while it is open: whatever looks for tables doesn't see it.
+ * The ledger's row of a DROP DATABASE: that it is under way, how far it is, and what it takes to
+ * create the schema again. The rows of its tables have the same group id. While the row is open its
+ * state is none of theirs, so that whatever looks for tables doesn't see it.
  *
- * Invariant: it is written before the first intent of its group and ended behind the last. So an
- * intent that is read has its open row, or the drop is over.
+ * The owner of a DROP DATABASE is the process that has the group's lock, on a connection that ends
+ * with it. It is not the user's session, which stays in the server, in its DROP, if the proxy is
+ * killed.
+ *
+ * Invariants: the row is written before the first intent of its group and ended after the last. So
+ * an intent that is read has its open row, or the drop is over. The lock is taken before the row is
+ * written, and never again for that group; so a row without a lock is an interrupted drop.
  */
-import type { Row, ServiceConnection, ServicePool } from '../service/pool/pools.js';
+
+import { assert } from '../assert.js';
+import type { Row, ServiceConnection, ServicePool, TaskConnection } from '../service/pool/pools.js';
 import { dateOf, numberOf, numberOrNullOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
-import { note, sql } from '../service/sql.js';
-import type { DroppingStatement } from './entry.js';
+import { note, type SQLQuery, sql } from '../service/sql.js';
+import { cutStatement, type DroppingStatement } from './entry.js';
 import { processlistOf, proxyAt } from './owner.js';
 import {
   formatSchemaDetails,
@@ -18,17 +25,16 @@ import {
   type SchemaDetails,
   schemaScript,
 } from './schema-details.js';
-import { cutStatement } from './statement-text.js';
 import { beforeNextTry, KNOWN_VERSION, LEDGER, ledgerUnavailable } from './tables.js';
 import { mayUnlog } from './unlogged.js';
 
 /**
  * emptying: tables are being renamed away. emptied: none was left, and the DROP may have been sent.
  */
-export type SchemaDropState = 'emptying' | 'emptied';
+type SchemaDropState = 'emptying' | 'emptied';
 
 export interface SchemaDrop extends DroppingStatement {
-  /** Of this row. */
+  /** The id of this row. */
   readonly id: string;
   /** sql_log_bin of the user's session. */
   readonly sqlLogBin: boolean;
@@ -213,15 +219,15 @@ export async function forgetSchemaDrop(
 
 /**
  * Those that are open: under way, or interrupted. Oldest first, `SCHEMA_DROPS_MAX` at most, and
- * only those behind the id `behind`.
+ * only those after the id `after`.
  */
 export async function findSchemaDrops(
   connection: ServiceConnection,
-  { behind = null }: { readonly behind?: string | null } = {},
+  { after = null }: { readonly after?: string | null } = {},
 ): Promise<readonly SchemaDropRow[]> {
-  const isBehind = behind === null ? sql`` : sql` AND id > ${behind}`;
+  const isAfter = after === null ? sql`` : sql` AND id > ${after}`;
   const [rows = []] = await connection.run(
-    sql`${OPEN_ROWS}${isBehind} ORDER BY id LIMIT ${SCHEMA_DROPS_MAX}`,
+    sql`${OPEN_ROWS}${isAfter} ORDER BY id LIMIT ${SCHEMA_DROPS_MAX}`,
   );
   return rows.map(asSchemaDropRow);
 }
@@ -269,4 +275,36 @@ function asSchemaDropRow(row: Row): SchemaDropRow {
     rowLogged: numberOf(row, 'row_logged') !== 0,
     details: definition === null ? null : parseSchemaDetails(definition),
   };
+}
+
+function lockOf(groupId: string): SQLQuery {
+  return sql`${`undrop:schema:${groupId}`}`;
+}
+
+/**
+ * Runs `work` as the owner of the group. The connection is for `work`, too; it takes no other lock
+ * on it (MySQL 5.6 has one for each session), and its end is the end of the ownership.
+ */
+export async function asGroupOwner<T>(
+  pool: ServicePool,
+  groupId: string,
+  work: (connection: TaskConnection) => Promise<T>,
+): Promise<T> {
+  return pool.task(async (connection) => {
+    // Ours for as long as it lives, and nobody's afterwards.
+    connection.discard();
+    const [rows = []] = await connection.run(
+      sql`SELECT ${note('owner', groupId)} GET_LOCK(${lockOf(groupId)}, 0) AS got`,
+    );
+    assert(numberOrNullOf(rows[0] ?? {}, 'got') === 1, 'a new group has no owner');
+    return work(connection);
+  });
+}
+
+/** Whether somebody is in the middle of it. */
+export async function hasOwner(connection: ServiceConnection, groupId: string): Promise<boolean> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('owner', groupId)} IS_FREE_LOCK(${lockOf(groupId)}) AS isFree`,
+  );
+  return numberOf(rows[0] ?? {}, 'isFree') !== 1;
 }

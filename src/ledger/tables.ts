@@ -1,15 +1,22 @@
 /**
- * Creates what undrop keeps on the server: its schemas and the ledger. Looks first and creates only
- * what is missing, as even `CREATE … IF NOT EXISTS` of what exists is written to the binary log.
- * May run twice, and from two proxies at once.
+ * The schemas and tables that undrop keeps on the server: creating, upgrading and checking them.
+ * It looks first and creates only what is missing, because even `CREATE … IF NOT EXISTS` of what
+ * exists is written to the binary log. It may run twice, and from two proxies at once.
  *
  * Invariant: no name here matches the pattern of held tables; the collector never sees them.
  */
 import { type ErrorCode, UndropError } from '../errors.js';
+import {
+  FK_ERROR_CHILD,
+  FK_ERROR_TABLES_MAX,
+  fkErrorTableName,
+  hasFkErrorTables,
+} from '../names/names.js';
 import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/recycle-schema.js';
 import { isConnectionLost } from '../service/errors.js';
 import { isServerError, type ServiceConnection, type ServicePool } from '../service/pool/pools.js';
 import { numberOf, numberOrNullOf, textOf } from '../service/row.js';
+import { versionIdOf } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 import {
   ABSENT_TABLE,
@@ -23,7 +30,6 @@ import {
   LOCK_NOT_GRANTED,
   READ_ONLY_SERVER,
 } from '../wire/server-errors.js';
-import { ensureFkErrorTables } from './fk-error-tables.js';
 
 /**
  * Version of the ledger's tables; two neighbouring versions can run side by side. There is no
@@ -37,7 +43,7 @@ const NEWEST_VERSION = LEDGER_VERSION + 1;
 export const LEDGER = ident(RECYCLE_SCHEMA, 'ledger');
 const VERSION_TABLE = ident(RECYCLE_SCHEMA, 'ledger_version');
 
-/** Of a ledger with many rows; others read and write it meanwhile. */
+/** A ledger may have many rows; others read and write it meanwhile. */
 const UPGRADE_DEADLINE_MS = 3_600_000;
 
 /** A column is missing; or `KNOWN_VERSION` found another version. */
@@ -47,7 +53,7 @@ const LEDGER_OTHER = [ER_BAD_FIELD_ERROR, ER_SUBQUERY_NO_1_ROW];
 const NOT_ALLOWED = [...ACCESS_DENIED, ...READ_ONLY_SERVER];
 
 /**
- * Behind a write that failed: resolves where it is worth one more try. Where somebody has dropped
+ * After a write that failed: resolves if it is worth one more try. If somebody has dropped
  * the ledger it is made again, empty, as at the start of a proxy; where it is another one by now
  * that is looked into. Rejects with `error` otherwise.
  */
@@ -242,8 +248,9 @@ async function completeColumns(connection: ServiceConnection): Promise<void> {
 }
 
 /**
- * Beside whoever writes to the ledger: a lock on it is waited for one second, as for any of ours,
- * so that a drop which queues behind that waits no longer; and no rows are copied under a lock.
+ * Adds a column while others write to the ledger: it waits for a lock for one second, as any
+ * statement of ours, so that a drop which queues after it waits no longer; no rows are copied under
+ * a lock.
  */
 async function addColumn(connection: ServiceConnection, column: SQLQuery): Promise<void> {
   const options = { deadlineMs: UPGRADE_DEADLINE_MS };
@@ -320,4 +327,49 @@ async function createLocal(connection: ServiceConnection): Promise<void> {
   } catch (error) {
     if (!isServerError(error, ...NOT_ALLOWED)) throw error;
   }
+}
+
+/**
+ * Creates tables of ours that can't be dropped, because another one of ours refers to them. MySQL
+ * before 8 names no parent in its error, but says a row for each parent before it, which nothing
+ * else brings: so it is asked to drop these, in the user's session. They are empty: if one is
+ * dropped after all, nothing is lost. Looks first, and may run twice.
+ */
+async function ensureFkErrorTables(
+  connection: ServiceConnection,
+  options: { readonly tolerate: readonly number[] },
+): Promise<void> {
+  const [rows = []] = await connection.run(
+    sql`SELECT ${note('look')} @@version AS version, COUNT(*) AS n FROM information_schema.TABLES
+        WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = ${FK_ERROR_CHILD}`,
+  );
+  const [row = {}] = rows;
+  const version = textOf(row, 'version');
+  const flavour = /mariadb/i.test(version) ? 'mariadb' : 'mysql';
+  if (!hasFkErrorTables({ flavour, versionId: versionIdOf(version) }) || numberOf(row, 'n') > 0)
+    return;
+  try {
+    await connection.run([...parents(), child()]);
+  } catch (error) {
+    if (!isServerError(error, ...options.tolerate)) throw error;
+  }
+}
+
+function parents(): readonly SQLQuery[] {
+  return Array.from(
+    { length: FK_ERROR_TABLES_MAX },
+    (_, index) =>
+      sql`CREATE TABLE IF NOT EXISTS ${ident(RECYCLE_SCHEMA, fkErrorTableName(index))} (
+        id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB`,
+  );
+}
+
+function child(): SQLQuery {
+  const columns = Array.from({ length: FK_ERROR_TABLES_MAX }, (_, index) => {
+    const column = ident(`id_${index + 1}`);
+    return sql`${column} INT NULL, FOREIGN KEY (${column})
+      REFERENCES ${ident(RECYCLE_SCHEMA, fkErrorTableName(index))} (id)`;
+  });
+  return sql`CREATE TABLE IF NOT EXISTS ${ident(RECYCLE_SCHEMA, FK_ERROR_CHILD)} (
+    ${sql.join(columns, ', ')}) ENGINE=InnoDB`;
 }

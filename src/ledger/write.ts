@@ -34,7 +34,7 @@ export interface DropIntent extends DroppingStatement {
     readonly table: string;
     /** Default: `holdMs` of the intent. */
     readonly hold?: HoldTime;
-    /** Of the rows of a partition: what the ledger has in place of the table. */
+    /** For the rows of a partition: what the ledger has in place of the table. */
     readonly partition?: RecordedPartition;
   }[];
 }
@@ -64,7 +64,7 @@ export interface IntentTable {
   readonly byteEstimate: number | null;
   /** What the ledger has and the hold name must say; null where there is no ledger row. */
   readonly holdUntil: Date | null;
-  /** Of other tables, as are those in. */
+  /** Keys to other tables; those in are of other tables, too. */
   readonly foreignKeysOut: number;
   /** On MySQL 8 and later in the order in which they were made. */
   readonly foreignKeysIn: readonly ForeignKeyName[];
@@ -158,7 +158,7 @@ function unavailable(cause: string): never {
   throw new UndropError('UNDROP_LEDGER_UNAVAILABLE', { server: 'the server', cause });
 }
 
-export interface DropOutcome {
+interface DropOutcome {
   readonly tables: readonly {
     readonly id: string;
     readonly holdSchema: string;
@@ -303,7 +303,7 @@ async function deleteIntents(
   return rows?.affectedRows ?? 0;
 }
 
-export interface StateChange {
+interface StateChange {
   readonly id: string;
   readonly state: LedgerState;
   readonly holdSchema?: string;
@@ -313,7 +313,7 @@ export interface StateChange {
   readonly failure?: Failure | null;
   /** `schema.table`, with state restored. */
   readonly restoredAs?: string;
-  /** Of the row. */
+  /** Whether the row is in the binary log. */
   readonly rowLogged: boolean;
   /** Changes nothing where the row is in another state by now. */
   readonly onlyFrom?: LedgerState;

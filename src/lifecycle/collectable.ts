@@ -6,9 +6,8 @@
  * table is never mistaken for a held one. Nothing is taken of a statement that has not ended: its
  * tables may be put back.
  */
-import { type LedgerCursor, nextPage } from '../ledger/cursor.js';
 import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
-import { findRows } from '../ledger/read.js';
+import { findRows, type LedgerCursor, nextPage } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
 import { LEDGER } from '../ledger/tables.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
@@ -90,12 +89,12 @@ type HeldElsewhere = Pick<Collectable, 'id' | 'schema' | 'logged'>;
 /** In every state, not in HOLD only: what is collected in its own schema stays there to the end. */
 async function readElsewhere(connection: ServiceConnection): Promise<readonly HeldElsewhere[]> {
   const found: HeldElsewhere[] = [];
-  const cursor: LedgerCursor = { behind: '' };
+  const cursor: LedgerCursor = { after: '' };
   for (let isMore = true; isMore; ) {
     const [rows = []] = await connection.run(
       sql`SELECT ${note('look')} id, hold_schema, sql_log_bin FROM ${LEDGER}
         WHERE state IN ('HOLD', 'PURGE', 'EVAC', 'DROP') AND relocated = 0
-        AND hold_schema IS NOT NULL AND id > ${cursor.behind}
+        AND hold_schema IS NOT NULL AND id > ${cursor.after}
         ORDER BY id LIMIT ${ELSEWHERE_MAX}`,
     );
     const page = rows.map((row) => ({

@@ -9,7 +9,7 @@
 import { UndropError } from '../errors.js';
 import { doesReplicate } from '../ledger/owner.js';
 import { assertLedgerKnown, ensureLedger } from '../ledger/tables.js';
-import { findOrphans } from '../recovery/orphans.js';
+import { findOrphans } from '../recovery/live-owners.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';

@@ -6,11 +6,10 @@
  * second look at that one table, which has to say that there is none.
  */
 
-import { isCertainlyAbsent } from '../held/absence.js';
+import { isCertainlyAbsent } from '../held/locate.js';
 import { findRestoring, isRestored } from '../held/restored.js';
-import { type LedgerCursor, nextPage } from '../ledger/cursor.js';
 import type { LedgerRow, LedgerState } from '../ledger/entry.js';
-import { findRows } from '../ledger/read.js';
+import { findRows, type LedgerCursor, nextPage } from '../ledger/read.js';
 import { recordOutcome, recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
@@ -23,7 +22,7 @@ import {
 } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
 
-export interface ManualChanges {
+interface ManualChanges {
   readonly restoredByHand: readonly string[];
   readonly gone: readonly string[];
 }
@@ -39,14 +38,14 @@ export async function detectManualChanges(
     readonly activeIds: ReadonlySet<string>;
     readonly log: Log;
     /** Where the last round has stopped; default: from the newest on. */
-    readonly walk?: LedgerCursor;
+    readonly cursor?: LedgerCursor;
   },
 ): Promise<ManualChanges> {
-  const { activeIds, log, walk = { behind: null } } = options;
+  const { activeIds, log, cursor = { after: null } } = options;
   // The rows before the names: a drop that ends meanwhile is then not yet among the rows.
-  const how = { rowsMax: ROWS_MAX, behind: walk.behind, texts: false };
+  const how = { rowsMax: ROWS_MAX, after: cursor.after, texts: false };
   const live = await findRows(pool, { by: 'live' }, how);
-  nextPage(walk, live, ROWS_MAX);
+  nextPage(cursor, live, ROWS_MAX);
   const rows = live.filter(({ id, state }) => state !== 'intent' && !activeIds.has(id));
   const held = await findHeld(pool, rows);
   const restoredByHand: string[] = [];
@@ -56,7 +55,7 @@ export async function detectManualChanges(
   for (const row of rows) {
     const there = held.get(row.id);
     if (there === undefined && ended++ >= ENDED_MAX) {
-      walk.behind = last;
+      cursor.after = last;
       break;
     }
     const { id, schema, table } = row;
@@ -94,11 +93,11 @@ async function follow(pool: ServicePool, row: LedgerRow, table: HoldTable): Prom
   const isSame =
     row.state === table.state && row.holdSchema === table.schema && row.holdName === table.name;
   if (isSame) return;
-  const isHome = isRecycleSchema(table.schema);
+  const isRelocated = isRecycleSchema(table.schema);
   if (row.state === 'HOLD' && table.state === 'HOLD') {
     const place = { holdSchema: table.schema, holdName: table.name };
-    const why = row.failure === null || isHome ? {} : { failure: row.failure };
-    const outcome = { id: row.id, ...place, relocated: isHome || row.relocated, ...why };
+    const why = row.failure === null || isRelocated ? {} : { failure: row.failure };
+    const outcome = { id: row.id, ...place, relocated: isRelocated || row.relocated, ...why };
     await recordOutcome(pool, { tables: [outcome], forgotten: [] });
     return;
   }
@@ -107,7 +106,7 @@ async function follow(pool: ServicePool, row: LedgerRow, table: HoldTable): Prom
     state: table.state,
     holdSchema: table.schema,
     holdName: table.name,
-    ...(isHome ? { relocated: true, failure: null } : {}),
+    ...(isRelocated ? { relocated: true, failure: null } : {}),
     rowLogged: row.rowLogged,
     onlyFrom: row.state,
   });
@@ -119,8 +118,8 @@ async function lookAgain(pool: ServicePool, row: LedgerRow): Promise<LedgerState
   if (now === undefined || now.state !== row.state || now.holdName !== row.holdName) return null;
   const schemas = new Set([now.schema, now.holdSchema ?? now.schema]);
   const away = await findHoldTables(pool, [...schemas], row.id);
-  const home = await findHoldTables(pool, await readRecycleSchemas(pool), row.id);
-  if (away.length + home.length > 0 || !(await hasLeft(pool, now))) return null;
+  const recycled = await findHoldTables(pool, await readRecycleSchemas(pool), row.id);
+  if (away.length + recycled.length > 0 || !(await hasLeft(pool, now))) return null;
   const { id, schema, table, rowLogged } = now;
   // A restore that broke off: what is still to come stays so, and is for the next one.
   if ((await findRestoring(pool, now)) !== null) {

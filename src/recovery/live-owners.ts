@@ -1,15 +1,20 @@
 /**
- * Which of the sessions that ledger rows speak of are there still: by the thread's id and the port
- * from which the server sees it come. Those of rows that replication brings are on the source.
+ * Finds out which sessions that ledger rows name are still connected: by the thread's id and the
+ * port from which the server sees it come. Rows that replication brings have theirs on the source.
+ * Rows without one are orphans: their process was killed. Orphans are looked for every few seconds,
+ * because a live table's foreign key may lead to a held one until recovery comes; so the look costs
+ * the same however many tables are held.
  */
 import { processlistOf, writtenElsewhere } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
-import type { ServicePool } from '../service/pool/pools.js';
-import { numberOf, textOf } from '../service/row.js';
+import { hasOwner } from '../ledger/schema-drops.js';
+import { LEDGER } from '../ledger/tables.js';
+import type { Row, ServicePool } from '../service/pool/pools.js';
+import { dateOf, numberOf, numberOrNullOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
 
-export interface Owned {
+interface Owned {
   readonly id: string;
   readonly proxyId: string;
   readonly threadId: number;
@@ -22,7 +27,7 @@ export interface Owned {
 const RESTART_MARGIN_MS = 60_000;
 
 /**
- * Of intents those whose statement isn't over: somebody may have taken one over, or given it back,
+ * The intents whose statement isn't over: somebody may have taken one over, or given it back,
  * between the look at the ledger and that at the sessions. Then it has another owner by now.
  */
 export async function intentsWithLiveSession(
@@ -66,4 +71,59 @@ export async function liveOwners(
   });
   const elsewhere = await writtenElsewhere(pool, rows);
   return new Set([...alive.map(({ id }) => id), ...elsewhere]);
+}
+
+/** Enough to see that there is one; recovery has walks for all of them. */
+const ROWS_MAX = 1_000;
+
+interface Open extends Owned {
+  readonly groupId: string;
+  readonly isSchema: boolean;
+}
+
+/**
+ * Ids of such rows. `activeIds`: drops that this process is in the middle of. What has just changed
+ * hands, or come to its end, is none.
+ */
+export async function findOrphans(
+  pool: ServicePool,
+  activeIds: ReadonlySet<string>,
+): Promise<readonly string[]> {
+  const open = (await readOpen(pool)).filter(({ id }) => !activeIds.has(id));
+  if (open.length === 0) return [];
+  const alive = await liveOwners(pool, open);
+  const dead = open.filter(({ id }) => !alive.has(id));
+  if (dead.length === 0) return [];
+  const now = new Map((await readOpen(pool)).map(({ id, threadId }) => [id, threadId]));
+  const left = dead.filter(({ id, threadId }) => now.get(id) === threadId);
+  const ofGroups = new Set(open.flatMap((row) => (row.isSchema ? [row.groupId] : [])));
+  const orphans: string[] = [];
+  for (const { id, groupId, isSchema } of left) {
+    // The rest of a DROP DATABASE is for whoever ends that.
+    if (!isSchema && ofGroups.has(groupId)) continue;
+    if (!isSchema || !(await hasOwner(pool, groupId))) orphans.push(id);
+  }
+  return orphans;
+}
+
+/** By the key `by_state`. Mostly there are none. */
+async function readOpen(pool: ServicePool): Promise<readonly Open[]> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('orphans')} id, group_id, proxy_id, thread_id, upstream_port, dropped_at, kind
+        FROM ${LEDGER} WHERE state IN ('intent', 'emptying', 'emptied', 'dropping')
+        LIMIT ${ROWS_MAX}`,
+  );
+  return rows.map(asOpen);
+}
+
+function asOpen(row: Row): Open {
+  return {
+    id: textOf(row, 'id'),
+    groupId: textOf(row, 'group_id'),
+    proxyId: textOf(row, 'proxy_id'),
+    threadId: numberOf(row, 'thread_id'),
+    upstreamPort: numberOrNullOf(row, 'upstream_port'),
+    droppedAt: dateOf(row, 'dropped_at'),
+    isSchema: textOf(row, 'kind') === 'schema',
+  };
 }

@@ -33,10 +33,10 @@ import { textOf } from '../service/row.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ER_CHECK_CONSTRAINT_DUP_NAME } from '../wire/server-errors.js';
 import { liveOwners } from './live-owners.js';
-import { hasNotHappened, settle } from './resolve-intents.js';
+import { hasNotHappened, resolve } from './resolve-intents.js';
 import { isTorn, keepTorn } from './torn.js';
 
-export type SchemaToPutBack = SchemaDropKey &
+type SchemaToPutBack = SchemaDropKey &
   Pick<SchemaDropRow, 'schema' | 'sqlLogBin' | 'details' | 'threadId'>;
 
 /**
@@ -51,8 +51,8 @@ export async function putSchemaBack(
   await restoreCharset(pool, drop);
   const { stay, left } = await putTablesBack(pool, drop, log);
   if (stay.length > 0) await renewHeld(pool, new Map(stay.map(({ id }) => [id, 'pinned'])));
-  const settled = await settle(pool, stay, log);
-  if (left.length + settled.left.length > 0) return false;
+  const resolved = await resolve(pool, stay, log);
+  if (left.length + resolved.left.length > 0) return false;
   if (!(await retireBarrierTable(pool, drop))) return false;
   await endOrForget(pool, drop, log);
   return true;
@@ -168,7 +168,7 @@ async function putTablesBack(
     if (became === 'torn') await keepTorn(pool, row, log);
   }
   const done: LedgerRow[] = [];
-  // Behind all names: the parent of a key may be another of them.
+  // After all names: the parent of a key may be another of them.
   for (const row of result.back) {
     if (await makeWhole(pool, row, log)) done.push(row);
     else result.left.push(row);
@@ -179,7 +179,7 @@ async function putTablesBack(
 
 /**
  * Rows, and the ids of intents whose RENAME may happen still: by a service connection that is
- * there, which is waited for a while. What is looked for behind this and isn't held never will be.
+ * there, which is waited for a while. What is looked for after this and isn't held never will be.
  */
 async function rowsWithOwners(
   pool: ServicePool,

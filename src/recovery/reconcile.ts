@@ -7,9 +7,8 @@
  *
  * Invariant: never renames a live table; touches an intent only when its owner is gone.
  */
-
 import { retryPending } from '../held/relocate/pending.js';
-import type { LedgerCursor } from '../ledger/cursor.js';
+import type { LedgerCursor } from '../ledger/read.js';
 import type { Log } from '../log.js';
 import { isRowLevelError } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
@@ -23,7 +22,7 @@ export interface ReconcileOptions {
   readonly activeIds: ReadonlySet<string>;
   readonly log: Log;
   /** Where its last round has stopped; default: at the beginning. */
-  readonly walks?: RecoveryCursors;
+  readonly cursors?: RecoveryCursors;
 }
 
 export interface ReconcileReport {
@@ -54,7 +53,7 @@ export async function reconcile(
   pool: ServicePool,
   options: ReconcileOptions,
 ): Promise<ReconcileReport> {
-  const { activeIds, log, proxyId, walks = newRecoveryCursors() } = options;
+  const { activeIds, log, proxyId, cursors = newRecoveryCursors() } = options;
   const how = { activeIds, log };
   const failures: unknown[] = [];
   const instead =
@@ -64,15 +63,17 @@ export async function reconcile(
       failures.push(error);
       return nothing;
     };
-  const { open, ...schemas } = await recoverSchemas(pool, { log, walk: walks.schemas }).catch(
+  const { open, ...schemas } = await recoverSchemas(pool, { log, cursor: cursors.schemas }).catch(
     instead(NO_SCHEMAS),
   );
   const { untouched, ...intents } = await resolveIntents(pool, {
     ...how,
-    walk: walks.intents,
+    cursor: cursors.intents,
   }).catch(instead(NO_INTENTS));
-  const debts = await retryPending(pool, { ...how, walk: walks.debts }).catch(instead(NO_DEBTS));
-  const changes = await detectManualChanges(pool, { ...how, walk: walks.changes }).catch(
+  const debts = await retryPending(pool, { ...how, cursor: cursors.debts }).catch(
+    instead(NO_DEBTS),
+  );
+  const changes = await detectManualChanges(pool, { ...how, cursor: cursors.changes }).catch(
     instead(NO_CHANGES),
   );
   const report = {
@@ -101,9 +102,9 @@ const NO_CHANGES = { restoredByHand: [], gone: [] };
 /**
  * Where the rounds of recovery are in the ledger, for each kind of rows: one round takes so many
  * rows in hand, and the next goes on after them, so that what can't be helped keeps nothing from
- * its turn. In memory only: a walk that is lost begins again.
+ * its turn. In memory only: a cursor that is lost begins again.
  */
-export interface RecoveryCursors {
+interface RecoveryCursors {
   readonly schemas: LedgerCursor;
   readonly intents: LedgerCursor;
   readonly debts: LedgerCursor;
@@ -111,8 +112,8 @@ export interface RecoveryCursors {
 }
 
 export function newRecoveryCursors(): RecoveryCursors {
-  const walk = (): LedgerCursor => ({ behind: null });
-  return { schemas: walk(), intents: walk(), debts: walk(), changes: walk() };
+  const cursor = (): LedgerCursor => ({ after: null });
+  return { schemas: cursor(), intents: cursor(), debts: cursor(), changes: cursor() };
 }
 
 /**

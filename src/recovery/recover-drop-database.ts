@@ -7,17 +7,15 @@
  * gate opened. Drops nothing, and puts tables back only into a schema that it can tell was not
  * dropped.
  */
-
 import { renewHeld } from '../held/relocate/due-times.js';
 import { findBarrierTables } from '../held/relocate/retire-barrier-table.js';
-import { type LedgerCursor, nextPage } from '../ledger/cursor.js';
-import { hasOwner } from '../ledger/intents/group-owner.js';
-import { findRows } from '../ledger/read.js';
+import { findRows, type LedgerCursor, nextPage } from '../ledger/read.js';
 import {
   endSchemaDrop,
   findSchemaDrop,
   findSchemaDrops,
   giveUpSchemaDrop,
+  hasOwner,
   SCHEMA_DROPS_MAX,
   type SchemaDropRow,
 } from '../ledger/schema-drops.js';
@@ -28,12 +26,12 @@ import { ident, note, sql } from '../service/sql.js';
 import { ER_BAD_DB_ERROR } from '../wire/server-errors.js';
 import { liveOwners } from './live-owners.js';
 import { putSchemaBack } from './put-schema-back.js';
-import { settle } from './resolve-intents.js';
+import { resolve } from './resolve-intents.js';
 
-export interface RecoveredSchemas {
+interface RecoveredSchemas {
   /** Names of schemas that are there as before. */
   readonly schemasBack: readonly string[];
-  /** Of those that are gone; their tables are held. */
+  /** Names of schemas that are gone; their tables are held. */
   readonly schemasGone: readonly string[];
   /** Ids of groups that somebody is in the middle of, or that could not be brought to an end. */
   readonly open: readonly string[];
@@ -43,24 +41,24 @@ export async function recoverSchemas(
   pool: ServicePool,
   {
     log,
-    walk = { behind: null },
+    cursor = { after: null },
   }: {
     readonly log: Log;
     /** Where the last round has stopped; default: from the oldest on. */
-    readonly walk?: LedgerCursor;
+    readonly cursor?: LedgerCursor;
   },
 ): Promise<RecoveredSchemas> {
   const schemasBack: string[] = [];
   const schemasGone: string[] = [];
   const open: string[] = [];
-  const drops = await findSchemaDrops(pool, walk);
-  nextPage(walk, drops, SCHEMA_DROPS_MAX);
+  const drops = await findSchemaDrops(pool, cursor);
+  nextPage(cursor, drops, SCHEMA_DROPS_MAX);
   for (const { id, groupId, schema } of drops) {
     if (await hasOwner(pool, groupId)) {
       open.push(groupId);
       continue;
     }
-    // Behind the look at its owner: what an owner has changed last is seen now.
+    // After the look at its owner: what an owner has changed last is seen now.
     const drop = await findSchemaDrop(pool, id);
     if (drop === null) continue;
     const ended = (await isUnderWay(pool, drop)) ? null : await tryToRecover(pool, drop, log);
@@ -110,7 +108,7 @@ async function recover(
       return [id, holdUntil.getTime() - droppedAt.getTime()] as const;
     });
     if (holds.length > 0) await renewHeld(pool, new Map(holds));
-    const { left } = await settle(pool, intents, log);
+    const { left } = await resolve(pool, intents, log);
     if (left.length > 0) return null;
     await endSchemaDrop(pool, drop);
     log.info({ groupId, schema }, 'an interrupted DROP DATABASE was done: its tables are held');

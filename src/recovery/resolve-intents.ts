@@ -7,19 +7,17 @@
  * be. An intent is forgotten only where the server says that there is no such held table, and only
  * if no service connection has taken it over since (take-over.ts).
  */
-
-import { isCertainlyAbsent } from '../held/absence.js';
 import { leaveGhostsOf } from '../held/empty-copy.js';
 import { finishRestore } from '../held/finish-restore.js';
 import { detach } from '../held/foreign-keys/detach.js';
 import { repointForeignKeys } from '../held/foreign-keys/repointed.js';
+import { isCertainlyAbsent } from '../held/locate.js';
 import { NOT_TRIED } from '../held/relocate/blockers.js';
-import { whyItStays } from '../held/relocate/data-directory.js';
 import { detachAndRelocate } from '../held/relocate/detach-and-relocate.js';
 import { renew } from '../held/relocate/due-times.js';
-import { type LedgerCursor, nextPage } from '../ledger/cursor.js';
+import { whyItStays } from '../held/relocate/relocate.js';
 import type { LedgerRow } from '../ledger/entry.js';
-import { findRows } from '../ledger/read.js';
+import { findRows, type LedgerCursor, nextPage } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
 import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
 import { type Log, silentLog } from '../log.js';
@@ -32,7 +30,7 @@ import { hasRows } from '../service/server-facts.js';
 import { intentsWithLiveSession } from './live-owners.js';
 import { isTorn, keepTorn } from './torn.js';
 
-export interface ResolvedIntents {
+interface ResolvedIntents {
   readonly completed: readonly string[];
   readonly forgotten: readonly string[];
   readonly untouched: readonly string[];
@@ -43,7 +41,7 @@ export interface ResolvedIntents {
  * this after its intent, the table is held from then on.
  */
 const LOST_MS_MIN = 60_000;
-/** So many are read at once, and behind so many tries the others wait for the next round. */
+/** So many are read at once, and after so many tries the others wait for the next round. */
 const INTENTS_MAX = 1_000;
 
 export async function resolveIntents(
@@ -52,21 +50,21 @@ export async function resolveIntents(
     readonly activeIds: ReadonlySet<string>;
     readonly log: Log;
     /** Where the last round has stopped; default: from the newest on. */
-    readonly walk?: LedgerCursor;
+    readonly cursor?: LedgerCursor;
   },
 ): Promise<ResolvedIntents> {
-  const { activeIds, log, walk = { behind: null } } = options;
+  const { activeIds, log, cursor = { after: null } } = options;
   const all = { completed: [] as string[], forgotten: [] as string[], untouched: [] as string[] };
   let tries = 0;
   for (let isMore = true; isMore && tries < INTENTS_MAX; ) {
     // Before the intents: one that ends meanwhile is among them still.
     const before = new Set(activeIds);
-    const how = { rowsMax: INTENTS_MAX, behind: walk.behind, texts: false };
+    const how = { rowsMax: INTENTS_MAX, after: cursor.after, texts: false };
     const intents = await findRows(pool, { by: 'intent' }, how);
-    isMore = nextPage(walk, intents, INTENTS_MAX);
+    isMore = nextPage(cursor, intents, INTENTS_MAX);
     if (intents.length === 0) break;
     const alive = await intentsWithLiveSession(pool, intents);
-    // Behind the intents: those of a DROP DATABASE that is read have its row until it is over.
+    // After the intents: those of a DROP DATABASE that is read have its row until it is over.
     const groupIds = intents.map(({ groupId }) => groupId);
     const groups = await openGroupsOf(pool, groupIds);
     const isOurs = ({ id, groupId }: LedgerRow) =>
@@ -74,7 +72,7 @@ export async function resolveIntents(
     const ours = intents.filter(isOurs);
     tries += ours.length;
     all.untouched.push(...intents.filter((row) => !isOurs(row)).map(({ id }) => id));
-    const { completed, forgotten, left } = await settle(pool, ours, log, { isTolerant: true });
+    const { completed, forgotten, left } = await resolve(pool, ours, log, { isTolerant: true });
     all.completed.push(...completed);
     all.forgotten.push(...forgotten);
     all.untouched.push(...left);
@@ -91,7 +89,7 @@ export async function resolveEnded(
   ids: readonly string[],
 ): Promise<readonly LedgerRow[]> {
   const own = await findRows(pool, { by: 'intent', only: ids }, { texts: false });
-  const { completed } = await settle(pool, own, silentLog);
+  const { completed } = await resolve(pool, own, silentLog);
   const rows: LedgerRow[] = [];
   for (const id of completed) {
     rows.push(...(await findRows(pool, { by: 'id', prefix: id }, { texts: false })));
@@ -107,7 +105,7 @@ const UNSEEN =
  * Completes or forgets intents that nobody is in the middle of. Where one fails it rejects; if it
  * is tolerant, that one is left and the others are gone on with.
  */
-export async function settle(
+export async function resolve(
   pool: ServicePool,
   orphans: readonly LedgerRow[],
   log: Log,
@@ -130,7 +128,7 @@ export async function settle(
   for (const row of orphans) {
     const { id, schema, table } = row;
     try {
-      result[await settleOne(pool, row, held, log)].push(id);
+      result[await resolveOne(pool, row, held, log)].push(id);
     } catch (error) {
       if (!isTolerant || !isRowLevelError(error)) throw error;
       result.left.push(id);
@@ -140,7 +138,7 @@ export async function settle(
   return result;
 }
 
-async function settleOne(
+async function resolveOne(
   pool: ServicePool,
   row: LedgerRow,
   held: ReadonlyMap<string, HoldTable>,
@@ -165,9 +163,9 @@ async function settleOne(
   }
   if (row.failure?.todo === 'restoring') await recordIntentAs(pool, row, { failure: null });
   const isHeld = table !== undefined && (await complete(pool, row, table));
-  if (isHeld) await leadTwinsKeysBack(pool, row, log);
+  if (isHeld) await repointKeysOfGhost(pool, row, log);
   // Left: its drop goes on by another connection, or somebody else has forgotten it.
-  if (!isHeld && !(await forget(pool, row, { hasTwin: held.has(twinIdOf(id)) }))) return 'left';
+  if (!isHeld && !(await forget(pool, row, { hasGhost: held.has(twinIdOf(id)) }))) return 'left';
   log.info(
     { id, table: `${schema}.${name}`, holdName: table?.name },
     isHeld ? 'completed an interrupted drop' : 'an interrupted drop had not happened',
@@ -183,8 +181,8 @@ async function recordIntentAs(
   await recordState(pool, { id, state: 'intent', ...what, rowLogged, onlyFrom: 'intent' });
 }
 
-/** Of a TRUNCATE that broke off behind its RENAME: its ghost has the name. The rows are held. */
-async function leadTwinsKeysBack(
+/** After a TRUNCATE that broke off after its RENAME the ghost has the name; the rows are held. */
+async function repointKeysOfGhost(
   pool: ServicePool,
   { id, schema, table }: LedgerRow,
   log: Log,
@@ -201,12 +199,12 @@ async function leadTwinsKeysBack(
 async function forget(
   pool: ServicePool,
   row: LedgerRow,
-  { hasTwin }: { readonly hasTwin: boolean },
+  { hasGhost }: { readonly hasGhost: boolean },
 ): Promise<boolean> {
   const { id, rowLogged, threadId, sqlLogBin } = row;
   const how = { sqlLogBin: rowLogged, ownedBy: threadId };
   if ((await forgetIntents(pool, [id], how)) === 0) return false;
-  if (hasTwin) await leaveGhostsOf(pool, id, { logged: sqlLogBin });
+  if (hasGhost) await leaveGhostsOf(pool, id, { logged: sqlLogBin });
   return true;
 }
 
@@ -214,8 +212,8 @@ async function forget(
 export async function hasNotHappened(pool: ServicePool, row: LedgerRow): Promise<boolean> {
   const name = formatHoldName({ state: 'HOLD', id: row.id, due: row.holdUntil });
   if (!(await isCertainlyAbsent(pool, row.schema, name))) return false;
-  const home = new Set([recycleSchemaFor(row.sqlLogBin), ...(await readRecycleSchemas(pool))]);
-  for (const schema of home) if (!(await isCertainlyAbsent(pool, schema, name))) return false;
+  const schemas = new Set([recycleSchemaFor(row.sqlLogBin), ...(await readRecycleSchemas(pool))]);
+  for (const schema of schemas) if (!(await isCertainlyAbsent(pool, schema, name))) return false;
   return true;
 }
 
@@ -231,7 +229,7 @@ async function findHeld(
 /** False: nothing is held; what is under the hold name was a view, and has its own name again. */
 async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Promise<boolean> {
   const { id, sqlLogBin, rowLogged } = row;
-  const isHome = isRecycleSchema(held.schema.toLowerCase());
+  const isRelocated = isRecycleSchema(held.schema.toLowerCase());
   if (held.state !== 'HOLD') {
     const { schema: holdSchema, name: holdName, state } = held;
     await recordState(pool, {
@@ -239,7 +237,7 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
       state,
       holdSchema,
       holdName,
-      relocated: isHome,
+      relocated: isRelocated,
       rowLogged,
       onlyFrom: 'intent',
     });
@@ -248,8 +246,8 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
   const outcome = { id, holdName: held.name };
   // It was made for an exchange that did not happen, or that gave it nothing. (One that is in its
   // own schema was a partition.)
-  if (row.kind === 'partition' && isHome && !(await hasRows(pool, held))) return false;
-  if (isHome) {
+  if (row.kind === 'partition' && isRelocated && !(await hasRows(pool, held))) return false;
+  if (isRelocated) {
     // A table that was emptied goes there with what binds it, in the RENAME itself.
     const there = { id, fromSchema: held.schema, holdName: held.name, table: row.table };
     const [failure = null] = await detach(pool, [there], { logged: sqlLogBin });

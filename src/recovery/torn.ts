@@ -5,8 +5,8 @@
  * until people have brought it together (docs/what-if.md). Changes the ledger only.
  */
 
+import { locateHoldTable } from '../held/locate.js';
 import { renamesInPieces } from '../held/relocate/blockers.js';
-import { locateHoldTable } from '../held/relocate/locate.js';
 import { type LedgerRow, TORN } from '../ledger/entry.js';
 import { recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
@@ -22,8 +22,8 @@ import {
 } from '../wire/server-errors.js';
 
 /**
- * Of an intent whose owner is gone and whose table is not held. Rejects where the account may not
- * look (PROCESS).
+ * Asked for an intent whose owner is gone and whose table is not held. Rejects if the account may
+ * not look (PROCESS).
  */
 export async function isTorn(pool: ServicePool, row: LedgerRow): Promise<boolean> {
   const { id, schema, table, engine, droppedAt } = row;

@@ -3,7 +3,7 @@
  * the service sees of its tables, and what rules and hints make of each.
  */
 import { UndropError } from '../errors.js';
-import { statementTextOf } from '../ledger/statement-text.js';
+import { statementTextOf } from '../ledger/entry.js';
 import { type IntentFacts, recordIntent } from '../ledger/write.js';
 import type { Ruling } from '../policy/decide.js';
 import type { Rule } from '../policy/rules.js';

@@ -5,10 +5,9 @@
 import { assertNever } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { LastingBlocker } from '../held/relocate/blockers.js';
-import { whyItStays } from '../held/relocate/data-directory.js';
 import { detachAndRelocate, moveToRecycleSchema } from '../held/relocate/detach-and-relocate.js';
 import { keepLonger } from '../held/relocate/due-times.js';
-import type { Relocation } from '../held/relocate/relocate.js';
+import { type Relocation, whyItStays } from '../held/relocate/relocate.js';
 import { readSessionLocks } from '../ledger/intents/session-locks.js';
 import type { IntentTable } from '../ledger/write.js';
 import { LockWaitBudget } from '../service/pool/statement-timeout.js';

@@ -6,7 +6,8 @@
  * Invariant: the names on the server say which tables are held and in which state; the ledger only
  * adds to that.
  */
-import { isCertainlyAbsent } from '../held/absence.js';
+
+import { isCertainlyAbsent } from '../held/locate.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { formatHoldName, idTimeMs, parseHoldName, type TableState } from '../names/hold-name.js';

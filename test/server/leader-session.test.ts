@@ -5,8 +5,7 @@
  */
 import { expect, jest } from '@jest/globals';
 import { systemClock } from '../../src/clock.js';
-import { createTrigger } from '../../src/held/triggers/create-trigger.js';
-import { showTriggers } from '../../src/held/triggers/show-triggers.js';
+import { createTrigger, showTriggers } from '../../src/held/triggers/definition.js';
 import type { HeldTrigger } from '../../src/ledger/detached/triggers.js';
 import { leadWhenever } from '../../src/lifecycle/leader/leader.js';
 import { silentLog } from '../../src/log.js';

@@ -3,7 +3,7 @@
  * within seconds, not at its next look; and the look for such drops reads nothing of held tables.
  */
 import { expect, jest } from '@jest/globals';
-import { findOrphans } from '../../src/recovery/orphans.js';
+import { findOrphans } from '../../src/recovery/live-owners.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
 import { inLanes } from '../support/lanes.js';
 import { testOnOne } from '../support/on-one-server.js';

@@ -167,9 +167,9 @@ describe.each(testServers())('recovery on $name', (server) => {
 
   /** As one proxy does, time and again. */
   async function recoverTimes(times: number, pool = own.pool): Promise<void> {
-    const walks = newRecoveryCursors();
+    const cursors = newRecoveryCursors();
     const activeIds = new Set<string>();
-    const options = { proxyId: PROXY_ID, activeIds, log: silentLog, walks };
+    const options = { proxyId: PROXY_ID, activeIds, log: silentLog, cursors };
     for (let round = 0; round < times; round++) await reconcile(pool, options);
   }
 

@@ -5,9 +5,9 @@
 import { expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import { detachAndRelocate } from '../../src/held/relocate/detach-and-relocate.js';
-import { asGroupOwner } from '../../src/ledger/intents/group-owner.js';
 import { findRows } from '../../src/ledger/read.js';
 import {
+  asGroupOwner,
   findSchemaDrops,
   giveUpSchemaDrop,
   leaveSchemaDrop,

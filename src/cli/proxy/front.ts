@@ -3,7 +3,7 @@
  * with. A worker has the same, and asks the first process for each connection.
  */
 import { systemClock } from '../../clock.js';
-import { PendingRelocator } from '../../held/relocate/pending-relocator.js';
+import { PendingRelocator } from '../../held/relocate/pending.js';
 import type { Log } from '../../log.js';
 import { newCounters } from '../../metrics.js';
 import type { Rule } from '../../policy/rules.js';

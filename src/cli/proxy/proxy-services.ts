@@ -47,9 +47,9 @@ export class ProxyServices {
   readonly #stopping = new AbortController();
   #recovering: Promise<void> | undefined;
   #collector: Collector;
-  readonly #walks = newRecoveryCursors();
+  readonly #cursors = newRecoveryCursors();
   readonly #reconcile = serialize((pool: ServicePool, options: ReconcileOptions) =>
-    reconcile(pool, { walks: this.#walks, ...options }),
+    reconcile(pool, { cursors: this.#cursors, ...options }),
   );
   readonly #lastSeen: LastSeen;
 

@@ -13,8 +13,7 @@ import { runWithTimeout, type TryOptions } from '../../service/pool/statement-ti
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
 import { ALGORITHM_NOT_SUPPORTED } from '../../wire/server-errors.js';
-import { type PlainIndex, readIndexes } from './read-definition.js';
-import { readTable } from './read-table.js';
+import { type PlainIndex, readIndexes, readTable } from './read-table.js';
 
 export interface KeyedTable {
   readonly id: string;

@@ -32,9 +32,8 @@ import { readServerFacts, type ServerFacts } from '../../service/server-facts.js
 import type { RelocateTable } from '../relocate/relocate.js';
 import { dropTriggers, type FoundTriggers, findTriggers } from '../triggers/detach-triggers.js';
 import { alter, dropKey } from './add-keys.js';
-import { toOriginalParent } from './original-parent.js';
 import { readTable } from './read-table.js';
-import { repointForeignKey } from './repoint.js';
+import { repointForeignKey, toOriginalParent } from './repoint.js';
 
 /** For each table what is in the way, or null. Does not reject. */
 export async function detach(
@@ -107,7 +106,7 @@ async function planFor(
     findChildren(pool, table, context.server),
     findTriggers(pool, table, context),
   ]);
-  // Behind the looks: what these don't find, as another proxy has it off already, is recorded.
+  // After the looks: what these don't find, because another proxy has taken it off, is recorded.
   const [row] = await findRows(pool, { by: 'id', prefix: id });
   // A view is put back by whoever relocates it.
   if (typeof look === 'string') return null;

@@ -1,12 +1,15 @@
-/** What a table is made of now: its definition and its foreign keys, in one round trip. */
-import type { ForeignKey } from '../../ledger/detached/detached.js';
+/**
+ * Reads the definition of a table, and the foreign keys and plain indexes in the text of SHOW
+ * CREATE TABLE, as the four servers print it for a session of ours: one a line, names in backticks.
+ * Keys are null if a line isn't understood: then nothing may be taken off.
+ */
+import { type ForeignKey, KEY_ACTIONS, type KeyAction } from '../../ledger/detached/detached.js';
 import { isServerError, type ServiceConnection } from '../../service/pool/pools.js';
 import { textOf } from '../../service/row.js';
 import { ident, note, sql } from '../../service/sql.js';
 import { ABSENT_TABLE } from '../../wire/server-errors.js';
-import { readForeignKeys } from './read-definition.js';
 
-export interface TableDefinition {
+interface TableDefinition {
   readonly definition: string;
   /** Null: there are some that the definition doesn't say in words that are understood. */
   readonly keys: readonly ForeignKey[] | null;
@@ -33,4 +36,92 @@ export async function readTable(
     if (isServerError(error, ...ABSENT_TABLE)) return 'missing';
     throw error;
   }
+}
+
+const NAME = '`(?:[^`]|``)+`';
+const NAMES = `\\((${NAME}(?:, ?${NAME})*)\\)`;
+const ACTION = `(${KEY_ACTIONS.join('|')})`;
+const FOREIGN_KEY = new RegExp(
+  `^ {2}CONSTRAINT (${NAME}) FOREIGN KEY ${NAMES} REFERENCES (?:(${NAME})\\.)?(${NAME}) ${NAMES}` +
+    `(?: ON DELETE ${ACTION})?(?: ON UPDATE ${ACTION})?,?$`,
+);
+const PLAIN_INDEX = new RegExp(`^ {2}KEY (${NAME}) ${NAMES}(.*?),?$`);
+const ANY_INDEX = new RegExp(`^ {2}KEY (${NAME}) `);
+
+/** No line of a definition ends within a literal. */
+const VERSIONED = /\n\) ENGINE=.* WITH SYSTEM VERSIONING$/m;
+
+export interface PlainIndex {
+  readonly name: string;
+  /** Empty where it has more than names of columns: a prefix, an order, an expression. */
+  readonly columns: readonly string[];
+  /** It has nothing else: no comment, no parser. */
+  readonly isPlain: boolean;
+}
+
+/** Whether it is one of MariaDB's tables that keep the rows of other times. */
+export function isVersioned(definition: string): boolean {
+  return VERSIONED.test(definition);
+}
+
+/** Those whose index is one of many; unique ones are never made by a foreign key. */
+export function readIndexes(definition: string): readonly PlainIndex[] {
+  return definition.split('\n').flatMap((line) => {
+    const name = ANY_INDEX.exec(line)?.[1];
+    if (name === undefined) return [];
+    const [, , columns, more] = PLAIN_INDEX.exec(line) ?? [];
+    const isPlain = columns !== undefined && more === '';
+    return [{ name: unquote(name), columns: columns === undefined ? [] : split(columns), isPlain }];
+  });
+}
+
+/**
+ * `schema` is the table's own. `names` are those that the server says there are: where these are
+ * others than what is read, null.
+ */
+export function readForeignKeys(
+  definition: string,
+  schema: string,
+  names: readonly string[],
+): readonly ForeignKey[] | null {
+  const indexes = readIndexes(definition);
+  const keys = definition.split('\n').flatMap((line): ForeignKey[] => {
+    const match = FOREIGN_KEY.exec(line);
+    if (match === null) return [];
+    const [, name, columns, parentSchema, parentTable, parentColumns, onDelete, onUpdate] = match;
+    const own = unquote(name ?? '');
+    const columnNames = split(columns ?? '');
+    return [
+      {
+        name: own,
+        columns: columnNames,
+        parentSchema: parentSchema === undefined ? schema : unquote(parentSchema),
+        parentTable: unquote(parentTable ?? ''),
+        parentColumns: split(parentColumns ?? ''),
+        onDelete: (onDelete as KeyAction | undefined) ?? null,
+        onUpdate: (onUpdate as KeyAction | undefined) ?? null,
+        index: indexOf(own, columnNames, indexes),
+      },
+    ];
+  });
+  const sorted = (list: readonly string[]) => JSON.stringify([...list].sort());
+  return sorted(keys.map(({ name }) => name)) === sorted(names) ? keys : null;
+}
+
+function indexOf(
+  key: string,
+  columns: readonly string[],
+  indexes: readonly PlainIndex[],
+): string | null {
+  const wanted = JSON.stringify(columns);
+  const same = indexes.filter((index) => JSON.stringify(index.columns) === wanted);
+  return (same.find(({ name }) => name === key) ?? same[0])?.name ?? null;
+}
+
+function split(names: string): readonly string[] {
+  return (names.match(new RegExp(NAME, 'g')) ?? []).map(unquote);
+}
+
+function unquote(name: string): string {
+  return name.slice(1, -1).replaceAll('``', '`');
 }

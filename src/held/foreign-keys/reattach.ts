@@ -61,7 +61,7 @@ export async function reattach(
     ),
   );
   for (const child of detached.keysIn.filter(({ isDone, isLost }) => !isDone || isLost)) {
-    const problem = await tried(() => leadBackOrSay(pool, child, { ...how, id, away: restoredAs }));
+    const problem = await tried(() => repointOrSay(pool, child, { ...how, id, away: restoredAs }));
     const { childSchema: schema, childTable, key } = child;
     const of = { schema, table: childTable };
     if (problem !== null) reports.push(await describe(pool, id, { table: of, key, problem }));
@@ -70,7 +70,7 @@ export async function reattach(
 }
 
 /** A lost key is not added, because what has the child's name by now may be another table. */
-async function leadBackOrSay(
+async function repointOrSay(
   pool: ServicePool,
   child: ChildKey,
   options: RepointOptions,

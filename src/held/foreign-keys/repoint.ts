@@ -1,13 +1,18 @@
 /**
  * Leads a foreign key of a live table back to the name of its parent, which is held under another
- * one: dropped, and added again by a second statement, as no server does both in one (1826). May
- * run twice: a key that is neither here nor there was dropped by us before.
+ * one: dropped, and added again by a second statement, because no server does both in one (1826).
+ * It may run twice: a key that is neither here nor there was dropped by undrop before.
  */
-
 import { assert } from '../../assert.js';
 import type { ChildKey, ForeignKey } from '../../ledger/detached/detached.js';
+import { findRows } from '../../ledger/read.js';
+import { parseHoldName } from '../../names/hold-name.js';
 import { isSameName } from '../../names/names.js';
-import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import {
+  isServerError,
+  type ServiceConnection,
+  type ServicePool,
+} from '../../service/pool/pools.js';
 import { isKilled, type TryOptions } from '../../service/pool/statement-timeout.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { note, sql } from '../../service/sql.js';
@@ -118,4 +123,16 @@ async function assertMayAdd(
     throw error;
   }
   assert(false, 'a foreign key is not added twice under one name');
+}
+
+/** As it is, where its parent isn't held, or the ledger doesn't know it. */
+export async function toOriginalParent(
+  connection: ServiceConnection,
+  key: ForeignKey,
+): Promise<ForeignKey> {
+  const parent = parseHoldName(key.parentTable);
+  if (parent === null) return key;
+  const [row] = await findRows(connection, { by: 'id', prefix: parent.id }, { texts: false });
+  if (row === undefined) return key;
+  return { ...key, parentSchema: row.schema, parentTable: row.table };
 }

@@ -12,8 +12,8 @@ import type { ServiceConnection, ServicePool } from '../../service/pool/pools.js
 import { LockWaitBudget } from '../../service/pool/statement-timeout.js';
 import type { KeyedTable } from './add-keys.js';
 import { detach } from './detach.js';
-import { toOriginalParent } from './original-parent.js';
 import { readTable } from './read-table.js';
+import { toOriginalParent } from './repoint.js';
 
 /** Of that table: what leads to a held one leads to its own name. */
 export async function withOriginalNames(

@@ -38,24 +38,24 @@ export async function detachAndRelocate(
 /**
  * The same of tables that had nothing to be taken off when they were looked at: moved at once, and
  * looked at again meanwhile: another session may have made foreign keys up to their RENAME, which
- * followed it. Behind that nothing has the name of which one could be made.
+ * followed it. After that nothing has the name of which one could be made.
  */
 export async function moveToRecycleSchema(
   pool: ServicePool,
   tables: readonly RelocateTable[],
   { server, ...how }: TryOptions & { readonly server: KeyedServer },
 ): Promise<readonly Relocation[]> {
-  const home = recycleSchemaFor(how.logged);
+  const recycleSchema = recycleSchemaFor(how.logged);
   const moving = tables.filter(({ stays = null }) => stays === null);
   const here = moving.map(({ fromSchema, holdName }) => ({ schema: fromSchema, table: holdName }));
-  const there = moving.map((table) => ({ schema: home, table: recycledName(table) }));
+  const there = moving.map((table) => ({ schema: recycleSchema, table: recycledName(table) }));
   const [relocations, keyed] = await Promise.all([
     relocate(pool, tables, how),
     findKeyed(pool, [...here, ...there], server),
   ]);
   // Where the name of a CHECK was taken.
   const beside = relocations.flatMap((relocation) =>
-    relocation.outcome === 'moved' && relocation.holdSchema !== home
+    relocation.outcome === 'moved' && relocation.holdSchema !== recycleSchema
       ? [{ schema: relocation.holdSchema, table: relocation.holdName }]
       : [],
   );

@@ -4,8 +4,8 @@
  * missing from the time in HOLD. The id stays, and whoever looks for a held table looks by it; the
  * ledger follows the name.
  *
- * Invariant: the due time is only ever moved into the future, but of a table that was seen empty
- * and may go sooner then.
+ * Invariant: the due time of a table with rows is only ever moved into the future. A table that was
+ * seen empty may get an earlier one, if a rule lets empty tables go sooner.
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
@@ -19,12 +19,12 @@ import { dateOf } from '../../service/row.js';
 import { ident, note, sql } from '../../service/sql.js';
 import type { RelocateTable } from './relocate.js';
 
-export interface RenewOptions {
+interface RenewOptions {
   /** How long they are to be held from now on, all of them or each by its id. */
   readonly holdMs: HoldTime | ((id: string) => HoldTime);
   /** What is less than this is not worth another name; default 0. */
   readonly lostMsMin?: number;
-  /** Of which an earlier time is taken as well; default: none. */
+  /** Tables that may also get an earlier time; default: none. */
   readonly maySooner?: (id: string) => boolean;
 }
 
@@ -80,8 +80,8 @@ export async function renewHeld(
 ): Promise<ReadonlyMap<string, string>> {
   const [rows = []] = await pool.run(sql`SELECT ${note('renew')} UTC_TIMESTAMP() AS utcNow`);
   const nowMs = dateOf(rows[0] ?? {}, 'utcNow').getTime();
-  const home = await listRecycledHoldTables(pool);
-  const held = home.filter(({ id, state }) => holds.has(id) && state === 'HOLD');
+  const recycled = await listRecycledHoldTables(pool);
+  const held = recycled.filter(({ id, state }) => holds.has(id) && state === 'HOLD');
   const names = new Map(held.map(({ id, name }) => [id, name]));
   const moves = held.flatMap((table) => {
     const newName = laterName(table, holds.get(table.id) ?? 0, nowMs);

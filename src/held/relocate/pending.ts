@@ -1,28 +1,31 @@
 /**
- * What could not be relocated at once: held tables that are still in their own schema. Each is
- * tried again for a moment; what still can't be moved stays a debt. May run twice, and at once with
+ * Pending relocations: held tables that could not be moved out of their own schema at once. Each is
+ * tried again for a moment by recovery, and by the process that dropped them from a moment later
+ * on: mostly a table waits for the next statement of the session, an UNLOCK TABLES or a COMMIT, and
+ * the proxy that collects looks once in UNDROP_CHECK_INTERVAL. It may run twice, and at once with
  * another proxy.
+ *
+ * Invariant: one try at a time; what isn't done in time is left to whoever collects.
  */
-
-import { type LedgerCursor, nextPage } from '../../ledger/cursor.js';
+import type { Clock } from '../../clock.js';
 import type { Failure, LedgerRow } from '../../ledger/entry.js';
 import { writtenElsewhere } from '../../ledger/owner.js';
-import { findRows } from '../../ledger/read.js';
+import { findRows, type LedgerCursor, nextPage } from '../../ledger/read.js';
 import { recordOutcome, recordState } from '../../ledger/write.js';
-import type { Log } from '../../log.js';
+import { type Log, silentLog } from '../../log.js';
 import { parseHoldName } from '../../names/hold-name.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { NOT_TRIED } from './blockers.js';
-import { whyItStays } from './data-directory.js';
 import { detachAndRelocate } from './detach-and-relocate.js';
+import { whyItStays } from './relocate.js';
 
-export interface PendingReport {
+interface PendingReport {
   readonly paid: readonly string[];
   readonly left: readonly { readonly id: string; readonly failure: string }[];
 }
 
-/** So many are read at once, and behind so many tries the others wait for the next round. */
+/** So many are read at once, and after so many tries the others wait for the next round. */
 const DEBTS_MAX = 1_000;
 
 export async function retryPending(
@@ -33,18 +36,18 @@ export async function retryPending(
     /** Ids; default: all. */
     readonly only?: ReadonlySet<string>;
     /** Where the last round has stopped; default: from the newest on. */
-    readonly walk?: LedgerCursor;
+    readonly cursor?: LedgerCursor;
   },
 ): Promise<PendingReport> {
-  const { activeIds, log, only, walk = { behind: null } } = options;
+  const { activeIds, log, only, cursor = { after: null } } = options;
   const paid: string[] = [];
   const left: { readonly id: string; readonly failure: string }[] = [];
   const filter = { by: 'debt', ...(only === undefined ? {} : { only: [...only] }) } as const;
   let tries = 0;
   for (let isMore = true; isMore && tries < DEBTS_MAX; ) {
-    const how = { rowsMax: DEBTS_MAX, behind: walk.behind, texts: false };
+    const how = { rowsMax: DEBTS_MAX, after: cursor.after, texts: false };
     const rows = await findRows(pool, filter, how);
-    isMore = nextPage(walk, rows, DEBTS_MAX);
+    isMore = nextPage(cursor, rows, DEBTS_MAX);
     // A source that has become a replica: its debts are the new source's.
     if (rows.length > 0 && (await readServerFacts(pool)).readOnly) break;
     const elsewhere = await writtenElsewhere(pool, rows);
@@ -54,7 +57,7 @@ export async function retryPending(
       tries++;
       const failure = await pay(pool, row).catch(wordsOf);
       if (failure === null) paid.push(row.id);
-      // Of use once the account has another right: there is no hurry, and it was said before.
+      // It is of use once the account has another right: there is no hurry, and it was said before.
       else if (failure.todo !== 'stays_triggers') left.push({ id: row.id, failure: failure.text });
     }
   }
@@ -121,5 +124,73 @@ async function pay(
       }
       return failure;
     }
+  }
+}
+
+/** Before each try; from then on the last. */
+const PAUSES_MS: readonly number[] = [50, 100, 200, 400, 1_000, 2_000];
+const LAST_PAUSE_MS = 5_000;
+const GIVEN_UP_MS = 600_000;
+/** What is more is left to whoever collects. */
+const OWED_MAX = 1_000;
+
+interface PendingRelocatorOptions {
+  readonly pool: ServicePool;
+  /** Drops that this process is in the middle of. */
+  readonly activeIds: ReadonlySet<string>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Aborted: nothing more is tried. */
+  readonly signal: AbortSignal;
+}
+
+/** For one server. */
+export class PendingRelocator {
+  readonly #options: PendingRelocatorOptions;
+  /** When each is given up, in milliseconds since the epoch, by id. */
+  readonly #owed = new Map<string, number>();
+  #tries = 0;
+  #paying: Promise<void> | null = null;
+
+  constructor(options: PendingRelocatorOptions) {
+    this.#options = options;
+  }
+
+  /** Held tables that are in the ledger as such. Resolves when nothing is owed any more. */
+  owe(ids: readonly string[]): Promise<void> {
+    const givenUpMs = this.#options.clock.nowMs() + GIVEN_UP_MS;
+    // A series of drops that owe something each must not keep the pauses short.
+    if (this.#owed.size === 0) this.#tries = 0;
+    for (const id of ids) if (this.#owed.size < OWED_MAX) this.#owed.set(id, givenUpMs);
+    this.#paying ??= this.#pay().finally(() => {
+      this.#paying = null;
+    });
+    return this.#paying;
+  }
+
+  async #pay(): Promise<void> {
+    const { clock, log, signal } = this.#options;
+    while (this.#owed.size > 0) {
+      await clock.sleep(PAUSES_MS[this.#tries++] ?? LAST_PAUSE_MS, signal);
+      if (signal.aborted) return;
+      try {
+        await this.#try();
+      } catch (error) {
+        log.debug({ err: error }, 'what is still in its own schema could not be looked at');
+      }
+      for (const [id, givenUpMs] of this.#owed) {
+        if (clock.nowMs() > givenUpMs) this.#owed.delete(id);
+      }
+    }
+  }
+
+  async #try(): Promise<void> {
+    const { pool, activeIds, log } = this.#options;
+    const only = new Set(this.#owed.keys());
+    // What stays for good is not among `left`.
+    const { paid, left } = await retryPending(pool, { activeIds, log: silentLog, only });
+    const isLeft = new Set(left.map(({ id }) => id));
+    for (const id of only) if (!isLeft.has(id)) this.#owed.delete(id);
+    if (paid.length > 0) log.debug({ paid }, 'held tables were taken into the recycle schema');
   }
 }

@@ -20,11 +20,13 @@ import {
   runWithTimeout,
   type TryOptions,
 } from '../../service/pool/statement-timeout.js';
+import { textOf } from '../../service/row.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
+import { parseServerVersion } from '../../wire/connection/handshake-v10.js';
 import { ER_CHECK_CONSTRAINT_DUP_NAME, ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
-import { NOT_TRIED } from './blockers.js';
-import { detachChecks } from './detach-checks.js';
-import { locateHoldTable } from './locate.js';
+import { locateHoldTable } from '../locate.js';
+import { type LastingBlocker, lastingBlocker, NOT_TRIED } from './blockers.js';
+import { detachChecks } from './checks.js';
 import { findSpareSchemas, type SpareSchema } from './spare-schema.js';
 
 export interface RelocateTable {
@@ -197,8 +199,8 @@ async function explain(
   try {
     const [here] = await locateHoldTable(pool, [fromSchema], holdName);
     // Another proxy may have moved it, under a due time of its own.
-    const home = await findHoldTables(pool, await readRecycleSchemas(pool), id);
-    const isThere = home.find(({ state }) => state === 'HOLD');
+    const recycled = await findHoldTables(pool, await readRecycleSchemas(pool), id);
+    const isThere = recycled.find(({ state }) => state === 'HOLD');
     if (isThere !== undefined) {
       return { id, outcome: 'moved', holdSchema: isThere.schema, holdName: isThere.name };
     }
@@ -231,4 +233,27 @@ function failed({ id }: RelocateTable, error: unknown): Relocation {
   const errno = isServerError(error) ? error.errno : null;
   const text = error instanceof Error ? error.message : String(error);
   return { id, outcome: 'failed', errno, failure: { todo: 'relocate', text } };
+}
+
+/** Why the table, under whatever name, isn't to be relocated once it is held; or null. */
+export async function whyItStays(
+  pool: ServicePool,
+  table: { readonly id: string; readonly schema: string; readonly name: string },
+): Promise<LastingBlocker | null> {
+  try {
+    const [versions = [], definitions = []] = await pool.run([
+      sql`SELECT ${note('whereabouts', table.id)} @@version AS version`,
+      sql`SHOW CREATE TABLE ${note('whereabouts', table.id)} ${ident(table.schema, table.name)}`,
+    ]);
+    const [version, definition] = [versions[0], definitions[0]];
+    if (version === undefined || definition === undefined) return null;
+    const server = parseServerVersion(textOf(version, 'version'));
+    // A view has no such column.
+    const text = definition['Create Table'];
+    return typeof text === 'string' ? lastingBlocker(text, server) : null;
+  } catch (error) {
+    // It is a view, or gone: relocating it will say so.
+    if (isServerError(error)) return null;
+    throw error;
+  }
 }

@@ -6,9 +6,8 @@
  * Invariant: ends statements of the group's own gate only, and renames its own guard only.
  */
 import { assert } from '../../assert.js';
-import { hasOwner } from '../../ledger/intents/group-owner.js';
 import { processlistOf } from '../../ledger/owner.js';
-import { openGroupsOf } from '../../ledger/schema-drops.js';
+import { hasOwner, openGroupsOf } from '../../ledger/schema-drops.js';
 import { ensureLedger } from '../../ledger/tables.js';
 import { formatHoldName } from '../../names/hold-name.js';
 import {
@@ -42,7 +41,7 @@ const NOT_RENAMED = [
   ER_ERROR_ON_RENAME,
 ];
 
-export interface BarredSchema {
+interface BarredSchema {
   readonly schema: string;
   readonly groupId: string;
 }
@@ -52,7 +51,7 @@ export async function retireBarrierTable(
   pool: ServicePool,
   { schema, groupId }: BarredSchema,
 ): Promise<boolean> {
-  // That of a proxy that was killed waits on, if not for long; the guard comes behind it.
+  // That of a proxy that was killed waits on, if not for long; the guard comes after it.
   if ((await findStatements(pool, 'guard', groupId)).length > 0) return false;
   for (const name of await findBarrierTables(pool, { schema, groupId })) {
     await openGate(pool, groupId);

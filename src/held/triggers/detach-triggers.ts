@@ -1,5 +1,5 @@
 /**
- * Takes its triggers off a held table: their names are free again, as behind a native drop, no row
+ * Takes the triggers off a held table: their names are free again, as after a native drop, no row
  * that is purged fires them, and the table may leave its schema, which the server refuses with
  * triggers on it (1435).
  *
@@ -27,10 +27,15 @@ import {
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
 import { blockedByTriggers } from '../relocate/blockers.js';
 import type { RelocateTable } from '../relocate/relocate.js';
-import { createTrigger, setModes, statementOf } from './create-trigger.js';
-import { type ShownTrigger, showTriggers } from './show-triggers.js';
+import {
+  createTrigger,
+  type ShownTrigger,
+  setModes,
+  showTriggers,
+  statementOf,
+} from './definition.js';
 
-export interface ProofOptions extends TryOptions {
+interface ProofOptions extends TryOptions {
   readonly server: Pick<ServerFacts, 'flavour' | 'versionId'>;
 }
 

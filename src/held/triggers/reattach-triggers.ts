@@ -7,8 +7,7 @@
 import type { HeldTrigger } from '../../ledger/detached/triggers.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { type ReattachOptions, tried } from '../foreign-keys/reattach.js';
-import { createTrigger } from './create-trigger.js';
-import { type ShownTrigger, showTriggers } from './show-triggers.js';
+import { createTrigger, type ShownTrigger, showTriggers } from './definition.js';
 
 /** One trigger that came back, or did not. */
 export interface ReattachedTrigger {

@@ -117,8 +117,8 @@ function assertKey({ onDelete, onUpdate }: ForeignKey): void {
 
 const CHECK = /^CONSTRAINT `((?:[^`]|``)+)` CHECK \(.*\)(?: \/\*!80016 NOT ENFORCED \*\/)?$/;
 
-/** Of a clause; null where it is none of a CHECK. */
-export function checkNameOf(clause: string): string | null {
+/** The name in a CHECK clause; null if it is none. */
+function checkNameOf(clause: string): string | null {
   return CHECK.exec(clause)?.[1]?.replaceAll('``', '`') ?? null;
 }
 

@@ -9,16 +9,16 @@ import { note, sql } from '../../service/sql.js';
 import { LEDGER } from '../tables.js';
 import { type Detached, formatDetached, mergeDetached, parseDetached } from './detached.js';
 
-export interface DetachedRecord {
+interface DetachedRecord {
   readonly id: string;
   readonly detached: Detached;
   /** The one with everything; null leaves what is there. */
   readonly definition: string | null;
-  /** Of the row. */
+  /** Whether the row is in the binary log. */
   readonly rowLogged: boolean;
 }
 
-/** Another proxy writes once before it takes off, and once behind that. */
+/** Another proxy writes once before it takes off, and once after that. */
 const TRIES_MAX = 8;
 
 /**

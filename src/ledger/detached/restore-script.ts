@@ -6,7 +6,7 @@ import { quoteIdentifier } from '../../service/sql.js';
 import { type Detached, qualifiedKey } from './detached.js';
 import { triggerLines } from './triggers.js';
 
-export interface ScriptFacts {
+interface ScriptFacts {
   readonly id: string;
   readonly schema: string;
   readonly table: string;

@@ -26,7 +26,7 @@ export interface TriggerFacts {
 export interface HeldTrigger extends TriggerFacts {
   /** Around the table's name: a double quote under ANSI_QUOTES. */
   readonly quote: '`' | '"';
-  /** `CREATE DEFINER=… TRIGGER … ON ` and all behind the table's name: its bytes in base64. */
+  /** `CREATE DEFINER=… TRIGGER … ON ` and all after the table's name: its bytes in base64. */
   readonly head: string;
   readonly tail: string;
   /** The same in UTF-8, for people. */
@@ -43,7 +43,7 @@ export function quotedTable({ quote }: Pick<HeldTrigger, 'quote'>, table: string
 /**
  * In the order in which they are to be made. What is found now wins: somebody changed it. One that
  * is as it was keeps its place: two recoveries at once may make it again (detach-triggers.ts), and
- * then it stands behind those that are still there.
+ * then it stands after those that are still there.
  */
 export function mergeTriggers(
   before: readonly HeldTrigger[],

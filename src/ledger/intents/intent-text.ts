@@ -6,7 +6,6 @@
  * would open every table of the server otherwise. And what writes reads no table: where the binary
  * log has statements, a replica would read its own, whose estimates are others.
  */
-
 import { assert } from '../../assert.js';
 import { PINNED_UNTIL } from '../../names/hold-name.js';
 import { foldName } from '../../names/names.js';
@@ -16,9 +15,8 @@ import { dateOf, numberOrNullOf, textOf, textOrNullOf } from '../../service/row.
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, type SQLQuery, serverIdentity, sql } from '../../service/sql.js';
 import { foreignKeysOf } from '../detached/foreign-keys.js';
-import type { TableKind } from '../entry.js';
+import { cutStatement, type TableKind } from '../entry.js';
 import { processlistOf, proxyAt } from '../owner.js';
-import { cutStatement } from '../statement-text.js';
 import { KNOWN_VERSION, LEDGER } from '../tables.js';
 import type {
   DropIntent,
@@ -35,7 +33,7 @@ export type ServerShape = Pick<
   'flavour' | 'versionId' | 'version' | 'lowerCaseTableNames' | 'performanceSchema'
 >;
 
-export interface IntentText {
+interface IntentText {
   readonly statements: readonly SQLQuery[];
   /** From the answers, one for each statement; null where the server is another one by now. */
   readonly read: (answers: readonly Rows[]) => IntentFacts | null;

@@ -29,7 +29,7 @@ export async function isIntentWaiting(pool: ServicePool, id: string): Promise<bo
 }
 
 /**
- * Deletes intents that nobody has seen being written, behind the end of what writes them. Rejects
+ * Deletes intents that nobody has seen being written, after the end of what writes them. Rejects
  * where that has no end within some seconds, too: then recovery forgets them.
  */
 export async function forgetUnanswered(

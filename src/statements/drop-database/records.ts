@@ -4,9 +4,9 @@
  *
  * Invariant: nobody collects any of its tables before the row of the schema says that it is over.
  */
-
 import { UndropError } from '../../errors.js';
 import { isLost, renewHeld } from '../../held/relocate/due-times.js';
+import { statementTextOf } from '../../ledger/entry.js';
 import { mergeParts, type SchemaDetails } from '../../ledger/schema-details.js';
 import {
   endSchemaDrop,
@@ -16,7 +16,6 @@ import {
   recordSchemaDrop,
   type SchemaDropKey,
 } from '../../ledger/schema-drops.js';
-import { statementTextOf } from '../../ledger/statement-text.js';
 import { type IntentFacts, recordIntent, recordOutcome } from '../../ledger/write.js';
 import { type Log, silentLog } from '../../log.js';
 import { inBatches } from '../../names/names.js';

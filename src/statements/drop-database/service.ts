@@ -4,14 +4,12 @@
  */
 import { systemClock } from '../../clock.js';
 import type { LastingBlocker } from '../../held/relocate/blockers.js';
-import { whyItStays } from '../../held/relocate/data-directory.js';
 import { detachAndRelocate, moveToRecycleSchema } from '../../held/relocate/detach-and-relocate.js';
 import { takeOut } from '../../held/relocate/pending.js';
-import type { RelocateTable } from '../../held/relocate/relocate.js';
+import { type RelocateTable, whyItStays } from '../../held/relocate/relocate.js';
 import { retireAbandonedBarrier } from '../../held/relocate/retire-barrier-table.js';
-import { asGroupOwner } from '../../ledger/intents/group-owner.js';
 import { processlistOf } from '../../ledger/owner.js';
-import { markEmptied } from '../../ledger/schema-drops.js';
+import { asGroupOwner, markEmptied } from '../../ledger/schema-drops.js';
 import { mayUnlog } from '../../ledger/unlogged.js';
 import { silentLog } from '../../log.js';
 import { BARRIER_TABLE_COMMENT } from '../../names/names.js';

@@ -90,7 +90,7 @@ export function parentErrorSql(server: ServerVersion, parent: BlockedParent): Bu
 }
 
 /**
- * Asks for the drop of tables of ours that can't be dropped (ledger/fk-error-tables.ts): MySQL
+ * Asks for the drop of tables of ours that can't be dropped (ledger/tables.ts): MySQL
  * before 8 says of them what it says of any parent, a row for each.
  */
 export function guardedParentSql(count: number, { groupId }: { readonly groupId: string }): Buffer {

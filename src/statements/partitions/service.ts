@@ -8,10 +8,8 @@
  * as the very table that is held. A table takes part in one exchange only: a second one would give
  * the rows back.
  */
-
 import { UndropError } from '../../errors.js';
-import { isVersioned } from '../../held/foreign-keys/read-definition.js';
-import { readTable } from '../../held/foreign-keys/read-table.js';
+import { isVersioned, readTable } from '../../held/foreign-keys/read-table.js';
 import { ownDefinition } from '../../ledger/detached/restore-script.js';
 import { named } from '../../ledger/intents/intent-text.js';
 import type { IntentFacts } from '../../ledger/write.js';

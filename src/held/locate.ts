@@ -1,13 +1,39 @@
 /**
- * Whether a table is really not there. What information_schema doesn't list may only be out of this
- * account's sight, when rights were taken from it; a ledger row that is given up then is the way
- * back of a table that still exists.
+ * Locates a table, or asserts that it is not there. What information_schema doesn't list may only
+ * be invisible to this account, if rights were taken from it; a ledger row that is given up then is
+ * the way back of a table that still exists.
  */
 import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
-import { numberOf } from '../service/row.js';
+import { numberOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
+
+interface Whereabouts {
+  readonly schema: string;
+  readonly name: string;
+  readonly isView: boolean;
+}
+
+/** Every one of `schemas` in which there is a table or view of that name. */
+export async function locateHoldTable(
+  connection: ServiceConnection,
+  schemas: readonly string[],
+  name: string,
+): Promise<readonly Whereabouts[]> {
+  const answers = await connection.run(
+    schemas.map(
+      (schema) => sql`SELECT ${note('whereabouts')} TABLE_SCHEMA AS schemaName,
+          TABLE_NAME AS tableName, TABLE_TYPE AS type
+        FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}`,
+    ),
+  );
+  return answers.flat().map((row) => ({
+    schema: textOf(row, 'schemaName'),
+    name: textOf(row, 'tableName'),
+    isView: textOf(row, 'type') === 'VIEW',
+  }));
+}
 
 /** True only where the server itself says so; a right that is missing (1142) says nothing. */
 export async function isCertainlyAbsent(

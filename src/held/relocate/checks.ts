@@ -1,0 +1,140 @@
+/**
+ * Takes CHECKs with names of the user's own off a held table, and gives them back to a restored
+ * one. On MySQL 8.0.16 and later such a name is unique in its schema: if it is taken in every
+ * schema of ours, the table could not leave its own, and the next table with that CHECK could not
+ * be created there. The server looks at every row to add a CHECK, and copies the table; one that is
+ * NOT ENFORCED costs nothing.
+ *
+ * Invariants: whatever is taken off is in the ledger before, and copies no row. A restored table
+ * stays where it is and as it is, whatever can't be added; that is said. Both may run twice.
+ */
+import { checksIn, type HeldCheck, NOTHING_DETACHED } from '../../ledger/detached/detached.js';
+import { recordDetached } from '../../ledger/detached/record-detached.js';
+import { ownDefinition } from '../../ledger/detached/restore-script.js';
+import { findRows } from '../../ledger/read.js';
+import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
+import { ident, quoteIdentifier, sql } from '../../service/sql.js';
+import {
+  ALGORITHM_NOT_SUPPORTED,
+  ER_CHECK_CONSTRAINT_NOT_FOUND,
+} from '../../wire/server-errors.js';
+import { alter, type KeyedTable } from '../foreign-keys/add-keys.js';
+import { readTable } from '../foreign-keys/read-table.js';
+import { type ReattachOptions, tried } from '../foreign-keys/reattach.js';
+import type { RelocateTable } from './relocate.js';
+
+/** Null, or why it is to keep them. Rejects with other errors of the server. */
+export async function detachChecks(
+  pool: ServicePool,
+  { id, fromSchema: schema, holdName, table }: RelocateTable,
+  how: TryOptions,
+): Promise<string | null> {
+  const held = { id, schema, table: holdName };
+  const look = await readTable(pool, held);
+  if (typeof look === 'string') return null;
+  const checks = checksIn(look.definition).filter(({ name }) => !isMade(name, holdName));
+  if (checks.length === 0) return null;
+  const odd = checks.find((check) => !isPlain(check));
+  if (odd !== undefined) return `what its CHECK ${odd.name} says is in a charset of its own`;
+  const [row] = await findRows(pool, { by: 'id', prefix: id });
+  if (row === undefined) return 'the ledger has no row of it';
+  const { keysOut, checks: before } = row.detached;
+  const isKnown = keysOut.length + before.length > 0 && row.definition !== null;
+  const definition = isKnown ? null : ownDefinition(look.definition, holdName, table);
+  const detached = { ...NOTHING_DETACHED, checks };
+  const isThere = await recordDetached(pool, {
+    id,
+    detached,
+    definition,
+    rowLogged: row.rowLogged,
+  });
+  if (!isThere) return 'the ledger did not take down its CHECKs';
+  const drops = checks.map(({ name }) => sql`DROP CHECK ${ident(name)}`);
+  try {
+    await alter(pool, held, [...drops, sql`ALGORITHM=INSTANT`], how);
+  } catch (error) {
+    // The engine is not InnoDB.
+    if (isServerError(error, ...ALGORITHM_NOT_SUPPORTED)) return `its CHECKs: ${error.message}`;
+    // Another proxy was faster.
+    if (!isServerError(error, ER_CHECK_CONSTRAINT_NOT_FOUND)) throw error;
+  }
+  return null;
+}
+
+/** The server made it of the table's name, and makes it anew with every RENAME. */
+function isMade(name: string, holdName: string): boolean {
+  return name.toLowerCase().startsWith(`${holdName.toLowerCase()}_chk_`);
+}
+
+/**
+ * The server prints a literal in another charset than UTF-8 so that it means something else when it
+ * is read again, save where it is plain ASCII.
+ */
+function isPlain({ clause }: HeldCheck): boolean {
+  const isAscii = /^[\x20-\x7e]*$/.test(clause) && !/[?\\]/.test(clause);
+  const charsets = [...clause.matchAll(/(?<![\w'])_(\w+)'/g)].map(([, name = '']) => name);
+  return charsets.every((name) => /^utf8mb[34]$/.test(name) || (isAscii && !/^u/.test(name)));
+}
+
+/** One CHECK that came back, or did not. */
+export interface ReattachedCheck {
+  readonly name: string;
+  /** The table that has it, `schema.table`. */
+  readonly table: string;
+  /** Why it is not there, or not as it was; null: it is. */
+  readonly problem: string | null;
+}
+
+/** Rows are copied. */
+const DEADLINE_MS = 3_600_000;
+
+/** Does not reject with what the server says of one of them. */
+export async function reattachChecks(
+  pool: ServicePool,
+  { id, restoredAs, detached, logged }: ReattachOptions,
+): Promise<readonly ReattachedCheck[]> {
+  const { checks } = detached;
+  if (checks.length === 0) return [];
+  const at = { id, ...restoredAs };
+  const table = `${restoredAs.schema}.${restoredAs.table}`;
+  const add = (some: readonly HeldCheck[]) => tried(() => addMissing(pool, at, { some, logged }));
+  // All in one copy, or where that fails each for itself.
+  const failure = await add(checks);
+  const reports: ReattachedCheck[] = [];
+  for (const check of checks) {
+    const problem = failure === null ? null : await add([check]);
+    reports.push({ name: check.name, table, problem });
+  }
+  return reports;
+}
+
+async function addMissing(
+  pool: ServicePool,
+  table: KeyedTable,
+  { some, logged }: { readonly some: readonly HeldCheck[]; readonly logged: boolean },
+): Promise<void> {
+  const { id, schema, table: name } = table;
+  const before = await checksOf(pool, table);
+  const missing = some.filter((check) => !before.has(check.name));
+  if (missing.length > 0) {
+    const own = `${quoteIdentifier(schema)}.${quoteIdentifier(name)}`;
+    const adds = missing.map(({ clause }) => `ADD ${clause}`).join(', ');
+    const last = Buffer.from(`ALTER TABLE /* undrop checks ${id} */ ${own} ${adds}`);
+    const unchecked = sql`SET SESSION foreign_key_checks = 0`;
+    await runWithTimeout(pool, unchecked, { logged, last, deadlineMs: DEADLINE_MS });
+  }
+  const now = await checksOf(pool, table);
+  const other = some.find(({ name: check, clause }) => now.get(check) !== clause);
+  if (other !== undefined) throw new Error(`${other.name} is there, but not as it was`);
+}
+
+/** What each says, by its name. */
+async function checksOf(
+  pool: ServicePool,
+  table: KeyedTable,
+): Promise<ReadonlyMap<string, string>> {
+  const look = await readTable(pool, table);
+  if (typeof look === 'string') throw new Error('the table is not there any more');
+  return new Map(checksIn(look.definition).map(({ name, clause }) => [name, clause]));
+}
