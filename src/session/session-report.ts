@@ -10,7 +10,7 @@ import type { Log } from '../log.js';
 import { type Counters, REFUSALS } from '../metrics.js';
 import type { Answered, DropService, Taken } from '../statements/intercepted.js';
 import type { DropResult } from '../steps/drop-options.js';
-import { loggedText } from '../steps/refusals/logged-text.js';
+import { loggedText } from '../steps/refusals/refusals.js';
 import { encodePacket } from '../wire/framing.js';
 import { encodeErr } from '../wire/response.js';
 import type { CommandPhase } from './commands/command-phase.js';

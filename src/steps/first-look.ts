@@ -9,8 +9,7 @@ import {
   ER_PARSE_ERROR,
   ER_XA_TEMP_TABLE,
 } from '../wire/server-errors.js';
-import { qualify } from './names/qualify.js';
-import { serviceNames } from './names/resolve.js';
+import { qualify, serviceNames } from './names/resolve.js';
 import { perform, type Steps } from './procedure.js';
 import { again, answerWith, type Reply, refuse } from './refuse.js';
 import type { DropRequest, UserFacts } from './request.js';

@@ -5,15 +5,18 @@
 
 import { UndropError } from '../errors.js';
 import type { IntentFacts, IntentTable } from '../ledger/write.js';
+import { parseHoldName } from '../names/hold-name.js';
+import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
 import type { Ruling } from '../policy/decide.js';
 import { isRecycleName } from '../sql/recycle-name.js';
 import type { ErrPacket } from '../wire/response.js';
 import type { Result } from '../wire/result-reader.js';
-import { whatIsRecycled } from './refusals/recycled-table.js';
 import { sentenceStart } from './refuse.js';
 import type { DropRequest, UserFacts } from './request.js';
 import type { NameKind } from './session/facts.js';
 import type { QualifiedName } from './session/user-session-sql.js';
+
+const LEDGER = ['ledger', 'ledger_version'];
 
 /** What was seen of the names of a statement, in order. */
 interface Looked {
@@ -109,4 +112,18 @@ export function knownKind(
 ): 'temporary' | 'view' | 'base' | 'missing' {
   if (kind !== 'denied' && kind !== 'unlocked') return kind;
   return seen === 'sequence' ? 'base' : seen;
+}
+
+/**
+ * Goes on after "it is": a table in one of undrop's own schemas. That it is removed is said of held
+ * ones only. `schema`: one of ours, in whatever case.
+ */
+export function whatIsRecycled(name: { readonly schema: string; readonly table: string }): string {
+  const schema = name.schema.toLowerCase();
+  if (schema === RECYCLE_SCHEMA && LEDGER.includes(name.table.toLowerCase())) {
+    return 'the ledger of undrop, which stays';
+  }
+  const where = 'in the recycle schema of undrop';
+  if (parseHoldName(name.table) === null) return `${where}, where no client drops anything`;
+  return `${where}, which removes it in its time`;
 }

@@ -19,9 +19,9 @@ import { isFree, saysGone } from '../../steps/ask-to-drop.js';
 import { ask } from '../../steps/procedure.js';
 import { type Answer, answerWith, type HeldTable, refuse } from '../../steps/refuse.js';
 import type { ServiceRenameTable } from '../../steps/rename/rename-by-service.js';
-import { renameGroups } from '../../steps/rename/rename-groups.js';
 import {
   INNODB_WAIT_S,
+  renameGroups,
   SERVICE_TRIES_MAX,
   takeByService,
 } from '../../steps/rename/take-by-service.js';

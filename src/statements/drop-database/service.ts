@@ -13,7 +13,11 @@ import { asGroupOwner, markEmptied } from '../../ledger/schema-drops.js';
 import { mayUnlog } from '../../ledger/unlogged.js';
 import { silentLog } from '../../log.js';
 import { BARRIER_TABLE_COMMENT } from '../../names/names.js';
-import { isServerError, type ServiceConnection } from '../../service/pool/pools.js';
+import {
+  isServerError,
+  type ServiceConnection,
+  type ServicePool,
+} from '../../service/pool/pools.js';
 import { LockWaitBudget } from '../../service/pool/statement-timeout.js';
 import { textOf, textOrNullOf } from '../../service/row.js';
 import { readServerFacts } from '../../service/server-facts.js';
@@ -36,9 +40,11 @@ import {
   SessionBroken,
   type TryEnd,
 } from './effects.js';
-import { joinQueue, type QueuePlace } from './queue.js';
 import { findSchema, findTables } from './read-schema.js';
 import { type SchemaDropOptions, type SchemaDropResult, SchemaRecords } from './records.js';
+
+/** Each DROP DATABASE has three service connections, and others are needed to go on. */
+const last = new WeakMap<ServicePool, Promise<unknown>>();
 
 /** Rejects if the user session broke; recovery has the rest then. */
 export async function runDropDatabase(
@@ -223,3 +229,26 @@ class SchemaDrop {
 /** mysql.proc, mysql.event or the like may be missing, or have another shape. */
 const INSTEAD =
   'Run the statement again. Upgrade the server’s own tables (mariadb-upgrade, mysql_upgrade) if that is about one of them.';
+
+interface QueuePlace {
+  /** No one that came before is left. */
+  readonly isFirst: boolean;
+  /** Whoever leaves early leaves the turn to those before. */
+  leave(): void;
+}
+
+function joinQueue(pool: ServicePool): QueuePlace {
+  const before = last.get(pool);
+  const place = { isFirst: before === undefined, leave: (): void => undefined };
+  const left = new Promise<void>((resolve) => {
+    place.leave = resolve;
+  });
+  const end = Promise.all([before, left]).then(() => {
+    if (last.get(pool) === end) last.delete(pool);
+  });
+  last.set(pool, end);
+  void before?.then(() => {
+    place.isFirst = true;
+  });
+  return place;
+}

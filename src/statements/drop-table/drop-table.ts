@@ -12,7 +12,7 @@ import { BLOCKED_BY_LOCK, NOT_TRIED } from '../../held/relocate/blockers.js';
 import type { Relocation } from '../../held/relocate/relocate.js';
 import { type Asked, askToDrop, waitForLocks } from '../../steps/ask-to-drop.js';
 import { know, syntaxError } from '../../steps/first-look.js';
-import { qualify } from '../../steps/names/qualify.js';
+import { qualify } from '../../steps/names/resolve.js';
 import { ask, perform, type Steps } from '../../steps/procedure.js';
 import type { RecordedIntent } from '../../steps/record-intents.js';
 import {

@@ -1,7 +1,7 @@
 /**
  * Renames the base tables of a drop to their hold names: the user's own session by one atomic
  * RENAME, so that rights, locks and the binary log are the user's. MariaDB takes several where one
- * has triggers (steps/rename/rename-groups.ts). If the user may drop a table, but not rename it,
+ * has triggers (steps/rename/take-by-service.ts). If the user may drop a table, but not rename it,
  * the service account renames, after the server has said in the user's session that it may be
  * dropped.
  *
@@ -22,7 +22,7 @@ import {
   refuse,
   sentenceStart,
 } from '../../steps/refuse.js';
-import { renameGroups } from '../../steps/rename/rename-groups.js';
+import { renameGroups } from '../../steps/rename/take-by-service.js';
 import { signalSql } from '../../steps/session/signal.js';
 import {
   askMovesSql,

@@ -7,20 +7,23 @@
  *
  * Invariant: no lock of another table is given up.
  */
+
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { LockedTable } from '../../ledger/intents/session-locks.js';
 import { parseHoldName } from '../../names/hold-name.js';
 import { foldName } from '../../names/names.js';
+import type { ClientCharset } from '../../sql/lex/lex-mode.js';
 import { ask, perform, query, type Steps } from '../../steps/procedure.js';
 import { type Answer, type Reply, refuse, sentenceStart } from '../../steps/refuse.js';
-import { renameSql } from '../../steps/session/user-session-sql.js';
+import { type QualifiedName, qualified, renameSql } from '../../steps/session/user-session-sql.js';
 import type { OkPacket } from '../../wire/response.js';
 import type { Result } from '../../wire/result-reader.js';
 import { ER_TABLEACCESS_DENIED_ERROR } from '../../wire/server-errors.js';
 import type { Drop, Move } from './decide.js';
-import { alterNameSql, UNLOCK_SQL } from './lock-sql.js';
 import { endedBefore, type Moved, renameFailed } from './rename.js';
+
+const UNLOCK_SQL = Buffer.from('UNLOCK /* undrop locks */ TABLES');
 
 export function* renameUnderLocks(drop: Drop, moves: readonly Move[]): Steps<Moved | Reply> {
   const { flavour, versionId } = drop.request.server;
@@ -86,4 +89,23 @@ function isSame({ intent }: Drop, one: TableName, other: TableName): boolean {
 function withMore(renamed: OkPacket, unlocked: Result | undefined): OkPacket {
   if (unlocked?.kind !== 'ok') return renamed;
   return unlocked.payload.length > renamed.payload.length ? unlocked : renamed;
+}
+
+interface Said {
+  readonly groupId: string;
+  readonly charset: ClientCharset;
+}
+
+/** The RENAME of one table, for servers that refuse RENAME under LOCK TABLES. */
+function alterNameSql(
+  { name, holdName }: { readonly name: QualifiedName; readonly holdName: string },
+  { groupId, charset }: Said,
+): Buffer {
+  const hold = { schema: name.schema, table: Buffer.from(holdName) };
+  return Buffer.concat([
+    Buffer.from(`ALTER /* undrop hold ${groupId} */ TABLE `),
+    qualified(name, charset),
+    Buffer.from(' RENAME TO '),
+    qualified(hold, charset),
+  ]);
 }

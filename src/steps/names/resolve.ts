@@ -1,10 +1,14 @@
 /**
- * The names of a drop as the service connection needs them: in UTF-8, each with its schema.
+ * Gives each name of a drop its schema: in the client's bytes for the user session, in UTF-8 for
+ * the service connection.
  */
+
 import { UndropError } from '../../errors.js';
 import type { DropIntent } from '../../ledger/write.js';
+import type { ErrPacket } from '../../wire/response.js';
 import { sentenceStart } from '../refuse.js';
-import type { DropRequest } from '../request.js';
+import type { DropRequest, UserFacts } from '../request.js';
+import type { QualifiedName } from '../session/user-session-sql.js';
 import { decodeName } from './decode-name.js';
 
 /** `partition`: only rows of it are dropped. */
@@ -33,4 +37,16 @@ export function serviceNames(
     if (error instanceof UndropError) return { error };
     throw error;
   }
+}
+
+/**
+ * Every name of a RENAME is qualified, so that the binary log says where the table was. If the
+ * default schema can't be written in the client's charset by us, the name stays as it is: it means
+ * the session's default schema, which the binary log names beside it.
+ */
+export function qualify(name: QualifiedName, facts: UserFacts | ErrPacket): QualifiedName {
+  if (name.schema !== null || 'errno' in facts || facts.schema === null) return name;
+  const bytes = Buffer.from(facts.schema);
+  const isWritable = facts.charset.startsWith('utf8') || bytes.every((byte) => byte < 0x80);
+  return isWritable ? { schema: bytes, table: name.table } : name;
 }

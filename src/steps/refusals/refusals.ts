@@ -7,6 +7,12 @@ import type { TableName } from '../../sql/grammar/table-name.js';
 import { NAMES_MAX, PARTITIONS_MAX, STATEMENTS_MAX } from '../../sql/reading.js';
 import type { Carrier, Guarded, Refused, TooMany } from '../../sql/verdict.js';
 
+/** Statements are cut here in any case. */
+const TEXT_BYTES_MAX = 200;
+/** Of a string, also one between dollars. */
+const BEGINNING = /['"]|\$\w*\$/;
+const NUMBER = /(?<![\w$@.])\.?\d[\w.]*/g;
+
 /** The sentence "cannot hold what is dropped …" ends so. */
 export const HOW: Readonly<Record<Carrier, string>> = {
   'multi-statement': 'in a text of several statements',
@@ -75,4 +81,17 @@ export function listTables(names: readonly TableName[]): string {
     (schema === null ? [table] : [schema, table]).map((part) => Buffer.from(part)).join('.'),
   );
   return names.length === 1 ? `Table ${listed[0]} was` : `Tables ${listed.join(', ')} were`;
+}
+
+/**
+ * What the log shows of a statement: its words and names, up to its first string. Where a string
+ * ends depends on how the session reads backslashes and quotes, so nothing after its beginning is
+ * shown. No literal of a user gets into the log, be it a password or a row. One line, with a ?
+ * for each number; it ends with … if something is left out.
+ */
+export function loggedText(text: Buffer): string {
+  const whole = text.subarray(0, TEXT_BYTES_MAX).toString().trimStart();
+  const at = whole.search(BEGINNING);
+  const shown = (at === -1 ? whole : whole.slice(0, at)).replaceAll(NUMBER, '?');
+  return at === -1 && text.length <= TEXT_BYTES_MAX ? shown : `${shown}…`;
 }

@@ -1,6 +1,6 @@
 /** What of a statement gets into the log. */
 import { expect, test } from '@jest/globals';
-import { loggedText } from '../../../src/steps/refusals/logged-text.js';
+import { loggedText } from '../../../src/steps/refusals/refusals.js';
 
 test.each([
   ['DROP TABLE shop.orders', 'DROP TABLE shop.orders'],
