@@ -25,6 +25,7 @@ import {
   ER_BAD_FIELD_ERROR,
   ER_DUP_FIELDNAME,
   ER_INNODB_MAX_ROW_VERSION,
+  ER_SPECIFIC_ACCESS_DENIED_ERROR,
   ER_SUBQUERY_NO_1_ROW,
   ER_UNKNOWN_ALTER_ALGORITHM,
   LOCK_NOT_GRANTED,
@@ -296,11 +297,16 @@ async function fillTodo(pool: ServicePool): Promise<void> {
   );
   for (const row of rows) {
     const rowLogged = numberOf(row, 'row_logged') !== 0;
-    await pool.run(
-      sql`UPDATE ${note('todo')} ${LEDGER} SET todo = ${TODO_IN_TEXT}
-          WHERE todo IS NULL AND failure IS NOT NULL AND row_logged = ${rowLogged}`,
-      { deadlineMs: UPGRADE_DEADLINE_MS, logged: rowLogged },
-    );
+    try {
+      await pool.run(
+        sql`UPDATE ${note('todo')} ${LEDGER} SET todo = ${TODO_IN_TEXT}
+            WHERE todo IS NULL AND failure IS NOT NULL AND row_logged = ${rowLogged}`,
+        { deadlineMs: UPGRADE_DEADLINE_MS, logged: rowLogged },
+      );
+    } catch (error) {
+      // The account was allowed once, when the row was written, and is not any more.
+      if (rowLogged || !isServerError(error, ER_SPECIFIC_ACCESS_DENIED_ERROR)) throw error;
+    }
   }
 }
 

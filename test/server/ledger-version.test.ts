@@ -8,6 +8,7 @@ import { ProxyServices } from '../../src/cli/proxy/proxy-services.js';
 import { findRows } from '../../src/ledger/read.js';
 import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
 import { silentLog } from '../../src/log.js';
+import { sql } from '../../src/service/sql.js';
 import {
   type Collecting,
   holdTable,
@@ -202,6 +203,37 @@ inLanes(testServers(), 'a ledger on $name', (server, lane) => {
       expect(kept.map(({ failure }) => failure)).toEqual(
         expected.map((failure) => failure?.text ?? null),
       );
+    } finally {
+      await pool.dispose();
+    }
+  });
+
+  test('of version 2 is completed by who may not switch the binary log off any more', async () => {
+    await query(server, 'ALTER TABLE _undrop.ledger DROP COLUMN todo');
+    await query(server, 'UPDATE _undrop.ledger_version SET version = 2');
+    await query(
+      server,
+      `INSERT INTO _undrop.ledger (id, group_id, proxy_id, thread_id, schema_name, table_name,
+         kind, dropped_at, user_name, client_address, statement_text, hold_until, state,
+         state_since, failure, row_logged)
+       VALUES ('7b', '', 'p', 1, 's', 't', 'base', NOW(), 'u', '', '', NOW(), 'HOLD', NOW(),
+         'another session has it locked', 0)`,
+    );
+    const pool = poolOn(server);
+    let denied = 0;
+    const lacking = tappedPool(pool, (send, texts) => {
+      const isUnlogged = texts.some((text) =>
+        /^UPDATE .. undrop todo .*row_logged = (0|false)/is.test(text),
+      );
+      if (!isUnlogged) return send();
+      denied++;
+      return pool.run(sql`SIGNAL SQLSTATE '42000' SET MYSQL_ERRNO = 1227`);
+    });
+    try {
+      await ensureLedger(lacking);
+      expect(denied).toBeGreaterThan(0);
+      const version = await say(server, 'SELECT MAX(version) AS v FROM _undrop.ledger_version');
+      expect(version).toBe(`[{"v":${LEDGER_VERSION}}]`);
     } finally {
       await pool.dispose();
     }
