@@ -184,6 +184,8 @@ class Try {
   async #take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
     const wasRenamed = this.#intents.mayBeRenamed;
     this.#intents.mayBeRenamed = true;
+    // A RENAME of several tables that fails may leave one of them renamed (MariaDB).
+    this.#intents.wasRenameSent = true;
     const outcome = await renameByService(this.#options.pool, rename).catch((error: unknown) => {
       const tables = sentenceStart(this.#request);
       throw new UndropError('UNDROP_FATE_UNKNOWN', { tables, cause: rootCause(error) }, error);

@@ -75,3 +75,13 @@ test('a name that comes in pieces is seen', () => {
     expect(watch.mentionsRecycle).toBe(true);
   }
 });
+
+test('the name of a recycle schema is found anywhere in a long text', () => {
+  const text = Buffer.alloc(200_000, 'p');
+  expect(mentionsRecycle(text)).toBe(false);
+  for (const at of [0, 65_529, 65_530, 65_533, 65_536, 131_070, text.length - 7]) {
+    const named = Buffer.from(text);
+    named.write('_UnDrop', at);
+    expect([at, mentionsRecycle(named)]).toEqual([at, true]);
+  }
+});

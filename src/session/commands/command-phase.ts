@@ -85,6 +85,8 @@ export class CommandPhase {
   #stop: Stop | null = null;
   /** The room of a long text that is held, or under way. */
   #place: Place | null = null;
+  /** Room that is left when the last bytes have gone to the server, or with the session. */
+  #leaving: Place | null = null;
   readonly #over = new AbortController();
   #clientIsGone = false;
   /** Once on, on for good: what might be several statements is several. */
@@ -212,6 +214,7 @@ export class CommandPhase {
     this.#enter({ name: 'ended' });
     this.#over.abort();
     this.#place?.leave();
+    this.#leaving?.leave();
     this.#prepared.forgetAll();
     if (state.name === 'change-user') state.run.leave();
     if (state.name === 'user-session' || state.name === 'multi-statement') state.run.fail(error);
@@ -329,6 +332,7 @@ export class CommandPhase {
   #leaveRoom(place: Place): void {
     if (this.#gate.holdsLong) return;
     this.#place = null;
+    this.#leaving = place;
     this.#owner.whenSent(() => place.leave());
   }
 

@@ -141,7 +141,9 @@ export class TokenStream {
         return partitions === true && this.isWord('PARTITION');
       case 'TRUNCATE':
         if (partitions === true && this.isWord('PARTITION')) return true;
-        return truncates === true && !this.isAtStop && this.lexer.kind !== 'symbol';
+        if (truncates !== true || this.isAtStop) return false;
+        // TRUNCATE(1, 2) is a function; MariaDB takes TRUNCATE .t for a table.
+        return this.lexer.kind !== 'symbol' || this.isSymbol('.');
       case 'EXECUTE':
         return this.isWord('IMMEDIATE');
       case 'OR':
