@@ -2,10 +2,11 @@
  * Gives the tables of a DROP DATABASE that did not come to its end their own names again, with
  * their keys and triggers. May run twice, and at once with another proxy: what is back is back.
  *
- * Invariants: only where no RENAME and no DROP of the group can happen any more. A table whose name
- * somebody has taken stays held, for good, as nobody dropped it. Of several with one name (one was
- * made while the DROP waited) the first has it again. A row is forgotten only when its table is
- * live and whole, or was never renamed, by nobody who could yet.
+ * Invariants: it runs only when no RENAME and no DROP of the group can happen any more. A table
+ * whose name somebody has taken stays held and is never collected, because its DROP failed. If
+ * several had one name (one was made while the DROP waited), the first gets it again. A row is
+ * forgotten only when its table is live and whole, or was never renamed and nobody could rename it
+ * yet.
  */
 
 import { systemClock } from '../clock.js';

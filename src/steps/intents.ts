@@ -1,8 +1,8 @@
 /**
- * The intents of one try in the ledger: those of the names of the statement, recorded under what is
- * guessed of the session while the session itself is asked and corrected where the guess was wrong,
- * and those of targets: partitions, or the same table once more. At the end each is turned into
- * what is held, or forgotten.
+ * The ledger intents of one try. Those of the statement's tables are recorded early, by what is
+ * guessed of the session while the session itself is asked, and recorded again if the guess was
+ * wrong; those of partitions, or of the same table once more, are recorded when they are known. At
+ * the end each intent becomes a held table, or is forgotten.
  *
  * Invariants: an intent is in the ledger before its RENAME is sent. Once a RENAME was sent, an
  * intent is forgotten only after a look: a KILL that meets a RENAME at its end is answered with an

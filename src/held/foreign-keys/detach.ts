@@ -1,11 +1,12 @@
 /**
- * Takes off a held table what would bind the live: its foreign keys, which would keep others from
- * their rows or delete held ones with them, those of live children, which followed the table to
- * its hold name and are led back to its own, as a native drop leaves them, and its triggers.
+ * Takes off a held table what would affect live tables: its own foreign keys, which would block or
+ * cascade changes of a live parent's rows; its triggers; and the foreign keys of live children,
+ * which followed the table to its hold name and get its original name again, as after a native
+ * drop.
  *
- * Invariants: whatever is taken off is in the ledger before, in names of the user's own. Everything
- * is tried for a moment only; what can't be done at once is said, and done by whoever pays the
- * debt. May run twice, and goes on from what is there.
+ * Invariants: whatever is taken off is in the ledger before, by its original names. Each step waits
+ * for locks for a moment only; what can't be done at once is reported, and done later with the
+ * pending relocations. It may run twice, and continues from what is there.
  */
 import { assert } from '../../assert.js';
 import {

@@ -1,7 +1,7 @@
 /**
- * Leads a foreign key of a live table back to the name of its parent, which is held under another
- * one: dropped, and added again by a second statement, because no server does both in one (1826).
- * It may run twice: a key that is neither here nor there was dropped by undrop before.
+ * Gives a foreign key of a live table the original name of its parent again, after the parent went
+ * to its hold name: the key is dropped, and added by a second statement, because no server does
+ * both in one (1826). It may run twice: a key that is missing was dropped by the first run.
  */
 import { assert } from '../../assert.js';
 import type { ChildKey, ForeignKey } from '../../ledger/detached/detached.js';

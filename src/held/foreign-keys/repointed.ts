@@ -1,7 +1,7 @@
 /**
- * Foreign keys that undrop itself leads elsewhere for a moment: where the parent of a table is held
- * they follow it to its hold name, and are taken off and added again (detach.ts). Here they are
- * read as what they are for the user all the while, so that nobody takes that for an ALTER TABLE.
+ * Reads foreign keys as if undrop had never moved them. If the parent of a table is held, a foreign
+ * key follows it to its hold name and is dropped and added again (detach.ts); without this, a
+ * comparison of the table would take that for an ALTER TABLE of the user.
  */
 import type { ForeignKey } from '../../ledger/detached/detached.js';
 import { findRows } from '../../ledger/read.js';

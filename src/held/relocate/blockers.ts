@@ -2,9 +2,10 @@
  * The reasons for which a held table stays in its own schema. On MariaDB a RENAME into another
  * schema leaves the link to a DATA DIRECTORY under the old schema, which then can't be dropped
  * (1010), and the server may not find the file when it starts again. MariaDB and MySQL before 8
- * rename a table partition by partition, and one that is killed amid that leaves the table torn, so
- * there is one RENAME only. Triggers that this account could not create again stay on their table,
- * and no server renames a table with triggers into another schema. Pure.
+ * rename a table partition by partition, and a server that is killed amid that leaves the table
+ * torn, so partitioned tables are renamed once only. Triggers that this account could not create
+ * again stay on their table, and no server renames a table with triggers into another schema.
+ * Pure.
  */
 import type { Failure } from '../../ledger/entry.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';

@@ -1,8 +1,7 @@
 /**
- * New hold names for tables that are about to be relocated, or are: a due time is fixed before the
- * user's RENAME, and what that RENAME, or the rest of its statement, waited for a lock would be
- * missing from the time in HOLD. The id stays, and whoever looks for a held table looks by it; the
- * ledger follows the name.
+ * Gives held tables new hold names, so that waiting for locks does not shorten HOLD: the due time
+ * is part of the name, and the first name was fixed before the user's RENAME. The id in the name
+ * stays, and a held table is always found by it; the ledger follows the name.
  *
  * Invariant: the due time of a table with rows is only ever moved into the future. A table that was
  * seen empty may get an earlier one, if a rule lets empty tables go sooner.

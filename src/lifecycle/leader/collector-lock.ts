@@ -5,8 +5,7 @@
  *
  * Invariant: the name is new for each leadership. Its lock is taken first, and then the row is
  * changed from what was read, by one statement: of several proxies that try, one gets it. So a
- * session that has the lock of the row leads if the row names it, and is no proxy of undrop
- * otherwise.
+ * session that has the lock of the row leads if the row names it; any other holder is a stranger.
  */
 import { processlistOf } from '../../ledger/owner.js';
 import { createSchema } from '../../ledger/tables.js';

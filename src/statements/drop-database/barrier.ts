@@ -1,7 +1,7 @@
 /**
- * The barrier that a DROP DATABASE waits at until the service has looked: a table of ours in its
- * schema, which two service connections have open, each in the middle of a statement. A person's
- * KILL of one of them leaves the other.
+ * The barrier of a DROP DATABASE: an empty table of undrop's in the schema, which two service
+ * connections keep open, so that the DROP waits until the service has looked for other tables. If
+ * somebody kills one of the two connections, the other still holds it.
  *
  * Invariants: the statements outlast the DROP (DROP_WAITS_S for each of its locks), so that if
  * nobody says "go on", because this process was killed, the DROP fails and has dropped nothing.

@@ -193,9 +193,10 @@ function within(wait: string | null): string {
 }
 
 /**
- * Behind errors of ours: no warnings, no rows counted, and the OK of a statement that changed
- * nothing. One statement, as session tracking says in the first OK what has changed; and it reads a
- * table, as MySQL 5.6 and MariaDB keep the diagnostics of what was before otherwise.
+ * Resets the session's diagnostics after errors that statements of ours have raised: no warnings,
+ * no row count, and the OK of a statement that changed nothing. It is one statement, because
+ * session tracking reports all changes in the first OK; and it reads a table, because MySQL 5.6 and
+ * MariaDB keep the old diagnostics otherwise.
  */
 export function cleanSql(groupId: string): Buffer {
   const read = 'SELECT 1 FROM (SELECT 1 AS one) AS one LIMIT 1';
