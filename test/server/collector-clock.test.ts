@@ -150,7 +150,8 @@ inLanes(testServers(), 'on a slow way to $name', (server, lane) => {
         message.startsWith('under way for long'),
       );
     });
-    expect(looks).toBe(3);
+    // The bell may have rung once more before the line was seen.
+    expect([3, 4]).toContain(looks);
   });
 
   test('a look that had to wait does not keep the next one away for minutes', async () => {
