@@ -14,7 +14,12 @@ import {
 } from '../names/names.js';
 import { isLocalSchema, RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL } from '../names/recycle-schema.js';
 import { isConnectionLost } from '../service/errors.js';
-import { isServerError, type ServiceConnection, type ServicePool } from '../service/pool/pools.js';
+import {
+  isServerError,
+  type ServiceConnection,
+  type ServicePool,
+  unlessRefused,
+} from '../service/pool/pools.js';
 import { numberOf, numberOrNullOf, textOf } from '../service/row.js';
 import { versionIdOf } from '../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
@@ -297,16 +302,13 @@ async function fillTodo(pool: ServicePool): Promise<void> {
   );
   for (const row of rows) {
     const rowLogged = numberOf(row, 'row_logged') !== 0;
-    try {
-      await pool.run(
-        sql`UPDATE ${note('todo')} ${LEDGER} SET todo = ${TODO_IN_TEXT}
-            WHERE todo IS NULL AND failure IS NOT NULL AND row_logged = ${rowLogged}`,
-        { deadlineMs: UPGRADE_DEADLINE_MS, logged: rowLogged },
-      );
-    } catch (error) {
-      // The account was allowed once, when the row was written, and is not any more.
-      if (rowLogged || !isServerError(error, ER_SPECIFIC_ACCESS_DENIED_ERROR)) throw error;
-    }
+    const filled = pool.run(
+      sql`UPDATE ${note('todo')} ${LEDGER} SET todo = ${TODO_IN_TEXT}
+          WHERE todo IS NULL AND failure IS NOT NULL AND row_logged = ${rowLogged}`,
+      { deadlineMs: UPGRADE_DEADLINE_MS, logged: rowLogged },
+    );
+    // The account was allowed once, when an unlogged row was written, and is not any more.
+    await (rowLogged ? filled : unlessRefused(filled, [], ER_SPECIFIC_ACCESS_DENIED_ERROR));
   }
 }
 
@@ -328,11 +330,7 @@ export async function createSchema(connection: ServiceConnection, schema: string
 
 /** Unlogged, as replicas must not have it. Where the account may not, such drops stay in place. */
 async function createLocal(connection: ServiceConnection): Promise<void> {
-  try {
-    await createSchema(connection, RECYCLE_SCHEMA_LOCAL);
-  } catch (error) {
-    if (!isServerError(error, ...NOT_ALLOWED)) throw error;
-  }
+  await unlessRefused(createSchema(connection, RECYCLE_SCHEMA_LOCAL), undefined, ...NOT_ALLOWED);
 }
 
 /**

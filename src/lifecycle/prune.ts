@@ -6,7 +6,7 @@
  * outlasts all its tables.
  */
 import { LEDGER } from '../ledger/tables.js';
-import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
+import { type ServiceConnection, unlessRefused } from '../service/pool/pools.js';
 import { note, sql } from '../service/sql.js';
 import { ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';
 
@@ -29,14 +29,11 @@ export async function pruneLedger(connection: ServiceConnection, keepMs: number)
       sql`SELECT ${note('prune')} 1 AS one FROM ${LEDGER} WHERE ${ended} LIMIT 1`,
     );
     if (found?.length === 0) continue;
-    try {
-      await connection.run(
-        sql`DELETE ${note('prune')} FROM ${LEDGER} WHERE ${ended} ORDER BY id LIMIT ${ROWS_MAX}`,
-        { logged },
-      );
-    } catch (error) {
-      // The account was allowed once, when the row was written, and is not any more.
-      if (logged || !isServerError(error, ER_SPECIFIC_ACCESS_DENIED_ERROR)) throw error;
-    }
+    const pruned = connection.run(
+      sql`DELETE ${note('prune')} FROM ${LEDGER} WHERE ${ended} ORDER BY id LIMIT ${ROWS_MAX}`,
+      { logged },
+    );
+    // The account was allowed once, when an unlogged row was written, and is not any more.
+    await (logged ? pruned : unlessRefused(pruned, [], ER_SPECIFIC_ACCESS_DENIED_ERROR));
   }
 }

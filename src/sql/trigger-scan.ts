@@ -119,8 +119,7 @@ export function namesLogBin(bytes: Uint8Array): boolean {
 
 /** Whether a text has the beginning of a recycle schema's name, wherever in it. */
 export function mentionsRecycle(bytes: Uint8Array): boolean {
-  if (bytes.length <= SLICE_BYTES) return isSomewhere(bytes, P, isRecycleAt);
-  // A long text may be full of that letter: to stop at each of them takes seconds.
+  // Not letter by letter: a long text may be full of one, and to stop at each takes seconds.
   for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
     const slice = bytes.subarray(Math.max(0, at - RECYCLE_BEGINNING), at + SLICE_BYTES);
     if (/_undrop/i.test(Buffer.from(slice).toString('latin1'))) return true;

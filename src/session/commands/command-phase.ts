@@ -85,8 +85,6 @@ export class CommandPhase {
   #stop: Stop | null = null;
   /** The room of a long text that is held, or under way. */
   #place: Place | null = null;
-  /** Room that is left when the last bytes have gone to the server, or with the session. */
-  #leaving: Place | null = null;
   readonly #over = new AbortController();
   #clientIsGone = false;
   /** Once on, on for good: what might be several statements is several. */
@@ -213,8 +211,6 @@ export class CommandPhase {
     const state = this.#state;
     this.#enter({ name: 'ended' });
     this.#over.abort();
-    this.#place?.leave();
-    this.#leaving?.leave();
     this.#prepared.forgetAll();
     if (state.name === 'change-user') state.run.leave();
     if (state.name === 'user-session' || state.name === 'multi-statement') state.run.fail(error);
@@ -323,7 +319,7 @@ export class CommandPhase {
   async #makeRoom(bytes: number, rest: Buffer): Promise<void> {
     const onOverdue = (error: UndropError) => this.#owner.onFailure(error);
     this.#place = await textRoom.take(bytes, this.#over.signal, onOverdue);
-    if (this.#hasEnded) return this.#place.leave();
+    if (this.#hasEnded) return;
     this.#gate.holdLong();
     this.#goOn(Buffer.alloc(0), rest);
   }
@@ -332,7 +328,6 @@ export class CommandPhase {
   #leaveRoom(place: Place): void {
     if (this.#gate.holdsLong) return;
     this.#place = null;
-    this.#leaving = place;
     this.#owner.whenSent(() => place.leave());
   }
 

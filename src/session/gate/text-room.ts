@@ -41,8 +41,8 @@ export class TextRoom {
   }
 
   /**
-   * Waits for room for a text of `textBytes`. Rejects after a minute, or when the session is over.
-   * `onOverdue` is called if the text isn't whole in time.
+   * Waits for room for a text of `textBytes`. Rejects after a minute, or when the session is over;
+   * room that was taken is left then, too. `onOverdue` is called if the text isn't whole in time.
    */
   async take(
     textBytes: number,
@@ -54,16 +54,17 @@ export class TextRoom {
     else await this.#wait(bytes, over);
     const timer = setTimeout(() => onOverdue(tooLate('it was not whole')), ARRIVAL_MS_MAX);
     let isThere = true;
-    return {
-      arrived: () => clearTimeout(timer),
-      leave: () => {
-        clearTimeout(timer);
-        if (!isThere) return;
-        isThere = false;
-        this.#freeBytes += bytes;
-        this.#callNext();
-      },
+    const leave = () => {
+      clearTimeout(timer);
+      over.removeEventListener('abort', leave);
+      if (!isThere) return;
+      isThere = false;
+      this.#freeBytes += bytes;
+      this.#callNext();
     };
+    if (over.aborted) leave();
+    else over.addEventListener('abort', leave);
+    return { arrived: () => clearTimeout(timer), leave };
   }
 
   #wait(bytes: number, over: AbortSignal): Promise<void> {

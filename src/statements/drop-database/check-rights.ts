@@ -48,7 +48,7 @@ import {
 } from './sql.js';
 
 /** DROP DATABASE would have ended with the same error, word for word. */
-const SAME_AS_DROP: readonly number[] = [
+const SAME_AS_DROP_DATABASE: readonly number[] = [
   ...DDL_FORBIDDEN,
   ...GAVE_UP,
   ...OWN_GLOBAL_LOCK,
@@ -81,7 +81,7 @@ export function* checkRights(request: SchemaDropRequest): SchemaSteps<There | Sc
   if (name === CLOSED_SCHEMA) yield* ask(ENDING_SQL);
   const [right] = yield* ask(maySchemaSql(request));
   assert(right?.kind === 'err', 'DROP VIEW of a view that can not exist fails');
-  if (SAME_AS_DROP.includes(right.errno)) return answerWith(right);
+  if (SAME_AS_DROP_DATABASE.includes(right.errno)) return answerWith(right);
   if (right.errno === ER_TABLEACCESS_DENIED_ERROR) {
     const [said] = yield* ask(signalSql(deniedSignal(name, facts.account)));
     return answerWith(said ?? right);

@@ -22,7 +22,7 @@ import {
   refuse,
   sentenceStart,
 } from '../../steps/refuse.js';
-import { renameGroups } from '../../steps/rename/take-by-service.js';
+import { FIRST_TRY_MS, NEXT_TRY_MS, renameGroups } from '../../steps/rename/take-by-service.js';
 import { signalSql } from '../../steps/session/signal.js';
 import {
   askMovesSql,
@@ -66,10 +66,7 @@ type Groups = readonly (readonly Move[])[];
 /** The first table is in its own way, or somebody has it locked: the rights come before that. */
 const MAY_MOVE: readonly number[] = [ER_TABLE_EXISTS_ERROR, ER_LOCK_WAIT_TIMEOUT];
 
-/** The service waits so long for others at its first try. */
-const FIRST_TRY_MS = 200;
-/** The session had its turn before, so only those who came between are in the way. */
-const NEXT_TRY_MS = 900;
+/** Of all groups together. */
 const SERVICE_TRIES_MAX = 20;
 /** After so many tries the session is asked whether it is itself in the way. */
 const TRIES_BEFORE_OWN = 2;
@@ -162,7 +159,7 @@ function* notRenamed(
   const mayBeDropped =
     error.errno === ER_TABLEACCESS_DENIED_ERROR || error.errno === ER_FK_NO_UNIQUE_INDEX_PARENT;
   if (!mayBeDropped) return renameFailed(drop, error);
-  if (drop.facts.gtidNext === null) return yield* renameByService(drop, groups);
+  if (drop.facts.gtidNext === null) return yield* takeGroups(drop, groups);
   if (error.errno !== ER_TABLEACCESS_DENIED_ERROR) return renameFailed(drop, error);
   const cause = 'the GTID is the session’s own';
   return refuse(
@@ -181,7 +178,7 @@ function* logTable(): Steps<Answer> {
  * The session says for each table whether it may be dropped, and waits for its lock; then the
  * service has a moment to be faster than others.
  */
-function* renameByService(drop: Drop, groups: Groups): Steps<Moved | Reply | 'locked'> {
+function* takeGroups(drop: Drop, groups: Groups): Steps<Moved | Reply | 'locked'> {
   const all = groups.flat();
   let left = groups;
   for (let tries = 1; left.length > 0; tries++) {

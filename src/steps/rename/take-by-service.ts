@@ -16,9 +16,9 @@ import type { DropRequest } from '../request.js';
 import { signalSql } from '../session/signal.js';
 
 /** The service waits so long for others at its first try, in milliseconds. */
-const FIRST_TRY_MS = 200;
+export const FIRST_TRY_MS = 200;
 /** The session had its turn before, so only those who came between are in the way. */
-const NEXT_TRY_MS = 900;
+export const NEXT_TRY_MS = 900;
 /** Tables that keep changing, or that others are always faster to lock, are given up. */
 export const SERVICE_TRIES_MAX = 12;
 /** For locks of InnoDB in one try of the service; no KILL ends that wait. */

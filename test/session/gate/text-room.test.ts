@@ -42,3 +42,14 @@ test('whoever waits gives up when the session is over, or in time', async () => 
   place.leave();
   (await room.take(50, never, nobody)).leave();
 });
+
+test('room is given back when the session of whoever has it is over', async () => {
+  const room = new TextRoom({ bytesMax: 100, waitMsMax: 1 });
+  const over = new AbortController();
+  const place = await room.take(50, over.signal, nobody);
+  over.abort();
+  const next = await room.take(50, never, nobody);
+  place.leave();
+  await expect(room.take(50, never, nobody)).rejects.toMatchObject({ code: 'UNDROP_LONG_TEXT' });
+  next.leave();
+});
