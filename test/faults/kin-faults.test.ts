@@ -223,7 +223,7 @@ function isCounted({ counts }: KinScene, fault: Fault | null): (event: TapEvent)
 function kindsOfRun(): readonly Kind[] {
   if (isWhole) return allKinds();
   const pairs = pairwise(allKinds(), diceOf('kinds'));
-  return sample(pairs, { name: 'kinds', share: 0.5, kind: (kind) => Object.values(kind) });
+  return sample(pairs, { name: 'kinds', share: 0.35, kind: (kind) => Object.values(kind) });
 }
 
 /** Those of all servers. */

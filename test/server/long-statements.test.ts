@@ -4,10 +4,11 @@
  */
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { encodePacket } from '../../src/wire/framing.js';
 import { exchange } from '../support/conversation.js';
+import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyProcess, spawnProxy } from '../support/proxy.js';
 import { CLIENT, MODERN, RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, query, testServers } from '../support/servers.js';
@@ -31,6 +32,7 @@ function insertOf(bytes: number): string {
 }
 
 describe.each(testServers())('$name', (server) => {
+  const test = testOnOne(server);
   let proxy: ProxyProcess;
   let schema = '';
   let drop: () => Promise<void>;

@@ -59,7 +59,7 @@ describe.each(testServers())('$name', (server) => {
     const cases = corpusCases()
       .filter(({ on, live }) => live !== false && on.includes(server.name as ServerKey))
       .map((case_) => ({ title: JSON.stringify(case_.sql).slice(0, 120), case_ }));
-    const taken = sample(cases, { name: server.name, share: 1 / 3 });
+    const taken = sample(cases, { name: server.name, share: 0.2 });
     const made = new Set<string>();
     let admin: RawSession;
     beforeAll(async () => {

@@ -1,6 +1,6 @@
 /** Listing and restoring on real servers, also against a collector that wants the same table. */
 import { randomBytes } from 'node:crypto';
-import { afterAll, afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, afterEach, beforeEach, describe, expect, jest } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
 import { retireBarrierTable } from '../../src/held/relocate/retire-barrier-table.js';
 import { findRows } from '../../src/ledger/read.js';
@@ -22,20 +22,16 @@ import {
   whereIs,
 } from '../lifecycle/collecting.js';
 import { dropRecycleSchemas, freshLedger } from '../support/fresh-ledger.js';
-import {
-  allTestServers,
-  connect,
-  type FreshSchema,
-  freshSchema,
-  query,
-} from '../support/servers.js';
+import { testOnOne } from '../support/on-one-server.js';
+import { connect, type FreshSchema, freshSchema, query, testServers } from '../support/servers.js';
 import { makeServiceAccount, SERVICE_ACCOUNT } from '../support/service-account.js';
 import { poolOn } from '../support/service-pool.js';
 import { tappedPool } from '../support/tapped-pool.js';
 
 jest.setTimeout(240_000);
 
-describe.each(allTestServers())('undo on $name', (server) => {
+describe.each(testServers())('undo on $name', (server) => {
+  const test = testOnOne(server);
   let pool: ServicePool;
   let schema: FreshSchema;
   let collecting: Collecting | null = null;
