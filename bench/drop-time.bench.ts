@@ -19,7 +19,7 @@ const BIG_MB = Number(process.env['BENCH_BIG_MB'] ?? '1024');
 const READER_ROUNDS = Number(process.env['BENCH_READER_ROUNDS'] ?? '3');
 /** How long the reader's transaction stays open once the drop was sent. */
 const READER_MS = 600;
-/** Until what was left is done, behind the reader's end. */
+/** Until what was left is done, after the reader's end. */
 const PAID_WITHIN_MS = 20_000;
 const SMALL_ROWS = 100;
 const BIG_ROW_BYTES = 7_000;
@@ -64,7 +64,7 @@ report({
 report({
   title: `${IN_A_ROW} drops in a row`,
   how:
-    'Empty tables, one DROP TABLE behind the other on one connection; those dropped before are all ' +
+    'Empty tables, one DROP TABLE after the other on one connection; those dropped before are all ' +
     `held. ${LOAD}`,
   columns: ['server', 'drop', ...MEDIAN_AND_WORST, 'all, seconds'],
   rows: row,
@@ -72,7 +72,7 @@ report({
 if (big.length > 0) {
   report({
     title: `The time of a drop of ${BIG_MB} MB`,
-    how: `MySQL 5.6, ${BIG_ROUNDS} rounds in turns, straight behind the filling. ${LOAD}`,
+    how: `MySQL 5.6, ${BIG_ROUNDS} rounds in turns, right after they were filled. ${LOAD}`,
     columns: ['server', 'drop', ...MEDIAN_AND_WORST],
     rows: big,
   });
@@ -86,7 +86,7 @@ report({
     `child led back. ${READER_ROUNDS} rounds in turns. ${LOAD}`,
   columns: [
     ...['server', 'dropped', 'read', 'drop', ...MEDIAN_AND_WORST],
-    ...['longest SELECT beside, ms', 'all done, ms behind the reader'],
+    ...['longest SELECT beside, ms', 'all done, ms after the reader'],
   ],
   rows: readers,
 });

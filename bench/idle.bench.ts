@@ -38,7 +38,7 @@ report({
   title: 'Memory of idle sessions',
   how:
     'kB of the relay (all its processes) for each session, above what it had with none, after a few had come and ' +
-    `gone: behind the login, and when each has read 1 MB and sent 1 MB; each time after ` +
+    `gone: after the login, and when each has read 1 MB and sent 1 MB; each time after ` +
     `${REST_MS / 1000} s of rest. Load before: ${loadBefore}.`,
   columns: [
     'relay',

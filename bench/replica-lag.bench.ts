@@ -71,7 +71,7 @@ report({
     `client's OK until the replica has executed it. Collected: HOLD of a second. Load before: ${loadBefore}.`,
   columns: [
     ...['server', 'drop', 'median ms', 'worst ms'],
-    `behind ${IN_A_ROW} in a row, ms`,
+    `after ${IN_A_ROW} in a row, ms`,
     'these took, ms',
   ],
   rows,
