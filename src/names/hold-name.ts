@@ -110,13 +110,13 @@ export function isHoldId(text: string): boolean {
  * The id of the empty ghost of a table that is emptied: that of its drop, but for the version in
  * it, so that nobody takes the one for the other, and recovery finds it.
  */
-export function twinIdOf(id: string): string {
+export function ghostIdOf(id: string): string {
   assert(isHoldId(id), 'a hold id has 32 lower-case hex digits');
   return `${id.slice(0, 12)}8${id.slice(13)}`;
 }
 
 /** Whether `id` may be such a ghost's: no drop of ours has one like that. */
-export function isTwinId(id: string): boolean {
+export function isGhostId(id: string): boolean {
   assert(isHoldId(id), 'a hold id has 32 lower-case hex digits');
   return id.charAt(12) === '8';
 }

@@ -7,10 +7,8 @@
  * be. An intent is forgotten only where the server says that there is no such held table, and only
  * if no service connection has taken it over since (take-over.ts).
  */
-import { leaveGhostsOf } from '../held/empty-copy.js';
 import { finishRestore } from '../held/finish-restore.js';
 import { detach } from '../held/foreign-keys/detach.js';
-import { repointForeignKeys } from '../held/foreign-keys/repointed.js';
 import { isCertainlyAbsent } from '../held/locate.js';
 import { NOT_TRIED } from '../held/relocate/blockers.js';
 import { detachAndRelocate } from '../held/relocate/detach-and-relocate.js';
@@ -21,7 +19,7 @@ import { findRows, type LedgerCursor, nextPage } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
 import { forgetIntents, recordOutcome, recordState } from '../ledger/write.js';
 import { type Log, silentLog } from '../log.js';
-import { formatHoldName, twinIdOf } from '../names/hold-name.js';
+import { formatHoldName } from '../names/hold-name.js';
 import { isRecycleSchema, recycleSchemaFor } from '../names/recycle-schema.js';
 import { isRowLevelError } from '../service/errors.js';
 import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
@@ -163,9 +161,8 @@ async function resolveOne(
   }
   if (row.failure?.todo === 'restoring') await recordIntentAs(pool, row, { failure: null });
   const isHeld = table !== undefined && (await complete(pool, row, table));
-  if (isHeld) await repointKeysOfGhost(pool, row, log);
   // Left: its drop goes on by another connection, or somebody else has forgotten it.
-  if (!isHeld && !(await forget(pool, row, { hasGhost: held.has(twinIdOf(id)) }))) return 'left';
+  if (!isHeld && !(await forget(pool, row))) return 'left';
   log.info(
     { id, table: `${schema}.${name}`, holdName: table?.name },
     isHeld ? 'completed an interrupted drop' : 'an interrupted drop had not happened',
@@ -181,31 +178,9 @@ async function recordIntentAs(
   await recordState(pool, { id, state: 'intent', ...what, rowLogged, onlyFrom: 'intent' });
 }
 
-/** After a TRUNCATE that broke off after its RENAME the ghost has the name; the rows are held. */
-async function repointKeysOfGhost(
-  pool: ServicePool,
-  { id, schema, table }: LedgerRow,
-  log: Log,
-): Promise<void> {
-  try {
-    await repointForeignKeys(pool, { id, schema, table });
-  } catch (error) {
-    if (!isRowLevelError(error)) throw error;
-    log.warn({ id, table: `${schema}.${table}`, err: error }, 'its foreign keys are not looked at');
-  }
-}
-
 /** False where the row has another owner by now. */
-async function forget(
-  pool: ServicePool,
-  row: LedgerRow,
-  { hasGhost }: { readonly hasGhost: boolean },
-): Promise<boolean> {
-  const { id, rowLogged, threadId, sqlLogBin } = row;
-  const how = { sqlLogBin: rowLogged, ownedBy: threadId };
-  if ((await forgetIntents(pool, [id], how)) === 0) return false;
-  if (hasGhost) await leaveGhostsOf(pool, id, { logged: sqlLogBin });
-  return true;
+async function forget(pool: ServicePool, { id, rowLogged, threadId }: LedgerRow): Promise<boolean> {
+  return (await forgetIntents(pool, [id], { sqlLogBin: rowLogged, ownedBy: threadId })) > 0;
 }
 
 /** Nothing is under the intent's hold name, neither where it would be nor where it would go. */

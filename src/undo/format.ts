@@ -3,7 +3,7 @@
  * Pure. A text fits the width of the terminal and has no control characters: a name is whatever a
  * user made of it.
  */
-import { isPinned, isTwinId } from '../names/hold-name.js';
+import { isGhostId, isPinned } from '../names/hold-name.js';
 import type { HeldTable, TableName } from './list.js';
 import type { RestoreReport } from './run-restore.js';
 
@@ -194,7 +194,7 @@ function uniqueDigits(ids: readonly string[]): number {
 }
 
 function formatWhat({ origin, id }: HeldTable): string {
-  if (origin === null && isTwinId(id)) return '(spare of a TRUNCATE)';
+  if (origin === null && isGhostId(id)) return '(spare of a TRUNCATE)';
   return formatName(origin);
 }
 

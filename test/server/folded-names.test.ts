@@ -82,31 +82,6 @@ describe.each(['mysql-5.6', 'mariadb-11.8'])('on %s', (name) => {
     });
   });
 
-  test('a TRUNCATE that is protected keeps a key that the server named', async () => {
-    const proxy = await proxyInFront(server, { PROTECT: 'drop-table,truncate' });
-    const schema = two.schema.name;
-    const client = await RawClient.open(proxy, { schema });
-    await client.run([
-      'CREATE TABLE Home (id INT PRIMARY KEY, up INT, FOREIGN KEY (up) REFERENCES HOME (id)) ENGINE=InnoDB',
-      'INSERT INTO home VALUES (1, NULL)',
-      'TRUNCATE HOME',
-    ]);
-    expect(await client.rows('SELECT COUNT(*) FROM home')).toEqual([['0']]);
-    await client.quit();
-    await intentsSettled(two.root, [schema]);
-    await proxy.stop();
-    const keys = await query(
-      server,
-      `SELECT CONSTRAINT_NAME AS name, REFERENCED_TABLE_NAME AS parent
-       FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = '${schema}'`,
-    );
-    expect(keys).toEqual([{ name: 'home_ibfk_1', parent: 'home' }]);
-    const pool = poolOn(server);
-    const held = await listHeld(pool);
-    await pool.dispose();
-    expect(held.filter(({ origin }) => origin?.table === 'home')).toHaveLength(1);
-  });
-
   test('what is held is listed, comes back by its name in any case, and is collected', async () => {
     const client = await RawClient.open(two.proxy, { schema: two.schema.name });
     await client.run(['CREATE TABLE Orders (id INT)', 'INSERT INTO ORDERS VALUES (1), (2)']);

@@ -1,39 +1,23 @@
 /**
  * TRUNCATE, and DROP or TRUNCATE PARTITION, beside what others do to the same table, its schema or
- * its parent at that moment: the words are the server's own, and no foreign key is lost or leads
- * elsewhere.
+ * its parent at that moment: the words are the server's own, and the foreign keys of its children
+ * lead to its name.
  */
-import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { silentLog } from '../../src/log.js';
-import { formatHoldName, newHoldId } from '../../src/names/hold-name.js';
-import { reconcile } from '../../src/recovery/reconcile.js';
 import { testOnOne } from '../support/on-one-server.js';
-import { until } from '../support/poll.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { type RawAnswer, RawClient } from '../support/raw-client.js';
 import { connect, freshSchema, testServers } from '../support/servers.js';
-import { poolOn } from '../support/service-pool.js';
 import { intentsSettled } from '../support/settled.js';
 import { type TapEvent, wireTap } from '../support/wire-tap.js';
-import { ledgerRowOf, sayTo } from './service-fixture.js';
 
 const PROTECT = 'drop-table,truncate,drop-partition';
 /** Races in which nothing says when who is where. */
 const ROUNDS = 60;
-const HOUR_MS = 3_600_000;
 
 function said({ results }: RawAnswer): readonly string[] {
   return results.map((one) => (one.kind === 'err' ? `${one.errno} ${one.message}` : one.kind));
-}
-
-function gate() {
-  let open: () => void = () => undefined;
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { open, opened };
 }
 
 describe.each(testServers())('what empties a table on $name', (server) => {
@@ -116,62 +100,30 @@ describe.each(testServers())('what empties a table on $name', (server) => {
     return rows.map(({ name }) => String(name));
   }
 
-  test('of a key whose name a held table has still: goes to another place', async () => {
-    await makeFamily('taken');
-    const id = newHoldId(Date.now(), randomBytes);
-    const other = formatHoldName({ state: 'HOLD', id, due: new Date(Date.now() + HOUR_MS) });
-    await root.query(`CREATE TABLE _undrop.${other} (v INT, CONSTRAINT ${schema}_taken
-      FOREIGN KEY (v) REFERENCES ${schema}.taken_par (v)) ENGINE=InnoDB`);
-    const answers = await saidThrough(() => undefined, 'TRUNCATE taken_ch');
-    await root.query(`DROP TABLE _undrop.${other}`);
-    expect(answers).toEqual(['ok']);
-    const [held, ...more] = await heldOf('taken_ch');
-    expect([held, more]).toEqual([expect.stringMatching(/^_undrop_\d+\./), []]);
-    const [rows] = await root.query<RowDataPacket[]>(`SELECT v FROM ${held}`);
-    expect(rows).toEqual([{ v: 1 }]);
-    expect(await parentOf('taken_ch')).toEqual([`${schema}.taken_par`]);
-  });
-
-  test('of a parent, and of children behind it whose keys the server has named', async () => {
-    const makes = (name: string) => [
-      `CREATE TABLE ${name}_p (id INT PRIMARY KEY) ENGINE=InnoDB`,
-      `CREATE TABLE ${name}_c (id INT PRIMARY KEY, pid INT, other INT,
-        FOREIGN KEY (pid) REFERENCES ${name}_p (id),
-        FOREIGN KEY (other) REFERENCES ${name}_p (id)) ENGINE=InnoDB`,
-      `INSERT INTO ${name}_p VALUES (1)`,
-      `INSERT INTO ${name}_c VALUES (1, 1, 1)`,
-    ];
-    for (const text of makes('flushed')) await root.query(text);
+  test('of a parent: the keys of its children lead to the name', async () => {
+    await makeFamily('flushed');
     const client = await RawClient.open(proxy, { schema });
     await client.run(['SET foreign_key_checks = 0']);
     const answers: string[] = [];
-    for (const table of ['flushed_p', 'flushed_c', 'flushed_p', 'flushed_c', 'flushed_c']) {
-      answers.push(...said(await client.query(`TRUNCATE ${table}`)));
-    }
+    for (let n = 0; n < 2; n++) answers.push(...said(await client.query('TRUNCATE flushed_par')));
     await client.quit();
-    expect(answers).toEqual(['ok', 'ok', 'ok', 'ok', 'ok']);
-    await intentsSettled(root, [schema]);
-    const [[shown]] = await root.query<RowDataPacket[]>('SHOW CREATE TABLE flushed_c');
-    const keys = String(shown?.['Create Table']).match(/CONSTRAINT .*? REFERENCES `\w+`/g);
-    expect(keys).toEqual([
-      'CONSTRAINT `flushed_c_ibfk_1` FOREIGN KEY (`pid`) REFERENCES `flushed_p`',
-      'CONSTRAINT `flushed_c_ibfk_2` FOREIGN KEY (`other`) REFERENCES `flushed_p`',
-    ]);
+    expect(answers).toEqual(['ok', 'ok']);
+    expect(await heldOf('flushed_par')).toHaveLength(2);
+    expect(await parentOf('flushed_ch')).toEqual([`${schema}.flushed_par`]);
   });
 
-  test('of one child from several sessions at once: nobody fails', async () => {
-    await makeFamily('crowd');
+  test('of one table from several sessions at once: nobody fails', async () => {
+    await root.query('CREATE TABLE crowd (v INT) ENGINE=InnoDB');
     const clients = await Promise.all([1, 2, 3].map(() => RawClient.open(proxy, { schema })));
     const answers = await Promise.all(
       clients.map(async (client) => {
         const own: string[] = [];
-        for (let n = 0; n < 8; n++) own.push(...said(await client.query('TRUNCATE crowd_ch')));
+        for (let n = 0; n < 8; n++) own.push(...said(await client.query('TRUNCATE crowd')));
         await client.quit();
         return own;
       }),
     );
     expect(new Set(answers.flat())).toEqual(new Set(['ok']));
-    expect(await parentOf('crowd_ch')).toEqual([`${schema}.crowd_par`]);
   });
 
   test('of a table that goes before its ghost is made: the server’s own words', async () => {
@@ -252,92 +204,4 @@ describe.each(testServers())('what empties a table on $name', (server) => {
     await drop();
     expect(answer).toMatch(/^1146 Table '.*' doesn't exist$|^1049 Unknown database /);
   });
-
-  /** The child is emptied while its parent is, whose TRUNCATE waits where it `isThere`. */
-  async function besideParent(
-    name: string,
-    isThere: (text: string, moment: TapEvent['moment']) => boolean,
-  ): Promise<readonly string[]> {
-    await makeFamily(name);
-    const [arrived, released] = [gate(), gate()];
-    let parent: Promise<readonly string[]> = Promise.resolve([]);
-    const onParent = async (text: string, moment: TapEvent['moment']) => {
-      if (!isThere(text, moment)) return;
-      arrived.open();
-      await released.opened;
-    };
-    const child = await saidThrough(
-      rightBefore('RENAME /* undrop hold-in-stead ', async () => {
-        parent = saidThrough(onParent, 'SET foreign_key_checks = 0', `TRUNCATE ${name}_par`);
-        await Promise.race([arrived.opened, parent]);
-      }),
-      `TRUNCATE ${name}_ch`,
-    ).finally(() => released.open());
-    return [...child, ...(await parent)];
-  }
-
-  /** Nobody is in the middle of anything, and nothing is left to be done. */
-  async function recovered(): Promise<void> {
-    const pool = poolOn(server, 2);
-    const how = { proxyId: 'of the test', activeIds: new Set<string>(), log: silentLog };
-    const isDone = async () => {
-      const { untouched, debtsLeft } = await reconcile(pool, how);
-      return untouched.length + debtsLeft.length === 0;
-    };
-    await until(isDone, 'all is recovered').finally(() => pool.dispose());
-  }
-
-  test('a child whose proxy is cut off behind its RENAME: recovery leads its key back', async () => {
-    await makeFamily('cut');
-    const parent = { schema, table: 'cut_par' };
-    const isHeld = async () => (await ledgerRowOf(root, parent))?.['state'] === 'HOLD';
-    let isRenamed = false;
-    const tap = await wireTap(server, async ({ moment, command }) => {
-      if (!command.includes('RENAME /* undrop hold-in-stead ')) return true;
-      if (moment === 'before statement') {
-        const drop = ['SET foreign_key_checks = 0', 'DROP TABLE cut_par'];
-        await sayTo(proxy, { schema, texts: drop });
-        await until(isHeld, 'the parent is held');
-      }
-      if (moment !== 'before answer') return true;
-      isRenamed = true;
-      return false;
-    });
-    const dying = await proxyInFront({ ...server, ...tap }, { PROTECT });
-    const client = await RawClient.open(dying, { schema });
-    const answer = client.query('TRUNCATE cut_ch').catch(() => null);
-    try {
-      await until(() => isRenamed, 'the child has its ghost');
-    } finally {
-      await tap.close();
-      await answer;
-      await client.quit();
-      await dying.stop();
-    }
-    expect(await parentOf('cut_ch')).toEqual([expect.stringMatching(/^_undrop\._vt_HOLD_/)]);
-    await recovered();
-    expect(await parentOf('cut_ch')).toEqual([`${schema}.cut_par`]);
-    expect(await heldOf('cut_ch')).toHaveLength(1);
-  });
-
-  test.each([
-    ['whole', () => false],
-    [
-      'led',
-      (text: string, moment: string) =>
-        moment === 'before statement' && text.includes('DROP FOREIGN KEY'),
-    ],
-    [
-      'off',
-      (text: string, moment: string) =>
-        moment === 'before answer' && text.includes('DROP FOREIGN KEY'),
-    ],
-  ])(
-    'a child while its parent is emptied (%s): its key leads to the name',
-    async (name, isThere) => {
-      expect(await besideParent(name, isThere)).toEqual(['ok', 'ok', 'ok']);
-      expect(await parentOf(`${name}_ch`)).toEqual([`${schema}.${name}_par`]);
-      expect(await heldOf(`${name}_ch`)).toHaveLength(1);
-    },
-  );
 });

@@ -106,10 +106,10 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     reason: "session tracking doesn't report that the server went there and back",
     where: ['answer'],
   },
-  'cut-diagnostics': {
+  'short-1701': {
     reason:
-      'MySQL 5.6: after the error 1701 of a TRUNCATE | `SHOW WARNINGS` has the first 128 characters of its text',
-    where: ['diagnostics'],
+      'MariaDB and before MySQL 8: the error 1701 of a TRUNCATE | names the foreign key, without its columns',
+    where: ['answer', 'diagnostics'],
   },
   'own-schema': {
     reason: 'These tables stay in their own schema under their hold name',

@@ -124,8 +124,7 @@ async function planFor(
   // Not the schema that it is in: that may be ours already.
   const own = { parentSchema: row.schema, parentTable: table.table };
   const keysIn = children.map((child) => ({ ...child, key: { ...child.key, ...own } }));
-  // What leads to it was perhaps led back before: a ghost had the same key meanwhile
-  // (repointed.ts).
+  // A key that refers to it again, though it was repointed before, is repointed once more.
   const known = before.keysIn.filter((one) => !keysIn.some((key) => isSameChildKey(one, key)));
   const off = { keysOut, keysIn, triggers, checks: [] };
   const detached = mergeDetached({ ...before, keysIn: known }, off);

@@ -7,25 +7,12 @@
 
 import { shapeOf } from '../../ledger/write.js';
 import { spareSchemasFor } from '../../names/recycle-schema.js';
-import type { ServiceConnection, ServicePool } from '../../service/pool/pools.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { textOf } from '../../service/row.js';
 import { note, sql } from '../../service/sql.js';
 
 /** MySQL 8.0.16. */
 const NAMED_BY_SCHEMA = 80_016;
-
-/** Whether it has tables that aren't held ones. */
-export async function hasOthers(
-  connection: ServiceConnection,
-  schema: string,
-  id: string,
-): Promise<boolean> {
-  const [rows = []] = await connection.run(
-    sql`SELECT ${note('spare', id)} 1 AS one FROM information_schema.TABLES
-      WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME NOT LIKE '\\_vt\\_%' LIMIT 1`,
-  );
-  return rows.length > 0;
-}
 
 export interface SpareSchema {
   readonly schema: string;
@@ -37,11 +24,11 @@ export interface SpareSchema {
  * Null where the table has no CHECK whose name is one of its schema.
  */
 export async function findSpareSchemas(
-  connection: ServicePool,
+  pool: ServicePool,
   table: { readonly id: string; readonly fromSchema: string; readonly holdName: string },
   { logged }: { readonly logged: boolean },
 ): Promise<readonly SpareSchema[] | null> {
-  const { flavour, versionId } = await shapeOf(connection);
+  const { flavour, versionId } = await shapeOf(pool);
   if (flavour !== 'mysql' || versionId < NAMED_BY_SCHEMA) return null;
   const schemas = spareSchemasFor(logged);
   const ours = sql.join(
@@ -52,7 +39,7 @@ export async function findSpareSchemas(
     WHERE TABLE_SCHEMA = ${table.fromSchema} AND TABLE_NAME = ${table.holdName}
       AND CONSTRAINT_TYPE = 'CHECK'
       AND CONSTRAINT_NAME NOT LIKE ${`${table.holdName.replaceAll('_', '\\_')}\\_chk\\_%`}`;
-  const [existing = [], foreign = [], taken = [], named = []] = await connection.run([
+  const [existing = [], foreign = [], taken = [], named = []] = await pool.run([
     sql`SELECT ${note('spare', table.id)} SCHEMA_NAME AS name FROM information_schema.SCHEMATA
         WHERE SCHEMA_NAME IN (${ours})`,
     sql`SELECT DISTINCT TABLE_SCHEMA AS name FROM information_schema.TABLES

@@ -1,21 +1,18 @@
 /**
- * What speaks against a TRUNCATE by what the service has seen of its table: the server's own words
- * if it would not empty the table either, else a refusal of undrop's.
+ * Why a table isn't truncated, by what the service has seen of it: the server's own error if it
+ * would not empty the table either, else a refusal of undrop's. Pure.
  */
-
 import { UndropError } from '../../errors.js';
 import type { ForeignKeyName, IntentTable } from '../../ledger/write.js';
 import { parseHoldName } from '../../names/hold-name.js';
-import { type Steps, serve } from '../../steps/procedure.js';
+import { quoteIdentifier } from '../../service/sql.js';
 import type { Signal } from '../../steps/session/signal.js';
-import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import {
   ER_ILLEGAL_HA,
   ER_NO_SUCH_TABLE,
   ER_TRUNCATE_ILLEGAL_FK,
   ER_VERS_NOT_SUPPORTED,
 } from '../../wire/server-errors.js';
-import type { SwapService } from './service.js';
 
 interface Name {
   readonly schema: string;
@@ -24,18 +21,16 @@ interface Name {
 
 interface Context {
   readonly checksForeignKeys: boolean;
-  readonly server: ServerVersion;
   readonly hasBackupLock: boolean;
   /** By LOCK TABLES of the session. */
   readonly isLocked: boolean;
 }
 
-/** A signal: the words of the server. Null: nothing does. */
-export function* objectionToTruncate(
+/** A signal: the server's own error. Null: nothing is in the way. */
+export function objectionToTruncate(
   seen: IntentTable,
-  { checksForeignKeys, server, hasBackupLock, isLocked }: Context,
-  service: Pick<SwapService, 'readTable'>,
-): Steps<UndropError | Signal | null> {
+  { checksForeignKeys, hasBackupLock, isLocked }: Context,
+): UndropError | Signal | null {
   const { engine, triggers, kind } = seen;
   if (kind === 'sequence') {
     const message = `Storage engine SEQUENCE of the table ${inFull(seen)} doesn't have this option`;
@@ -43,12 +38,14 @@ export function* objectionToTruncate(
   }
   // A held child is one that was dropped before, and is about to lose its key.
   const child = seen.foreignKeysIn.find(({ table }) => parseHoldName(table) === null);
-  if (child !== undefined && checksForeignKeys) {
-    return yield* parentSignal(child, { seen, server }, service);
-  }
+  if (child !== undefined && checksForeignKeys) return parentSignal(child);
   if (engine?.toLowerCase() !== 'innodb') {
     const instead = isLog(seen) ? INSTEAD_OF_LOG : INSTEAD;
     return notTruncated(seen, 'of another engine than InnoDB', instead);
+  }
+  // A copy would need names for its keys that no other table has.
+  if (seen.foreignKeysOut + seen.foreignKeysToItself.length > 0) {
+    return notTruncated(seen, 'with foreign keys of its own');
   }
   if (triggers.length > 0) return notTruncated(seen, 'with triggers');
   if (hasBackupLock) return notTruncated(seen, 'beside LOCK INSTANCE FOR BACKUP');
@@ -91,31 +88,12 @@ export function sayMissing({ schema, table }: Name): Signal {
   };
 }
 
-/** MySQL 8 and later name the key alone, the others show it. */
-function* parentSignal(
-  { schema, table, name }: ForeignKeyName,
-  { seen, server }: { readonly seen: IntentTable; readonly server: ServerVersion },
-  { readTable }: Pick<SwapService, 'readTable'>,
-): Steps<Signal> {
-  const isShort = server.flavour === 'mysql' && server.versionId >= 80_000;
-  const child = { id: seen.id, schema, table };
-  const look = isShort ? 'view' : yield* serve((pool) => readTable(pool, child));
-  const keys = typeof look === 'string' ? null : look.keys;
-  const key = keys?.find((one) => one.name === name);
-  const list = (names: readonly string[]) => `(${names.map(quoted).join(', ')})`;
-  const shown =
-    key === undefined
-      ? ''
-      : ` FOREIGN KEY ${list(key.columns)} REFERENCES ${inFull(seen)} ${list(key.parentColumns)}`;
-  const what = `${inFull({ schema, table })}, CONSTRAINT ${quoted(name)}${shown}`;
+function parentSignal({ schema, table, name }: ForeignKeyName): Signal {
+  const what = `${inFull({ schema, table })}, CONSTRAINT ${quoteIdentifier(name)}`;
   const message = `Cannot truncate a table referenced in a foreign key constraint (${what})`;
   return { errno: ER_TRUNCATE_ILLEGAL_FK, sqlState: '42000', message };
 }
 
 function inFull({ schema, table }: Name): string {
-  return `${quoted(schema)}.${quoted(table)}`;
-}
-
-function quoted(name: string): string {
-  return `\`${name.replaceAll('`', '``')}\``;
+  return `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
 }

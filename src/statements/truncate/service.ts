@@ -1,61 +1,81 @@
 /**
- * What the service account does for a TRUNCATE beside its RENAME: the empty copy, and afterwards
- * the foreign keys of what is held.
+ * What the service account does for a TRUNCATE besides its RENAME. Before it: an empty copy of the
+ * table, which waits in the recycle schema for the RENAME that gives it the table's name. After it:
+ * the held table is compared with the copy, and freed of what binds other tables.
  *
- * Invariant: a copy that isn't used keeps no foreign key, so that the names of keys stay free.
+ * Invariant: the copy has a hold name and no row in the ledger, so that the collector removes one
+ * that isn't used; a copy that isn't printed like its source is never used.
  */
-
+import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import {
-  type FingerprintOptions,
-  type GhostRequest,
-  type GhostTable,
-  leaveGhost,
-  leaveGhostsOf,
-  makeGhost,
-  readFingerprint,
-} from '../../held/empty-copy.js';
 import type { KeyedTable } from '../../held/foreign-keys/add-keys.js';
 import { detach } from '../../held/foreign-keys/detach.js';
-import { readTable } from '../../held/foreign-keys/read-table.js';
-import { repointForeignKeys } from '../../held/foreign-keys/repointed.js';
-import { hasOthers } from '../../held/relocate/spare-schema.js';
+import { isVersioned, readTable } from '../../held/foreign-keys/read-table.js';
+import { ownDefinition } from '../../ledger/detached/restore-script.js';
 import type { Failure } from '../../ledger/entry.js';
 import { createSchema } from '../../ledger/tables.js';
-import { recycleSchemaFor, spareSchemasFor } from '../../names/recycle-schema.js';
+import { formatHoldName, ghostIdOf } from '../../names/hold-name.js';
+import { recycleSchemaFor } from '../../names/recycle-schema.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
-import { isKilled, LockWaitBudget } from '../../service/pool/statement-timeout.js';
+import { isKilled, LockWaitBudget, runWithTimeout } from '../../service/pool/statement-timeout.js';
+import { ident, note, sql } from '../../service/sql.js';
 import { rootCause } from '../../steps/refusals/root-cause.js';
-import { ABSENT_TABLE, ABSENT_TO_RENAME } from '../../wire/server-errors.js';
+import { ABSENT_TABLE, ABSENT_TO_RENAME, ER_BAD_DB_ERROR } from '../../wire/server-errors.js';
 
 export type NotMade =
-  /** Somebody has the table locked, or it was changed or gone meanwhile. */
+  /** Another session has the table locked, or changed or dropped it meanwhile. */
   | { readonly kind: 'busy'; readonly isTimeout?: true }
-  /** Why it can't have a copy, as it follows "by TRUNCATE". */
+  | { readonly kind: 'versioned' }
+  /** Why the table can't have a copy, as it follows "by TRUNCATE". */
   | { readonly kind: 'none'; readonly why: string }
-  /** `failed`: the server said so; `unserved`: the service has lost it. */
+  /** `failed`: by an error of the server; `unserved`: the service connection broke. */
   | { readonly kind: 'failed' | 'unserved'; readonly cause: string };
 
-/** What is compared of two tables, and the keys of this one. */
-export type SeenTable = NonNullable<Awaited<ReturnType<typeof readFingerprint>>>;
-
-export interface CopyRequest extends GhostRequest {
-  /** In so many places a foreign key had the name of one of the table's. */
-  readonly taken: number;
+interface CopyRequest {
+  /** The id of the table's drop. */
+  readonly id: string;
+  readonly source: { readonly schema: string; readonly table: string };
+  /** sql_log_bin of the session. */
+  readonly logged: boolean;
+  /** The server's clock. */
+  readonly utcNow: Date;
 }
 
-/** `holdSchema`: where the table is to be held. */
-export type Copy = GhostTable & { readonly holdSchema: string };
+interface Copy {
+  readonly kind: 'copy';
+  readonly schema: string;
+  readonly table: string;
+  /** The definition of the source when the copy was made, comparable with that of other tables. */
+  readonly fingerprint: string;
+}
+
+/** A copy that isn't used is collected after an hour. */
+const UNUSED_MS = 3_600_000;
 
 async function makeCopy(pool: ServicePool, request: CopyRequest): Promise<Copy | NotMade> {
-  const { id, logged } = request;
+  const { source, logged, utcNow } = request;
+  const id = ghostIdOf(request.id);
+  const due = new Date(utcNow.getTime() + UNUSED_MS);
+  const table = formatHoldName({ state: 'HOLD', id, due });
+  const copy = { id, schema: recycleSchemaFor(logged), table };
   try {
-    const made = await makeGhost(pool, request);
-    if (!('none' in made)) return { ...made, holdSchema: await placeFor(pool, made, request) };
-    return made.none === 'missing' ? { kind: 'busy' } : { kind: 'none', why: made.none };
+    const look = await readTable(pool, { id, ...source });
+    if (typeof look === 'string') return { kind: 'busy' };
+    if (look.keys?.length !== 0) return { kind: 'none', why: 'with foreign keys of its own' };
+    // The server doesn't empty these either.
+    if (isVersioned(look.definition)) return { kind: 'versioned' };
+    const fingerprint = fingerprintOf(look.definition, source.table);
+    await createLike(pool, copy, request);
+    const made = await readFingerprint(pool, copy);
+    assert(made !== null, 'what was made a moment ago is there');
+    if (made.fingerprint === fingerprint) return { kind: 'copy', ...copy, fingerprint };
+    // Another session may have altered the source between the look and the copy.
+    const now = await readFingerprint(pool, { id, ...source });
+    if (now?.fingerprint !== fingerprint) return { kind: 'busy' };
+    const why = 'and has a CHECK with a name, or a file of its own, which no copy of it gets';
+    return { kind: 'none', why };
   } catch (error) {
     if (!(isServerError(error) || error instanceof UndropError)) throw error;
-    await tolerantly(() => leaveGhostsOf(pool, id, { logged }));
     if (isKilled(error) || isServerError(error, ...ABSENT_TABLE, ...ABSENT_TO_RENAME)) {
       return { kind: 'busy' };
     }
@@ -63,60 +83,80 @@ async function makeCopy(pool: ServicePool, request: CopyRequest): Promise<Copy |
   }
 }
 
-/** Each time that a name of its keys was taken in one place, it is another, but the copy's own. */
-async function placeFor(
+async function createLike(
   pool: ServicePool,
-  { schema }: GhostTable,
-  { id, logged, taken }: CopyRequest,
-): Promise<string> {
-  const spares = spareSchemasFor(logged).filter((spare) => spare !== schema);
-  const spare = taken === 0 ? undefined : spares[taken - 1];
-  if (spare === undefined || (await hasOthers(pool, spare, id))) return recycleSchemaFor(logged);
-  await createSchema(pool, spare);
-  return spare;
+  { id, schema, table }: KeyedTable,
+  { source, logged }: CopyRequest,
+): Promise<void> {
+  const create = sql`CREATE TABLE ${note('ghost', id)} ${ident(schema, table)}
+    LIKE ${ident(source.schema, source.table)}`;
+  try {
+    await runWithTimeout(pool, create, { logged });
+  } catch (error) {
+    if (!isServerError(error, ER_BAD_DB_ERROR)) throw error;
+    await createSchema(pool, schema);
+    await runWithTimeout(pool, create, { logged });
+  }
 }
 
-async function leaveCopy(pool: ServicePool, copy: GhostTable): Promise<void> {
-  await tolerantly(() => leaveGhost(pool, copy));
+export interface SeenTable {
+  readonly fingerprint: string;
+  readonly hasForeignKeys: boolean;
+}
+
+async function readFingerprint(pool: ServicePool, table: KeyedTable): Promise<SeenTable | null> {
+  const look = await readTable(pool, table);
+  if (typeof look === 'string') return null;
+  const fingerprint = fingerprintOf(look.definition, table.table);
+  return { fingerprint, hasForeignKeys: look.keys?.length !== 0 };
+}
+
+/** The definition of a table, the same for two tables that differ in name and rows only. */
+function fingerprintOf(definition: string, table: string): string {
+  const lines = ownDefinition(definition, table, 'ghost')
+    .split('\n')
+    .map((line) => lineOfCopy(line.replace(/,$/, ''), table));
+  // CREATE TABLE … LIKE puts indexes that foreign keys have made in another order.
+  const isIndex = (line: string) => line.startsWith('  KEY ');
+  const indexes = lines.filter(isIndex).sort();
+  return [...lines.filter((line) => !isIndex(line)), ...indexes].join('\n');
+}
+
+/** Without the counter; a CHECK that the server named has the table's name in its own. */
+function lineOfCopy(line: string, table: string): string {
+  if (line.startsWith(') ')) return line.replace(/ AUTO_INCREMENT=\d+/, '');
+  const check = `  CONSTRAINT \`${table.replaceAll('`', '``')}_chk_`.toLowerCase();
+  if (!line.toLowerCase().startsWith(check)) return line;
+  return `  CONSTRAINT \`ghost_chk_${line.slice(check.length)}`;
 }
 
 interface Held {
+  /** Where it is held. */
   readonly place: KeyedTable;
-  readonly was: NonNullable<FingerprintOptions['was']>;
+  /** The name that it had. */
+  readonly table: string;
   readonly logged: boolean;
-  /** The copy that took its name has foreign keys. */
-  readonly hasKeys: boolean;
 }
 
 /**
- * Reads what is held, then takes off it what binds others. `now` is null if nobody can say how it
- * is; `failure`: why the rest is to be done later.
+ * Reads the held table, then takes off it what binds other tables. `now` is null if the server or
+ * the service fails; `failure`: why the rest is left to the pending relocations.
  */
 async function freeHeld(
   pool: ServicePool,
-  { place, was, logged, hasKeys }: Held,
+  { place, table, logged }: Held,
 ): Promise<{ readonly now: SeenTable | null; readonly failure: Failure | null }> {
-  const now = await tolerantly(() => readFingerprint(pool, place, { was }));
-  const { id, schema: fromSchema, table: holdName } = place;
-  const { schema, table } = was;
-  const held = { id, fromSchema, holdName, table };
-  const [failure = null] = await detach(pool, [held], {
-    logged,
-    lockWaitBudget: new LockWaitBudget(),
-  });
-  if (hasKeys) await tolerantly(() => repointForeignKeys(pool, { id, schema, table }));
+  let now: SeenTable | null = null;
+  try {
+    now = await readFingerprint(pool, place);
+  } catch (error) {
+    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+  }
+  const held = { id: place.id, fromSchema: place.schema, holdName: place.table, table };
+  const lockWaitBudget = new LockWaitBudget();
+  const [failure = null] = await detach(pool, [held], { logged, lockWaitBudget });
   return { now, failure };
 }
 
-export const SWAP_SERVICE = { readTable, makeCopy, leaveCopy, freeHeld };
+export const SWAP_SERVICE = { makeCopy, freeHeld };
 export type SwapService = typeof SWAP_SERVICE;
-
-/** What becomes of the table doesn't hang on it; null if the server or the service fails. */
-async function tolerantly<T>(work: () => Promise<T>): Promise<T | null> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
-    return null;
-  }
-}

@@ -2,18 +2,34 @@
  * Runs a TRUNCATE, from top to bottom. The user session says whether it may drop the table and
  * waits for the metadata lock; the service account records an intent, makes an empty copy, and
  * renames: the table goes to its hold name, and the copy takes its name in the same atomic
- * statement (swap.ts).
+ * statement.
  *
  * Invariants: nothing that goes to the user session empties a base table. A table is renamed only
- * if its intent is in the ledger and a copy is there for it; OK is said only after that.
+ * if its intent is in the ledger and a copy is there for it; OK is said only after that. If another
+ * session altered the table between the copy and the RENAME, the next copy is made like the table
+ * that is held, and the first copy is held, too; so no row is lost, nor one ALTER.
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
+import type { IntentTable } from '../../ledger/write.js';
+import { formatHoldName } from '../../names/hold-name.js';
 import { lookAtOneTable, type OneTable, wrongSetting } from '../../steps/first-look.js';
 import { refusalBeforeLooking } from '../../steps/preconditions.js';
-import { ask, perform, query, type Steps } from '../../steps/procedure.js';
-import { type Answer, answerWith, type Reply, refuse, sentenceStart } from '../../steps/refuse.js';
-import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
+import { ask, perform, query, type Steps, serve } from '../../steps/procedure.js';
+import {
+  type Answer,
+  answerWith,
+  type HeldTable,
+  type Reply,
+  refuse,
+  sentenceStart,
+} from '../../steps/refuse.js';
+import type { ServiceRenameOutcome } from '../../steps/rename/rename-by-service.js';
+import {
+  INNODB_WAIT_S,
+  SERVICE_TRIES_MAX,
+  takeByService,
+} from '../../steps/rename/take-by-service.js';
 import type { Beginning } from '../../steps/run.js';
 import { ownLockSql, truncateOwnSql, turnSql } from '../../steps/session/user-session-sql.js';
 import { clean, raise } from '../../steps/session-answers.js';
@@ -22,14 +38,26 @@ import {
   ABSENT_TABLE,
   ER_BAD_DB_ERROR,
   ER_TABLE_NOT_LOCKED,
+  ER_TRG_IN_WRONG_SCHEMA,
   METADATA_LOCK_GRANTED,
 } from '../../wire/server-errors.js';
 import { notServed, notTruncated, objectionToTruncate, sayMissing, VERSIONED } from './refusals.js';
-import type { SwapService } from './service.js';
-import { Swap, type Swapped } from './swap.js';
+import type { NotMade, SwapService } from './service.js';
 
 type End = Answer | 'held' | 'changed';
 type Tried = End | 'busy' | 'timeout';
+
+/** One TRUNCATE, over all its tries. */
+interface Truncating {
+  readonly table: OneTable;
+  readonly service: SwapService;
+  /** What came under hold names, the oldest first. */
+  readonly held: HeldTable[];
+  /** The fingerprint of the copy that has the table's name; null: none has. */
+  liveFingerprint: string | null;
+  /** By LOCK TABLES of the session. */
+  isLocked: boolean;
+}
 
 /** In these schemas the server empties what it counts itself, or nothing. */
 const OF_THE_SERVER: readonly string[] = ['performance_schema', 'information_schema'];
@@ -44,17 +72,12 @@ export function truncate(service: SwapService): (beginning: Beginning) => Steps<
     if (seenAs === 'temporary' || isOfServer) return yield* truncateNatively(table);
     const under = wrongSetting(table);
     if (under !== null) return refuse(notTruncated(table, under));
-    const swap = new Swap(table, service);
-    let isLocked = false;
+    const it: Truncating = { table, service, held: [], liveFingerprint: null, isLocked: false };
     const end = yield* takeByService<End>(table.request, {
-      *wait() {
-        const turn = yield* waitForTurn(table);
-        isLocked = turn === 'locked';
-        return typeof turn === 'string' ? null : turn;
-      },
-      take: (killAfterMs) => tryToSwap(table, swap, { isLocked, killAfterMs }),
+      wait: () => waitForTurn(it),
+      take: (killAfterMs) => tryToSwap(it, killAfterMs),
     });
-    return yield* replyTo(table, swap, end);
+    return yield* replyTo(it, end);
   };
 }
 
@@ -65,9 +88,9 @@ function* truncateNatively({ name, request }: OneTable): Steps<Answer> {
   return answerWith(said);
 }
 
-/** Waits for the table as long as the session's own settings say. */
-function* waitForTurn(table: OneTable): Steps<Answer | 'free' | 'locked'> {
-  const { name, request, seenAs } = table;
+/** Waits for the table as long as the session's own settings say. Null: it had its turn. */
+function* waitForTurn(it: Truncating): Steps<Answer | null> {
+  const { name, request, seenAs } = it.table;
   const [own, turn] = yield* perform('user', {
     commands: [
       { kind: 'prepare', text: ownLockSql(name, request) },
@@ -76,18 +99,16 @@ function* waitForTurn(table: OneTable): Steps<Answer | 'free' | 'locked'> {
     renames: false,
   });
   assert(turn?.kind === 'err', 'there is no such partition');
-  if (turn.errno === ER_BAD_DB_ERROR) return yield* raise(request, sayMissing(table));
+  if (turn.errno === ER_BAD_DB_ERROR) return yield* raise(request, sayMissing(it.table));
   if (!METADATA_LOCK_GRANTED.includes(turn.errno)) return answerWith(turn);
-  if (seenAs === 'view') return yield* raise(request, sayMissing(table));
-  return own?.kind === 'err' && own.errno === ER_TABLE_NOT_LOCKED ? 'locked' : 'free';
+  if (seenAs === 'view') return yield* raise(request, sayMissing(it.table));
+  it.isLocked = own?.kind === 'err' && own.errno === ER_TABLE_NOT_LOCKED;
+  return null;
 }
 
 /** One look by the service, and after it one RENAME. */
-function* tryToSwap(
-  table: OneTable,
-  swap: Swap,
-  { isLocked, killAfterMs }: { readonly isLocked: boolean; readonly killAfterMs: number },
-): Steps<Tried> {
+function* tryToSwap(it: Truncating, killAfterMs: number): Steps<Tried> {
+  const { table, isLocked } = it;
   const { request, facts, name } = table;
   const targets = [{ schema: table.schema, table: table.table }];
   const recorded = yield* perform('recordTargets', { facts, targets });
@@ -102,42 +123,78 @@ function* tryToSwap(
   if (seen === undefined || seen.holdUntil === null || seen.engine === null) return 'busy';
   const { hasBackupLock, utcNow } = intent;
   const { checksForeignKeys } = facts;
-  const context = { checksForeignKeys, hasBackupLock, isLocked, server: request.server };
-  const why = yield* objectionToTruncate(seen, context, swap.service);
+  const why = objectionToTruncate(seen, { checksForeignKeys, hasBackupLock, isLocked });
   if (why instanceof UndropError) return refuse(why);
   if (why !== null) return yield* raise(request, why);
-  return yield* read(table, yield* swap.run(seen, { utcNow, killAfterMs }), swap);
+  const { id, holdUntil } = seen;
+  const held = { id, holdName: formatHoldName({ state: 'HOLD', id, due: holdUntil }) };
+  return yield* swap(it, { seen, held, utcNow, killAfterMs });
 }
 
-function* read(table: OneTable, swapped: Swapped, { held }: Swap): Steps<Tried> {
+/** The copy is made like what is held, if there is anything. */
+function* swap(
+  it: Truncating,
+  how: {
+    readonly seen: IntentTable;
+    readonly held: Pick<HeldTable, 'id' | 'holdName'>;
+    readonly utcNow: Date;
+    readonly killAfterMs: number;
+  },
+): Steps<Tried> {
+  const { service, held } = it;
+  const { logged, checksForeignKeys } = it.table.facts;
+  const { id, schema, table } = how.seen;
+  const { utcNow, killAfterMs } = how;
+  const last = held.at(-1);
+  const source =
+    last === undefined ? { schema, table } : { schema: last.holdSchema, table: last.holdName };
+  const copy = yield* serve((pool) => service.makeCopy(pool, { id, source, logged, utcNow }));
+  if (copy.kind !== 'copy') return yield* notSwapped(it.table, copy);
+  const { schema: holdSchema, fingerprint } = copy;
+  const { holdName } = how.held;
+  const tables = [{ id, schema, table, holdName, holdSchema, ghost: copy }];
+  const innodbWaitS = INNODB_WAIT_S;
+  const rename = { tables, logged, checksForeignKeys, killAfterMs, innodbWaitS };
+  const outcome = yield* perform('take', { rename });
+  if (outcome.kind !== 'renamed') return yield* notSwapped(it.table, outcome);
+  const place = { id, schema: holdSchema, table: holdName };
+  const freed = yield* serve((pool) => service.freeHeld(pool, { place, table, logged }));
+  const { now, failure } = freed;
+  held.push({ id, holdSchema, holdName, relocated: failure === null, failure });
+  const wasAltered = now !== null && now.fingerprint !== (it.liveFingerprint ?? fingerprint);
+  it.liveFingerprint = fingerprint;
+  if (!wasAltered) return 'held';
+  // A second ALTER can't be followed, nor foreign keys that a copy doesn't get.
+  return held.length === 1 && !now.hasForeignKeys ? 'busy' : 'changed';
+}
+
+function* notSwapped(
+  table: OneTable,
+  why: NotMade | Exclude<ServiceRenameOutcome, { kind: 'renamed' }>,
+): Steps<Tried> {
   const tables = sentenceStart(table.request);
-  switch (swapped.kind) {
-    case 'held':
-      return 'held';
-    case 'altered':
-      // The next copy is made like the table that is held; a second ALTER can't be followed.
-      return held.length === 1 ? 'busy' : 'changed';
+  switch (why.kind) {
     case 'gone':
       return 'busy';
     case 'busy':
-      return swapped.isTimeout === true ? 'timeout' : 'busy';
+      return why.isTimeout === true ? 'timeout' : 'busy';
+    case 'versioned':
+      return yield* raise(table.request, VERSIONED);
     case 'none':
-      if (swapped.why === 'versioned') return yield* raise(table.request, VERSIONED);
-      return refuse(notTruncated(table, `and ${swapped.why}`));
+      return refuse(notTruncated(table, why.why));
     case 'denied':
-      return refuse(new UndropError('UNDROP_PRIVILEGES', { tables, cause: swapped.cause }));
+      return refuse(new UndropError('UNDROP_PRIVILEGES', { tables, cause: why.cause }));
     case 'unserved':
-      return refuse(notServed(table, swapped.cause));
+      return refuse(notServed(table, why.cause));
     case 'failed':
-      return refuse(new UndropError('UNDROP_HOLD_FAILED', { tables, cause: swapped.cause }));
+      // It got a trigger since it was looked at, which can't go to another schema with it.
+      if ('errno' in why && why.errno === ER_TRG_IN_WRONG_SCHEMA) return 'busy';
+      return refuse(new UndropError('UNDROP_HOLD_FAILED', { tables, cause: why.cause }));
   }
 }
 
-function* replyTo(
-  { request, facts: { logged }, schema, table }: OneTable,
-  { held }: Swap,
-  end: End,
-): Steps<Answer> {
+function* replyTo({ table, held }: Truncating, end: End): Steps<Answer> {
+  const { request, facts } = table;
   if (end === 'held') return { ...answerWith(yield* clean(request)), held };
   if (held.length === 0) {
     if (end !== 'changed') return end;
@@ -146,9 +203,9 @@ function* replyTo(
   }
   // What was emptied has been dropped since, with the ALTER that it lacked.
   if (end !== 'changed' && saysGone(end)) return { ...answerWith(yield* clean(request)), held };
-  const kept = yield* perform('keepLonger', { held, logged });
+  const kept = yield* perform('keepLonger', { held, logged: facts.logged });
   const places = kept.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`).join(', ');
-  const tables = `Table ${schema}.${table} was emptied and lacks an ALTER TABLE of another session, which is held with the rows as ${places}; what came since was`;
+  const tables = `Table ${table.schema}.${table.table} was emptied and lacks an ALTER TABLE of another session, which is held with the rows as ${places}; what came since was`;
   const params = { tables, times: kept.length };
   return { ...refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', params)), held: kept };
 }

@@ -43,6 +43,16 @@ const cases: readonly Case[] = [
     end: [/^ERROR 1031 /, 0, 1],
   },
   { comment: 'of a parent', seen: { foreignKeysIn: [KEY] }, end: [/^ERROR 1701 /, 0, 1] },
+  {
+    comment: 'of a child',
+    seen: { foreignKeysOut: 1 },
+    end: [/with foreign keys of its own/, 0, 1],
+  },
+  {
+    comment: 'of a tree',
+    seen: { foreignKeysToItself: [KEY] },
+    end: [/with foreign keys of its own/, 0, 1],
+  },
   { comment: 'with triggers', seen: { triggers: ['tr'] }, end: [/with triggers\./, 0, 1] },
   { comment: 'of MyISAM', seen: { engine: 'MyISAM' }, end: [/another engine/, 0, 1] },
   { comment: 'beside a backup', hasBackupLock: true, end: [/LOCK INSTANCE FOR BACKUP/, 0, 1] },
@@ -50,12 +60,12 @@ const cases: readonly Case[] = [
   { comment: 'that goes while it is looked at', seen: { engine: null }, end: [CHANGED, 0, 12] },
   {
     comment: 'that can have no copy',
-    copy: { kind: 'none', why: 'has a CHECK' },
+    copy: { kind: 'none', why: 'and has a CHECK' },
     end: [/by TRUNCATE and has a CHECK/, 0, 1],
   },
   {
     comment: 'of a table with system versions',
-    copy: { kind: 'none', why: 'versioned' },
+    copy: { kind: 'versioned' },
     end: [/^ERROR 4137 /, 0, 1],
   },
   {
@@ -90,6 +100,7 @@ const cases: readonly Case[] = [
     end: [OK, 1, 2],
   },
   { comment: 'beside an ALTER', now: ['altered', 'same'], end: [OK, 2, 2] },
+  { comment: 'beside an ALTER that adds a key', now: ['keyed'], end: [LACKS, 1, 1] },
   { comment: 'beside two ALTERs', now: ['altered', 'twice'], end: [LACKS, 2, 2] },
   {
     comment: 'beside an ALTER, and a lock',
@@ -102,16 +113,13 @@ const cases: readonly Case[] = [
 
 describe('a TRUNCATE', () => {
   test.each(cases)('$comment', async ({ now = [], copy, end, ...world }) => {
-    const copies = { id: '', schema: '_undrop_2', table: 'c', logged: true, keysOfSource: [] };
     let reads = 0;
     const service: SwapService = {
-      readTable: async () => 'missing',
       makeCopy: async () =>
-        copy ?? { ...copies, fingerprint: 'same', keys: [], holdSchema: '_undrop' },
-      leaveCopy: async () => undefined,
+        copy ?? { kind: 'copy', schema: '_undrop', table: 'c', fingerprint: 'same' },
       freeHeld: async () => {
         const fingerprint = now[reads++] ?? 'same';
-        const seen: SeenTable = { fingerprint, keys: [] };
+        const seen: SeenTable = { fingerprint, hasForeignKeys: fingerprint === 'keyed' };
         return { now: seen, failure: null };
       },
     };
