@@ -19,13 +19,8 @@ export function isSameName(one: string, other: string): boolean {
 const NAME_CHARACTERS_MAX = 64;
 
 /** Where it would be too long, the table's name is cut, then that of the partition. */
-export function partitionTable(
-  table: string,
-  partition: string,
-  subpartition: string | null,
-): string {
-  const part = `#${partition}${subpartition === null ? '' : `#${subpartition}`}`;
-  const suffix = Array.from(part).slice(0, NAME_CHARACTERS_MAX - 1);
+export function partitionTable(table: string, partition: string): string {
+  const suffix = Array.from(`#${partition}`).slice(0, NAME_CHARACTERS_MAX - 1);
   const prefix = Array.from(table).slice(0, NAME_CHARACTERS_MAX - suffix.length);
   // No name of a table may end in a blank.
   return [...prefix, ...suffix].join('').trimEnd();

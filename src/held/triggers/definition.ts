@@ -32,7 +32,7 @@ export async function createTrigger(
 }
 
 /** One statement, so that none is read under settings that are half changed. */
-export function setModes(trigger: HeldTrigger, id: string): SQLQuery {
+function setModes(trigger: HeldTrigger, id: string): SQLQuery {
   const { characterSetClient, collationConnection, sqlMode } = trigger;
   return sql`SET ${note('trigger', id)} character_set_client = ${characterSetClient},
     collation_connection = ${collationConnection}, sql_mode = ${sqlMode}`;
@@ -65,6 +65,8 @@ async function inCharset(pool: ServicePool, text: string, charset: string): Prom
 }
 
 export interface ShownTrigger extends TriggerFacts {
+  /** The default collation of its schema now. */
+  readonly schemaCollation: string;
   readonly bytes: Buffer;
   readonly text: string;
 }
@@ -76,31 +78,34 @@ export async function showTriggers(
 ): Promise<readonly ShownTrigger[]> {
   const [named = []] = await pool.run(
     sql`SELECT ${note('look', id)} TRIGGER_NAME AS name, ACTION_TIMING AS timing,
-        EVENT_MANIPULATION AS event, ACTION_ORDER AS place, DEFINER AS definer
+        EVENT_MANIPULATION AS event, ACTION_ORDER AS place, DEFINER AS definer,
+        SQL_MODE AS sqlMode, CHARACTER_SET_CLIENT AS client, COLLATION_CONNECTION AS connection,
+        DATABASE_COLLATION AS collation, DEFAULT_COLLATION_NAME AS schemaCollation
       FROM information_schema.TRIGGERS
+        JOIN information_schema.SCHEMATA ON SCHEMA_NAME = ${schema}
       WHERE EVENT_OBJECT_SCHEMA = ${schema} AND EVENT_OBJECT_TABLE = ${table}
       ORDER BY timing, event, place`,
   );
   if (named.length === 0) return [];
-  const names = named.map((row) => textOf(row, 'name'));
-  const shows = names.map(
-    (name) => sql`SHOW CREATE TRIGGER ${note('look', id)} ${ident(schema, name)}`,
+  const shows = named.map(
+    (row) => sql`SHOW CREATE TRIGGER ${note('look', id)} ${ident(schema, textOf(row, 'name'))}`,
   );
   const answers = await pool.run([...shows, sql`SET character_set_results = binary`, ...shows]);
   return named.map((row, index): ShownTrigger => {
     const [shown = {}] = answers[index] ?? [];
-    const [raw = {}] = answers[names.length + 1 + index] ?? [];
+    const [raw = {}] = answers[named.length + 1 + index] ?? [];
     const bytes = raw[STATEMENT];
     assert(Buffer.isBuffer(bytes), 'what is asked for in binary comes as bytes');
     return {
-      name: names[index] ?? '',
+      name: textOf(row, 'name'),
       event: `${textOf(row, 'timing')} ${textOf(row, 'event')}`,
       order: numberOf(row, 'place'),
       definer: textOf(row, 'definer'),
-      sqlMode: textOf(shown, 'sql_mode'),
-      characterSetClient: textOf(shown, 'character_set_client'),
-      collationConnection: textOf(shown, 'collation_connection'),
-      databaseCollation: textOf(shown, 'Database Collation'),
+      sqlMode: textOf(row, 'sqlMode'),
+      characterSetClient: textOf(row, 'client'),
+      collationConnection: textOf(row, 'connection'),
+      databaseCollation: textOf(row, 'collation'),
+      schemaCollation: textOf(row, 'schemaCollation'),
       bytes,
       text: textOf(shown, STATEMENT),
     };

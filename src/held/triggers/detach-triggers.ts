@@ -14,7 +14,6 @@ import type { Failure } from '../../ledger/entry.js';
 import { mayUnlog } from '../../ledger/unlogged.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { isKilled, runWithTimeout, type TryOptions } from '../../service/pool/statement-timeout.js';
-import { textOf } from '../../service/row.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, sql } from '../../service/sql.js';
 import {
@@ -27,13 +26,7 @@ import {
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
 import { blockedByTriggers } from '../relocate/blockers.js';
 import type { RelocateTable } from '../relocate/relocate.js';
-import {
-  createTrigger,
-  type ShownTrigger,
-  setModes,
-  showTriggers,
-  statementOf,
-} from './definition.js';
+import { createTrigger, type ShownTrigger, showTriggers, statementOf } from './definition.js';
 
 interface ProofOptions extends TryOptions {
   readonly server: Pick<ServerFacts, 'flavour' | 'versionId'>;
@@ -56,13 +49,14 @@ export async function findTriggers(
     const { id, fromSchema: schema, holdName } = table;
     const shown = await showTriggers(pool, { id, schema, table: holdName });
     if (shown.length === 0) return { triggers: [], problem: null };
-    const triggers = shown.map((trigger) => withoutName(trigger, holdName));
-    const known = triggers.filter((trigger) => trigger !== null);
-    const problem =
-      known.length < triggers.length
-        ? 'what made them is not understood'
-        : await whyNotAgain(pool, table, known, how);
-    if (problem === null) return { triggers: known, problem: null };
+    const triggers = shown.flatMap((trigger) => withoutName(trigger, holdName) ?? []);
+    const moved = shown.find((trigger) => trigger.databaseCollation !== trigger.schemaCollation);
+    let problem: string | null;
+    if (triggers.length < shown.length) problem = 'what made them is not understood';
+    else if (moved !== undefined) {
+      problem = `${moved.name}: its schema had another collation when it was made`;
+    } else problem = await whyNotAgain(pool, table, triggers, how);
+    if (problem === null) return { triggers, problem: null };
     return { triggers: [], problem: blockedByTriggers(problem) };
   } catch (error) {
     if (isKilled(error)) return { triggers: [], problem: LOCKED };
@@ -84,7 +78,10 @@ function isBadName(error: unknown): error is UndropError {
  * The server itself has put the hold name there, by the sql_quote_show_create of the session that
  * renamed it. Null where it is not as it prints it.
  */
-function withoutName({ bytes, text, ...trigger }: ShownTrigger, name: string): HeldTrigger | null {
+function withoutName(
+  { bytes, text, schemaCollation: _now, ...trigger }: ShownTrigger,
+  name: string,
+): HeldTrigger | null {
   const on = new RegExp(`^CREATE .*?DEFINER=.*?\\bON (?:\`${name}\`|"${name}"|${name}\\b)`, 'is');
   const [shown, raw] = [on.exec(text)?.[0], on.exec(bytes.toString('latin1'))?.[0]];
   if (shown === undefined || raw === undefined) return null;
@@ -100,7 +97,7 @@ function withoutName({ bytes, text, ...trigger }: ShownTrigger, name: string): H
   };
 }
 
-/** Null where this account may make all of them again as they are. */
+/** Null if this account may make all of them again as they are. */
 async function whyNotAgain(
   pool: ServicePool,
   { id, fromSchema: schema, holdName, table }: RelocateTable,
@@ -108,8 +105,6 @@ async function whyNotAgain(
   how: ProofOptions,
 ): Promise<string | null> {
   const held = { id, schema, table: holdName };
-  const changed = await whatChanged(pool, { id, schema }, triggers);
-  if (changed !== null) return changed;
   for (const trigger of triggers) {
     // Its own name, too, has to be one in the trigger's charset.
     await statementOf(pool, trigger, table);
@@ -123,42 +118,10 @@ async function whyNotAgain(
   return null;
 }
 
-/** The server keeps modes and charsets with a trigger, some of which can't be set any more. */
-async function whatChanged(
-  pool: ServicePool,
-  { id, schema }: { readonly id: string; readonly schema: string },
-  triggers: readonly HeldTrigger[],
-): Promise<string | null> {
-  const answers = await pool.run([
-    sql`SELECT ${note('look', id)} DEFAULT_COLLATION_NAME AS collation
-      FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ${schema}`,
-    ...triggers.flatMap((trigger) => [
-      setModes(trigger, id),
-      sql`SELECT @@SESSION.sql_mode AS mode, @@SESSION.character_set_client AS client,
-        @@SESSION.collation_connection AS connection`,
-    ]),
-    // The driver follows the session's charset, and would send the next text in the last one.
-    sql`SET NAMES utf8mb4`,
-  ]);
-  const collation = textOf(answers[0]?.[0] ?? {}, 'collation');
-  for (const [index, trigger] of triggers.entries()) {
-    const set = answers[2 + 2 * index]?.[0] ?? {};
-    const isSame =
-      textOf(set, 'mode') === trigger.sqlMode &&
-      textOf(set, 'client') === trigger.characterSetClient &&
-      textOf(set, 'connection') === trigger.collationConnection;
-    if (!isSame) return `${trigger.name}: its sql_mode can't be set any more`;
-    if (trigger.databaseCollation !== collation) {
-      return `${trigger.name}: its schema had another collation when it was made`;
-    }
-  }
-  return null;
-}
-
 /**
- * It is made once more while it is there: that it exists is said once all else is right, but for
- * the definer on MySQL. Should somebody have dropped it a moment ago, it is there again, on the
- * held table.
+ * Creates a trigger once more while it is there: the server says that it exists after it has
+ * checked all else, but for the definer on MySQL. If another session has dropped it a moment ago,
+ * it is on the held table again.
  */
 async function refusalOf(
   pool: ServicePool,

@@ -23,22 +23,13 @@ import { clean, raise } from '../../steps/session-answers.js';
 import { decodeErr, type OkPacket, okWithInfo } from '../../wire/response.js';
 import type { Result } from '../../wire/result-reader.js';
 import {
-  ABSENT_TABLE,
   ER_DROP_LAST_PARTITION,
   ER_DROP_PARTITION_NON_EXISTENT,
   ER_TABLE_NOT_LOCKED,
   ER_UNKNOWN_PARTITION,
 } from '../../wire/server-errors.js';
-import { type FoundPartitions, nameOf, type Partition, whatIsMeant } from './find-partitions.js';
-import type { NotTaken, PartitionService, TakeHow } from './service.js';
-import {
-  alterPartitionSql,
-  NONE,
-  notExchanged,
-  notTaken,
-  type PartitionWords,
-  partitionsOf,
-} from './sql.js';
+import type { NotTaken, Partition, PartitionService, TakeHow } from './service.js';
+import { alterPartitionSql, NONE, notExchanged, notTaken, partitionsOf } from './sql.js';
 
 /** It got the metadata lock. If the table isn't partitioned any more, the client gets the error. */
 const FREE: Readonly<Record<PartitionList['verb'], readonly number[]>> = {
@@ -55,17 +46,13 @@ export function alterPartitions(service: PartitionService): (beginning: Beginnin
   return function* (beginning) {
     const table = yield* lookAtOneTable(beginning);
     if ('kind' in table) return table;
-    const { statement } = table.request;
-    assert(statement.partitions !== undefined, 'it names partitions');
-    // MariaDB's ALTER TABLE IF EXISTS says it of the partitions, too.
-    const ifExists = statement.partitions.ifExists || statement.ifExists;
-    const altering = new Altering(table, { ...statement.partitions, ifExists }, service);
-    return yield* altering.run();
+    const { partitions } = table.request.statement;
+    assert(partitions !== undefined, 'it names partitions');
+    return yield* new Altering(table, partitions, service).run();
   };
 }
 
-type MoreWords = Pick<PartitionWords, 'missing'> & Partial<PartitionWords>;
-type End = Answer | FoundPartitions | 'changed';
+type End = Answer | 'done' | 'changed';
 
 class Altering {
   readonly #table: OneTable;
@@ -73,9 +60,9 @@ class Altering {
   readonly #service: PartitionService;
   readonly #way: TakeHow['way'];
   #held: readonly HeldTable[] = [];
-  /** What they are called in the ledger. */
-  readonly #names = new Set<string>();
-  /** Those whose rows are held; more may have come since, but into what was converted. */
+  /** What the held partitions are called in the ledger. */
+  readonly #recorded = new Set<string>();
+  /** Partitions, by `folded` name, whose rows are held; more rows may have come since. */
   readonly #taken = new Set<string>();
 
   constructor(table: OneTable, list: PartitionList, service: PartitionService) {
@@ -87,19 +74,34 @@ class Altering {
   }
 
   *run(): Steps<Reply> {
-    const under = wrongSetting(this.#table);
+    const { request } = this.#table;
+    const under = this.#unsupported() ?? wrongSetting(this.#table);
     if (under !== null) return this.#refuse(under);
-    const end = yield* takeByService<End>(this.#table.request, {
+    const end = yield* takeByService<End>(request, {
       wait: () => this.#waitForTurn(),
       take: (killAfterMs) => this.#findAndTake(killAfterMs),
     });
-    if (typeof end === 'object' && end.kind === 'found') {
-      return { ...(yield* this.#done(end.missing)), held: this.#held };
-    }
+    if (end === 'done') return { ...(yield* this.#done()), held: this.#held };
     const params = { tables: partitionsOf(this.#table), times: SERVICE_TRIES_MAX };
     const answer =
       end === 'changed' ? refuse(new UndropError('UNDROP_CHANGED_MEANWHILE', params)) : end;
     return this.#held.length === 0 ? answer : yield* this.#leave(answer);
+  }
+
+  /** What hardly anybody writes, as it follows "by ALTER TABLE … PARTITION"; null: nothing. */
+  #unsupported(): string | null {
+    const names = this.#names() ?? [];
+    if (this.#list.ifExists || this.#table.request.statement.ifExists) return 'with IF EXISTS';
+    // How a server folds the case of other letters is its own: ß and ẞ are two names, or one.
+    if (names.some((name) => /[^\0-\x7f]/.test(name))) return 'of names that are not ASCII';
+    return new Set(names.map(folded)).size < names.length ? 'of one partition twice' : null;
+  }
+
+  /** Null: all. */
+  #names(): readonly string[] | null {
+    const { names } = this.#list;
+    if (names === 'all') return null;
+    return names.map(({ partition }) => Buffer.from(partition).toString('latin1'));
   }
 
   /** What was taken before it failed is held, and the client is told. */
@@ -108,7 +110,8 @@ class Altering {
     const { logged } = facts;
     const held = yield* perform('keepLonger', { held: this.#held, logged });
     const cause = refusal?.message ?? decodeErr(payload).message.toString();
-    const params = { table: `${schema}.${table}`, names: [...this.#names].join(', '), cause };
+    const names = [...this.#recorded].join(', ');
+    const params = { table: `${schema}.${table}`, names, cause };
     return { ...refuse(new UndropError('UNDROP_PARTITIONS_LEFT', params)), held };
   }
 
@@ -128,9 +131,6 @@ class Altering {
     for (const verb of verbs) {
       const turn = yield* this.#ask({ missing: 1, verb });
       assert(turn.kind === 'err', 'there is no such partition');
-      if (ABSENT_TABLE.includes(turn.errno) && request.statement.ifExists) {
-        return answerWith(yield* this.#ask({ missing: 1, ifTableExists: true }));
-      }
       if (!FREE[verb].includes(turn.errno)) return answerWith(turn);
     }
     const isLocked = locks?.kind === 'err' && locks.errno === ER_TABLE_NOT_LOCKED;
@@ -138,78 +138,83 @@ class Altering {
   }
 
   *#findAndTake(killAfterMs: number): Steps<End | 'busy'> {
-    const { facts, request } = this.#table;
-    const { charset } = facts;
     const all = yield* serve((pool) => this.#service.readPartitions(pool, this.#table));
     if (all instanceof UndropError) return refuse(all);
     if (all.length === 0) return 'busy';
-    const gone = this.#way === 'convert' ? this.#taken : new Set<string>();
-    const meant = whatIsMeant(this.#list, all, { charset, server: request.server, gone });
-    switch (meant.kind) {
-      case 'found':
-        return (yield* this.#take(meant, killAfterMs)) ?? meant;
-      case 'refused':
-        return refuse(meant.error);
-      case 'error':
-        return yield* raise(request, meant.signal);
-      case 'fails':
-        return yield* this.#fail(meant);
+    if (all.some(({ isDivided }) => isDivided))
+      return this.#refuse('of a table with subpartitions');
+    const wanted = this.#names()?.map(folded) ?? all.map(({ name }) => folded(name));
+    const open = new Set(wanted.filter((name) => !this.#taken.has(name)));
+    const parts = all.filter(({ name }) => open.has(folded(name)));
+    const leavesNone = this.#list.verb === 'drop' && all.length <= open.size;
+    if (parts.length < open.size || leavesNone) return yield* this.#fail();
+    if (parts.length > PARTS_MAX) {
+      return this.#refuse(`of more than ${PARTS_MAX} partitions`, 'Name fewer in one statement.');
     }
+    const drops =
+      this.#way === 'locked' ? all.filter(({ name }) => wanted.includes(folded(name))) : [];
+    return yield* this.#take(
+      parts,
+      drops.map(({ name }) => name),
+      killAfterMs,
+    );
   }
 
-  /** In the server's words; `busy`: what was missing is there. */
-  *#fail(meant: { readonly missing: number; readonly saysWhich: boolean }): Steps<Answer | 'busy'> {
-    const { missing, saysWhich } = meant;
-    const { names } = this.#list;
-    const said = saysWhich && names !== 'all' ? names.map(({ partition }) => partition) : [];
-    const { payload, refusal, ...end } = answerWith(yield* this.#ask({ missing, names: said }));
-    return saysWhich && payload.includes(NONE) ? 'busy' : { ...end, payload, refusal };
+  /** The server's error for what isn't there, or would be the last; `busy`: it is there again. */
+  *#fail(): Steps<Answer | 'busy'> {
+    const names = this.#names() ?? [];
+    // DROP counts the names first, whatever they are; TRUNCATE says which one is missing.
+    const isDrop = this.#list.verb === 'drop';
+    const words = isDrop ? { missing: names.length } : { missing: 1, names };
+    const answer = answerWith(yield* this.#ask(words));
+    return !isDrop && answer.payload.includes(NONE) ? 'busy' : answer;
   }
 
   /** The answer to what takes no row. */
-  *#ask(more: MoreWords): Steps<Result> {
+  *#ask(words: {
+    readonly missing: number;
+    readonly verb?: PartitionList['verb'];
+    readonly names?: readonly string[];
+  }): Steps<Result> {
     const { name, request } = this.#table;
     const { groupId, charset, statement } = request;
-    const { verb } = this.#list;
-    const words = { groupId, charset, verb, wait: waitText(statement), ...more };
-    const [said] = yield* ask(alterPartitionSql(name, words));
+    const wait = waitText(statement);
+    const all = { groupId, charset, wait, verb: this.#list.verb, names: [], ...words };
+    const [said] = yield* ask(alterPartitionSql(name, all));
     assert(said !== undefined, 'ALTER TABLE has an answer');
     return said;
   }
 
-  /** Null: done; `busy`: others have locked the table, or changed it. */
-  *#take({ parts: all }: FoundPartitions, killAfterMs: number): Steps<Answer | 'busy' | null> {
+  /** `busy`: others have locked the table, or changed it. */
+  *#take(
+    parts: readonly Partition[],
+    drops: readonly string[],
+    killAfterMs: number,
+  ): Steps<End | 'busy'> {
     const { schema, table, facts } = this.#table;
-    const parts = all.filter((part) => !this.#taken.has(nameOf(part)));
-    if (parts.length > PARTS_MAX) {
-      return this.#refuse(`of more than ${PARTS_MAX} partitions`, 'Name fewer in one statement.');
-    }
     const intent = parts.length === 0 ? null : yield* this.#record(parts);
     if (intent !== null && 'kind' in intent) return intent;
-    const isLocked = this.#way === 'locked';
-    const drops = isLocked ? [...new Set(all.map(({ partition }) => partition))] : [];
-    if (drops.length + parts.length === 0) return null;
+    if (drops.length + parts.length === 0) return 'done';
     const how = { way: this.#way, drops, killAfterMs };
     const request = { schema, table, logged: facts.logged, parts, intent, ...how };
     const { held, outcome } = yield* serve((pool) => this.#service.takePartitions(pool, request));
     this.#held = [...this.#held, ...held];
-    for (const [index, part] of parts.entries()) {
+    for (const [index, { name }] of parts.entries()) {
       const id = intent?.tables[index]?.id;
       if (!held.some((one) => one.id === id)) continue;
-      this.#taken.add(nameOf(part));
-      this.#names.add(recordedAs(table, part));
+      this.#taken.add(folded(name));
+      this.#recorded.add(partitionTable(table, name));
     }
-    if (outcome.kind === 'renamed') return null;
+    if (outcome.kind === 'renamed') return 'done';
     // Some have rows again.
-    if (outcome.kind === 'gone' && isLocked) this.#taken.clear();
+    if (outcome.kind === 'gone' && this.#way === 'locked') this.#taken.clear();
     return this.#whyNot(outcome);
   }
 
   *#record(parts: readonly Partition[]): Steps<IntentFacts | Answer> {
     const { schema, table, facts, name, request } = this.#table;
-    const targets = parts.map((part) => {
-      const { rowEstimate, byteEstimate } = part;
-      const partition = { table: recordedAs(table, part), rowEstimate, byteEstimate };
+    const targets = parts.map(({ name: part, rowEstimate, byteEstimate }) => {
+      const partition = { table: partitionTable(table, part), rowEstimate, byteEstimate };
       return { schema, table, partition };
     });
     const recorded = yield* perform('recordTargets', { facts, targets });
@@ -245,20 +250,16 @@ class Altering {
     }
   }
 
-  /** As after the statement itself; a note for each that isn't there. */
-  *#done(missing: number): Steps<Answer> {
-    const { request } = this.#table;
-    const noted = missing === 0 ? null : yield* this.#ask({ missing, ifExists: true });
-    // What is held is gone: an error of the notes alone would say otherwise.
-    const isError = noted?.kind === 'err' && this.#held.length > 0;
-    const said = noted === null || isError ? yield* clean(request) : noted;
-    const hasInfo = said.kind === 'ok' && this.#list.verb === 'drop' && this.#taken.size > 0;
-    return answerWith(hasInfo ? withInfo(said) : said);
+  /** The answer to the statement itself. */
+  *#done(): Steps<Answer> {
+    const said = yield* clean(this.#table.request);
+    return answerWith(this.#list.verb === 'drop' ? withInfo(said) : said);
   }
 }
 
-function recordedAs(table: string, { partition, subpartition }: Partition): string {
-  return partitionTable(table, partition, subpartition);
+/** The same for two names that only differ in the case of ASCII letters. */
+function folded(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
 function withInfo(ok: OkPacket): OkPacket {

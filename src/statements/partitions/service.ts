@@ -35,7 +35,6 @@ import {
   ER_SUBQUERY_NO_1_ROW,
   METADATA_LOCK_GRANTED,
 } from '../../wire/server-errors.js';
-import { nameOf, type Partition } from './find-partitions.js';
 import { partitionsOf } from './sql.js';
 
 export interface TakeHow {
@@ -52,9 +51,16 @@ interface Table {
   readonly table: string;
 }
 
+export interface Partition {
+  readonly name: string;
+  /** Into subpartitions. */
+  readonly isDivided: boolean;
+  readonly rowEstimate: number | null;
+  readonly byteEstimate: number | null;
+}
+
 interface HeldPartition {
   readonly id: string;
-  /** What the statement names: an EXCHANGE the subpartition, if there are some. */
   readonly name: string;
   readonly holdName: string;
 }
@@ -86,15 +92,15 @@ async function readPartitions(
 ): Promise<readonly Partition[] | UndropError> {
   try {
     const [rows = []] = await pool.run(
-      sql`SELECT ${note('partitions')} PARTITION_NAME AS part, SUBPARTITION_NAME AS sub,
+      sql`SELECT ${note('partitions')} PARTITION_NAME AS name, SUBPARTITION_NAME AS sub,
           TABLE_ROWS AS rowEstimate, DATA_LENGTH + INDEX_LENGTH AS byteEstimate
         FROM information_schema.PARTITIONS
         WHERE ${named(schema, table)} AND PARTITION_NAME IS NOT NULL
-        ORDER BY PARTITION_ORDINAL_POSITION, SUBPARTITION_ORDINAL_POSITION`,
+        ORDER BY PARTITION_ORDINAL_POSITION`,
     );
     return rows.map((row) => ({
-      partition: textOf(row, 'part'),
-      subpartition: textOrNullOf(row, 'sub'),
+      name: textOf(row, 'name'),
+      isDivided: textOrNullOf(row, 'sub') !== null,
       rowEstimate: numberOrNullOf(row, 'rowEstimate'),
       byteEstimate: numberOrNullOf(row, 'byteEstimate'),
     }));
@@ -143,9 +149,7 @@ function planSwap({ parts, intent, ...request }: TakeRequest): PartitionSwap | n
     if (seen.kind !== 'base' || seen.engine === null) return null;
     const { id, holdUntil } = seen;
     const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
-    // Of one with subpartitions MariaDB says that it can't be converted.
-    const name = request.way === 'convert' ? part.partition : nameOf(part);
-    held.push({ id, name, holdName });
+    held.push({ id, name: part.name, holdName });
   }
   // As the server stores them.
   const { schema, table } = intent?.tables[0] ?? request;

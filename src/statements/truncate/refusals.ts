@@ -5,7 +5,6 @@
 import { UndropError } from '../../errors.js';
 import type { ForeignKeyName, IntentTable } from '../../ledger/write.js';
 import { parseHoldName } from '../../names/hold-name.js';
-import { quoteIdentifier } from '../../service/sql.js';
 import type { Signal } from '../../steps/session/signal.js';
 import {
   ER_ILLEGAL_HA,
@@ -89,11 +88,15 @@ export function sayMissing({ schema, table }: Name): Signal {
 }
 
 function parentSignal({ schema, table, name }: ForeignKeyName): Signal {
-  const what = `${inFull({ schema, table })}, CONSTRAINT ${quoteIdentifier(name)}`;
+  const what = `${inFull({ schema, table })}, CONSTRAINT ${quoted(name)}`;
   const message = `Cannot truncate a table referenced in a foreign key constraint (${what})`;
   return { errno: ER_TRUNCATE_ILLEGAL_FK, sqlState: '42000', message };
 }
 
 function inFull({ schema, table }: Name): string {
-  return `${quoteIdentifier(schema)}.${quoteIdentifier(table)}`;
+  return `${quoted(schema)}.${quoted(table)}`;
+}
+
+function quoted(name: string): string {
+  return `\`${name.replaceAll('`', '``')}\``;
 }
