@@ -49,11 +49,6 @@ const cases: readonly Case[] = [
     sql: 'ALTER TABLE t TRUNCATE PARTITION p1, P1',
     end: [/of one partition twice/, 0, 0],
   },
-  {
-    comment: 'a name that is not ASCII',
-    sql: 'ALTER TABLE t DROP PARTITION `ß`',
-    end: [/not ASCII/, 0, 0],
-  },
   { comment: 'with subpartitions', sql: DROP, isDivided: true, end: [/subpartitions/, 0, 1] },
   { comment: 'under LOCK TABLES', sql: DROP, isLocked: true, end: [/under LOCK TABLES/, 0, 1] },
   { comment: 'under a GTID', sql: DROP, gtidNext: 'a:1', end: [/UNDROP_NOT_DONE_YET/, 0, 0] },
