@@ -2,238 +2,171 @@
  * The errors that somebody who sends statements can do something about: what is refused, and what
  * was wrong with it. errors.ts says what the fields are.
  */
-import type { ErrorEntry } from './errors.js';
+import type { Described } from './errors.js';
 
 export const CLIENT_ERRORS = {
   UNDROP_PACKET_TOO_LARGE: {
-    fault: 'client',
     errno: 1153,
-    sqlState: '08S01',
     text: 'Got a packet of {bytes} bytes, expected at most {bytesMax}; nothing of it was executed.',
     remedy: 'Send the statement in smaller pieces, or on a direct connection to the server.',
   },
   UNDROP_MALFORMED_PACKET: {
-    fault: 'client',
     errno: 1835,
-    sqlState: 'HY000',
     text: 'Malformed communication packet: {problem}; nothing of it was executed.',
     remedy: 'Update the client library, or report the packet.',
   },
   UNDROP_UNKNOWN_COMMAND: {
-    fault: 'client',
     errno: 1047,
-    sqlState: '08S01',
     text: 'Unknown command 0x{command}; it was not passed on, because it might destroy a table.',
     remedy: 'Use a direct connection to the server for this command.',
   },
   UNDROP_TLS_NOT_OFFERED: {
-    fault: 'client',
-    errno: 1105,
-    sqlState: 'HY000',
     text: 'The client asked for TLS, which this proxy does not offer.',
     remedy:
       'Set UNDROP_TLS to offered, or connect without TLS (--ssl-mode=PREFERRED or DISABLED; --skip-ssl for mariadb).',
   },
   UNDROP_TLS_REQUIRED: {
-    fault: 'client',
     errno: 3159,
-    sqlState: 'HY000',
     text: 'Connections using insecure transport are prohibited: this proxy accepts only clients with TLS.',
     remedy: 'Connect with TLS (--ssl-mode=REQUIRED; --ssl for mariadb), or by a unix socket.',
   },
   UNDROP_NO_TLS_BEHIND_REQUEST: {
-    fault: 'client',
     errno: 1043,
-    sqlState: '08S01',
     text: 'The client asked for TLS, and sent something else after its request, which was not read.',
     remedy: 'Look for what put bytes between the client and this proxy: an attack, or a bad relay.',
   },
   UNDROP_ACCOUNT_REQUIRES: {
-    fault: 'client',
     errno: 1045,
-    sqlState: '28000',
     text: 'Access denied: {why}.',
     remedy:
       'Connect with TLS (--ssl-mode=REQUIRED; --ssl for mariadb); with a certificate of your own, to the server directly.',
   },
   UNDROP_SECURE_TRANSPORT: {
-    fault: 'client',
     errno: 3159,
-    sqlState: 'HY000',
     text: 'Connections using insecure transport are prohibited while --require_secure_transport=ON{why}.',
     remedy: 'Connect with TLS (--ssl-mode=REQUIRED; --ssl for mariadb), or by a unix socket.',
   },
   UNDROP_PASSWORD_KEY: {
-    fault: 'client',
     errno: 1045,
-    sqlState: '28000',
     text: 'Access denied: the password was encrypted with a key other than that of this proxy.',
     remedy:
       'Let the client ask for the key (--get-server-public-key) instead of reading the key of the server from a file, or connect with TLS.',
   },
   UNDROP_OLD_CLIENT: {
-    fault: 'client',
     errno: 1043,
-    sqlState: '08S01',
     text: 'Bad handshake: expected a HandshakeResponse41 (CLIENT_PROTOCOL_41), got something older.',
     remedy: 'Use a client library of MySQL 4.1 or later.',
   },
   UNDROP_LOGIN_TIMEOUT: {
-    fault: 'client',
     errno: 1159,
-    sqlState: '08S01',
     text: 'Got timeout reading communication packets: the login waited {loginTimeoutMs} ms for the client.',
     remedy: 'Answer sooner, or raise UNDROP_LOGIN_TIMEOUT and connect_timeout of the server.',
   },
   UNDROP_LONG_TEXT: {
-    fault: 'client',
     errno: 1235,
-    sqlState: '42000',
     text: 'Nothing of this query was executed, and the connection ends here: a query above 256 KiB that might drop a table must be held in memory, and {why} in time.',
     remedy:
       'Send its statements one by one, try again later, or use a direct connection to the server.',
   },
   UNDROP_NOT_UNDERSTOOD: {
-    fault: 'client',
     errno: 1235,
-    sqlState: '42000',
     text: 'Nothing was dropped: the statement might drop a table or its rows, and undrop does not understand it ({why}).',
     remedy:
       'Write it in its plainest form (DROP TABLE [IF EXISTS] name [, name …]; TRUNCATE TABLE name), alone in its statement, or use a direct connection.',
   },
   UNDROP_TOO_MANY: {
-    fault: 'client',
     errno: 1235,
-    sqlState: '42000',
     text: 'Nothing was dropped: the query may drop tables, and has more than {max} {what}.',
     remedy: 'Split it into smaller queries, or use a direct connection.',
   },
   UNDROP_TOO_MANY_PREPARED: {
-    fault: 'client',
     errno: 1461,
-    sqlState: '42000',
     text: '{tables} not prepared to be dropped: the prepared drops of {whose} have used up the memory for them.',
     remedy: 'Close prepared drops that are not needed any more, or send this one as a query.',
   },
   UNDROP_HINT: {
-    fault: 'client',
     errno: 1235,
-    sqlState: '42000',
     text: '{tables} not dropped: expected as a hint {expected}, found {found}.',
     remedy:
       'Write /* undrop: pin */ into the statement, or SET @undrop before it; SET @undrop = NULL cancels it.',
   },
   UNDROP_RECYCLE_SCHEMA: {
-    fault: 'client',
     errno: 1142,
-    sqlState: '42000',
     text: 'Table {table} was not dropped: it is {what}.',
     remedy: 'See `undrop list`; use `undrop restore` to bring a table back.',
   },
   UNDROP_RECYCLE_SCHEMA_WRITE: {
-    fault: 'client',
     errno: 1142,
-    sqlState: '42000',
     text: 'The statement was not executed: {why}, and what undrop keeps there is only read through it.',
     remedy:
       '{instead} `undrop list` shows what is held and `undrop restore` brings it back; for anything else use a direct connection to the server.',
   },
   UNDROP_CHANGED_MEANWHILE: {
-    fault: 'client',
     errno: 1205,
-    sqlState: 'HY000',
     text: '{tables} not dropped: other sessions changed the tables meanwhile (tries: {times}).',
     remedy: 'Run the statement again.',
   },
   UNDROP_NAME_CHARSET: {
-    fault: 'client',
     errno: 1235,
-    sqlState: '42000',
     text: 'Nothing was dropped: undrop cannot read a name in the character set {charset}.',
     remedy: 'SET NAMES utf8mb4, then drop.',
   },
   UNDROP_BAD_NAME: {
-    fault: 'client',
     errno: 1103,
-    sqlState: '42000',
     text: 'Expected a name of 1 to 64 characters without NUL, found {name}.',
     remedy: 'Use a name that the server takes.',
   },
   UNDROP_NAME_TAKEN: {
-    fault: 'client',
     errno: 1050,
-    sqlState: '42S01',
     text: 'Held table {id} was not restored: {table} exists.',
     remedy: 'Restore under another name (--to), or move the live table out of the way first.',
   },
   UNDROP_STATISTICS_LEFT: {
-    fault: 'client',
     errno: 1022,
-    sqlState: '23000',
     text: 'Held table {id} was not restored: the server keeps index statistics under the name {table}.',
     remedy:
       'Restore under another name (--to). They belong to a partition, or to a table that is gone: ' +
       'mysql.innodb_table_stats and innodb_index_stats show which.',
   },
   UNDROP_NOT_HELD: {
-    fault: 'client',
     errno: 1146,
-    sqlState: '42S02',
     text: 'Expected held table {id} as {table}; it is not there.',
     remedy: 'Look at `undrop list`: it was restored, collected or renamed meanwhile.',
   },
   UNDROP_NOT_RESTORABLE: {
-    fault: 'client',
-    errno: 1105,
-    sqlState: 'HY000',
     text: 'Held table {id} is in state {state}: rows of it may be gone.',
     remedy: 'Bring it back from a backup, or rename it by hand to see what is left.',
   },
   UNDROP_BUSY: {
-    fault: 'client',
     errno: 1205,
-    sqlState: 'HY000',
     text: 'Table {table} is locked by another session, so nothing was changed ({cause}).',
     remedy: 'Try again, or find the session in the processlist.',
   },
   UNDROP_NO_SUCH_HELD: {
-    fault: 'client',
     errno: 1146,
-    sqlState: '42S02',
     text: 'No table is held under the name or id "{target}".{similar}',
     remedy:
       'Look at `undrop list` for everything that can be brought back; of an id at least the first ' +
       '4 digits are needed.',
   },
   UNDROP_AMBIGUOUS: {
-    fault: 'client',
-    errno: 1105,
-    sqlState: 'HY000',
     text: 'Expected one held table for {target}, found {found}.',
     remedy: 'Name it as schema.table, or by more digits of its id.',
   },
   UNDROP_NO_ORIGIN: {
-    fault: 'client',
-    errno: 1105,
-    sqlState: 'HY000',
     text: 'Held table {id} has no row in the ledger, so its original name is not known.',
     remedy: 'Give it a name: --to schema.name.',
   },
   UNDROP_BAD_TARGET: {
-    fault: 'client',
-    errno: 1105,
-    sqlState: 'HY000',
     text: 'Expected [schema.]name outside the schemas of undrop and the server, found "{target}".',
     remedy:
       'Give --to a name like orders_old or shop.orders_old, of 64 characters at most; quote with ' +
       'backticks where needed.',
   },
   UNDROP_SCHEMA_MISSING: {
-    fault: 'client',
     errno: 1049,
-    sqlState: '42000',
     text: 'Held table {id} was not restored: there is no schema {schema}, or the service account has no privilege on it.',
     remedy:
       'Create the schema first, by the script that the ledger has if it was dropped through undrop (docs/what-if.md), or restore into another one (--to schema.name). `undrop doctor` lists the schemas that the account has privileges on.',
   },
-} as const satisfies Record<string, ErrorEntry>;
+} as const satisfies Record<string, Described>;

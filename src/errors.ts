@@ -9,7 +9,7 @@
  * client libraries).
  */
 import { CLIENT_ERRORS } from './client-errors.js';
-import { OPERATION_ERRORS } from './operation-errors.js';
+import { OPERATOR_ERRORS, OUR_ERRORS, UPSTREAM_ERRORS } from './operation-errors.js';
 
 /** Who has to act: the one who sent it, the server, who runs undrop, or its developers. */
 export type Fault = 'client' | 'upstream' | 'operator' | 'us';
@@ -22,12 +22,10 @@ export const LOG_LEVELS = {
   us: 'error',
 } as const satisfies Record<Fault, 'warn' | 'error'>;
 
-export interface ErrorEntry {
-  readonly fault: Fault;
-  /** Error number of the ERR packet. */
-  readonly errno: number;
-  /** Five characters. */
-  readonly sqlState: string;
+/** What the registry says of an error; its SQLSTATE follows from its errno. */
+export interface Described {
+  /** Error number of the ERR packet; default: ER_UNKNOWN_ERROR. */
+  readonly errno?: number;
   /** What was expected and what came; `{name}` is replaced by a parameter. */
   readonly text: string;
   /** What a client gets instead, who may be anybody: no address, no cause, but a `{reference}`. */
@@ -36,10 +34,49 @@ export interface ErrorEntry {
   readonly remedy: string;
 }
 
-export const ERRORS = { ...CLIENT_ERRORS, ...OPERATION_ERRORS } as const satisfies Record<
-  string,
-  ErrorEntry
->;
+export interface ErrorEntry extends Described {
+  readonly fault: Fault;
+  readonly errno: number;
+  /** Five characters. */
+  readonly sqlState: string;
+}
+
+const ER_UNKNOWN_ERROR = 1105;
+
+/** The SQLSTATEs that servers send with these errnos; HY000 with all others. */
+const SQL_STATES: Readonly<Record<number, string>> = {
+  1022: '23000',
+  1040: '08004',
+  1043: '08S01',
+  1045: '28000',
+  1047: '08S01',
+  1049: '42000',
+  1050: '42S01',
+  1053: '08S01',
+  1103: '42000',
+  1142: '42000',
+  1146: '42S02',
+  1153: '08S01',
+  1159: '08S01',
+  1235: '42000',
+  1461: '42000',
+};
+
+function entriesOf<C extends string>(fault: Fault, described: Readonly<Record<C, Described>>) {
+  const entries = Object.entries<Described>(described).map(([code, one]) => {
+    const { errno = ER_UNKNOWN_ERROR } = one;
+    return [code, { ...one, fault, errno, sqlState: SQL_STATES[errno] ?? 'HY000' }];
+  });
+  // An entry for each code of `described`.
+  return Object.fromEntries(entries) as Readonly<Record<C, ErrorEntry>>;
+}
+
+export const ERRORS = {
+  ...entriesOf('client', CLIENT_ERRORS),
+  ...entriesOf('operator', OPERATOR_ERRORS),
+  ...entriesOf('upstream', UPSTREAM_ERRORS),
+  ...entriesOf('us', OUR_ERRORS),
+};
 
 export type ErrorCode = keyof typeof ERRORS;
 

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
 import { type Loaded, loadSettings } from '../config/load.js';
-import { flagOf, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
+import { flagOf, SETTINGS, type SettingKey, type Settings, variableOf } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { type LeveledLog, openLog } from '../log.js';
 import type { StartDoors } from './commands/start.js';
@@ -44,9 +44,6 @@ function settingsOf<K extends SettingKey>(
   for (const key of ['password', 'admin-password'].filter((flag) => flags[flag] !== undefined)) {
     const instead = `give --${key}-file a file instead`;
     stderr.write(`undrop: warning: all on this machine can see --${key}; ${instead}\n`);
-  }
-  for (const { key, by } of loaded.overridden) {
-    stderr.write(`undrop: warning: ${key} of the file is not used, as ${by} is given\n`);
   }
   return loaded.settings;
 }
@@ -136,11 +133,11 @@ function doorsOf(shell: Shell): StartDoors {
 function withSettings<T>(command: Argv<T>, keys: readonly SettingKey[]): Argv<T> {
   let built = command.option('config', { type: 'string', describe: 'a JSON file of settings' });
   for (const key of keys) {
-    const { variable, meaning, expected, default: fallback } = SETTINGS[key];
+    const { meaning, expected, default: fallback } = SETTINGS[key];
     const shown = fallback === null ? 'needed' : fallback === '' ? 'none' : fallback;
     built = built.option(flagOf(key), {
       type: 'string',
-      describe: `${meaning}; ${expected} [${variable}, default ${shown}]`,
+      describe: `${meaning}; ${expected} [${variableOf(key)}, default ${shown}]`,
     });
   }
   return built as unknown as Argv<T>;

@@ -2,7 +2,7 @@
  * Lists which settings a proxy and the other commands take, and which of them may change while a
  * proxy runs.
  */
-import { PROTECTED, type Settings } from '../config/schema.js';
+import { PROTECTED, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
 
 /** The collector is made of these. */
 const COLLECTOR_KEYS = [
@@ -10,7 +10,6 @@ const COLLECTOR_KEYS = [
   'hold',
   'evac',
   'checkInterval',
-  'purgeCheckInterval',
   'purgeChunkRows',
   'purgeBinlog',
   'fastDrop',
@@ -19,44 +18,25 @@ const COLLECTOR_KEYS = [
   'ledgerKeep',
 ] as const;
 
-/** Settings that a proxy needs, by their keys in config/schema.ts. */
-export const PROXY_KEYS = [
-  'listen',
-  'listenMode',
-  'upstream',
-  'user',
-  'password',
-  'passwordFile',
-  'tls',
-  'tlsCert',
-  'tlsKey',
-  'upstreamTls',
-  'upstreamCa',
-  'upstreamCert',
-  'upstreamKey',
-  'upstreamPublicKey',
-  'lendOsUser',
-  'lendTls',
-  'mode',
-  'protect',
-  'rules',
-  'allowDestroy',
-  'minHold',
-  ...COLLECTOR_KEYS,
-  'maxConnections',
-  'workers',
-  'relay',
-  'connectTimeout',
-  'greetingTimeout',
-  'loginTimeout',
-  'proxyProtocol',
-  'upstreamProxyProtocol',
-  'drainWait',
-  'drainTimeout',
-  'logLevel',
+/** Settings of the service account that `undrop init` makes, and of who makes it. */
+const MAKING_KEYS = [
+  'tier',
+  'schemas',
+  'accountHost',
+  'adminUser',
+  'adminPassword',
+  'adminPasswordFile',
 ] as const;
 
-export type ProxyKey = (typeof PROXY_KEYS)[number];
+const IN_MAKING: ReadonlySet<string> = new Set(MAKING_KEYS);
+
+export type ProxyKey = Exclude<SettingKey, (typeof MAKING_KEYS)[number]>;
+
+/** Settings that a proxy needs: all but those that make its account. */
+export const PROXY_KEYS = (Object.keys(SETTINGS) as SettingKey[]).filter(
+  (key): key is ProxyKey => !IN_MAKING.has(key),
+);
+
 export type ProxySettings = Pick<Settings, ProxyKey>;
 
 /** How long a dropped table can be brought back, in milliseconds. */
@@ -177,17 +157,7 @@ export const DOCTOR_KEYS = [
 ] as const;
 
 /** Settings of `init`, which may log in as an administrator. */
-export const INIT_KEYS = [
-  ...ACCOUNT_KEYS,
-  'tier',
-  'schemas',
-  'accountHost',
-  'adminUser',
-  'adminPassword',
-  'adminPasswordFile',
-  'connectTimeout',
-  'greetingTimeout',
-] as const;
+export const INIT_KEYS = [...ACCOUNT_KEYS, ...MAKING_KEYS, 'connectTimeout'] as const;
 
 export type InitSettings = Pick<Settings, (typeof INIT_KEYS)[number]>;
 

@@ -4,7 +4,14 @@
  */
 import { readFileSync } from 'node:fs';
 import { UndropError } from '../errors.js';
-import { flagOf, SETTINGS, type Setting, type SettingKey, type Settings } from './schema.js';
+import {
+  flagOf,
+  SETTINGS,
+  type Setting,
+  type SettingKey,
+  type Settings,
+  variableOf,
+} from './schema.js';
 
 /** Where a value came from, for the message. */
 export interface Sources {
@@ -21,14 +28,6 @@ export interface Loaded<K extends SettingKey> {
   readonly settings: Pick<Settings, K>;
   /** Unknown UNDROP_* variables: a warning, as Kubernetes injects UNDROP_SERVICE_HOST and more. */
   readonly unknownVariables: readonly string[];
-  /** Values of the file that a variable or a flag wins over. */
-  readonly overridden: readonly Overridden[];
-}
-
-export interface Overridden {
-  readonly key: SettingKey;
-  /** `UNDROP_MODE`, `--mode`. */
-  readonly by: string;
 }
 
 /** Variables that are no settings of a proxy: the file, and those of the demo and the tests. */
@@ -48,53 +47,59 @@ export function loadSettings<K extends SettingKey>(
   const values: Record<string, unknown> = {};
   for (const key of keys) {
     const setting: Setting<unknown> = SETTINGS[key];
-    const { variable, expected, parse, default: fallback } = setting;
-    const given = findValue(key, setting, sources);
-    const text = given?.text ?? fallback;
-    if (text === null) {
-      problems.push(`${variable} is not set: expected ${expected}.`);
-      continue;
-    }
-    const value = parse(text);
-    if (value === null && setting.problems !== undefined) {
-      const from = given?.from ?? variable;
-      problems.push(...setting.problems(text).map((problem) => `${from}: ${problem}.`));
-    } else if (value === null) {
-      const found = /password/i.test(key) ? 'something else' : JSON.stringify(text);
-      problems.push(`${given?.from ?? variable}: expected ${expected}, found ${found}.`);
-    } else values[key] = value;
+    const { text, from } = findValue(key, setting, sources);
+    const value = text === null ? null : setting.parse(text);
+    if (value !== null) values[key] = value;
+    else problems.push(...wrongIn(text, { key, from, setting }));
   }
   takePassword(values, problems, { from: 'passwordFile', to: 'password' });
   takePassword(values, problems, { from: 'adminPasswordFile', to: 'adminPassword' });
   if (problems.length > 0) {
     throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
   }
-  const known = new Set<string>(Object.values(SETTINGS).map(({ variable }) => variable));
+  const known = new Set(Object.keys(SETTINGS).map(variableOf));
   const unknownVariables = Object.keys(sources.env).filter(
     (name) => name.startsWith('UNDROP_') && !known.has(name) && !OTHER_VARIABLES.has(name),
   );
-  const overridden = keys.flatMap((key) => {
-    const given = findValue(key, SETTINGS[key], sources);
-    const inFile = findValue(key, SETTINGS[key], { ...sources, flags: {}, env: {} });
-    const isOther = given !== null && inFile !== null && given.text !== inFile.text;
-    return isOther ? [{ key, by: given.from }] : [];
-  });
   // Every key has a value or a problem by now.
-  return { settings: values as unknown as Pick<Settings, K>, unknownVariables, overridden };
+  return { settings: values as unknown as Pick<Settings, K>, unknownVariables };
+}
+
+interface Given {
+  /** Null: nothing is given, and there is no default. */
+  readonly text: string | null;
+  readonly from: string;
 }
 
 function findValue(
   key: SettingKey,
-  { variable, separator = ',' }: Setting<unknown>,
+  { default: fallback, separator = ',' }: Setting<unknown>,
   { flags, env, file }: Sources,
-): { readonly text: string; readonly from: string } | null {
+): Given {
   const flag = flags[key];
   if (flag !== undefined) return { text: asText(flag, separator), from: `--${flagOf(key)}` };
-  const fromEnv = env[variable];
-  if (fromEnv !== undefined) return { text: fromEnv, from: variable };
-  const fromFile = file?.values[key];
-  if (fromFile === undefined || !isText(fromFile)) return null;
-  return { text: asText(fromFile, separator), from: `${key} in ${file?.path}` };
+  const variable = variableOf(key);
+  const inFile = file?.values[key];
+  if (env[variable] === undefined && isText(inFile)) {
+    return { text: asText(inFile, separator), from: `${key} in ${file?.path}` };
+  }
+  return { text: env[variable] ?? fallback, from: variable };
+}
+
+function wrongIn(
+  text: string | null,
+  where: { readonly key: string; readonly from: string; readonly setting: Setting<unknown> },
+): readonly string[] {
+  const { from, setting } = where;
+  const { expected, problems } = setting;
+  if (text === null) return [`${from} is not set: expected ${expected}.`];
+  const found = () => [`expected ${expected}, found ${shown(where.key, text)}`];
+  return (problems?.(text) ?? found()).map((problem) => `${from}: ${problem}.`);
+}
+
+/** No password gets into a message. */
+function shown(key: string, value: unknown): string {
+  return /password/i.test(key) ? 'something else' : JSON.stringify(value);
 }
 
 function asText(value: unknown, separator: string): string {
@@ -109,7 +114,7 @@ function wrongInFile({ file }: Sources): string[] {
   return Object.entries(file.values).flatMap(([key, value]) => {
     if (!(key in SETTINGS)) return [`${key} in ${file.path} is no setting.`];
     if (isText(value)) return [];
-    const found = /password/i.test(key) ? 'something else' : JSON.stringify(value);
+    const found = shown(key, value);
     return [`${key} in ${file.path}: expected a text, a number or a list, found ${found}.`];
   });
 }
@@ -130,6 +135,6 @@ function takePassword(
     values[to] = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);
-    problems.push(`${SETTINGS[from].variable}: expected a readable file, found ${cause}.`);
+    problems.push(`${variableOf(from)}: expected a readable file, found ${cause}.`);
   }
 }

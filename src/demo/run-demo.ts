@@ -159,7 +159,6 @@ function demoSettings(env: NodeJS.ProcessEnv, { host, port }: Listen): Record<st
     UNDROP_HOLD: env['UNDROP_HOLD'] ?? '10m',
     UNDROP_EVAC: env['UNDROP_EVAC'] ?? '1m',
     UNDROP_CHECK_INTERVAL: env['UNDROP_CHECK_INTERVAL'] ?? '5s',
-    UNDROP_PURGE_CHECK_INTERVAL: env['UNDROP_PURGE_CHECK_INTERVAL'] ?? '5s',
     // Its server is known from its first moment on.
     UNDROP_GRACE: env['UNDROP_GRACE'] ?? '0s',
     UNDROP_PROTECT: env['UNDROP_PROTECT'] ?? 'drop-table,drop-database,create-or-replace,truncate',

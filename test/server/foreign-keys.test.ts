@@ -359,7 +359,6 @@ describe.each(testServers())('foreign keys on $name', (server) => {
       HOLD: '1s',
       EVAC: '1s',
       CHECK_INTERVAL: '1s',
-      PURGE_CHECK_INTERVAL: '1s',
     });
     try {
       await drop('DROP TABLE p', ['SET foreign_key_checks = 0'], collecting);

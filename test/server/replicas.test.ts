@@ -33,7 +33,6 @@ const QUICK = {
   HOLD: '1s',
   EVAC: '1s',
   CHECK_INTERVAL: '1s',
-  PURGE_CHECK_INTERVAL: '1s',
   FAST_DROP: 'never',
   COLLECT: 'auto',
 };

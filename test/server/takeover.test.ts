@@ -28,7 +28,6 @@ const SETTINGS = {
   FAST_DROP: 'never',
   EVAC: '0s',
   CHECK_INTERVAL: '1s',
-  PURGE_CHECK_INTERVAL: '1s',
   PURGE_CHUNK_ROWS: '10',
 };
 const BIG_ROWS = 5_000;

@@ -27,7 +27,7 @@ jest.setTimeout(240_000);
 const TABLES = Object.keys(SHOP_ROWS) as ShopTable[];
 
 /** Short times; the tour itself needs a few seconds between the drop and the restore. */
-const SHORT = { HOLD: '15s', EVAC: '1s', CHECK_INTERVAL: '1s', PURGE_CHECK_INTERVAL: '1s' };
+const SHORT = { HOLD: '15s', EVAC: '1s', CHECK_INTERVAL: '1s' };
 
 /** The tour is the same on each server, and costs most by the rows of its shop. */
 const TOURED = sample(testServers(), { name: 'tour', count: 1 });

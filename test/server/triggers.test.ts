@@ -320,7 +320,7 @@ inLanes(testServers(), 'triggers on $name', (server, lane) => {
     'don’t fire when a table is removed that has kept them as nobody may $why',
     async ({ grants }) => {
       await makeTriggers();
-      const times = { HOLD: '1s', EVAC: '1s', CHECK_INTERVAL: '1s', PURGE_CHECK_INTERVAL: '1s' };
+      const times = { HOLD: '1s', EVAC: '1s', CHECK_INTERVAL: '1s' };
       await narrowly(
         { grants },
         { COLLECT: 'on', FAST_DROP: 'never', ...times },

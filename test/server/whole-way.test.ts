@@ -17,7 +17,6 @@ const QUICK = {
   HOLD: '2s',
   EVAC: '2s',
   CHECK_INTERVAL: '1s',
-  PURGE_CHECK_INTERVAL: '1s',
   GRACE: '0s',
   COLLECT: 'auto',
 };

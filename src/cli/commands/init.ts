@@ -175,10 +175,10 @@ async function greetingOf(settings: InitSettings): Promise<{
   /** Our address on that connection. */
   readonly seenFrom: string;
 }> {
-  const { upstream, connectTimeout, greetingTimeout } = settings;
+  const { upstream, connectTimeout } = settings;
   const dialled = await dialUpstream(upstream, {
     connectTimeoutMs: connectTimeout,
-    greetingTimeoutMs: greetingTimeout,
+    greetingTimeoutMs: connectTimeout,
   });
   const { serverVersion } = decodeHandshakeV10(dialled.greeting.subarray(HEADER_BYTES));
   const seenFrom = dialled.socket.localAddress ?? 'localhost';

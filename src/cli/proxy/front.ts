@@ -179,7 +179,7 @@ function currentOf(settings: ProxySettings): Current {
     hintMsMin: hintMsMinOf(settings),
     session: {
       connectTimeoutMs: settings.connectTimeout,
-      greetingTimeoutMs: settings.greetingTimeout,
+      greetingTimeoutMs: settings.connectTimeout,
       loginTimeoutMs: settings.loginTimeout,
       headerTimeoutMs: HEADER_TIMEOUT_MS,
       isAnnounced: trustedBy(settings.proxyProtocol),

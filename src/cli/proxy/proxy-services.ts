@@ -23,6 +23,8 @@ import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { areHeld, type ProxySettings } from '../settings.js';
 
+/** A table that the collector could not go on with is tried again after this, at the latest. */
+const PURGE_CHECK_INTERVAL_MAX_MS = 60_000;
 const LEDGER_RETRY_MS = 5_000;
 /** A start waits no longer for the ledger: one of an earlier version may take long to complete. */
 const LEDGER_WAIT_MS = 2_000;
@@ -146,7 +148,7 @@ function lifecycleSettings(settings: ProxySettings): LifecycleSettings {
     holdMs: settings.hold,
     evacMs: settings.evac,
     checkIntervalMs: settings.checkInterval,
-    purgeCheckIntervalMs: settings.purgeCheckInterval,
+    purgeCheckIntervalMs: Math.min(settings.checkInterval, PURGE_CHECK_INTERVAL_MAX_MS),
     graceMs: settings.grace,
     ledgerKeepMs: settings.ledgerKeep,
   };
