@@ -14,7 +14,7 @@
 
 import { assert } from '../assert.js';
 import type { Row, ServiceConnection, ServicePool, TaskConnection } from '../service/pool/pools.js';
-import { dateOf, numberOf, numberOrNullOf, textOf, textOrNullOf } from '../service/row.js';
+import { dateOf, numberOf, numberOrNullOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
 import { cutStatement, type DroppingStatement } from './entry.js';
@@ -38,7 +38,7 @@ export interface SchemaDrop extends DroppingStatement {
   readonly id: string;
   /** sql_log_bin of the user's session. */
   readonly sqlLogBin: boolean;
-  /** As stored by the server. */
+  /** The name as the server stores it. */
   readonly schema: string;
   readonly details: SchemaDetails;
 }
@@ -60,16 +60,14 @@ export interface SchemaDropRow extends SchemaDropKey {
   readonly droppedAt: Date;
   readonly state: SchemaDropState;
   readonly sqlLogBin: boolean;
-  /** Null where nobody can read them. */
-  readonly details: SchemaDetails | null;
+  readonly details: SchemaDetails;
 }
 
 const DEADLINE_MS = 5_000;
-export const SCHEMA_DROPS_MAX = 1_000;
 
 /**
  * Before the first intent. Rejects with UNDROP_LEDGER_UNAVAILABLE; then nothing may be renamed. A
- * row that was written all the same, as the answer was lost, is forgotten by recovery, once the
+ * row that was written all the same, because the answer was lost, is forgotten by recovery once the
  * session has left it (`leaveSchemaDrop`).
  */
 export async function recordSchemaDrop(
@@ -78,25 +76,15 @@ export async function recordSchemaDrop(
 ): Promise<SchemaDropKey> {
   try {
     const rowLogged = drop.sqlLogBin || !(await mayUnlog(pool));
-    await tryToRecord(pool, drop, { rowLogged });
+    const texts = await insertion(pool, drop, rowLogged);
+    const how = { deadlineMs: DEADLINE_MS, logged: rowLogged };
+    await pool.run(texts, how).catch(async (error: unknown) => {
+      await beforeNextTry(pool, error);
+      await pool.run(texts, how);
+    });
     return { id: drop.id, groupId: drop.groupId, rowLogged };
   } catch (error) {
     throw ledgerUnavailable(error);
-  }
-}
-
-async function tryToRecord(
-  pool: ServicePool,
-  drop: SchemaDrop,
-  { rowLogged }: { readonly rowLogged: boolean },
-): Promise<void> {
-  const how = { deadlineMs: DEADLINE_MS, logged: rowLogged };
-  const texts = await insertion(pool, drop, rowLogged);
-  try {
-    await pool.run(texts, how);
-  } catch (error) {
-    await beforeNextTry(pool, error);
-    await pool.run(texts, how);
   }
 }
 
@@ -120,32 +108,22 @@ async function insertion(pool: ServicePool, drop: SchemaDrop, rowLogged: boolean
   ];
 }
 
-/** What was seen of it since: others may make views while the DROP waits. May run twice. */
-export async function recordSchemaDetails(
-  pool: ServicePool,
-  { id, rowLogged }: SchemaDropKey,
-  { schema, details }: Pick<SchemaDrop, 'schema' | 'details'>,
-): Promise<void> {
-  await pool.run(
-    sql`UPDATE ${note('schema', id)} ${LEDGER}
-        SET definition = ${formatSchemaDetails(details)},
-          restore_script = ${schemaScript(schema, details)}
-        WHERE id = ${id} AND state IN ('emptying', 'emptied')`,
-    { logged: rowLogged },
-  );
-}
-
 /**
- * Before the DROP is sent. False: recovery has taken the drop for dead and ended it; then the DROP
- * must not be sent. May run twice.
+ * Before the DROP is sent, with what was seen of the schema last: others may make views while the
+ * DROP waits. False: recovery has taken the drop for dead and ended it; then the DROP must not be
+ * sent. May run twice.
  */
 export async function markEmptied(
   pool: ServicePool,
   { id, rowLogged }: SchemaDropKey,
+  { schema, details }: Pick<SchemaDrop, 'schema' | 'details'>,
 ): Promise<boolean> {
   await pool.run(
-    sql`UPDATE ${note('emptied', id)} ${LEDGER} SET state = 'emptied', state_since = UTC_TIMESTAMP()
-        WHERE id = ${id} AND state = 'emptying'`,
+    sql`UPDATE ${note('emptied', id)} ${LEDGER}
+        SET state_since = IF(state = 'emptying', UTC_TIMESTAMP(), state_since), state = 'emptied',
+          definition = ${formatSchemaDetails(details)},
+          restore_script = ${schemaScript(schema, details)}
+        WHERE id = ${id} AND state IN ('emptying', 'emptied')`,
     { logged: rowLogged },
   );
   const [rows = []] = await pool.run(
@@ -156,37 +134,21 @@ export async function markEmptied(
 }
 
 /**
- * The drop has failed and its DROP can't happen any more: whatever is held is put back, by whoever
- * calls this or, from then on, by recovery, although the user's session is there (`threadId`, as
- * the schema's row has it). An intent that a service connection has taken over stays that one's:
- * its RENAME may wait in the server still. May run twice.
- */
-export async function giveUpSchemaDrop(
-  pool: ServicePool,
-  { id, groupId, rowLogged }: SchemaDropKey,
-  { threadId }: { readonly threadId: number },
-): Promise<void> {
-  await pool.run(
-    sql`UPDATE ${note('give-up', groupId)} ${LEDGER} SET thread_id = 0, upstream_port = NULL,
-          state = IF(state = 'emptied', 'emptying', state)
-        WHERE group_id = ${groupId} AND (id = ${id} OR thread_id = ${threadId})
-          AND state IN ('intent', 'emptying', 'emptied')`,
-    { logged: rowLogged },
-  );
-}
-
-/**
  * The session that dropped it is in the middle of it no more: recovery goes by what it sees, and by
- * those service connections alone that an intent has for an owner since. May run twice, and late.
+ * those service connections alone that an intent has for an owner since, because their RENAME may
+ * wait in the server still. `hasFailed`: the DROP can't happen any more, so whatever is held is put
+ * back. May run twice, and late.
  */
 export async function leaveSchemaDrop(
   pool: ServicePool,
   { groupId, rowLogged }: Pick<SchemaDropKey, 'groupId' | 'rowLogged'>,
-  { threadId }: { readonly threadId: number },
+  { threadId, hasFailed }: { readonly threadId: number; readonly hasFailed: boolean },
 ): Promise<void> {
+  const emptied = hasFailed ? sql`'emptying'` : sql`state`;
   await pool.run(
-    sql`UPDATE ${note('leave', groupId)} ${LEDGER} SET thread_id = 0, upstream_port = NULL
-        WHERE group_id = ${groupId} AND thread_id = ${threadId}
+    sql`UPDATE ${note('leave', groupId)} ${LEDGER} SET thread_id = 0, upstream_port = NULL,
+          state = IF(state = 'emptied', ${emptied}, state)
+        WHERE group_id = ${groupId} AND (state <> 'intent' OR thread_id = ${threadId})
           AND state IN ('intent', 'emptying', 'emptied')`,
     { logged: rowLogged },
   );
@@ -217,28 +179,18 @@ export async function forgetSchemaDrop(
   );
 }
 
-/**
- * Those that are open: under way, or interrupted. Oldest first, `SCHEMA_DROPS_MAX` at most, and
- * only those after the id `after`.
- */
+/** Those that are open: under way, or interrupted; oldest first. `only`: with that id. */
 export async function findSchemaDrops(
   connection: ServiceConnection,
-  { after = null }: { readonly after?: string | null } = {},
+  { only = null }: { readonly only?: string | null } = {},
 ): Promise<readonly SchemaDropRow[]> {
-  const isAfter = after === null ? sql`` : sql` AND id > ${after}`;
+  const isAsked = only === null ? sql`` : sql` AND id = ${only}`;
   const [rows = []] = await connection.run(
-    sql`${OPEN_ROWS}${isAfter} ORDER BY id LIMIT ${SCHEMA_DROPS_MAX}`,
+    sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
+          user_name, dropped_at, state, definition, sql_log_bin, row_logged
+        FROM ${LEDGER} WHERE state IN ('emptying', 'emptied')${isAsked} ORDER BY id`,
   );
   return rows.map(asSchemaDropRow);
-}
-
-/** Null where it is over. */
-export async function findSchemaDrop(
-  connection: ServiceConnection,
-  id: string,
-): Promise<SchemaDropRow | null> {
-  const [[row] = []] = await connection.run(sql`${OPEN_ROWS} AND id = ${id}`);
-  return row === undefined ? null : asSchemaDropRow(row);
 }
 
 /** Which of these groups are those of a DROP DATABASE that is open. */
@@ -255,12 +207,7 @@ export async function openGroupsOf(
   return new Set(rows.map((row) => textOf(row, 'group_id')));
 }
 
-const OPEN_ROWS = sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port,
-    schema_name, user_name, dropped_at, state, definition, sql_log_bin, row_logged
-  FROM ${LEDGER} WHERE state IN ('emptying', 'emptied')`;
-
 function asSchemaDropRow(row: Row): SchemaDropRow {
-  const definition = textOrNullOf(row, 'definition');
   return {
     id: textOf(row, 'id'),
     groupId: textOf(row, 'group_id'),
@@ -273,7 +220,7 @@ function asSchemaDropRow(row: Row): SchemaDropRow {
     state: textOf(row, 'state') === 'emptied' ? 'emptied' : 'emptying',
     sqlLogBin: numberOf(row, 'sql_log_bin') !== 0,
     rowLogged: numberOf(row, 'row_logged') !== 0,
-    details: definition === null ? null : parseSchemaDetails(definition),
+    details: parseSchemaDetails(textOf(row, 'definition')),
   };
 }
 

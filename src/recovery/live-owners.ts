@@ -1,15 +1,15 @@
 /**
  * Finds out which sessions that ledger rows name are still connected: by the thread's id and the
  * port from which the server sees it come. Rows that replication brings have theirs on the source.
- * Rows without one are orphans: their process was killed. Orphans are looked for every few seconds,
+ * Rows without one are orphans, because their process was killed, or their client has gone while a
+ * DROP DATABASE goes on, which recovery leaves alone. Orphans are looked for every few seconds,
  * because a live table's foreign key may lead to a held one until recovery comes; so the look costs
  * the same however many tables are held.
  */
 import { processlistOf, writtenElsewhere } from '../ledger/owner.js';
 import { findRows } from '../ledger/read.js';
-import { hasOwner } from '../ledger/schema-drops.js';
 import { LEDGER } from '../ledger/tables.js';
-import type { Row, ServicePool } from '../service/pool/pools.js';
+import type { ServicePool } from '../service/pool/pools.js';
 import { dateOf, numberOf, numberOrNullOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
@@ -51,6 +51,7 @@ export async function liveOwners(
   pool: ServicePool,
   rows: readonly Owned[],
 ): Promise<ReadonlySet<string>> {
+  if (rows.length === 0) return new Set();
   const server = await readServerFacts(pool);
   const threadIds = [...new Set(rows.map(({ threadId }) => threadId))];
   const list = sql.join(
@@ -73,13 +74,8 @@ export async function liveOwners(
   return new Set([...alive.map(({ id }) => id), ...elsewhere]);
 }
 
-/** Enough to see that there is one; recovery has walks for all of them. */
+/** Enough to see that there is one; recovery looks for all of them. */
 const ROWS_MAX = 1_000;
-
-interface Open extends Owned {
-  readonly groupId: string;
-  readonly isSchema: boolean;
-}
 
 /**
  * Ids of such rows. `activeIds`: drops that this process is in the middle of. What has just changed
@@ -95,35 +91,21 @@ export async function findOrphans(
   const dead = open.filter(({ id }) => !alive.has(id));
   if (dead.length === 0) return [];
   const now = new Map((await readOpen(pool)).map(({ id, threadId }) => [id, threadId]));
-  const left = dead.filter(({ id, threadId }) => now.get(id) === threadId);
-  const ofGroups = new Set(open.flatMap((row) => (row.isSchema ? [row.groupId] : [])));
-  const orphans: string[] = [];
-  for (const { id, groupId, isSchema } of left) {
-    // The rest of a DROP DATABASE is for whoever ends that.
-    if (!isSchema && ofGroups.has(groupId)) continue;
-    if (!isSchema || !(await hasOwner(pool, groupId))) orphans.push(id);
-  }
-  return orphans;
+  return dead.filter(({ id, threadId }) => now.get(id) === threadId).map(({ id }) => id);
 }
 
 /** By the key `by_state`. Mostly there are none. */
-async function readOpen(pool: ServicePool): Promise<readonly Open[]> {
+async function readOpen(pool: ServicePool): Promise<readonly Owned[]> {
   const [rows = []] = await pool.run(
-    sql`SELECT ${note('orphans')} id, group_id, proxy_id, thread_id, upstream_port, dropped_at, kind
+    sql`SELECT ${note('orphans')} id, proxy_id, thread_id, upstream_port, dropped_at
         FROM ${LEDGER} WHERE state IN ('intent', 'emptying', 'emptied', 'dropping')
         LIMIT ${ROWS_MAX}`,
   );
-  return rows.map(asOpen);
-}
-
-function asOpen(row: Row): Open {
-  return {
+  return rows.map((row) => ({
     id: textOf(row, 'id'),
-    groupId: textOf(row, 'group_id'),
     proxyId: textOf(row, 'proxy_id'),
     threadId: numberOf(row, 'thread_id'),
     upstreamPort: numberOrNullOf(row, 'upstream_port'),
     droppedAt: dateOf(row, 'dropped_at'),
-    isSchema: textOf(row, 'kind') === 'schema',
-  };
+  }));
 }

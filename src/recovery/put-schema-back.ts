@@ -9,7 +9,6 @@
  * yet.
  */
 
-import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { NOTHING_DETACHED, problemsOf, reattachAll } from '../held/finish-restore.js';
 import { mayPass } from '../held/foreign-keys/reattach.js';
@@ -19,7 +18,7 @@ import { renameBack } from '../held/rename-back.js';
 import { hasDetached } from '../ledger/detached/detached.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
-import type { SchemaDetails, SchemaPart } from '../ledger/schema-details.js';
+import type { SchemaPart } from '../ledger/schema-details.js';
 import {
   endSchemaDrop,
   forgetSchemaDrop,
@@ -49,25 +48,59 @@ export async function putSchemaBack(
   drop: SchemaToPutBack,
   log: Log,
 ): Promise<boolean> {
+  const { groupId, schema, threadId } = drop;
   await restoreCharset(pool, drop);
-  const { stay, left } = await putTablesBack(pool, drop, log);
+  const rows = await findRows(pool, { by: 'group', groupId });
+  const intents = rows.filter(({ state }) => state === 'intent');
+  // By a service connection, because the user's session renames nothing, and has given up. What is
+  // looked for after this and isn't held never will be.
+  const others = intents.filter((row) => row.threadId !== threadId);
+  const mayBeRenamed = await liveOwners(pool, others);
+  const held = await mapHoldTables(pool, [schema]);
+  const back: LedgerRow[] = [];
+  const stay: LedgerRow[] = [];
+  /** Names of tables that are to be tried again. */
+  const left = new Set<string>();
+  // The oldest first.
+  for (const row of rows.toReversed()) {
+    const { id, table } = row;
+    const isLeft = mayBeRenamed.has(id) || left.has(table);
+    const became = isLeft ? 'left' : await giveName(pool, row, held.get(id));
+    if (became === 'back') back.push(row);
+    else if (became === 'torn') await keepTorn(pool, row, log);
+    else log.warn({ id, table: `${schema}.${table}` }, became === 'stay' ? STAYS : LEFT);
+    if (became === 'left') left.add(table);
+    if (became === 'stay' && row.state === 'intent') stay.push(row);
+  }
+  // After all names, because the parent of a key may be another of them.
+  for (const row of back) if (!(await makeWhole(pool, row, log))) left.add(row.table);
   if (stay.length > 0) await renewHeld(pool, new Map(stay.map(({ id }) => [id, 'pinned'])));
   const resolved = await resolve(pool, stay, log);
-  if (left.length + resolved.left.length > 0) return false;
+  if (left.size + resolved.left.length > 0) return false;
   if (!(await retireBarrierTable(pool, drop))) return false;
   await endOrForget(pool, drop, log);
   return true;
 }
 
+const STAYS =
+  'a table of a schema that was not dropped stays held: its name, or that of a CHECK, is taken';
+const LEFT = 'a table of a schema that was not dropped could not be put back yet';
+
 /** The only definitions of what is lost are in the schema's row. */
 async function endOrForget(pool: ServicePool, drop: SchemaToPutBack, log: Log): Promise<void> {
   const { schema, groupId, details } = drop;
-  const lost = details === null ? [] : await unrestorableParts(pool, schema, details);
+  const there = details.parts.length === 0 ? [] : await listParts(pool, schema);
+  const lost = details.parts.filter(({ kind, name }) => {
+    return !there.some((part) => part.kind === kind.toUpperCase() && part.name === name);
+  });
   if (lost.length === 0) return forgetSchemaDrop(pool, drop);
   const names = lost.map(({ kind, name }) => `${kind} ${name}`);
   log.warn({ groupId, schema, lost: names }, LOST);
   await endSchemaDrop(pool, drop);
 }
+
+const LOST =
+  'a schema that was not dropped lost views or programs on the way: the ledger has their definitions';
 
 /** The names of all views and programs that are there. */
 export async function listParts(
@@ -87,33 +120,16 @@ export async function listParts(
   });
 }
 
-/** Those that were seen before and aren't there any more. */
-async function unrestorableParts(
-  pool: ServicePool,
-  schema: string,
-  { parts }: Pick<SchemaDetails, 'parts'>,
-): Promise<readonly SchemaPart[]> {
-  if (parts.length === 0) return [];
-  const there = await listParts(pool, schema);
-  return parts.filter(({ kind, name }) => {
-    return !there.some((part) => part.kind === kind.toUpperCase() && part.name === name);
-  });
-}
-
-const LOST =
-  'a schema that was not dropped lost views or programs on the way: the ledger has their definitions';
-
 /**
- * MySQL before 8 and MariaDB lose it with the first files: before the DROP waits for a table, so
- * also where it does nothing more (find_db_tables_and_rm_known_files).
+ * MySQL before 8 and MariaDB lose it with the first files, before the DROP waits for a table; so
+ * also if the DROP does nothing more (find_db_tables_and_rm_known_files).
  */
 async function restoreCharset(
   pool: ServicePool,
   { groupId, schema, details, sqlLogBin: logged }: SchemaToPutBack,
 ): Promise<void> {
-  if (details === null) return;
   const { charset, collation, comment } = details;
-  // Where there are no comments, there is no such column.
+  // A server without comments has no such column.
   const [rows = []] = await pool.run(
     sql`SELECT ${note('look', groupId)} * FROM information_schema.SCHEMATA
         WHERE SCHEMA_NAME = ${schema}`,
@@ -130,91 +146,16 @@ async function restoreCharset(
   );
 }
 
-/** Each row in one of them. */
-interface TablesBack {
-  /** Live under their own names; their rows are forgotten. */
-  readonly back: readonly LedgerRow[];
-  /** Held: the name is another's by now, or that of a CHECK, or its rows were being removed. */
-  readonly stay: readonly LedgerRow[];
-  /** To be tried again. */
-  readonly left: readonly LedgerRow[];
-  /** In pieces, for people to bring together: an intent that stays when the schema's row goes. */
-  readonly torn: readonly LedgerRow[];
-}
-
-async function putTablesBack(
-  pool: ServicePool,
-  drop: SchemaToPutBack,
-  log: Log,
-): Promise<TablesBack> {
-  const { schema } = drop;
-  const { rows, owned } = await rowsWithOwners(pool, drop);
-  const held = await mapHoldTables(pool, [schema]);
-  const result = {
-    back: [] as LedgerRow[],
-    stay: [] as LedgerRow[],
-    left: [] as LedgerRow[],
-    torn: [] as LedgerRow[],
-  };
-  const waiting = new Set<string>();
-  // The oldest first.
-  for (const row of rows.toReversed()) {
-    const { id, table } = row;
-    const isLeft = owned.has(id) || waiting.has(table);
-    const became = isLeft ? 'left' : await giveName(pool, row, held.get(id));
-    if (became === 'left') waiting.add(table);
-    result[became].push(row);
-    if (became === 'stay') log.warn({ id, table: `${schema}.${table}` }, STAYS);
-    if (became === 'left') log.warn({ id, table: `${schema}.${table}` }, LEFT);
-    if (became === 'torn') await keepTorn(pool, row, log);
-  }
-  const done: LedgerRow[] = [];
-  // After all names: the parent of a key may be another of them.
-  for (const row of result.back) {
-    if (await makeWhole(pool, row, log)) done.push(row);
-    else result.left.push(row);
-  }
-  const stay = result.stay.filter(({ state }) => state === 'intent');
-  return { back: done, stay, left: result.left, torn: result.torn };
-}
-
 /**
- * Rows, and the ids of intents whose RENAME may happen still: by a service connection that is
- * there, which is waited for a while. What is looked for after this and isn't held never will be.
+ * `back`: it is live under its own name. `stay`: it is held, because the name is another's by now,
+ * or that of a CHECK, or its rows were being removed. `left`: to be tried again. `torn`: in pieces,
+ * for people to bring together; its intent stays when the schema's row goes.
  */
-async function rowsWithOwners(
-  pool: ServicePool,
-  drop: SchemaToPutBack,
-): Promise<{ readonly rows: readonly LedgerRow[]; readonly owned: ReadonlySet<string> }> {
-  const look = async (options: { readonly texts: boolean }) => {
-    const rows = await findRows(pool, { by: 'group', groupId: drop.groupId }, options);
-    // The user's session renames nothing, and has given up.
-    const intents = rows.filter(
-      ({ state, threadId }) => state === 'intent' && threadId !== drop.threadId,
-    );
-    const owned = intents.length === 0 ? new Set<string>() : await liveOwners(pool, intents);
-    return { rows, owned };
-  };
-  for (let looks = 1; looks <= OWNER_LOOKS_MAX; looks++) {
-    if ((await look({ texts: false })).owned.size === 0) break;
-    await systemClock.sleep(OWNER_PAUSE_MS);
-  }
-  return look({ texts: true });
-}
-
-const OWNER_PAUSE_MS = 50;
-/** A RENAME of the service account waits for locks for a second. */
-const OWNER_LOOKS_MAX = 40;
-
-const STAYS =
-  'a table of a schema that was not dropped stays held: its name, or that of a CHECK, is taken';
-const LEFT = 'a table of a schema that was not dropped could not be put back yet';
-
 async function giveName(
   pool: ServicePool,
   row: LedgerRow,
   held: HoldTable | undefined,
-): Promise<keyof TablesBack> {
+): Promise<'back' | 'stay' | 'left' | 'torn'> {
   const { id, schema, table, sqlLogBin: logged } = row;
   if (held === undefined) {
     if (row.state !== 'intent') return 'stay';

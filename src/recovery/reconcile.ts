@@ -13,7 +13,7 @@ import type { Log } from '../log.js';
 import { isRowLevelError } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { detectManualChanges } from './detect-manual-changes.js';
-import { recoverSchemas } from './recover-drop-database.js';
+import { type RecoveredSchemas, recoverSchemas } from './recover-drop-database.js';
 import { resolveIntents } from './resolve-intents.js';
 
 export interface ReconcileOptions {
@@ -25,11 +25,7 @@ export interface ReconcileOptions {
   readonly cursors?: RecoveryCursors;
 }
 
-export interface ReconcileReport {
-  /** Schemas whose DROP DATABASE did not come to its end: their tables are back. */
-  readonly schemasBack: readonly string[];
-  /** Schemas that were dropped. */
-  readonly schemasGone: readonly string[];
+export interface ReconcileReport extends Omit<RecoveredSchemas, 'open'> {
   /** Intents whose RENAME had happened. */
   readonly completed: readonly string[];
   /** Those of which it had not happened. */
@@ -48,7 +44,7 @@ export type Reconcile = (
   options: ReconcileOptions,
 ) => Promise<Pick<ReconcileReport, 'debtsLeft' | 'untouched'>>;
 
-/** Rejects where the server can't be asked; then the next run goes on. */
+/** Rejects if the server can't be asked; then the next run goes on. */
 export async function reconcile(
   pool: ServicePool,
   options: ReconcileOptions,
@@ -56,30 +52,24 @@ export async function reconcile(
   const { activeIds, log, proxyId, cursors = newRecoveryCursors() } = options;
   const how = { activeIds, log };
   const failures: unknown[] = [];
-  const instead =
-    <T>(nothing: T) =>
-    (error: unknown): T => {
+  const orElse = async <T>(work: Promise<T>, nothing: T): Promise<T> => {
+    try {
+      return await work;
+    } catch (error) {
       if (!isRowLevelError(error)) throw error;
       failures.push(error);
       return nothing;
-    };
-  const { open, ...schemas } = await recoverSchemas(pool, { log, cursor: cursors.schemas }).catch(
-    instead(NO_SCHEMAS),
-  );
-  const { untouched, ...intents } = await resolveIntents(pool, {
-    ...how,
-    cursor: cursors.intents,
-  }).catch(instead(NO_INTENTS));
-  const debts = await retryPending(pool, { ...how, cursor: cursors.debts }).catch(
-    instead(NO_DEBTS),
-  );
-  const changes = await detectManualChanges(pool, { ...how, cursor: cursors.changes }).catch(
-    instead(NO_CHANGES),
-  );
+    }
+  };
+  const { open, ...schemas } = await orElse(recoverSchemas(pool, log), NO_SCHEMAS);
+  const resolving = resolveIntents(pool, { ...how, cursor: cursors.intents });
+  const { untouched, ...intents } = await orElse(resolving, NO_INTENTS);
+  const debts = await orElse(retryPending(pool, { ...how, cursor: cursors.debts }), NO_DEBTS);
+  const detecting = detectManualChanges(pool, { ...how, cursor: cursors.changes });
+  const changes = await orElse(detecting, NO_CHANGES);
   const report = {
     ...schemas,
-    completed: intents.completed,
-    forgotten: intents.forgotten,
+    ...intents,
     untouched: [...open, ...untouched],
     ...changes,
     debtsPaid: debts.paid,
@@ -105,7 +95,6 @@ const NO_CHANGES = { restoredByHand: [], gone: [] };
  * its turn. In memory only: a cursor that is lost begins again.
  */
 interface RecoveryCursors {
-  readonly schemas: LedgerCursor;
   readonly intents: LedgerCursor;
   readonly debts: LedgerCursor;
   readonly changes: LedgerCursor;
@@ -113,7 +102,7 @@ interface RecoveryCursors {
 
 export function newRecoveryCursors(): RecoveryCursors {
   const cursor = (): LedgerCursor => ({ after: null });
-  return { schemas: cursor(), intents: cursor(), debts: cursor(), changes: cursor() };
+  return { intents: cursor(), debts: cursor(), changes: cursor() };
 }
 
 /**

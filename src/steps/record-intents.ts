@@ -44,7 +44,7 @@ export type Dropper = Pick<UserFacts, 'logged' | 'user'> &
 
 /** Does not reject with what the ledger says: then there is no intent. */
 export async function recordDrop(
-  request: Pick<DropRequest, 'text' | 'statement' | 'session' | 'groupId' | 'ids'>,
+  request: Pick<DropRequest, 'text' | 'statement' | 'subject' | 'session' | 'groupId' | 'ids'>,
   names: ServiceNames,
   { logged, user, account = `${user}@`, hint: ofSession = null }: Dropper,
   options: RecordOptions,
@@ -58,7 +58,7 @@ export async function recordDrop(
   if (hint instanceof UndropError) return notRecorded(hint);
   try {
     const isRuled = rules.length > 0 || hint !== null;
-    const ruled = { rules, hint, holdMs, account, looksForRows: true };
+    const ruled = { rules, hint, holdMs, account };
     const rulings = isRuled ? await ruleTables(pool, names.tables, ruled) : [];
     const tables = names.tables.map((name, index) => {
       return { id: ids[index] ?? '', ...name, hold: rulings[index]?.hold ?? holdMs };

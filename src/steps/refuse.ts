@@ -38,7 +38,7 @@ export interface Again {
 export type Reply = Answer | Again;
 
 /** The part of a request that says which tables are meant. */
-export type Naming = Pick<DropRequest, 'statement'>;
+export type Naming = Pick<DropRequest, 'statement' | 'subject'>;
 
 /** The answer of the server, as it came. */
 export function answerWith(result: Result): Answer {
@@ -66,6 +66,7 @@ export function again(because: string, otherwise: UndropError | null = null): Ag
 
 /** "Table a was" or "Tables a, b were", the start of a sentence that goes on with "not dropped". */
 export function sentenceStart(request: Naming): string {
+  if (request.subject !== undefined) return request.subject;
   const names = request.statement.names.map(({ schema, table }) => {
     const parts = schema === null ? [table] : [schema, table];
     return parts.map((part) => Buffer.from(part).toString()).join('.');

@@ -13,6 +13,8 @@ export interface DropRequest {
   /** The same with what stands behind it in the client's text: a syntax error quotes that. */
   readonly tail?: Uint8Array;
   readonly statement: DropTableStatement;
+  /** The start of a sentence that goes on with "not dropped"; default: it names the tables. */
+  readonly subject?: string;
   readonly server: ServerVersion;
   /** How to quote in the client's charset, as recognition has seen it. */
   readonly charset: ClientCharset;

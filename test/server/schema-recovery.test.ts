@@ -9,7 +9,6 @@ import { findRows } from '../../src/ledger/read.js';
 import {
   asGroupOwner,
   findSchemaDrops,
-  giveUpSchemaDrop,
   leaveSchemaDrop,
   markEmptied,
   recordSchemaDrop,
@@ -48,7 +47,7 @@ const TABLES = ['parent', 'child', 'logged'] as const;
 const TRIGGER = 'CREATE TRIGGER writes AFTER INSERT ON logged FOR EACH ROW SET @written = NEW.a';
 const ROWS = { child: 2, logged: 1, parent: 3 };
 
-interface Begun extends SchemaDropKey {
+interface Begun extends SchemaDropKey, Pick<SchemaDrop, 'schema' | 'details'> {
   readonly tables: readonly {
     readonly id: string;
     readonly table: string;
@@ -100,18 +99,15 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
        FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?`,
       [schema],
     )) as unknown as [[{ readonly charset: string; readonly collation: string }]];
-    const key = await recordSchemaDrop(own.pool, {
-      ...common,
-      id: newId(),
-      schema,
-      details: {
-        ...found,
-        comment: null,
-        statement: `CREATE DATABASE \`${schema}\``,
-        parts: [{ kind: 'VIEW', name: 'seen', statement: 'CREATE VIEW seen AS SELECT 1' }],
-        ...details,
-      },
-    });
+    const seen = {
+      ...found,
+      comment: null,
+      statement: `CREATE DATABASE \`${schema}\``,
+      parts: [{ kind: 'VIEW', name: 'seen', statement: 'CREATE VIEW seen AS SELECT 1' }],
+      ...details,
+    };
+    const drop = { ...common, id: newId(), schema, details: seen };
+    const key = await recordSchemaDrop(own.pool, drop);
     const tables = TABLES.map((table) => ({ id: newId(), schema, table }));
     const facts = await recordIntent(own.pool, { ...common, holdMs: 600_000, tables });
     await root.query(`CREATE TABLE \`${recycleSchemaWriteOf(groupId)}\` (a INT) ENGINE=InnoDB`);
@@ -120,7 +116,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
       table,
       name: formatHoldName({ state: 'HOLD', id, due: holdUntil ?? new Date(0) }),
     }));
-    return { ...key, tables: named };
+    return { ...key, schema, details: seen, tables: named };
   }
 
   function recycleSchemaWriteOf(groupId: string): string {
@@ -150,7 +146,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     const drop = await begin();
     await rename(drop);
     await move(drop);
-    expect(await markEmptied(own.pool, drop)).toBe(true);
+    expect(await markEmptied(own.pool, drop, drop)).toBe(true);
     return drop;
   }
 
@@ -324,11 +320,11 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
   test('puts back what its owner has given up, although the session is there', async () => {
     const before = await definitions();
     const drop = await emptied();
-    await giveUpSchemaDrop(own.pool, drop, own.session);
-    expect(await markEmptied(own.pool, drop)).toBe(true);
-    await giveUpSchemaDrop(own.pool, drop, own.session);
+    await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: true });
+    expect(await markEmptied(own.pool, drop, drop)).toBe(true);
+    await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: true });
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
-    expect(await markEmptied(own.pool, drop)).toBe(false);
+    expect(await markEmptied(own.pool, drop, drop)).toBe(false);
     await expectBack(before);
   });
 
@@ -342,7 +338,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
       [renaming.threadId, await localPortOf(renaming), drop.tables[0]?.id, 'intent'],
     );
     expect((await recover()).untouched).toContain(drop.groupId);
-    await leaveSchemaDrop(own.pool, drop, { threadId });
+    await leaveSchemaDrop(own.pool, drop, { threadId, hasFailed: false });
     expect((await recover()).untouched).toContain(drop.groupId);
     await renaming.end();
     await until(async () => (await recover()).schemasBack.length > 0, 'it is back');
@@ -360,7 +356,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
       'UPDATE _undrop.ledger SET thread_id = ?, upstream_port = ? WHERE id = ? AND state = ?',
       [renaming.threadId, await localPortOf(renaming), child?.id, 'intent'],
     );
-    await giveUpSchemaDrop(own.pool, drop, own.session);
+    await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: true });
     const [open] = await findSchemaDrops(own.pool);
     expect(open && (await putSchemaBack(own.pool, open, silentLog))).toBe(false);
     expect((await recover()).untouched).toContain(drop.groupId);
@@ -374,7 +370,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     const drop = await emptied();
     await root.query(`DROP DATABASE ${own.schema.name}`);
     await root.query(`CREATE DATABASE ${own.schema.name}`);
-    await leaveSchemaDrop(own.pool, drop, own.session);
+    await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: false });
     expect(await recover()).toMatchObject({ schemasBack: [], schemasGone: [own.schema.name] });
     expect(await rowCounts(server, own.schema.name)).toEqual({});
   });
@@ -485,7 +481,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     const drop = await emptied();
     await root.query(`ALTER DATABASE ${own.schema.name} CHARACTER SET utf8mb4`);
     await root.query(`DROP TABLE \`${recycleSchemaWriteOf(drop.groupId)}\``);
-    await giveUpSchemaDrop(own.pool, drop, own.session);
+    await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: true });
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
     const [row] = await query(
       server,
@@ -511,7 +507,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     };
     const kept = server.flavour === 'mariadb' ? "it's kept" : null;
     const drop = await begin({ comment: kept });
-    await giveUpSchemaDrop(own.pool, drop, own.session);
+    await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: true });
     if (kept !== null) await set("COMMENT ''");
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
     expect((await comment()) ?? null).toBe(kept);

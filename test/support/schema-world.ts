@@ -6,17 +6,18 @@
 
 import { UndropError } from '../../src/errors.js';
 import type { RelocateTable, Relocation } from '../../src/held/relocate/relocate.js';
-import type { IntentFacts } from '../../src/ledger/write.js';
 import { barrierTableName } from '../../src/names/names.js';
 import { dropDatabase } from '../../src/statements/drop-database/drop-database.js';
 import {
   perform,
   type SchemaDropRequest,
-  type SchemaService,
+  type SchemaSteps,
   SessionBroken,
 } from '../../src/statements/drop-database/effects.js';
-import { sortListed } from '../../src/statements/drop-database/found.js';
+import { sortListed } from '../../src/statements/drop-database/read-schema.js';
+import type { SchemaService } from '../../src/statements/drop-database/service.js';
 import { drive } from '../../src/steps/procedure.js';
+import type { RecordedIntent } from '../../src/steps/record-intents.js';
 import type {
   ServiceRename,
   ServiceRenameOutcome,
@@ -77,13 +78,7 @@ const SCHEMA = 'shop';
 export async function dropSchemaIn(world: SchemaWorld): Promise<SchemaEnd> {
   const request = schemaRequest(world);
   const memory = new Memory(world, request);
-  const said = await drive(dropDatabase(request), async (effect) => {
-    if (effect.do === 'user') return effect.commands.map((one) => memory.say(one));
-    if (effect.name === world.breaks) throw new SessionBroken();
-    const params = { step: effect.name, server: 'the server', cause: 'it is away' };
-    if (effect.name === world.fails) throw new UndropError('UNDROP_SERVICE_FAILED', params);
-    return perform(memory.service, effect);
-  }).then(
+  const said = await memory.run(dropDatabase(request)).then(
     ({ payload }) => describePayload(payload),
     (error: unknown) => {
       if (error instanceof SessionBroken) return 'nothing: the session broke';
@@ -97,7 +92,7 @@ function schemaRequest({ server, ifExists = false, gtidNext }: SchemaWorld): Sch
   const { groupId, session, server: version } = requestOf({ server, sql: 'DROP TABLE t' });
   const facts = { logged: true, checksForeignKeys: true, charset: 'utf8mb4', user: 'u' };
   return {
-    ...{ groupId, session, server: version, ifExists, charset: 'utf8', hint: null },
+    ...{ groupId, session, server: version, ifExists, charset: 'utf8' },
     text: Buffer.from(`DROP DATABASE ${SCHEMA}`),
     schema: Buffer.from(SCHEMA),
     name: SCHEMA,
@@ -132,6 +127,16 @@ class Memory {
 
   get there(): readonly string[] | null {
     return this.#live === null || this.#isGone ? null : [...this.#live.keys()];
+  }
+
+  run<T>(steps: SchemaSteps<T>): Promise<T> {
+    return drive(steps, async (effect) => {
+      if (effect.do === 'user') return effect.commands.map((one) => this.say(one));
+      if (effect.name === this.#world.breaks) throw new SessionBroken();
+      const params = { step: effect.name, server: 'the server', cause: 'it is away' };
+      if (effect.name === this.#world.fails) throw new UndropError('UNDROP_SERVICE_FAILED', params);
+      return perform(this.service, effect);
+    });
   }
 
   /** What the session answers to a statement of undrop's. */
@@ -170,19 +175,17 @@ class Memory {
   readonly service: SchemaService = {
     now: async () => ++this.#nowMs,
     pause: async () => undefined,
-    isTurn: async () => this.#queue-- <= 0,
+    takeTurn: async () => this.#queue-- <= 0,
     findSchema: async (name) => (this.there === null ? null : name),
-    own: async () => {
+    asOwner: (steps) => {
       this.#isOwner = true;
+      return this.run(steps);
     },
     seesSession: async () => this.#isOwner && this.#world.isElsewhere !== true,
     find: async () => this.#find(),
-    takeOut: async () => undefined,
-    retire: async () => 'retired',
     recordSchema: async () => this.there !== null,
     recordTables: async (schema, names) => this.#record(schema, names),
-    stays: async (tables) => tables.map(() => null),
-    mayUnlog: async () => true,
+    blockersOf: async (tables) => tables.map(() => null),
     makeTable: async () => {
       this.#isGuarded = true;
       return null;
@@ -197,7 +200,7 @@ class Memory {
       const [came, next] = [this.#coming.shift(), this.#find()];
       if (came !== undefined) this.#live?.set(came, {});
       if (!this.#isBarred || next.hasOwn !== true) throw new Error('nothing holds the DROP up');
-      if (came !== undefined || next.tables.length > 0) return { kind: 'came' };
+      if (came !== undefined || next.tables.length > 0) return { kind: 'again' };
       const { ends } = this.#world;
       if (ends !== undefined) return { kind: 'failed', error: errResult(...ends) };
       this.#isGone = true;
@@ -219,7 +222,7 @@ class Memory {
     return sortListed(listed, this.#guard.slice('!undrop_'.length, -'_logged'.length));
   }
 
-  #record(schema: string, names: readonly string[]): IntentFacts {
+  #record(schema: string, names: readonly string[]): RecordedIntent {
     const tables = names.map((table) => {
       const id = `0195a1b2c3d0700080000000${String(this.#ids.size).padStart(8, '0')}`;
       this.#ids.set(id, table);
@@ -231,7 +234,8 @@ class Memory {
         ...{ foreignKeysIn: isParent ? [kid] : [], foreignKeysToItself: [] },
       };
     });
-    return { lowerCaseTableNames: 0, tables } as unknown as IntentFacts;
+    const intent = { lowerCaseTableNames: 0, tables };
+    return { intent, intentError: null, rulings: [] } as unknown as RecordedIntent;
   }
 
   #take({ tables }: ServiceRename): ServiceRenameOutcome {

@@ -3,18 +3,12 @@
  * schema, once no DROP can be waiting for it any more: into a schema of ours, where the collector
  * removes it. May run twice.
  *
- * Invariant: ends statements of the group's own gate only, and renames its own guard only.
+ * Invariant: ends statements of the group's own barrier only, and renames its own table only.
  */
-import { assert } from '../../assert.js';
 import { processlistOf } from '../../ledger/owner.js';
-import { hasOwner, openGroupsOf } from '../../ledger/schema-drops.js';
 import { ensureLedger } from '../../ledger/tables.js';
 import { formatHoldName } from '../../names/hold-name.js';
-import {
-  BARRIER_TABLE_COMMENT,
-  parseBarrierTable,
-  RETIRED_BARRIER_DUE,
-} from '../../names/names.js';
+import { parseBarrierTable, RETIRED_BARRIER_DUE } from '../../names/names.js';
 import { recycleSchemaFor } from '../../names/recycle-schema.js';
 import {
   isServerError,
@@ -26,7 +20,6 @@ import { numberOf, textOf } from '../../service/row.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { ident, note, sql } from '../../service/sql.js';
 import {
-  ABSENT_TABLE,
   ABSENT_TO_RENAME,
   ER_BAD_DB_ERROR,
   ER_ERROR_ON_RENAME,
@@ -117,51 +110,4 @@ async function findStatements(
         WHERE INFO LIKE ${comment}`,
   );
   return rows.map((row) => numberOf(row, 'id'));
-}
-
-/**
- * Takes a guard away that a drop which is over has left, as its proxy was killed while the server
- * made it. Foreign: it isn't the empty table that undrop makes; in use: its drop isn't over.
- */
-export async function retireAbandonedBarrier(
-  pool: ServicePool,
-  { schema, guard }: { readonly schema: string; readonly guard: string },
-): Promise<'retired' | 'foreign' | 'in-use'> {
-  const groupId = parseBarrierTable(guard)?.groupId;
-  assert(groupId !== undefined, 'it has the name of a guard');
-  // In this order: where nobody owns the group any more its row is open, or it is over.
-  if (await hasOwner(pool, groupId)) return 'in-use';
-  if ((await openGroupsOf(pool, [groupId])).size > 0) return 'in-use';
-  if (!(await isMadeByUs(pool, { schema, guard }))) return 'foreign';
-  return (await retireBarrierTable(pool, { schema, groupId })) ? 'retired' : 'in-use';
-}
-
-/** By its comment and its only column; and it has no row. */
-async function isMadeByUs(
-  pool: ServicePool,
-  { schema, guard }: { readonly schema: string; readonly guard: string },
-): Promise<boolean> {
-  const [tables = [], columns = []] = await pool.run([
-    sql`SELECT ${note('look')} TABLE_COMMENT AS comment FROM information_schema.TABLES
-        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${guard}`,
-    sql`SELECT COLUMN_NAME AS name, DATA_TYPE AS type FROM information_schema.COLUMNS
-        WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${guard}`,
-  ]);
-  const [table] = tables;
-  // It is gone meanwhile.
-  if (table === undefined) return true;
-  const [column] = columns;
-  if (column === undefined || columns.length > 1) return false;
-  if (textOf(table, 'comment') !== BARRIER_TABLE_COMMENT) return false;
-  if (textOf(column, 'name') !== 'id' || textOf(column, 'type').toLowerCase() !== 'int')
-    return false;
-  try {
-    const [found = []] = await pool.run(
-      sql`SELECT ${note('look')} 1 AS one FROM ${ident(schema, guard)} LIMIT 1`,
-    );
-    return found.length === 0;
-  } catch (error) {
-    if (isServerError(error, ...ABSENT_TABLE)) return true;
-    throw error;
-  }
 }

@@ -20,60 +20,39 @@ import {
   type SchemaDropRequest,
   type SchemaSteps,
 } from './effects.js';
-import type { Found } from './found.js';
-
-/** What another's drop has under its hold name there is mostly away a moment later. */
-const LOOKS_MAX = 20;
-const LOOK_PAUSE_MS = 50;
 
 /**
- * What is in the schema. An answer: it has tables of an earlier drop, which would go with it, or
- * another DROP of it is under way. What a drop that is over has left there is taken away.
+ * The tables that are to be held. An answer: the schema has tables of an earlier drop, which would
+ * go with it, or the barrier table of another DROP DATABASE, which is under way or was interrupted.
  */
-export function* findAlone(schema: string): SchemaSteps<Found | Answer> {
-  for (let looks = 1; ; looks++) {
-    const found = yield* call('find', schema);
-    if (found.held.length > 0) yield* call('takeOut', schema);
-    if (found.held.length === 0 || looks === LOOKS_MAX) {
-      return (yield* othersIn(schema, found)) ?? found;
-    }
-    yield* call('pause', LOOK_PAUSE_MS);
-  }
-}
-
-function* othersIn(schema: string, { held, barriers }: Found): SchemaSteps<Answer | null> {
+export function* findAlone(schema: string): SchemaSteps<readonly string[] | Answer> {
+  const { tables, held, barriers } = yield* call('find', schema);
   const [table] = held;
   if (table !== undefined) {
     const why = `its table ${table} is held there by an earlier drop`;
     const instead = 'Wait until it is removed, or restore it elsewhere; `undrop list` has it.';
     return refuse(notDropped(schema, why, instead));
   }
-  for (const barrier of barriers) {
-    const left = yield* call('retire', schema, barrier);
-    if (left === 'foreign') {
-      const why = `its table ${barrier} has a name that is undrop’s, and undrop has not made it`;
-      return refuse(notDropped(schema, why, 'Drop that table by itself, then the schema.'));
-    }
-    if (left === 'in-use') {
-      const why = 'another session is dropping it, or was';
-      return refuse(notDropped(schema, why, 'Run the statement again in a moment.'));
-    }
-  }
-  return null;
+  const [barrier] = barriers;
+  if (barrier === undefined) return tables;
+  const why = `another session is dropping it, or was: it has a table ${barrier}`;
+  const instead =
+    'Run the statement again in a moment. If that table stays, drop it by itself, then the schema.';
+  return refuse(notDropped(schema, why, instead));
 }
 
-const MUST_LOG =
-  'your session has switched sql_log_bin off, and the service account of undrop may not';
-const GIVE_TIER = 'Give that account the tier full, or use a direct connection.';
+const WAIT_FOR_LOCK =
+  'Run the statement again when whoever has it locked is done: your own LOCK INSTANCE FOR BACKUP, perhaps.';
+const GRANT_ALL =
+  'Grant it ALL on the schema (and where your session has switched sql_log_bin off the tier full), or use a direct connection.';
 
-/** Its name; an answer: it can't be made or held, or the session doesn't see it. */
+/** Its name; an answer: it can't be made, or the session doesn't see it. */
 export function* makeBarrierTable(
   schema: string,
   { facts: { logged }, groupId, charset, schema: bytes }: SchemaDropRequest,
 ): SchemaSteps<string | Answer | Gone> {
   // Replicas need not have a schema whose drop they don't hear of. All others have the table too,
   // so that after a failover recovery can tell whether the DROP has come to them.
-  if (!logged && !(yield* call('mayUnlog'))) return refuse(notDropped(schema, MUST_LOG, GIVE_TIER));
   const table = barrierTableName({ groupId, logged });
   const failed = yield* call('makeTable', schema, table);
   if (failed?.errno === ER_BAD_DB_ERROR) return { kind: 'gone' };
@@ -93,7 +72,3 @@ export function* makeBarrierTable(
   const found = yield* findAlone(schema);
   return 'kind' in found ? found : table;
 }
-
-const WAIT_FOR_LOCK =
-  'Run the statement again when whoever has it locked is done: your own LOCK INSTANCE FOR BACKUP, perhaps.';
-const GRANT_ALL = 'Grant it ALL on the schema, or use a direct connection.';

@@ -64,7 +64,7 @@ const OF_THE_SERVER = ['mysql', 'sys', CLOSED_SCHEMA, 'performance_schema'];
 
 export interface There {
   readonly kind: 'there';
-  /** As stored. */
+  /** The name as the server stores it. */
   readonly schema: string;
   readonly lockWaitS: number;
 }
@@ -95,14 +95,10 @@ export function* checkRights(request: SchemaDropRequest): SchemaSteps<There | Sc
 }
 
 /** What speaks against a drop of the schema, whoever may drop it; null: nothing. */
-function refusalOf({ name, hint, facts }: SchemaDropRequest): UndropError | null {
-  if (hint instanceof UndropError) return hint;
+function refusalOf({ name, facts }: SchemaDropRequest): UndropError | null {
   if (isRecycleName(name)) {
-    return notDropped(
-      name,
-      'undrop keeps dropped tables in it',
-      'See `undrop list` for what is held.',
-    );
+    const instead = 'See `undrop list` for what is held.';
+    return notDropped(name, 'undrop keeps dropped tables in it', instead);
   }
   if (facts.gtidNext === null) return null;
   const instead = "SET SESSION gtid_next = 'AUTOMATIC', then drop.";
@@ -117,7 +113,7 @@ function* findSchema(
   if (schema === null) {
     return refuse(new UndropError('UNDROP_NOT_SEEN', { tables: tablesOf(name), table: name }));
   }
-  // As stored, because MYSQL is a user's under lower_case_table_names=0.
+  // The name as stored, because MYSQL is a user's under lower_case_table_names=0.
   if (OF_THE_SERVER.includes(schema)) {
     const instead = 'Use a direct connection if it has to go.';
     return refuse(notDropped(name, 'it is one of the server itself', instead));

@@ -6,6 +6,7 @@
  * Invariant: the look is made by the connection that owns the group, after the DROP was seen to
  * wait for a table; so a process that was taken for dead lets nothing go.
  */
+import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
 import type { Log } from '../../log.js';
 import {
@@ -14,6 +15,7 @@ import {
   type ServicePool,
 } from '../../service/pool/pools.js';
 import { note, sql } from '../../service/sql.js';
+import { query } from '../../steps/procedure.js';
 import type { UserCommand } from '../../steps/session/user-session.js';
 import type { Result } from '../../wire/result-reader.js';
 import {
@@ -24,13 +26,12 @@ import {
 } from '../../wire/server-errors.js';
 import type { Barrier } from './barrier.js';
 import type { SchemaDropRequest, TryEnd } from './effects.js';
-import { isEmptied } from './found.js';
-import { findTables } from './read-schema.js';
+import { findTables, isEmptied } from './read-schema.js';
 import { dropSchemaSql, nothingSql, schemaComment } from './sql.js';
 
 export interface TryOptions {
   readonly request: SchemaDropRequest;
-  /** As stored. */
+  /** The name as the server stores it. */
   readonly schema: string;
   readonly pool: ServicePool;
   readonly log: Log;
@@ -51,30 +52,16 @@ const BARRIER_AGE_MS_MAX = 10_000;
 
 /** Rejects if the user session broke, or the service; then the DROP ends by its own timeout. */
 export async function dropAtBarrier(options: TryOptions): Promise<TryEnd> {
-  try {
-    return await tryToDrop(options);
-  } finally {
-    // A DROP whose session broke may be waiting still: it is not for us to let it go.
-    options.barrier.leave();
-  }
-}
-
-async function tryToDrop(options: TryOptions): Promise<TryEnd> {
   const { request, pool, run, barrier } = options;
   if (performance.now() - barrier.seenAtMs > BARRIER_AGE_MS_MAX || !barrier.isWhole) {
     // This process was held up, or what had come before took long; or somebody has killed a part.
     await barrier.open();
-    return { kind: 'late' };
+    return { kind: 'again' };
   }
-  let said: Result | null = null;
   let hasEnded = false;
-  const dropping = run([{ kind: 'query', text: dropSchemaSql(request) }])
-    .then(([result]) => {
-      said = result ?? null;
-    })
-    .finally(() => {
-      hasEnded = true;
-    });
+  const dropping = run([query(dropSchemaSql(request))]).finally(() => {
+    hasEnded = true;
+  });
   dropping.catch(() => undefined);
   let mayGo: boolean | null = null;
   let failure: unknown = null;
@@ -86,22 +73,28 @@ async function tryToDrop(options: TryOptions): Promise<TryEnd> {
     failure = error;
   }
   // Whatever failed: the session is ours again only when its DROP has ended.
-  await dropping;
-  const end = await endOf(said, { ...options, wasStopped: mayGo === false });
-  if (end.kind === 'dropped') {
-    if (mayGo !== true) logUnlooked(options);
-    return end;
+  const [said] = await dropping;
+  if (mayGo === false) {
+    // A KILL that came late hits one of these.
+    const nothing = query(nothingSql(request.groupId));
+    await run([nothing, nothing]);
   }
+  if (said?.kind === 'ok') {
+    if (mayGo !== true) logUnlooked(options);
+    return { kind: 'dropped', ok: said };
+  }
+  assert(said?.kind === 'err', 'DROP DATABASE answers OK or ERR');
   if (failure !== null) throw failure;
   // It is in the way of whoever takes the barrier table away.
   await barrier.open();
-  return end;
+  const isStopped = said.errno === ER_QUERY_INTERRUPTED || said.errno === ER_LOCK_WAIT_TIMEOUT;
+  return mayGo === false && isStopped ? { kind: 'again' } : { kind: 'failed', error: said };
 }
 
 /** Both connections that held it up were killed: nobody can tell what the DROP has dropped. */
 function logUnlooked({ log, schema, request: { groupId } }: TryOptions): void {
   const what =
-    'a DROP DATABASE went on before undrop had looked, as both its connections were killed: ' +
+    'a DROP DATABASE went on before undrop had looked, because both its connections were killed: ' +
     'a table that was made in the last moment may be lost';
   log.error({ event: 'unlooked', schema, groupId }, what);
 }
@@ -149,19 +142,4 @@ async function stop(pool: ServicePool, threadId: number): Promise<void> {
   } catch (error) {
     if (!isServerError(error, ER_KILL_DENIED_ERROR, ER_NO_SUCH_THREAD)) throw error;
   }
-}
-
-async function endOf(
-  said: Result | null,
-  { wasStopped, request, run }: TryOptions & { readonly wasStopped: boolean },
-): Promise<TryEnd> {
-  if (wasStopped) {
-    // A KILL that came late hits one of these.
-    const nothing = { kind: 'query' as const, text: nothingSql(request.groupId) };
-    await run([nothing, nothing]);
-  }
-  if (said?.kind === 'ok') return { kind: 'dropped', ok: said };
-  if (said?.kind !== 'err') throw new Error('DROP DATABASE answers OK or ERR');
-  const isStopped = said.errno === ER_QUERY_INTERRUPTED || said.errno === ER_LOCK_WAIT_TIMEOUT;
-  return wasStopped && isStopped ? { kind: 'came' } : { kind: 'failed', error: said };
 }

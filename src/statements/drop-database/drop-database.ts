@@ -29,13 +29,17 @@ import {
   SessionBroken,
   tablesOf,
 } from './effects.js';
-import { holdTables, type Place, recordTables } from './hold-tables.js';
+import { holdTables, recordTables } from './hold-tables.js';
 import { DROP_WAITS_S, lockWaitSql, queueSql } from './sql.js';
+
+/** The request, and what the session has said of the schema. */
+type Drop = There & { readonly request: SchemaDropRequest };
 
 export function* dropDatabase(request: SchemaDropRequest): SchemaSteps<SchemaAnswer> {
   let end: There | SchemaAnswer | Gone;
   try {
-    end = yield* checkAndDrop(request);
+    end = yield* checkRights(request);
+    if (end.kind === 'there') end = yield* dropInTurn({ ...end, request });
     // Another session was faster: now there is none, and that is said, or it was made anew.
     if (end.kind === 'gone') end = yield* checkRights(request);
   } catch (error) {
@@ -44,24 +48,6 @@ export function* dropDatabase(request: SchemaDropRequest): SchemaSteps<SchemaAns
   }
   if (end.kind !== 'answer') return crowded(request.name, 1);
   return end.isDropped === true || end.refusal !== null ? end : yield* sayAgain(request, end);
-}
-
-function* checkAndDrop(request: SchemaDropRequest): SchemaSteps<SchemaAnswer | Gone> {
-  const there = yield* checkRights(request);
-  if (there.kind !== 'there') return there;
-  const notItsTurn = yield* waitInQueue(request, there);
-  if (notItsTurn !== null) return notItsTurn;
-  yield* call('own');
-  const { schema } = there;
-  if (!(yield* call('seesSession'))) {
-    const { threadId } = request.session;
-    const params = { tables: tablesOf(schema), threadId };
-    return refuse(new UndropError('UNDROP_SESSION_NOT_FOUND', params));
-  }
-  const found = yield* findAlone(schema);
-  if ('kind' in found) return found;
-  if (!(yield* call('recordSchema', schema))) return { kind: 'gone' };
-  return yield* orPutBack(schema, emptyAndDrop({ ...there, request }, found.tables));
 }
 
 /** The session's diagnostics have the server's own error then, and none of ours. */
@@ -74,42 +60,46 @@ function* sayAgain({ groupId }: SchemaDropRequest, end: SchemaAnswer): SchemaSte
   return end;
 }
 
-/** One before may wait for others' locks for as long as its own session says. */
+/** The one before may wait for others' locks for as long as its own session says. */
 const QUEUE_MS_MAX = 120_000;
 
 /**
- * One DROP DATABASE at a time for each pool of service connections: each has three of them for
- * itself, and others are needed to go on. The next waits in the user's session, as for a lock: so a
- * KILL finds it, as do the limits of the session's statements.
+ * One DROP DATABASE at a time for each pool of service connections, because each has three of them
+ * for itself, and others are needed to go on. The next waits in the user's session, as for a lock:
+ * so a KILL finds it, as do the limits of the session's statements.
  */
-function* waitInQueue(
-  { groupId }: SchemaDropRequest,
-  { schema, lockWaitS }: There,
-): SchemaSteps<Answer | null> {
+function* dropInTurn(drop: Drop): SchemaSteps<SchemaAnswer | Gone> {
+  const { schema, lockWaitS, request } = drop;
   const endMs = (yield* call('now')) + Math.min(lockWaitS * 1_000, QUEUE_MS_MAX);
-  while (!(yield* call('isTurn'))) {
+  while (!(yield* call('takeTurn'))) {
     if ((yield* call('now')) >= endMs) {
       const why = 'another DROP DATABASE is under way in this proxy';
       return refuse(notDropped(schema, why, 'Run the statement again when that has ended.'));
     }
-    const [said] = yield* ask(queueSql(groupId));
+    const [said] = yield* ask(queueSql(request.groupId));
     if (said?.kind === 'err') return answerWith(said);
   }
-  return null;
+  return yield* call('asOwner', dropAsOwner(drop));
 }
 
-/** A session that broke may be in its DROP still: recovery waits for that. */
-function* orPutBack(
-  schema: string,
-  steps: SchemaSteps<SchemaAnswer | Gone>,
-): SchemaSteps<SchemaAnswer | Gone> {
+function* dropAsOwner(drop: Drop): SchemaSteps<SchemaAnswer | Gone> {
+  const { schema, request } = drop;
+  if (!(yield* call('seesSession'))) {
+    const { threadId } = request.session;
+    const params = { tables: tablesOf(schema), threadId };
+    return refuse(new UndropError('UNDROP_SESSION_NOT_FOUND', params));
+  }
+  const names = yield* findAlone(schema);
+  if ('kind' in names) return names;
+  if (!(yield* call('recordSchema', schema))) return { kind: 'gone' };
   let end: SchemaAnswer | Gone | null = null;
   let failure: unknown;
   try {
-    end = yield* steps;
+    end = yield* emptyAndDrop(drop, names);
   } catch (error) {
     failure = error;
   }
+  // A session that broke may be in its DROP still: recovery waits for that.
   if (failure instanceof SessionBroken) throw failure;
   if (end?.kind === 'answer' && end.isDropped === true) return end;
   const why = yield* call('renameBack');
@@ -118,16 +108,13 @@ function* orPutBack(
   return end;
 }
 
-function* emptyAndDrop(
-  place: Place & There,
-  names: readonly string[],
-): SchemaSteps<SchemaAnswer | Gone> {
-  const { schema, request, lockWaitS } = place;
-  const recorded = yield* recordTables(place, names);
+function* emptyAndDrop(drop: Drop, names: readonly string[]): SchemaSteps<SchemaAnswer | Gone> {
+  const { schema, request, lockWaitS } = drop;
+  const recorded = yield* recordTables(drop, names);
   if ('kind' in recorded) return recorded;
   const barrierTable = yield* makeBarrierTable(schema, request);
   if (typeof barrierTable !== 'string') return barrierTable;
-  const held = yield* holdTables(place, recorded);
+  const held = yield* holdTables(drop, recorded);
   if ('kind' in held) return held;
   // MariaDB takes 0 from a session, by which the DROP would not wait for the barrier either.
   const waitS = Math.min(Math.max(1, lockWaitS), DROP_WAITS_S);
@@ -135,7 +122,7 @@ function* emptyAndDrop(
   if (unset !== null) return unset;
   let end: Dropped | Answer;
   try {
-    end = yield* dropEmptied(place, barrierTable, held);
+    end = yield* dropEmptied(drop, barrierTable, held);
   } finally {
     yield* setLockWait(request, lockWaitS);
   }
@@ -165,49 +152,41 @@ interface Dropped {
 }
 
 function* dropEmptied(
-  place: Place & There,
+  drop: Drop,
   barrierTable: string,
   first: readonly HeldTable[],
 ): SchemaSteps<Dropped | Answer> {
-  const { schema, lockWaitS } = place;
+  const { schema, lockWaitS } = drop;
   const held = [...first];
   const startMs = yield* call('now');
   let stoppedMs = Number.POSITIVE_INFINITY;
   for (let rounds = 0; rounds < ROUNDS_MAX; ) {
     // Before the last look, so that the DROP follows that at once.
     yield* call('closeBarrier', barrierTable);
-    const came = yield* holdWhatCame(place);
+    const came = yield* holdWhatCame(drop);
     if ('kind' in came) return came;
     held.push(...came);
     const end = yield* call('drop', rounds);
     const nowMs = yield* call('now');
-    switch (end.kind) {
-      case 'dropped':
-        return { ...end, held };
-      case 'failed': {
-        // The DROP was given less time than the session gives it.
-        const isOver = nowMs - startMs >= lockWaitS * 1_000;
-        if (end.error.errno !== ER_LOCK_WAIT_TIMEOUT || isOver) return answerWith(end.error);
-        break;
-      }
-      case 'ended':
-        return crowded(schema, rounds + 1);
-      case 'late':
-      case 'came':
-        rounds++;
-        // A DROP that waits for a lock is in nobody's crowd.
-        stoppedMs = Math.min(stoppedMs, nowMs);
-        if (nowMs - stoppedMs > ROUNDS_WITHIN_MS) return crowded(schema, rounds);
-        break;
+    if (end.kind === 'dropped') return { ...end, held };
+    if (end.kind === 'failed') {
+      // The DROP was given less time than the session gives it.
+      const isOver = nowMs - startMs >= lockWaitS * 1_000;
+      if (end.error.errno !== ER_LOCK_WAIT_TIMEOUT || isOver) return answerWith(end.error);
+      continue;
     }
+    rounds++;
+    // A DROP that waits for a lock is in nobody's crowd.
+    stoppedMs = Math.min(stoppedMs, nowMs);
+    if (nowMs - stoppedMs > ROUNDS_WITHIN_MS) return crowded(schema, rounds);
   }
   return crowded(schema, ROUNDS_MAX);
 }
 
 /** The look under the locks of the DROP has the last word. */
-function* holdWhatCame(place: Place): SchemaSteps<readonly HeldTable[] | Answer> {
-  const found = yield* findAlone(place.schema);
-  if ('kind' in found) return found;
-  const recorded = yield* recordTables(place, found.tables);
-  return 'kind' in recorded ? recorded : yield* holdTables(place, recorded);
+function* holdWhatCame(drop: Drop): SchemaSteps<readonly HeldTable[] | Answer> {
+  const names = yield* findAlone(drop.schema);
+  if ('kind' in names) return names;
+  const recorded = yield* recordTables(drop, names);
+  return 'kind' in recorded ? recorded : yield* holdTables(drop, recorded);
 }

@@ -1,22 +1,18 @@
 /**
- * What a DROP DATABASE is made of: its request, what its procedures ask of the service, and what
- * they end with. Pure.
+ * What a DROP DATABASE is made of: its request, the calls that its procedures make to the service,
+ * and what they end with. Pure.
  */
 
 import { UndropError } from '../../errors.js';
-import type { LastingBlocker } from '../../held/relocate/blockers.js';
-import type { RelocateTable, Relocation } from '../../held/relocate/relocate.js';
-import type { IntentFacts, IntentTable } from '../../ledger/write.js';
-import type { Hint } from '../../policy/rules.js';
 import type { ClientCharset } from '../../sql/lex/lex-mode.js';
 import type { Effect, Steps } from '../../steps/procedure.js';
+import { schemaAndTables } from '../../steps/refusals/refusals.js';
 import { type Answer, refuse } from '../../steps/refuse.js';
-import type { ServiceRename, ServiceRenameOutcome } from '../../steps/rename/rename-by-service.js';
 import type { UserFacts } from '../../steps/request.js';
 import type { SessionFacts } from '../../steps/session/user-session.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import type { ErrPacket, OkPacket } from '../../wire/response.js';
-import type { Found } from './found.js';
+import type { SchemaService } from './service.js';
 
 export interface SchemaDropRequest {
   /** The client's statement. */
@@ -29,59 +25,15 @@ export interface SchemaDropRequest {
   readonly server: ServerVersion;
   readonly session: SessionFacts;
   readonly facts: UserFacts;
-  /** A hint for all of its tables, or why there is no such hint. */
-  readonly hint: Hint | null | UndropError;
   readonly groupId: string;
 }
 
 /** How one try of the DROP ended. */
 export type TryEnd =
   | { readonly kind: 'dropped'; readonly ok: OkPacket }
-  /** It was stopped, because there is something that it would destroy. */
-  | { readonly kind: 'came' }
-  /** It was not sent: the barrier was closed too long ago, or a part of it was killed. */
-  | { readonly kind: 'late' }
-  /** It was not sent: recovery took the drop for dead and ended it. */
-  | { readonly kind: 'ended' }
+  /** It was stopped, because there is something that it would destroy, or not even sent. */
+  | { readonly kind: 'again' }
   | { readonly kind: 'failed'; readonly error: ErrPacket };
-
-export type NotMade = { readonly errno: number; readonly cause: string };
-
-/** The service side of one DROP DATABASE. Names are as the server stores them. */
-export interface SchemaService {
-  /** A clock that is never set back, in milliseconds. */
-  now(): Promise<number>;
-  pause(ms: number): Promise<void>;
-  /** Whether no other one of this proxy is before this one; the first call joins the queue. */
-  isTurn(): Promise<boolean>;
-  /** Null: there is no such schema, or the service account may not see it. */
-  findSchema(name: string): Promise<string | null>;
-  /** Owns the group in the server, until the procedure ends. */
-  own(): Promise<void>;
-  /** Whether the service is on the server of the user's session. */
-  seesSession(): Promise<boolean>;
-  find(schema: string): Promise<Found>;
-  /** Moves what an earlier drop holds in the schema for its partitions. */
-  takeOut(schema: string): Promise<void>;
-  /** Takes away the barrier table that another drop has left. */
-  retire(schema: string, table: string): Promise<'retired' | 'foreign' | 'in-use'>;
-  /** Records the schema in the ledger, with its views and programs. False: it is gone. */
-  recordSchema(schema: string): Promise<boolean>;
-  recordTables(schema: string, tables: readonly string[]): Promise<IntentFacts>;
-  stays(tables: readonly IntentTable[]): Promise<readonly (LastingBlocker | null)[]>;
-  mayUnlog(): Promise<boolean>;
-  makeTable(schema: string, table: string): Promise<NotMade | null>;
-  /** A name in the bytes of the client's charset; null: it can't be said there. */
-  encode(name: string): Promise<Uint8Array | null>;
-  take(rename: ServiceRename): Promise<ServiceRenameOutcome>;
-  /** Into the recycle schema; `detach`: keys and triggers are taken off first. */
-  relocate(tables: readonly RelocateTable[], detach: boolean): Promise<readonly Relocation[]>;
-  closeBarrier(barrierTable: string): Promise<void>;
-  /** Sends the DROP, which waits at the barrier until a look has found no other table. */
-  drop(rounds: number): Promise<TryEnd>;
-  /** Null: everything is as before; or why recovery has to go on. */
-  renameBack(): Promise<string | null>;
-}
 
 interface Call {
   readonly do: 'call';
@@ -92,7 +44,7 @@ interface Call {
 export type SchemaEffect = Effect<'user'> | Call;
 export type SchemaSteps<T> = Steps<T, SchemaEffect>;
 
-/** Calls the service. */
+/** Calls a method of the service. */
 export function* call<K extends keyof SchemaService>(
   name: K,
   ...args: Parameters<SchemaService[K]>
@@ -100,9 +52,9 @@ export function* call<K extends keyof SchemaService>(
   return (yield { do: 'call', name, args }) as Awaited<ReturnType<SchemaService[K]>>;
 }
 
-/** Its methods need no `this`. */
 export function perform(service: SchemaService, { name, args }: Call): Promise<unknown> {
-  return (service[name] as (...all: readonly unknown[]) => Promise<unknown>)(...args);
+  const method = service[name] as (...all: readonly unknown[]) => Promise<unknown>;
+  return method.apply(service, [...args]);
 }
 
 export interface SchemaAnswer extends Answer {
@@ -126,7 +78,7 @@ export function notDropped(schema: string, why: string, instead: string): Undrop
 
 /** The start of a sentence that goes on with "not dropped". */
 export function tablesOf(schema: string): string {
-  return `Schema ${schema} and its tables were`;
+  return schemaAndTables(Buffer.from(schema));
 }
 
 /** Others keep making tables in it. */

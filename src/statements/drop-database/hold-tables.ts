@@ -17,6 +17,7 @@ import { inBatches } from '../../names/names.js';
 import { isRecycleSchema, recycleSchemaFor } from '../../names/recycle-schema.js';
 import { isFree, saysGone } from '../../steps/ask-to-drop.js';
 import { ask } from '../../steps/procedure.js';
+import type { RecordedIntent } from '../../steps/record-intents.js';
 import { type Answer, answerWith, type HeldTable, refuse } from '../../steps/refuse.js';
 import type { ServiceRenameTable } from '../../steps/rename/rename-by-service.js';
 import {
@@ -26,7 +27,6 @@ import {
   takeByService,
 } from '../../steps/rename/take-by-service.js';
 import { turnSql } from '../../steps/session/user-session-sql.js';
-import { ER_TRG_IN_WRONG_SCHEMA } from '../../wire/server-errors.js';
 import { blockedParents, hasForeignKeys, parentErrorSql } from '../drop-table/parents.js';
 import {
   call,
@@ -35,6 +35,7 @@ import {
   type SchemaDropRequest,
   type SchemaEffect,
   type SchemaSteps,
+  tablesOf,
 } from './effects.js';
 
 /** The schema as stored, and the request. */
@@ -43,16 +44,18 @@ export interface Place {
   readonly request: SchemaDropRequest;
 }
 
-export interface Recorded {
-  readonly tables: readonly IntentTable[];
-  /** Ids of those that go into the recycle schema at once, because they have one RENAME only. */
-  readonly inPieces: ReadonlySet<string>;
+/** A table that has an intent. */
+interface Recorded extends ServiceRenameTable {
+  readonly holdSchema: string;
+  readonly hasTriggers: boolean;
+  /** Keys or triggers are taken off it before it leaves its schema. */
+  readonly isBound: boolean;
 }
 
 /** Names in one text of ours. */
 const BATCH = 40;
 /** Tables that are freed and moved in one go, with a budget of their own for locks. */
-const RELOCATE_BATCH = 8;
+const FREED_BATCH = 8;
 /** Without one more table moved. */
 const RELOCATE_TRIES_MAX = 40;
 const RELOCATE_PAUSE_MS = 50;
@@ -61,9 +64,13 @@ const RELOCATE_PAUSE_MS = 50;
 export function* recordTables(
   { schema, request }: Place,
   names: readonly string[],
-): SchemaSteps<Recorded | Answer> {
-  if (names.length === 0) return { tables: [], inPieces: new Set() };
-  const { tables, lowerCaseTableNames } = yield* call('recordTables', schema, names);
+): SchemaSteps<readonly Recorded[] | Answer> {
+  if (names.length === 0) return [];
+  const recorded = yield* call('recordTables', schema, names);
+  if (recorded.intent === null) return refuse(recorded.intentError);
+  const { tables, lowerCaseTableNames } = recorded.intent;
+  const refused = refusalByRule(schema, tables, recorded);
+  if (refused !== null) return refuse(refused);
   const rules = { isAtomic: true, foldsCase: lowerCaseTableNames !== 0, schema };
   const [parent] = request.facts.checksForeignKeys ? blockedParents(tables, rules) : [];
   if (parent !== undefined) {
@@ -71,69 +78,78 @@ export function* recordTables(
     assert(said?.kind === 'err', 'SIGNAL answers with an error');
     return answerWith(said);
   }
-  const stays = renamesInPieces(request.server) ? yield* call('stays', tables) : [];
-  for (const [index, { table }] of tables.entries()) {
-    const why = stays[index];
-    if (why?.todo === 'stays_file') return staying(schema, table, why);
+  const blockers = renamesInPieces(request.server) ? yield* call('blockersOf', tables) : [];
+  const targets: Recorded[] = [];
+  for (const [index, table] of tables.entries()) {
+    const blocker = blockers[index] ?? null;
+    if (blocker?.todo === 'stays_file') return staying(schema, table.table, blocker);
+    // A table with partitions is renamed once only; with triggers none leaves its schema.
+    const leavesAtOnce = blocker !== null && request.facts.logged && table.triggers.length === 0;
+    const holdSchema = leavesAtOnce ? recycleSchemaFor(request.facts.logged) : schema;
+    targets.push(...targetOf(table, { schema, holdSchema }));
   }
-  const pieces = tables.filter((_table, index) => stays[index]?.todo === 'stays_partitions');
-  return {
-    tables: tables.filter(({ holdUntil }) => holdUntil !== null),
-    inPieces: new Set(pieces.map(({ id }) => id)),
-  };
+  return targets;
+}
+
+function refusalByRule(
+  schema: string,
+  tables: readonly IntentTable[],
+  { rulings }: RecordedIntent,
+): UndropError | null {
+  const at = rulings.findIndex(({ refusedBy }) => refusedBy !== null);
+  const rule = rulings[at]?.refusedBy ?? null;
+  if (rule === null) return null;
+  const params = { tables: tablesOf(schema), table: `${schema}.${tables[at]?.table}`, rule };
+  return new UndropError('UNDROP_RULE', params);
+}
+
+/** None if it is gone meanwhile. */
+function targetOf(
+  found: IntentTable,
+  where: { readonly schema: string; readonly holdSchema: string },
+): readonly Recorded[] {
+  const { id, table, holdUntil, triggers } = found;
+  if (holdUntil === null) return [];
+  const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
+  const hasTriggers = triggers.length > 0;
+  return [
+    { id, ...where, table, holdName, hasTriggers, isBound: hasTriggers || hasForeignKeys(found) },
+  ];
 }
 
 /** All of them into the recycle schema; those that are gone meanwhile are left out. */
 export function* holdTables(
   place: Place,
-  { tables, inPieces }: Recorded,
+  tables: readonly Recorded[],
 ): SchemaSteps<readonly HeldTable[] | Answer> {
   const isMariadb = place.request.server.flavour === 'mariadb';
-  const groups = renameGroups(tables, ({ triggers }) => isMariadb && triggers.length > 0);
-  const renamed: RelocateTable[] = [];
+  const groups = renameGroups(tables, ({ hasTriggers }) => isMariadb && hasTriggers);
+  const renamed: Recorded[] = [];
   for (const group of groups.flatMap((one) => inBatches(one, BATCH))) {
-    const taken = yield* take(place, group, inPieces);
-    if ('kind' in taken) return taken;
-    renamed.push(...taken);
+    const taken = yield* take(place, group);
+    if (taken === 'held') renamed.push(...group);
+    // Somebody else has dropped or renamed one of them. The next look finds the others.
+    else if (taken !== 'gone') return taken;
   }
-  const isBound = ({ id }: RelocateTable) =>
-    tables.some((one) => one.id === id && (hasForeignKeys(one) || one.triggers.length > 0));
-  const away = renamed.filter(({ fromSchema }) => isRecycleSchema(fromSchema));
-  const left = renamed.filter((table) => !away.includes(table));
-  const plain = left.filter((table) => !isBound(table));
-  const moved = yield* relocate(place.schema, plain, left.filter(isBound));
+  const away = renamed.filter(({ holdSchema }) => isRecycleSchema(holdSchema));
+  const moved = yield* relocate(
+    place.schema,
+    renamed.filter((table) => !away.includes(table)),
+  );
   if ('kind' in moved) return moved;
-  return [...away.map((table) => heldAt(table, table.fromSchema)), ...moved];
+  return [...away.map((table) => ({ ...heldAs(table), relocated: true, failure: null })), ...moved];
 }
 
-function heldAt(
-  { id, holdName }: Pick<RelocateTable, 'id' | 'holdName'>,
-  holdSchema: string,
-  failure: Failure | null = null,
-): HeldTable {
-  return { id, holdSchema, holdName, relocated: failure === null, failure };
+function heldAs({ id, holdSchema, holdName }: Pick<HeldTable, 'id' | 'holdSchema' | 'holdName'>) {
+  return { id, holdSchema, holdName };
 }
 
-/** In one RENAME; none if one of them is gone. */
-function* take(
-  place: Place,
-  group: readonly IntentTable[],
-  inPieces: ReadonlySet<string>,
-): SchemaSteps<readonly RelocateTable[] | Answer> {
+/** In one RENAME; `gone` if one of them is gone. */
+function* take(place: Place, tables: readonly Recorded[]): SchemaSteps<Answer | 'gone' | 'held'> {
   const { schema, request } = place;
   const { logged, checksForeignKeys } = request.facts;
-  // No table goes to another schema with its triggers.
-  const isRelocated = ({ id, triggers }: IntentTable) =>
-    inPieces.has(id) && logged && triggers.length === 0;
-  const tables: readonly ServiceRenameTable[] = group.map((table) => {
-    const { id, holdUntil } = table;
-    assert(holdUntil !== null, 'a table that is renamed has an intent');
-    const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
-    const holdSchema = isRelocated(table) ? recycleSchemaFor(logged) : schema;
-    return { id, schema, table: table.table, holdName, holdSchema };
-  });
   let isFirst = true;
-  const taken = yield* takeByService<Answer | 'gone' | 'held' | 'triggers', SchemaEffect>(request, {
+  const taken = yield* takeByService<Answer | 'gone' | 'held', SchemaEffect>(request, {
     *wait() {
       const ended = isFirst ? null : yield* waitForLocks(place, tables);
       isFirst = false;
@@ -151,29 +167,13 @@ function* take(
           return outcome.isTimeout === true ? 'timeout' : 'busy';
         case 'denied':
         case 'failed': {
-          const hasTriggers = outcome.kind === 'failed' && outcome.errno === ER_TRG_IN_WRONG_SCHEMA;
-          if (hasTriggers && group.some(isRelocated)) return 'triggers';
           const why = `the service account of undrop can’t rename ${tables[0]?.table}: ${outcome.cause}`;
           return refuse(notDropped(schema, why, outcome.kind === 'denied' ? GRANT : MEND));
         }
       }
     },
   });
-  switch (taken) {
-    case 'held':
-      return tables.map(({ id, holdSchema: fromSchema = schema, holdName, table }) => {
-        return { id, fromSchema, holdName, table };
-      });
-    case 'gone':
-      // Somebody else has dropped or renamed one of them. The next look finds the others.
-      return [];
-    case 'triggers':
-      return yield* take(place, group, new Set());
-    case 'changed':
-      return crowded(schema, SERVICE_TRIES_MAX);
-    default:
-      return taken;
-  }
+  return taken === 'changed' ? crowded(schema, SERVICE_TRIES_MAX) : taken;
 }
 
 /** The session waits for the others' locks, as its DROP would. */
@@ -195,58 +195,43 @@ function* waitForLocks(
   return null;
 }
 
-interface Moved {
-  readonly held: readonly HeldTable[];
-  readonly failed: readonly RelocateTable[];
-  /** Why the last of them was not moved. */
-  readonly why: Failure;
-}
-
-/** `bound`: keys or triggers are taken off them first. */
+/** Into the recycle schema; what others have locked is tried again, in small batches. */
 function* relocate(
   schema: string,
-  plain: readonly RelocateTable[],
-  bound: readonly RelocateTable[],
+  tables: readonly Recorded[],
 ): SchemaSteps<readonly HeldTable[] | Answer> {
-  const first = yield* move(inBatches(plain, BATCH), false);
-  const held = [...first.held];
-  let left: readonly RelocateTable[] = [...bound, ...first.failed];
+  const held: HeldTable[] = [];
+  let left = tables;
+  let batchMax = BATCH;
   for (let tries = 0; left.length > 0; tries++) {
-    const moved = yield* move(inBatches(left, RELOCATE_BATCH), true);
-    held.push(...moved.held);
-    if (moved.failed.length < left.length) tries = 0;
-    left = moved.failed;
-    const [stuck] = left;
-    if (stuck === undefined) break;
-    if (tries > RELOCATE_TRIES_MAX || moved.why.todo === 'stays_triggers') {
-      return staying(schema, stuck.table, moved.why);
+    const failed: Recorded[] = [];
+    let why = NOT_TRIED;
+    for (const batch of inBatches(left, batchMax)) {
+      const detach = batchMax < BATCH || batch.some(({ isBound }) => isBound);
+      const moving = batch.map((table): RelocateTable => ({ ...table, fromSchema: schema }));
+      const relocations = yield* call('relocate', moving, detach);
+      for (const [index, table] of batch.entries()) {
+        const relocation = relocations[index];
+        assert(relocation !== undefined, 'one report for each table');
+        if (relocation.outcome === 'failed') {
+          why = relocation.failure;
+          failed.push(table);
+        } else if (relocation.outcome === 'moved') {
+          const { failure = null } = relocation;
+          held.push({ ...heldAs(relocation), relocated: failure === null, failure });
+        }
+      }
     }
+    const [stuck] = failed;
+    if (stuck === undefined) break;
+    if (failed.length < left.length) tries = 0;
+    if (tries > RELOCATE_TRIES_MAX || why.todo === 'stays_triggers') {
+      return staying(schema, stuck.table, why);
+    }
+    [left, batchMax] = [failed, FREED_BATCH];
     yield* call('pause', RELOCATE_PAUSE_MS);
   }
   return held;
-}
-
-function* move(
-  batches: readonly (readonly RelocateTable[])[],
-  detach: boolean,
-): SchemaSteps<Moved> {
-  const held: HeldTable[] = [];
-  const failed: RelocateTable[] = [];
-  let why = NOT_TRIED;
-  for (const batch of batches) {
-    const relocations = yield* call('relocate', batch, detach);
-    for (const [index, table] of batch.entries()) {
-      const relocation = relocations[index];
-      assert(relocation !== undefined, 'one report for each table');
-      if (relocation.outcome === 'failed') {
-        why = relocation.failure;
-        failed.push(table);
-      } else if (relocation.outcome === 'moved') {
-        held.push(heldAt(relocation, relocation.holdSchema, relocation.failure));
-      }
-    }
-  }
-  return { held, failed, why };
 }
 
 const GRANT = 'Grant ALTER, DROP, CREATE and INSERT on the schema to the service account.';

@@ -1,18 +1,34 @@
 /**
  * Runs a DROP DATABASE to its answer: performs the effects of its procedure on the user's session
- * and on the service.
+ * and on the service, and keeps the ledger: the row of the schema, the intents of its tables, and
+ * in the end what has become of both.
+ *
+ * Invariant: nobody collects any of its tables before the row of the schema says that it is over.
  */
+import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
+import { UndropError } from '../../errors.js';
 import type { LastingBlocker } from '../../held/relocate/blockers.js';
 import { detachAndRelocate, moveToRecycleSchema } from '../../held/relocate/detach-and-relocate.js';
+import { isLost, renewHeld } from '../../held/relocate/due-times.js';
 import { takeOut } from '../../held/relocate/pending.js';
-import { type RelocateTable, whyItStays } from '../../held/relocate/relocate.js';
-import { retireAbandonedBarrier } from '../../held/relocate/retire-barrier-table.js';
+import { type RelocateTable, type Relocation, whyItStays } from '../../held/relocate/relocate.js';
+import { statementTextOf } from '../../ledger/entry.js';
 import { processlistOf } from '../../ledger/owner.js';
-import { asGroupOwner, markEmptied } from '../../ledger/schema-drops.js';
-import { mayUnlog } from '../../ledger/unlogged.js';
-import { silentLog } from '../../log.js';
+import { mergeParts, type SchemaDetails } from '../../ledger/schema-details.js';
+import {
+  asGroupOwner,
+  endSchemaDrop,
+  leaveSchemaDrop,
+  markEmptied,
+  recordSchemaDrop,
+  type SchemaDropKey,
+} from '../../ledger/schema-drops.js';
+import type { IntentTable } from '../../ledger/write.js';
+import { type Log, silentLog } from '../../log.js';
 import { BARRIER_TABLE_COMMENT } from '../../names/names.js';
+import type { HoldTime } from '../../policy/decide.js';
+import { putSchemaBack } from '../../recovery/put-schema-back.js';
 import {
   isServerError,
   type ServiceConnection,
@@ -22,173 +38,187 @@ import { LockWaitBudget } from '../../service/pool/statement-timeout.js';
 import { textOf, textOrNullOf } from '../../service/row.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { ident, note, serverIdentity, sql } from '../../service/sql.js';
+import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
+import type { DropOptions, DropResult } from '../../steps/drop-options.js';
+import { Intents } from '../../steps/intents.js';
 import { encodeName } from '../../steps/names/encode-name.js';
 import { isSameServer } from '../../steps/preconditions.js';
 import { drive } from '../../steps/procedure.js';
+import type { RecordedIntent } from '../../steps/record-intents.js';
 import { rootCause } from '../../steps/refusals/root-cause.js';
-import { renameByService } from '../../steps/rename/rename-by-service.js';
+import type { HeldTable } from '../../steps/refuse.js';
+import {
+  renameByService,
+  type ServiceRename,
+  type ServiceRenameOutcome,
+} from '../../steps/rename/rename-by-service.js';
+import { retryUntilWritten } from '../../steps/retry-until-written.js';
 import type { UserCommand } from '../../steps/session/user-session.js';
 import type { Result } from '../../wire/result-reader.js';
 import { type Barrier, closeBarrier } from './barrier.js';
 import { dropAtBarrier } from './drop-at-barrier.js';
 import { dropDatabase } from './drop-database.js';
 import {
+  type Gone,
   notDropped,
   perform,
+  type SchemaAnswer,
   type SchemaDropRequest,
-  type SchemaService,
+  type SchemaEffect,
+  type SchemaSteps,
   SessionBroken,
   type TryEnd,
+  tablesOf,
 } from './effects.js';
-import { findSchema, findTables } from './read-schema.js';
-import { type SchemaDropOptions, type SchemaDropResult, SchemaRecords } from './records.js';
+import { type Found, findSchema, findTables, readSchemaDetails } from './read-schema.js';
 
-/** Each DROP DATABASE has three service connections, and others are needed to go on. */
-const last = new WeakMap<ServicePool, Promise<unknown>>();
+export type SchemaDropOptions = Omit<DropOptions, 'hints'> & {
+  readonly hints: readonly string[];
+  readonly log?: Log;
+};
+
+export type SchemaDropResult = DropResult & { readonly isNote: boolean };
 
 /** Rejects if the user session broke; recovery has the rest then. */
 export async function runDropDatabase(
-  request: Omit<SchemaDropRequest, 'groupId'>,
+  request: SchemaDropRequest,
   options: SchemaDropOptions,
 ): Promise<SchemaDropResult> {
-  return new SchemaDrop({ ...request, groupId: options.newId() }, options).run();
+  const work = new SchemaWork(request, options);
+  try {
+    return work.resultOf(await work.run(dropDatabase(request)));
+  } catch (error) {
+    work.release();
+    if (!(error instanceof SessionBroken)) throw error;
+    options.onUnsettled();
+    throw error.cause;
+  } finally {
+    work.end();
+  }
 }
 
-class SchemaDrop {
+/** What a procedure may call. */
+export type SchemaService = Omit<SchemaWork, 'run' | 'resultOf' | 'release' | 'end'>;
+
+/** Pools on which a DROP DATABASE is under way. */
+const underWay = new WeakSet<ServicePool>();
+
+/** Tables that were recorded longer ago may have keys and triggers by now that they had not. */
+const LATE_MS = 1_000;
+/** A table of an earlier drop is in the schema, under its hold name, mostly for a moment only. */
+const LOOKS_MAX = 20;
+const LOOK_PAUSE_MS = 50;
+
+/** mysql.proc, mysql.event or the like may be missing, or have another shape. */
+const INSTEAD =
+  'Run the statement again. Upgrade the server’s own tables (mariadb-upgrade, mysql_upgrade) if that is about one of them.';
+
+/** The names of the tables are those of the schema. */
+const NO_NAMES: DropTableStatement = {
+  kind: 'drop-table',
+  object: 'table',
+  temporary: false,
+  ifExists: false,
+  names: [],
+  wait: null,
+  restrict: false,
+  cascade: false,
+  isDoubtful: false,
+};
+
+/** The service side of one DROP DATABASE. Names are as the server stores them. */
+class SchemaWork {
   readonly #request: SchemaDropRequest;
   readonly #options: SchemaDropOptions;
-  #place: QueuePlace | null = null;
+  readonly #intents: Intents;
+  readonly #startMs = performance.now();
   #owner: ServiceConnection | null = null;
-  #disown: () => void = () => undefined;
-  #owning: Promise<void> = Promise.resolve();
-  readonly #records: SchemaRecords;
   #barrier: Barrier | null = null;
+  #row: {
+    readonly schema: string;
+    readonly key: SchemaDropKey;
+    readonly details: SchemaDetails;
+  } | null = null;
+  #hasTurn = false;
+  /** The ledger may have rows that name the session, which lives on although the drop is over. */
+  #namesSession = false;
 
   constructor(request: SchemaDropRequest, options: SchemaDropOptions) {
+    const { groupId, name } = request;
     this.#request = request;
     this.#options = options;
-    this.#records = new SchemaRecords(request, options);
+    const drop = { ...request, statement: NO_NAMES, subject: tablesOf(name), ids: [] };
+    this.#intents = new Intents(drop, options, new Set(options.hints));
+    options.activeIds.add(groupId);
   }
 
-  async run(): Promise<SchemaDropResult> {
-    const service = this.#service();
-    try {
-      const answer = await drive(dropDatabase(this.#request), async (effect) => {
-        if (effect.do === 'user') return this.#say(effect.commands);
-        return perform(service, effect).catch((error: unknown) => this.#failed(error));
-      });
-      return this.#records.resultOf(answer);
-    } catch (error) {
-      this.#records.release();
-      if (!(error instanceof SessionBroken)) throw error;
-      // Its DROP may be waiting still: it is not for us to let it go.
-      this.#barrier?.leave();
-      this.#options.onUnsettled();
-      throw error.cause;
-    } finally {
-      this.#disown();
-      await this.#owning;
-      this.#place?.leave();
-    }
-  }
-
-  async #say(commands: readonly UserCommand[]): Promise<readonly Result[]> {
-    try {
-      return await this.#options.userSession.run(commands);
-    } catch (error) {
-      throw new SessionBroken('the session broke', { cause: error });
-    }
-  }
-
-  /** What the server says to the service is no answer for the client. */
-  #failed(error: unknown): never {
-    if (!isServerError(error)) throw error;
-    throw notDropped(this.#request.name, `the service failed: ${rootCause(error)}`, INSTEAD);
-  }
-
-  #service(): SchemaService {
-    const { pool } = this.#options;
-    const { groupId, facts } = this.#request;
-    const records = this.#records;
-    return {
-      now: async () => performance.now(),
-      pause: (ms) => systemClock.sleep(ms),
-      isTurn: async () => {
-        this.#place ??= joinQueue(pool);
-        return this.#place.isFirst;
-      },
-      findSchema: (name) => findSchema(pool, name),
-      own: () => this.#own(),
-      seesSession: () => this.#seesSession(),
-      find: (schema) => findTables(this.#ownerOf(), schema, groupId),
-      takeOut: (schema) => takeOut(pool, schema),
-      retire: (schema, guard) => retireAbandonedBarrier(pool, { schema, guard }),
-      recordSchema: (schema) => records.recordSchema(schema),
-      recordTables: (schema, tables) => records.recordTables(schema, tables),
-      stays: async (tables) => {
-        const all: (LastingBlocker | null)[] = [];
-        for (const { id, schema, table: name } of tables) {
-          all.push(await whyItStays(pool, { id, schema, name }));
-        }
-        return all;
-      },
-      mayUnlog: () => mayUnlog(pool),
-      makeTable: async (schema, table) => {
-        try {
-          await this.#makeTable(schema, table);
-          return null;
-        } catch (error) {
-          if (!isServerError(error)) throw error;
-          return { errno: error.errno, cause: rootCause(error) };
-        }
-      },
-      encode: (name) => encodeName(pool, name, facts.charset),
-      take: (rename) => renameByService(pool, rename),
-      relocate: (tables, detach) => this.#relocate(tables, detach),
-      closeBarrier: async (table) => {
-        await records.keepDetails();
-        const { schema } = records.row;
-        const server = await readServerFacts(pool);
-        this.#barrier = await closeBarrier(pool, { schema, table, groupId, server });
-      },
-      drop: (rounds) => this.#drop(rounds),
-      renameBack: () => records.renameBack(async () => this.#barrier?.open()),
-    };
-  }
-
-  async #drop(rounds: number): Promise<TryEnd> {
-    const { pool, log = silentLog } = this.#options;
-    const { schema, key } = this.#records.row;
-    const barrier = this.#barrier;
-    if (barrier === null || !(await markEmptied(pool, key))) return { kind: 'ended' };
-    const run = (commands: readonly UserCommand[]) => this.#say(commands);
-    const [request, owner] = [this.#request, this.#ownerOf()];
-    const how = { request, schema, pool, log, owner, rounds, barrier, run };
-    const end = await dropAtBarrier(how);
-    this.#barrier = null;
-    return end;
-  }
-
-  #own(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const ended = new Promise<void>((end) => {
-        this.#disown = end;
-      });
-      const owning = asGroupOwner(this.#options.pool, this.#request.groupId, (owner) => {
-        this.#owner = owner;
-        resolve();
-        return ended;
-      });
-      this.#owning = owning.catch(reject);
+  run<T>(steps: SchemaSteps<T>): Promise<T> {
+    return drive(steps, async (effect: SchemaEffect) => {
+      if (effect.do === 'user') return this.#runOnSession(effect.commands);
+      return perform(this, effect).catch((error: unknown) => this.#failed(error));
     });
   }
 
-  #ownerOf(): ServiceConnection {
-    if (this.#owner === null) throw new Error('nobody owns the group');
-    return this.#owner;
+  resultOf({ payload, held, refusal, isDropped, isNote = false }: SchemaAnswer): SchemaDropResult {
+    if (isDropped !== true) this.release();
+    return {
+      payload,
+      held,
+      tables: held.flatMap(({ id }) => this.#intents.nameOf(id) ?? []),
+      by: held.map(({ id }) => this.#intents.rulingOf(id)?.by ?? null),
+      refusal,
+      facts: null,
+      isNote,
+      finish: (onLate) => {
+        return isDropped === true ? this.#finish(held, onLate) : this.#leave(onLate);
+      },
+    };
   }
 
-  async #seesSession(): Promise<boolean> {
+  release(): void {
+    this.#options.activeIds.delete(this.#request.groupId);
+    this.#intents.release();
+  }
+
+  end(): void {
+    if (this.#hasTurn) underWay.delete(this.#options.pool);
+    // A DROP whose session broke may be waiting still: it is not for us to let it go.
+    this.#barrier?.leave();
+  }
+
+  /** A clock that is never set back, in milliseconds. */
+  async now(): Promise<number> {
+    return performance.now();
+  }
+
+  pause(ms: number): Promise<void> {
+    return systemClock.sleep(ms);
+  }
+
+  /** False: another DROP DATABASE of this pool is under way. */
+  async takeTurn(): Promise<boolean> {
+    const { pool } = this.#options;
+    if (underWay.has(pool)) return false;
+    underWay.add(pool);
+    this.#hasTurn = true;
+    return true;
+  }
+
+  /** Null: there is no such schema, or the service account may not see it. */
+  findSchema(name: string): Promise<string | null> {
+    return findSchema(this.#options.pool, name);
+  }
+
+  /** Runs what follows while a service connection owns the group. */
+  asOwner(steps: SchemaSteps<SchemaAnswer | Gone>): Promise<SchemaAnswer | Gone> {
+    return asGroupOwner(this.#options.pool, this.#request.groupId, (owner) => {
+      this.#owner = owner;
+      return this.run(steps);
+    });
+  }
+
+  /** Whether the service is on the server of the user's session. */
+  async seesSession(): Promise<boolean> {
     const { groupId, session, facts } = this.#request;
     const server = await readServerFacts(this.#options.pool);
     const [[row = {}] = []] = await this.#ownerOf().run(
@@ -202,53 +232,226 @@ class SchemaDrop {
     return isSameServer({ session }, seen, facts);
   }
 
-  async #makeTable(schema: string, table: string): Promise<void> {
-    const { pool } = this.#options;
-    const { groupId, facts } = this.#request;
-    await pool.run(
-      sql`CREATE TABLE ${note('schema-guard', groupId)} ${ident(schema, table)}
-          (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB
-          COMMENT=${BARRIER_TABLE_COMMENT}`,
-      { logged: facts.logged },
-    );
-    await pool.run([
-      sql`HANDLER ${ident(schema, table)} OPEN AS undrop_gate`,
-      sql`HANDLER undrop_gate CLOSE`,
-    ]);
+  /** What is in the schema. What an earlier drop holds there for its partitions is moved out. */
+  async find(schema: string): Promise<Found> {
+    for (let looks = 1; ; looks++) {
+      const found = await findTables(this.#ownerOf(), schema, this.#request.groupId);
+      if (found.held.length === 0) return found;
+      await takeOut(this.#options.pool, schema);
+      if (looks === LOOKS_MAX) return found;
+      await systemClock.sleep(LOOK_PAUSE_MS);
+    }
   }
 
-  async #relocate(tables: readonly RelocateTable[], detach: boolean) {
+  /** Records the schema in the ledger, with its views and programs. False: it is gone. */
+  async recordSchema(schema: string): Promise<boolean> {
+    const { pool, newId, proxyId } = this.#options;
+    const { text, session, facts, groupId } = this.#request;
+    const details = await readSchemaDetails(pool, schema);
+    if (details === null) return false;
+    const { threadId, clientAddress } = session;
+    try {
+      const key = await recordSchemaDrop(pool, {
+        ...{ id: newId(), groupId, proxyId, threadId, clientAddress, schema, details },
+        user: facts.user,
+        statementText: statementTextOf(text),
+        sqlLogBin: facts.logged,
+      });
+      this.#row = { schema, key, details };
+      return true;
+    } catch (error) {
+      // It may be written, and its answer lost.
+      this.#namesSession = true;
+      const params = { tables: tablesOf(schema), cause: rootCause(error) };
+      throw new UndropError('UNDROP_NOT_RECORDED', params, error);
+    }
+  }
+
+  recordTables(schema: string, names: readonly string[]): Promise<RecordedIntent> {
+    const tables = names.map((table) => ({ schema, table }));
+    return this.#intents.recordTargets(this.#request.facts, tables);
+  }
+
+  /** Why a table has to stay in its schema; one for each. */
+  async blockersOf(tables: readonly IntentTable[]): Promise<readonly (LastingBlocker | null)[]> {
+    const all: (LastingBlocker | null)[] = [];
+    for (const { id, schema, table: name } of tables) {
+      all.push(await whyItStays(this.#options.pool, { id, schema, name }));
+    }
+    return all;
+  }
+
+  /** Null: the barrier table is made. */
+  async makeTable(
+    schema: string,
+    table: string,
+  ): Promise<{ readonly errno: number; readonly cause: string } | null> {
+    const { pool } = this.#options;
+    const { groupId, facts } = this.#request;
+    try {
+      await pool.run(
+        sql`CREATE TABLE ${note('schema-guard', groupId)} ${ident(schema, table)}
+            (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB
+            COMMENT=${BARRIER_TABLE_COMMENT}`,
+        { logged: facts.logged },
+      );
+      await pool.run([
+        sql`HANDLER ${ident(schema, table)} OPEN AS undrop_gate`,
+        sql`HANDLER undrop_gate CLOSE`,
+      ]);
+      return null;
+    } catch (error) {
+      if (!isServerError(error)) throw error;
+      return { errno: error.errno, cause: rootCause(error) };
+    }
+  }
+
+  /** A name in the bytes of the client's charset; null: it can't be said there. */
+  encode(name: string): Promise<Uint8Array | null> {
+    return encodeName(this.#options.pool, name, this.#request.facts.charset);
+  }
+
+  take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
+    return renameByService(this.#options.pool, rename);
+  }
+
+  /** Into the recycle schema; `detach`: keys and triggers are taken off first. */
+  async relocate(
+    tables: readonly RelocateTable[],
+    detach: boolean,
+  ): Promise<readonly Relocation[]> {
     const { pool } = this.#options;
     const { logged } = this.#request.facts;
-    const move = detach || this.#records.isLate ? detachAndRelocate : moveToRecycleSchema;
+    const isLate = performance.now() - this.#intents.beganMs > LATE_MS;
+    const move = detach || isLate ? detachAndRelocate : moveToRecycleSchema;
     const server = await readServerFacts(pool);
     return move(pool, tables, { logged, lockWaitBudget: new LockWaitBudget(), server });
   }
-}
 
-/** mysql.proc, mysql.event or the like may be missing, or have another shape. */
-const INSTEAD =
-  'Run the statement again. Upgrade the server’s own tables (mariadb-upgrade, mysql_upgrade) if that is about one of them.';
+  async closeBarrier(table: string): Promise<void> {
+    const { pool } = this.#options;
+    const { schema, key, details } = this.#rowOf();
+    // Until it is locked by a try, views and programs may come, or change.
+    const now = await readSchemaDetails(pool, schema);
+    // The first look is right about the rest: a try may have taken the charset along.
+    const parts = now === null ? details.parts : mergeParts(details.parts, now.parts);
+    this.#row = { schema, key, details: { ...details, parts } };
+    const server = await readServerFacts(pool);
+    const { groupId } = this.#request;
+    this.#barrier = await closeBarrier(pool, { schema, table, groupId, server });
+  }
 
-interface QueuePlace {
-  /** No one that came before is left. */
-  readonly isFirst: boolean;
-  /** Whoever leaves early leaves the turn to those before. */
-  leave(): void;
-}
+  /** Sends the DROP, which waits at the barrier until a look has found no other table. */
+  async drop(rounds: number): Promise<TryEnd> {
+    const { pool, log = silentLog } = this.#options;
+    const { schema, key, details } = this.#rowOf();
+    const barrier = this.#barrier;
+    assert(barrier !== null, 'the barrier is closed');
+    if (!(await markEmptied(pool, key, { schema, details }))) {
+      // Recovery took the drop for dead and ended it.
+      const params = { tables: tablesOf(schema), times: rounds + 1 };
+      throw new UndropError('UNDROP_CHANGED_MEANWHILE', params);
+    }
+    const run = (commands: readonly UserCommand[]) => this.#runOnSession(commands);
+    const [request, owner] = [this.#request, this.#ownerOf()];
+    const how = { request, schema, pool, log, owner, rounds, barrier, run };
+    const end = await dropAtBarrier(how);
+    this.#barrier = null;
+    return end;
+  }
 
-function joinQueue(pool: ServicePool): QueuePlace {
-  const before = last.get(pool);
-  const place = { isFirst: before === undefined, leave: (): void => undefined };
-  const left = new Promise<void>((resolve) => {
-    place.leave = resolve;
-  });
-  const end = Promise.all([before, left]).then(() => {
-    if (last.get(pool) === end) last.delete(pool);
-  });
-  last.set(pool, end);
-  void before?.then(() => {
-    place.isFirst = true;
-  });
-  return place;
+  /** Null: everything is as before; or why recovery has to go on. */
+  async renameBack(): Promise<string | null> {
+    const { pool, onUnsettled, log = silentLog } = this.#options;
+    const { session, facts } = this.#request;
+    const { schema, key, details } = this.#rowOf();
+    let why = 'something of it is locked by others';
+    try {
+      this.#namesSession = true;
+      await this.#barrier?.open();
+      await leaveSchemaDrop(pool, key, { ...session, hasFailed: true });
+      this.#namesSession = false;
+      const drop = { ...key, ...session, schema, sqlLogBin: facts.logged, details };
+      if (await putSchemaBack(pool, drop, log)) return null;
+    } catch (error) {
+      why = rootCause(error);
+    }
+    onUnsettled();
+    return why;
+  }
+
+  async #runOnSession(commands: readonly UserCommand[]): Promise<readonly Result[]> {
+    try {
+      return await this.#options.userSession.run(commands);
+    } catch (error) {
+      throw new SessionBroken('the session broke', { cause: error });
+    }
+  }
+
+  /** What the server says to the service is no answer for the client. */
+  #failed(error: unknown): never {
+    if (!isServerError(error)) throw error;
+    throw notDropped(this.#request.name, `the service failed: ${rootCause(error)}`, INSTEAD);
+  }
+
+  #ownerOf(): ServiceConnection {
+    assert(this.#owner !== null, 'somebody owns the group');
+    return this.#owner;
+  }
+
+  #rowOf() {
+    assert(this.#row !== null, 'the schema is recorded');
+    return this.#row;
+  }
+
+  /** The tables are held, from now on if it had to wait, and it is over. */
+  async #finish(held: readonly HeldTable[], onLate?: (error: Error) => void): Promise<void> {
+    const { pool, stopping, onUnsettled } = this.#options;
+    const untilWritten = (write: () => Promise<void>) => {
+      return retryUntilWritten(write, { stopping, onLate });
+    };
+    const lost = this.#lostHolds(held);
+    let names: ReadonlyMap<string, string> = new Map();
+    try {
+      if (lost.size > 0) {
+        await untilWritten(async () => {
+          names = await renewHeld(pool, lost);
+        });
+      }
+      const renewed = held.map((table) => {
+        return { ...table, holdName: names.get(table.id) ?? table.holdName };
+      });
+      await this.#intents.finish(renewed, onLate);
+      // Nobody collects any of them before.
+      await untilWritten(() => endSchemaDrop(pool, this.#rowOf().key));
+    } catch (error) {
+      onUnsettled();
+      throw error;
+    } finally {
+      this.release();
+    }
+  }
+
+  /** How long each is to be held from now on; none if the drop has taken no time of it. */
+  #lostHolds(held: readonly HeldTable[]): ReadonlyMap<string, HoldTime> {
+    const elapsedMs = performance.now() - this.#startMs;
+    const isLate = elapsedMs > LATE_MS;
+    const holds = held.map(({ id }) => {
+      const ruling = this.#intents.rulingOf(id);
+      const late = isLate ? ruling?.holdIfLate : null;
+      return [id, late ?? ruling?.hold ?? this.#options.holdMs] as const;
+    });
+    const isLonger = isLate || holds.some(([, hold]) => isLost(hold, elapsedMs));
+    return new Map(isLonger ? holds : []);
+  }
+
+  /** By now everything is back, or the answer says that it is not. */
+  async #leave(onLate?: (error: Error) => void): Promise<void> {
+    const { pool, stopping, onUnsettled } = this.#options;
+    const { groupId, session, facts } = this.#request;
+    if (!this.#namesSession) return;
+    const key = { groupId, rowLogged: this.#row?.key.rowLogged ?? facts.logged };
+    const leave = () => leaveSchemaDrop(pool, key, { ...session, hasFailed: false });
+    await retryUntilWritten(leave, { stopping, onLate }).finally(onUnsettled);
+  }
 }

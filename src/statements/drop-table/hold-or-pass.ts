@@ -149,7 +149,7 @@ async function rulingsOf(
     return new UndropError('UNDROP_RECYCLE_SCHEMA', { table, what: whatIsRecycled(recycled) });
   }
   const { account } = facts;
-  const ruled = { rules, hint: null, holdMs, account, looksForRows: true };
+  const ruled = { rules, hint: null, holdMs, account };
   try {
     return await ruleTables(pool, names.tables, ruled);
   } catch (error) {

@@ -34,8 +34,6 @@ export interface Ruled {
   readonly holdMs: number;
   /** `name@host`, or the name alone. */
   readonly account: string;
-  /** False: nobody is asked whether a table is empty. */
-  readonly looksForRows: boolean;
 }
 
 /** One `Ruling` for each table, in order. Rejects where the service can't be asked at all. */
@@ -44,17 +42,17 @@ export async function ruleTables(
   tables: readonly RuledName[],
   ruled: Ruled,
 ): Promise<readonly Ruling[]> {
-  const { rules, account, looksForRows } = ruled;
+  const { rules, account } = ruled;
   const shape = rules.length === 0 ? null : await shapeOf(pool);
   const comparing = { foldsCase: shape !== null && shape.lowerCaseTableNames !== 0 };
   const rulings: Ruling[] = [];
   for (const name of tables) {
     const subject = { ...name, account };
     const asked = traitsAsked(rules, subject, comparing);
-    const isAsked = asked.facts || (asked.empty && looksForRows);
+    const isAsked = asked.facts || asked.empty;
     // MySQL 8 and later: elsewhere a RENAME makes a table look new.
     const knowsAge = shape?.flavour === 'mysql' && shape.versionId >= 80_000;
-    const how = { empty: asked.empty && looksForRows, knowsAge };
+    const how = { empty: asked.empty, knowsAge };
     const traits = isAsked ? await readTraits(pool, name, how) : NO_TRAITS;
     rulings.push(decideTable(subject, traits, { ...ruled, ...comparing }));
   }

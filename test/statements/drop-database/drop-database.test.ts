@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { barrierTableName } from '../../../src/names/names.js';
-import { isEmptied, sortListed } from '../../../src/statements/drop-database/found.js';
+import { isEmptied, sortListed } from '../../../src/statements/drop-database/read-schema.js';
 import {
   dropSchemaIn,
   type SchemaEnd,
