@@ -3,7 +3,7 @@
  * put it. Changes nothing.
  */
 
-import { isForeignKeyLine, ownDefinition } from '../ledger/detached/restore-script.js';
+import { FOREIGN_KEY_LINE, ownDefinition } from '../ledger/detached/restore-script.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { dateOrNullOf, textOf } from '../service/row.js';
@@ -74,7 +74,7 @@ function comparable(definition: string, off: ReadonlySet<string>): string {
   return definition
     .replace(/ AUTO_INCREMENT=\d+/, '')
     .split('\n')
-    .filter((line) => !isForeignKeyLine(line))
+    .filter((line) => !FOREIGN_KEY_LINE.test(line))
     .map((line) => line.replace(/,$/, ''))
     .filter((line) => !off.has(line))
     .map((line) =>

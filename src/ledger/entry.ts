@@ -52,9 +52,7 @@ export interface LedgerRow {
   readonly rowEstimate: number | null;
   readonly byteEstimate: number | null;
   readonly holdUntil: Date;
-  readonly pinned: boolean;
   readonly state: LedgerState;
-  readonly stateSince: Date;
   /** Where it was last known to be held; null while an intent. */
   readonly holdSchema: string | null;
   readonly holdName: string | null;
@@ -111,17 +109,5 @@ export const TORN: Failure = {
   text: 'UNDROP_TORN: the server was killed amid its RENAME; some of its partitions have the hold name',
 };
 
-/** 4,096 characters take no more, however long they are. */
-const STATEMENT_TEXT_BYTES_MAX = 16_384;
-
-const STATEMENT_CHARACTERS_MAX = 4_096;
-
 /** As much of a statement as a row of the ledger has of it. */
-export function cutStatement(text: string): string {
-  return text.slice(0, STATEMENT_CHARACTERS_MAX);
-}
-
-/** As much of a statement as an intent has of it. */
-export function statementTextOf(text: Uint8Array): string {
-  return Buffer.from(text.subarray(0, STATEMENT_TEXT_BYTES_MAX)).toString();
-}
+export const STATEMENT_CHARACTERS_MAX = 4_096;

@@ -1,6 +1,6 @@
 /** Reads the ledger's rows of tables, page by page; schema-drops.ts reads those of schemas. */
 import { assert } from '../assert.js';
-import { isServerError, type Row, type ServiceConnection } from '../service/pool/pools.js';
+import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import {
   dateOf,
   dateOrNullOf,
@@ -9,11 +9,10 @@ import {
   textOf,
   textOrNullOf,
 } from '../service/row.js';
-import { note, type SQLQuery, sql } from '../service/sql.js';
-import { ER_BAD_FIELD_ERROR } from '../wire/server-errors.js';
+import { note, type SQLQuery, sql, valueList } from '../service/sql.js';
 import { parseDetached } from './detached/detached.js';
 import type { Failure, LedgerRow, LedgerState, Todo } from './entry.js';
-import { LEDGER, TODO_IN_TEXT } from './tables.js';
+import { LEDGER } from './tables.js';
 
 type RowFilter =
   /** Every row whose table is, or may be, held. */
@@ -29,7 +28,9 @@ type RowFilter =
   /** Live ones of one statement. */
   | { readonly by: 'group'; readonly groupId: string }
   /** Held in its own schema: its relocation is still to be done. */
-  | { readonly by: 'debt'; readonly only?: readonly string[] };
+  | { readonly by: 'debt'; readonly only?: readonly string[] }
+  /** In its own schema, in whatever state: what is collected there stays there to the end. */
+  | { readonly by: 'elsewhere' };
 
 const ROWS_MAX = 100_000;
 const READ_DEADLINE_MS = 60_000;
@@ -54,23 +55,15 @@ export async function findRows(
     ? sql`statement_text, definition, restore_script, detached`
     : sql`'' AS statement_text, NULL AS definition, NULL AS restore_script,
         NULL AS detached`;
-  const select = (todo: SQLQuery) =>
+  const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
           table_name, kind, engine, dropped_at, user_name, client_address, row_estimate,
-          byte_estimate, hold_until, pinned, state, state_since, hold_schema, hold_name, relocated,
-          ${todo} AS todo, failure, sql_log_bin, row_logged, ended_at, restored_as, ${long}
-        FROM ${LEDGER} WHERE ${condition(filter)}${isAfter} ORDER BY id DESC LIMIT ${rowsMax}`;
-  const read = async (todo: SQLQuery) => {
-    const [rows = []] = await connection.run(select(todo), { deadlineMs: READ_DEADLINE_MS });
-    return rows.map(asLedgerRow);
-  };
-  try {
-    return await read(sql`todo`);
-  } catch (error) {
-    // No proxy has upgraded the ledger yet.
-    if (!isServerError(error, ER_BAD_FIELD_ERROR)) throw error;
-    return read(TODO_IN_TEXT);
-  }
+          byte_estimate, hold_until, state, hold_schema, hold_name, relocated,
+          todo, failure, sql_log_bin, row_logged, ended_at, restored_as, ${long}
+        FROM ${LEDGER} WHERE ${condition(filter)}${isAfter} ORDER BY id DESC LIMIT ${rowsMax}`,
+    { deadlineMs: READ_DEADLINE_MS },
+  );
+  return rows.map(asLedgerRow);
 }
 
 function condition(filter: RowFilter): SQLQuery {
@@ -83,6 +76,8 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`group_id = ${filter.groupId} AND ${LIVE}`;
     case 'debt':
       return sql`state = 'HOLD' AND relocated = 0${among(filter)}`;
+    case 'elsewhere':
+      return sql`state IN ('HOLD', 'PURGE', 'EVAC', 'DROP') AND relocated = 0`;
     case 'name':
       return sql`${LIVE} AND ${hasName(filter)}`;
     case 'ended':
@@ -94,10 +89,7 @@ function condition(filter: RowFilter): SQLQuery {
 }
 
 function among({ only }: { readonly only?: readonly string[] }): SQLQuery {
-  if (only === undefined) return sql``;
-  // A list may not be empty.
-  const ids = only.length === 0 ? [sql`NULL`] : only.map((id) => sql`${id}`);
-  return sql` AND id IN (${sql.join(ids, ', ')})`;
+  return only === undefined ? sql`` : sql` AND id IN (${valueList(only)})`;
 }
 
 const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
@@ -116,7 +108,6 @@ function sameName(column: SQLQuery, name: string): SQLQuery {
   return sql`(${column} = ${name} OR @@lower_case_table_names <> 0 AND LOWER(${column}) = LOWER(${name}))`;
 }
 
-/** An older proxy that ends while the ledger is upgraded may clear the text alone. */
 function asFailure(row: Row): Failure | null {
   const text = textOrNullOf(row, 'failure');
   return text === null ? null : { todo: textOrNullOf(row, 'todo') as Todo | null, text };
@@ -140,9 +131,7 @@ function asLedgerRow(row: Row): LedgerRow {
     rowEstimate: numberOrNullOf(row, 'row_estimate'),
     byteEstimate: numberOrNullOf(row, 'byte_estimate'),
     holdUntil: dateOf(row, 'hold_until'),
-    pinned: numberOf(row, 'pinned') !== 0,
     state: textOf(row, 'state') as LedgerState,
-    stateSince: dateOf(row, 'state_since'),
     holdSchema: textOrNullOf(row, 'hold_schema'),
     holdName: textOrNullOf(row, 'hold_name'),
     relocated: numberOf(row, 'relocated') !== 0,

@@ -17,7 +17,7 @@ import type { Row, ServiceConnection, ServicePool, TaskConnection } from '../ser
 import { dateOf, numberOf, numberOrNullOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, type SQLQuery, sql } from '../service/sql.js';
-import { cutStatement, type DroppingStatement } from './entry.js';
+import { type DroppingStatement, STATEMENT_CHARACTERS_MAX } from './entry.js';
 import { processlistOf, proxyAt } from './owner.js';
 import {
   formatSchemaDetails,
@@ -102,7 +102,7 @@ async function insertion(pool: ServicePool, drop: SchemaDrop, rowLogged: boolean
       VALUES (${id}, ${groupId}, @undrop_proxy, ${threadId},
         IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL),
         ${schema}, '', 'schema', UTC_TIMESTAMP(), ${user}, ${clientAddress},
-        ${cutStatement(drop.statementText)}, UTC_TIMESTAMP(), 'emptying',
+        ${drop.statementText.slice(0, STATEMENT_CHARACTERS_MAX)}, UTC_TIMESTAMP(), 'emptying',
         UTC_TIMESTAMP(), ${formatSchemaDetails(details)}, ${schemaScript(schema, details)},
         ${sqlLogBin}, ${rowLogged})`,
   ];

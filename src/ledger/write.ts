@@ -6,20 +6,19 @@
  * Invariant: a row is in the binary log with all its changes, or with none (`rowLogged`).
  */
 import { assert } from '../assert.js';
-import { UndropError } from '../errors.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { inBatches } from '../names/names.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { HoldTime } from '../policy/decide.js';
-import { isServerError, type Rows, type ServicePool } from '../service/pool/pools.js';
+import { type Rows, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { dateOf, numberOf, textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import { ident, note, type SQLQuery, sql } from '../service/sql.js';
+import { ident, note, type SQLQuery, sql, valueList } from '../service/sql.js';
 import { checksIn, type Detached, parseDetached } from './detached/detached.js';
-import { isForeignKeyLine, ownDefinition, restoreScript } from './detached/restore-script.js';
+import { FOREIGN_KEY_LINE, ownDefinition, restoreScript } from './detached/restore-script.js';
 import type { DroppingStatement, Failure, LedgerState, TableKind } from './entry.js';
 import { intentText } from './intents/intent-text.js';
-import type { LockedTable } from './intents/session-locks.js';
+import type { SessionLocks } from './intents/session-locks.js';
 import { beforeNextTry, LEDGER, ledgerUnavailable } from './tables.js';
 import { mayUnlog } from './unlogged.js';
 
@@ -72,17 +71,13 @@ export interface IntentTable {
   readonly triggers: readonly string[];
 }
 
-export interface IntentFacts {
+export interface IntentFacts extends SessionLocks {
   readonly utcNow: Date;
   /** HOST of the user's session as this server sees it; null where it has no such session. */
   readonly sessionHost: string | null;
   /** `serverIdentitySql`, asked on the service connection. */
   readonly serverIdentity: string;
   readonly lowerCaseTableNames: 0 | 1 | 2;
-  /** By LOCK TABLES of the user's session; null where the server can't tell. */
-  readonly lockedTables: readonly LockedTable[] | null;
-  /** The user's session has said LOCK INSTANCE FOR BACKUP: nobody else may rename anything. */
-  readonly hasBackupLock: boolean;
   /** In the order asked for. */
   readonly tables: readonly IntentTable[];
 }
@@ -90,19 +85,23 @@ export interface IntentFacts {
 /** The client is waiting. */
 const INTENT_DEADLINE_MS = 5_000;
 
-/** What the text of an intent depends on; asked once for each pool, and again when it is wrong. */
+/** What the text of an intent depends on: asked once for each pool, and again if it was wrong. */
 const shapes = new WeakMap<ServicePool, ServerFacts>();
 
-/** The facts of the server that don't change while it runs; of an hour ago, perhaps. */
+/** The facts of the server that don't change while it runs; they may be an hour old. */
 export async function shapeOf(pool: ServicePool): Promise<ServerFacts> {
   const shape = shapes.get(pool) ?? (await readServerFacts(pool));
   shapes.set(pool, shape);
   return shape;
 }
 
+/** So many tables are in one text, which has to fit max_allowed_packet and the deadline. */
+const TABLES_OF_PART = 200;
+const TRIES_MAX = 2;
+
 /**
  * Rejects with UNDROP_LEDGER_UNAVAILABLE; then no RENAME may follow. Rows that were written all the
- * same, as the answer was lost, are intents whose RENAME didn't happen: recovery forgets them.
+ * same, because the answer was lost, are intents whose RENAME didn't happen: recovery forgets them.
  */
 export async function recordIntent(pool: ServicePool, intent: DropIntent): Promise<IntentFacts> {
   try {
@@ -111,8 +110,7 @@ export async function recordIntent(pool: ServicePool, intent: DropIntent): Promi
     const facts = await recordPart(pool, { ...intent, tables: first });
     const tables = [...facts.tables];
     for (const part of more) {
-      const { tables: others } = await recordPart(pool, { ...intent, tables: part });
-      for (const table of others) tables.push(table);
+      tables.push(...(await recordPart(pool, { ...intent, tables: part })).tables);
     }
     return { ...facts, tables };
   } catch (error) {
@@ -120,42 +118,25 @@ export async function recordIntent(pool: ServicePool, intent: DropIntent): Promi
   }
 }
 
-/** So many tables are in one text, which has to fit max_allowed_packet and the deadline. */
-const TABLES_OF_PART = 200;
-
 async function recordPart(pool: ServicePool, intent: DropIntent): Promise<IntentFacts> {
-  return (
-    (await tryIntent(pool, intent, { again: false })) ??
-    (await tryIntent(pool, intent, { again: true })) ??
-    unavailable('the server keeps changing its version')
-  );
-}
-
-/** Null: try again. */
-async function tryIntent(
-  pool: ServicePool,
-  intent: DropIntent,
-  { again }: { readonly again: boolean },
-): Promise<IntentFacts | null> {
-  const rowLogged = intent.sqlLogBin !== false || !(await mayUnlog(pool));
-  const shape = await shapeOf(pool);
-  const { statements, read } = intentText(intent, shape, { rowLogged, again });
-  try {
-    const facts = read(
-      await pool.run(statements, { deadlineMs: INTENT_DEADLINE_MS, logged: rowLogged }),
-    );
-    if (facts === null) shapes.delete(pool);
-    return facts;
-  } catch (error) {
-    shapes.delete(pool);
-    if (again) throw error;
-    await beforeNextTry(pool, error);
-    return null;
+  for (let tries = 1; ; tries++) {
+    const rowLogged = intent.sqlLogBin !== false || !(await mayUnlog(pool));
+    const { statements, read } = intentText(intent, await shapeOf(pool), {
+      rowLogged,
+      again: tries > 1,
+    });
+    try {
+      const how = { deadlineMs: INTENT_DEADLINE_MS, logged: rowLogged };
+      const facts = read(await pool.run(statements, how));
+      if (facts !== null) return facts;
+      shapes.delete(pool);
+      if (tries === TRIES_MAX) throw new Error('the server keeps changing its version');
+    } catch (error) {
+      shapes.delete(pool);
+      if (tries === TRIES_MAX) throw error;
+      await beforeNextTry(pool, error);
+    }
   }
-}
-
-function unavailable(cause: string): never {
-  throw new UndropError('UNDROP_LEDGER_UNAVAILABLE', { server: 'the server', cause });
 }
 
 interface DropOutcome {
@@ -167,50 +148,26 @@ interface DropOutcome {
     /** Why it wasn't relocated; default null. */
     readonly failure?: Failure | null;
   }[];
-  /** Intents whose RENAME did not happen. */
-  readonly forgotten: readonly string[];
-  readonly sqlLogBin?: boolean;
 }
 
 /**
  * After the answer: state HOLD, the definition, the restore script. May run twice. An intent whose
  * table is announced to be restored stays: who settles it looks where the table is.
  */
-export async function recordOutcome(pool: ServicePool, outcome: DropOutcome): Promise<void> {
-  const { tables, forgotten } = outcome;
-  const ids = tables.map(({ id }) => id);
-  const rows = new Map<string, Rows[number]>();
-  if (ids.length > 0) {
-    const [found = []] = await pool.run(
-      sql`SELECT ${note('outcome')} id, schema_name, table_name, dropped_at, sql_log_bin, row_logged,
-            detached
-          FROM ${LEDGER} WHERE id IN (${list(ids)})`,
-    );
-    for (const row of found) rows.set(textOf(row, 'id'), row);
-  }
+export async function recordOutcome(pool: ServicePool, { tables }: DropOutcome): Promise<void> {
+  if (tables.length === 0) return;
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('outcome')} id, schema_name, table_name, dropped_at, sql_log_bin, row_logged,
+          detached
+        FROM ${LEDGER} WHERE id IN (${valueList(tables.map(({ id }) => id))})`,
+  );
   for (const table of tables) {
-    const row = rows.get(table.id);
+    const row = rows.find((one) => textOf(one, 'id') === table.id);
     if (row === undefined) continue;
     const definition = await readDefinition(pool, table, textOf(row, 'table_name'));
-    await pool.run(outcomeUpdate(unlessBound(table, definition), row, definition), {
-      logged: numberOf(row, 'row_logged') === 1,
-    });
+    const logged = numberOf(row, 'row_logged') === 1;
+    await pool.run(outcomeUpdate(table, row, definition), { logged });
   }
-  const { sqlLogBin = true } = outcome;
-  await forgetIntents(pool, forgotten, { sqlLogBin });
-}
-
-/**
- * A foreign key that was made between the drop's look and its RENAME went into the recycle schema
- * with the table. Then that is a debt.
- */
-function unlessBound(
-  table: DropOutcome['tables'][number],
-  definition: string | null,
-): DropOutcome['tables'][number] {
-  const hasKeys = definition?.split('\n').some(isForeignKeyLine) === true;
-  if (!hasKeys || !isRecycleSchema(table.holdSchema)) return table;
-  return { ...table, relocated: false, failure: BOUND };
 }
 
 const BOUND: Failure = { todo: 'detach', text: 'it has foreign keys still' };
@@ -221,8 +178,13 @@ function outcomeUpdate(
   row: Rows[number],
   definition: string | null,
 ): SQLQuery {
-  const { id, holdSchema, holdName, relocated, failure = null } = table;
+  const { id, holdSchema, holdName } = table;
+  // A foreign key that was made between the drop's look and its RENAME went into the recycle schema
+  // with the table.
+  const isBound = isRecycleSchema(holdSchema) && FOREIGN_KEY_LINE.test(definition ?? '');
+  const failure = isBound ? BOUND : (table.failure ?? null);
   const due = parseHoldName(holdName)?.due.toISOString().slice(0, 19).replace('T', ' ') ?? null;
+  const detached = textOrNullOf(row, 'detached');
   const script = restoreScript({
     id,
     holdSchema,
@@ -231,11 +193,12 @@ function outcomeUpdate(
     table: textOf(row, 'table_name'),
     droppedAt: dateOf(row, 'dropped_at'),
     sqlLogBin: numberOf(row, 'sql_log_bin') === 1,
-    detached: withoutKept(parseDetached(textOrNullOf(row, 'detached')), definition),
+    detached: detached === null ? null : withoutKept(parseDetached(detached), definition),
   });
   return sql`UPDATE ${note('outcome', id)} ${LEDGER}
     SET state_since = IF(state = 'intent', UTC_TIMESTAMP(), state_since), state = 'HOLD',
-      hold_schema = ${holdSchema}, hold_name = ${holdName}, relocated = ${relocated},
+      hold_schema = ${holdSchema}, hold_name = ${holdName},
+      relocated = ${table.relocated && !isBound},
       hold_until = COALESCE(${due}, hold_until),
       ${assignFailure(failure)},
       definition = IF(detached IS NULL, COALESCE(${definition}, definition),
@@ -256,18 +219,12 @@ async function readDefinition(
   held: { readonly id: string; readonly holdSchema: string; readonly holdName: string },
   table: string,
 ): Promise<string | null> {
-  try {
-    const [rows = []] = await pool.run(
-      sql`SHOW CREATE TABLE ${note('define', held.id)} ${ident(held.holdSchema, held.holdName)}`,
-    );
-    const [row] = rows;
-    return row === undefined
-      ? null
-      : ownDefinition(textOf(row, 'Create Table'), held.holdName, table);
-  } catch (error) {
-    if (isServerError(error)) return null;
-    throw error;
-  }
+  const { id, holdSchema, holdName } = held;
+  const shown = pool.run(
+    sql`SHOW CREATE TABLE ${note('define', id)} ${ident(holdSchema, holdName)}`,
+  );
+  const [[row] = []] = await unlessRefused(shown, []);
+  return row === undefined ? null : ownDefinition(textOf(row, 'Create Table'), holdName, table);
 }
 
 /**
@@ -297,7 +254,7 @@ async function deleteIntents(
 ): Promise<number> {
   const [rows] = await pool.run(
     sql`DELETE ${note('forget')} FROM ${LEDGER}
-        WHERE state = 'intent' AND row_logged = ${rowLogged} AND id IN (${list(ids)})${which}`,
+        WHERE state = 'intent' AND row_logged = ${rowLogged} AND id IN (${valueList(ids)})${which}`,
     { logged: rowLogged },
   );
   return rows?.affectedRows ?? 0;
@@ -344,11 +301,4 @@ export async function recordState(pool: ServicePool, change: StateChange): Promi
 function assignFailure(failure: Failure | null): SQLQuery {
   const text = failure?.text.slice(0, 1_024) ?? null;
   return sql`todo = ${failure?.todo ?? null}, failure = ${text}`;
-}
-
-function list(values: readonly string[]): SQLQuery {
-  return sql.join(
-    values.map((value) => sql`${value}`),
-    ', ',
-  );
 }

@@ -5,25 +5,14 @@
  * one table is logged and tried again later; it never stops the others.
  */
 import { assertNever } from '../assert.js';
-import { isServerError } from '../service/pool/pools.js';
+import { isServerError, unlessRefused } from '../service/pool/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';
 import { type Collectable, logFields } from './collectable.js';
 import { nextStep, type TableFacts } from './next-step.js';
 import { isEmpty, Purger } from './purge.js';
 import { removeTable } from './remove.js';
 import { type CachedPages, readCachedPages, readTableFacts } from './table-facts.js';
-import { type ActionContext, moveTable } from './transition.js';
-
-export type Outcome =
-  /** Moved on, removed, or found gone. */
-  | { readonly kind: 'progress' }
-  /** Its rows are to be removed. */
-  | { readonly kind: 'purge'; readonly table: Collectable }
-  | { readonly kind: 'wait'; readonly until: Date }
-  /** It can't go on until somebody changes something, or the server does. */
-  | { readonly kind: 'left'; readonly because: string };
-
-const PROGRESS: Outcome = { kind: 'progress' };
+import { type ActionContext, moveTable, type Outcome, PROGRESS } from './transition.js';
 
 export class Actions {
   readonly #options: ActionContext;
@@ -41,16 +30,15 @@ export class Actions {
   }
 
   /** Takes one table as far as it goes at once. `now`: the server's UTC clock. */
-  async advance(table: Collectable, server: ServerFacts, now: () => Date): Promise<Outcome> {
-    return this.#tolerant(table, () => this.#advance(table, server, now));
+  advance(table: Collectable, server: ServerFacts, now: () => Date): Promise<Outcome> {
+    return tolerant(this.#advance(table, server, now));
   }
 
   /** Removes rows of a table in PURGE until `untilMs` of the monotonic clock. */
   async purge(table: Collectable, untilMs: number): Promise<Outcome> {
-    return this.#tolerant(table, async () => {
-      const because = await this.#purger.work(table, untilMs);
-      return because === null ? PROGRESS : { kind: 'left', because };
-    });
+    const outcome = await tolerant(this.#purger.work(table, untilMs));
+    if (outcome.kind === 'left') this.#purger.forget();
+    return outcome;
   }
 
   async #advance(first: Collectable, server: ServerFacts, now: () => Date): Promise<Outcome> {
@@ -105,30 +93,18 @@ export class Actions {
     const mayPurge = table.state === 'PURGE' && facts.purgeable && facts.obstacles.length === 0;
     const empty = mayPurge && !this.#purger.isWalking(table) && (await isEmpty(connection, table));
     if (table.state !== 'EVAC') return { ...facts, empty, cachedPages: null };
-    this.#cachedPages ??= await this.#readCachedPages(server);
+    // If the account may not read them, an EVAC lasts its time.
+    this.#cachedPages ??= await unlessRefused(readCachedPages(connection, server), new Map());
     const cachedPages = this.#cachedPages.get(`${table.schema}/${table.name}`.toLowerCase());
     return { ...facts, empty, cachedPages: cachedPages ?? null };
   }
+}
 
-  /** If the account may not read them, an EVAC lasts its time. */
-  async #readCachedPages(server: ServerFacts): Promise<CachedPages> {
-    const { connection, log } = this.#options;
-    try {
-      return await readCachedPages(connection, server);
-    } catch (error) {
-      if (!isServerError(error)) throw error;
-      log.debug({ event: 'collector', err: error }, 'cached pages could not be read');
-      return new Map();
-    }
-  }
-
-  async #tolerant(table: Collectable, action: () => Promise<Outcome>): Promise<Outcome> {
-    try {
-      return await action();
-    } catch (error) {
-      if (!isServerError(error)) throw error;
-      this.#purger.forget(table);
-      return { kind: 'left', because: `${error.errno} ${error.sqlMessage}` };
-    }
+async function tolerant(action: Promise<Outcome>): Promise<Outcome> {
+  try {
+    return await action;
+  } catch (error) {
+    if (!isServerError(error)) throw error;
+    return { kind: 'left', because: `${error.errno} ${error.sqlMessage}` };
   }
 }

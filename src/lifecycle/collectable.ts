@@ -3,19 +3,16 @@
  *
  * Invariant: it takes only names of the strict pattern; in undrop's schemas by the name alone,
  * elsewhere only with a live ledger row of that id that knows the table in that schema. A user's
- * table is never mistaken for a held one. Nothing is taken of a statement that has not ended: its
- * tables may be put back.
+ * table is never mistaken for a held one. The tables of a statement that has not ended are left,
+ * because they may be put back.
  */
 import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
-import { findRows, type LedgerCursor, nextPage } from '../ledger/read.js';
+import { findRows } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
-import { LEDGER } from '../ledger/tables.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
 import { intentsWithLiveSession } from '../recovery/live-owners.js';
 import { type HoldTable, listHoldTables, listRecycledHoldTables } from '../service/hold-tables.js';
 import { type ServiceConnection, type ServicePool, unlessRefused } from '../service/pool/pools.js';
-import { numberOf, textOf } from '../service/row.js';
-import { note, sql } from '../service/sql.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 
 /** A table that the lifecycle has in its hands. */
@@ -28,9 +25,6 @@ export interface Collectable extends HoldTable {
 export function logFields({ id, schema, name }: Collectable): object {
   return { id, schema, name };
 }
-
-/** Rows read at once. */
-const ELSEWHERE_MAX = 10_000;
 
 /**
  * Everything collectable, oldest first: by due time, then by id, which has the time of the drop.
@@ -74,38 +68,16 @@ async function readAwaited(
 
 /** Tables that could not be moved into the recycle schema and are held in their own. */
 async function listElsewhere(connection: ServiceConnection): Promise<readonly Collectable[]> {
-  const rows = await unlessRefused(readElsewhere(connection), [], ...ABSENT_TABLE);
-  if (rows.length === 0) return [];
+  const ledger = findRows(connection, { by: 'elsewhere' }, { texts: false });
+  const rows = await unlessRefused(ledger, [], ...ABSENT_TABLE);
   const byId = new Map(rows.map((row) => [row.id, row]));
-  const found = await listHoldTables(connection, [...new Set(rows.map(({ schema }) => schema))]);
+  const schemas = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
+  const own = [...new Set(schemas)].filter((schema) => !isRecycleSchema(schema));
+  const found = await listHoldTables(connection, own);
   return found.flatMap((table) => {
     const row = byId.get(table.id);
-    return row?.schema === table.schema ? [{ ...table, logged: row.logged }] : [];
+    return row?.holdSchema === table.schema ? [{ ...table, logged: row.sqlLogBin }] : [];
   });
-}
-
-type HeldElsewhere = Pick<Collectable, 'id' | 'schema' | 'logged'>;
-
-/** In every state, not in HOLD only: what is collected in its own schema stays there to the end. */
-async function readElsewhere(connection: ServiceConnection): Promise<readonly HeldElsewhere[]> {
-  const found: HeldElsewhere[] = [];
-  const cursor: LedgerCursor = { after: '' };
-  for (let isMore = true; isMore; ) {
-    const [rows = []] = await connection.run(
-      sql`SELECT ${note('look')} id, hold_schema, sql_log_bin FROM ${LEDGER}
-        WHERE state IN ('HOLD', 'PURGE', 'EVAC', 'DROP') AND relocated = 0
-        AND hold_schema IS NOT NULL AND id > ${cursor.after}
-        ORDER BY id LIMIT ${ELSEWHERE_MAX}`,
-    );
-    const page = rows.map((row) => ({
-      id: textOf(row, 'id'),
-      schema: textOf(row, 'hold_schema'),
-      logged: numberOf(row, 'sql_log_bin') === 1,
-    }));
-    found.push(...page.filter(({ schema }) => !isRecycleSchema(schema)));
-    isMore = nextPage(cursor, page, ELSEWHERE_MAX);
-  }
-  return found;
 }
 
 /** Whether this row is live and says that `table` is held in that schema. */

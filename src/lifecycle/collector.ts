@@ -32,7 +32,7 @@ export interface CollectorOptions {
 
 export interface Collector {
   /** Something was dropped: the next round comes soon. Cheap; may be called for every drop. */
-  wake(because: string): void;
+  wake(): void;
   /**
    * Ends at the next pause (a statement under way is finished), and frees the lock. Twice is fine.
    */
@@ -55,10 +55,10 @@ export function startCollector(options: CollectorOptions): Collector {
     new Rounds({ ...options, lastSeen, monotonicMs, lease, wakeup, signal }).run(),
   );
   return {
-    wake: (because) => wakeup.wake(because),
+    wake: () => wakeup.wake(),
     stop: async () => {
       stopping.abort();
-      wakeup.wake('stop');
+      wakeup.wake();
       await running;
     },
   };

@@ -126,12 +126,6 @@ export interface RemovalFacts {
   readonly adaptiveHashIndex: boolean;
 }
 
-/** The states that this server needs; whether they happen is also up to the lifecycle. */
-interface RemovalWay {
-  readonly purge: boolean;
-  readonly evac: boolean;
-}
-
 const CHEAP_DROP_SINCE = { mysql: 80023, mariadb: 100600 } as const;
 
 /**
@@ -140,7 +134,10 @@ const CHEAP_DROP_SINCE = { mysql: 80023, mariadb: 100600 } as const;
  * servers drop at once, but where the adaptive hash index is on they still stall while they clear
  * it (MySQL bug 113312), so there EVAC stays, without a purge.
  */
-export function removalWay(facts: RemovalFacts, fastDrop: FastDrop): RemovalWay {
+export function removalWay(
+  facts: RemovalFacts,
+  fastDrop: LifecycleSettings['fastDrop'],
+): Omit<Way, 'hold'> {
   switch (fastDrop) {
     case 'always':
       return { purge: false, evac: false };
@@ -154,15 +151,6 @@ export function removalWay(facts: RemovalFacts, fastDrop: FastDrop): RemovalWay 
       return assertNever(fastDrop);
   }
 }
-
-/** `auto` follows `removalWay`, the others force it. */
-type FastDrop = 'auto' | 'always' | 'never';
-
-/**
- * `auto` and `on` collect if the server is writable, one proxy at a time; `auto` not where it
- * replicates from another, which may collect, too. `off` never.
- */
-type Collect = 'auto' | 'on' | 'off';
 
 /** What operators can set of the lifecycle, as the collector takes it. */
 export interface LifecycleSettings {
@@ -180,10 +168,15 @@ export interface LifecycleSettings {
   readonly purgeChunkRows: number;
   /** Whether the removal of rows is written to the binary log. */
   readonly purgeBinlog: boolean;
-  readonly collect: Collect;
+  /**
+   * `auto` and `on` collect if the server is writable, one proxy at a time; `auto` not if it
+   * replicates from another, which may collect, too. `off` never.
+   */
+  readonly collect: 'auto' | 'on' | 'off';
   /** How long a collector waits that may be looking at a restored backup; 0: not at all. */
   readonly graceMs: number;
-  readonly fastDrop: FastDrop;
+  /** `auto` follows `removalWay`, the others force it. */
+  readonly fastDrop: 'auto' | 'always' | 'never';
   /** How long ledger rows are kept after the end of their table. */
   readonly ledgerKeepMs: number;
 }

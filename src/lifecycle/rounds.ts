@@ -13,13 +13,14 @@ import { findOrphans } from '../recovery/live-owners.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
-import { Actions, type Outcome } from './actions.js';
+import { Actions } from './actions.js';
 import { type Collectable, listCollectable, logFields } from './collectable.js';
 import type { CollectorOptions } from './collector.js';
 import { GraceKeeper } from './leader/grace.js';
-import type { Lease } from './leader/leader.js';
+import { IDLE_MS_MAX, type Lease } from './leader/leader.js';
 import { nextStep } from './next-step.js';
 import { pruneLedger } from './prune.js';
+import type { Outcome } from './transition.js';
 
 /** How long a round may take before facts and names are read again. */
 const SLICE_MS = 5_000;
@@ -41,13 +42,12 @@ const LONG_OPEN =
   'under way for long: somebody keeps a drop waiting, or another server began it that this one ' +
   'replicates from; where that is gone for good, STOP REPLICA here lets it be settled';
 /**
- * What recovery had to leave is tried again after OPEN_RETRY_MS, and then every OPEN_RETRY_MS_MAX,
- * because a live table's foreign key may be waiting for it.
+ * How soon recovery tries again what it had to leave, because a live table's foreign key may be
+ * waiting for it.
  */
 const OPEN_RETRY_MS = 5_000;
-const OPEN_RETRY_MS_MAX = 10_000;
 /** How often the collector checks whether a session died amid a drop. */
-const ORPHANS_EVERY_MS = 5_000;
+const ORPHANS_EVERY_MS = IDLE_MS_MAX;
 
 interface RoundsOptions extends Required<Omit<CollectorOptions, 'pool'>> {
   readonly lease: Lease;
@@ -66,7 +66,6 @@ export class Rounds {
   #fullAtMs = Number.NEGATIVE_INFINITY;
   /** How long the last round took before anything was done. */
   #readingMs = 0;
-  #openRetryMs = OPEN_RETRY_MS;
   /** Ids that recovery has left because they are under way: since when, and which for long. */
   #open: ReadonlyMap<string, number> = new Map();
   #longOpen: ReadonlySet<string> = new Set();
@@ -101,7 +100,7 @@ export class Rounds {
     const { lease, wakeup, monotonicMs } = this.#options;
     const untilMs = monotonicMs() + delayMs;
     for (let leftMs = delayMs; leftMs > 0; leftMs = untilMs - monotonicMs()) {
-      await lease.idle(Math.min(leftMs, ORPHANS_EVERY_MS), wakeup.signal);
+      await lease.idle(leftMs, wakeup.signal);
       if (wakeup.signal.aborted || (await this.#areNewOrphans())) return;
     }
   }
@@ -129,10 +128,7 @@ export class Rounds {
   async #round(): Promise<number> {
     const { settings, monotonicMs, clock, wakeup } = this.#options;
     const beganMs = monotonicMs();
-    if (wakeup.take() !== null) {
-      this.#fullAtMs = beganMs;
-      this.#openRetryMs = OPEN_RETRY_MS;
-    }
+    if (wakeup.take()) this.#fullAtMs = beganMs;
     // A newer proxy may have begun: it is the one to collect, once this one lets go of the lock.
     await assertLedgerKnown(this.#connection);
     const server = await readServerFacts(this.#connection);
@@ -173,11 +169,10 @@ export class Rounds {
     try {
       const how = { proxyId, activeIds, log };
       const { debtsLeft, untouched } = await reconcile(this.#connection, how);
-      this.#retrySoon(nowMs, debtsLeft.length > 0 || this.#areYoung(untouched, nowMs));
+      if (debtsLeft.length > 0 || this.#areYoung(untouched, nowMs)) this.#retrySoon(nowMs);
     } catch (error) {
       log.warn({ event: 'collector', err: error }, 'recovery failed');
-      this.#retrySoon(nowMs, true);
-      if (isServerError(error, ...ABSENT_TABLE)) await this.#makeLedger();
+      this.#retrySoon(nowMs);
     }
   }
 
@@ -209,9 +204,8 @@ export class Rounds {
    * A deferred relocation, an intent whose session is still there, an outcome that could not be
    * written: each is mostly over in a moment.
    */
-  #retrySoon(nowMs: number, isOpen: boolean): void {
-    if (isOpen) this.#fullAtMs = Math.min(this.#fullAtMs, nowMs + this.#openRetryMs);
-    this.#openRetryMs = isOpen ? OPEN_RETRY_MS_MAX : OPEN_RETRY_MS;
+  #retrySoon(nowMs: number): void {
+    this.#fullAtMs = Math.min(this.#fullAtMs, nowMs + OPEN_RETRY_MS);
   }
 
   /**
@@ -299,11 +293,9 @@ export class Rounds {
 /** A bell for the collector: any number of rings until the next round are one. */
 export class Wakeup {
   #controller = new AbortController();
-  #because: string | null = null;
 
-  /** Rings. `because` goes to the log. */
-  wake(because: string): void {
-    this.#because = because;
+  /** Rings. */
+  wake(): void {
     this.#controller.abort();
   }
 
@@ -312,14 +304,11 @@ export class Wakeup {
     return this.#controller.signal;
   }
 
-  /** Why it rang since the last `take`, or null. */
-  take(): string | null {
-    const because = this.#because;
-    if (because !== null) {
-      this.#because = null;
-      this.#controller = new AbortController();
-    }
-    return because;
+  /** Whether it rang since the last `take`. */
+  take(): boolean {
+    if (!this.#controller.signal.aborted) return false;
+    this.#controller = new AbortController();
+    return true;
   }
 }
 

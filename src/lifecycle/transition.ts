@@ -5,7 +5,6 @@
  * Invariant: if a table is not under the expected name any more, somebody else restored it or
  * moved it on; then nothing happens.
  */
-
 import type { Clock } from '../clock.js';
 import type { LedgerState } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
@@ -30,6 +29,18 @@ export interface ActionContext {
   /** If it is aborted, the work ends at the next pause. */
   readonly signal: AbortSignal;
 }
+
+/** How far a table has come. */
+export type Outcome =
+  /** Moved on, removed, or found gone; or some of its rows are deleted. */
+  | { readonly kind: 'progress' }
+  /** Its rows are to be removed. */
+  | { readonly kind: 'purge'; readonly table: Collectable }
+  | { readonly kind: 'wait'; readonly until: Date }
+  /** It can't go on until somebody changes something, or the server does. */
+  | { readonly kind: 'left'; readonly because: string };
+
+export const PROGRESS: Outcome = { kind: 'progress' };
 
 /** Its name before the drop: undefined if the ledger doesn't tell. */
 type MovedTable = Collectable & { readonly origin: string | undefined };

@@ -26,24 +26,6 @@ export function partitionTable(table: string, partition: string): string {
   return [...prefix, ...suffix].join('').trimEnd();
 }
 
-/** Parents of one statement that can be asked for. */
-export const FK_ERROR_TABLES_MAX = 8;
-
-/** Refers to all of them. */
-export const FK_ERROR_CHILD = 'guard_child';
-
-export function fkErrorTableName(index: number): string {
-  return `guard_${index + 1}`;
-}
-
-/** MySQL before 8 says more of a parent than an error. */
-export function hasFkErrorTables(server: {
-  readonly flavour: 'mysql' | 'mariadb';
-  readonly versionId: number;
-}): boolean {
-  return server.flavour === 'mysql' && server.versionId < 80_000;
-}
-
 /** The comment of the table that a DROP DATABASE waits for (drop-database/barrier.ts). */
 export const BARRIER_TABLE_COMMENT = 'undrop: a DROP DATABASE is under way';
 

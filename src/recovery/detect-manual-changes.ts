@@ -98,7 +98,7 @@ async function follow(pool: ServicePool, row: LedgerRow, table: HoldTable): Prom
     const place = { holdSchema: table.schema, holdName: table.name };
     const why = row.failure === null || isRelocated ? {} : { failure: row.failure };
     const outcome = { id: row.id, ...place, relocated: isRelocated || row.relocated, ...why };
-    await recordOutcome(pool, { tables: [outcome], forgotten: [] });
+    await recordOutcome(pool, { tables: [outcome] });
     return;
   }
   await recordState(pool, {

@@ -228,7 +228,7 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
     const [failure = null] = await detach(pool, [there], { logged: sqlLogBin });
     const at = { ...outcome, holdSchema: held.schema, relocated: failure === null };
     const table = failure === null ? at : { ...at, failure };
-    await recordOutcome(pool, { tables: [table], forgotten: [] });
+    await recordOutcome(pool, { tables: [table] });
     return true;
   }
   const stays = await whyItStays(pool, held);
@@ -246,6 +246,6 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
           relocated: false,
           failure: relocation?.failure ?? NOT_TRIED,
         };
-  await recordOutcome(pool, { tables: [table], forgotten: [] });
+  await recordOutcome(pool, { tables: [table] });
   return true;
 }

@@ -29,6 +29,16 @@ export function ident(...names: readonly string[]): SQLQuery {
   return sql.__dangerous__rawValue(names.map(quoteIdentifier).join('.'));
 }
 
+/** For `IN (…)`; a list may not be empty, so NULL stands for no values. */
+export function valueList(values: readonly (string | number)[]): SQLQuery {
+  return values.length === 0
+    ? sql`NULL`
+    : sql.join(
+        values.map((value) => sql`${value}`),
+        ', ',
+      );
+}
+
 /** `serverIdentitySql` as a query of ours. */
 export function serverIdentity(server: Parameters<typeof serverIdentitySql>[0]): SQLQuery {
   return sql.__dangerous__rawValue(serverIdentitySql(server));

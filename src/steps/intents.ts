@@ -172,7 +172,7 @@ export class Intents {
   async #write(held: readonly HeldTable[]): Promise<void> {
     const ids = this.#request.ids.filter((id) => !held.some((table) => table.id === id));
     if (held.length > 0) {
-      await recordOutcome(this.#options.pool, { tables: held, forgotten: [] });
+      await recordOutcome(this.#options.pool, { tables: held });
     }
     await this.#forget(ids);
     await this.#settleTargets((id) => held.some((table) => table.id === id));

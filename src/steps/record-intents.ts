@@ -3,7 +3,7 @@
  * the service sees of its tables, and what rules and hints make of each.
  */
 import { UndropError } from '../errors.js';
-import { statementTextOf } from '../ledger/entry.js';
+import { STATEMENT_CHARACTERS_MAX } from '../ledger/entry.js';
 import { type IntentFacts, recordIntent } from '../ledger/write.js';
 import type { Ruling } from '../policy/decide.js';
 import type { Rule } from '../policy/rules.js';
@@ -80,6 +80,11 @@ export async function recordDrop(
     const details = { tables: sentenceStart(request), cause: rootCause(error) };
     return notRecorded(new UndropError('UNDROP_NOT_RECORDED', details, error));
   }
+}
+
+/** As much of a statement as an intent has of it; a character is four bytes at most. */
+export function statementTextOf(text: Uint8Array): string {
+  return Buffer.from(text.subarray(0, 4 * STATEMENT_CHARACTERS_MAX)).toString();
 }
 
 function notRecorded(intentError: UndropError): RecordedIntent {

@@ -1,7 +1,6 @@
 /**
  * Texts and JSON of held tables and of restores, as `undrop list` and `undrop restore` print them.
- * Pure. A text fits the width of the terminal and has no control characters: a name is whatever a
- * user made of it.
+ * Pure. A text has no control characters: a name is whatever a user made of it.
  */
 import { isGhostId, isPinned } from '../names/hold-name.js';
 import type { HeldTable, TableName } from './list.js';
@@ -9,8 +8,6 @@ import type { RestoreReport } from './run-restore.js';
 
 const ID_DIGITS_MIN = 13;
 const GAP = '  ';
-/** What may be cut on a narrow terminal, and how far. */
-const CUT_TO = { TABLE: 16, BY: 10 } as const;
 
 interface Column {
   readonly title: string;
@@ -18,8 +15,8 @@ interface Column {
   readonly cells: readonly string[];
 }
 
-/** An aligned table that fits into `width` columns if it can; `null`: as wide as it is. */
-export function formatHeldList(rows: readonly HeldTable[], width: number | null): string {
+/** An aligned table, and what is to be said of single ones. */
+export function formatHeldList(rows: readonly HeldTable[]): string {
   if (rows.length === 0) return 'No table is held.\n';
   const digits = uniqueDigits(rows.map(({ id }) => id));
   const columns: readonly Column[] = [
@@ -37,7 +34,7 @@ export function formatHeldList(rows: readonly HeldTable[], width: number | null)
     },
   ];
   const notes = [...rows.flatMap(formatUnseen), ...rows.flatMap(formatTorn)];
-  return [layOut(columns, width), ...notes].join('');
+  return [layOut(columns), ...notes].join('');
 }
 
 function formatUnseen(row: HeldTable): readonly string[] {
@@ -60,23 +57,13 @@ export const HOW_TO_MEND =
 
 /** What was done, in one or a few lines. */
 export function formatRestoreReport(report: RestoreReport): string {
-  const { origin, restoredAs, droppedAt, user, rowEstimate, others } = report;
-  const dropped = [
-    ...(droppedAt === null ? [] : [formatTime(droppedAt)]),
-    ...(user === null ? [] : [`by ${printable(user)}`]),
-  ];
-  const details = [
-    ...(dropped.length === 0 ? [] : [`dropped ${dropped.join(' ')}`]),
-    ...(rowEstimate === null
-      ? []
-      : [`about ${formatCount(rowEstimate)} ${rowEstimate === 1 ? 'row' : 'rows'}`]),
-    ...(rowEstimate === null && origin !== null ? ['rows not counted'] : []),
-  ];
+  const { origin, restoredAs, others } = report;
   const what = origin === null ? report.id : formatName(origin);
   const isSameName = origin?.schema === restoredAs.schema && origin.table === restoredAs.table;
   const as = isSameName ? '' : ` as ${formatName(restoredAs)}`;
+  const done = report.wasBack ? 'Finished what was begun: restored' : 'Restored';
   const lines = [
-    `${report.wasBack ? 'Finished what was begun: restored' : 'Restored'} ${what}${as}${details.length === 0 ? '' : ` (${details.join(', ')})`}.`,
+    `${done} ${what}${as}${formatDetails(report)}.`,
     ...(report.recorded !== false ? [] : ['The ledger could not be told; recovery will notice.']),
     ...report.checks.flatMap((check) => formatPart('CHECK', check)),
     ...report.foreignKeys.flatMap(formatForeignKey),
@@ -89,6 +76,19 @@ export function formatRestoreReport(report: RestoreReport): string {
     ),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** When and by whom it was dropped, and how many rows it has, in parentheses. */
+function formatDetails({ origin, droppedAt, user, rowEstimate }: RestoreReport): string {
+  const details: string[] = [];
+  if (droppedAt !== null) {
+    const by = user === null ? '' : ` by ${printable(user)}`;
+    details.push(`dropped ${formatTime(droppedAt)}${by}`);
+  }
+  const rows = rowEstimate === 1 ? 'row' : 'rows';
+  if (rowEstimate !== null) details.push(`about ${formatCount(rowEstimate)} ${rows}`);
+  else if (origin !== null) details.push('rows not counted');
+  return details.length === 0 ? '' : ` (${details.join(', ')})`;
 }
 
 function formatProblem(what: string, problem: string | null): readonly string[] {
@@ -156,33 +156,23 @@ export function restoreReportJson(report: RestoreReport): object {
   };
 }
 
-function layOut(columns: readonly Column[], width: number | null): string {
-  const widths = columns.map(({ title, cells }) =>
-    Math.max(displayWidth(title), ...cells.map(displayWidth)),
-  );
-  const total = widths.reduce((sum, one) => sum + one + GAP.length, -GAP.length);
-  let over = width === null ? 0 : Math.max(0, total - width);
-  columns.forEach(({ title }, index) => {
-    const least = title === 'TABLE' || title === 'BY' ? CUT_TO[title] : Number.POSITIVE_INFINITY;
-    const saved = Math.min(over, Math.max(0, (widths[index] ?? 0) - least));
-    widths[index] = (widths[index] ?? 0) - saved;
-    over -= saved;
+function layOut(columns: readonly Column[]): string {
+  const aligned = columns.map(({ title, cells, right }) => {
+    const all = [title, ...cells];
+    const width = Math.max(...all.map(displayWidth));
+    return all.map((cell) => {
+      const blanks = ' '.repeat(width - displayWidth(cell));
+      return right === true ? blanks + cell : cell + blanks;
+    });
   });
-  const line = (texts: readonly string[]) =>
-    texts
-      .map((text, index) => align(text, widths[index] ?? 0, columns[index]?.right === true))
+  const [first = []] = aligned;
+  const lines = first.map((_, at) =>
+    aligned
+      .map((cells) => cells[at])
       .join(GAP)
-      .trimEnd();
-  const lines = (columns[0]?.cells ?? []).map((_, row) =>
-    line(columns.map(({ cells }) => cells[row] ?? '')),
+      .trimEnd(),
   );
-  return `${[line(columns.map(({ title }) => title)), ...lines].join('\n')}\n`;
-}
-
-function align(text: string, width: number, right: boolean): string {
-  const shown = cut(text, width);
-  const blanks = ' '.repeat(width - displayWidth(shown));
-  return right ? blanks + shown : shown + blanks;
+  return `${lines.join('\n')}\n`;
 }
 
 /** As many digits as tell all ids apart, so that what is shown can be typed. */
@@ -239,26 +229,11 @@ function printable(text: string): string {
   return text.replaceAll(/\p{C}/gu, '?');
 }
 
-/** In columns. */
+/** In columns of a terminal. */
 function displayWidth(text: string): number {
   let width = 0;
-  for (const character of text) width += widthOf(character);
-  return width;
-}
-
-/** At most `width` columns; what is cut ends in `…`. */
-export function cut(text: string, width: number): string {
-  if (displayWidth(text) <= width) return text;
-  let kept = '';
-  let left = width - 1;
   for (const character of text) {
-    left -= widthOf(character);
-    if (left < 0) break;
-    kept += character;
+    width += WIDE.test(character) || (character.codePointAt(0) ?? 0) >= 0x1f300 ? 2 : 1;
   }
-  return `${kept}…`;
-}
-
-function widthOf(character: string): number {
-  return WIDE.test(character) || (character.codePointAt(0) ?? 0) >= 0x1f300 ? 2 : 1;
+  return width;
 }

@@ -6,7 +6,6 @@
  * Invariant: the names on the server say which tables are held and in which state; the ledger only
  * adds to that.
  */
-
 import { isCertainlyAbsent } from '../held/locate.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
@@ -57,24 +56,10 @@ export interface HeldTable {
 
 /** All of them, newest first. */
 export async function listAll(connection: ServiceConnection): Promise<readonly HeldTable[]> {
-  const rows = await liveRows(connection);
-  const tables = await listOf(connection, rows);
-  const unseen = await findUnseen(connection, rows, tables);
-  const torn = findTorn(rows, tables);
-  return [...tables, ...unseen, ...torn].sort(newestFirst);
-}
-
-/** The tables that this account sees, newest first. */
-export async function listHeld(connection: ServiceConnection): Promise<readonly HeldTable[]> {
-  return listOf(connection, await liveRows(connection));
-}
-
-async function listOf(
-  connection: ServiceConnection,
-  live: readonly LedgerRow[],
-): Promise<readonly HeldTable[]> {
+  const ledger = findRows(connection, { by: 'live' }, { texts: false });
+  const live = await unlessRefused(ledger, [], ...ABSENT_TABLE);
   const rows = new Map(live.map((row) => [row.id, row]));
-  const elsewhere = new Set([...rows.values()].map(heldIn).filter(isElsewhere));
+  const elsewhere = new Set(live.map(heldIn).filter(isElsewhere));
   // In this order, because what is relocated meanwhile would be seen in neither otherwise.
   const away = await listHoldTables(connection, [...elsewhere]);
   const recycled = await listRecycledHoldTables(connection);
@@ -83,22 +68,24 @@ async function listOf(
   const known = away.filter(
     ({ id, schema }) => heldIn(rows.get(id)) === schema && !inRecycleSchema.has(id),
   );
-  return [...users, ...known].map((table) => describe(table, rows.get(table.id))).sort(newestFirst);
+  const tables = [...users, ...known].map((table) => describe(table, rows.get(table.id)));
+  const seen = new Set(tables.map(({ id }) => id));
+  const others = live.filter(({ id }) => !seen.has(id));
+  const unseen = await findUnseen(connection, others);
+  return [...tables, ...unseen, ...findTorn(others)].sort(newestFirst);
 }
 
 /** Tables held in their own schema, on which this account has no right. Asks once for a schema. */
 async function findUnseen(
   connection: ServiceConnection,
   rows: readonly LedgerRow[],
-  seen: readonly HeldTable[],
 ): Promise<readonly HeldTable[]> {
-  const ids = new Set(seen.map(({ id }) => id));
   const absent = new Map<string, boolean>();
   const found: HeldTable[] = [];
   for (const row of rows) {
-    const { id, holdSchema: schema, holdName: name } = row;
+    const { holdSchema: schema, holdName: name } = row;
     const held = name === null ? null : parseHoldName(name);
-    if (ids.has(id) || !isElsewhere(schema) || name === null || held === null) continue;
+    if (!isElsewhere(schema) || name === null || held === null) continue;
     // Only a server that would show the table to this account says that it is absent.
     const isAbsent =
       absent.get(schema) ??
@@ -111,18 +98,13 @@ async function findUnseen(
 }
 
 /** Tables that recovery has found torn. */
-function findTorn(rows: readonly LedgerRow[], seen: readonly HeldTable[]): readonly HeldTable[] {
-  const ids = new Set(seen.map(({ id }) => id));
-  const torn = rows.filter(({ id, failure }) => failure?.todo === 'torn' && !ids.has(id));
+function findTorn(rows: readonly LedgerRow[]): readonly HeldTable[] {
+  const torn = rows.filter(({ failure }) => failure?.todo === 'torn');
   return torn.map((row) => {
     const held = { state: 'HOLD', id: row.id, due: row.holdUntil } as const;
     const at = { schema: row.schema, name: formatHoldName(held) };
     return { ...describe({ ...held, ...at }, row), torn: true };
   });
-}
-
-function liveRows(connection: ServiceConnection): Promise<readonly LedgerRow[]> {
-  return unlessRefused(findRows(connection, { by: 'live' }, { texts: false }), [], ...ABSENT_TABLE);
 }
 
 /** An intent whose RENAME has happened is held in its own schema. */

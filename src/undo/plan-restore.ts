@@ -61,30 +61,24 @@ export function isIdPrefix(digits: string): boolean {
 
 /** Names as they are written, else without regard to case. */
 function findByName(held: readonly HeldTable[], target: string): readonly HeldTable[] {
-  const same = held.filter((table) => namesOf(table).includes(target));
+  const readings = readingsOf(target);
+  const same = held.filter((table) => isMeant(table, readings, (one, other) => one === other));
   const found =
-    same.length > 0
-      ? same
-      : held.filter((table) => namesOf(table).some((name) => isSameName(name, target)));
-  const [first] = found;
+    same.length > 0 ? same : held.filter((table) => isMeant(table, readings, isSameName));
   const origins = new Set(found.map((table) => qualified(table)));
-  if (first !== undefined && origins.size > 1) throw ambiguous(target, found);
+  if (origins.size > 1) throw ambiguous(target, found);
   return found;
 }
 
-/** All ways to write the name of where it came from. */
-function namesOf({ origin }: HeldTable): readonly string[] {
-  if (origin === null) return [];
-  const { schema, table } = origin;
-  const quote = (name: string) => `\`${name.replaceAll('`', '``')}\``;
-  return [
-    table,
-    `${schema}.${table}`,
-    quote(table),
-    `${quote(schema)}.${quote(table)}`,
-    `${schema}.${quote(table)}`,
-    `${quote(schema)}.${table}`,
-  ];
+function isMeant(
+  { origin }: HeldTable,
+  readings: readonly WrittenName[],
+  isSame: (one: string, other: string) => boolean,
+): boolean {
+  if (origin === null) return false;
+  return readings.some(({ schema, table }) => {
+    return isSame(table, origin.table) && (schema === null || isSame(schema, origin.schema));
+  });
 }
 
 /** The server's own schemas, where a user's table has no place. */
@@ -131,42 +125,19 @@ function qualified({ origin }: HeldTable): string | null {
 }
 
 const SIMILAR_MAX = 3;
-const DISTANCE_MAX = 2;
+/** What is shorter is a part of too many names. */
+const PART_CHARACTERS_MIN = 3;
 
-/** Those of `names` (qualified) that somebody who mistyped one may have meant, nearest first. */
+/** Those of `names` (qualified) whose table has the target in its name, or the other way round. */
 function similarNames(target: string, names: readonly string[]): readonly string[] {
+  const bare = target.slice(target.indexOf('.') + 1).toLowerCase();
+  if (bare.length < PART_CHARACTERS_MIN) return [];
   return names
-    .map((name) => ({ name, distance: distanceTo(target.toLowerCase(), name.toLowerCase()) }))
-    .filter(({ distance }) => distance <= DISTANCE_MAX)
-    .sort((one, other) => one.distance - other.distance)
-    .slice(0, SIMILAR_MAX)
-    .map(({ name }) => name);
-}
-
-/** To the qualified name or to the table's alone; 1 if one is part of the other. */
-function distanceTo(target: string, name: string): number {
-  const table = name.slice(name.indexOf('.') + 1);
-  const bare = target.slice(target.indexOf('.') + 1);
-  const part = bare.length > 2 && (table.includes(bare) || bare.includes(table));
-  // With every character another one nothing is similar.
-  const shares = edits(bare, table) < Math.max(bare.length, table.length);
-  const near = shares ? edits(bare, table) : Number.POSITIVE_INFINITY;
-  return Math.min(edits(target, name), near, part ? 1 : Number.POSITIVE_INFINITY);
-}
-
-/** Characters to insert, remove or replace. */
-function edits(one: string, other: string): number {
-  if (Math.abs(one.length - other.length) > DISTANCE_MAX) return Number.POSITIVE_INFINITY;
-  let row = Array.from({ length: other.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= one.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= other.length; j += 1) {
-      const replaced = (row[j - 1] ?? 0) + (one[i - 1] === other[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[other.length] ?? 0;
+    .filter((name) => {
+      const table = name.slice(name.indexOf('.') + 1).toLowerCase();
+      return table.includes(bare) || bare.includes(table);
+    })
+    .slice(0, SIMILAR_MAX);
 }
 
 /** A name as people type it: `[schema.]name`, with or without backticks. */
@@ -175,20 +146,27 @@ interface WrittenName {
   readonly table: string;
 }
 
-const PART = /(?:`((?:[^`]|``)+)`|([^`.]+))/y;
+const PART = '`(?:[^`]|``)+`|[^`.]+';
+const WRITTEN = new RegExp(`^(?:(${PART})\\.)?(${PART})$`);
 
 /** Beyond U+FFFF: MySQL takes a question mark instead, and doesn't say so. */
 const UNNAMEABLE = /[\0\u{10000}-\u{10ffff}]/u;
 
 /** `null` if it isn't a name: empty parts, a quote left open, more than two parts. */
 export function parseTableName(text: string): WrittenName | null {
-  const first = readPart(text, 0);
-  if (first === null) return null;
-  if (first.end === text.length) return { schema: null, table: first.name };
-  if (text.charAt(first.end) !== '.') return null;
-  const second = readPart(text, first.end + 1);
-  if (second === null || second.end !== text.length) return null;
-  return { schema: first.name, table: second.name };
+  const [, first, last] = WRITTEN.exec(text) ?? [];
+  if (last === undefined) return null;
+  const schema = first === undefined ? null : unquoted(first);
+  const table = unquoted(last);
+  return isNameable(table) && (schema === null || isNameable(schema)) ? { schema, table } : null;
+}
+
+function unquoted(part: string): string {
+  return part.startsWith('`') ? part.slice(1, -1).replaceAll('``', '`') : part;
+}
+
+function isNameable(name: string): boolean {
+  return Array.from(name).length <= 64 && !UNNAMEABLE.test(name);
 }
 
 /**
@@ -202,17 +180,4 @@ export function readingsOf(text: string): readonly WrittenName[] {
     table: text.slice(index + 1),
   }));
   return [...(parsed === null ? [] : [parsed]), { schema: null, table: text }, ...split];
-}
-
-function readPart(
-  text: string,
-  at: number,
-): { readonly name: string; readonly end: number } | null {
-  PART.lastIndex = at;
-  const match = PART.exec(text);
-  if (match === null) return null;
-  const [whole, quoted, plain] = match;
-  const name = quoted?.replaceAll('``', '`') ?? plain ?? '';
-  if (Array.from(name).length > 64 || UNNAMEABLE.test(name)) return null;
-  return { name, end: at + whole.length };
 }

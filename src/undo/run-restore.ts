@@ -78,18 +78,9 @@ export async function restore(pool: ServicePool, request: RestoreRequest): Promi
     throw await explain(pool, error, { ...planned, target: request.target });
   });
   const cameBack = await reattachAll(pool, table, to);
-  return {
-    ...cameBack,
-    id: table.id,
-    origin: table.origin,
-    restoredAs: to,
-    droppedAt: table.droppedAt,
-    user: table.user,
-    rowEstimate: table.rowEstimate,
-    others,
-    recorded,
-    wasBack: false,
-  };
+  const { id, origin, droppedAt, user, rowEstimate } = table;
+  const what = { id, origin, restoredAs: to, droppedAt, user, rowEstimate };
+  return { ...cameBack, ...what, others, recorded, wasBack: false };
 }
 
 /** Another restore may have been faster, so that it is the table itself that has the name. */
@@ -136,20 +127,15 @@ async function restoreTable(
   try {
     await renameBack(pool, { id, holdSchema, holdName, ...target, logged });
   } catch (error) {
-    if (!isFateUnknown(error)) await takeBack();
-    else if (await isSurelyBack(pool, { id, holdSchema, ...target }))
-      return record(pool, table, to);
-    throw error;
+    if (!isFateUnknown(error)) {
+      await takeBack();
+      throw error;
+    }
+    const at = { id, holdSchema, ...target };
+    const { value } = await tolerantly(async () => [await isRenamedBack(pool, at)]);
+    if (!value.includes(true)) throw error;
   }
   return record(pool, table, to);
-}
-
-async function isSurelyBack(
-  pool: ServicePool,
-  what: Parameters<typeof isRenamedBack>[1],
-): Promise<boolean> {
-  const { value } = await tolerantly(async () => [await isRenamedBack(pool, what)]);
-  return value.includes(true);
 }
 
 /**
@@ -182,9 +168,9 @@ async function plan(pool: ServicePool, request: RestoreRequest): Promise<Restore
 
 /** Whether the request has no new name, or the name that the table has by now. */
 function isMeant({ to }: RestoreRequest, { schema }: LedgerRow, restoredAs: TableName): boolean {
-  const wanted = to === undefined ? null : parseTableName(to);
-  if (wanted === null) return to === undefined;
-  return wanted.table === restoredAs.table && (wanted.schema ?? schema) === restoredAs.schema;
+  if (to === undefined) return true;
+  const wanted = parseTableName(to);
+  return wanted?.table === restoredAs.table && (wanted.schema ?? schema) === restoredAs.schema;
 }
 
 /**

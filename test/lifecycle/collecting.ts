@@ -84,7 +84,7 @@ export function startCollecting(
     looked: async () => {
       const enough = looks + 2;
       await until('the collector looks twice', () => {
-        if (looks < enough) collector.wake('test');
+        if (looks < enough) collector.wake();
         return looks >= enough;
       });
     },

@@ -6,25 +6,25 @@ describe('the bell of the collector', () => {
   test('has not rung before anybody rang', () => {
     const bell = new Wakeup();
     expect(bell.signal.aborted).toBe(false);
-    expect(bell.take()).toBeNull();
+    expect(bell.take()).toBe(false);
   });
 
-  test('rings once for many, with the last reason', () => {
+  test('rings once for many', () => {
     const bell = new Wakeup();
     const { signal } = bell;
-    bell.wake('one');
-    bell.wake('two');
+    bell.wake();
+    bell.wake();
     expect(signal.aborted).toBe(true);
-    expect(bell.take()).toBe('two');
-    expect(bell.take()).toBeNull();
+    expect(bell.take()).toBe(true);
+    expect(bell.take()).toBe(false);
   });
 
   test('can ring again after it was taken', () => {
     const bell = new Wakeup();
-    bell.wake('one');
+    bell.wake();
     bell.take();
     expect(bell.signal.aborted).toBe(false);
-    bell.wake('two');
+    bell.wake();
     expect(bell.signal.aborted).toBe(true);
   });
 });

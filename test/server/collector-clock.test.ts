@@ -114,23 +114,6 @@ inLanes(testServers(), 'on a slow way to $name', (server, lane) => {
     expect(said).toContain("the server's clock, or the proxy's, jumped since the last round");
   });
 
-  test('a last round of an earlier undrop, which had no clock beside it, is as good', async () => {
-    await query(
-      server,
-      `CREATE TABLE _undrop.collector (
-         server_identity VARCHAR(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PRIMARY KEY,
-         last_look DATETIME(3) NOT NULL, grace_until DATETIME(3) NULL) ENGINE=InnoDB`,
-    );
-    const held = await holdTable(server);
-    collecting = startCollecting(server, { lifecycle: ['HOLD'] });
-    await until('the table is gone', async () => (await whereIs(server, held.id)).length === 0);
-    const [row] = await query<{ n: number }>(
-      server,
-      'SELECT COUNT(proxy_clock) AS n FROM _undrop.collector',
-    );
-    expect(Number(row?.n)).toBe(1);
-  });
-
   test('what is under way for long is told of, and not looked at every few seconds', async () => {
     let [aheadMs, looks] = [0, 0];
     collecting = startCollecting(
@@ -145,7 +128,7 @@ inLanes(testServers(), 'on a slow way to $name', (server, lane) => {
       () => performance.now() + aheadMs,
     );
     await until('it is told of', () => {
-      collecting?.collector.wake('test');
+      collecting?.collector.wake();
       return (collecting?.said ?? []).some(({ message }) =>
         message.startsWith('under way for long'),
       );
@@ -170,7 +153,7 @@ inLanes(testServers(), 'on a slow way to $name', (server, lane) => {
     );
     await until('it looks', () => looks === 1);
     await until('it looks again', () => {
-      collecting?.collector.wake('test');
+      collecting?.collector.wake();
       return looks > 1;
     });
     expect(looks).toBeGreaterThan(1);

@@ -65,23 +65,6 @@ inLanes(testServers(), 'the collector’s lock on $name', (server, lane) => {
 
   const isGone = async (id: string) => (await whereIs(server, id)).length === 0;
 
-  test('in the hands of anybody who may log in is not waited for, and it is said who', async () => {
-    const { threadId } = await withLock(KNOWN);
-    const held = await holdTable(server);
-    const one = collect();
-    await until('the table is gone', () => isGone(held.id));
-    const warning = one.said.find(({ message }) =>
-      message.startsWith('somebody else has the lock'),
-    );
-    expect(warning?.fields['who']).toMatch(new RegExp(`^${threadId} lock_it@\\S+ has ${KNOWN}$`));
-    const { stdout } = await runUndrop(server, ['doctor']);
-    expect(stdout).toContain(`${threadId} lock_it@`);
-    await until('nobody is named any more', async () => {
-      await Promise.all(intruders.splice(0).map((intruder) => intruder.end()));
-      return !(await runUndrop(server, ['doctor'])).stdout.includes('lock_it@');
-    });
-  });
-
   test('under the name of the last leadership is not waited for either', async () => {
     const first = collect();
     await leads(first);
@@ -92,28 +75,26 @@ inLanes(testServers(), 'the collector’s lock on $name', (server, lane) => {
     const next = collect();
     await until('the table is gone', () => isGone(held.id));
     const warning = next.said.find(({ message }) => message.startsWith('somebody else has'));
-    expect(warning?.fields['who']).toContain(`${threadId} lock_it@`);
+    expect(warning?.fields['who']).toMatch(new RegExp(`^${threadId} lock_it@\\S+ has ${name}$`));
     expect(await secretName()).not.toBe(name);
+    await stopAll();
+    await withLock(await secretName());
+    expect((await runUndrop(server, ['doctor'])).stdout).toContain(' lock_it@');
+    await until('nobody is named any more', async () => {
+      await Promise.all(intruders.splice(0).map((intruder) => intruder.end()));
+      return !(await runUndrop(server, ['doctor'])).stdout.includes('lock_it@');
+    });
   });
 
   test('has one of several proxies that begin at once, whoever else tries', async () => {
     await withLock(KNOWN);
     const all = [collect(), collect(), collect(), collect()];
-    await until('each has tried', () => all.every(({ said }) => said.length > 1));
+    await until('each has tried', () => all.every(({ said }) => said.length > 0));
     const ends = all.map((one) => messages(one).filter((said) => / collects/.test(said)));
     expect(ends.map(([said]) => said).sort()).toEqual([
       ...Array.from({ length: 3 }, () => 'another proxy collects on this server'),
       COLLECTS,
     ]);
-  });
-
-  test('of an undrop that knows one name only is waited for', async () => {
-    const old = await withLock(KNOWN, {});
-    const one = collect();
-    await until('it waits', () => messages(one).includes('another proxy collects on this server'));
-    expect(messages(one)).not.toContain(COLLECTS);
-    await old.query('DO RELEASE_LOCK(?)', [KNOWN]);
-    await leads(one);
   });
 
   test('is given up where its row is lost, and had again', async () => {

@@ -300,7 +300,7 @@ inLanes(testServers(), 'the collector on $name', (server, lane) => {
     await until('it says so', () =>
       (collecting?.said ?? []).some(({ message }) => message.startsWith('the server is read-only')),
     );
-    collecting.collector.wake('test');
+    collecting.collector.wake();
     await stays(held);
     await query(server, 'SET GLOBAL read_only = OFF');
     await until('the table is gone', gone(held));

@@ -4,16 +4,14 @@
  * collection.
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { listHeld } from '../../src/undo/list.js';
+import { listAll } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { startCollecting, until, whereIs } from '../lifecycle/collecting.js';
 import { describeAnswer } from '../support/native-case.js';
-import { proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
 import { query, startServer } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';
-import { intentsSettled } from '../support/settled.js';
 import { TwoSchemas } from '../support/two-schemas.js';
 
 // A server of its own is laid down and started first.
@@ -92,7 +90,7 @@ describe.each(['mysql-5.6', 'mariadb-11.8'])('on %s', (name) => {
 
     await client.run(['DROP TABLE orders']);
     await client.quit();
-    const held = (await listHeld(pool)).find(({ origin }) => origin?.table === 'orders');
+    const held = (await listAll(pool)).find(({ origin }) => origin?.table === 'orders');
     if (held === undefined) throw new Error('it is not held');
     await query(
       server,

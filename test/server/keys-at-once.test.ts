@@ -250,7 +250,7 @@ describe.each(testServers())('at once on $name', (server) => {
     const held = { id, fromSchema: schema.name, holdName, table: 'n' };
     await relocate(pool, [held], { logged: true });
     const outcome = { id, holdSchema: '_undrop', holdName, relocated: true };
-    await recordOutcome(pool, { tables: [outcome], forgotten: [] });
+    await recordOutcome(pool, { tables: [outcome] });
     await recover();
     const [row] = await findRows(pool, { by: 'id', prefix: id });
     expect(row).toMatchObject({ state: 'HOLD', holdSchema: '_undrop', relocated: true });

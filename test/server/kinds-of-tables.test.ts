@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import type { ServicePool } from '../../src/service/pool/pools.js';
-import { listHeld } from '../../src/undo/list.js';
+import { listAll } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
@@ -286,7 +286,7 @@ describe.each(testServers())('on $name a table with', (server) => {
     const { results } = await client.query(`DROP ${object} ${quote(table)}`);
     expect(results).toMatchObject([{ kind: 'ok', warnings: 0 }]);
     expect(await survival.findLost()).toEqual([]);
-    const held = await listHeld(pool);
+    const held = await listAll(pool);
     const own = held.find(({ origin }) => origin?.schema === schema.name && origin.table === table);
     if (own === undefined) throw new Error('it is not held');
 

@@ -1,6 +1,6 @@
 /** One DROP of as many names as it may have is answered as by the server. */
 import { expect, jest, test } from '@jest/globals';
-import { listHeld } from '../../src/undo/list.js';
+import { listAll } from '../../src/undo/list.js';
 import { describeAnswer } from '../support/native-case.js';
 import { proxyInFront } from '../support/proxy.js';
 import { RawClient } from '../support/raw-client.js';
@@ -34,7 +34,7 @@ test.each(ofMysql)('a drop of a thousand names on $name', async (server) => {
   expect(answers[1]).toEqual(answers[0]);
   await proxy.stop();
   const pool = poolOn(server);
-  const held = (await listHeld(pool)).filter(({ origin }) => origin?.schema === schema.name);
+  const held = (await listAll(pool)).filter(({ origin }) => origin?.schema === schema.name);
   await pool.dispose();
   const expected = THERE.map((at) => `t_${at}`);
   expect(held.map(({ origin }) => origin?.table).sort()).toEqual(expected.sort());

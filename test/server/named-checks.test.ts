@@ -12,7 +12,7 @@ import { findRows } from '../../src/ledger/read.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
-import { type HeldTable, listHeld } from '../../src/undo/list.js';
+import { type HeldTable, listAll } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { type Collecting, countRows, startCollecting, until } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
@@ -99,7 +99,7 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
 
   /** Oldest first. */
   async function held(): Promise<readonly HeldTable[]> {
-    return [...(await listHeld(pool))].reverse();
+    return [...(await listAll(pool))].reverse();
   }
 
   /** Where so many tables are, oldest first, if `passedOver` is none of ours. */

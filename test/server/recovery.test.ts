@@ -80,7 +80,6 @@ inLanes(testServers(), 'recovery on $name', (server, lane) => {
         holdName: drop.holdNames[index] ?? '',
         relocated: true,
       })),
-      forgotten: [],
     });
     return drop;
   }

@@ -86,7 +86,7 @@ export async function recordOwed(pool: ServicePool, { facts, holdNames }: UserDr
   const [holdName = ''] = holdNames;
   const failure = { todo: 'relocate', text: 'locked' } as const;
   const outcome = { id, holdSchema, holdName, relocated: false, failure };
-  await recordOutcome(pool, { tables: [outcome], forgotten: [] });
+  await recordOutcome(pool, { tables: [outcome] });
 }
 
 /** Ends a session and waits until the server has forgotten it. */

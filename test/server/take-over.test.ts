@@ -5,7 +5,7 @@
  * touches what they hold.
  */
 import { beforeEach, describe, expect } from '@jest/globals';
-import { giveBack, takeOver } from '../../src/ledger/intents/take-over.js';
+import { releaseOwnership, takeOver } from '../../src/ledger/intents/take-over.js';
 import { forgetIntents } from '../../src/ledger/write.js';
 import { listCollectable } from '../../src/lifecycle/collectable.js';
 import { silentLog } from '../../src/log.js';
@@ -58,7 +58,7 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
       return takeOver(connection, intents);
     });
     if (owner === null) throw new Error('there is an intent');
-    await giveBack(own.pool, intents, owner);
+    await releaseOwnership(own.pool, intents, owner);
     expect(await settle()).toMatchObject({ untouched: intents.ids });
     await own.die();
     expect(await settle()).toMatchObject({ forgotten: intents.ids });
@@ -115,7 +115,7 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
     'given back': async (ids: readonly string[], stead: ServicePool) => {
       const { owner, threadId } = await take(stead, ids);
       return async () => {
-        await giveBack(own.pool, { ids, rowLogged: true }, owner);
+        await releaseOwnership(own.pool, { ids, rowLogged: true }, owner);
         await stead.dispose();
         const find = `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ${threadId}`;
         await until(async () => (await query(server, find)).length === 0, 'it is gone');

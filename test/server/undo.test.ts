@@ -9,7 +9,7 @@ import { formatHoldName, newHoldId } from '../../src/names/hold-name.js';
 import { barrierTableName } from '../../src/names/names.js';
 import { findHoldTables } from '../../src/service/hold-tables.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
-import { listAll, listHeld } from '../../src/undo/list.js';
+import { listAll } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import {
   beforeEachStep,
@@ -80,7 +80,6 @@ describe.each(testServers())('undo on $name', (server) => {
     await query(server, `RENAME TABLE ${own} TO ${quoted}`);
     await recordOutcome(pool, {
       tables: [{ id, holdSchema: home, holdName: name, relocated: !stay }],
-      forgotten: [],
     });
     return { id, schema: home, name, quoted };
   }
@@ -96,7 +95,7 @@ describe.each(testServers())('undo on $name', (server) => {
     const held = await drop('orders');
     const stayed = await drop('items', { stay: true });
     const lost = await holdTable(server);
-    const list = await listHeld(pool);
+    const list = await listAll(pool);
     const byId = new Map(list.map((table) => [table.id, table]));
     expect(list).toHaveLength(3);
     expect(byId.get(held.id)).toMatchObject({
@@ -120,7 +119,7 @@ describe.each(testServers())('undo on $name', (server) => {
     await query(server, `CREATE TABLE \`${schema.name}\`.\`${guard}\` (id INT)`);
     expect(await retireBarrierTable(pool, { schema: schema.name, groupId })).toBe(true);
     expect(await findHoldTables(pool, ['_undrop'], groupId)).toHaveLength(1);
-    expect(await listHeld(pool)).toEqual([]);
+    expect(await listAll(pool)).toEqual([]);
   });
 
   test('says of a table out of its account’s sight where it is, and nothing of what is gone', async () => {
@@ -152,7 +151,7 @@ describe.each(testServers())('undo on $name', (server) => {
   test('says no number of rows where the server’s estimate is 0', async () => {
     const { id } = await drop('orders');
     await query(server, `UPDATE _undrop.ledger SET row_estimate = 0 WHERE id = '${id}'`);
-    expect(await listHeld(pool)).toMatchObject([{ id, rowEstimate: null }]);
+    expect(await listAll(pool)).toMatchObject([{ id, rowEstimate: null }]);
     expect(await restore(pool, { target: id })).toMatchObject({ rowEstimate: null });
   });
 
@@ -193,12 +192,12 @@ describe.each(testServers())('undo on $name', (server) => {
   test('lists without a ledger', async () => {
     const held = await drop('orders');
     await query(server, 'DROP TABLE _undrop.ledger');
-    expect(await listHeld(pool)).toMatchObject([{ id: held.id, origin: null }]);
+    expect(await listAll(pool)).toMatchObject([{ id: held.id, origin: null }]);
   });
 
   test('lists nothing where undrop never was', async () => {
     await dropRecycleSchemas(server);
-    expect(await listHeld(pool)).toEqual([]);
+    expect(await listAll(pool)).toEqual([]);
   });
 
   test.each([
@@ -214,7 +213,7 @@ describe.each(testServers())('undo on $name', (server) => {
       others: [],
     });
     expect(await rowsOf('orders')).toBe(3);
-    expect(await listHeld(pool)).toEqual([]);
+    expect(await listAll(pool)).toEqual([]);
     const [row] = await findRows(pool, { by: 'id', prefix: held.id });
     expect(row).toMatchObject({ state: 'restored', restoredAs: `${schema.name}.orders` });
   });
@@ -409,7 +408,7 @@ describe.each(testServers())('undo on $name', (server) => {
     };
     collecting = startCollecting(server, { fastDrop: 'never' }, (its) => beforeEachStep(its, tap));
     await until('all were tried', () => restores.size === tables.length);
-    await until('nothing is held any more', async () => (await listHeld(pool)).length === 0);
+    await until('nothing is held any more', async () => (await listAll(pool)).length === 0);
     const restored: string[] = [];
     for (const [table, work] of restores) {
       const outcome = await work;

@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
 import type { ServicePool } from '../../src/service/pool/pools.js';
-import { listHeld } from '../../src/undo/list.js';
+import { listAll } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
@@ -56,7 +56,7 @@ describe.each(testServers())('on $name', (server) => {
   async function drop(): Promise<{ readonly id: string; readonly name: string }> {
     const { results } = await client.query('DROP TABLE a');
     expect(results).toMatchObject([{ kind: 'ok' }]);
-    const [held] = (await listHeld(pool)).filter(({ origin }) => origin?.schema === schema.name);
+    const [held] = (await listAll(pool)).filter(({ origin }) => origin?.schema === schema.name);
     if (held === undefined) throw new Error('it is not held');
     return { id: held.id, name: `${held.holdSchema}.${held.holdName}` };
   }

@@ -10,7 +10,7 @@ test.each([
   ['_undrop', HELD, 'in the recycle schema of undrop, which removes it in its time'],
   ['_undrop_local', HELD, 'in the recycle schema of undrop, which removes it in its time'],
   ['_undrop_local', 'ledger', 'in the recycle schema of undrop, where no client drops anything'],
-  ['_undrop', 'guard_1', 'in the recycle schema of undrop, where no client drops anything'],
+  ['_undrop', 'other', 'in the recycle schema of undrop, where no client drops anything'],
 ])('%s.%s is said to be: %s', (schema, table, expected) => {
   expect(whatIsRecycled({ schema, table })).toBe(expected);
 });

@@ -1,5 +1,5 @@
 /** What of a schema is held, as `undrop list` has it, and how many rows each table has. */
-import { listHeld } from '../../src/undo/list.js';
+import { listAll } from '../../src/undo/list.js';
 import { query, type Target } from './servers.js';
 import { poolOn } from './service-pool.js';
 
@@ -17,7 +17,7 @@ export async function heldTables(
   isWanted: (schema: string) => boolean,
 ): Promise<readonly CountedTable[]> {
   const pool = poolOn(target, 2);
-  const held = await listHeld(pool);
+  const held = await listAll(pool);
   await pool.dispose();
   const counts = held.map(async ({ origin, holdSchema, holdName }) => {
     if (origin === null || !isWanted(origin.schema)) return [];

@@ -211,7 +211,6 @@ class Memory {
     if (text.includes('/* undrop turn ')) return this.#asked(nameIn(text));
     if (/^(RENAME|ALTER) \/\* undrop (hold|may|probe) /.test(text)) return this.#rename(text);
     if (text.startsWith('SIGNAL')) return signalled(text);
-    if (text.startsWith('DROP /* undrop parent ')) return errResult(1217, '23000', 'a parent');
     if (/^DROP \/\* undrop (words|temporary) /.test(text)) return this.#dropTemporary(text);
     if (/^(DO|SET|UNLOCK|COMMIT) /.test(text)) return okResult();
     throw new Error(`a statement that nobody expects: ${text}`);

@@ -3,14 +3,10 @@
  * is empty. Its tables stay where they are there, as some servers take long to make them.
  */
 import { ensureLedger, LEDGER_VERSION } from '../../src/ledger/tables.js';
-import { FK_ERROR_CHILD, FK_ERROR_TABLES_MAX, fkErrorTableName } from '../../src/names/names.js';
 import { query, type Target } from './servers.js';
 import { poolOn } from './service-pool.js';
 
-const KEPT: ReadonlySet<string> = new Set([
-  ...['ledger', 'ledger_version', 'leader', FK_ERROR_CHILD],
-  ...Array.from({ length: FK_ERROR_TABLES_MAX }, (_, index) => fkErrorTableName(index)),
-]);
+const KEPT: ReadonlySet<string> = new Set(['ledger', 'ledger_version', 'leader']);
 /** How to drop a kind of table; all others by DROP TABLE. */
 const DROPS: Readonly<Record<string, string>> = { VIEW: 'DROP VIEW', SEQUENCE: 'DROP SEQUENCE' };
 

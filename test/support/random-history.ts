@@ -8,7 +8,7 @@
 import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { UndropError } from '../../src/errors.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
-import { listHeld } from '../../src/undo/list.js';
+import { listAll } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import type { Dice } from './dice.js';
 import {
@@ -244,7 +244,7 @@ export class RandomHistory {
   /** What is out of the log stays where it was: elsewhere replicas would not have it. */
   async #restore(): Promise<void> {
     const { pool } = this.#options;
-    const held = (await listHeld(pool)).filter(
+    const held = (await listAll(pool)).filter(
       ({ state, origin, logged }) =>
         state === 'HOLD' && origin !== null && (logged || this.#options.mayUnlog),
     );

@@ -3,7 +3,7 @@
  * server would create it, and its rows. And what is held of it.
  */
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { listHeld } from '../../src/undo/list.js';
+import { listAll } from '../../src/undo/list.js';
 import { connect, type TestServer } from './servers.js';
 import { poolOn } from './service-pool.js';
 
@@ -54,7 +54,7 @@ export async function heldDrops(
   schema: string,
 ): Promise<Readonly<Record<string, readonly (number | string)[]>>> {
   const pool = poolOn(server, 2);
-  const held = await listHeld(pool).finally(() => pool.dispose());
+  const held = await listAll(pool).finally(() => pool.dispose());
   const root = await connect(server);
   try {
     const drops: Record<string, (number | string)[]> = {};

@@ -18,7 +18,7 @@ describe('the list of held tables', () => {
   ];
 
   test('is aligned, also with wide characters, and its ids can be typed', () => {
-    expect(formatHeldList(rows, null)).toBe(
+    expect(formatHeldList(rows)).toBe(
       [
         'ID             TABLE                DROPPED (UTC)        BY      STATE  UNTIL (UTC)             ROWS    SIZE',
         '0195a1b2c3d27  shop.表              2026-03-01 12:00:02  deploy  HOLD   2026-03-08 12:00:00  100,000  1.0 GB',
@@ -29,39 +29,30 @@ describe('the list of held tables', () => {
     );
   });
 
-  test('cuts long names first where the terminal is narrow', () => {
-    const long = held(1, 'shop.a_table_with_a_name_that_does_not_end');
-    const [head = '', line = ''] = formatHeldList([long], 100).split('\n');
-    expect(head.length).toBeLessThanOrEqual(100);
-    expect(line.length).toBeLessThanOrEqual(100);
-    expect(line).toContain('shop.a_table_w');
-    expect(line).toContain('…');
-  });
-
   test('says which is none that somebody dropped', () => {
     const id = '0195a1b2c3d380008000000000000001';
-    const [, line] = formatHeldList([held(1, null, { id })], null).split('\n');
+    const [, line] = formatHeldList([held(1, null, { id })]).split('\n');
     expect(line).toMatch(/^0195a1b2c3d38 {2}\(spare of a TRUNCATE\) /);
   });
 
   test('shows as many digits of the ids as tell them apart', () => {
     const one = held(1, 'shop.a', { id: '0195a1b2c3d170008000000000000001' });
     const two = held(1, 'shop.b', { id: '0195a1b2c3d170008000000000000002' });
-    expect(formatHeldList([one, two], 80)).toContain('0195a1b2c3d170008000000000000002  ');
+    expect(formatHeldList([one, two])).toContain('0195a1b2c3d170008000000000000002  ');
   });
 
   test('prints no name as a command to the terminal', () => {
-    expect(formatHeldList([held(1, 'shop.\u001b[2J\u202e')], 80)).toContain('shop.?[2J?');
+    expect(formatHeldList([held(1, 'shop.\u001b[2J\u202e')])).toContain('shop.?[2J?');
   });
 
   test('says of what is pinned that it is', () => {
-    const [, line] = formatHeldList([held(1, 'shop.a', { due: PINNED_UNTIL })], null).split('\n');
+    const [, line] = formatHeldList([held(1, 'shop.a', { due: PINNED_UNTIL })]).split('\n');
     expect(line).toMatch(/ HOLD +pinned /);
   });
 
   test('says of what the account can’t see where it is', () => {
     const unseen = held(1, 'shop.orders', { holdSchema: 'shop', unseen: true });
-    const [, line, said] = formatHeldList([unseen], 80).split('\n');
+    const [, line, said] = formatHeldList([unseen]).split('\n');
     expect(line).toContain('shop.orders');
     expect(said).toBe(
       `shop.orders is held as shop.${unseen.holdName}, which this account can't see.`,
@@ -70,7 +61,7 @@ describe('the list of held tables', () => {
   });
 
   test('says so when nothing is held', () => {
-    expect(formatHeldList([], 80)).toBe('No table is held.\n');
+    expect(formatHeldList([])).toBe('No table is held.\n');
   });
 
   test('is plain records as JSON', () => {

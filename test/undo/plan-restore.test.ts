@@ -68,9 +68,9 @@ describe('which held table is meant', () => {
   });
 
   test.each([
-    ['ordes', ' Similar: shop.orders.'],
-    ['shop.ordres', ' Similar: shop.orders.'],
     ['order', ' Similar: shop.orders.'],
+    ['shop.order', ' Similar: shop.orders.'],
+    ['old_orders', ' Similar: shop.orders.'],
     ['customers', ''],
   ])('%s is not there, and similar names are said', (target, similar) => {
     const error = refusal(all, target);

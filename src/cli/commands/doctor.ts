@@ -8,7 +8,7 @@ import { userInfo } from 'node:os';
 import { type Examination, examine } from '../../account/examine.js';
 import { accountsOf, lentWords } from '../../account/os-user.js';
 import type { Program } from '../../account/programs.js';
-import { findStrangers } from '../../lifecycle/leader/collector-lock.js';
+import { findStranger } from '../../lifecycle/leader/collector-lock.js';
 import { describeAddress } from '../../service/errors.js';
 import { isOnThisMachine } from '../../service/login/server-key.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
@@ -39,7 +39,8 @@ export function runDoctor(
     const isLocal = settings.upstream.some((upstream) => 'socketPath' in upstream);
     const lent = isLocal ? ((await accountsOf(osUser, pool)) ?? []) : [];
     const ways = settings.upstream.map((upstream) => wayTo(upstream, settings));
-    const lockedBy = await findStrangers(pool);
+    const stranger = await findStranger(pool);
+    const lockedBy = stranger === null ? [] : [stranger];
     const set = { mode, protect, notProtected, allowDestroy, lendTls };
     const all = { ...found, ways, lent, ...set, lockedBy };
     const lines = [

@@ -20,10 +20,7 @@ export function runList(
 ): Promise<number> {
   return withPool(settings, async (pool) => {
     const held = await listAll(pool);
-    const width = out.isTTY ? (out.columns ?? null) : null;
-    const text = options.json
-      ? JSON.stringify(heldListJson(held), null, 2)
-      : formatHeldList(held, width);
+    const text = options.json ? JSON.stringify(heldListJson(held), null, 2) : formatHeldList(held);
     out.write(`${text.trimEnd()}\n`);
     return 0;
   });

@@ -74,8 +74,8 @@ export class LedgerServerKeeper {
   }
 
   /** Something was dropped, in whatever process: the collector's next round comes soon. */
-  wake(because: string): void {
-    this.#services.wake(because);
+  wake(): void {
+    this.#services.wake();
   }
 
   change(settings: ProxySettings): Promise<void> {

@@ -75,8 +75,8 @@ export class ProxyServices {
   }
 
   /** Something was dropped, in whatever process: the collector's next round comes soon. */
-  wake(because: string): void {
-    this.#collector.wake(because);
+  wake(): void {
+    this.#collector.wake();
   }
 
   /** The collector uses other settings from now on. One change after another. */

@@ -94,7 +94,7 @@ export async function startProxy(
     { pools, proxyId, activeDrops, log, onTakenOver },
     settings,
   );
-  const onHeld = () => services.wake('drop');
+  const onHeld = () => services.wake();
   let onCrashLoop: (error: UndropError) => void = () => undefined;
   const failed = new Promise<UndropError>((resolve) => {
     onCrashLoop = resolve;

@@ -109,7 +109,6 @@ async function pay(
         tables: [
           { id, holdSchema: relocation.holdSchema, holdName: relocation.holdName, relocated: true },
         ],
-        forgotten: [],
       });
       return null;
     case 'put-back': {

@@ -59,29 +59,33 @@ export function hasDetached({ keysOut, keysIn, triggers, checks }: Detached): bo
 }
 
 /**
- * Keys recorded before win, as a later look no longer finds what was taken off meanwhile. What one
- * of two proxies has led back is led back.
+ * Keys recorded before win, because a later look no longer finds what was taken off meanwhile. A
+ * child's key that one of two proxies has repointed is repointed.
  */
 export function mergeDetached(before: Detached, found: Detached): Detached {
-  const isKnown = (key: ForeignKey) => before.keysOut.some(({ name }) => name === key.name);
-  const sameOf = (child: ChildKey) =>
-    [child, ...found.keysIn].filter((other) => isSameChildKey(other, child));
+  const repointed = before.keysIn.map((child) => {
+    const now = found.keysIn.find((other) => isSameChildKey(other, child));
+    const isDone = child.isDone || now?.isDone === true;
+    return { ...child, isDone, ...(now?.isLost ? { isLost: now.isLost } : {}) };
+  });
   return {
-    keysOut: [...before.keysOut, ...found.keysOut.filter((key) => !isKnown(key))],
-    keysIn: [
-      ...before.keysIn.map((child) => ({
-        ...child,
-        isDone: sameOf(child).some(({ isDone }) => isDone),
-        ...(sameOf(child).some(({ isLost }) => isLost) ? { isLost: true as const } : {}),
-      })),
-      ...found.keysIn.filter((key) => !before.keysIn.some((known) => isSameChildKey(known, key))),
-    ],
+    keysOut: union(before.keysOut, found.keysOut, isSameName),
+    keysIn: union(repointed, found.keysIn, isSameChildKey),
     triggers: mergeTriggers(before.triggers, found.triggers),
-    checks: [
-      ...before.checks,
-      ...found.checks.filter(({ name }) => !before.checks.some((known) => known.name === name)),
-    ],
+    checks: union(before.checks, found.checks, isSameName),
   };
+}
+
+function union<T>(
+  before: readonly T[],
+  found: readonly T[],
+  isSame: (one: T, other: T) => boolean,
+): readonly T[] {
+  return [...before, ...found.filter((one) => !before.some((known) => isSame(known, one)))];
+}
+
+function isSameName(one: { readonly name: string }, other: { readonly name: string }): boolean {
+  return one.name === other.name;
 }
 
 export function isSameChildKey(one: ChildKey, other: ChildKey): boolean {

@@ -32,20 +32,23 @@ export function foreignKeysOf(tables: readonly Name[], server: KeyedServer): SQL
     );
   }
   // By the letters by which the server itself folds names.
-  const fold = (name: string) =>
+  const asFolded =
     server.lowerCaseTableNames === 0
-      ? sql`${name}`
-      : sql`LOWER(CONVERT(${name} USING utf8) COLLATE utf8_general_ci)`;
-  const files = tables.map(
-    ({ schema, table }) => sql`CONCAT(CAST(CONVERT(${fold(schema)} USING filename) AS BINARY), '/',
-      CAST(CONVERT(${fold(table)} USING filename) AS BINARY))`,
+      ? (name: string) => sql`${name}`
+      : (name: string) => sql`LOWER(CONVERT(${name} USING utf8) COLLATE utf8_general_ci)`;
+  const files = sql.join(
+    tables.map(
+      ({ schema, table }) =>
+        sql`CONCAT(CAST(CONVERT(${asFolded(schema)} USING filename) AS BINARY), '/',
+          CAST(CONVERT(${asFolded(table)} USING filename) AS BINARY))`,
+    ),
+    ', ',
   );
-  return sql`SELECT ${part(sql`FOR_NAME`, 1)} AS childSchema, ${part(sql`FOR_NAME`, -1)} AS child,
+  return sql`SELECT ${CHILD_SCHEMA} AS childSchema, ${CHILD} AS child,
       SUBSTRING(ID, LOCATE('/', ID) + 1) AS name,
-      ${part(sql`REF_NAME`, 1)} AS parentSchema, ${part(sql`REF_NAME`, -1)} AS parent
+      ${PARENT_SCHEMA} AS parentSchema, ${PARENT} AS parent
     FROM information_schema.INNODB_SYS_FOREIGN
-    WHERE CAST(FOR_NAME AS BINARY) IN (${sql.join(files, ', ')})
-      OR CAST(REF_NAME AS BINARY) IN (${sql.join(files, ', ')})`;
+    WHERE CAST(FOR_NAME AS BINARY) IN (${files}) OR CAST(REF_NAME AS BINARY) IN (${files})`;
 }
 
 function standardForeignKeys(condition: SQLQuery): SQLQuery {
@@ -59,3 +62,8 @@ function part(column: SQLQuery, index: 1 | -1): SQLQuery {
   return sql`CONVERT(CONVERT(CAST(SUBSTRING_INDEX(${column}, '/', ${index}) AS BINARY)
     USING filename) USING utf8mb4)`;
 }
+
+const CHILD_SCHEMA = part(sql`FOR_NAME`, 1);
+const CHILD = part(sql`FOR_NAME`, -1);
+const PARENT_SCHEMA = part(sql`REF_NAME`, 1);
+const PARENT = part(sql`REF_NAME`, -1);

@@ -15,8 +15,8 @@ interface ScriptFacts {
   readonly holdName: string;
   /** sql_log_bin of the drop. */
   readonly sqlLogBin: boolean;
-  /** What was taken off it. */
-  readonly detached: Detached;
+  /** What was taken off it; null: nothing. */
+  readonly detached: Detached | null;
 }
 
 export function restoreScript(facts: ScriptFacts): string {
@@ -29,27 +29,31 @@ export function restoreScript(facts: ScriptFacts): string {
     '/* If the name is taken, move the table that has it out of the way first. */',
     ...(facts.sqlLogBin ? [] : ['SET SESSION sql_log_bin = 0;']),
     `RENAME TABLE ${held} TO ${own};`,
-    ...facts.detached.checks.map(({ clause }) => `ALTER TABLE ${own} ADD ${clause};`),
-    ...keyLines(own, facts.detached),
-    ...triggerLines(facts, facts.detached.triggers),
+    ...(facts.detached === null ? [] : detachedLines(facts, own, facts.detached)),
     '',
   ].join('\n');
 }
 
-/** Each for itself: where one can't come back, the others do. */
-function keyLines(own: string, { keysOut }: Detached): readonly string[] {
-  if (keysOut.length === 0) return [];
-  return [
+/** Each in a statement of its own: if one can't come back, the others do. */
+function detachedLines(
+  table: Pick<ScriptFacts, 'schema' | 'table'>,
+  own: string,
+  { checks, keysOut, triggers }: Detached,
+): readonly string[] {
+  const keys = [
     'SET @undrop_checks = @@SESSION.foreign_key_checks, SESSION foreign_key_checks = 0;',
     ...keysOut.map((key) => `ALTER TABLE ${own} ADD ${qualifiedKey(key)};`),
     'SET SESSION foreign_key_checks = @undrop_checks;',
   ];
+  return [
+    ...checks.map(({ clause }) => `ALTER TABLE ${own} ADD ${clause};`),
+    ...(keysOut.length === 0 ? [] : keys),
+    ...triggerLines(table, triggers),
+  ];
 }
 
-/** Whether a line of SHOW CREATE TABLE is a foreign key. */
-export function isForeignKeyLine(line: string): boolean {
-  return /^ {2}CONSTRAINT .* FOREIGN KEY /.test(line);
-}
+/** A foreign key in the text of SHOW CREATE TABLE. */
+export const FOREIGN_KEY_LINE = /^ {2}CONSTRAINT .* FOREIGN KEY /m;
 
 /** A definition as SHOW CREATE TABLE prints it for the held table, under the table's own name. */
 export function ownDefinition(printed: string, holdName: string, table: string): string {

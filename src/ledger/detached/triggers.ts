@@ -55,7 +55,7 @@ export function mergeTriggers(
     return known === undefined ? trigger : { ...trigger, order: known.order };
   });
   return [...before.filter((trigger) => !isFound(trigger)), ...now].sort(
-    (one, other) => compare(one.event, other.event) || one.order - other.order,
+    (one, other) => one.order - other.order,
   );
 }
 
@@ -66,10 +66,6 @@ function isSameTrigger(one: HeldTrigger, other: HeldTrigger): boolean {
     one.head === other.head &&
     one.tail === other.tail
   );
-}
-
-function compare(one: string, other: string): number {
-  return one < other ? -1 : Number(one > other);
 }
 
 /** What stands in a script without being a name must be a plain word. */

@@ -13,19 +13,13 @@ import type { HoldTime } from '../../policy/decide.js';
 import type { Rows } from '../../service/pool/pools.js';
 import { dateOf, numberOrNullOf, textOf, textOrNullOf } from '../../service/row.js';
 import type { ServerFacts } from '../../service/server-facts.js';
-import { ident, note, type SQLQuery, serverIdentity, sql } from '../../service/sql.js';
+import { ident, note, type SQLQuery, serverIdentity, sql, valueList } from '../../service/sql.js';
 import { foreignKeysOf } from '../detached/foreign-keys.js';
-import { cutStatement, type TableKind } from '../entry.js';
+import { STATEMENT_CHARACTERS_MAX, type TableKind } from '../entry.js';
 import { processlistOf, proxyAt } from '../owner.js';
 import { KNOWN_VERSION, LEDGER } from '../tables.js';
-import type {
-  DropIntent,
-  ForeignKeyName,
-  IntentFacts,
-  IntentTable,
-  RecordedPartition,
-} from '../write.js';
-import { readHasBackupLock, readLockRows, sessionLocksSql } from './session-locks.js';
+import type { DropIntent, ForeignKeyName, IntentFacts, IntentTable } from '../write.js';
+import { NO_LOCKS, readLocks, sessionLocksSql } from './session-locks.js';
 
 /** What of the server the text depends on; all else is asked by the text itself. */
 export type ServerShape = Pick<
@@ -47,33 +41,38 @@ export function intentText(
 ): IntentText {
   assert(intent.tables.length > 0, 'an intent has a table');
   const note0 = note('intent', intent.tables[0]?.id);
+  const { flavour, versionId, performanceSchema } = server;
+  const tellsLocks = flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
   const statements = [
-    sql`SET ${KNOWN_VERSION}, @undrop_text = ${cutStatement(intent.statementText)},
+    sql`SET ${KNOWN_VERSION}, @undrop_text = ${intent.statementText.slice(0, STATEMENT_CHARACTERS_MAX)},
         @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${intent.threadId}),
         @undrop_proxy = ${proxyAt(intent.proxyId, server)},
         ${sql.join(
           intent.tables.map((_table, index) => sql`${variablesOf(index).schema} = NULL`),
           ', ',
         )}`,
-    ...intent.tables.map((table, index) => findTable(table, variablesOf(index))),
+    ...intent.tables.map(findTable),
     insertion(intent, options, note0),
     sql`SELECT ${note0} UTC_TIMESTAMP() AS utcNow, @@version AS version, @undrop_host AS host,
         ${serverIdentity(server)} AS identity`,
-    union(intent.tables.map((table) => kindOf(table))),
+    sql.join(intent.tables.map(kindOf), UNION),
     sql`SELECT id, hold_until AS holdUntil FROM ${LEDGER}
-        WHERE state = 'intent' AND id IN (${list(intent.tables.map(({ id }) => id))})`,
+        WHERE state = 'intent' AND id IN (${valueList(intent.tables.map(({ id }) => id))})`,
     foreignKeysOf(intent.tables, server),
-    union(
+    sql.join(
       intent.tables.map(
         ({ id, schema, table }) => sql`SELECT ${id} AS id, TRIGGER_NAME AS name
           FROM information_schema.TRIGGERS
           WHERE EVENT_OBJECT_SCHEMA = ${schema} AND EVENT_OBJECT_TABLE = ${table}`,
       ),
+      UNION,
     ),
-    ...(knowsLocks(server) ? [sessionLocksSql(intent.threadId)] : []),
+    ...(tellsLocks ? [sessionLocksSql(intent.threadId)] : []),
   ];
   return { statements, read: (answers) => readFacts(intent, server, answers) };
 }
+
+const UNION = sql` UNION ALL `;
 
 /** What a look at a table leaves in the session; without a table `schema` stays NULL. */
 function variablesOf(index: number) {
@@ -88,10 +87,8 @@ function variablesOf(index: number) {
   };
 }
 
-function findTable(
-  { schema, table }: DropIntent['tables'][number],
-  into: ReturnType<typeof variablesOf>,
-): SQLQuery {
+function findTable({ schema, table }: DropIntent['tables'][number], index: number): SQLQuery {
+  const into = variablesOf(index);
   return sql`SELECT TABLE_SCHEMA, TABLE_NAME, IF(TABLE_TYPE = 'SEQUENCE', 'sequence', 'base'),
       ENGINE, TABLE_ROWS, DATA_LENGTH + INDEX_LENGTH
     INTO ${into.schema}, ${into.table}, ${into.kind}, ${into.engine}, ${into.rows}, ${into.bytes}
@@ -109,36 +106,30 @@ function insertion(
   const { groupId, threadId, user, clientAddress } = intent;
   const sqlLogBin = intent.sqlLogBin !== false;
   const rows = intent.tables.map(({ id, hold = intent.holdMs, partition }, index) => {
-    const { schema, engine, ...ofTable } = variablesOf(index);
-    const {
-      table,
-      kind,
-      rows: rowEstimate,
-      bytes,
-    } = partition === undefined ? ofTable : valuesOf(partition);
+    const found = variablesOf(index);
+    const what =
+      partition === undefined
+        ? found
+        : {
+            table: sql`${partition.table}`,
+            kind: sql`'partition'`,
+            rows: sql`${partition.rowEstimate}`,
+            bytes: sql`${partition.byteEstimate}`,
+          };
     return sql`SELECT ${id}, ${groupId}, @undrop_proxy, ${threadId},
-        IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL), ${schema}, ${table},
-        ${kind}, ${engine}, UTC_TIMESTAMP(), ${user},
-        ${clientAddress}, @undrop_text, ${rowEstimate}, ${bytes},
+        IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL),
+        ${found.schema}, ${what.table}, ${what.kind}, ${found.engine}, UTC_TIMESTAMP(), ${user},
+        ${clientAddress}, @undrop_text, ${what.rows}, ${what.bytes},
         ${holdUntil(hold)}, 'intent', UTC_TIMESTAMP(),
         ${sqlLogBin}, ${options.rowLogged}
-      FROM DUAL WHERE ${schema} IS NOT NULL`;
+      FROM DUAL WHERE ${found.schema} IS NOT NULL`;
   });
   const verb = options.again ? sql`INSERT IGNORE` : sql`INSERT`;
   return sql`${verb} ${comment} INTO ${LEDGER} (id, group_id, proxy_id, thread_id, upstream_port,
       schema_name, table_name, kind, engine, dropped_at, user_name, client_address,
       statement_text, row_estimate, byte_estimate, hold_until, state, state_since, sql_log_bin,
       row_logged)
-    ${union(rows)}`;
-}
-
-function valuesOf({ table, rowEstimate, byteEstimate }: RecordedPartition) {
-  return {
-    table: sql`${table}`,
-    kind: sql`'partition'`,
-    rows: sql`${rowEstimate}`,
-    bytes: sql`${byteEstimate}`,
-  };
+    ${sql.join(rows, UNION)}`;
 }
 
 /** When it is over, as SQL. */
@@ -158,10 +149,6 @@ function kindOf(wanted: DropIntent['tables'][number]): SQLQuery {
 export function named(schema: string, table: string): SQLQuery {
   return sql`TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${table}
     AND (@@lower_case_table_names <> 0 OR CAST(TABLE_NAME AS BINARY) = CAST(${table} AS BINARY))`;
-}
-
-function knowsLocks(server: ServerShape): boolean {
-  return server.flavour === 'mysql' && server.versionId >= 80_000 && server.performanceSchema;
 }
 
 function readFacts(
@@ -188,8 +175,7 @@ function readFacts(
     sessionHost: textOrNullOf(facts, 'host'),
     serverIdentity: textOf(facts, 'identity'),
     lowerCaseTableNames: server.lowerCaseTableNames,
-    lockedTables: lockRows === undefined ? null : readLockRows(lockRows),
-    hasBackupLock: readHasBackupLock(lockRows ?? []),
+    ...(lockRows === undefined ? NO_LOCKS : readLocks(lockRows)),
     tables,
   };
 }
@@ -207,14 +193,14 @@ function readTable(
   const { kind, hold } = found;
   const schema = kind === undefined ? wanted.schema : textOf(kind, 'schemaName');
   const table = kind === undefined ? wanted.table : textOf(kind, 'tableName');
-  const isThis = sameTable({ schema, table }, server);
-  const out = found.keys.filter((row) => isThis(row, 'childSchema', 'child'));
-  const into = found.keys.filter((row) => isThis(row, 'parentSchema', 'parent'));
+  const name = { schema, table };
+  const out = found.keys.filter((row) => isSame(name, readChild(row), server));
+  const into = found.keys.filter((row) => isSame(name, readParent(row), server));
   return {
     id: wanted.id,
     schema,
     table,
-    kind: kind === undefined ? 'missing' : readKind(textOf(kind, 'type')),
+    kind: kind === undefined ? 'missing' : (KINDS[textOf(kind, 'type')] ?? 'view'),
     engine: kind === undefined ? null : textOrNullOf(kind, 'engine'),
     rowEstimate: kind === undefined ? null : numberOrNullOf(kind, 'rowEstimate'),
     byteEstimate: kind === undefined ? null : numberOrNullOf(kind, 'byteEstimate'),
@@ -226,44 +212,28 @@ function readTable(
   };
 }
 
-function sameTable(
-  { schema, table }: { readonly schema: string; readonly table: string },
-  { lowerCaseTableNames }: ServerShape,
-): (row: Rows[number], schemaColumn: string, tableColumn: string) => boolean {
+/** What is no base table (VIEW, SYSTEM VIEW, and what a later server has) is called a view. */
+const KINDS: Readonly<Record<string, TableKind>> = {
+  'BASE TABLE': 'base',
+  'SYSTEM VERSIONED': 'base',
+  SEQUENCE: 'sequence',
+};
+
+type TableName = Pick<IntentTable, 'schema' | 'table'>;
+
+function isSame(one: TableName, other: TableName, { lowerCaseTableNames }: ServerShape): boolean {
   const fold = (name: string) => (lowerCaseTableNames === 0 ? name : foldName(name));
-  return (row, schemaColumn, tableColumn) =>
-    fold(textOf(row, schemaColumn)) === fold(schema) &&
-    fold(textOf(row, tableColumn)) === fold(table);
+  return fold(one.schema) === fold(other.schema) && fold(one.table) === fold(other.table);
+}
+
+function readChild(row: Rows[number]): TableName {
+  return { schema: textOf(row, 'childSchema'), table: textOf(row, 'child') };
+}
+
+function readParent(row: Rows[number]): TableName {
+  return { schema: textOf(row, 'parentSchema'), table: textOf(row, 'parent') };
 }
 
 function readKeyName(row: Rows[number]): ForeignKeyName {
-  return {
-    schema: textOf(row, 'childSchema'),
-    table: textOf(row, 'child'),
-    name: textOf(row, 'name'),
-  };
-}
-
-function readKind(type: string): TableKind {
-  switch (type) {
-    case 'BASE TABLE':
-    case 'SYSTEM VERSIONED':
-      return 'base';
-    case 'SEQUENCE':
-      return 'sequence';
-    default:
-      // VIEW, SYSTEM VIEW, and whatever a later server calls what isn't a base table.
-      return 'view';
-  }
-}
-
-function union(queries: readonly SQLQuery[]): SQLQuery {
-  return sql.join([...queries], sql` UNION ALL `);
-}
-
-function list(values: readonly string[]): SQLQuery {
-  return sql.join(
-    values.map((value) => sql`${value}`),
-    ', ',
-  );
+  return { ...readChild(row), name: textOf(row, 'name') };
 }

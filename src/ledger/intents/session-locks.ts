@@ -3,7 +3,7 @@
  * by table; older ones and MariaDB only which tables anybody has in use.
  * https://dev.mysql.com/doc/refman/9.0/en/performance-schema-metadata-locks-table.html
  */
-import { isServerError, type Rows, type ServicePool } from '../../service/pool/pools.js';
+import { type Rows, type ServicePool, unlessRefused } from '../../service/pool/pools.js';
 import { textOf, textOrNullOf } from '../../service/row.js';
 import { type SQLQuery, sql } from '../../service/sql.js';
 
@@ -39,21 +39,27 @@ export function sessionLocksSql(threadId: number): SQLQuery {
     ) AS taken ON TRUE`;
 }
 
-/** Null where the server doesn't say. */
-export function readLockRows(rows: readonly Rows[number][]): readonly LockedTable[] | null {
-  if (rows.length === 0 || rows.some((row) => textOrNullOf(row, 'known') !== 'YES')) return null;
-  return rows
-    .filter((row) => textOrNullOf(row, 'kind') === 'TABLE')
-    .map((row) => ({
-      schema: textOf(row, 'schemaName'),
-      table: textOf(row, 'tableName'),
-      isWrite: textOf(row, 'lockType') === 'SHARED_NO_READ_WRITE',
-    }));
+export interface SessionLocks {
+  /** By LOCK TABLES of the session; null: the server doesn't say. */
+  readonly lockedTables: readonly LockedTable[] | null;
+  /** The session has said LOCK INSTANCE FOR BACKUP: nobody else may rename anything. */
+  readonly hasBackupLock: boolean;
 }
 
-/** Whether the session itself has said LOCK INSTANCE FOR BACKUP, as far as the server tells. */
-export function readHasBackupLock(rows: readonly Rows[number][]): boolean {
-  return rows.some((row) => textOrNullOf(row, 'kind') === 'BACKUP LOCK');
+export const NO_LOCKS: SessionLocks = { lockedTables: null, hasBackupLock: false };
+
+export function readLocks(rows: Rows): SessionLocks {
+  const isKnown = rows.length > 0 && rows.every((row) => textOrNullOf(row, 'known') === 'YES');
+  const locks = rows.filter((row) => textOrNullOf(row, 'kind') === 'TABLE');
+  const lockedTables = locks.map((row) => ({
+    schema: textOf(row, 'schemaName'),
+    table: textOf(row, 'tableName'),
+    isWrite: textOf(row, 'lockType') === 'SHARED_NO_READ_WRITE',
+  }));
+  return {
+    lockedTables: isKnown ? lockedTables : null,
+    hasBackupLock: rows.some((row) => textOrNullOf(row, 'kind') === 'BACKUP LOCK'),
+  };
 }
 
 /** As it is now. Does not reject for what the server says: null is always safe. */
@@ -61,11 +67,6 @@ export async function readSessionLocks(
   pool: ServicePool,
   threadId: number,
 ): Promise<readonly LockedTable[] | null> {
-  try {
-    const [rows = []] = await pool.run(sessionLocksSql(threadId));
-    return readLockRows(rows);
-  } catch (error) {
-    if (isServerError(error)) return null;
-    throw error;
-  }
+  const [rows = null] = await unlessRefused(pool.run(sessionLocksSql(threadId)), []);
+  return rows === null ? null : readLocks(rows).lockedTables;
 }

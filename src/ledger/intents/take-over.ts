@@ -1,6 +1,6 @@
 /**
- * Makes a service connection the owner of intents for as long as it renames in a user's stead: then
- * recovery leaves them alone while that connection is in the processlist, also where the session of
+ * Makes a service connection the owner of intents for as long as it renames for a user: then
+ * recovery leaves them alone while that connection is in the processlist, even if the session of
  * the user, or this process, is gone before.
  *
  * Invariant: an intent is taken over, or forgotten by recovery, never both: each is one statement
@@ -9,7 +9,7 @@
 import type { ServiceConnection, TaskConnection } from '../../service/pool/pools.js';
 import { numberOf, numberOrNullOf } from '../../service/row.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { note, sql } from '../../service/sql.js';
+import { note, sql, valueList } from '../../service/sql.js';
 import { processlistOf } from '../owner.js';
 import { LEDGER } from '../tables.js';
 
@@ -21,11 +21,10 @@ export interface Owner {
 
 export interface Intents {
   readonly ids: readonly string[];
-  /** Of their rows. */
   readonly rowLogged: boolean;
 }
 
-/** Null where one of the intents isn't there any more: then nothing may be renamed. */
+/** Null if one of the intents isn't there any more: then nothing may be renamed. */
 export async function takeOver(
   connection: TaskConnection,
   { ids, rowLogged }: Intents,
@@ -52,22 +51,18 @@ export async function takeOver(
 }
 
 /** The RENAME will not happen any more, or is done; and the user's session goes on. */
-export async function giveBack(
+export async function releaseOwnership(
   connection: ServiceConnection,
   { ids, rowLogged }: Intents,
   { threadId, upstreamPort }: Owner,
 ): Promise<void> {
   await connection.run(
-    sql`UPDATE ${note('give-back', ids[0])} ${LEDGER}
+    sql`UPDATE ${note('release', ids[0])} ${LEDGER}
         SET thread_id = ${threadId}, upstream_port = ${upstreamPort} WHERE ${areIntents(ids)}`,
     { logged: rowLogged },
   );
 }
 
 function areIntents(ids: readonly string[]) {
-  const list = sql.join(
-    ids.map((id) => sql`${id}`),
-    ', ',
-  );
-  return sql`state = 'intent' AND id IN (${list})`;
+  return sql`state = 'intent' AND id IN (${valueList(ids)})`;
 }

@@ -4,28 +4,18 @@
  * been given up: its statement goes on until the KILL arrives, and what it writes then is there.
  */
 import { systemClock } from '../../clock.js';
-import { isServerError, type ServicePool } from '../../service/pool/pools.js';
+import { type ServicePool, unlessRefused } from '../../service/pool/pools.js';
 import { WAITS_FOR_LOCK } from '../../service/pool/statement-timeout.js';
-import { note, sql } from '../../service/sql.js';
+import { note, type SQLQuery, sql } from '../../service/sql.js';
 import { forgetIntents } from '../write.js';
 
 /** Longer than a lock of the service lasts, and its KILL. */
 const LOOKS_MAX = 50;
 const LOOK_EVERY_MS = 100;
 
-/** `id`: the first of its tables. False where the server can't say. */
-export async function isIntentWaiting(pool: ServicePool, id: string): Promise<boolean> {
-  try {
-    const [rows = []] = await pool.run(
-      sql`SELECT ${note('waits')} 1 FROM information_schema.PROCESSLIST
-        WHERE ID <> CONNECTION_ID() AND ${WAITS_FOR_LOCK}
-          AND INFO LIKE ${`%undrop intent ${id}%`}`,
-    );
-    return rows.length > 0;
-  } catch (error) {
-    if (isServerError(error)) return false;
-    throw error;
-  }
+/** `id`: the first of its tables. False if the server can't say. */
+export function isIntentWaiting(pool: ServicePool, id: string): Promise<boolean> {
+  return unlessRefused(isIntentRunning(pool, id, sql` AND ${WAITS_FOR_LOCK}`), false);
 }
 
 /**
@@ -45,10 +35,14 @@ export async function forgetUnanswered(
   await forgetIntents(pool, ids, options);
 }
 
-async function isIntentRunning(pool: ServicePool, id: string): Promise<boolean> {
+async function isIntentRunning(
+  pool: ServicePool,
+  id: string,
+  how: SQLQuery = sql``,
+): Promise<boolean> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('runs')} 1 FROM information_schema.PROCESSLIST
-        WHERE ID <> CONNECTION_ID() AND INFO LIKE ${`%undrop intent ${id}%`}`,
+        WHERE ID <> CONNECTION_ID() AND INFO LIKE ${`%undrop intent ${id}%`}${how}`,
   );
   return rows.length > 0;
 }

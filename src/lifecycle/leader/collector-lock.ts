@@ -22,40 +22,30 @@ import { readServerFacts, type ServerFacts } from '../../service/server-facts.js
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
 import { ABSENT_TABLE, ACCESS_DENIED } from '../../wire/server-errors.js';
 
-/**
- * Undrop 0.1 has this one alone. It is taken too, where a session may have two, so that one which
- * runs beside a later undrop waits; and it is waited for where our own account has it.
- */
-const OLD_LOCK = 'undrop:collector';
 const TABLE = ident(RECYCLE_SCHEMA, 'leader');
 const IDENTITY_CHARACTERS_MAX = 190;
 /** The server ends a session of ours that has said nothing for so long, and so frees the lock. */
 const SILENCE_SECONDS = 20;
 const DEADLINE_MS = 10_000;
 
-/** What the row says of a server; null: nothing yet. */
+/** What the row says of a server. */
 interface LeaderRow {
   readonly nonce: string;
-  /** `Holder.words` of the leader. */
+  /** Id, user and address of the leader's connection: these together don't come back. */
   readonly holder: string;
-}
-
-/** A connection that has one of the locks. */
-interface Holder {
-  readonly threadId: number;
-  /** Id, user and address: these together don't come back. */
-  readonly words: string;
-  /** Its lock. */
-  readonly name: string;
 }
 
 export interface LockState {
   /** The connection of the proxy that collects; null: none does. */
   readonly leader: number | null;
-  /** Who has one of the locks and is no proxy of ours; nobody waits for them. */
-  readonly strangers: readonly Holder[];
+  /**
+   * Who has the lock and is no proxy of ours, as a sentence for people; nobody waits for them.
+   * Null: nobody.
+   */
+  readonly stranger: string | null;
+  /** Null: nothing yet. */
   readonly row: LeaderRow | null;
-  /** `words` of this connection. */
+  /** Id, user and address of this connection. */
   readonly self: string;
 }
 
@@ -65,54 +55,37 @@ export async function readLockState(
   server: ServerFacts,
 ): Promise<LockState> {
   const row = await readRow(connection, server);
-  const name = row === null ? '' : nameOf(row.nonce);
-  const [[held = {}] = [], people = []] = await connection.run([
-    sql`SELECT ${note('lock')} ${row === null ? sql`NULL` : sql`IS_USED_LOCK(${name})`} AS lock_of,
-        IS_USED_LOCK(${OLD_LOCK}) AS old_of`,
-    sql`SELECT ID AS id, USER AS user, HOST AS host, ID = CONNECTION_ID() AS isSelf
-        FROM ${processlistOf(server)} WHERE ID IN (CONNECTION_ID(),
-          ${row === null ? sql`0` : sql`IS_USED_LOCK(${name})`}, IS_USED_LOCK(${OLD_LOCK}))`,
+  const holder = row === null ? sql`NULL` : sql`IS_USED_LOCK(${nameOf(row.nonce)})`;
+  const [[ids = {}] = [], people = []] = await connection.run([
+    sql`SELECT ${note('lock')} ${holder} AS holder, CONNECTION_ID() AS self`,
+    sql`SELECT ID AS id, CONCAT(ID, ' ', USER, '@', HOST) AS words
+        FROM ${processlistOf(server)} WHERE ID IN (CONNECTION_ID(), ${holder})`,
   ]);
-  const users = new Map(people.map((one) => [numberOf(one, 'id'), textOf(one, 'user')]));
-  const words = new Map(
-    people.map((one) => [
-      numberOf(one, 'id'),
-      `${numberOf(one, 'id')} ${textOf(one, 'user')}@${textOf(one, 'host')}`,
-    ]),
-  );
-  const selfId = numberOf(people.find((one) => numberOf(one, 'isSelf') === 1) ?? {}, 'id');
-  const holder = (threadId: number | null, lock: string): Holder | null =>
-    threadId === null
-      ? null
-      : { threadId, name: lock, words: words.get(threadId) ?? `${threadId} of an unseen user` };
-  const first = holder(numberOrNullOf(held, 'lock_of'), name);
-  const old = holder(numberOrNullOf(held, 'old_of'), OLD_LOCK);
-  const isLeader = first !== null && first.words === row?.holder;
-  const isOldOurs = old !== null && users.get(old.threadId) === users.get(selfId);
-  const leader = isLeader ? first.threadId : isOldOurs ? old.threadId : null;
-  return {
-    leader,
-    strangers: [first, old].filter((one): one is Holder => {
-      return one !== null && one.threadId !== leader && !(one === old && isOldOurs);
-    }),
-    row,
-    self: words.get(selfId) ?? '',
+  const wordsOf = (threadId: number) => {
+    const found = people.find((one) => numberOf(one, 'id') === threadId);
+    return found === undefined ? `${threadId} of an unseen user` : textOf(found, 'words');
   };
+  const self = wordsOf(numberOf(ids, 'self'));
+  const threadId = numberOrNullOf(ids, 'holder');
+  if (row === null || threadId === null) return { leader: null, stranger: null, row, self };
+  const words = wordsOf(threadId);
+  return words === row.holder
+    ? { leader: threadId, stranger: null, row, self }
+    : { leader: null, stranger: `${words} has ${nameOf(row.nonce)}`, row, self };
 }
 
-/** Sentences for people: `12 joe@10.0.0.7:4711 has undrop:collector`. None if it may not ask. */
-export async function findStrangers(pool: ServicePool): Promise<readonly string[]> {
-  const read = async () => (await readLockState(pool, await readServerFacts(pool))).strangers;
-  const strangers = await unlessRefused(read(), [], ...ACCESS_DENIED);
-  return strangers.map(({ words, name }) => `${words} has ${name}`);
+/** Whoever has the lock and is no proxy of ours. Null also if the account may not ask. */
+export async function findStranger(pool: ServicePool): Promise<string | null> {
+  const read = async () => (await readLockState(pool, await readServerFacts(pool))).stranger;
+  return unlessRefused(read(), null, ...ACCESS_DENIED);
 }
 
 /** A lock that a leader has. */
 export interface TakenLock {
-  /** As SQL: 1 while this very connection, or the one of `threadId`, has it. */
-  isOurs(threadId?: number): SQLQuery;
+  readonly name: string;
   /**
-   * The same, and the row says so still. Fails with 1146 or 1049 if the row is lost with its table.
+   * As SQL: 1 while this very connection has it and the row says so. Fails with 1146 or 1049 if the
+   * row is lost with its table.
    */
   readonly isLed: SQLQuery;
   release(): Promise<void>;
@@ -125,11 +98,19 @@ export async function takeLock(
   { seen, nonce }: { readonly seen: LockState; readonly nonce: string },
 ): Promise<TakenLock | null> {
   const name = nameOf(nonce);
-  const isOurs = (threadId?: number) =>
-    sql`IS_USED_LOCK(${name}) = ${threadId === undefined ? sql`CONNECTION_ID()` : sql`${threadId}`}`;
   // Its session settings are not the pool's.
   connection.discard();
-  await connection.run(takingText(name, isOurs(), server), { deadlineMs: DEADLINE_MS });
+  // One text, so that there is no moment with the lock but without the timeouts, wherever this
+  // process may be stopped.
+  await connection.run(
+    [
+      sql`${note('lock')} SELECT GET_LOCK(${name}, 0) AS got`,
+      sql`SET SESSION wait_timeout = ${SILENCE_SECONDS},
+        SESSION net_read_timeout = ${SILENCE_SECONDS},
+        SESSION net_write_timeout = ${SILENCE_SECONDS}`,
+    ],
+    { deadlineMs: DEADLINE_MS },
+  );
   const release = async () => {
     await connection.run(sql`${note('lock')} DO RELEASE_LOCK(${name})`, {
       deadlineMs: DEADLINE_MS,
@@ -139,26 +120,9 @@ export async function takeLock(
     await release();
     return null;
   }
-  const isLed = sql`${isOurs()} AND EXISTS (SELECT 1 FROM ${TABLE}
+  const isLed = sql`IS_USED_LOCK(${name}) = CONNECTION_ID() AND EXISTS (SELECT 1 FROM ${TABLE}
     WHERE server_identity = ${identityOf(server)} AND nonce = ${nonce})`;
-  return { isOurs, isLed, release };
-}
-
-/**
- * One text, so that there is no moment with the lock but without the timeouts, wherever this
- * process may be stopped. MySQL before 5.7.5 has one lock for each session.
- */
-function takingText(name: string, isOurs: SQLQuery, server: ServerFacts): readonly SQLQuery[] {
-  const hasSeveral = server.flavour === 'mariadb' || server.versionId >= 50_705;
-  const ifOurs = (otherwise: SQLQuery) =>
-    sql`CAST(IF(${isOurs}, ${SILENCE_SECONDS}, ${otherwise}) AS UNSIGNED)`;
-  return [
-    sql`${note('lock')} SELECT GET_LOCK(${name}, 0) AS got`,
-    sql`SET SESSION wait_timeout = ${ifOurs(sql`@@session.wait_timeout`)},
-      SESSION net_read_timeout = ${ifOurs(sql`@@session.net_read_timeout`)},
-      SESSION net_write_timeout = ${ifOurs(sql`@@session.net_write_timeout`)}`,
-    ...(hasSeveral ? [sql`SELECT GET_LOCK(${OLD_LOCK}, 0) AS got`] : []),
-  ];
+  return { name, isLed, release };
 }
 
 /** Creates the table if it is missing. */
@@ -205,7 +169,7 @@ async function readRow(
 }
 
 function nameOf(nonce: string): string {
-  return `${OLD_LOCK}:${nonce}`;
+  return `undrop:collector:${nonce}`;
 }
 
 function identityOf({ serverIdentity }: ServerFacts): string {

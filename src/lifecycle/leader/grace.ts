@@ -7,32 +7,27 @@
  * Invariant: the wait ends; a restart of the proxy neither shortens it nor begins it anew.
  */
 import { RECYCLE_SCHEMA } from '../../names/recycle-schema.js';
-import {
-  isServerError,
-  type Row,
-  type ServiceConnection,
-  unlessRefused,
-} from '../../service/pool/pools.js';
+import { isServerError, type ServiceConnection, unlessRefused } from '../../service/pool/pools.js';
 import { dateOf, dateOrNullOf } from '../../service/row.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, sql } from '../../service/sql.js';
-import { ABSENT_TABLE, ER_BAD_FIELD_ERROR, ER_NO_SUCH_TABLE } from '../../wire/server-errors.js';
+import { ABSENT_TABLE, ER_NO_SUCH_TABLE } from '../../wire/server-errors.js';
 import type { ActionContext } from '../transition.js';
 
-/** What the collector's own table says of this server, and of any other that had it. */
+/** What the collector's own table says. */
 export interface LastRound {
-  /** A collector has acted, or waited, on this server before. */
-  readonly known: boolean;
-  /** When the last round was, on any server; `null`: never. */
-  readonly at: Date | null;
+  /** When the last round was, on this server or any other that had these tables. */
+  readonly at: Date;
   /** A wait that was decided before. */
   readonly graceUntil: Date | null;
-  /** How far this server's clock was ahead of the proxy's at the last round; `null`: not known. */
-  readonly aheadMs: number | null;
+  /** How far this server's clock was ahead of the proxy's. */
+  readonly aheadMs: number;
 }
 
-export interface GraceFacts extends LastRound {
-  /** The same now. */
+export interface GraceFacts {
+  /** Null: no collector has acted, or waited, on this server before. */
+  readonly last: LastRound | null;
+  /** How far this server's clock is ahead of the proxy's now. */
   readonly aheadNowMs: number;
   /** Held tables. */
   readonly heldCount: number;
@@ -57,28 +52,28 @@ export function decideGrace(
   facts: GraceFacts,
   settings: { readonly holdMs: number; readonly graceMs: number },
 ): Grace {
-  const { now } = facts;
+  const { now, heldCount } = facts;
   if (settings.graceMs === 0) return { until: null };
   const longest = new Date(now.getTime() + settings.graceMs);
-  const because = facts.heldCount === 0 ? null : reason(facts, settings.holdMs);
-  if (because !== null) {
-    return { until: longest, because, isNew: true };
-  }
-  if (facts.graceUntil === null || facts.graceUntil <= now) return { until: null };
-  const until = facts.graceUntil < longest ? facts.graceUntil : longest;
+  const before = facts.last?.graceUntil ?? null;
+  const isWaiting = before !== null && before > now;
+  const because = heldCount === 0 ? null : reason(facts, { ...settings, isWaiting });
+  if (because !== null) return { until: longest, because, isNew: true };
+  if (!isWaiting) return { until: null };
+  const until = before < longest ? before : longest;
   return { until, because: 'a wait that began earlier', isNew: false };
 }
 
-function reason(facts: GraceFacts, holdMs: number): string | null {
-  const { now, at } = facts;
-  const waiting = facts.graceUntil !== null && facts.graceUntil > now;
-  if (Math.abs(facts.clockDriftMs) > CLOCK_DRIFT_MS_MAX) return "the server's clock jumped";
-  if (facts.continuing || waiting) return null;
-  if (!facts.known || at === null) return 'this server is new to the ledger';
-  const sinceMs = now.getTime() - at.getTime();
+function reason(
+  { last, now, aheadNowMs, clockDriftMs, continuing }: GraceFacts,
+  { holdMs, isWaiting }: { readonly holdMs: number; readonly isWaiting: boolean },
+): string | null {
+  if (Math.abs(clockDriftMs) > CLOCK_DRIFT_MS_MAX) return "the server's clock jumped";
+  if (continuing || isWaiting) return null;
+  if (last === null) return 'this server is new to the ledger';
+  const sinceMs = now.getTime() - last.at.getTime();
   if (sinceMs < -CLOCK_DRIFT_MS_MAX) return "the server's clock went back since the last round";
-  const jumpedMs = facts.aheadMs === null ? 0 : facts.aheadNowMs - facts.aheadMs;
-  if (Math.abs(jumpedMs) > CLOCK_DRIFT_MS_MAX) {
+  if (Math.abs(aheadNowMs - last.aheadMs) > CLOCK_DRIFT_MS_MAX) {
     return "the server's clock, or the proxy's, jumped since the last round";
   }
   if (sinceMs > holdMs) return 'the last round is older than UNDROP_HOLD';
@@ -88,31 +83,21 @@ function reason(facts: GraceFacts, holdMs: number): string | null {
 const TABLE = ident(RECYCLE_SCHEMA, 'collector');
 const IDENTITY_CHARACTERS_MAX = 190;
 
-/** The last round, on this server and on any other that had these tables; none if they are lost. */
-async function readRoundRecord(
+/** Null also if its table is lost. */
+async function readLastRound(
   connection: ServiceConnection,
   serverIdentity: string,
-): Promise<LastRound> {
-  // All columns: that of the proxy's clock came later.
-  const queries = [
-    sql`SELECT ${note('look')} MAX(last_look) AS at FROM ${TABLE}`,
-    sql`SELECT * FROM ${TABLE} WHERE server_identity = ${bounded(serverIdentity)}`,
-  ];
-  const [any, own] = await unlessRefused(connection.run(queries), [], ...ABSENT_TABLE);
-  const at = any?.[0];
-  const row = own?.[0];
+): Promise<LastRound | null> {
+  const query = sql`SELECT ${note('look')} last_look, grace_until, proxy_clock,
+      (SELECT MAX(last_look) FROM ${TABLE}) AS last_anywhere
+    FROM ${TABLE} WHERE server_identity = ${bounded(serverIdentity)}`;
+  const [[row] = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
+  if (row === undefined) return null;
   return {
-    known: row !== undefined,
-    at: at === undefined ? null : dateOrNullOf(at, 'at'),
-    graceUntil: row === undefined ? null : dateOrNullOf(row, 'grace_until'),
-    aheadMs: row === undefined ? null : aheadOf(row),
+    at: dateOf(row, 'last_anywhere'),
+    graceUntil: dateOrNullOf(row, 'grace_until'),
+    aheadMs: dateOf(row, 'last_look').getTime() - dateOf(row, 'proxy_clock').getTime(),
   };
-}
-
-/** By how much the server's clock was ahead of that of the proxy that did the round. */
-function aheadOf(row: Row): number | null {
-  const proxyClock = 'proxy_clock' in row ? dateOrNullOf(row, 'proxy_clock') : null;
-  return proxyClock === null ? null : dateOf(row, 'last_look').getTime() - proxyClock.getTime();
 }
 
 /** Writes that a round was just now. Creates the table if it is missing. */
@@ -129,16 +114,13 @@ async function writeRoundRecord(
   try {
     await connection.run(write);
   } catch (error) {
-    if (!isServerError(error, ER_NO_SUCH_TABLE, ER_BAD_FIELD_ERROR)) throw error;
-    const isOld = isServerError(error, ER_BAD_FIELD_ERROR);
+    if (!isServerError(error, ER_NO_SUCH_TABLE)) throw error;
     await connection.run([
-      isOld
-        ? sql`ALTER ${note('look')} TABLE ${TABLE} ADD COLUMN proxy_clock DATETIME(3) NULL`
-        : sql`${note('look')} CREATE TABLE IF NOT EXISTS ${TABLE} (
+      sql`${note('look')} CREATE TABLE IF NOT EXISTS ${TABLE} (
         server_identity VARCHAR(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY,
         last_look DATETIME(3) NOT NULL,
         grace_until DATETIME(3) NULL,
-        proxy_clock DATETIME(3) NULL
+        proxy_clock DATETIME(3) NOT NULL
       ) ENGINE=InnoDB`,
       write,
     ]);
@@ -182,35 +164,34 @@ export class GraceKeeper {
    * clock was read, by the monotonic clock; `wallClockMs`: by this machine's other clock.
    */
   async check(
-    server: ServerFacts,
+    { serverIdentity, utcNow: now }: ServerFacts,
     {
       heldCount,
-      readAtMs: nowMs,
+      readAtMs,
       wallClockMs,
     }: { readonly heldCount: number; readonly readAtMs: number; readonly wallClockMs: number },
   ): Promise<number> {
     const { connection, settings, lastSeen, log } = this.#options;
-    const aheadNowMs = server.utcNow.getTime() - wallClockMs;
+    const utcMs = now.getTime();
+    const aheadNowMs = utcMs - wallClockMs;
     const continuing = this.#last !== null;
-    const before = lastSeen.get(server.serverIdentity);
-    const utcMs = server.utcNow.getTime();
-    const last = this.#last ?? (await readRoundRecord(connection, server.serverIdentity));
-    const clockDriftMs =
-      before === undefined ? 0 : utcMs - before.utcMs - (nowMs - before.monotonicMs);
-    const facts = { ...last, aheadNowMs, heldCount, now: server.utcNow, clockDriftMs, continuing };
+    const last = this.#last ?? (await readLastRound(connection, serverIdentity));
+    const seen = lastSeen.get(serverIdentity) ?? { utcMs, monotonicMs: readAtMs };
+    const clockDriftMs = utcMs - seen.utcMs - (readAtMs - seen.monotonicMs);
+    const facts = { last, aheadNowMs, heldCount, now, clockDriftMs, continuing };
     const grace = decideGrace(facts, settings);
-    const news = grace.until !== null && (grace.isNew || !continuing);
-    if (news) {
+    const isNews = grace.until !== null && (grace.isNew || !continuing);
+    if (isNews) {
       const { until, because } = grace;
       log.warn({ event: 'grace', until, because, heldCount }, 'nothing is collected until then');
     }
     const graceUntil = grace.until;
-    this.#last = { ...last, graceUntil };
-    lastSeen.set(server.serverIdentity, { utcMs, monotonicMs: nowMs });
+    this.#last = { at: now, graceUntil, aheadMs: aheadNowMs };
+    lastSeen.set(serverIdentity, { utcMs, monotonicMs: readAtMs });
     const everyMs = Math.min(WRITE_EVERY_MS, settings.holdMs / 4);
-    if (!continuing || news || nowMs - this.#writtenAtMs >= everyMs) {
-      await this.#write(server.serverIdentity, graceUntil);
-      this.#writtenAtMs = nowMs;
+    if (!continuing || isNews || readAtMs - this.#writtenAtMs >= everyMs) {
+      await this.#write(serverIdentity, graceUntil);
+      this.#writtenAtMs = readAtMs;
     }
     return graceUntil === null ? 0 : graceUntil.getTime() - utcMs;
   }

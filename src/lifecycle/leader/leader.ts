@@ -19,9 +19,10 @@ import { numberOrNullOf } from '../../service/row.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { note, sql } from '../../service/sql.js';
 import { ABSENT_TABLE, ER_SUBQUERY_NO_1_ROW } from '../../wire/server-errors.js';
-import { type LockState, readLockState, type TakenLock, takeLock } from './collector-lock.js';
+import { readLockState, type TakenLock, takeLock } from './collector-lock.js';
 
-const HEARTBEAT_MS = 5_000;
+/** The server ends the session of a leader that says nothing for four times as long. */
+export const IDLE_MS_MAX = 5_000;
 /** How often those without the lock try to get it. */
 const TRY_EVERY_MS = 5_000;
 /**
@@ -36,8 +37,8 @@ export interface Lease {
   /** Everything the leader does runs here: one pinned connection in the shape of a pool. */
   readonly connection: ServicePool;
   /**
-   * Waits `delayMs`, or until `signal` is aborted, and keeps the lock meanwhile. Rejects with
-   * UNDROP_NOT_COLLECTOR if the lock is gone.
+   * Waits `delayMs` (IDLE_MS_MAX at most), or until `signal` is aborted, and keeps the lock.
+   * Rejects with UNDROP_NOT_COLLECTOR if the lock is gone.
    */
   idle(delayMs: number, signal: AbortSignal): Promise<void>;
 }
@@ -59,7 +60,7 @@ export async function leadWhenever(
   work: (lease: Lease) => Promise<void>,
 ): Promise<void> {
   const { clock, log, signal } = options;
-  const attempt: Attempt = { said: '', saidStrangers: '' };
+  const attempt: Attempt = { said: '', saidStranger: null };
   let brokenMs = 0;
   while (!signal.aborted) {
     let pauseMs = TRY_EVERY_MS;
@@ -81,7 +82,7 @@ export async function leadWhenever(
 /** What was last said of the lock, so that it isn't said every few seconds. */
 interface Attempt {
   said: string;
-  saidStrangers: string;
+  saidStranger: string | null;
 }
 
 function say(attempt: Attempt, what: string, speak: (what: string) => void): void {
@@ -105,7 +106,12 @@ async function leadOnce(
       return;
     }
     const seen = await readLockState(connection, server);
-    sayStrangers(attempt, seen, log);
+    const who = seen.stranger;
+    if (who !== null && who !== attempt.saidStranger) {
+      const what = 'somebody else has the lock of collectors: not waited for';
+      log.warn({ event: 'collector', who }, what);
+    }
+    attempt.saidStranger = who;
     const nonce = randomBytes(16).toString('hex');
     const lock = seen.leader === null ? await takeLock(connection, server, { seen, nonce }) : null;
     if (lock === null) {
@@ -119,37 +125,19 @@ async function leadOnce(
     log.info({ event: 'collector', threadId: connection.threadId }, 'this proxy collects');
     await work({
       connection: pinned(pool, connection, lock),
-      idle: (delayMs, wake) => idle({ connection, lock, clock }, delayMs, wake),
+      idle: async (delayMs, wake) => {
+        if (delayMs <= 0 || wake.aborted) return;
+        await clock.sleep(Math.min(delayMs, IDLE_MS_MAX), wake);
+        await assertLock({ connection, lock });
+      },
     });
     await lock.release();
   });
 }
 
-function sayStrangers(attempt: Attempt, { strangers }: LockState, log: Log): void {
-  const who = strangers.map(({ words, name }) => `${words} has ${name}`).join('; ');
-  if (who !== '' && who !== attempt.saidStrangers) {
-    log.warn(
-      { event: 'collector', who },
-      'somebody else has the lock of collectors: not waited for',
-    );
-  }
-  attempt.saidStrangers = who;
-}
-
 interface Held {
   readonly connection: TaskConnection;
   readonly lock: TakenLock;
-}
-
-async function idle(
-  { clock, ...held }: Held & { readonly clock: Clock },
-  delayMs: number,
-  signal: AbortSignal,
-): Promise<void> {
-  for (let leftMs = delayMs; leftMs > 0 && !signal.aborted; leftMs -= HEARTBEAT_MS) {
-    await clock.sleep(Math.min(leftMs, HEARTBEAT_MS), signal);
-    await assertLock(held);
-  }
 }
 
 async function assertLock({ connection, lock }: Held): Promise<void> {
@@ -191,7 +179,7 @@ function pinned(pool: ServicePool, connection: TaskConnection, lock: TakenLock):
  */
 function whileLocked({ connection, lock }: Held, other: TaskConnection): TaskConnection {
   const ifLocked = sql`SELECT ${note('lock')}
-    IF(${lock.isOurs(connection.threadId)}, 1, (SELECT 1 UNION SELECT 2)) AS ours`;
+    IF(IS_USED_LOCK(${lock.name}) = ${connection.threadId}, 1, (SELECT 1 UNION SELECT 2)) AS ours`;
   return {
     threadId: other.threadId,
     discard: () => other.discard(),

@@ -13,7 +13,6 @@ import { detachAndRelocate, moveToRecycleSchema } from '../../held/relocate/deta
 import { isLost, renewHeld } from '../../held/relocate/due-times.js';
 import { takeOut } from '../../held/relocate/pending.js';
 import { type RelocateTable, type Relocation, whyItStays } from '../../held/relocate/relocate.js';
-import { statementTextOf } from '../../ledger/entry.js';
 import { processlistOf } from '../../ledger/owner.js';
 import { mergeParts, type SchemaDetails } from '../../ledger/schema-details.js';
 import {
@@ -44,7 +43,7 @@ import { Intents } from '../../steps/intents.js';
 import { encodeName } from '../../steps/names/encode-name.js';
 import { isSameServer } from '../../steps/preconditions.js';
 import { drive } from '../../steps/procedure.js';
-import type { RecordedIntent } from '../../steps/record-intents.js';
+import { type RecordedIntent, statementTextOf } from '../../steps/record-intents.js';
 import { rootCause } from '../../steps/refusals/root-cause.js';
 import type { HeldTable } from '../../steps/refuse.js';
 import {

@@ -1,26 +1,20 @@
 /**
- * Parents that the server would not drop, as tables outside the statement refer to them, and its
- * words for that. Pure. The words are raised by SIGNAL or of guards of ours, never by a DROP that
- * names the parent: by then its last child may be gone.
+ * Parents that the server would not drop, because tables outside the statement refer to them, and
+ * its error for that. Pure. The error is raised by SIGNAL, never by a DROP that names the parent,
+ * because its last child may be gone by then.
  */
 
 import type { ForeignKeyName, IntentTable } from '../../ledger/write.js';
 import { parseHoldName } from '../../names/hold-name.js';
-import { FK_ERROR_TABLES_MAX, fkErrorTableName, foldName } from '../../names/names.js';
-import { RECYCLE_SCHEMA } from '../../names/recycle-schema.js';
+import { foldName } from '../../names/names.js';
 import { SIGNAL_CHARACTERS_MAX, type Signal, signalSql } from '../../steps/session/signal.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { type ErrPacket, encodeErr } from '../../wire/response.js';
 import type { Result } from '../../wire/result-reader.js';
 import {
-  ER_BAD_DB_ERROR,
-  ER_BAD_TABLE_ERROR,
-  ER_DBACCESS_DENIED_ERROR,
   ER_FK_CANNOT_DROP_PARENT,
   ER_ROW_IS_REFERENCED,
   ER_ROW_IS_REFERENCED_2,
-  ER_TABLE_NOT_LOCKED,
-  ER_TABLEACCESS_DENIED_ERROR,
 } from '../../wire/server-errors.js';
 
 export interface BlockedParent {
@@ -88,35 +82,6 @@ export function parentErrorSql(server: ServerVersion, parent: BlockedParent): Bu
   const message = Array.from(error.message).slice(0, SIGNAL_CHARACTERS_MAX).join('');
   return signalSql({ ...error, message });
 }
-
-/**
- * Asks for the drop of tables of ours that can't be dropped (ledger/tables.ts): MySQL
- * before 8 says of them what it says of any parent, a row for each.
- */
-export function guardedParentSql(count: number, { groupId }: { readonly groupId: string }): Buffer {
-  const names = Array.from(
-    { length: Math.min(count, FK_ERROR_TABLES_MAX) },
-    (_, index) => `\`${RECYCLE_SCHEMA}\`.\`${fkErrorTableName(index)}\``,
-  );
-  return Buffer.from(`DROP /* undrop parent ${groupId} */ TABLE ${names.join(', ')}`);
-}
-
-/**
- * The session may not ask for the guards, or they are not there: the error is raised by SIGNAL. An
- * OK would be one of the guards.
- */
-export function isGuardMissing(said: Result): boolean {
-  return said.kind === 'ok' || (said.kind === 'err' && GUARD_MISSING.includes(said.errno));
-}
-
-/** A right on it is missing; it or its schema is; or it isn't among the locked tables. */
-const GUARD_MISSING: readonly number[] = [
-  ER_DBACCESS_DENIED_ERROR,
-  ER_TABLEACCESS_DENIED_ERROR,
-  ER_BAD_DB_ERROR,
-  ER_BAD_TABLE_ERROR,
-  ER_TABLE_NOT_LOCKED,
-];
 
 /**
  * What the session said, but with the whole text where SIGNAL takes only its beginning. In no case

@@ -4,19 +4,13 @@
  * statements/drop-table/server-answers.ts.
  */
 import { assert } from '../../assert.js';
-import { hasFkErrorTables } from '../../names/names.js';
 import { ask, perform, query, type Steps } from '../../steps/procedure.js';
 import { gtidSql, underOwnGtid } from '../../steps/session/user-session-sql.js';
 import type { ErrPacket } from '../../wire/response.js';
 import { type OkPacket, okWithWarnings } from '../../wire/response.js';
 import type { Result } from '../../wire/result-reader.js';
 import type { Drop, Name } from './decide.js';
-import {
-  type BlockedParent,
-  isGuardMissing,
-  parentErrorInFull,
-  parentErrorSql,
-} from './parents.js';
+import { type BlockedParent, parentErrorInFull } from './parents.js';
 import { sayWords } from './server-answers.js';
 
 export interface Words {
@@ -37,10 +31,7 @@ export function* say(
   const own = isBeside ? facts.gtidNext : null;
   const { commands, at } = underOwnGtid(own, texts.map(query));
   const results = yield* perform('user', { commands, renames: false });
-  let said = results[at + texts.length - 1];
-  if (parent !== undefined && hasFkErrorTables(request.server) && said && isGuardMissing(said)) {
-    [said] = yield* ask(parentErrorSql(request.server, parent));
-  }
+  const said = results[at + texts.length - 1];
   assert(said?.kind === 'ok' || said?.kind === 'err', 'words are an OK or an ERR');
   if (parent !== undefined) return parentErrorInFull(said, request.server, parent);
   return counting(said, notes);

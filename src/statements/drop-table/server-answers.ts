@@ -5,7 +5,6 @@
  * Invariant: none of them can destroy a base table.
  */
 import type { IntentTable } from '../../ledger/write.js';
-import { hasFkErrorTables } from '../../names/names.js';
 import type { DropRequest } from '../../steps/request.js';
 import { type Signal, signalSql } from '../../steps/session/signal.js';
 import {
@@ -15,7 +14,7 @@ import {
   type QualifiedName,
   viewSignal,
 } from '../../steps/session/user-session-sql.js';
-import { type BlockedParent, guardedParentSql, parentError, parentErrorSql } from './parents.js';
+import { type BlockedParent, parentError, parentErrorSql } from './parents.js';
 
 /**
  * `table`: a base table, in a DROP SEQUENCE, which doesn't drop it; `nothing`: not dropped, and
@@ -55,10 +54,7 @@ export function sayWords(request: DropRequest, subject: Subject): Said {
   if (parent === undefined) {
     return { texts: [dropSql(request, names, statement)] };
   }
-  const error = hasFkErrorTables(server)
-    ? guardedParentSql(subject.blocked.length, request)
-    : parentErrorSql(server, parent);
-  return { texts: [...dropTemporaries(request, names), error] };
+  return { texts: [...dropTemporaries(request, names), parentErrorSql(server, parent)] };
 }
 
 /** Its words for what is no table are errors of their own, or notes, one for each. */

@@ -8,7 +8,12 @@
  * give them up: neither the end of the user's session nor that of this process ends the statement.
  */
 import { UndropError } from '../../errors.js';
-import { giveBack, type Intents, type Owner, takeOver } from '../../ledger/intents/take-over.js';
+import {
+  type Intents,
+  type Owner,
+  releaseOwnership,
+  takeOver,
+} from '../../ledger/intents/take-over.js';
 import { mayUnlog } from '../../ledger/unlogged.js';
 import {
   isServerError,
@@ -132,7 +137,7 @@ async function tryToGiveBack(
   owner: Owner,
 ): Promise<void> {
   try {
-    await giveBack(pool, intents, owner);
+    await releaseOwnership(pool, intents, owner);
   } catch (error) {
     if (!(isServerError(error) || error instanceof UndropError)) throw error;
   }

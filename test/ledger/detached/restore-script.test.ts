@@ -14,7 +14,7 @@ const FACTS = {
   holdSchema: '_undrop',
   holdName: HOLD,
   sqlLogBin: true,
-  detached: NOTHING_DETACHED,
+  detached: null,
 };
 
 describe('the restore script', () => {

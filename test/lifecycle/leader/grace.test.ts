@@ -1,15 +1,19 @@
 /** When the collector waits before its first look, and until when. */
 import { describe, expect, test } from '@jest/globals';
-import { decideGrace, type GraceFacts } from '../../../src/lifecycle/leader/grace.js';
+import {
+  decideGrace,
+  type GraceFacts,
+  type LastRound,
+} from '../../../src/lifecycle/leader/grace.js';
 
 const now = new Date('2026-03-01T12:00:00Z');
 const hours = (count: number) => new Date(now.getTime() + count * 3_600_000);
 const settings = { holdMs: 7 * 86_400_000, graceMs: 3_600_000 };
+const last = (round: Partial<LastRound>): Partial<GraceFacts> => ({
+  last: { at: hours(-1), graceUntil: null, aheadMs: 500, ...round },
+});
 const usual: GraceFacts = {
-  known: true,
-  at: hours(-1),
-  graceUntil: null,
-  aheadMs: 500,
+  last: { at: hours(-1), graceUntil: null, aheadMs: 500 },
   aheadNowMs: 500,
   heldCount: 3,
   now,
@@ -23,16 +27,15 @@ describe('the wait of a collector that may be looking at a restored backup', () 
   });
 
   test.each<[string, Partial<GraceFacts>, string]>([
-    ['the server is new to the ledger', { known: false }, 'this server is new to the ledger'],
-    ['nobody ever looked', { at: null }, 'this server is new to the ledger'],
+    ['the server is new to the ledger', { last: null }, 'this server is new to the ledger'],
     [
       'the last round is older than the hold',
-      { at: hours(-7 * 24 - 1) },
+      last({ at: hours(-7 * 24 - 1) }),
       'the last round is older than UNDROP_HOLD',
     ],
     [
       'the last round is in the future',
-      { at: hours(1) },
+      last({ at: hours(1) }),
       "the server's clock went back since the last round",
     ],
     [
@@ -56,34 +59,34 @@ describe('the wait of a collector that may be looking at a restored backup', () 
   });
 
   test('there is none where nothing is held, as nothing can be lost', () => {
-    expect(decideGrace({ ...usual, known: false, heldCount: 0 }, settings)).toEqual({
+    expect(decideGrace({ ...usual, last: null, heldCount: 0 }, settings)).toEqual({
       until: null,
     });
   });
 
   test('there is none with UNDROP_GRACE=0', () => {
-    const grace = decideGrace({ ...usual, known: false }, { ...settings, graceMs: 0 });
+    const grace = decideGrace({ ...usual, last: null }, { ...settings, graceMs: 0 });
     expect(grace).toEqual({ until: null });
   });
 
   test('a restart neither shortens it nor begins it anew', () => {
     const graceUntil = new Date(now.getTime() + 60_000);
-    const grace = decideGrace({ ...usual, at: hours(-300), graceUntil }, settings);
+    const grace = decideGrace({ ...usual, ...last({ at: hours(-300), graceUntil }) }, settings);
     expect(grace).toMatchObject({ until: graceUntil, isNew: false });
   });
 
   test('it is over when its time is', () => {
-    const facts = { ...usual, graceUntil: now };
+    const facts = { ...usual, ...last({ graceUntil: now }) };
     expect(decideGrace(facts, settings)).toEqual({ until: null });
   });
 
   test('it never lasts longer than it may, also where the clock went back meanwhile', () => {
-    const facts = { ...usual, graceUntil: hours(500) };
+    const facts = { ...usual, ...last({ graceUntil: hours(500) }) };
     expect(decideGrace(facts, settings)).toMatchObject({ until: hours(1) });
   });
 
   test('an old last round means nothing to a collector that has done rounds all the while', () => {
-    const facts = { ...usual, continuing: true, at: hours(-1000) };
+    const facts = { ...usual, continuing: true, ...last({ at: hours(-1000) }) };
     expect(decideGrace(facts, settings)).toEqual({ until: null });
   });
 });
