@@ -39,19 +39,6 @@ export function parseSchemaDetails(text: string): SchemaDetails {
   return details;
 }
 
-/** What either look saw, as it was seen last: a DROP that failed may have taken some. */
-export function mergeParts(
-  before: readonly SchemaPart[],
-  now: readonly SchemaPart[],
-): readonly SchemaPart[] {
-  const parts = new Map<string, SchemaPart>();
-  for (const part of [...before, ...now]) {
-    const key = `${part.kind} ${part.name}`;
-    if (part.statement !== null || !parts.has(key)) parts.set(key, part);
-  }
-  return [...parts.values()];
-}
-
 /** Routines before the views that may use them, views before those that name them, then events. */
 function inOrder(parts: readonly SchemaPart[]): readonly SchemaPart[] {
   const views = parts.filter(({ kind }) => kind === 'VIEW');

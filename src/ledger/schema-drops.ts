@@ -56,7 +56,6 @@ export interface SchemaDropRow extends SchemaDropKey {
   readonly threadId: number;
   readonly upstreamPort: number | null;
   readonly schema: string;
-  readonly user: string;
   readonly droppedAt: Date;
   readonly state: SchemaDropState;
   readonly sqlLogBin: boolean;
@@ -74,56 +73,47 @@ export async function recordSchemaDrop(
   pool: ServicePool,
   drop: SchemaDrop,
 ): Promise<SchemaDropKey> {
+  const { id, groupId, proxyId, threadId, user, clientAddress, schema, details, sqlLogBin } = drop;
   try {
-    const rowLogged = drop.sqlLogBin || !(await mayUnlog(pool));
-    const texts = await insertion(pool, drop, rowLogged);
+    const rowLogged = sqlLogBin || !(await mayUnlog(pool));
+    const server = await readServerFacts(pool);
+    const texts = [
+      sql`SET ${KNOWN_VERSION},
+          @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${threadId}),
+          @undrop_proxy = ${proxyAt(proxyId, server)}`,
+      sql`INSERT IGNORE ${note('schema', id)} INTO ${LEDGER} (id, group_id, proxy_id, thread_id,
+          upstream_port, schema_name, table_name, kind, dropped_at, user_name, client_address,
+          statement_text, hold_until, state, state_since, definition, restore_script, sql_log_bin,
+          row_logged)
+        VALUES (${id}, ${groupId}, @undrop_proxy, ${threadId},
+          IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL),
+          ${schema}, '', 'schema', UTC_TIMESTAMP(), ${user}, ${clientAddress},
+          ${drop.statementText.slice(0, STATEMENT_CHARACTERS_MAX)}, UTC_TIMESTAMP(), 'emptying',
+          UTC_TIMESTAMP(), ${formatSchemaDetails(details)}, ${schemaScript(schema, details)},
+          ${sqlLogBin}, ${rowLogged})`,
+    ];
     const how = { deadlineMs: DEADLINE_MS, logged: rowLogged };
     await pool.run(texts, how).catch(async (error: unknown) => {
       await beforeNextTry(pool, error);
       await pool.run(texts, how);
     });
-    return { id: drop.id, groupId: drop.groupId, rowLogged };
+    return { id, groupId, rowLogged };
   } catch (error) {
     throw ledgerUnavailable(error);
   }
 }
 
-async function insertion(pool: ServicePool, drop: SchemaDrop, rowLogged: boolean) {
-  const server = await readServerFacts(pool);
-  const { id, groupId, proxyId, threadId, user, clientAddress, schema, details, sqlLogBin } = drop;
-  return [
-    sql`SET ${KNOWN_VERSION},
-        @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${threadId}),
-        @undrop_proxy = ${proxyAt(proxyId, server)}`,
-    sql`INSERT IGNORE ${note('schema', id)} INTO ${LEDGER} (id, group_id, proxy_id, thread_id,
-        upstream_port, schema_name, table_name, kind, dropped_at, user_name, client_address,
-        statement_text, hold_until, state, state_since, definition, restore_script, sql_log_bin,
-        row_logged)
-      VALUES (${id}, ${groupId}, @undrop_proxy, ${threadId},
-        IF(@undrop_host LIKE '%:%', SUBSTRING_INDEX(@undrop_host, ':', -1), NULL),
-        ${schema}, '', 'schema', UTC_TIMESTAMP(), ${user}, ${clientAddress},
-        ${drop.statementText.slice(0, STATEMENT_CHARACTERS_MAX)}, UTC_TIMESTAMP(), 'emptying',
-        UTC_TIMESTAMP(), ${formatSchemaDetails(details)}, ${schemaScript(schema, details)},
-        ${sqlLogBin}, ${rowLogged})`,
-  ];
-}
-
 /**
- * Before the DROP is sent, with what was seen of the schema last: others may make views while the
- * DROP waits. False: recovery has taken the drop for dead and ended it; then the DROP must not be
- * sent. May run twice.
+ * Before the DROP is sent. False: recovery has taken the drop for dead and ended it; then the DROP
+ * must not be sent. May run twice.
  */
 export async function markEmptied(
   pool: ServicePool,
   { id, rowLogged }: SchemaDropKey,
-  { schema, details }: Pick<SchemaDrop, 'schema' | 'details'>,
 ): Promise<boolean> {
   await pool.run(
-    sql`UPDATE ${note('emptied', id)} ${LEDGER}
-        SET state_since = IF(state = 'emptying', UTC_TIMESTAMP(), state_since), state = 'emptied',
-          definition = ${formatSchemaDetails(details)},
-          restore_script = ${schemaScript(schema, details)}
-        WHERE id = ${id} AND state IN ('emptying', 'emptied')`,
+    sql`UPDATE ${note('emptied', id)} ${LEDGER} SET state = 'emptied', state_since = UTC_TIMESTAMP()
+        WHERE id = ${id} AND state = 'emptying'`,
     { logged: rowLogged },
   );
   const [rows = []] = await pool.run(
@@ -187,7 +177,7 @@ export async function findSchemaDrops(
   const isAsked = only === null ? sql`` : sql` AND id = ${only}`;
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
-          user_name, dropped_at, state, definition, sql_log_bin, row_logged
+          dropped_at, state, definition, sql_log_bin, row_logged
         FROM ${LEDGER} WHERE state IN ('emptying', 'emptied')${isAsked} ORDER BY id`,
   );
   return rows.map(asSchemaDropRow);
@@ -215,7 +205,6 @@ function asSchemaDropRow(row: Row): SchemaDropRow {
     threadId: numberOf(row, 'thread_id'),
     upstreamPort: numberOrNullOf(row, 'upstream_port'),
     schema: textOf(row, 'schema_name'),
-    user: textOf(row, 'user_name'),
     droppedAt: dateOf(row, 'dropped_at'),
     state: textOf(row, 'state') === 'emptied' ? 'emptied' : 'emptying',
     sqlLogBin: numberOf(row, 'sql_log_bin') !== 0,

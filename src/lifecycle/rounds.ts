@@ -168,8 +168,8 @@ export class Rounds {
     this.#fullAtMs = nowMs + settings.checkIntervalMs;
     try {
       const how = { proxyId, activeIds, log };
-      const { debtsLeft, untouched } = await reconcile(this.#connection, how);
-      if (debtsLeft.length > 0 || this.#areYoung(untouched, nowMs)) this.#retrySoon(nowMs);
+      const { pending, untouched } = await reconcile(this.#connection, how);
+      if (pending.length > 0 || this.#areYoung(untouched, nowMs)) this.#retrySoon(nowMs);
     } catch (error) {
       log.warn({ event: 'collector', err: error }, 'recovery failed');
       this.#retrySoon(nowMs);

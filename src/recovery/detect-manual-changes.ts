@@ -22,8 +22,10 @@ import {
 } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
 
-interface ManualChanges {
+export interface ManualChanges {
+  /** Ids of tables that somebody has renamed back. */
   readonly restoredByHand: readonly string[];
+  /** Ids of tables that are nowhere any more. */
   readonly gone: readonly string[];
 }
 
@@ -47,7 +49,9 @@ export async function detectManualChanges(
   const live = await findRows(pool, { by: 'live' }, how);
   nextPage(cursor, live, ROWS_MAX);
   const rows = live.filter(({ id, state }) => state !== 'intent' && !activeIds.has(id));
-  const held = await findHeld(pool, rows);
+  const schemas = rows.flatMap(({ holdSchema }) => holdSchema ?? []);
+  const elsewhere = new Set(schemas.filter((schema) => !isRecycleSchema(schema)));
+  const held = rows.length === 0 ? new Map() : await mapHoldTables(pool, elsewhere);
   const restoredByHand: string[] = [];
   const gone: string[] = [];
   let ended = 0;
@@ -75,19 +79,6 @@ export async function detectManualChanges(
   return { restoredByHand, gone };
 }
 
-async function findHeld(
-  pool: ServicePool,
-  rows: readonly LedgerRow[],
-): Promise<ReadonlyMap<string, HoldTable>> {
-  if (rows.length === 0) return new Map();
-  const elsewhere = new Set(
-    rows
-      .filter(({ holdSchema }) => holdSchema !== null && !isRecycleSchema(holdSchema))
-      .map(({ holdSchema }) => holdSchema ?? ''),
-  );
-  return mapHoldTables(pool, elsewhere);
-}
-
 /** The name is the truth; the ledger follows it. */
 async function follow(pool: ServicePool, row: LedgerRow, table: HoldTable): Promise<void> {
   const isSame =
@@ -112,21 +103,27 @@ async function follow(pool: ServicePool, row: LedgerRow, table: HoldTable): Prom
   });
 }
 
-/** How a row has ended whose table wasn't found; null where it has not. */
+/** How a row has ended whose table wasn't found; null if it has not. */
 async function lookAgain(pool: ServicePool, row: LedgerRow): Promise<LedgerState | null> {
   const [now] = await findRows(pool, { by: 'id', prefix: row.id });
   if (now === undefined || now.state !== row.state || now.holdName !== row.holdName) return null;
   const schemas = new Set([now.schema, now.holdSchema ?? now.schema]);
   const away = await findHoldTables(pool, [...schemas], row.id);
   const recycled = await findHoldTables(pool, await readRecycleSchemas(pool), row.id);
-  if (away.length + recycled.length > 0 || !(await hasLeft(pool, now))) return null;
-  const { id, schema, table, rowLogged } = now;
+  if (away.length + recycled.length > 0) return null;
+  const { id, schema, table, rowLogged, holdSchema, holdName } = now;
+  const isPlaced = holdSchema !== null && holdName !== null;
+  if (isPlaced && !(await isCertainlyAbsent(pool, holdSchema, holdName))) return null;
   // A restore that broke off: what is still to come stays so, and is for the next one.
   if ((await findRestoring(pool, now)) !== null) {
     await recordState(pool, { id, state: 'restored', rowLogged, onlyFrom: now.state });
     return 'restored';
   }
-  const state = await endOf(pool, now);
+  // A table that was to be dropped next was removed by us, before the ledger could say so.
+  const isRemoved = now.state === 'DROP';
+  const isBack = !isRemoved && (await isRestored(pool, now));
+  const unseen = isRemoved ? 'removed' : 'gone';
+  const state = isBack ? 'restored' : unseen;
   await recordState(pool, {
     id,
     state,
@@ -136,15 +133,4 @@ async function lookAgain(pool: ServicePool, row: LedgerRow): Promise<LedgerState
     onlyFrom: now.state,
   });
   return state;
-}
-
-async function hasLeft(pool: ServicePool, row: LedgerRow): Promise<boolean> {
-  const { holdSchema, holdName } = row;
-  return holdSchema === null || holdName === null || isCertainlyAbsent(pool, holdSchema, holdName);
-}
-
-/** A table that was to be dropped next was removed by us, before the ledger could say so. */
-async function endOf(pool: ServicePool, row: LedgerRow): Promise<LedgerState> {
-  if (row.state === 'DROP') return 'removed';
-  return (await isRestored(pool, row)) ? 'restored' : 'gone';
 }

@@ -1,9 +1,9 @@
 /**
  * Ledger against server. Completes what follows a RENAME that has happened, forgets the intent
- * whose RENAME did not, pays debts, notices what others did with held tables. May run twice, in two
- * proxies at once, and may be killed at any statement: every step looks again and is safe to
- * repeat. What fails keeps nothing else from being done: neither a row the other rows, nor one kind
- * of them the other kinds.
+ * whose RENAME did not, tries pending relocations, notices what others did with held tables. May
+ * run twice, in two proxies at once, and may be killed at any statement: every step looks again and
+ * is safe to repeat. What fails keeps nothing else from being done: neither a row the other rows,
+ * nor one kind of them the other kinds.
  *
  * Invariant: never renames a live table; touches an intent only when its owner is gone.
  */
@@ -12,9 +12,9 @@ import type { LedgerCursor } from '../ledger/read.js';
 import type { Log } from '../log.js';
 import { isRowLevelError } from '../service/errors.js';
 import type { ServicePool } from '../service/pool/pools.js';
-import { detectManualChanges } from './detect-manual-changes.js';
+import { detectManualChanges, type ManualChanges } from './detect-manual-changes.js';
 import { type RecoveredSchemas, recoverSchemas } from './recover-drop-database.js';
-import { resolveIntents } from './resolve-intents.js';
+import { type ResolvedIntents, resolveIntents } from './resolve-intents.js';
 
 export interface ReconcileOptions {
   readonly proxyId: string;
@@ -22,27 +22,25 @@ export interface ReconcileOptions {
   readonly activeIds: ReadonlySet<string>;
   readonly log: Log;
   /** Where its last round has stopped; default: at the beginning. */
-  readonly cursors?: RecoveryCursors;
+  readonly cursors?: ReturnType<typeof newRecoveryCursors>;
 }
 
-export interface ReconcileReport extends Omit<RecoveredSchemas, 'open'> {
-  /** Intents whose RENAME had happened. */
-  readonly completed: readonly string[];
-  /** Those of which it had not happened. */
-  readonly forgotten: readonly string[];
-  /** Intents, and groups of a DROP DATABASE, whose owner is still there. */
-  readonly untouched: readonly string[];
-  readonly restoredByHand: readonly string[];
-  readonly gone: readonly string[];
-  readonly debtsPaid: readonly string[];
-  readonly debtsLeft: readonly string[];
+/** `untouched`: also groups of a DROP DATABASE whose owner is still there. */
+export interface ReconcileReport
+  extends Omit<RecoveredSchemas, 'open'>,
+    ResolvedIntents,
+    ManualChanges {
+  /** Held tables that were still in their own schema. */
+  readonly relocated: readonly string[];
+  /** Those that still are. */
+  readonly pending: readonly string[];
 }
 
 /** `reconcile`, as those see it who only need to know whether something is left to be done. */
 export type Reconcile = (
   pool: ServicePool,
   options: ReconcileOptions,
-) => Promise<Pick<ReconcileReport, 'debtsLeft' | 'untouched'>>;
+) => Promise<Pick<ReconcileReport, 'pending' | 'untouched'>>;
 
 /** Rejects if the server can't be asked; then the next run goes on. */
 export async function reconcile(
@@ -64,7 +62,8 @@ export async function reconcile(
   const { open, ...schemas } = await orElse(recoverSchemas(pool, log), NO_SCHEMAS);
   const resolving = resolveIntents(pool, { ...how, cursor: cursors.intents });
   const { untouched, ...intents } = await orElse(resolving, NO_INTENTS);
-  const debts = await orElse(retryPending(pool, { ...how, cursor: cursors.debts }), NO_DEBTS);
+  const retrying = retryPending(pool, { ...how, cursor: cursors.pending });
+  const { paid, left } = await orElse(retrying, NO_PENDING);
   const detecting = detectManualChanges(pool, { ...how, cursor: cursors.changes });
   const changes = await orElse(detecting, NO_CHANGES);
   const report = {
@@ -72,10 +71,10 @@ export async function reconcile(
     ...intents,
     untouched: [...open, ...untouched],
     ...changes,
-    debtsPaid: debts.paid,
-    debtsLeft: debts.left.map(({ id }) => id),
+    relocated: paid,
+    pending: left.map(({ id }) => id),
   };
-  const { untouched: _untouched, debtsLeft: _left, ...done } = report;
+  const { untouched: _untouched, pending: _left, ...done } = report;
   if (Object.values(done).some((ids) => ids.length > 0)) {
     log.info({ proxyId, ...report }, 'reconciled the ledger with the server');
   }
@@ -86,7 +85,7 @@ export async function reconcile(
 
 const NO_SCHEMAS = { schemasBack: [], schemasGone: [], open: [] };
 const NO_INTENTS = { completed: [], forgotten: [], untouched: [] };
-const NO_DEBTS = { paid: [], left: [] };
+const NO_PENDING = { paid: [], left: [] };
 const NO_CHANGES = { restoredByHand: [], gone: [] };
 
 /**
@@ -94,15 +93,9 @@ const NO_CHANGES = { restoredByHand: [], gone: [] };
  * rows in hand, and the next goes on after them, so that what can't be helped keeps nothing from
  * its turn. In memory only: a cursor that is lost begins again.
  */
-interface RecoveryCursors {
-  readonly intents: LedgerCursor;
-  readonly debts: LedgerCursor;
-  readonly changes: LedgerCursor;
-}
-
-export function newRecoveryCursors(): RecoveryCursors {
+export function newRecoveryCursors() {
   const cursor = (): LedgerCursor => ({ after: null });
-  return { intents: cursor(), debts: cursor(), changes: cursor() };
+  return { intents: cursor(), pending: cursor(), changes: cursor() };
 }
 
 /**

@@ -40,11 +40,14 @@ export async function recoverSchemas(pool: ServicePool, log: Log): Promise<Recov
   const schemasGone: string[] = [];
   const open: string[] = [];
   for (const { id, groupId, schema } of await findSchemaDrops(pool)) {
-    const hasNoOwner = !(await hasOwner(pool, groupId));
-    // After the look at its owner: what an owner has changed last is seen now.
-    const [drop] = hasNoOwner ? await findSchemaDrops(pool, { only: id }) : [];
-    if (hasNoOwner && drop === undefined) continue;
-    const ended = drop === undefined ? null : await tryToRecover(pool, drop, log);
+    if (await hasOwner(pool, groupId)) {
+      open.push(groupId);
+      continue;
+    }
+    // After the look at its owner, because what an owner has changed last is seen now.
+    const [drop] = await findSchemaDrops(pool, { only: id });
+    if (drop === undefined) continue;
+    const ended = await tryToRecover(pool, drop, log);
     if (ended === 'back') schemasBack.push(schema);
     else if (ended === 'gone') schemasGone.push(schema);
     else open.push(groupId);

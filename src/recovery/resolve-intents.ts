@@ -4,7 +4,7 @@
  *
  * Invariant: the order of the looks. First the intents, then which of their owners are gone (from
  * then on no RENAME of theirs can happen), then the names; so what is not found as held never will
- * be. An intent is forgotten only where the server says that there is no such held table, and only
+ * be. An intent is forgotten only if the server says that there is no such held table, and only
  * if no service connection has taken it over since (take-over.ts).
  */
 import { finishRestore } from '../held/finish-restore.js';
@@ -28,14 +28,17 @@ import { hasRows } from '../service/server-facts.js';
 import { intentsWithLiveSession } from './live-owners.js';
 import { isTorn, keepTorn } from './torn.js';
 
-interface ResolvedIntents {
+export interface ResolvedIntents {
+  /** Intents whose RENAME had happened. */
   readonly completed: readonly string[];
+  /** Those of which it had not happened. */
   readonly forgotten: readonly string[];
+  /** Those whose owner is still there. */
   readonly untouched: readonly string[];
 }
 
 /**
- * Nobody knows when the RENAME of an interrupted drop was done. Where recovery comes later than
+ * Nobody knows when the RENAME of an interrupted drop was done. If recovery comes later than
  * this after its intent, the table is held from then on.
  */
 const LOST_MS_MIN = 60_000;
@@ -80,19 +83,14 @@ export async function resolveIntents(
 
 /**
  * The same for a statement that its session knows to have ended, so that no RENAME of its intents
- * can happen any more. The rows of those that had happened.
+ * can happen any more.
  */
-export async function resolveEnded(
-  pool: ServicePool,
-  ids: readonly string[],
-): Promise<readonly LedgerRow[]> {
-  const own = await findRows(pool, { by: 'intent', only: ids }, { texts: false });
-  const { completed } = await resolve(pool, own, silentLog);
-  const rows: LedgerRow[] = [];
-  for (const id of completed) {
-    rows.push(...(await findRows(pool, { by: 'id', prefix: id }, { texts: false })));
-  }
-  return rows;
+export async function resolveEnded(pool: ServicePool, ids: readonly string[]): Promise<void> {
+  await resolve(
+    pool,
+    await findRows(pool, { by: 'intent', only: ids }, { texts: false }),
+    silentLog,
+  );
 }
 
 const UNSEEN =
@@ -100,7 +98,13 @@ const UNSEEN =
   'DDL was killed amid its RENAME';
 
 /**
- * Completes or forgets intents that nobody is in the middle of. Where one fails it rejects; if it
+ * What became of an intent. `left`: nobody can see it, or it has another owner by now. `torn`: its
+ * table is in pieces, and nothing can be done but by people.
+ */
+type Fate = 'completed' | 'forgotten' | 'left' | 'torn';
+
+/**
+ * Completes or forgets intents that nobody is in the middle of. If one fails it rejects; if it
  * is tolerant, that one is left and the others are gone on with.
  */
 export async function resolve(
@@ -108,21 +112,10 @@ export async function resolve(
   orphans: readonly LedgerRow[],
   log: Log,
   { isTolerant = false }: { readonly isTolerant?: boolean } = {},
-): Promise<{
-  readonly completed: readonly string[];
-  readonly forgotten: readonly string[];
-  /** Nobody can see what became of them, or they have another owner by now. */
-  readonly left: readonly string[];
-  /** In pieces: nothing can be done but by people. */
-  readonly torn: readonly string[];
-}> {
-  const held = await findHeld(pool, orphans);
-  const result = {
-    completed: [] as string[],
-    forgotten: [] as string[],
-    left: [] as string[],
-    torn: [] as string[],
-  };
+): Promise<Readonly<Record<Fate, readonly string[]>>> {
+  const result: Record<Fate, string[]> = { completed: [], forgotten: [], left: [], torn: [] };
+  if (orphans.length === 0) return result;
+  const held = await mapHoldTables(pool, new Set(orphans.map(({ schema }) => schema)));
   for (const row of orphans) {
     const { id, schema, table } = row;
     try {
@@ -141,8 +134,8 @@ async function resolveOne(
   row: LedgerRow,
   held: ReadonlyMap<string, HoldTable>,
   log: Log,
-): Promise<'completed' | 'forgotten' | 'left' | 'torn'> {
-  const { id, schema, table: name } = row;
+): Promise<Fate> {
+  const { id, schema, table: name, rowLogged, threadId } = row;
   const table = held.get(id);
   if (table === undefined && (await isTorn(pool, row))) {
     await keepTorn(pool, row, log);
@@ -161,8 +154,9 @@ async function resolveOne(
   }
   if (row.failure?.todo === 'restoring') await recordIntentAs(pool, row, { failure: null });
   const isHeld = table !== undefined && (await complete(pool, row, table));
-  // Left: its drop goes on by another connection, or somebody else has forgotten it.
-  if (!isHeld && !(await forget(pool, row))) return 'left';
+  const how = { sqlLogBin: rowLogged, ownedBy: threadId };
+  // Its drop goes on by another connection, or somebody else has forgotten it.
+  if (!isHeld && (await forgetIntents(pool, [id], how)) === 0) return 'left';
   log.info(
     { id, table: `${schema}.${name}`, holdName: table?.name },
     isHeld ? 'completed an interrupted drop' : 'an interrupted drop had not happened',
@@ -178,11 +172,6 @@ async function recordIntentAs(
   await recordState(pool, { id, state: 'intent', ...what, rowLogged, onlyFrom: 'intent' });
 }
 
-/** False where the row has another owner by now. */
-async function forget(pool: ServicePool, { id, rowLogged, threadId }: LedgerRow): Promise<boolean> {
-  return (await forgetIntents(pool, [id], { sqlLogBin: rowLogged, ownedBy: threadId })) > 0;
-}
-
 /** Nothing is under the intent's hold name, neither where it would be nor where it would go. */
 export async function hasNotHappened(pool: ServicePool, row: LedgerRow): Promise<boolean> {
   const name = formatHoldName({ state: 'HOLD', id: row.id, due: row.holdUntil });
@@ -190,15 +179,6 @@ export async function hasNotHappened(pool: ServicePool, row: LedgerRow): Promise
   const schemas = new Set([recycleSchemaFor(row.sqlLogBin), ...(await readRecycleSchemas(pool))]);
   for (const schema of schemas) if (!(await isCertainlyAbsent(pool, schema, name))) return false;
   return true;
-}
-
-/** The held table of each intent. */
-async function findHeld(
-  pool: ServicePool,
-  intents: readonly LedgerRow[],
-): Promise<ReadonlyMap<string, HoldTable>> {
-  if (intents.length === 0) return new Map();
-  return mapHoldTables(pool, new Set(intents.map(({ schema }) => schema)));
 }
 
 /** False: nothing is held; what is under the hold name was a view, and has its own name again. */

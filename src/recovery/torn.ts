@@ -1,6 +1,6 @@
 /**
  * Tables with partitions that a RENAME has left in pieces. MariaDB, and MySQL before 8, rename them
- * one by one; where the server is killed amid that, some have the hold name and the others their
+ * one by one; if the server is killed amid that, some have the hold name and the others their
  * own, and nothing can open the table. Its rows are all there, so its intent is kept, and says so,
  * until people have brought it together (docs/what-if.md). Changes the ledger only.
  */

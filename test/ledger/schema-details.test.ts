@@ -2,7 +2,6 @@
 import { describe, expect, test } from '@jest/globals';
 import {
   formatSchemaDetails,
-  mergeParts,
   parseSchemaDetails,
   type SchemaDetails,
   schemaScript,
@@ -67,19 +66,6 @@ describe('what the ledger keeps of a schema', () => {
       'CREATE FUNCTION',
       "''",
       'CREATE VIEW',
-    ]);
-  });
-
-  test('has of two looks what either saw, as it was seen last', () => {
-    const view = (name: string, statement: string | null) => ({ kind: 'VIEW', name, statement });
-    const before = [view('gone', '1'), view('changed', '1'), view('locked', '1')];
-    const now = [view('changed', '2'), view('locked', null), view('new', '2'), view('odd', null)];
-    expect(mergeParts(before, now)).toEqual([
-      view('gone', '1'),
-      view('changed', '2'),
-      view('locked', '1'),
-      view('new', '2'),
-      view('odd', null),
     ]);
   });
 

@@ -54,7 +54,7 @@ export function startCollecting(
   server: Target,
   settings: Partial<LifecycleSettings> = {},
   tap: (pool: ServicePool) => ServicePool = (pool) => pool,
-  recover: Reconcile = async () => ({ debtsLeft: [], untouched: [] }),
+  recover: Reconcile = async () => ({ pending: [], untouched: [] }),
   monotonicMs: () => number = () => performance.now(),
 ): Collecting {
   const pool = poolOn(server);

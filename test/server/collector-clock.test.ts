@@ -123,7 +123,7 @@ inLanes(testServers(), 'on a slow way to $name', (server, lane) => {
       async () => {
         looks += 1;
         aheadMs += 300_000;
-        return { debtsLeft: [], untouched: ['a'] };
+        return { pending: [], untouched: ['a'] };
       },
       () => performance.now() + aheadMs,
     );
@@ -147,7 +147,7 @@ inLanes(testServers(), 'on a slow way to $name', (server, lane) => {
       async () => {
         looks += 1;
         if (looks === 1) aheadMs = 60_000;
-        return { debtsLeft: [], untouched: [] };
+        return { pending: [], untouched: [] };
       },
       () => performance.now() + aheadMs,
     );

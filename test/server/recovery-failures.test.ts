@@ -69,7 +69,7 @@ describe.each(testServers())('recovery on $name', (server) => {
     const options = { proxyId: PROXY_ID, activeIds: new Set<string>(), log };
     const report = await reconcile(failing, options);
     expect(report.untouched).toEqual([idOf(bad)]);
-    expect(report.debtsLeft).toEqual([idOf(badDebt)]);
+    expect(report.pending).toEqual([idOf(badDebt)]);
     expect(await stateOf(good)).toEqual(['HOLD', true]);
     expect(await stateOf(debt)).toEqual(['HOLD', true]);
     expect(await stateOf(bad)).toEqual(['intent', false]);

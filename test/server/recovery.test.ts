@@ -241,15 +241,15 @@ inLanes(testServers(), 'recovery on $name', (server, lane) => {
     const drop = await owed('a');
     expect(await recoverBlind()).toMatchObject({ gone: [], restoredByHand: [] });
     expect(await stateOf(idsOf(drop)[0] ?? '')).toBe('HOLD');
-    expect((await recover()).debtsPaid).toEqual(idsOf(drop));
+    expect((await recover()).relocated).toEqual(idsOf(drop));
   });
 
   test('goes on behind a row that makes no sense', async () => {
     const [odd, fine] = [await owed('a'), await owed('b')];
     const [id = ''] = idsOf(odd);
     await query(server, `UPDATE _undrop.ledger SET hold_name = 'nonsense' WHERE id = '${id}'`);
-    expect((await recover()).debtsPaid).toEqual(idsOf(fine));
-    expect((await recover()).debtsPaid).toEqual(idsOf(odd));
+    expect((await recover()).relocated).toEqual(idsOf(fine));
+    expect((await recover()).relocated).toEqual(idsOf(odd));
     expect(Object.values(await recycled())).toEqual([3, 3]);
   });
 
@@ -281,11 +281,11 @@ inLanes(testServers(), 'recovery on $name', (server, lane) => {
     await own.session.query('BEGIN');
     await own.session.query(`SELECT * FROM ${name}`);
     const report = await recover();
-    expect(report).toMatchObject({ completed: idsOf(drop), debtsLeft: idsOf(drop) });
+    expect(report).toMatchObject({ completed: idsOf(drop), pending: idsOf(drop) });
     expect(await live()).toEqual({ [name]: 3 });
     expect(await stateOf(idsOf(drop)[0] ?? '')).toBe('HOLD');
     await own.session.query('COMMIT');
-    expect((await recover()).debtsPaid).toEqual(idsOf(drop));
+    expect((await recover()).relocated).toEqual(idsOf(drop));
     expect(await recycled()).toEqual({ [name]: 3 });
   });
 

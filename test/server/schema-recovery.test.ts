@@ -47,7 +47,7 @@ const TABLES = ['parent', 'child', 'logged'] as const;
 const TRIGGER = 'CREATE TRIGGER writes AFTER INSERT ON logged FOR EACH ROW SET @written = NEW.a';
 const ROWS = { child: 2, logged: 1, parent: 3 };
 
-interface Begun extends SchemaDropKey, Pick<SchemaDrop, 'schema' | 'details'> {
+interface Begun extends SchemaDropKey {
   readonly tables: readonly {
     readonly id: string;
     readonly table: string;
@@ -116,7 +116,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
       table,
       name: formatHoldName({ state: 'HOLD', id, due: holdUntil ?? new Date(0) }),
     }));
-    return { ...key, schema, details: seen, tables: named };
+    return { ...key, tables: named };
   }
 
   function recycleSchemaWriteOf(groupId: string): string {
@@ -146,7 +146,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     const drop = await begin();
     await rename(drop);
     await move(drop);
-    expect(await markEmptied(own.pool, drop, drop)).toBe(true);
+    expect(await markEmptied(own.pool, drop)).toBe(true);
     return drop;
   }
 
@@ -321,10 +321,10 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     const before = await definitions();
     const drop = await emptied();
     await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: true });
-    expect(await markEmptied(own.pool, drop, drop)).toBe(true);
+    expect(await markEmptied(own.pool, drop)).toBe(true);
     await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: true });
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
-    expect(await markEmptied(own.pool, drop, drop)).toBe(false);
+    expect(await markEmptied(own.pool, drop)).toBe(false);
     await expectBack(before);
   });
 

@@ -114,7 +114,6 @@ class Memory {
   #isOwner = false;
   #isBarred = false;
   #queue: number;
-  #nowMs = 0;
 
   constructor(world: SchemaWorld, { groupId }: SchemaDropRequest) {
     this.#world = world;
@@ -173,7 +172,6 @@ class Memory {
   }
 
   readonly service: SchemaService = {
-    now: async () => ++this.#nowMs,
     pause: async () => undefined,
     takeTurn: async () => this.#queue-- <= 0,
     findSchema: async (name) => (this.there === null ? null : name),
@@ -190,7 +188,6 @@ class Memory {
       this.#isGuarded = true;
       return null;
     },
-    encode: async (name) => Buffer.from(name),
     take: async (rename) => this.#take(rename),
     relocate: async (tables) => tables.map((table) => this.#relocate(table)),
     closeBarrier: async () => {

@@ -44,7 +44,7 @@ export async function retireBarrierTable(
   pool: ServicePool,
   { schema, groupId }: BarredSchema,
 ): Promise<boolean> {
-  // That of a proxy that was killed waits on, if not for long; the guard comes after it.
+  // That of a proxy that was killed waits on, if not for long; the barrier table comes after it.
   if ((await findStatements(pool, 'guard', groupId)).length > 0) return false;
   for (const name of await findBarrierTables(pool, { schema, groupId })) {
     await openGate(pool, groupId);
@@ -71,7 +71,7 @@ export async function retireBarrierTable(
   return true;
 }
 
-/** Its name in the schema; none where it is gone. */
+/** Its name in the schema; none if it is gone. */
 export async function findBarrierTables(
   connection: ServiceConnection,
   { schema, groupId }: BarredSchema,
@@ -84,19 +84,19 @@ export async function findBarrierTables(
   return names.filter((name) => parseBarrierTable(name)?.groupId === groupId);
 }
 
-/** The statement of a proxy that was killed goes on, and keeps the guard open. */
+/** The statement of a proxy that was killed goes on, and keeps the barrier table open. */
 async function openGate(pool: ServicePool, groupId: string): Promise<void> {
   for (const threadId of await findStatements(pool, 'gate', groupId)) {
     try {
       await pool.killQuery(threadId);
     } catch (error) {
-      // Another account's: then the guard stays for as long as that statement lasts.
+      // Another account's: then the barrier table stays for as long as that statement lasts.
       if (!isServerError(error, ER_KILL_DENIED_ERROR)) throw error;
     }
   }
 }
 
-/** Connections that are in the middle of making the guard, or of holding it. */
+/** Connections that are in the middle of making the barrier table, or of holding it. */
 async function findStatements(
   pool: ServicePool,
   step: 'guard' | 'gate',

@@ -33,26 +33,35 @@ const LOOK_EVERY_MS = 2;
 const KILL_TRIES = 5;
 const KILL_EVERY_MS = 100;
 
+/** A connection that holds the table. */
+interface Holder {
+  /** Null until it has a connection. */
+  threadId: number | null;
+  over: Promise<void>;
+}
+
 export class Barrier {
+  readonly #pool: ServicePool;
+  readonly #options: BarrierOptions;
   readonly #opened = new AbortController();
   readonly #holders: readonly Holder[];
+  /** False: a connection that holds it was killed, or its statement; the other alone is too few. */
+  isWhole = true;
+  /** Why a connection could not begin to hold it. */
+  #failure: unknown = null;
   /** When the table was seen to be held, by `performance.now()`, or a moment before. */
   seenAtMs = 0;
 
   constructor(pool: ServicePool, options: BarrierOptions) {
-    const { signal } = this.#opened;
-    this.#holders = Array.from({ length: HOLDERS }, () => new Holder(pool, options, signal));
-  }
-
-  /** False: a connection that holds it was killed, or its statement; the other alone is too few. */
-  get isWhole(): boolean {
-    return this.#holders.every(({ hasEnded }) => !hasEnded);
+    this.#pool = pool;
+    this.#options = options;
+    this.#holders = Array.from({ length: HOLDERS }, () => this.#begin());
   }
 
   /** The DROP goes on. Resolves when the table is free. */
   async open(): Promise<void> {
     this.leave();
-    await Promise.all(this.#holders.map((holder) => holder.end()));
+    await Promise.all(this.#holders.map((holder) => this.#end(holder)));
   }
 
   /**
@@ -64,16 +73,73 @@ export class Barrier {
   }
 
   /** Resolves when all of them were seen asleep, or one of them has ended. */
-  async close(pool: ServicePool): Promise<void> {
+  async close(): Promise<void> {
     const endMs = performance.now() + ASLEEP_WITHIN_MS;
     for (;;) {
       this.seenAtMs = performance.now();
-      for (const { failure } of this.#holders) if (failure !== null) throw failure;
+      if (this.#failure !== null) throw this.#failure;
       if (!this.isWhole) return;
       const ids = this.#holders.flatMap(({ threadId }) => (threadId === null ? [] : [threadId]));
-      if (ids.length === HOLDERS && (await areAsleep(pool, ids))) return;
+      if (ids.length === HOLDERS && (await areAsleep(this.#pool, ids))) return;
       if (performance.now() > endMs) throw new UndropError('UNDROP_SERVICE_FAILED', NOT_HELD);
       await systemClock.sleep(LOOK_EVERY_MS);
+    }
+  }
+
+  #begin(): Holder {
+    const holder: Holder = { threadId: null, over: Promise.resolve() };
+    const holding = this.#pool.task(async (connection) => {
+      connection.discard();
+      holder.threadId = connection.threadId;
+      await this.#hold(connection);
+    });
+    holder.over = holding.catch((error: unknown) => {
+      this.isWhole = false;
+      // A connection that was killed is another's doing.
+      if (holder.threadId === null || isServerError(error)) this.#failure = error;
+    });
+    return holder;
+  }
+
+  async #hold(connection: TaskConnection): Promise<void> {
+    const { signal } = this.#opened;
+    if (signal.aborted) return;
+    const { schema, table, groupId } = this.#options;
+    const alias = ident('undrop_gate');
+    try {
+      await connection.run(
+        [
+          ...unlimited(this.#options),
+          sql`HANDLER ${ident(schema, table)} OPEN AS ${alias}`,
+          sql`SELECT ${note('schema-gate', groupId)} SUM(SLEEP(${SLEEP_S}))
+              FROM (${rows()}) AS undrop_rows`,
+        ],
+        { deadlineMs: DEADLINE_MS },
+      );
+    } catch (error) {
+      // The KILL that opens it, or a person's.
+      if (!isServerError(error, ER_QUERY_INTERRUPTED, ER_CONNECTION_KILLED)) throw error;
+    }
+    this.isWhole = false;
+    // If it has ended by itself the table is held until the next statement here.
+    if (!signal.aborted) {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    }
+    await connection.run(sql`HANDLER ${alias} CLOSE`);
+  }
+
+  /** If its connection broke the server goes on with its statement: that is ended as well. */
+  async #end({ threadId, over: ending }: Holder): Promise<void> {
+    const over = ending.then(() => true);
+    let failures = 0;
+    for (let isOver = false; !isOver; ) {
+      try {
+        if (threadId !== null) await this.#pool.killQuery(threadId);
+      } catch (error) {
+        if (!(error instanceof Error) || ++failures === KILL_TRIES) throw error;
+      }
+      // One that was about to begin may have begun after it.
+      isOver = await Promise.race([over, systemClock.sleep(KILL_EVERY_MS).then(() => false)]);
     }
   }
 }
@@ -82,81 +148,11 @@ export class Barrier {
 export async function closeBarrier(pool: ServicePool, options: BarrierOptions): Promise<Barrier> {
   const barrier = new Barrier(pool, options);
   try {
-    await barrier.close(pool);
+    await barrier.close();
     return barrier;
   } catch (error) {
     barrier.leave();
     throw error;
-  }
-}
-
-/** One connection that holds the table, until it is told otherwise. */
-class Holder {
-  readonly #pool: ServicePool;
-  readonly #options: BarrierOptions;
-  readonly #over: Promise<void>;
-  /** Null until it has a connection. */
-  threadId: number | null = null;
-  /** Its statement, and so perhaps what it holds. */
-  hasEnded = false;
-  /** It could not begin. */
-  failure: unknown = null;
-
-  constructor(pool: ServicePool, options: BarrierOptions, opened: AbortSignal) {
-    this.#pool = pool;
-    this.#options = options;
-    this.#over = pool
-      .task(async (connection) => {
-        connection.discard();
-        this.threadId = connection.threadId;
-        await this.#hold(connection, opened);
-      })
-      .catch((error: unknown) => {
-        this.hasEnded = true;
-        // A connection that was killed is another's doing.
-        if (this.threadId === null || isServerError(error)) this.failure = error;
-      });
-  }
-
-  /** If its connection broke the server goes on with its statement: that is ended as well. */
-  async end(): Promise<void> {
-    const over = this.#over.then(() => true);
-    let failures = 0;
-    for (let isOver = false; !isOver; ) {
-      try {
-        if (this.threadId !== null) await this.#pool.killQuery(this.threadId);
-      } catch (error) {
-        if (!(error instanceof Error) || ++failures === KILL_TRIES) throw error;
-      }
-      // One that was about to begin may have begun after it.
-      isOver = await Promise.race([over, systemClock.sleep(KILL_EVERY_MS).then(() => false)]);
-    }
-  }
-
-  async #hold(connection: TaskConnection, opened: AbortSignal): Promise<void> {
-    if (opened.aborted) return;
-    const { schema, table, groupId } = this.#options;
-    const step = note('schema-gate', groupId);
-    const alias = ident('undrop_gate');
-    try {
-      await connection.run(
-        [
-          ...unlimited(this.#options),
-          sql`HANDLER ${ident(schema, table)} OPEN AS ${alias}`,
-          sql`SELECT ${step} SUM(SLEEP(${SLEEP_S})) FROM (${rows()}) AS undrop_rows`,
-        ],
-        { deadlineMs: DEADLINE_MS },
-      );
-    } catch (error) {
-      // The KILL that opens it, or a person's.
-      if (!isServerError(error, ER_QUERY_INTERRUPTED, ER_CONNECTION_KILLED)) throw error;
-    }
-    this.hasEnded = true;
-    // If it has ended by itself the table is held until the next statement here.
-    if (!opened.aborted) {
-      await new Promise((resolve) => opened.addEventListener('abort', resolve, { once: true }));
-    }
-    await connection.run(sql`HANDLER ${alias} CLOSE`);
   }
 }
 

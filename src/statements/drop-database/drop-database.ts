@@ -10,13 +10,17 @@
  */
 
 import { UndropError } from '../../errors.js';
+import { barrierTableName } from '../../names/names.js';
 import { ask } from '../../steps/procedure.js';
 import { type Answer, answerWith, type HeldTable, refuse } from '../../steps/refuse.js';
 import { signalSql } from '../../steps/session/signal.js';
-import { cleanSql } from '../../steps/session/user-session-sql.js';
+import { cleanSql, turnSql } from '../../steps/session/user-session-sql.js';
 import { decodeErr, type OkPacket, okWithAffectedRows } from '../../wire/response.js';
-import { ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
-import { findAlone, makeBarrierTable } from './barrier-table.js';
+import {
+  ER_BAD_DB_ERROR,
+  ER_LOCK_WAIT_TIMEOUT,
+  METADATA_LOCK_GRANTED,
+} from '../../wire/server-errors.js';
 import { checkRights, type There } from './check-rights.js';
 import {
   call,
@@ -30,7 +34,7 @@ import {
   tablesOf,
 } from './effects.js';
 import { holdTables, recordTables } from './hold-tables.js';
-import { DROP_WAITS_S, lockWaitSql, queueSql } from './sql.js';
+import { DROP_WAITS_S, lockWaitSql, QUEUE_WAITS_S, queueSql } from './sql.js';
 
 /** The request, and what the session has said of the schema. */
 type Drop = There & { readonly request: SchemaDropRequest };
@@ -61,7 +65,7 @@ function* sayAgain({ groupId }: SchemaDropRequest, end: SchemaAnswer): SchemaSte
 }
 
 /** The one before may wait for others' locks for as long as its own session says. */
-const QUEUE_MS_MAX = 120_000;
+const QUEUE_S_MAX = 120;
 
 /**
  * One DROP DATABASE at a time for each pool of service connections, because each has three of them
@@ -70,9 +74,8 @@ const QUEUE_MS_MAX = 120_000;
  */
 function* dropInTurn(drop: Drop): SchemaSteps<SchemaAnswer | Gone> {
   const { schema, lockWaitS, request } = drop;
-  const endMs = (yield* call('now')) + Math.min(lockWaitS * 1_000, QUEUE_MS_MAX);
-  while (!(yield* call('takeTurn'))) {
-    if ((yield* call('now')) >= endMs) {
+  for (let waitedS = 0; !(yield* call('takeTurn')); waitedS += QUEUE_WAITS_S) {
+    if (waitedS >= Math.min(lockWaitS, QUEUE_S_MAX)) {
       const why = 'another DROP DATABASE is under way in this proxy';
       return refuse(notDropped(schema, why, 'Run the statement again when that has ended.'));
     }
@@ -122,7 +125,7 @@ function* emptyAndDrop(drop: Drop, names: readonly string[]): SchemaSteps<Schema
   if (unset !== null) return unset;
   let end: Dropped | Answer;
   try {
-    end = yield* dropEmptied(drop, barrierTable, held);
+    end = yield* dropEmptied(drop, barrierTable, { held, waitS });
   } finally {
     yield* setLockWait(request, lockWaitS);
   }
@@ -134,6 +137,58 @@ function* emptyAndDrop(drop: Drop, names: readonly string[]): SchemaSteps<Schema
   return { kind: 'answer', payload, held: end.held, refusal: null, isDropped: true };
 }
 
+/**
+ * The tables that are to be held. An answer: the schema has tables of an earlier drop, which would
+ * go with it, or the barrier table of another DROP DATABASE, which is under way or was interrupted.
+ */
+function* findAlone(schema: string): SchemaSteps<readonly string[] | Answer> {
+  const { tables, held, barriers } = yield* call('find', schema);
+  const [table] = held;
+  if (table !== undefined) {
+    const why = `its table ${table} is held there by an earlier drop`;
+    const instead = 'Wait until it is removed, or restore it elsewhere; `undrop list` has it.';
+    return refuse(notDropped(schema, why, instead));
+  }
+  const [barrier] = barriers;
+  if (barrier === undefined) return tables;
+  const why = `another session is dropping it, or was: it has a table ${barrier}`;
+  const instead =
+    'Run the statement again in a moment. If that table stays, drop it by itself, then the schema.';
+  return refuse(notDropped(schema, why, instead));
+}
+
+const WAIT_FOR_LOCK =
+  'Run the statement again when whoever has it locked is done: your own LOCK INSTANCE FOR BACKUP, perhaps.';
+const GRANT_ALL =
+  'Grant it ALL on the schema (and where your session has switched sql_log_bin off the tier full), or use a direct connection.';
+
+/** Its name; an answer: it can't be made, or the session doesn't see it. */
+function* makeBarrierTable(
+  schema: string,
+  { facts: { logged }, groupId, charset, schema: bytes }: SchemaDropRequest,
+): SchemaSteps<string | Answer | Gone> {
+  // Replicas need not have a schema whose drop they don't hear of. All others have the table too,
+  // so that after a failover recovery can tell whether the DROP has come to them.
+  const table = barrierTableName({ groupId, logged });
+  const failed = yield* call('makeTable', schema, table);
+  if (failed?.errno === ER_BAD_DB_ERROR) return { kind: 'gone' };
+  if (failed !== null) {
+    const why = `the service account of undrop can’t make a table in it: ${failed.cause}`;
+    const isLocked = failed.errno === ER_LOCK_WAIT_TIMEOUT;
+    return refuse(notDropped(schema, why, isLocked ? WAIT_FOR_LOCK : GRANT_ALL));
+  }
+  const name = { schema: bytes, table: Buffer.from(table) };
+  const [said] = yield* ask(turnSql(name, { groupId, charset, wait: null }));
+  if (said?.kind !== 'err' || !METADATA_LOCK_GRANTED.includes(said.errno)) {
+    const cause = said?.kind === 'err' ? said.message.toString() : 'it says nothing of it';
+    const why = `your session does not see the table that undrop has made in it: ${cause}`;
+    return refuse(notDropped(schema, why, 'Check that UNDROP_UPSTREAM leads to one server.'));
+  }
+  // Of two drops at once each sees the other's table.
+  const found = yield* findAlone(schema);
+  return 'kind' in found ? found : table;
+}
+
 /** Said twice, because a KILL that came late may hit one. */
 function* setLockWait({ groupId }: SchemaDropRequest, seconds: number): SchemaSteps<Answer | null> {
   const text = lockWaitSql(seconds, groupId);
@@ -141,9 +196,8 @@ function* setLockWait({ groupId }: SchemaDropRequest, seconds: number): SchemaSt
   return first?.kind === 'err' && second?.kind !== 'ok' ? answerWith(first) : null;
 }
 
-/** So often, and for so long, what others make meanwhile is held as well. */
+/** So often what others make meanwhile is held as well. */
 const ROUNDS_MAX = 64;
-const ROUNDS_WITHIN_MS = 20_000;
 
 interface Dropped {
   readonly kind: 'dropped';
@@ -154,12 +208,10 @@ interface Dropped {
 function* dropEmptied(
   drop: Drop,
   barrierTable: string,
-  first: readonly HeldTable[],
+  first: { readonly held: readonly HeldTable[]; readonly waitS: number },
 ): SchemaSteps<Dropped | Answer> {
-  const { schema, lockWaitS } = drop;
-  const held = [...first];
-  const startMs = yield* call('now');
-  let stoppedMs = Number.POSITIVE_INFINITY;
+  const held = [...first.held];
+  let waitedS = 0;
   for (let rounds = 0; rounds < ROUNDS_MAX; ) {
     // Before the last look, so that the DROP follows that at once.
     yield* call('closeBarrier', barrierTable);
@@ -167,20 +219,17 @@ function* dropEmptied(
     if ('kind' in came) return came;
     held.push(...came);
     const end = yield* call('drop', rounds);
-    const nowMs = yield* call('now');
     if (end.kind === 'dropped') return { ...end, held };
-    if (end.kind === 'failed') {
-      // The DROP was given less time than the session gives it.
-      const isOver = nowMs - startMs >= lockWaitS * 1_000;
-      if (end.error.errno !== ER_LOCK_WAIT_TIMEOUT || isOver) return answerWith(end.error);
+    if (end.kind === 'again') {
+      rounds++;
       continue;
     }
-    rounds++;
-    // A DROP that waits for a lock is in nobody's crowd.
-    stoppedMs = Math.min(stoppedMs, nowMs);
-    if (nowMs - stoppedMs > ROUNDS_WITHIN_MS) return crowded(schema, rounds);
+    // The DROP was given less time than the session gives it.
+    waitedS += first.waitS;
+    const isOver = waitedS >= drop.lockWaitS;
+    if (end.error.errno !== ER_LOCK_WAIT_TIMEOUT || isOver) return answerWith(end.error);
   }
-  return crowded(schema, ROUNDS_MAX);
+  return crowded(drop.schema, ROUNDS_MAX);
 }
 
 /** The look under the locks of the DROP has the last word. */

@@ -106,14 +106,14 @@ function refusalByRule(
 /** None if it is gone meanwhile. */
 function targetOf(
   found: IntentTable,
-  where: { readonly schema: string; readonly holdSchema: string },
+  place: { readonly schema: string; readonly holdSchema: string },
 ): readonly Recorded[] {
   const { id, table, holdUntil, triggers } = found;
   if (holdUntil === null) return [];
   const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
   const hasTriggers = triggers.length > 0;
   return [
-    { id, ...where, table, holdName, hasTriggers, isBound: hasTriggers || hasForeignKeys(found) },
+    { id, ...place, table, holdName, hasTriggers, isBound: hasTriggers || hasForeignKeys(found) },
   ];
 }
 
@@ -182,11 +182,11 @@ function* waitForLocks(
   tables: readonly ServiceRenameTable[],
 ): SchemaSteps<Answer | 'gone' | null> {
   for (const { table } of tables) {
-    const bytes = yield* call('encode', table);
-    if (bytes === null) {
+    // What else the client's charset makes of these bytes would be another name.
+    if (!facts.charset.startsWith('utf8') && !/^\w*$/.test(table)) {
       return refuse(new UndropError('UNDROP_NAME_CHARSET', { charset: facts.charset }));
     }
-    const name = { schema, table: bytes };
+    const name = { schema, table: Buffer.from(table) };
     const [said] = yield* ask(turnSql(name, { groupId, charset, wait: null }));
     assert(said?.kind === 'err', 'there is no such partition');
     if (saysGone(said, name)) return 'gone';

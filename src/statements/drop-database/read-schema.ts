@@ -16,7 +16,7 @@ import {
 } from '../../service/pool/pools.js';
 import { numberOf, textOf, textOrNullOf } from '../../service/row.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
-import { ER_BAD_DB_ERROR, LOCK_NOT_GRANTED } from '../../wire/server-errors.js';
+import { LOCK_NOT_GRANTED } from '../../wire/server-errors.js';
 
 /** One row of information_schema.TABLES. */
 export interface Listed {
@@ -88,20 +88,8 @@ export async function findTables(
   return sortListed(listed, groupId);
 }
 
-/** Null: it is gone. */
-export async function readSchemaDetails(
-  pool: ServicePool,
-  schema: string,
-): Promise<SchemaDetails | null> {
-  try {
-    return await readDetails(pool, schema);
-  } catch (error) {
-    if (isServerError(error, ER_BAD_DB_ERROR)) return null;
-    throw error;
-  }
-}
-
-async function readDetails(pool: ServicePool, schema: string): Promise<SchemaDetails> {
+/** Rejects with ER_BAD_DB_ERROR if it is gone. */
+export async function readSchemaDetails(pool: ServicePool, schema: string): Promise<SchemaDetails> {
   const [shown = [], described = []] = await pool.run([
     sql`SHOW CREATE DATABASE ${note('look')} ${ident(schema)}`,
     sql`SELECT SCHEMATA.*, @@max_allowed_packet AS packet FROM information_schema.SCHEMATA

@@ -10,11 +10,11 @@ import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import type { LastingBlocker } from '../../held/relocate/blockers.js';
 import { detachAndRelocate, moveToRecycleSchema } from '../../held/relocate/detach-and-relocate.js';
-import { isLost, renewHeld } from '../../held/relocate/due-times.js';
+import { renewHeld } from '../../held/relocate/due-times.js';
 import { takeOut } from '../../held/relocate/pending.js';
 import { type RelocateTable, type Relocation, whyItStays } from '../../held/relocate/relocate.js';
 import { processlistOf } from '../../ledger/owner.js';
-import { mergeParts, type SchemaDetails } from '../../ledger/schema-details.js';
+import type { SchemaDetails } from '../../ledger/schema-details.js';
 import {
   asGroupOwner,
   endSchemaDrop,
@@ -40,7 +40,6 @@ import { ident, note, serverIdentity, sql } from '../../service/sql.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import type { DropOptions, DropResult } from '../../steps/drop-options.js';
 import { Intents } from '../../steps/intents.js';
-import { encodeName } from '../../steps/names/encode-name.js';
 import { isSameServer } from '../../steps/preconditions.js';
 import { drive } from '../../steps/procedure.js';
 import { type RecordedIntent, statementTextOf } from '../../steps/record-intents.js';
@@ -54,6 +53,7 @@ import {
 import { retryUntilWritten } from '../../steps/retry-until-written.js';
 import type { UserCommand } from '../../steps/session/user-session.js';
 import type { Result } from '../../wire/result-reader.js';
+import { ER_BAD_DB_ERROR } from '../../wire/server-errors.js';
 import { type Barrier, closeBarrier } from './barrier.js';
 import { dropAtBarrier } from './drop-at-barrier.js';
 import { dropDatabase } from './drop-database.js';
@@ -185,11 +185,6 @@ class SchemaWork {
     this.#barrier?.leave();
   }
 
-  /** A clock that is never set back, in milliseconds. */
-  async now(): Promise<number> {
-    return performance.now();
-  }
-
   pause(ms: number): Promise<void> {
     return systemClock.sleep(ms);
   }
@@ -218,10 +213,10 @@ class SchemaWork {
 
   /** Whether the service is on the server of the user's session. */
   async seesSession(): Promise<boolean> {
-    const { groupId, session, facts } = this.#request;
+    const { session, facts } = this.#request;
     const server = await readServerFacts(this.#options.pool);
     const [[row = {}] = []] = await this.#ownerOf().run(
-      sql`SELECT ${note('owner', groupId)} ${serverIdentity(server)} AS identity,
+      sql`SELECT ${note('owner')} ${serverIdentity(server)} AS identity,
           (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${session.threadId}) AS host`,
     );
     const seen = {
@@ -246,7 +241,10 @@ class SchemaWork {
   async recordSchema(schema: string): Promise<boolean> {
     const { pool, newId, proxyId } = this.#options;
     const { text, session, facts, groupId } = this.#request;
-    const details = await readSchemaDetails(pool, schema);
+    const details = await readSchemaDetails(pool, schema).catch((error: unknown) => {
+      if (!isServerError(error, ER_BAD_DB_ERROR)) throw error;
+      return null;
+    });
     if (details === null) return false;
     const { threadId, clientAddress } = session;
     try {
@@ -305,11 +303,6 @@ class SchemaWork {
     }
   }
 
-  /** A name in the bytes of the client's charset; null: it can't be said there. */
-  encode(name: string): Promise<Uint8Array | null> {
-    return encodeName(this.#options.pool, name, this.#request.facts.charset);
-  }
-
   take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
     return renameByService(this.#options.pool, rename);
   }
@@ -329,12 +322,7 @@ class SchemaWork {
 
   async closeBarrier(table: string): Promise<void> {
     const { pool } = this.#options;
-    const { schema, key, details } = this.#rowOf();
-    // Until it is locked by a try, views and programs may come, or change.
-    const now = await readSchemaDetails(pool, schema);
-    // The first look is right about the rest: a try may have taken the charset along.
-    const parts = now === null ? details.parts : mergeParts(details.parts, now.parts);
-    this.#row = { schema, key, details: { ...details, parts } };
+    const { schema } = this.#rowOf();
     const server = await readServerFacts(pool);
     const { groupId } = this.#request;
     this.#barrier = await closeBarrier(pool, { schema, table, groupId, server });
@@ -343,10 +331,10 @@ class SchemaWork {
   /** Sends the DROP, which waits at the barrier until a look has found no other table. */
   async drop(rounds: number): Promise<TryEnd> {
     const { pool, log = silentLog } = this.#options;
-    const { schema, key, details } = this.#rowOf();
+    const { schema, key } = this.#rowOf();
     const barrier = this.#barrier;
     assert(barrier !== null, 'the barrier is closed');
-    if (!(await markEmptied(pool, key, { schema, details }))) {
+    if (!(await markEmptied(pool, key))) {
       // Recovery took the drop for dead and ended it.
       const params = { tables: tablesOf(schema), times: rounds + 1 };
       throw new UndropError('UNDROP_CHANGED_MEANWHILE', params);
@@ -409,14 +397,12 @@ class SchemaWork {
     const untilWritten = (write: () => Promise<void>) => {
       return retryUntilWritten(write, { stopping, onLate });
     };
-    const lost = this.#lostHolds(held);
+    const holds = this.#holdsOf(held);
     let names: ReadonlyMap<string, string> = new Map();
     try {
-      if (lost.size > 0) {
-        await untilWritten(async () => {
-          names = await renewHeld(pool, lost);
-        });
-      }
+      await untilWritten(async () => {
+        names = await renewHeld(pool, holds);
+      });
       const renewed = held.map((table) => {
         return { ...table, holdName: names.get(table.id) ?? table.holdName };
       });
@@ -431,17 +417,15 @@ class SchemaWork {
     }
   }
 
-  /** How long each is to be held from now on; none if the drop has taken no time of it. */
-  #lostHolds(held: readonly HeldTable[]): ReadonlyMap<string, HoldTime> {
-    const elapsedMs = performance.now() - this.#startMs;
-    const isLate = elapsedMs > LATE_MS;
+  /** How long each is to be held from now on. */
+  #holdsOf(held: readonly HeldTable[]): ReadonlyMap<string, HoldTime> {
+    const isLate = performance.now() - this.#startMs > LATE_MS;
     const holds = held.map(({ id }) => {
       const ruling = this.#intents.rulingOf(id);
       const late = isLate ? ruling?.holdIfLate : null;
       return [id, late ?? ruling?.hold ?? this.#options.holdMs] as const;
     });
-    const isLonger = isLate || holds.some(([, hold]) => isLost(hold, elapsedMs));
-    return new Map(isLonger ? holds : []);
+    return new Map(holds);
   }
 
   /** By now everything is back, or the answer says that it is not. */

@@ -81,11 +81,14 @@ export function lockWaitSql(seconds: number, groupId: string): Buffer {
   );
 }
 
-/** Sleeps for a moment. MySQL fails after a KILL only if SLEEP decides about a row of a table. */
+/** How long `queueSql` sleeps. */
+export const QUEUE_WAITS_S = 0.2;
+
+/** MySQL fails after a KILL only if SLEEP decides about a row of a table. */
 export function queueSql(groupId: string): Buffer {
   const start = `SELECT /*+ MAX_EXECUTION_TIME(1000000) */ /* undrop queue ${groupId} */ 1`;
   const row = "FROM information_schema.ENGINES WHERE ENGINE = 'MEMORY'";
-  return Buffer.from(`${start} ${row} AND SLEEP(0.2)`);
+  return Buffer.from(`${start} ${row} AND SLEEP(${QUEUE_WAITS_S})`);
 }
 
 /** A KILL QUERY that came late hits this. */

@@ -43,7 +43,7 @@ describe('in no world', () => {
     },
     { requiredKeys: [] },
   );
-  const call = fc.constantFrom('seesSession', 'find', 'take', 'relocate', 'drop', 'closeBarrier');
+  const call = fc.constantFrom('recordTables', 'find', 'take', 'relocate', 'drop', 'closeBarrier');
   const world = fc.record<SchemaWorld>(
     {
       server: fc.constantFrom('mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'),
