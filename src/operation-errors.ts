@@ -12,8 +12,8 @@ export const OPERATOR_ERRORS = {
   },
   UNDROP_CLEARTEXT_PASSWORD: {
     errno: 1045,
-    text: 'Access denied: {plugin} would send the password in clear over the connection to the server, which is not encrypted, although yours is.',
-    remedy: 'Set UNDROP_UPSTREAM_TLS to required or stricter.',
+    text: 'Access denied: {plugin} {why}.',
+    remedy: 'Set UNDROP_UPSTREAM_TLS to required or stricter, and connect with TLS.',
   },
   UNDROP_SERVER_KEY: {
     errno: 1045,

@@ -7,8 +7,7 @@
  *   least     as `managed`, on named schemas only
  */
 import { RECYCLE_SCHEMA, RECYCLE_SCHEMA_LOCAL, spareSchemasFor } from '../names/recycle-schema.js';
-import { renderQuery } from '../service/render.js';
-import { grantClause, type SQLQuery, sql } from '../service/sql.js';
+import { grantClause, renderQuery, type SQLQuery, sql } from '../service/sql.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 
 export const TIERS = ['full', 'managed', 'least'] as const;

@@ -203,7 +203,7 @@ export const SETTINGS = {
     default: 'auto',
     expected: 'auto, ask, or the path of a PEM file',
     meaning:
-      "the server's RSA key, with which a password goes on without TLS (caching_sha2_password, sha256_password), that of a client in TLS and that of the service account: auto asks for it on this machine only, ask believes any that comes, and any TLS for the service account",
+      "the server's RSA key, with which a password goes on without TLS (caching_sha2_password), that of a client in TLS and that of the service account: auto asks for it on this machine only, ask believes any that comes, and any TLS for the service account",
   }),
   lendOsUser: choice(['off', 'on'], {
     default: 'off',

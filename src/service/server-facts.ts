@@ -1,9 +1,10 @@
 /**
- * What kind of server this is and in what state. SHOW VARIABLES, as it answers on every server
+ * What kind of server this is and in what state. SHOW VARIABLES, because it answers on every server
  * without an error for the variables that it hasn't got. Read anew by whoever decides by it.
  */
 import { UndropError } from '../errors.js';
-import type { Rows, ServiceConnection, ServicePool } from './pool/pools.js';
+import { parseServerVersion } from '../wire/connection/handshake-v10.js';
+import type { ServiceConnection, ServicePool } from './pool/pools.js';
 import { dateOf, numberOf, textOf } from './row.js';
 import { ident, note, sql } from './sql.js';
 
@@ -34,10 +35,12 @@ const FACTS = [
 
 export async function readServerFacts(connection: ServiceConnection): Promise<ServerFacts> {
   const [variableRows = [], statusRows = [], timeRows = []] = await connection.run(FACTS);
-  const variables = new Map(variableRows.map(nameAndValue));
+  const variables = new Map(
+    variableRows.map((row) => [textOf(row, 'Variable_name'), textOf(row, 'Value')]),
+  );
   const variable = (name: string): string => variables.get(name) ?? '';
-  const utcNow = dateOf(first(timeRows), 'utcNow');
-  const uptimeS = numberOf(first(statusRows), 'Value');
+  const utcNow = dateOf(timeRows[0] ?? {}, 'utcNow');
+  const uptimeS = numberOf(statusRows[0] ?? {}, 'Value');
   const version = variable('version');
   return {
     flavour: /mariadb/i.test(version) ? 'mariadb' : 'mysql',
@@ -55,16 +58,13 @@ export async function readServerFacts(connection: ServiceConnection): Promise<Se
   };
 }
 
-/** 90704 for `9.7.4-2`, 101119 for `10.11.19-MariaDB`; also of the old `5.5.5-10.11.19-MariaDB`. */
+/** 90704 for `9.7.4-2`, 101119 for `10.11.19-MariaDB`. */
 export function versionIdOf(version: string): number {
-  const match = /^(\d+)\.(\d+)\.(\d+)/.exec(version.replace(/^5\.5\.5-(?=\d)/, ''));
-  if (match === null) {
-    const cause = `its version is ${JSON.stringify(version)}`;
-    const params = { step: 'read the version', server: 'the server', cause };
-    throw new UndropError('UNDROP_SERVICE_FAILED', params);
-  }
-  const [, major, minor, patch] = match;
-  return Number(major) * 10_000 + Number(minor) * 100 + Number(patch);
+  const { versionId } = parseServerVersion(version);
+  if (versionId > 0) return versionId;
+  const cause = `its version is ${JSON.stringify(version)}`;
+  const params = { step: 'read the version', server: 'the server', cause };
+  throw new UndropError('UNDROP_SERVICE_FAILED', params);
 }
 
 function identityOf(variable: (name: string) => string): string {
@@ -79,14 +79,6 @@ function isOn(value: string): boolean {
 
 function lowerCaseOf(value: string): 0 | 1 | 2 {
   return value === '1' ? 1 : value === '2' ? 2 : 0;
-}
-
-function nameAndValue(row: Rows[number]): [string, string] {
-  return [textOf(row, 'Variable_name'), textOf(row, 'Value')];
-}
-
-function first(rows: readonly Rows[number][]): Rows[number] {
-  return rows[0] ?? {};
 }
 
 /** Whether a table has any row that this account sees. Rejects with the server's error. */

@@ -1,14 +1,17 @@
 /**
- * How our own SQL is written: the `sql` tag of @databases for texts and values, and our own
- * identifiers, as the tag's `ident` refuses what is legal in MySQL (any name outside ASCII).
+ * How our own SQL is written: the `sql` tag of @databases for texts and values; our own
+ * identifiers, because the tag's `ident` refuses what is legal in MySQL (any name outside ASCII);
+ * and the text that goes over the wire. The values are put in here, not by the driver: it would
+ * look for `?` in the whole text, names and comments included.
  *
- * Invariant: the only file with `__dangerous__rawValue`; a name gets into a text by
- * `quoteIdentifier` alone.
+ * Invariants: a name gets into a text by `quoteIdentifier` alone. What is rendered is right for a
+ * session with sql_mode '' and utf8mb4, which the prefix of each text sets in the same round trip,
+ * before the server reads the rest of it.
  */
 import type { SQLQuery } from '@databases/mysql';
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
-import { serverIdentitySql } from '../wire/connection/handshake-v10.js';
+import { type ServerVersion, serverIdentitySql } from '../wire/connection/handshake-v10.js';
 import { sql } from './databases.js';
 
 export { type SQLQuery, sql };
@@ -40,7 +43,7 @@ export function valueList(values: readonly (string | number)[]): SQLQuery {
 }
 
 /** `serverIdentitySql` as a query of ours. */
-export function serverIdentity(server: Parameters<typeof serverIdentitySql>[0]): SQLQuery {
+export function serverIdentity(server: ServerVersion): SQLQuery {
   return sql.__dangerous__rawValue(serverIdentitySql(server));
 }
 
@@ -58,4 +61,111 @@ export function grantClause(rights: readonly string[], schema: string | null): S
 export function note(step: string, id = ''): SQLQuery {
   assert(/^[a-z][a-z-]*$/.test(step) && /^[0-9a-f]*$/.test(id), 'a note is a word and an id');
   return sql.__dangerous__rawValue(`/* undrop ${step}${id === '' ? '' : ` ${id}`} */`);
+}
+
+// ── texts ──────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * The settings that every text of ours starts from, whatever ran before on its connection. Each
+ * lock is waited for one second at most; statement-timeout.ts has what is shorter.
+ */
+const SETTINGS = [
+  'NAMES utf8mb4',
+  "sql_mode=''",
+  "time_zone='+00:00'",
+  'autocommit=1',
+  'lock_wait_timeout=1',
+  'innodb_lock_wait_timeout=3',
+  'sql_safe_updates=0',
+  // DEFAULT would be the server's.
+  'sql_select_limit=18446744073709551615',
+  'sql_big_selects=1',
+  'sql_quote_show_create=1',
+  'group_concat_max_len=1048576',
+  'foreign_key_checks=1',
+  'unique_checks=1',
+];
+
+/**
+ * Row estimates as they are now, and none written to the dictionary by our reading them; and no
+ * limit of the server's on how long a statement takes, as ours have their own (MariaDB skips what
+ * is for MySQL 5.7 and later); nor does anything pass by what isn't there.
+ */
+const SETTINGS_OF_SOME = [
+  ' /*!50708 , max_execution_time=0 */',
+  ' /*!80000 , information_schema_stats_expiry=0 */',
+  ' /*M!100101 , max_statement_time=0 */',
+  ' /*M!100502 , sql_if_exists=0 */',
+].join('');
+
+/** A statement of its own, as the setting has another name on some servers. */
+const WRITES = 'SET SESSION TRANSACTION READ WRITE';
+/** How many statements stand before those asked for. */
+const BEFORE = 2;
+
+/** How many answers to leave out before and after those of the statements asked for. */
+export interface RenderedText {
+  readonly text: string;
+  readonly answersBefore: number;
+  readonly answersAfter: number;
+}
+
+/** One text for one round trip. */
+export function renderText(
+  queries: readonly SQLQuery[],
+  { logged }: { readonly logged: boolean },
+): RenderedText {
+  const text = [...begin(queries, logged), ...(logged ? [] : ['SET sql_log_bin=1'])].join(';\n');
+  return { text, answersBefore: BEFORE, answersAfter: logged ? 0 : 1 };
+}
+
+/**
+ * The same with a statement in another charset as its end: one character for each byte. Nothing may
+ * stand behind it, as MySQL 5.6 would keep that as part of a trigger.
+ */
+export function renderBytes(
+  queries: readonly SQLQuery[],
+  { logged, last }: { readonly logged: boolean; readonly last: Buffer },
+): RenderedText {
+  const before = Buffer.from(`${begin(queries, logged).join(';\n')};\n`);
+  const text = Buffer.concat([before, last]).toString('latin1');
+  return { text, answersBefore: BEFORE, answersAfter: 0 };
+}
+
+function begin(queries: readonly SQLQuery[], logged: boolean): readonly string[] {
+  assert(queries.length > 0, 'a text has a statement');
+  const unlogged = logged ? '' : ', sql_log_bin=0';
+  const prefix = `SET ${SETTINGS.join(', ')}${unlogged}${SETTINGS_OF_SOME}`;
+  return [prefix, WRITES, ...queries.map(renderQuery)];
+}
+
+/** One statement with its values in place. */
+export function renderQuery(query: SQLQuery): string {
+  const { text } = query.format({
+    escapeIdentifier: (name) => {
+      throw new Error(`Names go through ident() of service/sql.ts, not sql.ident: ${name}`);
+    },
+    formatValue: (value) => ({ placeholder: renderValue(value), value: undefined }),
+  });
+  return text;
+}
+
+/** A literal. Dates in UTC, to the second. */
+export function renderValue(value: unknown): string {
+  switch (typeof value) {
+    case 'number':
+      assert(Number.isFinite(value), 'a number in SQL is finite');
+      return String(value);
+    case 'bigint':
+      return String(value);
+    case 'boolean':
+      return value ? '1' : '0';
+    case 'string':
+      return `'${value.replaceAll(/['\\\0]/g, (char) => (char === '\0' ? '\\0' : char + char))}'`;
+    default:
+      if (value === null) return 'NULL';
+      if (value instanceof Date) return `'${value.toISOString().slice(0, 19).replace('T', ' ')}'`;
+      if (Buffer.isBuffer(value)) return `X'${value.toString('hex')}'`;
+      throw new TypeError(`A value of SQL is a scalar, found ${typeof value}`);
+  }
 }

@@ -1,12 +1,11 @@
 /**
- * Capability flags, and which of them a byte relay may let through. By allow-list: a bit that
- * stands nowhere here is cleared in the greeting and again in the client's response, because an
- * unknown bit may change a grammar that we follow.
+ * Capability flags, and which of them a byte relay may let through: those whose grammar we follow.
+ * All others are cleared in the greeting, and again in the client's response.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/group__group__cs__capabilities__flags.html
  * https://mariadb.com/kb/en/connection/#capabilities (the upper 32 bits)
  */
 
-/** Both words of capabilities: the 32 bits of MySQL and MariaDB's own 32 behind them. */
+/** Both words of capabilities: the 32 bits of MySQL and MariaDB's own 32. */
 export interface Capabilities {
   readonly flags: number;
   /** MariaDB's extended capabilities; 0 for MySQL. */
@@ -18,15 +17,12 @@ export const CLIENT_LONG_PASSWORD = 1;
 export const CLIENT_FOUND_ROWS = 1 << 1;
 export const CLIENT_LONG_FLAG = 1 << 2;
 export const CLIENT_CONNECT_WITH_DB = 1 << 3;
-export const CLIENT_NO_SCHEMA = 1 << 4;
 export const CLIENT_COMPRESS = 1 << 5;
-export const CLIENT_ODBC = 1 << 6;
 export const CLIENT_LOCAL_FILES = 1 << 7;
 export const CLIENT_IGNORE_SPACE = 1 << 8;
 export const CLIENT_PROTOCOL_41 = 1 << 9;
 export const CLIENT_INTERACTIVE = 1 << 10;
 export const CLIENT_SSL = 1 << 11;
-export const CLIENT_IGNORE_SIGPIPE = 1 << 12;
 export const CLIENT_TRANSACTIONS = 1 << 13;
 export const CLIENT_RESERVED = 1 << 14;
 export const CLIENT_SECURE_CONNECTION = 1 << 15;
@@ -36,14 +32,11 @@ export const CLIENT_PS_MULTI_RESULTS = 1 << 18;
 export const CLIENT_PLUGIN_AUTH = 1 << 19;
 export const CLIENT_CONNECT_ATTRS = 1 << 20;
 export const CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA = 1 << 21;
-export const CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS = 1 << 22;
 export const CLIENT_SESSION_TRACK = 1 << 23;
 export const CLIENT_DEPRECATE_EOF = 1 << 24;
 export const CLIENT_OPTIONAL_RESULTSET_METADATA = 1 << 25;
 export const CLIENT_ZSTD_COMPRESSION_ALGORITHM = 1 << 26;
 export const CLIENT_QUERY_ATTRIBUTES = 1 << 27;
-export const MULTI_FACTOR_AUTHENTICATION = 1 << 28;
-export const CLIENT_SSL_VERIFY_SERVER_CERT = 1 << 30;
 export const CLIENT_REMEMBER_OPTIONS = 1 << 31;
 
 export const MARIADB_CLIENT_PROGRESS = 1;
@@ -52,42 +45,17 @@ export const MARIADB_CLIENT_EXTENDED_METADATA = 1 << 3;
 export const MARIADB_CLIENT_CACHE_METADATA = 1 << 4;
 export const MARIADB_CLIENT_BULK_UNIT_RESULTS = 1 << 5;
 
-/**
- * Not here, on purpose: COMPRESS and ZSTD (we would be blind), SSL (each leg has its own,
- * session/login/login.ts), CAPABILITY_EXTENSION (an unknown future grammar), MariaDB's COM_MULTI
- * (several commands in one packet). CLIENT_RESERVED and SECURE_CONNECTION are needed by old
- * clients.
- */
-const RELAYED_FLAGS =
-  CLIENT_LONG_PASSWORD |
-  CLIENT_FOUND_ROWS |
-  CLIENT_LONG_FLAG |
-  CLIENT_CONNECT_WITH_DB |
-  CLIENT_NO_SCHEMA |
-  CLIENT_ODBC |
-  CLIENT_LOCAL_FILES |
-  CLIENT_IGNORE_SPACE |
-  CLIENT_PROTOCOL_41 |
-  CLIENT_INTERACTIVE |
-  CLIENT_IGNORE_SIGPIPE |
-  CLIENT_TRANSACTIONS |
-  CLIENT_RESERVED |
-  CLIENT_SECURE_CONNECTION |
-  CLIENT_MULTI_STATEMENTS |
-  CLIENT_MULTI_RESULTS |
-  CLIENT_PS_MULTI_RESULTS |
-  CLIENT_PLUGIN_AUTH |
-  CLIENT_CONNECT_ATTRS |
-  CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA |
-  CLIENT_CAN_HANDLE_EXPIRED_PASSWORDS |
-  CLIENT_SESSION_TRACK |
-  CLIENT_DEPRECATE_EOF |
-  CLIENT_OPTIONAL_RESULTSET_METADATA |
-  CLIENT_QUERY_ATTRIBUTES |
-  MULTI_FACTOR_AUTHENTICATION |
-  CLIENT_SSL_VERIFY_SERVER_CERT |
-  CLIENT_REMEMBER_OPTIONS;
+/** An unknown future grammar. */
+const CLIENT_CAPABILITY_EXTENSION = 1 << 29;
 
+/**
+ * All 32 bits of the first word have a meaning, so these are all that is cleared: with COMPRESS or
+ * ZSTD we would be blind, and each connection has SSL or not by itself (session/login/login.ts).
+ */
+const NOT_RELAYED_FLAGS =
+  CLIENT_COMPRESS | CLIENT_SSL | CLIENT_ZSTD_COMPRESSION_ALGORITHM | CLIENT_CAPABILITY_EXTENSION;
+
+/** Others, as MariaDB's COM_MULTI (several commands in one packet), are cleared. */
 const RELAYED_MARIADB =
   MARIADB_CLIENT_PROGRESS |
   MARIADB_CLIENT_STMT_BULK_OPERATIONS |
@@ -98,7 +66,7 @@ const RELAYED_MARIADB =
 /** What of a peer's capabilities may go on to the other peer. */
 export function relayedCapabilities(offered: Capabilities): Capabilities {
   return {
-    flags: (offered.flags & RELAYED_FLAGS) >>> 0,
+    flags: (offered.flags & ~NOT_RELAYED_FLAGS) >>> 0,
     mariadb: (offered.mariadb & RELAYED_MARIADB) >>> 0,
   };
 }
@@ -118,7 +86,7 @@ export function hasFlag(capabilities: Capabilities, flag: number): boolean {
 export const SERVER_STATUS_IN_TRANS = 0x0001;
 export const SERVER_MORE_RESULTS_EXISTS = 0x0008;
 export const SERVER_STATUS_CURSOR_EXISTS = 0x0040;
-/** Behind DROP DATABASE, also where there was none. */
+/** After DROP DATABASE, also if there was none. */
 export const SERVER_STATUS_DB_DROPPED = 0x0100;
 export const SERVER_PS_OUT_PARAMS = 0x1000;
 export const SERVER_SESSION_STATE_CHANGED = 0x4000;

@@ -37,46 +37,20 @@ export const COM_RESET_CONNECTION = 0x1f;
 export const COM_STMT_BULK_EXECUTE = 0xfa;
 
 /**
- * Commands that are relayed. Left out, and answered 1047 by us: COM_DROP_DB (a drop, refused with
- * words of its own), COM_TABLE_DUMP, COM_CONNECT_OUT, COM_DAEMON, COM_CLONE,
- * COM_SUBSCRIBE_GROUP_REPLICATION_STREAM (they change the protocol), COM_MULTI, and whatever a
- * future server may understand.
+ * Of the commands up to COM_RESET_CONNECTION these are not relayed, and answered 1047 by us:
+ * COM_DROP_DB (a drop, refused in words of its own), what a server alone uses (COM_CONNECT,
+ * COM_TIME, COM_DELAYED_INSERT), and what changes the protocol (COM_TABLE_DUMP, COM_CONNECT_OUT,
+ * COM_DAEMON). Later ones do that too, or are unknown.
  */
-const RELAYED_COMMANDS: ReadonlySet<number> = new Set([
-  COM_SLEEP,
-  COM_QUIT,
-  COM_INIT_DB,
-  COM_QUERY,
-  COM_FIELD_LIST,
-  COM_CREATE_DB,
-  COM_REFRESH,
-  COM_SHUTDOWN,
-  COM_STATISTICS,
-  COM_PROCESS_INFO,
-  COM_PROCESS_KILL,
-  COM_DEBUG,
-  COM_PING,
-  COM_CHANGE_USER,
-  COM_BINLOG_DUMP,
-  COM_REGISTER_SLAVE,
-  COM_STMT_PREPARE,
-  COM_STMT_EXECUTE,
-  COM_STMT_SEND_LONG_DATA,
-  COM_STMT_CLOSE,
-  COM_STMT_RESET,
-  COM_SET_OPTION,
-  COM_STMT_FETCH,
-  COM_BINLOG_DUMP_GTID,
-  COM_RESET_CONNECTION,
-  COM_STMT_BULK_EXECUTE,
-]);
+const NOT_RELAYED: readonly number[] = [COM_DROP_DB, 0x0b, 0x0f, 0x10, 0x13, 0x14, 0x1d];
 
 export function isRelayedCommand(command: number): boolean {
-  return RELAYED_COMMANDS.has(command);
+  const isKnown = command <= COM_RESET_CONNECTION || command === COM_STMT_BULK_EXECUTE;
+  return isKnown && !NOT_RELAYED.includes(command);
 }
 
 /**
- * Offset of the statement text in the payload of a COM_QUERY. It stands behind the query
+ * Offset of the statement text in the payload of a COM_QUERY. It stands after the query
  * attributes: `mysql` since 8.0.23 sends `03 00 01 <text>`.
  */
 export function queryTextOffset(payload: Buffer, capabilities: Capabilities): number {

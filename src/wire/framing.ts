@@ -19,7 +19,7 @@ export interface Packet {
   readonly sequenceId: number;
 }
 
-/** Frames `payload`, in several packets where it is too long for one. */
+/** Frames `payload`, in several packets if it is too long for one. */
 export function encodePacket(payload: Uint8Array, sequenceId: number): Buffer {
   const parts = Math.floor(payload.length / PAYLOAD_BYTES_MAX) + 1;
   const framed = Buffer.allocUnsafe(payload.length + parts * HEADER_BYTES);
@@ -63,15 +63,15 @@ export class PacketAssembler {
 
   /** The next whole packet, or null while it isn't there yet. */
   next(): Packet | null {
-    if (this.bufferedBytes < this.#neededBytes) return null;
+    if (this.#pushed.length < this.#neededBytes) return null;
     const { bytes } = this.#pushed;
     let size = 0;
     let payloadBytes = 0;
-    let parts = 0;
-    for (;;) {
+    let length = PAYLOAD_BYTES_MAX;
+    while (length === PAYLOAD_BYTES_MAX) {
       this.#neededBytes = size + HEADER_BYTES;
       if (bytes.length < this.#neededBytes) return null;
-      const length = bytes.readUIntLE(size, 3);
+      length = bytes.readUIntLE(size, 3);
       payloadBytes += length;
       if (payloadBytes > this.#payloadBytesMax) {
         throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
@@ -80,11 +80,14 @@ export class PacketAssembler {
         });
       }
       size += HEADER_BYTES + length;
-      parts++;
       this.#neededBytes = size;
       if (bytes.length < size) return null;
-      if (length < PAYLOAD_BYTES_MAX) return this.#take(size, payloadBytes, parts);
     }
+    this.#neededBytes = HEADER_BYTES;
+    const taken = this.#pushed.take(size);
+    const sequenceId = taken[size - length - 1] ?? 0;
+    const isOne = payloadBytes === length;
+    return { payload: isOne ? taken.subarray(HEADER_BYTES) : joined(taken), sequenceId };
   }
 
   /** Everything that was pushed and not returned as a packet; the assembler is empty afterwards. */
@@ -92,31 +95,15 @@ export class PacketAssembler {
     this.#neededBytes = HEADER_BYTES;
     return this.#pushed.takeAll();
   }
+}
 
-  #take(size: number, payloadBytes: number, parts: number): Packet {
-    const bytes = this.#pushed.take(size);
-    this.#neededBytes = HEADER_BYTES;
-    const firstLength = bytes.readUIntLE(0, 3);
-    if (parts === 1) {
-      return {
-        payload: bytes.subarray(HEADER_BYTES, size),
-        sequenceId: bytes[3] ?? 0,
-      };
-    }
-    const payload = Buffer.allocUnsafe(payloadBytes);
-    let from = 0;
-    let to = 0;
-    let length = firstLength;
-    let sequenceId = 0;
-    for (let part = 0; part < parts; part++) {
-      length = bytes.readUIntLE(from, 3);
-      sequenceId = bytes[from + 3] ?? 0;
-      bytes.copy(payload, to, from + HEADER_BYTES, from + HEADER_BYTES + length);
-      from += HEADER_BYTES + length;
-      to += length;
-    }
-    return { payload, sequenceId };
+/** The payload of a packet in several parts, without their headers. */
+function joined(bytes: Buffer): Buffer {
+  const payloads: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += HEADER_BYTES + PAYLOAD_BYTES_MAX) {
+    payloads.push(bytes.subarray(at + HEADER_BYTES, at + HEADER_BYTES + PAYLOAD_BYTES_MAX));
   }
+  return Buffer.concat(payloads);
 }
 
 export class GrowingBuffer {
@@ -161,18 +148,16 @@ export class GrowingBuffer {
   take(count: number): Buffer {
     const bytes = this.#memory.subarray(this.#from, this.#from + count);
     this.#from += bytes.length;
-    if (this.#from === this.#to) this.#forget();
+    if (this.#from === this.#to) {
+      this.#memory = NOTHING;
+      this.#from = 0;
+      this.#to = 0;
+    }
     return bytes;
   }
 
   takeAll(): Buffer {
     return this.take(this.length);
-  }
-
-  #forget(): void {
-    this.#memory = NOTHING;
-    this.#from = 0;
-    this.#to = 0;
   }
 }
 

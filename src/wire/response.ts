@@ -98,11 +98,7 @@ function readReports(state: Buffer): readonly { readonly type: number; readonly 
 
 /** With its length in front. */
 function lenenc(bytes: Buffer): Buffer {
-  const { length } = bytes;
-  if (length < 0xfb) return Buffer.concat([Buffer.from([length]), bytes]);
-  const head = Buffer.from([0xfe, 0, 0, 0, 0, 0, 0, 0, 0]);
-  head.writeUIntLE(length, 1, 6);
-  return Buffer.concat([head, bytes]);
+  return Buffer.concat([lenencInt(bytes.length), bytes]);
 }
 
 function lenencInt(value: number): Buffer {

@@ -11,8 +11,7 @@ import { formatHoldName, newHoldId, type TableState } from '../../src/names/hold
 import { RECYCLE_SCHEMA } from '../../src/names/recycle-schema.js';
 import type { Reconcile } from '../../src/recovery/reconcile.js';
 import type { RunOptions, ServicePool, TaskConnection } from '../../src/service/pool/pools.js';
-import { renderQuery } from '../../src/service/render.js';
-import type { SQLQuery } from '../../src/service/sql.js';
+import { renderQuery, type SQLQuery } from '../../src/service/sql.js';
 import { until as poll } from '../support/poll.js';
 import { query, type Target } from '../support/servers.js';
 import { poolOn } from '../support/service-pool.js';

@@ -12,7 +12,7 @@ import { recordOutcome } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
-import { renderText } from '../../src/service/render.js';
+import { renderText } from '../../src/service/sql.js';
 import { formatRestoreReport } from '../../src/undo/format.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { testOnOne } from '../support/on-one-server.js';

@@ -49,6 +49,8 @@ const NO_EMPTY = new Set(['mysql2 sha256_password', 'mariadb ed25519']);
 const SERVERS_WITHOUT_LOCKS = new Set(['mysql-5.6']);
 
 const CACHING_SHA2 = 'caching_sha2_password';
+/** sha256_password between a client and a server whose connections are protected differently. */
+const REFUSED_TWICE = expect.stringMatching(/^error 1045 28000 .* \/ error 1045 28000 /);
 /** MariaDB's plugin of that name asks for the password each time. */
 const HAS_CACHE = new Set(['mysql-9.7']);
 
@@ -222,6 +224,10 @@ describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)',
     const words = `${plugin.plugin} ${library} ${client} ${upstream}`;
     for (const situation of sample(situationsOf(name), { name: words, count: 3 })) {
       const through = await logInTwice(throughProxy(cell), cell, situation);
+      if (plugin.plugin === 'sha256_password' && client !== upstream) {
+        expect([situation.situation, through]).toEqual([situation.situation, REFUSED_TWICE]);
+        continue;
+      }
       const asSeen = await directly(cell, cell.upstream, situation);
       expect([situation.situation, through]).toEqual([situation.situation, asSeen]);
       // Where the server can't be reached by the client's own leg, there is nothing to compare.
@@ -257,7 +263,10 @@ describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)',
 
   // The library mariadb can't do it directly either: 45003 for MySQL, and 1044 without a schema.
   const changing = cellsOf(name).filter(
-    ({ plugin, library }) => plugin.plugin.includes('sha') && library === 'mysql2',
+    ({ plugin, library, client, upstream }) =>
+      plugin.plugin.includes('sha') &&
+      library === 'mysql2' &&
+      (plugin.plugin === CACHING_SHA2 || client === upstream),
   );
 
   /** The session of the change is root's; it has no variable any more after it. */
@@ -343,7 +352,7 @@ describe.each(testServerNames())('[21] [22] [23] [24] %s (wire 21, 22, 23, 24)',
       const cell = { plugin, client, upstream, library };
       const through = await logIn(throughProxy(cell), accountOf(cell, RIGHT));
       const direct = await logIn(pastProxy(cell, upstream), accountOf(cell, RIGHT));
-      expect([client, upstream, through]).toEqual([client, upstream, direct]);
+      if (client === upstream) expect([client, through]).toEqual([client, direct]);
       expect(through).toMatch(/^error 1045 28000 /);
     }
   });

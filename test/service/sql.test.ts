@@ -1,9 +1,16 @@
 /** Our own SQL: names, literals, the text of one round trip. */
 import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
-import { renderQuery, renderText, renderValue } from '../../src/service/render.js';
 import { versionIdOf } from '../../src/service/server-facts.js';
-import { ident, note, quoteIdentifier, sql } from '../../src/service/sql.js';
+import {
+  ident,
+  note,
+  quoteIdentifier,
+  renderQuery,
+  renderText,
+  renderValue,
+  sql,
+} from '../../src/service/sql.js';
 import fc from '../support/properties.js';
 
 describe('a name', () => {

@@ -1,7 +1,6 @@
 /** A service pool behind a tap: what comes of each text is the tap's to say. */
 import type { Rows, ServicePool } from '../../src/service/pool/pools.js';
-import { renderQuery } from '../../src/service/render.js';
-import type { SQLQuery } from '../../src/service/sql.js';
+import { renderQuery, type SQLQuery } from '../../src/service/sql.js';
 
 /** `send` runs it; `texts` are its statements, rendered. */
 export type PoolTap = (

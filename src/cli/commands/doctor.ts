@@ -177,5 +177,5 @@ function how(upstream: ServerAddress, settings: AccountSettings): string {
   if (upstreamPublicKey !== 'auto') {
     return 'perhaps without TLS; the password goes by the key in UNDROP_UPSTREAM_PUBLIC_KEY alone, all else can be read on the way';
   }
-  return 'with nothing that shows who it is: logins by caching_sha2_password or sha256_password that take the password itself are refused, as each first one after a start of the server does; set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca';
+  return 'with nothing that shows who it is: logins by caching_sha2_password that take the password itself are refused, as each first one after a start of the server does; set UNDROP_UPSTREAM_TLS to verify-identity or verify-ca';
 }

@@ -18,8 +18,11 @@ export interface DriverClient {
   end(): Promise<void>;
 }
 
+/** What the library has of a connection, as far as it was checked. */
 interface Driver {
-  client?: unknown;
+  readonly client: DriverClient & {
+    readonly connection: { readonly stream: Socket; readonly config: { charsetNumber: number } };
+  };
   dispose(): Promise<void>;
 }
 
@@ -34,7 +37,7 @@ export function beforeDisposing(
   const driver = driverOf(connection);
   if (awaited.has(driver)) return;
   awaited.add(driver);
-  const client = driverClientOf(connection);
+  const { client } = driver;
   const dispose = driver.dispose.bind(driver);
   driver.dispose = async () => {
     await close(client);
@@ -51,8 +54,7 @@ const QUIT_WITHIN_MS = 1_000;
  * as long.
  */
 export async function quit(client: DriverClient): Promise<void> {
-  const inner: unknown = Reflect.get(client, 'connection');
-  const socket: unknown = isObject(inner) ? Reflect.get(inner, 'stream') : undefined;
+  const { stream: socket } = (client as Driver['client']).connection;
   assert(socket instanceof Socket, 'the locked version of mysql2 has connection.stream');
   if (socket.destroyed) return;
   client.on('error', () => undefined);
@@ -68,17 +70,19 @@ export async function quit(client: DriverClient): Promise<void> {
 }
 
 function driverOf(connection: Connection): Driver {
-  const driver: unknown = Reflect.get(connection, '_driver');
-  const isDriver = isObject(driver) && typeof Reflect.get(driver, 'dispose') === 'function';
-  assert(isDriver, 'the locked version of @databases/mysql has _driver.dispose');
-  return driver as Driver;
+  const { _driver: driver } = connection as unknown as { readonly _driver?: Driver };
+  const isKnown =
+    typeof driver?.dispose === 'function' &&
+    typeof driver.client?.threadId === 'number' &&
+    typeof driver.client.on === 'function' &&
+    typeof driver.client.connection?.config?.charsetNumber === 'number';
+  assert(isKnown, 'the locked versions of @databases/mysql and mysql2 have what is used here');
+  return driver;
 }
 
 /** The mysql2 connection of a task. */
 export function driverClientOf(connection: Connection): DriverClient {
-  const { client } = driverOf(connection);
-  assert(isDriverClient(client), 'the locked version of @databases/mysql has _driver.client');
-  return client;
+  return driverOf(connection).client;
 }
 
 /** In mysql2 the charset whose characters are bytes. */
@@ -88,41 +92,23 @@ const UTF8MB4 = 45;
 
 /** The next text is sent as UTF-8, or each of its characters as one byte. */
 export function sendAs(connection: Connection, encoding: 'utf8mb4' | 'bytes'): void {
-  const inner: unknown = Reflect.get(driverClientOf(connection), 'connection');
-  const config: unknown = isObject(inner) ? Reflect.get(inner, 'config') : undefined;
-  assert(
-    isObject(config) && typeof Reflect.get(config, 'charsetNumber') === 'number',
-    'the locked version of mysql2 has connection.config.charsetNumber',
-  );
-  Reflect.set(config, 'charsetNumber', encoding === 'bytes' ? BINARY : UTF8MB4);
+  const { config } = driverOf(connection).client.connection;
+  config.charsetNumber = encoding === 'bytes' ? BINARY : UTF8MB4;
 }
 
 /** What the driver reads and writes: a TLSSocket once it is in TLS. */
 export function driverStreamOf(connection: CoreConnection): Duplex {
-  const stream: unknown = Reflect.get(connection, 'stream');
+  const { stream } = connection as unknown as { readonly stream?: Duplex };
   assert(
-    isObject(stream) && typeof Reflect.get(stream, 'prependListener') === 'function',
+    typeof stream?.prependListener === 'function',
     'the locked version of mysql2 has connection.stream',
   );
-  return stream as unknown as Duplex;
+  return stream;
 }
 
 /** To be called before the driver reads the greeting. */
 export function goOnWithoutTls(connection: CoreConnection): void {
-  const config: unknown = Reflect.get(connection, 'config');
-  assert(
-    isObject(config) && isObject(Reflect.get(config, 'ssl')),
-    'the locked version of mysql2 has connection.config.ssl',
-  );
-  Reflect.set(config, 'ssl', false);
-}
-
-function isDriverClient(value: unknown): value is DriverClient {
-  if (!isObject(value)) return false;
-  const { threadId, on } = value as Partial<DriverClient>;
-  return typeof threadId === 'number' && typeof on === 'function';
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null;
+  const { config } = connection as unknown as { readonly config?: { ssl?: object | false } };
+  assert(typeof config?.ssl === 'object', 'the locked version of mysql2 has connection.config.ssl');
+  config.ssl = false;
 }

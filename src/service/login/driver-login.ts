@@ -8,9 +8,13 @@
  * otherwise, it is answered with nothing, so that it refuses by itself: a login that breaks off
  * would count against our address.
  */
-import { createHash } from 'node:crypto';
 import { TLSSocket } from 'node:tls';
-import { type AuthPlugin, type Connection as CoreConnection, createConnection } from 'mysql2';
+import {
+  type AuthPlugin,
+  authPlugins,
+  type Connection as CoreConnection,
+  createConnection,
+} from 'mysql2';
 import type { Connection, ConnectionOptions, SslOptions } from 'mysql2/promise';
 import { UndropError } from '../../errors.js';
 import { CLIENT_SSL, hasFlag } from '../../wire/capabilities.js';
@@ -19,12 +23,12 @@ import { PacketAssembler } from '../../wire/framing.js';
 import type { ServerAddress, ServiceTls } from '../pool/pools.js';
 import { driverStreamOf, goOnWithoutTls } from './driver-door.js';
 import {
-  assertMayAsk,
   encryptPassword,
+  KEY_AS_IT_COMES,
   keyPolicyFor,
+  type SentKey,
   type ServerKeyPolicy,
   type ServerKeySetting,
-  xor,
 } from './server-key.js';
 
 export interface ServiceLogin {
@@ -105,15 +109,10 @@ function onGreeting(core: CoreConnection, tell: (offersTls: boolean) => void): v
   stream.prependListener('data', onData);
 }
 
-const CACHING_SHA2 = 'caching_sha2_password';
-const SHA256 = 'sha256_password';
-/** caching_sha2_password: what the server says, and what asks for its key in either plugin. */
-const FAST_AUTH_OK = 0x03;
-const PERFORM_FULL_AUTHENTICATION = 0x04;
-const KEY_REQUEST = { [CACHING_SHA2]: 0x02, [SHA256]: 0x01 } as const;
+/** caching_sha2_password: the server asks for the password itself; it is asked for its key. */
+const PERFORM_FULL_AUTHENTICATION = Buffer.of(0x04);
+const KEY_REQUEST = Buffer.of(0x02);
 const NONCE_BYTES = 20;
-
-type Sha2 = keyof typeof KEY_REQUEST;
 
 /** The plugins of one login, and why the password was not sent. */
 class PasswordGate {
@@ -131,46 +130,33 @@ class PasswordGate {
 
   get plugins(): Record<string, AuthPlugin> {
     return {
-      [CACHING_SHA2]: () => this.#sha2(CACHING_SHA2),
-      [SHA256]: () => this.#sha2(SHA256),
+      caching_sha2_password: (context) => this.#cachingSha2(context),
+      sha256_password: () => () => this.#refuse('it asked for it by sha256_password'),
       mysql_clear_password: () => () => this.#refuse('it asked for the password in clear'),
     };
   }
 
-  #sha2(plugin: Sha2): (data: Buffer) => Buffer | null {
-    let nonce = Buffer.alloc(0);
-    let state: 'nonce' | 'scramble' | 'key' | 'done' = 'nonce';
-    const full = () => {
-      const answer = this.#inFull(plugin);
-      state = answer === null ? 'key' : 'done';
-      return answer ?? Buffer.of(KEY_REQUEST[plugin]);
-    };
+  /** The driver's plugin until the password itself is asked for. */
+  #cachingSha2(context: Parameters<AuthPlugin>[0]): ReturnType<AuthPlugin> {
+    const scramble = authPlugins.caching_sha2_password({})(context);
+    let nonce: Buffer | null = null;
+    let isKeyNext = false;
     return (data) => {
-      switch (state) {
-        case 'nonce':
-          nonce = Buffer.from(data.subarray(0, NONCE_BYTES));
-          if (plugin === SHA256) return full();
-          state = 'scramble';
-          return scrambleOf(this.#password, nonce);
-        case 'scramble':
-          if (data.length === 1 && data[0] === PERFORM_FULL_AUTHENTICATION) return full();
-          state = 'done';
-          if (data.length === 1 && data[0] === FAST_AUTH_OK) return null;
-          break;
-        case 'key':
-          state = 'done';
-          return this.#attempt(() => {
-            const key = { sent: data, nonce, policy: this.#policy };
-            return encryptPassword(this.#inClear(), key);
-          });
-        default:
+      if (nonce === null) {
+        nonce = Buffer.from(data.subarray(0, NONCE_BYTES));
+      } else if (isKeyNext) {
+        return this.#encrypted({ sent: data, nonce, policy: this.#policy });
+      } else if (data.equals(PERFORM_FULL_AUTHENTICATION)) {
+        const answer = this.#inFull();
+        isKeyNext = answer === KEY_REQUEST;
+        return answer;
       }
-      throw new Error(`the server said more in ${plugin} than there is to say`);
+      return scramble(data);
     };
   }
 
-  /** The password where it may go as it is, nothing where it may not go, null: by the key. */
-  #inFull(plugin: Sha2): Buffer | null {
+  /** The password if it may go as it is, nothing if it may not go, else what asks for the key. */
+  #inFull(): Buffer {
     if (this.#password === '') return Buffer.of(0);
     const { address, tls } = this.#login;
     if (this.connection !== null && driverStreamOf(this.connection) instanceof TLSSocket) {
@@ -180,13 +166,18 @@ class PasswordGate {
         'UNDROP_UPSTREAM_TLS neither asks for TLS nor has its certificate checked',
       );
     }
-    // sha256_password knows of TLS alone.
-    if ('socketPath' in address && plugin !== SHA256) return this.#inClear();
-    const answer = this.#attempt(() => {
-      assertMayAsk(this.#policy);
-      return null;
-    });
-    return answer;
+    if ('socketPath' in address) return this.#inClear();
+    return this.#policy === 'refuse' ? this.#refuse(KEY_AS_IT_COMES) : KEY_REQUEST;
+  }
+
+  #encrypted(key: SentKey): Buffer {
+    try {
+      return encryptPassword(this.#inClear(), key);
+    } catch (error) {
+      if (!(error instanceof UndropError)) throw error;
+      this.refusal ??= error;
+      return Buffer.alloc(0);
+    }
   }
 
   #inClear(): Buffer {
@@ -197,25 +188,4 @@ class PasswordGate {
     this.refusal ??= new UndropError('UNDROP_SERVER_KEY', { problem });
     return Buffer.alloc(0);
   }
-
-  #attempt<T>(work: () => T): T | Buffer {
-    try {
-      return work();
-    } catch (error) {
-      if (!(error instanceof UndropError)) throw error;
-      this.refusal ??= error;
-      return Buffer.alloc(0);
-    }
-  }
-}
-
-/** XOR(SHA256(password), SHA256(SHA256(SHA256(password)), nonce)). */
-function scrambleOf(password: string, nonce: Buffer): Buffer {
-  if (password === '') return Buffer.alloc(0);
-  const once = sha256(Buffer.from(password));
-  return xor(once, sha256(Buffer.concat([sha256(sha256(Buffer.from(password))), nonce])));
-}
-
-function sha256(bytes: Buffer): Buffer {
-  return createHash('sha256').update(bytes).digest();
 }

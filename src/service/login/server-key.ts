@@ -1,7 +1,7 @@
 /**
- * Passwords by the server's RSA key: caching_sha2_password and sha256_password send them so where
- * their connection isn't secure. Who stands in between may send a key of their own, so whether the
- * key that comes is believed is a policy, the same for the sessions of users
+ * Passwords by the server's RSA key: caching_sha2_password sends them so if its connection isn't
+ * secure. Who stands in between may send a key of their own, so whether the key that comes is
+ * believed is a policy, the same for the sessions of users
  * (session/login/auth-bridge.ts) and for the service's own logins (driver-login.ts).
  *
  * Invariant: a password is encrypted for a key that the policy allows, or not at all.
@@ -50,13 +50,11 @@ export function encryptPassword(password: Buffer, { sent, nonce, policy }: SentK
   return publicEncrypt({ key, ...OAEP }, xor(password, nonce));
 }
 
-/** Throws where no key of the server would do, whichever it sends. */
-export function assertMayAsk(policy: ServerKeyPolicy): void {
-  if (policy === 'refuse') throw refusal('its key would have to be believed as it comes');
-}
+/** No key of the server would do, whichever it sends. */
+export const KEY_AS_IT_COMES = 'its key would have to be believed as it comes';
 
 function trusted(sent: Buffer, policy: ServerKeyPolicy): KeyObject {
-  assertMayAsk(policy);
+  if (policy === 'refuse') throw refusal(KEY_AS_IT_COMES);
   const key = publicKeyOf(sent);
   if (typeof policy === 'string' || spkiOf(key).equals(policy.pinned)) return key;
   throw refusal('its key is not the one in UNDROP_UPSTREAM_PUBLIC_KEY');

@@ -7,8 +7,7 @@ import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { causeWords, serverErrorOf } from '../errors.js';
 import { driverClientOf, sendAs } from '../login/driver-door.js';
-import { type RenderedText, renderBytes, renderText } from '../render.js';
-import { type SQLQuery, sql } from '../sql.js';
+import { type RenderedText, renderBytes, renderText, type SQLQuery, sql } from '../sql.js';
 import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
 
 const DEADLINE_MS = 10_000;
@@ -57,7 +56,7 @@ export class Lease implements TaskConnection {
   }
 
   run(text: SQLQuery | readonly SQLQuery[], options: RunOptions = {}): Promise<readonly Rows[]> {
-    const turn = this.#tail.then(() => this.#run(asList(text), options));
+    const turn = this.#tail.then(() => this.#run([text].flat(), options));
     this.#tail = turn.catch(() => undefined);
     return turn;
   }
@@ -148,10 +147,6 @@ export class Lease implements TaskConnection {
     this.#broken ??= new UndropError('UNDROP_SERVICE_FAILED', facts, cause);
     return this.#broken;
   }
-}
-
-function asList(text: SQLQuery | readonly SQLQuery[]): readonly SQLQuery[] {
-  return Array.isArray(text) ? (text as readonly SQLQuery[]) : [text as SQLQuery];
 }
 
 /** An OK comes as a record with its counts, a result set as an array of rows. */

@@ -70,11 +70,7 @@ export class PoolSet {
   }
 
   /** The pool for that address, opened where it is the first call. */
-  at(address: ServerAddress): ServicePool {
-    return this.#ownedAt(address);
-  }
-
-  #ownedAt(address: ServerAddress): OwnedPool {
+  at(address: ServerAddress): OwnedPool {
     const key = describeAddress(address);
     const open = this.#pools.get(key)?.deref();
     if (open !== undefined) return open;
@@ -91,7 +87,7 @@ export class PoolSet {
    */
   async look(address: ServerAddress): Promise<FoundServer> {
     try {
-      return await this.#ownedAt(address).afresh(async (connection) => {
+      return await this.at(address).afresh(async (connection) => {
         const facts = await readServerFacts(connection);
         const [rows = []] = await connection.run(
           sql`SELECT ${note('hello')} ${serverIdentity(facts)} AS id,
@@ -115,8 +111,7 @@ export class PoolSet {
         return true;
       } catch (error) {
         const cause = error instanceof UndropError ? error.cause : error;
-        const isForGood = error instanceof UndropError && FOR_GOOD.includes(error.code);
-        if (isServerError(cause) || isForGood) return true;
+        if (isServerError(cause) || isForGood(error)) return true;
       }
     }
     return false;
@@ -124,7 +119,7 @@ export class PoolSet {
 
   /** Logs in at that address on a connection that is new. */
   async visit(address: ServerAddress): Promise<void> {
-    await this.#ownedAt(address).afresh((connection) => connection.run(sql`DO ${note('hello')} 1`));
+    await this.at(address).afresh((connection) => connection.run(sql`DO ${note('hello')} 1`));
   }
 
   /** Another server has that address: no connection to the old one is used again. */

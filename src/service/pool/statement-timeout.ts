@@ -2,12 +2,13 @@
  * Runs a text that may wait for a metadata lock, and ends the wait after a moment by KILL QUERY
  * from a second connection: no server of the set has a lock timeout below one second.
  *
- * Invariants: nobody waits behind us for a metadata lock for longer than `killAfterMs`, or than the
- * lockWaitBudget that is left. A KILL never hits another text, nor one that does not wait for such
- * a lock: MariaDB (10.11, 11.8) goes on with a RENAME that is killed while InnoDB makes it wait,
- * and takes it back with no end while others' DDL waits, too. There the wait ends by its own
+ * Invariants: because of us nobody waits for a metadata lock for longer than `killAfterMs`, or than
+ * the lockWaitBudget that is left. A KILL never hits another text, nor one that does not wait for
+ * such a lock: MariaDB (10.11, 11.8) goes on with a RENAME that is killed while InnoDB makes it
+ * wait, and takes it back with no end while others' DDL waits, too. There the wait ends by its own
  * timeout.
  */
+import { once } from 'node:events';
 import { systemClock } from '../../clock.js';
 import {
   ER_FK_NO_UNIQUE_INDEX_PARENT,
@@ -105,13 +106,14 @@ async function watch(
   { killAfterMs, lockWaitBudget, signal }: Watch,
 ): Promise<void> {
   const endMs = performance.now() + killAfterMs;
-  const ended = ending(signal);
+  const ended = once(signal, 'abort').then(() => false);
   for (let isOver = false; !isOver; ) {
     const leftMs = endMs - performance.now();
     const isFirst = lockWaitBudget === undefined && leftMs > 0;
     await systemClock.sleep(isFirst ? leftMs : LOOK_MS, signal);
     if (signal.aborted) return;
-    const isWaiting = await Promise.race([isSeenWaiting(pool, connection), ended]);
+    const looking = pool.isWaiting(connection.threadId).catch(() => false);
+    const isWaiting = await Promise.race([looking, ended]);
     if (signal.aborted) return;
     if (!isWaiting) continue;
     isOver = lockWaitBudget?.seenWaiting() === true || performance.now() >= endMs;
@@ -122,26 +124,11 @@ async function watch(
   await pool.killQuery(connection.threadId).catch(() => undefined);
 }
 
-async function isSeenWaiting(pool: ServicePool, { threadId }: TaskConnection): Promise<boolean> {
-  try {
-    return await pool.isWaiting(threadId);
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    return false;
-  }
-}
-
-function ending(signal: AbortSignal): Promise<false> {
-  return new Promise((resolve) => {
-    signal.addEventListener('abort', () => resolve(false), { once: true });
-  });
-}
-
 /** How often a try is looked at. */
 export const LOOK_MS = 25;
 /** So much waiting in all. */
 export const WAIT_MS = 75;
-/** Nothing more is begun after so long; earlier where a debt is left in any case. */
+/** Nothing more is begun after so long; earlier if something is left for later in any case. */
 const WITHIN_MS = 600;
 const WITHIN_MS_HELD_UP = 125;
 
@@ -149,7 +136,7 @@ const WITHIN_MS_HELD_UP = 125;
  * How long the service lets a client wait for other sessions' locks: one budget over everything
  * that it tries between a RENAME and its answer. Only the time counts in which a try was seen
  * waiting. Once that is used up nothing waits any more, and hardly anything more is begun; the
- * rest is a debt.
+ * rest is done later.
  */
 export class LockWaitBudget {
   readonly #nowMs: () => number;
@@ -167,7 +154,7 @@ export class LockWaitBudget {
     return this.#leftMs === 0;
   }
 
-  /** Whether what isn't begun yet is left to the debts. */
+  /** Whether what isn't begun yet is left for later. */
   get isOver(): boolean {
     const withinMs = this.#leftMs === 0 ? WITHIN_MS_HELD_UP : WITHIN_MS;
     return this.#nowMs() - this.#startMs > withinMs;

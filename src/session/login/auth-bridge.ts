@@ -1,9 +1,10 @@
 /**
- * Takes passwords from a secure connection to an insecure one, and back. caching_sha2_password and
- * sha256_password send the password in clear where their own connection is secure, and by the other
- * side's RSA key where it isn't. A proxy has two connections; where the one is secure and the other
- * not, each side would speak another language than its peer, so this translates: it takes the
- * password out of the one form and puts it into the other. Everything else goes through unread.
+ * Takes passwords from a secure connection to an insecure one, and back. caching_sha2_password
+ * sends the password in clear if its own connection is secure, and encrypted with the other side's
+ * RSA key if it isn't. A proxy has two connections; if one is secure and the other is not, each
+ * side would speak another language than its peer, so this translates: it takes the password out of
+ * the one form and puts it into the other. Everything else goes through unread. The old
+ * sha256_password does the same with rules of its own: it is refused between such connections.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_caching_sha2_authentication_exchanges.html
  *
  * Invariants: a password stands in memory between two packets of one exchange and is wiped then; it
@@ -11,6 +12,7 @@
  * insecure one in clear.
  */
 import { privateDecrypt } from 'node:crypto';
+import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { encryptPassword, OAEP, xor } from '../../service/login/server-key.js';
 import {
@@ -18,12 +20,7 @@ import {
   type AuthChallenge,
   challengeIn,
 } from '../../wire/connection/auth-packets.js';
-import type {
-  BridgeKeys,
-  ConnectionPair,
-  ConnectionSecurity,
-  ProxyKey,
-} from './connection-security.js';
+import type { BridgeKeys, ConnectionPair, ProxyKey } from './connection-security.js';
 
 /** What becomes of a packet: it goes on to the other side, or its sender gets an answer. */
 export interface BridgeStep {
@@ -49,11 +46,16 @@ const CLEARTEXT: ReadonlySet<string> = new Set([
   'authentication_openid_connect_client',
 ]);
 
-/** caching_sha2_password: "send the password", and what asks for a key in either plugin. */
+/** caching_sha2_password: "send the password", and what asks for a key. */
 const PERFORM_FULL_AUTHENTICATION = 0x04;
-const KEY_REQUEST: Readonly<Record<string, number>> = { [CACHING_SHA2]: 0x02, [SHA256]: 0x01 };
+const KEY_REQUEST = 0x02;
 
-/** True where a bridge has anything to do between these connections. */
+const IN_CLEAR =
+  'would send the password in clear over the connection to the server, which is not encrypted, although yours is';
+const NOT_ALIKE =
+  'works only if your connection and that to the server are protected alike: both in TLS, or neither';
+
+/** True if a bridge has anything to do between these connections. */
 export function needsBridge({ client, upstream }: ConnectionPair): boolean {
   return client !== upstream;
 }
@@ -78,10 +80,8 @@ export class AuthBridge {
   }
 
   /** The client's first answer, which comes inside of its response or of COM_CHANGE_USER. */
-  fromClientFirst(answer: Buffer): BridgeStep {
-    if (answer.length > 0) this.#refuseDowngrade();
-    if (this.#challenge.plugin === SHA256 && this.#isBridged) this.#state = { name: 'password' };
-    return this.fromClient(answer);
+  fromClientFirst(answer: Buffer): void {
+    if (answer.length > 0) this.#refusePlugin();
   }
 
   fromClient(payload: Buffer): BridgeStep {
@@ -89,10 +89,9 @@ export class AuthBridge {
     if (state.name === 'own-key') return onward(this.#decrypt(payload) ?? this.#wrongKey());
     if (state.name !== 'password') return onward(payload);
     this.#state = { name: 'relaying' };
-    const request = KEY_REQUEST[this.#challenge.plugin] ?? 0;
-    return this.#isSecure(this.#connections.client)
-      ? this.#passwordForInsecure(payload, request)
-      : this.#passwordForSecure(payload, request);
+    return this.#connections.client === 'plain'
+      ? this.#passwordForSecure(payload)
+      : this.#passwordForInsecure(payload);
   }
 
   fromServer(payload: Buffer): BridgeStep {
@@ -110,8 +109,13 @@ export class AuthBridge {
       }
     }
     const challenge = challengeIn(payload);
-    if (challenge !== null) this.#onChallenge(challenge);
-    else if (this.#asksForPassword(payload)) this.#state = { name: 'password' };
+    if (challenge !== null) {
+      this.#challenge = challenge;
+      this.#refusePlugin();
+      this.#state = { name: 'relaying' };
+    } else if (this.#asksForPassword(payload)) {
+      this.#state = { name: 'password' };
+    }
     return onward(payload);
   }
 
@@ -119,13 +123,6 @@ export class AuthBridge {
   wipe(): void {
     if (this.#state.name === 'server-key') this.#state.password.fill(0);
     this.#state = { name: 'relaying' };
-  }
-
-  #onChallenge(challenge: AuthChallenge): void {
-    this.#challenge = challenge;
-    this.#refuseDowngrade();
-    const isFirst = challenge.plugin === SHA256 && this.#isBridged;
-    this.#state = isFirst ? { name: 'password' } : { name: 'relaying' };
   }
 
   #asksForPassword(payload: Buffer): boolean {
@@ -139,41 +136,41 @@ export class AuthBridge {
     );
   }
 
+  /** One of the two connections is secure, and the other is not. */
   get #isBridged(): boolean {
-    return this.#isSecure(this.#connections.client) !== this.#isSecure(this.#connections.upstream);
+    const { client, upstream } = this.#connections;
+    return (client === 'plain') !== (upstream === 'plain');
   }
 
-  /** sha256_password knows of TLS alone: over a unix socket it wants RSA as well. */
-  #isSecure(connection: ConnectionSecurity): boolean {
-    return connection === 'tls' || (connection === 'socket' && this.#challenge.plugin !== SHA256);
-  }
-
-  #refuseDowngrade(): void {
+  #refusePlugin(): void {
+    const { client, upstream } = this.#connections;
     const { plugin } = this.#challenge;
-    if (!CLEARTEXT.has(plugin)) return;
-    if (!this.#isSecure(this.#connections.client) || this.#isSecure(this.#connections.upstream))
-      return;
-    throw new UndropError('UNDROP_CLEARTEXT_PASSWORD', { plugin });
+    if (CLEARTEXT.has(plugin) && client !== 'plain' && upstream === 'plain') {
+      throw new UndropError('UNDROP_CLEARTEXT_PASSWORD', { plugin, why: IN_CLEAR });
+    }
+    if (plugin === SHA256 && client !== upstream) {
+      throw new UndropError('UNDROP_CLEARTEXT_PASSWORD', { plugin, why: NOT_ALIKE });
+    }
   }
 
   /** From a secure client to an insecure connection: by the server's key, which is asked for. */
-  #passwordForInsecure(payload: Buffer, request: number): BridgeStep {
+  #passwordForInsecure(payload: Buffer): BridgeStep {
     // No password, or a client that takes its connection for insecure (a relay before us): as is.
     const isPassword = payload.length > 1 && payload.at(-1) === 0;
     if (!isPassword) return onward(payload);
     this.#state = { name: 'server-key', password: Buffer.from(payload) };
     payload.fill(0);
-    return onward(Buffer.from([request]));
+    return onward(Buffer.of(KEY_REQUEST));
   }
 
   /** From an insecure client to a secure connection: by our key, then in clear. */
-  #passwordForSecure(payload: Buffer, request: number): BridgeStep {
-    if (payload.length === 1 && payload[0] === request) {
+  #passwordForSecure(payload: Buffer): BridgeStep {
+    if (payload.length === 1 && payload[0] === KEY_REQUEST) {
       this.#state = { name: 'own-key' };
       const more = Buffer.from([AUTH_MORE_DATA]);
       return { to: 'sender', payload: Buffer.concat([more, this.#ownKey().publicPem]) };
     }
-    // Encrypted without asking: by a key that the client has in a file. It may be ours.
+    // Encrypted without asking, with a key that the client has in a file. It may be ours.
     if (payload.length !== this.#keys.own?.modulusBytes) return onward(payload);
     const password = this.#decrypt(payload);
     if (password !== null) return onward(password);
@@ -182,8 +179,7 @@ export class AuthBridge {
 
   #ownKey(): ProxyKey {
     const { own } = this.#keys;
-    if (own === null)
-      throw new Error('No key of our own where the upstream connection is the secure one.');
+    assert(own !== null, 'there is a key of our own if the upstream connection is the secure one');
     return own;
   }
 

@@ -6,15 +6,11 @@
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_change_user.html
  *
  * Invariants: each connection counts its own sequence ids. A command that the client sends ahead of
- * the OK waits for it; an answer ahead of its question waits for that.
+ * the OK waits for it; an answer ahead of its question is refused.
  */
 import { UndropError } from '../../errors.js';
 import { COM_QUIT } from '../../wire/commands.js';
-import {
-  type ComChangeUser,
-  decodeComChangeUser,
-  withChangeUserResponse,
-} from '../../wire/connection/auth-packets.js';
+import { type ComChangeUser, decodeComChangeUser } from '../../wire/connection/auth-packets.js';
 import { encodePacket, GrowingBuffer, type Packet, PacketAssembler } from '../../wire/framing.js';
 import type { AuthBridge, BridgeStep } from './auth-bridge.js';
 import type { LoginCheck } from './login-check.js';
@@ -42,8 +38,6 @@ export interface AuthExchangeOptions {
 export class AuthExchange {
   readonly #options: AuthExchangeOptions;
   readonly #parked = new GrowingBuffer({ usefulBytes: AHEAD_BYTES_MAX });
-  /** An answer that came before the server has asked. */
-  #early: Packet | null = null;
   /** The server's OK, which waits for the check. */
   #ok: Packet | null = null;
   /** The server has asked, and was not answered yet. */
@@ -109,30 +103,16 @@ export class AuthExchange {
     const isOver = packet.payload[0] === 0x00 || packet.payload[0] === 0xff;
     this.#isAwaited = !isOver && !isFastAuthOk(packet.payload);
     if (isOver) this.#last = packet.payload;
-    const early = this.#early;
-    if (early !== null && this.#isAwaited) {
-      this.#early = null;
-      this.#answer(early);
-    }
-    // What nobody has asked for is for the server to refuse, as a command.
-    if (early !== null && isOver) this.#park(early);
     return isOver;
   }
 
   fromClient(packet: Packet): void {
     if (packet.sequenceId === 0) return this.#park(packet);
-    if (this.#isAwaited) return this.#answer(packet);
-    // In every plugin the two sides take turns.
-    if (this.#early !== null) {
-      const problem = 'the client sent two answers ahead in the login';
+    if (!this.#isAwaited) {
+      // In every plugin the two sides take turns.
+      const problem = 'the client sent an answer in the login before the server has asked';
       throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
     }
-    checkAhead(this.#parked.length + packet.payload.length);
-    this.#early = { ...packet, payload: Buffer.from(packet.payload) };
-    packet.payload.fill(0);
-  }
-
-  #answer(packet: Packet): void {
     const { bridge, toClient } = this.#options;
     const expected = this.nextToClient;
     this.#nextToClient = packet.sequenceId + 1;
@@ -147,7 +127,6 @@ export class AuthExchange {
   /** The client has gone: where the server waits for it, it is answered with nothing. */
   leave(): void {
     this.#options.bridge?.wipe();
-    this.#early?.payload.fill(0);
     if (this.#ok !== null) this.#options.toServer(encodePacket(Buffer.of(COM_QUIT), 0));
     else if (this.#isAwaited) this.#send(Buffer.alloc(0), this.#nextToServer);
   }
@@ -163,14 +142,12 @@ export class AuthExchange {
 
   #park({ payload, sequenceId }: Packet): void {
     const framed = encodePacket(payload, sequenceId);
-    checkAhead(this.#parked.length + (this.#early?.payload.length ?? 0) + framed.length);
+    const bytes = this.#parked.length + framed.length;
+    if (bytes > AHEAD_BYTES_MAX) {
+      throw new UndropError('UNDROP_PACKET_TOO_LARGE', { bytes, bytesMax: AHEAD_BYTES_MAX });
+    }
     this.#parked.append(framed);
   }
-}
-
-function checkAhead(bytes: number): void {
-  if (bytes <= AHEAD_BYTES_MAX) return;
-  throw new UndropError('UNDROP_PACKET_TOO_LARGE', { bytes, bytesMax: AHEAD_BYTES_MAX });
 }
 
 /** What the server would refuse as a broken handshake (abandon-login.ts) doesn't get to it. */
@@ -204,18 +181,13 @@ export interface ChangeUserOptions {
   }): void;
 }
 
-type State =
-  /** The client has our key; its password comes next, and the command waits for that. */
-  | { readonly name: 'password'; readonly nextToClient: number }
-  | { readonly name: 'authentication'; readonly exchange: AuthExchange }
-  | { readonly name: 'done' };
-
 export class ChangeUser {
   readonly #options: ChangeUserOptions;
   readonly #command: ComChangeUser;
   readonly #fromServer = new PacketAssembler(AUTH_BYTES_MAX);
   readonly #fromClient = new PacketAssembler(AUTH_BYTES_MAX);
-  #state: State = { name: 'done' };
+  /** Null before it begins, and after it is over. */
+  #exchange: AuthExchange | null = null;
 
   constructor(options: ChangeUserOptions) {
     this.#options = options;
@@ -229,38 +201,36 @@ export class ChangeUser {
 
   /** Sequence id of an error of ours in the place of what would come next. */
   get nextToClient(): number {
-    const state = this.#state;
-    if (state.name === 'done') return 1;
-    return state.name === 'password' ? state.nextToClient : state.exchange.nextToClient;
+    return this.#exchange?.nextToClient ?? 1;
   }
 
   begin(): void {
-    const { bridge, packet, toClient } = this.#options;
+    const { bridge, check, packet, toClient, toServer } = this.#options;
     const { plugin, authResponse } = this.#command;
     bridge.restart(plugin);
-    const step = bridge.fromClientFirst(Buffer.from(authResponse));
-    if (step.to === 'peer') return this.#send(step.payload, 1);
-    const sequenceId = packet.sequenceId + 1;
-    this.#state = { name: 'password', nextToClient: sequenceId + 1 };
-    toClient(encodePacket(step.payload, sequenceId));
+    bridge.fromClientFirst(authResponse);
+    const [nextToClient, nextToServer] = [1, 1];
+    const options = { bridge, check, nextToClient, nextToServer, toClient, toServer };
+    this.#exchange = new AuthExchange(options);
+    toServer(encodePacket(packet.payload, 0));
+    authResponse.fill(0);
   }
 
   feedServer(chunk: Buffer): void {
     this.#fromServer.push(chunk);
-    while (this.#state.name === 'authentication') {
+    while (this.#exchange !== null) {
       const packet = this.#fromServer.next();
       if (packet === null) return;
-      if (this.#state.exchange.fromServer(packet)) this.#finish(this.#state.exchange);
+      if (this.#exchange.fromServer(packet)) this.#finish(this.#exchange);
     }
   }
 
   feedClient(chunk: Buffer): void {
     this.#fromClient.push(chunk);
-    while (this.#state.name !== 'done') {
+    while (this.#exchange !== null) {
       const packet = this.#fromClient.next();
       if (packet === null) return;
-      if (this.#state.name === 'authentication') this.#state.exchange.fromClient(packet);
-      else this.#onPassword(packet, this.#state.nextToClient);
+      this.#exchange.fromClient(packet);
     }
   }
 
@@ -269,31 +239,8 @@ export class ChangeUser {
     this.#options.bridge.wipe();
   }
 
-  #onPassword(packet: Packet, expected: number): void {
-    this.#state = { name: 'password', nextToClient: packet.sequenceId + 1 };
-    checkOrder(packet, expected);
-    const { payload } = this.#options.bridge.fromClient(packet.payload);
-    this.#send(payload, packet.sequenceId + 1);
-  }
-
-  #send(authResponse: Buffer, nextToClient: number): void {
-    const { bridge, check, packet, toClient, toServer } = this.#options;
-    const command = withChangeUserResponse(packet.payload, this.#command, authResponse);
-    const exchange = new AuthExchange({
-      bridge,
-      check,
-      nextToClient,
-      nextToServer: 1,
-      toClient,
-      toServer,
-    });
-    this.#state = { name: 'authentication', exchange };
-    toServer(encodePacket(command, 0));
-    for (const secret of [authResponse, this.#command.authResponse, command]) secret.fill(0);
-  }
-
   #finish(exchange: AuthExchange): void {
-    this.#state = { name: 'done' };
+    this.#exchange = null;
     this.#options.onDone({
       last: encodePacket(exchange.last, exchange.nextToClient - 1),
       fromServer: this.#fromServer.rest(),

@@ -22,13 +22,11 @@ import { type AuthChallenge, challengeInGreeting } from '../../wire/connection/a
 import {
   anonymousResponse,
   decodeHandshakeResponse41,
-  type HandshakeResponse41,
   isProtocol41,
   isSslRequest,
   mayBeClientHello,
   relayResponse,
   sslRequestFor,
-  withAuthResponse,
   withHeadOf,
 } from '../../wire/connection/handshake-response41.js';
 import {
@@ -89,8 +87,7 @@ interface Greeted {
 interface Answered {
   readonly login: Login;
   /** For the server, as it is to go on the wire. */
-  readonly payload: Buffer;
-  readonly response: HandshakeResponse41;
+  readonly response: Buffer;
   readonly tls: boolean;
   /** Sequence id that comes next on the client's connection. */
   readonly nextToClient: number;
@@ -100,8 +97,6 @@ type State =
   | { readonly name: 'greeting' }
   | { readonly name: 'response'; readonly greeted: Greeted }
   | { readonly name: 'client-tls'; readonly greeted: Greeted }
-  /** The response holds a request for a key; the password comes next. */
-  | { readonly name: 'password'; readonly answered: Answered }
   | { readonly name: 'server-tls'; readonly answered: Answered }
   | { readonly name: 'authentication'; readonly login: Login; readonly exchange: AuthExchange }
   | { readonly name: 'leaving'; readonly onLeft: () => void }
@@ -138,7 +133,7 @@ export class LoginRelay {
   get waitsForClient(): boolean {
     const state = this.#state;
     if (state.name === 'authentication') return state.exchange.waitsForClient;
-    return state.name === 'response' || state.name === 'client-tls' || state.name === 'password';
+    return state.name === 'response' || state.name === 'client-tls';
   }
 
   /** Sequence id of an error of ours; null where none can be said, as the client waits for TLS. */
@@ -147,7 +142,6 @@ export class LoginRelay {
     switch (state.name) {
       case 'response':
         return state.greeted.nextToClient;
-      case 'password':
       case 'server-tls':
         return state.answered.nextToClient;
       case 'authentication':
@@ -169,7 +163,6 @@ export class LoginRelay {
     switch (state.name) {
       case 'response':
       case 'client-tls':
-      case 'password':
         return this.#answerWithNothing(FIRST_TO_SERVER);
       case 'authentication':
         return state.exchange.leave();
@@ -280,8 +273,6 @@ export class LoginRelay {
     switch (state.name) {
       case 'response':
         return this.#onResponse(packet, state.greeted);
-      case 'password':
-        return this.#onPassword(packet, state.answered);
       case 'authentication':
         return state.exchange.fromClient(packet);
       default:
@@ -293,9 +284,10 @@ export class LoginRelay {
     const greeted = { ...before, nextToClient: packet.sequenceId + 1 };
     this.#state = { name: 'response', greeted };
     checkOrder(packet, before.nextToClient);
-    const { greeting, request } = greeted;
+    const { greeting, request, nextToClient } = greeted;
+    const { security } = this.#owner;
     if (request === null && isSslRequest(packet.payload)) {
-      if (!this.#owner.security.offersTls) throw new UndropError('UNDROP_TLS_NOT_OFFERED');
+      if (!security.offersTls) throw new UndropError('UNDROP_TLS_NOT_OFFERED');
       const sslRequest = Buffer.from(packet.payload);
       this.#state = { name: 'client-tls', greeted: { ...greeted, request: sslRequest } };
       return;
@@ -304,19 +296,19 @@ export class LoginRelay {
     if (!isProtocol41(payload)) throw new UndropError('UNDROP_OLD_CLIENT');
     const response = decodeHandshakeResponse41(payload);
     const connections = this.#decideSecurity(greeted);
-    if (connections.client === 'plain' && this.#owner.security.requiresTls) {
+    if (connections.client === 'plain' && security.requiresTls) {
       throw new UndropError('UNDROP_TLS_REQUIRED');
     }
-    const checks = checksOf(connections, this.#owner.security);
+    const checks = checksOf(connections, security);
     const challenge = { plugin: response.plugin, nonce: greeted.challenge.nonce };
     const isRead = needsBridge(connections) || checks !== null;
-    const bridge = isRead
-      ? new AuthBridge(connections, this.#owner.security.keys, challenge)
-      : null;
-    // A copy: the rest of the packet is not to stay with the session.
-    const schema = response.schema === null ? null : Buffer.from(response.schema);
+    const bridge = isRead ? new AuthBridge(connections, security.keys, challenge) : null;
+    bridge?.fromClientFirst(response.authResponse);
     const login = {
-      ...{ server: parseServerVersion(greeting.serverVersion), user: response.user, schema },
+      server: parseServerVersion(greeting.serverVersion),
+      user: response.user,
+      // A copy: the rest of the packet is not to stay with the session.
+      schema: response.schema === null ? null : Buffer.from(response.schema),
       threadId: greeting.threadId,
       capabilities: agreedCapabilities(
         relayedCapabilities(greeting.capabilities),
@@ -325,8 +317,10 @@ export class LoginRelay {
       bridge,
       checks,
     };
-    const { nextToClient } = greeted;
-    this.#begin({ login, payload, response, tls: connections.upstream === 'tls', nextToClient });
+    const tls = connections.upstream === 'tls';
+    const relayed = relayResponse(payload, response, { tls });
+    if (bridge !== null) payload.fill(0);
+    this.#sendResponse({ login, response: relayed, tls, nextToClient });
   }
 
   #decideSecurity({ greeting, request }: Greeted): ConnectionPair {
@@ -334,25 +328,6 @@ export class LoginRelay {
     const client = request === null ? sockets.client : 'tls';
     const isOffered = hasFlag(greeting.capabilities, CLIENT_SSL);
     return { client, upstream: wantsTls({ client, isOffered }) ? 'tls' : sockets.upstream };
-  }
-
-  #begin(answered: Answered): void {
-    const { login, response, nextToClient } = answered;
-    const step = login.bridge?.fromClientFirst(Buffer.from(response.authResponse)) ?? null;
-    if (step === null) return this.#sendResponse(answered);
-    if (step.to === 'peer') return this.#sendResponse(withAnswer(answered, step.payload));
-    this.#state = { name: 'password', answered: { ...answered, nextToClient: nextToClient + 1 } };
-    this.#owner.toClient(encodePacket(step.payload, nextToClient));
-  }
-
-  /** A password of sha256_password, encrypted with our key; its response waits for it. */
-  #onPassword(packet: Packet, before: Answered): void {
-    const answered = { ...before, nextToClient: packet.sequenceId + 1 };
-    this.#state = { name: 'password', answered };
-    checkOrder(packet, before.nextToClient);
-    const { bridge } = answered.login;
-    assert(bridge !== null, 'our key is for a bridge');
-    this.#sendResponse(withAnswer(answered, bridge.fromClient(packet.payload).payload));
   }
 
   #sendResponse(answered: Answered): void {
@@ -363,13 +338,13 @@ export class LoginRelay {
       throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
     }
     this.#state = { name: 'server-tls', answered };
-    const request = sslRequestFor(relayed(answered));
+    const request = sslRequestFor(answered.response);
     this.#owner.toServer(encodePacket(request, FIRST_TO_SERVER));
     this.#owner.secureServer();
   }
 
   #authenticate(answered: Answered, sequenceId: number): void {
-    const { login, nextToClient } = answered;
+    const { login, response, nextToClient } = answered;
     const exchange = new AuthExchange({
       bridge: login.bridge,
       check: newLoginCheck(login),
@@ -379,8 +354,8 @@ export class LoginRelay {
       toServer: (bytes) => this.#owner.toServer(bytes),
     });
     this.#state = { name: 'authentication', login, exchange };
-    this.#owner.toServer(encodePacket(relayed(answered), sequenceId));
-    if (login.bridge !== null) answered.payload.fill(0);
+    this.#owner.toServer(encodePacket(response, sequenceId));
+    if (login.bridge !== null) response.fill(0);
   }
 
   #secureClient(): void {
@@ -388,17 +363,4 @@ export class LoginRelay {
     if (!mayBeClientHello(rest)) throw new UndropError('UNDROP_NO_TLS_BEHIND_REQUEST');
     this.#owner.secureClient(rest);
   }
-}
-
-function relayed({ payload, response, tls }: Answered): Buffer {
-  return relayResponse(payload, response, { tls });
-}
-
-function withAnswer(answered: Answered, authResponse: Buffer): Answered {
-  const { payload, response } = answered;
-  const replaced = withAuthResponse(payload, response, authResponse);
-  // It may be a password.
-  response.authResponse.fill(0);
-  authResponse.fill(0);
-  return { ...answered, payload: replaced };
 }

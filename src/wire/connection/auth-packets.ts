@@ -47,13 +47,10 @@ export function challengeIn(payload: Buffer): AuthChallenge | null {
 
 /** COM_CHANGE_USER, as far as a bridge reads it. */
 export interface ComChangeUser {
-  /** Where the client's first answer stands, its length in front. */
-  readonly authStart: number;
-  readonly authEnd: number;
+  /** The client's first answer. */
   readonly authResponse: Buffer;
-  /** Empty where the client named none. */
+  /** Empty if the client named none. */
   readonly plugin: string;
-  readonly user: string;
   /** Default schema, in the client's charset. */
   readonly schema: Buffer;
 }
@@ -62,31 +59,16 @@ export interface ComChangeUser {
 export function decodeComChangeUser(payload: Buffer): ComChangeUser {
   const reader = new PacketReader(payload, 'COM_CHANGE_USER');
   reader.uint8('command'); //                                        int<1>
-  const user = reader.nulBytes('user').toString(); //                string<NUL>
-  const authStart = reader.offset;
+  reader.nulBytes('user'); //                                        string<NUL>
   const authResponse = reader.bytes(reader.uint8('auth_length'), 'auth_response');
-  const authEnd = reader.offset;
   const schema = reader.nulBytes('schema'); //                       string<NUL>
-  if (reader.left < 2) return { authStart, authEnd, authResponse, plugin: '', user, schema };
+  if (reader.left < 2) return { authResponse, plugin: '', schema };
   reader.uint16('character_set'); //                                 int<2>
-  return { authStart, authEnd, authResponse, plugin: upToNul(reader.rest()), user, schema };
+  return { authResponse, plugin: upToNul(reader.rest()), schema };
 }
 
-/** COM_CHANGE_USER with another first answer of the client, of at most 255 bytes. */
-export function withChangeUserResponse(
-  payload: Buffer,
-  { authStart, authEnd }: ComChangeUser,
-  authResponse: Buffer,
-): Buffer {
-  return Buffer.concat([
-    payload.subarray(0, authStart),
-    Buffer.from([authResponse.length]),
-    authResponse,
-    payload.subarray(authEnd),
-  ]);
-}
-
-function upToNul(bytes: Buffer): string {
+/** The bytes of a `string<NUL>`, which as the last field of a packet may have no NUL. */
+export function upToNul(bytes: Buffer): string {
   const end = bytes.indexOf(0);
   return bytes.subarray(0, end < 0 ? bytes.length : end).toString();
 }

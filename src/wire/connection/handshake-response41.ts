@@ -18,19 +18,17 @@ import {
   relayedCapabilities,
 } from '../capabilities.js';
 import { PacketReader } from '../packet-reader.js';
+import { upToNul } from './auth-packets.js';
 
 export interface HandshakeResponse41 {
   readonly capabilities: Capabilities;
-  readonly collationId: number;
   readonly user: string;
   /** Default schema as bytes in the client's charset, or null. */
   readonly schema: Buffer | null;
   /** The plugin that the client begins with; empty where it names none. */
   readonly plugin: string;
-  /** The client's first answer, and where it stands, its length or NUL included. */
+  /** The client's first answer. */
   readonly authResponse: Buffer;
-  readonly authStart: number;
-  readonly authEnd: number;
 }
 
 /** True where the client speaks the protocol of 4.1 and later, the only one that is relayed. */
@@ -44,29 +42,18 @@ export function decodeHandshakeResponse41(payload: Buffer): HandshakeResponse41 
   const reader = new PacketReader(payload, 'HandshakeResponse41');
   const flags = reader.uint32('client_flag'); //                       int<4>
   reader.uint32('max_packet_size'); //                                 int<4>
-  const collationId = reader.uint8('character_set'); //                int<1>
+  reader.uint8('character_set'); //                                    int<1>
   reader.bytes(19, 'filler'); //                                       string[19]
   const extended = reader.uint32('mariadb_capabilities'); //           int<4>
   const user = reader.nulBytes('username').toString(); //              string<NUL>
-  const authStart = reader.offset;
   const authResponse = readAuthResponse(reader, flags);
-  const authEnd = reader.offset;
   // A driver that sets the flag and ends the packet here means no schema.
   const named = (flags & CLIENT_CONNECT_WITH_DB) !== 0 && reader.left > 0;
   const schema = named ? reader.nulBytes('database') : null; //        string<NUL>
   const isNamed = (flags & CLIENT_PLUGIN_AUTH) !== 0 && reader.left > 0;
-  const plugin = isNamed ? pluginName(reader.rest()) : ''; //          string<NUL>
+  const plugin = isNamed ? upToNul(reader.rest()) : ''; //             string<NUL>
   const mariadb = (flags & CLIENT_LONG_PASSWORD) === 0 ? extended : 0;
-  return {
-    capabilities: { flags, mariadb },
-    collationId,
-    user,
-    schema,
-    plugin,
-    authResponse,
-    authStart,
-    authEnd,
-  };
+  return { capabilities: { flags, mariadb }, user, schema, plugin, authResponse };
 }
 
 function readAuthResponse(reader: PacketReader, flags: number): Buffer {
@@ -77,12 +64,6 @@ function readAuthResponse(reader: PacketReader, flags: number): Buffer {
     return reader.bytes(reader.uint8('auth_response_length'), 'auth_response'); // string<length>
   }
   return reader.nulBytes('auth_response'); //                          string<NUL>
-}
-
-/** Behind it the attributes follow; a name without its NUL is the last field. */
-function pluginName(bytes: Buffer): string {
-  const end = bytes.indexOf(0);
-  return bytes.subarray(0, end < 0 ? bytes.length : end).toString();
 }
 
 /**
@@ -101,30 +82,6 @@ export function relayResponse(
     copy.writeUInt32LE(relayed.mariadb, 28);
   }
   return copy;
-}
-
-/** The response with another first answer of the client. A new buffer. */
-export function withAuthResponse(
-  payload: Buffer,
-  { authStart, authEnd, capabilities }: HandshakeResponse41,
-  authResponse: Buffer,
-): Buffer {
-  return Buffer.concat([
-    payload.subarray(0, authStart),
-    encodeAuthResponse(authResponse, capabilities.flags),
-    payload.subarray(authEnd),
-  ]);
-}
-
-function encodeAuthResponse(bytes: Buffer, flags: number): Buffer {
-  const count = bytes.length;
-  if ((flags & CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA) !== 0 && count > 250) {
-    return Buffer.concat([Buffer.from([0xfc, count & 0xff, count >>> 8]), bytes]);
-  }
-  if ((flags & (CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA | CLIENT_SECURE_CONNECTION)) !== 0) {
-    return Buffer.concat([Buffer.from([count]), bytes]);
-  }
-  return Buffer.concat([bytes, Buffer.from([0])]);
 }
 
 /**

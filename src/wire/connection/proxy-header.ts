@@ -21,7 +21,7 @@ export interface ProxyHeader {
 const SIGNATURE_V1 = Buffer.from('PROXY ');
 const SIGNATURE_V2 = Buffer.from('0d0a0d0a000d0a515549540a', 'hex');
 const V1_BYTES_MAX = 107;
-/** Addresses, and what others add behind them: no more than this is read. */
+/** Addresses, and what others add after them: no more than this is read. */
 const V2_REST_BYTES_MAX = 4096;
 
 const LOCAL = 0x20;
@@ -30,7 +30,7 @@ const TCP4 = 0x11;
 const TCP6 = 0x21;
 
 /**
- * The header at the start of `bytes`; null where it isn't whole yet. Throws `MalformedPacketError`
+ * The header at the start of `bytes`; null if it isn't whole yet. Throws `MalformedPacketError`
  * as soon as it can't become one.
  */
 export function decodeProxyHeader(bytes: Buffer): ProxyHeader | null {
@@ -83,7 +83,7 @@ function decodeV2(bytes: Buffer): ProxyHeader | null {
   const rest = new PacketReader(reader.bytes(length, 'addresses'), 'PROXY v2 addresses');
   const end = SIGNATURE_V2.length + 4 + length;
   const size = family === TCP4 ? 4 : family === TCP6 ? 16 : 0;
-  // Of other families (unix sockets, datagrams) the connection's own address is taken.
+  // For other families (unix sockets, datagrams) the connection's own address is taken.
   if (command === LOCAL || size === 0) return { client: null, bytes: end };
   const client = rest.bytes(size, 'source address'); //                      string[4 or 16]
   rest.bytes(size, 'destination address'); //                                string[4 or 16]
@@ -115,22 +115,17 @@ function headerV2(command: number, family: number, addresses: Buffer): Buffer {
   return Buffer.concat([SIGNATURE_V2, Buffer.of(command, family), length, addresses]);
 }
 
-/** 4 or 16 bytes, or null where `text` is no address. A zone (`%eth0`) is not part of one. */
+/** 4 or 16 bytes, or null if `text` is no address. A zone (`%eth0`) is not part of one. */
 export function parseIpAddress(text: string): Buffer | null {
   return text.includes(':') ? parseIpv6(text) : parseIpv4(text);
 }
 
 /** IPv4 dotted, IPv6 as RFC 5952 writes it (`2001:db8::1`), of IPv4 in IPv6 the IPv4 address. */
 export function formatIpAddress(bytes: Buffer): string {
-  if (bytes.length === 4) return bytes.join('.');
-  if (isMapped(bytes)) return bytes.subarray(12).join('.');
+  const four = toIpv4(bytes);
+  if (four !== null) return four.join('.');
   const groups = Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(index * 2));
-  const gap = longestZeros(groups);
-  const hex = groups.map((group) => group.toString(16));
-  if (gap.length < 2) return hex.join(':');
-  const head = hex.slice(0, gap.start).join(':');
-  const tail = hex.slice(gap.start + gap.length).join(':');
-  return `${head}::${tail}`;
+  return shortIpv6(groups.map((group) => group.toString(16)).join(':'));
 }
 
 /** The 16 bytes by which IPv6 writes an IPv4 address; those of an IPv6 address are its own. */
@@ -138,7 +133,7 @@ export function toIpv6(bytes: Buffer): Buffer {
   return bytes.length === 16 ? bytes : Buffer.concat([MAPPED, bytes]);
 }
 
-/** Four bytes where it is an IPv4 address, written in whatever way. */
+/** Four bytes if it is an IPv4 address, written in whatever way. */
 export function toIpv4(bytes: Buffer): Buffer | null {
   if (bytes.length === 4) return bytes;
   return isMapped(bytes) ? bytes.subarray(12) : null;
@@ -159,44 +154,23 @@ function parseIpv4(text: string): Buffer | null {
 }
 
 function parseIpv6(text: string): Buffer | null {
-  const [head = '', tail, ...more] = text.split('::');
-  if (more.length > 0) return null;
-  const before = parseGroups(head, { dottedEnd: tail === undefined });
-  const after = tail === undefined ? [] : parseGroups(tail, { dottedEnd: true });
-  if (before === null || after === null) return null;
-  const missing = 16 - before.length - after.length;
-  if (tail === undefined ? missing !== 0 : missing < 2) return null;
-  return Buffer.from([...before, ...Array.from({ length: missing }, () => 0), ...after]);
-}
-
-/** Bytes of `a:b:c`, or of `a:1.2.3.4` where a dotted end is allowed. */
-function parseGroups(
-  text: string,
-  { dottedEnd }: { readonly dottedEnd: boolean },
-): readonly number[] | null {
-  if (text === '') return [];
-  const groups = text.split(':');
-  const bytes: number[] = [];
-  for (const [index, group] of groups.entries()) {
-    const dotted = dottedEnd && index === groups.length - 1 ? parseIpv4(group) : null;
-    if (dotted !== null) bytes.push(...dotted);
-    else if (/^[0-9a-fA-F]{1,4}$/.test(group)) {
-      const value = Number.parseInt(group, 16);
-      bytes.push(value >> 8, value & 0xff);
-    } else return null;
+  const isAddress = /^[0-9a-f:.]+$/i.test(text) && URL.canParse(`http://[${text}]`);
+  if (!isAddress) return null;
+  const [head = '', tail = ''] = shortIpv6(text).split('::');
+  const [before, after] = [groupsOf(head), groupsOf(tail)];
+  const zeros = Array.from({ length: 8 - before.length - after.length }, () => 0);
+  const bytes = Buffer.alloc(16);
+  for (const [index, group] of [...before, ...zeros, ...after].entries()) {
+    bytes.writeUInt16BE(group, index * 2);
   }
   return bytes;
 }
 
-function longestZeros(groups: readonly number[]): {
-  readonly start: number;
-  readonly length: number;
-} {
-  let best = { start: 0, length: 0 };
-  let length = 0;
-  for (const [index, group] of groups.entries()) {
-    length = group === 0 ? length + 1 : 0;
-    if (length > best.length) best = { start: index - length + 1, length };
-  }
-  return best;
+/** A URL has an IPv6 address in its shortest form, without dots. */
+function shortIpv6(address: string): string {
+  return new URL(`http://[${address}]`).hostname.slice(1, -1);
+}
+
+function groupsOf(text: string): readonly number[] {
+  return text === '' ? [] : text.split(':').map((group) => Number.parseInt(group, 16));
 }

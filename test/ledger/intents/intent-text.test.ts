@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { intentText, type ServerShape } from '../../../src/ledger/intents/intent-text.js';
 import type { DropIntent } from '../../../src/ledger/write.js';
 import type { Row, Rows } from '../../../src/service/pool/pools.js';
-import { renderQuery } from '../../../src/service/render.js';
+import { renderQuery } from '../../../src/service/sql.js';
 
 const ID = '0192f0a1b2c37d4e8f5061728394a5b6';
 const NOW = new Date('2026-11-20T08:09:10Z');

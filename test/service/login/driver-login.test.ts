@@ -76,9 +76,9 @@ async function robbed(trick: Trick, way: Way): Promise<{ loot: Loot; code: strin
 }
 
 const KEPT = { hasPassword: false, wasLeft: false };
-const PLUGINS = ['caching_sha2_password', 'sha256_password'] as const;
+describe('a peer that asks for the password by caching_sha2_password', () => {
+  const asks = 'caching_sha2_password';
 
-describe.each(PLUGINS)('a peer that asks for the password by %s', (asks) => {
   test('does not get it by a key of its own', async () => {
     const { loot, code, said } = await robbed({ asks, certificate: null }, {});
     expect(loot).toEqual({ ...KEPT, inTls: false });
@@ -119,6 +119,15 @@ describe.each(PLUGINS)('a peer that asks for the password by %s', (asks) => {
     expect(loot).toEqual({ ...KEPT, inTls: false });
     expect(code).toBe('UNDROP_SERVER_KEY');
   });
+});
+
+test.each(['plain', 'tls'])('one that asks by sha256_password (%s) gets nothing', async (leg) => {
+  const certificate = leg === 'tls' ? files : null;
+  const tls = leg === 'tls' ? REQUIRED : null;
+  const trick = { asks: 'sha256_password', certificate } as const;
+  const { loot, code } = await robbed(trick, { tls, serverKey: 'ask' });
+  expect(loot).toEqual({ ...KEPT, inTls: leg === 'tls' });
+  expect(code).toBe('UNDROP_SERVER_KEY');
 });
 
 test.each(['plain', 'tls'])('one that asks for it in clear (%s) gets nothing', async (leg) => {

@@ -6,10 +6,7 @@ import { UndropError } from '../../../src/errors.js';
 import { chooseRelay } from '../../../src/relay/raw-handle.js';
 import { openProxyTls, type TlsSettings } from '../../../src/session/login/tls.js';
 import { CLIENT_SSL, hasFlag } from '../../../src/wire/capabilities.js';
-import {
-  decodeHandshakeResponse41,
-  withAuthResponse,
-} from '../../../src/wire/connection/handshake-response41.js';
+import { decodeHandshakeResponse41 } from '../../../src/wire/connection/handshake-response41.js';
 import { decodeHandshakeV10 } from '../../../src/wire/connection/handshake-v10.js';
 import { encodePacket } from '../../../src/wire/framing.js';
 import { decodeErr, encodeErr } from '../../../src/wire/response.js';
@@ -405,8 +402,12 @@ describe.each(WAYS)('by %s', (way) => {
     test('[24] that comes unasked does not go on over a lesser leg (wire 24)', async () => {
       const { client, server } = await greeted({ ...withCertificate(), upstreamTls: 'disabled' });
       const plain = payload(inTls().response);
+      const { user, authResponse } = decodeHandshakeResponse41(plain);
+      const at = plain.indexOf(`${user}\0`) + user.length + 1;
       const named = Buffer.concat([
-        withAuthResponse(plain, decodeHandshakeResponse41(plain), Buffer.from(`${SECRET}\0`)),
+        plain.subarray(0, at),
+        Buffer.from(`${String.fromCharCode(SECRET.length + 1)}${SECRET}\0`),
+        plain.subarray(at + 1 + authResponse.length),
       ]);
       const from = named.indexOf('caching_sha2_password');
       const response = Buffer.concat([
