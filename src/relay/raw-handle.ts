@@ -2,12 +2,13 @@
  * Uses a socket's handle without its stream: reads go into one buffer, writes have one request
  * object, and a chunk allocates nothing. The only file that touches undocumented Node
  * (`_handle`, and what `process.binding('stream_wrap')` has); `chooseRelay` tries all of it once,
- * and where it fails sockets are used as streams (relay/byte-stream.ts).
+ * and if it fails sockets are used as streams (relay/byte-stream.ts).
  *
  * Invariants: the socket stays the owner: its end, error and close events, `end()` and `destroy()`
  * work as ever. A buffer that the kernel has not taken whole belongs to libuv until `onDrain`; its
  * source is not read meanwhile.
  */
+import { once } from 'node:events';
 import net, { type Socket } from 'node:net';
 import type { ByteStream } from './byte-stream.js';
 import { endByThrown } from './sockets.js';
@@ -44,8 +45,8 @@ const BIG_BYTES = 128 * 1024;
  */
 const BIG_MAX = 32;
 /**
- * A stream changes its buffer at most so often, as Node keeps a small record (some 50 bytes) of
- * each change until the socket closes; from then on it has a bigger one of its own.
+ * A stream changes its buffer at most so often, because Node keeps a small record (some 50 bytes)
+ * of each change until the socket closes; from then on it has a bigger one of its own.
  */
 const CHANGES_MAX = 1_000;
 const SETTLED_BYTES = 64 * 1024;
@@ -156,7 +157,7 @@ export class RawStream implements ByteStream {
     this.#isBusy = true;
     this.#onChunk?.(this.#view(buffer, count));
     if (count === buffer.length) this.#borrow();
-    else if (buffer !== this.#own && count < this.#own.length) this.#giveBack();
+    else if (buffer !== this.#own && count < this.#own.length) this.#returnBuffer();
   }
 
   /** The same bytes of the same buffer as last time, mostly: then no new object is needed. */
@@ -184,27 +185,23 @@ export class RawStream implements ByteStream {
     this.#use(this.#own);
   }
 
-  #giveBack(): void {
+  #returnBuffer(): void {
     if (!this.#reading) return;
     free.push(this.#buffer);
     this.#use(this.#own);
     borrowers.delete(this);
   }
 
-  tryRest(): void {
+  /** The end of a big answer is seldom a short read; after it there is none. */
+  rest(): void {
     try {
-      this.#rest();
+      if (this.#socket.destroyed) borrowers.delete(this);
+      else if (!this.#isBusy && this.#buffer !== this.#own) this.#returnBuffer();
+      this.#isBusy = false;
     } catch (error) {
       borrowers.delete(this);
       endByThrown(this.#socket, error);
     }
-  }
-
-  /** The end of a big answer is seldom a short read; after it there is none. */
-  #rest(): void {
-    if (this.#socket.destroyed) borrowers.delete(this);
-    else if (!this.#isBusy && this.#buffer !== this.#own) this.#giveBack();
-    this.#isBusy = false;
   }
 
   #use(buffer: Buffer): void {
@@ -237,7 +234,7 @@ export class RawStream implements ByteStream {
 }
 
 function sweep(): void {
-  for (const stream of borrowers) stream.tryRest();
+  for (const stream of borrowers) stream.rest();
   if (borrowers.size > 0 || sweeper === null) return;
   clearInterval(sweeper);
   sweeper = null;
@@ -251,7 +248,7 @@ export function hasRawHandle(socket: Socket): boolean {
 /**
  * Makes raw handles the way of all sockets from here on, or not, and says which. `auto` tries
  * everything that this file relies on, once, on a connection of its own over loopback: a chunk
- * there, more than the kernel takes at once back, and the end. Where anything is missing or answers
+ * there, more than the kernel takes at once back, and the end. If anything is missing or answers
  * otherwise, or with `stream`, no raw handle is used.
  */
 export async function chooseRelay(setting: 'auto' | 'stream'): Promise<'raw' | 'stream'> {
@@ -259,7 +256,7 @@ export async function chooseRelay(setting: 'auto' | 'stream'): Promise<'raw' | '
   if (setting === 'stream') return 'stream';
   try {
     wrap = loadStreamWrap();
-    if (await tryTraffic()) return 'raw';
+    if (wrap !== null && (await tryTraffic())) return 'raw';
   } catch {
     // Whatever is missing: the documented way works everywhere.
   }
@@ -296,56 +293,52 @@ const TRY_CHUNK_BYTES = 2 ** 20;
 const TRY_CHUNKS_MAX = 64;
 
 async function tryTraffic(): Promise<boolean> {
-  if (wrap === null) return false;
   // Each byte tells where it stands; twice, so that whatever is read is one slice of it.
   const sent = Buffer.alloc(2 * TRY_CHUNK_BYTES, Buffer.from('undrop tries its sockets '));
   sent.copyWithin(TRY_CHUNK_BYTES, 0);
-  return new Promise<boolean>((resolve) => {
-    let [written, received] = [0, 0];
-    let isTrue = true;
-    const server = net.createServer({ pauseOnConnect: true }, (accepted) => {
-      accepted.on('error', () => done(false));
-      const raw = new RawStream(accepted, { ownBytes: 64 });
-      raw.onDrain = () => accepted.end();
-      raw.start(() => {
-        while (written < TRY_CHUNKS_MAX * TRY_CHUNK_BYTES) {
-          written += TRY_CHUNK_BYTES;
-          const isTaken = raw.write(sent.subarray(0, TRY_CHUNK_BYTES));
-          if (isTaken === (handleOf(accepted)?.writeQueueSize ?? 0) > 0) return done(false);
-          if (!isTaken) return reader?.resume();
-        }
-        done(false);
-      });
+  const sockets: Socket[] = [];
+  const signal = AbortSignal.timeout(TRY_MS);
+  // This process alone has the port, also if it is one of several that share theirs.
+  const server = net.createServer({ pauseOnConnect: true });
+  server.listen({ port: 0, host: '127.0.0.1', exclusive: true });
+  try {
+    await once(server, 'listening', { signal });
+    const { port } = server.address() as net.AddressInfo;
+    const connecting = net.connect({ port, host: '127.0.0.1' }).pause();
+    sockets.push(connecting);
+    const [[accepted]] = (await Promise.all([
+      once(server, 'connection', { signal }),
+      once(connecting, 'connect', { signal }),
+    ])) as [[Socket], unknown];
+    sockets.push(accepted.on('error', () => undefined));
+    if (handleOf(connecting) === null) return false;
+
+    const reader = new RawStream(connecting, { ownBytes: 4_096 });
+    let [written, received, isTrue] = [0, 0, true];
+    reader.start((chunk) => {
+      const from = received % TRY_CHUNK_BYTES;
+      isTrue &&= chunk.equals(sent.subarray(from, from + chunk.length));
+      received += chunk.length;
     });
-    let reader: RawStream | null = null;
-    const done = (answer: boolean) => {
-      clearTimeout(timer);
-      server.close();
-      socket?.destroy();
-      resolve(answer);
-    };
-    let socket: Socket | null = null;
-    const timer = setTimeout(() => done(false), TRY_MS);
-    // This process alone has the port, also if it is one of several that share theirs.
-    server.listen({ port: 0, host: '127.0.0.1', exclusive: true }, () => {
-      const { port } = server.address() as net.AddressInfo;
-      const connecting = net.connect({ port, host: '127.0.0.1' });
-      socket = connecting;
-      connecting.on('error', () => done(false));
-      connecting.once('connect', () => {
-        if (handleOf(connecting) === null) return done(false);
-        connecting.pause();
-        reader = new RawStream(connecting, { ownBytes: 4_096 });
-        reader.start((chunk) => {
-          const from = received % TRY_CHUNK_BYTES;
-          isTrue &&= chunk.equals(sent.subarray(from, from + chunk.length));
-          received += chunk.length;
-        });
-        // Until the other side could not write on.
-        reader.pause();
-        reader.write(Buffer.from('undrop'));
-      });
-      connecting.once('end', () => done(isTrue && received === written));
-    });
-  });
+    // Until the other side could not write on.
+    reader.pause();
+    const ended = once(connecting, 'end', { signal });
+    ended.catch(() => undefined);
+    const writer = new RawStream(accepted, { ownBytes: 64 });
+    writer.onDrain = () => accepted.end();
+    const asked = new Promise<void>((resolve) => writer.start(() => resolve()));
+    reader.write(Buffer.from('undrop'));
+    await Promise.race([asked, ended]);
+    for (let isTaken = true; isTaken; written += TRY_CHUNK_BYTES) {
+      if (written >= TRY_CHUNKS_MAX * TRY_CHUNK_BYTES) return false;
+      isTaken = writer.write(sent.subarray(0, TRY_CHUNK_BYTES));
+      if (isTaken === (handleOf(accepted)?.writeQueueSize ?? 0) > 0) return false;
+    }
+    reader.resume();
+    await ended;
+    return isTrue && received === written;
+  } finally {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  }
 }

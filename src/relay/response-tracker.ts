@@ -38,6 +38,7 @@ import {
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from '../wire/framing.js';
 
 /** Grammar of one response. */
+const NO_PACKET = 0;
 const ONE_PACKET = 1;
 const RESULT_SETS = 2;
 const FIELD_LIST = 3;
@@ -45,6 +46,21 @@ const PREPARE = 4;
 const AUTHENTICATION = 5;
 const STREAM = 6;
 const FETCH = 7;
+
+/** By command. */
+const GRAMMARS = new Uint8Array(256).fill(ONE_PACKET);
+for (const command of [COM_QUIT, COM_STMT_CLOSE, COM_STMT_SEND_LONG_DATA]) {
+  GRAMMARS[command] = NO_PACKET;
+}
+for (const command of [COM_QUERY, COM_STMT_EXECUTE, COM_STMT_BULK_EXECUTE, COM_PROCESS_INFO]) {
+  GRAMMARS[command] = RESULT_SETS;
+}
+GRAMMARS[COM_FIELD_LIST] = FIELD_LIST;
+GRAMMARS[COM_STMT_PREPARE] = PREPARE;
+GRAMMARS[COM_CHANGE_USER] = AUTHENTICATION;
+GRAMMARS[COM_BINLOG_DUMP] = STREAM;
+GRAMMARS[COM_BINLOG_DUMP_GTID] = STREAM;
+GRAMMARS[COM_STMT_FETCH] = FETCH;
 
 /** Where in a response we are. */
 const AT_START = 0;
@@ -69,8 +85,8 @@ export class ResponseTracker {
   readonly #optionalMetadata: boolean;
 
   /**
-   * Grammars of the responses that are owed, oldest first, from `#first` up to `#end`. Counted
-   * beside the array, as a change of its length for each command costs more than all else here.
+   * Grammars of the responses that are to come, oldest first, from `#first` up to `#end`. Counted
+   * beside the array, because a change of its length for each command costs more than all else.
    */
   #expected: number[] = [];
   #first = 0;
@@ -98,10 +114,10 @@ export class ResponseTracker {
       this.#optionalMetadata || (capabilities.mariadb & MARIADB_CLIENT_CACHE_METADATA) !== 0;
   }
 
-  /** A command was sent on: its response is owed from now on. */
+  /** A command was sent on: its response is to come. */
   expect(command: number): void {
-    const grammar = grammarOf(command);
-    if (grammar === 0) return;
+    const grammar = GRAMMARS[command] ?? ONE_PACKET;
+    if (grammar === NO_PACKET) return;
     // A client that always has something under way never empties the list by itself.
     if (this.#first >= ANSWERED_MAX) {
       this.#expected = this.#expected.slice(this.#first, this.#end);
@@ -112,12 +128,12 @@ export class ResponseTracker {
     else this.#expected[this.#end++] = grammar;
   }
 
-  /** True where every response is complete and the stream stands at a packet's edge. */
+  /** True if every response is complete and the stream stands at a packet's edge. */
   get idle(): boolean {
     return !this.#untracked && this.#first === this.#end && this.atPacketEdge;
   }
 
-  /** True where no packet is cut: the next byte is a header's first. */
+  /** True if no packet is cut: the next byte is a header's first. */
   get atPacketEdge(): boolean {
     return this.#remaining === 0 && this.#headerBytes === 0 && !this.#continuation;
   }
@@ -189,12 +205,11 @@ export class ResponseTracker {
   /** The first byte of a row or a column definition says all, unless it may be neither. */
   #keepHead(chunk: Buffer, at: number, taken: number): void {
     const first = chunk[at] ?? 0;
-    if (this.#headBytes === 0 && first < 0xfe && this.#place !== AT_START) {
-      if (this.#place !== AT_METADATA_EOF) {
-        this.#head[0] = first;
-        this.#headBytes = HEAD_BYTES_MAX;
-        return;
-      }
+    const isPlain = first < 0xfe && this.#place !== AT_START && this.#place !== AT_METADATA_EOF;
+    if (isPlain && this.#headBytes === 0) {
+      this.#head[0] = first;
+      this.#headBytes = HEAD_BYTES_MAX;
+      return;
     }
     const count = Math.min(taken, HEAD_BYTES_MAX - this.#headBytes);
     for (let index = 0; index < count; index++) {
@@ -206,10 +221,9 @@ export class ResponseTracker {
   /** A part of full length is continued; only the last part ends a logical packet. */
   #packetEnds(): void {
     const isPart = this.#length === PAYLOAD_BYTES_MAX;
-    const wasContinuation = this.#continuation;
+    const isShort = !this.#continuation;
     this.#continuation = isPart;
     if (isPart) return;
-    const isShort = !wasContinuation;
     if (this.#first === this.#end) {
       // Unsolicited: a server that says goodbye (4031 at wait_timeout, shutdown) sends an ERR.
       if (this.#head[0] !== 0xff) this.#untracked = true;
@@ -219,7 +233,10 @@ export class ResponseTracker {
   }
 
   #packet(grammar: number, first: number, isShort: boolean): void {
-    if (first === 0xff && this.#isProgress) return;
+    // MariaDB's report of how far a statement is: an ERR with errno 0xFFFF, before the answer of an
+    // ALTER TABLE, and among the rows of an OPTIMIZE (https://mariadb.com/kb/en/progress-reporting/).
+    const isErr = first === 0xff && this.#headBytes > 2;
+    if (isErr && this.#head[1] === 0xff && this.#head[2] === 0xff) return;
     switch (grammar) {
       case ONE_PACKET:
         this.#readStatus(first);
@@ -244,14 +261,6 @@ export class ResponseTracker {
     }
   }
 
-  /**
-   * MariaDB's report of how far a statement is: an ERR with errno 0xFFFF, before the answer of an
-   * ALTER TABLE, and among the rows of an OPTIMIZE. https://mariadb.com/kb/en/progress-reporting/
-   */
-  get #isProgress(): boolean {
-    return this.#headBytes > 2 && this.#head[1] === 0xff && this.#head[2] === 0xff;
-  }
-
   #resultSetPacket(first: number, isShort: boolean): void {
     switch (this.#place) {
       case AT_START:
@@ -267,7 +276,7 @@ export class ResponseTracker {
         this.#readStatus(first);
         // OUT parameters: MySQL says that more follows here, and not in the EOF after the rows.
         this.#hasMoreAnyway = (this.#status & OUT_PARAMETERS_AND_MORE) === OUT_PARAMETERS_AND_MORE;
-        // Without CLIENT_DEPRECATE_EOF this packet is all that follows where a cursor was opened.
+        // Without CLIENT_DEPRECATE_EOF this packet is all that follows if a cursor was opened.
         if ((this.#status & SERVER_STATUS_CURSOR_EXISTS) !== 0) return this.#responseEnds();
         this.#place = IN_ROWS;
         return;
@@ -334,14 +343,13 @@ export class ResponseTracker {
     this.#hasMoreAnyway = false;
     this.#responses++;
     this.#first++;
-    if (this.#first === this.#end) {
-      if (this.#expected.length > KEPT_MAX) this.#expected = [];
-      this.#first = 0;
-      this.#end = 0;
-    }
+    if (this.#first < this.#end) return;
+    if (this.#expected.length > KEPT_MAX) this.#expected = [];
+    this.#first = 0;
+    this.#end = 0;
   }
 
-  /** Status flags of an OK (0x00, or 0xFE where EOF is deprecated) or of an EOF packet. */
+  /** Status flags of an OK (0x00, or 0xFE if EOF is deprecated) or of an EOF packet. */
   #readStatus(first: number): void {
     if (first !== 0x00 && first !== 0xfe) return;
     const isEof = first === 0xfe && this.#length <= 5;
@@ -353,33 +361,6 @@ export class ResponseTracker {
     if (this.#headBytes < at + 2) return;
     // Not by `readUInt16LE`, which calls two functions to check where it reads.
     this.#status = (this.#head[at] ?? 0) | ((this.#head[at + 1] ?? 0) << 8);
-  }
-}
-
-function grammarOf(command: number): number {
-  switch (command) {
-    case COM_QUERY:
-    case COM_STMT_EXECUTE:
-    case COM_STMT_BULK_EXECUTE:
-    case COM_PROCESS_INFO:
-      return RESULT_SETS;
-    case COM_QUIT:
-    case COM_STMT_CLOSE:
-    case COM_STMT_SEND_LONG_DATA:
-      return 0;
-    case COM_FIELD_LIST:
-      return FIELD_LIST;
-    case COM_STMT_PREPARE:
-      return PREPARE;
-    case COM_CHANGE_USER:
-      return AUTHENTICATION;
-    case COM_BINLOG_DUMP:
-    case COM_BINLOG_DUMP_GTID:
-      return STREAM;
-    case COM_STMT_FETCH:
-      return FETCH;
-    default:
-      return ONE_PACKET;
   }
 }
 

@@ -6,9 +6,9 @@
 import { type ErrorCode, UndropError } from '../errors.js';
 import type { ServerAddress } from './pool/pools.js';
 
-/** Of the system (`ECONNREFUSED`, `ENOENT` …), or the server has hung up; no `ER_…` of a server. */
+/** Errors of the system (`ECONNREFUSED`, `ENOENT` …), or of a server that has hung up: no `ER_…`. */
 const NO_WAY = /^(?:E(?!R_|PROTO$)[A-Z_]+|PROTOCOL_CONNECTION_LOST)$/;
-/** Of the driver, OpenSSL or Node. */
+/** Errors of the driver, OpenSSL or Node. */
 const TLS = /^(?:HANDSHAKE_(?:NO_)?SSL_|EPROTO$|ERR_(?:SSL|TLS)_|CERT_|UNABLE_TO_|.*SELF_SIGNED)/;
 
 /** `server`: its address, as it is printed. */
@@ -61,7 +61,7 @@ export class ServerError extends Error {
   }
 }
 
-/** Whether the server answered with an error (one of `errnos`, where given). */
+/** Whether the server answered with an error (one of `errnos`, if given). */
 export function isServerError(error: unknown, ...errnos: readonly number[]): error is ServerError {
   return error instanceof ServerError && (errnos.length === 0 || errnos.includes(error.errno));
 }
@@ -83,7 +83,7 @@ export async function unlessRefused<T>(
   }
 }
 
-/** The server's answer in an error of the driver; null where the server has not answered. */
+/** The server's answer in an error of the driver; null if the server has not answered. */
 export function serverErrorOf(error: unknown): ServerError | null {
   if (!(error instanceof Error)) return null;
   const { errno, sqlState, sqlMessage } = error as Partial<ServerError>;

@@ -19,7 +19,7 @@ export function textOrNullOf(row: Row, column: string): string | null {
   return String(value);
 }
 
-/** A number, also where it comes as BIGINT or DECIMAL; exact up to 2^53. */
+/** A number, also if it comes as BIGINT or DECIMAL; exact up to 2^53. */
 export function numberOf(row: Row, column: string): number {
   const value = numberOrNullOf(row, column);
   assert(value !== null, `column ${column} is not null`);

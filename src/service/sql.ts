@@ -18,7 +18,7 @@ export { type SQLQuery, sql };
 
 const NAME_CHARACTERS_MAX = 64;
 
-/** `name` in backticks. Throws UNDROP_BAD_NAME where no server takes it as a name. */
+/** `name` in backticks. Throws UNDROP_BAD_NAME if no server takes it as a name. */
 export function quoteIdentifier(name: string): string {
   const length = Array.from(name).length;
   if (length === 0 || length > NAME_CHARACTERS_MAX || name.includes('\0')) {
@@ -47,7 +47,7 @@ export function serverIdentity(server: ServerVersion): SQLQuery {
   return sql.__dangerous__rawValue(serverIdentitySql(server));
 }
 
-/** `SELECT, INSERT ON schema.*`, on the whole server where it is null. */
+/** `SELECT, INSERT ON schema.*`, on the whole server if it is null. */
 export function grantClause(rights: readonly string[], schema: string | null): SQLQuery {
   assert(
     rights.every((right) => /^[A-Z_ ]+$/.test(right)),
@@ -88,8 +88,8 @@ const SETTINGS = [
 
 /**
  * Row estimates as they are now, and none written to the dictionary by our reading them; and no
- * limit of the server's on how long a statement takes, as ours have their own (MariaDB skips what
- * is for MySQL 5.7 and later); nor does anything pass by what isn't there.
+ * limit of the server's on how long a statement takes, because ours have their own (MariaDB skips
+ * what is for MySQL 5.7 and later); nor does anything pass by what isn't there.
  */
 const SETTINGS_OF_SOME = [
   ' /*!50708 , max_execution_time=0 */',
@@ -98,7 +98,7 @@ const SETTINGS_OF_SOME = [
   ' /*M!100502 , sql_if_exists=0 */',
 ].join('');
 
-/** A statement of its own, as the setting has another name on some servers. */
+/** A statement of its own, because the setting has another name on some servers. */
 const WRITES = 'SET SESSION TRANSACTION READ WRITE';
 /** How many statements stand before those asked for. */
 const BEFORE = 2;
@@ -121,7 +121,7 @@ export function renderText(
 
 /**
  * The same with a statement in another charset as its end: one character for each byte. Nothing may
- * stand behind it, as MySQL 5.6 would keep that as part of a trigger.
+ * follow it, because MySQL 5.6 would keep that as part of a trigger.
  */
 export function renderBytes(
   queries: readonly SQLQuery[],

@@ -12,7 +12,7 @@ export interface Capabilities {
   readonly mariadb: number;
 }
 
-/** Bit 0. MariaDB calls it CLIENT_MYSQL and clears it where it means its extended word. */
+/** Bit 0. MariaDB calls it CLIENT_MYSQL and clears it if the extended word counts. */
 export const CLIENT_LONG_PASSWORD = 1;
 export const CLIENT_FOUND_ROWS = 1 << 1;
 export const CLIENT_LONG_FLAG = 1 << 2;

@@ -37,7 +37,7 @@ export const COM_RESET_CONNECTION = 0x1f;
 export const COM_STMT_BULK_EXECUTE = 0xfa;
 
 /**
- * Of the commands up to COM_RESET_CONNECTION these are not relayed, and answered 1047 by us:
+ * These of the commands up to COM_RESET_CONNECTION are not relayed, and answered 1047 by us:
  * COM_DROP_DB (a drop, refused in words of its own), what a server alone uses (COM_CONNECT,
  * COM_TIME, COM_DELAYED_INSERT), and what changes the protocol (COM_TABLE_DUMP, COM_CONNECT_OUT,
  * COM_DAEMON). Later ones do that too, or are unknown.
@@ -81,12 +81,12 @@ function skipParameters(reader: PacketReader, count: number): void {
 }
 
 /**
- * As the server skips it, not as a row is written: all but six types have a length in front, dates
- * and the odd INT24, YEAR and NULL too, in any of its forms. Whoever knew another place where the
- * text begins could hide a statement from us in a value.
+ * Skips a value as the server does, not as a row is written: all but six types have a length in
+ * front, dates, INT24, YEAR and NULL too. Whoever knew another place where the text begins could
+ * hide a statement from us in a value.
  */
 function skipBinaryValue(reader: PacketReader, type: number): void {
-  const fixed = FIXED_BYTES.get(type);
+  const fixed = FIXED_BYTES[type];
   if (fixed !== undefined) reader.bytes(fixed, 'parameter_value');
   else if (LENENC_TYPES.has(type)) reader.lenencBytes('parameter_value');
   else throw malformed(`unknown parameter type ${type}`);
@@ -96,14 +96,7 @@ function skipBinaryValue(reader: PacketReader, type: number): void {
 const UNSIGNED = 0x8000;
 
 /** TINY, SHORT, LONG, FLOAT, DOUBLE, LONGLONG. */
-const FIXED_BYTES: ReadonlyMap<number, number> = new Map([
-  [1, 1],
-  [2, 2],
-  [3, 4],
-  [4, 4],
-  [5, 8],
-  [8, 8],
-]);
+const FIXED_BYTES: Readonly<Record<number, number>> = { 1: 1, 2: 2, 3: 4, 4: 4, 5: 8, 8: 8 };
 /**
  * DECIMAL, NULL, TIMESTAMP, INT24, DATE, TIME, DATETIME, YEAR, VARCHAR, BIT, VECTOR, JSON,
  * NEWDECIMAL, ENUM, SET, BLOBs, VAR_STRING, STRING, GEOMETRY.

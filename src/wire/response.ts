@@ -4,7 +4,7 @@
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_ok_packet.html
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_err_packet.html
  */
-import { SERVER_MORE_RESULTS_EXISTS, SERVER_SESSION_STATE_CHANGED } from './capabilities.js';
+import { SERVER_SESSION_STATE_CHANGED } from './capabilities.js';
 import { PacketReader } from './packet-reader.js';
 
 export interface OkPacket {
@@ -51,11 +51,6 @@ export function okWithInfo({ payload }: Pick<OkPacket, 'payload'>, info: string)
   return Buffer.concat([payload.subarray(0, at), lenenc(Buffer.from(info)), state]);
 }
 
-/** The same packet, behind which another result follows. */
-export function okWithMoreResults(payload: Buffer): Buffer {
-  return okWithStatus(payload, SERVER_MORE_RESULTS_EXISTS);
-}
-
 /** The same packet with one more flag. */
 export function okWithStatus(payload: Buffer, flag: number): Buffer {
   const at = statusOffset(payload);
@@ -64,7 +59,7 @@ export function okWithStatus(payload: Buffer, flag: number): Buffer {
   return changed;
 }
 
-/** The same packet without its reports of these types, or as it is where it has none of them. */
+/** The same packet without its reports of these types, or as it is if it has none of them. */
 export function okWithoutReports(ok: OkPacket, types: readonly number[]): OkPacket {
   const { payload } = ok;
   const at = statusOffset(payload);
@@ -146,7 +141,7 @@ export function decodeErr(payload: Buffer): ErrPacket {
   };
 }
 
-/** An ERR of our own. Without `sqlState` in the shape of an error before the greeting. */
+/** An ERR of our own. Without `sqlState` it has the shape of an error before the greeting. */
 export function encodeErr(error: {
   readonly errno: number;
   readonly sqlState: string | null;

@@ -52,57 +52,44 @@ export interface ResultReader {
 /** Reader of a COM_QUERY response. */
 export function queryResultReader(capabilities: Capabilities): ResultReader {
   const deprecateEof = hasFlag(capabilities, CLIENT_DEPRECATE_EOF);
+  const afterColumns = deprecateEof ? 'rows' : 'metadata-eof';
   let state: 'start' | 'columns' | 'metadata-eof' | 'rows' = 'start';
   let columnsLeft = 0;
   const columns: Buffer[] = [];
   const rows: (Buffer | null)[][] = [];
 
-  function start(payload: Buffer): Result | null {
+  function push(payload: Buffer): Result | null {
     const first = payload[0];
-    if (first === 0x00) return decodeOk(payload);
-    if (first === 0xff) {
+    if (first === 0xff && (state === 'start' || state === 'rows')) {
       const error = decodeErr(payload);
       // MariaDB's progress report: not the end (https://mariadb.com/kb/en/progress-reporting/).
-      return error.errno === PROGRESS ? null : error;
+      if (error.errno === PROGRESS) return null;
+      return state === 'start' ? error : { ...error, rows };
     }
-    if (first === undefined || first === 0xfb) throw unexpected('start', payload);
-    columnsLeft = new PacketReader(payload, 'column_count').lenencInt('column_count');
-    const described = hasColumnDefinitions(payload, capabilities);
-    if (described) state = 'columns';
-    else state = deprecateEof ? 'rows' : 'metadata-eof';
-    return null;
-  }
-
-  function row(payload: Buffer): Result | null {
-    if (payload[0] === 0xff) {
-      const error = decodeErr(payload);
-      return error.errno === PROGRESS ? null : { ...error, rows };
+    switch (state) {
+      case 'start':
+        if (first === 0x00) return decodeOk(payload);
+        if (first === undefined || first === 0xfb) throw unexpected('start', payload);
+        columnsLeft = new PacketReader(payload, 'column_count').lenencInt('column_count');
+        state = hasColumnDefinitions(payload, capabilities) ? 'columns' : afterColumns;
+        return null;
+      case 'columns':
+        columns.push(decodeColumnName(payload));
+        columnsLeft--;
+        if (columnsLeft === 0) state = afterColumns;
+        return null;
+      case 'metadata-eof':
+        if (!isTerminator(payload, false)) throw unexpected('EOF after columns', payload);
+        state = 'rows';
+        return null;
+      case 'rows':
+        if (isTerminator(payload, deprecateEof)) return { kind: 'rows', columns, rows };
+        if (rows.length >= ROWS_MAX) throw new MalformedPacketError(`More than ${ROWS_MAX} rows.`);
+        rows.push(decodeTextRow(payload));
+        return null;
     }
-    if (isTerminator(payload, deprecateEof)) return { kind: 'rows', columns, rows };
-    if (rows.length >= ROWS_MAX) throw new MalformedPacketError(`More than ${ROWS_MAX} rows.`);
-    rows.push(decodeTextRow(payload));
-    return null;
   }
-
-  return {
-    push(payload) {
-      switch (state) {
-        case 'start':
-          return start(payload);
-        case 'columns':
-          columns.push(decodeColumnName(payload));
-          columnsLeft--;
-          if (columnsLeft === 0) state = deprecateEof ? 'rows' : 'metadata-eof';
-          return null;
-        case 'metadata-eof':
-          if (!isTerminator(payload, false)) throw unexpected('EOF after columns', payload);
-          state = 'rows';
-          return null;
-        case 'rows':
-          return row(payload);
-      }
-    },
-  };
+  return { push };
 }
 
 /** Reader of a COM_STMT_PREPARE response. */
@@ -138,14 +125,14 @@ export function prepareResultReader(capabilities: Capabilities): ResultReader {
     },
   };
 
-  /** A group of definitions ends with an EOF unless deprecated, even where they are left out. */
+  /** A group of definitions ends with an EOF unless deprecated, even if they are left out. */
   function groupPackets(count: number, described: boolean): number {
     if (count === 0) return 0;
     return (described ? count : 0) + (deprecateEof ? 0 : 1);
   }
 }
 
-/** The byte behind column_count, where one of the two capabilities puts it there. */
+/** The byte after column_count, if one of the two capabilities puts it there. */
 function hasColumnDefinitions(payload: Buffer, capabilities: Capabilities): boolean {
   const flagged =
     hasFlag(capabilities, CLIENT_OPTIONAL_RESULTSET_METADATA) ||

@@ -1,8 +1,8 @@
 /**
- * The one place that reaches behind @databases/mysql: for the thread id, to listen for the breaking
- * of a connection that is taken but idle, which mysql2 would throw at the process, to send a text
- * that isn't in UTF-8, to log in with TLS by what the server offers, and to take leave. Checked on
- * every connection, so that another version of the library can't fail silently.
+ * The one place that uses what @databases/mysql hides: for the thread id, to listen for the
+ * breaking of a connection that is taken but idle, which mysql2 would throw at the process, to send
+ * a text that isn't in UTF-8, to log in with TLS by what the server offers, and to take leave.
+ * Checked on every connection, so that another version of the library can't fail silently.
  */
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -10,39 +10,42 @@ import type { Connection } from '@databases/mysql';
 import type { Connection as CoreConnection } from 'mysql2';
 import { assert } from '../../assert.js';
 
+/** The mysql2 connection of a task, as far as it is used. */
 export interface DriverClient {
   readonly threadId: number;
+  readonly connection: { readonly stream: Socket; readonly config: { charsetNumber: number } };
   on(event: 'error', listener: (error: Error) => void): void;
   removeListener(event: 'error', listener: (error: Error) => void): void;
   /** Resolves when the goodbye is on its way. */
   end(): Promise<void>;
 }
 
-/** What the library has of a connection, as far as it was checked. */
 interface Driver {
-  readonly client: DriverClient & {
-    readonly connection: { readonly stream: Socket; readonly config: { charsetNumber: number } };
-  };
+  readonly client: DriverClient;
   dispose(): Promise<void>;
 }
 
-/** Connections whose closing is awaited. */
-const awaited = new WeakSet<object>();
+/** Those that take leave before the library closes them, whenever and why ever it does. */
+const polite = new WeakSet<Driver>();
 
-/** Before the library closes that connection, whenever and why ever it does. Once for each. */
-export function beforeDisposing(
-  connection: Connection,
-  close: (client: DriverClient) => Promise<void>,
-): void {
-  const driver = driverOf(connection);
-  if (awaited.has(driver)) return;
-  awaited.add(driver);
-  const { client } = driver;
-  const dispose = driver.dispose.bind(driver);
-  driver.dispose = async () => {
-    await close(client);
-    await dispose();
-  };
+/** The same object for each task of a connection. It takes leave of the server at its end. */
+export function driverClientOf(connection: Connection): DriverClient {
+  const { _driver: driver } = connection as unknown as { readonly _driver?: Driver };
+  const isKnown =
+    typeof driver?.dispose === 'function' &&
+    typeof driver.client?.threadId === 'number' &&
+    typeof driver.client.on === 'function' &&
+    typeof driver.client.connection?.config?.charsetNumber === 'number';
+  assert(isKnown, 'the locked versions of @databases/mysql and mysql2 have what is used here');
+  if (!polite.has(driver)) {
+    polite.add(driver);
+    const dispose = driver.dispose.bind(driver);
+    driver.dispose = async () => {
+      await quit(driver.client);
+      await dispose();
+    };
+  }
+  return driver.client;
 }
 
 /** A server that is there answers sooner; a way that swallows bytes takes so long. */
@@ -53,8 +56,8 @@ const QUIT_WITHIN_MS = 1_000;
  * ended it, or had its time for that, and it is closed; a statement that is running is waited for
  * as long.
  */
-export async function quit(client: DriverClient): Promise<void> {
-  const { stream: socket } = (client as Driver['client']).connection;
+async function quit(client: DriverClient): Promise<void> {
+  const { stream: socket } = client.connection;
   assert(socket instanceof Socket, 'the locked version of mysql2 has connection.stream');
   if (socket.destroyed) return;
   client.on('error', () => undefined);
@@ -69,31 +72,14 @@ export async function quit(client: DriverClient): Promise<void> {
   socket.destroy();
 }
 
-function driverOf(connection: Connection): Driver {
-  const { _driver: driver } = connection as unknown as { readonly _driver?: Driver };
-  const isKnown =
-    typeof driver?.dispose === 'function' &&
-    typeof driver.client?.threadId === 'number' &&
-    typeof driver.client.on === 'function' &&
-    typeof driver.client.connection?.config?.charsetNumber === 'number';
-  assert(isKnown, 'the locked versions of @databases/mysql and mysql2 have what is used here');
-  return driver;
-}
-
-/** The mysql2 connection of a task. */
-export function driverClientOf(connection: Connection): DriverClient {
-  return driverOf(connection).client;
-}
-
 /** In mysql2 the charset whose characters are bytes. */
 const BINARY = 63;
 /** utf8mb4_general_ci. */
 const UTF8MB4 = 45;
 
 /** The next text is sent as UTF-8, or each of its characters as one byte. */
-export function sendAs(connection: Connection, encoding: 'utf8mb4' | 'bytes'): void {
-  const { config } = driverOf(connection).client.connection;
-  config.charsetNumber = encoding === 'bytes' ? BINARY : UTF8MB4;
+export function sendAs({ connection }: DriverClient, encoding: 'utf8mb4' | 'bytes'): void {
+  connection.config.charsetNumber = encoding === 'bytes' ? BINARY : UTF8MB4;
 }
 
 /** What the driver reads and writes: a TLSSocket once it is in TLS. */

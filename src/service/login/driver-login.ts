@@ -4,7 +4,7 @@
  * believe whatever key comes.
  *
  * Invariant: the password itself goes to the server in TLS that was asked for or checked, over a
- * unix socket, or by a key that UNDROP_UPSTREAM_PUBLIC_KEY allows. Where a server asks for it
+ * unix socket, or by a key that UNDROP_UPSTREAM_PUBLIC_KEY allows. If a server asks for it
  * otherwise, it is answered with nothing, so that it refuses by itself: a login that breaks off
  * would count against our address.
  */
@@ -20,7 +20,7 @@ import { UndropError } from '../../errors.js';
 import { CLIENT_SSL, hasFlag } from '../../wire/capabilities.js';
 import { decodeHandshakeV10 } from '../../wire/connection/handshake-v10.js';
 import { PacketAssembler } from '../../wire/framing.js';
-import type { ServerAddress, ServiceTls } from '../pool/pools.js';
+import type { ServerAddress } from '../pool/pools.js';
 import { driverStreamOf, goOnWithoutTls } from './driver-door.js';
 import {
   encryptPassword,
@@ -31,6 +31,19 @@ import {
   type ServerKeySetting,
 } from './server-key.js';
 
+/** TLS of service connections. */
+export interface ServiceTls {
+  /** If the server offers none, go on without. */
+  readonly isOptional: boolean;
+  /** Whether its certificate is checked, and the name in it. */
+  readonly verifies: boolean;
+  readonly verifiesName: boolean;
+  /** Authorities in PEM; null for those that Node knows. */
+  readonly ca: string | null;
+  /** What the server may know us by, in PEM; null for nothing. */
+  readonly identity: { readonly cert: string; readonly key: string } | null;
+}
+
 export interface ServiceLogin {
   readonly address: ServerAddress;
   readonly user: string;
@@ -40,7 +53,7 @@ export interface ServiceLogin {
   readonly connectTimeoutMs: number;
   /** Asked for each connection. */
   password(): string;
-  /** Whether the server offers TLS that isn't insisted on; where it doesn't, there is none. */
+  /** Whether the server offers TLS that isn't insisted on; if it doesn't, there is none. */
   onOffer(offersTls: boolean): void;
 }
 
@@ -86,12 +99,25 @@ export async function logIn(options: ConnectionOptions, login: ServiceLogin): Pr
   }
 }
 
+/** None on a unix socket if it is optional: nobody listens there (as with ssl-mode=PREFERRED). */
+export function loginTls(tls: ServiceTls | null, address: ServerAddress): ServiceLogin['tls'] {
+  if (tls === null || (tls.isOptional && 'socketPath' in address)) return null;
+  const { verifies, verifiesName, ca, identity } = tls;
+  const ssl = {
+    rejectUnauthorized: verifies,
+    verifyIdentity: verifiesName,
+    ...(ca === null ? {} : { ca }),
+    ...identity,
+  };
+  return { wanted: tls, ssl };
+}
+
 /** The driver looks for the name that it dials in the certificate. */
 function hostOf(address: Exclude<ServerAddress, { socketPath: string }>, tls: ServiceTls | null) {
   return tls?.verifiesName === true ? (address.name ?? address.host) : address.host;
 }
 
-/** Told before the driver reads the greeting, and not where there is none. */
+/** Told before the driver reads the greeting, and not if there is none. */
 function onGreeting(core: CoreConnection, tell: (offersTls: boolean) => void): void {
   const stream = driverStreamOf(core);
   const packets = new PacketAssembler(GREETING_BYTES_MAX);

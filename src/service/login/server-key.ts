@@ -13,7 +13,7 @@ import type { ServerAddress } from '../pool/pools.js';
 /** As it is set: `auto` asks a server on this machine for it, `ask` any; or a certain one. */
 export type ServerKeySetting = 'auto' | 'ask' | { readonly pinned: Buffer };
 
-/** For one server: never, as it comes, or where it is a certain one (SPKI, DER). */
+/** For one server: never, as it comes, or if it is a certain one (SPKI, DER). */
 export type ServerKeyPolicy = 'refuse' | 'ask' | { readonly pinned: Buffer };
 
 /** With `auto`: nobody stands between two programs of one machine. */
@@ -40,7 +40,7 @@ export interface SentKey {
   readonly policy: ServerKeyPolicy;
 }
 
-/** `password` with its NUL; it is overwritten. UNDROP_SERVER_KEY where it can't be encrypted. */
+/** `password` with its NUL; it is overwritten. UNDROP_SERVER_KEY if it can't be encrypted. */
 export function encryptPassword(password: Buffer, { sent, nonce, policy }: SentKey): Buffer {
   const key = trusted(sent, policy);
   const modulusBits = key.asymmetricKeyDetails?.modulusLength ?? 0;

@@ -6,7 +6,7 @@ import type { Connection } from '@databases/mysql';
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { causeWords, serverErrorOf } from '../errors.js';
-import { driverClientOf, sendAs } from '../login/driver-door.js';
+import { type DriverClient, sendAs } from '../login/driver-door.js';
 import { type RenderedText, renderBytes, renderText, type SQLQuery, sql } from '../sql.js';
 import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
 
@@ -21,6 +21,7 @@ export interface LeaseOptions {
 
 export class Lease implements TaskConnection {
   readonly #connection: Connection;
+  readonly #client: DriverClient;
   readonly #options: LeaseOptions;
   readonly #stopListening: () => void;
   readonly threadId: number;
@@ -29,10 +30,10 @@ export class Lease implements TaskConnection {
   #spoilt = false;
   #tail: Promise<unknown> = Promise.resolve();
 
-  constructor(connection: Connection, options: LeaseOptions) {
+  constructor(connection: Connection, client: DriverClient, options: LeaseOptions) {
     this.#connection = connection;
+    this.#client = client;
     this.#options = options;
-    const client = driverClientOf(connection);
     this.threadId = client.threadId;
     const onError = (error: Error) => this.#break(error);
     client.on('error', onError);
@@ -66,7 +67,7 @@ export class Lease implements TaskConnection {
     const { deadlineMs = DEADLINE_MS, logged = true, last } = options;
     if (last !== undefined) return this.#runLast(queries, { deadlineMs, logged, last });
     // The driver follows the session's charset, which a text that failed may have left as another.
-    sendAs(this.#connection, 'utf8mb4');
+    sendAs(this.#client, 'utf8mb4');
     let isLogged = logged;
     try {
       const answers = await this.#send(renderText(queries, { logged }), deadlineMs);
@@ -82,7 +83,7 @@ export class Lease implements TaskConnection {
     { deadlineMs, ...how }: Required<RunOptions>,
   ): Promise<readonly Rows[]> {
     this.#spoilt = true;
-    sendAs(this.#connection, 'bytes');
+    sendAs(this.#client, 'bytes');
     try {
       return await this.#send(renderBytes(queries, how), deadlineMs);
     } finally {
@@ -114,8 +115,8 @@ export class Lease implements TaskConnection {
   }
 
   /**
-   * An error amid an unlogged text leaves sql_log_bin off: the next text of a task, as a leader's
-   * is for hours, must not inherit it.
+   * An error amid an unlogged text leaves sql_log_bin off: the next text of a task, which a leader
+   * has for hours, must not inherit it.
    */
   async #logAgain(): Promise<void> {
     if (this.#broken !== null) return;

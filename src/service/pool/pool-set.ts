@@ -31,7 +31,7 @@ export interface PoolSetOptions extends Partial<ServiceSecurity> {
   readonly user: string;
   readonly password: string;
   readonly passwordFile?: string;
-  /** Of each pool. */
+  /** For each pool. */
   readonly connectionsMax: number;
   readonly log: Log;
 }
@@ -69,7 +69,7 @@ export class PoolSet {
     return this.#pools.size;
   }
 
-  /** The pool for that address, opened where it is the first call. */
+  /** The pool for that address, opened if it is the first call. */
   at(address: ServerAddress): OwnedPool {
     const key = describeAddress(address);
     const open = this.#pools.get(key)?.deref();
@@ -82,8 +82,8 @@ export class PoolSet {
 
   /**
    * Asks the server at that address on a connection that is new, which leads to whoever has the
-   * address by now. Rejects with UNDROP_ACCOUNT where it refuses the account, and with
-   * UNDROP_SERVER_KEY where the password may not go there.
+   * address by now. Rejects with UNDROP_ACCOUNT if it refuses the account, and with
+   * UNDROP_SERVER_KEY if the password may not go there.
    */
   async look(address: ServerAddress): Promise<FoundServer> {
     try {
@@ -158,8 +158,8 @@ const ACCOUNT_REFUSED = [
 type RefusedAs = 'UNDROP_ACCOUNT' | 'UNDROP_ADMIN_ACCOUNT';
 
 /**
- * Connects; UNDROP_ACCOUNT where the server refuses the account (or what an account that isn't the
- * service's is told by), UNDROP_SERVER_KEY where its password was not sent, the pool's own error
+ * Connects; UNDROP_ACCOUNT if the server refuses the account (or what an account that isn't the
+ * service's is told by), UNDROP_SERVER_KEY if its password was not sent, the pool's own error
  * otherwise.
  */
 export async function greet(
@@ -174,7 +174,7 @@ export async function greet(
   }
 }
 
-/** Null where it is another error. */
+/** Null if it is another error. */
 function finalError(
   error: unknown,
   address: ServerAddress,

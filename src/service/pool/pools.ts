@@ -2,23 +2,26 @@
  * The door to the server: the pool of service connections, by @databases/mysql over mysql2.
  * One pool for each (process, dialled address), shared by interceptor and collector.
  *
- * Invariant: every text runs under our own session settings (sql_mode '' above all, as values are
- * escaped on this side), in one round trip, and ends by its deadline: the driver has none.
+ * Invariants: every text runs under our own session settings (above all sql_mode '', for which
+ * values are escaped on this side), in one round trip, and ends by its deadline: the driver has
+ * none. There are never more than `connectionsMax` connections and the one for KILL QUERY: the
+ * library counts each until it is closed.
  */
 
 import { readFileSync } from 'node:fs';
-import type { ConnectionPool } from '@databases/mysql';
-import type { SslOptions } from 'mysql2/promise';
+import type { Connection, ConnectionPool } from '@databases/mysql';
+import type { ConnectionOptions, Connection as DriverConnection } from 'mysql2/promise';
 import { assert } from '../../assert.js';
+import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import { ER_NO_SUCH_THREAD } from '../../wire/server-errors.js';
 import { newWay } from '../databases.js';
-import { connectError, isServerError } from '../errors.js';
-import { logIn, type ServiceLogin } from '../login/driver-login.js';
+import { connectError, describeAddress, isServerError } from '../errors.js';
+import { driverClientOf } from '../login/driver-door.js';
+import { logIn, loginTls, type ServiceLogin, type ServiceTls } from '../login/driver-login.js';
 import { isOnThisMachine, type ServerKeySetting } from '../login/server-key.js';
 import { note, type SQLQuery, sql } from '../sql.js';
-import { BoundedPool } from './bounded-pool.js';
 import { Lease } from './lease.js';
 import { WAITS_FOR_LOCK } from './statement-timeout.js';
 
@@ -29,23 +32,10 @@ export type ServerAddress =
   | {
       readonly host: string;
       readonly port: number;
-      /** As it was configured, where `host` is what that resolved to; certificates have it. */
+      /** The configured name, if `host` is an address of it; certificates have it. */
       readonly name?: string;
     }
   | { readonly socketPath: string };
-
-/** TLS of service connections. */
-export interface ServiceTls {
-  /** Where the server offers none, go on without. */
-  readonly isOptional: boolean;
-  /** Whether its certificate is checked, and the name in it. */
-  readonly verifies: boolean;
-  readonly verifiesName: boolean;
-  /** Authorities in PEM; null for those that Node knows. */
-  readonly ca: string | null;
-  /** What the server may know us by, in PEM; null for nothing. */
-  readonly identity: { readonly cert: string; readonly key: string } | null;
-}
 
 /** How the password of a service connection is kept from others on the way. */
 export interface ServiceSecurity {
@@ -64,11 +54,11 @@ export type Rows = readonly Row[] & { readonly affectedRows: number };
 export interface RunOptions {
   /** Milliseconds until the connection is given up and destroyed; default 10,000. */
   readonly deadlineMs?: number;
-  /** False runs the text with sql_log_bin off; 1227 where the account may not. Default true. */
+  /** False runs the text with sql_log_bin off; 1227 if the account may not. Default true. */
   readonly logged?: boolean;
   /**
    * One more statement at the end of the text, as bytes in the charset that the text has set before
-   * it; its answer comes last. Nothing can be run behind it: the connection is destroyed.
+   * it; its answer comes last. Nothing can be run after it: the connection is destroyed.
    */
   readonly last?: Buffer;
 }
@@ -77,8 +67,8 @@ export interface ServiceConnection {
   /**
    * Runs one text (an array is joined by `;`): one round trip, one `Rows` a statement. Stops at the
    * first error and rejects with the server's own (`isServerError`), or with UNDROP_DEADLINE, or
-   * with UNDROP_SERVICE_FAILED where the connection broke (UNDROP_UPSTREAM_UNREACHABLE
-   * or UNDROP_UPSTREAM_TLS where there was none). Outside a task an error costs the
+   * with UNDROP_SERVICE_FAILED if the connection broke (UNDROP_UPSTREAM_UNREACHABLE
+   * or UNDROP_UPSTREAM_TLS if there was none). Outside a task an error costs the
    * connection, so nothing half open is ever given to the next one.
    */
   run(text: SQLQuery | readonly SQLQuery[], options?: RunOptions): Promise<readonly Rows[]>;
@@ -95,8 +85,8 @@ export interface TaskConnection extends ServiceConnection {
 export interface ServicePool extends ServiceConnection {
   /**
    * Gives `fn` one connection for itself: GET_LOCK and session variables last through server errors
-   * in it, not through a deadline. Where `fn` throws, the connection is destroyed. `apart`: on none
-   * that the pool goes on with, where it has but one (the collector's).
+   * in it, not through a deadline. If `fn` throws, the connection is destroyed. `apart`: on none
+   * that the pool goes on with, if it has but one (the collector's).
    */
   task<T>(
     fn: (connection: TaskConnection) => Promise<T>,
@@ -112,7 +102,7 @@ export interface ServicePool extends ServiceConnection {
 
 /** A pool as its owner has it. */
 export interface OwnedPool extends ServicePool {
-  /** For connections that are opened from now on; where it is another, all are replaced. */
+  /** For connections that are opened from now on; if it is another, all are replaced. */
   useTls(security: ServiceSecurity): void;
   /** What is done from now on is done on connections that are opened from now on. */
   renew(): void;
@@ -148,32 +138,36 @@ const DISPOSE_WITHIN_MS = 2_000;
 /** Thrown out of a task of the library, so that it destroys the connection. */
 const DISCARD = new Error('This service connection is not to be used again.');
 
+type PoolName = 'main' | 'side';
+
 class Pool implements OwnedPool {
   readonly #options: ServicePoolOptions;
   readonly #server: string;
-  readonly #way = newWay((options) => logIn(options, this.#login));
+  readonly #way = newWay((options) => this.#open(options));
   #security: ServiceSecurity;
   #login: ServiceLogin;
   /** What the password file said last. */
   #password: string;
   /** The last connection could have no TLS, and that was said. */
   #isPlain = false;
-  readonly #main: BoundedPool;
-  /** One connection, for what can't wait. */
-  readonly #side: BoundedPool;
+  /** Pools of the library; `side` has one connection, for what can't wait. */
+  readonly #pools: Readonly<Record<PoolName, ConnectionPool>>;
+  /** Connections in the order in which they were begun. */
+  readonly #numbers = new WeakMap<object, number>();
+  #begun = 0;
+  /** The first that may be used still: those that were begun before are closed when next met. */
+  readonly #firstUsed: Record<PoolName, number> = { main: 0, side: 0 };
   #disposed: Promise<void> | null = null;
 
   constructor(options: ServicePoolOptions) {
     assert(options.connectionsMax >= 2, 'a service pool has two connections or more');
     this.#options = options;
-    const { address } = options;
-    this.#server = 'host' in address ? `${address.host}:${address.port}` : address.socketPath;
+    this.#server = describeAddress(options.address);
     this.#password = options.password;
     const { tls = null, serverKey = 'auto' } = options;
     this.#security = { tls, serverKey };
     this.#login = this.#newLogin();
-    this.#main = this.#bounded(options.connectionsMax);
-    this.#side = this.#bounded(1);
+    this.#pools = { main: this.#newPool(options.connectionsMax), side: this.#newPool(1) };
   }
 
   run(text: SQLQuery | readonly SQLQuery[], options: RunOptions = {}): Promise<readonly Rows[]> {
@@ -184,8 +178,8 @@ class Pool implements OwnedPool {
     return this.#lease('main', fn);
   }
 
-  async killQuery(threadId: number): Promise<void> {
-    await this.#kill(sql`KILL QUERY ${threadId}`);
+  killQuery(threadId: number): Promise<void> {
+    return this.#kill(sql`KILL QUERY ${threadId}`);
   }
 
   async isWaiting(threadId: number): Promise<boolean> {
@@ -199,15 +193,16 @@ class Pool implements OwnedPool {
     if (JSON.stringify(security) === JSON.stringify(this.#security)) return;
     this.#security = { tls: security.tls, serverKey: security.serverKey };
     this.#login = this.#newLogin();
-    this.#reopen();
+    this.renew();
   }
 
   renew(): void {
-    this.#reopen();
+    this.#renew('main');
+    this.#renew('side');
   }
 
   afresh<T>(fn: (connection: ServiceConnection) => Promise<T>): Promise<T> {
-    if (this.#disposed === null) this.#side.renew();
+    this.#renew('side');
     return this.#lease('side', fn);
   }
 
@@ -217,7 +212,7 @@ class Pool implements OwnedPool {
   }
 
   async #run(
-    pool: 'main' | 'side',
+    pool: PoolName,
     text: SQLQuery | readonly SQLQuery[],
     options: RunOptions,
   ): Promise<readonly Rows[]> {
@@ -235,23 +230,36 @@ class Pool implements OwnedPool {
    * connection; resolves only when the connection is back.
    */
   #lease<T>(
-    pool: 'main' | 'side',
+    pool: PoolName,
     fn: (lease: Lease) => Promise<T>,
     acquireWithinMs = CONNECT_TIMEOUT_MS + QUEUE_TIMEOUT_MS,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
-      let state: 'waiting' | 'begun' | 'given-up' = 'waiting';
+      let isWaiting = true;
       const timer = setTimeout(() => {
-        state = 'given-up';
-        reject(this.#deadline(acquireWithinMs));
+        isWaiting = false;
+        const facts = { server: this.#server, deadlineMs: acquireWithinMs };
+        reject(new UndropError('UNDROP_DEADLINE', facts));
       }, acquireWithinMs);
-      const from = pool === 'main' ? this.#main : this.#side;
-      const isWanted = () => state === 'waiting';
-      const pooled = from.task(isWanted, async (connection) => {
-        if (state === 'given-up') throw DISCARD;
+      const acquire = () => {
+        const given = this.#pools[pool].task(use);
+        given.then(resolve as (value: T | null) => void, (error: unknown) => {
+          if (error === DISCARD) return;
+          clearTimeout(timer);
+          reject(connectError(error, this.#server));
+        });
+      };
+      const use = async (connection: Connection): Promise<T | null> => {
+        const client = driverClientOf(connection);
+        // Nobody takes the null, and the connection goes back.
+        if (!isWaiting) return null;
+        if ((this.#numbers.get(client) ?? 0) < this.#firstUsed[pool]) {
+          acquire();
+          throw DISCARD;
+        }
         clearTimeout(timer);
-        state = 'begun';
-        const lease = new Lease(connection, {
+        isWaiting = false;
+        const lease = new Lease(connection, client, {
           server: this.#server,
           onDeadline: (threadId) => this.#abandon(pool, threadId),
         });
@@ -266,22 +274,18 @@ class Pool implements OwnedPool {
           lease.close();
         }
         throw DISCARD;
-      });
-      pooled.then(resolve, (error: unknown) => {
-        clearTimeout(timer);
-        reject(connectError(error, this.#server));
-      });
+      };
+      acquire();
     });
   }
 
   #newLogin(): ServiceLogin {
     const { address, user } = this.#options;
     const { tls, serverKey } = this.#security;
-    const useful = usefulTls(tls, address);
     return {
       address,
       user,
-      tls: useful === null ? null : { wanted: useful, ssl: driverTls(useful) },
+      tls: loginTls(tls, address),
       serverKey,
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
       password: () => this.#readPassword(),
@@ -313,19 +317,18 @@ class Pool implements OwnedPool {
     this.#isPlain = !offersTls;
   }
 
-  #reopen(): void {
-    if (this.#disposed !== null) return;
-    this.#main.renew();
-    this.#side.renew();
+  /** Those that are open are closed when they are next met, or have been idle for a while. */
+  #renew(pool: PoolName): void {
+    this.#firstUsed[pool] = this.#begun;
   }
 
   /**
    * No answer by the deadline: the way to the server may be dead, and the statement may still run.
    */
-  #abandon(pool: 'main' | 'side', threadId: number): void {
+  #abandon(pool: PoolName, threadId: number): void {
     if (pool === 'side' || this.#disposed !== null) return;
     // Idle connections over a dead way would cost a deadline each: all are replaced.
-    this.#main.renew();
+    this.#renew('main');
     this.#kill(sql`KILL ${threadId}`).catch((error: unknown) => {
       this.#options.log.debug({ err: error, threadId }, 'could not kill an abandoned statement');
     });
@@ -341,57 +344,34 @@ class Pool implements OwnedPool {
   }
 
   async #dispose(): Promise<void> {
-    const closed = Promise.all([this.#main.dispose(), this.#side.dispose()]);
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, DISPOSE_WITHIN_MS);
-    });
-    await Promise.race([closed, late]);
-    clearTimeout(timer);
+    const { main, side } = this.#pools;
+    const closed = Promise.all([main.dispose(), side.dispose()]);
+    const over = new AbortController();
+    await Promise.race([closed, systemClock.sleep(DISPOSE_WITHIN_MS, over.signal)]);
+    over.abort();
     this.#way.forget();
   }
 
-  #deadline(deadlineMs: number): UndropError {
-    return new UndropError('UNDROP_DEADLINE', { server: this.#server, deadlineMs });
+  async #open(options: ConnectionOptions): Promise<DriverConnection> {
+    const number = this.#begun++;
+    const connection = await logIn(options, this.#login);
+    this.#numbers.set(connection, number);
+    return connection;
   }
 
-  #bounded(connectionsMax: number): BoundedPool {
-    return new BoundedPool({
-      connectionsMax,
-      open: ({ onConnectionOpened }) => this.#open(connectionsMax, onConnectionOpened),
-      onError: (error) => {
-        this.#options.log.debug({ err: error }, 'could not close retired service connections');
-      },
-    });
-  }
-
-  #open(poolSize: number, onConnectionOpened: () => void): ConnectionPool {
-    const { log } = this.#options;
+  #newPool(poolSize: number): ConnectionPool {
     return this.#way.pool({
       poolSize,
       bigIntMode: 'bigint',
       timeZone: { client: 'utc' },
-      onConnectionOpened,
-      queueTimeoutMilliseconds: QUEUE_TIMEOUT_MS,
+      // We have deadlines of our own.
+      queueTimeoutMilliseconds: Infinity,
       // Only ever waited for by the library's own closing of a connection that has no answer.
       acquireLockTimeoutMilliseconds: 100,
+      // By `this` a pool is kept for as long as it has a connection.
       onError: (error) => {
-        log.debug({ err: error }, 'an idle service connection was closed');
+        this.#options.log.debug({ err: error }, 'an idle service connection was closed');
       },
     });
   }
-}
-
-/** As with ssl-mode=PREFERRED: nobody listens on a unix socket. */
-function usefulTls(tls: ServiceTls | null, address: ServerAddress): ServiceTls | null {
-  return tls?.isOptional === true && 'socketPath' in address ? null : tls;
-}
-
-function driverTls({ verifies, verifiesName, ca, identity }: ServiceTls): SslOptions {
-  return {
-    rejectUnauthorized: verifies,
-    verifyIdentity: verifiesName,
-    ...(ca === null ? {} : { ca }),
-    ...identity,
-  };
 }

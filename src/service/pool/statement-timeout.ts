@@ -36,12 +36,12 @@ export interface KillAfterOptions extends Pick<RunOptions, 'logged' | 'last' | '
 export type TryOptions = Pick<KillAfterOptions, 'lockWaitBudget'> & { readonly logged: boolean };
 
 /**
- * Where no KILL helps. MariaDB takes 0 as well, and fails then beside any other DDL, as each locks
+ * If no KILL helps. MariaDB takes 0 as well, and fails then beside other DDL, because each locks
  * the tables of InnoDB's statistics for a moment.
  */
 const SHORT_INNODB_WAIT = sql`SET SESSION innodb_lock_wait_timeout = 1`;
 
-/** Rejects with the server's 1317 or 1205 where the time was over (`isKilled`). */
+/** Rejects with the server's 1317 or 1205 if the time was over (`isKilled`). */
 export async function runWithTimeout(
   pool: ServicePool,
   text: SQLQuery | readonly SQLQuery[],
@@ -57,8 +57,8 @@ export async function runWithTimeout(
 
 /**
  * Since 8.4 MySQL makes no key to columns that aren't unique, nor does it rename the parent of one,
- * save in a session that says so. Older ones stay. Not in every text, as it leaves a warning, and
- * the variable may go.
+ * save in a session that says so. Older ones stay. Not in every text, because it leaves a warning
+ * and the variable may go.
  */
 const MAY_KEEP_SUCH_KEYS = sql`SET /*!80400 SESSION restrict_fk_on_non_standard_key = 0, */ @undrop = NULL`;
 

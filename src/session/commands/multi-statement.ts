@@ -20,9 +20,10 @@ import { notDone } from '../../steps/refusals/refusals.js';
 import type { UserFacts } from '../../steps/request.js';
 import { cleanFactsSql, readFacts } from '../../steps/session/facts.js';
 import { inSlices } from '../../steps/session/in-slices.js';
+import { SERVER_MORE_RESULTS_EXISTS } from '../../wire/capabilities.js';
 import { COM_QUERY } from '../../wire/commands.js';
 import { encodePacket } from '../../wire/framing.js';
-import { decodeErr, type ErrPacket, okWithMoreResults } from '../../wire/response.js';
+import { decodeErr, type ErrPacket, okWithStatus } from '../../wire/response.js';
 import { ER_PARSE_ERROR } from '../../wire/server-errors.js';
 import { HELD_BYTES_MAX } from '../gate/command-gate.js';
 import type { LastSeen } from '../gate/session-guess.js';
@@ -213,7 +214,11 @@ export class MultiStatementRun {
     }
     const isError = interception.payload[0] === 0xff;
     const isLast = isError || next === null;
-    this.#say(isLast ? interception.payload : okWithMoreResults(interception.payload));
+    this.#say(
+      isLast
+        ? interception.payload
+        : okWithStatus(interception.payload, SERVER_MORE_RESULTS_EXISTS),
+    );
     owner.onAnswer(piece, interception);
     return isError ? 'over' : interception.facts;
   }

@@ -183,7 +183,7 @@ export class AuthBridge {
     return own;
   }
 
-  /** The password with its NUL; null where it wasn't encrypted with our key. */
+  /** The password with its NUL; null if it wasn't encrypted with our key. */
   #decrypt(payload: Buffer): Buffer | null {
     this.#state = { name: 'relaying' };
     const key = this.#ownKey().privateKey;

@@ -24,7 +24,7 @@ export const AUTH_BYTES_MAX = 48 * 1024;
 const AHEAD_BYTES_MAX = 32 * 1024;
 
 export interface AuthExchangeOptions {
-  /** Null where both connections are equally secure. */
+  /** Null if both connections are equally secure. */
   readonly bridge: AuthBridge | null;
   /** What comes before the server's OK goes on; null for nothing. */
   readonly check: LoginCheck | null;
@@ -74,7 +74,7 @@ export class AuthExchange {
     return this.#last;
   }
 
-  /** True where the client has the server's OK or its ERR: the authentication is over. */
+  /** True if the client has the server's OK or its ERR: the authentication is over. */
   fromServer(packet: Packet): boolean {
     const { check, toServer } = this.#options;
     const ok = this.#ok;
@@ -124,7 +124,7 @@ export class AuthExchange {
     this.#offset -= 2;
   }
 
-  /** The client has gone: where the server waits for it, it is answered with nothing. */
+  /** The client has gone: if the server waits for it, it is answered with nothing. */
   leave(): void {
     this.#options.bridge?.wipe();
     if (this.#ok !== null) this.#options.toServer(encodePacket(Buffer.of(COM_QUIT), 0));

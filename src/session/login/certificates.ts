@@ -134,7 +134,7 @@ export function selfSigned(): Promise<CertificateAndKey> {
 }
 
 async function make(): Promise<CertificateAndKey> {
-  const privateKey = await generatePrivateKey();
+  const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: KEY_BITS });
   const publicPem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }).toString();
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = forge.pki.publicKeyFromPem(publicPem);
@@ -166,15 +166,7 @@ function signWith(privateKey: KeyObject, certificate: forge.pki.Certificate): vo
   certificate.sign(key as forge.pki.rsa.PrivateKey, forge.md.sha256.create());
 }
 
-/** The key with which clients without TLS encrypt their passwords, if no certificate has one. */
-export async function generateKey(): Promise<ProxyKey> {
-  return proxyKeyOf(await generatePrivateKey());
-}
-
-async function generatePrivateKey(): Promise<KeyObject> {
-  return (await promisify(generateKeyPair)('rsa', { modulusLength: KEY_BITS })).privateKey;
-}
-
+/** The key with which clients without TLS encrypt their passwords. */
 export function proxyKeyOf(privateKey: KeyObject): ProxyKey {
   const publicPem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' });
   const modulusBits = privateKey.asymmetricKeyDetails?.modulusLength ?? 0;

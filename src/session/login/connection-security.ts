@@ -21,7 +21,7 @@ export interface ProxyKey {
 }
 
 export interface BridgeKeys {
-  /** Null where no connection to a server is ever more secure than the client's. */
+  /** Null if no connection to a server is ever more secure than the client's. */
   readonly own: ProxyKey | null;
   readonly server: ServerKeyPolicy;
 }
@@ -40,7 +40,7 @@ export interface LoginSecurity {
   /** Nor its TLS with the server, with the certificate that it may show there. */
   readonly checksTls: boolean;
   readonly showsCertificate: boolean;
-  /** Whether the upstream connection is to be in TLS; throws where it has to be and can't. */
+  /** Whether the upstream connection is to be in TLS; throws if it has to be and can't. */
   wantsTls(about: { readonly client: ConnectionSecurity; readonly isOffered: boolean }): boolean;
 }
 

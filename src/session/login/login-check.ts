@@ -19,10 +19,10 @@ import type { ConnectionPair, LoginSecurity } from './connection-security.js';
 /** By what of undrop's own a client could come in. */
 export interface LoginChecks {
   readonly osUser: boolean;
-  /** Its TLS with the server, where the client has none. */
+  /** Its TLS with the server, if the client has none. */
   readonly tls: boolean;
   readonly certificate: boolean;
-  /** Its TLS or its unix socket, where the client comes by TCP without TLS. */
+  /** Its TLS or its unix socket, if the client comes by TCP without TLS. */
   readonly transport: boolean;
 }
 
@@ -41,7 +41,7 @@ export function checksOf(connections: ConnectionPair, security: LoginSecurity): 
 
 interface Question {
   readonly text: string;
-  /** Throws where the client may not come in. */
+  /** Throws if the client may not come in. */
   readonly judge: (answer: Result) => void;
 }
 
@@ -71,8 +71,8 @@ export class LoginCheck {
   }
 
   /**
-   * Takes the packets of the answers; true at their end, where the client may have the OK. Throws
-   * where it may not.
+   * Takes the packets of the answers; true at their end, if the client may have the OK. Throws
+   * if it may not.
    */
   passes(payload: Buffer): boolean {
     const [next] = this.#asked;

@@ -18,7 +18,6 @@ import {
   relayedCapabilities,
 } from '../../wire/capabilities.js';
 import { COM_QUIT } from '../../wire/commands.js';
-import { type AuthChallenge, challengeInGreeting } from '../../wire/connection/auth-packets.js';
 import {
   anonymousResponse,
   decodeHandshakeResponse41,
@@ -52,7 +51,7 @@ export interface Login {
   readonly schema: Buffer | null;
   /** What both sides have. */
   readonly capabilities: Capabilities;
-  /** For later changes of user; null where they can go through unread. */
+  /** For later changes of user; null if they can go through unread. */
   readonly bridge: AuthBridge | null;
   /** What of this process must not be what lets the client in. */
   readonly checks: LoginChecks | null;
@@ -68,7 +67,7 @@ export interface LoginOwner {
    * `clientIsSecure` was called, and nothing is sent to it.
    */
   secureClient(clientHello: Buffer): void;
-  /** The same with the server, where we begin. */
+  /** The same with the server, with which we begin. */
   secureServer(): void;
   /** The server said OK. What either side sent beyond it is handed over. */
   onDone(login: Login, rest: { readonly fromServer: Buffer; readonly fromClient: Buffer }): void;
@@ -77,7 +76,6 @@ export interface LoginOwner {
 /** The greeting, and of a client in TLS its SSLRequest. */
 interface Greeted {
   readonly greeting: HandshakeV10;
-  readonly challenge: AuthChallenge;
   readonly request: Buffer | null;
   /** Sequence id that comes next on the client's connection. */
   readonly nextToClient: number;
@@ -136,7 +134,7 @@ export class LoginRelay {
     return state.name === 'response' || state.name === 'client-tls';
   }
 
-  /** Sequence id of an error of ours; null where none can be said, as the client waits for TLS. */
+  /** Sequence id of an error of ours; null while the client waits for TLS. */
   get nextToClient(): number | null {
     const state = this.#state;
     switch (state.name) {
@@ -155,7 +153,7 @@ export class LoginRelay {
 
   /**
    * The client has gone: the server is answered with nothing until it refuses, and then `onLeft` is
-   * called. Nothing is for the client any more. Where TLS with the server was begun, it is there.
+   * called. Nothing is for the client any more. If TLS with the server was begun, it is there.
    */
   leave(onLeft: () => void): void {
     const state = this.#state;
@@ -219,7 +217,10 @@ export class LoginRelay {
       const packet = this.#fromClient.next();
       if (packet === null) return;
       this.#onClientPacket(packet);
-      if (this.#state.name === 'client-tls') return this.#secureClient();
+      if (this.#state.name !== 'client-tls') continue;
+      const clientHello = this.#fromClient.rest();
+      if (!mayBeClientHello(clientHello)) throw new UndropError('UNDROP_NO_TLS_BEHIND_REQUEST');
+      return this.#owner.secureClient(clientHello);
     }
   }
 
@@ -258,8 +259,7 @@ export class LoginRelay {
 
   #onGreeting(packet: Packet): void {
     const greeting = decodeHandshakeV10(packet.payload);
-    const challenge = challengeInGreeting(packet.payload, greeting);
-    const greeted = { greeting, challenge, request: null, nextToClient: packet.sequenceId + 1 };
+    const greeted = { greeting, request: null, nextToClient: packet.sequenceId + 1 };
     this.#state = { name: 'response', greeted };
     this.#owner.onGreeting(greeting);
     const relayed = relayGreeting(packet.payload, greeting, {
@@ -300,7 +300,7 @@ export class LoginRelay {
       throw new UndropError('UNDROP_TLS_REQUIRED');
     }
     const checks = checksOf(connections, security);
-    const challenge = { plugin: response.plugin, nonce: greeted.challenge.nonce };
+    const challenge = { plugin: response.plugin, nonce: greeting.challenge.nonce };
     const isRead = needsBridge(connections) || checks !== null;
     const bridge = isRead ? new AuthBridge(connections, security.keys, challenge) : null;
     bridge?.fromClientFirst(response.authResponse);
@@ -356,11 +356,5 @@ export class LoginRelay {
     this.#state = { name: 'authentication', login, exchange };
     this.#owner.toServer(encodePacket(response, sequenceId));
     if (login.bridge !== null) response.fill(0);
-  }
-
-  #secureClient(): void {
-    const rest = this.#fromClient.rest();
-    if (!mayBeClientHello(rest)) throw new UndropError('UNDROP_NO_TLS_BEHIND_REQUEST');
-    this.#owner.secureClient(rest);
   }
 }

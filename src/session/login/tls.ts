@@ -6,15 +6,16 @@
  * Invariant: the modes are those of MySQL's ssl-mode, and no mode ever falls back to less than what
  * its name says.
  */
+import { createPrivateKey } from 'node:crypto';
 import net, { type Socket } from 'node:net';
 import tls, { type SecureContext, TLSSocket } from 'node:tls';
 import { UndropError } from '../../errors.js';
 import { causeWords, describeAddress } from '../../service/errors.js';
+import type { ServiceTls } from '../../service/login/driver-login.js';
 import { keyPolicyFor } from '../../service/login/server-key.js';
-import type { ServerAddress, ServiceSecurity, ServiceTls } from '../../service/pool/pools.js';
+import type { ServerAddress, ServiceSecurity } from '../../service/pool/pools.js';
 import {
   type CertificateAndKey,
-  generateKey,
   identityOf,
   proxyKeyOf,
   readCa,
@@ -25,7 +26,7 @@ import {
 import type { ConnectionSecurity, LoginSecurity, ProxyKey } from './connection-security.js';
 
 /**
- * The upstream connection: never; for clients in TLS where the server offers it; wherever it offers
+ * The upstream connection: never; for clients in TLS if the server offers it; whenever it offers
  * it; always; and then with its certificate checked, its name too.
  */
 export type UpstreamTlsMode =
@@ -67,19 +68,17 @@ const HANDSHAKE_MS = 10_000;
 
 /** What was read from the files, or made. */
 interface Material {
-  /** Null where clients are offered no TLS. */
+  /** Null if clients are offered no TLS. */
   readonly forClients: SecureContext | null;
-  /** What it was made of, where no files were given. */
+  /** What it was made of, if no files were given. */
   readonly ownCertificate: CertificateAndKey | null;
   readonly forServers: SecureContext;
   readonly service: ServiceSecurity;
-  /** The key of the certificate, if it is an RSA key. */
-  readonly certificateKey: ProxyKey | null;
-  /** Made where one is needed and the certificate brings none; kept then. */
-  readonly generatedKey: ProxyKey | null;
+  /** That of the certificate, if it is an RSA key; else one that was made, if one is needed. */
+  readonly passwordKey: ProxyKey | null;
 }
 
-/** TLS with the server, and why nobody may log in there; null where it is trusted. */
+/** TLS with the server, and why nobody may log in there; null if it is trusted. */
 export interface UpstreamTls {
   readonly socket: TLSSocket;
   readonly distrust: UndropError | null;
@@ -96,16 +95,16 @@ export class ProxyTls {
   }
 
   /**
-   * Reads the files again, also where the settings are the same: handshakes from now on have the
+   * Reads the files again, also if the settings are the same: handshakes from now on have the
    * new certificate and trust the new authorities. UNDROP_CONFIG lists what is wrong, and nothing
    * has changed. `given`: as for `openProxyTls`.
    */
   async change(settings: TlsSettings, given: CertificateAndKey | null = null): Promise<void> {
-    this.#material = await readMaterial(settings, given, this.#material.generatedKey);
+    this.#material = await readMaterial(settings, given);
     this.#settings = settings;
   }
 
-  /** What clients see, where no files were given: for the other processes of this proxy. */
+  /** What clients see, if no files were given: for the other processes of this proxy. */
   get ownCertificate(): CertificateAndKey | null {
     return this.#material.ownCertificate;
   }
@@ -117,7 +116,7 @@ export class ProxyTls {
 
   /** What a session may do, by its two sockets. */
   securityFor(client: ConnectionSecurity, upstream: ServerAddress): LoginSecurity {
-    const { forClients, certificateKey, generatedKey, service } = this.#material;
+    const { forClients, passwordKey, service } = this.#material;
     const isSocket = 'socketPath' in upstream;
     return {
       sockets: {
@@ -127,7 +126,7 @@ export class ProxyTls {
       offersTls: forClients !== null,
       requiresTls: this.#settings.tls === 'required',
       keys: {
-        own: certificateKey ?? generatedKey,
+        own: passwordKey,
         server: keyPolicyFor(service.serverKey, upstream),
       },
       checksOsUser: isSocket && this.#settings.lendOsUser === 'off',
@@ -138,7 +137,7 @@ export class ProxyTls {
   }
 
   /**
-   * TLS with a client. `clientHello`: what of it was read already. Rejects where the client gives
+   * TLS with a client. `clientHello`: what of it was read already. Rejects if the client gives
    * up or has no TLS to speak of.
    */
   accept(socket: Socket, clientHello: Buffer): Promise<TLSSocket> {
@@ -151,7 +150,7 @@ export class ProxyTls {
   }
 
   /**
-   * TLS with the server; UNDROP_UPSTREAM_TLS where that fails. A certificate that isn't trusted is
+   * TLS with the server; UNDROP_UPSTREAM_TLS if that fails. A certificate that isn't trusted is
    * `distrust`: a handshake that breaks off on it would count against us
    * (session/dial/abandon-login.ts).
    */
@@ -176,7 +175,7 @@ export class ProxyTls {
   }
 }
 
-/** Why the server isn't trusted; null where it is, or needn't be. */
+/** Why the server isn't trusted; null if it is, or needn't be. */
 function distrustOf(secured: TLSSocket, mode: UpstreamTlsMode, name: string): string | null {
   if (mode !== 'verify-ca' && mode !== 'verify-identity') return null;
   if (!secured.authorized) return `its certificate is not trusted: ${secured.authorizationError}`;
@@ -193,10 +192,10 @@ export async function openProxyTls(
   settings: TlsSettings,
   given: CertificateAndKey | null = null,
 ): Promise<ProxyTls> {
-  return new ProxyTls(settings, await readMaterial(settings, given, null));
+  return new ProxyTls(settings, await readMaterial(settings, given));
 }
 
-/** The upstream connection of a session may be secure where the client's isn't. */
+/** The upstream connection of a session may be secure while the client's isn't. */
 function needsKey({ upstream, upstreamTls }: TlsSettings): boolean {
   const isAlwaysLess = upstreamTls === 'disabled' || upstreamTls === 'as-client';
   return !isAlwaysLess || upstream.some((address) => 'socketPath' in address);
@@ -211,7 +210,7 @@ export function readServiceTls(settings: ServiceTlsSettings): ServiceSecurity {
   return service;
 }
 
-/** Where clients have no TLS, `as-client` means that nobody has. */
+/** If clients have no TLS, `as-client` means that nobody has. */
 function serviceTlsOf(
   { upstreamTls: mode, tls: ofClients }: ServiceTlsSettings,
   { ca, identity }: Pick<ServiceTls, 'ca' | 'identity'>,
@@ -258,7 +257,7 @@ function upstreamTlsError(upstream: ServerAddress, cause: string): UndropError {
   return new UndropError('UNDROP_UPSTREAM_TLS', params);
 }
 
-/** Resolves with the socket when it is secure; destroys it where that doesn't come about. */
+/** Resolves with the socket when it is secure; destroys it if that doesn't come about. */
 function handshake(socket: TLSSocket, event: 'secure' | 'secureConnect'): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const onFailure = (error?: Error) => {
@@ -287,28 +286,27 @@ function handshake(socket: TLSSocket, event: 'secure' | 'secureConnect'): Promis
 async function readMaterial(
   settings: TlsSettings,
   given: CertificateAndKey | null,
-  oldKey: ProxyKey | null,
 ): Promise<Material> {
   const problems: string[] = [];
-  const { tlsCert: cert, tlsKey: key } = settings;
-  const hasFiles = cert !== '' || key !== '';
+  const { tlsCert, tlsKey } = settings;
+  const hasFiles = tlsCert !== '' || tlsKey !== '';
   const isOff = settings.tls === 'off';
   const ownCertificate = isOff || hasFiles ? null : (given ?? (await selfSigned()));
   const ofFiles = () =>
-    isOff ? null : readIdentity({ cert, key, prefix: 'UNDROP_TLS' }, problems);
+    isOff ? null : readIdentity({ cert: tlsCert, key: tlsKey, prefix: 'UNDROP_TLS' }, problems);
   const identity = ownCertificate === null ? ofFiles() : identityOf(ownCertificate);
   const towardsServers = readTowardsServers(settings, problems);
   if (problems.length > 0)
     throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
-  const isRsa = identity?.key.asymmetricKeyType === 'rsa';
-  const certificateKey = identity !== null && isRsa ? proxyKeyOf(identity.key) : null;
-  const isMissing = certificateKey === null && oldKey === null && needsKey(settings);
+  let key = identity?.key ?? null;
+  if (key?.asymmetricKeyType !== 'rsa') {
+    key = needsKey(settings) ? createPrivateKey((await selfSigned()).key) : null;
+  }
   return {
     forClients: identity?.context ?? null,
     ownCertificate,
     ...towardsServers,
-    certificateKey,
-    generatedKey: isMissing ? await generateKey() : oldKey,
+    passwordKey: key && proxyKeyOf(key),
   };
 }
 

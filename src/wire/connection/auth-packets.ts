@@ -1,34 +1,23 @@
 /**
- * The packets of an authentication, as far as a bridge between a secure and an insecure leg must
- * read them: who asks (which plugin), with which nonce. Their other contents are nobody's business.
+ * The packets of an authentication, as far as a bridge between a secure and an insecure connection
+ * must read them: who asks (which plugin), with which nonce.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_auth_switch_request.html
  */
 import { PacketReader } from '../packet-reader.js';
-import type { HandshakeV10 } from './handshake-v10.js';
 
 /** First bytes of the server's packets until its OK or ERR. */
 export const AUTH_MORE_DATA = 0x01;
-export const AUTH_NEXT_FACTOR = 0x02;
-export const AUTH_SWITCH_REQUEST = 0xfe;
+const AUTH_NEXT_FACTOR = 0x02;
+const AUTH_SWITCH_REQUEST = 0xfe;
 
 /** Bytes of the nonce that challenge-response plugins and RSA use; a NUL follows it. */
 export const NONCE_BYTES = 20;
 
 /** What a server asks of a client: to authenticate by a plugin, with a nonce. */
 export interface AuthChallenge {
-  /** Empty where the server named none. */
+  /** Empty if the server named none. */
   readonly plugin: string;
   readonly nonce: Buffer;
-}
-
-/** The challenge in a greeting: its nonce lies in two parts. */
-export function challengeInGreeting(payload: Buffer, greeting: HandshakeV10): AuthChallenge {
-  const first = payload.subarray(greeting.lowOffset - 9, greeting.lowOffset - 1);
-  const dataBytes = payload[greeting.highOffset + 2] ?? 0;
-  const rest = payload.subarray(greeting.mariadbOffset + 4);
-  const secondBytes = Math.max(13, dataBytes - first.length);
-  const nonce = Buffer.concat([first, rest.subarray(0, secondBytes)]).subarray(0, NONCE_BYTES);
-  return { plugin: upToNul(rest.subarray(secondBytes)), nonce };
 }
 
 /**

@@ -2,7 +2,7 @@
  * Protocol::HandshakeResponse41, the client's answer to the greeting, and Protocol::SSLRequest, its
  * head alone, which TLS follows. The response is relayed as it came, with its capability words cut
  * in place, because clients send bits that weren't offered. The auth response is read by
- * session/login/auth-bridge.ts alone, if one leg is secure and the other isn't.
+ * session/login/auth-bridge.ts alone, if one connection is secure and the other isn't.
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_response.html
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_ssl_request.html
  */
@@ -25,13 +25,13 @@ export interface HandshakeResponse41 {
   readonly user: string;
   /** Default schema as bytes in the client's charset, or null. */
   readonly schema: Buffer | null;
-  /** The plugin that the client begins with; empty where it names none. */
+  /** The plugin that the client begins with; empty if it names none. */
   readonly plugin: string;
   /** The client's first answer. */
   readonly authResponse: Buffer;
 }
 
-/** True where the client speaks the protocol of 4.1 and later, the only one that is relayed. */
+/** True if the client speaks the protocol of 4.1 and later, the only one that is relayed. */
 export function isProtocol41(payload: Buffer): boolean {
   return (
     payload.length >= SSL_REQUEST_BYTES && (payload.readUInt32LE(0) & CLIENT_PROTOCOL_41) !== 0
@@ -68,16 +68,16 @@ function readAuthResponse(reader: PacketReader, flags: number): Buffer {
 
 /**
  * The response for the server: the client's bytes with the capability words cut, and CLIENT_SSL as
- * this leg has it. A new buffer.
+ * this connection has it. A new buffer.
  */
 export function relayResponse(
   payload: Buffer,
   response: HandshakeResponse41,
-  leg: { readonly tls: boolean } = { tls: false },
+  upstream: { readonly tls: boolean } = { tls: false },
 ): Buffer {
   const relayed = relayedCapabilities(response.capabilities);
   const copy = Buffer.from(payload);
-  copy.writeUInt32LE((relayed.flags | (leg.tls ? CLIENT_SSL : 0)) >>> 0, 0);
+  copy.writeUInt32LE((relayed.flags | (upstream.tls ? CLIENT_SSL : 0)) >>> 0, 0);
   if ((response.capabilities.flags & CLIENT_LONG_PASSWORD) === 0) {
     copy.writeUInt32LE(relayed.mariadb, 28);
   }
@@ -85,7 +85,7 @@ export function relayResponse(
 }
 
 /**
- * A response of nobody. Sent where a client leaves before its own (a load balancer's health check):
+ * A response of nobody. Sent if a client leaves before its own (a load balancer's health check):
  * the server then counts a refused login instead of a broken handshake, which after
  * max_connect_errors would lock out the proxy's address (error 1129, MDEV-21456).
  */
@@ -125,7 +125,7 @@ export function withHeadOf(request: Buffer, response: Buffer): Buffer {
   return Buffer.concat([request, response.subarray(SSL_REQUEST_BYTES)]);
 }
 
-/** True where `bytes`, if there are any, may be the beginning of a ClientHello. */
+/** True if `bytes` are none, or may be the beginning of a ClientHello. */
 export function mayBeClientHello(bytes: Buffer): boolean {
   return bytes.length === 0 || bytes[0] === TLS_HANDSHAKE;
 }

@@ -13,12 +13,15 @@ import {
   relayedCapabilities,
 } from '../capabilities.js';
 import { MalformedPacketError, PacketReader } from '../packet-reader.js';
+import { type AuthChallenge, NONCE_BYTES, upToNul } from './auth-packets.js';
 
 export interface HandshakeV10 {
   /** As the server prints it; MariaDB before 11 puts `5.5.5-` in front. */
   readonly serverVersion: string;
   readonly threadId: number;
   readonly capabilities: Capabilities;
+  /** The nonce lies in two parts. */
+  readonly challenge: AuthChallenge;
   /** Offsets of the three capability words, for `relayGreeting`. */
   readonly lowOffset: number;
   readonly highOffset: number;
@@ -30,7 +33,7 @@ export function decodeHandshakeV10(payload: Buffer): HandshakeV10 {
   reader.expectByte(10, 'protocol_version'); //                         int<1>
   const serverVersion = reader.nulBytes('server_version').toString(); // string<NUL>
   const threadId = reader.uint32('thread_id'); //                       int<4>
-  reader.bytes(8, 'auth_plugin_data_part_1'); //                        string[8]
+  const nonce = reader.bytes(8, 'auth_plugin_data_part_1'); //          string[8]
   reader.uint8('filler'); //                                            int<1>
   const lowOffset = reader.offset;
   const low = reader.uint16('capability_flags_1'); //                   int<2>
@@ -38,20 +41,25 @@ export function decodeHandshakeV10(payload: Buffer): HandshakeV10 {
   reader.uint16('status_flags'); //                                     int<2>
   const highOffset = reader.offset;
   const high = reader.uint16('capability_flags_2'); //                  int<2>
-  reader.uint8('auth_plugin_data_len'); //                              int<1>
+  const nonceBytes = reader.uint8('auth_plugin_data_len'); //           int<1>
   reader.bytes(6, 'reserved'); //                                       string[6]
   const mariadbOffset = reader.offset;
   const extended = reader.uint32('mariadb_capabilities'); //            int<4>
+  const rest = reader.rest(); // auth_plugin_data_part_2, auth_plugin_name
   const flags = ((high << 16) | low) >>> 0;
   if ((flags & CLIENT_PROTOCOL_41) === 0) {
     throw new MalformedPacketError('HandshakeV10: the server does not offer CLIENT_PROTOCOL_41.');
   }
-  // The word belongs to MariaDB only where bit 0 is clear; MySQL sends zeros there.
+  // The word belongs to MariaDB only if bit 0 is clear; MySQL sends zeros there.
   const mariadb = (flags & CLIENT_LONG_PASSWORD) === 0 ? extended : 0;
   return {
     serverVersion,
     threadId,
     capabilities: { flags, mariadb },
+    challenge: {
+      plugin: upToNul(rest.subarray(Math.max(13, nonceBytes - nonce.length))),
+      nonce: Buffer.concat([nonce, rest]).subarray(0, NONCE_BYTES),
+    },
     lowOffset,
     highOffset,
     mariadbOffset,
@@ -60,7 +68,7 @@ export function decodeHandshakeV10(payload: Buffer): HandshakeV10 {
 
 /**
  * The greeting for the client: the server's bytes with the capability words cut, and CLIENT_SSL
- * where we offer TLS, whatever the server does. A new buffer.
+ * if we offer TLS, whatever the server does. A new buffer.
  */
 export function relayGreeting(
   payload: Buffer,
@@ -104,7 +112,7 @@ export function bareVersion(serverVersion: string): string {
  * server, whatever stands between them and it.
  */
 export function serverIdentitySql(server: ServerVersion): string {
-  // A session of MariaDB's may have a server_id of its own, as those of mariadb-binlog's text have.
+  // A session of MariaDB may have a server_id of its own, which the text of mariadb-binlog sets.
   const names = ['@@hostname', '@@port', '@@datadir', '@@global.server_id'];
   if (server.flavour === 'mysql' && server.versionId >= 50600) names.push('@@server_uuid');
   return `CONCAT_WS('|', ${names.join(', ')})`;

@@ -39,7 +39,7 @@ export function decodeProxyHeader(bytes: Buffer): ProxyHeader | null {
   throw new MalformedPacketError('expected a header of the PROXY protocol, found something else');
 }
 
-/** True also where `bytes` ends within the signature. */
+/** True also if `bytes` ends within the signature. */
 function startsLike(bytes: Buffer, signature: Buffer): boolean {
   const length = Math.min(bytes.length, signature.length);
   return bytes.subarray(0, length).equals(signature.subarray(0, length));

@@ -56,9 +56,10 @@ describe.each(SERVERS)('the greeting of $server', ({ server, version, mariadb, d
   });
 
   test('cut short anywhere before its capabilities end is malformed', () => {
+    const { challenge: _behindThem, ...rest } = greeting;
     const needed = greeting.mariadbOffset + 4;
     for (const cut of truncations(payload)) {
-      if (cut.length >= needed) expect(decodeHandshakeV10(cut)).toEqual(greeting);
+      if (cut.length >= needed) expect(decodeHandshakeV10(cut)).toMatchObject(rest);
       else expect(() => decodeHandshakeV10(cut)).toThrow(MalformedPacketError);
     }
   });
