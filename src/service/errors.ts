@@ -6,7 +6,7 @@
 import { type ErrorCode, UndropError } from '../errors.js';
 import type { ServerAddress } from './pool/pools.js';
 
-/** Errors of the system (`ECONNREFUSED`, `ENOENT` …), or of a server that has hung up: no `ER_…`. */
+/** Errors of the system (`ECONNREFUSED`, `ENOENT` …), or of a server that hung up: no `ER_…`. */
 const NO_WAY = /^(?:E(?!R_|PROTO$)[A-Z_]+|PROTOCOL_CONNECTION_LOST)$/;
 /** Errors of the driver, OpenSSL or Node. */
 const TLS = /^(?:HANDSHAKE_(?:NO_)?SSL_|EPROTO$|ERR_(?:SSL|TLS)_|CERT_|UNABLE_TO_|.*SELF_SIGNED)/;
