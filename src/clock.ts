@@ -4,6 +4,7 @@
  */
 
 import { setMaxListeners } from 'node:events';
+import { setTimeout } from 'node:timers/promises';
 
 /** The process's clock. */
 export interface Clock {
@@ -16,17 +17,10 @@ export interface Clock {
 /** The real clock. A sleep keeps no process alive that has nothing else to do. */
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
-  sleep: (delayMs, signal) =>
-    new Promise((resolve) => {
-      if (signal?.aborted) return resolve();
-      const done = () => {
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, delayMs);
-      // Any number may sleep until one end; Node takes more than ten for a leak, and says so.
-      if (signal) setMaxListeners(0, signal);
-      signal?.addEventListener('abort', done, { once: true });
-    }),
+  sleep: async (delayMs, signal) => {
+    if (signal === undefined) return setTimeout(delayMs, undefined);
+    // Any number may sleep until one end; Node takes more than ten for a leak, and says so.
+    setMaxListeners(0, signal);
+    await setTimeout(delayMs, undefined, { signal }).catch(() => undefined);
+  },
 };

@@ -4,17 +4,16 @@
  *   0 done · 1 refused or failed, with the reason on standard error · 2 wrong usage or settings
  */
 import { readFileSync } from 'node:fs';
-import yargs, { type Argv } from 'yargs';
-import { type Loaded, loadSettings } from '../config/load.js';
+import yargs, { type Argv, type Options, type PositionalOptions } from 'yargs';
+import { type Loaded, loadSettings, readConfigFile } from '../config/load.js';
 import { flagOf, SETTINGS, type SettingKey, type Settings, variableOf } from '../config/schema.js';
 import { UndropError } from '../errors.js';
 import { type LeveledLog, openLog } from '../log.js';
-import type { StartDoors } from './commands/start.js';
 import type { Out } from './commands/with-pool.js';
 import { ACCOUNT_KEYS, DOCTOR_KEYS, INIT_KEYS, PROXY_KEYS } from './settings.js';
 
 /** What a command gets from the shell that runs it; tests run commands with one of their own. */
-interface Shell {
+export interface Shell {
   /** The command and its arguments. */
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
@@ -29,10 +28,145 @@ const EXIT_USAGE = 2;
 
 type Flags = Readonly<Record<string, unknown>>;
 
-/** The arguments are wrong; the message is what yargs says. */
-class WrongUsage extends Error {}
+interface Command {
+  /** Its name, or its names, and what stands after them. */
+  readonly usage: string | readonly string[];
+  readonly describe: string;
+  /** Each is a flag. */
+  readonly keys?: readonly SettingKey[];
+  /** Flags that are no settings. */
+  readonly options?: Readonly<Record<string, Options>>;
+  readonly target?: PositionalOptions;
+  /** Commands as they are typed, each with what it is for. */
+  readonly examples?: [command: string, what: string][];
+  /** It is told of signals; those of any other command end the process. */
+  readonly takesSignals?: boolean;
+  /** Resolves to the exit code. */
+  run(flags: Flags): Promise<number>;
+}
 
-function settingsOf<K extends SettingKey>(
+const JSON_FLAG = { type: 'boolean', default: false, describe: 'print JSON' } as const;
+
+/** Long: one entry for each command. */
+function commandsOf(shell: Shell): readonly Command[] {
+  const { env, stdout } = shell;
+  return [
+    {
+      usage: ['serve', '$0'],
+      describe: 'run the proxy (the default)',
+      keys: PROXY_KEYS,
+      examples: [
+        [
+          'UNDROP_UPSTREAM=db:3306 UNDROP_USER=undrop UNDROP_PASSWORD_FILE=/run/secrets/pw $0 serve',
+          'in front of db, on 127.0.0.1:3307',
+        ],
+      ],
+      takesSignals: true,
+      run: (flags) => serveBy(shell, flags),
+    },
+    {
+      usage: 'list',
+      describe: 'list the tables that are held',
+      keys: ACCOUNT_KEYS,
+      options: { json: JSON_FLAG },
+      examples: [['$0 list', 'what can be brought back, and until when']],
+      run: async (flags) => {
+        const { runList } = await import('./commands/undo.js');
+        const settings = await accountOf(shell, flags, ACCOUNT_KEYS);
+        return runList(settings, { json: flags['json'] === true }, stdout);
+      },
+    },
+    {
+      usage: 'restore <target>',
+      describe: 'bring a held table back',
+      keys: ACCOUNT_KEYS,
+      target: {
+        type: 'string',
+        demandOption: true,
+        describe: 'a table, schema.table, an id or its beginning; of a table the newest drop',
+      },
+      options: {
+        to: { type: 'string', describe: 'another name, or schema.name, to give it' },
+        json: JSON_FLAG,
+      },
+      examples: [
+        ['$0 restore shop.orders', 'back under its own name'],
+        ['$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'],
+      ],
+      run: async (flags) => {
+        const { runRestore } = await import('./commands/undo.js');
+        const settings = await accountOf(shell, flags, ACCOUNT_KEYS);
+        const target = String(flags['target']);
+        const to = typeof flags['to'] === 'string' ? flags['to'] : null;
+        return runRestore(settings, { target, to, json: flags['json'] === true }, stdout);
+      },
+    },
+    {
+      usage: 'start',
+      describe: 'what `npm start` runs: the proxy, on a throwaway server where none is configured',
+      takesSignals: true,
+      run: async () => (await import('./commands/start.js')).runStart(shell),
+    },
+    {
+      usage: 'init',
+      describe: 'print the statements that make the service account, or run them',
+      keys: INIT_KEYS,
+      options: {
+        apply: {
+          type: 'boolean',
+          default: false,
+          describe: 'run them by the account of UNDROP_ADMIN_USER, and make the ledger',
+        },
+        json: JSON_FLAG,
+      },
+      examples: [
+        ['$0 init --upstream db:3306 --user undrop', 'what to run there, to be read'],
+        ['$0 init --tier least --schemas shop --apply', 'rights on one schema alone'],
+      ],
+      run: async (flags) => {
+        const { runInit } = await import('./commands/init.js');
+        const options = { apply: flags['apply'] === true, json: flags['json'] === true };
+        return runInit(settingsOf(shell, INIT_KEYS, flags), options, stdout);
+      },
+    },
+    {
+      usage: 'doctor',
+      describe: 'check the server and the privileges of the service account',
+      keys: DOCTOR_KEYS,
+      options: { json: JSON_FLAG },
+      examples: [['$0 doctor', 'what is missing, and what breaks without it']],
+      run: async (flags) => {
+        const { runDoctor } = await import('./commands/doctor.js');
+        const settings = await accountOf(shell, flags, DOCTOR_KEYS);
+        return runDoctor(settings, { json: flags['json'] === true }, stdout);
+      },
+    },
+    {
+      usage: 'demo',
+      describe:
+        'a throwaway server with the proxy in front; with --tour, in a second terminal: show it off',
+      options: { tour: { type: 'boolean', describe: 'show what it does, without any client' } },
+      run: async (flags) => {
+        const { runTourCommand, runDemoCommand } = await import('./commands/start.js');
+        return flags['tour'] === true ? runTourCommand(env, stdout) : runDemoCommand(shell);
+      },
+    },
+  ];
+}
+
+/** Runs the proxy until a signal ends it. */
+export async function serveBy(shell: Shell, flags: Flags): Promise<number> {
+  const { serve } = await import('./serve.js');
+  const load = () => settingsOf(shell, PROXY_KEYS, flags);
+  return serve({ load, openLog: (level) => openLogOf(shell, level) });
+}
+
+export function openLogOf({ stdout }: Shell, level: Settings['logLevel']): LeveledLog {
+  return openLog({ level, pretty: stdout.isTTY === true });
+}
+
+/** The settings of a command, with warnings of what is no mistake. */
+export function settingsOf<K extends SettingKey>(
   { env, stderr }: Pick<Shell, 'env' | 'stderr'>,
   keys: readonly K[],
   flags: Flags,
@@ -48,7 +182,7 @@ function settingsOf<K extends SettingKey>(
   return loaded.settings;
 }
 
-function load<K extends SettingKey>(
+export function load<K extends SettingKey>(
   keys: readonly K[],
   flags: Flags,
   env: NodeJS.ProcessEnv,
@@ -58,222 +192,51 @@ function load<K extends SettingKey>(
   return loadSettings(keys, { flags, env, file });
 }
 
-function readConfigFile(path: string): Readonly<Record<string, unknown>> {
-  try {
-    const values: unknown = JSON.parse(readFileSync(path, 'utf8'));
-    if (typeof values === 'object' && values !== null && !Array.isArray(values)) {
-      return values as Readonly<Record<string, unknown>>;
-    }
-    throw new Error('expected one object of settings');
-  } catch (error) {
-    const cause = error instanceof Error ? error.message : String(error);
-    throw new UndropError('UNDROP_CONFIG', { problems: `${path}: ${cause}.` }, error);
-  }
-}
-
-/** Yargs makes a list of the values of a flag that is given twice, under both its spellings. */
-function assertOnce(flags: Flags): void {
-  const problems = Object.entries(flags).flatMap(([name, value]) => {
-    if (!Array.isArray(value) || !/^[a-z][a-z-]*$/.test(name)) return [];
-    return [`--${name}: expected once, found ${value.length} times.`];
-  });
-  if (problems.length === 0) return;
-  throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
-}
-
 /** If no upstream is set anywhere, commands use the server of a running demo. */
 async function accountOf<K extends SettingKey>(
   { env, stderr }: Shell,
   flags: Flags,
   keys: readonly K[],
 ): Promise<Pick<Settings, K>> {
-  const isConfigured =
-    flags['upstream'] !== undefined ||
-    flags['config'] !== undefined ||
-    env['UNDROP_UPSTREAM'] !== undefined ||
-    env['UNDROP_CONFIG'] !== undefined;
-  const demo = isConfigured ? {} : await (await import('./commands/start.js')).demoVariables();
-  const demoServer = demo['UNDROP_UPSTREAM'];
+  const isConfigured = [
+    ...[flags['upstream'], flags['config']],
+    ...[env['UNDROP_UPSTREAM'], env['UNDROP_CONFIG']],
+  ].some((given) => given !== undefined);
+  if (isConfigured) return settingsOf({ env, stderr }, keys, flags);
+  const { findDemo } = await import('../demo/state.js');
+  const demo = (await findDemo())?.variables ?? {};
+  const server = demo['UNDROP_UPSTREAM'];
   // There may be several; whoever reads an empty list should know of which one it is.
-  if (demoServer !== undefined) stderr.write(`(the demo's server at ${demoServer})\n`);
-  else if (!isConfigured) {
-    stderr.write('No demo of your account runs on this machine (`npm start` is one).\n');
-  }
+  stderr.write(
+    server === undefined
+      ? 'No demo of your account runs on this machine (`npm start` is one).\n'
+      : `(the demo's server at ${server})\n`,
+  );
   return settingsOf({ env: { ...env, ...demo }, stderr }, keys, flags);
 }
 
-type OpenLog = (level: Settings['logLevel']) => LeveledLog;
-
-function openLogOf({ stdout }: Shell): OpenLog {
-  return (level) => openLog({ level, pretty: stdout.isTTY === true });
-}
-
-/** What `start` and `demo` borrow: the proxy itself, by UNDROP_* variables alone. */
-function doorsOf(shell: Shell): StartDoors {
-  const { stderr } = shell;
-  return {
-    serve: async (env) => {
-      const { serve } = await import('./serve.js');
-      const settings = () => settingsOf({ env, stderr }, PROXY_KEYS, {});
-      return serve({ load: settings, openLog: openLogOf(shell) });
-    },
-    checkSettings: (variables) => {
-      load(PROXY_KEYS, {}, { ...shell.env, ...variables });
-    },
-    startProxy: async (variables) => {
-      const { startProxy } = await import('./proxy/proxy.js');
-      const env = { ...shell.env, ...variables };
-      const settings = settingsOf({ env, stderr }, PROXY_KEYS, {});
-      return startProxy(settings, openLogOf(shell)(settings.logLevel));
-    },
-  };
-}
-
-/** A flag for each setting; texts, as config/load.ts judges them. */
-function withSettings<T>(command: Argv<T>, keys: readonly SettingKey[]): Argv<T> {
-  let built = command.option('config', { type: 'string', describe: 'a JSON file of settings' });
-  for (const key of keys) {
-    const { meaning, expected, default: fallback } = SETTINGS[key];
-    const shown = fallback === null ? 'needed' : fallback === '' ? 'none' : fallback;
-    built = built.option(flagOf(key), {
-      type: 'string',
-      describe: `${meaning}; ${expected} [${variableOf(key)}, default ${shown}]`,
-    });
-  }
-  return built as unknown as Argv<T>;
-}
-
-/** Yargs composes the help of a command that runs: with all flags, a third of a proxy's start. */
-function hideSettings(commandLine: Argv): void {
-  for (const key of Object.keys(SETTINGS)) commandLine.hide(flagOf(key as SettingKey));
-}
+/** The arguments are wrong; the message is what yargs says. */
+class WrongUsage extends Error {}
 
 /**
  * Runs the command that the arguments say, and resolves to the exit code; what it throws, `sayWhy`
- * has words for. Long: one chain with a link for each command.
+ * has words for.
  */
 export async function runCommandLine(shell: Shell): Promise<number> {
-  const { args, env, stdout } = shell;
   let exitCode = 0;
-  const commandLine = yargs([...args]);
-  const serving = (command: (flags: Flags) => Promise<number>) => async (flags: Flags) => {
-    hideSettings(commandLine);
-    assertOnce(flags);
-    exitCode = await command(flags);
-  };
-  const run = (command: (flags: Flags) => Promise<number>) => {
-    return serving((flags) => {
-      shell.leaveSignals();
-      return command(flags);
-    });
-  };
-  await commandLine
+  const commandLine = yargs([...shell.args])
     .scriptName('undrop')
-    .usage('$0 <command>\n\nDROP TABLE that can be taken back, for MySQL and MariaDB.')
-    .command(
-      ['serve', '$0'],
-      'run the proxy (the default)',
-      (command) =>
-        withSettings(command, PROXY_KEYS).example(
-          'UNDROP_UPSTREAM=db:3306 UNDROP_USER=undrop UNDROP_PASSWORD_FILE=/run/secrets/pw $0 serve',
-          'in front of db, on 127.0.0.1:3307',
-        ),
-      serving(async (flags) => {
-        const { serve } = await import('./serve.js');
-        const settings = () => settingsOf(shell, PROXY_KEYS, flags);
-        return serve({ load: settings, openLog: openLogOf(shell) });
-      }),
-    )
-    .command(
-      'list',
-      'list the tables that are held',
-      (command) =>
-        withSettings(command, ACCOUNT_KEYS)
-          .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
-          .example('$0 list', 'what can be brought back, and until when'),
-      run(async (flags) => {
-        const { runList } = await import('./commands/undo.js');
-        const settings = await accountOf(shell, flags, ACCOUNT_KEYS);
-        return runList(settings, { json: flags['json'] === true }, stdout);
-      }),
-    )
-    .command(
-      'restore <target>',
-      'bring a held table back',
-      (command) =>
-        withSettings(command, ACCOUNT_KEYS)
-          .positional('target', {
-            type: 'string',
-            demandOption: true,
-            describe: 'a table, schema.table, an id or its beginning; of a table the newest drop',
-          })
-          .option('to', { type: 'string', describe: 'another name, or schema.name, to give it' })
-          .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
-          .example('$0 restore shop.orders', 'back under its own name')
-          .example('$0 restore 0193a1 --to shop.orders_old', 'by its id, under another name'),
-      run(async (flags) => {
-        const { runRestore } = await import('./commands/undo.js');
-        const settings = await accountOf(shell, flags, ACCOUNT_KEYS);
-        const target = String(flags['target']);
-        const to = typeof flags['to'] === 'string' ? flags['to'] : null;
-        return runRestore(settings, { target, to, json: flags['json'] === true }, stdout);
-      }),
-    )
-    .command(
-      'start',
-      'what `npm start` runs: the proxy, on a throwaway server where none is configured',
-      (command) => command,
-      serving(async () => {
-        const { runStart } = await import('./commands/start.js');
-        return runStart(env, stdout, doorsOf(shell));
-      }),
-    )
-    .command(
-      'init',
-      'print the statements that make the service account, or run them',
-      (command) =>
-        withSettings(command, INIT_KEYS)
-          .option('apply', {
-            type: 'boolean',
-            default: false,
-            describe: 'run them by the account of UNDROP_ADMIN_USER, and make the ledger',
-          })
-          .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
-          .example('$0 init --upstream db:3306 --user undrop', 'what to run there, to be read')
-          .example('$0 init --tier least --schemas shop --apply', 'rights on one schema alone'),
-      run(async (flags) => {
-        const { runInit } = await import('./commands/init.js');
-        const options = { apply: flags['apply'] === true, json: flags['json'] === true };
-        return runInit(settingsOf(shell, INIT_KEYS, flags), options, stdout);
-      }),
-    )
-    .command(
-      'doctor',
-      'check the server and the privileges of the service account',
-      (command) =>
-        withSettings(command, DOCTOR_KEYS)
-          .option('json', { type: 'boolean', default: false, describe: 'print JSON' })
-          .example('$0 doctor', 'what is missing, and what breaks without it'),
-      run(async (flags) => {
-        const { runDoctor } = await import('./commands/doctor.js');
-        const settings = await accountOf(shell, flags, DOCTOR_KEYS);
-        return runDoctor(settings, { json: flags['json'] === true }, stdout);
-      }),
-    )
-    .command(
-      'demo',
-      'a throwaway server with the proxy in front; with --tour, in a second terminal: show it off',
-      (command) =>
-        command.option('tour', {
-          type: 'boolean',
-          describe: 'show what it does, without any client',
-        }),
-      run(async (flags) => {
-        const { runTourCommand, runDemoCommand } = await import('./commands/start.js');
-        if (flags['tour'] === true) return runTourCommand(env, stdout);
-        return runDemoCommand(env, stdout, doorsOf(shell));
-      }),
-    )
+    .usage('$0 <command>\n\nDROP TABLE that can be taken back, for MySQL and MariaDB.');
+  for (const command of commandsOf(shell)) {
+    const run = async (flags: Flags) => {
+      hideSettings(commandLine);
+      assertOnce(flags);
+      if (command.takesSignals !== true) shell.leaveSignals();
+      exitCode = await command.run(flags);
+    };
+    commandLine.command(command.usage, command.describe, (built) => flagsOf(built, command), run);
+  }
+  await commandLine
     .strict()
     .version(versionOfPackage())
     .help()
@@ -284,6 +247,36 @@ export async function runCommandLine(shell: Shell): Promise<number> {
     })
     .parseAsync();
   return exitCode;
+}
+
+/** A flag for each setting takes any text, because config/load.ts judges it. */
+function flagsOf(command: Argv, { keys = [], options = {}, target, examples = [] }: Command): Argv {
+  if (keys.length > 0) command.option('config', { type: 'string', describe: CONFIG });
+  for (const key of keys) {
+    const { meaning, expected, default: fallback } = SETTINGS[key];
+    const shown = fallback === null ? 'needed' : fallback === '' ? 'none' : fallback;
+    const describe = `${meaning}; ${expected} [${variableOf(key)}, default ${shown}]`;
+    command.option(flagOf(key), { type: 'string', describe });
+  }
+  if (target !== undefined) command.positional('target', target);
+  return command.options(options).example(examples);
+}
+
+const CONFIG = 'a JSON file of settings';
+
+/** Yargs composes the help of a command that runs: with all flags, a third of a proxy's start. */
+function hideSettings(commandLine: Argv): void {
+  for (const key of Object.keys(SETTINGS)) commandLine.hide(flagOf(key));
+}
+
+/** Yargs makes a list of the values of a flag that is given twice, under both its spellings. */
+function assertOnce(flags: Flags): void {
+  const problems = Object.entries(flags).flatMap(([name, value]) => {
+    if (!Array.isArray(value) || !/^[a-z][a-z-]*$/.test(name)) return [];
+    return [`--${name}: expected once, found ${value.length} times.`];
+  });
+  if (problems.length === 0) return;
+  throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
 }
 
 /** Yargs takes a command that it doesn't know for an argument of the default one. */

@@ -138,3 +138,17 @@ function takePassword(
     problems.push(`${variableOf(from)}: expected a readable file, found ${cause}.`);
   }
 }
+
+/** The settings in a JSON file, by their keys. */
+export function readConfigFile(path: string): Readonly<Record<string, unknown>> {
+  try {
+    const values: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    if (typeof values === 'object' && values !== null && !Array.isArray(values)) {
+      return values as Readonly<Record<string, unknown>>;
+    }
+    throw new Error('expected one object of settings');
+  } catch (error) {
+    const cause = error instanceof Error ? error.message : String(error);
+    throw new UndropError('UNDROP_CONFIG', { problems: `${path}: ${cause}.` }, error);
+  }
+}

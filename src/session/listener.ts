@@ -58,7 +58,7 @@ export interface ListenerOptions {
   settings(): SessionSettings;
   readonly log: Log;
   readonly counters: Counters;
-  serviceFor(dialled: Dialled): DropService;
+  serviceFor(dialled: Dialled): () => DropService;
   background(work: Promise<void>): void;
   onHeld(): void;
   /** A login at that address ended in a way that the server may count against ours. */

@@ -38,8 +38,8 @@ export interface SessionOptions {
   readonly counters: Counters;
   /** Stops trying further addresses when `signal` is aborted. */
   dial(signal: AbortSignal): Promise<Dialled>;
-  /** The service for the address that was dialled. */
-  serviceFor(dialled: Dialled): DropService;
+  /** The service for the address that was dialled, as the settings are when it is asked for. */
+  serviceFor(dialled: Dialled): () => DropService;
   /** Work that goes on after the answer; a shutdown waits for it. */
   background(work: Promise<void>): void;
   /** The login there ended in a way that the server may count (reset-host-errors.ts). */
@@ -196,8 +196,8 @@ export class Session {
       whenSent: (run) => connections.whenSent(run),
       holdClient: () => connections.holdClient(),
       releaseClient: () => connections.releaseClient(),
-      observing: () => this.#report.observing(service),
-      onAnswer: (taken, answer) => this.#onAnswer(taken, answer, service),
+      observing: () => this.#report.observing(service()),
+      onAnswer: (taken, answer) => this.#onAnswer(taken, answer, service()),
       onSettled: () => this.#onSettled(),
       onState: (from, to) => this.#report.onState('commands', from, to),
       onFailure: (error) => this.#fail(error),

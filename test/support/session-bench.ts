@@ -216,7 +216,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     }),
     log: silentLog,
     counters,
-    serviceFor: () => ({
+    serviceFor: () => () => ({
       pool: noPool,
       proxyId: 'a proxy',
       holdMs: 1,

@@ -6,10 +6,9 @@ import { systemClock } from '../../clock.js';
 import { PendingRelocator } from '../../held/relocate/pending.js';
 import type { Log } from '../../log.js';
 import { newCounters } from '../../metrics.js';
-import type { Rule } from '../../policy/rules.js';
 import { chooseRelay } from '../../relay/raw-handle.js';
 import type { PoolSet } from '../../service/pool/pool-set.js';
-import type { ServerAddress, ServicePool } from '../../service/pool/pools.js';
+import type { ServicePool } from '../../service/pool/pools.js';
 import { LocalConnectionLimit } from '../../session/connection-limit.js';
 import { trustedBy } from '../../session/dial/proxy-protocol.js';
 import { HostErrorReset } from '../../session/dial/reset-host-errors.js';
@@ -17,7 +16,7 @@ import { type DrainOptions, drain } from '../../session/drain.js';
 import { Listener, type SessionSettings } from '../../session/listener.js';
 import type { ProxyTls } from '../../session/login/tls.js';
 import { warmCrossCheck } from '../../sql/cross-check.js';
-import type { Protection } from '../../sql/verdict.js';
+import type { DropService } from '../../statements/intercepted.js';
 import { hintMsMinOf, holdMsOf, type ProxySettings } from '../settings.js';
 import { type RemoteConnectionLimit, sessionsByOpenFiles } from './limits.js';
 import type { ClientSide, Opened } from './proxy.js';
@@ -37,18 +36,6 @@ interface FrontOptions {
   onHeld(): void;
 }
 
-/** Settings as the next statement and the next session find them. */
-interface Current {
-  readonly protect: ReadonlySet<Protection>;
-  readonly guards: boolean;
-  readonly observes: ReadonlySet<Protection>;
-  readonly rules: readonly Rule[];
-  readonly allowDestroy: 'off' | 'users';
-  readonly holdMs: number;
-  readonly hintMsMin: number;
-  readonly session: SessionSettings;
-}
-
 export class Front implements ClientSide {
   readonly counters = newCounters();
   readonly #options: FrontOptions;
@@ -58,15 +45,17 @@ export class Front implements ClientSide {
   readonly #work = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
   readonly #unblocker: HostErrorReset;
-  readonly #payers = new WeakMap<ServicePool, PendingRelocator>();
-  readonly #relay: ProxySettings['relay'];
-  #current: Current;
+  readonly #relocators = new WeakMap<ServicePool, PendingRelocator>();
+  /** By the settings of now; what is not here is made when it is asked for. */
+  #services = new WeakMap<ServicePool, DropService>();
+  #settings: ProxySettings;
+  #forSessions: SessionSettings;
 
   constructor(options: FrontOptions, settings: ProxySettings) {
     this.#options = options;
-    this.#current = currentOf(settings);
+    this.#settings = settings;
+    this.#forSessions = sessionSettingsOf(settings);
     this.#permits = options.remoteLimit ?? new LocalConnectionLimit(localMaxOf(settings));
-    this.#relay = settings.relay;
     this.#unblocker = new HostErrorReset({
       visit: (address) => options.pools.visit(address),
       background: (promise) => this.#background(promise),
@@ -80,21 +69,26 @@ export class Front implements ClientSide {
       listen: settings.listen,
       listenMode: settings.listenMode,
       upstreams: settings.upstream,
-      settings: () => this.#current.session,
-      serviceFor: ({ address }) => this.#serviceFor(address),
+      settings: () => this.#forSessions,
+      serviceFor: ({ address }) => {
+        const pool = options.pools.at(address);
+        return () => this.#services.get(pool) ?? this.#openService(pool);
+      },
       background: (promise) => this.#background(promise),
       onBrokenLogin: (address) => this.#unblocker.onBrokenLogin(address),
     });
   }
 
   async open(): Promise<Opened> {
-    const relay = await chooseRelay(this.#relay);
+    const relay = await chooseRelay(this.#settings.relay);
     await warmCrossCheck();
     return { addresses: await this.#listener.open(), relay };
   }
 
   async change(settings: ProxySettings): Promise<void> {
-    this.#current = currentOf(settings);
+    this.#settings = settings;
+    this.#forSessions = sessionSettingsOf(settings);
+    this.#services = new WeakMap();
     const isWorker = this.#options.remoteLimit !== undefined;
     this.#permits.max = isWorker ? settings.maxConnections : localMaxOf(settings);
   }
@@ -107,51 +101,38 @@ export class Front implements ClientSide {
     await Promise.allSettled(this.#work);
   }
 
-  #serviceFor(address: ServerAddress) {
-    const { pools, proxyId, activeDrops, onHeld, log } = this.#options;
-    const current = () => this.#current;
-    const pool = pools.at(address);
-    return {
+  #openService(pool: ServicePool): DropService {
+    const { proxyId, activeDrops, onHeld, log } = this.#options;
+    const { mode, protect, rules, allowDestroy } = this.#settings;
+    const service: DropService = {
       pool,
       proxyId,
       activeIds: activeDrops.at(pool),
       onUnsettled: onHeld,
-      owe: (ids: readonly string[]) => this.#background(this.#payerAt(pool).owe(ids)),
+      owe: (ids) => this.#background(this.#relocatorAt(pool).owe(ids)),
       stopping: this.#stopping.signal,
       log,
-      get holdMs() {
-        return current().holdMs;
-      },
-      get protect() {
-        return current().protect;
-      },
-      get guards() {
-        return current().guards;
-      },
-      get observes() {
-        return current().observes;
-      },
-      get rules() {
-        return current().rules;
-      },
-      get allowDestroy() {
-        return current().allowDestroy;
-      },
-      get hintMsMin() {
-        return current().hintMsMin;
-      },
+      protect: new Set(mode === 'hold' ? protect : []),
+      guards: mode !== 'replay',
+      observes: new Set(mode === 'observe' ? protect : []),
+      rules,
+      allowDestroy,
+      holdMs: holdMsOf(this.#settings),
+      hintMsMin: hintMsMinOf(this.#settings),
     };
+    this.#services.set(pool, service);
+    return service;
   }
 
-  #payerAt(pool: ServicePool): PendingRelocator {
+  #relocatorAt(pool: ServicePool): PendingRelocator {
     const { activeDrops, log } = this.#options;
-    const known = this.#payers.get(pool);
+    const known = this.#relocators.get(pool);
     if (known !== undefined) return known;
     const signal = this.#stopping.signal;
     const activeIds = activeDrops.at(pool);
-    const payer = new PendingRelocator({ pool, activeIds, clock: systemClock, log, signal });
-    this.#payers.set(pool, payer);
-    return payer;
+    const relocator = new PendingRelocator({ pool, activeIds, clock: systemClock, log, signal });
+    this.#relocators.set(pool, relocator);
+    return relocator;
   }
 
   #background(promise: Promise<void>): void {
@@ -168,23 +149,14 @@ function localMaxOf({ maxConnections }: ProxySettings): number {
   return Math.min(maxConnections, sessionsByOpenFiles());
 }
 
-function currentOf(settings: ProxySettings): Current {
+function sessionSettingsOf(settings: ProxySettings): SessionSettings {
   return {
-    protect: new Set(settings.mode === 'hold' ? settings.protect : []),
-    guards: settings.mode !== 'replay',
-    observes: new Set(settings.mode === 'observe' ? settings.protect : []),
-    rules: settings.rules,
-    allowDestroy: settings.allowDestroy,
-    holdMs: holdMsOf(settings),
-    hintMsMin: hintMsMinOf(settings),
-    session: {
-      connectTimeoutMs: settings.connectTimeout,
-      greetingTimeoutMs: settings.connectTimeout,
-      loginTimeoutMs: settings.loginTimeout,
-      headerTimeoutMs: HEADER_TIMEOUT_MS,
-      isAnnounced: trustedBy(settings.proxyProtocol),
-      announceUpstream: settings.upstreamProxyProtocol === 'v2',
-    },
+    connectTimeoutMs: settings.connectTimeout,
+    greetingTimeoutMs: settings.connectTimeout,
+    loginTimeoutMs: settings.loginTimeout,
+    headerTimeoutMs: HEADER_TIMEOUT_MS,
+    isAnnounced: trustedBy(settings.proxyProtocol),
+    announceUpstream: settings.upstreamProxyProtocol === 'v2',
   };
 }
 

@@ -74,9 +74,7 @@ export class LedgerServerKeeper {
   }
 
   /** Something was dropped, in whatever process: the collector's next round comes soon. */
-  wake(): void {
-    this.#services.wake();
-  }
+  readonly onHeld = (): void => this.#services.collector.wake();
 
   change(settings: ProxySettings): Promise<void> {
     this.#settings = settings;
@@ -183,28 +181,17 @@ interface FindLedgerServerOptions {
 export async function findLedgerServer(
   options: FindLedgerServerOptions,
 ): Promise<FoundServer | null> {
-  const { upstream, current } = options;
+  const { upstream, current, resolve } = options;
   let firstAnswer: FoundServer | null = null;
   for (const one of upstream) {
-    for (const address of currentFirst(await tryResolve(one, options), current)) {
-      const found = await tryLook(address, options);
+    const addresses = (await unlessSilent(one, resolve(one), options)) ?? [];
+    for (const address of currentFirst(addresses, current)) {
+      const found = await unlessSilent(address, lookAgain(address, options), options);
       if (found?.readOnly === false) return found;
       firstAnswer ??= found;
     }
   }
   return current ?? firstAnswer;
-}
-
-async function tryResolve(
-  upstream: ServerAddress,
-  options: FindLedgerServerOptions,
-): Promise<readonly ServerAddress[]> {
-  try {
-    return await options.resolve(upstream);
-  } catch (error) {
-    sayUnanswered(upstream, error, options);
-    return [];
-  }
 }
 
 /** The current address first: a name with several gives them in another order each time. */
@@ -216,33 +203,32 @@ function currentFirst(
   return [...addresses.filter(isCurrent), ...addresses.filter((address) => !isCurrent(address))];
 }
 
-async function tryLook(
+async function lookAgain(
   address: ServerAddress,
-  options: FindLedgerServerOptions,
-): Promise<FoundServer | null> {
-  const { current, look } = options;
-  try {
-    const found = await look(address);
-    if (!isSameAddress(address, current) || found.identity === current?.identity) return found;
-    // A load balancer in front of several that take writes leads to each of them in turn.
-    const again = await look(address);
-    return again.identity === current?.identity ? again : found;
-  } catch (error) {
-    if (current === null && isForGood(error)) throw error;
-    sayUnanswered(address, error, options);
-    return null;
-  }
+  { current, look }: FindLedgerServerOptions,
+): Promise<FoundServer> {
+  const found = await look(address);
+  if (!isSameAddress(address, current) || found.identity === current?.identity) return found;
+  // A load balancer in front of several that take writes leads to each of them in turn.
+  const again = await look(address);
+  return again.identity === current?.identity ? again : found;
 }
 
-/** A warning at the start only: later, sessions and collector log it if it concerns them. */
-function sayUnanswered(
-  address: ServerAddress,
-  error: unknown,
+/** Null if there is no answer. Rejects only at the start, if waiting wouldn't help. */
+async function unlessSilent<T>(
+  server: ServerAddress,
+  answer: Promise<T>,
   { current, log }: FindLedgerServerOptions,
-) {
-  const fields = { server: describeAddress(address), err: error };
-  if (current === null) log.warn(fields, 'the server does not answer');
-  else log.debug(fields, 'the server does not answer');
+): Promise<T | null> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (current === null && isForGood(error)) throw error;
+    // A warning at the start only: later, sessions and collector log it if it concerns them.
+    const level = current === null ? 'warn' : 'debug';
+    log[level]({ server: describeAddress(server), err: error }, 'the server does not answer');
+    return null;
+  }
 }
 
 function isSameAddress(address: ServerAddress, current: FoundServer | null): boolean {

@@ -48,7 +48,7 @@ export class ProxyServices {
   readonly #options: ProxyServicesOptions;
   readonly #stopping = new AbortController();
   #recovering: Promise<void> | undefined;
-  #collector: Collector;
+  collector: Collector;
   readonly #cursors = newRecoveryCursors();
   readonly #reconcile = serialize((pool: ServicePool, options: ReconcileOptions) =>
     reconcile(pool, { cursors: this.#cursors, ...options }),
@@ -71,18 +71,13 @@ export class ProxyServices {
   private constructor(options: ProxyServicesOptions, settings: ProxySettings) {
     this.#options = options;
     this.#lastSeen = options.lastSeen ?? new Map();
-    this.#collector = this.#collect(settings);
-  }
-
-  /** Something was dropped, in whatever process: the collector's next round comes soon. */
-  wake(): void {
-    this.#collector.wake();
+    this.collector = this.#collect(settings);
   }
 
   /** The collector uses other settings from now on. One change after another. */
   async change(settings: ProxySettings): Promise<void> {
-    await this.#collector.stop();
-    if (!this.#stopping.signal.aborted) this.#collector = this.#collect(settings);
+    await this.collector.stop();
+    if (!this.#stopping.signal.aborted) this.collector = this.#collect(settings);
   }
 
   /** Ends the collector at its next pause, and waits 5 s at most for what is under way. */
@@ -90,7 +85,7 @@ export class ProxyServices {
     this.#stopping.abort();
     await withinMs(
       STOP_WITHIN_MS,
-      this.#collector.stop().then(() => this.#recovering),
+      this.collector.stop().then(() => this.#recovering),
     );
   }
 

@@ -94,12 +94,12 @@ export async function startProxy(
     { pools, proxyId, activeDrops, log, onTakenOver },
     settings,
   );
-  const onHeld = () => services.wake();
   let onCrashLoop: (error: UndropError) => void = () => undefined;
   const failed = new Promise<UndropError>((resolve) => {
     onCrashLoop = resolve;
   });
   const serverConnectionsMax = () => services.connectionsMax;
+  const { onHeld } = services;
   const workersOptions = { count: processes, log, tls, onHeld, onCrashLoop, serverConnectionsMax };
   const workers = processes === 1 ? null : new Workers(workersOptions, settings);
   const clients: ClientSide =
@@ -186,21 +186,15 @@ export function warnUnprotected(log: Log, settings: ProxySettings): void {
   const missing = notProtectedBy(settings);
   if (missing.length > 0) warn(leavesOut(missing));
   if (holdMsOf(settings) === 0) warn(NO_HOLD);
-  const unheld = rules.filter(isForAll).map(({ text }) => text);
+  const unheld = rules.filter(isWithoutHold).map(({ text }) => text);
   if (unheld.length > 0) {
-    const fields = { rules: unheld };
-    warn('UNDROP_RULES gives no table time in HOLD that no rule before it fits', fields);
-  }
-  const native = rules.filter(({ action }) => action.do === 'native').map(({ text }) => text);
-  if (native.length > 0) {
-    warn('UNDROP_RULES lets the server drop some tables at once', { rules: native });
+    warn('UNDROP_RULES gives some tables no time in HOLD: they are gone at once', {
+      rules: unheld,
+    });
   }
   if (allowDestroy === 'users') warn(DESTROY_ALLOWED);
 }
 
-/** `*.*: now`, or the same by another name. */
-function isForAll({ schema, table, conditions, action }: Rule): boolean {
-  const isNow = action.do === 'now' || (action.do === 'hold' && action.ms === 0);
-  const fitsAll = [schema, table].every(({ text, isExact }) => !isExact && /^\*+$/.test(text));
-  return isNow && fitsAll && conditions.length === 0;
+function isWithoutHold({ action }: Rule): boolean {
+  return action.do === 'native' || action.do === 'now' || (action.do === 'hold' && action.ms === 0);
 }

@@ -106,28 +106,26 @@ async function serveClients(start: Start): Promise<(order: Order) => void> {
   };
 }
 
-let obey: ((order: Order) => void) | null = null;
-/** Orders that came while it was starting. */
-const pending: Order[] = [];
+/** What obeys orders; those that come while it is starting wait for it. */
+let serving: Promise<(order: Order) => void> | null = null;
 
 function begin(start: Start): void {
-  serveClients(start).then(
-    (started) => {
-      obey = started;
-      for (const order of pending.splice(0)) started(order);
-    },
-    (error: unknown) => {
-      const cause = error instanceof Error ? error.message : String(error);
-      tell({ kind: 'failed', cause }, goAway);
-    },
-  );
+  serving = serveClients(start);
+  serving.catch((error: unknown) => {
+    const cause = error instanceof Error ? error.message : String(error);
+    tell({ kind: 'failed', cause }, goAway);
+  });
 }
 
 takeSignals(() => undefined);
 process.on('message', (message: ToWorker) => {
   if (message.kind === 'start') begin(message);
-  else if (obey === null) pending.push(message);
-  else obey(message);
+  else {
+    serving?.then(
+      (obey) => obey(message),
+      () => undefined,
+    );
+  }
 });
 // What was said before somebody listens here is lost.
 tell({ kind: 'hello' });

@@ -31,9 +31,6 @@ const CHECK_EVERY_MS = 1_000;
 /** Checks of a worker that says nothing, while it serves and while it starts. */
 const SILENT_MAX = 15;
 const STARTING_MAX = 120;
-/** What a worker may take to go on by other settings, and to end when there is a hurry. */
-const CHANGE_MS = 10_000;
-const HURRY_MS = 1_000;
 
 interface WorkersOptions {
   readonly count: number;
@@ -133,7 +130,6 @@ export class Workers implements ClientSide {
     });
     const hurry = () => {
       for (const member of this.#members) tell(member, { kind: 'hurry' });
-      setTimeout(() => this.#kill(), HURRY_MS).unref();
     };
     signal.addEventListener('abort', hurry, { once: true });
     for (const member of this.#members) {
@@ -276,12 +272,9 @@ export class Workers implements ClientSide {
   }
 
   async #changeOne(member: Member, settings: ProxySettings): Promise<void> {
+    // A worker that says nothing is killed after a while, and that is an answer, too.
     const cause = await new Promise<string | null>((resolve) => {
-      const timer = setTimeout(() => resolve(`no answer in ${CHANGE_MS} ms`), CHANGE_MS);
-      member.onChanged = (answer) => {
-        clearTimeout(timer);
-        resolve(answer);
-      };
+      member.onChanged = resolve;
       const { ownCertificate } = this.#options.tls;
       tell(member, { kind: 'change', settings, ownCertificate });
     });

@@ -37,7 +37,8 @@ import { MultiStatementRun } from './multi-statement.js';
 import { type DispatchOptions, PreparedDrops } from './prepared-drops.js';
 
 export interface CommandPhaseOwner {
-  readonly service: DropService;
+  /** As the settings are by now. */
+  readonly service: () => DropService;
   readonly session: SessionFacts;
   toClient(bytes: Buffer): void;
   toServer(bytes: Buffer): void;
@@ -304,7 +305,7 @@ export class CommandPhase {
 
   get #classifyOptions(): ClassifyOptions {
     const { capabilities } = this.#login;
-    const { protect, guards = true } = this.#owner.service;
+    const { protect, guards = true } = this.#owner.service();
     const [server, multiStatements] = [this.#lastSeen.known(null), this.#multiStatements];
     return { capabilities, server, protect, guards, multiStatements, prepared: this.#prepared };
   }
@@ -336,7 +337,7 @@ export class CommandPhase {
       prepared: this.#prepared,
       server: this.#login.server,
       session: this.#owner.session,
-      service: this.#owner.service,
+      service: this.#owner.service(),
       guess: this.#lastSeen.guess,
       gtidMayBeSet: this.#lastSeen.gtidMayBeSet,
       logBinMayBeOff: this.#lastSeen.logBinMayBeOff,

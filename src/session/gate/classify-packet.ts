@@ -215,11 +215,11 @@ function isUndropsOwn(verdict: NonNullable<Taken['verdict']>): boolean {
 
 /** What the gate looks for by itself, in this mode or in that of holding. */
 export function soughtNow(owner: {
-  readonly service: { readonly protect: ReadonlySet<Protection> };
+  readonly service: () => { readonly protect: ReadonlySet<Protection> };
   observing(): Observing | null;
 }): Sought {
   const isNamed = (kind: Protection) =>
-    owner.service.protect.has(kind) || owner.observing()?.protect.has(kind) === true;
+    owner.service().protect.has(kind) || owner.observing()?.protect.has(kind) === true;
   return {
     get truncates() {
       return isNamed('truncate');
