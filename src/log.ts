@@ -23,12 +23,7 @@ export interface LeveledLog extends Log {
 }
 
 /** A log that says nothing; for tests and for commands whose output is their answer. */
-export const silentLog: Log = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-};
+export const silentLog: Log = pino({ enabled: false });
 
 /**
  * Opens the log. `pretty` prints one readable line an event; otherwise JSON with ISO times. Errors
@@ -124,10 +119,8 @@ function listed(value: unknown): string {
 
 /** The first due time in hold names, by this machine's clock. */
 function dueTime(held: unknown): string | null {
-  const [, year, month, day, hour, minute, second] =
-    /_(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/.exec(Array.isArray(held) ? String(held[0]) : '') ??
-    [];
-  if (year === undefined) return null;
-  const due = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
-  return due.toLocaleString('sv-SE', { dateStyle: 'short', timeStyle: 'short' });
+  const [digits] = /(?<=_)\d{14}$/.exec(Array.isArray(held) ? String(held[0]) : '') ?? [];
+  if (digits === undefined) return null;
+  const iso = digits.replace(/(....)(..)(..)(..)(..)(..)/, '$1-$2-$3T$4:$5:$6Z');
+  return new Date(iso).toLocaleString('sv-SE', { dateStyle: 'short', timeStyle: 'short' });
 }

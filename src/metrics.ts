@@ -4,39 +4,28 @@
  */
 import type { Fault } from './errors.js';
 
-export interface Counters {
-  sessionsTotal: number;
-  sessionsOpen: number;
-  /** Turned away, as too many were open. */
-  sessionsRefused: number;
-  bytesFromClients: number;
-  bytesFromServers: number;
-  dropsHeld: number;
+const NONE = {
+  sessionsTotal: 0,
+  sessionsOpen: 0,
+  /** Turned away, because too many were open. */
+  sessionsRefused: 0,
+  bytesFromClients: 0,
+  bytesFromServers: 0,
+  dropsHeld: 0,
   /** Statements that were passed on, and would have been held or refused. */
-  dropsObserved: number;
+  dropsObserved: 0,
   /** Statements that undrop refused, by who has to act. */
-  refusalsForClients: number;
-  refusalsForServers: number;
-  refusalsForOperators: number;
-  refusalsForUs: number;
-  sessionsUntracked: number;
-}
+  refusalsForClients: 0,
+  refusalsForServers: 0,
+  refusalsForOperators: 0,
+  refusalsForUs: 0,
+  sessionsUntracked: 0,
+};
+
+export type Counters = typeof NONE;
 
 export function newCounters(): Counters {
-  return {
-    sessionsTotal: 0,
-    sessionsOpen: 0,
-    sessionsRefused: 0,
-    bytesFromClients: 0,
-    bytesFromServers: 0,
-    dropsHeld: 0,
-    dropsObserved: 0,
-    refusalsForClients: 0,
-    refusalsForServers: 0,
-    refusalsForOperators: 0,
-    refusalsForUs: 0,
-    sessionsUntracked: 0,
-  };
+  return { ...NONE };
 }
 
 /** The counter of the statements that were refused with an error of such a fault. */

@@ -20,6 +20,8 @@ interface MissingRight {
   readonly schemas: readonly string[] | null;
   readonly isEssential: boolean;
   readonly without: string;
+  /** No drop is held anywhere. */
+  readonly refuses: boolean;
 }
 
 export interface Examination {
@@ -57,9 +59,8 @@ export async function examine(
   pool: ServicePool,
   { wanted = [] }: { readonly wanted?: readonly string[] } = {},
 ): Promise<Examination> {
-  const { server, rights, schemas, seen, needs, missing } = await readLacks(pool);
-  const isRefused = needs.some((need) => need.refuses && isMissing(need, rights));
-  const heldSomehow = isRefused ? [] : seen;
+  const { server, rights, schemas, seen, missing } = await readLacks(pool);
+  const heldSomehow = missing.some(({ refuses }) => refuses) ? [] : seen;
   const mayRename = (schema: string) => RENAMING.every((right) => hasRight(rights, right, schema));
   return {
     account: rights.account,
@@ -73,7 +74,7 @@ export async function examine(
     missing,
     torn: await findTorn(pool),
     programs: await findPrograms(pool, server),
-    seesAllPrograms: SEES_PROGRAMS.some((right) => rights.server.has(right)),
+    seesAllPrograms: SEES_PROGRAMS.some((right) => hasRight(rights, right, null)),
   };
 }
 
@@ -101,7 +102,7 @@ async function readLacks(pool: ServicePool) {
     onSchemas.some(({ right }) => hasRight(rights, right, schema)),
   );
   const missing = needs.flatMap((need) => missingOf(need, rights, seen));
-  return { server, rights, schemas, seen, needs, missing };
+  return { server, rights, schemas, seen, missing };
 }
 
 async function doTriggersTakeSuper(pool: ServicePool): Promise<boolean> {
@@ -126,33 +127,23 @@ function describe({ flavour, version, versionId }: ServerFacts): Examination['se
   return { name, version, isTested: TESTED.has(`${flavour} ${major}.${minor}`) };
 }
 
-/** Whether it is missing on the server, or where the ledger is. */
-function isMissing({ right, on }: Need, rights: Rights): boolean {
-  if (on === 'server') return !rights.server.has(right);
-  return !hasRight(rights, right, on === 'schemas' ? RECYCLE_SCHEMA : on);
-}
-
+/** By what is lost without it: where the ledger is, and on schemas of users. */
 function missingOf(need: Need, rights: Rights, seen: readonly string[]): readonly MissingRight[] {
-  const { right, on, isEssential, without, withoutThere } = need;
-  const own = isMissing(need, rights);
-  if (on === 'server') return own ? [{ right, schemas: null, isEssential, without }] : [];
-  const ours = own ? [on === 'schemas' ? RECYCLE_SCHEMA : on] : [];
-  const there = withoutThere === null ? [] : seen.filter((name) => !hasRight(rights, right, name));
-  const groups =
-    without === withoutThere
-      ? [{ schemas: [...ours, ...there], without }]
-      : [
-          { schemas: ours, without },
-          { schemas: there, without: withoutThere ?? '' },
-        ];
-  return groups
-    .filter(({ schemas }) => schemas.length > 0)
-    .map((group) => ({ right, isEssential, ...group }));
+  const { right, on, isEssential, without, withoutThere, refuses } = need;
+  const isMissing = (schema: string | null) => !hasRight(rights, right, schema);
+  const own = { right, isEssential, without, refuses };
+  if (on === 'server') return isMissing(null) ? [{ ...own, schemas: null }] : [];
+  const ours = [on === 'schemas' ? RECYCLE_SCHEMA : on].filter(isMissing);
+  const there = withoutThere === null ? [] : seen.filter(isMissing);
+  return [
+    { ...own, schemas: ours },
+    { ...own, schemas: there, without: withoutThere ?? '', refuses: false },
+  ].filter(({ schemas }) => schemas.length > 0);
 }
 
 function tierOf(rights: Rights, missing: readonly MissingRight[]): Tier | null {
   if (missing.some(({ isEssential }) => isEssential)) return null;
   // Each essential right is on the server as a whole, or on the schemas one by one.
-  if (!rights.server.has('ALTER') || !rights.server.has('DROP')) return 'least';
+  if (RENAMING.some((right) => !hasRight(rights, right, null))) return 'least';
   return missing.length === 0 ? 'full' : 'managed';
 }

@@ -81,10 +81,7 @@ export function needsOf(server: GrantingServer): readonly Need[] {
     ...(tellsLocks(server)
       ? [{ ...refusing, right: 'SELECT', on: 'performance_schema', without: locks } as const]
       : []),
-    ...extrasOf(server).map(({ right, without }): Need => {
-      const extra = { isEssential: false, withoutThere: null, refuses: false };
-      return { ...extra, right, on: 'server', without };
-    }),
+    ...extrasOf(server),
   ];
 }
 
@@ -93,31 +90,27 @@ function tellsLocks({ flavour, versionId, performanceSchema = true }: GrantingSe
   return flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
 }
 
-interface Extra {
-  readonly right: string;
-  readonly without: string;
-}
-
+const UNLOGGED =
+  'what is dropped with sql_log_bin=0 stays in its own schema, and purges are in the binary log';
 const OTHER_DEFINERS = 'tables with triggers of other definers stay in their own schema, with them';
 const WITHOUT_SUPER =
   'every table with triggers stays in its own schema, with them, as the binary log is on and log_bin_trust_function_creators is off';
 
 /** What the tier `full` has beyond the others. */
-function extrasOf(server: GrantingServer): readonly Extra[] {
-  const unlogged =
-    'what is dropped with sql_log_bin=0 stays in its own schema, and purges are in the binary log';
-  const triggers = (right: string) =>
-    right === 'SUPER' && server.triggersTakeSuper === true ? WITHOUT_SUPER : OTHER_DEFINERS;
-  const extras = [
-    { right: unlogRight(server), without: unlogged },
-    ...definerRights(server).map((right) => ({ right, without: triggers(right) })),
-    { right: 'EVENT', without: 'the doctor doesn’t see events that drop tables' },
-  ];
-  const rights = [...new Set(extras.map(({ right }) => right))];
-  return rights.map((right) => {
-    const own = extras.filter((extra) => extra.right === right);
-    return { right, without: own.map(({ without }) => without).join('; ') };
-  });
+function extrasOf(server: GrantingServer): readonly Need[] {
+  const lost = new Map<string, string>();
+  const add = (right: string, without: string) => {
+    const others = lost.get(right);
+    lost.set(right, others === undefined ? without : `${others}; ${without}`);
+  };
+  add(unlogRight(server), UNLOGGED);
+  for (const right of definerRights(server)) {
+    const isForAll = right === 'SUPER' && server.triggersTakeSuper === true;
+    add(right, isForAll ? WITHOUT_SUPER : OTHER_DEFINERS);
+  }
+  add('EVENT', 'the doctor doesn’t see events that drop tables');
+  const extra = { on: 'server', isEssential: false, withoutThere: null, refuses: false } as const;
+  return [...lost].map(([right, without]) => ({ ...extra, right, without }));
 }
 
 /** The privilege for `SET sql_log_bin`. */

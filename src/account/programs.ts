@@ -3,10 +3,11 @@
  * doesn't see their statements. Their bodies are read by the lexer that reads statements, under
  * the sql_mode that they were created with.
  */
+import { assert } from '../assert.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { textOf, textOrNullOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
-import { type LexMode, modeFromSqlMode } from '../sql/lex/lex-mode.js';
+import { hypotheses, modeFromSqlMode } from '../sql/lex/lex-mode.js';
 import { Lexer } from '../sql/lex/lexer.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import { OF_SERVERS } from './rights.js';
@@ -40,20 +41,15 @@ export async function findPrograms(
           'EVENT' AS kind, EVENT_DEFINITION AS body, SQL_MODE AS sqlMode
         FROM information_schema.EVENTS WHERE EVENT_SCHEMA NOT IN (${others})`,
   ]);
-  return answers
-    .flat()
-    .flatMap((row): Program[] => {
-      const body = textOrNullOf(row, 'body');
-      const does = body === null ? 'unread' : whatItDoes(body, server, textOf(row, 'sqlMode'));
-      if (does === null) return [];
-      const [schema, name] = [textOf(row, 'schemaName'), textOf(row, 'name')];
-      return [{ schema, name, kind: textOf(row, 'kind').toLowerCase(), does }];
-    })
-    .sort((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1));
-}
-
-function keyOf({ schema, name }: Program): string {
-  return `${schema}\0${name}`;
+  const programs = answers.flat().flatMap((row): Program[] => {
+    const body = textOrNullOf(row, 'body');
+    const does = body === null ? 'unread' : whatItDoes(body, server, textOf(row, 'sqlMode'));
+    if (does === null) return [];
+    const [schema, name] = [textOf(row, 'schemaName'), textOf(row, 'name')];
+    return [{ schema, name, kind: textOf(row, 'kind').toLowerCase(), does }];
+  });
+  const keyOf = ({ schema, name }: Program) => `${schema}\0${name}`;
+  return programs.sort((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1));
 }
 
 /** Null: nothing of it concerns tables that are dropped. */
@@ -62,16 +58,9 @@ export function whatItDoes(
   server: ServerVersion,
   sqlMode: string,
 ): Exclude<Program['does'], 'unread'> | null {
-  const known = modeFromSqlMode(server, sqlMode, 'utf8mb4');
-  const mode: LexMode = {
-    flavour: known.flavour,
-    versionId: known.versionId,
-    ansiQuotes: known.ansiQuotes ?? false,
-    noBackslashEscapes: known.noBackslashEscapes ?? false,
-    squareBrackets: known.squareBrackets ?? false,
-    charset: known.charset ?? 'utf8',
-  };
   const bytes = Buffer.from(body);
+  const [mode] = hypotheses(modeFromSqlMode(server, sqlMode, 'utf8mb4'), bytes);
+  assert(mode !== undefined, 'a text can be read in one mode at least');
   const lexer = new Lexer(bytes, 0, bytes.length, mode);
   let [before, isDynamic] = ['', false];
   for (let kind = lexer.next(); kind !== 'end' && kind !== 'error'; kind = lexer.next()) {

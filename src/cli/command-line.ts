@@ -117,7 +117,6 @@ function commandsOf(shell: Shell): readonly Command[] {
           default: false,
           describe: 'run them by the account of UNDROP_ADMIN_USER, and make the ledger',
         },
-        json: JSON_FLAG,
       },
       examples: [
         ['$0 init --upstream db:3306 --user undrop', 'what to run there, to be read'],
@@ -125,8 +124,8 @@ function commandsOf(shell: Shell): readonly Command[] {
       ],
       run: async (flags) => {
         const { runInit } = await import('./commands/init.js');
-        const options = { apply: flags['apply'] === true, json: flags['json'] === true };
-        return runInit(settingsOf(shell, INIT_KEYS, flags), options, stdout);
+        const settings = settingsOf(shell, INIT_KEYS, flags);
+        return runInit(settings, { apply: flags['apply'] === true }, stdout);
       },
     },
     {

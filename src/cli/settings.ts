@@ -4,20 +4,6 @@
  */
 import { PROTECTED, SETTINGS, type SettingKey, type Settings } from '../config/schema.js';
 
-/** The collector is made of these. */
-const COLLECTOR_KEYS = [
-  'lifecycle',
-  'hold',
-  'evac',
-  'checkInterval',
-  'purgeChunkRows',
-  'purgeBinlog',
-  'fastDrop',
-  'collect',
-  'grace',
-  'ledgerKeep',
-] as const;
-
 /** Settings of the service account that `undrop init` makes, and of who makes it. */
 const MAKING_KEYS = [
   'tier',
@@ -59,16 +45,14 @@ export function areHeld(settings: ProxySettings): boolean {
   return mode === 'hold' && protect.includes('drop-table') && holdMsOf(settings) > 0;
 }
 
-export function whyNotHeldBy(mode: Exclude<ProxySettings['mode'], 'hold'>): string {
-  switch (mode) {
-    case 'observe':
-      return 'UNDROP_MODE is observe: nothing is held, a DROP destroys its tables at once, and the log says which';
-    case 'off':
-      return 'UNDROP_MODE is off: nothing is held, a DROP destroys its tables at once, and nobody is told';
-    case 'replay':
-      return 'UNDROP_MODE is replay: nothing is held or collected, and undrop’s own schemas may be written to';
-  }
-}
+/** Why nothing is held, by mode. */
+export const WHY_NOT_HELD = {
+  observe:
+    'UNDROP_MODE is observe: nothing is held, a DROP destroys its tables at once, and the log says which',
+  off: 'UNDROP_MODE is off: nothing is held, a DROP destroys its tables at once, and nobody is told',
+  replay:
+    'UNDROP_MODE is replay: nothing is held or collected, and undrop’s own schemas may be written to',
+} as const satisfies Record<Exclude<ProxySettings['mode'], 'hold'>, string>;
 
 /** The parts of UNDROP_PROTECT's default that these settings don't hold. */
 export function notProtectedBy({
@@ -106,7 +90,6 @@ export interface SettingsChange {
   readonly changed: readonly ProxyKey[];
   /** Keys that changed and need a restart. */
   readonly fixed: readonly ProxyKey[];
-  readonly collectorChanged: boolean;
 }
 
 export function compareSettings(old: ProxySettings, next: ProxySettings): SettingsChange {
@@ -123,13 +106,7 @@ export function compareSettings(old: ProxySettings, next: ProxySettings): Settin
   });
   const changed = different.filter((key) => !fixed.includes(key));
   const kept = Object.fromEntries(fixed.map((key) => [key, old[key]]));
-  const ofCollector: readonly ProxyKey[] = COLLECTOR_KEYS;
-  return {
-    settings: { ...next, ...kept },
-    changed,
-    fixed,
-    collectorChanged: changed.some((key) => ofCollector.includes(key)),
-  };
+  return { settings: { ...next, ...kept }, changed, fixed };
 }
 
 /** Settings of commands that only talk to the server, by their keys in config/schema.ts. */

@@ -6,8 +6,10 @@
  * process, port nor folder of it is left.
  */
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from 'mysql2/promise';
 import { productOf } from '../../throwaway-servers/installation.js';
 import { freePort } from '../../throwaway-servers/launch.js';
@@ -101,13 +103,14 @@ async function runOn(server: ThrowawayServer, parts: RunningParts): Promise<numb
   const proxy = await parts.startProxy(variables);
   try {
     await announce(server, { ...parts, listen, variables });
-    const cause = await Promise.race([aborted(signal), server.ended.then(() => 'server' as const)]);
-    if (cause === 'signal') return 0;
+    if (!signal.aborted) await Promise.race([once(signal, 'abort'), server.ended]);
+    if (signal.aborted) return 0;
     progress.say('the throwaway server ended by itself');
     return 1;
   } finally {
     progress.step('ending the proxy');
-    await within(PROXY_STOP_MS, proxy.stop());
+    // What hangs must not keep the server alive.
+    await Promise.race([proxy.stop(), sleep(PROXY_STOP_MS, undefined, { ref: false })]);
   }
 }
 
@@ -118,10 +121,7 @@ async function prepare(server: ThrowawayServer): Promise<string> {
     await fillShop(connection);
     const password = randomBytes(16).toString('hex');
     await connection.query('CREATE USER ?@? IDENTIFIED BY ?', [SERVICE_USER, '%', password]);
-    await connection.query('GRANT ALL PRIVILEGES ON *.* TO ?@? WITH GRANT OPTION', [
-      SERVICE_USER,
-      '%',
-    ]);
+    await connection.query('GRANT ALL ON *.* TO ?@? WITH GRANT OPTION', [SERVICE_USER, '%']);
     return password;
   } finally {
     connection.destroy();
@@ -191,23 +191,6 @@ async function announce(
   }
   parts.progress.done();
   parts.write(screen(facts));
-}
-
-function aborted(signal: AbortSignal): Promise<'signal'> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve('signal');
-    signal.addEventListener('abort', () => resolve('signal'), { once: true });
-  });
-}
-
-/** Waits for `work`, but no longer than `limitMs`: what hangs must not keep the server alive. */
-async function within(limitMs: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, limitMs);
-  });
-  await Promise.race([work, limit]);
-  clearTimeout(timer);
 }
 
 /**

@@ -10,7 +10,7 @@ import { SHOP_ROWS } from './shop.js';
 
 /** A due time further away than this is told, not waited for, and so is one that is past. */
 const WATCH_MS = 180_000;
-const POLL_MS = 250;
+const POLL_MS = 1_000;
 
 interface TourParts {
   /** Through the proxy. */
@@ -146,16 +146,17 @@ class Tour {
         this.#say(last === '' ? `${table} is gone already.` : `${table} is gone.`);
         return 0;
       }
-      if (held.name !== last) this.#say(`${held.state.padEnd(5)}  ${held.schema}.${held.name}`);
-      last = held.name;
-      const inMs = held.dueMs - held.nowMs;
+      const { state, holdSchema, holdName, until } = held;
+      if (holdName !== last) this.#say(`${state.padEnd(5)}  ${holdSchema}.${holdName}`);
+      last = holdName;
+      const inMs = Date.parse(until) - Date.now();
       if (inMs < -WATCH_MS) {
-        this.#say(`${table} is due since ${-inMs / 1_000} s, and still there.`);
+        this.#say(`${table} is due since ${until}, and still there.`);
         this.#say('The terminal of the demo says why.');
         return 1;
       }
-      if (held.state === 'HOLD' && inMs > WATCH_MS) {
-        this.#sayWhen(table, held);
+      if (state === 'HOLD' && inMs > WATCH_MS) {
+        this.#sayWhen(table, { until, inMs });
         return 0;
       }
       if (signal?.aborted) return 0;
@@ -163,22 +164,18 @@ class Tour {
     }
   }
 
-  #sayWhen(table: string, held: Held): void {
-    const until = `${new Date(held.dueMs).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
-    const minutes = Math.round((held.dueMs - held.nowMs) / 60_000);
-    this.#say(`${table} can be brought back until ${until}, for ${minutes} minutes more.`);
+  #sayWhen(table: string, { until, inMs }: { until: string; inMs: number }): void {
+    const when = `${until.slice(0, 19).replace('T', ' ')} UTC`;
+    const minutes = Math.round(inMs / 60_000);
+    this.#say(`${table} can be brought back until ${when}, for ${minutes} minutes more.`);
     this.#say('Then it is removed, in small steps where one big one would hurt the server.');
     this.#say('To see that happen: UNDROP_HOLD=20s npm start, and this tour once more.\n');
   }
 
   async #readHeld(): Promise<readonly Held[]> {
-    const [rows] = await this.#parts.connection.query<RowDataPacket[]>(
-      `SELECT table_schema AS held_in, table_name AS name, UTC_TIMESTAMP() + 0 AS utc_now
-         FROM information_schema.tables WHERE table_name LIKE '\\_vt\\_%'`,
-    );
-    return rows
-      .map((row) => parseHeld(String(row['held_in']), String(row['name']), String(row['utc_now'])))
-      .filter((one) => one !== null);
+    const { code, stdout, stderr } = await this.#parts.command(['list', '--json']);
+    if (code !== 0) throw new Error(stderr);
+    return JSON.parse(stdout) as readonly Held[];
   }
 
   #title(text: string): void {
@@ -196,31 +193,14 @@ interface ServerError {
   readonly sqlMessage: string;
 }
 
+/** An entry of `undrop list --json`. */
 interface Held {
-  readonly schema: string;
-  readonly name: string;
-  readonly state: string;
   readonly id: string;
-  readonly dueMs: number;
-  /** The server's clock, as is the due time. */
-  readonly nowMs: number;
-}
-
-function parseHeld(schema: string, name: string, utcNow: string): Held | null {
-  const [, state, id, due] = /^_vt_([A-Z]+)_([0-9a-f]{32})_(\d{14})$/i.exec(name) ?? [];
-  if (state === undefined || id === undefined || due === undefined) return null;
-  const dueMs = timeOf(due);
-  return { schema, name, state: state.toUpperCase(), id, dueMs, nowMs: timeOf(utcNow) };
-}
-
-/** `YYYYMMDDhhmmss` in UTC. */
-function timeOf(digits: string): number {
-  const [year = 0, ...rest] = [
-    digits.slice(0, 4),
-    ...(digits.slice(4, 14).match(/\d\d/g) ?? []),
-  ].map(Number);
-  const [month = 1, day = 1, hour = 0, minute = 0, second = 0] = rest;
-  return Date.UTC(year, month - 1, day, hour, minute, second);
+  readonly state: string;
+  /** When this state ends. */
+  readonly until: string;
+  readonly holdSchema: string;
+  readonly holdName: string;
 }
 
 /** Rows as a table of text, as MySQL's own clients print them; empty for no rows. */

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { createUserSql, grantsFor, needsOf, printStatements } from '../../src/account/grants.js';
 import { whatItDoes } from '../../src/account/programs.js';
-import { hasRight, type Rights, readRevoked } from '../../src/account/rights.js';
+import { hasRight, parseGrants, type Rights } from '../../src/account/rights.js';
 import { parseServerVersion } from '../../src/wire/connection/handshake-v10.js';
 
 const ACCOUNT = { user: 'undrop', host: '%' };
@@ -57,13 +57,13 @@ test('with partial revokes each of our own schemas is named', () => {
 describe('a right', () => {
   const rights = (isLiteral: boolean): Rights => ({
     account: 'undrop@%',
-    server: new Set(['PROCESS']),
-    schemas: new Map([
-      ['my\\_shop', new Set(['DROP'])],
-      ['w%x_', new Set(['DROP'])],
+    ...parseGrants([
+      'GRANT PROCESS ON *.* TO `undrop`@`%`',
+      'GRANT DROP ON `my\\_shop`.* TO `undrop`@`%`',
+      'GRANT SELECT, DROP ON `w%x_`.* TO `undrop`@`%`',
+      'GRANT DROP ON `other`.`t` TO `undrop`@`%`',
     ]),
     isLiteral,
-    revoked: new Map(),
   });
 
   test.each([
@@ -78,13 +78,14 @@ describe('a right', () => {
   });
 
   test('is not there where it is revoked', () => {
-    const server = new Set(['DROP', 'ALTER']);
     // Of MySQL 9.7.4.
-    const revoked = readRevoked([
-      'GRANT SYSTEM_USER ON *.* TO `u`@`%`',
+    const grants = parseGrants([
+      'GRANT DROP, ALTER ON *.* TO `u`@`%`',
+      'GRANT BACKUP_ADMIN,SYSTEM_USER ON *.* TO `u`@`%`',
       'REVOKE DROP, SHOW VIEW ON `we``i rd`.* FROM `u`@`%`',
     ]);
-    const some: Rights = { account: 'u@%', server, schemas: new Map(), isLiteral: true, revoked };
+    const some: Rights = { account: 'u@%', ...grants, isLiteral: true };
+    expect(hasRight(some, 'SYSTEM_USER', null)).toBe(true);
     expect(hasRight(some, 'DROP', 'we`i rd')).toBe(false);
     expect(hasRight(some, 'ALTER', 'we`i rd')).toBe(true);
     expect(hasRight(some, 'DROP', 'shop')).toBe(true);

@@ -1,6 +1,6 @@
 /** What the log says of settings that are allowed and hold nothing. */
 import { describe, expect, test } from '@jest/globals';
-import { sayReady } from '../../src/cli/proxy/proxy.js';
+import { warnUnprotected } from '../../src/cli/proxy/proxy.js';
 import { PROXY_KEYS } from '../../src/cli/settings.js';
 import { loadSettings } from '../../src/config/load.js';
 import { type Log, silentLog } from '../../src/log.js';
@@ -13,9 +13,7 @@ function warningsWith(env: Readonly<Record<string, string>>): readonly string[] 
     ...silentLog,
     warn: (_fields: unknown, text: unknown) => warnings.push(`${text}`),
   };
-  const there = { answers: () => Promise.resolve(true), signal: new AbortController().signal };
-  const facts = { settings, addresses: [], proxyId: 'p', relay: 'raw', workers: 1 };
-  void sayReady(log, there, facts);
+  warnUnprotected(log, settings);
   return warnings;
 }
 

@@ -19,7 +19,7 @@ import {
   type DoctorSettings,
   leavesOut,
   notProtectedBy,
-  whyNotHeldBy,
+  WHY_NOT_HELD,
 } from '../settings.js';
 import { type Out, withPool } from './with-pool.js';
 
@@ -32,124 +32,121 @@ export function runDoctor(
   out: Out,
 ): Promise<number> {
   return withPool(settings, async (pool) => {
-    const found = await examine(pool, { wanted: settings.schemas });
-    const { mode, protect, allowDestroy, lendTls } = settings;
+    const { schemas, upstream, mode, protect, allowDestroy, lendTls } = settings;
+    const found = await examine(pool, { wanted: schemas });
+    const isLocal = upstream.some((one) => 'socketPath' in one);
+    const lent = isLocal ? ((await accountsOf(userInfo().username, pool)) ?? []) : [];
+    const lockedBy = await findStrangers(pool);
     const notProtected = notProtectedBy(settings);
-    const osUser = userInfo().username;
-    const isLocal = settings.upstream.some((upstream) => 'socketPath' in upstream);
-    const lent = isLocal ? ((await accountsOf(osUser, pool)) ?? []) : [];
-    const ways = settings.upstream.map((upstream) => wayTo(upstream, settings));
-    const stranger = await findStranger(pool);
-    const lockedBy = stranger === null ? [] : [stranger];
+    const ways = upstream.map((one) => `to ${describeAddress(one)} ${wayTo(one, settings)}`);
     const set = { mode, protect, notProtected, allowDestroy, lendTls };
-    const all = { ...found, ways, lent, ...set, lockedBy };
-    const lines = [
-      formatExamination(found, settings, lent),
-      ...lockedBy.map((words) => `collector ${words}, ${STRANGER}`),
-    ];
-    const text = options.json ? JSON.stringify(all, null, 2) : lines.join('\n');
+    const report: Report = { ...found, ...set, ways, lent, lockedBy };
+    const text = options.json ? JSON.stringify(report, null, 2) : formatReport(report);
     out.write(`${text}\n`);
-    const { notHeld, torn } = found;
-    const isPartly = notHeld.length + notProtected.length + torn.length + lent.length > 0;
+    const isPartly = [found.notHeld, notProtected, found.torn, lent].some(
+      ({ length }) => length > 0,
+    );
     return found.tier === null || isPartly ? 1 : 0;
   });
 }
 
-const STRANGER = 'the lock of collectors, and is none of undrop: nobody waits for it';
-const TLS_LENT =
-  'UNDROP_LEND_TLS=on: what undrop has of TLS there counts for its clients, whatever they have';
-
-/** What a proxy would do by these settings. */
-type HoldSettings = Pick<DoctorSettings, 'mode' | 'protect' | 'allowDestroy'>;
-
-function formatExamination(
-  found: Examination,
-  settings: DoctorSettings,
-  lent: readonly string[],
-): string {
-  return [
-    ...formatServer(found),
-    ...settings.upstream.map((upstream) => `way       ${wayTo(upstream, settings)}`),
-    ...(lent.length === 0 ? [] : [`          ${lentWords(userInfo().username, lent)}`]),
-    ...(settings.lendTls === 'on' ? [`          ${TLS_LENT}`] : []),
-    ...formatRights(found),
-    ...formatSettings(settings),
-    ...formatSchemas(found),
-    ...(found.torn.length === 0 ? [] : [`torn      ${listed(found.torn)}: ${HOW_TO_MEND}`]),
-    ...formatPrograms(found),
-  ].join('\n');
+interface Report
+  extends Examination,
+    Pick<DoctorSettings, 'mode' | 'protect' | 'allowDestroy' | 'lendTls'> {
+  /** How the server is reached, by each of its addresses; sentences without their end. */
+  readonly ways: readonly string[];
+  readonly notProtected: readonly string[];
+  /** Accounts that are open to the OS user of undrop. */
+  readonly lent: readonly string[];
+  readonly lockedBy: readonly string[];
 }
 
-function formatServer({ server, readOnly }: Examination): readonly string[] {
+const TLS_LENT =
+  'UNDROP_LEND_TLS=on: what undrop has of TLS there counts for its clients, whatever they have';
+const STRANGER = 'the lock of collectors, and is none of undrop: nobody waits for it';
+
+/** Each part begins with its title. */
+function formatReport(report: Report): string {
+  const { ways, lent, lendTls, torn, lockedBy } = report;
+  const parts: Readonly<Record<string, readonly string[]>> = {
+    server: serverLines(report),
+    way: [
+      ...ways,
+      ...(lent.length === 0 ? [] : [lentWords(userInfo().username, lent)]),
+      ...(lendTls === 'on' ? [TLS_LENT] : []),
+    ],
+    account: accountLines(report),
+    settings: settingsLines(report),
+    schemas: schemaLines(report),
+    torn: torn.length === 0 ? [] : [`${listed(torn)}: ${HOW_TO_MEND}`],
+    programs: programLines(report),
+    collector: lockedBy.map((words) => `${words}, ${STRANGER}`),
+  };
+  return Object.entries(parts)
+    .flatMap(([title, lines]) =>
+      lines.map((line, index) => `${(index === 0 ? title : '').padEnd(9)} ${line}`),
+    )
+    .join('\n');
+}
+
+function serverLines({ server, readOnly }: Report): readonly string[] {
   const tested = server.isTested ? 'every test runs on this version' : 'not a version of the tests';
   return [
-    `server    ${server.name} ${server.version}: ${tested}`,
-    ...(readOnly ? ['          It is read-only: nothing is collected there.'] : []),
+    `${server.name} ${server.version}: ${tested}`,
+    ...(readOnly ? ['It is read-only: nothing is collected there.'] : []),
   ];
 }
 
-function formatRights({ account, tier, missing }: Examination): readonly string[] {
-  const what = tier === null ? 'rights are missing' : `tier ${tier}`;
+function accountLines({ account, tier, missing }: Report): readonly string[] {
   return [
-    `account   ${account}: ${what}`,
+    `${account}: ${tier === null ? 'rights are missing' : `tier ${tier}`}`,
     ...missing.map(({ right, schemas, isEssential, without }) => {
       const where = schemas === null ? '' : ` on ${listed(schemas)}`;
-      return `  ${isEssential ? 'missing' : 'without'} ${right}${where}: ${without}`;
+      return `${isEssential ? 'missing' : 'without'} ${right}${where}: ${without}`;
     }),
   ];
 }
 
-function formatSettings(settings: HoldSettings): readonly string[] {
-  const { mode, protect } = settings;
-  if (mode !== 'hold') return [`settings  ${whyNotHeldBy(mode)}`];
-  const missing = notProtectedBy(settings);
-  const held =
-    missing.length > 0 ? leavesOut(missing) : `held is what ${protect.join(', ')} would destroy`;
-  const hints = settings.allowDestroy === 'users' ? [`          ${DESTROY_ALLOWED}`] : [];
-  return [`settings  ${held}`, ...hints];
-}
-
-function formatSchemas(found: Examination): readonly string[] {
-  const { held, heldInPlace, refused, notHeld } = found;
-  const others = [
-    { what: 'held where they are, under their hold names', schemas: heldInPlace },
-    { what: 'no rights, drops are refused', schemas: refused },
-    { what: 'in UNDROP_SCHEMAS and not held: not there, or no rights', schemas: notHeld },
-  ];
+function settingsLines({ mode, protect, notProtected, allowDestroy }: Report): readonly string[] {
+  if (mode !== 'hold') return [WHY_NOT_HELD[mode]];
+  const held = `held is what ${protect.join(', ')} would destroy`;
   return [
-    `schemas   held: ${held.length === 0 ? 'none' : listed(held)}`,
-    ...others
-      .filter(({ schemas }) => schemas.length > 0)
-      .map(({ what, schemas }) => `          ${what}: ${listed(schemas)}`),
+    notProtected.length > 0 ? leavesOut(notProtected) : held,
+    ...(allowDestroy === 'users' ? [DESTROY_ALLOWED] : []),
   ];
 }
 
-function formatPrograms({ programs, seesAllPrograms }: Examination): readonly string[] {
-  const unseen = seesAllPrograms ? [] : [`          ${UNSEEN}`];
-  if (programs.length === 0) {
-    const none = seesAllPrograms ? 'none drops tables' : 'none of those that are seen drops tables';
-    return [`programs  ${none}`, ...unseen];
-  }
-  return [...formatFound(programs), ...unseen];
+function schemaLines({ held, heldInPlace, refused, notHeld }: Report): readonly string[] {
+  const others = {
+    'held where they are, under their hold names': heldInPlace,
+    'no rights, drops are refused': refused,
+    'in UNDROP_SCHEMAS and not held: not there, or no rights': notHeld,
+  };
+  return [`held: ${held.length === 0 ? 'none' : listed(held)}`, ...linesOf(others)];
+}
+
+function programLines({ programs, seesAllPrograms }: Report): readonly string[] {
+  const namesOf = (does: Program['does']) =>
+    programs
+      .filter((program) => program.does === does)
+      .map(({ schema, name, kind }) => `${schema}.${name} (${kind})`);
+  const found = linesOf({
+    'drop tables inside of the server, which undrop does not see': namesOf('drops'),
+    'run texts that may drop tables, which undrop does not see': namesOf('may drop'),
+    'can’t be read by this account': namesOf('unread'),
+  });
+  if (seesAllPrograms) return found.length > 0 ? found : ['none drops tables'];
+  return [...(found.length > 0 ? found : ['none of those that are seen drops tables']), UNSEEN];
 }
 
 const UNSEEN =
   'This account may not see all procedures and functions: that takes SELECT on the whole server.';
 
-function formatFound(programs: readonly Program[]): readonly string[] {
-  const groups = [
-    { does: 'drops', words: 'drop tables inside of the server, which undrop does not see' },
-    { does: 'may drop', words: 'run texts that may drop tables, which undrop does not see' },
-    { does: 'unread', words: 'can’t be read by this account' },
-  ] as const;
-  return groups.flatMap(({ does, words }, index) => {
-    const names = programs
-      .filter((program) => program.does === does)
-      .map(({ schema, name, kind }) => `${schema}.${name} (${kind})`);
-    if (names.length === 0) return [];
-    const title = index === 0 || !programs.some((program) => program.does === 'drops');
-    return [`${title ? 'programs' : '        '}  ${words}: ${listed(names)}`];
-  });
+/** `names` by what is said of them; what is said of nothing is left out. */
+function linesOf(names: Readonly<Record<string, readonly string[]>>): readonly string[] {
+  return Object.entries(names)
+    .filter(([, some]) => some.length > 0)
+    .map(([what, some]) => `${what}: ${listed(some)}`);
 }
 
 function listed(names: readonly string[]): string {
@@ -157,12 +154,7 @@ function listed(names: readonly string[]): string {
   return names.slice(0, NAMES_MAX).join(', ') + (more > 0 ? ` and ${more} more` : '');
 }
 
-/** A sentence without its end. */
 function wayTo(upstream: ServerAddress, settings: AccountSettings): string {
-  return `to ${describeAddress(upstream)} ${how(upstream, settings)}`;
-}
-
-function how(upstream: ServerAddress, settings: AccountSettings): string {
   const { upstreamTls, upstreamPublicKey } = settings;
   if ('socketPath' in upstream) return 'over a unix socket';
   if (upstreamTls === 'verify-identity') return 'in TLS; its certificate and name are checked';

@@ -33,11 +33,11 @@ import { type Out, withPool } from './with-pool.js';
 
 export async function runInit(
   settings: InitSettings,
-  { apply, json }: { readonly apply: boolean; readonly json: boolean },
+  { apply }: { readonly apply: boolean },
   out: Out,
 ): Promise<number> {
   checkSchemas(settings);
-  const text = apply ? await applyIt(settings, json) : await printIt(settings, json);
+  const text = apply ? await applyIt(settings) : await printIt(settings);
   out.write(`${text}\n`);
   return 0;
 }
@@ -60,7 +60,7 @@ function checkSchemas({ tier, schemas }: InitSettings): void {
   }
 }
 
-async function printIt(settings: InitSettings, json: boolean): Promise<string> {
+async function printIt(settings: InitSettings): Promise<string> {
   const { user, accountHost, tier, schemas } = settings;
   const { version, server, seenFrom } = await greetingOf(settings);
   const host = accountHost === '' ? seenFrom : accountHost;
@@ -72,7 +72,6 @@ async function printIt(settings: InitSettings, json: boolean): Promise<string> {
     server,
   });
   const statements = printStatements({ user, host }, made, grants);
-  if (json) return JSON.stringify({ version, tier, statements: statements.split('\n') }, null, 2);
   const mayBeLiteral = server.flavour === 'mysql' && server.versionId >= 80_016;
   return [
     `-- The service account of undrop (tier ${tier}) on ${version}.`,
@@ -96,7 +95,7 @@ const IF_LITERAL = `-- Where partial_revokes is ON, names are no patterns: take 
 -- names without backslashes, and for _undrop% one by one _undrop, _undrop_2 to _undrop_32,
 -- _undrop_local, _undrop_local_2 to _undrop_local_32.`;
 
-async function applyIt(settings: InitSettings, json: boolean): Promise<string> {
+async function applyIt(settings: InitSettings): Promise<string> {
   const { user, password, accountHost, tier, schemas, adminUser, adminPassword } = settings;
   const wanted = { user, host: accountHost === '' ? null : accountHost };
   const admin = { ...settings, user: adminUser, password: adminPassword };
@@ -109,7 +108,6 @@ async function applyIt(settings: InitSettings, json: boolean): Promise<string> {
   const { host } = account;
   const has = await logIn({ ...settings, accountHost: host }, isNew);
   const stillHas = has !== null && TIERS.indexOf(has) < TIERS.indexOf(tier) ? has : null;
-  if (json) return JSON.stringify({ account, tier, isNew, grants, absent, stillHas }, null, 2);
   const what = isNew ? 'was made' : 'was there, with its password';
   return [
     `The account ${user}@${host} ${what}; it has the rights of the tier ${tier}:`,

@@ -6,6 +6,7 @@
  * refused, and it is tried again. On a read-only server nothing is written: a replica's ledger is
  * its source's, and so are the drops that it says are under way.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '../../clock.js';
 import { ensureLedger } from '../../ledger/tables.js';
 import { type Collector, startCollector } from '../../lifecycle/collector.js';
@@ -153,9 +154,7 @@ type LedgerIs = 'ready' | 'not-ready' | 'read-only';
 
 /** What `work` resolves to; null if it takes longer. */
 export async function withinMs<T>(limitMs: number, work: Promise<T>): Promise<T | null> {
-  const over = new AbortController();
-  const late = systemClock.sleep(limitMs, over.signal).then(() => null);
-  return Promise.race([work, late]).finally(() => over.abort());
+  return Promise.race([work, sleep(limitMs, null, { ref: false })]);
 }
 
 async function makeLedger({ pool, log }: ProxyServicesOptions): Promise<LedgerIs> {

@@ -28,7 +28,7 @@ import {
   notProtectedBy,
   type ProxySettings,
   type SettingsChange,
-  whyNotHeldBy,
+  WHY_NOT_HELD,
 } from '../settings.js';
 import { ActiveDrops, Front } from './front.js';
 import { LedgerServerKeeper } from './ledger-server.js';
@@ -112,8 +112,15 @@ export async function startProxy(
   };
   try {
     const { addresses, relay } = await clients.open();
-    const started = { settings, addresses, proxyId, relay, workers: processes };
-    const said = sayReady(log, { answers: () => pools.answers(), signal: ending.signal }, started);
+    warnUnprotected(log, settings);
+    const said = sayReady(pools, log, {
+      signal: ending.signal,
+      fields: {
+        listen: addresses.map(describeAddress),
+        upstream: settings.upstream.map(describeAddress),
+        ...{ proxyId, relay, workers: processes },
+      },
+    });
     return {
       addresses,
       failed,
@@ -124,7 +131,7 @@ export async function startProxy(
         settings = change.settings;
         pools.useTls(tls.service);
         await clients.change(settings);
-        if (change.collectorChanged) await services.change(settings);
+        if (change.changed.length > 0) await services.change(settings);
         return change;
       },
       stop: async (options = {}) => {
@@ -145,27 +152,16 @@ export async function startProxy(
 const UPSTREAM_RETRY_MS = 1_000;
 
 /** Logs that clients are served, and first, if no upstream answers yet, that. Does not reject. */
-export async function sayReady(
+async function sayReady(
+  pools: PoolSet,
   log: Log,
-  { answers, signal }: { answers(): Promise<boolean>; readonly signal: AbortSignal },
-  facts: {
-    readonly settings: ProxySettings;
-    readonly addresses: readonly ServerAddress[];
-    readonly proxyId: string;
-    readonly relay: string;
-    readonly workers: number;
-  },
+  { signal, fields }: { readonly signal: AbortSignal; readonly fields: object },
 ): Promise<void> {
-  const { settings, addresses, ...others } = facts;
-  const listen = addresses.map(describeAddress);
-  const upstream = settings.upstream.map(describeAddress);
-  const fields = { listen, upstream, ...others };
-  warnUnprotected(log, settings);
-  if (!(await answers())) {
+  if (!(await pools.answers())) {
     const fate = 'until one does, clients get UNDROP_UPSTREAM_UNREACHABLE';
     log.warn({ event: 'waiting', ...fields }, `no server answers yet: ${fate}`);
     do await systemClock.sleep(UPSTREAM_RETRY_MS, signal);
-    while (!signal.aborted && !(await answers()));
+    while (!signal.aborted && !(await pools.answers()));
   }
   if (!signal.aborted) log.info({ event: 'ready', ...fields }, 'ready: clients are served');
 }
@@ -182,7 +178,7 @@ export function warnUnprotected(log: Log, settings: ProxySettings): void {
     const fields = { event: 'rules', rule: rule.text, behind: behind?.text };
     log.warn(fields, `a rule of UNDROP_RULES decides nothing: ${why}`);
   }
-  if (mode !== 'hold') return warn(whyNotHeldBy(mode));
+  if (mode !== 'hold') return warn(WHY_NOT_HELD[mode]);
   const missing = notProtectedBy(settings);
   if (missing.length > 0) warn(leavesOut(missing));
   if (holdMsOf(settings) === 0) warn(NO_HOLD);
