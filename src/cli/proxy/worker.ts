@@ -24,9 +24,6 @@ import type { Opened } from './proxy.js';
 /** How often the first process hears how far the counters are. */
 const COUNTERS_EVERY_MS = 1_000;
 
-type Start = Extract<ToWorker, { kind: 'start' }>;
-type Order = Exclude<ToWorker, Start>;
-
 /** `then` is called when the message is on its way. */
 function tell(message: FromWorker, then: () => void = () => undefined): void {
   process.send?.(message, then);
@@ -59,7 +56,7 @@ async function serveClients(start: Start): Promise<(order: Order) => void> {
   const hurry = new AbortController();
   log.debug({ proxyId }, 'a worker begins');
 
-  const change = async ({ settings, ownCertificate }: Extract<Order, { kind: 'change' }>) => {
+  const change = async ({ settings, ownCertificate }: FromFirst) => {
     await tls.change(settings, ownCertificate);
     pools.useTls(tls.service);
     await front.change(settings);
@@ -130,23 +127,22 @@ process.on('message', (message: ToWorker) => {
 // What was said before somebody listens here is lost.
 tell({ kind: 'hello' });
 
-/** What the first process tells a worker; plain records: they go through a pipe as JSON. */
-export type ToWorker =
-  /** The first thing that a worker hears. */
-  | {
-      readonly kind: 'start';
-      readonly settings: ProxySettings;
-      /** What clients see if no files were given; the same from all workers. */
-      readonly ownCertificate: CertificateAndKey | null;
-      /** Service connections of this worker, for one server. */
-      readonly serviceConnectionsMax: number;
-      readonly worker: number;
-    }
-  | {
-      readonly kind: 'change';
-      readonly settings: ProxySettings;
-      readonly ownCertificate: CertificateAndKey | null;
-    }
+interface FromFirst {
+  readonly settings: ProxySettings;
+  /** What clients see if no files were given; the same from all workers. */
+  readonly ownCertificate: CertificateAndKey | null;
+}
+
+/** The first thing that a worker hears. */
+interface Start extends FromFirst {
+  readonly kind: 'start';
+  /** Service connections of this worker, for one server. */
+  readonly serviceConnectionsMax: number;
+  readonly worker: number;
+}
+
+type Order =
+  | (FromFirst & { readonly kind: 'change' })
   /** The answer to the oldest request for a permit that has none. */
   | { readonly kind: 'permit'; readonly isAllowed: boolean }
   /** Another server has that address. */
@@ -155,17 +151,16 @@ export type ToWorker =
   /** Whatever is still open ends now. */
   | { readonly kind: 'hurry' };
 
+/** What the first process tells a worker; plain records: they go through a pipe as JSON. */
+export type ToWorker = Start | Order;
+
 /** What a worker tells the first process. */
 export type FromWorker =
-  /** It hears what it is told from now on. */
-  | { readonly kind: 'hello' }
+  /** It hears what it is told from now on; it asks for a permit, or has one back; it holds tables. */
+  | { readonly kind: 'hello' | 'take' | 'give' | 'held' }
   | ({ readonly kind: 'ready' } & Opened)
   /** It can't serve; it ends. */
   | { readonly kind: 'failed'; readonly cause: string }
   /** `cause`: why it goes on by the old settings, or null. */
   | { readonly kind: 'changed'; readonly cause: string | null }
-  | { readonly kind: 'take' }
-  | { readonly kind: 'give' }
-  /** Tables were held. */
-  | { readonly kind: 'held' }
   | { readonly kind: 'counters'; readonly counters: Counters };

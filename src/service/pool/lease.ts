@@ -28,6 +28,7 @@ export class Lease implements TaskConnection {
   /** Why nothing more can be run here. */
   #broken: Error | null = null;
   #spoilt = false;
+  #isOver = false;
   #tail: Promise<unknown> = Promise.resolve();
 
   constructor(connection: Connection, client: DriverClient, options: LeaseOptions) {
@@ -53,7 +54,7 @@ export class Lease implements TaskConnection {
   /** Ends the lease. A connection that isn't to be used again keeps its listener to its end. */
   close(): void {
     if (!this.#spoilt) this.#stopListening();
-    this.#end('its task is over');
+    this.#isOver = true;
   }
 
   run(text: SQLQuery | readonly SQLQuery[], options: RunOptions = {}): Promise<readonly Rows[]> {
@@ -63,6 +64,7 @@ export class Lease implements TaskConnection {
   }
 
   async #run(queries: readonly SQLQuery[], options: RunOptions): Promise<readonly Rows[]> {
+    if (this.#isOver) throw this.#end('its task is over');
     if (this.#broken !== null) throw this.#broken;
     const { deadlineMs = DEADLINE_MS, logged = true, last } = options;
     if (last !== undefined) return this.#runLast(queries, { deadlineMs, logged, last });
