@@ -4,12 +4,12 @@
  * silently; it ends the session it happened in.
  */
 
-/** Thrown where our own code broke one of its invariants. */
+/** Thrown if our own code broke one of its invariants. */
 export class InvariantError extends Error {
   override readonly name = 'InvariantError';
 }
 
-/** Throws an `InvariantError` where `condition` does not hold; `message` says what should have. */
+/** Throws an `InvariantError` if `condition` does not hold; `message` says what should have. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new InvariantError(`Invariant broken: ${message}`);
 }

@@ -21,7 +21,7 @@ export function formatDuration(ms: number): string {
   return text === '' ? '0' : text;
 }
 
-/** Milliseconds, or null where `text` is no duration. A bare number but 0 has no unit: null. */
+/** Milliseconds, or null if `text` is no duration. A bare number but 0 has no unit: null. */
 export function parseDuration(text: string): number | null {
   if (text === '0') return 0;
   if (!/^(\d+(\.\d+)?(ms|s|m|h|d|w))+$/.test(text)) return null;

@@ -32,7 +32,7 @@ export interface Examination {
   readonly tier: Tier | null;
   /** Schemas whose tables are held, if not in every respect: `missing` says what is less. */
   readonly held: readonly string[];
-  /** Those whose tables are held in their own schema, as the account may not rename them there. */
+  /** Those whose tables are held where they are, because the account may not take them away. */
   readonly heldInPlace: readonly string[];
   /** Schemas on which the account has no rights: a drop there is refused. */
   readonly refused: readonly string[];

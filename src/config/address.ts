@@ -9,7 +9,7 @@ export type Address =
   | { readonly host: string; readonly port: number }
   | { readonly socketPath: string };
 
-/** An address, or null where `text` is none. `defaultHost` stands in for an empty host. */
+/** An address, or null if `text` is none. `defaultHost` stands in for an empty host. */
 export function parseAddress(
   text: string,
   defaults: { readonly host: string; readonly port: number },
@@ -29,7 +29,7 @@ export type Network =
   /** Every client of a unix socket. */
   | 'unix';
 
-/** Null where `text` is no network. */
+/** Null if `text` is no network. */
 export function parseNetwork(text: string): Network | null {
   if (text.toLowerCase() === 'unix') return 'unix';
   const [, address = '', digits] = /^([0-9a-fA-F.:]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];

@@ -26,7 +26,7 @@ export interface Sources {
 
 export interface Loaded<K extends SettingKey> {
   readonly settings: Pick<Settings, K>;
-  /** Unknown UNDROP_* variables: a warning, as Kubernetes injects UNDROP_SERVICE_HOST and more. */
+  /** Unknown UNDROP_* variables are a warning: Kubernetes injects UNDROP_SERVICE_HOST and more. */
   readonly unknownVariables: readonly string[];
 }
 

@@ -15,14 +15,13 @@ import { productOf } from '../../throwaway-servers/installation.js';
 import { freePort } from '../../throwaway-servers/launch.js';
 import {
   openProgress,
-  type Progress,
   provideServer,
   type ThrowawayServer,
 } from '../../throwaway-servers/provider.js';
 import { tryCommand } from '../../throwaway-servers/run-command.js';
 import { connectAsRoot } from '../../throwaway-servers/supervised.js';
 import { UndropError } from '../errors.js';
-import { type ScreenFacts, screen } from './screen.js';
+import { screen } from './screen.js';
 import { fillShop } from './shop.js';
 import { writeDemoState } from './state.js';
 
@@ -71,46 +70,40 @@ export async function runDemo(parts: DemoParts): Promise<number> {
 }
 
 async function runUntil(signal: AbortSignal, parts: DemoParts): Promise<number> {
-  const { env } = parts;
-  parts.checkSettings({ ...UPSTREAM_TO_BE, ...demoSettings(env, await chooseListen(env)) });
+  const { env, cache, checkSettings, startProxy, provide = provideServer } = parts;
+  checkSettings({ ...UPSTREAM_TO_BE, ...demoSettings(env, await chooseListen(env)) });
   const progress = openProgress(parts.write);
-  const provide = parts.provide ?? provideServer;
-  const server = await provide({ env: parts.env, cache: parts.cache, progress, signal });
+  const server = await provide({ env, cache, progress, signal });
   try {
-    return await runOn(server, { ...parts, progress, signal });
+    progress.step('filling the shop');
+    const password = await prepare(server);
+    const listen = await chooseListen(env);
+    const variables = {
+      UNDROP_UPSTREAM: `${server.host}:${server.port}`,
+      UNDROP_USER: SERVICE_USER,
+      UNDROP_PASSWORD: password,
+      ...demoSettings(env, listen),
+    };
+    signal.throwIfAborted();
+    progress.step('starting the proxy');
+    const proxy = await startProxy(variables);
+    try {
+      const text = await announce(server, parts, { listen, variables });
+      progress.done();
+      parts.write(text);
+      if (!signal.aborted) await Promise.race([once(signal, 'abort'), server.ended]);
+      if (signal.aborted) return 0;
+      progress.say('the throwaway server ended by itself');
+      return 1;
+    } finally {
+      progress.step('ending the proxy');
+      // What hangs must not keep the server alive.
+      await Promise.race([proxy.stop(), sleep(PROXY_STOP_MS, undefined, { ref: false })]);
+    }
   } finally {
     progress.step('ending the server');
     await server.stop();
     progress.say('gone, with all its data');
-  }
-}
-
-interface RunningParts extends DemoParts {
-  readonly progress: Progress;
-  readonly signal: AbortSignal;
-}
-
-async function runOn(server: ThrowawayServer, parts: RunningParts): Promise<number> {
-  const { progress, signal } = parts;
-  progress.step('filling the shop');
-  const password = await prepare(server);
-  const listen = await chooseListen(parts.env);
-  const upstream = { UNDROP_UPSTREAM: `${server.host}:${server.port}` };
-  const account = { UNDROP_USER: SERVICE_USER, UNDROP_PASSWORD: password };
-  const variables = { ...upstream, ...account, ...demoSettings(parts.env, listen) };
-  signal.throwIfAborted();
-  progress.step('starting the proxy');
-  const proxy = await parts.startProxy(variables);
-  try {
-    await announce(server, { ...parts, listen, variables });
-    if (!signal.aborted) await Promise.race([once(signal, 'abort'), server.ended]);
-    if (signal.aborted) return 0;
-    progress.say('the throwaway server ended by itself');
-    return 1;
-  } finally {
-    progress.step('ending the proxy');
-    // What hangs must not keep the server alive.
-    await Promise.race([proxy.stop(), sleep(PROXY_STOP_MS, undefined, { ref: false })]);
   }
 }
 
@@ -166,31 +159,22 @@ function demoSettings(env: NodeJS.ProcessEnv, { host, port }: Listen): Record<st
   };
 }
 
+/** Tells commands in other terminals where the demo is; returns what to tell its user. */
 async function announce(
   server: ThrowawayServer,
-  parts: RunningParts & {
-    readonly listen: Listen;
-    readonly variables: Readonly<Record<string, string>>;
-  },
-): Promise<void> {
-  const { listen, variables, env, command } = parts;
+  { env, command }: DemoParts,
+  { listen, variables }: { readonly listen: Listen; readonly variables: Record<string, string> },
+): Promise<string> {
+  const { user, folder } = server;
   const { host, port, takenPort } = listen;
-  const { user } = server;
-  const facts: ScreenFacts = {
-    server: productOf(server),
-    ...{ host, port, takenPort, user, command },
-    clients: await findClients(env['PATH'] ?? '', server),
-    hold: variables['UNDROP_HOLD'] ?? '',
-    mode: variables['UNDROP_MODE'] ?? '',
-  };
-  if (server.folder !== null) {
-    const proxy = { host, port };
-    await writeDemoState(server.folder, {
-      ...{ pid: process.pid, server: facts.server, proxy, user, variables },
-    });
+  const product = productOf(server);
+  if (folder !== null) {
+    const { pid } = process;
+    await writeDemoState(folder, { pid, server: product, proxy: { host, port }, user, variables });
   }
-  parts.progress.done();
-  parts.write(screen(facts));
+  const clients = await findClients(env['PATH'] ?? '', server);
+  const [hold, mode] = [variables['UNDROP_HOLD'] ?? '', variables['UNDROP_MODE'] ?? ''];
+  return screen({ server: product, host, port, takenPort, user, command, clients, hold, mode });
 }
 
 /**

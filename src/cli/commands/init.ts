@@ -43,18 +43,18 @@ export async function runInit(
 }
 
 function checkSchemas({ tier, schemas }: InitSettings): void {
+  const problems: string[] = [];
+  if (tier === 'least' && schemas.length === 0) {
+    problems.push('UNDROP_SCHEMAS is not set: expected the schemas of the tier least.');
+  }
+  if (tier !== 'least' && schemas.length > 0) {
+    const why = `expected none, because UNDROP_TIER is ${tier}`;
+    problems.push(`UNDROP_SCHEMAS is for the tier least: ${why}.`);
+  }
   const others = schemas.filter((schema) => !isOfUsers(schema));
-  const problems = [
-    ...(tier === 'least' && schemas.length === 0
-      ? ['UNDROP_SCHEMAS is not set: expected the schemas of the tier least.']
-      : []),
-    ...(tier !== 'least' && schemas.length > 0
-      ? [`UNDROP_SCHEMAS is for the tier least: expected none, as UNDROP_TIER is ${tier}.`]
-      : []),
-    ...(others.length > 0
-      ? [`UNDROP_SCHEMAS: expected schemas of users, found ${others.join(', ')}.`]
-      : []),
-  ];
+  if (others.length > 0) {
+    problems.push(`UNDROP_SCHEMAS: expected schemas of users, found ${others.join(', ')}.`);
+  }
   if (problems.length > 0) {
     throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
   }
@@ -132,38 +132,31 @@ async function logIn(settings: InitSettings, isNew: boolean): Promise<Tier | nul
     });
   } catch (error) {
     if (!(error instanceof UndropError)) throw error;
-    if (isNew) throw unfinished(settings, error);
-    throw error.code === 'UNDROP_ACCOUNT' ? otherPassword(settings, error) : error;
+    const { user, accountHost, tier, upstream } = settings;
+    const [account, cause] = [`${user}@${accountHost}`, rootCause(error)];
+    const isOut = error.code === 'UNDROP_ACCOUNT';
+    if (isNew) {
+      const lacks = isOut ? 'can’t log in from here' : 'not the ledger';
+      const what = `with the rights of the tier ${tier}, but ${lacks}`;
+      const instead = isOut ? LOGIN_ELSEWHERE : RUN_AGAIN;
+      throw new UndropError('UNDROP_ACCOUNT_UNFINISHED', { account, what, cause, instead }, error);
+    }
+    if (!isOut) throw error;
+    // It was there before, and nobody's password is changed.
+    const server = upstream.map(describeAddress).join(', ');
+    throw new UndropError('UNDROP_OTHER_PASSWORD', { account, tier, server, cause }, error);
   }
 }
+
+const LOGIN_ELSEWHERE =
+  'Where undrop is to run elsewhere, run `undrop doctor` there; otherwise DROP USER, and run this again with UNDROP_ACCOUNT_HOST as the server sees this host.';
+const RUN_AGAIN = 'Run this again when that is mended; what is done already stays.';
 
 function tooMuch(tier: Tier, account: Account): string {
   return [
     `Nothing was taken away: it still has the tier ${tier}. To take that away (drops are`,
     `refused meanwhile): ${takeAwayAll(account)}; then run this again.`,
   ].join('\n');
-}
-
-function unfinished({ user, accountHost, tier }: InitSettings, error: UndropError) {
-  const isOut = error.code === 'UNDROP_ACCOUNT';
-  const lacks = isOut ? 'can’t log in from here' : 'not the ledger';
-  const params = {
-    account: `${user}@${accountHost}`,
-    what: `with the rights of the tier ${tier}, but ${lacks}`,
-    cause: rootCause(error),
-    instead: isOut
-      ? 'Where undrop is to run elsewhere, run `undrop doctor` there; otherwise DROP USER, and run this again with UNDROP_ACCOUNT_HOST as the server sees this host.'
-      : 'Run this again when that is mended; what is done already stays.',
-  };
-  return new UndropError('UNDROP_ACCOUNT_UNFINISHED', params, error);
-}
-
-/** For an account that init has not created: nobody's password is changed. */
-function otherPassword({ user, accountHost, tier, upstream }: InitSettings, error: UndropError) {
-  const server = upstream.map(describeAddress).join(', ');
-  const account = `${user}@${accountHost}`;
-  const params = { account, tier, server, cause: rootCause(error) };
-  return new UndropError('UNDROP_OTHER_PASSWORD', params, error);
 }
 
 /** What the server says of itself to whoever knocks. */

@@ -83,7 +83,7 @@ export async function runTourCommand(env: NodeJS.ProcessEnv, out: Out): Promise<
   process.once('SIGINT', () => ending.abort());
   const connection = await createConnection({ host, port, user: demo.user });
   try {
-    out.write(`Connected to ${host}:${port}, with ${demo.server} behind it.\n`);
+    out.write(`Connected to ${host}:${port}, in front of ${demo.server}.\n`);
     const variables = { ...env, ...demo.variables } as Record<string, string>;
     return await runTour({
       connection,

@@ -40,7 +40,7 @@ export class Front implements ClientSide {
   readonly counters = newCounters();
   readonly #options: FrontOptions;
   readonly #listener: Listener;
-  readonly #permits: RemoteConnectionLimit | LocalConnectionLimit;
+  readonly #limit: RemoteConnectionLimit | LocalConnectionLimit;
   /** What goes on after answers: the outcome in the ledger. */
   readonly #work = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
@@ -55,7 +55,7 @@ export class Front implements ClientSide {
     this.#options = options;
     this.#settings = settings;
     this.#forSessions = sessionSettingsOf(settings);
-    this.#permits = options.remoteLimit ?? new LocalConnectionLimit(localMaxOf(settings));
+    this.#limit = options.remoteLimit ?? new LocalConnectionLimit(localMaxOf(settings));
     this.#unblocker = new HostErrorReset({
       visit: (address) => options.pools.visit(address),
       background: (promise) => this.#background(promise),
@@ -63,7 +63,7 @@ export class Front implements ClientSide {
     });
     this.#listener = new Listener({
       ...options,
-      permits: this.#permits,
+      permits: this.#limit,
       counters: this.counters,
       isWorker: options.remoteLimit !== undefined,
       listen: settings.listen,
@@ -90,7 +90,7 @@ export class Front implements ClientSide {
     this.#forSessions = sessionSettingsOf(settings);
     this.#services = new WeakMap();
     const isWorker = this.#options.remoteLimit !== undefined;
-    this.#permits.max = isWorker ? settings.maxConnections : localMaxOf(settings);
+    this.#limit.max = isWorker ? settings.maxConnections : localMaxOf(settings);
   }
 
   /** Ends the sessions (session/drain.ts), and what goes on after their answers. */

@@ -21,7 +21,7 @@ export function openFilesFor(sessions: number): number {
   return 2 * sessions + OTHER_FILES;
 }
 
-/** Infinity where the system doesn't say (other systems than Linux). */
+/** Infinity if the system doesn't say (other systems than Linux). */
 export function openFilesMax(): number {
   try {
     const limits = readFileSync('/proc/self/limits', 'utf8');

@@ -69,7 +69,7 @@ async function serveClients(start: Start): Promise<(order: Order) => void> {
   };
   const obey = (order: Order) => {
     switch (order.kind) {
-      case 'permit':
+      case 'let-in':
         return remoteLimit.onAnswer(order.isAllowed);
       case 'change':
         change(order).then(
@@ -143,8 +143,8 @@ interface Start extends FromFirst {
 
 type Order =
   | (FromFirst & { readonly kind: 'change' })
-  /** The answer to the oldest request for a permit that has none. */
-  | { readonly kind: 'permit'; readonly isAllowed: boolean }
+  /** The answer to the oldest `take`: whether the client is let in. */
+  | { readonly kind: 'let-in'; readonly isAllowed: boolean }
   /** Another server has that address. */
   | { readonly kind: 'renew'; readonly address: ServerAddress }
   | { readonly kind: 'drain'; readonly waitMs: number; readonly timeoutMs: number }
@@ -156,7 +156,7 @@ export type ToWorker = Start | Order;
 
 /** What a worker tells the first process. */
 export type FromWorker =
-  /** It hears what it is told from now on; it asks for a permit, or has one back; it holds tables. */
+  /** It hears what it is told from now on; a client comes or has gone; tables were held. */
   | { readonly kind: 'hello' | 'take' | 'give' | 'held' }
   | ({ readonly kind: 'ready' } & Opened)
   /** It can't serve; it ends. */

@@ -3,7 +3,7 @@
  * runs, has what a proxy has once (ledger, recovery, collector), counts connections and adds up
  * counters; its workers take the clients of one set of addresses, in turn.
  *
- * Invariant: a worker that dies costs its own sessions and no others; their permits come back, and
+ * Invariant: a worker that dies costs its own sessions and no others; they count no more, and
  * another takes its place. No client is served in this process.
  */
 import cluster, { type Worker as Process } from 'node:cluster';
@@ -54,7 +54,8 @@ interface Member {
   isServing: boolean;
   /** Checks since it was heard of. */
   silentFor: number;
-  permits: number;
+  /** Clients that were let in there. */
+  clients: number;
   counters: Counters;
   onReady: (answer: Opened) => void;
   onFailed: (error: Error) => void;
@@ -64,7 +65,7 @@ interface Member {
 export class Workers implements ClientSide {
   readonly #options: WorkersOptions;
   readonly #members = new Set<Member>();
-  readonly #permits = new LocalConnectionLimit(0);
+  readonly #limit = new LocalConnectionLimit(0);
   /** What ended workers have counted. */
   #past = newCounters();
   #settings: ProxySettings;
@@ -77,7 +78,7 @@ export class Workers implements ClientSide {
   constructor(options: WorkersOptions, settings: ProxySettings) {
     this.#options = options;
     this.#settings = settings;
-    this.#permits.max = settings.maxConnections;
+    this.#limit.max = settings.maxConnections;
     cluster.schedulingPolicy = cluster.SCHED_RR;
     this.#watch = setInterval(() => this.#checkSilence(), CHECK_EVERY_MS).unref();
     cluster.setupPrimary({
@@ -109,7 +110,7 @@ export class Workers implements ClientSide {
   /** Resolves when all have the new settings, or have said why not. */
   async change(settings: ProxySettings): Promise<void> {
     this.#settings = settings;
-    this.#permits.max = settings.maxConnections;
+    this.#limit.max = settings.maxConnections;
     // Those that have yet to begin begin with them.
     const members = [...this.#members].filter(({ hasBegun }) => hasBegun);
     await Promise.all(members.map((member) => this.#changeOne(member, settings)));
@@ -156,7 +157,7 @@ export class Workers implements ClientSide {
         hasBegun: false,
         isServing: false,
         silentFor: 0,
-        permits: 0,
+        clients: 0,
         counters: newCounters(),
         onReady: resolve,
         onFailed: reject,
@@ -207,13 +208,13 @@ export class Workers implements ClientSide {
       case 'changed':
         return member.onChanged(message.cause);
       case 'take': {
-        const isAllowed = this.#permits.take();
-        if (isAllowed) member.permits++;
-        return tell(member, { kind: 'permit', isAllowed });
+        const isAllowed = this.#limit.take();
+        if (isAllowed) member.clients++;
+        return tell(member, { kind: 'let-in', isAllowed });
       }
       case 'give':
-        member.permits--;
-        return this.#permits.give();
+        member.clients--;
+        return this.#limit.give();
       case 'held':
         return this.#options.onHeld();
       case 'counters':
@@ -224,7 +225,7 @@ export class Workers implements ClientSide {
 
   #onExit(member: Member, how: { readonly code: number | null; readonly signal: string | null }) {
     this.#members.delete(member);
-    for (; member.permits > 0; member.permits--) this.#permits.give();
+    for (; member.clients > 0; member.clients--) this.#limit.give();
     this.#past = addCounters([this.#past, { ...member.counters, sessionsOpen: 0 }]);
     member.onFailed(new UndropError('UNDROP_WORKER', { cause: 'it ended before it served' }));
     member.onChanged(null);
