@@ -19,11 +19,13 @@ export interface Log {
 
 /** One whose level can be set while it is open. */
 export interface LeveledLog extends Log {
-  setLevel(level: LogLevel): void;
+  level: string;
 }
 
 /** A log that says nothing; for tests and for commands whose output is their answer. */
 export const silentLog: Log = pino({ enabled: false });
+
+const STDOUT = 1;
 
 /**
  * Opens the log. `pretty` prints one readable line an event; otherwise JSON with ISO times. Errors
@@ -32,36 +34,26 @@ export const silentLog: Log = pino({ enabled: false });
 export function openLog(options: {
   level: LogLevel;
   pretty: boolean;
-  stderr?: boolean;
   /** Fields of every line. */
   base?: object;
 }): LeveledLog {
-  const destination = options.stderr ? 2 : 1;
   const settings = {
     level: options.level,
     base: options.base ?? null,
     timestamp: pino.stdTimeFunctions.isoTime,
     serializers: { err: describeError },
   };
-  const log = options.pretty
-    ? pino(
-        settings,
-        loadPretty()({
-          destination,
-          sync: true,
-          ignore: 'pid,hostname',
-          translateTime: 'SYS:HH:MM:ss',
-          hideObject: true,
-          errorLikeObjectKeys: [],
-          messageFormat: readableLine,
-        }),
-      )
-    : pino(settings, pino.destination({ dest: destination, sync: true }));
-  return Object.assign(log, {
-    setLevel: (level: LogLevel) => {
-      log.level = level;
-    },
+  if (!options.pretty) return pino(settings, pino.destination({ dest: STDOUT, sync: true }));
+  const lines = loadPretty()({
+    destination: STDOUT,
+    sync: true,
+    ignore: 'pid,hostname',
+    translateTime: 'SYS:HH:MM:ss',
+    hideObject: true,
+    errorLikeObjectKeys: [],
+    messageFormat: readableLine,
   });
+  return pino(settings, lines);
 }
 
 /** Most logs aren't on a terminal: they need not wait for it. */

@@ -5,10 +5,11 @@
  */
 import { UndropError } from '../errors.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
-import { numberOf, textOf, textOrNullOf } from '../service/row.js';
+import { numberOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { note, sql } from '../service/sql.js';
 import { ACCESS_DENIED } from '../wire/server-errors.js';
+import { hasPartialRevokes, missingSchemas, readSchemas } from './examine.js';
 import {
   type Account,
   createUserSql,
@@ -17,9 +18,11 @@ import {
   grantsFor,
   type Tier,
 } from './grants.js';
-import { missingSchemas, readSchemas } from './rights.js';
 
 const NO_PASSWORD = 'UNDROP_PASSWORD is not set: expected the password of the new account.';
+
+const GRANT_ALL =
+  'Run `undrop init --apply` again with UNDROP_ADMIN_USER set to an account that has all of them WITH GRANT OPTION, or have somebody run the GRANTs that `undrop init` prints.';
 
 interface ApplyOptions {
   /** Without a host: the one that the server sees the administrator come from. */
@@ -58,7 +61,13 @@ export async function applyAccount(admin: ServicePool, options: ApplyOptions): P
     for (const grant of grants) await admin.run(grantSql(grant, account));
   } catch (error) {
     if (!isNew || !isServerError(error)) throw error;
-    throw notAllGranted(account, tier, error);
+    const params = {
+      account: `${account.user}@${account.host}`,
+      what: `but has not all rights of the tier ${tier}`,
+      cause: error.message,
+      instead: GRANT_ALL,
+    };
+    throw new UndropError('UNDROP_ACCOUNT_UNFINISHED', params, error);
   }
   const absent = await missingSchemas(admin, schemas, await readSchemas(admin));
   return { account, isNew, grants, absent };
@@ -70,17 +79,6 @@ async function hostOf(connection: ServicePool): Promise<string> {
     sql`SELECT ${note('look')} SUBSTRING_INDEX(USER(), '@', -1) AS host`,
   );
   return textOf(rows[0] ?? {}, 'host');
-}
-
-function notAllGranted(account: Account, tier: Tier, error: Error): UndropError {
-  const params = {
-    account: `${account.user}@${account.host}`,
-    what: `but has not all rights of the tier ${tier}`,
-    cause: error.message,
-    instead:
-      'Run `undrop init --apply` again with UNDROP_ADMIN_USER set to an account that has all of them WITH GRANT OPTION, or have somebody run the GRANTs that `undrop init` prints.',
-  };
-  return new UndropError('UNDROP_ACCOUNT_UNFINISHED', params, error);
 }
 
 async function exists(admin: ServicePool, { user, host }: Account): Promise<boolean> {
@@ -97,11 +95,4 @@ async function exists(admin: ServicePool, { user, host }: Account): Promise<bool
     const params = { account: 'the administrator', cause: error.message, instead };
     throw new UndropError('UNDROP_MISSING_RIGHT', params, error);
   }
-}
-
-/** MySQL 8.0.16 and later: names of schemas in grants are no patterns then. */
-export async function hasPartialRevokes(connection: ServicePool): Promise<boolean> {
-  const [rows = []] = await connection.run(sql`SHOW VARIABLES LIKE 'partial_revokes'`);
-  const [row] = rows;
-  return row !== undefined && textOrNullOf(row, 'Value') === 'ON';
 }

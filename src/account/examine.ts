@@ -4,15 +4,15 @@
  * tables. It changes nothing.
  */
 import { findRows } from '../ledger/read.js';
+import { foldName } from '../names/names.js';
 import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
 import { type ServicePool, unlessRefused } from '../service/pool/pools.js';
-import { textOf } from '../service/row.js';
+import { textOf, textOrNullOf } from '../service/row.js';
 import { readServerFacts, type ServerFacts } from '../service/server-facts.js';
-import { sql } from '../service/sql.js';
+import { note, sql } from '../service/sql.js';
 import { ABSENT_TABLE, ACCESS_DENIED } from '../wire/server-errors.js';
-import { type Need, needsOf, type Tier } from './grants.js';
+import { isOfUsers, type Need, needsOf, type Tier } from './grants.js';
 import { findPrograms, type Program } from './programs.js';
-import { hasRight, missingSchemas, type Rights, readRights, readSchemas } from './rights.js';
 
 interface MissingRight {
   readonly right: string;
@@ -146,4 +146,93 @@ function tierOf(rights: Rights, missing: readonly MissingRight[]): Tier | null {
   // Each essential right is on the server as a whole, or on the schemas one by one.
   if (RENAMING.some((right) => !hasRight(rights, right, null))) return 'least';
   return missing.length === 0 ? 'full' : 'managed';
+}
+
+/** What an account may do. */
+export interface Rights {
+  /** `undrop@%` */
+  readonly account: string;
+  readonly granted: readonly RightsOn[];
+  /** What a grant on the whole server doesn't give on a schema: partial revokes. */
+  readonly revoked: readonly RightsOn[];
+  /** Names are no patterns. */
+  readonly isLiteral: boolean;
+}
+
+interface RightsOn {
+  readonly rights: readonly string[];
+  /** A schema's name, or the pattern of names; null: the whole server. */
+  readonly schema: string | null;
+}
+
+/** With those of its active roles. */
+export async function readRights(pool: ServicePool): Promise<Rights> {
+  const [current = []] = await pool.run(sql`SELECT ${note('look')} CURRENT_USER() AS account`);
+  const [grants = []] = await pool.run(sql`SHOW GRANTS`);
+  return {
+    account: textOf(current[0] ?? {}, 'account'),
+    ...parseGrants(grants.flatMap((row) => Object.values(row)).map(String)),
+    isLiteral: await hasPartialRevokes(pool),
+  };
+}
+
+const GRANT = /^(GRANT|REVOKE) (.+?) ON (?:\*|`((?:[^`]|``)+)`)\.\* (?:TO|FROM) /;
+
+/** What SHOW GRANTS says of schemas and of the server; what is said of tables is left out. */
+export function parseGrants(texts: readonly string[]): Pick<Rights, 'granted' | 'revoked'> {
+  const read = (verb: string) =>
+    texts.flatMap((text) => {
+      const [, found, rights = '', schema] = GRANT.exec(text) ?? [];
+      if (found !== verb) return [];
+      return [{ rights: rights.split(/, ?/), schema: schema?.replaceAll('``', '`') ?? null }];
+    });
+  return { granted: read('GRANT'), revoked: read('REVOKE') };
+}
+
+/** Whether the account has that right on a schema of that name; null: on the whole server. */
+export function hasRight(rights: Rights, right: string, schema: string | null): boolean {
+  const isIn = (on: RightsOn) => on.rights.some((one) => [right, 'ALL PRIVILEGES'].includes(one));
+  return rights.granted.filter(isIn).some((on) => {
+    if (on.schema !== null) return schema !== null && isMeant(on.schema, schema, rights);
+    return !rights.revoked.some((one) => one.schema === schema && isIn(one));
+  });
+}
+
+function isMeant(pattern: string, schema: string, { isLiteral }: Rights): boolean {
+  if (isLiteral) return pattern === schema;
+  const parts = pattern.replaceAll(/\\?[\s\S]/g, (part) => {
+    if (part === '%') return '.*';
+    if (part === '_') return '.';
+    return part.slice(-1).replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  });
+  return new RegExp(`^${parts}$`, 's').test(schema);
+}
+
+/** Those of users that the account sees: if it has no privileges, it may see none. */
+export async function readSchemas(pool: ServicePool): Promise<readonly string[]> {
+  const [rows = []] = await pool.run(
+    sql`SELECT ${note('look')} SCHEMA_NAME AS name FROM information_schema.SCHEMATA
+        ORDER BY SCHEMA_NAME`,
+  );
+  return rows.map((row) => textOf(row, 'name')).filter(isOfUsers);
+}
+
+/** Those of `wanted` that aren't in `found`, by the server's rules on upper and lower case. */
+export async function missingSchemas(
+  pool: ServicePool,
+  wanted: readonly string[],
+  found: readonly string[],
+): Promise<readonly string[]> {
+  if (wanted.length === 0) return [];
+  const { lowerCaseTableNames } = await readServerFacts(pool);
+  const keyOf = (name: string) => (lowerCaseTableNames === 0 ? name : foldName(name));
+  const there = new Set(found.map(keyOf));
+  return wanted.filter((name) => !there.has(keyOf(name)));
+}
+
+/** MySQL 8.0.16 and later: names of schemas in grants are no patterns then. */
+export async function hasPartialRevokes(connection: ServicePool): Promise<boolean> {
+  const [rows = []] = await connection.run(sql`SHOW VARIABLES LIKE 'partial_revokes'`);
+  const [row] = rows;
+  return row !== undefined && textOrNullOf(row, 'Value') === 'ON';
 }

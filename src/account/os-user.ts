@@ -51,24 +51,18 @@ async function ofMysql(osUser: string, pool: ServicePool): Promise<string[]> {
   return rows.map((row) => `${textOf(row, 'name')}@${textOf(row, 'host')}`);
 }
 
-interface AddressesAndConsent {
-  readonly upstream: readonly ServerAddress[];
-  /** UNDROP_LEND_OS_USER. */
-  readonly lendOsUser: 'on' | 'off';
-}
-
 /**
  * Throws UNDROP_CONFIG if a server opens accounts to the OS user of this process over the unix
  * socket that it is reached by. If that can't be read now, each login is still checked.
  */
 export async function assertNotLent(
   pools: PoolSet,
-  { upstream, lendOsUser }: AddressesAndConsent,
+  settings: { readonly upstream: readonly ServerAddress[]; readonly lendOsUser: 'on' | 'off' },
   log: Log,
 ): Promise<void> {
-  if (lendOsUser === 'on') return;
+  if (settings.lendOsUser === 'on') return;
   const osUser = userInfo().username;
-  for (const address of upstream) {
+  for (const address of settings.upstream) {
     if (!('socketPath' in address)) continue;
     const server = describeAddress(address);
     const accounts = await accountsOf(osUser, pools.at(address)).catch((error: unknown) => {

@@ -10,7 +10,7 @@ import { note, sql } from '../service/sql.js';
 import { hypotheses, modeFromSqlMode } from '../sql/lex/lex-mode.js';
 import { Lexer } from '../sql/lex/lexer.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
-import { OF_SERVERS } from './rights.js';
+import { OF_SERVERS } from './grants.js';
 
 export interface Program {
   readonly schema: string;

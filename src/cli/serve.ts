@@ -92,7 +92,7 @@ async function reload(proxy: RunningProxy, load: () => ProxySettings, log: Level
   try {
     const next = load();
     const { settings, changed, fixed } = await proxy.change(next);
-    log.setLevel(next.logLevel);
+    log.level = next.logLevel;
     warnUnprotected(log, settings);
     log.info({ event: 'reload', changed }, 'the settings were read anew');
     if (fixed.length > 0) {

@@ -26,7 +26,7 @@ export const PROXY_KEYS = (Object.keys(SETTINGS) as SettingKey[]).filter(
 export type ProxySettings = Pick<Settings, ProxyKey>;
 
 /** How long a dropped table can be brought back, in milliseconds. */
-export function holdMsOf({ lifecycle, hold }: ProxySettings): number {
+export function holdMsOf({ lifecycle, hold }: Pick<ProxySettings, 'lifecycle' | 'hold'>): number {
   return lifecycle.includes('hold') ? hold : 0;
 }
 
@@ -35,18 +35,8 @@ export function hintMsMinOf(settings: ProxySettings): number {
   return settings.allowDestroy === 'users' ? 0 : Math.min(settings.minHold, holdMsOf(settings));
 }
 
-/** What a hint may do if UNDROP_ALLOW_DESTROY is users. */
-export const DESTROY_ALLOWED =
-  'UNDROP_ALLOW_DESTROY lets users have their tables gone at once, by the hints now and destroy';
-
-/** Whether a DROP TABLE that no rule fits brings its table into HOLD. */
-export function areHeld(settings: ProxySettings): boolean {
-  const { mode, protect } = settings;
-  return mode === 'hold' && protect.includes('drop-table') && holdMsOf(settings) > 0;
-}
-
 /** Why nothing is held, by mode. */
-export const WHY_NOT_HELD = {
+const WHY_NOT_HELD = {
   observe:
     'UNDROP_MODE is observe: nothing is held, a DROP destroys its tables at once, and the log says which',
   off: 'UNDROP_MODE is off: nothing is held, a DROP destroys its tables at once, and nobody is told',
@@ -54,21 +44,28 @@ export const WHY_NOT_HELD = {
     'UNDROP_MODE is replay: nothing is held or collected, and undrop’s own schemas may be written to',
 } as const satisfies Record<Exclude<ProxySettings['mode'], 'hold'>, string>;
 
-/** The parts of UNDROP_PROTECT's default that these settings don't hold. */
-export function notProtectedBy({
-  mode,
-  protect,
-}: Pick<ProxySettings, 'mode' | 'protect'>): readonly string[] {
-  return PROTECTED.filter((what) => mode !== 'hold' || !protect.includes(what));
+/** What of UNDROP_PROTECT's default isn't held, and sentences on what these settings let go. */
+export function whatIsNotHeld(
+  settings: Pick<ProxySettings, 'mode' | 'protect' | 'allowDestroy' | 'lifecycle' | 'hold'>,
+): { readonly notProtected: readonly string[]; readonly sentences: readonly string[] } {
+  const { mode, protect, allowDestroy } = settings;
+  if (mode !== 'hold') return { notProtected: PROTECTED, sentences: [WHY_NOT_HELD[mode]] };
+  const notProtected = PROTECTED.filter((what) => !protect.includes(what));
+  const sentences: string[] = [];
+  if (notProtected.length > 0) {
+    const left = notProtected.join(', ');
+    sentences.push(`UNDROP_PROTECT leaves ${left} out: those destroy tables at once`);
+  }
+  if (holdMsOf(settings) === 0) {
+    const all = 'what is dropped is removed at once';
+    sentences.push(`UNDROP_HOLD or UNDROP_LIFECYCLE gives tables no time in HOLD: ${all}`);
+  }
+  if (allowDestroy === 'users') {
+    const hints = 'by the hints now and destroy';
+    sentences.push(`UNDROP_ALLOW_DESTROY lets users have their tables gone at once, ${hints}`);
+  }
+  return { notProtected, sentences };
 }
-
-/** `missing`: parts of UNDROP_PROTECT's default. */
-export function leavesOut(missing: readonly string[]): string {
-  return `UNDROP_PROTECT leaves ${missing.join(', ')} out: those destroy tables at once`;
-}
-
-export const NO_HOLD =
-  'UNDROP_HOLD or UNDROP_LIFECYCLE gives tables no time in HOLD: what is dropped is removed at once';
 
 /** What is bound or opened with these stays until the process ends. */
 const FIXED_KEYS: readonly ProxyKey[] = [
@@ -130,6 +127,8 @@ export const DOCTOR_KEYS = [
   'schemas',
   'mode',
   'protect',
+  'lifecycle',
+  'hold',
   'allowDestroy',
 ] as const;
 

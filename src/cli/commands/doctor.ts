@@ -13,14 +13,7 @@ import { describeAddress } from '../../service/errors.js';
 import { isOnThisMachine } from '../../service/login/server-key.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
 import { HOW_TO_MEND } from '../../undo/format.js';
-import {
-  type AccountSettings,
-  DESTROY_ALLOWED,
-  type DoctorSettings,
-  leavesOut,
-  notProtectedBy,
-  WHY_NOT_HELD,
-} from '../settings.js';
+import { type AccountSettings, type DoctorSettings, whatIsNotHeld } from '../settings.js';
 import { type Out, withPool } from './with-pool.js';
 
 /** More names than this are a list for --json. */
@@ -37,11 +30,11 @@ export function runDoctor(
     const isLocal = upstream.some((one) => 'socketPath' in one);
     const lent = isLocal ? ((await accountsOf(userInfo().username, pool)) ?? []) : [];
     const lockedBy = await findStrangers(pool);
-    const notProtected = notProtectedBy(settings);
+    const { notProtected, sentences } = whatIsNotHeld(settings);
     const ways = upstream.map((one) => `to ${describeAddress(one)} ${wayTo(one, settings)}`);
     const set = { mode, protect, notProtected, allowDestroy, lendTls };
     const report: Report = { ...found, ...set, ways, lent, lockedBy };
-    const text = options.json ? JSON.stringify(report, null, 2) : formatReport(report);
+    const text = options.json ? JSON.stringify(report, null, 2) : formatReport(report, sentences);
     out.write(`${text}\n`);
     const isPartly = [found.notHeld, notProtected, found.torn, lent].some(
       ({ length }) => length > 0,
@@ -66,8 +59,8 @@ const TLS_LENT =
 const STRANGER = 'the lock of collectors, and is none of undrop: nobody waits for it';
 
 /** Each part begins with its title. */
-function formatReport(report: Report): string {
-  const { ways, lent, lendTls, torn, lockedBy } = report;
+function formatReport(report: Report, notHeld: readonly string[]): string {
+  const { ways, lent, lendTls, protect, notProtected, torn, lockedBy } = report;
   const parts: Readonly<Record<string, readonly string[]>> = {
     server: serverLines(report),
     way: [
@@ -76,7 +69,10 @@ function formatReport(report: Report): string {
       ...(lendTls === 'on' ? [TLS_LENT] : []),
     ],
     account: accountLines(report),
-    settings: settingsLines(report),
+    settings: [
+      ...(notProtected.length === 0 ? [`held is what ${protect.join(', ')} would destroy`] : []),
+      ...notHeld,
+    ],
     schemas: schemaLines(report),
     torn: torn.length === 0 ? [] : [`${listed(torn)}: ${HOW_TO_MEND}`],
     programs: programLines(report),
@@ -104,15 +100,6 @@ function accountLines({ account, tier, missing }: Report): readonly string[] {
       const where = schemas === null ? '' : ` on ${listed(schemas)}`;
       return `${isEssential ? 'missing' : 'without'} ${right}${where}: ${without}`;
     }),
-  ];
-}
-
-function settingsLines({ mode, protect, notProtected, allowDestroy }: Report): readonly string[] {
-  if (mode !== 'hold') return [WHY_NOT_HELD[mode]];
-  const held = `held is what ${protect.join(', ')} would destroy`;
-  return [
-    notProtected.length > 0 ? leavesOut(notProtected) : held,
-    ...(allowDestroy === 'users' ? [DESTROY_ALLOWED] : []),
   ];
 }
 

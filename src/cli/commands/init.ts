@@ -6,15 +6,14 @@ import { randomBytes } from 'node:crypto';
 import { applyAccount } from '../../account/apply.js';
 import { readTier } from '../../account/examine.js';
 import {
-  type Account,
   createUserSql,
   grantsFor,
+  isOfUsers,
   printStatements,
   TIERS,
   type Tier,
   takeAwayAll,
 } from '../../account/grants.js';
-import { isOfUsers } from '../../account/rights.js';
 import { UndropError } from '../../errors.js';
 import { ensureLedger } from '../../ledger/tables.js';
 import { describeAddress } from '../../service/errors.js';
@@ -115,7 +114,12 @@ async function applyIt(settings: InitSettings): Promise<string> {
       ({ rights, schema, why }) => `  ${rights.join(', ')} on ${schema ?? '*'}: ${why}`,
     ),
     ...absent.map((schema) => `There is no schema ${schema} yet.`),
-    ...(stillHas === null ? [] : [tooMuch(stillHas, account)]),
+    ...(stillHas === null
+      ? []
+      : [
+          `Nothing was taken away: it still has the tier ${stillHas}. To take that away (drops are`,
+          `refused meanwhile): ${takeAwayAll(account)}; then run this again.`,
+        ]),
     'The ledger is ready. `undrop doctor` checks it again at any time.',
   ].join('\n');
 }
@@ -151,13 +155,6 @@ async function logIn(settings: InitSettings, isNew: boolean): Promise<Tier | nul
 const LOGIN_ELSEWHERE =
   'Where undrop is to run elsewhere, run `undrop doctor` there; otherwise DROP USER, and run this again with UNDROP_ACCOUNT_HOST as the server sees this host.';
 const RUN_AGAIN = 'Run this again when that is mended; what is done already stays.';
-
-function tooMuch(tier: Tier, account: Account): string {
-  return [
-    `Nothing was taken away: it still has the tier ${tier}. To take that away (drops are`,
-    `refused meanwhile): ${takeAwayAll(account)}; then run this again.`,
-  ].join('\n');
-}
 
 /** What the server says of itself to whoever knocks. */
 async function greetingOf(settings: InitSettings): Promise<{

@@ -22,7 +22,7 @@ import {
 } from '../../recovery/reconcile.js';
 import type { ServicePool } from '../../service/pool/pools.js';
 import { readServerFacts } from '../../service/server-facts.js';
-import { areHeld, type ProxySettings } from '../settings.js';
+import type { ProxySettings } from '../settings.js';
 
 /** A table that the collector could not go on with is tried again after this, at the latest. */
 const PURGE_CHECK_INTERVAL_MAX_MS = 60_000;
@@ -54,7 +54,6 @@ export class ProxyServices {
   readonly #reconcile = serialize((pool: ServicePool, options: ReconcileOptions) =>
     reconcile(pool, { cursors: this.#cursors, ...options }),
   );
-  readonly #lastSeen: LastSeen;
 
   /** Creates the ledger, so that the first drop finds it, and goes on in the background. */
   static async open(
@@ -65,13 +64,12 @@ export class ProxyServices {
     if (settings.mode === 'replay') return new ProxyServices(options, settings);
     const ledger = await withinMs(LEDGER_WAIT_MS, makeLedger(options));
     const services = new ProxyServices(options, settings);
-    services.#recovering = services.#recover(ledger ?? 'not-ready', areHeld(settings));
+    services.#recovering = services.#recover(ledger ?? 'not-ready');
     return services;
   }
 
   private constructor(options: ProxyServicesOptions, settings: ProxySettings) {
     this.#options = options;
-    this.#lastSeen = options.lastSeen ?? new Map();
     this.collector = this.#collect(settings);
   }
 
@@ -94,7 +92,6 @@ export class ProxyServices {
     return startCollector({
       ...this.#options,
       clock: systemClock,
-      lastSeen: this.#lastSeen,
       reconcile: this.#reconcile,
       settings: lifecycleSettings(settings),
     });
@@ -102,10 +99,9 @@ export class ProxyServices {
 
   /**
    * Completes what a killed proxy left; tries until the ledger is there. A session of that proxy
-   * may outlive it; its drops are checked again, because another proxy may collect. `holds`:
-   * whether the settings hold what is dropped.
+   * may outlive it; its drops are checked again, because another proxy may collect.
    */
-  async #recover(found: LedgerIs, holds: boolean): Promise<void> {
+  async #recover(found: LedgerIs): Promise<void> {
     const { pool, log } = this.#options;
     const { signal } = this.#stopping;
     let ledger = found;
@@ -119,8 +115,7 @@ export class ProxyServices {
         }
         if (ledger === 'ready') {
           const { untouched } = await this.#reconcile(pool, this.#options);
-          const consequence = holds ? ': dropped tables will be held' : '';
-          if (left === null) log.info({ event: 'ledger' }, `the ledger is ready${consequence}`);
+          if (left === null) log.info({ event: 'ledger' }, 'the ledger is ready');
           const before: readonly string[] = left ?? untouched;
           left = untouched.filter((id) => before.includes(id));
           if (left.length === 0) return;

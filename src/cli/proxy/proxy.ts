@@ -21,14 +21,9 @@ import type { DrainOptions } from '../../session/drain.js';
 import { openProxyTls } from '../../session/login/tls.js';
 import {
   compareSettings,
-  DESTROY_ALLOWED,
-  holdMsOf,
-  leavesOut,
-  NO_HOLD,
-  notProtectedBy,
   type ProxySettings,
   type SettingsChange,
-  WHY_NOT_HELD,
+  whatIsNotHeld,
 } from '../settings.js';
 import { ActiveDrops, Front } from './front.js';
 import { LedgerServerKeeper } from './ledger-server.js';
@@ -169,7 +164,7 @@ async function sayReady(
 /** Warns of settings that don't hold everything. */
 export function warnUnprotected(log: Log, settings: ProxySettings): void {
   const warn = (what: string, fields = {}) => log.warn({ event: 'unprotected', ...fields }, what);
-  const { mode, rules, allowDestroy } = settings;
+  const { mode, rules } = settings;
   for (const { rule, behind } of rulesThatNeverFit(rules)) {
     const why =
       behind === null
@@ -178,17 +173,13 @@ export function warnUnprotected(log: Log, settings: ProxySettings): void {
     const fields = { event: 'rules', rule: rule.text, behind: behind?.text };
     log.warn(fields, `a rule of UNDROP_RULES decides nothing: ${why}`);
   }
-  if (mode !== 'hold') return warn(WHY_NOT_HELD[mode]);
-  const missing = notProtectedBy(settings);
-  if (missing.length > 0) warn(leavesOut(missing));
-  if (holdMsOf(settings) === 0) warn(NO_HOLD);
+  for (const sentence of whatIsNotHeld(settings).sentences) warn(sentence);
   const unheld = rules.filter(isWithoutHold).map(({ text }) => text);
-  if (unheld.length > 0) {
+  if (mode === 'hold' && unheld.length > 0) {
     warn('UNDROP_RULES gives some tables no time in HOLD: they are gone at once', {
       rules: unheld,
     });
   }
-  if (allowDestroy === 'users') warn(DESTROY_ALLOWED);
 }
 
 function isWithoutHold({ action }: Rule): boolean {

@@ -60,7 +60,7 @@ async function serveClients(start: Start): Promise<(order: Order) => void> {
     await tls.change(settings, ownCertificate);
     pools.useTls(tls.service);
     await front.change(settings);
-    log.setLevel(settings.logLevel);
+    log.level = settings.logLevel;
   };
   const end = async (times: { readonly waitMs: number; readonly timeoutMs: number }) => {
     await front.close({ ...times, signal: hurry.signal });
