@@ -29,7 +29,8 @@ export function runDoctor(
     const found = await examine(pool, { wanted: schemas });
     const isLocal = upstream.some((one) => 'socketPath' in one);
     const lent = isLocal ? ((await accountsOf(userInfo().username, pool)) ?? []) : [];
-    const lockedBy = await findStrangers(pool);
+    const stranger = await findStranger(pool);
+    const lockedBy = stranger === null ? [] : [stranger];
     const { notProtected, sentences } = whatIsNotHeld(settings);
     const ways = upstream.map((one) => `to ${describeAddress(one)} ${wayTo(one, settings)}`);
     const set = { mode, protect, notProtected, allowDestroy, lendTls };
