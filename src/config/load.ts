@@ -52,8 +52,7 @@ export function loadSettings<K extends SettingKey>(
     if (value !== null) values[key] = value;
     else problems.push(...wrongIn(text, { key, from, setting }));
   }
-  takePassword(values, problems, { from: 'passwordFile', to: 'password' });
-  takePassword(values, problems, { from: 'adminPasswordFile', to: 'adminPassword' });
+  for (const key of ['password', 'adminPassword'] as const) takePassword(key, values, problems);
   if (problems.length > 0) {
     throw new UndropError('UNDROP_CONFIG', { problems: problems.join('\n') });
   }
@@ -124,18 +123,19 @@ function isText(value: unknown): boolean {
   return isPlain(value) || (Array.isArray(value) && value.every(isPlain));
 }
 
+/** The password in a file wins over the other. */
 function takePassword(
+  key: 'password' | 'adminPassword',
   values: Record<string, unknown>,
   problems: string[],
-  { from, to }: { readonly from: SettingKey; readonly to: SettingKey },
 ): void {
-  const path = values[from];
+  const path = values[`${key}File`];
   if (typeof path !== 'string' || path === '') return;
   try {
-    values[to] = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+    values[key] = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
   } catch (error) {
     const cause = error instanceof Error ? error.message : String(error);
-    problems.push(`${variableOf(from)}: expected a readable file, found ${cause}.`);
+    problems.push(`${variableOf(`${key}File`)}: expected a readable file, found ${cause}.`);
   }
 }
 

@@ -13,7 +13,6 @@ import { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import { addCounters, type Counters, newCounters } from '../../metrics.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
-import { LocalConnectionLimit } from '../../session/connection-limit.js';
 import type { DrainOptions } from '../../session/drain.js';
 import { removeStaleSockets } from '../../session/listener.js';
 import type { ProxyTls } from '../../session/login/tls.js';
@@ -65,7 +64,6 @@ interface Member {
 export class Workers implements ClientSide {
   readonly #options: WorkersOptions;
   readonly #members = new Set<Member>();
-  readonly #limit = new LocalConnectionLimit(0);
   /** What ended workers have counted. */
   #past = newCounters();
   #settings: ProxySettings;
@@ -78,7 +76,6 @@ export class Workers implements ClientSide {
   constructor(options: WorkersOptions, settings: ProxySettings) {
     this.#options = options;
     this.#settings = settings;
-    this.#limit.max = settings.maxConnections;
     cluster.schedulingPolicy = cluster.SCHED_RR;
     this.#watch = setInterval(() => this.#checkSilence(), CHECK_EVERY_MS).unref();
     cluster.setupPrimary({
@@ -110,7 +107,6 @@ export class Workers implements ClientSide {
   /** Resolves when all have the new settings, or have said why not. */
   async change(settings: ProxySettings): Promise<void> {
     this.#settings = settings;
-    this.#limit.max = settings.maxConnections;
     // Those that have yet to begin begin with them.
     const members = [...this.#members].filter(({ hasBegun }) => hasBegun);
     await Promise.all(members.map((member) => this.#changeOne(member, settings)));
@@ -208,13 +204,14 @@ export class Workers implements ClientSide {
       case 'changed':
         return member.onChanged(message.cause);
       case 'take': {
-        const isAllowed = this.#limit.take();
+        const clients = [...this.#members].reduce((sum, one) => sum + one.clients, 0);
+        const isAllowed = clients < this.#settings.maxConnections;
         if (isAllowed) member.clients++;
         return tell(member, { kind: 'let-in', isAllowed });
       }
       case 'give':
         member.clients--;
-        return this.#limit.give();
+        return;
       case 'held':
         return this.#options.onHeld();
       case 'counters':
@@ -225,7 +222,6 @@ export class Workers implements ClientSide {
 
   #onExit(member: Member, how: { readonly code: number | null; readonly signal: string | null }) {
     this.#members.delete(member);
-    for (; member.clients > 0; member.clients--) this.#limit.give();
     this.#past = addCounters([this.#past, { ...member.counters, sessionsOpen: 0 }]);
     member.onFailed(new UndropError('UNDROP_WORKER', { cause: 'it ended before it served' }));
     member.onChanged(null);
