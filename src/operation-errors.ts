@@ -89,7 +89,7 @@ export const OPERATOR_ERRORS = {
   },
   UNDROP_LOCKED_TABLES: {
     errno: 1235,
-    text: '{tables} not dropped, still there: the session holds LOCK TABLES, under which it can’t be held: that takes the privileges ALTER, CREATE and INSERT on it, and no GTID_NEXT.',
+    text: '{tables} not dropped, still there: the session holds LOCK TABLES, under which it can’t be held: that takes the privileges ALTER, CREATE and INSERT on it.',
     remedy: 'UNLOCK TABLES first.',
   },
   UNDROP_PRIVILEGES: {

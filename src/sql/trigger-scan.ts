@@ -7,8 +7,8 @@
  * `database`, `schema`, `sequence`; or `prepare` or `immediate`, whose text may be spelled in any
  * way; or `create` and `replace`; or the beginning of a name of undrop's own schemas; where they
  * are enabled, `truncate`, or `alter`, `truncate` and `partition` (an ALTER
- * TABLE … DROP PARTITION has `drop` and `table`). GTID_NEXT and SQL_LOG_BIN are shown as well: a
- * drop under them is asked for, or recorded, differently.
+ * TABLE … DROP PARTITION has `drop` and `table`). SQL_LOG_BIN is shown as well, because a drop
+ * under it is recorded differently.
  */
 
 /** One less than the longest word's letters: so much of a chunk may be the beginning of one. */
@@ -19,10 +19,9 @@ const UNDERSCORE = 0x5f;
 const P = 0x70;
 const I = 0x69;
 const U = 0x75;
-const X = 0x78;
 const Q = 0x71;
 const COULD_START_AT = new Uint8Array(256);
-for (const letter of [...'pPmMxXuUqQ']) COULD_START_AT[letter.charCodeAt(0)] = 1;
+for (const letter of [...'pPmMuUqQ']) COULD_START_AT[letter.charCodeAt(0)] = 1;
 
 const TABLE = wordOf('table');
 const SCHEMA = wordOf('schema');
@@ -37,8 +36,6 @@ const IMMEDIATE = wordOf('immediate');
 const TRUNCATE = wordOf('truncate');
 const ALTER = wordOf('alter');
 const PARTITION = wordOf('partition');
-const GTID = wordOf('gtid');
-const NEXT = wordOf('next');
 /** Without its underscores, which aren't letters. */
 const SQL = wordOf('sql');
 const LOG = wordOf('log');
@@ -72,7 +69,7 @@ export function mayBeOurs(
   let truncate = false;
   for (let at = start; at < end; at++) {
     const byte = bytes[at] as number;
-    // All trigger words have one of these, which are rare enough: `p`, `x`, `m`, `u` or `q`.
+    // All trigger words have one of these, which are rare enough: `p`, `m`, `u` or `q`.
     if (COULD_START_AT[byte] === 0) continue;
     if ((byte | LOWER) === P) {
       if (isWordAt(bytes, at, start, end, PREPARE)) return true;
@@ -82,8 +79,6 @@ export function mayBeOurs(
       } else if (isWordAt(bytes, at - 2, start, end, REPLACE)) {
         replace = true;
       }
-    } else if ((byte | LOWER) === X) {
-      if (isGtidNextAt(bytes, at, start, end)) return true;
     } else if ((byte | LOWER) === Q) {
       if (isLogBinAt(bytes, at, start, end)) return true;
     } else if ((byte | LOWER) === U) {
@@ -107,14 +102,15 @@ export function mayBeOurs(
   );
 }
 
-/** Whether a text names the variable GTID_NEXT. */
-export function namesGtidNext(bytes: Uint8Array): boolean {
-  return isSomewhere(bytes, X, isGtidNextAt);
-}
-
 /** Whether a text names the variable SQL_LOG_BIN. */
 export function namesLogBin(bytes: Uint8Array): boolean {
-  return isSomewhere(bytes, Q, isLogBinAt);
+  // From a letter to the next, in either case: most texts have few of it.
+  for (const letter of [Q, Q - LOWER]) {
+    for (let at = bytes.indexOf(letter); at >= 0; at = bytes.indexOf(letter, at + 1)) {
+      if (isLogBinAt(bytes, at, 0, bytes.length)) return true;
+    }
+  }
+  return false;
 }
 
 /** Whether a text has the beginning of a recycle schema's name, wherever in it. */
@@ -130,26 +126,11 @@ export function mentionsRecycle(bytes: Uint8Array): boolean {
 const SLICE_BYTES = 65_536;
 const RECYCLE_BEGINNING = '_undrop'.length - 1;
 
-/** From a letter to the next, in either case: most texts have few of it. */
-function isSomewhere(bytes: Uint8Array, letter: number, isAt: typeof isRecycleAt): boolean {
-  for (const code of [letter, letter - LOWER]) {
-    for (let at = bytes.indexOf(code); at >= 0; at = bytes.indexOf(code, at + 1)) {
-      if (isAt(bytes, at, 0, bytes.length)) return true;
-    }
-  }
-  return false;
-}
-
 /** `at`: where its `p` is. */
 function isRecycleAt(bytes: Uint8Array, at: number, start: number, end: number): boolean {
   return (
     at - 6 >= start && bytes[at - 6] === UNDERSCORE && isWordAt(bytes, at - 5, start, end, UNDROP)
   );
-}
-
-/** `at`: where its `x` is. */
-function isGtidNextAt(bytes: Uint8Array, at: number, start: number, end: number): boolean {
-  return isWordAt(bytes, at - 2, start, end, NEXT) && isWordAt(bytes, at - 7, start, end, GTID);
 }
 
 /** `at`: where its `q` is. */

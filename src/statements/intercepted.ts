@@ -25,7 +25,6 @@ import { areForDestroying, DestroyHinted, notDestroyed } from '../steps/rules/hi
 import { run } from '../steps/run.js';
 import { factsSql, readFacts } from '../steps/session/facts.js';
 import type { CommandSession, SessionFacts } from '../steps/session/user-session.js';
-import { cleanSql } from '../steps/session/user-session-sql.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response.js';
@@ -44,11 +43,11 @@ import { truncate } from './truncate/truncate.js';
 export interface Taken {
   readonly packet: Packet;
   readonly carrier: 'query' | 'prepare' | 'drop-database' | 'unknown' | 'handle' | 'named';
-  /** The statement text; empty where the carrier has none. */
+  /** The statement text; empty if the carrier has none. */
   readonly text: Buffer;
-  /** From the statement to the end of the client's text, where it is one of several. */
+  /** From the statement to the end of the client's text, if it is one of several. */
   readonly tail?: Buffer;
-  /** Null where there is no text to be understood. */
+  /** Null if there is no text to be understood. */
   readonly verdict: Verdict | { readonly kind: 'disagree' } | null;
   /** The packet was malformed: the refusal is already known. */
   readonly refusal: UndropError | null;
@@ -87,17 +86,17 @@ export interface NamedSchema {
   /** Unescaped bytes in the client's charset. */
   readonly schema: Uint8Array;
   readonly ifExists: boolean;
-  /** Where they were asked for already. */
+  /** If they were asked for already. */
   readonly facts: UserFacts | null;
 }
 
-/** A CREATE OR REPLACE, with the session's facts where they were asked for already. */
+/** A CREATE OR REPLACE, with the session's facts if they were asked for already. */
 export interface Replacing {
   readonly replacement: Replacement;
   readonly facts: UserFacts | null;
 }
 
-/** Of a text that the server makes of something else. */
+/** A text that the server makes of something else. */
 export type DynamicVerdict = (Refused | Dynamic) & { readonly source: DynamicSource };
 
 export interface InterceptOptions {
@@ -109,8 +108,6 @@ export interface InterceptOptions {
   readonly multiStatements: boolean;
   /** What the session was last seen in. */
   readonly guess: SessionGuess;
-  /** It has spoken of GTID_NEXT. */
-  readonly gtidMayBeSet: boolean;
   readonly logBinMayBeOff: boolean;
 }
 
@@ -163,9 +160,9 @@ export async function dropAndHold(
   const { hints, destroy = () => refused(notDestroyed(drop), options) } = how;
   const { procedure = procedureOf(drop.statement) } = how;
   if (areForDestroying(hints)) return destroy(null);
-  const { service, session, server, userSession, gtidMayBeSet, logBinMayBeOff } = options;
+  const { service, session, server, userSession, logBinMayBeOff } = options;
   const request = { ...drop, server, session };
-  const seen = { guess, gtidMayBeSet, logBinMayBeOff };
+  const seen = { guess, logBinMayBeOff };
   let result: DropResult;
   try {
     result = await run(procedure, request, { ...service, ...seen, userSession, newId, hints });
@@ -202,8 +199,8 @@ export async function refusedIfValid(
   if (judge?.kind === 'prepared') {
     await userSession.run([{ kind: 'close', statementId: judge.statementId }]);
   } else if (judge?.kind === 'err') {
-    // Of a PREPARE it is the whole answer: nothing was prepared.
-    if (taken.carrier === 'prepare') return answerWith(await alone(judge, taken, userSession));
+    // For a PREPARE it is the whole answer: nothing was prepared.
+    if (taken.carrier === 'prepare') return answerWith(judge);
     if (judge.errno === ER_PARSE_ERROR && taken.tail !== undefined) {
       // Its words quote the text to the end.
       const [whole] = await userSession.run([{ kind: 'prepare', text: taken.tail }]);
@@ -215,19 +212,6 @@ export async function refusedIfValid(
     if (judge.errno !== ER_UNSUPPORTED_PS) return answerWith(judge);
   }
   return refused(error, options);
-}
-
-/** A PREPARE that isn't even begun leaves what was said before, which was to us. */
-async function alone(
-  judge: ErrPacket,
-  { text }: Taken,
-  userSession: CommandSession,
-): Promise<ErrPacket> {
-  if (judge.errno !== ER_UNSUPPORTED_PS && judge.errno !== ER_MAX_PREPARED_STMT_COUNT_REACHED)
-    return judge;
-  const clean = { kind: 'query', text: cleanSql(newId()) } as const;
-  const [, again] = await userSession.run([clean, { kind: 'prepare', text }]);
-  return again?.kind === 'err' ? again : judge;
 }
 
 /** The place of the refusal is found by the marker, which is all that is run. */

@@ -26,8 +26,6 @@ export interface DropOptions {
   readonly stopping: AbortSignal;
   /** What the session is believed to be in; checked against the session's own facts. */
   readonly guess: SessionGuess;
-  /** The session has spoken of GTID_NEXT. */
-  readonly gtidMayBeSet?: boolean;
   /** The session has spoken of SQL_LOG_BIN. */
   readonly logBinMayBeOff?: boolean;
   /** Ids of drops: `newHoldId` with the process's clock and randomness. */
@@ -39,7 +37,7 @@ export interface SessionGuess {
   readonly schema: string | null;
   readonly charset: string;
   readonly user: string;
-  /** With the host, where it is known; default: it isn't. */
+  /** With the host, if it is known; default: it isn't. */
   readonly account?: string;
 }
 
@@ -52,9 +50,9 @@ export interface DropResult {
   /** Which rule or hint decided of each of them, in the same order; default: none. */
   readonly by?: readonly (string | null)[];
   readonly refusal: UndropError | null;
-  /** As the session's facts say; null where they were never read. */
+  /** As the session's facts say; null if they were never read. */
   readonly facts: UserFacts | null;
-  /** Writes the outcome into the ledger, behind the answer; `onLate`: where it takes longer. */
+  /** Writes the outcome into the ledger, after the answer; `onLate`: if it takes longer. */
   finish(onLate?: (error: Error) => void): Promise<void>;
 }
 

@@ -12,19 +12,44 @@
 import { systemClock } from '../clock.js';
 import { UndropError } from '../errors.js';
 import { finishRestore } from '../held/finish-restore.js';
+import { STATEMENT_CHARACTERS_MAX } from '../ledger/entry.js';
 import { forgetUnanswered, isIntentWaiting } from '../ledger/intents/waiting-intent.js';
-import { forgetIntents, recordOutcome } from '../ledger/write.js';
+import { forgetIntents, type IntentFacts, recordIntent, recordOutcome } from '../ledger/write.js';
 import { asksForHosts, type Ruling } from '../policy/decide.js';
 import { resolveEnded } from '../recovery/resolve-intents.js';
 import type { DropOptions } from './drop-options.js';
-import { type NamedTable, type ServiceNames, serviceNames } from './names/resolve.js';
-import { type Dropper, type RecordedIntent, recordDrop } from './record-intents.js';
-import type { HeldTable } from './refuse.js';
+import { type NamedTable, type ServiceNames, serviceNames } from './names/client-names.js';
+import { refusalOfDiscarded } from './preconditions.js';
+import { rootCause } from './refusals/refusals.js';
+import { type HeldTable, sentenceStart } from './refuse.js';
 import type { DropRequest, UserFacts } from './request.js';
 import { FORGET_TRIES_MAX, retryUntilWritten } from './retry-until-written.js';
+import { areForDestroying, notDestroyed, readHints } from './rules/hints.js';
+import { ruleTables } from './rules/rules.js';
 
 /** How often it is looked whether an intent waits. */
 const LOOK_EVERY_MS = 100;
+
+export type RecordedIntent =
+  | {
+      readonly intent: IntentFacts;
+      readonly intentError: null;
+      /** One for each table; empty if there are neither rules nor hints. */
+      readonly rulings: readonly Ruling[];
+    }
+  | { readonly intent: null; readonly intentError: UndropError; readonly rulings: readonly [] };
+
+function notRecorded(intentError: UndropError): RecordedIntent {
+  return { intent: null, intentError, rulings: [] };
+}
+
+/** As much of a statement as an intent has of it; a character is four bytes at most. */
+export function statementTextOf(text: Uint8Array): string {
+  return Buffer.from(text.subarray(0, 4 * STATEMENT_CHARACTERS_MAX)).toString();
+}
+
+/** Who drops; `account` if it is known already. */
+type Dropper = Pick<UserFacts, 'logged' | 'user'> & Partial<Pick<UserFacts, 'account'>>;
 
 interface Target {
   readonly name: string;
@@ -45,22 +70,16 @@ export class Intents {
   #recorded: RecordedIntent | null = null;
   /** Whether the last intent went into the binary log. */
   #logged = true;
-  #beganMs = 0;
-  /** A RENAME is under way, or done. */
+  /** When the due time was fixed, or a moment before; by `performance.now`. */
+  beganMs = 0;
+  /** A RENAME was sent, or work of the service that may send one, whatever came of it. */
   mayBeRenamed = false;
-  /** One was sent, whatever came of it. */
-  wasRenameSent = false;
 
   constructor(request: DropRequest, options: DropOptions, hints: ReadonlySet<string>) {
     this.#request = request;
     this.#options = options;
     this.#hints = hints;
     for (const id of request.ids) options.activeIds.add(id);
-  }
-
-  /** When the due time was fixed, or a moment before; by `performance.now`. */
-  get beganMs(): number {
-    return this.#beganMs;
   }
 
   /** As it is in the ledger, for the log; null: it is no table of the statement. */
@@ -81,7 +100,7 @@ export class Intents {
   begin(): void {
     const { guess, logBinMayBeOff = false } = this.#options;
     this.#guessed = serviceNames(this.#request, guess);
-    this.#beganMs = performance.now();
+    this.beganMs = performance.now();
     // A wrong guess of that kind leaves nothing in the binary log.
     this.#logged = !logBinMayBeOff;
     this.#recording = this.#record(this.#guessed, { logged: this.#logged, ...guess });
@@ -124,23 +143,17 @@ export class Intents {
   }
 
   async recordTargets(facts: UserFacts, tables: readonly NamedTable[]): Promise<RecordedIntent> {
-    this.#beganMs = performance.now();
+    this.beganMs = performance.now();
     this.#logged = facts.logged;
     const ids = tables.map(() => this.#options.newId());
-    const names = tables.map(({ schema, table, partition }) => {
-      return `${schema}.${partition?.table ?? table}`;
-    });
-    const isAnswered = false;
-    for (const [index, id] of ids.entries()) {
-      this.#options.activeIds.add(id);
-      this.#targets.set(id, { name: names[index] ?? '', ruling: undefined, isAnswered });
-    }
-    const how = { ...this.#options, hints: this.#hints };
-    const recorded = await recordDrop({ ...this.#request, ids }, { tables }, facts, how);
-    if (recorded.intent === null) return recorded;
-    for (const [index, id] of ids.entries()) {
-      const ruling = recorded.rulings[index];
-      this.#targets.set(id, { name: names[index] ?? '', ruling, isAnswered: true });
+    for (const id of ids) this.#options.activeIds.add(id);
+    const recorded = await this.#recordTables(tables, ids, facts);
+    for (const [index, { schema, table, partition }] of tables.entries()) {
+      this.#targets.set(ids[index] ?? '', {
+        name: `${schema}.${partition?.table ?? table}`,
+        ruling: recorded.rulings[index],
+        isAnswered: recorded.intent !== null,
+      });
     }
     return recorded;
   }
@@ -152,7 +165,41 @@ export class Intents {
   }
 
   #record(names: ServiceNames, session: Dropper): Promise<RecordedIntent> {
-    return recordDrop(this.#request, names, session, { ...this.#options, hints: this.#hints });
+    const { ids } = this.#request;
+    return 'error' in names
+      ? Promise.resolve(notRecorded(names.error))
+      : this.#recordTables(names.tables, ids, session);
+  }
+
+  /** Does not reject with what the ledger says: then there is no intent. */
+  async #recordTables(
+    names: readonly NamedTable[],
+    ids: readonly string[],
+    { logged, user, account = `${user}@` }: Dropper,
+  ): Promise<RecordedIntent> {
+    const { text, session, groupId, server } = this.#request;
+    const { pool, proxyId, holdMs, rules = [] } = this.#options;
+    const subject = sentenceStart(this.#request);
+    if (areForDestroying(this.#hints)) return notRecorded(notDestroyed(this.#request));
+    const hint = readHints(this.#hints, subject, this.#options);
+    if (hint instanceof UndropError) return notRecorded(hint);
+    try {
+      const isRuled = rules.length > 0 || hint !== null;
+      const ruled = { rules, hint, holdMs, account };
+      const rulings = isRuled ? await ruleTables(pool, names, ruled) : [];
+      const tables = names.map((name, index) => {
+        return { id: ids[index] ?? '', ...name, hold: rulings[index]?.hold ?? holdMs };
+      });
+      const { threadId, clientAddress } = session;
+      const statementText = statementTextOf(text);
+      const who = { threadId, user, clientAddress, groupId, proxyId, statementText };
+      const intent = await recordIntent(pool, { ...who, holdMs, sqlLogBin: logged, tables });
+      const discarded = refusalOfDiscarded(server, intent, subject);
+      return discarded === null ? { intent, intentError: null, rulings } : notRecorded(discarded);
+    } catch (error) {
+      const params = { tables: subject, cause: rootCause(error) };
+      return notRecorded(new UndropError('UNDROP_NOT_RECORDED', params, error));
+    }
   }
 
   /** Writes the outcome until it is written, after the answer; tells recovery if it can't. */
@@ -170,23 +217,17 @@ export class Intents {
   }
 
   async #write(held: readonly HeldTable[]): Promise<void> {
-    const ids = this.#request.ids.filter((id) => !held.some((table) => table.id === id));
-    if (held.length > 0) {
-      await recordOutcome(this.#options.pool, { tables: held });
-    }
-    await this.#forget(ids);
-    await this.#settleTargets((id) => held.some((table) => table.id === id));
-  }
-
-  /** A target of which nothing is held may have left something beside its intent. */
-  async #settleTargets(isHeld: (id: string) => boolean): Promise<void> {
-    const { pool } = this.#options;
+    const { pool, activeIds } = this.#options;
+    const isHeld = (id: string) => held.some((table) => table.id === id);
+    if (held.length > 0) await recordOutcome(pool, { tables: held });
+    await this.#forget(this.#request.ids.filter((id) => !isHeld(id)));
     for (const [id, { isAnswered }] of this.#targets) {
       if (isHeld(id)) continue;
+      // A target of which nothing is held may have left something beside its intent.
       if (isAnswered) await this.#settleTarget(id);
       else await forgetUnanswered(pool, [id], { sqlLogBin: this.#logged });
       this.#targets.delete(id);
-      this.#options.activeIds.delete(id);
+      activeIds.delete(id);
     }
   }
 
@@ -199,11 +240,10 @@ export class Intents {
     throw new UndropError('UNDROP_BUSY', { table: this.nameOf(id) ?? id, cause });
   }
 
-  /** False where recovery has to forget them. */
+  /** False: recovery has to forget them. */
   async tryToForget(): Promise<boolean> {
     try {
-      await this.#forget(this.#request.ids);
-      await this.#settleTargets(() => false);
+      await this.#write([]);
       return true;
     } catch (error) {
       if (!(error instanceof Error)) throw error;
@@ -221,7 +261,7 @@ export class Intents {
       (id) => tables?.some((table) => table.id === id && table.holdUntil !== null) ?? true,
     );
     if (recorded.length === 0) return;
-    if (this.wasRenameSent) {
+    if (this.mayBeRenamed) {
       await resolveEnded(this.#options.pool, recorded);
       // Recovery has what could not be settled.
       return this.#options.onUnsettled();

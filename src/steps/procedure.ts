@@ -4,14 +4,13 @@
  * is pure: `run.ts` performs the effects on a session and the service pool, a test in memory.
  */
 
-import type { LastingBlocker } from '../held/relocate/blockers.js';
 import type { RelocateTable, Relocation } from '../held/relocate/relocate.js';
 import type { LockedTable } from '../ledger/intents/session-locks.js';
-import type { IntentFacts, IntentTable } from '../ledger/write.js';
+import type { IntentFacts } from '../ledger/write.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import type { Result } from '../wire/result-reader.js';
-import type { NamedTable } from './names/resolve.js';
-import type { RecordedIntent } from './record-intents.js';
+import type { RecordedIntent } from './intents.js';
+import type { NamedTable } from './names/client-names.js';
 import type { HeldTable } from './refuse.js';
 import type { ServiceRename, ServiceRenameOutcome } from './rename/rename-by-service.js';
 import type { UserFacts } from './request.js';
@@ -21,7 +20,7 @@ import type { UserCommand } from './session/user-session.js';
 interface Effects {
   /** Runs commands on the user's session. `renames`: the last may move tables. */
   user: {
-    readonly in: { readonly commands: readonly UserCommand[]; readonly renames: boolean };
+    readonly in: { readonly commands: readonly UserCommand[]; readonly renames?: true };
     readonly out: readonly Result[];
   };
   /** The same, while the service begins to record the intents under what is guessed. */
@@ -37,11 +36,6 @@ interface Effects {
   record: {
     readonly in: { readonly facts: UserFacts; readonly wasStuck: boolean };
     readonly out: RecordedIntent;
-  };
-  /** The service looks why tables have to stay in their own schema. */
-  stays: {
-    readonly in: { readonly tables: readonly IntentTable[] };
-    readonly out: readonly (LastingBlocker | null)[];
   };
   /** The service looks what the session has locked; null: the server can't tell. */
   locks: { readonly in: object; readonly out: readonly LockedTable[] | null };
@@ -93,7 +87,7 @@ export function* perform<K extends EffectName>(
 
 /** Runs texts on the user's session in one write; one answer for each. */
 export function* ask(...texts: readonly Uint8Array[]): Steps<readonly Result[], Effect<'user'>> {
-  return yield* perform('user', { commands: texts.map(query), renames: false });
+  return yield* perform('user', { commands: texts.map(query) });
 }
 
 /** What `work` resolves with; its result is its own, and the effect's only while it runs. */

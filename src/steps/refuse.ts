@@ -5,6 +5,7 @@
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { Failure } from '../ledger/entry.js';
+import type { TableName } from '../sql/grammar/table-name.js';
 import { type ErrPacket, encodeErr } from '../wire/response.js';
 import type { Result } from '../wire/result-reader.js';
 import type { DropRequest } from './request.js';
@@ -65,15 +66,19 @@ export function again(because: string, otherwise: UndropError | null = null): Ag
 }
 
 /** "Table a was" or "Tables a, b were", the start of a sentence that goes on with "not dropped". */
-export function sentenceStart(request: Naming): string {
-  if (request.subject !== undefined) return request.subject;
-  const names = request.statement.names.map(({ schema, table }) => {
+export function sentenceStart({ subject, statement }: Naming): string {
+  return subject ?? listTables(statement.names);
+}
+
+export function listTables(names: readonly Pick<TableName, 'schema' | 'table'>[]): string {
+  if (names.length === 0) return 'A table that it may name was';
+  const listed = names.map(({ schema, table }) => {
     const parts = schema === null ? [table] : [schema, table];
     return parts.map((part) => Buffer.from(part).toString()).join('.');
   });
-  const [shown, more] = [names.slice(0, 5).join(', '), names.length - 5];
-  const list = more > 0 ? `${shown} and ${more} more` : shown;
-  return names.length === 1 ? `Table ${list} was` : `Tables ${list} were`;
+  const more = listed.length > 5 ? ` and ${listed.length - 5} more` : '';
+  const shown = `${listed.slice(0, 5).join(', ')}${more}`;
+  return names.length === 1 ? `Table ${shown} was` : `Tables ${shown} were`;
 }
 
 /** Only those names of the statement that stand at `indices`. */

@@ -10,8 +10,6 @@ export interface DropRequest {
   readonly text: Uint8Array;
   /** The server took the text before, when it was prepared; it isn't asked again. */
   readonly wasJudged?: boolean;
-  /** The same with what stands behind it in the client's text: a syntax error quotes that. */
-  readonly tail?: Uint8Array;
   readonly statement: DropTableStatement;
   /** The start of a sentence that goes on with "not dropped"; default: it names the tables. */
   readonly subject?: string;
@@ -41,15 +39,7 @@ export interface UserFacts {
   readonly checksForeignKeys: boolean;
   /** sql_log_bin. */
   readonly logged: boolean;
-  /** session_track_schema: an OK tells what the default schema has become. */
-  readonly tracksSchema: boolean;
-  /** session_track_state_change: an OK tells that something of the session has changed. */
-  readonly tracksState: boolean;
-  /** session_track_gtids: an OK tells the GTIDs of what it answers. */
-  readonly tracksGtids: boolean;
-  /** character_set_results; null: as it is stored. */
-  readonly resultsCharset: string | null;
-  /** GTID_NEXT where it is a GTID; null: it is none, or there is no such thing. */
+  /** GTID_NEXT if it is a GTID; null: it is none, or there is no such thing. */
   readonly gtidNext: string | null;
   /** sql_if_exists of MariaDB: a drop goes as if it said IF EXISTS. */
   readonly addsIfExists: boolean;

@@ -7,7 +7,7 @@ import { systemClock } from '../clock.js';
 
 /** How long to wait before it is tried once more. */
 const RETRIES_MS = [0, 1_000, 5_000];
-/** And behind those, for as long as it takes. */
+/** After those, for as long as it takes. */
 const RETRY_MS_MAX = 10_000;
 
 /** What recovery would do as well is tried so often: at once, a second later, six seconds later. */
@@ -16,13 +16,13 @@ export const FORGET_TRIES_MAX = 3;
 export interface AtLastOptions {
   /** Aborted: this process is about to end, and what is not written is left to recovery. */
   readonly stopping: AbortSignal;
-  /** Told once where it takes longer. */
+  /** Told once if it takes longer. */
   readonly onLate?: ((error: Error) => void) | undefined;
   /** From 1; default: no limit. */
   readonly triesMax?: number;
 }
 
-/** Rejects with what `write` does, where it is time to stop, or at its last try. */
+/** Rejects with what `write` does, if it is time to stop, or at its last try. */
 export async function retryUntilWritten(
   write: () => Promise<void>,
   { stopping, onLate, triesMax = Number.POSITIVE_INFINITY }: AtLastOptions,

@@ -4,18 +4,18 @@
  */
 import { assertNever } from '../assert.js';
 import { UndropError } from '../errors.js';
-import type { LastingBlocker } from '../held/relocate/blockers.js';
 import { detachAndRelocate, moveToRecycleSchema } from '../held/relocate/detach-and-relocate.js';
-import { keepLonger } from '../held/relocate/due-times.js';
-import { type Relocation, whyItStays } from '../held/relocate/relocate.js';
+import { keepLonger, renew } from '../held/relocate/due-times.js';
+import { type RelocateTable, type Relocation, whyItStays } from '../held/relocate/relocate.js';
 import { readSessionLocks } from '../ledger/intents/session-locks.js';
-import type { IntentTable } from '../ledger/write.js';
+import type { HoldTime, Ruling } from '../policy/decide.js';
+import type { ServicePool } from '../service/pool/pools.js';
 import { LockWaitBudget } from '../service/pool/statement-timeout.js';
 import type { Result } from '../wire/result-reader.js';
 import type { DropOptions, DropResult, DropStatement } from './drop-options.js';
 import { Intents } from './intents.js';
 import { drive, type Effect, type Steps } from './procedure.js';
-import { rootCause } from './refusals/root-cause.js';
+import { rootCause } from './refusals/refusals.js';
 import { type Answer, type Reply, refuse, sentenceStart } from './refuse.js';
 import {
   renameByService,
@@ -23,8 +23,8 @@ import {
   type ServiceRenameOutcome,
 } from './rename/rename-by-service.js';
 import type { DropRequest, UserFacts } from './request.js';
-import { renewDueTimes } from './rules/renew-due-times.js';
-import { runQuietly } from './session/run-quietly.js';
+import { isEmptyTable } from './rules/rules.js';
+import { hidesDirectories } from './session/facts.js';
 import type { UserCommand } from './session/user-session.js';
 
 /** A drop that took longer than this before its RENAME was done gets a due time from then on. */
@@ -37,23 +37,20 @@ export interface Beginning {
   readonly request: DropRequest;
   /** A hint of the session is used up by the first try, and counts for those that follow. */
   readonly hints: Set<string>;
-  /** The session has spoken of GTID_NEXT. */
-  readonly gtidMayBeSet: boolean;
 }
 
-/** Rejects where the user's session broke, or with what the procedure throws. */
+/** Rejects if the user's session broke, or with what the procedure throws. */
 export async function run(
   procedure: (beginning: Beginning) => Steps<Reply>,
   drop: DropStatement,
   options: DropOptions,
 ): Promise<DropResult> {
-  const { gtidMayBeSet = false } = options;
   const hints = new Set(options.hints);
   for (let tries = 1; ; tries++) {
     const ids = drop.statement.names.map(() => options.newId());
     const request: DropRequest = { ...drop, groupId: options.newId(), ids };
     const one = new Try(request, options, new Intents(request, options, hints));
-    const reply = await one.run(procedure({ request, hints, gtidMayBeSet }));
+    const reply = await one.run(procedure({ request, hints }));
     if (reply.kind === 'answer') return one.resultOf(reply);
     if (tries < TRIES_MAX) continue;
     const params = { tables: sentenceStart(drop), times: tries };
@@ -117,7 +114,7 @@ class Try {
         return this.#runOnSession(effect.commands, effect.renames);
       case 'both':
         this.#intents.begin();
-        return this.#runOnSession(effect.commands, false);
+        return this.#runOnSession(effect.commands);
       case 'know':
         this.#facts = effect.facts;
         return undefined;
@@ -125,8 +122,6 @@ class Try {
         return this.#intents.isStuck();
       case 'record':
         return this.#intents.record(effect.facts, effect.wasStuck);
-      case 'stays':
-        return this.#stays(effect.tables);
       case 'locks':
         return readSessionLocks(this.#options.pool, this.#request.session.threadId);
       case 'take':
@@ -140,7 +135,8 @@ class Try {
         return keepLonger(pool, effect.held, { holdMs, logged: effect.logged });
       }
       case 'serve':
-        return this.#serve(effect.work);
+        this.#intents.mayBeRenamed = true;
+        return effect.work(this.#options.pool);
       default:
         return assertNever(effect);
     }
@@ -148,59 +144,31 @@ class Try {
 
   async #runOnSession(
     commands: readonly UserCommand[],
-    renames: boolean,
+    renames = false,
   ): Promise<readonly Result[]> {
-    const wasRenamed = this.#intents.mayBeRenamed;
-    if (renames) {
-      this.#intents.mayBeRenamed = true;
-      this.#intents.wasRenameSent = true;
-    }
+    if (renames) this.#intents.mayBeRenamed = true;
     const closing = [...this.#handles].map((statementId) => {
       return { kind: 'close' as const, statementId };
     });
     this.#handles.clear();
-    const sent = [...closing, ...commands];
-    const results = await runQuietly(this.#options.userSession, sent, this.#facts);
+    const results = await this.#options.userSession.run([...closing, ...commands]);
     for (const result of results) {
       if (result.kind === 'prepared') this.#handles.add(result.statementId);
     }
-    if (renames && results.at(-1)?.kind === 'err') this.#intents.mayBeRenamed = wasRenamed;
     return results;
   }
 
   async #closeHandles(): Promise<void> {
-    if (this.#handles.size > 0) await this.#runOnSession([], false);
+    if (this.#handles.size > 0) await this.#runOnSession([]);
   }
 
-  async #stays(tables: readonly IntentTable[]): Promise<readonly (LastingBlocker | null)[]> {
-    const stays: (LastingBlocker | null)[] = [];
-    for (const { id, schema, table, holdUntil } of tables) {
-      const asked = { id, schema, name: table };
-      stays.push(holdUntil === null ? null : await whyItStays(this.#options.pool, asked));
-    }
-    return stays;
-  }
-
-  async #take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
-    const wasRenamed = this.#intents.mayBeRenamed;
-    this.#intents.mayBeRenamed = true;
+  #take(rename: ServiceRename): Promise<ServiceRenameOutcome> {
     // A RENAME of several tables that fails may leave one of them renamed (MariaDB).
-    this.#intents.wasRenameSent = true;
-    const outcome = await renameByService(this.#options.pool, rename).catch((error: unknown) => {
+    this.#intents.mayBeRenamed = true;
+    return renameByService(this.#options.pool, rename).catch((error: unknown) => {
       const tables = sentenceStart(this.#request);
       throw new UndropError('UNDROP_FATE_UNKNOWN', { tables, cause: rootCause(error) }, error);
     });
-    this.#intents.mayBeRenamed = wasRenamed || outcome.kind === 'renamed';
-    return outcome;
-  }
-
-  /** Rows may be under a hold name if it throws. */
-  async #serve(work: Effect<'serve'>['work']): Promise<unknown> {
-    const wasRenamed = this.#intents.mayBeRenamed;
-    this.#intents.mayBeRenamed = true;
-    const result = await work(this.#options.pool);
-    this.#intents.mayBeRenamed = wasRenamed;
-    return result;
   }
 
   async #relocate({
@@ -210,13 +178,62 @@ class Try {
     lowerCaseTableNames,
   }: Effect<'relocate'>): Promise<readonly Relocation[]> {
     const { pool, holdMs } = this.#options;
+    const server = { ...this.#request.server, lowerCaseTableNames };
+    const isHidden = this.#facts !== null && hidesDirectories(this.#facts, server);
     const isLate = performance.now() - this.#intents.beganMs > LOST_MS_MAX;
+    const looked = isHidden ? await this.#lookAgain(renamed) : renamed;
     const rulingOf = (id: string) => this.#intents.rulingOf(id);
-    const tables = await renewDueTimes(pool, renamed, { isLate, holdMs, rulingOf });
+    const tables = await renewDueTimes(pool, looked, { isLate, holdMs, rulingOf });
     // After a long wait it may have keys and triggers that it had not when it was looked at.
     const mayHaveMore = isLate && renamed.every(({ stays }) => stays?.todo !== 'unlock');
     const move = detach || mayHaveMore ? detachAndRelocate : moveToRecycleSchema;
-    const server = { ...this.#request.server, lowerCaseTableNames };
     return move(pool, tables, { logged, lockWaitBudget: new LockWaitBudget(), server });
   }
+
+  /** Why they have to stay in their own schema, which the session's SHOW CREATE didn't say. */
+  async #lookAgain(renamed: readonly RelocateTable[]): Promise<readonly RelocateTable[]> {
+    const tables: RelocateTable[] = [];
+    for (const table of renamed) {
+      const { id, fromSchema: schema, holdName: name, stays } = table;
+      tables.push({
+        ...table,
+        stays: stays ?? (await whyItStays(this.#options.pool, { id, schema, name })),
+      });
+    }
+    return tables;
+  }
+}
+
+interface LastLook {
+  /** The due time was fixed long before the RENAME. */
+  readonly isLate: boolean;
+  /** UNDROP_HOLD. */
+  readonly holdMs: number;
+  readonly rulingOf: (id: string) => Ruling | undefined;
+}
+
+/**
+ * New due times for tables that were renamed to their hold names a moment ago: later ones if time
+ * was lost meanwhile, earlier ones if a rule says so of empty tables, and they are. Under its hold
+ * name nobody writes to a table; what isn't seen empty there, or can't be looked at, keeps its
+ * time.
+ */
+export async function renewDueTimes(
+  pool: ServicePool,
+  tables: readonly RelocateTable[],
+  { isLate, holdMs, rulingOf }: LastLook,
+): Promise<readonly RelocateTable[]> {
+  const sooner = new Map<string, HoldTime>();
+  for (const { id, fromSchema, holdName } of tables) {
+    const hold = rulingOf(id)?.holdIfEmpty ?? null;
+    if (hold === null || (await isEmptyTable(pool, fromSchema, holdName)) !== true) continue;
+    sooner.set(id, hold);
+  }
+  if (!isLate && sooner.size === 0) return tables;
+  const holdOf = (id: string) => {
+    const ruling = rulingOf(id);
+    const late = isLate ? ruling?.holdIfLate : null;
+    return sooner.get(id) ?? late ?? ruling?.hold ?? holdMs;
+  };
+  return renew(pool, tables, { holdMs: holdOf, maySooner: (id) => sooner.has(id) });
 }

@@ -4,7 +4,6 @@
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_ok_packet.html
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_err_packet.html
  */
-import { SERVER_SESSION_STATE_CHANGED } from './capabilities.js';
 import { PacketReader } from './packet-reader.js';
 
 export interface OkPacket {
@@ -57,38 +56,6 @@ export function okWithStatus(payload: Buffer, flag: number): Buffer {
   const changed = Buffer.from(payload);
   changed.writeUInt16LE(changed.readUInt16LE(at) | flag, at);
   return changed;
-}
-
-/** The same packet without its reports of these types, or as it is if it has none of them. */
-export function okWithoutReports(ok: OkPacket, types: readonly number[]): OkPacket {
-  const { payload } = ok;
-  const at = statusOffset(payload);
-  const status = payload.readUInt16LE(at);
-  const rest = new PacketReader(payload.subarray(at + 4), 'OK_Packet');
-  if ((status & SERVER_SESSION_STATE_CHANGED) === 0 || rest.left === 0) return ok;
-  const info = rest.lenencBytes('info');
-  const reports = rest.left > 0 ? readReports(rest.lenencBytes('session_state')) : [];
-  const kept = reports.filter(({ type }) => !types.includes(type));
-  if (kept.length === reports.length) return ok;
-  const head = Buffer.from(payload.subarray(0, at + 4));
-  const parts = [head, ...(info.length + kept.length > 0 ? [lenenc(info)] : [])];
-  if (kept.length > 0) parts.push(lenenc(Buffer.concat(kept.map(({ bytes }) => bytes))));
-  else head.writeUInt16LE(status & ~SERVER_SESSION_STATE_CHANGED, at);
-  return decodeOk(Buffer.concat(parts));
-}
-
-export const TRACK_SYSTEM_VARIABLES = 0x00;
-export const TRACK_STATE_CHANGE = 0x02;
-
-function readReports(state: Buffer): readonly { readonly type: number; readonly bytes: Buffer }[] {
-  const reader = new PacketReader(state, 'session_state');
-  const reports: { readonly type: number; readonly bytes: Buffer }[] = [];
-  while (reader.left > 0) {
-    const type = reader.uint8('type');
-    const bytes = Buffer.concat([Buffer.from([type]), lenenc(reader.lenencBytes('report'))]);
-    reports.push({ type, bytes });
-  }
-  return reports;
 }
 
 /** With its length in front. */

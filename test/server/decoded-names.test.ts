@@ -1,7 +1,7 @@
 /** Names out of the charsets of clients are to us what they are to the server. */
 import { describe, expect } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
-import { decodeName } from '../../src/steps/names/decode-name.js';
+import { decodeName } from '../../src/steps/names/client-names.js';
 import { testOnOne } from '../support/on-one-server.js';
 import { query, type TestServer, testServers } from '../support/servers.js';
 

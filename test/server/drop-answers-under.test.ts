@@ -41,20 +41,6 @@ const SETTINGS: readonly Setting[] = [
     apply: (one) => (says(one, /sql_select_limit/) ? null : before(one, 'SET sql_select_limit=0')),
   },
   {
-    name: 'GTID_NEXT is set',
-    apply: (one) => {
-      const isInTransaction = says(one, /^@begin|BEGIN|START TRANSACTION|XA |autocommit|gtid/i);
-      // Of an account without rights the server takes none.
-      if (isInTransaction || one.grants !== undefined) return null;
-      return {
-        ...one,
-        servers: ['mysql-9.7'],
-        session: [...(one.session ?? []), ...GTID_NEXT],
-        probe: ["SET gtid_next='AUTOMATIC'", IS_EXECUTED, ...(one.probe ?? [])],
-      };
-    },
-  },
-  {
     name: 'in another schema than prepared',
     apply: (one) => {
       // Prepared they are refused.
@@ -69,24 +55,8 @@ const SETTINGS: readonly Setting[] = [
 const WITHOUT_SCHEMA_REPORTS =
   'SET @none = 0 /*!50704 , session_track_schema = 0 */ /*M!100202 , session_track_schema = 0 */';
 
-const GTID_NEXT = [
-  "SET @gtid='bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb:$NUMBER'",
-  'SET gtid_next=@gtid',
-];
-const IS_EXECUTED = 'SELECT GTID_SUBSET(@gtid, @@GLOBAL.gtid_executed)';
-
-/** What a setting does to answers: notes behind a GTID come too late. */
-const IN_ERROR: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  'GTID_NEXT is set': { '0': 'said-too-late' },
-};
-
-/**
- * Not there: some errors leave the GTID with the session, which asking for them doesn't, nor what
- * would wait; from no schema, one that is gone, or with a GTID, nobody goes to another and back.
- * The others are cases that say nothing there, or whose GTID can't be masked.
- */
+/** Not there: from no schema, or one that is gone, nobody goes to another and back. */
 const LEFT_OUT: Readonly<Record<string, RegExp>> = {
-  'GTID_NEXT is set': /^(b33|b38c|n12[bc] |n13|n22c |n66|n72)/,
   'in another schema than prepared':
     /^(n11b |n12 |n13[cd] |n45b |n50|n56 |n60h |n67[f-h] |s10[cd])/,
 };
@@ -120,9 +90,8 @@ function under(server: TestServer, one: NativeCase, setting: Setting): NativeCas
   const changed = setting.apply(one);
   if (changed === null || !isOf(one, server) || !isOf(changed, server)) return null;
   if (LEFT_OUT[setting.name]?.test(one.name) || one.name === ONCE) return null;
-  const endsInError = IN_ERROR[setting.name] ?? {};
   const ends = endUnder(server, one, setting);
-  return { ...changed, name: `${one.name}, ${setting.name}`, ends, endsInError };
+  return { ...changed, name: `${one.name}, ${setting.name}`, ends };
 }
 
 /** What a server is asked, by the name of the setting. */

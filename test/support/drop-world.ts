@@ -10,8 +10,8 @@ import type { IntentTable } from '../../src/ledger/write.js';
 import { parseHoldName } from '../../src/names/hold-name.js';
 import { recycleSchemaFor } from '../../src/names/recycle-schema.js';
 import { dropTable } from '../../src/statements/drop-table/drop-table.js';
+import type { RecordedIntent } from '../../src/steps/intents.js';
 import { drive, type Effect } from '../../src/steps/procedure.js';
-import type { RecordedIntent } from '../../src/steps/record-intents.js';
 import type { ServiceRenameOutcome } from '../../src/steps/rename/rename-by-service.js';
 import type { UserCommand } from '../../src/steps/session/user-session.js';
 import type { ServerVersion } from '../../src/wire/connection/handshake-v10.js';
@@ -64,11 +64,7 @@ const DUE = new Date('2026-03-08T12:00:00Z');
 export async function dropIn(world: World): Promise<End> {
   const request = requestOf(world);
   const memory = new Memory(world, request.server);
-  const beginning = {
-    request,
-    hints: new Set<string>(),
-    gtidMayBeSet: world.gtidNext !== undefined,
-  };
+  const beginning = { request, hints: new Set<string>() };
   const reply = await drive(dropTable(beginning), async (effect) => memory.perform(effect));
   const said = reply.kind === 'again' ? `again: ${reply.because}` : describePayload(reply.payload);
   const held = reply.kind === 'again' ? [] : reply.held.map(({ id }) => memory.nameOf(id));
@@ -108,8 +104,6 @@ class Memory {
         return false;
       case 'record':
         return this.#record();
-      case 'stays':
-        return effect.tables.map(() => null);
       case 'locks':
         return this.#locks();
       case 'take':
@@ -209,7 +203,7 @@ class Memory {
       return this.#facts();
     if (text.startsWith('SHOW /* undrop kind */')) return this.#kind(nameIn(text));
     if (text.includes('/* undrop turn ')) return this.#asked(nameIn(text));
-    if (/^(RENAME|ALTER) \/\* undrop (hold|may|probe) /.test(text)) return this.#rename(text);
+    if (/^(RENAME|ALTER) \/\* undrop (hold|probe) /.test(text)) return this.#rename(text);
     if (text.startsWith('SIGNAL')) return signalled(text);
     if (/^DROP \/\* undrop (words|temporary) /.test(text)) return this.#dropTemporary(text);
     if (/^(DO|SET|UNLOCK|COMMIT) /.test(text)) return okResult();
@@ -218,19 +212,8 @@ class Memory {
 
   #facts(): Result {
     const { gtidNext = '' } = this.#world;
-    const row = [
-      'shop',
-      '',
-      'utf8mb4',
-      '1',
-      gtidNext,
-      'the server',
-      'app@10.0.0.1',
-      '1',
-      '0',
-      'OFF',
-    ];
-    const more = ['utf8mb4', null, '0', '0', 'utf8mb4_general_ci'];
+    const row = ['shop', '', 'utf8mb4', '1', gtidNext, 'the server', 'app@10.0.0.1', '1'];
+    const more = ['utf8mb4', null, '0', 'utf8mb4_general_ci'];
     return rowsResult(
       [...row, ...more].map(() => 'c'),
       [...row, ...more],
@@ -266,9 +249,7 @@ class Memory {
   }
 
   #rename(text: string): Result {
-    const pairs = [
-      ...text.matchAll(/`shop`\.`([^`]+)`(?: NOWAIT)? (?:RENAME )?TO (?:`shop`\.)?`([^`]+)`/g),
-    ];
+    const pairs = [...text.matchAll(/`shop`\.`([^`]+)` (?:RENAME )?TO (?:`shop`\.)?`([^`]+)`/g)];
     const isAlter = text.startsWith('ALTER');
     const takesLocks = this.#server.flavour === 'mysql' && this.#server.versionId >= 80_013;
     const isLocked = [...this.names.values()].some(({ lock }) => lock !== undefined);
@@ -279,7 +260,6 @@ class Memory {
     }
     if (isLocked && !isAlter && !takesLocks)
       return errResult(1192, 'HY000', 'active locked tables');
-    if (text.includes('undrop may')) return errResult(1050, '42S01', 'already exists');
     for (const [, name = '', holdName = ''] of pairs) this.#move(name, holdName);
     return okResult();
   }

@@ -38,8 +38,6 @@ export interface NativeCase {
   readonly cleanup?: readonly string[];
   /** How it ends through the proxy where that isn't as it does directly; by server, or for all. */
   readonly ends?: string | Readonly<Record<string, string>>;
-  /** The same where the server's own answer is this error, any ('*') or none ('0'): it may. */
-  readonly endsInError?: Readonly<Record<string, string>>;
   /** Tables that somebody destroyed or renamed in a way that is not protected. */
   readonly unprotected?: readonly string[];
   /** Tables in whose place there is another: through the proxy they are held all the same. */

@@ -16,8 +16,8 @@ import {
 } from '../../src/statements/drop-database/effects.js';
 import { sortListed } from '../../src/statements/drop-database/read-schema.js';
 import type { SchemaService } from '../../src/statements/drop-database/service.js';
+import type { RecordedIntent } from '../../src/steps/intents.js';
 import { drive } from '../../src/steps/procedure.js';
-import type { RecordedIntent } from '../../src/steps/record-intents.js';
 import type {
   ServiceRename,
   ServiceRenameOutcome,

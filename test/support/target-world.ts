@@ -57,9 +57,9 @@ export async function endIn(
   world: TargetWorld,
   procedure: (beginning: Beginning) => Steps<Reply>,
 ): Promise<TargetEnd> {
-  const { server = 'mysql-9.7', sql, drop = sql, gtidNext } = world;
+  const { server = 'mysql-9.7', sql, drop = sql } = world;
   const request = { ...requestOf({ server, sql: drop }), text: Buffer.from(sql) };
-  const beginning = { request, hints: new Set<string>(), gtidMayBeSet: gtidNext !== undefined };
+  const beginning = { request, hints: new Set<string>() };
   const memory = new Memory(world);
   const end = { held: 0, turns: 0, creates: 0, kept: 0 };
   try {
@@ -183,9 +183,9 @@ class Memory {
 
   #facts(): Result {
     const { gtidNext = '' } = this.#world;
-    const who = ['the server', 'app@10.0.0.1', '1', '0', 'OFF'];
+    const who = ['the server', 'app@10.0.0.1', '1'];
     const row = ['shop', '', 'utf8mb4', '1', gtidNext, ...who];
-    const more = ['utf8mb4', null, '0', '0', 'utf8mb4_general_ci'];
+    const more = ['utf8mb4', null, '0', 'utf8mb4_general_ci'];
     const all = [...row, ...more];
     return rowsResult(
       all.map(() => 'c'),

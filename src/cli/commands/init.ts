@@ -19,7 +19,7 @@ import { ensureLedger } from '../../ledger/tables.js';
 import { describeAddress } from '../../service/errors.js';
 import { abandonUnanswered } from '../../session/dial/abandon-login.js';
 import { dialUpstream } from '../../session/dial/dial.js';
-import { rootCause } from '../../steps/refusals/root-cause.js';
+import { rootCause } from '../../steps/refusals/refusals.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import {
   bareVersion,

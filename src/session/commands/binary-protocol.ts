@@ -17,19 +17,10 @@ import {
   readUserFacts,
   refused,
 } from '../../statements/intercepted.js';
-import {
-  bindNames,
-  bindPlainNames,
-  bindPlainSchema,
-  bindSchema,
-} from '../../steps/names/bind-names.js';
-import {
-  listTables,
-  notDone,
-  notUnderstood,
-  schemaAndTables,
-} from '../../steps/refusals/refusals.js';
-import { hintsIn } from '../../steps/rules/hints-of-text.js';
+import { bindNames, bindSchema } from '../../steps/names/bind-names.js';
+import { notDone, notUnderstood, schemaAndTables } from '../../steps/refusals/refusals.js';
+import { listTables } from '../../steps/refuse.js';
+import { hintsIn } from '../../steps/rules/hints.js';
 import { factsSql, readFacts } from '../../steps/session/facts.js';
 import { COM_PING, COM_STMT_BULK_EXECUTE, COM_STMT_RESET } from '../../wire/commands.js';
 import type { Packet } from '../../wire/framing.js';
@@ -124,9 +115,6 @@ async function runBoundSchema(
   { schema, ifExists }: PreparedSchema,
   options: DispatchOptions,
 ): Promise<Interception> {
-  const plain = bindPlainSchema(schema);
-  if (plain !== null)
-    return dropSchema({ text, hints }, { schema: plain, ifExists, facts: null }, options);
   const facts = await readUserFacts(options);
   if ('errno' in facts) return answerWith(facts);
   const bound = orRefusal(() => bindSchema(schema, context, facts));
@@ -139,10 +127,6 @@ async function runBound(
   statement: DropTableStatement,
   options: DispatchOptions,
 ): Promise<Interception> {
-  const plain = bindPlainNames(statement, context);
-  if (plain !== null) {
-    return dropAndHold({ text, ...plain, wasJudged: true }, options.guess, options, { hints });
-  }
   const facts = await readUserFacts(options);
   if ('errno' in facts) return answerWith(facts);
   const bound = orRefusal(() => bindNames(statement, context, facts));

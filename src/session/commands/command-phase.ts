@@ -339,7 +339,6 @@ export class CommandPhase {
       session: this.#owner.session,
       service: this.#owner.service(),
       guess: this.#lastSeen.guess,
-      gtidMayBeSet: this.#lastSeen.gtidMayBeSet,
       logBinMayBeOff: this.#lastSeen.logBinMayBeOff,
     };
   }

@@ -184,10 +184,9 @@ async function dropTable(
  * the server, too, takes long over it.
  */
 async function refuseTooMany(tooMany: TooMany, options: DispatchOptions): Promise<Interception> {
-  const { userSession, guess, gtidMayBeSet } = options;
+  const { userSession, guess } = options;
   const { first } = tooMany;
-  // An error would use the GTID up.
-  if (first !== undefined && !gtidMayBeSet) {
+  if (first !== undefined) {
     const charset = clientCharsetOf(guess.charset) ?? 'plain';
     const text = turnSql(first, { groupId: newId(), charset, wait: null });
     const [said] = await userSession.run([{ kind: 'query', text }]);

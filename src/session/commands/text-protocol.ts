@@ -28,7 +28,7 @@ import {
 import { guardedBy, HOW, namesIn, notDone, notUnderstood } from '../../steps/refusals/refusals.js';
 import { objectionTo } from '../../steps/refusals/unsupported.js';
 import type { UserFacts } from '../../steps/request.js';
-import { hintsIn } from '../../steps/rules/hints-of-text.js';
+import { hintsIn } from '../../steps/rules/hints.js';
 import { factsSql, readFacts } from '../../steps/session/facts.js';
 import { inSlices } from '../../steps/session/in-slices.js';
 import type { ErrPacket } from '../../wire/response.js';

@@ -6,7 +6,7 @@
 import { type KnownMode, modeOfSession } from '../../sql/lex/lex-mode.js';
 import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
 import { isRecycleName } from '../../sql/recycle-name.js';
-import { mentionsRecycle, namesGtidNext, namesLogBin } from '../../sql/trigger-scan.js';
+import { mentionsRecycle, namesLogBin } from '../../sql/trigger-scan.js';
 import type { SessionGuess } from '../../steps/drop-options.js';
 import type { UserFacts } from '../../steps/request.js';
 import { COM_INIT_DB, COM_QUERY, COM_STMT_PREPARE } from '../../wire/commands.js';
@@ -18,7 +18,6 @@ const NAME_BYTES_MAX = 'sql_log_bin'.length;
 export class LastSeen {
   readonly #server: Login['server'];
   #guess: SessionGuess;
-  #gtidMayBeSet = false;
   #logBinMayBeOff = false;
   #mayBeInRecycle: boolean;
   /** The command that was looked at last has such a name in it, and may lead there. */
@@ -35,12 +34,7 @@ export class LastSeen {
     return this.#guess;
   }
 
-  /** A text that names GTID_NEXT went by; from then on for good, it may be set at any time. */
-  get gtidMayBeSet(): boolean {
-    return this.#gtidMayBeSet;
-  }
-
-  /** The same of SQL_LOG_BIN. */
+  /** A text that names SQL_LOG_BIN went by; from then on for good, it may be off at any time. */
   get logBinMayBeOff(): boolean {
     return this.#logBinMayBeOff;
   }
@@ -73,7 +67,7 @@ export class LastSeen {
     for (let at = 0; at < payload.length; at += LONG_SLICE_BYTES) {
       if (at > 0) yield;
       const slice = payload.subarray(Math.max(0, at - NAME_BYTES_MAX), at + LONG_SLICE_BYTES);
-      this.#noteVariables(slice);
+      this.#logBinMayBeOff ||= namesLogBin(slice);
       mentions ||= mentionsRecycle(slice);
       // A text leads to a schema by the word USE.
       mayLead ||= /use/i.test(Buffer.from(slice).toString('latin1'));
@@ -88,10 +82,5 @@ export class LastSeen {
     this.#logBinMayBeOff ||= !logged;
     const isInRecycle = schema !== null && isRecycleName(schema);
     this.#mayBeInRecycle = isInRecycle || this.#mentionsRecycle;
-  }
-
-  #noteVariables(text: Uint8Array): void {
-    this.#gtidMayBeSet ||= this.#server.flavour === 'mysql' && namesGtidNext(text);
-    this.#logBinMayBeOff ||= namesLogBin(text);
   }
 }

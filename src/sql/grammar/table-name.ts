@@ -71,7 +71,7 @@ export function takeTableNames(cursor: TokenCursor, source: Source): readonly Ta
 
 /**
  * The same as a part of a table's name, of which MySQL takes what is beyond the BMP for question
- * marks (steps/names/decode-name.ts).
+ * marks (steps/names/client-names.ts).
  */
 function takePart(cursor: TokenCursor, source: Source): Identifier | null {
   const { flavour, charset } = source.mode;

@@ -11,14 +11,20 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { askToDrop } from '../../steps/ask-to-drop.js';
-import { know, syntaxError } from '../../steps/first-look.js';
-import { type NamedTable, qualify, serviceNames } from '../../steps/names/resolve.js';
+import { firstLook, know, syntaxError } from '../../steps/first-look.js';
+import { type NamedTable, qualify, serviceNames } from '../../steps/names/client-names.js';
 import { ask, perform, type Steps, serve } from '../../steps/procedure.js';
-import { listTables, notDone, notUnderstood } from '../../steps/refusals/refusals.js';
-import { type Answer, answerWith, type HeldTable, type Reply, refuse } from '../../steps/refuse.js';
+import { notDone, notUnderstood } from '../../steps/refusals/refusals.js';
+import {
+  type Answer,
+  answerWith,
+  type HeldTable,
+  listTables,
+  type Reply,
+  refuse,
+} from '../../steps/refuse.js';
 import type { DropRequest, UserFacts } from '../../steps/request.js';
 import type { Beginning } from '../../steps/run.js';
-import { inspectNames } from '../../steps/session/inspect-names.js';
 import { signalSql } from '../../steps/session/signal.js';
 import { ownLockSql, probeSql, type QualifiedName } from '../../steps/session/user-session-sql.js';
 import { decodeErr } from '../../wire/response.js';
@@ -34,7 +40,7 @@ import {
   GAVE_UP,
   SAID_BY_PARSER,
 } from '../../wire/server-errors.js';
-import { dropRecorded, serversError } from '../drop-table/drop-table.js';
+import { dropRecorded } from '../drop-table/drop-table.js';
 import type { ReplaceService } from './service.js';
 
 /** Others that take the name are held as well; so often the text runs. */
@@ -100,11 +106,11 @@ function* judge(request: DropRequest, name: QualifiedName): Steps<Reply | null> 
     const [ended] = yield* ask(probeSql(name, request));
     if (ended?.kind === 'err' && DDL_FORBIDDEN.includes(ended.errno)) return answerWith(ended);
   }
-  return yield* syntaxError(request, { judge });
+  return yield* syntaxError(request, judge);
 }
 
 function prepare(text: Uint8Array) {
-  return perform('user', { commands: [{ kind: 'prepare', text }], renames: false });
+  return perform('user', { commands: [{ kind: 'prepare', text }] });
 }
 
 /** If the session breaks meanwhile, nothing of what is held goes sooner than by UNDROP_HOLD. */
@@ -140,20 +146,18 @@ function* hold({ request, facts, name, table }: Replacing): Steps<Reply> {
     return refuse(notDone(how, listTables(request.statement.names), 'UNLOCK TABLES first.'));
   }
   const judged = { ...request, wasJudged: true };
-  const look = yield* inspectNames(judged, { gtidMayBeSet: false, isAlone: true });
-  const wrong = yield* serversError(request, look);
-  if (wrong !== null) return wrong;
-  if (look.kinds.includes('temporary')) {
+  const seen = yield* firstLook({ request: judged, hints: new Set() }, 'user');
+  if ('kind' in seen) return seen;
+  if (seen.kinds.includes('temporary')) {
     return refuse(notUnderstood('a temporary table has the name of the table that it replaces'));
   }
-  const asking = { request, look, names: [name], facts };
   const targets = [table];
   const recorded = yield* perform('recordTargets', { facts, targets });
-  if (recorded.intent !== null) return yield* dropRecorded(asking, recorded);
+  if (recorded.intent !== null) return yield* dropRecorded(seen, recorded);
   // A lock that the service doesn't wait for is waited for by the session.
-  const ended = yield* askToDrop(asking, [{ name, isBase: look.kinds.includes('base') }]);
+  const ended = yield* askToDrop(request, [name]);
   if (ended !== null) return ended;
-  return yield* dropRecorded(asking, yield* perform('recordTargets', { facts, targets }));
+  return yield* dropRecorded(seen, yield* perform('recordTargets', { facts, targets }));
 }
 
 function isOk({ payload }: Answer): boolean {

@@ -8,7 +8,7 @@ import { problemsOf } from '../../held/finish-restore.js';
 import type { Log } from '../../log.js';
 import { resolveEnded } from '../../recovery/resolve-intents.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
-import { rootCause } from '../../steps/refusals/root-cause.js';
+import { rootCause } from '../../steps/refusals/refusals.js';
 import { isFateUnknown, restore } from '../../undo/run-restore.js';
 
 /** Between two tries of a CREATE whose name others take. */

@@ -8,14 +8,10 @@ import { classifying } from '../../sql/classify.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import { clientCharsetOf, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
 import type { Replacement } from '../../sql/verdict.js';
-import {
-  listTables,
-  notDone,
-  notUnderstood,
-  SET_IF_EXISTS,
-} from '../../steps/refusals/refusals.js';
+import { notDone, notUnderstood, SET_IF_EXISTS } from '../../steps/refusals/refusals.js';
 import { objectionTo } from '../../steps/refusals/unsupported.js';
-import { hintsIn } from '../../steps/rules/hints-of-text.js';
+import { listTables } from '../../steps/refuse.js';
+import { hintsIn } from '../../steps/rules/hints.js';
 import { inSlices } from '../../steps/session/in-slices.js';
 import {
   answerWith,
@@ -64,7 +60,7 @@ export async function replaceTable(
   }
   const hints = hintsIn(text, facts, server);
   if (hints === null) return refused(notUnderstood('its hints'), options);
-  const drop = { text, tail: taken.tail ?? text, statement, charset };
+  const drop = { text, statement, charset };
   const procedure = createOrReplace({ create, facts, service: replaceService(service.log) });
   return dropAndHold(drop, facts, options, { hints, procedure });
 }

@@ -15,19 +15,19 @@ import type { IntentTable } from '../../ledger/write.js';
 import { formatHoldName } from '../../names/hold-name.js';
 import { inBatches } from '../../names/names.js';
 import { isRecycleSchema, recycleSchemaFor } from '../../names/recycle-schema.js';
-import { isFree, saysGone } from '../../steps/ask-to-drop.js';
+import type { RecordedIntent } from '../../steps/intents.js';
 import { ask } from '../../steps/procedure.js';
-import type { RecordedIntent } from '../../steps/record-intents.js';
 import { type Answer, answerWith, type HeldTable, refuse } from '../../steps/refuse.js';
 import type { ServiceRenameTable } from '../../steps/rename/rename-by-service.js';
 import {
-  INNODB_WAIT_S,
   renameGroups,
   SERVICE_TRIES_MAX,
   takeByService,
 } from '../../steps/rename/take-by-service.js';
 import { turnSql } from '../../steps/session/user-session-sql.js';
-import { blockedParents, hasForeignKeys, parentErrorSql } from '../drop-table/parents.js';
+import { raise } from '../../steps/session-answers.js';
+import { ABSENT_TO_RENAME, METADATA_LOCK_GRANTED } from '../../wire/server-errors.js';
+import { blockedParents, hasForeignKeys, parentError } from '../drop-table/parents.js';
 import {
   call,
   crowded,
@@ -74,9 +74,7 @@ export function* recordTables(
   const rules = { isAtomic: true, foldsCase: lowerCaseTableNames !== 0, schema };
   const [parent] = request.facts.checksForeignKeys ? blockedParents(tables, rules) : [];
   if (parent !== undefined) {
-    const [said] = yield* ask(parentErrorSql(request.server, parent));
-    assert(said?.kind === 'err', 'SIGNAL answers with an error');
-    return answerWith(said);
+    return yield* raise(request, parentError(request.server, parent));
   }
   const blockers = renamesInPieces(request.server) ? yield* call('blockersOf', tables) : [];
   const targets: Recorded[] = [];
@@ -156,7 +154,7 @@ function* take(place: Place, tables: readonly Recorded[]): SchemaSteps<Answer | 
       return ended;
     },
     *take(killAfterMs) {
-      const how = { logged, checksForeignKeys, killAfterMs, innodbWaitS: INNODB_WAIT_S };
+      const how = { logged, checksForeignKeys, killAfterMs };
       const outcome = yield* call('take', { tables, ...how });
       switch (outcome.kind) {
         case 'renamed':
@@ -180,7 +178,7 @@ function* take(place: Place, tables: readonly Recorded[]): SchemaSteps<Answer | 
 function* waitForLocks(
   { request: { groupId, charset, schema, facts } }: Place,
   tables: readonly ServiceRenameTable[],
-): SchemaSteps<Answer | 'gone' | null> {
+): SchemaSteps<Answer | null> {
   for (const { table } of tables) {
     // What else the client's charset makes of these bytes would be another name.
     if (!facts.charset.startsWith('utf8') && !/^\w*$/.test(table)) {
@@ -189,8 +187,9 @@ function* waitForLocks(
     const name = { schema, table: Buffer.from(table) };
     const [said] = yield* ask(turnSql(name, { groupId, charset, wait: null }));
     assert(said?.kind === 'err', 'there is no such partition');
-    if (saysGone(said, name)) return 'gone';
-    if (!isFree(said)) return answerWith(said);
+    if (![...METADATA_LOCK_GRANTED, ...ABSENT_TO_RENAME].includes(said.errno)) {
+      return answerWith(said);
+    }
   }
   return null;
 }

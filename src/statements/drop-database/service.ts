@@ -39,11 +39,10 @@ import { readServerFacts } from '../../service/server-facts.js';
 import { ident, note, serverIdentity, sql } from '../../service/sql.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import type { DropOptions, DropResult } from '../../steps/drop-options.js';
-import { Intents } from '../../steps/intents.js';
+import { Intents, type RecordedIntent, statementTextOf } from '../../steps/intents.js';
 import { isSameServer } from '../../steps/preconditions.js';
 import { drive } from '../../steps/procedure.js';
-import { type RecordedIntent, statementTextOf } from '../../steps/record-intents.js';
-import { rootCause } from '../../steps/refusals/root-cause.js';
+import { rootCause } from '../../steps/refusals/refusals.js';
 import type { HeldTable } from '../../steps/refuse.js';
 import {
   renameByService,

@@ -6,7 +6,7 @@
 
 import { UndropError } from '../../errors.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
-import { decodeName } from '../../steps/names/decode-name.js';
+import { decodeName } from '../../steps/names/client-names.js';
 import {
   notDone,
   notUnderstood,
@@ -14,8 +14,7 @@ import {
   schemaAndTables,
 } from '../../steps/refusals/refusals.js';
 import { FILE_NAME_PREFIX, hasFileNames, isFileName } from '../../steps/refusals/unsupported.js';
-import { FORGET_HINT } from '../../steps/rules/hints.js';
-import { hintsIn } from '../../steps/rules/hints-of-text.js';
+import { allHints, FORGET_HINT, hintsIn } from '../../steps/rules/hints.js';
 import {
   answerWith,
   type Interception,
@@ -53,7 +52,7 @@ export async function dropSchema(
   if (facts.hint !== null) await userSession.run([FORGET_HINT]);
   const dropped = await runDropDatabase(
     { text, schema, name, ifExists, charset, server, session, facts, groupId: newId() },
-    { ...service, guess, hints, userSession, newId },
+    { ...service, guess, hints: allHints(hints, facts), userSession, newId },
   );
   const { payload, refusal, isNote } = dropped;
   return { kind: 'answer', payload, refusal, facts: null, dropped, isNote };

@@ -12,16 +12,13 @@ import { UndropError } from '../../errors.js';
 import { mayBeNative, type Ruling } from '../../policy/decide.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
-import { isRecycleName } from '../../sql/recycle-name.js';
 import type { SessionGuess } from '../../steps/drop-options.js';
-import { serviceNames } from '../../steps/names/resolve.js';
-import { whatIsRecycled } from '../../steps/preconditions.js';
-import { loggedText, notUnderstood } from '../../steps/refusals/refusals.js';
-import { rootCause } from '../../steps/refusals/root-cause.js';
+import { serviceNames } from '../../steps/names/client-names.js';
+import { refusalOfRecycled } from '../../steps/preconditions.js';
+import { loggedText, notUnderstood, rootCause } from '../../steps/refusals/refusals.js';
 import { sentenceStart } from '../../steps/refuse.js';
 import type { UserFacts } from '../../steps/request.js';
-import { FORGET_HINT, readHints } from '../../steps/rules/hints.js';
-import { hintsIn, mayHint } from '../../steps/rules/hints-of-text.js';
+import { allHints, FORGET_HINT, hintsIn, mayHint, readHints } from '../../steps/rules/hints.js';
 import { ruleTables } from '../../steps/rules/rules.js';
 import {
   answerWith,
@@ -33,14 +30,14 @@ import {
   type Taken,
 } from '../intercepted.js';
 
-/** `known`: the facts of the session, where they were asked for. */
+/** `known`: the facts of the session, if they were asked for. */
 export async function dropOrPass(
   taken: Taken,
   statement: DropTableStatement,
   known: UserFacts | null,
   options: InterceptOptions,
 ): Promise<Interception> {
-  const { text, tail = text } = taken;
+  const { text } = taken;
   const mayPass = mayBePassed(statement, options.guess, options);
   const isAsked = known === null && (mayPass || mayHint(text));
   const facts = isAsked ? await readUserFacts(options) : known;
@@ -58,14 +55,10 @@ export async function dropOrPass(
   if (passed !== null) return passed;
   const guess = facts ?? options.guess;
   const charset = clientCharsetOf(guess.charset) ?? 'plain';
-  return dropAndHold({ text, tail, statement, charset }, guess, options, {
+  return dropAndHold({ text, statement, charset }, guess, options, {
     hints,
     destroy: (seen) => destroy(drop, seen ?? facts, options),
   });
-}
-
-function allHints(hints: readonly string[], { hint }: UserFacts): readonly string[] {
-  return hint === null ? hints : [...hints, hint];
 }
 
 async function forgetHint(facts: UserFacts | null, { userSession }: InterceptOptions) {
@@ -120,21 +113,24 @@ async function destroy(
     return refused(new UndropError('UNDROP_DESTROY', { tables, why, instead }), options);
   }
   const ruled = await rulingsOf(drop, facts, options);
-  if (ruled instanceof UndropError) return refused(ruled, options);
-  const rule = ruled.find(({ refusedBy }) => refusedBy !== null)?.refusedBy ?? null;
-  if (rule !== null) {
-    const params = { tables: sentenceStart(drop), table: 'one of them', rule };
-    return refused(new UndropError('UNDROP_RULE', params), options);
-  }
-  const open = ruled.find(({ mayRefuse }) => mayRefuse !== null)?.mayRefuse ?? null;
-  if (open !== null) {
-    const params = { tables: sentenceStart(drop), rule: open };
-    return refused(new UndropError('UNDROP_RULE_NOT_JUDGED', params), options);
-  }
+  const refusal = ruled instanceof UndropError ? ruled : refusalByRule(drop, ruled);
+  if (refusal !== null) return refused(refusal, options);
   return pass(drop, facts, { event: 'destroyed', by: ['hint destroy'] }, options);
 }
 
-/** By the rules alone; an error where the tables can't be named, or are ours. */
+/** A rule that refuses, or may refuse once more is known of the tables. */
+function refusalByRule(drop: Drop, rulings: readonly Ruling[]): UndropError | null {
+  const tables = sentenceStart(drop);
+  const [rule] = rulings.flatMap(({ refusedBy }) => refusedBy ?? []);
+  const [open] = rulings.flatMap(({ mayRefuse }) => mayRefuse ?? []);
+  if (rule !== undefined) {
+    return new UndropError('UNDROP_RULE', { tables, table: 'one of them', rule });
+  }
+  if (open === undefined) return null;
+  return new UndropError('UNDROP_RULE_NOT_JUDGED', { tables, rule: open });
+}
+
+/** By the rules alone; an error if the tables can't be named, or are ours. */
 async function rulingsOf(
   { statement }: Drop,
   facts: UserFacts,
@@ -143,15 +139,11 @@ async function rulingsOf(
   const { pool, holdMs, rules = [] } = service;
   const names = serviceNames({ statement }, facts);
   if ('error' in names) return names.error;
-  const recycled = names.tables.find(({ schema }) => isRecycleName(schema));
-  if (recycled !== undefined) {
-    const table = `${recycled.schema}.${recycled.table}`;
-    return new UndropError('UNDROP_RECYCLE_SCHEMA', { table, what: whatIsRecycled(recycled) });
-  }
+  const recycled = refusalOfRecycled(names.tables);
+  if (recycled !== null) return recycled;
   const { account } = facts;
-  const ruled = { rules, hint: null, holdMs, account };
   try {
-    return await ruleTables(pool, names.tables, ruled);
+    return await ruleTables(pool, names.tables, { rules, hint: null, holdMs, account });
   } catch (error) {
     const params = { tables: sentenceStart({ statement }), cause: rootCause(error) };
     return new UndropError('UNDROP_NOT_RECORDED', params, error);

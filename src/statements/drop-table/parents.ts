@@ -7,10 +7,8 @@
 import type { ForeignKeyName, IntentTable } from '../../ledger/write.js';
 import { parseHoldName } from '../../names/hold-name.js';
 import { foldName } from '../../names/names.js';
-import { SIGNAL_CHARACTERS_MAX, type Signal, signalSql } from '../../steps/session/signal.js';
+import type { Signal } from '../../steps/session/signal.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
-import { type ErrPacket, encodeErr } from '../../wire/response.js';
-import type { Result } from '../../wire/result-reader.js';
 import {
   ER_FK_CANNOT_DROP_PARENT,
   ER_ROW_IS_REFERENCED,
@@ -74,32 +72,4 @@ export function parentError(server: ServerVersion, { table, key }: BlockedParent
     `Cannot drop table '${table.table}' referenced by a foreign key constraint ` +
     `'${key.name}' on table '${key.table}'.`;
   return { errno: ER_FK_CANNOT_DROP_PARENT, sqlState: 'HY000', message };
-}
-
-/** Raises the error in the session, so that SHOW WARNINGS has it, too; destroys nothing. */
-export function parentErrorSql(server: ServerVersion, parent: BlockedParent): Buffer {
-  const error = parentError(server, parent);
-  const message = Array.from(error.message).slice(0, SIGNAL_CHARACTERS_MAX).join('');
-  return signalSql({ ...error, message });
-}
-
-/**
- * What the session said, but with the whole text where SIGNAL takes only its beginning. In no case
- * an OK: the parent is still there.
- */
-export function parentErrorInFull(
-  said: Result,
-  server: ServerVersion,
-  parent: BlockedParent,
-): ErrPacket {
-  const { errno, sqlState, message } = parentError(server, parent);
-  const isCut = Array.from(message).length > SIGNAL_CHARACTERS_MAX;
-  if (said.kind === 'err' && (said.errno !== errno || !isCut)) return said;
-  return errorOf({ errno, sqlState, message });
-}
-
-function errorOf({ errno, sqlState, message }: Signal): ErrPacket {
-  const text = Buffer.from(message);
-  const payload = encodeErr({ errno, sqlState, message: text });
-  return { kind: 'err', errno, sqlState, message: text, payload };
 }

@@ -1,57 +1,66 @@
 /**
- * Brings the server to say its words for the names of a DROP TABLE that are no base tables, and for
- * parents that it would not drop; which statements do that is in
- * statements/drop-table/server-answers.ts.
+ * Has the server say its words for the names of a DROP TABLE that are no base tables, and for
+ * parents that it would not drop. Temporary tables among them are dropped.
+ *
+ * Invariant: no statement here can destroy a base table.
  */
 import { assert } from '../../assert.js';
-import { ask, perform, query, type Steps } from '../../steps/procedure.js';
-import { gtidSql, underOwnGtid } from '../../steps/session/user-session-sql.js';
-import type { ErrPacket } from '../../wire/response.js';
+import { ask, type Steps } from '../../steps/procedure.js';
+import { type Answer, answerWith } from '../../steps/refuse.js';
+import type { DropRequest } from '../../steps/request.js';
+import type { Signal } from '../../steps/session/signal.js';
+import {
+  dropTemporarySql,
+  notSequenceSignal,
+  viewSignal,
+} from '../../steps/session/user-session-sql.js';
+import { clean, raise } from '../../steps/session-answers.js';
 import { type OkPacket, okWithWarnings } from '../../wire/response.js';
-import type { Result } from '../../wire/result-reader.js';
 import type { Drop, Name } from './decide.js';
-import { type BlockedParent, parentErrorInFull } from './parents.js';
-import { sayWords } from './server-answers.js';
+import { type BlockedParent, parentError } from './parents.js';
 
 export interface Words {
   readonly named: readonly Name[];
   readonly blocked: readonly BlockedParent[];
 }
 
-/** `isBeside`: after a RENAME, which has used the session's GTID up if it had one. */
-export function* say(
-  drop: Drop,
-  { named, blocked }: Words,
-  { isBeside }: { readonly isBeside: boolean },
-): Steps<OkPacket | ErrPacket> {
-  const { request, intent, facts } = drop;
-  const [parent] = blocked;
-  const parentAt = parent === undefined ? -1 : intent.tables.indexOf(parent.table);
-  const { texts, notes } = sayWords(request, { names: named, blocked, parentAt });
-  const own = isBeside ? facts.gtidNext : null;
-  const { commands, at } = underOwnGtid(own, texts.map(query));
-  const results = yield* perform('user', { commands, renames: false });
-  const said = results[at + texts.length - 1];
-  assert(said?.kind === 'ok' || said?.kind === 'err', 'words are an OK or an ERR');
-  if (parent !== undefined) return parentErrorInFull(said, request.server, parent);
-  return counting(said, notes);
+export function* say({ request }: Drop, { named, blocked }: Words): Steps<OkPacket | Answer> {
+  const names = named.filter(({ kind }) => kind !== 'nothing');
+  const error = errorOf(request, names, blocked);
+  if (error === null) {
+    return names.length === 0 ? yield* clean(request) : yield* dropTemporary(request, names);
+  }
+  const temporary = names.filter(({ kind }) => kind === 'temporary');
+  if (temporary.length > 0) yield* dropTemporary(request, temporary);
+  return yield* raise(request, error);
 }
 
-/** The server has one note where a native drop has several. */
-function counting<T extends OkPacket | ErrPacket>(said: T, notes: number | undefined): Result & T {
-  if (said.kind !== 'ok' || notes === undefined || said.warnings === 0) return said;
-  return { ...said, warnings: notes, payload: okWithWarnings(said, notes) };
+/** Null: the names alone bring the server to say its words. */
+function errorOf(
+  { server, statement }: DropRequest,
+  names: readonly Name[],
+  [parent]: readonly BlockedParent[],
+): Signal | null {
+  if (parent !== undefined) return parentError(server, parent);
+  // MariaDB's words for what is no table are errors of their own; under IF EXISTS they are notes.
+  if (statement.ifExists) return null;
+  for (const { kind, seen } of names) {
+    if (kind === 'view' && server.flavour === 'mariadb') return viewSignal(seen);
+    if (kind === 'table') return notSequenceSignal(seen);
+  }
+  return null;
 }
 
-/** A drop that says notes alone is logged; null: the client isn't told its GTID. */
-export function* logNotes(drop: Drop, { named, blocked }: Words): Steps<OkPacket | null> {
-  const { request, facts } = drop;
-  const absent = named.find(({ kind }) => kind !== 'temporary');
-  const isNoted = request.statement.ifExists && blocked.length === 0;
-  if (!facts.tracksGtids || facts.gtidNext !== null || !isNoted || absent === undefined)
-    return null;
-  const [said] = yield* ask(gtidSql(absent.name, request));
-  return said?.kind === 'ok' ? said : null;
+/** For a name that isn't a temporary table the server says that it is unknown. */
+function* dropTemporary(request: DropRequest, names: readonly Name[]): Steps<OkPacket | Answer> {
+  const { object, ifExists } = request.statement;
+  const text = dropTemporarySql(
+    names.map(({ name }) => name),
+    { ...request, object, ifExists },
+  );
+  const [said] = yield* ask(text);
+  assert(said !== undefined, 'DROP has an answer');
+  return said.kind === 'ok' ? said : answerWith(said);
 }
 
 /** The first ended the transaction and says so; the notes are those of the second. */

@@ -12,14 +12,14 @@ import { UndropError } from '../../errors.js';
 import type { IntentFacts } from '../../ledger/write.js';
 import { partitionTable } from '../../names/names.js';
 import type { PartitionList } from '../../sql/grammar/alter-partition.js';
-import { lookAtOneTable, type OneTable, wrongSetting } from '../../steps/first-look.js';
+import { inspectOneTable, type OneTable } from '../../steps/first-look.js';
 import { refusalBeforeLooking } from '../../steps/preconditions.js';
 import { ask, perform, type Steps, serve } from '../../steps/procedure.js';
 import { type Answer, answerWith, type HeldTable, type Reply, refuse } from '../../steps/refuse.js';
 import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
 import type { Beginning } from '../../steps/run.js';
 import { ownLockSql, waitText } from '../../steps/session/user-session-sql.js';
-import { clean, raise } from '../../steps/session-answers.js';
+import { clean } from '../../steps/session-answers.js';
 import { decodeErr, type OkPacket, okWithInfo } from '../../wire/response.js';
 import type { Result } from '../../wire/result-reader.js';
 import {
@@ -44,7 +44,7 @@ const NOTHING_COPIED = 'Records: 0  Duplicates: 0  Warnings: 0';
 /** The procedure, with what the service account does for it. */
 export function alterPartitions(service: PartitionService): (beginning: Beginning) => Steps<Reply> {
   return function* (beginning) {
-    const table = yield* lookAtOneTable(beginning);
+    const table = yield* inspectOneTable(beginning);
     if ('kind' in table) return table;
     const { partitions } = table.request.statement;
     assert(partitions !== undefined, 'it names partitions');
@@ -75,7 +75,7 @@ class Altering {
 
   *run(): Steps<Reply> {
     const { request } = this.#table;
-    const under = this.#unsupported() ?? wrongSetting(this.#table);
+    const under = this.#unsupported();
     if (under !== null) return this.#refuse(under);
     const end = yield* takeByService<End>(request, {
       wait: () => this.#waitForTurn(),
@@ -124,7 +124,6 @@ class Altering {
     const own = ownLockSql(name, request);
     const [locks] = yield* perform('user', {
       commands: [{ kind: 'prepare', text: own }],
-      renames: false,
     });
     const { verb: wanted } = this.#list;
     const verbs = wanted === 'drop' ? (['drop', 'truncate'] as const) : (['truncate'] as const);
@@ -212,7 +211,7 @@ class Altering {
   }
 
   *#record(parts: readonly Partition[]): Steps<IntentFacts | Answer> {
-    const { schema, table, facts, name, request } = this.#table;
+    const { schema, table, facts, request } = this.#table;
     const targets = parts.map(({ name: part, rowEstimate, byteEstimate }) => {
       const partition = { table: partitionTable(table, part), rowEstimate, byteEstimate };
       return { schema, table, partition };
@@ -221,8 +220,7 @@ class Altering {
     const { intent, intentError, rulings } = recorded;
     if (intent === null) return refuse(intentError);
     const kinds = parts.map(() => 'base' as const);
-    const look = { judge: null, kinds, names: [name], rulings };
-    const refusal = refusalBeforeLooking(request, look, intent, facts);
+    const refusal = refusalBeforeLooking({ request, facts, kinds, rulings }, intent);
     if (refusal !== null) return refuse(refusal);
     if (intent.hasBackupLock) return this.#refuse('beside LOCK INSTANCE FOR BACKUP');
     // None: it went while it was looked at.

@@ -21,10 +21,10 @@ import { runWithTimeout, runWithTimeoutOn } from '../../service/pool/statement-t
 import { numberOrNullOf, textOf, textOrNullOf } from '../../service/row.js';
 import { hasRows } from '../../service/server-facts.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
-import { rootCause } from '../../steps/refusals/root-cause.js';
+import { rootCause } from '../../steps/refusals/refusals.js';
 import type { HeldTable } from '../../steps/refuse.js';
 import {
-  inStead,
+  asOwner,
   type ServiceRenameOutcome,
   serviceRenameOutcomeOf,
 } from '../../steps/rename/rename-by-service.js';
@@ -214,7 +214,7 @@ export function swapPartitions(
 ): Promise<ServiceRenameOutcome> {
   const { parts, way, logged, killAfterMs } = swap;
   const ids = parts.map(({ id }) => id);
-  return inStead(pool, { ids, logged, gone: GONE }, async (connection) => {
+  return asOwner(pool, { ids, logged, gone: GONE }, async (connection) => {
     const verb = way === 'convert' ? convert : exchange;
     const texts = way === 'locked' ? underLock(swap) : parts.map((part) => verb(swap, part));
     await runWithTimeoutOn(connection, pool, texts, { killAfterMs, logged });

@@ -19,7 +19,7 @@ import { recycleSchemaFor } from '../../names/recycle-schema.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { isKilled, LockWaitBudget, runWithTimeout } from '../../service/pool/statement-timeout.js';
 import { ident, note, sql } from '../../service/sql.js';
-import { rootCause } from '../../steps/refusals/root-cause.js';
+import { rootCause } from '../../steps/refusals/refusals.js';
 import { ABSENT_TABLE, ABSENT_TO_RENAME, ER_BAD_DB_ERROR } from '../../wire/server-errors.js';
 
 export type NotMade =

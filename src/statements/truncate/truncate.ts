@@ -13,7 +13,7 @@ import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { IntentTable } from '../../ledger/write.js';
 import { formatHoldName } from '../../names/hold-name.js';
-import { lookAtOneTable, type OneTable, wrongSetting } from '../../steps/first-look.js';
+import { inspectOneTable, type OneTable } from '../../steps/first-look.js';
 import { refusalBeforeLooking } from '../../steps/preconditions.js';
 import { ask, perform, query, type Steps, serve } from '../../steps/procedure.js';
 import {
@@ -25,11 +25,7 @@ import {
   sentenceStart,
 } from '../../steps/refuse.js';
 import type { ServiceRenameOutcome } from '../../steps/rename/rename-by-service.js';
-import {
-  INNODB_WAIT_S,
-  SERVICE_TRIES_MAX,
-  takeByService,
-} from '../../steps/rename/take-by-service.js';
+import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
 import type { Beginning } from '../../steps/run.js';
 import { ownLockSql, truncateOwnSql, turnSql } from '../../steps/session/user-session-sql.js';
 import { clean, raise } from '../../steps/session-answers.js';
@@ -65,13 +61,11 @@ const OF_THE_SERVER: readonly string[] = ['performance_schema', 'information_sch
 /** The procedure, with what the service account does for it. */
 export function truncate(service: SwapService): (beginning: Beginning) => Steps<Reply> {
   return function* (beginning) {
-    const table = yield* lookAtOneTable(beginning);
+    const table = yield* inspectOneTable(beginning);
     if ('kind' in table) return table;
     const { seenAs, schema } = table;
     const isOfServer = OF_THE_SERVER.includes(schema.toLowerCase());
     if (seenAs === 'temporary' || isOfServer) return yield* truncateNatively(table);
-    const under = wrongSetting(table);
-    if (under !== null) return refuse(notTruncated(table, under));
     const it: Truncating = { table, service, held: [], liveFingerprint: null, isLocked: false };
     const end = yield* takeByService<End>(table.request, {
       wait: () => waitForTurn(it),
@@ -96,7 +90,6 @@ function* waitForTurn(it: Truncating): Steps<Answer | null> {
       { kind: 'prepare', text: ownLockSql(name, request) },
       query(turnSql(name, { ...request, wait: null })),
     ],
-    renames: false,
   });
   assert(turn?.kind === 'err', 'there is no such partition');
   if (turn.errno === ER_BAD_DB_ERROR) return yield* raise(request, sayMissing(it.table));
@@ -109,13 +102,12 @@ function* waitForTurn(it: Truncating): Steps<Answer | null> {
 /** One look by the service, and after it one RENAME. */
 function* tryToSwap(it: Truncating, killAfterMs: number): Steps<Tried> {
   const { table, isLocked } = it;
-  const { request, facts, name } = table;
+  const { request, facts } = table;
   const targets = [{ schema: table.schema, table: table.table }];
   const recorded = yield* perform('recordTargets', { facts, targets });
   const { intent, intentError, rulings } = recorded;
   if (intent === null) return refuse(intentError);
-  const look = { judge: null, kinds: ['base' as const], names: [name], rulings };
-  const refusal = refusalBeforeLooking(request, look, intent, facts);
+  const refusal = refusalBeforeLooking({ request, facts, kinds: ['base'], rulings }, intent);
   if (refusal !== null) return refuse(refusal);
   const [seen] = intent.tables;
   if (seen?.kind === 'view') return yield* raise(request, sayMissing(table));
@@ -153,8 +145,7 @@ function* swap(
   const { schema: holdSchema, fingerprint } = copy;
   const { holdName } = how.held;
   const tables = [{ id, schema, table, holdName, holdSchema, ghost: copy }];
-  const innodbWaitS = INNODB_WAIT_S;
-  const rename = { tables, logged, checksForeignKeys, killAfterMs, innodbWaitS };
+  const rename = { tables, logged, checksForeignKeys, killAfterMs };
   const outcome = yield* perform('take', { rename });
   if (outcome.kind !== 'renamed') return yield* notSwapped(it.table, outcome);
   const place = { id, schema: holdSchema, table: holdName };

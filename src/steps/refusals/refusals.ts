@@ -3,13 +3,13 @@
  * error says which tables it is about, wherever they are known.
  */
 import { type ErrorCode, UndropError } from '../../errors.js';
-import type { TableName } from '../../sql/grammar/table-name.js';
 import { NAMES_MAX, PARTITIONS_MAX, STATEMENTS_MAX } from '../../sql/reading.js';
 import type { Carrier, Guarded, Refused, TooMany } from '../../sql/verdict.js';
+import { listTables } from '../refuse.js';
 
 /** Statements are cut here in any case. */
 const TEXT_BYTES_MAX = 200;
-/** Of a string, also one between dollars. */
+/** The beginning of a string, also one between dollars. */
 const BEGINNING = /['"]|\$\w*\$/;
 const NUMBER = /(?<![\w$@.])\.?\d[\w.]*/g;
 
@@ -75,14 +75,6 @@ export function notUnderstood(why: string): UndropError {
   return new UndropError('UNDROP_NOT_UNDERSTOOD', { why });
 }
 
-export function listTables(names: readonly TableName[]): string {
-  if (names.length === 0) return 'A table that it may name was';
-  const listed = names.map(({ schema, table }) =>
-    (schema === null ? [table] : [schema, table]).map((part) => Buffer.from(part)).join('.'),
-  );
-  return names.length === 1 ? `Table ${listed[0]} was` : `Tables ${listed.join(', ')} were`;
-}
-
 /**
  * What the log shows of a statement: its words and names, up to its first string. Where a string
  * ends depends on how the session reads backslashes and quotes, so nothing after its beginning is
@@ -94,4 +86,16 @@ export function loggedText(text: Buffer): string {
   const at = whole.search(BEGINNING);
   const shown = (at === -1 ? whole : whole.slice(0, at)).replaceAll(NUMBER, '?');
   return at === -1 && text.length <= TEXT_BYTES_MAX ? shown : `${shown}…`;
+}
+
+/** The first cause, which is what the server said; what is around it says the same again. */
+export function rootCause(error: unknown): string {
+  const found = firstCause(error);
+  return (found instanceof Error ? found.message : String(found)).replace(/\.$/, '');
+}
+
+function firstCause(error: unknown): unknown {
+  let found = error;
+  while (found instanceof Error && found.cause !== undefined) found = found.cause;
+  return found;
 }

@@ -8,7 +8,7 @@ import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 
 /**
  * Why a DROP TABLE isn't run although its grammar is clear; null: nothing speaks against it.
- * `text`: that of the statement alone, where it is one.
+ * `text`: that of the statement alone, if it is one.
  */
 export function objectionTo(
   statement: DropTableStatement,

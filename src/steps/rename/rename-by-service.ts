@@ -31,6 +31,7 @@ import {
   ER_LOCK_WAIT_TIMEOUT,
   ER_QUERY_INTERRUPTED,
 } from '../../wire/server-errors.js';
+import { INNODB_WAIT_S } from './take-by-service.js';
 
 export interface ServiceRenameTable {
   readonly id: string;
@@ -51,8 +52,6 @@ export interface ServiceRename {
   readonly checksForeignKeys: boolean;
   /** How long others may be waited for, in milliseconds. */
   readonly killAfterMs: number;
-  /** For locks of InnoDB, which no KILL ends, in seconds; default: the connection's own. */
-  readonly innodbWaitS?: number;
 }
 
 export type ServiceRenameOutcome =
@@ -67,7 +66,7 @@ export type ServiceRenameOutcome =
   | { readonly kind: 'failed'; readonly cause: string; readonly errno?: number };
 
 /**
- * Rejects where nobody knows whether it happened: the connection broke. An error of the server says
+ * Rejects if nobody knows whether it happened: the connection broke. An error of the server says
  * little of that: a KILL that meets a RENAME at its end is answered with 1317, and it is done.
  */
 export async function renameByService(
@@ -76,7 +75,7 @@ export async function renameByService(
 ): Promise<ServiceRenameOutcome> {
   const { tables, logged, killAfterMs } = rename;
   const ids = tables.map(({ id }) => id);
-  const outcome = await inStead(pool, { ids, logged }, async (connection) => {
+  const outcome = await asOwner(pool, { ids, logged }, async (connection) => {
     await runWithTimeoutOn(connection, pool, renameText(rename), { killAfterMs, logged });
   });
   if (outcome.kind === 'renamed' || !(await areHeld(pool, tables))) return outcome;
@@ -94,7 +93,7 @@ async function areHeld(pool: ServicePool, tables: ServiceRename['tables']): Prom
   return numberOf(rows[0] ?? {}, 'n') === tables.length;
 }
 
-export interface Stead {
+export interface OwnedIntents {
   readonly ids: readonly string[];
   readonly logged: boolean;
   /** Further errors that say that something isn't there. */
@@ -102,9 +101,9 @@ export interface Stead {
 }
 
 /** `work` has a connection of its own, which is not used again, and which owns the intents. */
-export async function inStead(
+export async function asOwner(
   pool: ServicePool,
-  { ids, logged, gone = [] }: Stead,
+  { ids, logged, gone = [] }: OwnedIntents,
   work: (connection: TaskConnection) => Promise<void>,
 ): Promise<ServiceRenameOutcome> {
   if (!logged && !(await mayUnlog(pool))) {
@@ -120,18 +119,18 @@ export async function inStead(
       if (owner === null && ids.length > 0) return { kind: 'gone' };
       await work(connection);
       // The statement goes on, and what it holds is not to be collected before it has ended.
-      if (owner !== null) await tryToGiveBack(connection, intents, owner);
+      if (owner !== null) await tryToRelease(connection, intents, owner);
       return { kind: 'renamed' };
     });
   } catch (error) {
     if (!isServerError(error)) throw error;
-    if (owner !== null) await tryToGiveBack(pool, intents, owner);
+    if (owner !== null) await tryToRelease(pool, intents, owner);
     return serviceRenameOutcomeOf(error, gone);
   }
 }
 
-/** Where it fails recovery may settle the intents: then they are gone at the next try. */
-async function tryToGiveBack(
+/** If it fails, recovery may settle the intents: then they are gone at the next try. */
+async function tryToRelease(
   pool: ServiceConnection,
   intents: Intents,
   owner: Owner,
@@ -144,7 +143,7 @@ async function tryToGiveBack(
 }
 
 function renameText(rename: ServiceRename): readonly SQLQuery[] {
-  const { tables, checksForeignKeys, innodbWaitS } = rename;
+  const { tables, checksForeignKeys } = rename;
   const pairs = tables.flatMap(({ schema, table, holdName, holdSchema = schema, ghost }) => {
     const name = ident(schema, table);
     const held = sql`${name} TO ${ident(holdSchema, holdName)}`;
@@ -153,15 +152,14 @@ function renameText(rename: ServiceRename): readonly SQLQuery[] {
       : [held, sql`${ident(ghost.schema, ghost.table)} TO ${name}`];
   });
   const step = note('hold-in-stead', tables[0]?.id);
-  const wait =
-    innodbWaitS === undefined ? sql`` : sql`, SESSION innodb_lock_wait_timeout = ${innodbWaitS}`;
   return [
-    sql`SET foreign_key_checks = ${checksForeignKeys ? 1 : 0}${wait}`,
+    sql`SET foreign_key_checks = ${checksForeignKeys ? 1 : 0},
+      SESSION innodb_lock_wait_timeout = ${INNODB_WAIT_S}`,
     sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`,
   ];
 }
 
-/** What an error of the server's says of what was to be done in the user's stead. */
+/** What an error of the server's says of what was to be done for the user. */
 export function serviceRenameOutcomeOf(
   error: Error,
   gone: readonly number[] = [],

@@ -16,12 +16,12 @@ import type { DropRequest } from '../request.js';
 import { signalSql } from '../session/signal.js';
 
 /** The service waits so long for others at its first try, in milliseconds. */
-export const FIRST_TRY_MS = 200;
+const FIRST_TRY_MS = 200;
 /** The session had its turn before, so only those who came between are in the way. */
-export const NEXT_TRY_MS = 900;
+const NEXT_TRY_MS = 900;
 /** Tables that keep changing, or that others are always faster to lock, are given up. */
 export const SERVICE_TRIES_MAX = 12;
-/** For locks of InnoDB in one try of the service; no KILL ends that wait. */
+/** For locks of InnoDB in one try of the service, in seconds; no KILL ends that wait. */
 export const INNODB_WAIT_S = 1;
 
 export interface ByService<T, E = Effect> {

@@ -1,10 +1,16 @@
 /**
- * The hints for one drop: what its statement says in comments, and `@undrop` of its session, which
- * the drop that sees it uses up, whatever becomes of it.
+ * The hints for one drop: what its statement says in comments like `undrop: pin`, and `@undrop` of
+ * its session, which the drop that sees it uses up, whatever becomes of it.
+ *
+ * Invariant: a text that may say something is read by the session's own way of reading; if that
+ * isn't known, nobody guesses.
  */
 import { formatDuration } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { HINT_EXPECTED, type Hint, oneHint } from '../../policy/rules.js';
+import { commentsOf } from '../../sql/lex/comments.js';
+import { isFullyKnown, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
+import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { sentenceStart } from '../refuse.js';
 import type { DropRequest, UserFacts } from '../request.js';
 import type { UserCommand } from '../session/user-session.js';
@@ -50,13 +56,18 @@ function hintedMs({ what }: Hint): number {
   return what.do === 'now' ? 0 : Number.POSITIVE_INFINITY;
 }
 
+/** Those of a statement, and that of its session. */
+export function allHints(hints: readonly string[], { hint }: UserFacts): readonly string[] {
+  return hint === null ? hints : [...hints, hint];
+}
+
 /** Whether all of them are understood, and say so. */
 export function areForDestroying(hints: Iterable<string>): boolean {
   const hint = oneHint([...hints]);
   return hint !== null && 'what' in hint && hint.what.do === 'destroy';
 }
 
-/** Where it can't be done by the statement that hints it. */
+/** It can't be done by the statement that hints it. */
 export function notDestroyed(drop: Pick<DropRequest, 'statement'>): UndropError {
   return new UndropError('UNDROP_DESTROY', {
     tables: sentenceStart(drop),
@@ -70,3 +81,38 @@ export const FORGET_HINT: UserCommand = {
   kind: 'query',
   text: Buffer.from('SET /* undrop hint */ @undrop = NULL'),
 };
+
+/** Whether `hintsIn` has to be asked. */
+export function mayHint(text: Uint8Array): boolean {
+  return MENTION.test(Buffer.from(text).toString('latin1'));
+}
+
+/**
+ * The hints in order, as they are written; null if nobody can tell how the text is read, or it
+ * has very many comments. One in the comment of a line is given back with its dashes, and one
+ * without its colon whole, and so they are none: after a `;` the first would count for the next
+ * statement.
+ */
+export function hintsIn(
+  text: Uint8Array,
+  { sqlMode, charset }: Pick<UserFacts, 'sqlMode' | 'charset'>,
+  server: ServerVersion,
+): readonly string[] | null {
+  if (!mayHint(text)) return [];
+  const mode = modeFromSqlMode(server, sqlMode, charset);
+  if (!isFullyKnown(mode)) return null;
+  const comments = commentsOf(text, mode);
+  if (comments === null) return null;
+  return comments.flatMap(({ body, isLine }) => {
+    const comment = Buffer.from(body).toString('latin1');
+    const [, hint = NEAR_MISS.exec(comment)?.[0]] = HINT.exec(comment) ?? [];
+    if (hint === undefined) return [];
+    return [isLine ? `-- ${comment.trim()}` : hint];
+  });
+}
+
+const NEAR = 'undrop[\\s=]+(?:pin|now|destroy|hold\\s*=\\s*[^\\s*]{1,64}(?![^\\s*]))\\s*';
+const MENTION = new RegExp(`\\bundrop\\s*:|(?:/\\*|--|#)\\s*${NEAR}(?:\\*/|\\n|$)`, 'i');
+const HINT = /^\s*undrop\s*:([\s\S]*)$/i;
+/** Nothing else may stand there: `undrop now holds this` is a comment like any. */
+const NEAR_MISS = new RegExp(`^\\s*${NEAR}$`, 'i');

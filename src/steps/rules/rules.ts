@@ -1,5 +1,5 @@
 /**
- * What rules and hints make of each table of a drop. Where a rule asks for more than names, the
+ * What rules and hints make of each table of a drop. If a rule asks for more than names, the
  * service looks: the size and age of the table, and whether it has a row.
  *
  * Invariants: without rules nothing is asked. What can't be told at once, for a lock or a right, is
@@ -36,7 +36,7 @@ export interface Ruled {
   readonly account: string;
 }
 
-/** One `Ruling` for each table, in order. Rejects where the service can't be asked at all. */
+/** One `Ruling` for each table, in order. Rejects if the service can't be asked at all. */
 export async function ruleTables(
   pool: ServicePool,
   tables: readonly RuledName[],

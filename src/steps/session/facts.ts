@@ -54,12 +54,9 @@ function selectFacts(server: ServerVersion, from: string): Buffer {
     identity,
     'USER()',
     '@@foreign_key_checks + 0',
-    tracksSchemas(server) ? '@@session_track_schema + 0' : '0',
-    tracksGtids(server) ? '@@session_track_gtids' : "'OFF'",
     '@@character_set_results',
     '@undrop',
     hasSqlIfExists(server) ? '@@sql_if_exists + 0' : '0',
-    tracksSchemas(server) ? '@@session_track_state_change + 0' : '0',
     '@@collation_connection',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
@@ -69,21 +66,12 @@ function selectFacts(server: ServerVersion, from: string): Buffer {
 /** No time limit of the session's (MySQL 5.7.8 and later): a DROP has none. */
 const FACTS = 'SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop facts */ ';
 
-/** Servers with session tracking. */
-function tracksSchemas({ flavour, versionId }: ServerVersion): boolean {
-  return versionId >= (flavour === 'mysql' ? 50_704 : 100_202);
-}
-
 /**
  * Since MariaDB 10.5.2.
  * https://mariadb.com/docs/server/server-management/variables-and-modes/server-system-variables
  */
 function hasSqlIfExists({ flavour, versionId }: ServerVersion): boolean {
   return flavour === 'mariadb' && versionId >= 100_502;
-}
-
-function tracksGtids({ flavour, versionId }: ServerVersion): boolean {
-  return flavour === 'mysql' && versionId >= 50_706;
 }
 
 /**
@@ -97,7 +85,7 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
   if (row === undefined) throw new MalformedPacketError('The facts of the session: no row.');
   const text = (index: number) => row[index]?.toString('utf8') ?? null;
   const gtidNext = text(4) ?? '';
-  const wide = [text(10) ?? '', text(14) ?? ''].find((charset) => WIDE.test(charset));
+  const wide = [text(8) ?? '', text(11) ?? ''].find((charset) => WIDE.test(charset));
   if (wide !== undefined) return notReadIn(wide);
   return {
     schema: text(0),
@@ -108,13 +96,9 @@ export function readFacts(result: Result): UserFacts | ErrPacket {
     account: text(6) ?? '',
     logged: text(3) !== '0',
     checksForeignKeys: text(7) !== '0',
-    tracksSchema: text(8) === '1',
-    tracksState: text(13) === '1',
-    tracksGtids: (text(9) ?? 'OFF') !== 'OFF',
-    resultsCharset: text(10),
     gtidNext: ['', 'AUTOMATIC', 'ANONYMOUS'].includes(gtidNext) ? null : gtidNext,
-    addsIfExists: text(12) === '1',
-    hint: text(11)?.trim() || null,
+    addsIfExists: text(10) === '1',
+    hint: text(9)?.trim() || null,
   };
 }
 

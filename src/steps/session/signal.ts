@@ -1,6 +1,4 @@
 /** SIGNAL: an error raised in the session itself, so that SHOW WARNINGS has it too. */
-import type { ErrPacket } from '../../wire/response.js';
-
 export interface Signal {
   readonly errno: number;
   readonly sqlState: string;
@@ -10,17 +8,6 @@ export interface Signal {
 
 /** MESSAGE_TEXT of MySQL. */
 export const SIGNAL_CHARACTERS_MAX = 128;
-
-/** An error that came in `charset`, to be raised; null: its text can't be read, or is too long. */
-export function signalOf(
-  { errno, sqlState, message }: ErrPacket,
-  charset: string | null,
-): Signal | null {
-  const isPlain = message.every((byte) => byte !== 0 && byte < 0x80);
-  if (!isPlain && charset?.startsWith('utf8') !== true) return null;
-  const text = message.toString();
-  return text.length > SIGNAL_CHARACTERS_MAX ? null : { errno, sqlState, message: text };
-}
 
 export function signalSql(signal: Signal): Buffer {
   return Buffer.from(`SIGNAL SQLSTATE '${signal.sqlState}' SET ${signalInformation(signal)}`);

@@ -5,17 +5,15 @@
  * tables come from DROP TEMPORARY TABLE, which touches nothing but temporary tables of this very
  * session and answers with the texts, counts and language of DROP TABLE.
  */
-import { assert } from '../../assert.js';
 import type { LockWait } from '../../sql/grammar/drop-table.js';
 import { quoteClientName } from '../../sql/lex/client-charset.js';
 import type { ClientCharset } from '../../sql/lex/lex-mode.js';
 import { ER_IT_IS_A_VIEW, ER_NOT_SEQUENCE2 } from '../../wire/server-errors.js';
 import type { Signal } from './signal.js';
-import type { UserCommand } from './user-session.js';
 
 /** A name of the statement, ready to be used in a statement of ours. */
 export interface QualifiedName {
-  /** Null: the session's default schema, where it can't be written in the client's charset. */
+  /** Null: the session's default schema, if it can't be written in the client's charset. */
   readonly schema: Uint8Array | null;
   readonly table: Uint8Array;
 }
@@ -34,12 +32,6 @@ export function showCreateSql(name: QualifiedName, charset: ClientCharset): Buff
   ]);
 }
 
-/** Only to be prepared: whether anything answers to the name. */
-export function askExistsSql(name: QualifiedName, charset: ClientCharset): Buffer {
-  const table = qualified(name, charset);
-  return Buffer.concat([Buffer.from('SELECT /* undrop exists */ 1 FROM '), table]);
-}
-
 /** MariaDB's WAIT n or NOWAIT, as it stands in a statement; null: there is none. */
 export function waitText({ wait }: { readonly wait: LockWait | null }): string | null {
   if (wait === null) return null;
@@ -47,20 +39,16 @@ export function waitText({ wait }: { readonly wait: LockWait | null }): string |
 }
 
 /**
- * One atomic RENAME of all moves; `wait` is MariaDB's WAIT n or NOWAIT, in RENAME's own place, and
- * `ifExists` lets MariaDB since 10.5.2 pass by what isn't there.
+ * One atomic RENAME of all moves; `wait` is MariaDB's WAIT n or NOWAIT, in RENAME's own place.
  */
 export function renameSql(options: {
   readonly groupId: string;
   readonly moves: readonly { readonly name: QualifiedName; readonly holdName: string }[];
   readonly wait: string | null;
-  readonly ifExists?: boolean;
   readonly charset: ClientCharset;
 }): Buffer {
   const { groupId } = options;
-  const ifExists = options.ifExists === true ? 'IF EXISTS ' : '';
-  const verb = `RENAME /* undrop hold ${groupId} */ TABLE ${ifExists}`;
-  const parts: Buffer[] = [Buffer.from(verb)];
+  const parts: Buffer[] = [Buffer.from(`RENAME /* undrop hold ${groupId} */ TABLE `)];
   for (const [index, { name, holdName }] of options.moves.entries()) {
     const wait = index === 0 && options.wait !== null ? ` ${options.wait}` : '';
     const hold = { schema: name.schema, table: Buffer.from(holdName) };
@@ -89,22 +77,18 @@ export function probeSql(
   ]);
 }
 
-/** The same of several; the first is what can't be renamed. */
-export function askMovesSql(options: {
-  readonly groupId: string;
-  readonly moves: readonly { readonly name: QualifiedName; readonly holdName: string }[];
-  readonly charset: ClientCharset;
-}): Buffer {
-  const { groupId, moves, charset } = options;
-  const [first] = moves;
-  assert(first !== undefined, 'a table is asked for');
-  const table = qualified(first.name, charset);
-  const parts = moves.map(({ name, holdName }) => {
-    const hold = qualified({ schema: name.schema, table: Buffer.from(holdName) }, charset);
-    return Buffer.concat([Buffer.from(', '), qualified(name, charset), Buffer.from(' TO '), hold]);
-  });
-  const verb = Buffer.from(`RENAME /* undrop may ${groupId} */ TABLE `);
-  return Buffer.concat([verb, table, Buffer.from(' NOWAIT TO '), table, ...parts]);
+/** The RENAME of one table, for servers that refuse RENAME under LOCK TABLES. */
+export function alterNameSql(
+  { name, holdName }: { readonly name: QualifiedName; readonly holdName: string },
+  { groupId, charset }: Pick<DropWords, 'groupId' | 'charset'>,
+): Buffer {
+  const hold = { schema: name.schema, table: Buffer.from(holdName) };
+  return Buffer.concat([
+    Buffer.from(`ALTER /* undrop hold ${groupId} */ TABLE `),
+    qualified(name, charset),
+    Buffer.from(' RENAME TO '),
+    qualified(hold, charset),
+  ]);
 }
 
 interface DropWords {
@@ -133,7 +117,7 @@ export function dropOwnTemporarySql(names: readonly QualifiedName[], options: Dr
 }
 
 /**
- * Of a temporary table of this very session, seen as such there; or of what the server counts
+ * For a temporary table of this very session, seen as such there; or for what the server counts
  * itself (performance_schema).
  */
 export function truncateOwnSql(
@@ -142,19 +126,6 @@ export function truncateOwnSql(
 ): Buffer {
   const verb = Buffer.from(`TRUNCATE /* undrop temporary ${groupId} */ TABLE `);
   return Buffer.concat([verb, qualified(name, charset)]);
-}
-
-/**
- * A drop of nothing but missing tables has a GTID of its own; so has this, of a view that can't be:
- * its name is made for this statement.
- */
-export function gtidSql(
-  { schema }: QualifiedName,
-  { groupId, charset }: Pick<DropWords, 'groupId' | 'charset'>,
-): Buffer {
-  const view = { schema, table: Buffer.from(`_undrop_none_${groupId}`) };
-  const verb = Buffer.from(`DROP /* undrop gtid ${groupId} */ VIEW IF EXISTS `);
-  return Buffer.concat([verb, qualified(view, charset)]);
 }
 
 /**
@@ -214,35 +185,18 @@ function dropNames(
   return Buffer.concat([Buffer.from(`${verb}${options.ifExists ? 'IF EXISTS ' : ''}`), ...parts]);
 }
 
-/**
- * `commands` in a session that has used its GTID up, so that nothing is taken under it: under
- * AUTOMATIC. Then the GTID is set once more and committed, and is what it was: used up. `at`: where
- * the first of them is now.
- */
-export function underOwnGtid(
-  gtidNext: string | null,
-  commands: readonly UserCommand[],
-): { readonly commands: readonly UserCommand[]; readonly at: number } {
-  if (gtidNext === null || !/^[\w:-]+$/.test(gtidNext)) return { commands, at: 0 };
-  const [off, ...back] = [
-    "SET /* undrop words */ gtid_next = 'AUTOMATIC'",
-    `SET /* undrop words */ gtid_next = '${gtidNext}'`,
-    'COMMIT /* undrop words */ AND NO CHAIN NO RELEASE',
-  ].map((text) => ({ kind: 'query' as const, text: Buffer.from(text) }));
-  assert(off !== undefined, 'it is switched off first');
-  return { commands: [off, ...commands, ...back], at: 1 };
-}
-
 /** MariaDB's words for a view in DROP TABLE, which no harmless statement of its own gives. */
-export function viewSignal(schema: string, table: string): Signal {
+export function viewSignal({ schema, table }: StoredName): Signal {
   return { errno: ER_IT_IS_A_VIEW, sqlState: '42S02', message: `'${schema}.${table}' is a view` };
 }
 
 /** The same for a table in DROP SEQUENCE. */
-export function notSequenceSignal(schema: string, table: string): Signal {
-  return {
-    errno: ER_NOT_SEQUENCE2,
-    sqlState: '42S02',
-    message: `'${schema}.${table}' is not a SEQUENCE`,
-  };
+export function notSequenceSignal({ schema, table }: StoredName): Signal {
+  const message = `'${schema}.${table}' is not a SEQUENCE`;
+  return { errno: ER_NOT_SEQUENCE2, sqlState: '42S02', message };
+}
+
+interface StoredName {
+  readonly schema: string;
+  readonly table: string;
 }

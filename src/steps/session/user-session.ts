@@ -14,7 +14,7 @@ export type UserCommand =
 export interface UserSession {
   /**
    * Sends all commands in one write and resolves with one result for each that has an answer, in
-   * order. No deadline: locks are waited for as long as the user's own settings say. Rejects where
+   * order. No deadline: locks are waited for as long as the user's own settings say. Rejects if
    * the connection ends.
    */
   run(commands: readonly UserCommand[]): Promise<readonly Result[]>;

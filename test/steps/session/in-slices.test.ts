@@ -4,7 +4,7 @@ import { classifying } from '../../../src/sql/classify.js';
 import type { KnownMode } from '../../../src/sql/lex/lex-mode.js';
 import { isPrepare } from '../../../src/sql/named-statement.js';
 import type { Reading } from '../../../src/sql/reading.js';
-import { mayHint } from '../../../src/steps/rules/hints-of-text.js';
+import { mayHint } from '../../../src/steps/rules/hints.js';
 import { inSlices } from '../../../src/steps/session/in-slices.js';
 import { lexMode } from '../../sql/describe-verdict.js';
 

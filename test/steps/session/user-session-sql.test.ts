@@ -65,7 +65,7 @@ test('the words come from a statement that touches temporary tables only', () =>
 });
 
 test('MariaDB’s error for a view is raised as it is, whatever the name', () => {
-  const text = signalSql(viewSignal('shop', "it's; 表")).toString();
+  const text = signalSql(viewSignal({ schema: 'shop', table: "it's; 表" })).toString();
   const [, hex = ''] = /X'([0-9a-f]+)'/.exec(text) ?? [];
   expect(Buffer.from(hex, 'hex').toString()).toBe("'shop.it's; 表' is a view");
   expect(text.replace(hex, '…')).toBe(

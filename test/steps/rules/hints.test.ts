@@ -1,6 +1,6 @@
 /** Which texts may say something to undrop: what is asked for them costs a question. */
 import { expect, test } from '@jest/globals';
-import { mayHint } from '../../../src/steps/rules/hints-of-text.js';
+import { mayHint } from '../../../src/steps/rules/hints.js';
 
 test.each([
   ['DROP TABLE t /* undrop: pin */', true],

@@ -1,0 +1,122 @@
+/**
+ * Names between the client's charset and UTF-8, which the service connection speaks, and the schema
+ * of each. On the user session a name goes back as the client's own bytes.
+ */
+import { UndropError } from '../../errors.js';
+import type { DropIntent } from '../../ledger/write.js';
+import { isStorable } from '../../sql/lex/client-charset.js';
+import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
+import { sentenceStart } from '../refuse.js';
+import type { DropRequest, UserFacts } from '../request.js';
+import type { QualifiedName } from '../session/user-session-sql.js';
+
+/** `partition`: only rows of it are dropped. */
+export type NamedTable = Pick<DropIntent['tables'][number], 'schema' | 'table' | 'partition'>;
+
+export type ServiceNames =
+  | { readonly tables: readonly NamedTable[] }
+  | { readonly error: UndropError };
+
+/** An error if a name can't be decoded, or has no schema. */
+export function serviceNames(
+  request: Pick<DropRequest, 'statement'>,
+  session: { readonly schema: string | null; readonly charset: string },
+): ServiceNames {
+  try {
+    const tables = request.statement.names.map(({ schema, table }) => {
+      const inSchema = schema === null ? session.schema : decodeName(schema, session.charset);
+      if (inSchema === null) {
+        const cause = 'no schema is selected';
+        throw new UndropError('UNDROP_NOT_RECORDED', { tables: sentenceStart(request), cause });
+      }
+      return { schema: inSchema, table: decodeName(table, session.charset) };
+    });
+    return { tables };
+  } catch (error) {
+    if (error instanceof UndropError) return { error };
+    throw error;
+  }
+}
+
+/**
+ * Every name of a RENAME is qualified, so that the binary log says where the table was. If the
+ * default schema can't be written in the client's charset by us, the name stays as it is: it means
+ * the session's default schema, which the binary log names beside it.
+ */
+export function qualify(name: QualifiedName, facts: UserFacts): QualifiedName {
+  if (name.schema !== null || facts.schema === null) return name;
+  return { schema: encodeName(facts.schema, facts.charset), table: name.table };
+}
+
+/**
+ * In the bytes of `charset`, which is character_set_client. Null: it isn't ASCII, and the session
+ * isn't in UTF-8.
+ */
+export function encodeName(name: string, charset: string): Uint8Array | null {
+  const bytes = Buffer.from(name);
+  return charset.startsWith('utf8') || isAsciiIn(bytes, charset) ? bytes : null;
+}
+
+/** ASCII without the characters for which `charset` has others. */
+export function isAsciiIn(bytes: Uint8Array, charset: string): boolean {
+  const kind = clientCharsetOf(charset);
+  return kind !== null && bytes.every((byte) => byte < 0x80) && isStorable(bytes, kind);
+}
+
+/**
+ * MySQL's character_set_client → a label of the WHATWG encoding standard that says the same of
+ * every character that both have. In others a name is refused.
+ */
+const LABELS: Readonly<Record<string, string>> = {
+  utf8: 'utf-8',
+  utf8mb3: 'utf-8',
+  utf8mb4: 'utf-8',
+  latin2: 'iso-8859-2',
+  latin7: 'iso-8859-13',
+  cp1250: 'windows-1250',
+  cp1251: 'windows-1251',
+  cp1256: 'windows-1256',
+  cp1257: 'windows-1257',
+  koi8r: 'koi8-r',
+  gbk: 'gbk',
+  cp932: 'shift_jis',
+  euckr: 'euc-kr',
+};
+
+/**
+ * Decodes a name. Throws UNDROP_NAME_CHARSET if its bytes are none of that character set, or the
+ * character set has no label.
+ */
+export function decodeName(name: Uint8Array, charset: string): string {
+  if (name.every((byte) => byte < 0x80)) return Buffer.from(name).toString('latin1');
+  if (charset === 'latin1') return Array.from(name, decodeLatin1).join('');
+  const label = LABELS[charset];
+  if (label === undefined) throw new UndropError('UNDROP_NAME_CHARSET', { charset });
+  try {
+    // A byte order mark is a character of the name like any other.
+    const decoded = new TextDecoder(label, { fatal: true, ignoreBOM: true }).decode(name);
+    const isKnown = !UNASSIGNED.test(decoded);
+    if (isKnown && charset === 'utf8mb4') return decoded.replaceAll(ASTRAL, '?');
+    if (isKnown && (label !== 'utf-8' || decoded.search(ASTRAL) < 0)) return decoded;
+  } catch (cause) {
+    throw new UndropError('UNDROP_NAME_CHARSET', { charset }, cause);
+  }
+  throw new UndropError('UNDROP_NAME_CHARSET', { charset });
+}
+
+/** 0x80 to 0x9F of Windows' code page 1252, which MySQL's latin1 is. */
+const CP1252 = '€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ';
+
+/** Not by TextDecoder: that of Node 20 takes windows-1252 for ISO 8859-1. */
+function decodeLatin1(byte: number): string {
+  return CP1252[byte - 0x80] ?? String.fromCharCode(byte);
+}
+
+/**
+ * Beyond the BMP: MySQL, whose names have nothing there, takes a question mark for each; its utf8
+ * and utf8mb3 have nothing there either.
+ */
+const ASTRAL = /[\u{10000}-\u{10ffff}]/gu;
+
+/** What the standard makes of bytes that a character set has no character for; the server: `?`. */
+const UNASSIGNED = /[\u0080-\u009f]/;
