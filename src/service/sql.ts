@@ -110,33 +110,25 @@ export interface RenderedText {
   readonly answersAfter: number;
 }
 
-/** One text for one round trip. */
+/**
+ * One text for one round trip. `last`: one more statement, in another charset; then each character
+ * of the text is a byte. Nothing may follow it, because MySQL 5.6 would keep that as part of a
+ * trigger.
+ */
 export function renderText(
   queries: readonly SQLQuery[],
-  { logged }: { readonly logged: boolean },
+  { logged, last }: { readonly logged: boolean; readonly last?: Buffer | undefined },
 ): RenderedText {
-  const text = [...begin(queries, logged), ...(logged ? [] : ['SET sql_log_bin=1'])].join(';\n');
-  return { text, answersBefore: BEFORE, answersAfter: logged ? 0 : 1 };
-}
-
-/**
- * The same with a statement in another charset as its end: one character for each byte. Nothing may
- * follow it, because MySQL 5.6 would keep that as part of a trigger.
- */
-export function renderBytes(
-  queries: readonly SQLQuery[],
-  { logged, last }: { readonly logged: boolean; readonly last: Buffer },
-): RenderedText {
-  const before = Buffer.from(`${begin(queries, logged).join(';\n')};\n`);
-  const text = Buffer.concat([before, last]).toString('latin1');
-  return { text, answersBefore: BEFORE, answersAfter: 0 };
-}
-
-function begin(queries: readonly SQLQuery[], logged: boolean): readonly string[] {
   assert(queries.length > 0, 'a text has a statement');
   const unlogged = logged ? '' : ', sql_log_bin=0';
   const prefix = `SET ${SETTINGS.join(', ')}${unlogged}${SETTINGS_OF_SOME}`;
-  return [prefix, WRITES, ...queries.map(renderQuery)];
+  const text = [prefix, WRITES, ...queries.map(renderQuery)].join(';\n');
+  if (last !== undefined) {
+    const bytes = Buffer.concat([Buffer.from(`${text};\n`), last]);
+    return { text: bytes.toString('latin1'), answersBefore: BEFORE, answersAfter: 0 };
+  }
+  if (logged) return { text, answersBefore: BEFORE, answersAfter: 0 };
+  return { text: `${text};\nSET sql_log_bin=1`, answersBefore: BEFORE, answersAfter: 1 };
 }
 
 /** One statement with its values in place. */

@@ -7,7 +7,7 @@ import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { causeWords, serverErrorOf } from '../errors.js';
 import { type DriverClient, sendAs } from '../login/driver-door.js';
-import { type RenderedText, renderBytes, renderText, type SQLQuery, sql } from '../sql.js';
+import { type RenderedText, renderText, type SQLQuery, sql } from '../sql.js';
 import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
 
 const DEADLINE_MS = 10_000;
@@ -67,29 +67,18 @@ export class Lease implements TaskConnection {
     if (this.#isOver) throw this.#end('its task is over');
     if (this.#broken !== null) throw this.#broken;
     const { deadlineMs = DEADLINE_MS, logged = true, last } = options;
-    if (last !== undefined) return this.#runLast(queries, { deadlineMs, logged, last });
+    // Nobody speaks on this connection after a statement in another charset.
+    if (last !== undefined) this.#spoilt = true;
     // The driver follows the session's charset, which a text that failed may have left as another.
-    sendAs(this.#client, 'utf8mb4');
+    sendAs(this.#client, last === undefined ? 'utf8mb4' : 'bytes');
     let isLogged = logged;
     try {
-      const answers = await this.#send(renderText(queries, { logged }), deadlineMs);
+      const answers = await this.#send(renderText(queries, { logged, last }), deadlineMs);
       isLogged = true;
       return answers;
     } finally {
-      if (!isLogged) await this.#logAgain();
-    }
-  }
-
-  async #runLast(
-    queries: readonly SQLQuery[],
-    { deadlineMs, ...how }: Required<RunOptions>,
-  ): Promise<readonly Rows[]> {
-    this.#spoilt = true;
-    sendAs(this.#client, 'bytes');
-    try {
-      return await this.#send(renderBytes(queries, how), deadlineMs);
-    } finally {
-      this.#end('its last statement was run');
+      if (last !== undefined) this.#end('its last statement was run');
+      else if (!isLogged) await this.#logAgain();
     }
   }
 
