@@ -47,8 +47,6 @@ export interface LedgerRow {
   readonly droppedAt: Date;
   readonly user: string;
   readonly clientAddress: string;
-  /** At most 4,096 characters. */
-  readonly statementText: string;
   readonly rowEstimate: number | null;
   readonly byteEstimate: number | null;
   readonly holdUntil: Date;
@@ -63,8 +61,6 @@ export interface LedgerRow {
   readonly definition: string | null;
   /** What was taken off the table, and comes back with it. */
   readonly detached: Detached;
-  /** SQL that brings the table back by hand, with a plain client. */
-  readonly restoreScript: string | null;
   /** sql_log_bin of the user's session. */
   readonly sqlLogBin: boolean;
   /** Whether this very row is in the binary log; its updates must do the same. */

@@ -11,7 +11,7 @@ import { note, type SQLQuery, serverIdentity, sql } from '../service/sql.js';
 
 /**
  * For a row's `proxy_id`: which proxy, and on which server it wrote the row; by the server's own
- * words, as a pool may lead to another one behind the same name by now.
+ * words, because a pool may lead to another one behind the same name by now.
  */
 export function proxyAt(
   proxyId: string,

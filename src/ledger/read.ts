@@ -28,7 +28,7 @@ type RowFilter =
   /** Live ones of one statement. */
   | { readonly by: 'group'; readonly groupId: string }
   /** Held in its own schema: its relocation is still to be done. */
-  | { readonly by: 'debt'; readonly only?: readonly string[] }
+  | { readonly by: 'pending'; readonly only?: readonly string[] }
   /** In its own schema, in whatever state: what is collected there stays there to the end. */
   | { readonly by: 'elsewhere' };
 
@@ -37,8 +37,7 @@ const READ_DEADLINE_MS = 60_000;
 
 /**
  * Newest first; at most `rowsMax` (default 100,000), and only those after `after`. Without
- * `texts` the long columns (statement, definition, restore script, what was taken off) are left
- * empty; default with them.
+ * `texts` the long columns (definition, what was taken off) are left empty; default with them.
  */
 export async function findRows(
   connection: ServiceConnection,
@@ -51,10 +50,7 @@ export async function findRows(
 ): Promise<readonly LedgerRow[]> {
   const { rowsMax = ROWS_MAX, after = null, texts = true } = options;
   const isAfter = after === null ? sql`` : sql` AND id < ${after}`;
-  const long = texts
-    ? sql`statement_text, definition, restore_script, detached`
-    : sql`'' AS statement_text, NULL AS definition, NULL AS restore_script,
-        NULL AS detached`;
+  const long = texts ? sql`definition, detached` : sql`NULL AS definition, NULL AS detached`;
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
           table_name, kind, engine, dropped_at, user_name, client_address, row_estimate,
@@ -74,7 +70,7 @@ function condition(filter: RowFilter): SQLQuery {
       return sql`state = 'intent'${among(filter)}`;
     case 'group':
       return sql`group_id = ${filter.groupId} AND ${LIVE}`;
-    case 'debt':
+    case 'pending':
       return sql`state = 'HOLD' AND relocated = 0${among(filter)}`;
     case 'elsewhere':
       return sql`state IN ('HOLD', 'PURGE', 'EVAC', 'DROP') AND relocated = 0`;
@@ -127,7 +123,6 @@ function asLedgerRow(row: Row): LedgerRow {
     droppedAt: dateOf(row, 'dropped_at'),
     user: textOf(row, 'user_name'),
     clientAddress: textOf(row, 'client_address'),
-    statementText: textOf(row, 'statement_text'),
     rowEstimate: numberOrNullOf(row, 'row_estimate'),
     byteEstimate: numberOrNullOf(row, 'byte_estimate'),
     holdUntil: dateOf(row, 'hold_until'),
@@ -138,7 +133,6 @@ function asLedgerRow(row: Row): LedgerRow {
     failure: asFailure(row),
     definition: textOrNullOf(row, 'definition'),
     detached: parseDetached(textOrNullOf(row, 'detached')),
-    restoreScript: textOrNullOf(row, 'restore_script'),
     sqlLogBin: numberOf(row, 'sql_log_bin') !== 0,
     rowLogged: numberOf(row, 'row_logged') !== 0,
     endedAt: dateOrNullOf(row, 'ended_at'),

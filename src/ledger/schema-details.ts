@@ -11,16 +11,16 @@ export interface SchemaPart {
   /** `VIEW`, `PROCEDURE`, `FUNCTION`, `EVENT`, `PACKAGE`, `PACKAGE BODY`. */
   readonly kind: string;
   readonly name: string;
-  /** Null where the service account may not see it. */
+  /** Null if the service account may not see it. */
   readonly statement: string | null;
-  /** sql_mode under which it was made, where the server says. */
+  /** sql_mode under which it was made, if the server says. */
   readonly sqlMode?: string;
 }
 
 export interface SchemaDetails {
   readonly charset: string;
   readonly collation: string;
-  /** MariaDB's; null where there is none. */
+  /** MariaDB's; null if there is none. */
   readonly comment: string | null;
   /** SHOW CREATE DATABASE. */
   readonly statement: string;

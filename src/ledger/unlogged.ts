@@ -1,8 +1,8 @@
 /**
- * Whether this account may switch sql_log_bin off. Where it may, the ledger rows of drops that
+ * Whether this account may switch sql_log_bin off. If it may, the ledger rows of drops that
  * replicas don't see are not seen by them either: a logged one would be an errant transaction
- * there. Each row says what was done with it, as a logged UPDATE of a row that a replica hasn't got
- * would stop its replication.
+ * there. Each row says what was done with it, because a logged UPDATE of a row that a replica
+ * hasn't got would stop its replication.
  */
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { note, sql } from '../service/sql.js';

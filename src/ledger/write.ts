@@ -54,14 +54,14 @@ export interface ForeignKeyName {
 
 export interface IntentTable {
   readonly id: string;
-  /** As stored, or as asked for where it is missing. */
+  /** As stored, or as asked for if it is missing. */
   readonly schema: string;
   readonly table: string;
   readonly kind: TableKind;
   readonly engine: string | null;
   readonly rowEstimate: number | null;
   readonly byteEstimate: number | null;
-  /** What the ledger has and the hold name must say; null where there is no ledger row. */
+  /** What the ledger has and the hold name must say; null if there is no ledger row. */
   readonly holdUntil: Date | null;
   /** Keys to other tables; those in are of other tables, too. */
   readonly foreignKeysOut: number;
@@ -73,7 +73,7 @@ export interface IntentTable {
 
 export interface IntentFacts extends SessionLocks {
   readonly utcNow: Date;
-  /** HOST of the user's session as this server sees it; null where it has no such session. */
+  /** HOST of the user's session as this server sees it; null if it has no such session. */
   readonly sessionHost: string | null;
   /** `serverIdentitySql`, asked on the service connection. */
   readonly serverIdentity: string;
@@ -213,7 +213,7 @@ function withoutKept(detached: Detached, definition: string | null): Detached {
   return { ...detached, checks: detached.checks.filter(({ name }) => !kept.has(name)) };
 }
 
-/** Null where the table can't be shown: it has moved on, or its files are broken. */
+/** Null if the table can't be shown: it has moved on, or its files are broken. */
 async function readDefinition(
   pool: ServicePool,
   held: { readonly id: string; readonly holdSchema: string; readonly holdName: string },
@@ -272,7 +272,7 @@ interface StateChange {
   readonly restoredAs?: string;
   /** Whether the row is in the binary log. */
   readonly rowLogged: boolean;
-  /** Changes nothing where the row is in another state by now. */
+  /** Changes nothing if the row is in another state by now. */
   readonly onlyFrom?: LedgerState;
 }
 

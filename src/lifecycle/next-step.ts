@@ -131,7 +131,7 @@ const CHEAP_DROP_SINCE = { mysql: 80023, mariadb: 100600 } as const;
 /**
  * Says which states between HOLD and DROP this server needs. A DROP scans the buffer pool before
  * MySQL 8.0.23 and MariaDB 10.6, so there a table is emptied and its pages are waited for. Later
- * servers drop at once, but where the adaptive hash index is on they still stall while they clear
+ * servers drop at once, but if the adaptive hash index is on they still stall while they clear
  * it (MySQL bug 113312), so there EVAC stays, without a purge.
  */
 export function removalWay(

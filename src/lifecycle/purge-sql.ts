@@ -58,7 +58,7 @@ export function nextBounds(
   ];
 }
 
-/** (a, b) > (x, y) written out, as a row comparison uses no index on the older servers. */
+/** (a, b) > (x, y) written out, because a row comparison uses no index on the older servers. */
 function compare(key: PurgeKey, bound: Bound, operator: '>' | '<'): SQLQuery {
   const beyond = operator === '>' ? sql`>` : sql`<`;
   const last = key.columns.length - 1;

@@ -76,7 +76,7 @@ function fileName(name: string): SQLQuery {
 export type CachedPages = ReadonlyMap<string, number>;
 
 /**
- * One query for all held tables, as the server goes through all its tables for one as well. In
+ * One query for all held tables, because the server goes through all its tables for one as well. In
  * partitioned tables the partitions are added up. One page of each index does not count: MySQL 9.7
  * goes on counting the root of an index that was ever split, long after it has left the pool.
  */

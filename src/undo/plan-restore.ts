@@ -81,7 +81,7 @@ function isMeant(
   });
 }
 
-/** The server's own schemas, where a user's table has no place. */
+/** The server's own schemas, which a user's table has no place in. */
 const OF_THE_SERVER = new Set(['mysql', 'sys', 'information_schema', 'performance_schema']);
 
 function chooseName(table: HeldTable, to: string | undefined): TableName {

@@ -118,7 +118,11 @@ describe.each(testServers())('moves on $name', (server) => {
     expect(await rowsOf(own.schema.name)).toEqual({});
     const [row] = await findRows(own.pool, { by: 'id', prefix: id });
     expect(row).toMatchObject({ relocated: true, holdSchema: '_undrop', failure: null });
-    expect(row?.restoreScript).toContain('RENAME TABLE `_undrop`.');
+    const [written] = await query<{ restore_script: string }>(
+      server,
+      `SELECT restore_script FROM _undrop.ledger WHERE id = '${id}'`,
+    );
+    expect(written?.restore_script).toContain('RENAME TABLE `_undrop`.');
   });
 
   test('a trigger keeps its table where it is, as a debt with the reason', async () => {

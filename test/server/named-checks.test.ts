@@ -200,8 +200,11 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
     const [before] = await query(server, `SHOW CREATE TABLE ${schema.name}.t`);
     expect(await drop()).toBe('ok');
     await outcomesAreWritten(2);
-    const rows = await findRows(pool, { by: 'live' });
-    const script = rows.map(({ restoreScript }) => restoreScript ?? '');
+    const rows = await query<{ restore_script: string }>(
+      server,
+      "SELECT restore_script FROM _undrop.ledger WHERE state = 'HOLD'",
+    );
+    const script = rows.map((row) => row.restore_script);
     const last = script.find((text) => text.includes('words')) ?? '';
     // The one that has kept its CHECK says nothing of it.
     expect(script.filter((text) => text.includes('positive'))).toEqual([last]);

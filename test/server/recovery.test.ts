@@ -390,7 +390,7 @@ inLanes(testServers(), 'recovery on $name', (server, lane) => {
     const ids = [...idsOf(interrupted), ...idsOf(debt), ...idsOf(back)];
     const states = await Promise.all(ids.map(stateOf));
     expect({ dies, states }).toEqual({ dies, states: ['HOLD', 'HOLD', 'HOLD', 'restored'] });
-    expect(await findRows(own.pool, { by: 'debt' })).toEqual([]);
+    expect(await findRows(own.pool, { by: 'pending' })).toEqual([]);
     expect(await stateOf(idsOf(unborn)[0] ?? '')).toBeUndefined();
     await root.query(`DROP TABLE c, d, _undrop.${a}, _undrop.${b}, _undrop.${e}`);
     return faulty.calls;

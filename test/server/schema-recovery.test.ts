@@ -188,8 +188,14 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     for (const row of rows) {
       expect(row).toMatchObject({ state: 'HOLD', holdSchema: '_undrop', relocated: true });
       expect(row.definition).toContain('CREATE TABLE');
-      expect(row.restoreScript).toContain('RENAME TABLE');
     }
+    const scripts = await query<{ restore_script: string }>(
+      server,
+      `SELECT restore_script FROM _undrop.ledger
+       WHERE group_id = '${drop.groupId}' AND state = 'HOLD'`,
+    );
+    expect(scripts).toHaveLength(TABLES.length);
+    for (const row of scripts) expect(row.restore_script).toContain('RENAME TABLE');
     expect(await findSchemaDrops(own.pool)).toEqual([]);
     expect(Object.values(await recover()).flat()).toEqual([]);
     for (const { id } of drop.tables) await restore(own.pool, { target: id });

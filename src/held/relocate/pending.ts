@@ -42,7 +42,7 @@ export async function retryPending(
   const { activeIds, log, only, cursor = { after: null } } = options;
   const paid: string[] = [];
   const left: { readonly id: string; readonly failure: string }[] = [];
-  const filter = { by: 'debt', ...(only === undefined ? {} : { only: [...only] }) } as const;
+  const filter = { by: 'pending', ...(only === undefined ? {} : { only: [...only] }) } as const;
   let tries = 0;
   for (let isMore = true; isMore && tries < DEBTS_MAX; ) {
     const how = { rowsMax: DEBTS_MAX, after: cursor.after, texts: false };
@@ -74,7 +74,7 @@ function staysForGood({ failure }: LedgerRow): boolean {
  * by another RENAME. What can't be moved is there still. May run twice.
  */
 export async function takeOut(pool: ServicePool, schema: string): Promise<void> {
-  const rows = await findRows(pool, { by: 'debt' }, { texts: false });
+  const rows = await findRows(pool, { by: 'pending' }, { texts: false });
   for (const row of rows) {
     if (row.holdSchema !== schema || row.failure?.todo !== 'stays_partitions') continue;
     await pay(pool, row, { leaves: true }).catch(wordsOf);

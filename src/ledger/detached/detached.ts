@@ -31,7 +31,7 @@ export interface ChildKey {
   readonly childSchema: string;
   readonly childTable: string;
   readonly key: ForeignKey;
-  /** It leads to the name again, as after a native drop; or it is lost. */
+  /** It refers to the name again, as after a native drop; or it is lost. */
   readonly isDone: boolean;
   /** The child was dropped while the key was off it, so that its own row may lack the key. */
   readonly isLost?: true;
@@ -96,7 +96,7 @@ export function isSameChildKey(one: ChildKey, other: ChildKey): boolean {
   );
 }
 
-/** Null where nothing is. */
+/** Null if nothing was taken off. */
 export function formatDetached(detached: Detached): string | null {
   return hasDetached(detached) ? JSON.stringify(detached) : null;
 }

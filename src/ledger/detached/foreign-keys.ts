@@ -1,6 +1,6 @@
 /**
- * Asks which foreign keys lead out of and into tables, by what is fast where: INNODB_SYS_FOREIGN
- * takes 1–3 ms on 5.6 and MariaDB, where the standard view takes hundreds; on MySQL 8 and later it
+ * Asks which foreign keys refer from and to tables, by the view that is fast: INNODB_SYS_FOREIGN
+ * takes 1–3 ms on 5.6 and MariaDB, and the standard view takes hundreds; on MySQL 8 and later it
  * is the other way round. The former has its names as files are named; the servers that have it
  * also have that encoding as a character set. Pure.
  */

@@ -1,6 +1,6 @@
 /**
  * Writes down what is taken off a held table. Two proxies may do so at once, each of what it found;
- * so nothing is written over: what is there is joined with what is new, and where it has changed
+ * so nothing is written over: what is there is joined with what is new, and if it has changed
  * meanwhile, once more.
  */
 import type { ServicePool } from '../../service/pool/pools.js';
@@ -22,7 +22,7 @@ interface DetachedRecord {
 const TRIES_MAX = 8;
 
 /**
- * Before anything is taken off, and when a child's key leads to the name again. False where the row
+ * Before anything is taken off, and when a child's key leads to the name again. False if the row
  * is of no held table any more, or keeps changing: then nothing may be taken off.
  */
 export async function recordDetached(

@@ -13,7 +13,7 @@ export interface TriggerFacts {
   readonly name: string;
   /** `BEFORE INSERT` and the like. */
   readonly event: string;
-  /** Its place among those of the same event; 0 before MySQL 5.7, where there is but one. */
+  /** Its place among those of the same event; 0 before MySQL 5.7, which has only one. */
   readonly order: number;
   /** `user@host`, without quotes. */
   readonly definer: string;

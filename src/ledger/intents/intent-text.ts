@@ -3,8 +3,8 @@
  * the plan of the drop needs. Pure: intent and server in, statements out; answers in, facts out.
  *
  * Invariant: every look into information_schema has schema and table as constants; 5.6 and MariaDB
- * would open every table of the server otherwise. And what writes reads no table: where the binary
- * log has statements, a replica would read its own, whose estimates are others.
+ * would open every table of the server otherwise. What writes reads no table, because a replica
+ * that is sent statements would read its own, with other estimates.
  */
 import { assert } from '../../assert.js';
 import { PINNED_UNTIL } from '../../names/hold-name.js';
@@ -29,7 +29,7 @@ export type ServerShape = Pick<
 
 interface IntentText {
   readonly statements: readonly SQLQuery[];
-  /** From the answers, one for each statement; null where the server is another one by now. */
+  /** From the answers, one for each statement; null if the server is another one by now. */
   readonly read: (answers: readonly Rows[]) => IntentFacts | null;
 }
 
@@ -41,10 +41,11 @@ export function intentText(
 ): IntentText {
   assert(intent.tables.length > 0, 'an intent has a table');
   const note0 = note('intent', intent.tables[0]?.id);
+  const statementText = intent.statementText.slice(0, STATEMENT_CHARACTERS_MAX);
   const { flavour, versionId, performanceSchema } = server;
   const tellsLocks = flavour === 'mysql' && versionId >= 80_000 && performanceSchema;
   const statements = [
-    sql`SET ${KNOWN_VERSION}, @undrop_text = ${intent.statementText.slice(0, STATEMENT_CHARACTERS_MAX)},
+    sql`SET ${KNOWN_VERSION}, @undrop_text = ${statementText},
         @undrop_host = (SELECT HOST FROM ${processlistOf(server)} WHERE ID = ${intent.threadId}),
         @undrop_proxy = ${proxyAt(intent.proxyId, server)},
         ${sql.join(

@@ -13,7 +13,7 @@ import { note, sql, valueList } from '../../service/sql.js';
 import { processlistOf } from '../owner.js';
 import { LEDGER } from '../tables.js';
 
-/** The user's session, as the intents have it. */
+/** The user's session, as it stands in the intents. */
 export interface Owner {
   readonly threadId: number;
   readonly upstreamPort: number | null;

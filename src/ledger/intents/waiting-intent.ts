@@ -1,6 +1,6 @@
 /**
  * An intent that has no answer. It may wait for somebody's lock (FLUSH TABLES WITH READ LOCK, a
- * backup): the server is asked, as a statement that is slow is none that waits. And it may have
+ * backup): the server is asked, because a slow statement need not wait for a lock. And it may have
  * been given up: its statement goes on until the KILL arrives, and what it writes then is there.
  */
 import { systemClock } from '../../clock.js';
@@ -20,7 +20,7 @@ export function isIntentWaiting(pool: ServicePool, id: string): Promise<boolean>
 
 /**
  * Deletes intents that nobody has seen being written, after the end of what writes them. Rejects
- * where that has no end within some seconds, too: then recovery forgets them.
+ * if that has no end within some seconds either: then recovery forgets them.
  */
 export async function forgetUnanswered(
   pool: ServicePool,
