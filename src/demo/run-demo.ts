@@ -7,8 +7,6 @@
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Connection } from 'mysql2/promise';
 import { productOf } from '../../throwaway-servers/installation.js';
@@ -185,25 +183,20 @@ export async function findClients(
   searchPath: string,
   server: { readonly flavour: 'mysql' | 'mariadb'; readonly version: string },
 ): Promise<readonly string[]> {
-  const folders = searchPath.split(delimiter).filter((folder) => folder !== '');
-  const names = ['mysql', 'mariadb'].filter((name) =>
-    folders.some((folder) => existsSync(join(folder, name))),
-  );
   const takesNewLogin = server.flavour === 'mysql' && Number.parseFloat(server.version) >= 8;
-  const usable = await Promise.all(
-    names.map(async (name) => {
-      const version = await askClient(name);
-      if (version === null) return false;
-      const isMysql9 = /Ver (9|\d\d)\.\d/.test(version) && !version.includes('MariaDB');
-      return takesNewLogin || !isMysql9;
-    }),
-  );
-  return names.filter((_, index) => usable[index]);
+  const usable = ['mysql', 'mariadb'].map(async (name) => {
+    const version = await askClient(name, searchPath);
+    const isMysql9 = /Ver (9|\d\d)\.\d/.test(version ?? '') && !version?.includes('MariaDB');
+    return version !== null && (takesNewLogin || !isMysql9) ? [name] : [];
+  });
+  return (await Promise.all(usable)).flat();
 }
 
-async function askClient(name: string): Promise<string | null> {
+/** What it says of its version; null if it isn't there. */
+async function askClient(name: string, searchPath: string): Promise<string | null> {
   try {
-    const { code, stdout } = await tryCommand([name, '--version'], { deadlineMs: 5_000 });
+    const options = { env: { PATH: searchPath }, deadlineMs: 5_000 };
+    const { code, stdout } = await tryCommand([name, '--version'], options);
     return code === 0 ? stdout : null;
   } catch (error) {
     if (error instanceof UndropError) return null;

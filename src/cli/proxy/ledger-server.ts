@@ -9,6 +9,7 @@
 import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
 import type { Log } from '../../log.js';
+import { serialize } from '../../recovery/reconcile.js';
 import { describeAddress } from '../../service/errors.js';
 import { type FoundServer, isForGood, type PoolSet } from '../../service/pool/pool-set.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
@@ -38,7 +39,7 @@ export class LedgerServerKeeper {
   #services: ProxyServices;
   readonly #watching: Promise<void>;
   /** Changes and moves, one after another. */
-  #changing: Promise<void> = Promise.resolve();
+  readonly #inTurn = serialize((work: () => Promise<void>) => work());
 
   /**
    * Opens the services at the first upstream that takes writes; if none answers, at the first,
@@ -78,7 +79,7 @@ export class LedgerServerKeeper {
 
   change(settings: ProxySettings): Promise<void> {
     this.#settings = settings;
-    return this.#serialize(() => this.#services.change(settings));
+    return this.#inTurn(() => this.#services.change(settings));
   }
 
   async stop(): Promise<void> {
@@ -98,10 +99,8 @@ export class LedgerServerKeeper {
       try {
         const found = await find(this.#options, this.#settings, this.#at);
         if (signal.aborted) return;
-        if (found === null) continue;
-        const isSame = isSameAddress(found.address, this.#at);
-        if (!isSame || found.identity !== this.#at?.identity) {
-          await this.#serialize(() => this.#move(found));
+        if (found !== null && !isSameServer(found, this.#at)) {
+          await this.#inTurn(() => this.#move(found));
         }
       } catch (error) {
         log.warn({ event: 'ledger-server', err: error }, 'which server takes writes is not known');
@@ -126,12 +125,6 @@ export class LedgerServerKeeper {
     }
     this.#services = await openAt(this.#options, this.#settings, found.address);
     if (this.#stopping.signal.aborted) await this.#services.stop();
-  }
-
-  #serialize(work: () => Promise<void>): Promise<void> {
-    const done = this.#changing.then(work);
-    this.#changing = done.catch(() => undefined);
-    return done;
   }
 }
 
@@ -208,10 +201,10 @@ async function lookAgain(
   { current, look }: FindLedgerServerOptions,
 ): Promise<FoundServer> {
   const found = await look(address);
-  if (!isSameAddress(address, current) || found.identity === current?.identity) return found;
+  if (!isSameAddress(address, current) || isSameServer(found, current)) return found;
   // A load balancer in front of several that take writes leads to each of them in turn.
   const again = await look(address);
-  return again.identity === current?.identity ? again : found;
+  return isSameServer(again, current) ? again : found;
 }
 
 /** Null if there is no answer. Rejects only at the start, if waiting wouldn't help. */
@@ -233,4 +226,8 @@ async function unlessSilent<T>(
 
 function isSameAddress(address: ServerAddress, current: FoundServer | null): boolean {
   return current !== null && describeAddress(address) === describeAddress(current.address);
+}
+
+function isSameServer(found: FoundServer, current: FoundServer | null): boolean {
+  return isSameAddress(found.address, current) && found.identity === current?.identity;
 }
