@@ -29,17 +29,12 @@ export type LifecycleState = (typeof STATES)[number];
 /** What `protect` has without being told. */
 export const PROTECTED = ['drop-table', 'drop-database', 'create-or-replace'] as const;
 const PROTECTIONS = [...PROTECTED, 'truncate', 'drop-partition'] as const;
-const UPSTREAM_TLS = [
-  'disabled',
-  'as-client',
-  'preferred',
-  'required',
-  'verify-ca',
-  'verify-identity',
-] as const;
 
 function oneOf<T extends string>(values: readonly T[]): (text: string) => T | null {
-  return (text) => values.find((value) => value === text.toLowerCase()) ?? null;
+  return (text) => {
+    const word = text.toLowerCase().replaceAll('_', '-');
+    return values.find((value) => value === word) ?? null;
+  };
 }
 
 function listOf<T>(parse: (text: string) => T | null): (text: string) => readonly T[] | null {
@@ -60,8 +55,9 @@ function setting<T>(entry: Setting<T>): Setting<T> {
   return entry;
 }
 
-function anyText(described: Described & { readonly expected: string }): Setting<string> {
-  return { ...described, parse: (text) => text };
+/** Empty if it isn't given. */
+function anyText(described: Pick<Setting<string>, 'expected' | 'meaning'>): Setting<string> {
+  return { ...described, default: '', parse: (text) => text };
 }
 
 function someText(described: Described & { readonly expected: string }): Setting<string> {
@@ -117,12 +113,10 @@ export const SETTINGS = {
     meaning: 'the service account: its own connections record, relocate, collect and restore',
   }),
   password: anyText({
-    default: '',
     expected: 'a password',
     meaning: 'its password',
   }),
   passwordFile: anyText({
-    default: '',
     expected: 'the path of a file',
     meaning:
       'a file with its password (a newline at the end is cut), read anew for each connection; wins over UNDROP_PASSWORD',
@@ -139,7 +133,6 @@ export const SETTINGS = {
     parse: (text) => (text.trim() === '' ? [] : listOf((item) => item || null)(text)),
   }),
   accountHost: anyText({
-    default: '',
     expected: 'the host of an account, as the server writes it',
     meaning:
       'from where the service account may log in, when `undrop init` makes it; by default from where that runs, as the server sees it',
@@ -150,12 +143,10 @@ export const SETTINGS = {
     meaning: 'who makes the service account for `undrop init --apply`',
   }),
   adminPassword: anyText({
-    default: '',
     expected: 'a password',
     meaning: 'the password of that account',
   }),
   adminPasswordFile: anyText({
-    default: '',
     expected: 'the path of a file',
     meaning: 'a file with it (a newline at the end is cut); wins over UNDROP_ADMIN_PASSWORD',
   }),
@@ -165,37 +156,33 @@ export const SETTINGS = {
       'TLS with clients: off, offered to those that ask for it, required of all that do not come by a unix socket',
   }),
   tlsCert: anyText({
-    default: '',
     expected: 'the path of a PEM file, the certificate first, then its chain',
     meaning:
       'the certificate that clients see; without it a self-signed one is made at each start and kept in memory',
   }),
   tlsKey: anyText({
-    default: '',
     expected: 'the path of a PEM file without a passphrase',
     meaning: 'the private key of that certificate',
   }),
-  upstreamTls: setting<(typeof UPSTREAM_TLS)[number]>({
-    default: 'as-client',
-    expected: UPSTREAM_TLS.join(', '),
-    meaning:
-      'TLS with the server, by the words of ssl-mode: as-client where the client has it and the server offers it, preferred where the server offers it, required always, verify-ca with a certificate of UNDROP_UPSTREAM_CA, verify-identity with the name in UNDROP_UPSTREAM in it; over a unix socket from required on',
-    parse: (text) => oneOf(UPSTREAM_TLS)(text.replaceAll('_', '-')),
-  }),
+  upstreamTls: choice(
+    ['disabled', 'as-client', 'preferred', 'required', 'verify-ca', 'verify-identity'],
+    {
+      default: 'as-client',
+      meaning:
+        'TLS with the server, by the words of ssl-mode: as-client where the client has it and the server offers it, preferred where the server offers it, required always, verify-ca with a certificate of UNDROP_UPSTREAM_CA, verify-identity with the name in UNDROP_UPSTREAM in it; over a unix socket from required on',
+    },
+  ),
   upstreamCa: anyText({
-    default: '',
     expected: 'the path of a PEM file',
     meaning:
       'the authorities for verify-ca and verify-identity; without it those that Node.js knows',
   }),
   upstreamCert: anyText({
-    default: '',
     expected: 'the path of a PEM file, the certificate first, then its chain',
     meaning:
       'what the server may know undrop by in TLS: of the sessions of all clients and of the service account (REQUIRE X509)',
   }),
   upstreamKey: anyText({
-    default: '',
     expected: 'the path of a PEM file without a passphrase',
     meaning: 'the private key of that certificate',
   }),
@@ -276,14 +263,9 @@ export const SETTINGS = {
     meaning: 'rows that are deleted at a time',
     parse: integer(1, 100_000),
   }),
-  purgeBinlog: setting<boolean>({
+  purgeBinlog: choice(['off', 'on'], {
     default: 'off',
-    expected: 'on or off',
     meaning: 'whether the deleting of rows is written to the binary log',
-    parse: (text) => {
-      const value = oneOf(['on', 'off', 'true', 'false', '1', '0'])(text);
-      return value === null ? null : ['on', 'true', '1'].includes(value);
-    },
   }),
   fastDrop: choice(['auto', 'always', 'never'], {
     default: 'auto',

@@ -136,6 +136,7 @@ function lifecycleSettings(settings: ProxySettings): LifecycleSettings {
     ...settings,
     collect: settings.mode === 'replay' ? 'off' : settings.collect,
     lifecycle: settings.lifecycle.map((state) => state.toUpperCase() as TableState),
+    purgeBinlog: settings.purgeBinlog === 'on',
     holdMs: settings.hold,
     evacMs: settings.evac,
     checkIntervalMs: settings.checkInterval,
