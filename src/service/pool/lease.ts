@@ -110,7 +110,7 @@ export class Lease implements TaskConnection {
    * has for hours, must not inherit it.
    */
   async #logAgain(): Promise<void> {
-    if (this.#broken !== null) return;
+    if (this.#broken !== null || this.#isOver) return;
     const look = sql`SELECT @@SESSION.sql_log_bin AS logged`;
     const [rows] = await this.#send(renderText([look], { logged: true }), DEADLINE_MS);
     if (Number(rows?.[0]?.['logged']) === 1) return;
