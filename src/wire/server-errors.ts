@@ -33,7 +33,10 @@ export const ER_BAD_TABLE_ERROR = 1051;
 export const ER_BAD_FIELD_ERROR = 1054;
 export const ER_TOO_LONG_IDENT = 1059;
 export const ER_DUP_FIELDNAME = 1060;
+export const ER_WRONG_FIELD_SPEC = 1063;
 export const ER_PARSE_ERROR = 1064;
+export const ER_NONUNIQ_TABLE = 1066;
+export const ER_TOO_BIG_FIELDLENGTH = 1074;
 export const ER_UPDATE_TABLE_USED = 1093;
 export const ER_NO_SUCH_THREAD = 1094;
 export const ER_KILL_DENIED_ERROR = 1095;
@@ -42,6 +45,7 @@ export const ER_TABLE_NOT_LOCKED = 1100;
 export const ER_WRONG_DB_NAME = 1102;
 export const ER_WRONG_TABLE_NAME = 1103;
 export const ER_UNKNOWN_TABLE = 1109;
+export const ER_UNKNOWN_CHARACTER_SET = 1115;
 export const ER_HOST_IS_BLOCKED = 1129;
 export const ER_HOST_NOT_PRIVILEGED = 1130;
 export const ER_TABLEACCESS_DENIED_ERROR = 1142;
@@ -56,6 +60,7 @@ export const ER_TOO_MANY_USER_CONNECTIONS = 1203;
 export const ER_LOCK_WAIT_TIMEOUT = 1205;
 export const ER_LOCK_DEADLOCK = 1213;
 export const ER_ROW_IS_REFERENCED = 1217;
+export const ER_WRONG_USAGE = 1221;
 export const ER_CANT_UPDATE_WITH_READLOCK = 1223;
 export const ER_USER_LIMIT_REACHED = 1226;
 export const ER_SPECIFIC_ACCESS_DENIED_ERROR = 1227;
@@ -63,6 +68,8 @@ export const ER_NOT_SUPPORTED_YET = 1235;
 export const ER_SUBQUERY_NO_1_ROW = 1242;
 export const ER_UNKNOWN_STMT_HANDLER = 1243;
 export const ER_NOT_SUPPORTED_AUTH_MODE = 1251;
+export const ER_COLLATION_CHARSET_MISMATCH = 1253;
+export const ER_UNKNOWN_COLLATION = 1273;
 export const ER_UNKNOWN_STORAGE_ENGINE = 1286;
 export const ER_OPTION_PREVENTS_STATEMENT = 1290;
 export const ER_UNSUPPORTED_PS = 1295;
@@ -74,7 +81,11 @@ export const ER_TRG_DOES_NOT_EXIST = 1360;
 export const ER_PROCACCESS_DENIED_ERROR = 1370;
 export const ER_XAER_RMFAIL = 1399;
 export const ER_CANT_CREATE_USER_WITH_GRANT = 1410;
+export const ER_TOO_BIG_SCALE = 1425;
+export const ER_TOO_BIG_PRECISION = 1426;
+export const ER_M_BIGGER_THAN_D = 1427;
 export const ER_TRG_IN_WRONG_SCHEMA = 1435;
+export const ER_TOO_BIG_DISPLAYWIDTH = 1439;
 export const ER_ROW_IS_REFERENCED_2 = 1451;
 export const ER_MAX_PREPARED_STMT_COUNT_REACHED = 1461;
 export const ER_PARTITION_MGMT_ON_NONPARTITIONED = 1505;
@@ -117,6 +128,7 @@ export const ER_NO_SUCH_TABLE_IN_ENGINE = 1932;
 export const ER_IT_IS_A_VIEW = 1965;
 /** MySQL's is `ER_QUERY_TIMEOUT`. */
 export const ER_STATEMENT_TIMEOUT = 1969;
+export const ER_SEQUENCE_INVALID_DATA = 4085;
 export const ER_NOT_SEQUENCE2 = 4090;
 /** MySQL gives 4092 to `ER_INNODB_MAX_ROW_VERSION`. */
 export const ER_UNKNOWN_VIEW = 4092;
@@ -124,6 +136,7 @@ export const ER_VERS_NOT_SUPPORTED = 4137;
 export const ER_BACKUP_LOCK_IS_ACTIVE = 4145;
 /** MariaDB has MySQL's name with a number of its own. */
 export const ER_ACCOUNT_HAS_BEEN_LOCKED_MARIADB = 4151;
+export const ER_UNKNOWN_DATA_TYPE = 4161;
 
 // ── sets ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -233,12 +246,26 @@ export const DDL_FORBIDDEN: readonly number[] = [
 ];
 
 /**
- * MariaDB's parser says these of a CREATE TABLE: they leave the transaction open. What it says of a
- * type, a length or a collation does so too, but is not worth its list.
+ * MariaDB's parser says these of a CREATE TABLE or CREATE SEQUENCE, of a schema, name, byte, type,
+ * length, charset, collation, sequence or variable. They leave the transaction open.
  */
 export const SAID_BY_PARSER: readonly number[] = [
   ...BAD_NAME,
   ER_DBACCESS_DENIED_ERROR,
   ER_NO_DB_ERROR,
+  ER_WRONG_FIELD_SPEC,
   ER_PARSE_ERROR,
+  ER_NONUNIQ_TABLE,
+  ER_TOO_BIG_FIELDLENGTH,
+  ER_UNKNOWN_CHARACTER_SET,
+  ER_UNKNOWN_SYSTEM_VARIABLE,
+  ER_WRONG_USAGE,
+  ER_COLLATION_CHARSET_MISMATCH,
+  ER_UNKNOWN_COLLATION,
+  ER_TOO_BIG_SCALE,
+  ER_TOO_BIG_PRECISION,
+  ER_M_BIGGER_THAN_D,
+  ER_TOO_BIG_DISPLAYWIDTH,
+  ER_SEQUENCE_INVALID_DATA,
+  ER_UNKNOWN_DATA_TYPE,
 ];

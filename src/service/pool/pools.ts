@@ -253,7 +253,9 @@ class Pool implements OwnedPool {
         const client = driverClientOf(connection);
         // Nobody takes the null, and the connection goes back.
         if (!isWaiting) return null;
-        if ((this.#numbers.get(client) ?? 0) < this.#firstUsed[pool]) {
+        const number = this.#numbers.get(client);
+        assert(number !== undefined, 'a service connection was opened by its pool');
+        if (number < this.#firstUsed[pool]) {
           acquire();
           throw DISCARD;
         }
