@@ -11,9 +11,8 @@ import { finishRestore } from '../held/finish-restore.js';
 import { detach } from '../held/foreign-keys/detach.js';
 import { isCertainlyAbsent } from '../held/locate.js';
 import { NOT_TRIED } from '../held/relocate/blockers.js';
-import { detachAndRelocate } from '../held/relocate/detach-and-relocate.js';
 import { renew } from '../held/relocate/due-times.js';
-import { whyItStays } from '../held/relocate/relocate.js';
+import { detachAndRelocate, readLastingBlocker } from '../held/relocate/relocate.js';
 import type { LedgerRow } from '../ledger/entry.js';
 import { findRows, type LedgerCursor, nextPage } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
@@ -211,7 +210,7 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
     await recordOutcome(pool, { tables: [table] });
     return true;
   }
-  const stays = await whyItStays(pool, held);
+  const stays = await readLastingBlocker(pool, held);
   const from = { id, fromSchema: held.schema, holdName: held.name, table: row.table, stays };
   const holdMs = row.holdUntil.getTime() - row.droppedAt.getTime();
   const renewed = await renew(pool, [from], { holdMs, lostMsMin: LOST_MS_MIN });

@@ -4,9 +4,14 @@
  */
 import { assertNever } from '../assert.js';
 import { UndropError } from '../errors.js';
-import { detachAndRelocate, moveToRecycleSchema } from '../held/relocate/detach-and-relocate.js';
 import { keepLonger, renew } from '../held/relocate/due-times.js';
-import { type RelocateTable, type Relocation, whyItStays } from '../held/relocate/relocate.js';
+import {
+  detachAndRelocate,
+  moveToRecycleSchema,
+  type RelocateTable,
+  type Relocation,
+  readLastingBlocker,
+} from '../held/relocate/relocate.js';
 import { readSessionLocks } from '../ledger/intents/session-locks.js';
 import type { HoldTime, Ruling } from '../policy/decide.js';
 import type { ServicePool } from '../service/pool/pools.js';
@@ -197,7 +202,7 @@ class Try {
       const { id, fromSchema: schema, holdName: name, stays } = table;
       tables.push({
         ...table,
-        stays: stays ?? (await whyItStays(this.#options.pool, { id, schema, name })),
+        stays: stays ?? (await readLastingBlocker(this.#options.pool, { id, schema, name })),
       });
     }
     return tables;

@@ -5,8 +5,7 @@
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
-import { detachAndRelocate } from '../../src/held/relocate/detach-and-relocate.js';
-import { relocate } from '../../src/held/relocate/relocate.js';
+import { detachAndRelocate, relocate } from '../../src/held/relocate/relocate.js';
 import { findRows } from '../../src/ledger/read.js';
 import { recordOutcome } from '../../src/ledger/write.js';
 import { silentLog } from '../../src/log.js';

@@ -4,7 +4,7 @@
  */
 import { expect, jest } from '@jest/globals';
 import type { Connection } from 'mysql2/promise';
-import { detachAndRelocate } from '../../src/held/relocate/detach-and-relocate.js';
+import { detachAndRelocate } from '../../src/held/relocate/relocate.js';
 import { findRows } from '../../src/ledger/read.js';
 import {
   asGroupOwner,

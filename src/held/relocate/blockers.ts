@@ -41,20 +41,17 @@ export function blockedByTriggers(problem: string): Failure {
 
 type Server = Pick<ServerVersion, 'flavour' | 'versionId'>;
 
-/** Why a table of this definition is not to be relocated; or null. */
+/** Why a table of this definition stays in its own schema; or null. */
 export function lastingBlocker(definition: string, server: Server): LastingBlocker | null {
-  // Also where only a partition has one, or a comment says so.
+  // Also if only a partition has one, or a comment says so.
   const hasFile = server.flavour === 'mariadb' && definition.includes('DATA DIRECTORY');
   if (hasFile) return BLOCKED_BY_DATA_DIRECTORY;
-  return renamesInPieces(server) && hasPartitions(definition) ? BLOCKED_BY_PARTITIONS : null;
+  // No line of a definition ends within a literal. MySQL 5.6 has it in a comment with a version.
+  const hasPartitions = /\n(?: |\/\*!50[0-9]{3} )PARTITION BY /.test(definition);
+  return hasPartitions && renamesInPieces(server) ? BLOCKED_BY_PARTITIONS : null;
 }
 
-/** Whether a RENAME of a table with partitions is not rolled back where the server is killed. */
+/** Whether a RENAME of a table with partitions is left half done if the server is killed. */
 export function renamesInPieces({ flavour, versionId }: Server): boolean {
   return flavour === 'mariadb' || versionId < 80_000;
-}
-
-/** No line of a definition ends within a literal. MySQL 5.6 has it in a comment with a version. */
-function hasPartitions(definition: string): boolean {
-  return /\n(?: |\/\*!50[0-9]{3} )PARTITION BY /.test(definition);
 }

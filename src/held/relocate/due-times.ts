@@ -27,21 +27,17 @@ interface RenewOptions {
   readonly maySooner?: (id: string) => boolean;
 }
 
-/** The tables, to be held from now on. Where the server doesn't tell the time, as they were. */
+/** The tables, to be held from now on. If the server doesn't tell the time, as they were. */
 export async function renew(
   pool: ServicePool,
   tables: readonly RelocateTable[],
   { holdMs, lostMsMin = 0, maySooner = () => false }: RenewOptions,
 ): Promise<readonly RelocateTable[]> {
   try {
-    const [rows = []] = await pool.run(
-      sql`SELECT ${note('renew', tables[0]?.id)} UTC_TIMESTAMP() AS utcNow`,
-    );
-    const nowMs = dateOf(rows[0] ?? {}, 'utcNow').getTime();
+    const nowMs = await readNowMs(pool);
     return tables.map((table) => {
       const hold = typeof holdMs === 'function' ? holdMs(table.id) : holdMs;
-      const dueMs = hold === 'pinned' ? Number.POSITIVE_INFINITY : nowMs + hold;
-      const due = new Date(Math.min(dueMs, PINNED_UNTIL.getTime()));
+      const due = dueAfter(hold, nowMs);
       const held = parseHoldName(table.holdName);
       const lostMs = held === null ? 0 : due.getTime() - held.due.getTime();
       const isWorth = lostMs > lostMsMin || (lostMs < 0 && maySooner(table.id));
@@ -57,6 +53,16 @@ export async function renew(
   }
 }
 
+async function readNowMs(pool: ServicePool): Promise<number> {
+  const [rows = []] = await pool.run(sql`SELECT ${note('renew')} UTC_TIMESTAMP() AS utcNow`);
+  return dateOf(rows[0] ?? {}, 'utcNow').getTime();
+}
+
+function dueAfter(hold: HoldTime, nowMs: number): Date {
+  const dueMs = hold === 'pinned' ? Number.POSITIVE_INFINITY : nowMs + hold;
+  return new Date(Math.min(dueMs, PINNED_UNTIL.getTime()));
+}
+
 /** What a hold may lose before its tables get other names for it: a hundredth. */
 const LOST_PART = 0.01;
 /** Names in one RENAME. */
@@ -69,37 +75,28 @@ export function isLost(hold: HoldTime, elapsedMs: number): boolean {
 
 /**
  * Held tables in the recycle schemas, each to be held from now on for its time in `holds` (by id),
- * where more than a hundredth of that has gone by, or for good. Names by id, of those in HOLD.
- * Rejects where one of them can't be renamed, or the server can't be asked; may run again then, and
- * twice at once: who finds a table under another name rejects, too.
+ * if more than a hundredth of that has gone by, or for good. Names by id, of those in HOLD. Rejects
+ * if one of them can't be renamed, or the server can't be asked; may run again then, and twice at
+ * once: who finds a table under another name rejects, too.
  */
 export async function renewHeld(
   pool: ServicePool,
   holds: ReadonlyMap<string, HoldTime>,
 ): Promise<ReadonlyMap<string, string>> {
-  const [rows = []] = await pool.run(sql`SELECT ${note('renew')} UTC_TIMESTAMP() AS utcNow`);
-  const nowMs = dateOf(rows[0] ?? {}, 'utcNow').getTime();
   const recycled = await listRecycledHoldTables(pool);
   const held = recycled.filter(({ id, state }) => holds.has(id) && state === 'HOLD');
   const names = new Map(held.map(({ id, name }) => [id, name]));
-  const moves = held.flatMap((table) => {
-    const newName = laterName(table, holds.get(table.id) ?? 0, nowMs);
-    return newName === null ? [] : [{ ...table, newName }];
-  });
   for (const logged of [true, false]) {
-    const alike = moves.filter(({ schema }) => isLocalSchema(schema) !== logged);
-    for (let at = 0; at < alike.length; at += BATCH) {
-      const batch = alike.slice(at, at + BATCH);
-      await rename(pool, batch, { logged });
-      for (const { id, newName } of batch) names.set(id, newName);
-    }
+    const alike = held.filter(({ schema }) => isLocalSchema(schema) !== logged);
+    const renamed = await renameLater(pool, alike, { holdOf: (id) => holds.get(id) ?? 0, logged });
+    for (const [id, name] of renamed) names.set(id, name);
   }
   return names;
 }
 
 /**
- * Held tables, where they are, none of them to go sooner than in `holdMs`: what had them dropped
- * has failed. As they were where the server says why not.
+ * Held tables, where they are, none of them to go sooner than in `holdMs`, because the statement
+ * that dropped them has failed. One that can't be renamed stays as it was.
  */
 export async function keepLonger<T extends { readonly id: string } & HeldAt>(
   pool: ServicePool,
@@ -108,15 +105,13 @@ export async function keepLonger<T extends { readonly id: string } & HeldAt>(
 ): Promise<readonly T[]> {
   const kept: T[] = [];
   for (const table of tables) {
-    const { holdSchema: schema, holdName: name } = table;
+    const { id, holdSchema: schema, holdName: name } = table;
     const held = parseHoldName(name);
     assert(held !== null, 'it is held');
     try {
-      const [rows = []] = await pool.run(sql`SELECT ${note('renew')} UTC_TIMESTAMP() AS utcNow`);
-      const nowMs = dateOf(rows[0] ?? {}, 'utcNow').getTime();
-      const newName = laterName({ ...held, schema, name }, holdMs, nowMs);
-      if (newName !== null) await rename(pool, [{ ...held, schema, name, newName }], { logged });
-      kept.push(newName === null ? table : { ...table, holdName: newName });
+      const how = { holdOf: () => holdMs, logged };
+      const renamed = await renameLater(pool, [{ ...held, schema, name }], how);
+      kept.push({ ...table, holdName: renamed.get(id) ?? name });
     } catch (error) {
       if (!isServerError(error) && !(error instanceof UndropError)) throw error;
       kept.push(table);
@@ -130,23 +125,30 @@ interface HeldAt {
   readonly holdName: string;
 }
 
-/** Null where it is not worth another name. */
-function laterName(table: HoldTable, hold: HoldTime, nowMs: number): string | null {
-  const dueMs = hold === 'pinned' ? Number.POSITIVE_INFINITY : nowMs + hold;
-  const due = new Date(Math.min(dueMs, PINNED_UNTIL.getTime()));
-  const lostMs = due.getTime() - table.due.getTime();
-  const isWorth = hold === 'pinned' ? lostMs > 0 : isLost(hold, lostMs);
-  return isWorth ? formatHoldName({ state: 'HOLD', id: table.id, due }) : null;
-}
-
-async function rename(
+/** Renames those whose due time is worth another name; the new names by id. */
+async function renameLater(
   pool: ServicePool,
-  tables: readonly (HoldTable & { readonly newName: string })[],
-  how: { readonly logged: boolean },
-): Promise<void> {
-  const pairs = tables.map(
-    ({ schema, name, newName }) => sql`${ident(schema, name)} TO ${ident(schema, newName)}`,
-  );
-  const step = note('renew', tables[0]?.id);
-  await runWithTimeout(pool, sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`, how);
+  tables: readonly HoldTable[],
+  { holdOf, logged }: { readonly holdOf: (id: string) => HoldTime; readonly logged: boolean },
+): Promise<ReadonlyMap<string, string>> {
+  if (tables.length === 0) return new Map();
+  const nowMs = await readNowMs(pool);
+  const moves = tables.flatMap(({ id, schema, name, due: was }) => {
+    const hold = holdOf(id);
+    const due = dueAfter(hold, nowMs);
+    const lostMs = due.getTime() - was.getTime();
+    const isWorth = hold === 'pinned' ? lostMs > 0 : isLost(hold, lostMs);
+    return isWorth
+      ? [{ id, schema, name, newName: formatHoldName({ state: 'HOLD', id, due }) }]
+      : [];
+  });
+  for (let at = 0; at < moves.length; at += BATCH) {
+    const pairs = moves
+      .slice(at, at + BATCH)
+      .map(({ schema, name, newName }) => sql`${ident(schema, name)} TO ${ident(schema, newName)}`);
+    const step = note('renew', moves[at]?.id);
+    const statement = sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`;
+    await runWithTimeout(pool, statement, { logged });
+  }
+  return new Map(moves.map(({ id, newName }) => [id, newName]));
 }

@@ -1,16 +1,20 @@
 /**
- * Moves held tables from their own schema into the recycle schema, or where the name of a CHECK is
- * taken there, into a spare one, or where none takes it, without its CHECKs: a RENAME, tried for a
- * moment only. What can't be moved stays where it is, held, and becomes a debt. May run twice, and
- * at once with another proxy's recovery: what somebody else has moved is moved.
+ * Moves held tables from their own schema into the recycle schema, by a RENAME that is tried for a
+ * moment only. If the name of a CHECK is taken there, a table goes to a spare schema, or leaves its
+ * CHECKs behind. What can't be moved stays where it is, held, and is tried again (pending.ts). May
+ * run twice, and at once with another proxy's recovery: what that has moved counts as moved.
  *
  * Invariant: renames hold names only. A view that was renamed by mistake, which the server refuses
  * to move, gets its own name back.
  */
 import { assert } from '../../assert.js';
+import { UndropError } from '../../errors.js';
+import { foreignKeysOf, type KeyedServer } from '../../ledger/detached/foreign-keys.js';
 import type { Failure } from '../../ledger/entry.js';
 import { createSchema } from '../../ledger/tables.js';
+import { shapeOf } from '../../ledger/write.js';
 import { parseHoldName } from '../../names/hold-name.js';
+import { isSameName } from '../../names/names.js';
 import { recycleSchemaFor } from '../../names/recycle-schema.js';
 import { findHoldTables, readRecycleSchemas } from '../../service/hold-tables.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
@@ -21,13 +25,18 @@ import {
   type TryOptions,
 } from '../../service/pool/statement-timeout.js';
 import { textOf } from '../../service/row.js';
-import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
-import { parseServerVersion } from '../../wire/connection/handshake-v10.js';
-import { ER_CHECK_CONSTRAINT_DUP_NAME, ER_LOCK_WAIT_TIMEOUT } from '../../wire/server-errors.js';
+import { ident, note, sql } from '../../service/sql.js';
+import {
+  ER_CHECK_CONSTRAINT_DUP_NAME,
+  ER_LOCK_WAIT_TIMEOUT,
+  ER_TRG_IN_WRONG_SCHEMA,
+} from '../../wire/server-errors.js';
+import { detach } from '../foreign-keys/detach.js';
+import { readTable } from '../foreign-keys/read-table.js';
 import { locateHoldTable } from '../locate.js';
-import { type LastingBlocker, lastingBlocker, NOT_TRIED } from './blockers.js';
+import { blockedByTriggers, type LastingBlocker, lastingBlocker, NOT_TRIED } from './blockers.js';
 import { detachChecks } from './checks.js';
-import { findSpareSchemas, type SpareSchema } from './spare-schema.js';
+import { findSpareSchemas } from './spare-schema.js';
 
 export interface RelocateTable {
   readonly id: string;
@@ -47,7 +56,7 @@ export type Relocation =
       readonly outcome: 'moved';
       readonly holdSchema: string;
       readonly holdName: string;
-      /** It still binds the live, which is a debt; default null. */
+      /** Why it still binds live tables; default null: it doesn't. */
       readonly failure?: Failure | null;
     }
   /** It is a view: it has its own name again, and nothing is held. */
@@ -61,6 +70,78 @@ export type Relocation =
     };
 
 /**
+ * Takes off the tables what would bind live ones, and moves those that are free of it. One
+ * `Relocation` for each table, in order. Does not reject.
+ */
+export async function detachAndRelocate(
+  pool: ServicePool,
+  tables: readonly RelocateTable[],
+  how: TryOptions,
+): Promise<readonly Relocation[]> {
+  const failures = await detach(pool, tables, how);
+  const detached = tables.map((table, index) => {
+    return { ...table, stays: failures[index] ?? table.stays ?? null };
+  });
+  return relocate(pool, detached, how);
+}
+
+/**
+ * The same for tables that had no foreign keys and no triggers when they were looked at. They are
+ * moved at once, and looked at again meanwhile, because another session may have made foreign keys
+ * up to their RENAME, which followed it; after that nothing has the name that a key would need.
+ */
+export async function moveToRecycleSchema(
+  pool: ServicePool,
+  tables: readonly RelocateTable[],
+  { server, ...how }: TryOptions & { readonly server: KeyedServer },
+): Promise<readonly Relocation[]> {
+  const recycleSchema = recycleSchemaFor(how.logged);
+  const places: { readonly schema: string; readonly table: string }[] = [];
+  for (const { fromSchema, holdName, newName = holdName, stays = null } of tables) {
+    if (stays !== null) continue;
+    places.push({ schema: fromSchema, table: holdName }, { schema: recycleSchema, table: newName });
+  }
+  const [relocations, isKeyed] = await Promise.all([
+    relocate(pool, tables, how),
+    findKeyed(pool, places, server),
+  ]);
+  const all: Relocation[] = [];
+  for (const [index, relocation] of relocations.entries()) {
+    const table = tables[index];
+    assert(table !== undefined, 'one report for each table');
+    // In a spare schema nothing has looked for keys yet.
+    const isBound =
+      relocation.outcome === 'moved' &&
+      (relocation.holdSchema !== recycleSchema ||
+        isKeyed(table.holdName) ||
+        isKeyed(relocation.holdName));
+    if (isBound) {
+      const { holdSchema: fromSchema, holdName } = relocation;
+      const [failure = null] = await detach(pool, [{ ...table, fromSchema, holdName }], how);
+      all.push({ ...relocation, failure });
+    } else all.push(relocation);
+  }
+  return all;
+}
+
+/** Which have foreign keys, or are the parents of some; all of them if the server can't tell. */
+async function findKeyed(
+  pool: ServicePool,
+  places: readonly { readonly schema: string; readonly table: string }[],
+  server: KeyedServer,
+): Promise<(name: string) => boolean> {
+  if (places.length === 0) return () => false;
+  try {
+    const [rows = []] = await pool.run(foreignKeysOf(places, server));
+    const found = rows.flatMap((row) => [textOf(row, 'child'), textOf(row, 'parent')]);
+    return (name) => found.some((one) => isSameName(one, name));
+  } catch (error) {
+    if (!isServerError(error) && !(error instanceof UndropError)) throw error;
+    return () => true;
+  }
+}
+
+/**
  * One `Relocation` for each table, in order. Does not reject: what can't be reached or moved is
  * reported as failed, and is found by recovery.
  */
@@ -69,8 +150,7 @@ export async function relocate(
   tables: readonly RelocateTable[],
   how: TryOptions,
 ): Promise<readonly Relocation[]> {
-  const { logged } = how;
-  const holdSchema = recycleSchemaFor(logged);
+  const holdSchema = recycleSchemaFor(how.logged);
   for (const { id, holdName, newName = holdName } of tables) {
     const isHeld = [holdName, newName].every((name) => parseHoldName(name)?.id === id);
     assert(isHeld, 'only a table under its hold name is relocated');
@@ -85,18 +165,15 @@ export async function relocate(
   }
   if (tables.length === 0) return [];
   try {
-    await rename(pool, tables, holdSchema, how);
-    return tables.map((table) => moved(table, holdSchema));
+    return await rename(pool, tables, holdSchema, how);
   } catch (error) {
     const [only] = tables;
-    if (tables.length === 1 && only !== undefined) {
-      // MySQL 8.0.16 and later: the name of a CHECK is unique in its schema.
-      const mayBeTaken = isServerError(error, ER_CHECK_CONSTRAINT_DUP_NAME) || isKilled(error);
-      if (mayBeTaken) return [await relocateBeside(pool, only, { ...how, error })];
-      return [await explain(pool, only, { ...how, error })];
-    }
-    // The connection is broken, or all of them together can't be moved: each for itself.
-    return oneByOne(pool, tables, { ...how, error });
+    // The connection is broken, or all of them together can't be moved.
+    if (only === undefined || tables.length > 1) return oneByOne(pool, tables, { ...how, error });
+    // MySQL 8.0.16 and later: the name of a CHECK is unique in its schema.
+    const mayBeTaken = isServerError(error, ER_CHECK_CONSTRAINT_DUP_NAME) || isKilled(error);
+    const other = mayBeTaken ? relocateBeside : explain;
+    return [await other(pool, only, { ...how, error })];
   }
 }
 
@@ -114,17 +191,13 @@ async function oneByOne(
     if (isLeft) relocations.push(failed(table, error));
     else relocations.push(...(await relocate(pool, [table], how)));
   }
-  assert(relocations.length === tables.length, 'one report for each table');
   return relocations;
 }
 
-/** Where another session makes a schema, or moves a CHECK of that name into it. */
-const SPARES_MAX = 3;
-
 /**
- * Into a spare schema that takes it, from where a restore copies no rows; else without its CHECKs.
- * A RENAME also waits where another one takes the name of a CHECK in the same schema, so one that
- * was given up says little of the table itself.
+ * Moves a table to a spare schema that takes it, because a restore copies no rows from there; else
+ * without its CHECKs. A RENAME also waits while another one takes the name of a CHECK in the same
+ * schema, so one that was given up says little of the table itself.
  */
 async function relocateBeside(
   pool: ServicePool,
@@ -137,12 +210,12 @@ async function relocateBeside(
     const spares = await findSpareSchemas(pool, table, { logged });
     if (spares === null) return explain(pool, table, { ...how, error });
     // The first is the one that all others go for as well.
-    const found = inOrder(spares, table).slice(isKilled(first) ? 1 : 0);
-    for (const { schema: holdSchema, exists } of found.slice(0, SPARES_MAX)) {
+    for (const { schema, exists } of isKilled(first) ? spares.slice(1) : spares) {
       try {
-        if (!exists) await createSchema(pool, holdSchema);
-        await rename(pool, [table], holdSchema, how);
-        return moved(table, holdSchema);
+        if (!exists) await createSchema(pool, schema);
+        const [moved] = await rename(pool, [table], schema, how);
+        assert(moved !== undefined, 'one report for each table');
+        return moved;
       } catch (spareError) {
         if (!isServerError(spareError)) throw spareError;
         error = spareError;
@@ -150,25 +223,15 @@ async function relocateBeside(
     }
     // It is the table that others have locked.
     const isLocked = isKilled(first) && isKilled(error) && error !== first;
-    if (!isLocked) {
-      const problem = await detachChecks(pool, table, how);
-      if (problem !== null) throw new Error(problem);
-      const holdSchema = recycleSchemaFor(logged);
-      await rename(pool, [table], holdSchema, how);
-      return moved(table, holdSchema);
-    }
+    if (isLocked) return failed(table, error);
+    const problem = await detachChecks(pool, table, how);
+    if (problem !== null) throw new Error(problem);
+    const [moved] = await rename(pool, [table], recycleSchemaFor(logged), how);
+    assert(moved !== undefined, 'one report for each table');
+    return moved;
   } catch (otherError) {
-    error = otherError;
+    return explain(pool, table, { ...how, error: otherError });
   }
-  return explain(pool, table, { ...how, error });
-}
-
-/** The first, then others that sessions at once don't all have in common. */
-function inOrder(spares: readonly SpareSchema[], { id }: RelocateTable): readonly SpareSchema[] {
-  const [first, ...others] = spares;
-  if (first === undefined || others.length === 0) return spares;
-  const at = Number.parseInt(id.slice(-6), 16) % others.length;
-  return [first, ...others.slice(at), ...others.slice(0, at)];
 }
 
 async function rename(
@@ -176,15 +239,16 @@ async function rename(
   tables: readonly RelocateTable[],
   holdSchema: string,
   { logged, lockWaitBudget }: TryOptions,
-): Promise<void> {
+): Promise<readonly Relocation[]> {
   const pairs = tables.map(
     ({ fromSchema, holdName, newName = holdName }) =>
       sql`${ident(fromSchema, holdName)} TO ${ident(holdSchema, newName)}`,
   );
   const step = note('relocate', tables[0]?.id);
-  await runWithTimeout(pool, sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`, {
-    logged,
-    lockWaitBudget,
+  const statement = sql`RENAME ${step} TABLE ${sql.join(pairs, ', ')}`;
+  await runWithTimeout(pool, statement, { logged, lockWaitBudget });
+  return tables.map(({ id, holdName, newName = holdName }) => {
+    return { id, outcome: 'moved', holdSchema, holdName: newName };
   });
 }
 
@@ -205,23 +269,14 @@ async function explain(
       return { id, outcome: 'moved', holdSchema: isThere.schema, holdName: isThere.name };
     }
     if (here?.isView !== true) return failed(table, error);
-    await runWithTimeout(pool, putBackView(table), { logged, lockWaitBudget });
+    const own = ident(fromSchema, table.table);
+    const back = sql`RENAME ${note('put-back-view', id)}
+      TABLE ${ident(fromSchema, holdName)} TO ${own}`;
+    await runWithTimeout(pool, back, { logged, lockWaitBudget });
     return { id, outcome: 'put-back' };
   } catch (lookError) {
     return failed(table, lookError);
   }
-}
-
-function putBackView({ id, fromSchema, holdName, table }: RelocateTable): SQLQuery {
-  const step = note('put-back-view', id);
-  return sql`RENAME ${step} TABLE ${ident(fromSchema, holdName)} TO ${ident(fromSchema, table)}`;
-}
-
-function moved(
-  { id, holdName, newName = holdName }: RelocateTable,
-  holdSchema: string,
-): Relocation {
-  return { id, outcome: 'moved', holdSchema, holdName: newName };
 }
 
 function failed({ id }: RelocateTable, error: unknown): Relocation {
@@ -232,27 +287,22 @@ function failed({ id }: RelocateTable, error: unknown): Relocation {
   }
   const errno = isServerError(error) ? error.errno : null;
   const text = error instanceof Error ? error.message : String(error);
-  return { id, outcome: 'failed', errno, failure: { todo: 'relocate', text } };
+  // The server says so of triggers that this account doesn't see, too.
+  const hasTriggers = errno === ER_TRG_IN_WRONG_SCHEMA;
+  const failure = hasTriggers ? blockedByTriggers(text) : ({ todo: 'relocate', text } as const);
+  return { id, outcome: 'failed', errno, failure };
 }
 
-/** Why the table, under whatever name, isn't to be relocated once it is held; or null. */
-export async function whyItStays(
+/** Why the table, under whatever name, stays in its own schema as long as it is held; or null. */
+export async function readLastingBlocker(
   pool: ServicePool,
-  table: { readonly id: string; readonly schema: string; readonly name: string },
+  { id, schema, name }: { readonly id: string; readonly schema: string; readonly name: string },
 ): Promise<LastingBlocker | null> {
   try {
-    const [versions = [], definitions = []] = await pool.run([
-      sql`SELECT ${note('whereabouts', table.id)} @@version AS version`,
-      sql`SHOW CREATE TABLE ${note('whereabouts', table.id)} ${ident(table.schema, table.name)}`,
-    ]);
-    const [version, definition] = [versions[0], definitions[0]];
-    if (version === undefined || definition === undefined) return null;
-    const server = parseServerVersion(textOf(version, 'version'));
-    // A view has no such column.
-    const text = definition['Create Table'];
-    return typeof text === 'string' ? lastingBlocker(text, server) : null;
+    const look = await readTable(pool, { id, schema, table: name });
+    return typeof look === 'string' ? null : lastingBlocker(look.definition, await shapeOf(pool));
   } catch (error) {
-    // It is a view, or gone: relocating it will say so.
+    // The server can't show it: relocating it will say why.
     if (isServerError(error)) return null;
     throw error;
   }

@@ -1,5 +1,6 @@
 /**
- * Which spare schemas may take a held table whose CHECK has a name that is taken in the first one.
+ * Finds spare schemas for a held table, if the name of one of its CHECKs is taken in the recycle
+ * schema.
  *
  * Invariant: a schema with tables that aren't held ones is somebody's own, whatever its name: it is
  * passed over, so that nobody who drops it takes our tables along.
@@ -14,20 +15,19 @@ import { note, sql } from '../../service/sql.js';
 /** MySQL 8.0.16. */
 const NAMED_BY_SCHEMA = 80_016;
 
-export interface SpareSchema {
-  readonly schema: string;
-  readonly exists: boolean;
-}
+/** Another session may create a schema, or move a CHECK of that name into it, at the same time. */
+const SPARES_MAX = 3;
 
 /**
- * In the order of their numbers. Only a hint, as others move tables too: a RENAME says what is so.
- * Null where the table has no CHECK whose name is one of its schema.
+ * Some to be tried in this order: the first that is free, then others that sessions at once don't
+ * all have in common. Other sessions move tables too, so only a RENAME tells whether one takes the
+ * table. Null if the table has no CHECK whose name is unique in its schema.
  */
 export async function findSpareSchemas(
   pool: ServicePool,
   table: { readonly id: string; readonly fromSchema: string; readonly holdName: string },
   { logged }: { readonly logged: boolean },
-): Promise<readonly SpareSchema[] | null> {
+): Promise<readonly { readonly schema: string; readonly exists: boolean }[] | null> {
   const { flavour, versionId } = await shapeOf(pool);
   if (flavour !== 'mysql' || versionId < NAMED_BY_SCHEMA) return null;
   const schemas = spareSchemasFor(logged);
@@ -51,7 +51,9 @@ export async function findSpareSchemas(
   if (named.length === 0) return null;
   const there = new Set(existing.map((row) => textOf(row, 'name')));
   const closed = new Set([...foreign, ...taken].map((row) => textOf(row, 'name')));
-  return schemas
-    .filter((schema) => !closed.has(schema))
-    .map((schema) => ({ schema, exists: there.has(schema) }));
+  const [first, ...others] = schemas.filter((schema) => !closed.has(schema));
+  if (first === undefined) return [];
+  const at = others.length === 0 ? 0 : Number.parseInt(table.id.slice(-6), 16) % others.length;
+  const inOrder = [first, ...others.slice(at), ...others.slice(0, at)].slice(0, SPARES_MAX + 1);
+  return inOrder.map((schema) => ({ schema, exists: there.has(schema) }));
 }

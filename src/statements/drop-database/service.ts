@@ -9,10 +9,15 @@ import { assert } from '../../assert.js';
 import { systemClock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import type { LastingBlocker } from '../../held/relocate/blockers.js';
-import { detachAndRelocate, moveToRecycleSchema } from '../../held/relocate/detach-and-relocate.js';
 import { renewHeld } from '../../held/relocate/due-times.js';
 import { takeOut } from '../../held/relocate/pending.js';
-import { type RelocateTable, type Relocation, whyItStays } from '../../held/relocate/relocate.js';
+import {
+  detachAndRelocate,
+  moveToRecycleSchema,
+  type RelocateTable,
+  type Relocation,
+  readLastingBlocker,
+} from '../../held/relocate/relocate.js';
 import { processlistOf } from '../../ledger/owner.js';
 import type { SchemaDetails } from '../../ledger/schema-details.js';
 import {
@@ -272,7 +277,7 @@ class SchemaWork {
   async blockersOf(tables: readonly IntentTable[]): Promise<readonly (LastingBlocker | null)[]> {
     const all: (LastingBlocker | null)[] = [];
     for (const { id, schema, table: name } of tables) {
-      all.push(await whyItStays(this.#options.pool, { id, schema, name }));
+      all.push(await readLastingBlocker(this.#options.pool, { id, schema, name }));
     }
     return all;
   }
