@@ -14,26 +14,27 @@ import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import {
   mayPass,
   type Reattached,
+  type ReattachedKey,
   type ReattachOptions,
   reattach,
 } from './foreign-keys/reattach.js';
-import { type ReattachedCheck, reattachChecks } from './relocate/checks.js';
+import { reattachChecks } from './relocate/checks.js';
 import { findRestoring, type Place } from './restored.js';
-import { type ReattachedTrigger, reattachTriggers } from './triggers/reattach-triggers.js';
+import { reattachTriggers } from './triggers/reattach-triggers.js';
 
 export interface ReattachReport {
   /** The CHECKs that were taken off it, and what became of them. */
-  readonly checks: readonly ReattachedCheck[];
+  readonly checks: readonly Reattached[];
   /** The foreign keys that were its own, and what became of them. */
-  readonly foreignKeys: readonly Reattached[];
+  readonly foreignKeys: readonly ReattachedKey[];
   /** Why nobody knows which it had, or null. */
   readonly foreignKeysProblem: string | null;
   /** The same of its triggers. */
-  readonly triggers: readonly ReattachedTrigger[];
+  readonly triggers: readonly Reattached[];
   readonly triggersProblem: string | null;
 }
 
-export const NOTHING_DETACHED: ReattachReport = {
+export const NOTHING_REATTACHED: ReattachReport = {
   checks: [],
   foreignKeys: [],
   foreignKeysProblem: null,
@@ -95,7 +96,7 @@ export async function reattachAll(
   const [row] = found.value;
   if (row === undefined) {
     const problem = found.problem ?? NO_ROW;
-    return { ...NOTHING_DETACHED, foreignKeysProblem: problem, triggersProblem: problem };
+    return { ...NOTHING_REATTACHED, foreignKeysProblem: problem, triggersProblem: problem };
   }
   const { schema, table, detached } = row;
   const options: ReattachOptions = { id, origin: { schema, table }, restoredAs, detached, logged };

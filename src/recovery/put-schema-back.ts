@@ -10,7 +10,7 @@
  */
 
 import { UndropError } from '../errors.js';
-import { NOTHING_DETACHED, problemsOf, reattachAll } from '../held/finish-restore.js';
+import { NOTHING_REATTACHED, problemsOf, reattachAll } from '../held/finish-restore.js';
 import { mayPass } from '../held/foreign-keys/reattach.js';
 import { renewHeld } from '../held/relocate/due-times.js';
 import { retireBarrierTable } from '../held/relocate/retire-barrier-table.js';
@@ -182,7 +182,7 @@ async function makeWhole(pool: ServicePool, row: LedgerRow, log: Log): Promise<b
   const { id, schema, table, detached, sqlLogBin: logged, rowLogged, threadId } = row;
   const cameBack = hasDetached(detached)
     ? await reattachAll(pool, { id, logged }, { schema, table })
-    : NOTHING_DETACHED;
+    : NOTHING_REATTACHED;
   const { foreignKeysProblem, triggersProblem } = cameBack;
   const problems = problemsOf(cameBack);
   const isToCome = foreignKeysProblem !== null || triggersProblem !== null;

@@ -1,6 +1,6 @@
 /** What is said of a table that is back, and not whole. */
 import { expect, test } from '@jest/globals';
-import { NOTHING_DETACHED, problemsOf } from '../../src/held/finish-restore.js';
+import { NOTHING_REATTACHED, problemsOf } from '../../src/held/finish-restore.js';
 import type { RestoreReport } from '../../src/undo/run-restore.js';
 
 test('each problem is said, and nothing of what is there again', () => {
@@ -8,8 +8,8 @@ test('each problem is said, and nothing of what is there again', () => {
     { name: 'fine', table: 't', problem: null },
     { name: 'lost', table: 't', problem: 'no such column' },
   ] as RestoreReport['triggers'];
-  expect(problemsOf(NOTHING_DETACHED)).toEqual([]);
-  expect(problemsOf({ ...NOTHING_DETACHED, triggers, foreignKeysProblem: 'no row of it' })).toEqual(
-    ['no row of it', 'no such column'],
-  );
+  expect(problemsOf(NOTHING_REATTACHED)).toEqual([]);
+  expect(
+    problemsOf({ ...NOTHING_REATTACHED, triggers, foreignKeysProblem: 'no row of it' }),
+  ).toEqual(['no row of it', 'no such column']);
 });

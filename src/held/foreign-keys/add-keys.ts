@@ -1,9 +1,9 @@
 /**
- * Adds foreign keys to a table as they were, by nothing but metadata. Where the index of a key is
- * one that the server made by itself, it would build another under the key's name in its place:
- *
- *   MySQL 5.7 and later  the index is renamed before, to another case and back: then it stays
- *   before, and MariaDB  `CONSTRAINT index FOREIGN KEY key`: the first name is the index's there
+ * Adds foreign keys to a table as they were, by nothing but metadata. If the server itself made the
+ * index of a key, it would build another one under the key's name in its place. So the index is
+ * renamed before, to another case and back, and counts as the user's own then. MySQL 5.6 can't
+ * rename one; there `CONSTRAINT index FOREIGN KEY key` names the new index like the old one, and
+ * the server puts it behind all others.
  *
  * May run twice: looks at the table first and goes on from what is there.
  */
@@ -25,9 +25,8 @@ export interface AddKeysOptions extends TryOptions {
   readonly server: ServerFacts;
 }
 
-/** Since then it renames indexes, and asks for the right REFERENCES where a key is added. */
-export function isMysqlFrom57({ flavour, versionId }: ServerFacts): boolean {
-  return flavour === 'mysql' && versionId >= 50_700;
+function renamesIndexes({ flavour, versionId }: ServerFacts): boolean {
+  return flavour === 'mariadb' || versionId >= 50_700;
 }
 
 /** foreign_key_checks is off: the rows were right, or as wrong as they are now, before. */
@@ -35,7 +34,7 @@ const UNCHECKED = sql`SET SESSION foreign_key_checks = 0`;
 
 /**
  * Adds those that are missing. Rejects with the server's error; then none of them was added. False
- * where the table isn't there.
+ * if the table isn't there.
  */
 export async function addKeys(
   pool: ServicePool,
@@ -49,49 +48,50 @@ export async function addKeys(
   const there = new Set(look.keys.map(({ name }) => name));
   const missing = keys.filter(({ name }) => !there.has(name));
   if (missing.length === 0) return true;
-  const how = { ...options, indexes: readIndexes(look.definition) };
-  if (isMysqlFrom57(options.server)) await addBehindRenames(pool, table, missing, how);
-  else await addUnderIndexName(pool, table, missing, how);
+  if (renamesIndexes(options.server)) {
+    await renameIndexes(
+      pool,
+      table,
+      { keys: missing, indexes: readIndexes(look.definition) },
+      options,
+    );
+    await alter(pool, table, missing.map(plainKey), options);
+    return true;
+  }
+  try {
+    await alter(pool, table, missing.map(keyWithIndexName), options);
+  } catch (error) {
+    if (!isServerError(error, ...ALGORITHM_NOT_SUPPORTED)) throw error;
+    await alter(pool, table, missing.map(plainKey), options);
+  }
   return true;
 }
 
-interface How extends AddKeysOptions {
-  /** As they are now. */
-  readonly indexes: readonly PlainIndex[];
-}
-
-/** An index that was renamed is none that the server made by itself, even to the name it had. */
-async function addBehindRenames(
+/** Renames the indexes of the keys to another case, and back. */
+async function renameIndexes(
   pool: ServicePool,
   table: KeyedTable,
-  keys: readonly ForeignKey[],
-  how: How,
+  {
+    keys,
+    indexes,
+  }: { readonly keys: readonly ForeignKey[]; readonly indexes: readonly PlainIndex[] },
+  options: AddKeysOptions,
 ): Promise<void> {
-  const names = new Set(keys.flatMap(({ index }) => (index === null ? [] : [index])));
-  const there = (name: string) =>
-    how.indexes.find((index) => index.name.toLowerCase() === name.toLowerCase())?.name;
-  const other = [...names].flatMap((name) => {
+  const first: SQLQuery[] = [];
+  const back: SQLQuery[] = [];
+  for (const name of new Set(keys.flatMap(({ index }) => index ?? []))) {
     const away = inOtherCase(name);
-    return there(name) === undefined || away === name ? [] : [{ name, away }];
-  });
-  const rename = (from: string, to: string) => sql`RENAME INDEX ${ident(from)} TO ${ident(to)}`;
-  const first = other.filter(({ name }) => there(name) === name);
-  await alter(
-    pool,
-    table,
-    first.map(({ name, away }) => rename(name, away)),
-    how,
-  );
-  await alter(
-    pool,
-    table,
-    other.map(({ name, away }) => rename(away, name)),
-    how,
-  );
-  await alter(pool, table, keys.map(plainKey), how);
+    const there = indexes.find((index) => index.name.toLowerCase() === name.toLowerCase())?.name;
+    if (there === undefined || away === name) continue;
+    // A run that broke off has left it under the other name.
+    if (there === name) first.push(sql`RENAME INDEX ${ident(name)} TO ${ident(away)}`);
+    back.push(sql`RENAME INDEX ${ident(away)} TO ${ident(name)}`);
+  }
+  await alter(pool, table, first, options);
+  await alter(pool, table, back, options);
 }
 
-/** The same name to every statement, as the names of indexes have no case. */
+/** The same name to every statement, because the names of indexes have no case. */
 function inOtherCase(name: string): string {
   return name.replace(/[a-z]/i, (letter) =>
     letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase(),
@@ -99,62 +99,9 @@ function inOtherCase(name: string): string {
 }
 
 /** INPLACE: a copy would read the statement otherwise, and take the first name for the key's. */
-async function addUnderIndexName(
-  pool: ServicePool,
-  table: KeyedTable,
-  keys: readonly ForeignKey[],
-  how: How,
-): Promise<void> {
-  try {
-    await addInOrder(pool, table, keys, how);
-  } catch (error) {
-    if (!isServerError(error, ...ALGORITHM_NOT_SUPPORTED)) throw error;
-    await alter(pool, table, keys.map(plainKey), how);
-  }
-}
-
-/**
- * The server puts the indexes that it makes for the keys behind all others. Those that stood behind
- * them are taken off and added as they are in the same statement, which copies nothing, so that all
- * stand as before; where that fails, they stand otherwise.
- */
-async function addInOrder(
-  pool: ServicePool,
-  table: KeyedTable,
-  keys: readonly ForeignKey[],
-  how: How,
-): Promise<void> {
-  const { indexes } = how;
-  const keysOf = (index: PlainIndex) => keys.filter((key) => key.index === index.name);
-  const first = indexes.findIndex((index) => keysOf(index).length > 0);
-  const behind = first === -1 ? [] : indexes.slice(first);
-  const others = behind.filter((index) => keysOf(index).length === 0);
-  const unsupported = keys.filter((key) => !behind.some(({ name }) => name === key.index));
-  const inOrder = [...behind.flatMap(keysOf), ...unsupported];
-  const isMovable = others.length > 0 && others.every(({ isPlain }) => isPlain);
-  if (isMovable) {
-    const drops = others.map(({ name }) => sql`DROP INDEX ${ident(name)}`);
-    const adds = behind.flatMap((index) => {
-      const own = keysOf(index);
-      return own.length > 0 ? own.map(addition) : [addIndex(index)];
-    });
-    try {
-      await alter(pool, table, [...drops, ...adds, ...unsupported.map(addition)], how);
-      return;
-    } catch (error) {
-      if (!isServerError(error)) throw error;
-    }
-  }
-  await alter(pool, table, inOrder.map(addition), how);
-}
-
-function addition(key: ForeignKey): SQLQuery {
+function keyWithIndexName(key: ForeignKey): SQLQuery {
   return sql`ADD CONSTRAINT ${ident(key.index ?? key.name)}
     FOREIGN KEY ${ident(key.name)} ${reference(key)}, ALGORITHM=INPLACE`;
-}
-
-function addIndex({ name, columns: names }: PlainIndex): SQLQuery {
-  return sql`ADD INDEX ${ident(name)} ${columns(names)}`;
 }
 
 export function plainKey(key: ForeignKey): SQLQuery {
@@ -186,8 +133,8 @@ const ACTIONS = {
 } as const;
 
 /**
- * One ALTER TABLE, for a moment only; none where there is nothing to change. `unless`: a statement
- * before it in the same text, which fails where it is not to be done.
+ * One ALTER TABLE, for a moment only; none if there is nothing to change. `unless`: a statement
+ * before it in the same text, which fails if it is not to be done.
  */
 export async function alter(
   pool: ServicePool,

@@ -34,7 +34,7 @@ import type { RelocateTable } from '../relocate/relocate.js';
 import { dropTriggers, type FoundTriggers, findTriggers } from '../triggers/detach-triggers.js';
 import { alter, dropKey } from './add-keys.js';
 import { readTable } from './read-table.js';
-import { repointForeignKey, toOriginalParent } from './repoint.js';
+import { repointForeignKey } from './repoint.js';
 
 /** For each table what is in the way, or null. Does not reject. */
 export async function detach(
@@ -124,10 +124,7 @@ async function planFor(
   // Not the schema that it is in: that may be ours already.
   const own = { parentSchema: row.schema, parentTable: table.table };
   const keysIn = children.map((child) => ({ ...child, key: { ...child.key, ...own } }));
-  // A key that refers to it again, though it was repointed before, is repointed once more.
-  const known = before.keysIn.filter((one) => !keysIn.some((key) => isSameChildKey(one, key)));
-  const off = { keysOut, keysIn, triggers, checks: [] };
-  const detached = mergeDetached({ ...before, keysIn: known }, off);
+  const detached = mergeDetached(before, { keysOut, keysIn, triggers, checks: [] });
   const definition =
     before.keysOut.length + before.checks.length > 0 && row.definition !== null
       ? null
@@ -186,7 +183,10 @@ async function withOriginalNames(
   if (beside !== undefined) {
     return { ...key, name, parentSchema: beside.fromSchema, parentTable: beside.table };
   }
-  return toOriginalParent(pool, { ...key, name });
+  const [row] = await findRows(pool, { by: 'id', prefix: parent.id }, { texts: false });
+  return row === undefined
+    ? { ...key, name }
+    : { ...key, name, parentSchema: row.schema, parentTable: row.table };
 }
 
 /** The definition as it was, for people and for whoever compares. */

@@ -11,7 +11,7 @@ import { ABSENT_TABLE } from '../../wire/server-errors.js';
 
 interface TableDefinition {
   readonly definition: string;
-  /** Null: there are some that the definition doesn't say in words that are understood. */
+  /** Null: the definition has some in a form that isn't understood. */
   readonly keys: readonly ForeignKey[] | null;
 }
 
@@ -45,18 +45,16 @@ const FOREIGN_KEY = new RegExp(
   `^ {2}CONSTRAINT (${NAME}) FOREIGN KEY ${NAMES} REFERENCES (?:(${NAME})\\.)?(${NAME}) ${NAMES}` +
     `(?: ON DELETE ${ACTION})?(?: ON UPDATE ${ACTION})?,?$`,
 );
-const PLAIN_INDEX = new RegExp(`^ {2}KEY (${NAME}) ${NAMES}(.*?),?$`);
-const ANY_INDEX = new RegExp(`^ {2}KEY (${NAME}) `);
+const INDEX = new RegExp(`^ {2}KEY (${NAME}) (?:${NAMES})?`);
 
 /** No line of a definition ends within a literal. */
 const VERSIONED = /\n\) ENGINE=.* WITH SYSTEM VERSIONING$/m;
 
+/** An index that may hold a value more than once; a foreign key never makes a unique one. */
 export interface PlainIndex {
   readonly name: string;
-  /** Empty where it has more than names of columns: a prefix, an order, an expression. */
+  /** Empty if it has more than names of columns: a prefix, an order, an expression. */
   readonly columns: readonly string[];
-  /** It has nothing else: no comment, no parser. */
-  readonly isPlain: boolean;
 }
 
 /** Whether it is one of MariaDB's tables that keep the rows of other times. */
@@ -64,20 +62,16 @@ export function isVersioned(definition: string): boolean {
   return VERSIONED.test(definition);
 }
 
-/** Those whose index is one of many; unique ones are never made by a foreign key. */
 export function readIndexes(definition: string): readonly PlainIndex[] {
   return definition.split('\n').flatMap((line) => {
-    const name = ANY_INDEX.exec(line)?.[1];
-    if (name === undefined) return [];
-    const [, , columns, more] = PLAIN_INDEX.exec(line) ?? [];
-    const isPlain = columns !== undefined && more === '';
-    return [{ name: unquote(name), columns: columns === undefined ? [] : split(columns), isPlain }];
+    const [, name, columns = ''] = INDEX.exec(line) ?? [];
+    return name === undefined ? [] : [{ name: unquote(name), columns: split(columns) }];
   });
 }
 
 /**
- * `schema` is the table's own. `names` are those that the server says there are: where these are
- * others than what is read, null.
+ * `schema` is the table's own. `names` are those that information_schema has; null if others are
+ * read.
  */
 export function readForeignKeys(
   definition: string,

@@ -17,17 +17,21 @@ import { numberOf } from '../../service/row.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { note, sql } from '../../service/sql.js';
 import { type AddKeysOptions, addKeys, type KeyedTable } from './add-keys.js';
-import { lookAtKey, type RepointOptions, repointForeignKey } from './repoint.js';
+import { type RepointOptions, readKey, repointForeignKey } from './repoint.js';
 
-/** One foreign key that came back, or did not. */
+/** A CHECK, trigger or foreign key that is on a table again, or isn't. */
 export interface Reattached {
   readonly name: string;
-  /** The table that has it, and the one it leads to, `schema.table`. */
+  /** The table that has it, `schema.table`. */
   readonly table: string;
-  readonly parent: string;
-  /** Why it is not there; null: it is. */
+  /** Why it is not there, or not as it was; null: it is. */
   readonly problem: string | null;
-  /** It leads to nothing: no table has that name. */
+}
+
+export interface ReattachedKey extends Reattached {
+  /** The table that it leads to, `schema.table`. */
+  readonly parent: string;
+  /** No table has that name. */
   readonly isParentMissing: boolean;
 }
 
@@ -47,7 +51,7 @@ const TRIES = 5;
 export async function reattach(
   pool: ServicePool,
   options: ReattachOptions,
-): Promise<readonly Reattached[]> {
+): Promise<readonly ReattachedKey[]> {
   const { id, origin, restoredAs, detached, logged } = options;
   if (!hasDetached(detached)) return [];
   const server = await readServerFacts(pool);
@@ -75,15 +79,12 @@ async function repointOrSay(
   child: ChildKey,
   options: RepointOptions,
 ): Promise<void> {
-  const { childSchema: schema, childTable: table, key } = child;
-  const isThere = child.isLost
-    ? hasKey(await lookAtKey(pool, { id: options.id, schema, table }, key))
+  const { childSchema: schema, childTable: table, key, isLost = false } = child;
+  const now = isLost ? await readKey(pool, { id: options.id, schema, table }, key) : null;
+  const isThere = isLost
+    ? now !== null && typeof now !== 'string'
     : await repointForeignKey(pool, child, options);
   if (!isThere) throw new Error('its table was dropped meanwhile');
-}
-
-function hasKey(look: Awaited<ReturnType<typeof lookAtKey>>): boolean {
-  return look !== null && typeof look !== 'string';
 }
 
 /** As the server itself renames what it named after the table. */
@@ -155,7 +156,7 @@ async function describe(
     readonly key: ForeignKey;
     readonly problem: string | null;
   },
-): Promise<Reattached> {
+): Promise<ReattachedKey> {
   const [rows = []] = await pool.run(
     sql`SELECT ${note('look', id)} COUNT(*) AS n FROM information_schema.TABLES
       WHERE TABLE_SCHEMA = ${key.parentSchema} AND TABLE_NAME = ${key.parentTable}`,

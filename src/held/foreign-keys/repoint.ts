@@ -5,19 +5,13 @@
  */
 import { assert } from '../../assert.js';
 import type { ChildKey, ForeignKey } from '../../ledger/detached/detached.js';
-import { findRows } from '../../ledger/read.js';
-import { parseHoldName } from '../../names/hold-name.js';
 import { isSameName } from '../../names/names.js';
-import {
-  isServerError,
-  type ServiceConnection,
-  type ServicePool,
-} from '../../service/pool/pools.js';
+import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { isKilled, type TryOptions } from '../../service/pool/statement-timeout.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { note, sql } from '../../service/sql.js';
 import { ER_FK_DUP_NAME, ER_SUBQUERY_NO_1_ROW } from '../../wire/server-errors.js';
-import { addKeys, alter, dropKey, isMysqlFrom57, type KeyedTable, plainKey } from './add-keys.js';
+import { addKeys, alter, dropKey, type KeyedTable, plainKey } from './add-keys.js';
 import { readTable } from './read-table.js';
 
 export interface RepointOptions extends TryOptions {
@@ -29,8 +23,8 @@ export interface RepointOptions extends TryOptions {
 
 /** Between the two statements the child has no key at all, so the second is tried more often. */
 const ADD_TRIES = 3;
-/** For the same reason it waits like any other where a client is waiting, but once. */
-const ADD_TRIES_WITHIN_PATIENCE = 1;
+/** While a client waits, it is tried once. */
+const ADD_TRIES_BESIDE_CLIENT = 1;
 
 /**
  * False: there is no such child any more, and the key may be lost with it. Rejects with the
@@ -43,7 +37,7 @@ export async function repointForeignKey(
 ): Promise<boolean> {
   const { id } = options;
   const child = { id, schema: childSchema, table: childTable };
-  const look = await lookAtKey(pool, child, key);
+  const look = await readKey(pool, child, key);
   if (look === 'view') return true;
   if (look !== 'missing' && look !== null) {
     if (!isAway(look, key, options)) return true;
@@ -51,7 +45,7 @@ export async function repointForeignKey(
     if (!(await dropAway(pool, child, key, options))) return true;
   }
   const { lockWaitBudget, ...how } = options;
-  const triesMax = lockWaitBudget === undefined ? ADD_TRIES : ADD_TRIES_WITHIN_PATIENCE;
+  const triesMax = lockWaitBudget === undefined ? ADD_TRIES : ADD_TRIES_BESIDE_CLIENT;
   for (let tries = 1; ; tries++) {
     try {
       return await addKeys(pool, child, [key], how);
@@ -62,7 +56,7 @@ export async function repointForeignKey(
 }
 
 /** Null where it has no such key. */
-export async function lookAtKey(
+export async function readKey(
   pool: ServicePool,
   child: KeyedTable,
   { name }: ForeignKey,
@@ -79,8 +73,9 @@ function isAway(now: ForeignKey, key: ForeignKey, { away }: RepointOptions): boo
 }
 
 /**
- * Another proxy may have led it back since the look, and would lose it; so a look that fails where
- * the key doesn't lead away stands before it in the same text. False: it has been led back.
+ * Another proxy may have repointed the key since it was read, and would lose it; so a statement that
+ * fails if the key doesn't lead away stands before the ALTER in the same text. False: the key has
+ * been repointed.
  */
 async function dropAway(
   pool: ServicePool,
@@ -97,7 +92,7 @@ async function dropAway(
     return true;
   } catch (error) {
     if (!isServerError(error, ER_SUBQUERY_NO_1_ROW)) throw error;
-    const now = await lookAtKey(pool, child, key);
+    const now = await readKey(pool, child, key);
     if (now === null || typeof now === 'string') return true;
     if (isAway(now, key, options)) throw error;
     return false;
@@ -115,7 +110,9 @@ async function assertMayAdd(
   key: ForeignKey,
   options: RepointOptions,
 ): Promise<void> {
-  if (!isMysqlFrom57(options.server)) return;
+  const { flavour, versionId } = options.server;
+  // Other servers don't ask for REFERENCES.
+  if (flavour === 'mariadb' || versionId < 50_700) return;
   try {
     await alter(pool, child, [plainKey(key), plainKey(key)], options);
   } catch (error) {
@@ -123,16 +120,4 @@ async function assertMayAdd(
     throw error;
   }
   assert(false, 'a foreign key is not added twice under one name');
-}
-
-/** As it is, where its parent isn't held, or the ledger doesn't know it. */
-export async function toOriginalParent(
-  connection: ServiceConnection,
-  key: ForeignKey,
-): Promise<ForeignKey> {
-  const parent = parseHoldName(key.parentTable);
-  if (parent === null) return key;
-  const [row] = await findRows(connection, { by: 'id', prefix: parent.id }, { texts: false });
-  if (row === undefined) return key;
-  return { ...key, parentSchema: row.schema, parentTable: row.table };
 }

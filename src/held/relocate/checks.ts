@@ -1,6 +1,6 @@
 /**
- * Takes CHECKs with names of the user's own off a held table, and gives them back to a restored
- * one. On MySQL 8.0.16 and later such a name is unique in its schema: if it is taken in every
+ * Takes CHECKs with names of the user's own off a held table, and adds them to a restored one
+ * again. On MySQL 8.0.16 and later such a name is unique in its schema: if it is taken in every
  * schema of ours, the table could not leave its own, and the next table with that CHECK could not
  * be created there. The server looks at every row to add a CHECK, and copies the table; one that is
  * NOT ENFORCED costs nothing.
@@ -21,7 +21,7 @@ import {
 } from '../../wire/server-errors.js';
 import { alter, type KeyedTable } from '../foreign-keys/add-keys.js';
 import { readTable } from '../foreign-keys/read-table.js';
-import { type ReattachOptions, tried } from '../foreign-keys/reattach.js';
+import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';
 import type { RelocateTable } from './relocate.js';
 
 /** Null, or why it is to keep them. Rejects with other errors of the server. */
@@ -77,15 +77,6 @@ function isPlain({ clause }: HeldCheck): boolean {
   return charsets.every((name) => /^utf8mb[34]$/.test(name) || (isAscii && !/^u/.test(name)));
 }
 
-/** One CHECK that came back, or did not. */
-export interface ReattachedCheck {
-  readonly name: string;
-  /** The table that has it, `schema.table`. */
-  readonly table: string;
-  /** Why it is not there, or not as it was; null: it is. */
-  readonly problem: string | null;
-}
-
 /** Rows are copied. */
 const DEADLINE_MS = 3_600_000;
 
@@ -93,7 +84,7 @@ const DEADLINE_MS = 3_600_000;
 export async function reattachChecks(
   pool: ServicePool,
   { id, restoredAs, detached, logged }: ReattachOptions,
-): Promise<readonly ReattachedCheck[]> {
+): Promise<readonly Reattached[]> {
   const { checks } = detached;
   if (checks.length === 0) return [];
   const at = { id, ...restoredAs };
@@ -101,7 +92,7 @@ export async function reattachChecks(
   const add = (some: readonly HeldCheck[]) => tried(() => addMissing(pool, at, { some, logged }));
   // All in one copy, or where that fails each for itself.
   const failure = await add(checks);
-  const reports: ReattachedCheck[] = [];
+  const reports: Reattached[] = [];
   for (const check of checks) {
     const problem = failure === null ? null : await add([check]);
     reports.push({ name: check.name, table, problem });

@@ -6,23 +6,14 @@
  */
 import type { HeldTrigger } from '../../ledger/detached/triggers.js';
 import type { ServicePool } from '../../service/pool/pools.js';
-import { type ReattachOptions, tried } from '../foreign-keys/reattach.js';
+import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';
 import { createTrigger, type ShownTrigger, showTriggers } from './definition.js';
-
-/** One trigger that came back, or did not. */
-export interface ReattachedTrigger {
-  readonly name: string;
-  /** The table that has it, `schema.table`. */
-  readonly table: string;
-  /** Why it is not there, or not as it was; null: it is. */
-  readonly problem: string | null;
-}
 
 /** Does not reject with what the server says of one of them. */
 export async function reattachTriggers(
   pool: ServicePool,
   options: ReattachOptions,
-): Promise<readonly ReattachedTrigger[]> {
+): Promise<readonly Reattached[]> {
   const { id, origin, restoredAs, detached, logged } = options;
   const { triggers } = detached;
   const table = `${restoredAs.schema}.${restoredAs.table}`;
