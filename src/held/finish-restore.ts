@@ -42,7 +42,7 @@ export const NOTHING_REATTACHED: ReattachReport = {
   triggersProblem: null,
 };
 
-/** All that is to be said of what isn't there again. */
+/** Why something isn't there again, each with its own sentence. */
 export function problemsOf(cameBack: ReattachReport): readonly string[] {
   const { checks, foreignKeys, foreignKeysProblem, triggers, triggersProblem } = cameBack;
   const each = [...checks, ...foreignKeys, ...triggers].map(({ problem }) => problem);
@@ -86,7 +86,7 @@ async function say(
   });
 }
 
-/** Gives it what it had; may run twice. */
+/** Adds to a restored table what was taken off it; may run twice. */
 export async function reattachAll(
   pool: ServicePool,
   { id, logged }: { readonly id: string; readonly logged: boolean },
@@ -123,8 +123,7 @@ export async function reattachAll(
 const MAY_BE_BACK: readonly LedgerRow['state'][] = ['HOLD', 'restored', 'gone'];
 
 /**
- * Where the table of a row is that is held no more, if its restore broke off before all of it was
- * back.
+ * The name of a table that is held no more, if its restore broke off before all of it was back.
  */
 export async function findUnfinished(
   pool: ServicePool,

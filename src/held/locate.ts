@@ -15,7 +15,7 @@ interface Whereabouts {
   readonly isView: boolean;
 }
 
-/** Every one of `schemas` in which there is a table or view of that name. */
+/** Each of `schemas` that has a table or view of that name. */
 export async function locateHoldTable(
   connection: ServiceConnection,
   schemas: readonly string[],
@@ -35,7 +35,7 @@ export async function locateHoldTable(
   }));
 }
 
-/** True only where the server itself says so; a right that is missing (1142) says nothing. */
+/** True only if the server itself says so; a missing right (1142) tells nothing. */
 export async function isCertainlyAbsent(
   connection: ServiceConnection,
   schema: string,
@@ -51,9 +51,8 @@ export async function isCertainlyAbsent(
 }
 
 /**
- * MySQL before 8 has two dictionaries. Where it was killed in the middle of a RENAME, InnoDB has
- * the new name and the table's .frm file the old one; nothing can open the table, and its rows are
- * there.
+ * MySQL before 8 has two dictionaries. If it was killed in the middle of a RENAME, InnoDB has the
+ * new name and the table's .frm file the old one; nothing can open the table, and its rows are there.
  */
 async function isBetween(
   connection: ServiceConnection,

@@ -2,8 +2,8 @@
  * Gives a held table a name of its own again: one atomic RENAME. A collection at the same time is a
  * RENAME as well: one wins, the other finds nothing.
  *
- * Invariant: where the server says why not, the table is where it was before; where the connection
- * breaks, nobody knows yet.
+ * Invariant: if the server says why not, the table has the name that it had before; if the
+ * connection breaks, nobody knows yet.
  */
 import { UndropError } from '../errors.js';
 import { parseHoldName, type TableState } from '../names/hold-name.js';
@@ -54,12 +54,12 @@ export async function renameBack(pool: ServicePool, what: RenamedBack): Promise<
 /** `ER_DUP_KEY` names the table in which the key is. */
 const STATISTICS = /innodb_(table|index)_stats/;
 
-/** Whether it is there, and held nowhere. A pending relocation may move it meanwhile. */
+/** Whether it has the name, and is held nowhere. A pending relocation may move it meanwhile. */
 export async function isRenamedBack(
   pool: ServicePool,
   { id, holdSchema, ...to }: Pick<RenamedBack, 'id' | 'holdSchema' | 'toSchema' | 'toTable'>,
 ): Promise<boolean> {
-  // In this order, because what is relocated meanwhile would be seen in neither otherwise.
+  // In this order: a table that is relocated meanwhile would be seen in neither schema otherwise.
   const away = await findHoldTables(pool, [holdSchema], id);
   const recycled = await findHoldTables(pool, await readRecycleSchemas(pool), id);
   if (away.length + recycled.length > 0) return false;

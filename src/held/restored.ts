@@ -1,6 +1,6 @@
 /**
- * Whether a table that was held has a name of its own again, and where a restore that broke off has
- * put it. Changes nothing.
+ * Tells whether a table that was held has a name of its own again, and which name a restore that
+ * broke off has given it. Changes nothing.
  */
 
 import { FOREIGN_KEY_LINE, ownDefinition } from '../ledger/detached/restore-script.js';
@@ -16,8 +16,8 @@ export interface Place {
 }
 
 /**
- * Where the table is whose restore broke off; null where none did, or where what has the name by
- * now is another table. `row`: with its texts.
+ * The name of the table whose restore broke off; null if none did, or if another table has the name
+ * by now. `row`: with its texts.
  */
 export async function findRestoring(pool: ServicePool, row: LedgerRow): Promise<Place | null> {
   const { failure, restoredAs } = row;
@@ -32,9 +32,10 @@ export async function findRestoring(pool: ServicePool, row: LedgerRow): Promise<
 }
 
 /**
- * Whether the table at that place is the one that was dropped, not a new one: the same definition,
- * and on MySQL 8 and later, which keeps a table's birth through a RENAME, one from before the drop;
- * save where the restore script has an ALTER TABLE for its keys, which MySQL takes for a new birth.
+ * Whether the table at that place is the one that was dropped, not a new one: it has the same
+ * definition, and on MySQL 8 and later, where a RENAME keeps the creation time, it was created
+ * before the drop. An ALTER TABLE of the restore script changes that time, so it isn't compared if
+ * the script has one.
  */
 export async function isRestored(
   pool: ServicePool,
@@ -66,9 +67,9 @@ export async function isRestored(
 }
 
 /**
- * By hand a table may come back without its foreign keys, and without the CHECKs `off`; with keys
- * the server orders their indexes anew, and names them after the keys. The names that MySQL gives
- * to CHECKs begin with that of the table, also while it is held.
+ * A table that is restored by hand may lack its foreign keys, and the CHECKs `off`; with keys the
+ * server orders their indexes anew, and names them after the keys. The names that MySQL gives to
+ * CHECKs begin with that of the table, also while it is held.
  */
 function comparable(definition: string, off: ReadonlySet<string>): string {
   return definition

@@ -63,7 +63,7 @@ export async function reconcile(
   const resolving = resolveIntents(pool, { ...how, cursor: cursors.intents });
   const { untouched, ...intents } = await orElse(resolving, NO_INTENTS);
   const retrying = retryPending(pool, { ...how, cursor: cursors.pending });
-  const { paid, left } = await orElse(retrying, NO_PENDING);
+  const { relocated, left } = await orElse(retrying, NO_PENDING);
   const detecting = detectManualChanges(pool, { ...how, cursor: cursors.changes });
   const changes = await orElse(detecting, NO_CHANGES);
   const report = {
@@ -71,7 +71,7 @@ export async function reconcile(
     ...intents,
     untouched: [...open, ...untouched],
     ...changes,
-    relocated: paid,
+    relocated,
     pending: left.map(({ id }) => id),
   };
   const { untouched: _untouched, pending: _left, ...done } = report;
@@ -85,7 +85,7 @@ export async function reconcile(
 
 const NO_SCHEMAS = { schemasBack: [], schemasGone: [], open: [] };
 const NO_INTENTS = { completed: [], forgotten: [], untouched: [] };
-const NO_PENDING = { paid: [], left: [] };
+const NO_PENDING = { relocated: [], left: [] };
 const NO_CHANGES = { restoredByHand: [], gone: [] };
 
 /**

@@ -305,8 +305,8 @@ inLanes(testServers(), 'triggers on $name', (server, lane) => {
     await narrowly({ grants }, {}, (narrow) => drop('DROP TABLE t', [], narrow));
     const held = await outcome('t');
     expect(held).toMatchObject({ relocated: 0 });
-    const { done } = await retryPending(pool, { activeIds: new Set(), log: silentLog });
-    expect(done).toContain(held?.['id']);
+    const { relocated } = await retryPending(pool, { activeIds: new Set(), log: silentLog });
+    expect(relocated).toContain(held?.['id']);
     expect(await names()).toEqual([]);
     expect(await outcome('t')).toMatchObject({ relocated: 1, failure: null });
     await back('t');

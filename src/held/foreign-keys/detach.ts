@@ -55,7 +55,7 @@ export async function detach(
     plans = await Promise.all(plans.map((plan) => (isPlan(plan) ? record(pool, plan) : plan)));
     // Those out of all tables first: the children of one may be others of them.
     for (const plan of plans) failures.push(isPlan(plan) ? await dropOwn(pool, plan, how) : plan);
-    // Where no client waits, what was looked at before leaves time for the children.
+    // If no client waits, the children have a time of their own.
     const { lockWaitBudget = new LockWaitBudget() } = how;
     for (const [index, plan] of plans.entries()) {
       if (!isPlan(plan) || failures[index] !== null) continue;

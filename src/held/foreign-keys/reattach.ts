@@ -1,5 +1,6 @@
 /**
- * Gives a table that is back under a name of its own what was taken off it while it was held.
+ * Adds the foreign keys again that were taken off a table while it was held, and those of its
+ * children.
  *
  * Invariant: the table stays where it is and as it is, whatever can't come back; that is said.
  */
@@ -37,7 +38,7 @@ export interface ReattachedKey extends Reattached {
 
 export interface ReattachOptions {
   readonly id: string;
-  /** Where it came from, and under which name it is back. */
+  /** The name that it had, and the one that it has now. */
   readonly origin: { readonly schema: string; readonly table: string };
   readonly restoredAs: { readonly schema: string; readonly table: string };
   readonly detached: Detached;

@@ -16,7 +16,7 @@ import { readTable } from './read-table.js';
 
 export interface RepointOptions extends TryOptions {
   readonly id: string;
-  /** Where the key leads to now. */
+  /** The table that the key leads to now. */
   readonly away: { readonly schema: string; readonly table: string };
   readonly server: ServerFacts;
 }

@@ -5,8 +5,8 @@
  * be created there. The server looks at every row to add a CHECK, and copies the table; one that is
  * NOT ENFORCED costs nothing.
  *
- * Invariants: whatever is taken off is in the ledger before, and copies no row. A restored table
- * stays where it is and as it is, whatever can't be added; that is said. Both may run twice.
+ * Invariants: a CHECK is in the ledger before it is taken off, which copies no row. A restored table
+ * stays as it is if one can't be added, and the report says so. Both may run twice.
  */
 import { checksIn, type HeldCheck, NOTHING_DETACHED } from '../../ledger/detached/detached.js';
 import { recordDetached } from '../../ledger/detached/record-detached.js';
@@ -24,7 +24,7 @@ import { readTable } from '../foreign-keys/read-table.js';
 import { type Reattached, type ReattachOptions, tried } from '../foreign-keys/reattach.js';
 import type { RelocateTable } from './relocate.js';
 
-/** Null, or why it is to keep them. Rejects with other errors of the server. */
+/** Null, or why the table keeps them. Rejects with other errors of the server. */
 export async function detachChecks(
   pool: ServicePool,
   { id, fromSchema: schema, holdName, table }: RelocateTable,
@@ -68,8 +68,8 @@ function isMade(name: string, holdName: string): boolean {
 }
 
 /**
- * The server prints a literal in another charset than UTF-8 so that it means something else when it
- * is read again, save where it is plain ASCII.
+ * A literal in another charset than UTF-8 means something else when what the server prints is read
+ * again, unless it is plain ASCII.
  */
 function isPlain({ clause }: HeldCheck): boolean {
   const isAscii = /^[\x20-\x7e]*$/.test(clause) && !/[?\\]/.test(clause);
@@ -90,7 +90,7 @@ export async function reattachChecks(
   const at = { id, ...restoredAs };
   const table = `${restoredAs.schema}.${restoredAs.table}`;
   const add = (some: readonly HeldCheck[]) => tried(() => addMissing(pool, at, { some, logged }));
-  // All in one copy, or where that fails each for itself.
+  // All in one copy, or if that fails each for itself.
   const failure = await add(checks);
   const reports: Reattached[] = [];
   for (const check of checks) {
@@ -120,7 +120,7 @@ async function addMissing(
   if (other !== undefined) throw new Error(`${other.name} is there, but not as it was`);
 }
 
-/** What each says, by its name. */
+/** The clause of each, by its name. */
 async function checksOf(
   pool: ServicePool,
   table: KeyedTable,

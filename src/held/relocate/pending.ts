@@ -19,7 +19,7 @@ import { NOT_TRIED } from './blockers.js';
 import { detachAndRelocate, readLastingBlocker } from './relocate.js';
 
 interface PendingReport {
-  readonly done: readonly string[];
+  readonly relocated: readonly string[];
   readonly left: readonly { readonly id: string; readonly failure: string }[];
 }
 
@@ -33,12 +33,12 @@ export async function retryPending(
     readonly log: Log;
     /** Ids; default: all. */
     readonly only?: ReadonlySet<string>;
-    /** Where the last round has stopped; default: from the newest on. */
+    /** The place at which the last round stopped; default: from the newest on. */
     readonly cursor?: LedgerCursor;
   },
 ): Promise<PendingReport> {
   const { activeIds, log, only, cursor = { after: null } } = options;
-  const done: string[] = [];
+  const relocated: string[] = [];
   const left: { readonly id: string; readonly failure: string }[] = [];
   const filter = { by: 'pending', ...(only === undefined ? {} : { only: [...only] }) } as const;
   let tries = 0;
@@ -54,13 +54,13 @@ export async function retryPending(
       if (activeIds.has(row.id) || staysForGood(row)) continue;
       tries++;
       const failure = await retry(pool, row);
-      if (failure === null) done.push(row.id);
+      if (failure === null) relocated.push(row.id);
       // It helps once the account has another right: there is no hurry, and it was said before.
       else if (failure.todo !== 'stays_triggers') left.push({ id: row.id, failure: failure.text });
     }
   }
   if (left.length > 0) log.warn({ left }, 'held tables that are still in their own schema');
-  return { done, left };
+  return { relocated, left };
 }
 
 function staysForGood({ failure }: LedgerRow): boolean {
@@ -170,10 +170,11 @@ export class PendingRelocator {
       const only = new Set(this.#givenUpMs.keys());
       try {
         // What stays for good is not among `left`.
-        const { done, left } = await retryPending(pool, { activeIds, log: silentLog, only });
+        const { relocated, left } = await retryPending(pool, { activeIds, log: silentLog, only });
         const isLeft = new Set(left.map(({ id }) => id));
         for (const id of only) if (!isLeft.has(id)) this.#givenUpMs.delete(id);
-        if (done.length > 0) log.debug({ done }, 'held tables were taken into the recycle schema');
+        if (relocated.length > 0)
+          log.debug({ relocated }, 'held tables were taken into the recycle schema');
       } catch (error) {
         log.debug({ err: error }, 'what is still in its own schema could not be looked at');
       }

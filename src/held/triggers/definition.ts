@@ -18,7 +18,7 @@ import { numberOf, textOf } from '../../service/row.js';
 import { ident, note, type SQLQuery, sql } from '../../service/sql.js';
 import type { KeyedTable } from '../foreign-keys/add-keys.js';
 
-/** Rejects with the server's error: 1359 where another trigger has its name. */
+/** Rejects with the server's error: 1359 if another trigger has its name. */
 export async function createTrigger(
   pool: ServicePool,
   { id, schema, table }: KeyedTable,
@@ -38,7 +38,7 @@ function setModes(trigger: HeldTrigger, id: string): SQLQuery {
     collation_connection = ${collationConnection}, sql_mode = ${sqlMode}`;
 }
 
-/** For the table of that name, in the trigger's own charset. */
+/** The CREATE TRIGGER for a table of that name, in the trigger's own charset. */
 export async function statementOf(
   pool: ServicePool,
   trigger: HeldTrigger,
@@ -49,7 +49,7 @@ export async function statementOf(
   return Buffer.concat([Buffer.from(head, 'base64'), name, Buffer.from(tail, 'base64')]);
 }
 
-/** Rejects with UNDROP_BAD_NAME where it can't be said in that charset. */
+/** Rejects with UNDROP_BAD_NAME if that charset lacks a character. */
 async function inCharset(pool: ServicePool, text: string, charset: string): Promise<Buffer> {
   if (isAscii(text) || charset.startsWith('utf8')) return Buffer.from(text);
   const converted = sql`CONVERT(${text} USING ${ident(charset)})`;
@@ -71,7 +71,7 @@ export interface ShownTrigger extends TriggerFacts {
   readonly text: string;
 }
 
-/** In the order in which they fire. Rejects with the server's error where it can't show one. */
+/** In the order in which they fire. Rejects with the server's error if it can't show one. */
 export async function showTriggers(
   pool: ServicePool,
   { id, schema, table }: KeyedTable,

@@ -3,8 +3,8 @@
  * that is purged fires them, and the table may leave its schema, which the server refuses with
  * triggers on it (1435).
  *
- * Invariants: a trigger is dropped only where this account has shown that it may make it again as
- * it is, and where it is in the ledger. Only one that hangs on the held table: names are those of
+ * Invariants: a trigger is dropped only if this account has shown that it may make it again as it
+ * is, and if it is in the ledger. Only a trigger of the held table is dropped: names are those of
  * the schema, and somebody else's trigger may have that name a moment later.
  */
 import { InvariantError } from '../../assert.js';
@@ -39,7 +39,7 @@ export interface FoundTriggers {
   readonly problem: Failure | null;
 }
 
-/** Rejects where the server can't be asked at all. */
+/** Rejects if the server can't be asked at all. */
 export async function findTriggers(
   pool: ServicePool,
   table: RelocateTable,
@@ -75,8 +75,8 @@ function isBadName(error: unknown): error is UndropError {
 }
 
 /**
- * The server itself has put the hold name there, by the sql_quote_show_create of the session that
- * renamed it. Null where it is not as it prints it.
+ * Cuts the hold name out of the text, which the server has written there with the
+ * sql_quote_show_create of the session that renamed the table. Null if it isn't found.
  */
 function withoutName(
   { bytes, text, schemaCollation: _now, ...trigger }: ShownTrigger,
@@ -142,8 +142,8 @@ async function refusalOf(
 const EXISTS: readonly number[] = [ER_TRG_ALREADY_EXISTS, ER_NOT_SUPPORTED_YET];
 
 /**
- * MySQL asks for the right to name a definer last but for the trigger behind which a new one is to
- * stand: there is none of that name, so none is made.
+ * MySQL checks the right to name a definer before it looks for the trigger that the new one is to
+ * follow. No trigger has that name, so none is made.
  */
 async function refusalOfDefiner(
   pool: ServicePool,
@@ -165,12 +165,12 @@ async function refusalOfDefiner(
     if (!isServerError(error) || isKilled(error)) throw error;
     return error.errno === ER_REFERENCED_TRG_DOES_NOT_EXIST ? null : error.message;
   }
-  throw new InvariantError('a trigger was made behind one that is not there');
+  throw new InvariantError('a trigger was made that follows a missing one');
 }
 
 /**
- * The last made first, so that what is left after an interruption are the first, behind which the
- * others are made again. Null when none is left, else what is in the way.
+ * Drops the last made first, so that those that are left after an interruption are the first, and
+ * the others follow them when they are made again. Null when none is left, else what is in the way.
  */
 export async function dropTriggers(
   pool: ServicePool,
@@ -194,5 +194,5 @@ export async function dropTriggers(
   return null;
 }
 
-/** More than one row, which is how the look ends where it isn't there; and no such trigger. */
+/** More than one row, with which the SELECT fails if it isn't there; and no such trigger. */
 const NOT_THERE = [ER_SUBQUERY_NO_1_ROW, ER_TRG_DOES_NOT_EXIST] as const;

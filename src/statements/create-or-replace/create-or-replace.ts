@@ -43,10 +43,10 @@ import {
 import { dropRecorded } from '../drop-table/drop-table.js';
 import type { ReplaceService } from './service.js';
 
-/** Others that take the name are held as well; so often the text runs. */
+/** The text runs so often; tables of others that take the name meanwhile are held as well. */
 export const TRIES_MAX = 32;
 
-/** What is there is a table for CREATE, and none for DROP. */
+/** Names there are tables for CREATE, and none for DROP. */
 const SERVERS_OWN = 'performance_schema';
 
 const OF_PARSER: ReadonlySet<number> = new Set([
@@ -55,9 +55,9 @@ const OF_PARSER: ReadonlySet<number> = new Set([
 ]);
 
 /**
- * Errors after which the server has the old table still, or may have it: of a source that isn't
- * there (the old table itself, or a view of it), of a lock that isn't had, of a KILL or a time that
- * is over. After others that come so late it is gone.
+ * Errors after which the server still has the old table, or may have it: a source that is missing
+ * (the old table itself, or a view of it), a lock that isn't granted, a KILL, a timeout. After other
+ * errors the old table is gone.
  */
 const KEEPS_THE_OLD: readonly number[] = [...GAVE_UP, ER_NO_SUCH_TABLE, ER_VIEW_INVALID];
 
@@ -180,7 +180,7 @@ function keepLonger({ held, facts: { logged } }: Replacing) {
  */
 function* takeBack(replacing: Replacing, failed: Answer): Steps<Answer> {
   const { request, service, table } = replacing;
-  // First of all, as nothing but this statement's life keeps it from being collected.
+  // First of all, because only this statement's life keeps it from being collected.
   const held = yield* keepLonger(replacing);
   const [first, ...others] = held;
   const { errno, message } = decodeErr(failed.payload);

@@ -14,22 +14,20 @@ import { isFateUnknown, restore } from '../../undo/run-restore.js';
 /** Between two tries of a CREATE whose name others take. */
 const PAUSE_MS = 20;
 
-export interface ReplaceService {
-  /**
-   * False: it stays held, as somebody has its name or the server says why not. Rejects with
-   * UNDROP_FATE_UNKNOWN. `tables`: the start of a sentence.
-   */
-  putBack(
-    pool: ServicePool,
-    what: { readonly id: string; readonly tables: string },
-  ): Promise<boolean>;
-  pause(): Promise<void>;
-}
+export type ReplaceService = ReturnType<typeof replaceService>;
 
-export function replaceService(log: Log | undefined): ReplaceService {
+export function replaceService(log: Log | undefined) {
   return {
     pause: () => systemClock.sleep(PAUSE_MS),
-    async putBack(pool, { id, tables }) {
+
+    /**
+     * False: it stays held, because another table has its name or the server says why not. Rejects
+     * with UNDROP_FATE_UNKNOWN. `tables`: the start of a sentence.
+     */
+    async putBack(
+      pool: ServicePool,
+      { id, tables }: { readonly id: string; readonly tables: string },
+    ): Promise<boolean> {
       try {
         const report = await restore(pool, { target: id });
         const problems = problemsOf(report);

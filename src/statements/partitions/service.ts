@@ -76,7 +76,7 @@ export interface PartitionSwap extends TakeHow, Table {
 
 export interface TakeRequest extends Table, TakeHow, Pick<PartitionSwap, 'logged'> {
   readonly parts: readonly Partition[];
-  /** Of the parts, in order; null: there are none. */
+  /** The intents of `parts`, in order; null: there are none. */
   readonly intent: IntentFacts | null;
 }
 

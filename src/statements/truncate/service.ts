@@ -131,7 +131,7 @@ function lineOfCopy(line: string, table: string): string {
 }
 
 interface Held {
-  /** Where it is held. */
+  /** The name under which it is held. */
   readonly place: KeyedTable;
   /** The name that it had. */
   readonly table: string;
