@@ -52,7 +52,8 @@ export async function isCertainlyAbsent(
 
 /**
  * MySQL before 8 has two dictionaries. If it was killed in the middle of a RENAME, InnoDB has the
- * new name and the table's .frm file the old one; nothing can open the table, and its rows are there.
+ * new name and the table's .frm file the old one; nothing can open the table, and its rows are
+ * there.
  */
 async function isBetween(
   connection: ServiceConnection,

@@ -73,9 +73,9 @@ function isAway(now: ForeignKey, key: ForeignKey, { away }: RepointOptions): boo
 }
 
 /**
- * Another proxy may have repointed the key since it was read, and would lose it; so a statement that
- * fails if the key doesn't lead away stands before the ALTER in the same text. False: the key has
- * been repointed.
+ * Another proxy may have repointed the key since it was read, and would lose it; so a statement
+ * that fails if the key doesn't lead away stands before the ALTER in the same text. False: the key
+ * has been repointed.
  */
 async function dropAway(
   pool: ServicePool,

@@ -5,8 +5,8 @@
  * be created there. The server looks at every row to add a CHECK, and copies the table; one that is
  * NOT ENFORCED costs nothing.
  *
- * Invariants: a CHECK is in the ledger before it is taken off, which copies no row. A restored table
- * stays as it is if one can't be added, and the report says so. Both may run twice.
+ * Invariants: a CHECK is in the ledger before it is taken off, which copies no row. A restored
+ * table stays as it is if one can't be added, and the report says so. Both may run twice.
  */
 import { checksIn, type HeldCheck, NOTHING_DETACHED } from '../../ledger/detached/detached.js';
 import { recordDetached } from '../../ledger/detached/record-detached.js';

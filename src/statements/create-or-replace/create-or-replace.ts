@@ -56,8 +56,8 @@ const OF_PARSER: ReadonlySet<number> = new Set([
 
 /**
  * Errors after which the server still has the old table, or may have it: a source that is missing
- * (the old table itself, or a view of it), a lock that isn't granted, a KILL, a timeout. After other
- * errors the old table is gone.
+ * (the old table itself, or a view of it), a lock that isn't granted, a KILL, a timeout. After
+ * other errors the old table is gone.
  */
 const KEEPS_THE_OLD: readonly number[] = [...GAVE_UP, ER_NO_SUCH_TABLE, ER_VIEW_INVALID];
 
