@@ -213,7 +213,7 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
   const stays = await readLastingBlocker(pool, held);
   const from = { id, fromSchema: held.schema, holdName: held.name, table: row.table, stays };
   const holdMs = row.holdUntil.getTime() - row.droppedAt.getTime();
-  const renewed = await renew(pool, [from], { holdMs, lostMsMin: LOST_MS_MIN });
+  const renewed = await renew(pool, [from], { holdOf: () => holdMs, lostMsMin: LOST_MS_MIN });
   const [relocation] = await detachAndRelocate(pool, renewed, { logged: sqlLogBin });
   if (relocation?.outcome === 'put-back') return false;
   const table =

@@ -240,5 +240,5 @@ export async function renewDueTimes(
     const late = isLate ? ruling?.holdIfLate : null;
     return sooner.get(id) ?? late ?? ruling?.hold ?? holdMs;
   };
-  return renew(pool, tables, { holdMs: holdOf, maySooner: (id) => sooner.has(id) });
+  return renew(pool, tables, { holdOf, maySooner: (id) => sooner.has(id) });
 }

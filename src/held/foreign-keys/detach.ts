@@ -46,14 +46,11 @@ export async function detach(
     assert(parseHoldName(holdName)?.id === id, 'only from a table under its hold name');
   }
   const failures: (Failure | null)[] = [];
-  let plans: readonly (Plan | Failure | null)[];
   try {
     const server = await readServerFacts(pool);
-    plans = await Promise.all(
-      tables.map((table) => planFor(pool, table, { ...how, tables, server })),
-    );
-    plans = await Promise.all(plans.map((plan) => (isPlan(plan) ? record(pool, plan) : plan)));
-    // Those out of all tables first: the children of one may be others of them.
+    const context = { ...how, tables, server };
+    const plans = await Promise.all(tables.map((table) => planAndRecord(pool, table, context)));
+    // Their own keys first, because the children of one table may be others of them.
     for (const plan of plans) failures.push(isPlan(plan) ? await dropOwn(pool, plan, how) : plan);
     // If no client waits, the children have a time of their own.
     const { lockWaitBudget = new LockWaitBudget() } = how;
@@ -76,11 +73,9 @@ interface Plan {
   readonly table: RelocateTable;
   readonly row: LedgerRow;
   readonly detached: Detached;
-  /** Null: as it was recorded before. */
-  readonly definition: string | null;
-  /** As they are called now. */
+  /** Their names now. */
   readonly ownKeys: readonly string[];
-  /** Triggers that are on it now. */
+  /** Its triggers now. */
   readonly found: FoundTriggers;
 }
 
@@ -92,8 +87,8 @@ function undone(text: string): Failure {
   return { todo: 'detach', text };
 }
 
-/** Null if nothing is to be taken off. */
-async function planFor(
+/** Null if nothing is to be taken off; else it is in the ledger by then. */
+async function planAndRecord(
   pool: ServicePool,
   table: RelocateTable,
   context: TryOptions & {
@@ -107,9 +102,9 @@ async function planFor(
     findChildren(pool, table, context.server),
     findTriggers(pool, table, context),
   ]);
-  // After the looks: what these don't find, because another proxy has taken it off, is recorded.
+  // After the reads: what another proxy has taken off before them is in the row.
   const [row] = await findRows(pool, { by: 'id', prefix: id });
-  // A view is put back by whoever relocates it.
+  // A view is renamed back by whoever relocates it.
   if (typeof look === 'string') return null;
   if (look.keys === null) return undone('its foreign keys are not understood');
   if (typeof children === 'string') return undone(children);
@@ -121,15 +116,18 @@ async function planFor(
   const keysOut = await Promise.all(
     look.keys.map((key) => withOriginalNames(pool, key, { ...context, table, schema: row.schema })),
   );
-  // Not the schema that it is in: that may be ours already.
+  // Not the schema that it is in, which may be ours already.
   const own = { parentSchema: row.schema, parentTable: table.table };
   const keysIn = children.map((child) => ({ ...child, key: { ...child.key, ...own } }));
   const detached = mergeDetached(before, { keysOut, keysIn, triggers, checks: [] });
-  const definition =
-    before.keysOut.length + before.checks.length > 0 && row.definition !== null
-      ? null
-      : withKeys(look.definition, table, { schema: row.schema, now: look.keys, own: keysOut });
-  return { table, row, detached, definition, ownKeys: look.keys.map(({ name }) => name), found };
+  const isKnown = before.keysOut.length + before.checks.length > 0 && row.definition !== null;
+  const all = { schema: row.schema, now: look.keys, own: keysOut };
+  const definition = isKnown ? null : withKeys(look.definition, table, all);
+  const { rowLogged } = row;
+  if (!(await recordDetached(pool, { id, detached, definition, rowLogged }))) {
+    return undone('the ledger did not take down what is on it');
+  }
+  return { table, row, detached, ownKeys: look.keys.map(({ name }) => name), found };
 }
 
 /** Foreign keys of live tables to it. Other held ones lose theirs for themselves. */
@@ -199,27 +197,13 @@ function withKeys(
     readonly own: readonly ForeignKey[];
   },
 ): string {
-  return keys.now.reduce(
-    (text, key, index) => {
-      const own = keys.own[index];
-      return own === undefined
-        ? text
-        : text.replace(printedKey(key, fromSchema), () => printedKey(own, keys.schema));
-    },
-    ownDefinition(printed, holdName, table),
-  );
-}
-
-async function record(pool: ServicePool, plan: Plan): Promise<Plan | Failure> {
-  const { table, detached, definition, row } = plan;
-  const { id } = table;
-  const isThere = await recordDetached(pool, {
-    id,
-    detached,
-    definition,
-    rowLogged: row.rowLogged,
-  });
-  return isThere ? plan : undone('the ledger did not take down what is on it');
+  let text = ownDefinition(printed, holdName, table);
+  for (const [index, key] of keys.now.entries()) {
+    const own = keys.own[index];
+    assert(own !== undefined, 'each key has an original one');
+    text = text.replace(printedKey(key, fromSchema), () => printedKey(own, keys.schema));
+  }
+  return text;
 }
 
 async function dropOwn(pool: ServicePool, plan: Plan, how: TryOptions): Promise<Failure | null> {
@@ -256,7 +240,10 @@ async function repointChildren(
     );
     detached = { ...detached, keysIn };
   }
-  if (detached !== plan.detached) await record(pool, { ...plan, detached, definition: null });
+  if (detached !== plan.detached) {
+    const { rowLogged } = plan.row;
+    await recordDetached(pool, { id, detached, definition: null, rowLogged });
+  }
   return failure;
 }
 

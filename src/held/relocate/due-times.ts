@@ -19,8 +19,8 @@ import { ident, note, sql } from '../../service/sql.js';
 import type { RelocateTable } from './relocate.js';
 
 interface RenewOptions {
-  /** How long they are to be held from now on, all of them or each by its id. */
-  readonly holdMs: HoldTime | ((id: string) => HoldTime);
+  /** How long the table of that id is to be held from now on. */
+  readonly holdOf: (id: string) => HoldTime;
   /** What is less than this is not worth another name; default 0. */
   readonly lostMsMin?: number;
   /** Tables that may also get an earlier time; default: none. */
@@ -31,13 +31,12 @@ interface RenewOptions {
 export async function renew(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  { holdMs, lostMsMin = 0, maySooner = () => false }: RenewOptions,
+  { holdOf, lostMsMin = 0, maySooner = () => false }: RenewOptions,
 ): Promise<readonly RelocateTable[]> {
   try {
     const nowMs = await readNowMs(pool);
     return tables.map((table) => {
-      const hold = typeof holdMs === 'function' ? holdMs(table.id) : holdMs;
-      const due = dueAfter(hold, nowMs);
+      const due = dueAfter(holdOf(table.id), nowMs);
       const held = parseHoldName(table.holdName);
       const lostMs = held === null ? 0 : due.getTime() - held.due.getTime();
       const isWorth = lostMs > lostMsMin || (lostMs < 0 && maySooner(table.id));

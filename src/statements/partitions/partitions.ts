@@ -9,8 +9,9 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import type { IntentFacts } from '../../ledger/write.js';
+import { formatHoldName } from '../../names/hold-name.js';
 import { partitionTable } from '../../names/names.js';
+import { recycleSchemaFor } from '../../names/recycle-schema.js';
 import type { PartitionList } from '../../sql/grammar/alter-partition.js';
 import { inspectOneTable, type OneTable } from '../../steps/first-look.js';
 import { refusalBeforeLooking } from '../../steps/preconditions.js';
@@ -28,7 +29,13 @@ import {
   ER_TABLE_NOT_LOCKED,
   ER_UNKNOWN_PARTITION,
 } from '../../wire/server-errors.js';
-import type { NotTaken, Partition, PartitionService, TakeHow } from './service.js';
+import type {
+  HeldPartition,
+  NotTaken,
+  Partition,
+  PartitionService,
+  PartitionSwap,
+} from './service.js';
 import { alterPartitionSql, NONE, notExchanged, notTaken, partitionsOf } from './sql.js';
 
 /** It got the metadata lock. If the table isn't partitioned any more, the client gets the error. */
@@ -58,7 +65,7 @@ class Altering {
   readonly #table: OneTable;
   readonly #list: PartitionList;
   readonly #service: PartitionService;
-  readonly #way: TakeHow['way'];
+  readonly #way: PartitionSwap['way'];
   #held: readonly HeldTable[] = [];
   /** What the held partitions are called in the ledger. */
   readonly #recorded = new Set<string>();
@@ -190,16 +197,17 @@ class Altering {
     drops: readonly string[],
     killAfterMs: number,
   ): Steps<End | 'busy'> {
-    const { schema, table, facts } = this.#table;
-    const intent = parts.length === 0 ? null : yield* this.#record(parts);
-    if (intent !== null && 'kind' in intent) return intent;
+    const { logged } = this.#table.facts;
+    const { schema, table } = this.#table;
+    const nothing = { schema, table, utcNow: new Date(0), parts: [] };
+    const recorded = parts.length === 0 ? nothing : yield* this.#record(parts);
+    if (recorded === 'busy' || 'kind' in recorded) return recorded;
     if (drops.length + parts.length === 0) return 'done';
-    const how = { way: this.#way, drops, killAfterMs };
-    const request = { schema, table, logged: facts.logged, parts, intent, ...how };
-    const { held, outcome } = yield* serve((pool) => this.#service.takePartitions(pool, request));
+    const holdSchema = recycleSchemaFor(logged);
+    const swap = { ...recorded, way: this.#way, drops, killAfterMs, holdSchema, logged };
+    const { held, outcome } = yield* serve((pool) => this.#service.takePartitions(pool, swap));
     this.#held = [...this.#held, ...held];
-    for (const [index, { name }] of parts.entries()) {
-      const id = intent?.tables[index]?.id;
+    for (const { id, name } of recorded.parts) {
       if (!held.some((one) => one.id === id)) continue;
       this.#taken.add(folded(name));
       this.#recorded.add(partitionTable(table, name));
@@ -210,7 +218,10 @@ class Altering {
     return this.#whyNot(outcome);
   }
 
-  *#record(parts: readonly Partition[]): Steps<IntentFacts | Answer> {
+  /** Their intents, with the table's name as the server stores it; `busy`: it went meanwhile. */
+  *#record(
+    parts: readonly Partition[],
+  ): Steps<Pick<PartitionSwap, 'schema' | 'table' | 'utcNow' | 'parts'> | Answer | 'busy'> {
     const { schema, table, facts, request } = this.#table;
     const targets = parts.map(({ name: part, rowEstimate, byteEstimate }) => {
       const partition = { table: partitionTable(table, part), rowEstimate, byteEstimate };
@@ -223,9 +234,17 @@ class Altering {
     const refusal = refusalBeforeLooking({ request, facts, kinds, rulings }, intent);
     if (refusal !== null) return refuse(refusal);
     if (intent.hasBackupLock) return this.#refuse('beside LOCK INSTANCE FOR BACKUP');
-    // None: it went while it was looked at.
-    const isInnoDb = intent.tables.every(({ engine }) => /^innodb$/i.test(engine ?? 'InnoDB'));
-    return isInnoDb ? intent : this.#refuse('of another engine than InnoDB');
+    const held: HeldPartition[] = [];
+    for (const [index, { id, holdUntil, kind, engine }] of intent.tables.entries()) {
+      if (holdUntil === null || kind !== 'base' || engine === null) return 'busy';
+      if (engine.toLowerCase() !== 'innodb') return this.#refuse('of another engine than InnoDB');
+      const part = parts[index];
+      assert(part !== undefined, 'each partition has an intent');
+      const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
+      held.push({ id, name: part.name, holdName });
+    }
+    const [stored = { schema, table }] = intent.tables;
+    return { schema: stored.schema, table: stored.table, utcNow: intent.utcNow, parts: held };
   }
 
   #refuse(how: string, instead?: string): Answer {

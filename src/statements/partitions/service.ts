@@ -12,9 +12,7 @@ import { UndropError } from '../../errors.js';
 import { isVersioned, readTable } from '../../held/foreign-keys/read-table.js';
 import { ownDefinition } from '../../ledger/detached/restore-script.js';
 import { named } from '../../ledger/intents/intent-text.js';
-import type { IntentFacts } from '../../ledger/write.js';
 import { formatHoldName } from '../../names/hold-name.js';
-import { recycleSchemaFor } from '../../names/recycle-schema.js';
 import { findHoldTables } from '../../service/hold-tables.js';
 import { isServerError, type ServicePool } from '../../service/pool/pools.js';
 import { runWithTimeout, runWithTimeoutOn } from '../../service/pool/statement-timeout.js';
@@ -59,7 +57,7 @@ export interface Partition {
   readonly byteEstimate: number | null;
 }
 
-interface HeldPartition {
+export interface HeldPartition {
   readonly id: string;
   readonly name: string;
   readonly holdName: string;
@@ -72,12 +70,6 @@ export interface PartitionSwap extends TakeHow, Table {
   readonly logged: boolean;
   /** The server's clock. */
   readonly utcNow: Date;
-}
-
-export interface TakeRequest extends Table, TakeHow, Pick<PartitionSwap, 'logged'> {
-  readonly parts: readonly Partition[];
-  /** The intents of `parts`, in order; null: there are none. */
-  readonly intent: IntentFacts | null;
 }
 
 /** `versioned`: no exchange and no plain look has rows of other times. */
@@ -117,13 +109,11 @@ async function readPartitions(
  */
 async function takePartitions(
   pool: ServicePool,
-  request: TakeRequest,
+  swap: PartitionSwap,
 ): Promise<{
   readonly held: readonly HeldTable[];
   readonly outcome: NotTaken | { readonly kind: 'renamed' };
 }> {
-  const swap = planSwap(request);
-  if (swap === null) return { held: [], outcome: { kind: 'gone' } };
   try {
     const outcome = (await makeEmptyTables(pool, swap)) ?? (await swapPartitions(pool, swap));
     const isDone = outcome.kind === 'renamed';
@@ -138,24 +128,6 @@ async function takePartitions(
     const params = { tables: 'Some partitions were perhaps', cause: rootCause(error) };
     throw new UndropError('UNDROP_FATE_UNKNOWN', params, error);
   }
-}
-
-/** Null: it is no table any more. */
-function planSwap({ parts, intent, ...request }: TakeRequest): PartitionSwap | null {
-  const held: HeldPartition[] = [];
-  for (const [index, part] of parts.entries()) {
-    const seen = intent?.tables[index];
-    if (seen === undefined || seen.holdUntil === null) return null;
-    if (seen.kind !== 'base' || seen.engine === null) return null;
-    const { id, holdUntil } = seen;
-    const holdName = formatHoldName({ state: 'HOLD', id, due: holdUntil });
-    held.push({ id, name: part.name, holdName });
-  }
-  // As the server stores them.
-  const { schema, table } = intent?.tables[0] ?? request;
-  const utcNow = intent?.utcNow ?? new Date(0);
-  const holdSchema = recycleSchemaFor(request.logged);
-  return { ...request, schema, table, parts: held, holdSchema, utcNow };
 }
 
 /** A partition isn't there, is the last, or isn't empty (see `underLock`); or no schema is. */

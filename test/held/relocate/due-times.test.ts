@@ -26,7 +26,7 @@ function serverAt(utcNow: string): ServicePool {
 
 async function dueAt(utcNow: string, lostMsMin?: number): Promise<string | undefined> {
   const options = lostMsMin === undefined ? {} : { lostMsMin };
-  const [table] = await renew(serverAt(utcNow), [HELD], { holdMs: 60_000, ...options });
+  const [table] = await renew(serverAt(utcNow), [HELD], { holdOf: () => 60_000, ...options });
   return parseHoldName(table?.newName ?? '')?.due.toISOString();
 }
 
@@ -45,7 +45,7 @@ test('what is hardly lost is not worth another name', async () => {
 
 test('only what is in HOLD has another due time', async () => {
   const purged = { ...HELD, holdName: HELD.holdName.replace('HOLD', 'PURGE') };
-  const [table] = await renew(serverAt('2026-03-08T12:30:00Z'), [purged], { holdMs: 60_000 });
+  const [table] = await renew(serverAt('2026-03-08T12:30:00Z'), [purged], { holdOf: () => 60_000 });
   expect(table).toEqual(purged);
 });
 
@@ -53,26 +53,26 @@ test('where the server does not answer, tables keep their names', async () => {
   const params = { step: 'ask', server: 'the server', cause: 'gone' };
   const run = () => Promise.reject(new UndropError('UNDROP_SERVICE_FAILED', params));
   const pool = { ...serverAt('2026-03-08T12:30:00Z'), run };
-  expect(await renew(pool, [HELD], { holdMs: 60_000 })).toEqual([HELD]);
+  expect(await renew(pool, [HELD], { holdOf: () => 60_000 })).toEqual([HELD]);
 });
 
 test('each table is held as long as it is to be, and what is pinned for good', async () => {
   const other = { ...HELD, id: HELD.id.replace(/.$/, '0') };
   const second = { ...other, holdName: HELD.holdName.replace(HELD.id, other.id) };
   const renewed = await renew(serverAt('2026-03-08T12:30:00Z'), [HELD, second], {
-    holdMs: (id) => (id === HELD.id ? 3_600_000 : 'pinned'),
+    holdOf: (id) => (id === HELD.id ? 3_600_000 : 'pinned'),
   });
   expect(renewed.map(({ newName }) => parseHoldName(newName ?? '')?.due.toISOString())).toEqual([
     '2026-03-08T13:30:00.000Z',
     '9999-12-31T23:59:59.000Z',
   ]);
   const pinned = { ...second, holdName: renewed[1]?.newName ?? '' };
-  const [kept] = await renew(serverAt('2026-03-08T12:30:00Z'), [pinned], { holdMs: 1e15 });
+  const [kept] = await renew(serverAt('2026-03-08T12:30:00Z'), [pinned], { holdOf: () => 1e15 });
   expect(kept).toEqual(pinned);
 });
 
 test('an earlier time is taken of those alone that may go sooner', async () => {
-  const options = { holdMs: 60_000, maySooner: (id: string) => id === HELD.id };
+  const options = { holdOf: () => 60_000, maySooner: (id: string) => id === HELD.id };
   const [sooner] = await renew(serverAt('2026-03-08T11:00:00Z'), [HELD], options);
   expect(parseHoldName(sooner?.newName ?? '')?.due.toISOString()).toBe('2026-03-08T11:01:00.000Z');
 });

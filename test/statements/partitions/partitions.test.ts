@@ -126,10 +126,10 @@ describe('partitions', () => {
       const facts = { isDivided, rowEstimate: null, byteEstimate: null };
       const service: PartitionService = {
         readPartitions: async () => partitions.map((name) => ({ name, ...facts })),
-        takePartitions: async (_pool, { parts, intent }) => {
+        takePartitions: async (_pool, { parts }) => {
           const [count, outcome] = tries[tried++] ?? [parts.length, { kind: 'renamed' as const }];
           const at = { holdSchema: '_undrop', holdName: 'h', relocated: true, failure: null };
-          const ids = (intent?.tables ?? []).slice(0, count).map(({ id }) => id);
+          const ids = parts.slice(0, count).map(({ id }) => id);
           return { held: ids.map((id) => ({ id, ...at })), outcome };
         },
       };
