@@ -65,9 +65,11 @@ describe.each(testServers())('foreign keys on $name', (server) => {
       () => null,
       (error: { readonly errno: number }) => error.errno,
     );
+  /** MySQL 5.6 puts the index of a key that comes back behind the others: sorted there. */
   const show = async (table: string): Promise<string> => {
     const [rows] = await direct.query<RowDataPacket[]>(`SHOW CREATE TABLE ${table}`);
-    return String(rows[0]?.['Create Table']);
+    const shown = String(rows[0]?.['Create Table']);
+    return server.name === 'mysql-5.6' ? byLines(shown).join('\n') : shown;
   };
   const count = async (table: string): Promise<number> => {
     const [rows] = await direct.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${table}`);
