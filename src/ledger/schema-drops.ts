@@ -169,16 +169,14 @@ export async function forgetSchemaDrop(
   );
 }
 
-/** Those that are open: under way, or interrupted; oldest first. `only`: with that id. */
+/** Those that are open: under way, or interrupted; oldest first. */
 export async function findSchemaDrops(
   connection: ServiceConnection,
-  { only = null }: { readonly only?: string | null } = {},
 ): Promise<readonly SchemaDropRow[]> {
-  const isAsked = only === null ? sql`` : sql` AND id = ${only}`;
   const [rows = []] = await connection.run(
     sql`SELECT ${note('read')} id, group_id, proxy_id, thread_id, upstream_port, schema_name,
           dropped_at, state, definition, sql_log_bin, row_logged
-        FROM ${LEDGER} WHERE state IN ('emptying', 'emptied')${isAsked} ORDER BY id`,
+        FROM ${LEDGER} WHERE state IN ('emptying', 'emptied') ORDER BY id`,
   );
   return rows.map(asSchemaDropRow);
 }

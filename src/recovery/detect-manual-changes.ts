@@ -79,8 +79,8 @@ export async function detectManualChanges(
   return { restoredByHand, gone };
 }
 
-/** The name is the truth; the ledger follows it. */
-async function follow(pool: ServicePool, row: LedgerRow, table: HoldTable): Promise<void> {
+/** The name is the truth, and the ledger follows it. */
+export async function follow(pool: ServicePool, row: LedgerRow, table: HoldTable): Promise<void> {
   const isSame =
     row.state === table.state && row.holdSchema === table.schema && row.holdName === table.name;
   if (isSame) return;

@@ -24,6 +24,7 @@ import { isRowLevelError } from '../service/errors.js';
 import { type HoldTable, mapHoldTables, readRecycleSchemas } from '../service/hold-tables.js';
 import type { ServicePool } from '../service/pool/pools.js';
 import { hasRows } from '../service/server-facts.js';
+import { follow } from './detect-manual-changes.js';
 import { intentsWithLiveSession } from './live-owners.js';
 import { isTorn, keepTorn } from './torn.js';
 
@@ -182,22 +183,13 @@ export async function hasNotHappened(pool: ServicePool, row: LedgerRow): Promise
 
 /** False: nothing is held; what is under the hold name was a view, and has its own name again. */
 async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Promise<boolean> {
-  const { id, sqlLogBin, rowLogged } = row;
-  const isRelocated = isRecycleSchema(held.schema.toLowerCase());
+  const { id, sqlLogBin } = row;
   if (held.state !== 'HOLD') {
-    const { schema: holdSchema, name: holdName, state } = held;
-    await recordState(pool, {
-      id,
-      state,
-      holdSchema,
-      holdName,
-      relocated: isRelocated,
-      rowLogged,
-      onlyFrom: 'intent',
-    });
+    await follow(pool, row, held);
     return true;
   }
-  const outcome = { id, holdName: held.name };
+  const isRelocated = isRecycleSchema(held.schema.toLowerCase());
+  const place = { id, holdSchema: held.schema, holdName: held.name };
   // It was made for an exchange that did not happen, or that gave it nothing. (One that is in its
   // own schema was a partition.)
   if (row.kind === 'partition' && isRelocated && !(await hasRows(pool, held))) return false;
@@ -205,9 +197,7 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
     // A table that was emptied goes there with what binds it, in the RENAME itself.
     const there = { id, fromSchema: held.schema, holdName: held.name, table: row.table };
     const [failure = null] = await detach(pool, [there], { logged: sqlLogBin });
-    const at = { ...outcome, holdSchema: held.schema, relocated: failure === null };
-    const table = failure === null ? at : { ...at, failure };
-    await recordOutcome(pool, { tables: [table] });
+    await recordOutcome(pool, { tables: [{ ...place, relocated: failure === null, failure }] });
     return true;
   }
   const stays = await readLastingBlocker(pool, held);
@@ -219,12 +209,7 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
   const table =
     relocation?.outcome === 'moved'
       ? { id, holdName: relocation.holdName, holdSchema: relocation.holdSchema, relocated: true }
-      : {
-          ...outcome,
-          holdSchema: held.schema,
-          relocated: false,
-          failure: relocation?.failure ?? NOT_TRIED,
-        };
+      : { ...place, relocated: false, failure: relocation?.failure ?? NOT_TRIED };
   await recordOutcome(pool, { tables: [table] });
   return true;
 }

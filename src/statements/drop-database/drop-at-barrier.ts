@@ -17,6 +17,7 @@ import {
 import { note, sql } from '../../service/sql.js';
 import { query } from '../../steps/procedure.js';
 import type { UserCommand } from '../../steps/session/user-session.js';
+import { cleanSql } from '../../steps/session/user-session-sql.js';
 import type { Result } from '../../wire/result-reader.js';
 import {
   ER_KILL_DENIED_ERROR,
@@ -27,7 +28,7 @@ import {
 import type { Barrier } from './barrier.js';
 import type { SchemaDropRequest, TryEnd } from './effects.js';
 import { findTables, isEmptied } from './read-schema.js';
-import { dropSchemaSql, nothingSql, schemaComment } from './sql.js';
+import { dropSchemaSql, schemaComment } from './sql.js';
 
 export interface TryOptions {
   readonly request: SchemaDropRequest;
@@ -76,7 +77,7 @@ export async function dropAtBarrier(options: TryOptions): Promise<TryEnd> {
   const [said] = await dropping;
   if (mayGo === false) {
     // A KILL that came late hits one of these.
-    const nothing = query(nothingSql(request.groupId));
+    const nothing = query(cleanSql(request.groupId));
     await run([nothing, nothing]);
   }
   if (said?.kind === 'ok') {

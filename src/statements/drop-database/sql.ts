@@ -91,11 +91,6 @@ export function queueSql(groupId: string): Buffer {
   return Buffer.from(`${start} ${row} AND SLEEP(${QUEUE_WAITS_S})`);
 }
 
-/** A KILL QUERY that came late hits this. */
-export function nothingSql(groupId: string): Buffer {
-  return Buffer.from(`DO /* undrop clean ${groupId} */ 0`);
-}
-
 /** What DROP DATABASE says to those without the right; the account is CURRENT_USER(). */
 export function deniedSignal(name: string, account: string): Signal {
   const at = account.lastIndexOf('@');
