@@ -67,24 +67,16 @@ async function serveClients(start: Start): Promise<(order: Order) => void> {
     await pools.dispose();
     tell({ kind: 'counters', counters }, goAway);
   };
-  const obey = (order: Order) => {
+  const obey = async (order: Order): Promise<void> => {
     switch (order.kind) {
       case 'let-in':
         return remoteLimit.onAnswer(order.isAllowed);
       case 'change':
-        change(order).then(
-          () => tell({ kind: 'changed', cause: null }),
-          (error: unknown) => tell({ kind: 'changed', cause: String(error) }),
-        );
-        return;
+        return tell({ kind: 'changed', cause: await change(order).then(() => null, String) });
       case 'renew':
         return pools.renew(order.address);
       case 'drain':
-        end(order).catch((error: unknown) => {
-          log.error({ err: error }, 'a worker did not end in order');
-          process.exit(1);
-        });
-        return;
+        return end(order);
       case 'hurry':
         return hurry.abort();
       default:
@@ -94,12 +86,11 @@ async function serveClients(start: Start): Promise<(order: Order) => void> {
   tell({ kind: 'ready', ...(await front.open()) });
   setInterval(() => tell({ kind: 'counters', counters }), COUNTERS_EVERY_MS).unref();
   return (order) => {
-    try {
-      obey(order);
-    } catch (error) {
+    obey(order).catch((error: unknown) => {
       // One message must not cost all sessions of this process.
-      log.error({ err: error }, 'what the first process said was not understood');
-    }
+      log.error({ err: error, order: order.kind }, 'what the first process said was not done');
+      if (order.kind === 'drain') process.exit(1);
+    });
   };
 }
 

@@ -48,9 +48,8 @@ interface Member {
   readonly number: number;
   readonly process: Process;
   readonly startedMs: number;
-  /** It has heard its settings. */
-  hasBegun: boolean;
-  isServing: boolean;
+  /** From `starting` on it has heard its settings. */
+  state: 'forked' | 'starting' | 'serving';
   /** Checks since it was heard of. */
   silentFor: number;
   /** Clients that were let in there. */
@@ -108,14 +107,14 @@ export class Workers implements ClientSide {
   async change(settings: ProxySettings): Promise<void> {
     this.#settings = settings;
     // Those that have yet to begin begin with them.
-    const members = [...this.#members].filter(({ hasBegun }) => hasBegun);
+    const members = [...this.#members].filter(({ state }) => state !== 'forked');
     await Promise.all(members.map((member) => this.#changeOne(member, settings)));
   }
 
   /** Another server has that address. */
   renew(address: ServerAddress): void {
     for (const member of this.#members) {
-      if (member.hasBegun) tell(member, { kind: 'renew', address });
+      if (member.state !== 'forked') tell(member, { kind: 'renew', address });
     }
   }
 
@@ -130,7 +129,7 @@ export class Workers implements ClientSide {
     };
     signal.addEventListener('abort', hurry, { once: true });
     for (const member of this.#members) {
-      if (member.hasBegun) tell(member, { kind: 'drain', waitMs, timeoutMs });
+      if (member.state !== 'forked') tell(member, { kind: 'drain', waitMs, timeoutMs });
       else kill(member);
     }
     if (signal.aborted) hurry();
@@ -150,8 +149,7 @@ export class Workers implements ClientSide {
         number,
         process,
         startedMs: performance.now(),
-        hasBegun: false,
-        isServing: false,
+        state: 'forked',
         silentFor: 0,
         clients: 0,
         counters: newCounters(),
@@ -171,7 +169,7 @@ export class Workers implements ClientSide {
   }
 
   #begin(member: Member): void {
-    member.hasBegun = true;
+    member.state = 'starting';
     const settings = this.#settings;
     const { count, serverConnectionsMax, tls } = this.#options;
     const serviceConnectionsMax = serviceConnectionsOf(count, serverConnectionsMax());
@@ -196,7 +194,7 @@ export class Workers implements ClientSide {
       case 'hello':
         return this.#isEnding ? kill(member) : this.#begin(member);
       case 'ready':
-        member.isServing = true;
+        member.state = 'serving';
         member.silentFor = 0;
         return member.onReady(message);
       case 'failed':
@@ -251,8 +249,8 @@ export class Workers implements ClientSide {
    */
   #checkSilence(): void {
     for (const member of this.#members) {
-      const { number, isServing } = member;
-      if (++member.silentFor !== (isServing ? SILENT_MAX : STARTING_MAX)) continue;
+      const { number, state } = member;
+      if (++member.silentFor !== (state === 'serving' ? SILENT_MAX : STARTING_MAX)) continue;
       const fields = { event: 'worker', worker: number, pid: member.process.process.pid };
       this.#options.log.error(fields, 'a worker is blocked: it is killed');
       kill(member);
