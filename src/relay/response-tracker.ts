@@ -34,6 +34,7 @@ import {
   COM_STMT_FETCH,
   COM_STMT_PREPARE,
   COM_STMT_SEND_LONG_DATA,
+  SEMI_SYNC_ACK,
 } from '../wire/commands.js';
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX } from '../wire/framing.js';
 
@@ -49,7 +50,7 @@ const FETCH = 7;
 
 /** By command. */
 const GRAMMARS = new Uint8Array(256).fill(ONE_PACKET);
-for (const command of [COM_QUIT, COM_STMT_CLOSE, COM_STMT_SEND_LONG_DATA]) {
+for (const command of [COM_QUIT, COM_STMT_CLOSE, COM_STMT_SEND_LONG_DATA, SEMI_SYNC_ACK]) {
   GRAMMARS[command] = NO_PACKET;
 }
 for (const command of [COM_QUERY, COM_STMT_EXECUTE, COM_STMT_BULK_EXECUTE, COM_PROCESS_INFO]) {

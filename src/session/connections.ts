@@ -8,26 +8,11 @@
 import type { Socket } from 'node:net';
 import { type ByteStream, openByteStream, Pump } from '../relay/byte-stream.js';
 import { behindDoor, endSoon } from '../relay/sockets.js';
-import { HEADER_BYTES } from '../wire/framing.js';
 import { abandonLogin } from './dial/abandon-login.js';
 import type { Dialled } from './dial/dial.js';
 import type { LoginRelay } from './login/login.js';
 import type { ProxyTls } from './login/tls.js';
-
-export interface ConnectionsOwner {
-  readonly tls: ProxyTls;
-  onClientBytes(chunk: Buffer): void;
-  onServerBytes(chunk: Buffer): void;
-  /** The client will send no more. */
-  onClientEnd(): void;
-  onClientError(error: Error): void;
-  /** The client's socket is gone. */
-  onClientGone(): void;
-  /** The server ended the connection, or broke it off. May be told several times. */
-  onServerEnd(error: Error | null): void;
-  /** One of these threw. */
-  onThrown(thrown: unknown): void;
-}
+import type { Session } from './session.js';
 
 /** The connection to the server. */
 interface Upstream {
@@ -38,14 +23,13 @@ interface Upstream {
 }
 
 export class SessionConnections {
-  readonly #owner: ConnectionsOwner;
+  readonly #owner: Session;
+  readonly #tls: ProxyTls;
   #client: Socket;
   #clientStream: ByteStream;
   #upstream: Upstream | null = null;
   #toServer: Pump | null = null;
   #toClient: Pump | null = null;
-  /** Null where the session has no note that it says as a warning. */
-  #note: NoteOfAbsent | null = null;
   #isOver = false;
   /** A login that is to be left when its TLS is there. */
   #left: LoginRelay | null = null;
@@ -55,17 +39,18 @@ export class SessionConnections {
   /** By 'end', 'error' and 'close', whose argument is no error. */
   readonly #onServerEnd: (cause?: unknown) => void;
 
-  constructor(client: Socket, stream: ByteStream, owner: ConnectionsOwner) {
+  constructor(client: Socket, stream: ByteStream, tls: ProxyTls, owner: Session) {
     this.#client = client;
     this.#owner = owner;
+    this.#tls = tls;
     this.#clientStream = stream;
-    const { onThrown } = owner;
-    this.#onClientEnd = behindDoor(owner.onClientEnd, onThrown);
-    this.#onClientGone = behindDoor(owner.onClientGone, onThrown);
-    this.#onClientError = behindDoor(owner.onClientError, onThrown);
-    const onServerEnd = (cause?: unknown) =>
+    const onThrown = (thrown: unknown) => owner.onThrown(thrown);
+    this.#onClientEnd = behindDoor(() => owner.onClientEnd(), onThrown);
+    this.#onClientGone = behindDoor(() => owner.onClientGone(), onThrown);
+    this.#onClientError = behindDoor((error: Error) => owner.onClientError(error), onThrown);
+    this.#onServerEnd = behindDoor((cause?: unknown) => {
       owner.onServerEnd(cause instanceof Error ? cause : null);
-    this.#onServerEnd = behindDoor(onServerEnd, onThrown);
+    }, onThrown);
     this.#watchClient();
   }
 
@@ -88,12 +73,7 @@ export class SessionConnections {
   }
 
   toClient(bytes: Buffer): void {
-    this.#toClient?.write(this.#note === null ? bytes : this.#note.reworded(bytes));
-  }
-
-  /** The session has been made to say a note as a warning: SHOW WARNINGS comes next, if at all. */
-  expectNote(): void {
-    this.#note = new NoteOfAbsent();
+    this.#toClient?.write(bytes);
   }
 
   toServer(bytes: Buffer): void {
@@ -113,7 +93,7 @@ export class SessionConnections {
   }
 
   /**
-   * TLS with the client. Resolves when it is there, or the session is over; rejects where the
+   * TLS with the client. Resolves when it is there, or the session is over; rejects if the
    * client won't have it.
    */
   async secureClient(clientHello: Buffer): Promise<void> {
@@ -122,7 +102,7 @@ export class SessionConnections {
     this.#upstream?.stream.pause();
     plain.off('end', this.#onClientEnd);
     plain.off('close', this.#onClientGone);
-    this.#client = await this.#owner.tls.accept(plain, clientHello);
+    this.#client = await this.#tls.accept(plain, clientHello);
     this.#watchClient();
     if (this.#isOver || this.#upstream === null) return endSoon(this.#client);
     this.#clientStream = openByteStream(this.#client);
@@ -132,7 +112,7 @@ export class SessionConnections {
   }
 
   /**
-   * The same with the server that was dialled; rejects with UNDROP_UPSTREAM_TLS. Where the session
+   * The same with the server that was dialled; rejects with UNDROP_UPSTREAM_TLS. If the session
    * is over meanwhile, the login is left as soon as anything can be said on it.
    */
   async secureServer({ socket, stream, address }: Dialled): Promise<void> {
@@ -141,7 +121,7 @@ export class SessionConnections {
     this.#upstream = { socket, stream, isBusy: true };
     for (const event of ['end', 'close', 'error']) socket.off(event, this.#onServerEnd);
     socket.on('error', () => undefined);
-    const { socket: secured, distrust } = await this.#owner.tls.connect(socket, address);
+    const { socket: secured, distrust } = await this.#tls.connect(socket, address);
     const securedStream = openByteStream(secured);
     this.#upstream = { socket: secured, stream: securedStream, isBusy: false };
     this.#pump(securedStream);
@@ -205,38 +185,4 @@ export class SessionConnections {
   #watchUpstream(upstream: Socket): void {
     for (const event of ['end', 'close', 'error']) upstream.on(event, this.#onServerEnd);
   }
-}
-
-/** A row of SHOW WARNINGS, from its first value on: each with its length before it. */
-const SAID = Buffer.from('\x07Warning\x041008');
-const MEANT = Buffer.from('\x04Note\x041008');
-/** Who asks for warnings asks at once. */
-const CHUNKS_MAX = 16;
-
-/**
- * The note 1008 of a DROP DATABASE IF EXISTS of a schema that isn't there. The session could be
- * made to say it as a warning only; in the answer to the next SHOW WARNINGS it is a note again.
- * Invariant: nothing else is changed.
- */
-export class NoteOfAbsent {
-  #chunksLeft = CHUNKS_MAX;
-
-  /** What goes to the client; a row that is split between two chunks stays as it is. */
-  reworded(chunk: Buffer): Buffer {
-    if (this.#chunksLeft === 0) return chunk;
-    this.#chunksLeft--;
-    const at = chunk.indexOf(SAID);
-    const start = at - HEADER_BYTES;
-    if (start < 0 || !isRow(chunk, start, at + SAID.length)) return chunk;
-    const head = Buffer.from(chunk.subarray(0, at));
-    head.writeUIntLE(head.readUIntLE(start, 3) - SAID.length + MEANT.length, start, 3);
-    return Buffer.concat([head, MEANT, chunk.subarray(at + SAID.length)]);
-  }
-}
-
-/** Whether the packet at `start` is a row that ends with the one value at `last`: its message. */
-function isRow(chunk: Buffer, start: number, last: number): boolean {
-  const length = chunk[last];
-  if (length === undefined) return false;
-  return chunk.readUIntLE(start, 3) === last + 1 + length - (start + HEADER_BYTES);
 }

@@ -8,6 +8,7 @@
  */
 import type { Clock } from '../clock.js';
 import type { Log } from '../log.js';
+import type { Listener } from './listener.js';
 
 export interface DrainOptions {
   /** Milliseconds for which clients are still let in. */
@@ -19,14 +20,7 @@ export interface DrainOptions {
 }
 
 /** What is drained. */
-export interface Drainable {
-  readonly openSessions: number;
-  stopAccepting(): void;
-  /** Each session ends as soon as it is idle; `onEmpty` is called when none is open any more. */
-  endWhenIdle(onEmpty: () => void): void;
-  /** All sessions end now. */
-  cut(): void;
-}
+export type Drainable = Pick<Listener, 'openSessions' | 'stopAccepting' | 'endWhenIdle' | 'cut'>;
 
 export async function drain(
   listener: Drainable,

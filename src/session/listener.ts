@@ -2,7 +2,7 @@
  * Listens for clients on TCP and unix sockets and keeps the open sessions.
  *
  * Invariant: one session's trouble is its own; a listener goes on until it is closed. A stale
- * socket file is removed only where nothing listens on it.
+ * socket file is removed only if nothing listens on it.
  */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
@@ -19,15 +19,8 @@ import { type Endpoint, encodeProxyHeader } from '../wire/connection/proxy-heade
 import { encodePacket } from '../wire/framing.js';
 import { encodeErr } from '../wire/response.js';
 import type { ConnectionLimit } from './connection-limit.js';
-import {
-  assertNotOwn,
-  type Dialled,
-  type DialOptions,
-  dialUpstream,
-  leadsTo,
-} from './dial/dial.js';
+import { assertNotOwn, type Dialled, type DialOptions, dialUpstream } from './dial/dial.js';
 import { readProxyHeader } from './dial/proxy-protocol.js';
-import type { Drainable } from './drain.js';
 import type { ProxyTls } from './login/tls.js';
 import { Session } from './session.js';
 
@@ -46,38 +39,44 @@ export interface SessionSettings {
   readonly announceUpstream: boolean;
 }
 
-export interface ListenerOptions {
+/** What all sessions of a process have. */
+export interface SessionSurroundings {
+  readonly tls: ProxyTls;
+  readonly log: Log;
+  readonly counters: Counters;
+  /** The service for the address that was dialled, as the settings are when it is asked for. */
+  serviceFor(dialled: Dialled): () => DropService;
+  /** Work that goes on after the answer; a shutdown waits for it. */
+  background(work: Promise<void>): void;
+  /** The login there ended in a way that the server may count (reset-host-errors.ts). */
+  onBrokenLogin(address: ServerAddress): void;
+  /** Tables were held, and the ledger has it. */
+  onHeld(): void;
+}
+
+export interface ListenerOptions extends SessionSurroundings {
   readonly listen: readonly ServerAddress[];
   readonly upstreams: readonly ServerAddress[];
-  readonly permits: ConnectionLimit;
+  readonly connectionLimit: ConnectionLimit;
   /** The mode of the files of unix sockets. */
   readonly listenMode: number;
   /** The addresses are shared with other processes. */
   readonly isWorker: boolean;
-  readonly tls: ProxyTls;
   settings(): SessionSettings;
-  readonly log: Log;
-  readonly counters: Counters;
-  serviceFor(dialled: Dialled): () => DropService;
-  background(work: Promise<void>): void;
-  onHeld(): void;
-  /** A login at that address ended in a way that the server may count against ours. */
-  onBrokenLogin(address: ServerAddress): void;
 }
 
 const REFUSALS_LOGGED_EVERY_MS = 10_000;
 
-export class Listener implements Drainable {
+export class Listener {
   readonly #options: ListenerOptions;
   readonly #servers: net.Server[] = [];
   readonly #sessions = new Set<Session>();
-  #bound: readonly ServerAddress[] = [];
   #isEnding = false;
   #onEmpty: (() => void) | null = null;
   /** Connections that have yet to say for whom they come. */
   #asked = 0;
-  /** A flood of clients is no flood of lines. */
-  readonly #lines = new Seldom(REFUSALS_LOGGED_EVERY_MS);
+  /** `performance.now()` of the next line on a refusal: a flood of clients is no flood of lines. */
+  #nextLineMs = 0;
 
   constructor(options: ListenerOptions) {
     const onThrown = (error: unknown) => options.log.error({ err: error }, 'a login ended badly');
@@ -89,15 +88,13 @@ export class Listener implements Drainable {
     return this.#sessions.size;
   }
 
-  /** Opens every address; where one fails, none stays open. Returns them as they are bound. */
+  /** Opens every address; if one fails, none stays open. Returns them as they are bound. */
   async open(): Promise<readonly ServerAddress[]> {
     const bound: ServerAddress[] = [];
     if (!this.#options.isWorker) await removeStaleSockets(this.#options.listen);
     try {
       for (const address of this.#options.listen) bound.push(await this.#listen(address));
-      this.#bound = bound;
-      const { connectTimeoutMs } = this.#options.settings();
-      await assertNotOwn(this.#options.upstreams, { connectTimeoutMs, isOwn: this.#isOwn });
+      await assertNotOwn(this.#options.upstreams, bound, this.#options.settings());
       return bound;
     } catch (error) {
       for (const server of this.#servers) server.close();
@@ -111,6 +108,7 @@ export class Listener implements Drainable {
     this.#servers.length = 0;
   }
 
+  /** Each session ends as soon as it is idle; `onEmpty` is called when none is open any more. */
   endWhenIdle(onEmpty: () => void): void {
     this.#isEnding = true;
     this.#onEmpty = onEmpty;
@@ -118,6 +116,7 @@ export class Listener implements Drainable {
     if (this.#sessions.size === 0) onEmpty();
   }
 
+  /** All sessions end now. */
   cut(): void {
     for (const session of [...this.#sessions]) session.destroy();
   }
@@ -154,7 +153,7 @@ export class Listener implements Drainable {
   }
 
   #accept(socket: net.Socket): void {
-    // While it waits for a permit, nobody else listens.
+    // While it waits for its place, nobody else listens.
     socket.on('error', () => undefined);
     try {
       const { isAnnounced, headerTimeoutMs } = this.#options.settings();
@@ -166,24 +165,24 @@ export class Listener implements Drainable {
     }
   }
 
-  /** Until it has said for whom it comes, a connection has no permit. */
+  /** Until it has said for whom it comes, a connection isn't counted as a session. */
   #askWho(arrived: Arrived, timeoutMs: number): void {
     const { socket, stream } = arrived;
-    if (this.#asked >= this.#options.permits.max) return this.#refuse(arrived);
+    if (this.#asked >= this.#options.connectionLimit.max) return this.#refuse(arrived);
     this.#asked++;
     readProxyHeader(socket, stream, { timeoutMs })
       .finally(() => {
         this.#asked--;
       })
-      .then((announced) => {
-        if (announced.kind === 'gone') endSoon(socket);
-        else this.#letIn({ ...arrived, client: announced.client ?? arrived.client });
+      .then((header) => {
+        if (header === null) endSoon(socket);
+        else this.#letIn({ ...arrived, client: header.client ?? arrived.client });
       })
       .catch((error: unknown) => this.#turnAway(arrived, error));
   }
 
   #letIn(arrived: Arrived): void {
-    const answer = this.#options.permits.take();
+    const answer = this.#options.connectionLimit.take();
     if (answer === true) return this.#begin(arrived);
     if (answer === false) return this.#refuse(arrived);
     answer
@@ -192,8 +191,9 @@ export class Listener implements Drainable {
   }
 
   #begin({ socket, stream, client }: Arrived): void {
-    const { counters, permits } = this.#options;
+    const { counters, connectionLimit, upstreams, onBrokenLogin } = this.#options;
     const settings = this.#options.settings();
+    const dialling = { ...dialOptions(settings, socket, client), onBrokenLogin };
     counters.sessionsTotal++;
     counters.sessionsOpen++;
     const session = new Session({
@@ -201,13 +201,13 @@ export class Listener implements Drainable {
       ...settings,
       client: socket,
       clientStream: stream,
-      clientAddress: client === null ? 'unix socket' : describeAddress(client),
-      dial: (signal) => this.#dial(signal, dialOptions(settings, socket, client)),
+      clientAddress: nameOf(client),
+      dial: (signal) => dialUpstream(upstreams, dialling, signal),
       onClose: () => {
         counters.sessionsOpen--;
         this.#sessions.delete(session);
         try {
-          permits.give();
+          connectionLimit.give();
         } finally {
           if (this.#sessions.size === 0) this.#onEmpty?.();
         }
@@ -221,17 +221,10 @@ export class Listener implements Drainable {
     if (this.#isEnding) session.drain();
   }
 
-  #dial(signal: AbortSignal, options: DialOptions): Promise<Dialled> {
-    const { upstreams, onBrokenLogin } = this.#options;
-    return dialUpstream(upstreams, { ...options, onBrokenLogin, isOwn: this.#isOwn }, signal);
-  }
-
-  readonly #isOwn = (target: ServerAddress) => this.#bound.some((bound) => leadsTo(target, bound));
-
   #refuse(arrived: Arrived): void {
-    const { counters, permits } = this.#options;
+    const { counters, connectionLimit } = this.#options;
     counters.sessionsRefused++;
-    const connectionsMax = permits.max;
+    const connectionsMax = connectionLimit.max;
     this.#turnAway(arrived, new UndropError('UNDROP_TOO_MANY_CONNECTIONS', { connectionsMax }));
   }
 
@@ -240,46 +233,25 @@ export class Listener implements Drainable {
     socket.destroy();
   }
 
-  #turnAway(arrived: Arrived, error: unknown): void {
-    try {
-      this.#tell(arrived, error);
-    } catch (thrown) {
-      this.#cutOff(arrived.socket, thrown);
-    }
-  }
-
   /** The error has the shape of one before the greeting: it is without SQLSTATE. */
-  #tell({ socket, stream, client }: Arrived, error: unknown): void {
+  #turnAway({ socket, stream, client }: Arrived, error: unknown): void {
     const { log, counters } = this.#options;
-    const reference = randomBytes(6).toString('hex');
-    const { errno, message } = toClientError(error, reference);
-    if (this.#lines.isDue()) {
-      const who = client === null ? 'unix socket' : describeAddress(client);
-      const fields = { client: who, refused: counters.sessionsRefused, reference, err: error };
-      log[LOG_LEVELS[faultOf(error)]](fields, 'a client was turned away');
+    try {
+      const reference = randomBytes(6).toString('hex');
+      const { errno, message } = toClientError(error, reference);
+      if (performance.now() >= this.#nextLineMs) {
+        this.#nextLineMs = performance.now() + REFUSALS_LOGGED_EVERY_MS;
+        const fields = { client: nameOf(client), refused: counters.sessionsRefused, reference };
+        log[LOG_LEVELS[faultOf(error)]]({ ...fields, err: error }, 'a client was turned away');
+      }
+      const payload = encodeErr({ errno, sqlState: null, message: Buffer.from(message) });
+      socket.on('error', () => socket.destroy());
+      if (socket.writable) socket.write(encodePacket(payload, 0));
+      endSoon(socket);
+      stream.start(() => undefined);
+    } catch (thrown) {
+      this.#cutOff(socket, thrown);
     }
-    const payload = encodeErr({ errno, sqlState: null, message: Buffer.from(message) });
-    socket.on('error', () => socket.destroy());
-    if (socket.writable) socket.write(encodePacket(payload, 0));
-    endSoon(socket);
-    stream.start(() => undefined);
-  }
-}
-
-/** Says when it is time for one more. */
-class Seldom {
-  readonly #everyMs: number;
-  #lastMs = Number.NEGATIVE_INFINITY;
-
-  constructor(everyMs: number) {
-    this.#everyMs = everyMs;
-  }
-
-  isDue(): boolean {
-    const nowMs = performance.now();
-    if (nowMs - this.#lastMs < this.#everyMs) return false;
-    this.#lastMs = nowMs;
-    return true;
   }
 }
 
@@ -287,12 +259,16 @@ class Seldom {
 interface Arrived {
   readonly socket: net.Socket;
   readonly stream: ByteStream;
-  /** Where the client is, as far as is known; null at a unix socket. */
+  /** The client's address, if it is known; null at a unix socket. */
   readonly client: Endpoint | null;
 }
 
 function endpointOf({ remoteAddress, remotePort = 0 }: net.Socket): Endpoint | null {
   return remoteAddress === undefined ? null : { host: remoteAddress, port: remotePort };
+}
+
+function nameOf(client: Endpoint | null): string {
+  return client === null ? 'unix socket' : describeAddress(client);
 }
 
 function dialOptions(
@@ -320,18 +296,14 @@ async function removeStaleSocket(path: string): Promise<void> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
     throw error;
   }
-  const isStale = await new Promise<boolean>((resolve, reject) => {
+  const isStale = await new Promise<boolean>((resolve) => {
     const probe = net.connect({ path });
     probe.once('connect', () => {
       probe.destroy();
       resolve(false);
     });
-    probe.once('error', (cause: NodeJS.ErrnoException) => {
-      if (cause.code === 'ECONNREFUSED') return resolve(true);
-      // Somebody may well listen there (EACCES, EAGAIN), or it is no stream (EPROTOTYPE).
-      const words = `a socket is there, and it is not known whether anybody listens on it: ${cause.message}`;
-      reject(new UndropError('UNDROP_LISTEN', { address: path, cause: words }, cause));
-    });
+    // After any other error somebody may well listen there, and listening fails (EADDRINUSE).
+    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'));
   });
   if (isStale) unlinkSync(path);
 }

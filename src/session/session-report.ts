@@ -8,14 +8,13 @@
 import { type ClientError, faultOf, LOG_LEVELS, UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import { type Counters, REFUSALS } from '../metrics.js';
-import type { Answered, DropService, Taken } from '../statements/intercepted.js';
+import type { Answered, Taken } from '../statements/intercepted.js';
 import type { DropResult } from '../steps/drop-options.js';
 import { loggedText } from '../steps/refusals/refusals.js';
 import { encodePacket } from '../wire/framing.js';
 import { encodeErr } from '../wire/response.js';
-import type { CommandPhase } from './commands/command-phase.js';
-import type { Observed, Observing } from './gate/classify-packet.js';
-import type { LoginRelay } from './login/login.js';
+import type { Observed } from './gate/classify-packet.js';
+import type { Phase } from './session.js';
 
 /** Whose session it is; the user as it was last seen. */
 export interface Who {
@@ -76,16 +75,12 @@ export class SessionReport {
     else this.#log.debug(fields, 'what a drop that failed has left in the ledger is there still');
   }
 
-  /** What UNDROP_MODE=observe looks for, and tells; null in any other mode. */
-  observing({ observes }: DropService): Observing | null {
-    if (observes === undefined || observes.size === 0) return null;
-    const tell = ({ text, isClear, tables }: Observed) => {
-      this.#counters.dropsObserved++;
-      const fields = { event: 'observed', tables, statement: loggedText(text) };
-      const what = isClear ? 'not held: the server drops it' : 'not held, if it is a drop at all';
-      this.#log.warn({ ...this.#who(), ...fields }, what);
-    };
-    return { protect: observes, tell };
+  /** A statement went through that would have been held or refused (UNDROP_MODE=observe). */
+  onObserved({ text, isClear, tables }: Observed): void {
+    this.#counters.dropsObserved++;
+    const fields = { event: 'observed', tables, statement: loggedText(text) };
+    const what = isClear ? 'not held: the server drops it' : 'not held, if it is a drop at all';
+    this.#log.warn({ ...this.#who(), ...fields }, what);
   }
 
   #onHeld({ held: tablesHeld, tables, by = [] }: DropResult): void {
@@ -96,23 +91,18 @@ export class SessionReport {
   }
 }
 
-type Where =
-  | { readonly name: 'dialling' | 'closed' }
-  | { readonly name: 'login'; readonly relay: LoginRelay }
-  | { readonly name: 'commands'; readonly commands: CommandPhase };
-
 /**
- * The packet with the error that ends a session; null in the middle of a response, where no client
- * would read it as an error. Before the greeting it has no SQLSTATE, because the capabilities
- * aren't known.
+ * The packet with the error that ends a session; null in the middle of a response, because no
+ * client would read it as an error there. Before the greeting it has no SQLSTATE, because the
+ * capabilities aren't known.
  */
-export function lastWords(where: Where, error: ClientError): Buffer | null {
+export function lastWords(phase: Phase, error: ClientError): Buffer | null {
   const message = Buffer.from(error.message);
   const isGreeted =
-    where.name === 'commands' || (where.name === 'login' && where.relay.state !== 'greeting');
+    phase.name === 'commands' || (phase.name === 'login' && phase.relay.state !== 'greeting');
   if (!isGreeted) return encodePacket(encodeErr({ ...error, sqlState: null, message }), 0);
   const payload = encodeErr({ ...error, message });
   const sequenceId =
-    where.name === 'login' ? where.relay.nextToClient : where.commands.errorSequenceId;
+    phase.name === 'login' ? phase.relay.nextToClient : phase.commands.errorSequenceId;
   return sequenceId === null ? null : encodePacket(payload, sequenceId);
 }

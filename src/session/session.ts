@@ -2,7 +2,7 @@
  * One client and its one connection to the server, from accept to close. The sockets are in
  * connections.ts, the connection phase in login.ts, the command phase in command-phase.ts.
  *
- * Invariants: one client session has one server session of its own. Where either side ends, the
+ * Invariants: one client session has one server session of its own. When either side ends, the
  * other gets what was sent to it and then its end, in bounded time. What one session throws ends
  * that session and no other.
  */
@@ -10,47 +10,34 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { InvariantError } from '../assert.js';
 import { toClientError, UndropError } from '../errors.js';
-import type { Log } from '../log.js';
-import type { Counters } from '../metrics.js';
 import type { ByteStream } from '../relay/byte-stream.js';
 import { behindDoor } from '../relay/sockets.js';
-import type { ServerAddress } from '../service/pool/pools.js';
 import type { Answered, DropService, Taken } from '../statements/intercepted.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { CommandPhase } from './commands/command-phase.js';
 import { SessionConnections } from './connections.js';
 import { abandonUnanswered, reportBrokenLogin } from './dial/abandon-login.js';
 import type { Dialled } from './dial/dial.js';
+import type { SessionSurroundings } from './listener.js';
 import { type Login, LoginRelay } from './login/login.js';
-import type { ProxyTls } from './login/tls.js';
 import { lastWords, SessionReport, type Who } from './session-report.js';
 
 /** What a session is given by the listener that let its client in. */
-export interface SessionOptions {
+export interface SessionOptions extends SessionSurroundings {
   readonly client: Socket;
   /** Its bytes; not read yet. */
   readonly clientStream: ByteStream;
   readonly clientAddress: string;
   /** Milliseconds that the client may take for each answer of its login. */
   readonly loginTimeoutMs: number;
-  readonly tls: ProxyTls;
-  readonly log: Log;
-  readonly counters: Counters;
   /** Stops trying further addresses when `signal` is aborted. */
   dial(signal: AbortSignal): Promise<Dialled>;
-  /** The service for the address that was dialled, as the settings are when it is asked for. */
-  serviceFor(dialled: Dialled): () => DropService;
-  /** Work that goes on after the answer; a shutdown waits for it. */
-  background(work: Promise<void>): void;
-  /** The login there ended in a way that the server may count (reset-host-errors.ts). */
-  onBrokenLogin(address: ServerAddress): void;
-  /** Tables were held, and the ledger has it. */
-  onHeld(): void;
   /** The session is over. */
   onClose(): void;
 }
 
-type Phase =
+/** What a session is in. */
+export type Phase =
   | { readonly name: 'dialling'; readonly stopTrying: AbortController }
   | { readonly name: 'login'; readonly relay: LoginRelay; readonly dialled: Dialled }
   | {
@@ -78,19 +65,8 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#report = new SessionReport(options, () => this.#who());
-    this.#connections = new SessionConnections(options.client, options.clientStream, {
-      tls: options.tls,
-      onClientBytes: (chunk) => this.#onClientBytes(chunk),
-      onServerBytes: (chunk) => this.#onServerBytes(chunk),
-      onClientEnd: () => this.#onClientEnd(),
-      onClientError: (error) => {
-        if (error instanceof InvariantError) this.#fail(error);
-        this.#report.note('debug', error, 'the client broke off');
-      },
-      onClientGone: () => this.#onClientGone(),
-      onServerEnd: (error) => this.#onServerEnd(error),
-      onThrown: (thrown) => this.#onThrown(thrown),
-    });
+    const { client, clientStream, tls } = options;
+    this.#connections = new SessionConnections(client, clientStream, tls, this);
   }
 
   /** Dials the server and relays until either side ends. Never rejects. */
@@ -101,11 +77,11 @@ export class Session {
       this.#connections.start();
       this.#relay(await this.#options.dial(phase.stopTrying.signal));
     } catch (error) {
-      this.#fail(error);
+      this.onFailure(error);
     }
   }
 
-  /** Ends the session as soon as nothing is under way; at once where it is idle. */
+  /** Ends the session as soon as nothing is under way; at once if it is idle. */
   drain(): void {
     this.#draining = true;
     this.#guarded(() => this.#drainIfIdle());
@@ -143,7 +119,7 @@ export class Session {
     this.#enter({ name: 'login', relay, dialled });
     const stopWatching = reportBrokenLogin(socket, relay, onBroken);
     connections.connect(dialled);
-    this.#onServerBytes(greeting);
+    this.onServerBytes(greeting);
     const early = this.#early;
     this.#early = Buffer.alloc(0);
     // An error in the place of the greeting ends it.
@@ -165,7 +141,7 @@ export class Session {
   #secureServer(relay: LoginRelay, dialled: Dialled): void {
     this.#connections.secureServer(dialled).then(
       () => this.#inLogin(() => relay.serverIsSecure()),
-      (error: unknown) => this.#fail(error),
+      (error: unknown) => this.onFailure(error),
     );
   }
 
@@ -182,25 +158,16 @@ export class Session {
     login: Login,
     rest: { readonly fromServer: Buffer; readonly fromClient: Buffer },
   ): void {
-    const connections = this.#connections;
-    const service = this.#options.serviceFor(dialled);
     const commands = new CommandPhase(login, {
-      service,
+      service: this.#options.serviceFor(dialled),
       session: {
         threadId: login.threadId,
         upstreamLocalPort: dialled.localPort,
         clientAddress: this.#options.clientAddress,
       },
-      toClient: (bytes) => connections.toClient(bytes),
-      toServer: (bytes) => connections.toServer(bytes),
-      whenSent: (run) => connections.whenSent(run),
-      holdClient: () => connections.holdClient(),
-      releaseClient: () => connections.releaseClient(),
-      observing: () => this.#report.observing(service()),
-      onAnswer: (taken, answer) => this.#onAnswer(taken, answer, service()),
-      onSettled: () => this.#onSettled(),
-      onState: (from, to) => this.#report.onState('commands', from, to),
-      onFailure: (error) => this.#fail(error),
+      connections: this.#connections,
+      report: this.#report,
+      owner: this,
     });
     this.#enter({ name: 'commands', commands, login });
     this.#clearLoginTimer();
@@ -208,7 +175,7 @@ export class Session {
     if (rest.fromClient.length > 0) commands.feedClient(rest.fromClient);
   }
 
-  #onServerBytes(chunk: Buffer): void {
+  onServerBytes(chunk: Buffer): void {
     const phase = this.#phase;
     try {
       this.#options.counters.bytesFromServers += chunk.length;
@@ -219,11 +186,11 @@ export class Session {
       }
       if (this.#draining) this.#drainIfIdle();
     } catch (error) {
-      this.#fail(error);
+      this.onFailure(error);
     }
   }
 
-  #onClientBytes(chunk: Buffer): void {
+  onClientBytes(chunk: Buffer): void {
     const phase = this.#phase;
     try {
       this.#options.counters.bytesFromClients += chunk.length;
@@ -238,11 +205,12 @@ export class Session {
         throw new UndropError('UNDROP_MALFORMED_PACKET', { problem });
       }
     } catch (error) {
-      this.#fail(error);
+      this.onFailure(error);
     }
   }
 
-  #onSettled(): void {
+  /** An interception is over; nothing of it is under way any more. */
+  onSettled(): void {
     const phase = this.#phase;
     // What came after it may be ours as well; then that comes first.
     if (phase.name === 'commands' && phase.commands.isIntercepting) return;
@@ -251,25 +219,25 @@ export class Session {
     else if (this.#draining) this.#drainIfIdle();
   }
 
-  #onAnswer(taken: Taken, answer: Answered, service: DropService): void {
+  /** A statement was answered by us. */
+  onAnswer(taken: Taken, answer: Answered, service: DropService): void {
     const { background, onHeld } = this.#options;
-    const { dropped, isNote } = answer;
-    if (isNote === true) this.#connections.expectNote();
+    const { dropped } = answer;
     this.#report.onAnswer(taken, answer);
     if (dropped === null) return;
     const isHeld = dropped.held.length > 0;
     const onUnfinished = (error: unknown) => this.#report.onUnfinished(error, { isHeld });
     const finished = dropped.finish(onUnfinished).catch(onUnfinished);
     if (!isHeld) return background(finished);
-    const owed = dropped.held.filter(({ relocated }) => !relocated).map(({ id }) => id);
+    const inPlace = dropped.held.filter(({ relocated }) => !relocated).map(({ id }) => id);
     background(finished.then(onHeld));
-    if (owed.length > 0) background(finished.then(() => service.owe?.(owed)));
+    if (inPlace.length > 0) background(finished.then(() => service.owe?.(inPlace)));
   }
 
   // ── ends ───────────────────────────────────────────────────────────────────────────────────
 
   /** The client will send no more; what it has asked for is still answered, as the server would. */
-  #onClientEnd(): void {
+  onClientEnd(): void {
     this.#clientIs = 'ended';
     const phase = this.#phase;
     if (phase.name === 'closed') return;
@@ -280,8 +248,13 @@ export class Session {
     this.#connections.endServer();
   }
 
+  onClientError(error: Error): void {
+    if (error instanceof InvariantError) this.onFailure(error);
+    this.#report.note('debug', error, 'the client broke off');
+  }
+
   /** The client's socket is gone. */
-  #onClientGone(): void {
+  onClientGone(): void {
     this.#clientIs = 'gone';
     const phase = this.#phase;
     if (phase.name === 'closed') return;
@@ -296,7 +269,7 @@ export class Session {
     if (phase.name !== 'login' || !phase.relay.waitsForClient) return this.#clearLoginTimer();
     this.#loginTimer ??= setTimeout(() => {
       const { loginTimeoutMs } = this.#options;
-      this.#fail(new UndropError('UNDROP_LOGIN_TIMEOUT', { loginTimeoutMs }));
+      this.onFailure(new UndropError('UNDROP_LOGIN_TIMEOUT', { loginTimeoutMs }));
     }, this.#options.loginTimeoutMs);
   }
 
@@ -307,10 +280,11 @@ export class Session {
     this.#connections.endClient();
   }
 
-  #onServerEnd(error: Error | null): void {
+  /** The server ended the connection, or broke it off. May be told several times. */
+  onServerEnd(error: Error | null): void {
     const phase = this.#phase;
     if (phase.name === 'closed') return;
-    if (error instanceof InvariantError) return this.#fail(error);
+    if (error instanceof InvariantError) return this.onFailure(error);
     if (error !== null) this.#report.note('info', error, 'server broke off');
     this.#close(error ?? new Error('The server closed the connection.'));
     this.#connections.endClient();
@@ -318,18 +292,18 @@ export class Session {
   }
 
   #guarded(run: () => void): void {
-    behindDoor(run, (thrown) => this.#onThrown(thrown))();
+    behindDoor(run, (thrown) => this.onThrown(thrown))();
   }
 
   /** Something that nobody awaits has thrown: an event, a timer. */
-  #onThrown(thrown: unknown): void {
-    if (this.#phase.name !== 'closed') return this.#fail(thrown);
+  onThrown(thrown: unknown): void {
+    if (this.#phase.name !== 'closed') return this.onFailure(thrown);
     this.#report.onBroken(thrown, 'a session that was over has failed');
     this.#connections.destroy();
   }
 
-  /** Something went wrong: the client gets an error where one can be said, and both sides end. */
-  #fail(thrown: unknown): void {
+  /** Something went wrong: the client gets an error if one can be said, and both sides end. */
+  onFailure(thrown: unknown): void {
     try {
       this.#endWith(thrown);
     } catch (error) {
@@ -364,7 +338,7 @@ export class Session {
       this.#enter({ name: 'closed' });
       this.#connections.letGo();
       if (phase.name !== 'commands') return;
-      if (phase.commands.untracked) this.#options.counters.sessionsUntracked++;
+      if (phase.commands.tracker.untracked) this.#options.counters.sessionsUntracked++;
       phase.commands.fail(error ?? new Error('The session ended.'));
     } finally {
       this.#options.onClose();
@@ -374,8 +348,8 @@ export class Session {
   #drainIfIdle(): void {
     const phase = this.#phase;
     if (phase.name === 'closed') return;
-    if (phase.name !== 'commands') return this.#fail(new UndropError('UNDROP_SHUTTING_DOWN'));
-    if (phase.commands.isIdle && !phase.commands.inTransaction) this.#endBoth();
+    if (phase.name !== 'commands') return this.onFailure(new UndropError('UNDROP_SHUTTING_DOWN'));
+    if (phase.commands.isIdle && !phase.commands.tracker.inTransaction) this.#endBoth();
   }
 
   #clearLoginTimer(): void {
@@ -394,6 +368,6 @@ export class Session {
     const phase = this.#phase;
     const client = this.#options.clientAddress;
     if (phase.name !== 'commands') return { client, user: '', threadId: null };
-    return { client, user: phase.commands.user, threadId: phase.login.threadId };
+    return { client, user: phase.commands.lastSeen.guess.user, threadId: phase.login.threadId };
   }
 }

@@ -21,6 +21,9 @@ export type NamedStatement =
   | { readonly kind: 'disagree' }
   | { readonly kind: 'unknown' };
 
+/** An EXECUTE or DEALLOCATE of what was prepared under a name. */
+export type CommandOnName = Extract<NamedStatement, { kind: 'execute' | 'deallocate' }>;
+
 /** A text isn't guessed at that has more bytes than this, over all ways to read it. */
 const GUESSED_BYTES_MAX = 65_536;
 const WORDS = /prepare|execute|call/i;

@@ -20,8 +20,7 @@ export interface OwnPiece {
 }
 
 export interface Ahead {
-  /** Where the statements before it begin; of all statements, where none is ours. */
-  readonly before: readonly number[];
+  /** The next statement of ours; null: there is none. */
   readonly ours: OwnPiece | null;
 }
 
@@ -69,7 +68,7 @@ function* readUnder(
       isOurs(verdict) || (names && mayConcernName(bytes, starts[index] ?? 0, next ?? bytes.length)),
   );
   const piece = pieces[found];
-  if (piece === undefined) return { before: starts, ours: null };
+  if (piece === undefined) return { ours: null };
   const { next, verdict } = piece;
-  return { before: starts.slice(0, found), ours: { at: starts[found] ?? 0, next, verdict } };
+  return { ours: { at: starts[found] ?? 0, next, verdict } };
 }

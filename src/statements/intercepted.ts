@@ -9,6 +9,7 @@ import type { Log } from '../log.js';
 import { newHoldId } from '../names/hold-name.js';
 import type { Rule } from '../policy/rules.js';
 import type { ServicePool } from '../service/pool/pools.js';
+import type { CommandOnName } from '../sql/named-statement.js';
 import type {
   Dynamic,
   DynamicSource,
@@ -28,11 +29,7 @@ import type { CommandSession, SessionFacts } from '../steps/session/user-session
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import type { Packet } from '../wire/framing.js';
 import type { ErrPacket } from '../wire/response.js';
-import {
-  ER_MAX_PREPARED_STMT_COUNT_REACHED,
-  ER_PARSE_ERROR,
-  ER_UNSUPPORTED_PS,
-} from '../wire/server-errors.js';
+import { ER_MAX_PREPARED_STMT_COUNT_REACHED, ER_UNSUPPORTED_PS } from '../wire/server-errors.js';
 import { dropTable as dropTableSteps } from './drop-table/drop-table.js';
 import { alterPartitions } from './partitions/partitions.js';
 import { PARTITION_SERVICE } from './partitions/service.js';
@@ -42,15 +39,13 @@ import { truncate } from './truncate/truncate.js';
 /** A statement, or another command, that was taken out of the client's stream. */
 export interface Taken {
   readonly packet: Packet;
-  readonly carrier: 'query' | 'prepare' | 'drop-database' | 'unknown' | 'handle' | 'named';
+  readonly carrier: 'query' | 'prepare' | 'unknown' | 'handle' | 'named';
   /** The statement text; empty if the carrier has none. */
   readonly text: Buffer;
-  /** From the statement to the end of the client's text, if it is one of several. */
-  readonly tail?: Buffer;
   /** Null if there is no text to be understood. */
   readonly verdict: Verdict | { readonly kind: 'disagree' } | null;
-  /** The packet was malformed: the refusal is already known. */
-  readonly refusal: UndropError | null;
+  /** Of the carrier `named`: what is to be done with the drop of that name. */
+  readonly command?: CommandOnName;
 }
 
 /** What the interception needs of its surroundings. */
@@ -120,8 +115,6 @@ export type Interception =
       readonly refusal: UndropError | null;
       readonly facts: UserFacts | null;
       readonly dropped: DropResult | null;
-      /** What the session has as a warning is a note (session/connections.ts). Default: false. */
-      readonly isNote?: boolean;
     };
 
 export type Answered = Extract<Interception, { kind: 'answer' }>;
@@ -201,11 +194,6 @@ export async function refusedIfValid(
   } else if (judge?.kind === 'err') {
     // For a PREPARE it is the whole answer: nothing was prepared.
     if (taken.carrier === 'prepare') return answerWith(judge);
-    if (judge.errno === ER_PARSE_ERROR && taken.tail !== undefined) {
-      // Its words quote the text to the end.
-      const [whole] = await userSession.run([{ kind: 'prepare', text: taken.tail }]);
-      return answerWith(whole?.kind === 'err' ? whole : judge);
-    }
     if (judge.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
       return refused(new UndropError('UNDROP_NOT_JUDGED', {}), options);
     }
@@ -224,9 +212,6 @@ export async function refused(
   return { kind: 'answer', payload, refusal: error, facts: null, dropped: null };
 }
 
-export function answerWith({
-  payload,
-  isNote = false,
-}: Pick<Answered, 'payload' | 'isNote'>): Interception {
-  return { kind: 'answer', payload, refusal: null, facts: null, dropped: null, isNote };
+export function answerWith({ payload }: Pick<Answered, 'payload'>): Interception {
+  return { kind: 'answer', payload, refusal: null, facts: null, dropped: null };
 }

@@ -5,7 +5,7 @@
 import { assert } from '../assert.js';
 import { UndropError } from '../errors.js';
 import type { Failure } from '../ledger/entry.js';
-import type { TableName } from '../sql/grammar/table-name.js';
+import { dotted, type TableName } from '../sql/grammar/table-name.js';
 import { type ErrPacket, encodeErr } from '../wire/response.js';
 import type { Result } from '../wire/result-reader.js';
 import type { DropRequest } from './request.js';
@@ -72,10 +72,7 @@ export function sentenceStart({ subject, statement }: Naming): string {
 
 export function listTables(names: readonly Pick<TableName, 'schema' | 'table'>[]): string {
   if (names.length === 0) return 'A table that it may name was';
-  const listed = names.map(({ schema, table }) => {
-    const parts = schema === null ? [table] : [schema, table];
-    return parts.map((part) => Buffer.from(part).toString()).join('.');
-  });
+  const listed = names.map(dotted);
   const more = listed.length > 5 ? ` and ${listed.length - 5} more` : '';
   const shown = `${listed.slice(0, 5).join(', ')}${more}`;
   return names.length === 1 ? `Table ${shown} was` : `Tables ${shown} were`;

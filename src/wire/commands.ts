@@ -36,16 +36,22 @@ export const COM_BINLOG_DUMP_GTID = 0x1e;
 export const COM_RESET_CONNECTION = 0x1f;
 export const COM_STMT_BULK_EXECUTE = 0xfa;
 
+/** What a semi-synchronous replica acknowledges with; it has no answer. */
+export const SEMI_SYNC_ACK = 0xef;
+
 /**
  * These of the commands up to COM_RESET_CONNECTION are not relayed, and answered 1047 by us:
- * COM_DROP_DB (a drop, refused in words of its own), what a server alone uses (COM_CONNECT,
+ * COM_DROP_DB, what a server alone uses (COM_CONNECT,
  * COM_TIME, COM_DELAYED_INSERT), and what changes the protocol (COM_TABLE_DUMP, COM_CONNECT_OUT,
  * COM_DAEMON). Later ones do that too, or are unknown.
  */
 const NOT_RELAYED: readonly number[] = [COM_DROP_DB, 0x0b, 0x0f, 0x10, 0x13, 0x14, 0x1d];
 
 export function isRelayedCommand(command: number): boolean {
-  const isKnown = command <= COM_RESET_CONNECTION || command === COM_STMT_BULK_EXECUTE;
+  const isKnown =
+    command <= COM_RESET_CONNECTION ||
+    command === COM_STMT_BULK_EXECUTE ||
+    command === SEMI_SYNC_ACK;
   return isKnown && !NOT_RELAYED.includes(command);
 }
 

@@ -150,7 +150,7 @@ describe.each(testServers())('on $name', (server) => {
       ]);
     }
     const asSchema = await talk.say({ bytes: command(com.COM_DROP_DB, schema) }, NONCE);
-    expect(errnoOf(asSchema)).toBe(1235);
+    expect(errnoOf(asSchema)).toBe(1047);
     await holdsBehind(talk);
   });
 

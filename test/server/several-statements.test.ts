@@ -10,6 +10,7 @@ import {
   connectRoot,
   type NativeCase,
   runCase,
+  type Seen,
   seenIn,
 } from '../support/native-case.js';
 import { type ProxyTarget, proxyInFront } from '../support/proxy.js';
@@ -73,7 +74,7 @@ describe.each(testServers())('several statements in a text on $name', (server) =
     const proxied = await runCase(one, { target: proxy, root, client, survival });
     expect(proxied.lost).toEqual([]);
     if (one.ends !== undefined) return expectRefusedEnd(direct, proxied);
-    expect(seenIn(proxied)).toEqual(seenIn(direct));
+    expect(withoutQuotes(proxied)).toEqual(withoutQuotes(direct));
   }
 
   const cases = SEVERAL_CASES.filter(({ servers }) => servers?.includes(server.name) ?? true);
@@ -86,6 +87,23 @@ describe.each(testServers())('several statements in a text on $name', (server) =
   });
   test.each(byClients(texts))('$name', compare);
 });
+
+const SYNTAX_ERROR = Buffer.from('You have an error in your SQL syntax');
+/** As it stands in an answer, and in the bytes of a row. */
+const SYNTAX_ERRORS = [SYNTAX_ERROR.toString(), SYNTAX_ERROR.toString('hex')];
+
+/** The server's text of a syntax error quotes the rest of what it got: here, of one statement. */
+function withoutQuotes(run: CaseRun): Seen {
+  const seen = seenIn(run);
+  const shorten = (line: string) =>
+    SYNTAX_ERRORS.some((text) => line.includes(text)) ? `${line.split(' ')[0]} 1064` : line;
+  return {
+    ...seen,
+    answer: seen.answer.map(shorten),
+    diagnostics: seen.diagnostics.map(shorten),
+    probes: seen.probes.map((lines) => lines.map(shorten)),
+  };
+}
 
 /** All the same but the last packet. */
 function expectRefusedEnd(direct: CaseRun, proxied: CaseRun): void {

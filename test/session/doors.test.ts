@@ -146,7 +146,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   );
 
   test.each(['client', 'server'] as const)('where the %s goes ends the session', async (which) => {
-    const opened = await open({ permits: failingPermits() });
+    const opened = await open({ connectionLimit: failingPermits() });
     const [other, ailing] = [await logIn(opened), await logIn(opened)];
     fault.arm();
     ailing[which].destroy();
@@ -175,7 +175,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
       max: 100,
       give: () => permits.give(),
     };
-    const opened = await open({ permits: failing });
+    const opened = await open({ connectionLimit: failing });
     const other = await logIn(opened);
     fault.arm();
     const late = await opened.client();
@@ -200,7 +200,7 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   });
 
   test('amid a drain keeps no other session from its end', async () => {
-    const opened = await open({ permits: failingPermits() });
+    const opened = await open({ connectionLimit: failingPermits() });
     const first = await logIn(opened);
     const second = await logIn(opened);
     fault.arm();

@@ -43,7 +43,7 @@ async function refuses({ client, server }: Connected): Promise<void> {
   client.send(encodePacket(Buffer.from('\x06shop'), 0), PING);
   await answerMarker(server);
   const packet = await client.packet();
-  expect([packet[3], decodeErr(payload(packet)).errno]).toEqual([1, 1235]);
+  expect([packet[3], decodeErr(payload(packet)).errno]).toEqual([1, 1047]);
   expect((await server.take(PING.length)).equals(PING)).toBe(true);
   server.send(OK);
   expect((await client.take(OK.length)).equals(OK)).toBe(true);

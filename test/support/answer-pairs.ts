@@ -128,6 +128,10 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
       'MariaDB and before MySQL 8: the error 1701 of a TRUNCATE | names the foreign key, without its columns',
     where: ['answer', 'diagnostics'],
   },
+  'note-as-warning': {
+    reason: 'DROP DATABASE IF EXISTS of a missing schema | `SHOW WARNINGS` calls its note a warning',
+    where: ['diagnostics'],
+  },
   'own-schema': {
     reason: 'These tables stay in their own schema under their hold name',
     where: ['tables', 'root', 'probes'],

@@ -6,7 +6,11 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { ResponseTracker } from '../../src/relay/response-tracker.js';
-import { MarkerSeeker, markerText, newMarkerNonce } from '../../src/session/user-session/marker.js';
+import {
+  MarkerSeeker,
+  markerText,
+  newMarkerNonce,
+} from '../../src/session/user-session/wire-user-session.js';
 import * as caps from '../../src/wire/capabilities.js';
 import { COM_CHANGE_USER, encodeComQuery } from '../../src/wire/commands.js';
 import { decodeHandshakeV10 } from '../../src/wire/connection/handshake-v10.js';

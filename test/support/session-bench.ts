@@ -205,7 +205,7 @@ export async function openBench(options: BenchOptions = {}): Promise<Bench> {
     ],
     isWorker: false,
     listenMode: 0o660,
-    permits: new LocalConnectionLimit(options.connectionsMax ?? 100),
+    connectionLimit: new LocalConnectionLimit(options.connectionsMax ?? 100),
     settings: () => ({
       connectTimeoutMs: options.connectTimeoutMs ?? DEADLINE_MS,
       greetingTimeoutMs: options.greetingTimeoutMs ?? DEADLINE_MS,

@@ -55,12 +55,20 @@ describe('bytes that wait', () => {
   test('of a statement, one by one, cost a few times their size at most', () => {
     const grown = grownBytes(() => {
       const passes = () => true;
-      const gate = new CommandGate({
-        forward: () => undefined,
-        onCommand: () => undefined,
-        letThrough: passes,
-        letLongPass: passes,
-      });
+      const gate = new CommandGate(
+        {
+          connections: { toServer: () => undefined },
+          onCommand: () => undefined,
+          letThrough: passes,
+          letLongPass: passes,
+        },
+        {
+          handles: { isWatching: false, watchesNames: false, takes: () => false },
+          session: { mayBeInRecycle: false },
+          enabled: {},
+          isAllAnswered: () => false,
+        },
+      );
       gate.feed(Buffer.of(0xff, 0xff, 0x03, 0, 0x03));
       const byte = Buffer.from('x');
       for (let count = 0; count < 250_000; count++) gate.feed(byte);

@@ -63,7 +63,7 @@ export class Front implements ClientSide {
     });
     this.#listener = new Listener({
       ...options,
-      permits: this.#limit,
+      connectionLimit: this.#limit,
       counters: this.counters,
       isWorker: options.remoteLimit !== undefined,
       listen: settings.listen,

@@ -6,7 +6,7 @@
  * Invariant: one thing at a time has the two streams, and `State` says which; after `ended` nothing
  * begins.
  */
-import { assert, InvariantError } from '../../assert.js';
+import { assert } from '../../assert.js';
 import type { UndropError } from '../../errors.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
 import type { Reading } from '../../sql/reading.js';
@@ -16,55 +16,35 @@ import type { SessionFacts } from '../../steps/session/user-session.js';
 import { CLIENT_MULTI_STATEMENTS, hasFlag } from '../../wire/capabilities.js';
 import { COM_CHANGE_USER, COM_SET_OPTION } from '../../wire/commands.js';
 import { encodePacket, HEADER_BYTES, type Packet } from '../../wire/framing.js';
+import type { SessionConnections } from '../connections.js';
 import {
   type ClassifyOptions,
   classifyPacket,
   isFree,
   isMultiStatement,
-  type Observing,
-  observing,
-  soughtNow,
+  kindsLookedFor,
 } from '../gate/classify-packet.js';
-import { CommandGate, longBytesMax } from '../gate/command-gate.js';
+import { CommandGate, type GateOwner, longBytesMax } from '../gate/command-gate.js';
 import { LastSeen } from '../gate/session-guess.js';
 import { type Place, textRoom } from '../gate/text-room.js';
 import { ChangeUser } from '../login/auth-exchange.js';
 import type { Login } from '../login/login.js';
 import { newLoginCheck } from '../login/login-check.js';
+import type { Session } from '../session.js';
+import type { SessionReport } from '../session-report.js';
 import { WireUserSession } from '../user-session/wire-user-session.js';
 import { answerTo } from './dispatch.js';
 import { MultiStatementRun } from './multi-statement.js';
 import { type DispatchOptions, PreparedDrops } from './prepared-drops.js';
 
-export interface CommandPhaseOwner {
+export interface CommandPhaseOptions {
   /** As the settings are by now. */
   readonly service: () => DropService;
   readonly session: SessionFacts;
-  toClient(bytes: Buffer): void;
-  toServer(bytes: Buffer): void;
-  /** Calls back when the server's socket has taken everything that was sent. */
-  whenSent(run: () => void): void;
-  /** Stops reading the client, until `releaseClient`. */
-  holdClient(): void;
-  releaseClient(): void;
-  observing(): Observing | null;
-  /** A statement was answered by us. */
-  onAnswer(taken: Taken, answer: Extract<Interception, { kind: 'answer' }>): void;
-  /** An interception is over; nothing of it is under way any more. */
-  onSettled(): void;
-  /** What has the streams is another from now on. */
-  onState(from: State['name'], to: State['name']): void;
-  onFailure(error: unknown): void;
+  readonly connections: SessionConnections;
+  readonly report: SessionReport;
+  readonly owner: Pick<Session, 'onAnswer' | 'onSettled' | 'onFailure'>;
 }
-
-/** Why the gate has stopped. */
-type Stop =
-  | { readonly name: 'taken'; readonly taken: Taken }
-  /** Only the beginning of the text was read. */
-  | { readonly name: 'unread'; readonly packet: Packet; readonly reading: Reading<Taken | null> }
-  | { readonly name: 'change-user'; readonly packet: Packet }
-  /** A long text comes, which needs room. */
-  | { readonly name: 'long'; readonly bytes: number };
 
 /** What has the streams of the client and of the server. */
 type State =
@@ -76,14 +56,16 @@ type State =
   | { readonly name: 'change-user'; readonly run: ChangeUser }
   | { readonly name: 'ended' };
 
-export class CommandPhase {
-  readonly #owner: CommandPhaseOwner;
+export class CommandPhase implements GateOwner {
+  readonly connections: SessionConnections;
+  readonly #options: CommandPhaseOptions;
   readonly #login: Login;
   readonly #gate: CommandGate;
-  readonly #tracker: ResponseTracker;
+  readonly tracker: ResponseTracker;
   readonly #prepared: PreparedDrops;
   #state: State = { name: 'relaying' };
-  #stop: Stop | null = null;
+  /** What is done now that the gate has stopped; `rest` is what the client sent after that. */
+  #onStopped: ((rest: Buffer) => Promise<void>) | null = null;
   /** The room of a long text that is held, or under way. */
   #place: Place | null = null;
   readonly #over = new AbortController();
@@ -91,47 +73,48 @@ export class CommandPhase {
   /** Once on, on for good: what might be several statements is several. */
   #multiStatements: boolean;
   #isSureOfMulti = true;
-  readonly #lastSeen: LastSeen;
+  /** Who the session is, and what it was in, at the login or at a drop. */
+  readonly lastSeen: LastSeen;
 
-  constructor(login: Login, owner: CommandPhaseOwner) {
+  constructor(login: Login, options: CommandPhaseOptions) {
     this.#login = login;
-    this.#owner = owner;
-    this.#lastSeen = new LastSeen(login);
+    this.#options = options;
+    this.connections = options.connections;
+    this.lastSeen = new LastSeen(login);
     this.#multiStatements = hasFlag(login.capabilities, CLIENT_MULTI_STATEMENTS);
     this.#prepared = new PreparedDrops(login.server);
     const tracker = new ResponseTracker(login.capabilities);
-    this.#tracker = tracker;
-    const isAllAnswered = () => tracker.idle;
-    this.#gate = new CommandGate(
-      {
-        forward: (bytes) => owner.toServer(bytes),
-        onCommand: (command) => this.#onCommand(command),
-        letThrough: (packet) => this.#letThrough(packet),
-        letLongPass: (head) => this.#letLongPass(head),
+    this.tracker = tracker;
+    const { service } = options;
+    this.#gate = new CommandGate(this, {
+      handles: this.#prepared,
+      session: this.lastSeen,
+      enabled: {
+        get truncates() {
+          return kindsLookedFor(service()).has('truncate');
+        },
+        get partitions() {
+          return kindsLookedFor(service()).has('drop-partition');
+        },
       },
-      {
-        handles: this.#prepared,
-        session: this.#lastSeen,
-        enabled: soughtNow(owner),
-        isAllAnswered,
-      },
-    );
+      isAllAnswered: () => tracker.idle,
+    });
   }
 
-  /** Nothing is under way: no response owed, no command half sent, no statement of ours. */
+  /** Nothing is under way: no response to come, no command half sent, no statement of ours. */
   get isIdle(): boolean {
-    return this.#state.name === 'relaying' && this.#tracker.idle && this.#gate.atCommandEdge;
+    return this.#state.name === 'relaying' && this.tracker.idle && this.#gate.atCommandEdge;
   }
 
   /**
-   * Sequence id of an error of ours; null where one would not be read as what it is, in the middle
-   * of a response.
+   * Sequence id of an error of ours; null in the middle of a response, because nobody would read it
+   * as an error there.
    */
   get errorSequenceId(): number | null {
     const state = this.#state;
     if (state.name === 'change-user') return state.run.nextToClient;
     if (state.name === 'multi-statement') return state.run.errorSequenceId;
-    return this.#tracker.idle ? 1 : null;
+    return this.tracker.idle ? 1 : null;
   }
 
   get isIntercepting(): boolean {
@@ -146,27 +129,14 @@ export class CommandPhase {
     return state.name === 'user-session';
   }
 
-  get inTransaction(): boolean {
-    return this.#tracker.inTransaction;
-  }
-
-  /** Who the session is, as last seen: at the login, or by a drop. */
-  get user(): string {
-    return this.#lastSeen.guess.user;
-  }
-
-  get untracked(): boolean {
-    return this.#tracker.untracked;
-  }
-
   feedServer(chunk: Buffer): void {
     const state = this.#state;
     if (state.name === 'user-session' || state.name === 'multi-statement') {
       return state.run.feed(chunk);
     }
     if (state.name === 'change-user') return state.run.feedServer(chunk);
-    this.#tracker.feed(chunk);
-    this.#owner.toClient(chunk);
+    this.tracker.feed(chunk);
+    this.connections.toClient(chunk);
   }
 
   feedClient(chunk: Buffer): void {
@@ -174,28 +144,13 @@ export class CommandPhase {
     if (state.name === 'change-user') return state.run.feedClient(chunk);
     const rest = this.#gate.feed(chunk);
     if (rest !== null) {
-      this.#owner.holdClient();
-      this.#take(rest).catch((error: unknown) => this.#owner.onFailure(error));
+      const goOn = this.#onStopped;
+      assert(goOn !== null, 'the gate stops only for a reason');
+      this.#onStopped = null;
+      this.connections.holdClient();
+      goOn(rest).catch((error: unknown) => this.#options.owner.onFailure(error));
     } else if (this.#place !== null) {
       this.#leaveRoom(this.#place);
-    }
-  }
-
-  /** The gate has stopped; `rest` is what the client sent after that. */
-  #take(rest: Buffer): Promise<void> {
-    const stop = this.#stop;
-    this.#stop = null;
-    switch (stop?.name) {
-      case 'change-user':
-        return this.#changeUser(stop.packet, rest);
-      case 'unread':
-        return this.#readOn(stop, rest);
-      case 'long':
-        return this.#makeRoom(stop.bytes, rest);
-      case 'taken':
-        return this.#intercept(stop.taken, rest);
-      default:
-        throw new InvariantError('the gate stops only for a reason');
     }
   }
 
@@ -204,7 +159,11 @@ export class CommandPhase {
     const from = this.#state.name;
     if (from === 'ended') return;
     this.#state = state;
-    this.#owner.onState(from, state.name);
+    this.#options.report.onState('commands', from, state.name);
+  }
+
+  get #hasEnded(): boolean {
+    return this.#over.signal.aborted;
   }
 
   /** The session ended: whoever waits on the user session is told, and nothing new begins. */
@@ -217,161 +176,156 @@ export class CommandPhase {
     if (state.name === 'user-session' || state.name === 'multi-statement') state.run.fail(error);
   }
 
-  #onCommand(command: number): void {
+  // ── what the gate asks ─────────────────────────────────────────────────────────────────────
+
+  onCommand(command: number): void {
     const mayChangeMulti = command === COM_SET_OPTION || command === COM_CHANGE_USER;
     this.#multiStatements ||= mayChangeMulti;
     this.#isSureOfMulti &&= !mayChangeMulti;
     this.#prepared.onCommand(command);
-    this.#tracker.expect(command);
+    this.tracker.expect(command);
   }
 
-  #letThrough(packet: Packet): boolean {
+  letThrough(packet: Packet): boolean {
     if (packet.payload[0] === COM_CHANGE_USER && this.#login.bridge !== null) {
-      this.#stop = { name: 'change-user', packet };
+      this.#onStopped = (rest) => this.#changeUser(packet, rest);
       return false;
     }
     this.#place?.arrived();
     const reading = this.#classify(packet);
     const { done, value } = reading.next();
     if (done === true && value === null) return true;
-    this.#stop =
+    this.#onStopped =
       done === true && value !== null
-        ? { name: 'taken', taken: value }
-        : { name: 'unread', packet, reading };
+        ? (rest) => this.#intercept(value, rest)
+        : (rest) => this.#readOn(packet, reading, rest);
+    return false;
+  }
+
+  /** True: a long text that isn't ours. Otherwise it is held as soon as there is room. */
+  letLongPass(head: Buffer): boolean {
+    if (isFree(head.subarray(HEADER_BYTES), this.#classifyOptions)) return true;
+    const bytes = longBytesMax(head.readUIntLE(0, 3));
+    this.#onStopped = (rest) => this.#makeRoom(bytes, rest);
     return false;
   }
 
   *#classify(packet: Packet): Reading<Taken | null> {
-    yield* this.#lastSeen.readingCommand(packet.payload);
-    const options = this.#classifyOptions;
-    yield* observing(packet, this.#owner.observing(), options);
-    return yield* classifyPacket(packet, options);
+    yield* this.lastSeen.readingCommand(packet.payload);
+    return yield* classifyPacket(packet, this.#classifyOptions);
   }
 
+  get #classifyOptions(): ClassifyOptions {
+    const { service, report } = this.#options;
+    return {
+      capabilities: this.#login.capabilities,
+      server: this.lastSeen.known(null),
+      service: service(),
+      multiStatements: this.#multiStatements,
+      prepared: this.#prepared,
+      onObserved: (observed) => report.onObserved(observed),
+    };
+  }
+
+  // ── while the gate has stopped ─────────────────────────────────────────────────────────────
+
   /** A text that takes long to read: what came after it waits, and what is not ours goes on. */
-  async #readOn(
-    { packet, reading }: Extract<Stop, { readonly name: 'unread' }>,
-    rest: Buffer,
-  ): Promise<void> {
+  async #readOn(packet: Packet, reading: Reading<Taken | null>, rest: Buffer): Promise<void> {
     this.#enter({ name: 'reading' });
     const taken = await inSlices(reading);
     if (this.#hasEnded) return;
     if (taken !== null) return this.#intercept(taken, rest);
-    this.#onCommand(packet.payload[0] ?? 0);
-    this.#owner.toServer(encodePacket(packet.payload, 0));
-    this.#goOn(Buffer.alloc(0), rest);
-  }
-
-  get #hasEnded(): boolean {
-    return this.#state.name === 'ended';
-  }
-
-  /** The session as ours, after whatever is under way. */
-  #openUserSession({ failsPrepare = false } = {}): WireUserSession {
-    const run = new WireUserSession({
-      capabilities: this.#login.capabilities,
-      tracker: this.#tracker,
-      failsPrepare,
-      toServer: (bytes) => this.#owner.toServer(bytes),
-      toClient: (bytes) => this.#owner.toClient(bytes),
-    });
-    this.#enter({ name: 'user-session', run });
-    return run;
-  }
-
-  /** The marker finds the command's place in the stream; then it goes over the bridge. */
-  async #changeUser(packet: Packet, rest: Buffer): Promise<void> {
-    const { bridge } = this.#login;
-    assert(bridge !== null, 'without a bridge it goes through unread');
-    const userSession = this.#openUserSession();
-    await userSession.run([]);
-    const run = new ChangeUser({
-      packet,
-      bridge,
-      check: newLoginCheck(this.#login),
-      toClient: (bytes) => this.#owner.toClient(bytes),
-      toServer: (bytes) => this.#owner.toServer(bytes),
-      onDone: ({ last, fromServer, fromClient }) => {
-        this.#lastSeen.inSchema(run.schema);
-        this.#onCommand(COM_CHANGE_USER);
-        this.#tracker.feed(last);
-        this.#goOn(fromServer, fromClient);
-      },
-    });
-    this.#enter({ name: 'change-user', run });
-    run.begin();
-    this.#handOn(userSession.end(), rest);
-  }
-
-  get #classifyOptions(): ClassifyOptions {
-    const { capabilities } = this.#login;
-    const { protect, guards = true } = this.#owner.service();
-    const [server, multiStatements] = [this.#lastSeen.known(null), this.#multiStatements];
-    return { capabilities, server, protect, guards, multiStatements, prepared: this.#prepared };
-  }
-
-  /** True for a long text that isn't ours; otherwise it is held as soon as there is room. */
-  #letLongPass(head: Buffer): boolean {
-    if (isFree(head.subarray(HEADER_BYTES), this.#classifyOptions)) return true;
-    this.#stop = { name: 'long', bytes: longBytesMax(head.readUIntLE(0, 3)) };
-    return false;
+    this.onCommand(packet.payload[0] ?? 0);
+    this.connections.toServer(encodePacket(packet.payload, 0));
+    this.#goOn({ name: 'relaying' }, Buffer.alloc(0), rest);
   }
 
   async #makeRoom(bytes: number, rest: Buffer): Promise<void> {
-    const onOverdue = (error: UndropError) => this.#owner.onFailure(error);
+    const onOverdue = (error: UndropError) => this.#options.owner.onFailure(error);
     this.#place = await textRoom.take(bytes, this.#over.signal, onOverdue);
     if (this.#hasEnded) return;
     this.#gate.holdLong();
-    this.#goOn(Buffer.alloc(0), rest);
+    this.#goOn({ name: 'relaying' }, Buffer.alloc(0), rest);
   }
 
   /** Gives back the room of a long text that is done with. */
   #leaveRoom(place: Place): void {
     if (this.#gate.holdsLong) return;
     this.#place = null;
-    this.#owner.whenSent(() => place.leave());
+    this.connections.whenSent(() => place.leave());
+  }
+
+  /** The marker finds the command's place in the stream; then it goes over the bridge. */
+  async #changeUser(packet: Packet, rest: Buffer): Promise<void> {
+    const { bridge } = this.#login;
+    assert(bridge !== null, 'without a bridge it goes through unread');
+    const userSession = this.#openUserSession(false);
+    await userSession.run([]);
+    const { connections } = this;
+    const run = new ChangeUser({
+      packet,
+      bridge,
+      check: newLoginCheck(this.#login),
+      toClient: (bytes) => connections.toClient(bytes),
+      toServer: (bytes) => connections.toServer(bytes),
+      onDone: ({ last, fromServer, fromClient }) => {
+        this.lastSeen.inSchema(run.schema);
+        this.onCommand(COM_CHANGE_USER);
+        this.tracker.feed(last);
+        this.#goOn({ name: 'relaying' }, fromServer, fromClient);
+      },
+    });
+    run.begin();
+    this.#goOn({ name: 'change-user', run }, userSession.end(), rest);
+  }
+
+  /** The session as ours, after whatever is under way. */
+  #openUserSession(failsPrepare: boolean): WireUserSession {
+    const { capabilities } = this.#login;
+    const { connections, tracker } = this;
+    const run = new WireUserSession({ capabilities, tracker, failsPrepare, connections });
+    this.#enter({ name: 'user-session', run });
+    return run;
   }
 
   #context(): Omit<DispatchOptions, 'userSession' | 'multiStatements'> {
-    return {
-      prepared: this.#prepared,
-      server: this.#login.server,
-      session: this.#owner.session,
-      service: this.#owner.service(),
-      guess: this.#lastSeen.guess,
-      logBinMayBeOff: this.#lastSeen.logBinMayBeOff,
-    };
+    const { service, session } = this.#options;
+    const { guess, logBinMayBeOff } = this.lastSeen;
+    const { server } = this.#login;
+    const prepared = this.#prepared;
+    return { prepared, server, session, service: service(), guess, logBinMayBeOff };
+  }
+
+  async #intercept(taken: Taken, rest: Buffer): Promise<void> {
+    const read = { multiStatements: this.#multiStatements };
+    if (isMultiStatement(taken, read)) return this.#runMultiStatement(taken, rest);
+    const userSession = this.#openUserSession(taken.carrier === 'prepare');
+    const interception = await answerTo(taken, { ...this.#context(), ...read, userSession });
+    this.#settle(taken, interception, userSession.end(), rest);
   }
 
   async #runMultiStatement(taken: Taken, rest: Buffer): Promise<void> {
+    const { owner, service } = this.#options;
     const run = new MultiStatementRun(
       {
         taken,
         login: this.#login,
-        tracker: this.#tracker,
+        tracker: this.tracker,
         isSure: this.#isSureOfMulti,
-        owner: this.#owner,
+        connections: this.connections,
+        onAnswer: (piece, answer) => owner.onAnswer(piece, answer, service()),
         context: () => this.#context(),
         isClientGone: () => this.#clientIsGone,
-        lastSeen: this.#lastSeen,
+        lastSeen: this.lastSeen,
       },
       rest,
     );
     this.#enter({ name: 'multi-statement', run });
     const interception = await run.run();
     const { fromServer, fromClient } = run.end();
-    if (interception === null) return this.#goOn(fromServer, fromClient);
+    if (interception === null) return this.#goOn({ name: 'relaying' }, fromServer, fromClient);
     if (interception.kind === 'forward') this.#prepared.doubtNames();
     this.#settle(taken, interception, fromServer, fromClient);
-  }
-
-  async #intercept(taken: Taken, rest: Buffer): Promise<void> {
-    const read = { multiStatements: this.#multiStatements };
-    if (isMultiStatement(taken, read)) return this.#runMultiStatement(taken, rest);
-    const userSession = this.#openUserSession({ failsPrepare: taken.carrier === 'prepare' });
-    const context = { ...this.#context(), ...read, userSession };
-    const interception = await answerTo(taken, context);
-    this.#settle(taken, interception, userSession.end(), rest);
   }
 
   /**
@@ -379,30 +333,27 @@ export class CommandPhase {
    */
   #settle(taken: Taken, interception: Interception, fromServer: Buffer, rest: Buffer): void {
     const { packet } = taken;
-    if (interception.facts !== null) this.#lastSeen.inFacts(interception.facts);
+    const { owner, service } = this.#options;
+    if (interception.facts !== null) this.lastSeen.inFacts(interception.facts);
     if (interception.kind === 'forward') {
-      this.#tracker.expect(packet.payload[0] ?? 0);
-      this.#owner.toServer(encodePacket(packet.payload, 0));
+      this.tracker.expect(packet.payload[0] ?? 0);
+      this.connections.toServer(encodePacket(packet.payload, 0));
     } else {
       const sequenceId = (packet.sequenceId + 1) & 0xff;
-      this.#owner.toClient(encodePacket(interception.payload, sequenceId));
-      this.#owner.onAnswer(taken, interception);
+      this.connections.toClient(encodePacket(interception.payload, sequenceId));
+      owner.onAnswer(taken, interception, service());
     }
-    this.#goOn(fromServer, rest);
+    this.#goOn({ name: 'relaying' }, fromServer, rest);
   }
 
-  /** The streams are relayed again, beginning with what came meanwhile. */
-  #goOn(fromServer: Buffer, fromClient: Buffer): void {
-    this.#enter({ name: 'relaying' });
-    this.#handOn(fromServer, fromClient);
-  }
-
-  #handOn(fromServer: Buffer, fromClient: Buffer): void {
+  /** The streams go on in that state, beginning with what came meanwhile. */
+  #goOn(state: State, fromServer: Buffer, fromClient: Buffer): void {
+    this.#enter(state);
     if (this.#hasEnded) return;
     if (this.#place !== null) this.#leaveRoom(this.#place);
     if (fromServer.length > 0) this.feedServer(fromServer);
-    this.#owner.releaseClient();
+    this.connections.releaseClient();
     if (fromClient.length > 0) this.feedClient(fromClient);
-    this.#owner.onSettled();
+    this.#options.owner.onSettled();
   }
 }

@@ -3,8 +3,7 @@
  * sequence ids go on from where the piece before ended, and unless it is the last piece, every OK
  * and EOF says that more results follow. All else goes to the client as it came, as it comes.
  *
- * Invariant: no more is kept of a response than the head of a packet, and the ERR of a piece that
- * isn't the last.
+ * Invariant: no more is kept of a response than the head of a packet.
  */
 import { lenencBytes, ResponseTracker } from '../../relay/response-tracker.js';
 import {
@@ -19,27 +18,23 @@ import { MalformedPacketError } from '../../wire/packet-reader.js';
 
 /** header + two lenenc integers + status of an OK packet. */
 const OK_HEAD_BYTES = 21;
-/** A longer ERR isn't kept; the server bounds its texts at 512 bytes. */
-const ERR_BYTES_MAX = 4096;
+/** header + number of an ERR packet. */
+const ERRNO_BYTES = 3;
 
 export interface StatementRelayOptions {
   readonly capabilities: Capabilities;
   /** Sequence id of the first packet of the answer. */
   readonly sequenceId: number;
   readonly isLast: boolean;
-  readonly toClient: (bytes: Buffer) => void;
+  readonly connections: { toClient(bytes: Buffer): void };
   readonly onDone: (end: PieceEnd) => void;
 }
 
 export interface PieceEnd {
   /** It ended with an ERR. */
   readonly hasFailed: boolean;
-  /** Payload of that ERR where the client doesn't have it yet. */
-  readonly error: Buffer | null;
-  /** Sequence id of that ERR, or of what comes after the response. */
+  /** Sequence id of what comes after the response. */
   readonly sequenceId: number;
-  /** Results before the ERR. */
-  readonly results: number;
   /** Bytes after the response. */
   readonly rest: Buffer;
 }
@@ -54,9 +49,7 @@ export class StatementRelay {
   /** The next packet continues the one before. */
   #isPart = false;
   #sequenceId: number;
-  #results = 0;
   #hasFailed = false;
-  #error: Buffer | null = null;
 
   constructor(options: StatementRelayOptions) {
     this.#options = options;
@@ -92,11 +85,12 @@ export class StatementRelay {
       this.#take(bytes, at, at + wanted);
       at += wanted;
     }
-    const kept = this.#error === null ? 0 : HEADER_BYTES + this.#error.length;
     const isDone = this.#tracker.idle;
-    const said = at - kept;
-    this.#options.toClient(bytes.subarray(0, said));
-    if (isDone) this.#finish(Buffer.from(bytes.subarray(at)));
+    this.#options.connections.toClient(bytes.subarray(0, at));
+    if (!isDone) return;
+    const sequenceId = (this.#sequenceId + 1) & 0xff;
+    const rest = Buffer.from(bytes.subarray(at));
+    this.#options.onDone({ hasFailed: this.#hasFailed, sequenceId, rest });
   }
 
   /** How many bytes of the packet at `at` have to be there before any of it goes on. */
@@ -108,8 +102,8 @@ export class StatementRelay {
     if (there === HEADER_BYTES) return HEADER_BYTES + 1;
     const first = bytes[at + HEADER_BYTES] ?? 0;
     if (this.#hasStatus(first, length)) return HEADER_BYTES + Math.min(length, OK_HEAD_BYTES);
-    const isKept = first === 0xff && !this.#options.isLast && length <= ERR_BYTES_MAX;
-    return HEADER_BYTES + (isKept ? length : 1);
+    // MariaDB's reports of progress look like errors, and end nothing.
+    return HEADER_BYTES + (first === 0xff ? Math.min(length, ERRNO_BYTES) : 1);
   }
 
   /** Whether it is an OK or an EOF. */
@@ -129,6 +123,7 @@ export class StatementRelay {
   /** `end`: as far as was wanted. */
   #take(bytes: Buffer, at: number, end: number): void {
     const { place } = this.#tracker;
+    const { isLast } = this.#options;
     const length = bytes.readUIntLE(at, 3);
     const head = bytes.subarray(at + HEADER_BYTES, end);
     const first = this.#isPart || length === 0 ? -1 : (head[0] ?? -1);
@@ -138,29 +133,13 @@ export class StatementRelay {
     this.#isPart = length === PAYLOAD_BYTES_MAX;
     this.#sequenceId = ((bytes[at + 3] ?? 0) + this.#shift) & 0xff;
     bytes[at + 3] = this.#sequenceId;
-    if (hasStatus) {
-      if (place !== 'metadata-eof') this.#results++;
-      if (!this.#options.isLast) sayMore(head, length);
+    if (hasStatus && !isLast) {
+      sayMore(head, length);
     } else if (first === 0xff) {
-      this.#takeError(head);
+      this.#hasFailed = head[1] !== 0xff || head[2] !== 0xff;
     } else if (first === 0xfb && place === 'start') {
       throw new MalformedPacketError('a file is asked for between the results of other statements');
     }
-  }
-
-  /** MariaDB's reports of progress look like errors, and end nothing. */
-  #takeError(head: Buffer): void {
-    const isProgress = head[1] === 0xff && head[2] === 0xff;
-    if (this.#options.isLast || isProgress) return;
-    this.#hasFailed = true;
-    if (this.#left === 0) this.#error = Buffer.from(head);
-  }
-
-  #finish(rest: Buffer): void {
-    const error = this.#error;
-    const sequenceId = error === null ? (this.#sequenceId + 1) & 0xff : this.#sequenceId;
-    const [hasFailed, results] = [this.#hasFailed, this.#results];
-    this.#options.onDone({ hasFailed, error, sequenceId, results, rest });
   }
 }
 

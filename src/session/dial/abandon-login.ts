@@ -49,7 +49,7 @@ export function abandonUnanswered(login: {
   readonly socket: Socket;
   readonly stream: ByteStream;
   readonly heard?: Buffer;
-  /** Told where it ends before the server has refused. */
+  /** Told if it ends before the server has refused. */
   readonly onBroken: () => void;
 }): void {
   const { socket, stream, onBroken } = login;
@@ -67,7 +67,7 @@ export function abandonUnanswered(login: {
 }
 
 /**
- * Calls `onBroken` where `socket` closes before the server has let in or refused whom it had.
+ * Calls `onBroken` if `socket` closes before the server has let in or refused whom it had.
  * Returns how not to.
  */
 export function reportBrokenLogin(

@@ -2,13 +2,14 @@
  * Dials the server for one client: each configured upstream in its order, a name resolved anew at
  * every dial (a failover is followed) and each of its addresses tried. A server is reached when it
  * has greeted; until then the client has seen no byte, and the next may be tried. An upstream that
- * is this very proxy is refused: a client would be dialled on to us for ever.
+ * is this very proxy is refused at the start: a client would be dialled on to us for ever.
  *
  * Invariant: every wait is bounded. A server that did accept us is never just left, not even a slow
  * one: it would count that against our address (abandon-login.ts).
  */
 
 import { lookup } from 'node:dns/promises';
+import { once } from 'node:events';
 import net from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
@@ -22,10 +23,6 @@ import { GrowingBuffer, HEADER_BYTES } from '../../wire/framing.js';
 import { AUTH_BYTES_MAX } from '../login/auth-exchange.js';
 import { abandonUnanswered } from './abandon-login.js';
 
-/** What a server may begin with. */
-const PROTOCOL_9 = 0x09;
-const PROTOCOL_10 = 0x0a;
-const ERR = 0xff;
 /** No more files for this process, for the whole system. */
 const OUT_OF_FILES = ['EMFILE', 'ENFILE'];
 
@@ -49,12 +46,10 @@ export interface DialOptions {
   /** Said ahead of everything else, to tell the server for whom we connect. */
   readonly announcement?: { readonly header: Buffer; readonly client: Endpoint | null };
   /**
-   * Told where an accepted connection ended unanswered all the same
+   * Told if an accepted connection ended unanswered all the same
    * (session/dial/reset-host-errors.ts).
    */
   readonly onBrokenLogin?: (address: ServerAddress) => void;
-  /** Whether this proxy listens there itself; default: it is not known to. */
-  readonly isOwn?: (address: ServerAddress) => boolean;
   /** All addresses of a name; the system's resolver by default. */
   readonly resolve?: (host: string) => Promise<readonly string[]>;
 }
@@ -74,10 +69,6 @@ export async function dialUpstream(
     const targets = await addressesOf(upstream, options, failures);
     for (const [index, target] of targets.entries()) {
       if (signal.aborted) break;
-      if (options.isOwn?.(target) === true) {
-        failures.push({ where: describeAddress(target), cause: 'undrop itself listens there' });
-        continue;
-      }
       const leftMs = Math.max(1, deadlineMs - performance.now()) / (targets.length - index);
       try {
         return await dial(target, { ...options, connectTimeoutMs: Math.ceil(leftMs) });
@@ -94,16 +85,17 @@ export async function dialUpstream(
 }
 
 /**
- * UNDROP_CONFIG where one of them is this proxy itself. A name that can't be resolved yet is looked
- * at when it is dialled.
+ * UNDROP_CONFIG if one of them is this proxy itself, which listens on `bound`. A name that can't be
+ * resolved yet is let be.
  */
 export async function assertNotOwn(
   upstreams: readonly ServerAddress[],
-  options: Pick<DialOptions, 'connectTimeoutMs' | 'isOwn' | 'resolve'>,
+  bound: readonly ServerAddress[],
+  options: Pick<DialOptions, 'connectTimeoutMs' | 'resolve'>,
 ): Promise<void> {
   for (const upstream of upstreams) {
     const targets = await addressesOf(upstream, options, []);
-    if (!targets.some((target) => options.isOwn?.(target))) continue;
+    if (!targets.some((target) => bound.some((own) => leadsTo(target, own)))) continue;
     const problems = `UNDROP_UPSTREAM ${describeAddress(upstream)} is where undrop itself listens (UNDROP_LISTEN): expected the address of the server.`;
     throw new UndropError('UNDROP_CONFIG', { problems });
   }
@@ -127,7 +119,7 @@ function unreachable(
   return new UndropError('UNDROP_UPSTREAM_UNREACHABLE', { upstream, cause });
 }
 
-/** Where `upstream` may be reached by now; UNDROP_UPSTREAM_UNREACHABLE where nobody knows. */
+/** The addresses of `upstream` by now; UNDROP_UPSTREAM_UNREACHABLE if nobody knows one. */
 export async function resolveUpstream(
   upstream: ServerAddress,
   options: Pick<DialOptions, 'connectTimeoutMs' | 'resolve'>,
@@ -138,7 +130,7 @@ export async function resolveUpstream(
   return targets;
 }
 
-/** Where `upstream` may be reached; none where its name can't be resolved in time. */
+/** The addresses of `upstream`; none if its name can't be resolved in time. */
 async function addressesOf(
   upstream: ServerAddress,
   options: Pick<DialOptions, 'connectTimeoutMs' | 'resolve'>,
@@ -161,27 +153,7 @@ async function resolveAll(host: string): Promise<readonly string[]> {
   return found.map(({ address }) => address);
 }
 
-/**
- * Tries once more where the server begins with what is no greeting. MySQL closes the socket of a
- * killed session in the killer's thread (vio_shutdown); what the killed one still writes then goes
- * to whoever has got its descriptor meanwhile: a new connection, ahead of its greeting.
- */
 async function dial(target: ServerAddress, options: DialOptions): Promise<Dialled> {
-  const dialled = await dialOnce(target, options);
-  if (isForLogin(dialled.greeting)) return dialled;
-  dialled.socket.destroy();
-  options.onBrokenLogin?.(target);
-  return dialOnce(target, options);
-}
-
-/** A greeting of whatever version, an error, or what no MySQL says: the login tells them apart. */
-function isForLogin(packet: Buffer): boolean {
-  const first = packet[HEADER_BYTES] ?? 0;
-  const isTooLong = packet.readUIntLE(0, 3) > AUTH_BYTES_MAX;
-  return isTooLong || first === PROTOCOL_9 || first === PROTOCOL_10 || first === ERR;
-}
-
-async function dialOnce(target: ServerAddress, options: DialOptions): Promise<Dialled> {
   const socket = await connect(target, options.connectTimeoutMs);
   const stream = openByteStream(socket);
   const { announcement } = options;
@@ -194,28 +166,25 @@ async function dialOnce(target: ServerAddress, options: DialOptions): Promise<Di
   return { socket, stream, greeting, address: target, localPort };
 }
 
-function connect(target: ServerAddress, timeoutMs: number): Promise<net.Socket> {
-  return new Promise((resolve, reject) => {
-    const where =
-      'socketPath' in target
-        ? { path: target.socketPath }
-        : { host: target.host, port: target.port, ...KEEP_ALIVE };
-    const socket = net.connect({ ...where, allowHalfOpen: true });
-    const timer = setTimeout(() => {
-      socket.destroy(new Error(`no connection within ${timeoutMs} ms`));
-    }, timeoutMs);
-    socket.once('error', (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
-    socket.once('connect', () => {
-      clearTimeout(timer);
-      // Between its owners it may break as well.
-      socket.on('error', () => undefined);
-      socket.pause();
-      resolve(socket);
-    });
-  });
+async function connect(target: ServerAddress, timeoutMs: number): Promise<net.Socket> {
+  const where =
+    'socketPath' in target
+      ? { path: target.socketPath }
+      : { host: target.host, port: target.port, ...KEEP_ALIVE };
+  const socket = net.connect({ ...where, allowHalfOpen: true });
+  // Nothing is read before its stream is opened.
+  socket.pause();
+  const timer = setTimeout(() => {
+    socket.destroy(new Error(`no connection within ${timeoutMs} ms`));
+  }, timeoutMs);
+  try {
+    await once(socket, 'connect');
+  } finally {
+    clearTimeout(timer);
+  }
+  // Between its owners it may break as well.
+  socket.on('error', () => undefined);
+  return socket;
 }
 
 /**
@@ -231,13 +200,12 @@ function wholeGreeting(
     const heard = new GrowingBuffer();
     const settle = () => {
       clearTimeout(timer);
-      socket.off('end', onEnd).off('close', onEnd).off('error', onError);
+      socket.off('end', onEnd).off('close', onEnd).off('error', fail);
     };
     const fail = (error: Error) => {
       settle();
       reject(error);
     };
-    const onError = (error: Error) => fail(error);
     const onEnd = () => {
       fail(new Error('it closed the connection before its greeting'));
       socket.destroy();
@@ -246,7 +214,7 @@ function wholeGreeting(
       fail(new Error(`no greeting within ${timeoutMs} ms`));
       abandonUnanswered({ socket, stream, heard: heard.takeAll(), onBroken });
     }, timeoutMs);
-    socket.on('end', onEnd).on('close', onEnd).on('error', onError);
+    socket.on('end', onEnd).on('close', onEnd).on('error', fail);
     stream.start((chunk) => {
       heard.append(chunk);
       if (heard.length < HEADER_BYTES) return;
@@ -280,33 +248,15 @@ export function leadsTo(target: ServerAddress, bound: ServerAddress): boolean {
     return resolve(target.socketPath) === resolve(bound.socketPath);
   }
   if (target.port !== bound.port) return false;
-  return leadsToHost(plain(target.host), plain(bound.host));
-}
-
-/** `from` is dialled, `to` is listened on. */
-function leadsToHost(from: string, to: string): boolean {
-  // Who dials "any address" comes to a loopback address.
-  const isLocal = isAny(from) || isOfThisMachine(from);
-  if (isAny(to)) return isLocal;
-  return from === to || (isAny(from) && isLoopback(to));
-}
-
-/** `::ffff:127.0.0.1` stands for an IPv4 address, which is returned. */
-function plain(host: string): string {
-  const [, mapped = host] = /^::ffff:(\d+(?:\.\d+){3})$/i.exec(host) ?? [];
-  return mapped;
+  return target.host === bound.host || (isAny(bound.host) && isOfThisMachine(target.host));
 }
 
 function isAny(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }
 
-function isLoopback(host: string): boolean {
-  return host === '::1' || (net.isIPv4(host) && host.startsWith('127.'));
-}
-
 function isOfThisMachine(host: string): boolean {
-  if (isLoopback(host)) return true;
+  if (isAny(host) || (net.isIPv4(host) && host.startsWith('127.'))) return true;
   const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
   return own.some(({ address }) => address === host);
 }

@@ -3,17 +3,13 @@
  * ours (a load balancer) sends it first. It is expected from the networks that are trusted for it,
  * and from nowhere else.
  *
- * Invariant: the header is asked for where the address of the connection is trusted, and read
+ * Invariant: the header is asked for if the address of the connection is trusted, and read
  * nowhere else, so no client can give itself another address.
  */
 import net from 'node:net';
 import { UndropError } from '../../errors.js';
 import type { ByteStream } from '../../relay/byte-stream.js';
-import {
-  decodeProxyHeader,
-  type Endpoint,
-  type ProxyHeader,
-} from '../../wire/connection/proxy-header.js';
+import { decodeProxyHeader, type ProxyHeader } from '../../wire/connection/proxy-header.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
 
 /** Addresses from which a header is asked for. */
@@ -34,21 +30,16 @@ export function trustedBy(networks: readonly TrustedNetwork[]): (socket: net.Soc
   };
 }
 
-/** What a connection that should begin with a header did. */
-export type Announced =
-  | { readonly kind: 'client'; readonly client: Endpoint | null }
-  /** It went without a word, as a health check does that only connects. */
-  | { readonly kind: 'gone' };
-
 /**
- * Reads the header off `stream`, and nothing after it; the stream is paused then. Rejects with
- * UNDROP_PROXY_HEADER where there is none in time.
+ * Reads the header off `stream`, and nothing after it; the stream is paused then. Null: the client
+ * has gone without a word, like a health check that only connects. Rejects with UNDROP_PROXY_HEADER
+ * if there is none in time.
  */
 export function readProxyHeader(
   socket: net.Socket,
   stream: ByteStream,
   { timeoutMs }: { readonly timeoutMs: number },
-): Promise<Announced> {
+): Promise<ProxyHeader | null> {
   return new Promise((resolve, reject) => {
     let bytes = Buffer.alloc(0);
     const settle = () => {
@@ -63,27 +54,22 @@ export function readProxyHeader(
     const onEnd = () => {
       if (bytes.length > 0) return fail('the connection ended in the middle of it');
       settle();
-      resolve({ kind: 'gone' });
+      resolve(null);
     };
     const timer = setTimeout(() => fail(`there was none within ${timeoutMs} ms`), timeoutMs);
     socket.on('end', onEnd).on('close', onEnd).on('error', onEnd);
     stream.start((chunk) => {
       bytes = Buffer.concat([bytes, chunk]);
-      const header = tryDecode(bytes);
-      if (header === null) return;
-      if (header instanceof Error) return fail(header.message, header);
-      if (header.bytes < bytes.length) return fail('bytes follow it before the greeting');
-      settle();
-      resolve({ kind: 'client', client: header.client });
+      try {
+        const header = decodeProxyHeader(bytes);
+        if (header === null) return;
+        if (header.bytes < bytes.length) return fail('bytes follow it before the greeting');
+        settle();
+        resolve(header);
+      } catch (error) {
+        if (!(error instanceof MalformedPacketError)) throw error;
+        fail(error.message, error);
+      }
     });
   });
-}
-
-function tryDecode(bytes: Buffer): ProxyHeader | Error | null {
-  try {
-    return decodeProxyHeader(bytes);
-  } catch (error) {
-    if (error instanceof MalformedPacketError) return error;
-    throw error;
-  }
 }

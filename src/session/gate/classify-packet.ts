@@ -1,134 +1,140 @@
 /**
  * The first classification of a packet that may be ours: what it is, by all that is known without
- * asking the server. With UNDROP_MODE=observe the same is done for what is not held, and only told.
+ * asking the server. With UNDROP_MODE=observe what would be held is reported, and goes through.
  *
  * Invariant: what goes through from here is none of ours in any mode that is possible.
  */
-import { UndropError } from '../../errors.js';
-import { classifying } from '../../sql/classify.js';
+import { classifying, type VerdictUnderAll } from '../../sql/classify.js';
 import { isFreeByHead } from '../../sql/free-text.js';
-import type { KnownMode } from '../../sql/lex/lex-mode.js';
-import { type NamedStatement, readNamedStatement } from '../../sql/named-statement.js';
+import { dotted } from '../../sql/grammar/table-name.js';
+import { type KnownMode, modeOfSession } from '../../sql/lex/lex-mode.js';
+import { readNamedStatement } from '../../sql/named-statement.js';
 import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
-import { isRecycleNameIn } from '../../sql/recycle-name.js';
-import { mentionsRecycle, type Sought, TriggerWatch } from '../../sql/trigger-scan.js';
+import { mentionsRecycle, TriggerWatch } from '../../sql/trigger-scan.js';
 import {
+  type DropTable,
   enabledKinds,
   isProtected,
   type Protection,
+  type Refused,
   tablesOf,
-  type Verdict,
 } from '../../sql/verdict.js';
-import type { Taken } from '../../statements/intercepted.js';
+import type { DropService, InterceptOptions, Taken } from '../../statements/intercepted.js';
+import type { UserFacts } from '../../steps/request.js';
+import { inSlices } from '../../steps/session/in-slices.js';
 import type { Capabilities } from '../../wire/capabilities.js';
 import {
   COM_CHANGE_USER,
-  COM_DROP_DB,
   COM_INIT_DB,
   COM_QUERY,
-  COM_STMT_BULK_EXECUTE,
   COM_STMT_EXECUTE,
   COM_STMT_PREPARE,
-  COM_STMT_RESET,
   queryTextOffset,
 } from '../../wire/commands.js';
 import type { Packet } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
-import { namedStatementEffect, PreparedDrops } from '../commands/prepared-drops.js';
+import type { PreparedDrops } from '../commands/prepared-drops.js';
 
 export interface ClassifyOptions {
   readonly capabilities: Capabilities;
   /** The server, and what is known of the session. */
   readonly server: KnownMode;
-  readonly protect: ReadonlySet<Protection>;
-  /** Whether writes to undrop's own schemas are ours; default true. */
-  readonly guards?: boolean;
+  readonly service: DropService;
   /** Whether the server may take several statements in one text. */
   readonly multiStatements: boolean;
   readonly prepared: PreparedDrops;
+  onObserved(observed: Observed): void;
 }
 
-/** Null where the packet may go through. It yields where others may have their turn. */
+/** A statement that UNDROP_MODE=observe lets through: it would have been held or refused. */
+export interface Observed {
+  readonly text: Buffer;
+  /** False: it may drop something, and only the server knows. */
+  readonly isClear: boolean;
+  /** What it names, as far as it can be read; `schema.*` for all tables of a schema. */
+  readonly tables: readonly string[];
+}
+
+/** What is looked for: what is held, or only observed. May change while the session lives. */
+export function kindsLookedFor({ protect, observes }: DropService): ReadonlySet<Protection> {
+  return observes !== undefined && observes.size > 0 ? observes : protect;
+}
+
+/** Null: the packet may go through. It yields while a long text is read. */
 export function* classifyPacket(packet: Packet, options: ClassifyOptions): Reading<Taken | null> {
   const { payload } = packet;
-  const other = { packet, text: payload.subarray(1), verdict: null, refusal: null };
+  const other = { packet, text: Buffer.alloc(0), verdict: null };
   switch (payload[0]) {
     case COM_QUERY:
       return yield* classifyQuery(packet, options);
     case COM_STMT_PREPARE:
       return yield* classifyText(packet, 'prepare', payload.subarray(1), options);
-    case COM_DROP_DB:
-      return options.protect.has('drop-database') ||
-        (options.guards !== false && isRecycleNameIn(other.text))
-        ? { ...other, carrier: 'drop-database' }
-        : null;
     case COM_INIT_DB:
     case COM_CHANGE_USER:
-      // Shown for what they say of the session.
+      // They are shown because they say which schema the session has.
       return null;
     case COM_STMT_EXECUTE:
-    case COM_STMT_BULK_EXECUTE:
-    case COM_STMT_RESET:
-      return { ...other, carrier: 'handle', text: Buffer.alloc(0) };
+      return { ...other, carrier: 'handle' };
     default:
       return { ...other, carrier: 'unknown' };
   }
 }
 
 function* classifyQuery(packet: Packet, options: ClassifyOptions): Reading<Taken | null> {
-  try {
-    const offset = queryTextOffset(packet.payload, options.capabilities);
-    const text = packet.payload.subarray(offset);
-    const taken = yield* classifyText(packet, 'query', text, options);
-    const { prepared, server } = options;
-    if (!prepared.watchesNames) return taken;
-    const named = readNamedStatement(text, server, options);
-    if (isOneOfSeveral(named, text, options)) {
-      if (taken === null) return { packet, carrier: 'query', text, verdict: OPEN, refusal: null };
-      if (isMultiStatement(taken, options)) return taken;
-    }
-    // What only the session's own mode can say is asked for, where it isn't taken anyway.
-    const isOpen = named.kind === 'disagree';
-    if (!isOpen && namedStatementEffect(named, prepared) === null) return taken;
-    return taken ?? { packet, carrier: 'named', text, verdict: null, refusal: null };
-  } catch (error) {
-    if (!(error instanceof MalformedPacketError)) throw error;
-    const refusal = new UndropError('UNDROP_MALFORMED_PACKET', { problem: error.message });
-    return { packet, carrier: 'query', text: Buffer.alloc(0), verdict: null, refusal };
+  const text = packet.payload.subarray(queryTextOffset(packet.payload, options.capabilities));
+  const taken = yield* classifyText(packet, 'query', text, options);
+  const { prepared, server, multiStatements } = options;
+  if (!prepared.watchesNames || isMultiStatement(taken, options)) return taken;
+  const named = readNamedStatement(text, server, options);
+  // Its statements are read one by one, because each may change what the next one means.
+  if (taken === null && multiStatements && named.kind === 'unknown' && text.includes(';')) {
+    return { packet, carrier: 'query', text, verdict: { kind: 'disagree' } };
   }
+  const command = prepared.follow(named);
+  if (taken !== null || command === null) return taken;
+  return { packet, carrier: 'named', text, verdict: null, command };
 }
 
-/** Its statements are read one by one, as each may change what the next one means. */
-const OPEN = { kind: 'disagree' } as const;
-
-function isOneOfSeveral(
-  { kind }: NamedStatement,
+/** Classifies one statement by what the session has said of itself; it takes turns with others. */
+export function classifyByFacts(
   text: Buffer,
-  { multiStatements }: ClassifyOptions,
-): boolean {
-  return multiStatements && (kind === 'unknown' || kind === 'disagree') && text.includes(';');
+  facts: UserFacts,
+  { isPrepared, multiStatements = false }: { isPrepared: boolean; multiStatements?: boolean },
+  { server, service }: Pick<InterceptOptions, 'server' | 'service'>,
+): Promise<VerdictUnderAll> {
+  const read = { multiStatements, isPrepared, ...enabledKinds(service.protect) };
+  return inSlices(classifying(text, modeOfSession(server, facts), read));
 }
 
 function* classifyText(
   packet: Packet,
   carrier: 'query' | 'prepare',
   text: Buffer,
-  { server, protect, multiStatements, guards = true }: ClassifyOptions,
+  { server, service, multiStatements, onObserved }: ClassifyOptions,
 ): Reading<Taken | null> {
+  const kinds = kindsLookedFor(service);
   const isInRecycle = (server.inRecycle ?? false) !== false;
   if (text.length > LONG_SLICE_BYTES && !isInRecycle) {
-    if (!(yield* mayHoldOurs(text, protect))) return null;
+    if (!(yield* mayHoldOurs(text, kinds))) return null;
   }
+  const { guards = true } = service;
   const mayBeGuarded = guards && (isInRecycle || mentionsRecycle(text));
-  if (protect.size === 0 && !mayBeGuarded) return null;
+  if (kinds.size === 0 && !mayBeGuarded) return null;
   // A PREPARE takes no second statement.
   const isSeveral = multiStatements && carrier === 'query';
   const isPrepared = carrier === 'prepare';
-  const read = { multiStatements: isSeveral, isPrepared, ...enabledKinds(protect) };
+  const read = { multiStatements: isSeveral, isPrepared, ...enabledKinds(kinds) };
   const verdict = yield* classifying(text, server, read);
-  if (verdict.kind !== 'disagree' && !isProtected(verdict, protect)) return null;
-  return { packet, carrier, text, verdict, refusal: null };
+  if (verdict.kind !== 'disagree' && !isProtected(verdict, kinds)) return null;
+  // What is undrop's own is refused in the mode observe, too.
+  const isOwn = verdict.kind === 'disagree' ? mayBeGuarded : isProtected(verdict, NOTHING);
+  if (kinds === service.protect || isOwn) return { packet, carrier, text, verdict };
+  const isClear = verdict.kind === 'drop-table' || verdict.kind === 'refused';
+  onObserved({ text, isClear, tables: isClear ? namesOf(verdict) : [] });
+  return null;
 }
+
+const NOTHING: ReadonlySet<Protection> = new Set();
 
 /** Whether the first bytes of a command show that its text isn't ours, however it goes on. */
 export function isFree(
@@ -156,85 +162,20 @@ function* mayHoldOurs(text: Buffer, protect: ReadonlySet<Protection>): Reading<b
   return false;
 }
 
-/**
- * Whether it holds several statements, or may do so: it is executed piece by piece.
- */
+/** Whether it holds several statements, or may do so: they are executed one by one. */
 export function isMultiStatement(
-  { carrier, verdict, refusal }: Taken,
+  taken: Taken | null,
   { multiStatements }: { readonly multiStatements: boolean },
 ): boolean {
-  if (carrier !== 'query' || verdict === null || refusal !== null) return false;
-  if (!multiStatements) return false;
-  if (verdict.kind === 'refused') return verdict.carrier === 'multi-statement';
-  return verdict.kind === 'disagree';
+  if (!multiStatements || taken?.carrier !== 'query') return false;
+  const { verdict } = taken;
+  if (verdict?.kind === 'refused') return verdict.carrier === 'multi-statement';
+  return verdict?.kind === 'disagree';
 }
 
-/** What is observed, and who is told of it. */
-export interface Observing {
-  readonly protect: ReadonlySet<Protection>;
-  tell(observed: Observed): void;
-}
-
-/** A statement that would have been held or refused. */
-export interface Observed {
-  readonly text: Buffer;
-  /** False: it may drop something, and only the server knows. */
-  readonly isClear: boolean;
-  /** What it names, as far as it can be read; `schema.*` for all tables of a schema. */
-  readonly tables: readonly string[];
-}
-
-/** `observing` null: nothing is looked at. */
-export function* observing(
-  packet: Parameters<typeof classifyPacket>[0],
-  told: Observing | null,
-  options: ClassifyOptions,
-): Reading<void> {
-  if (told === null) return;
-  const { protect, tell } = told;
-  const prepared = new PreparedDrops(options.server);
-  const server = { ...options.server, inRecycle: false };
-  const taken = yield* classifyPacket(packet, { ...options, server, protect, prepared });
-  // A malformed packet, or a command without a text, is not told.
-  if (taken === null || taken.refusal !== null) return;
-  const { carrier, text, verdict } = taken;
-  // What is undrop's own is refused in this mode, too.
-  if (carrier === 'drop-database') {
-    if (!isRecycleNameIn(text)) tell({ text, isClear: true, tables: [`${text}.*`] });
-    return;
-  }
-  if (verdict === null || verdict.kind === 'guarded' || isUndropsOwn(verdict)) return;
-  const isClear = verdict.kind === 'drop-table' || verdict.kind === 'refused';
-  tell({ text, isClear, tables: isClear ? namesOf(verdict) : [] });
-}
-
-function isUndropsOwn(verdict: NonNullable<Taken['verdict']>): boolean {
-  if (verdict.kind === 'drop-table') return verdict.isRecycled === true;
-  return verdict.kind === 'refused' && verdict.schema !== null && isRecycleNameIn(verdict.schema);
-}
-
-/** What the gate looks for by itself, in this mode or in that of holding. */
-export function soughtNow(owner: {
-  readonly service: () => { readonly protect: ReadonlySet<Protection> };
-  observing(): Observing | null;
-}): Sought {
-  const isNamed = (kind: Protection) =>
-    owner.service().protect.has(kind) || owner.observing()?.protect.has(kind) === true;
-  return {
-    get truncates() {
-      return isNamed('truncate');
-    },
-    get partitions() {
-      return isNamed('drop-partition');
-    },
-  };
-}
-
-function namesOf(verdict: Verdict): readonly string[] {
+function namesOf(verdict: DropTable | Refused): readonly string[] {
   if (verdict.kind === 'refused' && verdict.schema !== null && verdict.tables.length === 0) {
     return [`${Buffer.from(verdict.schema)}.*`];
   }
-  return tablesOf(verdict).map(({ schema, table }) =>
-    (schema === null ? [table] : [schema, table]).map((part) => Buffer.from(part)).join('.'),
-  );
+  return tablesOf(verdict).map(dotted);
 }

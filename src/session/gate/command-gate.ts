@@ -7,16 +7,15 @@
  * a text above HELD_BYTES_MAX is held as well, if there is room for it (text-room.ts), unless its
  * first words show that it isn't ours.
  * A packet with a sequence id other than 0 is never a command (the data of LOCAL INFILE, replies of
- * an authentication); the server enforces that with error 1156. One with 0 is none where an upload
- * has counted to 255 and is still under way. After a silence the server may have ended that upload
- * in this very moment; then data that would be ours as a command ends the session.
+ * an authentication); the server enforces that with error 1156. One with 0 is no command if an
+ * upload has counted to 255 and is still under way. After a silence the server may have ended that
+ * upload in this very moment; then data that begins like a command that can drop ends the session.
  */
 import { UndropError } from '../../errors.js';
 import { mayBeOurs, type Sought } from '../../sql/trigger-scan.js';
 import {
-  COM_BINLOG_DUMP,
-  COM_BINLOG_DUMP_GTID,
   COM_CHANGE_USER,
+  COM_DROP_DB,
   COM_INIT_DB,
   COM_QUERY,
   COM_SLEEP,
@@ -35,15 +34,8 @@ import {
   PacketAssembler,
 } from '../../wire/framing.js';
 import { MalformedPacketError } from '../../wire/packet-reader.js';
-import {
-  HANDLE_BYTES,
-  isText,
-  mayDestroy,
-  namesHandle,
-  type WatchedHandles,
-  type WatchedSession,
-  wouldBeOurs,
-} from './infile-sequence.js';
+import type { PreparedDrops } from '../commands/prepared-drops.js';
+import type { LastSeen } from './session-guess.js';
 import { TEXT_BYTES_MAX } from './text-room.js';
 
 /** A statement of so many bytes is held until it is whole; a longer one needs room first. */
@@ -56,11 +48,11 @@ const LONG_HEAD_BYTES = 1_024;
 const COMMON_BYTES_MAX = 0xffff;
 
 export interface GateOwner {
-  /** Bytes for the server. */
-  forward(bytes: Buffer): void;
-  /** A command went on; its response is owed. */
+  /** Where the bytes go. */
+  readonly connections: { toServer(bytes: Buffer): void };
+  /** A command went on; the server will answer it. */
   onCommand(command: number): void;
-  /** True: the packet goes on. False: it was taken, and the gate stops after it. */
+  /** True: the packet goes on. False: it was intercepted, and the gate stops after it. */
   letThrough(packet: Packet): boolean;
   /**
    * A text is longer than is held without room; `head` is the beginning of its first part, framed.
@@ -70,21 +62,24 @@ export interface GateOwner {
 }
 
 export interface GateOptions {
-  /** True: every command has its whole answer, so no upload is under way. Default: not known. */
-  readonly isAllAnswered?: () => boolean;
+  /** Prepared drops: commands on them, or texts that may name them, are shown whole. */
+  readonly handles: Pick<PreparedDrops, 'isWatching' | 'watchesNames' | 'takes'>;
+  /** Every text of it is shown if its default schema may be a recycle schema. */
+  readonly session: Pick<LastSeen, 'mayBeInRecycle'>;
+  /** May change while the session lives. */
+  readonly enabled: Sought;
+  /** True: every command has its whole answer, so no upload is under way. */
+  readonly isAllAnswered: () => boolean;
   /** Milliseconds of a clock that nobody sets; default: the process's. */
   readonly nowMs?: () => number;
-  readonly handles?: WatchedHandles;
-  readonly session?: WatchedSession;
-  /** May change while the session lives. */
-  readonly enabled?: Sought;
+  /** A longer text needs room; below 16 MiB. */
   readonly heldBytesMax?: number;
 }
 
 export class CommandGate {
   readonly #owner: GateOwner;
-  readonly #handles: WatchedHandles;
-  readonly #session: WatchedSession;
+  readonly #handles: GateOptions['handles'];
+  readonly #session: GateOptions['session'];
   readonly #enabled: Sought;
   readonly #isAllAnswered: () => boolean;
   readonly #nowMs: () => number;
@@ -96,8 +91,6 @@ export class CommandGate {
   #lastWasData = false;
   /** When an upload counted to 255. */
   #wrappedAtMs = 0;
-  /** The last command was that of a replica: acknowledgements may follow. */
-  #isDumping = false;
   /** The start of a packet that has to be whole first, and how many bytes that takes. */
   readonly #held = new GrowingBuffer();
   #wantedBytes = 0;
@@ -106,16 +99,12 @@ export class CommandGate {
   #long: PacketAssembler | null = null;
   #mayHoldLong = false;
 
-  /**
-   * `handles`: what names one of these is shown whole, too. `heldBytesMax`: a longer text needs
-   * room; below 16 MiB.
-   */
-  constructor(owner: GateOwner, options: GateOptions = {}) {
+  constructor(owner: GateOwner, options: GateOptions) {
     this.#owner = owner;
-    this.#handles = options.handles ?? NO_HANDLES;
-    this.#session = options.session ?? UNWATCHED;
-    this.#enabled = options.enabled ?? {};
-    this.#isAllAnswered = options.isAllAnswered ?? (() => false);
+    this.#handles = options.handles;
+    this.#session = options.session;
+    this.#enabled = options.enabled;
+    this.#isAllAnswered = options.isAllAnswered;
     this.#nowMs = options.nowMs ?? (() => performance.now());
     this.#heldBytesMax = options.heldBytesMax ?? HELD_BYTES_MAX;
   }
@@ -130,18 +119,18 @@ export class CommandGate {
     return this.#long !== null || this.#mayHoldLong;
   }
 
-  /** True where no command is half sent: a drain may end the session here. */
+  /** True if no command is half sent: a drain may end the session here. */
   get atCommandEdge(): boolean {
     return this.#passing === 0 && this.#held.length === 0 && !this.#isPart && this.#long === null;
   }
 
   /**
-   * Takes the client's next bytes. Returns null when all of them went their way, or, where the gate
+   * Takes the client's next bytes. Returns null when all of them went their way, or, if the gate
    * stopped before or after a packet, what is to be fed again when it may go on.
    */
   feed(arrived: Buffer): Buffer | null {
     if (this.#isOneInnocent(arrived)) {
-      this.#owner.forward(arrived);
+      this.#owner.connections.toServer(arrived);
       return null;
     }
     let chunk = arrived;
@@ -156,7 +145,9 @@ export class CommandGate {
       if (packet === null) return null;
       chunk = this.#long.rest();
       this.#long = null;
-      if (!this.#letLongThrough(packet)) return chunk;
+      this.#beginCommand();
+      if (!this.#show(packet)) return chunk;
+      this.#owner.connections.toServer(encodePacket(packet.payload, 0));
     }
     let at = 0;
     while (at < chunk.length) {
@@ -168,7 +159,7 @@ export class CommandGate {
       }
       const size = this.#sizeOfNext(chunk, at);
       if (size > chunk.length - at) {
-        this.#owner.forward(chunk.subarray(0, at));
+        this.#owner.connections.toServer(chunk.subarray(0, at));
         this.#wantedBytes = size;
         this.#held.append(chunk.subarray(at));
         return null;
@@ -177,25 +168,25 @@ export class CommandGate {
         this.#pass(chunk, at);
       } else if (chunk.readUIntLE(at, 3) > this.#heldBytesMax) {
         if (this.#mayHoldLong) {
-          this.#owner.forward(chunk.subarray(0, at));
+          this.#owner.connections.toServer(chunk.subarray(0, at));
           this.#mayHoldLong = false;
           this.#long = new PacketAssembler(longBytesMax(chunk.readUIntLE(at, 3)));
           return this.feed(chunk.subarray(at));
         }
         const headBytes = HEADER_BYTES + this.#heldBytesMax;
         if (!this.#owner.letLongPass(chunk.subarray(at, at + headBytes))) {
-          this.#owner.forward(chunk.subarray(0, at));
+          this.#owner.connections.toServer(chunk.subarray(0, at));
           return Buffer.from(chunk.subarray(at));
         }
         this.#pass(chunk, at);
       } else if (this.#inspect(chunk.subarray(at, at + size))) {
         at += size;
       } else {
-        this.#owner.forward(chunk.subarray(0, at));
+        this.#owner.connections.toServer(chunk.subarray(0, at));
         return Buffer.from(chunk.subarray(at + size));
       }
     }
-    this.#owner.forward(chunk);
+    this.#owner.connections.toServer(chunk);
     return null;
   }
 
@@ -208,20 +199,20 @@ export class CommandGate {
     if (chunk[2] !== 0 || chunk[3] !== 0 || !this.atCommandEdge) return false;
     if (this.#lastSequenceId === 255) return false;
     const command = chunk[HEADER_BYTES] ?? 0;
-    const isText = command === COM_QUERY || command === COM_STMT_PREPARE;
-    if (!isText && (command !== COM_STMT_EXECUTE || this.#handles.isWatching)) return false;
+    const hasText = command === COM_QUERY || command === COM_STMT_PREPARE;
+    if (!hasText && (command !== COM_STMT_EXECUTE || this.#handles.isWatching)) return false;
     if (command === COM_QUERY && this.#handles.watchesNames) return false;
-    if (isText && this.#session.mayBeInRecycle) return false;
-    if (isText && mayBeOurs(chunk, HEADER_BYTES + 1, length, this.#enabled)) return false;
-    if (this.#lastSequenceId !== 0 || this.#lastWasData || this.#isDumping) this.#beginCommand();
+    if (hasText && this.#session.mayBeInRecycle) return false;
+    if (hasText && mayBeOurs(chunk, HEADER_BYTES + 1, length, this.#enabled)) return false;
+    if (this.#lastSequenceId !== 0 || this.#lastWasData) this.#beginCommand();
     this.#owner.onCommand(command);
     return true;
   }
 
   /**
-   * How many bytes of the packet at `at` have to be there before it can be judged: 0 where it goes
+   * How many bytes of the packet at `at` have to be there before it can be judged: 0 if it goes
    * through unseen, otherwise those of the whole packet, of the head of a long text, or of the
-   * header, where the length isn't known yet.
+   * header, if the length isn't known yet.
    */
   #sizeOfNext(chunk: Buffer, at: number): number {
     const left = chunk.length - at;
@@ -233,15 +224,15 @@ export class CommandGate {
     if (length === 0) return HEADER_BYTES;
     if (left < HEADER_BYTES + 1) return HEADER_BYTES + 1;
     const command = chunk[at + HEADER_BYTES] ?? 0;
-    if (this.#isAck(command, length)) return 0;
     // The server answers these with an error, and nothing else of their kind with anything.
     if (length < (UNANSWERED_BYTES_MIN.get(command) ?? 0)) {
       throw new MalformedPacketError(`Command ${command}: cut short at ${length} bytes.`);
     }
-    if (this.#handles.isWatching && namesHandle(command) && length >= HANDLE_BYTES) {
+    if (this.#handles.isWatching && ON_HANDLES.includes(command) && length >= HANDLE_BYTES) {
       if (left < HEADER_BYTES + HANDLE_BYTES) return HEADER_BYTES + HANDLE_BYTES;
       const isTaken = this.#handles.takes(command, chunk.readUInt32LE(at + HEADER_BYTES + 1));
-      return isTaken && length <= this.#heldBytesMax ? HEADER_BYTES + length : 0;
+      const isWhole = length >= EXECUTE_BYTES && length <= this.#heldBytesMax;
+      return isTaken && isWhole ? HEADER_BYTES + length : 0;
     }
     if (!isInspected(command)) return 0;
     if (length <= this.#heldBytesMax) return HEADER_BYTES + length;
@@ -264,28 +255,16 @@ export class CommandGate {
   }
 
   /**
-   * No server ends an upload before its end but after a silence of net_read_timeout, a second or
-   * more (MariaDB, where it was killed meanwhile; others close the connection).
+   * Servers end an upload before its end only after a silence of net_read_timeout, a second or more
+   * (MariaDB, if it was killed meanwhile; others close the connection).
    */
   #sizeOfWrapped(chunk: Buffer, at: number): number {
     if (this.#nowMs() - this.#wrappedAtMs < SILENCE_MS) return 0;
-    const left = chunk.length - at;
-    if (left < HEADER_BYTES + 1) return HEADER_BYTES + 1;
+    if (chunk.length - at <= HEADER_BYTES) return HEADER_BYTES + 1;
     const command = chunk[at + HEADER_BYTES] ?? 0;
-    const length = chunk.readUIntLE(at, 3);
-    if (!mayDestroy(command, length)) return 0;
-    const size = HEADER_BYTES + (namesHandle(command) ? Math.min(length, HANDLE_BYTES) : length);
-    if (size > HEADER_BYTES + this.#heldBytesMax) throw new MalformedPacketError(IN_AN_UPLOAD);
-    if (left < size) return size;
-    const shown = { handles: this.#handles, session: this.#session, enabled: this.#enabled };
-    const isOurs = wouldBeOurs(chunk.subarray(at, at + size), shown);
-    if (isOurs) throw new MalformedPacketError(IN_AN_UPLOAD);
+    const mayExecute = this.#handles.isWatching && command === COM_STMT_EXECUTE;
+    if (mayExecute || CAN_DROP.includes(command)) throw new MalformedPacketError(IN_AN_UPLOAD);
     return 0;
-  }
-
-  /** An acknowledgement of a semi-synchronous replica. It has no answer, and is no command. */
-  #isAck(command: number, length: number): boolean {
-    return this.#isDumping && command === SEMI_SYNC_ACK && length <= ACK_BYTES_MAX;
   }
 
   /** Lets the packet at `at` go through; its header is here, the rest may not be. */
@@ -295,8 +274,6 @@ export class CommandGate {
     const isData = this.#isData(sequenceId);
     const command = chunk[at + HEADER_BYTES] ?? COM_SLEEP;
     this.#passing = HEADER_BYTES + length;
-    if (!isData && this.#isAck(command, length)) return;
-    this.#isDumping = !isData && (command === COM_BINLOG_DUMP || command === COM_BINLOG_DUMP_GTID);
     if (!isData) this.#owner.onCommand(command);
     this.#isPartOfCommand = isData ? this.#isPart && this.#isPartOfCommand : true;
     // An empty continuation ends a packet of 16 MiB, not the upload.
@@ -306,11 +283,9 @@ export class CommandGate {
     this.#isPart = length === PAYLOAD_BYTES_MAX;
   }
 
-  /** False: it was taken. */
-  #letLongThrough(packet: Packet): boolean {
-    this.#beginCommand();
+  /** False: it was intercepted. */
+  #show(packet: Packet): boolean {
     if (!this.#owner.letThrough(packet)) return false;
-    this.#owner.forward(encodePacket(packet.payload, 0));
     this.#owner.onCommand(packet.payload[0] ?? COM_SLEEP);
     return true;
   }
@@ -318,10 +293,9 @@ export class CommandGate {
   #beginCommand(): void {
     this.#lastSequenceId = 0;
     this.#lastWasData = false;
-    this.#isDumping = false;
   }
 
-  /** One whole packet: true where it goes through. */
+  /** One whole packet: true if it goes through. */
   #inspect(framed: Buffer): boolean {
     this.#beginCommand();
     if (framed.length === HEADER_BYTES) {
@@ -340,10 +314,7 @@ export class CommandGate {
       this.#owner.onCommand(command);
       return true;
     }
-    const payload = Buffer.from(framed.subarray(HEADER_BYTES));
-    if (!this.#owner.letThrough({ payload, sequenceId: 0 })) return false;
-    this.#owner.onCommand(command);
-    return true;
+    return this.#show({ payload: Buffer.from(framed.subarray(HEADER_BYTES)), sequenceId: 0 });
   }
 }
 
@@ -352,7 +323,15 @@ export function longBytesMax(firstPart: number): number {
   return firstPart < PAYLOAD_BYTES_MAX ? firstPart : TEXT_BYTES_MAX;
 }
 
-const IN_AN_UPLOAD = 'LOCAL INFILE: data after a silence that would be a command of ours.';
+const IN_AN_UPLOAD = 'LOCAL INFILE: data after a silence that may be a command that drops.';
+/** What can drop, or leads to a schema of undrop's own. */
+const CAN_DROP: readonly number[] = [COM_INIT_DB, COM_QUERY, COM_DROP_DB, COM_STMT_PREPARE];
+/** Commands with the id of a prepared statement that matter if it is a drop. */
+const ON_HANDLES: readonly number[] = [COM_STMT_EXECUTE, COM_STMT_CLOSE];
+/** The command and the id after it. */
+const HANDLE_BYTES = 5;
+/** The same, flags and an iteration count: a shorter one is left to the server's error. */
+const EXECUTE_BYTES = 10;
 /** Well below the least net_read_timeout, which counts whole seconds. */
 const SILENCE_MS = 250;
 
@@ -362,16 +341,13 @@ const UNANSWERED_BYTES_MIN: ReadonlyMap<number, number> = new Map([
   [COM_STMT_SEND_LONG_DATA, 7],
 ]);
 
-const UNWATCHED: WatchedSession = { mayBeInRecycle: false };
-
-const NO_HANDLES: WatchedHandles = { isWatching: false, watchesNames: false, takes: () => false };
-
-/** The first byte of an acknowledgement; a position of 8 bytes and a file's name follow. */
-const SEMI_SYNC_ACK = 0xef;
-const ACK_BYTES_MAX = 1_024;
-
 /** Commands that are looked at whole: texts, what leads to a schema, and whatever isn't relayed. */
 function isInspected(command: number): boolean {
   const leadsToSchema = command === COM_INIT_DB || command === COM_CHANGE_USER;
   return isText(command) || leadsToSchema || !isRelayedCommand(command);
+}
+
+/** Whether its payload is the text of a statement. */
+function isText(command: number): boolean {
+  return command === COM_QUERY || command === COM_STMT_PREPARE;
 }

@@ -5,19 +5,22 @@
  * Invariant: what belongs to the client reaches it untouched, before the marker's answer and after
  * `end`; nothing of our own answers does.
  */
+import { randomBytes } from 'node:crypto';
 import { assert } from '../../assert.js';
 import type { ResponseTracker } from '../../relay/response-tracker.js';
 import type { CommandSession, SessionCommand } from '../../steps/session/user-session.js';
 import type { Capabilities } from '../../wire/capabilities.js';
 import { encodeComQuery, encodeComStmtClose, encodeComStmtPrepare } from '../../wire/commands.js';
-import { encodePacket, PacketAssembler } from '../../wire/framing.js';
+import { encodePacket, HEADER_BYTES, PacketAssembler } from '../../wire/framing.js';
+import { MalformedPacketError } from '../../wire/packet-reader.js';
 import {
   prepareResultReader,
   queryResultReader,
   type Result,
   type ResultReader,
 } from '../../wire/result-reader.js';
-import { MarkerSeeker, markerText, newMarkerNonce } from './marker.js';
+import { ER_QUERY_INTERRUPTED, ER_STATEMENT_TIMEOUT } from '../../wire/server-errors.js';
+import type { SessionConnections } from '../connections.js';
 
 /** An answer to a statement of ours (a SHOW CREATE TABLE, mostly) may have so many bytes. */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
@@ -25,15 +28,14 @@ const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 export interface WireUserSessionOptions {
   readonly capabilities: Capabilities;
   readonly tracker: ResponseTracker;
+  readonly connections: Pick<SessionConnections, 'toServer' | 'toClient'>;
   /**
-   * A PREPARE of the client may be refused: one of ours fails right after the marker, so that a
-   * pipelined EXECUTE of "the last prepared" (MariaDB) finds none and gets its 1243. It can't be
-   * the marker: its error is not always the parser's (1461 where there are too many prepared
-   * statements, 1820 where the password has expired), and then quotes no nonce.
+   * Default: false. A PREPARE of the client may be refused: one of ours fails right after the
+   * marker, so that a pipelined EXECUTE of "the last prepared" (MariaDB) finds none and gets its
+   * 1243. It can't be the marker: its error is not always the parser's (1461 if there are too many
+   * prepared statements, 1820 if the password has expired), and then quotes no nonce.
    */
-  readonly failsPrepare: boolean;
-  readonly toServer: (bytes: Buffer) => void;
-  readonly toClient: (bytes: Buffer) => void;
+  readonly failsPrepare?: boolean;
 }
 
 interface Run {
@@ -62,20 +64,21 @@ export class WireUserSession implements CommandSession {
     if (this.#failure !== null) return Promise.reject(this.#failure);
     const { capabilities } = this.#options;
     return new Promise((resolve, reject) => {
-      const readers = commands.flatMap((command) => readerOf(command, capabilities) ?? []);
+      const sent = commands.map((command) => coded(command, capabilities));
+      const readers = sent.flatMap(({ reader }) => reader ?? []);
       this.#run = { readers, results: [], resolve, reject };
-      const frames = commands.map((command) => encodePacket(encode(command, capabilities), 0));
-      this.#options.toServer(Buffer.concat([...this.#marker(), ...frames]));
+      const frames = sent.map(({ payload }) => encodePacket(payload, 0));
+      this.#options.connections.toServer(Buffer.concat([...this.#marker(), ...frames]));
       this.#settle();
     });
   }
 
-  /** The server's next bytes. Throws where they are no answers to our statements. */
+  /** The server's next bytes. Throws if they are no answers to our statements. */
   feed(chunk: Buffer): void {
     let own: Buffer | null = chunk;
     if (this.#seeker !== null) {
       const found = this.#seeker.feed(chunk);
-      this.#options.toClient(found.foreign);
+      this.#options.connections.toClient(found.foreign);
       own = found.own;
       if (own === null) return;
       this.#seeker = null;
@@ -105,7 +108,7 @@ export class WireUserSession implements CommandSession {
     const { capabilities, failsPrepare } = this.#options;
     const bytes = Buffer.from(markerText(nonce));
     const marker = encodePacket(encodeComQuery(bytes, capabilities), 0);
-    if (!failsPrepare) return [marker];
+    if (failsPrepare !== true) return [marker];
     this.#failing = prepareResultReader(capabilities);
     return [marker, encodePacket(encodeComStmtPrepare(bytes), 0)];
   }
@@ -128,28 +131,135 @@ export class WireUserSession implements CommandSession {
   }
 }
 
-function encode(command: SessionCommand, capabilities: Capabilities): Buffer {
+/** Its packet, and what reads its answer; null: it has none. */
+function coded(
+  command: SessionCommand,
+  capabilities: Capabilities,
+): { readonly payload: Buffer; readonly reader: ResultReader | null } {
   switch (command.kind) {
-    case 'query':
-      return encodeComQuery(command.text, capabilities);
+    case 'query': {
+      const payload = encodeComQuery(command.text, capabilities);
+      return { payload, reader: queryResultReader(capabilities) };
+    }
     case 'prepare':
-      return encodeComStmtPrepare(command.text);
+      return {
+        payload: encodeComStmtPrepare(command.text),
+        reader: prepareResultReader(capabilities),
+      };
     case 'close':
-      return encodeComStmtClose(command.statementId);
+      return { payload: encodeComStmtClose(command.statementId), reader: null };
     case 'packet':
-      return command.payload;
+      return { payload: command.payload, reader: queryResultReader(capabilities) };
   }
 }
 
-function readerOf(command: SessionCommand, capabilities: Capabilities): ResultReader | null {
-  switch (command.kind) {
-    case 'query':
-      return queryResultReader(capabilities);
-    case 'prepare':
-      return prepareResultReader(capabilities);
-    case 'close':
-      return null;
-    case 'packet':
-      return command.isAnswered ? queryResultReader(capabilities) : null;
+// ── the marker ───────────────────────────────────────────────────────────────────────────────
+
+/** Payload bytes of an ERR that may be the marker's; the server bounds its texts at 512 bytes. */
+const ERR_BYTES_MAX = 4096;
+
+/** What the marker's answer is known by: `undrop_` and 24 hex digits, never used twice. */
+export function newMarkerNonce(): string {
+  return `undrop_${randomBytes(12).toString('hex')}`;
+}
+
+/**
+ * A statement that can't be parsed, sent after whatever is under way. Its ERR quotes the nonce and
+ * starts exactly where the last foreign response ends, so the place of an answer of ours never
+ * depends on the response tracker being right. It executes nothing, commits nothing and keeps
+ * GTID_NEXT; tried in every session state on all four servers. Nothing starts with a parenthesis
+ * that closes, in no sql_mode; the bare word is a call in MariaDB's ORACLE mode, and its error
+ * doesn't quote it.
+ */
+export function markerText(nonce: string): string {
+  return `)${nonce}`;
+}
+
+/**
+ * Finds the answer to the marker. Invariant: every byte before it goes to the client, and none of
+ * it does.
+ */
+export class MarkerSeeker {
+  readonly #nonce: Buffer;
+  readonly #tracker: ResponseTracker;
+  /** Bytes from a packet's edge on that can't be told yet. */
+  #withheld: Buffer = Buffer.alloc(0);
+
+  /** `tracker`: has followed the stream up to here, so it knows where a packet starts. */
+  constructor(nonce: string, tracker: ResponseTracker) {
+    this.#nonce = Buffer.from(nonce, 'latin1');
+    this.#tracker = tracker;
+  }
+
+  /**
+   * Takes the server's next bytes. `foreign` go to the client; `own` are those after the marker's
+   * answer, null while it hasn't come.
+   */
+  feed(chunk: Buffer): { readonly foreign: Buffer; readonly own: Buffer | null } {
+    const bytes = this.#withheld.length === 0 ? chunk : Buffer.concat([this.#withheld, chunk]);
+    this.#withheld = Buffer.alloc(0);
+    let at = 0;
+    while (at < bytes.length) {
+      const size = this.#foreignBytes(bytes, at);
+      if (size > 0) {
+        this.#tracker.feed(bytes, at, at + size);
+        at += size;
+        continue;
+      }
+      const end =
+        at + HEADER_BYTES + (bytes.length - at < HEADER_BYTES ? 0 : bytes.readUIntLE(at, 3));
+      if (bytes.length - at <= HEADER_BYTES || end > bytes.length) {
+        this.#withheld = Buffer.from(bytes.subarray(at));
+        return { foreign: bytes.subarray(0, at), own: null };
+      }
+      const payload = bytes.subarray(at + HEADER_BYTES, end);
+      if (this.#isMarker(payload))
+        return { foreign: bytes.subarray(0, at), own: bytes.subarray(end) };
+      this.#tracker.feed(bytes, at, end);
+      at = end;
+    }
+    return { foreign: bytes, own: null };
+  }
+
+  /** Bytes from `at` that are surely foreign; 0 if it has to be seen whole first. */
+  #foreignBytes(bytes: Buffer, at: number): number {
+    if (!this.#tracker.atPacketEdge) return this.#tracker.bytesToPacketEnd(bytes.length - at);
+    const left = bytes.length - at;
+    if (left < HEADER_BYTES) return 0;
+    const length = bytes.readUIntLE(at, 3);
+    if (length === 0) return HEADER_BYTES;
+    if (left === HEADER_BYTES) return 0;
+    const mayBeMarker = bytes[at + HEADER_BYTES] === 0xff && length <= ERR_BYTES_MAX;
+    return mayBeMarker ? 0 : Math.min(HEADER_BYTES + length, left);
+  }
+
+  /**
+   * Under character_set_results=utf16 and the like an error text ends at its first NUL, which is
+   * its first or second byte; and on MariaDB the marker may be what a KILL QUERY hits. Then, and
+   * only then, the tracker has to know that no response is to come. Throws if it doesn't follow:
+   * waiting for another would be for ever.
+   */
+  #isMarker(payload: Buffer): boolean {
+    // The nonce comes in character_set_results, which may have put NULs between the letters.
+    if (Buffer.from(payload.filter((byte) => byte !== 0)).includes(this.#nonce)) return true;
+    const isWordless =
+      payload.length <= WORDLESS.length + 1 &&
+      payload.subarray(0, WORDLESS.length).equals(WORDLESS);
+    if (isWordless && this.#tracker.untracked) {
+      throw new MalformedPacketError(
+        'whose answer a syntax error without words is can not be told',
+      );
+    }
+    return (isWordless || isInterrupted(payload)) && this.#tracker.idle;
   }
 }
+
+/** By KILL QUERY or max_statement_time. */
+function isInterrupted(payload: Buffer): boolean {
+  if (payload.length < 3) return false;
+  const errno = payload.readUInt16LE(1);
+  return errno === ER_QUERY_INTERRUPTED || errno === ER_STATEMENT_TIMEOUT;
+}
+
+/** A syntax error whose text is cut off before its second letter begins so. */
+const WORDLESS = Buffer.from('\xff\x28\x04#42000', 'latin1');

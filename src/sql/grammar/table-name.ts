@@ -22,6 +22,12 @@ export interface TableName {
   readonly isDoubtful: boolean;
 }
 
+/** For a text that people read. */
+export function dotted({ schema, table }: Pick<TableName, 'schema' | 'table'>): string {
+  const parts = schema === null ? [table] : [schema, table];
+  return parts.map((part) => Buffer.from(part)).join('.');
+}
+
 interface Identifier {
   readonly value: Uint8Array;
   readonly token: Token;

@@ -38,8 +38,7 @@ export async function replaceTable(
   const { server, service } = options;
   const statement = dropOf(replacement);
   const objection = objectionTo(statement, server);
-  if (objection?.isOfSyntax) return unclear({ text, ...taken }, objection.why, options);
-  if (objection !== null) return refused(notUnderstood(objection.why), options);
+  if (objection !== null) return unclear({ text, ...taken }, objection, options);
   const tables = listTables(statement.names);
   if (ASKS_FOR_COUNTS.test(text.toString('latin1'))) {
     const how = 'by CREATE OR REPLACE that asks for counts of the statement before';

@@ -133,5 +133,5 @@ function* sayAbsent(
   assert(said !== undefined, 'a statement has an answer');
   if (said.kind !== 'ok') return answerWith(said);
   const payload = okWithStatus(said.payload, SERVER_STATUS_DB_DROPPED);
-  return { ...answerWith(said), payload, isNote: !isSilent };
+  return { ...answerWith(said), payload };
 }

@@ -60,8 +60,6 @@ export function perform(service: SchemaService, { name, args }: Call): Promise<u
 export interface SchemaAnswer extends Answer {
   /** The schema is gone. */
   readonly isDropped?: true;
-  /** What the session has as a warning is a note. */
-  readonly isNote?: boolean;
 }
 
 /** Another session has dropped the schema meanwhile. */

@@ -80,13 +80,11 @@ export type SchemaDropOptions = Omit<DropOptions, 'hints'> & {
   readonly log?: Log;
 };
 
-export type SchemaDropResult = DropResult & { readonly isNote: boolean };
-
 /** Rejects if the user session broke; recovery has the rest then. */
 export async function runDropDatabase(
   request: SchemaDropRequest,
   options: SchemaDropOptions,
-): Promise<SchemaDropResult> {
+): Promise<DropResult> {
   const work = new SchemaWork(request, options);
   try {
     return work.resultOf(await work.run(dropDatabase(request)));
@@ -162,7 +160,7 @@ class SchemaWork {
     });
   }
 
-  resultOf({ payload, held, refusal, isDropped, isNote = false }: SchemaAnswer): SchemaDropResult {
+  resultOf({ payload, held, refusal, isDropped }: SchemaAnswer): DropResult {
     if (isDropped !== true) this.release();
     return {
       payload,
@@ -171,7 +169,6 @@ class SchemaWork {
       by: held.map(({ id }) => this.#intents.rulingOf(id)?.by ?? null),
       refusal,
       facts: null,
-      isNote,
       finish: (onLate) => {
         return isDropped === true ? this.#finish(held, onLate) : this.#leave(onLate);
       },

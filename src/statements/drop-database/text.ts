@@ -54,8 +54,8 @@ export async function dropSchema(
     { text, schema, name, ifExists, charset, server, session, facts, groupId: newId() },
     { ...service, guess, hints: allHints(hints, facts), userSession, newId },
   );
-  const { payload, refusal, isNote } = dropped;
-  return { kind: 'answer', payload, refusal, facts: null, dropped, isNote };
+  const { payload, refusal } = dropped;
+  return { kind: 'answer', payload, refusal, facts: null, dropped };
 }
 
 /** In UTF-8. */

@@ -14,14 +14,13 @@ export function objectionTo(
   statement: DropTableStatement,
   server: ServerVersion,
   text: Uint8Array | null = null,
-): { readonly why: string; readonly isOfSyntax: boolean } | null {
+): string | null {
   const names = statement.names.flatMap(({ schema, table }) => [schema, table]);
   if (hasFileNames(server) && names.some(isFileName)) {
-    return { why: `${FILE_NAME_PREFIX} names a table by its file`, isOfSyntax: true };
+    return `${FILE_NAME_PREFIX} names a table by its file`;
   }
   const secondOpinion = crossCheck(statement, text);
-  if (secondOpinion === 'agree') return null;
-  return { why: `the second parser: ${secondOpinion.disagree}`, isOfSyntax: false };
+  return secondOpinion === 'agree' ? null : `the second parser: ${secondOpinion.disagree}`;
 }
 
 /**

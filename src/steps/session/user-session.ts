@@ -21,9 +21,7 @@ export interface UserSession {
 }
 
 /** What the session sends beside the drop: another command of the protocol, as it is. */
-export type SessionCommand =
-  | UserCommand
-  | { readonly kind: 'packet'; readonly payload: Buffer; readonly isAnswered: boolean };
+export type SessionCommand = UserCommand | { readonly kind: 'packet'; readonly payload: Buffer };
 
 /** A user session that takes any command. */
 export interface CommandSession extends UserSession {

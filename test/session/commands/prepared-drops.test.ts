@@ -6,7 +6,6 @@ import { describe, expect, test } from '@jest/globals';
 import {
   ALL_PREPARED_BYTES_MAX,
   PREPARED_BYTES_MAX,
-  PREPARED_DROPS_MAX,
   PreparedDrops,
 } from '../../../src/session/commands/prepared-drops.js';
 import * as com from '../../../src/wire/commands.js';
@@ -75,55 +74,37 @@ describe('prepared drops', () => {
       context: CONTEXT,
       hints: [],
     };
-    drops.rememberName('p', drop);
+    drops.remember('p', drop);
     expect([drops.isWatching, drops.watchesNames]).toEqual([false, true]);
-    drops.doubtNames();
-    expect(drops.findName('p')?.isDoubtful).toBe(true);
-    drops.rememberName('p', drop);
-    expect(drops.findName('p')?.isDoubtful).toBe(false);
-    drops.forgetName('p');
-    expect([drops.findName('p'), drops.watchesNames]).toEqual([null, false]);
-    drops.rememberName('p', drop);
+    expect(drops.follow({ kind: 'unknown' })).toBeNull();
+    expect(drops.find('p')?.isDoubtful).toBe(true);
+    drops.remember('p', drop);
+    expect(drops.find('p')?.isDoubtful).toBe(false);
+    const execute = { kind: 'execute', name: 'p', hasUsing: false } as const;
+    expect(drops.follow(execute)).toBe(execute);
+    expect(drops.follow({ kind: 'prepare', name: 'p' })).toBeNull();
+    expect([drops.follow(execute), drops.find('p'), drops.watchesNames]).toEqual([
+      null,
+      null,
+      false,
+    ]);
+    drops.remember('p', drop);
     drops.onCommand(com.COM_CHANGE_USER);
     expect(drops.watchesNames).toBe(false);
   });
 
-  test('there is room for so many, and for so many bytes', () => {
-    const drops = new PreparedDrops(MYSQL);
-    for (let id = 1; id <= PREPARED_DROPS_MAX; id++) {
+  test('there is room for so many bytes, of texts and of names', () => {
+    for (const sql of ['DROP TABLE t', `DROP TABLE t${', t'.repeat(900)}`]) {
+      const drops = new PreparedDrops(MYSQL);
+      let id = 0;
+      while (drops.full === null) remember(drops, ++id, sql);
+      expect(drops.full).toBe('this session');
+      expect(id).toBeLessThan(sql.length > 100 ? 50 : 16_384);
+      drops.takes(com.COM_STMT_CLOSE, id);
       expect(drops.full).toBeNull();
-      remember(drops, id);
+      drops.forgetAll();
+      expect([drops.isWatching, drops.full]).toEqual([false, null]);
     }
-    expect(drops.full).toBe('this session');
-    drops.takes(com.COM_STMT_CLOSE, 1);
-    expect(drops.full).toBeNull();
-    const long = new PreparedDrops(MYSQL);
-    for (let id = 1; long.full === null; id++)
-      remember(long, id, `DROP TABLE t${' '.repeat(16_384)}`);
-    drops.onCommand(com.COM_RESET_CONNECTION);
-    for (let id = 1; id < 1_100; id++) long.takes(com.COM_STMT_CLOSE, id);
-    expect(long.isWatching).toBe(false);
-    expect(long.full).toBeNull();
-  });
-
-  test('are kept as bytes, and are what they were', () => {
-    const drops = new PreparedDrops(MARIADB);
-    const sql = 'DROP TABLE IF EXISTS `d``\u00e9`.`\u0000a`, b WAIT 3';
-    const { statement } = requestOf({
-      server: 'mariadb-11.8',
-      sql: 'DROP TABLE IF EXISTS d.a, b WAIT 3',
-    });
-    const [first] = statement.names;
-    const odd = { ...first, schema: Buffer.from([0, 0xe9, 0x60]), table: Uint8Array.of(0xff) };
-    const names = [odd, ...statement.names.slice(1)] as typeof statement.names;
-    const drop = { text: Buffer.from(sql), context: CONTEXT, hints: ['pin'] };
-    drops.remember(7, { ...drop, statement: { ...statement, names } });
-    const expected = { ...odd, schema: Uint8Array.of(0, 0xe9, 0x60) };
-    expect(drops.find(7)?.statement).toEqual({
-      ...statement,
-      names: [expected, ...names.slice(1)],
-    });
-    drops.forgetAll();
   });
 
   test('there is room for so many bytes of all sessions, which come back with each', () => {
@@ -137,14 +118,10 @@ describe('prepared drops', () => {
     }
     const bytes = (sessions.length - 1) * PREPARED_BYTES_MAX;
     expect(bytes).toBeLessThanOrEqual(ALL_PREPARED_BYTES_MAX);
-    // Who has none yet has room for a few all the same.
     const other = new PreparedDrops(MYSQL);
-    expect(other.full).toBeNull();
-    remember(other, 1, text);
     expect(other.full).toBe('all sessions');
     sessions[0]?.forgetAll();
     expect(other.full).toBeNull();
-    other.forgetAll();
     for (const drops of sessions) drops.forgetAll();
   });
 });

@@ -11,8 +11,6 @@ describe('an upstream is the proxy itself', () => {
     ['the same', at('127.0.0.1'), at('127.0.0.1')],
     ['loopback, of all addresses', at('127.0.0.5'), at('0.0.0.0')],
     ['one of this machine, of all', at(own), at('::')],
-    ['any', at('0.0.0.0'), at('127.0.0.1')],
-    ['in the words of IPv6', at('::ffff:127.0.0.1'), at('127.0.0.1')],
     ['any, of all', at('::'), at('0.0.0.0')],
     ['the same socket', { socketPath: './a.sock' }, { socketPath: `${process.cwd()}/a.sock` }],
   ])('%s', (_name, target, bound) => {
@@ -23,7 +21,6 @@ describe('an upstream is the proxy itself', () => {
     ['another port', at('127.0.0.1', 3306), at('127.0.0.1')],
     ['another loopback address', at('127.0.0.2'), at('127.0.0.1')],
     ['another machine', at('192.0.2.7'), at('0.0.0.0')],
-    ['any, of an address that is none of loopback', at('0.0.0.0'), at('192.0.2.7')],
     ['another socket', { socketPath: '/a.sock' }, { socketPath: '/b.sock' }],
     ['a socket beside a port', { socketPath: '/a.sock' }, at('127.0.0.1')],
   ])('not: %s', (_name, target, bound) => {

@@ -1,7 +1,10 @@
 /** Where the stream becomes ours: armed anywhere, cut anywhere, behind any response. */
 import { describe, expect, test } from '@jest/globals';
 import { ResponseTracker } from '../../../src/relay/response-tracker.js';
-import { MarkerSeeker, newMarkerNonce } from '../../../src/session/user-session/marker.js';
+import {
+  MarkerSeeker,
+  newMarkerNonce,
+} from '../../../src/session/user-session/wire-user-session.js';
 import { COM_QUERY } from '../../../src/wire/commands.js';
 import { encodePacket, PAYLOAD_BYTES_MAX } from '../../../src/wire/framing.js';
 import { MalformedPacketError } from '../../../src/wire/packet-reader.js';

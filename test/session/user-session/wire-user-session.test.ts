@@ -28,8 +28,10 @@ class Opened {
       capabilities,
       tracker,
       failsPrepare: options.failsPrepare ?? false,
-      toServer: (bytes) => this.toServer.push(bytes),
-      toClient: (bytes) => this.toClient.push(Buffer.from(bytes)),
+      connections: {
+        toServer: (bytes) => this.toServer.push(bytes),
+        toClient: (bytes) => this.toClient.push(Buffer.from(bytes)),
+      },
     });
   }
 

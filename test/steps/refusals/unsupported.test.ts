@@ -14,8 +14,5 @@ test('a list of tables that a second parser does not find in the text is objecte
   const server = { ...MYSQL, text: '9.7.4' };
   expect(objectionTo(statement, server, text)).toBeNull();
   const wrong = { ...statement, names: statement.names.slice(0, 1) };
-  expect(objectionTo(wrong, server, text)).toEqual({
-    why: expect.stringContaining('the second parser reads'),
-    isOfSyntax: false,
-  });
+  expect(objectionTo(wrong, server, text)).toContain('the second parser reads');
 });

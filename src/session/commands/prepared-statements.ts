@@ -1,0 +1,278 @@
+/**
+ * Handles the drops that a session prepares, by COM_STMT_PREPARE or by PREPARE … FROM a text, which
+ * is asked for and classified like any other. The PREPARE is the server's own, so that the server
+ * judges the text; then its handle is closed. An EXECUTE runs the drop here, with the names as they
+ * were bound at the PREPARE. An EXECUTE IMMEDIATE is refused.
+ *
+ * Invariant: when the client has its answer, the server has no handle, and no name, with which the
+ * text of a drop could be executed.
+ */
+import { assert } from '../../assert.js';
+import { UndropError } from '../../errors.js';
+import { isStorable } from '../../sql/lex/client-charset.js';
+import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
+import { plainNameOf } from '../../sql/named-statement.js';
+import { isRecycleName } from '../../sql/recycle-name.js';
+import { mayBeOurs } from '../../sql/trigger-scan.js';
+import { enabledKinds, isProtected } from '../../sql/verdict.js';
+import { dropSchema } from '../../statements/drop-database/text.js';
+import {
+  answerWith,
+  type DynamicVerdict,
+  dropAndHold,
+  type Interception,
+  readUserFacts,
+  refused,
+  type Taken,
+  unclear,
+} from '../../statements/intercepted.js';
+import { bindNames, bindSchema } from '../../steps/names/bind-names.js';
+import {
+  guardedBy,
+  HOW,
+  namesIn,
+  notDone,
+  notUnderstood,
+  schemaAndTables,
+} from '../../steps/refusals/refusals.js';
+import { objectionTo } from '../../steps/refusals/unsupported.js';
+import { listTables } from '../../steps/refuse.js';
+import type { UserFacts } from '../../steps/request.js';
+import { hintsIn } from '../../steps/rules/hints.js';
+import { factsSql, readFacts } from '../../steps/session/facts.js';
+import { ER_PARSE_ERROR, ER_UNKNOWN_STMT_HANDLER } from '../../wire/server-errors.js';
+import { classifyByFacts } from '../gate/classify-packet.js';
+import { type DispatchOptions, isDropDatabase, type PreparedDrop } from './prepared-drops.js';
+
+// ── COM_STMT_PREPARE and COM_STMT_EXECUTE ────────────────────────────────────────────────────
+
+/** The server prepares the client's text; what it says is the answer. */
+export async function prepareDrop(
+  text: Buffer,
+  statement: PreparedDrop['statement'],
+  options: DispatchOptions,
+): Promise<Interception> {
+  const { prepared, server, userSession } = options;
+  const { full } = prepared;
+  if (full !== null) return refused(noRoom(statement, full), options);
+  const [said, answer] = await userSession.run([
+    { kind: 'query', text: factsSql(server) },
+    { kind: 'prepare', text },
+  ]);
+  assert(said !== undefined && answer !== undefined, 'both have an answer');
+  if (answer.kind === 'err') return answerWith(answer);
+  assert(answer.kind === 'prepared', 'a PREPARE is answered by an id or an error');
+  await userSession.run([{ kind: 'close', statementId: answer.statementId }]);
+  const facts = readFacts(said);
+  if ('errno' in facts) return answerWith(facts);
+  assert(answer.definitions === 0, 'a DROP has no columns and no parameters');
+  const hints = hintsIn(text, facts, server);
+  if (hints === null) return refused(notUnderstood('its hints'), options);
+  const { schema, charset } = facts;
+  prepared.remember(answer.statementId, { text, statement, context: { schema, charset }, hints });
+  return { ...answerWith(answer), facts };
+}
+
+function noRoom(statement: PreparedDrop['statement'], whose: string): UndropError {
+  return new UndropError('UNDROP_TOO_MANY_PREPARED', { tables: tablesIn(statement), whose });
+}
+
+/** For a refusal. */
+function tablesIn(statement: PreparedDrop['statement']): string {
+  if (isDropDatabase(statement)) return schemaAndTables(statement.schema);
+  return listTables(statement.names);
+}
+
+/** Runs a drop that was prepared earlier. */
+export async function runPreparedDrop(
+  { text, statement, context, hints }: PreparedDrop,
+  options: DispatchOptions,
+): Promise<Interception> {
+  const facts = await readUserFacts(options);
+  if ('errno' in facts) return answerWith(facts);
+  if (isDropDatabase(statement)) {
+    const schema = orRefusal(() => bindSchema(statement.schema, context, facts));
+    if (schema instanceof UndropError) return refused(schema, options);
+    return dropSchema({ text, hints }, { ...statement, schema, facts }, options);
+  }
+  const bound = orRefusal(() => bindNames(statement, context, facts));
+  if (bound instanceof UndropError) return refused(bound, options);
+  return dropAndHold({ text, ...bound, wasJudged: true }, facts, options, { hints });
+}
+
+function orRefusal<T>(bind: () => T): T | UndropError {
+  try {
+    return bind();
+  } catch (error) {
+    if (error instanceof UndropError) return error;
+    throw error;
+  }
+}
+
+// ── PREPARE, EXECUTE and EXECUTE IMMEDIATE as text ───────────────────────────────────────────
+
+/** PREPARE and EXECUTE IMMEDIATE, of a text that may be a drop. */
+export async function dynamic(
+  taken: Taken,
+  verdict: DynamicVerdict,
+  options: DispatchOptions,
+): Promise<Interception> {
+  const { source, carrier } = verdict;
+  if (carrier === 'prepare') {
+    options.prepared.follow({ kind: 'prepare', name: plainNameOf(source.name) });
+  }
+  // In a COM_STMT_PREPARE it is nothing that can be prepared; the server says so.
+  if (taken.carrier === 'prepare') return unclear(taken, 'it prepares another text', options);
+  if (source.kind === 'expression') {
+    const why = 'the text that it executes is an expression, not a literal or a variable';
+    return unclear(taken, why, options);
+  }
+  const [said, value] = await options.userSession.run([
+    { kind: 'query', text: factsSql(options.server) },
+    { kind: 'query', text: valueSql(source.expression) },
+  ]);
+  assert(said !== undefined && value !== undefined, 'both have an answer');
+  const facts = readFacts(said);
+  if ('errno' in facts) return answerWith(facts);
+  if (value.kind === 'err') {
+    // The words of a syntax error quote what is of ours around the expression.
+    if (value.errno === ER_PARSE_ERROR) return unclear(taken, 'no expression', options);
+    return answerWith(value);
+  }
+  const row = value.kind === 'rows' ? value.rows[0] : undefined;
+  assert(row !== undefined, 'a SELECT of values has a row');
+  const [text = null, bytes = null, connection = null] = row;
+  if (bytes === null) return { kind: 'forward', facts };
+  const charsets = [facts.charset, connection?.toString() ?? ''];
+  if (text?.equals(bytes) === true && charsets.every((one) => isReadTheSame(text, one))) {
+    return prepareText(taken, { verdict, text, facts }, options);
+  }
+  const isOpen = text === null || (facts.schema !== null && isRecycleName(facts.schema));
+  if (isOpen || !isInnocent(text, options) || !isInnocent(bytes, options)) {
+    const why = `its text goes through the character sets ${charsets.join(' and ')}`;
+    return refused(notUnderstood(why), options);
+  }
+  return { kind: 'forward', facts };
+}
+
+/** The value of `expression` in UTF-8, its bytes, and a charset through which a text goes. */
+function valueSql(expression: Uint8Array): Buffer {
+  return Buffer.concat([
+    Buffer.from('SELECT /* undrop text */ CAST(CONVERT('),
+    expression,
+    Buffer.from(' USING utf8mb4) AS BINARY), CAST('),
+    expression,
+    Buffer.from(' AS BINARY), CAST(@@character_set_connection AS BINARY) LIMIT 1'),
+  ]);
+}
+
+/**
+ * Whether `text` is the same bytes in `charset`, and is read in the same way. What isn't ASCII (a
+ * backslash in Japanese, a backtick in Swedish) goes through two charsets before the server reads
+ * it; only in UTF-8 nothing happens to it.
+ */
+function isReadTheSame(text: Buffer, charset: string): boolean {
+  if (charset.startsWith('utf8')) return true;
+  const isAscii = text.every((byte) => byte < 0x80);
+  const kind = clientCharsetOf(charset);
+  return isAscii && kind !== null && isStorable(text, kind);
+}
+
+/**
+ * Whether no charset makes a drop of `text`. A conversion may cut a text off at what is no
+ * character (MySQL 5.6), or put a question mark there (MariaDB); the server takes the bytes as they
+ * are.
+ */
+function isInnocent(text: Buffer, { service }: DispatchOptions): boolean {
+  const letters = text.filter((byte) => byte !== 0);
+  return !mayBeOurs(letters, 0, letters.length, enabledKinds(service.protect));
+}
+
+/** What the server makes a statement of, and of which text. */
+interface Made {
+  readonly verdict: DynamicVerdict;
+  /** In UTF-8. */
+  readonly text: Buffer;
+  readonly facts: UserFacts;
+}
+
+async function prepareText(
+  taken: Taken,
+  made: Made,
+  options: DispatchOptions,
+): Promise<Interception> {
+  // Its own memory: a drop is remembered, and what it came in may be much larger.
+  const text = Buffer.from(made.text);
+  const facts = { ...made.facts, charset: 'utf8mb4' };
+  const inner = await classifyByFacts(text, facts, { isPrepared: true }, options);
+  if (inner.kind === 'disagree' || inner.kind === 'dynamic' || inner.kind === 'unclear') {
+    return unclear({ ...taken, text }, 'the text that it executes', options);
+  }
+  if (inner.kind === 'not-ours' || !isProtected(inner, options.service.protect)) {
+    return { kind: 'forward', facts: made.facts };
+  }
+  if (inner.kind === 'guarded') return refused(guardedBy(inner), options);
+  if (inner.kind === 'drop-table') return prepareByName(taken, made, inner.statement, options);
+  const { carrier, schema, ifExists = false } = inner;
+  if (carrier === 'drop-database' && schema !== null) {
+    return prepareByName(taken, made, { schema, ifExists }, options);
+  }
+  return refused(notDone(HOW[carrier], namesIn(inner)), options);
+}
+
+/** The text is a drop: the client's PREPARE is run as it is, then the server's handle is freed. */
+async function prepareByName(
+  { packet }: Taken,
+  { verdict, text, facts }: Made,
+  statement: PreparedDrop['statement'],
+  options: DispatchOptions,
+): Promise<Interception> {
+  const { prepared, server, userSession } = options;
+  const tables = tablesIn(statement);
+  const objection = isDropDatabase(statement) ? null : objectionTo(statement, server);
+  if (objection !== null) return refused(notUnderstood(objection), options);
+  if (verdict.carrier === 'execute-immediate')
+    return refused(notDone(HOW[verdict.carrier], tables), options);
+  const name = plainNameOf(verdict.source.name);
+  if (name === null) return refused(notDone('by PREPARE under such a name', tables), options);
+  if (prepared.full !== null) return refused(noRoom(statement, prepared.full), options);
+  const hints = hintsIn(text, { ...facts, charset: 'utf8mb4' }, server);
+  if (hints === null) return refused(notUnderstood('its hints'), options);
+  const [answer] = await userSession.run([{ kind: 'packet', payload: packet.payload }]);
+  assert(answer?.kind === 'ok' || answer?.kind === 'err', 'PREPARE answers OK or ERR');
+  if (answer.kind === 'err') return answerWith(answer);
+  const free = Buffer.from(`DEALLOCATE /* undrop prepared */ PREPARE \`${name}\``);
+  const [freed] = await userSession.run([{ kind: 'query', text: free }]);
+  const isGone =
+    freed?.kind === 'ok' || (freed?.kind === 'err' && freed.errno === ER_UNKNOWN_STMT_HANDLER);
+  // The session ends: only then the server surely knows it no more (a KILL QUERY hit this).
+  if (!isGone) throw new Error('a prepared drop cannot be deallocated');
+  const context = { schema: facts.schema, charset: 'utf8mb4' };
+  prepared.remember(name, { text, statement, context, hints });
+  return answerWith(answer);
+}
+
+/** EXECUTE and DEALLOCATE PREPARE of a drop that was prepared by name. */
+export async function commandOnName(
+  { command }: Taken,
+  options: DispatchOptions,
+): Promise<Interception> {
+  const { userSession, prepared } = options;
+  const name = command?.name ?? null;
+  const drop = name === null ? null : prepared.find(name);
+  assert(command !== undefined && name !== null && drop !== null, 'it concerns one that is known');
+  if (command.kind === 'deallocate') {
+    prepared.forget(name);
+    if (drop.isDoubtful) return { kind: 'forward', facts: null };
+    const [answer] = await userSession.run([{ kind: 'query', text: Buffer.from('DO 0') }]);
+    assert(answer?.kind === 'ok' || answer?.kind === 'err', 'both answer OK or ERR');
+    return answerWith(answer);
+  }
+  if (drop.isDoubtful) {
+    const why = 'something that ran since its PREPARE may have prepared another under its name';
+    return refused(notUnderstood(why), options);
+  }
+  if (command.hasUsing)
+    return refused(notDone('with parameters', tablesIn(drop.statement)), options);
+  return runPreparedDrop(drop, options);
+}
