@@ -129,7 +129,8 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     where: ['answer', 'diagnostics'],
   },
   'note-as-warning': {
-    reason: 'DROP DATABASE IF EXISTS of a missing schema | `SHOW WARNINGS` calls its note a warning',
+    reason:
+      'DROP DATABASE IF EXISTS of a missing schema | `SHOW WARNINGS` calls its note a warning',
     where: ['diagnostics'],
   },
   'own-schema': {

@@ -6,7 +6,6 @@
  *
  * Invariant: one such login at a time for each address, and one for all that go wrong meanwhile.
  */
-import { systemClock } from '../../clock.js';
 import type { Log } from '../../log.js';
 import { describeAddress } from '../../service/errors.js';
 import type { ServerAddress } from '../../service/pool/pools.js';
@@ -74,7 +73,7 @@ export class HostErrorReset {
     while (count.isDue && !this.#isOver && performance.now() >= count.notBeforeMs) {
       count.isDue = false;
       await this.#visit(count);
-      await systemClock.sleep(PAUSE_MS);
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
     count.isVisiting = false;
   }
