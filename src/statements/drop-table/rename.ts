@@ -127,7 +127,7 @@ function endedAfter(held: Group, ended: Reply, { request }: Drop): Moved {
 
 function* renameGroup(drop: Drop, moves: Group): Steps<Renamed> {
   const { request } = drop;
-  const text = renameSql({ ...request, moves, wait: waitText(request.statement) });
+  const text = renameSql(moves, { ...request, wait: waitText(request.statement) });
   const [said] = yield* perform('user', { commands: [query(text)], renames: true });
   assert(said?.kind === 'ok' || said?.kind === 'err', 'RENAME answers OK or ERR');
   if (said.kind === 'ok') return yield* withoutKeyWarnings(drop, moves, said);

@@ -25,11 +25,30 @@ export function qualified(name: QualifiedName, charset: ClientCharset): Buffer {
   return Buffer.concat([quoteClientName(name.schema, charset), Buffer.from('.'), table]);
 }
 
+/** A text of words and names. */
+function textOf(charset: ClientCharset, ...parts: readonly (string | QualifiedName)[]): Buffer {
+  const bytes = parts.map((part) =>
+    typeof part === 'string' ? Buffer.from(part) : qualified(part, charset),
+  );
+  return Buffer.concat(bytes);
+}
+
+interface Said {
+  readonly groupId: string;
+  readonly charset: ClientCharset;
+}
+
+interface Moved {
+  readonly name: QualifiedName;
+  readonly holdName: string;
+}
+
+function held({ name: { schema }, holdName }: Moved): QualifiedName {
+  return { schema, table: Buffer.from(holdName) };
+}
+
 export function showCreateSql(name: QualifiedName, charset: ClientCharset): Buffer {
-  return Buffer.concat([
-    Buffer.from('SHOW /* undrop kind */ CREATE TABLE '),
-    qualified(name, charset),
-  ]);
+  return textOf(charset, 'SHOW /* undrop kind */ CREATE TABLE ', name);
 }
 
 /** MariaDB's WAIT n or NOWAIT, as it stands in a statement; null: there is none. */
@@ -38,65 +57,37 @@ export function waitText({ wait }: { readonly wait: LockWait | null }): string |
   return wait.kind === 'nowait' ? 'NOWAIT' : `WAIT ${wait.text}`;
 }
 
-/**
- * One atomic RENAME of all moves; `wait` is MariaDB's WAIT n or NOWAIT, in RENAME's own place.
- */
-export function renameSql(options: {
-  readonly groupId: string;
-  readonly moves: readonly { readonly name: QualifiedName; readonly holdName: string }[];
-  readonly wait: string | null;
-  readonly charset: ClientCharset;
-}): Buffer {
-  const { groupId } = options;
-  const parts: Buffer[] = [Buffer.from(`RENAME /* undrop hold ${groupId} */ TABLE `)];
-  for (const [index, { name, holdName }] of options.moves.entries()) {
-    const wait = index === 0 && options.wait !== null ? ` ${options.wait}` : '';
-    const hold = { schema: name.schema, table: Buffer.from(holdName) };
-    parts.push(
-      Buffer.from(index === 0 ? '' : ', '),
-      qualified(name, options.charset),
-      Buffer.from(`${wait} TO `),
-      qualified(hold, options.charset),
-    );
-  }
-  return Buffer.concat(parts);
+/** One atomic RENAME; `wait` is MariaDB's WAIT n or NOWAIT, in RENAME's own place. */
+export function renameSql(
+  moves: readonly Moved[],
+  { groupId, charset, wait }: Said & { readonly wait: string | null },
+): Buffer {
+  const parts = moves.flatMap((move, index) => {
+    const first = wait === null ? '' : ` ${wait}`;
+    return [index === 0 ? '' : ', ', move.name, `${index === 0 ? first : ''} TO `, held(move)];
+  });
+  return textOf(charset, `RENAME /* undrop hold ${groupId} */ TABLE `, ...parts);
 }
 
 /**
  * A RENAME that can never succeed, as its target schema doesn't exist: it ends the transaction as
  * the DROP would, and says what read-only, XA and missing rights would say.
  */
-export function probeSql(
-  name: QualifiedName,
-  options: { readonly groupId: string; readonly charset: ClientCharset },
-): Buffer {
-  return Buffer.concat([
-    Buffer.from(`RENAME /* undrop probe ${options.groupId} */ TABLE `),
-    qualified(name, options.charset),
-    Buffer.from(` TO \`_undrop_none_${options.groupId}\`.\`t\``),
-  ]);
+export function probeSql(name: QualifiedName, { groupId, charset }: Said): Buffer {
+  const to = ` TO \`_undrop_none_${groupId}\`.\`t\``;
+  return textOf(charset, `RENAME /* undrop probe ${groupId} */ TABLE `, name, to);
 }
 
 /** The RENAME of one table, for servers that refuse RENAME under LOCK TABLES. */
-export function alterNameSql(
-  { name, holdName }: { readonly name: QualifiedName; readonly holdName: string },
-  { groupId, charset }: Pick<DropWords, 'groupId' | 'charset'>,
-): Buffer {
-  const hold = { schema: name.schema, table: Buffer.from(holdName) };
-  return Buffer.concat([
-    Buffer.from(`ALTER /* undrop hold ${groupId} */ TABLE `),
-    qualified(name, charset),
-    Buffer.from(' RENAME TO '),
-    qualified(hold, charset),
-  ]);
+export function alterNameSql(move: Moved, { groupId, charset }: Said): Buffer {
+  const verb = `ALTER /* undrop hold ${groupId} */ TABLE `;
+  return textOf(charset, verb, move.name, ' RENAME TO ', held(move));
 }
 
-interface DropWords {
-  readonly groupId: string;
+interface DropWords extends Said {
   /** What the statement calls the tables; a temporary sequence is a temporary table. */
   readonly object: 'table' | 'sequence';
   readonly ifExists: boolean;
-  readonly charset: ClientCharset;
 }
 
 export function dropTemporarySql(names: readonly QualifiedName[], options: DropWords): Buffer {
@@ -116,16 +107,21 @@ export function dropOwnTemporarySql(names: readonly QualifiedName[], options: Dr
   return dropNames(verb, names, options);
 }
 
+function dropNames(
+  verb: string,
+  names: readonly QualifiedName[],
+  { ifExists, charset }: DropWords,
+): Buffer {
+  const parts = names.flatMap((name, index) => [index === 0 ? '' : ', ', name]);
+  return textOf(charset, `${verb}${ifExists ? 'IF EXISTS ' : ''}`, ...parts);
+}
+
 /**
  * For a temporary table of this very session, seen as such there; or for what the server counts
  * itself (performance_schema).
  */
-export function truncateOwnSql(
-  name: QualifiedName,
-  { groupId, charset }: Pick<DropWords, 'groupId' | 'charset'>,
-): Buffer {
-  const verb = Buffer.from(`TRUNCATE /* undrop temporary ${groupId} */ TABLE `);
-  return Buffer.concat([verb, qualified(name, charset)]);
+export function truncateOwnSql(name: QualifiedName, { groupId, charset }: Said): Buffer {
+  return textOf(charset, `TRUNCATE /* undrop temporary ${groupId} */ TABLE `, name);
 }
 
 /**
@@ -133,34 +129,22 @@ export function truncateOwnSql(
  * partition. The right that it needs is DROP alone. `wait` is MariaDB's WAIT n or NOWAIT, in
  * seconds.
  */
-export function turnSql(name: QualifiedName, options: AskWords): Buffer {
-  const { groupId, charset, wait } = options;
-  return Buffer.concat([
-    Buffer.from(`${within(wait)}ALTER /* undrop turn ${groupId} */ TABLE `),
-    qualified(name, charset),
-    Buffer.from(` TRUNCATE PARTITION \`_undrop_none_${groupId}\``),
-  ]);
+export function turnSql(
+  name: QualifiedName,
+  { groupId, charset, wait }: Said & { readonly wait: string | null },
+): Buffer {
+  const within = wait === null ? '' : `SET STATEMENT lock_wait_timeout = ${wait} FOR `;
+  const verb = `${within}ALTER /* undrop turn ${groupId} */ TABLE `;
+  return textOf(charset, verb, name, ` TRUNCATE PARTITION \`_undrop_none_${groupId}\``);
 }
 
 /**
  * To be prepared: under LOCK TABLES of the table it says 1100, as nobody has locked it by this
  * alias. Who could lock it may select from it.
  */
-export function ownLockSql(
-  name: QualifiedName,
-  { groupId, charset }: Pick<DropWords, 'groupId' | 'charset'>,
-): Buffer {
-  return Buffer.concat([
-    Buffer.from(`SELECT /* undrop own ${groupId} */ 1 FROM `),
-    qualified(name, charset),
-    Buffer.from(` AS \`_undrop_none_${groupId}\` LIMIT 0`),
-  ]);
-}
-
-type AskWords = Pick<DropWords, 'groupId' | 'charset'> & { readonly wait: string | null };
-
-function within(wait: string | null): string {
-  return wait === null ? '' : `SET STATEMENT lock_wait_timeout = ${wait} FOR `;
+export function ownLockSql(name: QualifiedName, { groupId, charset }: Said): Buffer {
+  const alias = ` AS \`_undrop_none_${groupId}\` LIMIT 0`;
+  return textOf(charset, `SELECT /* undrop own ${groupId} */ 1 FROM `, name, alias);
 }
 
 /**
@@ -172,17 +156,6 @@ function within(wait: string | null): string {
 export function cleanSql(groupId: string): Buffer {
   const read = 'SELECT 1 FROM (SELECT 1 AS one) AS one LIMIT 1';
   return Buffer.from(`DO /* undrop clean ${groupId} */ (${read})`);
-}
-
-function dropNames(
-  verb: string,
-  names: readonly QualifiedName[],
-  options: Pick<DropWords, 'ifExists' | 'charset'>,
-): Buffer {
-  const parts = names.map((name, index) =>
-    Buffer.concat([Buffer.from(index === 0 ? '' : ', '), qualified(name, options.charset)]),
-  );
-  return Buffer.concat([Buffer.from(`${verb}${options.ifExists ? 'IF EXISTS ' : ''}`), ...parts]);
 }
 
 /** MariaDB's words for a view in DROP TABLE, which no harmless statement of its own gives. */

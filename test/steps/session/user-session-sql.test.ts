@@ -41,7 +41,7 @@ test('a RENAME moves each table within its own schema', () => {
     { name: name('shop', 'a'), holdName: '_vt_HOLD_1' },
     { name: name(null, 'b'), holdName: '_vt_HOLD_2' },
   ];
-  expect(renameSql({ ...utf8, moves, wait: 'WAIT 5' }).toString()).toBe(
+  expect(renameSql(moves, { ...utf8, wait: 'WAIT 5' }).toString()).toBe(
     `RENAME /* undrop hold ${groupId} */ TABLE \`shop\`.\`a\` WAIT 5 TO \`shop\`.\`_vt_HOLD_1\`, ` +
       '`b` TO `_vt_HOLD_2`',
   );
