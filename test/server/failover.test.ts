@@ -101,9 +101,11 @@ inLanes(
         await dropAndWait(client, pair.source, 'before');
         for (let round = 0; round < FAILOVERS; round++) {
           const before = made.length;
-          await pair.failOver();
-          const beganMs = Date.now();
-          move(round);
+          let beganMs = 0;
+          await pair.failOver(() => {
+            beganMs = Date.now();
+            move(round);
+          });
           await dropAndWait(client, pair.source, `behind_${round}`);
           seconds.push((Date.now() - beganMs) / 1000);
           const goesOn = () => made.slice(before).filter(({ isDropped }) => isDropped).length > 5;

@@ -2,16 +2,21 @@
  * A source and a replica of it: two throwaway servers of one kind, of which one follows the other's
  * binary log. Invariant: whoever waits for the replica fails as soon as one of its threads stops.
  */
+import type { RowDataPacket } from 'mysql2/promise';
 import type { ThrowawayServer } from '../../throwaway-servers/throwaway.js';
 import { until } from './poll.js';
-import { query, startServer } from './servers.js';
+import { connect, query, startServer } from './servers.js';
 
 export interface ReplicaPair {
   /** Who is who changes by a failover. */
   readonly source: ThrowawayServer;
   readonly replica: ThrowawayServer;
-  /** The replica becomes the source, with all that the old one has, which follows it then. */
-  failOver(): Promise<void>;
+  /**
+   * The replica becomes the source, with all that the old one has, which follows it then. `move`
+   * tells clients; until it was called nobody writes to the old one, and later nothing does that
+   * came before.
+   */
+  failOver(move: () => void): Promise<void>;
   /** Of sessions that begin from now on: `ROW`, `STATEMENT` or `MIXED`. */
   useFormat(format: string): Promise<void>;
   /** Rejects where the replica has stopped. */
@@ -65,15 +70,18 @@ export async function startPair({ name, gtid }: PairOptions): Promise<ReplicaPai
     get replica() {
       return roles.replica;
     },
-    failOver: async () => {
+    failOver: async (move) => {
       const { source: old, replica: next } = roles;
       await query(old, `SET GLOBAL ${readOnly} = ON`);
+      const unlock = isMysql ? null : await lockOut(old);
       await caughtUp();
       const off = ['SET GLOBAL super_read_only = OFF', 'SET GLOBAL read_only = OFF'];
       await query(next, 'STOP REPLICA', 'RESET REPLICA ALL', ...off.slice(isMysql ? 0 : 1));
+      Object.assign(roles, { source: next, replica: old });
+      move();
+      await unlock?.();
       const change = changeSource(next, { gtid, isMysql });
       await query(old, isMysql ? change : `${change}, MASTER_DEMOTE_TO_SLAVE=1`, 'START REPLICA');
-      Object.assign(roles, { source: next, replica: old });
     },
     useFormat: async (format) => {
       await query(roles.source, `SET GLOBAL binlog_format = '${format}'`);
@@ -92,6 +100,27 @@ export async function startPair({ name, gtid }: PairOptions): Promise<ReplicaPai
   await query(replica, changeSource(source, { gtid, isMysql }), 'START REPLICA');
   await pair.caughtUp();
   return pair;
+}
+
+/**
+ * MariaDB lets who has READ ONLY ADMIN, or SUPER, write to a read-only server: a transaction that
+ * only the old source has would end its replication. So nobody writes until this is undone, which
+ * kills first whoever waits to.
+ */
+async function lockOut(server: ThrowawayServer): Promise<() => Promise<void>> {
+  const connection = await connect(server);
+  await connection.query('FLUSH TABLES WITH READ LOCK');
+  return async () => {
+    const [others] = await connection.query<RowDataPacket[]>(
+      `SELECT ID AS id FROM information_schema.PROCESSLIST
+       WHERE ID <> CONNECTION_ID() AND USER <> 'system user' AND COMMAND <> 'Binlog Dump'`,
+    );
+    for (const { id } of others) {
+      // Some have gone meanwhile.
+      await connection.query(`KILL ${id}`).catch(() => undefined);
+    }
+    await connection.end();
+  };
 }
 
 function changeSource(
