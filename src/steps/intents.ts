@@ -23,9 +23,16 @@ import { refusalOfDiscarded } from './preconditions.js';
 import { rootCause } from './refusals/refusals.js';
 import { type HeldTable, sentenceStart } from './refuse.js';
 import type { DropRequest, UserFacts } from './request.js';
-import { FORGET_TRIES_MAX, retryUntilWritten } from './retry-until-written.js';
 import { areForDestroying, notDestroyed, readHints } from './rules/hints.js';
 import { ruleTables } from './rules/rules.js';
+
+/** How long to wait before it is tried once more. */
+const RETRIES_MS = [0, 1_000, 5_000];
+/** After those, for as long as it takes. */
+const RETRY_MS_MAX = 10_000;
+
+/** What recovery would do as well is tried so often: at once, a second later, six seconds later. */
+const FORGET_TRIES_MAX = 3;
 
 /** How often it is looked whether an intent waits. */
 const LOOK_EVERY_MS = 100;
@@ -131,8 +138,12 @@ export class Intents {
     this.#recorded = first;
     const names = serviceNames(this.#request, facts);
     const isSame = facts.logged === this.#logged && facts.user === guess.user;
-    const isRight = isSame && this.#isRuledAlike(facts);
-    if (isRight && JSON.stringify(names) === JSON.stringify(this.#guessed)) return first;
+    // What was decided by the guess would be decided so again.
+    const isAskedForHosts = asksForHosts(this.#options.rules ?? []);
+    const isRuledAlike =
+      facts.hint === null && (!isAskedForHosts || guess.account === facts.account);
+    if (isSame && isRuledAlike && JSON.stringify(names) === JSON.stringify(this.#guessed))
+      return first;
     // What the server refused once it would refuse again, with words about the second try.
     if (first.intent === null && !('error' in this.#guessed)) return first;
     // A row that stays is in the way of the new one, and then nothing is dropped.
@@ -156,12 +167,6 @@ export class Intents {
       });
     }
     return recorded;
-  }
-
-  /** What was decided by the guess would be decided so again. */
-  #isRuledAlike({ account, hint }: UserFacts): boolean {
-    const { guess, rules = [] } = this.#options;
-    return hint === null && (!asksForHosts(rules) || guess.account === account);
   }
 
   #record(names: ServiceNames, session: Dropper): Promise<RecordedIntent> {
@@ -273,6 +278,35 @@ export class Intents {
   release(): void {
     for (const id of [...this.#request.ids, ...this.#targets.keys()]) {
       this.#options.activeIds.delete(id);
+    }
+  }
+}
+
+interface RetryOptions {
+  /** Aborted: this process is about to end, and what is not written is left to recovery. */
+  readonly stopping: AbortSignal;
+  /** Told once if it takes longer. */
+  readonly onLate?: ((error: Error) => void) | undefined;
+  /** From 1; default: no limit. */
+  readonly triesMax?: number;
+}
+
+/**
+ * Writes the outcome of a drop until it is written: nobody else settles an intent while the user's
+ * session is there, which may be for days, and the service account may be refused for hours. Rejects
+ * with what `write` does, if it is time to stop, or at its last try.
+ */
+export async function retryUntilWritten(
+  write: () => Promise<void>,
+  { stopping, onLate, triesMax = Number.POSITIVE_INFINITY }: RetryOptions,
+): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await write();
+    } catch (error) {
+      if (!(error instanceof Error) || stopping.aborted || tries + 1 >= triesMax) throw error;
+      if (tries === RETRIES_MS.length) onLate?.(error);
+      await systemClock.sleep(RETRIES_MS[tries] ?? RETRY_MS_MAX, stopping);
     }
   }
 }

@@ -44,7 +44,12 @@ import { readServerFacts } from '../../service/server-facts.js';
 import { ident, note, serverIdentity, sql } from '../../service/sql.js';
 import type { DropTableStatement } from '../../sql/grammar/drop-table.js';
 import type { DropOptions, DropResult } from '../../steps/drop-options.js';
-import { Intents, type RecordedIntent, statementTextOf } from '../../steps/intents.js';
+import {
+  Intents,
+  type RecordedIntent,
+  retryUntilWritten,
+  statementTextOf,
+} from '../../steps/intents.js';
 import { isSameServer } from '../../steps/preconditions.js';
 import { drive } from '../../steps/procedure.js';
 import { rootCause } from '../../steps/refusals/refusals.js';
@@ -54,7 +59,6 @@ import {
   type ServiceRename,
   type ServiceRenameOutcome,
 } from '../../steps/rename/rename-by-service.js';
-import { retryUntilWritten } from '../../steps/retry-until-written.js';
 import type { UserCommand } from '../../steps/session/user-session.js';
 import type { Result } from '../../wire/result-reader.js';
 import { ER_BAD_DB_ERROR } from '../../wire/server-errors.js';

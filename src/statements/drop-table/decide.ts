@@ -101,14 +101,10 @@ export function namesToAsk({ names, kinds }: Pick<Seen, 'names' | 'kinds'>) {
 }
 
 function kindOfBase({ statement, server }: DropRequest, seen: IntentTable): Name['kind'] {
-  if (isOfEngine(seen, server)) return server.versionId < 110_800 ? 'missing' : 'nothing';
+  // No statement drops what MariaDB has there: it isn't found (seen on 10.11), or the answer is OK
+  // (on 11.8).
+  if (server.flavour === 'mariadb' && seen.schema.toLowerCase() === 'performance_schema') {
+    return server.versionId < 110_800 ? 'missing' : 'nothing';
+  }
   return statement.object === 'sequence' && seen.kind !== 'sequence' ? 'table' : 'base';
-}
-
-/**
- * What MariaDB's performance_schema has, no statement drops: it isn't found (seen on 10.11), or
- * the answer is OK (on 11.8).
- */
-function isOfEngine({ schema }: IntentTable, { flavour }: DropRequest['server']): boolean {
-  return flavour === 'mariadb' && schema.toLowerCase() === 'performance_schema';
 }

@@ -27,23 +27,20 @@ import {
 } from '../../wire/server-errors.js';
 import type { UserFacts } from '../request.js';
 
-/** The statement that reads `UserFacts`. */
-export function factsSql(server: ServerVersion): Buffer {
-  return selectFacts(server, '');
-}
-
 /**
  * The same for what the client's own statements follow: the server forgets the marker's error. Of a
  * SELECT without a table MySQL 5.6 and MariaDB keep the diagnostics of the statement before.
  */
 export function cleanFactsSql(server: ServerVersion): Buffer {
-  return selectFacts(server, 'FROM (SELECT 1 AS one) AS one ');
+  return factsSql(server, 'FROM (SELECT 1 AS one) AS one ');
 }
 
-function selectFacts(server: ServerVersion, from: string): Buffer {
+/** The statement that reads `UserFacts`. */
+export function factsSql(server: ServerVersion, from = ''): Buffer {
   // MariaDB has no GTID_NEXT; its gtid_seq_no survives everything that we send.
   const gtidNext = server.flavour === 'mysql' && server.versionId >= 50605 ? '@@gtid_next' : "''";
-  const identity = serverIdentitySql(server);
+  // Since MariaDB 10.5.2.
+  const hasIfExists = server.flavour === 'mariadb' && server.versionId >= 100_502;
   const values = [
     'DATABASE()',
     '@@sql_mode',
@@ -51,12 +48,12 @@ function selectFacts(server: ServerVersion, from: string): Buffer {
     // MariaDB's would be ON or OFF as text.
     '@@sql_log_bin + 0',
     gtidNext,
-    identity,
+    serverIdentitySql(server),
     'USER()',
     '@@foreign_key_checks + 0',
     '@@character_set_results',
     '@undrop',
-    hasSqlIfExists(server) ? '@@sql_if_exists + 0' : '0',
+    hasIfExists ? '@@sql_if_exists + 0' : '0',
     '@@collation_connection',
   ];
   const columns = values.map((value) => `CAST(${value} AS BINARY)`);
@@ -65,14 +62,6 @@ function selectFacts(server: ServerVersion, from: string): Buffer {
 
 /** No time limit of the session's (MySQL 5.7.8 and later): a DROP has none. */
 const FACTS = 'SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop facts */ ';
-
-/**
- * Since MariaDB 10.5.2.
- * https://mariadb.com/docs/server/server-management/variables-and-modes/server-system-variables
- */
-function hasSqlIfExists({ flavour, versionId }: ServerVersion): boolean {
-  return flavour === 'mariadb' && versionId >= 100_502;
-}
 
 /**
  * Reads the answer to `factsSql` and its like; an error of the server is passed on. A session whose
