@@ -293,8 +293,8 @@ interface RetryOptions {
 
 /**
  * Writes the outcome of a drop until it is written: nobody else settles an intent while the user's
- * session is there, which may be for days, and the service account may be refused for hours. Rejects
- * with what `write` does, if it is time to stop, or at its last try.
+ * session is there, which may be for days, and the service account may be refused for hours.
+ * Rejects with what `write` does, if it is time to stop, or at its last try.
  */
 export async function retryUntilWritten(
   write: () => Promise<void>,
