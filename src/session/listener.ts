@@ -5,6 +5,7 @@
  * socket file is removed only if nothing listens on it.
  */
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import net from 'node:net';
 import { faultOf, LOG_LEVELS, toClientError, UndropError } from '../errors.js';
@@ -126,19 +127,15 @@ export class Listener {
       { pauseOnConnect: true, allowHalfOpen: true, ...KEEP_ALIVE },
       (client) => this.#accept(client),
     );
-    await new Promise<void>((resolve, reject) => {
-      const onError = (cause: NodeJS.ErrnoException) => {
-        const name = describeAddress(address);
-        reject(new UndropError('UNDROP_LISTEN', { address: name, cause: cause.message }, cause));
-      };
-      server.once('error', onError);
-      const onListening = () => {
-        server.off('error', onError);
-        resolve();
-      };
-      if ('socketPath' in address) server.listen(address.socketPath, onListening);
-      else server.listen(address.port, address.host, onListening);
-    });
+    try {
+      if ('socketPath' in address) server.listen(address.socketPath);
+      else server.listen(address.port, address.host);
+      await once(server, 'listening');
+    } catch (error) {
+      const { message } = error as NodeJS.ErrnoException;
+      const details = { address: describeAddress(address), cause: message };
+      throw new UndropError('UNDROP_LISTEN', details, error);
+    }
     server.on('error', (error) => {
       this.#options.log.error({ err: error }, 'a client could not be accepted');
     });
@@ -296,14 +293,12 @@ async function removeStaleSocket(path: string): Promise<void> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
     throw error;
   }
-  const isStale = await new Promise<boolean>((resolve) => {
-    const probe = net.connect({ path });
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(false);
-    });
+  const probe = net.connect({ path });
+  try {
+    await once(probe, 'connect');
+    probe.destroy();
+  } catch (error) {
     // After any other error somebody may well listen there, and listening fails (EADDRINUSE).
-    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'));
-  });
-  if (isStale) unlinkSync(path);
+    if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') unlinkSync(path);
+  }
 }

@@ -8,7 +8,7 @@
 import { type ClientError, faultOf, LOG_LEVELS, UndropError } from '../errors.js';
 import type { Log } from '../log.js';
 import { type Counters, REFUSALS } from '../metrics.js';
-import type { Answered, Taken } from '../statements/intercepted.js';
+import type { Answered, Intercepted } from '../statements/intercepted.js';
 import type { DropResult } from '../steps/drop-options.js';
 import { loggedText } from '../steps/refusals/refusals.js';
 import { encodePacket } from '../wire/framing.js';
@@ -58,7 +58,7 @@ export class SessionReport {
   }
 
   /** A statement was answered by undrop. */
-  onAnswer({ text }: Taken, { refusal, dropped }: Answered): void {
+  onAnswer({ text }: Intercepted, { refusal, dropped }: Answered): void {
     if (refusal !== null) {
       const fault = faultOf(refusal);
       this.#counters[REFUSALS[fault]]++;

@@ -12,7 +12,7 @@ import { InvariantError } from '../assert.js';
 import { toClientError, UndropError } from '../errors.js';
 import type { ByteStream } from '../relay/byte-stream.js';
 import { behindDoor } from '../relay/sockets.js';
-import type { Answered, DropService, Taken } from '../statements/intercepted.js';
+import type { Answered, DropService, Intercepted } from '../statements/intercepted.js';
 import { MalformedPacketError } from '../wire/packet-reader.js';
 import { CommandPhase } from './commands/command-phase.js';
 import { SessionConnections } from './connections.js';
@@ -220,7 +220,7 @@ export class Session {
   }
 
   /** A statement was answered by us. */
-  onAnswer(taken: Taken, answer: Answered, service: DropService): void {
+  onAnswer(taken: Intercepted, answer: Answered, service: DropService): void {
     const { background, onHeld } = this.#options;
     const { dropped } = answer;
     this.#report.onAnswer(taken, answer);
@@ -231,7 +231,7 @@ export class Session {
     if (!isHeld) return background(finished);
     const inPlace = dropped.held.filter(({ relocated }) => !relocated).map(({ id }) => id);
     background(finished.then(onHeld));
-    if (inPlace.length > 0) background(finished.then(() => service.owe?.(inPlace)));
+    if (inPlace.length > 0) background(finished.then(() => service.relocateLater?.(inPlace)));
   }
 
   // ── ends ───────────────────────────────────────────────────────────────────────────────────

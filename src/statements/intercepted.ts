@@ -37,7 +37,7 @@ import { SWAP_SERVICE } from './truncate/service.js';
 import { truncate } from './truncate/truncate.js';
 
 /** A statement, or another command, that was taken out of the client's stream. */
-export interface Taken {
+export interface Intercepted {
   readonly packet: Packet;
   readonly carrier: 'query' | 'prepare' | 'unknown' | 'handle' | 'named';
   /** The statement text; empty if the carrier has none. */
@@ -69,7 +69,7 @@ export interface DropService {
   /** A drop left something for recovery. */
   onUnsettled(): void;
   /** Held tables that are still in their own schema, by id; default: left to whoever collects. */
-  owe?(ids: readonly string[]): void;
+  relocateLater?(ids: readonly string[]): void;
   /** Aborted: this process is about to end. */
   readonly stopping: AbortSignal;
   /** Default: nobody is told. */
@@ -174,7 +174,7 @@ function procedureOf({ empties = false, partitions }: DropStatement['statement']
 
 /** The server judges the syntax, by a PREPARE that executes nothing. */
 export function unclear(
-  taken: Taken,
+  taken: Intercepted,
   why: string,
   options: InterceptOptions,
 ): Promise<Interception> {
@@ -183,7 +183,7 @@ export function unclear(
 
 /** The server's own words for what it doesn't take; `error` for what it does. */
 export async function refusedIfValid(
-  taken: Taken,
+  taken: Intercepted,
   error: UndropError,
   options: InterceptOptions,
 ): Promise<Interception> {

@@ -109,7 +109,7 @@ export class Front implements ClientSide {
       proxyId,
       activeIds: activeDrops.at(pool),
       onUnsettled: onHeld,
-      owe: (ids) => this.#background(this.#relocatorAt(pool).add(ids)),
+      relocateLater: (ids) => this.#background(this.#relocatorAt(pool).add(ids)),
       stopping: this.#stopping.signal,
       log,
       protect: new Set(mode === 'hold' ? protect : []),

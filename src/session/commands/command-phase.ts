@@ -10,7 +10,7 @@ import { assert } from '../../assert.js';
 import type { UndropError } from '../../errors.js';
 import { ResponseTracker } from '../../relay/response-tracker.js';
 import type { Reading } from '../../sql/reading.js';
-import type { DropService, Interception, Taken } from '../../statements/intercepted.js';
+import type { DropService, Intercepted, Interception } from '../../statements/intercepted.js';
 import { inSlices } from '../../steps/session/in-slices.js';
 import type { SessionFacts } from '../../steps/session/user-session.js';
 import { CLIENT_MULTI_STATEMENTS, hasFlag } from '../../wire/capabilities.js';
@@ -210,7 +210,7 @@ export class CommandPhase implements GateOwner {
     return false;
   }
 
-  *#classify(packet: Packet): Reading<Taken | null> {
+  *#classify(packet: Packet): Reading<Intercepted | null> {
     yield* this.lastSeen.readingCommand(packet.payload);
     return yield* classifyPacket(packet, this.#classifyOptions);
   }
@@ -230,7 +230,7 @@ export class CommandPhase implements GateOwner {
   // ── while the gate has stopped ─────────────────────────────────────────────────────────────
 
   /** A text that takes long to read: what came after it waits, and what is not ours goes on. */
-  async #readOn(packet: Packet, reading: Reading<Taken | null>, rest: Buffer): Promise<void> {
+  async #readOn(packet: Packet, reading: Reading<Intercepted | null>, rest: Buffer): Promise<void> {
     this.#enter({ name: 'reading' });
     const taken = await inSlices(reading);
     if (this.#hasEnded) return;
@@ -296,7 +296,7 @@ export class CommandPhase implements GateOwner {
     return { prepared, server, session, service: service(), guess, logBinMayBeOff };
   }
 
-  async #intercept(taken: Taken, rest: Buffer): Promise<void> {
+  async #intercept(taken: Intercepted, rest: Buffer): Promise<void> {
     const read = { multiStatements: this.#multiStatements };
     if (isMultiStatement(taken, read)) return this.#runMultiStatement(taken, rest);
     const userSession = this.#openUserSession(taken.carrier === 'prepare');
@@ -304,7 +304,7 @@ export class CommandPhase implements GateOwner {
     this.#settle(taken, interception, userSession.end(), rest);
   }
 
-  async #runMultiStatement(taken: Taken, rest: Buffer): Promise<void> {
+  async #runMultiStatement(taken: Intercepted, rest: Buffer): Promise<void> {
     const { owner, service } = this.#options;
     const run = new MultiStatementRun(
       {
@@ -331,7 +331,7 @@ export class CommandPhase implements GateOwner {
   /**
    * The statement is settled: its answer, or the statement itself, goes out; the stream goes on.
    */
-  #settle(taken: Taken, interception: Interception, fromServer: Buffer, rest: Buffer): void {
+  #settle(taken: Intercepted, interception: Interception, fromServer: Buffer, rest: Buffer): void {
     const { packet } = taken;
     const { owner, service } = this.#options;
     if (interception.facts !== null) this.lastSeen.inFacts(interception.facts);

@@ -14,11 +14,11 @@ import { dropSchema } from '../../statements/drop-database/text.js';
 import { dropOrPass } from '../../statements/drop-table/hold-or-pass.js';
 import {
   answerWith,
+  type Intercepted,
   type Interception,
   readUserFacts,
   refused,
   refusedIfValid,
-  type Taken,
   unclear,
 } from '../../statements/intercepted.js';
 import {
@@ -38,7 +38,10 @@ import type { DispatchOptions } from './prepared-drops.js';
 import { commandOnName, dynamic, prepareDrop, runPreparedDrop } from './prepared-statements.js';
 
 /** Handles whatever was intercepted to its answer. Rejects if the user session broke. */
-export async function answerTo(taken: Taken, options: DispatchOptions): Promise<Interception> {
+export async function answerTo(
+  taken: Intercepted,
+  options: DispatchOptions,
+): Promise<Interception> {
   const { prepared } = options;
   const { payload } = taken.packet;
   switch (taken.carrier) {
@@ -62,7 +65,7 @@ export async function answerTo(taken: Taken, options: DispatchOptions): Promise<
   }
 }
 
-async function answerToText(taken: Taken, options: DispatchOptions): Promise<Interception> {
+async function answerToText(taken: Intercepted, options: DispatchOptions): Promise<Interception> {
   const { protect } = options.service;
   let { verdict } = taken;
   let facts: UserFacts | null = null;
@@ -100,7 +103,7 @@ async function answerToText(taken: Taken, options: DispatchOptions): Promise<Int
 }
 
 function byOtherCarrier(
-  taken: Taken,
+  taken: Intercepted,
   verdict: Refused,
   facts: UserFacts | null,
   options: DispatchOptions,
@@ -124,7 +127,7 @@ function byOtherCarrier(
 }
 
 async function dropTable(
-  taken: Taken,
+  taken: Intercepted,
   statement: DropTableStatement,
   facts: UserFacts | null,
   options: DispatchOptions,

@@ -16,9 +16,9 @@ import { unread } from '../../sql/recycle-schema-write.js';
 import { enabledKinds, isProtected } from '../../sql/verdict.js';
 import {
   type Answered,
+  type Intercepted,
   type Interception,
   refused,
-  type Taken,
 } from '../../statements/intercepted.js';
 import { notDone } from '../../steps/refusals/refusals.js';
 import type { UserFacts } from '../../steps/request.js';
@@ -38,7 +38,7 @@ import type { DispatchOptions } from './prepared-drops.js';
 import { type PieceEnd, StatementRelay } from './relay-piece.js';
 
 export interface MultiStatementOptions {
-  readonly taken: Taken;
+  readonly taken: Intercepted;
   readonly login: Login;
   /** Follows the session, as ever. */
   readonly tracker: ResponseTracker;
@@ -46,7 +46,7 @@ export interface MultiStatementOptions {
   readonly isSure: boolean;
   readonly connections: SessionConnections;
   /** A statement was answered by us. */
-  readonly onAnswer: (taken: Taken, answer: Answered) => void;
+  readonly onAnswer: (taken: Intercepted, answer: Answered) => void;
   /** What the interception of one statement needs. */
   readonly context: () => Omit<DispatchOptions, 'userSession' | 'multiStatements'>;
   readonly isClientGone: () => boolean;
@@ -188,7 +188,7 @@ export class MultiStatementRun {
     const text = rest.subarray(0, next === null ? rest.length : next - 1);
     const { taken, onAnswer, lastSeen } = this.#options;
     const packet = { ...taken.packet, payload: this.#payload(text) };
-    const piece: Taken = { ...taken, packet, text, verdict };
+    const piece: Intercepted = { ...taken, packet, text, verdict };
     const one = this.#one();
     const interception = this.#wanted.isOurs(verdict)
       ? await answerTo(piece, one)
@@ -207,7 +207,11 @@ export class MultiStatementRun {
   }
 
   /** It is none of ours, but may prepare, execute or deallocate a drop by its name. */
-  async #followNames(piece: Taken, known: KnownMode, one: DispatchOptions): Promise<Interception> {
+  async #followNames(
+    piece: Intercepted,
+    known: KnownMode,
+    one: DispatchOptions,
+  ): Promise<Interception> {
     const command = one.prepared.follow(readNamedStatement(piece.text, known, one));
     if (command === null) return { kind: 'forward', facts: null };
     return answerTo({ ...piece, carrier: 'named', command }, one);

@@ -20,10 +20,10 @@ import {
   answerWith,
   type DynamicVerdict,
   dropAndHold,
+  type Intercepted,
   type Interception,
   readUserFacts,
   refused,
-  type Taken,
   unclear,
 } from '../../statements/intercepted.js';
 import { bindNames, bindSchema } from '../../steps/names/bind-names.js';
@@ -113,7 +113,7 @@ function orRefusal<T>(bind: () => T): T | UndropError {
 
 /** PREPARE and EXECUTE IMMEDIATE, of a text that may be a drop. */
 export async function dynamic(
-  taken: Taken,
+  taken: Intercepted,
   verdict: DynamicVerdict,
   options: DispatchOptions,
 ): Promise<Interception> {
@@ -197,7 +197,7 @@ interface Made {
 }
 
 async function prepareText(
-  taken: Taken,
+  taken: Intercepted,
   made: Made,
   options: DispatchOptions,
 ): Promise<Interception> {
@@ -222,7 +222,7 @@ async function prepareText(
 
 /** The text is a drop: the client's PREPARE is run as it is, then the server's handle is freed. */
 async function prepareByName(
-  { packet }: Taken,
+  { packet }: Intercepted,
   { verdict, text, facts }: Made,
   statement: PreparedDrop['statement'],
   options: DispatchOptions,
@@ -254,7 +254,7 @@ async function prepareByName(
 
 /** EXECUTE and DEALLOCATE PREPARE of a drop that was prepared by name. */
 export async function commandOnName(
-  { command }: Taken,
+  { command }: Intercepted,
   options: DispatchOptions,
 ): Promise<Interception> {
   const { userSession, prepared } = options;

@@ -19,7 +19,7 @@ import {
   type Refused,
   tablesOf,
 } from '../../sql/verdict.js';
-import type { DropService, InterceptOptions, Taken } from '../../statements/intercepted.js';
+import type { DropService, Intercepted, InterceptOptions } from '../../statements/intercepted.js';
 import type { UserFacts } from '../../steps/request.js';
 import { inSlices } from '../../steps/session/in-slices.js';
 import type { Capabilities } from '../../wire/capabilities.js';
@@ -61,7 +61,10 @@ export function kindsLookedFor({ protect, observes }: DropService): ReadonlySet<
 }
 
 /** Null: the packet may go through. It yields while a long text is read. */
-export function* classifyPacket(packet: Packet, options: ClassifyOptions): Reading<Taken | null> {
+export function* classifyPacket(
+  packet: Packet,
+  options: ClassifyOptions,
+): Reading<Intercepted | null> {
   const { payload } = packet;
   const other = { packet, text: Buffer.alloc(0), verdict: null };
   switch (payload[0]) {
@@ -80,7 +83,7 @@ export function* classifyPacket(packet: Packet, options: ClassifyOptions): Readi
   }
 }
 
-function* classifyQuery(packet: Packet, options: ClassifyOptions): Reading<Taken | null> {
+function* classifyQuery(packet: Packet, options: ClassifyOptions): Reading<Intercepted | null> {
   const text = packet.payload.subarray(queryTextOffset(packet.payload, options.capabilities));
   const taken = yield* classifyText(packet, 'query', text, options);
   const { prepared, server, multiStatements } = options;
@@ -111,7 +114,7 @@ function* classifyText(
   carrier: 'query' | 'prepare',
   text: Buffer,
   { server, service, multiStatements, onObserved }: ClassifyOptions,
-): Reading<Taken | null> {
+): Reading<Intercepted | null> {
   const kinds = kindsLookedFor(service);
   const isInRecycle = (server.inRecycle ?? false) !== false;
   if (text.length > LONG_SLICE_BYTES && !isInRecycle) {
@@ -164,7 +167,7 @@ function* mayHoldOurs(text: Buffer, protect: ReadonlySet<Protection>): Reading<b
 
 /** Whether it holds several statements, or may do so: they are executed one by one. */
 export function isMultiStatement(
-  taken: Taken | null,
+  taken: Intercepted | null,
   { multiStatements }: { readonly multiStatements: boolean },
 ): boolean {
   if (!multiStatements || taken?.carrier !== 'query') return false;

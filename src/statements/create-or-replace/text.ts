@@ -16,12 +16,12 @@ import { inSlices } from '../../steps/session/in-slices.js';
 import {
   answerWith,
   dropAndHold,
+  type Intercepted,
   type Interception,
   type InterceptOptions,
   type Replacing,
   readUserFacts,
   refused,
-  type Taken,
   unclear,
 } from '../intercepted.js';
 import { createOrReplace } from './create-or-replace.js';
@@ -31,7 +31,7 @@ import { replaceService } from './service.js';
 const ASKS_FOR_COUNTS = /row_count|found_rows|warning_count|error_count/i;
 
 export async function replaceTable(
-  { text, ...taken }: Taken,
+  { text, ...taken }: Intercepted,
   { replacement, facts: known }: Replacing,
   options: InterceptOptions,
 ): Promise<Interception> {

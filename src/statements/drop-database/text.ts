@@ -17,18 +17,18 @@ import { FILE_NAME_PREFIX, hasFileNames, isFileName } from '../../steps/refusals
 import { allHints, FORGET_HINT, hintsIn } from '../../steps/rules/hints.js';
 import {
   answerWith,
+  type Intercepted,
   type Interception,
   type InterceptOptions,
   type NamedSchema,
   newId,
   readUserFacts,
   refused,
-  type Taken,
 } from '../intercepted.js';
 import { runDropDatabase } from './service.js';
 
 export async function dropSchema(
-  { text, hints: known }: Pick<Taken, 'text'> & { readonly hints?: readonly string[] },
+  { text, hints: known }: Pick<Intercepted, 'text'> & { readonly hints?: readonly string[] },
   { schema, ifExists, facts: read }: NamedSchema,
   options: InterceptOptions,
 ): Promise<Interception> {

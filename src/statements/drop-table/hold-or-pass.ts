@@ -23,16 +23,16 @@ import { ruleTables } from '../../steps/rules/rules.js';
 import {
   answerWith,
   dropAndHold,
+  type Intercepted,
   type Interception,
   type InterceptOptions,
   readUserFacts,
   refused,
-  type Taken,
 } from '../intercepted.js';
 
 /** `known`: the facts of the session, if they were asked for. */
 export async function dropOrPass(
-  taken: Taken,
+  taken: Intercepted,
   statement: DropTableStatement,
   known: UserFacts | null,
   options: InterceptOptions,
@@ -66,7 +66,7 @@ async function forgetHint(facts: UserFacts | null, { userSession }: InterceptOpt
 }
 
 interface Drop {
-  readonly taken: Taken;
+  readonly taken: Intercepted;
   readonly statement: DropTableStatement;
 }
 
