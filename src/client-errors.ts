@@ -144,10 +144,10 @@ export const CLIENT_ERRORS = {
   },
   UNDROP_NO_SUCH_HELD: {
     errno: 1146,
-    text: 'No table is held under the name or id "{target}".{similar}',
+    text: 'No table is held under the name or id "{target}".{fate}',
     remedy:
       'Look at `undrop list` for everything that can be brought back; of an id at least the first ' +
-      '4 digits are needed.',
+      '4 digits are needed, and a name with a dot in it stands in backticks.',
   },
   UNDROP_AMBIGUOUS: {
     text: 'Expected one held table for {target}, found {found}.',

@@ -22,12 +22,6 @@ export function proxyAt(
 
 const AT = '@';
 
-/** What `proxyAt` says of the server; null in a row of a version that didn't. */
-function serverOf(proxyId: string): string | null {
-  const at = proxyId.indexOf(AT);
-  return at < 0 ? null : proxyId.slice(at + AT.length);
-}
-
 /** The processlist that costs the server least. Others' rows need PROCESS. */
 export function processlistOf(
   server: Pick<ServerFacts, 'flavour' | 'versionId' | 'performanceSchema'>,
@@ -48,15 +42,15 @@ export async function writtenElsewhere(
   pool: ServicePool,
   rows: readonly { readonly id: string; readonly proxyId: string }[],
 ): Promise<ReadonlySet<string>> {
-  const labelled = rows.filter(({ proxyId }) => serverOf(proxyId) !== null);
+  const labelled = rows.filter(({ proxyId }) => proxyId.includes(AT));
   if (labelled.length === 0) return new Set();
   const server = await readServerFacts(pool);
   if (!(await doesReplicate(pool, server))) return new Set();
   const [answer = []] = await pool.run(
     sql`SELECT ${note('elsewhere')} CRC32(${serverIdentity(server)}) AS here`,
   );
-  const here = String(numberOf(answer[0] ?? {}, 'here'));
-  const others = labelled.filter(({ proxyId }) => serverOf(proxyId) !== here);
+  const here = `${AT}${numberOf(answer[0] ?? {}, 'here')}`;
+  const others = labelled.filter(({ proxyId }) => !proxyId.endsWith(here));
   return new Set(others.map(({ id }) => id));
 }
 

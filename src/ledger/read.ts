@@ -19,10 +19,8 @@ type RowFilter =
   | { readonly by: 'live' }
   /** Those of that id, or whose id begins so (hex digits); also ended ones. */
   | { readonly by: 'id'; readonly prefix: string }
-  /** Live ones that were dropped under that name. */
-  | { readonly by: 'name'; readonly schema?: string; readonly table: string }
-  /** No live ones any more: given back, removed, or gone. */
-  | { readonly by: 'ended'; readonly schema?: string; readonly table: string }
+  /** Those that were dropped under that name, in any schema if it is null; also ended ones. */
+  | { readonly by: 'name'; readonly schema: string | null; readonly table: string }
   /** `only`: none but those of these ids. */
   | { readonly by: 'intent'; readonly only?: readonly string[] }
   /** Live ones of one statement. */
@@ -75,12 +73,10 @@ function condition(filter: RowFilter): SQLQuery {
     case 'elsewhere':
       return sql`state IN ('HOLD', 'PURGE', 'EVAC', 'DROP') AND relocated = 0`;
     case 'name':
-      return sql`${LIVE} AND ${hasName(filter)}`;
-    case 'ended':
-      return sql`${ENDED} AND kind <> 'schema' AND ${hasName(filter)}`;
+      return sql`${OF_TABLE} AND ${hasName(filter)}`;
     case 'id':
       assert(/^[0-9a-f]{1,32}$/.test(filter.prefix), 'an id begins with hex digits');
-      return sql`id LIKE ${`${filter.prefix}%`} AND kind NOT IN ('schema', 'view')`;
+      return sql`id LIKE ${`${filter.prefix}%`} AND ${OF_TABLE}`;
   }
 }
 
@@ -91,11 +87,10 @@ function among({ only }: { readonly only?: readonly string[] }): SQLQuery {
 const LIVE = sql`state IN ('intent', 'HOLD', 'PURGE', 'EVAC', 'DROP')`;
 
 const KINDS = ['base', 'sequence', 'partition'] as const;
-const ENDED = sql`state IN ('restored', 'removed', 'gone')`;
+const OF_TABLE = sql`kind NOT IN ('schema', 'view')`;
 
-function hasName(name: { readonly schema?: string; readonly table: string }): SQLQuery {
-  const { schema, table } = name;
-  const inSchema = schema === undefined ? sql`` : sql` AND ${sameName(sql`schema_name`, schema)}`;
+function hasName({ schema, table }: { schema: string | null; table: string }): SQLQuery {
+  const inSchema = schema === null ? sql`` : sql` AND ${sameName(sql`schema_name`, schema)}`;
   return sql`${sameName(sql`table_name`, table)}${inSchema}`;
 }
 

@@ -7,7 +7,7 @@
 import { assertNever } from '../assert.js';
 import { isServerError, unlessRefused } from '../service/pool/pools.js';
 import type { ServerFacts } from '../service/server-facts.js';
-import { type Collectable, logFields } from './collectable.js';
+import type { Collectable } from './collectable.js';
 import { nextStep, type TableFacts } from './next-step.js';
 import { isEmpty, Purger } from './purge.js';
 import { removeTable } from './remove.js';
@@ -42,7 +42,7 @@ export class Actions {
   }
 
   async #advance(first: Collectable, server: ServerFacts, now: () => Date): Promise<Outcome> {
-    const { settings, log } = this.#options;
+    const { settings } = this.#options;
     let table = first;
     // At most HOLD → PURGE → EVAC → DROP → gone.
     for (let steps = 0; steps < 5; steps += 1) {
@@ -58,23 +58,12 @@ export class Actions {
           return { kind: 'purge', table };
         case 'look':
           return PROGRESS;
-        case 'drop': {
-          const removal = await removeTable(this.#options, table, server);
-          if (removal.kind === 'blocked') {
-            return { kind: 'left', because: 'a trigger or a foreign key depends on it now' };
-          }
-          if (removal.kind === 'removed') {
-            const fields = { event: 'removal', ...logFields(table), table: removal.origin };
-            log.info(fields, 'table removed for good');
-          }
+        case 'drop':
+          await removeTable(this.#options, table, facts);
           return PROGRESS;
-        }
         case 'move': {
           const moved = await moveTable(this.#options, table, step);
           if (moved === null) return PROGRESS;
-          const change = { from: table.state, to: step.to, because: step.because };
-          const what = { ...logFields(moved), table: moved.origin };
-          log.info({ event: 'transition', ...what, ...change }, 'table moved on');
           table = moved;
           break;
         }

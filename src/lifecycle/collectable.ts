@@ -6,7 +6,7 @@
  * table is never mistaken for a held one. The tables of a statement that has not ended are left,
  * because they may be put back.
  */
-import { type LedgerRow, LIVE_STATES } from '../ledger/entry.js';
+import type { LedgerRow } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { openGroupsOf } from '../ledger/schema-drops.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
@@ -78,9 +78,4 @@ async function listElsewhere(connection: ServiceConnection): Promise<readonly Co
     const row = byId.get(table.id);
     return row?.holdSchema === table.schema ? [{ ...table, logged: row.sqlLogBin }] : [];
   });
-}
-
-/** Whether this row is live and says that `table` is held in that schema. */
-export function knows(row: LedgerRow, table: HoldTable): boolean {
-  return row.id === table.id && row.holdSchema === table.schema && LIVE_STATES.includes(row.state);
 }

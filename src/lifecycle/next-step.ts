@@ -35,19 +35,21 @@ export type Step =
   | { readonly kind: 'wait'; readonly until: Date; readonly because: string }
   /** Read the table's facts and ask again. */
   | { readonly kind: 'look' }
-  /** Rename to the same id in another state. */
-  | {
-      readonly kind: 'move';
-      readonly to: TableState;
-      readonly due: Date;
-      readonly because: string;
-    }
+  | Move
   /** Remove rows. */
   | { readonly kind: 'purge' }
   /** Remove the table. */
   | { readonly kind: 'drop' }
   /** Leave it to a human. */
   | { readonly kind: 'blocked'; readonly because: string };
+
+/** Rename to the same id in another state. */
+export interface Move {
+  readonly kind: 'move';
+  readonly to: TableState;
+  readonly due: Date;
+  readonly because: string;
+}
 
 export type StepSettings = Pick<LifecycleSettings, 'lifecycle' | 'evacMs' | 'fastDrop'>;
 
@@ -66,24 +68,23 @@ export function nextStep(
   if (table.facts.obstacles.length > 0) {
     return { kind: 'blocked', because: table.facts.obstacles.join('; ') };
   }
-  const from = table.state;
   const way = { ...configured, purge: configured.purge && table.facts.purgeable };
-  switch (from) {
+  const move = (because: string) => moveOn(table.state, way, { now, because, ...settings });
+  switch (table.state) {
     case 'HOLD':
-      return moveOn(from, way, settings, now, way.hold ? 'due' : 'HOLD is not in the lifecycle');
+      return move(way.hold ? 'due' : 'HOLD is not in the lifecycle');
     case 'PURGE':
-      if (!way.purge) return moveOn(from, way, settings, now, 'no PURGE for this table here');
-      if (table.facts.empty) return moveOn(from, way, settings, now, 'empty');
-      return { kind: 'purge' };
+      if (!way.purge) return move('no PURGE for this table here');
+      return table.facts.empty ? move('empty') : { kind: 'purge' };
     case 'EVAC':
-      if (!way.evac) return moveOn(from, way, settings, now, 'no EVAC here');
-      if (now >= table.due) return moveOn(from, way, settings, now, 'due');
-      if (table.facts.cachedPages === 0) return moveOn(from, way, settings, now, 'no page cached');
+      if (!way.evac) return move('no EVAC here');
+      if (now >= table.due) return move('due');
+      if (table.facts.cachedPages === 0) return move('no page cached');
       return { kind: 'wait', until: table.due, because: 'its pages leave the buffer pool' };
     case 'DROP':
       return { kind: 'drop' };
     default:
-      return assertNever(from);
+      return assertNever(table.state);
   }
 }
 
@@ -105,17 +106,14 @@ function wayOf(server: RemovalFacts, settings: StepSettings): Way {
 
 /** PURGE and DROP wait for nothing: their due time is the time of the transition. */
 function moveOn(
-  from: 'HOLD' | 'PURGE' | 'EVAC',
+  from: TableState,
   way: Way,
-  settings: StepSettings,
-  now: Date,
-  because: string,
-): Step {
+  how: { readonly now: Date; readonly because: string; readonly evacMs: number },
+): Move {
+  const { now, because, evacMs } = how;
   if (from === 'HOLD' && way.purge) return { kind: 'move', to: 'PURGE', due: now, because };
-  if (from !== 'EVAC' && way.evac) {
-    return { kind: 'move', to: 'EVAC', due: new Date(now.getTime() + settings.evacMs), because };
-  }
-  return { kind: 'move', to: 'DROP', due: now, because };
+  if (from === 'EVAC' || !way.evac) return { kind: 'move', to: 'DROP', due: now, because };
+  return { kind: 'move', to: 'EVAC', due: new Date(now.getTime() + evacMs), because };
 }
 
 /** What `removalWay` depends on. */

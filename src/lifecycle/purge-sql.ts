@@ -8,13 +8,10 @@
  * smaller, never larger. Only columns whose values compare in a range exactly as the key orders
  * them are walked: not ENUM, SET, BIT or an unknown type.
  */
+import type { HoldTable } from '../service/hold-tables.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 
-interface WalkTable {
-  readonly schema: string;
-  readonly name: string;
-  readonly id: string;
-}
+type WalkTable = Pick<HoldTable, 'schema' | 'name' | 'id'>;
 
 /** `low`: rows up to it are gone. `high`: the last row of the next piece. */
 type Bound = 'low' | 'high';

@@ -8,6 +8,7 @@
  * may be given up after any chunk and begun anew.
  */
 import { assert } from '../assert.js';
+import { mayUnlog } from '../ledger/unlogged.js';
 import { parseHoldName } from '../names/hold-name.js';
 import type { HoldTable } from '../service/hold-tables.js';
 import { isServerError, type ServiceConnection } from '../service/pool/pools.js';
@@ -50,6 +51,8 @@ function assertPurgeable({ name, id }: HoldTable): void {
 /** The walk through one table. Its bounds are in variables of the lock's connection. */
 interface PurgeWalk {
   readonly table: Collectable;
+  /** Whether its DELETEs are written to the binary log. */
+  readonly logged: boolean;
   /** Null: any rows, so many at a time. */
   key: PurgeKey | null;
   /** `start`: no bound is set. `bounded`: the next chunk ends at `high`. `rest`: at the end. */
@@ -62,7 +65,6 @@ interface PurgeWalk {
 export class Purger {
   readonly #options: ActionContext;
   #walk: PurgeWalk | null = null;
-  #mayBeUnlogged = true;
 
   constructor(options: ActionContext) {
     this.#options = options;
@@ -85,7 +87,8 @@ export class Purger {
     if (this.#walk === null || !this.isWalking(table)) {
       const key = choosePurgeKey(await readIndexColumns(connection, table));
       const at = key === null ? 'rest' : 'start';
-      this.#walk = { table, key, at, hasLow: false, rowsRemoved: 0 };
+      const logged = table.logged && !(await this.#mayPurgeUnlogged());
+      this.#walk = { table, logged, key, at, hasLow: false, rowsRemoved: 0 };
       log.info({ event: 'purge', ...logFields(table) }, 'rows are being removed');
     }
     const walk = this.#walk;
@@ -104,22 +107,19 @@ export class Purger {
     return PROGRESS;
   }
 
-  /**
-   * Deletes the next chunk. True: the walk has come to the end of the table. Unlogged if it is set
-   * and allowed; always if replicas don't have the table.
-   */
+  /** Whether the DELETEs are to stay out of the binary log, and the account may do that. */
+  async #mayPurgeUnlogged(): Promise<boolean> {
+    const { connection, settings, log } = this.#options;
+    if (settings.purgeBinlog || (await mayUnlog(connection))) return !settings.purgeBinlog;
+    log.warn({ event: 'purge' }, 'may not switch sql_log_bin off: purge is logged');
+    return false;
+  }
+
+  /** Deletes the next chunk. True: the walk has come to the end of the table. */
   async #removeNext(walk: PurgeWalk): Promise<boolean> {
-    const { settings, log } = this.#options;
-    const { logged } = walk.table;
-    const unlogged = !logged || (!settings.purgeBinlog && this.#mayBeUnlogged);
     try {
-      return await this.#removeChunk(walk, { logged: !unlogged });
+      return await this.#removeChunk(walk);
     } catch (error) {
-      if (unlogged && logged && isServerError(error, ER_SPECIFIC_ACCESS_DENIED_ERROR)) {
-        this.#mayBeUnlogged = false;
-        log.warn({ event: 'purge', err: error }, 'may not switch sql_log_bin off: purge is logged');
-        return false;
-      }
       if (walk.key === null || !isServerError(error) || isServerError(error, ...OF_ANY_KEY)) {
         throw error;
       }
@@ -130,9 +130,9 @@ export class Purger {
   }
 
   /** True: it was the last chunk. */
-  async #removeChunk(walk: PurgeWalk, { logged }: { readonly logged: boolean }): Promise<boolean> {
+  async #removeChunk(walk: PurgeWalk): Promise<boolean> {
     const { connection, settings } = this.#options;
-    const { table, key, hasLow: low } = walk;
+    const { table, logged, key, hasLow: low } = walk;
     const chunkRows = settings.purgeChunkRows;
     const options = { logged, deadlineMs: CHUNK_DEADLINE_MS };
     if (walk.at === 'start' && key !== null) {
@@ -161,24 +161,22 @@ async function readIndexColumns(
   connection: ServiceConnection,
   { schema, name, id }: HoldTable,
 ): Promise<readonly IndexColumn[]> {
-  const [statistics = [], columns = []] = await connection.run([
+  const [rows = []] = await connection.run(
     sql`${note('purge', id)} SELECT INDEX_NAME AS name, NON_UNIQUE AS repeated,
-      COLUMN_NAME AS col, SUB_PART AS part, NULLABLE AS nullable
-      FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}
+      COLUMN_NAME AS col, SUB_PART AS part, NULLABLE AS nullable,
+      (SELECT LOWER(found.DATA_TYPE) FROM information_schema.COLUMNS AS found
+        WHERE found.TABLE_SCHEMA = ${schema} AND found.TABLE_NAME = ${name}
+          AND found.COLUMN_NAME = indexed.COLUMN_NAME) AS type
+      FROM information_schema.STATISTICS AS indexed
+      WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}
       AND INDEX_TYPE = 'BTREE' ORDER BY INDEX_NAME, SEQ_IN_INDEX`,
-    sql`SELECT COLUMN_NAME AS col, LOWER(DATA_TYPE) AS type FROM information_schema.COLUMNS
-      WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}`,
-  ]);
-  const types = new Map(columns.map((row) => [textOf(row, 'col'), textOf(row, 'type')]));
-  return statistics.map((row) => {
-    const column = textOrNullOf(row, 'col');
-    return {
-      index: textOf(row, 'name'),
-      unique: numberOf(row, 'repeated') === 0,
-      column,
-      prefix: textOrNullOf(row, 'part') !== null,
-      nullable: textOrNullOf(row, 'nullable') === 'YES',
-      dataType: types.get(column ?? '') ?? null,
-    };
-  });
+  );
+  return rows.map((row) => ({
+    index: textOf(row, 'name'),
+    unique: numberOf(row, 'repeated') === 0,
+    column: textOrNullOf(row, 'col'),
+    prefix: textOrNullOf(row, 'part') !== null,
+    nullable: textOrNullOf(row, 'nullable') === 'YES',
+    dataType: textOrNullOf(row, 'type'),
+  }));
 }

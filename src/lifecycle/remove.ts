@@ -7,42 +7,34 @@
  * too: foreign_key_checks is on.
  */
 import { assert } from '../assert.js';
+import { LIVE_STATES } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
-import type { ServerFacts } from '../service/server-facts.js';
 import { ident, note, sql } from '../service/sql.js';
-import { type Collectable, knows } from './collectable.js';
-import { readTableFacts } from './table-facts.js';
+import { type Collectable, logFields } from './collectable.js';
+import type { TableFacts } from './next-step.js';
 import { type ActionContext, followInLedger } from './transition.js';
 
 /** A table of terabytes on an old server takes its time; then other proxies wait for the lock. */
 const DROP_DEADLINE_MS = 600_000;
 
-/** `gone`: somebody was faster. `blocked`: a trigger or a foreign key appeared meanwhile. */
-type Removal =
-  | { readonly kind: 'gone' | 'blocked' }
-  /** Its name before the drop: undefined if the ledger doesn't tell. */
-  | { readonly kind: 'removed'; readonly origin: string | undefined };
-
-/** Drops the table for good. May run twice. */
+/** Drops the table for good. `facts`: read just now. May run twice. */
 export async function removeTable(
   context: ActionContext,
   table: Collectable,
-  server: ServerFacts,
-): Promise<Removal> {
-  const { connection } = context;
-  assertRemovable(table);
+  facts: TableFacts,
+): Promise<void> {
+  const { connection, log } = context;
   if (!isRecycleSchema(table.schema)) {
     const rows = await findRows(connection, { by: 'id', prefix: table.id }, { texts: false });
-    assert(
-      rows.some((row) => knows(row, table)),
-      'a table outside our schemas is removed only on the word of the ledger',
+    const isKnown = rows.some(
+      (row) =>
+        row.id === table.id && row.holdSchema === table.schema && LIVE_STATES.includes(row.state),
     );
+    assert(isKnown, 'a table outside our schemas is removed only on the word of the ledger');
   }
-  const facts = await readTableFacts(connection, table, server);
-  if (facts === null) return { kind: 'gone' };
-  if (facts.obstacles.length > 0) return { kind: 'blocked' };
+  assert(facts.obstacles.length === 0, 'what live rows depend on is not dropped');
   assertRemovable(table);
   await connection.run(
     [
@@ -52,7 +44,8 @@ export async function removeTable(
     { deadlineMs: DROP_DEADLINE_MS, logged: table.logged },
   );
   const change = { state: 'removed', holdName: table.name } as const;
-  return { kind: 'removed', origin: await followInLedger(context, table, change) };
+  const origin = await followInLedger(context, table, change);
+  log.info({ event: 'removal', ...logFields(table), table: origin }, 'table removed for good');
 }
 
 function assertRemovable({ name, id }: Collectable): void {

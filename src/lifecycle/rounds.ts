@@ -62,7 +62,8 @@ export class Rounds {
   readonly #connection: ServicePool;
   readonly #actions: Actions;
   readonly #grace: GraceKeeper;
-  readonly #retries = new Retries();
+  /** Tables that are left alone for a while, and why; if it is lost, they are tried again. */
+  readonly #retries = new Map<string, { readonly atMs: number; readonly because: string }>();
   #fullAtMs = Number.NEGATIVE_INFINITY;
   /** How long the last round took before anything was done. */
   #readingMs = 0;
@@ -155,7 +156,8 @@ export class Rounds {
     }
     this.#say('');
     if (isFull) await this.#prune();
-    this.#retries.keepOnly(tables);
+    const keys = new Set(tables.map(keyOf));
+    for (const known of this.#retries.keys()) if (!keys.has(known)) this.#retries.delete(known);
     return this.#act(tables, server, readAtMs);
   }
 
@@ -242,18 +244,20 @@ export class Rounds {
     for (const table of tables) {
       if (signal.aborted || monotonicMs() > endMs) return 0;
       const step = nextStep({ ...table, facts: null }, server, settings, now());
-      const waitMs =
-        step.kind === 'wait' ? toMonotonic(step.until) : this.#retries.atMs(table, monotonicMs());
-      if (waitMs !== null) {
-        nextMs = Math.min(nextMs, waitMs);
+      const retryMs = this.#retries.get(keyOf(table))?.atMs ?? Number.NEGATIVE_INFINITY;
+      if (step.kind === 'wait' || retryMs > monotonicMs()) {
+        nextMs = Math.min(nextMs, step.kind === 'wait' ? toMonotonic(step.until) : retryMs);
         continue;
       }
       if (table.state === 'PURGE' && purging !== null) continue;
       const outcome = await this.#actions.advance(table, server, now);
-      if (outcome.kind === 'purge') purging ??= outcome.table;
-      if (outcome.kind === 'progress') moved = true;
+      if (outcome.kind === 'purge') {
+        purging ??= outcome.table;
+        continue;
+      }
       const againMs = this.#leave(table, outcome, toMonotonic);
-      if (outcome.kind === 'wait' || outcome.kind === 'left') nextMs = Math.min(nextMs, againMs);
+      if (outcome.kind === 'progress') moved = true;
+      else nextMs = Math.min(nextMs, againMs);
     }
     if (purging !== null) {
       const outcome = await this.#actions.purge(purging, Math.min(endMs, nextMs));
@@ -269,15 +273,13 @@ export class Rounds {
    */
   #leave(table: Collectable, outcome: Outcome, toMonotonic: (at: Date) => number): number {
     const { settings, monotonicMs, log } = this.#options;
-    const againMs = monotonicMs() + settings.purgeCheckIntervalMs;
-    if (outcome.kind === 'purge') return againMs;
-    if (outcome.kind !== 'left') {
-      const due = outcome.kind === 'wait' ? toMonotonic(outcome.until) : againMs;
-      this.#retries.leave(table, Math.min(againMs, due), outcome.kind);
-      return Math.min(againMs, due);
-    }
-    const { because } = outcome;
-    if (this.#retries.leave(table, againMs, because)) {
+    const isWaiting = outcome.kind === 'wait';
+    const dueMs = isWaiting ? toMonotonic(outcome.until) : Number.POSITIVE_INFINITY;
+    const againMs = Math.min(monotonicMs() + settings.purgeCheckIntervalMs, dueMs);
+    const because = outcome.kind === 'left' ? outcome.because : outcome.kind;
+    const isNews = this.#retries.get(keyOf(table))?.because !== because;
+    this.#retries.set(keyOf(table), { atMs: againMs, because });
+    if (isNews && outcome.kind === 'left') {
       log.warn({ event: 'left', ...logFields(table), because }, 'table left as it is');
     }
     return againMs;
@@ -312,30 +314,6 @@ export class Wakeup {
   }
 }
 
-/** Tables that are left alone for a while, and why; if it is lost, they are tried again. */
-export class Retries {
-  readonly #entries = new Map<string, { readonly atMs: number; readonly because: string }>();
-
-  /** When to try `table` again; `null`: now. */
-  atMs(table: Collectable, nowMs: number): number | null {
-    const entry = this.#entries.get(key(table));
-    return entry === undefined || entry.atMs <= nowMs ? null : entry.atMs;
-  }
-
-  /** Leaves `table` alone until `atMs`. True if this reason is new, so that it is said once. */
-  leave(table: Collectable, atMs: number, because: string): boolean {
-    const before = this.#entries.get(key(table))?.because;
-    this.#entries.set(key(table), { atMs, because });
-    return before !== because;
-  }
-
-  /** Forgets what isn't there any more. */
-  keepOnly(tables: readonly Collectable[]): void {
-    const keys = new Set(tables.map(key));
-    for (const known of this.#entries.keys()) if (!keys.has(known)) this.#entries.delete(known);
-  }
-}
-
-function key({ schema, name }: Collectable): string {
+function keyOf({ schema, name }: Collectable): string {
   return `${schema}.${name}`;
 }

@@ -4,13 +4,14 @@
  * pool. A DELETE in it would fire the triggers and follow the foreign keys into live rows. In its
  * own schema its own triggers may still be on it: no row is deleted there, and a DROP fires none.
  */
+import { foreignKeysOf } from '../ledger/detached/foreign-keys.js';
 import { foldName } from '../names/names.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
 import type { HoldTable } from '../service/hold-tables.js';
 import type { Row, ServiceConnection } from '../service/pool/pools.js';
 import { numberOf, textOf, textOrNullOf } from '../service/row.js';
 import type { ServerFacts } from '../service/server-facts.js';
-import { note, type SQLQuery, sql } from '../service/sql.js';
+import { note, sql } from '../service/sql.js';
 import type { RemovalFacts, TableFacts } from './next-step.js';
 
 const TABLE_TYPES: ReadonlySet<string> = new Set(['BASE TABLE', 'SEQUENCE', 'SYSTEM VERSIONED']);
@@ -28,7 +29,7 @@ export async function readTableFacts(
       FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${schema} AND TABLE_NAME = ${name}`,
     sql`SELECT TRIGGER_NAME AS name FROM information_schema.TRIGGERS
       WHERE EVENT_OBJECT_SCHEMA = ${schema} AND EVENT_OBJECT_TABLE = ${name}`,
-    foreignKeysTo(table, server),
+    foreignKeysOf([{ schema, table: name }], server),
   ]);
   const found = tables?.[0];
   if (found === undefined) return null;
@@ -37,7 +38,7 @@ export async function readTableFacts(
   const obstacles = [
     ...(TABLE_TYPES.has(kind) ? [] : [`it is a ${kind}`]),
     ...(isRecycled ? list(triggers) : []).map((row) => `trigger ${textOf(row, 'name')} is on it`),
-    ...list(foreignKeys).map((row) => `foreign key ${textOf(row, 'name')} refers to it`),
+    ...list(foreignKeys?.filter((row) => isOfAnother(row, table, server))).map(formatKey),
   ];
   const engine = textOrNullOf(found, 'engine');
   // Moving it into undrop's schema proved that it has no trigger: the server refuses to move one
@@ -50,26 +51,17 @@ function list(rows: readonly Row[] | undefined): readonly Row[] {
   return (rows ?? []).slice(0, OBSTACLES_MAX);
 }
 
-/**
- * Foreign keys of other tables to this one. Each kind of server has one place where this is not
- * slow; the older one names tables as their files are named.
- */
-function foreignKeysTo({ schema, name }: HoldTable, server: ServerFacts): SQLQuery {
-  if (server.flavour === 'mysql' && server.versionId >= 80000) {
-    return sql`SELECT CONCAT(CONSTRAINT_SCHEMA, '.', TABLE_NAME, '.', CONSTRAINT_NAME) AS name
-      FROM information_schema.REFERENTIAL_CONSTRAINTS
-      WHERE UNIQUE_CONSTRAINT_SCHEMA = ${schema} AND REFERENCED_TABLE_NAME = ${name}
-      AND NOT (CONSTRAINT_SCHEMA = ${schema} AND TABLE_NAME = ${name}) LIMIT ${OBSTACLES_MAX}`;
-  }
-  // InnoDB has its names in lower case wherever the server compares them without regard to it.
-  const stored = (part: string) => (server.lowerCaseTableNames === 0 ? part : foldName(part));
-  const file = sql`CONCAT(${fileName(stored(schema))}, '/', ${fileName(stored(name))})`;
-  return sql`SELECT CONCAT(FOR_NAME, '.', ID) AS name FROM information_schema.INNODB_SYS_FOREIGN
-    WHERE REF_NAME = ${file} AND FOR_NAME <> ${file} LIMIT ${OBSTACLES_MAX}`;
+function formatKey(row: Row): string {
+  const child = `${textOf(row, 'childSchema')}.${textOf(row, 'child')}`;
+  return `foreign key ${child}.${textOf(row, 'name')} refers to it`;
 }
 
-function fileName(name: string): SQLQuery {
-  return sql`CAST(CONVERT(${name} USING filename) AS BINARY)`;
+/** Whether a foreign key from or to this table is another table's. */
+function isOfAnother(row: Row, { schema, name }: HoldTable, server: ServerFacts): boolean {
+  // InnoDB has its names in lower case wherever the server compares them without regard to it.
+  const fold = (text: string) => (server.lowerCaseTableNames === 0 ? text : foldName(text));
+  const isSame = (column: string, text: string) => fold(textOf(row, column)) === fold(text);
+  return !isSame('childSchema', schema) || !isSame('child', name);
 }
 
 /** Cached pages by `schema/name` in lower case; a table that isn't in it is not known. */

@@ -10,12 +10,12 @@ import type { LedgerState } from '../ledger/entry.js';
 import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
-import { formatHoldName, type TableState } from '../names/hold-name.js';
+import { formatHoldName } from '../names/hold-name.js';
 import { isServerError, type ServicePool } from '../service/pool/pools.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
-import type { Collectable } from './collectable.js';
-import type { LifecycleSettings } from './next-step.js';
+import { type Collectable, logFields } from './collectable.js';
+import type { LifecycleSettings, Move } from './next-step.js';
 
 /** What every action of the collector works with. */
 export interface ActionContext {
@@ -42,17 +42,14 @@ export type Outcome =
 
 export const PROGRESS: Outcome = { kind: 'progress' };
 
-/** Its name before the drop: undefined if the ledger doesn't tell. */
-type MovedTable = Collectable & { readonly origin: string | undefined };
-
 const RENAME_DEADLINE_MS = 30_000;
 
-/** The table under its new name, or `null` if it wasn't there any more. */
+/** Resolves to the table under its new name, or to `null` if it wasn't there any more. */
 export async function moveTable(
   context: ActionContext,
   table: Collectable,
-  { to, due }: { readonly to: TableState; readonly due: Date },
-): Promise<MovedTable | null> {
+  { to, due, because }: Move,
+): Promise<Collectable | null> {
   const name = formatHoldName({ state: to, id: table.id, due });
   const from = ident(table.schema, table.name);
   try {
@@ -65,7 +62,10 @@ export async function moveTable(
     throw error;
   }
   const origin = await followInLedger(context, table, { state: to, holdName: name });
-  return { ...table, state: to, due, name, origin };
+  const moved = { ...table, state: to, due, name };
+  const change = { table: origin, from: table.state, to, because };
+  context.log.info({ event: 'transition', ...logFields(moved), ...change }, 'table moved on');
+  return moved;
 }
 
 /**

@@ -115,12 +115,6 @@ export function ghostIdOf(id: string): string {
   return `${id.slice(0, 12)}8${id.slice(13)}`;
 }
 
-/** Whether `id` may be such a ghost's: no drop of ours has one like that. */
-export function isGhostId(id: string): boolean {
-  assert(isHoldId(id), 'a hold id has 32 lower-case hex digits');
-  return id.charAt(12) === '8';
-}
-
 /** Milliseconds since the epoch at which `id` was made; meaningless for an id that isn't ours. */
 export function idTimeMs(id: string): number {
   assert(isHoldId(id), 'a hold id has 32 lower-case hex digits');

@@ -2,53 +2,54 @@
  * Texts and JSON of held tables and of restores, as `undrop list` and `undrop restore` print them.
  * Pure. A text has no control characters: a name is whatever a user made of it.
  */
-import { isGhostId, isPinned } from '../names/hold-name.js';
+import { isPinned } from '../names/hold-name.js';
 import type { HeldTable, TableName } from './list.js';
 import type { RestoreReport } from './run-restore.js';
 
 const ID_DIGITS_MIN = 13;
-const GAP = '  ';
-
-interface Column {
-  readonly title: string;
-  readonly right?: boolean;
-  readonly cells: readonly string[];
-}
+const TITLES = ['ID', 'TABLE', 'DROPPED (UTC)', 'BY', 'STATE', 'UNTIL (UTC)', 'ROWS', 'SIZE'];
+/** The last columns have numbers, which end at the right. */
+const FIRST_NUMBER = TITLES.indexOf('ROWS');
 
 /** An aligned table, and what is to be said of single ones. */
 export function formatHeldList(rows: readonly HeldTable[]): string {
   if (rows.length === 0) return 'No table is held.\n';
   const digits = uniqueDigits(rows.map(({ id }) => id));
-  const columns: readonly Column[] = [
-    { title: 'ID', cells: rows.map(({ id }) => id.slice(0, digits)) },
-    { title: 'TABLE', cells: rows.map(formatWhat) },
-    { title: 'DROPPED (UTC)', cells: rows.map(({ droppedAt }) => formatTime(droppedAt)) },
-    { title: 'BY', cells: rows.map(({ user }) => printable(user ?? '-')) },
-    { title: 'STATE', cells: rows.map(formatState) },
-    { title: 'UNTIL (UTC)', cells: rows.map(formatUntil) },
-    { title: 'ROWS', right: true, cells: rows.map(({ rowEstimate }) => formatCount(rowEstimate)) },
-    {
-      title: 'SIZE',
-      right: true,
-      cells: rows.map(({ byteEstimate }) => formatBytes(byteEstimate)),
-    },
-  ];
-  const notes = [...rows.flatMap(formatUnseen), ...rows.flatMap(formatTorn)];
-  return [layOut(columns), ...notes].join('');
+  const lines = [TITLES, ...rows.map((row) => formatCells(row, digits))];
+  const widths = TITLES.map((_, at) => Math.max(...lines.map((cells) => cells[at]?.length ?? 0)));
+  const align = (cell: string, at: number) => {
+    const width = widths[at] ?? 0;
+    return at < FIRST_NUMBER ? cell.padEnd(width) : cell.padStart(width);
+  };
+  const aligned = lines.map((cells) => `${cells.map(align).join('  ').trimEnd()}\n`);
+  return [...aligned, ...rows.map(formatNote)].join('');
 }
 
-function formatUnseen(row: HeldTable): readonly string[] {
-  if (!row.unseen) return [];
-  const held = printable(`${row.holdSchema}.${row.holdName}`);
-  return [`${formatName(row.origin)} is held as ${held}, which this account can't see.\n`];
+/** One for each title. */
+function formatCells(row: HeldTable, digits: number): readonly string[] {
+  return [
+    row.id.slice(0, digits),
+    formatName(row.origin),
+    formatTime(row.droppedAt),
+    printable(row.user ?? '-'),
+    formatState(row),
+    formatUntil(row),
+    formatCount(row.rowEstimate),
+    formatBytes(row.byteEstimate),
+  ];
 }
 
 function formatState(row: HeldTable): string {
   return row.torn ? 'TORN' : row.state;
 }
 
-function formatTorn(row: HeldTable): readonly string[] {
-  return row.torn ? [`${formatName(row.origin)} is in pieces: ${HOW_TO_MEND}.\n`] : [];
+/** What a line of the list can't say; empty for nearly all tables. */
+function formatNote(row: HeldTable): string {
+  const name = formatName(row.origin);
+  if (row.torn) return `${name} is in pieces: ${HOW_TO_MEND}.\n`;
+  if (!row.unseen) return '';
+  const held = printable(`${row.holdSchema}.${row.holdName}`);
+  return `${name} is held as ${held}, which this account can't see.\n`;
 }
 
 /** For people: what to do about a table that the server was killed amid the RENAME of. */
@@ -135,44 +136,17 @@ export function heldListJson(rows: readonly HeldTable[]): readonly object[] {
 
 /** For `--json`. */
 export function restoreReportJson(report: RestoreReport): object {
-  const { id, origin, restoredAs, droppedAt, user, rowEstimate, recorded } = report;
+  const { id, origin, restoredAs, others, ...rest } = report;
   return {
     id,
     schema: origin?.schema ?? null,
     table: origin?.table ?? null,
     restoredSchema: restoredAs.schema,
     restoredTable: restoredAs.table,
-    droppedAt: droppedAt?.toISOString() ?? null,
-    user,
-    rowEstimate,
-    recorded,
-    wasBack: report.wasBack,
-    checks: report.checks,
-    foreignKeys: report.foreignKeys,
-    foreignKeysProblem: report.foreignKeysProblem,
-    triggers: report.triggers,
-    triggersProblem: report.triggersProblem,
-    others: heldListJson(report.others),
+    ...rest,
+    droppedAt: rest.droppedAt?.toISOString() ?? null,
+    others: heldListJson(others),
   };
-}
-
-function layOut(columns: readonly Column[]): string {
-  const aligned = columns.map(({ title, cells, right }) => {
-    const all = [title, ...cells];
-    const width = Math.max(...all.map(displayWidth));
-    return all.map((cell) => {
-      const blanks = ' '.repeat(width - displayWidth(cell));
-      return right === true ? blanks + cell : cell + blanks;
-    });
-  });
-  const [first = []] = aligned;
-  const lines = first.map((_, at) =>
-    aligned
-      .map((cells) => cells[at])
-      .join(GAP)
-      .trimEnd(),
-  );
-  return `${lines.join('\n')}\n`;
 }
 
 /** As many digits as tell all ids apart, so that what is shown can be typed. */
@@ -181,11 +155,6 @@ function uniqueDigits(ids: readonly string[]): number {
     if (new Set(ids.map((id) => id.slice(0, digits))).size === ids.length) return digits;
   }
   return 32;
-}
-
-function formatWhat({ origin, id }: HeldTable): string {
-  if (origin === null && isGhostId(id)) return '(spare of a TRUNCATE)';
-  return formatName(origin);
 }
 
 function formatName(name: TableName | null): string {
@@ -221,19 +190,7 @@ function formatBytes(bytes: number | null): string {
   return `${value >= 10 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
 
-const WIDE =
-  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/;
-
 /** Without what a terminal would take as a command: a name is whatever a user made of it. */
 function printable(text: string): string {
   return text.replaceAll(/\p{C}/gu, '?');
-}
-
-/** In columns of a terminal. */
-function displayWidth(text: string): number {
-  let width = 0;
-  for (const character of text) {
-    width += WIDE.test(character) || (character.codePointAt(0) ?? 0) >= 0x1f300 ? 2 : 1;
-  }
-  return width;
 }

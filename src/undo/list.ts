@@ -12,7 +12,7 @@ import { findRows } from '../ledger/read.js';
 import { formatHoldName, idTimeMs, parseHoldName, type TableState } from '../names/hold-name.js';
 import { isRetiredBarrier } from '../names/names.js';
 import { isLocalSchema, isRecycleSchema } from '../names/recycle-schema.js';
-import { type HoldTable, listHoldTables, listRecycledHoldTables } from '../service/hold-tables.js';
+import { type HoldTable, mapHoldTables } from '../service/hold-tables.js';
 import { type ServiceConnection, unlessRefused } from '../service/pool/pools.js';
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 
@@ -60,38 +60,30 @@ export async function listAll(connection: ServiceConnection): Promise<readonly H
   const live = await unlessRefused(ledger, [], ...ABSENT_TABLE);
   const rows = new Map(live.map((row) => [row.id, row]));
   const elsewhere = new Set(live.map(heldIn).filter(isElsewhere));
-  // In this order, because what is relocated meanwhile would be seen in neither otherwise.
-  const away = await listHoldTables(connection, [...elsewhere]);
-  const recycled = await listRecycledHoldTables(connection);
-  const inRecycleSchema = new Set(recycled.map(({ id }) => id));
-  const users = recycled.filter((table) => !isRetiredBarrier(table));
-  const known = away.filter(
-    ({ id, schema }) => heldIn(rows.get(id)) === schema && !inRecycleSchema.has(id),
-  );
-  const tables = [...users, ...known].map((table) => describe(table, rows.get(table.id)));
+  const found = [...(await mapHoldTables(connection, elsewhere)).values()];
+  const isListed = (table: HoldTable) =>
+    isElsewhere(table.schema)
+      ? heldIn(rows.get(table.id)) === table.schema
+      : !isRetiredBarrier(table);
+  const tables = found.filter(isListed).map((table) => describe(table, rows.get(table.id)));
   const seen = new Set(tables.map(({ id }) => id));
   const others = live.filter(({ id }) => !seen.has(id));
   const unseen = await findUnseen(connection, others);
   return [...tables, ...unseen, ...findTorn(others)].sort(newestFirst);
 }
 
-/** Tables held in their own schema, on which this account has no right. Asks once for a schema. */
+/** Tables held in their own schema, on which this account has no right. */
 async function findUnseen(
   connection: ServiceConnection,
   rows: readonly LedgerRow[],
 ): Promise<readonly HeldTable[]> {
-  const absent = new Map<string, boolean>();
   const found: HeldTable[] = [];
   for (const row of rows) {
     const { holdSchema: schema, holdName: name } = row;
     const held = name === null ? null : parseHoldName(name);
     if (!isElsewhere(schema) || name === null || held === null) continue;
     // Only a server that would show the table to this account says that it is absent.
-    const isAbsent =
-      absent.get(schema) ??
-      (await unlessRefused(isCertainlyAbsent(connection, schema, name), false));
-    absent.set(schema, isAbsent);
-    if (isAbsent) continue;
+    if (await unlessRefused(isCertainlyAbsent(connection, schema, name), false)) continue;
     found.push({ ...describe({ ...held, schema, name }, row), unseen: true });
   }
   return found;

@@ -30,7 +30,9 @@ const SHOWN_MAX = 5;
 export function planRestore(held: readonly HeldTable[], request: RestoreRequest): RestorePlan {
   const found = findTarget(held, request.target);
   const table = found.find((one) => one.state === 'HOLD' && !one.torn) ?? found[0];
-  if (table === undefined) throw notFound(held, request.target);
+  if (table === undefined) {
+    throw new UndropError('UNDROP_NO_SUCH_HELD', { target: request.target, fate: '' });
+  }
   if (table.torn) throw new UndropError('UNDROP_TORN', { table: qualified(table) ?? table.id });
   if (table.state !== 'HOLD') {
     throw new UndropError('UNDROP_NOT_RESTORABLE', { id: table.id, state: table.state });
@@ -61,10 +63,10 @@ export function isIdPrefix(digits: string): boolean {
 
 /** Names as they are written, else without regard to case. */
 function findByName(held: readonly HeldTable[], target: string): readonly HeldTable[] {
-  const readings = readingsOf(target);
-  const same = held.filter((table) => isMeant(table, readings, (one, other) => one === other));
-  const found =
-    same.length > 0 ? same : held.filter((table) => isMeant(table, readings, isSameName));
+  const name = parseTableName(target);
+  if (name === null) return [];
+  const same = held.filter((table) => isMeant(table, name, (one, other) => one === other));
+  const found = same.length > 0 ? same : held.filter((table) => isMeant(table, name, isSameName));
   const origins = new Set(found.map((table) => qualified(table)));
   if (origins.size > 1) throw ambiguous(target, found);
   return found;
@@ -72,17 +74,12 @@ function findByName(held: readonly HeldTable[], target: string): readonly HeldTa
 
 function isMeant(
   { origin }: HeldTable,
-  readings: readonly WrittenName[],
+  { schema, table }: WrittenName,
   isSame: (one: string, other: string) => boolean,
 ): boolean {
-  if (origin === null) return false;
-  return readings.some(({ schema, table }) => {
-    return isSame(table, origin.table) && (schema === null || isSame(schema, origin.schema));
-  });
+  if (origin === null || !isSame(table, origin.table)) return false;
+  return schema === null || isSame(schema, origin.schema);
 }
-
-/** The server's own schemas, which a user's table has no place in. */
-const OF_THE_SERVER = new Set(['mysql', 'sys', 'information_schema', 'performance_schema']);
 
 function chooseName(table: HeldTable, to: string | undefined): TableName {
   if (to === undefined) {
@@ -93,23 +90,10 @@ function chooseName(table: HeldTable, to: string | undefined): TableName {
   if (parsed === null) throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   const schema = parsed.schema ?? table.origin?.schema;
   if (schema === undefined) throw new UndropError('UNDROP_NO_ORIGIN', { id: table.id });
-  if (isRecycleSchema(schema.toLowerCase()) || OF_THE_SERVER.has(schema.toLowerCase())) {
+  if (isRecycleSchema(schema.toLowerCase())) {
     throw new UndropError('UNDROP_BAD_TARGET', { target: to });
   }
   return { schema, table: parsed.table };
-}
-
-function notFound(held: readonly HeldTable[], target: string): UndropError {
-  const names = new Set(held.map(qualified).filter((name) => name !== null));
-  const ofSchema = held.filter(({ origin }) => origin && isSameName(origin.schema, target));
-  const inSchema = [...new Set(ofSchema.map(qualified))].filter((name) => name !== null);
-  const similar = similarNames(target, [...names]);
-  const hint = similar.length === 0 ? '' : ` Similar: ${similar.join(', ')}.`;
-  const shown = inSchema.slice(0, SHOWN_MAX).join(', ');
-  const more = inSchema.length > SHOWN_MAX ? ` and ${inSchema.length - SHOWN_MAX} more` : '';
-  const tables = ` It is a schema of which these are held: ${shown}${more}.`;
-  const params = { target, similar: inSchema.length === 0 ? hint : tables };
-  return new UndropError('UNDROP_NO_SUCH_HELD', params);
 }
 
 function ambiguous(target: string, found: readonly HeldTable[]): UndropError {
@@ -124,23 +108,7 @@ function qualified({ origin }: HeldTable): string | null {
   return origin === null ? null : `${origin.schema}.${origin.table}`;
 }
 
-const SIMILAR_MAX = 3;
-/** What is shorter is a part of too many names. */
-const PART_CHARACTERS_MIN = 3;
-
-/** Those of `names` (qualified) whose table has the target in its name, or the other way round. */
-function similarNames(target: string, names: readonly string[]): readonly string[] {
-  const bare = target.slice(target.indexOf('.') + 1).toLowerCase();
-  if (bare.length < PART_CHARACTERS_MIN) return [];
-  return names
-    .filter((name) => {
-      const table = name.slice(name.indexOf('.') + 1).toLowerCase();
-      return table.includes(bare) || bare.includes(table);
-    })
-    .slice(0, SIMILAR_MAX);
-}
-
-/** A name as people type it: `[schema.]name`, with or without backticks. */
+/** A name as people type it: `[schema.]name`; one with a dot in it stands in backticks. */
 interface WrittenName {
   readonly schema: string | null;
   readonly table: string;
@@ -167,17 +135,4 @@ function unquoted(part: string): string {
 
 function isNameable(name: string): boolean {
   return Array.from(name).length <= 64 && !UNNAMEABLE.test(name);
-}
-
-/**
- * All that may be meant by it, likeliest first: names have dots in them, too, and not everybody
- * quotes them.
- */
-export function readingsOf(text: string): readonly WrittenName[] {
-  const parsed = parseTableName(text);
-  const split = [...text.matchAll(/\./g)].map(({ index }) => ({
-    schema: text.slice(0, index),
-    table: text.slice(index + 1),
-  }));
-  return [...(parsed === null ? [] : [parsed]), { schema: null, table: text }, ...split];
 }

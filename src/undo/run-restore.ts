@@ -5,7 +5,7 @@
  * Invariant: whoever loses the race (against the collector, another restore, a DBA) changes
  * nothing.
  */
-import { type ErrorCode, UndropError } from '../errors.js';
+import { UndropError } from '../errors.js';
 import {
   findUnfinished,
   markRestoring,
@@ -27,7 +27,6 @@ import {
   ER_ACCESS_DENIED_ERROR,
   ER_CANT_CREATE_USER_WITH_GRANT,
   ER_PROCACCESS_DENIED_ERROR,
-  ER_SPECIFIC_ACCESS_DENIED_ERROR,
   READ_ONLY_SERVER,
 } from '../wire/server-errors.js';
 import { type HeldTable, listAll, type TableName } from './list.js';
@@ -37,14 +36,7 @@ import {
   planRestore,
   type RestorePlan,
   type RestoreRequest,
-  readingsOf,
 } from './plan-restore.js';
-
-/** The most rows that are read of one name; one that ended is enough to say so. */
-const ROWS_MAX = 1_000;
-
-/** Errors after which the old or the new name isn't as planned. */
-const MISSED: readonly ErrorCode[] = ['UNDROP_NAME_TAKEN', 'UNDROP_NOT_HELD'];
 
 export interface RestoreReport extends ReattachReport {
   readonly id: string;
@@ -69,58 +61,35 @@ export interface RestoreReport extends ReattachReport {
  * changed. If the connection breaks, the same request goes on from where it was.
  */
 export async function restore(pool: ServicePool, request: RestoreRequest): Promise<RestoreReport> {
-  const planned = await plan(pool, request);
-  if ('restoredAs' in planned) return finish(pool, planned);
-  const { table, to, others } = planned;
-  if (table.unseen) throw notSeen(table);
-  await assertSchema(pool, table, to.schema);
-  const recorded = await restoreTable(pool, table, to).catch(async (error: unknown) => {
-    throw await explain(pool, error, { ...planned, target: request.target });
-  });
+  const plan = await planOrResume(pool, request);
+  const { table, to, others, wasBack } = plan;
+  const recorded = plan.wasBack
+    ? await record(pool, table, to)
+    : await restoreTable(pool, plan).catch((error: unknown) => {
+        throw explainRefusal(error, plan);
+      });
   const cameBack = await reattachAll(pool, table, to);
   const { id, origin, droppedAt, user, rowEstimate } = table;
   const what = { id, origin, restoredAs: to, droppedAt, user, rowEstimate };
-  return { ...cameBack, ...what, others, recorded, wasBack: false };
+  return { ...cameBack, ...what, others, recorded, wasBack };
 }
 
-/** Another restore may have been faster, so that it is the table itself that has the name. */
-async function explain(
-  pool: ServicePool,
-  error: unknown,
-  { table, to, target }: RestorePlan & { readonly target: string },
-): Promise<unknown> {
-  const isMissed = error instanceof UndropError && MISSED.includes(error.code);
-  if (!isMissed) return explainRefusal(error, { table, to });
-  const { id, holdSchema, holdName } = table;
-  const { value } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
-  const [row] = value;
-  if (row !== undefined && row.endedAt !== null) return ended(target, row, error);
-  const at = { id, holdSchema, toSchema: to.schema, toTable: to.table };
-  // It has been renamed, and its row not written yet.
-  if (!(await isRenamedBack(pool, at))) return error;
-  return new UndropError('UNDROP_NOT_HELD', { id, table: `${holdSchema}.${holdName}` }, error);
-}
-
-/** A table that is back, but not yet with its keys and triggers. */
-interface Unfinished {
-  readonly row: LedgerRow;
-  readonly restoredAs: TableName;
-}
-
-async function finish(pool: ServicePool, { row, restoredAs }: Unfinished): Promise<RestoreReport> {
-  const { id, schema, table, sqlLogBin: logged, rowLogged, droppedAt, user, rowEstimate } = row;
-  const recorded = await record(pool, { id, rowLogged }, restoredAs);
-  const cameBack = await reattachAll(pool, { id, logged }, restoredAs);
-  const origin = { schema, table };
-  const what = { id, origin, restoredAs, droppedAt, user, rowEstimate };
-  return { ...cameBack, ...what, others: [], recorded, wasBack: true };
-}
+type Plan =
+  | (RestorePlan & { readonly wasBack: false })
+  /** The table is back, but not yet with its keys and triggers. */
+  | {
+      readonly wasBack: true;
+      readonly table: Omit<HeldTable, 'holdSchema' | 'holdName' | 'state' | 'due'>;
+      readonly to: TableName;
+      readonly others: readonly [];
+    };
 
 async function restoreTable(
   pool: ServicePool,
-  table: HeldTable,
-  to: TableName,
+  { table, to }: RestorePlan,
 ): Promise<boolean | null> {
+  if (table.unseen) throw notSeen(table);
+  await assertSchema(pool, table, to.schema);
   const { id, holdSchema, holdName, logged } = table;
   const takeBack = await markRestoring(pool, id, to);
   const target = { toSchema: to.schema, toTable: to.table };
@@ -147,22 +116,23 @@ export function isFateUnknown(error: unknown): boolean {
 }
 
 /** Who asks for what is back already, or removed for good, is told so. */
-async function plan(pool: ServicePool, request: RestoreRequest): Promise<RestorePlan | Unfinished> {
+async function planOrResume(pool: ServicePool, request: RestoreRequest): Promise<Plan> {
   const held = await listAll(pool);
   try {
-    return planRestore(held, request);
+    return { ...planRestore(held, request), wasBack: false };
   } catch (error) {
     if (!(error instanceof UndropError) || error.code !== 'UNDROP_NO_SUCH_HELD') throw error;
     const { target } = request;
     const { value: found } = await tolerantly(() => findHeldOnce(pool, target));
     const [newest] = found;
-    const restoredAs = newest === undefined ? null : await findUnfinished(pool, newest);
-    if (newest !== undefined && restoredAs !== null && isMeant(request, newest, restoredAs)) {
-      return { row: newest, restoredAs };
+    const to = newest === undefined ? null : await findUnfinished(pool, newest);
+    if (newest !== undefined && to !== null && isMeant(request, newest, to)) {
+      const origin = { schema: newest.schema, table: newest.table };
+      const table = { ...newest, origin, logged: newest.sqlLogBin };
+      return { wasBack: true, table, to, others: [] };
     }
-    const [last] = [...found].sort((one, other) => endedMs(other) - endedMs(one));
-    if (last === undefined || last.endedAt === null) throw error;
-    throw ended(target, last, error);
+    const last = found.find(({ endedAt }) => endedAt !== null);
+    throw last === undefined ? error : ended(target, last, error);
   }
 }
 
@@ -178,14 +148,10 @@ function isMeant({ to }: RestoreRequest, { schema }: LedgerRow, restoredAs: Tabl
  * by their id or the beginning of it; newest first.
  */
 async function findHeldOnce(pool: ServicePool, target: string): Promise<readonly LedgerRow[]> {
-  const options = { rowsMax: ROWS_MAX, texts: false };
-  for (const { schema, table } of readingsOf(target)) {
-    const named = { table, ...(schema === null ? {} : { schema }) };
-    const live = await findRows(pool, { by: 'name', ...named }, options);
-    const ended = await findRows(pool, { by: 'ended', ...named }, options);
-    const found = [...live, ...ended];
-    if (found.length > 0) return found.sort((one, other) => (one.id < other.id ? 1 : -1));
-  }
+  const options = { texts: false };
+  const name = parseTableName(target);
+  const named = name === null ? [] : await findRows(pool, { by: 'name', ...name }, options);
+  if (named.length > 0) return named;
   const prefix = target.replaceAll('-', '').toLowerCase();
   return isIdPrefix(prefix) ? findRows(pool, { by: 'id', prefix }, options) : [];
 }
@@ -198,12 +164,8 @@ function ended(target: string, row: LedgerRow, cause: unknown): UndropError {
     gone: `was seen to be gone, not by undrop, at ${time} UTC`,
   };
   const { state } = row;
-  const similar = ` It ${how[state === 'restored' || state === 'removed' ? state : 'gone']}.`;
-  return new UndropError('UNDROP_NO_SUCH_HELD', { target, similar }, cause);
-}
-
-function endedMs({ endedAt }: LedgerRow): number {
-  return endedAt?.getTime() ?? 0;
+  const fate = ` It ${how[state === 'restored' || state === 'removed' ? state : 'gone']}.`;
+  return new UndropError('UNDROP_NO_SUCH_HELD', { target, fate }, cause);
 }
 
 async function assertSchema(pool: ServicePool, table: HeldTable, schema: string): Promise<void> {
@@ -245,27 +207,16 @@ export const DENIED = [
 const SEE_DOCTOR =
   'See `undrop doctor` for what is missing and `undrop init` for how to grant it; or restore by ' +
   'another account (UNDROP_USER).';
-const UNLOGGED =
-  'The table was dropped with sql_log_bin=0 and comes back so: restore it by an account that may ' +
-  'set that (UNDROP_USER), such as one of the tier full; `undrop doctor` names the right.';
-
-const GIVE_RIGHTS =
-  'Give it rights on that schema (`undrop init` says which), or restore by another account ' +
-  '(UNDROP_USER).';
 
 /** The refusal for a table that only the ledger knows to be there. */
 function notSeen({ origin, id, holdSchema, holdName }: HeldTable): UndropError {
   const what = origin === null ? id : `${origin.schema}.${origin.table}`;
   const cause = `it does not see ${holdSchema}.${holdName}, as which ${what} is held`;
-  const params = { account: 'the service account', cause, instead: GIVE_RIGHTS };
-  return new UndropError('UNDROP_MISSING_RIGHT', params);
+  return missingRight(cause);
 }
 
 /** What somebody who restores can act on if the server refuses; else `error` itself. */
-function explainRefusal(
-  error: unknown,
-  { table, to }: { readonly table: HeldTable; readonly to: TableName },
-): unknown {
+function explainRefusal(error: unknown, { table, to }: Pick<RestorePlan, 'table' | 'to'>): unknown {
   if (!(error instanceof UndropError) || error.code !== 'UNDROP_SERVICE_FAILED') return error;
   const { cause } = error;
   if (isServerError(cause, ...BAD_NAME)) {
@@ -275,9 +226,10 @@ function explainRefusal(
     const params = { id: table.id, cause: cause.sqlMessage };
     return new UndropError('UNDROP_READ_ONLY', params, error);
   }
-  if (!isServerError(cause, ...DENIED)) return error;
-  const isOfLog = !table.logged && cause.errno === ER_SPECIFIC_ACCESS_DENIED_ERROR;
-  const what = { account: 'the service account', cause: cause.sqlMessage };
-  const instead = isOfLog ? UNLOGGED : SEE_DOCTOR;
-  return new UndropError('UNDROP_MISSING_RIGHT', { ...what, instead }, error);
+  return isServerError(cause, ...DENIED) ? missingRight(cause.sqlMessage, error) : error;
+}
+
+function missingRight(cause: string, error?: unknown): UndropError {
+  const params = { account: 'the service account', cause, instead: SEE_DOCTOR };
+  return new UndropError('UNDROP_MISSING_RIGHT', params, error);
 }

@@ -229,10 +229,11 @@ describe.each(testServers())('undo on $name', (server) => {
     expect([await rowsOf('orders'), await rowsOf('orders_old')]).toEqual([3, 3]);
   });
 
-  test('says of a table with a dot in its name that it is back, however it is written', async () => {
+  test('says of a table with a dot in its name, which stands in backticks, that it is back', async () => {
     await drop('we.ird');
-    await restore(pool, { target: 'we.ird' });
-    for (const target of ['we.ird', `${schema.name}.we.ird`, `${schema.name}.\`we.ird\``]) {
+    expect(await codeOf(restore(pool, { target: 'we.ird' }))).toBe('UNDROP_NO_SUCH_HELD');
+    await restore(pool, { target: '`we.ird`' });
+    for (const target of ['`we.ird`', `${schema.name}.\`we.ird\``]) {
       const message = expect.stringContaining(`"${target}". It was restored at `);
       await expect(restore(pool, { target })).rejects.toMatchObject({ message });
     }
@@ -241,7 +242,7 @@ describe.each(testServers())('undo on $name', (server) => {
   test('restores names that need care', async () => {
     const table = 'O`r.d 表 é';
     await drop(table);
-    const report = await restore(pool, { target: table });
+    const report = await restore(pool, { target: '`O``r.d 表 é`' });
     expect(report.restoredAs.table).toBe(table);
     expect(await rowsOf(table)).toBe(3);
   });
@@ -294,25 +295,21 @@ describe.each(testServers())('undo on $name', (server) => {
     expect(await countRows(server, held.quoted)).toBe(3);
   });
 
-  test.each([undefined, 'other'])(
-    'the slower of two restores says that it is back (to %s)',
-    async (to) => {
-      const held = await drop('orders');
-      const tapped = tappedPool(pool, async (send, texts) => {
-        if (texts.some((text) => text.includes('put-back')))
-          await restore(pool, { target: held.id });
-        return send();
-      });
-      const name = to === undefined ? undefined : `${schema.name}.${to}`;
-      await expect(restore(tapped, { target: 'orders', to: name })).rejects.toMatchObject({
-        code: 'UNDROP_NO_SUCH_HELD',
-        message: expect.stringContaining('It was restored at '),
-      });
-      expect(await rowsOf('orders')).toBe(3);
-    },
-  );
+  test.each([undefined, 'other'])('the slower of two restores is refused (to %s)', async (to) => {
+    const held = await drop('orders');
+    const tapped = tappedPool(pool, async (send, texts) => {
+      if (texts.some((text) => text.includes('put-back'))) await restore(pool, { target: held.id });
+      return send();
+    });
+    const name = to === undefined ? undefined : `${schema.name}.${to}`;
+    const code = await codeOf(restore(tapped, { target: 'orders', to: name }));
+    // Which of the two names a server looks at first isn't the same everywhere.
+    const codes = ['UNDROP_NOT_HELD', ...(to === undefined ? ['UNDROP_NAME_TAKEN'] : [])];
+    expect(codes).toContain(code);
+    expect(await rowsOf('orders')).toBe(3);
+  });
 
-  test('says which right is missing, and of sql_log_bin=0 that it takes another account', async () => {
+  test('says which right is missing, also the one for sql_log_bin=0', async () => {
     const user = `u_${schema.name.slice(-8)}`;
     await makeServiceAccount(server, { user, tier: 'managed' });
     const own = poolOn({ ...server, user, password: SERVICE_ACCOUNT.password });
@@ -321,7 +318,7 @@ describe.each(testServers())('undo on $name', (server) => {
       await query(server, `UPDATE _undrop.ledger SET sql_log_bin = 0 WHERE id = '${id}'`);
       await expect(restore(own, { target: 'orders' })).rejects.toMatchObject({
         code: 'UNDROP_MISSING_RIGHT',
-        message: expect.stringContaining('was dropped with sql_log_bin=0'),
+        message: expect.stringContaining('`undrop doctor`'),
       });
       await query(
         server,

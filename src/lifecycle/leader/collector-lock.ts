@@ -125,7 +125,6 @@ export async function takeLock(
   return { name, isLed, release };
 }
 
-/** Creates the table if it is missing. */
 async function claim(
   connection: ServiceConnection,
   server: ServerFacts,
@@ -139,14 +138,26 @@ async function claim(
       : sql`UPDATE ${note('lock')} ${TABLE}
           SET nonce = ${nonce}, holder = ${self}, since = UTC_TIMESTAMP()
           WHERE server_identity = ${identityOf(server)} AND nonce = ${row.nonce}`;
+  return (await writeOrCreate(connection, change, CREATION)) === 1;
+}
+
+/**
+ * Writes to a table of the collector, which is created if it is absent; resolves to how many rows
+ * were changed.
+ */
+export async function writeOrCreate(
+  connection: ServiceConnection,
+  write: SQLQuery,
+  creation: SQLQuery,
+): Promise<number> {
   try {
-    const [changed] = await connection.run(change);
-    return changed?.affectedRows === 1;
+    const [changed] = await connection.run(write);
+    return changed?.affectedRows ?? 0;
   } catch (error) {
     if (!isServerError(error, ...ABSENT_TABLE)) throw error;
     await createSchema(connection, RECYCLE_SCHEMA);
-    const [, changed] = await connection.run([CREATION, change]);
-    return changed?.affectedRows === 1;
+    const [, changed] = await connection.run([creation, write]);
+    return changed?.affectedRows ?? 0;
   }
 }
 
@@ -172,6 +183,7 @@ function nameOf(nonce: string): string {
   return `undrop:collector:${nonce}`;
 }
 
-function identityOf({ serverIdentity }: ServerFacts): string {
+/** The key of this server's row in the tables of the collector. */
+export function identityOf({ serverIdentity }: Pick<ServerFacts, 'serverIdentity'>): string {
   return serverIdentity.slice(0, IDENTITY_CHARACTERS_MAX);
 }

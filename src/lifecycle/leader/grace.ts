@@ -11,8 +11,9 @@ import { isServerError, type ServiceConnection, unlessRefused } from '../../serv
 import { dateOf, dateOrNullOf } from '../../service/row.js';
 import type { ServerFacts } from '../../service/server-facts.js';
 import { ident, note, sql } from '../../service/sql.js';
-import { ABSENT_TABLE, ER_NO_SUCH_TABLE } from '../../wire/server-errors.js';
+import { ABSENT_TABLE } from '../../wire/server-errors.js';
 import type { ActionContext } from '../transition.js';
+import { identityOf, writeOrCreate } from './collector-lock.js';
 
 /** What the collector's own table says. */
 export interface LastRound {
@@ -81,16 +82,15 @@ function reason(
 }
 
 const TABLE = ident(RECYCLE_SCHEMA, 'collector');
-const IDENTITY_CHARACTERS_MAX = 190;
 
 /** Null also if its table is lost. */
 async function readLastRound(
   connection: ServiceConnection,
-  serverIdentity: string,
+  server: ServerFacts,
 ): Promise<LastRound | null> {
   const query = sql`SELECT ${note('look')} last_look, grace_until, proxy_clock,
       (SELECT MAX(last_look) FROM ${TABLE}) AS last_anywhere
-    FROM ${TABLE} WHERE server_identity = ${bounded(serverIdentity)}`;
+    FROM ${TABLE} WHERE server_identity = ${identityOf(server)}`;
   const [[row] = []] = await unlessRefused(connection.run(query), [], ...ABSENT_TABLE);
   if (row === undefined) return null;
   return {
@@ -100,36 +100,26 @@ async function readLastRound(
   };
 }
 
-/** Writes that a round was just now. Creates the table if it is missing. */
+/** Writes that a round was just now. */
 async function writeRoundRecord(
   connection: ServiceConnection,
-  serverIdentity: string,
+  server: ServerFacts,
   { graceUntil, proxyNow }: { readonly graceUntil: Date | null; readonly proxyNow: Date },
 ): Promise<void> {
   const text = (time: Date) => time.toISOString().slice(0, 23).replace('T', ' ');
   const until = graceUntil === null ? null : text(graceUntil);
   const write = sql`${note('look')} REPLACE INTO ${TABLE}
       (server_identity, last_look, grace_until, proxy_clock)
-    VALUES (${bounded(serverIdentity)}, UTC_TIMESTAMP(3), ${until}, ${text(proxyNow)})`;
-  try {
-    await connection.run(write);
-  } catch (error) {
-    if (!isServerError(error, ER_NO_SUCH_TABLE)) throw error;
-    await connection.run([
-      sql`${note('look')} CREATE TABLE IF NOT EXISTS ${TABLE} (
-        server_identity VARCHAR(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY,
-        last_look DATETIME(3) NOT NULL,
-        grace_until DATETIME(3) NULL,
-        proxy_clock DATETIME(3) NOT NULL
-      ) ENGINE=InnoDB`,
-      write,
-    ]);
-  }
+    VALUES (${identityOf(server)}, UTC_TIMESTAMP(3), ${until}, ${text(proxyNow)})`;
+  await writeOrCreate(connection, write, CREATION);
 }
 
-function bounded(identity: string): string {
-  return identity.slice(0, IDENTITY_CHARACTERS_MAX);
-}
+const CREATION = sql`CREATE TABLE IF NOT EXISTS ${TABLE} (
+  server_identity VARCHAR(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY,
+  last_look DATETIME(3) NOT NULL,
+  grace_until DATETIME(3) NULL,
+  proxy_clock DATETIME(3) NOT NULL
+) ENGINE=InnoDB`;
 
 const WRITE_EVERY_MS = 60_000;
 
@@ -164,18 +154,20 @@ export class GraceKeeper {
    * clock was read, by the monotonic clock; `wallClockMs`: by this machine's other clock.
    */
   async check(
-    { serverIdentity, utcNow: now }: ServerFacts,
-    {
-      heldCount,
-      readAtMs,
-      wallClockMs,
-    }: { readonly heldCount: number; readonly readAtMs: number; readonly wallClockMs: number },
+    server: ServerFacts,
+    seenNow: {
+      readonly heldCount: number;
+      readonly readAtMs: number;
+      readonly wallClockMs: number;
+    },
   ): Promise<number> {
     const { connection, settings, lastSeen, log } = this.#options;
+    const { serverIdentity, utcNow: now } = server;
+    const { heldCount, readAtMs, wallClockMs } = seenNow;
     const utcMs = now.getTime();
     const aheadNowMs = utcMs - wallClockMs;
     const continuing = this.#last !== null;
-    const last = this.#last ?? (await readLastRound(connection, serverIdentity));
+    const last = this.#last ?? (await readLastRound(connection, server));
     const seen = lastSeen.get(serverIdentity) ?? { utcMs, monotonicMs: readAtMs };
     const clockDriftMs = utcMs - seen.utcMs - (readAtMs - seen.monotonicMs);
     const facts = { last, aheadNowMs, heldCount, now, clockDriftMs, continuing };
@@ -190,17 +182,17 @@ export class GraceKeeper {
     lastSeen.set(serverIdentity, { utcMs, monotonicMs: readAtMs });
     const everyMs = Math.min(WRITE_EVERY_MS, settings.holdMs / 4);
     if (!continuing || isNews || readAtMs - this.#writtenAtMs >= everyMs) {
-      await this.#write(serverIdentity, graceUntil);
+      await this.#write(server, graceUntil);
       this.#writtenAtMs = readAtMs;
     }
     return graceUntil === null ? 0 : graceUntil.getTime() - utcMs;
   }
 
-  async #write(identity: string, graceUntil: Date | null): Promise<void> {
+  async #write(server: ServerFacts, graceUntil: Date | null): Promise<void> {
     const { connection, clock, log } = this.#options;
     try {
       const proxyNow = new Date(clock.nowMs());
-      await writeRoundRecord(connection, identity, { graceUntil, proxyNow });
+      await writeRoundRecord(connection, server, { graceUntil, proxyNow });
     } catch (error) {
       if (!isServerError(error)) throw error;
       log.warn({ event: 'grace', err: error }, 'the round could not be recorded');

@@ -60,7 +60,7 @@ export async function leadWhenever(
   work: (lease: Lease) => Promise<void>,
 ): Promise<void> {
   const { clock, log, signal } = options;
-  const attempt: Attempt = { said: '', saidStranger: null };
+  const attempt: Attempt = { said: '' };
   let brokenMs = 0;
   while (!signal.aborted) {
     let pauseMs = TRY_EVERY_MS;
@@ -71,9 +71,10 @@ export async function leadWhenever(
       if (clock.nowMs() - beganMs > brokenMs) brokenMs = 0;
       brokenMs = Math.min(Math.max(2 * brokenMs, AFTER_BREAK_MS), TRY_EVERY_MS);
       pauseMs = brokenMs;
-      say(attempt, String(error), (why) => {
+      const why = String(error);
+      if (isNews(attempt, why)) {
         log.warn({ event: 'collector', err: error }, `collecting ended, will try again: ${why}`);
-      });
+      }
     }
     await clock.sleep(pauseMs, signal);
   }
@@ -82,13 +83,12 @@ export async function leadWhenever(
 /** What was last said of the lock, so that it isn't said every few seconds. */
 interface Attempt {
   said: string;
-  saidStranger: string | null;
 }
 
-function say(attempt: Attempt, what: string, speak: (what: string) => void): void {
-  if (attempt.said === what) return;
+function isNews(attempt: Attempt, what: string): boolean {
+  const isNew = attempt.said !== what;
   attempt.said = what;
-  speak(what);
+  return isNew;
 }
 
 async function leadOnce(
@@ -100,25 +100,20 @@ async function leadOnce(
     await assertLedgerKnown(connection);
     const server = await readServerFacts(connection);
     if (server.readOnly) {
-      say(attempt, 'the server is read-only: nothing is collected', (what) => {
-        log.info({ event: 'collector' }, what);
-      });
+      const what = 'the server is read-only: nothing is collected';
+      if (isNews(attempt, what)) log.info({ event: 'collector' }, what);
       return;
     }
     const seen = await readLockState(connection, server);
-    const who = seen.stranger;
-    if (who !== null && who !== attempt.saidStranger) {
+    if (seen.stranger !== null) {
       const what = 'somebody else has the lock of collectors: not waited for';
-      log.warn({ event: 'collector', who }, what);
+      log.warn({ event: 'collector', who: seen.stranger }, what);
     }
-    attempt.saidStranger = who;
     const nonce = randomBytes(16).toString('hex');
     const lock = seen.leader === null ? await takeLock(connection, server, { seen, nonce }) : null;
     if (lock === null) {
-      say(attempt, 'another', () => {
-        const { leader: holder } = seen;
-        log.info({ event: 'collector', holder }, 'another proxy collects on this server');
-      });
+      const what = 'another proxy collects on this server';
+      if (isNews(attempt, what)) log.info({ event: 'collector', holder: seen.leader }, what);
       return;
     }
     attempt.said = '';
