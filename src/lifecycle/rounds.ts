@@ -136,16 +136,12 @@ export class Rounds {
     // Not the time of the question: on a slow way the server's clock would seem to be ahead, and
     // tables would leave HOLD before their time.
     const [readAtMs, wallClockMs] = [monotonicMs(), clock.nowMs()];
-    if (server.readOnly) {
-      this.#say('the server is read-only: nothing is collected');
-      return Math.min(settings.checkIntervalMs, READ_ONLY_CHECK_MS);
-    }
+    if (server.readOnly) return this.#rest('the server is read-only: nothing is collected');
     // Amid a purge there is no pause.
     const isFull = beganMs >= this.#fullAtMs || (await this.#areNewOrphans());
     if (isFull) await this.#recover(beganMs);
     if (settings.collect === 'auto' && (await doesReplicate(this.#connection, server))) {
-      this.#say(REPLICATES);
-      return Math.min(settings.checkIntervalMs, READ_ONLY_CHECK_MS);
+      return this.#rest(REPLICATES);
     }
     const tables = await listCollectable(this.#connection, this.#options.activeIds);
     this.#readingMs = monotonicMs() - beganMs;
@@ -283,6 +279,12 @@ export class Rounds {
       log.warn({ event: 'left', ...logFields(table), because }, 'table left as it is');
     }
     return againMs;
+  }
+
+  /** Says why nothing is collected; returns how long that is taken for granted. */
+  #rest(why: string): number {
+    this.#say(why);
+    return Math.min(this.#options.settings.checkIntervalMs, READ_ONLY_CHECK_MS);
   }
 
   #say(what: string): void {

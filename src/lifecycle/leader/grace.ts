@@ -100,20 +100,6 @@ async function readLastRound(
   };
 }
 
-/** Writes that a round was just now. */
-async function writeRoundRecord(
-  connection: ServiceConnection,
-  server: ServerFacts,
-  { graceUntil, proxyNow }: { readonly graceUntil: Date | null; readonly proxyNow: Date },
-): Promise<void> {
-  const text = (time: Date) => time.toISOString().slice(0, 23).replace('T', ' ');
-  const until = graceUntil === null ? null : text(graceUntil);
-  const write = sql`${note('look')} REPLACE INTO ${TABLE}
-      (server_identity, last_look, grace_until, proxy_clock)
-    VALUES (${identityOf(server)}, UTC_TIMESTAMP(3), ${until}, ${text(proxyNow)})`;
-  await writeOrCreate(connection, write, CREATION);
-}
-
 const CREATION = sql`CREATE TABLE IF NOT EXISTS ${TABLE} (
   server_identity VARCHAR(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY,
   last_look DATETIME(3) NOT NULL,
@@ -188,11 +174,16 @@ export class GraceKeeper {
     return graceUntil === null ? 0 : graceUntil.getTime() - utcMs;
   }
 
+  /** Writes that a round was just now. */
   async #write(server: ServerFacts, graceUntil: Date | null): Promise<void> {
     const { connection, clock, log } = this.#options;
+    const text = (time: Date) => time.toISOString().slice(0, 23).replace('T', ' ');
+    const until = graceUntil === null ? null : text(graceUntil);
+    const write = sql`${note('look')} REPLACE INTO ${TABLE}
+        (server_identity, last_look, grace_until, proxy_clock)
+      VALUES (${identityOf(server)}, UTC_TIMESTAMP(3), ${until}, ${text(new Date(clock.nowMs()))})`;
     try {
-      const proxyNow = new Date(clock.nowMs());
-      await writeRoundRecord(connection, server, { graceUntil, proxyNow });
+      await writeOrCreate(connection, write, CREATION);
     } catch (error) {
       if (!isServerError(error)) throw error;
       log.warn({ event: 'grace', err: error }, 'the round could not be recorded');
