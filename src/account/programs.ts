@@ -9,6 +9,7 @@ import { textOf, textOrNullOf } from '../service/row.js';
 import { note, sql } from '../service/sql.js';
 import { hypotheses, modeFromSqlMode } from '../sql/lex/lex-mode.js';
 import { Lexer } from '../sql/lex/lexer.js';
+import { Unreadable } from '../sql/reading.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import { OF_SERVERS } from './grants.js';
 
@@ -62,6 +63,15 @@ export function whatItDoes(
   const [mode] = hypotheses(modeFromSqlMode(server, sqlMode, 'utf8mb4'), bytes);
   assert(mode !== undefined, 'a text can be read in one mode at least');
   const lexer = new Lexer(bytes, 0, bytes.length, mode);
+  try {
+    return whatItSays(lexer);
+  } catch (error) {
+    if (error instanceof Unreadable) return 'may drop';
+    throw error;
+  }
+}
+
+function whatItSays(lexer: Lexer): 'drops' | 'may drop' | null {
   let [before, isDynamic] = ['', false];
   for (let kind = lexer.next(); kind !== 'end' && kind !== 'error'; kind = lexer.next()) {
     const word = kind === 'word' ? lexer.token().text : '';

@@ -74,10 +74,8 @@ function formatDue(due: Date): string {
 }
 
 function parseDue(digits: string): Date | null {
-  const match = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/.exec(digits);
-  if (match === null) return null;
-  const [, year, month, day, hour, minute, second] = match;
-  const iso = `${year}-${month}-${day}T${hour}:${minute}:${second}.000Z`;
+  const parts = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)$/;
+  const iso = digits.replace(parts, '$1-$2-$3T$4:$5:$6.000Z');
   const due = new Date(iso);
   // Date rolls 31 April over into May; what doesn't come back the same was no calendar date.
   return Number.isNaN(due.getTime()) || due.toISOString() !== iso ? null : due;

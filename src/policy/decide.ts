@@ -1,15 +1,14 @@
 /**
  * What becomes of one table that is dropped: the first rule that fits it, the hint of whoever
- * drops it, and what is configured otherwise. Also finds rules that never decide. Pure.
+ * drops it, and what is configured otherwise. Pure.
  *
  * Invariant: what isn't known of a table fits no condition; a rule that refuses wins over a hint,
  * and one that might refuse, if more were known, over all that lets the table go sooner.
  */
 import { foldName } from '../names/names.js';
-import type { Condition, Glob, Hint, Rule } from './rules.js';
+import type { Condition, Glob, Hint, HoldTime, Rule } from './rules.js';
 
-/** Milliseconds in HOLD; `pinned`: for good. */
-export type HoldTime = number | 'pinned';
+export type { HoldTime } from './rules.js';
 
 /** A table as the rules see it. */
 export interface Subject {
@@ -62,73 +61,53 @@ export interface Deciding extends Comparing {
 export function decideTable(subject: Subject, traits: Traits, deciding: Deciding): Ruling {
   const { rules, hint, holdMs } = deciding;
   const rule = firstRule(rules, subject, traits, deciding);
+  const open = openRules(rule, subject, deciding, traits);
+  const mayRefuse = open.find(refuses)?.text ?? null;
   const held: Ruling = {
     hold: holdMs,
     refusedBy: null,
-    mayRefuse: openRules(rule, subject, deciding, traits).find(refuses)?.text ?? null,
+    mayRefuse,
     isNative: false,
     holdIfEmpty: null,
     holdIfLate: null,
     by: null,
   };
   if (hint !== null && (rule === null || !refuses(rule))) {
-    const hold = holdOfHint(hint);
-    const by = `hint ${hint.text}`;
-    if (held.mayRefuse === null || hold === 'pinned' || hold >= holdMs)
-      return { ...held, hold, by };
+    const { hold, text } = hint;
+    const by = `hint ${text}`;
+    if (mayRefuse === null || hold === 'pinned' || hold >= holdMs) return { ...held, hold, by };
     return { ...held, by: `${by}, under a rule that could not be judged` };
   }
   if (rule === null) return held;
-  const { text, action } = rule;
+  const { text, action, conditions } = rule;
   const by = `rule ${text}`;
-  const isSooner = timeOf(rule, holdMs) < holdMs;
-  if (
-    (isSooner && isUnderOpenRule(rule, subject, deciding, traits)) ||
-    (action.do === 'native' && held.mayRefuse !== null)
-  ) {
+  if (refuses(rule)) return { ...held, refusedBy: text, by };
+  const ms = timeOf(rule, holdMs);
+  const isSooner = ms < holdMs;
+  // A rule before it that holds for longer would fit, but for what isn't known of the table.
+  const isUnderOpen = isSooner && open.some((before) => timeOf(before, holdMs) > ms);
+  const isNative = action.do === 'native';
+  if (isUnderOpen || (isNative && mayRefuse !== null)) {
     return { ...held, by: `${by}, behind one that could not be judged` };
   }
-  switch (action.do) {
-    case 'refuse':
-      return { ...held, refusedBy: text, by };
-    case 'default':
-      return { ...held, by };
-    case 'hold':
-      return { ...held, ...holdFor(rule, action.ms, holdMs), by };
-    case 'now':
-    case 'native': {
-      // Of what the server drops nobody sees once more whether it is empty.
-      const isNative = action.do === 'native' && !asksFor(rule, 'empty');
-      return { ...held, ...holdFor(rule, 0, holdMs), isNative, by };
-    }
-  }
+  const asksFor = (kind: Condition['kind']) => conditions.some((one) => one.kind === kind);
+  // A table that is held for less because it is empty may have a row by the time it is renamed.
+  const isByRows = isSooner && asksFor('empty');
+  return {
+    ...held,
+    hold: isByRows ? holdMs : ms,
+    // Of what the server drops nobody sees once more whether it is empty.
+    isNative: isNative && !asksFor('empty'),
+    holdIfEmpty: isByRows ? ms : null,
+    holdIfLate: isSooner && asksFor('size') ? holdMs : null,
+    by,
+  };
 }
 
 /** How long it holds; a rule that refuses holds for good. */
 function timeOf({ action }: Rule, holdMs: number): number {
-  switch (action.do) {
-    case 'refuse':
-      return Number.POSITIVE_INFINITY;
-    case 'default':
-      return holdMs;
-    case 'hold':
-      return action.ms;
-    case 'now':
-    case 'native':
-      return 0;
-  }
-}
-
-/** A rule before it that holds for longer would fit, but for what isn't known of the table. */
-function isUnderOpenRule(
-  rule: Rule,
-  subject: Subject,
-  deciding: Deciding,
-  traits: Traits,
-): boolean {
-  const { holdMs } = deciding;
-  const isLonger = (before: Rule) => timeOf(before, holdMs) > timeOf(rule, holdMs);
-  return openRules(rule, subject, deciding, traits).some(isLonger);
+  if (action.do === 'hold') return action.ms ?? holdMs;
+  return action.do === 'refuse' ? Number.POSITIVE_INFINITY : 0;
 }
 
 /** Those before the first that fits, or all, that would fit but for what isn't known. */
@@ -154,10 +133,6 @@ function isUnknown({ kind }: Condition, { bytes, ageMs, isEmpty }: Traits): bool
   if (kind === 'size') return bytes === null;
   if (kind === 'age') return ageMs === null;
   return kind === 'empty' && isEmpty === null;
-}
-
-function asksFor({ conditions }: Rule, kind: Condition['kind']): boolean {
-  return conditions.some((condition) => condition.kind === kind);
 }
 
 /** The first rule that fits; null: none does. */
@@ -211,31 +186,6 @@ export function asksForHosts(rules: readonly Rule[]): boolean {
   );
 }
 
-function holdOfHint({ what }: Hint): HoldTime {
-  switch (what.do) {
-    case 'pin':
-      return 'pinned';
-    case 'hold':
-      return what.ms;
-    case 'now':
-    case 'destroy':
-      return 0;
-  }
-}
-
-/** A table that is held for less as it is empty may have a row by the time it is renamed. */
-function holdFor(
-  rule: Rule,
-  ms: number,
-  holdMs: number,
-): Pick<Ruling, 'hold' | 'holdIfEmpty' | 'holdIfLate'> {
-  const isSooner = ms < holdMs;
-  const holdIfLate = isSooner && asksFor(rule, 'size') ? holdMs : null;
-  return isSooner && asksFor(rule, 'empty')
-    ? { hold: holdMs, holdIfEmpty: ms, holdIfLate }
-    : { hold: ms, holdIfEmpty: null, holdIfLate };
-}
-
 function isNamed(rule: Rule, { schema, table }: Subject, { foldsCase }: Comparing): boolean {
   return isLike(schema, rule.schema, foldsCase) && isLike(table, rule.table, foldsCase);
 }
@@ -270,7 +220,7 @@ function isBeyond(
 }
 
 /** Steps back to the last `*` alone, so that it takes no longer than the lengths multiplied. */
-export function isLike(name: string, { text, isExact }: Glob, foldsCase: boolean): boolean {
+function isLike(name: string, { text, isExact }: Glob, foldsCase: boolean): boolean {
   const [value, glob] = foldsCase ? [foldName(name), foldName(text)] : [name, text];
   if (isExact) return value === glob;
   const [letters, wanted] = [Array.from(value), Array.from(glob)];
@@ -288,47 +238,4 @@ export function isLike(name: string, { text, isExact }: Glob, foldsCase: boolean
     } else return false;
   }
   return wanted.slice(next).every((letter) => letter === '*');
-}
-
-export interface NeverFits {
-  readonly rule: Rule;
-  /** Null: its own conditions exclude each other. */
-  readonly behind: Rule | null;
-}
-
-export function rulesThatNeverFit(rules: readonly Rule[]): readonly NeverFits[] {
-  return rules.flatMap((rule, index): readonly NeverFits[] => {
-    if (excludesAll(rule.conditions)) return [{ rule, behind: null }];
-    const behind = rules.slice(0, index).find((earlier) => covers(earlier, rule));
-    return behind === undefined ? [] : [{ rule, behind }];
-  });
-}
-
-function covers(earlier: Rule, later: Rule): boolean {
-  const has = (one: Condition) => {
-    return later.conditions.some((other) => JSON.stringify(one) === JSON.stringify(other));
-  };
-  return (
-    fitsAllOf(earlier.schema, later.schema) &&
-    fitsAllOf(earlier.table, later.table) &&
-    earlier.conditions.every(has)
-  );
-}
-
-/** Whether `wide` fits each name that `narrow` does; upper and lower case taken for different. */
-function fitsAllOf(wide: Glob, narrow: Glob): boolean {
-  const isName = narrow.isExact || !/[*?]/.test(narrow.text);
-  if (wide.isExact) return isName && wide.text === narrow.text;
-  // A `?` of the wide one would take a `*` of the narrow one for a letter.
-  if (!isName && wide.text.includes('?')) return wide.text === narrow.text;
-  return isLike(narrow.text, wide, false);
-}
-
-/** As `size<1G size>2G`; what isn't known of a table fits neither. */
-function excludesAll(conditions: readonly Condition[]): boolean {
-  return (['size', 'age'] as const).some((kind) => {
-    const limits = (is: 'above' | 'below') =>
-      conditions.flatMap((one) => (one.kind === kind && one.is === is ? [one.limit] : []));
-    return Math.max(...limits('above')) >= Math.min(...limits('below'));
-  });
 }

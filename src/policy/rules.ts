@@ -30,14 +30,18 @@ export type Condition =
   | { readonly kind: 'size' | 'age'; readonly is: 'above' | 'below'; readonly limit: number }
   | { readonly kind: 'empty' };
 
-/** `native` drops at once, by the server itself. */
+/** `ms` null: as long as UNDROP_HOLD says. `native` drops at once, by the server itself. */
 export type RuleAction =
-  | { readonly do: 'hold'; readonly ms: number }
-  /** As long as UNDROP_HOLD says. */
-  | { readonly do: 'default' }
-  | { readonly do: 'now' }
+  | { readonly do: 'hold'; readonly ms: number | null }
   | { readonly do: 'native' }
   | { readonly do: 'refuse' };
+
+const ACTIONS: ReadonlyMap<string, RuleAction> = new Map([
+  ['hold', { do: 'hold', ms: null }],
+  ['now', { do: 'hold', ms: 0 }],
+  ['native', { do: 'native' }],
+  ['refuse', { do: 'refuse' }],
+]);
 
 /** What values of UNDROP_RULES look like. */
 export const RULES_EXPECTED =
@@ -101,19 +105,7 @@ function parseRule(text: string): Rule | string {
 
 function parseAction(text: string): RuleAction | null {
   const hold = parseHold(text);
-  if (hold !== null) return { do: 'hold', ms: hold.ms };
-  switch (text.toLowerCase()) {
-    case 'hold':
-      return { do: 'default' };
-    case 'now':
-      return { do: 'now' };
-    case 'native':
-      return { do: 'native' };
-    case 'refuse':
-      return { do: 'refuse' };
-    default:
-      return null;
-  }
+  return hold === null ? (ACTIONS.get(text.toLowerCase()) ?? null) : { do: 'hold', ms: hold.ms };
 }
 
 function parseCondition(word: string): Condition | null {
@@ -141,13 +133,9 @@ function parseCondition(word: string): Condition | null {
 /** The last `@` is before the host, as in USER(). */
 function parseUser(value: string): Condition {
   const at = value.lastIndexOf('@');
-  if (at < 0) return { kind: 'user', name: { text: value, isExact: false }, host: null };
-  const [name, host] = [value.slice(0, at), value.slice(at + 1)];
-  return {
-    kind: 'user',
-    name: { text: name, isExact: false },
-    host: { text: host, isExact: false },
-  };
+  const [name, host] = at < 0 ? [value, null] : [value.slice(0, at), value.slice(at + 1)];
+  const glob = (text: string): Glob => ({ text, isExact: false });
+  return { kind: 'user', name: glob(name), host: host === null ? null : glob(host) };
 }
 
 const UNITS: Readonly<Record<string, number>> = { '': 0, B: 0, K: 1, M: 2, G: 3, T: 4 };
@@ -182,17 +170,15 @@ function quote(text: string): string {
   return text === '' ? 'nothing' : JSON.stringify(text);
 }
 
+/** Milliseconds in HOLD; `pinned`: until somebody restores it or unpins it. */
+export type HoldTime = number | 'pinned';
+
 export interface Hint {
   /** As understood: `hold=7d`. */
   readonly text: string;
-  readonly what:
-    | { readonly do: 'hold'; readonly ms: number }
-    /** Held until somebody restores it or unpins it. */
-    | { readonly do: 'pin' }
-    /** Not held, but removed by the collector as ever. */
-    | { readonly do: 'now' }
-    /** Dropped at once, by the server itself. */
-    | { readonly do: 'destroy' };
+  readonly hold: HoldTime;
+  /** Not even for the collector: dropped at once, by the server itself. */
+  readonly destroys: boolean;
 }
 
 /** For messages. */
@@ -202,14 +188,11 @@ export const HINT_EXPECTED =
 /** Null where it is none. */
 export function parseHint(text: string): Hint | null {
   const word = text.trim().toLowerCase();
-  switch (word) {
-    case 'pin':
-    case 'now':
-    case 'destroy':
-      return { text: word, what: { do: word } };
-  }
+  if (word === 'pin') return { text: word, hold: 'pinned', destroys: false };
+  if (word === 'now') return { text: word, hold: 0, destroys: false };
+  if (word === 'destroy') return { text: word, hold: 0, destroys: true };
   const hold = parseHold(word);
-  return hold && { text: `hold=${hold.length}`, what: { do: 'hold', ms: hold.ms } };
+  return hold && { text: `hold=${hold.length}`, hold: hold.ms, destroys: false };
 }
 
 /**

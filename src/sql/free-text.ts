@@ -6,6 +6,7 @@
  */
 import { hypotheses, type KnownMode, type LexMode } from './lex/lex-mode.js';
 import { Lexer } from './lex/lexer.js';
+import { Unreadable } from './reading.js';
 
 /** Nothing follows them in their statement that writes, on MySQL. */
 const QUERIES = ['SELECT', 'VALUES'];
@@ -15,14 +16,19 @@ const BEFORE_THE_NAME = ['LOW_PRIORITY', 'DELAYED', 'HIGH_PRIORITY', 'IGNORE', '
 /** `head`: the beginning of the text of a session that takes one statement in a text. */
 export function isFreeByHead(head: Uint8Array, known: KnownMode): boolean {
   if ((known.inRecycle ?? false) !== false) return false;
-  return hypotheses(known, head).every((mode) => isFree(head, mode));
+  try {
+    return hypotheses(known, head).every((mode) => isFree(head, mode));
+  } catch (error) {
+    if (error instanceof Unreadable) return false;
+    throw error;
+  }
 }
 
 function isFree(head: Uint8Array, mode: LexMode): boolean {
   const lexer = new Lexer(head, 0, head.length, mode);
   const isWord = (words: readonly string[]) => words.some((word) => lexer.isWord(word));
   lexer.next();
-  if (mode.flavour === 'mysql' && isWord(QUERIES)) return !lexer.isInDoubt;
+  if (mode.flavour === 'mysql' && isWord(QUERIES)) return true;
   if (!isWord(INSERTS)) return false;
   do lexer.next();
   while (isWord(BEFORE_THE_NAME));
@@ -34,6 +40,5 @@ function isFree(head: Uint8Array, mode: LexMode): boolean {
     lexer.next();
   }
   // What follows the name shows that all of the name is there.
-  const isWhole = lexer.kind === 'word' || lexer.isSymbol('(');
-  return isWhole && !lexer.isInDoubt;
+  return lexer.kind === 'word' || lexer.isSymbol('(');
 }

@@ -1,44 +1,39 @@
 /**
  * One statement at a time: where it begins and ends in a text that may hold several, and as many of
- * its tokens as its kind needs. A `;` in the body of a stored program or of a MariaDB block doesn't
- * end it, so blocks are read by their structure (block-reader.ts).
+ * its tokens as its kind needs. A `;` in the body of a stored program doesn't end it, so programs
+ * are read by their structure (program.ts).
  *
  * Invariant: a text can't be split up front. What a statement does to sql_mode changes how the rest
  * is read; so this takes an offset and a mode, and keeps nothing between two calls.
  */
-import { keptMax, OPENERS, readBodyStatement, readStructure } from './block-reader.js';
 import { charsetTable } from './lex/client-charset.js';
-import { type Flavour, type LexMode, VARIED_BYTES_MAX } from './lex/lex-mode.js';
+import type { LexMode } from './lex/lex-mode.js';
 import { Lexer, type Token } from './lex/lexer.js';
 import { TokenStream } from './lex/token-stream.js';
-import { readDeclarations, readProgramHead } from './program-head.js';
-import { type Reading, readAtOnce, TooMuchWork } from './reading.js';
+import { OPENERS, readBodyStatement, readProgramHead } from './program.js';
+import { NAMES_MAX, type Reading } from './reading.js';
 import type { Sought } from './trigger-scan.js';
 
 /**
- * `program`: creates or alters a stored program; what is in its body doesn't run now. `block`: runs
- * the statements in it. `wrapped`: SET STATEMENT … FOR another one.
+ * `program`: creates or alters a stored program; what is in its body doesn't run now. `compound`
+ * and `set-statement`, of MariaDB: run the statements in them, and are the last of their text,
+ * because nobody looks for the `;` that ends them.
  */
-export type StatementShape = 'plain' | 'program' | 'block' | 'wrapped';
+export type StatementShape = 'plain' | 'program' | 'compound' | 'set-statement';
 
 export interface Statement {
   readonly shape: StatementShape;
   readonly start: number;
-  /** Behind the last token; the `;` is not part of it. */
+  /** Behind the last token before the `;`, which is not part of it. */
   readonly end: number;
   /** As many as a grammar may want to see: one is kept of a statement that can't be ours. */
   readonly tokens: readonly Token[];
   /** DROP stands directly before TABLE, TABLES, DATABASE, SCHEMA or SEQUENCE, somewhere. */
   readonly hasDrop: boolean;
-  /** Words that a statement of ours begins with, or one that may run such a text, stand in it. */
-  readonly hasOpening: boolean;
   /** It has the name of a recycle schema. */
   readonly namesRecycle: boolean;
   /** Read to its end without surprise: no broken literal, no block that doesn't close. */
   readonly isWhole: boolean;
-}
-
-export interface NextStatement extends Statement {
   /** Where the following one begins; null: nothing but blanks and comments is left. */
   readonly next: number | null;
 }
@@ -52,7 +47,16 @@ export interface ReadOptions extends Sought {
   readonly keepsAll?: boolean;
 }
 
-const NESTED_MAX = 20;
+const HEAD_TOKENS_MAX = 24;
+/** A list of names, each with its schema, a dot and a comma, and the words around it. */
+const LISTED_TOKENS_MAX = 4 * NAMES_MAX + 32;
+/** What begins with these is read by a grammar of its own. */
+const READ_WHOLE = ['DROP', 'TRUNCATE', 'PREPARE', 'EXECUTE', 'DEALLOCATE'];
+
+/** Whether a statement that is read by a grammar of its own has more tokens than were kept. */
+export function isCut({ tokens }: Statement): boolean {
+  return tokens.length >= LISTED_TOKENS_MAX;
+}
 
 /** Where the text ends for the server, which cuts off `;` and blanks before it reads. */
 export function endOfText(bytes: Uint8Array, mode: LexMode): number {
@@ -63,23 +67,18 @@ export function endOfText(bytes: Uint8Array, mode: LexMode): number {
 }
 
 /** Reads the statement that begins at `offset`; `end` is `endOfText` of the same bytes and mode. */
-export function nextStatement(...given: Parameters<typeof readingStatement>): NextStatement {
-  return readAtOnce(readingStatement(...given));
-}
-
-/** The same in slices. */
 export function* readingStatement(
   bytes: Uint8Array,
   offset: number,
   end: number,
   mode: LexMode,
   options: ReadOptions,
-): Reading<NextStatement> {
+): Reading<Statement> {
   const lexer = new Lexer(bytes, offset, end, mode);
   lexer.next();
-  const statement = yield* readStatement(new TokenStream(lexer, options), mode.flavour, 0);
-  if (lexer.isInDoubt && bytes.length > VARIED_BYTES_MAX) throw new TooMuchWork();
-  if (!lexer.isSymbol(';')) return { ...statement, next: null };
+  const statement = yield* readStatement(new TokenStream(lexer), mode, options);
+  const isBody = statement.shape === 'compound' || statement.shape === 'set-statement';
+  if (isBody || !lexer.isSymbol(';')) return statement;
   // A `;` without a statement before it is an error; so is, for all but old MySQL, one within a
   // version comment before which the client said that several statements may come. And so is a NUL
   // before it, which stands for the end only where it is the last byte.
@@ -90,7 +89,7 @@ export function* readingStatement(
   const next = lexer.end;
   const isWhole = statement.isWhole && !isError;
   if (options.multiStatements) return { ...statement, next, isWhole };
-  if (lexer.next() === 'end') return { ...statement, next: null, isWhole };
+  if (lexer.next() === 'end') return { ...statement, isWhole };
   return { ...statement, next, isWhole: false };
 }
 
@@ -103,58 +102,43 @@ function endsInNul(bytes: Uint8Array, start: number, end: number, mode: LexMode)
 }
 
 /** Reads up to the `;` behind the statement, or to the end of the text. */
-function* readStatement(stream: TokenStream, flavour: Flavour, nested: number): Reading<Statement> {
+function* readStatement(
+  stream: TokenStream,
+  { flavour }: LexMode,
+  options: ReadOptions,
+): Reading<Statement> {
   const { start } = stream.lexer;
-  if (stream.isAtStop) return result(stream, { shape: 'plain', start, tokens: [] });
-  const isMariaDb = flavour === 'mariadb';
+  const mayBeBody = flavour === 'mariadb' && stream.isWord('SET', 'DECLARE', ...OPENERS);
+  const keptMax = mayBeBody ? Number.POSITIVE_INFINITY : keptOf(stream, options);
+  const tokens = stream.isAtStop ? [] : stream.keep(keptMax);
+  let shape: StatementShape = 'plain';
   if (stream.isWord('CREATE', 'ALTER')) {
-    const tokens = stream.keep(keptMax(stream));
     stream.advance();
-    if (readProgramHead(stream, flavour)) {
+    if (readProgramHead(stream)) {
+      shape = 'program';
       stream.keepNothing();
       if (!stream.isAtStop) readBodyStatement(stream, 0);
-      return result(stream, { shape: 'program', start, tokens });
+      if (!stream.isAtStop) stream.giveUp();
     }
-    yield* stream.skippingToStop();
-    return result(stream, { shape: 'plain', start, tokens });
-  }
-  const tokens = stream.keep(keptMax(stream));
-  const opener = OPENERS.find((word) => stream.isWord(word));
-  const isDeclare = stream.isWord('DECLARE');
-  const isSet = stream.isWord('SET');
-  stream.advanceOverFirst();
-  // BEGIN alone or BEGIN WORK begins a transaction. ORACLE mode has blocks that begin with DECLARE.
-  const isTransaction = opener === 'BEGIN' && (stream.isAtStop || stream.isWord('WORK'));
-  if (isMariaDb && (isDeclare || (opener !== undefined && !isTransaction))) {
-    stream.keepNothing();
-    if (isDeclare) readDeclarations(stream);
-    if (isDeclare) stream.advance();
-    readStructure(stream, opener ?? 'BEGIN', 0);
-    return result(stream, { shape: 'block', start, tokens });
-  }
-  if (isMariaDb && isSet && stream.isWord('STATEMENT')) {
-    if (nested >= NESTED_MAX || !stream.skipToWord('FOR')) {
-      stream.giveUp();
-      return result(stream, { shape: 'wrapped', start, tokens });
-    }
+  } else if (mayBeBody) {
+    const [isBegin, isSet] = [stream.isWord('BEGIN'), stream.isWord('SET')];
     stream.advance();
-    yield* readStatement(stream, flavour, nested + 1);
-    return result(stream, { shape: 'wrapped', start, tokens });
+    // BEGIN alone or BEGIN WORK begins a transaction.
+    const isTransaction = isBegin && (stream.isAtStop || stream.isWord('WORK'));
+    if (!isSet && !isTransaction) shape = 'compound';
+    if (isSet && stream.isWord('STATEMENT')) shape = 'set-statement';
   }
   yield* stream.skippingToStop();
-  return result(stream, { shape: 'plain', start, tokens });
+  stream.keepNothing();
+  const { hasDrop, namesRecycle, end } = stream;
+  const isWhole = !stream.isBroken && stream.lexer.kind !== 'error';
+  return { shape, start, tokens, end, hasDrop, namesRecycle, isWhole, next: null };
 }
 
-function result(
-  stream: TokenStream,
-  read: Pick<Statement, 'shape' | 'start' | 'tokens'>,
-): Statement {
-  stream.keepNothing();
-  if (!stream.isAtStop) stream.giveUp();
-  const { drops, hasOpening, namesRecycle, end } = stream;
-  const { shape, start, tokens } = read;
-  const isWhole = !stream.isBroken && stream.lexer.kind !== 'error';
-  // One by one: to spread `read` takes several times as long, and texts have 100,000 statements.
-  const hasDrop = drops > 0;
-  return { shape, start, tokens, end, hasDrop, hasOpening, namesRecycle, isWhole };
+/** How many tokens a grammar may want to see of the statement that begins here. */
+function keptOf(stream: TokenStream, { keepsAll, partitions }: ReadOptions): number {
+  if (stream.isWord(...READ_WHOLE)) return LISTED_TOKENS_MAX;
+  const isWhole = keepsAll === true || (partitions === true && stream.isWord('ALTER'));
+  if (isWhole) return Number.POSITIVE_INFINITY;
+  return stream.isWord('CREATE') ? HEAD_TOKENS_MAX : 1;
 }

@@ -1,15 +1,15 @@
 /**
- * The next statement of ours in a text of several, and where the text is cut before and behind it:
+ * The next statement of ours in a text of several, and where the text is cut before and after it:
  * for what is executed piece by piece, each piece looked at when its turn comes.
  *
  * Invariant: a cut is where all modes that are left open see the end of a statement.
  */
-import { classifyingStatements, GUESSED_BYTES_MAX } from './classify.js';
-import { hypotheses, isFullyKnown, type KnownMode, type LexMode } from './lex/lex-mode.js';
+import { classifyingStatements, underAllModes, type Work } from './classify.js';
+import type { KnownMode, LexMode } from './lex/lex-mode.js';
 import { mayConcernName } from './named-statement.js';
-import { type Reading, TooMuchWork, Work } from './reading.js';
+import type { Reading } from './reading.js';
 import type { Sought } from './trigger-scan.js';
-import { isSame, type Verdict } from './verdict.js';
+import type { Verdict } from './verdict.js';
 
 export interface OwnPiece {
   /** Where the server begins to read it: behind the `;` before it. */
@@ -31,27 +31,14 @@ export interface Wanted extends Sought {
   readonly names: boolean;
 }
 
-/** Null where it depends on what `known` leaves open, or can be read in too many ways. */
+/** Null if it depends on what `known` leaves open, or can't be read. */
 export function* readingAhead(
   bytes: Uint8Array,
   known: KnownMode,
   wanted: Wanted,
 ): Reading<Ahead | null> {
-  if (!isFullyKnown(known) && bytes.length > GUESSED_BYTES_MAX) return null;
-  const work = new Work();
-  let first: Ahead | null = null;
-  try {
-    for (const mode of hypotheses(known, bytes)) {
-      if (first !== null) work.readAgain();
-      const ahead: Ahead = yield* readUnder(bytes, mode, wanted, work);
-      first ??= ahead;
-      if (!isSame(ahead.ours, first.ours)) return null;
-    }
-  } catch (error) {
-    if (error instanceof TooMuchWork) return null;
-    throw error;
-  }
-  return first;
+  const read = (mode: LexMode, work: Work) => readUnder(bytes, mode, wanted, work);
+  return yield* underAllModes(bytes, known, read, ({ ours }) => ours);
 }
 
 function* readUnder(
@@ -60,8 +47,8 @@ function* readUnder(
   { isOurs, names, ...enabled }: Wanted,
   work: Work,
 ): Reading<Ahead> {
-  const read = { multiStatements: true, ...enabled, work };
-  const pieces = yield* classifyingStatements(bytes, mode, read, isOurs);
+  const context = { options: { multiStatements: true, ...enabled }, work, nested: 0 };
+  const pieces = yield* classifyingStatements(bytes, mode, context, isOurs);
   const starts = pieces.map((_piece, index) => pieces[index - 1]?.next ?? 0);
   const found = pieces.findIndex(
     ({ verdict, next }, index) =>

@@ -25,35 +25,8 @@ export const LONG_SLICE_BYTES = 262_144;
 export const STRUCTURE_BYTES_MAX = 262_144;
 /** So many tokens of a statement are kept at most, and so many statements of a text. */
 export const KEPT_MAX = 262_144;
-/** In all ways in which a text is read, where it is read in several. */
-const WORK_BYTES_MAX = 524_288;
-/** What a statement costs beside its bytes. */
-const STATEMENT_BYTES = 48;
-
-/** Thrown where a text can be read in too many ways, or takes too long; never leaves `sql/`. */
-export class TooMuchWork extends Error {}
-
-/** What has been read of a text, over all ways in which it can be read. */
-export class Work {
-  #bytes = 0;
-  #sliceBytes = 0;
-  #isBounded = false;
-
-  /** From here on the same bytes may be read more than once: `add` may throw. */
-  readAgain(): void {
-    this.#isBounded = true;
-  }
-
-  /** `bytes` were read as one statement; false: others are to have their turn. */
-  add(bytes: number): boolean {
-    this.#bytes += bytes + STATEMENT_BYTES;
-    if (this.#isBounded && this.#bytes > WORK_BYTES_MAX) throw new TooMuchWork();
-    this.#sliceBytes += bytes + STATEMENT_BYTES;
-    if (this.#sliceBytes < SLICE_BYTES) return true;
-    this.#sliceBytes = 0;
-    return false;
-  }
-}
+/** Thrown if a text can be read in too many ways, or takes too long; caught in `sql/`. */
+export class Unreadable extends Error {}
 
 /** To its end, in one go: for what is short, or where nobody else can have a turn. */
 export function readAtOnce<T>(reading: Reading<T>): T {

@@ -6,7 +6,7 @@
  * Invariant: only a statement that reads by its first word passes with such a name in it, whatever
  * the rest of it is; what isn't understood is none.
  */
-import type { Source } from './grammar/token-cursor.js';
+import type { Source } from './grammar/table-name.js';
 import type { Token } from './lex/lexer.js';
 import type { ReadOptions, Statement } from './next-statement.js';
 import { mentionsRecycle } from './trigger-scan.js';
@@ -23,8 +23,6 @@ const TABLELESS: readonly string[] = [
   ...['PURGE', 'CHANGE', 'STOP', 'SHUTDOWN', 'BINLOG'],
 ];
 const CHANGES: readonly string[] = ['UPDATE', 'DELETE', 'INSERT', 'REPLACE'];
-/** The words behind CTEs that say what the statement does. */
-const BEHIND_WITH = [...QUERIES, ...CHANGES];
 
 const NAMED: Guarded = { kind: 'guarded', how: 'named' };
 export const IN_RECYCLE: Guarded = { kind: 'guarded', how: 'default' };
@@ -39,7 +37,7 @@ export function recycleSchemaWriteOf(
   if (!statement.namesRecycle && !isHere) return null;
   if (isRead(statement, source, options)) return null;
   if (statement.namesRecycle) return NAMED;
-  return isTableless(statement) && !movesSequence(statement.tokens, source) ? null : IN_RECYCLE;
+  return isTableless(statement) && !movesSequence(statement, source) ? null : IN_RECYCLE;
 }
 
 /** Of a text that may be ours, where nobody can say how it is read. */
@@ -49,48 +47,33 @@ export function unread(text: Uint8Array, why: string): Guarded | Unclear {
 
 function isRead(statement: Statement, source: Source, options: ReadOptions): boolean {
   const { shape, tokens } = statement;
-  if (shape !== 'plain' || movesSequence(tokens, source)) return false;
+  if (shape !== 'plain' || movesSequence(statement, source)) return false;
   const at = tokens.findIndex((token) => token.kind !== 'symbol' || token.text !== '(');
   const head = wordAt(tokens, at);
-  if (head === 'WITH') return isQueryBehindWith(tokens.slice(at + 1));
   if (QUERIES.includes(head)) return true;
+  const hasWord = (words: readonly string[]) =>
+    tokens.some((_token, index) => words.includes(wordAt(tokens, index)));
+  // What stands behind the CTEs says what the statement does.
+  if (head === 'WITH') return !hasWord(CHANGES);
   if (at > 0) return false;
-  if (head === 'LOCK') return !tokens.some((_token, index) => wordAt(tokens, index) === 'WRITE');
+  if (head === 'LOCK') return !hasWord(['WRITE']);
   // Of one that is prepared nobody would notice that it is executed.
   if (head === 'USE') return options.isPrepared !== true;
-  return READS.includes(head) && !isExecuted(tokens);
+  // EXPLAIN ANALYZE runs what it explains.
+  const isExecuted = wordAt(tokens, 1) === 'ANALYZE' && hasWord(CHANGES);
+  return READS.includes(head) && !isExecuted;
 }
 
-/** EXPLAIN ANALYZE runs what it explains. */
-function isExecuted(tokens: readonly Token[]): boolean {
-  const words = tokens.map((_token, index) => wordAt(tokens, index));
-  return words[1] === 'ANALYZE' && words.some((word) => CHANGES.includes(word));
-}
-
-/** The first such word that is in no parentheses says it. */
-function isQueryBehindWith(tokens: readonly Token[]): boolean {
-  let depth = 0;
-  const at = tokens.findIndex(({ kind, text }, index) => {
-    if (kind === 'symbol' && text === '(') depth++;
-    if (kind === 'symbol' && text === ')') depth--;
-    return depth === 0 && BEHIND_WITH.includes(wordAt(tokens, index));
-  });
-  return QUERIES.includes(wordAt(tokens, at));
-}
-
-/** MariaDB's NEXT VALUE FOR, NEXTVAL and SETVAL write to the sequence that they name. */
-function movesSequence(tokens: readonly Token[], { bytes, mode }: Source): boolean {
+/**
+ * Whether it may write to the sequence that it names, by MariaDB's NEXT VALUE FOR, NEXTVAL or
+ * SETVAL, wherever these words stand.
+ */
+function movesSequence({ start, end }: Statement, { bytes, mode }: Source): boolean {
   if (mode.flavour !== 'mariadb') return false;
-  return tokens.some(({ kind, start, end }, index) => {
-    if (kind !== 'word' && kind !== 'name') return false;
-    const isNext = wordAt(tokens, index) === 'NEXT' && wordAt(tokens, index + 1) === 'VALUE';
-    const text = Buffer.from(bytes.subarray(start, end)).toString('latin1');
-    return isNext || MOVES_SEQUENCE.test(text);
-  });
+  return MOVES_SEQUENCE.test(Buffer.from(bytes.subarray(start, end)).toString('latin1'));
 }
 
-/** ORACLE mode takes the first as a part of a name, which may be quoted. */
-const MOVES_SEQUENCE = /^.?(?:nextval|setval).?$/i;
+const MOVES_SEQUENCE = /\bnext\b|nextval|setval/i;
 
 function isTableless({ shape, tokens, isWhole }: Statement): boolean {
   if (shape !== 'plain') return false;

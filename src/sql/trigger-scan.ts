@@ -10,12 +10,10 @@
  * TABLE … DROP PARTITION has `drop` and `table`). SQL_LOG_BIN is shown as well, because a drop
  * under it is recorded differently.
  */
-
-/** One less than the longest word's letters: so much of a chunk may be the beginning of one. */
-const CARRIED_BYTES = 8;
+import { LONG_SLICE_BYTES, type Reading } from './reading.js';
 
 const LOWER = 0x20;
-const UNDERSCORE = 0x5f;
+const [HASH, BACKSLASH, UNDERSCORE] = [0x23, 0x5c, 0x5f];
 const P = 0x70;
 const I = 0x69;
 const U = 0x75;
@@ -50,12 +48,6 @@ export interface Sought {
 }
 
 const NOTHING_MORE: Sought = {};
-
-/** What is enabled, and nothing else that `options` may say. */
-export function soughtOf(options: Sought): Required<Sought> {
-  const { truncates = false, partitions = false } = options;
-  return { truncates, partitions };
-}
 
 /** Whether `bytes[start, end)`, the text of one statement packet, has to be classified. */
 export function mayBeOurs(
@@ -104,13 +96,7 @@ export function mayBeOurs(
 
 /** Whether a text names the variable SQL_LOG_BIN. */
 export function namesLogBin(bytes: Uint8Array): boolean {
-  // From a letter to the next, in either case: most texts have few of it.
-  for (const letter of [Q, Q - LOWER]) {
-    for (let at = bytes.indexOf(letter); at >= 0; at = bytes.indexOf(letter, at + 1)) {
-      if (isLogBinAt(bytes, at, 0, bytes.length)) return true;
-    }
-  }
-  return false;
+  return /sql[\s\S]log[\s\S]bin/i.test(latin1(bytes));
 }
 
 /** Whether a text has the beginning of a recycle schema's name, wherever in it. */
@@ -118,7 +104,7 @@ export function mentionsRecycle(bytes: Uint8Array): boolean {
   // Not letter by letter: a long text may be full of one, and to stop at each takes seconds.
   for (let at = 0; at < bytes.length; at += SLICE_BYTES) {
     const slice = bytes.subarray(Math.max(0, at - RECYCLE_BEGINNING), at + SLICE_BYTES);
-    if (/_undrop/i.test(Buffer.from(slice).toString('latin1'))) return true;
+    if (/_undrop/i.test(latin1(slice))) return true;
   }
   return false;
 }
@@ -142,48 +128,33 @@ function isLogBinAt(bytes: Uint8Array, at: number, start: number, end: number): 
   );
 }
 
-/** The same look at a text that comes in chunks. */
-export class TriggerWatch {
-  #carried = '';
-  #drop = false;
-  #object = false;
-  #create = false;
-  #replace = false;
-  #recycle = false;
-  #truncate = false;
-  #alter = false;
-  #partition = false;
-  readonly #truncates: boolean;
-  readonly #partitions: boolean;
+const WORDS = new RegExp(
+  'drop|table|schema|database|sequence|create|replace|prepare|immediate|_undrop|' +
+    'truncate|alter|partition',
+  'gi',
+);
+/** One less than the longest word's letters: a slice may cut one. */
+const CARRIED_BYTES = 8;
 
-  constructor(enabled: Sought = NOTHING_MORE) {
-    const { truncates, partitions } = soughtOf(enabled);
-    this.#truncates = truncates;
-    this.#partitions = partitions;
+/** The same look at a long text, slice by slice; variables don't count. */
+export function* readingMayBeOurs(bytes: Uint8Array, enabled: Sought): Reading<boolean> {
+  const seen = new Set<string>();
+  for (let at = 0; at < bytes.length; at += LONG_SLICE_BYTES) {
+    const slice = bytes.subarray(Math.max(0, at - CARRIED_BYTES), at + LONG_SLICE_BYTES);
+    for (const [word] of latin1(slice).matchAll(WORDS)) seen.add(word.toLowerCase());
+    if (areOurs(seen, enabled)) return true;
+    yield;
   }
+  return false;
+}
 
-  /** Whether it has the beginning of a recycle schema's name. */
-  get mentionsRecycle(): boolean {
-    return this.#recycle;
-  }
-
-  /** Whether the text up to here has to be classified; true once, true for good. */
-  push(chunk: Buffer): boolean {
-    const text = this.#carried + chunk.toString('latin1');
-    this.#carried = text.slice(-CARRIED_BYTES);
-    this.#drop ||= /drop/i.test(text);
-    this.#object ||= /table|schema|database|sequence/i.test(text);
-    this.#create ||= /create/i.test(text);
-    this.#replace ||= /replace/i.test(text);
-    this.#recycle ||= /_undrop/i.test(text);
-    this.#truncate ||= (this.#truncates || this.#partitions) && /truncate/i.test(text);
-    this.#alter ||= this.#partitions && /alter/i.test(text);
-    this.#partition ||= this.#partitions && /partition/i.test(text);
-    if (/prepare|immediate/i.test(text)) this.#drop = this.#object = true;
-    if (this.#truncates && this.#truncate) return true;
-    if (this.#alter && this.#partition && (this.#drop || this.#truncate)) return true;
-    return this.#recycle || (this.#drop && this.#object) || (this.#create && this.#replace);
-  }
+function areOurs(seen: ReadonlySet<string>, { truncates, partitions }: Sought): boolean {
+  if (['prepare', 'immediate', '_undrop'].some((word) => seen.has(word))) return true;
+  const drops = ['table', 'schema', 'database', 'sequence'].some((word) => seen.has(word));
+  if (seen.has('drop') && drops) return true;
+  if (seen.has('create') && seen.has('replace')) return true;
+  if (!seen.has('truncate')) return false;
+  return truncates === true || (partitions === true && seen.has('partition') && seen.has('alter'));
 }
 
 function hasWord(bytes: Uint8Array, start: number, end: number, word: Uint8Array): boolean {
@@ -211,4 +182,41 @@ function isWordAt(
 
 function wordOf(text: string): Uint8Array {
   return Uint8Array.from(text, (letter) => letter.charCodeAt(0));
+}
+
+/**
+ * MySQL ends a name at a character that is broken, and at a NUL where it makes a path of it; behind
+ * `#mysql50#` servers take the name of a directory. Case never counts.
+ */
+const OWN = /^(?:#mysql50#)?_undrop(?:_local)?(?:_\d+)?(?:[^ -~]|$)/i;
+/** Of what is longer than a name can be, the beginning says all. */
+const NAME_BYTES_MAX = 64;
+const NAME_BYTES_MIN = 7;
+
+const QUOTES: readonly number[] = [0x22, 0x5b, 0x60];
+
+/** Whether `name`, without quotes, is that of a recycle schema. Bytes are as good as characters. */
+export function isRecycleName(name: string): boolean {
+  return OWN.test(name);
+}
+
+/** The same of bytes in a client's charset. */
+export function isRecycleNameIn(name: Uint8Array): boolean {
+  return isRecycleName(latin1(name));
+}
+
+/** The same of a word or a name in a text, with its quotes, if it has any. */
+export function isRecycleToken(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start < NAME_BYTES_MIN) return false;
+  const isQuoted = QUOTES.includes(bytes[start] ?? 0);
+  const from = isQuoted ? start + 1 : start;
+  const first = bytes[from] ?? 0;
+  if (first !== UNDERSCORE && first !== HASH && first !== BACKSLASH) return false;
+  const name = bytes.subarray(from, Math.min(isQuoted ? end - 1 : end, from + NAME_BYTES_MAX));
+  // A GRANT names it with backslashes, as there an underscore alone stands for any character.
+  return isRecycleName(latin1(name).replaceAll('\\', ''));
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
 }

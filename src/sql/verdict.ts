@@ -7,8 +7,8 @@
 import { assertNever } from '../assert.js';
 import type { DropTableStatement } from './grammar/drop-table.js';
 import type { TableName } from './grammar/table-name.js';
-import { isRecycleNameIn } from './recycle-name.js';
 import type { Sought } from './trigger-scan.js';
+import { isRecycleNameIn } from './trigger-scan.js';
 
 /** By what a drop that this version doesn't execute came. */
 export type Carrier =
@@ -90,11 +90,7 @@ export interface Unclear {
 }
 
 /** What there is more of in a text than `sql/reading.ts` allows. */
-export interface TooMany {
-  readonly what: 'names' | 'statements' | 'partitions';
-  /** Of one statement: the first of its names. */
-  readonly first?: TableName;
-}
+export type TooMany = 'names' | 'statements' | 'partitions';
 
 /** Might write where held tables are: it is refused, whatever else it does. */
 export interface Guarded {
@@ -121,9 +117,13 @@ export function unclear(why: string): Unclear {
   return { kind: 'unclear', why };
 }
 
-export function tooMany(what: TooMany['what'], first: TableName | null = null): Unclear {
-  const found = first === null ? { what } : { what, first };
-  return { kind: 'unclear', why: `too many ${what}`, tooMany: found };
+export function tooMany(what: TooMany): Unclear {
+  return { kind: 'unclear', why: `too many ${what}`, tooMany: what };
+}
+
+/** The verdict on a statement that begins like none of ours. */
+export function unexplained({ hasDrop }: { readonly hasDrop: boolean }): Verdict {
+  return hasDrop ? unclear('there is a DROP where none is expected') : NOT_OURS;
 }
 
 /** The first part of it that is guarded. */
@@ -148,20 +148,6 @@ export function refused(carrier: Carrier, statements: readonly Piece[]): Refused
 export function tablesOf(verdict: Verdict): readonly TableName[] {
   if (verdict.kind === 'drop-table') return verdict.statement.names;
   return verdict.kind === 'refused' ? verdict.tables : [];
-}
-
-/** Whether two verdicts, or other trees of plain values and bytes, are the same. */
-export function isSame(one: unknown, other: unknown): boolean {
-  if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) {
-    return one === other;
-  }
-  if (one instanceof Uint8Array) {
-    return other instanceof Uint8Array && Buffer.compare(one, other) === 0;
-  }
-  const keys = Object.keys(one);
-  if (keys.length !== Object.keys(other).length) return false;
-  const [a, b] = [one as Record<string, unknown>, other as Record<string, unknown>];
-  return keys.every((key) => key in b && isSame(a[key], b[key]));
 }
 
 /** What undrop protects; a statement of a kind that is left out goes to the server as it is. */

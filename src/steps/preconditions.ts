@@ -8,7 +8,7 @@ import type { IntentFacts, IntentTable } from '../ledger/write.js';
 import { parseHoldName } from '../names/hold-name.js';
 import { RECYCLE_SCHEMA } from '../names/recycle-schema.js';
 import type { Ruling } from '../policy/decide.js';
-import { isRecycleName } from '../sql/recycle-name.js';
+import { isRecycleName } from '../sql/trigger-scan.js';
 import type { ServerVersion } from '../wire/connection/handshake-v10.js';
 import { sentenceStart } from './refuse.js';
 import type { DropRequest, UserFacts } from './request.js';

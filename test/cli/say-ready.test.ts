@@ -31,8 +31,6 @@ describe('a proxy that is ready', () => {
     [{ UNDROP_RULES: '*.*: hold=0s' }, /UNDROP_RULES gives some tables no time in HOLD/],
     [{ UNDROP_RULES: 'test.*: native' }, /UNDROP_RULES gives some tables no time in HOLD/],
     [{ UNDROP_MODE: 'observe', UNDROP_RULES: '*.*: now' }, /UNDROP_MODE is observe/],
-    [{ UNDROP_RULES: 'a.*: hold; a.b: hold=9d' }, /decides nothing: an earlier one fits all/],
-    [{ UNDROP_RULES: 'a.* size>2G size<1G: hold=9d' }, /its conditions exclude each other/],
   ])('says that nothing can be brought back with %j', (env, words) => {
     expect(warningsWith(env)).toEqual([expect.stringMatching(words)]);
   });

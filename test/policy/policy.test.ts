@@ -1,13 +1,7 @@
 /** Rules and hints as they are written, and what becomes of a table by them: a table of cases. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
-import {
-  decideTable,
-  firstRule,
-  NO_TRAITS,
-  rulesThatNeverFit,
-  traitsAsked,
-} from '../../src/policy/decide.js';
+import { decideTable, firstRule, NO_TRAITS, traitsAsked } from '../../src/policy/decide.js';
 import { oneHint, parseHint, parseRules } from '../../src/policy/rules.js';
 
 interface Decision {
@@ -108,35 +102,5 @@ describe('what has to be asked', () => {
     const { rules } = parseRules('*.* size<1: now; *.*: hold=1h');
     const subject = { schema: 'app', table: 't', account: 'me@here' };
     expect(firstRule(rules, subject, NO_TRAITS, comparing)?.text).toBe('*.*: hold=1h');
-  });
-});
-
-describe('rules that never fit', () => {
-  test.each([
-    [
-      'billing.*: hold=30d; billing.ledger_*: refuse',
-      [['billing.ledger_*: refuse', 'billing.*: hold=30d']],
-    ],
-    ['a.*: now; a.b: hold', [['a.b: hold', 'a.*: now']]],
-    ['*.*: now; `a`.`b*`: hold', [['`a`.`b*`: hold', '*.*: now']]],
-    ['a.* user=u: now; a.b empty user=u: hold', [['a.b empty user=u: hold', 'a.* user=u: now']]],
-    ['a.b: now; a.b: hold', [['a.b: hold', 'a.b: now']]],
-    ['a.?: now; a.b: hold', [['a.b: hold', 'a.?: now']]],
-    ['a.* size>1G size<1G: now', [['a.* size>1G size<1G: now', null]]],
-  ])('of %s', (text, expected) => {
-    const found = rulesThatNeverFit(parseRules(text).rules);
-    expect(found.map(({ rule, behind }) => [rule.text, behind?.text ?? null])).toEqual(expected);
-  });
-
-  test.each([
-    'billing.ledger_*: refuse; billing.*: hold=30d',
-    'a.* user=u: now; a.b: hold',
-    '`a*`.b: now; a*.b: hold',
-    'a.?: now; a.*: hold',
-    'a.b*c: now; a.b*: hold',
-    'A.*: now; a.*: hold',
-    'a.* size>1M size<1G: now; a.* size>1G: hold',
-  ])('none of %s', (text) => {
-    expect(rulesThatNeverFit(parseRules(text).rules)).toEqual([]);
   });
 });

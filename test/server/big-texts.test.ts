@@ -48,13 +48,13 @@ describe.each(testServers())('on $name', (server) => {
     await schema.drop();
   });
 
-  test('a statement may name a thousand tables, and says who may not drop them', async () => {
+  test('a statement may name a thousand tables', async () => {
     const drop = `DROP TABLE IF EXISTS ${names(1_000)}`;
     expect(errorOf(await root.query(drop))).toBe('ok');
     const refused = /^1235 UNDROP_TOO_MANY: .* more than 1000 names/;
     expect(errorOf(await root.query(`${drop}, d.more`))).toMatch(refused);
     expect(errorOf((await root.prepare(`${drop}, d.more`)).answer)).toMatch(refused);
-    expect(errorOf(await nobody.query(`${drop}, d.more`))).toMatch(/^1142 DROP command denied/);
+    expect(errorOf(await nobody.query(`${drop}, d.more`))).toMatch(refused);
   });
 
   test('a text with a drop in it may hold a thousand statements', async () => {

@@ -184,8 +184,9 @@ function isRefused({ direct, proxied }: TwinOutcome): boolean {
  */
 function isBroken({ charset, texts }: Script): boolean {
   if (charset.startsWith('utf8')) return !texts.every((text) => isUtf8(text));
-  const table = charsetTable(clientCharsetOf(charset) ?? 'plain');
-  if (table.charset === 'latin1') return false;
+  const kind = clientCharsetOf(charset) ?? 'plain';
+  if (kind === 'latin1') return false;
+  const table = charsetTable(kind);
   return texts.some((text) => {
     for (let at = 0; at < text.length; ) {
       const length = table.charLength(text, at, text.length);

@@ -3,11 +3,12 @@
  * that are gone afterwards are compared with what recognition said of the text. First the corpus,
  * then variants of drops and of what looks like them, made from a fixed seed.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { charsetTable } from '../../src/sql/lex/client-charset.js';
 import { clientCharsetOf, hypotheses, modeFromSqlMode } from '../../src/sql/lex/lex-mode.js';
 import { mayBeOurs } from '../../src/sql/trigger-scan.js';
-import { isSame, tablesOf, type Verdict } from '../../src/sql/verdict.js';
+import { tablesOf, type Verdict } from '../../src/sql/verdict.js';
 import { type CorpusCase, corpusCases } from '../sql/corpus.js';
 import { describeVerdict, latin1, type ServerKey } from '../sql/describe-verdict.js';
 import { LiveTruth, type Truth } from '../sql/live-truth.js';
@@ -210,7 +211,7 @@ function differences(variant: Variant, real: Truth, server: TestServer): readonl
     return wrong;
   }
   const guessed = classifyUnderAll(bytes, base, variant);
-  if (guessed.kind !== 'disagree' && !isSame(guessed, verdict)) say('guessed otherwise');
+  if (guessed.kind !== 'disagree' && !isDeepStrictEqual(guessed, verdict)) say('guessed otherwise');
   if (verdict.kind !== 'not-ours' && !mayBeOurs(bytes, 0, bytes.length)) say('not looked at');
   const problem = contradiction(verdict, variant, real, server);
   if (problem !== null) say(problem);

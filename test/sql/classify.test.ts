@@ -3,8 +3,8 @@
  * servers really do with such texts is tested in test/server/recognition.test.ts.
  */
 import { describe, expect, test } from '@jest/globals';
-import { CLIENT_CHARSETS, isTwoByte } from '../../src/sql/lex/client-charset.js';
-import { type LexMode, lastOddHost } from '../../src/sql/lex/lex-mode.js';
+import { CLIENT_CHARSETS } from '../../src/sql/lex/client-charset.js';
+import type { LexMode } from '../../src/sql/lex/lex-mode.js';
 import { classify, classifyStatements, classifyUnderAll } from '../support/classify.js';
 import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
@@ -146,6 +146,15 @@ describe('MariaDB runs', () => {
     ['FOR i IN 1..2 DO DROP TABLE a; END FOR', 'refused/compound'],
     ['WHILE 1 DO EXECUTE IMMEDIATE @x; END WHILE', 'refused/compound'],
     ['DECLARE x INT; BEGIN DROP TABLE a; END', 'refused/compound'],
+    // Where it ends isn't looked for.
+    ['BEGIN NOT ATOMIC SELECT 1; SELECT 2; END; DROP TABLE a', 'refused/compound'],
+    ["BEGIN NOT ATOMIC SELECT 1; END; SELECT 'drop table'", 'refused/compound'],
+    ['SET STATEMENT a=1 FOR SELECT 1; TRUNCATE a; DROP TABLE b', 'refused/set-statement'],
+    ['SET STATEMENT a=1 FOR SELECT 1; SELECT 2', 'not-ours'],
+    [
+      "BEGIN NOT ATOMIC SET sql_mode='NO_BACKSLASH_ESCAPES'; END; SELECT 'a\\'; DROP TABLE t; -- '",
+      'refused/compound',
+    ],
     ['BEGIN NOT ATOMIC CREATE OR REPLACE TABLE a (b INT); END', 'refused/compound'],
     ['BEGIN NOT ATOMIC DROP TABLE a', 'refused/compound'],
     ['SET STATEMENT a=1 FOR SET STATEMENT b=(SELECT 1) FOR DROP TABLE c', 'refused/set-statement'],
@@ -165,7 +174,7 @@ describe('MariaDB runs', () => {
     ['SET STATEMENT a=1 FOR DROP SEQUENCE b', 'refused/set-statement'],
     ['CREATE PROCEDURE p() DROP SEQUENCE a', 'not-ours'],
     ['(DROP SEQUENCE a)', 'unclear'],
-    ['DROP TABLE a WAIT 0x1 RESTRICT', 'drop-table a wait 0x1 restrict'],
+    ['DROP TABLE a WAIT 0x1 RESTRICT', 'drop-table a wait 0x1'],
     ['DROP TABLE /*M!100100 a, */ b /*!50700 , c */', 'drop-table a b'],
     ["EXECUTE IMMEDIATE 'DR\\OP TABLE a'", 'refused/execute-immediate a [drop-table a]'],
     [
@@ -219,10 +228,10 @@ describe('a statement that changes how the rest of its text is read', () => {
     expect(says(text.replace('gbk', 'utf8'), lexMode('mysql-9.7'))).toBe('not-ours');
   });
 
-  test('the charset of results is none of them', () => {
+  test('the charset of results is not told from that of texts', () => {
     const sets = 'SET character_set_results = NULL; SET character_set_results = latin2';
-    const text = `${sets}; CALL p(); INSERT INTO tt VALUES ('drop table n; drop table w')`;
-    expect(says(text, lexMode('mysql-9.7'))).toBe('not-ours');
+    const text = `${sets}; SELECT 1; INSERT INTO tt VALUES ('drop table n; drop table w')`;
+    expect(says(text, lexMode('mysql-9.7'))).toBe('refused/multi-statement [not-ours; unclear]');
     const both = "SET character_set_results = 'gbk', character_set_client = 'gbk'";
     const hiddenByGbk = "SELECT '\x81\\'; DROP TABLE t1; -- '";
     expect(says(`${both}; ${hiddenByGbk}`, lexMode('mysql-9.7'))).toContain('refused');
@@ -351,9 +360,10 @@ describe('any bytes', () => {
         // A comment that is closed and a string that ends can't swallow what follows them.
         const safe = before.replaceAll(/[^A-Za-z ]/g, '');
         const sql = `SELECT '${safe}' /* ${safe} */; DROP TABLE here.t1; SELECT ${behind}`;
-        fc.pre(!isTwoByte(mode.charset) || lastOddHost(Buffer.from(sql, 'latin1')) < 0);
         const verdict = classify(Buffer.from(sql, 'latin1'), mode, MULTI);
-        expect(describeVerdict(verdict)).toContain('here.t1');
+        // What nobody reads (lex/lexer.ts) is refused as a whole.
+        const mayBeOdd = /@|99997|\.e/i.test(Buffer.from(behind, 'latin1').toString('latin1'));
+        expect(describeVerdict(verdict)).toMatch(mayBeOdd ? /here\.t1|^unclear$/ : /here\.t1/);
       }),
       { numRuns: rounds(1_000, 200) },
     );
@@ -362,7 +372,7 @@ describe('any bytes', () => {
   test('deep nesting has a bound', () => {
     const deep = 5000;
     const blocks = `${'BEGIN NOT ATOMIC '.repeat(deep)}DROP TABLE a; ${'END; '.repeat(deep)}`;
-    expect(says(blocks, lexMode('mariadb-11.8'))).toContain('unclear');
+    expect(says(blocks, lexMode('mariadb-11.8'))).toBe('refused/compound');
     const wraps = `${'SET STATEMENT a=1 FOR '.repeat(deep)}EXECUTE IMMEDIATE @x`;
     expect(says(wraps, lexMode('mariadb-11.8'))).not.toBe('not-ours');
     expect(says(`DROP TABLE ${'('.repeat(deep)}`, lexMode('mariadb-11.8'))).toBe('unclear');
@@ -385,9 +395,12 @@ describe('words of ours where no statement was found to begin', () => {
     ],
     [
       'BEGIN NOT ATOMIC IF CASE WHEN 0 THEN end WHEN 1 THEN 1 END THEN CREATE OR REPLACE TABLE t (a INT); END IF; END',
-      'unclear',
+      'refused/compound',
     ],
-    ['BEGIN NOT ATOMIC WHILE do DO CREATE OR REPLACE TABLE t (a INT); END WHILE; END', 'unclear'],
+    [
+      'BEGIN NOT ATOMIC WHILE do DO CREATE OR REPLACE TABLE t (a INT); END WHILE; END',
+      'refused/compound',
+    ],
     [
       "DECLARE CONTINUE HANDLER FOR 1146 EXECUTE IMMEDIATE 'DROP TABLE t'; BEGIN SELECT 1 FROM x; END",
       'refused/compound',
@@ -422,8 +435,8 @@ describe('words of ours where no statement was found to begin', () => {
 describe('a statement that looks longer than it is', () => {
   for (const server of ['mysql-9.7', 'mysql-5.6', 'mariadb-10.11', 'mariadb-11.8'] as const) {
     rows(server, [
-      ['EXPLAIN SELECT 1 1.e; DROP TABLE t', 'refused/multi-statement t [not-ours; drop-table t]'],
-      ['EXPLAIN SELECT 1 1.e-; DROP TABLE t', 'refused/multi-statement t [not-ours; drop-table t]'],
+      ['EXPLAIN SELECT 1 1.e; DROP TABLE t', 'unclear'],
+      ['EXPLAIN SELECT 1 1.e-; DROP TABLE t', 'unclear'],
       [
         'CREATE PROCEDURE p() BEGIN WHILE (a < 1) DO DROP TABLE t; END WHILE;' +
           ' REPEAT DROP TABLE t; UNTIL (a) END REPEAT; IF f(a) THEN DROP TABLE t; END IF; END; SELECT 1',
@@ -452,19 +465,17 @@ describe('a statement that looks longer than it is', () => {
         'SET @@\xc5\x9bql_mode=\'ANSI_QUOTES\'; SELECT 1 AS "a\\"; DROP TABLE t; -- "',
         'refused/multi-statement [not-ours; unclear]',
       ],
-      ['SET @gr\xc3\xb6\xc3\x9fe = 1; SELECT "\\"; DROP TABLE t', 'not-ours'],
+      [
+        'SET @gr\xc3\xb6\xc3\x9fe = 1; SELECT "\\"; DROP TABLE t',
+        'refused/multi-statement [not-ours; unclear]',
+      ],
     ]);
   }
-  rows('mysql-9.7', [
-    [
-      "SELECT 1 1.e+-- '\n; DROP TABLE t -- '",
-      'refused/multi-statement t [not-ours; drop-table t]',
-    ],
-  ]);
+  rows('mysql-9.7', [["SELECT 1 1.e+-- '\n; DROP TABLE t -- '", 'unclear']]);
   rows('mariadb-11.8', [
     [
       'BEGIN NOT ATOMIC CREATE VIEW v AS SELECT 1 1.e; CREATE OR REPLACE TABLE t (a INT); END',
-      'refused/compound',
+      'unclear',
     ],
   ]);
 });
@@ -481,6 +492,6 @@ test.each(['mysql-9.7', 'mysql-5.6', 'mariadb-10.11'] as const)(
     expect(describeVerdict(known)).toBe('not-ours');
     const umlaut = Buffer.from('SET @gr\xf6\xdfe = 1; DROP TABLE t', 'latin1');
     const other = classify(umlaut, { ...lexMode(server), charset: 'gbk' }, MULTI);
-    expect(describeVerdict(other)).toBe('refused/multi-statement t [not-ours; drop-table t]');
+    expect(describeVerdict(other)).toBe('unclear');
   },
 );

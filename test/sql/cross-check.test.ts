@@ -25,23 +25,11 @@ test('it agrees with every DROP TABLE of the corpus', async () => {
       const verdict = classify(Buffer.from(case_.sql), modeOf(case_, server), options);
       if (verdict.kind !== 'drop-table') throw new Error(`${case_.sql} is ${verdict.kind}`);
       const text = Buffer.from(case_.sql);
-      expect([case_.sql, crossCheck(verdict.statement)]).toEqual([case_.sql, 'agree']);
-      expect([case_.sql, crossCheck(verdict.statement, text)]).toEqual([case_.sql, 'agree']);
+      expect([case_.sql, crossCheck(verdict.statement, text)]).toEqual([case_.sql, null]);
       count++;
     }
   }
   expect(count).toBeGreaterThan(500);
-});
-
-test('it disagrees where a list has no name', () => {
-  const opinion = crossCheck({ ...dropTable('DROP TABLE a'), names: [] });
-  expect(opinion).toEqual({ disagree: expect.stringContaining('second parser') });
-});
-
-test('odd names are replaced, and as many are left', () => {
-  expect(crossCheck(dropTable('DROP TABLE IF EXISTS `a``b`.`c d`, `drop table x`, e'))).toBe(
-    'agree',
-  );
 });
 
 const OWN_TEXTS = [
@@ -54,7 +42,7 @@ const OWN_TEXTS = [
 test.each(OWN_TEXTS)('a wrong reading of %j is noticed', (sql) => {
   const read = dropTable(sql);
   const text = Buffer.from(sql);
-  expect(crossCheck(read, text)).toBe('agree');
+  expect(crossCheck(read, text)).toBeNull();
   const [first, ...others] = read.names;
   if (first === undefined) throw new Error('a drop has a name');
   const wrong: readonly Partial<DropTableStatement>[] = [
@@ -65,9 +53,7 @@ test.each(OWN_TEXTS)('a wrong reading of %j is noticed', (sql) => {
     { ifExists: !read.ifExists },
   ];
   for (const slip of wrong) {
-    expect(crossCheck({ ...read, ...slip }, text)).toEqual({
-      disagree: expect.stringContaining('second parser reads'),
-    });
+    expect(crossCheck({ ...read, ...slip }, text)).toContain('second parser reads');
   }
 });
 
@@ -90,8 +76,7 @@ test.each([
 ])('%j is not given to the library as it is', (sql) => {
   const read = dropTable(sql);
   const slip = { ...read, ifExists: !read.ifExists };
-  // It reads what we print, which is the same slip.
-  expect(crossCheck(slip, Buffer.from(sql))).toBe('agree');
+  expect(crossCheck(slip, Buffer.from(sql))).toBeNull();
 });
 
 test('no word as a name makes it refuse an innocent drop', () => {
@@ -106,7 +91,7 @@ test('no word as a name makes it refuse an innocent drop', () => {
         multiStatements: false,
       });
       if (verdict.kind !== 'drop-table') continue;
-      expect([sql, crossCheck(verdict.statement, Buffer.from(sql))]).toEqual([sql, 'agree']);
+      expect([sql, crossCheck(verdict.statement, Buffer.from(sql))]).toEqual([sql, null]);
       count++;
     }
   }
@@ -132,7 +117,7 @@ test('no list of plain names does, however it is written', () => {
       for (const server of ['mysql-9.7', 'mysql-5.6', 'mariadb-11.8'] as const) {
         const verdict = classify(text, lexMode(server), { multiStatements: false });
         if (verdict.kind !== 'drop-table') continue;
-        expect([`${text}`, crossCheck(verdict.statement, text)]).toEqual([`${text}`, 'agree']);
+        expect([`${text}`, crossCheck(verdict.statement, text)]).toEqual([`${text}`, null]);
         count++;
       }
     }),

@@ -43,8 +43,6 @@ export function describeVerdict(verdict: Verdict | { readonly kind: 'disagree' }
         object,
         ifExists,
         wait,
-        restrict,
-        cascade,
         isDoubtful,
       } = verdict.statement;
       return [
@@ -53,8 +51,6 @@ export function describeVerdict(verdict: Verdict | { readonly kind: 'disagree' }
           : partitionsText(partitions, names),
         ifExists ? 'if-exists' : '',
         wait?.kind === 'wait' ? `wait ${wait.text}` : (wait?.kind ?? ''),
-        restrict ? 'restrict' : '',
-        cascade ? 'cascade' : '',
         isDoubtful ? 'doubtful' : '',
         verdict.isRecycled === true ? 'recycled' : '',
       ]

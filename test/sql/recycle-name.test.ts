@@ -5,7 +5,7 @@ import {
   RECYCLE_SCHEMA_LOCAL,
   spareSchemasFor,
 } from '../../src/names/recycle-schema.js';
-import { isRecycleNameIn, isRecycleToken } from '../../src/sql/recycle-name.js';
+import { isRecycleNameIn, isRecycleToken } from '../../src/sql/trigger-scan.js';
 
 function isToken(text: string): boolean {
   const bytes = Buffer.from(`--${text}--`, 'latin1');

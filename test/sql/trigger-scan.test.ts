@@ -1,6 +1,7 @@
 /** The hot path’s scan against the same question asked naively. */
 import { expect, test } from '@jest/globals';
-import { mayBeOurs, mentionsRecycle, TriggerWatch } from '../../src/sql/trigger-scan.js';
+import { LONG_SLICE_BYTES, readAtOnce } from '../../src/sql/reading.js';
+import { mayBeOurs, mentionsRecycle, readingMayBeOurs } from '../../src/sql/trigger-scan.js';
 import fc from '../support/properties.js';
 import { rounds } from '../support/sample.js';
 
@@ -66,15 +67,28 @@ test.each([
   expect(scan(text)).toBe(false);
 });
 
-test('a name that comes in pieces is seen', () => {
-  const text = Buffer.from('INSERT INTO `_undrop`.x');
-  for (let at = 0; at < text.length; at++) {
-    const watch = new TriggerWatch();
-    const seen = [text.subarray(0, at), text.subarray(at)].map((part) => watch.push(part));
-    expect(seen.at(-1)).toBe(true);
-    expect(watch.mentionsRecycle).toBe(true);
+const ALL = { truncates: true, partitions: true };
+
+test.each([
+  ['INSERT INTO `_undrop`.x', {}],
+  ['DROP TABLE t', {}],
+  ['TRUNCATE t', { truncates: true }],
+  ['ALTER TABLE a TRUNCATE PARTITION p', { partitions: true }],
+])('%s is seen in a long text, wherever a slice ends', (words, enabled) => {
+  for (let at = 0; at <= words.length; at++) {
+    const text = Buffer.alloc(LONG_SLICE_BYTES + 100, ' ');
+    text.write(words, LONG_SLICE_BYTES - at);
+    expect([at, readAtOnce(readingMayBeOurs(text, enabled))]).toEqual([at, true]);
   }
 });
+
+test.each(['SELECT 1', 'TRUNCATE t', 'ALTER TABLE a TRUNCATE PARTITION p'])(
+  '%s in a long text is none of what is not enabled',
+  (words) => {
+    expect(readAtOnce(readingMayBeOurs(Buffer.from(words), {}))).toBe(false);
+    expect(readAtOnce(readingMayBeOurs(Buffer.from(words), ALL))).toBe(words !== 'SELECT 1');
+  },
+);
 
 test('the name of a recycle schema is found anywhere in a long text', () => {
   const text = Buffer.alloc(200_000, 'p');

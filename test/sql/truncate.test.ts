@@ -1,6 +1,6 @@
 /** TRUNCATE where it is looked for, however it is written, and not a byte of it where it isn't. */
 import { describe, expect, test } from '@jest/globals';
-import { mayBeOurs, TriggerWatch } from '../../src/sql/trigger-scan.js';
+import { mayBeOurs } from '../../src/sql/trigger-scan.js';
 import { classify } from '../support/classify.js';
 import { describeVerdict, lexMode } from './describe-verdict.js';
 
@@ -52,17 +52,5 @@ describe('TRUNCATE', () => {
     expect(mayBeOurs(bytes, 2, 10, TRUNCATES)).toBe(true);
     expect(mayBeOurs(bytes, 3, bytes.length, TRUNCATES)).toBe(false);
     expect(mayBeOurs(bytes, 0, 9, TRUNCATES)).toBe(false);
-  });
-
-  test('is seen by the watch at every split', () => {
-    const text = Buffer.from('abc TRUNCATE a');
-    for (let at = 0; at <= text.length; at++) {
-      const watches = [new TriggerWatch({ truncates: true }), new TriggerWatch()];
-      const seen = watches.map((watch) => {
-        watch.push(text.subarray(0, at));
-        return watch.push(text.subarray(at));
-      });
-      expect([at, ...seen]).toEqual([at, true, false]);
-    }
   });
 });

@@ -2,6 +2,7 @@
 import {
   classifying,
   classifyingStatements,
+  underAllModes,
   type VerdictUnderAll,
 } from '../../src/sql/classify.js';
 import type { KnownMode, LexMode } from '../../src/sql/lex/lex-mode.js';
@@ -9,10 +10,10 @@ import type { ReadOptions } from '../../src/sql/next-statement.js';
 import { readAtOnce } from '../../src/sql/reading.js';
 import { type Piece, unclear, type Verdict } from '../../src/sql/verdict.js';
 
-/** The mode is known. What a version does that is in doubt makes the text unclear. */
+/** The mode is known. */
 export function classify(bytes: Uint8Array, mode: LexMode, options: ReadOptions): Verdict {
   const verdict = classifyUnderAll(bytes, mode, options);
-  return verdict.kind === 'disagree' ? unclear('versions of the server differ in it') : verdict;
+  return verdict.kind === 'disagree' ? unclear('it is too long') : verdict;
 }
 
 /** Under all modes that `known` leaves open. */
@@ -24,9 +25,14 @@ export function classifyUnderAll(
   return readAtOnce(classifying(bytes, known, options));
 }
 
-/** Statement by statement. */
+/** Statement by statement; nothing of a text that can't be read. */
 export function classifyStatements(
-  ...given: Parameters<typeof classifyingStatements>
+  bytes: Uint8Array,
+  mode: LexMode,
+  options: ReadOptions,
 ): readonly Piece[] {
-  return readAtOnce(classifyingStatements(...given));
+  const reading = underAllModes(bytes, mode, (one, work) =>
+    classifyingStatements(bytes, one, { options, work, nested: 0 }),
+  );
+  return readAtOnce(reading) ?? [];
 }

@@ -12,7 +12,6 @@ import type { UndropError } from '../../errors.js';
 import type { Log } from '../../log.js';
 import type { Counters } from '../../metrics.js';
 import { newHoldId } from '../../names/hold-name.js';
-import { rulesThatNeverFit } from '../../policy/decide.js';
 import type { Rule } from '../../policy/rules.js';
 import { describeAddress } from '../../service/errors.js';
 import { PoolSet } from '../../service/pool/pool-set.js';
@@ -165,14 +164,6 @@ async function sayReady(
 export function warnUnprotected(log: Log, settings: ProxySettings): void {
   const warn = (what: string, fields = {}) => log.warn({ event: 'unprotected', ...fields }, what);
   const { mode, rules } = settings;
-  for (const { rule, behind } of rulesThatNeverFit(rules)) {
-    const why =
-      behind === null
-        ? 'its conditions exclude each other'
-        : 'an earlier one fits all that it fits';
-    const fields = { event: 'rules', rule: rule.text, behind: behind?.text };
-    log.warn(fields, `a rule of UNDROP_RULES decides nothing: ${why}`);
-  }
   for (const sentence of whatIsNotHeld(settings).sentences) warn(sentence);
   const unheld = rules.filter(isWithoutHold).map(({ text }) => text);
   if (mode === 'hold' && unheld.length > 0) {
@@ -183,5 +174,5 @@ export function warnUnprotected(log: Log, settings: ProxySettings): void {
 }
 
 function isWithoutHold({ action }: Rule): boolean {
-  return action.do === 'native' || action.do === 'now' || (action.do === 'hold' && action.ms === 0);
+  return action.do === 'native' || (action.do === 'hold' && action.ms === 0);
 }

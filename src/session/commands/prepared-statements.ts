@@ -12,8 +12,7 @@ import { UndropError } from '../../errors.js';
 import { isStorable } from '../../sql/lex/client-charset.js';
 import { clientCharsetOf } from '../../sql/lex/lex-mode.js';
 import { plainNameOf } from '../../sql/named-statement.js';
-import { isRecycleName } from '../../sql/recycle-name.js';
-import { mayBeOurs } from '../../sql/trigger-scan.js';
+import { isRecycleName, mayBeOurs } from '../../sql/trigger-scan.js';
 import { enabledKinds, isProtected } from '../../sql/verdict.js';
 import { dropSchema } from '../../statements/drop-database/text.js';
 import {

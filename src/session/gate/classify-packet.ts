@@ -10,7 +10,7 @@ import { dotted } from '../../sql/grammar/table-name.js';
 import { type KnownMode, modeOfSession } from '../../sql/lex/lex-mode.js';
 import { readNamedStatement } from '../../sql/named-statement.js';
 import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
-import { mentionsRecycle, TriggerWatch } from '../../sql/trigger-scan.js';
+import { mentionsRecycle, readingMayBeOurs } from '../../sql/trigger-scan.js';
 import {
   type DropTable,
   enabledKinds,
@@ -118,7 +118,7 @@ function* classifyText(
   const kinds = kindsLookedFor(service);
   const isInRecycle = (server.inRecycle ?? false) !== false;
   if (text.length > LONG_SLICE_BYTES && !isInRecycle) {
-    if (!(yield* mayHoldOurs(text, kinds))) return null;
+    if (!(yield* readingMayBeOurs(text, enabledKinds(kinds)))) return null;
   }
   const { guards = true } = service;
   const mayBeGuarded = guards && (isInRecycle || mentionsRecycle(text));
@@ -153,16 +153,6 @@ export function isFree(
     if (!(error instanceof MalformedPacketError)) throw error;
     return false;
   }
-}
-
-/** Whether the words of a statement of ours are somewhere in a long text. */
-function* mayHoldOurs(text: Buffer, protect: ReadonlySet<Protection>): Reading<boolean> {
-  const watch = new TriggerWatch(enabledKinds(protect));
-  for (let at = 0; at < text.length; at += LONG_SLICE_BYTES) {
-    if (watch.push(text.subarray(at, at + LONG_SLICE_BYTES))) return true;
-    yield;
-  }
-  return false;
 }
 
 /** Whether it holds several statements, or may do so: they are executed one by one. */

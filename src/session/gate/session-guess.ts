@@ -5,8 +5,7 @@
 
 import { type KnownMode, modeOfSession } from '../../sql/lex/lex-mode.js';
 import { LONG_SLICE_BYTES, type Reading } from '../../sql/reading.js';
-import { isRecycleName } from '../../sql/recycle-name.js';
-import { mentionsRecycle, namesLogBin } from '../../sql/trigger-scan.js';
+import { isRecycleName, mentionsRecycle, namesLogBin } from '../../sql/trigger-scan.js';
 import type { SessionGuess } from '../../steps/drop-options.js';
 import type { UserFacts } from '../../steps/request.js';
 import { COM_INIT_DB, COM_QUERY, COM_STMT_PREPARE } from '../../wire/commands.js';

@@ -1,12 +1,21 @@
 /**
  * `DROP TABLE[S] [IF EXISTS] name, … [WAIT n | NOWAIT] [RESTRICT | CASCADE]`, MariaDB's `DROP
- * SEQUENCE [IF EXISTS] name, …` (a sequence is a table of one row), and `TRUNCATE [TABLE] name`.
- * Invariant: what isn't exactly this, to the last token, is null; so are MariaDB's WAIT, NOWAIT
- * and STORAGE of a TRUNCATE.
+ * SEQUENCE [IF EXISTS] name, …` (a sequence is a table of one row), `TRUNCATE [TABLE] name`, and
+ * what else a DROP may drop. Invariant: a statement that isn't exactly one of these, to the last
+ * token, and may destroy a table, is `unclear`; so are MariaDB's WAIT and NOWAIT of a TRUNCATE.
  */
+import { isCut, type Statement } from '../next-statement.js';
+import { NAMES_MAX } from '../reading.js';
+import { NOT_OURS, refused, tooMany, unclear, type Verdict } from '../verdict.js';
 import type { PartitionList } from './alter-partition.js';
-import { type TableName, takeTableName, takeTableNames } from './table-name.js';
-import type { Source, TokenCursor } from './token-cursor.js';
+import {
+  type Source,
+  type TableName,
+  type TokenCursor,
+  takeIdentifier,
+  takeTableName,
+  takeTableNames,
+} from './table-name.js';
 
 export type { TableName } from './table-name.js';
 
@@ -16,61 +25,79 @@ export type LockWait =
   | { readonly kind: 'nowait' };
 
 export interface DropTableStatement {
-  readonly kind: 'drop-table';
   /** What it calls the tables; DROP SEQUENCE drops no other table than a sequence. */
   readonly object: 'table' | 'sequence';
-  readonly temporary: false;
   readonly ifExists: boolean;
   /** At least one, in the client's order; the same name may come twice. */
   readonly names: readonly TableName[];
   readonly wait: LockWait | null;
-  /** Both are without meaning to all servers. */
-  readonly restrict: boolean;
-  readonly cascade: boolean;
   /** Only the server can say whether it takes this text; without its word, refuse. */
   readonly isDoubtful: boolean;
-  /** It is a TRUNCATE (truncate.ts): the one table is there afterwards, and empty. */
+  /** It is a TRUNCATE: the one table is there afterwards, and empty. */
   readonly empties?: boolean;
   /** It is an ALTER TABLE … DROP PARTITION, or TRUNCATE PARTITION: the table stays. */
   readonly partitions?: PartitionList;
 }
 
-/** Whether a table of that name is there afterwards. */
-export function leavesTable({ empties = false, partitions }: DropTableStatement): boolean {
-  return empties || partitions !== undefined;
+/** What stands behind DROP where no base table goes with it. */
+const DROPPED_ELSE = [
+  ...['TEMPORARY', 'VIEW', 'INDEX', 'TRIGGER', 'PROCEDURE', 'FUNCTION', 'EVENT', 'USER', 'ROLE'],
+  ...['SERVER', 'TABLESPACE', 'UNDO', 'LOGFILE', 'RESOURCE', 'SPATIAL', 'PREPARE', 'PACKAGE'],
+  'LIBRARY',
+];
+
+/** The verdict on a DROP; the cursor stands behind this word. */
+export function dropVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {
+  if (cursor.takeWords('TABLE') || cursor.takeWords('TABLES')) {
+    return dropOf('table', cursor, statement, source);
+  }
+  if (cursor.takeWords('SEQUENCE')) {
+    // MySQL knows no sequences.
+    return source.mode.flavour === 'mysql'
+      ? NOT_OURS
+      : dropOf('sequence', cursor, statement, source);
+  }
+  if (cursor.takeWords('DATABASE') || cursor.takeWords('SCHEMA')) {
+    const ifExists = cursor.takeWords('IF', 'EXISTS');
+    const schema = takeIdentifier(cursor, source);
+    return schema !== null && cursor.isAtEnd && statement.isWhole
+      ? { ...refused('drop-database', []), schema: schema.value, ifExists }
+      : unclear('this DROP DATABASE is not understood');
+  }
+  if (DROPPED_ELSE.some((word) => cursor.isWord(word))) return NOT_OURS;
+  const mayBeTable = cursor
+    .rest()
+    .some(({ kind, text }) => kind === 'word' && /^(TABLES?|DATABASE|SCHEMA|SEQUENCE)$/.test(text));
+  const isUnclear = mayBeTable || isCut(statement);
+  return isUnclear ? unclear('this DROP is not understood') : NOT_OURS;
 }
 
-/** Reads what follows the words DROP TABLE, or DROP SEQUENCE. */
-export function parseDropTable(
+/** A DROP TABLE or DROP SEQUENCE, behind these words. */
+function dropOf(
+  object: DropTableStatement['object'],
   cursor: TokenCursor,
+  statement: Statement,
   source: Source,
-  object: DropTableStatement['object'] = 'table',
-): DropTableStatement | null {
+): Verdict {
   const ifExists = cursor.takeWords('IF', 'EXISTS');
   const names = takeTableNames(cursor, source);
-  if (names === null) return null;
-  const isTable = object === 'table';
-  const hasWait = isTable && source.mode.flavour === 'mariadb';
-  const wait = hasWait ? takeWait(cursor, source) : null;
-  const restrict = isTable && cursor.takeWords('RESTRICT');
-  const cascade = isTable && !restrict && cursor.takeWords('CASCADE');
-  if (!cursor.isAtEnd) return null;
+  if (isCut(statement) || (names?.length ?? 0) > NAMES_MAX) return tooMany('names');
+  let wait: LockWait | null = null;
+  if (object === 'table') {
+    wait = takeWait(cursor, source);
+    // Both are without meaning to all servers.
+    if (!cursor.takeWords('RESTRICT')) cursor.takeWords('CASCADE');
+  }
+  if (names === null || !cursor.isAtEnd || !statement.isWhole) {
+    return unclear(`this DROP ${object.toUpperCase()} is not understood`);
+  }
   const isDoubtful = names.some((name) => name.isDoubtful);
-  return {
-    kind: 'drop-table',
-    object,
-    temporary: false,
-    ifExists,
-    names,
-    wait,
-    restrict,
-    cascade,
-    isDoubtful,
-  };
+  return { kind: 'drop-table', statement: { object, ifExists, names, wait, isDoubtful } };
 }
 
-/** `WAIT n`, `NOWAIT`, of MariaDB; null where there is none. */
+/** MariaDB's `WAIT n`, `NOWAIT`; null where there is none. */
 export function takeWait(cursor: TokenCursor, source: Source): LockWait | null {
+  if (source.mode.flavour === 'mysql') return null;
   if (cursor.takeWords('NOWAIT')) return { kind: 'nowait' };
   if (!cursor.isWord('WAIT') || cursor.peek(1).kind !== 'number') return null;
   cursor.take();
@@ -78,21 +105,18 @@ export function takeWait(cursor: TokenCursor, source: Source): LockWait | null {
   return { kind: 'wait', text: Buffer.from(source.bytes.subarray(start, end)).toString('latin1') };
 }
 
-/** Reads what follows the word TRUNCATE. */
-export function parseTruncate(cursor: TokenCursor, source: Source): DropTableStatement | null {
+/** The verdict on a TRUNCATE; the cursor stands behind this word. */
+export function truncateVerdict(
+  cursor: TokenCursor,
+  statement: Statement,
+  source: Source,
+): Verdict {
   cursor.takeWords('TABLE');
   const name = takeTableName(cursor, source);
-  if (name === null || !cursor.isAtEnd) return null;
-  return {
-    kind: 'drop-table',
-    object: 'table',
-    temporary: false,
-    ifExists: false,
-    names: [name],
-    wait: null,
-    restrict: false,
-    cascade: false,
-    isDoubtful: name.isDoubtful,
-    empties: true,
-  };
+  if (name === null || !cursor.isAtEnd || !statement.isWhole) {
+    return unclear('this TRUNCATE is not understood');
+  }
+  const { isDoubtful } = name;
+  const one = { object: 'table', ifExists: false, names: [name], wait: null } as const;
+  return { kind: 'drop-table', statement: { ...one, isDoubtful, empties: true } };
 }

@@ -8,8 +8,7 @@
 import { charsetTable } from '../lex/client-charset.js';
 import type { LexMode } from '../lex/lex-mode.js';
 import type { Token } from '../lex/lexer.js';
-import { takeIdentifier } from './table-name.js';
-import type { Source, TokenCursor } from './token-cursor.js';
+import { type Source, type TokenCursor, takeIdentifier } from './table-name.js';
 
 export type DynamicText = TextSource & {
   /** Of PREPARE: the name that the statement gets; null of EXECUTE IMMEDIATE. */

@@ -7,8 +7,71 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { charsetTable, isStorable } from '../lex/client-charset.js';
+import type { LexMode } from '../lex/lex-mode.js';
 import type { Token } from '../lex/lexer.js';
-import type { Source, TokenCursor } from './token-cursor.js';
+
+/** What a grammar reads from. */
+export interface Source {
+  readonly bytes: Uint8Array;
+  readonly mode: LexMode;
+}
+
+const END: Token = { kind: 'end', start: 0, end: 0, text: '', quote: 0 };
+
+/**
+ * A position in the tokens of one statement, for the small grammars. After the last token there is
+ * an `end` without end, so that no grammar has to look for it.
+ */
+export class TokenCursor {
+  readonly #tokens: readonly Token[];
+  #index = 0;
+
+  constructor(tokens: readonly Token[]) {
+    this.#tokens = tokens;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#index >= this.#tokens.length;
+  }
+
+  peek(ahead = 0): Token {
+    return this.#tokens[this.#index + ahead] ?? END;
+  }
+
+  take(): Token {
+    const token = this.peek();
+    this.#index++;
+    return token;
+  }
+
+  isWord(upper: string, ahead = 0): boolean {
+    const token = this.peek(ahead);
+    return token.kind === 'word' && token.text === upper;
+  }
+
+  isSymbol(symbol: string, ahead = 0): boolean {
+    const token = this.peek(ahead);
+    return token.kind === 'symbol' && token.text === symbol;
+  }
+
+  /** Takes these words if they are all there. */
+  takeWords(...words: readonly string[]): boolean {
+    if (!words.every((word, ahead) => this.isWord(word, ahead))) return false;
+    this.#index += words.length;
+    return true;
+  }
+
+  takeSymbol(symbol: string): boolean {
+    if (!this.isSymbol(symbol)) return false;
+    this.#index++;
+    return true;
+  }
+
+  /** What hasn't been taken. */
+  rest(): readonly Token[] {
+    return this.#tokens.slice(this.#index);
+  }
+}
 
 /** A table as the client names it. */
 export interface TableName {
@@ -59,11 +122,6 @@ export function takeTableName(cursor: TokenCursor, source: Source): TableName | 
   return { schema: first.value, table: second.value, start, end: second.token.end, isDoubtful };
 }
 
-/** Takes one identifier; null where there is none. */
-export function takeIdentifier(cursor: TokenCursor, source: Source): Identifier | null {
-  return takeIf(cursor, source, (value) => isStorable(value, source.mode.charset));
-}
-
 /** One or more, with commas between them; null where one of them is none. */
 export function takeTableNames(cursor: TokenCursor, source: Source): readonly TableName[] | null {
   const names: TableName[] = [];
@@ -75,34 +133,34 @@ export function takeTableNames(cursor: TokenCursor, source: Source): readonly Ta
   return names;
 }
 
+/** Takes one identifier; null if there is none. */
+export function takeIdentifier(
+  cursor: TokenCursor,
+  source: Source,
+  isName: (value: Uint8Array) => boolean = (value) => isStorable(value, source.mode.charset),
+): Identifier | null {
+  const token = cursor.peek();
+  const isWord = token.kind === 'word';
+  if (isWord ? RESERVED.has(token.text) : token.kind !== 'name') return null;
+  const value = identifierValue(token, source);
+  if (!isName(value)) return null;
+  cursor.take();
+  const isOdd = value.length === 0 || value.at(-1) === SPACE || value.includes(0);
+  const mayBeReserved = MAYBE_RESERVED.has(token.text) || INTRODUCER.test(token.text);
+  const isDoubtful = isOdd || (isWord && mayBeReserved);
+  return { value, token, isDoubtful };
+}
+
 /**
  * The same as a part of a table's name, of which MySQL takes what is beyond the BMP for question
  * marks (steps/names/client-names.ts).
  */
 function takePart(cursor: TokenCursor, source: Source): Identifier | null {
   const { flavour, charset } = source.mode;
-  const mayBeAstral = flavour === 'mysql' && charset === 'utf8';
   const name = takeIdentifier(cursor, source);
-  if (name !== null || !mayBeAstral) return name;
-  const astral = takeIf(cursor, source, (value) => isUtf8(value));
+  if (name !== null || flavour !== 'mysql' || charset !== 'utf8') return name;
+  const astral = takeIdentifier(cursor, source, isUtf8);
   return astral === null ? null : { ...astral, isDoubtful: true };
-}
-
-function takeIf(
-  cursor: TokenCursor,
-  source: Source,
-  isName: (value: Uint8Array) => boolean,
-): Identifier | null {
-  const token = cursor.peek();
-  if (token.kind === 'word') {
-    if (isReserved(token.text)) return null;
-  } else if (token.kind !== 'name') return null;
-  const value = identifierValue(token, source);
-  if (!isName(value)) return null;
-  cursor.take();
-  const isOdd = value.length === 0 || value.at(-1) === SPACE || value.includes(0);
-  const isDoubtful = isOdd || (token.kind === 'word' && mayBeReserved(token.text));
-  return { value, token, isDoubtful };
 }
 
 /** The bytes that a name stands for: without its quotes, doubled ones taken once. */
@@ -122,6 +180,7 @@ function identifierValue(token: Token, source: Source): Uint8Array {
   return Uint8Array.from(value);
 }
 
+/** Words that no server takes as an unquoted name, and words that some don't take. */
 const EVERYWHERE = `
 ACCESSIBLE ADD ALL ALTER ANALYZE AND AS ASC ASENSITIVE BEFORE BETWEEN BIGINT BINARY BLOB BOTH BY
 CALL CASCADE CASE CHANGE CHAR CHARACTER CHECK COLLATE COLUMN CONDITION CONSTRAINT CONTINUE CONVERT
@@ -160,15 +219,3 @@ const INTRODUCER = new RegExp(
     'tis620|ucs2|ujis|utf(8|8mb3|8mb4|16|16le|32))$',
   'i',
 );
-
-/** Whether every server refuses `upper` as an unquoted name. */
-export function isReserved(upper: string): boolean {
-  return RESERVED.has(upper);
-}
-
-/**
- * Whether some server may refuse `upper` as an unquoted name, as a word or a charset introducer.
- */
-export function mayBeReserved(upper: string): boolean {
-  return RESERVED.has(upper) || MAYBE_RESERVED.has(upper) || INTRODUCER.test(upper);
-}

@@ -86,7 +86,6 @@ const NAME = 4;
 
 /** Byte classes of a charset, and the length of its characters. */
 export interface CharsetTable {
-  readonly charset: ClientCharset;
   isBlank(byte: number): boolean;
   /** Whether `--` before this byte begins a comment; 0 stands for the end of the text too. */
   isAfterDashes(byte: number): boolean;
@@ -126,15 +125,9 @@ export function isStorable(name: Uint8Array, charset: ClientCharset): boolean {
   return true;
 }
 
-const TABLES = new Map<ClientCharset, CharsetTable>();
-
-/** The table of a charset kind; made once. */
+/** The table of a charset kind. */
 export function charsetTable(charset: ClientCharset): CharsetTable {
-  const known = TABLES.get(charset);
-  if (known !== undefined) return known;
-  const made = makeTable(charset);
-  TABLES.set(charset, made);
-  return made;
+  return TABLES[charset];
 }
 
 function makeTable(charset: ClientCharset): CharsetTable {
@@ -152,12 +145,10 @@ function makeTable(charset: ClientCharset): CharsetTable {
   }
   // Seven-bit Swedish has letters where ASCII has brackets.
   if (charset === 'swe7') for (const letter of '[\\]^{}~') add(letter.charCodeAt(0), NAME);
-  const flagOf = (byte: number) => classes[byte] ?? 0;
   return {
-    charset,
-    isBlank: (byte) => (flagOf(byte) & BLANK) !== 0,
-    isAfterDashes: (byte) => (flagOf(byte) & DASH) !== 0,
-    isNamePart: (byte) => (flagOf(byte) & NAME) !== 0,
+    isBlank: (byte) => ((classes[byte] ?? 0) & BLANK) !== 0,
+    isAfterDashes: (byte) => ((classes[byte] ?? 0) & DASH) !== 0,
+    isNamePart: (byte) => ((classes[byte] ?? 0) & NAME) !== 0,
     charLength: charLengthOf(charset),
   };
 }
@@ -218,6 +209,10 @@ const fourBytes: CharLength = (bytes, at, end) => {
     isDigit(bytes[at + 3] ?? 0);
   return isWhole ? 4 : 0;
 };
+
+const TABLES = Object.fromEntries(
+  CLIENT_CHARSETS.map((charset) => [charset, makeTable(charset)]),
+) as Readonly<Record<ClientCharset, CharsetTable>>;
 
 const BACKTICK = 0x60;
 

@@ -1,65 +1,189 @@
 /**
- * The ordinary comments of a statement, as its server tells them from code and from literals. For
- * what clients say to undrop in them; nothing of them is executed.
+ * Blanks and comments, as the servers' lexers skip them; the text of a version comment that the
+ * server executes is read as code.
+ *
+ * Invariant: comments end where they end for that server. `Unreadable` is thrown for a comment that
+ * the version of the server isn't enough to read, and for one that is longer than 16 MiB.
  */
+import { Unreadable } from '../reading.js';
+import { type CharsetTable, charsetTable } from './client-charset.js';
 import type { LexMode } from './lex-mode.js';
-import { Lexer } from './lexer.js';
 
-const [LF, HASH, BANG, STAR, DASH, SLASH, UPPER_M] = [0x0a, 0x23, 0x21, 0x2a, 0x2d, 0x2f, 0x4d];
-
+/** What is inside an ordinary comment. */
 export interface Comment {
-  /** Between `/*` and its end, or behind `--` or `#`. */
   readonly body: Uint8Array;
   /** It goes to the end of its line. */
   readonly isLine: boolean;
 }
 
-/** A text with more of them is not read on. */
+const LEAP_BYTES_MAX = 16 * 1024 * 1024;
+const LEGACY_VERSION_MIN = 50700;
+const LEGACY_VERSION_MAX = 99999;
+const GALERA_CHECK_VERSION = 99997;
+/** MySQL from this version on, and before the next: the version doesn't say what its lexer does. */
+const IN_DOUBT_SINCE = 50700;
+const IN_DOUBT_UNTIL = 80100;
+/** A text with more comments is not read on, if somebody asks for them. */
 const COMMENTS_MAX = 1_000;
 
-/**
- * All in order, but those of versions. Empty where the text isn't read to its end, null where there
- * are more than 1,000.
- */
-export function commentsOf(bytes: Uint8Array, mode: LexMode): readonly Comment[] | null {
-  const lexer = new Lexer(bytes, 0, bytes.length, mode);
-  const found: Comment[] = [];
-  let from = 0;
-  for (;;) {
-    const kind = lexer.next();
-    if (kind === 'error') return [];
-    found.push(...commentsBetween(bytes, from, lexer.start));
-    if (found.length > COMMENTS_MAX) return null;
-    if (kind === 'end') return found;
-    from = lexer.end;
+const [LF, BANG, HASH, STAR, DASH, SLASH, UPPER_M] = [0x0a, 0x21, 0x23, 0x2a, 0x2d, 0x2f, 0x4d];
+const [ZERO, NINE] = [0x30, 0x39];
+
+export class CommentReader {
+  protected readonly bytes: Uint8Array;
+  protected readonly textEnd: number;
+  protected readonly mode: LexMode;
+  protected readonly table: CharsetTable;
+  /** What is read next. */
+  protected at: number;
+  /** Inside of a version comment that is read as code. */
+  #isInComment = false;
+  readonly #comments: Comment[] | null;
+
+  /** Reads `bytes[start, end)`; adds the ordinary comments that it skips to `comments`. */
+  constructor(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    mode: LexMode,
+    comments: Comment[] | null = null,
+  ) {
+    this.bytes = bytes;
+    this.at = start;
+    this.textEnd = end;
+    this.mode = mode;
+    this.table = charsetTable(mode.charset);
+    this.#comments = comments;
+  }
+
+  get isInComment(): boolean {
+    return this.#isInComment;
+  }
+
+  /** How far a token, or what stands before it, may reach from `at`: others wait meanwhile. */
+  protected limitFrom(at: number): number {
+    return Math.min(this.textEnd, at + LEAP_BYTES_MAX);
+  }
+
+  /** Nothing ended before `limit`. False: the text ends there. */
+  protected mustBeOver(limit: number): false {
+    if (limit < this.textEnd) throw new Unreadable();
+    return false;
+  }
+
+  /** 0 behind the end, as in the server's buffer. */
+  protected byte(at: number): number {
+    return at < this.textEnd ? (this.bytes[at] ?? 0) : 0;
+  }
+
+  /** Goes to where the next token begins, or the text ends. False: a comment has no end. */
+  protected skipGap(): boolean {
+    const limit = this.limitFrom(this.at);
+    for (;;) {
+      while (this.at < limit && this.table.isBlank(this.byte(this.at))) this.at++;
+      if (this.at >= limit) this.mustBeOver(limit);
+      const at = this.at;
+      const [byte, next] = [this.byte(at), this.byte(at + 1)];
+      if (byte === HASH || this.#isDashComment(at, byte)) {
+        this.at = this.#endOfLine(at);
+        this.#note(at + (byte === HASH ? 1 : 2), this.at, true);
+      } else if (byte === SLASH && next === STAR) {
+        if (!this.#comment(at)) return false;
+      } else if (byte === STAR && this.#isInComment && next === SLASH) {
+        this.#isInComment = false;
+        this.at = at + 2;
+      } else return true;
+    }
+  }
+
+  /** Whether MySQL reads by the rules of 8.1 and later; what lies between is in doubt. */
+  protected isSince8(): boolean {
+    const { flavour, versionId } = this.mode;
+    if (flavour === 'mariadb' || versionId < IN_DOUBT_SINCE) return false;
+    if (versionId < IN_DOUBT_UNTIL) throw new Unreadable();
+    return true;
+  }
+
+  #note(start: number, end: number, isLine: boolean): void {
+    if (this.#comments === null) return;
+    this.#comments.push({ body: this.bytes.subarray(start, end), isLine });
+    if (this.#comments.length > COMMENTS_MAX) throw new Unreadable();
+  }
+
+  #isDashComment(at: number, byte: number): boolean {
+    return (
+      byte === DASH && this.byte(at + 1) === DASH && this.table.isAfterDashes(this.byte(at + 2))
+    );
+  }
+
+  /** A line comment ends at a line feed or at a NUL, which is looked at again. */
+  #endOfLine(at: number): number {
+    const limit = this.limitFrom(at);
+    let end = at;
+    while (end < limit && this.byte(end) !== LF && this.byte(end) !== 0) end++;
+    if (end === limit) this.mustBeOver(limit);
+    return end;
+  }
+
+  /** Skips a comment, or enters one whose text is code. False where it doesn't end. */
+  #comment(at: number): boolean {
+    const isMariaDbOnly =
+      this.mode.flavour === 'mariadb' &&
+      this.byte(at + 2) === UPPER_M &&
+      this.byte(at + 3) === BANG;
+    if (!isMariaDbOnly && this.byte(at + 2) !== BANG) {
+      const isClosed = this.#skipComment(at + 2, false);
+      if (isClosed) this.#note(at + 2, this.at - 2, false);
+      return isClosed;
+    }
+    const digitsAt = at + (isMariaDbOnly ? 4 : 3);
+    const digits = this.#versionDigits(digitsAt);
+    if (digits > 0) {
+      let version = 0;
+      for (let index = 0; index < digits; index++) {
+        version = version * 10 + this.byte(digitsAt + index) - ZERO;
+      }
+      if (!this.#runsVersion(version, isMariaDbOnly)) return this.#skipComment(digitsAt, true);
+    }
+    this.#isInComment = true;
+    this.at = digitsAt + digits;
+    return true;
+  }
+
+  /** 0, 5 or 6. MySQL takes a sixth digit only before a blank. */
+  #versionDigits(at: number): number {
+    for (let index = 0; index < 5; index++) if (!isDigit(this.byte(at + index))) return 0;
+    if (!isDigit(this.byte(at + 5))) return 5;
+    if (this.mode.flavour === 'mariadb') return 6;
+    return this.isSince8() && this.table.isBlank(this.byte(at + 6)) ? 6 : 5;
+  }
+
+  #runsVersion(version: number, isMariaDbOnly: boolean): boolean {
+    const { flavour, versionId } = this.mode;
+    if (flavour === 'mysql') return version <= versionId;
+    // Only a server that is part of a Galera cluster runs it.
+    if (version === GALERA_CHECK_VERSION) throw new Unreadable();
+    const isOfMySql = version >= LEGACY_VERSION_MIN && version <= LEGACY_VERSION_MAX;
+    return version <= versionId && (isMariaDbOnly || !isOfMySql);
+  }
+
+  /** One level of ordinary comment may stand inside of a version comment that is skipped. */
+  #skipComment(from: number, mayNest: boolean): boolean {
+    const limit = this.limitFrom(from);
+    for (let at = from; at < limit; at++) {
+      const byte = this.byte(at);
+      if (mayNest && byte === SLASH && this.byte(at + 1) === STAR) {
+        if (!this.#skipComment(at + 2, false)) return false;
+        at = this.at - 1;
+      } else if (byte === STAR && this.byte(at + 1) === SLASH) {
+        this.at = at + 2;
+        return true;
+      }
+    }
+    return this.mustBeOver(limit);
   }
 }
 
-/** `bytes[from, to)` holds nothing but blanks and comments. */
-function commentsBetween(bytes: Uint8Array, from: number, to: number): readonly Comment[] {
-  const found: Comment[] = [];
-  let at = from;
-  while (at < to && found.length <= COMMENTS_MAX) {
-    const [first, second] = [bytes[at], bytes[at + 1]];
-    if (first === HASH || (first === DASH && second === DASH)) {
-      const begin = at + (first === HASH ? 1 : 2);
-      while (at < to && bytes[at] !== LF) at++;
-      found.push({ body: bytes.subarray(begin, at), isLine: true });
-    } else if (first === SLASH && second === STAR) {
-      const isOfMariaDb = bytes[at + 2] === UPPER_M && bytes[at + 3] === BANG;
-      const isVersion = bytes[at + 2] === BANG || isOfMariaDb;
-      const end = isVersion ? null : endOfComment(bytes, at + 2, to);
-      if (end !== null) found.push({ body: bytes.subarray(at + 2, end), isLine: false });
-      at = end === null ? at + 3 : end + 2;
-    } else at++;
-  }
-  return found;
-}
-
-/** Where its star stands; null: it has no end there. */
-function endOfComment(bytes: Uint8Array, from: number, to: number): number | null {
-  for (let at = from; at + 1 < to; at++) {
-    if (bytes[at] === STAR && bytes[at + 1] === SLASH) return at;
-  }
-  return null;
+export function isDigit(byte: number): boolean {
+  return byte >= ZERO && byte <= NINE;
 }

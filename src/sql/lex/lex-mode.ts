@@ -7,7 +7,7 @@
  * backslash, no double quote, no byte that a charset reads in its own way) is not asked.
  */
 
-import { isRecycleName } from '../recycle-name.js';
+import { isRecycleName } from '../trigger-scan.js';
 import {
   CLIENT_CHARSETS,
   type ClientCharset,
@@ -32,13 +32,8 @@ export interface LexMode {
   /** sql_mode MSSQL of MariaDB: `[` quotes a name. */
   readonly squareBrackets: boolean;
   readonly charset: ClientCharset;
-  /** Where versions of MySQL between 5.7 and 8.0 differ; by default what the version suggests. */
-  readonly sixDigitVersions?: boolean;
-  readonly dollarQuotes?: boolean;
   /** The default schema is a recycle schema. */
   readonly inRecycle?: boolean;
-  /** A MariaDB that is part of a Galera cluster runs what it finds in a 99997 comment. */
-  readonly isGalera?: boolean;
 }
 
 /** What is known of a session. Absent = not known, but of `inRecycle`: no. */
@@ -76,7 +71,7 @@ export function modeOfSession(
   return { ...modeFromSqlMode(base, sqlMode, charset), inRecycle };
 }
 
-/** Whether nothing is open but what versions do. */
+/** Whether nothing is open. */
 export function isFullyKnown(known: KnownMode): known is LexMode {
   return (
     known.ansiQuotes !== undefined &&
@@ -114,69 +109,7 @@ export function hypotheses(known: KnownMode, bytes: Uint8Array): readonly LexMod
     ...mode,
     squareBrackets: true,
   }));
-  return modes.flatMap((mode) => variantsOfVersion(mode, bytes));
-}
-
-/** A longer text is read in one way, and refused where the lexer is in doubt. */
-export const VARIED_BYTES_MAX = 262_144;
-
-/**
- * The ways in which a mode may still be meant: where the version alone doesn't say what its lexer
- * does, and these bytes ask.
- */
-export function variantsOfVersion(mode: LexMode, bytes: Uint8Array): readonly LexMode[] {
-  if (bytes.length > VARIED_BYTES_MAX) return [mode];
-  const isBetween = isBetweenVersions(mode);
-  let modes: readonly LexMode[] = [mode];
-  if (isBetween && mode.sixDigitVersions === undefined && hasSixDigitComment(bytes)) {
-    modes = modes.flatMap((one) => [
-      { ...one, sixDigitVersions: true },
-      { ...one, sixDigitVersions: false },
-    ]);
-  }
-  if (isBetween && mode.dollarQuotes === undefined && bytes.includes(0x24)) {
-    modes = modes.flatMap((one) => [
-      { ...one, dollarQuotes: true },
-      { ...one, dollarQuotes: false },
-    ]);
-  }
-  if (mode.flavour === 'mariadb' && mode.isGalera === undefined && has99997(bytes)) {
-    modes = modes.flatMap((one) => [
-      { ...one, isGalera: true },
-      { ...one, isGalera: false },
-    ]);
-  }
   return modes;
-}
-
-/** A MySQL of which the version alone doesn't say what its lexer does. */
-export function isBetweenVersions({ flavour, versionId }: LexMode): boolean {
-  return flavour === 'mysql' && versionId >= 50700 && versionId < 80100;
-}
-
-/** Whether `/*!080034 …` counts as version 8.0.34 and not as 0.80.03 followed by a 4. */
-export function readsSixDigits(mode: LexMode): boolean {
-  return mode.flavour === 'mariadb' || (mode.sixDigitVersions ?? mode.versionId >= 80000);
-}
-
-/**
- * Where the last `@` is behind which something may end within a character of two bytes, of which
- * the second looks like ASCII: there servers go byte by byte, and by tables of letters that differ.
- * -1: there is none.
- */
-export function lastOddHost(bytes: Uint8Array): number {
-  let last = -1;
-  if (!bytes.includes(0x40)) return last;
-  for (const { index } of asBuffer(bytes).toString('latin1').matchAll(ODD_HOST)) last = index;
-  return last;
-}
-
-/** What it ends with may begin the next. */
-const ODD_HOST = /@[\w.$\x80-\xff]*[\x80-\xff](?=[@[\\\]^`{|}~])/g;
-
-/** Whether `$$ … $$` is a literal. */
-export function readsDollarQuotes(mode: LexMode): boolean {
-  return mode.flavour === 'mysql' && (mode.dollarQuotes ?? mode.versionId >= 80100);
 }
 
 /** The charsets to try: utf8, a plain one, and those that read these bytes in another way. */
@@ -210,17 +143,4 @@ function isReadIn(charset: ClientCharset, bytes: Uint8Array): boolean {
     if (table.charLength(bytes, at, bytes.length) !== 1) return true;
   }
   return false;
-}
-
-function hasSixDigitComment(bytes: Uint8Array): boolean {
-  return /\/\*!\d{6}/.test(asBuffer(bytes).toString('latin1'));
-}
-
-function has99997(bytes: Uint8Array): boolean {
-  return asBuffer(bytes).includes('99997');
-}
-
-/** The same memory. */
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -1,7 +1,7 @@
 /**
- * The tokens of one statement as the readers of structure walk over them: one token ahead, and a
- * copy of those that a grammar wants to see. Invariant: it stops at a `;`, at the end, and at a
- * literal that doesn't end; only who knows what the `;` means goes on.
+ * The tokens of one statement: one token ahead, and a copy of those that a grammar wants to see.
+ * Invariant: it stops at a `;`, at the end, and at a literal that doesn't end; only the reader of a
+ * stored program, which knows what the `;` means, goes on.
  */
 
 import {
@@ -9,23 +9,12 @@ import {
   type Reading,
   SLICE_BYTES,
   STRUCTURE_BYTES_MAX,
-  TooMuchWork,
+  Unreadable,
 } from '../reading.js';
-import type { Sought } from '../trigger-scan.js';
 import type { Lexer, Token } from './lexer.js';
 
 /** What stands behind DROP where base tables go with it. */
-const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
-
-/** What may stand behind DROP, other than what is ours. */
-export const DROPPED_ELSE = [
-  ...['TEMPORARY', 'VIEW', 'INDEX', 'TRIGGER', 'PROCEDURE', 'FUNCTION', 'EVENT', 'USER', 'ROLE'],
-  ...['SERVER', 'TABLESPACE', 'UNDO', 'LOGFILE', 'RESOURCE', 'SPATIAL', 'PREPARE', 'PACKAGE'],
-  'LIBRARY',
-];
-
-/** Words that `hasOpening` looks back at. */
-const OPENING = ['DROP', 'TRUNCATE', 'CREATE', 'OR', 'EXECUTE', 'PREPARE', 'SELECT'];
+export const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
 
 /** An operand has to follow: `END` and `DO` are the names of columns or variables there. */
 const BEFORE_OPERANDS = [
@@ -40,32 +29,20 @@ export class TokenStream {
   readonly lexer: Lexer;
   /** Behind the last token that was taken. */
   end: number;
-  /** How often DROP stood directly before one of `DROPPABLE`. */
-  drops = 0;
-  /** Words came that a statement of ours begins with, or one that may run such a text. */
-  hasOpening = false;
+  /** DROP stood directly before one of `DROPPABLE`. */
+  hasDrop = false;
   /** One of the tokens names a recycle schema. */
   namesRecycle = false;
-  /** Every token of a statement is kept for the grammars, whatever it begins with. */
-  readonly keepsAll: boolean;
-  /** The same of one that begins with ALTER. */
-  readonly keepsAlter: boolean;
   /** A structure wasn't what was expected. */
   isBroken = false;
-  readonly #enabled: Sought;
-  /** The three words before the current one, as far as they are among `OPENING`. */
-  #before: readonly [string, string, string] = ['', '', ''];
   #kept: Token[] | null = null;
   #keptMax = 0;
   /** Where the beginning of a statement, or its structure, has to be over. */
   #boundAt: number;
 
   /** `lexer` stands on the first token. */
-  constructor(lexer: Lexer, options: Sought & { readonly keepsAll?: boolean } = {}) {
+  constructor(lexer: Lexer) {
     this.lexer = lexer;
-    this.#enabled = options;
-    this.keepsAll = options.keepsAll === true;
-    this.keepsAlter = options.partitions === true;
     this.end = lexer.start;
     this.#boundAt = lexer.start + STRUCTURE_BYTES_MAX;
   }
@@ -101,56 +78,19 @@ export class TokenStream {
     if (!this.isAtStop) this.step();
   }
 
-  /** Over the first word of a statement in a body: a DROP of what isn't known may be of a table. */
-  advanceOverFirst(): void {
-    const isDrop = this.isWord('DROP');
-    this.advance();
-    this.hasOpening ||= isDrop && !this.isWord(...DROPPED_ELSE);
-  }
-
   /** Goes on by one token, also over a `;`. */
   step(): void {
-    this.#before = [this.#before[1], this.#before[2], this.#word];
+    const isDrop = this.isWord('DROP');
     this.namesRecycle ||= this.lexer.isRecycleName;
     this.end = this.lexer.end;
     // Others wait while a structure is read.
-    if (this.end > this.#boundAt) throw new TooMuchWork();
+    if (this.end > this.#boundAt) throw new Unreadable();
     this.lexer.next();
-    if (this.#before[2] === 'DROP' && this.isWord(...DROPPABLE)) this.drops++;
-    this.hasOpening ||= this.#isOpening;
+    this.hasDrop ||= isDrop && this.isWord(...DROPPABLE);
     if (this.#kept === null || this.#kept.length >= this.#keptMax) return;
     // A broken literal is kept, so that no grammar takes what stands before it for the whole.
     if (!this.isAtStop || this.lexer.kind === 'error') this.#kept.push(this.lexer.token());
-    if (this.#kept.length >= KEPT_MAX) throw new TooMuchWork();
-  }
-
-  get #word(): string {
-    if (this.lexer.kind !== 'word') return '';
-    return OPENING.find((word) => this.lexer.isWord(word)) ?? '';
-  }
-
-  /** The current token makes what stands before it the beginning of a statement of ours. */
-  get #isOpening(): boolean {
-    const [first, second, third] = this.#before;
-    const { truncates, partitions } = this.#enabled;
-    // Whatever the name between them is. Behind SELECT it is a column.
-    if (second === 'PREPARE' && first !== 'SELECT' && this.isWord('FROM')) return true;
-    switch (third) {
-      case 'DROP':
-        if (this.isWord(...DROPPABLE)) return true;
-        return partitions === true && this.isWord('PARTITION');
-      case 'TRUNCATE':
-        if (partitions === true && this.isWord('PARTITION')) return true;
-        if (truncates !== true || this.isAtStop) return false;
-        // TRUNCATE(1, 2) is a function; MariaDB takes TRUNCATE .t for a table.
-        return this.lexer.kind !== 'symbol' || this.isSymbol('.');
-      case 'EXECUTE':
-        return this.isWord('IMMEDIATE');
-      case 'OR':
-        return second === 'CREATE' && this.isWord('REPLACE');
-      default:
-        return false;
-    }
+    if (this.#kept.length >= KEPT_MAX) throw new Unreadable();
   }
 
   skipToStop(): void {
@@ -179,19 +119,16 @@ export class TokenStream {
 
   /**
    * Over an expression, up to one of `words`; those in CASE … END or parentheses don't count.
-   * False: it isn't there, or a name in it makes it look like another.
+   * If it isn't there, or a name makes it look like another, the structure is broken.
    */
-  skipToWord(...words: readonly string[]): boolean {
+  expectWord(...words: readonly string[]): void {
     let cases = 0;
     let isOperandDue = true;
     while (!this.isAtStop) {
       // Within braces an operand stands behind any word.
-      if (this.isSymbol('{') || (isOperandDue && this.isWord('END', 'DO'))) {
-        this.giveUp();
-        return false;
-      }
+      if (this.isSymbol('{') || (isOperandDue && this.isWord('END', 'DO'))) return this.giveUp();
       isOperandDue = this.#isBeforeOperand;
-      if (cases === 0 && this.isWord(...words)) return true;
+      if (cases === 0 && this.isWord(...words)) return;
       if (this.isSymbol('(')) {
         this.skipParentheses();
         isOperandDue = false;
@@ -201,17 +138,12 @@ export class TokenStream {
       else if (cases > 0 && this.isWord('END')) cases--;
       this.step();
     }
-    return false;
+    this.isBroken = true;
   }
 
   get #isBeforeOperand(): boolean {
     if (this.lexer.kind === 'word') return this.isWord(...BEFORE_OPERANDS);
     return this.lexer.kind === 'symbol' && OPERATORS.includes(this.lexer.token().text);
-  }
-
-  /** The same within a structure, which is broken without the word. */
-  expectWord(...words: readonly string[]): void {
-    if (!this.skipToWord(...words)) this.isBroken = true;
   }
 
   /** From `(` to behind its `)`. */

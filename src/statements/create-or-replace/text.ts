@@ -67,14 +67,10 @@ export async function replaceTable(
 /** What is dropped; the server judges the name with the rest of the text. */
 function dropOf({ table }: Replacement): DropTableStatement {
   return {
-    kind: 'drop-table',
     object: 'table',
-    temporary: false,
     ifExists: false,
     names: [{ ...table, isDoubtful: false }],
     wait: null,
-    restrict: false,
-    cascade: false,
     isDoubtful: false,
   };
 }

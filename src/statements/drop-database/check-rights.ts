@@ -8,7 +8,7 @@
  */
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { isRecycleName } from '../../sql/recycle-name.js';
+import { isRecycleName } from '../../sql/trigger-scan.js';
 import { ask } from '../../steps/procedure.js';
 import { answerWith, refuse } from '../../steps/refuse.js';
 import { signalSql } from '../../steps/session/signal.js';

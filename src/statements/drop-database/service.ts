@@ -120,14 +120,10 @@ const INSTEAD =
 
 /** The names of the tables are those of the schema. */
 const NO_NAMES: DropTableStatement = {
-  kind: 'drop-table',
   object: 'table',
-  temporary: false,
   ifExists: false,
   names: [],
   wait: null,
-  restrict: false,
-  cascade: false,
   isDoubtful: false,
 };
 

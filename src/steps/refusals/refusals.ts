@@ -66,7 +66,7 @@ export function notDone(how: string, tables: string, instead = SEND_PLAIN): Undr
 }
 
 /** A text that names, or holds, more than one may. */
-export function tooManyOf({ what }: TooMany): UndropError {
+export function tooManyOf(what: TooMany): UndropError {
   const max = { names: NAMES_MAX, statements: STATEMENTS_MAX, partitions: PARTITIONS_MAX }[what];
   return new UndropError('UNDROP_TOO_MANY', { what, max });
 }

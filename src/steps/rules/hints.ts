@@ -8,8 +8,8 @@
 import { formatDuration } from '../../duration.js';
 import { UndropError } from '../../errors.js';
 import { HINT_EXPECTED, type Hint, oneHint } from '../../policy/rules.js';
-import { commentsOf } from '../../sql/lex/comments.js';
 import { isFullyKnown, modeFromSqlMode } from '../../sql/lex/lex-mode.js';
+import { commentsOf } from '../../sql/lex/lexer.js';
 import type { ServerVersion } from '../../wire/connection/handshake-v10.js';
 import { sentenceStart } from '../refuse.js';
 import type { DropRequest, UserFacts } from '../request.js';
@@ -40,20 +40,16 @@ export function readHints(
 ): Hint | null | UndropError {
   const hint = oneHint([...hints]);
   if (hint === null) return null;
-  if ('what' in hint) {
+  if ('hold' in hint) {
     // A hint that isn't followed is an error: whoever hints reads that the table is still there.
-    if (hintedMs(hint) >= hintMsMin) return hint;
+    // `destroy` is allowed or not by itself.
+    const isAllowed = hint.destroys || hint.hold === 'pinned' || hint.hold >= hintMsMin;
+    if (isAllowed) return hint;
     const params = { tables, hint: hint.text, min: formatDuration(hintMsMin) };
     return new UndropError('UNDROP_HINT_TOO_SHORT', params);
   }
   const found = JSON.stringify(hint.odd.slice(0, 80));
   return new UndropError('UNDROP_HINT', { tables, expected: HINT_EXPECTED, found });
-}
-
-/** `destroy` is allowed or not by itself. */
-function hintedMs({ what }: Hint): number {
-  if (what.do === 'hold') return what.ms;
-  return what.do === 'now' ? 0 : Number.POSITIVE_INFINITY;
 }
 
 /** Those of a statement, and that of its session. */
@@ -64,7 +60,7 @@ export function allHints(hints: readonly string[], { hint }: UserFacts): readonl
 /** Whether all of them are understood, and say so. */
 export function areForDestroying(hints: Iterable<string>): boolean {
   const hint = oneHint([...hints]);
-  return hint !== null && 'what' in hint && hint.what.do === 'destroy';
+  return hint !== null && 'hold' in hint && hint.destroys;
 }
 
 /** It can't be done by the statement that hints it. */

@@ -1,7 +1,7 @@
 /** The ordinary comments of a text, as the server tells them from code and literals. */
 import { expect, test } from '@jest/globals';
-import { commentsOf } from '../../../src/sql/lex/comments.js';
 import type { LexMode } from '../../../src/sql/lex/lex-mode.js';
+import { commentsOf } from '../../../src/sql/lex/lexer.js';
 
 const MODE: LexMode = {
   flavour: 'mysql',

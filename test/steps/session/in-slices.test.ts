@@ -2,7 +2,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { classifying } from '../../../src/sql/classify.js';
 import type { KnownMode } from '../../../src/sql/lex/lex-mode.js';
-import { isPrepare } from '../../../src/sql/named-statement.js';
 import type { Reading } from '../../../src/sql/reading.js';
 import { mayHint } from '../../../src/steps/rules/hints.js';
 import { inSlices } from '../../../src/steps/session/in-slices.js';
@@ -36,7 +35,7 @@ describe('a text of 250 KiB is read in slices', () => {
     const { slices, value } = readOut(
       classifying(Buffer.from(text), lexMode('mysql-9.7'), OPTIONS),
     );
-    expect(value).toMatchObject({ kind: 'unclear', tooMany: { what } });
+    expect(value).toMatchObject({ kind: 'unclear', tooMany: what });
     // Where more than is allowed was found, the rest isn't read.
     const isReadOut = !text.includes('DROP TABLE a;DROP') && !text.includes('a;DROP TABLE a,');
     expect(slices).toBeGreaterThanOrEqual(isReadOut ? 15 : 1);
@@ -53,10 +52,9 @@ describe('a text of 250 KiB is read in slices', () => {
 });
 
 test('a text that can be read in very many ways is read in some of them', () => {
-  const odd = '\\[$\x815c /*!999999 */ 99997';
-  const text = `SET sql_mode=@a; SET sql_mode=@b; SELECT 1 /* drop table */ ${odd};`;
-  const bytes = Buffer.from(text + 'DO 1;'.repeat(400), 'latin1');
-  const known: KnownMode = { flavour: 'mysql', versionId: 50_740 };
+  const text = `SELECT 1 /* drop table */, "\\", '\x815c';`;
+  const bytes = Buffer.from(text + 'DO 1;'.repeat(6_000), 'latin1');
+  const known: KnownMode = { flavour: 'mysql', versionId: 90_704 };
   const { slices, value } = readOut(classifying(bytes, known, OPTIONS));
   expect(value).toEqual({ kind: 'disagree' });
   expect(slices).toBeLessThan(40);
@@ -112,8 +110,6 @@ test('a reading that fails holds nobody up', async () => {
 
 // Each of them took hours, or many seconds, where an expression tried every end with every other.
 test('expressions over a text take no more than a multiple of its length', () => {
-  expect(isPrepare(Buffer.from(`${'/**/'.repeat(20_000)}SELECT 1`))).toBe(false);
-  expect(isPrepare(Buffer.from(`${'/**/ -- a\n#\n'.repeat(1_000)}prepare s FROM @a`))).toBe(true);
   expect(mayHint(Buffer.from(`DROP TABLE a /* ${filled('#undrop=hold=')}* */`))).toBe(false);
   expect(mayHint(Buffer.from('DROP TABLE a /* undrop hold=7d */'))).toBe(true);
 });

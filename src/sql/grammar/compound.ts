@@ -1,0 +1,56 @@
+/**
+ * MariaDB's compound statements and SET STATEMENT … FOR, which run the statements in them.
+ * Invariant: none that might run one of ours is let through; where it ends isn't looked for.
+ */
+import type { Token } from '../lex/lexer.js';
+import { DROPPABLE } from '../lex/token-stream.js';
+import type { Statement } from '../next-statement.js';
+import { mayBeOurs, mentionsRecycle, type Sought } from '../trigger-scan.js';
+import { NOT_OURS, refused, type Verdict } from '../verdict.js';
+import type { Source } from './table-name.js';
+
+/**
+ * The verdict on a compound statement, or on SET STATEMENT … FOR, and on the whole text after it:
+ * it is refused if it may hold one of ours. Up to the first `;` that is read word by word.
+ */
+export function bodyVerdict(
+  carrier: 'compound' | 'set-statement',
+  { start, end, tokens }: Statement,
+  { bytes }: Source,
+  options: Sought,
+): Verdict {
+  const mayHoldOurs =
+    tokens.some((_token, at) => isOpening(tokens, at, options)) ||
+    mayBeOurs(bytes, end, bytes.length, options);
+  if (!mayHoldOurs) return NOT_OURS;
+  return mentionsRecycle(bytes.subarray(start))
+    ? { kind: 'guarded', how: 'unclear' }
+    : refused(carrier, []);
+}
+
+/** Whether a statement of ours, or one that may run such a text, may begin at a token. */
+function isOpening(
+  tokens: readonly Token[],
+  at: number,
+  { truncates, partitions }: Sought,
+): boolean {
+  const wordAt = (index: number) => (tokens[index]?.kind === 'word' ? tokens[index].text : '');
+  const next = wordAt(at + 1);
+  const isPartition = partitions === true && next === 'PARTITION';
+  switch (wordAt(at)) {
+    case 'DROP':
+      return isPartition || DROPPABLE.includes(next);
+    case 'TRUNCATE':
+      // TRUNCATE(1, 2) is a function.
+      return isPartition || (truncates === true && tokens[at + 1]?.text !== '(');
+    case 'EXECUTE':
+      return next === 'IMMEDIATE';
+    case 'OR':
+      return next === 'REPLACE' && wordAt(at - 1) === 'CREATE';
+    case 'PREPARE':
+      // After SELECT it is a column.
+      return wordAt(at + 2) === 'FROM' && wordAt(at - 1) !== 'SELECT';
+    default:
+      return false;
+  }
+}
