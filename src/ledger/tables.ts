@@ -206,17 +206,14 @@ async function assertColumns(connection: ServiceConnection): Promise<void> {
  * second, so that a drop which queues after it waits no longer; no rows are copied under a lock.
  */
 async function addTodo(connection: ServiceConnection): Promise<void> {
-  try {
-    await connection.run(
-      sql`ALTER TABLE ${LEDGER}
-          ADD COLUMN todo VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
-          ALGORITHM=INPLACE, LOCK=NONE`,
-      { deadlineMs: UPGRADE_DEADLINE_MS },
-    );
-  } catch (error) {
-    // Another proxy has added the column.
-    if (!isServerError(error, ER_DUP_FIELDNAME)) throw error;
-  }
+  const added = connection.run(
+    sql`ALTER TABLE ${LEDGER}
+        ADD COLUMN todo VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NULL,
+        ALGORITHM=INPLACE, LOCK=NONE`,
+    { deadlineMs: UPGRADE_DEADLINE_MS },
+  );
+  // Another proxy may have added the column.
+  await unlessRefused(added, [], ER_DUP_FIELDNAME);
 }
 
 /**

@@ -4,7 +4,7 @@
  * there. Each row says what was done with it, because a logged UPDATE of a row that a replica
  * hasn't got would stop its replication.
  */
-import { isServerError, type ServicePool } from '../service/pool/pools.js';
+import { type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { note, sql } from '../service/sql.js';
 import { ER_SPECIFIC_ACCESS_DENIED_ERROR } from '../wire/server-errors.js';
 
@@ -14,18 +14,9 @@ const known = new WeakMap<ServicePool, Promise<boolean>>();
 export function mayUnlog(pool: ServicePool): Promise<boolean> {
   const before = known.get(pool);
   if (before !== undefined) return before;
-  const asked = ask(pool);
+  const tried = pool.run(sql`DO ${note('look')} 0`, { logged: false }).then(() => true);
+  const asked = unlessRefused(tried, false, ER_SPECIFIC_ACCESS_DENIED_ERROR);
   known.set(pool, asked);
   asked.catch(() => known.delete(pool));
   return asked;
-}
-
-async function ask(pool: ServicePool): Promise<boolean> {
-  try {
-    await pool.run(sql`DO ${note('look')} 0`, { logged: false });
-    return true;
-  } catch (error) {
-    if (isServerError(error, ER_SPECIFIC_ACCESS_DENIED_ERROR)) return false;
-    throw error;
-  }
 }

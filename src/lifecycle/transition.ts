@@ -11,7 +11,7 @@ import { findRows } from '../ledger/read.js';
 import { recordState } from '../ledger/write.js';
 import type { Log } from '../log.js';
 import { formatHoldName } from '../names/hold-name.js';
-import { isServerError, type ServicePool } from '../service/pool/pools.js';
+import { isServerError, type ServicePool, unlessRefused } from '../service/pool/pools.js';
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import { type Collectable, logFields } from './collectable.js';
@@ -52,15 +52,11 @@ export async function moveTable(
 ): Promise<Collectable | null> {
   const name = formatHoldName({ state: to, id: table.id, due });
   const from = ident(table.schema, table.name);
-  try {
-    await context.connection.run(
-      sql`RENAME ${note('move', table.id)} TABLE ${from} TO ${ident(table.schema, name)}`,
-      { deadlineMs: RENAME_DEADLINE_MS, logged: table.logged },
-    );
-  } catch (error) {
-    if (isServerError(error, ...ABSENT_TO_RENAME)) return null;
-    throw error;
-  }
+  const renamed = context.connection.run(
+    sql`RENAME ${note('move', table.id)} TABLE ${from} TO ${ident(table.schema, name)}`,
+    { deadlineMs: RENAME_DEADLINE_MS, logged: table.logged },
+  );
+  if ((await unlessRefused(renamed, null, ...ABSENT_TO_RENAME)) === null) return null;
   const origin = await followInLedger(context, table, { state: to, holdName: name });
   const moved = { ...table, state: to, due, name };
   const change = { table: origin, from: table.state, to, because };

@@ -14,7 +14,12 @@ import type { Clock } from '../../clock.js';
 import { UndropError } from '../../errors.js';
 import { assertLedgerKnown } from '../../ledger/tables.js';
 import type { Log } from '../../log.js';
-import { isServerError, type ServicePool, type TaskConnection } from '../../service/pool/pools.js';
+import {
+  isServerError,
+  type ServicePool,
+  type TaskConnection,
+  unlessRefused,
+} from '../../service/pool/pools.js';
 import { numberOrNullOf } from '../../service/row.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { note, sql } from '../../service/sql.js';
@@ -136,17 +141,14 @@ interface Held {
 }
 
 async function assertLock({ connection, lock }: Held): Promise<void> {
-  try {
-    const [rows] = await connection.run(sql`${note('lock')} SELECT ${lock.isLed} AS ours`, {
-      deadlineMs: DEADLINE_MS,
-    });
-    const row = rows?.[0];
-    if (row !== undefined && numberOrNullOf(row, 'ours') === 1) return;
-  } catch (error) {
-    // Its row is lost: another proxy may lead by a new one.
-    if (!isServerError(error, ...ABSENT_TABLE)) throw error;
+  const asked = connection.run(sql`${note('lock')} SELECT ${lock.isLed} AS ours`, {
+    deadlineMs: DEADLINE_MS,
+  });
+  // If the row is lost, another proxy may lead by a new one.
+  const [[row] = []] = await unlessRefused(asked, [], ...ABSENT_TABLE);
+  if (row === undefined || numberOrNullOf(row, 'ours') !== 1) {
+    throw new UndropError('UNDROP_NOT_COLLECTOR');
   }
-  throw new UndropError('UNDROP_NOT_COLLECTOR');
 }
 
 /**
