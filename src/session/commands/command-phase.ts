@@ -68,6 +68,7 @@ export class CommandPhase implements GateOwner {
   #onStopped: ((rest: Buffer) => Promise<void>) | null = null;
   /** The room of a long text that is held, or under way. */
   #place: Place | null = null;
+  /** Aborted: the session has ended. */
   readonly #over = new AbortController();
   #clientIsGone = false;
   /** Once on, on for good: what might be several statements is several. */
@@ -162,10 +163,6 @@ export class CommandPhase implements GateOwner {
     this.#options.report.onState('commands', from, state.name);
   }
 
-  get #hasEnded(): boolean {
-    return this.#over.signal.aborted;
-  }
-
   /** The session ended: whoever waits on the user session is told, and nothing new begins. */
   fail(error: Error): void {
     const state = this.#state;
@@ -233,7 +230,7 @@ export class CommandPhase implements GateOwner {
   async #readOn(packet: Packet, reading: Reading<Intercepted | null>, rest: Buffer): Promise<void> {
     this.#enter({ name: 'reading' });
     const taken = await inSlices(reading);
-    if (this.#hasEnded) return;
+    if (this.#over.signal.aborted) return;
     if (taken !== null) return this.#intercept(taken, rest);
     this.onCommand(packet.payload[0] ?? 0);
     this.connections.toServer(encodePacket(packet.payload, 0));
@@ -243,7 +240,7 @@ export class CommandPhase implements GateOwner {
   async #makeRoom(bytes: number, rest: Buffer): Promise<void> {
     const onOverdue = (error: UndropError) => this.#options.owner.onFailure(error);
     this.#place = await textRoom.take(bytes, this.#over.signal, onOverdue);
-    if (this.#hasEnded) return;
+    if (this.#over.signal.aborted) return;
     this.#gate.holdLong();
     this.#goOn({ name: 'relaying' }, Buffer.alloc(0), rest);
   }
@@ -349,7 +346,7 @@ export class CommandPhase implements GateOwner {
   /** The streams go on in that state, beginning with what came meanwhile. */
   #goOn(state: State, fromServer: Buffer, fromClient: Buffer): void {
     this.#enter(state);
-    if (this.#hasEnded) return;
+    if (this.#over.signal.aborted) return;
     if (this.#place !== null) this.#leaveRoom(this.#place);
     if (fromServer.length > 0) this.feedServer(fromServer);
     this.connections.releaseClient();

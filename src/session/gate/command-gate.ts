@@ -234,7 +234,9 @@ export class CommandGate {
       const isWhole = length >= EXECUTE_BYTES && length <= this.#heldBytesMax;
       return isTaken && isWhole ? HEADER_BYTES + length : 0;
     }
-    if (!isInspected(command)) return 0;
+    // Texts, what leads to a schema, and whatever isn't relayed are looked at whole.
+    const leadsToSchema = command === COM_INIT_DB || command === COM_CHANGE_USER;
+    if (!isText(command) && !leadsToSchema && isRelayedCommand(command)) return 0;
     if (length <= this.#heldBytesMax) return HEADER_BYTES + length;
     if (isText(command)) return HEADER_BYTES + Math.min(LONG_HEAD_BYTES, this.#heldBytesMax);
     throw new UndropError('UNDROP_PACKET_TOO_LARGE', {
@@ -340,12 +342,6 @@ const UNANSWERED_BYTES_MIN: ReadonlyMap<number, number> = new Map([
   [COM_STMT_CLOSE, 5],
   [COM_STMT_SEND_LONG_DATA, 7],
 ]);
-
-/** Commands that are looked at whole: texts, what leads to a schema, and whatever isn't relayed. */
-function isInspected(command: number): boolean {
-  const leadsToSchema = command === COM_INIT_DB || command === COM_CHANGE_USER;
-  return isText(command) || leadsToSchema || !isRelayedCommand(command);
-}
 
 /** Whether its payload is the text of a statement. */
 function isText(command: number): boolean {
