@@ -58,9 +58,13 @@ export const FAMILY: Scene = {
   },
 };
 
+/** MySQL 5.6 has the indexes of keys that were added again after the others: sorted there. */
 async function show(connection: Connection, table: string): Promise<string> {
   const [rows] = await connection.query<RowDataPacket[]>(`SHOW CREATE TABLE ${table}`);
-  return String(rows[0]?.['Create Table']);
+  const text = String(rows[0]?.['Create Table']);
+  const [[server]] = await connection.query<RowDataPacket[]>('SELECT VERSION() AS version');
+  if (!String(server?.['version']).startsWith('5.6.')) return text;
+  return text.replaceAll(/,$/gm, '').split('\n').sort().join('\n');
 }
 
 async function showTrigger(connection: Connection, name: string): Promise<string> {
