@@ -5,6 +5,7 @@
  * succeeds sets that count back, so after such an end the service account logs in once.
  *
  * Invariant: one such login at a time for each address, and one for all that go wrong meanwhile.
+ * There is no pause between two in a flood, because some servers block after 20 broken ones.
  */
 import type { Log } from '../../log.js';
 import { describeAddress } from '../../service/errors.js';
@@ -28,8 +29,6 @@ interface Count {
   notBeforeMs: number;
 }
 
-/** Between two logins of ours: servers block after 100 broken ones unless told otherwise. */
-const PAUSE_MS = 50;
 /** An account that isn't let in has nothing to set back. */
 const AFTER_FAILURE_MS = 60_000;
 
@@ -73,7 +72,6 @@ export class HostErrorReset {
     while (count.isDue && !this.#isOver && performance.now() >= count.notBeforeMs) {
       count.isDue = false;
       await this.#visit(count);
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
     count.isVisiting = false;
   }
