@@ -9,7 +9,6 @@ import { type ClientError, faultOf, LOG_LEVELS, UndropError } from '../errors.js
 import type { Log } from '../log.js';
 import { type Counters, REFUSALS } from '../metrics.js';
 import type { Answered, Intercepted } from '../statements/intercepted.js';
-import type { DropResult } from '../steps/drop-options.js';
 import { loggedText } from '../steps/refusals/refusals.js';
 import { encodePacket } from '../wire/framing.js';
 import { encodeErr } from '../wire/response.js';
@@ -65,7 +64,12 @@ export class SessionReport {
       const fields = { code: refusal.code, statement: loggedText(text) };
       this.#log[LOG_LEVELS[fault]]({ ...this.#who(), ...fields }, refusal.message);
     }
-    if (dropped !== null && dropped.held.length > 0) this.#onHeld(dropped);
+    if (dropped === null || dropped.held.length === 0) return;
+    const { held: tablesHeld, tables, by = [] } = dropped;
+    this.#counters.dropsHeld += tablesHeld.length;
+    const held = tablesHeld.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`);
+    const ruled = by.some((one) => one !== null) ? { by } : {};
+    this.#log.info({ ...this.#who(), event: 'held', tables, held, ...ruled }, 'tables are held');
   }
 
   /** The ledger doesn't have the outcome of a drop; recovery will write it. */
@@ -81,13 +85,6 @@ export class SessionReport {
     const fields = { event: 'observed', tables, statement: loggedText(text) };
     const what = isClear ? 'not held: the server drops it' : 'not held, if it is a drop at all';
     this.#log.warn({ ...this.#who(), ...fields }, what);
-  }
-
-  #onHeld({ held: tablesHeld, tables, by = [] }: DropResult): void {
-    this.#counters.dropsHeld += tablesHeld.length;
-    const held = tablesHeld.map(({ holdSchema, holdName }) => `${holdSchema}.${holdName}`);
-    const ruled = by.some((one) => one !== null) ? { by } : {};
-    this.#log.info({ ...this.#who(), event: 'held', tables, held, ...ruled }, 'tables are held');
   }
 }
 

@@ -108,7 +108,6 @@ export class Session {
       ),
       toClient: (bytes) => connections.toClient(bytes),
       toServer: (bytes) => connections.toServer(bytes),
-      onGreeting: () => undefined,
       secureClient: (clientHello) => this.#secureClient(relay, clientHello),
       secureServer: () => this.#secureServer(relay, dialled),
       onDone: (login, rest) => {

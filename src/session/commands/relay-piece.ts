@@ -59,11 +59,6 @@ export class StatementRelay {
     this.#tracker.expect(COM_QUERY);
   }
 
-  /** The server counts from 1 in each piece, the client goes on: the difference, modulo 256. */
-  get #shift(): number {
-    return (this.#options.sequenceId - 1) & 0xff;
-  }
-
   /** The server's next bytes. They are changed where they are. */
   feed(chunk: Buffer): void {
     const bytes = this.#withheld.length === 0 ? chunk : Buffer.concat([this.#withheld, chunk]);
@@ -131,7 +126,8 @@ export class StatementRelay {
     this.#tracker.feed(bytes, at, end);
     this.#left = length - head.length;
     this.#isPart = length === PAYLOAD_BYTES_MAX;
-    this.#sequenceId = ((bytes[at + 3] ?? 0) + this.#shift) & 0xff;
+    // The server counts from 1 in each piece, the client goes on.
+    this.#sequenceId = ((bytes[at + 3] ?? 0) + this.#options.sequenceId - 1) & 0xff;
     bytes[at + 3] = this.#sequenceId;
     if (hasStatus && !isLast) {
       sayMore(head, length);

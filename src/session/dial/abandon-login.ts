@@ -59,7 +59,6 @@ export function abandonUnanswered(login: {
     secureServer: () => undefined,
     toClient: () => undefined,
     toServer: (bytes) => stream.write(bytes),
-    onGreeting: () => undefined,
     onDone: () => undefined,
   });
   reportBrokenLogin(socket, relay, onBroken);

@@ -61,7 +61,7 @@ export interface LoginOwner {
   readonly security: LoginSecurity;
   toClient(bytes: Buffer): void;
   toServer(bytes: Buffer): void;
-  onGreeting(greeting: HandshakeV10): void;
+  onGreeting?(greeting: HandshakeV10): void;
   /**
    * The client begins with TLS, of which `clientHello` came already: nothing of it is fed before
    * `clientIsSecure` was called, and nothing is sent to it.
@@ -261,7 +261,7 @@ export class LoginRelay {
     const greeting = decodeHandshakeV10(packet.payload);
     const greeted = { greeting, request: null, nextToClient: packet.sequenceId + 1 };
     this.#state = { name: 'response', greeted };
-    this.#owner.onGreeting(greeting);
+    this.#owner.onGreeting?.(greeting);
     const relayed = relayGreeting(packet.payload, greeting, {
       tls: this.#owner.security.offersTls,
     });
