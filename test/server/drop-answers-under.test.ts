@@ -123,7 +123,7 @@ test('every difference under a setting stands in the limitations', () => {
   for (const { reason } of Object.values(DIFFERENCES_UNDER)) expect(page).toContain(reason);
 });
 
-test('of the vendored cases at most twenty-nine end otherwise under any setting', () => {
+test('of the vendored cases at most thirty end otherwise under any setting', () => {
   const vendored = nativeCases().filter(({ name }) => !name.includes(' ') && !/^k\d/.test(name));
   for (const setting of SETTINGS) {
     const differing = vendored.filter((one) =>
@@ -134,6 +134,6 @@ test('of the vendored cases at most twenty-nine end otherwise under any setting'
       }),
     );
     process.stdout.write(`${setting.name}: ${differing.map(({ name }) => name).join(', ')}\n`);
-    expect(differing.length).toBeLessThanOrEqual(29);
+    expect(differing.length).toBeLessThanOrEqual(30);
   }
 });

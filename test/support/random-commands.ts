@@ -134,6 +134,7 @@ const LOAD = `LOAD DATA LOCAL INFILE '${INFILE}' INTO TABLE tt (a)`;
 /** Schemas, users and lengths that a command may name. */
 const SCHEMAS = ['fuzz', 'information_schema', 'missing', '', 'f\0z'] as const;
 const PART_BYTES = 0xffffff;
+const LITERAL_BYTES_MAX = 16 * 1024 * 1024;
 
 const CHOSEN_FLAGS = [
   ...[caps.CLIENT_FOUND_ROWS, caps.CLIENT_LOCAL_FILES, caps.CLIENT_MULTI_STATEMENTS],
@@ -409,7 +410,9 @@ export class CommandMaker {
       return { title: `QUERY ${sql}`, bytes: this.#query(sql) };
     }
     const head = this.#query("SELECT LENGTH('").subarray(4);
-    const filler = Buffer.alloc(size - head.length - 2, this.#dice.of(['x', 'drop table ']));
+    // Above 16 MiB no literal with such words is read.
+    const words = size > LITERAL_BYTES_MAX ? 'x' : this.#dice.of(['x', 'drop table ']);
+    const filler = Buffer.alloc(size - head.length - 2, words);
     const bytes = encodePacket(Buffer.concat([head, filler, Buffer.from("')")]), 0);
     return { title: `QUERY of ${size} bytes`, bytes };
   }
