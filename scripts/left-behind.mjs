@@ -11,14 +11,14 @@ const POLL_MS = 100;
 /** Ends what is left; returns a line on each: its number, its state and its command. */
 export async function endLeftBehind(variable) {
   const deadline = Date.now() + GRACE_MS;
-  while (carriers(variable).length > 0 && Date.now() < deadline) await sleep(POLL_MS);
-  const left = carriers(variable);
+  while (processesWith(variable).length > 0 && Date.now() < deadline) await sleep(POLL_MS);
+  const left = processesWith(variable);
   const lines = left.map(describe);
   for (const pid of left) tryKill(pid);
   return lines;
 }
 
-function carriers(variable) {
+function processesWith(variable) {
   return pids().filter((pid) => read(`/proc/${pid}/environ`).split('\0').includes(variable));
 }
 

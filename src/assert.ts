@@ -1,5 +1,5 @@
 /**
- * Invariants. An assertion guards against our own mistakes; what the world does wrong is an
+ * Invariants. An assertion is against our own mistakes; what the world does wrong is an
  * `UndropError` (errors.ts). Invariant: a failed assertion never leaves a statement half done
  * silently; it ends the session it happened in.
  */

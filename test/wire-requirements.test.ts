@@ -29,12 +29,12 @@ const rows: readonly Row[] = readText('docs/testing.md')
   });
 
 /** Files by the numbers that names in them carry. */
-const carriers = new Map<number, Set<string>>();
+const testsByNumber = new Map<number, Set<string>>();
 for (const path of listFiles('test', ['.test.ts'])) {
   for (const name of readSource(path).strings) {
     const numbers = / \(wire (\d+(?:, \d+)*)\)$/.exec(name)?.[1] ?? '';
     for (const number of numbers.split(', ').filter(Boolean).map(Number)) {
-      carriers.set(number, (carriers.get(number) ?? new Set()).add(path));
+      testsByNumber.set(number, (testsByNumber.get(number) ?? new Set()).add(path));
     }
   }
 }
@@ -47,17 +47,17 @@ describe('what the wire must do', () => {
   });
 
   test('has a test for each number, or a reason', () => {
-    const without = all.filter((number) => !carriers.has(number));
+    const without = all.filter((number) => !testsByNumber.has(number));
     expect(without).toEqual(Object.keys(WITHOUT_TEST).map(Number));
   });
 
   test('has no test for a number that is not listed', () => {
-    expect([...carriers.keys()].filter((number) => !all.includes(number))).toEqual([]);
+    expect([...testsByNumber.keys()].filter((number) => !all.includes(number))).toEqual([]);
   });
 
   test.each(rows)('$number is tested where the list says: $requirement', ({ number, where }) => {
     if (WITHOUT_TEST[number] !== undefined) return expect(where).toBe(WITHOUT_TEST[number]);
     const files = where.split(', ').map((path) => `test/${path.replaceAll('`', '')}.test.ts`);
-    expect([...(carriers.get(number) ?? [])]).toEqual(expect.arrayContaining(files));
+    expect([...(testsByNumber.get(number) ?? [])]).toEqual(expect.arrayContaining(files));
   });
 });

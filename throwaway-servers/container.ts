@@ -123,7 +123,7 @@ function runArguments(container: string, options: ContainerOptions): readonly st
 /** The engine chooses a free port; it is known once the container runs. */
 async function publishedPort(running: Running, options: ContainerOptions): Promise<number> {
   const deadline = Date.now() + READY_WITHIN_MS;
-  while (Date.now() < deadline && running.supervised.lastWords === '') {
+  while (Date.now() < deadline && running.supervised.finalError === '') {
     options.signal?.throwIfAborted();
     const argv = [options.engine, 'port', running.container, '3306/tcp'];
     const { stdout } = await tryCommand(argv, { deadlineMs: PROBE_MS });
@@ -131,7 +131,7 @@ async function publishedPort(running: Running, options: ContainerOptions): Promi
     if (port !== undefined) return Number(port);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
-  const cause = running.supervised.lastWords || 'it publishes no port';
+  const cause = running.supervised.finalError || 'it publishes no port';
   throw new UndropError('UNDROP_DEMO_STEP', { step: `run ${options.image}`, cause });
 }
 

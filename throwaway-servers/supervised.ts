@@ -49,7 +49,7 @@ export class Supervised {
   }
 
   /** What the server said last; empty while it runs. */
-  get lastWords(): string {
+  get finalError(): string {
     return this.#said.trim();
   }
 
@@ -58,7 +58,7 @@ export class Supervised {
     const deadline = Date.now() + options.withinMs;
     for (;;) {
       options.signal?.throwIfAborted();
-      if (this.#hasEnded) throw startError(this.lastWords || 'it ended at once');
+      if (this.#hasEnded) throw startError(this.finalError || 'it ended at once');
       try {
         const connection = await connect();
         await connection.end();

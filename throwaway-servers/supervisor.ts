@@ -41,7 +41,7 @@ function supervise(order: SupervisorOrder): void {
   });
   let asked = false;
   const end = (cause?: string): never => {
-    if (!asked) process.stdout.write(cause ?? lastWords(logFile));
+    if (!asked) process.stdout.write(cause ?? finalError(logFile));
     const [cleaner, ...cleanerArgs] = order.cleanUp ?? [];
     if (cleaner !== undefined) spawnSync(cleaner, cleanerArgs, { stdio: 'ignore' });
     if (!order.keepFolder) rmSync(order.folder, { recursive: true, force: true });
@@ -60,7 +60,7 @@ function supervise(order: SupervisorOrder): void {
 }
 
 /** The errors in the server's log; its last lines if it calls nothing an error. */
-function lastWords(logFile: string): string {
+function finalError(logFile: string): string {
   const lines = readFileSync(logFile, 'utf8').trim().split('\n');
   const errors = lines.filter((line) => /error/i.test(line));
   return (errors.length > 0 ? errors : lines).slice(-LOG_LINES_MAX).join('\n');

@@ -70,13 +70,13 @@ export async function assertNotLent(
       return null;
     });
     if (accounts === null || accounts.length === 0) continue;
-    const problems = `UNDROP_UPSTREAM ${server}: expected no account that is open to undrop itself, found ${lentWords(osUser, accounts)}`;
+    const problems = `UNDROP_UPSTREAM ${server}: expected no account that is open to undrop itself, found ${lentAccountsText(osUser, accounts)}`;
     await pools.dispose();
     throw new UndropError('UNDROP_CONFIG', { problems });
   }
 }
 
 /** A sentence for people. */
-export function lentWords(osUser: string, accounts: readonly string[]): string {
+export function lentAccountsText(osUser: string, accounts: readonly string[]): string {
   return `${accounts.join(', ')}, by unix_socket or auth_socket for the OS user ${osUser}. Run undrop as an OS user of its own, reach the server by host:port, or set UNDROP_LEND_OS_USER=on, which lets every client in as them.`;
 }

@@ -242,7 +242,7 @@ export async function runCommandLine(shell: Shell): Promise<number> {
     .wrap(100)
     .fail((message, error) => {
       if (error !== undefined && error !== null) throw error;
-      throw new WrongUsage(inOwnWords(message));
+      throw new WrongUsage(rephrase(message));
     })
     .parseAsync();
   return exitCode;
@@ -279,7 +279,7 @@ function assertOnce(flags: Flags): void {
 }
 
 /** Yargs takes a command that it doesn't know for an argument of the default one. */
-function inOwnWords(message: string): string {
+function rephrase(message: string): string {
   return message
     .replace(/^Unknown argument/, 'Unknown command or argument')
     .replace(

@@ -16,14 +16,14 @@ const MAKING_KEYS = [
 
 const IN_MAKING: ReadonlySet<string> = new Set(MAKING_KEYS);
 
-export type ProxyKey = Exclude<SettingKey, (typeof MAKING_KEYS)[number]>;
+export type ProxySettingKey = Exclude<SettingKey, (typeof MAKING_KEYS)[number]>;
 
 /** Settings that a proxy needs: all but those that make its account. */
 export const PROXY_KEYS = (Object.keys(SETTINGS) as SettingKey[]).filter(
-  (key): key is ProxyKey => !IN_MAKING.has(key),
+  (key): key is ProxySettingKey => !IN_MAKING.has(key),
 );
 
-export type ProxySettings = Pick<Settings, ProxyKey>;
+export type ProxySettings = Pick<Settings, ProxySettingKey>;
 
 /** How long a dropped table can be brought back, in milliseconds. */
 export function holdMsOf({ lifecycle, hold }: Pick<ProxySettings, 'lifecycle' | 'hold'>): number {
@@ -68,7 +68,7 @@ export function whatIsNotHeld(
 }
 
 /** What is bound or opened with these stays until the process ends. */
-const FIXED_KEYS: readonly ProxyKey[] = [
+const FIXED_KEYS: readonly ProxySettingKey[] = [
   'listen',
   'listenMode',
   'upstream',
@@ -84,9 +84,9 @@ export interface SettingsChange {
   /** The new settings, with the old value of what can't change. */
   readonly settings: ProxySettings;
   /** Keys that changed and take effect. */
-  readonly changed: readonly ProxyKey[];
+  readonly changed: readonly ProxySettingKey[];
   /** Keys that changed and need a restart. */
-  readonly fixed: readonly ProxyKey[];
+  readonly fixed: readonly ProxySettingKey[];
 }
 
 export function compareSettings(old: ProxySettings, next: ProxySettings): SettingsChange {

@@ -19,7 +19,7 @@ import {
   reattach,
 } from './foreign-keys/reattach.js';
 import { reattachChecks } from './relocate/checks.js';
-import { findRestoring, type Place } from './restored.js';
+import { findRestoring, type LiveName } from './restored.js';
 import { reattachTriggers } from './triggers/reattach-triggers.js';
 
 export interface ReattachReport {
@@ -58,7 +58,7 @@ const NO_ROW = 'the ledger has no row of it';
 export async function markRestoring(
   pool: ServicePool,
   id: string,
-  to: Place,
+  to: LiveName,
 ): Promise<() => Promise<void>> {
   const { value } = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
   const [row] = value;
@@ -71,7 +71,7 @@ export async function markRestoring(
 }
 
 /** As the ledger has it. */
-export function writtenName({ schema, table }: Place): string {
+export function writtenName({ schema, table }: LiveName): string {
   return `${schema}.${table}`;
 }
 
@@ -90,7 +90,7 @@ async function say(
 export async function reattachAll(
   pool: ServicePool,
   { id, logged }: { readonly id: string; readonly logged: boolean },
-  restoredAs: Place,
+  restoredAs: LiveName,
 ): Promise<ReattachReport> {
   const found = await tolerantly(() => findRows(pool, { by: 'id', prefix: id }));
   const [row] = found.value;
@@ -104,11 +104,11 @@ export async function reattachAll(
   const keys = await tolerantly(() => reattach(pool, options));
   // After the keys: what a trigger does with the rows isn't checked before they are there.
   const triggers = await tolerantly(() => reattachTriggers(pool, options));
-  const isWhole = keys.problem === null && triggers.problem === null;
+  const hasSucceeded = keys.problem === null && triggers.problem === null;
   const all = [...checks, ...keys.value, ...triggers.value];
   const isToCome = all.some(({ problem }) => mayPass(problem));
   // What passes may be tried again.
-  const isDone = row.failure?.todo === 'restoring' && isWhole && !isToCome;
+  const isDone = row.failure?.todo === 'restoring' && hasSucceeded && !isToCome;
   if (isDone) await say(pool, row, { failure: null });
   return {
     checks,
@@ -128,7 +128,7 @@ const MAY_BE_BACK: readonly LedgerRow['state'][] = ['HOLD', 'restored', 'gone'];
 export async function findUnfinished(
   pool: ServicePool,
   { id, state }: LedgerRow,
-): Promise<Place | null> {
+): Promise<LiveName | null> {
   if (!MAY_BE_BACK.includes(state)) return null;
   const [row] = await findRows(pool, { by: 'id', prefix: id });
   return row === undefined ? null : findRestoring(pool, row);

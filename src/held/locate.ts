@@ -46,7 +46,9 @@ export async function isCertainlyAbsent(
     return false;
   } catch (error) {
     if (!isServerError(error)) throw error;
-    return isServerError(error, ...ABSENT_TABLE) && !(await isBetween(connection, schema, name));
+    return (
+      isServerError(error, ...ABSENT_TABLE) && !(await isHalfRenamed(connection, schema, name))
+    );
   }
 }
 
@@ -55,7 +57,7 @@ export async function isCertainlyAbsent(
  * new name and the table's .frm file the old one; nothing can open the table, and its rows are
  * there.
  */
-async function isBetween(
+async function isHalfRenamed(
   connection: ServiceConnection,
   schema: string,
   name: string,

@@ -10,7 +10,7 @@ import { dateOrNullOf, textOf } from '../service/row.js';
 import { readServerFacts } from '../service/server-facts.js';
 import { ident, note, sql } from '../service/sql.js';
 
-export interface Place {
+export interface LiveName {
   readonly schema: string;
   readonly table: string;
 }
@@ -19,7 +19,7 @@ export interface Place {
  * The name of the table whose restore broke off; null if none did, or if another table has the name
  * by now. `row`: with its texts.
  */
-export async function findRestoring(pool: ServicePool, row: LedgerRow): Promise<Place | null> {
+export async function findRestoring(pool: ServicePool, row: LedgerRow): Promise<LiveName | null> {
   const { failure, restoredAs } = row;
   if (failure?.todo !== 'restoring' || restoredAs === null) return null;
   const parts = restoredAs.split('.');
@@ -40,7 +40,7 @@ export async function findRestoring(pool: ServicePool, row: LedgerRow): Promise<
 export async function isRestored(
   pool: ServicePool,
   row: LedgerRow,
-  at: Place = row,
+  at: LiveName = row,
 ): Promise<boolean> {
   const own = ident(at.schema, at.table);
   try {

@@ -72,7 +72,7 @@ export const KNOWN_VERSION = sql`@undrop_version = (SELECT
 export async function ensureLedger(pool: ServicePool): Promise<void> {
   const version = await assertLedgerKnown(pool);
   try {
-    const [[found = {}] = []] = await pool.run(LOOK);
+    const [[found = {}] = []] = await pool.run(COUNT_TABLES);
     if (version === null || numberOf(found, 'ledgers') === 0) await create(pool);
     if (numberOf(found, 'locals') === 0) await createLocal(pool);
     await assertColumns(pool);
@@ -128,7 +128,7 @@ const COLUMNS: readonly string[] = [
   ...['todo', 'detached', 'sql_log_bin', 'row_logged', 'ended_at', 'restored_as'],
 ];
 
-const LOOK = sql`SELECT ${note('look')}
+const COUNT_TABLES = sql`SELECT ${note('look')}
   (SELECT COUNT(*) FROM information_schema.TABLES
     WHERE TABLE_SCHEMA = ${RECYCLE_SCHEMA} AND TABLE_NAME = 'ledger') AS ledgers,
   (SELECT COUNT(*) FROM information_schema.SCHEMATA

@@ -12,7 +12,7 @@ import { nextStep, type TableFacts } from './next-step.js';
 import { isEmpty, Purger } from './purge.js';
 import { removeTable } from './remove.js';
 import { type CachedPages, readCachedPages, readTableFacts } from './table-facts.js';
-import { type ActionContext, moveTable, type Outcome, PROGRESS } from './transition.js';
+import { type ActionContext, type ActionOutcome, moveTable, PROGRESS } from './transition.js';
 
 export class Actions {
   readonly #options: ActionContext;
@@ -30,18 +30,18 @@ export class Actions {
   }
 
   /** Takes one table as far as it goes at once. `now`: the server's UTC clock. */
-  advance(table: Collectable, server: ServerFacts, now: () => Date): Promise<Outcome> {
+  advance(table: Collectable, server: ServerFacts, now: () => Date): Promise<ActionOutcome> {
     return tolerant(this.#advance(table, server, now));
   }
 
   /** Removes rows of a table in PURGE until `untilMs` of the monotonic clock. */
-  async purge(table: Collectable, untilMs: number): Promise<Outcome> {
+  async purge(table: Collectable, untilMs: number): Promise<ActionOutcome> {
     const outcome = await tolerant(this.#purger.work(table, untilMs));
     if (outcome.kind === 'left') this.#purger.forget();
     return outcome;
   }
 
-  async #advance(first: Collectable, server: ServerFacts, now: () => Date): Promise<Outcome> {
+  async #advance(first: Collectable, server: ServerFacts, now: () => Date): Promise<ActionOutcome> {
     const { settings } = this.#options;
     let table = first;
     // At most HOLD → PURGE → EVAC → DROP → gone.
@@ -80,7 +80,7 @@ export class Actions {
     const facts = await readTableFacts(connection, table, server);
     if (facts === null) return null;
     const mayPurge = table.state === 'PURGE' && facts.purgeable && facts.obstacles.length === 0;
-    const empty = mayPurge && !this.#purger.isWalking(table) && (await isEmpty(connection, table));
+    const empty = mayPurge && !this.#purger.isUnderWay(table) && (await isEmpty(connection, table));
     if (table.state !== 'EVAC') return { ...facts, empty, cachedPages: null };
     // If the account may not read them, an EVAC lasts its time.
     this.#cachedPages ??= await unlessRefused(readCachedPages(connection, server), new Map());
@@ -89,7 +89,7 @@ export class Actions {
   }
 }
 
-async function tolerant(action: Promise<Outcome>): Promise<Outcome> {
+async function tolerant(action: Promise<ActionOutcome>): Promise<ActionOutcome> {
   try {
     return await action;
   } catch (error) {

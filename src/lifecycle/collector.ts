@@ -8,7 +8,7 @@ import type { Clock } from '../clock.js';
 import type { Log } from '../log.js';
 import type { Reconcile } from '../recovery/reconcile.js';
 import type { ServicePool } from '../service/pool/pools.js';
-import type { LastSeen } from './leader/grace.js';
+import type { ClocksByServer } from './leader/grace.js';
 import { leadWhenever } from './leader/leader.js';
 import type { LifecycleSettings } from './next-step.js';
 import { Rounds, Wakeup } from './rounds.js';
@@ -25,7 +25,7 @@ export interface CollectorOptions {
   /** Drops that this proxy is in the middle of. */
   readonly activeIds: ReadonlySet<string>;
   /** What an earlier collector of this process saw of the server's clock; default: nothing. */
-  readonly lastSeen?: LastSeen;
+  readonly lastSeen?: ClocksByServer;
   /** Milliseconds of a clock that nobody sets; default: the process's. */
   readonly monotonicMs?: () => number;
 }
@@ -51,8 +51,8 @@ export function startCollector(options: CollectorOptions): Collector {
   const monotonicMs = options.monotonicMs ?? (() => performance.now());
   const lastSeen = options.lastSeen ?? new Map();
   const { signal } = stopping;
-  const running = leadWhenever({ pool, clock, log, signal }, (lease) =>
-    new Rounds({ ...options, lastSeen, monotonicMs, lease, wakeup, signal }).run(),
+  const running = leadWhenever({ pool, clock, log, signal }, (leadership) =>
+    new Rounds({ ...options, lastSeen, monotonicMs, leadership, wakeup, signal }).run(),
   );
   return {
     wake: () => wakeup.wake(),

@@ -35,7 +35,7 @@ export type Step =
   | { readonly kind: 'wait'; readonly until: Date; readonly because: string }
   /** Read the table's facts and ask again. */
   | { readonly kind: 'look' }
-  | Move
+  | StateChange
   /** Remove rows. */
   | { readonly kind: 'purge' }
   /** Remove the table. */
@@ -44,7 +44,7 @@ export type Step =
   | { readonly kind: 'blocked'; readonly because: string };
 
 /** Rename to the same id in another state. */
-export interface Move {
+export interface StateChange {
   readonly kind: 'move';
   readonly to: TableState;
   readonly due: Date;
@@ -109,7 +109,7 @@ function moveOn(
   from: TableState,
   way: Way,
   how: { readonly now: Date; readonly because: string; readonly evacMs: number },
-): Move {
+): StateChange {
   const { now, because, evacMs } = how;
   if (from === 'HOLD' && way.purge) return { kind: 'move', to: 'PURGE', due: now, because };
   if (from === 'EVAC' || !way.evac) return { kind: 'move', to: 'DROP', due: now, because };

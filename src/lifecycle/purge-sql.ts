@@ -11,14 +11,14 @@
 import type { HoldTable } from '../service/hold-tables.js';
 import { ident, note, type SQLQuery, sql } from '../service/sql.js';
 
-type WalkTable = Pick<HoldTable, 'schema' | 'name' | 'id'>;
+type PurgedTable = Pick<HoldTable, 'schema' | 'name' | 'id'>;
 
 /** `low`: rows up to it are gone. `high`: the last row of the next piece. */
 type Bound = 'low' | 'high';
 
 /** Deletes the rows between the bounds that are set. */
 export function deleteBetween(
-  table: WalkTable,
+  table: PurgedTable,
   key: PurgeKey | null,
   bounds: { readonly low: boolean; readonly high: boolean; readonly chunkRows: number },
 ): SQLQuery {
@@ -35,7 +35,7 @@ export function deleteBetween(
  * statement says by `found` whether there is such a row.
  */
 export function nextBounds(
-  table: WalkTable,
+  table: PurgedTable,
   key: PurgeKey,
   bounds: { readonly low: boolean; readonly chunkRows: number },
 ): readonly SQLQuery[] {
@@ -117,12 +117,12 @@ export function choosePurgeKey(columns: readonly IndexColumn[]): PurgeKey | null
   for (const column of columns) {
     indexes.set(column.index, [...(indexes.get(column.index) ?? []), column]);
   }
-  const keys = [...indexes.values()].filter(isWalkable).map(toKey);
+  const keys = [...indexes.values()].filter(isUsable).map(toKey);
   keys.sort((a, b) => rank(a) - rank(b));
   return keys[0] ?? null;
 }
 
-function isWalkable(columns: readonly IndexColumn[]): boolean {
+function isUsable(columns: readonly IndexColumn[]): boolean {
   return columns.every(
     ({ unique, column, prefix, nullable, dataType }) =>
       unique && column !== null && !prefix && !nullable && RANGE_TYPES.has(dataType ?? ''),

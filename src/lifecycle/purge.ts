@@ -23,7 +23,7 @@ import {
   nextBounds,
   type PurgeKey,
 } from './purge-sql.js';
-import { type ActionContext, type Outcome, PROGRESS } from './transition.js';
+import { type ActionContext, type ActionOutcome, PROGRESS } from './transition.js';
 
 /**
  * Finding the next row may have to pass all that are marked as deleted while a snapshot is open.
@@ -49,7 +49,7 @@ function assertPurgeable({ name, id }: HoldTable): void {
 }
 
 /** The walk through one table. Its bounds are in variables of the lock's connection. */
-interface PurgeWalk {
+interface PurgeProgress {
   readonly table: Collectable;
   /** Whether its DELETEs are written to the binary log. */
   readonly logged: boolean;
@@ -64,14 +64,14 @@ interface PurgeWalk {
 
 export class Purger {
   readonly #options: ActionContext;
-  #walk: PurgeWalk | null = null;
+  #walk: PurgeProgress | null = null;
 
   constructor(options: ActionContext) {
     this.#options = options;
   }
 
   /** Whether a walk through this table is under way: it has rows, or had a moment ago. */
-  isWalking({ schema, name }: Collectable): boolean {
+  isUnderWay({ schema, name }: Collectable): boolean {
     return this.#walk?.table.name === name && this.#walk.table.schema === schema;
   }
 
@@ -81,10 +81,10 @@ export class Purger {
   }
 
   /** Goes on with `table` until `untilMs`, by the monotonic clock, but for at least one chunk. */
-  async work(table: Collectable, untilMs: number): Promise<Outcome> {
+  async work(table: Collectable, untilMs: number): Promise<ActionOutcome> {
     const { connection, clock, log, monotonicMs, signal } = this.#options;
     assertPurgeable(table);
-    if (this.#walk === null || !this.isWalking(table)) {
+    if (this.#walk === null || !this.isUnderWay(table)) {
       const key = choosePurgeKey(await readIndexColumns(connection, table));
       const at = key === null ? 'rest' : 'start';
       const logged = table.logged && !(await this.#mayPurgeUnlogged());
@@ -116,7 +116,7 @@ export class Purger {
   }
 
   /** Deletes the next chunk. True: the walk has come to the end of the table. */
-  async #removeNext(walk: PurgeWalk): Promise<boolean> {
+  async #removeNext(walk: PurgeProgress): Promise<boolean> {
     try {
       return await this.#removeChunk(walk);
     } catch (error) {
@@ -124,13 +124,17 @@ export class Purger {
         throw error;
       }
       // A key that this server can't walk (invisible, of a type we misjudged): go on without.
-      Object.assign(walk, { key: null, at: 'rest', hasLow: false } satisfies Partial<PurgeWalk>);
+      Object.assign(walk, {
+        key: null,
+        at: 'rest',
+        hasLow: false,
+      } satisfies Partial<PurgeProgress>);
       return false;
     }
   }
 
   /** True: it was the last chunk. */
-  async #removeChunk(walk: PurgeWalk): Promise<boolean> {
+  async #removeChunk(walk: PurgeProgress): Promise<boolean> {
     const { connection, settings } = this.#options;
     const { table, logged, key, hasLow: low } = walk;
     const chunkRows = settings.purgeChunkRows;

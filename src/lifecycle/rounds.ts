@@ -17,10 +17,10 @@ import { Actions } from './actions.js';
 import { type Collectable, listCollectable, logFields } from './collectable.js';
 import type { CollectorOptions } from './collector.js';
 import { GraceKeeper } from './leader/grace.js';
-import { IDLE_MS_MAX, type Lease } from './leader/leader.js';
+import { IDLE_MS_MAX, type Leadership } from './leader/leader.js';
 import { nextStep } from './next-step.js';
 import { pruneLedger } from './prune.js';
-import type { Outcome } from './transition.js';
+import type { ActionOutcome } from './transition.js';
 
 /** How long a round may take before facts and names are read again. */
 const SLICE_MS = 5_000;
@@ -50,7 +50,7 @@ const OPEN_RETRY_MS = 5_000;
 const ORPHANS_EVERY_MS = IDLE_MS_MAX;
 
 interface RoundsOptions extends Required<Omit<CollectorOptions, 'pool'>> {
-  readonly lease: Lease;
+  readonly leadership: Leadership;
   readonly wakeup: Wakeup;
   /** If it is aborted, the work ends at the next pause. */
   readonly signal: AbortSignal;
@@ -76,7 +76,7 @@ export class Rounds {
 
   constructor(options: RoundsOptions) {
     this.#options = options;
-    this.#connection = options.lease.connection;
+    this.#connection = options.leadership.connection;
     const context = { ...options, connection: this.#connection };
     this.#actions = new Actions(context);
     this.#grace = new GraceKeeper(context);
@@ -84,24 +84,24 @@ export class Rounds {
 
   /** One round after another; returns when the signal is aborted, rejects when the lock is lost. */
   async run(): Promise<void> {
-    const { lease, wakeup, signal, monotonicMs } = this.#options;
+    const { leadership, wakeup, signal, monotonicMs } = this.#options;
     while (!signal.aborted) {
       const beganMs = monotonicMs();
       const delayMs = await this.#round();
       if (delayMs > 0) await this.#idle(delayMs);
       if (wakeup.signal.aborted && !signal.aborted) {
         const gapMs = Math.min(Math.max(WAKE_GAP_MS, 10 * this.#readingMs), WAKE_GAP_MS_MAX);
-        await lease.idle(gapMs - (monotonicMs() - beganMs), signal);
+        await leadership.idle(gapMs - (monotonicMs() - beganMs), signal);
       }
     }
   }
 
   /** Waits until the next round, or until there is something to be recovered. */
   async #idle(delayMs: number): Promise<void> {
-    const { lease, wakeup, monotonicMs } = this.#options;
+    const { leadership, wakeup, monotonicMs } = this.#options;
     const untilMs = monotonicMs() + delayMs;
     for (let leftMs = delayMs; leftMs > 0; leftMs = untilMs - monotonicMs()) {
-      await lease.idle(leftMs, wakeup.signal);
+      await leadership.idle(leftMs, wakeup.signal);
       if (wakeup.signal.aborted || (await this.#areNewOrphans())) return;
     }
   }
@@ -267,7 +267,7 @@ export class Rounds {
    * Leaves a table of that name alone for a while, also one that should be gone by now; returns
    * when to try it again, by the monotonic clock.
    */
-  #leave(table: Collectable, outcome: Outcome, toMonotonic: (at: Date) => number): number {
+  #leave(table: Collectable, outcome: ActionOutcome, toMonotonic: (at: Date) => number): number {
     const { settings, monotonicMs, log } = this.#options;
     const isWaiting = outcome.kind === 'wait';
     const dueMs = isWaiting ? toMonotonic(outcome.until) : Number.POSITIVE_INFINITY;

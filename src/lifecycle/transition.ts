@@ -15,7 +15,7 @@ import { isServerError, type ServicePool, unlessRefused } from '../service/pool/
 import { ident, note, sql } from '../service/sql.js';
 import { ABSENT_TO_RENAME } from '../wire/server-errors.js';
 import { type Collectable, logFields } from './collectable.js';
-import type { LifecycleSettings, Move } from './next-step.js';
+import type { LifecycleSettings, StateChange } from './next-step.js';
 
 /** What every action of the collector works with. */
 export interface ActionContext {
@@ -31,7 +31,7 @@ export interface ActionContext {
 }
 
 /** How far a table has come. */
-export type Outcome =
+export type ActionOutcome =
   /** Moved on, removed, or found gone; or some of its rows are deleted. */
   | { readonly kind: 'progress' }
   /** Its rows are to be removed. */
@@ -40,7 +40,7 @@ export type Outcome =
   /** It can't go on until somebody changes something, or the server does. */
   | { readonly kind: 'left'; readonly because: string };
 
-export const PROGRESS: Outcome = { kind: 'progress' };
+export const PROGRESS: ActionOutcome = { kind: 'progress' };
 
 const RENAME_DEADLINE_MS = 30_000;
 
@@ -48,7 +48,7 @@ const RENAME_DEADLINE_MS = 30_000;
 export async function moveTable(
   context: ActionContext,
   table: Collectable,
-  { to, due, because }: Move,
+  { to, due, because }: StateChange,
 ): Promise<Collectable | null> {
   const name = formatHoldName({ state: to, id: table.id, due });
   const from = ident(table.schema, table.name);

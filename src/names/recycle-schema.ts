@@ -25,7 +25,7 @@ export function spareSchemasFor(logged: boolean): readonly string[] {
 const LOGGED: ReadonlySet<string> = new Set([RECYCLE_SCHEMA, ...spareSchemasFor(true)]);
 const LOCAL: ReadonlySet<string> = new Set([RECYCLE_SCHEMA_LOCAL, ...spareSchemasFor(false)]);
 
-/** Whether held tables are at home there; the name as the server stores it. */
+/** Whether held tables are moved to it; the name as the server stores it. */
 export function isRecycleSchema(schema: string): boolean {
   return LOGGED.has(schema) || LOCAL.has(schema);
 }

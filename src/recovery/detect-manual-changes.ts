@@ -66,7 +66,7 @@ export async function detectManualChanges(
     last = id;
     try {
       if (there !== undefined) await follow(pool, row, there);
-      const state = there === undefined ? await lookAgain(pool, row) : null;
+      const state = there === undefined ? await endStateOf(pool, row) : null;
       if (state === null) continue;
       if (state === 'restored') restoredByHand.push(id);
       if (state === 'gone') gone.push(id);
@@ -104,7 +104,7 @@ export async function follow(pool: ServicePool, row: LedgerRow, table: HoldTable
 }
 
 /** How a row has ended whose table wasn't found; null if it has not. */
-async function lookAgain(pool: ServicePool, row: LedgerRow): Promise<LedgerState | null> {
+async function endStateOf(pool: ServicePool, row: LedgerRow): Promise<LedgerState | null> {
   const [now] = await findRows(pool, { by: 'id', prefix: row.id });
   if (now === undefined || now.state !== row.state || now.holdName !== row.holdName) return null;
   const schemas = new Set([now.schema, now.holdSchema ?? now.schema]);
@@ -121,9 +121,9 @@ async function lookAgain(pool: ServicePool, row: LedgerRow): Promise<LedgerState
   }
   // A table that was to be dropped next was removed by us, before the ledger could say so.
   const isRemoved = now.state === 'DROP';
-  const isBack = !isRemoved && (await isRestored(pool, now));
+  const wasRestored = !isRemoved && (await isRestored(pool, now));
   const unseen = isRemoved ? 'removed' : 'gone';
-  const state = isBack ? 'restored' : unseen;
+  const state = wasRestored ? 'restored' : unseen;
   await recordState(pool, {
     id,
     state,

@@ -65,10 +65,10 @@ export async function putSchemaBack(
   for (const row of rows.toReversed()) {
     const { id, table } = row;
     const isLeft = mayBeRenamed.has(id) || left.has(table);
-    const became = isLeft ? 'left' : await giveName(pool, row, held.get(id));
+    const became = isLeft ? 'left' : await renameToOrigin(pool, row, held.get(id));
     if (became === 'back') back.push(row);
     else if (became === 'torn') await keepTorn(pool, row, log);
-    else log.warn({ id, table: `${schema}.${table}` }, became === 'stay' ? STAYS : LEFT);
+    else log.warn({ id, table: `${schema}.${table}` }, became === 'stay' ? STILL_HELD : LEFT);
     if (became === 'left') left.add(table);
     if (became === 'stay' && row.state === 'intent') stay.push(row);
   }
@@ -82,7 +82,7 @@ export async function putSchemaBack(
   return true;
 }
 
-const STAYS =
+const STILL_HELD =
   'a table of a schema that was not dropped stays held: its name, or that of a CHECK, is taken';
 const LEFT = 'a table of a schema that was not dropped could not be put back yet';
 
@@ -151,7 +151,7 @@ async function restoreCharset(
  * or that of a CHECK, or its rows were being removed. `left`: to be tried again. `torn`: in pieces,
  * for people to bring together; its intent stays when the schema's row goes.
  */
-async function giveName(
+async function renameToOrigin(
   pool: ServicePool,
   row: LedgerRow,
   held: HoldTable | undefined,

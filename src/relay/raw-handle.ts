@@ -267,24 +267,24 @@ export async function chooseRelay(setting: 'auto' | 'stream'): Promise<'raw' | '
 function loadStreamWrap(): StreamWrap | null {
   const { binding } = process as unknown as { binding?: (name: string) => Partial<StreamWrap> };
   const found = binding?.call(process, 'stream_wrap');
-  const isWhole =
+  const isUsable =
     typeof found?.WriteWrap === 'function' &&
     typeof found.kReadBytesOrError === 'number' &&
     typeof found.kLastWriteWasAsync === 'number' &&
     ArrayBuffer.isView(found.streamBaseState);
-  return isWhole ? (found as StreamWrap) : null;
+  return isUsable ? (found as StreamWrap) : null;
 }
 
 function handleOf(socket: Socket): Handle | null {
   const handle = (socket as unknown as { _handle?: Partial<Handle> | null })._handle;
-  const isWhole =
+  const isUsable =
     typeof handle?.readStart === 'function' &&
     typeof handle.readStop === 'function' &&
     typeof handle.useUserBuffer === 'function' &&
     typeof handle.writeBuffer === 'function' &&
     typeof handle.onread === 'function';
   // A TLS socket has a handle too, but its own ideas of what a write is.
-  return isWhole && !('encrypted' in socket) ? (handle as Handle) : null;
+  return isUsable && !('encrypted' in socket) ? (handle as Handle) : null;
 }
 
 const TRY_MS = 10_000;

@@ -14,7 +14,7 @@ const TLS = /^(?:HANDSHAKE_(?:NO_)?SSL_|EPROTO$|ERR_(?:SSL|TLS)_|CERT_|UNABLE_TO
 /** `server`: its address, as it is printed. */
 export function connectError(error: unknown, server: string): UndropError {
   const answer = serverErrorOf(error);
-  const cause = causeWords(error);
+  const cause = causeText(error);
   if (answer !== null) {
     return new UndropError('UNDROP_SERVICE_FAILED', { step: 'connect', server, cause }, answer);
   }
@@ -107,7 +107,7 @@ const OPENSSL_REASON = /:error:[0-9A-F]+:[^:]+:[^:]*:([^:]+):/;
  * The words of somebody else's error, to stand within a sentence of ours: without a stop at the
  * end, and of OpenSSL's, which name its source files on several lines, only what is wrong.
  */
-export function causeWords(error: unknown): string {
+export function causeText(error: unknown): string {
   const words = error instanceof Error ? error.message : String(error);
   const [, reason = words] = OPENSSL_REASON.exec(words) ?? [];
   return reason.trim().replace(/\.$/, '');

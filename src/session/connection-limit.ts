@@ -12,7 +12,7 @@ export interface ConnectionLimit {
   readonly max: number;
   /** False: all places are taken. */
   take(): boolean | Promise<boolean>;
-  give(): void;
+  release(): void;
 }
 
 /** ConnectionLimit of one process. */
@@ -31,7 +31,7 @@ export class LocalConnectionLimit implements ConnectionLimit {
     return true;
   }
 
-  give(): void {
+  release(): void {
     assert(this.#taken > 0, 'only a place that was taken is given back');
     this.#taken--;
   }

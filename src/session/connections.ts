@@ -143,9 +143,9 @@ export class SessionConnections {
     this.#upstream?.socket.end();
   }
 
-  /** The client gets what was sent to it, then `lastWords`, then its end. */
-  endClient(lastWords: Buffer | null = null): void {
-    if (lastWords !== null && this.#client.writable) this.#client.write(lastWords);
+  /** The client gets what was sent to it, then `finalPacket`, then its end. */
+  endClient(finalPacket: Buffer | null = null): void {
+    if (finalPacket !== null && this.#client.writable) this.#client.write(finalPacket);
     endSoon(this.#client);
   }
 

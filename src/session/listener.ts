@@ -204,7 +204,7 @@ export class Listener {
         counters.sessionsOpen--;
         this.#sessions.delete(session);
         try {
-          connectionLimit.give();
+          connectionLimit.release();
         } finally {
           if (this.#sessions.size === 0) this.#onEmpty?.();
         }

@@ -93,7 +93,7 @@ export class SessionReport {
  * client would read it as an error there. Before the greeting it has no SQLSTATE, because the
  * capabilities aren't known.
  */
-export function lastWords(phase: Phase, error: ClientError): Buffer | null {
+export function finalError(phase: Phase, error: ClientError): Buffer | null {
   const message = Buffer.from(error.message);
   const isGreeted =
     phase.name === 'commands' || (phase.name === 'login' && phase.relay.state !== 'greeting');

@@ -20,7 +20,7 @@ import { abandonUnanswered, reportBrokenLogin } from './dial/abandon-login.js';
 import type { Dialled } from './dial/dial.js';
 import type { SessionSurroundings } from './listener.js';
 import { type Login, LoginRelay } from './login/login.js';
-import { lastWords, SessionReport, type Who } from './session-report.js';
+import { finalError, SessionReport, type Who } from './session-report.js';
 
 /** What a session is given by the listener that let its client in. */
 export interface SessionOptions extends SessionSurroundings {
@@ -84,12 +84,12 @@ export class Session {
   /** Ends the session as soon as nothing is under way; at once if it is idle. */
   drain(): void {
     this.#draining = true;
-    this.#guarded(() => this.#drainIfIdle());
+    this.#endOnError(() => this.#drainIfIdle());
   }
 
   /** Ends the session now. */
   destroy(): void {
-    this.#guarded(() => this.#close(new UndropError('UNDROP_SHUTTING_DOWN')));
+    this.#endOnError(() => this.#close(new UndropError('UNDROP_SHUTTING_DOWN')));
     this.#connections.destroy();
   }
 
@@ -132,7 +132,7 @@ export class Session {
       (error: unknown) => {
         this.#report.note('info', error, 'no TLS with a client');
         this.#clientIs = 'gone';
-        this.#guarded(() => this.#endBoth());
+        this.#endOnError(() => this.#endBoth());
       },
     );
   }
@@ -146,7 +146,7 @@ export class Session {
 
   #inLogin(goOn: () => void): void {
     if (this.#phase.name !== 'login') return;
-    this.#guarded(() => {
+    this.#endOnError(() => {
       goOn();
       this.#watchLogin();
     });
@@ -290,7 +290,7 @@ export class Session {
     this.#connections.destroyServer();
   }
 
-  #guarded(run: () => void): void {
+  #endOnError(run: () => void): void {
     behindDoor(run, (thrown) => this.onThrown(thrown))();
   }
 
@@ -320,7 +320,7 @@ export class Session {
         : thrown;
     const reference = randomBytes(6).toString('hex');
     this.#report.onFailure(error, { phase: phase.name, reference });
-    const answer = lastWords(phase, toClientError(error, reference));
+    const answer = finalError(phase, toClientError(error, reference));
     this.#close(error instanceof Error ? error : new Error(String(error)));
     this.#connections.endClient(answer);
     if (phase.name === 'login') this.#connections.leaveServer(phase.relay);

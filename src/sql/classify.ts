@@ -37,12 +37,12 @@ import {
   Unreadable,
 } from './reading.js';
 import { recycleSchemaWriteOf, unread } from './recycle-schema-write.js';
-import { isRecycleNameIn, mayBeOurs, mentionsRecycle, type Sought } from './trigger-scan.js';
+import { type EnabledKinds, isRecycleNameIn, mayBeOurs, mentionsRecycle } from './trigger-scan.js';
 import {
-  guardedIn,
   NOT_OURS,
   type Piece,
-  refused,
+  recycleSchemaWriteIn,
+  refusedVerdict,
   tablesOf,
   tooMany,
   unclear,
@@ -150,14 +150,14 @@ function* classifyText(bytes: Uint8Array, mode: LexMode, context: Context): Read
     return NOT_OURS;
   }
   if (all.length === 1) return first.verdict;
-  if (options.multiStatements) return refused('multi-statement', all);
+  if (options.multiStatements) return refusedVerdict('multi-statement', all);
   return unclearOf('there are several statements in a text that may hold one', all);
 }
 
 /** A verdict on all of them, where it can't be said of each. */
 function unclearOf(why: string, found: readonly Piece[]): Verdict {
-  const isGuarded = found.some(({ verdict }) => guardedIn(verdict) !== null);
-  return isGuarded ? { kind: 'guarded', how: 'unclear' } : unclear(why);
+  const writesRecycleSchema = found.some(({ verdict }) => recycleSchemaWriteIn(verdict) !== null);
+  return writesRecycleSchema ? { kind: 'recycle-schema-write', how: 'unclear' } : unclear(why);
 }
 
 /**
@@ -186,7 +186,7 @@ export function* classifyingStatements(
     const statement: Statement = yield* readingStatement(bytes, offset, end, mode, read);
     const { start, next } = statement;
     if (!work.add((next ?? statement.end) - offset)) yield;
-    const verdict = yield* guardedVerdict(statement, { bytes, mode }, context);
+    const verdict = yield* recycleSchemaVerdict(statement, { bytes, mode }, context);
     found.push({ start, end: statement.end, next, verdict });
     if (found.length > KEPT_MAX) throw new Unreadable();
     isOurs ||= verdict.kind !== 'not-ours';
@@ -196,7 +196,7 @@ export function* classifyingStatements(
     const isBounded = isOurs || stopAt !== null;
     if (isBounded && found.length > STATEMENTS_MAX) return [wholeOf(bytes, tooMany('statements'))];
     if (next === null) break;
-    if (!statement.isWhole) stopAt ??= found.length - 1;
+    if (!statement.isComplete) stopAt ??= found.length - 1;
     if (stopAt === null && isWanted(verdict)) break;
     const known = options.multiStatements ? modeAfter(statement, bytes, mode) : mode;
     if (!isFullyKnown(known)) {
@@ -221,8 +221,12 @@ function wholeOf(bytes: Uint8Array, verdict: Verdict): Piece {
 }
 
 /** The verdict on a rest, if a statement before it may have changed how it is read. */
-function openVerdict(rest: Uint8Array, { inRecycle = false }: KnownMode, options: Sought): Verdict {
-  if (inRecycle !== false) return { kind: 'guarded', how: 'unclear' };
+function openVerdict(
+  rest: Uint8Array,
+  { inRecycle = false }: KnownMode,
+  options: EnabledKinds,
+): Verdict {
+  if (inRecycle !== false) return { kind: 'recycle-schema-write', how: 'unclear' };
   if (!mayBeOurs(rest, 0, rest.length, options)) return NOT_OURS;
   return unread(rest, 'a statement before it may change how it is read');
 }
@@ -240,7 +244,11 @@ function cutShort(found: readonly Piece[], stopAt: number, end: number): readonl
 }
 
 /** Drops of tables and of a schema have an error of their own for what undrop keeps. */
-function* guardedVerdict(statement: Statement, source: Source, context: Context): Reading<Verdict> {
+function* recycleSchemaVerdict(
+  statement: Statement,
+  source: Source,
+  context: Context,
+): Reading<Verdict> {
   const verdict = yield* statementVerdict(statement, source, context);
   if (verdict.kind === 'drop-table') {
     const { names, empties, partitions } = verdict.statement;
@@ -252,8 +260,8 @@ function* guardedVerdict(statement: Statement, source: Source, context: Context)
     }
   }
   if (verdict.kind === 'refused') {
-    if (verdict.carrier === 'drop-database' && verdict.schema !== null) return verdict;
-    const inside = verdict.source === undefined ? guardedIn(verdict) : null;
+    if (verdict.form === 'drop-database' && verdict.schema !== null) return verdict;
+    const inside = verdict.source === undefined ? recycleSchemaWriteIn(verdict) : null;
     if (inside !== null) return inside;
   }
   return recycleSchemaWriteOf(statement, source, context.options) ?? verdict;
@@ -270,7 +278,7 @@ function* statementVerdict(
     return bodyVerdict(shape, statement, source, options);
   }
   if (shape === 'program') {
-    return statement.isWhole || !statement.hasDrop
+    return statement.isComplete || !statement.hasDrop
       ? NOT_OURS
       : unclear('the end of the stored program was not found');
   }
@@ -314,7 +322,7 @@ function* executeVerdict(
 }
 
 function* dynamicVerdict(
-  carrier: 'prepare' | 'execute-immediate',
+  form: 'prepare' | 'execute-immediate',
   text: DynamicText,
   source: Source,
   { nested, options: around, work }: Context,
@@ -323,7 +331,7 @@ function* dynamicVerdict(
   const { name, hasUsing } = text;
   if (text.kind !== 'literal') {
     const { kind, sql: expression } = text;
-    return { kind: 'dynamic', carrier, source: { kind, expression, name, hasUsing } };
+    return { kind: 'dynamic', form, source: { kind, expression, name, hasUsing } };
   }
   const { bytes, mode } = source;
   const inner = unescapeLiteral(bytes, text, mode);
@@ -340,7 +348,7 @@ function* dynamicVerdict(
     if (verdict.kind !== 'not-ours') {
       const expression = bytes.subarray(text.start, text.end);
       const from = { kind: 'literal', expression, name, hasUsing } as const;
-      return { ...refused(carrier, [wholeOf(inner, verdict)]), source: from };
+      return { ...refusedVerdict(form, [wholeOf(inner, verdict)]), source: from };
     }
   }
   if (inner.length > GUESSED_BYTES_MAX && mayBeOurs(inner, 0, inner.length, options)) {

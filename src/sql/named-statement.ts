@@ -52,8 +52,8 @@ function* read(
   work.add(bytes.length);
   const end = endOfText(bytes, mode);
   const statement = yield* readingStatement(bytes, 0, end, mode, options);
-  if (statement.shape === 'program') return { kind: statement.isWhole ? 'other' : 'unknown' };
-  if (statement.next !== null || !statement.isWhole || statement.shape !== 'plain') {
+  if (statement.shape === 'program') return { kind: statement.isComplete ? 'other' : 'unknown' };
+  if (statement.next !== null || !statement.isComplete || statement.shape !== 'plain') {
     return { kind: 'unknown' };
   }
   const source = { bytes, mode };

@@ -12,7 +12,7 @@ import { Lexer, type Token } from './lex/lexer.js';
 import { TokenStream } from './lex/token-stream.js';
 import { OPENERS, readBodyStatement, readProgramHead } from './program.js';
 import { NAMES_MAX, type Reading } from './reading.js';
-import type { Sought } from './trigger-scan.js';
+import type { EnabledKinds } from './trigger-scan.js';
 
 /**
  * `program`: creates or alters a stored program; what is in its body doesn't run now. `compound`
@@ -33,12 +33,12 @@ export interface Statement {
   /** It has the name of a recycle schema. */
   readonly namesRecycle: boolean;
   /** Read to its end without surprise: no broken literal, no block that doesn't close. */
-  readonly isWhole: boolean;
+  readonly isComplete: boolean;
   /** Where the following one begins; null: nothing but blanks and comments is left. */
   readonly next: number | null;
 }
 
-export interface ReadOptions extends Sought {
+export interface ReadOptions extends EnabledKinds {
   /** CLIENT_MULTI_STATEMENTS is on: behind a `;` another statement may come. */
   readonly multiStatements: boolean;
   /** It is not executed now, but by another command, which isn't looked at. */
@@ -87,10 +87,10 @@ export function* readingStatement(
   const isError =
     statement.tokens.length === 0 || isInComment || endsInNul(bytes, offset, lexer.start, mode);
   const next = lexer.end;
-  const isWhole = statement.isWhole && !isError;
-  if (options.multiStatements) return { ...statement, next, isWhole };
-  if (lexer.next() === 'end') return { ...statement, isWhole };
-  return { ...statement, next, isWhole: false };
+  const isComplete = statement.isComplete && !isError;
+  if (options.multiStatements) return { ...statement, next, isComplete };
+  if (lexer.next() === 'end') return { ...statement, isComplete };
+  return { ...statement, next, isComplete: false };
 }
 
 /** Whether a NUL is the last of `bytes[start, end)` but for blanks. */
@@ -131,14 +131,14 @@ function* readStatement(
   yield* stream.skippingToStop();
   stream.keepNothing();
   const { hasDrop, namesRecycle, end } = stream;
-  const isWhole = !stream.isBroken && stream.lexer.kind !== 'error';
-  return { shape, start, tokens, end, hasDrop, namesRecycle, isWhole, next: null };
+  const isComplete = !stream.isBroken && stream.lexer.kind !== 'error';
+  return { shape, start, tokens, end, hasDrop, namesRecycle, isComplete, next: null };
 }
 
 /** How many tokens a grammar may want to see of the statement that begins here. */
 function keptOf(stream: TokenStream, { keepsAll, partitions }: ReadOptions): number {
   if (stream.isWord(...READ_WHOLE)) return LISTED_TOKENS_MAX;
-  const isWhole = keepsAll === true || (partitions === true && stream.isWord('ALTER'));
-  if (isWhole) return Number.POSITIVE_INFINITY;
+  const isComplete = keepsAll === true || (partitions === true && stream.isWord('ALTER'));
+  if (isComplete) return Number.POSITIVE_INFINITY;
   return stream.isWord('CREATE') ? HEAD_TOKENS_MAX : 1;
 }

@@ -8,7 +8,7 @@ import { classifyingStatements, underAllModes, type Work } from './classify.js';
 import type { KnownMode, LexMode } from './lex/lex-mode.js';
 import { mayConcernName } from './named-statement.js';
 import type { Reading } from './reading.js';
-import type { Sought } from './trigger-scan.js';
+import type { EnabledKinds } from './trigger-scan.js';
 import type { Verdict } from './verdict.js';
 
 export interface OwnPiece {
@@ -25,7 +25,7 @@ export interface Ahead {
 }
 
 /** Which statements are looked at by themselves. */
-export interface Wanted extends Sought {
+export interface Wanted extends EnabledKinds {
   readonly isOurs: (verdict: Verdict) => boolean;
   /** What is none of ours, but may prepare, execute or deallocate a drop by its name, too. */
   readonly names: boolean;

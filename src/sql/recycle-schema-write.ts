@@ -10,7 +10,7 @@ import type { Source } from './grammar/table-name.js';
 import type { Token } from './lex/lexer.js';
 import type { ReadOptions, Statement } from './next-statement.js';
 import { mentionsRecycle } from './trigger-scan.js';
-import { type Guarded, type Unclear, unclear } from './verdict.js';
+import { type RecycleSchemaWrite, type Unclear, unclear } from './verdict.js';
 
 /** Words that begin a query; `(` does so, too. */
 const QUERIES: readonly string[] = ['SELECT', 'TABLE', 'VALUES'];
@@ -24,15 +24,15 @@ const TABLELESS: readonly string[] = [
 ];
 const CHANGES: readonly string[] = ['UPDATE', 'DELETE', 'INSERT', 'REPLACE'];
 
-const NAMED: Guarded = { kind: 'guarded', how: 'named' };
-export const IN_RECYCLE: Guarded = { kind: 'guarded', how: 'default' };
+const NAMED: RecycleSchemaWrite = { kind: 'recycle-schema-write', how: 'named' };
+export const IN_RECYCLE: RecycleSchemaWrite = { kind: 'recycle-schema-write', how: 'default' };
 
 /** Null: it may go on. */
 export function recycleSchemaWriteOf(
   statement: Statement,
   source: Source,
   options: ReadOptions,
-): Guarded | null {
+): RecycleSchemaWrite | null {
   const isHere = source.mode.inRecycle === true;
   if (!statement.namesRecycle && !isHere) return null;
   if (isRead(statement, source, options)) return null;
@@ -41,8 +41,8 @@ export function recycleSchemaWriteOf(
 }
 
 /** Of a text that may be ours, where nobody can say how it is read. */
-export function unread(text: Uint8Array, why: string): Guarded | Unclear {
-  return mentionsRecycle(text) ? { kind: 'guarded', how: 'unclear' } : unclear(why);
+export function unread(text: Uint8Array, why: string): RecycleSchemaWrite | Unclear {
+  return mentionsRecycle(text) ? { kind: 'recycle-schema-write', how: 'unclear' } : unclear(why);
 }
 
 function isRead(statement: Statement, source: Source, options: ReadOptions): boolean {
@@ -75,9 +75,9 @@ function movesSequence({ start, end }: Statement, { bytes, mode }: Source): bool
 
 const MOVES_SEQUENCE = /\bnext\b|nextval|setval/i;
 
-function isTableless({ shape, tokens, isWhole }: Statement): boolean {
+function isTableless({ shape, tokens, isComplete }: Statement): boolean {
   if (shape !== 'plain') return false;
-  if (tokens.length === 0) return isWhole;
+  if (tokens.length === 0) return isComplete;
   const head = wordAt(tokens, 0);
   switch (head) {
     case 'CREATE':

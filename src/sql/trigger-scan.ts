@@ -40,21 +40,21 @@ const LOG = wordOf('log');
 const BIN = wordOf('bin');
 
 /** What is looked for beside what is always ours. */
-export interface Sought {
+export interface EnabledKinds {
   /** TRUNCATE; default: it is none of ours. */
   readonly truncates?: boolean;
   /** ALTER TABLE … DROP PARTITION and TRUNCATE PARTITION; default: they are none of ours. */
   readonly partitions?: boolean;
 }
 
-const NOTHING_MORE: Sought = {};
+const NOTHING_MORE: EnabledKinds = {};
 
 /** Whether `bytes[start, end)`, the text of one statement packet, has to be classified. */
 export function mayBeOurs(
   bytes: Uint8Array,
   start: number,
   end: number,
-  enabled: Sought = NOTHING_MORE,
+  enabled: EnabledKinds = NOTHING_MORE,
 ): boolean {
   let drop = false;
   let replace = false;
@@ -137,7 +137,7 @@ const WORDS = new RegExp(
 const CARRIED_BYTES = 8;
 
 /** The same look at a long text, slice by slice; variables don't count. */
-export function* readingMayBeOurs(bytes: Uint8Array, enabled: Sought): Reading<boolean> {
+export function* readingMayBeOurs(bytes: Uint8Array, enabled: EnabledKinds): Reading<boolean> {
   const seen = new Set<string>();
   for (let at = 0; at < bytes.length; at += LONG_SLICE_BYTES) {
     const slice = bytes.subarray(Math.max(0, at - CARRIED_BYTES), at + LONG_SLICE_BYTES);
@@ -148,7 +148,7 @@ export function* readingMayBeOurs(bytes: Uint8Array, enabled: Sought): Reading<b
   return false;
 }
 
-function areOurs(seen: ReadonlySet<string>, { truncates, partitions }: Sought): boolean {
+function areOurs(seen: ReadonlySet<string>, { truncates, partitions }: EnabledKinds): boolean {
   if (['prepare', 'immediate', '_undrop'].some((word) => seen.has(word))) return true;
   const drops = ['table', 'schema', 'database', 'sequence'].some((word) => seen.has(word));
   if (seen.has('drop') && drops) return true;

@@ -1,17 +1,17 @@
 /**
  * What a statement is to us, and whether UNDROP_PROTECT names its kind. Invariant: nothing that
  * could destroy a base table, or write where held tables are, is `not-ours`; what isn't understood
- * and might do so is `unclear` or `guarded`; what may be any kind counts for all.
+ * and might do so is `unclear` or `recycle-schema-write`; what may be any kind counts for all.
  */
 
 import { assertNever } from '../assert.js';
 import type { DropTableStatement } from './grammar/drop-table.js';
 import type { TableName } from './grammar/table-name.js';
-import type { Sought } from './trigger-scan.js';
+import type { EnabledKinds } from './trigger-scan.js';
 import { isRecycleNameIn } from './trigger-scan.js';
 
-/** By what a drop that this version doesn't execute came. */
-export type Carrier =
+/** The form of the statement in which a refused drop came. */
+export type StatementForm =
   | 'multi-statement'
   | 'drop-database'
   | 'create-or-replace'
@@ -39,7 +39,7 @@ export interface DropTable {
 /** Recognised, and not done by this version. */
 export interface Refused {
   readonly kind: 'refused';
-  readonly carrier: Carrier;
+  readonly form: StatementForm;
   /** Of all statements inside, as far as they are known. */
   readonly tables: readonly TableName[];
   /** Unescaped bytes of the schema's name, of DROP DATABASE and CREATE OR REPLACE DATABASE. */
@@ -65,7 +65,7 @@ export interface Replacement {
 /** The text is known to the server only: it is asked for the value of a variable. */
 export interface Dynamic {
   readonly kind: 'dynamic';
-  readonly carrier: 'prepare' | 'execute-immediate';
+  readonly form: 'prepare' | 'execute-immediate';
   readonly source: DynamicSource;
 }
 
@@ -80,7 +80,7 @@ export interface DynamicSource {
   readonly hasUsing: boolean;
 }
 
-/** Might be ours, and the grammar doesn't take it: the server's PREPARE judges its syntax. */
+/** Might be ours, and the grammar doesn't take it: the server's PREPARE checks its syntax. */
 export interface Unclear {
   readonly kind: 'unclear';
   /** For the log and for the text of the refusal. */
@@ -93,13 +93,13 @@ export interface Unclear {
 export type TooMany = 'names' | 'statements' | 'partitions';
 
 /** Might write where held tables are: it is refused, whatever else it does. */
-export interface Guarded {
-  readonly kind: 'guarded';
+export interface RecycleSchemaWrite {
+  readonly kind: 'recycle-schema-write';
   /** It names a recycle schema; one is the default schema; or one of them, as far as is seen. */
   readonly how: 'named' | 'default' | 'unclear';
 }
 
-export type Verdict = NotOurs | DropTable | Refused | Dynamic | Unclear | Guarded;
+export type Verdict = NotOurs | DropTable | Refused | Dynamic | Unclear | RecycleSchemaWrite;
 
 /** One statement of several. */
 export interface Piece {
@@ -126,22 +126,22 @@ export function unexplained({ hasDrop }: { readonly hasDrop: boolean }): Verdict
   return hasDrop ? unclear('there is a DROP where none is expected') : NOT_OURS;
 }
 
-/** The first part of it that is guarded. */
-export function guardedIn(verdict: Verdict): Guarded | null {
-  if (verdict.kind === 'guarded') return verdict;
+/** The first part of it that writes to a recycle schema. */
+export function recycleSchemaWriteIn(verdict: Verdict): RecycleSchemaWrite | null {
+  if (verdict.kind === 'recycle-schema-write') return verdict;
   if (verdict.kind !== 'refused') return null;
   for (const piece of verdict.statements) {
-    const guarded = guardedIn(piece.verdict);
-    if (guarded !== null) return guarded;
+    const write = recycleSchemaWriteIn(piece.verdict);
+    if (write !== null) return write;
   }
   return null;
 }
 
 /** A refusal of what wraps `statements`; their tables are its own. */
-export function refused(carrier: Carrier, statements: readonly Piece[]): Refused {
+export function refusedVerdict(form: StatementForm, statements: readonly Piece[]): Refused {
   const verdicts = statements.map((piece) => piece.verdict);
   const schema = verdicts.find((verdict) => verdict.kind === 'refused')?.schema ?? null;
-  return { kind: 'refused', carrier, tables: verdicts.flatMap(tablesOf), schema, statements };
+  return { kind: 'refused', form, tables: verdicts.flatMap(tablesOf), schema, statements };
 }
 
 /** The tables that a verdict names. */
@@ -159,7 +159,7 @@ export type Protection =
   | 'drop-partition';
 
 /** What is looked for where `protect` is protected. */
-export function enabledKinds(protect: ReadonlySet<Protection>): Required<Sought> {
+export function enabledKinds(protect: ReadonlySet<Protection>): Required<EnabledKinds> {
   return {
     truncates: protect.has('truncate'),
     partitions: protect.has('drop-partition'),
@@ -171,7 +171,7 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
   switch (verdict.kind) {
     case 'not-ours':
       return false;
-    case 'guarded':
+    case 'recycle-schema-write':
       return true;
     case 'drop-table':
       return verdict.isRecycled === true || protect.has(kindOf(verdict));
@@ -180,9 +180,9 @@ export function isProtected(verdict: Verdict, protect: ReadonlySet<Protection>):
       // It may be any of them.
       return protect.size > 0;
     case 'refused':
-      if (verdict.carrier === 'drop-database' || verdict.carrier === 'create-or-replace') {
+      if (verdict.form === 'drop-database' || verdict.form === 'create-or-replace') {
         const isRecycled = verdict.schema !== null && isRecycleNameIn(verdict.schema);
-        return isRecycled || protect.has(verdict.carrier);
+        return isRecycled || protect.has(verdict.form);
       }
       // What is in a block, or under SET STATEMENT, isn't read.
       if (verdict.statements.length === 0) return protect.size > 0;

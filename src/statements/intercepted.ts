@@ -39,12 +39,12 @@ import { truncate } from './truncate/truncate.js';
 /** A statement, or another command, that was taken out of the client's stream. */
 export interface Intercepted {
   readonly packet: Packet;
-  readonly carrier: 'query' | 'prepare' | 'unknown' | 'handle' | 'named';
-  /** The statement text; empty if the carrier has none. */
+  readonly packetKind: 'query' | 'prepare' | 'unknown' | 'handle' | 'named';
+  /** The statement text; empty if a packet of the kind has none. */
   readonly text: Buffer;
   /** Null if there is no text to be understood. */
   readonly verdict: Verdict | { readonly kind: 'disagree' } | null;
-  /** Of the carrier `named`: what is to be done with the drop of that name. */
+  /** Of the packet kind `named`: what is to be done with the drop of that name. */
   readonly command?: CommandOnName;
 }
 
@@ -56,7 +56,7 @@ export interface DropService {
   readonly holdMs: number;
   readonly protect: ReadonlySet<Protection>;
   /** False: undrop's own schemas may be written to, by texts that can be held; default true. */
-  readonly guards?: boolean;
+  readonly protectsRecycleSchema?: boolean;
   /** UNDROP_RULES; default: none. */
   readonly rules?: readonly Rule[];
   /** UNDROP_ALLOW_DESTROY; default: off. */
@@ -172,7 +172,7 @@ function procedureOf({ empties = false, partitions }: DropStatement['statement']
   return partitions === undefined ? dropTableSteps : alterPartitions(PARTITION_SERVICE);
 }
 
-/** The server judges the syntax, by a PREPARE that executes nothing. */
+/** The server checks the syntax, by a PREPARE that executes nothing. */
 export function unclear(
   taken: Intercepted,
   why: string,
@@ -188,16 +188,16 @@ export async function refusedIfValid(
   options: InterceptOptions,
 ): Promise<Interception> {
   const { userSession } = options;
-  const [judge] = await userSession.run([{ kind: 'prepare', text: taken.text }]);
-  if (judge?.kind === 'prepared') {
-    await userSession.run([{ kind: 'close', statementId: judge.statementId }]);
-  } else if (judge?.kind === 'err') {
+  const [prepared] = await userSession.run([{ kind: 'prepare', text: taken.text }]);
+  if (prepared?.kind === 'prepared') {
+    await userSession.run([{ kind: 'close', statementId: prepared.statementId }]);
+  } else if (prepared?.kind === 'err') {
     // For a PREPARE it is the whole answer: nothing was prepared.
-    if (taken.carrier === 'prepare') return answerWith(judge);
-    if (judge.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
+    if (taken.packetKind === 'prepare') return answerWith(prepared);
+    if (prepared.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
       return refused(new UndropError('UNDROP_NOT_JUDGED', {}), options);
     }
-    if (judge.errno !== ER_UNSUPPORTED_PS) return answerWith(judge);
+    if (prepared.errno !== ER_UNSUPPORTED_PS) return answerWith(prepared);
   }
   return refused(error, options);
 }

@@ -22,7 +22,7 @@ import {
 import { ask, type Steps } from './procedure.js';
 import { type Answer, answerWith } from './refuse.js';
 import type { DropRequest } from './request.js';
-import { type QualifiedName, turnSql } from './session/user-session-sql.js';
+import { type QualifiedName, waitForLockSql } from './session/user-session-sql.js';
 
 /** Errors of a statement of ours that the DROP would have given too, word for word. */
 export const SAME_AS_DROP: readonly number[] = [
@@ -49,7 +49,7 @@ export function* askToDrop(
   const seconds = wait?.kind === 'nowait' ? '0' : (wait?.text ?? null);
   // One after the other, as the next one is not waited for once a wait has ended.
   for (const name of names) {
-    const [said] = yield* ask(turnSql(name, { ...request, wait: seconds }));
+    const [said] = yield* ask(waitForLockSql(name, { ...request, wait: seconds }));
     assert(said?.kind === 'err', 'there is no such partition');
     const isEnd = [...SAME_AS_DROP, ...NOT_TO_BE_DROPPED].includes(said.errno);
     if (isEnd) return answerWith(said);

@@ -35,7 +35,7 @@ const RETRY_MS_MAX = 10_000;
 const FORGET_TRIES_MAX = 3;
 
 /** How often it is looked whether an intent waits. */
-const LOOK_EVERY_MS = 100;
+const CHECK_EVERY_MS = 100;
 
 export type RecordedIntent =
   | {
@@ -121,7 +121,7 @@ export class Intents {
       return false;
     });
     for (;;) {
-      await systemClock.sleep(LOOK_EVERY_MS, done.signal);
+      await systemClock.sleep(CHECK_EVERY_MS, done.signal);
       if (done.signal.aborted) return ending;
       const isWaiting = isIntentWaiting(this.#options.pool, this.#request.ids[0] ?? '');
       if (await Promise.race([isWaiting, ending])) return true;

@@ -25,7 +25,7 @@ interface Drop {
 }
 
 /** What speaks against a drop, whatever its tables are; null: nothing does. */
-export function refusalBeforeLooking(
+export function refusalBeforeInspection(
   { request, facts, kinds, rulings }: Drop,
   intent: IntentFacts,
 ): UndropError | null {

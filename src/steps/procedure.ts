@@ -72,7 +72,7 @@ export type EffectName = keyof Effects;
 export type Effect<K extends EffectName = EffectName> = {
   [Name in K]: { readonly do: Name } & Effects[Name]['in'];
 }[K];
-export type Outcome<K extends EffectName> = Effects[K]['out'];
+export type EffectResult<K extends EffectName> = Effects[K]['out'];
 
 /** A pure procedure with the result `T`; `E`: the effects that it asks for. */
 export type Steps<T, E = Effect> = Generator<E, T, unknown>;
@@ -81,8 +81,8 @@ export type Steps<T, E = Effect> = Generator<E, T, unknown>;
 export function* perform<K extends EffectName>(
   name: K,
   what: Effects[K]['in'],
-): Steps<Outcome<K>, Effect<K>> {
-  return (yield { do: name, ...what } as Effect<K>) as Outcome<K>;
+): Steps<EffectResult<K>, Effect<K>> {
+  return (yield { do: name, ...what } as Effect<K>) as EffectResult<K>;
 }
 
 /** Runs texts on the user's session in one write; one answer for each. */

@@ -9,7 +9,7 @@ export interface DropRequest {
   /** The statement as the client sent it, without query attributes. */
   readonly text: Uint8Array;
   /** The server took the text before, when it was prepared; it isn't asked again. */
-  readonly wasJudged?: boolean;
+  readonly isSyntaxChecked?: boolean;
   readonly statement: DropTableStatement;
   /** The start of a sentence that goes on with "not dropped"; default: it names the tables. */
   readonly subject?: string;

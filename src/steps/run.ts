@@ -71,7 +71,7 @@ class Try {
   readonly #intents: Intents;
   #facts: UserFacts | null = null;
   /**
-   * Handles of the client's text, which was prepared to be judged: a DROP that is ready to be
+   * Handles of the client's text, prepared to check its syntax: a DROP that is ready to be
    * executed by whoever knows its number. None outlives the try.
    */
   readonly #handles = new Set<number>();
@@ -186,9 +186,9 @@ class Try {
     const server = { ...this.#request.server, lowerCaseTableNames };
     const isHidden = this.#facts !== null && hidesDirectories(this.#facts, server);
     const isLate = performance.now() - this.#intents.beganMs > LOST_MS_MAX;
-    const looked = isHidden ? await this.#lookAgain(renamed) : renamed;
+    const inspected = isHidden ? await this.#readBlockers(renamed) : renamed;
     const rulingOf = (id: string) => this.#intents.rulingOf(id);
-    const tables = await renewDueTimes(pool, looked, { isLate, holdMs, rulingOf });
+    const tables = await renewDueTimes(pool, inspected, { isLate, holdMs, rulingOf });
     // After a long wait it may have keys and triggers that it had not when it was looked at.
     const mayHaveMore = isLate && renamed.every(({ stays }) => stays?.todo !== 'unlock');
     const move = detach || mayHaveMore ? detachAndRelocate : moveToRecycleSchema;
@@ -196,7 +196,7 @@ class Try {
   }
 
   /** Why they have to stay in their own schema, which the session's SHOW CREATE didn't say. */
-  async #lookAgain(renamed: readonly RelocateTable[]): Promise<readonly RelocateTable[]> {
+  async #readBlockers(renamed: readonly RelocateTable[]): Promise<readonly RelocateTable[]> {
     const tables: RelocateTable[] = [];
     for (const table of renamed) {
       const { id, fromSchema: schema, holdName: name, stays } = table;
@@ -209,7 +209,7 @@ class Try {
   }
 }
 
-interface LastLook {
+interface RenewOptions {
   /** The due time was fixed long before the RENAME. */
   readonly isLate: boolean;
   /** UNDROP_HOLD. */
@@ -226,7 +226,7 @@ interface LastLook {
 export async function renewDueTimes(
   pool: ServicePool,
   tables: readonly RelocateTable[],
-  { isLate, holdMs, rulingOf }: LastLook,
+  { isLate, holdMs, rulingOf }: RenewOptions,
 ): Promise<readonly RelocateTable[]> {
   const sooner = new Map<string, HoldTime>();
   for (const { id, fromSchema, holdName } of tables) {

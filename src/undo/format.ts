@@ -3,7 +3,7 @@
  * Pure. A text has no control characters: a name is whatever a user made of it.
  */
 import { isPinned } from '../names/hold-name.js';
-import type { HeldTable, TableName } from './list.js';
+import type { ListedTable, QualifiedTable } from './list.js';
 import type { RestoreReport } from './run-restore.js';
 
 const ID_DIGITS_MIN = 13;
@@ -12,7 +12,7 @@ const TITLES = ['ID', 'TABLE', 'DROPPED (UTC)', 'BY', 'STATE', 'UNTIL (UTC)', 'R
 const FIRST_NUMBER = TITLES.indexOf('ROWS');
 
 /** An aligned table, and what is to be said of single ones. */
-export function formatHeldList(rows: readonly HeldTable[]): string {
+export function formatHeldList(rows: readonly ListedTable[]): string {
   if (rows.length === 0) return 'No table is held.\n';
   const digits = uniqueDigits(rows.map(({ id }) => id));
   const lines = [TITLES, ...rows.map((row) => formatCells(row, digits))];
@@ -26,7 +26,7 @@ export function formatHeldList(rows: readonly HeldTable[]): string {
 }
 
 /** One for each title. */
-function formatCells(row: HeldTable, digits: number): readonly string[] {
+function formatCells(row: ListedTable, digits: number): readonly string[] {
   return [
     row.id.slice(0, digits),
     formatName(row.origin),
@@ -39,12 +39,12 @@ function formatCells(row: HeldTable, digits: number): readonly string[] {
   ];
 }
 
-function formatState(row: HeldTable): string {
+function formatState(row: ListedTable): string {
   return row.torn ? 'TORN' : row.state;
 }
 
 /** What a line of the list can't say; empty for nearly all tables. */
-function formatNote(row: HeldTable): string {
+function formatNote(row: ListedTable): string {
   const name = formatName(row.origin);
   if (row.torn) return `${name} is in pieces: ${HOW_TO_MEND}.\n`;
   if (!row.unseen) return '';
@@ -115,7 +115,7 @@ function formatPart(
 }
 
 /** For `--json`: times in ISO 8601, UTC. */
-export function heldListJson(rows: readonly HeldTable[]): readonly object[] {
+export function heldListJson(rows: readonly ListedTable[]): readonly object[] {
   return rows.map((row) => ({
     id: row.id,
     state: formatState(row),
@@ -157,7 +157,7 @@ function uniqueDigits(ids: readonly string[]): number {
   return 32;
 }
 
-function formatName(name: TableName | null): string {
+function formatName(name: QualifiedTable | null): string {
   return name === null ? '(not in the ledger)' : printable(`${name.schema}.${name.table}`);
 }
 
@@ -167,7 +167,7 @@ function formatTime(time: Date | null): string {
 }
 
 /** PURGE and DROP wait for nothing. */
-function formatUntil(row: HeldTable): string {
+function formatUntil(row: ListedTable): string {
   const { state, due } = row;
   if (row.torn) return '-';
   if (state === 'HOLD' && isPinned(due)) return 'pinned';

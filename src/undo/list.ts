@@ -17,12 +17,12 @@ import { type ServiceConnection, unlessRefused } from '../service/pool/pools.js'
 import { ABSENT_TABLE } from '../wire/server-errors.js';
 
 /** A table's qualified name. */
-export interface TableName {
+export interface QualifiedTable {
   readonly schema: string;
   readonly table: string;
 }
 
-export interface HeldTable {
+export interface ListedTable {
   readonly holdSchema: string;
   readonly holdName: string;
   /** Only the ledger knows it: the server lets this account see no table there. */
@@ -38,7 +38,7 @@ export interface HeldTable {
   /** UTC, by the server's clock: the state does not end before. */
   readonly due: Date;
   /** Where it came from; null if the ledger has no row of it. */
-  readonly origin: TableName | null;
+  readonly origin: QualifiedTable | null;
   /** From the ledger, else from the id; null if neither tells. */
   readonly droppedAt: Date | null;
   readonly user: string | null;
@@ -55,7 +55,7 @@ export interface HeldTable {
 }
 
 /** All of them, newest first. */
-export async function listAll(connection: ServiceConnection): Promise<readonly HeldTable[]> {
+export async function listAll(connection: ServiceConnection): Promise<readonly ListedTable[]> {
   const ledger = findRows(connection, { by: 'live' }, { texts: false });
   const live = await unlessRefused(ledger, [], ...ABSENT_TABLE);
   const rows = new Map(live.map((row) => [row.id, row]));
@@ -76,8 +76,8 @@ export async function listAll(connection: ServiceConnection): Promise<readonly H
 async function findUnseen(
   connection: ServiceConnection,
   rows: readonly LedgerRow[],
-): Promise<readonly HeldTable[]> {
-  const found: HeldTable[] = [];
+): Promise<readonly ListedTable[]> {
+  const found: ListedTable[] = [];
   for (const row of rows) {
     const { holdSchema: schema, holdName: name } = row;
     const held = name === null ? null : parseHoldName(name);
@@ -90,7 +90,7 @@ async function findUnseen(
 }
 
 /** Tables that recovery has found torn. */
-function findTorn(rows: readonly LedgerRow[]): readonly HeldTable[] {
+function findTorn(rows: readonly LedgerRow[]): readonly ListedTable[] {
   const torn = rows.filter(({ failure }) => failure?.todo === 'torn');
   return torn.map((row) => {
     const held = { state: 'HOLD', id: row.id, due: row.holdUntil } as const;
@@ -108,7 +108,7 @@ function isElsewhere(schema: string | null): schema is string {
   return schema !== null && !isRecycleSchema(schema);
 }
 
-function describe(table: HoldTable, row: LedgerRow | undefined): HeldTable {
+function describe(table: HoldTable, row: LedgerRow | undefined): ListedTable {
   return {
     id: table.id,
     state: table.state,
@@ -129,7 +129,7 @@ function describe(table: HoldTable, row: LedgerRow | undefined): HeldTable {
   };
 }
 
-function newestFirst(one: HeldTable, other: HeldTable): number {
-  const sinceMs = (table: HeldTable) => table.droppedAt?.getTime() ?? 0;
+function newestFirst(one: ListedTable, other: ListedTable): number {
+  const sinceMs = (table: ListedTable) => table.droppedAt?.getTime() ?? 0;
   return sinceMs(other) - sinceMs(one) || (one.id < other.id ? 1 : -1);
 }

@@ -8,7 +8,7 @@
 import { UndropError } from '../errors.js';
 import { isSameName } from '../names/names.js';
 import { isRecycleSchema } from '../names/recycle-schema.js';
-import type { HeldTable, TableName } from './list.js';
+import type { ListedTable, QualifiedTable } from './list.js';
 
 export interface RestoreRequest {
   /** A table, a qualified table, an id or a unique beginning of one (4 digits or more). */
@@ -18,16 +18,16 @@ export interface RestoreRequest {
 }
 
 export interface RestorePlan {
-  readonly table: HeldTable;
-  readonly to: TableName;
+  readonly table: ListedTable;
+  readonly to: QualifiedTable;
   /** Further tables that are held under the same name, newest first. */
-  readonly others: readonly HeldTable[];
+  readonly others: readonly ListedTable[];
 }
 
 const SHOWN_MAX = 5;
 
 /** What to rename to what. `held`: newest first. */
-export function planRestore(held: readonly HeldTable[], request: RestoreRequest): RestorePlan {
+export function planRestore(held: readonly ListedTable[], request: RestoreRequest): RestorePlan {
   const found = findTarget(held, request.target);
   const table = found.find((one) => one.state === 'HOLD' && !one.torn) ?? found[0];
   if (table === undefined) {
@@ -44,7 +44,7 @@ export function planRestore(held: readonly HeldTable[], request: RestoreRequest)
 /**
  * All that are meant; of one name only. A whole id wins, then a name, then the beginning of an id.
  */
-function findTarget(held: readonly HeldTable[], target: string): readonly HeldTable[] {
+function findTarget(held: readonly ListedTable[], target: string): readonly ListedTable[] {
   const digits = target.replaceAll('-', '').toLowerCase();
   const whole = held.filter(({ id }) => id === digits);
   if (whole.length > 0) return whole;
@@ -62,7 +62,7 @@ export function isIdPrefix(digits: string): boolean {
 }
 
 /** Names as they are written, else without regard to case. */
-function findByName(held: readonly HeldTable[], target: string): readonly HeldTable[] {
+function findByName(held: readonly ListedTable[], target: string): readonly ListedTable[] {
   const name = parseTableName(target);
   if (name === null) return [];
   const same = held.filter((table) => isMeant(table, name, (one, other) => one === other));
@@ -73,7 +73,7 @@ function findByName(held: readonly HeldTable[], target: string): readonly HeldTa
 }
 
 function isMeant(
-  { origin }: HeldTable,
+  { origin }: ListedTable,
   { schema, table }: WrittenName,
   isSame: (one: string, other: string) => boolean,
 ): boolean {
@@ -81,7 +81,7 @@ function isMeant(
   return schema === null || isSame(schema, origin.schema);
 }
 
-function chooseName(table: HeldTable, to: string | undefined): TableName {
+function chooseName(table: ListedTable, to: string | undefined): QualifiedTable {
   if (to === undefined) {
     if (table.origin === null) throw new UndropError('UNDROP_NO_ORIGIN', { id: table.id });
     return table.origin;
@@ -96,7 +96,7 @@ function chooseName(table: HeldTable, to: string | undefined): TableName {
   return { schema, table: parsed.table };
 }
 
-function ambiguous(target: string, found: readonly HeldTable[]): UndropError {
+function ambiguous(target: string, found: readonly ListedTable[]): UndropError {
   const shown = found
     .slice(0, SHOWN_MAX)
     .map((table) => `${table.id} (${qualified(table) ?? 'origin not known'})`);
@@ -104,7 +104,7 @@ function ambiguous(target: string, found: readonly HeldTable[]): UndropError {
   return new UndropError('UNDROP_AMBIGUOUS', { target, found: shown.join(', ') + more });
 }
 
-function qualified({ origin }: HeldTable): string | null {
+function qualified({ origin }: ListedTable): string | null {
   return origin === null ? null : `${origin.schema}.${origin.table}`;
 }
 

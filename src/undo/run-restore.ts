@@ -29,7 +29,7 @@ import {
   ER_PROCACCESS_DENIED_ERROR,
   READ_ONLY_SERVER,
 } from '../wire/server-errors.js';
-import { type HeldTable, listAll, type TableName } from './list.js';
+import { type ListedTable, listAll, type QualifiedTable } from './list.js';
 import {
   isIdPrefix,
   parseTableName,
@@ -41,15 +41,15 @@ import {
 export interface RestoreReport extends ReattachReport {
   readonly id: string;
   /** Where it came from; null if the ledger had no row of it. */
-  readonly origin: TableName | null;
-  readonly restoredAs: TableName;
+  readonly origin: QualifiedTable | null;
+  readonly restoredAs: QualifiedTable;
   readonly droppedAt: Date | null;
   readonly user: string | null;
   readonly rowEstimate: number | null;
   /** It had its name again; an earlier restore broke off before its keys and triggers were back. */
   readonly wasBack: boolean;
   /** Still held under the same name, newest first. */
-  readonly others: readonly HeldTable[];
+  readonly others: readonly ListedTable[];
   /** False: the ledger could not be told, recovery will notice; null: it never knew the table. */
   readonly recorded: boolean | null;
 }
@@ -79,8 +79,8 @@ type Plan =
   /** The table is back, but not yet with its keys and triggers. */
   | {
       readonly wasBack: true;
-      readonly table: Omit<HeldTable, 'holdSchema' | 'holdName' | 'state' | 'due'>;
-      readonly to: TableName;
+      readonly table: Omit<ListedTable, 'holdSchema' | 'holdName' | 'state' | 'due'>;
+      readonly to: QualifiedTable;
       readonly others: readonly [];
     };
 
@@ -137,7 +137,11 @@ async function planOrResume(pool: ServicePool, request: RestoreRequest): Promise
 }
 
 /** Whether the request has no new name, or the name that the table has by now. */
-function isMeant({ to }: RestoreRequest, { schema }: LedgerRow, restoredAs: TableName): boolean {
+function isMeant(
+  { to }: RestoreRequest,
+  { schema }: LedgerRow,
+  restoredAs: QualifiedTable,
+): boolean {
   if (to === undefined) return true;
   const wanted = parseTableName(to);
   return wanted?.table === restoredAs.table && (wanted.schema ?? schema) === restoredAs.schema;
@@ -168,7 +172,7 @@ function ended(target: string, row: LedgerRow, cause: unknown): UndropError {
   return new UndropError('UNDROP_NO_SUCH_HELD', { target, fate }, cause);
 }
 
-async function assertSchema(pool: ServicePool, table: HeldTable, schema: string): Promise<void> {
+async function assertSchema(pool: ServicePool, table: ListedTable, schema: string): Promise<void> {
   const [rows] = await pool.run(
     sql`${note('restore', table.id)} SELECT 1 AS one FROM information_schema.SCHEMATA
       WHERE SCHEMA_NAME = ${schema}`,
@@ -181,8 +185,8 @@ async function assertSchema(pool: ServicePool, table: HeldTable, schema: string)
 /** The table is back whatever comes of this. */
 async function record(
   pool: ServicePool,
-  table: Pick<HeldTable, 'id' | 'rowLogged'>,
-  to: TableName,
+  table: Pick<ListedTable, 'id' | 'rowLogged'>,
+  to: QualifiedTable,
 ): Promise<boolean | null> {
   if (table.rowLogged === null) return null;
   const state: LedgerRow['state'] = 'restored';
@@ -209,7 +213,7 @@ const SEE_DOCTOR =
   'another account (UNDROP_USER).';
 
 /** The refusal for a table that only the ledger knows to be there. */
-function notSeen({ origin, id, holdSchema, holdName }: HeldTable): UndropError {
+function notSeen({ origin, id, holdSchema, holdName }: ListedTable): UndropError {
   const what = origin === null ? id : `${origin.schema}.${origin.table}`;
   const cause = `it does not see ${holdSchema}.${holdName}, as which ${what} is held`;
   return missingRight(cause);

@@ -9,7 +9,7 @@ import type { IsAt } from './fault-rig.js';
 const ONLY = process.env['FAULT'] ?? '';
 
 /** Every event with every fault. */
-export const isWhole = isLong || ONLY !== '';
+export const isComplete = isLong || ONLY !== '';
 
 export function isMeant({ name }: { readonly name: string }): boolean {
   return name.includes(ONLY);

@@ -16,7 +16,7 @@ import { until } from '../support/poll.js';
 import { sample } from '../support/sample.js';
 import { connect } from '../support/servers.js';
 import type { TapEvent } from '../support/wire-tap.js';
-import { isMeant, isWhole } from './cells.js';
+import { isComplete, isMeant } from './cells.js';
 import { type Fault, type FaultRig, openFaultRig } from './fault-rig.js';
 import { type Outcome, say } from './say-drop.js';
 
@@ -117,7 +117,7 @@ function cellsOf(events: readonly TapEvent[]): readonly Cell[] {
       return { fault, at, name, isRename };
     });
   });
-  if (isWhole) return all;
+  if (isComplete) return all;
   const kind = ({ fault }: Cell) => fault;
   const others = all.filter(({ isRename }) => !isRename);
   const renames = all.filter(({ isRename }) => isRename);
@@ -191,7 +191,7 @@ async function settled({ orStruck = false } = {}): Promise<void> {
     looks = busy.length + open.length === 0 ? looks + 1 : 0;
     return looks > 1;
   };
-  await until(isSettled, 'intents are settled and debts are paid', SETTLED_MS);
+  await until(isSettled, 'intents are settled and pending relocations are done', SETTLED_MS);
 }
 
 /** In whatever state. */

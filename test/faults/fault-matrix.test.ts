@@ -19,7 +19,7 @@ import { SERVER_NAMES, type ServerName } from '../support/server-set.js';
 import { connect } from '../support/servers.js';
 import { SERVICE_ACCOUNT } from '../support/service-account.js';
 import type { TapMoment } from '../support/wire-tap.js';
-import { isMeant, isWhole, nth } from './cells.js';
+import { isComplete, isMeant, nth } from './cells.js';
 import { FAMILY } from './families.js';
 import { FAULTS, type Fault, type FaultRig, type IsAt, openFaultRig } from './fault-rig.js';
 import { renameLeftFile } from './left-files.js';
@@ -27,9 +27,9 @@ import { PHASES, type Phase, phaseOf } from './phases.js';
 import { type Outcome, type Said, say } from './say-drop.js';
 import {
   assertSound,
+  BY_SERVICE,
   countRows,
   DROPPER,
-  IN_STEAD,
   locate,
   ONE_STATEMENT,
   PLAIN,
@@ -43,7 +43,7 @@ import { PARTITIONED, tornTables } from './torn-scene.js';
 const SCENES: Readonly<Record<string, Scene>> = {
   family: FAMILY,
   plain: PLAIN,
-  'in stead': IN_STEAD,
+  'by service': BY_SERVICE,
   'two statements': TWO_STATEMENTS,
   'under locks': UNDER_LOCKS,
   partitions: PARTITIONED,
@@ -59,7 +59,7 @@ const FAMILY_PHASES: readonly Phase[] = [
 
 const SETTLED_MS = 60_000;
 /** Of one server. */
-const LONGEST_MS = isWhole ? 7_200_000 : 900_000;
+const LONGEST_MS = isComplete ? 7_200_000 : 900_000;
 
 /** A kind of event, and what happens at one of them. */
 type Kind = {
@@ -109,7 +109,7 @@ class Matrix {
     const rig = await openFaultRig(this.#name);
     this.#rig = rig;
     await rig.direct.query(`CREATE USER ${DROPPER}@'%'`);
-    await rig.direct.query(`GRANT ${IN_STEAD.grants} ON ${rig.schema}.* TO ${DROPPER}@'%'`);
+    await rig.direct.query(`GRANT ${BY_SERVICE.grants} ON ${rig.schema}.* TO ${DROPPER}@'%'`);
   }
 
   async close(): Promise<void> {
@@ -127,7 +127,7 @@ class Matrix {
       for (const cell of cells) {
         if (await this.#strike(cell)) runs++;
         // Another drop has fewer such events where, say, no connection had to be opened.
-        else if (!isWhole) expect([cell.name, await this.#strike(first(cell))]).toContain(true);
+        else if (!isComplete) expect([cell.name, await this.#strike(first(cell))]).toContain(true);
       }
     }
     const amid = amidRename(this.#name);
@@ -287,7 +287,11 @@ class Matrix {
   }
 
   async #settled(): Promise<void> {
-    await until(() => this.#isSettled(), 'intents are settled and debts are paid', SETTLED_MS);
+    await until(
+      () => this.#isSettled(),
+      'intents are settled and pending relocations are done',
+      SETTLED_MS,
+    );
   }
 
   async #isSettled(): Promise<boolean> {
@@ -323,7 +327,7 @@ function cellsOf(kind: Kind, events: ReadonlyMap<string, number>): readonly Cell
   const count = events.get(place) ?? 0;
   const isAt = (nr: number) =>
     nth(nr, (event) => event.moment === moment && phaseOf(event) === phase);
-  const numbers = isWhole
+  const numbers = isComplete
     ? Array.from({ length: count }, (_, index) => index + 1)
     : [1 + diceOf(Object.values(kind).join()).below(Math.max(1, count))];
   return numbers.map((nr) => ({
@@ -342,7 +346,7 @@ function diceOf(name: string): Dice {
 
 /** Half of the pairs, with each value in one of them at least; another half by another seed. */
 function kindsOfRun(): readonly Kind[] {
-  if (isWhole) return allKinds();
+  if (isComplete) return allKinds();
   const pairs = pairwise(allKinds(), diceOf('kinds'));
   return sample(pairs, { name: 'kinds', share: 0.35, kind: (kind) => Object.values(kind) });
 }

@@ -135,13 +135,14 @@ inLanes(testServers(), 'on $name', (server, { afterAll, beforeAll, test }) => {
       await intentsSettled(root, [schema]);
       const left = await live();
       const isDropped = !left.includes('a') && !left.includes('b');
-      const isWhole = left.includes('a') && left.includes('b');
+      const isComplete = left.includes('a') && left.includes('b');
       const lost = await survival.findLost();
       if (killed === null) break;
       const { heard, where } = killed;
       // Under LOCK TABLES all servers but MySQL 8 and later drop one by one, and so do we.
       const isAnyhow = scene.what === 'locked tables' && server.name !== 'mysql-9.7';
-      const isOne = heard === 'OK' ? isDropped : heard === 'lost' ? isDropped || isWhole : isWhole;
+      const isOne =
+        heard === 'OK' ? isDropped : heard === 'lost' ? isDropped || isComplete : isComplete;
       const isTrue = isOne || (isAnyhow && heard !== 'OK');
       const isNative = heard === 'OK' || heard === 'lost' || KILLED.has(Number.parseInt(heard, 10));
       if (!isTrue || !isNative || lost.length > 0 || !left.includes('c')) {

@@ -17,7 +17,7 @@ import { sample, seedFor } from '../support/sample.js';
 import { SERVER_NAMES, type ServerName } from '../support/server-set.js';
 import { connect } from '../support/servers.js';
 import type { TapEvent } from '../support/wire-tap.js';
-import { isMeant, isWhole, nth } from './cells.js';
+import { isComplete, isMeant, nth } from './cells.js';
 import { type Fault, type FaultRig, openFaultRig } from './fault-rig.js';
 import { type End, KIN_SCENES, type KinScene, type Place, schemasOf } from './kin-scenes.js';
 import { type Outcome, type Said, say } from './say-drop.js';
@@ -188,7 +188,7 @@ class Cells {
       looks = busy === 0 && rows.length === 0 ? looks + 1 : 0;
       return looks > 1;
     };
-    await until(isSettled, 'intents are settled and debts are paid', SETTLED_MS);
+    await until(isSettled, 'intents are settled and pending relocations are done', SETTLED_MS);
   }
 
   async #busy(): Promise<number> {
@@ -221,7 +221,7 @@ function isCounted({ counts }: KinScene, fault: Fault | null): (event: TapEvent)
 
 /** Half of the pairs, with each value in one of them at least; another half by another seed. */
 function kindsOfRun(): readonly Kind[] {
-  if (isWhole) return allKinds();
+  if (isComplete) return allKinds();
   const pairs = pairwise(allKinds(), diceOf('kinds'));
   return sample(pairs, { name: 'kinds', share: 0.35, kind: (kind) => Object.values(kind) });
 }
@@ -242,7 +242,7 @@ function cellsOf(kind: Kind, events: number): readonly Cell[] {
   const count = fault === 'proxy killed' ? Math.ceil(events * 1.5) : events;
   const size = Math.ceil(count / QUARTERS.length);
   const begin = size * QUARTERS.indexOf(kind.quarter);
-  const numbers = isWhole
+  const numbers = isComplete
     ? Array.from({ length: size }, (_, index) => begin + index + 1)
     : [begin + 1 + diceOf(Object.values(kind).join()).below(size)];
   return numbers.map((nr) => ({ fault, nr, name: `${server} / ${scene} / ${fault} / ${nr}` }));

@@ -143,7 +143,7 @@ const DROP_BESIDE_RIVAL: KinScene = {
   // From where it is decided whether the schema goes.
   counts: ({ command }) =>
     [
-      ...['/* undrop emptied ', '/* undrop schema ', '/* undrop schema-look ', 'undrop_gate'],
+      ...['/* undrop emptied ', '/* undrop schema ', '/* undrop schema-look ', 'undrop_barrier'],
       ...['KILL QUERY', '/* undrop schema-gone '],
     ].some((part) => command.includes(part)),
   // They are not the same ones each time.
@@ -164,11 +164,11 @@ const DROP_BESIDE_RIVAL: KinScene = {
 async function endOfSix(place: Place, expected: Readonly<Record<string, number>>): Promise<End> {
   const { direct, pool, schema } = place;
   const charset = await charsetOf(place, six(schema));
-  const isWhole = charset === 'utf8mb4';
+  const isComplete = charset === 'utf8mb4';
   const held = await heldIds(place, six(schema));
   const heldMax = Object.keys(expected).length;
-  expect({ isWhole, held: held.length }).toEqual({ isWhole, held: isWhole ? 0 : heldMax });
-  if (isWhole) expect(await countRows(place, `${six(schema)}.seen`)).toBe(2);
+  expect({ isComplete, held: held.length }).toEqual({ isComplete, held: isComplete ? 0 : heldMax });
+  if (isComplete) expect(await countRows(place, `${six(schema)}.seen`)).toBe(2);
   if (charset === undefined) await direct.query(`CREATE DATABASE ${six(schema)}`);
   for (const id of held) await restore(pool, { target: id });
   const rows: Record<string, number> = {};
@@ -179,7 +179,7 @@ async function endOfSix(place: Place, expected: Readonly<Record<string, number>>
   await hasKeys(place, SIX_KEYS);
   const [triggers] = await direct.query<RowDataPacket[]>(`SHOW TRIGGERS FROM ${six(schema)}`);
   expect(triggers.map((row) => row['Trigger'])).toEqual(['writes']);
-  return isWhole ? 'whole' : 'done';
+  return isComplete ? 'whole' : 'done';
 }
 
 const PARTS: readonly (readonly number[])[] = [[1], [11, 12], [21, 22, 23], [31]];

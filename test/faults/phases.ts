@@ -29,7 +29,7 @@ const BY_NOTE: Readonly<Record<string, Phase>> = {
   own: 'rename',
   clean: 'rename',
   owner: 'rename',
-  'hold-in-stead': 'rename',
+  'hold-by-service': 'rename',
   'take-over': 'rename',
   'give-back': 'rename',
   look: 'look at what hangs on it',

@@ -34,8 +34,8 @@ export const PLAIN: Scene = {
   check: async () => undefined,
 };
 
-/** By a user who may not rename: the service does it in the user's stead. */
-export const IN_STEAD: Scene = {
+/** By a user who may not rename: the service does it for the user. */
+export const BY_SERVICE: Scene = {
   ...PLAIN,
   title: 'a drop by a user with DROP alone',
   grants: 'DROP',

@@ -26,7 +26,7 @@ const ROWS = { child: 2, parent: 3, parts: 4, plain: 1 };
 
 const BREAKS = [
   { moment: 'after statement', part: '/* undrop schema ', nr: 1 },
-  // The first two are before the guard.
+  // The first two are before the barrier.
   { moment: 'before statement', part: '/* undrop schema-look ', nr: 4 },
 ] as const;
 

@@ -297,11 +297,11 @@ describe.each(SERVERS)('a server killed amid the RENAME of partitions, %s', (nam
       await until(async () => (await rowsOf(`${schema}.plain`)) === 2, 'the other is back');
       // The schema is open to others.
       await until(async () => {
-        const [guards] = await root.query<RowDataPacket[]>(
+        const [barriers] = await root.query<RowDataPacket[]>(
           `SHOW TABLES IN ${schema} LIKE '!undrop%'`,
         );
-        return guards.length === 0;
-      }, 'the guard is gone');
+        return barriers.length === 0;
+      }, 'the barrier is gone');
       await expectTorn(names);
       await mend(names);
       await expectWhole(names);

@@ -254,7 +254,7 @@ describe.each(testServers())('on $name', (server) => {
       } else if (step === 'to kill' && text.includes('INFO LIKE')) {
         step = 'busy';
         await untilItWaits(session);
-        await killOne('%/* undrop schema-gate %');
+        await killOne('%/* undrop schema-barrier %');
         step = 'done';
       }
       return true;
@@ -652,11 +652,11 @@ describe.each(testServers())('on $name', (server) => {
       expect(words(await saying)).toBe('OK 4');
       await until(async () => (await open(name)) === 2, 'the outcome is in the ledger');
       const [rows] = await root.query<RowDataPacket[]>(
-        `SELECT hold_until >= ? + INTERVAL 1 MINUTE AS isWhole, hold_name FROM _undrop.ledger
+        `SELECT hold_until >= ? + INTERVAL 1 MINUTE AS isComplete, hold_name FROM _undrop.ledger
          WHERE schema_name = ? AND state = 'HOLD'`,
         [before?.['at'], name],
       );
-      expect(rows.map((row) => Number(row['isWhole']))).toEqual([1, 1]);
+      expect(rows.map((row) => Number(row['isComplete']))).toEqual([1, 1]);
       const held = await tablesOf('_undrop');
       for (const row of rows) expect(held).toContain(row['hold_name']);
       expect(await survival.findLost()).toEqual([]);

@@ -68,10 +68,10 @@ beforeAll(async () => {
     const proxy = await proxyInFront(server);
     proxies.push(proxy);
     const drops = sayAll(server, proxy, [], (number) => dropOf(number, server));
-    const guard = server.flavour === 'mariadb' ? ['SET max_statement_time = 10'] : [];
+    const timeLimit = server.flavour === 'mariadb' ? ['SET max_statement_time = 10'] : [];
     const mutants = drops
       .catch(() => undefined)
-      .then(() => sayAll(server, proxy, guard, mutantsFor(server)));
+      .then(() => sayAll(server, proxy, timeLimit, mutantsFor(server)));
     for (const one of [drops, mutants]) one.catch(() => undefined);
     running.set(server.name, { drops, mutants });
   }
@@ -111,10 +111,10 @@ describe.each(testServers())('on $name', (server) => {
 async function sayAll(
   server: TestServer,
   proxy: ProxyTarget,
-  guard: readonly string[],
+  timeLimit: readonly string[],
   scriptOf: (number: number) => Script,
 ): Promise<Report> {
-  const runs = await TwinRuns.open({ server, proxy, guard });
+  const runs = await TwinRuns.open({ server, proxy, timeLimit });
   const refused: string[] = [];
   const problems: string[] = [];
   let [held, accepted, said] = [0, 0, 0];

@@ -1,7 +1,7 @@
 /**
  * A KILL that meets a RENAME at its very end: the server says 1317, and the RENAME is done (MySQL
  * 8.0, end of mysql_execute_command). On real servers behind a tap that says so in their place: no
- * held table is without its row, and who was to have the answer of a RENAME in his stead has it.
+ * held table is without its row, and who was to have the answer of a RENAME that the service did has it.
  */
 import { expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
@@ -105,13 +105,13 @@ inLanes(testServers(), 'a KILL too late for its RENAME on $name', (server, lane)
     await direct.query('CREATE TABLE a (id INT)');
   });
 
-  test("in the user's stead is no error for the user", async () => {
+  test('for the user is no error for the user', async () => {
     await query(
       server,
       "CREATE USER dropper@'127.0.0.1'",
       `GRANT DROP ON ${schema.name}.* TO dropper@'127.0.0.1'`,
     );
-    late = 'hold-in-stead';
+    late = 'hold-by-service';
     expect(await errnoOf('DROP TABLE a', 'dropper')).toBe(0);
     expect(late).toBe(null);
     await expectHeld();
@@ -119,7 +119,7 @@ inLanes(testServers(), 'a KILL too late for its RENAME on $name', (server, lane)
   });
 
   test('of a TRUNCATE is none either, and what was there is held once', async () => {
-    late = 'hold-in-stead';
+    late = 'hold-by-service';
     expect(await errnoOf('TRUNCATE TABLE a')).toBe(0);
     expect(late).toBe(null);
     await expectHeld();

@@ -1,4 +1,4 @@
-/** Moves on real servers: into the recycle schema, back under a name of its own, debts. */
+/** Moves on real servers: into the recycle schema, back under a name of its own, pending ones. */
 import { describe, expect } from '@jest/globals';
 import { retryPending } from '../../src/held/relocate/pending.js';
 import { type Relocation, relocate } from '../../src/held/relocate/relocate.js';

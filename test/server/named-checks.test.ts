@@ -12,7 +12,7 @@ import { findRows } from '../../src/ledger/read.js';
 import { silentLog } from '../../src/log.js';
 import { reconcile } from '../../src/recovery/reconcile.js';
 import type { ServicePool } from '../../src/service/pool/pools.js';
-import { type HeldTable, listAll } from '../../src/undo/list.js';
+import { type ListedTable, listAll } from '../../src/undo/list.js';
 import { restore } from '../../src/undo/run-restore.js';
 import { type Collecting, countRows, startCollecting, until } from '../lifecycle/collecting.js';
 import { freshLedger } from '../support/fresh-ledger.js';
@@ -98,7 +98,7 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
   }
 
   /** Oldest first. */
-  async function held(): Promise<readonly HeldTable[]> {
+  async function held(): Promise<readonly ListedTable[]> {
     return [...(await listAll(pool))].reverse();
   }
 
@@ -296,11 +296,11 @@ describe.each(testServers())('named CHECKs on $name', (server) => {
     });
     const schemas = await Promise.all(sessions);
     await outcomesAreWritten(24);
-    await until('all have left their schemas', async () => (await held()).every(isAtHome));
+    await until('all have left their schemas', async () => (await held()).every(isInRecycleSchema));
     for (const own of schemas) await own.drop();
   });
 
-  function isAtHome({ holdSchema }: HeldTable): boolean {
+  function isInRecycleSchema({ holdSchema }: ListedTable): boolean {
     return holdSchema.startsWith('_undrop');
   }
 

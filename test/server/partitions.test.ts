@@ -268,7 +268,7 @@ describe.each(testServers())('partitions on $name', (server) => {
     const isWaiting = async () => {
       const [rows] = await root.query<RowDataPacket[]>(
         `SELECT 1 FROM information_schema.PROCESSLIST
-         WHERE INFO LIKE 'ALTER%undrop turn%' AND STATE LIKE 'Waiting%' AND DB = ?`,
+         WHERE INFO LIKE 'ALTER%undrop wait-for-lock%' AND STATE LIKE 'Waiting%' AND DB = ?`,
         [schema],
       );
       return rows.length > 0;

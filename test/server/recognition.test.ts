@@ -135,7 +135,7 @@ async function checkCase(
   const isDynamic = verdict.kind === 'dynamic';
   const names = expected.map((name) => `${name.schema}.${name.table}`);
   const isTwice = new Set(names).size < names.length && verdict.kind === 'drop-table';
-  const runs = !(verdict.kind === 'refused' && verdict.carrier === 'prepare');
+  const runs = !(verdict.kind === 'refused' && verdict.form === 'prepare');
   if (isDynamic) expect(gone.length).toBeLessThanOrEqual(1);
   // What was made are no sequences.
   else if (case_.kind === 'drop-sequence') expect(gone).toEqual([]);
@@ -243,8 +243,10 @@ function contradiction(
     case 'refused': {
       const text = describeVerdict(verdict);
       // What is in a block, or under SET STATEMENT, isn't read.
-      const isWhole = !/dynamic|unclear|compound|set-statement/.test(text);
-      return isWhole && [...gone].some((name) => !names.has(name)) ? 'a table is not named' : null;
+      const isComplete = !/dynamic|unclear|compound|set-statement/.test(text);
+      return isComplete && [...gone].some((name) => !names.has(name))
+        ? 'a table is not named'
+        : null;
     }
     default:
       return null;

@@ -61,7 +61,7 @@ describe.each(testServers())('on $name', (server) => {
     expect(proxied.tables.some((name) => name.startsWith('d1.a '))).toBe(!one.mayDrop);
   });
 
-  test('what is dropped in a user’s stead is in the ledger as the user’s', async () => {
+  test('what is dropped for a user is in the ledger as the user’s', async () => {
     const one = cases.find(({ name }) => name === 'DROP alone on the schema');
     if (one === undefined) throw new Error('no such case');
     await runCase(one, { target: proxy, root, survival });

@@ -81,7 +81,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
 
   afterEach(() => root.end());
 
-  /** The rows of the ledger, and the guard. */
+  /** The rows of the ledger, and the barrier. */
   async function begin(details: Partial<SchemaDrop['details']> = {}): Promise<Begun> {
     const groupId = newId();
     const schema = own.schema.name;
@@ -110,7 +110,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     const key = await recordSchemaDrop(own.pool, drop);
     const tables = TABLES.map((table) => ({ id: newId(), schema, table }));
     const facts = await recordIntent(own.pool, { ...common, holdMs: 600_000, tables });
-    await root.query(`CREATE TABLE \`${recycleSchemaWriteOf(groupId)}\` (a INT) ENGINE=InnoDB`);
+    await root.query(`CREATE TABLE \`${barrierTableOf(groupId)}\` (a INT) ENGINE=InnoDB`);
     const named = facts.tables.map(({ id, table, holdUntil }) => ({
       id,
       table,
@@ -119,7 +119,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     return { ...key, tables: named };
   }
 
-  function recycleSchemaWriteOf(groupId: string): string {
+  function barrierTableOf(groupId: string): string {
     return barrierTableName({ groupId, logged: true });
   }
 
@@ -270,22 +270,20 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     expect(await rowCounts(server, own.schema.name)).toEqual(ROWS);
   });
 
-  test('waits for a guard that the server is about to make still', async () => {
+  test('waits for a barrier that the server is about to make still', async () => {
     const before = await definitions();
     const drop = await begin();
-    await root.query(`DROP TABLE \`${recycleSchemaWriteOf(drop.groupId)}\``);
+    await root.query(`DROP TABLE \`${barrierTableOf(drop.groupId)}\``);
     const making = await connect(server, { database: own.schema.name });
     const made = making
-      .query(`DO /* undrop schema-guard ${drop.groupId} */ SLEEP(300)`)
+      .query(`DO /* undrop schema-barrier-table ${drop.groupId} */ SLEEP(300)`)
       .catch(() => undefined);
-    await seen(`%schema-guard ${drop.groupId}%`, 'User sleep');
+    await seen(`%schema-barrier-table ${drop.groupId}%`, 'User sleep');
     await own.die();
     expect((await recover()).schemasBack).toEqual([]);
     await root.query(`KILL QUERY ${making.threadId}`);
     await made;
-    await making.query(
-      `CREATE TABLE \`${recycleSchemaWriteOf(drop.groupId)}\` (a INT) ENGINE=InnoDB`,
-    );
+    await making.query(`CREATE TABLE \`${barrierTableOf(drop.groupId)}\` (a INT) ENGINE=InnoDB`);
     await making.end();
     await until(async () => (await recover()).schemasBack.length > 0, 'nobody makes it any more');
     await expectBack(before);
@@ -314,7 +312,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
       expect((await recover()).untouched).toContain(drop.groupId);
     });
     expect(Object.keys(await rowCounts(server, own.schema.name))).toEqual([
-      recycleSchemaWriteOf(drop.groupId),
+      barrierTableOf(drop.groupId),
     ]);
     await until(async () => {
       await recover();
@@ -384,13 +382,13 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
   test('does not open the gate before the DROP has ended', async () => {
     const before = await definitions();
     const drop = await emptied();
-    const guard = recycleSchemaWriteOf(drop.groupId);
+    const barrier = barrierTableOf(drop.groupId);
     const holder = await connect(server, { database: own.schema.name });
-    await holder.query(`HANDLER \`${guard}\` OPEN`);
-    const text = `SELECT /* undrop schema-gate ${drop.groupId} */ SUM(SLEEP(4)) FROM
+    await holder.query(`HANDLER \`${barrier}\` OPEN`);
+    const text = `SELECT /* undrop schema-barrier ${drop.groupId} */ SUM(SLEEP(4)) FROM
       (${Array.from({ length: 15 }, () => 'SELECT 1').join(' UNION ALL ')}) AS t`;
     const asleep = holder.query(text).catch(() => undefined);
-    await seen(`%schema-gate ${drop.groupId}%`, 'User sleep');
+    await seen(`%schema-barrier ${drop.groupId}%`, 'User sleep');
     await own.session.query('SET lock_wait_timeout = 3');
     const dropped = own.session
       .query(`DROP /* undrop schema ${drop.groupId} */ DATABASE ${own.schema.name}`)
@@ -407,7 +405,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     holder.destroy();
     await asleep;
     if (recovered.schemasBack.length === 0) {
-      await until(async () => (await recover()).schemasBack.length > 0, 'the guard is free');
+      await until(async () => (await recover()).schemasBack.length > 0, 'the barrier is free');
     }
     await expectBack(before);
   });
@@ -486,7 +484,7 @@ inLanes(testServers(), 'recovery of a DROP DATABASE on $name', (server, lane) =>
     await root.query(TRIGGER);
     const drop = await emptied();
     await root.query(`ALTER DATABASE ${own.schema.name} CHARACTER SET utf8mb4`);
-    await root.query(`DROP TABLE \`${recycleSchemaWriteOf(drop.groupId)}\``);
+    await root.query(`DROP TABLE \`${barrierTableOf(drop.groupId)}\``);
     await leaveSchemaDrop(own.pool, drop, { threadId: own.session.threadId, hasFailed: true });
     expect((await recover()).schemasBack).toEqual([own.schema.name]);
     const [row] = await query(

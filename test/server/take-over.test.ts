@@ -1,5 +1,5 @@
 /**
- * Intents that a service connection has taken over, to rename in a user's stead: recovery leaves
+ * Intents that a service connection has taken over, to rename for a user: recovery leaves
  * them alone while that connection is there, whatever became of the user's session, and what it has
  * forgotten can't be taken over any more. Where they change hands while somebody looks on, nobody
  * touches what they hold.
@@ -99,8 +99,8 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
   const shiftPort = (by: number) =>
     query(server, `UPDATE _undrop.ledger SET upstream_port = upstream_port + ${by}`);
 
-  const take = (stead: ServicePool, ids: readonly string[]) =>
-    stead.task(async (connection) => {
+  const take = (pool: ServicePool, ids: readonly string[]) =>
+    pool.task(async (connection) => {
       const owner = await takeOver(connection, { ids, rowLogged: true });
       if (owner === null) throw new Error('there is an intent');
       return { owner, threadId: connection.threadId };
@@ -108,15 +108,15 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
 
   /** What is done before any look, and what between that at the ledger and that at the sessions. */
   const WAYS = {
-    'taken over': async (ids: readonly string[], stead: ServicePool) => async () => {
-      await take(stead, ids);
+    'taken over': async (ids: readonly string[], pool: ServicePool) => async () => {
+      await take(pool, ids);
       await own.die();
     },
-    'given back': async (ids: readonly string[], stead: ServicePool) => {
-      const { owner, threadId } = await take(stead, ids);
+    'given back': async (ids: readonly string[], pool: ServicePool) => {
+      const { owner, threadId } = await take(pool, ids);
       return async () => {
         await releaseOwnership(own.pool, { ids, rowLogged: true }, owner);
-        await stead.dispose();
+        await pool.dispose();
         const find = `SELECT 1 FROM information_schema.PROCESSLIST WHERE ID = ${threadId}`;
         await until(async () => (await query(server, find)).length === 0, 'it is gone');
       };
@@ -141,9 +141,9 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
     '%s between two looks: what they hold is not touched by %s',
     async (way, who) => {
       const ids = await away();
-      const stead = poolOn(server, 2);
+      const pool = poolOn(server, 2);
       try {
-        const letThrough = await WAYS[way](ids, stead);
+        const letThrough = await WAYS[way](ids, pool);
         let isPassedOn = false;
         const between = tappedPool(own.pool, async (send, texts) => {
           if (!isPassedOn && texts.some((text) => text.includes('/* undrop owners */'))) {
@@ -155,7 +155,7 @@ describe.each(testServers())('intents that are taken over on $name', (server) =>
         const touched = await TOUCHED[who](between);
         expect({ isPassedOn, touched }).toEqual({ isPassedOn: true, touched: [] });
       } finally {
-        await stead.dispose();
+        await pool.dispose();
       }
       // When that owner is gone as well, it is.
       await own.die();

@@ -178,8 +178,9 @@ describe.each(testServers())('TRUNCATE on $name', (server) => {
     const tap = await wireTap(server, async ({ moment, command }) => {
       const text = command.toString('latin1');
       if (moment !== 'before statement') return true;
-      if (text.includes('RENAME /* undrop hold-in-stead ')) await onStep('rename', ++times.rename);
-      if (text.includes('ALTER /* undrop turn ')) await onStep('turn', ++times.turn);
+      if (text.includes('RENAME /* undrop hold-by-service '))
+        await onStep('rename', ++times.rename);
+      if (text.includes('ALTER /* undrop wait-for-lock ')) await onStep('turn', ++times.turn);
       return true;
     });
     const tapped = await proxyInFront({ ...server, ...tap }, { PROTECT, RULES: '*.*: now' });

@@ -113,10 +113,10 @@ describe.each(testServers())('undo on $name', (server) => {
     expect(byId.get(lost.id)).toMatchObject({ origin: null, user: null });
   });
 
-  test('does not list the guard of a DROP DATABASE that is on its way out', async () => {
+  test('does not list the barrier of a DROP DATABASE that is on its way out', async () => {
     const groupId = newHoldId(Date.now(), randomBytes);
-    const guard = barrierTableName({ groupId, logged: true });
-    await query(server, `CREATE TABLE \`${schema.name}\`.\`${guard}\` (id INT)`);
+    const barrier = barrierTableName({ groupId, logged: true });
+    await query(server, `CREATE TABLE \`${schema.name}\`.\`${barrier}\` (id INT)`);
     expect(await retireBarrierTable(pool, { schema: schema.name, groupId })).toBe(true);
     expect(await findHoldTables(pool, ['_undrop'], groupId)).toHaveLength(1);
     expect(await listAll(pool)).toEqual([]);

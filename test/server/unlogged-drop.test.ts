@@ -82,7 +82,7 @@ describe.each(testServers())('$name', (server) => {
     );
   }
 
-  test('of a schema is refused to an account that could make its guard in the log alone', async () => {
+  test('of a schema is refused to an account that could make its barrier in the log alone', async () => {
     await makeServiceAccount(server, { user: 'managed', tier: 'managed' });
     const schema = await freshSchema(server, 'unlogged');
     const managed = await proxyInFront(server, { USER: 'managed' });

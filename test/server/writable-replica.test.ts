@@ -96,18 +96,18 @@ inLanes(
       }
     });
 
-    test('takes a guard out of a schema also where the local recycle schema is missing', async () => {
+    test('takes a barrier out of a schema also where the local recycle schema is missing', async () => {
       const groupId = newId();
-      const guard = barrierTableName({ groupId, logged: false });
+      const barrier = barrierTableName({ groupId, logged: false });
       await query(
         pair.replica,
         'DROP DATABASE IF EXISTS _undrop_local',
-        'CREATE DATABASE IF NOT EXISTS guarded',
-        `CREATE TABLE guarded.\`${guard}\` (id INT) ENGINE=InnoDB`,
+        'CREATE DATABASE IF NOT EXISTS barred',
+        `CREATE TABLE barred.\`${barrier}\` (id INT) ENGINE=InnoDB`,
       );
-      const drop = { schema: 'guarded', groupId };
-      await until(() => retireBarrierTable(there, drop), 'the guard is retired');
-      expect(await query(pair.replica, 'SHOW TABLES FROM guarded')).toEqual([]);
+      const drop = { schema: 'barred', groupId };
+      await until(() => retireBarrierTable(there, drop), 'the barrier is retired');
+      expect(await query(pair.replica, 'SHOW TABLES FROM barred')).toEqual([]);
     });
 
     /** A DROP DATABASE on the source that waits for a reader, its tables held on both. */

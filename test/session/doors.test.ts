@@ -109,14 +109,14 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   }
 
   const failingPermits = () => {
-    const permits = new LocalConnectionLimit(100);
+    const connectionLimit = new LocalConnectionLimit(100);
     return {
-      take: () => permits.take(),
+      take: () => connectionLimit.take(),
       get max() {
-        return permits.max;
+        return connectionLimit.max;
       },
-      give: () => {
-        permits.give();
+      release: () => {
+        connectionLimit.release();
         fault.pass();
       },
     };
@@ -166,14 +166,14 @@ describe.each(WAYS)('by %s, a fault', (way) => {
   });
 
   test('where a client arrives costs that client', async () => {
-    const permits = new LocalConnectionLimit(100);
+    const connectionLimit = new LocalConnectionLimit(100);
     const failing = {
       take: () => {
         fault.pass();
-        return permits.take();
+        return connectionLimit.take();
       },
       max: 100,
-      give: () => permits.give(),
+      release: () => connectionLimit.release(),
     };
     const opened = await open({ connectionLimit: failing });
     const other = await logIn(opened);

@@ -97,8 +97,8 @@ const ON_ALL: readonly (readonly [sql: string, expected: string])[] = [
   ["PREPARE s FROM 'ALTER TABLE a DROP PARTITION p'", 'refused/prepare a [drop-partition a (p)]'],
   ["PREPARE s FROM 'ALTER TABLE a DROP PART\\ITION p,'", 'refused/prepare [unclear]'],
   ["PREPARE s FROM 'ALTER TABLE a ADD b INT'", 'not-ours'],
-  ['ALTER TABLE _undrop.ledger DROP PARTITION p', 'guarded/named'],
-  ['ALTER TABLE a DROP PARTITION _undrop', 'guarded/named'],
+  ['ALTER TABLE _undrop.ledger DROP PARTITION p', 'recycle-schema-write/named'],
+  ['ALTER TABLE a DROP PARTITION _undrop', 'recycle-schema-write/named'],
 ];
 
 describe('ALTER TABLE of partitions', () => {
@@ -132,7 +132,7 @@ describe('ALTER TABLE of partitions', () => {
       'refused/compound',
     ],
     ['BEGIN NOT ATOMIC ALTER EVENT e DO ALTER TABLE a DROP PARTITION p; END', 'refused/compound'],
-    ['BEGIN NOT ATOMIC ALTER TABLE _undrop.a DROP PARTITION p; END', 'guarded/named'],
+    ['BEGIN NOT ATOMIC ALTER TABLE _undrop.a DROP PARTITION p; END', 'recycle-schema-write/named'],
   ])('on MariaDB: %s', (sql, expected) => {
     const found = MARIADB.map((server) => read(sql, server));
     expect(found).toEqual(MARIADB.map(() => expected));

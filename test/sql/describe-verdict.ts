@@ -33,8 +33,8 @@ export function describeVerdict(verdict: Verdict | { readonly kind: 'disagree' }
     case 'disagree':
     case 'unclear':
       return verdict.kind;
-    case 'guarded':
-      return `guarded/${verdict.how}`;
+    case 'recycle-schema-write':
+      return `recycle-schema-write/${verdict.how}`;
     case 'drop-table': {
       const {
         empties = false,
@@ -59,14 +59,14 @@ export function describeVerdict(verdict: Verdict | { readonly kind: 'disagree' }
     }
     case 'dynamic':
       return [
-        `dynamic/${verdict.carrier}`,
+        `dynamic/${verdict.form}`,
         latin1(verdict.source.expression),
         ...(verdict.source.kind === 'variable' ? ['variable'] : []),
       ].join(' ');
     case 'refused': {
       const inside = verdict.statements.map((piece) => describeVerdict(piece.verdict));
       return [
-        `refused/${verdict.carrier}`,
+        `refused/${verdict.form}`,
         ...verdict.tables.map(nameText),
         verdict.schema === null ? '' : `schema ${latin1(verdict.schema)}`,
         inside.length === 0 ? '' : `[${inside.join('; ')}]`,

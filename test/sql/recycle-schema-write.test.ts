@@ -1,6 +1,6 @@
 /**
  * What may write where undrop keeps tables, and what only reads there: each way to write such a
- * name, each carrier, and the session's default schema.
+ * name, each form, and the session's default schema.
  */
 import { describe, expect, test } from '@jest/globals';
 import type { LexMode } from '../../src/sql/lex/lex-mode.js';
@@ -68,7 +68,7 @@ const NAMES = [
 describe.each(Object.keys(SERVER_MODES) as ServerKey[])('%s', (server) => {
   test.each(WRITES)('%s is refused', (text) => {
     const odd = NAMES.filter(
-      (name) => says(text.replaceAll('%', name), lexMode(server)) !== 'guarded/named',
+      (name) => says(text.replaceAll('%', name), lexMode(server)) !== 'recycle-schema-write/named',
     );
     expect(odd).toEqual([]);
   });
@@ -88,30 +88,30 @@ describe('where the name stands', () => {
   const inModes: readonly ModeRow[] = [
     ["INSERT INTO d.t VALUES ('_undrop.x', '`_undrop`.x')", 'not-ours'],
     ['INSERT INTO d.t VALUES ("_undrop")', 'not-ours'],
-    ['INSERT INTO d.t VALUES ("_undrop")', 'guarded/named', ANSI],
-    ['INSERT INTO "_undrop".t VALUES (1)', 'guarded/named', ANSI],
+    ['INSERT INTO d.t VALUES ("_undrop")', 'recycle-schema-write/named', ANSI],
+    ['INSERT INTO "_undrop".t VALUES (1)', 'recycle-schema-write/named', ANSI],
     ['INSERT INTO d.t /* _undrop.x */ VALUES (1) -- _undrop.x', 'not-ours'],
     ['INSERT INTO d.t # _undrop.x\n VALUES (1)', 'not-ours'],
     ["INSERT INTO d.t VALUES ('\\'_undrop')", 'not-ours'],
     [
       "INSERT INTO d.t VALUES ('\\', _undrop.a(), '')",
-      'guarded/named',
+      'recycle-schema-write/named',
       { noBackslashEscapes: true },
     ],
     ['INSERT INTO d.t VALUES (`a_undrop`, _undropped)', 'not-ours'],
-    ['CREATE TABLE d._undrop (a INT)', 'guarded/named'],
-    ['UPDATE d.t AS _undrop SET a = 1', 'guarded/named'],
-    ['CREATE DATABASE _undrop', 'guarded/named'],
-    ['CREATE DATABASE IF NOT EXISTS `_undrop_2`', 'guarded/named'],
-    ['ALTER DATABASE _undrop CHARACTER SET utf8', 'guarded/named'],
-    ['GRANT ALL ON `\\_undrop`.* TO u', 'guarded/named'],
+    ['CREATE TABLE d._undrop (a INT)', 'recycle-schema-write/named'],
+    ['UPDATE d.t AS _undrop SET a = 1', 'recycle-schema-write/named'],
+    ['CREATE DATABASE _undrop', 'recycle-schema-write/named'],
+    ['CREATE DATABASE IF NOT EXISTS `_undrop_2`', 'recycle-schema-write/named'],
+    ['ALTER DATABASE _undrop CHARACTER SET utf8', 'recycle-schema-write/named'],
+    ['GRANT ALL ON `\\_undrop`.* TO u', 'recycle-schema-write/named'],
     ['GRANT ALL ON `\\_undrop%`.* TO undrop', 'not-ours'],
     ['DROP TABLE _undrop.x', 'drop-table _undrop.x recycled'],
     ['DROP TABLE d.t, `_UNDROP`.x', 'drop-table d.t _UNDROP.x recycled'],
     ['DROP DATABASE _undrop', 'refused/drop-database schema _undrop'],
     ['USE _undrop', 'not-ours'],
-    ['USE _undrop', 'guarded/named', {}, { isPrepared: true }],
-    ["INSERT INTO _undrop.x VALUES ('", 'guarded/named'],
+    ['USE _undrop', 'recycle-schema-write/named', {}, { isPrepared: true }],
+    ["INSERT INTO _undrop.x VALUES ('", 'recycle-schema-write/named'],
     ["SELECT * FROM _undrop.x WHERE a = '", 'not-ours'],
   ];
   test.each(inModes.map((row) => ({ row })))('$row.0: $row.1', ({ row }) => {
@@ -120,50 +120,67 @@ describe('where the name stands', () => {
   });
 
   test.each<Row>([
-    ['SELECT NEXTVAL(_undrop.s)', 'guarded/named'],
-    ['SELECT NEXT VALUE FOR _undrop.s', 'guarded/named'],
-    ['SELECT 1, setval(`_undrop`.s, 5)', 'guarded/named'],
-    ['SELECT _undrop.s.`nextval`', 'guarded/named'],
+    ['SELECT NEXTVAL(_undrop.s)', 'recycle-schema-write/named'],
+    ['SELECT NEXT VALUE FOR _undrop.s', 'recycle-schema-write/named'],
+    ['SELECT 1, setval(`_undrop`.s, 5)', 'recycle-schema-write/named'],
+    ['SELECT _undrop.s.`nextval`', 'recycle-schema-write/named'],
     ['SELECT LASTVAL(_undrop.s), next_row', 'not-ours'],
-    ['SELECT LASTVAL(_undrop.s), "nextval"', 'guarded/named'],
-    ['SET STATEMENT max_statement_time=1 FOR INSERT INTO _undrop.x VALUES (1)', 'guarded/named'],
-    ['SET STATEMENT max_statement_time=1 FOR SELECT * FROM _undrop.x', 'guarded/named'],
-    ['BEGIN NOT ATOMIC DELETE FROM _undrop.x; END', 'guarded/named'],
-    ['IF (SELECT 1 FROM _undrop.x) THEN SELECT 1; END IF', 'guarded/named'],
-    ["BEGIN NOT ATOMIC EXECUTE IMMEDIATE 'DELETE FROM _undrop.x'; END", 'guarded/unclear'],
-    ['CREATE OR REPLACE TABLE _undrop.x (a INT)', 'guarded/named'],
-    ['CREATE OR REPLACE DATABASE _undrop', 'guarded/named'],
-    ['CREATE SEQUENCE _undrop.s', 'guarded/named'],
+    ['SELECT LASTVAL(_undrop.s), "nextval"', 'recycle-schema-write/named'],
+    [
+      'SET STATEMENT max_statement_time=1 FOR INSERT INTO _undrop.x VALUES (1)',
+      'recycle-schema-write/named',
+    ],
+    [
+      'SET STATEMENT max_statement_time=1 FOR SELECT * FROM _undrop.x',
+      'recycle-schema-write/named',
+    ],
+    ['BEGIN NOT ATOMIC DELETE FROM _undrop.x; END', 'recycle-schema-write/named'],
+    ['IF (SELECT 1 FROM _undrop.x) THEN SELECT 1; END IF', 'recycle-schema-write/named'],
+    [
+      "BEGIN NOT ATOMIC EXECUTE IMMEDIATE 'DELETE FROM _undrop.x'; END",
+      'recycle-schema-write/unclear',
+    ],
+    ['CREATE OR REPLACE TABLE _undrop.x (a INT)', 'recycle-schema-write/named'],
+    ['CREATE OR REPLACE DATABASE _undrop', 'recycle-schema-write/named'],
+    ['CREATE SEQUENCE _undrop.s', 'recycle-schema-write/named'],
     ['DROP SEQUENCE _undrop.s', 'drop-sequence _undrop.s recycled'],
-    ["EXECUTE IMMEDIATE 'USE _undrop'", 'refused/execute-immediate [guarded/named]'],
+    ["EXECUTE IMMEDIATE 'USE _undrop'", 'refused/execute-immediate [recycle-schema-write/named]'],
   ])('MariaDB: %s: %s', (sql, expected) => {
     expect(says(sql, lexMode('mariadb-11.8'))).toBe(expected);
   });
 
   test.each<Row>([
-    ["PREPARE s FROM 'INSERT INTO _undrop.x VALUES (1)'", 'refused/prepare [guarded/named]'],
+    [
+      "PREPARE s FROM 'INSERT INTO _undrop.x VALUES (1)'",
+      'refused/prepare [recycle-schema-write/named]',
+    ],
     ["PREPARE s FROM 'SELECT * FROM _undrop.x'", 'not-ours'],
     ['PREPARE s FROM @v', 'dynamic/prepare @v variable'],
     [
       'SELECT 1 FROM _undrop.x; DELETE FROM _undrop.x; SELECT 2',
-      'refused/multi-statement [not-ours; guarded/named; not-ours]',
+      'refused/multi-statement [not-ours; recycle-schema-write/named; not-ours]',
     ],
     ['USE _undrop; SELECT * FROM x; SET @a = 1', 'not-ours'],
-    ['USE _undrop; DELETE FROM x', 'refused/multi-statement [not-ours; guarded/default]'],
+    [
+      'USE _undrop; DELETE FROM x',
+      'refused/multi-statement [not-ours; recycle-schema-write/default]',
+    ],
     ['USE _undrop; USE d; DELETE FROM x', 'not-ours'],
     [
       'USE _undrop; CALL p(); SELECT 1',
-      'refused/multi-statement [not-ours; guarded/default; guarded/unclear]',
+      'refused/multi-statement [not-ours; recycle-schema-write/default; recycle-schema-write/unclear]',
     ],
     ['/*!99999 INSERT INTO _undrop.x */ INSERT INTO d.t VALUES (1)', 'not-ours'],
-    ['INSERT /*!50000 INTO _undrop.x */ VALUES (1)', 'guarded/named'],
+    ['INSERT /*!50000 INTO _undrop.x */ VALUES (1)', 'recycle-schema-write/named'],
   ])('%s: %s', (sql, expected) => {
     expect(says(sql, lexMode('mysql-9.7'))).toBe(expected);
   });
 
   test('in a text that may hold one statement, one behind it is not looked for in vain', () => {
     const sql = 'SELECT 1; INSERT INTO _undrop.x VALUES (1)';
-    expect(says(sql, lexMode('mysql-9.7'), { multiStatements: false })).toBe('guarded/unclear');
+    expect(says(sql, lexMode('mysql-9.7'), { multiStatements: false })).toBe(
+      'recycle-schema-write/unclear',
+    );
   });
 
   test('what only the mode can say is asked for', () => {
@@ -190,7 +207,8 @@ describe('with a recycle schema as the default one', () => {
     ...['TRUNCATE t', 'DROP VIEW v', 'ALTER TABLE t ADD b INT', 'RENAME TABLE t TO d.t'],
     ...['WITH c AS (SELECT 1) DELETE FROM t', 'CREATE USER_STATISTICS'],
   ])('%s is refused', (sql) => {
-    for (const mode of all(IN_RECYCLE)) expect(says(sql, mode)).toBe('guarded/default');
+    for (const mode of all(IN_RECYCLE))
+      expect(says(sql, mode)).toBe('recycle-schema-write/default');
     for (const mode of all()) expect(says(sql, mode)).toBe('not-ours');
   });
 
@@ -209,7 +227,7 @@ describe('with a recycle schema as the default one', () => {
       expect(says('DROP TABLE t', mode)).toBe('drop-table t recycled');
       expect(says('DROP TABLE d.t', mode)).toBe('drop-table d.t');
       const prepare = says("PREPARE s FROM 'DELETE FROM t'", mode);
-      expect(prepare).toBe('refused/prepare [guarded/default]');
+      expect(prepare).toBe('refused/prepare [recycle-schema-write/default]');
     }
   });
 
@@ -256,7 +274,7 @@ describe('whatever stands around it', () => {
   test('a write is refused', () => {
     fc.assert(
       fc.property(fc.constantFrom(...WRITES), gaps, name, modes, (text, between, schema, mode) => {
-        expect(says(spaced(text, between, schema), mode)).toBe('guarded/named');
+        expect(says(spaced(text, between, schema), mode)).toBe('recycle-schema-write/named');
       }),
       { numRuns: rounds(500, 100) },
     );

@@ -29,7 +29,7 @@ const ROWS: readonly (readonly [sql: string, expected: string])[] = [
   ['SET STATEMENT a=1 FOR TRUNCATE .a', 'refused/set-statement'],
   ["PREPARE s FROM 'TRUNCATE a'", 'refused/prepare a [truncate a]'],
   ["EXECUTE IMMEDIATE 'TRUNC\\ATE a'", 'refused/execute-immediate a [truncate a]'],
-  ['TRUNCATE _undrop.ledger', 'guarded/named'],
+  ['TRUNCATE _undrop.ledger', 'recycle-schema-write/named'],
 ];
 
 describe('TRUNCATE', () => {

@@ -91,13 +91,13 @@ class Recorder {
     this.#socket.write(Buffer.concat(packets));
   }
 
-  /** Waits until the server has said something, `isWhole` takes it as whole, and it is silent. */
-  async listen(isWhole: (answer: readonly Buffer[]) => boolean = () => true): Promise<void> {
+  /** Waits until the server has said something that `isComplete` accepts, and is silent. */
+  async listen(isComplete: (answer: readonly Buffer[]) => boolean = () => true): Promise<void> {
     while (!this.isClosed) {
       await new Promise((resolve) => setTimeout(resolve, 10));
       const isAnswered = this.answer.length > this.#answersAtSend;
       const isSilent = Date.now() - this.#lastAt > SILENCE_MS;
-      if (isAnswered && isSilent && isWhole(this.answer)) return;
+      if (isAnswered && isSilent && isComplete(this.answer)) return;
     }
   }
 

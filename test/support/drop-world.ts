@@ -41,7 +41,7 @@ export interface World {
   readonly sql: string;
   readonly tables: Readonly<Record<string, WorldTable>>;
   /** What the server says of the text. */
-  readonly judge?: readonly [number, string, string];
+  readonly syntaxError?: readonly [number, string, string];
   readonly isReadOnly?: boolean;
   readonly gtidNext?: string;
   readonly noIntents?: boolean;
@@ -188,21 +188,21 @@ class Memory {
   #say(command: UserCommand): Result {
     if (command.kind === 'close') throw new Error('it has no answer');
     const text = Buffer.from(command.text).toString();
-    const { judge } = this.#world;
+    const { syntaxError } = this.#world;
     if (command.kind === 'prepare') {
       const isOwn = text.startsWith('SELECT /* undrop own ');
       if (isOwn && this.names.get(nameIn(text))?.lock !== undefined) {
         return errResult(1100, 'HY000', 'not locked');
       }
       const isClients = text === this.#world.sql;
-      return isClients && judge !== undefined
-        ? errResult(...judge)
+      return isClients && syntaxError !== undefined
+        ? errResult(...syntaxError)
         : preparedResult(++this.#handles);
     }
     if (text.startsWith('SELECT /*+ MAX_EXECUTION_TIME(0) */ /* undrop facts'))
       return this.#facts();
     if (text.startsWith('SHOW /* undrop kind */')) return this.#kind(nameIn(text));
-    if (text.includes('/* undrop turn ')) return this.#asked(nameIn(text));
+    if (text.includes('/* undrop wait-for-lock ')) return this.#asked(nameIn(text));
     if (/^(RENAME|ALTER) \/\* undrop (hold|probe) /.test(text)) return this.#rename(text);
     if (text.startsWith('SIGNAL')) return signalled(text);
     if (/^DROP \/\* undrop (words|temporary) /.test(text)) return this.#dropTemporary(text);

@@ -164,10 +164,10 @@ export class MarkedSession {
       chunk = await this.#chunk();
     }
     if (own !== null) this.#arrived = Buffer.concat([own, this.#arrived]);
-    return this.#judge(Buffer.concat(answers), own === null);
+    return this.#check(Buffer.concat(answers), own === null);
   }
 
-  #judge(answers: Buffer, isOver: boolean): Step {
+  #check(answers: Buffer, isOver: boolean): Step {
     let idleTooEarly = 0;
     for (let at = 0; at < answers.length; ) {
       const end = Math.min(at + HEADER_BYTES + answers.readUIntLE(at, 3), answers.length);

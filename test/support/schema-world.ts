@@ -61,7 +61,7 @@ export interface SchemaWorld {
   /** The session breaks when this is called. */
   readonly breaks?: keyof SchemaService;
   /** Not everything can be put back at once. */
-  readonly isBetween?: boolean;
+  readonly hasLocked?: boolean;
 }
 
 export interface SchemaEnd {
@@ -106,11 +106,11 @@ class Memory {
   readonly #world: SchemaWorld;
   readonly #live: Map<string, SchemaTable> | null;
   readonly #ids = new Map<string, string>();
-  readonly #guard: string;
+  readonly #barrierTable: string;
   readonly #coming: string[];
   readonly #busy = new Map<string, number>();
   #isGone = false;
-  #isGuarded = false;
+  #hasBarrier = false;
   #isOwner = false;
   #isBarred = false;
   #queue: number;
@@ -118,7 +118,7 @@ class Memory {
   constructor(world: SchemaWorld, { groupId }: SchemaDropRequest) {
     this.#world = world;
     this.#live = world.tables === undefined ? null : new Map(Object.entries(world.tables));
-    this.#guard = barrierTableName({ groupId, logged: true });
+    this.#barrierTable = barrierTableName({ groupId, logged: true });
     this.#coming = [...(world.comes ?? [])];
     this.#queue = world.queue ?? 0;
     for (const [name, { busy = 0 }] of this.#live ?? []) this.#busy.set(name, busy);
@@ -159,21 +159,21 @@ class Memory {
       if (state === '01000') return okResult(1);
       return errResult(Number(errno), state, Buffer.from(hex, 'hex').toString());
     }
-    if (sql.includes('undrop turn')) return this.#turn(sql);
+    if (sql.includes('undrop wait-for-lock')) return this.#turn(sql);
     if (sql.includes('undrop queue')) return rowsResult(['']);
     return okResult();
   }
 
   #turn(sql: string): Result {
     const [, name = ''] = /`\.`(.*?)` TRUNCATE/.exec(sql) ?? [];
-    const isThere = name === this.#guard ? this.#isGuarded : this.#live?.has(name) === true;
+    const isThere = name === this.#barrierTable ? this.#hasBarrier : this.#live?.has(name) === true;
     if (isThere) return errResult(1505, 'HY000', 'it has no partitions');
     return errResult(1146, '42S02', `Table '${SCHEMA}.${name}' doesn't exist`);
   }
 
   readonly service: SchemaService = {
     pause: async () => undefined,
-    takeTurn: async () => this.#queue-- <= 0,
+    tryBegin: async () => this.#queue-- <= 0,
     findSchema: async (name) => (this.there === null ? null : name),
     asOwner: (steps) => {
       this.#isOwner = true;
@@ -185,7 +185,7 @@ class Memory {
     recordTables: async (schema, names) => this.#record(schema, names),
     blockersOf: async (tables) => tables.map(() => null),
     makeTable: async () => {
-      this.#isGuarded = true;
+      this.#hasBarrier = true;
       return null;
     },
     take: async (rename) => this.#take(rename),
@@ -204,7 +204,7 @@ class Memory {
       return { kind: 'dropped', ok: okResult() };
     },
     renameBack: async () => {
-      if (this.#world.isBetween === true) return 'something of it is locked by others';
+      if (this.#world.hasLocked === true) return 'something of it is locked by others';
       for (const [holdName, name] of this.held) {
         this.held.delete(holdName);
         this.#live?.set(name, {});
@@ -214,9 +214,12 @@ class Memory {
   };
 
   #find() {
-    const names = [...(this.#live?.keys() ?? []), ...(this.#isGuarded ? [this.#guard] : [])];
+    const names = [
+      ...(this.#live?.keys() ?? []),
+      ...(this.#hasBarrier ? [this.#barrierTable] : []),
+    ];
     const listed = names.map((name) => ({ name, type: 'BASE TABLE' }));
-    return sortListed(listed, this.#guard.slice('!undrop_'.length, -'_logged'.length));
+    return sortListed(listed, this.#barrierTable.slice('!undrop_'.length, -'_logged'.length));
   }
 
   #record(schema: string, names: readonly string[]): RecordedIntent {

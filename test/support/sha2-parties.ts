@@ -140,7 +140,7 @@ export class Sha2Server extends Party {
       case 'response':
         return this.#onResponse(payload);
       case 'scramble':
-        return this.#judge(payload);
+        return this.#check(payload);
       case 'full':
         return this.#onPassword(payload);
       case 'key':
@@ -169,14 +169,14 @@ export class Sha2Server extends Party {
   }
 
   #begin(plugin: string, auth: Buffer): void {
-    if (plugin === this.#options.plugin) return this.#judge(auth);
+    if (plugin === this.#options.plugin) return this.#check(auth);
     this.#nonce = nonceOf();
     this.#state = 'scramble';
     const name = Buffer.from(`\xfe${this.#options.plugin}\0`, 'latin1');
     this.send(Buffer.concat([name, this.#nonce, Buffer.of(0)]));
   }
 
-  #judge(answer: Buffer): void {
+  #check(answer: Buffer): void {
     const { plugin, password, isWarm } = this.#options;
     if (plugin === 'sha256_password') return this.#onPassword(answer);
     if (answer.length === 0 || answer.equals(Buffer.of(0))) return this.#finish('\0');

@@ -25,7 +25,7 @@ export interface TargetWorld {
   /** What the session sees under the name; default: a base table. */
   readonly seenAs?: 'base' | 'temporary' | 'view' | 'missing';
   /** What the server says of the text. */
-  readonly judge?: readonly [number, string, string];
+  readonly syntaxError?: readonly [number, string, string];
   readonly gtidNext?: string;
   /** LOCK TABLES of the session itself. */
   readonly isLocked?: boolean;
@@ -146,16 +146,16 @@ class Memory {
   }
 
   #say(text: string, kind: 'query' | 'prepare'): Result {
-    const { judge, sql, isLocked } = this.#world;
+    const { syntaxError, sql, isLocked } = this.#world;
     if (kind === 'prepare') {
-      if (text === sql && judge !== undefined) return errResult(...judge);
+      if (text === sql && syntaxError !== undefined) return errResult(...syntaxError);
       const isOwn = text.startsWith('SELECT /* undrop own ');
       return isOwn && isLocked === true ? errResult(1100, 'HY000', 'own') : preparedResult(1);
     }
     if (text.includes('/* undrop facts')) return this.#facts();
     if (text.startsWith('SHOW /* undrop kind */')) return this.#kind();
     if (text.includes('/* undrop innodb-wait ')) return rowsResult(['s'], ['2']);
-    if (text.includes('/* undrop turn ')) {
+    if (text.includes('/* undrop wait-for-lock ')) {
       const isDrop = / DROP PARTITION /.test(text);
       if (text.includes('IF EXISTS')) return okResult(1);
       const turn = isDrop ? null : nth(this.#world.turns, this.counts.turns++);

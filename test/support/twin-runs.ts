@@ -34,7 +34,7 @@ export interface TwinOptions {
   readonly server: TestServer;
   readonly proxy: Target;
   /** Statements of ours before a script, where it isn't known what it says. */
-  readonly guard: readonly string[];
+  readonly timeLimit: readonly string[];
 }
 
 interface Session {
@@ -63,7 +63,7 @@ const LEAVES_A_TRACE =
 export class TwinRuns {
   readonly #server: TestServer;
   readonly #proxy: Target;
-  readonly #guard: readonly string[];
+  readonly #timeLimit: readonly string[];
   readonly #root: Connection;
   readonly #sessions = new Map<string, Session>();
   /** Rows of the ledger that were looked at. */
@@ -73,7 +73,7 @@ export class TwinRuns {
   private constructor(options: TwinOptions, root: Connection) {
     this.#server = options.server;
     this.#proxy = options.proxy;
-    this.#guard = options.guard;
+    this.#timeLimit = options.timeLimit;
     this.#root = root;
   }
 
@@ -152,7 +152,7 @@ export class TwinRuns {
     if (last !== undefined) return last;
     const flags = MODERN | (script.multiStatements ? CLIENT.MULTI_STATEMENTS : 0);
     const client = await RawClient.open({ ...target, user: USER }, { flags });
-    await client.run(this.#guard);
+    await client.run(this.#timeLimit);
     return { client, settings: [] };
   }
 

@@ -154,8 +154,8 @@ export class WireTalk {
       if (isMarker(packet, nonce)) return done();
       const answer = reply?.(packet) ?? null;
       if (answer === null) return;
-      const isWhole = answer.more !== true;
-      this.#socket.write(isWhole ? Buffer.concat([answer.bytes, marker]) : answer.bytes);
+      const isComplete = answer.more !== true;
+      this.#socket.write(isComplete ? Buffer.concat([answer.bytes, marker]) : answer.bytes);
     });
     const whole = reply === undefined ? [utterance.bytes, marker] : [utterance.bytes];
     await this.#send(this.#named(Buffer.concat(whole)), cuts);

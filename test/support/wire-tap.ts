@@ -66,7 +66,7 @@ export async function wireTap(
   const tapped = new Set<Tapped>();
   let [count, connections] = [0, 0];
   let isCut = false;
-  const judge = async (event: Omit<TapEvent, 'count' | 'text'>): Promise<TapVerdict> => {
+  const decide = async (event: Omit<TapEvent, 'count' | 'text'>): Promise<TapVerdict> => {
     if (isCut) return false;
     count++;
     const text = event.command.subarray(0, 60).toString('latin1');
@@ -79,7 +79,7 @@ export async function wireTap(
     proxy.on('error', () => undefined);
     await gate?.();
     if (proxy.destroyed) return;
-    const connection = new Tapped(proxy, server, { number: ++connections, judge });
+    const connection = new Tapped(proxy, server, { number: ++connections, decide });
     tapped.add(connection);
     proxy.on('close', () => tapped.delete(connection));
   };
@@ -112,7 +112,7 @@ export async function wireTap(
 
 interface TappedOptions {
   readonly number: number;
-  readonly judge: (event: Omit<TapEvent, 'count' | 'text'>) => Promise<TapVerdict>;
+  readonly decide: (event: Omit<TapEvent, 'count' | 'text'>) => Promise<TapVerdict>;
 }
 
 /** One connection of the proxy, and the one to the server that stands for it. */
@@ -217,8 +217,8 @@ class Tapped {
   }
 
   async #goesOn(moment: TapMoment, command: Buffer): Promise<boolean | { readonly ends: Buffer }> {
-    const { number, judge } = this.#options;
-    const verdict = await judge({ moment, connection: number, command, user: this.#user });
+    const { number, decide } = this.#options;
+    const verdict = await decide({ moment, connection: number, command, user: this.#user });
     if (verdict === 'cut') this.destroy();
     if (verdict === false) this.#isOver = true;
     return typeof verdict === 'object' && !this.#isOver

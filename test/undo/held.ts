@@ -1,8 +1,12 @@
 /** Held tables for tests. */
-import type { HeldTable } from '../../src/undo/list.js';
+import type { ListedTable } from '../../src/undo/list.js';
 
 /** The `count`th table of a made-up morning; `name` is `schema.table`. */
-export function held(count: number, name: string | null, more: Partial<HeldTable> = {}): HeldTable {
+export function held(
+  count: number,
+  name: string | null,
+  more: Partial<ListedTable> = {},
+): ListedTable {
   const id = `0195a1b2c3d${count.toString(16)}7000800000000000000${count.toString(16)}`;
   const [schema = '', table = ''] = (name ?? '').split('.');
   return {

@@ -1,7 +1,7 @@
 /** Which held table is meant, and where it goes. */
 import { describe, expect, test } from '@jest/globals';
 import { UndropError } from '../../src/errors.js';
-import type { HeldTable } from '../../src/undo/list.js';
+import type { ListedTable } from '../../src/undo/list.js';
 import { planRestore } from '../../src/undo/plan-restore.js';
 import { held } from './held.js';
 
@@ -11,7 +11,7 @@ const newer = held(3, 'shop.items');
 const other = held(4, 'crm.notes');
 const all = [other, newer, older, orders];
 
-function refusal(tables: readonly HeldTable[], target: string, to?: string): UndropError {
+function refusal(tables: readonly ListedTable[], target: string, to?: string): UndropError {
   try {
     planRestore(tables, { target, to });
   } catch (error) {

@@ -6,7 +6,7 @@
  */
 import { userInfo } from 'node:os';
 import { type Examination, examine } from '../../account/examine.js';
-import { accountsOf, lentWords } from '../../account/os-user.js';
+import { accountsOf, lentAccountsText } from '../../account/os-user.js';
 import type { Program } from '../../account/programs.js';
 import { findStranger } from '../../lifecycle/leader/collector-lock.js';
 import { describeAddress } from '../../service/errors.js';
@@ -66,7 +66,7 @@ function formatReport(report: Report, notHeld: readonly string[]): string {
     server: serverLines(report),
     way: [
       ...ways,
-      ...(lent.length === 0 ? [] : [lentWords(userInfo().username, lent)]),
+      ...(lent.length === 0 ? [] : [lentAccountsText(userInfo().username, lent)]),
       ...(lendTls === 'on' ? [TLS_LENT] : []),
     ],
     account: accountLines(report),

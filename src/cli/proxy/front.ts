@@ -113,7 +113,7 @@ export class Front implements ClientSide {
       stopping: this.#stopping.signal,
       log,
       protect: new Set(mode === 'hold' ? protect : []),
-      guards: mode !== 'replay',
+      protectsRecycleSchema: mode !== 'replay',
       observes: new Set(mode === 'observe' ? protect : []),
       rules,
       allowDestroy,

@@ -19,7 +19,7 @@ import type { ActiveDrops } from './front.js';
 import { ProxyServices, type ProxyServicesOptions, withinMs } from './proxy-services.js';
 
 /** How often the servers are asked which one takes writes: a login each time. */
-const LOOK_EVERY_MS = 5_000;
+const CHECK_EVERY_MS = 5_000;
 /** How long the end of a proxy waits for this, with a move that is under way. */
 const STOP_WITHIN_MS = 6_000;
 
@@ -39,7 +39,7 @@ export class LedgerServerKeeper {
   #services: ProxyServices;
   readonly #watching: Promise<void>;
   /** Changes and moves, one after another. */
-  readonly #inTurn = serialize((work: () => Promise<void>) => work());
+  readonly #serially = serialize((work: () => Promise<void>) => work());
 
   /**
    * Opens the services at the first upstream that takes writes; if none answers, at the first,
@@ -79,7 +79,7 @@ export class LedgerServerKeeper {
 
   change(settings: ProxySettings): Promise<void> {
     this.#settings = settings;
-    return this.#inTurn(() => this.#services.change(settings));
+    return this.#serially(() => this.#services.change(settings));
   }
 
   async stop(): Promise<void> {
@@ -94,13 +94,13 @@ export class LedgerServerKeeper {
     const { signal } = this.#stopping;
     const { log } = this.#options;
     for (;;) {
-      await systemClock.sleep(LOOK_EVERY_MS, signal);
+      await systemClock.sleep(CHECK_EVERY_MS, signal);
       if (signal.aborted) return;
       try {
         const found = await find(this.#options, this.#settings, this.#at);
         if (signal.aborted) return;
         if (found !== null && !isSameServer(found, this.#at)) {
-          await this.#inTurn(() => this.#move(found));
+          await this.#serially(() => this.#move(found));
         }
       } catch (error) {
         log.warn({ event: 'ledger-server', err: error }, 'which server takes writes is not known');
@@ -179,7 +179,7 @@ export async function findLedgerServer(
   for (const one of upstream) {
     const addresses = (await unlessSilent(one, resolve(one), options)) ?? [];
     for (const address of currentFirst(addresses, current)) {
-      const found = await unlessSilent(address, lookAgain(address, options), options);
+      const found = await unlessSilent(address, confirmServer(address, options), options);
       if (found?.readOnly === false) return found;
       firstAnswer ??= found;
     }
@@ -196,7 +196,7 @@ function currentFirst(
   return [...addresses.filter(isCurrent), ...addresses.filter((address) => !isCurrent(address))];
 }
 
-async function lookAgain(
+async function confirmServer(
   address: ServerAddress,
   { current, look }: FindLedgerServerOptions,
 ): Promise<FoundServer> {

@@ -67,13 +67,13 @@ export function keepYoungGenerationSmall(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
 }
 
-interface RemotePermitsOptions {
+interface RemoteConnectionLimitOptions {
   /** For all workers together, for the error's text. */
   readonly max: number;
   /** For this process: what its open files are enough for. */
   readonly ownMax: number;
   ask(): void;
-  give(): void;
+  release(): void;
 }
 
 /**
@@ -82,11 +82,11 @@ interface RemotePermitsOptions {
  */
 export class RemoteConnectionLimit implements ConnectionLimit {
   max: number;
-  readonly #options: RemotePermitsOptions;
+  readonly #options: RemoteConnectionLimitOptions;
   readonly #own: LocalConnectionLimit;
   readonly #waiting: ((isAllowed: boolean) => void)[] = [];
 
-  constructor(options: RemotePermitsOptions) {
+  constructor(options: RemoteConnectionLimitOptions) {
     this.#options = options;
     this.max = options.max;
     this.#own = new LocalConnectionLimit(options.ownMax);
@@ -98,15 +98,15 @@ export class RemoteConnectionLimit implements ConnectionLimit {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  give(): void {
-    this.#own.give();
-    this.#options.give();
+  release(): void {
+    this.#own.release();
+    this.#options.release();
   }
 
   onAnswer(isAllowed: boolean): void {
     const resolve = this.#waiting.shift();
     assert(resolve !== undefined, 'only a question is answered');
-    if (!isAllowed) this.#own.give();
+    if (!isAllowed) this.#own.release();
     resolve(isAllowed);
   }
 }

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '../../clock.js';
 import { ensureLedger } from '../../ledger/tables.js';
 import { type Collector, startCollector } from '../../lifecycle/collector.js';
-import type { LastSeen } from '../../lifecycle/leader/grace.js';
+import type { ClocksByServer } from '../../lifecycle/leader/grace.js';
 import type { LifecycleSettings } from '../../lifecycle/next-step.js';
 import type { Log } from '../../log.js';
 import type { TableState } from '../../names/hold-name.js';
@@ -41,7 +41,7 @@ export interface ProxyServicesOptions {
   /** Drops that this process is in the middle of. */
   readonly activeIds: ReadonlySet<string>;
   /** What this process has seen of servers' clocks; default: nothing. */
-  readonly lastSeen?: LastSeen;
+  readonly lastSeen?: ClocksByServer;
   readonly log: Log;
 }
 

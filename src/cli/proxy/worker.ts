@@ -45,7 +45,7 @@ async function serveClients(start: Start): Promise<(order: Order) => void> {
     max: settings.maxConnections,
     ownMax: sessionsByOpenFiles(),
     ask: () => tell({ kind: 'take' }),
-    give: () => tell({ kind: 'give' }),
+    release: () => tell({ kind: 'release' }),
   });
   const pools = new PoolSet({ ...settings, ...tls.service, connectionsMax, log });
   const proxyId = newHoldId(Date.now(), randomBytes);
@@ -148,7 +148,7 @@ export type ToWorker = Start | Order;
 /** What a worker tells the first process. */
 export type FromWorker =
   /** It hears what it is told from now on; a client comes or has gone; tables were held. */
-  | { readonly kind: 'hello' | 'take' | 'give' | 'held' }
+  | { readonly kind: 'hello' | 'take' | 'release' | 'held' }
   | ({ readonly kind: 'ready' } & Opened)
   /** It can't serve; it ends. */
   | { readonly kind: 'failed'; readonly cause: string }

@@ -207,7 +207,7 @@ export class Workers implements ClientSide {
         if (isAllowed) member.clients++;
         return tell(member, { kind: 'let-in', isAllowed });
       }
-      case 'give':
+      case 'release':
         member.clients--;
         return;
       case 'held':

@@ -208,7 +208,7 @@ function withKeys(
 
 async function dropOwn(pool: ServicePool, plan: Plan, how: TryOptions): Promise<Failure | null> {
   const { id, fromSchema: schema, holdName } = plan.table;
-  return tolerantly('its foreign keys', () =>
+  return failureOf('its foreign keys', () =>
     alter(pool, { id, schema, table: holdName }, plan.ownKeys.map(dropKey), how),
   );
 }
@@ -229,7 +229,7 @@ async function repointChildren(
     }
     const away = { schema: fromSchema, table: holdName };
     let isThere = false;
-    const problem = await tolerantly(what, async () => {
+    const problem = await failureOf(what, async () => {
       isThere = await repointForeignKey(pool, child, { ...how, id, away });
     });
     failure ??= problem;
@@ -247,7 +247,7 @@ async function repointChildren(
   return failure;
 }
 
-async function tolerantly(what: string, work: () => Promise<void>): Promise<Failure | null> {
+async function failureOf(what: string, work: () => Promise<void>): Promise<Failure | null> {
   try {
     await work();
     return null;

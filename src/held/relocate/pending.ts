@@ -51,7 +51,7 @@ export async function retryPending(
     const elsewhere = await writtenElsewhere(pool, rows);
     for (const row of rows) {
       if (elsewhere.has(row.id)) continue;
-      if (activeIds.has(row.id) || staysForGood(row)) continue;
+      if (activeIds.has(row.id) || isNeverRetried(row)) continue;
       tries++;
       const failure = await retry(pool, row);
       if (failure === null) relocated.push(row.id);
@@ -63,7 +63,7 @@ export async function retryPending(
   return { relocated, left };
 }
 
-function staysForGood({ failure }: LedgerRow): boolean {
+function isNeverRetried({ failure }: LedgerRow): boolean {
   return failure?.todo === 'stays_file' || failure?.todo === 'stays_partitions';
 }
 

@@ -274,8 +274,8 @@ async function explain(
       TABLE ${ident(fromSchema, holdName)} TO ${own}`;
     await runWithTimeout(pool, back, { logged, lockWaitBudget });
     return { id, outcome: 'put-back' };
-  } catch (lookError) {
-    return failed(table, lookError);
+  } catch (inspectionError) {
+    return failed(table, inspectionError);
   }
 }
 

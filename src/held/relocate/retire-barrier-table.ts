@@ -45,9 +45,9 @@ export async function retireBarrierTable(
   { schema, groupId }: BarredSchema,
 ): Promise<boolean> {
   // That of a proxy that was killed waits on, if not for long; the barrier table comes after it.
-  if ((await findStatements(pool, 'guard', groupId)).length > 0) return false;
+  if ((await findStatements(pool, 'barrier-table', groupId)).length > 0) return false;
   for (const name of await findBarrierTables(pool, { schema, groupId })) {
-    await openGate(pool, groupId);
+    await openBarrier(pool, groupId);
     const logged = parseBarrierTable(name)?.logged === true;
     // In DROP nothing is waited for.
     const away = formatHoldName({ state: 'DROP', id: groupId, due: RETIRED_BARRIER_DUE });
@@ -85,8 +85,8 @@ export async function findBarrierTables(
 }
 
 /** The statement of a proxy that was killed goes on, and keeps the barrier table open. */
-async function openGate(pool: ServicePool, groupId: string): Promise<void> {
-  for (const threadId of await findStatements(pool, 'gate', groupId)) {
+async function openBarrier(pool: ServicePool, groupId: string): Promise<void> {
+  for (const threadId of await findStatements(pool, 'barrier', groupId)) {
     try {
       await pool.killQuery(threadId);
     } catch (error) {
@@ -99,7 +99,7 @@ async function openGate(pool: ServicePool, groupId: string): Promise<void> {
 /** Connections that are in the middle of making the barrier table, or of holding it. */
 async function findStatements(
   pool: ServicePool,
-  step: 'guard' | 'gate',
+  step: 'barrier-table' | 'barrier',
   groupId: string,
 ): Promise<readonly number[]> {
   const server = await readServerFacts(pool);

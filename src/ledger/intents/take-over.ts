@@ -19,7 +19,7 @@ export interface Owner {
   readonly upstreamPort: number | null;
 }
 
-export interface Intents {
+export interface IntentSet {
   readonly ids: readonly string[];
   readonly rowLogged: boolean;
 }
@@ -27,7 +27,7 @@ export interface Intents {
 /** Null if one of the intents isn't there any more: then nothing may be renamed. */
 export async function takeOver(
   connection: TaskConnection,
-  { ids, rowLogged }: Intents,
+  { ids, rowLogged }: IntentSet,
 ): Promise<Owner | null> {
   const server = await readServerFacts(connection);
   const [, rows = [], changed] = await connection.run(
@@ -53,7 +53,7 @@ export async function takeOver(
 /** The RENAME will not happen any more, or is done; and the user's session goes on. */
 export async function releaseOwnership(
   connection: ServiceConnection,
-  { ids, rowLogged }: Intents,
+  { ids, rowLogged }: IntentSet,
   { threadId, upstreamPort }: Owner,
 ): Promise<void> {
   await connection.run(

@@ -11,7 +11,7 @@ import { forgetIntents } from '../write.js';
 
 /** Longer than a lock of the service lasts, and its KILL. */
 const LOOKS_MAX = 50;
-const LOOK_EVERY_MS = 100;
+const CHECK_EVERY_MS = 100;
 
 /** `id`: the first of its tables. False if the server can't say. */
 export function isIntentWaiting(pool: ServicePool, id: string): Promise<boolean> {
@@ -30,7 +30,7 @@ export async function forgetUnanswered(
   const [id = ''] = ids;
   for (let looks = 1; await isIntentRunning(pool, id); looks++) {
     if (looks === LOOKS_MAX) throw new Error('an intent that was given up is still being written');
-    await systemClock.sleep(LOOK_EVERY_MS);
+    await systemClock.sleep(CHECK_EVERY_MS);
   }
   await forgetIntents(pool, ids, options);
 }

@@ -81,7 +81,7 @@ export async function findStranger(pool: ServicePool): Promise<string | null> {
 }
 
 /** A lock that a leader has. */
-export interface TakenLock {
+export interface HeldLock {
   readonly name: string;
   /**
    * As SQL: 1 while this very connection has it and the row says so. Fails with 1146 or 1049 if the
@@ -96,7 +96,7 @@ export async function takeLock(
   connection: TaskConnection,
   server: ServerFacts,
   { seen, nonce }: { readonly seen: LockState; readonly nonce: string },
-): Promise<TakenLock | null> {
+): Promise<HeldLock | null> {
   const name = nameOf(nonce);
   // Its session settings are not the pool's.
   connection.discard();

@@ -113,7 +113,7 @@ const WRITE_EVERY_MS = 60_000;
  * The two clocks at the last round of this process, by the server's identity. It outlasts a
  * leadership: a server's clock may jump while no proxy has the lock.
  */
-export type LastSeen = Map<string, Clocks>;
+export type ClocksByServer = Map<string, Clocks>;
 
 interface Clocks {
   readonly utcMs: number;
@@ -121,7 +121,7 @@ interface Clocks {
 }
 
 interface GraceKeeperOptions extends ActionContext {
-  readonly lastSeen: LastSeen;
+  readonly lastSeen: ClocksByServer;
 }
 
 /** Checks the server's identity and clock for one leadership, and writes down each round. */

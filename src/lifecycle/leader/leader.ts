@@ -24,7 +24,7 @@ import { numberOrNullOf } from '../../service/row.js';
 import { readServerFacts } from '../../service/server-facts.js';
 import { note, sql } from '../../service/sql.js';
 import { ABSENT_TABLE, ER_SUBQUERY_NO_1_ROW } from '../../wire/server-errors.js';
-import { readLockState, type TakenLock, takeLock } from './collector-lock.js';
+import { type HeldLock, readLockState, takeLock } from './collector-lock.js';
 
 /** The server ends the session of a leader that says nothing for four times as long. */
 export const IDLE_MS_MAX = 5_000;
@@ -38,7 +38,7 @@ const AFTER_BREAK_MS = 250;
 const DEADLINE_MS = 10_000;
 
 /** The lock, for as long as the work on it lasts. */
-export interface Lease {
+export interface Leadership {
   /** Everything the leader does runs here: one pinned connection in the shape of a pool. */
   readonly connection: ServicePool;
   /**
@@ -62,7 +62,7 @@ interface LeaderOptions {
  */
 export async function leadWhenever(
   options: LeaderOptions,
-  work: (lease: Lease) => Promise<void>,
+  work: (leadership: Leadership) => Promise<void>,
 ): Promise<void> {
   const { clock, log, signal } = options;
   const attempt: Attempt = { said: '' };
@@ -99,7 +99,7 @@ function isNews(attempt: Attempt, what: string): boolean {
 async function leadOnce(
   { pool, clock, log }: LeaderOptions,
   attempt: Attempt,
-  work: (lease: Lease) => Promise<void>,
+  work: (leadership: Leadership) => Promise<void>,
 ): Promise<void> {
   await pool.task(async (connection) => {
     await assertLedgerKnown(connection);
@@ -137,7 +137,7 @@ async function leadOnce(
 
 interface Held {
   readonly connection: TaskConnection;
-  readonly lock: TakenLock;
+  readonly lock: HeldLock;
 }
 
 async function assertLock({ connection, lock }: Held): Promise<void> {
@@ -157,7 +157,7 @@ async function assertLock({ connection, lock }: Held): Promise<void> {
  * servers write it to the binary log with all that follows (`use`, of a schema that may be
  * gone by then), and judge by it what replicas get (replicate-do-db).
  */
-function pinned(pool: ServicePool, connection: TaskConnection, lock: TakenLock): ServicePool {
+function pinned(pool: ServicePool, connection: TaskConnection, lock: HeldLock): ServicePool {
   return {
     run: (text, options) => connection.run(text, options),
     task: (fn, { apart = false } = {}) =>

@@ -5,7 +5,7 @@
 import type { Connection } from '@databases/mysql';
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
-import { causeWords, serverErrorOf } from '../errors.js';
+import { causeText, serverErrorOf } from '../errors.js';
 import { type DriverClient, sendAs } from '../login/driver-door.js';
 import { type RenderedText, renderText, type SQLQuery, sql } from '../sql.js';
 import type { Row, Rows, RunOptions, TaskConnection } from './pools.js';
@@ -129,7 +129,7 @@ export class Lease implements TaskConnection {
 
   #break(cause: unknown): Error {
     this.#spoilt = true;
-    return this.#end(causeWords(cause), cause);
+    return this.#end(causeText(cause), cause);
   }
 
   /** Nothing can be run here from now on; what the first reason says is said each time. */

@@ -110,7 +110,7 @@ async function watch(
   for (let isOver = false; !isOver; ) {
     const leftMs = endMs - performance.now();
     const isFirst = lockWaitBudget === undefined && leftMs > 0;
-    await systemClock.sleep(isFirst ? leftMs : LOOK_MS, signal);
+    await systemClock.sleep(isFirst ? leftMs : CHECK_MS, signal);
     if (signal.aborted) return;
     const looking = pool.isWaiting(connection.threadId).catch(() => false);
     const isWaiting = await Promise.race([looking, ended]);
@@ -125,7 +125,7 @@ async function watch(
 }
 
 /** How often a try is looked at. */
-export const LOOK_MS = 25;
+export const CHECK_MS = 25;
 /** So much waiting in all. */
 export const WAIT_MS = 75;
 /** Nothing more is begun after so long; earlier if something is left for later in any case. */
@@ -148,9 +148,9 @@ export class LockWaitBudget {
     this.#startMs = nowMs();
   }
 
-  /** A try was seen waiting for the last `LOOK_MS`. True: it is to be given up. */
+  /** A try was seen waiting for the last `CHECK_MS`. True: it is to be given up. */
   seenWaiting(): boolean {
-    this.#leftMs = Math.max(0, this.#leftMs - LOOK_MS);
+    this.#leftMs = Math.max(0, this.#leftMs - CHECK_MS);
     return this.#leftMs === 0;
   }
 

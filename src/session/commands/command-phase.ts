@@ -22,11 +22,11 @@ import {
   classifyPacket,
   isFree,
   isMultiStatement,
-  kindsLookedFor,
+  protectedKinds,
 } from '../gate/classify-packet.js';
 import { CommandGate, type GateOwner, longBytesMax } from '../gate/command-gate.js';
 import { LastSeen } from '../gate/session-guess.js';
-import { type Place, textRoom } from '../gate/text-room.js';
+import { type RoomInUse, textRoom } from '../gate/text-room.js';
 import { ChangeUser } from '../login/auth-exchange.js';
 import type { Login } from '../login/login.js';
 import { newLoginCheck } from '../login/login-check.js';
@@ -67,7 +67,7 @@ export class CommandPhase implements GateOwner {
   /** What is done now that the gate has stopped; `rest` is what the client sent after that. */
   #onStopped: ((rest: Buffer) => Promise<void>) | null = null;
   /** The room of a long text that is held, or under way. */
-  #place: Place | null = null;
+  #place: RoomInUse | null = null;
   /** Aborted: the session has ended. */
   readonly #over = new AbortController();
   #clientIsGone = false;
@@ -92,10 +92,10 @@ export class CommandPhase implements GateOwner {
       session: this.lastSeen,
       enabled: {
         get truncates() {
-          return kindsLookedFor(service()).has('truncate');
+          return protectedKinds(service()).has('truncate');
         },
         get partitions() {
-          return kindsLookedFor(service()).has('drop-partition');
+          return protectedKinds(service()).has('drop-partition');
         },
       },
       isAllAnswered: () => tracker.idle,
@@ -246,7 +246,7 @@ export class CommandPhase implements GateOwner {
   }
 
   /** Gives back the room of a long text that is done with. */
-  #leaveRoom(place: Place): void {
+  #leaveRoom(place: RoomInUse): void {
     if (this.#gate.holdsLong) return;
     this.#place = null;
     this.connections.whenSent(() => place.leave());
@@ -296,7 +296,7 @@ export class CommandPhase implements GateOwner {
   async #intercept(taken: Intercepted, rest: Buffer): Promise<void> {
     const read = { multiStatements: this.#multiStatements };
     if (isMultiStatement(taken, read)) return this.#runMultiStatement(taken, rest);
-    const userSession = this.#openUserSession(taken.carrier === 'prepare');
+    const userSession = this.#openUserSession(taken.packetKind === 'prepare');
     const interception = await answerTo(taken, { ...this.#context(), ...read, userSession });
     this.#settle(taken, interception, userSession.end(), rest);
   }

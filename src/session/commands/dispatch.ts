@@ -22,11 +22,11 @@ import {
   unclear,
 } from '../../statements/intercepted.js';
 import {
-  guardedBy,
   HOW,
   namesIn,
   notDone,
   notUnderstood,
+  recycleSchemaRefusal,
   tooManyOf,
 } from '../../steps/refusals/refusals.js';
 import { objectionTo } from '../../steps/refusals/unsupported.js';
@@ -44,7 +44,7 @@ export async function answerTo(
 ): Promise<Interception> {
   const { prepared } = options;
   const { payload } = taken.packet;
-  switch (taken.carrier) {
+  switch (taken.packetKind) {
     case 'query':
       return answerToText(taken, options);
     case 'prepare':
@@ -73,14 +73,14 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
     const asked = await readUserFacts(options);
     if ('errno' in asked) return answerWith(asked);
     facts = asked;
-    const isPrepared = taken.carrier === 'prepare';
+    const isPrepared = taken.packetKind === 'prepare';
     verdict = await classifyByFacts(taken.text, facts, { ...options, isPrepared }, options);
   }
   if (verdict.kind === 'disagree') {
     return refused(notUnderstood(`the character set ${facts?.charset}`), options);
   }
   if (!isProtected(verdict, protect)) return { kind: 'forward', facts };
-  if (taken.text.length > HELD_BYTES_MAX && verdict.kind !== 'guarded') {
+  if (taken.text.length > HELD_BYTES_MAX && verdict.kind !== 'recycle-schema-write') {
     return refused(notUnderstood('it is too long'), options);
   }
   switch (verdict.kind) {
@@ -89,41 +89,42 @@ async function answerToText(taken: Intercepted, options: DispatchOptions): Promi
     case 'drop-table':
       return dropTable(taken, verdict.statement, facts, options);
     case 'refused':
-      return byOtherCarrier(taken, verdict, facts, options);
+      return answerRefusedForm(taken, verdict, facts, options);
     case 'dynamic':
       return dynamic(taken, verdict, options);
     case 'unclear':
       if (verdict.tooMany !== undefined) return refused(tooManyOf(verdict.tooMany), options);
       return unclear(taken, verdict.why, options);
-    case 'guarded':
-      return refused(guardedBy(verdict), options);
+    case 'recycle-schema-write':
+      return refused(recycleSchemaRefusal(verdict), options);
     default:
       return assertNever(verdict);
   }
 }
 
-function byOtherCarrier(
+function answerRefusedForm(
   taken: Intercepted,
   verdict: Refused,
   facts: UserFacts | null,
   options: DispatchOptions,
 ): Promise<Interception> {
-  const { carrier, source } = verdict;
+  const { form, source } = verdict;
   if (source !== undefined) return dynamic(taken, { ...verdict, source }, options);
   const { schema, ifExists = false, replacement } = verdict;
-  if (schema !== null && carrier === 'drop-database') {
-    if (taken.carrier === 'prepare') return prepareDrop(taken.text, { schema, ifExists }, options);
+  if (schema !== null && form === 'drop-database') {
+    if (taken.packetKind === 'prepare')
+      return prepareDrop(taken.text, { schema, ifExists }, options);
     return dropSchema(taken, { schema, ifExists, facts }, options);
   }
-  if (carrier === 'create-or-replace' && taken.carrier === 'prepare') {
+  if (form === 'create-or-replace' && taken.packetKind === 'prepare') {
     return refused(notDone('by a prepared CREATE OR REPLACE', namesIn(verdict)), options);
   }
   if (replacement !== undefined) return replaceTable(taken, { replacement, facts }, options);
   // The server itself says what it doesn't take.
-  if (carrier === 'set-statement' || (carrier === 'create-or-replace' && schema !== null)) {
-    return refusedIfValid(taken, notDone(HOW[carrier], namesIn(verdict)), options);
+  if (form === 'set-statement' || (form === 'create-or-replace' && schema !== null)) {
+    return refusedIfValid(taken, notDone(HOW[form], namesIn(verdict)), options);
   }
-  return refused(notDone(HOW[carrier], namesIn(verdict)), options);
+  return refused(notDone(HOW[form], namesIn(verdict)), options);
 }
 
 async function dropTable(
@@ -134,6 +135,6 @@ async function dropTable(
 ): Promise<Interception> {
   const objection = objectionTo(statement, options.server, taken.text);
   if (objection !== null) return unclear(taken, objection, options);
-  if (taken.carrier === 'prepare') return prepareDrop(taken.text, statement, options);
+  if (taken.packetKind === 'prepare') return prepareDrop(taken.text, statement, options);
   return dropOrPass(taken, statement, facts, options);
 }

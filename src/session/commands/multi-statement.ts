@@ -214,7 +214,7 @@ export class MultiStatementRun {
   ): Promise<Interception> {
     const command = one.prepared.follow(readNamedStatement(piece.text, known, one));
     if (command === null) return { kind: 'forward', facts: null };
-    return answerTo({ ...piece, carrier: 'named', command }, one);
+    return answerTo({ ...piece, packetKind: 'named', command }, one);
   }
 
   /** A piece as a packet of its own; resolves when its response is with the client. */

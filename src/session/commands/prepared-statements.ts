@@ -1,7 +1,7 @@
 /**
  * Handles the drops that a session prepares, by COM_STMT_PREPARE or by PREPARE … FROM a text, which
  * is asked for and classified like any other. The PREPARE is the server's own, so that the server
- * judges the text; then its handle is closed. An EXECUTE runs the drop here, with the names as they
+ * checks the text; then its handle is closed. An EXECUTE runs the drop here, with the names as they
  * were bound at the PREPARE. An EXECUTE IMMEDIATE is refused.
  *
  * Invariant: when the client has its answer, the server has no handle, and no name, with which the
@@ -27,11 +27,11 @@ import {
 } from '../../statements/intercepted.js';
 import { bindNames, bindSchema } from '../../steps/names/bind-names.js';
 import {
-  guardedBy,
   HOW,
   namesIn,
   notDone,
   notUnderstood,
+  recycleSchemaRefusal,
   schemaAndTables,
 } from '../../steps/refusals/refusals.js';
 import { objectionTo } from '../../steps/refusals/unsupported.js';
@@ -96,7 +96,7 @@ export async function runPreparedDrop(
   }
   const bound = orRefusal(() => bindNames(statement, context, facts));
   if (bound instanceof UndropError) return refused(bound, options);
-  return dropAndHold({ text, ...bound, wasJudged: true }, facts, options, { hints });
+  return dropAndHold({ text, ...bound, isSyntaxChecked: true }, facts, options, { hints });
 }
 
 function orRefusal<T>(bind: () => T): T | UndropError {
@@ -116,12 +116,12 @@ export async function dynamic(
   verdict: DynamicVerdict,
   options: DispatchOptions,
 ): Promise<Interception> {
-  const { source, carrier } = verdict;
-  if (carrier === 'prepare') {
+  const { source, form } = verdict;
+  if (form === 'prepare') {
     options.prepared.follow({ kind: 'prepare', name: plainNameOf(source.name) });
   }
   // In a COM_STMT_PREPARE it is nothing that can be prepared; the server says so.
-  if (taken.carrier === 'prepare') return unclear(taken, 'it prepares another text', options);
+  if (taken.packetKind === 'prepare') return unclear(taken, 'it prepares another text', options);
   if (source.kind === 'expression') {
     const why = 'the text that it executes is an expression, not a literal or a variable';
     return unclear(taken, why, options);
@@ -210,13 +210,13 @@ async function prepareText(
   if (inner.kind === 'not-ours' || !isProtected(inner, options.service.protect)) {
     return { kind: 'forward', facts: made.facts };
   }
-  if (inner.kind === 'guarded') return refused(guardedBy(inner), options);
+  if (inner.kind === 'recycle-schema-write') return refused(recycleSchemaRefusal(inner), options);
   if (inner.kind === 'drop-table') return prepareByName(taken, made, inner.statement, options);
-  const { carrier, schema, ifExists = false } = inner;
-  if (carrier === 'drop-database' && schema !== null) {
+  const { form, schema, ifExists = false } = inner;
+  if (form === 'drop-database' && schema !== null) {
     return prepareByName(taken, made, { schema, ifExists }, options);
   }
-  return refused(notDone(HOW[carrier], namesIn(inner)), options);
+  return refused(notDone(HOW[form], namesIn(inner)), options);
 }
 
 /** The text is a drop: the client's PREPARE is run as it is, then the server's handle is freed. */
@@ -230,8 +230,8 @@ async function prepareByName(
   const tables = tablesIn(statement);
   const objection = isDropDatabase(statement) ? null : objectionTo(statement, server);
   if (objection !== null) return refused(notUnderstood(objection), options);
-  if (verdict.carrier === 'execute-immediate')
-    return refused(notDone(HOW[verdict.carrier], tables), options);
+  if (verdict.form === 'execute-immediate')
+    return refused(notDone(HOW[verdict.form], tables), options);
   const name = plainNameOf(verdict.source.name);
   if (name === null) return refused(notDone('by PREPARE under such a name', tables), options);
   if (prepared.full !== null) return refused(noRoom(statement, prepared.full), options);

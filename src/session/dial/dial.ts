@@ -219,8 +219,8 @@ function wholeGreeting(
       heard.append(chunk);
       if (heard.length < HEADER_BYTES) return;
       const payloadBytes = heard.bytes.readUIntLE(0, 3);
-      const isWhole = heard.length >= HEADER_BYTES + payloadBytes;
-      if (!isWhole && payloadBytes <= AUTH_BYTES_MAX) return;
+      const isComplete = heard.length >= HEADER_BYTES + payloadBytes;
+      if (!isComplete && payloadBytes <= AUTH_BYTES_MAX) return;
       settle();
       stream.pause();
       resolve(heard.takeAll());

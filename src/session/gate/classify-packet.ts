@@ -56,7 +56,7 @@ export interface Observed {
 }
 
 /** What is looked for: what is held, or only observed. May change while the session lives. */
-export function kindsLookedFor({ protect, observes }: DropService): ReadonlySet<Protection> {
+export function protectedKinds({ protect, observes }: DropService): ReadonlySet<Protection> {
   return observes !== undefined && observes.size > 0 ? observes : protect;
 }
 
@@ -77,9 +77,9 @@ export function* classifyPacket(
       // They are shown because they say which schema the session has.
       return null;
     case COM_STMT_EXECUTE:
-      return { ...other, carrier: 'handle' };
+      return { ...other, packetKind: 'handle' };
     default:
-      return { ...other, carrier: 'unknown' };
+      return { ...other, packetKind: 'unknown' };
   }
 }
 
@@ -91,11 +91,11 @@ function* classifyQuery(packet: Packet, options: ClassifyOptions): Reading<Inter
   const named = readNamedStatement(text, server, options);
   // Its statements are read one by one, because each may change what the next one means.
   if (taken === null && multiStatements && named.kind === 'unknown' && text.includes(';')) {
-    return { packet, carrier: 'query', text, verdict: { kind: 'disagree' } };
+    return { packet, packetKind: 'query', text, verdict: { kind: 'disagree' } };
   }
   const command = prepared.follow(named);
   if (taken !== null || command === null) return taken;
-  return { packet, carrier: 'named', text, verdict: null, command };
+  return { packet, packetKind: 'named', text, verdict: null, command };
 }
 
 /** Classifies one statement by what the session has said of itself; it takes turns with others. */
@@ -111,27 +111,27 @@ export function classifyByFacts(
 
 function* classifyText(
   packet: Packet,
-  carrier: 'query' | 'prepare',
+  packetKind: 'query' | 'prepare',
   text: Buffer,
   { server, service, multiStatements, onObserved }: ClassifyOptions,
 ): Reading<Intercepted | null> {
-  const kinds = kindsLookedFor(service);
+  const kinds = protectedKinds(service);
   const isInRecycle = (server.inRecycle ?? false) !== false;
   if (text.length > LONG_SLICE_BYTES && !isInRecycle) {
     if (!(yield* readingMayBeOurs(text, enabledKinds(kinds)))) return null;
   }
-  const { guards = true } = service;
-  const mayBeGuarded = guards && (isInRecycle || mentionsRecycle(text));
-  if (kinds.size === 0 && !mayBeGuarded) return null;
+  const { protectsRecycleSchema = true } = service;
+  const mayWriteRecycleSchema = protectsRecycleSchema && (isInRecycle || mentionsRecycle(text));
+  if (kinds.size === 0 && !mayWriteRecycleSchema) return null;
   // A PREPARE takes no second statement.
-  const isSeveral = multiStatements && carrier === 'query';
-  const isPrepared = carrier === 'prepare';
+  const isSeveral = multiStatements && packetKind === 'query';
+  const isPrepared = packetKind === 'prepare';
   const read = { multiStatements: isSeveral, isPrepared, ...enabledKinds(kinds) };
   const verdict = yield* classifying(text, server, read);
   if (verdict.kind !== 'disagree' && !isProtected(verdict, kinds)) return null;
   // What is undrop's own is refused in the mode observe, too.
-  const isOwn = verdict.kind === 'disagree' ? mayBeGuarded : isProtected(verdict, NOTHING);
-  if (kinds === service.protect || isOwn) return { packet, carrier, text, verdict };
+  const isOwn = verdict.kind === 'disagree' ? mayWriteRecycleSchema : isProtected(verdict, NOTHING);
+  if (kinds === service.protect || isOwn) return { packet, packetKind, text, verdict };
   const isClear = verdict.kind === 'drop-table' || verdict.kind === 'refused';
   onObserved({ text, isClear, tables: isClear ? namesOf(verdict) : [] });
   return null;
@@ -160,9 +160,9 @@ export function isMultiStatement(
   taken: Intercepted | null,
   { multiStatements }: { readonly multiStatements: boolean },
 ): boolean {
-  if (!multiStatements || taken?.carrier !== 'query') return false;
+  if (!multiStatements || taken?.packetKind !== 'query') return false;
   const { verdict } = taken;
-  if (verdict?.kind === 'refused') return verdict.carrier === 'multi-statement';
+  if (verdict?.kind === 'refused') return verdict.form === 'multi-statement';
   return verdict?.kind === 'disagree';
 }
 

@@ -12,7 +12,7 @@
  * upload in this very moment; then data that begins like a command that can drop ends the session.
  */
 import { UndropError } from '../../errors.js';
-import { mayBeOurs, type Sought } from '../../sql/trigger-scan.js';
+import { type EnabledKinds, mayBeOurs } from '../../sql/trigger-scan.js';
 import {
   COM_CHANGE_USER,
   COM_DROP_DB,
@@ -67,7 +67,7 @@ export interface GateOptions {
   /** Every text of it is shown if its default schema may be a recycle schema. */
   readonly session: Pick<LastSeen, 'mayBeInRecycle'>;
   /** May change while the session lives. */
-  readonly enabled: Sought;
+  readonly enabled: EnabledKinds;
   /** True: every command has its whole answer, so no upload is under way. */
   readonly isAllAnswered: () => boolean;
   /** Milliseconds of a clock that nobody sets; default: the process's. */
@@ -80,7 +80,7 @@ export class CommandGate {
   readonly #owner: GateOwner;
   readonly #handles: GateOptions['handles'];
   readonly #session: GateOptions['session'];
-  readonly #enabled: Sought;
+  readonly #enabled: EnabledKinds;
   readonly #isAllAnswered: () => boolean;
   readonly #nowMs: () => number;
   /** Bytes of the current packet that pass without a look. */
@@ -210,7 +210,7 @@ export class CommandGate {
   }
 
   /**
-   * How many bytes of the packet at `at` have to be there before it can be judged: 0 if it goes
+   * How many bytes of the packet at `at` have to be there before it can be classified: 0 if it goes
    * through unseen, otherwise those of the whole packet, of the head of a long text, or of the
    * header, if the length isn't known yet.
    */
@@ -231,8 +231,8 @@ export class CommandGate {
     if (this.#handles.isWatching && ON_HANDLES.includes(command) && length >= HANDLE_BYTES) {
       if (left < HEADER_BYTES + HANDLE_BYTES) return HEADER_BYTES + HANDLE_BYTES;
       const isTaken = this.#handles.takes(command, chunk.readUInt32LE(at + HEADER_BYTES + 1));
-      const isWhole = length >= EXECUTE_BYTES && length <= this.#heldBytesMax;
-      return isTaken && isWhole ? HEADER_BYTES + length : 0;
+      const isComplete = length >= EXECUTE_BYTES && length <= this.#heldBytesMax;
+      return isTaken && isComplete ? HEADER_BYTES + length : 0;
     }
     // Texts, what leads to a schema, and whatever isn't relayed are looked at whole.
     const leadsToSchema = command === COM_INIT_DB || command === COM_CHANGE_USER;

@@ -18,7 +18,7 @@ const WAIT_MS_MAX = 60_000;
 const ARRIVAL_MS_MAX = 300_000;
 
 /** Room that was taken. */
-export interface Place {
+export interface RoomInUse {
   /** The text is whole. */
   arrived(): void;
   /** May be called twice. */
@@ -48,7 +48,7 @@ export class TextRoom {
     textBytes: number,
     over: AbortSignal,
     onOverdue: (error: UndropError) => void,
-  ): Promise<Place> {
+  ): Promise<RoomInUse> {
     const bytes = COPIES * textBytes;
     if (this.#waiting.length === 0 && bytes <= this.#freeBytes) this.#freeBytes -= bytes;
     else await this.#wait(bytes, over);

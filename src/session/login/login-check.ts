@@ -42,7 +42,7 @@ export function checksOf(connections: ConnectionPair, security: LoginSecurity): 
 interface Question {
   readonly text: string;
   /** Throws if the client may not come in. */
-  readonly judge: (answer: Result) => void;
+  readonly verify: (answer: Result) => void;
 }
 
 /** What is asked before this client hears that it is in; null for nothing. */
@@ -59,13 +59,13 @@ export class LoginCheck {
   /** Commands for the server, framed. */
   readonly question: Buffer;
   /** Those whose answers haven't come to their end. */
-  readonly #asked: { readonly judge: Question['judge']; readonly reader: ResultReader }[];
+  readonly #asked: { readonly verify: Question['verify']; readonly reader: ResultReader }[];
 
   constructor(questions: readonly Question[], capabilities: Capabilities) {
     const texts = questions.map(({ text }) => encodeComQuery(Buffer.from(text), capabilities));
     this.question = Buffer.concat(texts.map((text) => encodePacket(text, 0)));
-    this.#asked = questions.map(({ judge }) => ({
-      judge,
+    this.#asked = questions.map(({ verify }) => ({
+      verify,
       reader: queryResultReader(capabilities),
     }));
   }
@@ -79,7 +79,7 @@ export class LoginCheck {
     const answer = next?.reader.push(payload) ?? null;
     if (answer === null) return false;
     this.#asked.shift();
-    next?.judge(answer);
+    next?.verify(answer);
     return this.#asked.length === 0;
   }
 }
@@ -102,7 +102,7 @@ const BY_OS_USER = /\b(?:VIA|OR|WITH) ['"`]?(?:unix|auth)_socket\b/i;
 const OS_USER: readonly Question[] = [
   {
     text: 'SHOW /* undrop os-user */ CREATE USER CURRENT_USER()',
-    judge: (made) => {
+    verify: (made) => {
       const text = textIn(made);
       if (BY_OS_USER.test(text)) throw ofOsUser();
       const isMade = text.startsWith('CREATE USER ') || isError(made, ER_PARSE_ERROR);
@@ -111,7 +111,7 @@ const OS_USER: readonly Question[] = [
   },
   {
     text: 'SELECT /* undrop os-user */ @@external_user',
-    judge: (seen) => {
+    verify: (seen) => {
       if (textIn(seen) !== '') throw ofOsUser();
       if (seen.kind !== 'rows' || seen.rows.length !== 1) throw ofOsUser(seen);
     },
@@ -141,7 +141,7 @@ function requirements(server: ServerVersion, { tls }: { readonly tls: boolean })
   const what = isOld ? 'GRANTS' : 'CREATE USER CURRENT_USER()';
   return {
     text: `SHOW /* undrop login */ ${what}`,
-    judge: (made) => {
+    verify: (made) => {
       const text = textIn(made);
       const account = ACCOUNT.exec(text)?.[1];
       if (account === undefined) {
@@ -162,7 +162,7 @@ function requirements(server: ServerVersion, { tls }: { readonly tls: boolean })
 /** Clients on a unix socket aren't asked: there servers want no TLS either. */
 const TRANSPORT: Question = {
   text: 'SELECT /* undrop login */ @@require_secure_transport',
-  judge: (answer) => {
+  verify: (answer) => {
     // Before MySQL 5.7.8 and MariaDB 10.5 there is none.
     if (textIn(answer) === '0' || isError(answer, ER_UNKNOWN_SYSTEM_VARIABLE)) return;
     const isUnknown = textIn(answer) !== '1';

@@ -10,7 +10,7 @@ import { createPrivateKey } from 'node:crypto';
 import net, { type Socket } from 'node:net';
 import tls, { type SecureContext, TLSSocket } from 'node:tls';
 import { UndropError } from '../../errors.js';
-import { causeWords, describeAddress } from '../../service/errors.js';
+import { causeText, describeAddress } from '../../service/errors.js';
 import type { ServiceTls } from '../../service/login/driver-login.js';
 import { keyPolicyFor } from '../../service/login/server-key.js';
 import type { ServerAddress, ServiceSecurity } from '../../service/pool/pools.js';
@@ -168,7 +168,7 @@ export class ProxyTls {
     try {
       await handshake(secured, 'secureConnect');
     } catch (error) {
-      throw upstreamTlsError(upstream, causeWords(error));
+      throw upstreamTlsError(upstream, causeText(error));
     }
     const cause = distrustOf(secured, mode, name);
     return { socket: secured, distrust: cause === null ? null : upstreamTlsError(upstream, cause) };
@@ -181,7 +181,7 @@ function distrustOf(secured: TLSSocket, mode: UpstreamTlsMode, name: string): st
   if (!secured.authorized) return `its certificate is not trusted: ${secured.authorizationError}`;
   if (mode === 'verify-ca') return null;
   const problem = tls.checkServerIdentity(name, secured.getPeerCertificate());
-  return problem === undefined ? null : causeWords(problem);
+  return problem === undefined ? null : causeText(problem);
 }
 
 /**

@@ -36,7 +36,7 @@ export function alterVerdict(cursor: TokenCursor, statement: Statement, source: 
   const parsed = parseAlterPartition(cursor, source);
   const names = parsed?.partitions?.names ?? [];
   if (names.length > PARTITIONS_MAX) return tooMany('partitions');
-  return parsed !== null && statement.isWhole
+  return parsed !== null && statement.isComplete
     ? { kind: 'drop-table', statement: parsed }
     : unclear('this ALTER TABLE of partitions is not understood');
 }

@@ -5,8 +5,8 @@
 import type { Token } from '../lex/lexer.js';
 import { DROPPABLE } from '../lex/token-stream.js';
 import type { Statement } from '../next-statement.js';
-import { mayBeOurs, mentionsRecycle, type Sought } from '../trigger-scan.js';
-import { NOT_OURS, refused, type Verdict } from '../verdict.js';
+import { type EnabledKinds, mayBeOurs, mentionsRecycle } from '../trigger-scan.js';
+import { NOT_OURS, refusedVerdict, type Verdict } from '../verdict.js';
 import type { Source } from './table-name.js';
 
 /**
@@ -14,25 +14,25 @@ import type { Source } from './table-name.js';
  * it is refused if it may hold one of ours. Up to the first `;` that is read word by word.
  */
 export function bodyVerdict(
-  carrier: 'compound' | 'set-statement',
+  form: 'compound' | 'set-statement',
   { start, end, tokens }: Statement,
   { bytes }: Source,
-  options: Sought,
+  options: EnabledKinds,
 ): Verdict {
   const mayHoldOurs =
     tokens.some((_token, at) => isOpening(tokens, at, options)) ||
     mayBeOurs(bytes, end, bytes.length, options);
   if (!mayHoldOurs) return NOT_OURS;
   return mentionsRecycle(bytes.subarray(start))
-    ? { kind: 'guarded', how: 'unclear' }
-    : refused(carrier, []);
+    ? { kind: 'recycle-schema-write', how: 'unclear' }
+    : refusedVerdict(form, []);
 }
 
 /** Whether a statement of ours, or one that may run such a text, may begin at a token. */
 function isOpening(
   tokens: readonly Token[],
   at: number,
-  { truncates, partitions }: Sought,
+  { truncates, partitions }: EnabledKinds,
 ): boolean {
   const wordAt = (index: number) => (tokens[index]?.kind === 'word' ? tokens[index].text : '');
   const next = wordAt(at + 1);

@@ -3,7 +3,7 @@
  * ignored if it certainly replaces no table and no database.
  */
 import type { Statement } from '../next-statement.js';
-import { refused, unclear, unexplained, type Verdict } from '../verdict.js';
+import { refusedVerdict, unclear, unexplained, type Verdict } from '../verdict.js';
 import { type Source, type TokenCursor, takeIdentifier, takeTableName } from './table-name.js';
 
 /** The verdict on a CREATE; the cursor stands behind this word. */
@@ -21,10 +21,10 @@ export function createVerdict(cursor: TokenCursor, statement: Statement, source:
     return unclear('this CREATE OR REPLACE is not understood');
   }
   cursor.takeWords('IF', 'NOT', 'EXISTS');
-  const found = refused('create-or-replace', []);
+  const found = refusedVerdict('create-or-replace', []);
   if (isSchema) return { ...found, schema: takeIdentifier(cursor, source)?.value ?? null };
   const table = takeTableName(cursor, source);
   if (table === null) return found;
   const named = { ...found, tables: [table] };
-  return statement.isWhole ? { ...named, replacement: { table, words } } : named;
+  return statement.isComplete ? { ...named, replacement: { table, words } } : named;
 }

@@ -6,7 +6,7 @@
  */
 import { isCut, type Statement } from '../next-statement.js';
 import { NAMES_MAX } from '../reading.js';
-import { NOT_OURS, refused, tooMany, unclear, type Verdict } from '../verdict.js';
+import { NOT_OURS, refusedVerdict, tooMany, unclear, type Verdict } from '../verdict.js';
 import type { PartitionList } from './alter-partition.js';
 import {
   type Source,
@@ -60,8 +60,8 @@ export function dropVerdict(cursor: TokenCursor, statement: Statement, source: S
   if (cursor.takeWords('DATABASE') || cursor.takeWords('SCHEMA')) {
     const ifExists = cursor.takeWords('IF', 'EXISTS');
     const schema = takeIdentifier(cursor, source);
-    return schema !== null && cursor.isAtEnd && statement.isWhole
-      ? { ...refused('drop-database', []), schema: schema.value, ifExists }
+    return schema !== null && cursor.isAtEnd && statement.isComplete
+      ? { ...refusedVerdict('drop-database', []), schema: schema.value, ifExists }
       : unclear('this DROP DATABASE is not understood');
   }
   if (DROPPED_ELSE.some((word) => cursor.isWord(word))) return NOT_OURS;
@@ -88,7 +88,7 @@ function dropOf(
     // Both are without meaning to all servers.
     if (!cursor.takeWords('RESTRICT')) cursor.takeWords('CASCADE');
   }
-  if (names === null || !cursor.isAtEnd || !statement.isWhole) {
+  if (names === null || !cursor.isAtEnd || !statement.isComplete) {
     return unclear(`this DROP ${object.toUpperCase()} is not understood`);
   }
   const isDoubtful = names.some((name) => name.isDoubtful);
@@ -113,7 +113,7 @@ export function truncateVerdict(
 ): Verdict {
   cursor.takeWords('TABLE');
   const name = takeTableName(cursor, source);
-  if (name === null || !cursor.isAtEnd || !statement.isWhole) {
+  if (name === null || !cursor.isAtEnd || !statement.isComplete) {
     return unclear('this TRUNCATE is not understood');
   }
   const { isDoubtful } = name;

@@ -202,12 +202,12 @@ function isDigit(byte: number): boolean {
 const fourBytes: CharLength = (bytes, at, end) => {
   if (!isLeadOfGbk(bytes[at] ?? 0)) return 1;
   if (at + 1 < end && isTrailOfGbk(bytes[at + 1] ?? 0)) return 2;
-  const isWhole =
+  const isFourBytes =
     at + 3 < end &&
     isDigit(bytes[at + 1] ?? 0) &&
     isLeadOfGbk(bytes[at + 2] ?? 0) &&
     isDigit(bytes[at + 3] ?? 0);
-  return isWhole ? 4 : 0;
+  return isFourBytes ? 4 : 0;
 };
 
 const TABLES = Object.fromEntries(

@@ -1,5 +1,5 @@
 /**
- * A CREATE OR REPLACE of a table or a sequence (MariaDB), from top to bottom: the server judges the
+ * A CREATE OR REPLACE of a table or a sequence (MariaDB), from top to bottom: the server checks the
  * client's own text by a PREPARE; the text runs without the words OR REPLACE, and says 1050 if
  * anything has the name; that is held like a dropped table, and the text runs again. Its answer is
  * the client's. If another session was faster to take the name, what it has made is held as well.
@@ -11,7 +11,7 @@
 import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import { askToDrop } from '../../steps/ask-to-drop.js';
-import { firstLook, know, syntaxError } from '../../steps/first-look.js';
+import { inspectNames, know, syntaxError } from '../../steps/inspect-names.js';
 import { type NamedTable, qualify, serviceNames } from '../../steps/names/client-names.js';
 import { ask, perform, type Steps, serve } from '../../steps/procedure.js';
 import { notDone, notUnderstood } from '../../steps/refusals/refusals.js';
@@ -84,7 +84,7 @@ export function createOrReplace(
     const [named] = request.statement.names;
     assert(named !== undefined, 'one table is replaced');
     const name = qualify(named, facts);
-    const wrong = yield* judge(request, name);
+    const wrong = yield* checkSyntax(request, name);
     if (wrong !== null) return wrong;
     const stored = serviceNames(request, facts);
     if ('error' in stored) return refuse(stored.error);
@@ -98,15 +98,15 @@ export function createOrReplace(
 }
 
 /** The server's error for the text; null: it takes it. */
-function* judge(request: DropRequest, name: QualifiedName): Steps<Reply | null> {
-  const [judge] = yield* prepare(request.text);
-  if (judge?.kind !== 'err') return null;
-  if (!OF_PARSER.has(judge.errno)) {
+function* checkSyntax(request: DropRequest, name: QualifiedName): Steps<Reply | null> {
+  const [prepared] = yield* prepare(request.text);
+  if (prepared?.kind !== 'err') return null;
+  if (!OF_PARSER.has(prepared.errno)) {
     // The server looks at tables after it has ended the transaction, and so does this.
     const [ended] = yield* ask(probeSql(name, request));
     if (ended?.kind === 'err' && DDL_FORBIDDEN.includes(ended.errno)) return answerWith(ended);
   }
-  return yield* syntaxError(request, judge);
+  return yield* syntaxError(request, prepared);
 }
 
 function prepare(text: Uint8Array) {
@@ -145,8 +145,8 @@ function* hold({ request, facts, name, table }: Replacing): Steps<Reply> {
     const how = 'by CREATE OR REPLACE under LOCK TABLES';
     return refuse(notDone(how, listTables(request.statement.names), 'UNLOCK TABLES first.'));
   }
-  const judged = { ...request, wasJudged: true };
-  const seen = yield* firstLook({ request: judged, hints: new Set() }, 'user');
+  const checked = { ...request, isSyntaxChecked: true };
+  const seen = yield* inspectNames({ request: checked, hints: new Set() }, 'user');
   if ('kind' in seen) return seen;
   if (seen.kinds.includes('temporary')) {
     return refuse(notUnderstood('a temporary table has the name of the table that it replaces'));
@@ -187,8 +187,8 @@ function* takeBack(replacing: Replacing, failed: Answer): Steps<Answer> {
   const isToCome = failed.refusal === null && KEEPS_THE_OLD.includes(errno);
   if (first === undefined || !isToCome) return { ...failed, held };
   const tables = listTables(request.statement.names);
-  const isBack = yield* serve((pool) => service.putBack(pool, { id: first.id, tables }));
-  if (!isBack) return { ...failed, held };
+  const isRenamedBack = yield* serve((pool) => service.putBack(pool, { id: first.id, tables }));
+  if (!isRenamedBack) return { ...failed, held };
   const isOfItself = message.includes(`'${table.schema}.${table.table}'`);
   if (errno !== ER_NO_SUCH_TABLE || !isOfItself) return { ...failed, held: others };
   const words = `Table '${table.table}' is specified twice, both as a target for 'CREATE' and as a separate source for data`;

@@ -50,7 +50,7 @@ export async function replaceTable(
     const how = 'by CREATE OR REPLACE under sql_if_exists';
     return refused(notDone(how, tables, SET_IF_EXISTS), options);
   }
-  const create = blankWords(text, replacement.words);
+  const create = blankOrReplace(text, replacement.words);
   const mode = modeFromSqlMode(server, facts.sqlMode, facts.charset);
   const charset = clientCharsetOf(facts.charset);
   const created = await inSlices(classifying(create, mode, { multiStatements: false }));
@@ -64,7 +64,7 @@ export async function replaceTable(
   return dropAndHold(drop, facts, options, { hints, procedure });
 }
 
-/** What is dropped; the server judges the name with the rest of the text. */
+/** What is dropped; the server checks the name with the rest of the text. */
 function dropOf({ table }: Replacement): DropTableStatement {
   return {
     object: 'table',
@@ -78,7 +78,7 @@ function dropOf({ table }: Replacement): DropTableStatement {
 const BLANK = 0x20;
 
 /** A copy of `text` with blanks at `words`. */
-export function blankWords(text: Uint8Array, words: Replacement['words']): Buffer {
+export function blankOrReplace(text: Uint8Array, words: Replacement['words']): Buffer {
   const changed = Buffer.from(text);
   for (const { start, end } of words) changed.fill(BLANK, start, end);
   return changed;

@@ -29,7 +29,7 @@ const SLEEP_S = 4;
 const SLEEPS = Math.ceil((20 * DROP_WAITS_S) / SLEEP_S);
 const DEADLINE_MS = (SLEEPS * SLEEP_S + 60) * 1_000;
 const ASLEEP_WITHIN_MS = 10_000;
-const LOOK_EVERY_MS = 2;
+const CHECK_EVERY_MS = 2;
 const KILL_TRIES = 5;
 const KILL_EVERY_MS = 100;
 
@@ -46,7 +46,7 @@ export class Barrier {
   readonly #opened = new AbortController();
   readonly #holders: readonly Holder[];
   /** False: a connection that holds it was killed, or its statement; the other alone is too few. */
-  isWhole = true;
+  isIntact = true;
   /** Why a connection could not begin to hold it. */
   #failure: unknown = null;
   /** When the table was seen to be held, by `performance.now()`, or a moment before. */
@@ -78,11 +78,11 @@ export class Barrier {
     for (;;) {
       this.seenAtMs = performance.now();
       if (this.#failure !== null) throw this.#failure;
-      if (!this.isWhole) return;
+      if (!this.isIntact) return;
       const ids = this.#holders.flatMap(({ threadId }) => (threadId === null ? [] : [threadId]));
       if (ids.length === HOLDERS && (await areAsleep(this.#pool, ids))) return;
       if (performance.now() > endMs) throw new UndropError('UNDROP_SERVICE_FAILED', NOT_HELD);
-      await systemClock.sleep(LOOK_EVERY_MS);
+      await systemClock.sleep(CHECK_EVERY_MS);
     }
   }
 
@@ -94,7 +94,7 @@ export class Barrier {
       await this.#hold(connection);
     });
     holder.over = holding.catch((error: unknown) => {
-      this.isWhole = false;
+      this.isIntact = false;
       // A connection that was killed is another's doing.
       if (holder.threadId === null || isServerError(error)) this.#failure = error;
     });
@@ -105,13 +105,13 @@ export class Barrier {
     const { signal } = this.#opened;
     if (signal.aborted) return;
     const { schema, table, groupId } = this.#options;
-    const alias = ident('undrop_gate');
+    const alias = ident('undrop_barrier');
     try {
       await connection.run(
         [
           ...unlimited(this.#options),
           sql`HANDLER ${ident(schema, table)} OPEN AS ${alias}`,
-          sql`SELECT ${note('schema-gate', groupId)} SUM(SLEEP(${SLEEP_S}))
+          sql`SELECT ${note('schema-barrier', groupId)} SUM(SLEEP(${SLEEP_S}))
               FROM (${rows()}) AS undrop_rows`,
         ],
         { deadlineMs: DEADLINE_MS },
@@ -120,7 +120,7 @@ export class Barrier {
       // The KILL that opens it, or a person's.
       if (!isServerError(error, ER_QUERY_INTERRUPTED, ER_CONNECTION_KILLED)) throw error;
     }
-    this.isWhole = false;
+    this.isIntact = false;
     // If it has ended by itself the table is held until the next statement here.
     if (!signal.aborted) {
       await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
@@ -144,7 +144,7 @@ export class Barrier {
   }
 }
 
-/** Resolves when the table is held, or `isWhole` says that it is not; rejects if it can't be. */
+/** Resolves when the table is held, or `isIntact` says that it is not; rejects if it can't be. */
 export async function closeBarrier(pool: ServicePool, options: BarrierOptions): Promise<Barrier> {
   const barrier = new Barrier(pool, options);
   try {

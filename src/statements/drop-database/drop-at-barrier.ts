@@ -30,7 +30,7 @@ import type { SchemaDropRequest, TryEnd } from './effects.js';
 import { findTables, isEmptied } from './read-schema.js';
 import { dropSchemaSql, schemaComment } from './sql.js';
 
-export interface TryOptions {
+export interface DropAtBarrierOptions {
   readonly request: SchemaDropRequest;
   /** The name as the server stores it. */
   readonly schema: string;
@@ -45,16 +45,16 @@ export interface TryOptions {
 }
 
 /** How soon it is looked whether the DROP waits, and how often while it waits for others. */
-const LOOK_EVERY_MS = 3;
-const LOOK_SELDOM_MS = 50;
+const CHECK_EVERY_MS = 3;
+const CHECK_SELDOM_MS = 50;
 const SOON_MS = 500;
 /** The barrier holds for some 40 s. */
 const BARRIER_AGE_MS_MAX = 10_000;
 
 /** Rejects if the user session broke, or the service; then the DROP ends by its own timeout. */
-export async function dropAtBarrier(options: TryOptions): Promise<TryEnd> {
+export async function dropAtBarrier(options: DropAtBarrierOptions): Promise<TryEnd> {
   const { request, pool, run, barrier } = options;
-  if (performance.now() - barrier.seenAtMs > BARRIER_AGE_MS_MAX || !barrier.isWhole) {
+  if (performance.now() - barrier.seenAtMs > BARRIER_AGE_MS_MAX || !barrier.isIntact) {
     // This process was held up, or what had come before took long; or somebody has killed a part.
     await barrier.open();
     return { kind: 'again' };
@@ -64,24 +64,24 @@ export async function dropAtBarrier(options: TryOptions): Promise<TryEnd> {
     hasEnded = true;
   });
   dropping.catch(() => undefined);
-  let mayGo: boolean | null = null;
+  let mayDrop: boolean | null = null;
   let failure: unknown = null;
   try {
-    mayGo = await decide(options, () => hasEnded, dropping);
-    if (mayGo === false && !hasEnded) await stop(pool, request.session.threadId);
-    if (mayGo === true) await barrier.open();
+    mayDrop = await decide(options, () => hasEnded, dropping);
+    if (mayDrop === false && !hasEnded) await stop(pool, request.session.threadId);
+    if (mayDrop === true) await barrier.open();
   } catch (error) {
     failure = error;
   }
   // Whatever failed: the session is ours again only when its DROP has ended.
   const [said] = await dropping;
-  if (mayGo === false) {
+  if (mayDrop === false) {
     // A KILL that came late hits one of these.
     const nothing = query(cleanSql(request.groupId));
     await run([nothing, nothing]);
   }
   if (said?.kind === 'ok') {
-    if (mayGo !== true) logUnlooked(options);
+    if (mayDrop !== true) logUnchecked(options);
     return { kind: 'dropped', ok: said };
   }
   assert(said?.kind === 'err', 'DROP DATABASE answers OK or ERR');
@@ -89,11 +89,11 @@ export async function dropAtBarrier(options: TryOptions): Promise<TryEnd> {
   // It is in the way of whoever takes the barrier table away.
   await barrier.open();
   const isStopped = said.errno === ER_QUERY_INTERRUPTED || said.errno === ER_LOCK_WAIT_TIMEOUT;
-  return mayGo === false && isStopped ? { kind: 'again' } : { kind: 'failed', error: said };
+  return mayDrop === false && isStopped ? { kind: 'again' } : { kind: 'failed', error: said };
 }
 
 /** Both connections that held it up were killed: nobody can tell what the DROP has dropped. */
-function logUnlooked({ log, schema, request: { groupId } }: TryOptions): void {
+function logUnchecked({ log, schema, request: { groupId } }: DropAtBarrierOptions): void {
   const what =
     'a DROP DATABASE went on before undrop had looked, because both its connections were killed: ' +
     'a table that was made in the last moment may be lost';
@@ -102,7 +102,7 @@ function logUnlooked({ log, schema, request: { groupId } }: TryOptions): void {
 
 /** Whether it may go on; null: it ended before that was seen. */
 async function decide(
-  options: TryOptions,
+  options: DropAtBarrierOptions,
   hasEnded: () => boolean,
   dropping: Promise<unknown>,
 ): Promise<boolean | null> {
@@ -110,11 +110,11 @@ async function decide(
   const ending = dropping.catch(() => undefined);
   const startMs = performance.now();
   while (!hasEnded()) {
-    const everyMs = performance.now() - startMs < SOON_MS ? LOOK_EVERY_MS : LOOK_SELDOM_MS;
+    const everyMs = performance.now() - startMs < SOON_MS ? CHECK_EVERY_MS : CHECK_SELDOM_MS;
     await Promise.race([ending, systemClock.sleep(everyMs)]);
     if (hasEnded()) break;
     // One connection holds it still, and might be killed as well.
-    if (!barrier.isWhole) return false;
+    if (!barrier.isIntact) return false;
     if (!(await isWaitingForTable(options))) continue;
     // So that the DROP and who creates in a loop don't go in step.
     const pauseMs = Math.min(rounds * 4, 40) * Math.random();
@@ -126,7 +126,7 @@ async function decide(
 }
 
 /** Then its schema is locked, and its list is made. */
-async function isWaitingForTable({ owner, request }: TryOptions): Promise<boolean> {
+async function isWaitingForTable({ owner, request }: DropAtBarrierOptions): Promise<boolean> {
   const says = `%${schemaComment(request.groupId)}%`;
   const [rows = []] = await owner.run(
     sql`SELECT ${note('waits')} 1 AS one FROM information_schema.PROCESSLIST

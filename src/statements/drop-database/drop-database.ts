@@ -14,7 +14,7 @@ import { barrierTableName } from '../../names/names.js';
 import { ask } from '../../steps/procedure.js';
 import { type Answer, answerWith, type HeldTable, refuse } from '../../steps/refuse.js';
 import { signalSql } from '../../steps/session/signal.js';
-import { cleanSql, turnSql } from '../../steps/session/user-session-sql.js';
+import { cleanSql, waitForLockSql } from '../../steps/session/user-session-sql.js';
 import { decodeErr, type OkPacket, okWithAffectedRows } from '../../wire/response.js';
 import {
   ER_BAD_DB_ERROR,
@@ -43,7 +43,7 @@ export function* dropDatabase(request: SchemaDropRequest): SchemaSteps<SchemaAns
   let end: There | SchemaAnswer | Gone;
   try {
     end = yield* checkRights(request);
-    if (end.kind === 'there') end = yield* dropInTurn({ ...end, request });
+    if (end.kind === 'there') end = yield* dropAfterQueue({ ...end, request });
     // Another session was faster: now there is none, and that is said, or it was made anew.
     if (end.kind === 'gone') end = yield* checkRights(request);
   } catch (error) {
@@ -72,9 +72,9 @@ const QUEUE_S_MAX = 120;
  * for itself, and others are needed to go on. The next waits in the user's session, as for a lock:
  * so a KILL finds it, as do the limits of the session's statements.
  */
-function* dropInTurn(drop: Drop): SchemaSteps<SchemaAnswer | Gone> {
+function* dropAfterQueue(drop: Drop): SchemaSteps<SchemaAnswer | Gone> {
   const { schema, lockWaitS, request } = drop;
-  for (let waitedS = 0; !(yield* call('takeTurn')); waitedS += QUEUE_WAITS_S) {
+  for (let waitedS = 0; !(yield* call('tryBegin')); waitedS += QUEUE_WAITS_S) {
     if (waitedS >= Math.min(lockWaitS, QUEUE_S_MAX)) {
       const why = 'another DROP DATABASE is under way in this proxy';
       return refuse(notDropped(schema, why, 'Run the statement again when that has ended.'));
@@ -178,7 +178,7 @@ function* makeBarrierTable(
     return refuse(notDropped(schema, why, isLocked ? WAIT_FOR_LOCK : GRANT_ALL));
   }
   const name = { schema: bytes, table: Buffer.from(table) };
-  const [said] = yield* ask(turnSql(name, { groupId, charset, wait: null }));
+  const [said] = yield* ask(waitForLockSql(name, { groupId, charset, wait: null }));
   if (said?.kind !== 'err' || !METADATA_LOCK_GRANTED.includes(said.errno)) {
     const cause = said?.kind === 'err' ? said.message.toString() : 'it says nothing of it';
     const why = `your session does not see the table that undrop has made in it: ${cause}`;

@@ -24,7 +24,7 @@ import {
   SERVICE_TRIES_MAX,
   takeByService,
 } from '../../steps/rename/take-by-service.js';
-import { turnSql } from '../../steps/session/user-session-sql.js';
+import { waitForLockSql } from '../../steps/session/user-session-sql.js';
 import { raise } from '../../steps/session-answers.js';
 import { ABSENT_TO_RENAME, METADATA_LOCK_GRANTED } from '../../wire/server-errors.js';
 import { blockedParents, hasForeignKeys, parentError } from '../drop-table/parents.js';
@@ -39,7 +39,7 @@ import {
 } from './effects.js';
 
 /** The schema as stored, and the request. */
-export interface Place {
+export interface SchemaToEmpty {
   readonly schema: string;
   readonly request: SchemaDropRequest;
 }
@@ -62,7 +62,7 @@ const RELOCATE_PAUSE_MS = 50;
 
 /** An answer: a table can't be recorded, would not be dropped, or has to stay in its schema. */
 export function* recordTables(
-  { schema, request }: Place,
+  { schema, request }: SchemaToEmpty,
   names: readonly string[],
 ): SchemaSteps<readonly Recorded[] | Answer> {
   if (names.length === 0) return [];
@@ -117,21 +117,21 @@ function targetOf(
 
 /** All of them into the recycle schema; those that are gone meanwhile are left out. */
 export function* holdTables(
-  place: Place,
+  drop: SchemaToEmpty,
   tables: readonly Recorded[],
 ): SchemaSteps<readonly HeldTable[] | Answer> {
-  const isMariadb = place.request.server.flavour === 'mariadb';
+  const isMariadb = drop.request.server.flavour === 'mariadb';
   const groups = renameGroups(tables, ({ hasTriggers }) => isMariadb && hasTriggers);
   const renamed: Recorded[] = [];
   for (const group of groups.flatMap((one) => inBatches(one, BATCH))) {
-    const taken = yield* take(place, group);
+    const taken = yield* take(drop, group);
     if (taken === 'held') renamed.push(...group);
     // Somebody else has dropped or renamed one of them. The next look finds the others.
     else if (taken !== 'gone') return taken;
   }
   const away = renamed.filter(({ holdSchema }) => isRecycleSchema(holdSchema));
   const moved = yield* relocate(
-    place.schema,
+    drop.schema,
     renamed.filter((table) => !away.includes(table)),
   );
   if ('kind' in moved) return moved;
@@ -143,13 +143,16 @@ function heldAs({ id, holdSchema, holdName }: Pick<HeldTable, 'id' | 'holdSchema
 }
 
 /** In one RENAME; `gone` if one of them is gone. */
-function* take(place: Place, tables: readonly Recorded[]): SchemaSteps<Answer | 'gone' | 'held'> {
-  const { schema, request } = place;
+function* take(
+  drop: SchemaToEmpty,
+  tables: readonly Recorded[],
+): SchemaSteps<Answer | 'gone' | 'held'> {
+  const { schema, request } = drop;
   const { logged, checksForeignKeys } = request.facts;
   let isFirst = true;
   const taken = yield* takeByService<Answer | 'gone' | 'held', SchemaEffect>(request, {
     *wait() {
-      const ended = isFirst ? null : yield* waitForLocks(place, tables);
+      const ended = isFirst ? null : yield* waitForLocks(drop, tables);
       isFirst = false;
       return ended;
     },
@@ -176,7 +179,7 @@ function* take(place: Place, tables: readonly Recorded[]): SchemaSteps<Answer | 
 
 /** The session waits for the others' locks, as its DROP would. */
 function* waitForLocks(
-  { request: { groupId, charset, schema, facts } }: Place,
+  { request: { groupId, charset, schema, facts } }: SchemaToEmpty,
   tables: readonly ServiceRenameTable[],
 ): SchemaSteps<Answer | null> {
   for (const { table } of tables) {
@@ -185,7 +188,7 @@ function* waitForLocks(
       return refuse(new UndropError('UNDROP_NAME_CHARSET', { charset: facts.charset }));
     }
     const name = { schema, table: Buffer.from(table) };
-    const [said] = yield* ask(turnSql(name, { groupId, charset, wait: null }));
+    const [said] = yield* ask(waitForLockSql(name, { groupId, charset, wait: null }));
     assert(said?.kind === 'err', 'there is no such partition');
     if (![...METADATA_LOCK_GRANTED, ...ABSENT_TO_RENAME].includes(said.errno)) {
       return answerWith(said);

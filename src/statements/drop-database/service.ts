@@ -112,7 +112,7 @@ const underWay = new WeakSet<ServicePool>();
 const LATE_MS = 1_000;
 /** A table of an earlier drop is in the schema, under its hold name, mostly for a moment only. */
 const LOOKS_MAX = 20;
-const LOOK_PAUSE_MS = 50;
+const CHECK_PAUSE_MS = 50;
 
 /** mysql.proc, mysql.event or the like may be missing, or have another shape. */
 const INSTEAD =
@@ -140,7 +140,7 @@ class SchemaWork {
     readonly key: SchemaDropKey;
     readonly details: SchemaDetails;
   } | null = null;
-  #hasTurn = false;
+  #hasBegun = false;
   /** The ledger may have rows that name the session, which lives on although the drop is over. */
   #namesSession = false;
 
@@ -181,7 +181,7 @@ class SchemaWork {
   }
 
   end(): void {
-    if (this.#hasTurn) underWay.delete(this.#options.pool);
+    if (this.#hasBegun) underWay.delete(this.#options.pool);
     // A DROP whose session broke may be waiting still: it is not for us to let it go.
     this.#barrier?.leave();
   }
@@ -191,11 +191,11 @@ class SchemaWork {
   }
 
   /** False: another DROP DATABASE of this pool is under way. */
-  async takeTurn(): Promise<boolean> {
+  async tryBegin(): Promise<boolean> {
     const { pool } = this.#options;
     if (underWay.has(pool)) return false;
     underWay.add(pool);
-    this.#hasTurn = true;
+    this.#hasBegun = true;
     return true;
   }
 
@@ -234,7 +234,7 @@ class SchemaWork {
       if (found.held.length === 0) return found;
       await takeOut(this.#options.pool, schema);
       if (looks === LOOKS_MAX) return found;
-      await systemClock.sleep(LOOK_PAUSE_MS);
+      await systemClock.sleep(CHECK_PAUSE_MS);
     }
   }
 
@@ -288,14 +288,14 @@ class SchemaWork {
     const { groupId, facts } = this.#request;
     try {
       await pool.run(
-        sql`CREATE TABLE ${note('schema-guard', groupId)} ${ident(schema, table)}
+        sql`CREATE TABLE ${note('schema-barrier-table', groupId)} ${ident(schema, table)}
             (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB
             COMMENT=${BARRIER_TABLE_COMMENT}`,
         { logged: facts.logged },
       );
       await pool.run([
-        sql`HANDLER ${ident(schema, table)} OPEN AS undrop_gate`,
-        sql`HANDLER undrop_gate CLOSE`,
+        sql`HANDLER ${ident(schema, table)} OPEN AS undrop_barrier`,
+        sql`HANDLER undrop_barrier CLOSE`,
       ]);
       return null;
     } catch (error) {

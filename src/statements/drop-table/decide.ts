@@ -10,7 +10,7 @@ import { UndropError } from '../../errors.js';
 import type { IntentFacts, IntentTable } from '../../ledger/write.js';
 import { formatHoldName } from '../../names/hold-name.js';
 import type { Ruling } from '../../policy/decide.js';
-import type { Seen } from '../../steps/first-look.js';
+import type { Seen } from '../../steps/inspect-names.js';
 import { knownKind } from '../../steps/preconditions.js';
 import { type Again, again, sentenceStart } from '../../steps/refuse.js';
 import type { DropRequest } from '../../steps/request.js';
@@ -70,10 +70,10 @@ export function decide(drop: Drop): Decision {
   const isAtomic = request.server.flavour === 'mysql' && request.server.versionId >= 80_000;
   if (isAtomic && !request.statement.ifExists && absent.length > 0) {
     // They are looked at one by one, and natively all of them go at once.
-    const isBetween = absent.some(
+    const isSeenByServiceOnly = absent.some(
       ({ kind, seen }) => kind === 'missing' && seen.holdUntil !== null,
     );
-    if (isBetween && bases.length > 0) return again('only the service sees a table');
+    if (isSeenByServiceOnly && bases.length > 0) return again('only the service sees a table');
     return { moves: [], named: absent, blocked: [] };
   }
   const tables = bases.map(({ seen }) => seen);

@@ -1,5 +1,5 @@
 /**
- * A DROP TABLE, from top to bottom: the server judges the text and the session tells what each name
+ * A DROP TABLE, from top to bottom: the server checks the text and the session tells what each name
  * is, while the service records the intents; base tables are renamed to their hold names, the
  * service moves them into the recycle schema, and the server says its words for all other names.
  *
@@ -11,9 +11,9 @@ import { UndropError } from '../../errors.js';
 import { BLOCKED_BY_LOCK, NOT_TRIED } from '../../held/relocate/blockers.js';
 import type { Relocation } from '../../held/relocate/relocate.js';
 import { askToDrop } from '../../steps/ask-to-drop.js';
-import { firstLook, type Seen } from '../../steps/first-look.js';
+import { inspectNames, type Seen } from '../../steps/inspect-names.js';
 import type { RecordedIntent } from '../../steps/intents.js';
-import { refusalBeforeLooking } from '../../steps/preconditions.js';
+import { refusalBeforeInspection } from '../../steps/preconditions.js';
 import { ask, perform, type Steps } from '../../steps/procedure.js';
 import { notUnderstood } from '../../steps/refusals/refusals.js';
 import {
@@ -30,10 +30,10 @@ import { dropOwnTemporarySql } from '../../steps/session/user-session-sql.js';
 import { type Drop, decide, type Move, namesToAsk } from './decide.js';
 import { hasForeignKeys } from './parents.js';
 import { type Moved, rename } from './rename.js';
-import { okOfBoth, say, type Words } from './say.js';
+import { okOfBoth, say, type Unmoved } from './say.js';
 
 export function* dropTable(beginning: Beginning): Steps<Reply> {
-  const seen = yield* firstLook(beginning, 'both');
+  const seen = yield* inspectNames(beginning, 'both');
   if ('kind' in seen) return seen;
   const { request, kinds } = seen;
   // DROP SEQUENCE looks past a temporary table for a sequence of that name; no RENAME does.
@@ -72,7 +72,7 @@ export function* dropRecorded(seen: Seen, recorded: RecordedIntent): Steps<Reply
     return (yield* askToDrop(request, namesToAsk(seen))) ?? refuse(intentError);
   }
   const drop = { ...seen, intent, rulings };
-  const refusal = refusalBeforeLooking(drop, intent);
+  const refusal = refusalBeforeInspection(drop, intent);
   if (refusal !== null) return refuse(refusal);
   const decision = decide(drop);
   if ('kind' in decision) return decision;
@@ -91,11 +91,11 @@ export function* dropRecorded(seen: Seen, recorded: RecordedIntent): Steps<Reply
 }
 
 /** The base tables have their hold names: the server says its words for the other names. */
-function* hold(drop: Drop, moved: Moved, words: Words): Steps<Answer> {
+function* hold(drop: Drop, moved: Moved, unmoved: Unmoved): Steps<Answer> {
   const { ok, moves, failed } = moved;
   const held = yield* relocate(drop, moved);
-  const hasWords = failed === null && words.named.length + words.blocked.length > 0;
-  const said = hasWords ? yield* say(drop, words) : null;
+  const hasUnmoved = failed === null && unmoved.named.length + unmoved.blocked.length > 0;
+  const said = hasUnmoved ? yield* say(drop, unmoved) : null;
   const back = moves.filter(({ seen }) => !held.some(({ id }) => id === seen.id));
   if (back.length > 0) {
     // What was put back is named; the others are dropped.

@@ -150,7 +150,7 @@ async function rulingsOf(
   }
 }
 
-/** The client's packet goes on; the server judges the rights of the user, and answers. */
+/** The client's packet goes on; the server checks the rights of the user, and answers. */
 function pass(
   { taken, statement }: Drop,
   facts: UserFacts,

@@ -81,14 +81,14 @@ export function* rename(drop: Drop, moves: Group): Steps<Moved | Reply> {
     );
     if (ended !== null) return ended;
   }
-  const moved = yield* renameInTurn(drop, groups, renameGroup);
+  const moved = yield* renameSequentially(drop, groups, renameGroup);
   if (moved === 'locked') return yield* renameUnderLocks(drop, moves);
   const knowsLocks = moved.kind === 'moved' && (drop.intent.lockedTables ?? []).length > 0;
   return knowsLocks ? yield* unlockAfterLast(moved) : moved;
 }
 
 /** As a native drop takes one table after the other: what ends it leaves the first ones dropped. */
-function* renameInTurn(
+function* renameSequentially(
   drop: Drop,
   groups: readonly Group[],
   renameOne: (drop: Drop, group: Group) => Steps<Renamed>,
@@ -226,7 +226,7 @@ function* renameUnderLocks(drop: Drop, moves: Group): Steps<Moved | Reply> {
   const ended = yield* askToDrop(drop.request, namesToAsk(drop));
   if (ended !== null) return ended;
   const groups = moves.map((move) => [move]);
-  const moved = yield* renameInTurn(drop, groups, renameByAlter);
+  const moved = yield* renameSequentially(drop, groups, renameByAlter);
   assert(moved !== 'locked', 'an ALTER is done or fails');
   return moved;
 }

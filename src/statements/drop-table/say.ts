@@ -19,12 +19,12 @@ import { type OkPacket, okWithWarnings } from '../../wire/response.js';
 import type { Drop, Name } from './decide.js';
 import { type BlockedParent, parentError } from './parents.js';
 
-export interface Words {
+export interface Unmoved {
   readonly named: readonly Name[];
   readonly blocked: readonly BlockedParent[];
 }
 
-export function* say({ request }: Drop, { named, blocked }: Words): Steps<OkPacket | Answer> {
+export function* say({ request }: Drop, { named, blocked }: Unmoved): Steps<OkPacket | Answer> {
   const names = named.filter(({ kind }) => kind !== 'nothing');
   const error = errorOf(request, names, blocked);
   if (error === null) {

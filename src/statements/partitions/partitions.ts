@@ -13,8 +13,8 @@ import { formatHoldName } from '../../names/hold-name.js';
 import { partitionTable } from '../../names/names.js';
 import { recycleSchemaFor } from '../../names/recycle-schema.js';
 import type { PartitionList } from '../../sql/grammar/alter-partition.js';
-import { inspectOneTable, type OneTable } from '../../steps/first-look.js';
-import { refusalBeforeLooking } from '../../steps/preconditions.js';
+import { inspectOneTable, type OneTable } from '../../steps/inspect-names.js';
+import { refusalBeforeInspection } from '../../steps/preconditions.js';
 import { ask, perform, type Steps, serve } from '../../steps/procedure.js';
 import { type Answer, answerWith, type HeldTable, type Reply, refuse } from '../../steps/refuse.js';
 import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
@@ -31,12 +31,12 @@ import {
 } from '../../wire/server-errors.js';
 import type {
   HeldPartition,
-  NotTaken,
+  NotExchanged,
   Partition,
   PartitionService,
   PartitionSwap,
 } from './service.js';
-import { alterPartitionSql, NONE, notExchanged, notTaken, partitionsOf } from './sql.js';
+import { alterPartitionSql, NONE, notExchanged, notHeld, partitionsOf } from './sql.js';
 
 /** It got the metadata lock. If the table isn't partitioned any more, the client gets the error. */
 const FREE: Readonly<Record<PartitionList['verb'], readonly number[]>> = {
@@ -85,7 +85,7 @@ class Altering {
     const under = this.#unsupported();
     if (under !== null) return this.#refuse(under);
     const end = yield* takeByService<End>(request, {
-      wait: () => this.#waitForTurn(),
+      wait: () => this.#waitForMetadataLock(),
       take: (killAfterMs) => this.#findAndTake(killAfterMs),
     });
     if (end === 'done') return { ...(yield* this.#done()), held: this.#held };
@@ -126,7 +126,7 @@ class Altering {
    * The rights of the statement; then the table is waited for as long as the session's own settings
    * say, which DROP PARTITION does after its look at the names, TRUNCATE PARTITION before it.
    */
-  *#waitForTurn(): Steps<Answer | null> {
+  *#waitForMetadataLock(): Steps<Answer | null> {
     const { name, request } = this.#table;
     const own = ownLockSql(name, request);
     const [locks] = yield* perform('user', {
@@ -231,7 +231,7 @@ class Altering {
     const { intent, intentError, rulings } = recorded;
     if (intent === null) return refuse(intentError);
     const kinds = parts.map(() => 'base' as const);
-    const refusal = refusalBeforeLooking({ request, facts, kinds, rulings }, intent);
+    const refusal = refusalBeforeInspection({ request, facts, kinds, rulings }, intent);
     if (refusal !== null) return refuse(refusal);
     if (intent.hasBackupLock) return this.#refuse('beside LOCK INSTANCE FOR BACKUP');
     const held: HeldPartition[] = [];
@@ -248,10 +248,10 @@ class Altering {
   }
 
   #refuse(how: string, instead?: string): Answer {
-    return refuse(notTaken(this.#table, this.#list.verb, how, instead));
+    return refuse(notHeld(this.#table, this.#list.verb, how, instead));
   }
 
-  #whyNot(outcome: NotTaken): Answer | 'busy' {
+  #whyNot(outcome: NotExchanged): Answer | 'busy' {
     switch (outcome.kind) {
       case 'gone':
       case 'busy':

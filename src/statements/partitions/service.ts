@@ -73,7 +73,7 @@ export interface PartitionSwap extends TakeHow, Table {
 }
 
 /** `versioned`: no exchange and no plain look has rows of other times. */
-export type NotTaken =
+export type NotExchanged =
   | Exclude<ServiceRenameOutcome, { kind: 'renamed' }>
   | { readonly kind: 'versioned' };
 
@@ -112,13 +112,13 @@ async function takePartitions(
   swap: PartitionSwap,
 ): Promise<{
   readonly held: readonly HeldTable[];
-  readonly outcome: NotTaken | { readonly kind: 'renamed' };
+  readonly outcome: NotExchanged | { readonly kind: 'renamed' };
 }> {
   try {
     const outcome = (await makeEmptyTables(pool, swap)) ?? (await swapPartitions(pool, swap));
     const isDone = outcome.kind === 'renamed';
     const { holdSchema, parts } = swap;
-    const taken = new Set(isDone ? parts.map(({ id }) => id) : await findTaken(pool, swap));
+    const taken = new Set(isDone ? parts.map(({ id }) => id) : await findExchanged(pool, swap));
     await leaveEmptyTables(pool, { ...swap, parts: parts.filter(({ id }) => !taken.has(id)) });
     const held = parts.filter(({ id }) => taken.has(id));
     const at = { holdSchema, relocated: true, failure: null };
@@ -145,7 +145,7 @@ const LEFT_MS = 3_600_000;
 async function makeEmptyTables(
   pool: ServicePool,
   { schema, table, way, parts, holdSchema, logged }: PartitionSwap,
-): Promise<NotTaken | ServiceRenameOutcome | null> {
+): Promise<NotExchanged | ServiceRenameOutcome | null> {
   try {
     const look = await readTable(pool, { id: parts[0]?.id ?? '', schema, table });
     if (typeof look === 'string') return { kind: 'gone' };
@@ -194,7 +194,7 @@ export function swapPartitions(
 }
 
 /** Those under hold names; an empty one may have been made for an exchange that never was. */
-async function findTaken(
+async function findExchanged(
   pool: ServicePool,
   { parts, holdSchema, way }: PartitionSwap,
 ): Promise<readonly string[]> {

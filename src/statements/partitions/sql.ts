@@ -14,7 +14,7 @@ export const NONE = '_undrop_none_';
 
 export type Verb = 'drop' | 'truncate';
 
-interface PartitionWords {
+interface AlterPartitionOptions {
   readonly groupId: string;
   readonly charset: ClientCharset;
   readonly verb: Verb;
@@ -26,13 +26,13 @@ interface PartitionWords {
   readonly missing: number;
 }
 
-export function alterPartitionSql(name: QualifiedName, words: PartitionWords): Buffer {
+export function alterPartitionSql(name: QualifiedName, words: AlterPartitionOptions): Buffer {
   const { groupId, charset, verb, wait, names, missing } = words;
   const none = Array.from({ length: missing }, () => `${NONE}${groupId}`);
   const quoted = (one: string) => Buffer.from(quoteClientName(Buffer.from(one), charset));
   const list = [...names, ...none].map((one) => quoted(one).toString()).join(', ');
   return Buffer.concat([
-    Buffer.from(`ALTER /* undrop turn ${groupId} */ TABLE `),
+    Buffer.from(`ALTER /* undrop wait-for-lock ${groupId} */ TABLE `),
     qualified(name, charset),
     Buffer.from(`${wait === null ? '' : ` ${wait}`} ${verb.toUpperCase()} PARTITION ${list}`),
   ]);
@@ -49,7 +49,7 @@ export function partitionsOf({ schema, table }: Table): string {
 }
 
 /** `how`: the sentence "a table that is dropped by ALTER TABLE … DROP PARTITION …" goes on so. */
-export function notTaken(
+export function notHeld(
   table: Table,
   verb: Verb,
   how: string,
@@ -65,5 +65,5 @@ export function notExchanged(table: Table, verb: Verb, cause: string): UndropErr
   const instead = cause.includes('INSTANT')
     ? 'ALTER TABLE … FORCE first, as columns of it were added instantly; or use a direct connection.'
     : undefined;
-  return notTaken(table, verb, `and the server says: ${cause}`, instead);
+  return notHeld(table, verb, `and the server says: ${cause}`, instead);
 }

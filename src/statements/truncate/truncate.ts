@@ -13,8 +13,8 @@ import { assert } from '../../assert.js';
 import { UndropError } from '../../errors.js';
 import type { IntentTable } from '../../ledger/write.js';
 import { formatHoldName } from '../../names/hold-name.js';
-import { inspectOneTable, type OneTable } from '../../steps/first-look.js';
-import { refusalBeforeLooking } from '../../steps/preconditions.js';
+import { inspectOneTable, type OneTable } from '../../steps/inspect-names.js';
+import { refusalBeforeInspection } from '../../steps/preconditions.js';
 import { ask, perform, query, type Steps, serve } from '../../steps/procedure.js';
 import {
   type Answer,
@@ -27,7 +27,11 @@ import {
 import type { ServiceRenameOutcome } from '../../steps/rename/rename-by-service.js';
 import { SERVICE_TRIES_MAX, takeByService } from '../../steps/rename/take-by-service.js';
 import type { Beginning } from '../../steps/run.js';
-import { ownLockSql, truncateOwnSql, turnSql } from '../../steps/session/user-session-sql.js';
+import {
+  ownLockSql,
+  truncateOwnSql,
+  waitForLockSql,
+} from '../../steps/session/user-session-sql.js';
 import { clean, raise } from '../../steps/session-answers.js';
 import { decodeErr } from '../../wire/response.js';
 import {
@@ -68,7 +72,7 @@ export function truncate(service: SwapService): (beginning: Beginning) => Steps<
     if (seenAs === 'temporary' || isOfServer) return yield* truncateNatively(table);
     const it: Truncating = { table, service, held: [], liveFingerprint: null, isLocked: false };
     const end = yield* takeByService<End>(table.request, {
-      wait: () => waitForTurn(it),
+      wait: () => waitForMetadataLock(it),
       take: (killAfterMs) => tryToSwap(it, killAfterMs),
     });
     return yield* replyTo(it, end);
@@ -83,12 +87,12 @@ function* truncateNatively({ name, request }: OneTable): Steps<Answer> {
 }
 
 /** Waits for the table as long as the session's own settings say. Null: it had its turn. */
-function* waitForTurn(it: Truncating): Steps<Answer | null> {
+function* waitForMetadataLock(it: Truncating): Steps<Answer | null> {
   const { name, request, seenAs } = it.table;
   const [own, turn] = yield* perform('user', {
     commands: [
       { kind: 'prepare', text: ownLockSql(name, request) },
-      query(turnSql(name, { ...request, wait: null })),
+      query(waitForLockSql(name, { ...request, wait: null })),
     ],
   });
   assert(turn?.kind === 'err', 'there is no such partition');
@@ -107,7 +111,7 @@ function* tryToSwap(it: Truncating, killAfterMs: number): Steps<Tried> {
   const recorded = yield* perform('recordTargets', { facts, targets });
   const { intent, intentError, rulings } = recorded;
   if (intent === null) return refuse(intentError);
-  const refusal = refusalBeforeLooking({ request, facts, kinds: ['base'], rulings }, intent);
+  const refusal = refusalBeforeInspection({ request, facts, kinds: ['base'], rulings }, intent);
   if (refusal !== null) return refuse(refusal);
   const [seen] = intent.tables;
   if (seen?.kind === 'view') return yield* raise(request, sayMissing(table));

@@ -4,7 +4,7 @@
  */
 import { type ErrorCode, UndropError } from '../../errors.js';
 import { NAMES_MAX, PARTITIONS_MAX, STATEMENTS_MAX } from '../../sql/reading.js';
-import type { Carrier, Guarded, Refused, TooMany } from '../../sql/verdict.js';
+import type { RecycleSchemaWrite, Refused, StatementForm, TooMany } from '../../sql/verdict.js';
 import { listTables } from '../refuse.js';
 
 /** Statements are cut here in any case. */
@@ -14,7 +14,7 @@ const BEGINNING = /['"]|\$\w*\$/;
 const NUMBER = /(?<![\w$@.])\.?\d[\w.]*/g;
 
 /** The sentence "cannot hold what is dropped …" ends so. */
-export const HOW: Readonly<Record<Carrier, string>> = {
+export const HOW: Readonly<Record<StatementForm, string>> = {
   'multi-statement': 'in a text of several statements',
   'drop-database': 'with its schema (DROP DATABASE)',
   'create-or-replace': 'by CREATE OR REPLACE',
@@ -25,7 +25,9 @@ export const HOW: Readonly<Record<Carrier, string>> = {
 };
 
 /** The sentence "The statement was not executed: …" goes on so, and what helps. */
-const GUARDED: Readonly<Record<Guarded['how'], readonly [why: string, instead: string]>> = {
+const RECYCLE_SCHEMA_WRITES: Readonly<
+  Record<RecycleSchemaWrite['how'], readonly [why: string, instead: string]>
+> = {
   named: [
     'it is not a read, and names a schema of undrop itself',
     'Only reads are let through there.',
@@ -40,8 +42,8 @@ const GUARDED: Readonly<Record<Guarded['how'], readonly [why: string, instead: s
   ],
 };
 
-export function guardedBy({ how }: Guarded): UndropError {
-  const [why, instead] = GUARDED[how];
+export function recycleSchemaRefusal({ how }: RecycleSchemaWrite): UndropError {
+  const [why, instead] = RECYCLE_SCHEMA_WRITES[how];
   return new UndropError('UNDROP_RECYCLE_SCHEMA_WRITE', { why, instead });
 }
 

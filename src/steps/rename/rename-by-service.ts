@@ -9,7 +9,7 @@
  */
 import { UndropError } from '../../errors.js';
 import {
-  type Intents,
+  type IntentSet,
   type Owner,
   releaseOwnership,
   takeOver,
@@ -132,7 +132,7 @@ export async function asOwner(
 /** If it fails, recovery may settle the intents: then they are gone at the next try. */
 async function tryToRelease(
   pool: ServiceConnection,
-  intents: Intents,
+  intents: IntentSet,
   owner: Owner,
 ): Promise<void> {
   try {
@@ -151,7 +151,7 @@ function renameText(rename: ServiceRename): readonly SQLQuery[] {
       ? [held]
       : [held, sql`${ident(ghost.schema, ghost.table)} TO ${name}`];
   });
-  const step = note('hold-in-stead', tables[0]?.id);
+  const step = note('hold-by-service', tables[0]?.id);
   return [
     sql`SET foreign_key_checks = ${checksForeignKeys ? 1 : 0},
       SESSION innodb_lock_wait_timeout = ${INNODB_WAIT_S}`,

@@ -91,7 +91,7 @@ function isReadable(row: Row): boolean {
 }
 
 /** Many rows that were deleted and not purged yet take long to be passed over. */
-const LOOK_DEADLINE_MS = 1_000;
+const CHECK_DEADLINE_MS = 1_000;
 
 /** Rows that others have not committed count. Null: nobody can tell at once. */
 export async function isEmptyTable(
@@ -104,7 +104,7 @@ export async function isEmptyTable(
       sql`SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED`,
       sql`SELECT ${note('rule')} 1 AS one FROM ${ident(schema, table)} LIMIT 1`,
     ];
-    const [, rows = []] = await runWithTimeout(pool, texts, { deadlineMs: LOOK_DEADLINE_MS });
+    const [, rows = []] = await runWithTimeout(pool, texts, { deadlineMs: CHECK_DEADLINE_MS });
     return rows.length === 0;
   } catch (error) {
     if (isServerError(error) || error instanceof UndropError) return null;

@@ -30,11 +30,11 @@ async function readOn<T>(reading: Reading<T>): Promise<T> {
   for (;;) {
     const { done, value } = reading.next();
     if (done === true) return value;
-    await nextTurn();
+    await yieldToEvents();
   }
 }
 
-function nextTurn(): Promise<void> {
+function yieldToEvents(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });

@@ -84,13 +84,16 @@ export function alterNameSql(move: Moved, { groupId, charset }: Said): Buffer {
   return textOf(charset, verb, move.name, ' RENAME TO ', held(move));
 }
 
-interface DropWords extends Said {
+interface DropTemporaryOptions extends Said {
   /** What the statement calls the tables; a temporary sequence is a temporary table. */
   readonly object: 'table' | 'sequence';
   readonly ifExists: boolean;
 }
 
-export function dropTemporarySql(names: readonly QualifiedName[], options: DropWords): Buffer {
+export function dropTemporarySql(
+  names: readonly QualifiedName[],
+  options: DropTemporaryOptions,
+): Buffer {
   const { groupId, object } = options;
   const verb = `DROP /* undrop words ${groupId} */ TEMPORARY ${object.toUpperCase()} `;
   return dropNames(verb, names, options);
@@ -101,7 +104,10 @@ export function dropTemporarySql(names: readonly QualifiedName[], options: DropW
  * transaction. Only for names that are temporary tables of this very session, each of them seen as
  * such there; nobody else can change that.
  */
-export function dropOwnTemporarySql(names: readonly QualifiedName[], options: DropWords): Buffer {
+export function dropOwnTemporarySql(
+  names: readonly QualifiedName[],
+  options: DropTemporaryOptions,
+): Buffer {
   const { groupId, object } = options;
   const verb = `DROP /* undrop temporary ${groupId} */ ${object.toUpperCase()} `;
   return dropNames(verb, names, options);
@@ -110,7 +116,7 @@ export function dropOwnTemporarySql(names: readonly QualifiedName[], options: Dr
 function dropNames(
   verb: string,
   names: readonly QualifiedName[],
-  { ifExists, charset }: DropWords,
+  { ifExists, charset }: DropTemporaryOptions,
 ): Buffer {
   const parts = names.flatMap((name, index) => [index === 0 ? '' : ', ', name]);
   return textOf(charset, `${verb}${ifExists ? 'IF EXISTS ' : ''}`, ...parts);
@@ -129,12 +135,12 @@ export function truncateOwnSql(name: QualifiedName, { groupId, charset }: Said):
  * partition. The right that it needs is DROP alone. `wait` is MariaDB's WAIT n or NOWAIT, in
  * seconds.
  */
-export function turnSql(
+export function waitForLockSql(
   name: QualifiedName,
   { groupId, charset, wait }: Said & { readonly wait: string | null },
 ): Buffer {
   const within = wait === null ? '' : `SET STATEMENT lock_wait_timeout = ${wait} FOR `;
-  const verb = `${within}ALTER /* undrop turn ${groupId} */ TABLE `;
+  const verb = `${within}ALTER /* undrop wait-for-lock ${groupId} */ TABLE `;
   return textOf(charset, verb, name, ` TRUNCATE PARTITION \`_undrop_none_${groupId}\``);
 }
 

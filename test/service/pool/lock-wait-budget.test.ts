@@ -5,15 +5,15 @@
 import { describe, expect, test } from '@jest/globals';
 import { type Rows, ServerError, type ServicePool } from '../../../src/service/pool/pools.js';
 import {
+  CHECK_MS,
   isKilled,
-  LOOK_MS,
   LockWaitBudget,
   runWithTimeout,
   WAIT_MS,
 } from '../../../src/service/pool/statement-timeout.js';
 import { sql } from '../../../src/service/sql.js';
 
-const LOOKS = WAIT_MS / LOOK_MS;
+const LOOKS = WAIT_MS / CHECK_MS;
 const NO_ROWS: readonly Rows[] = [];
 
 /** One text runs there, until it is killed or, of its own, at a look. */

@@ -40,12 +40,12 @@ const cases: readonly Case[] = [
   },
   {
     comment: 'that the server does not understand',
-    judge: [1064, '42000', 'You have an error'],
+    syntaxError: [1064, '42000', 'You have an error'],
     end: [/^ERROR 1064 /, 0, 0, 0],
   },
   {
     comment: 'that the server does not prepare now',
-    judge: [1461, '42000', "Can't create more"],
+    syntaxError: [1461, '42000', "Can't create more"],
     end: [/UNDROP_NOT_JUDGED/, 0, 0, 0],
   },
   {

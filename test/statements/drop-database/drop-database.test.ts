@@ -57,7 +57,7 @@ describe('in no world', () => {
       ends: fc.constantFrom([1010, 'HY000', 'a stray file'], [1317, '70100', 'interrupted']),
       fails: call,
       breaks: call,
-      isBetween: fc.boolean(),
+      hasLocked: fc.boolean(),
     } as never,
     { requiredKeys: ['server'] } as never,
   );

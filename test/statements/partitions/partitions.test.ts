@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from '@jest/globals';
 import { alterPartitions } from '../../../src/statements/partitions/partitions.js';
-import type { NotTaken, PartitionService } from '../../../src/statements/partitions/service.js';
+import type { NotExchanged, PartitionService } from '../../../src/statements/partitions/service.js';
 import { endIn, type TargetWorld } from '../../support/target-world.js';
 
 interface Case extends Partial<TargetWorld> {
@@ -13,14 +13,14 @@ interface Case extends Partial<TargetWorld> {
   readonly partitions?: readonly string[];
   readonly isDivided?: boolean;
   /** Try by try, the last for all that follow: how many are taken, and why no more. */
-  readonly tries?: readonly (readonly [number, NotTaken])[];
+  readonly tries?: readonly (readonly [number, NotExchanged])[];
   readonly end: readonly [said: string | RegExp, held: number, turns: number];
 }
 
 const DROP = 'ALTER TABLE t DROP PARTITION p1';
 const TRUNCATE = 'ALTER TABLE t TRUNCATE PARTITION p1, p2';
 const OK = 'OK, 0 rows, 0 warnings';
-const BUSY: NotTaken = { kind: 'busy' };
+const BUSY: NotExchanged = { kind: 'busy' };
 
 const cases: readonly Case[] = [
   { comment: 'DROP on MySQL', sql: DROP, end: [OK, 1, 1] },

@@ -29,7 +29,7 @@ const cases: readonly Case[] = [
   { comment: 'of nothing', turns: [GONE], end: [/^ERROR 1146 /, 0, 1] },
   {
     comment: 'that the server does not understand',
-    judge: [1064, '42000', 'You have an error'],
+    syntaxError: [1064, '42000', 'You have an error'],
     end: [/^ERROR 1064 /, 0, 0],
   },
   { comment: 'under a GTID', gtidNext: 'a:1', end: [/UNDROP_NOT_DONE_YET/, 0, 0] },

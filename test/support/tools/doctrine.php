@@ -14,7 +14,7 @@ $manager = $connection->createSchemaManager();
 $platform = $connection->getDatabasePlatform();
 
 /** What a migration is made of: the whole project, or its first half. */
-function project(bool $isWhole): Schema {
+function project(bool $isComplete): Schema {
   $schema = new Schema();
   $author = $schema->createTable('author');
   $author->addColumn('id', 'integer', ['autoincrement' => true]);
@@ -28,7 +28,7 @@ function project(bool $isWhole): Schema {
   $book->setPrimaryKey(['id']);
   $book->addIndex(['title'], 'by_title');
   $book->addForeignKeyConstraint('author', ['author_id'], ['id'], [], 'fk_author');
-  if (!$isWhole) return $schema;
+  if (!$isComplete) return $schema;
   $book->addColumn('price', 'decimal', ['precision' => 9, 'scale' => 2, 'notnull' => false]);
   $loan = $schema->createTable('loan');
   $loan->addColumn('book_id', 'integer');

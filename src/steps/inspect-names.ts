@@ -60,23 +60,23 @@ export interface OneTable {
 const EE_FILENOTFOUND = 29;
 
 /** `both`: the service begins to record meanwhile. */
-export function* firstLook(
+export function* inspectNames(
   { request, hints }: Beginning,
   effect: 'user' | 'both',
 ): Steps<Seen | Reply> {
-  const { statement, server, charset, text, wasJudged = false } = request;
-  const judging: UserCommand[] = wasJudged ? [] : [{ kind: 'prepare', text }];
+  const { statement, server, charset, text, isSyntaxChecked = false } = request;
+  const syntaxCheck: UserCommand[] = isSyntaxChecked ? [] : [{ kind: 'prepare', text }];
   const shows = statement.names.map((name) => query(showCreateSql(name, charset)));
   const results = yield* perform(effect, {
-    commands: [...judging, ...shows, query(factsSql(server))],
+    commands: [...syntaxCheck, ...shows, query(factsSql(server))],
   });
-  const [judge] = wasJudged ? [] : results;
-  const shown = results.slice(judging.length, -1);
+  const [prepared] = isSyntaxChecked ? [] : results;
+  const shown = results.slice(syntaxCheck.length, -1);
   const last = results.at(-1);
   assert(last !== undefined, 'the facts have an answer');
   const facts = readFacts(last);
   if (!('errno' in facts)) yield* know(facts, hints);
-  const wrong = yield* syntaxError(request, judge);
+  const wrong = yield* syntaxError(request, prepared);
   if (wrong !== null) return wrong;
   if ('errno' in facts) return yield* serversError(request, facts);
   const setting = wrongSetting(request, facts);
@@ -96,7 +96,7 @@ export function* firstLook(
 
 /** Nothing is recorded by then. */
 export function* inspectOneTable(beginning: Beginning): Steps<OneTable | Reply> {
-  const seen = yield* firstLook(beginning, 'user');
+  const seen = yield* inspectNames(beginning, 'user');
   if ('kind' in seen) return seen;
   const { request, facts, names, kinds } = seen;
   const stored = serviceNames(request, facts);
@@ -118,10 +118,13 @@ export function* know(facts: UserFacts, hints: Set<string>): Steps<void> {
 }
 
 /** The server refuses the text: asked once more, so that its words are the session's last. */
-export function* syntaxError(request: DropRequest, judge: Result | undefined): Steps<Reply | null> {
+export function* syntaxError(
+  request: DropRequest,
+  prepared: Result | undefined,
+): Steps<Reply | null> {
   // In an XA transaction; its RENAME will be refused with the error of a DROP.
-  if (judge?.kind !== 'err' || judge.errno === ER_XA_TEMP_TABLE) return null;
-  if (judge.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
+  if (prepared?.kind !== 'err' || prepared.errno === ER_XA_TEMP_TABLE) return null;
+  if (prepared.errno === ER_MAX_PREPARED_STMT_COUNT_REACHED) {
     return refuse(new UndropError('UNDROP_NOT_JUDGED', {}));
   }
   const commands = [{ kind: 'prepare' as const, text: request.text }];
@@ -133,7 +136,7 @@ export function* syntaxError(request: DropRequest, judge: Result | undefined): S
 /**
  * An error that says nothing about the names. In an XA transaction a DROP gets 1399, which MariaDB
  * shows twice for a SELECT; so it is asked for by a RENAME that can't succeed. So is 1046, if
- * nobody has judged the text: its words are the session's last then.
+ * nobody has checked the text: its words are the session's last then.
  */
 function* serversError(request: DropRequest, error: ErrPacket): Steps<Answer> {
   const [name] = request.statement.names;

@@ -1,6 +1,6 @@
 /** CREATE OR REPLACE without its words: what is left replaces nothing, and has every offset. */
 import { describe, expect, test } from '@jest/globals';
-import { blankWords } from '../../../src/statements/create-or-replace/text.js';
+import { blankOrReplace } from '../../../src/statements/create-or-replace/text.js';
 import { lexMode } from '../../sql/describe-verdict.js';
 import { classify } from '../../support/classify.js';
 
@@ -12,7 +12,7 @@ function blanked(sql: string): string | null {
   const text = Buffer.from(sql);
   const verdict = classify(text, mode, SINGLE);
   if (verdict.kind !== 'refused' || verdict.replacement === undefined) return null;
-  return blankWords(text, verdict.replacement.words).toString();
+  return blankOrReplace(text, verdict.replacement.words).toString();
 }
 
 describe('the words OR REPLACE', () => {

@@ -1,6 +1,6 @@
 /** Words of errors that aren't ours, as they stand within sentences of ours. */
 import { expect, test } from '@jest/globals';
-import { causeWords } from '../../src/service/errors.js';
+import { causeText } from '../../src/service/errors.js';
 
 test.each([
   [
@@ -15,6 +15,6 @@ test.each([
   ['connect ECONNREFUSED 127.0.0.1:1', 'connect ECONNREFUSED 127.0.0.1:1'],
   ['Too many connections.', 'Too many connections'],
 ])('of %j are %j', (message, words) => {
-  expect(causeWords(new Error(message))).toBe(words);
-  expect(causeWords(message)).toBe(words);
+  expect(causeText(new Error(message))).toBe(words);
+  expect(causeText(message)).toBe(words);
 });
