@@ -1,7 +1,7 @@
 /**
  * A KILL that meets a RENAME at its very end: the server says 1317, and the RENAME is done (MySQL
  * 8.0, end of mysql_execute_command). On real servers behind a tap that says so in their place: no
- * held table is without its row, and who was to have the answer of a RENAME that the service did has it.
+ * held table is without its row, and the answer of a RENAME that the service did comes to its user.
  */
 import { expect, jest } from '@jest/globals';
 import type { Connection, RowDataPacket } from 'mysql2/promise';
