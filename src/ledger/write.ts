@@ -278,7 +278,7 @@ interface StateChange {
 
 const ENDED: readonly LedgerState[] = ['restored', 'removed', 'gone'];
 
-/** A transition of the lifecycle, a restore, an end. Of an id without a row: nothing. */
+/** A transition of the lifecycle, a restore, an end. It does nothing if the id has no row. */
 export async function recordState(pool: ServicePool, change: StateChange): Promise<void> {
   const { id, state, holdSchema, holdName, relocated, failure, restoredAs, onlyFrom } = change;
   const sets = [

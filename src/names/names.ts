@@ -18,7 +18,7 @@ export function isSameName(one: string, other: string): boolean {
 /** https://dev.mysql.com/doc/refman/9.7/en/identifier-length.html */
 const NAME_CHARACTERS_MAX = 64;
 
-/** Where it would be too long, the table's name is cut, then that of the partition. */
+/** If it would be too long, the table's name is cut, then that of the partition. */
 export function partitionTable(table: string, partition: string): string {
   const suffix = Array.from(`#${partition}`).slice(0, NAME_CHARACTERS_MAX - 1);
   const prefix = Array.from(table).slice(0, NAME_CHARACTERS_MAX - suffix.length);
@@ -30,7 +30,7 @@ export function partitionTable(table: string, partition: string): string {
 export const BARRIER_TABLE_COMMENT = 'undrop: a DROP DATABASE is under way';
 
 export interface BarrierTable {
-  /** Of the DROP DATABASE. */
+  /** The id of the DROP DATABASE. */
   readonly groupId: string;
   /** It was made with sql_log_bin on. */
   readonly logged: boolean;

@@ -16,7 +16,7 @@ export function recycleSchemaFor(logged: boolean): string {
   return logged ? RECYCLE_SCHEMA : RECYCLE_SCHEMA_LOCAL;
 }
 
-/** Where it goes where the first can't take it: `_undrop_2`, `_undrop_3` …, in this order. */
+/** Where a table goes if the first can't take it: `_undrop_2`, `_undrop_3` …, in this order. */
 export function spareSchemasFor(logged: boolean): readonly string[] {
   const first = recycleSchemaFor(logged);
   return Array.from({ length: SCHEMAS_MAX - 1 }, (_, index) => `${first}_${index + 2}`);

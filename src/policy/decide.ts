@@ -14,7 +14,7 @@ export type { HoldTime } from './rules.js';
 export interface Subject {
   readonly schema: string;
   readonly table: string;
-  /** Of the session, `name@host` by USER(), or `name@` where the host isn't known. */
+  /** The user of the session, `name@host` by USER(), or `name@` if the host isn't known. */
   readonly account: string;
 }
 
@@ -96,7 +96,7 @@ export function decideTable(subject: Subject, traits: Traits, deciding: Deciding
   return {
     ...held,
     hold: isByRows ? holdMs : ms,
-    // Of what the server drops nobody sees once more whether it is empty.
+    // Nobody checks again whether a table is empty that the server itself drops.
     isNative: isNative && !asksFor('empty'),
     holdIfEmpty: isByRows ? ms : null,
     holdIfLate: isSooner && asksFor('size') ? holdMs : null,

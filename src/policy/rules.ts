@@ -67,7 +67,7 @@ export function parseRules(text: string): {
   const rules: Rule[] = [];
   const problems: string[] = [];
   for (const [index, one] of texts.entries()) {
-    // Behind the last `;` there may be nothing, and so between two.
+    // There may be nothing after the last `;`, nor between two of them.
     if (one === '') continue;
     const rule = parseRule(one);
     if (typeof rule === 'string') problems.push(`rule ${index + 1}, \`${one}\`: ${rule}`);

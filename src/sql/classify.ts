@@ -314,7 +314,7 @@ function* executeVerdict(
 ): Reading<Verdict> {
   if (!cursor.takeWords('IMMEDIATE')) return NOT_OURS;
   const isMySql = source.mode.flavour === 'mysql';
-  // MySQL runs what was prepared under the name `immediate`, and knows no text behind it.
+  // MySQL runs what was prepared under the name `immediate`, and knows no text after it.
   if (isMySql && (cursor.isAtEnd || cursor.isWord('USING'))) return NOT_OURS;
   const text = isMySql || isCut(statement) ? null : parseExecuteImmediate(cursor, source);
   if (text === null) return unclear('this EXECUTE IMMEDIATE is not understood');

@@ -47,7 +47,7 @@ export function crossCheck(
   try {
     tree = loadedParser().astify(sql.replace(/[;\s]+$/, ''));
   } catch {
-    // Its grammar lacks names that servers take: words that it reserves, digits behind a dot.
+    // Its grammar lacks names that servers take: words that it reserves, digits after a dot.
     return null;
   }
   const expected = {

@@ -24,7 +24,7 @@ export type StatementShape = 'plain' | 'program' | 'compound' | 'set-statement';
 export interface Statement {
   readonly shape: StatementShape;
   readonly start: number;
-  /** Behind the last token before the `;`, which is not part of it. */
+  /** The offset after the last token before the `;`, which is not part of it. */
   readonly end: number;
   /** As many as a grammar may want to see: one is kept of a statement that can't be ours. */
   readonly tokens: readonly Token[];
@@ -39,7 +39,7 @@ export interface Statement {
 }
 
 export interface ReadOptions extends EnabledKinds {
-  /** CLIENT_MULTI_STATEMENTS is on: behind a `;` another statement may come. */
+  /** CLIENT_MULTI_STATEMENTS is on: after a `;` another statement may come. */
   readonly multiStatements: boolean;
   /** It is not executed now, but by another command, which isn't looked at. */
   readonly isPrepared?: boolean;
@@ -58,7 +58,7 @@ export function isCut({ tokens }: Statement): boolean {
   return tokens.length >= LISTED_TOKENS_MAX;
 }
 
-/** Where the text ends for the server, which cuts off `;` and blanks before it reads. */
+/** Returns where the text ends for the server, which cuts off `;` and blanks before it reads. */
 export function endOfText(bytes: Uint8Array, mode: LexMode): number {
   const table = charsetTable(mode.charset);
   let end = bytes.length;
@@ -101,7 +101,7 @@ function endsInNul(bytes: Uint8Array, start: number, end: number, mode: LexMode)
   return at > start && bytes[at - 1] === 0;
 }
 
-/** Reads up to the `;` behind the statement, or to the end of the text. */
+/** Reads up to the `;` after the statement, or to the end of the text. */
 function* readStatement(
   stream: TokenStream,
   { flavour }: LexMode,

@@ -3,7 +3,7 @@
  * structure: BEGIN … END, IF … END IF and their like hold statements with a `;` each.
  *
  * Invariant: if the head or the structure isn't what was expected, the stream is marked broken and
- * stands at the next `;`: nothing behind it is taken for a part of the program. That is so for all
+ * stands at the next `;`: nothing after it is taken for a part of the program. That is so for all
  * that only sql_mode ORACLE has.
  */
 import type { TokenStream } from './lex/token-stream.js';
@@ -25,7 +25,7 @@ export const OPENERS = ['BEGIN', 'IF', 'CASE', 'LOOP', 'WHILE', 'REPEAT', 'FOR']
 type Opener = (typeof OPENERS)[number];
 
 /**
- * Reads behind CREATE or ALTER. True: it is a stored program and the stream stands on its body, or
+ * Reads what follows CREATE or ALTER. True: it is a stored program and the stream stands on its body, or
  * at its end. False: it is something else, and the stream stands somewhere in it.
  */
 export function readProgramHead(stream: TokenStream): boolean {
@@ -143,7 +143,7 @@ function readHandler(stream: TokenStream, depth: number): void {
   if (!stream.isAtStop) readBodyStatement(stream, depth);
 }
 
-/** Reads a block; the stream stands behind the word that opens it. */
+/** Reads a block; the stream stands after the word that opens it. */
 function readStructure(stream: TokenStream, opener: Opener, depth: number): void {
   switch (opener) {
     case 'BEGIN':

@@ -12,9 +12,9 @@ import type { EnabledKinds } from './trigger-scan.js';
 import type { Verdict } from './verdict.js';
 
 export interface OwnPiece {
-  /** Where the server begins to read it: behind the `;` before it. */
+  /** The offset where the server begins to read it: after the `;` before it. */
   readonly at: number;
-  /** Behind its `;`. Null: the text ends with it. */
+  /** The offset after its `;`. Null: the text ends with it. */
   readonly next: number | null;
   readonly verdict: Verdict;
 }

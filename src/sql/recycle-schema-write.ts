@@ -40,7 +40,7 @@ export function recycleSchemaWriteOf(
   return isTableless(statement) && !movesSequence(statement, source) ? null : IN_RECYCLE;
 }
 
-/** Of a text that may be ours, where nobody can say how it is read. */
+/** The verdict on a text that may be ours, if nobody can say how it is read. */
 export function unread(text: Uint8Array, why: string): RecycleSchemaWrite | Unclear {
   return mentionsRecycle(text) ? { kind: 'recycle-schema-write', how: 'unclear' } : unclear(why);
 }
@@ -53,11 +53,11 @@ function isRead(statement: Statement, source: Source, options: ReadOptions): boo
   if (QUERIES.includes(head)) return true;
   const hasWord = (words: readonly string[]) =>
     tokens.some((_token, index) => words.includes(wordAt(tokens, index)));
-  // What stands behind the CTEs says what the statement does.
+  // What stands after the CTEs says what the statement does.
   if (head === 'WITH') return !hasWord(CHANGES);
   if (at > 0) return false;
   if (head === 'LOCK') return !hasWord(['WRITE']);
-  // Of one that is prepared nobody would notice that it is executed.
+  // Nobody would notice that a prepared USE is executed.
   if (head === 'USE') return options.isPrepared !== true;
   // EXPLAIN ANALYZE runs what it explains.
   const isExecuted = wordAt(tokens, 1) === 'ANALYZE' && hasWord(CHANGES);

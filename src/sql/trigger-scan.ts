@@ -185,11 +185,11 @@ function wordOf(text: string): Uint8Array {
 }
 
 /**
- * MySQL ends a name at a character that is broken, and at a NUL where it makes a path of it; behind
+ * MySQL ends a name at a character that is broken, and at a NUL where it makes a path of it; after
  * `#mysql50#` servers take the name of a directory. Case never counts.
  */
 const OWN = /^(?:#mysql50#)?_undrop(?:_local)?(?:_\d+)?(?:[^ -~]|$)/i;
-/** Of what is longer than a name can be, the beginning says all. */
+/** If a word is longer than a name can be, its beginning says all. */
 const NAME_BYTES_MAX = 64;
 const NAME_BYTES_MIN = 7;
 

@@ -40,17 +40,17 @@ export interface DropTable {
 export interface Refused {
   readonly kind: 'refused';
   readonly form: StatementForm;
-  /** Of all statements inside, as far as they are known. */
+  /** The tables of all statements inside, if they are known. */
   readonly tables: readonly TableName[];
   /** Unescaped bytes of the schema's name, of DROP DATABASE and CREATE OR REPLACE DATABASE. */
   readonly schema: Uint8Array | null;
-  /** Of DROP DATABASE. */
+  /** DROP DATABASE has IF EXISTS. */
   readonly ifExists?: boolean;
-  /** Of CREATE OR REPLACE of a table or a sequence, where it was read to its end. */
+  /** A CREATE OR REPLACE of a table or a sequence that was read to its end. */
   readonly replacement?: Replacement;
   /** The statements of a multi-statement text, or the one that is prepared. */
   readonly statements: readonly Piece[];
-  /** Of a text that is executed by PREPARE or EXECUTE IMMEDIATE: what the server makes it of. */
+  /** What the server makes the text of that PREPARE or EXECUTE IMMEDIATE executes. */
   readonly source?: DynamicSource;
 }
 
@@ -106,7 +106,7 @@ export interface Piece {
   /** Offsets into the text that was classified; of a literal's statements, into the literal. */
   readonly start: number;
   readonly end: number;
-  /** Of a text: where the following one begins, behind the `;`. Null: it is the last. */
+  /** The offset of the next piece, after the `;`. Null: this is the last one. */
   readonly next: number | null;
   readonly verdict: Verdict;
 }

@@ -44,7 +44,7 @@ export interface Intercepted {
   readonly text: Buffer;
   /** Null if there is no text to be understood. */
   readonly verdict: Verdict | { readonly kind: 'disagree' } | null;
-  /** Of the packet kind `named`: what is to be done with the drop of that name. */
+  /** For the packet kind `named`: what is to be done with the drop of that name. */
   readonly command?: CommandOnName;
 }
 

@@ -35,7 +35,7 @@ const STOP_WITHIN_MS = 5_000;
 const RECOVERY_ENDS_MS = 3_600_000;
 
 export interface ProxyServicesOptions {
-  /** Of the server that is collected. */
+  /** The pool of the server that is collected. */
   readonly pool: ServicePool;
   readonly proxyId: string;
   /** Drops that this process is in the middle of. */

@@ -3,7 +3,7 @@
  * index of a key, it would build another one under the key's name in its place. So the index is
  * renamed before, to another case and back, and counts as the user's own then. MySQL 5.6 can't
  * rename one; there `CONSTRAINT index FOREIGN KEY key` names the new index like the old one, and
- * the server puts it behind all others.
+ * the server puts it after all others.
  *
  * May run twice: looks at the table first and goes on from what is there.
  */

@@ -16,8 +16,8 @@ export interface LockedTable {
 
 /**
  * LOCK TABLES takes kinds of metadata lock that nothing else keeps between two statements; so does
- * LOCK INSTANCE FOR BACKUP, beside which all others may change rows only. Of a view that is locked
- * LOCK TABLES takes no notice when it ends with the last table.
+ * LOCK INSTANCE FOR BACKUP, beside which all others may change rows only. A view that
+ * is locked doesn't keep LOCK TABLES from ending with the last table.
  */
 export function sessionLocksSql(threadId: number): SQLQuery {
   return sql`SELECT

@@ -30,7 +30,7 @@ export interface PartitionList {
 
 const VERBS = ['DROP', 'TRUNCATE'] as const;
 
-/** The verdict on an ALTER; the cursor stands behind this word. In others a DROP is no drop. */
+/** The verdict on an ALTER; the cursor stands after this word. In others a DROP is no drop. */
 export function alterVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {
   if (!hasPartitionVerb(statement.tokens)) return NOT_OURS;
   const parsed = parseAlterPartition(cursor, source);

@@ -6,7 +6,7 @@ import type { Statement } from '../next-statement.js';
 import { refusedVerdict, unclear, unexplained, type Verdict } from '../verdict.js';
 import { type Source, type TokenCursor, takeIdentifier, takeTableName } from './table-name.js';
 
-/** The verdict on a CREATE; the cursor stands behind this word. */
+/** The verdict on a CREATE; the cursor stands after this word. */
 export function createVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {
   const words = [cursor.peek(), cursor.peek(1)].map(({ start, end }) => ({ start, end }));
   if (!cursor.takeWords('OR', 'REPLACE')) return unexplained(statement);

@@ -39,14 +39,14 @@ export interface DropTableStatement {
   readonly partitions?: PartitionList;
 }
 
-/** What stands behind DROP where no base table goes with it. */
+/** What stands after DROP where no base table goes with it. */
 const DROPPED_ELSE = [
   ...['TEMPORARY', 'VIEW', 'INDEX', 'TRIGGER', 'PROCEDURE', 'FUNCTION', 'EVENT', 'USER', 'ROLE'],
   ...['SERVER', 'TABLESPACE', 'UNDO', 'LOGFILE', 'RESOURCE', 'SPATIAL', 'PREPARE', 'PACKAGE'],
   'LIBRARY',
 ];
 
-/** The verdict on a DROP; the cursor stands behind this word. */
+/** The verdict on a DROP; the cursor stands after this word. */
 export function dropVerdict(cursor: TokenCursor, statement: Statement, source: Source): Verdict {
   if (cursor.takeWords('TABLE') || cursor.takeWords('TABLES')) {
     return dropOf('table', cursor, statement, source);
@@ -72,7 +72,7 @@ export function dropVerdict(cursor: TokenCursor, statement: Statement, source: S
   return isUnclear ? unclear('this DROP is not understood') : NOT_OURS;
 }
 
-/** A DROP TABLE or DROP SEQUENCE, behind these words. */
+/** A DROP TABLE or DROP SEQUENCE, after these words. */
 function dropOf(
   object: DropTableStatement['object'],
   cursor: TokenCursor,
@@ -105,7 +105,7 @@ export function takeWait(cursor: TokenCursor, source: Source): LockWait | null {
   return { kind: 'wait', text: Buffer.from(source.bytes.subarray(start, end)).toString('latin1') };
 }
 
-/** The verdict on a TRUNCATE; the cursor stands behind this word. */
+/** The verdict on a TRUNCATE; the cursor stands after this word. */
 export function truncateVerdict(
   cursor: TokenCursor,
   statement: Statement,

@@ -11,7 +11,7 @@ import type { Token } from '../lex/lexer.js';
 import { type Source, type TokenCursor, takeIdentifier } from './table-name.js';
 
 export type DynamicText = TextSource & {
-  /** Of PREPARE: the name that the statement gets; null of EXECUTE IMMEDIATE. */
+  /** The name that PREPARE gives to the statement; null for EXECUTE IMMEDIATE. */
   readonly name: Uint8Array | null;
   /** EXECUTE IMMEDIATE … USING. */
   readonly hasUsing: boolean;

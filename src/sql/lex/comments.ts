@@ -71,7 +71,7 @@ export class CommentReader {
     return false;
   }
 
-  /** 0 behind the end, as in the server's buffer. */
+  /** 0 after the end, as in the server's buffer. */
   protected byte(at: number): number {
     return at < this.textEnd ? (this.bytes[at] ?? 0) : 0;
   }

@@ -17,7 +17,7 @@ import type { LexMode } from './lex-mode.js';
 
 /**
  * `word`: unquoted, may be a keyword. `name`: quoted, or unquoted where no keyword can be (beside a
- * dot, behind `@`). `symbol`: one other byte.
+ * dot, after `@`). `symbol`: one other byte.
  */
 export type TokenKind = 'word' | 'name' | 'string' | 'number' | 'symbol' | 'error' | 'end';
 
@@ -25,7 +25,7 @@ export type TokenKind = 'word' | 'name' | 'string' | 'number' | 'symbol' | 'erro
 export interface Token {
   readonly kind: TokenKind;
   readonly start: number;
-  /** Behind the last byte. */
+  /** The offset after its last byte. */
   readonly end: number;
   /** Upper-case ASCII of a word, the character of a symbol; else empty. */
   readonly text: string;
@@ -43,13 +43,13 @@ const [LOWER_B, LOWER_E, LOWER_X] = [0x62, 0x65, 0x78];
 
 export class Lexer extends CommentReader {
   kind: TokenKind = 'end';
-  /** Of the current token. */
+  /** The current token, and where it stands. */
   start = 0;
   end = 0;
   quote = 0;
   #nextState: NextState = 'start';
 
-  /** Goes on to the next token. Behind the last one it stays at `end`. */
+  /** Goes on to the next token. At the last one it stays at `end`. */
   next(): TokenKind {
     this.quote = 0;
     const state = this.#nextState;
@@ -263,11 +263,11 @@ export class Lexer extends CommentReader {
       if (isDigit(this.byte(digitAt))) return this.#set('number', at, this.#digits(digitAt));
       return this.#nameAfterDot(at, end + 1);
     }
-    // MySQL takes the byte behind the digits for a character of its own, whatever the charset.
+    // MySQL takes the byte after the digits for a character of its own, whatever the charset.
     return this.#nameAfterDot(at, this.mode.flavour === 'mysql' ? end + 1 : end);
   }
 
-  /** Behind the point of a number. */
+  /** Reads on after the point of a number. */
   #real(start: number, from: number): TokenKind {
     const end = this.#digits(from);
     if ((this.byte(end) | 0x20) !== LOWER_E) return this.#set('number', start, end);

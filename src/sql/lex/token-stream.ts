@@ -13,7 +13,7 @@ import {
 } from '../reading.js';
 import type { Lexer, Token } from './lexer.js';
 
-/** What stands behind DROP where base tables go with it. */
+/** What stands after DROP where base tables go with it. */
 export const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
 
 /** An operand has to follow: `END` and `DO` are the names of columns or variables there. */
@@ -27,7 +27,7 @@ const OPERATORS = '(,=<>+-*/%!|&^~:@.';
 
 export class TokenStream {
   readonly lexer: Lexer;
-  /** Behind the last token that was taken. */
+  /** The offset after the last token that was taken. */
   end: number;
   /** DROP stood directly before one of `DROPPABLE`. */
   hasDrop = false;
@@ -125,7 +125,7 @@ export class TokenStream {
     let cases = 0;
     let isOperandDue = true;
     while (!this.isAtStop) {
-      // Within braces an operand stands behind any word.
+      // Within braces an operand stands after any word.
       if (this.isSymbol('{') || (isOperandDue && this.isWord('END', 'DO'))) return this.giveUp();
       isOperandDue = this.#isBeforeOperand;
       if (cases === 0 && this.isWord(...words)) return;
@@ -146,7 +146,7 @@ export class TokenStream {
     return this.lexer.kind === 'symbol' && OPERATORS.includes(this.lexer.token().text);
   }
 
-  /** From `(` to behind its `)`. */
+  /** From `(` to after its `)`. */
   skipParentheses(): void {
     let depth = 0;
     while (!this.isAtStop) {

@@ -184,7 +184,7 @@ function* makeBarrierTable(
     const why = `your session does not see the table that undrop has made in it: ${cause}`;
     return refuse(notDropped(schema, why, 'Check that UNDROP_UPSTREAM leads to one server.'));
   }
-  // Of two drops at once each sees the other's table.
+  // If two drops run at once, each sees the other's table.
   const found = yield* findAlone(schema);
   return 'kind' in found ? found : table;
 }

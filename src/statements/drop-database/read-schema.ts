@@ -57,7 +57,7 @@ export function isEmptied({ tables, held, barriers, hasOwn }: Found): boolean {
 /** Views and programs whose definition is kept, and bytes of these; of more only the names. */
 const PARTS_MAX = 1_000;
 const PARTS_BYTES_MAX = 4 * 1024 * 1024;
-/** Of max_allowed_packet: they go twice into one, with each quote in them escaped. */
+/** Their share of max_allowed_packet: they go twice into one, with each quote in them escaped. */
 const PARTS_OF_PACKET = 1 / 6;
 
 /** The name as stored; null: there is no such schema, or the service may not see it. */
