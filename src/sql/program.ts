@@ -25,8 +25,8 @@ export const OPENERS = ['BEGIN', 'IF', 'CASE', 'LOOP', 'WHILE', 'REPEAT', 'FOR']
 type Opener = (typeof OPENERS)[number];
 
 /**
- * Reads what follows CREATE or ALTER. True: it is a stored program and the stream stands on its body, or
- * at its end. False: it is something else, and the stream stands somewhere in it.
+ * Reads what follows CREATE or ALTER. True: it is a stored program and the stream stands on its
+ * body, or at its end. False: it is something else, and the stream stands somewhere in it.
  */
 export function readProgramHead(stream: TokenStream): boolean {
   if (stream.isWord('OR')) {

@@ -151,7 +151,7 @@ export class MarkedSession {
     const nonce = newMarkerNonce();
     const marker = encodeComQuery(Buffer.from(markerText(nonce)), this.agreed);
     this.#send(Buffer.concat([...frames, encodePacket(marker, 0)]));
-    // A tracker of its own finds the packets; the one that is judged gets them one by one.
+    // A tracker of its own finds the packets; the one under test gets them one by one.
     const seeker = new MarkerSeeker(nonce, new EdgeFinder(this.agreed));
     const answers: Buffer[] = [];
     let own: Buffer | null = null;

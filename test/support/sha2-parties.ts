@@ -1,5 +1,5 @@
 /**
- * A client and a server of the sha2 plugins as real ones are: each judges by its own leg whether
+ * A client and a server of the sha2 plugins as real ones are: each decides by its own leg whether
  * the password may go in clear, and each refuses a wrong sequence id. Written from the manual, and
  * not from what stands between them.
  */

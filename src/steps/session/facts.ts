@@ -29,7 +29,7 @@ import type { UserFacts } from '../request.js';
 
 /**
  * The same for what the client's own statements follow: the server forgets the marker's error.
- * After a SELECT without a table MySQL 5.6 and MariaDB keep the diagnostics of the statement before.
+ * After a SELECT without a table MySQL 5.6 and MariaDB keep the diagnostics of the one before it.
  */
 export function cleanFactsSql(server: ServerVersion): Buffer {
   return factsSql(server, 'FROM (SELECT 1 AS one) AS one ');
