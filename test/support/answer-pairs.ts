@@ -29,26 +29,24 @@ export interface Difference {
 /** Closed: a new entry needs a reason, and its place in the limitations. */
 export const DIFFERENCES: Readonly<Record<string, Difference>> = {
   'no-152': {
-    reason: 'MySQL before 8: after the error 1217 for a parent | no warning 152 for each child',
+    reason: 'MySQL before 8: no warning 152 for each child',
     where: ['diagnostics'],
   },
   'notes-beside-a-parent': {
-    reason:
-      'MariaDB: beside the error 1451 for a parent | no notes of IF EXISTS name missing tables or views',
+    reason: 'MariaDB: no notes of IF EXISTS beside 1451',
     where: ['diagnostics'],
   },
   'lock-of-a-child': {
     reason:
-      'MySQL 8 and later: a parent that is not dropped | the error comes at once, even if another session has a child locked',
+      'the error for a parent comes at once, even if another session has a child locked (MySQL 8 and later)',
     where: ['answer', 'diagnostics'],
   },
   'no-gtid': {
-    reason: 'MySQL: `session_track_gtids`, a drop of missing tables only | has no GTID to report',
+    reason: '`session_track_gtids` has no GTID for a drop of missing tables only',
     where: ['answer'],
   },
   'tracked-state': {
-    reason:
-      '`session_track_state_change`: notes on missing tables | the OK says that the state has changed',
+    reason: '`session_track_state_change` reports notes on missing tables',
     where: ['answer'],
   },
   'open-transaction': {
@@ -56,17 +54,15 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     where: ['answer', 'diagnostics', 'probes'],
   },
   'late-tracker': {
-    reason: 'MariaDB: after notes alone | the transaction tracker reports one answer later',
+    reason: 'reports one answer later after notes alone (MariaDB)',
     where: ['answer', 'diagnostics'],
   },
   'early-tracker': {
-    reason:
-      'MySQL 8 and later: DROP DATABASE | the transaction tracker says nothing of the transaction that it ends',
+    reason: 'says nothing of the transaction that a DROP DATABASE (MySQL 8 and later)',
     where: ['answer'],
   },
   'lost-remark': {
-    reason:
-      "MySQL 8 and later: a remark of the server on a drop's text (1681, 4164) | is not passed on",
+    reason: "MySQL 8 and later: remarks on a drop's text (1681, 4164) | are not passed on",
     where: ['answer', 'diagnostics'],
   },
   'stays-locked': {
@@ -82,41 +78,39 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     where: ['answer', 'diagnostics', 'probes', 'tables', 'root'],
   },
   'performance-schema': {
-    reason: 'MySQL: a name in `performance_schema`, whether it exists or not | error 1044',
+    reason: 'MySQL: a name in `performance_schema` | error 1044',
     where: ['answer', 'diagnostics', 'probes', 'tables', 'root'],
   },
   'one-row': {
     reason:
-      'MariaDB: a drop names a view, or DROP SEQUENCE a table | `SHOW WARNINGS` has one row where the server has several, and a note calls it unknown (1051, 4091)',
+      'MariaDB: `SHOW WARNINGS` has one row for several, and calls a view unknown (1051, 4091)',
     where: ['diagnostics'],
   },
   'one-note': {
-    reason:
-      'MariaDB: IF EXISTS and a view beside a missing name | one note is counted, where the server has several',
+    reason: 'one note is counted for several',
     where: ['answer', 'diagnostics'],
   },
   'parent-first': {
-    reason: 'MariaDB: a view before a parent | the error is that of the parent (1451)',
+    reason: 'the error of a parent (1451) comes first',
     where: ['answer', 'diagnostics'],
   },
   'lock-of-a-parent': {
     reason:
-      'MySQL before 8 and MariaDB: a parent that is not dropped under LOCK TABLES | keeps its lock',
+      'under LOCK TABLES a parent that is not dropped keeps its lock (MariaDB, before MySQL 8)',
     where: ['diagnostics', 'probes'],
   },
   'its-own-view': {
-    reason:
-      'from a view of the same table; from the table itself; of a log table in use | error 1356, not 1443',
+    reason: 'from a view of the same table: error 1356, not 1443',
     where: ['answer', 'diagnostics'],
   },
   'no-tracker': {
     reason:
-      'MariaDB: CREATE OR REPLACE of a table | the transaction tracker says nothing of the transaction that it ends',
+      'says nothing of the transaction that a DROP DATABASE (MySQL 8 and later) or CREATE OR REPLACE (MariaDB) ends',
     where: ['answer'],
   },
   'put-back': {
     reason:
-      'it ends at a lock (1205, 1213), a KILL (1317) or a time limit (1969) | the old table stays, which the server may have dropped by then',
+      'if it ends at a lock (1205, 1213), a KILL (1317) or a time limit (1969), the old table stays',
     where: ['tables', 'root'],
   },
   'untold-schema': {
@@ -124,13 +118,11 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     where: ['answer'],
   },
   'short-1701': {
-    reason:
-      'MariaDB and before MySQL 8: the error 1701 of a TRUNCATE | names the foreign key, without its columns',
+    reason: '1701 of a TRUNCATE lacks the columns (MariaDB, before MySQL 8)',
     where: ['answer', 'diagnostics'],
   },
   'note-as-warning': {
-    reason:
-      'DROP DATABASE IF EXISTS of a missing schema | `SHOW WARNINGS` calls its note a warning',
+    reason: 'IF EXISTS of a missing schema: its note is a warning',
     where: ['diagnostics'],
   },
   'own-schema': {
@@ -143,8 +135,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
 /** The same, only under a setting of drop-answers-under.test.ts, not by the case itself. */
 export const DIFFERENCES_UNDER: Readonly<Record<string, Difference>> = {
   'not-there-and-back': {
-    reason:
-      'a DROP DATABASE that drops the default schema, executed in another one than that of its PREPARE',
+    reason: 'a prepared DROP DATABASE that drops the default schema, executed in another one',
     where: ['diagnostics'],
   },
 };
