@@ -62,7 +62,7 @@ export const DIFFERENCES: Readonly<Record<string, Difference>> = {
     where: ['answer'],
   },
   'lost-remark': {
-    reason: "MySQL 8 and later: remarks on a drop's text (1681, 4164) | are not passed on",
+    reason: "MySQL 8 and later: warnings about a drop's text (1681, 4164) | are not passed on",
     where: ['answer', 'diagnostics'],
   },
   'stays-locked': {
