@@ -141,7 +141,7 @@ const OLD_WORDS: readonly (readonly [words: string, instead: string])[] = [
   ['permits RemotePermitsOptions', 'connectionLimit'],
   ['carriers? Carrier', 'packetKind; the form of a statement'],
   ['giveBack leadBack goesBack putBackKeys', 'releaseOwnership, repointForeignKey'],
-  ['whyItStays staysForGood STAYS', 'relocation blockers'],
+  ['whyItStays staysForGood readLastingStay STAYS', 'relocation blockers'],
   ['lookAt\\w* lookAgain firstLook LastLook lookError logUnlooked LOOK\\w*_MS', 'inspect, check'],
   ['first-look look-at recycle-guard', 'inspect-names, recycle-schema-writes'],
   ['turnPage', 'nextPage'],

@@ -64,7 +64,7 @@ interface PurgeProgress {
 
 export class Purger {
   readonly #options: ActionContext;
-  #walk: PurgeProgress | null = null;
+  #progress: PurgeProgress | null = null;
 
   constructor(options: ActionContext) {
     this.#options = options;
@@ -72,31 +72,31 @@ export class Purger {
 
   /** Whether a walk through this table is under way: it has rows, or had a moment ago. */
   isUnderWay({ schema, name }: Collectable): boolean {
-    return this.#walk?.table.name === name && this.#walk.table.schema === schema;
+    return this.#progress?.table.name === name && this.#progress.table.schema === schema;
   }
 
   /** Gives up the walk; the next begins at the start. */
   forget(): void {
-    this.#walk = null;
+    this.#progress = null;
   }
 
   /** Goes on with `table` until `untilMs`, by the monotonic clock, but for at least one chunk. */
   async work(table: Collectable, untilMs: number): Promise<ActionOutcome> {
     const { connection, clock, log, monotonicMs, signal } = this.#options;
     assertPurgeable(table);
-    if (this.#walk === null || !this.isUnderWay(table)) {
+    if (this.#progress === null || !this.isUnderWay(table)) {
       const key = choosePurgeKey(await readIndexColumns(connection, table));
       const at = key === null ? 'rest' : 'start';
       const logged = table.logged && !(await this.#mayPurgeUnlogged());
-      this.#walk = { table, logged, key, at, hasLow: false, rowsRemoved: 0 };
+      this.#progress = { table, logged, key, at, hasLow: false, rowsRemoved: 0 };
       log.info({ event: 'purge', ...logFields(table) }, 'rows are being removed');
     }
-    const walk = this.#walk;
+    const progress = this.#progress;
     do {
       const beganMs = monotonicMs();
-      if (await this.#removeNext(walk)) {
-        this.#walk = null;
-        const { rowsRemoved } = walk;
+      if (await this.#removeNext(progress)) {
+        this.#progress = null;
+        const { rowsRemoved } = progress;
         const fields = { event: 'purge', ...logFields(table), rowsRemoved };
         log.info(fields, 'the end of the table is reached');
         const isGone = rowsRemoved > 0 || (await isEmpty(connection, table));
@@ -116,15 +116,15 @@ export class Purger {
   }
 
   /** Deletes the next chunk. True: the walk has come to the end of the table. */
-  async #removeNext(walk: PurgeProgress): Promise<boolean> {
+  async #removeNext(progress: PurgeProgress): Promise<boolean> {
     try {
-      return await this.#removeChunk(walk);
+      return await this.#removeChunk(progress);
     } catch (error) {
-      if (walk.key === null || !isServerError(error) || isServerError(error, ...OF_ANY_KEY)) {
+      if (progress.key === null || !isServerError(error) || isServerError(error, ...OF_ANY_KEY)) {
         throw error;
       }
       // A key that this server can't walk (invisible, of a type we misjudged): go on without.
-      Object.assign(walk, {
+      Object.assign(progress, {
         key: null,
         at: 'rest',
         hasLow: false,
@@ -134,16 +134,16 @@ export class Purger {
   }
 
   /** True: it was the last chunk. */
-  async #removeChunk(walk: PurgeProgress): Promise<boolean> {
+  async #removeChunk(progress: PurgeProgress): Promise<boolean> {
     const { connection, settings } = this.#options;
-    const { table, logged, key, hasLow: low } = walk;
+    const { table, logged, key, hasLow: low } = progress;
     const chunkRows = settings.purgeChunkRows;
     const options = { logged, deadlineMs: CHUNK_DEADLINE_MS };
-    if (walk.at === 'start' && key !== null) {
+    if (progress.at === 'start' && key !== null) {
       const found = await connection.run(nextBounds(table, key, { low, chunkRows }), options);
-      walk.at = numberOf(found.at(-1)?.[0] ?? {}, 'found') === 1 ? 'bounded' : 'rest';
+      progress.at = numberOf(found.at(-1)?.[0] ?? {}, 'found') === 1 ? 'bounded' : 'rest';
     }
-    const high = walk.at === 'bounded';
+    const high = progress.at === 'bounded';
     const answers = await connection.run(
       [
         sql`SET SESSION foreign_key_checks = 0, SESSION sql_safe_updates = 0`,
@@ -153,10 +153,10 @@ export class Purger {
       options,
     );
     const removed = answers[1]?.affectedRows ?? 0;
-    walk.rowsRemoved += removed;
+    progress.rowsRemoved += removed;
     if (!high) return removed < chunkRows;
-    walk.hasLow = true;
-    walk.at = numberOf(answers.at(-1)?.[0] ?? {}, 'found') === 1 ? 'bounded' : 'rest';
+    progress.hasLow = true;
+    progress.at = numberOf(answers.at(-1)?.[0] ?? {}, 'found') === 1 ? 'bounded' : 'rest';
     return false;
   }
 }

@@ -56,7 +56,7 @@ export function formatHoldName({ state, id, due }: HoldName): string {
   return name;
 }
 
-/** What `name` says, or null where it isn't the name of a held table. */
+/** What `name` says, or null if it isn't the name of a held table. */
 export function parseHoldName(name: string): HoldName | null {
   const match = LONG.exec(name) ?? SHORT.exec(name);
   if (match === null) return null;

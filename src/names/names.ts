@@ -49,7 +49,7 @@ export function isRetiredBarrier({ state, due }: Pick<HoldName, 'state' | 'due'>
   return state === 'DROP' && due.getTime() === RETIRED_BARRIER_DUE.getTime();
 }
 
-/** Null where it is no such name. */
+/** Null if it is no such name. */
 export function parseBarrierTable(name: string): BarrierTable | null {
   const match = /^!undrop_([0-9a-f]{32})(_logged)?$/i.exec(name);
   const groupId = match?.[1]?.toLowerCase();

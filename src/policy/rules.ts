@@ -185,7 +185,7 @@ export interface Hint {
 export const HINT_EXPECTED =
   'hold=7d (up to 3650d), pin, now or destroy, in /* undrop: … */ or in @undrop';
 
-/** Null where it is none. */
+/** Null if it is none. */
 export function parseHint(text: string): Hint | null {
   const word = text.trim().toLowerCase();
   if (word === 'pin') return { text: word, hold: 'pinned', destroys: false };
@@ -213,7 +213,7 @@ export function oneHint(texts: readonly string[]): Hint | { readonly odd: string
 
 const HOLD_MS_MAX = 3_650 * 86_400_000;
 
-/** The length as written, and in milliseconds; null where it is none, or too long. */
+/** The length as written, and in milliseconds; null if it is none, or too long. */
 export function parseHold(text: string): { readonly length: string; readonly ms: number } | null {
   const [, length] = /^hold\s*=\s*(\S+)$/i.exec(text) ?? [];
   const ms = length === undefined ? null : parseDuration(length);

@@ -58,7 +58,7 @@ export async function putSchemaBack(
   const mayBeRenamed = await liveOwners(pool, others);
   const held = await mapHoldTables(pool, [schema]);
   const back: LedgerRow[] = [];
-  const stay: LedgerRow[] = [];
+  const stillHeld: LedgerRow[] = [];
   /** Names of tables that are to be tried again. */
   const left = new Set<string>();
   // The oldest first.
@@ -68,14 +68,15 @@ export async function putSchemaBack(
     const became = isLeft ? 'left' : await renameToOrigin(pool, row, held.get(id));
     if (became === 'back') back.push(row);
     else if (became === 'torn') await keepTorn(pool, row, log);
-    else log.warn({ id, table: `${schema}.${table}` }, became === 'stay' ? STILL_HELD : LEFT);
+    else log.warn({ id, table: `${schema}.${table}` }, became === 'held' ? STILL_HELD : LEFT);
     if (became === 'left') left.add(table);
-    if (became === 'stay' && row.state === 'intent') stay.push(row);
+    if (became === 'held' && row.state === 'intent') stillHeld.push(row);
   }
   // After all names, because the parent of a key may be another of them.
   for (const row of back) if (!(await makeWhole(pool, row, log))) left.add(row.table);
-  if (stay.length > 0) await renewHeld(pool, new Map(stay.map(({ id }) => [id, 'pinned'])));
-  const resolved = await resolve(pool, stay, log);
+  if (stillHeld.length > 0)
+    await renewHeld(pool, new Map(stillHeld.map(({ id }) => [id, 'pinned'])));
+  const resolved = await resolve(pool, stillHeld, log);
   if (left.size + resolved.left.length > 0) return false;
   if (!(await retireBarrierTable(pool, drop))) return false;
   await endOrForget(pool, drop, log);
@@ -147,7 +148,7 @@ async function restoreCharset(
 }
 
 /**
- * `back`: it is live under its own name. `stay`: it is held, because the name is another's by now,
+ * `back`: it is live under its own name. `held`: it is held, because the name is another's by now,
  * or that of a CHECK, or its rows were being removed. `left`: to be tried again. `torn`: in pieces,
  * for people to bring together; its intent stays when the schema's row goes.
  */
@@ -155,14 +156,14 @@ async function renameToOrigin(
   pool: ServicePool,
   row: LedgerRow,
   held: HoldTable | undefined,
-): Promise<'back' | 'stay' | 'left' | 'torn'> {
+): Promise<'back' | 'held' | 'left' | 'torn'> {
   const { id, schema, table, sqlLogBin: logged } = row;
   if (held === undefined) {
-    if (row.state !== 'intent') return 'stay';
+    if (row.state !== 'intent') return 'held';
     if (await isTorn(pool, row)) return 'torn';
     return (await hasNotHappened(pool, row)) ? 'back' : 'left';
   }
-  if (held.state !== 'HOLD') return 'stay';
+  if (held.state !== 'HOLD') return 'held';
   try {
     const from = { holdSchema: held.schema, holdName: held.name };
     await renameBack(pool, { id, ...from, toSchema: schema, toTable: table, logged });
@@ -173,7 +174,7 @@ async function renameToOrigin(
     const isTaken =
       error.code === 'UNDROP_NAME_TAKEN' ||
       isServerError(error.cause, ER_CHECK_CONSTRAINT_DUP_NAME);
-    return isTaken ? 'stay' : 'left';
+    return isTaken ? 'held' : 'left';
   }
 }
 

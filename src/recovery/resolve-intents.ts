@@ -200,8 +200,8 @@ async function complete(pool: ServicePool, row: LedgerRow, held: HoldTable): Pro
     await recordOutcome(pool, { tables: [{ ...place, relocated: failure === null, failure }] });
     return true;
   }
-  const stays = await readLastingBlocker(pool, held);
-  const from = { id, fromSchema: held.schema, holdName: held.name, table: row.table, stays };
+  const blocker = await readLastingBlocker(pool, held);
+  const from = { id, fromSchema: held.schema, holdName: held.name, table: row.table, blocker };
   const holdMs = row.holdUntil.getTime() - row.droppedAt.getTime();
   const renewed = await renew(pool, [from], { holdOf: () => holdMs, lostMsMin: LOST_MS_MIN });
   const [relocation] = await detachAndRelocate(pool, renewed, { logged: sqlLogBin });

@@ -55,7 +55,7 @@ const NEVER_OURS = new Set(['EXPLAIN', 'DESCRIBE', 'DESC']);
 /** A text above this is read once, in the mode that the server names, and not guessed at. */
 export const GUESSED_BYTES_MAX = 65536;
 
-/** In all ways in which a text is read, where it is read in several. */
+/** In all ways in which a text is read, if it is read in several. */
 const WORK_BYTES_MAX = 524_288;
 /** What a statement costs beside its bytes. */
 const STATEMENT_BYTES = 48;
@@ -154,7 +154,7 @@ function* classifyText(bytes: Uint8Array, mode: LexMode, context: Context): Read
   return unclearOf('there are several statements in a text that may hold one', all);
 }
 
-/** A verdict on all of them, where it can't be said of each. */
+/** A verdict on all of them, if it can't be said of each. */
 function unclearOf(why: string, found: readonly Piece[]): Verdict {
   const writesRecycleSchema = found.some(({ verdict }) => recycleSchemaWriteIn(verdict) !== null);
   return writesRecycleSchema ? { kind: 'recycle-schema-write', how: 'unclear' } : unclear(why);

@@ -12,7 +12,7 @@ import { endOfText, type ReadOptions, readingStatement } from './next-statement.
 import { type Reading, readAtOnce } from './reading.js';
 
 export type NamedStatement =
-  /** `name`: as the server compares it; null where that takes more than ASCII. */
+  /** `name`: as the server compares it; null if that takes more than ASCII. */
   | { readonly kind: 'prepare'; readonly name: string | null }
   | { readonly kind: 'deallocate'; readonly name: string | null }
   | { readonly kind: 'execute'; readonly name: string | null; readonly hasUsing: boolean }
@@ -26,7 +26,7 @@ export type CommandOnName = Extract<NamedStatement, { kind: 'execute' | 'dealloc
 
 const WORDS = /prepare|execute|call/i;
 
-/** The quick look: false where the text can't concern a name. */
+/** The quick look: false if the text can't concern a name. */
 export function mayConcernName(text: Uint8Array, start: number, end: number): boolean {
   const bytes = Buffer.from(text.buffer, text.byteOffset, text.length);
   return WORDS.test(bytes.toString('latin1', start, end));
@@ -76,7 +76,7 @@ function* read(
 }
 
 /**
- * A name as the server compares it; null where that takes more than ASCII: all servers compare
+ * A name as the server compares it; null if that takes more than ASCII: all servers compare
  * without regard to case, some without regard to accents.
  */
 export function plainNameOf(value: Uint8Array | null): string | null {

@@ -81,7 +81,7 @@ export function* readingStatement(
   if (isBody || !lexer.isSymbol(';')) return statement;
   // A `;` without a statement before it is an error; so is, for all but old MySQL, one within a
   // version comment before which the client said that several statements may come. And so is a NUL
-  // before it, which stands for the end only where it is the last byte.
+  // before it, which stands for the end only if it is the last byte.
   const isOld = mode.flavour === 'mysql' && mode.versionId < 50700;
   const isInComment = options.multiStatements && lexer.isInComment && !isOld;
   const isError =

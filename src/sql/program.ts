@@ -197,7 +197,7 @@ function readCloser(stream: TokenStream): void {
   }
 }
 
-/** Statements with a `;` each, up to one of `ends`. False where none comes. */
+/** Statements with a `;` each, up to one of `ends`. False if none comes. */
 function readList(stream: TokenStream, ends: readonly string[], depth: number): boolean {
   for (;;) {
     if (stream.isAtStop) return false;

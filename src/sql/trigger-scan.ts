@@ -5,7 +5,7 @@
  * Invariant: a superset. Keywords are unbroken ASCII on the wire (a comment or an escape ends a
  * word), so where `classify` finds something, these bytes hold `drop` and one of `table`,
  * `database`, `schema`, `sequence`; or `prepare` or `immediate`, whose text may be spelled in any
- * way; or `create` and `replace`; or the beginning of a name of undrop's own schemas; where they
+ * way; or `create` and `replace`; or the beginning of a name of undrop's own schemas; if they
  * are enabled, `truncate`, or `alter`, `truncate` and `partition` (an ALTER
  * TABLE … DROP PARTITION has `drop` and `table`). SQL_LOG_BIN is shown as well, because a drop
  * under it is recorded differently.
@@ -213,7 +213,7 @@ export function isRecycleToken(bytes: Uint8Array, start: number, end: number): b
   const first = bytes[from] ?? 0;
   if (first !== UNDERSCORE && first !== HASH && first !== BACKSLASH) return false;
   const name = bytes.subarray(from, Math.min(isQuoted ? end - 1 : end, from + NAME_BYTES_MAX));
-  // A GRANT names it with backslashes, as there an underscore alone stands for any character.
+  // A GRANT names it with backslashes, because an underscore alone stands there for any character.
   return isRecycleName(latin1(name).replaceAll('\\', ''));
 }
 

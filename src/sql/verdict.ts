@@ -85,7 +85,7 @@ export interface Unclear {
   readonly kind: 'unclear';
   /** For the log and for the text of the refusal. */
   readonly why: string;
-  /** There is more of it than is read: it is refused so where the server takes its syntax. */
+  /** There is more of it than is read: it is refused so if the server takes its syntax. */
   readonly tooMany?: TooMany;
 }
 

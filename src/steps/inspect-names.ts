@@ -28,7 +28,7 @@ import {
 import type { DropRequest, UserFacts } from './request.js';
 import { areForDestroying, DestroyHinted, FORGET_HINT } from './rules/hints.js';
 import type { Beginning } from './run.js';
-import { factsSql, type NameKind, readFacts, readKind, readLastingStay } from './session/facts.js';
+import { factsSql, lastingBlockerIn, type NameKind, readFacts, readKind } from './session/facts.js';
 import type { UserCommand } from './session/user-session.js';
 import { probeSql, type QualifiedName, showCreateSql } from './session/user-session-sql.js';
 
@@ -41,7 +41,7 @@ export interface Seen {
   /** What the session sees under each name. */
   readonly kinds: readonly NameKind[];
   /** For each name: why it must be held in its own schema, or null. */
-  readonly stay: readonly (LastingBlocker | null)[];
+  readonly blockers: readonly (LastingBlocker | null)[];
 }
 
 /** The table of a statement that names one and leaves it there. */
@@ -90,8 +90,8 @@ export function* inspectNames(
     kinds.push(kind);
   }
   const names = statement.names.map((name) => qualify(name, facts));
-  const stay = shown.map((answer) => readLastingStay(answer, server));
-  return { request, facts, names, kinds, stay };
+  const blockers = shown.map((answer) => lastingBlockerIn(answer, server));
+  return { request, facts, names, kinds, blockers };
 }
 
 /** Nothing is recorded by then. */

@@ -190,7 +190,7 @@ class Try {
     const rulingOf = (id: string) => this.#intents.rulingOf(id);
     const tables = await renewDueTimes(pool, inspected, { isLate, holdMs, rulingOf });
     // After a long wait it may have keys and triggers that it had not when it was looked at.
-    const mayHaveMore = isLate && renamed.every(({ stays }) => stays?.todo !== 'unlock');
+    const mayHaveMore = isLate && renamed.every(({ blocker }) => blocker?.todo !== 'unlock');
     const move = detach || mayHaveMore ? detachAndRelocate : moveToRecycleSchema;
     return move(pool, tables, { logged, lockWaitBudget: new LockWaitBudget(), server });
   }
@@ -199,10 +199,10 @@ class Try {
   async #readBlockers(renamed: readonly RelocateTable[]): Promise<readonly RelocateTable[]> {
     const tables: RelocateTable[] = [];
     for (const table of renamed) {
-      const { id, fromSchema: schema, holdName: name, stays } = table;
+      const { id, fromSchema: schema, holdName: name, blocker } = table;
       tables.push({
         ...table,
-        stays: stays ?? (await readLastingBlocker(this.#options.pool, { id, schema, name })),
+        blocker: blocker ?? (await readLastingBlocker(this.#options.pool, { id, schema, name })),
       });
     }
     return tables;

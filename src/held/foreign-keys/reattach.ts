@@ -103,7 +103,7 @@ function renamed(
   return { ...key, name, parentSchema: restoredAs.schema, parentTable: restoredAs.table };
 }
 
-/** All at once, or where that fails each for itself; what is in the way of each, or null. */
+/** All at once, or if that fails each for itself; what is in the way of each, or null. */
 async function addAll(
   pool: ServicePool,
   table: KeyedTable,
@@ -129,7 +129,7 @@ export function mayPass(problem: string | null): boolean {
   return problem === IS_LOCKED || problem === NO_ANSWER;
 }
 
-/** What is in the way, or null. Rejects where it is another proxy's to do by now. */
+/** What is in the way, or null. Rejects if it is another proxy's to do by now. */
 export async function tried(work: () => Promise<unknown>): Promise<string | null> {
   for (let tries = 1; ; tries++) {
     try {

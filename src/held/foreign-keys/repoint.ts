@@ -55,7 +55,7 @@ export async function repointForeignKey(
   }
 }
 
-/** Null where it has no such key. */
+/** Null if it has no such key. */
 export async function readKey(
   pool: ServicePool,
   child: KeyedTable,
@@ -101,7 +101,7 @@ async function dropAway(
 
 /**
  * Before the key is dropped: an account without REFERENCES could not add it again. Added twice in
- * one statement it is refused as a second one of its name, also where another proxy has just taken
+ * one statement it is refused as a second one of its name, also if another proxy has just taken
  * it off; a missing right is said before that.
  */
 async function assertMayAdd(

@@ -42,8 +42,8 @@ export async function renew(
       const isWorth = lostMs > lostMsMin || (lostMs < 0 && maySooner(table.id));
       if (held === null || !isWorth || held.state !== 'HOLD') return table;
       // It is renamed once more anyway.
-      const stays = table.stays?.todo === 'stays_partitions' ? null : (table.stays ?? null);
-      return { ...table, newName: formatHoldName({ ...held, due }), stays };
+      const blocker = table.blocker?.todo === 'stays_partitions' ? null : (table.blocker ?? null);
+      return { ...table, newName: formatHoldName({ ...held, due }), blocker };
     });
   } catch (error) {
     // They are held, if for less time; a drop that is done must not fail for this.

@@ -101,9 +101,9 @@ async function relocateRow(
   if (holdSchema === null || holdName === null || parseHoldName(holdName)?.id !== id) {
     return { todo: 'relocate', text: 'the ledger has no hold name of it' };
   }
-  const blocker = await readLastingBlocker(pool, { id, schema: holdSchema, name: holdName });
-  const stays = leavesForGood && blocker?.todo === 'stays_partitions' ? null : blocker;
-  const from = { id, fromSchema: holdSchema, holdName, table, stays };
+  const lasting = await readLastingBlocker(pool, { id, schema: holdSchema, name: holdName });
+  const blocker = leavesForGood && lasting?.todo === 'stays_partitions' ? null : lasting;
+  const from = { id, fromSchema: holdSchema, holdName, table, blocker };
   const [relocation] = await detachAndRelocate(pool, [from], { logged: sqlLogBin });
   if (relocation?.outcome === 'moved') {
     const { holdSchema: schema, holdName: name } = relocation;

@@ -47,7 +47,7 @@ export interface RelocateTable {
   /** Its own name, under which a view that was renamed by mistake is put back. */
   readonly table: string;
   /** Why it is to stay in its own schema; default null: it is to be moved. */
-  readonly stays?: Failure | null;
+  readonly blocker?: Failure | null;
 }
 
 export type Relocation =
@@ -80,7 +80,7 @@ export async function detachAndRelocate(
 ): Promise<readonly Relocation[]> {
   const failures = await detach(pool, tables, how);
   const detached = tables.map((table, index) => {
-    return { ...table, stays: failures[index] ?? table.stays ?? null };
+    return { ...table, blocker: failures[index] ?? table.blocker ?? null };
   });
   return relocate(pool, detached, how);
 }
@@ -97,8 +97,8 @@ export async function moveToRecycleSchema(
 ): Promise<readonly Relocation[]> {
   const recycleSchema = recycleSchemaFor(how.logged);
   const places: { readonly schema: string; readonly table: string }[] = [];
-  for (const { fromSchema, holdName, newName = holdName, stays = null } of tables) {
-    if (stays !== null) continue;
+  for (const { fromSchema, holdName, newName = holdName, blocker = null } of tables) {
+    if (blocker !== null) continue;
     places.push({ schema: fromSchema, table: holdName }, { schema: recycleSchema, table: newName });
   }
   const [relocations, isKeyed] = await Promise.all([
@@ -155,12 +155,12 @@ export async function relocate(
     const isHeld = [holdName, newName].every((name) => parseHoldName(name)?.id === id);
     assert(isHeld, 'only a table under its hold name is relocated');
   }
-  const moving = tables.filter(({ stays = null }) => stays === null);
+  const moving = tables.filter(({ blocker = null }) => blocker === null);
   if (moving.length < tables.length) {
     const relocations = await relocate(pool, moving, how);
-    return tables.map(({ id, stays }) => {
+    return tables.map(({ id, blocker }) => {
       const found = relocations.find((relocation) => relocation.id === id);
-      return found ?? { id, outcome: 'failed', errno: null, failure: stays ?? NOT_TRIED };
+      return found ?? { id, outcome: 'failed', errno: null, failure: blocker ?? NOT_TRIED };
     });
   }
   if (tables.length === 0) return [];

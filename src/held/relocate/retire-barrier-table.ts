@@ -103,7 +103,7 @@ async function findStatements(
   groupId: string,
 ): Promise<readonly number[]> {
   const server = await readServerFacts(pool);
-  // In two parts, as this statement must not find itself, nor that of another proxy.
+  // In two parts, because this statement must not find itself, nor that of another proxy.
   const comment = sql`CONCAT('%/* undrop schema-', ${step}, ' ', ${groupId}, ' */%')`;
   const [rows = []] = await pool.run(
     sql`SELECT ${note('look', groupId)} ID AS id FROM ${processlistOf(server)}

@@ -1,6 +1,6 @@
 /**
  * The connection phase of one session: the server's greeting and the client's response go on with
- * their capabilities cut, each connection in TLS where it is to be, then the authentication goes to
+ * their capabilities cut, each connection in TLS if it is to be, then the authentication goes to
  * and fro until the server says OK or ERR (session/login/auth-exchange.ts).
  * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase.html
  *

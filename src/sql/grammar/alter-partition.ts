@@ -73,7 +73,7 @@ function hasPartitionVerb(tokens: readonly Token[]): boolean {
   );
 }
 
-/** One or more, with commas between them; null where one of them is none. */
+/** One or more, with commas between them; null if one of them is none. */
 function takeNames(
   cursor: TokenCursor,
   source: Source,

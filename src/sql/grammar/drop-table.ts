@@ -39,7 +39,7 @@ export interface DropTableStatement {
   readonly partitions?: PartitionList;
 }
 
-/** What stands after DROP where no base table goes with it. */
+/** What stands after DROP if no base table goes with it. */
 const DROPPED_ELSE = [
   ...['TEMPORARY', 'VIEW', 'INDEX', 'TRIGGER', 'PROCEDURE', 'FUNCTION', 'EVENT', 'USER', 'ROLE'],
   ...['SERVER', 'TABLESPACE', 'UNDO', 'LOGFILE', 'RESOURCE', 'SPATIAL', 'PREPARE', 'PACKAGE'],
@@ -95,7 +95,7 @@ function dropOf(
   return { kind: 'drop-table', statement: { object, ifExists, names, wait, isDoubtful } };
 }
 
-/** MariaDB's `WAIT n`, `NOWAIT`; null where there is none. */
+/** MariaDB's `WAIT n`, `NOWAIT`; null if there is none. */
 export function takeWait(cursor: TokenCursor, source: Source): LockWait | null {
   if (source.mode.flavour === 'mysql') return null;
   if (cursor.takeWords('NOWAIT')) return { kind: 'nowait' };

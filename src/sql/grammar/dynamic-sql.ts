@@ -21,7 +21,7 @@ type TextSource =
   | { readonly kind: 'literal'; readonly start: number; readonly end: number }
   | { readonly kind: 'variable' | 'expression'; readonly sql: Uint8Array };
 
-/** Reads what follows the word PREPARE; null where it isn't this statement. */
+/** Reads what follows the word PREPARE; null if it isn't this statement. */
 export function parsePrepare(cursor: TokenCursor, source: Source): DynamicText | null {
   const name = takeIdentifier(cursor, source);
   if (name === null || !cursor.takeWords('FROM')) return null;

@@ -100,7 +100,7 @@ interface Identifier {
 const SPACE = 0x20;
 const DOTLESS_SINCE = 80000;
 
-/** Takes one table name; null where there is none. */
+/** Takes one table name; null if there is none. */
 export function takeTableName(cursor: TokenCursor, source: Source): TableName | null {
   const { flavour, versionId } = source.mode;
   const start = cursor.peek().start;
@@ -122,7 +122,7 @@ export function takeTableName(cursor: TokenCursor, source: Source): TableName | 
   return { schema: first.value, table: second.value, start, end: second.token.end, isDoubtful };
 }
 
-/** One or more, with commas between them; null where one of them is none. */
+/** One or more, with commas between them; null if one of them is none. */
 export function takeTableNames(cursor: TokenCursor, source: Source): readonly TableName[] | null {
   const names: TableName[] = [];
   do {

@@ -92,7 +92,7 @@ export interface CharsetTable {
   /** Whether the byte may be part of an unquoted name, as a character or as its first byte. */
   isNamePart(byte: number): boolean;
   /**
-   * Bytes of the well-formed character at `at` where it has several and the later ones could be
+   * Bytes of the well-formed character at `at` if it has several and the later ones could be
    * taken for ASCII; 1 for anything else, 0 for a first byte whose character is broken.
    */
   charLength(bytes: Uint8Array, at: number, end: number): number;

@@ -125,7 +125,7 @@ export class CommentReader {
     return end;
   }
 
-  /** Skips a comment, or enters one whose text is code. False where it doesn't end. */
+  /** Skips a comment, or enters one whose text is code. False if it doesn't end. */
   #comment(at: number): boolean {
     const isMariaDbOnly =
       this.mode.flavour === 'mariadb' &&

@@ -42,7 +42,7 @@ export type KnownMode = Pick<LexMode, 'flavour' | 'versionId'> &
 
 /**
  * The mode of a session whose `@@sql_mode` and `@@character_set_client` were asked for. All is
- * known then, save the charset where its name is one that no server is known to have.
+ * known then, except the charset if its name is one that no server is known to have.
  */
 export function modeFromSqlMode(
   base: { readonly flavour: Flavour; readonly versionId: number },
@@ -120,7 +120,7 @@ function charsetsFor(
   if (known !== undefined) return [known];
   const isAscii = !bytes.some((byte) => byte >= 0x7f);
   const [plain, swedish] = [charsetTable('plain'), charsetTable('swe7')];
-  // Told from ASCII by letters alone, where ASCII has brackets.
+  // Told from ASCII by letters alone, at the codes that are brackets in ASCII.
   const isSwedish = bytes.some(
     (byte) => byte < 0x7f && swedish.isNamePart(byte) && !plain.isNamePart(byte),
   );

@@ -4,7 +4,7 @@
  *
  * Invariant: what the server would read as a word, a quoted name or a `;` is read as such here,
  * under the same mode. Comments are skipped as that server skips them and version comments are read
- * as code where it does. What ends in the middle of a literal is one `error` token that reaches to
+ * as code if it does. What ends in the middle of a literal is one `error` token that reaches to
  * the end, because the server stops there, too. It throws `Unreadable` if a token has more than
  * 16 MiB, and for a few forms that hardly anybody writes and that servers read in different ways.
  */

@@ -13,7 +13,7 @@ import {
 } from '../reading.js';
 import type { Lexer, Token } from './lexer.js';
 
-/** What stands after DROP where base tables go with it. */
+/** What stands after DROP if base tables go with it. */
 export const DROPPABLE = ['TABLE', 'TABLES', 'DATABASE', 'SCHEMA', 'SEQUENCE'];
 
 /** An operand has to follow: `END` and `DO` are the names of columns or variables there. */

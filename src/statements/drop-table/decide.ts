@@ -47,7 +47,7 @@ export type Decision =
       readonly moves: readonly Move[];
       /** Names that the server says something about. */
       readonly named: readonly Name[];
-      /** Parents that stay, as the server would not drop them. */
+      /** Parents that stay, because the server would not drop them. */
       readonly blocked: readonly BlockedParent[];
     };
 

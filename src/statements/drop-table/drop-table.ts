@@ -111,7 +111,7 @@ function* hold(drop: Drop, moved: Moved, unmoved: Unmoved): Steps<Answer> {
 
 /** What can't be relocated stays under its hold name; what was put back is left out. */
 function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<readonly HeldTable[]> {
-  const { stay, facts, intent } = drop;
+  const { blockers, facts, intent } = drop;
   const isBound = moves.some(({ seen }) => hasForeignKeys(seen) || seen.triggers.length > 0);
   const relocations = yield* perform('relocate', {
     tables: moves.map(({ index, seen, holdName }) => ({
@@ -119,7 +119,7 @@ function* relocate(drop: Drop, { moves, keepsLocks }: Moved): Steps<readonly Hel
       fromSchema: seen.schema,
       holdName,
       table: seen.table,
-      stays: stay[index] ?? (keepsLocks ? BLOCKED_BY_LOCK : null),
+      blocker: blockers[index] ?? (keepsLocks ? BLOCKED_BY_LOCK : null),
     })),
     logged: facts.logged,
     detach: !keepsLocks && isBound,

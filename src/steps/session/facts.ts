@@ -121,7 +121,7 @@ export function readKind(result: Result): NameKind | ErrPacket {
 }
 
 /** Why it is to be held in its own schema; or null. */
-export function readLastingStay(result: Result, server: ServerVersion): LastingBlocker | null {
+export function lastingBlockerIn(result: Result, server: ServerVersion): LastingBlocker | null {
   return result.kind === 'rows' ? lastingBlocker(ascii(result.rows[0]?.[1]), server) : null;
 }
 

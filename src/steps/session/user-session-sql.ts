@@ -33,7 +33,7 @@ function textOf(charset: ClientCharset, ...parts: readonly (string | QualifiedNa
   return Buffer.concat(bytes);
 }
 
-interface Said {
+interface StatementOptions {
   readonly groupId: string;
   readonly charset: ClientCharset;
 }
@@ -60,7 +60,7 @@ export function waitText({ wait }: { readonly wait: LockWait | null }): string |
 /** One atomic RENAME; `wait` is MariaDB's WAIT n or NOWAIT, in RENAME's own place. */
 export function renameSql(
   moves: readonly Moved[],
-  { groupId, charset, wait }: Said & { readonly wait: string | null },
+  { groupId, charset, wait }: StatementOptions & { readonly wait: string | null },
 ): Buffer {
   const parts = moves.flatMap((move, index) => {
     const first = wait === null ? '' : ` ${wait}`;
@@ -73,18 +73,18 @@ export function renameSql(
  * A RENAME that can never succeed, as its target schema doesn't exist: it ends the transaction as
  * the DROP would, and says what read-only, XA and missing rights would say.
  */
-export function probeSql(name: QualifiedName, { groupId, charset }: Said): Buffer {
+export function probeSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
   const to = ` TO \`_undrop_none_${groupId}\`.\`t\``;
   return textOf(charset, `RENAME /* undrop probe ${groupId} */ TABLE `, name, to);
 }
 
 /** The RENAME of one table, for servers that refuse RENAME under LOCK TABLES. */
-export function alterNameSql(move: Moved, { groupId, charset }: Said): Buffer {
+export function alterNameSql(move: Moved, { groupId, charset }: StatementOptions): Buffer {
   const verb = `ALTER /* undrop hold ${groupId} */ TABLE `;
   return textOf(charset, verb, move.name, ' RENAME TO ', held(move));
 }
 
-interface DropTemporaryOptions extends Said {
+interface DropTemporaryOptions extends StatementOptions {
   /** What the statement calls the tables; a temporary sequence is a temporary table. */
   readonly object: 'table' | 'sequence';
   readonly ifExists: boolean;
@@ -126,7 +126,10 @@ function dropNames(
  * For a temporary table of this very session, seen as such there; or for what the server counts
  * itself (performance_schema).
  */
-export function truncateOwnSql(name: QualifiedName, { groupId, charset }: Said): Buffer {
+export function truncateOwnSql(
+  name: QualifiedName,
+  { groupId, charset }: StatementOptions,
+): Buffer {
   return textOf(charset, `TRUNCATE /* undrop temporary ${groupId} */ TABLE `, name);
 }
 
@@ -137,7 +140,7 @@ export function truncateOwnSql(name: QualifiedName, { groupId, charset }: Said):
  */
 export function waitForLockSql(
   name: QualifiedName,
-  { groupId, charset, wait }: Said & { readonly wait: string | null },
+  { groupId, charset, wait }: StatementOptions & { readonly wait: string | null },
 ): Buffer {
   const within = wait === null ? '' : `SET STATEMENT lock_wait_timeout = ${wait} FOR `;
   const verb = `${within}ALTER /* undrop wait-for-lock ${groupId} */ TABLE `;
@@ -145,10 +148,10 @@ export function waitForLockSql(
 }
 
 /**
- * To be prepared: under LOCK TABLES of the table it says 1100, as nobody has locked it by this
+ * To be prepared: under LOCK TABLES of the table it says 1100, because nobody has locked it by this
  * alias. Who could lock it may select from it.
  */
-export function ownLockSql(name: QualifiedName, { groupId, charset }: Said): Buffer {
+export function ownLockSql(name: QualifiedName, { groupId, charset }: StatementOptions): Buffer {
   const alias = ` AS \`_undrop_none_${groupId}\` LIMIT 0`;
   return textOf(charset, `SELECT /* undrop own ${groupId} */ 1 FROM `, name, alias);
 }
